@@ -1,0 +1,183 @@
+package event
+
+import (
+	"sync/atomic"
+)
+
+// The event types that the rules of this package know by name.
+const (
+	TypeAliases          = "m.room.aliases"
+	TypeCreate           = "m.room.create"
+	TypeJoinRules        = "m.room.join_rules"
+	TypeMember           = "m.room.member"
+	TypePowerLevels      = "m.room.power_levels"
+	TypeRedaction        = "m.room.redaction"
+	TypeThirdPartyInvite = "m.room.third_party_invite"
+
+	typeHistoryVisibility = "m.room.history_visibility"
+)
+
+// The values of membership in m.room.member.
+const (
+	Ban    = "ban"
+	Invite = "invite"
+	Join   = "join"
+	Knock  = "knock"
+	Leave  = "leave"
+)
+
+// The values of join_rule in m.room.join_rules that allow anybody to join.
+// "private" exists as well, and like any unknown value allows nobody.
+const (
+	JoinRuleInvite          = "invite"
+	JoinRuleKnock           = "knock"
+	JoinRuleKnockRestricted = "knock_restricted"
+	JoinRulePublic          = "public"
+	JoinRuleRestricted      = "restricted"
+)
+
+// Event is one persistent data unit. It is made by [Build], [Parse] or
+// [ParseTrusted], never changes after that, and is safe for concurrent use; what
+// its fields point to must not be written to either. It is used as a pointer only.
+type Event struct {
+	// ID is the event ID, also where the JSON doesn't hold it.
+	ID string
+	// RoomID is the room ID, also in m.room.create of version 12, where the JSON
+	// doesn't hold it.
+	RoomID string
+	Type   string
+	Sender string
+	// StateKey is nil where this is not a state event.
+	StateKey *string
+	// Content is the content, a JSON object in canonical form. It is part of JSON.
+	Content []byte
+	// Redacts is the ID of the event that this m.room.redaction is aimed at, from
+	// where the room version keeps it; "" for any other type.
+	Redacts string
+	// OriginServerTS is when the sender's server says it made the event, in
+	// milliseconds since the epoch. Nobody vouches for it.
+	OriginServerTS int64
+	// Depth is one more than the greatest depth of the previous events.
+	Depth      int64
+	PrevEvents []string
+	AuthEvents []string
+	// JSON is the event as it is federated, to the byte: canonical, with hashes
+	// and signatures, without unsigned and, from version 3 on, without event_id.
+	JSON    []byte
+	Version *Version
+
+	// Parsed on first use. Two goroutines may both do the work; the results are
+	// the same.
+	levels atomic.Pointer[parsedLevels]
+	create atomic.Pointer[CreateContent]
+}
+
+type parsedLevels struct {
+	levels *PowerLevels
+	err    error
+}
+
+// IsState reports whether this is the state event of the type and state key.
+func (e *Event) IsState(evType, stateKey string) bool {
+	return e.StateKey != nil && *e.StateKey == stateKey && e.Type == evType
+}
+
+// Membership gives membership of an m.room.member event, and "" for any other
+// event, for nil, and where it is not a string.
+func (e *Event) Membership() string {
+	if e == nil || e.Type != TypeMember {
+		return ""
+	}
+	value := Field(e.Content, "membership")
+	for _, known := range [...]string{Join, Leave, Invite, Ban, Knock} {
+		if isQuoted(value, known) {
+			return known
+		}
+	}
+	membership, _ := unquote(value)
+	return membership
+}
+
+// JoinRule gives join_rule of an m.room.join_rules event. It is "invite", as in
+// a room without that event, for nil, and "" where it is not a string.
+func (e *Event) JoinRule() string {
+	if e == nil {
+		return JoinRuleInvite
+	}
+	rule, _ := StringField(e.Content, "join_rule")
+	return rule
+}
+
+// PowerLevels gives the levels of an m.room.power_levels event, parsed once. For
+// nil, a room without that event, it gives nil, on which all methods of
+// [PowerLevels] answer with the defaults. M_FORBIDDEN where a level is not what
+// the room version takes for one, as [Authorize] refuses such an event.
+func (e *Event) PowerLevels() (*PowerLevels, error) {
+	if e == nil {
+		return nil, nil
+	}
+	parsed := e.levels.Load()
+	if parsed == nil {
+		levels, err := parsePowerLevels(e.Version, e.Content)
+		parsed = &parsedLevels{levels, err}
+		e.levels.Store(parsed)
+	}
+	return parsed.levels, parsed.err
+}
+
+// CreateContent is what m.room.create says about its room.
+type CreateContent struct {
+	// Creators holds the room's creator, and from version 12 on the additional
+	// creators after it.
+	Creators []string
+	// Federate is false where users of other servers are kept out.
+	Federate bool
+	// RoomVersion is the ID of the room's version, "1" where none is given.
+	RoomVersion string
+	// RoomType is type, such as "m.space"; "" for an ordinary room.
+	RoomType string
+}
+
+// CreateContent gives what an m.room.create event says, parsed once. Values of
+// the wrong kind count as absent.
+func (e *Event) CreateContent() *CreateContent {
+	if parsed := e.create.Load(); parsed != nil {
+		return parsed
+	}
+	parsed := parseCreate(e)
+	e.create.Store(parsed)
+	return parsed
+}
+
+func parseCreate(e *Event) *CreateContent {
+	c := &CreateContent{Federate: true, RoomVersion: "1"}
+	creator, additional := "", []byte(nil)
+	for m := membersOf(e.Content); m.next(); {
+		switch string(m.key) {
+		case "creator":
+			creator, _ = unquote(m.value)
+		case "additional_creators":
+			additional = m.value
+		case "m.federate":
+			c.Federate = string(m.value) != "false"
+		case "room_version":
+			if version, ok := unquote(m.value); ok {
+				c.RoomVersion = version
+			}
+		case "type":
+			c.RoomType, _ = unquote(m.value)
+		}
+	}
+	if e.Version.SenderIsCreator {
+		creator = e.Sender
+	}
+	c.Creators = []string{creator}
+	if e.Version.PrivilegedCreators {
+		for values := elementsOf(additional); values.next(); {
+			if user, ok := unquote(values.value); ok {
+				c.Creators = append(c.Creators, user)
+			}
+		}
+	}
+	return c
+}

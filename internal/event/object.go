@@ -1,0 +1,329 @@
+package event
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// What stands in this file takes canonical JSON apart without building values
+// of it. It trusts the form: on anything else the answers are wrong or missing,
+// but nothing panics.
+
+// Field gives the value of a member of a JSON object in canonical form, as the
+// JSON that stands there, and nil where there is no such member. The key is one
+// that needs no escapes. The answer is part of the object.
+func Field(object []byte, key string) []byte {
+	for m := membersOf(object); m.next(); {
+		if string(m.key) == key {
+			return m.value
+		}
+	}
+	return nil
+}
+
+// StringField gives the text of a member of a JSON object in canonical form, and
+// false where there is no such member or it is not a string.
+func StringField(object []byte, key string) (string, bool) {
+	return unquote(Field(object, key))
+}
+
+// members walks the members of an object.
+type members struct {
+	rest []byte
+	// key is without its quotes, and escaped as in the JSON; value is JSON.
+	key, value []byte
+}
+
+func membersOf(object []byte) members {
+	if len(object) < 2 || object[0] != '{' {
+		return members{}
+	}
+	return members{rest: object[1:]}
+}
+
+func (m *members) next() bool {
+	if len(m.rest) > 0 && m.rest[0] == ',' {
+		m.rest = m.rest[1:]
+	}
+	end := stringEnd(m.rest)
+	if end < 0 || end >= len(m.rest) || m.rest[end] != ':' {
+		return false
+	}
+	m.key, m.rest = m.rest[1:end-1], m.rest[end+1:]
+	return takeValue(&m.rest, &m.value)
+}
+
+// elements walks the elements of an array.
+type elements struct {
+	rest, value []byte
+}
+
+func elementsOf(array []byte) elements {
+	if len(array) < 2 || array[0] != '[' {
+		return elements{}
+	}
+	return elements{rest: array[1:]}
+}
+
+func (e *elements) next() bool {
+	if len(e.rest) > 0 && e.rest[0] == ',' {
+		e.rest = e.rest[1:]
+	}
+	return takeValue(&e.rest, &e.value)
+}
+
+// takeValue moves the JSON value at the start of rest to value.
+func takeValue(rest, value *[]byte) bool {
+	end := valueEnd(*rest)
+	if end <= 0 {
+		return false
+	}
+	*value, *rest = (*rest)[:end:end], (*rest)[end:]
+	return true
+}
+
+// valueEnd gives the length of the JSON value at the start of b, and 0 or less
+// where there is none.
+func valueEnd(b []byte) int {
+	if len(b) == 0 {
+		return -1
+	}
+	switch b[0] {
+	case '"':
+		return stringEnd(b)
+	case '{', '[':
+		return nestedEnd(b)
+	}
+	for i, c := range b {
+		if c == ',' || c == ']' || c == '}' {
+			return i
+		}
+	}
+	return len(b)
+}
+
+func nestedEnd(b []byte) int {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			end := stringEnd(b[i:])
+			if end < 0 {
+				return -1
+			}
+			i += end - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return -1
+}
+
+// stringEnd gives the length of the JSON string at the start of b, quotes
+// included, and -1 where there is none.
+func stringEnd(b []byte) int {
+	if len(b) < 2 || b[0] != '"' {
+		return -1
+	}
+	for i := 1; i < len(b); i++ {
+		quote := bytes.IndexByte(b[i:], '"')
+		if quote < 0 {
+			return -1
+		}
+		i += quote
+		backslashes := 0
+		for b[i-1-backslashes] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 0 {
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// isQuoted reports whether the JSON value is the string s, which needs no escapes.
+func isQuoted(value []byte, s string) bool {
+	return len(value) == len(s)+2 && value[0] == '"' && string(value[1:len(value)-1]) == s
+}
+
+// unquote gives the text of a JSON string, and false for any other value.
+func unquote(value []byte) (string, bool) {
+	if len(value) < 2 || value[0] != '"' {
+		return "", false
+	}
+	inner := value[1 : len(value)-1]
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner), true
+	}
+	return string(unescape(inner)), true
+}
+
+// unescape resolves the escapes of a JSON string, given without its quotes.
+func unescape(s []byte) []byte {
+	text := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' || i+1 == len(s) {
+			text = append(text, s[i])
+			continue
+		}
+		i++
+		if s[i] != 'u' {
+			text = append(text, plainEscapes[s[i]])
+			continue
+		}
+		r, ok := hexRune(s[i+1:])
+		if ok {
+			i += 4
+		}
+		text = utf8.AppendRune(text, r)
+	}
+	return text
+}
+
+// plainEscapes gives the character that each escape of one letter stands for, and
+// 0 for what is no escape.
+var plainEscapes = [256]byte{
+	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
+}
+
+// hexRune reads the four hexadecimal digits at the start of s.
+func hexRune(s []byte) (rune, bool) {
+	if len(s) < 4 {
+		return utf8.RuneError, false
+	}
+	var r rune
+	for _, c := range s[:4] {
+		switch {
+		case c >= '0' && c <= '9':
+			r = r<<4 | rune(c-'0')
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			r = r<<4 | rune(c|0x20-'a'+10)
+		default:
+			return utf8.RuneError, false
+		}
+	}
+	return r, true
+}
+
+// surrogatePair reads the escape \uXXXX at the start of s as the second half of
+// a character whose first half is given.
+func surrogatePair(first rune, s []byte) (rune, bool) {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return utf8.RuneError, false
+	}
+	second, ok := hexRune(s[2:])
+	r := utf16.DecodeRune(first, second)
+	return r, ok && r != utf8.RuneError
+}
+
+const hexDigits = "0123456789abcdef"
+
+// AppendString appends a text as a JSON string in canonical form. What is not UTF-8
+// becomes U+FFFD.
+func AppendString(dst []byte, s string) []byte {
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	dst = append(dst, '"')
+	start := 0
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' {
+			dst = append(dst, s[start:i]...)
+			dst = appendEscaped(dst, c)
+			start = i + 1
+		}
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}
+
+// appendEscaped appends the one canonical escape of a control character, quote
+// or backslash.
+func appendEscaped(dst []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\b':
+		return append(dst, '\\', 'b')
+	case '\t':
+		return append(dst, '\\', 't')
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\f':
+		return append(dst, '\\', 'f')
+	case '\r':
+		return append(dst, '\\', 'r')
+	}
+	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
+}
+
+// appendWithout appends a JSON object in canonical form without the members named.
+func appendWithout(dst, object []byte, keys ...string) []byte {
+	dst = append(dst, '{')
+	first := true
+	for m := membersOf(object); m.next(); {
+		if !contains(keys, m.key) {
+			dst = appendMember(dst, &first, m.key, m.value)
+		}
+	}
+	return append(dst, '}')
+}
+
+// appendMember appends a member to an object that has been begun. The key is
+// escaped already.
+func appendMember(dst []byte, first *bool, key, value []byte) []byte {
+	if !*first {
+		dst = append(dst, ',')
+	}
+	*first = false
+	dst = append(dst, '"')
+	dst = append(dst, key...)
+	dst = append(dst, '"', ':')
+	return append(dst, value...)
+}
+
+// setMember gives an object in canonical form with one member added or replaced.
+// What is not an object counts as empty.
+func setMember(object []byte, key string, value []byte) []byte {
+	quoted := AppendString(nil, key)
+	escaped := quoted[1 : len(quoted)-1]
+	dst := append(make([]byte, 0, len(object)+len(quoted)+len(value)+4), '{')
+	first, done := true, false
+	for m := membersOf(object); m.next(); {
+		order := compareKeys(m.key, escaped)
+		if order >= 0 && !done {
+			dst = appendMember(dst, &first, escaped, value)
+			done = true
+		}
+		if order != 0 {
+			dst = appendMember(dst, &first, m.key, m.value)
+		}
+	}
+	if !done {
+		dst = appendMember(dst, &first, escaped, value)
+	}
+	return append(dst, '}')
+}
+
+func contains(keys []string, key []byte) bool {
+	for _, k := range keys {
+		if k == string(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseInt reads a JSON number that is an integer.
+func parseInt(value []byte) (int64, bool) {
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	return n, err == nil
+}

@@ -1,0 +1,242 @@
+package event
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"homeserver/internal/matrix"
+)
+
+// Parse reads an event as another server sent it, and works out its ID. It checks
+// the form of every member that the version's "Event format" names, and brings the
+// JSON into canonical form; unsigned is dropped, since nobody vouches for it.
+// Hash, signatures and authorisation are the caller's to check: [Event.VerifyHash],
+// [Event.VerifySignature], [Authorize]. The event may share memory with raw.
+//
+// Errors are those of [Canonical], M_BAD_JSON for what is not of the format, and
+// M_TOO_LARGE for what breaks a limit of the client-server API, "Size limits".
+func Parse(v *Version, raw []byte) (*Event, error) {
+	text, err := canonicalObject(raw, v.StrictJSON, 0)
+	if err != nil {
+		return nil, err
+	}
+	if Field(text, "unsigned") != nil {
+		text = appendWithout(make([]byte, 0, len(text)), text, "unsigned")
+	}
+	if err := checkSize(text); err != nil {
+		return nil, err
+	}
+	e, err := decode(v, text)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.checkFormat(); err != nil {
+		return nil, err
+	}
+	if !v.pairs() {
+		hash, err := referenceHash(v, text)
+		if err != nil {
+			return nil, err
+		}
+		e.ID = hashID(v, hash)
+	}
+	if v.HashRoomID && e.Type == TypeCreate && e.RoomID == "" {
+		e.RoomID = hashRoomID(e.ID)
+	}
+	return e, nil
+}
+
+// ParseTrusted reads an event that [Build] or [Parse] made before, from its ID and
+// its JSON. It checks and hashes nothing: that is for bytes of our own database.
+// The event shares the memory of raw. An error means that the bytes are damaged.
+func ParseTrusted(v *Version, id string, raw []byte) (*Event, error) {
+	e, err := decode(v, raw)
+	if err != nil {
+		return nil, fmt.Errorf("read event %s: %w", id, err)
+	}
+	e.ID = id
+	if v.HashRoomID && e.Type == TypeCreate && e.RoomID == "" {
+		e.RoomID = hashRoomID(id)
+	}
+	return e, nil
+}
+
+// decode takes canonical JSON apart. It sets what is there, and refuses members
+// that are not of the right kind.
+func decode(v *Version, text []byte) (*Event, error) {
+	e := &Event{JSON: text, Version: v, Depth: -1}
+	redacts := ""
+	for m := membersOf(text); m.next(); {
+		ok := true
+		switch string(m.key) {
+		case "auth_events":
+			e.AuthEvents, ok = decodeReferences(v, m.value)
+		case "content":
+			e.Content, ok = m.value, m.value[0] == '{'
+		case "depth":
+			e.Depth, ok = parseInt(m.value)
+		case "event_id":
+			if v.pairs() {
+				e.ID, ok = unquote(m.value)
+			}
+		case "origin_server_ts":
+			e.OriginServerTS, ok = parseInt(m.value)
+		case "prev_events":
+			e.PrevEvents, ok = decodeReferences(v, m.value)
+		case "redacts":
+			redacts, ok = unquote(m.value)
+			ok = ok || v.RedactsInContent
+		case "room_id":
+			e.RoomID, ok = unquote(m.value)
+		case "sender":
+			e.Sender, ok = unquote(m.value)
+		case "state_key":
+			var stateKey string
+			stateKey, ok = unquote(m.value)
+			e.StateKey = &stateKey
+		case "type":
+			e.Type, ok = unquote(m.value)
+		}
+		if !ok {
+			return nil, matrix.Errorf(matrix.BadJSON, "the event's %s is not of the right kind", m.key)
+		}
+	}
+	if e.Content == nil {
+		return nil, missing("content")
+	}
+	if e.Type == TypeRedaction {
+		if v.RedactsInContent {
+			redacts, _ = StringField(e.Content, "redacts")
+		}
+		e.Redacts = redacts
+	}
+	return e, nil
+}
+
+func missing(member string) error {
+	return matrix.Errorf(matrix.BadJSON, "the event has no %s", member)
+}
+
+// decodeReferences reads prev_events or auth_events: event IDs, or in versions 1
+// and 2 pairs of an event ID and hashes.
+func decodeReferences(v *Version, array []byte) ([]string, bool) {
+	if array[0] != '[' {
+		return nil, false
+	}
+	ids := []string{}
+	for values := elementsOf(array); values.next(); {
+		value := values.value
+		if v.pairs() {
+			pair := elementsOf(value)
+			if !pair.next() {
+				return nil, false
+			}
+			value = pair.value
+		}
+		id, ok := unquote(value)
+		if !ok {
+			return nil, false
+		}
+		ids = append(ids, id)
+	}
+	return ids, true
+}
+
+// checkFormat checks an event that another server made against "Event format" of
+// its version and against "Size limits" of the client-server API.
+func (e *Event) checkFormat() error {
+	switch {
+	case Field(e.JSON, "type") == nil:
+		return missing("type")
+	case e.Depth < 0:
+		return missing("depth that is an integer from 0 on")
+	case Field(e.JSON, "origin_server_ts") == nil:
+		return missing("origin_server_ts")
+	case e.PrevEvents == nil || len(e.PrevEvents) > maxPrevEvents:
+		return matrix.Errorf(matrix.BadJSON, "the event has no prev_events or more than %d", maxPrevEvents)
+	case e.AuthEvents == nil || len(e.AuthEvents) > maxAuthEvents:
+		return matrix.Errorf(matrix.BadJSON, "the event has no auth_events or more than %d", maxAuthEvents)
+	case e.Version.pairs() && !matrix.IsEventID(e.ID):
+		return missing("event_id that is an event ID")
+	}
+	if _, ok := StringField(Field(e.JSON, "hashes"), "sha256"); !ok {
+		return missing("hashes.sha256 that is a string")
+	}
+	if signatures := Field(e.JSON, "signatures"); len(signatures) == 0 || signatures[0] != '{' {
+		return missing("signatures that are an object")
+	}
+	if err := checkIDs(e.Type, e.Sender, e.StateKey); err != nil {
+		return badFormat(err)
+	}
+	if e.RoomID == "" && e.Version.HashRoomID && e.Type == TypeCreate {
+		return nil
+	}
+	return badFormat(checkRoomID(e.RoomID))
+}
+
+// badFormat makes M_BAD_JSON of M_INVALID_PARAM: the parameters of a client are
+// the members of an event that another server sends.
+func badFormat(err error) error {
+	if e, ok := err.(*matrix.Error); ok && e.Code == matrix.InvalidParam {
+		return matrix.Errorf(matrix.BadJSON, "%s", e.Message)
+	}
+	return err
+}
+
+// checkIDs checks the members that have limits of their own: client-server API,
+// "Size limits". M_TOO_LARGE, or M_INVALID_PARAM where one is no ID at all.
+func checkIDs(evType, sender string, stateKey *string) error {
+	if err := checkText("type", evType); err != nil {
+		return err
+	}
+	if stateKey != nil {
+		if err := checkText("state_key", *stateKey); err != nil {
+			return err
+		}
+	}
+	if err := checkText("sender", sender); err != nil {
+		return err
+	}
+	if !isUserID(sender) {
+		return matrix.Errorf(matrix.InvalidParam, "the sender %s is not a user ID", quote(sender))
+	}
+	return nil
+}
+
+func checkRoomID(id string) error {
+	if err := checkText("room_id", id); err != nil {
+		return err
+	}
+	if !matrix.IsRoomID(id) {
+		return matrix.Errorf(matrix.InvalidParam, "%s is not a room ID", quote(id))
+	}
+	return nil
+}
+
+func checkText(member, text string) error {
+	if len(text) > matrix.MaxIDBytes {
+		return matrix.Errorf(matrix.TooLarge, "the event's %s has %d bytes, more than %d", member, len(text), matrix.MaxIDBytes)
+	}
+	if !utf8.ValidString(text) {
+		return matrix.Errorf(matrix.InvalidParam, "the event's %s is not UTF-8", member)
+	}
+	return nil
+}
+
+// isUserID reports whether the text can be the sender of an event. That includes
+// every user ID of the past: appendices, "Historical User IDs".
+func isUserID(id string) bool {
+	if len(id) > matrix.MaxIDBytes || !strings.HasPrefix(id, "@") || !utf8.ValidString(id) {
+		return false
+	}
+	localpart, server, ok := strings.Cut(id[1:], ":")
+	return ok && !strings.ContainsRune(localpart, 0) && matrix.IsServerName(server)
+}
+
+// domainOf gives the server name in a user ID, room ID or event ID, and "" where
+// there is none.
+func domainOf(id string) string {
+	_, domain, _ := strings.Cut(id, ":")
+	return domain
+}

@@ -1,0 +1,237 @@
+package event
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"homeserver/internal/matrix"
+)
+
+// Power is a power level. Levels beyond what 64 bits hold, which only room
+// versions 1 to 5 know, count as the greatest or the least finite one.
+type Power int64
+
+// Infinite is the power of the creators of a room of version 12: greater than
+// any level that can be written down.
+const Infinite Power = math.MaxInt64
+
+const (
+	maxPower = Infinite - 1
+	minPower = -maxPower
+)
+
+// String gives the level as a number.
+func (p Power) String() string {
+	if p == Infinite {
+		return "infinite"
+	}
+	return strconv.FormatInt(int64(p), 10)
+}
+
+// PowerLevels is the content of an m.room.power_levels event. A nil *PowerLevels
+// stands for a room without that event. What the event doesn't say has the
+// default of the client-server API, "m.room.power_levels".
+type PowerLevels struct {
+	// single holds the levels that stand alone, by name.
+	single                       map[string]Power
+	users, events, notifications map[string]Power
+}
+
+// singleLevels names the levels that stand alone in m.room.power_levels.
+var singleLevels = [...]string{
+	"users_default", "events_default", "state_default", "ban", "redact", "kick", "invite",
+}
+
+// User gives the level of a user. It knows nothing of the room's creators: what a
+// user may do in a room is [UserPower].
+func (p *PowerLevels) User(userID string) Power {
+	if p != nil {
+		if level, ok := p.users[userID]; ok {
+			return level
+		}
+	}
+	return p.level("users_default", 0)
+}
+
+// Event gives the level that is needed to send an event of the type.
+func (p *PowerLevels) Event(evType string, isState bool) Power {
+	if p != nil {
+		if level, ok := p.events[evType]; ok {
+			return level
+		}
+	}
+	if isState {
+		return p.level("state_default", 50)
+	}
+	return p.level("events_default", 0)
+}
+
+// Notification gives the level that is needed to notify everybody in the way that
+// the key names, such as "room" for @room.
+func (p *PowerLevels) Notification(key string) Power {
+	if p != nil {
+		if level, ok := p.notifications[key]; ok {
+			return level
+		}
+	}
+	return 50
+}
+
+// Ban gives the level that is needed to ban and to unban.
+func (p *PowerLevels) Ban() Power { return p.level("ban", 50) }
+
+// Invite gives the level that is needed to invite.
+func (p *PowerLevels) Invite() Power { return p.level("invite", 0) }
+
+// Kick gives the level that is needed to kick.
+func (p *PowerLevels) Kick() Power { return p.level("kick", 50) }
+
+// Redact gives the level that is needed to redact the events of others.
+func (p *PowerLevels) Redact() Power { return p.level("redact", 50) }
+
+func (p *PowerLevels) level(name string, otherwise Power) Power {
+	if p != nil {
+		if level, ok := p.single[name]; ok {
+			return level
+		}
+	}
+	return otherwise
+}
+
+// UserPower gives the power of a user in a room. A creator's is [Infinite] from
+// version 12 on. Before that, where there is no usable m.room.power_levels, it is
+// 100 for the creator and 0 for everybody else.
+func UserPower(v *Version, s State, userID string) Power {
+	levels, err := s.Event(TypePowerLevels, "").PowerLevels()
+	if err != nil {
+		levels = nil
+	}
+	return userPower(v, s.Event(TypeCreate, ""), levels, userID)
+}
+
+func userPower(v *Version, create *Event, levels *PowerLevels, userID string) Power {
+	if levels != nil && !v.PrivilegedCreators || create == nil {
+		return levels.User(userID)
+	}
+	for _, creator := range create.CreateContent().Creators {
+		if creator != userID {
+			continue
+		}
+		if v.PrivilegedCreators {
+			return Infinite
+		}
+		return 100
+	}
+	return levels.User(userID)
+}
+
+// parsePowerLevels reads the content of m.room.power_levels. It refuses what the
+// version doesn't take for a level: from version 10 on that is rules 9.1 to 9.3;
+// before that the rules name users only, but a level that is none can't be
+// compared either.
+func parsePowerLevels(v *Version, content []byte) (*PowerLevels, error) {
+	p := &PowerLevels{single: make(map[string]Power, len(singleLevels))}
+	for _, name := range singleLevels {
+		value := Field(content, name)
+		if value == nil {
+			continue
+		}
+		level, ok := parsePower(v, value)
+		if !ok {
+			return nil, badLevel(name, value)
+		}
+		p.single[name] = level
+	}
+	var err error
+	if p.users, err = parsePowerMap(v, content, "users"); err != nil {
+		return nil, err
+	}
+	for user := range p.users {
+		if !isUserID(user) {
+			return nil, forbidden("users in m.room.power_levels names %s, which is not a user ID", quote(user))
+		}
+	}
+	if p.events, err = parsePowerMap(v, content, "events"); err != nil {
+		return nil, err
+	}
+	if p.notifications, err = parsePowerMap(v, content, "notifications"); err != nil {
+		if v.NotificationLevels {
+			return nil, err
+		}
+		p.notifications = nil
+	}
+	return p, nil
+}
+
+func parsePowerMap(v *Version, content []byte, name string) (map[string]Power, error) {
+	object := Field(content, name)
+	if object == nil {
+		return nil, nil
+	}
+	if object[0] != '{' {
+		return nil, forbidden("%s in m.room.power_levels is not an object", name)
+	}
+	levels := make(map[string]Power)
+	for m := membersOf(object); m.next(); {
+		level, ok := parsePower(v, m.value)
+		if !ok {
+			return nil, badLevel(name, m.value)
+		}
+		levels[string(unescape(m.key))] = level
+	}
+	return levels, nil
+}
+
+func badLevel(name string, value []byte) error {
+	return forbidden("%s in m.room.power_levels has the value %s, which is not a power level", name, clip(value))
+}
+
+func forbidden(format string, args ...any) error {
+	return matrix.Errorf(matrix.Forbidden, format, args...)
+}
+
+// quote makes what a stranger sent fit for an error message.
+func quote(text string) string { return strconv.Quote(string(clip([]byte(text)))) }
+
+// parsePower reads one level: an integer; up to version 9 also a string that is
+// one; up to version 5 also a float, which is cut off at the decimal point. "Event
+// format" of versions 1, 9 and 10.
+func parsePower(v *Version, value []byte) (Power, bool) {
+	switch c := value[0]; {
+	case c == '-' || c >= '0' && c <= '9':
+		return parseNumericPower(v, string(value))
+	case c == '"' && !v.IntegerPowerLevels:
+		text, _ := unquote(value)
+		return parseIntegerPower(strings.Trim(text, " \t\n\v\f\r"))
+	}
+	return 0, false
+}
+
+func parseNumericPower(v *Version, text string) (Power, bool) {
+	if !strings.ContainsAny(text, ".eE") {
+		return parseIntegerPower(text)
+	}
+	float, err := strconv.ParseFloat(text, 64)
+	if err != nil || v.StrictJSON {
+		return 0, false
+	}
+	switch {
+	case float >= float64(maxPower):
+		return maxPower, true
+	case float <= float64(minPower):
+		return minPower, true
+	}
+	return Power(float), true
+}
+
+// parseIntegerPower reads decimal digits with an optional sign.
+func parseIntegerPower(text string) (Power, bool) {
+	digits := strings.TrimLeft(text, "+-")
+	if digits == "" || len(text)-len(digits) > 1 || digitRun([]byte(digits)) != len(digits) {
+		return 0, false
+	}
+	// Out of range is the one error left, and gives the nearest number there is.
+	level, _ := strconv.ParseInt(text, 10, 64)
+	return min(max(Power(level), minPower), maxPower), true
+}

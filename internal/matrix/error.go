@@ -1,0 +1,101 @@
+package matrix
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Code is an errcode of the client-server API, section "Standard error
+// response".
+type Code string
+
+// The error codes that this server answers with.
+const (
+	BadAlias                Code = "M_BAD_ALIAS"
+	BadJSON                 Code = "M_BAD_JSON"
+	BadState                Code = "M_BAD_STATE"
+	CannotLeaveServerNotice Code = "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM"
+	Exclusive               Code = "M_EXCLUSIVE"
+	Forbidden               Code = "M_FORBIDDEN"
+	GuestAccessForbidden    Code = "M_GUEST_ACCESS_FORBIDDEN"
+	IncompatibleRoomVersion Code = "M_INCOMPATIBLE_ROOM_VERSION"
+	InvalidParam            Code = "M_INVALID_PARAM"
+	InvalidRoomState        Code = "M_INVALID_ROOM_STATE"
+	InvalidUsername         Code = "M_INVALID_USERNAME"
+	LimitExceeded           Code = "M_LIMIT_EXCEEDED"
+	MissingParam            Code = "M_MISSING_PARAM"
+	MissingToken            Code = "M_MISSING_TOKEN"
+	NotFound                Code = "M_NOT_FOUND"
+	NotJSON                 Code = "M_NOT_JSON"
+	RoomInUse               Code = "M_ROOM_IN_USE"
+	TooLarge                Code = "M_TOO_LARGE"
+	Unauthorized            Code = "M_UNAUTHORIZED"
+	UnableToAuthoriseJoin   Code = "M_UNABLE_TO_AUTHORISE_JOIN"
+	UnableToGrantJoin       Code = "M_UNABLE_TO_GRANT_JOIN"
+	Unknown                 Code = "M_UNKNOWN"
+	UnknownToken            Code = "M_UNKNOWN_TOKEN"
+	Unrecognized            Code = "M_UNRECOGNIZED"
+	UnsupportedRoomVersion  Code = "M_UNSUPPORTED_ROOM_VERSION"
+	UserDeactivated         Code = "M_USER_DEACTIVATED"
+	UserInUse               Code = "M_USER_IN_USE"
+	WeakPassword            Code = "M_WEAK_PASSWORD"
+)
+
+// statuses holds the HTTP status of each code that is not answered with 400.
+var statuses = map[Code]int{
+	CannotLeaveServerNotice: http.StatusForbidden,
+	Forbidden:               http.StatusForbidden,
+	GuestAccessForbidden:    http.StatusForbidden,
+	LimitExceeded:           http.StatusTooManyRequests,
+	MissingToken:            http.StatusUnauthorized,
+	NotFound:                http.StatusNotFound,
+	TooLarge:                http.StatusRequestEntityTooLarge,
+	Unauthorized:            http.StatusUnauthorized,
+	UnknownToken:            http.StatusUnauthorized,
+	Unrecognized:            http.StatusNotFound,
+	UserDeactivated:         http.StatusForbidden,
+}
+
+// Error is an error that may be shown to a client. Any other error is internal:
+// it is logged, and its text never leaves the server.
+type Error struct {
+	// Code is empty where interactive authentication is asked for and nothing has
+	// gone wrong yet: the answer has neither errcode nor error then.
+	Code    Code
+	Message string // for people; plain English, no secrets
+
+	// Status is the HTTP status; 0 means the usual one of the code.
+	Status int
+	// RetryAfter, where it is not 0, tells the client when to come back: it
+	// becomes retry_after_ms (for M_LIMIT_EXCEEDED) and the header Retry-After.
+	RetryAfter time.Duration
+	// Fields are further members of the answer, such as soft_logout.
+	Fields map[string]any
+}
+
+// Errorf makes an error with a code and a message for people.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Error gives the code and the message.
+func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+// HTTPStatus is the status that the error is answered with.
+func (e *Error) HTTPStatus() int {
+	if e.Status != 0 {
+		return e.Status
+	}
+	if status, ok := statuses[e.Code]; ok {
+		return status
+	}
+	return http.StatusBadRequest
+}
+
+// IsCode reports whether err is, or wraps, an Error with the code.
+func IsCode(err error, code Code) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == code
+}

@@ -1,0 +1,212 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/postgres/postgrestest"
+)
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
+
+const (
+	testServer   = "test.example"
+	testPassword = "correct horse"
+)
+
+var (
+	cheapArgon = ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1}
+	testClient = Client{Address: netip.MustParseAddr("192.0.2.7"), UserAgent: "curl/8"}
+	dummyAuth  = json.RawMessage(`{"type":"m.login.dummy"}`)
+)
+
+// clock is a clock that only moves when told.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// newTestService makes a service on a database of its own, with open registration,
+// cheap hashes and no rate limits unless an option says otherwise.
+func newTestService(t testing.TB, options ...func(*Options)) (*Service, *clock) {
+	t.Helper()
+	c := &clock{now: time.UnixMilli(1_700_000_000_000)}
+	o := Options{
+		ServerName:          testServer,
+		Argon:               cheapArgon,
+		RegistrationEnabled: true,
+		RateLimits:          RateLimits{Disabled: true},
+		Logger:              slog.New(slog.DiscardHandler),
+		Now:                 c.Now,
+	}
+	for _, option := range options {
+		option(&o)
+	}
+	return New(postgrestest.New(t), o), c
+}
+
+// sibling is another process on the same database.
+func sibling(s *Service) *Service { return New(s.pool, s.o) }
+
+func userID(localpart string) string { return "@" + localpart + ":" + testServer }
+
+// mustRegister makes an account with the test password and a device.
+func mustRegister(t testing.TB, s *Service, name string, changes ...func(*RegisterRequest)) Credentials {
+	t.Helper()
+	r := RegisterRequest{Username: name, Password: testPassword, Auth: dummyAuth}
+	for _, change := range changes {
+		change(&r)
+	}
+	got, err := s.Register(t.Context(), r, testClient)
+	if err != nil {
+		t.Fatalf("register %s: %v", name, err)
+	}
+	return got
+}
+
+func loginRequest(name, password string) LoginRequest {
+	return LoginRequest{
+		Type: StagePassword, Identifier: &Identifier{Type: "m.id.user", User: name}, Password: password,
+	}
+}
+
+// mustLogin logs in with the test password.
+func mustLogin(t testing.TB, s *Service, name string, changes ...func(*LoginRequest)) Credentials {
+	t.Helper()
+	r := loginRequest(name, testPassword)
+	for _, change := range changes {
+		change(&r)
+	}
+	got, err := s.Login(t.Context(), r, testClient)
+	if err != nil {
+		t.Fatalf("log in as %s: %v", name, err)
+	}
+	return got
+}
+
+func onDevice(id string) func(*LoginRequest) {
+	return func(r *LoginRequest) { r.DeviceID = id }
+}
+
+func mustAuthenticate(t testing.TB, s *Service, token string) Session {
+	t.Helper()
+	got, err := s.Authenticate(t.Context(), token)
+	if err != nil {
+		t.Fatalf("authenticate: %v", err)
+	}
+	return got
+}
+
+// wantUnknown checks that a token is refused, and how softly.
+func wantUnknown(t testing.TB, s *Service, token string, soft bool) {
+	t.Helper()
+	_, err := s.Authenticate(t.Context(), token)
+	wantSoftLogout(t, err, soft)
+}
+
+func wantSoftLogout(t testing.TB, err error, soft bool) {
+	t.Helper()
+	e := wantCode(t, err, matrix.UnknownToken)
+	if e.HTTPStatus() != http.StatusUnauthorized || e.Fields["soft_logout"] != soft {
+		t.Fatalf("got %d with %v, want 401 with soft_logout %v", e.HTTPStatus(), e.Fields, soft)
+	}
+}
+
+// wantCode checks the errcode of an error and returns the error.
+func wantCode(t testing.TB, err error, code matrix.Code) *matrix.Error {
+	t.Helper()
+	e, ok := errors.AsType[*matrix.Error](err)
+	if !ok || e.Code != code {
+		t.Fatalf("got the error %v, want %q", err, code)
+	}
+	return e
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// passwordAuth is an auth object with a password, and with a session unless empty.
+func passwordAuth(t testing.TB, name, password, session string) json.RawMessage {
+	t.Helper()
+	object := map[string]any{
+		"type":       StagePassword,
+		"identifier": map[string]string{"type": "m.id.user", "user": name},
+		"password":   password,
+	}
+	if session != "" {
+		object["session"] = session
+	}
+	auth, err := json.Marshal(object)
+	must(t, err)
+	return auth
+}
+
+// challenge is the body of a 401 answer, as a client reads it.
+type challenge struct {
+	Flows     []flow         `json:"flows"`
+	Params    map[string]any `json:"params"`
+	Session   string         `json:"session"`
+	Completed []string       `json:"completed"`
+}
+
+// wantChallenge checks that an error asks for interactive authentication, with the
+// errcode given ("" for none).
+func wantChallenge(t testing.TB, err error, code matrix.Code) challenge {
+	t.Helper()
+	e := wantCode(t, err, code)
+	if e.HTTPStatus() != http.StatusUnauthorized {
+		t.Fatalf("got status %d, want 401", e.HTTPStatus())
+	}
+	body, err := json.Marshal(e.Fields)
+	must(t, err)
+	var got challenge
+	must(t, json.Unmarshal(body, &got))
+	if got.Session == "" || len(got.Flows) == 0 || got.Params == nil {
+		t.Fatalf("got the challenge %s, want flows, params and session", body)
+	}
+	return got
+}
+
+// count returns the number that a query gives.
+func count(t testing.TB, s *Service, sql string, args ...any) int {
+	t.Helper()
+	rows, err := s.pool.Query(t.Context(), sql, args...)
+	must(t, err)
+	n, err := pgx.CollectOneRow(rows, pgx.RowTo[int])
+	must(t, err)
+	return n
+}
+
+// canceled is a context that has ended.
+func canceled(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}

@@ -1,0 +1,182 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+
+	"homeserver/internal/matrix"
+)
+
+// recordLeaving has a service note whose deactivation it finishes.
+func recordLeaving(s *Service) *[]string {
+	var left []string
+	s.OnDeactivate(func(_ context.Context, userID string) error {
+		left = append(left, userID)
+		return nil
+	})
+	return &left
+}
+
+func pending(t *testing.T, s *Service) int {
+	t.Helper()
+	return count(t, s, `SELECT count(*) FROM accounts WHERE deactivation_pending`)
+}
+
+func TestDeactivate(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	left := recordLeaving(s)
+	own := mustRegister(t, s, "example", func(r *RegisterRequest) { r.RefreshToken = true })
+	other := mustLogin(t, s, "example")
+	session := mustAuthenticate(t, s, own.AccessToken)
+	mustAuthenticate(t, s, other.AccessToken)
+
+	_, err := s.Deactivate(t.Context(), session, DeactivateRequest{}, testClient)
+	auth := passwordAuth(t, "example", testPassword, wantChallenge(t, err, "").Session)
+	got, err := s.Deactivate(t.Context(), session, DeactivateRequest{Auth: auth}, testClient)
+	must(t, err)
+
+	body, err := json.Marshal(got)
+	must(t, err)
+	if string(body) != `{"id_server_unbind_result":"success"}` {
+		t.Errorf("got %s", body)
+	}
+	wantUnknown(t, s, own.AccessToken, false)
+	wantUnknown(t, s, other.AccessToken, false)
+	wantNoRefresh(t, s, own.RefreshToken, false)
+	_, err = s.Login(t.Context(), loginRequest("example", testPassword), testClient)
+	wantCode(t, err, matrix.UserDeactivated)
+	if !slices.Equal(*left, []string{userID("example")}) || pending(t, s) != 0 {
+		t.Errorf("finished for %v, %d unfinished", *left, pending(t, s))
+	}
+	if n := count(t, s, `SELECT count(*) FROM accounts WHERE erased`); n != 0 {
+		t.Error("the account counts as erased")
+	}
+}
+
+func TestDeactivateRefuses(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	left := recordLeaving(s)
+	own := mustRegister(t, s, "example")
+	mustRegister(t, s, "another")
+	session := mustAuthenticate(t, s, own.AccessToken)
+
+	for _, auth := range []json.RawMessage{passwordAuth(t, "example", "wrong", ""), passwordAuth(t, "another", testPassword, "")} {
+		_, err := s.Deactivate(t.Context(), session, DeactivateRequest{Auth: auth}, testClient)
+		wantChallenge(t, err, matrix.Forbidden)
+	}
+	mustAuthenticate(t, s, own.AccessToken)
+	if len(*left) != 0 {
+		t.Errorf("finished for %v", *left)
+	}
+}
+
+func TestDeactivateWithoutAccessTokenAndErase(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	own := mustRegister(t, s, "example")
+
+	r := DeactivateRequest{Erase: true, Auth: passwordAuth(t, "example", testPassword, "")}
+	_, err := s.Deactivate(t.Context(), Session{}, r, testClient)
+	must(t, err)
+
+	wantUnknown(t, s, own.AccessToken, false)
+	if n := count(t, s, `SELECT count(*) FROM accounts WHERE erased`); n != 1 {
+		t.Error("the wish to be erased was not stored")
+	}
+	_, err = s.Deactivate(t.Context(), Session{}, r, testClient)
+	wantChallenge(t, err, matrix.UserDeactivated)
+}
+
+func TestDeactivationIsFinishedLaterWhenItGoesWrong(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	broken := errors.New("the room is out of reach")
+	s.OnDeactivate(func(_ context.Context, user string) error {
+		if user == userID("stuck") {
+			return broken
+		}
+		return nil
+	})
+	for _, name := range []string{"fine", "stuck"} {
+		mustRegister(t, s, name)
+		must(t, s.DeactivateAccount(t.Context(), name, false))
+	}
+	if n := pending(t, s); n != 1 {
+		t.Fatalf("%d unfinished, want 1", n)
+	}
+	if err := s.ResumeDeactivations(t.Context()); !errors.Is(err, broken) {
+		t.Errorf("got %v, want %v", err, broken)
+	}
+
+	later := sibling(s)
+	left := recordLeaving(later)
+	must(t, later.ResumeDeactivations(t.Context()))
+
+	if !slices.Equal(*left, []string{userID("stuck")}) || pending(t, s) != 0 {
+		t.Errorf("finished for %v, %d unfinished", *left, pending(t, s))
+	}
+	must(t, later.ResumeDeactivations(t.Context()))
+	if len(*left) != 1 {
+		t.Errorf("finished again: %v", *left)
+	}
+}
+
+func TestDeactivationIsFinishedAfterTheClientHasGone(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var seen error
+	s.OnDeactivate(func(ctx context.Context, _ string) error {
+		cancel()
+		seen = ctx.Err()
+		return seen
+	})
+
+	must(t, s.DeactivateAccount(ctx, "example", false))
+
+	if seen != nil || pending(t, s) != 0 {
+		t.Errorf("got %v, %d unfinished", seen, pending(t, s))
+	}
+}
+
+func TestDeactivationByTheCommandLineIsLeftToTheServer(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+
+	must(t, s.DeactivateAccount(t.Context(), "example", true))
+	must(t, s.ResumeDeactivations(t.Context()))
+	if n := pending(t, s); n != 1 {
+		t.Fatalf("%d unfinished, want 1", n)
+	}
+
+	server := sibling(s)
+	left := recordLeaving(server)
+	must(t, server.tidy(t.Context()))
+	if len(*left) != 1 || pending(t, s) != 0 {
+		t.Errorf("finished for %v, %d unfinished", *left, pending(t, s))
+	}
+	wantCode(t, s.DeactivateAccount(t.Context(), "nobody", false), matrix.NotFound)
+}
+
+func TestDeactivationTwiceKeepsTheFirstTime(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	mustRegister(t, s, "example")
+	must(t, s.DeactivateAccount(t.Context(), "example", true))
+	first := c.Now().UnixMilli()
+	c.advance(interactionLifetime)
+
+	must(t, s.DeactivateAccount(t.Context(), "example", false))
+
+	if n := count(t, s, `SELECT count(*) FROM accounts WHERE deactivated_at = $1 AND erased`, first); n != 1 {
+		t.Error("the time, or the wish to be erased, was lost")
+	}
+}

@@ -1,0 +1,194 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/matrix"
+)
+
+const (
+	// maxDevices bounds the devices of a user.
+	maxDevices = 1000
+	// maxDeviceText bounds a device ID, its display name and a user agent, in bytes.
+	maxDeviceText = 255
+
+	generatedDeviceIDLength = 10
+)
+
+// Device is a device as its owner sees it. LastSeenTS is in milliseconds since the
+// epoch. Client-server API, GET /devices.
+type Device struct {
+	DeviceID    string `json:"device_id"`
+	DisplayName string `json:"display_name,omitzero"`
+	LastSeenIP  string `json:"last_seen_ip,omitzero"`
+	LastSeenTS  int64  `json:"last_seen_ts"`
+}
+
+// Devices lists the devices of a user, in the order of their IDs.
+func (s *Service) Devices(ctx context.Context, userID string) ([]Device, error) {
+	return listDevices(ctx, s.pool, userID)
+}
+
+// Device returns one device of a user; M_NOT_FOUND.
+// Client-server API, GET /devices/{deviceId}.
+func (s *Service) Device(ctx context.Context, userID, deviceID string) (Device, error) {
+	if !isText(deviceID) {
+		return Device{}, errNoDevice()
+	}
+	return findDevice(ctx, s.pool, userID, deviceID)
+}
+
+// RenameDevice gives a device another display name; nil changes nothing, and ""
+// takes the name away. M_NOT_FOUND, M_INVALID_PARAM.
+// Client-server API, PUT /devices/{deviceId}.
+func (s *Service) RenameDevice(ctx context.Context, userID, deviceID string, displayName *string) error {
+	if displayName == nil {
+		_, err := s.Device(ctx, userID, deviceID)
+		return err
+	}
+	if !isText(deviceID) {
+		return errNoDevice()
+	}
+	if err := checkDisplayName(*displayName); err != nil {
+		return err
+	}
+	return renameDevice(ctx, s.pool, userID, deviceID, *displayName)
+}
+
+// DeleteDevice deletes a device of the user who asks, and its tokens, after
+// interactive authentication. To delete an unknown one is fine. M_INVALID_PARAM for
+// what can't be the ID of a device.
+// Client-server API, DELETE /devices/{deviceId}.
+func (s *Service) DeleteDevice(ctx context.Context, session Session, deviceID string, auth json.RawMessage, client Client) error {
+	if !isText(deviceID) {
+		return matrix.Errorf(matrix.InvalidParam, "This is not the ID of a device")
+	}
+	return s.deleteDevices(ctx, "DELETE /devices/"+deviceID, session, []string{deviceID}, auth, client)
+}
+
+// DeleteDevices does the same for several devices.
+// Client-server API, POST /delete_devices.
+func (s *Service) DeleteDevices(ctx context.Context, session Session, deviceIDs []string, auth json.RawMessage, client Client) error {
+	var possible []string
+	for _, id := range deviceIDs {
+		if isText(id) {
+			possible = append(possible, id)
+		}
+	}
+	return s.deleteDevices(ctx, "POST /delete_devices", session, possible, auth, client)
+}
+
+func (s *Service) deleteDevices(ctx context.Context, name string, session Session, ids []string, auth json.RawMessage, client Client) error {
+	op, err := s.passwordOperation(name, session, client)
+	if err != nil {
+		return err
+	}
+	proof, err := s.interact(ctx, op, auth, client)
+	if err != nil {
+		return err
+	}
+	return s.logOut(ctx, session.UserID, func(tx pgx.Tx) ([]tokenHash, error) {
+		if err := proof.consume(ctx, tx); err != nil {
+			return nil, err
+		}
+		return removeDevices(ctx, tx, session.UserID, ids)
+	})
+}
+
+// Logout deletes the device of a session with all its tokens.
+// Client-server API, POST /logout.
+func (s *Service) Logout(ctx context.Context, session Session) error {
+	return s.logOut(ctx, session.UserID, func(tx pgx.Tx) ([]tokenHash, error) {
+		return removeDevices(ctx, tx, session.UserID, []string{session.DeviceID})
+	})
+}
+
+// LogoutAll deletes all devices of a user with all their tokens.
+// Client-server API, POST /logout/all.
+func (s *Service) LogoutAll(ctx context.Context, userID string) error {
+	return s.logOut(ctx, userID, func(tx pgx.Tx) ([]tokenHash, error) {
+		return removeOtherDevices(ctx, tx, userID, "")
+	})
+}
+
+// logOut runs a removal of devices while nobody else logs in to the account.
+func (s *Service) logOut(ctx context.Context, userID string, remove func(pgx.Tx) ([]tokenHash, error)) error {
+	var revoked []tokenHash
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := lockAccount(ctx, tx, userID); err != nil {
+			return err
+		}
+		var err error
+		revoked, err = remove(tx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("remove devices of %s: %w", userID, err)
+	}
+	s.cache.remove(revoked)
+	return nil
+}
+
+// newDevice is what a client wants to log in with. An empty ID means a new one.
+type newDevice struct {
+	id, displayName string
+	refreshable     bool
+}
+
+// check refuses an ID or a name that is too long or can't be stored:
+// M_INVALID_PARAM.
+func (d newDevice) check() error {
+	if d.id != "" && !isText(d.id) {
+		return matrix.Errorf(matrix.InvalidParam, "A device ID must be text of at most %d bytes", maxDeviceText)
+	}
+	return checkDisplayName(d.displayName)
+}
+
+func checkDisplayName(name string) error {
+	if name != "" && !isText(name) {
+		return matrix.Errorf(matrix.InvalidParam, "The name of a device must be text of at most %d bytes", maxDeviceText)
+	}
+	return nil
+}
+
+// isText reports whether PostgreSQL can hold the text, and whether it has a length
+// that is allowed.
+func isText(text string) bool {
+	return text != "" && len(text) <= maxDeviceText && utf8.ValidString(text) && !strings.ContainsRune(text, 0)
+}
+
+// startSession logs a device in to an account that is locked. It returns the access
+// tokens that are void now.
+func (s *Service) startSession(ctx context.Context, tx pgx.Tx, userID string, d newDevice, client Client) (Credentials, []tokenHash, error) {
+	if d.id == "" {
+		d.id = rand.Text()[:generatedDeviceIDLength]
+	}
+	session := Session{UserID: userID, DeviceID: d.id}
+	created, err := upsertDevice(ctx, tx, session, d.displayName, sightingOf(client, s.nowMS()))
+	if err != nil {
+		return Credentials{}, nil, err
+	}
+	var revoked []tokenHash
+	if created {
+		revoked, err = removeSilentDevices(ctx, tx, session, maxDevices)
+	} else {
+		revoked, err = deleteDeviceTokens(ctx, tx, userID, []string{d.id})
+	}
+	if err != nil {
+		return Credentials{}, nil, err
+	}
+	tokens, err := s.issueTokens(ctx, tx, session, 1, d.refreshable)
+	return Credentials{UserID: userID, HomeServer: s.o.ServerName, DeviceID: d.id, Tokens: tokens}, revoked, err
+}
+
+// errNoDevice is the answer where the user has no such device.
+func errNoDevice() *matrix.Error {
+	return matrix.Errorf(matrix.NotFound, "You have no device with this ID")
+}

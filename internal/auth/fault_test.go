@@ -1,0 +1,198 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/matrix"
+)
+
+// operations lists everything that a Service does with the database, for an account
+// "example" with the session and the tokens given.
+func operations(t *testing.T, s *Service, own Credentials) map[string]func(context.Context) error {
+	t.Helper()
+	session := Session{UserID: own.UserID, DeviceID: own.DeviceID}
+	password := passwordAuth(t, "example", testPassword, "")
+	ignore := func(_ any, err error) error { return err }
+	return map[string]func(context.Context) error{
+		"Accounts": func(ctx context.Context) error { return ignore(s.Accounts(ctx, "", 1)) },
+		"Authenticate": func(ctx context.Context) error {
+			return ignore(s.Authenticate(ctx, own.AccessToken))
+		},
+		"ChangePassword": func(ctx context.Context) error {
+			return s.ChangePassword(ctx, session, ChangePasswordRequest{NewPassword: "new", Auth: password}, testClient)
+		},
+		"CheckAvailable": func(ctx context.Context) error { return s.CheckAvailable(ctx, "free", testClient) },
+		"CreateAccount": func(ctx context.Context) error {
+			return ignore(s.CreateAccount(ctx, NewAccount{Username: "new"}))
+		},
+		"Deactivate": func(ctx context.Context) error {
+			return ignore(s.Deactivate(ctx, session, DeactivateRequest{Auth: password}, testClient))
+		},
+		"DeactivateAccount": func(ctx context.Context) error { return s.DeactivateAccount(ctx, "example", false) },
+		"DeleteDevice": func(ctx context.Context) error {
+			return s.DeleteDevice(ctx, session, "x", password, testClient)
+		},
+		"DeleteDevice, asking": func(ctx context.Context) error {
+			return s.DeleteDevice(ctx, session, "x", nil, testClient)
+		},
+		"Device":  func(ctx context.Context) error { return ignore(s.Device(ctx, own.UserID, own.DeviceID)) },
+		"Devices": func(ctx context.Context) error { return ignore(s.Devices(ctx, own.UserID)) },
+		"Login": func(ctx context.Context) error {
+			return ignore(s.Login(ctx, loginRequest("example", testPassword), testClient))
+		},
+		"Logout":    func(ctx context.Context) error { return s.Logout(ctx, session) },
+		"LogoutAll": func(ctx context.Context) error { return s.LogoutAll(ctx, own.UserID) },
+		"Refresh":   func(ctx context.Context) error { return ignore(s.Refresh(ctx, own.RefreshToken)) },
+		"Register": func(ctx context.Context) error {
+			return ignore(s.Register(ctx, RegisterRequest{Username: "new", Auth: dummyAuth}, testClient))
+		},
+		"RenameDevice":        func(ctx context.Context) error { return s.RenameDevice(ctx, own.UserID, own.DeviceID, new("x")) },
+		"ResumeDeactivations": s.ResumeDeactivations,
+		"SetPassword":         func(ctx context.Context) error { return s.SetPassword(ctx, "example", "new", true) },
+		"UserExists":          func(ctx context.Context) error { return ignore(s.UserExists(ctx, own.UserID)) },
+		"tidy":                s.tidy,
+	}
+}
+
+// faultService makes a service with the account "example" that does something
+// after deactivations.
+func faultService(t *testing.T) (*Service, Credentials) {
+	t.Helper()
+	s, _ := newTestService(t)
+	recordLeaving(s)
+	return s, mustRegister(t, s, "example", func(r *RegisterRequest) { r.RefreshToken = true })
+}
+
+func TestEveryOperationEndsWithItsRequest(t *testing.T) {
+	t.Parallel()
+	s, own := faultService(t)
+	for name, run := range operations(t, s, own) {
+		if err := run(canceled(t)); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v, want the end of the request", name, err)
+		}
+	}
+	// Nothing has happened.
+	mustAuthenticate(t, s, own.AccessToken)
+	mustLogin(t, s, "example")
+	mustRefresh(t, s, own.RefreshToken)
+}
+
+func TestEveryOperationTellsThatTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	s, own := faultService(t)
+	elsewhere, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/nothing")
+	must(t, err)
+	defer elsewhere.Close()
+	away := New(elsewhere, s.o)
+	recordLeaving(away)
+
+	for name, run := range operations(t, away, own) {
+		err := run(t.Context())
+		if err == nil {
+			t.Errorf("%s succeeded", name)
+		}
+		if e, ok := errors.AsType[*matrix.Error](err); ok {
+			t.Errorf("%s: got %v, want an internal error", name, e)
+		}
+	}
+}
+
+func TestEveryOperationIsAtomic(t *testing.T) {
+	t.Parallel()
+	s, own := faultService(t)
+	session := Session{UserID: own.UserID, DeviceID: own.DeviceID}
+	mustAuthenticate(t, s, own.AccessToken)
+	// The very last thing that each of these does to the database goes wrong.
+	_, err := s.pool.Exec(t.Context(), `
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no more'; END $$;
+		CREATE CONSTRAINT TRIGGER refuse AFTER DELETE ON devices
+			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse();
+		CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON access_tokens
+			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	must(t, err)
+	before := count(t, s, `SELECT count(*) FROM devices`)
+
+	all := operations(t, s, own)
+	for _, name := range []string{"Logout", "LogoutAll", "Login", "Refresh", "SetPassword", "DeactivateAccount", "Register"} {
+		if err := all[name](t.Context()); err == nil {
+			t.Errorf("%s succeeded", name)
+		}
+	}
+
+	// The caches agree with the database: nothing was revoked.
+	mustAuthenticate(t, s, own.AccessToken)
+	mustAuthenticate(t, sibling(s), own.AccessToken)
+	if n := count(t, s, `SELECT count(*) FROM devices`); n != before {
+		t.Errorf("got %d devices, want %d", n, before)
+	}
+	if n := count(t, s, `SELECT count(*) FROM accounts WHERE deactivated_at IS NULL`); n != 1 {
+		t.Errorf("got %d active accounts, want the one there was", n)
+	}
+	if _, err := s.checkPassword(t.Context(), "example", testPassword, testClient); err != nil {
+		t.Errorf("the password has changed: %v", err)
+	}
+	if _, err := s.Device(t.Context(), session.UserID, session.DeviceID); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAStoredHashThatIsBrokenIsAnInternalError(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t, func(o *Options) {
+		o.RateLimits = RateLimits{FailedLogin: Limit{PerSecond: 0.1, Burst: 1}}
+	})
+	mustRegister(t, s, "example")
+	_, err := s.pool.Exec(t.Context(), `UPDATE accounts SET password_hash = 'broken'`)
+	must(t, err)
+
+	for range 3 {
+		_, err := s.Login(t.Context(), loginRequest("example", testPassword), testClient)
+		if !errors.Is(err, errHash) {
+			t.Errorf("got %v, want errHash, and no failed attempt counted", err)
+		}
+	}
+}
+
+func FuzzParsePHC(f *testing.F) {
+	f.Add(encodePHC(cheapArgon, make([]byte, 16), make([]byte, 32)))
+	f.Add("$argon2id$v=19$m=8,t=1,p=1$")
+	f.Add("$argon2id$v=19$m=-1,t=1,p=999$AAAA$AAAA")
+	f.Fuzz(func(t *testing.T, phc string) {
+		p, salt, key, err := parsePHC(phc)
+		if err != nil {
+			return
+		}
+		again, _, _, err := parsePHC(encodePHC(p, salt, key))
+		if err != nil || again != p {
+			t.Errorf("%q is read as %+v, and written again it is %+v, %v", phc, p, again, err)
+		}
+	})
+}
+
+func FuzzUserNames(f *testing.F) {
+	for _, seed := range []string{"example", "EXAMPLE", "@example:test.example", "@:", "a b", "\x00", "\xff"} {
+		f.Add(seed)
+	}
+	s := New(nil, Options{ServerName: testServer})
+	f.Fuzz(func(t *testing.T, name string) {
+		if id, err := s.newUserID(name); err == nil {
+			localpart, server, err := matrix.ParseUserID(id)
+			if err != nil || server != testServer || !matrix.IsUserLocalpart(localpart) {
+				t.Errorf("%q gives the user ID %q", name, id)
+			}
+		}
+		candidates, err := s.localUserIDs(name)
+		if err != nil && !matrix.IsCode(err, matrix.Forbidden) {
+			t.Errorf("%q gives %v", name, err)
+		}
+		for _, id := range candidates {
+			if _, _, err := matrix.ParseUserID(id); id != "" && err != nil {
+				t.Errorf("%q may mean %q, which is no user ID", name, id)
+			}
+		}
+	})
+}

@@ -1,0 +1,313 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"homeserver/internal/matrix"
+)
+
+func TestLoginIdentifiesTheUser(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	tests := map[string]LoginRequest{
+		"local part":                   {Identifier: &Identifier{Type: "m.id.user", User: "example"}},
+		"user ID":                      {Identifier: &Identifier{Type: "m.id.user", User: "@example:test.example"}},
+		"deprecated user":              {User: "example"},
+		"deprecated user ID":           {User: "@example:test.example"},
+		"capitals":                     {User: "EXAMPLE"},
+		"capitals in a user ID":        {User: "@Example:test.example"},
+		"identifier goes before user":  {Identifier: &Identifier{Type: "m.id.user", User: "example"}, User: "other"},
+		"identifier goes before email": {Identifier: &Identifier{Type: "m.id.user", User: "example"}, Medium: "email"},
+	}
+	for name, r := range tests {
+		r.Type, r.Password = StagePassword, testPassword
+		got, err := s.Login(t.Context(), r, testClient)
+		if err != nil || got.UserID != userID("example") || got.HomeServer != testServer {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+			continue
+		}
+		mustAuthenticate(t, s, got.AccessToken)
+	}
+}
+
+func TestLoginRefuses(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	user := func(name string) *Identifier { return &Identifier{Type: "m.id.user", User: name} }
+	tests := map[string]struct {
+		r    LoginRequest
+		want matrix.Code
+	}{
+		"no type":              {LoginRequest{Identifier: user("example"), Password: testPassword}, matrix.MissingParam},
+		"unknown type":         {LoginRequest{Type: "m.login.token", Password: testPassword}, matrix.Unknown},
+		"nobody named":         {LoginRequest{Type: StagePassword, Password: testPassword}, matrix.MissingParam},
+		"empty user":           {LoginRequest{Type: StagePassword, Identifier: user("")}, matrix.MissingParam},
+		"unknown identifier":   {LoginRequest{Type: StagePassword, Identifier: &Identifier{Type: "m.id.fax"}}, matrix.InvalidParam},
+		"identifier of email":  {LoginRequest{Type: StagePassword, Identifier: &Identifier{Type: "m.id.thirdparty", Medium: "email", Address: "a@b"}}, matrix.Forbidden},
+		"email without type":   {LoginRequest{Type: StagePassword, Identifier: &Identifier{Medium: "email", Address: "a@b"}}, matrix.Forbidden},
+		"deprecated email":     {LoginRequest{Type: StagePassword, Medium: "email", Address: "a@b"}, matrix.Forbidden},
+		"phone":                {LoginRequest{Type: StagePassword, Identifier: &Identifier{Type: "m.id.phone", Country: "GB", Phone: "1"}}, matrix.Forbidden},
+		"wrong password":       {loginRequest("example", "wrong"), matrix.Forbidden},
+		"password of capitals": {loginRequest("example", "CORRECT HORSE"), matrix.Forbidden},
+		"no password":          {loginRequest("example", ""), matrix.Forbidden},
+		"unknown user":         {loginRequest("nobody", testPassword), matrix.Forbidden},
+		"user elsewhere":       {loginRequest("@example:other.example", testPassword), matrix.Forbidden},
+		"not a user ID":        {loginRequest("@example", testPassword), matrix.Forbidden},
+		"NUL in the name":      {loginRequest("exa\x00mple", testPassword), matrix.Forbidden},
+		"name not UTF-8":       {loginRequest("\xff", testPassword), matrix.Forbidden},
+		"only an at sign":      {loginRequest("@:test.example", testPassword), matrix.Forbidden},
+		"bad device":           {LoginRequest{Type: StagePassword, User: "example", Password: testPassword, DeviceID: "\x00"}, matrix.InvalidParam},
+	}
+	for name, test := range tests {
+		_, err := s.Login(t.Context(), test.r, testClient)
+		if e, ok := errors.AsType[*matrix.Error](err); !ok || e.Code != test.want {
+			t.Errorf("%s: got %v, want %s", name, err, test.want)
+		}
+	}
+}
+
+func TestLoginTellsNothingAboutWhoExists(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	mustRegister(t, s, "passwordless", func(r *RegisterRequest) { r.Password = "" })
+	mustRegister(t, s, "gone")
+	must(t, s.DeactivateAccount(t.Context(), "gone", false))
+
+	for _, name := range []string{"example", "nobody", "passwordless", "gone"} {
+		_, err := s.Login(t.Context(), loginRequest(name, "wrong"), testClient)
+		e := wantCode(t, err, matrix.Forbidden)
+		if e.Message != "Invalid username or password" || e.HTTPStatus() != http.StatusForbidden {
+			t.Errorf("%s: got %d %q", name, e.HTTPStatus(), e.Message)
+		}
+	}
+}
+
+func TestLoginOfADeactivatedUser(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "gone")
+	must(t, s.DeactivateAccount(t.Context(), "gone", false))
+
+	_, err := s.Login(t.Context(), loginRequest("gone", testPassword), testClient)
+
+	if e := wantCode(t, err, matrix.UserDeactivated); e.HTTPStatus() != http.StatusForbidden {
+		t.Errorf("got status %d, want 403", e.HTTPStatus())
+	}
+}
+
+func TestLoginPrefersTheNameAsTyped(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "old")
+	hash, err := s.hasher.hash(t.Context(), "historical")
+	must(t, err)
+	// A user ID from before the grammar was made strict.
+	_, err = s.pool.Exec(t.Context(), `INSERT INTO accounts (user_id, password_hash, created_at) VALUES ('@Old:test.example', $1, 0)`, hash)
+	must(t, err)
+
+	got, err := s.Login(t.Context(), loginRequest("Old", "historical"), testClient)
+	must(t, err)
+	if got.UserID != "@Old:test.example" {
+		t.Errorf("got %s", got.UserID)
+	}
+	if got := mustLogin(t, s, "OLD"); got.UserID != "@old:test.example" {
+		t.Errorf("got %s", got.UserID)
+	}
+}
+
+func TestLoginWithAKnownDeviceReplacesItsTokens(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	mustRegister(t, s, "example")
+	first := mustLogin(t, s, "example", onDevice("phone"), func(r *LoginRequest) {
+		r.InitialDeviceDisplayName, r.RefreshToken = "My phone", true
+	})
+	other := mustLogin(t, s, "example", onDevice("laptop"))
+	mustAuthenticate(t, s, first.AccessToken)
+	mustAuthenticate(t, s, other.AccessToken)
+	c.advance(time.Hour / 2)
+
+	second := mustLogin(t, s, "example", onDevice("phone"), func(r *LoginRequest) {
+		r.InitialDeviceDisplayName = "Another name"
+	})
+
+	wantUnknown(t, s, first.AccessToken, false)
+	_, err := s.Refresh(t.Context(), first.RefreshToken)
+	wantSoftLogout(t, err, false)
+	mustAuthenticate(t, s, second.AccessToken)
+	mustAuthenticate(t, s, other.AccessToken)
+	device, err := s.Device(t.Context(), userID("example"), "phone")
+	must(t, err)
+	if device.DisplayName != "My phone" || device.LastSeenTS != c.Now().UnixMilli() {
+		t.Errorf("got %+v, want the first name, seen now", device)
+	}
+}
+
+func TestLoginOnTheSameDeviceIDOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "one")
+	mustRegister(t, s, "two")
+
+	first := mustLogin(t, s, "one", onDevice("same"))
+	second := mustLogin(t, s, "two", onDevice("same"))
+
+	if got := mustAuthenticate(t, s, first.AccessToken); got.UserID != userID("one") {
+		t.Errorf("got %+v", got)
+	}
+	if got := mustAuthenticate(t, s, second.AccessToken); got.UserID != userID("two") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestLoginManyTimesAtOnceOnOneDevice(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	tokens := make(chan string, 6)
+	var group sync.WaitGroup
+	for range cap(tokens) {
+		group.Go(func() {
+			r := loginRequest("example", testPassword)
+			r.DeviceID = "phone"
+			got, err := s.Login(t.Context(), r, testClient)
+			if err != nil {
+				t.Error(err)
+			}
+			tokens <- got.AccessToken
+		})
+	}
+	group.Wait()
+	close(tokens)
+
+	good := 0
+	for token := range tokens {
+		if _, err := s.Authenticate(t.Context(), token); err == nil {
+			good++
+		}
+	}
+	if good != 1 {
+		t.Errorf("%d tokens of one device are good, want 1", good)
+	}
+}
+
+func TestLoginForgetsTheDeviceThatWasSilentForLongest(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	got := mustRegister(t, s, "busy", func(r *RegisterRequest) { r.DeviceID = "first" })
+	mustAuthenticate(t, s, got.AccessToken)
+	_, err := s.pool.Exec(t.Context(), `
+		INSERT INTO devices (user_id, device_id, created_at, last_seen_ts, last_seen_ip, user_agent)
+		SELECT $1, 'd' || n, 0, $2, '', '' FROM generate_series(2, $3::int) n`,
+		got.UserID, c.Now().UnixMilli()+1, maxDevices)
+	must(t, err)
+	c.advance(time.Second)
+
+	mustLogin(t, s, "busy", onDevice("d2"))
+	mustAuthenticate(t, s, got.AccessToken)
+	mustLogin(t, s, "busy", onDevice("last"))
+
+	wantUnknown(t, s, got.AccessToken, false)
+	if n := count(t, s, `SELECT count(*) FROM devices`); n != maxDevices {
+		t.Errorf("got %d devices, want %d", n, maxDevices)
+	}
+	_, err = s.Device(t.Context(), got.UserID, "last")
+	must(t, err)
+}
+
+func TestLoginHashesAnewAfterAChangeOfParameters(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	costlier := s.o
+	costlier.Argon = ArgonParams{MemoryKiB: 16, Passes: 2, Threads: 1}
+	later := New(s.pool, costlier)
+
+	mustLogin(t, later, "example")
+
+	like := fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%%", 16, 2, 1)
+	if n := count(t, s, `SELECT count(*) FROM accounts WHERE password_hash LIKE $1`, like); n != 1 {
+		t.Error("the hash still has the old parameters")
+	}
+	mustLogin(t, later, "example")
+	mustLogin(t, s, "example")
+}
+
+func TestLoginWithAPasswordThatWasChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	checked, err := s.checkPassword(t.Context(), "example", testPassword, testClient)
+	must(t, err)
+
+	must(t, s.SetPassword(t.Context(), "example", "another", true))
+
+	_, err = s.logIn(t.Context(), checked, "", newDevice{}, testClient)
+	wantCode(t, err, matrix.Forbidden)
+}
+
+func TestLoginFailuresAreLimitedByAccount(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t, func(o *Options) {
+		o.RateLimits = RateLimits{FailedLogin: Limit{PerSecond: 0.1, Burst: 3}, Login: Limit{PerSecond: 100, Burst: 100}}
+	})
+	mustRegister(t, s, "example")
+	mustRegister(t, s, "another")
+	for i := range 3 {
+		client := Client{Address: netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})}
+		_, err := s.Login(t.Context(), loginRequest("Example", "wrong"), client)
+		wantCode(t, err, matrix.Forbidden)
+	}
+
+	_, err := s.Login(t.Context(), loginRequest("@example:test.example", testPassword), testClient)
+	if e := wantCode(t, err, matrix.LimitExceeded); e.RetryAfter != 10*time.Second {
+		t.Errorf("got RetryAfter %v, want 10s", e.RetryAfter)
+	}
+	mustLogin(t, s, "another")
+	c.advance(10 * time.Second)
+	mustLogin(t, s, "example")
+}
+
+func TestLoginSuccessesDoNotCountAsFailures(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t, func(o *Options) {
+		o.RateLimits = RateLimits{FailedLogin: Limit{PerSecond: 0.1, Burst: 2}}
+	})
+	mustRegister(t, s, "example")
+
+	for range 6 {
+		mustLogin(t, s, "example")
+	}
+}
+
+func TestLoginAttemptsAreLimitedByAddress(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t, func(o *Options) {
+		o.RateLimits = RateLimits{Login: Limit{PerSecond: 1, Burst: 2}}
+	})
+	for _, name := range []string{"one", "two"} {
+		_, err := s.Login(t.Context(), loginRequest(name, "x"), testClient)
+		wantCode(t, err, matrix.Forbidden)
+	}
+
+	_, err := s.Login(t.Context(), loginRequest("three", "x"), testClient)
+	wantCode(t, err, matrix.LimitExceeded)
+}
+
+func TestLoginTypes(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+
+	if got := s.LoginTypes(); len(got) != 1 || got[0] != "m.login.password" {
+		t.Errorf("got %v", got)
+	}
+}

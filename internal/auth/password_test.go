@@ -1,0 +1,270 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/argon2"
+
+	"homeserver/internal/matrix"
+)
+
+func TestHashIsAPHCString(t *testing.T) {
+	t.Parallel()
+	h := newHasher(cheapArgon)
+
+	phc, err := h.hash(t.Context(), "secret")
+	must(t, err)
+
+	parts := strings.Split(phc, "$")
+	if len(parts) != 6 || strings.Join(parts[:4], "$") != "$argon2id$v=19$m=8,t=1,p=1" {
+		t.Fatalf("got %s", phc)
+	}
+	salt, err := base64.RawStdEncoding.DecodeString(parts[4])
+	must(t, err)
+	want := base64.RawStdEncoding.EncodeToString(argon2.IDKey([]byte("secret"), salt, 1, 8, 1, 32))
+	if parts[5] != want {
+		t.Errorf("got the hash %s, want %s", parts[5], want)
+	}
+	again, err := h.hash(t.Context(), "secret")
+	must(t, err)
+	if again == phc {
+		t.Error("two hashes of one password are equal: no salt")
+	}
+}
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	h := newHasher(cheapArgon)
+	old, err := newHasher(ArgonParams{MemoryKiB: 16, Passes: 2, Threads: 2}).hash(t.Context(), "secret")
+	must(t, err)
+	empty, err := h.hash(t.Context(), "")
+	must(t, err)
+	composed, err := h.hash(t.Context(), "\u00e9")
+	must(t, err)
+	tests := map[string]struct {
+		password, phc string
+		want          bool
+	}{
+		"right":                           {"secret", old, true},
+		"wrong":                           {"Secret", old, false},
+		"trailing space":                  {"secret ", old, false},
+		"empty":                           {"", empty, true},
+		"no hash":                         {"", "", false},
+		"another way to write the letter": {"e\u0301", composed, false},
+	}
+	for name, test := range tests {
+		got, err := h.verify(t.Context(), test.password, test.phc)
+		if err != nil || got != test.want {
+			t.Errorf("%s: got %v, %v, want %v", name, got, err, test.want)
+		}
+	}
+}
+
+func TestVerifyRefusesWhatIsNotAHash(t *testing.T) {
+	t.Parallel()
+	h := newHasher(cheapArgon)
+	good := encodePHC(cheapArgon, make([]byte, 16), make([]byte, 32))
+	tests := []string{
+		"plain", "$argon2id$", "$2y$10$abcdefghijklmnopqrstuv",
+		strings.Replace(good, "argon2id", "argon2i", 1),
+		strings.Replace(good, "v=19", "v=16", 1),
+		strings.Replace(good, "t=1", "t=0", 1),
+		strings.Replace(good, "p=1", "p=0", 1),
+		strings.Replace(good, "p=1", "p=300", 1),
+		good + "!",
+		good[:strings.LastIndexByte(good, '$')],
+		encodePHC(cheapArgon, nil, make([]byte, 32)),
+		encodePHC(cheapArgon, make([]byte, 16), make([]byte, 8)),
+	}
+	for _, phc := range tests {
+		ok, err := h.verify(t.Context(), "secret", phc)
+		if ok || !errors.Is(err, errHash) {
+			t.Errorf("%q: got %v, %v, want errHash", phc, ok, err)
+		}
+		if err != nil && strings.Contains(err.Error(), phc) {
+			t.Errorf("the error shows the hash: %v", err)
+		}
+	}
+}
+
+func TestOutdated(t *testing.T) {
+	t.Parallel()
+	h := newHasher(ArgonParams{})
+	if h.params != DefaultArgonParams() {
+		t.Errorf("got %+v", h.params)
+	}
+	if h.outdated(h.nobody) {
+		t.Error("a hash with today's parameters counts as outdated")
+	}
+	if !h.outdated(newHasher(cheapArgon).nobody) {
+		t.Error("a hash with other parameters does not count as outdated")
+	}
+}
+
+func TestHashingIsBounded(t *testing.T) {
+	t.Parallel()
+	h := newHasher(cheapArgon)
+	for range hashersAtOnce {
+		h.slots <- struct{}{}
+	}
+
+	// All slots are taken: whoever waits gives up with its request.
+	_, err := h.hash(canceled(t), "secret")
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want the end of the request", err)
+	}
+	if n := h.waiting.Load(); n != 0 {
+		t.Fatalf("%d are waiting, want none", n)
+	}
+	h.waiting.Store(maxWaitingHashers)
+	_, err = h.hash(t.Context(), "secret")
+	wantCode(t, err, matrix.LimitExceeded)
+	if n := h.waiting.Load(); n != maxWaitingHashers {
+		t.Errorf("%d are waiting, want %d", n, maxWaitingHashers)
+	}
+
+	h.waiting.Store(0)
+	<-h.slots
+	_, err = h.hash(t.Context(), "secret")
+	must(t, err)
+}
+
+func TestChangePasswordLogsOtherDevicesOut(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	own := mustRegister(t, s, "example")
+	other := mustLogin(t, s, "example")
+	session := mustAuthenticate(t, s, own.AccessToken)
+	mustAuthenticate(t, s, other.AccessToken)
+
+	r := ChangePasswordRequest{NewPassword: "new", Auth: passwordAuth(t, "example", testPassword, "")}
+	must(t, s.ChangePassword(t.Context(), session, r, testClient))
+
+	mustAuthenticate(t, s, own.AccessToken)
+	wantUnknown(t, s, other.AccessToken, false)
+	_, err := s.Login(t.Context(), loginRequest("example", testPassword), testClient)
+	wantCode(t, err, matrix.Forbidden)
+	_, err = s.Login(t.Context(), loginRequest("example", "new"), testClient)
+	must(t, err)
+}
+
+func TestChangePasswordKeepsDevicesOnRequest(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	own := mustRegister(t, s, "example")
+	other := mustLogin(t, s, "example")
+	session := mustAuthenticate(t, s, own.AccessToken)
+
+	r := ChangePasswordRequest{NewPassword: "new", LogoutDevices: new(false), Auth: passwordAuth(t, "example", testPassword, "")}
+	must(t, s.ChangePassword(t.Context(), session, r, testClient))
+
+	mustAuthenticate(t, s, own.AccessToken)
+	mustAuthenticate(t, s, other.AccessToken)
+}
+
+func TestChangePasswordRefuses(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t, func(o *Options) { o.MinPasswordLength = 6 })
+	session := mustAuthenticate(t, s, mustRegister(t, s, "example").AccessToken)
+	mustRegister(t, s, "another")
+	change := func(password string, auth []byte) error {
+		return s.ChangePassword(t.Context(), session, ChangePasswordRequest{NewPassword: password, Auth: auth}, testClient)
+	}
+
+	wantCode(t, change("", passwordAuth(t, "example", testPassword, "")), matrix.MissingParam)
+	wantCode(t, change("short", passwordAuth(t, "example", testPassword, "")), matrix.WeakPassword)
+	wantChallenge(t, change("long enough", nil), "")
+	wantChallenge(t, change("long enough", passwordAuth(t, "example", "wrong", "")), matrix.Forbidden)
+	wantChallenge(t, change("long enough", passwordAuth(t, "another", testPassword, "")), matrix.Forbidden)
+	wantChallenge(t, change("long enough", dummyAuth), matrix.Unrecognized)
+	mustLogin(t, s, "example")
+}
+
+func TestChangePasswordWithoutAccessToken(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	own := mustRegister(t, s, "example")
+
+	r := ChangePasswordRequest{NewPassword: "new"}
+	first := wantChallenge(t, s.ChangePassword(t.Context(), Session{}, r, testClient), "")
+	r.Auth = passwordAuth(t, "example", testPassword, first.Session)
+	must(t, s.ChangePassword(t.Context(), Session{}, r, testClient))
+
+	wantUnknown(t, s, own.AccessToken, false)
+	_, err := s.Login(t.Context(), loginRequest("example", "new"), testClient)
+	must(t, err)
+}
+
+func TestChangePasswordWithoutAccessTokenIsLimited(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t, func(o *Options) {
+		o.RateLimits = RateLimits{Login: Limit{PerSecond: 1, Burst: 1}}
+	})
+	r := ChangePasswordRequest{NewPassword: "new"}
+
+	wantChallenge(t, s.ChangePassword(t.Context(), Session{}, r, testClient), "")
+	wantCode(t, s.ChangePassword(t.Context(), Session{}, r, testClient), matrix.LimitExceeded)
+}
+
+func TestChangePasswordEndsOtherInteractions(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	session := mustAuthenticate(t, s, mustRegister(t, s, "example").AccessToken)
+	begun := wantChallenge(t, s.DeleteDevice(t.Context(), session, "x", nil, testClient), "").Session
+	must(t, s.SetPassword(t.Context(), "example", "new", false))
+
+	err := s.DeleteDevice(t.Context(), session, "x", passwordAuth(t, "example", "new", begun), testClient)
+
+	if again := wantChallenge(t, err, matrix.Unknown); again.Session == begun {
+		t.Error("the session goes on")
+	}
+}
+
+func TestSetPassword(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	got := mustRegister(t, s, "example", func(r *RegisterRequest) { r.Password = "" })
+	other := sibling(s)
+	mustAuthenticate(t, other, got.AccessToken)
+
+	must(t, s.SetPassword(t.Context(), "example", testPassword, false))
+	mustAuthenticate(t, s, got.AccessToken)
+	mustLogin(t, s, "example")
+	must(t, s.SetPassword(t.Context(), "@example:test.example", "new", true))
+	wantUnknown(t, s, got.AccessToken, false)
+
+	wantCode(t, s.SetPassword(t.Context(), "nobody", "new", false), matrix.NotFound)
+	wantCode(t, s.SetPassword(t.Context(), "@a:other.example", "new", false), matrix.Forbidden)
+	wantCode(t, s.SetPassword(t.Context(), "example", "", false), matrix.WeakPassword)
+	must(t, s.DeactivateAccount(t.Context(), "example", false))
+	wantCode(t, s.SetPassword(t.Context(), "example", "new", false), matrix.UserDeactivated)
+}
+
+func TestPasswordsAreNotStored(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	got := mustRegister(t, s, "example", func(r *RegisterRequest) { r.RefreshToken = true })
+	for _, secret := range []string{testPassword, got.AccessToken, got.RefreshToken} {
+		n := count(t, s, `
+			SELECT count(*) FROM (
+				SELECT a::text AS row FROM accounts a UNION ALL SELECT t::text FROM access_tokens t
+				UNION ALL SELECT r::text FROM refresh_tokens r UNION ALL SELECT d::text FROM devices d) x
+			WHERE position($1 IN row) > 0 OR position(encode($1::bytea, 'hex') IN row) > 0`, secret)
+		if n != 0 {
+			t.Errorf("%d rows hold the secret %s", n, secret)
+		}
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	h := newHasher(DefaultArgonParams())
+	for b.Loop() {
+		if _, err := h.verify(b.Context(), "secret", ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

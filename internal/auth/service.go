@@ -1,0 +1,147 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// tidyInterval is the time between two writes of what was gathered in memory.
+	tidyInterval = time.Minute
+	// lastTidyTimeout bounds the final write at shutdown.
+	lastTidyTimeout = 5 * time.Second
+	// defaultTokenLifetime is how long an access token lives that can be refreshed.
+	defaultTokenLifetime = time.Hour
+)
+
+// Options sets up a Service.
+type Options struct {
+	// ServerName is the part of user IDs after the colon.
+	ServerName string
+	// Argon is the cost of a password hash; the zero value means the default.
+	Argon ArgonParams
+	// MinPasswordLength is the least number of characters of a new password.
+	// With 0 every password but the empty one is accepted.
+	MinPasswordLength int
+	// RegistrationEnabled lets strangers make accounts.
+	RegistrationEnabled bool
+	// SharedSecret allows registration by whoever knows it; empty: nobody.
+	SharedSecret string
+	// RateLimits bounds logins and registrations.
+	RateLimits RateLimits
+	// AccessTokenLifetime is how long an access token lives whose client can
+	// refresh it; 0 means one hour. Other access tokens do not expire.
+	AccessTokenLifetime time.Duration
+	// Logger gets what goes wrong in the background; nil means slog.Default.
+	Logger *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Service holds the rules of accounts, devices and tokens. It is safe for
+// concurrent use once OnDeactivate has been called for the last time.
+type Service struct {
+	pool   *pgxpool.Pool
+	o      Options
+	hasher *hasher
+	cache  *tokenCache
+	limits limits
+	seen   *lastSeen
+	nonces *nonces
+	stages map[string]stage
+	leave  []func(ctx context.Context, userID string) error
+
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+}
+
+// Client is what the connection tells about who is asking.
+type Client struct {
+	Address   netip.Addr
+	UserAgent string
+}
+
+// New makes a Service on a migrated database. It starts nothing: see Start.
+func New(pool *pgxpool.Pool, o Options) *Service {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.AccessTokenLifetime == 0 {
+		o.AccessTokenLifetime = defaultTokenLifetime
+	}
+	s := &Service{
+		pool:   pool,
+		o:      o,
+		hasher: newHasher(o.Argon),
+		cache:  newTokenCache(),
+		limits: newLimits(o.RateLimits, o.Now),
+		seen:   newLastSeen(),
+		nonces: newNonces(),
+	}
+	s.stages = map[string]stage{
+		StageDummy:    {check: checkDummy},
+		StagePassword: {check: s.checkPasswordStage},
+	}
+	return s
+}
+
+// Start takes up the background work: writing when devices were last seen,
+// removing what has expired, and finishing deactivations. Only Stop ends it; the
+// end of ctx makes it idle. It must be called once at most.
+func (s *Service) Start(ctx context.Context) {
+	ctx, s.stop = context.WithCancel(ctx)
+	s.workers.Go(func() {
+		ticker := time.NewTicker(tidyInterval)
+		defer ticker.Stop()
+		for {
+			s.logFailure(s.tidy(ctx))
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTidyTimeout)
+				defer cancel()
+				s.logFailure(s.flushSeen(last))
+				return
+			}
+		}
+	})
+}
+
+// Stop ends the background work and waits for its last write. The pool must still
+// be open. It does nothing where Start was not called.
+func (s *Service) Stop() {
+	if s.stop == nil {
+		return
+	}
+	s.stop()
+	s.workers.Wait()
+}
+
+// tidy does each piece of background work once.
+func (s *Service) tidy(ctx context.Context) error {
+	return errors.Join(
+		s.flushSeen(ctx),
+		deleteInteractionsBefore(ctx, s.pool, s.nowMS()-interactionLifetime.Milliseconds()),
+		s.ResumeDeactivations(ctx),
+	)
+}
+
+// logFailure tells the operator of background work that failed. It is tried again
+// in the next round, so that nothing else is to be done.
+func (s *Service) logFailure(err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.o.Logger.Error("background work on accounts", "error", err)
+	}
+}
+
+// nowMS is the present in milliseconds since the epoch.
+func (s *Service) nowMS() int64 { return s.o.Now().UnixMilli() }

@@ -1,0 +1,83 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestStopWritesWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	got := mustRegister(t, s, "example")
+	s.Start(t.Context())
+	c.advance(time.Second)
+	s.Seen(mustAuthenticate(t, s, got.AccessToken), testClient)
+
+	s.Stop()
+
+	device, err := s.Device(t.Context(), got.UserID, got.DeviceID)
+	must(t, err)
+	if device.LastSeenTS != c.Now().UnixMilli() {
+		t.Errorf("got %+v, want it seen a second later", device)
+	}
+	s.Stop()
+}
+
+func TestStopWithoutStart(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	s.Stop()
+}
+
+func TestStartFinishesDeactivations(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	must(t, s.DeactivateAccount(t.Context(), "example", false))
+	server := sibling(s)
+	finished := make(chan string, 1)
+	server.OnDeactivate(func(_ context.Context, userID string) error {
+		finished <- userID
+		return nil
+	})
+
+	server.Start(t.Context())
+	defer server.Stop()
+
+	if got := <-finished; got != userID("example") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestBackgroundFailuresAreLoggedWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	s, _ := newTestService(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	got := mustRegister(t, s, "example")
+	s.Seen(mustAuthenticate(t, s, got.AccessToken), testClient)
+	_, err := s.pool.Exec(t.Context(), `ALTER TABLE devices RENAME TO elsewhere`)
+	must(t, err)
+
+	s.logFailure(s.tidy(t.Context()))
+	s.logFailure(context.Canceled)
+
+	if text := log.String(); strings.Count(text, "level=ERROR") != 1 || strings.Contains(text, got.AccessToken) {
+		t.Errorf("got the log %q, want one error", text)
+	}
+}
+
+func TestOptionsHaveDefaults(t *testing.T) {
+	t.Parallel()
+	s := New(nil, Options{ServerName: testServer})
+
+	if s.o.Now == nil || s.o.Logger == nil || s.o.AccessTokenLifetime != time.Hour {
+		t.Errorf("got %+v", s.o)
+	}
+	if s.hasher.params != DefaultArgonParams() || s.limits.login == nil {
+		t.Error("hashes or rate limits have no defaults")
+	}
+}

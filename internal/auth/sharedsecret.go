@@ -1,0 +1,126 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha1" // the tools that register accounts this way compute HMAC-SHA1
+	"encoding/hex"
+	"strings"
+	"sync"
+	"time"
+
+	"homeserver/internal/matrix"
+)
+
+const (
+	nonceLifetime = time.Minute
+	// maxNonces bounds the nonces given out; beyond it the oldest is forgotten.
+	maxNonces = 1000
+)
+
+// SharedSecretRequest is the body of POST /_synapse/admin/v1/register. MAC is the
+// HMAC-SHA1 in hexadecimal, with the shared secret as its key, of the nonce, the
+// user name, the password, "admin" or "notadmin", and the user type if there is one,
+// with a NUL byte between each two. Apart from that the user type has no meaning.
+type SharedSecretRequest struct {
+	Nonce    string `json:"nonce"`
+	Username string `json:"username"`
+	Password string `json:"password"`
+	Admin    bool   `json:"admin"`
+	UserType string `json:"user_type"`
+	MAC      string `json:"mac"`
+}
+
+// RegistrationNonce gives a nonce for one registration by shared secret within a
+// minute, in this process. M_UNKNOWN where there is no shared secret.
+func (s *Service) RegistrationNonce() (string, error) {
+	if s.o.SharedSecret == "" {
+		return "", errNoSharedSecret()
+	}
+	return s.nonces.give(s.o.Now()), nil
+}
+
+// RegisterWithSharedSecret makes an account for whoever knows the shared secret,
+// whether or not registration is enabled, and logs a device in. This is how tools
+// that deploy servers make accounts, and administrators among them. There is no
+// rate limit: nothing costly is done before the MAC is known to be right.
+//
+// M_UNKNOWN where there is no shared secret or the nonce is not good, M_FORBIDDEN
+// for a wrong MAC, M_MISSING_PARAM, M_INVALID_PARAM, M_INVALID_USERNAME,
+// M_WEAK_PASSWORD, M_USER_IN_USE.
+func (s *Service) RegisterWithSharedSecret(ctx context.Context, r SharedSecretRequest, client Client) (Credentials, error) {
+	if s.o.SharedSecret == "" {
+		return Credentials{}, errNoSharedSecret()
+	}
+	if r.Nonce == "" || r.Username == "" || r.Password == "" || r.MAC == "" {
+		return Credentials{}, matrix.Errorf(matrix.MissingParam, "nonce, username, password and mac are needed")
+	}
+	// With a NUL inside one of its parts, one MAC would stand for several requests.
+	if strings.ContainsRune(r.Username+r.Password+r.UserType, 0) {
+		return Credentials{}, matrix.Errorf(matrix.InvalidParam, "NUL is not allowed")
+	}
+	if !s.nonces.use(r.Nonce, s.o.Now()) {
+		return Credentials{}, matrix.Errorf(matrix.Unknown, "The nonce is unknown, used or older than a minute")
+	}
+	if !r.authentic(s.o.SharedSecret) {
+		return Credentials{}, matrix.Errorf(matrix.Forbidden, "The MAC is wrong")
+	}
+	if err := s.checkNewPassword(r.Password); err != nil {
+		return Credentials{}, err
+	}
+	userID, err := s.availableUserID(ctx, r.Username)
+	if err != nil {
+		return Credentials{}, err
+	}
+	wanted := registration{account: account{userID: userID, admin: r.Admin}}
+	return s.register(ctx, wanted, r.Password, client, approval{})
+}
+
+// authentic reports whether the MAC was made with the secret.
+func (r SharedSecretRequest) authentic(secret string) bool {
+	given, err := hex.DecodeString(r.MAC)
+	if err != nil {
+		return false
+	}
+	role := "notadmin"
+	if r.Admin {
+		role = "admin"
+	}
+	parts := []string{r.Nonce, r.Username, r.Password, role}
+	if r.UserType != "" {
+		parts = append(parts, r.UserType)
+	}
+	mac := hmac.New(sha1.New, []byte(secret))
+	mac.Write([]byte(strings.Join(parts, "\x00"))) // a hash never fails to write
+	return hmac.Equal(mac.Sum(nil), given)
+}
+
+// errNoSharedSecret is the answer that the tools for this know.
+func errNoSharedSecret() *matrix.Error {
+	return matrix.Errorf(matrix.Unknown, "Shared secret registration is not enabled")
+}
+
+// nonces remembers which nonces may still be used.
+type nonces struct {
+	mu    sync.Mutex
+	given *lru[string, time.Time]
+}
+
+func newNonces() *nonces { return &nonces{given: newLRU[string, time.Time](maxNonces)} }
+
+func (n *nonces) give(now time.Time) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	nonce := hex.EncodeToString(randomBytes(32))
+	n.given.put(nonce, now)
+	return nonce
+}
+
+// use takes a nonce back, and reports whether it was good.
+func (n *nonces) use(nonce string, now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	given, ok := n.given.get(nonce)
+	n.given.remove(nonce)
+	return ok && now.Sub(given) < nonceLifetime
+}

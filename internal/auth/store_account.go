@@ -1,0 +1,130 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/matrix"
+)
+
+// account is a row of accounts. An empty passwordHash means that there is none.
+type account struct {
+	userID, passwordHash      string
+	admin, guest, deactivated bool
+}
+
+const accountColumns = `user_id, coalesce(password_hash, ''), admin, guest, deactivated_at IS NOT NULL`
+
+func scanAccount(row pgx.CollectableRow) (account, error) {
+	var a account
+	err := row.Scan(&a.userID, &a.passwordHash, &a.admin, &a.guest, &a.deactivated)
+	return a, err
+}
+
+// findAccount reads the first of the accounts that exists; the zero value where
+// none does.
+func findAccount(ctx context.Context, q querier, userIDs []string) (account, error) {
+	rows, err := q.Query(ctx, `
+		SELECT `+accountColumns+` FROM accounts WHERE user_id = ANY ($1::text[])
+		ORDER BY array_position($1::text[], user_id) LIMIT 1`, userIDs)
+	if err != nil {
+		return account{}, fmt.Errorf("query an account: %w", err)
+	}
+	a, err := pgx.CollectOneRow(rows, scanAccount)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return account{}, nil
+	}
+	if err != nil {
+		return account{}, fmt.Errorf("read an account: %w", err)
+	}
+	return a, nil
+}
+
+// lockAccount reads an account and keeps others from changing it, or from logging
+// in to it, until the end of the transaction; M_NOT_FOUND.
+func lockAccount(ctx context.Context, tx pgx.Tx, userID string) (account, error) {
+	rows, err := tx.Query(ctx, `SELECT `+accountColumns+` FROM accounts WHERE user_id = $1 FOR NO KEY UPDATE`, userID)
+	if err != nil {
+		return account{}, fmt.Errorf("query the account %s: %w", userID, err)
+	}
+	a, err := pgx.CollectOneRow(rows, scanAccount)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return account{}, matrix.Errorf(matrix.NotFound, "There is no such user")
+	}
+	if err != nil {
+		return account{}, fmt.Errorf("lock the account %s: %w", userID, err)
+	}
+	return a, nil
+}
+
+// insertAccount makes an account; M_USER_IN_USE where there is one already.
+func insertAccount(ctx context.Context, tx pgx.Tx, a account, createdAt int64) error {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO accounts (user_id, password_hash, admin, guest, created_at)
+		VALUES ($1, nullif($2, ''), $3, $4, $5) ON CONFLICT (user_id) DO NOTHING`,
+		a.userID, a.passwordHash, a.admin, a.guest, createdAt)
+	if err != nil {
+		return fmt.Errorf("insert the account %s: %w", a.userID, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return errUserInUse()
+	}
+	return nil
+}
+
+func storePassword(ctx context.Context, tx pgx.Tx, userID, hash string) error {
+	if _, err := tx.Exec(ctx, `UPDATE accounts SET password_hash = $2 WHERE user_id = $1`, userID, hash); err != nil {
+		return fmt.Errorf("store the password of %s: %w", userID, err)
+	}
+	return nil
+}
+
+// markDeactivated ends an account. Doing so again keeps the first time, and starts
+// what follows once more.
+func markDeactivated(ctx context.Context, tx pgx.Tx, userID string, erase bool, at int64) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE accounts
+		SET deactivated_at = coalesce(deactivated_at, $2), deactivation_pending = true, erased = erased OR $3
+		WHERE user_id = $1`, userID, at, erase)
+	if err != nil {
+		return fmt.Errorf("mark %s as deactivated: %w", userID, err)
+	}
+	return nil
+}
+
+func pendingDeactivations(ctx context.Context, q querier) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT user_id FROM accounts WHERE deactivation_pending ORDER BY user_id`)
+	if err != nil {
+		return nil, fmt.Errorf("query unfinished deactivations: %w", err)
+	}
+	pending, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read unfinished deactivations: %w", err)
+	}
+	return pending, nil
+}
+
+func markDeactivationsFinished(ctx context.Context, q querier, userIDs []string) error {
+	_, err := q.Exec(ctx, `UPDATE accounts SET deactivation_pending = false WHERE user_id = ANY ($1)`, userIDs)
+	if err != nil {
+		return fmt.Errorf("mark deactivations as finished: %w", err)
+	}
+	return nil
+}
+
+func listAccounts(ctx context.Context, q querier, after string, limit int) ([]Account, error) {
+	rows, err := q.Query(ctx, `
+		SELECT user_id, admin, guest, deactivated_at IS NOT NULL, created_at
+		FROM accounts WHERE user_id > $1 ORDER BY user_id LIMIT $2`, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("query accounts: %w", err)
+	}
+	accounts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Account])
+	if err != nil {
+		return nil, fmt.Errorf("read accounts: %w", err)
+	}
+	return accounts, nil
+}

@@ -1,0 +1,152 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const deviceColumns = `device_id, coalesce(display_name, ''), last_seen_ip, last_seen_ts`
+
+func listDevices(ctx context.Context, q querier, userID string) ([]Device, error) {
+	rows, err := q.Query(ctx, `SELECT `+deviceColumns+` FROM devices WHERE user_id = $1 ORDER BY device_id`, userID)
+	if err != nil {
+		return nil, fmt.Errorf("query the devices of %s: %w", userID, err)
+	}
+	devices, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Device])
+	if err != nil {
+		return nil, fmt.Errorf("read the devices of %s: %w", userID, err)
+	}
+	return devices, nil
+}
+
+func findDevice(ctx context.Context, q querier, userID, deviceID string) (Device, error) {
+	rows, err := q.Query(ctx, `SELECT `+deviceColumns+` FROM devices WHERE user_id = $1 AND device_id = $2`, userID, deviceID)
+	if err != nil {
+		return Device{}, fmt.Errorf("query a device of %s: %w", userID, err)
+	}
+	device, err := pgx.CollectOneRow(rows, pgx.RowToStructByPos[Device])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Device{}, errNoDevice()
+	}
+	if err != nil {
+		return Device{}, fmt.Errorf("read a device of %s: %w", userID, err)
+	}
+	return device, nil
+}
+
+func renameDevice(ctx context.Context, q querier, userID, deviceID, displayName string) error {
+	tag, err := q.Exec(ctx, `
+		UPDATE devices SET display_name = nullif($3, '') WHERE user_id = $1 AND device_id = $2`, userID, deviceID, displayName)
+	if err != nil {
+		return fmt.Errorf("rename a device of %s: %w", userID, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return errNoDevice()
+	}
+	return nil
+}
+
+// upsertDevice makes a device, or notes that a known one was seen, and reports
+// which. A known device keeps its name.
+func upsertDevice(ctx context.Context, tx pgx.Tx, session Session, displayName string, seen sighting) (created bool, err error) {
+	rows, err := tx.Query(ctx, `
+		INSERT INTO devices (user_id, device_id, display_name, created_at, last_seen_ts, last_seen_ip, user_agent)
+		VALUES ($1, $2, nullif($3, ''), $4, $4, $5, $6)
+		ON CONFLICT (user_id, device_id) DO UPDATE
+		SET last_seen_ts = excluded.last_seen_ts, last_seen_ip = excluded.last_seen_ip, user_agent = excluded.user_agent
+		RETURNING xmax = 0`, // an inserted row has not been replaced by anyone
+		session.UserID, session.DeviceID, displayName, seen.at, seen.ip, seen.userAgent)
+	if err != nil {
+		return false, fmt.Errorf("insert a device of %s: %w", session.UserID, err)
+	}
+	created, err = pgx.CollectOneRow(rows, pgx.RowTo[bool])
+	if err != nil {
+		return false, fmt.Errorf("insert a device of %s: %w", session.UserID, err)
+	}
+	return created, nil
+}
+
+// removeDevices deletes devices and their tokens, and returns the access tokens
+// among them.
+func removeDevices(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) ([]tokenHash, error) {
+	return lockAndRemove(ctx, tx, userID, `
+		SELECT device_id FROM devices WHERE user_id = $1 AND device_id = ANY ($2)
+		ORDER BY device_id FOR UPDATE`, userID, deviceIDs)
+}
+
+// removeOtherDevices does the same for all devices but one; "" for really all.
+func removeOtherDevices(ctx context.Context, tx pgx.Tx, userID, keep string) ([]tokenHash, error) {
+	return lockAndRemove(ctx, tx, userID, `
+		SELECT device_id FROM devices WHERE user_id = $1 AND device_id <> $2
+		ORDER BY device_id FOR UPDATE`, userID, keep)
+}
+
+// removeSilentDevices leaves the user's most devices that were seen last, the one
+// of the session among them.
+func removeSilentDevices(ctx context.Context, tx pgx.Tx, session Session, most int) ([]tokenHash, error) {
+	return lockAndRemove(ctx, tx, session.UserID, `
+		SELECT device_id FROM devices WHERE user_id = $1 AND device_id IN (
+			SELECT device_id FROM devices WHERE user_id = $1 AND device_id <> $2
+			ORDER BY last_seen_ts DESC, device_id OFFSET $3 - 1)
+		ORDER BY device_id FOR UPDATE`, session.UserID, session.DeviceID, most)
+}
+
+// lockAndRemove removes the devices that a query locks. While they are locked no
+// token can be added, so that the tokens returned are all that there were.
+func lockAndRemove(ctx context.Context, tx pgx.Tx, userID, query string, args ...any) ([]tokenHash, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("query devices of %s: %w", userID, err)
+	}
+	deviceIDs, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("lock devices of %s: %w", userID, err)
+	}
+	if len(deviceIDs) == 0 {
+		return nil, nil
+	}
+	hashes, err := deleteDeviceTokens(ctx, tx, userID, deviceIDs)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM devices WHERE user_id = $1 AND device_id = ANY ($2)`, userID, deviceIDs)
+	if err != nil {
+		return nil, fmt.Errorf("delete devices of %s: %w", userID, err)
+	}
+	return hashes, nil
+}
+
+// storeSightings writes when devices were last seen, with one statement. It passes
+// over devices that are locked or gone: waiting for them could deadlock, and they
+// will be seen again.
+func storeSightings(ctx context.Context, q querier, sightings map[deviceKey]sighting) error {
+	var userIDs, deviceIDs, ips, agents []string
+	var times []int64
+	for key, seen := range sightings {
+		userIDs = append(userIDs, key.userID)
+		deviceIDs = append(deviceIDs, key.deviceID)
+		times = append(times, seen.at)
+		ips = append(ips, seen.ip)
+		agents = append(agents, seen.userAgent)
+	}
+	_, err := q.Exec(ctx, `
+		WITH seen AS (
+			SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[])
+				AS s (user_id, device_id, ts, ip, agent)
+		), free AS (
+			SELECT d.user_id, d.device_id FROM devices d JOIN seen USING (user_id, device_id)
+			FOR NO KEY UPDATE OF d SKIP LOCKED
+		)
+		UPDATE devices d
+		SET last_seen_ts = seen.ts, last_seen_ip = seen.ip, user_agent = seen.agent
+		FROM seen JOIN free USING (user_id, device_id)
+		WHERE d.user_id = seen.user_id AND d.device_id = seen.device_id AND d.last_seen_ts < seen.ts`,
+		userIDs, deviceIDs, times, ips, agents)
+	if err != nil {
+		return fmt.Errorf("write when devices were last seen: %w", err)
+	}
+	return nil
+}

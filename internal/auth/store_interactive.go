@@ -1,0 +1,108 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// insertInteraction stores a new interaction. Where its owner has too many, the
+// oldest ones give way.
+func insertInteraction(ctx context.Context, q querier, op operation, i interaction, now int64) error {
+	most := maxInteractionsOfUser
+	if op.userID == "" {
+		most = maxInteractionsOfNobody
+	}
+	hash := i.hash()
+	_, err := q.Exec(ctx, `
+		WITH oldest AS (
+			DELETE FROM interactive_sessions WHERE session_hash IN (
+				SELECT session_hash FROM interactive_sessions WHERE user_id = $3
+				ORDER BY created_at DESC OFFSET $7 - 1))
+		INSERT INTO interactive_sessions (session_hash, operation, user_id, proved_user_id, completed, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6)`,
+		hash[:], op.name, op.userID, i.provedUserID, notNil(i.completed), now, most)
+	if err != nil {
+		return fmt.Errorf("insert an interactive session: %w", err)
+	}
+	return nil
+}
+
+// findInteraction reads an interaction of the operation and its user that is newer
+// than oldest; one that is not stored where there is none.
+func findInteraction(ctx context.Context, q querier, op operation, id string, oldest int64) (interaction, error) {
+	i := interaction{id: id}
+	hash := i.hash()
+	rows, err := q.Query(ctx, `
+		SELECT completed, proved_user_id FROM interactive_sessions
+		WHERE session_hash = $1 AND operation = $2 AND user_id = $3 AND created_at > $4`,
+		hash[:], op.name, op.userID, oldest)
+	if err != nil {
+		return interaction{}, fmt.Errorf("query an interactive session: %w", err)
+	}
+	i, err = pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (interaction, error) {
+		found := interaction{id: id, stored: true}
+		err := row.Scan(&found.completed, &found.provedUserID)
+		return found, err
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return interaction{}, nil
+	}
+	if err != nil {
+		return interaction{}, fmt.Errorf("read an interactive session: %w", err)
+	}
+	return i, nil
+}
+
+// storeProgress stores that a stage has been completed. Where another request has
+// completed one at the same time, its progress stays, and this one's is lost: the
+// client sees that from the next answer.
+func storeProgress(ctx context.Context, q querier, before, after interaction) error {
+	hash := before.hash()
+	_, err := q.Exec(ctx, `
+		UPDATE interactive_sessions SET completed = $2, proved_user_id = $3
+		WHERE session_hash = $1 AND completed = $4`,
+		hash[:], after.completed, after.provedUserID, notNil(before.completed))
+	if err != nil {
+		return fmt.Errorf("store the progress of an interactive session: %w", err)
+	}
+	return nil
+}
+
+// deleteInteraction reports whether there was one.
+func deleteInteraction(ctx context.Context, q querier, hash tokenHash) (bool, error) {
+	tag, err := q.Exec(ctx, `DELETE FROM interactive_sessions WHERE session_hash = $1`, hash[:])
+	if err != nil {
+		return false, fmt.Errorf("delete an interactive session: %w", err)
+	}
+	return tag.RowsAffected() > 0, nil
+}
+
+// deleteInteractionsOf ends what a user, or somebody who has proved to be the user,
+// has begun.
+func deleteInteractionsOf(ctx context.Context, q querier, userID string) error {
+	_, err := q.Exec(ctx, `
+		DELETE FROM interactive_sessions WHERE user_id = $1 OR user_id = '' AND proved_user_id = $1`, userID)
+	if err != nil {
+		return fmt.Errorf("delete the interactive sessions of %s: %w", userID, err)
+	}
+	return nil
+}
+
+// deleteInteractionsBefore deletes what has expired.
+func deleteInteractionsBefore(ctx context.Context, q querier, oldest int64) error {
+	if _, err := q.Exec(ctx, `DELETE FROM interactive_sessions WHERE created_at <= $1`, oldest); err != nil {
+		return fmt.Errorf("delete expired interactive sessions: %w", err)
+	}
+	return nil
+}
+
+// notNil makes an empty array of what would otherwise be NULL.
+func notNil(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}

@@ -1,0 +1,182 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/matrix"
+)
+
+const (
+	// cachedTokens bounds the cache of access tokens.
+	cachedTokens = 10_000
+	// cacheLifetime is how long another process may go on accepting a token that
+	// this one has revoked.
+	cacheLifetime = 30 * time.Second
+
+	tokenBytes = 24
+)
+
+// Session is who makes a request: a user on a device. The zero value is nobody.
+type Session struct {
+	UserID, DeviceID string
+	Admin, Guest     bool
+}
+
+// Tokens is what a client gets to authenticate with. ExpiresInMS is 0 where the
+// access token does not expire, which is so where there is no refresh token.
+type Tokens struct {
+	AccessToken  string `json:"access_token,omitzero"`
+	RefreshToken string `json:"refresh_token,omitzero"`
+	ExpiresInMS  int64  `json:"expires_in_ms,omitzero"`
+}
+
+// tokenHash is what is kept of a token.
+type tokenHash [sha256.Size]byte
+
+func hashToken(token string) tokenHash { return sha256.Sum256([]byte(token)) }
+
+// newToken makes a token that nobody can guess. The prefix tells people, and
+// scanners for leaked secrets, what it is.
+func newToken(prefix string) string {
+	return prefix + base64.RawURLEncoding.EncodeToString(randomBytes(tokenBytes))
+}
+
+// Authenticate tells whose access token this is. It answers from memory in the
+// usual case. M_UNKNOWN_TOKEN for any other token, with soft_logout true where it
+// has expired and the device still exists. Client-server API, "Using access
+// tokens" and "Soft logout".
+func (s *Service) Authenticate(ctx context.Context, token string) (Session, error) {
+	hash, now := hashToken(token), s.o.Now()
+	known, version, ok := s.cache.get(hash, now)
+	if !ok {
+		var err error
+		if known, err = s.loadToken(ctx, hash); err != nil {
+			return Session{}, err
+		}
+		s.cache.put(hash, known, version, now)
+	}
+	if known.expiresAt != 0 && now.UnixMilli() >= known.expiresAt {
+		return Session{}, unknownToken(true)
+	}
+	return known.session, nil
+}
+
+// loadToken reads an access token from the database. Where it is the first use of
+// a refreshed token, its predecessors are revoked: "Refreshing access tokens".
+func (s *Service) loadToken(ctx context.Context, hash tokenHash) (knownToken, error) {
+	row, err := findAccessToken(ctx, s.pool, hash)
+	if err != nil {
+		return knownToken{}, err
+	}
+	if !row.hasPredecessor {
+		return row.knownToken, nil
+	}
+	var revoked []tokenHash
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := lockDeviceOfAccessToken(ctx, tx, hash); err != nil {
+			return err
+		}
+		if row, err = findAccessToken(ctx, tx, hash); err != nil {
+			return err
+		}
+		revoked, err = revokeBefore(ctx, tx, row.session, row.generation)
+		return err
+	})
+	if err != nil {
+		return knownToken{}, fmt.Errorf("take a refreshed token into use: %w", err)
+	}
+	s.cache.remove(revoked)
+	return row.knownToken, nil
+}
+
+// unknownToken is the answer to a token that is not, or no longer, good. A soft
+// logout tells the client that its device still exists.
+func unknownToken(soft bool) *matrix.Error {
+	err := matrix.Errorf(matrix.UnknownToken, "The access token is unknown or no longer valid")
+	if soft {
+		err.Message = "The token has expired: refresh it, or log in again"
+	}
+	err.Fields = map[string]any{"soft_logout": soft}
+	return err
+}
+
+// knownToken is what the cache knows of an access token. expiresAt is in
+// milliseconds since the epoch; 0 means never.
+type knownToken struct {
+	session   Session
+	expiresAt int64
+}
+
+// tokenCache keeps the access tokens in use. Each removal raises its version, so
+// that what was read before a removal is not put in after it.
+type tokenCache struct {
+	mu      sync.Mutex
+	version uint64
+	tokens  *lru[tokenHash, cachedToken]
+}
+
+type cachedToken struct {
+	knownToken
+	readAt time.Time
+}
+
+func newTokenCache() *tokenCache {
+	return &tokenCache{tokens: newLRU[tokenHash, cachedToken](cachedTokens)}
+}
+
+// get returns a token that was read a short time ago. The version is to be handed
+// to put.
+func (c *tokenCache) get(hash tokenHash, now time.Time) (known knownToken, version uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cached, ok := c.tokens.get(hash)
+	if !ok || now.Sub(cached.readAt) >= cacheLifetime {
+		return knownToken{}, c.version, false
+	}
+	return cached.knownToken, c.version, true
+}
+
+// put keeps what was read after get had returned version.
+func (c *tokenCache) put(hash tokenHash, known knownToken, version uint64, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if version == c.version {
+		c.tokens.put(hash, cachedToken{known, now})
+	}
+}
+
+// remove forgets tokens that have been revoked. It is called once their removal
+// has been committed.
+func (c *tokenCache) remove(hashes []tokenHash) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.version++
+	for _, hash := range hashes {
+		c.tokens.remove(hash)
+	}
+}
+
+// issueTokens makes the tokens of a generation. An access token expires only if
+// its client can refresh it.
+func (s *Service) issueTokens(ctx context.Context, tx pgx.Tx, session Session, generation int64, refreshable bool) (Tokens, error) {
+	tokens := Tokens{AccessToken: newToken("hs_")}
+	var expiresAt *int64
+	if refreshable {
+		tokens.RefreshToken = newToken("hsr_")
+		tokens.ExpiresInMS = s.o.AccessTokenLifetime.Milliseconds()
+		at := s.nowMS() + tokens.ExpiresInMS
+		expiresAt = &at
+		if err := insertRefreshToken(ctx, tx, session, hashToken(tokens.RefreshToken), generation); err != nil {
+			return Tokens{}, err
+		}
+	}
+	err := insertAccessToken(ctx, tx, session, hashToken(tokens.AccessToken), generation, expiresAt)
+	return tokens, err
+}

@@ -1,0 +1,188 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestTokensAreLongAndDifferent(t *testing.T) {
+	t.Parallel()
+	form := regexp.MustCompile(`^hs_[A-Za-z0-9_-]{32}$`)
+	one, other := newToken("hs_"), newToken("hs_")
+	if !form.MatchString(one) || one == other {
+		t.Errorf("got %s and %s", one, other)
+	}
+}
+
+func TestTokensAreStoredAsSHA256(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	got := mustRegister(t, s, "example")
+
+	hash := sha256.Sum256([]byte(got.AccessToken))
+	if n := count(t, s, `SELECT count(*) FROM access_tokens WHERE token_hash = $1`, hash[:]); n != 1 {
+		t.Errorf("got %d rows, want 1", n)
+	}
+}
+
+func TestAuthenticateRefusesUnknownTokens(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	got := mustRegister(t, s, "example")
+
+	for _, token := range []string{"", "nonsense", "hs_", got.AccessToken + "x", "\x00\xff", strings.Repeat("x", 100_000)} {
+		wantUnknown(t, s, token, false)
+	}
+}
+
+func TestAuthenticateTellsWhoIsAnAdministrator(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	_, err := s.CreateAccount(t.Context(), NewAccount{Username: "root", Password: testPassword, Admin: true})
+	must(t, err)
+
+	if got := mustAuthenticate(t, s, mustLogin(t, s, "root").AccessToken); !got.Admin || got.Guest {
+		t.Errorf("got %+v", got)
+	}
+	if got := mustAuthenticate(t, s, mustRegister(t, s, "plain").AccessToken); got.Admin || got.Guest {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestAuthenticateTellsWhoIsAGuest(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	got := mustRegister(t, s, "visitor")
+	_, err := s.pool.Exec(t.Context(), `UPDATE accounts SET guest = true`)
+	must(t, err)
+
+	if session := mustAuthenticate(t, s, got.AccessToken); !session.Guest {
+		t.Errorf("got %+v", session)
+	}
+}
+
+func TestAuthenticateAnswersFromMemory(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	got := mustRegister(t, s, "example")
+	mustAuthenticate(t, s, got.AccessToken)
+
+	// No query can run in a context that has ended.
+	if _, err := s.Authenticate(canceled(t), got.AccessToken); err != nil {
+		t.Errorf("got %v, want an answer from memory", err)
+	}
+	c.advance(cacheLifetime)
+	if _, err := s.Authenticate(canceled(t), got.AccessToken); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the database to be asked again", err)
+	}
+}
+
+func TestAuthenticateInAnotherProcess(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	other := sibling(s)
+	got := mustRegister(t, s, "example")
+	session := mustAuthenticate(t, other, got.AccessToken)
+
+	must(t, s.Logout(t.Context(), session))
+
+	wantUnknown(t, s, got.AccessToken, false)
+	c.advance(cacheLifetime)
+	wantUnknown(t, other, got.AccessToken, false)
+}
+
+func TestAuthenticateRefusesATokenThatWasRevokedWhileItWasRead(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	got := mustRegister(t, s, "example")
+	hash := hashToken(got.AccessToken)
+	_, version, _ := s.cache.get(hash, c.Now())
+	read, err := s.loadToken(t.Context(), hash)
+	must(t, err)
+	must(t, s.Logout(t.Context(), read.session))
+
+	s.cache.put(hash, read, version, c.Now())
+
+	wantUnknown(t, s, got.AccessToken, false)
+}
+
+func TestAuthenticateWhileOthersLogOut(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	stays := mustRegister(t, s, "stays")
+	var group sync.WaitGroup
+	for _, name := range []string{"a", "b", "c"} {
+		leaves := mustRegister(t, s, name)
+		group.Go(func() {
+			session, err := s.Authenticate(t.Context(), leaves.AccessToken)
+			if err == nil {
+				err = s.Logout(t.Context(), session)
+			}
+			if err != nil {
+				t.Errorf("log %s out: %v", name, err)
+			}
+			if _, err := s.Authenticate(t.Context(), leaves.AccessToken); err == nil {
+				t.Errorf("the token of %s is good after its logout", name)
+			}
+		})
+		group.Go(func() {
+			for range 50 {
+				if _, err := s.Authenticate(t.Context(), stays.AccessToken); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestAuthenticateRefusesAnExpiredToken(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t, func(o *Options) { o.AccessTokenLifetime = 20 * time.Second })
+	got := mustRegister(t, s, "example", func(r *RegisterRequest) { r.RefreshToken = true })
+	if got.ExpiresInMS != 20_000 {
+		t.Fatalf("got a lifetime of %d ms", got.ExpiresInMS)
+	}
+	lasting := mustLogin(t, s, "example")
+	c.advance(19 * time.Second)
+	mustAuthenticate(t, s, got.AccessToken)
+
+	c.advance(time.Second)
+	wantUnknown(t, s, got.AccessToken, true)
+	c.advance(time.Hour)
+	wantUnknown(t, s, got.AccessToken, true)
+	mustAuthenticate(t, s, lasting.AccessToken)
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	cache := newTokenCache()
+	now := time.Unix(0, 0)
+	for i := range cachedTokens + 10 {
+		cache.put(tokenHash{byte(i), byte(i >> 8)}, knownToken{}, 0, now)
+	}
+	if n := cache.tokens.len(); n != cachedTokens {
+		t.Errorf("got %d tokens, want %d", n, cachedTokens)
+	}
+	if _, _, ok := cache.get(tokenHash{}, now); ok {
+		t.Error("the oldest token is still there")
+	}
+}
+
+func BenchmarkAuthenticateCached(b *testing.B) {
+	s, _ := newTestService(b)
+	got := mustRegister(b, s, "example")
+	mustAuthenticate(b, s, got.AccessToken)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Authenticate(b.Context(), got.AccessToken); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

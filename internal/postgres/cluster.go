@@ -1,0 +1,222 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// superuser owns the cluster; only its set-up and administrators use it.
+	superuser = "postgres"
+	// clusterRole owns the server's databases and may make further ones.
+	clusterRole = "homeserver"
+	// clusterDatabase exists in every managed cluster.
+	clusterDatabase = "homeserver"
+	// stopTimeout is how long a fast shutdown, which writes a checkpoint, may take
+	// before it is turned into an immediate one, which leaves recovery to the next
+	// start. Neither loses a commit.
+	stopTimeout = 60 * time.Second
+)
+
+// ErrInUse is wrapped by the error of [StartCluster] when another process runs
+// the cluster. [RunningURL] then tells how to reach it.
+var ErrInUse = errors.New("in use by another homeserver")
+
+// ClusterOptions says where a managed cluster stands and what it is for.
+type ClusterOptions struct {
+	// Dir is the folder of the cluster, made if it is missing. It belongs to this
+	// package alone.
+	Dir string
+	// Durable is false only for data that may be lost with the machine: tests and
+	// the development server. It must be the same for the life of the folder.
+	Durable bool
+	// Log gets what the cluster and PostgreSQL have to say; nil means nobody does.
+	Log *slog.Logger
+}
+
+// Cluster is a PostgreSQL server of our own. It is made by [StartCluster]; its
+// methods may be called from several goroutines.
+type Cluster struct {
+	place    place
+	binaries binaries
+	durable  bool
+	log      *slog.Logger
+	lock     *os.File
+
+	stopOnce sync.Once
+	stopping chan struct{} // closed when Stop was called
+	done     chan struct{} // closed when the supervisor has ended
+
+	mu    sync.Mutex
+	child *child // the running postmaster
+}
+
+// StartCluster starts PostgreSQL in opts.Dir, after making a cluster there if
+// there is none, and returns once the database "homeserver" in it can be used.
+// From then on the cluster is kept running until Stop.
+//
+// Only one process may run a cluster; for others the error wraps [ErrInUse].
+// What an earlier process left behind, even a PostgreSQL that still runs, is
+// taken over: it is stopped, recovered and started anew.
+//
+// When the process is root, PostgreSQL runs as an unprivileged user (the owner
+// of existing data, else homeserver, postgres or nobody). If that user cannot
+// enter Dir the cluster stands under /var/lib/homeserver, and a file in Dir says
+// where.
+func StartCluster(ctx context.Context, opts ClusterOptions) (*Cluster, error) {
+	log := opts.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	dir, err := prepareDir(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{
+		durable: opts.Durable, log: log, lock: lock,
+		stopping: make(chan struct{}), done: make(chan struct{}),
+	}
+	if err := c.start(ctx, dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("start PostgreSQL in %s: %w", dir, err), lock.Close())
+	}
+	return c, nil
+}
+
+// start brings the cluster up in dir, whose lock is held.
+func (c *Cluster) start(ctx context.Context, dir string) error {
+	var err error
+	if c.place, err = findPlace(ctx, dir, c.log); err != nil {
+		return err
+	}
+	if c.binaries, err = findBinaries(ctx, c.place); err != nil {
+		return err
+	}
+	if err := c.place.endOrphan(ctx, c.log); err != nil {
+		return err
+	}
+	if err := c.initialise(ctx); err != nil {
+		return err
+	}
+	if err := c.writeSettings(); err != nil {
+		return err
+	}
+	started := make(chan error, 1)
+	go c.supervise(started)
+	select {
+	case err = <-started:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		err = c.createDatabase(ctx)
+	}
+	if err != nil {
+		c.end(context.WithoutCancel(ctx))
+	}
+	return err
+}
+
+// createDatabase makes the role and the database that URL promises, if this is
+// the first start.
+func (c *Cluster) createDatabase(ctx context.Context) (err error) {
+	conn, err := pgx.Connect(ctx, socketURL(c.place.socketDir, superuser, "postgres"))
+	if err != nil {
+		return fmt.Errorf("connect to set up the cluster: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+
+	var role, database bool
+	err = conn.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1),
+		       EXISTS (SELECT FROM pg_database WHERE datname = $2)`,
+		clusterRole, clusterDatabase).Scan(&role, &database)
+	if err != nil {
+		return fmt.Errorf("look for the database: %w", err)
+	}
+	if !role {
+		if _, err := conn.Exec(ctx, "CREATE ROLE "+clusterRole+" LOGIN CREATEDB"); err != nil {
+			return fmt.Errorf("create the role: %w", err)
+		}
+	}
+	if !database {
+		if _, err := conn.Exec(ctx, "CREATE DATABASE "+clusterDatabase+" OWNER "+clusterRole); err != nil {
+			return fmt.Errorf("create the database: %w", err)
+		}
+	}
+	return nil
+}
+
+// URL returns the address of a database in the cluster, for [Open]. The database
+// "homeserver" exists; its role may create others. Only the operating system
+// user that runs the server can connect.
+func (c *Cluster) URL(database string) string {
+	return socketURL(c.place.socketDir, clusterRole, database)
+}
+
+// RunningURL returns the address of a database in the cluster that another
+// process runs in dir. It is for the commands that work beside a running server;
+// there is an error if none runs.
+func RunningURL(dir, database string) (string, error) {
+	base, err := currentPlace(dir)
+	if err != nil {
+		return "", fmt.Errorf("find the cluster of %s: %w", dir, err)
+	}
+	data := filepath.Join(base, dataFolder)
+	postmaster, err := readPostmasterPID(data)
+	if err != nil || !isPostmaster(postmaster.pid, data) {
+		return "", fmt.Errorf("no PostgreSQL runs in %s", base)
+	}
+	return socketURL(postmaster.socketDir, clusterRole, database), nil
+}
+
+// socketURL is the address of a database behind the socket in a folder.
+func socketURL(socketDir, user, database string) string {
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.User(user),
+		Path:     "/" + database,
+		RawQuery: url.Values{"host": {socketDir}, "port": {socketPort}, "sslmode": {"disable"}}.Encode(),
+	}
+	return u.String()
+}
+
+// Stop shuts PostgreSQL down and returns when it has ended and the folder is
+// free for others. Open transactions are rolled back. If a clean shutdown takes
+// longer than ctx allows, or than a minute, PostgreSQL is ended at once and
+// recovers at the next start; committed data is safe in either case.
+func (c *Cluster) Stop(ctx context.Context) error {
+	c.end(ctx)
+	if err := c.lock.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("unlock the PostgreSQL cluster: %w", err)
+	}
+	return nil
+}
+
+// end stops the supervisor and its child.
+func (c *Cluster) end(ctx context.Context) {
+	c.stopOnce.Do(func() { close(c.stopping) })
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	c.signal(fastShutdown)
+	select {
+	case <-c.done:
+		return
+	case <-ctx.Done():
+	}
+	c.log.Warn("PostgreSQL does not stop in time: ending it at once")
+	c.signal(immediateShutdown)
+	<-c.done
+}

@@ -1,0 +1,21 @@
+// Package postgres is the server's way to PostgreSQL: the pool of connections,
+// the migrations at start, and the private cluster that the server runs for
+// itself when nobody gives it a database.
+//
+// It promises:
+//
+//   - A pool from [Open] is connected to PostgreSQL 14 or newer, to a UTF-8
+//     database whose text sorts bytewise, with exactly the schema of this binary.
+//     Anything else is refused with one line that says what to do.
+//   - Several processes may open one database at the same time; one migrates,
+//     the others wait for it.
+//   - No statement, lock or idle transaction hangs for ever.
+//   - [Unavailable] tells an outage, which passes, from a mistake, which does not.
+//   - A cluster from [StartCluster] listens on a Unix socket only, belongs to one
+//     server, never runs as root, stops with the server however that ends, is
+//     recovered after a crash of either, and is started again if it dies.
+//
+// The package knows no table but goose's own. It logs no passwords.
+//
+// Tests use package postgrestest, which gives each test a database of its own.
+package postgres

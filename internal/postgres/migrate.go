@@ -1,0 +1,83 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"homeserver/migrations"
+)
+
+// migrationLock is the key of the advisory lock under which migrations run. It
+// only has to be the same in all versions of the server.
+const migrationLock = 0x6d6967726174 // "migrat"
+
+// Migrate brings the schema of the database up to this binary's and returns the
+// versions before and after, which are equal if there was nothing to do. It
+// makes the same checks as [Open]; a database that is newer than the binary is
+// refused. Processes that migrate at the same time wait for each other.
+func Migrate(ctx context.Context, url string) (from, to int64, err error) {
+	config, err := poolConfig(Options{URL: url})
+	if err != nil {
+		return 0, 0, err
+	}
+	conn, err := connect(ctx, config.ConnConfig, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return 0, 0, err
+	}
+	err = errors.Join(checkDatabase(ctx, conn), conn.Close(ctx))
+	if err != nil {
+		return 0, 0, err
+	}
+	return migrate(ctx, config.ConnConfig)
+}
+
+// migrate applies the embedded migrations under the lock.
+func migrate(ctx context.Context, config *pgx.ConnConfig) (from, to int64, err error) {
+	config = config.Copy()
+	// A migration of a big table, or waiting for another process's, may take long.
+	config.RuntimeParams["statement_timeout"] = "0"
+	config.RuntimeParams["lock_timeout"] = "0"
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
+	db := stdlib.OpenDB(*config)
+	defer func() { err = errors.Join(err, db.Close()) }()
+
+	lock, err := db.Conn(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("connect for migrations: %w", err)
+	}
+	// Ending the session is what gives up the lock, even after an error.
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if _, err := lock.ExecContext(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
+		return 0, 0, fmt.Errorf("wait for other migrations: %w", err)
+	}
+	return migrateUp(ctx, db, migrations.FS)
+}
+
+// migrateUp applies the files that the database has not seen. The caller holds
+// the lock.
+func migrateUp(ctx context.Context, db *sql.DB, files fs.FS) (from, to int64, err error) {
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the migrations: %w", err)
+	}
+	from, to, err = provider.GetVersions(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the version of the database: %w", err)
+	}
+	if from > to {
+		return from, from, fmt.Errorf(
+			"the database has schema version %d, this program knows %d: it was used by a newer homeserver; install that one", from, to)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return from, from, fmt.Errorf("migrate the database: %w", err)
+	}
+	return from, to, nil
+}

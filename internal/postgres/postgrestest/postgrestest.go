@@ -1,0 +1,185 @@
+package postgrestest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/postgres"
+)
+
+const (
+	// maxConns bounds the pool of one test; many tests run beside each other.
+	maxConns = 8
+	// startTimeout and dropTimeout turn what would hang into a failure.
+	startTimeout = 2 * time.Minute
+	dropTimeout  = 30 * time.Second
+)
+
+// server is the PostgreSQL that the tests of this process share.
+type server struct {
+	start    sync.Once
+	err      error
+	cluster  *postgres.Cluster // nil if the server is not ours
+	dir      string
+	admin    *pgxpool.Pool
+	base     *url.URL // of any database; only its path changes
+	template string
+	clone    string // the end of CREATE DATABASE: from what and how
+}
+
+var shared server
+
+// Main runs the tests of a package and then removes the cluster. It does not
+// return.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := shared.close(); err != nil {
+		fmt.Fprintln(os.Stderr, "remove the test cluster:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// New returns a pool of up to 8 connections on a migrated database that belongs
+// to this test. Both are gone when the test ends; a connection that the test
+// still holds then is an error of the test.
+func New(t testing.TB) *pgxpool.Pool {
+	t.Helper()
+	address := URL(t)
+	pool, err := postgres.Open(t.Context(), postgres.Options{URL: address, MaxConns: maxConns})
+	if err != nil {
+		t.Fatalf("open the test's database: %v", err)
+	}
+	t.Cleanup(func() { closePool(t, pool) })
+	return pool
+}
+
+// URL returns the address of a migrated database that belongs to this test, for
+// tests that start whole servers or several pools. It is dropped, whoever is
+// still connected, when the test ends.
+func URL(t testing.TB) string {
+	t.Helper()
+	shared.start.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+		defer cancel()
+		shared.err = shared.open(ctx)
+	})
+	if shared.err != nil {
+		t.Fatalf("start PostgreSQL for the tests: %v", shared.err)
+	}
+	name := "test_" + strings.ToLower(rand.Text())
+	if _, err := shared.admin.Exec(t.Context(), "CREATE DATABASE "+name+shared.clone); err != nil {
+		t.Fatalf("make the test's database: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), dropTimeout)
+		defer cancel()
+		if _, err := shared.admin.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("drop the test's database: %v", err)
+		}
+	})
+	return shared.url(name)
+}
+
+// closePool closes the pool, and fails the test if it never gave back a
+// connection.
+func closePool(t testing.TB, pool *pgxpool.Pool) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		pool.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(dropTimeout):
+		t.Errorf("%d connections were not given back to the pool", pool.Stat().AcquiredConns())
+	}
+}
+
+// open starts the cluster, or connects to the server that the environment names,
+// and makes the template.
+func (s *server) open(ctx context.Context) error {
+	address := os.Getenv("HOMESERVER_TEST_DATABASE_URL")
+	if address == "" {
+		var err error
+		if address, err = s.startCluster(ctx); err != nil {
+			return err
+		}
+	}
+	var err error
+	if s.base, err = url.Parse(address); err != nil {
+		return fmt.Errorf("HOMESERVER_TEST_DATABASE_URL: %w", err)
+	}
+	if s.admin, err = pgxpool.New(ctx, address); err != nil {
+		return fmt.Errorf("connect as administrator: %w", err)
+	}
+	template := "template_" + strings.ToLower(rand.Text())
+	_, err = s.admin.Exec(ctx, "CREATE DATABASE "+template+" ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0")
+	if err != nil {
+		return fmt.Errorf("make the template: %w", err)
+	}
+	s.template, s.clone = template, " TEMPLATE "+template
+	var canChoose bool
+	err = s.admin.QueryRow(ctx, "SELECT current_setting('server_version_num')::int >= 150000").Scan(&canChoose)
+	if err != nil {
+		return fmt.Errorf("ask for the version: %w", err)
+	}
+	if canChoose {
+		// The default writes every page to the log, which is slower without fsync.
+		s.clone += " STRATEGY file_copy"
+	}
+	_, _, err = postgres.Migrate(ctx, s.url(template))
+	return err
+}
+
+// startCluster starts a cluster in a temporary folder.
+func (s *server) startCluster(ctx context.Context) (address string, err error) {
+	if s.dir, err = postgres.MakeThrowawayDir("homeserver-test-"); err != nil {
+		return "", err
+	}
+	warnings := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s.cluster, err = postgres.StartCluster(ctx, postgres.ClusterOptions{Dir: s.dir, Log: warnings})
+	if err != nil {
+		return "", err
+	}
+	return s.cluster.URL("postgres"), nil
+}
+
+// url returns the address of a database.
+func (s *server) url(database string) string {
+	u := *s.base
+	u.Path = "/" + database
+	return u.String()
+}
+
+// close removes what open made.
+func (s *server) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	var errs []error
+	if s.admin != nil {
+		if s.cluster == nil && s.template != "" {
+			_, err := s.admin.Exec(ctx, "DROP DATABASE "+s.template+" WITH (FORCE)")
+			errs = append(errs, err)
+		}
+		s.admin.Close()
+	}
+	if s.cluster != nil {
+		errs = append(errs, s.cluster.Stop(ctx))
+	}
+	if s.dir != "" {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,328 @@
+package profile
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+)
+
+// The fields that the specification gives a meaning.
+const (
+	DisplayName = "displayname"
+	AvatarURL   = "avatar_url"
+	TimeZone    = "m.tz"
+)
+
+// Limits of profiles.
+const (
+	MaxProfileBytes     = 64 << 10 // of the whole, as JSON; it must stay below
+	MaxNameBytes        = 255      // of the name of a field
+	MaxDisplayNameRunes = 256
+	MaxAvatarURLBytes   = 1000
+	maxTimeZoneBytes    = 255
+)
+
+// The codes that only profiles answer with.
+const (
+	tooLarge    matrix.Code = "M_PROFILE_TOO_LARGE"
+	keyTooLarge matrix.Code = "M_KEY_TOO_LARGE"
+)
+
+// Profile is what a user tells about themself. Empty texts are fields that are
+// not set.
+type Profile struct {
+	DisplayName string
+	AvatarURL   string
+	Fields      map[string]json.RawMessage // all other fields, by name
+}
+
+// MarshalJSON writes the profile as one flat object.
+func (p Profile) MarshalJSON() ([]byte, error) {
+	all := make(map[string]any, len(p.Fields)+2)
+	for name, value := range p.Fields {
+		all[name] = value
+	}
+	if p.DisplayName != "" {
+		all[DisplayName] = p.DisplayName
+	}
+	if p.AvatarURL != "" {
+		all[AvatarURL] = p.AvatarURL
+	}
+	return encode(all)
+}
+
+// encode writes JSON with the names in order, and without the escapes for HTML
+// pages that the standard library puts in by default.
+func encode(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	encoder := json.NewEncoder(&buf)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
+}
+
+// Service holds the rules of profiles. It is safe for concurrent use once
+// OnChange has been called for the last time.
+type Service struct {
+	pool     *pgxpool.Pool
+	users    *auth.Service
+	onChange []func(ctx context.Context, userID string, p Profile) error
+}
+
+// New makes a Service on a migrated database.
+func New(pool *pgxpool.Pool, users *auth.Service) *Service {
+	return &Service{pool: pool, users: users}
+}
+
+// OnChange adds a hook that is called after each change of a display name or an
+// avatar, before the client gets its answer; also where the new value is the old
+// one, so that a client repairs what a failed hook left behind by asking again.
+// It is meant for wiring, before the first request.
+func (s *Service) OnChange(hook func(ctx context.Context, userID string, p Profile) error) {
+	s.onChange = append(s.onChange, hook)
+}
+
+// Get is a user's whole profile, which may be empty. M_NOT_FOUND for a user who
+// doesn't exist here. Anybody may ask. GET /profile/{userId}.
+func (s *Service) Get(ctx context.Context, userID string) (Profile, error) {
+	if _, _, err := matrix.ParseUserID(userID); err != nil {
+		return Profile{}, err
+	}
+	p, found, err := load(ctx, s.pool, userID)
+	if err != nil || found {
+		return p, err
+	}
+	exists, err := s.users.UserExists(ctx, userID)
+	if err != nil {
+		return Profile{}, err
+	}
+	if !exists {
+		return Profile{}, matrix.Errorf(matrix.NotFound, "There is no such user")
+	}
+	return Profile{}, nil
+}
+
+// Many gives the profiles of those of the users who have set anything, by user ID.
+func (s *Service) Many(ctx context.Context, userIDs []string) (map[string]Profile, error) {
+	if len(userIDs) == 0 {
+		return nil, nil
+	}
+	return loadMany(ctx, s.pool, userIDs)
+}
+
+// Field is the value of one field of a profile. M_NOT_FOUND for a user who
+// doesn't exist here and for a field that isn't set. Anybody may ask.
+// GET /profile/{userId}/{keyName}.
+func (s *Service) Field(ctx context.Context, userID, name string) (json.RawMessage, error) {
+	p, err := s.Get(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	var text string
+	switch name {
+	case DisplayName:
+		text = p.DisplayName
+	case AvatarURL:
+		text = p.AvatarURL
+	default:
+		value, ok := p.Fields[name]
+		if !ok {
+			return nil, errNoField
+		}
+		return value, nil
+	}
+	if text == "" {
+		return nil, errNoField
+	}
+	return encode(text)
+}
+
+var errNoField = &matrix.Error{Code: matrix.NotFound, Message: "The profile has no such field"}
+
+// Set gives a field of one's own profile a value, which is any JSON for the
+// fields that the specification doesn't know. An empty display name or avatar is
+// the same as none. M_FORBIDDEN for anybody else's profile; M_INVALID_PARAM for a
+// name or a value that can't be; M_BAD_JSON for a value of the wrong type;
+// M_KEY_TOO_LARGE and M_PROFILE_TOO_LARGE beyond the limits.
+// PUT /profile/{userId}/{keyName}.
+func (s *Service) Set(ctx context.Context, who auth.Session, userID, name string, value json.RawMessage) error {
+	if err := mayChange(who, userID, name); err != nil {
+		return err
+	}
+	value, err := compact(value)
+	if err != nil {
+		return err
+	}
+	var text string
+	switch name {
+	case DisplayName, AvatarURL, TimeZone:
+		if text, err = textField(name, value); err != nil {
+			return err
+		}
+	}
+	return s.change(ctx, userID, name, func(p *Profile) {
+		switch name {
+		case DisplayName:
+			p.DisplayName = text
+		case AvatarURL:
+			p.AvatarURL = text
+		default:
+			p.Fields[name] = value
+		}
+	})
+}
+
+// Delete takes a field out of one's own profile; it is no error if it isn't
+// there. M_FORBIDDEN for anybody else's profile, M_INVALID_PARAM for a name that
+// can't be. DELETE /profile/{userId}/{keyName}.
+func (s *Service) Delete(ctx context.Context, who auth.Session, userID, name string) error {
+	if err := mayChange(who, userID, name); err != nil {
+		return err
+	}
+	return s.change(ctx, userID, name, func(p *Profile) {
+		switch name {
+		case DisplayName:
+			p.DisplayName = ""
+		case AvatarURL:
+			p.AvatarURL = ""
+		default:
+			delete(p.Fields, name)
+		}
+	})
+}
+
+// change applies one change under the lock of the profile's row, and tells the
+// hooks of it.
+func (s *Service) change(ctx context.Context, userID, name string, apply func(*Profile)) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		p, err := lock(ctx, tx, userID)
+		if err != nil {
+			return err
+		}
+		before, err := encode(p)
+		if err != nil {
+			return err
+		}
+		apply(&p)
+		after, err := encode(p)
+		if err != nil {
+			return err
+		}
+		// Whoever is over the limit may still make the profile smaller.
+		if len(after) >= MaxProfileBytes && len(after) > len(before) {
+			return matrix.Errorf(tooLarge, "The whole profile must stay below %d bytes", MaxProfileBytes)
+		}
+		return store(ctx, tx, userID, p)
+	})
+	if err != nil {
+		return fmt.Errorf("change the profile of %s: %w", userID, err)
+	}
+	if name == DisplayName || name == AvatarURL {
+		return s.announce(ctx, userID)
+	}
+	return nil
+}
+
+// announce calls the hooks with the profile as it is stored. If it has changed
+// once more by the time they are done, they are called again: of several changes
+// at once, the one that is stored last is also the last that the hooks see.
+func (s *Service) announce(ctx context.Context, userID string) error {
+	if len(s.onChange) == 0 {
+		return nil
+	}
+	p, _, err := load(ctx, s.pool, userID)
+	for err == nil {
+		for _, hook := range s.onChange {
+			if err := hook(ctx, userID, p); err != nil {
+				return fmt.Errorf("announce the profile of %s: %w", userID, err)
+			}
+		}
+		var now Profile
+		now, _, err = load(ctx, s.pool, userID)
+		if now.DisplayName == p.DisplayName && now.AvatarURL == p.AvatarURL {
+			break
+		}
+		p = now
+	}
+	return err
+}
+
+// mayChange checks whose profile it is and the name of the field.
+func mayChange(who auth.Session, userID, name string) error {
+	if userID != who.UserID {
+		return matrix.Errorf(matrix.Forbidden, "Only the owner of a profile may change it")
+	}
+	return checkName(name)
+}
+
+// checkName refuses names of fields outside the grammar: appendices, "Common
+// Namespaced Identifier Grammar". A name of one's own needs a namespace.
+func checkName(name string) error {
+	if len(name) > MaxNameBytes {
+		return matrix.Errorf(keyTooLarge, "The name of a field may have %d bytes at most", MaxNameBytes)
+	}
+	if name == DisplayName || name == AvatarURL {
+		return nil
+	}
+	for i, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z'
+		other := c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
+		if !letter && (i == 0 || !other) {
+			return errName
+		}
+	}
+	if first, rest, dotted := strings.Cut(name, "."); !dotted || first == "" || rest == "" {
+		return errName
+	}
+	return nil
+}
+
+var errName = &matrix.Error{
+	Code:    matrix.InvalidParam,
+	Message: "The name of a field must be displayname, avatar_url or of the form com.example.name",
+}
+
+func compact(value json.RawMessage) (json.RawMessage, error) {
+	var buf bytes.Buffer
+	if err := json.Compact(&buf, value); err != nil {
+		return nil, matrix.Errorf(matrix.BadJSON, "The value is not valid JSON")
+	}
+	return buf.Bytes(), nil
+}
+
+// textField checks the value of a field that the specification knows.
+func textField(name string, value json.RawMessage) (string, error) {
+	var text *string
+	if err := json.Unmarshal(value, &text); err != nil || text == nil {
+		return "", matrix.Errorf(matrix.BadJSON, "%s must be a string", name)
+	}
+	switch {
+	case strings.IndexByte(*text, 0) >= 0:
+		return "", matrix.Errorf(matrix.InvalidParam, "%s must not hold a NUL character", name)
+	case name == DisplayName && utf8.RuneCountInString(*text) > MaxDisplayNameRunes:
+		return "", matrix.Errorf(matrix.InvalidParam, "A display name may have %d characters at most", MaxDisplayNameRunes)
+	case name == AvatarURL && len(*text) > MaxAvatarURLBytes:
+		return "", matrix.Errorf(matrix.InvalidParam, "An avatar's URI may have %d bytes at most", MaxAvatarURLBytes)
+	case name == AvatarURL && *text != "" && !isMXC(*text):
+		return "", matrix.Errorf(matrix.InvalidParam, "An avatar must be an mxc:// URI")
+	case name == TimeZone && len(*text) > maxTimeZoneBytes:
+		return "", matrix.Errorf(matrix.InvalidParam, "A time zone may have %d bytes at most", maxTimeZoneBytes)
+	}
+	return *text, nil
+}
+
+// isMXC reports whether the text is the URI of a file in the content repository.
+// Client-server API, "Matrix Content (mxc://) URIs".
+func isMXC(uri string) bool {
+	server, media, ok := strings.Cut(strings.TrimPrefix(uri, "mxc://"), "/")
+	return strings.HasPrefix(uri, "mxc://") && ok && media != "" && matrix.IsServerName(server)
+}

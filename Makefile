@@ -1,0 +1,64 @@
+# `make help` lists the targets. Everything works from a clean checkout with Go alone.
+
+BIN     := bin/homeserver
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS := -X main.version=$(VERSION)
+GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GO_DIRS := cmd internal migrations
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: postgres build ## Build and start the server; ARGS="--listen localhost:9000" adds flags
+	@exec ./$(BIN) $(ARGS)
+
+.PHONY: build
+build: ## Build the server: bin/homeserver
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/homeserver
+
+.PHONY: postgres
+postgres: ## Make sure that PostgreSQL's server programs are installed
+	@scripts/ensure-postgres
+
+.PHONY: test
+test: postgres ## Run all tests
+	go test ./...
+
+.PHONY: race
+race: postgres ## Run all tests with the race detector
+	go test -race ./...
+
+.PHONY: lint
+lint: ## Check format, run go vet and golangci-lint
+	@unformatted=$$(gofmt -l $(GO_DIRS)); \
+	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
+
+.PHONY: fmt
+fmt: ## Format the code
+	gofmt -w $(GO_DIRS)
+
+.PHONY: bench
+bench: postgres ## Run the benchmarks; BENCH=Commit chooses some
+	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (30s)
+	scripts/fuzz $(or $(FUZZTIME),30s)
+
+.PHONY: image
+image: ## Build the container image homeserver:latest
+	docker build --build-arg VERSION=$(VERSION) -t homeserver:latest .
+
+.PHONY: compose-check
+compose-check: ## Check docker-compose.yml with Docker's own parser
+	docker compose config --quiet
+
+.PHONY: clean
+clean: ## Remove what was built; the data stays
+	rm -rf bin

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"net/url"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"homeserver/internal/config"
+)
+
+// The files of the repository that describe the container.
+const (
+	dockerfile   = "../../Dockerfile"
+	dockerignore = "../../.dockerignore"
+	composeFile  = "../../docker-compose.yml"
+)
+
+// instruction is one instruction of a Dockerfile.
+type instruction struct{ name, args string }
+
+// image returns the instructions of the last stage of the Dockerfile, which is the image.
+func image(t *testing.T) []instruction {
+	t.Helper()
+	var stage []instruction
+	for line := range strings.Lines(readFile(t, dockerfile)) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, args, _ := strings.Cut(line, " ")
+		if name == "FROM" {
+			stage = nil
+		}
+		stage = append(stage, instruction{name, args})
+	}
+	return stage
+}
+
+// only returns the arguments of the instructions with the name.
+func only(stage []instruction, name string) []string {
+	var args []string
+	for _, i := range stage {
+		if i.name == name {
+			args = append(args, i.args)
+		}
+	}
+	return args
+}
+
+func readFile(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+type compose struct {
+	Services map[string]struct {
+		Build       string
+		Image       string
+		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
+		Environment map[string]string
+		Ports       []string
+		Volumes     []string
+		Healthcheck struct{ Test []string }
+	}
+	Volumes map[string]any
+}
+
+func readCompose(t *testing.T) compose {
+	t.Helper()
+	var c compose
+	if err := yaml.Unmarshal([]byte(readFile(t, composeFile)), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// containerConfig is the configuration in the container that compose starts.
+func containerConfig(t *testing.T) *config.Config {
+	t.Helper()
+	environ := only(image(t), "ENV")
+	for name, value := range readCompose(t).Services["homeserver"].Environment {
+		environ = append(environ, name+"="+value)
+	}
+	cfg, err := config.Load(config.Sources{Environ: environ})
+	if err != nil {
+		t.Fatalf("%v: %v", environ, err)
+	}
+	return cfg
+}
+
+func TestImageIsWhatTheServerExpects(t *testing.T) {
+	t.Parallel()
+	stage := image(t)
+	cfg, err := config.Load(config.Sources{Environ: only(stage, "ENV")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := only(stage, "VOLUME"); !slices.Equal(got, []string{cfg.DataDir}) {
+		t.Errorf("the volume is %v, the data is in %s", got, cfg.DataDir)
+	}
+	var ports []string
+	for i, l := range cfg.Listen {
+		ports = append(ports, l.Address[strings.LastIndex(l.Address, ":")+1:])
+		want := config.Default().Listen[i]
+		if l.TLS != want.TLS || !strings.HasSuffix(want.Address, ":"+ports[i]) {
+			t.Errorf("the image listens on %s, the server by default on %s", l, want)
+		}
+		if l.Loopback() {
+			t.Errorf("nobody outside of the container reaches %s", l)
+		}
+	}
+	if got := only(stage, "EXPOSE"); !slices.Equal(got, []string{strings.Join(ports, " ")}) {
+		t.Errorf("exposes %v, listens on %v", got, ports)
+	}
+	if got := only(stage, "USER"); len(got) != 1 || strings.HasPrefix(got[0], "0") || strings.HasPrefix(got[0], "root") {
+		t.Errorf("runs as %v", got)
+	}
+	if cfg.RegistrationOpen() {
+		t.Error("everybody may register on a server that listens on all addresses")
+	}
+}
+
+func TestImageRunsCommandsThatExist(t *testing.T) {
+	t.Parallel()
+	stage := image(t)
+	binary := "/usr/local/bin/homeserver"
+	if got := only(stage, "ENTRYPOINT"); !slices.Equal(got, []string{`["` + binary + `"]`}) {
+		t.Errorf("the entry point is %v", got)
+	}
+	check := regexp.MustCompile(`CMD \["([^"]+)", "([^"]+)"\]$`).FindStringSubmatch(only(stage, "HEALTHCHECK")[0])
+	if check == nil || check[1] != binary {
+		t.Fatalf("the health check is %v", only(stage, "HEALTHCHECK"))
+	}
+	if c, _ := findCommand(check[2:]); c == nil {
+		t.Errorf("there is no command %s", check[2])
+	}
+	if !slices.ContainsFunc(only(stage, "COPY"), func(args string) bool { return strings.HasSuffix(args, " "+binary) }) {
+		t.Errorf("nothing puts the program at %s", binary)
+	}
+}
+
+// The version is given to the linker by its name, which a renaming would break without a word.
+func TestBuildsSetAVariableThatExists(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{dockerfile, "../../Makefile"} {
+		if !strings.Contains(readFile(t, file), "-X main.version=") {
+			t.Errorf("%s does not set the version", file)
+		}
+	}
+	if !regexp.MustCompile(`(?m)^var version string$`).MatchString(readFile(t, "maintain.go")) {
+		t.Error("there is no variable version")
+	}
+}
+
+func TestImageIsBuiltFromFilesThatAreSent(t *testing.T) {
+	t.Parallel()
+	sent := readFile(t, dockerignore)
+	for _, needed := range []string{"go.mod", "go.sum", "cmd", "internal", "migrations"} {
+		if !strings.Contains(sent, "\n!"+needed+"\n") {
+			t.Errorf("%s is not sent to the engine", needed)
+		}
+	}
+	// What is sent holds all packages of the module that the program is made of.
+	version := regexp.MustCompile(`(?m)^FROM golang:(\d+\.\d+)`).FindStringSubmatch(readFile(t, dockerfile))
+	if version == nil || !strings.Contains(readFile(t, "../../go.mod"), "\ngo "+version[1]) {
+		t.Errorf("the image is built with Go %v, which go.mod does not name", version)
+	}
+}
+
+func TestComposeGivesTheSamePortsAsTheServerAlone(t *testing.T) {
+	t.Parallel()
+	cfg := containerConfig(t)
+	service := readCompose(t).Services["homeserver"]
+	if len(service.Ports) != len(cfg.Listen) {
+		t.Fatalf("publishes %v, listens on %v", service.Ports, cfg.Listen)
+	}
+	for i, l := range config.Default().Listen {
+		port := strings.TrimPrefix(l.Address, "localhost:")
+		if want := "127.0.0.1:" + port + ":" + port; service.Ports[i] != want {
+			t.Errorf("publishes %s, want %s", service.Ports[i], want)
+		}
+	}
+	if cfg.ServerName != "localhost" || !cfg.RegistrationOpen() {
+		t.Errorf("the server %s has registration open: %v", cfg.ServerName, cfg.RegistrationOpen())
+	}
+}
+
+func TestComposeKeepsTheData(t *testing.T) {
+	t.Parallel()
+	c := readCompose(t)
+	for service, place := range map[string]string{"homeserver": containerConfig(t).DataDir, "postgres": "/var/lib/postgresql/data"} {
+		volumes := c.Services[service].Volumes
+		if len(volumes) != 1 {
+			t.Fatalf("%s has the volumes %v", service, volumes)
+		}
+		name, target, _ := strings.Cut(volumes[0], ":")
+		if _, declared := c.Volumes[name]; !declared || path.Clean(target) != place {
+			t.Errorf("%s: %s is not a declared volume at %s", service, volumes[0], place)
+		}
+	}
+}
+
+func TestComposeDatabaseIsTheOneThatIsConfigured(t *testing.T) {
+	t.Parallel()
+	c := readCompose(t)
+	address, err := url.Parse(string(containerConfig(t).Database.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	database, found := c.Services[address.Hostname()]
+	if !found {
+		t.Fatalf("there is no service %s", address.Hostname())
+	}
+	password, _ := address.User.Password()
+	for name, want := range map[string]string{
+		"POSTGRES_USER":        address.User.Username(),
+		"POSTGRES_PASSWORD":    password,
+		"POSTGRES_DB":          strings.TrimPrefix(address.Path, "/"),
+		"POSTGRES_INITDB_ARGS": "--encoding=UTF8 --locale=C",
+	} {
+		if got := database.Environment[name]; got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if got := c.Services["homeserver"].DependsOn[address.Hostname()].Condition; got != "service_healthy" {
+		t.Errorf("the server starts when its database is %q", got)
+	}
+	if len(database.Healthcheck.Test) == 0 {
+		t.Error("nobody knows when the database is healthy")
+	}
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"homeserver/internal/clienttest"
+)
+
+const (
+	crashRooms   = 3
+	crashSenders = 9
+	crashRounds  = 3
+)
+
+// sender sends one message after the other. What it was not told to be sent, it sends again later, with the
+// same transaction ID.
+type sender struct {
+	client *clienttest.Client
+	room   string
+	name   string
+	acked  []string // the IDs of its events, as the server has told them
+}
+
+// text is what the n-th message says; it is also its transaction ID.
+func (s *sender) text(n int) string { return fmt.Sprintf("%s-%d", s.name, n) }
+
+// errAway is what a request gets whose fate its client cannot know.
+var errAway = errors.New("the server, or its database, is away")
+
+// next sends the next message, once.
+func (s *sender) next(t *testing.T) error {
+	text := s.text(len(s.acked))
+	request := s.client.Request(http.MethodPut, clienttest.Path("rooms", s.room, "send", "m.room.message", text),
+		map[string]any{"msgtype": "m.text", "body": text})
+	response, err := s.client.HTTP.Do(request)
+	if err != nil {
+		return errAway
+	}
+	body, err := io.ReadAll(response.Body)
+	if err = errors.Join(err, response.Body.Close()); err != nil {
+		return errAway
+	}
+	var answer struct {
+		EventID string `json:"event_id"`
+	}
+	switch {
+	case response.StatusCode == http.StatusServiceUnavailable && response.Header.Get("Retry-After") != "":
+		return errAway
+	case response.StatusCode != http.StatusOK || json.Unmarshal(body, &answer) != nil || answer.EventID == "":
+		t.Errorf("%s: %s: %s", text, response.Status, body)
+		return errAway
+	}
+	s.acked = append(s.acked, answer.EventID)
+	return nil
+}
+
+// reader follows all rooms by /sync, from one token to the next.
+type reader struct {
+	client *clienttest.Client
+	since  string
+	seen   map[string][]string // texts, by room
+}
+
+const readerFilter = `{"room":{"timeline":{"limit":1000,"types":["m.room.message"]}}}`
+
+// next asks once for what is new, and reports whether there was something.
+func (r *reader) next(ctx context.Context, t *testing.T, timeout string) (bool, error) {
+	request := r.client.Request(http.MethodGet, clienttest.SyncPath(r.since, "filter", readerFilter, "timeout", timeout), nil)
+	response, err := r.client.HTTP.Do(request.WithContext(ctx))
+	if err != nil {
+		return false, errAway
+	}
+	var answer struct {
+		NextBatch string `json:"next_batch"`
+		Rooms     struct {
+			Join map[string]struct {
+				Timeline struct {
+					Events  []clienttest.Event
+					Limited bool
+				}
+			}
+		}
+	}
+	err = json.NewDecoder(response.Body).Decode(&answer)
+	if err = errors.Join(err, response.Body.Close()); err != nil || response.StatusCode != http.StatusOK {
+		return false, errAway
+	}
+	r.since = answer.NextBatch
+	for room, joined := range answer.Rooms.Join {
+		if joined.Timeline.Limited {
+			t.Errorf("the timeline of %s has a gap", room)
+		}
+		r.seen[room] = append(r.seen[room], clienttest.Bodies(joined.Timeline.Events)...)
+	}
+	return len(answer.Rooms.Join) > 0, nil
+}
+
+// crash is a server under load that is killed, more than once.
+type crash struct {
+	senders []*sender
+	reader  *reader
+	rooms   []string
+}
+
+// newCrash makes the users and the rooms.
+func newCrash(t *testing.T, d *daemon) *crash {
+	t.Helper()
+	anyone := d.client(t)
+	c := &crash{reader: &reader{client: anyone.Register("reader", "wordpass"), seen: map[string][]string{}}}
+	for range crashRooms {
+		c.rooms = append(c.rooms, c.reader.client.CreateRoom(map[string]any{"preset": "public_chat"}))
+	}
+	for i := range crashSenders {
+		s := &sender{name: fmt.Sprintf("sender%d", i), room: c.rooms[i%crashRooms]}
+		s.client = anyone.Register(s.name, "wordpass")
+		s.client.Join(s.room)
+		c.senders = append(c.senders, s)
+	}
+	c.reader.since = c.reader.client.Sync("").NextBatch()
+	return c
+}
+
+// load lets everybody send and read until, after some random number of messages, kill was called and the
+// last of them knows how its request has ended.
+func (c *crash) load(t *testing.T, d *daemon, kill func()) {
+	t.Helper()
+	var all sync.WaitGroup
+	var count, over atomic.Int64
+	fatal := int64(50 + rand.IntN(300)) //nolint:gosec // any moment will do
+	now := make(chan struct{})
+	for _, s := range c.senders {
+		s.client.BaseURL = d.http
+		all.Go(func() {
+			for over.Load() == 0 && s.next(t) == nil {
+				if count.Add(1) == fatal {
+					close(now)
+				}
+			}
+		})
+	}
+	c.reader.client.BaseURL = d.http
+	reading, stopReading := context.WithCancel(t.Context())
+	var reads sync.WaitGroup
+	reads.Go(func() {
+		for {
+			if _, err := c.reader.next(reading, t, "30000"); err != nil {
+				return
+			}
+		}
+	})
+	select {
+	case <-now:
+	case <-t.Context().Done():
+	}
+	kill()
+	over.Store(1)
+	all.Wait()
+	stopReading()
+	reads.Wait()
+}
+
+// finish sends what nobody knows the fate of, and reads what nobody has read yet.
+func (c *crash) finish(t *testing.T, d *daemon) {
+	t.Helper()
+	for _, s := range c.senders {
+		s.client.BaseURL = d.http
+		if err := s.next(t); err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+	}
+	c.reader.client.BaseURL = d.http
+	for {
+		more, err := c.reader.next(t.Context(), t, "0")
+		if err != nil {
+			t.Fatalf("/sync: %v", err)
+		}
+		if !more {
+			return
+		}
+	}
+}
+
+// check compares what the rooms hold with what was acknowledged and what was read.
+func (c *crash) check(t *testing.T) {
+	t.Helper()
+	for _, room := range c.rooms {
+		messages := history(c.reader.client, room)
+		if diff := cmp.Diff(clienttest.Bodies(messages), c.reader.seen[room]); diff != "" {
+			t.Errorf("%s: /sync has not given the history (-history +/sync):\n%s", room, diff)
+		}
+		sent := map[string][]string{} // IDs by sender, in the order of the room
+		for _, e := range messages {
+			name, _, _ := strings.Cut(e.Body(), "-")
+			if want := fmt.Sprintf("%s-%d", name, len(sent[name])); e.Body() != want {
+				t.Errorf("%s: %s stands where %s should", room, e.Body(), want)
+			}
+			sent[name] = append(sent[name], e.ID)
+		}
+		for _, s := range c.senders {
+			if s.room != room {
+				continue
+			}
+			if diff := cmp.Diff(s.acked, sent[s.name]); diff != "" {
+				t.Errorf("%s: not what was acknowledged to %s (-acknowledged +there):\n%s", room, s.name, diff)
+			}
+		}
+	}
+}
+
+// history reads all messages of a room, oldest first.
+func history(c *clienttest.Client, room string) []clienttest.Event {
+	c.T.Helper()
+	var events []clienttest.Event
+	for from := ""; ; {
+		page := c.Do(http.MethodGet, clienttest.Path("rooms", room, "messages")+"?dir=b&limit=500&from="+from, nil).OK()
+		events = append(events, page.Events("chunk")...)
+		if from = page.String("end"); from == "" {
+			break
+		}
+	}
+	slices.Reverse(events)
+	return slices.DeleteFunc(events, func(e clienttest.Event) bool { return e.Type != "m.room.message" })
+}
+
+func TestKilledUnderLoadLosesNothingAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		kill     func(*testing.T, *daemon)
+		survives bool
+	}{
+		"server": {kill: func(_ *testing.T, d *daemon) { d.end(syscall.SIGKILL) }},
+		"server and PostgreSQL": {kill: func(t *testing.T, d *daemon) {
+			d.killPostgres(t)
+			d.end(syscall.SIGKILL)
+		}},
+		"PostgreSQL": {kill: func(t *testing.T, d *daemon) { d.killPostgres(t) }, survives: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := dataFolder(t)
+			environ := []string{"HOMESERVER_RATE_LIMITS_ENABLED=false", "HOMESERVER_LOG_LEVEL=warn"}
+			d := serveFrom(t, dir, environ...)
+			c := newCrash(t, d)
+			for range crashRounds {
+				c.load(t, d, func() { test.kill(t, d) })
+				if test.survives {
+					d.untilHealthy(t)
+				} else {
+					d = serveFrom(t, dir, environ...)
+				}
+			}
+			c.finish(t, d)
+			c.check(t)
+			if code := d.end(syscall.SIGTERM); code != exitOK {
+				t.Errorf("code %d: %s", code, d.stderr)
+			}
+		})
+	}
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"homeserver/internal/clienttest"
+	"homeserver/internal/postgres"
+)
+
+// dataFolder returns a data folder in which a server can have a private cluster, even if the tests run
+// as root: PostgreSQL's user must be able to enter it.
+func dataFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := postgres.MakeThrowawayDir("homeserver-test-data-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("remove the data: %v", err)
+		}
+	})
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // see above
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// daemon is the program in a process of its own, which the test may kill.
+type daemon struct {
+	*process
+	dataDir string
+	http    string // the base URLs that it has announced
+	https   string
+}
+
+// launch starts the program on a data folder, with a private cluster unless the variables say otherwise,
+// and returns at once.
+func launch(t *testing.T, dataDir string, environ ...string) *process {
+	t.Helper()
+	// Not bound to the test's context, which would kill it before it could stop its PostgreSQL.
+	p := &process{exec.Command(os.Args[0]), newWatched(), newWatched()} //nolint:gosec,noctx // this very binary; see above
+	p.Env = append([]string{
+		actAsProgram + "=1", "PATH=" + os.Getenv("PATH"),
+		"HOMESERVER_DATA_DIR=" + dataDir, "HOMESERVER_LISTEN=localhost:0,tls://localhost:0",
+	}, environ...)
+	p.Stdout, p.Stderr = p.stdout, p.stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.Wait() // the test looks at ProcessState
+		p.stdout.close()
+		p.stderr.close()
+	}()
+	t.Cleanup(func() { p.end(syscall.SIGTERM) })
+	return p
+}
+
+// end signals the process, if it still runs, and returns the exit code; -1 if a signal ended it.
+func (p *process) end(sig syscall.Signal) int {
+	_ = p.Process.Signal(sig) // it may have ended
+	p.stdout.waitFor("the end of output")
+	return p.ProcessState.ExitCode()
+}
+
+// serveFrom does what launch does, and returns once the server is ready.
+func serveFrom(t *testing.T, dataDir string, environ ...string) *daemon {
+	t.Helper()
+	d := &daemon{process: launch(t, dataDir, environ...), dataDir: dataDir}
+	if !d.stdout.waitFor(" is ready:") {
+		t.Fatalf("did not start: %s", d.stderr)
+	}
+	// The announcement is written at once, so that what follows is there, too.
+	d.http = regexp.MustCompile(`http://localhost:\d+`).FindString(d.stdout.String())
+	d.https = regexp.MustCompile(`https://localhost:\d+`).FindString(d.stdout.String())
+	return d
+}
+
+// client returns a client of the server that is not logged in.
+func (d *daemon) client(t *testing.T) *clienttest.Client {
+	t.Helper()
+	return clienttest.At(t, d.http, &http.Client{Timeout: time.Minute, Transport: &http.Transport{}})
+}
+
+// postmaster returns the process number of the server's PostgreSQL.
+func (d *daemon) postmaster(t *testing.T) int {
+	t.Helper()
+	first, _, _ := strings.Cut(readFile(t, filepath.Join(d.dataDir, "postgres/data/postmaster.pid")), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// killPostgres kills the server's PostgreSQL with all its processes.
+func (d *daemon) killPostgres(t *testing.T) {
+	t.Helper()
+	data := filepath.Join(d.dataDir, "postgres/data")
+	pids := []int{d.postmaster(t)}
+	// Where there is no /proc, the others end when they see that the postmaster has.
+	folders, _ := filepath.Glob("/proc/[0-9]*/cwd") // the pattern is a good one
+	for _, folder := range folders {
+		if cwd, err := os.Readlink(folder); err == nil && cwd == data {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(folder))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended already
+	}
+}
+
+// get sends a GET request outside of the API and returns status and body.
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode, string(body)
+}
+
+// until asks again and again, without a pause, and fails the test if the answer is not yes in time.
+func until(t *testing.T, what string, yes func() bool) {
+	t.Helper()
+	for late := time.Now().Add(30 * time.Second); !yes(); {
+		if time.Now().After(late) {
+			t.Fatalf("%s: not within 30 seconds", what)
+		}
+	}
+}
+
+// untilHealthy waits until the server reaches its database.
+func (d *daemon) untilHealthy(t *testing.T) {
+	t.Helper()
+	until(t, "health", func() bool {
+		status, _ := get(t, d.http+"/health")
+		return status == http.StatusOK
+	})
+}
+
+// untilWaiting waits until as many requests are being answered, as the server's metrics tell it.
+func (d *daemon) untilWaiting(t *testing.T, requests int) {
+	t.Helper()
+	page := regexp.MustCompile(`http://\S+/metrics`).FindString(d.stdout.String())
+	until(t, "requests in flight", func() bool {
+		_, metrics := get(t, page)
+		return strings.Contains(metrics, fmt.Sprintf("homeserver_http_requests_in_flight %d\n", requests))
+	})
+}

@@ -1,0 +1,165 @@
+// Command homeserver is a Matrix homeserver for one node.
+//
+// Without a command and without any configuration it serves http://localhost:8008 and
+// https://localhost:8448 and keeps its data in ./data. `homeserver help` lists what else it can do.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// Exit codes: a command line that cannot be understood differs from work that failed.
+const (
+	exitOK = iota
+	exitFailure
+	exitUsage
+)
+
+func main() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		// Whoever signals twice does not want to wait for an orderly end.
+		<-signals
+		os.Exit(exitFailure)
+	}()
+	a := &app{environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(a.run(ctx, os.Args[1:]))
+}
+
+// app is one run of the program, and all that it knows of the world.
+type app struct {
+	environ        []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// command is one word, or two, of the command line.
+type command struct {
+	name    string
+	args    string // what follows, for the usage text
+	summary string
+	details string
+	// prepare declares the flags and returns what runs once they are parsed.
+	prepare func(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error
+}
+
+// commands returns all of them, in the order of the usage text.
+func commands() []command {
+	return []command{
+		serveCommand,
+		devCommand,
+		configCheckCommand,
+		migrateCommand,
+		userCreateCommand,
+		userPasswordCommand,
+		userListCommand,
+		userDeactivateCommand,
+		healthCommand,
+		versionCommand,
+	}
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// run runs the command that the arguments name, and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	if len(args) > 0 && (args[0] == "help" || isHelpFlag(args[0])) {
+		return a.help(args[1:])
+	}
+	// Flags alone are those of serve.
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		args = append([]string{serveCommand.name}, args...)
+	}
+	c, rest := findCommand(args)
+	if c == nil {
+		a.complain("%q is not a command; `homeserver help` lists them", strings.Join(args[:min(2, len(args))], " "))
+		return exitUsage
+	}
+	err := a.execute(ctx, c, rest)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, flag.ErrHelp):
+		a.print(a.stdout, c.usage(a))
+		return exitOK
+	case isUsage(err):
+		a.complain("%v; see `homeserver help %s`", err, c.name)
+		return exitUsage
+	default:
+		a.complain("%v", err)
+		return exitFailure
+	}
+}
+
+func isUsage(err error) bool {
+	_, ok := errors.AsType[usageError](err)
+	return ok
+}
+
+func isHelpFlag(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }
+
+// complain writes an error, which may have several lines.
+func (a *app) complain(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	a.print(a.stderr, "homeserver: "+strings.ReplaceAll(text, "\n", "\nhomeserver: ")+"\n")
+}
+
+// print writes text to somebody who cannot be told if that fails.
+func (a *app) print(w io.Writer, text string) { _, _ = io.WriteString(w, text) }
+
+// execute parses the flags, which may stand before and after other arguments, and runs the command.
+func (a *app) execute(ctx context.Context, c *command, args []string) error {
+	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	run := c.prepare(a, flags)
+	var positional []string
+	for {
+		if err := flags.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return err
+			}
+			return usagef("%s: %v", c.name, err)
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		positional = append(positional, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+	if want := len(strings.Fields(c.args)); len(positional) != want {
+		if want == 0 {
+			return usagef("%s: takes no argument %q", c.name, positional[0])
+		}
+		return usagef("%s: needs %s", c.name, c.args)
+	}
+	return run(ctx, positional)
+}
+
+// findCommand returns the command that the first one or two arguments name, and the others.
+func findCommand(args []string) (*command, []string) {
+	for _, c := range commands() {
+		words := strings.Fields(c.name)
+		if len(args) >= len(words) && strings.Join(args[:len(words)], " ") == c.name {
+			return &c, args[len(words):]
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"homeserver/internal/config"
+)
+
+const operations = "docs/operations.md"
+
+// documents lists the documents of the repository.
+func documents(t *testing.T) []string {
+	t.Helper()
+	found, err := filepath.Glob(repository + "docs/*.md")
+	if err != nil || len(found) == 0 {
+		t.Fatalf("%v: no documents: %v", found, err)
+	}
+	files := []string{"README.md"}
+	for _, file := range found {
+		files = append(files, strings.TrimPrefix(file, repository))
+	}
+	return files
+}
+
+func TestTargetsInDocumentsExist(t *testing.T) {
+	t.Parallel()
+	makefile := readFile(t, repository+"Makefile")
+	mentioned := regexp.MustCompile("(?m)(?:`|^)make ([a-z][a-z-]*)")
+	readme := map[string]bool{}
+	for _, file := range documents(t) {
+		for _, match := range mentioned.FindAllStringSubmatch(readFile(t, repository+file), -1) {
+			if !strings.Contains(makefile, "\n"+match[1]+": ") {
+				t.Errorf("%s: there is no target %s", file, match[1])
+			}
+			readme[match[1]] = readme[match[1]] || file == "README.md"
+		}
+	}
+	for _, target := range []string{"run", "test"} {
+		if !readme[target] {
+			t.Errorf("the README does not tell of make %s", target)
+		}
+	}
+}
+
+// anchor makes the link target of a heading, as the pages of a repository have it.
+func anchor(heading string) string {
+	text := strings.ToLower(strings.TrimSpace(strings.TrimLeft(heading, "#")))
+	text = regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(text, "")
+	return strings.ReplaceAll(text, " ", "-")
+}
+
+func TestLinksInDocumentsResolve(t *testing.T) {
+	t.Parallel()
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, file := range documents(t) {
+		for _, match := range link.FindAllStringSubmatch(readFile(t, repository+file), -1) {
+			target, fragment, _ := strings.Cut(match[1], "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			path := repository + file
+			if target != "" {
+				path = filepath.Join(repository+filepath.Dir(file), target)
+			}
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("%s: %s leads nowhere", file, match[1])
+				continue
+			}
+			if fragment == "" {
+				continue
+			}
+			headings := regexp.MustCompile(`(?m)^#+ .*$`).FindAllString(readFile(t, path), -1)
+			if !slices.ContainsFunc(headings, func(h string) bool { return anchor(h) == fragment }) {
+				t.Errorf("%s: %s has no such heading", file, match[1])
+			}
+		}
+	}
+}
+
+func TestConfigurationsInDocumentsAreValid(t *testing.T) {
+	t.Parallel()
+	checked := 0
+	for _, b := range blocks(t, operations) {
+		if b.language != "yaml" {
+			continue
+		}
+		file := filepath.Join(t.TempDir(), "config.yaml")
+		if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := config.Load(config.Sources{File: file}); err != nil {
+			t.Errorf("%s:%d: %v", operations, b.line, err)
+		}
+		checked++
+	}
+	if checked == 0 {
+		t.Error("there are none")
+	}
+}
+
+// freeAddress returns an address of loopback that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	socket, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := socket.Addr().String()
+	if err := socket.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
+
+// commandFolder makes a folder with the program as the command homeserver.
+func commandFolder(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	script := fmt.Sprintf("#!/bin/sh\n%s=1 exec %q \"$@\"\n", actAsProgram, self)
+	if err := os.WriteFile(filepath.Join(dir, "homeserver"), []byte(script), 0o700); err != nil { //nolint:gosec // it is to be run
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestCommandsOfOperationsWork(t *testing.T) {
+	t.Parallel()
+	const secret = "HOMESERVER_REGISTRATION_SHARED_SECRET=as secret as it gets"
+	d, dir := newcomer(t, secret)
+	all := at(steps(t, operations), d.http, d.https)
+	others := strings.NewReplacer("localhost:18008", freeAddress(t), "localhost:18009", freeAddress(t))
+	for i := range all {
+		all[i].commands = others.Replace(all[i].commands)
+	}
+	environ := []string{
+		secret, "PATH=" + commandFolder(t) + ":" + os.Getenv("PATH"),
+		"HOMESERVER_LISTEN=" + strings.TrimPrefix(d.http, "http://"),
+	}
+	var restored string
+	for i, o := range runSteps(t, dir, environ, all) {
+		all[i].judge(t, o)
+		if strings.Contains(all[i].commands, "pg_restore") {
+			restored = o.stdout
+		}
+	}
+	for _, account := range []string{`@alice:localhost +\S+ +administrator`, `@bob:localhost +\S+ +deactivated`, `@carol:localhost +\S+ +user`} {
+		if !regexp.MustCompile(account).MatchString(restored) {
+			t.Errorf("what was restored has no %s: %s", account, restored)
+		}
+	}
+	d.end(syscall.SIGTERM)
+}
+
+func TestMetricsInDocumentsAreThoseThatExist(t *testing.T) {
+	t.Parallel()
+	d := serveFrom(t, t.TempDir(), append(environment(t), "HOMESERVER_METRICS_LISTEN=localhost:0")...)
+	get(t, d.http+"/health")
+	_, page := get(t, regexp.MustCompile(`http://\S+/metrics`).FindString(d.stdout.String()))
+	names := func(pattern, text string) []string {
+		set := map[string]bool{}
+		for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			set[match[1]] = true
+		}
+		return slices.Sorted(maps.Keys(set))
+	}
+	exist := names(`# TYPE (homeserver_\w+)`, page)
+	told := names("(?m)^\\| `(homeserver_\\w+)`", readFile(t, repository+operations))
+	if !slices.Equal(exist, told) {
+		t.Errorf("there are %q, and the document tells of %q", exist, told)
+	}
+	d.end(syscall.SIGTERM)
+}

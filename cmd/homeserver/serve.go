@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"homeserver/internal/config"
+	"homeserver/internal/server"
+)
+
+const (
+	// shutdownTimeout bounds an orderly end: requests, the journal, a checkpoint of PostgreSQL.
+	shutdownTimeout = 40 * time.Second
+	// patience is how long a start may take before a person at a terminal is told what is going on.
+	patience = time.Second
+)
+
+var serveCommand = command{
+	name:    "serve",
+	summary: "Run the server (the default)",
+	details: lines(
+		"Every setting has a default, can be set in a YAML file, overridden by an environment variable",
+		"(HOMESERVER_ and its key in capitals), and some by a flag. With neither file nor variables the server",
+		"is for this machine alone.",
+		"",
+		"It stops in an orderly way at Ctrl-C or SIGTERM, at once at the second. SIGHUP reads the files of the",
+		"TLS certificate again.",
+	),
+	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+		var s settings
+		s.declare(flags)
+		s.declareServer(flags)
+		return func(ctx context.Context, _ []string) error {
+			cfg, err := s.load(a)
+			if err != nil {
+				return err
+			}
+			return a.serve(ctx, cfg, nil)
+		}
+	},
+}
+
+// serve runs a server until the context ends. prepare, if any, is called before it is announced.
+func (a *app) serve(ctx context.Context, cfg *config.Config, prepare func(context.Context, *server.Server) error) (err error) {
+	log := newLog(a.stderr, cfg.Log)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+
+	s, err := a.start(ctx, cfg, log)
+	if err != nil {
+		if ctx.Err() != nil {
+			return errors.New("stopped before it was ready")
+		}
+		return err
+	}
+	defer func() {
+		log.Info("shutting down")
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		err = errors.Join(err, s.Shutdown(stopping))
+		log.Info("stopped")
+	}()
+	if prepare != nil {
+		if err := prepare(ctx, s); err != nil {
+			return err
+		}
+	}
+	a.print(a.stdout, announcement(cfg, s))
+	return a.wait(ctx, s, log, hangups)
+}
+
+// start starts the server, and tells a person who waits why it takes long.
+func (a *app) start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*server.Server, error) {
+	if isTerminal(a.stderr) && cfg.Database.URL == "" {
+		explain := time.AfterFunc(patience, func() {
+			a.print(a.stderr, "Starting PostgreSQL; the first time, that takes some seconds …\n")
+		})
+		defer explain.Stop()
+	}
+	return server.Start(ctx, cfg, log)
+}
+
+// wait returns when the server is to stop, with the reason if that is an error.
+func (a *app) wait(ctx context.Context, s *server.Server, log *slog.Logger, hangups <-chan os.Signal) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-s.Failed():
+			return fmt.Errorf("serve: %w", err)
+		case <-hangups:
+			// At a terminal the signal means that its window was closed.
+			if isTerminal(a.stdin) {
+				return nil
+			}
+			if err := s.ReloadCertificates(); err != nil {
+				log.Error("reload the TLS certificate", "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestHelpNamesEveryCommand(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"help"}, {"--help"}, {"-h"}} {
+		got := runArgs(t, args...)
+		if got.code != exitOK || got.stderr != "" {
+			t.Errorf("%v: code %d, %s", args, got.code, got.stderr)
+		}
+		for _, c := range commands() {
+			if !strings.Contains(got.stdout, "\n  "+c.name) || !strings.Contains(got.stdout, c.summary) {
+				t.Errorf("%v says nothing of %s", args, c.name)
+			}
+		}
+	}
+}
+
+func TestHelpOfEachCommandNamesItsFlags(t *testing.T) {
+	t.Parallel()
+	for _, c := range commands() {
+		words := strings.Fields(c.name)
+		help := runArgs(t, append([]string{"help"}, words...)...)
+		flag := runArgs(t, append(words, "--help")...)
+		if help.code != exitOK || help != flag {
+			t.Errorf("%s: help says %+v, --help %+v", c.name, help, flag)
+		}
+		for line := range strings.Lines(help.stdout) {
+			if len([]rune(line)) > 121 {
+				t.Errorf("%s: too wide for a terminal: %s", c.name, line)
+			}
+		}
+	}
+	for command, flags := range map[string]string{
+		"serve":           "--config FILE,--data-dir FOLDER,--listen ADDRESS,--server-name NAME",
+		"dev":             "--user NAME:PASSWORD,--listen ADDRESS",
+		"user create":     "--admin,--password-file FILE,--config FILE",
+		"user password":   "--logout,--password-file FILE",
+		"user deactivate": "--erase,--yes",
+	} {
+		text := runArgs(t, append([]string{"help"}, strings.Fields(command)...)...).stdout
+		for flag := range strings.SplitSeq(flags, ",") {
+			if !strings.Contains(text, "\n  "+flag+" ") {
+				t.Errorf("%s: %s is missing in:\n%s", command, flag, text)
+			}
+		}
+	}
+}
+
+func TestMistakesOnTheCommandLine(t *testing.T) {
+	t.Parallel()
+	for args, want := range map[string]string{
+		"bake":                        `"bake" is not a command`,
+		"help bake":                   `"bake" is not a command`,
+		"user":                        `"user" is not a command`,
+		"user bake alice":             `"user bake" is not a command`,
+		"--bake":                      "serve: flag provided but not defined: -bake; see `homeserver help serve`",
+		"serve now":                   `serve: takes no argument "now"`,
+		"serve --listen":              "serve: flag needs an argument: -listen",
+		"user create":                 "user create: needs NAME",
+		"user create alice bob":       "user create: needs NAME",
+		"user create alice --bake":    "user create: flag provided but not defined: -bake",
+		"dev --user alice":            `must be NAME:PASSWORD`,
+		"dev --user :secret":          `must be NAME:PASSWORD`,
+		"user deactivate alice":       "add --yes",
+		"config check --listen a b":   `config check: takes no argument "b"`,
+		"version --config x":          "version: flag provided but not defined: -config",
+		"user list --admin":           "user list: flag provided but not defined: -admin",
+		"user password alice --admin": "user password: flag provided but not defined: -admin",
+	} {
+		got := runArgs(t, strings.Fields(args)...)
+		if got.code != exitUsage || !strings.Contains(got.stderr, want) || got.stdout != "" {
+			t.Errorf("%s: got %+v, want %q", args, got, want)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	if got := runArgs(t, "version"); got.code != exitOK || !strings.HasPrefix(got.stdout, "homeserver ") {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"homeserver/internal/clienttest"
+)
+
+func TestUserCommandsBesideARunningServer(t *testing.T) {
+	t.Parallel()
+	environ := environment(t)
+	r := start(t, environ)
+	c := clienttest.At(t, r.url(t, "http"), http.DefaultClient)
+	run := func(stdin string, args ...string) string {
+		t.Helper()
+		got := runWith(t, strings.NewReader(stdin), environ, args...)
+		if got.code != exitOK || got.stderr != "" {
+			t.Fatalf("%v: %+v", args, got)
+		}
+		return got.stdout
+	}
+	if got := run("wordpass\n", "user", "create", "alice", "--admin"); !strings.Contains(got, "@alice:localhost") {
+		t.Errorf("got %s", got)
+	}
+	c.Login("alice", "wordpass")
+
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte(" with spaces \r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run("not this one", "user", "create", "--password-file", file, "bob")
+	bob := c.Login("bob", " with spaces ")
+
+	run("new", "user", "password", "bob", "--password-file", "-")
+	bob.Do(http.MethodGet, "/account/whoami", nil).OK()
+	// The server remembers a token for a while once it has been used: so take one that has not.
+	bob = c.Login("bob", "new")
+	run("newer", "user", "password", "@bob:localhost", "--logout")
+	bob.Do(http.MethodGet, "/account/whoami", nil).Refused(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
+
+	bob = c.Login("bob", "newer")
+	run("", "user", "deactivate", "bob", "--yes")
+	bob.Do(http.MethodGet, "/account/whoami", nil).Refused(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
+	list := run("", "user", "list")
+	want := `^USER +MADE +KIND\n@alice:localhost +\d{4}-\d\d-\d\d +administrator\n@bob:localhost +\S+ +deactivated\n$`
+	if !regexp.MustCompile(want).MatchString(list) {
+		t.Errorf("got\n%s", list)
+	}
+}
+
+func TestUserMistakes(t *testing.T) {
+	t.Parallel()
+	environ := environment(t)
+	if got := runWith(t, strings.NewReader("x"), environ, "user", "create", "alice"); got.code != exitOK {
+		t.Fatalf("got %+v", got)
+	}
+	for _, test := range []struct{ stdin, args, want string }{
+		{"x", "user create alice", "M_USER_IN_USE"},
+		{"x", "user create Al!ce", "M_INVALID_USERNAME"},
+		{"\n", "user create bob", "the password is empty"},
+		{"x", "user create bob --password-file /does/not/exist", "/does/not/exist"},
+		{"x", "user password nobody", "M_NOT_FOUND"},
+		{"", "user deactivate nobody --yes", "M_NOT_FOUND"},
+	} {
+		got := runWith(t, strings.NewReader(test.stdin), environ, strings.Fields(test.args)...)
+		if got.code != exitFailure || !strings.Contains(got.stderr, test.want) || got.stdout != "" {
+			t.Errorf("%s: got %+v, want %s", test.args, got, test.want)
+		}
+	}
+}

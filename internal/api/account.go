@@ -1,0 +1,40 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+)
+
+type whoamiAnswer struct {
+	UserID   string `json:"user_id"`
+	DeviceID string `json:"device_id,omitempty"`
+	IsGuest  bool   `json:"is_guest"`
+}
+
+// whoami tells whose access token it is. Section "Current account information",
+// GET /account/whoami.
+func (a *API) whoami(_ *http.Request, who auth.Session) (any, error) {
+	return whoamiAnswer{UserID: who.UserID, DeviceID: who.DeviceID, IsGuest: who.Guest}, nil
+}
+
+// changePassword sets a new password after interactive authentication, also for
+// somebody who has no access token but knows the old password. Section "Password
+// management", POST /account/password.
+func (a *API) changePassword(r *http.Request, who auth.Session) (any, error) {
+	var body auth.ChangePasswordRequest
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return empty{}, a.auth.ChangePassword(r.Context(), who, body, clientOf(r))
+}
+
+// deactivate ends an account for good after interactive authentication. Section
+// "Account deactivation", POST /account/deactivate.
+func (a *API) deactivate(r *http.Request, who auth.Session) (any, error) {
+	var body auth.DeactivateRequest
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return a.auth.Deactivate(r.Context(), who, body, clientOf(r))
+}

@@ -1,0 +1,49 @@
+package api
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// peerAddress is the address of whoever holds the other end of the connection.
+func peerAddress(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{} // a Unix socket has none
+	}
+	return peer.Addr().Unmap()
+}
+
+// trusted reports whether the address is one of our own proxies.
+func (a *API) trusted(addr netip.Addr) bool {
+	return slices.ContainsFunc(a.trustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// forwardedFor is the client's address by X-Forwarded-For, which each proxy
+// appends to: the last one that isn't a proxy of ours. What stands further left
+// was sent by the client and proves nothing.
+func (a *API) forwardedFor(r *http.Request, peer netip.Addr) netip.Addr {
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	client := peer
+	for _, hop := range slices.Backward(hops) {
+		addr, ok := parseHop(strings.TrimSpace(hop))
+		if !ok {
+			return client
+		}
+		client = addr
+		if !a.trusted(addr) {
+			return client
+		}
+	}
+	return client
+}
+
+func parseHop(hop string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(hop); err == nil {
+		return addr.Unmap(), true
+	}
+	withPort, err := netip.ParseAddrPort(hop)
+	return withPort.Addr().Unmap(), err == nil
+}

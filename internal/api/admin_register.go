@@ -1,0 +1,29 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+)
+
+type nonceAnswer struct {
+	Nonce string `json:"nonce"`
+}
+
+// registrationNonce begins a registration by shared secret, as tools that deploy
+// servers do it. It is not part of the specification.
+// GET /_synapse/admin/v1/register.
+func (a *API) registrationNonce(*http.Request) (any, error) {
+	nonce, err := a.auth.RegistrationNonce()
+	return nonceAnswer{nonce}, err
+}
+
+// registerWithSharedSecret makes an account, maybe an administrator's, for
+// whoever knows the shared secret. POST /_synapse/admin/v1/register.
+func (a *API) registerWithSharedSecret(r *http.Request) (any, error) {
+	var body auth.SharedSecretRequest
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return a.auth.RegisterWithSharedSecret(r.Context(), body, clientOf(r))
+}

@@ -1,0 +1,52 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+)
+
+type aliasAnswer struct {
+	RoomID  string   `json:"room_id"`
+	Servers []string `json:"servers"`
+}
+
+// getAlias gives the room that an alias points to. Anybody may ask. Section
+// "Room aliases", GET /directory/room/{roomAlias}.
+func (a *API) getAlias(r *http.Request) (any, error) {
+	roomID, err := a.rooms.ResolveAlias(r.Context(), param(r, "roomAlias"))
+	return aliasAnswer{roomID, []string{a.serverName}}, err
+}
+
+// putAlias makes an alias point to a room. Section "Room aliases",
+// PUT /directory/room/{roomAlias}.
+func (a *API) putAlias(r *http.Request, who auth.Session) (any, error) {
+	var body struct {
+		RoomID string `json:"room_id"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.RoomID == "" {
+		return nil, matrix.Errorf(matrix.MissingParam, "room_id is missing")
+	}
+	return empty{}, a.rooms.CreateAlias(r.Context(), who.UserID, param(r, "roomAlias"), body.RoomID)
+}
+
+// deleteAlias takes an alias away. Section "Room aliases",
+// DELETE /directory/room/{roomAlias}.
+func (a *API) deleteAlias(r *http.Request, who auth.Session) (any, error) {
+	return empty{}, a.rooms.DeleteAlias(r.Context(), who.UserID, param(r, "roomAlias"), who.Admin)
+}
+
+type aliasesAnswer struct {
+	Aliases []string `json:"aliases"`
+}
+
+// aliases lists the aliases that point to a room. Section "Room aliases",
+// GET /rooms/{roomId}/aliases.
+func (a *API) aliases(r *http.Request, who auth.Session) (any, error) {
+	list, err := a.rooms.Aliases(r.Context(), who.UserID, param(r, "roomId"))
+	return aliasesAnswer{list}, err
+}

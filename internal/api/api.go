@@ -1,0 +1,134 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/klauspost/compress/gzip"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/journal"
+	"homeserver/internal/profile"
+	"homeserver/internal/rooms"
+	"homeserver/internal/syncstream"
+)
+
+// Options is what an API is made of.
+type Options struct {
+	Auth    *auth.Service
+	Profile *profile.Service
+	Journal *journal.Journal
+	Rooms   *rooms.Service
+	Stream  *syncstream.Service
+
+	ServerName     string         // the part of user IDs after the colon
+	PublicBaseURL  string         // where clients reach the server; empty: /.well-known/matrix/client is 404
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
+
+	MaxBodyBytes  int64         // of a JSON body; 0 means 1 MiB
+	BodyTimeout   time.Duration // for a body to arrive; 0 means 30 s
+	AnswerTimeout time.Duration // for an answer to be read, plus 1 s for each 16 KiB; 0 means 30 s
+
+	// Healthy, if set, says for /health whether the server can do its work.
+	Healthy func(context.Context) error
+	Logger  *slog.Logger         // nil: the default one
+	Metrics *prometheus.Registry // nil: one of its own
+}
+
+// API answers the client-server API over HTTP.
+type API struct {
+	auth    *auth.Service
+	profile *profile.Service
+	journal *journal.Journal
+	rooms   *rooms.Service
+	stream  *syncstream.Service
+
+	serverName     string
+	publicBaseURL  string
+	trustedProxies []netip.Prefix
+	maxBodyBytes   int64
+	bodyTimeout    time.Duration
+	answerTimeout  time.Duration
+	healthy        func(context.Context) error
+	now            func() time.Time
+
+	log      *slog.Logger
+	registry *prometheus.Registry
+	metrics  *metrics
+	handler  http.Handler
+
+	run      string        // prefix of this run's request IDs
+	requests atomic.Uint64 // count of them
+}
+
+// New builds the API with all its routes. The error is one of wiring: metrics
+// that are registered twice, a route that is there twice.
+func New(opts Options) (*API, error) {
+	a := &API{
+		auth:           opts.Auth,
+		profile:        opts.Profile,
+		journal:        opts.Journal,
+		rooms:          opts.Rooms,
+		stream:         opts.Stream,
+		now:            time.Now,
+		serverName:     opts.ServerName,
+		publicBaseURL:  strings.TrimSuffix(opts.PublicBaseURL, "/"),
+		trustedProxies: opts.TrustedProxies,
+		maxBodyBytes:   orDefault(opts.MaxBodyBytes, 1<<20),
+		bodyTimeout:    orDefault(opts.BodyTimeout, 30*time.Second),
+		answerTimeout:  orDefault(opts.AnswerTimeout, 30*time.Second),
+		healthy:        opts.Healthy,
+		log:            orDefault(opts.Logger, slog.Default()),
+		registry:       orDefault(opts.Metrics, prometheus.NewRegistry()),
+		run:            strings.ToLower(rand.Text()[:8]) + "-",
+	}
+	var err error
+	if a.metrics, err = newMetrics(a.registry); err != nil {
+		return nil, err
+	}
+	if a.handler, err = a.build(a.routes()); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Handler is the whole client-server API. It is to be served by a http.Server
+// with a ReadHeaderTimeout and an IdleTimeout, but no ReadTimeout and no
+// WriteTimeout, which would end long polls.
+func (a *API) Handler() http.Handler { return a.handler }
+
+// build puts the stages before the routes of the table.
+func (a *API) build(table []route) (http.Handler, error) {
+	router, err := a.mount(table)
+	if err != nil {
+		return nil, err
+	}
+	// The fastest level: an answer is compressed once and read once, and the
+	// machine has better things to do. No zstd: its encoders hold megabytes.
+	compress, err := gzhttp.NewWrapper(
+		gzhttp.MinSize(1<<10),
+		gzhttp.CompressionLevel(gzip.BestSpeed),
+		gzhttp.EnableZstd(false),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("set up compression: %w", err)
+	}
+	return a.observe(compress(router)), nil
+}
+
+func orDefault[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}

@@ -1,0 +1,190 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/clienttest"
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/profile"
+	"homeserver/internal/rooms"
+	"homeserver/internal/syncstream"
+)
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
+
+// sharedSecret is the one of the servers that newServer makes.
+const sharedSecret = "correct horse"
+
+// services are real ones on a database of the test's own.
+func services(t testing.TB) Options { return servicesOn(t, postgrestest.New(t)) }
+
+// servicesOn wires the services together like the server does. They stop with the
+// test: first what waits, then what writes.
+func servicesOn(t testing.TB, pool *pgxpool.Pool) Options {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	users := auth.New(pool, auth.Options{
+		ServerName:          "localhost",
+		Argon:               auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1},
+		RegistrationEnabled: true,
+		SharedSecret:        sharedSecret,
+		RateLimits:          auth.RateLimits{Disabled: true},
+		Logger:              log,
+	})
+	profiles := profile.New(pool, users)
+	book := journal.New(pool, journal.Options{Log: log})
+	house, err := rooms.New(rooms.Options{
+		Pool: pool, Journal: book, Profiles: profiles, Log: log,
+		Signer: &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := syncstream.New(pool, book, house, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	profiles.OnChange(house.UpdateProfile)
+	users.OnDeactivate(house.LeaveAll)
+	if err := book.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stream.Stop()
+		if err := book.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return Options{
+		Auth: users, Profile: profiles, Journal: book, Rooms: house, Stream: stream,
+		ServerName: "localhost", PublicBaseURL: "http://localhost:8008/", Logger: log,
+	}
+}
+
+// newServer runs the whole API and gives a client for it.
+func newServer(t testing.TB) *clienttest.Client {
+	t.Helper()
+	return clienttest.New(t, newAPI(t, services(t)).Handler())
+}
+
+func newAPI(t testing.TB, opts Options) *API {
+	t.Helper()
+	a, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// bench is an API without services, for tests of what all endpoints share; its
+// routes are the test's own, and it keeps what is logged.
+type bench struct {
+	*API
+	log *logBuffer
+}
+
+func newBench(t testing.TB, opts Options) bench {
+	t.Helper()
+	b := bench{log: &logBuffer{written: make(chan struct{})}}
+	opts.Logger = slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	b.API = newAPI(t, opts)
+	return b
+}
+
+// serve runs a server with the routes, which are all mounted at the root.
+func (b bench) serve(t testing.TB, table ...route) *clienttest.Client {
+	t.Helper()
+	c := clienttest.New(t, b.handle(t, table...))
+	c.Prefix = ""
+	return c
+}
+
+func (b bench) handle(t testing.TB, table ...route) http.Handler {
+	t.Helper()
+	for i := range table {
+		if table[i].prefixes == nil {
+			table[i].prefixes = root
+		}
+	}
+	handler, err := b.build(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return handler
+}
+
+// get is a route that answers GET at a path.
+func get(path string, h func(*http.Request) (any, error)) route {
+	return route{method: http.MethodGet, path: path, handle: public(h)}
+}
+
+// post is a route that answers POST at a path.
+func post(path string, h func(*http.Request) (any, error)) route {
+	return route{method: http.MethodPost, path: path, handle: public(h)}
+}
+
+func ok(*http.Request) (any, error) { return empty{}, nil }
+
+// logBuffer keeps what is logged, and tells of each line.
+type logBuffer struct {
+	mu      sync.Mutex
+	text    bytes.Buffer
+	written chan struct{} // closed and replaced by each line
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.written)
+	l.written = make(chan struct{})
+	return l.text.Write(p)
+}
+
+// wait waits until the text stands in the log, and gives all of the log. The
+// access log is written after the answer, so a client has its answer first.
+func (l *logBuffer) wait(t testing.TB, text string) string {
+	t.Helper()
+	late := time.After(10 * time.Second)
+	for {
+		l.mu.Lock()
+		all, written := l.text.String(), l.written
+		l.mu.Unlock()
+		if strings.Contains(all, text) {
+			return all
+		}
+		select {
+		case <-written:
+		case <-late:
+			t.Fatalf("%q was never logged, but:\n%s", text, all)
+		}
+	}
+}
+
+// record sends a request straight to a handler.
+func record(handler http.Handler, request *http.Request) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, request)
+	return recorder
+}
+
+func TestNewRefusesMetricsRegisteredTwice(t *testing.T) {
+	t.Parallel()
+	first := newBench(t, Options{})
+	if _, err := New(Options{Metrics: first.registry}); err == nil {
+		t.Error("a second API on the same registry was not refused")
+	}
+}

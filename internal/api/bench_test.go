@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"homeserver/internal/clienttest"
+)
+
+// quietWriter is a ResponseWriter that costs nothing, so that what is measured
+// is ours.
+type quietWriter struct {
+	header http.Header
+	status int
+}
+
+func (w *quietWriter) Header() http.Header         { return w.header }
+func (w *quietWriter) WriteHeader(status int)      { w.status = status }
+func (w *quietWriter) Write(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkWhoami is the cost of a trivial authenticated request between net/http
+// and the handler, access log aside.
+func BenchmarkWhoami(b *testing.B) {
+	opts := services(b)
+	handler := newAPI(b, opts).Handler()
+	alice := clienttest.New(b, handler).Register("alice", "wordpass")
+	for name, accept := range map[string]string{"plain": "", "gzip": "gzip"} {
+		b.Run(name, func(b *testing.B) {
+			request := requestOf(alice, "/account/whoami")
+			request.Header.Set("Accept-Encoding", accept)
+			serveOften(b, handler, request)
+		})
+	}
+}
+
+// BenchmarkSyncWithNothingNew is to be compared with BenchmarkWhoami: it must be
+// within twice its cost.
+func BenchmarkSyncWithNothingNew(b *testing.B) {
+	handler := newAPI(b, services(b)).Handler()
+	alice := clienttest.New(b, handler).Register("alice", "wordpass")
+	for range 20 {
+		alice.SendText(alice.CreateRoom(nil), "hello")
+	}
+	serveOften(b, handler, requestOf(alice, clienttest.SyncPath(alice.Sync("").NextBatch())))
+}
+
+func requestOf(c *clienttest.Client, path string) *http.Request {
+	request := httptest.NewRequestWithContext(c.T.Context(), "GET", c.Prefix+path, nil)
+	request.Header.Set("Authorization", "Bearer "+c.Token)
+	return request
+}
+
+func serveOften(b *testing.B, handler http.Handler, request *http.Request) {
+	b.Helper()
+	w := &quietWriter{header: http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(w.header)
+		handler.ServeHTTP(w, request)
+	}
+	if w.status != http.StatusOK {
+		b.Fatalf("status %d", w.status)
+	}
+}
+
+// BenchmarkDecode is the cost of a small body.
+func BenchmarkDecode(b *testing.B) {
+	const body = `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"example"},"password":"wordpass"}`
+	x := &exchange{body: []byte(body)}
+	request := httptest.NewRequestWithContext(context.WithValue(b.Context(), exchangeKey{}, x), "POST", "/", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		var into struct {
+			Type       string `json:"type"`
+			Identifier struct {
+				User string `json:"user"`
+			} `json:"identifier"`
+			Password string `json:"password"`
+		}
+		if err := decode(request, &into); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,40 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/event"
+	"homeserver/internal/rooms"
+)
+
+type capability struct {
+	Enabled bool `json:"enabled"`
+}
+
+type roomVersionsCapability struct {
+	Default   string            `json:"default"`
+	Available map[string]string `json:"available"`
+}
+
+type capabilitiesAnswer struct {
+	Capabilities map[string]any `json:"capabilities"`
+}
+
+// capabilities tells what a user can and can't do here. Section "Capabilities
+// negotiation", GET /capabilities.
+func (a *API) capabilities(*http.Request, auth.Session) (any, error) {
+	available := map[string]string{}
+	for _, version := range event.Versions() {
+		available[version] = "stable"
+	}
+	return capabilitiesAnswer{map[string]any{
+		"m.change_password": capability{true},
+		"m.room_versions":   roomVersionsCapability{rooms.DefaultVersion, available},
+		"m.profile_fields":  capability{true},
+		"m.set_displayname": capability{true},
+		"m.set_avatar_url":  capability{true},
+		"m.3pid_changes":    capability{false},
+		"m.get_login_token": capability{false},
+	}}, nil
+}

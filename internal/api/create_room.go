@@ -1,0 +1,17 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/rooms"
+)
+
+// createRoom makes a room. Section "Creation", POST /createRoom.
+func (a *API) createRoom(r *http.Request, who auth.Session) (any, error) {
+	var body rooms.CreateRequest
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return a.rooms.Create(r.Context(), who.UserID, body)
+}

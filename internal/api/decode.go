@@ -1,0 +1,129 @@
+package api
+
+import (
+	"bytes"
+	stdjson "encoding/json"
+	"errors"
+	"net/http"
+	"reflect"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"homeserver/internal/event"
+	"homeserver/internal/matrix"
+)
+
+// decode puts the request's JSON object into the value that into points to.
+// No body at all counts as {}. Names must match exactly, since to Matrix
+// "Username" is not "username" (the standard library's first JSON package can't
+// do that); unknown ones are ignored; null counts as not being there.
+//
+// M_NOT_JSON if it isn't JSON in UTF-8 or something follows it; M_BAD_JSON if it
+// isn't an object, has a name twice, or a field has the wrong type, and then the
+// message names the field. Strings may not hold a NUL; inside raw JSON they may.
+func decode(r *http.Request, into any) error {
+	body := exchangeOf(r).body
+	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
+		body = []byte("{}")
+	}
+	var err error
+	if bytes.Contains(body, []byte(`\u0000`)) {
+		err = json.Unmarshal(body, into, noNULs)
+	} else {
+		err = json.Unmarshal(body, into)
+	}
+	if err == nil && jsontext.Value(body).Kind() == '{' {
+		return nil
+	}
+	return decodeError(body, err)
+}
+
+// rawObject gives the request's JSON object as a whole, for what is kept as it
+// is, in canonical form but for its numbers: their range depends on where it goes.
+// M_NOT_JSON if there is no body; M_BAD_JSON if it is JSON, but no object; else
+// the errors of [event.Canonical], M_TOO_LARGE among them.
+func rawObject(r *http.Request) (stdjson.RawMessage, error) {
+	body := bytes.TrimLeft(exchangeOf(r).body, " \t\r\n")
+	if len(body) == 0 || body[0] != '{' {
+		return nil, decodeError(body, nil)
+	}
+	return event.Canonical(body, false)
+}
+
+var errNUL = errors.New("NUL character")
+
+// noNULs refuses the one character of Unicode that PostgreSQL's text can't hold.
+var noNULs = json.WithUnmarshalers(json.UnmarshalFromFunc(func(dec *jsontext.Decoder, s *string) error {
+	if dec.PeekKind() != '"' {
+		return errors.ErrUnsupported
+	}
+	token, err := dec.ReadToken()
+	if err != nil {
+		return err
+	}
+	*s = token.String()
+	if !isText(*s) {
+		return errNUL
+	}
+	return nil
+}))
+
+// decodeError says what is wrong with a body in the client's terms.
+func decodeError(body []byte, err error) error {
+	if wrongName, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return matrix.Errorf(matrix.BadJSON, "%s is there twice", field(wrongName.JSONPointer))
+		}
+		return matrix.Errorf(matrix.NotJSON, "the body is not valid JSON in UTF-8, at byte %d", wrongName.ByteOffset)
+	}
+	if !jsontext.Value(body).IsValid() {
+		return matrix.Errorf(matrix.NotJSON, "the body is not valid JSON in UTF-8")
+	}
+	if jsontext.Value(body).Kind() != '{' {
+		return matrix.Errorf(matrix.BadJSON, "the body must be a JSON object")
+	}
+	if wrongType, ok := errors.AsType[*json.SemanticError](err); ok {
+		if errors.Is(err, errNUL) {
+			return matrix.Errorf(matrix.BadJSON, "%s must not hold a NUL character", field(wrongType.JSONPointer))
+		}
+		return matrix.Errorf(matrix.BadJSON, "%s must be %s", field(wrongType.JSONPointer), jsonName(wrongType.GoType))
+	}
+	return matrix.Errorf(matrix.BadJSON, "the body does not have the expected form")
+}
+
+// field names the place of an error as people write it: identifier.user.
+func field(at jsontext.Pointer) string {
+	path := ""
+	for token := range at.Tokens() {
+		if path != "" {
+			path += "."
+		}
+		path += token
+	}
+	return `"` + clip(path, 128) + `"`
+}
+
+// jsonName is what JSON calls the type that a field should have had.
+func jsonName(t reflect.Type) string {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil {
+		return "something else"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return "a whole number"
+	default:
+		return "something else"
+	}
+}

@@ -1,0 +1,70 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+)
+
+type devicesAnswer struct {
+	Devices []auth.Device `json:"devices"`
+}
+
+// listDevices lists the devices of the user who asks. Section "Device
+// Management", GET /devices.
+func (a *API) listDevices(r *http.Request, who auth.Session) (any, error) {
+	devices, err := a.auth.Devices(r.Context(), who.UserID)
+	return devicesAnswer{devices}, err
+}
+
+// getDevice is one device of the user who asks. GET /devices/{deviceId}.
+func (a *API) getDevice(r *http.Request, who auth.Session) (any, error) {
+	return a.auth.Device(r.Context(), who.UserID, param(r, "deviceId"))
+}
+
+type deviceRequest struct {
+	DisplayName *string `json:"display_name"`
+}
+
+// putDevice renames a device of the user who asks. PUT /devices/{deviceId}.
+func (a *API) putDevice(r *http.Request, who auth.Session) (any, error) {
+	var body deviceRequest
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return empty{}, a.auth.RenameDevice(r.Context(), who.UserID, param(r, "deviceId"), body.DisplayName)
+}
+
+type deleteDeviceRequest struct {
+	Auth json.RawMessage `json:"auth"`
+}
+
+// deleteDevice deletes a device of the user who asks, after interactive
+// authentication. DELETE /devices/{deviceId}.
+func (a *API) deleteDevice(r *http.Request, who auth.Session) (any, error) {
+	var body deleteDeviceRequest
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return empty{}, a.auth.DeleteDevice(r.Context(), who, param(r, "deviceId"), body.Auth, clientOf(r))
+}
+
+type deleteDevicesRequest struct {
+	Devices []string        `json:"devices"`
+	Auth    json.RawMessage `json:"auth"`
+}
+
+// deleteDevices deletes several devices of the user who asks, after interactive
+// authentication. M_MISSING_PARAM without devices. POST /delete_devices.
+func (a *API) deleteDevices(r *http.Request, who auth.Session) (any, error) {
+	var body deleteDevicesRequest
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.Devices == nil {
+		return nil, matrix.Errorf(matrix.MissingParam, "devices is missing")
+	}
+	return empty{}, a.auth.DeleteDevices(r.Context(), who, body.Devices, body.Auth, clientOf(r))
+}

@@ -1,0 +1,38 @@
+// Package api is the HTTP side of the server and nothing else: routes,
+// decoding, encoding, and what every answer has in common. No SQL and no rule
+// of Matrix lives here.
+//
+// # The way of a request
+//
+//	observe    request ID, CORS and security headers, access log, metrics, panics (observe.go)
+//	compress   gzip for answers of 1 KiB and more
+//	route      chi, on the path as it was sent (mount.go); 404 and 405 M_UNRECOGNIZED
+//	serve      path parameters, query, access token, body: each checked once (serve.go)
+//	handler    decode, call one service method, return
+//	respond    the answer or the error becomes JSON (respond.go)
+//
+// # Promises
+//
+//   - Every answer carries the CORS headers, errors and 404 included, and OPTIONS
+//     is answered for any path without running anything.
+//   - A body is JSON whatever its Content-Type, at most [Options.MaxBodyBytes] long.
+//   - No text that a client sent and a handler sees as a string holds a NUL or
+//     invalid UTF-8; PostgreSQL takes neither.
+//   - A *matrix.Error reaches the client; any other error is logged with the
+//     request ID, and its text stays here.
+//   - A client that reads or writes too slowly loses its connection; one that goes
+//     away cancels the context of its request.
+//   - No access token is ever logged.
+//
+// # Adding an endpoint
+//
+// Write a method of [API] in the file named after what it is about, such as
+// membership.go, and one row in routes.go:
+//
+//	func (a *API) joinedRooms(r *http.Request, who auth.Session) (any, error) {
+//		list, err := a.rooms.JoinedRooms(r.Context(), who.UserID)
+//		return joinedRoomsAnswer{list}, err
+//	}
+//
+//	{client, http.MethodGet, "/joined_rooms", user(a.joinedRooms)},
+package api

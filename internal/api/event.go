@@ -1,0 +1,51 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/rooms"
+)
+
+// format is how events are written for the reader.
+func (a *API) format(who auth.Session, access *rooms.Access) rooms.Format {
+	return rooms.Format{
+		WithRoomID: true, Now: a.now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
+	}
+}
+
+// eventAnswer is one event.
+type eventAnswer struct {
+	rooms.Format
+	event *rooms.Event
+}
+
+// AppendJSON writes the event.
+func (e eventAnswer) AppendJSON(dst []byte) []byte { return e.Format.AppendJSON(dst, e.event) }
+
+// eventsAnswer is a list of events, as the member of an object that is named
+// in, or bare.
+type eventsAnswer struct {
+	rooms.Format
+	in     string
+	events []*rooms.Event
+}
+
+// AppendJSON writes the list.
+func (l eventsAnswer) AppendJSON(dst []byte) []byte {
+	if l.in == "" {
+		return l.AppendEvents(dst, l.events)
+	}
+	dst = append(dst, `{"`+l.in+`":`...)
+	return append(l.AppendEvents(dst, l.events), '}')
+}
+
+// getEvent gives one event. Section "Getting events for a room",
+// GET /rooms/{roomId}/event/{eventId}.
+func (a *API) getEvent(r *http.Request, who auth.Session) (any, error) {
+	e, access, err := a.rooms.Event(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventId"))
+	if err != nil {
+		return nil, err
+	}
+	return eventAnswer{a.format(who, access), e}, nil
+}

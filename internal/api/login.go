@@ -1,0 +1,61 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+)
+
+type loginFlow struct {
+	Type string `json:"type"`
+}
+
+type loginFlowsAnswer struct {
+	Flows []loginFlow `json:"flows"`
+}
+
+// loginFlows lists the ways to log in. Anybody may ask. Section "Login",
+// GET /login.
+func (a *API) loginFlows(*http.Request) (any, error) {
+	answer := loginFlowsAnswer{Flows: []loginFlow{}}
+	for _, name := range a.auth.LoginTypes() {
+		answer.Flows = append(answer.Flows, loginFlow{name})
+	}
+	return answer, nil
+}
+
+// login logs a device in. Section "Login", POST /login.
+func (a *API) login(r *http.Request) (any, error) {
+	var body auth.LoginRequest
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return a.auth.Login(r.Context(), body, clientOf(r))
+}
+
+// logout ends the session of the access token, and its device. Its body, which
+// should be empty, is not looked at. Section "Login", POST /logout.
+func (a *API) logout(r *http.Request, who auth.Session) (any, error) {
+	return empty{}, a.auth.Logout(r.Context(), who)
+}
+
+// logoutAll ends all sessions of a user. Its body, which should be empty, is not
+// looked at. Section "Login", POST /logout/all.
+func (a *API) logoutAll(r *http.Request, who auth.Session) (any, error) {
+	return empty{}, a.auth.LogoutAll(r.Context(), who.UserID)
+}
+
+type refreshRequest struct {
+	RefreshToken string `json:"refresh_token"`
+}
+
+// refresh exchanges a refresh token for new tokens. It needs no access token,
+// since the old one may have expired. Section "Refreshing access tokens",
+// POST /refresh.
+func (a *API) refresh(r *http.Request) (any, error) {
+	var body refreshRequest
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return a.auth.Refresh(r.Context(), body.RefreshToken)
+}

@@ -1,0 +1,134 @@
+package api
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"homeserver/internal/clienttest"
+)
+
+// crowd makes a public room of alice's with bob joined, carol invited, dan gone and
+// eve banned.
+func crowd(t *testing.T) (users map[string]*clienttest.Client, room string) {
+	t.Helper()
+	anyone := newServer(t)
+	users = map[string]*clienttest.Client{}
+	for _, name := range []string{"alice", "bob", "carol", "dan", "eve"} {
+		users[name] = anyone.Register(name, "wordpass")
+	}
+	room = users["alice"].CreateRoom(openRoom)
+	users["bob"].Join(room)
+	users["dan"].Join(room)
+	users["alice"].Do("POST", clienttest.Path("rooms", room, "invite"), `{"user_id":"@carol:localhost"}`).OK()
+	users["dan"].Do("POST", clienttest.Path("rooms", room, "leave"), nil).OK()
+	users["alice"].Do("POST", clienttest.Path("rooms", room, "ban"), `{"user_id":"@eve:localhost"}`).OK()
+	return users, room
+}
+
+// namesIn lists the state keys of member events in alphabetical order, without
+// their server.
+func namesIn(events []clienttest.Event) []string {
+	names := []string{}
+	for _, e := range events {
+		names = append(names, (*e.StateKey)[1:len(*e.StateKey)-len(":localhost")])
+	}
+	slices.Sort(names)
+	return names
+}
+
+func TestMembersFilters(t *testing.T) {
+	t.Parallel()
+	users, room := crowd(t)
+	path := clienttest.Path("rooms", room, "members")
+	for query, want := range map[string][]string{
+		"":                                      {"alice", "bob", "carol", "dan", "eve"},
+		"?membership=join":                      {"alice", "bob"},
+		"?membership=invite":                    {"carol"},
+		"?membership=leave":                     {"dan"},
+		"?membership=ban":                       {"eve"},
+		"?membership=knock":                     {},
+		"?not_membership=leave":                 {"alice", "bob", "carol", "eve"},
+		"?membership=ban&not_membership=join":   {"carol", "dan", "eve"},
+		"?membership=join&not_membership=leave": {"alice", "bob", "carol", "eve"},
+	} {
+		events := users["bob"].Do("GET", path+query, nil).OK().Events("chunk")
+		if diff := cmp.Diff(want, namesIn(events)); diff != "" {
+			t.Errorf("%s: %s", query, diff)
+		}
+		for _, e := range events {
+			if e.Type != "m.room.member" || e.RoomID != room || e.ID == "" {
+				t.Errorf("%s: %+v", query, e)
+			}
+		}
+	}
+	users["bob"].Do("GET", path+"?membership=friend", nil).Refused(400, "M_INVALID_PARAM")
+	users["bob"].Do("GET", path+"?not_membership=%00", nil).Refused(400, "M_INVALID_PARAM")
+	users["carol"].Do("GET", path, nil).Refused(403, "M_FORBIDDEN")
+	users["bob"].Do("GET", clienttest.Path("rooms", "!none:localhost", "members"), nil).Refused(403, "M_FORBIDDEN")
+}
+
+func TestMembersAtAToken(t *testing.T) {
+	t.Parallel()
+	alice, bob := newPair(t)
+	room := alice.CreateRoom(openRoom)
+	before := alice.Sync("").NextBatch()
+	bob.Join(room)
+	path := clienttest.Path("rooms", room, "members")
+	for query, want := range map[string][]string{
+		"?at=" + before: {"alice"}, "": {"alice", "bob"}, "?at=" + alice.Sync("").NextBatch(): {"alice", "bob"}, "?at=": {"alice", "bob"},
+		"?at=" + before + "&membership=join": {"alice"}, "?at=s0": {},
+	} {
+		if diff := cmp.Diff(want, namesIn(alice.Do("GET", path+query, nil).OK().Events("chunk"))); diff != "" {
+			t.Errorf("%s: %s", query, diff)
+		}
+	}
+	for _, token := range []string{"x", "s", "s-1", "s99999", "1", "s1.5", "s99999999999999999999"} {
+		alice.Do("GET", path+"?at="+token, nil).Refused(400, "M_INVALID_PARAM")
+	}
+}
+
+func TestMembersForWhoHasLeft(t *testing.T) {
+	t.Parallel()
+	users, room := crowd(t)
+	anyone := *users["alice"]
+	anyone.Register("late", "wordpass").Join(room)
+	if diff := cmp.Diff([]string{"alice", "bob"}, namesIn(users["dan"].Do("GET",
+		clienttest.Path("rooms", room, "members")+"?membership=join", nil).OK().Events("chunk"))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestJoinedMembers(t *testing.T) {
+	t.Parallel()
+	users, room := crowd(t)
+	alice, bob := users["alice"], users["bob"]
+	alice.Do("PUT", clienttest.Path("profile", alice.UserID, "displayname"), `{"displayname":"Alice <3"}`).OK()
+	alice.Do("PUT", clienttest.Path("profile", alice.UserID, "avatar_url"), `{"avatar_url":"mxc://localhost/cat"}`).OK()
+	path := clienttest.Path("rooms", room, "joined_members")
+	want := map[string]any{"joined": map[string]any{
+		alice.UserID: map[string]any{"display_name": "Alice <3", "avatar_url": "mxc://localhost/cat"},
+		bob.UserID:   map[string]any{},
+	}}
+	if diff := cmp.Diff(any(want), bob.Do("GET", path, nil).OK().At()); diff != "" {
+		t.Error(diff)
+	}
+	users["dan"].Do("GET", path, nil).Refused(403, "M_FORBIDDEN")
+	users["carol"].Do("GET", path, nil).Refused(403, "M_FORBIDDEN")
+	bob.Do("GET", clienttest.Path("rooms", "!none:localhost", "joined_members"), nil).Refused(403, "M_FORBIDDEN")
+}
+
+func TestJoinedMembersLeavesOutWhatIsNoText(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	bob.SetState(room, "m.room.member", bob.UserID, `{"membership":"join","displayname":{"a":1},"avatar_url":null}`)
+	want := map[string]any{alice.UserID: map[string]any{}, bob.UserID: map[string]any{}}
+	if diff := cmp.Diff(any(want), alice.Do("GET", clienttest.Path("rooms", room, "joined_members"), nil).OK().At("joined")); diff != "" {
+		t.Error(diff)
+	}
+	bob.SetState(room, "m.room.member", bob.UserID, `{"membership":"join","displayname":"a\u0000\"ü"}`)
+	if got := alice.Do("GET", clienttest.Path("rooms", room, "joined_members"), nil).OK().String("joined", bob.UserID, "display_name"); got != "a\x00\"ü" {
+		t.Errorf("got %q", got)
+	}
+}

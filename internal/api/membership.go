@@ -1,0 +1,122 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+)
+
+// reason is the reason that the body gives for a change of membership, if any.
+func reason(r *http.Request) (string, error) {
+	var body struct {
+		Reason string `json:"reason"`
+	}
+	err := decode(r, &body)
+	return body.Reason, err
+}
+
+type roomIDAnswer struct {
+	RoomID string `json:"room_id"`
+}
+
+// joinRoom makes the user join a room by its ID. Section "Joining rooms",
+// POST /rooms/{roomId}/join.
+func (a *API) joinRoom(r *http.Request, who auth.Session) (any, error) {
+	why, err := reason(r)
+	if err != nil {
+		return nil, err
+	}
+	roomID := param(r, "roomId")
+	return roomIDAnswer{roomID}, a.rooms.Join(r.Context(), who.UserID, roomID, why)
+}
+
+// joinRoomOrAlias makes the user join a room by its ID or an alias. Section
+// "Joining rooms", POST /join/{roomIdOrAlias}.
+func (a *API) joinRoomOrAlias(r *http.Request, who auth.Session) (any, error) {
+	return a.enter(r, who, a.rooms.Join)
+}
+
+// knock asks to be let into a room. Section "Knocking on rooms",
+// POST /knock/{roomIdOrAlias}.
+func (a *API) knock(r *http.Request, who auth.Session) (any, error) {
+	return a.enter(r, who, a.rooms.Knock)
+}
+
+// enter changes the user's membership in the room of an ID or an alias.
+func (a *API) enter(r *http.Request, who auth.Session, change func(ctx context.Context, userID, roomID, reason string) error) (any, error) {
+	why, err := reason(r)
+	if err != nil {
+		return nil, err
+	}
+	roomID, err := a.rooms.Resolve(r.Context(), param(r, "roomIdOrAlias"))
+	if err != nil {
+		return nil, err
+	}
+	return roomIDAnswer{roomID}, change(r.Context(), who.UserID, roomID, why)
+}
+
+// leave makes the user leave a room, reject an invite or take back a knock.
+// Section "Leaving rooms", POST /rooms/{roomId}/leave.
+func (a *API) leave(r *http.Request, who auth.Session) (any, error) {
+	why, err := reason(r)
+	if err != nil {
+		return nil, err
+	}
+	return empty{}, a.rooms.Leave(r.Context(), who.UserID, param(r, "roomId"), why)
+}
+
+// forget makes the user hear no more of a room that was left. Section "Leaving
+// rooms", POST /rooms/{roomId}/forget.
+func (a *API) forget(r *http.Request, who auth.Session) (any, error) {
+	return empty{}, a.rooms.Forget(r.Context(), who.UserID, param(r, "roomId"))
+}
+
+// invite invites another user. Section "Joining rooms", POST /rooms/{roomId}/invite.
+func (a *API) invite(r *http.Request, who auth.Session) (any, error) {
+	return a.changeOther(r, who, a.rooms.Invite)
+}
+
+// kick makes another user leave. Section "Leaving rooms", POST /rooms/{roomId}/kick.
+func (a *API) kick(r *http.Request, who auth.Session) (any, error) {
+	return a.changeOther(r, who, a.rooms.Kick)
+}
+
+// ban bans another user. Section "Banning users in a room",
+// POST /rooms/{roomId}/ban.
+func (a *API) ban(r *http.Request, who auth.Session) (any, error) {
+	return a.changeOther(r, who, a.rooms.Ban)
+}
+
+// unban lifts a ban. Section "Banning users in a room", POST /rooms/{roomId}/unban.
+func (a *API) unban(r *http.Request, who auth.Session) (any, error) {
+	return a.changeOther(r, who, a.rooms.Unban)
+}
+
+// changeOther changes the membership of the user named in the body.
+// M_MISSING_PARAM if none is.
+func (a *API) changeOther(r *http.Request, who auth.Session, change func(ctx context.Context, sender, roomID, userID, reason string) error) (any, error) {
+	var body struct {
+		UserID string `json:"user_id"`
+		Reason string `json:"reason"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.UserID == "" {
+		return nil, matrix.Errorf(matrix.MissingParam, "user_id is missing")
+	}
+	return empty{}, change(r.Context(), who.UserID, param(r, "roomId"), body.UserID, body.Reason)
+}
+
+type joinedRoomsAnswer struct {
+	JoinedRooms []string `json:"joined_rooms"`
+}
+
+// joinedRooms lists the rooms that the user is in. Section "Room membership",
+// GET /joined_rooms.
+func (a *API) joinedRooms(r *http.Request, who auth.Session) (any, error) {
+	list, err := a.rooms.JoinedRooms(r.Context(), who.UserID)
+	return joinedRoomsAnswer{list}, err
+}

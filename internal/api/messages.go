@@ -1,0 +1,94 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
+	"homeserver/internal/syncstream"
+)
+
+var (
+	errMissingDir = matrix.Errorf(matrix.MissingParam, "dir is missing")
+	errInvalidDir = matrix.Errorf(matrix.InvalidParam, `dir must be "f" or "b"`)
+)
+
+// messagesAnswer is a page of history.
+type messagesAnswer struct {
+	rooms.Format
+	*rooms.Stretch
+}
+
+// AppendJSON writes the page.
+func (m messagesAnswer) AppendJSON(dst []byte) []byte {
+	dst = append(dst, `{"chunk":`...)
+	dst = m.AppendEvents(dst, m.Events)
+	if m.More {
+		dst = append(dst, `,"end":`...)
+		dst = event.AppendString(dst, syncstream.FormatToken(m.End))
+	}
+	dst = append(dst, `,"start":`...)
+	dst = event.AppendString(dst, syncstream.FormatToken(m.Start))
+	if len(m.Members) > 0 {
+		dst = append(dst, `,"state":`...)
+		dst = m.AppendEvents(dst, m.Members)
+	}
+	return append(dst, '}')
+}
+
+// messages gives a page of a room's history. M_INVALID_PARAM for a token, a
+// direction, a limit or a filter that is none. Section "Getting events for a
+// room", GET /rooms/{roomId}/messages.
+func (a *API) messages(r *http.Request, who auth.Session) (any, error) {
+	page, err := a.page(r)
+	if err != nil {
+		return nil, err
+	}
+	st, err := a.rooms.Messages(r.Context(), who.UserID, param(r, "roomId"), *page)
+	if err != nil {
+		return nil, err
+	}
+	return messagesAnswer{a.format(who, st.Access), st}, nil
+}
+
+func (a *API) page(r *http.Request) (*rooms.Page, error) {
+	p := &rooms.Page{}
+	switch query(r, "dir") {
+	case "b":
+		p.Backward = true
+	case "f":
+	case "":
+		return nil, errMissingDir
+	default:
+		return nil, errInvalidDir
+	}
+	var err error
+	if p.From, err = a.queryToken(r, "from"); err != nil {
+		return nil, err
+	}
+	if p.To, err = a.queryToken(r, "to"); err != nil {
+		return nil, err
+	}
+	if p.Filter, err = queryFilter(r); err != nil {
+		return nil, err
+	}
+	limit, err := queryInt(r, "limit", p.Filter.LimitOr(rooms.DefaultLimit))
+	p.Limit = min(limit, rooms.MaxLimit)
+	return p, err
+}
+
+// queryToken reads a token from the query; nil if it isn't there.
+func (a *API) queryToken(r *http.Request, name string) (*journal.Position, error) {
+	text := query(r, name)
+	if text == "" {
+		return nil, nil
+	}
+	p, err := syncstream.ParseToken(text)
+	if err != nil {
+		return nil, err
+	}
+	return &p, a.journal.CatchUp(r.Context(), p)
+}

@@ -1,0 +1,165 @@
+package api
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"homeserver/internal/clienttest"
+)
+
+// numbered sends messages with the numbers 1 to n as text.
+func numbered(c *clienttest.Client, room string, n int) []string {
+	c.T.Helper()
+	texts := make([]string, n)
+	for i := range n {
+		texts[i] = fmt.Sprint(i + 1)
+		c.SendText(room, texts[i])
+	}
+	return texts
+}
+
+// pages reads history from a token, which may be empty, page by page to its end.
+func pages(c *clienttest.Client, room, from, query string) (events []clienttest.Event, count int) {
+	c.T.Helper()
+	path := clienttest.Path("rooms", room, "messages") + "?" + query
+	for count < 100 {
+		answer := c.Do("GET", path+"&from="+from, nil).OK()
+		count++
+		events = append(events, answer.Events("chunk")...)
+		if from = answer.String("end"); from == "" {
+			return events, count
+		}
+	}
+	c.T.Fatal("history has no end")
+	return nil, 0
+}
+
+func TestMessagesPageByPage(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	numbered(alice, room, 10)
+	all := idsOf(history(bob, room))
+	if len(all) != 17 {
+		t.Fatalf("%d events, want 17", len(all))
+	}
+	for limit, want := range map[string]int{"1": 17, "2": 9, "3": 6, "16": 2, "17": 1, "1000": 1, "99999999999999999999": 1} {
+		forward, count := pages(bob, room, "", "dir=f&limit="+limit)
+		if diff := cmp.Diff(all, idsOf(forward)); diff != "" || count != want {
+			t.Errorf("forward by %s: %d pages, want %d: %s", limit, count, want, diff)
+		}
+		backward, count := pages(bob, room, "", "dir=b&limit="+limit)
+		slices.Reverse(backward)
+		if diff := cmp.Diff(all, idsOf(backward)); diff != "" || count != want {
+			t.Errorf("backward by %s: %d pages, want %d: %s", limit, count, want, diff)
+		}
+	}
+	if answer := bob.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b", nil).OK(); len(answer.Events("chunk")) != 10 {
+		t.Errorf("the default limit: %d events", len(answer.Events("chunk")))
+	}
+	if answer := bob.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b&limit=0", nil).OK(); len(answer.Events("chunk")) != 0 {
+		t.Errorf("limit=0: %s", answer.Body)
+	}
+}
+
+func TestMessagesContinueSync(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	texts := numbered(alice, room, 8)
+	answer := bob.Sync("", "filter", `{"room":{"timeline":{"limit":3}}}`)
+	newer := clienttest.Bodies(answer.Timeline(room))
+	older, _ := pages(bob, room, answer.String("rooms", "join", room, "timeline", "prev_batch"), "dir=b&limit=2")
+	slices.Reverse(older)
+	if diff := cmp.Diff(texts, append(clienttest.Bodies(older), newer...)); diff != "" || len(newer) != 3 {
+		t.Error(diff)
+	}
+	// From next_batch forward there is what comes later, and nothing else.
+	alice.SendText(room, "later")
+	later, _ := pages(bob, room, answer.NextBatch(), "dir=f")
+	if diff := cmp.Diff([]string{"later"}, clienttest.Bodies(later)); diff != "" || len(later) != 1 {
+		t.Errorf("forward: %s", diff)
+	}
+	// And backward to it.
+	back, _ := pages(bob, room, "", "dir=b&limit=1&to="+answer.NextBatch())
+	if diff := cmp.Diff([]string{"later"}, clienttest.Bodies(back)); diff != "" || len(back) != 1 {
+		t.Errorf("backward to a token: %s", diff)
+	}
+	start := bob.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=f&from="+answer.NextBatch(), nil).OK()
+	if got := start.String("start"); got != answer.NextBatch() {
+		t.Errorf("start %q, want the token given: %q", got, answer.NextBatch())
+	}
+}
+
+func TestMessagesFilter(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	alice.SendText(room, "hers")
+	bob.SendText(room, "his")
+	alice.SendEvent(room, "m.room.message", map[string]any{"msgtype": "m.image", "body": "picture", "url": "mxc://localhost/cat"})
+	alice.SendEvent(room, "org.example.a_b", map[string]any{})
+	read := func(filter string) *clienttest.Response {
+		return alice.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=f&limit=100&filter="+url.QueryEscape(filter), nil)
+	}
+	for filter, want := range map[string][]string{
+		`{"types":["m.room.message"]}`:                             {"hers", "his", "picture"},
+		`{"types":["m.room.mess*"],"senders":["@bob:localhost"]}`:  {"his"},
+		`{"not_senders":["@alice:localhost"]}`:                     {"his"},
+		`{"contains_url":true}`:                                    {"picture"},
+		`{"contains_url":false,"not_types":["m.room.[a-z]*"]}`:     {"hers", "his"},
+		`{"not_types":["*"]}`:                                      {},
+		`{"rooms":[]}`:                                             {},
+		`{"not_rooms":["` + room + `"]}`:                           {},
+		`{"rooms":["` + room + `"],"types":["m.room.message"]}`:    {"hers", "his", "picture"},
+		`{"types":[]}`:                                             {},
+		`{"unknown":1,"types":["m.room.message"],"senders":[""]}`:  {},
+		`{"types":["m%room%message","m_room_message","m.r\\oom"]}`: {},
+	} {
+		answer := read(filter).OK()
+		if diff := cmp.Diff(want, clienttest.Bodies(answer.Events("chunk"))); diff != "" {
+			t.Errorf("%s: %s", filter, diff)
+		}
+	}
+	if got := read(`{"types":["org.example.a_b"]}`).OK().Events("chunk"); len(got) != 1 {
+		t.Errorf("_ in a type: %v", got)
+	}
+	if got := read(`{"types":["org.example.axb"],"limit":5}`).OK().Events("chunk"); len(got) != 0 {
+		t.Errorf("_ is no wildcard: %v", got)
+	}
+	members := read(`{"lazy_load_members":true,"types":["m.room.message"]}`).OK().Events("state")
+	if diff := cmp.Diff([]string{"alice", "bob"}, namesIn(members)); diff != "" {
+		t.Errorf("lazily loaded members: %s", diff)
+	}
+	for filter, code := range map[string]string{
+		`{`: "M_NOT_JSON", `x`: "M_NOT_JSON", `0`: "M_BAD_JSON", `[]`: "M_BAD_JSON", `{"types":"m.room.message"}`: "M_BAD_JSON", `{"limit":"1"}`: "M_BAD_JSON",
+		`{"limit":-1}`: "M_INVALID_PARAM", `{"types":["\u0000"]}`: "M_INVALID_PARAM", `{"senders":["\u0000"]}`: "M_INVALID_PARAM", `{"types":["a"],"types":["b"]}`: "M_BAD_JSON",
+	} {
+		read(filter).Refused(400, code)
+	}
+}
+
+func TestMessagesRefusals(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	stranger := alice.Register("stranger", "wordpass")
+	path := clienttest.Path("rooms", room, "messages")
+	alice.Do("GET", path, nil).Refused(400, "M_MISSING_PARAM")
+	for _, query := range []string{
+		"dir=x", "dir=F", "dir=b&limit=abc", "dir=b&limit=-1", "dir=b&limit=1.5", "dir=b&from=x", "dir=b&from=s999999", "dir=b&to=t1", "dir=b&from=%00", "dir=b&x=%zz",
+	} {
+		alice.Do("GET", path+"?"+query, nil).Refused(400, "M_INVALID_PARAM")
+	}
+	stranger.Do("GET", path+"?dir=b", nil).Refused(403, "M_FORBIDDEN")
+	alice.Do("GET", clienttest.Path("rooms", "!none:localhost", "messages")+"?dir=b", nil).Refused(403, "M_FORBIDDEN")
+	alice.Do("GET", clienttest.Path("rooms", "none", "messages")+"?dir=b", nil).Refused(400, "M_INVALID_PARAM")
+
+	bob.Do("POST", clienttest.Path("rooms", room, "leave"), nil).OK()
+	alice.SendText(room, "without him")
+	if events := history(bob, room); len(events) != 8 || events[7].Content["membership"] != "leave" {
+		t.Errorf("who has left reads %q", typesOf(events))
+	}
+	bob.Do("POST", clienttest.Path("rooms", room, "forget"), nil).OK()
+	bob.Do("GET", path+"?dir=b", nil).Refused(403, "M_FORBIDDEN")
+}

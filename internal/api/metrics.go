@@ -1,0 +1,78 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics counts requests. Its labels are bounded by the route table: paths and
+// methods that are not in it share the label "unknown".
+type metrics struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+}
+
+// newMetrics registers the metrics of HTTP.
+func newMetrics(registry *prometheus.Registry) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "homeserver_http_requests_total",
+			Help: "Requests answered, by endpoint, method and class of status (4xx and so on; 499 is a client that went away).",
+		}, []string{"route", "method", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "homeserver_http_request_duration_seconds",
+			Help:    "Time from a request to the end of its answer, long polls included.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 30},
+		}, []string{"route", "method"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "homeserver_http_requests_in_flight",
+			Help: "Requests being answered at the moment, waiting long polls included.",
+		}),
+	}
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register HTTP metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) observe(x *exchange, method string, status int, duration time.Duration) {
+	route := "unknown"
+	if x.route != nil {
+		route = x.route.path
+	}
+	switch method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodHead, http.MethodOptions:
+	default:
+		method = "unknown"
+	}
+	m.requests.WithLabelValues(route, method, statusClass(status)).Inc()
+	m.duration.WithLabelValues(route, method).Observe(duration.Seconds())
+}
+
+func statusClass(status int) string {
+	switch {
+	case status == statusClientGone:
+		return "499"
+	case status < 300:
+		return "2xx"
+	case status < 400:
+		return "3xx"
+	case status < 500:
+		return "4xx"
+	default:
+		return "5xx"
+	}
+}
+
+// MetricsHandler serves everything in the registry in Prometheus' format. It is
+// meant for a listener of its own, since it has no access control.
+func (a *API) MetricsHandler() http.Handler {
+	return promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})
+}

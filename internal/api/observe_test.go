@@ -1,0 +1,252 @@
+package api
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/clienttest"
+)
+
+func panicking(*http.Request) (any, error) {
+	panic("out of cheese")
+}
+
+func TestEveryAnswerHasTheCommonHeaders(t *testing.T) {
+	t.Parallel()
+	c := newBench(t, Options{MaxBodyBytes: 10}).serve(t, get("/ok", ok), get("/panic", panicking),
+		post("/post", decoding),
+		route{method: http.MethodGet, path: "/token", handle: user(func(*http.Request, auth.Session) (any, error) { return empty{}, nil })})
+	for _, test := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"GET", "/ok", "", 200},
+		{"HEAD", "/ok", "", 200},
+		{"OPTIONS", "/ok", "", 204},
+		{"OPTIONS", "/token", "", 204},
+		{"OPTIONS", "/nothing", "", 204},
+		{"OPTIONS", "/panic", "", 204},
+		{"GET", "/nothing", "", 404},
+		{"PUT", "/ok", "", 405},
+		{"GET", "/panic", "", 500},
+		{"GET", "/token", "", 401},
+		{"POST", "/post", "garbage", 400},
+		{"POST", "/post", strings.Repeat("x", 11), 413},
+	} {
+		answer := c.Do(test.method, test.path, test.body)
+		if answer.Status != test.status {
+			t.Errorf("%s %s: status %d, want %d", test.method, test.path, answer.Status, test.status)
+		}
+		for header, want := range map[string]string{
+			"Access-Control-Allow-Origin":  "*",
+			"Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
+			"Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization",
+			"Cache-Control":                "no-store",
+			"X-Content-Type-Options":       "nosniff",
+		} {
+			if got := answer.Header.Values(header); !cmp.Equal(got, []string{want}) {
+				t.Errorf("%s %s: %s is %q, want %q", test.method, test.path, header, got, want)
+			}
+		}
+		if answer.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%s %s: no request ID", test.method, test.path)
+		}
+	}
+}
+
+func TestOptionsRunsNothing(t *testing.T) {
+	t.Parallel()
+	c := newBench(t, Options{}).serve(t, get("/it", func(*http.Request) (any, error) {
+		t.Error("the handler ran")
+		return empty{}, nil
+	}))
+	if answer := c.Do("OPTIONS", "/it", nil); answer.Status != 204 || len(answer.Body) != 0 {
+		t.Errorf("got %d %q", answer.Status, answer.Body)
+	}
+}
+
+func TestPanicIsAnsweredAndLogged(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{})
+	c := b.serve(t, get("/panic", panicking), get("/ok", ok))
+	answer := c.Do("GET", "/panic", nil).Refused(500, "M_UNKNOWN")
+	if strings.Contains(string(answer.Body), "cheese") {
+		t.Errorf("the client is told of the panic: %s", answer.Body)
+	}
+	log := b.log.wait(t, "status=500")
+	for _, want := range []string{"out of cheese", "observe_test.go", "request_id=" + answer.Header.Get("X-Request-Id")} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+	}
+	c.Do("GET", "/ok", nil).OK()
+}
+
+func TestPanicInTheMiddleOfAnAnswerEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{})
+	for name, cause := range map[string]any{"panic": "out of cheese", "abort": http.ErrAbortHandler} {
+		handler := b.observe(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, `{"half":`)
+			panic(cause)
+		}))
+		server := httptest.NewServer(handler)
+		t.Cleanup(server.Close)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := server.Client().Do(request)
+		if err == nil {
+			_, err = io.ReadAll(answer.Body)
+			_ = answer.Body.Close() // it was only read
+		}
+		if err == nil {
+			t.Errorf("%s: half an answer looks like a whole one", name)
+		}
+	}
+}
+
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	loopback := netip.MustParsePrefix("127.0.0.0/8")
+	ask := func(c *clienttest.Client, id string) string {
+		request := c.Request("GET", "/ok", nil)
+		request.Header.Set("X-Request-Id", id)
+		return c.Send(request).OK().Header.Get("X-Request-Id")
+	}
+	stranger := newBench(t, Options{}).serve(t, get("/ok", ok))
+	first, second := ask(stranger, "mine"), ask(stranger, "mine")
+	if first == "mine" || first == second {
+		t.Errorf("a stranger's ID: got %q and %q", first, second)
+	}
+	proxy := newBench(t, Options{TrustedProxies: []netip.Prefix{loopback}}).serve(t, get("/ok", ok))
+	if got := ask(proxy, "a-B_1.2:3"); got != "a-B_1.2:3" {
+		t.Errorf("a proxy's ID: got %q", got)
+	}
+	for _, bad := range []string{"", `a"b`, "a b", strings.Repeat("a", 129)} {
+		if got := ask(proxy, bad); got == bad || got == "" {
+			t.Errorf("bad ID %q: got %q", bad, got)
+		}
+	}
+}
+
+func TestAccessLogNamesTheRouteAndNoSecret(t *testing.T) {
+	t.Parallel()
+	opts := services(t)
+	b := newBench(t, opts)
+	c := clienttest.New(t, b.Handler())
+	alice := c.Register("alice", "wordpass")
+	c.Do("GET", "/account/whoami?access_token="+alice.Token, nil).OK()
+	c.Do("GET", "/no/such/thing?access_token="+alice.Token, nil).Refused(404, "M_UNRECOGNIZED")
+	c.Do("GET", "/account/whoami?access_token="+alice.Token+"%zz", nil).Refused(400, "M_INVALID_PARAM")
+	alice.Do("GET", clienttest.Path("profile", "@secret:localhost"), nil).Refused(404, "M_NOT_FOUND")
+	log := b.log.wait(t, "route=/profile/{userId} status=404")
+	for _, want := range []string{
+		"method=POST route=/register status=200",
+		"method=GET route=/account/whoami status=200", "user=@alice:localhost", "client=127.0.0.1",
+		"path=/_matrix/client/v3/no/such/thing status=404",
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+	}
+	for _, secret := range []string{alice.Token, "access_token", "wordpass", "@secret"} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log holds %q", secret)
+		}
+	}
+}
+
+func TestClientAddress(t *testing.T) {
+	t.Parallel()
+	a := newBench(t, Options{TrustedProxies: []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"),
+	}}).API
+	for _, test := range []struct {
+		peer      string
+		forwarded []string
+		want      string
+	}{
+		{"203.0.113.5:1234", nil, "203.0.113.5"},
+		{"203.0.113.5:1234", []string{"198.51.100.1"}, "203.0.113.5"},
+		{"10.0.0.1:1234", nil, "10.0.0.1"},
+		{"10.0.0.1:1234", []string{"198.51.100.1"}, "198.51.100.1"},
+		{"10.0.0.1:1234", []string{"192.0.2.1, 198.51.100.1"}, "198.51.100.1"},
+		{"10.0.0.1:1234", []string{"192.0.2.1", "198.51.100.1, 10.0.0.2"}, "198.51.100.1"},
+		{"10.0.0.1:1234", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
+		{"10.0.0.1:1234", []string{"198.51.100.1:5555"}, "198.51.100.1"},
+		{"10.0.0.1:1234", []string{"[2001:db8::1]:5555"}, "2001:db8::1"},
+		{"10.0.0.1:1234", []string{"198.51.100.1, nonsense"}, "10.0.0.1"},
+		{"10.0.0.1:1234", []string{"198.51.100.1, nonsense, 10.0.0.2"}, "10.0.0.2"},
+		{"[::ffff:10.0.0.1]:1234", []string{"::ffff:198.51.100.1"}, "198.51.100.1"},
+		{"[fd00::1]:1234", []string{"2001:db8::1"}, "2001:db8::1"},
+		{"@", []string{"198.51.100.1"}, "invalid IP"},
+	} {
+		request := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+		request.RemoteAddr = test.peer
+		request.Header["X-Forwarded-For"] = test.forwarded
+		peer := peerAddress(request)
+		got := peer
+		if a.trusted(peer) {
+			got = a.forwardedFor(request, peer)
+		}
+		if got.String() != test.want {
+			t.Errorf("%s %q: got %s, want %s", test.peer, test.forwarded, got, test.want)
+		}
+	}
+}
+
+func (b bench) scrape(t *testing.T) string {
+	t.Helper()
+	request := httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil)
+	return record(b.MetricsHandler(), request).Body.String()
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{})
+	waiting, release := make(chan struct{}), make(chan struct{})
+	c := b.serve(t, get("/room/{id}", ok), get("/panic", panicking), get("/poll", func(*http.Request) (any, error) {
+		close(waiting)
+		<-release
+		return empty{}, nil
+	}))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Do("GET", "/poll", nil)
+	}()
+	<-waiting
+	if text := b.scrape(t); !strings.Contains(text, "homeserver_http_requests_in_flight 1") {
+		t.Errorf("the waiting request is not in flight:\n%s", text)
+	}
+	close(release)
+	<-done
+	for _, request := range []string{"GET /room/1", "GET /room/2", "GET /a", "GET /b", "BREW /room/1", "BREW2 /c", "GET /panic"} {
+		method, path, _ := strings.Cut(request, " ")
+		c.Do(method, path, nil)
+	}
+	b.log.wait(t, "status=500")
+	text := b.scrape(t)
+	for _, want := range []string{
+		`homeserver_http_requests_total{method="GET",route="/room/{id}",status="2xx"} 2`,
+		`homeserver_http_requests_total{method="GET",route="unknown",status="4xx"} 2`,
+		`homeserver_http_requests_total{method="unknown",route="unknown",status="4xx"} 2`,
+		`homeserver_http_requests_total{method="GET",route="/panic",status="5xx"} 1`,
+		`homeserver_http_request_duration_seconds_count{method="GET",route="/poll"} 1`,
+		`homeserver_http_requests_in_flight 0`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the metrics lack %s:\n%s", want, text)
+		}
+	}
+}

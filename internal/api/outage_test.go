@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/clienttest"
+	"homeserver/internal/postgres"
+)
+
+// ownCluster starts a PostgreSQL of the test's own, for being stopped, in a folder
+// that a second one can be started in.
+func ownCluster(t *testing.T) (cluster *postgres.Cluster, dir string) {
+	t.Helper()
+	dir, err := postgres.MakeThrowawayDir("homeserver-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return startIn(t, dir), dir
+}
+
+func startIn(t *testing.T, dir string) *postgres.Cluster {
+	t.Helper()
+	cluster, err := postgres.StartCluster(t.Context(), postgres.ClusterOptions{Dir: dir, Durable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, cluster) })
+	return cluster
+}
+
+// stop may be called again.
+func stop(t *testing.T, cluster *postgres.Cluster) {
+	t.Helper()
+	if err := cluster.Stop(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
+	}
+}
+
+// serverOn runs the whole API on a cluster.
+func serverOn(t *testing.T, cluster *postgres.Cluster) (*API, *clienttest.Client) {
+	t.Helper()
+	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver"), MaxConns: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	a := newAPI(t, servicesOn(t, pool))
+	return a, clienttest.New(t, a.Handler())
+}
+
+// eventually repeats a request until it is answered with 200; until then nothing
+// but 503 will do.
+func eventually(c *clienttest.Client, method, path string, body any) *clienttest.Response {
+	c.T.Helper()
+	for late := time.Now().Add(30 * time.Second); ; {
+		answer := c.Do(method, path, body)
+		if answer.Status != 503 || time.Now().After(late) {
+			return answer.OK()
+		}
+	}
+}
+
+// unavailable fails the test unless the answer asks to come again.
+func unavailable(answer *clienttest.Response) {
+	seconds, err := strconv.Atoi(answer.Refused(503, "M_UNKNOWN").Header.Get("Retry-After"))
+	if err != nil || seconds < 1 {
+		answer.Refused(503, "with Retry-After")
+	}
+}
+
+func TestPostgreSQLAwayAndBack(t *testing.T) {
+	t.Parallel()
+	cluster, dir := ownCluster(t)
+	a, anyone := serverOn(t, cluster)
+	alice := anyone.Register("alice", "wordpass")
+	bob := anyone.Register("bob", "wordpass")
+	room := alice.CreateRoom(openRoom)
+	bob.Join(room)
+	before := alice.SendText(room, "before")
+	since := bob.Sync("").NextBatch()
+	poll := waiting(t.Context(), bob, a, since)
+
+	stop(t, cluster)
+	send := func(txn string) string { return clienttest.Path("rooms", room, "send", "m.room.message", txn) }
+	for range 2 {
+		unavailable(alice.Do("PUT", send("lost"), hello))
+		unavailable(alice.Do("POST", "/createRoom", openRoom))
+		unavailable(alice.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b", nil))
+		unavailable(alice.Do("GET", clienttest.Path("rooms", room, "state"), nil))
+		unavailable(alice.Do("POST", clienttest.Path("rooms", room, "leave"), nil))
+		unavailable(alice.Do("GET", "/joined_rooms", nil))
+		unavailable(alice.Do("GET", clienttest.SyncPath("s999999"), nil))
+		unavailable(alice.Do("POST", clienttest.Path("user", alice.UserID, "filter"), `{}`))
+		unavailable(anyone.Do("GET", directory("#none:localhost"), nil))
+		unavailable(anyone.Do("POST", "/login", `{"type":"m.login.password","user":"alice","password":"wordpass"}`))
+	}
+
+	startIn(t, dir)
+	lost := eventually(alice, "PUT", send("lost"), hello).String("event_id")
+	if status, err := poll(); err != nil || status != http.StatusOK {
+		t.Errorf("the long poll that waited through it all: %d, %v", status, err)
+	}
+	if again := alice.Do("PUT", send("lost"), hello).OK().String("event_id"); again != lost {
+		t.Errorf("sent again: %s, want %s", again, lost)
+	}
+	timeline := eventually(bob, "GET", clienttest.SyncPath(since), nil).Timeline(room)
+	if len(timeline) != 1 || timeline[0].ID != lost {
+		t.Errorf("since before the outage: %+v, want %s", timeline, lost)
+	}
+	events := history(bob, room)
+	if got := idsOf(events[len(events)-2:]); got[0] != before || got[1] != lost {
+		t.Errorf("the room ends in %q, want %s and %s once each", got, before, lost)
+	}
+	anyone.Login("alice", "wordpass").CreateRoom(openRoom)
+}
+
+func TestPostgreSQLKilled(t *testing.T) {
+	t.Parallel()
+	cluster, _ := ownCluster(t)
+	_, anyone := serverOn(t, cluster)
+	alice := anyone.Register("alice", "wordpass")
+	room := alice.CreateRoom(openRoom)
+	kept := alice.SendText(room, "kept")
+	since := alice.Sync("").NextBatch()
+
+	killPostmaster(t, cluster)
+	path := clienttest.Path("rooms", room, "send", "m.room.message", "after")
+	after := eventually(alice, "PUT", path, hello).String("event_id")
+	events := eventually(alice, "GET", clienttest.Path("rooms", room, "messages")+"?dir=b&limit=2", nil).Events("chunk")
+	if got := idsOf(events); len(got) != 2 || got[0] != after || got[1] != kept {
+		t.Errorf("the room ends in %q, want %s and %s", got, kept, after)
+	}
+	alice.SyncUntil(since, clienttest.Shows(room, after))
+}
+
+// killPostmaster ends the PostgreSQL that a cluster runs, without warning.
+func killPostmaster(t *testing.T, cluster *postgres.Cluster) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), cluster.URL("homeserver"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context()) //nolint:errcheck // its server is dead by then
+	var backend int
+	if err := conn.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&backend); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, parentOf(t, backend))
+}
+
+// parentOf is the process that has started another.
+func parentOf(t *testing.T, pid int) int {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), "ps", "-o", "ppid=", "-p", strconv.Itoa(pid)).Output()
+	if err != nil {
+		t.Fatalf("ask for the parent of process %d: %v", pid, err)
+	}
+	parent, err := strconv.Atoi(strings.TrimSpace(string(output)))
+	if err != nil || parent <= 1 {
+		t.Fatalf("the parent of process %d is %q", pid, output)
+	}
+	return parent
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatalf("kill process %d: %v", pid, err)
+	}
+}

@@ -1,0 +1,163 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/postgres"
+)
+
+// The errors of HTTP itself. Section "Common error codes".
+var (
+	errUnknownPath    = &matrix.Error{Code: matrix.Unrecognized, Message: "There is no such endpoint here", Status: http.StatusNotFound}
+	errWrongMethod    = &matrix.Error{Code: matrix.Unrecognized, Message: "This endpoint does not have that method", Status: http.StatusMethodNotAllowed}
+	errMissingToken   = &matrix.Error{Code: matrix.MissingToken, Message: "An access token is needed: send it as \"Authorization: Bearer …\""}
+	errBodyTooLarge   = &matrix.Error{Code: matrix.TooLarge, Message: "The body of the request is too large"}
+	errBodyIncomplete = &matrix.Error{Code: matrix.Unknown, Message: "The body of the request did not arrive in time", Status: http.StatusRequestTimeout}
+	errInternal       = &matrix.Error{Code: matrix.Unknown, Message: "Internal server error", Status: http.StatusInternalServerError}
+	errUnavailable    = &matrix.Error{Code: matrix.Unknown, Message: "The server can't reach its database at the moment", Status: http.StatusServiceUnavailable, RetryAfter: 2 * time.Second}
+	errStopping       = &matrix.Error{Code: matrix.Unknown, Message: "The request was broken off", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
+)
+
+// appender is an answer that writes its own JSON, as those do whose parts lie
+// ready in memory: /sync and history.
+type appender interface {
+	// AppendJSON appends the answer to the slice and returns it, like append.
+	AppendJSON([]byte) []byte
+}
+
+// empty is the answer {}.
+type empty struct{}
+
+// encoder is an answer being put together, with everything needed for that.
+// Encoders are pooled.
+type encoder struct {
+	bytes []byte
+	json  *json.Encoder
+}
+
+// maxPooledBytes keeps one huge answer from staying in memory for ever.
+const maxPooledBytes = 256 << 10
+
+var encoders = sync.Pool{New: func() any {
+	e := &encoder{}
+	e.json = json.NewEncoder(e)
+	e.json.SetEscapeHTML(false)
+	return e
+}}
+
+// Write appends; it is what the JSON encoder writes to.
+func (e *encoder) Write(p []byte) (int, error) {
+	e.bytes = append(e.bytes, p...)
+	return len(p), nil
+}
+
+func (e *encoder) release() {
+	if cap(e.bytes) <= maxPooledBytes {
+		e.bytes = e.bytes[:0]
+		encoders.Put(e)
+	}
+}
+
+// encode writes the answer as JSON and, for the eyes of people at a terminal,
+// a line feed.
+func (e *encoder) encode(answer any) error {
+	switch answer := answer.(type) {
+	case appender:
+		e.bytes = append(answer.AppendJSON(e.bytes), '\n')
+	case json.RawMessage:
+		e.bytes = append(append(e.bytes, answer...), '\n')
+	default:
+		return e.json.Encode(answer)
+	}
+	return nil
+}
+
+// respond answers 200 with the value as JSON.
+func (a *API) respond(w http.ResponseWriter, r *http.Request, answer any) {
+	e := encoders.Get().(*encoder)
+	defer e.release()
+	if err := e.encode(answer); err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	a.write(w, http.StatusOK, e.bytes)
+}
+
+// refuse is the one place where an error becomes an answer. Section "Standard
+// error response".
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	x := exchangeOf(r)
+	public, ok := errors.AsType[*matrix.Error](err)
+	switch {
+	case ok:
+		if public.HTTPStatus() >= http.StatusInternalServerError {
+			a.log.ErrorContext(r.Context(), "request refused", "request_id", x.id, "error", err)
+		}
+	case r.Context().Err() != nil:
+		// Most likely nobody is left to read this; but if it was the server that
+		// broke it off, the client learns that it may come again.
+		x.gone, public = true, errStopping
+	case postgres.Unavailable(err):
+		a.log.WarnContext(r.Context(), "database unavailable", "request_id", x.id, "error", err)
+		public = errUnavailable
+	default:
+		a.log.ErrorContext(r.Context(), "request failed", "request_id", x.id, "error", err)
+		public = errInternal
+	}
+	a.writeError(w, public)
+}
+
+func (a *API) writeError(w http.ResponseWriter, err *matrix.Error) {
+	body := maps.Clone(err.Fields)
+	if body == nil {
+		body = map[string]any{}
+	}
+	if err.Code != "" {
+		body["errcode"], body["error"] = err.Code, err.Message
+	}
+	if err.RetryAfter > 0 {
+		seconds := (err.RetryAfter + time.Second - 1) / time.Second
+		w.Header().Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
+		if err.Code == matrix.LimitExceeded {
+			body["retry_after_ms"] = (err.RetryAfter + time.Millisecond - 1).Milliseconds()
+		}
+	}
+	e := encoders.Get().(*encoder)
+	defer e.release()
+	if err := e.encode(body); err != nil {
+		a.log.Error("encode an error", "error", err)
+		e.bytes = append(e.bytes[:0], `{"errcode":"M_UNKNOWN","error":"Internal server error"}`...)
+	}
+	a.write(w, err.HTTPStatus(), e.bytes)
+}
+
+// slowestBytesPerSecond is what a client must be able to read at, once the
+// answer's first seconds are over.
+const slowestBytesPerSecond = 16 << 10
+
+var contentTypeJSON = []string{"application/json"}
+
+// write sends a whole answer, within a time that allows for a bad line but not
+// for a reader that has stalled.
+func (a *API) write(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h["Content-Type"] = contentTypeJSON
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	patience := a.answerTimeout + time.Duration(len(body)/slowestBytesPerSecond)*time.Second
+	control := http.NewResponseController(w)
+	if err := setDeadline(control.SetWriteDeadline, time.Now().Add(patience)); err != nil {
+		a.log.Debug("answer not sent", "error", err)
+		return
+	}
+	w.WriteHeader(status)
+	if _, err := w.Write(body); err != nil {
+		a.log.Debug("answer not sent", "error", err)
+	}
+}

@@ -1,0 +1,83 @@
+package api
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"homeserver/internal/clienttest"
+)
+
+var pathParam = regexp.MustCompile(`\{(\w+)\}`)
+
+// concrete fills the parameters of a route's path in with what a client might
+// send.
+func concrete(rt route) string {
+	return rt.prefixes[0] + pathParam.ReplaceAllStringFunc(rt.path, func(name string) string {
+		switch name {
+		case "{userId}":
+			return "@alice:localhost"
+		case "{keyName}":
+			return "displayname"
+		default:
+			return "!x:localhost"
+		}
+	})
+}
+
+// TestEveryRouteWithoutAndWithWrongToken holds for endpoints to come as well: it
+// reads the route table.
+func TestEveryRouteWithoutAndWithWrongToken(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, services(t))
+	c := clienttest.New(t, a.Handler())
+	for _, rt := range a.routes() {
+		path := concrete(rt)
+		c.Token = ""
+		if rt.handle.access == accessUser {
+			c.Do(rt.method, path, nil).Refused(401, "M_MISSING_TOKEN")
+			c.Do(rt.method, path+"?access_token=", nil).Refused(401, "M_MISSING_TOKEN")
+		}
+		c.Token = "nonsense"
+		if rt.handle.access == accessPublic {
+			if answer := c.Do(rt.method, path, nil); answer.Errcode() == "M_UNKNOWN_TOKEN" {
+				t.Errorf("%s %s looks at the token", rt.method, path)
+			}
+			continue
+		}
+		c.Do(rt.method, path, nil).Refused(401, "M_UNKNOWN_TOKEN")
+		c.Token = ""
+		c.Do(rt.method, path+"?access_token=nonsense", nil).Refused(401, "M_UNKNOWN_TOKEN")
+	}
+}
+
+// bodiless are the endpoints whose body the specification leaves empty, and which
+// therefore don't look at it.
+var bodiless = map[string]bool{
+	"POST /logout":                       true,
+	"POST /logout/all":                   true,
+	"DELETE /profile/{userId}/{keyName}": true,
+	"POST /rooms/{roomId}/forget":        true,
+	"DELETE /directory/room/{roomAlias}": true,
+}
+
+// TestEveryRouteWithABodyThatIsNoJSON, the same for bodies.
+func TestEveryRouteWithABodyThatIsNoJSON(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, services(t))
+	anyone := clienttest.New(t, a.Handler())
+	alice := anyone.Register("alice", "wordpass")
+	for _, rt := range a.routes() {
+		if rt.method == http.MethodGet || bodiless[rt.method+" "+rt.path] {
+			continue
+		}
+		path := concrete(rt)
+		alice.Do(rt.method, path, `{"a":`).Refused(400, "M_NOT_JSON")
+		alice.Do(rt.method, path, "a=b").Refused(400, "M_NOT_JSON")
+		alice.Do(rt.method, path, "{\"a\":\"\xff\"}").Refused(400, "M_NOT_JSON")
+		alice.Do(rt.method, path, `[1]`).Refused(400, "M_BAD_JSON")
+		alice.Do(rt.method, path, `{"a":1,"a":2}`).Refused(400, "M_BAD_JSON")
+		alice.Do(rt.method, path, strings.Repeat(" ", 1<<20+1)).Refused(413, "M_TOO_LARGE")
+	}
+}

@@ -1,0 +1,30 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/rooms"
+)
+
+type eventIDAnswer struct {
+	EventID string `json:"event_id"`
+}
+
+// send adds a message event, with a transaction ID in the path or without.
+// Section "Sending events to a room", PUT /rooms/{roomId}/send/{eventType}/{txnId}.
+func (a *API) send(r *http.Request, who auth.Session) (any, error) {
+	content, err := rawObject(r)
+	if err != nil {
+		return nil, err
+	}
+	id, err := a.rooms.Send(r.Context(), roomRequest(r, who), param(r, "eventType"), content)
+	return eventIDAnswer{id}, err
+}
+
+// roomRequest says who sends an event to which room, and by which transaction.
+func roomRequest(r *http.Request, who auth.Session) rooms.Request {
+	return rooms.Request{
+		UserID: who.UserID, DeviceID: who.DeviceID, RoomID: param(r, "roomId"), TxnID: param(r, "txnId"),
+	}
+}

@@ -1,0 +1,217 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+)
+
+// serve runs one endpoint: it checks what came with the request, once and for
+// all handlers, calls the handler, and answers.
+func (a *API) serve(w http.ResponseWriter, r *http.Request, rt *route) {
+	x := exchangeOf(r)
+	x.route = rt
+	answer, err := a.call(r, x, rt.handle)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	a.respond(w, r, answer)
+}
+
+// call checks path and query before the token, since the token may stand in the
+// query, and reads the body only of those who may call.
+func (a *API) call(r *http.Request, x *exchange, h handler) (any, error) {
+	if err := decodeParams(r); err != nil {
+		return nil, err
+	}
+	if err := x.readQuery(r); err != nil {
+		return nil, err
+	}
+	who, err := a.authenticate(r, x, h.access)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.readBody(x, r); err != nil {
+		return nil, err
+	}
+	return h.answer(r, who)
+}
+
+// authenticate finds out who holds the request's access token, as far as the
+// endpoint wants to know. M_MISSING_TOKEN, M_UNKNOWN_TOKEN. Section "Using
+// access tokens".
+func (a *API) authenticate(r *http.Request, x *exchange, needed access) (auth.Session, error) {
+	if needed == accessPublic {
+		return auth.Session{}, nil
+	}
+	token := accessToken(r, x)
+	if token == "" && needed == accessOptional {
+		return auth.Session{}, nil
+	}
+	if token == "" {
+		return auth.Session{}, errMissingToken
+	}
+	who, err := a.auth.Authenticate(r.Context(), token)
+	if err != nil {
+		return auth.Session{}, err
+	}
+	a.auth.Seen(who, clientOf(r))
+	x.user = who.UserID
+	return who, nil
+}
+
+// clientOf is what the connection tells about who is asking.
+func clientOf(r *http.Request) auth.Client {
+	return auth.Client{Address: exchangeOf(r).client, UserAgent: r.UserAgent()}
+}
+
+// accessToken is the token of the Authorization header, or else that of the
+// query parameter access_token, which the newest specification has dropped and
+// every tutorial uses.
+func accessToken(r *http.Request, x *exchange) string {
+	const scheme = "Bearer "
+	header := r.Header.Get("Authorization")
+	if len(header) > len(scheme) && strings.EqualFold(header[:len(scheme)], scheme) {
+		return strings.TrimSpace(header[len(scheme):])
+	}
+	return x.query.Get("access_token")
+}
+
+// decodeParams decodes the escapes of each part of the path, after routing has
+// parted it. M_INVALID_PARAM for a part that no identifier could be.
+func decodeParams(r *http.Request) error {
+	params := &chi.RouteContext(r.Context()).URLParams
+	for i, raw := range params.Values {
+		value, err := url.PathUnescape(raw)
+		if err != nil || !isText(value) {
+			return matrix.Errorf(matrix.InvalidParam, "%s in the path is not valid UTF-8 text", params.Keys[i])
+		}
+		params.Values[i] = value
+	}
+	return nil
+}
+
+// param is a part of the path, decoded; empty if the route has no such part.
+func param(r *http.Request, name string) string { return chi.URLParam(r, name) }
+
+// readQuery parses the query string. A semicolon is an ordinary character in it,
+// as the URL standard has it, and raw quotes and braces are too.
+func (x *exchange) readQuery(r *http.Request) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	query, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
+	if err != nil {
+		return matrix.Errorf(matrix.InvalidParam, "the query string has an escape that is not valid")
+	}
+	for name, values := range query {
+		for _, value := range values {
+			if !isText(value) {
+				return matrix.Errorf(matrix.InvalidParam, "%q in the query is not valid UTF-8 text", clip(name, 64))
+			}
+		}
+	}
+	x.query = query
+	return nil
+}
+
+// query is a parameter of the query string; empty if it isn't there.
+func query(r *http.Request, name string) string { return exchangeOf(r).query.Get(name) }
+
+// queryInt is a whole number from the query string, or the fallback if it isn't
+// there. What is too large for an int is the largest one. M_INVALID_PARAM for
+// anything else, or below 0.
+func queryInt(r *http.Request, name string, fallback int) (int, error) {
+	text := query(r, name)
+	if text == "" {
+		return fallback, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || n < 0 {
+		return 0, matrix.Errorf(matrix.InvalidParam, "%s must be a whole number, 0 or more", name)
+	}
+	return n, nil
+}
+
+// queryBool is a flag from the query string, false if it isn't there.
+// M_INVALID_PARAM for anything but true and false.
+func queryBool(r *http.Request, name string) (bool, error) {
+	switch query(r, name) {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, matrix.Errorf(matrix.InvalidParam, "%s must be true or false", name)
+	}
+}
+
+// isText reports whether PostgreSQL would take the string as text.
+func isText(s string) bool {
+	return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
+}
+
+// readBody reads the whole body before the handler runs, so that a long poll
+// afterwards notices when its client goes away, and so that a sender that
+// dawdles is given up in one place. 413 M_TOO_LARGE beyond the limit.
+func (a *API) readBody(x *exchange, r *http.Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	if r.ContentLength > a.maxBodyBytes {
+		return errBodyTooLarge
+	}
+	control := http.NewResponseController(x.ResponseWriter)
+	if err := setDeadline(control.SetReadDeadline, time.Now().Add(a.bodyTimeout)); err != nil {
+		return errBodyIncomplete
+	}
+	body, err := readAll(http.MaxBytesReader(x.ResponseWriter, r.Body, a.maxBodyBytes), r.ContentLength)
+	if err != nil {
+		return bodyError(err)
+	}
+	x.body = body
+	if err := setDeadline(control.SetReadDeadline, time.Time{}); err != nil {
+		return errBodyIncomplete
+	}
+	return nil
+}
+
+// readAll reads to the end, into a slice of the announced length if there is one.
+func readAll(body io.Reader, length int64) ([]byte, error) {
+	if length < 0 {
+		return io.ReadAll(body)
+	}
+	whole := make([]byte, length)
+	_, err := io.ReadFull(body, whole)
+	return whole, err
+}
+
+// bodyError tells a body that is too large from one that didn't arrive: because
+// the connection broke, or because it took too long.
+func bodyError(err error) error {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return errBodyTooLarge
+	}
+	return errBodyIncomplete
+}
+
+// setDeadline sets a deadline where there is a connection to set it on: the
+// recorders of tests have none.
+func setDeadline(set func(time.Time) error, at time.Time) error {
+	if err := set(at); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("set deadline of connection: %w", err)
+	}
+	return nil
+}

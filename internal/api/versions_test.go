@@ -1,0 +1,77 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"homeserver/internal/clienttest"
+)
+
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	var answer struct {
+		Versions         []string        `json:"versions"`
+		UnstableFeatures map[string]bool `json:"unstable_features"`
+	}
+	newServer(t).Do("GET", "/_matrix/client/versions", nil).OK().Into(&answer)
+	for _, version := range []string{"r0.0.1", "r0.6.1", "v1.1"} {
+		if !slices.Contains(answer.Versions, version) {
+			t.Errorf("%s is missing: %v", version, answer.Versions)
+		}
+	}
+	if answer.UnstableFeatures == nil || len(answer.UnstableFeatures) != 0 {
+		t.Errorf("unstable_features: %v", answer.UnstableFeatures)
+	}
+}
+
+func TestWellKnown(t *testing.T) {
+	t.Parallel()
+	const path = "/.well-known/matrix/client"
+	want := map[string]any{"m.homeserver": map[string]any{"base_url": "http://localhost:8008"}}
+	if diff := cmp.Diff(any(want), newServer(t).Do("GET", path, nil).OK().At()); diff != "" {
+		t.Error(diff)
+	}
+	none := clienttest.New(t, newAPI(t, Options{}).Handler())
+	none.Do("GET", path, nil).Refused(404, "M_NOT_FOUND")
+}
+
+func TestCapabilities(t *testing.T) {
+	t.Parallel()
+	alice := newServer(t).Register("alice", "wordpass")
+	got := alice.Do("GET", "/capabilities", nil).OK()
+	stable := map[string]any{}
+	for _, version := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"} {
+		stable[version] = "stable"
+	}
+	want := map[string]any{"capabilities": map[string]any{
+		"m.change_password": map[string]any{"enabled": true},
+		"m.room_versions":   map[string]any{"default": "11", "available": stable},
+		"m.profile_fields":  map[string]any{"enabled": true},
+		"m.set_displayname": map[string]any{"enabled": true},
+		"m.set_avatar_url":  map[string]any{"enabled": true},
+		"m.3pid_changes":    map[string]any{"enabled": false},
+		"m.get_login_token": map[string]any{"enabled": false},
+	}}
+	if diff := cmp.Diff(any(want), got.At()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	var sick error
+	c := clienttest.New(t, newAPI(t, Options{Healthy: func(context.Context) error { return sick }}).Handler())
+	c.Prefix = ""
+	if got := c.Do("GET", "/health", nil).OK().String("status"); got != "ok" {
+		t.Errorf("status %q", got)
+	}
+	sick = &pgconn.PgError{Code: "57P03"}
+	c.Do("GET", "/health", nil).Refused(503, "M_UNKNOWN")
+	sick = errors.New("something else")
+	c.Do("GET", "/health", nil).Refused(500, "M_UNKNOWN")
+}

@@ -1,0 +1,25 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/matrix"
+)
+
+type discovery struct {
+	Homeserver struct {
+		BaseURL string `json:"base_url"`
+	} `json:"m.homeserver"`
+}
+
+// wellKnown tells clients that only know the server name where the server is.
+// 404 M_NOT_FOUND where no public address is configured. Section "Well-known
+// URIs", GET /.well-known/matrix/client.
+func (a *API) wellKnown(*http.Request) (any, error) {
+	if a.publicBaseURL == "" {
+		return nil, matrix.Errorf(matrix.NotFound, "This server has no public address configured")
+	}
+	var answer discovery
+	answer.Homeserver.BaseURL = a.publicBaseURL
+	return answer, nil
+}

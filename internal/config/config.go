@@ -1,0 +1,209 @@
+package config
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/acme"
+)
+
+// Config is the whole configuration. The yaml tags are the keys of the file; see [Keys] for how the
+// environment variables are named after them.
+type Config struct {
+	// ServerName is the part after the colon of every user ID. It cannot change once the server has
+	// users.
+	ServerName string `yaml:"server_name"`
+	// DataDir holds everything that the server writes outside PostgreSQL, and the private PostgreSQL
+	// cluster when there is no Database.URL.
+	DataDir string `yaml:"data_dir"`
+	// Listen lists where clients are served.
+	Listen []Listener `yaml:"listen"`
+	// PublicBaseURL is what /.well-known/matrix/client tells clients to use; empty: it is not served.
+	PublicBaseURL string `yaml:"public_base_url"`
+	// TLS says where the certificate of the TLS listeners comes from.
+	TLS TLS `yaml:"tls"`
+	// Database says which PostgreSQL is used.
+	Database Database `yaml:"database"`
+	// Registration says who may make an account.
+	Registration Registration `yaml:"registration"`
+	// Password holds the rules about new passwords.
+	Password Password `yaml:"password"`
+	// RateLimits protects the endpoints that are worth guessing at.
+	RateLimits RateLimits `yaml:"rate_limits"`
+	// Log says what is logged, and how.
+	Log Log `yaml:"log"`
+	// Metrics says where Prometheus finds its figures.
+	Metrics Metrics `yaml:"metrics"`
+	// Limits bounds what requests may cost.
+	Limits Limits `yaml:"limits"`
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
+
+	// ThrowawayCluster is the folder of a private PostgreSQL cluster that trades durability for speed;
+	// empty: the cluster is durable and stands in DataDir. It is for `homeserver dev` and tests, and cannot
+	// be configured.
+	ThrowawayCluster string `yaml:"-"`
+}
+
+// TLS says where the certificate comes from: from files, by ACME, or, if neither is set, from a
+// local certificate authority that the server makes in DataDir/tls.
+type TLS struct {
+	// Certificate is a PEM file with the certificate and its chain.
+	Certificate string `yaml:"certificate"`
+	// Key is the PEM file with the private key of Certificate.
+	Key string `yaml:"key"`
+	// ACME has certificates issued and renewed by an authority such as Let's Encrypt.
+	ACME ACME `yaml:"acme"`
+}
+
+// ACME has certificates issued by an authority that speaks RFC 8555.
+type ACME struct {
+	// Enabled accepts the authority's terms of service and uses it.
+	Enabled bool `yaml:"enabled"`
+	// Email is where the authority may write to; optional.
+	Email string `yaml:"email"`
+	// Hosts are the names to get certificates for; empty: the server name.
+	Hosts []string `yaml:"hosts"`
+	// Directory is the URL of the authority's ACME directory.
+	Directory string `yaml:"directory"`
+}
+
+// Database says which PostgreSQL is used.
+type Database struct {
+	// URL connects to a PostgreSQL that somebody else runs; empty: the server runs its own.
+	URL Secret `yaml:"url"`
+	// MaxConnections bounds the pool of connections.
+	MaxConnections int `yaml:"max_connections"`
+}
+
+// Registration says who may make an account.
+type Registration struct {
+	// Enabled lets everybody register; nil leaves it to [Config.RegistrationOpen].
+	Enabled *bool `yaml:"enabled"`
+	// SharedSecret lets those who know it register accounts, administrators too; empty: nobody.
+	SharedSecret Secret `yaml:"shared_secret"`
+}
+
+// Password holds the rules about new passwords.
+type Password struct {
+	// MinLength is the least number of characters of a new password.
+	MinLength int `yaml:"min_length"`
+}
+
+// RateLimits bounds how often clients may try.
+type RateLimits struct {
+	// Enabled switches all of them.
+	Enabled bool `yaml:"enabled"`
+	// Login bounds the passwords tried by a client address, right or wrong.
+	Login Rate `yaml:"login"`
+	// FailedLogin bounds the wrong passwords for an account, from anywhere.
+	FailedLogin Rate `yaml:"failed_login"`
+	// Registration bounds attempts to make an account by a client address.
+	Registration Rate `yaml:"registration"`
+}
+
+// Rate is a token bucket.
+type Rate struct {
+	// PerSecond is how many attempts come back each second.
+	PerSecond float64 `yaml:"per_second"`
+	// Burst is how many attempts may be made at once.
+	Burst int `yaml:"burst"`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	// Level is the least level that is logged: debug, info, warn or error.
+	Level string `yaml:"level" oneof:"debug, info, warn, error"`
+	// Format is text or json.
+	Format string `yaml:"format" oneof:"text, json"`
+}
+
+// Metrics says where Prometheus finds its figures.
+type Metrics struct {
+	// Listen is host:port of a plain HTTP listener of its own; empty: there is none.
+	Listen string `yaml:"listen"`
+}
+
+// Limits bounds what requests may cost.
+type Limits struct {
+	// RequestBody is the largest body of a request.
+	RequestBody Size `yaml:"request_body"`
+	// LiveWindow is the memory for the newest entries of the journal, from which /sync is served.
+	LiveWindow Size `yaml:"live_window"`
+	// WriteQueue is the memory for what waits to be written; beyond it senders are told to wait.
+	WriteQueue Size `yaml:"write_queue"`
+}
+
+// Default returns the configuration of a server that nobody has configured.
+func Default() *Config {
+	return &Config{
+		ServerName: "localhost",
+		DataDir:    "./data",
+		Listen: []Listener{
+			{Address: "localhost:8008"},
+			{Address: "localhost:8448", TLS: true},
+		},
+		TLS:      TLS{ACME: ACME{Directory: acme.LetsEncryptURL}},
+		Database: Database{MaxConnections: 20},
+		RateLimits: RateLimits{
+			Enabled:      true,
+			Login:        Rate{PerSecond: 1, Burst: 30},
+			FailedLogin:  Rate{PerSecond: 0.1, Burst: 10},
+			Registration: Rate{PerSecond: 0.2, Burst: 20},
+		},
+		Log:    Log{Level: "info", Format: "text"},
+		Limits: Limits{RequestBody: 1 << 20, LiveWindow: 64 << 20, WriteQueue: 64 << 20},
+	}
+}
+
+// RegistrationOpen reports whether everybody may register. Unless it is configured, that is so only
+// where nobody else can come by: the server is called localhost and listens on loopback alone.
+func (c *Config) RegistrationOpen() bool {
+	if c.Registration.Enabled != nil {
+		return *c.Registration.Enabled
+	}
+	for _, l := range c.Listen {
+		if !l.Loopback() {
+			return false
+		}
+	}
+	return c.ServerName == "localhost"
+}
+
+// ServerHost returns the host of the server name, without the port that it may have and without the
+// brackets of an IPv6 address.
+func (c *Config) ServerHost() string {
+	host, _, err := net.SplitHostPort(c.ServerName)
+	if err != nil {
+		host = c.ServerName
+	}
+	return strings.Trim(host, "[]")
+}
+
+// ACMEHosts returns the names to get certificates for: those configured, else the server name's host.
+func (c *Config) ACMEHosts() []string {
+	if len(c.TLS.ACME.Hosts) > 0 {
+		return c.TLS.ACME.Hosts
+	}
+	return []string{c.ServerHost()}
+}
+
+// TLSDir is where certificates and keys that the server makes or is given are kept.
+func (c *Config) TLSDir() string { return filepath.Join(c.DataDir, "tls") }
+
+// SlogLevel returns Level for log/slog.
+func (l Log) SlogLevel() slog.Level {
+	switch l.Level {
+	case "debug":
+		return slog.LevelDebug
+	case "warn":
+		return slog.LevelWarn
+	case "error":
+		return slog.LevelError
+	default:
+		return slog.LevelInfo
+	}
+}

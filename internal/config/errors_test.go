@@ -1,0 +1,133 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestFileErrorsNameLineKeyAndWhatIsAllowed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ content, want string }{
+		"mistyped key":             {"log:\n  levl: info", ":2: log.levl: is not a known key; did you mean log.level?"},
+		"mistyped section":         {"registraton:\n  enabled: true", ":1: registraton: is not a known key; did you mean registration?"},
+		"key without its section":  {"\nshared_secret: x", ":2: shared_secret: is not a known key; did you mean registration.shared_secret?"},
+		"nothing like it":          {"password:\n  zzzzzzzzzzzzzz: 1", ":2: password.zzzzzzzzzzzzzz: is not a known key; known here are min_length"},
+		"merge key":                {"<<: {data_dir: x}", ":1: <<: is not a known key"},
+		"duplicate key":            {"data_dir: a\nserver_name: b\ndata_dir: c", `:3: mapping key "data_dir" already defined at [1:1]`},
+		"no YAML":                  {"listen: [", ":1: sequence end token ']' not found"},
+		"no mapping":               {"hello", ":1: configuration: must be a mapping of keys to values: data_dir, database"},
+		"section is a value":       {"log: debug", ":1: log: must be a mapping of keys to values: format, level"},
+		"value is a section":       {"data_dir:\n  x: y", ":2: data_dir: must be a single plain value"},
+		"alias":                    {"data_dir: &d x\nserver_name: *d", ":1: data_dir: must be a single plain value, without anchors"},
+		"list is a value":          {"listen: localhost:1", ":1: listen: must be a list, one item on each line after a dash"},
+		"list of wrong values":     {"trusted_proxies:\n  - 10.0.0.0/8\n  - 10.0.0.0/99", ":3: trusted_proxies[1]: must be an IP address or a network"},
+		"two documents":            {"data_dir: x\n---\ndata_dir: y", ":3: ---: a configuration is one YAML document"},
+		"no boolean":               {"rate_limits:\n  enabled: yes", ":2: rate_limits.enabled: must be true or false"},
+		"no tristate":              {"registration:\n  enabled: maybe", ":2: registration.enabled: must be true, false or auto"},
+		"no whole number":          {"database:\n  max_connections: 2.5", ":2: database.max_connections: must be a whole number"},
+		"too large for a number":   {"database:\n  max_connections: 99999999999", ":2: database.max_connections: must be a whole number"},
+		"no number":                {"rate_limits:\n  login:\n    per_second: often", ":3: rate_limits.login.per_second: must be a number"},
+		"infinite":                 {"rate_limits:\n  login:\n    per_second: .inf", ":3: rate_limits.login.per_second: must be a single plain value"},
+		"no choice":                {"log:\n  format: xml", ":2: log.format: must be one of text, json"},
+		"no size":                  {"limits:\n  request_body: 1 apple", ":2: limits.request_body: must be a number of bytes"},
+		"URL as address":           {"listen:\n  - http://localhost:8008", ":2: listen[0]: must be host:port, or tls://host:port for TLS"},
+		"unknown key of an item":   {"listen:\n  - adddress: localhost:1", ":2: listen[0].adddress: is not a known key; did you mean listen[0].address?"},
+		"not a server name":        {"server_name: https://example.org", ":1: server_name: must be a host name"},
+		"no data folder":           {`data_dir: ""`, ":1: data_dir: must be a folder"},
+		"no listener":              {"listen: []", ":1: listen: must name at least one address"},
+		"address without port":     {"listen:\n  - address: localhost", ":2: listen[0]: must be host:port"},
+		"port out of range":        {"listen:\n  - localhost:70000", ":2: listen[0]: must be host:port"},
+		"item without address":     {"listen:\n  - tls: true", ":2: listen[0]: must be host:port"},
+		"listed twice":             {"listen:\n  - localhost:1\n  - tls://localhost:1", ":3: listen[1]: is listed twice"},
+		"base URL":                 {"public_base_url: example.org", ":1: public_base_url: must be an http or https URL"},
+		"base URL with query":      {"public_base_url: https://a/?b", ":1: public_base_url: must be an http or https URL"},
+		"certificate without key":  {"tls:\n  certificate: x", ":2: tls.key: must be set together with tls.certificate"},
+		"key without certificate":  {"tls:\n  key: x", ":2: tls.certificate: must be set together with tls.key"},
+		"ACME for localhost":       {"tls:\n  acme:\n    enabled: true", ":3: tls.acme.hosts: must be names that the whole internet can look up; the default is the server name, localhost"},
+		"ACME for an address":      {"tls:\n  acme: {enabled: true, hosts: [192.0.2.1]}", ":2: tls.acme.hosts: must be names"},
+		"ACME and files":           {"server_name: a.org\ntls:\n  certificate: x\n  key: y\n  acme: {enabled: true}", ":5: tls.acme.enabled: cannot be used together with tls.certificate"},
+		"ACME directory":           {"tls:\n  acme:\n    directory: letsencrypt", ":3: tls.acme.directory: must be the URL"},
+		"database URL":             {"database:\n  url: mysql://x", ":2: database.url: must be a URL such as postgres://"},
+		"connections":              {"database:\n  max_connections: 1", ":2: database.max_connections: must be from 2 to 1000"},
+		"password length":          {"password:\n  min_length: -1", ":2: password.min_length: must be from 0 to 128"},
+		"rate":                     {"rate_limits:\n  login:\n    per_second: 0", ":3: rate_limits.login.per_second: must be more than 0"},
+		"burst":                    {"rate_limits:\n  registration:\n    burst: 0", ":3: rate_limits.registration.burst: must be 1 or more"},
+		"metrics address":          {"metrics:\n  listen: 9000", ":2: metrics.listen: must be host:port"},
+		"window too small":         {"limits:\n  live_window: 0", ":2: limits.live_window: must be from 1MiB to 1GiB"},
+		"queue too large":          {"limits:\n  write_queue: 2GiB", ":2: limits.write_queue: must be from 1MiB to 1GiB"},
+		"body smaller than events": {"limits:\n  request_body: 64KiB", ":2: limits.request_body: must be at least 128KiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := write(t, test.content)
+			_, err := Load(Sources{File: path})
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if want := path + test.want; !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("got  %s\nwant %s…", err, want)
+			}
+		})
+	}
+}
+
+func TestEnvironmentAndFlagErrorsNameTheirOrigin(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		src  Sources
+		want string
+	}{
+		{Sources{Environ: []string{"HOMESERVER_SERVRE_NAME=x"}}, "environment variable HOMESERVER_SERVRE_NAME: is not known; did you mean HOMESERVER_SERVER_NAME?"},
+		{Sources{Environ: []string{"HOMESERVER_XXXXXXXXXXXXXXXXXX=x"}}, "environment variable HOMESERVER_XXXXXXXXXXXXXXXXXX: is not known; `homeserver config check`"},
+		{Sources{Environ: []string{"HOMESERVER_LISTEN=a:1,b"}}, "environment variable HOMESERVER_LISTEN: listen[1]: must be host:port"},
+		{Sources{Environ: []string{"HOMESERVER_LISTEN=a:1,x://b"}}, "environment variable HOMESERVER_LISTEN: listen: each item, separated by commas, must be host:port"},
+		{Sources{Environ: []string{"HOMESERVER_LOG_LEVEL=loud"}}, "environment variable HOMESERVER_LOG_LEVEL: log.level: must be one of debug, info, warn, error"},
+		{Sources{Flags: []Flag{{"--server-name", "server_name", "a b"}}}, "flag --server-name: server_name: must be a host name"},
+		{Sources{Flags: []Flag{{"--x", "x", ""}}}, "flag --x: x: is not a known key"},
+		{Sources{File: "/does/not/exist"}, "read the configuration: open /does/not/exist"},
+	} {
+		_, err := Load(test.src)
+		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("got  %v\nwant %s…", err, test.want)
+		}
+	}
+}
+
+func TestOriginIsWhereTheValueCameFrom(t *testing.T) {
+	t.Parallel()
+	// The list in the file is good; the one that replaces it is not.
+	_, err := Load(Sources{File: write(t, "listen: [localhost:1]"), Environ: []string{"HOMESERVER_LISTEN=nonsense"}})
+	if want := "environment variable HOMESERVER_LISTEN: listen[0]: "; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s…", err, want)
+	}
+}
+
+func TestAllProblemsAreReportedAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := Load(Sources{
+		File:    write(t, "a: 1\nlog:\n  level: x\n  b: 2\n"),
+		Environ: []string{"HOMESERVER_C=3"},
+	})
+	if err == nil || len(strings.Split(err.Error(), "\n")) != 4 {
+		t.Errorf("got %v, want four lines", err)
+	}
+	_, err = Load(Sources{File: write(t, "server_name: a b\nlisten: []\npassword: {min_length: 1000}\n")})
+	if err == nil || len(strings.Split(err.Error(), "\n")) != 3 {
+		t.Errorf("got %v, want three lines", err)
+	}
+}
+
+func TestErrorsNeverQuoteSecrets(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{
+		"database:\n  url: postgres://u:hunter2@[db/x\n",
+		"database:\n  url: \"host=db password=hunter2 port=hunter2\"\n",
+		"database:\n  url: postgres://u:hunter2@db\n bad: [",
+		"registration:\n  shared_secret: [hunter2]\n",
+	} {
+		_, err := Load(Sources{File: write(t, content)})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: got %v", content, err)
+		}
+	}
+}

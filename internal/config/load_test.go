@@ -1,0 +1,235 @@
+package config
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// equal compares configurations; netip.Prefix has fields of its own that cmp must not look into.
+var equal = cmpopts.EquateComparable(netip.Prefix{})
+
+// write makes a configuration file and returns its path.
+func write(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// load returns the configuration of a file that must be good.
+func load(t *testing.T, content string, environ ...string) *Config {
+	t.Helper()
+	cfg, err := Load(Sources{File: write(t, content), Environ: environ})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestLoadWithoutAnythingGivesTheDefaults(t *testing.T) {
+	t.Parallel()
+	cfg, err := Load(Sources{Environ: []string{"PATH=/bin", "HOMESERVER_DATABASE_URL="}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Default(), cfg, equal); diff != "" {
+		t.Error(diff)
+	}
+	for name, content := range map[string]string{
+		"empty":              "",
+		"comments only":      "# server_name: example.org\n",
+		"sections commented": "registration:\n  # enabled: true\nlog:\nlisten:\n",
+	} {
+		if diff := cmp.Diff(Default(), load(t, content), equal); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+const everything = `
+server_name: example.org
+data_dir: /var/lib/homeserver
+listen:
+  - address: 0.0.0.0:8008
+  - tls://[::]:8448
+  - {address: ":443", tls: true}
+public_base_url: https://matrix.example.org
+tls:
+  certificate: /etc/cert.pem
+  key: /etc/key.pem
+  acme:
+    email: admin@example.org
+    hosts: [example.org, matrix.example.org]
+    directory: https://acme.example.org/dir
+database:
+  url: postgres://u:hunter2@db/homeserver
+  max_connections: 7
+registration:
+  enabled: false
+  shared_secret: "012"
+password:
+  min_length: 8
+rate_limits:
+  enabled: false
+  login:
+    per_second: 1.5
+    burst: 3
+  failed_login:
+    per_second: 0.5
+    burst: 5
+  registration:
+    per_second: 2
+    burst: 4
+log:
+  level: debug
+  format: json
+metrics:
+  listen: localhost:9000
+limits:
+  request_body: 2MiB
+  live_window: 3MiB
+  write_queue: 4MiB
+trusted_proxies: [127.0.0.1, 10.1.2.3/8, "fd00::/8"]
+`
+
+func TestLoadReadsEveryKey(t *testing.T) {
+	t.Parallel()
+	closed := false
+	want := &Config{
+		ServerName:    "example.org",
+		DataDir:       "/var/lib/homeserver",
+		Listen:        []Listener{{"0.0.0.0:8008", false}, {"[::]:8448", true}, {":443", true}},
+		PublicBaseURL: "https://matrix.example.org",
+		TLS: TLS{Certificate: "/etc/cert.pem", Key: "/etc/key.pem", ACME: ACME{
+			Email:     "admin@example.org",
+			Hosts:     []string{"example.org", "matrix.example.org"},
+			Directory: "https://acme.example.org/dir",
+		}},
+		Database:       Database{URL: "postgres://u:hunter2@db/homeserver", MaxConnections: 7},
+		Registration:   Registration{Enabled: &closed, SharedSecret: "012"},
+		Password:       Password{MinLength: 8},
+		RateLimits:     RateLimits{Login: Rate{1.5, 3}, FailedLogin: Rate{0.5, 5}, Registration: Rate{2, 4}},
+		Log:            Log{Level: "debug", Format: "json"},
+		Metrics:        Metrics{Listen: "localhost:9000"},
+		Limits:         Limits{RequestBody: 2 << 20, LiveWindow: 3 << 20, WriteQueue: 4 << 20},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
+	}
+	if diff := cmp.Diff(want, load(t, everything), equal); diff != "" {
+		t.Error(diff)
+	}
+	// No field of the wanted configuration is left at its default, so that no key is forgotten above.
+	for _, key := range Keys() {
+		got, def := key.field(want), key.field(Default())
+		if cmp.Equal(got.Interface(), def.Interface(), equal) && key.Name != "tls.acme.enabled" {
+			t.Errorf("%s is not tested: it has its default", key.Name)
+		}
+	}
+}
+
+// everyVariable sets the same as the file above, but for what excludes each other.
+var everyVariable = []string{
+	"HOMESERVER_SERVER_NAME=example.org",
+	"HOMESERVER_DATA_DIR=/var/lib/homeserver",
+	"HOMESERVER_LISTEN=0.0.0.0:8008, tls://[::]:8448,tls://:443",
+	"HOMESERVER_PUBLIC_BASE_URL=https://matrix.example.org",
+	"HOMESERVER_TLS_CERTIFICATE=/etc/cert.pem",
+	"HOMESERVER_TLS_KEY=/etc/key.pem",
+	"HOMESERVER_TLS_ACME_ENABLED=false",
+	"HOMESERVER_TLS_ACME_EMAIL=admin@example.org",
+	"HOMESERVER_TLS_ACME_HOSTS=example.org,matrix.example.org",
+	"HOMESERVER_TLS_ACME_DIRECTORY=https://acme.example.org/dir",
+	"HOMESERVER_DATABASE_URL=postgres://u:hunter2@db/homeserver",
+	"HOMESERVER_DATABASE_MAX_CONNECTIONS=7",
+	"HOMESERVER_REGISTRATION_ENABLED=false",
+	"HOMESERVER_REGISTRATION_SHARED_SECRET=012",
+	"HOMESERVER_PASSWORD_MIN_LENGTH=8",
+	"HOMESERVER_RATE_LIMITS_ENABLED=false",
+	"HOMESERVER_RATE_LIMITS_LOGIN_PER_SECOND=1.5",
+	"HOMESERVER_RATE_LIMITS_LOGIN_BURST=3",
+	"HOMESERVER_RATE_LIMITS_FAILED_LOGIN_PER_SECOND=0.5",
+	"HOMESERVER_RATE_LIMITS_FAILED_LOGIN_BURST=5",
+	"HOMESERVER_RATE_LIMITS_REGISTRATION_PER_SECOND=2",
+	"HOMESERVER_RATE_LIMITS_REGISTRATION_BURST=4",
+	"HOMESERVER_LOG_LEVEL=debug",
+	"HOMESERVER_LOG_FORMAT=json",
+	"HOMESERVER_METRICS_LISTEN=localhost:9000",
+	"HOMESERVER_LIMITS_REQUEST_BODY=2MiB",
+	"HOMESERVER_LIMITS_LIVE_WINDOW=3MiB",
+	"HOMESERVER_LIMITS_WRITE_QUEUE=4MiB",
+	"HOMESERVER_TRUSTED_PROXIES=127.0.0.1,10.1.2.3/8,fd00::/8",
+}
+
+func TestEnvironmentSetsWhatTheFileSets(t *testing.T) {
+	t.Parallel()
+	cfg, err := Load(Sources{Environ: everyVariable})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(load(t, everything), cfg, equal); diff != "" {
+		t.Error(diff)
+	}
+	all := strings.Join(everyVariable, "\n")
+	for _, key := range Keys() {
+		if !strings.Contains(all, key.Env+"=") {
+			t.Errorf("%s is not tested", key.Env)
+		}
+	}
+}
+
+func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
+	t.Parallel()
+	file := write(t, "server_name: file\nlog: {level: error}\npassword: {min_length: 5}\n")
+	cfg, err := Load(Sources{
+		File:    file,
+		Environ: []string{"HOMESERVER_SERVER_NAME=env", "HOMESERVER_LOG_LEVEL=warn"},
+		Flags:   []Flag{{"--server-name", "server_name", "flag"}, {"--listen", "listen", "[::1]:0,tls://127.0.0.1:0"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.ServerName, want.Log.Level, want.Password.MinLength = "flag", "warn", 5
+	want.Listen = []Listener{{"[::1]:0", false}, {"127.0.0.1:0", true}}
+	if diff := cmp.Diff(want, cfg, equal); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSecretsCanStandInFiles(t *testing.T) {
+	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("s3cret \n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := load(t, "", "HOMESERVER_REGISTRATION_SHARED_SECRET_FILE="+secret)
+	if string(cfg.Registration.SharedSecret) != "s3cret " {
+		t.Errorf("got %q, want the content without the end of line", string(cfg.Registration.SharedSecret))
+	}
+	for _, test := range []struct {
+		environ []string
+		want    string
+	}{
+		{[]string{"HOMESERVER_DATABASE_URL_FILE=/does/not/exist"}, "/does/not/exist"},
+		{[]string{"HOMESERVER_REGISTRATION_SHARED_SECRET_FILE=" + secret, "HOMESERVER_REGISTRATION_SHARED_SECRET=x"}, "is also set by"},
+		{[]string{"HOMESERVER_SERVER_NAME_FILE=" + secret}, "is not known"},
+	} {
+		if _, err := Load(Sources{Environ: test.environ}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v: got %v, want an error with %q", test.environ, err, test.want)
+		}
+	}
+}
+
+func TestVariablesOfOthersAreIgnored(t *testing.T) {
+	t.Parallel()
+	load(t, "", "HOMESERVER_SERVICE_HOST=10.0.0.1", "HOMESERVER_SERVICE_PORT_HTTP=8008",
+		"HOMESERVER_PORT=tcp://10.0.0.1:8008", "HOMESERVER_PORT_8008_TCP_ADDR=10.0.0.1",
+		"HOMESERVER_TEST_DATABASE_URL=postgres://localhost/")
+}

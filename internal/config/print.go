@@ -1,0 +1,21 @@
+package config
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Print writes the effective configuration as YAML: every key, with "auto" resolved and secrets masked.
+func (c *Config) Print(w io.Writer) error {
+	effective := *c
+	open := c.RegistrationOpen()
+	effective.Registration.Enabled = &open
+	out, err := yaml.MarshalWithOptions(effective, yaml.IndentSequence(true))
+	if err != nil {
+		return fmt.Errorf("print the configuration: %w", err)
+	}
+	_, err = w.Write(out)
+	return err
+}

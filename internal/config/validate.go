@@ -1,0 +1,126 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"homeserver/internal/matrix"
+)
+
+// maxPasswordMinimum is the longest password that a server can demand and its users still send.
+const maxPasswordMinimum = 128
+
+// minRequestBody leaves room for the largest event (65,536 bytes, "Size limits" of the
+// client-server API) and for the JSON around it.
+const minRequestBody = Size(128 << 10)
+
+// A smaller buffer of the journal could not take a group of large events, and a larger one would not
+// fit into an int on every machine.
+const (
+	minMemory = Size(1 << 20)
+	maxMemory = Size(1 << 30)
+)
+
+// problem is one value that cannot be used.
+type problem struct{ key, text string }
+
+// validator gathers problems.
+type validator struct{ problems []problem }
+
+func (v *validator) check(ok bool, key, format string, args ...any) {
+	if !ok {
+		v.problems = append(v.problems, problem{key, fmt.Sprintf(format, args...)})
+	}
+}
+
+// validate returns everything that is wrong with the values and how they go together.
+func (c *Config) validate() []problem {
+	v := &validator{}
+	v.check(matrix.IsServerName(c.ServerName), "server_name",
+		"must be a host name or an IP address, with a port if need be, such as example.org")
+	v.check(c.DataDir != "", "data_dir", "must be a folder")
+	v.listeners(c.Listen)
+	v.check(c.PublicBaseURL == "" || isBaseURL(c.PublicBaseURL), "public_base_url",
+		"must be an http or https URL without a query, such as https://matrix.example.org")
+	v.tls(c)
+	v.check(c.Database.URL == "" || isDatabaseURL(string(c.Database.URL)), "database.url",
+		"must be a URL such as postgres://user:password@host:5432/database?sslmode=require")
+	v.check(c.Database.MaxConnections >= 2 && c.Database.MaxConnections <= 1000,
+		"database.max_connections", "must be from 2 to 1000")
+	v.check(c.Password.MinLength >= 0 && c.Password.MinLength <= maxPasswordMinimum,
+		"password.min_length", "must be from 0 to %d", maxPasswordMinimum)
+	v.rate("rate_limits.login", c.RateLimits.Login)
+	v.rate("rate_limits.failed_login", c.RateLimits.FailedLogin)
+	v.rate("rate_limits.registration", c.RateLimits.Registration)
+	v.check(c.Metrics.Listen == "" || isListenAddress(c.Metrics.Listen), "metrics.listen",
+		"must be host:port, such as localhost:9000, or empty")
+	v.check(c.Limits.RequestBody >= minRequestBody, "limits.request_body", "must be at least %s", minRequestBody)
+	v.memory("limits.live_window", c.Limits.LiveWindow)
+	v.memory("limits.write_queue", c.Limits.WriteQueue)
+	return v.problems
+}
+
+func (v *validator) memory(key string, s Size) {
+	v.check(s >= minMemory && s <= maxMemory, key, "must be from %s to %s", minMemory, maxMemory)
+}
+
+func (v *validator) listeners(listeners []Listener) {
+	v.check(len(listeners) > 0, "listen", "must name at least one address, such as localhost:8008")
+	seen := map[string]bool{}
+	for i, l := range listeners {
+		key := fmt.Sprintf("listen[%d]", i)
+		v.check(isListenAddress(l.Address), key, "must be host:port, such as localhost:8008")
+		// Any number of listeners may ask for a free port.
+		v.check(!seen[l.Address] || strings.HasSuffix(l.Address, ":0"), key, "is listed twice")
+		seen[l.Address] = true
+	}
+}
+
+func (v *validator) tls(c *Config) {
+	t := c.TLS
+	v.check(t.Key != "" || t.Certificate == "", "tls.key", "must be set together with tls.certificate")
+	v.check(t.Certificate != "" || t.Key == "", "tls.certificate", "must be set together with tls.key")
+	v.check(isBaseURL(t.ACME.Directory), "tls.acme.directory", "must be the URL of an ACME directory")
+	if !t.ACME.Enabled {
+		return
+	}
+	v.check(t.Certificate == "", "tls.acme.enabled", "cannot be used together with tls.certificate")
+	for _, host := range c.ACMEHosts() {
+		_, err := netip.ParseAddr(host)
+		public := err != nil && matrix.IsServerName(host) && strings.Contains(host, ".") && !strings.Contains(host, ":")
+		v.check(public, "tls.acme.hosts",
+			"must be names that the whole internet can look up; the default is the server name, %s", c.ServerHost())
+	}
+}
+
+func (v *validator) rate(key string, r Rate) {
+	v.check(r.PerSecond > 0 && r.PerSecond <= 1e6, key+".per_second", "must be more than 0, and 1000000 at most")
+	v.check(r.Burst >= 1, key+".burst", "must be 1 or more")
+}
+
+func isListenAddress(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || strings.ContainsAny(host, " /") {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+func isBaseURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" &&
+		u.User == nil && u.RawQuery == "" && u.Fragment == ""
+}
+
+// isDatabaseURL leaves the reason out, because the driver's error may quote the password.
+func isDatabaseURL(s string) bool {
+	_, err := pgconn.ParseConfig(s)
+	return err == nil
+}

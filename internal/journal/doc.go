@@ -1,0 +1,26 @@
+// Package journal is the one ordered log of everything durable that a client
+// can learn of. A position in it is what a /sync token stands for.
+//
+// Promises:
+//
+//   - Position order is commit order, without gaps: whoever has read up to N
+//     has seen everything up to N, for ever. Several processes may write to one
+//     database.
+//   - Acknowledged means durable: Wait returns nil after PostgreSQL has
+//     committed, and nobody is shown what is not committed.
+//   - Whoever was answered sees the write: an entry stands in the live window
+//     before Wait returns.
+//   - One bad write harms only itself: if a group fails, its members are tried
+//     one by one.
+//   - The queue is bounded in number and in bytes.
+//
+// Data flow:
+//
+//	service: Enqueue ─▶ queue ─▶ writer: gather a group ─▶ one transaction
+//	                                        │ committed
+//	                                        ▼
+//	    Wait returns ◀─ wake the listeners ◀─ observers ◀─ live window
+//
+// The services own their tables: each Table given with an entry queues the
+// statements that write the rows of a whole group at once.
+package journal

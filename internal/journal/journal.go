@@ -1,0 +1,237 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/matrix"
+)
+
+// Options are the bounds of a journal. A zero takes the default.
+type Options struct {
+	// WindowBytes bounds the live window; default 64 MiB.
+	WindowBytes int
+	// QueueWrites and QueueBytes bound what waits for the writer; beyond them
+	// callers get M_LIMIT_EXCEEDED. Default 8,192 and 64 MiB.
+	QueueWrites, QueueBytes int
+	// GroupWrites and GroupBytes bound one transaction; default 512 and 4 MiB.
+	GroupWrites, GroupBytes int
+	// Watch is how often an idle writer looks for what other processes have
+	// committed; default one second.
+	Watch time.Duration
+	Log   *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	set := func(n *int, def int) {
+		if *n == 0 {
+			*n = def
+		}
+	}
+	set(&o.WindowBytes, 64<<20)
+	set(&o.QueueWrites, 8192)
+	set(&o.QueueBytes, 64<<20)
+	set(&o.GroupWrites, 512)
+	set(&o.GroupBytes, 4<<20)
+	if o.Watch == 0 {
+		o.Watch = time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Journal is the log as one process sees it. Start it before use.
+type Journal struct {
+	pool    *pgxpool.Pool
+	o       Options
+	metrics *metrics
+	timeout time.Duration // of one transaction, and of making a connection
+
+	// mu guards what has been committed and is shown: the position, the live
+	// window, and the observers' state, which all move together.
+	mu        sync.RWMutex
+	position  Position
+	window    *window
+	observers []Observer
+	notifier  notifier
+
+	queue queue
+
+	// cancel ends the writer in the middle of its work; done is closed when it
+	// has ended. Both are nil until Start.
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// Observer keeps something in memory in step with the journal. Its functions
+// are called in the order of commits, before anybody is woken or answered,
+// while readers of the journal wait: they must be quick, touch only memory, and
+// not call the journal. If one panics, everything kept in memory is given up
+// and read anew: see Reset.
+type Observer struct {
+	// Committed is told of the entries of one group, which the view shows already.
+	Committed func(v View, entries []*Entry)
+	// Reset is told that the journal has moved to a position by entries that are
+	// not known here: what is kept must be read anew.
+	Reset func(p Position)
+}
+
+// New makes a journal on a migrated database.
+func New(pool *pgxpool.Pool, o Options) *Journal {
+	o = o.withDefaults()
+	return &Journal{
+		pool: pool, o: o, metrics: newMetrics(), timeout: groupTimeout,
+		window:   newWindow(0, o.WindowBytes),
+		notifier: notifier{listeners: map[Topic]map[*Listener]struct{}{}},
+		queue:    queue{filled: make(chan struct{}, 1)},
+	}
+}
+
+// Observe adds an observer. Call it before Start.
+func (j *Journal) Observe(o Observer) { j.observers = append(j.observers, o) }
+
+// Start reads the position and starts the writer, which ends with Stop. Call it
+// once. The context bounds the start alone.
+func (j *Journal) Start(ctx context.Context) error {
+	w := &writer{j: j}
+	if err := w.connect(ctx); err != nil {
+		return err
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	j.cancel, j.done = cancel, make(chan struct{})
+	go w.run(running)
+	return nil
+}
+
+// Stop refuses new writes, commits what is queued, and returns when the writer
+// has ended. If the context ends before, what is not committed by then fails
+// with 503, and Stop returns the context's error. Call it after Start has
+// returned; after a failed Start it only refuses what is queued.
+func (j *Journal) Stop(ctx context.Context) error {
+	j.queue.close()
+	if j.done == nil {
+		j.queue.take(math.MaxInt, math.MaxInt).fail(errStopping())
+		return nil
+	}
+	select {
+	case <-j.done:
+		return nil
+	case <-ctx.Done():
+		j.cancel()
+		<-j.done
+		return ctx.Err()
+	}
+}
+
+// Position is the newest committed position.
+func (j *Journal) Position() Position {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return j.position
+}
+
+// Read calls f with the journal as it stands, which does not move meanwhile. f
+// must be quick, do no I/O and not call the journal: commits wait for it.
+func (j *Journal) Read(f func(v View)) {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	f(View{Position: j.position, w: j.window})
+}
+
+// CatchUp returns when the journal has reached the position, looking for what
+// other processes have committed if need be. M_INVALID_PARAM if there is no
+// such position yet; 503 when the journal is stopping; the error of the
+// database where that cannot tell.
+func (j *Journal) CatchUp(ctx context.Context, p Position) error {
+	if j.Position() >= p {
+		return nil
+	}
+	looked, err := j.queue.look()
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-looked:
+		if err != nil {
+			return err
+		}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if j.Position() < p {
+		return matrix.Errorf(matrix.InvalidParam, "this token is from a future that this server does not know")
+	}
+	return nil
+}
+
+// Listen makes a listener that follows nothing yet. Close it after use.
+func (j *Journal) Listen() *Listener { return j.notifier.listen() }
+
+// publish shows a committed group: first in the window and to the observers,
+// then by waking who listens.
+func (j *Journal) publish(entries []*Entry) {
+	topics := map[Topic]struct{}{}
+	for _, e := range entries {
+		topics[e.topic()] = struct{}{}
+	}
+	j.mu.Lock()
+	p := entries[len(entries)-1].Position
+	j.position = p
+	j.window.add(entries)
+	if !j.tell(View{Position: p, w: j.window}, entries) {
+		j.forget(p)
+	}
+	j.mu.Unlock()
+	j.notifier.wake(topics)
+}
+
+// tell tells all observers of what is committed. It reports false when one has
+// panicked: nobody knows how far that has come, but the entries are durable.
+func (j *Journal) tell(v View, entries []*Entry) (ok bool) {
+	ok = true
+	for _, o := range j.observers {
+		if err := j.guard("a journal observer", func() error { o.Committed(v, entries); return nil }); err != nil {
+			ok = false
+		}
+	}
+	return ok
+}
+
+// reset moves to a position over entries that are not known here.
+func (j *Journal) reset(p Position) {
+	j.mu.Lock()
+	j.forget(p)
+	j.mu.Unlock()
+	j.notifier.wakeAll()
+}
+
+// forget gives up all that is kept in memory. Readers of older tokens are
+// served by SQL from now on.
+func (j *Journal) forget(p Position) {
+	j.position = p
+	j.window = newWindow(p, j.o.WindowBytes)
+	for _, o := range j.observers {
+		_ = j.guard("a journal observer", func() error { o.Reset(p); return nil }) // logged; there is nothing older to go back to
+	}
+}
+
+// guard calls what belongs to a service and turns its panic into an error, so
+// that one entry that is not understood does not end the server.
+func (j *Journal) guard(what string, f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			j.o.Log.Error(what+" panicked", "panic", r, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%s panicked: %v", what, r)
+		}
+	}()
+	return f()
+}

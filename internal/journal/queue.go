@@ -1,0 +1,165 @@
+package journal
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"homeserver/internal/matrix"
+)
+
+// queue is what waits for the writer.
+type queue struct {
+	// filled tells the writer that there is something to do.
+	filled chan struct{}
+
+	mu     sync.Mutex
+	writes []*Pending
+	bytes  int
+	looks  []chan<- error // who wants to know what others have committed
+	closed bool           // nothing is let in any more
+}
+
+// Pending is a write on its way.
+type Pending struct {
+	w    *Write
+	size int
+	err  error
+	done chan struct{}
+}
+
+// Wait returns once the write is durable and shown, or has failed. The error
+// is that of the statement or the connection; after a lost connection it is
+// not known whether the write was committed.
+func (p *Pending) Wait() error {
+	<-p.done
+	return p.err
+}
+
+// answer ends the waiting.
+func (p *Pending) answer(err error) {
+	p.err = err
+	p.w = nil // whoever remembers the outcome need not keep the entries
+	close(p.done)
+}
+
+// Commit enqueues a write and waits for it.
+func (j *Journal) Commit(w *Write) error {
+	p, err := j.Enqueue(w)
+	if err != nil {
+		return err
+	}
+	return p.Wait()
+}
+
+// Enqueue puts a write at the end of the queue without blocking; writes are
+// committed in the order of the queue. M_LIMIT_EXCEEDED when the queue is
+// full, M_TOO_LARGE for what no empty queue would hold, 503 when the journal is
+// stopping.
+func (j *Journal) Enqueue(w *Write) (*Pending, error) {
+	if len(w.Entries) == 0 {
+		return nil, errors.New("a write to the journal needs an entry")
+	}
+	p := &Pending{w: w, size: w.size(), done: make(chan struct{})}
+	j.queue.mu.Lock()
+	err := j.admit(p)
+	j.queue.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	j.queue.signal()
+	return p, nil
+}
+
+func (j *Journal) admit(p *Pending) error {
+	q := &j.queue
+	if q.closed {
+		return errStopping()
+	}
+	if p.size > j.o.QueueBytes {
+		return matrix.Errorf(matrix.TooLarge, "this is more than the server writes at once")
+	}
+	if len(q.writes) >= j.o.QueueWrites || q.bytes+p.size > j.o.QueueBytes {
+		j.metrics.refused.Inc()
+		return &matrix.Error{
+			Code: matrix.LimitExceeded, Message: "The server is writing as fast as it can", RetryAfter: time.Second,
+		}
+	}
+	q.writes = append(q.writes, p)
+	q.bytes += p.size
+	return nil
+}
+
+func errStopping() error {
+	return &matrix.Error{
+		Code: matrix.Unknown, Message: "The server is shutting down",
+		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+	}
+}
+
+// look asks the writer to look for what others have committed; it answers once.
+func (q *queue) look() (<-chan error, error) {
+	looked := make(chan error, 1)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, errStopping()
+	}
+	q.looks = append(q.looks, looked)
+	q.signal()
+	return looked, nil
+}
+
+// close lets nothing in from now on.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.signal()
+}
+
+func (q *queue) signal() {
+	select {
+	case q.filled <- struct{}{}:
+	default:
+	}
+}
+
+// work is what the writer does next.
+type work struct {
+	group []*Pending
+	looks []chan<- error
+	last  bool // nothing will follow
+}
+
+func (w *work) empty() bool { return len(w.group) == 0 && len(w.looks) == 0 }
+
+// take gives the next work: a group within the bounds, and all who want a look.
+func (q *queue) take(maxWrites, maxBytes int) *work {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, bytes := 0, 0
+	for n < len(q.writes) && n < maxWrites && (n == 0 || bytes+q.writes[n].size <= maxBytes) {
+		bytes += q.writes[n].size
+		n++
+	}
+	w := &work{group: q.writes[:n:n], looks: q.looks}
+	q.writes, q.looks = q.writes[n:], nil
+	q.bytes -= bytes
+	if len(q.writes) == 0 {
+		q.writes = nil
+	}
+	w.last = q.closed && w.empty()
+	return w
+}
+
+// fail answers everybody with an error.
+func (w *work) fail(err error) {
+	for _, p := range w.group {
+		p.answer(err)
+	}
+	for _, looked := range w.looks {
+		looked <- err
+	}
+}

@@ -1,0 +1,186 @@
+package rooms
+
+import (
+	"math"
+	"slices"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// History visibilities: client-server API, "Room history visibility".
+const (
+	visibleWorld   = "world_readable"
+	visibleShared  = "shared"
+	visibleInvited = "invited"
+	visibleJoined  = "joined"
+)
+
+// Change is a value that holds from a position on, until the next change.
+type Change struct {
+	From  journal.Position
+	Value string
+}
+
+// Range is a closed range of positions.
+type Range struct{ From, To journal.Position }
+
+// unbounded is the end of a range that is still open.
+const unbounded = journal.Position(math.MaxInt64)
+
+// Access is what one user may read of a room. Everything that reads history
+// goes through it.
+type Access struct {
+	memberships []Change
+	ranges      []Range
+	any         bool
+	// world tells that anybody may read what happens from now on.
+	world bool
+}
+
+// NewAccess works out what a user may read from how the room's history
+// visibility and the user's own membership changed, each in the order of
+// positions: client-server API, "Room history visibility", Server behaviour.
+//
+// An event may be read if, with the state at the event, the room is
+// world_readable, or the user is joined, or the room is shared and the user
+// joins then or later, or the room is invited and the user is invited or joined.
+// An event that changes either value may be read if the state before or after
+// it allows. What is about the reader's own membership may always be read: it is
+// how one learns of having been invited, kicked or banned.
+func NewAccess(visibilities, memberships []Change) *Access {
+	a := &Access{memberships: memberships}
+	a.world = valueAt(visibilities, unbounded, visibleShared) == visibleWorld
+	lastJoin := journal.Position(-1)
+	for _, m := range memberships {
+		if m.Value == event.Join {
+			lastJoin = m.From
+		}
+	}
+	bounds := []journal.Position{0}
+	for _, c := range visibilities {
+		bounds = append(bounds, c.From)
+	}
+	for _, c := range memberships {
+		bounds = append(bounds, c.From)
+	}
+	slices.Sort(bounds)
+	bounds = slices.Compact(bounds)
+	for i, from := range bounds {
+		to := unbounded
+		if i+1 < len(bounds) {
+			to = bounds[i+1]
+		}
+		if readable(valueAt(visibilities, from, visibleShared), valueAt(memberships, from, event.Leave), from <= lastJoin) {
+			a.allow(Range{from, to})
+			a.any = true
+		} else if isChange(memberships, from) {
+			a.allow(Range{from, from})
+		}
+	}
+	return a
+}
+
+func isChange(changes []Change, p journal.Position) bool {
+	return slices.ContainsFunc(changes, func(c Change) bool { return c.From == p })
+}
+
+// readable is the rule for a stretch of history with one visibility and one
+// membership.
+func readable(visibility, membership string, joinsLater bool) bool {
+	switch {
+	case visibility == visibleWorld, membership == event.Join:
+		return true
+	case visibility == visibleInvited:
+		return membership == event.Invite
+	case visibility == visibleJoined:
+		return false
+	default: // shared; what is not known counts as shared
+		return joinsLater
+	}
+}
+
+func (a *Access) allow(r Range) {
+	if n := len(a.ranges); n > 0 && a.ranges[n-1].To >= r.From {
+		a.ranges[n-1].To = r.To
+		return
+	}
+	a.ranges = append(a.ranges, r)
+}
+
+// Sees reports whether the event at the position may be read.
+func (a *Access) Sees(p journal.Position) bool {
+	for _, r := range a.ranges {
+		if r.From <= p && p <= r.To {
+			return true
+		}
+	}
+	return false
+}
+
+// SeesAll reports whether everything in (after, upTo] may be read.
+func (a *Access) SeesAll(after, upTo journal.Position) bool {
+	for _, r := range a.ranges {
+		if r.From <= after+1 && upTo <= r.To {
+			return true
+		}
+	}
+	return after >= upTo
+}
+
+// SeesAny reports whether anything may be read but for the own membership.
+func (a *Access) SeesAny() bool { return a.any }
+
+// Ranges gives what may be read in (after, upTo], as closed ranges.
+func (a *Access) Ranges(after, upTo journal.Position) []Range {
+	var within []Range
+	for _, r := range a.ranges {
+		if cut := (Range{max(r.From, after+1), min(r.To, upTo)}); cut.From <= cut.To {
+			within = append(within, cut)
+		}
+	}
+	return within
+}
+
+// MembershipAt gives the user's membership at a position, with the change that
+// the event there makes; "leave" before there was any.
+func (a *Access) MembershipAt(p journal.Position) string {
+	return valueAt(a.memberships, p, event.Leave)
+}
+
+// Membership gives the latest membership, and the position since which it holds;
+// "leave" and 0 if the user never had one.
+func (a *Access) Membership() (string, journal.Position) {
+	if n := len(a.memberships); n > 0 {
+		return a.memberships[n-1].Value, a.memberships[n-1].From
+	}
+	return event.Leave, 0
+}
+
+func valueAt(changes []Change, p journal.Position, initial string) string {
+	value := initial
+	for _, c := range changes {
+		if c.From > p {
+			break
+		}
+		value = c.Value
+	}
+	return value
+}
+
+// worldReadable reports whether anybody may read what happens now.
+func (a *Access) worldReadable() bool { return a.world }
+
+// stateUpTo gives the position up to which the user may know the room's state:
+// all of it while joined or where anybody may, else until the user left.
+func (a *Access) stateUpTo(now journal.Position) (journal.Position, bool) {
+	if membership, _ := a.Membership(); membership == event.Join || a.worldReadable() {
+		return now, true
+	}
+	for i := len(a.memberships) - 1; i > 0; i-- {
+		if a.memberships[i-1].Value == event.Join && a.memberships[i].Value != event.Join {
+			return a.memberships[i].From, true
+		}
+	}
+	return 0, false
+}

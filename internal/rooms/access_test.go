@@ -1,0 +1,298 @@
+package rooms_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
+)
+
+var (
+	allVisibilities = []string{"world_readable", "shared", "invited", "joined", "org.example", ""}
+	allMemberships  = []string{"join", "invite", "leave", "ban", "knock"}
+)
+
+// story is what happened in a room, event by event: "v:" and a history
+// visibility, "m:" and the reader's membership, or "" for anything else. The
+// first event has position 1.
+type story []string
+
+func (s story) changes() (visibilities, memberships []rooms.Change) {
+	for i, what := range s {
+		p := journal.Position(i + 1)
+		if v, ok := strings.CutPrefix(what, "v:"); ok {
+			visibilities = append(visibilities, rooms.Change{From: p, Value: v})
+		}
+		if m, ok := strings.CutPrefix(what, "m:"); ok {
+			memberships = append(memberships, rooms.Change{From: p, Value: m})
+		}
+	}
+	return visibilities, memberships
+}
+
+// at gives the visibility and the membership after the first n events.
+func (s story) at(n int) (visibility, membership string) {
+	visibility, membership = "shared", "leave"
+	for _, what := range s[:n] {
+		if v, ok := strings.CutPrefix(what, "v:"); ok {
+			visibility = v
+		}
+		if m, ok := strings.CutPrefix(what, "m:"); ok {
+			membership = m
+		}
+	}
+	return visibility, membership
+}
+
+// allows is the rule of the specification for one state of the room, word by
+// word: client-server API, "Room history visibility", Server behaviour.
+func (s story) allows(visibility, membership string, event int) bool {
+	if visibility == "world_readable" {
+		return true
+	}
+	if membership == "join" {
+		return true
+	}
+	if known := slices.Contains([]string{"invited", "joined"}, visibility); visibility == "shared" || !known {
+		if slices.Contains(s[event+1:], "m:join") {
+			return true
+		}
+	}
+	return membership == "invite" && visibility == "invited"
+}
+
+// sees evaluates the rule for the event with an index.
+func (s story) sees(event int) bool {
+	visibility, membership := s.at(event + 1)
+	if s.allows(visibility, membership, event) {
+		return true
+	}
+	wasVisible, wasMember := s.at(event)
+	switch {
+	case strings.HasPrefix(s[event], "v:"):
+		return s.allows(wasVisible, membership, event)
+	case strings.HasPrefix(s[event], "m:"):
+		return true // more than the rule asks for: everybody sees the own membership
+	}
+	return s.allows(wasVisible, wasMember, event) && visibility == wasVisible && membership == wasMember
+}
+
+func checkAccess(t *testing.T, s story) bool {
+	t.Helper()
+	access := rooms.NewAccess(s.changes())
+	seesAny := false
+	for i := range s {
+		p := journal.Position(i + 1)
+		if got, want := access.Sees(p), s.sees(i); got != want {
+			t.Errorf("%q: event %d is seen: %v, want %v", []string(s), p, got, want)
+			return false
+		}
+		if !strings.HasPrefix(s[i], "m:") {
+			seesAny = seesAny || s.sees(i)
+		}
+		if _, want := s.at(i + 1); access.MembershipAt(p) != want {
+			t.Errorf("%q: membership at %d is %q", []string(s), p, access.MembershipAt(p))
+			return false
+		}
+	}
+	if seesAny && !access.SeesAny() {
+		t.Errorf("%q: SeesAny is false", []string(s))
+	}
+	return !t.Failed()
+}
+
+func TestAccessAgreesWithTheRuleForAllShortStories(t *testing.T) {
+	t.Parallel()
+	var happenings []string
+	for _, v := range allVisibilities {
+		happenings = append(happenings, "v:"+v)
+	}
+	for _, m := range allMemberships {
+		happenings = append(happenings, "m:"+m)
+	}
+	// Between any two changes something else happens, which is what matters.
+	const changes = 4
+	s := make(story, 2*changes+1)
+	var tell func(n int) bool
+	tell = func(n int) bool {
+		if n == changes {
+			return checkAccess(t, s)
+		}
+		for _, what := range happenings {
+			s[2*n+1] = what
+			if !tell(n + 1) {
+				return false
+			}
+		}
+		return true
+	}
+	tell(0)
+}
+
+func TestAccessAgreesWithTheRuleForLongStories(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 3000 {
+		s := make(story, 1+random.IntN(40))
+		for i := range s {
+			switch random.IntN(3) {
+			case 0:
+				s[i] = "v:" + allVisibilities[random.IntN(len(allVisibilities))]
+			case 1:
+				s[i] = "m:" + allMemberships[random.IntN(len(allMemberships))]
+			}
+		}
+		if !checkAccess(t, s) || !checkRanges(t, s) {
+			return
+		}
+	}
+}
+
+// checkRanges compares what is said of ranges with what is said of positions.
+func checkRanges(t *testing.T, s story) bool {
+	t.Helper()
+	access := rooms.NewAccess(s.changes())
+	end := journal.Position(len(s))
+	for after := journal.Position(0); after <= end; after++ {
+		for upTo := after; upTo <= end; upTo++ {
+			inside := map[journal.Position]bool{}
+			for _, r := range access.Ranges(after, upTo) {
+				for p := r.From; p <= r.To; p++ {
+					inside[p] = true
+				}
+			}
+			all := true
+			for p := after + 1; p <= upTo; p++ {
+				all = all && access.Sees(p)
+				if inside[p] != access.Sees(p) {
+					t.Errorf("%q: the ranges in (%d, %d] are wrong at %d", []string(s), after, upTo, p)
+					return false
+				}
+			}
+			if len(inside) > int(upTo-after) || access.SeesAll(after, upTo) && !all {
+				t.Errorf("%q: (%d, %d] is said to be seen whole", []string(s), after, upTo)
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func TestStrangerSeesNothing(t *testing.T) {
+	t.Parallel()
+	access := rooms.NewAccess(nil, nil)
+	if access.SeesAny() || access.Sees(1) || access.SeesAll(0, 1) || !access.SeesAll(1, 1) {
+		t.Error("a stranger sees something")
+	}
+	if membership, since := access.Membership(); membership != "leave" || since != 0 {
+		t.Errorf("a stranger has %s since %d", membership, since)
+	}
+}
+
+// act out a story of bob's in a room of alice's, with a message after each
+// change; the answer is what bob is to see of the messages.
+func (h *house) actOut(room string, changes []string) (want []string) {
+	h.t.Helper()
+	told := h.tale(room)
+	say := func() {
+		body := fmt.Sprint("after ", len(told))
+		h.send(alice, room, body)
+		told = append(told, "say:"+body)
+	}
+	say()
+	for _, change := range changes {
+		if v, ok := strings.CutPrefix(change, "v:"); ok {
+			h.set(alice, room, "m.room.history_visibility", "", `{"history_visibility":"`+v+`"}`)
+		} else {
+			h.ok(acts[change](h, map[bool]string{true: bob, false: alice}[change == "join" || change == "leave"], room))
+			change = "m:" + h.membership(room, bob)
+		}
+		told = append(told, change)
+		say()
+	}
+	want = []string{}
+	for i, what := range told {
+		if body, ok := strings.CutPrefix(what, "say:"); ok && told.sees(i) {
+			want = append(want, body)
+		}
+	}
+	return want
+}
+
+// tale is what has happened in a new room.
+func (h *house) tale(room string) story {
+	var told story
+	for _, e := range h.history(alice, room) {
+		what := ""
+		if e.Type == "m.room.history_visibility" {
+			what = "v:shared"
+		}
+		told = append(told, what)
+	}
+	return told
+}
+
+func TestHistoryOfEachVisibilityAndMembership(t *testing.T) {
+	h := newHouse(t)
+	memberships := [][]string{
+		{},
+		{"invite"},
+		{"join"},
+		{"invite", "join"},
+		{"invite", "leave"},
+		{"invite", "join", "leave"},
+		{"join", "leave", "join"},
+		{"join", "kick", "invite", "join"},
+		{"join", "ban", "unban", "join"},
+		{"join", "ban"},
+	}
+	for _, visibility := range []string{"world_readable", "shared", "invited", "joined"} {
+		for _, m := range memberships {
+			room := h.public()
+			want := h.actOut(room, append([]string{"v:" + visibility}, m...))
+			h.checkBodies(room, fmt.Sprintf("%s %q", visibility, m), want)
+		}
+	}
+}
+
+// checkBodies compares what bob reads with what bob is to read.
+func (h *house) checkBodies(room, what string, want []string) {
+	h.t.Helper()
+	st, err := h.Messages(h.t.Context(), bob, room, rooms.Page{Limit: 100})
+	if len(want) == 0 && matrix.IsCode(err, matrix.Forbidden) {
+		return
+	}
+	if err != nil {
+		h.t.Errorf("%s: %v", what, err)
+		return
+	}
+	got := []string{}
+	for _, e := range st.Events {
+		if e.Type == "m.room.message" {
+			body := object{}
+			h.ok(unmarshal(e.Content(), &body))
+			got = append(got, strings.Trim(string(body["body"]), `"`))
+		}
+	}
+	equal(h.t, what, got, want)
+}
+
+func TestHistoryWhereTheVisibilityChanges(t *testing.T) {
+	h := newHouse(t)
+	for _, changes := range [][]string{
+		{"v:joined", "join", "v:shared", "leave", "v:world_readable", "v:joined"},
+		{"v:world_readable", "v:joined", "v:shared"},
+		{"v:invited", "invite", "v:joined", "v:invited", "leave"},
+		{"join", "leave", "v:joined", "join"},
+		{"v:joined", "v:shared", "v:joined", "join", "leave", "v:shared"},
+		{"v:org.example", "join"},
+	} {
+		room := h.public()
+		h.checkBodies(room, fmt.Sprint(changes), h.actOut(room, changes))
+	}
+}

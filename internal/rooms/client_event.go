@@ -1,0 +1,147 @@
+package rooms
+
+import (
+	"strconv"
+	"time"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// Format is how events are written for one reader: client-server API, "Room
+// event format".
+type Format struct {
+	// WithRoomID adds room_id, as everywhere but in /sync.
+	WithRoomID bool
+	// Federation gives the bytes that are federated, and nothing beside them.
+	Federation bool
+	// Now is what unsigned.age is counted from.
+	Now time.Time
+	// UserID and DeviceID are the reader's: the device that sent an event gets
+	// its transaction ID back.
+	UserID, DeviceID string
+	// Access tells which membership the reader had at an event, and whether the
+	// content of a replaced event may be shown.
+	Access *Access
+}
+
+// AppendJSON appends the event in the format for clients.
+func (f *Format) AppendJSON(dst []byte, e *Event) []byte {
+	shown, because := e.seen()
+	if f.Federation {
+		return append(dst, shown.JSON...)
+	}
+	dst = f.appendFields(dst, e, shown)
+	dst = f.appendTimes(append(dst, `,"unsigned":{`...), e)
+	dst = f.appendBeside(dst, e, because)
+	return append(dst, "}}"...)
+}
+
+// appendFields begins the event with all that does not stand in unsigned.
+func (f *Format) appendFields(dst []byte, e *Event, shown *event.Event) []byte {
+	dst = append(dst, `{"content":`...)
+	dst = appendContent(dst, shown)
+	dst = append(dst, `,"event_id":`...)
+	dst = event.AppendString(dst, e.ID)
+	dst = append(dst, `,"origin_server_ts":`...)
+	dst = strconv.AppendInt(dst, e.OriginServerTS, 10)
+	if shown.Redacts != "" {
+		dst = append(dst, `,"redacts":`...)
+		dst = event.AppendString(dst, shown.Redacts)
+	}
+	if f.WithRoomID {
+		dst = append(dst, `,"room_id":`...)
+		dst = event.AppendString(dst, e.RoomID)
+	}
+	dst = append(dst, `,"sender":`...)
+	dst = event.AppendString(dst, e.Sender)
+	if e.StateKey != nil {
+		dst = append(dst, `,"state_key":`...)
+		dst = event.AppendString(dst, *e.StateKey)
+	}
+	dst = append(dst, `,"type":`...)
+	return event.AppendString(dst, e.Type)
+}
+
+// appendContent appends the content. What a redaction is aimed at stands both in
+// the content and beside it, whatever the room version, for clients old and new:
+// room version 11, "Moving the redacts property".
+func appendContent(dst []byte, shown *event.Event) []byte {
+	if shown.Redacts == "" || event.Field(shown.Content, "redacts") != nil {
+		return append(dst, shown.Content...)
+	}
+	dst = append(dst, `{"redacts":`...)
+	dst = event.AppendString(dst, shown.Redacts)
+	if len(shown.Content) > len("{}") {
+		dst = append(dst, ',')
+	}
+	return append(dst, shown.Content[1:]...)
+}
+
+// appendTimes appends how long ago the event was, and how the reader stood to
+// the room then.
+func (f *Format) appendTimes(dst []byte, e *Event) []byte {
+	dst = append(dst, `"age":`...)
+	dst = strconv.AppendInt(dst, max(0, f.Now.UnixMilli()-e.OriginServerTS), 10)
+	if f.Access != nil {
+		dst = append(dst, `,"membership":`...)
+		dst = event.AppendString(dst, f.Access.MembershipAt(e.Position))
+	}
+	return dst
+}
+
+// appendBeside appends what is known of the event beside what it says itself.
+func (f *Format) appendBeside(dst []byte, e, because *Event) []byte {
+	if r := e.Replaces; r != nil {
+		if because == nil && (f.Access == nil || f.Access.Sees(r.Position)) {
+			dst = append(dst, `,"prev_content":`...)
+			dst = append(dst, r.Content()...)
+			dst = append(dst, `,"prev_sender":`...)
+			dst = event.AppendString(dst, r.Sender)
+		}
+		dst = append(dst, `,"replaces_state":`...)
+		dst = event.AppendString(dst, r.EventID)
+	}
+	if because != nil {
+		shown, _ := because.seen()
+		dst = f.appendFields(append(dst, `,"redacted_because":`...), because, shown)
+		dst = append(f.appendTimes(append(dst, `,"unsigned":{`...), because), "}}"...)
+	}
+	if e.TxnID != "" && e.DeviceID == f.DeviceID && e.Sender == f.UserID {
+		dst = append(dst, `,"transaction_id":`...)
+		dst = event.AppendString(dst, e.TxnID)
+	}
+	return dst
+}
+
+// AppendEvents appends a JSON array of the events.
+func (f *Format) AppendEvents(dst []byte, events []*Event) []byte {
+	dst = append(dst, '[')
+	for i, e := range events {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = f.AppendJSON(dst, e)
+	}
+	return append(dst, ']')
+}
+
+// AppendStripped appends a state event as stripped state: client-server API,
+// "Stripped state".
+func AppendStripped(dst []byte, e *Event) []byte {
+	dst = append(dst, `{"content":`...)
+	dst = append(dst, e.Content()...)
+	dst = append(dst, `,"sender":`...)
+	dst = event.AppendString(dst, e.Sender)
+	dst = append(dst, `,"state_key":`...)
+	dst = event.AppendString(dst, *e.StateKey)
+	dst = append(dst, `,"type":`...)
+	dst = event.AppendString(dst, e.Type)
+	return append(dst, '}')
+}
+
+// eventOf gives the room event of a journal entry, or nil.
+func eventOf(e *journal.Entry) *Event {
+	ev, _ := e.Value.(*Event)
+	return ev
+}

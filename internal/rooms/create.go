@@ -1,0 +1,363 @@
+package rooms
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// DefaultVersion is the version of rooms that are created without naming one.
+const DefaultVersion = "11"
+
+// maxInitialEvents bounds how many events one request may create a room with.
+const maxInitialEvents = 1000
+
+// CreateRequest is the body of POST /createRoom: client-server API, "Creation".
+type CreateRequest struct {
+	Visibility      string                     `json:"visibility"`
+	AliasName       string                     `json:"room_alias_name"`
+	Name            string                     `json:"name"`
+	Topic           string                     `json:"topic"`
+	Invite          []string                   `json:"invite"`
+	Invite3PID      []json.RawMessage          `json:"invite_3pid"`
+	RoomVersion     string                     `json:"room_version"`
+	CreationContent map[string]json.RawMessage `json:"creation_content"`
+	InitialState    []InitialState             `json:"initial_state"`
+	Preset          string                     `json:"preset"`
+	IsDirect        bool                       `json:"is_direct"`
+	PowerLevels     map[string]json.RawMessage `json:"power_level_content_override"`
+}
+
+// InitialState is one entry of initial_state.
+type InitialState struct {
+	Type     string          `json:"type"`
+	StateKey string          `json:"state_key"`
+	Content  json.RawMessage `json:"content"`
+}
+
+// Created is the answer to a CreateRequest.
+type Created struct {
+	RoomID    string `json:"room_id"`
+	RoomAlias string `json:"room_alias,omitempty"`
+}
+
+// preset is a set of defaults for a new room.
+type preset struct {
+	joinRule, visibility, guestAccess string
+	trusted                           bool
+}
+
+var presets = map[string]preset{
+	"private_chat":         {event.JoinRuleInvite, visibleShared, "can_join", false},
+	"trusted_private_chat": {event.JoinRuleInvite, visibleShared, "can_join", true},
+	"public_chat":          {event.JoinRulePublic, visibleShared, "forbidden", false},
+}
+
+// Create makes a room: the events in the order of the specification, the alias
+// and the place in the directory, all in one commit.
+//
+// M_INVALID_PARAM for values that do not exist, M_UNSUPPORTED_ROOM_VERSION,
+// M_ROOM_IN_USE for an alias that is taken, M_INVALID_ROOM_STATE where the
+// events, in their order, are not allowed.
+func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (*Created, error) {
+	c, err := s.newCreation(creator, q)
+	if err != nil {
+		return nil, err
+	}
+	drafts, err := c.drafts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nid, err := s.newNID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &live{nid: nid, version: c.version, state: map[event.StateKey]*Event{}, complete: true}
+	if !c.version.HashRoomID {
+		r.id = event.NewRoomID(s.serverName)
+	}
+	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*Event{}}}
+	for i := range drafts {
+		if err := b.build(&drafts[i]); err != nil {
+			return nil, invalidState(err)
+		}
+	}
+	b.fresh[0].draft.room = r
+	write := &journal.Write{Entries: s.entries(b.fresh), Also: c.also(nid)}
+	r.advance(b, nil)
+	if err := s.journal.Commit(write); err != nil {
+		return nil, aliasTaken(err)
+	}
+	// Unless somebody who was told of the room by the commit has come first.
+	s.live.ContainsOrAdd(r.id, r)
+	return &Created{RoomID: r.id, RoomAlias: c.alias}, nil
+}
+
+// invalidState tells that the request itself asks for what is not allowed.
+func invalidState(err error) error {
+	var refused *matrix.Error
+	if errors.As(err, &refused) && refused.Code == matrix.Forbidden {
+		return matrix.Errorf(matrix.InvalidRoomState, "the room would not be valid: %s", refused.Message)
+	}
+	return err
+}
+
+// creation is a request to create a room, checked.
+type creation struct {
+	CreateRequest
+	s       *Service
+	creator string
+	version *event.Version
+	preset  preset
+	alias   string
+}
+
+func (s *Service) newCreation(creator string, q CreateRequest) (*creation, error) {
+	c := &creation{CreateRequest: q, s: s, creator: creator}
+	if c.RoomVersion == "" {
+		c.RoomVersion = DefaultVersion
+	}
+	var ok bool
+	if c.version, ok = event.LookupVersion(c.RoomVersion); !ok {
+		return nil, matrix.Errorf(matrix.UnsupportedRoomVersion, "this server does not know room version %q", c.RoomVersion)
+	}
+	switch c.Visibility {
+	case "", "private", "public":
+	default:
+		return nil, matrix.Errorf(matrix.InvalidParam, `visibility must be "public" or "private"`)
+	}
+	if c.Preset == "" {
+		c.Preset = "private_chat"
+		if c.Visibility == "public" {
+			c.Preset = "public_chat"
+		}
+	}
+	if c.preset, ok = presets[c.Preset]; !ok {
+		return nil, matrix.Errorf(matrix.InvalidParam, "there is no preset %q", c.Preset)
+	}
+	if len(c.Invite3PID) > 0 {
+		return nil, matrix.Errorf(matrix.InvalidParam, "this server does not invite by third-party ID")
+	}
+	if err := c.checkPeople(); err != nil {
+		return nil, err
+	}
+	if c.AliasName != "" {
+		c.alias = "#" + c.AliasName + ":" + s.serverName
+		if err := s.checkLocalAlias(c.alias); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// drafts lists the room's first events in the order of the specification.
+func (c *creation) drafts(ctx context.Context) ([]draft, error) {
+	profiles, err := c.s.profiles.Many(ctx, append(c.invitees(), c.creator))
+	if err != nil {
+		return nil, fmt.Errorf("read the profiles of who is in a new room: %w", err)
+	}
+	l := &draftList{sender: c.creator}
+	l.add(event.TypeCreate, "", c.createContent())
+	l.add(event.TypeMember, c.creator, memberContent{Membership: event.Join}.showing(profiles[c.creator]))
+	l.add(event.TypePowerLevels, "", c.powerLevels())
+	if c.alias != "" {
+		l.add(typeCanonicalAlias, "", map[string]string{"alias": c.alias})
+	}
+	for _, p := range c.presetState() {
+		l.add(p.Type, p.StateKey, p.Content)
+	}
+	for _, i := range c.InitialState {
+		l.add(i.Type, i.StateKey, i.Content)
+	}
+	if c.Name != "" {
+		l.add(typeName, "", map[string]string{"name": c.Name})
+	}
+	if c.Topic != "" {
+		l.add(typeTopic, "", topicContent(c.Topic))
+	}
+	for _, userID := range c.invitees() {
+		l.add(event.TypeMember, userID, memberContent{Membership: event.Invite, IsDirect: c.IsDirect}.showing(profiles[userID]))
+	}
+	return l.drafts, l.err
+}
+
+// draftList gathers state events, and the first error in encoding them.
+type draftList struct {
+	sender string
+	drafts []draft
+	err    error
+}
+
+func (l *draftList) add(typ, stateKey string, content any) {
+	raw, err := json.Marshal(content)
+	if err != nil && l.err == nil {
+		l.err = fmt.Errorf("encode %s: %w", typ, err)
+	}
+	l.drafts = append(l.drafts, draft{sender: l.sender, typ: typ, stateKey: &stateKey, content: raw})
+}
+
+// check refuses what cannot be an entry of initial_state: M_MISSING_PARAM,
+// M_INVALID_PARAM, M_FORBIDDEN.
+func (i *InitialState) check(s *Service) error {
+	switch {
+	case i.Type == "" || len(i.Content) == 0:
+		return matrix.Errorf(matrix.MissingParam, "an entry of initial_state needs type and content")
+	case i.Type == event.TypeRedaction:
+		return matrix.Errorf(matrix.InvalidParam, "a new room has nothing to redact")
+	case i.Type == event.TypeMember:
+		return s.mayBeInvited(i.StateKey)
+	}
+	return nil
+}
+
+// checkPeople refuses who cannot be in the room, and state that is none.
+func (c *creation) checkPeople() error {
+	if len(c.InitialState)+len(c.Invite) > maxInitialEvents {
+		return matrix.Errorf(matrix.InvalidParam, "a room can be created with at most %d events and invites", maxInitialEvents)
+	}
+	for _, i := range c.InitialState {
+		if err := i.check(c.s); err != nil {
+			return err
+		}
+	}
+	for _, userID := range c.Invite {
+		if err := c.s.mayBeInvited(userID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// invitees lists who is invited, each once, in the order of the request.
+func (c *creation) invitees() []string {
+	var invitees []string
+	for _, userID := range c.Invite {
+		if !slices.Contains(invitees, userID) {
+			invitees = append(invitees, userID)
+		}
+	}
+	return invitees
+}
+
+func (c *creation) createContent() map[string]json.RawMessage {
+	content := maps.Clone(c.CreationContent)
+	if content == nil {
+		content = map[string]json.RawMessage{}
+	}
+	delete(content, "creator")
+	if !c.version.SenderIsCreator {
+		content["creator"] = event.AppendString(nil, c.creator)
+	}
+	content["room_version"] = event.AppendString(nil, c.version.ID)
+	if c.version.PrivilegedCreators && c.preset.trusted && len(c.Invite) > 0 {
+		content["additional_creators"] = c.additionalCreators()
+	}
+	return content
+}
+
+// additionalCreators joins those asked for with the invitees. What is not a
+// list is left for the authorisation rules to refuse.
+func (c *creation) additionalCreators() json.RawMessage {
+	asked := c.CreationContent["additional_creators"]
+	var creators []string
+	if len(asked) > 0 && json.Unmarshal(asked, &creators) != nil {
+		return asked
+	}
+	for _, userID := range c.invitees() {
+		if !slices.Contains(creators, userID) {
+			creators = append(creators, userID)
+		}
+	}
+	list := []byte{'['}
+	for i, userID := range creators {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = event.AppendString(list, userID)
+	}
+	return append(list, ']')
+}
+
+// powerLevels gives the first m.room.power_levels: the defaults of the
+// specification, spelt out, with what protects a room from its own members.
+func (c *creation) powerLevels() map[string]any {
+	users := map[string]int64{}
+	tombstone := 100
+	if c.version.PrivilegedCreators {
+		tombstone = 150
+	} else {
+		users[c.creator] = 100
+		if c.preset.trusted {
+			for _, userID := range c.Invite {
+				users[userID] = 100
+			}
+		}
+	}
+	content := map[string]any{
+		"users": users, "users_default": 0,
+		"events": map[string]int{
+			"m.room.name": 50, "m.room.avatar": 50, typeCanonicalAlias: 50,
+			event.TypePowerLevels: 100, typeHistoryVisibility: 100,
+			"m.room.encryption": 100, "m.room.server_acl": 100, typeTombstone: tombstone,
+		},
+		"events_default": 0, "state_default": 50,
+		"invite": 0, "kick": 50, "ban": 50, "redact": 50,
+		"notifications": map[string]int{"room": 50},
+	}
+	for key, value := range c.PowerLevels {
+		content[key] = value
+	}
+	return content
+}
+
+// presetState gives the events of the preset, but for those that initial_state
+// sets itself.
+func (c *creation) presetState() []InitialState {
+	state := []InitialState{
+		{Type: event.TypeJoinRules, Content: json.RawMessage(`{"join_rule":"` + c.preset.joinRule + `"}`)},
+		{Type: typeHistoryVisibility, Content: json.RawMessage(`{"history_visibility":"` + c.preset.visibility + `"}`)},
+		{Type: typeGuestAccess, Content: json.RawMessage(`{"guest_access":"` + c.preset.guestAccess + `"}`)},
+	}
+	return slices.DeleteFunc(state, func(p InitialState) bool {
+		return slices.ContainsFunc(c.InitialState, func(i InitialState) bool { return i.Type == p.Type && i.StateKey == "" })
+	})
+}
+
+// topicContent gives m.room.topic with its plain-text representation.
+func topicContent(topic string) map[string]any {
+	return map[string]any{
+		"topic":   topic,
+		"m.topic": map[string]any{"m.text": []map[string]string{{"body": topic, "mimetype": "text/plain"}}},
+	}
+}
+
+// also gives what is committed with the room's events.
+func (c *creation) also(nid journal.RoomNID) func(*pgx.Batch) {
+	return func(b *pgx.Batch) {
+		if c.alias != "" {
+			queueAlias(b, c.alias, nid, c.creator)
+		}
+		if c.Visibility == "public" {
+			b.Queue(`UPDATE rooms SET listed = true WHERE room_nid = $1`, nid)
+		}
+	}
+}
+
+// aliasTaken turns the failure of a commit into M_ROOM_IN_USE where that is why.
+func aliasTaken(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "room_aliases_pkey" {
+		return matrix.Errorf(matrix.RoomInUse, "this alias is taken")
+	}
+	return fmt.Errorf("commit a new room: %w", err)
+}

@@ -1,0 +1,387 @@
+package rooms_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"homeserver/internal/event"
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
+)
+
+func TestNewRoomHasItsEventsInTheSpecifiedOrder(t *testing.T) {
+	h := newHouse(t)
+	q := rooms.CreateRequest{
+		Name: "The Grand Duke", Topic: "All about happy hour", Invite: []string{carol, bob, carol},
+		InitialState: []rooms.InitialState{
+			{Type: "org.example.second", StateKey: "b", Content: raw(map[string]int{"n": 2})},
+			{Type: "org.example.first", StateKey: "a", Content: raw(map[string]int{"n": 1})},
+		},
+	}
+	for version := 1; version <= 12; version++ {
+		q.RoomVersion, q.AliasName = fmt.Sprint(version), fmt.Sprintf("thepub%d", version)
+		room := h.create(alice, q)
+		equal(t, fmt.Sprintf("version %d", version), keys(h.history(alice, room)), []string{
+			"m.room.create|", "m.room.member|" + alice, "m.room.power_levels|", "m.room.canonical_alias|",
+			"m.room.join_rules|", "m.room.history_visibility|", "m.room.guest_access|",
+			"org.example.second|b", "org.example.first|a", "m.room.name|", "m.room.topic|",
+			"m.room.member|" + carol, "m.room.member|" + bob,
+		})
+		h.wantContent(alice, room, "m.room.name", "", `{"name":"The Grand Duke"}`)
+		h.wantContent(alice, room, "m.room.topic", "", `{"topic":"All about happy hour",
+			"m.topic":{"m.text":[{"body":"All about happy hour","mimetype":"text/plain"}]}}`)
+		h.wantContent(alice, room, "m.room.canonical_alias", "", fmt.Sprintf(`{"alias":"#thepub%d:localhost"}`, version))
+		checkChain(t, h, room)
+	}
+}
+
+func TestPresets(t *testing.T) {
+	h := newHouse(t)
+	for name, c := range map[string]struct {
+		q                      rooms.CreateRequest
+		joinRule, guestAccess  string
+		history                string
+		bobJoins, bobIsCreator bool
+	}{
+		"nothing said":       {rooms.CreateRequest{}, "invite", "can_join", "shared", false, false},
+		"private visibility": {rooms.CreateRequest{Visibility: "private"}, "invite", "can_join", "shared", false, false},
+		"public visibility":  {rooms.CreateRequest{Visibility: "public"}, "public", "forbidden", "shared", true, false},
+		"private chat":       {rooms.CreateRequest{Preset: "private_chat"}, "invite", "can_join", "shared", false, false},
+		"public chat":        {rooms.CreateRequest{Preset: "public_chat"}, "public", "forbidden", "shared", true, false},
+		"preset wins": {
+			rooms.CreateRequest{Preset: "private_chat", Visibility: "public"}, "invite", "can_join", "shared", false, false,
+		},
+		"trusted": {
+			rooms.CreateRequest{Preset: "trusted_private_chat", Invite: []string{bob}}, "invite", "can_join", "shared", true, true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.t = t
+			room := h.create(alice, c.q)
+			h.wantContent(alice, room, event.TypeJoinRules, "", `{"join_rule":"`+c.joinRule+`"}`)
+			h.wantContent(alice, room, "m.room.guest_access", "", `{"guest_access":"`+c.guestAccess+`"}`)
+			h.wantContent(alice, room, "m.room.history_visibility", "", `{"history_visibility":"`+c.history+`"}`)
+			if err := h.Join(t.Context(), bob, room, ""); (err == nil) != c.bobJoins {
+				t.Errorf("bob joins: %v", err)
+			}
+			if c.bobIsCreator {
+				expect(t, "bob sets the power levels", h.trySet(bob, room, "m.room.encryption", "", `{}`), "")
+			}
+		})
+	}
+}
+
+func TestInitialStateOverridesThePreset(t *testing.T) {
+	h := newHouse(t)
+	room := h.create(alice, rooms.CreateRequest{
+		Preset: "private_chat", Name: "told by name",
+		InitialState: []rooms.InitialState{
+			{Type: event.TypeJoinRules, Content: json.RawMessage(`{"join_rule":"public"}`)},
+			{Type: "m.room.history_visibility", Content: json.RawMessage(`{"history_visibility":"world_readable"}`)},
+			{Type: "m.room.guest_access", StateKey: "other", Content: json.RawMessage(`{"guest_access":"forbidden"}`)},
+			{Type: "m.room.name", Content: json.RawMessage(`{"name":"told by state"}`)},
+		},
+	})
+	h.wantContent(alice, room, event.TypeJoinRules, "", `{"join_rule":"public"}`)
+	h.wantContent(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
+	h.wantContent(alice, room, "m.room.guest_access", "", `{"guest_access":"can_join"}`)
+	h.wantContent(alice, room, "m.room.name", "", `{"name":"told by name"}`)
+	joinRules := 0
+	for _, e := range h.history(alice, room) {
+		if e.Type == event.TypeJoinRules {
+			joinRules++
+		}
+	}
+	if joinRules != 1 {
+		t.Errorf("the room has %d join rules", joinRules)
+	}
+}
+
+// powerLevels is what the tests look at in m.room.power_levels.
+type powerLevels struct {
+	Users         map[string]int `json:"users"`
+	Events        map[string]int `json:"events"`
+	StateDefault  int            `json:"state_default"`
+	EventsDefault int            `json:"events_default"`
+	Invite        int            `json:"invite"`
+}
+
+func (h *house) levels(room string) powerLevels {
+	h.t.Helper()
+	var p powerLevels
+	if err := json.Unmarshal([]byte(h.content(alice, room, event.TypePowerLevels, "")), &p); err != nil {
+		h.t.Fatal(err)
+	}
+	return p
+}
+
+func TestFirstPowerLevelsInEachVersion(t *testing.T) {
+	h := newHouse(t)
+	for _, preset := range []string{"private_chat", "public_chat", "trusted_private_chat"} {
+		h.versions(rooms.CreateRequest{Preset: preset, Invite: []string{bob}}, func(version int, room string) {
+			levels := h.levels(room)
+			want := map[string]int{}
+			if version < 12 {
+				want[alice] = 100
+				if preset == "trusted_private_chat" {
+					want[bob] = 100
+				}
+			}
+			if fmt.Sprint(levels.Users) != fmt.Sprint(want) {
+				t.Errorf("%s, version %d: users are %v, want %v", preset, version, levels.Users, want)
+			}
+			if tombstone := levels.Events["m.room.tombstone"]; tombstone <= levels.StateDefault || version == 12 && tombstone <= 100 {
+				t.Errorf("%s, version %d: a tombstone needs %d", preset, version, tombstone)
+			}
+			if levels.StateDefault != 50 || levels.EventsDefault != 0 {
+				t.Errorf("%s, version %d: defaults are %+v", preset, version, levels)
+			}
+		})
+	}
+}
+
+func TestCreationContent(t *testing.T) {
+	h := newHouse(t)
+	q := rooms.CreateRequest{CreationContent: object{
+		"type": raw("m.space"), "m.federate": raw(false), "creator": raw(bob), "room_version": raw("99"), "org.example": raw(7),
+	}}
+	h.versions(q, func(version int, room string) {
+		creator := ""
+		if version < 11 {
+			creator = `"creator":"` + alice + `",`
+		}
+		h.wantContent(alice, room, event.TypeCreate, "", fmt.Sprintf(
+			`{%s"type":"m.space","m.federate":false,"room_version":"%d","org.example":7}`, creator, version))
+	})
+}
+
+func TestAdditionalCreators(t *testing.T) {
+	h := newHouse(t)
+	for name, c := range map[string]struct {
+		q    rooms.CreateRequest
+		want string
+	}{
+		"none":             {rooms.CreateRequest{Preset: "private_chat", Invite: []string{bob}}, ``},
+		"asked for":        {rooms.CreateRequest{CreationContent: object{"additional_creators": raw([]string{dave})}}, `["` + dave + `"]`},
+		"trusted invitees": {rooms.CreateRequest{Preset: "trusted_private_chat", Invite: []string{bob, carol}}, `["` + bob + `","` + carol + `"]`},
+		"both, each once": {rooms.CreateRequest{
+			Preset: "trusted_private_chat", Invite: []string{bob, carol, bob},
+			CreationContent: object{"additional_creators": raw([]string{dave, bob})},
+		}, `["` + dave + `","` + bob + `","` + carol + `"]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h.t = t
+			c.q.RoomVersion = "12"
+			room := h.create(alice, c.q)
+			got := event.Field([]byte(h.content(alice, room, event.TypeCreate, "")), "additional_creators")
+			if string(got) != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			if strings.Contains(c.want, bob) { // a creator may all, as soon as in the room
+				h.join(bob, room)
+				h.set(bob, room, event.TypePowerLevels, "", `{"state_default":75}`)
+			}
+		})
+	}
+}
+
+func TestPowerLevelOverrideReplacesWholeKeys(t *testing.T) {
+	h := newHouse(t)
+	room := h.create(alice, rooms.CreateRequest{PowerLevels: object{
+		"events_default": raw(10), "users": raw(map[string]int{alice: 90, bob: 50}), "events": raw(map[string]int{"m.room.name": 20}),
+	}})
+	levels := h.levels(room)
+	if levels.EventsDefault != 10 || levels.Users[alice] != 90 || levels.Users[bob] != 50 || len(levels.Events) != 1 || levels.StateDefault != 50 {
+		t.Errorf("got %+v", levels)
+	}
+}
+
+func TestRoomIDsOfEachVersion(t *testing.T) {
+	h := newHouse(t)
+	seen := map[string]bool{}
+	h.versions(rooms.CreateRequest{}, func(version int, room string) {
+		if strings.HasSuffix(room, ":localhost") == (version == 12) {
+			t.Errorf("version %d: the room ID is %s", version, room)
+		}
+		create := h.history(alice, room)[0]
+		if version == 12 && room[1:] != create.ID[1:] {
+			t.Errorf("the room ID %s is not of the create event %s", room, create.ID)
+		}
+		if seen[room] {
+			t.Errorf("room ID %s came twice", room)
+		}
+		seen[room] = true
+	})
+}
+
+func TestInvitesOfANewRoom(t *testing.T) {
+	h := newHouse(t)
+	h.profile(h.account("bob"), "displayname", "Bob")
+	h.profile(h.account("alice"), "displayname", "Alice")
+	direct := h.create(alice, rooms.CreateRequest{IsDirect: true, Invite: []string{bob, carol}})
+	h.wantContent(alice, direct, event.TypeMember, alice, `{"membership":"join","displayname":"Alice"}`)
+	h.wantContent(alice, direct, event.TypeMember, bob, `{"membership":"invite","is_direct":true,"displayname":"Bob"}`)
+	h.wantContent(alice, direct, event.TypeMember, carol, `{"membership":"invite","is_direct":true}`)
+	other := h.create(alice, rooms.CreateRequest{Invite: []string{bob}})
+	h.wantContent(alice, other, event.TypeMember, bob, `{"membership":"invite","displayname":"Bob"}`)
+}
+
+// refused is a request that cannot be, and how it is answered.
+type refused struct {
+	q    rooms.CreateRequest
+	code matrix.Code
+}
+
+// badValues are requests with a value that does not exist.
+func badValues() map[string]refused {
+	long := strings.Repeat("x", 256)
+	return map[string]refused{
+		"unknown version":    {rooms.CreateRequest{RoomVersion: "13"}, matrix.UnsupportedRoomVersion},
+		"version with NUL":   {rooms.CreateRequest{RoomVersion: "\x00"}, matrix.UnsupportedRoomVersion},
+		"unknown visibility": {rooms.CreateRequest{Visibility: "secret"}, matrix.InvalidParam},
+		"unknown preset":     {rooms.CreateRequest{Preset: "open"}, matrix.InvalidParam},
+		"third-party invite": {rooms.CreateRequest{Invite3PID: []json.RawMessage{raw(1)}}, matrix.InvalidParam},
+		"taken alias":        {rooms.CreateRequest{AliasName: "taken"}, matrix.RoomInUse},
+		"alias with colon":   {rooms.CreateRequest{AliasName: "a:b"}, matrix.InvalidParam},
+		"alias with NUL":     {rooms.CreateRequest{AliasName: "a\x00b"}, matrix.InvalidParam},
+		"alias not UTF-8":    {rooms.CreateRequest{AliasName: "a\xffb"}, matrix.InvalidParam},
+		"alias too long":     {rooms.CreateRequest{AliasName: long}, matrix.InvalidParam},
+		"invitee is no user": {rooms.CreateRequest{Invite: []string{"bob"}}, matrix.InvalidParam},
+		"invitee with NUL":   {rooms.CreateRequest{Invite: []string{"@b\x00b:localhost"}}, matrix.InvalidParam},
+		"invitee too long":   {rooms.CreateRequest{Invite: []string{"@" + long + ":localhost"}}, matrix.InvalidParam},
+		"invitee elsewhere":  {rooms.CreateRequest{Invite: []string{"@bob:elsewhere.example"}}, matrix.Forbidden},
+		"creator invited":    {rooms.CreateRequest{Invite: []string{alice}}, matrix.InvalidRoomState},
+	}
+}
+
+// badStates are requests for state that a room cannot have.
+func badStates() map[string]refused {
+	state := func(typ, key, content string) []rooms.InitialState {
+		return []rooms.InitialState{{Type: typ, StateKey: key, Content: json.RawMessage(content)}}
+	}
+	long := strings.Repeat("x", 256)
+	return map[string]refused{
+		"state without content":   {rooms.CreateRequest{InitialState: []rooms.InitialState{{Type: "a"}}}, matrix.MissingParam},
+		"state without type":      {rooms.CreateRequest{InitialState: state("", "", `{}`)}, matrix.MissingParam},
+		"state with a list":       {rooms.CreateRequest{InitialState: state("a", "", `[]`)}, matrix.BadJSON},
+		"state with a float":      {rooms.CreateRequest{InitialState: state("a", "", `{"a":0.5}`)}, matrix.BadJSON},
+		"state key with NUL":      {rooms.CreateRequest{InitialState: state("a", "\x00", `{}`)}, matrix.InvalidParam},
+		"type with NUL":           {rooms.CreateRequest{InitialState: state("a\x00", "", `{}`)}, matrix.InvalidParam},
+		"type too long":           {rooms.CreateRequest{InitialState: state(long, "", `{}`)}, matrix.TooLarge},
+		"state key too long":      {rooms.CreateRequest{InitialState: state("a", long, `{}`)}, matrix.TooLarge},
+		"second create event":     {rooms.CreateRequest{InitialState: state(event.TypeCreate, "", `{}`)}, matrix.InvalidRoomState},
+		"join of another":         {rooms.CreateRequest{InitialState: state(event.TypeMember, bob, `{"membership":"join"}`)}, matrix.InvalidRoomState},
+		"member elsewhere":        {rooms.CreateRequest{InitialState: state(event.TypeMember, "@b:else.example", `{"membership":"invite"}`)}, matrix.Forbidden},
+		"redaction as state":      {rooms.CreateRequest{InitialState: state(event.TypeRedaction, "", `{"redacts":"$x\u0000"}`)}, matrix.InvalidParam},
+		"name too large":          {rooms.CreateRequest{Name: strings.Repeat("n", 70000)}, matrix.TooLarge},
+		"levels without creator":  {rooms.CreateRequest{Name: "x", PowerLevels: object{"users": raw(map[string]int{bob: 100})}}, matrix.InvalidRoomState},
+		"levels that are none":    {rooms.CreateRequest{PowerLevels: object{"ban": raw("a lot")}}, matrix.InvalidRoomState},
+		"levels with a float":     {rooms.CreateRequest{PowerLevels: object{"ban": raw(1.5)}}, matrix.BadJSON},
+		"creator's level in v12":  {rooms.CreateRequest{RoomVersion: "12", PowerLevels: object{"users": raw(map[string]int{alice: 100})}}, matrix.InvalidRoomState},
+		"creators are no list":    {rooms.CreateRequest{RoomVersion: "12", CreationContent: object{"additional_creators": raw("x")}}, matrix.InvalidRoomState},
+		"creators are no users":   {rooms.CreateRequest{RoomVersion: "12", CreationContent: object{"additional_creators": raw([]string{"x"})}}, matrix.InvalidRoomState},
+		"too many events at once": {rooms.CreateRequest{Invite: slices.Repeat([]string{bob}, 1001)}, matrix.InvalidParam},
+	}
+}
+
+func TestCreationThatIsRefusedLeavesNothing(t *testing.T) {
+	h := newHouse(t)
+	h.create(alice, rooms.CreateRequest{AliasName: "taken"})
+	all := badValues()
+	maps.Copy(all, badStates())
+	for name, c := range all {
+		if c.q.AliasName == "" {
+			c.q.AliasName = "free"
+		}
+		_, err := h.Create(t.Context(), alice, c.q)
+		expect(t, name, err, c.code)
+	}
+	joined, err := h.JoinedRooms(t.Context(), alice)
+	h.ok(err)
+	if len(joined) != 1 {
+		t.Errorf("refused requests have left %d rooms", len(joined)-1)
+	}
+	_, err = h.ResolveAlias(t.Context(), "#free:localhost")
+	expect(t, "the alias of a refused room", err, matrix.NotFound)
+	h.create(alice, rooms.CreateRequest{AliasName: "free"}) // and nothing stands in the way now
+}
+
+func TestOneOfManyGetsTheAlias(t *testing.T) {
+	a := newHouse(t)
+	b := houseOn(t, a.pool)
+	created := make([]string, 24)
+	var wg sync.WaitGroup
+	for i := range created {
+		wg.Go(func() {
+			made, err := []*house{a, b}[i%2].Create(t.Context(), alice, rooms.CreateRequest{AliasName: "wanted", Name: fmt.Sprint(i)})
+			if err == nil {
+				created[i] = made.RoomID
+			} else {
+				expect(t, "a loser", err, matrix.RoomInUse)
+			}
+		})
+	}
+	wg.Wait()
+	winners := slices.DeleteFunc(created, func(room string) bool { return room == "" })
+	if len(winners) != 1 {
+		t.Fatalf("%d rooms have been created", len(winners))
+	}
+	room, err := a.ResolveAlias(t.Context(), "#wanted:localhost")
+	a.ok(err)
+	joined, err := a.JoinedRooms(t.Context(), alice)
+	a.ok(err)
+	equal(t, "rooms", joined, []string{room})
+	if room != winners[0] {
+		t.Errorf("the alias points to %s, not %s", room, winners[0])
+	}
+}
+
+func TestCreatedAnswersWithTheAlias(t *testing.T) {
+	h := newHouse(t)
+	made, err := h.Create(t.Context(), alice, rooms.CreateRequest{AliasName: "tutorial"})
+	h.ok(err)
+	if made.RoomAlias != "#tutorial:localhost" {
+		t.Errorf("the alias is %q", made.RoomAlias)
+	}
+	made, err = h.Create(t.Context(), alice, rooms.CreateRequest{})
+	h.ok(err)
+	if made.RoomAlias != "" {
+		t.Errorf("a room without alias has %q", made.RoomAlias)
+	}
+}
+
+func TestManyRoomsAreCreatedAtOnce(t *testing.T) {
+	h := newHouse(t)
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			_, err := h.Create(t.Context(), alice, rooms.CreateRequest{
+				RoomVersion: fmt.Sprint(i%12 + 1), AliasName: fmt.Sprintf("room%d", i), Invite: []string{bob},
+			})
+			expect(t, "create", err, "")
+		})
+	}
+	wg.Wait()
+	joined, err := h.JoinedRooms(t.Context(), alice)
+	h.ok(err)
+	if len(joined) != 40 {
+		t.Errorf("alice is in %d rooms", len(joined))
+	}
+}
+
+func TestRoomIsUsedAtOnceByWhoWasInvited(t *testing.T) {
+	h := newHouse(t)
+	other := houseOn(t, h.pool)
+	for range 5 {
+		room := h.create(alice, rooms.CreateRequest{Invite: []string{bob}})
+		other.join(bob, room)
+		h.send(alice, room, "hello")
+		other.send(bob, room, "hello to you")
+		checkChain(t, houseOn(t, h.pool), room)
+	}
+}

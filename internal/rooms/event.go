@@ -1,0 +1,124 @@
+package rooms
+
+import (
+	"sync/atomic"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// Event is an event of a room as this server keeps it: what is federated, and
+// what is known here beside it. It is immutable but for a later redaction, and
+// safe for concurrent use.
+type Event struct {
+	*event.Event
+	Room     journal.RoomNID
+	Position journal.Position
+
+	// Replaces describes the state event that this one replaced; nil: none.
+	Replaces *Replaced
+	// DeviceID and TxnID are those of the request that sent the event, where it
+	// gave a transaction ID.
+	DeviceID, TxnID string
+
+	redaction atomic.Pointer[redaction]
+	draft     *staged // what is yet to be written; nil once it is committed
+}
+
+// Replaced is what an event tells of the state event before it.
+type Replaced struct {
+	EventID  string
+	Sender   string
+	Position journal.Position
+	content  atomic.Pointer[[]byte]
+	event    *Event // holds the position until the replaced event is committed itself
+}
+
+// newReplaced describes an event that is about to be replaced.
+func newReplaced(old *Event) *Replaced {
+	r := &Replaced{EventID: old.ID, Sender: old.Sender, event: old}
+	r.show(old.Content())
+	return r
+}
+
+// Content is the content that may be shown, a JSON object.
+func (r *Replaced) Content() []byte { return *r.content.Load() }
+
+func (r *Replaced) show(content []byte) { r.content.Store(&content) }
+
+// settle lets go of the replaced event, once this one is committed. If that has
+// been redacted meanwhile, it is shown so here, too.
+func (r *Replaced) settle() {
+	if r.event.Redacted() {
+		r.show(r.event.Content())
+	}
+	r.event = nil
+}
+
+// redaction is what became of an event that was redacted.
+type redaction struct {
+	redacted *event.Event
+	because  *Event
+}
+
+// seen gives the event as it is to be shown: its redacted form once it was
+// redacted, and then the event that did so.
+func (e *Event) seen() (*event.Event, *Event) {
+	if r := e.redaction.Load(); r != nil {
+		return r.redacted, r.because
+	}
+	return e.Event, nil
+}
+
+// Redacted reports whether the event has been redacted.
+func (e *Event) Redacted() bool { return e.redaction.Load() != nil }
+
+// Content is the content that may be shown, a JSON object.
+func (e *Event) Content() []byte {
+	shown, _ := e.seen()
+	return shown.Content
+}
+
+// staged is what the table of events writes beside the event itself.
+type staged struct {
+	// room is written with the room's first event.
+	room *live
+	// head is the event that this one was built on.
+	head string
+	// joined and invited are how the numbers of members change.
+	joined, invited int
+	// replaces is the state event that this one replaces; nil: none.
+	replaces *Event
+	// target is the event that this one redacts, and redacted its new bytes.
+	target   *Event
+	redacted *event.Event
+}
+
+// size is about how many bytes the event takes in memory.
+func (e *Event) size() int {
+	const structs = 600
+	n := structs + 2*len(e.JSON)
+	if e.Replaces != nil {
+		n += len(e.Replaces.Content())
+	}
+	return n
+}
+
+// entry makes the journal entry of an event.
+func (e *Event) entry(t *journal.Table) *journal.Entry {
+	return &journal.Entry{Table: t, Room: e.Room, Value: e, Size: e.size()}
+}
+
+// stateValue is what the table of state keeps of an event's content to search for.
+func (e *Event) stateValue() *string {
+	switch e.Type {
+	case event.TypeMember:
+		return nonEmpty(e.Membership())
+	case typeHistoryVisibility:
+		switch visibility, _ := event.StringField(e.Event.Content, "history_visibility"); visibility {
+		case visibleWorld, visibleShared, visibleInvited, visibleJoined:
+			return &visibility
+		}
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package rooms
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"homeserver/internal/event"
+	"homeserver/internal/matrix"
+)
+
+// EventFilter chooses room events: client-server API, "Filtering", the schema
+// RoomEventFilter. A nil filter lets everything through.
+type EventFilter struct {
+	Limit                   *int      `json:"limit"`
+	Types                   *[]string `json:"types"`
+	NotTypes                []string  `json:"not_types"`
+	Senders                 *[]string `json:"senders"`
+	NotSenders              []string  `json:"not_senders"`
+	Rooms                   *[]string `json:"rooms"`
+	NotRooms                []string  `json:"not_rooms"`
+	ContainsURL             *bool     `json:"contains_url"`
+	LazyLoadMembers         bool      `json:"lazy_load_members"`
+	IncludeRedundantMembers bool      `json:"include_redundant_members"`
+	ThreadNotifications     bool      `json:"unread_thread_notifications"`
+}
+
+// The number of events in one answer, where the request does not say, and at most.
+const (
+	DefaultLimit = 10
+	MaxLimit     = 1000
+)
+
+// Check refuses values that no filter can have: M_INVALID_PARAM.
+func (f *EventFilter) Check() error {
+	if f.Limit != nil && *f.Limit < 0 {
+		return matrix.Errorf(matrix.InvalidParam, "limit must not be negative")
+	}
+	lists := [][]string{f.NotTypes, f.NotSenders, f.NotRooms}
+	for _, list := range []*[]string{f.Types, f.Senders, f.Rooms} {
+		if list != nil {
+			lists = append(lists, *list)
+		}
+	}
+	for _, list := range lists {
+		if !isTexts(list) {
+			return matrix.Errorf(matrix.InvalidParam, "a filter is UTF-8 without the character NUL")
+		}
+	}
+	return nil
+}
+
+func isTexts(list []string) bool {
+	return !slices.ContainsFunc(list, func(s string) bool { return !isText(s) })
+}
+
+// LimitOr gives the limit, within its bounds, or a default.
+func (f *EventFilter) LimitOr(otherwise int) int {
+	if f == nil || f.Limit == nil {
+		return otherwise
+	}
+	return min(*f.Limit, MaxLimit)
+}
+
+// WantsRoom reports whether events of the room may pass at all.
+func (f *EventFilter) WantsRoom(roomID string) bool {
+	return f == nil || (f.Rooms == nil || slices.Contains(*f.Rooms, roomID)) && !slices.Contains(f.NotRooms, roomID)
+}
+
+// Match reports whether an event passes. It agrees with what where selects.
+func (f *EventFilter) Match(e *Event) bool {
+	if f == nil {
+		return true
+	}
+	return (f.Types == nil || matchesAny(*f.Types, e.Type)) && !matchesAny(f.NotTypes, e.Type) &&
+		(f.Senders == nil || slices.Contains(*f.Senders, e.Sender)) && !slices.Contains(f.NotSenders, e.Sender) &&
+		(f.ContainsURL == nil || *f.ContainsURL == hasURL(e.Content()))
+}
+
+// hasURL reports whether a content has a key url, for contains_url.
+func hasURL(content []byte) bool { return event.Field(content, "url") != nil }
+
+func matchesAny(patterns []string, evType string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return matches(p, evType) })
+}
+
+// matches compares with a pattern in which * stands for any text.
+func matches(pattern, text string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == text
+	}
+	first, last := parts[0], parts[len(parts)-1]
+	if !strings.HasPrefix(text, first) || !strings.HasSuffix(text[len(first):], last) {
+		return false
+	}
+	text = text[len(first) : len(text)-len(last)]
+	for _, part := range parts[1 : len(parts)-1] {
+		i := strings.Index(text, part)
+		if i < 0 {
+			return false
+		}
+		text = text[i+len(part):]
+	}
+	return true
+}
+
+// query gathers the arguments of a statement that is put together.
+type query struct{ args []any }
+
+func (q *query) arg(v any) string {
+	q.args = append(q.args, v)
+	return fmt.Sprintf("$%d", len(q.args))
+}
+
+// where gives the filter as conditions on events e, each beginning with AND.
+func (f *EventFilter) where(q *query) string {
+	if f == nil {
+		return ""
+	}
+	var b strings.Builder
+	and := func(format string, v any) { fmt.Fprintf(&b, " AND "+format, q.arg(v)) }
+	if f.Types != nil {
+		and("e.type LIKE ANY(%s::text[])", likes(*f.Types))
+	}
+	if len(f.NotTypes) > 0 {
+		and("NOT e.type LIKE ANY(%s::text[])", likes(f.NotTypes))
+	}
+	if f.Senders != nil {
+		and("e.sender = ANY(%s::text[])", *f.Senders)
+	}
+	if len(f.NotSenders) > 0 {
+		and("NOT e.sender = ANY(%s::text[])", f.NotSenders)
+	}
+	if f.ContainsURL != nil {
+		and("e.has_url = %s", *f.ContainsURL)
+	}
+	return b.String()
+}
+
+var likeEscapes = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`, `*`, `%`)
+
+func likes(patterns []string) []string {
+	out := make([]string, len(patterns))
+	for i, p := range patterns {
+		out[i] = likeEscapes.Replace(p)
+	}
+	return out
+}

@@ -1,0 +1,208 @@
+package rooms_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
+)
+
+// oddTypes are event types that look like patterns, or like each other.
+var oddTypes = []string{
+	"m.room.message", "m.room.messages", "xm.room.message", "org.example", "org.example.", "ORG.EXAMPLE",
+	"a", "aa", "aba", "a*b", "a%b", "a_b", `a\b`, `\`, `\\`, "%", "_", "*", "a.b.a.b", "ä", "äö", "a b", "a\nb", "(a)+",
+}
+
+// oddPatterns are patterns for them.
+var oddPatterns = []string{
+	"*", "**", "", "m.room.*", "*.message", "m.*.message", "*room*", "a*", "*a", "a*a", "a*b", "a*b*", "*b*a*", "a**b",
+	`a\*`, `\*`, `\`, `*\`, "%", "_", "a_b", "a%b", "ä*", "?", "a?b", "org.example", "*.*", "a.b*a.b", "a\n*", "(a)*",
+}
+
+func anyOf(random *rand.Rand, list []string) []string {
+	var some []string
+	for range random.IntN(4) {
+		some = append(some, list[random.IntN(len(list))])
+	}
+	return some
+}
+
+func anyFilter(random *rand.Rand) *rooms.EventFilter {
+	f := &rooms.EventFilter{}
+	patterns := append(append([]string{}, oddTypes...), oddPatterns...)
+	if random.IntN(2) == 0 {
+		types := append([]string{}, anyOf(random, patterns)...)
+		f.Types = &types
+	}
+	if random.IntN(2) == 0 {
+		f.NotTypes = anyOf(random, patterns)
+	}
+	if random.IntN(3) == 0 {
+		senders := append([]string{}, anyOf(random, []string{alice, bob, "@a%:localhost", "*"})...)
+		f.Senders = &senders
+	}
+	if random.IntN(3) == 0 {
+		f.NotSenders = anyOf(random, []string{alice, bob, "*"})
+	}
+	if random.IntN(3) == 0 {
+		with := random.IntN(2) == 0
+		f.ContainsURL = &with
+	}
+	return f
+}
+
+func TestFilterInMemoryAgreesWithTheOneInSQL(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(bob)
+	contents := []string{`{}`, `{"url":"mxc://localhost/a"}`, `{"url":null}`, `{"URL":1,"info":{"url":"x"}}`}
+	for i, evType := range oddTypes {
+		_, err := h.Send(t.Context(), as([]string{alice, bob}[i%2], room), evType, json.RawMessage(contents[i%4]))
+		h.ok(err)
+	}
+	redacted, err := h.Send(t.Context(), as(alice, room), "org.example", json.RawMessage(`{"url":"x"}`))
+	h.ok(err)
+	_, err = h.Redact(t.Context(), as(alice, room), redacted, "")
+	h.ok(err)
+	all := h.history(alice, room)
+	random := rand.New(rand.NewPCG(3, 5))
+	for range 400 {
+		f := anyFilter(random)
+		var want []string
+		for _, e := range all {
+			if f.Match(e) {
+				want = append(want, e.ID)
+			}
+		}
+		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: rooms.MaxLimit, Filter: f})
+		h.ok(err)
+		equal(t, string(raw(f)), ids(st.Events), want)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func TestFilterByType(t *testing.T) {
+	h := newHouse(t)
+	room := h.public()
+	for _, evType := range oddTypes {
+		_, err := h.Send(t.Context(), as(alice, room), evType, json.RawMessage(`{}`))
+		h.ok(err)
+	}
+	for pattern, want := range map[string][]string{
+		"m.room.message":  {"m.room.message"},
+		"m.room.message*": {"m.room.message", "m.room.messages"},
+		"*m.room.message": {"m.room.message", "xm.room.message"},
+		"org.example":     {"org.example"},
+		"org.example*":    {"org.example", "org.example."},
+		"a":               {"a"},
+		"a*a":             {"aa", "aba"},
+		"a_b":             {"a_b"},
+		"a%b":             {"a%b"},
+		`a\b`:             {`a\b`},
+		"a*b":             {"a*b", "a%b", "a_b", `a\b`, "a.b.a.b", "a b", "a\nb"},
+		"ä*":              {"ä", "äö"},
+		"":                {},
+		"none":            {},
+	} {
+		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: 100, Filter: &rooms.EventFilter{Types: &[]string{pattern}}})
+		h.ok(err)
+		got := []string{}
+		for _, e := range st.Events {
+			got = append(got, e.Type)
+		}
+		equal(t, fmt.Sprintf("%q", pattern), got, want)
+	}
+}
+
+func TestExclusionsWin(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(bob)
+	h.send(alice, room, "a")
+	h.send(bob, room, "b")
+	count := func(f rooms.EventFilter) int {
+		t.Helper()
+		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: 100, Filter: &f})
+		h.ok(err)
+		return len(st.Events)
+	}
+	messages := []string{"m.room.message"}
+	for what, c := range map[string]struct {
+		f    rooms.EventFilter
+		want int
+	}{
+		"types":               {rooms.EventFilter{Types: &messages}, 2},
+		"the same excluded":   {rooms.EventFilter{Types: &messages, NotTypes: messages}, 0},
+		"one sender":          {rooms.EventFilter{Types: &messages, Senders: &[]string{bob}}, 1},
+		"that one excluded":   {rooms.EventFilter{Types: &messages, Senders: &[]string{bob}, NotSenders: []string{bob}}, 0},
+		"no types at all":     {rooms.EventFilter{Types: &[]string{}}, 0},
+		"no senders at all":   {rooms.EventFilter{Senders: &[]string{}}, 0},
+		"this room":           {rooms.EventFilter{Types: &messages, Rooms: &[]string{room}}, 2},
+		"another room":        {rooms.EventFilter{Rooms: &[]string{"!other:localhost"}}, 0},
+		"no rooms at all":     {rooms.EventFilter{Rooms: &[]string{}}, 0},
+		"this room excluded":  {rooms.EventFilter{Rooms: &[]string{room}, NotRooms: []string{room}}, 0},
+		"other room excluded": {rooms.EventFilter{Types: &messages, NotRooms: []string{"!other:localhost"}}, 2},
+	} {
+		if got := count(c.f); got != c.want {
+			t.Errorf("%s: %d events, want %d", what, got, c.want)
+		}
+	}
+}
+
+func TestFilterAsClientsWriteIt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text  string
+		limit int
+		code  matrix.Code
+	}{
+		{`{}`, 10, ""},
+		{`{"limit":5}`, 5, ""},
+		{`{"limit":0}`, 0, ""},
+		{`{"limit":100000}`, rooms.MaxLimit, ""},
+		{`{"limit":-1}`, 0, matrix.InvalidParam},
+		{`{"types":null,"senders":null,"rooms":null}`, 10, ""},
+		{`{"types":["a\u0000"]}`, 0, matrix.InvalidParam},
+		{`{"not_types":["\u0000"]}`, 0, matrix.InvalidParam},
+		{`{"senders":["\u0000"]}`, 0, matrix.InvalidParam},
+		{`{"not_senders":["x","\u0000"]}`, 0, matrix.InvalidParam},
+		{`{"rooms":["\u0000"]}`, 0, matrix.InvalidParam},
+		{`{"not_rooms":["\u0000"]}`, 0, matrix.InvalidParam},
+	} {
+		var f rooms.EventFilter
+		if err := json.Unmarshal([]byte(c.text), &f); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, c.text, f.Check(), c.code)
+		if c.code == "" && f.LimitOr(rooms.DefaultLimit) != c.limit {
+			t.Errorf("%s: limit %d, want %d", c.text, f.LimitOr(rooms.DefaultLimit), c.limit)
+		}
+	}
+	if (*rooms.EventFilter)(nil).LimitOr(7) != 7 || !(*rooms.EventFilter)(nil).WantsRoom("!x") {
+		t.Error("no filter is not the same as an empty one")
+	}
+	invalid := rooms.EventFilter{NotTypes: []string{"a\xff"}}
+	expect(t, "not UTF-8", invalid.Check(), matrix.InvalidParam)
+}
+
+func FuzzPatternMatchesItself(f *testing.F) {
+	for _, p := range oddPatterns {
+		f.Add(p, "x")
+	}
+	f.Fuzz(func(t *testing.T, pattern, filling string) {
+		if strings.Count(pattern, "*") > 50 || len(filling) > 100 {
+			t.Skip()
+		}
+		e := eventOfType(strings.ReplaceAll(pattern, "*", filling))
+		if filter := (&rooms.EventFilter{Types: &[]string{pattern}}); !filter.Match(e) {
+			t.Errorf("%q does not match %q", pattern, e.Type)
+		}
+		if filter := (&rooms.EventFilter{NotTypes: []string{pattern}}); filter.Match(e) {
+			t.Errorf("%q does not keep out %q", pattern, e.Type)
+		}
+	})
+}

@@ -1,0 +1,240 @@
+package rooms
+
+import (
+	"context"
+	"slices"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// Page is a request for a stretch of a room's history. A token stands for the
+// gap after a position.
+type Page struct {
+	// Backward goes from newer to older events.
+	Backward bool
+	// From and To are positions; nil: the end of what the user may see. The events
+	// between them are given, from From on.
+	From, To *journal.Position
+	Limit    int
+	Filter   *EventFilter
+}
+
+// Stretch is a part of a room's history.
+type Stretch struct {
+	Events []*Event
+	// Start is where the stretch begins, in the direction asked for; End is where
+	// the next one would, where More.
+	Start, End journal.Position
+	More       bool
+	// Members holds the member events of the senders, where they are lazy-loaded.
+	Members []*Event
+	Access  *Access
+}
+
+// reader is a user who looks at a room, at one moment.
+type reader struct {
+	room   journal.RoomNID
+	roomID string
+	access *Access
+	now    journal.Position
+}
+
+// reader finds a room and what a user may read of it: errors of readable.
+func (s *Service) reader(ctx context.Context, userID, roomID string) (*reader, error) {
+	now := s.journal.Position()
+	nid, access, err := s.readable(ctx, userID, roomID)
+	return &reader{room: nid, roomID: roomID, access: access, now: now}, err
+}
+
+// Messages gives a page of a room's history, of MaxLimit events at most.
+// M_FORBIDDEN for who may see nothing of the room. Client-server API,
+// GET /rooms/{roomId}/messages.
+func (s *Service) Messages(ctx context.Context, userID, roomID string, p Page) (*Stretch, error) {
+	r, err := s.reader(ctx, userID, roomID)
+	if err != nil {
+		return nil, err
+	}
+	if !r.access.SeesAny() {
+		return nil, errNotInRoom()
+	}
+	return s.stretch(ctx, r, p)
+}
+
+// stretch reads a page of a room, of what the reader may see.
+func (s *Service) stretch(ctx context.Context, r *reader, p Page) (st *Stretch, err error) {
+	st = &Stretch{Access: r.access}
+	p.Limit = max(0, min(p.Limit, MaxLimit))
+	low, high := p.bounds(r.now)
+	st.Start = high
+	if !p.Backward {
+		st.Start = low
+	}
+	st.End = st.Start
+	if ranges := r.access.Ranges(low, high); len(ranges) > 0 && p.Filter.WantsRoom(r.roomID) {
+		if err := s.read(ctx, st, r.room, ranges, &p); err != nil {
+			return nil, err
+		}
+	}
+	if p.Filter != nil && p.Filter.LazyLoadMembers && len(st.Events) > 0 {
+		// As of the newest event: what came later may not be for this reader.
+		newest := max(st.Events[0].Position, st.Events[len(st.Events)-1].Position)
+		st.Members, err = s.membersOf(ctx, r.room, st.Events, newest)
+	}
+	return st, err
+}
+
+// bounds gives the positions that the page lies in, as (low, high].
+func (p *Page) bounds(now journal.Position) (low, high journal.Position) {
+	low, high = 0, now
+	from, to := &high, &low
+	if !p.Backward {
+		from, to = &low, &high
+	}
+	if p.From != nil {
+		*from = min(*p.From, now)
+	}
+	if p.To != nil {
+		*to = min(*p.To, now)
+	}
+	return low, high
+}
+
+// read fills a stretch with the events in the ranges.
+func (s *Service) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ranges []Range, p *Page) error {
+	q := &query{}
+	from, to := make([]journal.Position, len(ranges)), make([]journal.Position, len(ranges))
+	for i, r := range ranges {
+		from[i], to[i] = r.From, r.To
+	}
+	sql := selectEvents + `WHERE e.room_nid = ` + q.arg(nid) +
+		` AND e.position BETWEEN ` + q.arg(from[0]) + ` AND ` + q.arg(to[len(to)-1]) +
+		` AND EXISTS (SELECT FROM unnest(` + q.arg(from) + `::bigint[], ` + q.arg(to) + `::bigint[]) AS w(low, high)
+			WHERE e.position BETWEEN w.low AND w.high)` + p.Filter.where(q) + ` ORDER BY e.position`
+	if p.Backward {
+		sql += ` DESC`
+	}
+	// One more than wanted tells whether there is more.
+	events, err := s.events(ctx, sql+` LIMIT `+q.arg(p.Limit+1), q.args...)
+	if err != nil {
+		return err
+	}
+	if st.More = len(events) > p.Limit; st.More {
+		events = events[:p.Limit]
+	}
+	st.Events = events
+	if n := len(events); n > 0 {
+		st.End = events[n-1].Position
+		if p.Backward {
+			st.End--
+		}
+	}
+	return nil
+}
+
+// membersOf reads the member events of the senders of events, at a position.
+func (s *Service) membersOf(ctx context.Context, nid journal.RoomNID, events []*Event, at journal.Position) ([]*Event, error) {
+	var senders []string
+	for _, e := range events {
+		senders = append(senders, e.Sender)
+	}
+	slices.Sort(senders)
+	return s.MembersAt(ctx, []journal.RoomNID{nid}, slices.Compact(senders), at)
+}
+
+// MembersAt reads the member events of some users in rooms, at a position.
+func (s *Service) MembersAt(ctx context.Context, rooms []journal.RoomNID, users []string, at journal.Position) ([]*Event, error) {
+	return s.events(ctx, selectStateAt+`AND s.type = 'm.room.member' AND s.state_key = ANY($3)`, rooms, at, users)
+}
+
+// Event gives one event of a room. M_NOT_FOUND if there is none that the user
+// may see. Client-server API, GET /rooms/{roomId}/event/{eventId}.
+func (s *Service) Event(ctx context.Context, userID, roomID, eventID string) (*Event, *Access, error) {
+	r, err := s.reader(ctx, userID, roomID)
+	if err != nil {
+		return nil, nil, hideRoom(err)
+	}
+	e, err := s.visible(ctx, r, eventID)
+	return e, r.access, err
+}
+
+// hideRoom answers for the events of a room that is not there as for events that
+// are not there.
+func hideRoom(err error) error {
+	if matrix.IsCode(err, matrix.Forbidden) {
+		return errNoEvent()
+	}
+	return err
+}
+
+// visible reads an event that the reader may see; M_NOT_FOUND if there is none.
+func (s *Service) visible(ctx context.Context, r *reader, eventID string) (*Event, error) {
+	e, err := s.eventByID(ctx, r.room, eventID)
+	if err != nil {
+		return nil, err
+	}
+	if !r.access.Sees(e.Position) {
+		return nil, errNoEvent()
+	}
+	return e, nil
+}
+
+// EventContext is what happened around an event.
+type EventContext struct {
+	Event         *Event
+	Before, After *Stretch
+	// State is the state after the last event; nil for who may not know it.
+	State  []*Event
+	Access *Access
+}
+
+// Context gives the events around an event, at most limit of them, and the
+// state after the last. M_NOT_FOUND as for Event. Client-server API,
+// GET /rooms/{roomId}/context/{eventId}.
+func (s *Service) Context(ctx context.Context, userID, roomID, eventID string, limit int, f *EventFilter) (*EventContext, error) {
+	r, err := s.reader(ctx, userID, roomID)
+	if err != nil {
+		return nil, hideRoom(err)
+	}
+	e, err := s.visible(ctx, r, eventID)
+	if err != nil {
+		return nil, err
+	}
+	limit = max(0, min(limit, MaxLimit))
+	before, at := e.Position-1, e.Position
+	c := &EventContext{Event: e, Access: r.access}
+	c.Before, err = s.stretch(ctx, r, Page{Backward: true, From: &before, Limit: limit / 2, Filter: f})
+	if err != nil {
+		return nil, err
+	}
+	c.After, err = s.stretch(ctx, r, Page{From: &at, Limit: limit - limit/2, Filter: f})
+	if err != nil {
+		return nil, err
+	}
+	c.State, err = s.contextState(ctx, r, c, f)
+	return c, err
+}
+
+// contextState reads the state at the last event of a context; with lazily
+// loaded members, only those of the senders.
+func (s *Service) contextState(ctx context.Context, r *reader, c *EventContext, f *EventFilter) ([]*Event, error) {
+	last := max(c.After.End, c.Event.Position)
+	upTo, ok := r.access.stateUpTo(last)
+	if !ok || !f.WantsRoom(r.roomID) {
+		return nil, nil
+	}
+	last = min(last, upTo)
+	if f == nil || !f.LazyLoadMembers {
+		return s.StateAt(ctx, []journal.RoomNID{r.room}, last, f)
+	}
+	others := *f
+	others.NotTypes = append(slices.Clone(f.NotTypes), event.TypeMember)
+	state, err := s.StateAt(ctx, []journal.RoomNID{r.room}, last, &others)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Concat(c.Before.Events, []*Event{c.Event}, c.After.Events)
+	members, err := s.membersOf(ctx, r.room, all, last)
+	return append(state, members...), err
+}

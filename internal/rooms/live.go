@@ -1,0 +1,221 @@
+package rooms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// live is a room in memory, for adding events to it: its head, which moves when
+// an event is queued, and as much of its state as authorisation has asked for.
+// When a queued event turns out not to be committed, the room is broken: what
+// was built on it fails too, and the room is loaded again.
+type live struct {
+	nid     journal.RoomNID
+	id      string
+	version *event.Version
+
+	mu     sync.Mutex
+	broken bool
+	head   head
+	state  map[event.StateKey]*Event // nil: known to be absent
+	// complete tells that what is not in state is absent: the room was made here.
+	complete bool
+	last     *journal.Pending // the newest write to the room; nil: none yet
+}
+
+// head is the event that the next one is built on. Its reference hash is known
+// in rooms of versions 1 and 2 only, where events state it.
+type head struct {
+	ID    string
+	Depth int64
+	Hash  string
+}
+
+func (s *Service) referenceHash(ctx context.Context, r *live) (string, error) {
+	e, err := s.eventByID(ctx, r.nid, r.head.ID)
+	if err != nil {
+		return "", err
+	}
+	return e.ReferenceHash()
+}
+
+// liveRooms is how many rooms are kept for adding events to them.
+const liveRooms = 10_000
+
+// stateBound is how much of a room's state is kept in memory; beyond it, what
+// is kept is forgotten and loaded again as it is needed.
+const stateBound = 20_000
+
+// room gives the room in memory, loading it if need be. M_NOT_FOUND if there is
+// no such room.
+func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
+	if r, ok := s.live.Get(roomID); ok {
+		return r, nil
+	}
+	row, err := s.lookup(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	version, ok := event.LookupVersion(row.Version)
+	if !ok {
+		return nil, fmt.Errorf("room %s has unknown version %q", roomID, row.Version)
+	}
+	r := &live{
+		nid: row.NID, id: roomID, version: version,
+		head: head{ID: row.HeadEventID, Depth: row.Depth}, state: map[event.StateKey]*Event{},
+	}
+	if version.EventIDs == event.RandomEventID {
+		if r.head.Hash, err = s.referenceHash(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	if other, ok, _ := s.live.PeekOrAdd(roomID, r); ok {
+		return other, nil
+	}
+	return r, nil
+}
+
+// markBroken lets go of a room whose queued events will not be committed.
+func (s *Service) markBroken(r *live) {
+	r.mu.Lock()
+	r.broken = true
+	r.mu.Unlock()
+	if current, ok := s.live.Peek(r.id); ok && current == r {
+		s.live.Remove(r.id)
+	}
+}
+
+// prefetch loads the state entries that are not in memory yet. What is written
+// meanwhile wins over what was read.
+func (s *Service) prefetch(ctx context.Context, r *live, keys []event.StateKey) error {
+	missing := r.missing(keys)
+	if len(missing) == 0 {
+		return nil
+	}
+	found, err := s.currentState(ctx, r.nid, missing)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.state) > stateBound && !r.broken {
+		r.broken = true // simplest way to forget: the next one loads it anew
+	}
+	for _, k := range missing {
+		if _, known := r.state[k]; !known {
+			r.state[k] = found[k]
+		}
+	}
+	return nil
+}
+
+func (r *live) missing(keys []event.StateKey) []event.StateKey {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.complete {
+		return nil
+	}
+	var missing []event.StateKey
+	for _, k := range keys {
+		if _, known := r.state[k]; !known {
+			missing = append(missing, k)
+		}
+	}
+	return missing
+}
+
+// redact shows the redacted form of a state event to who authorises by it, or
+// has replaced it and is yet to be committed.
+func (r *live) redact(target *Event, became *redaction) {
+	r.mu.Lock()
+	e := r.state[event.StateKey{Type: target.Type, Key: *target.StateKey}]
+	r.mu.Unlock()
+	for e != nil && e.ID != target.ID {
+		if e.Replaces == nil {
+			return
+		}
+		e = e.Replaces.event
+	}
+	if e != nil {
+		e.redaction.CompareAndSwap(nil, became)
+	}
+}
+
+// overlay is the state of a room with the events that are being added on top.
+// It remembers what it was asked for and did not know.
+type overlay struct {
+	r      *live
+	added  map[event.StateKey]*Event
+	missed []event.StateKey
+}
+
+// Event makes overlay an event.State.
+func (o *overlay) Event(evType, stateKey string) *event.Event {
+	if e := o.get(event.StateKey{Type: evType, Key: stateKey}); e != nil {
+		shown, _ := e.seen()
+		return shown
+	}
+	return nil
+}
+
+func (o *overlay) get(k event.StateKey) *Event {
+	if e, ok := o.added[k]; ok {
+		return e
+	}
+	e, known := o.r.state[k]
+	if !known && !o.r.complete {
+		o.missed = append(o.missed, k)
+	}
+	return e
+}
+
+// errMoved says that the room's head is not where an event was built on.
+const errMoved = "HS001"
+
+// moved reports whether a commit failed because the room had moved on.
+func moved(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == errMoved
+}
+
+// repeated reports whether a commit failed because the transaction ID is used.
+func repeated(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "events_transaction"
+}
+
+// roomRow is a row of the table of rooms.
+type roomRow struct {
+	NID            journal.RoomNID `db:"room_nid"`
+	Version        string          `db:"version"`
+	HeadEventID    string          `db:"head_event_id"`
+	Depth          int64           `db:"depth"`
+	JoinedMembers  int64           `db:"joined_members"`
+	InvitedMembers int64           `db:"invited_members"`
+}
+
+func (s *Service) lookup(ctx context.Context, roomID string) (*roomRow, error) {
+	if !matrix.IsRoomID(roomID) {
+		return nil, matrix.Errorf(matrix.InvalidParam, "this is not a room ID")
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT room_nid, version, head_event_id, depth, joined_members, invited_members
+		FROM rooms WHERE room_id = $1`, roomID)
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[roomRow])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, matrix.Errorf(matrix.NotFound, "there is no such room")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up room %s: %w", roomID, err)
+	}
+	return row, nil
+}

@@ -1,0 +1,306 @@
+package rooms
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+	"homeserver/internal/profile"
+)
+
+// memberContent is the content of m.room.member as this server makes it.
+type memberContent struct {
+	Membership   string `json:"membership"`
+	DisplayName  string `json:"displayname,omitempty"`
+	AvatarURL    string `json:"avatar_url,omitempty"`
+	Reason       string `json:"reason,omitempty"`
+	IsDirect     bool   `json:"is_direct,omitempty"`
+	AuthorisedBy string `json:"join_authorised_via_users_server,omitempty"`
+}
+
+// withProfile adds the name and avatar of a user of this server.
+func (s *Service) withProfile(ctx context.Context, c memberContent, userID string) (memberContent, error) {
+	if !s.isLocal(userID) {
+		return c, nil
+	}
+	profiles, err := s.profiles.Many(ctx, []string{userID})
+	if err != nil {
+		return c, fmt.Errorf("read the profile of %s: %w", userID, err)
+	}
+	return c.showing(profiles[userID]), nil
+}
+
+// showing gives the content with the name and avatar of a profile.
+func (c memberContent) showing(p profile.Profile) memberContent {
+	c.DisplayName, c.AvatarURL = p.DisplayName, p.AvatarURL
+	return c
+}
+
+// preparation is what a draft does before it is built: see draft.prepare.
+type preparation = func(d *draft, current *Event) (done bool, err error)
+
+// member drafts a change of somebody's membership.
+func member(sender, target string, c memberContent, prepare preparation) (draft, error) {
+	if _, _, err := matrix.ParseUserID(target); err != nil {
+		return draft{}, err
+	}
+	content, err := json.Marshal(c)
+	if err != nil {
+		return draft{}, fmt.Errorf("encode a membership: %w", err)
+	}
+	return draft{
+		sender: sender, typ: event.TypeMember, stateKey: &target, content: content, prepare: prepare,
+	}, nil
+}
+
+// changeMembership commits one change of membership.
+func (s *Service) changeMembership(ctx context.Context, roomID, sender, target string, c memberContent, prepare preparation) error {
+	d, err := member(sender, target, c, prepare)
+	if err != nil {
+		return err
+	}
+	_, err = s.add(ctx, roomID, d)
+	return err
+}
+
+// Join makes a user join a room by its ID. A user who is in the room already
+// stays as is. M_NOT_FOUND if there is no such room; M_FORBIDDEN if its join
+// rules, or a ban, forbid it. Client-server API, "Joining rooms".
+func (s *Service) Join(ctx context.Context, userID, roomID, reason string) error {
+	if _, err := s.nidOf(ctx, roomID); err != nil {
+		return err
+	}
+	c, err := s.withProfile(ctx, memberContent{Membership: event.Join, Reason: reason}, userID)
+	if err != nil {
+		return err
+	}
+	if c.AuthorisedBy, err = s.authoriseRestricted(ctx, roomID, userID); err != nil {
+		return err
+	}
+	if err := s.changeMembership(ctx, roomID, userID, userID, c, alreadyIs(event.Join)); err != nil {
+		return err
+	}
+	return s.settleProfile(ctx, roomID, userID, c)
+}
+
+// settleProfile looks whether the profile has changed while a user joined: the
+// change did not know of the room yet, nor the join of the change.
+func (s *Service) settleProfile(ctx context.Context, roomID, userID string, joined memberContent) error {
+	now, err := s.withProfile(ctx, joined, userID)
+	if err != nil || now == joined {
+		return err
+	}
+	p := profile.Profile{DisplayName: now.DisplayName, AvatarURL: now.AvatarURL}
+	return s.changeMembership(ctx, roomID, userID, userID, memberContent{Membership: event.Join}, showProfile(p))
+}
+
+// alreadyIs makes a change do nothing where the membership is so already.
+func alreadyIs(membership string) preparation {
+	return func(_ *draft, current *Event) (bool, error) { return current.membership() == membership, nil }
+}
+
+// membership gives the membership that a member event, or none, stands for.
+func (e *Event) membership() string {
+	if e == nil {
+		return event.Leave
+	}
+	return e.Membership()
+}
+
+// Invite invites a user to a room. Inviting again in the same way does nothing.
+// M_FORBIDDEN if the user is banned or in the room already, or the sender may not
+// invite. Client-server API, "Joining rooms".
+func (s *Service) Invite(ctx context.Context, sender, roomID, userID, reason string) error {
+	c, err := s.invitation(ctx, userID)
+	if err != nil {
+		return err
+	}
+	c.Reason = reason
+	return s.changeMembership(ctx, roomID, sender, userID, c, nil)
+}
+
+// invitation makes the content of an invite. M_INVALID_PARAM if that is no
+// user ID, M_FORBIDDEN for users of other servers, whom nothing here can reach.
+func (s *Service) invitation(ctx context.Context, userID string) (memberContent, error) {
+	if err := s.mayBeInvited(userID); err != nil {
+		return memberContent{}, err
+	}
+	return s.withProfile(ctx, memberContent{Membership: event.Invite}, userID)
+}
+
+func (s *Service) mayBeInvited(userID string) error {
+	if _, _, err := matrix.ParseUserID(userID); err != nil {
+		return err
+	}
+	if !s.isLocal(userID) {
+		return matrix.Errorf(matrix.Forbidden, "this server does not federate: %s is out of its reach", userID)
+	}
+	return nil
+}
+
+// Leave makes a user leave a room, reject an invite or take back a knock.
+// Leaving again does nothing. M_FORBIDDEN for who was never in the room, or is
+// banned. Client-server API, "Leaving rooms".
+func (s *Service) Leave(ctx context.Context, userID, roomID, reason string) error {
+	return s.changeMembership(ctx, roomID, userID, userID, memberContent{Membership: event.Leave, Reason: reason},
+		func(_ *draft, current *Event) (bool, error) {
+			return current != nil && current.Membership() == event.Leave, nil
+		})
+}
+
+// Kick makes another user leave a room. M_FORBIDDEN if the user is not in the
+// room, nor invited or knocking, or the sender may not kick. Client-server API,
+// "Leaving rooms".
+func (s *Service) Kick(ctx context.Context, sender, roomID, userID, reason string) error {
+	return s.changeMembership(ctx, roomID, sender, userID, memberContent{Membership: event.Leave, Reason: reason},
+		func(_ *draft, current *Event) (bool, error) {
+			switch current.membership() {
+			case event.Leave, event.Ban:
+				return false, matrix.Errorf(matrix.Forbidden, "%s is not in this room", userID)
+			}
+			return false, nil
+		})
+}
+
+// Ban bans a user from a room, wherever the user stands. M_FORBIDDEN if the
+// sender may not. Client-server API, "Banning users in a room".
+func (s *Service) Ban(ctx context.Context, sender, roomID, userID, reason string) error {
+	return s.changeMembership(ctx, roomID, sender, userID, memberContent{Membership: event.Ban, Reason: reason}, nil)
+}
+
+// Unban lifts a ban. M_FORBIDDEN if the user is not banned, or the sender may
+// not. Client-server API, "Banning users in a room".
+func (s *Service) Unban(ctx context.Context, sender, roomID, userID, reason string) error {
+	return s.changeMembership(ctx, roomID, sender, userID, memberContent{Membership: event.Leave, Reason: reason},
+		func(_ *draft, current *Event) (bool, error) {
+			if current.membership() != event.Ban {
+				return false, matrix.Errorf(matrix.Forbidden, "%s is not banned from this room", userID)
+			}
+			return false, nil
+		})
+}
+
+// Knock asks to be let into a room. M_NOT_FOUND if there is no such room,
+// M_FORBIDDEN if it takes no knocks, or none from this user. Client-server API,
+// "Knocking on rooms".
+func (s *Service) Knock(ctx context.Context, userID, roomID, reason string) error {
+	if _, err := s.nidOf(ctx, roomID); err != nil {
+		return err
+	}
+	c, err := s.withProfile(ctx, memberContent{Membership: event.Knock, Reason: reason}, userID)
+	if err != nil {
+		return err
+	}
+	return s.changeMembership(ctx, roomID, userID, userID, c, nil)
+}
+
+// Forget makes a user hear no more of a room, and unable to read it, until
+// joining, being invited or knocking again. M_UNKNOWN if the user has not left
+// it; M_NOT_FOUND if there is no such room. Client-server API, "Leaving rooms".
+func (s *Service) Forget(ctx context.Context, userID, roomID string) error {
+	nid, err := s.nidOf(ctx, roomID)
+	if err != nil {
+		return err
+	}
+	access, err := s.access(ctx, nid, userID)
+	if err != nil {
+		return err
+	}
+	switch membership, since := access.Membership(); {
+	case since == 0:
+		return nil // never there, or forgotten already
+	case membership != event.Leave && membership != event.Ban:
+		return matrix.Errorf(matrix.Unknown, "leave the room before forgetting it")
+	}
+	f := &Forgotten{UserID: userID, Room: nid}
+	err = s.journal.Commit(&journal.Write{Entries: []*journal.Entry{{Table: forgottenTable, User: userID, Value: f}}})
+	if err != nil {
+		return fmt.Errorf("forget room %s: %w", roomID, err)
+	}
+	return nil
+}
+
+// Forgotten is the journal entry of a user forgetting a room.
+type Forgotten struct {
+	UserID string
+	Room   journal.RoomNID
+}
+
+var forgottenTable = &journal.Table{Name: "forgotten_rooms", Queue: queueForgotten}
+
+// LeaveAll makes a user leave every room, reject every invite and take back
+// every knock, as when the account is deactivated. It may be called again where
+// it was broken off.
+func (s *Service) LeaveAll(ctx context.Context, userID string) error {
+	return s.inEachRoom(ctx, userID, []string{event.Join, event.Invite, event.Knock}, func(ctx context.Context, roomID string) error {
+		return s.changeMembership(ctx, roomID, userID, userID, memberContent{Membership: event.Leave}, unlessGone)
+	})
+}
+
+// unlessGone does nothing to who has left, or was banned, meanwhile.
+func unlessGone(_ *draft, current *Event) (done bool, err error) {
+	membership := current.membership()
+	return membership == event.Leave || membership == event.Ban, nil
+}
+
+// UpdateProfile tells all rooms that a user is in of a new name or avatar.
+// Client-server API, "Events on Change of Profile Information".
+func (s *Service) UpdateProfile(ctx context.Context, userID string, p profile.Profile) error {
+	return s.inEachRoom(ctx, userID, []string{event.Join}, func(ctx context.Context, roomID string) error {
+		err := s.changeMembership(ctx, roomID, userID, userID, memberContent{Membership: event.Join}, showProfile(p))
+		if matrix.IsCode(err, matrix.Forbidden) {
+			return nil // a join rule that lets nobody in keeps members from saying anything new of themselves
+		}
+		return err
+	})
+}
+
+// showProfile keeps what the member event says beside the name and the avatar,
+// but for what was about the act of joining, and leaves alone who has left
+// meanwhile.
+func showProfile(p profile.Profile) preparation {
+	return func(d *draft, current *Event) (done bool, err error) {
+		if current.membership() != event.Join {
+			return true, nil
+		}
+		content := map[string]json.RawMessage{}
+		if err := json.Unmarshal(current.Content(), &content); err != nil {
+			return false, fmt.Errorf("decode the member event %s: %w", current.ID, err)
+		}
+		shown := map[string]string{"displayname": p.DisplayName, "avatar_url": p.AvatarURL, "reason": "", authorisedBy: ""}
+		for key, value := range shown {
+			delete(content, key)
+			if value != "" {
+				content[key] = event.AppendString(nil, value)
+			}
+		}
+		d.content, err = json.Marshal(content)
+		return false, err
+	}
+}
+
+// roomsAtOnce is how many rooms one request changes at the same time. They
+// share the journal's groups, so this bounds the load on the database.
+const roomsAtOnce = 16
+
+// inEachRoom does something in each room in which a user has one of the memberships.
+func (s *Service) inEachRoom(ctx context.Context, userID string, memberships []string, do func(ctx context.Context, roomID string) error) error {
+	all, err := s.Memberships(ctx, userID)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(roomsAtOnce)
+	for _, m := range all {
+		if slices.Contains(memberships, m.Value) {
+			g.Go(func() error { return do(ctx, m.RoomID) })
+		}
+	}
+	return g.Wait()
+}

@@ -1,0 +1,203 @@
+package rooms
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"homeserver/internal/event"
+	"homeserver/internal/matrix"
+)
+
+// Request says who sends an event, and by which transaction.
+type Request struct {
+	UserID, DeviceID string
+	RoomID           string
+	// TxnID makes a repeated request from the same device answer with the first
+	// event; "": none. Client-server API, "Transaction identifiers".
+	TxnID string
+}
+
+// Send adds a message event, with any JSON object as content, and gives its
+// ID. M_FORBIDDEN if the user may not, M_TOO_LARGE for an event over 64 KiB,
+// M_BAD_JSON for a content that canonical JSON cannot hold. A redaction is taken
+// as one, whatever the room version. Client-server API, "Sending events to a room".
+func (s *Service) Send(ctx context.Context, q Request, evType string, content json.RawMessage) (eventID string, err error) {
+	d, err := q.draft(evType)
+	if err != nil {
+		return "", err
+	}
+	d.content = content
+	if evType == event.TypeRedaction {
+		if err := s.aimRedaction(ctx, q, &d); err != nil {
+			return "", err
+		}
+	}
+	return s.add(ctx, q.RoomID, d)
+}
+
+// aimRedaction finds the target of a redaction that is sent like any other
+// event, and takes it out of the content: Build puts it where the room version
+// wants it. Client-server API, "Redactions", Client behaviour.
+func (s *Service) aimRedaction(ctx context.Context, q Request, d *draft) (err error) {
+	content := map[string]json.RawMessage{}
+	if err := json.Unmarshal(d.content, &content); err != nil {
+		return matrix.Errorf(matrix.BadJSON, "the content must be an object")
+	}
+	var target *string
+	if err := json.Unmarshal(content["redacts"], &target); err != nil || target == nil {
+		return matrix.Errorf(matrix.BadJSON, "a redaction names the event in redacts")
+	}
+	if d.target, err = s.redactable(ctx, q, *target); err != nil {
+		return err
+	}
+	delete(content, "redacts")
+	if d.content, err = json.Marshal(content); err != nil {
+		return fmt.Errorf("encode a redaction: %w", err)
+	}
+	return nil
+}
+
+func (q *Request) draft(evType string) (draft, error) {
+	if evType == "" {
+		return draft{}, matrix.Errorf(matrix.InvalidParam, "an event needs a type")
+	}
+	if len(evType) > matrix.MaxIDBytes {
+		return draft{}, matrix.Errorf(matrix.TooLarge, "the type of an event has at most %d bytes", matrix.MaxIDBytes)
+	}
+	if len(q.TxnID) > matrix.MaxIDBytes {
+		return draft{}, matrix.Errorf(matrix.InvalidParam, "a transaction ID has at most %d bytes", matrix.MaxIDBytes)
+	}
+	if !isText(evType) || !isText(q.TxnID) || !isText(q.DeviceID) {
+		return draft{}, matrix.Errorf(matrix.InvalidParam, "types and transaction IDs are UTF-8 without the character NUL")
+	}
+	return draft{sender: q.UserID, typ: evType, device: q.DeviceID, txn: q.TxnID}, nil
+}
+
+// isText reports whether a text can stand in the database. What cannot is no
+// part of any room either.
+func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+// Redact strips an event of all that is not needed to keep the room together,
+// and gives the ID of the redaction. M_NOT_FOUND if the room has no such event
+// that the user can see, M_FORBIDDEN if it is somebody else's and the user has
+// not the power. Client-server API, "Redactions".
+func (s *Service) Redact(ctx context.Context, q Request, eventID, reason string) (redactionID string, err error) {
+	d, err := q.draft(event.TypeRedaction)
+	if err != nil {
+		return "", err
+	}
+	if d.target, err = s.redactable(ctx, q, eventID); err != nil {
+		return "", err
+	}
+	d.content = []byte(`{}`)
+	if reason != "" {
+		d.content = append(event.AppendString([]byte(`{"reason":`), reason), '}')
+	}
+	return s.add(ctx, q.RoomID, d)
+}
+
+// redactable reads an event that a user wants to redact.
+func (s *Service) redactable(ctx context.Context, q Request, eventID string) (*Event, error) {
+	r, err := s.reader(ctx, q.UserID, q.RoomID)
+	if err != nil {
+		return nil, err
+	}
+	return s.visible(ctx, r, eventID)
+}
+
+// SetState sets an entry of a room's state and gives the ID of its event. State
+// that is so already stays as it is. M_FORBIDDEN if the user may not;
+// M_INVALID_PARAM and M_BAD_ALIAS for aliases that do not point to the room.
+// Client-server API, PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
+func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey string, content json.RawMessage) (eventID string, err error) {
+	d, err := q.draft(evType)
+	if err != nil {
+		return "", err
+	}
+	if err := checkStateKey(stateKey); err != nil {
+		return "", err
+	}
+	d.stateKey, d.content = &stateKey, content
+	switch evType {
+	case typeCanonicalAlias:
+		err = s.checkPublished(ctx, q, stateKey, content)
+	case event.TypeMember:
+		err = s.completeMember(ctx, q.RoomID, &d)
+	case event.TypeRedaction:
+		err = s.aimRedaction(ctx, q, &d)
+	}
+	if err != nil {
+		return "", err
+	}
+	return s.add(ctx, q.RoomID, d)
+}
+
+// checkStateKey refuses what is no state key: M_TOO_LARGE, M_INVALID_PARAM.
+func checkStateKey(stateKey string) error {
+	switch {
+	case len(stateKey) > matrix.MaxIDBytes:
+		return matrix.Errorf(matrix.TooLarge, "a state key has at most %d bytes", matrix.MaxIDBytes)
+	case !isText(stateKey):
+		return matrix.Errorf(matrix.InvalidParam, "a state key is UTF-8 without the character NUL")
+	}
+	return nil
+}
+
+// completeMember gives a membership that is set as state what the endpoints for
+// membership give it: the profile, and the word of a member of a restricted
+// room, which nobody can give themself.
+func (s *Service) completeMember(ctx context.Context, roomID string, d *draft) error {
+	if _, _, err := matrix.ParseUserID(*d.stateKey); err != nil {
+		return err
+	}
+	content := map[string]json.RawMessage{}
+	if err := json.Unmarshal(d.content, &content); err != nil {
+		return matrix.Errorf(matrix.BadJSON, "the content must be an object")
+	}
+	var membership *string
+	if err := json.Unmarshal(content["membership"], &membership); err != nil || membership == nil {
+		return matrix.Errorf(matrix.BadJSON, "membership must be a string")
+	}
+	
+	known, err := s.knownOf(ctx, roomID, d, *membership)
+	if err != nil {
+		return err
+	}
+	for key, value := range known {
+		if _, given := content[key]; !given && value != "" {
+			content[key] = event.AppendString(nil, value)
+		}
+	}
+	if d.content, err = json.Marshal(content); err != nil {
+		return fmt.Errorf("encode a membership: %w", err)
+	}
+	return nil
+}
+
+// authorisedBy is the member of a member event that names who lets a user into
+// a restricted room.
+const authorisedBy = "join_authorised_via_users_server"
+
+// knownOf gives what the server adds to a membership that is set as state.
+func (s *Service) knownOf(ctx context.Context, roomID string, d *draft, membership string) (map[string]string, error) {
+	var c memberContent
+	var err error
+	switch membership {
+	case event.Invite:
+		c, err = s.invitation(ctx, *d.stateKey)
+	case event.Join, event.Knock:
+		c, err = s.withProfile(ctx, c, *d.stateKey)
+	}
+	if err == nil && membership == event.Join && *d.stateKey == d.sender {
+		c.AuthorisedBy, err = s.authoriseRestricted(ctx, roomID, d.sender)
+		if matrix.IsCode(err, matrix.NotFound) {
+			err = errNotInRoom()
+		}
+	}
+	return map[string]string{
+		"displayname": c.DisplayName, "avatar_url": c.AvatarURL, authorisedBy: c.AuthorisedBy,
+	}, err
+}

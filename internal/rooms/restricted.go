@@ -1,0 +1,131 @@
+package rooms
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"homeserver/internal/event"
+	"homeserver/internal/matrix"
+)
+
+// authoriseRestricted names the member of this server on whose word a user may
+// join a restricted room without an invite; "" where no such word is needed.
+// M_FORBIDDEN if no condition is met, M_UNABLE_TO_GRANT_JOIN if nobody in the
+// room may give the word. Client-server API, "Restricted rooms".
+func (s *Service) authoriseRestricted(ctx context.Context, roomID, userID string) (string, error) {
+	r, err := s.room(ctx, roomID)
+	if err != nil || !r.version.Restricted {
+		return "", err
+	}
+	state, err := s.currentState(ctx, r.nid, []event.StateKey{
+		{Type: event.TypeJoinRules}, {Type: event.TypeMember, Key: userID},
+		{Type: event.TypePowerLevels}, {Type: event.TypeCreate},
+	})
+	if err != nil {
+		return "", err
+	}
+	current := snapshot(state)
+	switch current.Event(event.TypeMember, userID).Membership() {
+	case event.Invite, event.Join, event.Ban:
+		return "", nil
+	}
+	rules := current.Event(event.TypeJoinRules, "")
+	if rule := rules.JoinRule(); rule != event.JoinRuleRestricted && rule != event.JoinRuleKnockRestricted {
+		return "", nil
+	}
+	met, err := s.meetsCondition(ctx, rules, userID)
+	if err != nil {
+		return "", err
+	}
+	if !met {
+		return "", matrix.Errorf(matrix.Forbidden, "you are in none of the rooms whose members may join this one")
+	}
+	return s.whoMayInvite(ctx, r, current)
+}
+
+// snapshot is a part of a room's committed state.
+type snapshot map[event.StateKey]*Event
+
+// Event makes snapshot an event.State.
+func (s snapshot) Event(evType, stateKey string) *event.Event {
+	if e := s[event.StateKey{Type: evType, Key: stateKey}]; e != nil {
+		return e.Event
+	}
+	return nil
+}
+
+func (s *Service) meetsCondition(ctx context.Context, rules *event.Event, userID string) (met bool, err error) {
+	var conditions []json.RawMessage
+	if json.Unmarshal(event.Field(rules.Content, "allow"), &conditions) != nil {
+		return false, nil // rules that cannot be read let nobody in
+	}
+	var allowed []string
+	for _, c := range conditions {
+		kind, _ := event.StringField(c, "type")
+		roomID, _ := event.StringField(c, "room_id")
+		if kind == "m.room_membership" && matrix.IsRoomID(roomID) {
+			allowed = append(allowed, roomID)
+		}
+	}
+	err = s.pool.QueryRow(ctx, `
+		SELECT EXISTS (
+			SELECT FROM room_state s JOIN rooms r USING (room_nid)
+			WHERE r.room_id = ANY($1) AND s.type = 'm.room.member' AND s.state_key = $2
+				AND s.replaced_at IS NULL AND s.value = 'join')`, allowed, userID).Scan(&met)
+	if err != nil {
+		return false, fmt.Errorf("check the conditions of a restricted room: %w", err)
+	}
+	return met, nil
+}
+
+// whoMayInvite finds a joined member of this server with the power to invite,
+// the one who has been there for the longest. It looks at those whose power is
+// set one by one, and at one of all the others, who have the same.
+func (s *Service) whoMayInvite(ctx context.Context, r *live, state snapshot) (userID string, err error) {
+	levels, err := state.Event(event.TypePowerLevels, "").PowerLevels()
+	if err != nil {
+		return "", err
+	}
+	named := namedUsers(state)
+	powerful := slices.DeleteFunc(slices.Clone(named), func(userID string) bool {
+		return event.UserPower(r.version, state, userID) < levels.Invite()
+	})
+	const nobody = "" // has the power of whoever is not named
+	err = s.pool.QueryRow(ctx, `
+		SELECT state_key FROM room_state
+		WHERE room_nid = $1 AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL
+			AND (state_key = ANY($2) OR $3 AND state_key <> ALL($4))
+			AND right(state_key, length($5)) = $5
+		ORDER BY position LIMIT 1`,
+		r.nid, powerful, levels.User(nobody) >= levels.Invite(), named, ":"+s.serverName).Scan(&userID)
+	if isMissing(err) {
+		return "", &matrix.Error{
+			Code: matrix.UnableToGrantJoin, Status: http.StatusBadRequest,
+			Message: "nobody of this server in the room may let you in",
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("find who may invite to %s: %w", r.id, err)
+	}
+	return userID, nil
+}
+
+// namedUsers lists the users whose power is not the default one: the creators,
+// and those in m.room.power_levels.
+func namedUsers(state snapshot) []string {
+	named := []string{}
+	if create := state.Event(event.TypeCreate, ""); create != nil {
+		named = append(named, create.CreateContent().Creators...)
+	}
+	if levels := state.Event(event.TypePowerLevels, ""); levels != nil {
+		users := map[string]json.RawMessage{}
+		if json.Unmarshal(event.Field(levels.Content, "users"), &users) == nil {
+			named = slices.AppendSeq(named, maps.Keys(users))
+		}
+	}
+	return slices.DeleteFunc(named, func(userID string) bool { return !isText(userID) })
+}

@@ -1,0 +1,381 @@
+package rooms
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// draft is an event that somebody wants to add to a room.
+type draft struct {
+	sender   string
+	typ      string
+	stateKey *string
+	content  []byte
+	target   *Event // of a redaction
+	device   string // of the request, with txn
+	txn      string
+
+	// prepare, where it is not nil, is shown the state entry that the draft would
+	// replace (nil: there is none) before anything is built. It may refuse, set
+	// the draft's content, or say that there is nothing left to do.
+	prepare func(d *draft, current *Event) (done bool, err error)
+	// also, where it is not nil, queues what is committed with the event.
+	also func(b *pgx.Batch)
+}
+
+func (d *draft) redacts() string {
+	if d.target == nil {
+		return ""
+	}
+	return d.target.ID
+}
+
+// attempts is how often an event is built anew because its room has moved on.
+const attempts = 16
+
+// errBroken tells the loop below to load the room again.
+var errBroken = errors.New("the room in memory is broken")
+
+// add builds the events on the room's head, commits them together and returns
+// the ID of the first once they are durable. Where the first draft repeats a
+// transaction, or sets state that is already so, it is the event there is.
+// M_FORBIDDEN if there is no such room: strangers need not know.
+func (s *Service) add(ctx context.Context, roomID string, drafts ...draft) (eventID string, err error) {
+	for range attempts {
+		r, err := s.room(ctx, roomID)
+		if matrix.IsCode(err, matrix.NotFound) {
+			return "", errNotInRoom()
+		}
+		if err != nil {
+			return "", err
+		}
+		if err := s.prefetch(ctx, r, neededState(r.version, roomID, drafts)); err != nil {
+			return "", err
+		}
+		eventID, err := s.tryAdd(ctx, r, drafts)
+		if err == nil {
+			return eventID, nil
+		}
+		s.markBrokenUnlessRefused(r, err)
+		switch {
+		case repeated(err), matrix.IsCode(err, matrix.Forbidden) && drafts[0].txn != "":
+			// What was sent before is answered as before, also to who may no longer send.
+			return s.byTransaction(ctx, r.nid, &drafts[0], err)
+		case !errors.Is(err, errBroken) && !moved(err):
+			return "", err
+		}
+	}
+	return "", &matrix.Error{
+		Code: matrix.Unknown, Message: "Too many are writing to this room at once",
+		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+	}
+}
+
+// markBrokenUnlessRefused lets go of the room after anything but an event that
+// was refused before it was queued.
+func (s *Service) markBrokenUnlessRefused(r *live, err error) {
+	var refused *matrix.Error
+	if !errors.As(err, &refused) {
+		s.markBroken(r)
+	}
+}
+
+// tryAdd stages the drafts under the room's lock, waits for the commit, and
+// loads state that authorisation turned out to need.
+func (s *Service) tryAdd(ctx context.Context, r *live, drafts []draft) (eventID string, err error) {
+	for {
+		done, missed, err := s.stage(r, drafts)
+		switch {
+		case err != nil:
+			return "", err
+		case len(missed) > 0:
+			if err := s.prefetch(ctx, r, missed); err != nil {
+				return "", err
+			}
+		default:
+			if err := done.wait(); err != nil {
+				s.recent.drop(r.nid, &drafts[0], done)
+				return "", err
+			}
+			return done.eventID, nil
+		}
+	}
+}
+
+// stage builds, authorises and queues the drafts, and moves the room's head.
+// This is all that happens under the room's lock; it does no I/O. It may find
+// that state must be loaded first.
+func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.StateKey, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.broken {
+		return nil, nil, errBroken
+	}
+	if before, ok := s.recent.get(r.nid, &drafts[0]); ok {
+		return before, nil, nil
+	}
+	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*Event{}}, head: r.head}
+	for i := range drafts {
+		err := b.build(&drafts[i])
+		if len(b.o.missed) > 0 {
+			return nil, b.o.missed, nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(b.fresh) > 0 {
+		pending, err := s.journal.Enqueue(&journal.Write{Entries: s.entries(b.fresh), Also: b.also()})
+		if err != nil {
+			return nil, nil, err
+		}
+		r.advance(b, pending)
+	}
+	// With nothing fresh it waits for what is queued already: the state that is
+	// so may not be durable yet.
+	done = &sent{eventID: b.ids[0], pending: r.last}
+	s.recent.put(r.nid, &drafts[0], done)
+	return done, nil, nil
+}
+
+// advance moves the room to where the builder has come.
+func (r *live) advance(b *builder, last *journal.Pending) {
+	r.head, r.last = b.head, last
+	for k, e := range b.o.added {
+		r.state[k] = e
+	}
+}
+
+func (s *Service) entries(events []*Event) []*journal.Entry {
+	entries := make([]*journal.Entry, len(events))
+	for i, e := range events {
+		entries[i] = e.entry(s.table)
+	}
+	return entries
+}
+
+// builder adds one event after another to a room's state and head.
+type builder struct {
+	s     *Service
+	o     *overlay
+	head  head
+	ids   []string           // one for each draft; "" where nothing was done and nothing is there
+	fresh []*Event           // those that are to be committed
+	with  []func(*pgx.Batch) // what is committed with them
+}
+
+// also gives what is committed with the events, or nil.
+func (b *builder) also() func(*pgx.Batch) {
+	if len(b.with) == 0 {
+		return nil
+	}
+	return func(batch *pgx.Batch) {
+		for _, queue := range b.with {
+			queue(batch)
+		}
+	}
+}
+
+// build makes and authorises the event of one draft. State that is already so
+// is not set again.
+func (b *builder) build(d *draft) error {
+	if done, err := b.prepare(d); done || err != nil {
+		return err
+	}
+	v := b.o.r.version
+	p := event.Proto{
+		RoomID: b.o.r.id, Type: d.typ, Sender: d.sender, StateKey: d.stateKey, Content: d.content,
+		Redacts: d.redacts(), OriginServerTS: b.s.now().UnixMilli(), Depth: b.head.Depth + 1,
+	}
+	if err := b.references(v, &p); err != nil {
+		return err
+	}
+	built, err := event.Build(v, p, b.s.signer)
+	if err != nil {
+		return err
+	}
+	if err := event.Authorize(v, built, b.o); err != nil {
+		return err
+	}
+	if d.target != nil && !b.mayRedact(d) {
+		return matrix.Errorf(matrix.Forbidden, "you may redact your own events only")
+	}
+	if b.o.r.id == "" { // version 12: the first event gives the room its ID
+		b.o.r.id = built.RoomID
+	}
+	e := &Event{Event: built, Room: b.o.r.nid, DeviceID: d.device, TxnID: d.txn}
+	e.draft = &staged{head: b.head.ID, target: d.target}
+	if e.StateKey != nil && b.setState(e) {
+		return nil
+	}
+	if err := b.redact(e); err != nil {
+		return err
+	}
+	if err := b.moveHead(built); err != nil {
+		return err
+	}
+	b.ids = append(b.ids, e.ID)
+	b.fresh = append(b.fresh, e)
+	if d.also != nil {
+		b.with = append(b.with, d.also)
+	}
+	return nil
+}
+
+// prepare lets a draft look at what it would replace, unless state must be
+// loaded first.
+func (b *builder) prepare(d *draft) (done bool, err error) {
+	if d.prepare == nil {
+		return false, nil
+	}
+	current := b.o.get(event.StateKey{Type: d.typ, Key: *d.stateKey})
+	if len(b.o.missed) > 0 {
+		return true, nil
+	}
+	done, err = d.prepare(d, current)
+	if done {
+		b.skip(current)
+	}
+	return done, err
+}
+
+// skip lets the event there is, if any, stand for a draft.
+func (b *builder) skip(current *Event) {
+	id := ""
+	if current != nil {
+		id = current.ID
+	}
+	b.ids = append(b.ids, id)
+}
+
+// references names the events before this one and those that allow it.
+func (b *builder) references(v *event.Version, p *event.Proto) error {
+	if b.head.ID != "" {
+		p.PrevEvents = []string{b.head.ID}
+	}
+	keys, err := event.AuthKeys(v, p)
+	if err != nil {
+		return err
+	}
+	withHashes := v.EventIDs == event.RandomEventID
+	if withHashes {
+		p.ReferenceHashes = map[string]string{b.head.ID: b.head.Hash}
+	}
+	for _, k := range keys {
+		e := b.o.get(k)
+		if e == nil {
+			continue
+		}
+		p.AuthEvents = append(p.AuthEvents, e.ID)
+		if withHashes {
+			if p.ReferenceHashes[e.ID], err = e.ReferenceHash(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// moveHead puts the head after an event.
+func (b *builder) moveHead(e *event.Event) (err error) {
+	b.head = head{ID: e.ID, Depth: e.Depth}
+	if e.Version.EventIDs == event.RandomEventID {
+		b.head.Hash, err = e.ReferenceHash()
+	}
+	return err
+}
+
+// setState puts a state event into the overlay, and notes what it replaces and
+// how it changes the numbers of members. It reports whether the state was so
+// already; then the event there is takes the draft's place.
+func (b *builder) setState(e *Event) (already bool) {
+	key := event.StateKey{Type: e.Type, Key: *e.StateKey}
+	old := b.o.get(key)
+	if old != nil && old.Sender == e.Sender && !old.Redacted() && bytes.Equal(old.Event.Content, e.Event.Content) {
+		b.skip(old)
+		return true
+	}
+	oldMembership := ""
+	if old != nil {
+		e.draft.replaces = old
+		e.Replaces = newReplaced(old)
+		oldMembership = old.Membership()
+	}
+	if e.Type == event.TypeMember {
+		e.draft.joined = change(oldMembership, e.Membership(), event.Join)
+		e.draft.invited = change(oldMembership, e.Membership(), event.Invite)
+	}
+	b.o.added[key] = e
+	return false
+}
+
+func change(from, to, what string) int {
+	n := 0
+	if from == what {
+		n--
+	}
+	if to == what {
+		n++
+	}
+	return n
+}
+
+// mayRedact reports whether the sender may redact the target: the own events,
+// or with the power for it all.
+func (b *builder) mayRedact(d *draft) bool {
+	if d.target.Sender == d.sender {
+		return true
+	}
+	levels, err := b.o.Event(event.TypePowerLevels, "").PowerLevels()
+	return err == nil && event.UserPower(b.o.r.version, b.o, d.sender) >= levels.Redact()
+}
+
+// redact prepares the redacted form of a redaction's target.
+func (b *builder) redact(e *Event) error {
+	if e.draft.target == nil {
+		return nil
+	}
+	v := b.o.r.version
+	raw, err := event.Redact(v, e.draft.target.JSON)
+	if err != nil {
+		return err
+	}
+	e.draft.redacted, err = event.ParseTrusted(v, e.draft.target.ID, raw)
+	return err
+}
+
+// neededState lists the state that building the drafts will surely ask for.
+func neededState(v *event.Version, roomID string, drafts []draft) []event.StateKey {
+	keys := []event.StateKey{{Type: event.TypeCreate}, {Type: event.TypePowerLevels}}
+	for i := range drafts {
+		d := &drafts[i]
+		p := event.Proto{RoomID: roomID, Type: d.typ, Sender: d.sender, StateKey: d.stateKey, Content: d.content}
+		if more, err := event.AuthKeys(v, &p); err == nil { // an error shows again, and counts, when the event is built
+			keys = append(keys, more...)
+		}
+		if d.stateKey != nil {
+			keys = append(keys, event.StateKey{Type: d.typ, Key: *d.stateKey})
+		}
+	}
+	return keys
+}
+
+// The types of events that this package knows by name.
+const (
+	typeCanonicalAlias    = "m.room.canonical_alias"
+	typeGuestAccess       = "m.room.guest_access"
+	typeHistoryVisibility = "m.room.history_visibility"
+	typeMessage           = "m.room.message"
+	typeName              = "m.room.name"
+	typeTombstone         = "m.room.tombstone"
+	typeTopic             = "m.room.topic"
+)

@@ -1,0 +1,178 @@
+package rooms_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
+)
+
+func TestMessagesAreReadBackInTheOrderOfSending(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(bob)
+	var want []string
+	for i := range 20 {
+		body := fmt.Sprintf("message %d", i)
+		h.send([]string{alice, bob}[i%2], room, body)
+		want = append(want, body)
+	}
+	if got := h.bodies(bob, room); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestStrangersMayNotSend(t *testing.T) {
+	h := newHouse(t)
+	room := h.public()
+	_, err := h.Send(t.Context(), rooms.Request{UserID: bob, RoomID: room}, "m.room.message", message("hi"))
+	h.wantCode(err, matrix.Forbidden)
+	_, err = h.Send(t.Context(), rooms.Request{UserID: bob, RoomID: "!unknown:localhost"}, "m.room.message", message("hi"))
+	h.wantCode(err, matrix.Forbidden)
+}
+
+func TestTransactionMakesOneEvent(t *testing.T) {
+	h := newHouse(t)
+	room, other := h.public(), h.public()
+	send := func(device, room, evType, txn string) string {
+		t.Helper()
+		id, err := h.Send(t.Context(), rooms.Request{UserID: alice, DeviceID: device, RoomID: room, TxnID: txn}, evType, message(txn))
+		h.ok(err)
+		return id
+	}
+	first := send("A", room, "m.room.message", "1")
+	if again := send("A", room, "m.room.message", "1"); again != first {
+		t.Errorf("the same transaction made %s after %s", again, first)
+	}
+	for name, id := range map[string]string{
+		"another transaction": send("A", room, "m.room.message", "2"),
+		"another device":      send("B", room, "m.room.message", "1"),
+		"another type":        send("A", room, "org.example", "1"),
+		"another room":        send("A", other, "m.room.message", "1"),
+	} {
+		if id == first {
+			t.Errorf("%s gave the same event", name)
+		}
+	}
+	restarted := houseOn(t, h.pool)
+	id, err := restarted.Send(t.Context(), rooms.Request{UserID: alice, DeviceID: "A", RoomID: room, TxnID: "1"}, "m.room.message", message("1"))
+	h.ok(err)
+	if id != first {
+		t.Errorf("after a restart the same transaction made %s after %s", id, first)
+	}
+}
+
+func TestTransactionSentManyTimesAtOnceMakesOneEvent(t *testing.T) {
+	h := newHouse(t)
+	room := h.public()
+	ids := make([]string, 32)
+	var wg sync.WaitGroup
+	for i := range ids {
+		wg.Go(func() {
+			id, err := h.Send(t.Context(), rooms.Request{UserID: alice, DeviceID: "A", RoomID: room, TxnID: "x"}, "m.room.message", message("once"))
+			if err != nil {
+				t.Error(err)
+			}
+			ids[i] = id
+		})
+	}
+	wg.Wait()
+	slices.Sort(ids)
+	if ids = slices.Compact(ids); len(ids) != 1 {
+		t.Errorf("one transaction made %d events", len(ids))
+	}
+	if got := h.bodies(alice, room); len(got) != 1 {
+		t.Errorf("the room has %d messages", len(got))
+	}
+}
+
+func TestTwoProcessesWriteToOneRoom(t *testing.T) {
+	a := newHouse(t)
+	b := houseOn(t, a.pool)
+	room := a.public(bob)
+	const each = 40
+	var wg sync.WaitGroup
+	for i, h := range []*house{a, b} {
+		for n := range each {
+			wg.Go(func() {
+				q := rooms.Request{UserID: []string{alice, bob}[i], RoomID: room}
+				for { // a process may lose the race for the head often enough to be told to come back
+					_, err := h.Send(t.Context(), q, "m.room.message", message(fmt.Sprint(i, n)))
+					if err == nil {
+						return
+					}
+					if !matrix.IsCode(err, matrix.Unknown) {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	reader := houseOn(t, a.pool)
+	if got := len(reader.bodies(alice, room)); got != 2*each {
+		t.Errorf("the room has %d messages, want %d", got, 2*each)
+	}
+	checkChain(t, reader, room)
+}
+
+// checkChain checks that each event of a room is built on the one before it.
+func checkChain(t *testing.T, h *house, room string) {
+	t.Helper()
+	st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: 1000})
+	h.ok(err)
+	for i, e := range st.Events {
+		switch {
+		case i == 0 && len(e.PrevEvents) != 0:
+			t.Errorf("the first event names %v before it", e.PrevEvents)
+		case i > 0 && !slices.Equal(e.PrevEvents, []string{st.Events[i-1].ID}):
+			t.Errorf("event %d names %v before it, not %s", i, e.PrevEvents, st.Events[i-1].ID)
+		}
+		if e.Depth != int64(i+1) {
+			t.Errorf("event %d has depth %d", i, e.Depth)
+		}
+	}
+}
+
+func TestEventsAreSignedAndHashed(t *testing.T) {
+	h := newHouse(t)
+	for version := 1; version <= 12; version++ {
+		room := h.create(alice, rooms.CreateRequest{RoomVersion: fmt.Sprint(version), Name: "signed"})
+		h.send(alice, room, "hello")
+		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: 100})
+		h.ok(err)
+		for _, e := range st.Events {
+			if err := e.VerifyHash(); err != nil {
+				t.Errorf("version %d, %s: %v", version, e.Type, err)
+			}
+		}
+		checkChain(t, h, room)
+	}
+}
+
+func TestContentThatNoEventCanHoldIsRefused(t *testing.T) {
+	h := newHouse(t)
+	room := h.public()
+	big, err := json.Marshal(map[string]string{"body": string(make([]byte, 70000))})
+	h.ok(err)
+	for name, c := range map[string]struct {
+		content string
+		code    matrix.Code
+	}{
+		"float":     {`{"n":1.5}`, matrix.BadJSON},
+		"too great": {`{"n":9007199254740992}`, matrix.BadJSON},
+		"no object": {`[]`, matrix.BadJSON},
+		"too large": {string(big), matrix.TooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := h.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "m.room.message", json.RawMessage(c.content))
+			if !matrix.IsCode(err, c.code) {
+				t.Errorf("got %v, want %s", err, c.code)
+			}
+		})
+	}
+}

@@ -1,0 +1,135 @@
+package rooms
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+	"homeserver/internal/profile"
+)
+
+// Options is what a Service is made of.
+type Options struct {
+	Pool     *pgxpool.Pool
+	Journal  *journal.Journal
+	Profiles *profile.Service
+	// Signer signs events as this server; its name is that of the server.
+	Signer *event.Signer
+	// Now is the clock; nil: the real one.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Service holds the rules of rooms. Its methods may be called concurrently.
+// They take the ID of the user who asks, whom the caller has authenticated.
+type Service struct {
+	pool       *pgxpool.Pool
+	journal    *journal.Journal
+	profiles   *profile.Service
+	signer     *event.Signer
+	serverName string
+	now        func() time.Time
+	log        *slog.Logger
+
+	table  *journal.Table
+	live   *lru.Cache[string, *live]
+	recent *transactions
+}
+
+// New makes the service. Call it before the journal is started.
+func New(o Options) (*Service, error) {
+	s := &Service{
+		pool: o.Pool, journal: o.Journal, profiles: o.Profiles, signer: o.Signer,
+		serverName: o.Signer.ServerName, now: o.Now, log: o.Log,
+		table: &journal.Table{Name: "events", Queue: queueEvents},
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	var err error
+	if s.live, err = lru.New[string, *live](liveRooms); err != nil {
+		return nil, fmt.Errorf("make the cache of rooms: %w", err)
+	}
+	if s.recent, err = newTransactions(); err != nil {
+		return nil, fmt.Errorf("make the cache of transactions: %w", err)
+	}
+	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.live.Purge() }})
+	return s, nil
+}
+
+// committed finishes the events of a group: it lets go of what was needed for
+// writing them, and shows redactions on events that are in memory.
+func (s *Service) committed(v journal.View, entries []*journal.Entry) {
+	for _, entry := range entries {
+		e := eventOf(entry)
+		if e == nil {
+			continue
+		}
+		written := e.draft
+		e.draft = nil
+		if e.Replaces != nil {
+			e.Replaces.settle()
+		}
+		if written.redacted != nil {
+			s.showRedaction(v, written, e)
+		}
+	}
+}
+
+// showRedaction shows a redaction wherever its target stands in memory: in the
+// window, as the state of its room, and in the event that has replaced it.
+func (s *Service) showRedaction(v journal.View, w *staged, because *Event) {
+	became := &redaction{redacted: w.redacted, because: because}
+	if old := v.At(w.target.Position); old != nil {
+		if e := eventOf(old); e != nil {
+			e.redaction.CompareAndSwap(nil, became)
+		}
+	}
+	if w.target.StateKey == nil {
+		return
+	}
+	if r, ok := s.live.Peek(because.RoomID); ok {
+		r.redact(w.target, became)
+	}
+	if v.Covers(w.target.Position) {
+		redactReplaced(v.Room(because.Room, w.target.Position), w)
+	}
+}
+
+// redactReplaced finds the event that replaced the target of a redaction.
+func redactReplaced(after []*journal.Entry, w *staged) {
+	for _, entry := range after {
+		if e := eventOf(entry); e != nil && e.Replaces != nil && e.Replaces.EventID == w.target.ID {
+			e.Replaces.show(w.redacted.Content)
+			return
+		}
+	}
+}
+
+// errNotInRoom is what somebody gets who has no business in a room, whether
+// there is one or not.
+func errNotInRoom() error {
+	return matrix.Errorf(matrix.Forbidden, "you are not in this room")
+}
+
+// isLocal reports whether a user is of this server.
+func (s *Service) isLocal(userID string) bool {
+	_, server, err := matrix.ParseUserID(userID)
+	return err == nil && server == s.serverName
+}
+
+// newNID takes the number for a new room.
+func (s *Service) newNID(ctx context.Context) (nid journal.RoomNID, err error) {
+	if err := s.pool.QueryRow(ctx, `SELECT nextval('room_nids')`).Scan(&nid); err != nil {
+		return 0, fmt.Errorf("number a new room: %w", err)
+	}
+	return nid, nil
+}

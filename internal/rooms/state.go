@@ -1,0 +1,155 @@
+package rooms
+
+import (
+	"context"
+	"slices"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// errNoEvent answers for an event that is not there, or not for this reader.
+func errNoEvent() error { return matrix.Errorf(matrix.NotFound, "there is no such event") }
+
+// readable finds a room and what a user may read of it. M_FORBIDDEN if there is
+// no such room, as for a room that the user has nothing to do with.
+func (s *Service) readable(ctx context.Context, userID, roomID string) (journal.RoomNID, *Access, error) {
+	nid, err := s.nidOf(ctx, roomID)
+	if matrix.IsCode(err, matrix.NotFound) {
+		return 0, nil, errNotInRoom()
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	access, err := s.access(ctx, nid, userID)
+	return nid, access, err
+}
+
+func (s *Service) mustBeJoined(ctx context.Context, room journal.RoomNID, userID string) error {
+	access, err := s.access(ctx, room, userID)
+	if err != nil {
+		return err
+	}
+	if membership, _ := access.Membership(); membership != event.Join {
+		return errNotInRoom()
+	}
+	return nil
+}
+
+// stateReader finds a room and the position at which a user may read its state:
+// now for who is in it or may look in, the time of leaving for who was.
+// M_FORBIDDEN for others.
+func (s *Service) stateReader(ctx context.Context, userID, roomID string) (journal.RoomNID, *Access, journal.Position, error) {
+	now := s.journal.Position()
+	nid, access, err := s.readable(ctx, userID, roomID)
+	if err != nil {
+		return 0, nil, 0, err
+	}
+	at, ok := access.stateUpTo(now)
+	if !ok {
+		return 0, nil, 0, errNotInRoom()
+	}
+	return nid, access, at, nil
+}
+
+// State lists the state of a room as the user may know it. Client-server API,
+// GET /rooms/{roomId}/state.
+func (s *Service) State(ctx context.Context, userID, roomID string) ([]*Event, *Access, error) {
+	nid, access, at, err := s.stateReader(ctx, userID, roomID)
+	if err != nil {
+		return nil, nil, err
+	}
+	events, err := s.StateAt(ctx, []journal.RoomNID{nid}, at, nil)
+	return events, access, err
+}
+
+// StateEvent gives one entry of a room's state as the user may know it.
+// M_NOT_FOUND if the room has none. Client-server API,
+// GET /rooms/{roomId}/state/{eventType}/{stateKey}.
+func (s *Service) StateEvent(ctx context.Context, userID, roomID, evType, stateKey string) (*Event, *Access, error) {
+	nid, access, at, err := s.stateReader(ctx, userID, roomID)
+	if err != nil {
+		return nil, nil, err
+	}
+	var events []*Event
+	if isText(evType) && isText(stateKey) {
+		events, err = s.events(ctx, selectStateAt+`AND s.type = $3 AND s.state_key = $4`, []journal.RoomNID{nid}, at, evType, stateKey)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(events) == 0 {
+		return nil, nil, matrix.Errorf(matrix.NotFound, "the room has no such state")
+	}
+	return events[0], access, nil
+}
+
+// MemberFilter chooses members: those with Membership, or those without
+// NotMembership; all if both are "". At is the time; nil: the latest that the
+// user may know.
+type MemberFilter struct {
+	Membership, NotMembership string
+	At                        *journal.Position
+}
+
+func (f *MemberFilter) check() error {
+	known := []string{"", event.Join, event.Invite, event.Leave, event.Ban, event.Knock}
+	if !slices.Contains(known, f.Membership) || !slices.Contains(known, f.NotMembership) {
+		return matrix.Errorf(matrix.InvalidParam, "a membership is join, invite, knock, leave or ban")
+	}
+	return nil
+}
+
+// Members lists the member events of a room. M_INVALID_PARAM for a membership
+// that does not exist. Client-server API, GET /rooms/{roomId}/members.
+func (s *Service) Members(ctx context.Context, userID, roomID string, f MemberFilter) ([]*Event, *Access, error) {
+	if err := f.check(); err != nil {
+		return nil, nil, err
+	}
+	nid, access, at, err := s.stateReader(ctx, userID, roomID)
+	if err != nil {
+		return nil, nil, err
+	}
+	if f.At != nil {
+		at = min(at, *f.At)
+	}
+	events, err := s.events(ctx, selectStateAt+`
+		AND s.type = 'm.room.member'
+		AND ($3 = '' AND $4 = '' OR $3 <> '' AND s.value = $3 OR $4 <> '' AND s.value <> $4)
+		ORDER BY s.position`, []journal.RoomNID{nid}, at, f.Membership, f.NotMembership)
+	return events, access, err
+}
+
+// JoinedMembers lists the member events of those who are in a room now.
+// M_FORBIDDEN unless the user is, too. Client-server API,
+// GET /rooms/{roomId}/joined_members.
+func (s *Service) JoinedMembers(ctx context.Context, userID, roomID string) ([]*Event, error) {
+	nid, err := s.nidOf(ctx, roomID)
+	if matrix.IsCode(err, matrix.NotFound) {
+		return nil, errNotInRoom()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mustBeJoined(ctx, nid, userID); err != nil {
+		return nil, err
+	}
+	return s.events(ctx, selectEvents+`
+		JOIN room_state s ON s.position = e.position
+		WHERE s.room_nid = $1 AND s.type = 'm.room.member' AND s.value = 'join' AND s.replaced_at IS NULL
+		ORDER BY s.position`, nid)
+}
+
+// selectStateAt reads the state of the rooms $1 at position $2.
+const selectStateAt = selectEvents + `
+	JOIN room_state s ON s.position = e.position
+	WHERE s.room_nid = ANY($1) AND s.position <= $2 AND (s.replaced_at IS NULL OR s.replaced_at > $2) `
+
+// StateAt lists the state of rooms at a position, as far as the filter lets
+// through (nil: all), in the order in which it came about. It asks nobody
+// whether they may know.
+func (s *Service) StateAt(ctx context.Context, rooms []journal.RoomNID, at journal.Position, f *EventFilter) ([]*Event, error) {
+	q := &query{args: []any{rooms, at}}
+	return s.events(ctx, selectStateAt+f.where(q)+` ORDER BY s.position`, q.args...)
+}

@@ -1,0 +1,180 @@
+package rooms
+
+import (
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// queueEvents writes the events of a group: new rooms, heads, events, state and
+// redactions, each with one statement. Positions are known by now.
+func queueEvents(b *pgx.Batch, entries []*journal.Entry) error {
+	events := make([]*Event, len(entries))
+	for i, entry := range entries {
+		e := eventOf(entry)
+		e.Position = entry.Position
+		if e.Replaces != nil && e.Replaces.event != nil {
+			e.Replaces.Position = e.Replaces.event.Position
+		}
+		events[i] = e
+	}
+	queueNewRooms(b, events)
+	queueHeads(b, events)
+	queueInsertEvents(b, events)
+	queueState(b, events)
+	queueRedactions(b, events)
+	return nil
+}
+
+func queueNewRooms(b *pgx.Batch, events []*Event) {
+	for _, e := range events {
+		if r := e.draft.room; r != nil {
+			b.Queue(`INSERT INTO rooms (room_nid, room_id, version, head_event_id, depth, joined_members, invited_members)
+				VALUES ($1, $2, $3, '', 0, 0, 0)`, r.nid, r.id, r.version.ID)
+		}
+	}
+}
+
+// heads is how the heads of rooms move in a group, as columns.
+type heads struct {
+	index                  map[journal.RoomNID]int
+	room                   []journal.RoomNID
+	expected, head         []string
+	depth, joined, invited []int64
+	broken                 bool
+}
+
+func (h *heads) add(e *Event) {
+	i, ok := h.index[e.Room]
+	if !ok {
+		i = len(h.room)
+		h.index[e.Room] = i
+		h.room = append(h.room, e.Room)
+		h.expected = append(h.expected, e.draft.head)
+		h.head = append(h.head, "")
+		h.depth = append(h.depth, 0)
+		h.joined = append(h.joined, 0)
+		h.invited = append(h.invited, 0)
+	} else if h.head[i] != e.draft.head {
+		h.broken = true // built on an event that was not committed
+	}
+	h.head[i], h.depth[i] = e.ID, e.Depth
+	h.joined[i] += int64(e.draft.joined)
+	h.invited[i] += int64(e.draft.invited)
+}
+
+// queueHeads moves each room's head from where the events were built on to the
+// last event, or fails the group with errMoved.
+func queueHeads(b *pgx.Batch, events []*Event) {
+	h := &heads{index: map[journal.RoomNID]int{}}
+	for _, e := range events {
+		h.add(e)
+	}
+	wanted := len(h.room)
+	if h.broken {
+		wanted = -1 // never so
+	}
+	b.Queue(`
+		WITH moved AS (
+			UPDATE rooms r SET head_event_id = n.head, depth = n.depth,
+				joined_members = r.joined_members + n.joined, invited_members = r.invited_members + n.invited
+			FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
+				AS n(room_nid, expected, head, depth, joined, invited)
+			WHERE r.room_nid = n.room_nid AND r.head_event_id = n.expected
+			RETURNING 1)
+		SELECT expect_rows(count(*), $7, '`+errMoved+`') FROM moved`,
+		h.room, h.expected, h.head, h.depth, h.joined, h.invited, wanted)
+}
+
+func queueInsertEvents(b *pgx.Batch, events []*Event) {
+	n := len(events)
+	position, room := make([]journal.Position, n), make([]journal.RoomNID, n)
+	id, typ, sender, raw := make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
+	stateKey, redacts := make([]*string, n), make([]*string, n)
+	device, txn := make([]*string, n), make([]*string, n)
+	replaces, withURL := make([]*journal.Position, n), make([]bool, n)
+	for i, e := range events {
+		position[i], room[i], id[i], typ[i], sender[i], raw[i] = e.Position, e.Room, e.ID, e.Type, e.Sender, e.JSON
+		stateKey[i], withURL[i] = e.StateKey, hasURL(e.Event.Content)
+		if e.draft.target != nil {
+			redacts[i] = &e.draft.target.ID
+		}
+		if e.Replaces != nil {
+			replaces[i] = &e.Replaces.Position
+		}
+		if e.TxnID != "" {
+			device[i], txn[i] = &e.DeviceID, &e.TxnID
+		}
+	}
+	b.Queue(`
+		INSERT INTO events (position, room_nid, event_id, type, state_key, sender, json, has_url, redacts, replaces, device_id, txn_id)
+		SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
+			$8::boolean[], $9::text[], $10::bigint[], $11::text[], $12::text[])`,
+		position, room, id, typ, stateKey, sender, raw, withURL, redacts, replaces, device, txn)
+}
+
+func nonEmpty(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// queueState ends the intervals of what is replaced, and begins those of the
+// new state. Within a group one key may change more than once.
+func queueState(b *pgx.Batch, events []*Event) {
+	type key struct {
+		room journal.RoomNID
+		event.StateKey
+	}
+	var room []journal.RoomNID
+	var typ, stateKey []string
+	var position []journal.Position
+	var replacedAt []*journal.Position
+	var value []*string
+	var endRoom []journal.RoomNID
+	var endType, endKey []string
+	var endAt []journal.Position
+	last := map[key]int{}
+	for _, e := range events {
+		if e.StateKey == nil {
+			continue
+		}
+		k := key{e.Room, event.StateKey{Type: e.Type, Key: *e.StateKey}}
+		if before, ok := last[k]; ok {
+			replacedAt[before] = &e.Position
+		} else if e.Replaces != nil {
+			endRoom, endType, endKey = append(endRoom, e.Room), append(endType, e.Type), append(endKey, *e.StateKey)
+			endAt = append(endAt, e.Position)
+		}
+		last[k] = len(room)
+		room, typ, stateKey = append(room, e.Room), append(typ, e.Type), append(stateKey, *e.StateKey)
+		position, replacedAt = append(position, e.Position), append(replacedAt, nil)
+		value = append(value, e.stateValue())
+	}
+	if len(endRoom) > 0 {
+		b.Queue(`
+			UPDATE room_state s SET replaced_at = n.position
+			FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]) AS n(room_nid, type, state_key, position)
+			WHERE s.room_nid = n.room_nid AND s.type = n.type AND s.state_key = n.state_key AND s.replaced_at IS NULL`,
+			endRoom, endType, endKey, endAt)
+	}
+	if len(room) > 0 {
+		b.Queue(`
+			INSERT INTO room_state (room_nid, type, state_key, position, replaced_at, value)
+			SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])`,
+			room, typ, stateKey, position, replacedAt, value)
+	}
+}
+
+// queueRedactions replaces the bytes of redacted events by their redacted form:
+// what was taken back is gone.
+func queueRedactions(b *pgx.Batch, events []*Event) {
+	for _, e := range events {
+		if e.draft.redacted != nil {
+			b.Queue(`UPDATE events SET json = $2, has_url = $3, redacted_by = $4 WHERE event_id = $1 AND redacted_by IS NULL`,
+				e.draft.target.ID, e.draft.redacted.JSON, hasURL(e.draft.redacted.Content), e.Position)
+		}
+	}
+}

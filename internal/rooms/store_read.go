@@ -1,0 +1,210 @@
+package rooms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// selectEvents reads events with what clients are told beside them: the state
+// event that they replaced, and the redaction. Conditions go on e (and r).
+const selectEvents = eventColumns + ` FROM events e ` + eventDetails
+
+const eventColumns = `
+	SELECT e.position, e.room_nid, r.version, e.event_id, e.json,
+		coalesce(e.device_id, '') AS device_id, coalesce(e.txn_id, '') AS txn_id,
+		p.position AS prev_position, p.event_id AS prev_id, p.sender AS prev_sender, p.json AS prev_json,
+		d.position AS redaction_position, d.event_id AS redaction_id, d.json AS redaction_json`
+
+const eventDetails = `
+	JOIN rooms r ON r.room_nid = e.room_nid
+	LEFT JOIN events p ON p.position = e.replaces
+	LEFT JOIN events d ON d.position = e.redacted_by `
+
+// eventRow is a row of selectEvents.
+type eventRow struct {
+	Position journal.Position `db:"position"`
+	Room     journal.RoomNID  `db:"room_nid"`
+	Version  string           `db:"version"`
+	EventID  string           `db:"event_id"`
+	JSON     []byte           `db:"json"`
+	DeviceID string           `db:"device_id"`
+	TxnID    string           `db:"txn_id"`
+
+	PrevPosition *journal.Position `db:"prev_position"`
+	PrevID       *string           `db:"prev_id"`
+	PrevSender   *string           `db:"prev_sender"`
+	PrevJSON     []byte            `db:"prev_json"`
+
+	RedactionPosition *journal.Position `db:"redaction_position"`
+	RedactionID       *string           `db:"redaction_id"`
+	RedactionJSON     []byte            `db:"redaction_json"`
+}
+
+func (row *eventRow) event() (*Event, error) {
+	v, ok := event.LookupVersion(row.Version)
+	if !ok {
+		return nil, fmt.Errorf("event %s is of unknown room version %q", row.EventID, row.Version)
+	}
+	parsed, err := event.ParseTrusted(v, row.EventID, row.JSON)
+	if err != nil {
+		return nil, fmt.Errorf("event %s in the database: %w", row.EventID, err)
+	}
+	e := &Event{Event: parsed, Room: row.Room, Position: row.Position, DeviceID: row.DeviceID, TxnID: row.TxnID}
+	if row.PrevPosition != nil {
+		e.Replaces = &Replaced{EventID: *row.PrevID, Sender: *row.PrevSender, Position: *row.PrevPosition}
+		e.Replaces.show(event.Field(row.PrevJSON, "content"))
+	}
+	if row.RedactionPosition != nil {
+		because, err := event.ParseTrusted(v, *row.RedactionID, row.RedactionJSON)
+		if err != nil {
+			return nil, fmt.Errorf("redaction %s in the database: %w", *row.RedactionID, err)
+		}
+		e.redaction.Store(&redaction{
+			redacted: parsed,
+			because:  &Event{Event: because, Room: row.Room, Position: *row.RedactionPosition},
+		})
+	}
+	return e, nil
+}
+
+// events reads the events that a query gives, which begins with selectEvents.
+func (s *Service) events(ctx context.Context, sql string, args ...any) ([]*Event, error) {
+	rows, _ := s.pool.Query(ctx, sql, args...)
+	events, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (*Event, error) {
+		row, err := pgx.RowToAddrOfStructByPos[eventRow](r)
+		if err != nil {
+			return nil, err
+		}
+		return row.event()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return events, nil
+}
+
+// eventByID reads one event of a room. M_NOT_FOUND if it has none of that ID.
+func (s *Service) eventByID(ctx context.Context, room journal.RoomNID, eventID string) (*Event, error) {
+	if !matrix.IsEventID(eventID) {
+		return nil, matrix.Errorf(matrix.NotFound, "there is no such event")
+	}
+	events, err := s.events(ctx, selectEvents+`WHERE e.event_id = $1 AND e.room_nid = $2`, eventID, room)
+	if err != nil {
+		return nil, err
+	}
+	if len(events) == 0 {
+		return nil, matrix.Errorf(matrix.NotFound, "there is no such event")
+	}
+	return events[0], nil
+}
+
+// currentState reads state entries as they are committed now.
+func (s *Service) currentState(ctx context.Context, room journal.RoomNID, keys []event.StateKey) (map[event.StateKey]*Event, error) {
+	types, stateKeys := make([]string, len(keys)), make([]string, len(keys))
+	for i, k := range keys {
+		types[i], stateKeys[i] = k.Type, k.Key
+	}
+	events, err := s.events(ctx, selectEvents+`
+		JOIN room_state s ON s.position = e.position AND s.room_nid = e.room_nid
+		WHERE s.room_nid = $1 AND s.replaced_at IS NULL
+			AND (s.type, s.state_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))`, room, types, stateKeys)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[event.StateKey]*Event, len(events))
+	for _, e := range events {
+		found[event.StateKey{Type: e.Type, Key: *e.StateKey}] = e
+	}
+	return found, nil
+}
+
+// byTransaction finds the event that a request with this transaction ID has
+// sent before. Where there is none, the answer is the error given.
+func (s *Service) byTransaction(ctx context.Context, room journal.RoomNID, d *draft, otherwise error) (eventID string, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT event_id FROM events
+		WHERE sender = $1 AND device_id = $2 AND txn_id = $3 AND room_nid = $4 AND type = $5
+			AND coalesce(redacts, '') = $6 AND txn_id IS NOT NULL`,
+		d.sender, d.device, d.txn, room, d.typ, d.redacts()).Scan(&eventID)
+	if isMissing(err) {
+		return "", otherwise
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the event of a transaction: %w", err)
+	}
+	s.recent.put(room, d, &sent{eventID: eventID})
+	return eventID, nil
+}
+
+// access reads what a user may see of a room, as of now.
+func (s *Service) access(ctx context.Context, room journal.RoomNID, userID string) (*Access, error) {
+	changes, err := s.accessChanges(ctx, []journal.RoomNID{room}, userID)
+	if err != nil {
+		return nil, err
+	}
+	c := changes[room]
+	if c == nil {
+		c = &AccessChanges{}
+	}
+	return NewAccess(c.Visibilities, c.Memberships), nil
+}
+
+// AccessChanges is what a user's access to a room is worked out from.
+type AccessChanges struct{ Visibilities, Memberships []Change }
+
+// accessChanges reads the changes of history visibility and of one user's
+// membership in rooms, in the order of positions.
+func (s *Service) accessChanges(ctx context.Context, rooms []journal.RoomNID, userID string) (map[journal.RoomNID]*AccessChanges, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT s.room_nid, s.type, s.position, coalesce(s.value, '') FROM room_state s
+		WHERE s.room_nid = ANY($1) AND (
+			s.type = 'm.room.history_visibility' AND s.state_key = ''
+			OR s.type = 'm.room.member' AND s.state_key = $2 AND NOT EXISTS (
+				SELECT FROM forgotten_rooms f
+				WHERE f.user_id = $2 AND f.room_nid = s.room_nid AND f.position >= s.position))
+		ORDER BY s.position`, rooms, userID)
+	if err != nil {
+		return nil, fmt.Errorf("read access of %s: %w", userID, err)
+	}
+	found := map[journal.RoomNID]*AccessChanges{}
+	var room journal.RoomNID
+	var typ string
+	var c Change
+	_, err = pgx.ForEachRow(rows, []any{&room, &typ, &c.From, &c.Value}, func() error {
+		if found[room] == nil {
+			found[room] = &AccessChanges{}
+		}
+		if typ == event.TypeMember {
+			found[room].Memberships = append(found[room].Memberships, c)
+		} else {
+			found[room].Visibilities = append(found[room].Visibilities, c)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read access of %s: %w", userID, err)
+	}
+	return found, nil
+}
+
+// nidOf gives the number of a room; M_NOT_FOUND if there is none of that ID.
+func (s *Service) nidOf(ctx context.Context, roomID string) (journal.RoomNID, error) {
+	if r, ok := s.live.Peek(roomID); ok {
+		return r.nid, nil
+	}
+	row, err := s.lookup(ctx, roomID)
+	if err != nil {
+		return 0, err
+	}
+	return row.NID, nil
+}
+
+// isMissing reports whether a query found no row.
+func isMissing(err error) bool { return errors.Is(err, pgx.ErrNoRows) }

@@ -1,0 +1,236 @@
+package rooms
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// What stands in this file reads many rooms at once, for /sync. It asks nobody
+// whether they may know: the caller brings the ranges of positions that they may.
+
+// EventOf gives the room event that a journal entry holds, or nil.
+func EventOf(e *journal.Entry) *Event { return eventOf(e) }
+
+// Window is a range of a room's positions to read.
+type Window struct {
+	Room journal.RoomNID
+	Range
+}
+
+// Timelines reads the newest events in each window, at most limit+1 of each
+// that the filter lets through, newest first.
+func (s *Service) Timelines(ctx context.Context, windows []Window, limit int, f *EventFilter) ([]*Event, error) {
+	n := len(windows)
+	room, low, high := make([]journal.RoomNID, n), make([]journal.Position, n), make([]journal.Position, n)
+	for i, w := range windows {
+		room[i], low[i], high[i] = w.Room, w.From, w.To
+	}
+	q := &query{args: []any{room, low, high, limit + 1}}
+	return s.events(ctx, eventColumns+`
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+		CROSS JOIN LATERAL (
+			SELECT e.* FROM events e
+			WHERE e.room_nid = w.room_nid AND e.position BETWEEN w.low AND w.high`+f.where(q)+`
+			ORDER BY e.position DESC LIMIT $4) e `+eventDetails+`
+		ORDER BY e.position DESC`, q.args...)
+}
+
+// RoomAt is a room at a position.
+type RoomAt struct {
+	Room journal.RoomNID
+	At   journal.Position
+}
+
+// selectStatesAt reads the state of each room $1 at its position $2.
+const selectStatesAt = eventColumns + `
+	FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
+	JOIN room_state s ON s.room_nid = w.room_nid AND s.position <= w.at AND (s.replaced_at IS NULL OR s.replaced_at > w.at)
+	JOIN events e ON e.position = s.position ` + eventDetails
+
+func columnsOf(rooms []RoomAt) (room []journal.RoomNID, at []journal.Position) {
+	for _, r := range rooms {
+		room, at = append(room, r.Room), append(at, r.At)
+	}
+	return room, at
+}
+
+// States reads the state of each room at its position, as far as the filter
+// lets through; without the members if withMembers is false.
+func (s *Service) States(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) ([]*Event, error) {
+	room, at := columnsOf(rooms)
+	q := &query{args: []any{room, at, withMembers}}
+	return s.events(ctx, selectStatesAt+`
+		WHERE ($3 OR s.type <> 'm.room.member')`+f.where(q)+` ORDER BY e.position`, q.args...)
+}
+
+// MemberAt is a user's place in a room at a position.
+type MemberAt struct {
+	RoomAt
+	User string
+}
+
+// MemberEvents reads the member events that there are for the places.
+func (s *Service) MemberEvents(ctx context.Context, members []MemberAt) ([]*Event, error) {
+	n := len(members)
+	room, at, user := make([]journal.RoomNID, n), make([]journal.Position, n), make([]string, n)
+	for i, m := range members {
+		room[i], at[i], user[i] = m.Room, m.At, m.User
+	}
+	return s.events(ctx, eventColumns+`
+		FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w(room_nid, at, user_id)
+		JOIN room_state s ON s.room_nid = w.room_nid AND s.type = 'm.room.member' AND s.state_key = w.user_id
+			AND s.position <= w.at AND (s.replaced_at IS NULL OR s.replaced_at > w.at)
+		JOIN events e ON e.position = s.position `+eventDetails+` ORDER BY e.position`, room, at, user)
+}
+
+// strippedTypes is what stripped state holds: client-server API, "Stripped state".
+var strippedTypes = []string{
+	event.TypeCreate, typeName, "m.room.avatar", typeTopic, event.TypeJoinRules, typeCanonicalAlias, "m.room.encryption",
+}
+
+// Stripped reads what is shown of rooms to who is invited to them or knocks:
+// the stripped state at a position, and the own member event.
+func (s *Service) Stripped(ctx context.Context, rooms []RoomAt, userID string) ([]*Event, error) {
+	room, at := columnsOf(rooms)
+	return s.events(ctx, selectStatesAt+`
+		WHERE s.type = ANY($3) AND s.state_key = '' OR s.type = 'm.room.member' AND s.state_key = $4
+		ORDER BY e.position`, room, at, strippedTypes, userID)
+}
+
+// Delta asks how the state of a room changed after Since: to what it was just
+// before Start, and to what it is at UpTo.
+type Delta struct {
+	Room               journal.RoomNID
+	Since, Start, UpTo journal.Position
+}
+
+// StateChanges reads the state events after Since that held just before Start,
+// or hold at UpTo.
+func (s *Service) StateChanges(ctx context.Context, deltas []Delta) ([]*Event, error) {
+	n := len(deltas)
+	room, since := make([]journal.RoomNID, n), make([]journal.Position, n)
+	start, upTo := make([]journal.Position, n), make([]journal.Position, n)
+	for i, d := range deltas {
+		room[i], since[i], start[i], upTo[i] = d.Room, d.Since, d.Start, d.UpTo
+	}
+	return s.events(ctx, eventColumns+`
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)
+		JOIN room_state s ON s.room_nid = w.room_nid AND s.position > w.since AND s.position <= w.up_to
+			AND (s.position < w.start AND (s.replaced_at IS NULL OR s.replaced_at >= w.start)
+				OR s.replaced_at IS NULL OR s.replaced_at > w.up_to)
+		JOIN events e ON e.position = s.position `+eventDetails+` ORDER BY e.position`, room, since, start, upTo)
+}
+
+// Summary is what a client needs to name a room: client-server API, GET /sync,
+// RoomSummary.
+type Summary struct {
+	Room            journal.RoomNID
+	Joined, Invited int64
+	Heroes          []string
+}
+
+// heroes is how many members make up the name of a room that has none.
+const heroes = 5
+
+// Summaries reads the summaries of rooms for one user, as of now.
+func (s *Service) Summaries(ctx context.Context, rooms []journal.RoomNID, userID string) ([]Summary, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT r.room_nid, r.joined_members, r.invited_members,
+			CASE WHEN cardinality(present.users) > 0 THEN present.users ELSE ARRAY(
+				SELECT s.state_key FROM room_state s
+				WHERE s.room_nid = r.room_nid AND s.type = 'm.room.member' AND s.replaced_at IS NULL
+					AND s.value IN ('leave', 'ban') AND s.state_key <> $2
+				ORDER BY s.position LIMIT $3) END
+		FROM rooms r
+		CROSS JOIN LATERAL (SELECT ARRAY(
+			SELECT h.state_key FROM (
+				(SELECT s.state_key, s.position FROM room_state s
+				WHERE s.room_nid = r.room_nid AND s.type = 'm.room.member' AND s.replaced_at IS NULL
+					AND s.value = 'join' AND s.state_key <> $2 ORDER BY s.position LIMIT $3)
+				UNION ALL
+				(SELECT s.state_key, s.position FROM room_state s
+				WHERE s.room_nid = r.room_nid AND s.type = 'm.room.member' AND s.replaced_at IS NULL
+					AND s.value = 'invite' AND s.state_key <> $2 ORDER BY s.position LIMIT $3)) h
+			ORDER BY h.position LIMIT $3) AS users) present
+		WHERE r.room_nid = ANY($1)`, rooms, userID, heroes)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Summary])
+	if err != nil {
+		return nil, fmt.Errorf("summarise rooms: %w", err)
+	}
+	return list, nil
+}
+
+// Standing is how one user stands to one room, over all time.
+type Standing struct {
+	Room   journal.RoomNID
+	RoomID string
+	// Forgotten tells that the user wants to hear of the room no more. All that is
+	// known then is the last membership: other devices may not have heard of it yet.
+	Forgotten bool
+	AccessChanges
+}
+
+// Standings reads how a user stands to rooms, in the order of their numbers.
+func (s *Service) Standings(ctx context.Context, userID string) ([]*Standing, error) {
+	memberships, err := s.Memberships(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	nids := make([]journal.RoomNID, len(memberships))
+	for i, m := range memberships {
+		nids[i] = m.Room
+	}
+	changes, err := s.accessChanges(ctx, nids, userID)
+	if err != nil {
+		return nil, err
+	}
+	forgotten, err := s.forgotten(ctx, userID, nids)
+	if err != nil {
+		return nil, err
+	}
+	standings := make([]*Standing, 0, len(memberships)+len(forgotten))
+	for _, m := range memberships {
+		if c := changes[m.Room]; c != nil {
+			standings = append(standings, &Standing{Room: m.Room, RoomID: m.RoomID, AccessChanges: *c})
+		}
+	}
+	for _, m := range forgotten {
+		last := AccessChanges{Memberships: []Change{{From: m.Since, Value: m.Value}}}
+		standings = append(standings, &Standing{Room: m.Room, RoomID: m.RoomID, Forgotten: true, AccessChanges: last})
+	}
+	slices.SortFunc(standings, func(a, b *Standing) int { return cmp.Compare(a.Room, b.Room) })
+	return standings, nil
+}
+
+// forgotten lists the rooms that a user has left and then forgotten, but for
+// those that the user has come back to.
+func (s *Service) forgotten(ctx context.Context, userID string, but []journal.RoomNID) ([]Membership, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT s.room_nid, r.room_id, s.value, s.position
+		FROM forgotten_rooms f
+		JOIN room_state s ON s.room_nid = f.room_nid AND s.type = 'm.room.member' AND s.state_key = f.user_id
+			AND s.replaced_at IS NULL AND s.position <= f.position
+		JOIN rooms r ON r.room_nid = f.room_nid
+		WHERE f.user_id = $1 AND f.room_nid <> ALL($2)`, userID, but)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Membership])
+	if err != nil {
+		return nil, fmt.Errorf("list the rooms that %s has forgotten: %w", userID, err)
+	}
+	return list, nil
+}
+
+// Visibilities reads how the history visibility of a room has changed.
+func (s *Service) Visibilities(ctx context.Context, room journal.RoomNID) ([]Change, error) {
+	changes, err := s.accessChanges(ctx, []journal.RoomNID{room}, "")
+	if err != nil || changes[room] == nil {
+		return nil, err
+	}
+	return changes[room].Visibilities, nil
+}

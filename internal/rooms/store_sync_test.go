@@ -1,0 +1,216 @@
+package rooms_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// stateAt works out the state of a room from its whole history.
+func stateAt(history []*rooms.Event, at journal.Position) map[event.StateKey]*rooms.Event {
+	state := map[event.StateKey]*rooms.Event{}
+	for _, e := range history {
+		if e.Position <= at && e.StateKey != nil {
+			state[event.StateKey{Type: e.Type, Key: *e.StateKey}] = e
+		}
+	}
+	return state
+}
+
+// sortedIDs gives the IDs of events that pass, in the order of positions.
+func sortedIDs(state map[event.StateKey]*rooms.Event, pass func(e *rooms.Event) bool) []string {
+	var list []*rooms.Event
+	for _, e := range state {
+		if pass(e) {
+			list = append(list, e)
+		}
+	}
+	slices.SortFunc(list, func(a, b *rooms.Event) int { return int(a.Position - b.Position) })
+	return ids(list)
+}
+
+func everything(*rooms.Event) bool { return true }
+
+// described is a room with much history, and that history as its creator sees it.
+func (h *house) described(seed uint64) (nid journal.RoomNID, history []*rooms.Event) {
+	h.t.Helper()
+	history = h.history(alice, h.long(rand.New(rand.NewPCG(seed, 17))))
+	return history[0].Room, history
+}
+
+func TestStateOfManyRoomsAtAnyTime(t *testing.T) {
+	h := newHouse(t)
+	one, first := h.described(1)
+	two, second := h.described(2)
+	random := rand.New(rand.NewPCG(3, 4))
+	end := int(h.journal.Position())
+	for range 40 {
+		a, b := journal.Position(random.IntN(end+2)), journal.Position(random.IntN(end+2))
+		f := &rooms.EventFilter{Types: &[]string{"m.room.*"}, NotTypes: []string{"m.room.name"}}
+		got, err := h.States(t.Context(), []rooms.RoomAt{{Room: one, At: a}, {Room: two, At: b}}, f, false)
+		h.ok(err)
+		pass := func(e *rooms.Event) bool { return e.Type != event.TypeMember && f.Match(e) }
+		want := append(sortedIDs(stateAt(first, a), pass), sortedIDs(stateAt(second, b), pass)...)
+		slices.Sort(want)
+		sorted := ids(got)
+		slices.Sort(sorted)
+		equal(t, fmt.Sprintf("state at %d and %d", a, b), sorted, want)
+		got, err = h.StateAt(t.Context(), []journal.RoomNID{one}, a, nil)
+		h.ok(err)
+		equal(t, fmt.Sprintf("state at %d", a), ids(got), sortedIDs(stateAt(first, a), everything))
+	}
+}
+
+func TestStateChangesBetweenTwoTimes(t *testing.T) {
+	h := newHouse(t)
+	nid, history := h.described(5)
+	random := rand.New(rand.NewPCG(6, 7))
+	end := int(h.journal.Position())
+	for range 80 {
+		cut := []journal.Position{journal.Position(random.IntN(end)), journal.Position(random.IntN(end)), journal.Position(random.IntN(end))}
+		slices.Sort(cut)
+		since, start, upTo := cut[0], cut[1]+1, cut[2]
+		want := map[string]bool{}
+		for _, state := range []map[event.StateKey]*rooms.Event{stateAt(history, start-1), stateAt(history, upTo)} {
+			for _, e := range state {
+				if e.Position > since {
+					want[e.ID] = true
+				}
+			}
+		}
+		got, err := h.StateChanges(t.Context(), []rooms.Delta{{Room: nid, Since: since, Start: start, UpTo: upTo}})
+		h.ok(err)
+		for _, e := range got {
+			if !want[e.ID] {
+				t.Errorf("after %d, before %d or at %d: %s is no change", since, start, upTo, e.ID)
+			}
+			delete(want, e.ID)
+		}
+		if len(want) > 0 {
+			t.Errorf("after %d, before %d or at %d: %d changes are missing", since, start, upTo, len(want))
+		}
+	}
+}
+
+func TestNewestEventsOfManyRooms(t *testing.T) {
+	h := newHouse(t)
+	one, first := h.described(8)
+	two, second := h.described(9)
+	random := rand.New(rand.NewPCG(10, 11))
+	end := int(h.journal.Position())
+	for range 60 {
+		var windows []rooms.Window
+		var want []*rooms.Event
+		limit := random.IntN(6)
+		f := &rooms.EventFilter{NotTypes: []string{"m.room.name"}}
+		for nid, history := range map[journal.RoomNID][]*rooms.Event{one: first, two: second} {
+			low, high := journal.Position(random.IntN(end)), journal.Position(random.IntN(end))
+			windows = append(windows, rooms.Window{Room: nid, Range: rooms.Range{From: low, To: high}})
+			within := slices.DeleteFunc(slices.Clone(history), func(e *rooms.Event) bool {
+				return e.Position < low || e.Position > high || !f.Match(e)
+			})
+			want = append(want, within[max(0, len(within)-limit-1):]...)
+		}
+		slices.SortFunc(want, func(a, b *rooms.Event) int { return int(b.Position - a.Position) })
+		got, err := h.Timelines(t.Context(), windows, limit, f)
+		h.ok(err)
+		equal(t, fmt.Sprintf("%+v", windows), ids(got), ids(want))
+	}
+}
+
+func TestMemberEventsAtAnyTime(t *testing.T) {
+	h := newHouse(t)
+	nid, history := h.described(12)
+	for at := journal.Position(0); at <= h.journal.Position(); at += 7 {
+		var places []rooms.MemberAt
+		for _, user := range []string{alice, bob, "@nobody:localhost"} {
+			places = append(places, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: nid, At: at}, User: user})
+		}
+		got, err := h.MemberEvents(t.Context(), places)
+		h.ok(err)
+		equal(t, fmt.Sprintf("members at %d", at), ids(got), sortedIDs(stateAt(history, at), func(e *rooms.Event) bool {
+			return e.IsState(event.TypeMember, alice) || e.IsState(event.TypeMember, bob)
+		}))
+	}
+}
+
+func TestStrippedStateIsWhatTheSpecificationLists(t *testing.T) {
+	h := newHouse(t)
+	room := h.create(alice, rooms.CreateRequest{Name: "n", Topic: "t", AliasName: "a", Invite: []string{bob, carol}})
+	for _, evType := range []string{"m.room.avatar", "m.room.encryption", "org.example.secret"} {
+		h.set(alice, room, evType, "", `{}`)
+	}
+	h.set(alice, room, "m.room.name", "other", `{"name":"of something else"}`)
+	nid := h.history(alice, room)[0].Room
+	got, err := h.Stripped(t.Context(), []rooms.RoomAt{{Room: nid, At: h.journal.Position()}}, bob)
+	h.ok(err)
+	equal(t, "stripped", keys(got), []string{
+		"m.room.create|", "m.room.canonical_alias|", "m.room.join_rules|", "m.room.name|", "m.room.topic|",
+		"m.room.member|" + bob, "m.room.avatar|", "m.room.encryption|",
+	})
+}
+
+func TestSummaries(t *testing.T) {
+	h := newHouse(t)
+	user := func(i int) string { return fmt.Sprintf("@user%d:localhost", i) }
+	room := h.public()
+	nid := h.history(alice, room)[0].Room
+	summary := func() rooms.Summary {
+		t.Helper()
+		list, err := h.Summaries(t.Context(), []journal.RoomNID{nid}, alice)
+		h.ok(err)
+		if len(list) != 1 || list[0].Room != nid {
+			t.Fatalf("got %+v", list)
+		}
+		return list[0]
+	}
+	if s := summary(); s.Joined != 1 || s.Invited != 0 || len(s.Heroes) != 0 {
+		t.Errorf("alone: %+v", s)
+	}
+	for i := range 7 {
+		h.join(user(i), room)
+	}
+	h.invite(alice, room, user(7))
+	s := summary()
+	equal(t, "heroes", s.Heroes, []string{user(0), user(1), user(2), user(3), user(4)})
+	if s.Joined != 8 || s.Invited != 1 {
+		t.Errorf("full: %+v", s)
+	}
+	for i := range 7 {
+		h.leave(user(i), room)
+	}
+	equal(t, "the invited hero", summary().Heroes, []string{user(7)})
+	h.leave(user(7), room)
+	equal(t, "who has left", summary().Heroes, []string{user(0), user(1), user(2), user(3), user(4)})
+}
+
+func TestStandings(t *testing.T) {
+	h := newHouse(t)
+	joined, left, gone := h.public(bob), h.public(bob), h.public(bob)
+	h.public()
+	h.set(alice, joined, "m.room.history_visibility", "", `{"history_visibility":"joined"}`)
+	h.leave(bob, left)
+	h.leave(bob, gone)
+	h.ok(h.Forget(t.Context(), bob, gone))
+	standings, err := h.Standings(t.Context(), bob)
+	h.ok(err)
+	got := map[string]string{}
+	for _, s := range standings {
+		last := s.Memberships[len(s.Memberships)-1].Value
+		got[s.RoomID] = fmt.Sprintf("%s %v %d", last, s.Forgotten, len(s.Visibilities))
+	}
+	want := map[string]string{joined: "join false 2", left: "leave false 1", gone: "leave true 0"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	visibilities, err := h.Visibilities(t.Context(), standings[0].Room)
+	h.ok(err)
+	if len(visibilities) != 2 || visibilities[0].Value != "shared" || visibilities[1].Value != "joined" {
+		t.Errorf("visibilities are %+v", visibilities)
+	}
+}

@@ -1,0 +1,116 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// readHeaderTimeout is for clients that open a connection and say little. Bodies and answers have
+	// deadlines of their own, which the API sets for each request: one for all would end long polls.
+	readHeaderTimeout = 10 * time.Second
+	// idleTimeout lets a client keep its connection between two polls.
+	idleTimeout = 3 * time.Minute
+	// maxHeaderBytes has room for the longest URLs that are of use, filters as parameters included.
+	maxHeaderBytes = 128 << 10
+	// drainTimeout is how long requests may go on once the server shuts down.
+	drainTimeout = 15 * time.Second
+)
+
+// serve answers on all listeners until Shutdown.
+func (s *Server) serve(on *listeners) {
+	plain := s.newHTTPServer(s.certs.HTTPHandler(s.Handler()))
+	secure := s.newHTTPServer(s.Handler())
+	metrics := s.newHTTPServer(s.metricsHandler())
+	plain.RegisterOnShutdown(s.services.sync.Stop)
+	secure.RegisterOnShutdown(s.services.sync.Stop)
+
+	var running sync.WaitGroup
+	run := func(server *http.Server, socket net.Listener) {
+		running.Go(func() {
+			if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+				s.fail(err)
+			}
+		})
+	}
+	for _, l := range on.clients {
+		for _, socket := range l.sockets {
+			if l.TLS {
+				run(secure, socket)
+			} else {
+				run(plain, socket)
+			}
+		}
+	}
+	for _, socket := range on.metrics {
+		run(metrics, socket)
+	}
+	s.onStop(func(ctx context.Context) error {
+		err := drain(ctx, plain, secure, metrics)
+		running.Wait()
+		return err
+	})
+}
+
+// drain closes the listeners at once, lets the requests finish, and breaks those that don't in time.
+func drain(ctx context.Context, servers ...*http.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	errs := make([]error, len(servers))
+	var draining sync.WaitGroup
+	for i, server := range servers {
+		draining.Go(func() {
+			if err := server.Shutdown(ctx); err != nil {
+				errs[i] = server.Close()
+			}
+		})
+	}
+	draining.Wait()
+	return errors.Join(errs...)
+}
+
+func (s *Server) newHTTPServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          log.New(httpLog{s.log}, "", 0),
+	}
+}
+
+// metricsHandler serves /metrics and nothing else.
+func (s *Server) metricsHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.services.api.MetricsHandler())
+	return mux
+}
+
+// fail tells of the first error after which the server is of no use.
+func (s *Server) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// httpLog takes what net/http has to say.
+type httpLog struct{ log *slog.Logger }
+
+// Write logs one line. A failed TLS handshake is nearly always the client's doing, such as one that
+// does not trust the certificate, and of no interest; but that ACME fails shows there too.
+func (l httpLog) Write(line []byte) (int, error) {
+	level := slog.LevelWarn
+	if bytes.Contains(line, []byte("TLS handshake error")) && !bytes.Contains(line, []byte("acme")) {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, string(bytes.TrimSpace(line)))
+	return len(line), nil
+}

@@ -1,0 +1,121 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/certs"
+	"homeserver/internal/config"
+)
+
+// Server is a running homeserver.
+type Server struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	services *services
+	certs    *certs.Source
+
+	addresses []config.Listener
+	metrics   string
+	failed    chan error
+	// stops holds what takes each started part down, in the order of their starts.
+	stops []func(context.Context) error
+}
+
+// Start brings up a server and returns once it answers. The context is for the start alone; the server
+// runs until Shutdown, or until Failed tells that it cannot.
+func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Server, error) {
+	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1)}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
+	}
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context) error {
+	if err := makeDataDir(s.cfg.DataDir); err != nil {
+		return err
+	}
+	signer, err := loadSigner(s.cfg)
+	if err != nil {
+		return err
+	}
+	// Certificates come early, because a mistake in them is told sooner than PostgreSQL starts.
+	if s.certs, err = certs.Load(s.cfg, s.log); err != nil {
+		return err
+	}
+	// So do the addresses, which another program may hold. Whoever connects already waits a moment.
+	listeners, err := s.listen(ctx)
+	if err != nil {
+		return err
+	}
+	db, err := openDatabase(ctx, s.cfg, s.log)
+	if err != nil {
+		return err
+	}
+	s.onStop(db.close)
+	if s.services, err = newServices(s.cfg, db.pool, signer, s.log); err != nil {
+		return err
+	}
+	if err := s.services.start(ctx); err != nil {
+		return err
+	}
+	s.onStop(s.services.stop)
+	s.serve(listeners)
+	return nil
+}
+
+// makeDataDir makes the data folder. Others may enter it: what they must not read has permissions of
+// its own, and PostgreSQL, which never runs as root, has to reach its folder in it.
+func makeDataDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // see above
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	return nil
+}
+
+// onStop adds what Shutdown does before everything that was added earlier.
+func (s *Server) onStop(stop func(context.Context) error) { s.stops = append(s.stops, stop) }
+
+// Shutdown takes the server down and returns when it is down. What takes longer than the context
+// allows is cut off: requests are broken, PostgreSQL is ended at once; nothing that was acknowledged is
+// lost by that. Further calls do nothing.
+func (s *Server) Shutdown(ctx context.Context) error {
+	var errs []error
+	for len(s.stops) > 0 {
+		last := len(s.stops) - 1
+		stop := s.stops[last]
+		s.stops = s.stops[:last]
+		errs = append(errs, stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Failed tells, once, of an error after which the server cannot serve any more. The caller then shuts
+// it down.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// Addresses returns where clients are served, in the order of the configuration, with the ports that
+// were found for port 0.
+func (s *Server) Addresses() []config.Listener { return s.addresses }
+
+// MetricsAddress returns host:port of the listener for Prometheus, or "" if there is none.
+func (s *Server) MetricsAddress() string { return s.metrics }
+
+// CAFile returns the certificate that clients must trust to verify the server's, or "" if they need not
+// be told.
+func (s *Server) CAFile() string { return s.certs.CAFile() }
+
+// ReloadCertificates takes up new TLS certificates at once.
+func (s *Server) ReloadCertificates() error { return s.certs.Reload() }
+
+// Auth returns the service of accounts, for those who seed the server.
+func (s *Server) Auth() *auth.Service { return s.services.auth }
+
+// Handler returns the client-server API without the network.
+func (s *Server) Handler() http.Handler { return s.services.api.Handler() }

@@ -1,0 +1,68 @@
+package server
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"homeserver/internal/atomicfile"
+	"homeserver/internal/config"
+	"homeserver/internal/event"
+)
+
+// signingKeyFile holds one line: the algorithm, the version of the key, and the seed in unpadded Base64,
+// as other servers of the protocol write it.
+const signingKeyFile = "signing.key"
+
+const signingAlgorithm = "ed25519"
+
+// loadSigner reads the key that events are signed with, or makes it at the first start. Losing it
+// would make the server another one in the eyes of those it federates with, so that a file that
+// cannot be read is an error and never replaced.
+func loadSigner(cfg *config.Config) (*event.Signer, error) {
+	path := filepath.Join(cfg.DataDir, signingKeyFile)
+	content, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		content, err = makeSigningKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load the signing key: %w", err)
+	}
+	fields := strings.Fields(string(content))
+	if len(fields) != 3 || fields[0] != signingAlgorithm || !isKeyVersion(fields[1]) {
+		return nil, fmt.Errorf("load the signing key: %s is not of the form \"ed25519 a_version seed\"", path)
+	}
+	seed, err := base64.RawStdEncoding.DecodeString(fields[2])
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("load the signing key: the seed in %s is not %d bytes in unpadded Base64", path, ed25519.SeedSize)
+	}
+	return &event.Signer{
+		ServerName: cfg.ServerName,
+		KeyID:      signingAlgorithm + ":" + fields[1],
+		Key:        ed25519.NewKeyFromSeed(seed),
+	}, nil
+}
+
+// isKeyVersion checks the grammar of the appendices, "Signing Details": letters, digits and underscores.
+func isKeyVersion(version string) bool {
+	for _, c := range []byte(version) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return version != ""
+}
+
+func makeSigningKey(path string) ([]byte, error) {
+	seed := make([]byte, ed25519.SeedSize)
+	// Never fails: see crypto/rand.
+	_, _ = rand.Read(seed)
+	line := fmt.Sprintf("%s a_%s %s\n", signingAlgorithm, rand.Text()[:4], base64.RawStdEncoding.EncodeToString(seed))
+	return []byte(line), atomicfile.Write(path, []byte(line), 0o600)
+}

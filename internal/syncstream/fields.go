@@ -1,0 +1,112 @@
+package syncstream
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"homeserver/internal/event"
+	"homeserver/internal/rooms"
+)
+
+// fields is a tree of the properties that events are cut down to: client-server
+// API, "Filtering", event_fields.
+type fields struct {
+	whole  bool // the property with all that is in it
+	inside map[string]*fields
+}
+
+// newFields reads dot-separated paths; nil if there are none.
+func newFields(paths []string) *fields {
+	if len(paths) == 0 {
+		return nil
+	}
+	root := &fields{}
+	for _, path := range paths {
+		at := root
+		for _, name := range splitPath(path) {
+			at = at.child(name)
+		}
+		at.whole = true
+	}
+	return root
+}
+
+func (f *fields) child(name string) *fields {
+	c := f.inside[name]
+	if c == nil {
+		c = &fields{}
+		if f.inside == nil {
+			f.inside = map[string]*fields{}
+		}
+		f.inside[name] = c
+	}
+	return c
+}
+
+// splitPath takes a path apart: appendices, "Dot-separated property paths". A
+// backslash before anything but a dot or a backslash stands for itself.
+func splitPath(path string) []string {
+	var names []string
+	var name strings.Builder
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
+		case c == '.':
+			names = append(names, name.String())
+			name.Reset()
+		case c == '\\' && i+1 < len(path) && (path[i+1] == '.' || path[i+1] == '\\'):
+			i++
+			name.WriteByte(path[i])
+		default:
+			name.WriteByte(c)
+		}
+	}
+	return append(names, name.String())
+}
+
+// appendEvents appends a JSON array of the events, cut down.
+func (f *fields) appendEvents(dst []byte, format *rooms.Format, events []*rooms.Event) []byte {
+	var whole []byte
+	dst = append(dst, '[')
+	for i, e := range events {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		whole = format.AppendJSON(whole[:0], e)
+		dst, _ = f.appendObject(dst, whole)
+	}
+	return append(dst, ']')
+}
+
+// appendObject appends a JSON object cut down to the fields, and reports whether
+// it has any of them. What is no object has none.
+func (f *fields) appendObject(dst, object []byte) (_ []byte, any bool) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(object, &members) != nil {
+		return dst, false
+	}
+	dst = append(dst, '{')
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		inside := f.inside[name]
+		if inside == nil {
+			continue
+		}
+		start := len(dst)
+		if any {
+			dst = append(dst, ',')
+		}
+		dst = append(event.AppendString(dst, name), ':')
+		found := inside.whole
+		if found {
+			dst = append(dst, members[name]...)
+		} else {
+			dst, found = inside.appendObject(dst, members[name])
+		}
+		if !found {
+			dst = dst[:start]
+		}
+		any = any || found
+	}
+	return append(dst, '}'), any
+}

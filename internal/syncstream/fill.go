@@ -1,0 +1,285 @@
+package syncstream
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// fill reads what the plan asks for: from the live window what it holds, and
+// all the rest of one kind in one statement.
+func (s *Service) fill(ctx context.Context, p *plan) error {
+	for _, step := range []func(context.Context, *plan) error{
+		s.fillTimelines, s.fillFullState, s.fillStateChanges, s.fillSummaries, s.fillMembers, s.fillStripped,
+	} {
+		if err := step(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// which gives the rooms of the plan that a condition holds for.
+func (p *plan) which(holds func(r *Room) bool) []*Room {
+	var list []*Room
+	for _, r := range p.rooms {
+		if holds(r) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// hasTimeline reports whether the room's section shows events at all.
+func (r *Room) hasTimeline() bool { return r.Section == Joined || r.Section == Left }
+
+func byRoom(events []*rooms.Event) map[journal.RoomNID][]*rooms.Event {
+	m := map[journal.RoomNID][]*rooms.Event{}
+	for _, e := range events {
+		m[e.Room] = append(m[e.Room], e)
+	}
+	return m
+}
+
+func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
+	filter := p.filter.Room.Timeline
+	limit := filter.LimitOr(rooms.DefaultLimit)
+	var windows []rooms.Window
+	var stored []*Room
+	for _, r := range p.which((*Room).hasTimeline) {
+		switch {
+		case !filter.WantsRoom(r.RoomID):
+			r.PrevBatch = r.upTo
+		case r.inWindow:
+			r.setTimeline(r.newest(filter, limit+1), limit)
+		default:
+			stored = append(stored, r)
+			for _, within := range r.Access.Ranges(r.since, r.upTo) {
+				windows = append(windows, rooms.Window{Room: r.nid, Range: within})
+			}
+		}
+	}
+	if len(stored) == 0 {
+		return nil
+	}
+	events, err := s.rooms.Timelines(ctx, windows, limit, filter)
+	if err != nil {
+		return err
+	}
+	found := byRoom(events)
+	for _, r := range stored {
+		r.setTimeline(found[r.nid], limit)
+	}
+	return nil
+}
+
+// newest gives the newest events of the window that may be shown, newest first.
+func (r *Room) newest(filter *rooms.EventFilter, most int) []*rooms.Event {
+	events := make([]*rooms.Event, 0, min(most, len(r.live)))
+	for i := len(r.live) - 1; i >= 0 && len(events) < most; i-- {
+		e := rooms.EventOf(r.live[i])
+		if e != nil && e.Position <= r.upTo && filter.Match(e) && r.Access.Sees(e.Position) {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// setTimeline takes the newest events, newest first; one more than the limit
+// tells that there are older ones.
+func (r *Room) setTimeline(newest []*rooms.Event, limit int) {
+	shown := 0
+	for shown < min(limit, len(newest)) && newest[shown].Position > r.from {
+		shown++
+	}
+	r.Limited = shown < len(newest)
+	newest = newest[:shown]
+	slices.Reverse(newest)
+	r.Timeline = newest
+	r.PrevBatch = r.upTo
+	if len(newest) > 0 {
+		r.PrevBatch = newest[0].Position - 1
+	}
+}
+
+// stateAt is the position of the state that goes with the timeline.
+func (p *plan) stateAt(r *Room) journal.Position {
+	if p.UseStateAfter {
+		return r.stateUpTo
+	}
+	return min(r.PrevBatch, r.stateUpTo)
+}
+
+// showsState reports whether state of the room is asked for, and may be told.
+func (p *plan) showsState(r *Room) bool {
+	return r.hasTimeline() && !r.secret && p.filter.Room.State.WantsRoom(r.RoomID)
+}
+
+func (s *Service) fillFullState(ctx context.Context, p *plan) error {
+	full := p.which(func(r *Room) bool { return r.full && p.showsState(r) })
+	if len(full) == 0 {
+		return nil
+	}
+	at := make([]rooms.RoomAt, len(full))
+	for i, r := range full {
+		at[i] = rooms.RoomAt{Room: r.nid, At: p.stateAt(r)}
+	}
+	events, err := s.rooms.States(ctx, at, p.filter.Room.State, !p.filter.lazy())
+	if err != nil {
+		return err
+	}
+	found := byRoom(events)
+	for _, r := range full {
+		r.State = found[r.nid]
+	}
+	return nil
+}
+
+// fillStateChanges gives the state that changed since the last answer and does
+// not stand in the timeline: in a gap, or kept out by the filter.
+func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
+	var stored []*Room
+	var deltas []rooms.Delta
+	for _, r := range p.which(p.hasStateChanges) {
+		since := r.since
+		if r.full { // the state before the timeline is there
+			since = p.stateAt(r)
+		}
+		if r.inWindow {
+			p.setStateChanges(r, r.liveState(since))
+			continue
+		}
+		stored = append(stored, r)
+		deltas = append(deltas, rooms.Delta{Room: r.nid, Since: since, Start: p.stateAt(r) + 1, UpTo: r.stateUpTo})
+	}
+	if len(stored) == 0 {
+		return nil
+	}
+	events, err := s.rooms.StateChanges(ctx, deltas)
+	if err != nil {
+		return err
+	}
+	found := byRoom(events)
+	for _, r := range stored {
+		p.setStateChanges(r, found[r.nid])
+	}
+	return nil
+}
+
+// hasStateChanges reports whether there may be state to tell of beside the
+// timeline and, where that is given, the whole state before it.
+func (p *plan) hasStateChanges(r *Room) bool {
+	if r.full {
+		return p.showsState(r) && p.filter.Room.Timeline != nil && p.stateAt(r) < r.stateUpTo
+	}
+	return r.hasTimeline() && !r.secret
+}
+
+// liveState gives the state events of the room's entries in the window.
+func (r *Room) liveState(since journal.Position) []*rooms.Event {
+	var events []*rooms.Event
+	for _, entry := range r.live {
+		e := rooms.EventOf(entry)
+		if e != nil && e.StateKey != nil && e.Position > since && e.Position <= r.stateUpTo {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// setStateChanges takes the state events since the last answer, oldest first. Of
+// each state entry it gives what it is in the end, unless the timeline shows that:
+// then what it was when the timeline begins.
+func (p *plan) setStateChanges(r *Room, changes []*rooms.Event) {
+	if len(changes) == 0 {
+		return
+	}
+	atStart, atEnd := map[event.StateKey]*rooms.Event{}, map[event.StateKey]*rooms.Event{}
+	for _, e := range changes {
+		atEnd[stateKey(e)] = e
+		if e.Position <= p.stateAt(r) {
+			atStart[stateKey(e)] = e
+		}
+		r.newMembers = r.newMembers || e.Type == event.TypeMember
+	}
+	if !p.showsState(r) {
+		return
+	}
+	var told []*rooms.Event
+	for _, e := range changes {
+		wanted := atEnd[stateKey(e)]
+		if !p.UseStateAfter && r.shows(wanted) {
+			wanted = atStart[stateKey(e)]
+		}
+		if e == wanted && p.filter.Room.State.Match(e) {
+			told = append(told, e)
+		}
+	}
+	r.replaceState(told)
+}
+
+func stateKey(e *rooms.Event) event.StateKey { return event.StateKey{Type: e.Type, Key: *e.StateKey} }
+
+// shows reports whether the timeline holds an event, be it another copy.
+func (r *Room) shows(e *rooms.Event) bool {
+	_, ok := slices.BinarySearchFunc(r.Timeline, e.Position, func(t *rooms.Event, p journal.Position) int {
+		return cmp.Compare(t.Position, p)
+	})
+	return ok
+}
+
+// replaceState puts state events in the place of older ones.
+func (r *Room) replaceState(newer []*rooms.Event) {
+	if len(r.State) > 0 && len(newer) > 0 {
+		replaced := map[event.StateKey]bool{}
+		for _, e := range newer {
+			replaced[stateKey(e)] = true
+		}
+		r.State = slices.DeleteFunc(r.State, func(e *rooms.Event) bool { return replaced[stateKey(e)] })
+	}
+	r.State = append(r.State, newer...)
+}
+
+func (s *Service) fillSummaries(ctx context.Context, p *plan) error {
+	changed := p.which(func(r *Room) bool { return r.Section == Joined && r.newMembers })
+	if len(changed) == 0 {
+		return nil
+	}
+	nids := make([]journal.RoomNID, len(changed))
+	for i, r := range changed {
+		nids[i] = r.nid
+	}
+	summaries, err := s.rooms.Summaries(ctx, nids, p.UserID)
+	if err != nil {
+		return err
+	}
+	for i := range summaries {
+		at := slices.IndexFunc(changed, func(r *Room) bool { return r.nid == summaries[i].Room })
+		changed[at].Summary = &summaries[i]
+	}
+	return nil
+}
+
+func (s *Service) fillStripped(ctx context.Context, p *plan) error {
+	invited := p.which(func(r *Room) bool { return !r.hasTimeline() })
+	if len(invited) == 0 {
+		return nil
+	}
+	at := make([]rooms.RoomAt, len(invited))
+	for i, r := range invited {
+		at[i] = rooms.RoomAt{Room: r.nid, At: r.upTo}
+	}
+	events, err := s.rooms.Stripped(ctx, at, p.UserID)
+	if err != nil {
+		return err
+	}
+	found := byRoom(events)
+	for _, r := range invited {
+		r.State = found[r.nid]
+	}
+	return nil
+}

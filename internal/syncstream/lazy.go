@@ -1,0 +1,114 @@
+package syncstream
+
+import (
+	"context"
+	"slices"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// rememberedMembers is how many members are remembered as sent, over all
+// devices. A member that was forgotten is merely sent again.
+const rememberedMembers = 200_000
+
+// lazyMembers remembers which devices know which members of rooms: client-server
+// API, "Lazy-loading room members".
+type lazyMembers struct {
+	sent *lru.Cache[knownMember, journal.Position]
+}
+
+// knownMember is a member that a device was told of. The value beside it is the
+// token of that answer: a device that comes back with an older one has not got it.
+type knownMember struct {
+	user, device, member string
+	room                 journal.RoomNID
+}
+
+func newLazyMembers() (*lazyMembers, error) {
+	sent, err := lru.New[knownMember, journal.Position](rememberedMembers)
+	return &lazyMembers{sent: sent}, err
+}
+
+func (p *plan) knownMember(r *Room, member string) knownMember {
+	return knownMember{user: p.UserID, device: p.DeviceID, member: member, room: r.nid}
+}
+
+// fillMembers adds the member events of those who sent something in a timeline,
+// of the heroes, and, with a full state, of the reader; but for those whom the
+// device knows.
+func (s *Service) fillMembers(ctx context.Context, p *plan) error {
+	if !p.filter.lazy() {
+		return nil
+	}
+	rs := p.which(p.showsState)
+	var missing []rooms.MemberAt
+	for _, r := range rs {
+		at := rooms.RoomAt{Room: r.nid, At: p.stateAt(r)}
+		for member := range s.lazy.wanted(p, r) {
+			missing = append(missing, rooms.MemberAt{RoomAt: at, User: member})
+		}
+	}
+	if len(missing) > 0 {
+		events, err := s.rooms.MemberEvents(ctx, missing)
+		if err != nil {
+			return err
+		}
+		found := byRoom(slices.DeleteFunc(events, func(e *rooms.Event) bool { return !p.filter.Room.State.Match(e) }))
+		for _, r := range rs {
+			r.State = append(r.State, found[r.nid]...)
+		}
+	}
+	for _, r := range rs {
+		s.lazy.remember(p, r)
+	}
+	return nil
+}
+
+// wanted lists the members that the device needs for a room, and may not know.
+func (l *lazyMembers) wanted(p *plan, r *Room) map[string]struct{} {
+	wanted := map[string]struct{}{}
+	for _, e := range r.Timeline {
+		wanted[e.Sender] = struct{}{}
+	}
+	if r.full {
+		wanted[p.UserID] = struct{}{}
+	}
+	if r.Summary != nil {
+		for _, hero := range r.Summary.Heroes {
+			wanted[hero] = struct{}{}
+		}
+	}
+	for _, e := range r.State {
+		if e.Type == event.TypeMember {
+			delete(wanted, *e.StateKey)
+		}
+	}
+	if r.full || p.filter.redundant() {
+		return wanted
+	}
+	for member := range wanted {
+		if at, ok := l.sent.Get(p.knownMember(r, member)); ok && at <= p.since {
+			delete(wanted, member)
+		}
+	}
+	return wanted
+}
+
+// remember notes the members that the answer tells of.
+func (l *lazyMembers) remember(p *plan, r *Room) {
+	for _, events := range [][]*rooms.Event{r.Timeline, r.State} {
+		for _, e := range events {
+			if e.Type != event.TypeMember || e.StateKey == nil {
+				continue
+			}
+			key := p.knownMember(r, *e.StateKey)
+			if at, ok := l.sent.Peek(key); !ok || at > p.since {
+				l.sent.Add(key, p.upTo)
+			}
+		}
+	}
+}

@@ -1,0 +1,268 @@
+package syncstream_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"homeserver/internal/rooms"
+)
+
+const (
+	lazy      = `{"room":{"state":{"lazy_load_members":true},"timeline":{"limit":2}}}`
+	redundant = `{"room":{"state":{"lazy_load_members":true,"include_redundant_members":true},"timeline":{"limit":2}}}`
+)
+
+// crowd makes a room with many members who say nothing and who come before the
+// others, so that they are its heroes.
+func (h *house) crowd(users ...string) string {
+	h.t.Helper()
+	room := h.public()
+	for i := range 8 {
+		h.join(fmt.Sprintf("@quiet%d:localhost", i), room)
+	}
+	for _, user := range users {
+		h.join(user, room)
+	}
+	return room
+}
+
+// besidesHeroes leaves out the members of crowd.
+func besidesHeroes(r *room) []string {
+	return slices.DeleteFunc(r.members(), func(name string) bool { return name[:len("q")] == "q" })
+}
+
+func TestLazyLoadingGivesSendersAndOneself(t *testing.T) {
+	h := newHouse(t)
+	room := h.crowd(bob, carol, dave)
+	h.say(carol, room, "hi", "again")
+	r := h.client(bob, lazy).sync().in(t, room)
+	equal(t, "timeline", r.timeline(), "hi", "again")
+	// The heroes are alice and the first four of the quiet ones.
+	equal(t, "members", r.members(), "alice", "bob", "carol", "quiet0", "quiet1", "quiet2", "quiet3")
+	if got := len(r.state()) - len(r.members()); got != 5 {
+		t.Errorf("there are %d other state events", got)
+	}
+	all := h.client(bob, `{"room":{"timeline":{"limit":1}}}`).sync().in(t, room)
+	if got := len(all.members()); got != 12 {
+		t.Errorf("without lazy-loading there are %d members", got)
+	}
+	// It is a matter of the state alone.
+	all = h.client(bob, `{"room":{"timeline":{"limit":1,"lazy_load_members":true}}}`).sync().in(t, room)
+	if got := len(all.members()); got != 12 {
+		t.Errorf("with lazy_load_members of the timeline there are %d members", got)
+	}
+}
+
+func TestLazyLoadingGivesOneselfOnJoining(t *testing.T) {
+	h := newHouse(t)
+	room := h.crowd()
+	h.say(alice, room, "1", "2")
+	c := h.synced(bob, lazy)
+	h.join(bob, room)
+	h.say(alice, room, "3", "4")
+	equal(t, "members", besidesHeroes(c.sync().in(t, room)), "alice", "bob")
+}
+
+func TestLazyLoadingDoesNotRepeatMembers(t *testing.T) {
+	h := newHouse(t)
+	room := h.crowd(bob, carol, dave)
+	h.say(carol, room, "1", "2")
+	c, again := h.synced(bob, lazy), h.synced(bob, redundant)
+	again.DeviceID = "DESKTOP"
+	for i, step := range []struct {
+		sender string
+		new    []string
+		all    []string
+	}{
+		{carol, []string{}, []string{"carol"}},
+		{dave, []string{"dave"}, []string{"dave"}},
+		{dave, []string{}, []string{"dave"}},
+		{bob, []string{}, []string{"bob"}},
+		{alice, []string{}, []string{"alice"}},
+	} {
+		h.say(step.sender, room, "more")
+		equal(t, fmt.Sprint("step ", i), c.sync().in(t, room).members(), step.new...)
+		equal(t, fmt.Sprint("redundant, step ", i), again.sync().in(t, room).members(), step.all...)
+	}
+}
+
+func TestEachDeviceGetsTheMembers(t *testing.T) {
+	h := newHouse(t)
+	room := h.crowd(bob, carol)
+	h.say(bob, room, "1", "2")
+	phone, desktop := h.synced(bob, lazy), h.client(bob, lazy)
+	desktop.DeviceID = "DESKTOP"
+	desktop.sync()
+	h.say(carol, room, "3")
+	equal(t, "phone", phone.sync().in(t, room).members(), "carol")
+	equal(t, "desktop", desktop.sync().in(t, room).members(), "carol")
+}
+
+func TestAnswerThatGotLostIsRepeatedWithItsMembers(t *testing.T) {
+	h := newHouse(t)
+	room := h.crowd(bob, carol)
+	h.say(bob, room, "1", "2")
+	c := h.synced(bob, lazy)
+	old := c.Since
+	h.say(carol, room, "3")
+	equal(t, "first", c.sync().in(t, room).members(), "carol")
+	c.Since = old
+	equal(t, "with the old token", c.sync().in(t, room).members(), "carol")
+	h.say(carol, room, "4")
+	c.Since = old
+	equal(t, "with the old token and more", c.sync().in(t, room).members(), "carol")
+	h.say(carol, room, "5")
+	equal(t, "with the new token", c.sync().in(t, room).members())
+	c.Since = ""
+	equal(t, "from the start", besidesHeroes(c.sync().in(t, room)), "alice", "bob", "carol")
+}
+
+func TestMembersOfTheGapAlwaysCome(t *testing.T) {
+	h := newHouse(t)
+	room := h.crowd(bob, carol)
+	h.say(carol, room, "1", "2")
+	c := h.synced(bob, lazy)
+	h.rename(carol, room, "Caroline")
+	h.rename("@quiet7:localhost", room, "Louder")
+	h.join(dave, room)
+	h.say(alice, room, "3", "4")
+	r := c.sync().in(t, room)
+	got := r.members()
+	for _, who := range []string{"carol", "dave", "quiet7"} {
+		if !slices.Contains(got, who) {
+			t.Errorf("%s of the gap is missing in %v", who, got)
+		}
+	}
+}
+
+func TestMemberThatTheTimelineShowsNeedsNoState(t *testing.T) {
+	h := newHouse(t)
+	room := h.crowd(bob)
+	h.say(bob, room, "1", "2")
+	c := h.synced(bob, lazy)
+	h.join(carol, room)
+	h.say(carol, room, "hi")
+	r := c.sync().in(t, room)
+	equal(t, "timeline", r.timeline(), "carol join", "hi")
+	if slices.Contains(r.members(), "carol") {
+		t.Errorf("carol's join is in the state, too: %v", r.state())
+	}
+	h.say(carol, room, "still here")
+	equal(t, "known from the timeline", c.sync().in(t, room).members())
+}
+
+func TestNameOfTheStartIsGivenWhereTheTimelineChangesIt(t *testing.T) {
+	h := newHouse(t)
+	room := h.crowd(bob, carol)
+	h.say(bob, room, "1", "2")
+	c := h.synced(bob, lazy)
+	h.say(carol, room, "as Carol")
+	h.rename(carol, room, "Caroline")
+	r := c.sync().in(t, room)
+	equal(t, "timeline", r.timeline(), "as Carol", "carol join")
+	equal(t, "members", r.members(), "carol")
+	if name := r.State.Events[0].Content["displayname"]; name != nil {
+		t.Errorf("at the start of the timeline carol has the name %v", name)
+	}
+}
+
+func TestHiddenMemberEventsOfSendersCome(t *testing.T) {
+	h := newHouse(t)
+	room := h.crowd(bob)
+	h.say(bob, room, "1")
+	h.join(carol, room)
+	h.say(carol, room, "2")
+	filter := `{"room":{"state":{"lazy_load_members":true},"timeline":{"types":["m.room.message"],"limit":2}}}`
+	r := h.client(bob, filter).sync().in(t, room)
+	equal(t, "timeline", r.timeline(), "1", "2")
+	equal(t, "members", besidesHeroes(r), "alice", "bob", "carol")
+}
+
+func TestLazyLoadingWithStateAfter(t *testing.T) {
+	h := newHouse(t)
+	room := h.crowd(bob, carol)
+	h.say(carol, room, "1", "2")
+	c := h.client(bob, lazy)
+	c.UseStateAfter = true
+	r := c.sync().in(t, room)
+	r.State = r.StateAfter
+	equal(t, "initial", besidesHeroes(r), "alice", "bob", "carol")
+	h.rename(carol, room, "Caroline")
+	r = c.sync().in(t, room)
+	r.State = r.StateAfter
+	equal(t, "renamed", besidesHeroes(r), "carol")
+	h.say(carol, room, "3")
+	r = c.sync().in(t, room)
+	r.State = r.StateAfter
+	equal(t, "known", r.members())
+}
+
+func TestLazyLoadedFullState(t *testing.T) {
+	h := newHouse(t)
+	room := h.crowd(bob, carol)
+	h.say(carol, room, "1", "2")
+	c := h.synced(bob, lazy)
+	c.FullState = true
+	equal(t, "no timeline", besidesHeroes(c.sync().in(t, room)), "alice", "bob")
+	h.say(carol, room, "3")
+	equal(t, "with a sender", besidesHeroes(c.sync().in(t, room)), "alice", "bob", "carol")
+}
+
+func TestHeroesAreLazyLoaded(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(bob)
+	h.say(bob, room, "1", "2")
+	c := h.synced(bob, lazy)
+	h.join(carol, room)
+	h.say(bob, room, "3", "4")
+	r := c.sync().in(t, room)
+	equal(t, "members", r.members(), "carol")
+	h.join(dave, room)
+	r = c.sync().in(t, room)
+	equal(t, "heroes that are known", r.members())
+}
+
+func TestSummary(t *testing.T) {
+	h := newHouse(t)
+	room := h.create(rooms.CreateRequest{Preset: "public_chat"})
+	c := h.client(alice, "")
+	want := func(what string, joined, invited int, heroes ...string) {
+		t.Helper()
+		s := c.sync().in(t, room).Summary
+		if s == nil {
+			t.Fatalf("%s: there is no summary", what)
+		}
+		if s.Joined != joined || s.Invited != invited {
+			t.Errorf("%s: %d joined and %d invited, want %d and %d", what, s.Joined, s.Invited, joined, invited)
+		}
+		equal(t, what, s.Heroes, heroes...)
+	}
+	want("alone", 1, 0)
+	h.invite(bob, room)
+	want("an invite", 1, 1, bob)
+	h.join(carol, room)
+	want("a join", 2, 1, bob, carol)
+	h.join(bob, room)
+	want("an accepted invite", 3, 0, carol, bob)
+	h.say(bob, room, "hi")
+	h.topic(alice, room, "talk")
+	if s := c.sync().in(t, room).Summary; s != nil {
+		t.Errorf("nobody came or went, but there is a summary: %v", s)
+	}
+	var users []string
+	for i := range 5 {
+		users = append(users, fmt.Sprintf("@user%d:localhost", i))
+		h.join(users[i], room)
+	}
+	want("five at most", 8, 0, carol, bob, users[0], users[1], users[2])
+	for _, user := range append(users, bob) {
+		h.leave(user, room)
+	}
+	want("back to two", 2, 0, carol)
+	h.ban(carol, room)
+	// The most recent event of each user counts.
+	want("nobody is there", 1, 0, users[0], users[1], users[2], users[3], users[4])
+	c.Since = ""
+	want("initial", 1, 0, users[0], users[1], users[2], users[3], users[4])
+}

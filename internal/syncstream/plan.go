@@ -1,0 +1,213 @@
+package syncstream
+
+import (
+	"time"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// plan is what one answer is about: the rooms, and the range of positions of
+// each, as of one moment of the journal.
+type plan struct {
+	*request
+	upTo  journal.Position
+	rooms []*Room
+}
+
+// Section is the part of the answer that a room stands in.
+type Section int
+
+// The sections of rooms.
+const (
+	Joined Section = iota
+	Invited
+	Knocked
+	Left
+)
+
+// Room is one room in an answer. Its events are what the reader may see.
+type Room struct {
+	Section Section
+	RoomID  string
+	// Timeline holds the newest events, oldest first. Limited tells that there are
+	// older ones since the last answer; PrevBatch is where they end.
+	Timeline  []*rooms.Event
+	Limited   bool
+	PrevBatch journal.Position
+	// State is the state that the timeline begins with (or, if that was asked for,
+	// ends with), as far as it is new; of a room that one is invited to or knocks
+	// at, the stripped state.
+	State []*rooms.Event
+	// Summary is nil where nothing in it has changed.
+	Summary *rooms.Summary
+	Access  *rooms.Access
+
+	nid journal.RoomNID
+	// The room is looked at in (since, upTo]. The timeline begins after from: what
+	// the reader may not read, and all before it, is a gap.
+	since, from, upTo journal.Position
+	// stateUpTo is how far the reader may know the state; full asks for all of it,
+	// and not just for what is new.
+	stateUpTo journal.Position
+	full      bool
+	// secret: the reader was not in, and is told of no state.
+	secret bool
+	// live holds the room's entries after since, where inWindow.
+	live     []*journal.Entry
+	inWindow bool
+	// newMembers tells that somebody's membership or profile has changed.
+	newMembers bool
+}
+
+// newPlan chooses the rooms. It runs inside the journal: no I/O.
+func newPlan(view journal.View, v *viewer, r *request) *plan {
+	p := &plan{request: r, upTo: view.Position}
+	if !r.initial && r.since >= p.upTo && !r.FullState {
+		return p
+	}
+	covered := r.since > 0 && view.Covers(r.since)
+	for _, st := range v.rooms {
+		var live []*journal.Entry
+		if covered {
+			live = view.Room(st.Room, r.since)
+			if len(live) == 0 && !r.FullState {
+				continue // the membership is as it was, too
+			}
+		}
+		if !r.filter.wants(st.RoomID) {
+			continue
+		}
+		if room := p.room(st); room != nil {
+			if covered && room.since > 0 {
+				room.inWindow, room.live = true, live
+			}
+			p.rooms = append(p.rooms, room)
+		}
+	}
+	return p
+}
+
+// upTo cuts off the changes after a position, which a viewer may have loaded
+// before they were published here.
+func upTo(changes []rooms.Change, p journal.Position) []rooms.Change {
+	n := len(changes)
+	for n > 0 && changes[n-1].From > p {
+		n--
+	}
+	return changes[:n]
+}
+
+// room decides what the answer tells of a room; nil: nothing.
+func (p *plan) room(st *standing) *Room {
+	memberships := upTo(st.Memberships, p.upTo)
+	if len(memberships) == 0 {
+		return nil
+	}
+	r := &Room{RoomID: st.RoomID, nid: st.Room, since: p.since, from: p.since, upTo: p.upTo, Access: st.accessAt(p.upTo)}
+	now := last(memberships)
+	switch now.Value {
+	case event.Join:
+		p.joined(r, memberships)
+	case event.Invite, event.Knock:
+		r.Section, r.upTo = Invited, now.From
+		if now.Value == event.Knock {
+			r.Section = Knocked
+		}
+		if !p.initial && !p.FullState && now.From <= p.since {
+			return nil
+		}
+	default:
+		r.Section, r.upTo = Left, now.From
+		known := now.From <= p.since || p.initial
+		if known && !(p.filter.Room.IncludeLeave && !st.Forgotten && (p.initial || p.FullState)) {
+			return nil
+		}
+		p.left(r, memberships)
+	}
+	return r
+}
+
+// joined plans a room that the user is in. Who has come in since the last answer
+// gets the whole state; and, without having been in at the time of the last
+// answer, history from before it.
+func (p *plan) joined(r *Room, memberships []rooms.Change) {
+	r.stateUpTo = r.upTo
+	r.full = p.FullState
+	if heldSince(memberships) > p.since {
+		r.full = true
+		r.reopen(p.since, memberships)
+		r.skipUnreadable()
+	}
+	r.newMembers = r.full
+}
+
+// left plans a room that the user is out of. Whoever was in it since the last
+// answer gets the rest, until the end; others just hear how their own membership
+// has changed, and nothing of the state.
+func (p *plan) left(r *Room, memberships []rooms.Change) {
+	r.stateUpTo = leftAt(memberships)
+	r.full = p.FullState
+	if r.stateUpTo > p.since {
+		if r.reopen(p.since, memberships) {
+			r.full = true
+		}
+		r.skipUnreadable()
+	}
+	r.secret = r.stateUpTo == 0 || r.stateUpTo <= p.since && !r.full
+}
+
+// reopen looks further back than the last answer, unless the user was in the room
+// then; it reports whether it does.
+func (r *Room) reopen(since journal.Position, memberships []rooms.Change) bool {
+	if last(upTo(memberships, since)).Value == event.Join {
+		return false
+	}
+	r.since, r.from = 0, 0
+	return true
+}
+
+// skipUnreadable lets the timeline begin after the last stretch that the reader
+// may not read: what changed there is told as state, before the timeline.
+func (r *Room) skipUnreadable() {
+	readable := r.Access.Ranges(r.since, r.stateUpTo)
+	i := len(readable) - 1
+	for i > 0 && readable[i-1].To+1 == readable[i].From {
+		i--
+	}
+	if i >= 0 {
+		r.from = readable[i].From - 1
+	}
+}
+
+// heldSince gives the position since which the last membership has held, over
+// changes of the profile.
+func heldSince(memberships []rooms.Change) journal.Position {
+	i := len(memberships) - 1
+	for i > 0 && memberships[i-1].Value == memberships[i].Value {
+		i--
+	}
+	return memberships[i].From
+}
+
+// leftAt gives the position at which the user last left; 0: was never in.
+func leftAt(memberships []rooms.Change) journal.Position {
+	for i := len(memberships) - 1; i > 0; i-- {
+		if memberships[i-1].Value == event.Join && memberships[i].Value != event.Join {
+			return memberships[i].From
+		}
+	}
+	return 0
+}
+
+// answer keeps the rooms that there is something to tell of.
+func (p *plan) answer(now time.Time) *Answer {
+	a := &Answer{NextBatch: p.upTo, request: p.request, now: now}
+	for _, r := range p.rooms {
+		if r.full || r.Section != Joined || r.Limited || len(r.Timeline) > 0 || len(r.State) > 0 || r.Summary != nil {
+			a.Rooms = append(a.Rooms, r)
+		}
+	}
+	return a
+}

@@ -1,0 +1,156 @@
+package syncstream
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// maxTimeout bounds how long a request may wait.
+const maxTimeout = 10 * time.Minute
+
+// Service answers /sync. Its methods may be called concurrently.
+type Service struct {
+	pool    *pgxpool.Pool
+	journal *journal.Journal
+	rooms   *rooms.Service
+	viewers *viewers
+	lazy    *lazyMembers
+	now     func() time.Time
+
+	stopOnce sync.Once
+	stopping chan struct{}
+}
+
+// New makes the service. Call it before the journal is started. now is the
+// clock; nil: the real one.
+func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, now func() time.Time) (*Service, error) {
+	s := &Service{pool: pool, journal: j, rooms: r, now: now, stopping: make(chan struct{})}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	var err error
+	if s.viewers, err = newViewers(r, j); err != nil {
+		return nil, fmt.Errorf("make the cache of viewers: %w", err)
+	}
+	if s.lazy, err = newLazyMembers(); err != nil {
+		return nil, fmt.Errorf("make the cache of lazy-loaded members: %w", err)
+	}
+	j.Observe(journal.Observer{Committed: s.viewers.committed, Reset: s.viewers.reset})
+	return s, nil
+}
+
+// Stop makes waiting requests answer at once, and later ones not wait.
+func (s *Service) Stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
+
+// Query is a request for what is new: client-server API, "Syncing".
+type Query struct {
+	UserID, DeviceID string
+	// Since is the token of the last answer; "": none.
+	Since string
+	// Timeout is how long to wait if there is nothing new.
+	Timeout time.Duration
+	// Filter is JSON, or the ID of a stored filter; "": none.
+	Filter string
+	// FullState asks for the whole state of each room, at once.
+	FullState bool
+	// UseStateAfter asks for the state at the end of the timeline.
+	UseStateAfter bool
+}
+
+// Sync gives what is new for a user since the token, waiting for it if there is
+// nothing. M_INVALID_PARAM for a token or a filter that does not exist, M_BAD_JSON
+// or M_NOT_JSON for a filter that cannot be read.
+func (s *Service) Sync(ctx context.Context, q Query) (*Answer, error) {
+	r := &request{Query: q}
+	var err error
+	if r.filter, err = s.filter(ctx, q.UserID, q.Filter); err != nil {
+		return nil, err
+	}
+	if err := s.resume(ctx, r); err != nil {
+		return nil, err
+	}
+	var deadline <-chan time.Time
+	if !r.immediate() {
+		timer := time.NewTimer(min(q.Timeout, maxTimeout))
+		defer timer.Stop()
+		deadline = timer.C
+	}
+	for {
+		a, err := s.look(ctx, r, deadline)
+		if a != nil || err != nil {
+			return a, err
+		}
+	}
+}
+
+// look gives the answer as of now; if it is empty it waits, and gives nil where
+// there may be more to see then.
+func (s *Service) look(ctx context.Context, r *request, deadline <-chan time.Time) (*Answer, error) {
+	v, err := s.viewers.use(ctx, r.UserID)
+	if err != nil {
+		return nil, err
+	}
+	defer s.viewers.release(v)
+	// The channel is taken before the journal is looked at, so that no wake-up is
+	// lost between the look and the wait.
+	woken := v.listener.Woken()
+	a, err := s.answer(ctx, v, r)
+	if a == nil || err != nil || !a.empty() || r.immediate() {
+		return a, err
+	}
+	select {
+	case <-woken:
+		return nil, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-deadline:
+	case <-s.stopping:
+	}
+	return a, nil
+}
+
+// request is a query with what has been worked out of it.
+type request struct {
+	Query
+	filter  *Filter
+	initial bool
+	since   journal.Position // 0 if initial
+}
+
+func (r *request) immediate() bool { return r.initial || r.FullState || r.Timeout <= 0 }
+
+// resume reads the token, and waits until this process has come as far.
+func (s *Service) resume(ctx context.Context, r *request) error {
+	if r.initial = r.Since == ""; r.initial {
+		return nil
+	}
+	var err error
+	if r.since, err = ParseToken(r.Since); err != nil {
+		return err
+	}
+	return s.journal.CatchUp(ctx, r.since)
+}
+
+// answer works out what is new as of now, or gives nil if the viewer is gone.
+func (s *Service) answer(ctx context.Context, v *viewer, r *request) (*Answer, error) {
+	var p *plan
+	s.journal.Read(func(view journal.View) {
+		if !v.gone.Load() {
+			p = newPlan(view, v, r)
+		}
+	})
+	if p == nil {
+		return nil, nil
+	}
+	if err := s.fill(ctx, p); err != nil {
+		return nil, fmt.Errorf("sync for %s: %w", r.UserID, err)
+	}
+	return p.answer(s.now()), nil
+}

@@ -205,15 +205,13 @@ func (c *crash) check(t *testing.T) {
 		sent := map[string][]string{} // IDs by sender, in the order of the room
 		for _, e := range messages {
 			name, _, _ := strings.Cut(e.Body(), "-")
-			if want := fmt.Sprintf("%s-%d", name, len(sent[name])); e.Body() != want {
-				t.Errorf("%s: %s stands where %s should", room, e.Body(), want)
-			}
 			sent[name] = append(sent[name], e.ID)
 		}
 		for _, s := range c.senders {
 			if s.room != room {
 				continue
 			}
+			// In the order in which they were sent, each once, and nothing besides.
 			if diff := cmp.Diff(s.acked, sent[s.name]); diff != "" {
 				t.Errorf("%s: not what was acknowledged to %s (-acknowledged +there):\n%s", room, s.name, diff)
 			}

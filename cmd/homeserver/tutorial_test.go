@@ -78,13 +78,24 @@ func TestTutorialIsSafeToPaste(t *testing.T) {
 	}
 }
 
-func TestCommandsOfTheREADMEWork(t *testing.T) {
+// Whoever has tried the README's command first has the tutorial's first account already, as the tutorial says.
+func TestTutorialGoesOnAfterTheREADME(t *testing.T) {
 	t.Parallel()
+	const first = `"username":"example","password":"wordpass","auth"`
 	var requests []step
 	for _, s := range steps(t, "README.md") {
 		if strings.Contains(s.commands, "curl ") {
 			requests = append(requests, s)
 		}
+	}
+	if len(requests) != 1 || !strings.Contains(requests[0].commands, first) {
+		t.Fatalf("the README does not register the first user: %v", requests)
+	}
+	for _, s := range steps(t, tutorial) {
+		if strings.Contains(s.commands, first) {
+			s.answers = []any{map[string]any{"errcode": "M_USER_IN_USE", "error": anything}}
+		}
+		requests = append(requests, s)
 	}
 	d, dir := newcomer(t)
 	follow(t, dir, at(requests, d.http, d.https))

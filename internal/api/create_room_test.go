@@ -3,6 +3,7 @@ package api
 import (
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -199,4 +200,43 @@ func TestCreateRoomRefusals(t *testing.T) {
 	if diff := cmp.Diff(before, alice.Do("GET", "/joined_rooms", nil).OK().At("joined_rooms")); diff != "" {
 		t.Errorf("refused requests left rooms behind: %s", diff)
 	}
+}
+
+func TestOneAliasForManyNewRooms(t *testing.T) {
+	t.Parallel()
+	alice, bob := newPair(t)
+	var all sync.WaitGroup
+	answers := make([]*clienttest.Response, 12)
+	for i := range answers {
+		all.Go(func() {
+			answers[i] = []*clienttest.Client{alice, bob}[i%2].Do("POST", "/createRoom", `{"room_alias_name":"wanted"}`)
+		})
+	}
+	all.Wait()
+	var won []string
+	for _, answer := range answers {
+		if answer.Status == 200 {
+			won = append(won, answer.String("room_id"))
+			continue
+		}
+		answer.Refused(400, "M_ROOM_IN_USE")
+	}
+	if len(won) != 1 || alice.Do("GET", directory("#wanted:localhost"), nil).OK().String("room_id") != won[0] {
+		t.Errorf("%d rooms have got the alias", len(won))
+	}
+}
+
+func TestCreateRoomIsInTheNextSync(t *testing.T) {
+	t.Parallel()
+	alice, bob := newPair(t)
+	hers, his := alice.Sync("").NextBatch(), bob.Sync("").NextBatch()
+	room := alice.CreateRoom(map[string]any{"invite": []string{bob.UserID}, "preset": "trusted_private_chat", "is_direct": true})
+	if got := keysAt(alice.Sync(hers), "rooms", "join"); !cmp.Equal(got, []string{room}) {
+		t.Errorf("the creator sees %q", got)
+	}
+	if got := keysAt(bob.Sync(his), "rooms", "invite"); !cmp.Equal(got, []string{room}) {
+		t.Errorf("the invitee sees %q", got)
+	}
+	bob.Join(room)
+	bob.SetState(room, "m.room.name", "", map[string]any{"name": "as trusted as she"})
 }

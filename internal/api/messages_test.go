@@ -163,3 +163,18 @@ func TestMessagesRefusals(t *testing.T) {
 	bob.Do("POST", clienttest.Path("rooms", room, "forget"), nil).OK()
 	bob.Do("GET", path+"?dir=b", nil).Refused(403, "M_FORBIDDEN")
 }
+
+func TestMessagesOfAWorldReadableRoom(t *testing.T) {
+	t.Parallel()
+	alice, bob := newPair(t)
+	room := alice.CreateRoom(nil)
+	alice.SendText(room, "secret")
+	alice.SetState(room, "m.room.history_visibility", "", map[string]any{"history_visibility": "world_readable"})
+	id := alice.SendText(room, "for all")
+	if diff := cmp.Diff([]string{"for all"}, clienttest.Bodies(history(bob, room))); diff != "" {
+		t.Error(diff)
+	}
+	bob.Do("GET", clienttest.Path("rooms", room, "event", id), nil).OK()
+	bob.Do("GET", clienttest.Path("rooms", room, "context", id), nil).OK()
+	bob.Do("PUT", clienttest.Path("rooms", room, "send", "m.room.message", "1"), hello).Refused(403, "M_FORBIDDEN")
+}

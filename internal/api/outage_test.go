@@ -2,15 +2,20 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/clienttest"
@@ -146,6 +151,79 @@ func TestPostgreSQLKilled(t *testing.T) {
 		t.Errorf("the room ends in %q, want %s and %s", got, kept, after)
 	}
 	alice.SyncUntil(since, clienttest.Shows(room, after))
+}
+
+// TestKilledUnderLoad lets senders do what clients do: repeat what was not
+// acknowledged, with the same transaction ID. Whatever the moment of the crash,
+// everything is there once, in one order for everybody.
+func TestKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	const senders, each = 6, 25
+	cluster, _ := ownCluster(t)
+	_, anyone := serverOn(t, cluster)
+	alice, bob := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
+	room := alice.CreateRoom(openRoom)
+	bob.Join(room)
+	since := bob.Sync("").NextBatch()
+
+	var all sync.WaitGroup
+	var acknowledged atomic.Int64
+	halfway := make(chan struct{})
+	ids := make([][]string, senders)
+	for i := range ids {
+		all.Go(func() {
+			for n := range each {
+				text := fmt.Sprintf("%d/%02d", i, n)
+				answer := eventually(alice, "PUT", clienttest.Path("rooms", room, "send", "m.room.message", text), map[string]any{"body": text})
+				ids[i] = append(ids[i], text+" "+answer.String("event_id"))
+				if acknowledged.Add(1) == senders*each/2 {
+					close(halfway)
+				}
+			}
+		})
+	}
+	var seen []string
+	all.Go(func() { seen = follow(bob, room, since, senders*each) })
+	<-halfway
+	killPostmaster(t, cluster)
+	all.Wait()
+
+	var stored []string
+	for _, e := range eventually(bob, "GET", clienttest.Path("rooms", room, "messages")+"?dir=f&limit=1000", nil).Events("chunk") {
+		if e.Type == "m.room.message" {
+			stored = append(stored, e.Body()+" "+e.ID)
+		}
+	}
+	if diff := cmp.Diff(stored, seen); diff != "" {
+		t.Errorf("/sync does not tell what is stored: %s", diff)
+	}
+	for i := range ids {
+		prefix := fmt.Sprintf("%d/", i)
+		kept := slices.DeleteFunc(slices.Clone(stored), func(s string) bool { return !strings.HasPrefix(s, prefix) })
+		if diff := cmp.Diff(ids[i], kept); diff != "" {
+			t.Errorf("sender %d: what was acknowledged is not what is there: %s", i, diff)
+		}
+	}
+}
+
+// follow reads along by long polls, through gaps and outages, until it has so many
+// messages.
+func follow(c *clienttest.Client, room, since string, count int) (seen []string) {
+	c.T.Helper()
+	for len(seen) < count {
+		answer := eventually(c, "GET", clienttest.SyncPath(since, "timeout", "30000"), nil)
+		events := answer.Timeline(room)
+		if limited, _ := answer.At("rooms", "join", room, "timeline", "limited").(bool); limited {
+			path := clienttest.Path("rooms", room, "messages") + "?dir=f&limit=1000&from=" + since
+			to := answer.String("rooms", "join", room, "timeline", "prev_batch")
+			events = append(eventually(c, "GET", path+"&to="+to, nil).Events("chunk"), events...)
+		}
+		for _, e := range events {
+			seen = append(seen, e.Body()+" "+e.ID)
+		}
+		since = answer.NextBatch()
+	}
+	return seen
 }
 
 // killPostmaster ends the PostgreSQL that a cluster runs, without warning.

@@ -10,9 +10,11 @@
 //     committed, and nobody is shown what is not committed.
 //   - Whoever was answered sees the write: an entry stands in the live window
 //     before Wait returns.
-//   - One bad write harms only itself: if a group fails, its members are tried
-//     one by one.
-//   - The queue is bounded in number and in bytes.
+//   - One bad write harms only itself: a group that is refused is tried again in
+//     halves. What may have been committed is never tried again.
+//   - The queue is bounded in number and in bytes, and nobody waits in it for a
+//     database that is away.
+//   - A service that panics over an entry ends neither the server nor the log.
 //
 // Data flow:
 //

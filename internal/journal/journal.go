@@ -176,6 +176,15 @@ func (j *Journal) CatchUp(ctx context.Context, p Position) error {
 // Listen makes a listener that follows nothing yet. Close it after use.
 func (j *Journal) Listen() *Listener { return j.notifier.listen() }
 
+// Wake wakes the listeners to some topics, for what is told without an entry.
+func (j *Journal) Wake(topics ...Topic) {
+	set := make(map[Topic]struct{}, len(topics))
+	for _, t := range topics {
+		set[t] = struct{}{}
+	}
+	j.notifier.wake(set)
+}
+
 // publish shows a committed group: first in the window and to the observers,
 // then by waking who listens.
 func (j *Journal) publish(entries []*Entry) {

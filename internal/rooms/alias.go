@@ -60,7 +60,7 @@ func (s *Service) CreateAlias(ctx context.Context, userID, alias, roomID string)
 	if err := s.checkLocalAlias(alias); err != nil {
 		return err
 	}
-	nid, err := s.nidOf(ctx, roomID)
+	nid, err := s.Number(ctx, roomID)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (s *Service) changeMembership(ctx context.Context, roomID, sender, target s
 // stays as is. M_NOT_FOUND if there is no such room; M_FORBIDDEN if its join
 // rules, or a ban, forbid it. Client-server API, "Joining rooms".
 func (s *Service) Join(ctx context.Context, userID, roomID, reason string) error {
-	if _, err := s.nidOf(ctx, roomID); err != nil {
+	if _, err := s.Number(ctx, roomID); err != nil {
 		return err
 	}
 	c, err := s.withProfile(ctx, memberContent{Membership: event.Join, Reason: reason}, userID)
@@ -190,7 +190,7 @@ func (s *Service) Unban(ctx context.Context, sender, roomID, userID, reason stri
 // M_FORBIDDEN if it takes no knocks, or none from this user. Client-server API,
 // "Knocking on rooms".
 func (s *Service) Knock(ctx context.Context, userID, roomID, reason string) error {
-	if _, err := s.nidOf(ctx, roomID); err != nil {
+	if _, err := s.Number(ctx, roomID); err != nil {
 		return err
 	}
 	c, err := s.withProfile(ctx, memberContent{Membership: event.Knock, Reason: reason}, userID)
@@ -204,7 +204,7 @@ func (s *Service) Knock(ctx context.Context, userID, roomID, reason string) erro
 // joining, being invited or knocking again. M_UNKNOWN if the user has not left
 // it; M_NOT_FOUND if there is no such room. Client-server API, "Leaving rooms".
 func (s *Service) Forget(ctx context.Context, userID, roomID string) error {
-	nid, err := s.nidOf(ctx, roomID)
+	nid, err := s.Number(ctx, roomID)
 	if err != nil {
 		return err
 	}

@@ -161,7 +161,7 @@ func (s *Service) completeMember(ctx context.Context, roomID string, d *draft) e
 	if err := json.Unmarshal(content["membership"], &membership); err != nil || membership == nil {
 		return matrix.Errorf(matrix.BadJSON, "membership must be a string")
 	}
-	
+	delete(content, authorisedBy)
 	known, err := s.knownOf(ctx, roomID, d, *membership)
 	if err != nil {
 		return err

@@ -81,6 +81,16 @@ func TestNobodyLetsThemselvesIntoARestrictedRoom(t *testing.T) {
 	h.wantMembership(room, bob, "")
 }
 
+func TestWhoLetsAUserInIsNotForTheUserToSay(t *testing.T) {
+	h := newHouse(t)
+	room := h.restricted(11, "restricted", h.public(bob))
+	h.set(bob, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"@nobody:localhost"}`)
+	h.wantContent(alice, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+alice+`"}`)
+	open := h.public()
+	h.set(bob, open, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+alice+`"}`)
+	h.wantContent(alice, open, event.TypeMember, bob, `{"membership":"join"}`)
+}
+
 func TestConditionsOfRestrictedRooms(t *testing.T) {
 	h := newHouse(t)
 	hall, other := h.public(bob), h.public()

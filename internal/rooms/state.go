@@ -15,7 +15,7 @@ func errNoEvent() error { return matrix.Errorf(matrix.NotFound, "there is no suc
 // readable finds a room and what a user may read of it. M_FORBIDDEN if there is
 // no such room, as for a room that the user has nothing to do with.
 func (s *Service) readable(ctx context.Context, userID, roomID string) (journal.RoomNID, *Access, error) {
-	nid, err := s.nidOf(ctx, roomID)
+	nid, err := s.Number(ctx, roomID)
 	if matrix.IsCode(err, matrix.NotFound) {
 		return 0, nil, errNotInRoom()
 	}
@@ -24,6 +24,19 @@ func (s *Service) readable(ctx context.Context, userID, roomID string) (journal.
 	}
 	access, err := s.access(ctx, nid, userID)
 	return nid, access, err
+}
+
+// MustBeJoined refuses who is not in a room: M_FORBIDDEN, also if there is no
+// such room.
+func (s *Service) MustBeJoined(ctx context.Context, userID, roomID string) error {
+	nid, err := s.Number(ctx, roomID)
+	if matrix.IsCode(err, matrix.NotFound) {
+		return errNotInRoom()
+	}
+	if err != nil {
+		return err
+	}
+	return s.mustBeJoined(ctx, nid, userID)
 }
 
 func (s *Service) mustBeJoined(ctx context.Context, room journal.RoomNID, userID string) error {
@@ -125,7 +138,7 @@ func (s *Service) Members(ctx context.Context, userID, roomID string, f MemberFi
 // M_FORBIDDEN unless the user is, too. Client-server API,
 // GET /rooms/{roomId}/joined_members.
 func (s *Service) JoinedMembers(ctx context.Context, userID, roomID string) ([]*Event, error) {
-	nid, err := s.nidOf(ctx, roomID)
+	nid, err := s.Number(ctx, roomID)
 	if matrix.IsCode(err, matrix.NotFound) {
 		return nil, errNotInRoom()
 	}

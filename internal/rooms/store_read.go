@@ -194,8 +194,8 @@ func (s *Service) accessChanges(ctx context.Context, rooms []journal.RoomNID, us
 	return found, nil
 }
 
-// nidOf gives the number of a room; M_NOT_FOUND if there is none of that ID.
-func (s *Service) nidOf(ctx context.Context, roomID string) (journal.RoomNID, error) {
+// Number gives the number of a room; M_NOT_FOUND if there is none of that ID.
+func (s *Service) Number(ctx context.Context, roomID string) (journal.RoomNID, error) {
 	if r, ok := s.live.Peek(roomID); ok {
 		return r.nid, nil
 	}

@@ -52,6 +52,7 @@ CREATE TABLE room_state (
     PRIMARY KEY (room_nid, type, state_key, position)
 ) WITH (fillfactor = 90);
 CREATE UNIQUE INDEX room_state_current ON room_state (room_nid, type, state_key) WHERE replaced_at IS NULL;
+CREATE INDEX room_state_replaced ON room_state (room_nid, replaced_at) WHERE replaced_at IS NOT NULL;
 CREATE INDEX room_state_changes ON room_state (room_nid, position);
 CREATE INDEX room_state_of_user ON room_state (state_key, position) WHERE type = 'm.room.member';
 CREATE INDEX room_state_members ON room_state (room_nid, value, position)

@@ -12,7 +12,6 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/config"
 	"homeserver/internal/postgres"
-	"homeserver/internal/server"
 )
 
 // throwawayPrefix begins the names of the folders of development servers.
@@ -68,12 +67,5 @@ func (a *app) devIn(ctx context.Context, dir string, s *settings, users []auth.N
 		return err
 	}
 	cfg.ThrowawayCluster = dir
-	return a.serve(ctx, cfg, func(ctx context.Context, running *server.Server) error {
-		for _, user := range users {
-			if _, err := running.Auth().CreateAccount(ctx, user); err != nil {
-				return fmt.Errorf("--user %s: %w", user.Username, err)
-			}
-		}
-		return nil
-	})
+	return a.serve(ctx, cfg, users...)
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"homeserver/internal/auth"
 	"homeserver/internal/config"
 	"homeserver/internal/server"
 )
@@ -42,19 +43,19 @@ var serveCommand = command{
 			if err != nil {
 				return err
 			}
-			return a.serve(ctx, cfg, nil)
+			return a.serve(ctx, cfg)
 		}
 	},
 }
 
-// serve runs a server until the context ends. prepare, if any, is called before it is announced.
-func (a *app) serve(ctx context.Context, cfg *config.Config, prepare func(context.Context, *server.Server) error) (err error) {
+// serve runs a server, with some accounts made before it answers, until the context ends.
+func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.NewAccount) (err error) {
 	log := newLog(a.stderr, cfg.Log)
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 
-	s, err := a.start(ctx, cfg, log)
+	s, err := a.start(ctx, cfg, log, accounts)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("stopped before it was ready")
@@ -68,24 +69,19 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, prepare func(contex
 		err = errors.Join(err, s.Shutdown(stopping))
 		log.Info("stopped")
 	}()
-	if prepare != nil {
-		if err := prepare(ctx, s); err != nil {
-			return err
-		}
-	}
 	a.print(a.stdout, announcement(cfg, s))
 	return a.wait(ctx, s, log, hangups)
 }
 
 // start starts the server, and tells a person who waits why it takes long.
-func (a *app) start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*server.Server, error) {
+func (a *app) start(ctx context.Context, cfg *config.Config, log *slog.Logger, accounts []auth.NewAccount) (*server.Server, error) {
 	if isTerminal(a.stderr) && cfg.Database.URL == "" {
 		explain := time.AfterFunc(patience, func() {
 			a.print(a.stderr, "Starting PostgreSQL; the first time, that takes some seconds …\n")
 		})
 		defer explain.Stop()
 	}
-	return server.Start(ctx, cfg, log)
+	return server.Start(ctx, cfg, log, accounts...)
 }
 
 // wait returns when the server is to stop, with the reason if that is an error.

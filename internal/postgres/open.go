@@ -31,6 +31,10 @@ var sessionDefaults = map[string]string{
 	"timezone":         "UTC",
 	// Our statements are short and many: compiling them costs more than it gives.
 	"jit": "off",
+	// Each of our statements finds its rows by an index. Without statistics, as
+	// in a young database, the planner would rather read whole tables, and keep to
+	// that plan while they grow.
+	"enable_seqscan": "off",
 	// Nothing may hang for ever. The slowest honest statement is far below this.
 	"statement_timeout":                   "60s",
 	"lock_timeout":                        "30s",

@@ -108,17 +108,20 @@ func (s *Service) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ra
 	for i, r := range ranges {
 		from[i], to[i] = r.From, r.To
 	}
-	sql := selectEvents + `WHERE e.room_nid = ` + q.arg(nid) +
+	positions := `SELECT e.position FROM events e WHERE e.room_nid = ` + q.arg(nid) +
 		` AND e.position BETWEEN ` + q.arg(from[0]) + ` AND ` + q.arg(to[len(to)-1]) +
 		` AND EXISTS (SELECT FROM unnest(` + q.arg(from) + `::bigint[], ` + q.arg(to) + `::bigint[]) AS w(low, high)
 			WHERE e.position BETWEEN w.low AND w.high)` + p.Filter.where(q) + ` ORDER BY e.position`
 	if p.Backward {
-		sql += ` DESC`
+		positions += ` DESC`
 	}
 	// One more than wanted tells whether there is more.
-	events, err := s.events(ctx, sql+` LIMIT `+q.arg(p.Limit+1), q.args...)
+	events, err := s.eventsAt(ctx, positions+` LIMIT `+q.arg(p.Limit+1), "", q.args...)
 	if err != nil {
 		return err
+	}
+	if p.Backward {
+		slices.Reverse(events)
 	}
 	if st.More = len(events) > p.Limit; st.More {
 		events = events[:p.Limit]
@@ -140,12 +143,11 @@ func (s *Service) membersOf(ctx context.Context, nid journal.RoomNID, events []*
 		senders = append(senders, e.Sender)
 	}
 	slices.Sort(senders)
-	return s.MembersAt(ctx, []journal.RoomNID{nid}, slices.Compact(senders), at)
-}
-
-// MembersAt reads the member events of some users in rooms, at a position.
-func (s *Service) MembersAt(ctx context.Context, rooms []journal.RoomNID, users []string, at journal.Position) ([]*Event, error) {
-	return s.events(ctx, selectStateAt+`AND s.type = 'm.room.member' AND s.state_key = ANY($3)`, rooms, at, users)
+	members := make([]MemberAt, 0, len(senders))
+	for _, user := range slices.Compact(senders) {
+		members = append(members, MemberAt{RoomAt{nid, at}, user})
+	}
+	return s.MemberEvents(ctx, members)
 }
 
 // Event gives one event of a room. M_NOT_FOUND if there is none that the user
@@ -226,11 +228,11 @@ func (s *Service) contextState(ctx context.Context, r *reader, c *EventContext, 
 	}
 	last = min(last, upTo)
 	if f == nil || !f.LazyLoadMembers {
-		return s.StateAt(ctx, []journal.RoomNID{r.room}, last, f)
+		return s.States(ctx, []RoomAt{{r.room, last}}, f, true)
 	}
 	others := *f
 	others.NotTypes = append(slices.Clone(f.NotTypes), event.TypeMember)
-	state, err := s.StateAt(ctx, []journal.RoomNID{r.room}, last, &others)
+	state, err := s.States(ctx, []RoomAt{{r.room, last}}, &others, true)
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,10 @@ const stateBound = 20_000
 // no such room.
 func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
 	if r, ok := s.live.Get(roomID); ok {
-		return r, nil
+		if !r.isBroken() {
+			return r, nil
+		}
+		s.letGo(r)
 	}
 	row, err := s.lookup(ctx, roomID)
 	if err != nil {
@@ -84,11 +87,28 @@ func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
 	return r, nil
 }
 
-// markBroken lets go of a room whose queued events will not be committed.
-func (s *Service) markBroken(r *live) {
+// markBroken notes that what is queued for a room may not be committed.
+func (r *live) markBroken() {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.broken = true
+}
+
+func (r *live) isBroken() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.broken
+}
+
+// letGo takes a broken room out of memory once all that was queued for it is
+// answered. Loaded before that, it would be built on a head that is about to move.
+func (s *Service) letGo(r *live) {
+	r.mu.Lock()
+	last := r.last
 	r.mu.Unlock()
+	if last != nil {
+		_ = last.Wait() // its own caller hears of the error
+	}
 	if current, ok := s.live.Peek(r.id); ok && current == r {
 		s.live.Remove(r.id)
 	}

@@ -65,7 +65,7 @@ func (s *Service) add(ctx context.Context, roomID string, drafts ...draft) (even
 		if err == nil {
 			return eventID, nil
 		}
-		s.markBrokenUnlessRefused(r, err)
+		r.markBrokenUnlessRefused(err)
 		switch {
 		case repeated(err), matrix.IsCode(err, matrix.Forbidden) && drafts[0].txn != "":
 			// What was sent before is answered as before, also to who may no longer send.
@@ -80,12 +80,12 @@ func (s *Service) add(ctx context.Context, roomID string, drafts ...draft) (even
 	}
 }
 
-// markBrokenUnlessRefused lets go of the room after anything but an event that
+// markBrokenUnlessRefused gives the room up after anything but an event that
 // was refused before it was queued.
-func (s *Service) markBrokenUnlessRefused(r *live, err error) {
+func (r *live) markBrokenUnlessRefused(err error) {
 	var refused *matrix.Error
 	if !errors.As(err, &refused) {
-		s.markBroken(r)
+		r.markBroken()
 	}
 }
 

@@ -61,7 +61,8 @@ func New(o Options) (*Service, error) {
 	if s.recent, err = newTransactions(); err != nil {
 		return nil, fmt.Errorf("make the cache of transactions: %w", err)
 	}
-	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.live.Purge() }})
+	// What others have written shows in the heads of rooms, which each commit checks.
+	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) {}})
 	return s, nil
 }
 

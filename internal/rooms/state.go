@@ -73,7 +73,7 @@ func (s *Service) State(ctx context.Context, userID, roomID string) ([]*Event, *
 	if err != nil {
 		return nil, nil, err
 	}
-	events, err := s.StateAt(ctx, []journal.RoomNID{nid}, at, nil)
+	events, err := s.States(ctx, []RoomAt{{nid, at}}, nil, true)
 	return events, access, err
 }
 
@@ -87,7 +87,7 @@ func (s *Service) StateEvent(ctx context.Context, userID, roomID, evType, stateK
 	}
 	var events []*Event
 	if isText(evType) && isText(stateKey) {
-		events, err = s.events(ctx, selectStateAt+`AND s.type = $3 AND s.state_key = $4`, []journal.RoomNID{nid}, at, evType, stateKey)
+		events, err = s.eventsAt(ctx, stateAt+`WHERE s.type = $3 AND s.state_key = $4`, "", []journal.RoomNID{nid}, []journal.Position{at}, evType, stateKey)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -127,10 +127,10 @@ func (s *Service) Members(ctx context.Context, userID, roomID string, f MemberFi
 	if f.At != nil {
 		at = min(at, *f.At)
 	}
-	events, err := s.events(ctx, selectStateAt+`
-		AND s.type = 'm.room.member'
-		AND ($3 = '' AND $4 = '' OR $3 <> '' AND s.value = $3 OR $4 <> '' AND s.value <> $4)
-		ORDER BY s.position`, []journal.RoomNID{nid}, at, f.Membership, f.NotMembership)
+	events, err := s.eventsAt(ctx, stateAt+`
+		WHERE s.type = 'm.room.member'
+			AND ($3 = '' AND $4 = '' OR $3 <> '' AND s.value = $3 OR $4 <> '' AND s.value <> $4)`,
+		"", []journal.RoomNID{nid}, []journal.Position{at}, f.Membership, f.NotMembership)
 	return events, access, err
 }
 
@@ -148,21 +148,7 @@ func (s *Service) JoinedMembers(ctx context.Context, userID, roomID string) ([]*
 	if err := s.mustBeJoined(ctx, nid, userID); err != nil {
 		return nil, err
 	}
-	return s.events(ctx, selectEvents+`
-		JOIN room_state s ON s.position = e.position
-		WHERE s.room_nid = $1 AND s.type = 'm.room.member' AND s.value = 'join' AND s.replaced_at IS NULL
-		ORDER BY s.position`, nid)
-}
-
-// selectStateAt reads the state of the rooms $1 at position $2.
-const selectStateAt = selectEvents + `
-	JOIN room_state s ON s.position = e.position
-	WHERE s.room_nid = ANY($1) AND s.position <= $2 AND (s.replaced_at IS NULL OR s.replaced_at > $2) `
-
-// StateAt lists the state of rooms at a position, as far as the filter lets
-// through (nil: all), in the order in which it came about. It asks nobody
-// whether they may know.
-func (s *Service) StateAt(ctx context.Context, rooms []journal.RoomNID, at journal.Position, f *EventFilter) ([]*Event, error) {
-	q := &query{args: []any{rooms, at}}
-	return s.events(ctx, selectStateAt+f.where(q)+` ORDER BY s.position`, q.args...)
+	return s.eventsAt(ctx, `
+		SELECT position FROM room_state
+		WHERE room_nid = $1 AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL`, "", nid)
 }

@@ -14,15 +14,12 @@ import (
 
 // selectEvents reads events with what clients are told beside them: the state
 // event that they replaced, and the redaction. Conditions go on e (and r).
-const selectEvents = eventColumns + ` FROM events e ` + eventDetails
-
-const eventColumns = `
+const selectEvents = `
 	SELECT e.position, e.room_nid, r.version, e.event_id, e.json,
 		coalesce(e.device_id, '') AS device_id, coalesce(e.txn_id, '') AS txn_id,
 		p.position AS prev_position, p.event_id AS prev_id, p.sender AS prev_sender, p.json AS prev_json,
-		d.position AS redaction_position, d.event_id AS redaction_id, d.json AS redaction_json`
-
-const eventDetails = `
+		d.position AS redaction_position, d.event_id AS redaction_id, d.json AS redaction_json
+	FROM events e
 	JOIN rooms r ON r.room_nid = e.room_nid
 	LEFT JOIN events p ON p.position = e.replaces
 	LEFT JOIN events d ON d.position = e.redacted_by `
@@ -90,6 +87,14 @@ func (s *Service) events(ctx context.Context, sql string, args ...any) ([]*Event
 	return events, nil
 }
 
+// eventsAt reads the events at the positions that a query gives, as far as
+// further conditions let through, in the order of positions. The positions are
+// found first and the events by them: joined in one go, PostgreSQL may choose to
+// read whole tables, as long as it has no statistics.
+func (s *Service) eventsAt(ctx context.Context, positions, conditions string, args ...any) ([]*Event, error) {
+	return s.events(ctx, selectEvents+`WHERE e.position = ANY(ARRAY(`+positions+`))`+conditions+` ORDER BY e.position`, args...)
+}
+
 // eventByID reads one event of a room. M_NOT_FOUND if it has none of that ID.
 func (s *Service) eventByID(ctx context.Context, room journal.RoomNID, eventID string) (*Event, error) {
 	if !matrix.IsEventID(eventID) {
@@ -111,10 +116,12 @@ func (s *Service) currentState(ctx context.Context, room journal.RoomNID, keys [
 	for i, k := range keys {
 		types[i], stateKeys[i] = k.Type, k.Key
 	}
-	events, err := s.events(ctx, selectEvents+`
-		JOIN room_state s ON s.position = e.position AND s.room_nid = e.room_nid
-		WHERE s.room_nid = $1 AND s.replaced_at IS NULL
-			AND (s.type, s.state_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))`, room, types, stateKeys)
+	events, err := s.eventsAt(ctx, `
+		SELECT s.position FROM unnest($2::text[], $3::text[]) AS w(type, state_key)
+		CROSS JOIN LATERAL (
+			SELECT position FROM room_state
+			WHERE room_nid = $1 AND type = w.type AND state_key = w.state_key AND replaced_at IS NULL LIMIT 1) s`,
+		"", room, types, stateKeys)
 	if err != nil {
 		return nil, err
 	}

@@ -33,13 +33,14 @@ func (s *Service) Timelines(ctx context.Context, windows []Window, limit int, f 
 		room[i], low[i], high[i] = w.Room, w.From, w.To
 	}
 	q := &query{args: []any{room, low, high, limit + 1}}
-	return s.events(ctx, eventColumns+`
-		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+	events, err := s.eventsAt(ctx, `
+		SELECT n.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
 		CROSS JOIN LATERAL (
-			SELECT e.* FROM events e
+			SELECT e.position FROM events e
 			WHERE e.room_nid = w.room_nid AND e.position BETWEEN w.low AND w.high`+f.where(q)+`
-			ORDER BY e.position DESC LIMIT $4) e `+eventDetails+`
-		ORDER BY e.position DESC`, q.args...)
+			ORDER BY e.position DESC LIMIT $4) n`, "", q.args...)
+	slices.Reverse(events)
+	return events, err
 }
 
 // RoomAt is a room at a position.
@@ -48,11 +49,16 @@ type RoomAt struct {
 	At   journal.Position
 }
 
-// selectStatesAt reads the state of each room $1 at its position $2.
-const selectStatesAt = eventColumns + `
-	FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
-	JOIN room_state s ON s.room_nid = w.room_nid AND s.position <= w.at AND (s.replaced_at IS NULL OR s.replaced_at > w.at)
-	JOIN events e ON e.position = s.position ` + eventDetails
+// stateAt gives the positions of the state of each room $1 at its position $2.
+// What holds now and what has been replaced since are found by an index each.
+const stateAt = `
+	SELECT s.position FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
+	CROSS JOIN LATERAL (
+		SELECT position, type, state_key, value FROM room_state
+		WHERE room_nid = w.room_nid AND replaced_at IS NULL AND position <= w.at
+		UNION ALL
+		SELECT position, type, state_key, value FROM room_state
+		WHERE room_nid = w.room_nid AND replaced_at > w.at AND position <= w.at) s `
 
 func columnsOf(rooms []RoomAt) (room []journal.RoomNID, at []journal.Position) {
 	for _, r := range rooms {
@@ -66,8 +72,7 @@ func columnsOf(rooms []RoomAt) (room []journal.RoomNID, at []journal.Position) {
 func (s *Service) States(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) ([]*Event, error) {
 	room, at := columnsOf(rooms)
 	q := &query{args: []any{room, at, withMembers}}
-	return s.events(ctx, selectStatesAt+`
-		WHERE ($3 OR s.type <> 'm.room.member')`+f.where(q)+` ORDER BY e.position`, q.args...)
+	return s.eventsAt(ctx, stateAt+`WHERE $3 OR s.type <> 'm.room.member'`, f.where(q), q.args...)
 }
 
 // MemberAt is a user's place in a room at a position.
@@ -83,11 +88,12 @@ func (s *Service) MemberEvents(ctx context.Context, members []MemberAt) ([]*Even
 	for i, m := range members {
 		room[i], at[i], user[i] = m.Room, m.At, m.User
 	}
-	return s.events(ctx, eventColumns+`
-		FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w(room_nid, at, user_id)
-		JOIN room_state s ON s.room_nid = w.room_nid AND s.type = 'm.room.member' AND s.state_key = w.user_id
-			AND s.position <= w.at AND (s.replaced_at IS NULL OR s.replaced_at > w.at)
-		JOIN events e ON e.position = s.position `+eventDetails+` ORDER BY e.position`, room, at, user)
+	return s.eventsAt(ctx, `
+		SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w(room_nid, at, user_id)
+		CROSS JOIN LATERAL (
+			SELECT position FROM room_state
+			WHERE room_nid = w.room_nid AND type = 'm.room.member' AND state_key = w.user_id
+				AND position <= w.at AND (replaced_at IS NULL OR replaced_at > w.at) LIMIT 1) s`, "", room, at, user)
 }
 
 // strippedTypes is what stripped state holds: client-server API, "Stripped state".
@@ -99,9 +105,9 @@ var strippedTypes = []string{
 // the stripped state at a position, and the own member event.
 func (s *Service) Stripped(ctx context.Context, rooms []RoomAt, userID string) ([]*Event, error) {
 	room, at := columnsOf(rooms)
-	return s.events(ctx, selectStatesAt+`
-		WHERE s.type = ANY($3) AND s.state_key = '' OR s.type = 'm.room.member' AND s.state_key = $4
-		ORDER BY e.position`, room, at, strippedTypes, userID)
+	return s.eventsAt(ctx, stateAt+`
+		WHERE s.type = ANY($3) AND s.state_key = '' OR s.type = 'm.room.member' AND s.state_key = $4`,
+		"", room, at, strippedTypes, userID)
 }
 
 // Delta asks how the state of a room changed after Since: to what it was just
@@ -120,12 +126,13 @@ func (s *Service) StateChanges(ctx context.Context, deltas []Delta) ([]*Event, e
 	for i, d := range deltas {
 		room[i], since[i], start[i], upTo[i] = d.Room, d.Since, d.Start, d.UpTo
 	}
-	return s.events(ctx, eventColumns+`
-		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)
-		JOIN room_state s ON s.room_nid = w.room_nid AND s.position > w.since AND s.position <= w.up_to
-			AND (s.position < w.start AND (s.replaced_at IS NULL OR s.replaced_at >= w.start)
-				OR s.replaced_at IS NULL OR s.replaced_at > w.up_to)
-		JOIN events e ON e.position = s.position `+eventDetails+` ORDER BY e.position`, room, since, start, upTo)
+	return s.eventsAt(ctx, `
+		SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)
+		CROSS JOIN LATERAL (
+			SELECT position FROM room_state
+			WHERE room_nid = w.room_nid AND position > w.since AND position <= w.up_to
+				AND (position < w.start AND (replaced_at IS NULL OR replaced_at >= w.start)
+					OR replaced_at IS NULL OR replaced_at > w.up_to)) s`, "", room, since, start, upTo)
 }
 
 // Summary is what a client needs to name a room: client-server API, GET /sync,

@@ -60,7 +60,7 @@ func TestStateOfManyRoomsAtAnyTime(t *testing.T) {
 		sorted := ids(got)
 		slices.Sort(sorted)
 		equal(t, fmt.Sprintf("state at %d and %d", a, b), sorted, want)
-		got, err = h.StateAt(t.Context(), []journal.RoomNID{one}, a, nil)
+		got, err = h.States(t.Context(), []rooms.RoomAt{{Room: one, At: a}}, nil, true)
 		h.ok(err)
 		equal(t, fmt.Sprintf("state at %d", a), ids(got), sortedIDs(stateAt(first, a), everything))
 	}

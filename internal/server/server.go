@@ -27,17 +27,17 @@ type Server struct {
 	stops []func(context.Context) error
 }
 
-// Start brings up a server and returns once it answers. The context is for the start alone; the server
-// runs until Shutdown, or until Failed tells that it cannot.
-func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Server, error) {
+// Start brings up a server and returns once it answers. The accounts are made before it does. The
+// context is for the start alone; the server runs until Shutdown, or until Failed tells that it cannot.
+func Start(ctx context.Context, cfg *config.Config, log *slog.Logger, accounts ...auth.NewAccount) (*Server, error) {
 	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1)}
-	if err := s.start(ctx); err != nil {
+	if err := s.start(ctx, accounts); err != nil {
 		return nil, errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
 
-func (s *Server) start(ctx context.Context) error {
+func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 	if err := makeDataDir(s.cfg.DataDir); err != nil {
 		return err
 	}
@@ -66,6 +66,11 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.onStop(s.services.stop)
+	for _, account := range accounts {
+		if _, err := s.services.auth.CreateAccount(ctx, account); err != nil {
+			return fmt.Errorf("make the account %s: %w", account.Username, err)
+		}
+	}
 	s.serve(listeners)
 	return nil
 }
@@ -113,9 +118,6 @@ func (s *Server) CAFile() string { return s.certs.CAFile() }
 
 // ReloadCertificates takes up new TLS certificates at once.
 func (s *Server) ReloadCertificates() error { return s.certs.Reload() }
-
-// Auth returns the service of accounts, for those who seed the server.
-func (s *Server) Auth() *auth.Service { return s.services.auth }
 
 // Handler returns the client-server API without the network.
 func (s *Server) Handler() http.Handler { return s.services.api.Handler() }

@@ -116,7 +116,6 @@ func TestConfigurationReachesTheServices(t *testing.T) {
 	cfg.ServerName = "example.org"
 	cfg.Registration.Enabled = &closed
 	cfg.Registration.SharedSecret = "s3cret"
-	cfg.Password.MinLength = 5
 	cfg.PublicBaseURL = "https://matrix.example.org"
 	s := mustStart(t, cfg)
 	c := clientAt(t, s, 0)
@@ -127,13 +126,29 @@ func TestConfigurationReachesTheServices(t *testing.T) {
 	if got := c.Do(http.MethodGet, "/.well-known/matrix/client", nil).OK().Body; !strings.Contains(string(got), cfg.PublicBaseURL) {
 		t.Errorf("got %s", got)
 	}
-	if _, err := s.Auth().CreateAccount(t.Context(), auth.NewAccount{Username: "carol", Password: "1234"}); err == nil {
-		t.Error("a password of four characters is accepted where five are the least")
+}
+
+func TestAccountsAreThereOnceTheServerAnswers(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	cfg.Password.MinLength = 5
+	quiet := slog.New(slog.DiscardHandler)
+	if _, err := Start(t.Context(), cfg, quiet, auth.NewAccount{Username: "carol", Password: "1234"}); err == nil {
+		t.Fatal("a password of four characters is accepted where five are the least")
 	}
-	userID, err := s.Auth().CreateAccount(t.Context(), auth.NewAccount{Username: "carol", Password: "12345"})
-	if err != nil || userID != "@carol:example.org" {
-		t.Errorf("got %s, %v", userID, err)
+	cfg = testConfig(t)
+	s, err := Start(t.Context(), cfg, quiet, auth.NewAccount{Username: "carol", Password: "12345"})
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := s.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	clientAt(t, s, 0).Do(http.MethodPost, "/login", map[string]any{
+		"type": "m.login.password", "user": "carol", "password": "12345",
+	}).OK()
 }
 
 func TestRequestBodyLimit(t *testing.T) {

@@ -81,7 +81,7 @@ func (f *fields) appendEvents(dst []byte, format *rooms.Format, events []*rooms.
 
 // appendObject appends a JSON object cut down to the fields, and reports whether
 // it has any of them. What is no object has none.
-func (f *fields) appendObject(dst, object []byte) (_ []byte, any bool) {
+func (f *fields) appendObject(dst, object []byte) (_ []byte, hasAny bool) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(object, &members) != nil {
 		return dst, false
@@ -93,7 +93,7 @@ func (f *fields) appendObject(dst, object []byte) (_ []byte, any bool) {
 			continue
 		}
 		start := len(dst)
-		if any {
+		if hasAny {
 			dst = append(dst, ',')
 		}
 		dst = append(event.AppendString(dst, name), ':')
@@ -106,7 +106,7 @@ func (f *fields) appendObject(dst, object []byte) (_ []byte, any bool) {
 		if !found {
 			dst = dst[:start]
 		}
-		any = any || found
+		hasAny = hasAny || found
 	}
-	return append(dst, '}'), any
+	return append(dst, '}'), hasAny
 }

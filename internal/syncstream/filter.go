@@ -115,6 +115,15 @@ func (f *Filter) lazy() bool { return f.Room.State != nil && f.Room.State.LazyLo
 // redundant reports whether members come again with each answer.
 func (f *Filter) redundant() bool { return f.Room.State != nil && f.Room.State.IncludeRedundantMembers }
 
+// storedFilter names a stored filter. What is stored under a name never changes.
+type storedFilter struct{ user, id string }
+
+// Of the stored filters that were used last, the small ones are kept parsed.
+const (
+	keptFilters      = 10_000
+	keptFiltersBytes = 4 << 10
+)
+
 // filter reads the filter of a request: JSON, the ID of a stored one, or none.
 // M_INVALID_PARAM if there is no such filter.
 func (s *Service) filter(ctx context.Context, userID, given string) (*Filter, error) {
@@ -124,6 +133,10 @@ func (s *Service) filter(ctx context.Context, userID, given string) (*Filter, er
 	case strings.HasPrefix(given, "{"):
 		return parseFilter([]byte(given))
 	}
+	key := storedFilter{userID, given}
+	if f, ok := s.filters.Get(key); ok {
+		return f, nil
+	}
 	definition, err := s.StoredFilter(ctx, userID, given)
 	if matrix.IsCode(err, matrix.NotFound) {
 		return nil, matrix.Errorf(matrix.InvalidParam, "there is no such filter")
@@ -131,7 +144,11 @@ func (s *Service) filter(ctx context.Context, userID, given string) (*Filter, er
 	if err != nil {
 		return nil, err
 	}
-	return parseFilter(definition)
+	f, err := parseFilter(definition)
+	if err == nil && len(definition) <= keptFiltersBytes {
+		s.filters.Add(key, f)
+	}
+	return f, err
 }
 
 // StoreFilter keeps a filter for a user and gives its ID; the same definition

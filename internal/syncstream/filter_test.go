@@ -19,6 +19,30 @@ func TestStoredFilterIsUsed(t *testing.T) {
 	equal(t, "timeline", h.client(bob, id).sync().in(t, room).timeline(), "bob join")
 }
 
+func TestUsualPollNeedsNoDatabase(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(bob)
+	id, err := h.StoreFilter(t.Context(), bob, json.RawMessage(lazy))
+	h.ok(err)
+	c := h.synced(bob, id)
+	h.say(alice, room, "members come first")
+	c.sync()
+	before := h.pool.Stat().AcquireCount()
+	wantEmpty(t, c.sync())
+	c.Filter = lazy
+	wantEmpty(t, c.sync())
+	if more := h.pool.Stat().AcquireCount() - before; more != 0 {
+		t.Errorf("two polls with nothing new asked the database %d times", more)
+	}
+	h.say(alice, room, "hi")
+	before = h.pool.Stat().AcquireCount()
+	c.Filter = id
+	equal(t, "timeline", c.sync().in(t, room).timeline(), "hi")
+	if more := h.pool.Stat().AcquireCount() - before; more != 0 {
+		t.Errorf("a poll with one new message asked the database %d times", more)
+	}
+}
+
 func TestStoredFilterIsGivenBackAsItWas(t *testing.T) {
 	h := newHouse(t)
 	definition := `{"room": {"timeline": {"limit": 1, "unknown": [1.5]}}, "event_format": "client"}`

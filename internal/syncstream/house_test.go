@@ -55,6 +55,8 @@ type house struct {
 	rooms   *rooms.Service
 	users   *auth.Service
 	names   *profile.Service
+	// committed is when the last commit was announced, in nanoseconds.
+	committed atomic.Int64
 }
 
 func newHouse(t *testing.T) *house {
@@ -75,6 +77,10 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 	h.ok(err)
 	h.Service, err = syncstream.New(pool, h.journal, h.rooms, reading)
 	h.ok(err)
+	h.journal.Observe(journal.Observer{
+		Committed: func(journal.View, []*journal.Entry) { h.committed.Store(time.Now().UnixNano()) },
+		Reset:     func(journal.Position) {},
+	})
 	h.ok(h.journal.Start(t.Context()))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -375,13 +381,14 @@ type waiting struct {
 // await starts a poll that would wait for long, and returns when it waits.
 func (h *house) await(q syncstream.Query) *waiting {
 	h.t.Helper()
-	w := h.start(q)
+	q.Timeout = 10 * patience
+	w := h.startFor(q)
 	w.waitsAgain()
 	return w
 }
 
-func (h *house) start(q syncstream.Query) *waiting {
-	q.Timeout = 10 * patience
+// startFor starts a poll with the timeout of the query.
+func (h *house) startFor(q syncstream.Query) *waiting {
 	ctx, cancel := context.WithCancel(h.t.Context())
 	w := &waiting{t: h.t, cancel: cancel, waits: make(chan struct{}, 1000), done: make(chan struct{})}
 	go func() {

@@ -135,6 +135,11 @@ func TestStateAfterLeavingIsNotTold(t *testing.T) {
 	h.topic(alice, room, "secret")
 	h.say(alice, room, "secret")
 	h.ban(bob, room)
+	last := h.client(bob, `{"room":{"include_leave":true,"timeline":{"limit":1}}}`).sync()
+	equal(t, "limited timeline", last.out(t, room).timeline(), "bob ban")
+	if got := last.out(t, room).state(); !slices.Contains(got, "topic known") || slices.Contains(got, "topic secret") {
+		t.Errorf("the state at the time of leaving is not %v", got)
+	}
 	for what, a := range map[string]*answer{"incremental": c.sync(), "state after": after.sync(), "initial": initial.sync()} {
 		r := a.out(t, room)
 		if strings.Contains(string(a.raw), "secret") {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/journal"
@@ -22,6 +23,7 @@ type Service struct {
 	rooms   *rooms.Service
 	viewers *viewers
 	lazy    *lazyMembers
+	filters *lru.Cache[storedFilter, *Filter]
 	now     func() time.Time
 
 	stopOnce sync.Once
@@ -41,6 +43,9 @@ func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, now func() ti
 	}
 	if s.lazy, err = newLazyMembers(); err != nil {
 		return nil, fmt.Errorf("make the cache of lazy-loaded members: %w", err)
+	}
+	if s.filters, err = lru.New[storedFilter, *Filter](keptFilters); err != nil {
+		return nil, fmt.Errorf("make the cache of filters: %w", err)
 	}
 	j.Observe(journal.Observer{Committed: s.viewers.committed, Reset: s.viewers.reset})
 	return s, nil

@@ -3,6 +3,7 @@ package syncstream_test
 import (
 	"context"
 	"errors"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -157,7 +158,7 @@ func TestClientThatGoesAwayFreesItsGoroutine(t *testing.T) {
 }
 
 // It counts the goroutines of the whole process, so no other test runs beside it.
-func TestPollCostsOneGoroutineAndLeavesNoneBehind(t *testing.T) { //nolint:paralleltest // counts all goroutines
+func TestPollCostsOneGoroutineAndLeavesNoneBehind(t *testing.T) {
 	h := houseOn(t, postgrestest.New(t), journal.Options{})
 	h.public(bob)
 	q := h.synced(bob, "").Query
@@ -177,6 +178,17 @@ func TestPollCostsOneGoroutineAndLeavesNoneBehind(t *testing.T) { //nolint:paral
 	if more := runtime.NumGoroutine() - before; more > 2 {
 		t.Errorf("%d goroutines are left", more)
 	}
+}
+
+func TestTimeoutIsBounded(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(bob)
+	q := h.synced(bob, "").Query
+	q.Timeout = math.MaxInt64
+	w := h.startFor(q)
+	w.waitsAgain()
+	h.say(alice, room, "hi")
+	equal(t, "timeline", w.get().in(t, room).timeline(), "hi")
 }
 
 func TestStopAnswersWaitingPolls(t *testing.T) {

@@ -170,7 +170,7 @@ func TestDevIsSeededAndLeavesNothing(t *testing.T) {
 func TestDevWithAUserThatCannotBeMade(t *testing.T) {
 	t.Parallel()
 	got := runArgs(t, "dev", "--listen", "localhost:0", "--user", "Not Allowed:x")
-	if got.code != exitFailure || !strings.Contains(got.stderr, "--user Not Allowed: M_INVALID_USERNAME") {
+	if got.code != exitFailure || !strings.Contains(got.stderr, "make the account Not Allowed: M_INVALID_USERNAME") {
 		t.Errorf("got %+v", got)
 	}
 }

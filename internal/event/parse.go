@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -178,7 +179,7 @@ func (e *Event) checkFormat() error {
 // badFormat makes M_BAD_JSON of M_INVALID_PARAM: the parameters of a client are
 // the members of an event that another server sends.
 func badFormat(err error) error {
-	if e, ok := err.(*matrix.Error); ok && e.Code == matrix.InvalidParam {
+	if e, ok := errors.AsType[*matrix.Error](err); ok && e.Code == matrix.InvalidParam {
 		return matrix.Errorf(matrix.BadJSON, "%s", e.Message)
 	}
 	return err

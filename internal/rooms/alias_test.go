@@ -1,6 +1,7 @@
 package rooms_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -83,7 +84,7 @@ func TestWhoMayMakeAnAlias(t *testing.T) {
 	expect(t, "a member", h.CreateAlias(ctx, bob, "#x:localhost", room), "")
 	err := h.CreateAlias(ctx, alice, "#x:localhost", h.public())
 	expect(t, "one that is taken", err, matrix.Unknown)
-	if e, ok := err.(*matrix.Error); !ok || e.HTTPStatus() != http.StatusConflict {
+	if e, ok := errors.AsType[*matrix.Error](err); !ok || e.HTTPStatus() != http.StatusConflict {
 		t.Errorf("a taken alias is answered with %v", err)
 	}
 	if h.resolves("#x:localhost") != room {

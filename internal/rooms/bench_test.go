@@ -3,12 +3,10 @@ package rooms_test
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/rand"
 	"fmt"
 	"sync/atomic"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
@@ -80,51 +78,6 @@ func (h *bench) send(b *testing.B, sender int, room string) error {
 	return err
 }
 
-// bareRows are the tables that the bare loop writes, with the same indexes.
-const bareRows = `
-	CREATE TABLE bare_events (LIKE events INCLUDING ALL);
-	CREATE TABLE bare_rooms (LIKE rooms INCLUDING ALL);
-	INSERT INTO bare_rooms SELECT * FROM rooms`
-
-type bareRow struct {
-	room              journal.RoomNID
-	eventID, txn, txt string
-}
-
-// bare starts a loop that writes what sending a message writes, with the bytes
-// of an event that was sent.
-func (h *bench) bare(b *testing.B) *journalbench.Loop[bareRow] {
-	b.Helper()
-	if _, err := h.pool.Exec(b.Context(), bareRows); err != nil {
-		b.Fatal(err)
-	}
-	return journalbench.StartLoop(b, h.pool, func(batch *pgx.Batch, rows []bareRow) {
-		n := len(rows)
-		room, id, txn, raw := make([]journal.RoomNID, n), make([]string, n), make([]string, n), make([][]byte, n)
-		for i, r := range rows {
-			room[i], id[i], txn[i], raw[i] = r.room, r.eventID, r.txn, []byte(r.txt)
-		}
-		batch.Queue(`UPDATE bare_rooms SET head_event_id = n.id, depth = depth + 1
-			FROM unnest($1::bigint[], $2::text[]) AS n(room, id) WHERE room_nid = n.room`, room, id)
-		batch.Queue(`
-			INSERT INTO bare_events (position, room_nid, event_id, type, sender, json, has_url, device_id, txn_id)
-			SELECT j.position - $1 + n.i, n.room, n.id, 'm.room.message', '@user0:localhost', n.json, false, 'BENCHMARK', n.txn
-			FROM bare_journal j, unnest($2::bigint[], $3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY AS n(room, id, txn, json, i)`,
-			n, room, id, txn, raw)
-	})
-}
-
-func (h *bench) sample(b *testing.B) (nids []journal.RoomNID, text string) {
-	b.Helper()
-	err := h.pool.QueryRow(b.Context(), `
-		SELECT (SELECT array_agg(room_nid) FROM rooms), convert_from(json, 'UTF8')
-		FROM events WHERE type = 'm.room.message' LIMIT 1`).Scan(&nids, &text)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return nids, text
-}
-
 // BenchmarkSend races sending against a bare group commit of the same rows.
 func BenchmarkSend(b *testing.B) {
 	h := newBench(b)
@@ -135,8 +88,7 @@ func BenchmarkSend(b *testing.B) {
 	if err := h.send(b, 0, list[0]); err != nil {
 		b.Fatal(err)
 	}
-	nids, text := h.sample(b)
-	bare := h.bare(b)
+	bare := journalbench.StartMessages(b, h.pool)
 	for _, c := range []struct {
 		name  string
 		rooms int
@@ -145,10 +97,7 @@ func BenchmarkSend(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/senders=%d", c.name, senders), func(b *testing.B) {
 				journalbench.Race(b, senders,
 					func(sender, _ int) error { return h.send(b, sender, list[sender%c.rooms]) },
-					func(sender, _ int) error {
-						id := "$" + rand.Text()[:20] + rand.Text()[:23]
-						return bare.Commit(bareRow{nids[sender%c.rooms], id, id, text})
-					})
+					func(sender, _ int) error { return bare.Commit(sender, c.rooms) })
 			})
 		}
 	}

@@ -86,7 +86,7 @@ func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (
 	if !c.version.HashRoomID {
 		r.id = event.NewRoomID(s.serverName)
 	}
-	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*Event{}}}
+	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*Event{}}, ts: s.creationTime()}
 	for i := range drafts {
 		if err := b.build(&drafts[i]); err != nil {
 			return nil, invalidState(err)
@@ -101,6 +101,18 @@ func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (
 	// Unless somebody who was told of the room by the commit has come first.
 	s.live.ContainsOrAdd(r.id, r)
 	return &Created{RoomID: r.id, RoomAlias: c.alias}, nil
+}
+
+// creationTime gives the time in milliseconds, and no time twice: from version 12
+// on the ID of a room is the hash of its first event, which nothing else might
+// tell from that of another room.
+func (s *Service) creationTime() int64 {
+	for {
+		last := s.lastCreation.Load()
+		if ts := max(s.now().UnixMilli(), last+1); s.lastCreation.CompareAndSwap(last, ts) {
+			return ts
+		}
+	}
 }
 
 // invalidState tells that the request itself asks for what is not allowed.

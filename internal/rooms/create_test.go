@@ -385,3 +385,17 @@ func TestRoomIsUsedAtOnceByWhoWasInvited(t *testing.T) {
 		checkChain(t, houseOn(t, h.pool), room)
 	}
 }
+
+func TestEqualRoomsOfOneMomentAreTwo(t *testing.T) {
+	h := newHouse(t)
+	for version := range 12 {
+		q := rooms.CreateRequest{RoomVersion: fmt.Sprint(version + 1)}
+		seen := map[string]bool{}
+		for range 20 {
+			seen[h.create(alice, q)] = true
+		}
+		if len(seen) != 20 {
+			t.Errorf("version %d: 20 rooms have %d IDs", version+1, len(seen))
+		}
+	}
+}

@@ -123,7 +123,7 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 	if before, ok := s.recent.get(r.nid, &drafts[0]); ok {
 		return before, nil, nil
 	}
-	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*Event{}}, head: r.head}
+	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*Event{}}, head: r.head, ts: s.now().UnixMilli()}
 	for i := range drafts {
 		err := b.build(&drafts[i])
 		if len(b.o.missed) > 0 {
@@ -168,6 +168,7 @@ type builder struct {
 	s     *Service
 	o     *overlay
 	head  head
+	ts    int64              // of the events, in milliseconds since the epoch
 	ids   []string           // one for each draft; "" where nothing was done and nothing is there
 	fresh []*Event           // those that are to be committed
 	with  []func(*pgx.Batch) // what is committed with them
@@ -194,7 +195,7 @@ func (b *builder) build(d *draft) error {
 	v := b.o.r.version
 	p := event.Proto{
 		RoomID: b.o.r.id, Type: d.typ, Sender: d.sender, StateKey: d.stateKey, Content: d.content,
-		Redacts: d.redacts(), OriginServerTS: b.s.now().UnixMilli(), Depth: b.head.Depth + 1,
+		Redacts: d.redacts(), OriginServerTS: b.ts, Depth: b.head.Depth + 1,
 	}
 	if err := b.references(v, &p); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -42,6 +43,8 @@ type Service struct {
 	table  *journal.Table
 	live   *lru.Cache[string, *live]
 	recent *transactions
+	// lastCreation is when the newest room was created here.
+	lastCreation atomic.Int64
 }
 
 // New makes the service. Call it before the journal is started.

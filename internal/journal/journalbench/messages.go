@@ -1,0 +1,67 @@
+package journalbench
+
+import (
+	"crypto/rand"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Messages is a bare loop that writes what sending a message writes: the same
+// rows to copies of the same tables, with the same indexes.
+type Messages struct {
+	loop *Loop[message]
+	nids []int64
+	text []byte
+}
+
+type message struct {
+	room int64
+	id   string
+}
+
+// bareTables are the tables that the loop writes.
+const bareTables = `
+	CREATE TABLE bare_events (LIKE events INCLUDING ALL);
+	CREATE TABLE bare_rooms (LIKE rooms INCLUDING ALL);
+	INSERT INTO bare_rooms SELECT * FROM rooms`
+
+// StartMessages starts the loop on a database that has rooms, with a message in
+// one of them, whose bytes are those that it writes.
+func StartMessages(b *testing.B, pool *pgxpool.Pool) *Messages {
+	b.Helper()
+	if _, err := pool.Exec(b.Context(), bareTables); err != nil {
+		b.Fatal(err)
+	}
+	m := &Messages{}
+	err := pool.QueryRow(b.Context(), `
+		SELECT (SELECT array_agg(room_nid) FROM rooms), json
+		FROM events WHERE type = 'm.room.message' LIMIT 1`).Scan(&m.nids, &m.text)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m.loop = StartLoop(b, pool, m.insert)
+	return m
+}
+
+func (m *Messages) insert(batch *pgx.Batch, rows []message) {
+	n := len(rows)
+	room, id, raw := make([]int64, n), make([]string, n), make([][]byte, n)
+	for i, r := range rows {
+		room[i], id[i], raw[i] = r.room, r.id, m.text
+	}
+	batch.Queue(`UPDATE bare_rooms SET head_event_id = n.id, depth = depth + 1
+		FROM unnest($1::bigint[], $2::text[]) AS n(room, id) WHERE room_nid = n.room`, room, id)
+	batch.Queue(`
+		INSERT INTO bare_events (position, room_nid, event_id, type, sender, json, has_url, device_id, txn_id)
+		SELECT j.position - $1 + n.i, n.room, n.id, 'm.room.message', '@user0:localhost', n.json, false, 'BENCHMARK', n.id
+		FROM bare_journal j, unnest($2::bigint[], $3::text[], $4::bytea[]) WITH ORDINALITY AS n(room, id, json, i)`,
+		n, room, id, raw)
+}
+
+// Commit writes a message to one of so many rooms, and returns once it is durable.
+func (m *Messages) Commit(sender, rooms int) error {
+	const idLetters = 43
+	return m.loop.Commit(message{m.nids[sender%rooms], "$" + (rand.Text() + rand.Text())[:idLetters]})
+}

@@ -15,6 +15,8 @@
 //   - The queue is bounded in number and in bytes, and nobody waits in it for a
 //     database that is away.
 //   - A service that panics over an entry ends neither the server nor the log.
+//   - A follower handles everything that is committed, in order and at least once,
+//     in one process at a time, and goes on where it ended. No commit waits for it.
 //
 // Data flow:
 //
@@ -22,6 +24,8 @@
 //	                                        │ committed
 //	                                        ▼
 //	    Wait returns ◀─ wake the listeners ◀─ observers ◀─ live window
+//	                                             │
+//	                          followers ◀────────┘ and, at a start, the database
 //
 // The services own their tables: each Table given with an entry queues the
 // statements that write the rows of a whole group at once.

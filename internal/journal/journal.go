@@ -75,7 +75,7 @@ type Journal struct {
 // Observer keeps something in memory in step with the journal. Its functions
 // are called in the order of commits, before anybody is woken or answered,
 // while readers of the journal wait: they must be quick, touch only memory, and
-// not call the journal. If one panics, everything kept in memory is given up
+// not call the journal but for Wake. If one panics, everything kept in memory is given up
 // and read anew: see Reset.
 type Observer struct {
 	// Committed is told of the entries of one group, which the view shows already.

@@ -1,0 +1,234 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// followerBatch is how many positions a follower is shown at once, at most.
+	followerBatch = 1000
+	// followerRetry is the time after which a follower tries again that could not
+	// go on, or looks whether it may lead now.
+	followerRetry = time.Second
+	// followerLook is how often those who wait for a follower of another process
+	// look how far it has come.
+	followerLook = 50 * time.Millisecond
+)
+
+// Step handles the entries in (after, upTo], of which there may be up to 1,000.
+// What it writes by tx is committed together with the follower's new position,
+// or not at all: this happens exactly once. Everything else that it does happens
+// at least once.
+type Step func(ctx context.Context, tx pgx.Tx, after, upTo Position) error
+
+// Follower does background work on everything that is committed, from a position
+// that it keeps in the database, so that it goes on where it ended. It begins
+// at the beginning of the journal. Of all processes on one database, one leads:
+// it holds an advisory lock on a connection of its own, by which it writes, too.
+// No commit ever waits for a follower.
+type Follower struct {
+	j    *Journal
+	name string
+	step Step
+
+	more chan struct{} // tells that the journal has moved
+
+	mu      sync.Mutex
+	reached Position
+	moved   chan struct{} // closed and replaced when reached has grown
+
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// Follower adds a follower of that name, which runs between Start and Stop. Call
+// it before the journal is started.
+func (j *Journal) Follower(name string, step Step) *Follower {
+	f := &Follower{j: j, name: name, step: step, more: make(chan struct{}, 1), moved: make(chan struct{})}
+	j.Observe(Observer{
+		Committed: func(View, []*Entry) { f.wake() },
+		Reset:     func(Position) { f.wake() },
+	})
+	return f
+}
+
+func (f *Follower) wake() {
+	select {
+	case f.more <- struct{}{}:
+	default:
+	}
+}
+
+// Start takes up the work. Call it once, after the journal has been started. Only
+// Stop ends it.
+func (f *Follower) Start(ctx context.Context) {
+	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	f.done = make(chan struct{})
+	go f.run(ctx)
+}
+
+// Stop breaks off the work, which goes on there after the next Start of a server,
+// and returns when it has ended. It does nothing where Start was not called.
+func (f *Follower) Stop() {
+	if f.cancel != nil {
+		f.cancel()
+		<-f.done
+	}
+}
+
+// Await returns when the follower has handled everything up to the position, in
+// whatever process it runs. Else it returns the context's error, or that of the
+// database.
+func (f *Follower) Await(ctx context.Context, p Position) error {
+	look := time.NewTicker(followerLook)
+	defer look.Stop()
+	for {
+		reached, moved := f.progress()
+		if reached >= p {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-look.C:
+			if err := f.look(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// look reads how far the follower has come, here or elsewhere.
+func (f *Follower) look(ctx context.Context) error {
+	var p Position
+	err := f.j.pool.QueryRow(ctx, `SELECT position FROM followers WHERE name = $1`, f.name).Scan(&p)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("read the position of the follower %s: %w", f.name, err)
+	}
+	f.advance(p)
+	return nil
+}
+
+func (f *Follower) progress() (Position, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reached, f.moved
+}
+
+func (f *Follower) advance(p Position) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p > f.reached {
+		f.reached = p
+		close(f.moved)
+		f.moved = make(chan struct{})
+	}
+}
+
+// run leads whenever it may, and tries again after whatever goes wrong. It tells
+// of the first failure only.
+func (f *Follower) run(ctx context.Context) {
+	defer close(f.done)
+	failing := false
+	for {
+		err := f.lead(ctx, func() { failing = false })
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			failing = true
+			f.j.o.Log.Error("background work on the journal", "follower", f.name, "error", err)
+		}
+		select {
+		case <-time.After(followerRetry):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lead does the work for as long as this process holds the lock. It returns nil
+// where another one does.
+func (f *Follower) lead(ctx context.Context, well func()) error {
+	config := f.j.pool.Config().ConnConfig
+	// What a crash takes back is done again, together with the position: no commit
+	// of a follower needs to wait for the disk, and keep those of senders waiting.
+	config.RuntimeParams["synchronous_commit"] = "off"
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer f.disconnect(ctx, conn)
+	var leads bool
+	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('follower ' || $1, 0))`, f.name).Scan(&leads)
+	if err != nil {
+		return fmt.Errorf("take the lock: %w", err)
+	}
+	if !leads {
+		return nil
+	}
+	after, err := f.stored(ctx, conn)
+	if err != nil {
+		return err
+	}
+	for {
+		f.advance(after)
+		if after >= f.j.Position() {
+			select {
+			case <-f.more:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			continue
+		}
+		upTo := min(f.j.Position(), after+followerBatch)
+		if err := f.handle(ctx, conn, after, upTo); err != nil {
+			return err
+		}
+		well()
+		after = upTo
+	}
+}
+
+// stored reads the position at which the work goes on.
+func (f *Follower) stored(ctx context.Context, conn *pgx.Conn) (p Position, err error) {
+	err = conn.QueryRow(ctx, `
+		INSERT INTO followers (name, position) VALUES ($1, 0)
+		ON CONFLICT (name) DO UPDATE SET position = followers.position RETURNING position`, f.name).Scan(&p)
+	if err != nil {
+		return 0, fmt.Errorf("read the stored position: %w", err)
+	}
+	return p, nil
+}
+
+// handle does one step and moves the stored position, in one transaction.
+func (f *Follower) handle(ctx context.Context, conn *pgx.Conn, after, upTo Position) error {
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		err := f.j.guard("a follower of the journal", func() error { return f.step(ctx, tx, after, upTo) })
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `UPDATE followers SET position = $2 WHERE name = $1`, f.name, upTo)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("handle the entries after %d up to %d: %w", after, upTo, err)
+	}
+	return nil
+}
+
+// disconnect gives up the lock with the connection.
+func (f *Follower) disconnect(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := conn.Close(ctx); err != nil {
+		f.j.o.Log.Debug("close the connection of a follower", "follower", f.name, "error", err)
+	}
+}

@@ -1,0 +1,132 @@
+package ratelimit
+
+import (
+	"errors"
+	"net/netip"
+	"strconv"
+	"testing"
+	"time"
+
+	"homeserver/internal/matrix"
+)
+
+// clock is a clock that only moves when told.
+type clock struct{ now time.Time }
+
+func (c *clock) Now() time.Time { return c.now }
+
+func newTestLimiter(limit Limit) (*Limiter, *clock) {
+	c := &clock{now: time.Unix(1000, 0)}
+	return New(limit, c.Now), c
+}
+
+func mustTake(t *testing.T, l *Limiter, key string) *Claim {
+	t.Helper()
+	got, err := l.Take(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func wantRefused(t *testing.T, l *Limiter, key string) *matrix.Error {
+	t.Helper()
+	_, err := l.Take(key)
+	e, ok := errors.AsType[*matrix.Error](err)
+	if !ok || e.Code != matrix.LimitExceeded || e.HTTPStatus() != 429 {
+		t.Fatalf("got %v, want 429 %s", err, matrix.LimitExceeded)
+	}
+	return e
+}
+
+func TestLimiterRefillsWithTime(t *testing.T) {
+	t.Parallel()
+	l, c := newTestLimiter(Limit{PerSecond: 0.5, Burst: 2})
+	mustTake(t, l, "a")
+	mustTake(t, l, "a")
+
+	if e := wantRefused(t, l, "a"); e.RetryAfter != 2*time.Second {
+		t.Errorf("got %v, want 2s", e.RetryAfter)
+	}
+	mustTake(t, l, "b")
+	c.now = c.now.Add(1500 * time.Millisecond)
+	if e := wantRefused(t, l, "a"); e.RetryAfter != 500*time.Millisecond {
+		t.Errorf("got %v: being refused must not cost anything", e.RetryAfter)
+	}
+	c.now = c.now.Add(500 * time.Millisecond)
+	mustTake(t, l, "a")
+}
+
+func TestLimiterGivesBack(t *testing.T) {
+	t.Parallel()
+	l, c := newTestLimiter(Limit{PerSecond: 0.01, Burst: 1})
+	for range 5 {
+		taken := mustTake(t, l, "a")
+		c.now = c.now.Add(10 * time.Millisecond)
+		taken.GiveBack()
+	}
+	mustTake(t, l, "a")
+	_ = wantRefused(t, l, "a")
+}
+
+func TestLimiterThatHoldsNothing(t *testing.T) {
+	t.Parallel()
+	l, _ := newTestLimiter(Limit{PerSecond: 5})
+	if e := wantRefused(t, l, "a"); e.RetryAfter != time.Hour {
+		t.Errorf("got %v", e.RetryAfter)
+	}
+	never, _ := newTestLimiter(Limit{Burst: 1})
+	mustTake(t, never, "a")
+	if e := wantRefused(t, never, "a"); e.RetryAfter.Milliseconds() != 1<<31-1 {
+		t.Errorf("got %v", e.RetryAfter)
+	}
+}
+
+func TestLimiterIsBounded(t *testing.T) {
+	t.Parallel()
+	l, _ := newTestLimiter(Limit{PerSecond: 1, Burst: 1})
+	for i := range maxBuckets + 5 {
+		mustTake(t, l, strconv.Itoa(i))
+	}
+	if n := l.buckets.Len(); n != maxBuckets {
+		t.Errorf("got %d buckets, want %d", n, maxBuckets)
+	}
+}
+
+func TestNoLimiterAllowsEverything(t *testing.T) {
+	t.Parallel()
+	var none *Limiter
+	for range 100 {
+		mustTake(t, none, "a").GiveBack()
+	}
+}
+
+func TestOr(t *testing.T) {
+	t.Parallel()
+	given, fallback := Limit{PerSecond: 7, Burst: 8}, Limit{PerSecond: 1, Burst: 1}
+	if given.Or(fallback) != given || (Limit{}).Or(fallback) != fallback {
+		t.Errorf("got %v and %v", given.Or(fallback), (Limit{}).Or(fallback))
+	}
+}
+
+func TestAddressKey(t *testing.T) {
+	t.Parallel()
+	tests := map[string]string{
+		"192.0.2.1":                "192.0.2.1",
+		"::ffff:192.0.2.1":         "192.0.2.1",
+		"2001:db8:1:2:3:4:5:6":     "2001:db8:1:2::/64",
+		"2001:db8:1:2:ffff::":      "2001:db8:1:2::/64",
+		"fe80::1%eth0":             "fe80::/64",
+		"2001:db8:1:3::1":          "2001:db8:1:3::/64",
+		"::1":                      "::/64",
+		"2001:db8:1:2:3:4:5:6%en0": "2001:db8:1:2::/64",
+	}
+	for address, want := range tests {
+		if got := AddressKey(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s: got %s, want %s", address, got, want)
+		}
+	}
+	if got := AddressKey(netip.Addr{}); got == "" {
+		t.Error("an unknown address has no key")
+	}
+}

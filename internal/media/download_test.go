@@ -1,0 +1,178 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"homeserver/internal/matrix"
+)
+
+func TestDownloadOfWhatThereIsNot(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *Options) { o.AwaitLifetime = time.Hour })
+	expired := h.create(t, alice)
+	h.pass(time.Hour)
+	id := h.upload(t, alice, "content")
+	for name, place := range map[string][2]string{
+		"unknown":          {"localhost", "AQwafuaFswefuhsfAFAgsw"},
+		"expired":          {"localhost", expired},
+		"another server":   {"example.org", id},
+		"no server":        {"", id},
+		"another case":     {"LOCALHOST", id},
+		"a path as server": {"..", id},
+		"no ID":            {"localhost", ""},
+		"a path":           {"localhost", "../../../etc/passwd"},
+		"a dot":            {"localhost", "."},
+		"an escape":        {"localhost", "%2e%2e%2fpasswd"},
+		"a NUL":            {"localhost", "a\x00b"},
+		"no UTF-8":         {"localhost", "\xff\xfe"},
+		"too long":         {"localhost", strings.Repeat("a", 256)},
+		"letters":          {"localhost", "änderung"},
+	} {
+		_, err := h.Open(within(t), place[0], place[1], time.Hour)
+		wantCode(t, name, err, matrix.NotFound, 404)
+		_, err = h.Thumbnail(within(t), ThumbnailQuery{Server: place[0], MediaID: place[1], Width: 1, Height: 1, Wait: time.Hour})
+		wantCode(t, name+": thumbnail", err, matrix.NotFound, 404)
+	}
+}
+
+func TestDownloadThatIsTooEarly(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	id := h.create(t, alice)
+	for _, wait := range []time.Duration{0, time.Millisecond} {
+		_, err := h.Open(within(t), "localhost", id, wait)
+		wantCode(t, "too early", err, notYetUploaded, 504)
+	}
+	if len(h.arrivals.waiting) != 0 {
+		t.Error("something waits that nobody waits for")
+	}
+}
+
+// watched waits until somebody waits for the upload.
+func (h *house) watched(t *testing.T, id string, watchers int) {
+	t.Helper()
+	for ctx := within(t); ; {
+		h.arrivals.mu.Lock()
+		of := h.arrivals.waiting[id]
+		there := of != nil && of.watchers == watchers
+		h.arrivals.mu.Unlock()
+		if there {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal("nobody waits")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+func TestDownloadWaitsForTheUpload(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	id := h.create(t, alice)
+	type result struct {
+		file *File
+		err  error
+	}
+	results := make(chan result)
+	for range 2 {
+		go func() {
+			file, err := h.Open(within(t), "localhost", id, time.Hour)
+			results <- result{file, err}
+		}()
+	}
+	h.watched(t, id, 2)
+	if err := h.UploadTo(t.Context(), alice, "localhost", id, text("at last")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		r := <-results
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		if content := contentOf(t, r.file); content != "at last" {
+			t.Errorf("got %q", content)
+		}
+	}
+	if len(h.arrivals.waiting) != 0 {
+		t.Error("something waits that nobody waits for")
+	}
+}
+
+// TestDownloadFindsWhatCameElsewhere fills the ID by another service, as another
+// process would.
+func TestDownloadFindsWhatCameElsewhere(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	id := h.create(t, alice)
+	found := make(chan error)
+	go func() {
+		file, err := h.Open(within(t), "localhost", id, time.Hour)
+		if err == nil {
+			err = file.Close()
+		}
+		found <- err
+	}()
+	h.watched(t, id, 1)
+	elsewhere, err := New(Options{Pool: h.pool, Dir: h.dir, ServerName: "localhost", Now: h.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := elsewhere.UploadTo(t.Context(), alice, "localhost", id, text("elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-found; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWaitingEnds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*house, context.CancelFunc) error{
+		"with the request": func(_ *house, cancel context.CancelFunc) error { cancel(); return context.Canceled },
+		"with the service": func(h *house, _ context.CancelFunc) error { h.Stop(); return errNotYetUploaded },
+		"when the ID expires": func(h *house, _ context.CancelFunc) error {
+			h.pass(48 * time.Hour)
+			return errNotFound
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t, nil)
+			id := h.create(t, alice)
+			ctx, cancel := context.WithCancel(within(t))
+			defer cancel()
+			ended := make(chan error)
+			go func() {
+				_, err := h.Open(ctx, "localhost", id, time.Hour)
+				ended <- err
+			}()
+			h.watched(t, id, 1)
+			want := end(h, cancel)
+			if err := <-ended; !errors.Is(err, want) {
+				t.Errorf("got %v, want %v", err, want)
+			}
+		})
+	}
+}
+
+// TestFileThatIsGone makes sure that a file which somebody has taken away is an
+// error of the server, and not of the client.
+func TestFileThatIsGone(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	id := h.upload(t, alice, "content")
+	if err := os.RemoveAll(h.dir + "/content"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.Open(t.Context(), "localhost", id, 0)
+	if _, public := errors.AsType[*matrix.Error](err); public || err == nil {
+		t.Errorf("got %v, want an internal error", err)
+	}
+}

@@ -1,0 +1,213 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/postgres/postgrestest"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(receiveForEver); dir != "" {
+		receiveUntilKilled(dir)
+	}
+	postgrestest.Main(m)
+}
+
+var (
+	alice = auth.Session{UserID: "@alice:localhost", DeviceID: "PHONE"}
+	bob   = auth.Session{UserID: "@bob:localhost", DeviceID: "LAPTOP"}
+)
+
+// house is a service on a database and in a folder of its own, with a clock that
+// stands still.
+type house struct {
+	*Service
+	pool *pgxpool.Pool
+	dir  string
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newHouse(t testing.TB, change func(*Options)) *house {
+	t.Helper()
+	h := &house{pool: postgrestest.New(t), dir: filepath.Join(t.TempDir(), "media"), now: time.UnixMilli(1_700_000_000_000)}
+	users := auth.New(h.pool, auth.Options{ServerName: "localhost"})
+	for _, name := range []string{"alice", "bob"} {
+		if _, err := users.CreateAccount(t.Context(), auth.NewAccount{Username: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.open(t, change)
+	return h
+}
+
+// open makes the service, anew if there is one.
+func (h *house) open(t testing.TB, change func(*Options)) {
+	t.Helper()
+	o := Options{Pool: h.pool, Dir: h.dir, ServerName: "localhost", Log: slog.New(slog.DiscardHandler), Now: h.clock}
+	if change != nil {
+		change(&o)
+	}
+	var err error
+	if h.Service, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Stop)
+}
+
+func (h *house) clock() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+func (h *house) pass(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = h.now.Add(d)
+}
+
+// upload keeps content for a user and gives its ID.
+func (h *house) upload(t testing.TB, who auth.Session, content string) string {
+	t.Helper()
+	uri, err := h.Upload(t.Context(), who, text(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return idOf(t, uri)
+}
+
+func (h *house) create(t testing.TB, who auth.Session) string {
+	t.Helper()
+	uri, _, err := h.Create(t.Context(), who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return idOf(t, uri)
+}
+
+func idOf(t testing.TB, uri string) string {
+	t.Helper()
+	id, ok := strings.CutPrefix(uri, "mxc://localhost/")
+	if !ok || !isMediaID(id) {
+		t.Fatalf("%s is not the URI of a file here", uri)
+	}
+	return id
+}
+
+// text is an upload of plain text, of announced length.
+func text(content string) Upload {
+	return Upload{Body: strings.NewReader(content), Bytes: int64(len(content)), ContentType: "text/plain"}
+}
+
+// download gives the content of a file, and the file, closed.
+func (h *house) download(t testing.TB, id string) (string, *File) {
+	t.Helper()
+	file, err := h.Open(t.Context(), "localhost", id, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return contentOf(t, file), file
+}
+
+func contentOf(t testing.TB, file *File) string {
+	t.Helper()
+	content, err := io.ReadAll(file)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// files are all files in the folder, by their paths in it.
+func (h *house) files(t testing.TB) []string {
+	t.Helper()
+	var paths []string
+	err := filepath.WalkDir(h.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			paths = append(paths, strings.TrimPrefix(path, h.dir+"/"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+// wantFiles fails the test unless there are so many files in content/ and none in
+// temp/.
+func (h *house) wantFiles(t testing.TB, contents int) {
+	t.Helper()
+	n := 0
+	for _, path := range h.files(t) {
+		switch {
+		case strings.HasPrefix(path, "temp/"):
+			t.Errorf("%s was left behind", path)
+		case strings.HasPrefix(path, "content/"):
+			n++
+		}
+	}
+	if n != contents {
+		t.Errorf("there are %d files, want %d: %v", n, contents, h.files(t))
+	}
+}
+
+func wantCode(t testing.TB, what string, err error, code matrix.Code, status int) {
+	t.Helper()
+	public, ok := errors.AsType[*matrix.Error](err)
+	if !ok || public.Code != code || public.HTTPStatus() != status {
+		t.Errorf("%s: got %v, want %s with status %d", what, err, code, status)
+	}
+}
+
+// within gives a context that ends before the test is given up.
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// repeated is a body of any length that takes no memory.
+type repeated struct{ left int64 }
+
+func (r *repeated) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n := int(min(int64(len(p)), r.left))
+	for i := range n {
+		p[i] = 'x'
+	}
+	r.left -= int64(n)
+	return n, nil
+}
+
+// broken is a body that breaks off after its text.
+func broken(text string) io.Reader {
+	return io.MultiReader(strings.NewReader(text), failing{})
+}
+
+var errBroken = errors.New("connection lost")
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errBroken }

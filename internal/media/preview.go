@@ -1,0 +1,218 @@
+package media
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/net/html/charset"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/outgoing"
+)
+
+const (
+	// maxFetches is how many previews are made at once; others wait for their turn.
+	maxFetches    = 8
+	fetchPatience = 10 * time.Second
+	maxURLBytes   = 2048
+	// maxPageBytes is how much of a page is read: what a preview is made of stands
+	// at its beginning.
+	maxPageBytes    = 512 << 10
+	maxPictureBytes = 10 << 20
+)
+
+// The errors of previews, for which the specification has no codes of its own.
+var (
+	errPreviewsOff  = &matrix.Error{Code: matrix.Forbidden, Message: "This server makes no previews of URLs"}
+	errPreviewPlace = &matrix.Error{Code: matrix.Forbidden, Message: "The server makes no previews of pages at that address"}
+	errPreviewBusy  = &matrix.Error{Code: matrix.LimitExceeded, Message: "Too many previews are being made", RetryAfter: 5 * time.Second}
+	errPreviewFetch = &matrix.Error{Code: matrix.Unknown, Message: "The page could not be loaded", Status: http.StatusBadGateway}
+)
+
+// Preview gives what the page at a URL tells of itself by OpenGraph, as the JSON of
+// the answer, with its picture as an mxc:// URI. It is empty for what is no page.
+// M_INVALID_PARAM for what is no http or https URL; M_FORBIDDEN where previews are
+// switched off, and for pages at addresses that are not public; M_UNKNOWN (502) for
+// a page that could not be loaded; M_LIMIT_EXCEEDED if too many are asked for at
+// once. GET /preview_url.
+func (s *Service) Preview(ctx context.Context, link string) (json.RawMessage, error) {
+	if s.o.Previews == nil {
+		return nil, errPreviewsOff
+	}
+	page, err := parseLink(link)
+	if err != nil {
+		return nil, err
+	}
+	key := page.String()
+	if known, err := loadPreview(ctx, s.pool, key, s.nowMS()); err != nil || known != "" {
+		return json.RawMessage(known), err
+	}
+	// It is made once for all who want it now, and also if the first goes away.
+	made, err, _ := s.previews.Do(key, func() (any, error) {
+		return s.makePreview(context.WithoutCancel(ctx), page)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return made.(json.RawMessage), nil
+}
+
+// parseLink checks a URL, and takes off what the page's server never sees.
+func parseLink(link string) (*url.URL, error) {
+	u, err := url.Parse(link)
+	if err != nil || len(link) > maxURLBytes || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
+		return nil, matrix.Errorf(matrix.InvalidParam, "url must be an http or https URL of %d bytes at most, without a password", maxURLBytes)
+	}
+	u.Fragment, u.RawFragment = "", ""
+	return u, nil
+}
+
+func (s *Service) makePreview(ctx context.Context, page *url.URL) (json.RawMessage, error) {
+	waiting, cancel := context.WithTimeout(ctx, fetchPatience)
+	defer cancel()
+	if err := s.fetches.Acquire(waiting, 1); err != nil {
+		return nil, errPreviewBusy
+	}
+	defer s.fetches.Release(1)
+	properties, err := s.lookAt(ctx, page)
+	if err != nil {
+		return nil, err
+	}
+	var answer bytes.Buffer
+	encoder := json.NewEncoder(&answer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(properties); err != nil {
+		return nil, fmt.Errorf("encode a preview: %w", err)
+	}
+	made := bytes.TrimSpace(answer.Bytes())
+	now := s.nowMS()
+	err = storePreview(ctx, s.pool, page.String(), string(made), now, now+s.o.PreviewLifetime.Milliseconds())
+	return made, err
+}
+
+// lookAt loads what is at a URL, and gives the properties of its preview.
+func (s *Service) lookAt(ctx context.Context, page *url.URL) (map[string]any, error) {
+	answer, err := s.fetch(ctx, page.String(), "text/html, application/xhtml+xml;q=0.9, image/*;q=0.8, */*;q=0.5")
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close() //nolint:errcheck // it was only read
+	contentType := answer.Header.Get("Content-Type")
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	properties := map[string]any{}
+	switch {
+	case err != nil:
+		return properties, nil
+	case strings.HasPrefix(mediaType, "image/"):
+		return properties, s.addPicture(ctx, properties, answer.Body)
+	case mediaType != "text/html" && mediaType != "application/xhtml+xml":
+		return properties, nil
+	}
+	text, err := charset.NewReader(io.LimitReader(answer.Body, maxPageBytes), contentType)
+	if err != nil {
+		return nil, errPreviewFetch
+	}
+	graph, err := readPage(text)
+	if err != nil {
+		return nil, errPreviewFetch
+	}
+	for name, value := range graph.properties {
+		properties[name] = value
+	}
+	picture, err := answer.Request.URL.Parse(graph.picture)
+	if graph.picture == "" || err != nil {
+		return properties, nil
+	}
+	// Without its picture a preview is a preview still.
+	err = s.addPictureAt(ctx, properties, picture)
+	if _, public := errors.AsType[*matrix.Error](err); public {
+		return properties, nil
+	}
+	return properties, err
+}
+
+// fetch asks for something, and gives the answer if it is a success.
+func (s *Service) fetch(ctx context.Context, link, accept string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
+	if err != nil {
+		return nil, errPreviewFetch
+	}
+	request.Header.Set("Accept", accept)
+	answer, err := s.o.Previews.Do(request)
+	switch {
+	case errors.Is(err, outgoing.ErrForbidden):
+		return nil, errPreviewPlace
+	case err != nil:
+		s.o.Log.DebugContext(ctx, "page for a preview not loaded", "error", err)
+		return nil, errPreviewFetch
+	case answer.StatusCode != http.StatusOK:
+		_ = answer.Body.Close()
+		return nil, errPreviewFetch
+	}
+	return answer, nil
+}
+
+// addPictureAt fetches the picture of a page.
+func (s *Service) addPictureAt(ctx context.Context, properties map[string]any, at *url.URL) error {
+	if at.Scheme != "http" && at.Scheme != "https" {
+		return nil
+	}
+	answer, err := s.fetch(ctx, at.String(), "image/*")
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close() //nolint:errcheck // it was only read
+	return s.addPicture(ctx, properties, answer.Body)
+}
+
+// addPicture keeps a picture as media of the server's own, and adds what a preview
+// tells of it. What is no picture that clients can be expected to show is left out.
+func (s *Service) addPicture(ctx context.Context, properties map[string]any, body io.Reader) error {
+	in, err := s.folder.receive(body, min(maxPictureBytes, s.o.MaxUploadBytes))
+	if _, disk := errors.AsType[*fs.PathError](err); disk {
+		return fmt.Errorf("receive a picture for a preview: %w", err)
+	}
+	if err != nil {
+		s.o.Log.DebugContext(ctx, "picture for a preview not loaded", "error", err)
+		return nil
+	}
+	defer in.discard()
+	p, err := inspect(in.file, in.bytes)
+	if err != nil {
+		return nil //nolint:nilerr // it is no picture; the preview does without
+	}
+	contentType := string(p.format)
+	m := media{ID: rand.Text(), CreatedAt: s.nowMS(), Hash: in.hash[:], Bytes: &in.bytes, ContentType: &contentType}
+	err = s.keep(ctx, in, func(tx pgx.Tx) error {
+		known, err := serversOwn(ctx, tx, in.hash)
+		if err != nil {
+			return err
+		}
+		if known != "" {
+			m.ID = known
+			return nil
+		}
+		return insert(ctx, tx, m)
+	})
+	if err != nil {
+		return err
+	}
+	properties["og:image"] = s.uri(m.ID)
+	properties["og:image:type"] = contentType
+	properties["og:image:width"] = p.width
+	properties["og:image:height"] = p.height
+	properties["matrix:image:size"] = in.bytes
+	return nil
+}

@@ -1,0 +1,352 @@
+package media
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/outgoing"
+)
+
+// site is a web site on this machine, made of pages by path.
+type site struct {
+	*httptest.Server
+	visits atomic.Int32
+}
+
+type page struct {
+	contentType string
+	body        string
+	status      int // 0 means 200
+}
+
+func newSite(t testing.TB, pages map[string]page) *site {
+	t.Helper()
+	s := &site{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.visits.Add(1)
+		p, ok := pages[r.URL.Path]
+		if !ok {
+			p.status = http.StatusNotFound
+		}
+		if p.contentType != "" {
+			w.Header().Set("Content-Type", p.contentType)
+		}
+		if p.status != 0 {
+			w.Header().Set("Location", p.body)
+			w.WriteHeader(p.status)
+			return
+		}
+		_, _ = io.WriteString(w, p.body)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// newPreviews is a house that makes previews of pages on this machine.
+func newPreviews(t testing.TB) *house {
+	t.Helper()
+	return newHouse(t, func(o *Options) {
+		o.Previews = outgoing.New(outgoing.Options{
+			AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			MaxRedirects:  3,
+			MaxBodyBytes:  maxPictureBytes,
+		})
+	})
+}
+
+// preview gives a preview, decoded.
+func (h *house) preview(t testing.TB, url string) map[string]any {
+	t.Helper()
+	answer, err := h.Preview(t.Context(), url)
+	if err != nil {
+		t.Fatalf("%s: %v", url, err)
+	}
+	var properties map[string]any
+	if err := json.Unmarshal(answer, &properties); err != nil {
+		t.Fatalf("%s: %v", answer, err)
+	}
+	return properties
+}
+
+func wantProperties(t testing.TB, what string, got map[string]any, want map[string]any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s: -want +got:\n%s", what, diff)
+	}
+}
+
+func TestPreview(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	picture := jpegOf(t, quarters(48, 32))
+	s := newSite(t, map[string]page{
+		"/blog/post": {contentType: "text/html; charset=utf-8", body: `<!DOCTYPE html><html><head>
+			<title>A title for the browser</title>
+			<meta property="og:title" content="Matrix &amp; friends">
+			<meta property="og:title" content="A second title">
+			<META PROPERTY='og:description' CONTENT='  This is a
+				really cool post  '/>
+			<meta name="og:site_name" content="Blog">
+			<meta property="og:image" content="../pictures/one.jpg">
+			<meta property="og:image:width" content="9999">
+			<meta property="fb:app_id" content="1">
+			</head><body></body></html>`},
+		"/pictures/one.jpg": {contentType: "image/jpeg", body: picture},
+	})
+	got := h.preview(t, s.URL+"/blog/post#section")
+	uri, _ := got["og:image"].(string)
+	wantProperties(t, "preview", got, map[string]any{
+		"og:title": "Matrix & friends", "og:description": "This is a really cool post", "og:site_name": "Blog",
+		"og:image": uri, "og:image:type": "image/jpeg", "og:image:width": 48.0, "og:image:height": 32.0,
+		"matrix:image:size": float64(len(picture)),
+	})
+	content, file := h.download(t, idOf(t, uri))
+	if content != picture || file.ContentType != "image/jpeg" {
+		t.Errorf("the picture is %d bytes of %s", len(content), file.ContentType)
+	}
+	h.wantFiles(t, 1)
+}
+
+func TestPreviewFallsBack(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	s := newSite(t, map[string]page{
+		"/title": {contentType: "text/html", body: `<title>Only a title</title><svg><title>Not this</title></svg>`},
+		"/names": {contentType: "application/xhtml+xml", body: `<html><head><title></title><meta name="Description" content="Described"/></head></html>`},
+		"/tweet": {contentType: "text/html", body: `<meta name=twitter:title content=T><meta name=description content=no><meta name=twitter:description content=D><title>no</title>`},
+		"/blank": {contentType: "text/html", body: `<title>  </title><meta property="og:title" content="">`},
+	})
+	wantProperties(t, "title", h.preview(t, s.URL+"/title"), map[string]any{"og:title": "Only a title"})
+	wantProperties(t, "names", h.preview(t, s.URL+"/names"), map[string]any{"og:description": "Described"})
+	wantProperties(t, "tweet", h.preview(t, s.URL+"/tweet"), map[string]any{"og:title": "T", "og:description": "D"})
+	wantProperties(t, "blank", h.preview(t, s.URL+"/blank"), map[string]any{})
+}
+
+func TestPreviewOfWhatIsNoPage(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	picture := pngOf(t, quarters(20, 10))
+	s := newSite(t, map[string]page{
+		"/picture": {contentType: "image/png", body: picture},
+		"/svg":     {contentType: "image/svg+xml", body: `<svg xmlns="http://www.w3.org/2000/svg"/>`},
+		"/json":    {contentType: "application/json", body: `{"title":"no"}`},
+		"/none":    {contentType: "nonsense;;", body: `<title>no</title>`},
+	})
+	got := h.preview(t, s.URL+"/picture")
+	if got["og:image:width"] != 20.0 || got["matrix:image:size"] != float64(len(picture)) || !strings.HasPrefix(got["og:image"].(string), "mxc://localhost/") {
+		t.Errorf("picture: got %v", got)
+	}
+	for _, path := range []string{"/svg", "/json", "/none"} {
+		wantProperties(t, path, h.preview(t, s.URL+path), map[string]any{})
+	}
+}
+
+func TestPreviewReadsOldCharsets(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	s := newSite(t, map[string]page{
+		"/header": {contentType: "text/html; charset=windows-1251", body: "<title>\xcf\xf0\xe8\xe2\xe5\xf2</title>"},
+		"/meta":   {contentType: "text/html", body: "<meta charset=iso-8859-1><title>Gr\xfc\xdfe</title>"},
+		"/wrong":  {contentType: "text/html; charset=utf-8", body: "<title>a\xff\x00b</title>"},
+	})
+	wantProperties(t, "by its header", h.preview(t, s.URL+"/header"), map[string]any{"og:title": "Привет"})
+	wantProperties(t, "by itself", h.preview(t, s.URL+"/meta"), map[string]any{"og:title": "Grüße"})
+	if got, _ := h.preview(t, s.URL+"/wrong")["og:title"].(string); !utf8.ValidString(got) || strings.Contains(got, "\x00") || !strings.HasPrefix(got, "a") {
+		t.Errorf("not UTF-8: got %q", got)
+	}
+}
+
+func TestPreviewIsKept(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	picture := page{contentType: "image/png", body: pngOf(t, quarters(4, 4))}
+	s := newSite(t, map[string]page{
+		"/":  {contentType: "text/html", body: `<title>Kept</title><meta property=og:image content=/i>`},
+		"/i": picture,
+	})
+	first := h.preview(t, s.URL+"/")
+	again := h.preview(t, s.URL+"/#elsewhere")
+	wantProperties(t, "again", again, first)
+	if n := s.visits.Load(); n != 2 {
+		t.Errorf("%d visits, want 2", n)
+	}
+	h.pass(time.Hour)
+	wantProperties(t, "after an hour", h.preview(t, s.URL+"/"), first) // the same picture has the same URI
+	if n := s.visits.Load(); n != 4 {
+		t.Errorf("%d visits after an hour, want 4", n)
+	}
+	h.wantFiles(t, 1)
+}
+
+func TestExpiredPreviewsAreRemoved(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	s := newSite(t, map[string]page{"/": {contentType: "text/html", body: `<title>Kept</title>`}})
+	for i := range 5 {
+		h.preview(t, fmt.Sprintf("%s/?page=%d", s.URL, i))
+	}
+	h.pass(2 * time.Hour)
+	h.preview(t, s.URL+"/")
+	var rows int
+	if err := h.pool.QueryRow(t.Context(), `SELECT count(*) FROM url_previews`).Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("%d previews are kept, %v", rows, err)
+	}
+}
+
+func TestPreviewForManyIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	s := newSite(t, map[string]page{"/": {contentType: "text/html", body: `<title>One</title>`}})
+	var asking sync.WaitGroup
+	for range 8 {
+		asking.Go(func() { wantProperties(t, "one", h.preview(t, s.URL), map[string]any{"og:title": "One"}) })
+	}
+	asking.Wait()
+	// Whoever asked when it was just stored may have made it a second time.
+	if n := s.visits.Load(); n > 2 {
+		t.Errorf("%d visits", n)
+	}
+}
+
+func TestPreviewErrors(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	s := newSite(t, map[string]page{
+		"/private":  {status: http.StatusFound, body: "http://10.0.0.1/"},
+		"/loop":     {status: http.StatusFound, body: "/loop"},
+		"/broken":   {status: http.StatusInternalServerError},
+		"/redirect": {status: http.StatusFound, body: "file:///etc/passwd"},
+	})
+	for _, link := range []string{
+		"", "matrix.org", "/relative", "ftp://example.org/", "file:///etc/passwd", "javascript:alert(1)", "mailto:a@example.org",
+		"http://", "http:///path", "http://user:password@example.org/", "http://example.org:port/", "http://[::1", "http://exa mple.org/",
+		"http://example.org/\x7f", "http://example.org/" + strings.Repeat("a", 2048),
+	} {
+		_, err := h.Preview(t.Context(), link)
+		wantCode(t, link, err, matrix.InvalidParam, 400)
+	}
+	for _, link := range []string{
+		"http://10.0.0.1/", "http://169.254.169.254/latest/meta-data/", "http://[::1]:8008/", "http://[fd00::1]/",
+		"http://192.168.0.1:8080/", "https://100.64.0.1/", "http://0.0.0.0/", s.URL + "/private",
+	} {
+		_, err := h.Preview(t.Context(), link)
+		wantCode(t, link, err, matrix.Forbidden, 403)
+	}
+	for _, path := range []string{"/missing", "/broken", "/loop", "/redirect"} {
+		_, err := h.Preview(t.Context(), s.URL+path)
+		wantCode(t, path, err, matrix.Unknown, 502)
+	}
+	s.Close()
+	_, err := h.Preview(t.Context(), s.URL+"/")
+	wantCode(t, "closed", err, matrix.Unknown, 502)
+}
+
+func TestPreviewWithoutItsPicture(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	huge := pngOf(t, quarters(4, 4)) + strings.Repeat("x", maxPictureBytes)
+	s := newSite(t, map[string]page{
+		"/huge": {contentType: "image/png", body: huge},
+		"/text": {contentType: "image/png", body: "no picture at all"},
+	})
+	for _, picture := range []string{"/missing", "/text", "/huge", "http://10.0.0.1/a.png", "data:image/png;base64,AAAA", "file:///etc/passwd", "::"} {
+		link := picture
+		if strings.HasPrefix(picture, "/") {
+			link = s.URL + picture
+		}
+		with := newSite(t, map[string]page{
+			"/": {contentType: "text/html", body: `<title>T</title><meta property="og:image" content="` + link + `">`},
+		})
+		wantProperties(t, picture, h.preview(t, with.URL), map[string]any{"og:title": "T"})
+	}
+	h.wantFiles(t, 0)
+}
+
+func TestPreviewReadsTheBeginningOnly(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	s := newSite(t, map[string]page{
+		"/": {contentType: "text/html", body: `<title>First</title><script>` + strings.Repeat("x", 100<<10) + `</script><meta name=description content=near>` +
+			strings.Repeat(`<p>text</p>`, 100<<10) + `<meta property="og:site_name" content=far>`},
+	})
+	wantProperties(t, "long page", h.preview(t, s.URL), map[string]any{"og:title": "First", "og:description": "near"})
+}
+
+func TestPreviewsCanBeOff(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	_, err := h.Preview(t.Context(), "https://matrix.org/")
+	wantCode(t, "off", err, matrix.Forbidden, 403)
+}
+
+func TestPreviewsWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	if !h.fetches.TryAcquire(maxFetches) {
+		t.Fatal("somebody else is fetching")
+	}
+	s := newSite(t, map[string]page{"/": {contentType: "text/html", body: `<title>T</title>`}})
+	made := make(chan map[string]any)
+	go func() { made <- h.preview(t, s.URL) }()
+	h.fetches.Release(maxFetches)
+	wantProperties(t, "after the wait", <-made, map[string]any{"og:title": "T"})
+}
+
+func TestPageThatTellsVeryMuch(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&b, `<meta property="og:x%d" content="%s">`, i, strings.Repeat("ä", 3000))
+	}
+	fmt.Fprintf(&b, `<meta property="og:%s" content="v">`, strings.Repeat("n", 100))
+	g, err := readPage(strings.NewReader(b.String()))
+	if err != nil || len(g.properties) != maxProperties {
+		t.Errorf("%d properties, %v", len(g.properties), err)
+	}
+	for name, text := range g.properties {
+		if len(name) > maxNameBytes || len([]rune(text)) > maxTextRunes+1 {
+			t.Errorf("%s has %d bytes", name, len(text))
+		}
+	}
+}
+
+func TestPageThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	if g, err := readPage(broken(`<title>Enough</title><meta prop`)); err != nil || g.properties["og:title"] != "Enough" {
+		t.Errorf("got %v, %v", g, err)
+	}
+	if _, err := readPage(broken(`<html><head>`)); err == nil {
+		t.Error("nothing was read, without an error")
+	}
+}
+
+// FuzzReadPage makes sure that no page makes the reader panic, and that what it
+// gives can be kept and sent.
+func FuzzReadPage(f *testing.F) {
+	f.Add(`<title>A</title><meta property="og:title" content="B"><meta name="twitter:image" content="c">`)
+	f.Add("<meta property=og:\x00 content=\xff><title>\x00</title>")
+	f.Fuzz(func(t *testing.T, html string) {
+		g, err := readPage(strings.NewReader(html))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range g.properties {
+			if !strings.HasPrefix(name, "og:") || text == "" || !utf8.ValidString(text) || strings.ContainsAny(text, "\x00\n\r") || strings.HasPrefix(name, "og:image:") {
+				t.Errorf("%q: %q", name, text)
+			}
+		}
+	})
+}

@@ -1,0 +1,376 @@
+package media
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/outgoing"
+)
+
+// The codes that only media answer with.
+const (
+	notYetUploaded  matrix.Code = "M_NOT_YET_UPLOADED"
+	cannotOverwrite matrix.Code = "M_CANNOT_OVERWRITE_MEDIA"
+)
+
+// Limits of what is kept beside an upload's content.
+const (
+	maxFilenameBytes    = 1024
+	maxContentTypeBytes = 255
+	maxMediaIDBytes     = 255
+	// blockBytes is the unit in which files count towards a quota, as they do on a
+	// disk, so that a quota bounds the number of files too.
+	blockBytes = 4 << 10
+)
+
+// defaultContentType is what a file is that nobody has said anything about.
+const defaultContentType = "application/octet-stream"
+
+// Options sets up a Service. Numbers that are 0 mean the default.
+type Options struct {
+	Pool *pgxpool.Pool
+	// Dir is the folder for the files; it is made if need be.
+	Dir string
+	// ServerName is the first part of mxc:// URIs.
+	ServerName string
+
+	MaxUploadBytes int64 // of one file; default 50 MiB
+	UserQuotaBytes int64 // of all files of a user, in blocks of 4 KiB; default none
+	// MaxAwaited is how many IDs a user may have whose content has not come;
+	// default 20.
+	MaxAwaited int
+	// AwaitLifetime is how long such an ID waits for its content; default 24 h.
+	AwaitLifetime time.Duration
+
+	// ThumbnailMemory bounds the bytes that all pictures together take while
+	// thumbnails are made of them; default 256 MiB. What needs more alone has no
+	// thumbnails.
+	ThumbnailMemory int64
+	// ThumbnailTime bounds how long one takes, with the wait for its turn; default 30 s.
+	ThumbnailTime time.Duration
+
+	// Previews fetches pages and pictures for URL previews; nil: there are none.
+	Previews *outgoing.Client
+	// PreviewLifetime is how long a preview is kept; default 1 h.
+	PreviewLifetime time.Duration
+
+	Log *slog.Logger     // nil: the default one
+	Now func() time.Time // the clock; nil: the real one
+}
+
+// Service holds the rules of media. It is safe for concurrent use.
+type Service struct {
+	pool     *pgxpool.Pool
+	o        Options
+	folder   folder
+	arrivals arrivals
+
+	pictures   *semaphore.Weighted // in bytes
+	thumbnails singleflight.Group
+	fetches    *semaphore.Weighted // of previews
+	previews   singleflight.Group
+
+	stopOnce sync.Once
+	stopping chan struct{}
+}
+
+// New makes a Service on a migrated database, and its folder.
+func New(o Options) (*Service, error) {
+	o.MaxUploadBytes = orDefault(o.MaxUploadBytes, 50<<20)
+	o.MaxAwaited = orDefault(o.MaxAwaited, 20)
+	o.AwaitLifetime = orDefault(o.AwaitLifetime, 24*time.Hour)
+	o.ThumbnailMemory = orDefault(o.ThumbnailMemory, 256<<20)
+	o.ThumbnailTime = orDefault(o.ThumbnailTime, 30*time.Second)
+	o.PreviewLifetime = orDefault(o.PreviewLifetime, time.Hour)
+	o.Log = orDefault(o.Log, slog.Default())
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	files, err := openFolder(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		pool:     o.Pool,
+		o:        o,
+		folder:   files,
+		arrivals: arrivals{waiting: map[string]*arrival{}},
+		pictures: semaphore.NewWeighted(o.ThumbnailMemory),
+		fetches:  semaphore.NewWeighted(maxFetches),
+		stopping: make(chan struct{}),
+	}, nil
+}
+
+func orDefault[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
+
+// Start removes what uploads and thumbnails left behind that an earlier process
+// did not finish. It is to be called before the first request.
+func (s *Service) Start(ctx context.Context) error {
+	left, err := s.folder.leftovers()
+	if err != nil {
+		return err
+	}
+	kept, err := referred(ctx, s.pool, left.placed())
+	if err != nil {
+		return err
+	}
+	if err := s.folder.sweep(left, kept); err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		s.o.Log.Info("removed what unfinished uploads left behind", "files", len(left))
+	}
+	return nil
+}
+
+// Stop makes downloads that wait for an upload give up, and later ones not wait.
+func (s *Service) Stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
+
+// MaxUploadBytes is the size of the largest file that may be uploaded.
+func (s *Service) MaxUploadBytes() int64 { return s.o.MaxUploadBytes }
+
+// Upload is a file that a client sends.
+type Upload struct {
+	Body io.Reader
+	// Bytes is the length that the client has announced; -1: none.
+	Bytes int64
+	// ContentType as the client has it; one that can't be counts as none.
+	ContentType string
+	Filename    string // empty: none
+}
+
+// Upload keeps a file, and gives its mxc:// URI. M_TOO_LARGE beyond the limit of
+// size, M_FORBIDDEN beyond the user's quota (the code and status that section
+// "Security considerations" of the content repository names for it),
+// M_INVALID_PARAM for a name that is too long. POST /upload.
+func (s *Service) Upload(ctx context.Context, who auth.Session, u Upload) (string, error) {
+	in, err := s.receive(ctx, who, &u)
+	if err != nil {
+		return "", err
+	}
+	defer in.discard()
+	m := media{ID: rand.Text(), UserID: &who.UserID, CreatedAt: s.nowMS()}
+	m.describe(in, u)
+	err = s.keep(ctx, in, func(tx pgx.Tx) error {
+		if err := s.charge(ctx, tx, who.UserID, in.bytes); err != nil {
+			return err
+		}
+		return insert(ctx, tx, m)
+	})
+	if err != nil {
+		return "", err
+	}
+	return s.uri(m.ID), nil
+}
+
+// Create gives an mxc:// URI whose content comes later, and the time, in
+// milliseconds since the epoch, until which it must have come. M_LIMIT_EXCEEDED
+// where the user has too many of them. POST /create.
+func (s *Service) Create(ctx context.Context, who auth.Session) (uri string, expiresAt int64, err error) {
+	now := s.nowMS()
+	expiresAt = now + s.o.AwaitLifetime.Milliseconds()
+	m := media{ID: rand.Text(), UserID: &who.UserID, CreatedAt: now, ExpiresAt: &expiresAt}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := lockUsage(ctx, tx, who.UserID); err != nil {
+			return err
+		}
+		awaited, err := countAwaited(ctx, tx, who.UserID, now)
+		if err != nil {
+			return err
+		}
+		if awaited >= s.o.MaxAwaited {
+			return errTooManyAwaited
+		}
+		return insert(ctx, tx, m)
+	})
+	if err != nil {
+		return "", 0, fmt.Errorf("create media of %s: %w", who.UserID, err)
+	}
+	return s.uri(m.ID), expiresAt, nil
+}
+
+var errTooManyAwaited = &matrix.Error{
+	Code:       matrix.LimitExceeded,
+	Message:    "Too many uploads have been announced that have not come yet",
+	RetryAfter: time.Minute,
+}
+
+// UploadTo brings the content for a URI that Create has given, and wakes those who
+// wait for it. M_NOT_FOUND for an ID that was never created or has expired;
+// M_FORBIDDEN for anybody else's; M_CANNOT_OVERWRITE_MEDIA (409) if it has come
+// already; else the errors of Upload. PUT /upload/{serverName}/{mediaId}.
+func (s *Service) UploadTo(ctx context.Context, who auth.Session, server, mediaID string, u Upload) error {
+	if err := s.mayFill(ctx, who, server, mediaID); err != nil {
+		return err
+	}
+	in, err := s.receive(ctx, who, &u)
+	if err != nil {
+		return err
+	}
+	defer in.discard()
+	m := media{ID: mediaID, UserID: &who.UserID}
+	m.describe(in, u)
+	err = s.keep(ctx, in, func(tx pgx.Tx) error {
+		if err := s.charge(ctx, tx, who.UserID, in.bytes); err != nil {
+			return err
+		}
+		filled, err := fill(ctx, tx, m, s.nowMS())
+		if err == nil && !filled {
+			return errFilledMeanwhile
+		}
+		return err
+	})
+	if errors.Is(err, errFilledMeanwhile) {
+		// Somebody was faster, or the time has run out: the reason is found again.
+		if err := s.mayFill(ctx, who, server, mediaID); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	s.arrivals.announce(mediaID)
+	return nil
+}
+
+var errFilledMeanwhile = errors.New("the media ID can't be filled any more")
+
+// mayFill checks that the content of an ID may come, from this user and now.
+func (s *Service) mayFill(ctx context.Context, who auth.Session, server, mediaID string) error {
+	m, err := s.load(ctx, server, mediaID)
+	switch {
+	case err != nil:
+		return err
+	case m.UserID == nil || *m.UserID != who.UserID:
+		return matrix.Errorf(matrix.Forbidden, "Somebody else has created this media ID")
+	case m.Hash != nil:
+		return &matrix.Error{Code: cannotOverwrite, Message: "The content of this media ID has been uploaded already", Status: http.StatusConflict}
+	}
+	return nil
+}
+
+// receive checks what is known of a file before it comes, and takes it in.
+func (s *Service) receive(ctx context.Context, who auth.Session, u *Upload) (*incoming, error) {
+	if len(u.Filename) > maxFilenameBytes {
+		return nil, matrix.Errorf(matrix.InvalidParam, "The name of a file may have %d bytes at most", maxFilenameBytes)
+	}
+	if u.Bytes > s.o.MaxUploadBytes {
+		return nil, s.errTooLarge()
+	}
+	u.ContentType = cleanContentType(u.ContentType)
+	if s.o.UserQuotaBytes > 0 {
+		used, err := usage(ctx, s.pool, who.UserID)
+		if err != nil {
+			return nil, err
+		}
+		if used+charged(u.Bytes) > s.o.UserQuotaBytes {
+			return nil, errQuota
+		}
+	}
+	in, err := s.folder.receive(u.Body, s.o.MaxUploadBytes)
+	if errors.Is(err, errTooMuch) {
+		return nil, s.errTooLarge()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("receive a file of %s: %w", who.UserID, err)
+	}
+	return in, nil
+}
+
+func (s *Service) errTooLarge() error {
+	return matrix.Errorf(matrix.TooLarge, "A file may have %d bytes at most", s.o.MaxUploadBytes)
+}
+
+var errQuota = &matrix.Error{Code: matrix.Forbidden, Message: "The quota for uploaded files is used up"}
+
+// charge adds a file to what the user has, or refuses it: M_FORBIDDEN.
+func (s *Service) charge(ctx context.Context, tx pgx.Tx, userID string, bytes int64) error {
+	used, err := addUsage(ctx, tx, userID, charged(bytes))
+	if err == nil && s.o.UserQuotaBytes > 0 && used > s.o.UserQuotaBytes {
+		return errQuota
+	}
+	return err
+}
+
+// charged is what a file counts towards the quota: whole blocks, and one at least.
+// A length that isn't known counts as the least.
+func charged(bytes int64) int64 {
+	return max(1, (bytes+blockBytes-1)/blockBytes) * blockBytes
+}
+
+// keep records a file that has come and puts it where it belongs, both or neither.
+// Only if the process ends or the database fails in between, the file may be there
+// without its record; a mark tells of it then, which Start follows.
+func (s *Service) keep(ctx context.Context, in *incoming, record func(pgx.Tx) error) error {
+	var mark string
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := record(tx); err != nil {
+			return err
+		}
+		var err error
+		mark, err = s.folder.place(in)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keep an uploaded file: %w", err)
+	}
+	if mark != "" {
+		if err := os.Remove(mark); err != nil {
+			s.o.Log.WarnContext(ctx, "remove the mark of an upload; the next start will", "error", err)
+		}
+	}
+	return nil
+}
+
+// describe says what has come.
+func (m *media) describe(in *incoming, u Upload) {
+	m.Hash, m.Bytes, m.ContentType = in.hash[:], &in.bytes, &u.ContentType
+	if u.Filename != "" {
+		m.Filename = &u.Filename
+	}
+}
+
+// uri is the mxc:// URI of a file here.
+func (s *Service) uri(mediaID string) string { return "mxc://" + s.o.ServerName + "/" + mediaID }
+
+// nowMS is the present in milliseconds since the epoch.
+func (s *Service) nowMS() int64 { return s.o.Now().UnixMilli() }
+
+// cleanContentType is the type as the client gave it, or the default where it
+// isn't one.
+func cleanContentType(contentType string) string {
+	if len(contentType) > maxContentTypeBytes {
+		return defaultContentType
+	}
+	for _, c := range []byte(contentType) {
+		if c < ' ' || c > '~' {
+			return defaultContentType
+		}
+	}
+	if _, _, err := mime.ParseMediaType(contentType); err != nil {
+		return defaultContentType
+	}
+	return contentType
+}

@@ -1,0 +1,119 @@
+package accountdata
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// Tags gives the tags that a user has set on a room, by name. Client-server API,
+// "Room Tagging", GET /user/{userId}/rooms/{roomId}/tags.
+func (s *Service) Tags(ctx context.Context, userID, roomID string) (map[string]json.RawMessage, error) {
+	room, err := s.room(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	tags, _, err := s.tags(ctx, userID, room)
+	return tags, err
+}
+
+// SetTag sets a tag of a room. M_INVALID_PARAM for a name that is too long,
+// M_BAD_JSON for an order that is not a number, M_TOO_LARGE if the room has too many
+// tags. PUT /user/{userId}/rooms/{roomId}/tags/{tag}.
+func (s *Service) SetTag(ctx context.Context, userID, roomID, tag string, content json.RawMessage) error {
+	if tag == "" || len(tag) > matrix.MaxIDBytes {
+		return matrix.Errorf(matrix.InvalidParam, "the name of a tag has 1 to %d bytes", matrix.MaxIDBytes)
+	}
+	var order struct {
+		Order *float64 `json:"order"`
+	}
+	if err := json.Unmarshal(content, &order); err != nil {
+		return matrix.Errorf(matrix.BadJSON, "order must be a number")
+	}
+	return s.changeTags(ctx, userID, roomID, func(tags map[string]json.RawMessage) bool {
+		tags[tag] = content
+		return true
+	})
+}
+
+// DeleteTag takes a tag away from a room; where there is none, it does nothing.
+// DELETE /user/{userId}/rooms/{roomId}/tags/{tag}.
+func (s *Service) DeleteTag(ctx context.Context, userID, roomID, tag string) error {
+	return s.changeTags(ctx, userID, roomID, func(tags map[string]json.RawMessage) bool {
+		_, found := tags[tag]
+		delete(tags, tag)
+		return found
+	})
+}
+
+// errChanged says that an item is not what a new one was made from.
+const errChanged = "HS002"
+
+// changeTags makes new tags of the old. Another process may change them at the same
+// time: then it makes them again.
+func (s *Service) changeTags(ctx context.Context, userID, roomID string, change func(map[string]json.RawMessage) bool) error {
+	room, err := s.room(ctx, roomID)
+	if err != nil {
+		return err
+	}
+	end, err := s.turns.Take(ctx, userID)
+	if err != nil {
+		return err
+	}
+	defer end()
+	const attempts = 16
+	for range attempts {
+		tags, at, err := s.tags(ctx, userID, room)
+		if err != nil {
+			return err
+		}
+		if !change(tags) {
+			return nil
+		}
+		content, err := json.Marshal(map[string]any{"tags": tags})
+		if err != nil {
+			return fmt.Errorf("encode tags: %w", err)
+		}
+		if len(content) > maxTagsBytes {
+			return matrix.Errorf(matrix.TooLarge, "the tags of a room have at most %d bytes", maxTagsBytes)
+		}
+		i := &Item{UserID: userID, Room: room, Type: TypeTag, Content: content, replaces: &at}
+		if err := s.checkSpace(ctx, i); err != nil {
+			return err
+		}
+		err = s.commit(i)
+		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != errChanged {
+			return err
+		}
+	}
+	return &matrix.Error{
+		Code: matrix.Unknown, Message: "Too many are changing these tags at once",
+		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+	}
+}
+
+// tags reads the tags of a room, and the position of the item that holds them;
+// 0: there is none.
+func (s *Service) tags(ctx context.Context, userID string, room journal.RoomNID) (map[string]json.RawMessage, journal.Position, error) {
+	content, at, err := s.load(ctx, userID, room, TypeTag)
+	tags := map[string]json.RawMessage{}
+	if err != nil || content == nil {
+		return tags, at, err
+	}
+	var stored struct {
+		Tags map[string]json.RawMessage `json:"tags"`
+	}
+	// A client may have stored m.tag as it likes; what has not the form is replaced.
+	if json.Unmarshal(content, &stored) == nil && stored.Tags != nil {
+		tags = stored.Tags
+	}
+	return tags, at, nil
+}

@@ -1,0 +1,87 @@
+package receipts
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"homeserver/internal/event"
+)
+
+// AppendEvents writes receipts of one room as the m.receipt events that clients see,
+// separated by commas: one for each thread, as one event can name a user but once.
+// Of several of one kind it shows the furthest. It sorts the list.
+func AppendEvents(dst []byte, list []*Receipt) []byte {
+	slices.SortFunc(list, func(a, b *Receipt) int {
+		return cmp.Or(a.compareKind(b), cmp.Compare(b.EventPosition, a.EventPosition))
+	})
+	list = slices.CompactFunc(list, func(a, b *Receipt) bool { return a.compareKind(b) == 0 })
+	slices.SortStableFunc(list, func(a, b *Receipt) int {
+		return cmp.Or(cmp.Compare(a.ThreadID, b.ThreadID), cmp.Compare(a.EventPosition, b.EventPosition))
+	})
+	for first := true; len(list) > 0; first = false {
+		n := runOf(list, func(a, b *Receipt) bool { return a.ThreadID == b.ThreadID })
+		if !first {
+			dst = append(dst, ',')
+		}
+		dst = appendThread(dst, list[:n])
+		list = list[n:]
+	}
+	return dst
+}
+
+// compareKind compares what a user has one receipt for.
+func (r *Receipt) compareKind(other *Receipt) int {
+	return cmp.Or(cmp.Compare(r.ThreadID, other.ThreadID), cmp.Compare(r.Type, other.Type), cmp.Compare(r.UserID, other.UserID))
+}
+
+// runOf counts how many at the beginning of a list are like the first.
+func runOf(list []*Receipt, alike func(a, b *Receipt) bool) int {
+	n := 1
+	for n < len(list) && alike(list[0], list[n]) {
+		n++
+	}
+	return n
+}
+
+// appendThread writes the receipts of one thread, by event, type and user.
+func appendThread(dst []byte, list []*Receipt) []byte {
+	dst = append(dst, `{"content":{`...)
+	for first := true; len(list) > 0; first = false {
+		n := runOf(list, func(a, b *Receipt) bool { return a.EventID == b.EventID })
+		if !first {
+			dst = append(dst, ',')
+		}
+		dst = append(event.AppendString(dst, list[0].EventID), ':')
+		dst = appendTypes(dst, list[:n])
+		list = list[n:]
+	}
+	return append(dst, `},"type":"m.receipt"}`...)
+}
+
+func appendTypes(dst []byte, list []*Receipt) []byte {
+	open := byte('{')
+	for len(list) > 0 {
+		n := runOf(list, func(a, b *Receipt) bool { return a.Type == b.Type })
+		dst = append(event.AppendString(append(dst, open), list[0].Type), ':')
+		open = ','
+		dst = appendUsers(dst, list[:n])
+		list = list[n:]
+	}
+	return append(dst, '}')
+}
+
+func appendUsers(dst []byte, list []*Receipt) []byte {
+	open := byte('{')
+	for _, r := range list {
+		dst = append(event.AppendString(append(dst, open), r.UserID), `:{`...)
+		open = ','
+		if r.ThreadID != "" {
+			dst = event.AppendString(append(dst, `"thread_id":`...), r.ThreadID)
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendInt(append(dst, `"ts":`...), r.TS, 10)
+		dst = append(dst, '}')
+	}
+	return append(dst, '}')
+}

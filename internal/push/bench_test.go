@@ -1,0 +1,72 @@
+package push
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/rooms"
+)
+
+func BenchmarkEvaluate(b *testing.B) {
+	text := newEvent(b, "m.room.message", `{"msgtype":"m.text","body":"`+strings.Repeat("Just some words of no meaning. ", 8)+`","format":"org.matrix.custom.html","m.mentions":{"user_ids":["@carol:localhost"]}}`, nil)
+	member := newEvent(b, "m.room.member", `{"membership":"join","displayname":"Carol"}`, new(string(carol)))
+	many := &ownRules{}
+	for i := range 50 {
+		many.Rules[Override] = append(many.Rules[Override], Rule{
+			ID: fmt.Sprint(i), Enabled: true, Actions: rawList(nothing),
+			Conditions: rawList([]string{match("room_id", fmt.Sprintf("!Muted%d:localhost", i))}),
+		})
+		many.Rules[Content] = append(many.Rules[Content], Rule{ID: fmt.Sprint(i), Enabled: true, Actions: rawList(plain), Pattern: new(fmt.Sprintf("keyword%d", i))})
+		many.Rules[Room] = append(many.Rules[Room], Rule{ID: fmt.Sprintf("!room%d:localhost", i), Enabled: true, Actions: rawList(nothing)})
+	}
+	for _, bench := range []struct {
+		name  string
+		rules *Ruleset
+		event *rooms.Event
+	}{
+		{"a message by the predefined rules", defaults(), text},
+		{"a member by the predefined rules", defaults(), member},
+		{"a message by 150 more", newRuleset(alice, many, 0), text},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			in := group()
+			for b.Loop() {
+				bench.rules.Evaluate(bench.event, in)
+			}
+		})
+	}
+}
+
+func BenchmarkNewRuleset(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		newRuleset(alice, &ownRules{}, 0)
+	}
+}
+
+func BenchmarkCounts(b *testing.B) {
+	h := houseOn(b, postgrestest.New(b), journal.Options{})
+	var nids []journal.RoomNID
+	for range 20 {
+		room := h.room(bob)
+		nids = append(nids, h.nid(room))
+		for i := range 30 {
+			h.say(alice, room, fmt.Sprint(i))
+		}
+	}
+	at := h.journal.Position()
+	run := func(b *testing.B, s func() *Service) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s().Counts(b.Context(), bob, nids, at); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.Run("20 rooms, known", func(b *testing.B) { run(b, func() *Service { return h.Service }) })
+	b.Run("20 rooms with 30 unread, anew", func(b *testing.B) { run(b, h.another) })
+}

@@ -1,0 +1,304 @@
+package push
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// Limits of a user's own rules.
+const (
+	MaxRules       = 1000
+	MaxRuleBytes   = 8 << 10   // of one rule
+	MaxRulesBytes  = 128 << 10 // of all, with what is changed in predefined ones
+	maxRuleIDBytes = 255
+)
+
+// Changed is the value of the journal entry that tells of a change of a user's
+// rules. What they are then is for RulesEvent to say.
+type Changed struct {
+	UserID string
+
+	rules  []byte
+	before journal.Position // of the rules that these were made from
+}
+
+// NewRule is a rule that a user adds or changes: client-server API,
+// PUT /pushrules/global/{kind}/{ruleId}.
+type NewRule struct {
+	Actions    []json.RawMessage `json:"actions"`
+	Conditions []json.RawMessage `json:"conditions"`
+	Pattern    *string           `json:"pattern"`
+}
+
+// Place says where among the user's own rules of its kind a rule shall stand: next
+// to the rule of an ID, above it or below it. Before goes first; "" says nothing.
+type Place struct{ Before, After string }
+
+// PutRule adds a rule, enabled and above the others of its kind unless its place
+// is given, or changes the one of that ID, which stays as enabled as it is, and
+// where it is. M_INVALID_PARAM for an ID that a user's rule cannot have and for what
+// does not go with the kind; M_MISSING_PARAM, M_BAD_JSON and M_INVALID_PARAM for
+// actions, conditions and patterns that are none; M_UNKNOWN if there is no rule of
+// the user's at the place, or there are too many; M_TOO_LARGE for too long rules.
+// Client-server API, PUT /pushrules/global/{kind}/{ruleId}.
+func (s *Service) PutRule(ctx context.Context, userID string, k Kind, id string, n NewRule, at Place) error {
+	if err := checkRuleID(id); err != nil {
+		return err
+	}
+	rule, err := n.rule(k, id)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, userID, func(own *ownRules) error { return own.put(k, rule, at) })
+}
+
+// checkRuleID refuses an ID that the rule of a user cannot have: M_INVALID_PARAM.
+func checkRuleID(id string) error {
+	switch {
+	case id == "" || len(id) > maxRuleIDBytes:
+		return matrix.Errorf(matrix.InvalidParam, "the ID of a rule has 1 to %d bytes", maxRuleIDBytes)
+	case id[0] == '.':
+		return matrix.Errorf(matrix.InvalidParam, "rules whose ID begins with a dot belong to the server")
+	case strings.ContainsAny(id, `/\`):
+		return matrix.Errorf(matrix.InvalidParam, "the ID of a rule has neither slashes nor backslashes")
+	}
+	return nil
+}
+
+// rule checks what a client has sent.
+func (n *NewRule) rule(k Kind, id string) (rule Rule, err error) {
+	rule = Rule{ID: id, Enabled: true}
+	if rule.Actions, err = canonicalList(n.Actions); err != nil {
+		return rule, err
+	}
+	if err := checkActions(rule.Actions); err != nil {
+		return rule, err
+	}
+	if rule.Conditions, err = n.conditions(k); err != nil {
+		return rule, err
+	}
+	if err := n.setPattern(k, &rule); err != nil {
+		return rule, err
+	}
+	encoded, err := encode(rule)
+	if err != nil {
+		return rule, fmt.Errorf("encode a push rule: %w", err)
+	}
+	if len(encoded) > MaxRuleBytes {
+		return rule, matrix.Errorf(matrix.TooLarge, "a rule has at most %d bytes", MaxRuleBytes)
+	}
+	return rule, nil
+}
+
+// conditions gives the conditions in canonical form; none at all are an empty list
+// for the kinds that may have some, and nil for the others.
+func (n *NewRule) conditions(k Kind) ([]json.RawMessage, error) {
+	if k != Override && k != Underride {
+		if len(n.Conditions) > 0 {
+			return nil, matrix.Errorf(matrix.InvalidParam, "rules of the kind %s have no conditions of their own", k)
+		}
+		return nil, nil
+	}
+	list, err := canonicalList(n.Conditions)
+	if err != nil {
+		return nil, err
+	}
+	for _, raw := range list {
+		if _, err := parseCondition(raw); err != nil {
+			return nil, err
+		}
+	}
+	if list == nil {
+		list = []json.RawMessage{}
+	}
+	return list, nil
+}
+
+func (n *NewRule) setPattern(k Kind, rule *Rule) error {
+	switch {
+	case k != Content && n.Pattern == nil:
+		return nil
+	case k != Content:
+		return matrix.Errorf(matrix.InvalidParam, "rules of the kind %s have no pattern", k)
+	case n.Pattern == nil:
+		return matrix.Errorf(matrix.MissingParam, "pattern is missing")
+	}
+	rule.Pattern = n.Pattern
+	return checkPattern(*n.Pattern)
+}
+
+func canonicalList(list []json.RawMessage) ([]json.RawMessage, error) {
+	if list == nil {
+		return nil, nil
+	}
+	canonical := make([]json.RawMessage, len(list))
+	for i, raw := range list {
+		var err error
+		if canonical[i], err = event.Canonical(raw, false); err != nil {
+			return nil, err
+		}
+	}
+	return canonical, nil
+}
+
+// put adds or changes a rule.
+func (o *ownRules) put(k Kind, rule Rule, at Place) error {
+	list := o.Rules[k]
+	i := 0
+	if old := indexRule(list, rule.ID); old >= 0 {
+		rule.Enabled = list[old].Enabled
+		list = slices.Delete(list, old, old+1)
+		i = old
+	} else if o.count() >= MaxRules {
+		return matrix.Errorf(matrix.Unknown, "a user has at most %d rules", MaxRules)
+	}
+	if next := at.Before + at.After; next != "" {
+		if at.Before != "" {
+			next = at.Before
+		}
+		if i = indexRule(list, next); i < 0 {
+			return matrix.Errorf(matrix.Unknown, "before/after rule not found: %s", next)
+		}
+		if at.Before == "" {
+			i++
+		}
+	}
+	o.Rules[k] = slices.Insert(list, i, rule)
+	return nil
+}
+
+// DeleteRule deletes a rule of the user's own. M_NOT_FOUND if there is none,
+// M_INVALID_PARAM for a predefined one. Client-server API,
+// DELETE /pushrules/global/{kind}/{ruleId}.
+func (s *Service) DeleteRule(ctx context.Context, userID string, k Kind, id string) error {
+	return s.change(ctx, userID, func(own *ownRules) error {
+		i := indexRule(own.Rules[k], id)
+		switch {
+		case i >= 0:
+			own.Rules[k] = slices.Delete(own.Rules[k], i, i+1)
+			return nil
+		case isPredefined(k, id):
+			return matrix.Errorf(matrix.InvalidParam, "predefined rules cannot be deleted, only disabled")
+		}
+		return ErrNoRule()
+	})
+}
+
+// SetEnabled enables or disables a rule. M_NOT_FOUND if there is none. Client-server
+// API, PUT /pushrules/global/{kind}/{ruleId}/enabled.
+func (s *Service) SetEnabled(ctx context.Context, userID string, k Kind, id string, enabled bool) error {
+	return s.changeRule(ctx, userID, k, id, changedRule{Enabled: &enabled})
+}
+
+// SetActions changes the actions of a rule. M_NOT_FOUND if there is none; for bad
+// actions as PutRule. Client-server API, PUT /pushrules/global/{kind}/{ruleId}/actions.
+func (s *Service) SetActions(ctx context.Context, userID string, k Kind, id string, actions []json.RawMessage) error {
+	canonical, err := canonicalList(actions)
+	if err != nil {
+		return err
+	}
+	if err := checkActions(canonical); err != nil {
+		return err
+	}
+	size := 0
+	for _, raw := range canonical {
+		size += len(raw)
+	}
+	if size > MaxRuleBytes {
+		return matrix.Errorf(matrix.TooLarge, "a rule has at most %d bytes", MaxRuleBytes)
+	}
+	return s.changeRule(ctx, userID, k, id, changedRule{Actions: canonical})
+}
+
+// changeRule changes a rule of the user's own, or notes what is changed in a
+// predefined one.
+func (s *Service) changeRule(ctx context.Context, userID string, k Kind, id string, c changedRule) error {
+	return s.change(ctx, userID, func(own *ownRules) error {
+		if i := indexRule(own.Rules[k], id); i >= 0 {
+			c.apply(&own.Rules[k][i])
+			return nil
+		}
+		if !isPredefined(k, id) {
+			return ErrNoRule()
+		}
+		key := predefinedKey(k, id)
+		all := own.Predefined[key]
+		if c.Enabled != nil {
+			all.Enabled = c.Enabled
+		}
+		if c.Actions != nil {
+			all.Actions = c.Actions
+		}
+		own.Predefined[key] = all
+		return nil
+	})
+}
+
+func isPredefined(k Kind, id string) bool { return indexRule(predefinedRules("")[k], id) >= 0 }
+
+// ErrNoRule is M_NOT_FOUND for a rule that is not there.
+func ErrNoRule() error { return matrix.Errorf(matrix.NotFound, "The push rule was not found.") }
+
+// attempts is how often a change is made anew because another process has changed
+// the rules of the same user.
+const attempts = 16
+
+// change applies a change to the rules as they are stored, and commits it. One
+// that changes nothing is not written.
+func (s *Service) change(ctx context.Context, userID string, apply func(*ownRules) error) error {
+	end, err := s.turns.Take(ctx, userID)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for range attempts {
+		own, before, err := s.loadRules(ctx, userID)
+		if err != nil {
+			return err
+		}
+		was, err := encode(own)
+		if err != nil {
+			return fmt.Errorf("encode the push rules of %s: %w", userID, err)
+		}
+		if err := apply(own); err != nil {
+			return err
+		}
+		becomes, err := encode(own)
+		if err != nil {
+			return fmt.Errorf("encode the push rules of %s: %w", userID, err)
+		}
+		if bytes.Equal(was, becomes) {
+			return nil
+		}
+		if len(becomes) > max(MaxRulesBytes, len(was)) {
+			return matrix.Errorf(matrix.TooLarge, "all rules together have at most %d bytes", MaxRulesBytes)
+		}
+		err = s.commit(&Changed{UserID: userID, rules: becomes, before: before})
+		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != errRulesMoved {
+			return err
+		}
+	}
+	return &matrix.Error{
+		Code: matrix.Unknown, Message: "Too many are changing these rules at once",
+		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+	}
+}
+
+func (s *Service) commit(c *Changed) error {
+	return s.journal.Commit(&journal.Write{Entries: []*journal.Entry{
+		{Table: s.table, User: c.UserID, Value: c, Size: len(c.rules) + len(c.UserID)},
+	}})
+}

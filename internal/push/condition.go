@@ -1,0 +1,260 @@
+package push
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
+)
+
+// Limits of one condition.
+const (
+	maxPatternBytes = 512
+	maxPathNames    = 32
+)
+
+// test is what a condition looks at.
+type test int
+
+const (
+	never test = iota // a condition that is not known here
+	matchProperty
+	propertyIs
+	propertyContains
+	containsName
+	memberCount
+	senderMayNotify
+	isRoom
+	isSender
+)
+
+// condition is a compiled condition: client-server API, "Conditions". Which of
+// its fields are set depends on the test.
+type condition struct {
+	test  test
+	path  path
+	glob  *glob
+	value []byte // canonical JSON
+	text  string // of isRoom and isSender; the key of senderMayNotify
+	op    string // of memberCount
+	count int64
+}
+
+// conditionJSON is a condition as clients write it: the schema PushCondition.
+type conditionJSON struct {
+	Kind    *string         `json:"kind"`
+	Key     *string         `json:"key"`
+	Pattern *string         `json:"pattern"`
+	Is      *string         `json:"is"`
+	Value   json.RawMessage `json:"value"`
+}
+
+// parseCondition compiles a condition, which is canonical JSON. One that is not
+// known here never holds. M_BAD_JSON for what is no object or has a wrong type in
+// it, M_MISSING_PARAM and M_INVALID_PARAM for one that cannot be.
+func parseCondition(raw []byte) (condition, error) {
+	var c conditionJSON
+	if err := json.Unmarshal(raw, &c); err != nil || raw[0] != '{' {
+		return condition{}, matrix.Errorf(matrix.BadJSON, "a condition is an object, and its kind, key, pattern and is are strings")
+	}
+	if c.Kind == nil {
+		return condition{}, matrix.Errorf(matrix.MissingParam, "a condition needs a kind")
+	}
+	switch *c.Kind {
+	case "event_match":
+		return c.eventMatch()
+	case "event_property_is":
+		return c.property(propertyIs)
+	case "event_property_contains":
+		return c.property(propertyContains)
+	case "contains_display_name":
+		return condition{test: containsName}, nil
+	case "room_member_count":
+		return c.memberCount()
+	case "sender_notification_permission":
+		if c.Key == nil {
+			return condition{}, c.missing("key")
+		}
+		return condition{test: senderMayNotify, text: *c.Key}, nil
+	}
+	return condition{}, nil
+}
+
+func (c *conditionJSON) missing(what string) error {
+	return matrix.Errorf(matrix.MissingParam, "a condition %s needs %s", *c.Kind, what)
+}
+
+func (c *conditionJSON) parsePath() (path, error) {
+	if c.Key == nil {
+		return path{}, c.missing("a key")
+	}
+	p := newPath(*c.Key)
+	if len(p.inside) >= maxPathNames {
+		return path{}, matrix.Errorf(matrix.InvalidParam, "a key has at most %d names", maxPathNames)
+	}
+	return p, nil
+}
+
+func (c *conditionJSON) eventMatch() (condition, error) {
+	p, err := c.parsePath()
+	if err != nil {
+		return condition{}, err
+	}
+	if c.Pattern == nil {
+		return condition{}, c.missing("a pattern")
+	}
+	if err := checkPattern(*c.Pattern); err != nil {
+		return condition{}, err
+	}
+	return condition{test: matchProperty, path: p, glob: newGlob(*c.Pattern)}, nil
+}
+
+func checkPattern(pattern string) error {
+	if len(pattern) > maxPatternBytes {
+		return matrix.Errorf(matrix.InvalidParam, "a pattern has at most %d bytes", maxPatternBytes)
+	}
+	return nil
+}
+
+func (c *conditionJSON) property(t test) (condition, error) {
+	p, err := c.parsePath()
+	if err != nil {
+		return condition{}, err
+	}
+	if c.Value == nil {
+		return condition{}, c.missing("a value")
+	}
+	if !isScalar(c.Value) {
+		return condition{}, matrix.Errorf(matrix.InvalidParam, "a value is a string, an integer, true, false or null")
+	}
+	return condition{test: t, path: p, value: c.Value}, nil
+}
+
+func (c *conditionJSON) memberCount() (condition, error) {
+	if c.Is == nil {
+		return condition{}, c.missing("is")
+	}
+	digits := strings.TrimLeft(*c.Is, "=<>")
+	op := (*c.Is)[:len(*c.Is)-len(digits)]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	switch op {
+	case "", "==", "<", ">", "<=", ">=":
+	default:
+		err = strconv.ErrSyntax
+	}
+	if err != nil || digits[0] == '+' || digits[0] == '-' {
+		return condition{}, matrix.Errorf(matrix.InvalidParam, "is must be a number with ==, <, >, <= or >= before it, or nothing")
+	}
+	return condition{test: memberCount, op: op, count: n}, nil
+}
+
+// holds reports whether the condition holds for an event.
+func (c *condition) holds(e *rooms.Event, r *RoomContext, body *bodyText) bool {
+	switch c.test {
+	case matchProperty:
+		return c.matches(e, body)
+	case propertyIs:
+		return c.is(e)
+	case propertyContains:
+		return c.contains(c.path.value(e))
+	case containsName:
+		return c.findsName(e, r.DisplayName, body)
+	case memberCount:
+		return c.compares(r.Members)
+	case senderMayNotify:
+		return r.mayNotify(e, c.text)
+	case isRoom:
+		return e.RoomID == c.text
+	case isSender:
+		return e.Sender == c.text
+	}
+	return false
+}
+
+func (c *condition) matches(e *rooms.Event, body *bodyText) bool {
+	switch {
+	case c.path.body:
+		text, ok := body.text(e)
+		return ok && c.glob.matchesWords(text)
+	case c.path.top == "content":
+		return c.glob.matchesJSON(c.path.value(e))
+	}
+	text, ok := c.path.text(e)
+	return ok && c.glob.matches(text)
+}
+
+func (c *condition) is(e *rooms.Event) bool {
+	if c.path.top == "content" {
+		return bytes.Equal(c.path.value(e), c.value)
+	}
+	if c.path.top == "origin_server_ts" && len(c.path.inside) == 0 {
+		return string(c.value) == strconv.FormatInt(e.OriginServerTS, 10)
+	}
+	text, ok := c.path.text(e)
+	wanted, isText := unquote(c.value)
+	return ok && isText && text == wanted
+}
+
+// contains reports whether the value stands in a JSON array, and not just in
+// something within it.
+func (c *condition) contains(array []byte) bool {
+	if len(array) == 0 || array[0] != '[' {
+		return false
+	}
+	for rest := array[1:]; len(rest) > 0; {
+		end := elementEnd(rest)
+		if bytes.Equal(rest[:end], c.value) {
+			return true
+		}
+		rest = rest[min(end+1, len(rest)):]
+	}
+	return false
+}
+
+// elementEnd gives where the first element of what is left of an array ends: at a
+// comma or bracket outside of texts and of what the element holds itself.
+func elementEnd(rest []byte) int {
+	depth, inText := 0, false
+	for i := 0; i < len(rest); i++ {
+		switch b := rest[i]; {
+		case inText && b == '\\':
+			i++
+		case b == '"':
+			inText = !inText
+		case inText:
+		case b == '[' || b == '{':
+			depth++
+		case depth == 0 && (b == ',' || b == ']'):
+			return i
+		case b == ']' || b == '}':
+			depth--
+		}
+	}
+	return len(rest)
+}
+
+func (c *condition) findsName(e *rooms.Event, name string, body *bodyText) bool {
+	text, ok := body.text(e)
+	if !ok || name == "" {
+		return false
+	}
+	p := part{text: strings.ToLower(name)}
+	return p.findWhole(text)
+}
+
+func (c *condition) compares(members int64) bool {
+	switch c.op {
+	case "<":
+		return members < c.count
+	case ">":
+		return members > c.count
+	case "<=":
+		return members <= c.count
+	case ">=":
+		return members >= c.count
+	}
+	return members == c.count
+}

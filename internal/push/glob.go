@@ -1,0 +1,200 @@
+package push
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
+
+// glob is a compiled pattern in which * stands for any text and ? for one
+// character: appendices, "Glob-style Matching". It looks at text in lower case.
+type glob struct {
+	// literal is the pattern as it was written; nil if it has * or ?.
+	literal []byte
+	// parts are what stands between the asterisks, in lower case; there is at
+	// least one.
+	parts []part
+}
+
+// part is a text in which each ? stands for one character.
+type part struct {
+	text  string
+	wild  bool // has any ?
+	runes int
+}
+
+func newGlob(pattern string) *glob {
+	g := &glob{}
+	if !strings.ContainsAny(pattern, "*?") {
+		g.literal = []byte(pattern)
+	}
+	for text := range strings.SplitSeq(strings.ToLower(pattern), "*") {
+		g.parts = append(g.parts, part{text: text, wild: strings.Contains(text, "?"), runes: utf8.RuneCountInString(text)})
+	}
+	return g
+}
+
+// matches reports whether the pattern matches all of a text, in any case.
+func (g *glob) matches(text string) bool {
+	if g.literal != nil {
+		return strings.EqualFold(string(g.literal), text)
+	}
+	text = strings.ToLower(text)
+	first, last := &g.parts[0], &g.parts[len(g.parts)-1]
+	at := first.at(text, 0)
+	if len(g.parts) == 1 || at < 0 {
+		return at == len(text)
+	}
+	if at = g.skipMiddle(text, at); at < 0 {
+		return false
+	}
+	start := last.startBefore(text)
+	return start >= at && last.at(text, start) == len(text)
+}
+
+// matchesJSON does the same for a JSON value, which must be a string.
+func (g *glob) matchesJSON(value []byte) bool {
+	if g.literal != nil && len(value) >= 2 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
+		return bytes.EqualFold(g.literal, value[1:len(value)-1])
+	}
+	text, ok := unquote(value)
+	return ok && g.matches(text)
+}
+
+// skipMiddle gives where the parts between the first and the last end, each found
+// as far to the left as it can be; -1: they are not all there.
+func (g *glob) skipMiddle(text string, at int) int {
+	for i := 1; i < len(g.parts)-1; i++ {
+		if _, at = g.parts[i].find(text, at); at < 0 {
+			return -1
+		}
+	}
+	return at
+}
+
+// matchesWords reports whether the pattern matches a part of a text that begins
+// and ends at word boundaries: client-server API, "Conditions", event_match on
+// content.body. The text is in lower case.
+func (g *glob) matchesWords(text string) bool {
+	first, last := &g.parts[0], &g.parts[len(g.parts)-1]
+	if len(g.parts) == 1 {
+		return first.findWhole(text)
+	}
+	at := 0
+	if first.text != "" {
+		if at = first.findStart(text); at < 0 {
+			return false
+		}
+	}
+	if at = g.skipMiddle(text, at); at < 0 {
+		return false
+	}
+	return last.text == "" || last.findEnd(text, at)
+}
+
+// findWhole looks for the part as whole words.
+func (p *part) findWhole(text string) bool {
+	for start, end := p.find(text, 0); start >= 0; start, end = p.find(text, after(text, start)) {
+		if isBoundary(text, start-1) && isBoundary(text, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// findStart gives where the first place ends at which the part begins a word.
+func (p *part) findStart(text string) int {
+	for start, end := p.find(text, 0); start >= 0; start, end = p.find(text, after(text, start)) {
+		if isBoundary(text, start-1) {
+			return end
+		}
+	}
+	return -1
+}
+
+// findEnd reports whether the part ends a word somewhere.
+func (p *part) findEnd(text string, from int) bool {
+	for start, end := p.find(text, from); start >= 0; start, end = p.find(text, after(text, start)) {
+		if isBoundary(text, end) {
+			return true
+		}
+	}
+	return false
+}
+
+// find gives the first place of the part in a text, and where it ends; -1, -1 if
+// it is not there.
+func (p *part) find(text string, from int) (start, end int) {
+	if from > len(text) {
+		return -1, -1
+	}
+	if !p.wild {
+		i := strings.Index(text[from:], p.text)
+		if i < 0 {
+			return -1, -1
+		}
+		return from + i, from + i + len(p.text)
+	}
+	for start = from; start < len(text); start = after(text, start) {
+		if end := p.at(text, start); end >= 0 {
+			return start, end
+		}
+	}
+	return -1, -1
+}
+
+// at gives where the part ends if it stands at a place of a text; else -1.
+func (p *part) at(text string, at int) int {
+	if !p.wild {
+		if strings.HasPrefix(text[at:], p.text) {
+			return at + len(p.text)
+		}
+		return -1
+	}
+	for i := 0; i < len(p.text); i++ {
+		switch {
+		case at >= len(text):
+			return -1
+		case p.text[i] == '?':
+			at = after(text, at)
+		case p.text[i] == text[at]:
+			at++
+		default:
+			return -1
+		}
+	}
+	return at
+}
+
+// startBefore gives where the part must begin to end with the text; -1 if the
+// text is too short.
+func (p *part) startBefore(text string) int {
+	if !p.wild {
+		return len(text) - len(p.text)
+	}
+	at := len(text)
+	for range p.runes {
+		if at == 0 {
+			return -1
+		}
+		_, size := utf8.DecodeLastRuneInString(text[:at])
+		at -= size
+	}
+	return at
+}
+
+// after gives where the character at a place ends; past the end, one further.
+func after(text string, at int) int {
+	_, size := utf8.DecodeRuneInString(text[at:])
+	return at + max(size, 1)
+}
+
+// isBoundary reports whether there is no letter, digit or underscore of ASCII at
+// a place, or no character at all.
+func isBoundary(text string, at int) bool {
+	if at < 0 || at >= len(text) {
+		return true
+	}
+	c := text[at]
+	return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_')
+}

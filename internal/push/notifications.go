@@ -1,0 +1,219 @@
+package push
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// How many notifications one call gives, where the request does not say, and at
+// most.
+const (
+	DefaultNotifications = 20
+	MaxNotifications     = 200
+)
+
+// NotificationQuery asks for notifications, newest first.
+type NotificationQuery struct {
+	UserID string
+	// From is the newest position to look at; nil: now.
+	From *journal.Position
+	// Limit is how many to give, MaxNotifications at most.
+	Limit int
+	// Highlights leaves out what has no highlight.
+	Highlights bool
+}
+
+// Notification is an event that a user was notified of: client-server API,
+// GET /notifications.
+type Notification struct {
+	Event   *rooms.Event
+	Actions []json.RawMessage
+	Read    bool
+	// Access is what the user may read of the room.
+	Access *rooms.Access
+}
+
+// NotificationPage is some notifications, newest first. Next is where to go on; nil:
+// there are no more.
+type NotificationPage struct {
+	List []Notification
+	Next *journal.Position
+}
+
+// How much one call looks at: so many times, a number of events spread over the
+// rooms, each of which gets between least and most.
+const (
+	notificationRounds = 5
+	notificationEvents = 2000
+	leastOfRoom        = 2
+	mostOfRoom         = 100
+)
+
+// Notifications lists what a user was notified of in the rooms that the user is in
+// or invited to, by the rules as they are now. One call looks at a bounded number of
+// events: it may give less than the limit, even nothing, and say where to go on.
+// Client-server API, "Listing Notifications".
+func (s *Service) Notifications(ctx context.Context, q NotificationQuery) (*NotificationPage, error) {
+	l := &listing{s: s, q: q, now: s.journal.Position(), access: map[journal.RoomNID]*rooms.Access{}}
+	l.limit = max(1, min(q.Limit, MaxNotifications))
+	l.at = l.now
+	if q.From != nil {
+		l.at = min(*q.From, l.now)
+	}
+	var err error
+	if l.evaluation, err = s.newEvaluation(ctx, q.UserID); err != nil {
+		return nil, err
+	}
+	if err := l.open(ctx); err != nil {
+		return nil, err
+	}
+	for range notificationRounds {
+		if l.at <= 0 || len(l.page.List) == l.limit {
+			break
+		}
+		if err := l.round(ctx); err != nil {
+			return nil, fmt.Errorf("list the notifications of %s: %w", q.UserID, err)
+		}
+	}
+	if l.at > 0 {
+		l.page.Next = &l.at
+	}
+	return &l.page, l.markRead(ctx)
+}
+
+// listing is the work of one call.
+type listing struct {
+	*evaluation
+	s       *Service
+	q       NotificationQuery
+	limit   int
+	now     journal.Position
+	at      journal.Position // the newest position to look at
+	joined  []journal.RoomNID
+	access  map[journal.RoomNID]*rooms.Access
+	windows []rooms.Window
+	page    NotificationPage
+}
+
+// open finds where there may be notifications: in the rooms that the user is in,
+// since then, and the invitations that are open.
+func (l *listing) open(ctx context.Context) error {
+	standings, err := l.s.rooms.Standings(ctx, l.q.UserID)
+	if err != nil {
+		return err
+	}
+	for _, st := range standings {
+		n := len(st.Memberships)
+		if st.Forgotten || n == 0 {
+			continue
+		}
+		l.access[st.Room] = rooms.NewAccess(st.Visibilities, st.Memberships)
+		switch last := st.Memberships[n-1]; last.Value {
+		case event.Join:
+			l.joined = append(l.joined, st.Room)
+			l.windows = append(l.windows, rooms.Window{Room: st.Room, Range: rooms.Range{From: heldSince(st.Memberships), To: l.now}})
+		case event.Invite:
+			l.windows = append(l.windows, rooms.Window{Room: st.Room, Range: rooms.Range{From: last.From, To: last.From}})
+		}
+	}
+	return nil
+}
+
+// heldSince gives the position since which the last membership has held, over
+// changes of the profile.
+func heldSince(memberships []rooms.Change) journal.Position {
+	i := len(memberships) - 1
+	for i > 0 && memberships[i-1].Value == memberships[i].Value {
+		i--
+	}
+	return memberships[i].From
+}
+
+// round looks at the newest events that have not been looked at.
+func (l *listing) round(ctx context.Context) error {
+	var windows []rooms.Window
+	for _, w := range l.windows {
+		if w.To = min(w.To, l.at); w.From <= w.To {
+			windows = append(windows, w)
+		}
+	}
+	if len(windows) == 0 {
+		l.at = 0
+		return nil
+	}
+	each := max(leastOfRoom, min(notificationEvents/len(windows), mostOfRoom))
+	events, err := l.s.rooms.Timelines(ctx, windows, each-1, nil)
+	if err != nil {
+		return err
+	}
+	known := knownSince(events, each)
+	end := slices.IndexFunc(events, func(e *rooms.Event) bool { return e.Position < known })
+	if end >= 0 {
+		events = events[:end]
+	}
+	if err := l.s.enter(ctx, l.evaluation, events, l.now); err != nil {
+		return err
+	}
+	l.at = known - 1
+	l.add(events)
+	return nil
+}
+
+// knownSince gives the position since which the events, newest first, are all that
+// there are, if so many of each room were read; 0: since ever.
+func knownSince(events []*rooms.Event, each int) (since journal.Position) {
+	seen := map[journal.RoomNID]int{}
+	for _, e := range events {
+		if seen[e.Room]++; seen[e.Room] == each {
+			since = max(since, e.Position)
+		}
+	}
+	return since
+}
+
+// add adds what the rules notify of, until there are enough.
+func (l *listing) add(events []*rooms.Event) {
+	for _, e := range events {
+		if l.ignored[e.Sender] {
+			continue
+		}
+		outcome := l.outcome(e)
+		if !outcome.Notify || l.q.Highlights && !outcome.Highlight {
+			continue
+		}
+		if len(l.page.List) == l.limit {
+			l.at = l.page.List[l.limit-1].Event.Position - 1
+			return
+		}
+		l.page.List = append(l.page.List, Notification{Event: e, Actions: outcome.Actions, Access: l.access[e.Room]})
+	}
+}
+
+// markRead says what of the list has been read. An invitation is unread for as long
+// as it is open.
+func (l *listing) markRead(ctx context.Context) error {
+	var nids []journal.RoomNID
+	for _, n := range l.page.List {
+		if _, ok := slices.BinarySearch(l.joined, n.Event.Room); ok {
+			nids = append(nids, n.Event.Room)
+		}
+	}
+	slices.Sort(nids)
+	nids = slices.Compact(nids)
+	unread, err := l.s.unreadPositions(ctx, l.q.UserID, nids, l.now)
+	if err != nil {
+		return fmt.Errorf("find what %s has not read: %w", l.q.UserID, err)
+	}
+	for i := range l.page.List {
+		n := &l.page.List[i]
+		_, joined := slices.BinarySearch(nids, n.Event.Room)
+		n.Read = joined && !unread[n.Event.Position]
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package push
+
+import (
+	"encoding/json"
+
+	"homeserver/internal/event"
+)
+
+// predefinedRules gives the rules that every user has: client-server API,
+// "Predefined Rules", in the order of the text.
+func predefinedRules(userID string) [kinds][]Rule {
+	me := string(event.AppendString(nil, userID))
+	master := predefined(".m.rule.master", nothing)
+	master.Enabled = false
+	return [kinds][]Rule{
+		Override: {
+			master,
+			predefined(".m.rule.suppress_notices", nothing, match("content.msgtype", "m.notice")),
+			predefined(".m.rule.invite_for_me", withSound("default"), match("type", "m.room.member"),
+				match("content.membership", "invite"), `{"kind":"event_match","key":"state_key","pattern":`+me+`}`),
+			predefined(".m.rule.member_event", nothing, match("type", "m.room.member")),
+			predefined(".m.rule.is_user_mention", []string{`"notify"`, `{"set_tweak":"sound","value":"default"}`, `{"set_tweak":"highlight"}`},
+				`{"kind":"event_property_contains","key":"content.m\\.mentions.user_ids","value":`+me+`}`),
+			predefined(".m.rule.is_room_mention", highlighted, `{"kind":"event_property_is","key":"content.m\\.mentions.room","value":true}`,
+				`{"kind":"sender_notification_permission","key":"room"}`),
+			predefined(".m.rule.tombstone", highlighted, match("type", "m.room.tombstone"), match("state_key", "")),
+			predefined(".m.rule.reaction", nothing, match("type", "m.reaction")),
+			predefined(".m.rule.room.server_acl", nothing, match("type", "m.room.server_acl"), match("state_key", "")),
+			predefined(".m.rule.suppress_edits", nothing,
+				`{"kind":"event_property_is","key":"content.m\\.relates_to.rel_type","value":"m.replace"}`),
+		},
+		Underride: {
+			predefined(".m.rule.call", withSound("ring"), match("type", "m.call.invite")),
+			predefined(".m.rule.encrypted_room_one_to_one", withSound("default"), twoMembers, match("type", "m.room.encrypted")),
+			predefined(".m.rule.room_one_to_one", withSound("default"), twoMembers, match("type", "m.room.message")),
+			predefined(".m.rule.message", plain, match("type", "m.room.message")),
+			predefined(".m.rule.encrypted", plain, match("type", "m.room.encrypted")),
+		},
+	}
+}
+
+const twoMembers = `{"kind":"room_member_count","is":"2"}`
+
+// The actions of predefined rules.
+var (
+	nothing     = []string{}
+	plain       = []string{`"notify"`}
+	highlighted = []string{`"notify"`, `{"set_tweak":"highlight"}`}
+)
+
+func withSound(sound string) []string {
+	return []string{`"notify"`, `{"set_tweak":"sound","value":"` + sound + `"}`}
+}
+
+func match(key, pattern string) string {
+	return `{"kind":"event_match","key":"` + key + `","pattern":"` + pattern + `"}`
+}
+
+func predefined(id string, actions []string, conditions ...string) Rule {
+	return Rule{ID: id, Default: true, Enabled: true, Actions: rawList(actions), Conditions: rawList(conditions)}
+}
+
+func rawList(texts []string) []json.RawMessage {
+	list := make([]json.RawMessage, len(texts))
+	for i, text := range texts {
+		list[i] = json.RawMessage(text)
+	}
+	return list
+}

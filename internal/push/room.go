@@ -1,0 +1,141 @@
+package push
+
+import (
+	"context"
+	"slices"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// contextTypes are the state events that RoomContext holds.
+var contextTypes = []string{event.TypeCreate, event.TypePowerLevels}
+
+// roomContexts gives what the rules may ask about rooms, as of now, reading what is
+// not in memory in bulk. The display names are left out.
+func (s *Service) roomContexts(ctx context.Context, nids []journal.RoomNID) (map[journal.RoomNID]RoomContext, error) {
+	found := make(map[journal.RoomNID]RoomContext, len(nids))
+	var read map[journal.RoomNID]*RoomContext
+	var places []func()
+	for _, nid := range nids {
+		place := s.contexts.Place(nid)
+		if known := place.Load(); known != nil {
+			found[nid] = *known
+			continue
+		}
+		if read == nil {
+			read = map[journal.RoomNID]*RoomContext{}
+		}
+		c := &RoomContext{}
+		read[nid] = c
+		places = append(places, func() { place.Store(c) })
+	}
+	if len(read) == 0 {
+		return found, nil
+	}
+	if err := s.readContexts(ctx, read); err != nil {
+		return nil, err
+	}
+	for _, store := range places {
+		store()
+	}
+	for nid, c := range read {
+		found[nid] = *c
+	}
+	return found, nil
+}
+
+// readContexts reads rooms. Their places are taken by now: what is committed from
+// here on makes others read them again. What the tables hold of a redacted event is
+// its redacted form.
+func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*RoomContext) error {
+	now := s.journal.Position()
+	nids := make([]journal.RoomNID, 0, len(read))
+	at := make([]rooms.RoomAt, 0, len(read))
+	for nid := range read {
+		nids = append(nids, nid)
+		at = append(at, rooms.RoomAt{Room: nid, At: now})
+	}
+	summaries, err := s.rooms.Summaries(ctx, nids, "")
+	if err != nil {
+		return err
+	}
+	for i := range summaries {
+		read[summaries[i].Room].Members = summaries[i].Joined
+	}
+	state, err := s.rooms.States(ctx, at, &rooms.EventFilter{Types: &contextTypes}, false)
+	if err != nil {
+		return err
+	}
+	for _, e := range state {
+		switch {
+		case *e.StateKey != "":
+		case e.Type == event.TypeCreate:
+			read[e.Room].Create = e.Event
+		case e.Type == event.TypePowerLevels:
+			read[e.Room].Levels = e.Event
+		}
+	}
+	return nil
+}
+
+// addNames fills the display names of a user in rooms in, as of a position.
+func (s *Service) addNames(ctx context.Context, userID string, at journal.Position, in map[journal.RoomNID]RoomContext) error {
+	members := make([]rooms.MemberAt, 0, len(in))
+	for nid := range in {
+		members = append(members, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: nid, At: at}, User: userID})
+	}
+	events, err := s.rooms.MemberEvents(ctx, members)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		c := in[e.Room]
+		c.DisplayName, _ = event.StringField(e.Content(), "displayname")
+		in[e.Room] = c
+	}
+	return nil
+}
+
+// evaluation is the rules of a user, and the rooms that they are applied in.
+type evaluation struct {
+	rules   *Ruleset
+	ignored map[string]bool
+	rooms   map[journal.RoomNID]RoomContext
+}
+
+// enter makes an evaluation ready for events, reading their rooms as of a position.
+func (s *Service) enter(ctx context.Context, v *evaluation, events []*rooms.Event, at journal.Position) (err error) {
+	var nids []journal.RoomNID
+	for _, e := range events {
+		nids = append(nids, e.Room)
+	}
+	slices.Sort(nids)
+	if v.rooms, err = s.roomContexts(ctx, slices.Compact(nids)); err != nil {
+		return err
+	}
+	if v.rules.needsName && len(v.rooms) > 0 {
+		return s.addNames(ctx, v.rules.userID, at, v.rooms)
+	}
+	return nil
+}
+
+// outcome applies the rules to an event.
+func (v *evaluation) outcome(e *rooms.Event) Outcome {
+	room := v.rooms[e.Room]
+	return v.rules.Evaluate(e, &room)
+}
+
+// newEvaluation gets the rules of a user and whom they ignore.
+func (s *Service) newEvaluation(ctx context.Context, userID string) (*evaluation, error) {
+	rules, err := s.Ruleset(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	v := &evaluation{rules: rules}
+	if s.o.Ignored != nil {
+		v.ignored, err = s.o.Ignored(ctx, userID)
+	}
+	return v, err
+}

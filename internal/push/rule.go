@@ -1,0 +1,150 @@
+package push
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+
+	"homeserver/internal/journal"
+)
+
+// Kind is a kind of push rule. The kinds are checked in their order.
+type Kind int
+
+// The kinds of push rules: client-server API, "Push Rules".
+const (
+	Override Kind = iota
+	Content
+	Room
+	Sender
+	Underride
+
+	kinds = iota
+)
+
+var kindNames = [kinds]string{"override", "content", "room", "sender", "underride"}
+
+// String gives the name of the kind in paths and rulesets.
+func (k Kind) String() string { return kindNames[k] }
+
+// ParseKind reads the name of a kind.
+func ParseKind(name string) (Kind, bool) {
+	i := slices.Index(kindNames[:], name)
+	return Kind(i), i >= 0
+}
+
+// Rule is a push rule as clients see it: client-server API, the schema PushRule.
+// It does not change.
+type Rule struct {
+	Actions []json.RawMessage `json:"actions"`
+	// Conditions is nil but for rules of the kinds override and underride.
+	Conditions []json.RawMessage `json:"conditions,omitzero"`
+	Default    bool              `json:"default"`
+	Enabled    bool              `json:"enabled"`
+	// Pattern is nil but for rules of the kind content.
+	Pattern *string `json:"pattern,omitzero"`
+	ID      string  `json:"rule_id"`
+}
+
+// Ruleset is all rules of one user. It does not change, and is safe for
+// concurrent use.
+type Ruleset struct {
+	// Changed is the position of the last change; 0: there was none.
+	Changed journal.Position
+
+	userID   string
+	rules    [kinds][]Rule // the most important first
+	compiled []compiledRule
+	// needsName tells that some rule asks for the user's display name.
+	needsName bool
+}
+
+// newRuleset puts the predefined rules and the user's own together.
+func newRuleset(userID string, own *ownRules, changed journal.Position) *Ruleset {
+	r := &Ruleset{Changed: changed, userID: userID}
+	predefined := predefinedRules(userID)
+	for k := range Kind(kinds) {
+		list := slices.Clone(predefined[k])
+		for i := range list {
+			if c, ok := own.Predefined[predefinedKey(k, list[i].ID)]; ok {
+				c.apply(&list[i])
+			}
+		}
+		// The master rule stands above all others, the rest below the user's own.
+		first := 0
+		if k == Override {
+			first = 1
+		}
+		r.rules[k] = slices.Insert(list, first, own.Rules[k]...)
+	}
+	r.compile()
+	return r
+}
+
+// Rule finds a rule.
+func (r *Ruleset) Rule(k Kind, id string) (Rule, bool) {
+	i := indexRule(r.rules[k], id)
+	if i < 0 {
+		return Rule{}, false
+	}
+	return r.rules[k][i], true
+}
+
+// MarshalJSON writes the rules by kind: client-server API, the schema Ruleset.
+func (r *Ruleset) MarshalJSON() ([]byte, error) {
+	byKind := make(map[string][]Rule, kinds)
+	for k, list := range r.rules {
+		byKind[Kind(k).String()] = list
+		if list == nil {
+			byKind[Kind(k).String()] = []Rule{}
+		}
+	}
+	return encode(byKind)
+}
+
+// encode writes JSON without the escapes for HTML pages that the standard library
+// puts in by default.
+func encode(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	encoder := json.NewEncoder(&buf)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
+}
+
+func indexRule(rules []Rule, id string) int {
+	return slices.IndexFunc(rules, func(r Rule) bool { return r.ID == id })
+}
+
+// ownRules is what a user has made of the rules, as the table keeps it.
+type ownRules struct {
+	// Rules holds the user's own rules, the most important first.
+	Rules [kinds][]Rule `json:"rules"`
+	// Predefined holds what is changed in predefined rules, by predefinedKey.
+	Predefined map[string]changedRule `json:"predefined,omitempty"`
+}
+
+// changedRule is what a user has changed in a predefined rule; nil: nothing.
+type changedRule struct {
+	Enabled *bool             `json:"enabled,omitempty"`
+	Actions []json.RawMessage `json:"actions,omitzero"`
+}
+
+func (c changedRule) apply(r *Rule) {
+	if c.Enabled != nil {
+		r.Enabled = *c.Enabled
+	}
+	if c.Actions != nil {
+		r.Actions = c.Actions
+	}
+}
+
+func predefinedKey(k Kind, id string) string { return k.String() + "/" + id }
+
+func (o *ownRules) count() int {
+	n := 0
+	for _, list := range o.Rules {
+		n += len(list)
+	}
+	return n
+}

@@ -1,0 +1,57 @@
+package push
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/journal"
+)
+
+// errRulesMoved says that a user's rules are not those that new ones were made from.
+const errRulesMoved = "HS003"
+
+// queueRules writes the rules of the users in a group, each of whom stands in it
+// once, unless another process has changed them meanwhile.
+func queueRules(b *pgx.Batch, entries []*journal.Entry) error {
+	n := len(entries)
+	user, rules := make([]string, n), make([][]byte, n)
+	position, before := make([]journal.Position, n), make([]journal.Position, n)
+	for i, entry := range entries {
+		c := entry.Value.(*Changed)
+		user[i], rules[i], position[i], before[i] = c.UserID, c.rules, entry.Position, c.before
+	}
+	b.Queue(`
+		WITH n AS (
+			SELECT * FROM unnest($1::text[], $2::bigint[], $3::bytea[], $4::bigint[]) AS n(user_id, position, rules, before)
+		), changed AS (
+			INSERT INTO push_rules AS r (user_id, position, rules) SELECT user_id, position, rules FROM n
+			ON CONFLICT (user_id) DO UPDATE SET position = excluded.position, rules = excluded.rules
+			WHERE r.position = (SELECT n.before FROM n WHERE n.user_id = excluded.user_id)
+			RETURNING 1
+		)
+		SELECT expect_rows(count(*), $5, '`+errRulesMoved+`') FROM changed`, user, position, rules, before, n)
+	return nil
+}
+
+// loadRules reads what a user has made of the rules, and the position of the last
+// change; nothing and 0 for who has changed none.
+func (s *Service) loadRules(ctx context.Context, userID string) (*ownRules, journal.Position, error) {
+	own := &ownRules{Predefined: map[string]changedRule{}}
+	var raw []byte
+	var changed journal.Position
+	err := s.pool.QueryRow(ctx, `SELECT rules, position FROM push_rules WHERE user_id = $1`, userID).Scan(&raw, &changed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return own, 0, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, own)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("load the push rules of %s: %w", userID, err)
+	}
+	return own, changed, nil
+}

@@ -1,0 +1,190 @@
+package push
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// at is a step of an event at a position.
+func at(p journal.Position, does effect, thread string) step {
+	id := fmt.Sprintf("$%d", p)
+	return step{event: &rooms.Event{Event: &event.Event{ID: id, Redacts: "$2"}, Position: p}, effect: does, thread: thread}
+}
+
+// left lists the positions of what is in a tally.
+func (t *tally) left() []journal.Position {
+	list := []journal.Position{}
+	for _, i := range t.items {
+		list = append(list, i.at)
+	}
+	return list
+}
+
+func TestTallyTakesSteps(t *testing.T) {
+	t.Parallel()
+	begin := []step{at(1, notify, ""), at(2, notify, "$t"), at(3, notify, ""), at(4, notify, "$u")}
+	for _, test := range []struct {
+		name string
+		step step
+		want []journal.Position
+	}{
+		{"a notification", at(5, notify, ""), []journal.Position{1, 2, 3, 4, 5}},
+		{"one's word in the main timeline", at(5, read, ""), []journal.Position{2, 4}},
+		{"in a thread", at(5, read, "$t"), []journal.Position{1, 3, 4}},
+		{"in another thread", at(5, read, "$v"), []journal.Position{1, 2, 3, 4}},
+		{"a redaction", at(5, redact, ""), []journal.Position{1, 3, 4}},
+		{"one's own membership", at(5, restart, ""), []journal.Position{}},
+		{"something known", at(4, restart, ""), []journal.Position{1, 2, 3, 4}},
+	} {
+		tally := &tally{}
+		tally.take(begin, 4)
+		tally.take([]step{test.step}, 9)
+		if got := tally.left(); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+		if tally.position != 9 {
+			t.Errorf("%s: at %d", test.name, tally.position)
+		}
+		tally.take(nil, 3)
+		if tally.position != 9 {
+			t.Errorf("%s: moved back to %d", test.name, tally.position)
+		}
+	}
+}
+
+func TestTallyKeepsTheNewest(t *testing.T) {
+	t.Parallel()
+	var steps []step
+	for i := range MaxUnread + 3 {
+		steps = append(steps, at(journal.Position(i+1), notify, ""))
+	}
+	tally := &tally{}
+	tally.take(steps, MaxUnread+3)
+	if len(tally.items) != MaxUnread || tally.items[0].at != 4 {
+		t.Errorf("%d items from %d on", len(tally.items), tally.items[0].at)
+	}
+}
+
+func TestReadMarks(t *testing.T) {
+	t.Parallel()
+	m := ReadMarks{Unthreaded: 5, Main: 7, Threads: map[string]journal.Position{"$old": 3, "$new": 9}}
+	for thread, want := range map[string]journal.Position{"": 7, "$old": 5, "$new": 9, "$none": 5} {
+		if got := m.upTo(thread); got != want {
+			t.Errorf("%q is read up to %d, want %d", thread, got, want)
+		}
+	}
+	if got := (&ReadMarks{}).upTo("$t"); got != 0 {
+		t.Errorf("without receipts up to %d", got)
+	}
+}
+
+// settled settles a tally and gives what is left.
+func (ts *tallies) settled(key tallyKey, t *tally, steps []step, upTo journal.Position, m ReadMarks) (left []item) {
+	ts.settle(key, t, steps, upTo, m, func(items []item) { left = slices.Clone(items) })
+	return left
+}
+
+func TestTalliesAreFoundByTheirBasis(t *testing.T) {
+	t.Parallel()
+	ts, err := newTallies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := tallyKey{alice, 1}
+	b := basis{rules: 3, ignored: map[string]bool{bob: true}}
+	kept := &tally{basis: b}
+	if left := ts.settled(key, kept, []step{at(1, notify, ""), at(2, notify, "")}, 2, ReadMarks{Unthreaded: 1}); len(left) != 1 || left[0].at != 2 {
+		t.Errorf("left: %v", left)
+	}
+	if left := ts.settled(key, kept, nil, 1, ReadMarks{}); len(left) != 0 {
+		t.Errorf("left up to before: %v", left)
+	}
+	if got, p := ts.find(key, &basis{rules: 3, ignored: map[string]bool{bob: true}}); got != kept || p != 2 {
+		t.Errorf("got %v at %d", got, p)
+	}
+	for _, other := range []basis{{rules: 4, ignored: b.ignored}, {rules: 3}, {rules: 3, ignored: map[string]bool{carol: true}}} {
+		if got, _ := ts.find(key, &other); got != nil {
+			t.Errorf("a tally of another basis was found: %v", other)
+		}
+	}
+	for _, other := range []tallyKey{{bob, 1}, {alice, 2}} {
+		if got, _ := ts.find(other, &b); got != nil {
+			t.Errorf("somebody else's tally was found: %v", other)
+		}
+	}
+}
+
+func TestTalliesKnowHowManyItemsTheyKeep(t *testing.T) {
+	t.Parallel()
+	ts, err := newTallies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []step
+	for i := range MaxUnread {
+		steps = append(steps, at(journal.Position(i+1), notify, ""))
+	}
+	const users = keptItems/MaxUnread + 10
+	for i := range users {
+		key := tallyKey{user: fmt.Sprint(i)}
+		ts.settled(key, &tally{}, steps, MaxUnread, ReadMarks{})
+		ts.settled(key, &tally{}, steps, MaxUnread, ReadMarks{}) // in place of the first
+	}
+	count := 0
+	for _, kept := range ts.byKey.Values() {
+		count += len(kept.items)
+	}
+	if ts.items != count || count > keptItems {
+		t.Errorf("%d items are counted and %d there, %d are allowed", ts.items, count, keptItems)
+	}
+	if got, _ := ts.find(tallyKey{user: "0"}, &basis{}); got != nil {
+		t.Error("the oldest is still there")
+	}
+	if got, _ := ts.find(tallyKey{user: fmt.Sprint(users - 1)}, &basis{}); got == nil {
+		t.Error("the newest is gone")
+	}
+	// One that was let go of while somebody used it comes back.
+	ts.settled(tallyKey{user: "0"}, &tally{position: 5}, steps[:7], 7, ReadMarks{})
+	if got, p := ts.find(tallyKey{user: "0"}, &basis{}); got == nil || len(got.items) != 2 || p != 7 {
+		t.Errorf("got %+v at %d", got, p)
+	}
+}
+
+func TestEffects(t *testing.T) {
+	t.Parallel()
+	member := func(of, sender, membership string) *rooms.Event {
+		e := newEvent(t, "m.room.member", `{"membership":"`+membership+`"}`, &of)
+		e.Sender = sender
+		return e
+	}
+	redaction := newEvent(t, "m.room.redaction", `{}`, nil)
+	redaction.Redacts = "$x"
+	own := newEvent(t, "m.room.message", `{}`, nil)
+	own.Sender = alice
+	ignored := newEvent(t, "m.room.message", `{}`, nil)
+	ignored.Sender = carol
+	for _, test := range []struct {
+		name  string
+		event *rooms.Event
+		want  effect
+	}{
+		{"joining", member(alice, alice, "join"), restart},
+		{"being invited", member(alice, bob, "invite"), restart},
+		{"being kicked", member(alice, bob, "leave"), restart},
+		{"kicking", member(bob, alice, "leave"), read},
+		{"another's joining", member(bob, bob, "join"), notify},
+		{"an own message", own, read},
+		{"a message", newEvent(t, "m.room.message", `{}`, nil), notify},
+		{"one of somebody who is ignored", ignored, ignore},
+		{"a redaction", redaction, redact},
+	} {
+		if got := effectOf(test.event, alice, map[string]bool{carol: true}); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}

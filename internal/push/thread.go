@@ -1,0 +1,81 @@
+package push
+
+import (
+	"context"
+
+	"homeserver/internal/event"
+	"homeserver/internal/rooms"
+)
+
+// maxHops is how far relations are followed to find the thread of an event:
+// client-server API, "Threaded read receipts".
+const maxHops = 3
+
+// relationOf gives the type and the target of an event's relation; "" if it has
+// none.
+func relationOf(e *rooms.Event) (relation, target string) {
+	relates := event.Field(e.Content(), "m.relates_to")
+	relation, ok := event.StringField(relates, "rel_type")
+	if !ok {
+		return "", ""
+	}
+	target, _ = event.StringField(relates, "event_id")
+	return relation, target
+}
+
+// findThreads works out which thread each step's event is in. Relations that are
+// not those of a thread are followed, all of one length at once.
+func (s *Service) findThreads(ctx context.Context, steps []step) error {
+	open := map[*step]string{} // the event to look at next
+	for i := range steps {
+		st := &steps[i]
+		if st.effect == notify || st.effect == read {
+			st.follow(st.event, open)
+		}
+	}
+	for range maxHops {
+		if len(open) == 0 {
+			return nil
+		}
+		parents, err := s.parents(ctx, open)
+		if err != nil {
+			return err
+		}
+		further := map[*step]string{}
+		for st, target := range open {
+			if parent := parents[target]; parent != nil && parent.Room == st.event.Room {
+				st.follow(parent, further)
+			}
+		}
+		open = further
+	}
+	return nil
+}
+
+// follow looks at an event that the step's event is related to, or at itself.
+func (st *step) follow(e *rooms.Event, open map[*step]string) {
+	switch relation, target := relationOf(e); {
+	case target == "":
+	case relation == "m.thread":
+		st.thread = target
+	default:
+		open[st] = target
+	}
+}
+
+// parents reads the events that are to be looked at.
+func (s *Service) parents(ctx context.Context, open map[*step]string) (map[string]*rooms.Event, error) {
+	var ids []string
+	for _, target := range open {
+		ids = append(ids, target)
+	}
+	events, err := s.rooms.EventsByID(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[string]*rooms.Event, len(events))
+	for _, e := range events {
+		byID[e.ID] = e
+	}
+	return byID, nil
+}

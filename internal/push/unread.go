@@ -1,0 +1,309 @@
+package push
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// Count is a number of unread notifications: client-server API, GET /sync,
+// UnreadNotificationCounts.
+type Count struct{ Notification, Highlight int }
+
+func (c *Count) add(highlight bool) {
+	c.Notification++
+	if highlight {
+		c.Highlight++
+	}
+}
+
+// Unread is what a user has not read of a room.
+type Unread struct {
+	// Main is what is in no thread.
+	Main Count
+	// Threads holds the threads with anything unread, by the event ID of their root.
+	Threads map[string]Count
+}
+
+// Total is the count for clients that know nothing of threads.
+func (u *Unread) Total() Count {
+	total := u.Main
+	for _, c := range u.Threads {
+		total.Notification += c.Notification
+		total.Highlight += c.Highlight
+	}
+	return total
+}
+
+func (u *Unread) add(i *item) {
+	if i.thread == "" {
+		u.Main.add(i.highlight)
+		return
+	}
+	if u.Threads == nil {
+		u.Threads = map[string]Count{}
+	}
+	c := u.Threads[i.thread]
+	c.add(i.highlight)
+	u.Threads[i.thread] = c
+}
+
+// Counts says what a user has not read of rooms that the user is in, as of a
+// position: of the events after the newest receipt, and after the user's own last
+// event in the same thread, those that the rules notify of. There is an answer for
+// each room, which counts to MaxUnread. Client-server API, "Receiving
+// notifications" and "Marking notifications as read".
+func (s *Service) Counts(ctx context.Context, userID string, nids []journal.RoomNID, upTo journal.Position) (map[journal.RoomNID]Unread, error) {
+	counts := make(map[journal.RoomNID]Unread, len(nids))
+	err := s.unread(ctx, userID, nids, upTo, func(nid journal.RoomNID, items []item) {
+		var u Unread
+		for i := range items {
+			u.add(&items[i])
+		}
+		counts[nid] = u
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count what %s has not read: %w", userID, err)
+	}
+	return counts, nil
+}
+
+// scan is the part of a room that is yet to be looked at.
+type scan struct {
+	room journal.RoomNID
+	// from is the position after which it begins; high is where it ends.
+	from, high journal.Position
+	// base is the tally that it continues, nil: none.
+	base *tally
+	// main is how far the main timeline is read. Of what is before only threads
+	// count, and it is looked at no further back than threadLookback, unless a
+	// tally is continued.
+	main  journal.Position
+	below int
+
+	events []*rooms.Event // newest first
+	done   bool
+}
+
+// threadLookback is how many events from before the main timeline was read are
+// looked at for unread threads, where no tally knows of them.
+const threadLookback = 100
+
+// counting is the work of counting for one user.
+type counting struct {
+	*evaluation
+	s      *Service
+	userID string
+	marks  map[journal.RoomNID]ReadMarks
+	upTo   journal.Position
+	show   func(journal.RoomNID, []item)
+}
+
+// unread shows the unread items of each room, which are not to be kept.
+func (s *Service) unread(ctx context.Context, userID string, nids []journal.RoomNID, upTo journal.Position, show func(journal.RoomNID, []item)) error {
+	c := &counting{s: s, userID: userID, upTo: upTo, show: show}
+	var err error
+	if c.evaluation, err = s.newEvaluation(ctx, userID); err != nil {
+		return err
+	}
+	if s.o.ReadUpTo != nil {
+		if c.marks, err = s.o.ReadUpTo(ctx, userID, nids); err != nil {
+			return err
+		}
+	}
+	live, stored := c.plan(nids)
+	if err := c.finish(ctx, live); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(stored, firstPage.rooms) {
+		if err := c.read(ctx, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *counting) basis() *basis { return &basis{rules: c.rules.Changed, ignored: c.ignored} }
+
+// plan finds where to begin in each room, and takes what the live window holds.
+func (c *counting) plan(nids []journal.RoomNID) (live, stored []*scan) {
+	scans := make([]*scan, len(nids))
+	for i, nid := range nids {
+		sc := &scan{room: nid}
+		if sc.base, sc.from = c.s.tallies.find(tallyKey{c.userID, nid}, c.basis()); sc.base == nil {
+			marks := c.marks[nid]
+			sc.from, sc.main = marks.Unthreaded, marks.upTo("")
+		}
+		scans[i] = sc
+	}
+	c.s.journal.Read(func(v journal.View) {
+		c.upTo = min(c.upTo, v.Position)
+		for _, sc := range scans {
+			sc.high = c.upTo
+			if sc.from >= c.upTo || v.Covers(sc.from) {
+				sc.takeLive(v, c.upTo)
+				live = append(live, sc)
+			} else {
+				stored = append(stored, sc)
+			}
+		}
+	})
+	return live, stored
+}
+
+// takeLive takes the events of the live window, the newest only if there are many.
+func (sc *scan) takeLive(v journal.View, upTo journal.Position) {
+	if sc.from >= upTo {
+		return
+	}
+	entries := v.Room(sc.room, sc.from)
+	for i := len(entries) - 1; i >= 0 && len(sc.events) < MaxUnread; i-- {
+		if e := rooms.EventOf(entries[i]); e != nil && e.Position <= upTo {
+			sc.events = append(sc.events, e)
+		}
+	}
+}
+
+// page is how much is read at once: a first page is enough for most rooms.
+type page struct{ events, rooms int }
+
+var (
+	firstPage = page{events: 100, rooms: 50}
+	lastPage  = page{events: MaxUnread - 100, rooms: 5}
+)
+
+// read looks at what the tables hold of some rooms.
+func (c *counting) read(ctx context.Context, scans []*scan) error {
+	if err := c.readPage(ctx, scans, firstPage.events); err != nil {
+		return err
+	}
+	var more, done []*scan
+	for _, sc := range scans {
+		if sc.done {
+			done = append(done, sc)
+		} else {
+			more = append(more, sc)
+		}
+	}
+	if err := c.finish(ctx, done); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(more, lastPage.rooms) {
+		if err := c.readPage(ctx, some, lastPage.events); err != nil {
+			return err
+		}
+		if err := c.finish(ctx, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readPage reads the next older events of each room.
+func (c *counting) readPage(ctx context.Context, scans []*scan, limit int) error {
+	windows := make([]rooms.Window, len(scans))
+	for i, sc := range scans {
+		windows[i] = rooms.Window{Room: sc.room, Range: rooms.Range{From: sc.from + 1, To: sc.high}}
+	}
+	events, err := c.s.rooms.Timelines(ctx, windows, limit-1, nil)
+	if err != nil {
+		return err
+	}
+	byRoom := map[journal.RoomNID][]*rooms.Event{}
+	for _, e := range events {
+		byRoom[e.Room] = append(byRoom[e.Room], e)
+	}
+	for _, sc := range scans {
+		sc.take(byRoom[sc.room], limit, c.userID)
+	}
+	return nil
+}
+
+// take adds a page of older events, as far as they count.
+func (sc *scan) take(newestFirst []*rooms.Event, limit int, userID string) {
+	sc.done = len(newestFirst) < limit
+	for _, e := range newestFirst {
+		sc.events = append(sc.events, e)
+		sc.high = e.Position - 1
+		effect := effectOf(e, userID, nil)
+		if relation, _ := relationOf(e); effect == read && relation == "" {
+			sc.main = max(sc.main, e.Position)
+		}
+		if e.Position <= sc.main && sc.base == nil {
+			sc.below++
+		}
+		if effect == restart || sc.below >= threadLookback {
+			sc.done = true
+			return
+		}
+	}
+}
+
+// finish evaluates what was found in rooms, and settles their tallies.
+func (c *counting) finish(ctx context.Context, scans []*scan) error {
+	var all []*rooms.Event
+	for _, sc := range scans {
+		slices.Reverse(sc.events)
+		all = append(all, sc.events...)
+	}
+	if err := c.s.enter(ctx, c.evaluation, all, c.upTo); err != nil {
+		return err
+	}
+	byRoom := make(map[journal.RoomNID][]step, len(scans))
+	steps := c.steps(all)
+	if err := c.s.findThreads(ctx, steps); err != nil {
+		return err
+	}
+	for i := range steps {
+		room := steps[i].event.Room
+		byRoom[room] = append(byRoom[room], steps[i])
+	}
+	for _, sc := range scans {
+		c.settle(sc, byRoom[sc.room])
+	}
+	return nil
+}
+
+// steps evaluates events.
+func (c *counting) steps(events []*rooms.Event) []step {
+	var steps []step
+	for _, e := range events {
+		st := step{event: e, effect: effectOf(e, c.userID, c.ignored)}
+		if st.effect == notify {
+			outcome := c.outcome(e)
+			if !outcome.Notify {
+				continue
+			}
+			st.highlight = outcome.Highlight
+		}
+		if st.effect != ignore {
+			steps = append(steps, st)
+		}
+	}
+	return steps
+}
+
+// settle brings the tally of a room to the end of the scan. One that was left too
+// far behind to be continued begins anew.
+func (c *counting) settle(sc *scan, steps []step) {
+	t := sc.base
+	if t == nil || len(sc.events) >= MaxUnread {
+		t = &tally{basis: *c.basis(), position: sc.from}
+	}
+	key := tallyKey{c.userID, sc.room}
+	c.s.tallies.settle(key, t, steps, c.upTo, c.marks[sc.room], func(left []item) { c.show(sc.room, left) })
+}
+
+// unreadPositions gives where the unread notifications of a user in rooms stand.
+func (s *Service) unreadPositions(ctx context.Context, userID string, nids []journal.RoomNID, upTo journal.Position) (map[journal.Position]bool, error) {
+	unread := map[journal.Position]bool{}
+	err := s.unread(ctx, userID, nids, upTo, func(_ journal.RoomNID, items []item) {
+		for _, i := range items {
+			unread[i.at] = true
+		}
+	})
+	return unread, err
+}

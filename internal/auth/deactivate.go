@@ -5,20 +5,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/threepid"
 )
 
 // DeactivateRequest is the body of POST /account/deactivate.
 type DeactivateRequest struct {
-	Erase bool            `json:"erase"`
-	Auth  json.RawMessage `json:"auth"`
+	Erase    bool            `json:"erase"`
+	IDServer string          `json:"id_server"`
+	Auth     json.RawMessage `json:"auth"`
 }
 
 // Deactivation is the answer to POST /account/deactivate.
 type Deactivation struct {
-	// IDServerUnbindResult is "success" for a user who has nothing bound at an
-	// identity server.
+	// IDServerUnbindResult is "success" where nothing that the user has bound at
+	// identity servers remains there, else "no-support".
 	IDServerUnbindResult string `json:"id_server_unbind_result"`
 }
 
@@ -30,10 +34,18 @@ func (s *Service) OnDeactivate(do func(ctx context.Context, userID string) error
 	s.leave = append(s.leave, do)
 }
 
+// OnErase adds something to be done, after all that OnDeactivate has added, where the
+// user wants to be forgotten, such as clearing the profile. What holds there holds
+// here too.
+func (s *Service) OnErase(do func(ctx context.Context, userID string) error) {
+	s.erase = append(s.erase, do)
+}
+
 // Deactivate ends an account for good after interactive authentication: nobody can
 // log in any more, and nobody gets the user ID again. The password hash stays, so
 // that only whoever knows the password learns that the account has been
-// deactivated. What follows (see OnDeactivate) is tried before this returns, but if
+// deactivated. Others may use the addresses of the account from now on, and identity
+// servers are asked to forget them. What follows (see OnDeactivate) is tried before this returns, but if
 // it goes wrong it is left to the background work, since nobody is logged in who
 // could ask again. With a zero session, that is without an access token, the user
 // is whom the authentication proves.
@@ -47,49 +59,58 @@ func (s *Service) Deactivate(ctx context.Context, session Session, r DeactivateR
 	if err != nil {
 		return Deactivation{}, err
 	}
-	if err := s.deactivate(ctx, proof.userID, r.Erase, proof); err != nil {
+	bound, err := s.deactivate(ctx, proof.userID, r.Erase, proof)
+	if err != nil {
 		return Deactivation{}, err
 	}
-	return Deactivation{IDServerUnbindResult: "success"}, nil
+	// The client may hang up now; nobody could ask for it again.
+	return Deactivation{s.o.Threepids.UnbindAll(context.WithoutCancel(ctx), proof.userID, bound, r.IDServer)}, nil
 }
 
 // DeactivateAccount does the same for the operator, who names the account by its
-// user ID or the local part of it. A process that has nothing to do after a
-// deactivation leaves that to one that has. M_NOT_FOUND.
+// user ID or the local part of it, except that identity servers are not asked. A
+// process that has nothing to do after a deactivation leaves that to one that has.
+// M_NOT_FOUND.
 func (s *Service) DeactivateAccount(ctx context.Context, name string, erase bool) error {
 	userID, err := s.existingUser(ctx, name)
 	if err != nil {
 		return err
 	}
-	return s.deactivate(ctx, userID, erase, approval{})
+	_, err = s.deactivate(ctx, userID, erase, approval{})
+	return err
 }
 
-func (s *Service) deactivate(ctx context.Context, userID string, erase bool, proof approval) error {
+// deactivate gives what is to be unbound.
+func (s *Service) deactivate(ctx context.Context, userID string, erase bool, proof approval) (bound []threepid.Binding, err error) {
 	var revoked []tokenHash
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	p := pendingDeactivation{UserID: userID}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := lockAccount(ctx, tx, userID); err != nil {
 			return err
 		}
 		if err := proof.consume(ctx, tx); err != nil {
 			return err
 		}
-		if err := markDeactivated(ctx, tx, userID, erase, s.nowMS()); err != nil {
-			return err
-		}
-		if err := deleteInteractionsOf(ctx, tx, userID); err != nil {
-			return err
-		}
 		var err error
+		if p.Erased, err = markDeactivated(ctx, tx, userID, erase, s.nowMS()); err != nil {
+			return err
+		}
+		if err := deletePending(ctx, tx, userID); err != nil {
+			return err
+		}
+		if bound, err = s.o.Threepids.RemoveAll(ctx, tx, userID); err != nil {
+			return err
+		}
 		revoked, err = removeOtherDevices(ctx, tx, userID, "")
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("deactivate %s: %w", userID, err)
+		return nil, fmt.Errorf("deactivate %s: %w", userID, err)
 	}
 	s.cache.remove(revoked)
 	// The client may hang up now; what has begun goes on.
-	s.logFailure(s.finishDeactivations(context.WithoutCancel(ctx), []string{userID}))
-	return nil
+	s.logFailure(s.finishDeactivations(context.WithoutCancel(ctx), []pendingDeactivation{p}))
+	return bound, nil
 }
 
 // ResumeDeactivations does what a process that ended, or a fault, has left undone
@@ -108,26 +129,30 @@ func (s *Service) ResumeDeactivations(ctx context.Context) error {
 
 // finishDeactivations does what follows from the deactivation of each user, and
 // notes for whom all of it has been done.
-func (s *Service) finishDeactivations(ctx context.Context, userIDs []string) error {
+func (s *Service) finishDeactivations(ctx context.Context, pending []pendingDeactivation) error {
 	if len(s.leave) == 0 {
 		return nil
 	}
 	var done []string
 	var failures []error
-	for _, userID := range userIDs {
-		if err := s.finishDeactivation(ctx, userID); err != nil {
-			failures = append(failures, fmt.Errorf("finish the deactivation of %s: %w", userID, err))
+	for _, p := range pending {
+		if err := s.finishDeactivation(ctx, p); err != nil {
+			failures = append(failures, fmt.Errorf("finish the deactivation of %s: %w", p.UserID, err))
 			continue
 		}
-		done = append(done, userID)
+		done = append(done, p.UserID)
 	}
 	failures = append(failures, markDeactivationsFinished(ctx, s.pool, done))
 	return errors.Join(failures...)
 }
 
-func (s *Service) finishDeactivation(ctx context.Context, userID string) error {
-	for _, do := range s.leave {
-		if err := do(ctx, userID); err != nil {
+func (s *Service) finishDeactivation(ctx context.Context, p pendingDeactivation) error {
+	todo := s.leave
+	if p.Erased {
+		todo = slices.Concat(s.leave, s.erase)
+	}
+	for _, do := range todo {
+		if err := do(ctx, p.UserID); err != nil {
 			return err
 		}
 	}

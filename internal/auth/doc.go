@@ -5,21 +5,25 @@
 // # Promises
 //
 //   - Secrets are never stored or logged. A password is kept as an argon2id hash
-//     with its parameters, a token and the ID of an interactive session as SHA-256.
+//     with its parameters; a token, also one for a login, and the ID of an
+//     interactive session as SHA-256.
 //   - What a 200 promises is one transaction: a registration is account, device and
-//     tokens together, and an interactive session is used up in the transaction of
-//     the operation that it allowed.
+//     tokens together, with the address that was proved on the way, and an
+//     interactive session is used up in the transaction of the operation that it
+//     allowed.
 //   - A user ID is never given out twice; a deactivated account keeps its row.
 //   - Once a logout, a deletion of devices, a change of password or a deactivation
 //     has returned, this process no longer accepts the tokens concerned. Another
 //     process on the same database may do so for at most 30 seconds.
-//   - An unknown user costs as much time as a wrong password, and gets the same answer.
+//   - An unknown user costs as much time as a wrong password, and gets the same answer,
+//     whether named by user ID or by an address.
 //   - Reading never writes. When a device was last seen is gathered in memory and
 //     written once a minute. The one exception is what the specification asks for:
 //     the first use of a refreshed access token revokes its predecessors.
 //   - Whatever strangers can make us keep has a bound: password hashing (two at
 //     once, a hundred waiting), devices (1,000 for each user, after which the one
-//     that has been silent for longest gives way), interactive sessions, nonces,
+//     that has been silent for longest gives way), OpenID tokens (100 for each user),
+//     interactive sessions, nonces,
 //     buckets of the rate limits, and the cache of tokens.
 //
 // # Flow of data
@@ -30,6 +34,9 @@
 // interactive authentication take the auth object of the request as it was sent;
 // where it does not suffice they return a *matrix.Error with status 401 whose
 // Fields are the body that the client needs to go on.
+//
+// What is about e-mail addresses and phone numbers is asked of internal/threepid,
+// some of it within transactions of this package.
 //
 // Locks on rows are taken in the order account, device, tokens.
 package auth

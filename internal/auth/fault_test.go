@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 // operations lists everything that a Service does with the database, for an account
@@ -132,7 +133,7 @@ func TestEveryOperationIsAtomic(t *testing.T) {
 	if n := count(t, s, `SELECT count(*) FROM accounts WHERE deactivated_at IS NULL`); n != 1 {
 		t.Errorf("got %d active accounts, want the one there was", n)
 	}
-	if _, err := s.checkPassword(t.Context(), "example", testPassword, testClient); err != nil {
+	if _, err := s.checkPassword(t.Context(), userName{name: "example"}, testPassword, testClient); err != nil {
 		t.Errorf("the password has changed: %v", err)
 	}
 	if _, err := s.Device(t.Context(), session.UserID, session.DeviceID); err != nil {
@@ -143,7 +144,7 @@ func TestEveryOperationIsAtomic(t *testing.T) {
 func TestAStoredHashThatIsBrokenIsAnInternalError(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t, func(o *Options) {
-		o.RateLimits = RateLimits{FailedLogin: Limit{PerSecond: 0.1, Burst: 1}}
+		o.RateLimits = RateLimits{FailedLogin: ratelimit.Limit{PerSecond: 0.1, Burst: 1}}
 	})
 	mustRegister(t, s, "example")
 	_, err := s.pool.Exec(t.Context(), `UPDATE accounts SET password_hash = 'broken'`)

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -14,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
+	"homeserver/internal/threepid"
 )
 
 // The stages of interactive authentication that this server knows. Client-server
@@ -21,7 +24,12 @@ import (
 const (
 	StageDummy    = "m.login.dummy"
 	StagePassword = "m.login.password"
+	StageEmail    = "m.login.email.identity"
+	StagePhone    = "m.login.msisdn"
 )
+
+// stagePhoneOld is what some clients call StagePhone.
+const stagePhoneOld = "m.login.msisdn.identity"
 
 const (
 	// interactionLifetime is how long a client may take for all stages.
@@ -43,11 +51,30 @@ type operation struct {
 	flows  [][]string
 }
 
+// purpose is what an address must be proved for to complete a stage of the
+// operation.
+func (op operation) purpose() threepid.Purpose {
+	switch op.name {
+	case operationRegister:
+		return threepid.ForRegistration
+	case operationPassword:
+		return threepid.ForPassword
+	default:
+		return ""
+	}
+}
+
+// The operations that can be allowed by proving an address.
+const (
+	operationRegister = "POST /register"
+	operationPassword = "POST /account/password" //nolint:gosec // G101: a path, not a secret
+)
+
 // passwordOperation is an operation that needs the password of the user. Without an
 // access token it counts as an attempt to log in.
 func (s *Service) passwordOperation(name string, session Session, client Client) (operation, error) {
 	if session.UserID == "" {
-		if _, err := s.limits.login.take(addressKey(client.Address)); err != nil {
+		if _, err := s.limits.login.Take(ratelimit.AddressKey(client.Address)); err != nil {
 			return operation{}, err
 		}
 	}
@@ -56,18 +83,24 @@ func (s *Service) passwordOperation(name string, session Session, client Client)
 
 // stage is one type of authentication.
 type stage struct {
-	// check judges what a client has sent. It returns whom the client has proved to
-	// be, or "" where the stage does not tell. A *matrix.Error means that the client
-	// may try again.
-	check func(ctx context.Context, a attempt) (userID string, err error)
+	// check judges what a client has sent. A *matrix.Error means that the client may
+	// try again.
+	check func(ctx context.Context, a attempt) (evidence, error)
 	// params is what a client must know to complete the stage; nil for nothing.
 	params map[string]any
 }
 
 // attempt is what a stage judges: the auth object as it was sent.
 type attempt struct {
-	auth   json.RawMessage
-	client Client
+	auth    json.RawMessage
+	client  Client
+	purpose threepid.Purpose // set from the operation
+}
+
+// evidence is what a stage has found out: whom the client has proved to be, and by
+// which session of internal/threepid. Either is "" where the stage does not tell.
+type evidence struct {
+	userID, threepidSID string
 }
 
 // interaction is a session of interactive authentication.
@@ -77,6 +110,8 @@ type interaction struct {
 	completed []string
 	// provedUserID is whom a stage has found the client to be; "" if none has.
 	provedUserID string
+	// threepidSID is the session by which a stage has proved an address; "" if none has.
+	threepidSID string
 }
 
 func (i interaction) hash() tokenHash { return hashToken(i.id) }
@@ -84,6 +119,7 @@ func (i interaction) hash() tokenHash { return hashToken(i.id) }
 // approval is a completed interaction. Its zero value stands for what needs none.
 type approval struct {
 	userID      string
+	threepidSID string       // a session to be claimed with it; "" for none
 	interaction *interaction // nil where nothing was stored
 }
 
@@ -129,10 +165,13 @@ func (s *Service) interact(ctx context.Context, op operation, auth json.RawMessa
 		}
 		current = found
 	}
+	if sent.Type == stagePhoneOld {
+		sent.Type = StagePhone
+	}
 	if sent.Type != "" && !slices.Contains(current.completed, sent.Type) {
 		var failure *matrix.Error
 		var err error
-		if current, failure, err = s.tryStage(ctx, op, current, sent.Type, attempt{auth, client}); err != nil {
+		if current, failure, err = s.tryStage(ctx, op, current, sent.Type, attempt{auth: auth, client: client}); err != nil {
 			return approval{}, err
 		}
 		if failure != nil {
@@ -151,25 +190,22 @@ func (s *Service) tryStage(ctx context.Context, op operation, current interactio
 	if failure := op.refuses(current.completed, name); failure != nil {
 		return current, failure, nil
 	}
-	userID, err := s.stages[name].check(ctx, a)
+	a.purpose = op.purpose()
+	found, err := s.stages[name].check(ctx, a)
 	if failure, ok := errors.AsType[*matrix.Error](err); ok && retriable(failure) {
 		return current, failure, nil
 	}
 	if err != nil {
 		return current, nil, err
 	}
-	expected := op.userID
-	if expected == "" {
-		expected = current.provedUserID
-	}
-	if userID != "" && expected != "" && userID != expected {
+	expected := cmp.Or(op.userID, current.provedUserID)
+	if found.userID != "" && expected != "" && found.userID != expected {
 		return current, matrix.Errorf(matrix.Forbidden, "This is not the user who has to authenticate"), nil
 	}
 	next := current
 	next.completed = append(slices.Clone(current.completed), name)
-	if userID != "" {
-		next.provedUserID = userID
-	}
+	next.provedUserID = cmp.Or(found.userID, next.provedUserID)
+	next.threepidSID = cmp.Or(found.threepidSID, next.threepidSID)
 	if current.stored {
 		if err := storeProgress(ctx, s.pool, current, next); err != nil {
 			return current, nil, err
@@ -261,10 +297,7 @@ func (op operation) satisfiedBy(completed []string) bool {
 
 // approve makes the approval of a completed interaction.
 func (op operation) approve(done interaction) approval {
-	p := approval{userID: op.userID}
-	if p.userID == "" {
-		p.userID = done.provedUserID
-	}
+	p := approval{userID: cmp.Or(op.userID, done.provedUserID), threepidSID: done.threepidSID}
 	if done.stored {
 		p.interaction = &done
 	}
@@ -276,10 +309,10 @@ func (op operation) approve(done interaction) approval {
 func decodeAuth(auth json.RawMessage, into any) error { return jsonexp.Unmarshal(auth, into) }
 
 // checkDummy is the stage m.login.dummy: "Dummy Auth".
-func checkDummy(context.Context, attempt) (string, error) { return "", nil }
+func checkDummy(context.Context, attempt) (evidence, error) { return evidence{}, nil }
 
 // checkPasswordStage is the stage m.login.password: "Password-based".
-func (s *Service) checkPasswordStage(ctx context.Context, a attempt) (string, error) {
+func (s *Service) checkPasswordStage(ctx context.Context, a attempt) (evidence, error) {
 	var sent struct {
 		Identifier *Identifier `json:"identifier"`
 		User       string      `json:"user"`
@@ -288,12 +321,12 @@ func (s *Service) checkPasswordStage(ctx context.Context, a attempt) (string, er
 		Password   string      `json:"password"`
 	}
 	if err := decodeAuth(a.auth, &sent); err != nil {
-		return "", matrix.Errorf(matrix.BadJSON, "A member of auth has a wrong type")
+		return evidence{}, matrix.Errorf(matrix.BadJSON, "A member of auth has a wrong type")
 	}
-	name, err := userName(sent.Identifier, sent.User, sent.Medium, sent.Address)
+	name, err := readName(sent.Identifier, sent.User, sent.Medium, sent.Address)
 	if err != nil {
-		return "", err
+		return evidence{}, err
 	}
 	found, err := s.checkPassword(ctx, name, sent.Password, a.client)
-	return found.userID, err
+	return evidence{userID: found.userID}, err
 }

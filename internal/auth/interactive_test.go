@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 // twoFlows are the flows of the example in the specification, "User-interactive API
@@ -26,18 +27,18 @@ var twoFlows = operation{
 // last part of its name, and bar tells who the client is.
 func withStages(s *Service) *Service {
 	for _, name := range []string{"foo", "bar", "baz"} {
-		stage := stage{check: func(_ context.Context, a attempt) (string, error) {
+		stage := stage{check: func(_ context.Context, a attempt) (evidence, error) {
 			var sent struct {
 				Credential string `json:"credential"`
 				User       string `json:"user"`
 			}
 			if err := json.Unmarshal(a.auth, &sent); err != nil {
-				return "", matrix.Errorf(matrix.BadJSON, "bad credential")
+				return evidence{}, matrix.Errorf(matrix.BadJSON, "bad credential")
 			}
 			if sent.Credential != name {
-				return "", matrix.Errorf(matrix.Forbidden, "Invalid credential")
+				return evidence{}, matrix.Errorf(matrix.Forbidden, "Invalid credential")
 			}
-			return sent.User, nil
+			return evidence{userID: sent.User}, nil
 		}}
 		if name == "baz" {
 			stage.params = map[string]any{"example_key": "foobar"}
@@ -392,7 +393,7 @@ func TestPasswordStage(t *testing.T) {
 func TestPasswordStageCountsAsLogin(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t, func(o *Options) {
-		o.RateLimits = RateLimits{FailedLogin: Limit{PerSecond: 1, Burst: 1}}
+		o.RateLimits = RateLimits{FailedLogin: ratelimit.Limit{PerSecond: 1, Burst: 1}}
 	})
 	mustRegister(t, s, "example")
 	op := operation{name: "x", userID: userID("example"), flows: [][]string{{StagePassword}}}
@@ -418,8 +419,8 @@ func FuzzInteractionAuth(f *testing.F) {
 		if decodeAuth(auth, &sent) != nil {
 			return
 		}
-		name, err := userName(sent.Identifier, sent.User, "", "")
-		if err == nil && name == "" {
+		name, err := readName(sent.Identifier, sent.User, "", "")
+		if err == nil && name == (userName{}) {
 			t.Errorf("%q names nobody without an error", auth)
 		}
 		if _, ok := errors.AsType[*matrix.Error](err); err != nil && !ok {

@@ -1,12 +1,14 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/threepid"
 )
 
 // Identifier names a user in one of several ways. Client-server API, "Identifier
@@ -18,6 +20,8 @@ type Identifier struct {
 	Address string `json:"address"`
 	Country string `json:"country"`
 	Phone   string `json:"phone"`
+	// Number is what Phone was called once.
+	Number string `json:"number"`
 }
 
 // LoginRequest is the body of POST /login. User, Medium and Address are the
@@ -29,6 +33,7 @@ type LoginRequest struct {
 	Medium                   string      `json:"medium"`
 	Address                  string      `json:"address"`
 	Password                 string      `json:"password"`
+	Token                    string      `json:"token"`
 	DeviceID                 string      `json:"device_id"`
 	InitialDeviceDisplayName string      `json:"initial_device_display_name"`
 	RefreshToken             bool        `json:"refresh_token"`
@@ -42,27 +47,39 @@ type Credentials struct {
 	Tokens
 }
 
+// LoginByToken is the type of a login by a token that LoginToken has made.
+const LoginByToken = "m.login.token" //nolint:gosec // G101: the name of it, not a secret
+
 // LoginTypes lists the values that the type of a LoginRequest may have, for
 // GET /login.
-func (s *Service) LoginTypes() []string { return []string{StagePassword} }
+func (s *Service) LoginTypes() []string { return []string{StagePassword, LoginByToken} }
 
-// Login checks a password and logs a device in: the one named by device_id, whose
-// earlier tokens become void, or a new one. Client-server API, POST /login.
+// Login checks a password, or a token for this, and logs a device in: the one named
+// by device_id, whose earlier tokens become void, or a new one. Client-server API,
+// POST /login.
 //
-// M_FORBIDDEN for a wrong user or password, M_USER_DEACTIVATED, M_LIMIT_EXCEEDED,
-// M_UNKNOWN for another type of login, M_MISSING_PARAM, M_INVALID_PARAM.
+// M_FORBIDDEN for a wrong user, password or token, M_USER_DEACTIVATED,
+// M_LIMIT_EXCEEDED, M_UNKNOWN for another type of login, M_MISSING_PARAM,
+// M_INVALID_PARAM.
 func (s *Service) Login(ctx context.Context, r LoginRequest, client Client) (Credentials, error) {
-	if r.Type == "" {
+	device := newDevice{r.DeviceID, r.InitialDeviceDisplayName, r.RefreshToken}
+	switch r.Type {
+	case StagePassword:
+		return s.loginByPassword(ctx, r, device, client)
+	case LoginByToken:
+		return s.loginByToken(ctx, r.Token, device, client)
+	case "":
 		return Credentials{}, matrix.Errorf(matrix.MissingParam, "type is missing")
-	}
-	if r.Type != StagePassword {
+	default:
 		return Credentials{}, matrix.Errorf(matrix.Unknown, "This type of login is not supported")
 	}
-	name, err := userName(r.Identifier, r.User, r.Medium, r.Address)
+}
+
+func (s *Service) loginByPassword(ctx context.Context, r LoginRequest, device newDevice, client Client) (Credentials, error) {
+	name, err := readName(r.Identifier, r.User, r.Medium, r.Address)
 	if err != nil {
 		return Credentials{}, err
 	}
-	device := newDevice{r.DeviceID, r.InitialDeviceDisplayName, r.RefreshToken}
 	if err := device.check(); err != nil {
 		return Credentials{}, err
 	}
@@ -107,9 +124,16 @@ func (s *Service) logIn(ctx context.Context, checked account, rehashed string, d
 	return credentials, nil
 }
 
-// userName takes the name of a user out of what a client sent to identify one.
-// Third-party identifiers are unknown to this server, which is M_FORBIDDEN.
-func userName(id *Identifier, user, medium, address string) (string, error) {
+// userName is how somebody names a user: by user ID or the local part of one, or by
+// a third-party identifier.
+type userName struct {
+	name    string
+	address threepid.Address
+}
+
+// readName takes the name of a user out of what a client sent to identify one.
+// M_MISSING_PARAM, M_INVALID_PARAM for other types. What is no address names nobody.
+func readName(id *Identifier, user, medium, address string) (userName, error) {
 	if id == nil {
 		id = &Identifier{User: user, Medium: medium, Address: address}
 		if user != "" {
@@ -119,14 +143,42 @@ func userName(id *Identifier, user, medium, address string) (string, error) {
 	thirdParty := id.Type == "" && (id.Medium != "" || id.Address != "")
 	switch {
 	case id.Type == "m.id.user" && id.User == "":
-		return "", matrix.Errorf(matrix.MissingParam, "The name of the user is missing")
+		return userName{}, matrix.Errorf(matrix.MissingParam, "The name of the user is missing")
 	case id.Type == "m.id.user":
-		return id.User, nil
-	case id.Type == "m.id.thirdparty", id.Type == "m.id.phone", thirdParty:
-		return "", errLogin()
+		return userName{name: id.User}, nil
+	case id.Type == "m.id.thirdparty", thirdParty:
+		return addressOrNobody(threepid.Canonical(id.Medium, id.Address)), nil
+	case id.Type == "m.id.phone":
+		return addressOrNobody(threepid.CanonicalPhone(id.Country, cmp.Or(id.Phone, id.Number))), nil
 	case id.Type == "":
-		return "", matrix.Errorf(matrix.MissingParam, "identifier is missing")
+		return userName{}, matrix.Errorf(matrix.MissingParam, "identifier is missing")
 	default:
-		return "", matrix.Errorf(matrix.InvalidParam, "This type of identifier is not supported")
+		return userName{}, matrix.Errorf(matrix.InvalidParam, "This type of identifier is not supported")
 	}
+}
+
+func addressOrNobody(a threepid.Address, err error) userName {
+	if err != nil {
+		a = threepid.Address{Medium: "none"}
+	}
+	return userName{address: a}
+}
+
+// candidates lists the user IDs that a name may mean, the likelier first, and what
+// wrong passwords for it are counted as. A name that nobody has gives the user ID
+// "", which nobody has either. M_FORBIDDEN for a user of another server.
+func (s *Service) candidates(ctx context.Context, n userName) (userIDs []string, key string, err error) {
+	if n.address == (threepid.Address{}) {
+		userIDs, err = s.localUserIDs(n.name)
+		if err != nil {
+			return nil, "", err
+		}
+		return userIDs, accountKey(userIDs[len(userIDs)-1]), nil
+	}
+	owner, err := s.o.Threepids.Owner(ctx, n.address)
+	if err != nil {
+		return nil, "", err
+	}
+	// Whether anybody has the address must not show in what is counted.
+	return []string{owner}, accountKey(cmp.Or(owner, n.address.Medium+":"+n.address.Address)), nil
 }

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 func TestLoginIdentifiesTheUser(t *testing.T) {
@@ -47,7 +49,7 @@ func TestLoginRefuses(t *testing.T) {
 		want matrix.Code
 	}{
 		"no type":              {LoginRequest{Identifier: user("example"), Password: testPassword}, matrix.MissingParam},
-		"unknown type":         {LoginRequest{Type: "m.login.token", Password: testPassword}, matrix.Unknown},
+		"unknown type":         {LoginRequest{Type: "m.login.magic", Password: testPassword}, matrix.Unknown},
 		"nobody named":         {LoginRequest{Type: StagePassword, Password: testPassword}, matrix.MissingParam},
 		"empty user":           {LoginRequest{Type: StagePassword, Identifier: user("")}, matrix.MissingParam},
 		"unknown identifier":   {LoginRequest{Type: StagePassword, Identifier: &Identifier{Type: "m.id.fax"}}, matrix.InvalidParam},
@@ -246,7 +248,7 @@ func TestLoginWithAPasswordThatWasChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example")
-	checked, err := s.checkPassword(t.Context(), "example", testPassword, testClient)
+	checked, err := s.checkPassword(t.Context(), userName{name: "example"}, testPassword, testClient)
 	must(t, err)
 
 	must(t, s.SetPassword(t.Context(), "example", "another", true))
@@ -258,7 +260,7 @@ func TestLoginWithAPasswordThatWasChangedMeanwhile(t *testing.T) {
 func TestLoginFailuresAreLimitedByAccount(t *testing.T) {
 	t.Parallel()
 	s, c := newTestService(t, func(o *Options) {
-		o.RateLimits = RateLimits{FailedLogin: Limit{PerSecond: 0.1, Burst: 3}, Login: Limit{PerSecond: 100, Burst: 100}}
+		o.RateLimits = RateLimits{FailedLogin: ratelimit.Limit{PerSecond: 0.1, Burst: 3}, Login: ratelimit.Limit{PerSecond: 100, Burst: 100}}
 	})
 	mustRegister(t, s, "example")
 	mustRegister(t, s, "another")
@@ -280,7 +282,7 @@ func TestLoginFailuresAreLimitedByAccount(t *testing.T) {
 func TestLoginSuccessesDoNotCountAsFailures(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t, func(o *Options) {
-		o.RateLimits = RateLimits{FailedLogin: Limit{PerSecond: 0.1, Burst: 2}}
+		o.RateLimits = RateLimits{FailedLogin: ratelimit.Limit{PerSecond: 0.1, Burst: 2}}
 	})
 	mustRegister(t, s, "example")
 
@@ -292,7 +294,7 @@ func TestLoginSuccessesDoNotCountAsFailures(t *testing.T) {
 func TestLoginAttemptsAreLimitedByAddress(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t, func(o *Options) {
-		o.RateLimits = RateLimits{Login: Limit{PerSecond: 1, Burst: 2}}
+		o.RateLimits = RateLimits{Login: ratelimit.Limit{PerSecond: 1, Burst: 2}}
 	})
 	for _, name := range []string{"one", "two"} {
 		_, err := s.Login(t.Context(), loginRequest(name, "x"), testClient)
@@ -307,7 +309,7 @@ func TestLoginTypes(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 
-	if got := s.LoginTypes(); len(got) != 1 || got[0] != "m.login.password" {
+	if got := s.LoginTypes(); !slices.Equal(got, []string{"m.login.password", "m.login.token"}) {
 		t.Errorf("got %v", got)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 const (
@@ -97,7 +98,7 @@ func (h *hasher) outdated(phc string) bool {
 func (h *hasher) derive(ctx context.Context, p ArgonParams, password string, salt []byte, size uint32) ([]byte, error) {
 	if h.waiting.Add(1) > maxWaitingHashers {
 		h.waiting.Add(-1)
-		return nil, tooMany(time.Second)
+		return nil, ratelimit.TooMany(time.Second)
 	}
 	select {
 	case h.slots <- struct{}{}:
@@ -157,32 +158,32 @@ func errLogin() *matrix.Error {
 // checkPassword finds the account of a user name and checks its password.
 // M_FORBIDDEN for a wrong one, M_USER_DEACTIVATED for the right one of a
 // deactivated account, M_LIMIT_EXCEEDED after too many attempts.
-func (s *Service) checkPassword(ctx context.Context, name, password string, client Client) (account, error) {
-	if _, err := s.limits.login.take(addressKey(client.Address)); err != nil {
+func (s *Service) checkPassword(ctx context.Context, name userName, password string, client Client) (account, error) {
+	if _, err := s.limits.login.Take(ratelimit.AddressKey(client.Address)); err != nil {
 		return account{}, err
 	}
-	candidates, err := s.localUserIDs(name)
+	candidates, key, err := s.candidates(ctx, name)
 	if err != nil {
 		return account{}, err
 	}
-	attempt, err := s.limits.failedLogin.take(accountKey(candidates[len(candidates)-1]))
+	attempt, err := s.limits.failedLogin.Take(key)
 	if err != nil {
 		return account{}, err
 	}
 	a, err := findAccount(ctx, s.pool, candidates)
 	if err != nil {
-		attempt.giveBack()
+		attempt.GiveBack()
 		return account{}, err
 	}
 	ok, err := s.hasher.verify(ctx, password, a.passwordHash)
 	if err != nil {
-		attempt.giveBack()
+		attempt.GiveBack()
 		return account{}, err
 	}
 	if !ok {
 		return account{}, errLogin()
 	}
-	attempt.giveBack()
+	attempt.GiveBack()
 	if a.deactivated {
 		return account{}, matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
 	}
@@ -199,7 +200,8 @@ type ChangePasswordRequest struct {
 // ChangePassword gives a user a new password after interactive authentication, and
 // logs out all devices but the one that asks unless logout_devices is false. With
 // a zero session, that is without an access token, the user is whom the
-// authentication proves. M_MISSING_PARAM, M_WEAK_PASSWORD.
+// authentication proves: by the old password, or by an address of the account.
+// M_MISSING_PARAM, M_WEAK_PASSWORD.
 // Client-server API, POST /account/password.
 func (s *Service) ChangePassword(ctx context.Context, session Session, r ChangePasswordRequest, client Client) error {
 	if r.NewPassword == "" {
@@ -208,10 +210,11 @@ func (s *Service) ChangePassword(ctx context.Context, session Session, r ChangeP
 	if err := s.checkNewPassword(r.NewPassword); err != nil {
 		return err
 	}
-	op, err := s.passwordOperation("POST /account/password", session, client)
+	op, err := s.passwordOperation(operationPassword, session, client)
 	if err != nil {
 		return err
 	}
+	op.flows = append(op.flows, s.threepidFlows()...)
 	proof, err := s.interact(ctx, op, r.Auth, client)
 	if err != nil {
 		return err
@@ -262,10 +265,15 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ap
 		if err := proof.consume(ctx, tx); err != nil {
 			return err
 		}
+		if proof.threepidSID != "" {
+			if err := s.o.Threepids.ClaimOwned(ctx, tx, proof.threepidSID, c.userID); err != nil {
+				return err
+			}
+		}
 		if err := storePassword(ctx, tx, c.userID, hash); err != nil {
 			return err
 		}
-		if err := deleteInteractionsOf(ctx, tx, c.userID); err != nil {
+		if err := deletePending(ctx, tx, c.userID); err != nil {
 			return err
 		}
 		if !c.logout {

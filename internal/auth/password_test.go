@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 func TestHashIsAPHCString(t *testing.T) {
@@ -202,7 +203,7 @@ func TestChangePasswordWithoutAccessToken(t *testing.T) {
 func TestChangePasswordWithoutAccessTokenIsLimited(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t, func(o *Options) {
-		o.RateLimits = RateLimits{Login: Limit{PerSecond: 1, Burst: 1}}
+		o.RateLimits = RateLimits{Login: ratelimit.Limit{PerSecond: 1, Burst: 1}}
 	})
 	r := ChangePasswordRequest{NewPassword: "new"}
 

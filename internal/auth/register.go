@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 // generatedNameLength is the length of a made-up local part; two users get the same
@@ -26,64 +28,80 @@ type RegisterRequest struct {
 	InitialDeviceDisplayName string          `json:"initial_device_display_name"`
 	InhibitLogin             bool            `json:"inhibit_login"`
 	RefreshToken             bool            `json:"refresh_token"`
+	GuestAccessToken         string          `json:"guest_access_token"`
 	Auth                     json.RawMessage `json:"auth"`
 }
 
 // Register makes an account for a stranger, after interactive authentication, and
 // logs a device in unless inhibit_login is set. Without a username one is made up;
-// without a password the account works, but nobody can log in to it later.
-// Client-server API, POST /register.
+// without a password the account works, but nobody can log in to it later. An
+// address that was proved on the way becomes the account's. A guest needs no
+// authentication; with guest_access_token a guest becomes a user.
+// Client-server API, POST /register, and "Guest Access".
 //
 // M_FORBIDDEN where registration is disabled, M_USER_IN_USE, M_INVALID_USERNAME,
-// M_WEAK_PASSWORD, M_INVALID_PARAM, M_LIMIT_EXCEEDED, M_GUEST_ACCESS_FORBIDDEN for
-// a guest account. As the specification demands, all of this is checked before
-// authentication is asked for.
+// M_WEAK_PASSWORD, M_INVALID_PARAM, M_LIMIT_EXCEEDED, M_THREEPID_IN_USE,
+// M_GUEST_ACCESS_FORBIDDEN for a guest account where there are none, and for
+// guest_access_token M_MISSING_PARAM and M_UNKNOWN_TOKEN. As the specification
+// demands, what can be is checked before authentication is asked for.
 func (s *Service) Register(ctx context.Context, r RegisterRequest, client Client) (Credentials, error) {
-	if _, err := s.limits.registration.take(addressKey(client.Address)); err != nil {
-		return Credentials{}, err
-	}
-	userID, err := s.checkRegistration(ctx, r)
+	taken, err := s.limits.registration.Take(ratelimit.AddressKey(client.Address))
 	if err != nil {
 		return Credentials{}, err
 	}
-	operation := operation{name: "POST /register", flows: [][]string{{StageDummy}}}
-	proof, err := s.interact(ctx, operation, r.Auth, client)
+	wanted, err := s.checkRegistration(ctx, r)
 	if err != nil {
 		return Credentials{}, err
 	}
-	wanted := registration{
-		account: account{userID: userID},
-		device:  newDevice{r.DeviceID, r.InitialDeviceDisplayName, r.RefreshToken},
-		inhibit: r.InhibitLogin,
+	if wanted.account.guest {
+		return s.register(ctx, wanted, "", client, approval{})
+	}
+	op := operation{
+		name:  operationRegister,
+		flows: append([][]string{{StageDummy}}, s.threepidFlows()...),
+	}
+	proof, err := s.interact(ctx, op, r.Auth, client)
+	if matrix.IsCode(err, matrix.ThreepidAuthFailed) {
+		taken.GiveBack() // clients ask every few seconds whether the user has opened the mail
+	}
+	if err != nil {
+		return Credentials{}, err
 	}
 	return s.register(ctx, wanted, r.Password, client, proof)
 }
 
-// checkRegistration checks everything about a registration but its authentication,
-// and returns the user ID for it.
-func (s *Service) checkRegistration(ctx context.Context, r RegisterRequest) (string, error) {
-	if !s.o.RegistrationEnabled {
-		return "", matrix.Errorf(matrix.Forbidden, "Registration is disabled")
-	}
+// checkRegistration checks everything about a registration but its authentication.
+func (s *Service) checkRegistration(ctx context.Context, r RegisterRequest) (registration, error) {
 	switch r.Kind {
 	case "", "user":
 	case "guest":
-		return "", matrix.Errorf(matrix.GuestAccessForbidden, "Guest accounts are not allowed")
+		return s.checkGuest(r)
 	default:
-		return "", matrix.Errorf(matrix.InvalidParam, "kind must be user or guest")
+		return registration{}, matrix.Errorf(matrix.InvalidParam, "kind must be user or guest")
 	}
-	if err := (newDevice{r.DeviceID, r.InitialDeviceDisplayName, r.RefreshToken}).check(); err != nil {
-		return "", err
+	if !s.o.RegistrationEnabled {
+		return registration{}, matrix.Errorf(matrix.Forbidden, "Registration is disabled")
+	}
+	wanted := registration{
+		device:  newDevice{r.DeviceID, r.InitialDeviceDisplayName, r.RefreshToken},
+		inhibit: r.InhibitLogin,
+		upgrade: r.GuestAccessToken != "",
+	}
+	if err := wanted.device.check(); err != nil {
+		return registration{}, err
 	}
 	if r.Password != "" {
 		if err := s.checkNewPassword(r.Password); err != nil {
-			return "", err
+			return registration{}, err
 		}
 	}
-	if r.Username == "" {
-		r.Username = generatedName()
+	var err error
+	if wanted.upgrade {
+		wanted.account.userID, err = s.checkUpgrade(ctx, r)
+	} else {
+		wanted.account.userID, err = s.availableUserID(ctx, cmp.Or(r.Username, generatedName()))
 	}
-	return s.availableUserID(ctx, r.Username)
+	return wanted, err
 }
 
 // availableUserID makes the user ID for a name that nobody has; M_USER_IN_USE,
@@ -108,7 +126,7 @@ func (s *Service) availableUserID(ctx context.Context, username string) (string,
 // M_LIMIT_EXCEEDED, and M_FORBIDDEN where registration is disabled.
 // Client-server API, GET /register/available.
 func (s *Service) CheckAvailable(ctx context.Context, username string, client Client) error {
-	if _, err := s.limits.availability.take(addressKey(client.Address)); err != nil {
+	if _, err := s.limits.availability.Take(ratelimit.AddressKey(client.Address)); err != nil {
 		return err
 	}
 	if !s.o.RegistrationEnabled {
@@ -121,38 +139,58 @@ func (s *Service) CheckAvailable(ctx context.Context, username string, client Cl
 	return err
 }
 
-// registration is an account to be made, with what is to be logged in.
+// registration is an account to be made, with what is to be logged in. With upgrade
+// the account is a guest's already.
 type registration struct {
-	account account
-	device  newDevice
-	inhibit bool
+	account          account
+	device           newDevice
+	inhibit, upgrade bool
 }
 
-// register makes the account, its device and its tokens in one transaction.
+// register makes the account, its address, its device and its tokens in one
+// transaction.
 func (s *Service) register(ctx context.Context, r registration, password string, client Client, proof approval) (Credentials, error) {
 	var err error
 	if r.account.passwordHash, err = s.newPasswordHash(ctx, password); err != nil {
 		return Credentials{}, err
 	}
 	credentials := Credentials{UserID: r.account.userID, HomeServer: s.o.ServerName}
+	var stale []tokenHash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := proof.consume(ctx, tx); err != nil {
 			return err
 		}
-		if err := insertAccount(ctx, tx, r.account, s.nowMS()); err != nil {
+		var err error
+		if stale, err = s.makeAccount(ctx, tx, r); err != nil {
 			return err
+		}
+		if proof.threepidSID != "" {
+			if err := s.o.Threepids.ClaimNew(ctx, tx, proof.threepidSID, r.account.userID); err != nil {
+				return err
+			}
 		}
 		if r.inhibit {
 			return nil
 		}
-		var err error
-		credentials, _, err = s.startSession(ctx, tx, r.account.userID, r.device, client)
+		var revoked []tokenHash
+		credentials, revoked, err = s.startSession(ctx, tx, r.account.userID, r.device, client)
+		stale = append(stale, revoked...)
 		return err
 	})
 	if err != nil {
 		return Credentials{}, fmt.Errorf("register %s: %w", r.account.userID, err)
 	}
+	s.cache.remove(stale)
 	return credentials, nil
+}
+
+// makeAccount makes the account, or makes it a user's. It returns the access tokens
+// whose owner is no longer what the cache says.
+func (s *Service) makeAccount(ctx context.Context, tx pgx.Tx, r registration) ([]tokenHash, error) {
+	if r.upgrade {
+		return upgrade(ctx, tx, r.account)
+	}
+	return nil, insertAccount(ctx, tx, r.account, s.nowMS())
 }
 
 // errUserInUse is the answer to a name that is taken.

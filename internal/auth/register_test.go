@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 func TestRegisterLogsADeviceIn(t *testing.T) {
@@ -274,7 +275,7 @@ func TestRegisterIsAtomic(t *testing.T) {
 func TestRegisterIsLimitedByAddress(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t, func(o *Options) {
-		o.RateLimits = RateLimits{Registration: Limit{PerSecond: 1, Burst: 2}}
+		o.RateLimits = RateLimits{Registration: ratelimit.Limit{PerSecond: 1, Burst: 2}}
 	})
 	mustRegister(t, s, "one")
 	mustRegister(t, s, "two")
@@ -291,7 +292,7 @@ func TestRegisterIsLimitedByAddress(t *testing.T) {
 func TestAvailableIsLimitedByAddress(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t, func(o *Options) {
-		o.RateLimits = RateLimits{Availability: Limit{PerSecond: 1, Burst: 2}}
+		o.RateLimits = RateLimits{Availability: ratelimit.Limit{PerSecond: 1, Burst: 2}}
 	})
 
 	must(t, s.CheckAvailable(t.Context(), "free", testClient))

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/threepid"
 )
 
 const (
@@ -33,6 +35,10 @@ type Options struct {
 	RegistrationEnabled bool
 	// SharedSecret allows registration by whoever knows it; empty: nobody.
 	SharedSecret string
+	// GuestsEnabled lets strangers make guest accounts.
+	GuestsEnabled bool
+	// Threepids knows the addresses of users; nil: none can be proved.
+	Threepids *threepid.Service
 	// RateLimits bounds logins and registrations.
 	RateLimits RateLimits
 	// AccessTokenLifetime is how long an access token lives whose client can
@@ -45,7 +51,7 @@ type Options struct {
 }
 
 // Service holds the rules of accounts, devices and tokens. It is safe for
-// concurrent use once OnDeactivate has been called for the last time.
+// concurrent use once OnDeactivate and OnErase have been called for the last time.
 type Service struct {
 	pool   *pgxpool.Pool
 	o      Options
@@ -56,6 +62,7 @@ type Service struct {
 	nonces *nonces
 	stages map[string]stage
 	leave  []func(ctx context.Context, userID string) error
+	erase  []func(ctx context.Context, userID string) error
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup
@@ -78,6 +85,9 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 	if o.AccessTokenLifetime == 0 {
 		o.AccessTokenLifetime = defaultTokenLifetime
 	}
+	if o.Threepids == nil {
+		o.Threepids = threepid.New(threepid.Options{Pool: pool, Now: o.Now})
+	}
 	s := &Service{
 		pool:   pool,
 		o:      o,
@@ -90,6 +100,8 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 	s.stages = map[string]stage{
 		StageDummy:    {check: checkDummy},
 		StagePassword: {check: s.checkPasswordStage},
+		StageEmail:    {check: s.checkThreepidStage(threepid.Email)},
+		StagePhone:    {check: s.checkThreepidStage(threepid.Phone)},
 	}
 	return s
 }
@@ -131,6 +143,8 @@ func (s *Service) tidy(ctx context.Context) error {
 	return errors.Join(
 		s.flushSeen(ctx),
 		deleteInteractionsBefore(ctx, s.pool, s.nowMS()-interactionLifetime.Milliseconds()),
+		deleteLoginTokensBefore(ctx, s.pool, s.nowMS()),
+		deleteOpenIDTokensBefore(ctx, s.pool, s.nowMS()),
 		s.ResumeDeactivations(ctx),
 	)
 }

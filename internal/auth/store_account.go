@@ -83,24 +83,34 @@ func storePassword(ctx context.Context, tx pgx.Tx, userID, hash string) error {
 }
 
 // markDeactivated ends an account. Doing so again keeps the first time, and starts
-// what follows once more.
-func markDeactivated(ctx context.Context, tx pgx.Tx, userID string, erase bool, at int64) error {
-	_, err := tx.Exec(ctx, `
+// what follows once more. It reports whether the user wants, or has wanted, to be
+// erased.
+func markDeactivated(ctx context.Context, tx pgx.Tx, userID string, erase bool, at int64) (erased bool, err error) {
+	rows, err := tx.Query(ctx, `
 		UPDATE accounts
 		SET deactivated_at = coalesce(deactivated_at, $2), deactivation_pending = true, erased = erased OR $3
-		WHERE user_id = $1`, userID, at, erase)
+		WHERE user_id = $1 RETURNING erased`, userID, at, erase)
 	if err != nil {
-		return fmt.Errorf("mark %s as deactivated: %w", userID, err)
+		return false, fmt.Errorf("mark %s as deactivated: %w", userID, err)
 	}
-	return nil
+	if erased, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool]); err != nil {
+		return false, fmt.Errorf("mark %s as deactivated: %w", userID, err)
+	}
+	return erased, nil
 }
 
-func pendingDeactivations(ctx context.Context, q querier) ([]string, error) {
-	rows, err := q.Query(ctx, `SELECT user_id FROM accounts WHERE deactivation_pending ORDER BY user_id`)
+// pendingDeactivation is a deactivation of which something is left to be done.
+type pendingDeactivation struct {
+	UserID string
+	Erased bool
+}
+
+func pendingDeactivations(ctx context.Context, q querier) ([]pendingDeactivation, error) {
+	rows, err := q.Query(ctx, `SELECT user_id, erased FROM accounts WHERE deactivation_pending ORDER BY user_id`)
 	if err != nil {
 		return nil, fmt.Errorf("query unfinished deactivations: %w", err)
 	}
-	pending, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	pending, err := pgx.CollectRows(rows, pgx.RowToStructByPos[pendingDeactivation])
 	if err != nil {
 		return nil, fmt.Errorf("read unfinished deactivations: %w", err)
 	}
@@ -127,4 +137,26 @@ func listAccounts(ctx context.Context, q querier, after string, limit int) ([]Ac
 		return nil, fmt.Errorf("read accounts: %w", err)
 	}
 	return accounts, nil
+}
+
+// storeUpgrade makes a user of a guest.
+func storeUpgrade(ctx context.Context, tx pgx.Tx, a account) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE accounts SET guest = false, password_hash = nullif($2, '') WHERE user_id = $1`, a.userID, a.passwordHash)
+	if err != nil {
+		return fmt.Errorf("make a user of the guest %s: %w", a.userID, err)
+	}
+	return nil
+}
+
+func listGuests(ctx context.Context, q querier, userIDs []string) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT user_id FROM accounts WHERE guest AND user_id = ANY ($1)`, userIDs)
+	if err != nil {
+		return nil, fmt.Errorf("query guests: %w", err)
+	}
+	guests, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read guests: %w", err)
+	}
+	return guests, nil
 }

@@ -22,6 +22,26 @@ func listDevices(ctx context.Context, q querier, userID string) ([]Device, error
 	return devices, nil
 }
 
+// listConnections reads from where each device of a user was last seen.
+func listConnections(ctx context.Context, q querier, userID string) (map[string]WhoisDevice, error) {
+	rows, err := q.Query(ctx, `
+		SELECT device_id, last_seen_ip, last_seen_ts, user_agent FROM devices WHERE user_id = $1`, userID)
+	if err != nil {
+		return nil, fmt.Errorf("query the connections of %s: %w", userID, err)
+	}
+	devices := map[string]WhoisDevice{}
+	var deviceID string
+	var c Connection
+	_, err = pgx.ForEachRow(rows, []any{&deviceID, &c.IP, &c.LastSeen, &c.UserAgent}, func() error {
+		devices[deviceID] = WhoisDevice{[]WhoisSession{{[]Connection{c}}}}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the connections of %s: %w", userID, err)
+	}
+	return devices, nil
+}
+
 func findDevice(ctx context.Context, q querier, userID, deviceID string) (Device, error) {
 	rows, err := q.Query(ctx, `SELECT `+deviceColumns+` FROM devices WHERE user_id = $1 AND device_id = $2`, userID, deviceID)
 	if err != nil {

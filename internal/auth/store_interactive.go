@@ -21,9 +21,9 @@ func insertInteraction(ctx context.Context, q querier, op operation, i interacti
 			DELETE FROM interactive_sessions WHERE session_hash IN (
 				SELECT session_hash FROM interactive_sessions WHERE user_id = $3
 				ORDER BY created_at DESC OFFSET $7 - 1))
-		INSERT INTO interactive_sessions (session_hash, operation, user_id, proved_user_id, completed, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6)`,
-		hash[:], op.name, op.userID, i.provedUserID, notNil(i.completed), now, most)
+		INSERT INTO interactive_sessions (session_hash, operation, user_id, proved_user_id, completed, created_at, flows, threepid_sid)
+		VALUES ($1, $2, $3, $4, $5, $6, $8, $9)`,
+		hash[:], op.name, op.userID, i.provedUserID, notNil(i.completed), now, most, op.flows, i.threepidSID)
 	if err != nil {
 		return fmt.Errorf("insert an interactive session: %w", err)
 	}
@@ -36,7 +36,7 @@ func findInteraction(ctx context.Context, q querier, op operation, id string, ol
 	i := interaction{id: id}
 	hash := i.hash()
 	rows, err := q.Query(ctx, `
-		SELECT completed, proved_user_id FROM interactive_sessions
+		SELECT completed, proved_user_id, threepid_sid FROM interactive_sessions
 		WHERE session_hash = $1 AND operation = $2 AND user_id = $3 AND created_at > $4`,
 		hash[:], op.name, op.userID, oldest)
 	if err != nil {
@@ -44,7 +44,7 @@ func findInteraction(ctx context.Context, q querier, op operation, id string, ol
 	}
 	i, err = pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (interaction, error) {
 		found := interaction{id: id, stored: true}
-		err := row.Scan(&found.completed, &found.provedUserID)
+		err := row.Scan(&found.completed, &found.provedUserID, &found.threepidSID)
 		return found, err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -56,15 +56,40 @@ func findInteraction(ctx context.Context, q querier, op operation, id string, ol
 	return i, nil
 }
 
+// findOpenInteraction reads an interaction that is newer than oldest by its ID alone,
+// with the operation that it is about; one that is not stored where there is none.
+func findOpenInteraction(ctx context.Context, q querier, id string, oldest int64) (operation, interaction, error) {
+	hash := hashToken(id)
+	rows, err := q.Query(ctx, `
+		SELECT operation, user_id, flows, completed, proved_user_id, threepid_sid FROM interactive_sessions
+		WHERE session_hash = $1 AND created_at > $2`, hash[:], oldest)
+	if err != nil {
+		return operation{}, interaction{}, fmt.Errorf("query an interactive session: %w", err)
+	}
+	var op operation
+	i, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (interaction, error) {
+		found := interaction{id: id, stored: true}
+		err := row.Scan(&op.name, &op.userID, &op.flows, &found.completed, &found.provedUserID, &found.threepidSID)
+		return found, err
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return operation{}, interaction{}, nil
+	}
+	if err != nil {
+		return operation{}, interaction{}, fmt.Errorf("read an interactive session: %w", err)
+	}
+	return op, i, nil
+}
+
 // storeProgress stores that a stage has been completed. Where another request has
 // completed one at the same time, its progress stays, and this one's is lost: the
 // client sees that from the next answer.
 func storeProgress(ctx context.Context, q querier, before, after interaction) error {
 	hash := before.hash()
 	_, err := q.Exec(ctx, `
-		UPDATE interactive_sessions SET completed = $2, proved_user_id = $3
+		UPDATE interactive_sessions SET completed = $2, proved_user_id = $3, threepid_sid = $5
 		WHERE session_hash = $1 AND completed = $4`,
-		hash[:], after.completed, after.provedUserID, notNil(before.completed))
+		hash[:], after.completed, after.provedUserID, notNil(before.completed), after.threepidSID)
 	if err != nil {
 		return fmt.Errorf("store the progress of an interactive session: %w", err)
 	}

@@ -151,9 +151,18 @@ func deleteDeviceTokens(ctx context.Context, tx pgx.Tx, userID string, deviceIDs
 }
 
 func deleteAccessTokens(ctx context.Context, tx pgx.Tx, condition string, args ...any) ([]tokenHash, error) {
-	rows, err := tx.Query(ctx, `DELETE FROM access_tokens WHERE `+condition+` RETURNING token_hash`, args...)
+	return accessTokens(ctx, tx, `DELETE FROM access_tokens WHERE `+condition+` RETURNING token_hash`, args...)
+}
+
+// listAccessTokens lists the access tokens of a user.
+func listAccessTokens(ctx context.Context, tx pgx.Tx, userID string) ([]tokenHash, error) {
+	return accessTokens(ctx, tx, `SELECT token_hash FROM access_tokens WHERE user_id = $1`, userID)
+}
+
+func accessTokens(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]tokenHash, error) {
+	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
-		return nil, fmt.Errorf("delete access tokens: %w", err)
+		return nil, fmt.Errorf("query or delete access tokens: %w", err)
 	}
 	hashes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hash tokenHash, err error) {
 		var stored []byte
@@ -162,7 +171,7 @@ func deleteAccessTokens(ctx context.Context, tx pgx.Tx, condition string, args .
 		return hash, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("delete access tokens: %w", err)
+		return nil, fmt.Errorf("read or delete access tokens: %w", err)
 	}
 	return hashes, nil
 }

@@ -13,34 +13,43 @@ type Code string
 
 // The error codes that this server answers with.
 const (
-	BadAlias                Code = "M_BAD_ALIAS"
-	BadJSON                 Code = "M_BAD_JSON"
-	BadState                Code = "M_BAD_STATE"
-	CannotLeaveServerNotice Code = "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM"
-	Exclusive               Code = "M_EXCLUSIVE"
-	Forbidden               Code = "M_FORBIDDEN"
-	GuestAccessForbidden    Code = "M_GUEST_ACCESS_FORBIDDEN"
-	IncompatibleRoomVersion Code = "M_INCOMPATIBLE_ROOM_VERSION"
-	InvalidParam            Code = "M_INVALID_PARAM"
-	InvalidRoomState        Code = "M_INVALID_ROOM_STATE"
-	InvalidUsername         Code = "M_INVALID_USERNAME"
-	LimitExceeded           Code = "M_LIMIT_EXCEEDED"
-	MissingParam            Code = "M_MISSING_PARAM"
-	MissingToken            Code = "M_MISSING_TOKEN"
-	NotFound                Code = "M_NOT_FOUND"
-	NotJSON                 Code = "M_NOT_JSON"
-	RoomInUse               Code = "M_ROOM_IN_USE"
-	TooLarge                Code = "M_TOO_LARGE"
-	Unauthorized            Code = "M_UNAUTHORIZED"
-	UnableToAuthoriseJoin   Code = "M_UNABLE_TO_AUTHORISE_JOIN"
-	UnableToGrantJoin       Code = "M_UNABLE_TO_GRANT_JOIN"
-	Unknown                 Code = "M_UNKNOWN"
-	UnknownToken            Code = "M_UNKNOWN_TOKEN"
-	Unrecognized            Code = "M_UNRECOGNIZED"
-	UnsupportedRoomVersion  Code = "M_UNSUPPORTED_ROOM_VERSION"
-	UserDeactivated         Code = "M_USER_DEACTIVATED"
-	UserInUse               Code = "M_USER_IN_USE"
-	WeakPassword            Code = "M_WEAK_PASSWORD"
+	BadAlias                   Code = "M_BAD_ALIAS"
+	BadJSON                    Code = "M_BAD_JSON"
+	BadState                   Code = "M_BAD_STATE"
+	CannotLeaveServerNotice    Code = "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM"
+	Exclusive                  Code = "M_EXCLUSIVE"
+	Forbidden                  Code = "M_FORBIDDEN"
+	GuestAccessForbidden       Code = "M_GUEST_ACCESS_FORBIDDEN"
+	IncompatibleRoomVersion    Code = "M_INCOMPATIBLE_ROOM_VERSION"
+	InvalidParam               Code = "M_INVALID_PARAM"
+	InvalidRoomState           Code = "M_INVALID_ROOM_STATE"
+	InvalidUsername            Code = "M_INVALID_USERNAME"
+	LimitExceeded              Code = "M_LIMIT_EXCEEDED"
+	MissingParam               Code = "M_MISSING_PARAM"
+	MissingToken               Code = "M_MISSING_TOKEN"
+	NotFound                   Code = "M_NOT_FOUND"
+	NotJSON                    Code = "M_NOT_JSON"
+	NoValidSession             Code = "M_NO_VALID_SESSION"
+	RoomInUse                  Code = "M_ROOM_IN_USE"
+	ServerNotTrusted           Code = "M_SERVER_NOT_TRUSTED"
+	SessionExpired             Code = "M_SESSION_EXPIRED"
+	ThreepidAuthFailed         Code = "M_THREEPID_AUTH_FAILED"
+	ThreepidDenied             Code = "M_THREEPID_DENIED"
+	ThreepidInUse              Code = "M_THREEPID_IN_USE"
+	ThreepidMediumNotSupported Code = "M_THREEPID_MEDIUM_NOT_SUPPORTED"
+	ThreepidNotFound           Code = "M_THREEPID_NOT_FOUND"
+	TokenIncorrect             Code = "M_TOKEN_INCORRECT" //nolint:gosec // G101: the name of an error, not a secret
+	TooLarge                   Code = "M_TOO_LARGE"
+	Unauthorized               Code = "M_UNAUTHORIZED"
+	UnableToAuthoriseJoin      Code = "M_UNABLE_TO_AUTHORISE_JOIN"
+	UnableToGrantJoin          Code = "M_UNABLE_TO_GRANT_JOIN"
+	Unknown                    Code = "M_UNKNOWN"
+	UnknownToken               Code = "M_UNKNOWN_TOKEN"
+	Unrecognized               Code = "M_UNRECOGNIZED"
+	UnsupportedRoomVersion     Code = "M_UNSUPPORTED_ROOM_VERSION"
+	UserDeactivated            Code = "M_USER_DEACTIVATED"
+	UserInUse                  Code = "M_USER_IN_USE"
+	WeakPassword               Code = "M_WEAK_PASSWORD"
 )
 
 // statuses holds the HTTP status of each code that is not answered with 400.
@@ -51,6 +60,9 @@ var statuses = map[Code]int{
 	LimitExceeded:           http.StatusTooManyRequests,
 	MissingToken:            http.StatusUnauthorized,
 	NotFound:                http.StatusNotFound,
+	NoValidSession:          http.StatusNotFound,
+	ThreepidAuthFailed:      http.StatusForbidden,
+	ThreepidDenied:          http.StatusForbidden,
 	TooLarge:                http.StatusRequestEntityTooLarge,
 	Unauthorized:            http.StatusUnauthorized,
 	UnknownToken:            http.StatusUnauthorized,

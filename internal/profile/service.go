@@ -200,6 +200,12 @@ func (s *Service) Delete(ctx context.Context, who auth.Session, userID, name str
 	})
 }
 
+// Erase empties the profile of a user who wants to be forgotten. The hooks are not
+// called: it is for somebody who has left all rooms.
+func (s *Service) Erase(ctx context.Context, userID string) error {
+	return remove(ctx, s.pool, userID)
+}
+
 // change applies one change under the lock of the profile's row, and tells the
 // hooks of it.
 func (s *Service) change(ctx context.Context, userID, name string, apply func(*Profile)) error {

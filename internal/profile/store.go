@@ -97,3 +97,11 @@ func store(ctx context.Context, tx pgx.Tx, userID string, p Profile) error {
 	}
 	return nil
 }
+
+// remove deletes a user's profile.
+func remove(ctx context.Context, pool *pgxpool.Pool, userID string) error {
+	if _, err := pool.Exec(ctx, `DELETE FROM profiles WHERE user_id = $1`, userID); err != nil {
+		return fmt.Errorf("delete the profile of %s: %w", userID, err)
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/threepid"
+)
+
+// FallbackStage is what a page for one stage of an interactive authentication has
+// to know. Client-server API, "Fallback".
+type FallbackStage struct {
+	// UserID is whom the stage has to be completed by; "" where that is open.
+	UserID string
+	// Params is what the challenge tells of the stage; nil for nothing.
+	Params map[string]any
+	// Purpose is what an address has to be proved for, where the stage is about one.
+	Purpose threepid.Purpose
+	// Completed says that nothing is left to be done.
+	Completed bool
+}
+
+// Fallback looks a stage of a session up, for whoever knows the session's ID.
+// M_NOT_FOUND for a session that is unknown, used up or expired, M_UNRECOGNIZED for
+// a stage that it does not have, M_FORBIDDEN for one whose turn has not come.
+func (s *Service) Fallback(ctx context.Context, session, name string) (FallbackStage, error) {
+	op, current, err := s.openInteraction(ctx, session)
+	if err != nil {
+		return FallbackStage{}, err
+	}
+	open := FallbackStage{
+		UserID: cmp.Or(op.userID, current.provedUserID), Params: s.stages[name].params, Purpose: op.purpose(),
+	}
+	if slices.Contains(current.completed, name) {
+		open.Completed = true
+		return open, nil
+	}
+	if refusal := op.refuses(current.completed, name); refusal != nil {
+		return FallbackStage{}, refusal
+	}
+	return open, nil
+}
+
+// CompleteFallback tries to complete a stage of a session without the request that
+// the session is about; its client goes on by repeating that with the session
+// alone. The fields are the members of the auth object that the stage wants. A
+// stage that has been completed stays so. Errors are those of Fallback, and those
+// of the stage, such as M_FORBIDDEN for a wrong password.
+func (s *Service) CompleteFallback(ctx context.Context, session, name string, fields map[string]any, client Client) error {
+	op, current, err := s.openInteraction(ctx, session)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(current.completed, name) {
+		return nil
+	}
+	sent := maps.Clone(fields)
+	if sent == nil {
+		sent = map[string]any{}
+	}
+	sent["type"], sent["session"] = name, session
+	auth, err := json.Marshal(sent)
+	if err != nil {
+		return fmt.Errorf("encode the auth object of a fallback: %w", err)
+	}
+	_, failure, err := s.tryStage(ctx, op, current, name, attempt{auth: auth, client: client})
+	if failure != nil {
+		return failure
+	}
+	return err
+}
+
+// openInteraction finds a session by its ID alone, with its operation.
+func (s *Service) openInteraction(ctx context.Context, session string) (operation, interaction, error) {
+	op, current, err := findOpenInteraction(ctx, s.pool, session, s.nowMS()-interactionLifetime.Milliseconds())
+	if err == nil && !current.stored {
+		err = matrix.Errorf(matrix.NotFound, "The session is unknown or has expired")
+	}
+	return op, current, err
+}

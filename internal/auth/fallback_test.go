@@ -1,0 +1,149 @@
+package auth
+
+import (
+	"testing"
+	"time"
+
+	"homeserver/internal/matrix"
+)
+
+// complete completes a stage of the example of two flows by a page.
+func complete(t *testing.T, s *Service, session, stage, credential string) error {
+	t.Helper()
+	return s.CompleteFallback(t.Context(), session, stage, map[string]any{"credential": credential}, testClient)
+}
+
+func TestFallbackCompletesAStageForTheClient(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	withStages(s)
+	session := begin(t, s, twoFlows)
+
+	open, err := s.Fallback(t.Context(), session, "example.type.foo")
+	must(t, err)
+	if open.Completed || open.UserID != "" || open.Params != nil {
+		t.Errorf("got %+v", open)
+	}
+	must(t, complete(t, s, session, "example.type.foo", "foo"))
+	if open, err = s.Fallback(t.Context(), session, "example.type.foo"); err != nil || !open.Completed {
+		t.Errorf("got %+v, %v, want it completed", open, err)
+	}
+	if open, err = s.Fallback(t.Context(), session, "example.type.baz"); err != nil || open.Params["example_key"] != "foobar" {
+		t.Errorf("got %+v, %v, want the parameters of the stage", open, err)
+	}
+
+	_, err = try(t, s, twoFlows, `{"session":%q}`, session)
+	if got := wantChallenge(t, err, ""); len(got.Completed) != 1 || got.Completed[0] != "example.type.foo" {
+		t.Errorf("got %+v, want the first stage completed", got)
+	}
+	must(t, complete(t, s, session, "example.type.baz", "baz"))
+	proof, err := try(t, s, twoFlows, `{"session":%q}`, session)
+	must(t, err)
+	must(t, consume(t, s, proof))
+	wantCode(t, complete(t, s, session, "example.type.baz", "baz"), matrix.NotFound)
+}
+
+func TestFallbackMixesWithRequests(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	withStages(s)
+	session := begin(t, s, twoFlows)
+	_, err := try(t, s, twoFlows, `{"type":"example.type.foo","session":%q,"credential":"foo"}`, session)
+	wantChallenge(t, err, "")
+	must(t, s.CompleteFallback(t.Context(), session, "example.type.bar",
+		map[string]any{"credential": "bar", "user": userID("example")}, testClient))
+
+	open, err := s.Fallback(t.Context(), session, "example.type.bar")
+	if err != nil || open.UserID != userID("example") {
+		t.Errorf("got %+v, %v, want to know who has proved to be whom", open, err)
+	}
+	proof, err := try(t, s, twoFlows, `{"session":%q}`, session)
+	if err != nil || proof.userID != userID("example") {
+		t.Errorf("got %+v, %v", proof, err)
+	}
+}
+
+func TestFallbackThatFailsChangesNothing(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	withStages(s)
+	session := begin(t, s, twoFlows)
+	wantCode(t, complete(t, s, session, "example.type.foo", "wrong"), matrix.Forbidden)
+	wantCode(t, s.CompleteFallback(t.Context(), session, "example.type.foo", nil, testClient), matrix.Forbidden)
+	if open, err := s.Fallback(t.Context(), session, "example.type.foo"); err != nil || open.Completed {
+		t.Errorf("got %+v, %v", open, err)
+	}
+}
+
+// TestFallbackDecidesTypeAndSession makes sure that a form can't name others.
+func TestFallbackDecidesTypeAndSession(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	withStages(s)
+	mine, other := begin(t, s, twoFlows), begin(t, s, twoFlows)
+	fields := map[string]any{"credential": "foo", "type": "example.type.baz", "session": other}
+	must(t, s.CompleteFallback(t.Context(), mine, "example.type.foo", fields, testClient))
+	if fields["session"] != other {
+		t.Error("the fields of the caller were changed")
+	}
+	if open, err := s.Fallback(t.Context(), other, "example.type.foo"); err != nil || open.Completed {
+		t.Errorf("the other session: %+v, %v", open, err)
+	}
+}
+
+func TestFallbackKeepsToTheFlows(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	withStages(s)
+	session := begin(t, s, twoFlows)
+	tests := map[string]matrix.Code{
+		"example.type.baz": matrix.Forbidden, // not yet
+		StageDummy:         matrix.Unrecognized,
+		StagePassword:      matrix.Unrecognized,
+		"unknown":          matrix.Unrecognized,
+		"":                 matrix.Unrecognized,
+	}
+	for stage, code := range tests {
+		_, err := s.Fallback(t.Context(), session, stage)
+		wantCode(t, err, code)
+		wantCode(t, complete(t, s, session, stage, "baz"), code)
+	}
+}
+
+func TestFallbackOfUnknownSessions(t *testing.T) {
+	t.Parallel()
+	s, clock := newTestService(t)
+	withStages(s)
+	session := begin(t, s, twoFlows)
+	for _, unknown := range []string{"", "guess", session + "x"} {
+		_, err := s.Fallback(t.Context(), unknown, "example.type.foo")
+		wantCode(t, err, matrix.NotFound)
+		wantCode(t, complete(t, s, unknown, "example.type.foo", "foo"), matrix.NotFound)
+	}
+	clock.advance(interactionLifetime + time.Second)
+	wantCode(t, complete(t, s, session, "example.type.foo", "foo"), matrix.NotFound)
+}
+
+func TestFallbackOfPasswordIsForTheOwnerOfTheRequest(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	mustRegister(t, s, "other")
+	op := operation{name: "x", userID: userID("example"), flows: [][]string{{StagePassword}}}
+	session := begin(t, s, op)
+	open, err := s.Fallback(t.Context(), session, StagePassword)
+	if err != nil || open.UserID != userID("example") {
+		t.Errorf("got %+v, %v", open, err)
+	}
+	as := func(name, password string) error {
+		return s.CompleteFallback(t.Context(), session, StagePassword, map[string]any{
+			"identifier": Identifier{Type: "m.id.user", User: name}, "password": password,
+		}, testClient)
+	}
+	wantCode(t, as("other", testPassword), matrix.Forbidden)
+	wantCode(t, as("example", "wrong"), matrix.Forbidden)
+	must(t, as("example", testPassword))
+	if _, err := try(t, s, op, `{"session":%q}`, session); err != nil {
+		t.Error(err)
+	}
+}

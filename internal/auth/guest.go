@@ -1,0 +1,67 @@
+package auth
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/matrix"
+)
+
+// checkGuest prepares the registration of a guest, of whose request nothing counts
+// but the name of the device. M_GUEST_ACCESS_FORBIDDEN where there are no guests,
+// M_INVALID_PARAM. Client-server API, "Guest Access".
+func (s *Service) checkGuest(r RegisterRequest) (registration, error) {
+	if !s.o.GuestsEnabled {
+		return registration{}, matrix.Errorf(matrix.GuestAccessForbidden, "Guest accounts are not allowed")
+	}
+	device := newDevice{displayName: r.InitialDeviceDisplayName}
+	if err := device.check(); err != nil {
+		return registration{}, err
+	}
+	userID, err := s.newUserID("guest-" + generatedName())
+	return registration{account: account{userID: userID, guest: true}, device: device}, err
+}
+
+// checkUpgrade finds the guest who becomes a user. M_MISSING_PARAM without a user
+// name, M_UNKNOWN_TOKEN, M_INVALID_PARAM where the token is no guest's or the name
+// another's. Client-server API, "Guest Access".
+func (s *Service) checkUpgrade(ctx context.Context, r RegisterRequest) (userID string, err error) {
+	if r.Username == "" {
+		return "", matrix.Errorf(matrix.MissingParam, "username is needed beside guest_access_token")
+	}
+	session, err := s.Authenticate(ctx, r.GuestAccessToken)
+	if err != nil {
+		return "", err
+	}
+	userID, err = s.newUserID(r.Username)
+	if err != nil {
+		return "", err
+	}
+	if !session.Guest || session.UserID != userID {
+		return "", matrix.Errorf(matrix.InvalidParam, "guest_access_token is not that of the guest with this user name")
+	}
+	return userID, nil
+}
+
+// upgrade makes a user of a guest. It returns the access tokens of the guest, which
+// remain good, but are no longer a guest's. M_USER_IN_USE where the account is no
+// guest's any more.
+func upgrade(ctx context.Context, tx pgx.Tx, a account) ([]tokenHash, error) {
+	now, err := lockAccount(ctx, tx, a.userID)
+	if err != nil {
+		return nil, err
+	}
+	if !now.guest || now.deactivated {
+		return nil, errUserInUse()
+	}
+	if err := storeUpgrade(ctx, tx, a); err != nil {
+		return nil, err
+	}
+	return listAccessTokens(ctx, tx, a.userID)
+}
+
+// Guests picks the guests out of a list of users.
+func (s *Service) Guests(ctx context.Context, userIDs []string) ([]string, error) {
+	return listGuests(ctx, s.pool, userIDs)
+}

@@ -1,0 +1,101 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
+)
+
+// loginTokenLifetime is what the specification recommends.
+const loginTokenLifetime = 2 * time.Minute
+
+// NewLoginToken is a token for one login. ExpiresInMS is how long it is good.
+type NewLoginToken struct {
+	Token       string `json:"login_token"`
+	ExpiresInMS int64  `json:"expires_in_ms"`
+}
+
+// LoginToken makes a token by which another client can log in as the user who asks,
+// once, after interactive authentication each time. Client-server API,
+// POST /login/get_token. M_LIMIT_EXCEEDED after too many.
+func (s *Service) LoginToken(ctx context.Context, session Session, auth json.RawMessage, client Client) (NewLoginToken, error) {
+	op, err := s.passwordOperation("POST /login/get_token", session, client)
+	if err != nil {
+		return NewLoginToken{}, err
+	}
+	proof, err := s.interact(ctx, op, auth, client)
+	if err != nil {
+		return NewLoginToken{}, err
+	}
+	if _, err := s.limits.loginToken.Take(accountKey(session.UserID)); err != nil {
+		return NewLoginToken{}, err
+	}
+	made := NewLoginToken{Token: newToken("hsl_"), ExpiresInMS: loginTokenLifetime.Milliseconds()}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		a, err := lockAccount(ctx, tx, session.UserID)
+		if err != nil {
+			return err
+		}
+		if a.deactivated {
+			return matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
+		}
+		if err := proof.consume(ctx, tx); err != nil {
+			return err
+		}
+		return insertLoginToken(ctx, tx, hashToken(made.Token), session.UserID, s.nowMS()+made.ExpiresInMS)
+	})
+	if err != nil {
+		return NewLoginToken{}, fmt.Errorf("make a login token for %s: %w", session.UserID, err)
+	}
+	return made, nil
+}
+
+// loginByToken logs a device in, and uses the token up in the same transaction.
+func (s *Service) loginByToken(ctx context.Context, token string, device newDevice, client Client) (Credentials, error) {
+	if token == "" {
+		return Credentials{}, matrix.Errorf(matrix.MissingParam, "token is missing")
+	}
+	if err := device.check(); err != nil {
+		return Credentials{}, err
+	}
+	if _, err := s.limits.login.Take(ratelimit.AddressKey(client.Address)); err != nil {
+		return Credentials{}, err
+	}
+	// Read first, since an account is always locked before what belongs to it.
+	userID, err := findLoginToken(ctx, s.pool, hashToken(token), s.nowMS())
+	if err != nil {
+		return Credentials{}, err
+	}
+	var credentials Credentials
+	var revoked []tokenHash
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		a, err := lockAccount(ctx, tx, userID)
+		if err != nil {
+			return err
+		}
+		found, err := deleteLoginToken(ctx, tx, hashToken(token))
+		if err != nil {
+			return err
+		}
+		if !found || a.deactivated {
+			return errLoginToken()
+		}
+		credentials, revoked, err = s.startSession(ctx, tx, userID, device, client)
+		return err
+	})
+	if err != nil {
+		return Credentials{}, fmt.Errorf("log in by a token: %w", err)
+	}
+	s.cache.remove(revoked)
+	return credentials, nil
+}
+
+func errLoginToken() *matrix.Error {
+	return matrix.Errorf(matrix.Forbidden, "The login token is unknown, used or expired")
+}

@@ -1,0 +1,63 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/matrix"
+)
+
+const (
+	openIDLifetime = time.Hour
+	// maxOpenIDTokens bounds the tokens of a user that are good at the same time.
+	maxOpenIDTokens = 100
+)
+
+// OpenIDToken lets a service of somebody else ask this server who a user is, and
+// nothing more. ExpiresIn is in seconds. Client-server API, "OpenID".
+type OpenIDToken struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ServerName  string `json:"matrix_server_name"`
+	ExpiresIn   int64  `json:"expires_in"`
+}
+
+// OpenIDToken makes a token by which others can verify who the user is. Of more than
+// 100 that are good, the oldest give way. Client-server API,
+// POST /user/{userId}/openid/request_token. M_USER_DEACTIVATED.
+func (s *Service) OpenIDToken(ctx context.Context, userID string) (OpenIDToken, error) {
+	made := OpenIDToken{
+		AccessToken: newToken("hso_"),
+		TokenType:   "Bearer",
+		ServerName:  s.o.ServerName,
+		ExpiresIn:   int64(openIDLifetime.Seconds()),
+	}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		a, err := lockAccount(ctx, tx, userID)
+		if err != nil {
+			return err
+		}
+		if a.deactivated {
+			return matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
+		}
+		return insertOpenIDToken(ctx, tx, hashToken(made.AccessToken), userID, s.nowMS()+openIDLifetime.Milliseconds())
+	})
+	if err != nil {
+		return OpenIDToken{}, fmt.Errorf("make an OpenID token for %s: %w", userID, err)
+	}
+	return made, nil
+}
+
+// OpenIDUser tells whose OpenID token this is. Anybody may ask, more than once.
+// M_UNKNOWN_TOKEN where it is unknown or has expired. Server-server API, "OpenID",
+// GET /openid/userinfo.
+func (s *Service) OpenIDUser(ctx context.Context, token string) (string, error) {
+	return findOpenIDToken(ctx, s.pool, hashToken(token), s.nowMS())
+}
+
+func errOpenIDToken() *matrix.Error {
+	return matrix.Errorf(matrix.UnknownToken, "The OpenID token is unknown or has expired")
+}

@@ -1,0 +1,117 @@
+package auth
+
+import (
+	"testing"
+	"time"
+
+	"homeserver/internal/matrix"
+)
+
+func mustOpenIDToken(t testing.TB, s *Service, userID string) OpenIDToken {
+	t.Helper()
+	made, err := s.OpenIDToken(t.Context(), userID)
+	must(t, err)
+	return made
+}
+
+// wantOpenIDUser checks whose a token is; "" for nobody's.
+func wantOpenIDUser(t testing.TB, s *Service, token, want string) {
+	t.Helper()
+	got, err := s.OpenIDUser(t.Context(), token)
+	if want == "" {
+		if e := wantCode(t, err, matrix.UnknownToken); e.HTTPStatus() != 401 {
+			t.Errorf("got %d, want 401", e.HTTPStatus())
+		}
+		return
+	}
+	must(t, err)
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestOpenIDTokenTellsItsUserForAnHour(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	alice, bob := mustRegister(t, s, "alice").UserID, mustRegister(t, s, "bob").UserID
+	made, other := mustOpenIDToken(t, s, alice), mustOpenIDToken(t, s, bob)
+	if made.TokenType != "Bearer" || made.ServerName != testServer || made.ExpiresIn != 3600 {
+		t.Errorf("got %+v", made)
+	}
+	c.advance(time.Hour - time.Millisecond)
+	wantOpenIDUser(t, s, made.AccessToken, alice)
+	wantOpenIDUser(t, sibling(s), made.AccessToken, alice)
+	wantOpenIDUser(t, s, other.AccessToken, bob)
+	c.advance(time.Millisecond)
+	wantOpenIDUser(t, s, made.AccessToken, "")
+	must(t, s.tidy(t.Context()))
+	if n := count(t, s, `SELECT count(*) FROM openid_tokens`); n != 0 {
+		t.Errorf("%d expired tokens are kept", n)
+	}
+}
+
+func TestOpenIDTokenIsGoodForNothingElse(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	alice := mustRegister(t, s, "alice")
+	made := mustOpenIDToken(t, s, alice.UserID)
+	wantUnknown(t, s, made.AccessToken, false)
+	_, err := s.Login(t.Context(), tokenLogin(made.AccessToken), testClient)
+	wantCode(t, err, matrix.Forbidden)
+	wantOpenIDUser(t, s, alice.AccessToken, "")
+	wantOpenIDUser(t, s, "", "")
+	wantOpenIDUser(t, s, "no\x00text\xff", "")
+}
+
+func TestOpenIDTokensEndWithThePasswordAndTheAccount(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	alice, bob := mustRegister(t, s, "alice").UserID, mustRegister(t, s, "bob").UserID
+	first, other := mustOpenIDToken(t, s, alice), mustOpenIDToken(t, s, bob)
+	must(t, s.SetPassword(t.Context(), "alice", testPassword, false))
+	wantOpenIDUser(t, s, first.AccessToken, "")
+	second := mustOpenIDToken(t, s, alice)
+	must(t, s.DeactivateAccount(t.Context(), "alice", false))
+	wantOpenIDUser(t, s, second.AccessToken, "")
+	wantOpenIDUser(t, s, other.AccessToken, bob)
+	_, err := s.OpenIDToken(t.Context(), alice)
+	wantCode(t, err, matrix.UserDeactivated)
+}
+
+func TestOpenIDTokensAreBounded(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	alice, bob := mustRegister(t, s, "alice").UserID, mustRegister(t, s, "bob").UserID
+	other := mustOpenIDToken(t, s, bob)
+	first := mustOpenIDToken(t, s, alice)
+	c.advance(time.Second)
+	second := mustOpenIDToken(t, s, alice)
+	c.advance(time.Second)
+	for range maxOpenIDTokens - 1 {
+		mustOpenIDToken(t, s, alice)
+	}
+	wantOpenIDUser(t, s, first.AccessToken, "")
+	wantOpenIDUser(t, s, second.AccessToken, alice)
+	wantOpenIDUser(t, s, other.AccessToken, bob)
+}
+
+func TestOpenIDTokenIsStoredAsAHash(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	made := mustOpenIDToken(t, s, mustRegister(t, s, "alice").UserID)
+	if n := count(t, s, `SELECT count(*) FROM openid_tokens WHERE position($1 IN openid_tokens::text) > 0`, made.AccessToken); n != 0 {
+		t.Error("the token stands in the database")
+	}
+}
+
+func TestOpenIDFaults(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	alice := mustRegister(t, s, "alice").UserID
+	if _, err := s.OpenIDToken(canceled(t), alice); err == nil || matrix.IsCode(err, matrix.UnknownToken) {
+		t.Errorf("making a token: got %v", err)
+	}
+	if _, err := s.OpenIDUser(canceled(t), "x"); err == nil || matrix.IsCode(err, matrix.UnknownToken) {
+		t.Errorf("asking for the user: got %v", err)
+	}
+}

@@ -1,0 +1,64 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func insertLoginToken(ctx context.Context, tx pgx.Tx, hash tokenHash, userID string, expiresAt int64) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO login_tokens (token_hash, user_id, expires_at) VALUES ($1, $2, $3)`, hash[:], userID, expiresAt)
+	if err != nil {
+		return fmt.Errorf("insert a login token of %s: %w", userID, err)
+	}
+	return nil
+}
+
+// findLoginToken finds whose login token this is; M_FORBIDDEN where it is not good.
+func findLoginToken(ctx context.Context, q querier, hash tokenHash, now int64) (userID string, err error) {
+	rows, err := q.Query(ctx, `SELECT user_id FROM login_tokens WHERE token_hash = $1 AND expires_at > $2`, hash[:], now)
+	if err != nil {
+		return "", fmt.Errorf("query a login token: %w", err)
+	}
+	userID, err = pgx.CollectOneRow(rows, pgx.RowTo[string])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", errLoginToken()
+	}
+	if err != nil {
+		return "", fmt.Errorf("read a login token: %w", err)
+	}
+	return userID, nil
+}
+
+// deleteLoginToken reports whether there was one.
+func deleteLoginToken(ctx context.Context, tx pgx.Tx, hash tokenHash) (bool, error) {
+	tag, err := tx.Exec(ctx, `DELETE FROM login_tokens WHERE token_hash = $1`, hash[:])
+	if err != nil {
+		return false, fmt.Errorf("delete a login token: %w", err)
+	}
+	return tag.RowsAffected() > 0, nil
+}
+
+// deleteLoginTokensBefore deletes what has expired.
+func deleteLoginTokensBefore(ctx context.Context, q querier, now int64) error {
+	if _, err := q.Exec(ctx, `DELETE FROM login_tokens WHERE expires_at <= $1`, now); err != nil {
+		return fmt.Errorf("delete expired login tokens: %w", err)
+	}
+	return nil
+}
+
+// deletePending takes from a user, or somebody who has proved to be the user, what
+// was begun with an earlier password: interactive sessions, login tokens and OpenID
+// tokens.
+func deletePending(ctx context.Context, tx pgx.Tx, userID string) error {
+	if err := deleteInteractionsOf(ctx, tx, userID); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM login_tokens WHERE user_id = $1`, userID); err != nil {
+		return fmt.Errorf("delete the login tokens of %s: %w", userID, err)
+	}
+	return deleteOpenIDTokensOf(ctx, tx, userID)
+}

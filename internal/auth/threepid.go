@@ -1,0 +1,100 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/threepid"
+)
+
+// threepidFlows are the flows of one stage each in which an address is proved, as
+// far as the server can send messages.
+func (s *Service) threepidFlows() [][]string {
+	var flows [][]string
+	if s.o.Threepids.Proves(threepid.Email) {
+		flows = append(flows, []string{StageEmail})
+	}
+	if s.o.Threepids.Proves(threepid.Phone) {
+		flows = append(flows, []string{StagePhone})
+	}
+	return flows
+}
+
+// checkThreepidStage is the stages m.login.email.identity and m.login.msisdn. Where
+// it is about the password of an account, it also tells whose address it is. Some
+// old clients send the credentials under another name, or as a list. Client-server
+// API, "Email-based" and "Phone number/MSISDN-based".
+//
+// M_THREEPID_AUTH_FAILED as long as the address is not confirmed,
+// M_THREEPID_NOT_FOUND where nobody has it any more.
+func (s *Service) checkThreepidStage(medium string) func(context.Context, attempt) (evidence, error) {
+	return func(ctx context.Context, a attempt) (evidence, error) {
+		var sent struct {
+			Creds    threepid.CredentialsList `json:"threepid_creds"`
+			OldCreds threepid.CredentialsList `json:"threepidCreds"`
+		}
+		if err := decodeAuth(a.auth, &sent); err != nil {
+			return evidence{}, matrix.Errorf(matrix.BadJSON, "threepid_creds must be an object of strings")
+		}
+		v, err := s.o.Threepids.Validated(ctx, a.purpose, append(sent.Creds, sent.OldCreds...).First())
+		if err != nil {
+			return evidence{}, err
+		}
+		if v.Medium != medium {
+			return evidence{}, matrix.Errorf(matrix.ThreepidAuthFailed, "The session is for another medium")
+		}
+		found := evidence{threepidSID: v.SID}
+		if a.purpose != threepid.ForPassword {
+			return found, nil
+		}
+		if found.userID, err = s.o.Threepids.Owner(ctx, v.Address); err == nil && found.userID == "" {
+			err = matrix.Errorf(matrix.ThreepidNotFound, "No account has this address")
+		}
+		return found, err
+	}
+}
+
+// AddThreepidRequest is the body of POST /account/3pid/add.
+type AddThreepidRequest struct {
+	ClientSecret string          `json:"client_secret"`
+	SID          string          `json:"sid"`
+	Auth         json.RawMessage `json:"auth"`
+}
+
+// AddThreepid gives the address that a session has proved to the user who asks,
+// after interactive authentication. Client-server API, POST /account/3pid/add.
+//
+// M_MISSING_PARAM, M_THREEPID_AUTH_FAILED where the address is not confirmed,
+// M_THREEPID_IN_USE where another account has it, M_THREEPID_DENIED where the user
+// has too many.
+func (s *Service) AddThreepid(ctx context.Context, session Session, r AddThreepidRequest, client Client) error {
+	v, err := s.o.Threepids.Validated(ctx, threepid.ForAccount, threepid.Credentials{SID: r.SID, ClientSecret: r.ClientSecret})
+	if err != nil {
+		return err
+	}
+	op, err := s.passwordOperation("POST /account/3pid/add", session, client)
+	if err != nil {
+		return err
+	}
+	proof, err := s.interact(ctx, op, r.Auth, client)
+	if err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := lockAccount(ctx, tx, session.UserID); err != nil {
+			return err
+		}
+		if err := proof.consume(ctx, tx); err != nil {
+			return err
+		}
+		return s.o.Threepids.ClaimNew(ctx, tx, v.SID, session.UserID)
+	})
+	if err != nil {
+		return fmt.Errorf("add an address to %s: %w", session.UserID, err)
+	}
+	return nil
+}

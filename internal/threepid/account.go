@@ -1,0 +1,266 @@
+package threepid
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"homeserver/internal/matrix"
+)
+
+// Contact is an address of an account. Times are in milliseconds since the epoch.
+// Client-server API, GET /account/3pid.
+type Contact struct {
+	Address
+	ValidatedAt int64 `json:"validated_at"`
+	AddedAt     int64 `json:"added_at"`
+}
+
+// List lists the addresses of a user, in the order in which they were added.
+// Client-server API, GET /account/3pid.
+func (s *Service) List(ctx context.Context, userID string) ([]Contact, error) {
+	return listAddresses(ctx, s.o.Pool, userID)
+}
+
+// Owner finds the user who has an address; "" where nobody does.
+func (s *Service) Owner(ctx context.Context, a Address) (userID string, err error) {
+	return findOwner(ctx, s.o.Pool, a)
+}
+
+// maxAdded bounds the credentials of one request.
+const maxAdded = 10
+
+// Add gives a user the addresses that sessions of this server have proved, without
+// asking for the user's password: old clients know no other way. A session that this
+// server does not know is taken for one of the identity server that is named with
+// it, and bound there, which is what the endpoint does today. Client-server API,
+// POST /account/3pid.
+//
+// M_MISSING_PARAM, M_INVALID_PARAM, M_THREEPID_AUTH_FAILED, M_THREEPID_IN_USE, and
+// the errors of Bind.
+func (s *Service) Add(ctx context.Context, userID string, list CredentialsList) error {
+	if len(list) == 0 || len(list) > maxAdded {
+		return matrix.Errorf(matrix.MissingParam, "three_pid_creds is missing, or has more than %d items", maxAdded)
+	}
+	for _, c := range list {
+		if err := s.addOne(ctx, userID, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) addOne(ctx context.Context, userID string, c Credentials) error {
+	v, err := s.Validated(ctx, ForAccount, c)
+	if matrix.IsCode(err, matrix.ThreepidAuthFailed) && c.IDServer != "" && c.IDAccessToken != "" {
+		ours, lookup := findSession(ctx, s.o.Pool, c.SID, "")
+		if lookup != nil {
+			return lookup
+		}
+		if ours.sid == "" {
+			return s.Bind(ctx, userID, c)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error { return s.ClaimNew(ctx, tx, v.SID, userID) })
+	if err != nil {
+		return fmt.Errorf("add an address to %s: %w", userID, err)
+	}
+	return nil
+}
+
+// Binding is an address that was bound at an identity server.
+type Binding struct {
+	Address
+	IDServer string
+}
+
+// Bind binds an address to a user at an identity server where somebody has proved
+// it, and remembers that. The credentials must all be there. Client-server API,
+// POST /account/3pid/bind.
+//
+// M_MISSING_PARAM, M_SERVER_NOT_TRUSTED for a server that may not be spoken to,
+// M_THREEPID_AUTH_FAILED where it does not know the access token, M_UNKNOWN with
+// status 502 where it can't be reached or talks nonsense; else what it says.
+func (s *Service) Bind(ctx context.Context, userID string, c Credentials) error {
+	if c.SID == "" || c.ClientSecret == "" || c.IDServer == "" || c.IDAccessToken == "" {
+		return matrix.Errorf(matrix.MissingParam, "sid, client_secret, id_server and id_access_token are needed")
+	}
+	server, err := s.identityServer(c.IDServer)
+	if err != nil {
+		return err
+	}
+	address, err := s.identity.bind(ctx, server, userID, c)
+	if err != nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
+		return insertBinding(ctx, tx, userID, Binding{address, server.name}, s.nowMS())
+	})
+	if err != nil {
+		return fmt.Errorf("remember a binding: %w", err)
+	}
+	return nil
+}
+
+// Removal is the body of POST /account/3pid/delete and POST /account/3pid/unbind.
+type Removal struct {
+	Medium   string `json:"medium"`
+	Address  string `json:"address"`
+	IDServer string `json:"id_server"`
+}
+
+// The values of id_server_unbind_result.
+const (
+	Unbound   = "success"
+	NoSupport = "no-support"
+)
+
+// UnbindResult gives the value of id_server_unbind_result.
+func UnbindResult(ok bool) string {
+	if ok {
+		return Unbound
+	}
+	return NoSupport
+}
+
+// Delete takes an address from a user, who may not have it, and unbinds it, as far
+// as the identity server wants, where it is bound. It returns id_server_unbind_result.
+// M_MISSING_PARAM, M_INVALID_PARAM. Client-server API, POST /account/3pid/delete.
+func (s *Service) Delete(ctx context.Context, userID string, r Removal) (string, error) {
+	address, err := r.address()
+	if err != nil {
+		return "", err
+	}
+	if err := deleteAddress(ctx, s.o.Pool, userID, address); err != nil {
+		return "", err
+	}
+	bound, err := s.boundAt(ctx, userID, address, r.IDServer)
+	if err != nil {
+		return "", err
+	}
+	return UnbindResult(len(bound) > 0 && s.unbindEach(ctx, userID, bound) == nil), nil
+}
+
+// Unbind unbinds an address of a user at the identity server given, or where it is
+// bound. It returns id_server_unbind_result, which is no-support where that is not
+// known. An error of the identity server is given on, as by Bind. Client-server API,
+// POST /account/3pid/unbind; identity service API, POST /3pid/unbind.
+func (s *Service) Unbind(ctx context.Context, userID string, r Removal) (string, error) {
+	address, err := r.address()
+	if err != nil {
+		return "", err
+	}
+	bound, err := s.boundAt(ctx, userID, address, r.IDServer)
+	if err != nil || len(bound) == 0 {
+		return NoSupport, err
+	}
+	switch err := s.unbindEach(ctx, userID, bound); {
+	case err == nil:
+		return Unbound, nil
+	case matrix.IsCode(err, matrix.Unrecognized):
+		return NoSupport, nil
+	default:
+		return "", err
+	}
+}
+
+func (r Removal) address() (Address, error) {
+	if r.Medium == "" || r.Address == "" {
+		return Address{}, matrix.Errorf(matrix.MissingParam, "medium and address are needed")
+	}
+	return Canonical(r.Medium, r.Address)
+}
+
+// boundAt lists where an address is to be unbound: at the server named, or where it
+// is known to be bound.
+func (s *Service) boundAt(ctx context.Context, userID string, a Address, named string) ([]Binding, error) {
+	if named != "" {
+		server, err := s.identityServer(named)
+		return []Binding{{a, server.name}}, err
+	}
+	all, err := listBindings(ctx, s.o.Pool, userID)
+	return slices.DeleteFunc(all, func(b Binding) bool { return b.Address != a }), err
+}
+
+// RemoveAll takes all addresses from a user, in the transaction that ends the
+// account, and gives where they were bound, for UnbindAll after it.
+func (s *Service) RemoveAll(ctx context.Context, tx pgx.Tx, userID string) ([]Binding, error) {
+	return deleteAll(ctx, tx, userID)
+}
+
+// UnbindAll unbinds addresses of a user, at the identity server given or each where
+// it is bound, and returns id_server_unbind_result. Client-server API,
+// POST /account/deactivate.
+func (s *Service) UnbindAll(ctx context.Context, userID string, bound []Binding, named string) string {
+	if named != "" {
+		server, err := s.identityServer(named)
+		if err != nil {
+			return UnbindResult(len(bound) == 0)
+		}
+		bound = slices.Clone(bound)
+		for i := range bound {
+			bound[i].IDServer = server.name
+		}
+	}
+	return UnbindResult(s.unbindEach(ctx, userID, bound) == nil)
+}
+
+// unbindsAtOnce bounds the connections to identity servers that one request makes.
+const unbindsAtOnce = 4
+
+// unbindEach unbinds and forgets each of the bindings, and gives the first error.
+func (s *Service) unbindEach(ctx context.Context, userID string, bound []Binding) error {
+	var g errgroup.Group
+	g.SetLimit(unbindsAtOnce)
+	for _, b := range bound {
+		g.Go(func() error {
+			server, err := s.identityServer(b.IDServer)
+			if err != nil {
+				return err
+			}
+			if err := s.identity.unbind(ctx, server, userID, b.Address); err != nil {
+				return err
+			}
+			return deleteBinding(ctx, s.o.Pool, userID, b)
+		})
+	}
+	return g.Wait()
+}
+
+// identityServer is where an identity server is found. name is how clients call it:
+// host and port.
+type identityServer struct{ name, baseURL string }
+
+// identityServer finds the server that a client names, as a host name or, as sloppy
+// clients do, a URL. M_SERVER_NOT_TRUSTED, M_INVALID_PARAM.
+func (s *Service) identityServer(named string) (identityServer, error) {
+	_, name, isURL := strings.Cut(named, "://")
+	if !isURL {
+		name = named
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "/"))
+	if !matrix.IsServerName(name) {
+		return identityServer{}, matrix.Errorf(matrix.InvalidParam, "id_server must be the host name of an identity server")
+	}
+	if len(s.o.IdentityServers) == 0 {
+		return identityServer{name, "https://" + name}, nil
+	}
+	for _, trusted := range s.o.IdentityServers {
+		u, err := url.Parse(trusted)
+		if err == nil && u.Host != "" && strings.EqualFold(u.Host, name) {
+			return identityServer{name, strings.TrimSuffix(trusted, "/")}, nil
+		}
+		if strings.EqualFold(trusted, name) {
+			return identityServer{name, "https://" + name}, nil
+		}
+	}
+	return identityServer{}, matrix.Errorf(matrix.ServerNotTrusted, "This server does not trust the identity server %s", name)
+}

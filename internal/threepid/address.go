@@ -1,0 +1,96 @@
+package threepid
+
+import (
+	"net/mail"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/nyaruka/phonenumbers"
+	"golang.org/x/text/cases"
+
+	"homeserver/internal/matrix"
+)
+
+// The media of addresses. Appendices, "3PID Types".
+const (
+	Email = "email"
+	Phone = "msisdn"
+)
+
+// maxEmailBytes is the longest address that fits into a mail's envelope, RFC 5321,
+// section 4.5.3.1.3.
+const maxEmailBytes = 254
+
+// Address is a third-party identifier in canonical form.
+type Address struct {
+	Medium string `json:"medium"`
+	// Address is a case-folded e-mail address, or the digits of a phone number with
+	// its country code and no plus sign.
+	Address string `json:"address"`
+}
+
+// Canonical gives the canonical form of an address that claims to be in it already,
+// as old clients claim of what people typed. M_INVALID_PARAM for anything else, and
+// for other media.
+func Canonical(medium, address string) (Address, error) {
+	switch medium {
+	case Email:
+		return CanonicalEmail(address)
+	case Phone:
+		return CanonicalPhone("", "+"+strings.TrimPrefix(address, "+"))
+	default:
+		return Address{}, matrix.Errorf(matrix.InvalidParam, "medium must be email or msisdn")
+	}
+}
+
+// CanonicalEmail folds the case of an e-mail address. M_INVALID_PARAM for what is
+// none, such as one with a name beside it. Appendices, "E-Mail".
+func CanonicalEmail(address string) (Address, error) {
+	address = strings.TrimSpace(address)
+	parsed, err := mail.ParseAddress(address)
+	if err != nil || parsed.Name != "" || parsed.Address != address || !utf8.ValidString(address) {
+		return Address{}, errEmail()
+	}
+	folded := cases.Fold().String(address)
+	// Folding may make of one letter what the parser has not seen.
+	again, err := mail.ParseAddress(folded)
+	if err != nil || again.Address != folded || len(folded) > maxEmailBytes || strings.ContainsAny(folded, " \"\t\x00") {
+		return Address{}, errEmail()
+	}
+	return Address{Email, folded}, nil
+}
+
+func errEmail() *matrix.Error {
+	return matrix.Errorf(matrix.InvalidParam, "This is not an e-mail address")
+}
+
+// CanonicalPhone makes a phone number of what somebody would dial in a country, a
+// two-letter ISO 3166-1 code; with a plus sign in front it may be "". M_INVALID_PARAM
+// for a number that can't exist. Whether somebody has it only a message tells.
+// Appendices, "PSTN Phone numbers".
+func CanonicalPhone(country, number string) (Address, error) {
+	parsed, err := phonenumbers.Parse(number, strings.ToUpper(country))
+	if err != nil || !phonenumbers.IsPossibleNumber(parsed) {
+		return Address{}, matrix.Errorf(matrix.InvalidParam, "This is not a phone number of that country")
+	}
+	return Address{Phone, strings.TrimPrefix(phonenumbers.Format(parsed, phonenumbers.E164), "+")}, nil
+}
+
+// domain is what stands behind the at sign of an e-mail address.
+func (a Address) domain() string {
+	return a.Address[strings.LastIndexByte(a.Address, '@')+1:]
+}
+
+// country is the ISO 3166-1 code of a phone number's country; "" where it has none,
+// such as a satellite phone.
+func (a Address) country() string {
+	parsed, err := phonenumbers.Parse("+"+a.Address, "")
+	if err != nil {
+		return ""
+	}
+	if region := phonenumbers.GetRegionCodeForNumber(parsed); region != "" {
+		return region
+	}
+	// It is in no range that the library knows of.
+	return phonenumbers.GetRegionCodeForCountryCode(int(parsed.GetCountryCode()))
+}

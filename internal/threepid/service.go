@@ -1,0 +1,318 @@
+package threepid
+
+import (
+	"context"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/event"
+	"homeserver/internal/matrix"
+	"homeserver/internal/outgoing"
+	"homeserver/internal/ratelimit"
+)
+
+const (
+	// sessionLifetime is how long an address may take to be proved, and the proof to
+	// be used.
+	sessionLifetime = 24 * time.Hour
+	// maxSessions bounds the sessions of everybody; beyond it the one that would
+	// expire first gives way.
+	maxSessions = 10_000
+	// maxAddresses bounds the addresses of one user, and as many bindings.
+	maxAddresses = 100
+	// forgetTimeout bounds noting that a message could not be sent.
+	forgetTimeout = 5 * time.Second
+)
+
+// The paths, below [Options.BaseURL], that messages and answers lead to. They stand
+// below /_matrix, which is what reverse proxies pass on.
+const (
+	ConfirmPath = "/_matrix/static/threepid/email"
+	SubmitPath  = "/_matrix/static/threepid/submit"
+)
+
+// Options sets up a Service.
+type Options struct {
+	Pool *pgxpool.Pool
+	// ServerName is what messages call the server.
+	ServerName string
+	// BaseURL is where people and clients reach the server, without a slash at the end.
+	BaseURL string
+	// Mail sends e-mail; nil: addresses can't be proved.
+	Mail *Mailer
+	// Gateway sends text messages; nil: phone numbers can't be proved.
+	Gateway *Gateway
+	// Registration says that strangers may register, and so prove an address for that.
+	Registration bool
+	// ConcealRegistered gives strangers the same answer for an address that is
+	// registered and for one that is not.
+	ConcealRegistered bool
+	// EmailDomains are the only domains whose addresses are taken; empty: all.
+	EmailDomains []string
+	// PhoneCountries are the only countries, ISO 3166-1 codes, whose numbers are
+	// taken; empty: all.
+	PhoneCountries []string
+	// NextLinkHosts are the only hosts that a next_link may lead to; empty: all.
+	NextLinkHosts []string
+
+	// IdentityServers are the only ones that are spoken to, as host names, or as URLs
+	// for those that are not reached by https; empty: all, by https.
+	IdentityServers []string
+	// Outgoing reaches identity servers.
+	Outgoing *outgoing.Client
+	// Signer signs what identity servers must believe to come from this server.
+	Signer *event.Signer
+
+	// RateLimits bounds messages and tokens.
+	RateLimits RateLimits
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// RateLimits bounds what strangers may cause. The zero value of a limit means its
+// default.
+type RateLimits struct {
+	// Disabled switches all limits off.
+	Disabled bool
+	// Client bounds the requests for messages by an address on the network.
+	Client ratelimit.Limit
+	// Address bounds the messages to an e-mail address or a phone number.
+	Address ratelimit.Limit
+	// Submit bounds the tokens that an address on the network submits.
+	Submit ratelimit.Limit
+}
+
+// DefaultRateLimits are the limits that hold where none are given.
+func DefaultRateLimits() RateLimits {
+	return RateLimits{
+		Client:  ratelimit.Limit{PerSecond: 0.05, Burst: 20},
+		Address: ratelimit.Limit{PerSecond: 1.0 / 600, Burst: 5},
+		Submit:  ratelimit.Limit{PerSecond: 1, Burst: 20},
+	}
+}
+
+// Service holds the rules of third-party identifiers. It may be used concurrently.
+type Service struct {
+	o        Options
+	client   *ratelimit.Limiter
+	address  *ratelimit.Limiter
+	submit   *ratelimit.Limiter
+	identity identityClient
+}
+
+// New makes a Service on a migrated database. It starts nothing.
+func New(o Options) *Service {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
+	s := &Service{o: o, identity: identityClient{o.Outgoing, o.Signer}}
+	if !o.RateLimits.Disabled {
+		normal := DefaultRateLimits()
+		s.client = ratelimit.New(o.RateLimits.Client.Or(normal.Client), o.Now)
+		s.address = ratelimit.New(o.RateLimits.Address.Or(normal.Address), o.Now)
+		s.submit = ratelimit.New(o.RateLimits.Submit.Or(normal.Submit), o.Now)
+	}
+	return s
+}
+
+// Proves reports whether addresses of a medium can be proved, so that what needs
+// such a proof may be offered.
+func (s *Service) Proves(medium string) bool {
+	switch medium {
+	case Email:
+		return s.o.Mail != nil
+	case Phone:
+		return s.o.Gateway != nil
+	default:
+		return false
+	}
+}
+
+// Purpose is what an address is proved for. A proof is good for nothing else.
+type Purpose string
+
+// The purposes, by the endpoint that the proof is for.
+const (
+	ForRegistration Purpose = "register"         // POST /register
+	ForPassword     Purpose = "account/password" // POST /account/password
+	ForAccount      Purpose = "account/3pid"     // POST /account/3pid/add
+)
+
+// EmailRequest is the body of POST …/email/requestToken. The identity server that
+// old clients name in it has no part in this.
+type EmailRequest struct {
+	ClientSecret string `json:"client_secret"`
+	Email        string `json:"email"`
+	SendAttempt  *int64 `json:"send_attempt"`
+	NextLink     string `json:"next_link"`
+}
+
+// PhoneRequest is the body of POST …/msisdn/requestToken.
+type PhoneRequest struct {
+	ClientSecret string `json:"client_secret"`
+	Country      string `json:"country"`
+	PhoneNumber  string `json:"phone_number"`
+	SendAttempt  *int64 `json:"send_attempt"`
+	NextLink     string `json:"next_link"`
+}
+
+// Session is the answer to both. SubmitURL is where the client submits what the
+// user has read in the message; "" where the user does so by a page.
+type Session struct {
+	SID       string `json:"sid"`
+	SubmitURL string `json:"submit_url,omitzero"`
+}
+
+// RequestEmail sends a mail with a link by which the owner of the address confirms
+// it, unless this send_attempt has done so already. Anybody may ask; from is who
+// does. Client-server API, POST /register/email/requestToken, also below
+// /account/password and /account/3pid.
+//
+// M_THREEPID_MEDIUM_NOT_SUPPORTED where no mail server is configured,
+// M_MISSING_PARAM, M_INVALID_PARAM, M_THREEPID_DENIED for a domain that is not
+// taken, M_LIMIT_EXCEEDED, M_FORBIDDEN where registration is disabled. Unless that
+// is concealed, M_THREEPID_NOT_FOUND where a password is to be changed and nobody
+// has the address, and M_THREEPID_IN_USE elsewhere where somebody has.
+func (s *Service) RequestEmail(ctx context.Context, purpose Purpose, r EmailRequest, from netip.Addr) (Session, error) {
+	return s.request(ctx, tokenRequest{
+		purpose: purpose, medium: Email, clientSecret: r.ClientSecret, sendAttempt: r.SendAttempt, nextLink: r.NextLink,
+		given: r.Email != "",
+		parse: func() (Address, error) { return CanonicalEmail(r.Email) },
+	}, from)
+}
+
+// RequestPhone does the same with a text message whose code is to be submitted to
+// SubmitURL. M_THREEPID_DENIED is for countries. Client-server API,
+// POST /register/msisdn/requestToken, also below /account/password and /account/3pid.
+func (s *Service) RequestPhone(ctx context.Context, purpose Purpose, r PhoneRequest, from netip.Addr) (Session, error) {
+	return s.request(ctx, tokenRequest{
+		purpose: purpose, medium: Phone, clientSecret: r.ClientSecret, sendAttempt: r.SendAttempt, nextLink: r.NextLink,
+		given: r.PhoneNumber != "",
+		parse: func() (Address, error) { return CanonicalPhone(r.Country, r.PhoneNumber) },
+	}, from)
+}
+
+// tokenRequest is what both have in common. given says that there is an address at
+// all, and parse reads it.
+type tokenRequest struct {
+	purpose                        Purpose
+	medium, clientSecret, nextLink string
+	sendAttempt                    *int64
+	given                          bool
+	parse                          func() (Address, error)
+}
+
+func (s *Service) request(ctx context.Context, r tokenRequest, from netip.Addr) (Session, error) {
+	address, err := s.check(r)
+	if err != nil {
+		return Session{}, err
+	}
+	if _, err := s.client.Take(ratelimit.AddressKey(from)); err != nil {
+		return Session{}, err
+	}
+	owner, err := s.Owner(ctx, address)
+	if err != nil {
+		return Session{}, err
+	}
+	useful := (owner != "") == (r.purpose == ForPassword)
+	if !useful && !s.o.ConcealRegistered {
+		return Session{}, errUseless(r.purpose)
+	}
+	answer, token, err := s.open(ctx, r, address, useful)
+	if err != nil {
+		return Session{}, err
+	}
+	if token != "" {
+		err = s.send(ctx, message{purpose: r.purpose, to: address, useful: useful, sid: answer.SID, token: token})
+	}
+	if err != nil {
+		return Session{}, s.unsent(ctx, answer.SID, *r.sendAttempt, err)
+	}
+	if r.medium == Phone {
+		answer.SubmitURL = s.o.BaseURL + SubmitPath
+	}
+	return answer, nil
+}
+
+// check refuses what can't be asked for.
+func (s *Service) check(r tokenRequest) (Address, error) {
+	switch {
+	case !s.Proves(r.medium):
+		return Address{}, matrix.Errorf(matrix.ThreepidMediumNotSupported, "This server can't confirm addresses of the medium %s", r.medium)
+	case r.purpose == ForRegistration && !s.o.Registration:
+		return Address{}, matrix.Errorf(matrix.Forbidden, "Registration is disabled")
+	case r.clientSecret == "" || !r.given || r.sendAttempt == nil:
+		return Address{}, matrix.Errorf(matrix.MissingParam, "The address, client_secret and send_attempt are needed")
+	case !isSecret(r.clientSecret):
+		return Address{}, matrix.Errorf(matrix.InvalidParam, "client_secret must have from 1 to 255 of the characters 0-9 a-z A-Z . = _ -")
+	case *r.sendAttempt < 0:
+		return Address{}, matrix.Errorf(matrix.InvalidParam, "send_attempt must not be negative")
+	case !s.mayLinkTo(r.nextLink):
+		return Address{}, matrix.Errorf(matrix.InvalidParam, "next_link must be an http or https URL that this server lets users be sent to")
+	}
+	address, err := r.parse()
+	if err != nil {
+		return Address{}, err
+	}
+	return address, s.allows(address)
+}
+
+// allows refuses addresses by the configuration: M_THREEPID_DENIED.
+func (s *Service) allows(a Address) error {
+	list, what := s.o.EmailDomains, a.domain()
+	if a.Medium == Phone {
+		list, what = s.o.PhoneCountries, a.country()
+	}
+	if len(list) > 0 && !slices.ContainsFunc(list, func(item string) bool { return strings.EqualFold(item, what) }) {
+		return matrix.Errorf(matrix.ThreepidDenied, "This server does not take addresses of %s", what)
+	}
+	return nil
+}
+
+// maxNextLinkBytes bounds what is kept of a client's wishes.
+const maxNextLinkBytes = 2048
+
+// mayLinkTo reports whether people may be sent on to a URL; "" is none.
+func (s *Service) mayLinkTo(link string) bool {
+	if link == "" {
+		return true
+	}
+	u, err := url.Parse(link)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || len(link) > maxNextLinkBytes {
+		return false
+	}
+	hosts := s.o.NextLinkHosts
+	return len(hosts) == 0 || slices.ContainsFunc(hosts, func(host string) bool { return strings.EqualFold(host, u.Hostname()) })
+}
+
+// isSecret checks the grammar of client_secret. Client-server API,
+// POST /register/email/requestToken.
+func isSecret(text string) bool {
+	for _, c := range []byte(text) {
+		word := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !word && !strings.ContainsRune(".=_-", rune(c)) {
+			return false
+		}
+	}
+	return text != "" && len(text) <= 255
+}
+
+// errUseless says why an address can't be used for a purpose.
+func errUseless(purpose Purpose) *matrix.Error {
+	if purpose == ForPassword {
+		return matrix.Errorf(matrix.ThreepidNotFound, "No account has this address")
+	}
+	return errInUse()
+}
+
+func errInUse() *matrix.Error {
+	return matrix.Errorf(matrix.ThreepidInUse, "An account has this address already")
+}
+
+func (s *Service) nowMS() int64 { return s.o.Now().UnixMilli() }

@@ -171,9 +171,9 @@ func valueAt(changes []Change, p journal.Position, initial string) string {
 // worldReadable reports whether anybody may read what happens now.
 func (a *Access) worldReadable() bool { return a.world }
 
-// stateUpTo gives the position up to which the user may know the room's state:
+// StateUpTo gives the position up to which the user may know the room's state:
 // all of it while joined or where anybody may, else until the user left.
-func (a *Access) stateUpTo(now journal.Position) (journal.Position, bool) {
+func (a *Access) StateUpTo(now journal.Position) (journal.Position, bool) {
 	if membership, _ := a.Membership(); membership == event.Join || a.worldReadable() {
 		return now, true
 	}

@@ -15,6 +15,12 @@ type Format struct {
 	WithRoomID bool
 	// Federation gives the bytes that are federated, and nothing beside them.
 	Federation bool
+	// V1 gives the format of api/v1: see appendV1.
+	V1 bool
+	// WithoutID leaves out event_id.
+	WithoutID bool
+	// InviteState is the stripped state that goes with the reader's invites.
+	InviteState []*Event
 	// Now is what unsigned.age is counted from.
 	Now time.Time
 	// UserID and DeviceID are the reader's: the device that sent an event gets
@@ -28,8 +34,11 @@ type Format struct {
 // AppendJSON appends the event in the format for clients.
 func (f *Format) AppendJSON(dst []byte, e *Event) []byte {
 	shown, because := e.seen()
-	if f.Federation {
+	switch {
+	case f.Federation:
 		return append(dst, shown.JSON...)
+	case f.V1:
+		return f.appendV1(dst, e, shown, because)
 	}
 	dst = f.appendFields(dst, e, shown)
 	dst = f.appendTimes(append(dst, `,"unsigned":{`...), e)
@@ -41,8 +50,10 @@ func (f *Format) AppendJSON(dst []byte, e *Event) []byte {
 func (f *Format) appendFields(dst []byte, e *Event, shown *event.Event) []byte {
 	dst = append(dst, `{"content":`...)
 	dst = appendContent(dst, shown)
-	dst = append(dst, `,"event_id":`...)
-	dst = event.AppendString(dst, e.ID)
+	if !f.WithoutID {
+		dst = append(dst, `,"event_id":`...)
+		dst = event.AppendString(dst, e.ID)
+	}
 	dst = append(dst, `,"origin_server_ts":`...)
 	dst = strconv.AppendInt(dst, e.OriginServerTS, 10)
 	if shown.Redacts != "" {
@@ -81,13 +92,17 @@ func appendContent(dst []byte, shown *event.Event) []byte {
 // appendTimes appends how long ago the event was, and how the reader stood to
 // the room then.
 func (f *Format) appendTimes(dst []byte, e *Event) []byte {
-	dst = append(dst, `"age":`...)
-	dst = strconv.AppendInt(dst, max(0, f.Now.UnixMilli()-e.OriginServerTS), 10)
+	dst = f.appendAge(dst, e)
 	if f.Access != nil {
 		dst = append(dst, `,"membership":`...)
 		dst = event.AppendString(dst, f.Access.MembershipAt(e.Position))
 	}
 	return dst
+}
+
+func (f *Format) appendAge(dst []byte, e *Event) []byte {
+	dst = append(dst, `"age":`...)
+	return strconv.AppendInt(dst, max(0, f.Now.UnixMilli()-e.OriginServerTS), 10)
 }
 
 // appendBeside appends what is known of the event beside what it says itself.
@@ -103,15 +118,26 @@ func (f *Format) appendBeside(dst []byte, e, because *Event) []byte {
 		dst = event.AppendString(dst, r.EventID)
 	}
 	if because != nil {
-		shown, _ := because.seen()
-		dst = f.appendFields(append(dst, `,"redacted_because":`...), because, shown)
-		dst = append(f.appendTimes(append(dst, `,"unsigned":{`...), because), "}}"...)
+		dst = f.appendBecause(append(dst, `,"redacted_because":`...), because)
+	}
+	if len(f.InviteState) > 0 && e.IsState(event.TypeMember, f.UserID) && e.Membership() == event.Invite {
+		dst = AppendStrippedEvents(append(dst, `,"invite_room_state":`...), f.InviteState)
 	}
 	if e.TxnID != "" && e.DeviceID == f.DeviceID && e.Sender == f.UserID {
 		dst = append(dst, `,"transaction_id":`...)
 		dst = event.AppendString(dst, e.TxnID)
 	}
 	return dst
+}
+
+// appendBecause appends the redaction of an event.
+func (f *Format) appendBecause(dst []byte, because *Event) []byte {
+	shown, _ := because.seen()
+	if f.V1 {
+		return f.appendV1(dst, because, shown, nil)
+	}
+	dst = f.appendFields(dst, because, shown)
+	return append(f.appendTimes(append(dst, `,"unsigned":{`...), because), "}}"...)
 }
 
 // AppendEvents appends a JSON array of the events.
@@ -138,6 +164,18 @@ func AppendStripped(dst []byte, e *Event) []byte {
 	dst = append(dst, `,"type":`...)
 	dst = event.AppendString(dst, e.Type)
 	return append(dst, '}')
+}
+
+// AppendStrippedEvents appends a JSON array of stripped state.
+func AppendStrippedEvents(dst []byte, state []*Event) []byte {
+	dst = append(dst, '[')
+	for i, e := range state {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendStripped(dst, e)
+	}
+	return append(dst, ']')
 }
 
 // eventOf gives the room event of a journal entry, or nil.

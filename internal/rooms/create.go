@@ -158,7 +158,7 @@ func (s *Service) newCreation(creator string, q CreateRequest) (*creation, error
 		return nil, matrix.Errorf(matrix.InvalidParam, "there is no preset %q", c.Preset)
 	}
 	if len(c.Invite3PID) > 0 {
-		return nil, matrix.Errorf(matrix.InvalidParam, "this server does not invite by third-party ID")
+		return nil, matrix.Errorf(matrix.InvalidParam, "addresses in invite_3pid must be looked up before the room is made")
 	}
 	if err := c.checkPeople(); err != nil {
 		return nil, err
@@ -318,9 +318,9 @@ func (c *creation) powerLevels() map[string]any {
 	content := map[string]any{
 		"users": users, "users_default": 0,
 		"events": map[string]int{
-			"m.room.name": 50, "m.room.avatar": 50, typeCanonicalAlias: 50,
+			"m.room.name": 50, typeAvatar: 50, typeCanonicalAlias: 50,
 			event.TypePowerLevels: 100, typeHistoryVisibility: 100,
-			"m.room.encryption": 100, "m.room.server_acl": 100, typeTombstone: tombstone,
+			typeEncryption: 100, "m.room.server_acl": 100, typeTombstone: tombstone,
 		},
 		"events_default": 0, "state_default": 50,
 		"invite": 0, "kick": 50, "ban": 50, "redact": 50,

@@ -1,6 +1,7 @@
 package rooms
 
 import (
+	"encoding/json"
 	"sync/atomic"
 
 	"homeserver/internal/event"
@@ -109,16 +110,66 @@ func (e *Event) entry(t *journal.Table) *journal.Entry {
 	return &journal.Entry{Table: t, Room: e.Room, Value: e, Size: e.size()}
 }
 
-// stateValue is what the table of state keeps of an event's content to search for.
+// stateValue is what the table of state keeps of the content that may be shown,
+// for searching and for lists of rooms; nil: nothing.
 func (e *Event) stateValue() *string {
+	shown, _ := e.seen()
+	return valueOfState(shown)
+}
+
+// stateFields are the fields of state events that are kept as they are, where
+// they are text.
+var stateFields = map[string]string{
+	event.TypeCreate:    "type",
+	event.TypeJoinRules: "join_rule",
+	typeAvatar:          "url",
+	typeCanonicalAlias:  "alias",
+	typeEncryption:      "algorithm",
+	typeGuestAccess:     "guest_access",
+	typeName:            "name",
+}
+
+func valueOfState(e *event.Event) *string {
 	switch e.Type {
 	case event.TypeMember:
 		return nonEmpty(e.Membership())
+	case typeTopic:
+		return nonEmpty(plainTopic(e.Content))
 	case typeHistoryVisibility:
-		switch visibility, _ := event.StringField(e.Event.Content, "history_visibility"); visibility {
+		switch visibility, _ := event.StringField(e.Content, "history_visibility"); visibility {
 		case visibleWorld, visibleShared, visibleInvited, visibleJoined:
 			return &visibility
 		}
+		return nil
+	}
+	if field, ok := stateFields[e.Type]; ok {
+		if text, _ := event.StringField(e.Content, field); isText(text) {
+			return nonEmpty(text)
+		}
 	}
 	return nil
+}
+
+// plainTopic gives the plain text of m.room.topic: of its first representation in
+// text/plain, which is what a representation without a type is, or else of topic.
+// Client-server API, "m.room.topic".
+func plainTopic(content []byte) string {
+	var block struct {
+		Text []struct {
+			Body string `json:"body"`
+			Type string `json:"mimetype"`
+		} `json:"m.text"`
+	}
+	if json.Unmarshal(event.Field(content, "m.topic"), &block) == nil { // another form is like none
+		for _, t := range block.Text {
+			if (t.Type == "" || t.Type == "text/plain") && t.Body != "" && isText(t.Body) {
+				return t.Body
+			}
+		}
+	}
+	topic, _ := event.StringField(content, "topic")
+	if !isText(topic) {
+		return ""
+	}
+	return topic
 }

@@ -23,6 +23,9 @@ type EventFilter struct {
 	LazyLoadMembers         bool      `json:"lazy_load_members"`
 	IncludeRedundantMembers bool      `json:"include_redundant_members"`
 	ThreadNotifications     bool      `json:"unread_thread_notifications"`
+
+	// ignored are users whose messages, but not their state events, are kept out.
+	ignored []string
 }
 
 // The number of events in one answer, where the request does not say, and at most.
@@ -67,6 +70,24 @@ func (f *EventFilter) WantsRoom(roomID string) bool {
 	return f == nil || (f.Rooms == nil || slices.Contains(*f.Rooms, roomID)) && !slices.Contains(f.NotRooms, roomID)
 }
 
+// WithoutMessagesOf gives the filter that keeps out, besides, what some users
+// send, except for state events: client-server API, "Ignoring Users".
+func (f *EventFilter) WithoutMessagesOf(users []string) *EventFilter {
+	narrower := EventFilter{}
+	if f != nil {
+		narrower = *f
+	}
+	narrower.ignored = users
+	return &narrower
+}
+
+// MatchOther reports whether something that is no room event passes by its type
+// and sender; "": it has none.
+func (f *EventFilter) MatchOther(typ, sender string) bool {
+	return f == nil || (f.Types == nil || matchesAny(*f.Types, typ)) && !matchesAny(f.NotTypes, typ) &&
+		(f.Senders == nil || sender == "" || slices.Contains(*f.Senders, sender)) && !slices.Contains(f.NotSenders, sender)
+}
+
 // Match reports whether an event passes. It agrees with what where selects.
 func (f *EventFilter) Match(e *Event) bool {
 	if f == nil {
@@ -74,7 +95,8 @@ func (f *EventFilter) Match(e *Event) bool {
 	}
 	return (f.Types == nil || matchesAny(*f.Types, e.Type)) && !matchesAny(f.NotTypes, e.Type) &&
 		(f.Senders == nil || slices.Contains(*f.Senders, e.Sender)) && !slices.Contains(f.NotSenders, e.Sender) &&
-		(f.ContainsURL == nil || *f.ContainsURL == hasURL(e.Content()))
+		(f.ContainsURL == nil || *f.ContainsURL == hasURL(e.Content())) &&
+		(e.StateKey != nil || !slices.Contains(f.ignored, e.Sender))
 }
 
 // hasURL reports whether a content has a key url, for contains_url.
@@ -134,6 +156,9 @@ func (f *EventFilter) where(q *query) string {
 	}
 	if f.ContainsURL != nil {
 		and("e.has_url = %s", *f.ContainsURL)
+	}
+	if len(f.ignored) > 0 {
+		and("(e.state_key IS NOT NULL OR e.sender <> ALL(%s::text[]))", f.ignored)
 	}
 	return b.String()
 }

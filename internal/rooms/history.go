@@ -222,7 +222,7 @@ func (s *Service) Context(ctx context.Context, userID, roomID, eventID string, l
 // loaded members, only those of the senders.
 func (s *Service) contextState(ctx context.Context, r *reader, c *EventContext, f *EventFilter) ([]*Event, error) {
 	last := max(c.After.End, c.Event.Position)
-	upTo, ok := r.access.stateUpTo(last)
+	upTo, ok := r.access.StateUpTo(last)
 	if !ok || !f.WantsRoom(r.roomID) {
 		return nil, nil
 	}

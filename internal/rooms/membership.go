@@ -22,6 +22,8 @@ type memberContent struct {
 	Reason       string `json:"reason,omitempty"`
 	IsDirect     bool   `json:"is_direct,omitempty"`
 	AuthorisedBy string `json:"join_authorised_via_users_server,omitempty"`
+
+	ThirdParty *thirdPartyInvite `json:"third_party_invite,omitempty"`
 }
 
 // withProfile adds the name and avatar of a user of this server.
@@ -73,6 +75,10 @@ func (s *Service) changeMembership(ctx context.Context, roomID, sender, target s
 // stays as is. M_NOT_FOUND if there is no such room; M_FORBIDDEN if its join
 // rules, or a ban, forbid it. Client-server API, "Joining rooms".
 func (s *Service) Join(ctx context.Context, userID, roomID, reason string) error {
+	return s.join(ctx, userID, roomID, reason, false)
+}
+
+func (s *Service) join(ctx context.Context, userID, roomID, reason string, guest bool) error {
 	if _, err := s.Number(ctx, roomID); err != nil {
 		return err
 	}
@@ -83,7 +89,12 @@ func (s *Service) Join(ctx context.Context, userID, roomID, reason string) error
 	if c.AuthorisedBy, err = s.authoriseRestricted(ctx, roomID, userID); err != nil {
 		return err
 	}
-	if err := s.changeMembership(ctx, roomID, userID, userID, c, alreadyIs(event.Join)); err != nil {
+	d, err := member(userID, userID, c, alreadyIs(event.Join))
+	if err != nil {
+		return err
+	}
+	d.guest = guest
+	if _, err := s.add(ctx, roomID, d); err != nil {
 		return err
 	}
 	return s.settleProfile(ctx, roomID, userID, c)

@@ -18,6 +18,8 @@ type Request struct {
 	// TxnID makes a repeated request from the same device answer with the first
 	// event; "": none. Client-server API, "Transaction identifiers".
 	TxnID string
+	// Guest says that the user is a guest.
+	Guest bool
 }
 
 // Send adds a message event, with any JSON object as content, and gives its
@@ -35,7 +37,7 @@ func (s *Service) Send(ctx context.Context, q Request, evType string, content js
 			return "", err
 		}
 	}
-	return s.add(ctx, q.RoomID, d)
+	return s.put(ctx, q.RoomID, d)
 }
 
 // aimRedaction finds the target of a redaction that is sent like any other
@@ -73,7 +75,7 @@ func (q *Request) draft(evType string) (draft, error) {
 	if !isText(evType) || !isText(q.TxnID) || !isText(q.DeviceID) {
 		return draft{}, matrix.Errorf(matrix.InvalidParam, "types and transaction IDs are UTF-8 without the character NUL")
 	}
-	return draft{sender: q.UserID, typ: evType, device: q.DeviceID, txn: q.TxnID}, nil
+	return draft{sender: q.UserID, typ: evType, device: q.DeviceID, txn: q.TxnID, guest: q.Guest}, nil
 }
 
 // isText reports whether a text can stand in the database. What cannot is no
@@ -96,7 +98,7 @@ func (s *Service) Redact(ctx context.Context, q Request, eventID, reason string)
 	if reason != "" {
 		d.content = append(event.AppendString([]byte(`{"reason":`), reason), '}')
 	}
-	return s.add(ctx, q.RoomID, d)
+	return s.put(ctx, q.RoomID, d)
 }
 
 // redactable reads an event that a user wants to redact.
@@ -132,7 +134,7 @@ func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey stri
 	if err != nil {
 		return "", err
 	}
-	return s.add(ctx, q.RoomID, d)
+	return s.put(ctx, q.RoomID, d)
 }
 
 // checkStateKey refuses what is no state key: M_TOO_LARGE, M_INVALID_PARAM.

@@ -23,6 +23,7 @@ type draft struct {
 	target   *Event // of a redaction
 	device   string // of the request, with txn
 	txn      string
+	guest    bool // the sender is a guest
 
 	// prepare, where it is not nil, is shown the state entry that the draft would
 	// replace (nil: there is none) before anything is built. It may refuse, set
@@ -40,7 +41,7 @@ func (d *draft) redacts() string {
 }
 
 // attempts is how often an event is built anew because its room has moved on.
-const attempts = 16
+const attempts = 100
 
 // errBroken tells the loop below to load the room again.
 var errBroken = errors.New("the room in memory is broken")
@@ -190,6 +191,9 @@ func (b *builder) also() func(*pgx.Batch) {
 // is not set again.
 func (b *builder) build(d *draft) error {
 	if done, err := b.prepare(d); done || err != nil {
+		return err
+	}
+	if err := b.admit(d); err != nil {
 		return err
 	}
 	v := b.o.r.version
@@ -372,7 +376,9 @@ func neededState(v *event.Version, roomID string, drafts []draft) []event.StateK
 
 // The types of events that this package knows by name.
 const (
+	typeAvatar            = "m.room.avatar"
 	typeCanonicalAlias    = "m.room.canonical_alias"
+	typeEncryption        = "m.room.encryption"
 	typeGuestAccess       = "m.room.guest_access"
 	typeHistoryVisibility = "m.room.history_visibility"
 	typeMessage           = "m.room.message"

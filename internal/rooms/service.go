@@ -24,6 +24,8 @@ type Options struct {
 	Profiles *profile.Service
 	// Signer signs events as this server; its name is that of the server.
 	Signer *event.Signer
+	// Guests picks the guests out of a list of users; nil: there are none.
+	Guests func(ctx context.Context, userIDs []string) ([]string, error)
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
 	Log *slog.Logger
@@ -37,6 +39,7 @@ type Service struct {
 	profiles   *profile.Service
 	signer     *event.Signer
 	serverName string
+	guests     func(ctx context.Context, userIDs []string) ([]string, error)
 	now        func() time.Time
 	log        *slog.Logger
 
@@ -51,7 +54,7 @@ type Service struct {
 func New(o Options) (*Service, error) {
 	s := &Service{
 		pool: o.Pool, journal: o.Journal, profiles: o.Profiles, signer: o.Signer,
-		serverName: o.Signer.ServerName, now: o.Now, log: o.Log,
+		serverName: o.Signer.ServerName, guests: o.Guests, now: o.Now, log: o.Log,
 		table: &journal.Table{Name: "events", Queue: queueEvents},
 	}
 	if s.now == nil {

@@ -59,7 +59,7 @@ func (s *Service) stateReader(ctx context.Context, userID, roomID string) (journ
 	if err != nil {
 		return 0, nil, 0, err
 	}
-	at, ok := access.stateUpTo(now)
+	at, ok := access.StateUpTo(now)
 	if !ok {
 		return 0, nil, 0, errNotInRoom()
 	}

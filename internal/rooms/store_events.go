@@ -168,13 +168,19 @@ func queueState(b *pgx.Batch, events []*Event) {
 	}
 }
 
-// queueRedactions replaces the bytes of redacted events by their redacted form:
-// what was taken back is gone.
+// queueRedactions replaces the bytes of redacted events by their redacted form,
+// and what the table of state keeps of them: what was taken back is gone.
 func queueRedactions(b *pgx.Batch, events []*Event) {
 	for _, e := range events {
-		if e.draft.redacted != nil {
-			b.Queue(`UPDATE events SET json = $2, has_url = $3, redacted_by = $4 WHERE event_id = $1 AND redacted_by IS NULL`,
-				e.draft.target.ID, e.draft.redacted.JSON, hasURL(e.draft.redacted.Content), e.Position)
+		if e.draft.redacted == nil {
+			continue
+		}
+		target, redacted := e.draft.target, e.draft.redacted
+		b.Queue(`UPDATE events SET json = $2, has_url = $3, redacted_by = $4 WHERE event_id = $1 AND redacted_by IS NULL`,
+			target.ID, redacted.JSON, hasURL(redacted.Content), e.Position)
+		if target.StateKey != nil {
+			b.Queue(`UPDATE room_state SET value = $5 WHERE room_nid = $1 AND type = $2 AND state_key = $3 AND position = $4`,
+				target.Room, target.Type, *target.StateKey, target.Position, valueOfState(redacted))
 		}
 	}
 }

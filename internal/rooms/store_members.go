@@ -53,3 +53,16 @@ func (s *Service) JoinedRooms(ctx context.Context, userID string) ([]string, err
 	}
 	return joined, nil
 }
+
+// stateKeysWith lists the state keys of a type whose entries have a value now, such
+// as the users with a membership.
+func (s *Service) stateKeysWith(ctx context.Context, room journal.RoomNID, evType, value string) ([]string, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT state_key FROM room_state
+		WHERE room_nid = $1 AND type = $2 AND value = $3 AND replaced_at IS NULL`, room, evType, value)
+	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list state keys: %w", err)
+	}
+	return keys, nil
+}

@@ -43,6 +43,24 @@ func (s *Service) Timelines(ctx context.Context, windows []Window, limit int, f 
 	return events, err
 }
 
+// Oldest reads the first events in all of the windows together, at most limit+1
+// that the filter lets through, oldest first.
+func (s *Service) Oldest(ctx context.Context, windows []Window, limit int, f *EventFilter) ([]*Event, error) {
+	n := len(windows)
+	room, low, high := make([]journal.RoomNID, n), make([]journal.Position, n), make([]journal.Position, n)
+	for i, w := range windows {
+		room[i], low[i], high[i] = w.Room, w.From, w.To
+	}
+	q := &query{args: []any{room, low, high, limit + 1}}
+	return s.eventsAt(ctx, `
+		SELECT n.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+		CROSS JOIN LATERAL (
+			SELECT e.position FROM events e
+			WHERE e.room_nid = w.room_nid AND e.position BETWEEN w.low AND w.high`+f.where(q)+`
+			ORDER BY e.position LIMIT $4) n
+		ORDER BY n.position LIMIT $4`, "", q.args...)
+}
+
 // RoomAt is a room at a position.
 type RoomAt struct {
 	Room journal.RoomNID
@@ -98,7 +116,7 @@ func (s *Service) MemberEvents(ctx context.Context, members []MemberAt) ([]*Even
 
 // strippedTypes is what stripped state holds: client-server API, "Stripped state".
 var strippedTypes = []string{
-	event.TypeCreate, typeName, "m.room.avatar", typeTopic, event.TypeJoinRules, typeCanonicalAlias, "m.room.encryption",
+	event.TypeCreate, typeName, typeAvatar, typeTopic, event.TypeJoinRules, typeCanonicalAlias, typeEncryption,
 }
 
 // Stripped reads what is shown of rooms to who is invited to them or knocks:

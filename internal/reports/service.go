@@ -1,0 +1,139 @@
+package reports
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
+	"homeserver/internal/rooms"
+)
+
+const (
+	// maxReasonBytes bounds the reason of a report.
+	maxReasonBytes = 2000
+	// maxKept bounds the reports that are kept of each user who reports.
+	maxKept = 1000
+	// worstScore is that of the most offensive events.
+	worstScore = -100
+)
+
+// limit is how fast one user may report.
+var limit = ratelimit.Limit{PerSecond: 0.2, Burst: 20}
+
+// Options is what a Service is made of.
+type Options struct {
+	Pool  *pgxpool.Pool
+	Rooms *rooms.Service
+	Users *auth.Service
+	// Unlimited lets users report as fast as they like.
+	Unlimited bool
+	Log       *slog.Logger     // gets one line for each report; nil: slog.Default
+	Now       func() time.Time // the clock; nil: time.Now
+}
+
+// Service takes reports. It is safe for concurrent use.
+type Service struct {
+	pool  *pgxpool.Pool
+	rooms *rooms.Service
+	users *auth.Service
+	rate  *ratelimit.Limiter // nil: none
+	log   *slog.Logger
+	now   func() time.Time
+}
+
+// New makes a Service on a migrated database.
+func New(o Options) *Service {
+	s := &Service{pool: o.Pool, rooms: o.Rooms, users: o.Users, log: o.Log, now: o.Now}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if !o.Unlimited {
+		s.rate = ratelimit.New(limit, s.now)
+	}
+	return s
+}
+
+// Event reports an event of a room that the reporter is in. The reason may be empty,
+// and has 2,000 bytes at most. The score, from -100 for the most offensive to 0, is
+// nil where none is given, as in the newest versions. M_NOT_FOUND if there is no
+// event that the reporter may see; M_INVALID_PARAM, M_LIMIT_EXCEEDED.
+// Client-server API, POST /rooms/{roomId}/report/{eventId}.
+func (s *Service) Event(ctx context.Context, reporter, roomID, eventID, reason string, score *int) error {
+	if score != nil && (*score < worstScore || *score > 0) {
+		return matrix.Errorf(matrix.InvalidParam, "score must be from %d to 0", worstScore)
+	}
+	if err := s.admit(reporter, reason); err != nil {
+		return err
+	}
+	err := s.rooms.MustBeJoined(ctx, reporter, roomID)
+	if matrix.IsCode(err, matrix.Forbidden) {
+		return matrix.Errorf(matrix.NotFound, "there is no such event in a room that you are in")
+	}
+	if err != nil {
+		return err
+	}
+	e, _, err := s.rooms.Event(ctx, reporter, roomID, eventID)
+	if err != nil {
+		return err
+	}
+	return s.take(ctx, report{
+		reporter: reporter, roomID: roomID, eventID: eventID, userID: e.Sender, reason: reason, score: score,
+	})
+}
+
+// Room reports a room, in which the reporter need not be. The reason may be empty,
+// and has 2,000 bytes at most. M_NOT_FOUND if there is no such room;
+// M_INVALID_PARAM (also for what is no room ID), M_LIMIT_EXCEEDED. Client-server API,
+// POST /rooms/{roomId}/report.
+func (s *Service) Room(ctx context.Context, reporter, roomID, reason string) error {
+	if err := s.admit(reporter, reason); err != nil {
+		return err
+	}
+	if _, err := s.rooms.Number(ctx, roomID); err != nil {
+		return err
+	}
+	return s.take(ctx, report{reporter: reporter, roomID: roomID, reason: reason})
+}
+
+// User reports a user, with whom the reporter need not have a room in common. The
+// reason may be empty, and has 2,000 bytes at most. It succeeds as well where there
+// is no such user, so that nobody learns who is here. M_INVALID_PARAM,
+// M_LIMIT_EXCEEDED. Client-server API, POST /users/{userId}/report.
+func (s *Service) User(ctx context.Context, reporter, userID, reason string) error {
+	if err := s.admit(reporter, reason); err != nil {
+		return err
+	}
+	exists, err := s.users.UserExists(ctx, userID)
+	if err != nil || !exists {
+		return err
+	}
+	return s.take(ctx, report{reporter: reporter, userID: userID, reason: reason})
+}
+
+// admit checks what holds for all reports.
+func (s *Service) admit(reporter, reason string) error {
+	if len(reason) > maxReasonBytes {
+		return matrix.Errorf(matrix.InvalidParam, "reason must not be longer than %d bytes", maxReasonBytes)
+	}
+	_, err := s.rate.Take(reporter)
+	return err
+}
+
+// take keeps a report and tells the operator that it has come.
+func (s *Service) take(ctx context.Context, r report) error {
+	id, err := insertReport(ctx, s.pool, r, s.now().UnixMilli())
+	if err != nil {
+		return err
+	}
+	s.log.InfoContext(ctx, "a user has reported something", "report", id,
+		"reporter", r.reporter, "room", r.roomID, "event", r.eventID, "user", r.userID)
+	return nil
+}

@@ -1,0 +1,19 @@
+package rooms
+
+import "homeserver/internal/event"
+
+// appendV1 appends the event in the format of api/v1: what stands in unsigned
+// today stands in the event itself there, the sender is called user_id, too, and a
+// member event tells its membership outside of the content. The text of that time
+// is "Events", "Event formats", in the specification of November 2015.
+func (f *Format) appendV1(dst []byte, e *Event, shown *event.Event, because *Event) []byte {
+	dst = f.appendFields(dst, e, shown)
+	dst = f.appendAge(append(dst, ','), e)
+	if e.StateKey != nil && e.Type == event.TypeMember {
+		dst = append(dst, `,"membership":`...)
+		dst = event.AppendString(dst, shown.Membership())
+	}
+	dst = f.appendBeside(dst, e, because)
+	dst = append(dst, `,"user_id":`...)
+	return append(event.AppendString(dst, e.Sender), '}')
+}

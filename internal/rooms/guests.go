@@ -1,0 +1,98 @@
+package rooms
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// guestsCanJoin is the guest_access of a room that lets guests in. Client-server API,
+// m.room.guest_access.
+const guestsCanJoin = "can_join"
+
+// JoinAsGuest makes a guest join a room, as Join does; M_GUEST_ACCESS_FORBIDDEN if
+// the room does not let guests in. Client-server API, "Guest Access".
+func (s *Service) JoinAsGuest(ctx context.Context, userID, roomID, reason string) error {
+	return s.join(ctx, userID, roomID, reason, true)
+}
+
+// admit refuses the join of a guest unless the room lets guests in. It may find that
+// state must be loaded first.
+func (b *builder) admit(d *draft) error {
+	if !d.guest || d.typ != event.TypeMember {
+		return nil
+	}
+	if membership, _ := event.StringField(d.content, "membership"); membership != event.Join {
+		return nil
+	}
+	if !b.o.get(event.StateKey{Type: typeGuestAccess}).letsGuestsIn() {
+		return matrix.Errorf(matrix.GuestAccessForbidden, "this room does not let guests in")
+	}
+	return nil
+}
+
+// letsGuestsIn reads the state m.room.guest_access, or none.
+func (e *Event) letsGuestsIn() bool {
+	if e == nil {
+		return false
+	}
+	var content struct {
+		GuestAccess string `json:"guest_access"`
+	}
+	return json.Unmarshal(e.Content(), &content) == nil && content.GuestAccess == guestsCanJoin
+}
+
+// put adds an event that a client has asked for, and does what must follow from it:
+// guests leave a room that no longer lets them in. Where that fails, the client asks
+// again.
+func (s *Service) put(ctx context.Context, roomID string, d draft) (eventID string, err error) {
+	eventID, err = s.add(ctx, roomID, d)
+	if err != nil || s.guests == nil {
+		return eventID, err
+	}
+	if d.typ == typeGuestAccess || d.target != nil && d.target.Type == typeGuestAccess {
+		err = s.turnGuestsOut(ctx, roomID)
+	}
+	return eventID, err
+}
+
+// turnGuestsOut makes the guests of a room leave, unless it lets them in.
+// Client-server API, "Guest Access", Server behaviour.
+func (s *Service) turnGuestsOut(ctx context.Context, roomID string) error {
+	room, err := s.Number(ctx, roomID)
+	if err != nil {
+		return err
+	}
+	key := event.StateKey{Type: typeGuestAccess}
+	state, err := s.currentState(ctx, room, []event.StateKey{key})
+	if err != nil || state[key].letsGuestsIn() {
+		return err
+	}
+	members, err := s.joinedUsers(ctx, room)
+	if err != nil {
+		return err
+	}
+	guests, err := s.guests(ctx, members)
+	if err != nil {
+		return fmt.Errorf("find the guests in %s: %w", roomID, err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(roomsAtOnce)
+	for _, guest := range guests {
+		g.Go(func() error {
+			return s.changeMembership(ctx, roomID, guest, guest, memberContent{Membership: event.Leave}, unlessGone)
+		})
+	}
+	return g.Wait()
+}
+
+// joinedUsers lists the IDs of those who are in a room now.
+func (s *Service) joinedUsers(ctx context.Context, room journal.RoomNID) ([]string, error) {
+	return s.stateKeysWith(ctx, room, event.TypeMember, event.Join)
+}

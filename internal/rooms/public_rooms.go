@@ -1,0 +1,233 @@
+package rooms
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+	"homeserver/internal/textfold"
+)
+
+// The number of rooms in one page of the directory, where the request does not
+// say, and at most.
+const (
+	defaultPublicRooms = 100
+	maxPublicRooms     = 500
+)
+
+// maxFilteredRooms is how many of the directory's rooms a filter looks at, the
+// largest first.
+const maxFilteredRooms = 10_000
+
+// PublicRoom is a room in the published directory: client-server API,
+// "Published room directory", PublishedRoomsChunk. Aliases is for clients of the
+// time before canonical aliases.
+type PublicRoom struct {
+	RoomID         string   `json:"room_id"`
+	Joined         int64    `json:"num_joined_members"`
+	Name           string   `json:"name,omitempty"`
+	Topic          string   `json:"topic,omitempty"`
+	AvatarURL      string   `json:"avatar_url,omitempty"`
+	CanonicalAlias string   `json:"canonical_alias,omitempty"`
+	Aliases        []string `json:"aliases,omitempty"`
+	JoinRule       string   `json:"join_rule"`
+	RoomType       string   `json:"room_type,omitempty"`
+	WorldReadable  bool     `json:"world_readable"`
+	GuestCanJoin   bool     `json:"guest_can_join"`
+
+	nid journal.RoomNID
+}
+
+// PublicQuery asks for a page of the directory.
+type PublicQuery struct {
+	// Limit is how many rooms are wanted, 500 at most; 0: 100.
+	Limit int
+	// Since is next_batch or prev_batch of another page; "": the first page.
+	Since string
+	// Term must be in the name, the topic or an alias, whatever its case and
+	// accents; "": any room.
+	Term string
+	// RoomTypes are the only types of rooms that are wanted, nil or "" for those
+	// that have none; a nil slice: all.
+	RoomTypes []*string
+}
+
+// PublicPage is a page of the directory. The tokens are "" where there is no
+// further page.
+type PublicPage struct {
+	Chunk     []*PublicRoom `json:"chunk"`
+	NextBatch string        `json:"next_batch,omitempty"`
+	PrevBatch string        `json:"prev_batch,omitempty"`
+	Total     int64         `json:"total_room_count_estimate"`
+}
+
+// PublicRooms lists the published rooms in which there is anybody, the largest
+// first. Anybody may ask. M_INVALID_PARAM for a limit below 0 or a token that is
+// none. Client-server API, GET and POST /publicRooms.
+func (s *Service) PublicRooms(ctx context.Context, q PublicQuery) (*PublicPage, error) {
+	if q.Limit < 0 {
+		return nil, matrix.Errorf(matrix.InvalidParam, "limit must not be negative")
+	}
+	if q.Limit == 0 {
+		q.Limit = defaultPublicRooms
+	}
+	q.Limit = min(q.Limit, maxPublicRooms)
+	from, err := parsePlace(q.Since)
+	if err != nil {
+		return nil, err
+	}
+	words := textfold.Folded(q.Term)
+	if words == "" && strings.TrimSpace(q.Term) == "" && q.RoomTypes == nil {
+		found, total, err := s.listedRooms(ctx, from, q.Limit+1)
+		if err != nil {
+			return nil, err
+		}
+		return from.page(found, q.Limit, total), nil
+	}
+	all, _, err := s.listedRooms(ctx, nil, maxFilteredRooms)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(r *PublicRoom) bool { return !q.matches(r) })
+	total := int64(len(all))
+	if from != nil {
+		all = slices.DeleteFunc(all, func(r *PublicRoom) bool { return !from.beyond(r) })
+		if from.backward {
+			slices.Reverse(all)
+		}
+	}
+	return from.page(all[:min(len(all), q.Limit+1)], q.Limit, total), nil
+}
+
+// matches reports whether a room passes the filter.
+func (q *PublicQuery) matches(r *PublicRoom) bool {
+	if q.RoomTypes != nil && !slices.ContainsFunc(q.RoomTypes, func(t *string) bool {
+		return t == nil && r.RoomType == "" || t != nil && *t == r.RoomType
+	}) {
+		return false
+	}
+	term := textfold.Fold(strings.TrimSpace(q.Term))
+	texts := append([]string{r.Name, r.Topic, r.CanonicalAlias}, r.Aliases...)
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(textfold.Fold(text), term) })
+}
+
+// place is a place between the rooms of the directory, from which a page is read.
+type place struct {
+	backward bool
+	joined   int64
+	nid      journal.RoomNID
+}
+
+// parsePlace reads a token; nil for none.
+func parsePlace(token string) (*place, error) {
+	if token == "" {
+		return nil, nil
+	}
+	p := &place{backward: token[0] == 'p'}
+	joined, nid, _ := strings.Cut(token[1:], "_")
+	var errs [2]error
+	var n int64
+	p.joined, errs[0] = strconv.ParseInt(joined, 10, 64)
+	n, errs[1] = strconv.ParseInt(nid, 10, 64)
+	p.nid = journal.RoomNID(n)
+	if errs[0] != nil || errs[1] != nil || p.String() != token {
+		return nil, matrix.Errorf(matrix.InvalidParam, "since is not a token of this server")
+	}
+	return p, nil
+}
+
+// String gives the token.
+func (p *place) String() string {
+	direction := "n"
+	if p.backward {
+		direction = "p"
+	}
+	return fmt.Sprintf("%s%d_%d", direction, p.joined, p.nid)
+}
+
+func placeOf(r *PublicRoom, backward bool) string {
+	return (&place{backward, r.Joined, r.nid}).String()
+}
+
+// beyond reports whether a room lies behind the place, in its direction.
+func (p *place) beyond(r *PublicRoom) bool {
+	if r.Joined == p.joined {
+		return r.nid != p.nid && (r.nid < p.nid) == p.backward
+	}
+	return (r.Joined > p.joined) == p.backward
+}
+
+// page makes a page of the rooms found in the direction of the place, of which
+// one more than wanted tells that there is more.
+func (p *place) page(found []*PublicRoom, limit int, total int64) *PublicPage {
+	more := len(found) > limit
+	page := &PublicPage{Chunk: found[:min(len(found), limit)], Total: total}
+	backward := p != nil && p.backward
+	if backward {
+		slices.Reverse(page.Chunk)
+	}
+	if len(page.Chunk) == 0 {
+		page.Chunk = []*PublicRoom{}
+		return page
+	}
+	if more || backward {
+		page.NextBatch = placeOf(page.Chunk[len(page.Chunk)-1], false)
+	}
+	if p != nil && (more || !backward) {
+		page.PrevBatch = placeOf(page.Chunk[0], true)
+	}
+	return page
+}
+
+// Listed reports whether a room is in the published directory. M_NOT_FOUND if
+// there is no such room. Anybody may ask. Client-server API,
+// GET /directory/list/room/{roomId}.
+func (s *Service) Listed(ctx context.Context, roomID string) (listed bool, err error) {
+	nid, err := s.knownRoom(ctx, roomID)
+	if err != nil {
+		return false, err
+	}
+	if err := s.pool.QueryRow(ctx, `SELECT listed FROM rooms WHERE room_nid = $1`, nid).Scan(&listed); err != nil {
+		return false, fmt.Errorf("look whether %s is published: %w", roomID, err)
+	}
+	return listed, nil
+}
+
+// SetListed puts a room into the published directory or takes it out. Whoever may
+// set the canonical alias of the room may, and an administrator of the server;
+// M_FORBIDDEN for others, M_NOT_FOUND if there is no such room. Client-server API,
+// PUT /directory/list/room/{roomId}.
+func (s *Service) SetListed(ctx context.Context, userID, roomID string, admin, listed bool) error {
+	if _, err := s.knownRoom(ctx, roomID); err != nil {
+		return err
+	}
+	r, err := s.room(ctx, roomID)
+	if err != nil {
+		return err
+	}
+	if !admin {
+		may, err := s.mayPublishAliases(ctx, r, userID)
+		if err != nil {
+			return err
+		}
+		if !may {
+			return matrix.Errorf(matrix.Forbidden, "you need the power to set the room's canonical alias")
+		}
+	}
+	if _, err := s.pool.Exec(ctx, `UPDATE rooms SET listed = $2 WHERE room_nid = $1`, r.nid, listed); err != nil {
+		return fmt.Errorf("publish %s: %w", roomID, err)
+	}
+	return nil
+}
+
+// knownRoom finds the number of a room; M_NOT_FOUND also for what is no room ID.
+func (s *Service) knownRoom(ctx context.Context, roomID string) (journal.RoomNID, error) {
+	if !matrix.IsRoomID(roomID) {
+		return 0, matrix.Errorf(matrix.NotFound, "there is no such room")
+	}
+	return s.Number(ctx, roomID)
+}

@@ -1,0 +1,101 @@
+package rooms
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// What stands in this file is for who follows the journal in the background, and
+// for search. It asks nobody whether they may know.
+
+// EventsBetween reads the events of some types in (after, upTo], as they are to be
+// shown now, oldest first.
+func (s *Service) EventsBetween(ctx context.Context, after, upTo journal.Position, types []string) ([]*Event, error) {
+	if events, ok := s.inWindow(after, upTo, types); ok {
+		return events, nil
+	}
+	return s.events(ctx, selectEvents+`
+		WHERE e.position > $1 AND e.position <= $2 AND e.type = ANY($3) ORDER BY e.position`, after, upTo, types)
+}
+
+// inWindow gives the same out of memory, if everything is there.
+func (s *Service) inWindow(after, upTo journal.Position, types []string) (events []*Event, ok bool) {
+	s.journal.Read(func(v journal.View) {
+		if ok = v.Covers(after) && v.Position >= upTo; !ok {
+			return
+		}
+		for p := after + 1; p <= upTo; p++ {
+			if e := eventOf(v.At(p)); e != nil && slices.Contains(types, e.Type) {
+				events = append(events, e)
+			}
+		}
+	})
+	return events, ok
+}
+
+// RedactedBetween lists the positions of events that were redacted by those in
+// (after, upTo].
+func (s *Service) RedactedBetween(ctx context.Context, after, upTo journal.Position) ([]journal.Position, error) {
+	if redactions, ok := s.inWindow(after, upTo, []string{event.TypeRedaction}); ok && len(redactions) == 0 {
+		return nil, nil
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT t.position FROM events e JOIN events t ON t.event_id = e.redacts
+		WHERE e.position > $1 AND e.position <= $2 AND e.redacts IS NOT NULL`, after, upTo)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[journal.Position])
+	if err != nil {
+		return nil, fmt.Errorf("list redacted events: %w", err)
+	}
+	return list, nil
+}
+
+// EventsAt reads the events at some positions, in no order.
+func (s *Service) EventsAt(ctx context.Context, positions []journal.Position) ([]*Event, error) {
+	return s.events(ctx, selectEvents+`WHERE e.position = ANY($1)`, positions)
+}
+
+// Neighbours reads the events next to each window's lower end (forward) or upper
+// end, at most limit of each. Windows may share events, which are given once, in
+// the order of positions.
+func (s *Service) Neighbours(ctx context.Context, windows []Window, forward bool, limit int) ([]*Event, error) {
+	order := " DESC"
+	if forward {
+		order = ""
+	}
+	n := len(windows)
+	room, low, high := make([]journal.RoomNID, n), make([]journal.Position, n), make([]journal.Position, n)
+	for i, w := range windows {
+		room[i], low[i], high[i] = w.Room, w.From, w.To
+	}
+	return s.events(ctx, selectEvents+`
+		WHERE e.position IN (
+			SELECT near.position
+			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+			CROSS JOIN LATERAL (
+				SELECT n.position FROM events n
+				WHERE n.room_nid = w.room_nid AND n.position BETWEEN w.low AND w.high
+				ORDER BY n.position`+order+` LIMIT $4) near)
+		ORDER BY e.position`, room, low, high, limit)
+}
+
+// Encrypted tells which of the rooms are end-to-end encrypted.
+func (s *Service) Encrypted(ctx context.Context, rooms []journal.RoomNID) (map[journal.RoomNID]bool, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT room_nid FROM room_state
+		WHERE room_nid = ANY($1) AND type = 'm.room.encryption' AND state_key = '' AND replaced_at IS NULL`, rooms)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[journal.RoomNID])
+	if err != nil {
+		return nil, fmt.Errorf("look for encrypted rooms: %w", err)
+	}
+	set := make(map[journal.RoomNID]bool, len(list))
+	for _, nid := range list {
+		set[nid] = true
+	}
+	return set, nil
+}

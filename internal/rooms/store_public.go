@@ -1,0 +1,133 @@
+package rooms
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// publicTypes are the types of state events that the directory shows.
+var publicTypes = []string{
+	event.TypeCreate, event.TypeJoinRules, typeAvatar, typeCanonicalAlias, typeGuestAccess, typeHistoryVisibility, typeName, typeTopic,
+}
+
+// The parts of the statement that reads the directory: from $1 rooms with fewer
+// members, or with as many and a higher number, than $2 and $3 say, or the other
+// way round.
+const (
+	listedForward  = `(r.joined_members < $2 OR r.joined_members = $2 AND r.room_nid > $3) ORDER BY r.joined_members DESC, r.room_nid LIMIT $1`
+	listedBackward = `(r.joined_members > $2 OR r.joined_members = $2 AND r.room_nid < $3) ORDER BY r.joined_members, r.room_nid DESC LIMIT $1`
+	selectListed   = `
+		WITH page AS (
+			SELECT r.room_nid, r.room_id, r.joined_members FROM rooms r WHERE r.listed AND r.joined_members > 0 AND `
+	listedDetails = `)
+		SELECT p.room_nid, p.room_id, p.joined_members,
+			ARRAY(SELECT a.alias FROM room_aliases a WHERE a.room_nid = p.room_nid ORDER BY a.created_at, a.alias),
+			ARRAY(SELECT ARRAY[s.type, s.value] FROM room_state s
+				WHERE s.room_nid = p.room_nid AND s.type = ANY($4) AND s.state_key = '' AND s.replaced_at IS NULL AND s.value IS NOT NULL),
+			(SELECT count(*) FROM rooms r WHERE r.listed AND r.joined_members > 0)
+		FROM page p ORDER BY `
+)
+
+// listedRooms reads the published rooms behind a place, in its direction, nil
+// being the beginning, and how many there are in all.
+func (s *Service) listedRooms(ctx context.Context, from *place, limit int) (list []*PublicRoom, total int64, err error) {
+	if from == nil {
+		from = &place{joined: int64(unbounded)}
+	}
+	sql := selectListed + listedForward + listedDetails + `p.joined_members DESC, p.room_nid`
+	if from.backward {
+		sql = selectListed + listedBackward + listedDetails + `p.joined_members, p.room_nid DESC`
+	}
+	rows, err := s.pool.Query(ctx, sql, limit, from.joined, from.nid, publicTypes)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list the published rooms: %w", err)
+	}
+	var nid journal.RoomNID
+	var roomID string
+	var joined int64
+	var aliases []string
+	var state [][]string
+	_, err = pgx.ForEachRow(rows, []any{&nid, &roomID, &joined, &aliases, &state, &total}, func() error {
+		r := &PublicRoom{nid: nid, RoomID: roomID, Joined: joined, Aliases: aliases, JoinRule: event.JoinRuleInvite}
+		for _, s := range state {
+			r.show(s[0], s[1])
+		}
+		list, aliases, state = append(list, r), nil, nil
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("list the published rooms: %w", err)
+	}
+	return list, total, nil
+}
+
+// show sets what a state event tells of a room.
+func (r *PublicRoom) show(evType, value string) {
+	switch evType {
+	case event.TypeCreate:
+		r.RoomType = value
+	case event.TypeJoinRules:
+		r.JoinRule = value
+	case typeAvatar:
+		r.AvatarURL = value
+	case typeCanonicalAlias:
+		r.CanonicalAlias = value
+	case typeGuestAccess:
+		r.GuestCanJoin = value == "can_join"
+	case typeHistoryVisibility:
+		r.WorldReadable = value == visibleWorld
+	case typeName:
+		r.Name = value
+	case typeTopic:
+		r.Topic = value
+	}
+}
+
+// Visible gives those of the users whom somebody may know of: who are joined to a
+// room that anybody may join or read, or to one that the asker is joined to.
+// Oneself counts as anybody else does, but for the rooms that one shares with
+// oneself alone. Client-server API, "User Directory".
+func (s *Service) Visible(ctx context.Context, asker string, users []string) (map[string]bool, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT u.user_id FROM unnest($2::text[]) AS u(user_id)
+		WHERE EXISTS (
+			SELECT FROM room_state m
+			WHERE m.state_key = u.user_id AND m.type = 'm.room.member' AND m.replaced_at IS NULL AND m.value = 'join' AND (
+				u.user_id <> $1 AND EXISTS (
+					SELECT FROM room_state own
+					WHERE own.room_nid = m.room_nid AND own.type = 'm.room.member' AND own.state_key = $1
+						AND own.replaced_at IS NULL AND own.value = 'join')
+				OR EXISTS (
+					SELECT FROM room_state p
+					WHERE p.room_nid = m.room_nid AND p.state_key = '' AND p.replaced_at IS NULL AND (
+						p.type = 'm.room.join_rules' AND p.value = 'public'
+						OR p.type = 'm.room.history_visibility' AND p.value = 'world_readable'))))`, asker, users)
+	visible, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("find whom %s may know of: %w", asker, err)
+	}
+	set := make(map[string]bool, len(visible))
+	for _, userID := range visible {
+		set[userID] = true
+	}
+	return set, nil
+}
+
+// ListedAmong tells which of some rooms are in the published directory.
+func (s *Service) ListedAmong(ctx context.Context, roomIDs []string) (map[string]bool, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT room_id FROM rooms WHERE room_id = ANY($1) AND listed`, roomIDs)
+	listed, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look which rooms are published: %w", err)
+	}
+	among := make(map[string]bool, len(listed))
+	for _, roomID := range listed {
+		among[roomID] = true
+	}
+	return among, nil
+}

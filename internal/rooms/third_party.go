@@ -1,0 +1,114 @@
+package rooms
+
+import (
+	"context"
+	"encoding/json"
+
+	"homeserver/internal/event"
+	"homeserver/internal/matrix"
+)
+
+// TypeThirdPartyInvite is the type of the state events that invite people whose user
+// ID is not known: client-server API, "Third-party invites".
+const TypeThirdPartyInvite = event.TypeThirdPartyInvite
+
+// MayInvite refuses who may not invite anybody to a room: M_FORBIDDEN, also if there
+// is no such room.
+func (s *Service) MayInvite(ctx context.Context, userID, roomID string) error {
+	r, err := s.room(ctx, roomID)
+	if matrix.IsCode(err, matrix.NotFound) {
+		return errNotInRoom()
+	}
+	if err != nil {
+		return err
+	}
+	state, err := s.currentState(ctx, r.nid, []event.StateKey{
+		{Type: event.TypeCreate}, {Type: event.TypePowerLevels}, {Type: event.TypeMember, Key: userID},
+	})
+	if err != nil {
+		return err
+	}
+	current := snapshot(state)
+	if current.Event(event.TypeMember, userID).Membership() != event.Join {
+		return errNotInRoom()
+	}
+	levels, err := current.Event(event.TypePowerLevels, "").PowerLevels()
+	if err != nil {
+		return err
+	}
+	if event.UserPower(r.version, current, userID) < levels.Invite() {
+		return matrix.Errorf(matrix.Forbidden, "you may not invite anybody to this room")
+	}
+	return nil
+}
+
+// PendingInvite gives the m.room.third_party_invite event of a token. M_FORBIDDEN if
+// the room has none, or there is no such room.
+func (s *Service) PendingInvite(ctx context.Context, roomID, token string) (*Event, error) {
+	r, err := s.room(ctx, roomID)
+	if matrix.IsCode(err, matrix.NotFound) || err == nil && !isText(token) {
+		return nil, errNoInvite()
+	}
+	if err != nil {
+		return nil, err
+	}
+	key := event.StateKey{Type: TypeThirdPartyInvite, Key: token}
+	state, err := s.currentState(ctx, r.nid, []event.StateKey{key})
+	if err != nil {
+		return nil, err
+	}
+	if state[key] == nil {
+		return nil, errNoInvite()
+	}
+	return state[key], nil
+}
+
+func errNoInvite() error {
+	return matrix.Errorf(matrix.Forbidden, "the room has no such invitation")
+}
+
+// thirdPartyInvite is what tells in a member event that somebody was invited by an
+// address outside Matrix.
+type thirdPartyInvite struct {
+	DisplayName string          `json:"display_name"`
+	Signed      json.RawMessage `json:"signed"`
+}
+
+// Redeem makes a user join a room by an invitation to an address outside Matrix: it
+// turns it into one for the user, in the name of whoever invited, and accepts that,
+// in one commit. signed is third_party_signed. For who is invited already it only
+// joins; who is in the room stays as is. M_FORBIDDEN where the invitation is not
+// pending, not for this user or not signed by the identity server, and as for Join.
+// Client-server API, POST /rooms/{roomId}/join.
+func (s *Service) Redeem(ctx context.Context, userID, roomID, reason string, signed json.RawMessage) error {
+	token, _ := event.StringField(signed, "token")
+	pending, err := s.PendingInvite(ctx, roomID, token)
+	if err != nil {
+		return err
+	}
+	if !s.isLocal(pending.Sender) {
+		return matrix.Errorf(matrix.Forbidden, "this server cannot speak for %s, who has sent the invitation", pending.Sender)
+	}
+	c, err := s.withProfile(ctx, memberContent{Membership: event.Invite}, userID)
+	if err != nil {
+		return err
+	}
+	name, _ := event.StringField(pending.Content(), "display_name")
+	c.ThirdParty = &thirdPartyInvite{DisplayName: name, Signed: signed}
+	invite, err := member(pending.Sender, userID, c, func(_ *draft, current *Event) (bool, error) {
+		membership := current.membership()
+		return membership == event.Invite || membership == event.Join, nil
+	})
+	if err != nil {
+		return err
+	}
+	c.Membership, c.Reason, c.ThirdParty = event.Join, reason, nil
+	join, err := member(userID, userID, c, alreadyIs(event.Join))
+	if err != nil {
+		return err
+	}
+	if _, err := s.add(ctx, roomID, invite, join); err != nil {
+		return err
+	}
+	return s.settleProfile(ctx, roomID, userID, c)
+}

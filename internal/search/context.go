@@ -1,0 +1,131 @@
+package search
+
+import (
+	"context"
+	"slices"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
+)
+
+// limits gives how many events are wanted before and after each result.
+func (c *Context) limits() (before, after int, err error) {
+	before, after = defaultContext, defaultContext
+	if c.Before != nil {
+		before = *c.Before
+	}
+	if c.After != nil {
+		after = *c.After
+	}
+	if before < 0 || after < 0 {
+		return 0, 0, matrix.Errorf(matrix.InvalidParam, "before_limit and after_limit must not be negative")
+	}
+	return min(before, maxContext), min(after, maxContext), nil
+}
+
+// surround reads what stands around all results, in as many statements as for one.
+func (s *Service) surround(ctx context.Context, r *Results, c *Context) error {
+	before, after, err := c.limits()
+	if err != nil {
+		return err
+	}
+	now := s.journal.Position()
+	var behind, ahead []rooms.Window
+	for _, result := range r.Results {
+		e := result.Event
+		for _, within := range r.Access[e.Room].Ranges(0, e.Position-1) {
+			behind = append(behind, rooms.Window{Room: e.Room, Range: within})
+		}
+		for _, within := range r.Access[e.Room].Ranges(e.Position, now) {
+			ahead = append(ahead, rooms.Window{Room: e.Room, Range: within})
+		}
+	}
+	older, err := s.rooms.Neighbours(ctx, behind, false, before)
+	if err != nil {
+		return err
+	}
+	newer, err := s.rooms.Neighbours(ctx, ahead, true, after)
+	if err != nil {
+		return err
+	}
+	byRoom := map[journal.RoomNID][2][]*rooms.Event{}
+	for i, events := range [][]*rooms.Event{older, newer} {
+		for _, e := range events {
+			lists := byRoom[e.Room]
+			lists[i] = append(lists[i], e)
+			byRoom[e.Room] = lists
+		}
+	}
+	for _, result := range r.Results {
+		lists := byRoom[result.Event.Room]
+		result.Around = around(result.Event, lists[0], lists[1], before, after)
+	}
+	if c.WithProfiles {
+		return s.profiles(ctx, r)
+	}
+	return nil
+}
+
+// around picks the events nearest to a result out of what was read for all results
+// of its room, in the order of positions.
+func around(e *rooms.Event, older, newer []*rooms.Event, before, after int) *Surroundings {
+	older = older[:firstFrom(older, e.Position)]
+	newer = newer[firstFrom(newer, e.Position+1):]
+	a := &Surroundings{
+		Before: older[max(0, len(older)-before):], After: newer[:min(len(newer), after)],
+		Start: e.Position - 1, End: e.Position,
+	}
+	if len(a.Before) > 0 {
+		a.Start = a.Before[0].Position - 1
+	}
+	if n := len(a.After); n > 0 {
+		a.End = a.After[n-1].Position
+	}
+	return a
+}
+
+// firstFrom gives the index of the first event at a position or after it.
+func firstFrom(events []*rooms.Event, p journal.Position) int {
+	i, _ := slices.BinarySearchFunc(events, p, func(e *rooms.Event, p journal.Position) int { return int(e.Position - p) })
+	return i
+}
+
+// place is a user in a room.
+type place struct {
+	room journal.RoomNID
+	user string
+}
+
+// profiles reads how the senders of all events shown called themselves when they
+// sent the last of them.
+func (s *Service) profiles(ctx context.Context, r *Results) error {
+	last := make([]map[place]journal.Position, len(r.Results))
+	var wanted []rooms.MemberAt
+	for i, result := range r.Results {
+		last[i] = map[place]journal.Position{}
+		for _, e := range slices.Concat(result.Around.Before, []*rooms.Event{result.Event}, result.Around.After) {
+			last[i][place{e.Room, e.Sender}] = e.Position
+		}
+		for p, at := range last[i] {
+			wanted = append(wanted, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: p.room, At: at}, User: p.user})
+		}
+	}
+	members, err := s.rooms.MemberEvents(ctx, wanted)
+	if err != nil {
+		return err
+	}
+	byPlace := map[place][]*rooms.Event{}
+	for _, e := range members {
+		p := place{e.Room, *e.StateKey}
+		byPlace[p] = append(byPlace[p], e)
+	}
+	for i, result := range r.Results {
+		for p, at := range last[i] {
+			if n := firstFrom(byPlace[p], at+1); n > 0 {
+				result.Around.Profiles = append(result.Around.Profiles, byPlace[p][n-1])
+			}
+		}
+	}
+	return nil
+}

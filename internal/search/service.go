@@ -1,0 +1,320 @@
+package search
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
+)
+
+// Bounds of one request.
+const (
+	maxResults     = 100
+	maxContext     = 20
+	defaultContext = 5
+	maxTermBytes   = 1000
+	// patience is how long a search waits for the index.
+	patience = 5 * time.Second
+)
+
+// The orders of results.
+const (
+	OrderRank   = "rank"
+	OrderRecent = "recent"
+)
+
+// The keys that results can be grouped by.
+const (
+	GroupRoom   = "room_id"
+	GroupSender = "sender"
+)
+
+// Options is what a Service is made of.
+type Options struct {
+	Pool    *pgxpool.Pool
+	Journal *journal.Journal
+	Rooms   *rooms.Service
+	// Ignored tells whom a user ignores; nil: nobody.
+	Ignored func(ctx context.Context, userID string) (map[string]bool, error)
+}
+
+// Service holds the index and searches it. Its methods may be called concurrently.
+type Service struct {
+	pool     *pgxpool.Pool
+	journal  *journal.Journal
+	rooms    *rooms.Service
+	ignored  func(ctx context.Context, userID string) (map[string]bool, error)
+	follower *journal.Follower
+}
+
+// New makes the service on a migrated database. Call it before the journal is
+// started.
+func New(o Options) *Service {
+	s := &Service{pool: o.Pool, journal: o.Journal, rooms: o.Rooms, ignored: o.Ignored}
+	s.follower = o.Journal.Follower("search", s.index)
+	return s
+}
+
+// Start begins to keep the index, until Stop. Call it after the journal has been
+// started.
+func (s *Service) Start(ctx context.Context) { s.follower.Start(ctx) }
+
+// Stop ends the work on the index.
+func (s *Service) Stop() { s.follower.Stop() }
+
+// Criteria says what is searched for: client-server API, POST /search, Room Events
+// Criteria.
+type Criteria struct {
+	Term string
+	// Keys are where to look: content.body, content.name, content.topic; nil:
+	// everywhere.
+	Keys   []string
+	Filter *rooms.EventFilter
+	// Order is OrderRank, which is also the default, or OrderRecent.
+	Order string
+	// Context asks for what stands around each result; nil: it is not wanted.
+	Context *Context
+	// WithState asks for the state of the rooms of the results.
+	WithState bool
+	// GroupBy are GroupRoom and GroupSender.
+	GroupBy []string
+	// NextBatch continues an earlier search; "": a new one.
+	NextBatch string
+}
+
+// Context says how much of what stands around a result is wanted: 5 events before
+// and after it where that is nil, 20 at most.
+type Context struct {
+	Before, After *int
+	// WithProfiles asks for how the senders called themselves at the time.
+	WithProfiles bool
+}
+
+// Results is a page of what was found.
+type Results struct {
+	Count     int64
+	Results   []*Result
+	NextBatch string // "": that was all
+	// Highlights are the words that were found, as they were written but in lower
+	// case.
+	Highlights []string
+	// Groups are the groups of this page, by key and value.
+	Groups map[string]map[string]*Group
+	// State holds the state of the rooms by room ID, as far as the asker may know it.
+	State map[string][]*rooms.Event
+	// Access is what the asker may read, by room.
+	Access map[journal.RoomNID]*rooms.Access
+}
+
+// Group is the results of a page that share a room or a sender.
+type Group struct {
+	Order     int // 1 for the one with the first result
+	EventIDs  []string
+	NextBatch string // "": this group has no more
+}
+
+// Result is one event that was found.
+type Result struct {
+	Event *rooms.Event
+	Rank  float64
+	// Around is nil where it was not asked for.
+	Around *Surroundings
+}
+
+// Surroundings is what stands around a result, oldest first. Start and End are the
+// positions at which history goes on.
+type Surroundings struct {
+	Before, After []*rooms.Event
+	Start, End    journal.Position
+	// Profiles holds the member events of the senders, as of their events.
+	Profiles []*rooms.Event
+}
+
+// Search finds events for a user. M_MISSING_PARAM without a term, M_INVALID_PARAM
+// for a key, an order, a group or a token that is none, or a term of more than
+// 1,000 bytes. Client-server API, POST /search.
+func (s *Service) Search(ctx context.Context, userID string, c Criteria) (*Results, error) {
+	q, err := newQuery(&c)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.await(ctx); err != nil {
+		return nil, err
+	}
+	r := &Results{Results: []*Result{}, Highlights: []string{}, Access: map[journal.RoomNID]*rooms.Access{}}
+	if q.tsquery == "" {
+		return r, nil
+	}
+	if err := s.restrict(ctx, q, r, userID); err != nil {
+		return nil, err
+	}
+	found, err := s.find(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	r.Count = found.count
+	more := len(found.hits) > q.limit
+	found.hits = found.hits[:min(len(found.hits), q.limit)]
+	if err := s.load(ctx, q, r, found.hits); err != nil {
+		return nil, err
+	}
+	if err := s.group(ctx, q, r, found.hits, more); err != nil {
+		return nil, err
+	}
+	if c.Context != nil {
+		if err := s.surround(ctx, r, c.Context); err != nil {
+			return nil, err
+		}
+	}
+	if c.WithState {
+		err = s.states(ctx, r)
+	}
+	return r, err
+}
+
+// await waits until everything that was written before is in the index. Where that
+// takes too long, as while an index is made anew, the search goes on without.
+func (s *Service) await(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := s.follower.Await(bounded, s.journal.Position())
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// restrict lets the query find only what the user may read, of whom the user does
+// not ignore.
+func (s *Service) restrict(ctx context.Context, q *query, r *Results, userID string) error {
+	standings, err := s.rooms.Standings(ctx, userID)
+	if err != nil {
+		return err
+	}
+	standings = slices.DeleteFunc(standings, func(st *rooms.Standing) bool { return st.Forgotten || !q.filter.WantsRoom(st.RoomID) })
+	nids := make([]journal.RoomNID, len(standings))
+	for i, st := range standings {
+		nids[i] = st.Room
+	}
+	encrypted, err := s.rooms.Encrypted(ctx, nids)
+	if err != nil {
+		return err
+	}
+	now := s.journal.Position()
+	for _, st := range standings {
+		if encrypted[st.Room] || !q.from.wantsRoom(st.RoomID) {
+			continue
+		}
+		access := rooms.NewAccess(st.Visibilities, st.Memberships)
+		r.Access[st.Room] = access
+		for _, within := range access.Ranges(0, now) {
+			q.windows = append(q.windows, rooms.Window{Room: st.Room, Range: within})
+		}
+	}
+	if s.ignored == nil {
+		return nil
+	}
+	ignored, err := s.ignored(ctx, userID)
+	if err != nil {
+		return fmt.Errorf("read whom %s ignores: %w", userID, err)
+	}
+	for sender := range ignored {
+		q.notSenders = append(q.notSenders, sender)
+	}
+	return nil
+}
+
+// load reads the events of the hits. One that has been redacted since is left out.
+func (s *Service) load(ctx context.Context, q *query, r *Results, hits []hit) error {
+	positions := make([]journal.Position, len(hits))
+	for i, h := range hits {
+		positions[i] = h.Position
+	}
+	events, err := s.rooms.EventsAt(ctx, positions)
+	if err != nil {
+		return err
+	}
+	byPosition := make(map[journal.Position]*rooms.Event, len(events))
+	for _, e := range events {
+		byPosition[e.Position] = e
+	}
+	for _, h := range hits {
+		if e := byPosition[h.Position]; e != nil && !e.Redacted() {
+			r.Results = append(r.Results, &Result{Event: e, Rank: h.Rank})
+			_, text := textOf(e)
+			r.Highlights = q.terms.highlight(r.Highlights, text)
+		}
+	}
+	return nil
+}
+
+// states reads the state of the rooms of the results: now, or as it was when the
+// user left.
+func (s *Service) states(ctx context.Context, r *Results) error {
+	now := s.journal.Position()
+	r.State = map[string][]*rooms.Event{}
+	var places []rooms.RoomAt
+	for _, result := range r.Results {
+		e := result.Event
+		if _, done := r.State[e.RoomID]; done {
+			continue
+		}
+		r.State[e.RoomID] = nil
+		if at, ok := r.Access[e.Room].StateUpTo(now); ok {
+			places = append(places, rooms.RoomAt{Room: e.Room, At: at})
+		}
+	}
+	events, err := s.rooms.States(ctx, places, nil, true)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
+		r.State[e.RoomID] = append(r.State[e.RoomID], e)
+	}
+	return nil
+}
+
+// errNoTerm answers a search for nothing.
+func errNoTerm() error { return matrix.Errorf(matrix.MissingParam, "search_term is missing") }
+
+// types are the types of events that can be found, and where their text stands.
+var types = map[string]string{
+	"m.room.message": "content.body",
+	"m.room.name":    "content.name",
+	"m.room.topic":   "content.topic",
+}
+
+// isFindable reports whether an event is of a kind that is found: names and topics
+// are state, and those of a room have no key.
+func isFindable(e *rooms.Event) bool {
+	if e.Type == "m.room.message" {
+		return e.StateKey == nil
+	}
+	return e.StateKey != nil && *e.StateKey == ""
+}
+
+// textOf gives the text by which an event is found, and its key; "" if there is
+// none.
+func textOf(e *rooms.Event) (key, text string) {
+	key = types[e.Type]
+	if key == "" || !isFindable(e) {
+		return "", ""
+	}
+	switch e.Type {
+	case "m.room.message":
+		text, _ = event.StringField(e.Content(), "body")
+	case "m.room.name":
+		text, _ = event.StringField(e.Content(), "name")
+	default:
+		text = topicText(e.Content())
+	}
+	return key, text
+}

@@ -1,0 +1,182 @@
+package search
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// index brings the index up to a position. It is a journal.Step.
+func (s *Service) index(ctx context.Context, tx pgx.Tx, after, upTo journal.Position) error {
+	events, err := s.rooms.EventsBetween(ctx, after, upTo, []string{"m.room.message", "m.room.name", "m.room.topic"})
+	if err != nil {
+		return err
+	}
+	redacted, err := s.rooms.RedactedBetween(ctx, after, upTo)
+	if err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	queueRows(b, events)
+	if len(redacted) > 0 {
+		b.Queue(`DELETE FROM search_index WHERE position = ANY($1)`, redacted)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return fmt.Errorf("write the search index: %w", err)
+	}
+	return nil
+}
+
+// queueRows writes the rows of those events that have words.
+func queueRows(b *pgx.Batch, events []*rooms.Event) {
+	var position []journal.Position
+	var room []journal.RoomNID
+	var sender, key, words []string
+	var hasURL []bool
+	for _, e := range events {
+		k, text := textOf(e)
+		vector := tsvector(text)
+		if e.Redacted() || vector == "" {
+			continue
+		}
+		position, room = append(position, e.Position), append(room, e.Room)
+		sender, key, words = append(sender, e.Sender), append(key, k), append(words, vector)
+		hasURL = append(hasURL, event.Field(e.Content(), "url") != nil)
+	}
+	if len(position) == 0 {
+		return
+	}
+	b.Queue(`
+		INSERT INTO search_index (position, room_nid, sender, key, has_url, words)
+		SELECT position, room_nid, sender, key, has_url, words::tsvector
+		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::text[])
+			AS n(position, room_nid, sender, key, has_url, words)
+		ON CONFLICT (position) DO NOTHING`, position, room, sender, key, hasURL, words)
+}
+
+// hit is an entry of the index that a query has found.
+type hit struct {
+	Position journal.Position
+	Rank     float64
+}
+
+// findings is a page of hits, with one more than wanted where there is more, and
+// the number of all hits.
+type findings struct {
+	hits  []hit
+	count int64
+}
+
+// arguments gathers the arguments of a statement.
+type arguments []any
+
+func (a *arguments) add(v any) string {
+	*a = append(*a, v)
+	return fmt.Sprintf("$%d", len(*a))
+}
+
+// found gives the common table of all that matches, with its rank.
+func (q *query) found(a *arguments) string {
+	n := len(q.windows)
+	room, low, high := make([]journal.RoomNID, n), make([]journal.Position, n), make([]journal.Position, n)
+	for i, w := range q.windows {
+		room[i], low[i], high[i] = w.Room, w.From, w.To
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `
+		WITH found AS MATERIALIZED (
+			SELECT i.position, i.room_nid, i.sender,
+				10 * ts_rank(i.words, %s::text::tsquery, 1)::float8 + ts_rank(i.words, %s::text::tsquery, 1)::float8 AS rank
+			FROM search_index i
+			WHERE i.words @@ %[2]s::text::tsquery AND i.key = ANY(%s)
+				AND EXISTS (SELECT FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS w(room_nid, low, high)
+					WHERE w.room_nid = i.room_nid AND i.position BETWEEN w.low AND w.high)`,
+		a.add(q.whole), a.add(q.tsquery), a.add(q.keys), a.add(room), a.add(low), a.add(high))
+	notSenders := q.notSenders
+	if f := q.filter; f != nil {
+		if f.Senders != nil {
+			b.WriteString(` AND i.sender = ANY(` + a.add(*f.Senders) + `::text[])`)
+		}
+		if f.ContainsURL != nil {
+			b.WriteString(` AND i.has_url = ` + a.add(*f.ContainsURL))
+		}
+		notSenders = append(notSenders, f.NotSenders...)
+	}
+	if len(notSenders) > 0 {
+		b.WriteString(` AND i.sender <> ALL(` + a.add(notSenders) + `::text[])`)
+	}
+	if q.from != nil && q.from.Key == GroupSender {
+		b.WriteString(` AND i.sender = ` + a.add(q.from.Value))
+	}
+	return b.String() + `)`
+}
+
+// behind gives the condition for results after a place.
+func (c *cursor) behind(a *arguments) string {
+	switch {
+	case c == nil:
+		return `true`
+	case c.Recent:
+		return `position < ` + a.add(c.Position)
+	default:
+		return `(rank, position) < (` + a.add(c.Rank) + `::float8, ` + a.add(c.Position) + `::bigint)`
+	}
+}
+
+// find reads a page of the index.
+func (s *Service) find(ctx context.Context, q *query) (*findings, error) {
+	var a arguments
+	order := `rank DESC, position DESC`
+	if q.recent {
+		order = `position DESC`
+	}
+	sql := q.found(&a) + `
+		SELECT position, rank, (SELECT count(*) FROM found) FROM found
+		WHERE ` + q.from.behind(&a) + ` ORDER BY ` + order + ` LIMIT ` + a.add(q.limit+1)
+	rows, err := s.pool.Query(ctx, sql, a...)
+	if err != nil {
+		return nil, fmt.Errorf("search: %w", err)
+	}
+	found := &findings{}
+	var h hit
+	_, err = pgx.ForEachRow(rows, []any{&h.Position, &h.Rank, &found.count}, func() error {
+		found.hits = append(found.hits, h)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("search: %w", err)
+	}
+	return found, nil
+}
+
+// roomsBehind and sendersBehind tell which groups have results after a place.
+func (s *Service) roomsBehind(ctx context.Context, q *query, c *cursor, nids []journal.RoomNID) ([]journal.RoomNID, error) {
+	var a arguments
+	sql := q.found(&a) + `SELECT DISTINCT room_nid FROM found WHERE ` + c.behind(&a) + ` AND room_nid = ANY(` + a.add(nids) + `)`
+	rows, _ := s.pool.Query(ctx, sql, a...)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[journal.RoomNID])
+	if err != nil {
+		return nil, fmt.Errorf("look for more results in rooms: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Service) sendersBehind(ctx context.Context, q *query, c *cursor, senders []string) ([]string, error) {
+	var a arguments
+	sql := q.found(&a) + `SELECT DISTINCT sender FROM found WHERE ` + c.behind(&a) + ` AND sender = ANY(` + a.add(senders) + `)`
+	rows, _ := s.pool.Query(ctx, sql, a...)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for more results by senders: %w", err)
+	}
+	return list, nil
+}

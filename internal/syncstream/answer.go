@@ -1,31 +1,44 @@
 package syncstream
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
 	"homeserver/internal/event"
-	"homeserver/internal/journal"
+	"homeserver/internal/presence"
 	"homeserver/internal/rooms"
 )
 
 // Answer is what is new for a user: client-server API, GET /sync.
 type Answer struct {
-	NextBatch journal.Position
+	// NextBatch is the token of the answer.
+	NextBatch string
 	Rooms     []*Room
 
-	*request
+	*plan
 	now time.Time
 }
 
-func (a *Answer) empty() bool { return len(a.Rooms) == 0 }
+// empty reports whether there is nothing worth waking a client for. One's own
+// presence is not: most often it has changed by asking.
+func (a *Answer) empty() bool {
+	return len(a.Rooms)+len(a.accountData) == 0 &&
+		!slices.ContainsFunc(a.presence, func(st presence.State) bool { return st.UserID != a.UserID })
+}
 
 // AppendJSON writes the answer. The lists that are empty stand there all the
 // same, as clients of all ages expect.
 func (a *Answer) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"account_data":{"events":[]},"next_batch":`...)
-	dst = event.AppendString(dst, FormatToken(a.NextBatch))
-	dst = append(dst, `,"presence":{"events":[]},"rooms":{"invite":{`...)
+	dst = append(dst, `{"account_data":{"events":`...)
+	dst = appendList(dst, a.accountData)
+	dst = append(dst, `},"next_batch":`...)
+	dst = event.AppendString(dst, a.NextBatch)
+	dst = append(dst, `,"presence":{"events":[`...)
+	for i := range a.presence {
+		dst = a.presence[i].AppendJSON(comma(dst, i), a.now)
+	}
+	dst = append(dst, `]},"rooms":{"invite":{`...)
 	dst = a.appendSection(dst, Invited)
 	dst = append(dst, `},"join":{`...)
 	dst = a.appendSection(dst, Joined)
@@ -34,6 +47,23 @@ func (a *Answer) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `},"leave":{`...)
 	dst = a.appendSection(dst, Left)
 	return append(dst, `}}}`...)
+}
+
+// comma separates the members of a list.
+func comma(dst []byte, i int) []byte {
+	if i > 0 {
+		return append(dst, ',')
+	}
+	return dst
+}
+
+// appendList writes a list of what writes itself.
+func appendList[T interface{ AppendJSON([]byte) []byte }](dst []byte, list []T) []byte {
+	dst = append(dst, '[')
+	for i := range list {
+		dst = list[i].AppendJSON(comma(dst, i))
+	}
+	return append(dst, ']')
 }
 
 func (a *Answer) appendSection(dst []byte, section Section) []byte {
@@ -61,22 +91,19 @@ func (a *Answer) appendSection(dst []byte, section Section) []byte {
 }
 
 func appendStripped(dst []byte, name string, state []*rooms.Event) []byte {
-	dst = append(dst, `{"`+name+`":{"events":[`...)
-	for i, e := range state {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = rooms.AppendStripped(dst, e)
-	}
-	return append(dst, `]}}`...)
+	dst = append(dst, `{"`+name+`":{"events":`...)
+	return append(rooms.AppendStrippedEvents(dst, state), `}}`...)
 }
 
 // appendRoom writes a room that one is in, or has left.
 func (a *Answer) appendRoom(dst []byte, r *Room) []byte {
-	dst = append(dst, `{"account_data":{"events":[]},`...)
+	dst = append(dst, `{"account_data":{"events":`...)
+	dst = appendList(dst, r.AccountData)
 	if r.Section == Joined {
-		dst = append(dst, `"ephemeral":{"events":[]},`...)
+		dst = append(dst, `},"ephemeral":{"events":[`...)
+		dst = append(r.appendEphemeral(dst), ']')
 	}
+	dst = append(dst, `},`...)
 	if r.Summary != nil {
 		dst = appendSummary(dst, r.Summary)
 	}
@@ -93,17 +120,14 @@ func (a *Answer) appendRoom(dst []byte, r *Room) []byte {
 	dst = append(dst, `,"prev_batch":`...)
 	dst = event.AppendString(dst, FormatToken(r.PrevBatch))
 	dst = append(dst, '}')
-	if r.Section == Joined {
-		dst = append(dst, `,"unread_notifications":{}`...)
+	if r.Unread != nil {
+		dst = a.appendUnread(dst, r.Unread)
 	}
 	return append(dst, '}')
 }
 
 func (a *Answer) appendEvents(dst []byte, r *Room, events []*rooms.Event) []byte {
-	f := rooms.Format{
-		Now: a.now, UserID: a.UserID, DeviceID: a.DeviceID, Access: r.Access,
-		Federation: a.filter.EventFormat == "federation",
-	}
+	f := a.Format(r)
 	if a.filter.fields == nil {
 		return f.AppendEvents(dst, events)
 	}

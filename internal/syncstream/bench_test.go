@@ -9,6 +9,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/presence"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
@@ -46,6 +47,15 @@ func BenchmarkInitialSyncOf100Rooms(b *testing.B) {
 func BenchmarkNothingNewIn100Rooms(b *testing.B) {
 	h, _ := benchmark(b, 100)
 	c := h.synced(bob, "")
+	h.bench(b, c.Query)
+}
+
+// The same as it is by default: shown as online.
+func BenchmarkNothingNewOnline(b *testing.B) {
+	h, _ := benchmark(b, 100)
+	c := h.client(bob, "")
+	c.SetPresence = presence.Online
+	c.sync()
 	h.bench(b, c.Query)
 }
 
@@ -114,6 +124,9 @@ func BenchmarkDeliveryTo200(b *testing.B) {
 	const n = 200
 	h, list := benchmark(b, 1)
 	h.crowdOf(b, list[0], n)
+	for i := range n { // who waits has asked before
+		h.synced(fmt.Sprintf("@user%d:localhost", i), "")
+	}
 	since := syncstream.FormatToken(h.journal.Position())
 	var late []time.Duration
 	for b.Loop() {

@@ -13,8 +13,12 @@ import (
 // fill reads what the plan asks for: from the live window what it holds, and
 // all the rest of one kind in one statement.
 func (s *Service) fill(ctx context.Context, p *plan) error {
+	if p.covered && len(p.rooms)+len(p.own) == 0 && p.tick > 0 && p.tickUpTo <= p.tick {
+		return nil
+	}
 	for _, step := range []func(context.Context, *plan) error{
 		s.fillTimelines, s.fillFullState, s.fillStateChanges, s.fillSummaries, s.fillMembers, s.fillStripped,
+		s.fillAccountData, s.fillReceipts, s.fillEphemeral, s.fillUnread,
 	} {
 		if err := step(ctx, p); err != nil {
 			return err
@@ -46,7 +50,7 @@ func byRoom(events []*rooms.Event) map[journal.RoomNID][]*rooms.Event {
 }
 
 func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
-	filter := p.filter.Room.Timeline
+	filter := p.timeline
 	limit := filter.LimitOr(rooms.DefaultLimit)
 	var windows []rooms.Window
 	var stored []*Room
@@ -66,7 +70,7 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 	if len(stored) == 0 {
 		return nil
 	}
-	events, err := s.rooms.Timelines(ctx, windows, limit, filter)
+	events, err := s.Rooms.Timelines(ctx, windows, limit, filter)
 	if err != nil {
 		return err
 	}
@@ -128,7 +132,7 @@ func (s *Service) fillFullState(ctx context.Context, p *plan) error {
 	for i, r := range full {
 		at[i] = rooms.RoomAt{Room: r.nid, At: p.stateAt(r)}
 	}
-	events, err := s.rooms.States(ctx, at, p.filter.Room.State, !p.filter.lazy())
+	events, err := s.Rooms.States(ctx, at, p.filter.Room.State, !p.filter.lazy())
 	if err != nil {
 		return err
 	}
@@ -159,7 +163,7 @@ func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
 	if len(stored) == 0 {
 		return nil
 	}
-	events, err := s.rooms.StateChanges(ctx, deltas)
+	events, err := s.Rooms.StateChanges(ctx, deltas)
 	if err != nil {
 		return err
 	}
@@ -253,7 +257,7 @@ func (s *Service) fillSummaries(ctx context.Context, p *plan) error {
 	for i, r := range changed {
 		nids[i] = r.nid
 	}
-	summaries, err := s.rooms.Summaries(ctx, nids, p.UserID)
+	summaries, err := s.Rooms.Summaries(ctx, nids, p.UserID)
 	if err != nil {
 		return err
 	}
@@ -273,7 +277,7 @@ func (s *Service) fillStripped(ctx context.Context, p *plan) error {
 	for i, r := range invited {
 		at[i] = rooms.RoomAt{Room: r.nid, At: r.upTo}
 	}
-	events, err := s.rooms.Stripped(ctx, at, p.UserID)
+	events, err := s.Rooms.Stripped(ctx, at, p.UserID)
 	if err != nil {
 		return err
 	}
@@ -281,5 +285,14 @@ func (s *Service) fillStripped(ctx context.Context, p *plan) error {
 	for _, r := range invited {
 		r.State = found[r.nid]
 	}
+	p.rooms = slices.DeleteFunc(p.rooms, p.isIgnoredInvite)
 	return nil
+}
+
+// isIgnoredInvite reports whether a room is one that somebody invites to whom the
+// user ignores: client-server API, "Ignoring Users".
+func (p *plan) isIgnoredInvite(r *Room) bool {
+	return r.Section == Invited && slices.ContainsFunc(r.State, func(e *rooms.Event) bool {
+		return e.IsState(event.TypeMember, p.UserID) && p.viewer.ignores(e.Sender)
+	})
 }

@@ -37,6 +37,12 @@ func (f *follower) step() {
 	for id, r := range a.Rooms.Leave {
 		f.take(id, r, before, false)
 	}
+	for id, k := range f.rooms {
+		// Who left and is invited again is not told of the leaving.
+		if a.Rooms.Invite[id] != nil || a.Rooms.Knock[id] != nil {
+			k.joined = false
+		}
+	}
 	f.check(a)
 }
 

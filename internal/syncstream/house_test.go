@@ -15,14 +15,20 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/accountdata"
 	"homeserver/internal/auth"
+	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/presence"
 	"homeserver/internal/profile"
+	"homeserver/internal/push"
+	"homeserver/internal/receipts"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
+	"homeserver/internal/typing"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -46,6 +52,12 @@ var (
 func sending() time.Time { return started.Add(time.Duration(ticks.Add(1)) * time.Millisecond) }
 func reading() time.Time { return started.Add(time.Hour) }
 
+// clock is what reading and presence go by: it stands still until it is moved.
+type clock struct{ passed atomic.Int64 }
+
+func (c *clock) now() time.Time       { return reading().Add(time.Duration(c.passed.Load())) }
+func (c *clock) pass(d time.Duration) { c.passed.Add(int64(d)) }
+
 // house is the services of one server process.
 type house struct {
 	*syncstream.Service
@@ -55,6 +67,13 @@ type house struct {
 	rooms   *rooms.Service
 	users   *auth.Service
 	names   *profile.Service
+
+	data     *accountdata.Service
+	receipts *receipts.Service
+	push     *push.Service
+	typing   *typing.Service
+	presence *presence.Service
+	clock    *clock
 	// committed is when the last commit was announced, in nanoseconds.
 	committed atomic.Int64
 }
@@ -68,14 +87,28 @@ func newHouse(t *testing.T) *house {
 // houseOn starts another server process, as it were, on a database.
 func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 	t.Helper()
-	h := &house{t: t, pool: pool, journal: journal.New(pool, o)}
+	h := &house{t: t, pool: pool, journal: journal.New(pool, o), clock: &clock{}}
 	h.users = auth.New(pool, auth.Options{ServerName: "localhost"})
 	h.names = profile.New(pool, h.users)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	var err error
 	h.rooms, err = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.names, Signer: signer, Now: sending})
 	h.ok(err)
-	h.Service, err = syncstream.New(pool, h.journal, h.rooms, reading)
+	ticks := ephemeral.NewClock()
+	h.data = accountdata.New(pool, h.journal, h.rooms)
+	h.receipts = receipts.New(pool, h.journal, h.rooms, h.data)
+	h.typing = typing.New(h.rooms, h.journal, ticks)
+	h.presence = presence.New(presence.Options{
+		Pool: pool, Journal: h.journal, Rooms: h.rooms, Profiles: h.names, Ticks: ticks, Now: h.clock.now,
+	})
+	h.push, err = push.New(push.Options{
+		Pool: pool, Journal: h.journal, Rooms: h.rooms, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored,
+	})
+	h.ok(err)
+	h.Service, err = syncstream.New(syncstream.Options{
+		Pool: pool, Journal: h.journal, Rooms: h.rooms, Data: h.data, Receipts: h.receipts, Push: h.push,
+		Typing: h.typing, Presence: h.presence, Ticks: ticks, Now: h.clock.now,
+	})
 	h.ok(err)
 	h.journal.Observe(journal.Observer{
 		Committed: func(journal.View, []*journal.Entry) { h.committed.Store(time.Now().UnixNano()) },
@@ -90,6 +123,14 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 		}
 	})
 	return h
+}
+
+// Sync asks without being shown as online, which would be news to others.
+func (h *house) Sync(ctx context.Context, q syncstream.Query) (*syncstream.Answer, error) {
+	if q.SetPresence == "" {
+		q.SetPresence = presence.Offline
+	}
+	return h.Service.Sync(ctx, q)
 }
 
 func (h *house) ok(err error) {
@@ -221,8 +262,10 @@ func (h *house) sync(q syncstream.Query) *answer {
 
 // answer is an answer to /sync as a client reads it.
 type answer struct {
-	NextBatch string `json:"next_batch"`
-	Rooms     struct {
+	NextBatch   string    `json:"next_batch"`
+	AccountData stateList `json:"account_data"`
+	Presence    stateList
+	Rooms       struct {
 		Join, Leave map[string]*room
 		Invite      map[string]*struct {
 			State stateList `json:"invite_state"`
@@ -237,14 +280,23 @@ type answer struct {
 type stateList struct{ Events []*ev }
 
 type room struct {
-	Summary    *summary
-	State      *stateList
-	StateAfter *stateList `json:"state_after"`
-	Timeline   struct {
+	Summary     *summary
+	State       *stateList
+	StateAfter  *stateList `json:"state_after"`
+	AccountData stateList  `json:"account_data"`
+	Ephemeral   stateList
+	Unread      *count           `json:"unread_notifications"`
+	Threads     map[string]count `json:"unread_thread_notifications"`
+	Timeline    struct {
 		Events    []*ev
 		Limited   bool
 		PrevBatch string `json:"prev_batch"`
 	}
+}
+
+type count struct {
+	Notifications int `json:"notification_count"`
+	Highlights    int `json:"highlight_count"`
 }
 
 type summary struct {
@@ -326,6 +378,31 @@ func (a *answer) in(t testing.TB, id string) *room {
 	return a.Rooms.Join[id]
 }
 
+// of gives the content of the event of a type in a list; nil: there is none. There
+// must not be two.
+func (l *stateList) of(t testing.TB, typ string) (content map[string]any) {
+	t.Helper()
+	for _, e := range l.Events {
+		if e.Type != typ {
+			continue
+		}
+		if content != nil {
+			t.Errorf("there are several events of type %s", typ)
+		}
+		content = e.Content
+	}
+	return content
+}
+
+// types lists the types of events, in order.
+func (l *stateList) types() []string {
+	list := []string{}
+	for _, e := range l.Events {
+		list = append(list, e.Type)
+	}
+	return list
+}
+
 // out gives a left room of the answer.
 func (a *answer) out(t testing.TB, id string) *room {
 	t.Helper()
@@ -336,7 +413,7 @@ func (a *answer) out(t testing.TB, id string) *room {
 }
 
 func (a *answer) empty() bool {
-	return len(a.Rooms.Join)+len(a.Rooms.Leave)+len(a.Rooms.Invite)+len(a.Rooms.Knock) == 0
+	return len(a.Rooms.Join)+len(a.Rooms.Leave)+len(a.Rooms.Invite)+len(a.Rooms.Knock)+len(a.Presence.Events) == 0
 }
 
 func wantEmpty(t testing.TB, a *answer) {
@@ -409,7 +486,7 @@ type waitContext struct {
 }
 
 func (c *waitContext) Done() <-chan struct{} {
-	if pc, _, _, ok := runtime.Caller(1); ok && strings.HasSuffix(runtime.FuncForPC(pc).Name(), "syncstream.(*Service).look") {
+	if pc, _, _, ok := runtime.Caller(1); ok && strings.HasSuffix(runtime.FuncForPC(pc).Name(), "syncstream.(*Service).wait") {
 		c.waits <- struct{}{}
 	}
 	return c.Context.Done()

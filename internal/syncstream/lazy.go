@@ -53,7 +53,7 @@ func (s *Service) fillMembers(ctx context.Context, p *plan) error {
 		}
 	}
 	if len(missing) > 0 {
-		events, err := s.rooms.MemberEvents(ctx, missing)
+		events, err := s.Rooms.MemberEvents(ctx, missing)
 		if err != nil {
 			return err
 		}

@@ -1,10 +1,16 @@
 package syncstream
 
 import (
-	"time"
+	"cmp"
+	"slices"
 
+	"homeserver/internal/accountdata"
+	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/presence"
+	"homeserver/internal/push"
+	"homeserver/internal/receipts"
 	"homeserver/internal/rooms"
 )
 
@@ -12,8 +18,21 @@ import (
 // each, as of one moment of the journal.
 type plan struct {
 	*request
-	upTo  journal.Position
-	rooms []*Room
+	viewer   *viewer
+	timeline *rooms.EventFilter // of the request, and without whom the user ignores
+	upTo     journal.Position
+	tickUpTo ephemeral.Tick
+	rooms    []*Room
+
+	// covered tells that the live window holds all since the last answer; own are
+	// then the user's own entries in it.
+	covered bool
+	own     []*journal.Entry
+	// What concerns no room.
+	accountData []accountEvent
+	presence    []presence.State
+
+	byNID map[journal.RoomNID]*Room // of rooms, as soon as it is asked for
 }
 
 // Section is the part of the answer that a room stands in.
@@ -52,22 +71,40 @@ type Room struct {
 	// and not just for what is new.
 	stateUpTo journal.Position
 	full      bool
+	// fresh: the room is new to the client, with all that is not its history.
+	fresh bool
 	// secret: the reader was not in, and is told of no state.
 	secret bool
 	// live holds the room's entries after since, where inWindow.
 	live     []*journal.Entry
 	inWindow bool
+	// What is not part of the room's history.
+	AccountData []*accountdata.Item
+	Receipts    []*receipts.Receipt
+	// Typing is who is typing now, where NewTyping.
+	Typing    []string
+	NewTyping bool
+	// readOn tells that the reader has read on, be it with another device.
+	readOn bool
+	// Unread counts notifications; nil unless the reader is in the room.
+	Unread *push.Unread
 	// newMembers tells that somebody's membership or profile has changed.
 	newMembers bool
 }
 
 // newPlan chooses the rooms. It runs inside the journal: no I/O.
 func newPlan(view journal.View, v *viewer, r *request) *plan {
-	p := &plan{request: r, upTo: view.Position}
+	p := &plan{request: r, viewer: v, upTo: view.Position, timeline: r.filter.Room.Timeline}
+	if len(v.ignored) > 0 {
+		p.timeline = p.timeline.WithoutMessagesOf(v.ignored)
+	}
+	if p.covered = !r.initial && (r.since >= p.upTo || r.since > 0 && view.Covers(r.since)); p.covered {
+		p.own = view.User(v.userID, r.since)
+	}
 	if !r.initial && r.since >= p.upTo && !r.FullState {
 		return p
 	}
-	covered := r.since > 0 && view.Covers(r.since)
+	covered := p.covered && r.since > 0
 	for _, st := range v.rooms {
 		var live []*journal.Entry
 		if covered {
@@ -136,7 +173,7 @@ func (p *plan) joined(r *Room, memberships []rooms.Change) {
 	r.stateUpTo = r.upTo
 	r.full = p.FullState
 	if heldSince(memberships) > p.since {
-		r.full = true
+		r.full, r.fresh = true, true
 		r.reopen(p.since, memberships)
 		r.skipUnreadable()
 	}
@@ -151,7 +188,7 @@ func (p *plan) left(r *Room, memberships []rooms.Change) {
 	r.full = p.FullState
 	if r.stateUpTo > p.since {
 		if r.reopen(p.since, memberships) {
-			r.full = true
+			r.full, r.fresh = true, true
 		}
 		r.skipUnreadable()
 	}
@@ -201,13 +238,55 @@ func leftAt(memberships []rooms.Change) journal.Position {
 	return 0
 }
 
-// answer keeps the rooms that there is something to tell of.
-func (p *plan) answer(now time.Time) *Answer {
-	a := &Answer{NextBatch: p.upTo, request: p.request, now: now}
-	for _, r := range p.rooms {
-		if r.full || r.Section != Joined || r.Limited || len(r.Timeline) > 0 || len(r.State) > 0 || r.Summary != nil {
-			a.Rooms = append(a.Rooms, r)
+// quiet gives the plan of a room that the user is in, for what is not part of
+// its history; nil if the answer is not to tell of the room.
+func (p *plan) quiet(nid journal.RoomNID) *Room {
+	if p.byNID == nil {
+		p.byNID = make(map[journal.RoomNID]*Room, len(p.rooms))
+		for _, r := range p.rooms {
+			p.byNID[r.nid] = r
 		}
 	}
-	return a
+	if r := p.byNID[nid]; r != nil {
+		return r
+	}
+	st := p.joinedRoom(nid)
+	if st == nil || !p.filter.wants(st.RoomID) {
+		return nil
+	}
+	r := &Room{
+		RoomID: st.RoomID, nid: nid, since: p.upTo, from: p.upTo, upTo: p.upTo, stateUpTo: p.upTo,
+		PrevBatch: p.upTo, inWindow: true, Access: st.accessAt(p.upTo),
+	}
+	p.byNID[nid] = r
+	p.rooms = append(p.rooms, r)
+	return r
+}
+
+// joinedRoom gives how the user stands to a room that they are in; else nil.
+func (p *plan) joinedRoom(nid journal.RoomNID) *standing {
+	i, ok := slices.BinarySearchFunc(p.viewer.rooms, nid, func(st *standing, nid journal.RoomNID) int {
+		return cmp.Compare(st.Room, nid)
+	})
+	if !ok || last(upTo(p.viewer.rooms[i].Memberships, p.upTo)).Value != event.Join {
+		return nil
+	}
+	return p.viewer.rooms[i]
+}
+
+// tells reports whether there is something to tell of the room.
+func (r *Room) tells() bool {
+	return r.full || r.Section != Joined || r.Limited || r.Summary != nil || r.NewTyping || r.readOn ||
+		len(r.Timeline)+len(r.State)+len(r.AccountData)+len(r.Receipts) > 0
+}
+
+// answer keeps the rooms that there is something to tell of.
+func (p *plan) answer(s *Service) *Answer {
+	if p.byNID != nil { // some may have been added at the end
+		slices.SortFunc(p.rooms, func(a, b *Room) int { return cmp.Compare(a.nid, b.nid) })
+	}
+	return &Answer{
+		NextBatch: FormatToken(p.upTo) + "_" + s.Ticks.Format(p.tickUpTo), Rooms: p.which((*Room).tells),
+		plan: p, now: s.Now(),
+	}
 }

@@ -3,42 +3,61 @@ package syncstream
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/accountdata"
+	"homeserver/internal/ephemeral"
 	"homeserver/internal/journal"
+	"homeserver/internal/presence"
+	"homeserver/internal/push"
+	"homeserver/internal/receipts"
 	"homeserver/internal/rooms"
+	"homeserver/internal/typing"
 )
 
 // maxTimeout bounds how long a request may wait.
 const maxTimeout = 10 * time.Minute
 
+// Options is what a Service is made of. All of it is needed but the clock.
+type Options struct {
+	Pool     *pgxpool.Pool
+	Journal  *journal.Journal
+	Rooms    *rooms.Service
+	Data     *accountdata.Service
+	Receipts *receipts.Service
+	Push     *push.Service
+	Typing   *typing.Service
+	Presence *presence.Service
+	// Ticks is the clock that typing and presence go by.
+	Ticks *ephemeral.Clock
+	// Now is the clock; nil: the real one.
+	Now func() time.Time
+}
+
 // Service answers /sync. Its methods may be called concurrently.
 type Service struct {
-	pool    *pgxpool.Pool
-	journal *journal.Journal
-	rooms   *rooms.Service
+	Options
 	viewers *viewers
 	lazy    *lazyMembers
 	filters *lru.Cache[storedFilter, *Filter]
-	now     func() time.Time
 
 	stopOnce sync.Once
 	stopping chan struct{}
 }
 
-// New makes the service. Call it before the journal is started. now is the
-// clock; nil: the real one.
-func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, now func() time.Time) (*Service, error) {
-	s := &Service{pool: pool, journal: j, rooms: r, now: now, stopping: make(chan struct{})}
-	if s.now == nil {
-		s.now = time.Now
+// New makes the service. Call it before the journal is started.
+func New(o Options) (*Service, error) {
+	s := &Service{Options: o, stopping: make(chan struct{})}
+	if s.Now == nil {
+		s.Now = time.Now
 	}
 	var err error
-	if s.viewers, err = newViewers(r, j); err != nil {
+	if s.viewers, err = newViewers(o.Rooms, o.Data, o.Journal); err != nil {
 		return nil, fmt.Errorf("make the cache of viewers: %w", err)
 	}
 	if s.lazy, err = newLazyMembers(); err != nil {
@@ -47,7 +66,7 @@ func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, now func() ti
 	if s.filters, err = lru.New[storedFilter, *Filter](keptFilters); err != nil {
 		return nil, fmt.Errorf("make the cache of filters: %w", err)
 	}
-	j.Observe(journal.Observer{Committed: s.viewers.committed, Reset: s.viewers.reset})
+	o.Journal.Observe(journal.Observer{Committed: s.viewers.committed, Reset: s.viewers.reset})
 	return s, nil
 }
 
@@ -67,6 +86,9 @@ type Query struct {
 	FullState bool
 	// UseStateAfter asks for the state at the end of the timeline.
 	UseStateAfter bool
+	// SetPresence is how the user is shown while asking: online, unavailable, or
+	// offline, which shows nothing.
+	SetPresence string
 }
 
 // Sync gives what is new for a user since the token, waiting for it if there is
@@ -81,6 +103,11 @@ func (s *Service) Sync(ctx context.Context, q Query) (*Answer, error) {
 	if err := s.resume(ctx, r); err != nil {
 		return nil, err
 	}
+	polled, err := s.Presence.Polling(ctx, q.UserID, q.DeviceID, q.SetPresence)
+	if err != nil {
+		return nil, err
+	}
+	defer polled()
 	var deadline <-chan time.Time
 	if !r.immediate() {
 		timer := time.NewTimer(min(q.Timeout, maxTimeout))
@@ -110,15 +137,27 @@ func (s *Service) look(ctx context.Context, r *request, deadline <-chan time.Tim
 	if a == nil || err != nil || !a.empty() || r.immediate() {
 		return a, err
 	}
+	again, err := s.wait(ctx, woken, deadline)
+	if !again && err == nil {
+		return a, nil
+	}
+	if len(a.presence) == 0 {
+		r.tick = a.tickUpTo // up to here there was nothing for this user
+	}
+	return nil, err
+}
+
+// wait waits until there may be more to see, and reports whether that is so.
+func (s *Service) wait(ctx context.Context, woken <-chan struct{}, deadline <-chan time.Time) (again bool, err error) {
 	select {
 	case <-woken:
-		return nil, nil
+		return true, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return false, ctx.Err()
 	case <-deadline:
 	case <-s.stopping:
 	}
-	return a, nil
+	return false, nil
 }
 
 // request is a query with what has been worked out of it.
@@ -127,6 +166,7 @@ type request struct {
 	filter  *Filter
 	initial bool
 	since   journal.Position // 0 if initial
+	tick    ephemeral.Tick   // what is not durable is known up to here; 0: not at all
 }
 
 func (r *request) immediate() bool { return r.initial || r.FullState || r.Timeout <= 0 }
@@ -140,13 +180,16 @@ func (s *Service) resume(ctx context.Context, r *request) error {
 	if r.since, err = ParseToken(r.Since); err != nil {
 		return err
 	}
-	return s.journal.CatchUp(ctx, r.since)
+	_, tick, _ := strings.Cut(r.Since, "_")
+	r.tick = s.Ticks.Parse(tick)
+	return s.Journal.CatchUp(ctx, r.since)
 }
 
 // answer works out what is new as of now, or gives nil if the viewer is gone.
 func (s *Service) answer(ctx context.Context, v *viewer, r *request) (*Answer, error) {
 	var p *plan
-	s.journal.Read(func(view journal.View) {
+	tick := s.Ticks.Now()
+	s.Journal.Read(func(view journal.View) {
 		if !v.gone.Load() {
 			p = newPlan(view, v, r)
 		}
@@ -154,8 +197,9 @@ func (s *Service) answer(ctx context.Context, v *viewer, r *request) (*Answer, e
 	if p == nil {
 		return nil, nil
 	}
+	p.tickUpTo = tick
 	if err := s.fill(ctx, p); err != nil {
 		return nil, fmt.Errorf("sync for %s: %w", r.UserID, err)
 	}
-	return p.answer(s.now()), nil
+	return p.answer(s), nil
 }

@@ -13,7 +13,7 @@ import (
 
 // storeFilter numbers a user's filters from 0, one after the other.
 func (s *Service) storeFilter(ctx context.Context, userID string, definition, hash []byte) (id int64, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('filters of ' || $1, 0))`, userID); err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func (s *Service) storeFilter(ctx context.Context, userID string, definition, ha
 }
 
 func (s *Service) loadFilter(ctx context.Context, userID string, id int64) (definition json.RawMessage, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT definition FROM filters WHERE user_id = $1 AND filter_id = $2`, userID, id).
+	err = s.Pool.QueryRow(ctx, `SELECT definition FROM filters WHERE user_id = $1 AND filter_id = $2`, userID, id).
 		Scan((*[]byte)(&definition))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, matrix.Errorf(matrix.NotFound, "there is no such filter")

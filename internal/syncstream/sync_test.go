@@ -69,10 +69,8 @@ func TestAnswerHasTheFormOfTheSpecification(t *testing.T) {
 	same(t, "left room", keys(at(raw, "rooms", "leave", left)), "account_data", "state", "timeline")
 	same(t, "invited room", keys(at(raw, "rooms", "invite", invited)), "invite_state")
 	same(t, "timeline", keys(at(raw, "rooms", "join", joined, "timeline")), "events", "limited", "prev_batch")
-	for _, path := range []string{"account_data", "presence"} {
-		if got := string(at(raw, path)); got != `{"events":[]}` {
-			t.Errorf("%s is %s", path, got)
-		}
+	if got := string(at(raw, "presence")); got != `{"events":[]}` {
+		t.Errorf("presence is %s", got)
 	}
 	if got := string(at(raw, "rooms", "join", joined, "ephemeral")); got != `{"events":[]}` {
 		t.Errorf("ephemeral is %s", got)
@@ -138,7 +136,7 @@ func TestEmptyAnswerComesAtOnceWithoutTimeout(t *testing.T) {
 	room := h.public()
 	for _, timeout := range []time.Duration{0, -time.Hour} {
 		q := syncstream.Query{UserID: alice, Since: syncstream.FormatToken(h.journal.Position()), Timeout: timeout}
-		if a := h.sync(q); !a.empty() || a.NextBatch != q.Since {
+		if a := h.sync(q); !a.empty() || !strings.HasPrefix(a.NextBatch, q.Since+"_") {
 			t.Errorf("timeout %v: %s", timeout, a.raw)
 		}
 	}

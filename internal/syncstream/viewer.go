@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
+	"homeserver/internal/accountdata"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
@@ -31,12 +33,16 @@ type viewer struct {
 	userID   string
 	listener *journal.Listener
 	rooms    []*standing // by number
+	ignored  []string    // users whose messages are not shown
 	users    int         // how many requests use it; guarded by viewers.mu
 
 	gone   atomic.Bool
 	loaded chan struct{} // closed once rooms is there, or err
 	err    error
 }
+
+// ignores reports whether the user ignores another.
+func (v *viewer) ignores(userID string) bool { return slices.Contains(v.ignored, userID) }
 
 // standing is how a user stands to a room, and what the user may read of it.
 type standing struct {
@@ -57,6 +63,7 @@ func (st *standing) accessAt(p journal.Position) *rooms.Access {
 // as many as there is room for.
 type viewers struct {
 	rooms   *rooms.Service
+	data    *accountdata.Service
 	journal *journal.Journal
 
 	mu            sync.Mutex
@@ -68,10 +75,10 @@ type viewers struct {
 	visibilities int
 }
 
-func newViewers(r *rooms.Service, j *journal.Journal) (*viewers, error) {
+func newViewers(r *rooms.Service, data *accountdata.Service, j *journal.Journal) (*viewers, error) {
 	idle, err := simplelru.NewLRU[string, *viewer](maxIdleViewers+1, nil)
 	return &viewers{
-		rooms: r, journal: j, idle: idle,
+		rooms: r, data: data, journal: j, idle: idle,
 		byUser: map[string]*viewer{}, byRoom: map[journal.RoomNID]map[*viewer]struct{}{},
 	}, err
 }
@@ -147,6 +154,10 @@ func (vs *viewers) load(ctx context.Context, v *viewer) {
 	visibilities := vs.visibilities
 	vs.mu.Unlock()
 	standings, err := vs.rooms.Standings(ctx, v.userID)
+	var ignored map[string]bool
+	if err == nil {
+		ignored, err = vs.data.Ignored(ctx, v.userID)
+	}
 	list := make([]*standing, len(standings))
 	for i, st := range standings {
 		list[i] = &standing{st, rooms.NewAccess(st.Visibilities, st.Memberships)}
@@ -165,7 +176,7 @@ func (vs *viewers) load(ctx context.Context, v *viewer) {
 		vs.drop(v)
 		return
 	}
-	v.rooms = list
+	v.rooms, v.ignored = list, slices.Collect(maps.Keys(ignored))
 	for _, st := range list {
 		vs.follow(v, st)
 	}
@@ -207,10 +218,18 @@ func (vs *viewers) committed(_ journal.View, entries []*journal.Entry) {
 		case *rooms.Event:
 			vs.observe(value)
 		case *rooms.Forgotten:
-			if v, ok := vs.byUser[value.UserID]; ok {
-				vs.drop(v)
+			vs.dropUser(value.UserID)
+		case *accountdata.Item:
+			if value.Type == accountdata.TypeIgnoredUsers {
+				vs.dropUser(value.UserID)
 			}
 		}
+	}
+}
+
+func (vs *viewers) dropUser(userID string) {
+	if v, ok := vs.byUser[userID]; ok {
+		vs.drop(v)
 	}
 }
 

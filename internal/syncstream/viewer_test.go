@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/accountdata"
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -38,10 +39,11 @@ func viewersOn(t *testing.T, pool *pgxpool.Pool) (*viewers, *rooms.Service, stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(pool, j, r, nil)
+	vs, err := newViewers(r, accountdata.New(pool, j, r), j)
 	if err != nil {
 		t.Fatal(err)
 	}
+	j.Observe(journal.Observer{Committed: vs.committed, Reset: vs.reset})
 	if err := j.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +56,7 @@ func viewersOn(t *testing.T, pool *pgxpool.Pool) (*viewers, *rooms.Service, stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.viewers, r, created.RoomID
+	return vs, r, created.RoomID
 }
 
 func (vs *viewers) mustUse(t *testing.T, user string) *viewer {

@@ -1,0 +1,422 @@
+package syncstream_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/rooms"
+	"homeserver/internal/syncstream"
+)
+
+// listener is a client of /events.
+type listener struct {
+	h *house
+	syncstream.EventsQuery
+}
+
+// listening gives a client that hears of what happens from now on.
+func (h *house) listening(user string) *listener {
+	h.t.Helper()
+	l := &listener{h, syncstream.EventsQuery{UserID: user, DeviceID: "PHONE"}}
+	equal(h.t, "what "+user+" hears at once", l.hear())
+	return l
+}
+
+// chunk is an answer of /events as a client reads it.
+type chunk struct {
+	Chunk      []*ev
+	Start, End string
+	raw        string
+}
+
+func (l *listener) ask(ctx context.Context) (*chunk, error) {
+	answer, err := l.h.Stream(ctx, l.EventsQuery)
+	if err != nil {
+		return nil, err
+	}
+	c := &chunk{raw: string(answer.AppendJSON(nil))}
+	if err := json.Unmarshal([]byte(c.raw), c); err != nil {
+		l.h.t.Errorf("the answer is no JSON: %v\n%s", err, c.raw)
+	}
+	l.From = c.End
+	return c, nil
+}
+
+// next asks without waiting, goes on from there, and leaves out presence.
+func (l *listener) next() *chunk {
+	l.h.t.Helper()
+	c, err := l.ask(l.h.t.Context())
+	l.h.ok(err)
+	c.Chunk = slices.DeleteFunc(c.Chunk, func(e *ev) bool { return e.Type == "m.presence" })
+	return c
+}
+
+// hear names what next gives.
+func (l *listener) hear() []string {
+	l.h.t.Helper()
+	return words(l.next().Chunk)
+}
+
+// wait starts to wait for the next thing, and returns when it waits; the function
+// that it gives waits for the answer.
+func (l *listener) wait() func() *chunk {
+	l.h.t.Helper()
+	l.Timeout = 10 * patience
+	ctx, cancel := context.WithCancel(l.h.t.Context())
+	waits, done := make(chan struct{}, 1000), make(chan struct{})
+	var answer *chunk
+	var err error
+	go func() {
+		defer close(done)
+		answer, err = l.ask(&waitContext{ctx, waits})
+	}()
+	l.h.t.Cleanup(func() { cancel(); <-done })
+	select {
+	case <-waits:
+	case <-done:
+		l.h.t.Fatalf("it does not wait: %+v, %v", answer, err)
+	case <-time.After(patience):
+		l.h.t.Fatal("it does not begin to wait")
+	}
+	return func() *chunk {
+		l.h.t.Helper()
+		select {
+		case <-done:
+		case <-time.After(patience):
+			l.h.t.Fatal("it goes on waiting")
+		}
+		l.h.ok(err)
+		l.Timeout = 0
+		return answer
+	}
+}
+
+func TestStreamTellsWhatHappensInOrder(t *testing.T) {
+	h := newHouse(t)
+	one, other := h.public(bob), h.public(bob)
+	l := h.listening(bob)
+	h.say(alice, one, "1")
+	h.say(alice, other, "2")
+	h.topic(alice, one, "3")
+	h.say(bob, other, "4")
+	equal(t, "chunk", l.hear(), "1", "2", "topic 3", "4")
+	equal(t, "chunk", l.hear())
+	h.say(alice, one, "5")
+	equal(t, "chunk", l.hear(), "5")
+}
+
+func TestStreamTellsOfTheOwnMembership(t *testing.T) {
+	h := newHouse(t)
+	room := h.create(rooms.CreateRequest{Name: "Kitchen"})
+	l := h.listening(bob)
+	h.say(alice, room, "secret")
+	h.invite(bob, room)
+	h.say(alice, room, "secret, too")
+	c := l.next()
+	equal(t, "chunk", words(c.Chunk), "bob invite")
+	if state := fmt.Sprint(c.Chunk[0].Unsigned["invite_room_state"]); !strings.Contains(state, "Kitchen") {
+		t.Errorf("the invite comes without the name of the room: %s", c.raw)
+	}
+	h.join(bob, room)
+	h.say(alice, room, "welcome")
+	equal(t, "chunk", l.hear(), "bob join", "welcome")
+	h.say(alice, room, "go")
+	h.kick(bob, room)
+	h.say(alice, room, "is bob gone?")
+	equal(t, "chunk", l.hear(), "go", "bob leave")
+	h.ban(bob, room)
+	equal(t, "chunk", l.hear(), "bob ban")
+}
+
+func TestStreamGoesOnWhereSyncEndsAndTheOtherWayRound(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(bob)
+	c, l := h.synced(bob, ""), h.listening(bob)
+	for i := range 5 {
+		h.say(alice, room, fmt.Sprint("first ", i))
+		l.From = c.Since
+		equal(t, "events after sync", l.hear(), fmt.Sprint("first ", i))
+		h.say(alice, room, fmt.Sprint("second ", i))
+		c.Since = l.From
+		equal(t, "sync after events", c.sync().in(t, room).timeline(), fmt.Sprint("second ", i))
+	}
+}
+
+func TestStreamWakes(t *testing.T) {
+	h := newHouse(t)
+	room, open := h.public(bob), h.public()
+	private := h.create(rooms.CreateRequest{})
+	said := h.send(alice, room, "hello")
+	l := h.listening(bob)
+	ctx := t.Context()
+	for _, step := range []struct {
+		what string
+		do   func() error
+		want string // a part of the answer
+	}{
+		{"message", func() error { h.say(alice, room, "wake up"); return nil }, "wake up"},
+		{"invite", func() error { h.invite(bob, private); return nil }, `"membership":"invite"`},
+		{"join", func() error { h.join(bob, open); return nil }, `"membership":"join"`},
+		{"message in a new room", func() error { h.say(alice, open, "welcome"); return nil }, "welcome"},
+		{"typing", func() error { return h.typing.Set(ctx, alice, room, true, time.Minute) }, `{"content":{"user_ids":["` + alice + `"]},"type":"m.typing","room_id":"` + room},
+		{"receipt", func() error { return h.receipts.Send(ctx, alice, room, "m.read", said, nil) }, `"type":"m.receipt","room_id":"` + room},
+		{"private receipt", func() error { return h.receipts.Send(ctx, bob, room, "m.read.private", said, nil) }, `"m.read.private"`},
+		{"account data", func() error { return h.data.Set(ctx, bob, "", "org.example", json.RawMessage(`{"a":1}`)) }, `{"content":{"a":1},"type":"org.example"}`},
+		{"tag", func() error { return h.data.Set(ctx, bob, room, "m.tag", json.RawMessage(`{"tags":{}}`)) }, `"type":"m.tag","room_id":"` + room},
+		{"presence", func() error { return h.presence.Set(ctx, alice, "online", "busy") }, `"user_id":"` + alice},
+	} {
+		get := l.wait()
+		h.ok(step.do())
+		if c := get(); !strings.Contains(c.raw, step.want) {
+			t.Errorf("%s: %s", step.what, c.raw)
+		}
+	}
+}
+
+func TestStreamDoesNotWakeForTheOwnPresence(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(bob)
+	l := h.listening(bob)
+	get := l.wait()
+	h.ok(h.presence.Set(t.Context(), bob, "online", "reading"))
+	h.say(alice, room, "hello")
+	if c := get(); !strings.Contains(c.raw, "hello") {
+		t.Errorf("the answer is only of the own presence: %s", c.raw)
+	}
+}
+
+func TestStreamEndsWithItsTimeout(t *testing.T) {
+	h := newHouse(t)
+	h.public(bob)
+	l := h.listening(bob)
+	l.Timeout = time.Millisecond
+	if c := l.next(); len(c.Chunk) != 0 || c.Start != c.End {
+		t.Errorf("nothing has happened, but: %s", c.raw)
+	}
+}
+
+func TestStreamRefusesTokensOfOthers(t *testing.T) {
+	h := newHouse(t)
+	for _, token := range []string{"x", "s", "s-1", "s1_", "t1-2"} {
+		_, err := h.Stream(t.Context(), syncstream.EventsQuery{UserID: alice, From: token})
+		wantCode(t, token, err, matrix.InvalidParam)
+	}
+}
+
+func TestStreamLeavesOutWhomOneIgnores(t *testing.T) {
+	h := newHouse(t)
+	room, other := h.public(bob, carol), h.create(rooms.CreateRequest{Preset: "public_chat"})
+	h.join(carol, other)
+	h.ok(h.data.Set(t.Context(), bob, "", "m.ignored_user_list", json.RawMessage(`{"ignored_users":{"`+carol+`":{}}}`)))
+	l := h.listening(bob)
+	h.say(carol, room, "spam")
+	h.rename(carol, room, "Spammer")
+	h.ok(h.rooms.Invite(t.Context(), carol, other, bob, ""))
+	h.say(alice, room, "hello")
+	equal(t, "chunk", l.hear(), "carol join", "hello")
+	for _, own := range []string{room, ""} {
+		l.RoomID = own
+		h.say(carol, room, "spam")
+		equal(t, "chunk", l.hear())
+	}
+}
+
+func TestPeekingIntoWorldReadableRooms(t *testing.T) {
+	h := newHouse(t)
+	room, closed, mine := h.public(), h.public(), h.public(bob)
+	h.visibility(room, "world_readable")
+	l := h.listening(bob)
+	l.RoomID = room
+	h.say(alice, room, "look")
+	h.say(alice, mine, "elsewhere")
+	equal(t, "peeked", l.hear(), "look")
+	get := l.wait()
+	h.say(alice, room, "still here?")
+	equal(t, "peeked", words(get().Chunk), "still here?")
+
+	get = l.wait()
+	h.visibility(room, "shared")
+	equal(t, "peeked", words(get().Chunk), "history_visibility")
+	for what, id := range map[string]string{"no longer": room, "never": closed, "no room": "!none:localhost"} {
+		l.RoomID = id
+		_, err := l.ask(t.Context())
+		wantCode(t, what, err, matrix.Forbidden)
+	}
+	l.RoomID, l.From = mine, syncstream.FormatToken(0)
+	if got := l.hear(); !slices.Contains(got, "elsewhere") || slices.Contains(got, "look") {
+		t.Errorf("a room that one is in: %q", got)
+	}
+}
+
+func TestPeekingEndsWhenTheRoomCloses(t *testing.T) {
+	h := newHouse(t)
+	room := h.public()
+	h.visibility(room, "world_readable")
+	l := h.listening(bob)
+	l.RoomID = room
+	h.say(alice, room, "before")
+	h.visibility(room, "joined")
+	h.say(alice, room, "among us")
+	equal(t, "what could be read", l.hear(), "before", "history_visibility")
+	_, err := l.ask(t.Context())
+	wantCode(t, "closed meanwhile", err, matrix.Forbidden)
+}
+
+// What happened is told in pieces where there is much of it, without a gap, whether
+// the live window holds it or not.
+func TestStreamOfALongAbsenceComesInPieces(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	window := houseOn(t, pool, journal.Options{})
+	room, other := window.public(bob), window.public(bob)
+	from := window.listening(bob).From
+	const each = 60
+	var wg sync.WaitGroup
+	for sender := range 20 {
+		wg.Go(func() {
+			for i := range each {
+				window.send(alice, []string{room, other}[sender%2], fmt.Sprint(sender, " ", i))
+			}
+		})
+	}
+	wg.Wait()
+	sql := houseOn(t, pool, journal.Options{WindowBytes: 1})
+	for what, h := range map[string]*house{"window": window, "SQL": sql} {
+		l := h.listening(bob)
+		l.From = from
+		h.ok(h.typing.Set(t.Context(), alice, room, true, time.Minute))
+		first, second := l.next(), l.next()
+		if len(first.Chunk) != 1000 || first.End == second.End {
+			t.Errorf("%s: the first piece holds %d events", what, len(first.Chunk))
+		}
+		if typing := second.Chunk[len(second.Chunk)-1]; typing.Type != "m.typing" {
+			t.Errorf("%s: who is typing is not told at the end, but %s", what, typing)
+		}
+		got := map[string]int{}
+		for _, e := range slices.Concat(first.Chunk, second.Chunk[:len(second.Chunk)-1]) {
+			sender, n, _ := strings.Cut(e.String(), " ")
+			if n != fmt.Sprint(got[sender]) {
+				t.Fatalf("%s: after %d of sender %s comes %s", what, got[sender], sender, n)
+			}
+			got[sender]++
+		}
+		for sender, n := range got {
+			if n != each {
+				t.Errorf("%s: %d events of sender %s", what, n, sender)
+			}
+		}
+		if len(got) != 20 {
+			t.Errorf("%s: events of %d senders", what, len(got))
+		}
+	}
+}
+
+// In random histories, whoever asks now and then is told the same as who asks once,
+// from the window and from SQL: each event that happened while one was in, and each
+// change of one's own membership, once and in order.
+func TestStreamLosesAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			pool := postgrestest.New(t)
+			window, sql := houseOn(t, pool, journal.Options{}), houseOn(t, pool, journal.Options{WindowBytes: 1})
+			y := window.history(200 + seed)
+			begin := window.listening(alice).From
+			listeners, heard := map[string]*listener{}, map[string][]string{}
+			for _, user := range everybody {
+				listeners[user] = window.listening(user)
+				listeners[user].From = begin
+			}
+			for range 40 {
+				y.happen(8)
+				user := y.pick(everybody...)
+				heard[user] = append(heard[user], eventIDs(listeners[user].next())...)
+			}
+			window.ok(sql.journal.CatchUp(t.Context(), window.journal.Position()))
+			forgotten := y.forgotten()
+			told := 0
+			for _, user := range everybody {
+				if forgotten[user] {
+					continue // whoever forgets a room hears no more of it, be it old or new
+				}
+				heard[user] = append(heard[user], eventIDs(listeners[user].next())...)
+				want := y.happenedTo(user, begin)
+				equal(t, user+" asking now and then", heard[user], want...)
+				for what, h := range map[string]*house{"window": window, "SQL": sql} {
+					l := h.listening(user)
+					l.From = begin
+					equal(t, user+" asking once, "+what, eventIDs(l.next()), want...)
+				}
+				told += len(want)
+			}
+			if told < 50 {
+				t.Errorf("only %d events were told", told)
+			}
+		})
+	}
+}
+
+// eventIDs names the events of rooms in a chunk, so that no two have one name.
+func eventIDs(c *chunk) []string {
+	var ids []string
+	for _, e := range c.Chunk {
+		if e.EventID != "" {
+			ids = append(ids, e.Type+" "+e.EventID[:8])
+		}
+	}
+	return ids
+}
+
+// forgotten tells who has forgotten a room.
+func (y *history) forgotten() map[string]bool {
+	y.t.Helper()
+	rows, err := y.pool.Query(y.t.Context(), `SELECT user_id FROM forgotten_rooms`)
+	y.ok(err)
+	defer rows.Close()
+	who := map[string]bool{}
+	for rows.Next() {
+		var user string
+		y.ok(rows.Scan(&user))
+		who[user] = true
+	}
+	y.ok(rows.Err())
+	return who
+}
+
+// happenedTo works out from the whole history, which alice sees, what was to be told
+// to a user since a token.
+func (y *history) happenedTo(user, since string) []string {
+	y.t.Helper()
+	var told []*rooms.Event
+	after := *y.position(since)
+	for _, room := range y.rooms {
+		membership := "leave"
+		all := y.backward(alice, room, syncstream.FormatToken(y.journal.Position()), "", nil)
+		slices.Reverse(all)
+		for _, e := range all {
+			own := e.IsState("m.room.member", user)
+			if own {
+				membership = e.Membership()
+			}
+			if e.Position > after && (own || membership == "join") {
+				told = append(told, e)
+			}
+		}
+	}
+	slices.SortFunc(told, func(a, b *rooms.Event) int { return int(a.Position - b.Position) })
+	ids := []string{}
+	for _, e := range told {
+		ids = append(ids, e.Type+" "+e.ID[:8])
+	}
+	return ids
+}

@@ -15,20 +15,45 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"homeserver/internal/accountdata"
 	"homeserver/internal/auth"
+	"homeserver/internal/invitations"
 	"homeserver/internal/journal"
+	"homeserver/internal/media"
+	"homeserver/internal/presence"
 	"homeserver/internal/profile"
+	"homeserver/internal/push"
+	"homeserver/internal/receipts"
+	"homeserver/internal/reports"
 	"homeserver/internal/rooms"
+	"homeserver/internal/search"
 	"homeserver/internal/syncstream"
+	"homeserver/internal/threepid"
+	"homeserver/internal/turn"
+	"homeserver/internal/typing"
+	"homeserver/internal/userdirectory"
 )
 
 // Options is what an API is made of.
 type Options struct {
-	Auth    *auth.Service
-	Profile *profile.Service
-	Journal *journal.Journal
-	Rooms   *rooms.Service
-	Stream  *syncstream.Service
+	Auth      *auth.Service
+	Profile   *profile.Service
+	Journal   *journal.Journal
+	Rooms     *rooms.Service
+	Stream    *syncstream.Service
+	Data      *accountdata.Service
+	Receipts  *receipts.Service
+	Typing    *typing.Service
+	Presence  *presence.Service
+	Media     *media.Service
+	Threepids *threepid.Service
+	Push      *push.Service
+
+	Searches    *search.Service
+	Directory   *userdirectory.Service
+	Invitations *invitations.Service
+	Turn        *turn.Service
+	Reports     *reports.Service
 
 	ServerName     string         // the part of user IDs after the colon
 	PublicBaseURL  string         // where clients reach the server; empty: /.well-known/matrix/client is 404
@@ -46,11 +71,24 @@ type Options struct {
 
 // API answers the client-server API over HTTP.
 type API struct {
-	auth    *auth.Service
-	profile *profile.Service
-	journal *journal.Journal
-	rooms   *rooms.Service
-	stream  *syncstream.Service
+	auth      *auth.Service
+	profile   *profile.Service
+	journal   *journal.Journal
+	rooms     *rooms.Service
+	stream    *syncstream.Service
+	data      *accountdata.Service
+	receipts  *receipts.Service
+	typing    *typing.Service
+	presence  *presence.Service
+	media     *media.Service
+	threepids *threepid.Service
+	push      *push.Service
+
+	searches    *search.Service
+	directory   *userdirectory.Service
+	invitations *invitations.Service
+	turn        *turn.Service
+	reports     *reports.Service
 
 	serverName     string
 	publicBaseURL  string
@@ -79,6 +117,18 @@ func New(opts Options) (*API, error) {
 		journal:        opts.Journal,
 		rooms:          opts.Rooms,
 		stream:         opts.Stream,
+		data:           opts.Data,
+		receipts:       opts.Receipts,
+		typing:         opts.Typing,
+		presence:       opts.Presence,
+		media:          opts.Media,
+		threepids:      opts.Threepids,
+		push:           opts.Push,
+		searches:       opts.Searches,
+		directory:      opts.Directory,
+		invitations:    opts.Invitations,
+		turn:           opts.Turn,
+		reports:        opts.Reports,
 		now:            time.Now,
 		serverName:     opts.ServerName,
 		publicBaseURL:  strings.TrimSuffix(opts.PublicBaseURL, "/"),

@@ -14,14 +14,29 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/accountdata"
 	"homeserver/internal/auth"
 	"homeserver/internal/clienttest"
+	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
+	"homeserver/internal/identity"
+	"homeserver/internal/invitations"
 	"homeserver/internal/journal"
+	"homeserver/internal/media"
+	"homeserver/internal/outgoing"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/presence"
 	"homeserver/internal/profile"
+	"homeserver/internal/push"
+	"homeserver/internal/receipts"
+	"homeserver/internal/reports"
 	"homeserver/internal/rooms"
+	"homeserver/internal/search"
 	"homeserver/internal/syncstream"
+	"homeserver/internal/threepid"
+	"homeserver/internal/turn"
+	"homeserver/internal/typing"
+	"homeserver/internal/userdirectory"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -32,15 +47,29 @@ const sharedSecret = "correct horse"
 // services are real ones on a database of the test's own.
 func services(t testing.TB) Options { return servicesOn(t, postgrestest.New(t)) }
 
+// testSigner signs for the servers of all tests.
+var testSigner = &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}
+
 // servicesOn wires the services together like the server does. They stop with the
-// test: first what waits, then what writes.
-func servicesOn(t testing.TB, pool *pgxpool.Pool) Options {
+// test: first what waits, then what writes. Addresses can be proved where a change
+// says how.
+func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Options)) Options {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
+	addresses := threepid.Options{
+		Pool: pool, ServerName: "localhost", BaseURL: "http://localhost:8008", Registration: true,
+		Signer: testSigner, RateLimits: threepid.RateLimits{Disabled: true},
+	}
+	for _, change := range changes {
+		change(&addresses)
+	}
+	threepids := threepid.New(addresses)
 	users := auth.New(pool, auth.Options{
 		ServerName:          "localhost",
 		Argon:               auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1},
 		RegistrationEnabled: true,
+		GuestsEnabled:       true,
+		Threepids:           threepids,
 		SharedSecret:        sharedSecret,
 		RateLimits:          auth.RateLimits{Disabled: true},
 		Logger:              log,
@@ -49,29 +78,57 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool) Options {
 	book := journal.New(pool, journal.Options{Log: log})
 	house, err := rooms.New(rooms.Options{
 		Pool: pool, Journal: book, Profiles: profiles, Log: log,
-		Signer: &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))},
+		Signer: testSigner, Guests: users.Guests,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := syncstream.New(pool, book, house, nil)
+	data := accountdata.New(pool, book, house)
+	read := receipts.New(pool, book, house, data)
+	pushes, err := push.New(push.Options{Pool: pool, Journal: book, Rooms: house, ReadUpTo: read.Marks, Ignored: data.Ignored})
 	if err != nil {
 		t.Fatal(err)
 	}
+	ticks := ephemeral.NewClock()
+	typists := typing.New(house, book, ticks)
+	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: house, Profiles: profiles, Ticks: ticks})
+	stream, err := syncstream.New(syncstream.Options{
+		Pool: pool, Journal: book, Rooms: house, Data: data, Receipts: read, Push: pushes, Typing: typists,
+		Presence: online, Ticks: ticks,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := media.New(media.Options{Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := search.New(search.Options{Pool: pool, Journal: book, Rooms: house, Ignored: data.Ignored})
+	people := userdirectory.New(pool, book, house, profiles)
 	profiles.OnChange(house.UpdateProfile)
 	users.OnDeactivate(house.LeaveAll)
+	users.OnErase(profiles.Erase)
 	if err := book.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	found.Start(t.Context())
+	people.Start(t.Context())
 	t.Cleanup(func() {
+		found.Stop()
+		people.Stop()
 		stream.Stop()
+		files.Stop()
 		if err := book.Stop(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})
 	return Options{
-		Auth: users, Profile: profiles, Journal: book, Rooms: house, Stream: stream,
-		ServerName: "localhost", PublicBaseURL: "http://localhost:8008/", Logger: log,
+		Auth: users, Threepids: threepids, Profile: profiles, Journal: book, Rooms: house, Stream: stream, Media: files, Push: pushes,
+		Data: data, Receipts: read, Typing: typists, Presence: online,
+		Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
+		Reports:     reports.New(reports.Options{Pool: pool, Rooms: house, Users: users, Log: log}),
+		Invitations: invitations.New(book, house, identity.New(identity.Options{Outgoing: outgoing.New(outgoing.Options{})})),
+		ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/", Logger: log,
 	}
 }
 

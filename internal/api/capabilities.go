@@ -6,6 +6,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/rooms"
+	"homeserver/internal/threepid"
 )
 
 type capability struct {
@@ -34,7 +35,7 @@ func (a *API) capabilities(*http.Request, auth.Session) (any, error) {
 		"m.profile_fields":  capability{true},
 		"m.set_displayname": capability{true},
 		"m.set_avatar_url":  capability{true},
-		"m.3pid_changes":    capability{false},
-		"m.get_login_token": capability{false},
+		"m.3pid_changes":    capability{a.threepids.Proves(threepid.Email) || a.threepids.Proves(threepid.Phone)},
+		"m.get_login_token": capability{true},
 	}}, nil
 }

@@ -13,5 +13,8 @@ func (a *API) createRoom(r *http.Request, who auth.Session) (any, error) {
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
+	if len(body.Invite3PID) > 0 {
+		return a.invitations.Create(r.Context(), who.UserID, body)
+	}
 	return a.rooms.Create(r.Context(), who.UserID, body)
 }

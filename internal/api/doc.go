@@ -11,6 +11,9 @@
 //	handler    decode, call one service method, return
 //	respond    the answer or the error becomes JSON (respond.go)
 //
+// Files take two ways round: a handler that is marked as streaming reads its body
+// itself, by [API.streamBody], and an answer that is a http.Handler writes itself.
+//
 // # Promises
 //
 //   - Every answer carries the CORS headers, errors and 404 included, and OPTIONS

@@ -8,9 +8,9 @@ import (
 )
 
 // format is how events are written for the reader.
-func (a *API) format(who auth.Session, access *rooms.Access) rooms.Format {
+func (a *API) format(r *http.Request, who auth.Session, access *rooms.Access) rooms.Format {
 	return rooms.Format{
-		WithRoomID: true, Now: a.now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
+		WithRoomID: true, V1: isV1(r), Now: a.now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
 	}
 }
 
@@ -47,5 +47,5 @@ func (a *API) getEvent(r *http.Request, who auth.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return eventAnswer{a.format(who, access), e}, nil
+	return eventAnswer{a.format(r, who, access), e}, nil
 }

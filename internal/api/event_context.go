@@ -35,7 +35,7 @@ func (c contextAnswer) AppendJSON(dst []byte) []byte {
 // eventContext gives what happened around an event. Section "Event context",
 // GET /rooms/{roomId}/context/{eventId}.
 func (a *API) eventContext(r *http.Request, who auth.Session) (any, error) {
-	filter, err := queryFilter(r)
+	filter, err := a.queryFilter(r, who)
 	if err != nil {
 		return nil, err
 	}
@@ -47,5 +47,5 @@ func (a *API) eventContext(r *http.Request, who auth.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return contextAnswer{a.format(who, c.Access), c}, nil
+	return contextAnswer{a.format(r, who, c.Access), c}, nil
 }

@@ -1,15 +1,14 @@
 package api
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
-
-var errOtherFilter = matrix.Errorf(matrix.Forbidden, "you may see and set your own filters only")
 
 type filterIDAnswer struct {
 	FilterID string `json:"filter_id"`
@@ -17,8 +16,8 @@ type filterIDAnswer struct {
 
 // postFilter stores a filter. Section "Filtering", POST /user/{userId}/filter.
 func (a *API) postFilter(r *http.Request, who auth.Session) (any, error) {
-	if param(r, "userId") != who.UserID {
-		return nil, errOtherFilter
+	if err := own(r, who); err != nil {
+		return nil, err
 	}
 	definition, err := rawObject(r)
 	if err != nil {
@@ -31,17 +30,23 @@ func (a *API) postFilter(r *http.Request, who auth.Session) (any, error) {
 // getFilter gives a filter that was stored. Section "Filtering",
 // GET /user/{userId}/filter/{filterId}.
 func (a *API) getFilter(r *http.Request, who auth.Session) (any, error) {
-	if param(r, "userId") != who.UserID {
-		return nil, errOtherFilter
+	if err := own(r, who); err != nil {
+		return nil, err
 	}
 	return a.stream.StoredFilter(r.Context(), who.UserID, param(r, "filterId"))
 }
 
-// queryFilter reads a filter for the events of a room; nil if it isn't there.
-func queryFilter(r *http.Request) (*rooms.EventFilter, error) {
-	text := query(r, "filter")
-	if text == "" {
-		return nil, nil
+// queryFilter reads a filter for the events of a room from the query, and keeps
+// out what those have written whom the reader ignores. Section "Ignoring Users".
+func (a *API) queryFilter(r *http.Request, who auth.Session) (filter *rooms.EventFilter, err error) {
+	if text := query(r, "filter"); text != "" {
+		if filter, err = syncstream.ParseEventFilter(text); err != nil {
+			return nil, err
+		}
 	}
-	return syncstream.ParseEventFilter(text)
+	ignored, err := a.data.Ignored(r.Context(), who.UserID)
+	if err != nil || len(ignored) == 0 {
+		return filter, err
+	}
+	return filter.WithoutMessagesOf(slices.Collect(maps.Keys(ignored))), nil
 }

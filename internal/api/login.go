@@ -7,7 +7,8 @@ import (
 )
 
 type loginFlow struct {
-	Type string `json:"type"`
+	Type          string `json:"type"`
+	GetLoginToken bool   `json:"get_login_token,omitzero"`
 }
 
 type loginFlowsAnswer struct {
@@ -19,7 +20,7 @@ type loginFlowsAnswer struct {
 func (a *API) loginFlows(*http.Request) (any, error) {
 	answer := loginFlowsAnswer{Flows: []loginFlow{}}
 	for _, name := range a.auth.LoginTypes() {
-		answer.Flows = append(answer.Flows, loginFlow{name})
+		answer.Flows = append(answer.Flows, loginFlow{name, name == auth.LoginByToken})
 	}
 	return answer, nil
 }

@@ -10,7 +10,7 @@ import (
 func TestLoginFlows(t *testing.T) {
 	t.Parallel()
 	body := newServer(t).Do("GET", "/login", nil).OK().Body
-	if got := strings.TrimSpace(string(body)); got != `{"flows":[{"type":"m.login.password"}]}` {
+	if got := strings.TrimSpace(string(body)); got != `{"flows":[{"type":"m.login.password"},{"type":"m.login.token","get_login_token":true}]}` {
 		t.Errorf("got %s", got)
 	}
 }

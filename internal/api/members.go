@@ -22,7 +22,7 @@ func (a *API) members(r *http.Request, who auth.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return eventsAnswer{a.format(who, access), "chunk", events}, nil
+	return eventsAnswer{a.format(r, who, access), "chunk", events}, nil
 }
 
 // joinedMember is what /joined_members tells of a member. Its field names are

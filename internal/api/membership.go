@@ -2,9 +2,12 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/event"
+	"homeserver/internal/invitations"
 	"homeserver/internal/matrix"
 )
 
@@ -28,14 +31,47 @@ func (a *API) joinRoom(r *http.Request, who auth.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	join, err := a.joinAs(r, who)
+	if err != nil {
+		return nil, err
+	}
 	roomID := param(r, "roomId")
-	return roomIDAnswer{roomID}, a.rooms.Join(r.Context(), who.UserID, roomID, why)
+	return roomIDAnswer{roomID}, join(r.Context(), who.UserID, roomID, why)
 }
 
 // joinRoomOrAlias makes the user join a room by its ID or an alias. Section
 // "Joining rooms", POST /join/{roomIdOrAlias}.
 func (a *API) joinRoomOrAlias(r *http.Request, who auth.Session) (any, error) {
-	return a.enter(r, who, a.rooms.Join)
+	join, err := a.joinAs(r, who)
+	if err != nil {
+		return nil, err
+	}
+	return a.enter(r, who, join)
+}
+
+// joinAs is how somebody joins: guests only get into rooms that let them in, and
+// others with third_party_signed by an invitation to an address of theirs. Some
+// clients send it empty where there is nothing to prove.
+func (a *API) joinAs(r *http.Request, who auth.Session) (func(ctx context.Context, userID, roomID, reason string) error, error) {
+	if who.Guest {
+		return a.rooms.JoinAsGuest, nil
+	}
+	var body struct {
+		Signed json.RawMessage `json:"third_party_signed"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if len(body.Signed) == 0 || body.Signed[0] != '{' {
+		return a.rooms.Join, nil
+	}
+	signed, err := event.Canonical(body.Signed, false)
+	if err != nil || event.Field(signed, "token") == nil {
+		return a.rooms.Join, err
+	}
+	return func(ctx context.Context, userID, roomID, reason string) error {
+		return a.invitations.Join(ctx, userID, roomID, reason, signed)
+	}, nil
 }
 
 // knock asks to be let into a room. Section "Knocking on rooms",
@@ -73,8 +109,20 @@ func (a *API) forget(r *http.Request, who auth.Session) (any, error) {
 	return empty{}, a.rooms.Forget(r.Context(), who.UserID, param(r, "roomId"))
 }
 
-// invite invites another user. Section "Joining rooms", POST /rooms/{roomId}/invite.
+// invite invites another user, or whoever has an address. Sections "Joining rooms"
+// and "Third-party invites", POST /rooms/{roomId}/invite.
 func (a *API) invite(r *http.Request, who auth.Session) (any, error) {
+	var body struct {
+		invitations.Address
+		UserID *string `json:"user_id"`
+		Reason string  `json:"reason"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.UserID == nil && body.Address != (invitations.Address{}) {
+		return empty{}, a.invitations.Invite(r.Context(), who.UserID, param(r, "roomId"), body.Reason, body.Address)
+	}
 	return a.changeOther(r, who, a.rooms.Invite)
 }
 

@@ -20,18 +20,19 @@ var (
 type messagesAnswer struct {
 	rooms.Format
 	*rooms.Stretch
+	start string // the token that was given, or that of where the page starts
 }
 
 // AppendJSON writes the page.
 func (m messagesAnswer) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"chunk":`...)
 	dst = m.AppendEvents(dst, m.Events)
-	if m.More {
+	if m.More || m.V1 { // which told by an empty page that there is no more
 		dst = append(dst, `,"end":`...)
 		dst = event.AppendString(dst, syncstream.FormatToken(m.End))
 	}
 	dst = append(dst, `,"start":`...)
-	dst = event.AppendString(dst, syncstream.FormatToken(m.Start))
+	dst = event.AppendString(dst, m.start)
 	if len(m.Members) > 0 {
 		dst = append(dst, `,"state":`...)
 		dst = m.AppendEvents(dst, m.Members)
@@ -43,7 +44,7 @@ func (m messagesAnswer) AppendJSON(dst []byte) []byte {
 // direction, a limit or a filter that is none. Section "Getting events for a
 // room", GET /rooms/{roomId}/messages.
 func (a *API) messages(r *http.Request, who auth.Session) (any, error) {
-	page, err := a.page(r)
+	page, err := a.page(r, who)
 	if err != nil {
 		return nil, err
 	}
@@ -51,10 +52,14 @@ func (a *API) messages(r *http.Request, who auth.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return messagesAnswer{a.format(who, st.Access), st}, nil
+	start := syncstream.FormatToken(st.Start)
+	if given := query(r, "from"); page.From != nil {
+		start = given
+	}
+	return messagesAnswer{a.format(r, who, st.Access), st, start}, nil
 }
 
-func (a *API) page(r *http.Request) (*rooms.Page, error) {
+func (a *API) page(r *http.Request, who auth.Session) (*rooms.Page, error) {
 	p := &rooms.Page{}
 	switch query(r, "dir") {
 	case "b":
@@ -72,19 +77,25 @@ func (a *API) page(r *http.Request) (*rooms.Page, error) {
 	if p.To, err = a.queryToken(r, "to"); err != nil {
 		return nil, err
 	}
-	if p.Filter, err = queryFilter(r); err != nil {
+	if p.Filter, err = a.queryFilter(r, who); err != nil {
 		return nil, err
 	}
 	limit, err := queryInt(r, "limit", p.Filter.LimitOr(rooms.DefaultLimit))
-	p.Limit = min(limit, rooms.MaxLimit)
+	p.Limit = min(max(limit, 1), rooms.MaxLimit) // with 0 a page would never end
 	return p, err
 }
 
 // queryToken reads a token from the query; nil if it isn't there.
 func (a *API) queryToken(r *http.Request, name string) (*journal.Position, error) {
 	text := query(r, name)
-	if text == "" {
+	switch text {
+	case "":
 		return nil, nil
+	case tokenStart:
+		return new(journal.Position), nil
+	case tokenEnd:
+		now := a.journal.Position()
+		return &now, nil
 	}
 	p, err := syncstream.ParseToken(text)
 	if err != nil {

@@ -60,7 +60,8 @@ func TestMessagesPageByPage(t *testing.T) {
 	if answer := bob.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b", nil).OK(); len(answer.Events("chunk")) != 10 {
 		t.Errorf("the default limit: %d events", len(answer.Events("chunk")))
 	}
-	if answer := bob.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b&limit=0", nil).OK(); len(answer.Events("chunk")) != 0 {
+	// Pages of nothing would never end.
+	if answer := bob.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b&limit=0", nil).OK(); len(answer.Events("chunk")) != 1 {
 		t.Errorf("limit=0: %s", answer.Body)
 	}
 }

@@ -27,6 +27,8 @@ type route struct {
 type handler struct {
 	access access
 	answer func(*http.Request, auth.Session) (any, error)
+	// streams says that the handler reads the body itself, by [API.streamBody].
+	streams bool
 }
 
 // access is what an endpoint asks of its callers.
@@ -35,23 +37,37 @@ type access int
 const (
 	accessPublic   access = iota // tokens are not looked at
 	accessOptional               // a token need not be there, but must be valid
-	accessUser                   // a valid token
+	accessUser                   // a valid token, not of a guest
+	accessGuest                  // a valid token, also of a guest
 )
 
 // public is for endpoints that look at no access token.
 func public(h func(*http.Request) (any, error)) handler {
-	return handler{accessPublic, func(r *http.Request, _ auth.Session) (any, error) { return h(r) }}
+	return handler{access: accessPublic, answer: func(r *http.Request, _ auth.Session) (any, error) { return h(r) }}
 }
 
 // optional is for endpoints that do more for those who send an access token:
 // without one, the session is the zero value.
 func optional(h func(*http.Request, auth.Session) (any, error)) handler {
-	return handler{accessOptional, h}
+	return handler{access: accessOptional, answer: h}
 }
 
-// user is for endpoints that need a valid access token.
+// user is for endpoints that need a valid access token, and are not for guests.
 func user(h func(*http.Request, auth.Session) (any, error)) handler {
-	return handler{accessUser, h}
+	return handler{access: accessUser, answer: h}
+}
+
+// guest is for endpoints that need a valid access token and may be called by guests:
+// those that section "Guest Access" lists.
+func guest(h func(*http.Request, auth.Session) (any, error)) handler {
+	return handler{access: accessGuest, answer: h}
+}
+
+// streaming is for endpoints that take files: the body is not read before the
+// handler runs, and the limits of JSON bodies do not hold for it.
+func streaming(h handler) handler {
+	h.streams = true
+	return h
 }
 
 // resource is everything that is served at one path, by method.

@@ -42,7 +42,11 @@ func oddBodies() []string {
 		`{"type":"m.login.password","identifier":{"type":"m.id.user","user":"`+strings.Repeat("a", 5000)+`"},"password":"x"}`,
 		`{"type":"m.login.password","user":"@","password":""}`,
 		`{"displayname":{"a":"\u0000"},"display_name":"`+strings.Repeat("ü", 5000)+`"}`,
-		`{"username":"ü","password":"x"}`, `{"nonce":"x","username":"x","password":"x","mac":"zz","admin":true}`)
+		`{"username":"ü","password":"x"}`, `{"nonce":"x","username":"x","password":"x","mac":"zz","admin":true}`,
+		`{"search_categories":{"room_events":{"search_term":"'\\ :* | !","groupings":{"group_by":[{"key":"sender"},{"key":"sender"}]},"event_context":{}}}}`,
+		`{"search_categories":{"room_events":{"search_term":"`+strings.Repeat("a ", 400)+`","filter":{"types":["%"],"rooms":["x"],"senders":[""]}}}}`,
+		`{"search_categories":{"room_events":{"search_term":"x\u0000"}}}`,
+		`{"id_server":"127.0.0.1","id_access_token":"x","medium":"email","address":"x"}`, `{"id_server":"/..","id_access_token":"\n","medium":"email","address":"x"}`)
 	return bodies
 }
 
@@ -56,11 +60,15 @@ var (
 		"POST /rooms/{roomId}/redact/{eventId}":        {"reason"},
 		"PUT /rooms/{roomId}/redact/{eventId}/{txnId}": {"reason"},
 		"PUT /directory/room/{roomAlias}":              {"room_id"},
-		"POST /join/{roomIdOrAlias}":                   {"reason"},
+		"PUT /directory/list/room/{roomId}":            {"visibility"},
+		"POST /publicRooms":                            {"limit", "since", "filter", "include_all_networks", "third_party_instance_id"},
+		"POST /user_directory/search":                  {"search_term", "limit"},
+		"POST /search":                                 {"search_categories"},
+		"POST /join/{roomIdOrAlias}":                   {"reason", "third_party_signed"},
 		"POST /knock/{roomIdOrAlias}":                  {"reason"},
-		"POST /rooms/{roomId}/join":                    {"reason"},
+		"POST /rooms/{roomId}/join":                    {"reason", "third_party_signed"},
 		"POST /rooms/{roomId}/leave":                   {"reason"},
-		"POST /rooms/{roomId}/invite":                  {"user_id", "reason"},
+		"POST /rooms/{roomId}/invite":                  {"user_id", "reason", "id_server", "id_access_token", "medium", "address"},
 		"POST /rooms/{roomId}/kick":                    {"user_id", "reason"},
 		"POST /rooms/{roomId}/ban":                     {"user_id", "reason"},
 		"POST /rooms/{roomId}/unban":                   {"user_id", "reason"},
@@ -74,7 +82,11 @@ var (
 		"POST /refresh":                                {"refresh_token"},
 	}
 	queryFields = map[string][]string{
+		"/publicRooms":                      {"limit", "since", "server"},
+		"/search":                           {"next_batch"},
 		"/sync":                             {"filter", "since", "full_state", "set_presence", "timeout", "use_state_after"},
+		"/initialSync":                      {"limit", "archived"},
+		"/rooms/{roomId}/initialSync":       {"limit"},
 		"/rooms/{roomId}/messages":          {"from", "to", "dir", "limit", "filter"},
 		"/rooms/{roomId}/context/{eventId}": {"limit", "filter"},
 		"/rooms/{roomId}/members":           {"at", "membership", "not_membership"},
@@ -130,6 +142,8 @@ func (p *place) try(method, path, body string) {
 	switch {
 	case answer.Status >= 500:
 		p.T.Errorf("%s: %d %s", what, answer.Status, answer.Body)
+	case strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html"):
+		// A page for people says it in their words.
 	case !json.Valid(answer.Body):
 		p.T.Errorf("%s: %d, which is no JSON: %q", what, answer.Status, clip(string(answer.Body), 500))
 	case answer.Status != http.StatusOK && answer.Errcode() == "" && answer.At("flows") == nil:

@@ -6,6 +6,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
+	"homeserver/internal/profile"
 )
 
 // getProfile is a user's whole profile. Anybody may ask. Section "Profiles",
@@ -26,6 +27,9 @@ func (a *API) getProfileField(r *http.Request) (any, error) {
 // doesn't have it. Section "Profiles", PUT /profile/{userId}/{keyName}.
 func (a *API) putProfileField(r *http.Request, who auth.Session) (any, error) {
 	name := param(r, "keyName")
+	if err := mayChangeField(who, name); err != nil {
+		return nil, err
+	}
 	var body map[string]json.RawMessage
 	if err := decode(r, &body); err != nil {
 		return nil, err
@@ -40,5 +44,17 @@ func (a *API) putProfileField(r *http.Request, who auth.Session) (any, error) {
 // deleteProfileField takes a field out of one's own profile. Section "Profiles",
 // DELETE /profile/{userId}/{keyName}.
 func (a *API) deleteProfileField(r *http.Request, who auth.Session) (any, error) {
+	if err := mayChangeField(who, param(r, "keyName")); err != nil {
+		return nil, err
+	}
 	return empty{}, a.profile.Delete(r.Context(), who, param(r, "userId"), param(r, "keyName"))
+}
+
+// mayChangeField refuses guests anything but their display name:
+// M_GUEST_ACCESS_FORBIDDEN. Section "Guest Access".
+func mayChangeField(who auth.Session, name string) error {
+	if who.Guest && name != profile.DisplayName {
+		return errGuest
+	}
+	return nil
 }

@@ -81,7 +81,6 @@ func TestRegisterRefusals(t *testing.T) {
 	} {
 		c.Do("POST", "/register", body).Refused(400, code)
 	}
-	c.Do("POST", "/register?kind=guest", `{}`).Refused(403, "M_GUEST_ACCESS_FORBIDDEN")
 	c.Do("POST", "/register?kind=ghost", `{}`).Refused(400, "M_INVALID_PARAM")
 }
 

@@ -18,6 +18,7 @@ var (
 	errUnknownPath    = &matrix.Error{Code: matrix.Unrecognized, Message: "There is no such endpoint here", Status: http.StatusNotFound}
 	errWrongMethod    = &matrix.Error{Code: matrix.Unrecognized, Message: "This endpoint does not have that method", Status: http.StatusMethodNotAllowed}
 	errMissingToken   = &matrix.Error{Code: matrix.MissingToken, Message: "An access token is needed: send it as \"Authorization: Bearer …\""}
+	errGuest          = &matrix.Error{Code: matrix.GuestAccessForbidden, Message: "This is not for guests: register first"}
 	errBodyTooLarge   = &matrix.Error{Code: matrix.TooLarge, Message: "The body of the request is too large"}
 	errBodyIncomplete = &matrix.Error{Code: matrix.Unknown, Message: "The body of the request did not arrive in time", Status: http.StatusRequestTimeout}
 	errInternal       = &matrix.Error{Code: matrix.Unknown, Message: "Internal server error", Status: http.StatusInternalServerError}
@@ -79,8 +80,13 @@ func (e *encoder) encode(answer any) error {
 	return nil
 }
 
-// respond answers 200 with the value as JSON.
+// respond answers 200 with the value as JSON. An answer that is a http.Handler
+// writes itself, status and headers included: files and pages.
 func (a *API) respond(w http.ResponseWriter, r *http.Request, answer any) {
+	if self, ok := answer.(http.Handler); ok {
+		self.ServeHTTP(&patientWriter{w, http.NewResponseController(w), a.answerTimeout}, r)
+		return
+	}
 	e := encoders.Get().(*encoder)
 	defer e.release()
 	if err := e.encode(answer); err != nil {
@@ -97,7 +103,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	public, ok := errors.AsType[*matrix.Error](err)
 	switch {
 	case ok:
-		if public.HTTPStatus() >= http.StatusInternalServerError {
+		if isOurFault(public.HTTPStatus()) {
 			a.log.ErrorContext(r.Context(), "request refused", "request_id", x.id, "error", err)
 		}
 	case r.Context().Err() != nil:
@@ -112,6 +118,12 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		public = errInternal
 	}
 	a.writeError(w, public)
+}
+
+// isOurFault reports whether a status tells of something wrong here: not those that
+// a gateway answers with when somebody else doesn't deliver.
+func isOurFault(status int) bool {
+	return status >= http.StatusInternalServerError && status != http.StatusBadGateway && status != http.StatusGatewayTimeout
 }
 
 func (a *API) writeError(w http.ResponseWriter, err *matrix.Error) {
@@ -160,4 +172,27 @@ func (a *API) write(w http.ResponseWriter, status int, body []byte) {
 	if _, err := w.Write(body); err != nil {
 		a.log.Debug("answer not sent", "error", err)
 	}
+}
+
+// patientWriter lets an answer of any length be sent for as long as its reader
+// takes each piece of it in time.
+type patientWriter struct {
+	http.ResponseWriter
+	control  *http.ResponseController
+	patience time.Duration
+}
+
+// WriteHeader begins the answer.
+func (p *patientWriter) WriteHeader(status int) {
+	// Where the deadline can't be set, Write will tell.
+	_ = setDeadline(p.control.SetWriteDeadline, time.Now().Add(p.patience))
+	p.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends a piece of it.
+func (p *patientWriter) Write(b []byte) (int, error) {
+	if err := setDeadline(p.control.SetWriteDeadline, time.Now().Add(p.patience)); err != nil {
+		return 0, err
+	}
+	return p.ResponseWriter.Write(b)
 }

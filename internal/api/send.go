@@ -25,6 +25,6 @@ func (a *API) send(r *http.Request, who auth.Session) (any, error) {
 // roomRequest says who sends an event to which room, and by which transaction.
 func roomRequest(r *http.Request, who auth.Session) rooms.Request {
 	return rooms.Request{
-		UserID: who.UserID, DeviceID: who.DeviceID, RoomID: param(r, "roomId"), TxnID: param(r, "txnId"),
+		UserID: who.UserID, DeviceID: who.DeviceID, RoomID: param(r, "roomId"), TxnID: param(r, "txnId"), Guest: who.Guest,
 	}
 }

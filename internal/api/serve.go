@@ -43,15 +43,17 @@ func (a *API) call(r *http.Request, x *exchange, h handler) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.readBody(x, r); err != nil {
-		return nil, err
+	if !h.streams {
+		if err := a.readBody(x, r); err != nil {
+			return nil, err
+		}
 	}
 	return h.answer(r, who)
 }
 
 // authenticate finds out who holds the request's access token, as far as the
-// endpoint wants to know. M_MISSING_TOKEN, M_UNKNOWN_TOKEN. Section "Using
-// access tokens".
+// endpoint wants to know. M_MISSING_TOKEN, M_UNKNOWN_TOKEN; M_GUEST_ACCESS_FORBIDDEN
+// for guests where they have no business. Section "Using access tokens".
 func (a *API) authenticate(r *http.Request, x *exchange, needed access) (auth.Session, error) {
 	if needed == accessPublic {
 		return auth.Session{}, nil
@@ -69,6 +71,9 @@ func (a *API) authenticate(r *http.Request, x *exchange, needed access) (auth.Se
 	}
 	a.auth.Seen(who, clientOf(r))
 	x.user = who.UserID
+	if who.Guest && needed != accessGuest {
+		return auth.Session{}, errGuest
+	}
 	return who, nil
 }
 
@@ -205,6 +210,45 @@ func bodyError(err error) error {
 		return errBodyTooLarge
 	}
 	return errBodyIncomplete
+}
+
+// streamBody is the body of a request to an endpoint that is [streaming]. How many
+// bytes there may be is for the reader to limit. A sender must keep up
+// slowestBytesPerSecond once the time for a body is over; else reading gives
+// errBodyIncomplete, as it does when the connection breaks.
+func (a *API) streamBody(r *http.Request) io.Reader {
+	x := exchangeOf(r)
+	return &bodyStream{
+		body:     r.Body,
+		control:  http.NewResponseController(x.ResponseWriter),
+		deadline: time.Now().Add(a.bodyTimeout),
+	}
+}
+
+type bodyStream struct {
+	body     io.Reader
+	control  *http.ResponseController
+	deadline time.Time
+}
+
+// Read implements io.Reader. At the end of the body it takes the deadline off, so
+// that the connection is watched again for a client that goes away.
+func (s *bodyStream) Read(p []byte) (int, error) {
+	if err := setDeadline(s.control.SetReadDeadline, s.deadline); err != nil {
+		return 0, errBodyIncomplete
+	}
+	n, err := s.body.Read(p)
+	s.deadline = s.deadline.Add(time.Duration(n) * time.Second / slowestBytesPerSecond)
+	switch {
+	case err == nil:
+		return n, nil
+	case !errors.Is(err, io.EOF):
+		return n, errBodyIncomplete
+	}
+	if err := setDeadline(s.control.SetReadDeadline, time.Time{}); err != nil {
+		return n, errBodyIncomplete
+	}
+	return n, io.EOF
 }
 
 // setDeadline sets a deadline where there is a connection to set it on: the

@@ -33,7 +33,7 @@ func (a *API) getState(r *http.Request, who auth.Session) (any, error) {
 		return nil, err
 	}
 	if format == "event" {
-		return eventAnswer{a.format(who, access), e}, nil
+		return eventAnswer{a.format(r, who, access), e}, nil
 	}
 	return json.RawMessage(e.Content()), nil
 }
@@ -45,5 +45,5 @@ func (a *API) getRoomState(r *http.Request, who auth.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return eventsAnswer{a.format(who, access), "", events}, nil
+	return eventsAnswer{a.format(r, who, access), "", events}, nil
 }

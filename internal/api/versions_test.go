@@ -55,7 +55,7 @@ func TestCapabilities(t *testing.T) {
 		"m.set_displayname": map[string]any{"enabled": true},
 		"m.set_avatar_url":  map[string]any{"enabled": true},
 		"m.3pid_changes":    map[string]any{"enabled": false},
-		"m.get_login_token": map[string]any{"enabled": false},
+		"m.get_login_token": map[string]any{"enabled": true},
 	}}
 	if diff := cmp.Diff(any(want), got.At()); diff != "" {
 		t.Error(diff)

@@ -29,8 +29,16 @@ type Config struct {
 	Database Database `yaml:"database"`
 	// Registration says who may make an account.
 	Registration Registration `yaml:"registration"`
+	// Guests says whether there are guest accounts.
+	Guests Guests `yaml:"guests"`
 	// Password holds the rules about new passwords.
 	Password Password `yaml:"password"`
+	// Threepids says how e-mail addresses and phone numbers are dealt with.
+	Threepids Threepids `yaml:"threepids"`
+	// Email says how mail is sent.
+	Email Email `yaml:"email"`
+	// SMS says how text messages are sent.
+	SMS SMS `yaml:"sms"`
 	// RateLimits protects the endpoints that are worth guessing at.
 	RateLimits RateLimits `yaml:"rate_limits"`
 	// Log says what is logged, and how.
@@ -39,6 +47,14 @@ type Config struct {
 	Metrics Metrics `yaml:"metrics"`
 	// Limits bounds what requests may cost.
 	Limits Limits `yaml:"limits"`
+	// Media bounds the files that users upload.
+	Media Media `yaml:"media"`
+	// URLPreviews says whether pages behind links are looked at.
+	URLPreviews URLPreviews `yaml:"url_previews"`
+	// Outgoing says where the server may connect to for its users.
+	Outgoing Outgoing `yaml:"outgoing"`
+	// Turn says which TURN servers relay calls.
+	Turn Turn `yaml:"turn"`
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
 
@@ -85,6 +101,52 @@ type Registration struct {
 	Enabled *bool `yaml:"enabled"`
 	// SharedSecret lets those who know it register accounts, administrators too; empty: nobody.
 	SharedSecret Secret `yaml:"shared_secret"`
+}
+
+// Guests says whether there are guest accounts.
+type Guests struct {
+	// Enabled lets everybody make guest accounts; nil leaves it to [Config.GuestsAllowed].
+	Enabled *bool `yaml:"enabled"`
+}
+
+// Threepids says how e-mail addresses and phone numbers are dealt with.
+type Threepids struct {
+	// ConcealRegistered keeps strangers from learning whether an address is registered.
+	ConcealRegistered bool `yaml:"conceal_registered"`
+	// NextLinkHosts are the only hosts that clients may have users sent on to; empty: all.
+	NextLinkHosts []string `yaml:"next_link_hosts"`
+	// IdentityServers are the only ones that are spoken to; empty: all, by https.
+	IdentityServers []string `yaml:"identity_servers"`
+}
+
+// Email says how mail is sent.
+type Email struct {
+	// Host is the SMTP server; empty: no mail is sent.
+	Host string `yaml:"host"`
+	// Port of the SMTP server; 0: the usual one of TLS.
+	Port int `yaml:"port"`
+	// TLS says how the connection is protected.
+	TLS string `yaml:"tls" oneof:"starttls, tls, none"`
+	// User to log in as; empty: without.
+	User string `yaml:"user"`
+	// Password of User.
+	Password Secret `yaml:"password"`
+	// From is the sender.
+	From string `yaml:"from"`
+	// AllowedDomains are the only ones whose addresses are taken; empty: all.
+	AllowedDomains []string `yaml:"allowed_domains"`
+}
+
+// SMS says how text messages are sent.
+type SMS struct {
+	// URL is the gateway that is sent a POST for each message; empty: none is sent.
+	URL string `yaml:"url"`
+	// Authorization is the header of that name.
+	Authorization Secret `yaml:"authorization"`
+	// Body is a template of the JSON for the gateway.
+	Body string `yaml:"body"`
+	// AllowedCountries are the only ones whose numbers are taken; empty: all.
+	AllowedCountries []string `yaml:"allowed_countries"`
 }
 
 // Password holds the rules about new passwords.
@@ -137,6 +199,45 @@ type Limits struct {
 	WriteQueue Size `yaml:"write_queue"`
 }
 
+// Media bounds the files that users upload.
+type Media struct {
+	// MaxUpload is the size of the largest file.
+	MaxUpload Size `yaml:"max_upload"`
+	// UserQuota bounds the sum of a user's files, each counted in blocks of 4 KiB; 0: no bound.
+	UserQuota Size `yaml:"user_quota"`
+	// ThumbnailMemory is what pictures may take in memory, unpacked, while thumbnails are made.
+	ThumbnailMemory Size `yaml:"thumbnail_memory"`
+}
+
+// URLPreviews says whether pages behind links are looked at.
+type URLPreviews struct {
+	// Enabled has the server load the pages that its users ask about.
+	Enabled bool `yaml:"enabled"`
+}
+
+// Outgoing says where the server may connect to for its users.
+type Outgoing struct {
+	// AllowedRanges may be connected to although they are not on the public internet.
+	AllowedRanges []netip.Prefix `yaml:"allowed_ranges"`
+}
+
+// Turn says which TURN servers relay calls.
+type Turn struct {
+	// URIs are those of the TURN servers; empty: there is none.
+	URIs []string `yaml:"uris"`
+	// SharedSecret is that of the TURN servers, from which each user gets credentials; empty: Username and
+	// Password are those of all.
+	SharedSecret Secret `yaml:"shared_secret"`
+	// Username is for TURN servers without a shared secret.
+	Username string `yaml:"username"`
+	// Password goes with Username.
+	Password Secret `yaml:"password"`
+	// TTL is how many seconds credentials are valid.
+	TTL int `yaml:"ttl"`
+	// AllowGuests lets guests use the TURN servers too.
+	AllowGuests bool `yaml:"allow_guests"`
+}
+
 // Default returns the configuration of a server that nobody has configured.
 func Default() *Config {
 	return &Config{
@@ -148,6 +249,8 @@ func Default() *Config {
 		},
 		TLS:      TLS{ACME: ACME{Directory: acme.LetsEncryptURL}},
 		Database: Database{MaxConnections: 20},
+		Email:    Email{TLS: "starttls"},
+		SMS:      SMS{Body: `{"to": "{to}", "text": "{text}"}`},
 		RateLimits: RateLimits{
 			Enabled:      true,
 			Login:        Rate{PerSecond: 1, Burst: 30},
@@ -156,6 +259,8 @@ func Default() *Config {
 		},
 		Log:    Log{Level: "info", Format: "text"},
 		Limits: Limits{RequestBody: 1 << 20, LiveWindow: 64 << 20, WriteQueue: 64 << 20},
+		Media:  Media{MaxUpload: 50 << 20, ThumbnailMemory: 256 << 20},
+		Turn:   Turn{TTL: 86400, AllowGuests: true},
 	}
 }
 
@@ -165,6 +270,20 @@ func (c *Config) RegistrationOpen() bool {
 	if c.Registration.Enabled != nil {
 		return *c.Registration.Enabled
 	}
+	return c.local()
+}
+
+// GuestsAllowed reports whether everybody may make a guest account. Unless it is configured, that is so
+// only where nobody else can come by, and registration is open.
+func (c *Config) GuestsAllowed() bool {
+	if c.Guests.Enabled != nil {
+		return *c.Guests.Enabled
+	}
+	return c.local() && c.RegistrationOpen()
+}
+
+// local reports whether the server is for this machine alone.
+func (c *Config) local() bool {
 	for _, l := range c.Listen {
 		if !l.Loopback() {
 			return false

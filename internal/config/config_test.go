@@ -92,6 +92,26 @@ func TestRegistrationIsOpenOnlyOnLoopbackByDefault(t *testing.T) {
 	}
 }
 
+func TestGuestsAreAllowedOnlyOnLoopbackByDefault(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		environ []string
+		want    bool
+	}{
+		{nil, true},
+		{[]string{"HOMESERVER_SERVER_NAME=example.org"}, false},
+		{[]string{"HOMESERVER_SERVER_NAME=example.org", "HOMESERVER_REGISTRATION_ENABLED=true"}, false},
+		{[]string{"HOMESERVER_REGISTRATION_ENABLED=false"}, false},
+		{[]string{"HOMESERVER_REGISTRATION_ENABLED=false", "HOMESERVER_GUESTS_ENABLED=true"}, true},
+		{[]string{"HOMESERVER_GUESTS_ENABLED=false"}, false},
+		{[]string{"HOMESERVER_GUESTS_ENABLED=auto"}, true},
+	} {
+		if got := load(t, "", test.environ...).GuestsAllowed(); got != test.want {
+			t.Errorf("%v: got %v, want %v", test.environ, got, test.want)
+		}
+	}
+}
+
 func TestPrintMasksSecretsAndCanBeReadAgain(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, strings.ReplaceAll(everything, `"012"`, "hunter2"))
@@ -99,11 +119,12 @@ func TestPrintMasksSecretsAndCanBeReadAgain(t *testing.T) {
 	if err := cfg.Print(&out); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(out.String(), "hunter2") || strings.Count(out.String(), mask) != 2 {
+	if strings.Contains(out.String(), "hunter2") || strings.Count(out.String(), mask) != 6 {
 		t.Errorf("secrets are not masked:\n%s", &out)
 	}
 	again := load(t, strings.Replace(out.String(), "url: \""+mask+"\"", "url: postgres://u:hunter2@db/homeserver", 1))
-	cfg.Registration.SharedSecret = mask
+	cfg.Registration.SharedSecret, cfg.Email.Password, cfg.SMS.Authorization = mask, mask, mask
+	cfg.Turn.SharedSecret, cfg.Turn.Password = mask, mask
 	if diff := cmp.Diff(cfg, again, equal); diff != "" {
 		t.Errorf("%s\nprinted:\n%s", diff, &out)
 	}
@@ -120,7 +141,7 @@ func TestPrintOfTheDefaults(t *testing.T) {
 	}
 	open := true
 	want := Default()
-	want.Registration.Enabled = &open
+	want.Registration.Enabled, want.Guests.Enabled = &open, &open
 	if diff := cmp.Diff(want, load(t, out.String()), equal); diff != "" {
 		t.Errorf("%s\nprinted:\n%s", diff, &out)
 	}

@@ -75,8 +75,27 @@ database:
 registration:
   enabled: false
   shared_secret: "012"
+guests:
+  enabled: true
 password:
   min_length: 8
+threepids:
+  conceal_registered: true
+  next_link_hosts: [app.example.org]
+  identity_servers: [id.example.org, "http://localhost:8090"]
+email:
+  host: mail.example.org
+  port: 2525
+  tls: tls
+  user: matrix
+  password: hunter2
+  from: Example <matrix@example.org>
+  allowed_domains: [example.org]
+sms:
+  url: https://sms.example.org/send?account=1
+  authorization: Bearer hunter2
+  body: '[{"to": "{to}", "text": "{text}"}]'
+  allowed_countries: [DE]
 rate_limits:
   enabled: false
   login:
@@ -97,12 +116,27 @@ limits:
   request_body: 2MiB
   live_window: 3MiB
   write_queue: 4MiB
+media:
+  max_upload: 5MiB
+  user_quota: 6MiB
+  thumbnail_memory: 7MiB
+url_previews:
+  enabled: true
+outgoing:
+  allowed_ranges: [192.168.1.0/24, "::1"]
+turn:
+  uris: ["turn:turn.example.org?transport=udp", "turns:turn.example.org"]
+  shared_secret: hunter2
+  username: matrix
+  password: hunter2
+  ttl: 3600
+  allow_guests: false
 trusted_proxies: [127.0.0.1, 10.1.2.3/8, "fd00::/8"]
 `
 
 func TestLoadReadsEveryKey(t *testing.T) {
 	t.Parallel()
-	closed := false
+	closed, open := false, true
 	want := &Config{
 		ServerName:    "example.org",
 		DataDir:       "/var/lib/homeserver",
@@ -113,13 +147,34 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Hosts:     []string{"example.org", "matrix.example.org"},
 			Directory: "https://acme.example.org/dir",
 		}},
-		Database:       Database{URL: "postgres://u:hunter2@db/homeserver", MaxConnections: 7},
-		Registration:   Registration{Enabled: &closed, SharedSecret: "012"},
-		Password:       Password{MinLength: 8},
-		RateLimits:     RateLimits{Login: Rate{1.5, 3}, FailedLogin: Rate{0.5, 5}, Registration: Rate{2, 4}},
-		Log:            Log{Level: "debug", Format: "json"},
-		Metrics:        Metrics{Listen: "localhost:9000"},
-		Limits:         Limits{RequestBody: 2 << 20, LiveWindow: 3 << 20, WriteQueue: 4 << 20},
+		Database:     Database{URL: "postgres://u:hunter2@db/homeserver", MaxConnections: 7},
+		Registration: Registration{Enabled: &closed, SharedSecret: "012"},
+		Guests:       Guests{Enabled: &open},
+		Password:     Password{MinLength: 8},
+		Threepids: Threepids{
+			ConcealRegistered: true,
+			NextLinkHosts:     []string{"app.example.org"},
+			IdentityServers:   []string{"id.example.org", "http://localhost:8090"},
+		},
+		Email: Email{
+			Host: "mail.example.org", Port: 2525, TLS: "tls", User: "matrix", Password: "hunter2",
+			From: "Example <matrix@example.org>", AllowedDomains: []string{"example.org"},
+		},
+		SMS: SMS{
+			URL: "https://sms.example.org/send?account=1", Authorization: "Bearer hunter2",
+			Body: `[{"to": "{to}", "text": "{text}"}]`, AllowedCountries: []string{"DE"},
+		},
+		RateLimits:  RateLimits{Login: Rate{1.5, 3}, FailedLogin: Rate{0.5, 5}, Registration: Rate{2, 4}},
+		Log:         Log{Level: "debug", Format: "json"},
+		Metrics:     Metrics{Listen: "localhost:9000"},
+		Limits:      Limits{RequestBody: 2 << 20, LiveWindow: 3 << 20, WriteQueue: 4 << 20},
+		Media:       Media{MaxUpload: 5 << 20, UserQuota: 6 << 20, ThumbnailMemory: 7 << 20},
+		URLPreviews: URLPreviews{Enabled: true},
+		Outgoing:    Outgoing{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("::1/128")}},
+		Turn: Turn{
+			URIs:         []string{"turn:turn.example.org?transport=udp", "turns:turn.example.org"},
+			SharedSecret: "hunter2", Username: "matrix", Password: "hunter2", TTL: 3600,
+		},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 	}
 	if diff := cmp.Diff(want, load(t, everything), equal); diff != "" {
@@ -150,7 +205,22 @@ var everyVariable = []string{
 	"HOMESERVER_DATABASE_MAX_CONNECTIONS=7",
 	"HOMESERVER_REGISTRATION_ENABLED=false",
 	"HOMESERVER_REGISTRATION_SHARED_SECRET=012",
+	"HOMESERVER_GUESTS_ENABLED=true",
 	"HOMESERVER_PASSWORD_MIN_LENGTH=8",
+	"HOMESERVER_THREEPIDS_CONCEAL_REGISTERED=true",
+	"HOMESERVER_THREEPIDS_NEXT_LINK_HOSTS=app.example.org",
+	"HOMESERVER_THREEPIDS_IDENTITY_SERVERS=id.example.org,http://localhost:8090",
+	"HOMESERVER_EMAIL_HOST=mail.example.org",
+	"HOMESERVER_EMAIL_PORT=2525",
+	"HOMESERVER_EMAIL_TLS=tls",
+	"HOMESERVER_EMAIL_USER=matrix",
+	"HOMESERVER_EMAIL_PASSWORD=hunter2",
+	"HOMESERVER_EMAIL_FROM=Example <matrix@example.org>",
+	"HOMESERVER_EMAIL_ALLOWED_DOMAINS=example.org",
+	"HOMESERVER_SMS_URL=https://sms.example.org/send?account=1",
+	"HOMESERVER_SMS_AUTHORIZATION=Bearer hunter2",
+	`HOMESERVER_SMS_BODY=[{"to": "{to}", "text": "{text}"}]`,
+	"HOMESERVER_SMS_ALLOWED_COUNTRIES=DE",
 	"HOMESERVER_RATE_LIMITS_ENABLED=false",
 	"HOMESERVER_RATE_LIMITS_LOGIN_PER_SECOND=1.5",
 	"HOMESERVER_RATE_LIMITS_LOGIN_BURST=3",
@@ -164,6 +234,17 @@ var everyVariable = []string{
 	"HOMESERVER_LIMITS_REQUEST_BODY=2MiB",
 	"HOMESERVER_LIMITS_LIVE_WINDOW=3MiB",
 	"HOMESERVER_LIMITS_WRITE_QUEUE=4MiB",
+	"HOMESERVER_MEDIA_MAX_UPLOAD=5MiB",
+	"HOMESERVER_MEDIA_USER_QUOTA=6MiB",
+	"HOMESERVER_MEDIA_THUMBNAIL_MEMORY=7MiB",
+	"HOMESERVER_URL_PREVIEWS_ENABLED=true",
+	"HOMESERVER_OUTGOING_ALLOWED_RANGES=192.168.1.0/24,::1",
+	"HOMESERVER_TURN_URIS=turn:turn.example.org?transport=udp,turns:turn.example.org",
+	"HOMESERVER_TURN_SHARED_SECRET=hunter2",
+	"HOMESERVER_TURN_USERNAME=matrix",
+	"HOMESERVER_TURN_PASSWORD=hunter2",
+	"HOMESERVER_TURN_TTL=3600",
+	"HOMESERVER_TURN_ALLOW_GUESTS=false",
 	"HOMESERVER_TRUSTED_PROXIES=127.0.0.1,10.1.2.3/8,fd00::/8",
 }
 

@@ -12,6 +12,8 @@ func (c *Config) Print(w io.Writer) error {
 	effective := *c
 	open := c.RegistrationOpen()
 	effective.Registration.Enabled = &open
+	guests := c.GuestsAllowed()
+	effective.Guests.Enabled = &guests
 	out, err := yaml.MarshalWithOptions(effective, yaml.IndentSequence(true))
 	if err != nil {
 		return fmt.Errorf("print the configuration: %w", err)

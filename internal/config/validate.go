@@ -1,8 +1,10 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -26,6 +28,9 @@ const (
 	minMemory = Size(1 << 20)
 	maxMemory = Size(1 << 30)
 )
+
+// maxUpload is more than anybody uploads in one piece.
+const maxUpload = Size(1 << 40)
 
 // problem is one value that cannot be used.
 type problem struct{ key, text string }
@@ -55,6 +60,8 @@ func (c *Config) validate() []problem {
 		"database.max_connections", "must be from 2 to 1000")
 	v.check(c.Password.MinLength >= 0 && c.Password.MinLength <= maxPasswordMinimum,
 		"password.min_length", "must be from 0 to %d", maxPasswordMinimum)
+	v.threepids(c)
+	v.turn(c.Turn)
 	v.rate("rate_limits.login", c.RateLimits.Login)
 	v.rate("rate_limits.failed_login", c.RateLimits.FailedLogin)
 	v.rate("rate_limits.registration", c.RateLimits.Registration)
@@ -63,6 +70,10 @@ func (c *Config) validate() []problem {
 	v.check(c.Limits.RequestBody >= minRequestBody, "limits.request_body", "must be at least %s", minRequestBody)
 	v.memory("limits.live_window", c.Limits.LiveWindow)
 	v.memory("limits.write_queue", c.Limits.WriteQueue)
+	v.check(c.Media.MaxUpload > 0 && c.Media.MaxUpload <= maxUpload, "media.max_upload", "must be from 1 to %s", maxUpload)
+	v.check(c.Media.UserQuota == 0 || c.Media.UserQuota >= c.Media.MaxUpload, "media.user_quota",
+		"must be 0 for none, or media.max_upload at least")
+	v.memory("media.thumbnail_memory", c.Media.ThumbnailMemory)
 	return v.problems
 }
 
@@ -97,6 +108,54 @@ func (v *validator) tls(c *Config) {
 		v.check(public, "tls.acme.hosts",
 			"must be names that the whole internet can look up; the default is the server name, %s", c.ServerHost())
 	}
+}
+
+// threepids checks what is needed to send messages to addresses. Messages and answers lead people and
+// clients back to the server, which therefore must know its own address.
+func (v *validator) threepids(c *Config) {
+	for i, host := range c.Threepids.NextLinkHosts {
+		v.check(matrix.IsServerName(host), fmt.Sprintf("threepids.next_link_hosts[%d]", i), "must be a host name, such as app.example.org")
+	}
+	for i, server := range c.Threepids.IdentityServers {
+		v.check(matrix.IsServerName(server) || isBaseURL(server), fmt.Sprintf("threepids.identity_servers[%d]", i),
+			"must be a host name or an http or https URL, such as id.example.org")
+	}
+	v.check(c.Email.Port >= 0 && c.Email.Port <= 65535, "email.port", "must be from 0 to 65535")
+	if c.Email.Host != "" {
+		_, err := mail.ParseAddress(c.Email.From)
+		v.check(err == nil, "email.from", "must be an e-mail address, such as Example <matrix@example.org>")
+		v.check(c.PublicBaseURL != "", "email.host", "needs public_base_url, for the links in mails")
+	}
+	v.check(c.Email.User == "" || c.Email.Password != "", "email.password", "must be set together with email.user")
+	if c.SMS.URL != "" {
+		v.check(isGatewayURL(c.SMS.URL), "sms.url", "must be an http or https URL")
+		v.check(c.PublicBaseURL != "", "sms.url", "needs public_base_url, for clients to send codes to")
+	}
+	body := strings.NewReplacer("{to}", "", "{text}", "").Replace(c.SMS.Body)
+	v.check(json.Valid([]byte(body)) && strings.Contains(c.SMS.Body, "{to}") && strings.Contains(c.SMS.Body, "{text}"),
+		"sms.body", `must be JSON with {to} and {text} inside of strings`)
+	for i, country := range c.SMS.AllowedCountries {
+		v.check(len(country) == 2, fmt.Sprintf("sms.allowed_countries[%d]", i), "must be a code of two letters, such as DE")
+	}
+}
+
+// minTurnTTL is about how long it takes to set up a call.
+const minTurnTTL = 60
+
+func (v *validator) turn(t Turn) {
+	for i, uri := range t.URIs {
+		v.check(strings.HasPrefix(uri, "turn:") || strings.HasPrefix(uri, "turns:"), fmt.Sprintf("turn.uris[%d]", i),
+			"must be the URI of a TURN server, such as turn:turn.example.org?transport=udp")
+	}
+	v.check(len(t.URIs) == 0 || t.SharedSecret != "" || t.Username != "" && t.Password != "", "turn.shared_secret",
+		"must be set, or turn.username and turn.password, where there are turn.uris")
+	v.check(t.TTL >= minTurnTTL, "turn.ttl", "must be %d seconds or more", minTurnTTL)
+}
+
+// isGatewayURL allows a query, unlike isBaseURL.
+func isGatewayURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 func (v *validator) rate(key string, r Rate) {

@@ -29,8 +29,10 @@ func (s *Server) serve(on *listeners) {
 	plain := s.newHTTPServer(s.certs.HTTPHandler(s.Handler()))
 	secure := s.newHTTPServer(s.Handler())
 	metrics := s.newHTTPServer(s.metricsHandler())
-	plain.RegisterOnShutdown(s.services.sync.Stop)
-	secure.RegisterOnShutdown(s.services.sync.Stop)
+	for _, server := range []*http.Server{plain, secure} {
+		server.RegisterOnShutdown(s.services.stream.sync.Stop)
+		server.RegisterOnShutdown(s.services.media.Stop)
+	}
 
 	var running sync.WaitGroup
 	run := func(server *http.Server, socket net.Listener) {

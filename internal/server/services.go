@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,9 +17,13 @@ import (
 	"homeserver/internal/config"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/media"
+	"homeserver/internal/outgoing"
 	"homeserver/internal/profile"
+	"homeserver/internal/ratelimit"
+	"homeserver/internal/reports"
 	"homeserver/internal/rooms"
-	"homeserver/internal/syncstream"
+	"homeserver/internal/threepid"
 )
 
 // healthTimeout bounds the question of /health to the database.
@@ -28,7 +33,9 @@ const healthTimeout = 2 * time.Second
 type services struct {
 	journal  *journal.Journal
 	auth     *auth.Service
-	sync     *syncstream.Service
+	stream   *stream
+	found    *discovery
+	media    *media.Service
 	api      *api.API
 	registry *prometheus.Registry
 }
@@ -38,26 +45,39 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, l
 	entries := journal.New(pool, journal.Options{
 		WindowBytes: int(cfg.Limits.LiveWindow), QueueBytes: int(cfg.Limits.WriteQueue), Log: log,
 	})
-	accounts := newAuth(cfg, pool, log)
+	threepids, err := newThreepids(cfg, pool, signer)
+	if err != nil {
+		return nil, err
+	}
+	accounts := newAuth(cfg, pool, threepids, log)
 	profiles := profile.New(pool, accounts)
 	roomService, err := rooms.New(rooms.Options{
-		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Log: log,
+		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Guests: accounts.Guests, Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	profiles.OnChange(roomService.UpdateProfile)
 	accounts.OnDeactivate(roomService.LeaveAll)
-	sync, err := syncstream.New(pool, entries, roomService, nil)
+	accounts.OnErase(profiles.Erase)
+	streams, err := newStream(pool, entries, roomService, profiles, threepids)
 	if err != nil {
 		return nil, err
 	}
+	files, err := newMedia(cfg, pool, log)
+	if err != nil {
+		return nil, err
+	}
+	found := newDiscovery(cfg, pool, entries, roomService, profiles, streams.data.Ignored)
 	registry, err := newRegistry(entries)
 	if err != nil {
 		return nil, err
 	}
 	handler, err := api.New(api.Options{
-		Auth: accounts, Profile: profiles, Journal: entries, Rooms: roomService, Stream: sync,
+		Auth: accounts, Threepids: threepids, Profile: profiles, Journal: entries, Rooms: roomService, Media: files,
+		Stream: streams.sync, Data: streams.data, Receipts: streams.receipts, Typing: streams.typing, Presence: streams.presence, Push: streams.push,
+		Searches: found.search, Directory: found.users, Invitations: found.invitations, Turn: newTurn(cfg),
+		Reports:    reports.New(reports.Options{Pool: pool, Rooms: roomService, Users: accounts, Unlimited: !cfg.RateLimits.Enabled, Log: log}),
 		ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, TrustedProxies: cfg.TrustedProxies,
 		MaxBodyBytes: int64(cfg.Limits.RequestBody),
 		Healthy:      healthy(pool),
@@ -66,25 +86,51 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, l
 	if err != nil {
 		return nil, err
 	}
-	return &services{journal: entries, auth: accounts, sync: sync, api: handler, registry: registry}, nil
+	return &services{journal: entries, auth: accounts, stream: streams, media: files, found: found, api: handler, registry: registry}, nil
 }
 
 // newAuth makes the service of accounts, which commands use without the others.
-func newAuth(cfg *config.Config, pool *pgxpool.Pool, log *slog.Logger) *auth.Service {
+func newAuth(cfg *config.Config, pool *pgxpool.Pool, threepids *threepid.Service, log *slog.Logger) *auth.Service {
 	limits := cfg.RateLimits
 	return auth.New(pool, auth.Options{
 		ServerName:          cfg.ServerName,
 		MinPasswordLength:   cfg.Password.MinLength,
 		RegistrationEnabled: cfg.RegistrationOpen(),
+		GuestsEnabled:       cfg.GuestsAllowed(),
+		Threepids:           threepids,
 		SharedSecret:        string(cfg.Registration.SharedSecret),
 		RateLimits: auth.RateLimits{
 			Disabled:     !limits.Enabled,
-			Login:        auth.Limit(limits.Login),
-			FailedLogin:  auth.Limit(limits.FailedLogin),
-			Registration: auth.Limit(limits.Registration),
+			Login:        ratelimit.Limit(limits.Login),
+			FailedLogin:  ratelimit.Limit(limits.FailedLogin),
+			Registration: ratelimit.Limit(limits.Registration),
 		},
 		Logger: log,
 	})
+}
+
+// previewPictureBytes is the longest answer that is read of other servers: the largest picture that a
+// preview has.
+const previewPictureBytes = 10 << 20
+
+// newMedia makes the service of files and previews.
+func newMedia(cfg *config.Config, pool *pgxpool.Pool, log *slog.Logger) (*media.Service, error) {
+	o := media.Options{
+		Pool: pool, Dir: filepath.Join(cfg.DataDir, "media"), ServerName: cfg.ServerName,
+		MaxUploadBytes:  int64(cfg.Media.MaxUpload),
+		UserQuotaBytes:  int64(cfg.Media.UserQuota),
+		ThumbnailMemory: int64(cfg.Media.ThumbnailMemory),
+		Log:             log,
+	}
+	if cfg.URLPreviews.Enabled {
+		o.Previews = outgoing.New(outgoing.Options{
+			AllowedRanges: cfg.Outgoing.AllowedRanges,
+			MaxRedirects:  5,
+			MaxBodyBytes:  previewPictureBytes,
+			UserAgent:     "homeserver (Matrix URL preview bot; " + cfg.ServerName + ")",
+		})
+	}
+	return media.New(o)
 }
 
 // newRegistry returns a registry with what the process and the journal tell of themselves.
@@ -113,15 +159,22 @@ func healthy(pool *pgxpool.Pool) func(context.Context) error {
 
 // start starts the background work. It goes on until stop, and not only for as long as ctx.
 func (s *services) start(ctx context.Context) error {
+	if err := s.media.Start(ctx); err != nil {
+		return fmt.Errorf("start the media repository: %w", err)
+	}
 	if err := s.journal.Start(ctx); err != nil {
 		return fmt.Errorf("start the journal: %w", err)
 	}
 	s.auth.Start(context.WithoutCancel(ctx))
+	s.stream.presence.Start()
+	s.found.start(ctx)
 	return nil
 }
 
 // stop ends the background work; the journal writes what is queued.
 func (s *services) stop(ctx context.Context) error {
+	s.stream.presence.Stop()
+	s.found.stop()
 	s.auth.Stop()
 	if err := s.journal.Stop(ctx); err != nil {
 		return errors.Join(errors.New("stop the journal before it has written everything"), err)

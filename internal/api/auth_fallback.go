@@ -1,0 +1,139 @@
+package api
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/threepid"
+	"homeserver/internal/web"
+)
+
+// fallbackStages are the stages that people can complete by a page.
+var fallbackStages = []string{auth.StageDummy, auth.StagePassword, auth.StageEmail, auth.StagePhone}
+
+// stagePage is what the page of a stage shows.
+type stagePage struct {
+	ServerName, Stage, Error string
+
+	User      string
+	UserKnown bool // it must be this one
+
+	Country, Address string
+	Sent             threepid.Credentials // of the message; zero before there is one
+}
+
+// authFallback is the page to complete a stage of interactive authentication with.
+// Section "Fallback", GET /auth/{authType}/fallback/web.
+func (a *API) authFallback(r *http.Request) (any, error) {
+	stage, err := a.fallbackStage(r)
+	if err != nil {
+		return errorPage(err)
+	}
+	if stage.Completed {
+		return web.Render("auth_done.html", http.StatusOK, nil)
+	}
+	return web.Render("auth_stage.html", http.StatusOK, a.newStagePage(r, stage, nil))
+}
+
+// fallbackStage finds the stage of a fallback, if there is a page for it.
+func (a *API) fallbackStage(r *http.Request) (auth.FallbackStage, error) {
+	if !slices.Contains(fallbackStages, param(r, "authType")) {
+		return auth.FallbackStage{}, matrix.Errorf(matrix.Unrecognized, "This server has no page for this kind of authentication")
+	}
+	session := query(r, "session")
+	if session == "" {
+		return auth.FallbackStage{}, matrix.Errorf(matrix.MissingParam, "The address lacks the session that it is for")
+	}
+	return a.auth.Fallback(r.Context(), session, param(r, "authType"))
+}
+
+// newStagePage fills the page with what is known and with what was typed.
+func (a *API) newStagePage(r *http.Request, stage auth.FallbackStage, form url.Values) stagePage {
+	page := stagePage{
+		ServerName: a.serverName, Stage: param(r, "authType"),
+		User: form.Get("user"), UserKnown: stage.UserID != "",
+		Country: form.Get("country"), Address: form.Get("address"),
+		Sent: threepid.Credentials{SID: form.Get("sid"), ClientSecret: form.Get("client_secret")},
+	}
+	if page.UserKnown {
+		page.User = stage.UserID
+	}
+	return page
+}
+
+// submitAuthFallback takes the next step of a stage: it sends the message to an
+// address, or it completes the stage. POST to the same address.
+func (a *API) submitAuthFallback(r *http.Request) (any, error) {
+	stage, err := a.fallbackStage(r)
+	if err != nil {
+		return errorPage(err)
+	}
+	form, err := decodeForm(r)
+	if err != nil {
+		return errorPage(err)
+	}
+	if stage.Completed {
+		return a.authFallback(r)
+	}
+	page := a.newStagePage(r, stage, form)
+	aboutAddress := page.Stage == auth.StageEmail || page.Stage == auth.StagePhone
+	if aboutAddress && page.Sent.SID == "" {
+		page.Sent, err = a.sendProof(r, stage.Purpose, page)
+		return a.nextPage("auth_stage.html", page, err)
+	}
+	return a.nextPage("auth_done.html", page, a.completeStage(r, page, form))
+}
+
+// nextPage goes on to a page, or shows that of the stage again if that was refused.
+func (a *API) nextPage(name string, page stagePage, err error) (any, error) {
+	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
+		page.Error = refusal.Message
+		return web.Render("auth_stage.html", refusal.HTTPStatus(), page)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return web.Render(name, http.StatusOK, page)
+}
+
+// sendProof sends the message by which an address is confirmed.
+func (a *API) sendProof(r *http.Request, purpose threepid.Purpose, page stagePage) (threepid.Credentials, error) {
+	secret, attempt := rand.Text(), int64(1)
+	var sent threepid.Session
+	var err error
+	if page.Stage == auth.StageEmail {
+		request := threepid.EmailRequest{ClientSecret: secret, Email: page.Address, SendAttempt: &attempt}
+		sent, err = a.threepids.RequestEmail(r.Context(), purpose, request, clientOf(r).Address)
+	} else {
+		request := threepid.PhoneRequest{ClientSecret: secret, Country: page.Country, PhoneNumber: page.Address, SendAttempt: &attempt}
+		sent, err = a.threepids.RequestPhone(r.Context(), purpose, request, clientOf(r).Address)
+	}
+	if err != nil {
+		return threepid.Credentials{}, err
+	}
+	return threepid.Credentials{SID: sent.SID, ClientSecret: secret}, nil
+}
+
+// completeStage hands what the page has gathered to the stage.
+func (a *API) completeStage(r *http.Request, page stagePage, form url.Values) error {
+	client, fields := clientOf(r), map[string]any{}
+	switch page.Stage {
+	case auth.StagePassword:
+		fields["identifier"] = auth.Identifier{Type: "m.id.user", User: page.User}
+		fields["password"] = form.Get("password")
+	case auth.StageEmail:
+		fields["threepid_creds"] = page.Sent
+	case auth.StagePhone:
+		fields["threepid_creds"] = page.Sent
+		code := threepid.Submission{SID: page.Sent.SID, ClientSecret: page.Sent.ClientSecret, Token: form.Get("code")}
+		if err := a.threepids.Submit(r.Context(), code, client.Address); err != nil {
+			return err
+		}
+	}
+	return a.auth.CompleteFallback(r.Context(), query(r, "session"), page.Stage, fields, client)
+}

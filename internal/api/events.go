@@ -1,0 +1,64 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/syncstream"
+)
+
+// The tokens with which clients of api/v1 name the two ends of everything there is.
+const (
+	tokenStart = "START"
+	tokenEnd   = "END"
+)
+
+// defaultEventsTimeout is how long /events waits where the request doesn't say, in
+// milliseconds.
+const defaultEventsTimeout = 5000
+
+// events gives what has happened after a token, waiting for it if there is nothing;
+// with room_id, in a room that one need not be in. Section "Syncing" of r0, "Room
+// Previews", GET /events.
+func (a *API) events(r *http.Request, who auth.Session) (any, error) {
+	q := syncstream.EventsQuery{
+		UserID: who.UserID, DeviceID: who.DeviceID, From: query(r, "from"), RoomID: query(r, "room_id"),
+	}
+	switch q.From {
+	case tokenStart:
+		q.From = syncstream.FormatToken(0)
+	case tokenEnd:
+		q.From = ""
+	}
+	timeout, err := queryInt(r, "timeout", defaultEventsTimeout)
+	if err != nil {
+		return nil, err
+	}
+	q.Timeout = time.Duration(min(timeout, 1<<31)) * time.Millisecond
+	chunk, err := a.stream.Stream(r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	chunk.V1 = isV1(r)
+	return chunk, nil
+}
+
+// oneEvent gives an event by its ID alone. M_NOT_FOUND if there is none that the
+// user may see. Section "Getting events for a room" of r0, GET /events/{eventId}.
+func (a *API) oneEvent(r *http.Request, who auth.Session) (any, error) {
+	eventID := param(r, "eventId")
+	found, err := a.rooms.EventsByID(r.Context(), []string{eventID})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, matrix.Errorf(matrix.NotFound, "there is no such event")
+	}
+	e, access, err := a.rooms.Event(r.Context(), who.UserID, found[0].RoomID, eventID)
+	if err != nil {
+		return nil, err
+	}
+	return eventAnswer{a.format(r, who, access), e}, nil
+}

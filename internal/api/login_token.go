@@ -1,0 +1,20 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"homeserver/internal/auth"
+)
+
+// getLoginToken makes a token by which another client can log in as the same user,
+// after interactive authentication. Section "Login", POST /login/get_token.
+func (a *API) getLoginToken(r *http.Request, who auth.Session) (any, error) {
+	var body struct {
+		Auth json.RawMessage `json:"auth"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return a.auth.LoginToken(r.Context(), who, body.Auth, clientOf(r))
+}

@@ -1,0 +1,208 @@
+package api
+
+import (
+	"mime"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/klauspost/compress/gzhttp"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/media"
+)
+
+// defaultMediaWait is how long a download waits for an upload if its client
+// doesn't say. Parameter timeout_ms.
+const defaultMediaWait = 20_000
+
+type uploadAnswer struct {
+	ContentURI string `json:"content_uri"`
+	ExpiresAt  int64  `json:"unused_expires_at,omitzero"`
+}
+
+// upload takes a file. POST /upload.
+func (a *API) upload(r *http.Request, who auth.Session) (any, error) {
+	uri, err := a.media.Upload(r.Context(), who, a.uploadOf(r))
+	return uploadAnswer{ContentURI: uri}, err
+}
+
+// createMedia gives a URI for a file that comes later. POST /create.
+func (a *API) createMedia(r *http.Request, who auth.Session) (any, error) {
+	uri, expiresAt, err := a.media.Create(r.Context(), who)
+	return uploadAnswer{uri, expiresAt}, err
+}
+
+// uploadTo takes the file for such a URI. PUT /upload/{serverName}/{mediaId}.
+func (a *API) uploadTo(r *http.Request, who auth.Session) (any, error) {
+	err := a.media.UploadTo(r.Context(), who, param(r, "serverName"), param(r, "mediaId"), a.uploadOf(r))
+	return empty{}, err
+}
+
+func (a *API) uploadOf(r *http.Request) media.Upload {
+	return media.Upload{
+		Body:        a.streamBody(r),
+		Bytes:       r.ContentLength,
+		ContentType: r.Header.Get("Content-Type"),
+		Filename:    query(r, "filename"),
+	}
+}
+
+type mediaConfigAnswer struct {
+	UploadSize int64 `json:"m.upload.size"`
+}
+
+// mediaConfig tells how large a file may be. GET /config.
+func (a *API) mediaConfig(*http.Request, auth.Session) (any, error) {
+	return mediaConfigAnswer{a.media.MaxUploadBytes()}, nil
+}
+
+// previewURL tells what is behind a link. The newest preview that there is counts,
+// whatever time ts names. GET /preview_url.
+func (a *API) previewURL(r *http.Request, _ auth.Session) (any, error) {
+	link := query(r, "url")
+	if link == "" {
+		return nil, matrix.Errorf(matrix.MissingParam, "url is missing")
+	}
+	preview, err := a.media.Preview(r.Context(), link)
+	return preview, err
+}
+
+// download gives a file to anybody. allow_remote and allow_redirect make no
+// difference: there are no files of other servers here, and no other place where
+// the own ones are. GET /_matrix/media/v3/download/{serverName}/{mediaId}[/{fileName}].
+func (a *API) download(r *http.Request) (any, error) {
+	wait, err := mediaWait(r)
+	if err != nil {
+		return nil, err
+	}
+	file, err := a.media.Open(r.Context(), param(r, "serverName"), param(r, "mediaId"), wait)
+	if err != nil {
+		return nil, err
+	}
+	if name := param(r, "fileName"); name != "" {
+		file.Filename = name
+	}
+	return fileAnswer{file, "public"}, nil
+}
+
+// authedDownload gives a file to those who are logged in.
+// GET /_matrix/client/v1/media/download/{serverName}/{mediaId}[/{fileName}].
+func (a *API) authedDownload(r *http.Request, _ auth.Session) (any, error) {
+	return onlyForUsers(a.download(r))
+}
+
+// thumbnail gives a small picture of a file to anybody.
+// GET /_matrix/media/v3/thumbnail/{serverName}/{mediaId}.
+func (a *API) thumbnail(r *http.Request) (any, error) {
+	q := media.ThumbnailQuery{Server: param(r, "serverName"), MediaID: param(r, "mediaId")}
+	var err error
+	if q.Width, err = wantedSide(r, "width"); err != nil {
+		return nil, err
+	}
+	if q.Height, err = wantedSide(r, "height"); err != nil {
+		return nil, err
+	}
+	switch query(r, "method") {
+	case "", "scale":
+	case "crop":
+		q.Crop = true
+	default:
+		return nil, matrix.Errorf(matrix.InvalidParam, "method must be crop or scale")
+	}
+	if q.Animated, err = queryBool(r, "animated"); err != nil {
+		return nil, err
+	}
+	if q.Wait, err = mediaWait(r); err != nil {
+		return nil, err
+	}
+	file, err := a.media.Thumbnail(r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	file.Filename = thumbnailNames[file.ContentType]
+	return fileAnswer{file, "public"}, nil
+}
+
+func wantedSide(r *http.Request, name string) (int, error) {
+	if query(r, name) == "" {
+		return 0, matrix.Errorf(matrix.MissingParam, "%s is missing", name)
+	}
+	return queryInt(r, name, 0)
+}
+
+// authedThumbnail gives a small picture of a file to those who are logged in.
+// GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}.
+func (a *API) authedThumbnail(r *http.Request, _ auth.Session) (any, error) {
+	return onlyForUsers(a.thumbnail(r))
+}
+
+// thumbnailNames are what thumbnails are called when they are saved.
+var thumbnailNames = map[string]string{
+	"image/jpeg": "thumbnail.jpg", "image/png": "thumbnail.png",
+	"image/gif": "thumbnail.gif", "image/webp": "thumbnail.webp",
+}
+
+func mediaWait(r *http.Request) (time.Duration, error) {
+	ms, err := queryInt(r, "timeout_ms", defaultMediaWait)
+	return time.Duration(min(ms, 3_600_000)) * time.Millisecond, err
+}
+
+// onlyForUsers keeps a file that takes a token out of the caches between.
+func onlyForUsers(answer any, err error) (any, error) {
+	if file, ok := answer.(fileAnswer); ok {
+		return fileAnswer{file.File, "private"}, err
+	}
+	return answer, err
+}
+
+// fileAnswer is a file that is sent as it is.
+type fileAnswer struct {
+	*media.File
+	cache string // who may keep it: public or private
+}
+
+// inlineTypes are the types that browsers may show, not only save: section "Serving
+// inline content".
+var inlineTypes = []string{
+	"text/css", "text/plain", "text/csv", "application/json", "application/ld+json",
+	"image/jpeg", "image/gif", "image/png", "image/apng", "image/webp", "image/avif",
+	"video/mp4", "video/webm", "video/ogg", "video/quicktime",
+	"audio/mp4", "audio/webm", "audio/aac", "audio/mpeg", "audio/ogg", "audio/wave", "audio/wav",
+	"audio/x-wav", "audio/x-pn-wav", "audio/flac", "audio/x-flac",
+}
+
+// contentSecurityPolicy is the one that section "Content repository" recommends.
+const contentSecurityPolicy = "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; style-src 'unsafe-inline'; object-src 'self';"
+
+// ServeHTTP sends the file, or the parts of it that are wanted, or nothing but the
+// news that it has not changed, and closes it. Content is never compressed on the
+// way: its length and its parts are those of the file. It may be kept for a day
+// without asking again, since what an ID stands for never changes, though it may
+// be gone.
+func (f fileAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer f.Close() //nolint:errcheck // it was only read
+	h := w.Header()
+	h.Set(gzhttp.HeaderNoCompression, "1")
+	h.Set("Cache-Control", f.cache+", max-age=86400, immutable")
+	h.Set("Content-Type", f.ContentType)
+	h.Set("Content-Disposition", disposition(f.ContentType, f.Filename))
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	h.Set("ETag", `"`+f.ETag+`"`)
+	http.ServeContent(w, r, "", f.Modified, f)
+}
+
+// disposition says whether a file may be shown, and what it is called. Names that
+// are not plain ASCII are encoded by RFC 8187.
+func disposition(contentType, filename string) string {
+	kind := "attachment"
+	if mediaType, _, err := mime.ParseMediaType(contentType); err == nil && slices.Contains(inlineTypes, mediaType) {
+		kind = "inline"
+	}
+	if filename == "" {
+		return kind
+	}
+	return mime.FormatMediaType(kind, map[string]string{"filename": filename})
+}

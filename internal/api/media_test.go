@@ -1,0 +1,529 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/png"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"homeserver/internal/clienttest"
+	"homeserver/internal/media"
+	"homeserver/internal/outgoing"
+	"homeserver/internal/postgres/postgrestest"
+)
+
+const (
+	mediaV3     = "/_matrix/media/v3"
+	mediaAuthed = "/_matrix/client/v1/media"
+)
+
+// newMediaServer runs the API with media of the test's own options.
+func newMediaServer(t testing.TB, change func(*media.Options)) *clienttest.Client {
+	t.Helper()
+	pool := postgrestest.New(t)
+	opts := servicesOn(t, pool)
+	own := media.Options{Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: opts.Logger}
+	change(&own)
+	var err error
+	if opts.Media, err = media.New(own); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(opts.Media.Stop)
+	return clienttest.New(t, newAPI(t, opts).Handler())
+}
+
+// sendFile sends a file as it is, with its type.
+func sendFile(c *clienttest.Client, method, path, contentType, content string) *clienttest.Response {
+	c.T.Helper()
+	request := c.Request(method, path, content)
+	if contentType != "" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	return c.Send(request)
+}
+
+// upload gives server and ID of a new file, as they stand in paths.
+func upload(c *clienttest.Client, contentType, filename, content string) string {
+	c.T.Helper()
+	path := mediaV3 + "/upload"
+	if filename != "" {
+		path += "?filename=" + clienttest.Path(filename)[1:]
+	}
+	return mediaPath(c, sendFile(c, "POST", path, contentType, content).OK().String("content_uri"))
+}
+
+func mediaPath(c *clienttest.Client, uri string) string {
+	c.T.Helper()
+	path, ok := strings.CutPrefix(uri, "mxc:/")
+	if !ok || !strings.HasPrefix(path, "/localhost/") {
+		c.T.Fatalf("%q is not the URI of a file here", uri)
+	}
+	return path
+}
+
+func wantHeader(t testing.TB, r *clienttest.Response, name, want string) {
+	t.Helper()
+	if got := r.Header.Get(name); got != want {
+		t.Errorf("%s is %q, want %q", name, got, want)
+	}
+}
+
+// picture is a PNG file of one colour.
+func picture(t testing.TB, width, height int) string {
+	t.Helper()
+	m := image.NewGray(image.Rect(0, 0, width, height))
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestMediaInEveryGeneration uploads in one generation of the API and downloads in
+// all others.
+func TestMediaInEveryGeneration(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice := anyone.Register("alice", "wordpass")
+	for _, generation := range openMedia {
+		uri := sendFile(alice, "POST", generation+"/upload?filename=a.txt", "text/plain", "hello "+generation).OK().String("content_uri")
+		path := mediaPath(alice, uri)
+		for _, other := range openMedia {
+			for _, end := range []string{"", "/", "/other.txt"} {
+				r := anyone.Do("GET", other+"/download"+path+end, nil).OK()
+				if string(r.Body) != "hello "+generation {
+					t.Errorf("%s: got %q", other, r.Body)
+				}
+			}
+			alice.Do("GET", other+"/config", nil).OK()
+		}
+		for _, authed := range authedMedia {
+			r := alice.Do("GET", authed+"/download"+path, nil).OK()
+			if string(r.Body) != "hello "+generation {
+				t.Errorf("%s: got %q", authed, r.Body)
+			}
+		}
+	}
+}
+
+func TestMediaNeedsAToken(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	path := upload(anyone.Register("alice", "wordpass"), "text/plain", "", "hello")
+	for _, call := range [][2]string{
+		{"POST", mediaV3 + "/upload"}, {"POST", "/_matrix/media/v1/create"}, {"PUT", mediaV3 + "/upload/localhost/abc"},
+		{"GET", mediaV3 + "/config"}, {"GET", mediaV3 + "/preview_url?url=http://example.org/"},
+		{"GET", mediaAuthed + "/config"}, {"GET", mediaAuthed + "/preview_url?url=http://example.org/"},
+		{"GET", mediaAuthed + "/download" + path}, {"GET", mediaAuthed + "/download" + path + "/a.txt"},
+		{"GET", mediaAuthed + "/thumbnail" + path + "?width=1&height=1"},
+	} {
+		anyone.Do(call[0], call[1], nil).Refused(401, "M_MISSING_TOKEN")
+	}
+}
+
+func TestDownloadHeaders(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice := anyone.Register("alice", "wordpass")
+	path := upload(alice, "text/plain", "", "hello")
+	r := anyone.Do("GET", mediaV3+"/download"+path, nil).OK()
+	for name, want := range map[string]string{
+		"Content-Type":                 "text/plain",
+		"Content-Length":               "5",
+		"Content-Disposition":          "inline",
+		"Content-Security-Policy":      "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; style-src 'unsafe-inline'; object-src 'self';",
+		"Cross-Origin-Resource-Policy": "cross-origin",
+		"X-Content-Type-Options":       "nosniff",
+		"Access-Control-Allow-Origin":  "*",
+		"Cache-Control":                "public, max-age=86400, immutable",
+		"Accept-Ranges":                "bytes",
+		"ETag":                         `"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"`,
+		"No-Gzip-Compression":          "",
+	} {
+		wantHeader(t, r, name, want)
+	}
+	wantHeader(t, alice.Do("GET", mediaAuthed+"/download"+path, nil).OK(), "Cache-Control", "private, max-age=86400, immutable")
+	head := anyone.Do("HEAD", mediaV3+"/download"+path, nil).OK()
+	wantHeader(t, head, "Content-Length", "5")
+	if len(head.Body) != 0 {
+		t.Errorf("HEAD gives a body: %q", head.Body)
+	}
+}
+
+func TestContentDisposition(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice := anyone.Register("alice", "wordpass")
+	for _, test := range []struct{ contentType, filename, want string }{
+		{"image/png", "", "inline"},
+		{"image/png", "cat.png", "inline; filename=cat.png"},
+		{"IMAGE/PNG", "my cat.png", `inline; filename="my cat.png"`},
+		{"text/plain; charset=utf-8", "", "inline"},
+		{"text/html", "page.html", "attachment; filename=page.html"},
+		{"image/svg+xml", "", "attachment"},
+		{"application/pdf", "War and Peace.pdf", `attachment; filename="War and Peace.pdf"`},
+		{"application/javascript", "", "attachment"},
+		{"text/xml", "", "attachment"},
+		{"", "", "attachment"},
+		{"nonsense", "", "attachment"},
+		{"audio/ogg", `say "hi"\now`, `inline; filename="say \"hi\"\\now"`},
+		{"video/mp4", "Война.mp4", "inline; filename*=utf-8''%D0%92%D0%BE%D0%B9%D0%BD%D0%B0.mp4"},
+		{"video/mp4", "a\r\nSet-Cookie: b", "inline; filename*=utf-8''a%0D%0ASet-Cookie%3A%20b"},
+		{"video/mp4", "../../etc/passwd", `inline; filename="../../etc/passwd"`},
+	} {
+		path := upload(alice, test.contentType, test.filename, "content")
+		wantHeader(t, anyone.Do("GET", mediaV3+"/download"+path, nil).OK(), "Content-Disposition", test.want)
+	}
+	path := upload(alice, "image/png", "uploaded.png", "content")
+	r := anyone.Do("GET", mediaV3+"/download"+path+"/wanted%2F1.png", nil).OK()
+	wantHeader(t, r, "Content-Disposition", `inline; filename="wanted/1.png"`)
+	wantHeader(t, anyone.Do("GET", mediaV3+"/download"+upload(alice, "", "", "x"), nil).OK(), "Content-Type", "application/octet-stream")
+}
+
+func TestDownloadOfParts(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice := anyone.Register("alice", "wordpass")
+	content := strings.Repeat("0123456789", 1000)
+	path := mediaV3 + "/download" + upload(alice, "text/plain", "", content)
+	get := func(header, value string) *clienttest.Response {
+		request := anyone.Request("GET", path, nil)
+		request.Header.Set("Accept-Encoding", "gzip")
+		request.Header.Set(header, value)
+		return anyone.Send(request)
+	}
+	whole := get("X-Other", "1").OK()
+	wantHeader(t, whole, "Content-Encoding", "")
+	if string(whole.Body) != content {
+		t.Error("the whole file is not what was uploaded")
+	}
+	part := get("Range", "bytes=5000-6999")
+	if part.Status != http.StatusPartialContent || string(part.Body) != content[5000:7000] {
+		t.Errorf("a part: status %d, %d bytes", part.Status, len(part.Body))
+	}
+	wantHeader(t, part, "Content-Range", "bytes 5000-6999/10000")
+	wantHeader(t, part, "Content-Encoding", "")
+	if tail := get("Range", "bytes=-3"); string(tail.Body) != "789" {
+		t.Errorf("the end: got %q", tail.Body)
+	}
+	if beyond := get("Range", "bytes=10000-"); beyond.Status != http.StatusRequestedRangeNotSatisfiable {
+		t.Errorf("beyond the end: status %d", beyond.Status)
+	}
+	same := get("If-None-Match", whole.Header.Get("ETag"))
+	if same.Status != http.StatusNotModified || len(same.Body) != 0 {
+		t.Errorf("unchanged: status %d, %d bytes", same.Status, len(same.Body))
+	}
+	get("If-None-Match", `"other"`).OK()
+	if since := get("If-Modified-Since", whole.Header.Get("Last-Modified")); since.Status != http.StatusNotModified {
+		t.Errorf("not modified since: status %d", since.Status)
+	}
+}
+
+func TestDownloadRefused(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice := anyone.Register("alice", "wordpass")
+	id := strings.TrimPrefix(upload(alice, "text/plain", "", "hello"), "/localhost/")
+	for _, path := range []string{
+		"/localhost/unknown", "/example.org/" + id, "/example.org/" + id + "?allow_remote=false", "/matrix.org:8448/" + id,
+		"/localhost/..%2F..%2F..%2Fetc%2Fpasswd", "/localhost/%2e%2e", "/%2e%2e/" + id, "/localhost/" + id + ".", "/127.0.0.1/..%5c..%5cetc",
+	} {
+		anyone.Do("GET", mediaV3+"/download"+path, nil).Refused(404, "M_NOT_FOUND")
+		alice.Do("GET", mediaAuthed+"/download"+path, nil).Refused(404, "M_NOT_FOUND")
+	}
+	anyone.Do("GET", mediaV3+"/download/localhost/"+id+"%00", nil).Refused(400, "M_INVALID_PARAM")
+	anyone.Do("GET", mediaV3+"/download/localhost/%ff", nil).Refused(400, "M_INVALID_PARAM")
+	anyone.Do("GET", mediaV3+"/download/localhost/"+id+"?timeout_ms=soon", nil).Refused(400, "M_INVALID_PARAM")
+	anyone.Do("GET", mediaV3+"/download/localhost/"+id+"?timeout_ms=-1", nil).Refused(400, "M_INVALID_PARAM")
+	anyone.Do("GET", mediaV3+"/download/localhost/"+id+"?allow_remote=true&allow_redirect=true&timeout_ms=99999999999999999999", nil).OK()
+	anyone.Do("DELETE", mediaV3+"/download/localhost/"+id, nil).Refused(405, "M_UNRECOGNIZED")
+}
+
+func TestUploadLater(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice, bob := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
+	created := alice.Do("POST", "/_matrix/media/v1/create", nil).OK()
+	path := mediaPath(alice, created.String("content_uri"))
+	expires, _ := created.At("unused_expires_at").(float64)
+	if left := time.Until(time.UnixMilli(int64(expires))); left < 23*time.Hour || left > 25*time.Hour {
+		t.Errorf("it expires in %v", left)
+	}
+	early := anyone.Do("GET", mediaV3+"/download"+path+"?timeout_ms=0", nil)
+	early.Refused(504, "M_NOT_YET_UPLOADED")
+	alice.Do("GET", mediaAuthed+"/thumbnail"+path+"?width=5&height=5&timeout_ms=0", nil).Refused(504, "M_NOT_YET_UPLOADED")
+	sendFile(bob, "PUT", mediaV3+"/upload"+path, "text/plain", "mine").Refused(403, "M_FORBIDDEN")
+
+	waiting := make(chan *clienttest.Response)
+	go func() { waiting <- anyone.Do("GET", mediaV3+"/download"+path, nil) }()
+	stored := sendFile(alice, "PUT", mediaV3+"/upload"+path+"?filename=later.txt", "text/plain", "at last").OK()
+	if string(stored.Body) != "{}\n" {
+		t.Errorf("got %s", stored.Body)
+	}
+	r := (<-waiting).OK()
+	wantHeader(t, r, "Content-Disposition", "inline; filename=later.txt")
+	if string(r.Body) != "at last" {
+		t.Errorf("got %q", r.Body)
+	}
+	sendFile(alice, "PUT", mediaV3+"/upload"+path, "text/plain", "again").Refused(409, "M_CANNOT_OVERWRITE_MEDIA")
+	sendFile(alice, "PUT", mediaV3+"/upload/localhost/unknown", "text/plain", "x").Refused(404, "M_NOT_FOUND")
+	sendFile(alice, "PUT", mediaV3+"/upload/example.org/unknown", "text/plain", "x").Refused(404, "M_NOT_FOUND")
+}
+
+func TestUploadLimits(t *testing.T) {
+	t.Parallel()
+	anyone := newMediaServer(t, func(o *media.Options) {
+		o.MaxUploadBytes, o.UserQuotaBytes, o.MaxAwaited = 2<<20, 3<<20, 1
+	})
+	alice := anyone.Register("alice", "wordpass")
+	for _, path := range []string{mediaV3, mediaAuthed} {
+		if size := alice.Do("GET", path+"/config", nil).OK().At("m.upload.size"); size != float64(2<<20) {
+			t.Errorf("clients are told of %v bytes", size)
+		}
+	}
+	// More than a JSON body may have.
+	upload(alice, "text/plain", "", strings.Repeat("x", 2<<20))
+	sendFile(alice, "POST", mediaV3+"/upload", "text/plain", strings.Repeat("x", 2<<20+1)).Refused(413, "M_TOO_LARGE")
+	sendFile(alice, "POST", mediaV3+"/upload", "text/plain", strings.Repeat("x", 1<<20+1)).Refused(403, "M_FORBIDDEN")
+	sendFile(alice, "POST", mediaV3+"/upload?filename="+strings.Repeat("n", 1025), "", "x").Refused(400, "M_INVALID_PARAM")
+	alice.Do("POST", "/_matrix/media/v1/create", nil).OK()
+	refused := alice.Do("POST", "/_matrix/media/v1/create", nil)
+	refused.Refused(429, "M_LIMIT_EXCEEDED")
+	wantHeader(t, refused, "Retry-After", "60")
+}
+
+// TestUploadInChunks has no Content-Length, as when a script sends what it makes.
+func TestUploadInChunks(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice := anyone.Register("alice", "wordpass")
+	request := alice.Request("POST", mediaV3+"/upload", nil)
+	request.Body = io.NopCloser(io.MultiReader(strings.NewReader("one "), strings.NewReader("two")))
+	request.ContentLength = -1
+	path := mediaPath(alice, alice.Send(request).OK().String("content_uri"))
+	if r := anyone.Do("GET", mediaV3+"/download"+path, nil).OK(); string(r.Body) != "one two" {
+		t.Errorf("got %q", r.Body)
+	}
+}
+
+// TestUploadThatStalls makes sure that a sender that falls asleep is given up, and
+// told so, although uploads may take long.
+func TestUploadThatStalls(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{BodyTimeout: 100 * time.Millisecond})
+	c := b.serve(t, route{method: "POST", path: "/upload", handle: streaming(public(func(r *http.Request) (any, error) {
+		n, err := io.Copy(io.Discard, b.streamBody(r))
+		return n, err
+	}))})
+	c.Do("POST", "/upload", strings.Repeat("x", 5<<20)).OK() // no limit of size
+
+	conn := dial(t, c)
+	if _, err := io.WriteString(conn, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || !strings.Contains(string(answer), "M_UNKNOWN") {
+		t.Errorf("got %q, %v", answer, err)
+	}
+}
+
+// TestReaderOfAFileThatStalls makes sure that a download ends whose reader takes
+// nothing, and goes on for as long as it does.
+func TestReaderOfAFileThatStalls(t *testing.T) {
+	t.Parallel()
+	const patience = 100 * time.Millisecond
+	b := newBench(t, Options{AnswerTimeout: patience})
+	ended := make(chan error, 1)
+	endless := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for piece := make([]byte, 64<<10); ; {
+			if _, err := w.Write(piece); err != nil {
+				ended <- err
+				return
+			}
+		}
+	})
+	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tick := time.NewTicker(patience / 2)
+		defer tick.Stop()
+		for range 5 {
+			select {
+			case <-tick.C:
+			case <-r.Context().Done():
+				return
+			}
+			if _, err := io.WriteString(w, "piece "); err != nil {
+				t.Errorf("a slow answer broke off: %v", err)
+			}
+		}
+	})
+	c := b.serve(t,
+		get("/endless", func(*http.Request) (any, error) { return endless, nil }),
+		get("/slow", func(*http.Request) (any, error) { return slow, nil }))
+	conn := dial(t, c)
+	if _, err := io.WriteString(conn, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("it ended by %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it goes on writing for nobody")
+	}
+	if r := c.Do("GET", "/slow", nil).OK(); string(r.Body) != strings.Repeat("piece ", 5) {
+		t.Errorf("got %q", r.Body)
+	}
+}
+
+func TestNotYetUploadedIsNoFaultOfTheServer(t *testing.T) {
+	t.Parallel()
+	for status, logged := range map[int]bool{500: true, 502: false, 503: true, 504: false, 413: false} {
+		if isOurFault(status) != logged {
+			t.Errorf("%d: want %v", status, logged)
+		}
+	}
+}
+
+func TestThumbnails(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice := anyone.Register("alice", "wordpass")
+	path := upload(alice, "image/png", "cat.png", picture(t, 800, 400))
+	for _, generation := range slices.Concat(openMedia, authedMedia) {
+		for query, want := range map[string]image.Point{
+			"width=96&height=96&method=crop":                 {X: 96, Y: 96},
+			"width=320&height=240&method=scale":              {X: 480, Y: 240},
+			"width=320&height=240":                           {X: 480, Y: 240},
+			"width=5000&height=5000&animated=true":           {X: 800, Y: 400},
+			"width=50&height=100&method=crop&animated=false": {X: 50, Y: 100},
+		} {
+			r := alice.Do("GET", generation+"/thumbnail"+path+"?"+query, nil).OK()
+			m, kind, err := image.Decode(bytes.NewReader(r.Body))
+			if err != nil || m.Bounds().Size() != want || r.Header.Get("Content-Type") != "image/"+kind {
+				t.Errorf("%s: got %v of type %s, %v", query, m.Bounds(), r.Header.Get("Content-Type"), err)
+			}
+			name := map[string]string{"jpeg": "thumbnail.jpg", "png": "thumbnail.png"}[kind]
+			wantHeader(t, r, "Content-Disposition", "inline; filename="+name)
+			wantHeader(t, r, "Cross-Origin-Resource-Policy", "cross-origin")
+		}
+	}
+	request := anyone.Request("GET", mediaV3+"/thumbnail"+path+"?width=96&height=96&method=crop", nil)
+	etag := anyone.Send(request).OK().Header.Get("ETag")
+	request = anyone.Request("GET", mediaV3+"/thumbnail"+path+"?width=96&height=96&method=crop", nil)
+	request.Header.Set("If-None-Match", etag)
+	if same := anyone.Send(request); same.Status != http.StatusNotModified {
+		t.Errorf("unchanged: status %d", same.Status)
+	}
+}
+
+func TestAnimatedThumbnail(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice := anyone.Register("alice", "wordpass")
+	g := &gif.GIF{}
+	for i := range 3 {
+		frame := image.NewPaletted(image.Rect(0, 0, 200, 200), color.Palette{color.Black, color.White})
+		frame.Pix[i] = 1
+		g.Image, g.Delay = append(g.Image, frame), append(g.Delay, 10)
+	}
+	var file bytes.Buffer
+	if err := gif.EncodeAll(&file, g); err != nil {
+		t.Fatal(err)
+	}
+	path := upload(alice, "image/gif", "", file.String())
+	moving := alice.Do("GET", mediaAuthed+"/thumbnail"+path+"?width=96&height=96&animated=true", nil).OK()
+	wantHeader(t, moving, "Content-Type", "image/gif")
+	if small, err := gif.DecodeAll(bytes.NewReader(moving.Body)); err != nil || len(small.Image) != 3 {
+		t.Errorf("it doesn't move: %v", err)
+	}
+	for _, animated := range []string{"", "&animated=false"} {
+		still := alice.Do("GET", mediaAuthed+"/thumbnail"+path+"?width=96&height=96"+animated, nil).OK()
+		wantHeader(t, still, "Content-Type", "image/jpeg")
+	}
+}
+
+func TestThumbnailRefused(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice := anyone.Register("alice", "wordpass")
+	path := mediaV3 + "/thumbnail" + upload(alice, "image/png", "", picture(t, 8, 8))
+	for query, errcode := range map[string]string{
+		"":                                "M_MISSING_PARAM",
+		"width=5":                         "M_MISSING_PARAM",
+		"height=5":                        "M_MISSING_PARAM",
+		"width=5&height=tall":             "M_INVALID_PARAM",
+		"width=5.5&height=5":              "M_INVALID_PARAM",
+		"width=-5&height=5":               "M_INVALID_PARAM",
+		"width=0&height=5":                "M_INVALID_PARAM",
+		"width=5&height=5&method=squeeze": "M_INVALID_PARAM",
+		"width=5&height=5&animated=maybe": "M_INVALID_PARAM",
+		"width=5&height=5&timeout_ms=x":   "M_INVALID_PARAM",
+	} {
+		anyone.Do("GET", path+"?"+query, nil).Refused(400, errcode)
+	}
+	text := mediaV3 + "/thumbnail" + upload(alice, "image/png", "", "no picture")
+	anyone.Do("GET", text+"?width=5&height=5", nil).Refused(400, "M_UNKNOWN")
+	anyone.Do("GET", mediaV3+"/thumbnail/localhost/unknown?width=5&height=5", nil).Refused(404, "M_NOT_FOUND")
+	anyone.Do("GET", mediaV3+"/thumbnail/example.org/abc?width=5&height=5", nil).Refused(404, "M_NOT_FOUND")
+	anyone.Do("GET", mediaV3+"/thumbnail/localhost/..%2f..%2fpasswd?width=5&height=5", nil).Refused(404, "M_NOT_FOUND")
+	bomb := upload(alice, "image/png", "", picture(t, 8, 8)[:16]+"\x00\x01\x86\xa0\x00\x01\x86\xa0\x08\x00\x00\x00\x00")
+	anyone.Do("GET", mediaV3+"/thumbnail"+bomb+"?width=5&height=5", nil).Refused(400, "M_UNKNOWN") // its checksum is wrong
+}
+
+func TestPreviewURL(t *testing.T) {
+	t.Parallel()
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/cat.png":
+			w.Header().Set("Content-Type", "image/png")
+			_, _ = io.WriteString(w, picture(t, 30, 20))
+		case "/":
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = io.WriteString(w, `<meta property="og:title" content="Cats &lt;3"><meta property="og:image" content="cat.png">`)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(site.Close)
+	anyone := newMediaServer(t, func(o *media.Options) {
+		o.Previews = outgoing.New(outgoing.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	})
+	alice := anyone.Register("alice", "wordpass")
+	ask := func(prefix, link string) *clienttest.Response {
+		return alice.Do("GET", prefix+"/preview_url?ts=1510610716656&url="+clienttest.Path(link)[1:], nil)
+	}
+	for _, prefix := range slices.Concat(openMedia, authedMedia) {
+		r := ask(prefix, site.URL).OK()
+		if r.String("og:title") != "Cats <3" || r.At("og:image:width") != 30.0 || r.At("og:image:height") != 20.0 || r.String("og:image:type") != "image/png" {
+			t.Errorf("got %s", r.Body)
+		}
+		wantHeader(t, r, "Content-Type", "application/json")
+		got := anyone.Do("GET", mediaV3+"/download"+mediaPath(alice, r.String("og:image")), nil).OK()
+		if fmt.Sprint(r.At("matrix:image:size")) != fmt.Sprint(len(got.Body)) {
+			t.Errorf("the picture has %d bytes, not %v", len(got.Body), r.At("matrix:image:size"))
+		}
+	}
+	alice.Do("GET", mediaV3+"/preview_url", nil).Refused(400, "M_MISSING_PARAM")
+	ask(mediaV3, "ftp://example.org/").Refused(400, "M_INVALID_PARAM")
+	ask(mediaV3, "http://[::1]/").Refused(403, "M_FORBIDDEN")
+	ask(mediaV3, site.URL+"/missing").Refused(502, "M_UNKNOWN")
+}
+
+func TestPreviewsAreOffByDefault(t *testing.T) {
+	t.Parallel()
+	alice := newServer(t).Register("alice", "wordpass")
+	alice.Do("GET", mediaV3+"/preview_url?url=https://matrix.org/", nil).Refused(403, "M_FORBIDDEN")
+}

@@ -1,0 +1,77 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/event"
+	"homeserver/internal/push"
+	"homeserver/internal/rooms"
+	"homeserver/internal/syncstream"
+)
+
+// notificationsAnswer is a page of notifications.
+type notificationsAnswer struct {
+	rooms.Format
+	*push.NotificationPage
+}
+
+// AppendJSON writes the page.
+func (n notificationsAnswer) AppendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	if n.Next != nil {
+		dst = append(dst, `"next_token":`...)
+		dst = event.AppendString(dst, syncstream.FormatToken(*n.Next))
+		dst = append(dst, ',')
+	}
+	dst = append(dst, `"notifications":[`...)
+	for i := range n.List {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = n.appendNotification(dst, &n.List[i])
+	}
+	return append(dst, `]}`...)
+}
+
+func (n *notificationsAnswer) appendNotification(dst []byte, one *push.Notification) []byte {
+	dst = append(dst, `{"actions":[`...)
+	for i, action := range one.Actions {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, action...)
+	}
+	dst = append(dst, `],"event":`...)
+	n.Access = one.Access
+	dst = n.Format.AppendJSON(dst, one.Event)
+	dst = append(dst, `,"read":`...)
+	dst = strconv.AppendBool(dst, one.Read)
+	dst = append(dst, `,"room_id":`...)
+	dst = event.AppendString(dst, one.Event.RoomID)
+	dst = append(dst, `,"ts":`...)
+	dst = strconv.AppendInt(dst, one.Event.OriginServerTS, 10)
+	return append(dst, '}')
+}
+
+// notifications lists what the user who asks was notified of. M_INVALID_PARAM for a
+// token or a limit that is none. Section "Listing Notifications", GET /notifications.
+func (a *API) notifications(r *http.Request, who auth.Session) (any, error) {
+	from, err := a.queryToken(r, "from")
+	if err != nil {
+		return nil, err
+	}
+	limit, err := queryInt(r, "limit", push.DefaultNotifications)
+	if err != nil {
+		return nil, err
+	}
+	page, err := a.push.Notifications(r.Context(), push.NotificationQuery{
+		UserID: who.UserID, From: from, Limit: limit, Highlights: query(r, "only") == "highlight",
+	})
+	if err != nil {
+		return nil, err
+	}
+	format := rooms.Format{Now: a.now(), UserID: who.UserID, DeviceID: who.DeviceID}
+	return notificationsAnswer{format, page}, nil
+}

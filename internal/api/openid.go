@@ -1,0 +1,35 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+)
+
+// requestOpenIDToken makes a token by which a service of somebody else can verify
+// who the user is. Section "OpenID", POST /user/{userId}/openid/request_token.
+func (a *API) requestOpenIDToken(r *http.Request, who auth.Session) (any, error) {
+	if err := own(r, who); err != nil {
+		return nil, err
+	}
+	var body struct{} // reserved by the specification
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return a.auth.OpenIDToken(r.Context(), who.UserID)
+}
+
+type userInfoAnswer struct {
+	Subject string `json:"sub"`
+}
+
+// openIDUserInfo tells such a service whose token it has. Server-server API, section
+// "OpenID", GET /openid/userinfo.
+func (a *API) openIDUserInfo(r *http.Request) (any, error) {
+	token := query(r, "access_token")
+	if token == "" {
+		return nil, errMissingToken
+	}
+	userID, err := a.auth.OpenIDUser(r.Context(), token)
+	return userInfoAnswer{userID}, err
+}

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
+)
+
+// getPublicRooms lists the published rooms. Anybody may ask. Section "Published room
+// directory", GET /publicRooms.
+func (a *API) getPublicRooms(r *http.Request) (any, error) {
+	limit, err := queryInt(r, "limit", 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.ownDirectory(r); err != nil {
+		return nil, err
+	}
+	return a.rooms.PublicRooms(r.Context(), rooms.PublicQuery{Limit: limit, Since: query(r, "since")})
+}
+
+// postPublicRooms does the same with a filter. Section "Published room directory",
+// POST /publicRooms.
+func (a *API) postPublicRooms(r *http.Request, _ auth.Session) (any, error) {
+	var body struct {
+		Limit  int    `json:"limit"`
+		Since  string `json:"since"`
+		Filter struct {
+			Term      string    `json:"generic_search_term"`
+			RoomTypes []*string `json:"room_types"`
+		} `json:"filter"`
+		AllNetworks bool   `json:"include_all_networks"`
+		Network     string `json:"third_party_instance_id"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if err := a.ownDirectory(r); err != nil {
+		return nil, err
+	}
+	switch {
+	case body.Network != "" && body.AllNetworks:
+		return nil, matrix.Errorf(matrix.InvalidParam, "third_party_instance_id cannot be used with include_all_networks")
+	case body.Network != "":
+		return &rooms.PublicPage{Chunk: []*rooms.PublicRoom{}}, nil // there are no third-party networks here
+	}
+	return a.rooms.PublicRooms(r.Context(), rooms.PublicQuery{
+		Limit: body.Limit, Since: body.Since, Term: body.Filter.Term, RoomTypes: body.Filter.RoomTypes,
+	})
+}
+
+// ownDirectory refuses to ask other servers for their directories: M_FORBIDDEN.
+func (a *API) ownDirectory(r *http.Request) error {
+	if server := query(r, "server"); server != "" && server != a.serverName {
+		return matrix.Errorf(matrix.Forbidden, "this server does not federate: %q is out of its reach", clip(server, 64))
+	}
+	return nil
+}
+
+// The visibilities of a room in the directory.
+const (
+	visibilityPublic  = "public"
+	visibilityPrivate = "private"
+)
+
+type visibilityAnswer struct {
+	Visibility string `json:"visibility"`
+}
+
+// getVisibility tells whether a room is published. Anybody may ask. Section "Published
+// room directory", GET /directory/list/room/{roomId}.
+func (a *API) getVisibility(r *http.Request) (any, error) {
+	listed, err := a.rooms.Listed(r.Context(), param(r, "roomId"))
+	if listed {
+		return visibilityAnswer{visibilityPublic}, err
+	}
+	return visibilityAnswer{visibilityPrivate}, err
+}
+
+// putVisibility publishes a room, or takes it out of the directory. Section
+// "Published room directory", PUT /directory/list/room/{roomId}.
+func (a *API) putVisibility(r *http.Request, who auth.Session) (any, error) {
+	body := visibilityAnswer{visibilityPublic}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.Visibility != visibilityPublic && body.Visibility != visibilityPrivate {
+		return nil, matrix.Errorf(matrix.InvalidParam, `visibility must be "public" or "private"`)
+	}
+	return empty{}, a.rooms.SetListed(r.Context(), who.UserID, param(r, "roomId"), who.Admin, body.Visibility == visibilityPublic)
+}

@@ -1,0 +1,137 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/push"
+)
+
+// getPushRules gives all rulesets of the user who asks, of which there is one.
+// Section "Push Rules: API", GET /pushrules/.
+func (a *API) getPushRules(r *http.Request, who auth.Session) (any, error) {
+	content, _, err := a.push.RulesEvent(r.Context(), who.UserID)
+	return content, err
+}
+
+// getGlobalPushRules gives that ruleset. GET /pushrules/global/.
+func (a *API) getGlobalPushRules(r *http.Request, who auth.Session) (any, error) {
+	return a.push.Ruleset(r.Context(), who.UserID)
+}
+
+// ruleKind reads the kind of rule from the path.
+func ruleKind(r *http.Request) (push.Kind, error) {
+	kind, ok := push.ParseKind(param(r, "kind"))
+	if !ok {
+		return 0, matrix.Errorf(matrix.InvalidParam, "the kind of a rule is override, content, room, sender or underride")
+	}
+	return kind, nil
+}
+
+// pushRule finds the rule that the path names. M_NOT_FOUND.
+func (a *API) pushRule(r *http.Request, who auth.Session) (push.Rule, error) {
+	kind, err := ruleKind(r)
+	if err != nil {
+		return push.Rule{}, err
+	}
+	rules, err := a.push.Ruleset(r.Context(), who.UserID)
+	if err != nil {
+		return push.Rule{}, err
+	}
+	rule, ok := rules.Rule(kind, param(r, "ruleId"))
+	if !ok {
+		return push.Rule{}, push.ErrNoRule()
+	}
+	return rule, nil
+}
+
+// getPushRule gives one rule. GET /pushrules/global/{kind}/{ruleId}.
+func (a *API) getPushRule(r *http.Request, who auth.Session) (any, error) {
+	return a.pushRule(r, who)
+}
+
+// putPushRule adds or changes a rule. PUT /pushrules/global/{kind}/{ruleId}.
+func (a *API) putPushRule(r *http.Request, who auth.Session) (any, error) {
+	var body push.NewRule
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	kind, err := ruleKind(r)
+	if err != nil {
+		return nil, err
+	}
+	at := push.Place{Before: query(r, "before"), After: query(r, "after")}
+	return empty{}, a.push.PutRule(r.Context(), who.UserID, kind, param(r, "ruleId"), body, at)
+}
+
+// deletePushRule deletes a rule. DELETE /pushrules/global/{kind}/{ruleId}.
+func (a *API) deletePushRule(r *http.Request, who auth.Session) (any, error) {
+	kind, err := ruleKind(r)
+	if err != nil {
+		return nil, err
+	}
+	return empty{}, a.push.DeleteRule(r.Context(), who.UserID, kind, param(r, "ruleId"))
+}
+
+type ruleEnabled struct {
+	Enabled *bool `json:"enabled"`
+}
+
+// getPushRuleEnabled tells whether a rule is enabled.
+// GET /pushrules/global/{kind}/{ruleId}/enabled.
+func (a *API) getPushRuleEnabled(r *http.Request, who auth.Session) (any, error) {
+	rule, err := a.pushRule(r, who)
+	return ruleEnabled{&rule.Enabled}, err
+}
+
+// putPushRuleEnabled enables or disables a rule. Old clients send just true or
+// false. PUT /pushrules/global/{kind}/{ruleId}/enabled.
+func (a *API) putPushRuleEnabled(r *http.Request, who auth.Session) (any, error) {
+	var body ruleEnabled
+	switch string(bytes.TrimSpace(exchangeOf(r).body)) {
+	case "true":
+		body.Enabled = new(true)
+	case "false":
+		body.Enabled = new(false)
+	default:
+		if err := decode(r, &body); err != nil {
+			return nil, err
+		}
+	}
+	if body.Enabled == nil {
+		return nil, matrix.Errorf(matrix.MissingParam, "enabled is missing")
+	}
+	kind, err := ruleKind(r)
+	if err != nil {
+		return nil, err
+	}
+	return empty{}, a.push.SetEnabled(r.Context(), who.UserID, kind, param(r, "ruleId"), *body.Enabled)
+}
+
+type ruleActions struct {
+	Actions []json.RawMessage `json:"actions"`
+}
+
+// getPushRuleActions gives the actions of a rule.
+// GET /pushrules/global/{kind}/{ruleId}/actions.
+func (a *API) getPushRuleActions(r *http.Request, who auth.Session) (any, error) {
+	rule, err := a.pushRule(r, who)
+	return ruleActions{rule.Actions}, err
+}
+
+// putPushRuleActions changes the actions of a rule.
+// PUT /pushrules/global/{kind}/{ruleId}/actions.
+func (a *API) putPushRuleActions(r *http.Request, who auth.Session) (any, error) {
+	var body ruleActions
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	kind, err := ruleKind(r)
+	if err != nil {
+		return nil, err
+	}
+	return empty{}, a.push.SetActions(r.Context(), who.UserID, kind, param(r, "ruleId"), body.Actions)
+}

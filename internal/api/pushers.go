@@ -1,0 +1,28 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/push"
+)
+
+type pushersAnswer struct {
+	Pushers []push.Pusher `json:"pushers"`
+}
+
+// getPushers lists the pushers of the user who asks. Section "Push Notifications",
+// GET /pushers.
+func (a *API) getPushers(r *http.Request, who auth.Session) (any, error) {
+	list, err := a.push.Pushers(r.Context(), who.UserID)
+	return pushersAnswer{list}, err
+}
+
+// setPusher makes, changes or deletes a pusher. POST /pushers/set.
+func (a *API) setPusher(r *http.Request, who auth.Session) (any, error) {
+	var body push.PusherRequest
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return empty{}, a.push.SetPusher(r.Context(), who.UserID, who.DeviceID, body)
+}

@@ -1,0 +1,39 @@
+package api
+
+import (
+	"net/http"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/receipts"
+)
+
+// postReceipt tells how far one has read. Section "Receipts",
+// POST /rooms/{roomId}/receipt/{receiptType}/{eventId}.
+func (a *API) postReceipt(r *http.Request, who auth.Session) (any, error) {
+	var body struct {
+		ThreadID any `json:"thread_id"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	var thread *string
+	switch id := body.ThreadID.(type) {
+	case nil:
+	case string:
+		thread = &id
+	default:
+		return nil, matrix.Errorf(matrix.InvalidParam, "thread_id must be a string")
+	}
+	return empty{}, a.receipts.Send(r.Context(), who.UserID, param(r, "roomId"), param(r, "receiptType"), param(r, "eventId"), thread)
+}
+
+// postReadMarkers sets several markers of a room at once. Section "Read and
+// unread markers", POST /rooms/{roomId}/read_markers.
+func (a *API) postReadMarkers(r *http.Request, who auth.Session) (any, error) {
+	var body receipts.Markers
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return empty{}, a.receipts.SetMarkers(r.Context(), who.UserID, param(r, "roomId"), body)
+}

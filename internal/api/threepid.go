@@ -1,0 +1,170 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/threepid"
+	"homeserver/internal/web"
+)
+
+// requestEmailToken sends a mail by which an address is confirmed. Sections "Account
+// registration", "Password management" and "Adding Account Administrative Contact
+// Information", POST …/email/requestToken.
+func (a *API) requestEmailToken(purpose threepid.Purpose) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		var body threepid.EmailRequest
+		if err := decode(r, &body); err != nil {
+			return nil, err
+		}
+		return a.threepids.RequestEmail(r.Context(), purpose, body, clientOf(r).Address)
+	}
+}
+
+// requestPhoneToken does the same for a phone number. POST …/msisdn/requestToken.
+func (a *API) requestPhoneToken(purpose threepid.Purpose) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		var body threepid.PhoneRequest
+		if err := decode(r, &body); err != nil {
+			return nil, err
+		}
+		return a.threepids.RequestPhone(r.Context(), purpose, body, clientOf(r).Address)
+	}
+}
+
+type contactsAnswer struct {
+	Threepids []threepid.Contact `json:"threepids"`
+}
+
+// getThreepids lists the addresses of an account. Section "Adding Account
+// Administrative Contact Information", GET /account/3pid.
+func (a *API) getThreepids(r *http.Request, who auth.Session) (any, error) {
+	list, err := a.threepids.List(r.Context(), who.UserID)
+	return contactsAnswer{list}, err
+}
+
+// postThreepid adds an address as clients did before there was /add: their
+// credentials go by several names. POST /account/3pid.
+func (a *API) postThreepid(r *http.Request, who auth.Session) (any, error) {
+	var body struct {
+		Creds     threepid.CredentialsList `json:"three_pid_creds"`
+		OldCreds  threepid.CredentialsList `json:"threePidCreds"`
+		AuthCreds threepid.CredentialsList `json:"threepid_creds"`
+		MoreCreds threepid.CredentialsList `json:"threepidCreds"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	all := append(append(append(body.Creds, body.OldCreds...), body.AuthCreds...), body.MoreCreds...)
+	return empty{}, a.threepids.Add(r.Context(), who.UserID, all)
+}
+
+// addThreepid adds an address after interactive authentication.
+// POST /account/3pid/add.
+func (a *API) addThreepid(r *http.Request, who auth.Session) (any, error) {
+	var body auth.AddThreepidRequest
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return empty{}, a.auth.AddThreepid(r.Context(), who, body, clientOf(r))
+}
+
+// bindThreepid binds an address at an identity server. POST /account/3pid/bind.
+func (a *API) bindThreepid(r *http.Request, who auth.Session) (any, error) {
+	var body threepid.Credentials
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	return empty{}, a.threepids.Bind(r.Context(), who.UserID, body)
+}
+
+type unbindAnswer struct {
+	IDServerUnbindResult string `json:"id_server_unbind_result"`
+}
+
+// deleteThreepid takes an address from an account. POST /account/3pid/delete.
+func (a *API) deleteThreepid(r *http.Request, who auth.Session) (any, error) {
+	return a.removeThreepid(r, who, a.threepids.Delete)
+}
+
+// unbindThreepid takes an address from an identity server, and leaves it with the
+// account. POST /account/3pid/unbind.
+func (a *API) unbindThreepid(r *http.Request, who auth.Session) (any, error) {
+	return a.removeThreepid(r, who, a.threepids.Unbind)
+}
+
+func (a *API) removeThreepid(r *http.Request, who auth.Session, remove func(context.Context, string, threepid.Removal) (string, error)) (any, error) {
+	var body threepid.Removal
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	result, err := remove(r.Context(), who.UserID, body)
+	return unbindAnswer{result}, err
+}
+
+type submitAnswer struct {
+	Success bool `json:"success"`
+}
+
+// submitToken takes the code of a text message from a client. Its body may be a form,
+// as drafts of the identity service API had it. POST submit_url.
+func (a *API) submitToken(r *http.Request) (any, error) {
+	var body threepid.Submission
+	if err := decode(r, &body); err != nil {
+		form, notForm := decodeForm(r)
+		if !matrix.IsCode(err, matrix.NotJSON) || notForm != nil || !form.Has("sid") {
+			return nil, err
+		}
+		body = threepid.Submission{SID: form.Get("sid"), ClientSecret: form.Get("client_secret"), Token: form.Get("token")}
+	}
+	return submitAnswer{true}, a.threepids.Submit(r.Context(), body, clientOf(r).Address)
+}
+
+// confirmPage is what the page about an address shows.
+type confirmPage struct {
+	ServerName, Address, SID, Token, NextLink string
+	Purpose                                   threepid.Purpose
+}
+
+// threepidPage is where the link in a mail leads. It shows a button and changes
+// nothing, since more than people open the links in mails.
+func (a *API) threepidPage(r *http.Request) (any, error) {
+	sid, token := query(r, "sid"), query(r, "token")
+	found, err := a.threepids.Pending(r.Context(), sid, token)
+	if err != nil {
+		return errorPage(err)
+	}
+	if found.Validated {
+		return a.confirmedPage(found)
+	}
+	return web.Render("threepid.html", http.StatusOK, confirmPage{
+		ServerName: a.serverName, Address: found.Address.Address, SID: sid, Token: token, Purpose: found.Purpose,
+	})
+}
+
+// confirmThreepid is what its button does.
+func (a *API) confirmThreepid(r *http.Request) (any, error) {
+	form, err := decodeForm(r)
+	if err != nil {
+		return errorPage(err)
+	}
+	found, err := a.threepids.Confirm(r.Context(), form.Get("sid"), form.Get("token"), clientOf(r).Address)
+	if err != nil {
+		return errorPage(err)
+	}
+	return a.confirmedPage(found)
+}
+
+// confirmedPage sends people on to next_link. It does so by itself rather than by a
+// redirect: browsers refuse forms that are redirected to other sites, by the page's
+// Content-Security-Policy.
+func (a *API) confirmedPage(found threepid.Pending) (any, error) {
+	next, err := url.Parse(found.NextLink)
+	if err != nil {
+		return errorPage(matrix.Errorf(matrix.InvalidParam, "The link to go on by is broken"))
+	}
+	return web.Render("threepid_done.html", http.StatusOK, confirmPage{Address: found.Address.Address, NextLink: next.String()})
+}

@@ -1,0 +1,101 @@
+package api
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
+)
+
+// What api/v1 had in another shape than later generations. The text of that time is
+// the specification of November 2015 and, for accounts, of April 2015.
+
+// isV1 reports whether a request is one to api/v1, and events go out in its format.
+func isV1(r *http.Request) bool {
+	return strings.HasPrefix(chi.RouteContext(r.Context()).RoutePattern(), v1[0]+"/")
+}
+
+// registrationFlows lists the ways to register, which were in api/v1 those to log
+// in. Anybody may ask. "Registration and Login", GET /register.
+func (a *API) registrationFlows(*http.Request) (any, error) {
+	return loginFlowsAnswer{Flows: []loginFlow{{Type: auth.StagePassword}}}, nil
+}
+
+// registerV1 makes an account in one request: with a name and a password, both of
+// which may be left out. The name may be a whole user ID of this server.
+// M_UNKNOWN for any type but m.login.password. "Registration and Login",
+// POST /register.
+func (a *API) registerV1(r *http.Request) (any, error) {
+	var body struct {
+		Type     string `json:"type"`
+		User     string `json:"user"`
+		UserID   string `json:"user_id"` // what user was called at first
+		Password string `json:"password"`
+	}
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if body.Type != "" && body.Type != auth.StagePassword {
+		return nil, matrix.Errorf(matrix.Unknown, "the type of a registration is %s", auth.StagePassword)
+	}
+	name, err := a.localName(cmp.Or(body.User, body.UserID))
+	if err != nil {
+		return nil, err
+	}
+	return a.auth.Register(r.Context(), auth.RegisterRequest{
+		Username: name, Password: body.Password, Auth: json.RawMessage(`{"type":"` + auth.StageDummy + `"}`),
+	}, clientOf(r))
+}
+
+// localName gives the local part of what may be a user ID. M_INVALID_USERNAME for
+// that of another server.
+func (a *API) localName(name string) (string, error) {
+	if !strings.HasPrefix(name, "@") {
+		return name, nil
+	}
+	local, server, err := matrix.ParseUserID(name)
+	if err != nil || server != a.serverName {
+		return "", matrix.Errorf(matrix.InvalidUsername, "accounts here are called @name:%s", a.serverName)
+	}
+	return local, nil
+}
+
+// errNoTokenRefresh answers clients that never heard of POST /refresh.
+var errNoTokenRefresh = &matrix.Error{
+	Code: matrix.Unknown, Status: http.StatusForbidden,
+	Message: "Tokens are not refreshed here: log in again, or use POST /_matrix/client/v3/refresh",
+}
+
+// tokenRefresh refuses to refresh a token in the way of api/v1: no token of that
+// kind was ever handed out. "Login", POST /tokenrefresh.
+func (a *API) tokenRefresh(*http.Request) (any, error) { return nil, errNoTokenRefresh }
+
+// publicRoomsV1 lists the published rooms as getPublicRooms does, and calls the
+// tokens of pages by their old names. "Listing rooms", GET /publicRooms.
+func (a *API) publicRoomsV1(r *http.Request) (any, error) {
+	since := query(r, "from")
+	if since == tokenStart {
+		since = ""
+	}
+	limit, err := queryInt(r, "limit", 0)
+	if err != nil {
+		return nil, err
+	}
+	page, err := a.rooms.PublicRooms(r.Context(), rooms.PublicQuery{Limit: limit, Since: since})
+	if err != nil {
+		return nil, err
+	}
+	return publicRoomsV1Answer{page.Chunk, cmp.Or(page.PrevBatch, tokenStart), cmp.Or(page.NextBatch, tokenEnd)}, nil
+}
+
+type publicRoomsV1Answer struct {
+	Chunk []*rooms.PublicRoom `json:"chunk"`
+	Start string              `json:"start"`
+	End   string              `json:"end"`
+}

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
+	"homeserver/internal/web"
+)
+
+// tutorial is the page that a newcomer meets first. GET /.
+func (a *API) tutorial(*http.Request) (any, error) { return web.Tutorial() }
+
+// webFile is a script, a style or a picture of the pages.
+func (a *API) webFile(r *http.Request) (any, error) {
+	if file, ok := web.Named(param(r, "fileName")); ok {
+		return file, nil
+	}
+	return nil, errUnknownPath
+}
+
+// hiddenField is a field of a form that people don't see.
+type hiddenField struct{ Name, Value string }
+
+// forwarded are the parameters of the login fallback that it hands to the login:
+// all that are not credentials. Section "Login Fallback".
+var forwarded = []string{"device_id", "initial_device_display_name", "refresh_token"}
+
+type loginPage struct {
+	ServerName, User, Error string
+	Forwarded               []hiddenField
+}
+
+// loginFallback is the page to log in with. Section "Login Fallback",
+// GET /_matrix/static/client/login/, and GET /login/fallback of older clients.
+func (a *API) loginFallback(r *http.Request) (any, error) {
+	return a.loginPage(http.StatusOK, "", exchangeOf(r).query)
+}
+
+func (a *API) loginPage(status int, failure string, known url.Values) (any, error) {
+	page := loginPage{ServerName: a.serverName, User: known.Get("user"), Error: failure}
+	for _, name := range forwarded {
+		if value := known.Get(name); value != "" {
+			page.Forwarded = append(page.Forwarded, hiddenField{name, value})
+		}
+	}
+	return web.Render("login.html", status, page)
+}
+
+type loggedInPage struct{ UserID, DeviceID, Response string }
+
+// submitLogin logs in without JavaScript, and shows the answer.
+func (a *API) submitLogin(r *http.Request) (any, error) {
+	form, err := decodeForm(r)
+	if err != nil {
+		return errorPage(err)
+	}
+	credentials, err := a.auth.Login(r.Context(), auth.LoginRequest{
+		Type:                     auth.StagePassword,
+		Identifier:               &auth.Identifier{Type: "m.id.user", User: form.Get("user")},
+		Password:                 form.Get("password"),
+		DeviceID:                 form.Get("device_id"),
+		InitialDeviceDisplayName: form.Get("initial_device_display_name"),
+		RefreshToken:             form.Get("refresh_token") == "true",
+	}, clientOf(r))
+	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
+		return a.loginPage(refusal.HTTPStatus(), refusal.Message, form)
+	}
+	if err != nil {
+		return nil, err
+	}
+	response, err := json.MarshalIndent(credentials, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode credentials: %w", err)
+	}
+	return web.Render("login_done.html", http.StatusOK, loggedInPage{credentials.UserID, credentials.DeviceID, string(response)})
+}
+
+// decodeForm reads a body as the form that browsers send. M_INVALID_PARAM.
+func decodeForm(r *http.Request) (url.Values, error) {
+	form, err := url.ParseQuery(string(exchangeOf(r).body))
+	if err != nil {
+		return nil, matrix.Errorf(matrix.InvalidParam, "The form was not sent as browsers send forms")
+	}
+	for _, values := range form {
+		for _, value := range values {
+			if !isText(value) {
+				return nil, matrix.Errorf(matrix.InvalidParam, "A field of the form is not valid UTF-8 text")
+			}
+		}
+	}
+	return form, nil
+}
+
+// errorPage tells a person of an error that is for clients otherwise.
+func errorPage(err error) (any, error) {
+	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
+		return web.Render("error.html", refusal.HTTPStatus(), refusal.Message)
+	}
+	return nil, err
+}

@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/config"
+	"homeserver/internal/identity"
+	"homeserver/internal/invitations"
+	"homeserver/internal/journal"
+	"homeserver/internal/outgoing"
+	"homeserver/internal/profile"
+	"homeserver/internal/rooms"
+	"homeserver/internal/search"
+	"homeserver/internal/turn"
+	"homeserver/internal/userdirectory"
+)
+
+// discovery is what finds events and people, and invites people.
+type discovery struct {
+	search      *search.Service
+	users       *userdirectory.Service
+	invitations *invitations.Service
+}
+
+// newDiscovery makes these services. ignored tells whom a user ignores.
+func newDiscovery(
+	cfg *config.Config, pool *pgxpool.Pool, entries *journal.Journal, r *rooms.Service, profiles *profile.Service,
+	ignored func(ctx context.Context, userID string) (map[string]bool, error),
+) *discovery {
+	identities := identity.New(identity.Options{
+		Servers:  cfg.Threepids.IdentityServers,
+		Outgoing: outgoing.New(outgoing.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
+	})
+	return &discovery{
+		search:      search.New(search.Options{Pool: pool, Journal: entries, Rooms: r, Ignored: ignored}),
+		users:       userdirectory.New(pool, entries, r, profiles),
+		invitations: invitations.New(entries, r, identities),
+	}
+}
+
+// newTurn makes the service of TURN servers.
+func newTurn(cfg *config.Config) *turn.Service {
+	t := cfg.Turn
+	return turn.New(turn.Options{
+		URIs: t.URIs, SharedSecret: string(t.SharedSecret), Username: t.Username, Password: string(t.Password),
+		Lifetime: time.Duration(t.TTL) * time.Second, AllowGuests: t.AllowGuests,
+	})
+}
+
+// start begins to follow the journal, which has been started.
+func (d *discovery) start(ctx context.Context) {
+	d.search.Start(ctx)
+	d.users.Start(ctx)
+}
+
+func (d *discovery) stop() {
+	d.search.Stop()
+	d.users.Stop()
+}

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/accountdata"
+	"homeserver/internal/ephemeral"
+	"homeserver/internal/journal"
+	"homeserver/internal/presence"
+	"homeserver/internal/profile"
+	"homeserver/internal/push"
+	"homeserver/internal/receipts"
+	"homeserver/internal/rooms"
+	"homeserver/internal/syncstream"
+	"homeserver/internal/threepid"
+	"homeserver/internal/typing"
+)
+
+// stream is /sync and the services of all that it shows beside rooms.
+type stream struct {
+	sync     *syncstream.Service
+	data     *accountdata.Service
+	receipts *receipts.Service
+	typing   *typing.Service
+	presence *presence.Service
+	push     *push.Service
+}
+
+// newStream makes the services on a journal that is not started yet.
+func newStream(
+	pool *pgxpool.Pool, entries *journal.Journal, r *rooms.Service, profiles *profile.Service, threepids *threepid.Service,
+) (*stream, error) {
+	ticks := ephemeral.NewClock()
+	data := accountdata.New(pool, entries, r)
+	s := &stream{
+		data:     data,
+		receipts: receipts.New(pool, entries, r, data),
+		typing:   typing.New(r, entries, ticks),
+		presence: presence.New(presence.Options{Pool: pool, Journal: entries, Rooms: r, Profiles: profiles, Ticks: ticks}),
+	}
+	var err error
+	s.push, err = push.New(push.Options{
+		Pool: pool, Journal: entries, Rooms: r, ReadUpTo: s.receipts.Marks, Ignored: data.Ignored,
+		OwnsEmail: func(ctx context.Context, userID, address string) (bool, error) {
+			email, err := threepid.CanonicalEmail(address)
+			if err != nil {
+				return false, nil // it is nobody's
+			}
+			owner, err := threepids.Owner(ctx, email)
+			return owner == userID, err
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.sync, err = syncstream.New(syncstream.Options{
+		Pool: pool, Journal: entries, Rooms: r, Data: data, Receipts: s.receipts, Push: s.push, Typing: s.typing,
+		Presence: s.presence, Ticks: ticks,
+	})
+	return s, err
+}

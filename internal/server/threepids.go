@@ -1,0 +1,46 @@
+package server
+
+import (
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/config"
+	"homeserver/internal/event"
+	"homeserver/internal/outgoing"
+	"homeserver/internal/threepid"
+)
+
+// newThreepids makes the service of e-mail addresses and phone numbers.
+func newThreepids(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer) (*threepid.Service, error) {
+	o := threepid.Options{
+		Pool: pool, ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL,
+		Registration:      cfg.RegistrationOpen(),
+		ConcealRegistered: cfg.Threepids.ConcealRegistered,
+		EmailDomains:      cfg.Email.AllowedDomains,
+		PhoneCountries:    cfg.SMS.AllowedCountries,
+		NextLinkHosts:     cfg.Threepids.NextLinkHosts,
+		IdentityServers:   cfg.Threepids.IdentityServers,
+		Outgoing:          outgoing.New(outgoing.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
+		Signer:            signer,
+		RateLimits:        threepid.RateLimits{Disabled: !cfg.RateLimits.Enabled},
+	}
+	var err error
+	if cfg.Email.Host != "" {
+		o.Mail, err = threepid.NewMailer(threepid.MailOptions{
+			Host: cfg.Email.Host, Port: cfg.Email.Port, TLS: cfg.Email.TLS,
+			User: cfg.Email.User, Password: string(cfg.Email.Password),
+			From: cfg.Email.From, HELO: cfg.ServerHost(),
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if cfg.SMS.URL != "" {
+		o.Gateway, err = threepid.NewGateway(threepid.GatewayOptions{
+			URL: cfg.SMS.URL, Authorization: string(cfg.SMS.Authorization), Body: cfg.SMS.Body,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return threepid.New(o), nil
+}

@@ -24,12 +24,19 @@ build: ## Build the server: bin/homeserver
 postgres: ## Make sure that PostgreSQL's server programs are installed
 	@scripts/ensure-postgres
 
+.PHONY: browser
+browser: # Say it where the tests of the pages will be skipped
+	@for program in chromium chromium-browser google-chrome google-chrome-stable chrome; do \
+		command -v $$program >/dev/null && exit 0; \
+	done; \
+	echo "There is no Chromium: the tests of the pages in a browser are skipped. Debian's package is chromium." >&2
+
 .PHONY: test
-test: postgres ## Run all tests
+test: postgres browser ## Run all tests
 	go test ./...
 
 .PHONY: race
-race: postgres ## Run all tests with the race detector
+race: postgres browser ## Run all tests with the race detector
 	go test -race ./...
 
 .PHONY: lint

@@ -11,6 +11,9 @@ import (
 
 const tutorial = "docs/tutorial.md"
 
+// lessons are the documents whose commands are run on a new server each.
+var lessons = []string{tutorial, "docs/tutorial-v1.md", "docs/howto.md"}
+
 // longPoll is how long the tutorial's waiting request would wait for nothing.
 const longPoll = 30 * time.Second
 
@@ -48,10 +51,25 @@ func follow(t *testing.T, dir string, all []step) {
 	}
 }
 
-func TestTutorialWorksAsItIsWritten(t *testing.T) {
+func TestLessonsWorkAsTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	for _, lesson := range lessons {
+		t.Run(lesson, func(t *testing.T) {
+			t.Parallel()
+			d, dir := newcomer(t)
+			follow(t, dir, at(steps(t, lesson), d.http, d.https))
+			d.end(syscall.SIGTERM)
+		})
+	}
+}
+
+// What the lessons make has names of its own in each, so that they can be followed on one server.
+func TestLessonsWorkOneAfterTheOther(t *testing.T) {
 	t.Parallel()
 	d, dir := newcomer(t)
-	follow(t, dir, at(steps(t, tutorial), d.http, d.https))
+	for _, lesson := range lessons {
+		follow(t, dir, at(steps(t, lesson), d.http, d.https))
+	}
 	d.end(syscall.SIGTERM)
 }
 
@@ -68,12 +86,14 @@ func TestTutorialWorksWithTLS(t *testing.T) {
 }
 
 // An interactive shell replaces what follows a "!" outside of single quotes, and breaks the command.
-func TestTutorialIsSafeToPaste(t *testing.T) {
+func TestLessonsAreSafeToPaste(t *testing.T) {
 	t.Parallel()
 	quoted := regexp.MustCompile(`'[^']*'`)
-	for _, s := range steps(t, tutorial) {
-		if strings.Contains(quoted.ReplaceAllString(s.commands, ""), "!") {
-			t.Errorf("%s: bash would look for the %q in its history: %s", s.place, "!", s.commands)
+	for _, lesson := range lessons {
+		for _, s := range steps(t, lesson) {
+			if strings.Contains(quoted.ReplaceAllString(s.commands, ""), "!") {
+				t.Errorf("%s: bash would look for the %q in its history: %s", s.place, "!", s.commands)
+			}
 		}
 	}
 }

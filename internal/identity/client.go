@@ -37,36 +37,41 @@ type Server struct {
 	Token string
 }
 
-// address finds the name and the base URL of a server. M_INVALID_PARAM for what is no
-// server name, M_SERVER_NOT_TRUSTED for one that is not listed.
-func (c *Client) address(s Server) (name, baseURL string, err error) {
-	name = s.Name
-	if _, after, isURL := strings.Cut(name, "://"); isURL {
+// Place is where an identity server is found. Name is how clients call it: host and
+// port.
+type Place struct{ Name, BaseURL string }
+
+// Find finds the server that a client names, as a host name or, as sloppy clients
+// do, a URL. M_INVALID_PARAM for what is no server name, M_SERVER_NOT_TRUSTED for one
+// that is not listed.
+func (c *Client) Find(named string) (Place, error) {
+	name := named
+	if _, after, isURL := strings.Cut(named, "://"); isURL {
 		name = after
 	}
 	name = strings.ToLower(strings.TrimSuffix(name, "/"))
 	if !matrix.IsServerName(name) {
-		return "", "", matrix.Errorf(matrix.InvalidParam, "id_server must be the host name of an identity server")
+		return Place{}, matrix.Errorf(matrix.InvalidParam, "id_server must be the host name of an identity server")
 	}
 	if len(c.o.Servers) == 0 {
-		return name, "https://" + name, nil
+		return Place{name, "https://" + name}, nil
 	}
 	for _, listed := range c.o.Servers {
 		if strings.EqualFold(listed, name) {
-			return name, "https://" + name, nil
+			return Place{name, "https://" + name}, nil
 		}
 		if u, err := url.Parse(listed); err == nil && u.Host != "" && strings.EqualFold(u.Host, name) {
-			return name, strings.TrimSuffix(listed, "/"), nil
+			return Place{name, strings.TrimSuffix(listed, "/")}, nil
 		}
 	}
-	return "", "", matrix.Errorf(matrix.ServerNotTrusted, "This server does not trust the identity server %s", name)
+	return Place{}, matrix.Errorf(matrix.ServerNotTrusted, "This server does not trust the identity server %s", name)
 }
 
 // call asks an endpoint of an identity server, with a body if that is not nil, and
 // decodes the answer. An error of the identity server is given on; what is about the
 // token there must not look as if the client's were void here.
 func (c *Client) call(ctx context.Context, s Server, method, path string, body, answer any) error {
-	name, baseURL, err := c.address(s)
+	place, err := c.Find(s.Name)
 	if err != nil {
 		return err
 	}
@@ -76,7 +81,7 @@ func (c *Client) call(ctx context.Context, s Server, method, path string, body, 
 			return fmt.Errorf("encode a request to an identity server: %w", err)
 		}
 	}
-	request, err := http.NewRequestWithContext(ctx, method, baseURL+"/_matrix/identity/v2"+path, bytes.NewReader(content))
+	request, err := http.NewRequestWithContext(ctx, method, place.BaseURL+"/_matrix/identity/v2"+path, bytes.NewReader(content))
 	if err != nil {
 		return matrix.Errorf(matrix.InvalidParam, "id_server must be the host name of an identity server")
 	}
@@ -84,36 +89,45 @@ func (c *Client) call(ctx context.Context, s Server, method, path string, body, 
 		request.Header.Set("Content-Type", "application/json")
 	}
 	request.Header.Set("Authorization", "Bearer "+s.Token)
-	return c.send(request, name, answer)
+	return c.send(place, request, answer)
 }
 
-// send sends a request to the server of that name and decodes the answer.
-func (c *Client) send(request *http.Request, name string, answer any) error {
-	response, err := c.o.Outgoing.Do(request)
+// send sends a request and decodes the answer.
+func (c *Client) send(p Place, request *http.Request, answer any) error {
+	status, body, err := c.Exchange(p, request)
 	switch {
-	case errors.Is(err, outgoing.ErrForbidden):
-		return matrix.Errorf(matrix.ServerNotTrusted, "This server may not connect to %s", name)
-	case request.Context().Err() != nil:
-		return fmt.Errorf("ask an identity server: %w", request.Context().Err())
 	case err != nil:
-		return unreachable(name, "there is no connection")
-	}
-	defer response.Body.Close() //nolint:errcheck // it is only read
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		return unreachable(name, "its answer broke off")
-	}
-	if response.StatusCode != http.StatusOK {
-		return refusal(name, response.StatusCode, content)
-	}
-	if json.Unmarshal(content, answer) != nil {
-		return unreachable(name, "its answer makes no sense")
+		return err
+	case status != http.StatusOK:
+		return refusal(p, status, body)
+	case json.Unmarshal(body, answer) != nil:
+		return p.Unreachable("its answer makes no sense")
 	}
 	return nil
 }
 
+// Exchange sends a request to a server and gives the status and the body of the
+// answer. M_SERVER_NOT_TRUSTED for a server at an address that must not be reached.
+func (c *Client) Exchange(p Place, request *http.Request) (status int, body []byte, err error) {
+	response, err := c.o.Outgoing.Do(request)
+	switch {
+	case errors.Is(err, outgoing.ErrForbidden):
+		return 0, nil, matrix.Errorf(matrix.ServerNotTrusted, "This server may not connect to %s", p.Name)
+	case request.Context().Err() != nil:
+		return 0, nil, fmt.Errorf("ask an identity server: %w", request.Context().Err())
+	case err != nil:
+		return 0, nil, p.Unreachable("there is no connection")
+	}
+	defer response.Body.Close() //nolint:errcheck // it is only read
+	body, err = io.ReadAll(response.Body)
+	if err != nil {
+		return 0, nil, p.Unreachable("its answer broke off")
+	}
+	return response.StatusCode, body, nil
+}
+
 // refusal gives on what an identity server has against a request.
-func refusal(name string, status int, body []byte) error {
+func refusal(p Place, status int, body []byte) error {
 	var said struct {
 		Code    matrix.Code `json:"errcode"`
 		Message string      `json:"error"`
@@ -125,14 +139,14 @@ func refusal(name string, status int, body []byte) error {
 	case known && status >= 400 && status < 500:
 		return &matrix.Error{Code: said.Code, Message: said.Message, Status: status}
 	default:
-		return unreachable(name, http.StatusText(status))
+		return p.Unreachable(http.StatusText(status))
 	}
 }
 
-// unreachable tells that it is the identity server that fails.
-func unreachable(name, why string) *matrix.Error {
+// Unreachable tells that it is the identity server that fails: M_UNKNOWN with 502.
+func (p Place) Unreachable(why string) *matrix.Error {
 	return &matrix.Error{
 		Code: matrix.Unknown, Status: http.StatusBadGateway,
-		Message: fmt.Sprintf("The identity server %s could not be asked: %s", name, why),
+		Message: fmt.Sprintf("The identity server %s could not be asked: %s", p.Name, why),
 	}
 }

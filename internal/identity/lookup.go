@@ -43,7 +43,7 @@ func (c *Client) lookup(ctx context.Context, s Server, medium, address string) (
 		return "", err
 	}
 	if !slices.Contains(details.Algorithms, algorithm) {
-		return "", unreachable(s.Name, "it knows no hash that this server knows")
+		return "", Place{Name: s.Name}.Unreachable("it knows no hash that this server knows")
 	}
 	sum := sha256.Sum256([]byte(address + " " + medium + " " + details.Pepper))
 	hash := base64.RawURLEncoding.EncodeToString(sum[:])
@@ -61,7 +61,7 @@ func (c *Client) lookup(ctx context.Context, s Server, medium, address string) (
 		return "", nil
 	}
 	if _, _, err := matrix.ParseUserID(userID); err != nil {
-		return "", unreachable(s.Name, "its answer makes no sense")
+		return "", Place{Name: s.Name}.Unreachable("its answer makes no sense")
 	}
 	return userID, nil
 }
@@ -104,7 +104,7 @@ func (c *Client) StoreInvite(ctx context.Context, s Server, i Invite) (*StoredIn
 		return nil, err
 	}
 	if stored.Token == "" || len(stored.Token) > matrix.MaxIDBytes || len(stored.PublicKeys) == 0 {
-		return nil, unreachable(s.Name, "its answer makes no sense")
+		return nil, Place{Name: s.Name}.Unreachable("its answer makes no sense")
 	}
 	return stored, nil
 }
@@ -117,8 +117,8 @@ func (c *Client) KeyIsValid(ctx context.Context, key PublicKey) (bool, error) {
 	if err != nil {
 		return false, nil
 	}
-	_, baseURL, err := c.address(Server{Name: at.Host})
-	if err != nil || !strings.HasPrefix(baseURL, at.Scheme+"://") {
+	place, err := c.Find(at.Host)
+	if err != nil || !strings.HasPrefix(place.BaseURL, at.Scheme+"://") {
 		return false, nil
 	}
 	query := at.Query()
@@ -131,6 +131,6 @@ func (c *Client) KeyIsValid(ctx context.Context, key PublicKey) (bool, error) {
 	var answer struct {
 		Valid bool `json:"valid"`
 	}
-	err = c.send(request, at.Host, &answer)
+	err = c.send(place, request, &answer)
 	return answer.Valid, err
 }

@@ -3,9 +3,7 @@ package threepid
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -93,7 +91,7 @@ func (s *Service) Bind(ctx context.Context, userID string, c Credentials) error 
 	if c.SID == "" || c.ClientSecret == "" || c.IDServer == "" || c.IDAccessToken == "" {
 		return matrix.Errorf(matrix.MissingParam, "sid, client_secret, id_server and id_access_token are needed")
 	}
-	server, err := s.identityServer(c.IDServer)
+	server, err := s.identity.client.Find(c.IDServer)
 	if err != nil {
 		return err
 	}
@@ -102,7 +100,7 @@ func (s *Service) Bind(ctx context.Context, userID string, c Credentials) error 
 		return err
 	}
 	err = pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
-		return insertBinding(ctx, tx, userID, Binding{address, server.name}, s.nowMS())
+		return insertBinding(ctx, tx, userID, Binding{address, server.Name}, s.nowMS())
 	})
 	if err != nil {
 		return fmt.Errorf("remember a binding: %w", err)
@@ -183,8 +181,8 @@ func (r Removal) address() (Address, error) {
 // is known to be bound.
 func (s *Service) boundAt(ctx context.Context, userID string, a Address, named string) ([]Binding, error) {
 	if named != "" {
-		server, err := s.identityServer(named)
-		return []Binding{{a, server.name}}, err
+		server, err := s.identity.client.Find(named)
+		return []Binding{{a, server.Name}}, err
 	}
 	all, err := listBindings(ctx, s.o.Pool, userID)
 	return slices.DeleteFunc(all, func(b Binding) bool { return b.Address != a }), err
@@ -201,13 +199,13 @@ func (s *Service) RemoveAll(ctx context.Context, tx pgx.Tx, userID string) ([]Bi
 // POST /account/deactivate.
 func (s *Service) UnbindAll(ctx context.Context, userID string, bound []Binding, named string) string {
 	if named != "" {
-		server, err := s.identityServer(named)
+		server, err := s.identity.client.Find(named)
 		if err != nil {
 			return UnbindResult(len(bound) == 0)
 		}
 		bound = slices.Clone(bound)
 		for i := range bound {
-			bound[i].IDServer = server.name
+			bound[i].IDServer = server.Name
 		}
 	}
 	return UnbindResult(s.unbindEach(ctx, userID, bound) == nil)
@@ -222,7 +220,7 @@ func (s *Service) unbindEach(ctx context.Context, userID string, bound []Binding
 	g.SetLimit(unbindsAtOnce)
 	for _, b := range bound {
 		g.Go(func() error {
-			server, err := s.identityServer(b.IDServer)
+			server, err := s.identity.client.Find(b.IDServer)
 			if err != nil {
 				return err
 			}
@@ -233,34 +231,4 @@ func (s *Service) unbindEach(ctx context.Context, userID string, bound []Binding
 		})
 	}
 	return g.Wait()
-}
-
-// identityServer is where an identity server is found. name is how clients call it:
-// host and port.
-type identityServer struct{ name, baseURL string }
-
-// identityServer finds the server that a client names, as a host name or, as sloppy
-// clients do, a URL. M_SERVER_NOT_TRUSTED, M_INVALID_PARAM.
-func (s *Service) identityServer(named string) (identityServer, error) {
-	_, name, isURL := strings.Cut(named, "://")
-	if !isURL {
-		name = named
-	}
-	name = strings.ToLower(strings.TrimSuffix(name, "/"))
-	if !matrix.IsServerName(name) {
-		return identityServer{}, matrix.Errorf(matrix.InvalidParam, "id_server must be the host name of an identity server")
-	}
-	if len(s.o.IdentityServers) == 0 {
-		return identityServer{name, "https://" + name}, nil
-	}
-	for _, trusted := range s.o.IdentityServers {
-		u, err := url.Parse(trusted)
-		if err == nil && u.Host != "" && strings.EqualFold(u.Host, name) {
-			return identityServer{name, strings.TrimSuffix(trusted, "/")}, nil
-		}
-		if strings.EqualFold(trusted, name) {
-			return identityServer{name, "https://" + name}, nil
-		}
-	}
-	return identityServer{}, matrix.Errorf(matrix.ServerNotTrusted, "This server does not trust the identity server %s", name)
 }

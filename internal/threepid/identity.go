@@ -4,16 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strconv"
 
 	"homeserver/internal/event"
+	"homeserver/internal/identity"
 	"homeserver/internal/matrix"
-	"homeserver/internal/outgoing"
 )
 
 // The paths of the identity service API, version 2.
@@ -24,13 +22,13 @@ const (
 
 // identityClient speaks to identity servers.
 type identityClient struct {
-	client *outgoing.Client
+	client *identity.Client
 	signer *event.Signer
 }
 
 // bind publishes the address of a session of the identity server. Identity service
 // API, POST /3pid/bind.
-func (i identityClient) bind(ctx context.Context, server identityServer, userID string, c Credentials) (Address, error) {
+func (i identityClient) bind(ctx context.Context, server identity.Place, userID string, c Credentials) (Address, error) {
 	body, err := json.Marshal(map[string]string{"sid": c.SID, "client_secret": c.ClientSecret, "mxid": userID})
 	if err != nil {
 		return Address{}, fmt.Errorf("encode a binding: %w", err)
@@ -41,18 +39,18 @@ func (i identityClient) bind(ctx context.Context, server identityServer, userID 
 	}
 	var bound Address
 	if err := json.Unmarshal(content, &bound); err != nil {
-		return Address{}, errUnreachable(server, "its answer makes no sense")
+		return Address{}, server.Unreachable("its answer makes no sense")
 	}
 	address, err := Canonical(bound.Medium, bound.Address)
 	if err != nil {
-		return Address{}, errUnreachable(server, "its answer names no address")
+		return Address{}, server.Unreachable("its answer names no address")
 	}
 	return address, nil
 }
 
 // unbind takes the publication back, as this server. M_UNRECOGNIZED where the
 // identity server does not support that. Identity service API, POST /3pid/unbind.
-func (i identityClient) unbind(ctx context.Context, server identityServer, userID string, a Address) error {
+func (i identityClient) unbind(ctx context.Context, server identity.Place, userID string, a Address) error {
 	body, err := json.Marshal(map[string]any{"mxid": userID, "threepid": a})
 	if err != nil {
 		return fmt.Errorf("encode an unbinding: %w", err)
@@ -67,10 +65,10 @@ func (i identityClient) unbind(ctx context.Context, server identityServer, userI
 
 // sign makes the Authorization header of a POST. Server-server API, "Request
 // Authentication".
-func (i identityClient) sign(server identityServer, path string, body []byte) (string, error) {
+func (i identityClient) sign(server identity.Place, path string, body []byte) (string, error) {
 	request, err := json.Marshal(map[string]any{
 		"method": http.MethodPost, "uri": path, "origin": i.signer.ServerName,
-		"destination": server.name, "content": json.RawMessage(body),
+		"destination": server.Name, "content": json.RawMessage(body),
 	})
 	if err != nil {
 		return "", fmt.Errorf("encode a signed request: %w", err)
@@ -85,34 +83,24 @@ func (i identityClient) sign(server identityServer, path string, body []byte) (s
 	if err := json.Unmarshal(signed, &result); err != nil {
 		return "", fmt.Errorf("read a signed request: %w", err)
 	}
-	return fmt.Sprintf(`X-Matrix origin="%s",destination="%s",key="%s",sig="%s"`, i.signer.ServerName, server.name,
+	return fmt.Sprintf(`X-Matrix origin="%s",destination="%s",key="%s",sig="%s"`, i.signer.ServerName, server.Name,
 		i.signer.KeyID, result.Signatures[i.signer.ServerName][i.signer.KeyID]), nil
 }
 
 // post sends a request and gives the body of the answer if it is 200.
-func (i identityClient) post(ctx context.Context, server identityServer, path, authorization string, body []byte) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.baseURL+path, bytes.NewReader(body))
+func (i identityClient) post(ctx context.Context, server identity.Place, path, authorization string, body []byte) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.BaseURL+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, matrix.Errorf(matrix.InvalidParam, "id_server is not the name of a server")
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", authorization)
-	answer, err := i.client.Do(request)
-	switch {
-	case errors.Is(err, outgoing.ErrForbidden):
-		return nil, matrix.Errorf(matrix.ServerNotTrusted, "This server may not connect to %s", server.name)
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("ask an identity server: %w", ctx.Err())
-	case err != nil:
-		return nil, errUnreachable(server, "there is no connection")
-	}
-	defer answer.Body.Close() //nolint:errcheck // it is only read
-	content, err := io.ReadAll(answer.Body)
+	status, content, err := i.client.Exchange(server, request)
 	if err != nil {
-		return nil, errUnreachable(server, "its answer broke off")
+		return nil, err
 	}
-	if answer.StatusCode != http.StatusOK {
-		return nil, refusal(server, answer.StatusCode, content)
+	if status != http.StatusOK {
+		return nil, refusal(server, status, content)
 	}
 	return content, nil
 }
@@ -123,7 +111,7 @@ const maxSaidBytes = 500
 // refusal gives an error of an identity server on. What is not in the form of Matrix
 // means that it does not know the endpoint. What is about its own access token, or
 // says that somebody is logged out, must not look as if that were so here.
-func refusal(server identityServer, status int, body []byte) error {
+func refusal(server identity.Place, status int, body []byte) error {
 	var said struct {
 		Code    matrix.Code `json:"errcode"`
 		Message string      `json:"error"`
@@ -137,15 +125,9 @@ func refusal(server identityServer, status int, body []byte) error {
 	case status == http.StatusBadRequest, status == http.StatusNotFound, status == http.StatusNotImplemented:
 		return matrix.Errorf(matrix.Unrecognized, "The identity server does not support this")
 	default:
-		return errUnreachable(server, "it answered "+strconv.Itoa(status))
+		return server.Unreachable("it answered " + strconv.Itoa(status))
 	}
 }
 
 // aboutTokens are the codes on which clients forget their access token.
 var aboutTokens = []matrix.Code{matrix.UnknownToken, matrix.MissingToken, matrix.UserDeactivated}
-
-func errUnreachable(server identityServer, why string) *matrix.Error {
-	err := matrix.Errorf(matrix.Unknown, "The identity server %s could not be asked: %s", server.name, why)
-	err.Status = http.StatusBadGateway
-	return err
-}

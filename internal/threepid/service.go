@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/event"
+	"homeserver/internal/identity"
 	"homeserver/internal/matrix"
 	"homeserver/internal/outgoing"
 	"homeserver/internal/ratelimit"
@@ -111,7 +112,9 @@ func New(o Options) *Service {
 		o.Now = time.Now
 	}
 	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
-	s := &Service{o: o, identity: identityClient{o.Outgoing, o.Signer}}
+	s := &Service{o: o, identity: identityClient{
+		identity.New(identity.Options{Outgoing: o.Outgoing, Servers: o.IdentityServers}), o.Signer,
+	}}
 	if !o.RateLimits.Disabled {
 		normal := DefaultRateLimits()
 		s.client = ratelimit.New(o.RateLimits.Client.Or(normal.Client), o.Now)

@@ -105,6 +105,18 @@ func (f *Follower) Await(ctx context.Context, p Position) error {
 	}
 }
 
+// AwaitNewest returns when the follower has handled everything that is committed now,
+// or patience is over: whoever asks then goes on without the newest.
+func (f *Follower) AwaitNewest(ctx context.Context, patience time.Duration) error {
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := f.Await(bounded, f.j.Position())
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
 // look reads how far the follower has come, here or elsewhere.
 func (f *Follower) look(ctx context.Context) error {
 	var p Position

@@ -2,7 +2,6 @@ package search
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -146,7 +145,7 @@ func (s *Service) Search(ctx context.Context, userID string, c Criteria) (*Resul
 	if err != nil {
 		return nil, err
 	}
-	if err := s.await(ctx); err != nil {
+	if err := s.follower.AwaitNewest(ctx, patience); err != nil {
 		return nil, err
 	}
 	r := &Results{Results: []*Result{}, Highlights: []string{}, Access: map[journal.RoomNID]*rooms.Access{}}
@@ -178,18 +177,6 @@ func (s *Service) Search(ctx context.Context, userID string, c Criteria) (*Resul
 		err = s.states(ctx, r)
 	}
 	return r, err
-}
-
-// await waits until everything that was written before is in the index. Where that
-// takes too long, as while an index is made anew, the search goes on without.
-func (s *Service) await(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	err := s.follower.Await(bounded, s.journal.Position())
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return nil
-	}
-	return err
 }
 
 // restrict lets the query find only what the user may read, of whom the user does

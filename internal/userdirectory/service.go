@@ -2,7 +2,6 @@ package userdirectory
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -88,7 +87,7 @@ func (s *Service) Search(ctx context.Context, asker, term string, limit *int) (*
 	if len(q.words) == 0 && q.userID == "" {
 		return &Found{Results: []User{}}, nil
 	}
-	if err := s.await(ctx); err != nil {
+	if err := s.follower.AwaitNewest(ctx, patience); err != nil {
 		return nil, err
 	}
 	candidates, err := s.find(ctx, q)
@@ -115,18 +114,6 @@ func (s *Service) show(ctx context.Context, userIDs []string, limited bool) (*Fo
 		found.Results = append(found.Results, User{userID, p.DisplayName, p.AvatarURL})
 	}
 	return found, nil
-}
-
-// await waits until everything that was written before is in the directory. Where
-// that takes too long, as while it is made anew, the search goes on without.
-func (s *Service) await(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	err := s.follower.Await(bounded, s.journal.Position())
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return nil
-	}
-	return err
 }
 
 // query is what a name or ID is compared with.

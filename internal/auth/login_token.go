@@ -38,12 +38,8 @@ func (s *Service) LoginToken(ctx context.Context, session Session, auth json.Raw
 	}
 	made := NewLoginToken{Token: newToken("hsl_"), ExpiresInMS: loginTokenLifetime.Milliseconds()}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		a, err := lockAccount(ctx, tx, session.UserID)
-		if err != nil {
+		if err := lockLiveAccount(ctx, tx, session.UserID); err != nil {
 			return err
-		}
-		if a.deactivated {
-			return matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
 		}
 		if err := proof.consume(ctx, tx); err != nil {
 			return err

@@ -36,12 +36,8 @@ func (s *Service) OpenIDToken(ctx context.Context, userID string) (OpenIDToken, 
 		ExpiresIn:   int64(openIDLifetime.Seconds()),
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		a, err := lockAccount(ctx, tx, userID)
-		if err != nil {
+		if err := lockLiveAccount(ctx, tx, userID); err != nil {
 			return err
-		}
-		if a.deactivated {
-			return matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
 		}
 		return insertOpenIDToken(ctx, tx, hashToken(made.AccessToken), userID, s.nowMS()+openIDLifetime.Milliseconds())
 	})

@@ -185,7 +185,7 @@ func (s *Service) checkPassword(ctx context.Context, name userName, password str
 	}
 	attempt.GiveBack()
 	if a.deactivated {
-		return account{}, matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
+		return account{}, errDeactivated()
 	}
 	return a, nil
 }
@@ -255,12 +255,8 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ap
 	}
 	var revoked []tokenHash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		a, err := lockAccount(ctx, tx, c.userID)
-		if err != nil {
+		if err := lockLiveAccount(ctx, tx, c.userID); err != nil {
 			return err
-		}
-		if a.deactivated {
-			return matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
 		}
 		if err := proof.consume(ctx, tx); err != nil {
 			return err

@@ -43,6 +43,16 @@ func findAccount(ctx context.Context, q querier, userIDs []string) (account, err
 	return a, nil
 }
 
+// lockLiveAccount locks an account for what only an account that is in use may do;
+// M_USER_DEACTIVATED for one that is not.
+func lockLiveAccount(ctx context.Context, tx pgx.Tx, userID string) error {
+	a, err := lockAccount(ctx, tx, userID)
+	if err == nil && a.deactivated {
+		err = errDeactivated()
+	}
+	return err
+}
+
 // lockAccount reads an account and keeps others from changing it, or from logging
 // in to it, until the end of the transaction; M_NOT_FOUND.
 func lockAccount(ctx context.Context, tx pgx.Tx, userID string) (account, error) {
@@ -159,4 +169,8 @@ func listGuests(ctx context.Context, q querier, userIDs []string) ([]string, err
 		return nil, fmt.Errorf("read guests: %w", err)
 	}
 	return guests, nil
+}
+
+func errDeactivated() error {
+	return matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
 }

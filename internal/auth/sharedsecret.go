@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
 	"homeserver/internal/matrix"
 )
 
@@ -103,16 +105,19 @@ func errNoSharedSecret() *matrix.Error {
 // nonces remembers which nonces may still be used.
 type nonces struct {
 	mu    sync.Mutex
-	given *lru[string, time.Time]
+	given *simplelru.LRU[string, time.Time]
 }
 
-func newNonces() *nonces { return &nonces{given: newLRU[string, time.Time](maxNonces)} }
+func newNonces() *nonces {
+	given, _ := simplelru.NewLRU[string, time.Time](maxNonces, nil) // it refuses sizes below 1 only
+	return &nonces{given: given}
+}
 
 func (n *nonces) give(now time.Time) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	nonce := hex.EncodeToString(randomBytes(32))
-	n.given.put(nonce, now)
+	n.given.Add(nonce, now)
 	return nonce
 }
 
@@ -120,7 +125,7 @@ func (n *nonces) give(now time.Time) string {
 func (n *nonces) use(nonce string, now time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	given, ok := n.given.get(nonce)
-	n.given.remove(nonce)
+	given, ok := n.given.Get(nonce)
+	n.given.Remove(nonce)
 	return ok && now.Sub(given) < nonceLifetime
 }

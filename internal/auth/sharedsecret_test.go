@@ -137,7 +137,7 @@ func TestNonces(t *testing.T) {
 	for range maxNonces {
 		n.give(now)
 	}
-	if n.given.len() != maxNonces || n.use(first, now) {
-		t.Errorf("%d nonces are remembered, want the newest %d", n.given.len(), maxNonces)
+	if n.given.Len() != maxNonces || n.use(first, now) {
+		t.Errorf("%d nonces are remembered, want the newest %d", n.given.Len(), maxNonces)
 	}
 }

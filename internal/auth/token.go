@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrix"
@@ -119,7 +120,7 @@ type knownToken struct {
 type tokenCache struct {
 	mu      sync.Mutex
 	version uint64
-	tokens  *lru[tokenHash, cachedToken]
+	tokens  *simplelru.LRU[tokenHash, cachedToken]
 }
 
 type cachedToken struct {
@@ -128,7 +129,8 @@ type cachedToken struct {
 }
 
 func newTokenCache() *tokenCache {
-	return &tokenCache{tokens: newLRU[tokenHash, cachedToken](cachedTokens)}
+	tokens, _ := simplelru.NewLRU[tokenHash, cachedToken](cachedTokens, nil) // it refuses sizes below 1 only
+	return &tokenCache{tokens: tokens}
 }
 
 // get returns a token that was read a short time ago. The version is to be handed
@@ -136,7 +138,7 @@ func newTokenCache() *tokenCache {
 func (c *tokenCache) get(hash tokenHash, now time.Time) (known knownToken, version uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	cached, ok := c.tokens.get(hash)
+	cached, ok := c.tokens.Get(hash)
 	if !ok || now.Sub(cached.readAt) >= cacheLifetime {
 		return knownToken{}, c.version, false
 	}
@@ -148,7 +150,7 @@ func (c *tokenCache) put(hash tokenHash, known knownToken, version uint64, now t
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if version == c.version {
-		c.tokens.put(hash, cachedToken{known, now})
+		c.tokens.Add(hash, cachedToken{known, now})
 	}
 }
 
@@ -159,7 +161,7 @@ func (c *tokenCache) remove(hashes []tokenHash) {
 	defer c.mu.Unlock()
 	c.version++
 	for _, hash := range hashes {
-		c.tokens.remove(hash)
+		c.tokens.Remove(hash)
 	}
 }
 

@@ -167,7 +167,7 @@ func TestCacheIsBounded(t *testing.T) {
 	for i := range cachedTokens + 10 {
 		cache.put(tokenHash{byte(i), byte(i >> 8)}, knownToken{}, 0, now)
 	}
-	if n := cache.tokens.len(); n != cachedTokens {
+	if n := cache.tokens.Len(); n != cachedTokens {
 		t.Errorf("got %d tokens, want %d", n, cachedTokens)
 	}
 	if _, _, ok := cache.get(tokenHash{}, now); ok {

@@ -35,6 +35,10 @@ browser: # Say it where the tests of the pages will be skipped
 test: postgres browser ## Run all tests
 	go test ./...
 
+.PHONY: test-long
+test-long: postgres browser ## Run all tests, those that take long too
+	HOMESERVER_LONG_TESTS=1 go test -timeout 30m ./...
+
 .PHONY: race
 race: postgres browser ## Run all tests with the race detector
 	go test -race ./...

@@ -190,6 +190,10 @@ func (f *Follower) lead(ctx context.Context, well func()) error {
 	if err != nil {
 		return err
 	}
+	unused, err := loadGaps(ctx, conn)
+	if err != nil {
+		return err
+	}
 	for {
 		f.advance(after)
 		if after >= f.j.Position() {
@@ -200,7 +204,7 @@ func (f *Follower) lead(ctx context.Context, well func()) error {
 			}
 			continue
 		}
-		upTo := min(f.j.Position(), after+followerBatch)
+		upTo := unused.past(min(f.j.Position(), after+followerBatch))
 		if err := f.handle(ctx, conn, after, upTo); err != nil {
 			return err
 		}

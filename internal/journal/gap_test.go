@@ -1,0 +1,131 @@
+package journal
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// leap moves a journal that is not running.
+func leap(t testing.TB, pool *pgxpool.Pool, to Position) {
+	t.Helper()
+	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return Leap(t.Context(), tx, to) })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// far is further on than any batch could step.
+const far Position = 1e15
+
+func TestJournalGoesOnAfterALeap(t *testing.T) {
+	t.Parallel()
+	pool := notesPool(t)
+	j := New(pool, Options{})
+	if err := j.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, j, note(1, "before"))
+	if err := j.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	leap(t, pool, far)
+
+	j = started(t, pool, Options{})
+	if p := j.Position(); p != far {
+		t.Errorf("the position is %d", p)
+	}
+	commit(t, j, note(1, "after"))
+	commit(t, j, note(1, "and on"))
+	j.Read(func(v View) {
+		if v.Position != far+2 || !v.Covers(far) || v.Covers(far-1) {
+			t.Errorf("the view is of %d", v.Position)
+		}
+		if got := values(v.Room(1, far)); !slices.Equal(got, []string{"after", "and on"}) {
+			t.Errorf("the window shows %v", got)
+		}
+		if e := v.At(far + 2); e == nil || e.Value != "and on" {
+			t.Errorf("at its end stands %v", e)
+		}
+	})
+	if err := j.CatchUp(within(t), far-1); err != nil {
+		t.Errorf("a token from the gap: %v", err)
+	}
+}
+
+// A follower that had to step through a gap in batches would never get out of it.
+func TestFollowerStepsOverAGap(t *testing.T) {
+	t.Parallel()
+	for name, behind := range map[string]int{"at its beginning": 0, "some entries before it": 5, "batches before it": followerBatch + 5} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := copiesPool(t)
+			c := &copies{}
+			j, f := following(t, pool, c)
+			commit(t, j, note(1, "followed"))
+			if err := f.Await(within(t), 1); err != nil {
+				t.Fatal(err)
+			}
+			f.Stop()
+			w := &Write{}
+			for i := range behind {
+				w.Entries = append(w.Entries, note(1, fmt.Sprint(i)).Entries...)
+			}
+			if behind > 0 {
+				commit(t, j, w)
+			}
+			if err := j.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			leap(t, pool, far)
+			leap(t, pool, 2*far) // restored again, before anything was written
+
+			c = &copies{}
+			j, f = following(t, pool, c)
+			commit(t, j, note(1, "after"))
+			if err := f.Await(within(t), 2*far+1); err != nil {
+				t.Fatal(err)
+			}
+			f.Stop()
+			if n := c.count(); n > 4 {
+				t.Errorf("took %d steps: %v", n, c.steps)
+			}
+			var copied []string
+			rows, _ := pool.Query(t.Context(), `SELECT body FROM copies ORDER BY position`)
+			copied, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil || len(copied) != behind+2 || copied[len(copied)-1] != "after" {
+				t.Errorf("copied %d notes, the last %v (%v)", len(copied), copied[max(0, len(copied)-1):], err)
+			}
+		})
+	}
+}
+
+// Who begins at the beginning, long after the database was restored, goes through
+// all that there ever was.
+func TestNewFollowerOfAnOldJournal(t *testing.T) {
+	t.Parallel()
+	pool := copiesPool(t)
+	for i := range 3 {
+		j := New(pool, Options{})
+		if err := j.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		commit(t, j, note(1, fmt.Sprint(i)))
+		if err := j.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		leap(t, pool, far*Position(i+1))
+	}
+	c := &copies{}
+	_, f := following(t, pool, c)
+	if err := f.Await(within(t), 3*far); err != nil {
+		t.Fatal(err)
+	}
+	rows, _ := pool.Query(t.Context(), `SELECT body FROM copies ORDER BY position`)
+	if got, err := pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || !slices.Equal(got, []string{"0", "1", "2"}) {
+		t.Errorf("copied %v (%v)", got, err)
+	}
+}

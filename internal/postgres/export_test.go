@@ -24,5 +24,5 @@ func MigrateFiles(ctx context.Context, url string, files map[string]string) (fro
 	for name, content := range files {
 		fs[name] = &fstest.MapFile{Data: []byte(content)}
 	}
-	return migrateUp(ctx, db, fs)
+	return migrateUp(ctx, db, fs, newest)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -24,6 +25,12 @@ const migrationLock = 0x6d6967726174 // "migrat"
 // makes the same checks as [Open]; a database that is newer than the binary is
 // refused. Processes that migrate at the same time wait for each other.
 func Migrate(ctx context.Context, url string) (from, to int64, err error) {
+	return MigrateTo(ctx, url, newest)
+}
+
+// MigrateTo does the same up to a version that may be older than this binary's, for
+// data that is of that version.
+func MigrateTo(ctx context.Context, url string, version int64) (from, to int64, err error) {
 	config, err := poolConfig(Options{URL: url})
 	if err != nil {
 		return 0, 0, err
@@ -36,11 +43,14 @@ func Migrate(ctx context.Context, url string) (from, to int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	return migrate(ctx, config.ConnConfig)
+	return migrate(ctx, config.ConnConfig, version)
 }
 
-// migrate applies the embedded migrations under the lock.
-func migrate(ctx context.Context, config *pgx.ConnConfig) (from, to int64, err error) {
+// newest stands for the version of this binary.
+const newest int64 = math.MaxInt64
+
+// migrate applies the embedded migrations up to a version, under the lock.
+func migrate(ctx context.Context, config *pgx.ConnConfig, version int64) (from, to int64, err error) {
 	config = config.Copy()
 	// A migration of a big table, or waiting for another process's, may take long.
 	config.RuntimeParams["statement_timeout"] = "0"
@@ -58,12 +68,12 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (from, to int64, err e
 	if _, err := lock.ExecContext(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
 		return 0, 0, fmt.Errorf("wait for other migrations: %w", err)
 	}
-	return migrateUp(ctx, db, migrations.FS)
+	return migrateUp(ctx, db, migrations.FS, version)
 }
 
-// migrateUp applies the files that the database has not seen. The caller holds
-// the lock.
-func migrateUp(ctx context.Context, db *sql.DB, files fs.FS) (from, to int64, err error) {
+// migrateUp applies the files up to a version that the database has not seen. The
+// caller holds the lock.
+func migrateUp(ctx context.Context, db *sql.DB, files fs.FS, version int64) (from, to int64, err error) {
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return 0, 0, fmt.Errorf("read the migrations: %w", err)
@@ -76,8 +86,9 @@ func migrateUp(ctx context.Context, db *sql.DB, files fs.FS) (from, to int64, er
 		return from, from, fmt.Errorf(
 			"the database has schema version %d, this program knows %d: it was used by a newer homeserver; install that one", from, to)
 	}
-	if _, err := provider.Up(ctx); err != nil {
+	to = min(to, version)
+	if _, err := provider.UpTo(ctx, to); err != nil {
 		return from, from, fmt.Errorf("migrate the database: %w", err)
 	}
-	return from, to, nil
+	return from, max(from, to), nil
 }

@@ -73,7 +73,7 @@ func Open(ctx context.Context, opts Options) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, to, err := migrate(ctx, config.ConnConfig)
+	from, to, err := migrate(ctx, config.ConnConfig, newest)
 	if err != nil {
 		return nil, err
 	}

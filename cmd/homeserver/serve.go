@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// shutdownTimeout bounds an orderly end: requests, the journal, a checkpoint of PostgreSQL.
+	// shutdownTimeout bounds an orderly end: requests, the journal, a checkpoint of PostgreSQL. The configured
+	// delay comes before.
 	shutdownTimeout = 40 * time.Second
 	// patience is how long a start may take before a person at a terminal is told what is going on.
 	patience = time.Second
@@ -64,7 +65,8 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.Ne
 	}
 	defer func() {
 		log.Info("shutting down")
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		limit := shutdownTimeout + time.Duration(cfg.ShutdownDelay)*time.Second
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		defer cancel()
 		err = errors.Join(err, s.Shutdown(stopping))
 		log.Info("stopped")

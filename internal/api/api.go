@@ -65,7 +65,9 @@ type Options struct {
 
 	// Healthy, if set, says for /health whether the server can do its work.
 	Healthy func(context.Context) error
-	Logger  *slog.Logger         // nil: the default one
+	// Ready, if set, says for /ready whether the server wants to be sent requests.
+	Ready   func() bool
+	Logger  *slog.Logger         // nil: the default one; see [LogRequestIDs]
 	Metrics *prometheus.Registry // nil: one of its own
 }
 
@@ -97,6 +99,7 @@ type API struct {
 	bodyTimeout    time.Duration
 	answerTimeout  time.Duration
 	healthy        func(context.Context) error
+	isReady        func() bool
 	now            func() time.Time
 
 	log      *slog.Logger
@@ -137,6 +140,7 @@ func New(opts Options) (*API, error) {
 		bodyTimeout:    orDefault(opts.BodyTimeout, 30*time.Second),
 		answerTimeout:  orDefault(opts.AnswerTimeout, 30*time.Second),
 		healthy:        opts.Healthy,
+		isReady:        opts.Ready,
 		log:            orDefault(opts.Logger, slog.Default()),
 		registry:       orDefault(opts.Metrics, prometheus.NewRegistry()),
 		run:            strings.ToLower(rand.Text()[:8]) + "-",

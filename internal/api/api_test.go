@@ -157,7 +157,7 @@ type bench struct {
 func newBench(t testing.TB, opts Options) bench {
 	t.Helper()
 	b := bench{log: &logBuffer{written: make(chan struct{})}}
-	opts.Logger = slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	opts.Logger = slog.New(LogRequestIDs(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	b.API = newAPI(t, opts)
 	return b
 }

@@ -3,8 +3,6 @@ package api
 import (
 	"fmt"
 	"net/http"
-
-	"homeserver/internal/postgres"
 )
 
 type healthAnswer struct {
@@ -12,16 +10,23 @@ type healthAnswer struct {
 }
 
 // health answers 200 while the server can do its work, and 503 while it can't
-// reach its database. For load balancers and containers.
+// reach its database. For those who watch over it.
 func (a *API) health(r *http.Request) (any, error) {
 	if a.healthy == nil {
 		return healthAnswer{"ok"}, nil
 	}
 	if err := a.healthy(r.Context()); err != nil {
-		if postgres.Unavailable(err) {
-			return nil, errUnavailable
-		}
 		return nil, fmt.Errorf("check health: %w", err)
 	}
 	return healthAnswer{"ok"}, nil
+}
+
+// ready answers 200 while the server wants to be sent requests, and 503 from the
+// moment at which it begins to stop. It does not ask the database, without which no
+// other server could do better. For those who share requests out.
+func (a *API) ready(*http.Request) (any, error) {
+	if a.isReady != nil && !a.isReady() {
+		return nil, errNotReady
+	}
+	return healthAnswer{"ready"}, nil
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"homeserver/internal/clienttest"
+	"homeserver/internal/matrix"
 	"homeserver/internal/media"
 	"homeserver/internal/outgoing"
 	"homeserver/internal/postgres/postgrestest"
@@ -391,9 +392,12 @@ func TestReaderOfAFileThatStalls(t *testing.T) {
 func TestNotYetUploadedIsNoFaultOfTheServer(t *testing.T) {
 	t.Parallel()
 	for status, logged := range map[int]bool{500: true, 502: false, 503: true, 504: false, 413: false} {
-		if isOurFault(status) != logged {
+		if isOurFault(&matrix.Error{Status: status}) != logged {
 			t.Errorf("%d: want %v", status, logged)
 		}
+	}
+	if isOurFault(&matrix.Error{Status: 503, RetryAfter: 1}) {
+		t.Error("what passes by itself is logged as an error")
 	}
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,8 +23,8 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "homeserver_http_requests_total",
-			Help: "Requests answered, by endpoint, method and class of status (4xx and so on; 499 is a client that went away).",
-		}, []string{"route", "method", "status"}),
+			Help: "Requests answered, by endpoint, method and status (499 is a client that went away).",
+		}, []string{"route", "method", "code"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "homeserver_http_request_duration_seconds",
 			Help:    "Time from a request to the end of its answer, long polls included.",
@@ -52,23 +53,8 @@ func (m *metrics) observe(x *exchange, method string, status int, duration time.
 	default:
 		method = "unknown"
 	}
-	m.requests.WithLabelValues(route, method, statusClass(status)).Inc()
+	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(route, method).Observe(duration.Seconds())
-}
-
-func statusClass(status int) string {
-	switch {
-	case status == statusClientGone:
-		return "499"
-	case status < 300:
-		return "2xx"
-	case status < 400:
-		return "3xx"
-	case status < 500:
-		return "4xx"
-	default:
-		return "5xx"
-	}
 }
 
 // MetricsHandler serves everything in the registry in Prometheus' format. It is

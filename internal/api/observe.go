@@ -125,7 +125,7 @@ func (a *API) finish(x *exchange, r *http.Request) {
 				"request_id", x.id, "panic", cause, "stack", string(debug.Stack()))
 		}
 		if !abort {
-			a.writeError(x, errInternal)
+			a.writeError(r.Context(), x, errInternal)
 		}
 	}
 	a.metrics.inFlight.Dec()

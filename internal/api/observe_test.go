@@ -238,10 +238,10 @@ func TestMetrics(t *testing.T) {
 	b.log.wait(t, "status=500")
 	text := b.scrape(t)
 	for _, want := range []string{
-		`homeserver_http_requests_total{method="GET",route="/room/{id}",status="2xx"} 2`,
-		`homeserver_http_requests_total{method="GET",route="unknown",status="4xx"} 2`,
-		`homeserver_http_requests_total{method="unknown",route="unknown",status="4xx"} 2`,
-		`homeserver_http_requests_total{method="GET",route="/panic",status="5xx"} 1`,
+		`homeserver_http_requests_total{code="200",method="GET",route="/room/{id}"} 2`,
+		`homeserver_http_requests_total{code="404",method="GET",route="unknown"} 2`,
+		`homeserver_http_requests_total{code="404",method="unknown",route="unknown"} 1`,
+		`homeserver_http_requests_total{code="500",method="GET",route="/panic"} 1`,
 		`homeserver_http_request_duration_seconds_count{method="GET",route="/poll"} 1`,
 		`homeserver_http_requests_in_flight 0`,
 	} {

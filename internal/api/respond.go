@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -23,6 +24,7 @@ var (
 	errBodyIncomplete = &matrix.Error{Code: matrix.Unknown, Message: "The body of the request did not arrive in time", Status: http.StatusRequestTimeout}
 	errInternal       = &matrix.Error{Code: matrix.Unknown, Message: "Internal server error", Status: http.StatusInternalServerError}
 	errUnavailable    = &matrix.Error{Code: matrix.Unknown, Message: "The server can't reach its database at the moment", Status: http.StatusServiceUnavailable, RetryAfter: 2 * time.Second}
+	errNotReady       = &matrix.Error{Code: matrix.Unknown, Message: "The server is stopping", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
 	errStopping       = &matrix.Error{Code: matrix.Unknown, Message: "The request was broken off", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
 )
 
@@ -93,7 +95,7 @@ func (a *API) respond(w http.ResponseWriter, r *http.Request, answer any) {
 		a.refuse(w, r, err)
 		return
 	}
-	a.write(w, http.StatusOK, e.bytes)
+	a.write(r.Context(), w, http.StatusOK, e.bytes)
 }
 
 // refuse is the one place where an error becomes an answer. Section "Standard
@@ -103,30 +105,32 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	public, ok := errors.AsType[*matrix.Error](err)
 	switch {
 	case ok:
-		if isOurFault(public.HTTPStatus()) {
-			a.log.ErrorContext(r.Context(), "request refused", "request_id", x.id, "error", err)
+		if isOurFault(public) {
+			a.log.ErrorContext(r.Context(), "request refused", "error", err)
 		}
 	case r.Context().Err() != nil:
 		// Most likely nobody is left to read this; but if it was the server that
 		// broke it off, the client learns that it may come again.
 		x.gone, public = true, errStopping
 	case postgres.Unavailable(err):
-		a.log.WarnContext(r.Context(), "database unavailable", "request_id", x.id, "error", err)
+		a.log.WarnContext(r.Context(), "database unavailable", "error", err)
 		public = errUnavailable
 	default:
-		a.log.ErrorContext(r.Context(), "request failed", "request_id", x.id, "error", err)
+		a.log.ErrorContext(r.Context(), "request failed", "error", err)
 		public = errInternal
 	}
-	a.writeError(w, public)
+	a.writeError(r.Context(), w, public)
 }
 
-// isOurFault reports whether a status tells of something wrong here: not those that
-// a gateway answers with when somebody else doesn't deliver.
-func isOurFault(status int) bool {
-	return status >= http.StatusInternalServerError && status != http.StatusBadGateway && status != http.StatusGatewayTimeout
+// isOurFault reports whether an error tells of something wrong here: not those that
+// a gateway answers with when somebody else doesn't deliver, nor what passes by itself.
+func isOurFault(err *matrix.Error) bool {
+	status := err.HTTPStatus()
+	return status >= http.StatusInternalServerError && status != http.StatusBadGateway && status != http.StatusGatewayTimeout &&
+		err.RetryAfter == 0
 }
 
-func (a *API) writeError(w http.ResponseWriter, err *matrix.Error) {
+func (a *API) writeError(ctx context.Context, w http.ResponseWriter, err *matrix.Error) {
 	body := maps.Clone(err.Fields)
 	if body == nil {
 		body = map[string]any{}
@@ -144,10 +148,10 @@ func (a *API) writeError(w http.ResponseWriter, err *matrix.Error) {
 	e := encoders.Get().(*encoder)
 	defer e.release()
 	if err := e.encode(body); err != nil {
-		a.log.Error("encode an error", "error", err)
+		a.log.ErrorContext(ctx, "encode an error", "error", err)
 		e.bytes = append(e.bytes[:0], `{"errcode":"M_UNKNOWN","error":"Internal server error"}`...)
 	}
-	a.write(w, err.HTTPStatus(), e.bytes)
+	a.write(ctx, w, err.HTTPStatus(), e.bytes)
 }
 
 // slowestBytesPerSecond is what a client must be able to read at, once the
@@ -158,19 +162,19 @@ var contentTypeJSON = []string{"application/json"}
 
 // write sends a whole answer, within a time that allows for a bad line but not
 // for a reader that has stalled.
-func (a *API) write(w http.ResponseWriter, status int, body []byte) {
+func (a *API) write(ctx context.Context, w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = contentTypeJSON
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	patience := a.answerTimeout + time.Duration(len(body)/slowestBytesPerSecond)*time.Second
 	control := http.NewResponseController(w)
 	if err := setDeadline(control.SetWriteDeadline, time.Now().Add(patience)); err != nil {
-		a.log.Debug("answer not sent", "error", err)
+		a.log.DebugContext(ctx, "answer not sent", "error", err)
 		return
 	}
 	w.WriteHeader(status)
 	if _, err := w.Write(body); err != nil {
-		a.log.Debug("answer not sent", "error", err)
+		a.log.DebugContext(ctx, "answer not sent", "error", err)
 	}
 }
 

@@ -118,7 +118,7 @@ func TestInternalErrorIsLoggedWithItsRequestID(t *testing.T) {
 	c := b.serve(t, get("/it", func(*http.Request) (any, error) { return nil, errors.New("secret detail") }))
 	answer := c.Do("GET", "/it", nil).Refused(500, "M_UNKNOWN")
 	log := b.log.wait(t, "status=500")
-	want := "request_id=" + answer.Header.Get("X-Request-Id") + ` error="secret detail"`
+	want := `error="secret detail" request_id=` + answer.Header.Get("X-Request-Id")
 	if !strings.Contains(log, want) {
 		t.Errorf("the log lacks %q:\n%s", want, log)
 	}

@@ -51,6 +51,7 @@ func (a *API) routes() []route {
 func (a *API) serverRoutes() []route {
 	return []route{
 		{root, http.MethodGet, "/health", public(a.health)},
+		{root, http.MethodGet, "/ready", public(a.ready)},
 		{root, http.MethodGet, "/.well-known/matrix/client", public(a.wellKnown)},
 		{root, http.MethodGet, "/_matrix/client/versions", public(a.versions)},
 		{client, http.MethodGet, "/capabilities", user(a.capabilities)},

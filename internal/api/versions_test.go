@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -74,4 +75,25 @@ func TestHealth(t *testing.T) {
 	c.Do("GET", "/health", nil).Refused(503, "M_UNKNOWN")
 	sick = errors.New("something else")
 	c.Do("GET", "/health", nil).Refused(500, "M_UNKNOWN")
+}
+
+func TestReadyAsksNoDatabase(t *testing.T) {
+	t.Parallel()
+	ready := true
+	b := newBench(t, Options{
+		Ready:   func() bool { return ready },
+		Healthy: func(context.Context) error { return &pgconn.PgError{Code: "57P03"} },
+	})
+	c := clienttest.New(t, b.API.Handler())
+	c.Prefix = ""
+	if got := c.Do("GET", "/ready", nil).OK().String("status"); got != "ready" {
+		t.Errorf("status %q", got)
+	}
+	ready = false
+	if got := c.Do("GET", "/ready", nil).Refused(503, "M_UNKNOWN").Header.Get("Retry-After"); got != "1" {
+		t.Errorf("Retry-After: %q", got)
+	}
+	if log := b.log.wait(t, "status=503"); strings.Contains(log, "level=ERROR") {
+		t.Errorf("each question of a load balancer is an error in the log:\n%s", log)
+	}
 }

@@ -45,6 +45,8 @@ type Config struct {
 	Log Log `yaml:"log"`
 	// Metrics says where Prometheus finds its figures.
 	Metrics Metrics `yaml:"metrics"`
+	// Memory bounds what the process takes.
+	Memory Memory `yaml:"memory"`
 	// Limits bounds what requests may cost.
 	Limits Limits `yaml:"limits"`
 	// Media bounds the files that users upload.
@@ -55,6 +57,8 @@ type Config struct {
 	Outgoing Outgoing `yaml:"outgoing"`
 	// Turn says which TURN servers relay calls.
 	Turn Turn `yaml:"turn"`
+	// ShutdownDelay is for how many seconds a server that is to stop still answers while /ready says 503.
+	ShutdownDelay int `yaml:"shutdown_delay"`
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
 
@@ -189,13 +193,22 @@ type Metrics struct {
 	Listen string `yaml:"listen"`
 }
 
+// Memory bounds what the process takes. See [Config.Budget].
+type Memory struct {
+	// Limit is what the garbage collector works to keep to, and what the sizes of buffers and caches are
+	// derived from; 0: what there is decides.
+	Limit Size `yaml:"limit"`
+}
+
 // Limits bounds what requests may cost.
 type Limits struct {
 	// RequestBody is the largest body of a request.
 	RequestBody Size `yaml:"request_body"`
-	// LiveWindow is the memory for the newest entries of the journal, from which /sync is served.
+	// LiveWindow is the memory for the newest entries of the journal, from which /sync is served;
+	// 0: a share of the memory.
 	LiveWindow Size `yaml:"live_window"`
-	// WriteQueue is the memory for what waits to be written; beyond it senders are told to wait.
+	// WriteQueue is the memory for what waits to be written; beyond it senders are told to wait;
+	// 0: a share of the memory.
 	WriteQueue Size `yaml:"write_queue"`
 }
 
@@ -205,7 +218,8 @@ type Media struct {
 	MaxUpload Size `yaml:"max_upload"`
 	// UserQuota bounds the sum of a user's files, each counted in blocks of 4 KiB; 0: no bound.
 	UserQuota Size `yaml:"user_quota"`
-	// ThumbnailMemory is what pictures may take in memory, unpacked, while thumbnails are made.
+	// ThumbnailMemory is what pictures may take in memory, unpacked, while thumbnails are made;
+	// 0: a share of the memory.
 	ThumbnailMemory Size `yaml:"thumbnail_memory"`
 }
 
@@ -258,8 +272,8 @@ func Default() *Config {
 			Registration: Rate{PerSecond: 0.2, Burst: 20},
 		},
 		Log:    Log{Level: "info", Format: "text"},
-		Limits: Limits{RequestBody: 1 << 20, LiveWindow: 64 << 20, WriteQueue: 64 << 20},
-		Media:  Media{MaxUpload: 50 << 20, ThumbnailMemory: 256 << 20},
+		Limits: Limits{RequestBody: 1 << 20},
+		Media:  Media{MaxUpload: 50 << 20},
 		Turn:   Turn{TTL: 86400, AllowGuests: true},
 	}
 }

@@ -142,6 +142,9 @@ func TestPrintOfTheDefaults(t *testing.T) {
 	open := true
 	want := Default()
 	want.Registration.Enabled, want.Guests.Enabled = &open, &open
+	budget := want.Budget()
+	want.Memory.Limit, want.Limits.LiveWindow, want.Limits.WriteQueue = budget.Limit, budget.LiveWindow, budget.WriteQueue
+	want.Media.ThumbnailMemory = budget.ThumbnailMemory
 	if diff := cmp.Diff(want, load(t, out.String()), equal); diff != "" {
 		t.Errorf("%s\nprinted:\n%s", diff, &out)
 	}

@@ -112,6 +112,8 @@ log:
   format: json
 metrics:
   listen: localhost:9000
+memory:
+  limit: 512MiB
 limits:
   request_body: 2MiB
   live_window: 3MiB
@@ -131,6 +133,7 @@ turn:
   password: hunter2
   ttl: 3600
   allow_guests: false
+shutdown_delay: 10
 trusted_proxies: [127.0.0.1, 10.1.2.3/8, "fd00::/8"]
 `
 
@@ -167,6 +170,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		RateLimits:  RateLimits{Login: Rate{1.5, 3}, FailedLogin: Rate{0.5, 5}, Registration: Rate{2, 4}},
 		Log:         Log{Level: "debug", Format: "json"},
 		Metrics:     Metrics{Listen: "localhost:9000"},
+		Memory:      Memory{Limit: 512 << 20},
 		Limits:      Limits{RequestBody: 2 << 20, LiveWindow: 3 << 20, WriteQueue: 4 << 20},
 		Media:       Media{MaxUpload: 5 << 20, UserQuota: 6 << 20, ThumbnailMemory: 7 << 20},
 		URLPreviews: URLPreviews{Enabled: true},
@@ -175,6 +179,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			URIs:         []string{"turn:turn.example.org?transport=udp", "turns:turn.example.org"},
 			SharedSecret: "hunter2", Username: "matrix", Password: "hunter2", TTL: 3600,
 		},
+		ShutdownDelay:  10,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 	}
 	if diff := cmp.Diff(want, load(t, everything), equal); diff != "" {
@@ -231,6 +236,8 @@ var everyVariable = []string{
 	"HOMESERVER_LOG_LEVEL=debug",
 	"HOMESERVER_LOG_FORMAT=json",
 	"HOMESERVER_METRICS_LISTEN=localhost:9000",
+	"HOMESERVER_MEMORY_LIMIT=512MiB",
+	"HOMESERVER_SHUTDOWN_DELAY=10",
 	"HOMESERVER_LIMITS_REQUEST_BODY=2MiB",
 	"HOMESERVER_LIMITS_LIVE_WINDOW=3MiB",
 	"HOMESERVER_LIMITS_WRITE_QUEUE=4MiB",

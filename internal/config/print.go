@@ -7,9 +7,14 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// Print writes the effective configuration as YAML: every key, with "auto" resolved and secrets masked.
+// Print writes the effective configuration as YAML: every key, with "auto" and shares of
+// the memory resolved, and secrets masked.
 func (c *Config) Print(w io.Writer) error {
 	effective := *c
+	budget := c.Budget()
+	effective.Memory.Limit = budget.Limit
+	effective.Limits.LiveWindow, effective.Limits.WriteQueue = budget.LiveWindow, budget.WriteQueue
+	effective.Media.ThumbnailMemory = budget.ThumbnailMemory
 	open := c.RegistrationOpen()
 	effective.Registration.Enabled = &open
 	guests := c.GuestsAllowed()

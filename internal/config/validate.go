@@ -27,7 +27,12 @@ const minRequestBody = Size(128 << 10)
 const (
 	minMemory = Size(1 << 20)
 	maxMemory = Size(1 << 30)
+	// maxMemoryLimit is more than a server has use for.
+	maxMemoryLimit = Size(1 << 40)
 )
+
+// maxShutdownDelay is longer than any load balancer needs to notice, in seconds.
+const maxShutdownDelay = 300
 
 // maxUpload is more than anybody uploads in one piece.
 const maxUpload = Size(1 << 40)
@@ -65,8 +70,11 @@ func (c *Config) validate() []problem {
 	v.rate("rate_limits.login", c.RateLimits.Login)
 	v.rate("rate_limits.failed_login", c.RateLimits.FailedLogin)
 	v.rate("rate_limits.registration", c.RateLimits.Registration)
+	v.check(c.ShutdownDelay >= 0 && c.ShutdownDelay <= maxShutdownDelay, "shutdown_delay", "must be from 0 to %d seconds", maxShutdownDelay)
 	v.check(c.Metrics.Listen == "" || isListenAddress(c.Metrics.Listen), "metrics.listen",
 		"must be host:port, such as localhost:9000, or empty")
+	v.check(c.Memory.Limit == 0 || c.Memory.Limit >= minMemoryLimit && c.Memory.Limit <= maxMemoryLimit, "memory.limit",
+		"must be from %s to %s, or 0", minMemoryLimit, maxMemoryLimit)
 	v.check(c.Limits.RequestBody >= minRequestBody, "limits.request_body", "must be at least %s", minRequestBody)
 	v.memory("limits.live_window", c.Limits.LiveWindow)
 	v.memory("limits.write_queue", c.Limits.WriteQueue)
@@ -78,7 +86,7 @@ func (c *Config) validate() []problem {
 }
 
 func (v *validator) memory(key string, s Size) {
-	v.check(s >= minMemory && s <= maxMemory, key, "must be from %s to %s", minMemory, maxMemory)
+	v.check(s == 0 || s >= minMemory && s <= maxMemory, key, "must be from %s to %s, or 0 for a share of memory.limit", minMemory, maxMemory)
 }
 
 func (v *validator) listeners(listeners []Listener) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"sync"
 	"time"
 )
@@ -28,7 +29,6 @@ const (
 func (s *Server) serve(on *listeners) {
 	plain := s.newHTTPServer(s.certs.HTTPHandler(s.Handler()))
 	secure := s.newHTTPServer(s.Handler())
-	metrics := s.newHTTPServer(s.metricsHandler())
 	for _, server := range []*http.Server{plain, secure} {
 		server.RegisterOnShutdown(s.services.stream.sync.Stop)
 		server.RegisterOnShutdown(s.services.media.Stop)
@@ -51,11 +51,8 @@ func (s *Server) serve(on *listeners) {
 			}
 		}
 	}
-	for _, socket := range on.metrics {
-		run(metrics, socket)
-	}
 	s.onStop(func(ctx context.Context) error {
-		err := drain(ctx, plain, secure, metrics)
+		err := drain(ctx, plain, secure)
 		running.Wait()
 		return err
 	})
@@ -88,10 +85,37 @@ func (s *Server) newHTTPServer(handler http.Handler) *http.Server {
 	}
 }
 
-// metricsHandler serves /metrics and nothing else.
+// serveMetrics answers on the operator's listener until everything else is down, so that it can be
+// watched how the server stops.
+func (s *Server) serveMetrics(sockets []net.Listener) {
+	metrics := s.newHTTPServer(s.metricsHandler())
+	var running sync.WaitGroup
+	for _, socket := range sockets {
+		running.Go(func() {
+			if err := metrics.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+				s.fail(err)
+			}
+		})
+	}
+	s.stopMetrics = func() error {
+		err := metrics.Close() // not orderly: a profile takes as long as it was asked to
+		running.Wait()
+		return err
+	}
+}
+
+// metricsHandler serves what is for the operator: /metrics, /health and /ready, and the profiles of
+// net/http/pprof.
 func (s *Server) metricsHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.services.api.MetricsHandler())
+	mux.Handle("GET /health", s.Handler())
+	mux.Handle("GET /ready", s.Handler())
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return mux
 }
 

@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"sync/atomic"
+	"time"
 
+	"homeserver/internal/api"
 	"homeserver/internal/auth"
 	"homeserver/internal/certs"
 	"homeserver/internal/config"
@@ -23,13 +26,17 @@ type Server struct {
 	addresses []config.Listener
 	metrics   string
 	failed    chan error
+	ready     atomic.Bool
 	// stops holds what takes each started part down, in the order of their starts.
 	stops []func(context.Context) error
+	// stopMetrics ends what serves the operator's listener; nil: nothing does.
+	stopMetrics func() error
 }
 
 // Start brings up a server and returns once it answers. The accounts are made before it does. The
 // context is for the start alone; the server runs until Shutdown, or until Failed tells that it cannot.
 func Start(ctx context.Context, cfg *config.Config, log *slog.Logger, accounts ...auth.NewAccount) (*Server, error) {
+	log = slog.New(api.LogRequestIDs(log.Handler()))
 	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1)}
 	if err := s.start(ctx, accounts); err != nil {
 		return nil, errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
@@ -54,12 +61,18 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 	if err != nil {
 		return err
 	}
+	s.onStop(func(context.Context) error {
+		if s.stopMetrics == nil {
+			return nil
+		}
+		return s.stopMetrics()
+	})
 	db, err := openDatabase(ctx, s.cfg, s.log)
 	if err != nil {
 		return err
 	}
 	s.onStop(db.close)
-	if s.services, err = newServices(s.cfg, db.pool, signer, s.log); err != nil {
+	if s.services, err = newServices(s.cfg, db.pool, signer, s.ready.Load, s.log); err != nil {
 		return err
 	}
 	if err := s.services.start(ctx); err != nil {
@@ -71,7 +84,10 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 			return fmt.Errorf("make the account %s: %w", account.Username, err)
 		}
 	}
+	s.ready.Store(true)
+	s.serveMetrics(listeners.metrics)
 	s.serve(listeners)
+	s.onStop(s.stepBack)
 	return nil
 }
 
@@ -80,6 +96,20 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 func makeDataDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // see above
 		return fmt.Errorf("make the data folder: %w", err)
+	}
+	return nil
+}
+
+// stepBack says on /ready that no more requests are wanted, and goes on answering them for the configured
+// time: for load balancers, which take a while to notice.
+func (s *Server) stepBack(ctx context.Context) error {
+	s.ready.Store(false)
+	if s.cfg.ShutdownDelay == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(time.Duration(s.cfg.ShutdownDelay) * time.Second):
+	case <-ctx.Done():
 	}
 	return nil
 }

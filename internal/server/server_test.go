@@ -97,8 +97,17 @@ func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 	if code, _ := get(t, metrics+"/_matrix/client/versions"); code != http.StatusNotFound {
 		t.Errorf("the client API is on the listener for metrics: %d", code)
 	}
-	if code, _ := get(t, s.Addresses()[0].URL()+"/metrics"); code != http.StatusNotFound {
-		t.Errorf("metrics are on the listener for clients: %d", code)
+	for _, page := range []string{"/health", "/ready", "/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/cmdline", "/debug/pprof/symbol"} {
+		if code, body := get(t, metrics+page); code != http.StatusOK {
+			t.Errorf("%s: got %d %s", page, code, body)
+		}
+	}
+	for _, l := range s.Addresses() {
+		c := clienttest.At(t, l.URL(), clientAt(t, s, 1).HTTP)
+		c.Prefix = ""
+		for _, page := range []string{"/metrics", "/debug/pprof", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile", "/debug/vars"} {
+			c.Do(http.MethodGet, page, nil).Refused(http.StatusNotFound, "M_UNRECOGNIZED")
+		}
 	}
 }
 

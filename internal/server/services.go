@@ -40,10 +40,11 @@ type services struct {
 	registry *prometheus.Registry
 }
 
-// newServices makes the services on a migrated database. It starts none of them.
-func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, log *slog.Logger) (*services, error) {
+// newServices makes the services on a migrated database. It starts none of them. ready is what /ready tells.
+func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, ready func() bool, log *slog.Logger) (*services, error) {
+	budget := cfg.Budget()
 	entries := journal.New(pool, journal.Options{
-		WindowBytes: int(cfg.Limits.LiveWindow), QueueBytes: int(cfg.Limits.WriteQueue), Log: log,
+		WindowBytes: int(budget.LiveWindow), QueueBytes: int(budget.WriteQueue), Log: log,
 	})
 	threepids, err := newThreepids(cfg, pool, signer)
 	if err != nil {
@@ -64,7 +65,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, l
 	if err != nil {
 		return nil, err
 	}
-	files, err := newMedia(cfg, pool, log)
+	files, err := newMedia(cfg, budget, pool, log)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +81,8 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, l
 		Reports:    reports.New(reports.Options{Pool: pool, Rooms: roomService, Users: accounts, Unlimited: !cfg.RateLimits.Enabled, Log: log}),
 		ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, TrustedProxies: cfg.TrustedProxies,
 		MaxBodyBytes: int64(cfg.Limits.RequestBody),
-		Healthy:      healthy(pool),
-		Logger:       log, Metrics: registry,
+		Healthy:      healthy(pool), Ready: ready,
+		Logger: log, Metrics: registry,
 	})
 	if err != nil {
 		return nil, err
@@ -114,12 +115,12 @@ func newAuth(cfg *config.Config, pool *pgxpool.Pool, threepids *threepid.Service
 const previewPictureBytes = 10 << 20
 
 // newMedia makes the service of files and previews.
-func newMedia(cfg *config.Config, pool *pgxpool.Pool, log *slog.Logger) (*media.Service, error) {
+func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, log *slog.Logger) (*media.Service, error) {
 	o := media.Options{
 		Pool: pool, Dir: filepath.Join(cfg.DataDir, "media"), ServerName: cfg.ServerName,
 		MaxUploadBytes:  int64(cfg.Media.MaxUpload),
 		UserQuotaBytes:  int64(cfg.Media.UserQuota),
-		ThumbnailMemory: int64(cfg.Media.ThumbnailMemory),
+		ThumbnailMemory: int64(budget.ThumbnailMemory),
 		Log:             log,
 	}
 	if cfg.URLPreviews.Enabled {

@@ -1,0 +1,32 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// Whatever is logged while a request is answered tells which request that was.
+func TestLinesOfARequestCarryItsID(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{})
+	service := b.API.log.With("service", "cheese").WithGroup("shop")
+	c := b.serve(t, get("/it", func(r *http.Request) (any, error) {
+		service.InfoContext(r.Context(), "inside", "kind", "brie")
+		return nil, errInternal
+	}))
+	id := c.Do("GET", "/it", nil).Refused(500, "M_UNKNOWN").Header.Get("X-Request-Id")
+	b.API.log.InfoContext(t.Context(), "outside")
+	b.log.wait(t, "msg=outside")
+	lines := 0
+	for line := range strings.Lines(b.log.wait(t, "msg=request ")) {
+		inside := !strings.Contains(line, "msg=outside")
+		if strings.Contains(line, "request_id="+id) != inside || strings.Count(line, "request_id") > 1 {
+			t.Errorf("the request %s has the line: %s", id, line)
+		}
+		lines++
+	}
+	if log := b.log.wait(t, "msg=inside"); lines != 4 || !strings.Contains(log, "service=cheese shop.kind=brie") {
+		t.Errorf("%d lines, want inside, request refused, request and outside:\n%s", lines, log)
+	}
+}

@@ -68,6 +68,7 @@ func commands() []command {
 		userListCommand,
 		userDeactivateCommand,
 		healthCommand,
+		benchCommand,
 		versionCommand,
 	}
 }

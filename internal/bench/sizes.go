@@ -1,0 +1,27 @@
+package bench
+
+import "time"
+
+// sizes are how much a run does.
+type sizes struct {
+	// turn is how long each side of a race goes on at a time, turns how often.
+	turn  time.Duration
+	turns int
+	// rooms is how many rooms many rooms are.
+	rooms int
+}
+
+// full is for measuring: some minutes in all.
+var full = sizes{
+	turn:  time.Second,
+	turns: 3,
+	rooms: 64,
+}
+
+// quick is for trying the benchmark out: seconds in all, and figures that mean
+// nothing.
+var quick = sizes{
+	turn:  20 * time.Millisecond,
+	turns: 1,
+	rooms: 8,
+}

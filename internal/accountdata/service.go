@@ -3,11 +3,13 @@ package accountdata
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/damage"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/kept"
@@ -177,7 +179,7 @@ func (s *Service) Ignored(ctx context.Context, userID string) (map[string]bool, 
 		return *known, nil
 	}
 	content, _, err := s.load(ctx, userID, 0, TypeIgnoredUsers)
-	if err != nil {
+	if err != nil && !errors.Is(err, damage.ErrDamaged) { // a list that cannot be read ignores nobody
 		return nil, err
 	}
 	ignored := ignoredIn(content, userID)

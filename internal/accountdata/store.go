@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/damage"
+	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 )
@@ -66,6 +69,10 @@ func (s *Service) load(
 	if err != nil {
 		return nil, 0, fmt.Errorf("load account data %s of %s: %w", typ, userID, err)
 	}
+	i := &Item{UserID: userID, Room: room, Type: typ, Content: content}
+	if s.isDamaged(ctx, i) {
+		return nil, 0, fmt.Errorf("%s is %w", i.name(), damage.ErrDamaged)
+	}
 	return content, at, nil
 }
 
@@ -107,5 +114,22 @@ func (s *Service) items(ctx context.Context, condition, userID string, args ...a
 	if err != nil {
 		return nil, fmt.Errorf("read the account data of %s: %w", userID, err)
 	}
-	return items, nil
+	return slices.DeleteFunc(items, func(i *Item) bool { return s.isDamaged(ctx, i) }), nil
+}
+
+// isDamaged reports whether what was stored is no JSON object any more, which clients
+// would choke on, and tells the log of it.
+func (s *Service) isDamaged(ctx context.Context, i *Item) bool {
+	if len(i.Content) > 0 && i.Content[0] == '{' && event.IsJSON(i.Content) {
+		return false
+	}
+	s.rooms.Damage().Found(ctx, i.name(), errNoObject)
+	return true
+}
+
+var errNoObject = errors.New("it is no JSON object")
+
+// name names the item for the log.
+func (i *Item) name() string {
+	return fmt.Sprintf("account data %s of %s, room number %d", i.Type, i.UserID, i.Room)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"homeserver/internal/matrix"
 )
 
@@ -49,18 +51,31 @@ func Parse(v *Version, raw []byte) (*Event, error) {
 }
 
 // ParseTrusted reads an event that [Build] or [Parse] made before, from its ID and
-// its JSON. It checks and hashes nothing: that is for bytes of our own database.
-// The event shares the memory of raw. An error means that the bytes are damaged.
+// its JSON. It hashes nothing and judges nothing: that is for bytes of our own
+// database. But it does look whether they are whole, since parts of them are handed
+// on to clients as they stand. The event shares the memory of raw. An error means
+// that the bytes are damaged, and is no [matrix.Error].
 func ParseTrusted(v *Version, id string, raw []byte) (*Event, error) {
+	if !IsJSON(raw) {
+		return nil, fmt.Errorf("read event %s: it is not JSON", id)
+	}
 	e, err := decode(v, raw)
 	if err != nil {
-		return nil, fmt.Errorf("read event %s: %w", id, err)
+		return nil, fmt.Errorf("read event %s: %v", id, err) //nolint:errorlint // not for clients: they have sent nothing wrong
 	}
 	e.ID = id
 	if v.HashRoomID && e.Type == TypeCreate && e.RoomID == "" {
 		e.RoomID = hashRoomID(id)
 	}
+	if e.Depth < 0 || e.RoomID == "" || e.Sender == "" {
+		return nil, fmt.Errorf("read event %s: it has no depth, no room_id or no sender", id)
+	}
 	return e, nil
+}
+
+// IsJSON reports whether the bytes are one JSON value in UTF-8, whatever its form.
+func IsJSON(raw []byte) bool {
+	return jsontext.Value(raw).IsValid(jsontext.AllowDuplicateNames(true))
 }
 
 // decode takes canonical JSON apart. It sets what is there, and refuses members

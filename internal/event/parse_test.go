@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -215,10 +216,21 @@ func TestParseIgnoresEventID(t *testing.T) {
 
 func TestParseTrustedRefusesDamage(t *testing.T) {
 	t.Parallel()
-	for _, raw := range []string{``, `{`, `[]`, `{"content":[]}`, `{"content":{},"depth":"x"}`} {
-		if _, err := ParseTrusted(mustVersion(t, "11"), "$id", []byte(raw)); err == nil || !strings.Contains(err.Error(), "$id") {
+	const rest = `"depth":1,"room_id":"!r:x","sender":"@a:x","type":"m.x"`
+	for _, raw := range []string{
+		``, `{`, `[]`, `null`, `{"content":[]}`, `{"content":{},"depth":"x"}`, "{\"content\":{\"a\":\"\xff\"}," + rest + `}`,
+		`{"content":{},` + rest, `{"content":{"a":b},` + rest + `}`, `{"content":{},` + rest + `}}`,
+		`{` + rest + `}`, `{"content":{},` + strings.Replace(rest, "sender", "render", 1) + `}`,
+		`{"content":{},` + strings.Replace(rest, "room_id", "room", 1) + `}`, `{"content":{},` + strings.Replace(rest, "depth", "dept", 1) + `}`,
+	} {
+		_, err := ParseTrusted(mustVersion(t, "11"), "$id", []byte(raw))
+		var public *matrix.Error
+		if err == nil || !strings.Contains(err.Error(), "$id") || errors.As(err, &public) {
 			t.Errorf("ParseTrusted(%s) gives %v", raw, err)
 		}
+	}
+	if _, err := ParseTrusted(mustVersion(t, "11"), "$id", []byte(`{"content":{},`+rest+`}`)); err != nil {
+		t.Errorf("what is whole is refused: %v", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/damage"
 	"homeserver/internal/matrix"
 )
 
@@ -75,6 +76,7 @@ func encode(v any) ([]byte, error) {
 type Service struct {
 	pool     *pgxpool.Pool
 	users    *auth.Service
+	damage   *damage.Log
 	onChange []func(ctx context.Context, userID string, p Profile) error
 }
 
@@ -82,6 +84,10 @@ type Service struct {
 func New(pool *pgxpool.Pool, users *auth.Service) *Service {
 	return &Service{pool: pool, users: users}
 }
+
+// ReportDamage sets who is told of profiles that cannot be read. It is meant for
+// wiring, before the first request.
+func (s *Service) ReportDamage(to *damage.Log) { s.damage = to }
 
 // OnChange adds a hook that is called after each change of a display name or an
 // avatar, before the client gets its answer; also where the new value is the old
@@ -97,7 +103,7 @@ func (s *Service) Get(ctx context.Context, userID string) (Profile, error) {
 	if _, _, err := matrix.ParseUserID(userID); err != nil {
 		return Profile{}, err
 	}
-	p, found, err := load(ctx, s.pool, userID)
+	p, found, err := s.load(ctx, userID)
 	if err != nil || found {
 		return p, err
 	}
@@ -116,7 +122,7 @@ func (s *Service) Many(ctx context.Context, userIDs []string) (map[string]Profil
 	if len(userIDs) == 0 {
 		return nil, nil
 	}
-	return loadMany(ctx, s.pool, userIDs)
+	return s.loadMany(ctx, userIDs)
 }
 
 // Field is the value of one field of a profile. M_NOT_FOUND for a user who
@@ -210,7 +216,7 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 // hooks of it.
 func (s *Service) change(ctx context.Context, userID, name string, apply func(*Profile)) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		p, err := lock(ctx, tx, userID)
+		p, err := s.lock(ctx, tx, userID)
 		if err != nil {
 			return err
 		}
@@ -245,7 +251,7 @@ func (s *Service) announce(ctx context.Context, userID string) error {
 	if len(s.onChange) == 0 {
 		return nil
 	}
-	p, _, err := load(ctx, s.pool, userID)
+	p, _, err := s.load(ctx, userID)
 	for err == nil {
 		for _, hook := range s.onChange {
 			if err := hook(ctx, userID, p); err != nil {
@@ -253,7 +259,7 @@ func (s *Service) announce(ctx context.Context, userID string) error {
 			}
 		}
 		var now Profile
-		now, _, err = load(ctx, s.pool, userID)
+		now, _, err = s.load(ctx, userID)
 		if now.DisplayName == p.DisplayName && now.AvatarURL == p.AvatarURL {
 			break
 		}

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/damage"
 )
 
 type row struct {
@@ -16,7 +19,9 @@ type row struct {
 	Fields      string
 }
 
-func (r row) profile() (Profile, error) {
+// profile gives the profile of a row. Fields that are damaged are as good as none:
+// the next one that is set replaces them.
+func (r row) profile(ctx context.Context, userID string, log *damage.Log) Profile {
 	p := Profile{Fields: map[string]json.RawMessage{}}
 	if r.DisplayName != nil {
 		p.DisplayName = *r.DisplayName
@@ -24,15 +29,18 @@ func (r row) profile() (Profile, error) {
 	if r.AvatarURL != nil {
 		p.AvatarURL = *r.AvatarURL
 	}
-	if err := json.Unmarshal([]byte(r.Fields), &p.Fields); err != nil {
-		return Profile{}, fmt.Errorf("read the fields of a profile: %w", err)
+	if err := json.Unmarshal([]byte(r.Fields), &p.Fields); err != nil || p.Fields == nil {
+		log.Found(ctx, "profile of "+userID, fmt.Errorf("read its fields: %w", cmp.Or(err, errNoObject)))
+		p.Fields = map[string]json.RawMessage{}
 	}
-	return p, nil
+	return p
 }
 
+var errNoObject = errors.New("they are no object")
+
 // load reads a profile; found is false where the user has never set anything.
-func load(ctx context.Context, pool *pgxpool.Pool, userID string) (p Profile, found bool, err error) {
-	rows, err := pool.Query(ctx, `SELECT displayname, avatar_url, fields FROM profiles WHERE user_id = $1`, userID)
+func (s *Service) load(ctx context.Context, userID string) (p Profile, found bool, err error) {
+	rows, err := s.pool.Query(ctx, `SELECT displayname, avatar_url, fields FROM profiles WHERE user_id = $1`, userID)
 	if err != nil {
 		return Profile{}, false, fmt.Errorf("load the profile of %s: %w", userID, err)
 	}
@@ -43,22 +51,21 @@ func load(ctx context.Context, pool *pgxpool.Pool, userID string) (p Profile, fo
 	if err != nil {
 		return Profile{}, false, fmt.Errorf("load the profile of %s: %w", userID, err)
 	}
-	p, err = stored.profile()
-	return p, err == nil, err
+	return stored.profile(ctx, userID, s.damage), true, nil
 }
 
 // loadMany reads the profiles that there are for the users.
-func loadMany(ctx context.Context, pool *pgxpool.Pool, userIDs []string) (map[string]Profile, error) {
-	rows, err := pool.Query(ctx, `SELECT user_id, displayname, avatar_url, fields FROM profiles WHERE user_id = ANY($1)`, userIDs)
+func (s *Service) loadMany(ctx context.Context, userIDs []string) (map[string]Profile, error) {
+	rows, err := s.pool.Query(ctx, `SELECT user_id, displayname, avatar_url, fields FROM profiles WHERE user_id = ANY($1)`, userIDs)
 	if err != nil {
 		return nil, fmt.Errorf("load profiles: %w", err)
 	}
 	profiles := make(map[string]Profile, len(userIDs))
 	var userID string
 	var stored row
-	_, err = pgx.ForEachRow(rows, []any{&userID, &stored.DisplayName, &stored.AvatarURL, &stored.Fields}, func() (err error) {
-		profiles[userID], err = stored.profile()
-		return err
+	_, err = pgx.ForEachRow(rows, []any{&userID, &stored.DisplayName, &stored.AvatarURL, &stored.Fields}, func() error {
+		profiles[userID] = stored.profile(ctx, userID, s.damage)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load profiles: %w", err)
@@ -68,7 +75,7 @@ func loadMany(ctx context.Context, pool *pgxpool.Pool, userIDs []string) (map[st
 
 // lock reads a profile, making it if need be, and keeps its row locked until the
 // end of the transaction.
-func lock(ctx context.Context, tx pgx.Tx, userID string) (Profile, error) {
+func (s *Service) lock(ctx context.Context, tx pgx.Tx, userID string) (Profile, error) {
 	rows, err := tx.Query(ctx, `
 		INSERT INTO profiles (user_id) VALUES ($1)
 		ON CONFLICT (user_id) DO UPDATE SET user_id = excluded.user_id
@@ -80,7 +87,7 @@ func lock(ctx context.Context, tx pgx.Tx, userID string) (Profile, error) {
 	if err != nil {
 		return Profile{}, fmt.Errorf("lock the profile of %s: %w", userID, err)
 	}
-	return stored.profile()
+	return stored.profile(ctx, userID, s.damage), nil
 }
 
 // store writes a profile whose row is locked.

@@ -52,7 +52,7 @@ type PusherRequest struct {
 
 // Pushers lists the pushers of a user. Client-server API, GET /pushers.
 func (s *Service) Pushers(ctx context.Context, userID string) ([]Pusher, error) {
-	return listPushers(ctx, s.pool, userID)
+	return s.listPushers(ctx, userID)
 }
 
 // SetPusher makes, changes or deletes a pusher of a user, which belongs to the device

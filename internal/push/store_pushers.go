@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 )
 
-func listPushers(ctx context.Context, pool *pgxpool.Pool, userID string) ([]Pusher, error) {
-	rows, _ := pool.Query(ctx, `
+func (s *Service) listPushers(ctx context.Context, userID string) ([]Pusher, error) {
+	rows, _ := s.pool.Query(ctx, `
 		SELECT app_display_name, app_id, data, device_display_name, kind, lang, profile_tag, pushkey
 		FROM pushers WHERE user_id = $1 ORDER BY since, app_id, pushkey`, userID)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p Pusher, err error) {
@@ -23,7 +25,13 @@ func listPushers(ctx context.Context, pool *pgxpool.Pool, userID string) ([]Push
 	if err != nil {
 		return nil, fmt.Errorf("list the pushers of %s: %w", userID, err)
 	}
-	return list, nil
+	return slices.DeleteFunc(list, func(p Pusher) bool {
+		if event.IsJSON(p.Data) {
+			return false
+		}
+		s.rooms.Damage().Found(ctx, fmt.Sprintf("pusher %s of %s", p.AppID, userID), errNoJSON)
+		return true
+	}), nil
 }
 
 func deletePusher(ctx context.Context, pool *pgxpool.Pool, userID, appID, pushkey string) error {
@@ -84,3 +92,5 @@ func (s *Service) upsertPusher(ctx context.Context, tx pgx.Tx, userID, deviceID 
 	}
 	return nil
 }
+
+var errNoJSON = errors.New("its data is no JSON")

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,11 +48,14 @@ func (s *Service) loadRules(ctx context.Context, userID string) (*ownRules, jour
 	if errors.Is(err, pgx.ErrNoRows) {
 		return own, 0, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(raw, own)
-	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("load the push rules of %s: %w", userID, err)
 	}
+	if err := json.Unmarshal(raw, own); err != nil || own.Predefined == nil {
+		s.rooms.Damage().Found(ctx, "push rules of "+userID, cmp.Or(err, errNoRules))
+		own = &ownRules{Predefined: map[string]changedRule{}} // the next change replaces them
+	}
 	return own, changed, nil
 }
+
+var errNoRules = errors.New("they are no object")

@@ -108,7 +108,7 @@ func (f *Format) appendAge(dst []byte, e *Event) []byte {
 // appendBeside appends what is known of the event beside what it says itself.
 func (f *Format) appendBeside(dst []byte, e, because *Event) []byte {
 	if r := e.Replaces; r != nil {
-		if because == nil && (f.Access == nil || f.Access.Sees(r.Position)) {
+		if !e.Redacted() && (f.Access == nil || f.Access.Sees(r.Position)) {
 			dst = append(dst, `,"prev_content":`...)
 			dst = append(dst, r.Content()...)
 			dst = append(dst, `,"prev_sender":`...)

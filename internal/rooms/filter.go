@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"homeserver/internal/event"
+	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 )
 
@@ -26,6 +27,8 @@ type EventFilter struct {
 
 	// ignored are users whose messages, but not their state events, are kept out.
 	ignored []string
+	// not are the positions of events that are kept out: they are damaged.
+	not []journal.Position
 }
 
 // The number of events in one answer, where the request does not say, and at most.
@@ -78,6 +81,17 @@ func (f *EventFilter) WithoutMessagesOf(users []string) *EventFilter {
 		narrower = *f
 	}
 	narrower.ignored = users
+	return &narrower
+}
+
+// withoutEvents gives the filter that keeps out, besides, what stands at some
+// positions.
+func (f *EventFilter) withoutEvents(at []journal.Position) *EventFilter {
+	narrower := EventFilter{}
+	if f != nil {
+		narrower = *f
+	}
+	narrower.not = slices.Concat(narrower.not, at)
 	return &narrower
 }
 
@@ -159,6 +173,9 @@ func (f *EventFilter) where(q *query) string {
 	}
 	if len(f.ignored) > 0 {
 		and("(e.state_key IS NOT NULL OR e.sender <> ALL(%s::text[]))", f.ignored)
+	}
+	if len(f.not) > 0 {
+		and("e.position <> ALL(%s::bigint[])", f.not)
 	}
 	return b.String()
 }

@@ -103,20 +103,23 @@ func (p *Page) bounds(now journal.Position) (low, high journal.Position) {
 
 // read fills a stretch with the events in the ranges.
 func (s *Service) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ranges []Range, p *Page) error {
-	q := &query{}
 	from, to := make([]journal.Position, len(ranges)), make([]journal.Position, len(ranges))
 	for i, r := range ranges {
 		from[i], to[i] = r.From, r.To
 	}
-	positions := `SELECT e.position FROM events e WHERE e.room_nid = ` + q.arg(nid) +
-		` AND e.position BETWEEN ` + q.arg(from[0]) + ` AND ` + q.arg(to[len(to)-1]) +
-		` AND EXISTS (SELECT FROM unnest(` + q.arg(from) + `::bigint[], ` + q.arg(to) + `::bigint[]) AS w(low, high)
-			WHERE e.position BETWEEN w.low AND w.high)` + p.Filter.where(q) + ` ORDER BY e.position`
+	order := ` ORDER BY e.position`
 	if p.Backward {
-		positions += ` DESC`
+		order += ` DESC`
 	}
-	// One more than wanted tells whether there is more.
-	events, err := s.eventsAt(ctx, positions+` LIMIT `+q.arg(p.Limit+1), "", q.args...)
+	events, err := s.page(ctx, p.Filter, func(f *EventFilter) (string, []any) {
+		q := &query{}
+		sql := `SELECT e.position FROM events e WHERE e.room_nid = ` + q.arg(nid) +
+			` AND e.position BETWEEN ` + q.arg(from[0]) + ` AND ` + q.arg(to[len(to)-1]) +
+			` AND EXISTS (SELECT FROM unnest(` + q.arg(from) + `::bigint[], ` + q.arg(to) + `::bigint[]) AS w(low, high)
+			WHERE e.position BETWEEN w.low AND w.high)` + f.where(q) + order +
+			` LIMIT ` + q.arg(p.Limit+1) // one more than wanted tells whether there is more
+		return sql, q.args
+	})
 	if err != nil {
 		return err
 	}

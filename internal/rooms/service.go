@@ -11,6 +11,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"homeserver/internal/damage"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
@@ -29,6 +30,8 @@ type Options struct {
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
 	Log *slog.Logger
+	// Damage is told of rows that cannot be read; nil: Log is.
+	Damage *damage.Log
 }
 
 // Service holds the rules of rooms. Its methods may be called concurrently.
@@ -42,6 +45,7 @@ type Service struct {
 	guests     func(ctx context.Context, userIDs []string) ([]string, error)
 	now        func() time.Time
 	log        *slog.Logger
+	damage     *damage.Log
 
 	table  *journal.Table
 	live   *lru.Cache[string, *live]
@@ -54,11 +58,14 @@ type Service struct {
 func New(o Options) (*Service, error) {
 	s := &Service{
 		pool: o.Pool, journal: o.Journal, profiles: o.Profiles, signer: o.Signer,
-		serverName: o.Signer.ServerName, guests: o.Guests, now: o.Now, log: o.Log,
+		serverName: o.Signer.ServerName, guests: o.Guests, now: o.Now, log: o.Log, damage: o.Damage,
 		table: &journal.Table{Name: "events", Queue: queueEvents},
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.damage == nil {
+		s.damage = damage.New(o.Log)
 	}
 	var err error
 	if s.live, err = lru.New[string, *live](liveRooms); err != nil {

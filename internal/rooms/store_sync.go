@@ -32,13 +32,16 @@ func (s *Service) Timelines(ctx context.Context, windows []Window, limit int, f 
 	for i, w := range windows {
 		room[i], low[i], high[i] = w.Room, w.From, w.To
 	}
-	q := &query{args: []any{room, low, high, limit + 1}}
-	events, err := s.eventsAt(ctx, `
+	events, err := s.page(ctx, f, func(f *EventFilter) (string, []any) {
+		q := &query{args: []any{room, low, high, limit + 1}}
+		sql := `
 		SELECT n.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
 		CROSS JOIN LATERAL (
 			SELECT e.position FROM events e
-			WHERE e.room_nid = w.room_nid AND e.position BETWEEN w.low AND w.high`+f.where(q)+`
-			ORDER BY e.position DESC LIMIT $4) n`, "", q.args...)
+			WHERE e.room_nid = w.room_nid AND e.position BETWEEN w.low AND w.high` + f.where(q) + `
+			ORDER BY e.position DESC LIMIT $4) n`
+		return sql, q.args
+	})
 	slices.Reverse(events)
 	return events, err
 }
@@ -51,14 +54,17 @@ func (s *Service) Oldest(ctx context.Context, windows []Window, limit int, f *Ev
 	for i, w := range windows {
 		room[i], low[i], high[i] = w.Room, w.From, w.To
 	}
-	q := &query{args: []any{room, low, high, limit + 1}}
-	return s.eventsAt(ctx, `
+	return s.page(ctx, f, func(f *EventFilter) (string, []any) {
+		q := &query{args: []any{room, low, high, limit + 1}}
+		sql := `
 		SELECT n.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
 		CROSS JOIN LATERAL (
 			SELECT e.position FROM events e
-			WHERE e.room_nid = w.room_nid AND e.position BETWEEN w.low AND w.high`+f.where(q)+`
+			WHERE e.room_nid = w.room_nid AND e.position BETWEEN w.low AND w.high` + f.where(q) + `
 			ORDER BY e.position LIMIT $4) n
-		ORDER BY n.position LIMIT $4`, "", q.args...)
+		ORDER BY n.position LIMIT $4`
+		return sql, q.args
+	})
 }
 
 // RoomAt is a room at a position.

@@ -58,6 +58,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	if err != nil {
 		return nil, err
 	}
+	profiles.ReportDamage(roomService.Damage())
 	profiles.OnChange(roomService.UpdateProfile)
 	accounts.OnDeactivate(roomService.LeaveAll)
 	accounts.OnErase(profiles.Erase)

@@ -73,9 +73,10 @@ type Service struct {
 func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service) *Service {
 	s := &Service{
 		pool: pool, journal: j, rooms: r,
-		table:   &journal.Table{Name: "account_data", Queue: queueItems},
 		ignored: kept.New[string, map[string]bool](keptLists),
 	}
+	s.table = &journal.Table{Name: "account_data", Queue: queueItems, Read: s.readOthers}
+	j.Add(s.table)
 	j.Observe(journal.Observer{
 		Committed: s.committed,
 		Reset:     func(journal.Position) { s.ignored.ForgetAll() },
@@ -157,9 +158,11 @@ func (s *Service) commit(i *Item) error {
 		return matrix.Errorf(matrix.BadJSON, "the content must be a JSON object")
 	}
 	i.Content = canonical
-	return s.journal.Commit(&journal.Write{Entries: []*journal.Entry{
-		{Table: s.table, User: i.UserID, Value: i, Size: len(canonical) + len(i.Type) + len(i.UserID)},
-	}})
+	return s.journal.Commit(&journal.Write{Entries: []*journal.Entry{s.entry(i)}})
+}
+
+func (s *Service) entry(i *Item) *journal.Entry {
+	return &journal.Entry{Table: s.table, User: i.UserID, Value: i, Size: len(i.Content) + len(i.Type) + len(i.UserID)}
 }
 
 // AppendJSON writes the item as the event that clients see.

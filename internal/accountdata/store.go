@@ -117,6 +117,22 @@ func (s *Service) items(ctx context.Context, condition, userID string, args ...a
 	return slices.DeleteFunc(items, func(i *Item) bool { return s.isDamaged(ctx, i) }), nil
 }
 
+// readOthers reads the items that other processes have written in (after, upTo].
+func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+	rows, _ := conn.Query(ctx, `
+		SELECT user_id, room_nid, type, content, position FROM account_data WHERE position > $1 AND position <= $2`, after, upTo)
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*journal.Entry, error) {
+		i, at := &Item{}, journal.Position(0)
+		err := row.Scan(&i.UserID, &i.Room, &i.Type, (*[]byte)(&i.Content), &at)
+		if err == nil && s.isDamaged(ctx, i) {
+			err = fmt.Errorf("%s is %w", i.name(), damage.ErrDamaged)
+		}
+		entry := s.entry(i)
+		entry.Position = at
+		return entry, err
+	})
+}
+
 // isDamaged reports whether what was stored is no JSON object any more, which clients
 // would choke on, and tells the log of it.
 func (s *Service) isDamaged(ctx context.Context, i *Item) bool {

@@ -1,6 +1,11 @@
 package journal
 
-import "github.com/jackc/pgx/v5"
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+)
 
 // Position is a place in the journal: 0 before the first entry, then 1, 2, …
 type Position int64
@@ -24,9 +29,13 @@ type Entry struct {
 	Value any
 	// Size is about how many bytes the entry takes in memory.
 	Size int
+
+	// overwritten tells that another process has written the entry, and nothing is
+	// left of it: it concerns nobody.
+	overwritten bool
 }
 
-// Table is a kind of entry and the way its rows are written.
+// Table is a kind of entry and the way its rows are written and read.
 type Table struct {
 	// Name is for metrics and messages.
 	Name string
@@ -34,6 +43,10 @@ type Table struct {
 	// in the order of their positions, all of this table, from one group. It
 	// must neither block nor keep the batch. An error fails the group.
 	Queue func(b *pgx.Batch, entries []*Entry) error
+	// Read gives the entries that other processes have written in (after, upTo],
+	// with their positions, as Queue was given them, in no order. What has been
+	// overwritten since is left out.
+	Read func(ctx context.Context, conn *pgx.Conn, after, upTo Position) ([]*Entry, error)
 }
 
 // Write is what is committed together or not at all.
@@ -43,7 +56,16 @@ type Write struct {
 	// Also, where it is not nil, queues further statements of the same commit,
 	// after those of the tables.
 	Also func(b *pgx.Batch)
+	// Stale, where it is not nil, is asked just before the write goes to the
+	// database, when everything that other processes have committed is known here.
+	// If it reports true the write fails with ErrStale, and its author may build it
+	// anew. It must be quick and do no I/O.
+	Stale func() bool
 }
+
+// ErrStale says that a write was made from what another process has changed
+// meanwhile. Nothing of it is written.
+var ErrStale = errors.New("the write is overtaken by another process")
 
 func (w *Write) size() int {
 	n := 0

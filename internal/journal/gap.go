@@ -33,6 +33,14 @@ func loadGaps(ctx context.Context, conn *pgx.Conn) (gaps, error) {
 	return list, nil
 }
 
+// Stored reads how far the journal is, for who has no journal that runs.
+func Stored(ctx context.Context, tx pgx.Tx) (p Position, err error) {
+	if err := tx.QueryRow(ctx, `SELECT position FROM journal`).Scan(&p); err != nil {
+		return 0, fmt.Errorf("read the journal's position: %w", err)
+	}
+	return p, nil
+}
+
 // Leap moves the journal on to a position without entries in between: the one
 // exception to positions without gaps, for a database that was set back to an earlier
 // time. The next entry stands after the position, which has to be beyond everything

@@ -25,6 +25,7 @@ func TestJournalGoesOnAfterALeap(t *testing.T) {
 	t.Parallel()
 	pool := notesPool(t)
 	j := New(pool, Options{})
+	j.Add(notes)
 	if err := j.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +111,7 @@ func TestNewFollowerOfAnOldJournal(t *testing.T) {
 	pool := copiesPool(t)
 	for i := range 3 {
 		j := New(pool, Options{})
+		j.Add(notes)
 		if err := j.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}

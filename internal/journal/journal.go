@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/broadcast"
 	"homeserver/internal/matrix"
 )
 
@@ -26,7 +27,10 @@ type Options struct {
 	// Watch is how often an idle writer looks for what other processes have
 	// committed; default one second.
 	Watch time.Duration
-	Log   *slog.Logger
+	// Channel tells other processes what is committed here, and the reverse, at
+	// once; nil: they find out by looking.
+	Channel *broadcast.Channel
+	Log     *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
@@ -63,6 +67,7 @@ type Journal struct {
 	window    *window
 	observers []Observer
 	notifier  notifier
+	tables    []*Table
 
 	queue queue
 
@@ -88,13 +93,22 @@ type Observer struct {
 // New makes a journal on a migrated database.
 func New(pool *pgxpool.Pool, o Options) *Journal {
 	o = o.withDefaults()
-	return &Journal{
+	j := &Journal{
 		pool: pool, o: o, metrics: newMetrics(), timeout: groupTimeout,
 		window:   newWindow(0, o.WindowBytes),
 		notifier: notifier{listeners: map[Topic]map[*Listener]struct{}{}},
 		queue:    queue{filled: make(chan struct{}, 1)},
 	}
+	if o.Channel != nil {
+		o.Channel.Handle(kindPosition, j.told)
+		o.Channel.OnMissed(j.lookAround)
+	}
+	return j
 }
+
+// Add makes a table known. What other processes write in it can then be read by its
+// position. Call it before Start, for each table that entries name.
+func (j *Journal) Add(t *Table) { j.tables = append(j.tables, t) }
 
 // Observe adds an observer. Call it before Start.
 func (j *Journal) Observe(o Observer) { j.observers = append(j.observers, o) }
@@ -102,7 +116,7 @@ func (j *Journal) Observe(o Observer) { j.observers = append(j.observers, o) }
 // Start reads the position and starts the writer, which ends with Stop. Call it
 // once. The context bounds the start alone.
 func (j *Journal) Start(ctx context.Context) error {
-	w := &writer{j: j}
+	w := &writer{j: j, first: true}
 	if err := w.connect(ctx); err != nil {
 		return err
 	}
@@ -190,7 +204,9 @@ func (j *Journal) Wake(topics ...Topic) {
 func (j *Journal) publish(entries []*Entry) {
 	topics := map[Topic]struct{}{}
 	for _, e := range entries {
-		topics[e.topic()] = struct{}{}
+		if !e.overwritten {
+			topics[e.topic()] = struct{}{}
+		}
 	}
 	j.mu.Lock()
 	p := entries[len(entries)-1].Position

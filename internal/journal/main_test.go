@@ -34,6 +34,8 @@ const notesSchema = `CREATE TABLE notes (
 // special.
 var notes = &Table{Name: "notes", Queue: queueNotes}
 
+func init() { notes.Read = readOtherNotes }
+
 const (
 	refusedByDatabase = "bad"     // the table's constraint
 	refusedByTable    = "refused" // Queue returns an error
@@ -60,6 +62,23 @@ func queueNotes(b *pgx.Batch, entries []*Entry) error {
 	b.Queue(`INSERT INTO notes SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])`,
 		position, room, reader, body)
 	return nil
+}
+
+// notUnderstood is a note that cannot be read back.
+const notUnderstood = "?"
+
+func readOtherNotes(ctx context.Context, conn *pgx.Conn, after, upTo Position) ([]*Entry, error) {
+	rows, _ := conn.Query(ctx, `SELECT position, room, reader, body FROM notes WHERE position > $1 AND position <= $2`, after, upTo)
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Entry, error) {
+		e := &Entry{Table: notes}
+		var body string
+		err := row.Scan(&e.Position, &e.Room, &e.User, &body)
+		if body == notUnderstood {
+			return nil, errors.New("this note is not understood")
+		}
+		e.Value = body
+		return e, err
+	})
 }
 
 func note(room RoomNID, body string) *Write {
@@ -90,6 +109,7 @@ func started(t testing.TB, pool *pgxpool.Pool, o Options) *Journal {
 
 func start(t testing.TB, j *Journal) {
 	t.Helper()
+	j.Add(notes)
 	if err := j.Start(t.Context()); err != nil {
 		t.Fatalf("start the journal: %v", err)
 	}

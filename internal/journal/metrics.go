@@ -12,6 +12,8 @@ type metrics struct {
 	seconds prometheus.Histogram
 	refused prometheus.Counter
 	split   prometheus.Counter
+	others  prometheus.Counter
+	stale   prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -33,6 +35,12 @@ func newMetrics() *metrics {
 		split: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "homeserver_journal_split_groups_total", Help: "Groups that failed and were tried one by one.",
 		}),
+		others: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "homeserver_journal_other_entries_total", Help: "Entries of other processes that were read into memory.",
+		}),
+		stale: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "homeserver_journal_stale_writes_total", Help: "Writes that were built anew because another process came first.",
+		}),
 	}
 }
 
@@ -46,7 +54,7 @@ func (m *metrics) observe(entries int, took time.Duration) {
 func (j *Journal) Collectors() []prometheus.Collector {
 	m := j.metrics
 	return []prometheus.Collector{
-		m.entries, m.groups, m.seconds, m.refused, m.split,
+		m.entries, m.groups, m.seconds, m.refused, m.split, m.others, m.stale,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "homeserver_journal_position", Help: "The newest committed position.",
 		}, func() float64 { return float64(j.Position()) }),

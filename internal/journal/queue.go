@@ -37,6 +37,16 @@ func (p *Pending) Wait() error {
 	return p.err
 }
 
+// Committed reports, without waiting, whether the write is durable and shown.
+func (p *Pending) Committed() bool {
+	select {
+	case <-p.done:
+		return p.err == nil
+	default:
+		return false
+	}
+}
+
 // answer ends the waiting.
 func (p *Pending) answer(err error) {
 	p.err = err
@@ -109,6 +119,26 @@ func (q *queue) look() (<-chan error, error) {
 	q.looks = append(q.looks, looked)
 	q.signal()
 	return looked, nil
+}
+
+// await returns when so many writes wait, or the time is over. Only the writer may
+// call it: it takes the signal that there is something to do.
+func (q *queue) await(writes int, patience time.Duration) {
+	over := time.NewTimer(patience)
+	defer over.Stop()
+	for q.waiting() < writes {
+		select {
+		case <-q.filled:
+		case <-over.C:
+			return
+		}
+	}
+}
+
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.writes)
 }
 
 // close lets nothing in from now on.

@@ -47,9 +47,11 @@ func (l *list) dropFirst() {
 func (w *window) add(entries []*Entry) {
 	for _, e := range entries {
 		w.all.entries = append(w.all.entries, e)
-		if e.User != "" {
+		switch {
+		case e.overwritten:
+		case e.User != "":
 			appendTo(w.byUser, e.User, e)
-		} else {
+		default:
 			appendTo(w.byRoom, e.Room, e)
 		}
 		w.bytes += e.cost()
@@ -64,9 +66,11 @@ func (w *window) evict() {
 	w.all.dropFirst()
 	w.floor = e.Position
 	w.bytes -= e.cost()
-	if e.User != "" {
+	switch {
+	case e.overwritten:
+	case e.User != "":
 		dropFrom(w.byUser, e.User)
-	} else {
+	default:
 		dropFrom(w.byRoom, e.Room)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,9 +23,10 @@ const groupTimeout = 20 * time.Second
 // connection of its own, beside the pool, so that it never waits for readers,
 // nor is given a connection that died while nobody used it.
 type writer struct {
-	j    *Journal
-	conn *pgx.Conn // nil: there is none at the moment
-	away bool      // it was logged that there is no connection
+	j     *Journal
+	conn  *pgx.Conn // nil: there is none at the moment
+	away  bool      // it was logged that there is no connection
+	first bool      // where the journal stands has not been looked up yet
 }
 
 func (w *writer) run(ctx context.Context) {
@@ -87,7 +89,7 @@ func (w *writer) outcome(ctx context.Context, err error) error {
 // refused is tried again in halves, so that only the guilty fail, and one of
 // them costs the others but a few attempts.
 func (w *writer) commit(ctx context.Context, group []*Pending) {
-	err := w.attempt(ctx, group)
+	group, err := w.attempt(ctx, group)
 	if half := len(group) / 2; half > 0 && isRefusal(err) {
 		w.j.metrics.split.Inc()
 		w.commit(ctx, group[:half])
@@ -119,26 +121,28 @@ type queueError struct{ err error }
 func (e *queueError) Error() string { return e.err.Error() }
 func (e *queueError) Unwrap() error { return e.err }
 
-func (w *writer) attempt(ctx context.Context, group []*Pending) error {
+// attempt writes the group in one transaction, and returns the writes that the
+// outcome is that of: without those that have turned out to be stale, which were
+// answered, and with what has come instead.
+func (w *writer) attempt(ctx context.Context, group []*Pending) ([]*Pending, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.j.timeout)
 	defer cancel()
 	if w.conn == nil {
 		if err := w.connect(ctx); err != nil {
-			return err
+			return group, err
 		}
 	}
 	started := time.Now()
-	entries := entriesOf(group)
-	if err := w.transact(ctx, group, entries); err != nil {
+	group, entries, err := w.transact(ctx, group)
+	if err != nil {
 		w.abandon(ctx, err)
-		return err
+		return group, err
 	}
-	w.j.metrics.observe(len(entries), time.Since(started))
-	if before := entries[0].Position - 1; before != w.j.Position() {
-		w.j.reset(before) // another process has written in between
+	if len(entries) > 0 {
+		w.j.metrics.observe(len(entries), time.Since(started))
+		w.j.publish(entries)
 	}
-	w.j.publish(entries)
-	return nil
+	return group, nil
 }
 
 func entriesOf(group []*Pending) []*Entry {
@@ -154,25 +158,39 @@ func entriesOf(group []*Pending) []*Entry {
 
 // transact takes the positions in a first round trip, which locks the journal's
 // row, and writes everything and commits in a second.
-func (w *writer) transact(ctx context.Context, group []*Pending, entries []*Entry) error {
+func (w *writer) transact(ctx context.Context, group []*Pending) ([]*Pending, []*Entry, error) {
+	entries := entriesOf(group)
 	last, err := w.reserve(ctx, len(entries))
 	if err != nil {
-		return err
+		return group, nil, err
 	}
-	first := last - Position(len(entries)) + 1
-	for i, e := range entries {
-		e.Position = first + Position(i)
+	before := last - Position(len(entries))
+	if err := w.fill(ctx, before); err != nil {
+		return group, nil, err
 	}
 	b := &pgx.Batch{}
-	err = w.j.guard("a journal table", func() error { return queueGroup(b, group, entries) })
-	if err != nil {
-		return &queueError{err}
+	if fresh, changed := w.refresh(group); changed {
+		group, entries = fresh, entriesOf(fresh)
+		last = before + Position(len(entries))
+		b.Queue("UPDATE journal SET position = $1", last)
 	}
+	if len(group) == 0 {
+		_, err := w.conn.Exec(ctx, "ROLLBACK")
+		return nil, nil, err
+	}
+	for i, e := range entries {
+		e.Position = before + 1 + Position(i)
+	}
+	err = w.j.guard("a journal table", func() error { return w.j.queueGroup(b, group, entries) })
+	if err != nil {
+		return group, nil, &queueError{err}
+	}
+	w.j.tellPosition(b, last)
 	b.Queue("COMMIT")
 	if err := w.conn.SendBatch(ctx, b).Close(); err != nil {
-		return fmt.Errorf("commit %d journal entries: %w", len(entries), err)
+		return group, nil, fmt.Errorf("commit %d journal entries: %w", len(entries), err)
 	}
-	return nil
+	return group, entries, nil
 }
 
 func (w *writer) reserve(ctx context.Context, n int) (last Position, err error) {
@@ -188,7 +206,7 @@ func (w *writer) reserve(ctx context.Context, n int) (last Position, err error) 
 
 // queueGroup lets each table write its rows, tables in the order in which they
 // first appear, and adds what else belongs to the writes.
-func queueGroup(b *pgx.Batch, group []*Pending, entries []*Entry) error {
+func (j *Journal) queueGroup(b *pgx.Batch, group []*Pending, entries []*Entry) error {
 	var tables []*Table
 	byTable := map[*Table][]*Entry{}
 	for _, e := range entries {
@@ -198,6 +216,9 @@ func queueGroup(b *pgx.Batch, group []*Pending, entries []*Entry) error {
 		byTable[e.Table] = append(byTable[e.Table], e)
 	}
 	for _, t := range tables {
+		if !slices.Contains(j.tables, t) {
+			return fmt.Errorf("write %s: the journal does not know this table, so others could not read it", t.Name)
+		}
 		if err := t.Queue(b, byTable[t]); err != nil {
 			return fmt.Errorf("write %s: %w", t.Name, err)
 		}
@@ -268,10 +289,7 @@ func (w *writer) sync(ctx context.Context) error {
 	if err := w.conn.QueryRow(ctx, "SELECT position FROM journal").Scan(&p); err != nil {
 		return fmt.Errorf("read the journal's position: %w", err)
 	}
-	if p != w.j.Position() {
-		w.j.reset(p)
-	}
-	return nil
+	return w.fill(ctx, p)
 }
 
 // catchUp looks for what others have committed, on a new connection if need be.

@@ -64,6 +64,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Journal.Add(s.table)
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: s.reset})
 	return s, nil
 }
@@ -72,10 +73,10 @@ func New(o Options) (*Service, error) {
 func newService(o Options) (*Service, error) {
 	s := &Service{
 		o: o, pool: o.Pool, journal: o.Journal, rooms: o.Rooms,
-		table:    &journal.Table{Name: "push_rules", Queue: queueRules},
 		rulesets: kept.New[string, Ruleset](keptRulesets),
 		contexts: kept.New[journal.RoomNID, RoomContext](keptContexts),
 	}
+	s.table = &journal.Table{Name: "push_rules", Queue: queueRules, Read: s.readOthers}
 	var err error
 	if s.tallies, err = newTallies(); err != nil {
 		return nil, fmt.Errorf("make the cache of unread counts: %w", err)

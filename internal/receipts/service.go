@@ -71,9 +71,10 @@ const (
 func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, data *accountdata.Service) *Service {
 	s := &Service{
 		pool: pool, journal: j, rooms: r, data: data, now: time.Now,
-		table: &journal.Table{Name: "receipts", Queue: queueReceipts},
 		marks: kept.New[place, push.ReadMarks](keptMarks),
 	}
+	s.table = &journal.Table{Name: "receipts", Queue: queueReceipts, Read: s.readOthers}
+	j.Add(s.table)
 	j.Observe(journal.Observer{
 		Committed: s.committed,
 		Reset:     func(journal.Position) { s.marks.ForgetAll() },
@@ -126,15 +127,19 @@ func (s *Service) commit(ctx context.Context, r *Receipt) error {
 	if err != nil || behind {
 		return err
 	}
-	entry := &journal.Entry{Table: s.table, Room: r.Room, Value: r, Size: r.size()}
-	if r.Type == ReadPrivate {
-		entry.Room, entry.User = 0, r.UserID
-	}
-	err = s.journal.Commit(&journal.Write{Entries: []*journal.Entry{entry}})
+	err = s.journal.Commit(&journal.Write{Entries: []*journal.Entry{s.entry(r)}})
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == errBehind {
 		return nil
 	}
 	return err
+}
+
+func (s *Service) entry(r *Receipt) *journal.Entry {
+	entry := &journal.Entry{Table: s.table, Room: r.Room, Value: r, Size: r.size()}
+	if r.Type == ReadPrivate {
+		entry.Room, entry.User = 0, r.UserID
+	}
+	return entry
 }
 
 // size is about how many bytes a receipt takes in memory.

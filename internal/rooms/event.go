@@ -50,6 +50,9 @@ func (r *Replaced) show(content []byte) { r.content.Store(&content) }
 // settle lets go of the replaced event, once this one is committed. If that has
 // been redacted meanwhile, it is shown so here, too.
 func (r *Replaced) settle() {
+	if r.event == nil { // it was written elsewhere
+		return
+	}
 	if r.event.Redacted() {
 		r.show(r.event.Content())
 	}
@@ -82,6 +85,8 @@ func (e *Event) Content() []byte {
 
 // staged is what the table of events writes beside the event itself.
 type staged struct {
+	// elsewhere tells that another process has written the event.
+	elsewhere bool
 	// room is written with the room's first event.
 	room *live
 	// head is the event that this one was built on.

@@ -30,6 +30,10 @@ type live struct {
 	// complete tells that what is not in state is absent: the room was made here.
 	complete bool
 	last     *journal.Pending // the newest write to the room; nil: none yet
+	// lastState is the newest write of state. turn counts how often others have moved
+	// the head: what was built before and is not committed yet is stale.
+	lastState *journal.Pending
+	turn      int
 }
 
 // head is the event that the next one is built on. Its reference hash is known
@@ -38,6 +42,15 @@ type head struct {
 	ID    string
 	Depth int64
 	Hash  string
+}
+
+// headAt is the head of a room whose newest event this is.
+func headAt(e *event.Event) (h head, err error) {
+	h = head{ID: e.ID, Depth: e.Depth}
+	if e.Version.EventIDs == event.RandomEventID {
+		h.Hash, err = e.ReferenceHash()
+	}
+	return h, err
 }
 
 func (s *Service) referenceHash(ctx context.Context, r *live) (string, error) {
@@ -98,6 +111,29 @@ func (r *live) isBroken() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.broken
+}
+
+// follow moves the room to an event that another process has committed. Where
+// state is queued here that will not be, the room is broken.
+func (r *live) follow(e *Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h, err := headAt(e.Event)
+	if err != nil || r.lastState != nil && !r.lastState.Committed() {
+		r.broken = true
+	}
+	r.turn++
+	r.head = h
+	if e.StateKey != nil {
+		r.state[event.StateKey{Type: e.Type, Key: *e.StateKey}] = e
+	}
+}
+
+// stale tells, for the journal, whether something built in a turn still fits.
+func (r *live) stale(turn int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.broken || r.turn != turn
 }
 
 // letGo takes a broken room out of memory once all that was queued for it is

@@ -230,7 +230,7 @@ func (s *Service) Forget(ctx context.Context, userID, roomID string) error {
 		return matrix.Errorf(matrix.Unknown, "leave the room before forgetting it")
 	}
 	f := &Forgotten{UserID: userID, Room: nid}
-	err = s.journal.Commit(&journal.Write{Entries: []*journal.Entry{{Table: forgottenTable, User: userID, Value: f}}})
+	err = s.journal.Commit(&journal.Write{Entries: []*journal.Entry{s.forgottenEntry(f)}})
 	if err != nil {
 		return fmt.Errorf("forget room %s: %w", roomID, err)
 	}
@@ -242,8 +242,6 @@ type Forgotten struct {
 	UserID string
 	Room   journal.RoomNID
 }
-
-var forgottenTable = &journal.Table{Name: "forgotten_rooms", Queue: queueForgotten}
 
 // LeaveAll makes a user leave every room, reject every invite and take back
 // every knock, as when the account is deactivated. It may be called again where

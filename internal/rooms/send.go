@@ -66,6 +66,9 @@ func (s *Service) add(ctx context.Context, roomID string, drafts ...draft) (even
 		if err == nil {
 			return eventID, nil
 		}
+		if errors.Is(err, journal.ErrStale) {
+			continue // the room has moved along, or is broken and will be loaded again
+		}
 		r.markBrokenUnlessRefused(err)
 		switch {
 		case repeated(err), matrix.IsCode(err, matrix.Forbidden) && drafts[0].txn != "":
@@ -135,7 +138,10 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 		}
 	}
 	if len(b.fresh) > 0 {
-		pending, err := s.journal.Enqueue(&journal.Write{Entries: s.entries(b.fresh), Also: b.also()})
+		turn := r.turn
+		pending, err := s.journal.Enqueue(&journal.Write{
+			Entries: s.entries(b.fresh), Also: b.also(), Stale: func() bool { return r.stale(turn) },
+		})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -153,6 +159,7 @@ func (r *live) advance(b *builder, last *journal.Pending) {
 	r.head, r.last = b.head, last
 	for k, e := range b.o.added {
 		r.state[k] = e
+		r.lastState = last
 	}
 }
 
@@ -225,7 +232,7 @@ func (b *builder) build(d *draft) error {
 	if err := b.redact(e); err != nil {
 		return err
 	}
-	if err := b.moveHead(built); err != nil {
+	if b.head, err = headAt(built); err != nil {
 		return err
 	}
 	b.ids = append(b.ids, e.ID)
@@ -288,15 +295,6 @@ func (b *builder) references(v *event.Version, p *event.Proto) error {
 		}
 	}
 	return nil
-}
-
-// moveHead puts the head after an event.
-func (b *builder) moveHead(e *event.Event) (err error) {
-	b.head = head{ID: e.ID, Depth: e.Depth}
-	if e.Version.EventIDs == event.RandomEventID {
-		b.head.Hash, err = e.ReferenceHash()
-	}
-	return err
 }
 
 // setState puts a state event into the overlay, and notes what it replaces and

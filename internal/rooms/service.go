@@ -47,7 +47,8 @@ type Service struct {
 	log        *slog.Logger
 	damage     *damage.Log
 
-	table  *journal.Table
+	table, forgottenTable *journal.Table
+
 	live   *lru.Cache[string, *live]
 	recent *transactions
 	// lastCreation is when the newest room was created here.
@@ -59,7 +60,6 @@ func New(o Options) (*Service, error) {
 	s := &Service{
 		pool: o.Pool, journal: o.Journal, profiles: o.Profiles, signer: o.Signer,
 		serverName: o.Signer.ServerName, guests: o.Guests, now: o.Now, log: o.Log, damage: o.Damage,
-		table: &journal.Table{Name: "events", Queue: queueEvents},
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -74,13 +74,18 @@ func New(o Options) (*Service, error) {
 	if s.recent, err = newTransactions(); err != nil {
 		return nil, fmt.Errorf("make the cache of transactions: %w", err)
 	}
-	// What others have written shows in the heads of rooms, which each commit checks.
+	s.table = &journal.Table{Name: "events", Queue: queueEvents, Read: s.readOthers}
+	o.Journal.Add(s.table)
+	s.forgottenTable = &journal.Table{Name: "forgotten_rooms", Queue: queueForgotten, Read: s.readForgotten}
+	o.Journal.Add(s.forgottenTable)
+	// What is missed here shows in the heads of rooms, which each commit checks.
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) {}})
 	return s, nil
 }
 
 // committed finishes the events of a group: it lets go of what was needed for
-// writing them, and shows redactions on events that are in memory.
+// writing them, and shows redactions on events that are in memory. What another
+// process has written moves the room in memory along.
 func (s *Service) committed(v journal.View, entries []*journal.Entry) {
 	for _, entry := range entries {
 		e := eventOf(entry)
@@ -94,6 +99,9 @@ func (s *Service) committed(v journal.View, entries []*journal.Entry) {
 		}
 		if written.redacted != nil {
 			s.showRedaction(v, written, e)
+		}
+		if r, ok := s.live.Peek(e.RoomID); ok && written.elsewhere {
+			r.follow(e)
 		}
 	}
 }

@@ -1,10 +1,16 @@
 package rooms
 
 import (
+	"context"
+
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/journal"
 )
+
+func (s *Service) forgottenEntry(f *Forgotten) *journal.Entry {
+	return &journal.Entry{Table: s.forgottenTable, User: f.UserID, Value: f}
+}
 
 // queueForgotten writes down which rooms users want to hear of no more.
 func queueForgotten(b *pgx.Batch, entries []*journal.Entry) error {
@@ -16,4 +22,17 @@ func queueForgotten(b *pgx.Batch, entries []*journal.Entry) error {
 			f.UserID, f.Room, entry.Position)
 	}
 	return nil
+}
+
+// readForgotten reads what other processes have written down.
+func (s *Service) readForgotten(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+	rows, _ := conn.Query(ctx, `
+		SELECT user_id, room_nid, position FROM forgotten_rooms WHERE position > $1 AND position <= $2`, after, upTo)
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*journal.Entry, error) {
+		f, at := &Forgotten{}, journal.Position(0)
+		err := row.Scan(&f.UserID, &f.Room, &at)
+		entry := s.forgottenEntry(f)
+		entry.Position = at
+		return entry, err
+	})
 }

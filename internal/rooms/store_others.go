@@ -1,0 +1,41 @@
+package rooms
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/journal"
+)
+
+// readOthers reads the events that other processes have written in (after, upTo].
+func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+	rows, _ := conn.Query(ctx, selectEvents+`WHERE e.position > $1 AND e.position <= $2`, after, upTo)
+	events, err := collectEvents(rows)
+	if err != nil {
+		return nil, err
+	}
+	// What they have redacted, which may be in memory here as it was before.
+	rows, _ = conn.Query(ctx, selectEvents+`
+		WHERE e.position = ANY(ARRAY(
+			SELECT t.position FROM events b JOIN events t ON t.redacted_by = b.position AND t.event_id = b.redacts
+			WHERE b.position > $1 AND b.position <= $2 AND b.redacts IS NOT NULL))`, after, upTo)
+	targets, err := collectEvents(rows)
+	if err != nil {
+		return nil, err
+	}
+	redacted := make(map[journal.Position]*Event, len(targets))
+	for _, t := range targets {
+		redacted[t.redaction.Load().because.Position] = t
+	}
+	entries := make([]*journal.Entry, len(events))
+	for i, e := range events {
+		e.draft = &staged{elsewhere: true}
+		if t := redacted[e.Position]; t != nil {
+			e.draft.target, e.draft.redacted = t, t.Event
+		}
+		entries[i] = e.entry(s.table)
+		entries[i].Position = e.Position
+	}
+	return entries, nil
+}

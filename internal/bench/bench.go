@@ -50,6 +50,7 @@ type testCase struct {
 func (h *house) families() []*family {
 	return []*family{
 		newSending(h),
+		newDelivering(h),
 	}
 }
 

@@ -84,6 +84,8 @@ func (u Unit) format(v float64) string {
 	switch {
 	case u == PerSecond:
 		return significant(v) + "/s"
+	case u == Events:
+		return fmt.Sprintf("%.0f", v)
 	case u == Bytes && v >= mib:
 		return significant(v/mib) + " MiB"
 	case u == Bytes && v >= 10*kib:

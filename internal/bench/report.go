@@ -13,6 +13,7 @@ const (
 	PerSecond Unit = "per second"
 	Micros    Unit = "µs"
 	Bytes     Unit = "bytes"
+	Events    Unit = "events"
 )
 
 // Report is what one run has measured.

@@ -51,9 +51,12 @@ func (c *client) join(roomID string) error {
 const messageBody = `{"msgtype":"m.text","body":"a message of the usual length, which is not very long"}`
 
 // say sends a message with a transaction ID that the caller never repeats.
-func (c *client) say(roomID, txn string) error {
-	_, err := c.do(http.MethodPut, sendPath(roomID, txn), messageBody)
-	return err
+func (c *client) say(roomID, txn string) (eventID string, err error) {
+	var answer struct {
+		EventID string `json:"event_id"`
+	}
+	err = c.into(&answer, http.MethodPut, sendPath(roomID, txn), messageBody)
+	return answer.EventID, err
 }
 
 func sendPath(roomID, txn string) string {
@@ -91,4 +94,21 @@ func (h *house) joinAll(ctx context.Context, u user, rooms []string) error {
 		}
 	}
 	return nil
+}
+
+// roomOf makes a room of some users, with a message in it. The first one made it.
+func (h *house) roomOf(ctx context.Context, users []user) (roomID string, err error) {
+	founder, err := dial(ctx, h.server.address, users[0].token)
+	if err != nil {
+		return "", err
+	}
+	defer founder.close()
+	if roomID, err = founder.createRoom(); err != nil {
+		return "", err
+	}
+	if err := h.fill(ctx, users[1:], func(int) []string { return []string{roomID} }); err != nil {
+		return "", err
+	}
+	_, err = founder.say(roomID, "first")
+	return roomID, err
 }

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync/atomic"
 )
@@ -64,7 +65,8 @@ func (s *sending) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return founder.say(s.rooms[0], "first")
+	_, err = founder.say(s.rooms[0], "first")
+	return err
 }
 
 // race lets senders send to so many rooms.
@@ -80,7 +82,8 @@ func (s *sending) race(ctx context.Context, n, rooms int) ([]Figure, error) {
 	}
 	m, y, err := s.h.race(ctx, n,
 		func(sender int) error {
-			return clients[sender].say(s.rooms[sender%rooms], fmt.Sprint(s.txns.Add(1)))
+			_, err := clients[sender].do(http.MethodPut, sendPath(s.rooms[sender%rooms], fmt.Sprint(s.txns.Add(1))), messageBody)
+			return err
 		},
 		func(sender int) error { return loop.Commit(sender, rooms) })
 	if err != nil {

@@ -9,6 +9,9 @@ type sizes struct {
 	turns int
 	// rooms is how many rooms many rooms are.
 	rooms int
+	// listeners wait for messages, of which they get one in each of the rounds, and
+	// then a burst.
+	listeners, rounds, burst int
 }
 
 // full is for measuring: some minutes in all.
@@ -16,6 +19,8 @@ var full = sizes{
 	turn:  time.Second,
 	turns: 3,
 	rooms: 64,
+
+	listeners: 200, rounds: 60, burst: 400,
 }
 
 // quick is for trying the benchmark out: seconds in all, and figures that mean
@@ -24,4 +29,6 @@ var quick = sizes{
 	turn:  20 * time.Millisecond,
 	turns: 1,
 	rooms: 8,
+
+	listeners: 12, rounds: 2, burst: 24,
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -52,6 +53,7 @@ var serveCommand = command{
 // serve runs a server, with some accounts made before it answers, until the context ends.
 func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.NewAccount) (err error) {
 	log := newLog(a.stderr, cfg.Log)
+	debug.SetMemoryLimit(int64(cfg.Budget().Limit))
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -65,6 +67,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.Ne
 	}
 	defer func() {
 		log.Info("shutting down")
+		a.notify(log, notifyStopping)
 		limit := shutdownTimeout + time.Duration(cfg.ShutdownDelay)*time.Second
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		defer cancel()
@@ -72,6 +75,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.Ne
 		log.Info("stopped")
 	}()
 	a.print(a.stdout, announcement(cfg, s))
+	a.notify(log, notifyReady)
 	return a.wait(ctx, s, log, hangups)
 }
 

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"net/http"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// With a delay a server that is to stop still answers, and says that it is about to go; whoever does not want to
+// wait signals again.
+func TestLoadBalancersHaveTimeToNotice(t *testing.T) {
+	t.Parallel()
+	p := spawn(t, environment(t, "HOMESERVER_SHUTDOWN_DELAY=300"))
+	address := regexp.MustCompile(`http://\S+`).FindString(p.stdout.String())
+	if code, body := get(t, address+"/ready"); code != http.StatusOK {
+		t.Errorf("before the end: %d %s", code, body)
+	}
+	p.signal(t, syscall.SIGTERM)
+	until(t, "/ready says 503", func() bool {
+		code, _ := get(t, address+"/ready")
+		return code == http.StatusServiceUnavailable
+	})
+	if code, body := get(t, address+"/_matrix/client/versions"); code != http.StatusOK {
+		t.Errorf("requests are not answered any more: %d %s", code, body)
+	}
+	started := time.Now()
+	p.signal(t, syscall.SIGTERM)
+	p.stdout.waitFor("the end of output")
+	if code, took := p.ProcessState.ExitCode(), time.Since(started); code != exitFailure || took > 30*time.Second {
+		t.Errorf("code %d after %v: %s", code, took, p.stderr)
+	}
+}

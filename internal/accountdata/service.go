@@ -84,6 +84,9 @@ func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service) *Service {
 	return s
 }
 
+// Caches tells how the caches are used.
+func (s *Service) Caches() kept.Caches { return kept.Caches{"ignored_users": s.ignored.Stats} }
+
 // committed forgets the lists of ignored users that have changed. It runs inside
 // the journal.
 func (s *Service) committed(_ journal.View, entries []*journal.Entry) {

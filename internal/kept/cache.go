@@ -13,6 +13,7 @@ import (
 // last is kept. Its methods may be called concurrently.
 type Cache[K comparable, V any] struct {
 	places *lru.Cache[K, *Place[V]]
+	uses   Uses
 }
 
 // Place is where one value of a cache stands.
@@ -21,20 +22,25 @@ type Place[V any] struct{ value atomic.Pointer[V] }
 // New makes a cache for so many values, at least one.
 func New[K comparable, V any](size int) *Cache[K, V] {
 	places, _ := lru.New[K, *Place[V]](max(1, size)) // fails only for less than one
-	return &Cache[K, V]{places}
+	return &Cache[K, V]{places: places}
 }
 
 // Place gives the place of a key's value. Take it before reading the value.
 func (c *Cache[K, V]) Place(key K) *Place[V] {
-	if place, ok := c.places.Get(key); ok {
+	place, ok := c.places.Get(key)
+	c.uses.Count(ok && place.Load() != nil)
+	if ok {
 		return place
 	}
-	place := &Place[V]{}
+	place = &Place[V]{}
 	if other, ok, _ := c.places.PeekOrAdd(key, place); ok {
 		return other
 	}
 	return place
 }
+
+// Stats tells how the cache is used.
+func (c *Cache[K, V]) Stats() Stats { return c.uses.Stats(c.places.Len()) }
 
 // Load gives the value; nil: nobody has read it yet.
 func (p *Place[V]) Load() *V { return p.value.Load() }

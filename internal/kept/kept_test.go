@@ -36,6 +36,31 @@ func TestCache(t *testing.T) {
 	New[string, int](0).Place("a").Store(new(1))
 }
 
+func TestCacheTellsHowItIsUsed(t *testing.T) {
+	t.Parallel()
+	c := New[string, int](2)
+	c.Place("a")               // is not there
+	c.Place("a").Store(new(1)) // somebody is reading it
+	c.Place("a")
+	c.Place("b")
+	if got, want := c.Stats(), (Stats{Entries: 2, Hits: 1, Misses: 3}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	c.ForgetAll()
+	if got, want := c.Stats(), (Stats{Hits: 1, Misses: 3}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestScale(t *testing.T) {
+	t.Parallel()
+	for scale, want := range map[Scale]int{0: 1000, 1: 1000, 0.125: 125, 4: 4000, 1e-9: 1} {
+		if got := scale.Of(1000); got != want {
+			t.Errorf("%v: got %d, want %d", scale, got, want)
+		}
+	}
+}
+
 // What was read before a change, and stored after it, is found by nobody.
 func TestCacheFindsNothingOutdated(t *testing.T) {
 	t.Parallel()

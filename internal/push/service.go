@@ -34,6 +34,8 @@ type Options struct {
 	// OwnsEmail tells whether an e-mail address belongs to a user's account; nil:
 	// none does.
 	OwnsEmail func(ctx context.Context, userID, address string) (bool, error)
+	// Caches is how large caches are.
+	Caches kept.Scale
 }
 
 // Service holds push rules, unread counts and pushers. Its methods may be called
@@ -51,7 +53,7 @@ type Service struct {
 	tallies  *tallies
 }
 
-// How much is kept in memory.
+// How much is usually kept in memory.
 const (
 	keptRulesets = 10_000
 	keptContexts = 10_000
@@ -73,15 +75,20 @@ func New(o Options) (*Service, error) {
 func newService(o Options) (*Service, error) {
 	s := &Service{
 		o: o, pool: o.Pool, journal: o.Journal, rooms: o.Rooms,
-		rulesets: kept.New[string, Ruleset](keptRulesets),
-		contexts: kept.New[journal.RoomNID, RoomContext](keptContexts),
+		rulesets: kept.New[string, Ruleset](o.Caches.Of(keptRulesets)),
+		contexts: kept.New[journal.RoomNID, RoomContext](o.Caches.Of(keptContexts)),
 	}
 	s.table = &journal.Table{Name: "push_rules", Queue: queueRules, Read: s.readOthers}
 	var err error
-	if s.tallies, err = newTallies(); err != nil {
+	if s.tallies, err = newTallies(o.Caches); err != nil {
 		return nil, fmt.Errorf("make the cache of unread counts: %w", err)
 	}
 	return s, nil
+}
+
+// Caches tells how the caches are used.
+func (s *Service) Caches() kept.Caches {
+	return kept.Caches{"push_rules": s.rulesets.Stats, "push_rooms": s.contexts.Stats, "unread_counts": s.tallies.stats}
 }
 
 // committed forgets what a group of entries has changed. It runs inside the

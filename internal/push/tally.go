@@ -10,6 +10,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 	"homeserver/internal/rooms"
 )
 
@@ -99,7 +100,7 @@ type tallyKey struct {
 	room journal.RoomNID
 }
 
-// How much is kept in memory.
+// How much is usually kept in memory.
 const (
 	keptTallies = 50_000
 	keptItems   = 500_000
@@ -108,17 +109,27 @@ const (
 // tallies keeps the tallies that were used last. A tally changes under the lock
 // only, also one that has been let go of while somebody uses it.
 type tallies struct {
+	most, mostItems int
+	uses            kept.Uses
+
 	mu    sync.Mutex
 	byKey *simplelru.LRU[tallyKey, *tally]
 	items int // in all of them
 }
 
-func newTallies() (*tallies, error) {
-	byKey, err := simplelru.NewLRU[tallyKey, *tally](keptTallies, nil)
+func newTallies(scale kept.Scale) (*tallies, error) {
+	most := scale.Of(keptTallies)
+	byKey, err := simplelru.NewLRU[tallyKey, *tally](most, nil)
 	if err != nil {
-		return nil, fmt.Errorf("make a cache of %d tallies: %w", keptTallies, err)
+		return nil, fmt.Errorf("make a cache of %d tallies: %w", most, err)
 	}
-	return &tallies{byKey: byKey}, nil
+	return &tallies{most: most, mostItems: scale.Of(keptItems), byKey: byKey}, nil
+}
+
+func (ts *tallies) stats() kept.Stats {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return ts.uses.Stats(ts.byKey.Len())
 }
 
 // find gives a tally that was worked out by a basis, and its position; nil if
@@ -127,7 +138,9 @@ func (ts *tallies) find(key tallyKey, b *basis) (*tally, journal.Position) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t, ok := ts.byKey.Get(key)
-	if !ok || t.rules != b.rules || !maps.Equal(t.ignored, b.ignored) {
+	ok = ok && t.rules == b.rules && maps.Equal(t.ignored, b.ignored)
+	ts.uses.Count(ok)
+	if !ok {
 		return nil, 0
 	}
 	return t, t.position
@@ -150,7 +163,7 @@ func (ts *tallies) settle(key tallyKey, t *tally, steps []step, upTo journal.Pos
 	}
 	show(t.items[:end])
 	ts.items += len(t.items)
-	for ts.byKey.Len() >= keptTallies || ts.items > keptItems && ts.byKey.Len() > 0 {
+	for ts.byKey.Len() >= ts.most || ts.items > ts.mostItems && ts.byKey.Len() > 0 {
 		_, oldest, _ := ts.byKey.RemoveOldest()
 		ts.items -= len(oldest.items)
 	}

@@ -91,7 +91,7 @@ func (ts *tallies) settled(key tallyKey, t *tally, steps []step, upTo journal.Po
 
 func TestTalliesAreFoundByTheirBasis(t *testing.T) {
 	t.Parallel()
-	ts, err := newTallies()
+	ts, err := newTallies(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestTalliesAreFoundByTheirBasis(t *testing.T) {
 
 func TestTalliesKnowHowManyItemsTheyKeep(t *testing.T) {
 	t.Parallel()
-	ts, err := newTallies()
+	ts, err := newTallies(1)
 	if err != nil {
 		t.Fatal(err)
 	}

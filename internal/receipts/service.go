@@ -82,6 +82,9 @@ func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, data *account
 	return s
 }
 
+// Caches tells how the caches are used.
+func (s *Service) Caches() kept.Caches { return kept.Caches{"read_marks": s.marks.Stats} }
+
 // Send sets a receipt at an event. threadID is that of the request, nil where it
 // gave none. M_INVALID_PARAM for a type or a thread that does not fit, M_NOT_FOUND
 // for an event that the user cannot see, M_FORBIDDEN for who is not in the room.

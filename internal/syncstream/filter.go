@@ -118,7 +118,7 @@ func (f *Filter) redundant() bool { return f.Room.State != nil && f.Room.State.I
 // storedFilter names a stored filter. What is stored under a name never changes.
 type storedFilter struct{ user, id string }
 
-// Of the stored filters that were used last, the small ones are kept parsed.
+// Of the stored filters that were used last, the small ones are kept parsed; usually so many.
 const (
 	keptFilters      = 10_000
 	keptFiltersBytes = 4 << 10
@@ -134,7 +134,9 @@ func (s *Service) filter(ctx context.Context, userID, given string) (*Filter, er
 		return parseFilter([]byte(given))
 	}
 	key := storedFilter{userID, given}
-	if f, ok := s.filters.Get(key); ok {
+	f, ok := s.filters.Get(key)
+	s.filterUses.Count(ok)
+	if ok {
 		return f, nil
 	}
 	definition, err := s.StoredFilter(ctx, userID, given)
@@ -144,7 +146,7 @@ func (s *Service) filter(ctx context.Context, userID, given string) (*Filter, er
 	if err != nil {
 		return nil, err
 	}
-	f, err := parseFilter(definition)
+	f, err = parseFilter(definition)
 	if err == nil && len(definition) <= keptFiltersBytes {
 		s.filters.Add(key, f)
 	}

@@ -8,10 +8,11 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 	"homeserver/internal/rooms"
 )
 
-// rememberedMembers is how many members are remembered as sent, over all
+// rememberedMembers is how many members are usually remembered as sent, over all
 // devices. A member that was forgotten is merely sent again.
 const rememberedMembers = 200_000
 
@@ -19,6 +20,7 @@ const rememberedMembers = 200_000
 // API, "Lazy-loading room members".
 type lazyMembers struct {
 	sent *lru.Cache[knownMember, journal.Position]
+	uses kept.Uses
 }
 
 // knownMember is a member that a device was told of. The value beside it is the
@@ -28,8 +30,8 @@ type knownMember struct {
 	room                 journal.RoomNID
 }
 
-func newLazyMembers() (*lazyMembers, error) {
-	sent, err := lru.New[knownMember, journal.Position](rememberedMembers)
+func newLazyMembers(scale kept.Scale) (*lazyMembers, error) {
+	sent, err := lru.New[knownMember, journal.Position](scale.Of(rememberedMembers))
 	return &lazyMembers{sent: sent}, err
 }
 
@@ -91,7 +93,9 @@ func (l *lazyMembers) wanted(p *plan, r *Room) map[string]struct{} {
 		return wanted
 	}
 	for member := range wanted {
-		if at, ok := l.sent.Get(p.knownMember(r, member)); ok && at <= p.since {
+		at, ok := l.sent.Get(p.knownMember(r, member))
+		l.uses.Count(ok)
+		if ok && at <= p.since {
 			delete(wanted, member)
 		}
 	}

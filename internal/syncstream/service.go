@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/accountdata"
 	"homeserver/internal/ephemeral"
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 	"homeserver/internal/presence"
 	"homeserver/internal/push"
 	"homeserver/internal/receipts"
@@ -23,7 +24,7 @@ import (
 // maxTimeout bounds how long a request may wait.
 const maxTimeout = 10 * time.Minute
 
-// Options is what a Service is made of. All of it is needed but the clock.
+// Options is what a Service is made of. All of it is needed but the last two.
 type Options struct {
 	Pool     *pgxpool.Pool
 	Journal  *journal.Journal
@@ -35,6 +36,8 @@ type Options struct {
 	Presence *presence.Service
 	// Ticks is the clock that typing and presence go by.
 	Ticks *ephemeral.Clock
+	// Caches is how large caches are.
+	Caches kept.Scale
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
 }
@@ -45,6 +48,9 @@ type Service struct {
 	viewers *viewers
 	lazy    *lazyMembers
 	filters *lru.Cache[storedFilter, *Filter]
+	metrics *metrics
+
+	filterUses kept.Uses
 
 	stopOnce sync.Once
 	stopping chan struct{}
@@ -52,18 +58,18 @@ type Service struct {
 
 // New makes the service. Call it before the journal is started.
 func New(o Options) (*Service, error) {
-	s := &Service{Options: o, stopping: make(chan struct{})}
+	s := &Service{Options: o, metrics: newMetrics(), stopping: make(chan struct{})}
 	if s.Now == nil {
 		s.Now = time.Now
 	}
 	var err error
-	if s.viewers, err = newViewers(o.Rooms, o.Data, o.Journal); err != nil {
+	if s.viewers, err = newViewers(o.Rooms, o.Data, o.Journal, o.Caches); err != nil {
 		return nil, fmt.Errorf("make the cache of viewers: %w", err)
 	}
-	if s.lazy, err = newLazyMembers(); err != nil {
+	if s.lazy, err = newLazyMembers(o.Caches); err != nil {
 		return nil, fmt.Errorf("make the cache of lazy-loaded members: %w", err)
 	}
-	if s.filters, err = lru.New[storedFilter, *Filter](keptFilters); err != nil {
+	if s.filters, err = lru.New[storedFilter, *Filter](o.Caches.Of(keptFilters)); err != nil {
 		return nil, fmt.Errorf("make the cache of filters: %w", err)
 	}
 	o.Journal.Observe(journal.Observer{Committed: s.viewers.committed, Reset: s.viewers.reset})
@@ -125,6 +131,7 @@ func (s *Service) Sync(ctx context.Context, q Query) (*Answer, error) {
 // look gives the answer as of now; if it is empty it waits, and gives nil where
 // there may be more to see then.
 func (s *Service) look(ctx context.Context, r *request, deadline <-chan time.Time) (*Answer, error) {
+	started := time.Now()
 	v, err := s.viewers.use(ctx, r.UserID)
 	if err != nil {
 		return nil, err
@@ -134,6 +141,9 @@ func (s *Service) look(ctx context.Context, r *request, deadline <-chan time.Tim
 	// lost between the look and the wait.
 	woken := v.listener.Woken()
 	a, err := s.answer(ctx, v, r)
+	if a != nil {
+		s.metrics.observe(a.plan, time.Since(started))
+	}
 	if a == nil || err != nil || !a.empty() || r.immediate() {
 		return a, err
 	}
@@ -144,11 +154,14 @@ func (s *Service) look(ctx context.Context, r *request, deadline <-chan time.Tim
 	if len(a.presence) == 0 {
 		r.tick = a.tickUpTo // up to here there was nothing for this user
 	}
+	r.waited = true
 	return nil, err
 }
 
 // wait waits until there may be more to see, and reports whether that is so.
 func (s *Service) wait(ctx context.Context, woken <-chan struct{}, deadline <-chan time.Time) (again bool, err error) {
+	s.metrics.waiting.Inc()
+	defer s.metrics.waiting.Dec()
 	select {
 	case <-woken:
 		return true, nil
@@ -165,6 +178,7 @@ type request struct {
 	Query
 	filter  *Filter
 	initial bool
+	waited  bool             // there was nothing new at first
 	since   journal.Position // 0 if initial
 	tick    ephemeral.Tick   // what is not durable is known up to here; 0: not at all
 }

@@ -15,10 +15,11 @@ import (
 	"homeserver/internal/accountdata"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 	"homeserver/internal/rooms"
 )
 
-// maxIdleViewers and maxIdleStandings bound what is kept in memory of users who
+// maxIdleViewers and maxIdleStandings usually bound what is kept in memory of users who
 // have no request at the moment. The one who has not asked for the longest time
 // goes first.
 const (
@@ -66,6 +67,9 @@ type viewers struct {
 	data    *accountdata.Service
 	journal *journal.Journal
 
+	most, mostStandings int // of the idle ones
+	uses                kept.Uses
+
 	mu            sync.Mutex
 	byUser        map[string]*viewer
 	byRoom        map[journal.RoomNID]map[*viewer]struct{}
@@ -75,12 +79,19 @@ type viewers struct {
 	visibilities int
 }
 
-func newViewers(r *rooms.Service, data *accountdata.Service, j *journal.Journal) (*viewers, error) {
-	idle, err := simplelru.NewLRU[string, *viewer](maxIdleViewers+1, nil)
+func newViewers(r *rooms.Service, data *accountdata.Service, j *journal.Journal, scale kept.Scale) (*viewers, error) {
+	most := scale.Of(maxIdleViewers)
+	idle, err := simplelru.NewLRU[string, *viewer](most+1, nil)
 	return &viewers{
-		rooms: r, data: data, journal: j, idle: idle,
+		rooms: r, data: data, journal: j, idle: idle, most: most, mostStandings: scale.Of(maxIdleStandings),
 		byUser: map[string]*viewer{}, byRoom: map[journal.RoomNID]map[*viewer]struct{}{},
 	}, err
+}
+
+func (vs *viewers) stats() kept.Stats {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	return vs.uses.Stats(len(vs.byUser))
 }
 
 // use gives the viewer of a user, loading it if need be, until release. It may
@@ -114,6 +125,7 @@ func (vs *viewers) take(userID string) (v *viewer, fresh bool) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	v, ok := vs.byUser[userID]
+	vs.uses.Count(ok)
 	if !ok {
 		v = &viewer{userID: userID, listener: vs.journal.Listen(), loaded: make(chan struct{})}
 		v.listener.Follow(journal.Topic{User: userID})
@@ -134,7 +146,7 @@ func (vs *viewers) release(v *viewer) {
 	}
 	vs.idle.Add(v.userID, v)
 	vs.idleStandings += len(v.rooms)
-	for vs.idle.Len() > maxIdleViewers || vs.idleStandings > maxIdleStandings {
+	for vs.idle.Len() > vs.most || vs.idleStandings > vs.mostStandings {
 		_, oldest, _ := vs.idle.GetOldest()
 		vs.drop(oldest)
 	}

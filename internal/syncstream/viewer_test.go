@@ -39,7 +39,7 @@ func viewersOn(t *testing.T, pool *pgxpool.Pool) (*viewers, *rooms.Service, stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	vs, err := newViewers(r, accountdata.New(pool, j, r), j)
+	vs, err := newViewers(r, accountdata.New(pool, j, r), j, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -15,21 +14,11 @@ import (
 const (
 	// maxWait bounds how long a download waits for its upload.
 	maxWait = time.Minute
-	// lookAgain is how often it looks by itself, for the case that the upload came
-	// to another process.
-	lookAgain = time.Second
+	// lookSoon and lookLate are how soon it looks by itself, for the case that the
+	// upload came to another process: first, and in the end.
+	lookSoon = 50 * time.Millisecond
+	lookLate = 2 * time.Second
 )
-
-// File is a file to be sent to a client, who closes it.
-type File struct {
-	*os.File
-	ContentType string
-	Filename    string // empty: none
-	ETag        string // without its quotes
-	Modified    time.Time
-
-	hash hash
-}
 
 // Open gives a file. If its content has not come yet, it waits for it, for a
 // minute at most: M_NOT_YET_UPLOADED (504) after that. M_NOT_FOUND for an ID that
@@ -40,11 +29,16 @@ func (s *Service) Open(ctx context.Context, server, mediaID string, wait time.Du
 	if err != nil {
 		return nil, err
 	}
-	file, err := s.folder.open(m.hash())
+	return s.openMedia(ctx, m)
+}
+
+// openMedia opens a file whose content has come.
+func (s *Service) openMedia(ctx context.Context, m media) (*File, error) {
+	object, err := s.open(ctx, contentKey(m.hash()))
 	if err != nil {
-		return nil, fmt.Errorf("open media %s: %w", mediaID, err)
+		return nil, fmt.Errorf("open media %s: %w", m.ID, err)
 	}
-	f := &File{File: file, hash: m.hash(), ETag: m.hash().String(), Modified: time.UnixMilli(m.CreatedAt)}
+	f := &File{content: object, ETag: m.hash().String(), Modified: time.UnixMilli(m.CreatedAt), log: s.o.Log}
 	if m.ContentType != nil {
 		f.ContentType = *m.ContentType
 	}
@@ -97,16 +91,14 @@ func (s *Service) await(ctx context.Context, server, mediaID string, wait time.D
 	defer leave()
 	deadline := time.NewTimer(min(wait, maxWait))
 	defer deadline.Stop()
-	again := time.NewTicker(lookAgain)
-	defer again.Stop()
-	for {
+	for soon := lookSoon; ; soon = min(2*soon, lookLate) {
 		m, err := s.load(ctx, server, mediaID)
 		if err != nil || m.Hash != nil {
 			return m, err
 		}
 		select {
 		case <-arrived:
-		case <-again.C:
+		case <-time.After(soon):
 		case <-deadline.C:
 			return media{}, errNotYetUploaded
 		case <-s.stopping:
@@ -158,8 +150,8 @@ func (a *arrivals) announce(mediaID string) {
 	}
 }
 
-// hash is the SHA-256 of a file's content, and names it.
+// hash is the SHA-256 of a file's content, and makes its key.
 type hash [32]byte
 
-// String is what the file is called on disk.
+// String is the hash in hexadecimal.
 func (h hash) String() string { return hex.EncodeToString(h[:]) }

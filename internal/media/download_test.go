@@ -3,7 +3,6 @@ package media
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -120,11 +119,7 @@ func TestDownloadFindsWhatCameElsewhere(t *testing.T) {
 		found <- err
 	}()
 	h.watched(t, id, 1)
-	elsewhere, err := New(Options{Pool: h.pool, Dir: h.dir, ServerName: "localhost", Now: h.clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := elsewhere.UploadTo(t.Context(), alice, "localhost", id, text("elsewhere")); err != nil {
+	if err := h.another(t, nil).UploadTo(t.Context(), alice, "localhost", id, text("elsewhere")); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-found; err != nil {
@@ -168,8 +163,10 @@ func TestFileThatIsGone(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, nil)
 	id := h.upload(t, alice, "content")
-	if err := os.RemoveAll(h.dir + "/content"); err != nil {
-		t.Fatal(err)
+	for _, key := range h.files(t) {
+		if err := h.storage.Remove(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
 	}
 	_, err := h.Open(t.Context(), "localhost", id, 0)
 	if _, public := errors.AsType[*matrix.Error](err); public || err == nil {

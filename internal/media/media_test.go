@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/storage/storagetest"
 )
 
 func TestMain(m *testing.M) {
@@ -32,20 +32,26 @@ var (
 	bob   = auth.Session{UserID: "@bob:localhost", DeviceID: "LAPTOP"}
 )
 
-// house is a service on a database and in a folder of its own, with a clock that
-// stands still.
+// house is a service on a database and a storage of its own, with a clock that stands
+// still.
 type house struct {
 	*Service
 	pool *pgxpool.Pool
-	dir  string
+	dir  string               // of the folder; of what is being received if it is a bucket
+	s3   *storagetest.Service // nil: it is a folder
 
 	mu  sync.Mutex
 	now time.Time
 }
 
+// newHouse makes a house with a folder, or with a bucket for the tests that are run by
+// TestOnABucket.
 func newHouse(t testing.TB, change func(*Options)) *house {
 	t.Helper()
 	h := &house{pool: postgrestest.New(t), dir: filepath.Join(t.TempDir(), "media"), now: time.UnixMilli(1_700_000_000_000)}
+	if strings.HasPrefix(t.Name(), "TestOnABucket/") {
+		h.s3 = storagetest.New(t)
+	}
 	users := auth.New(h.pool, auth.Options{ServerName: "localhost"})
 	for _, name := range []string{"alice", "bob"} {
 		if _, err := users.CreateAccount(t.Context(), auth.NewAccount{Username: name}); err != nil {
@@ -59,18 +65,28 @@ func newHouse(t testing.TB, change func(*Options)) *house {
 // open makes the service, anew if there is one.
 func (h *house) open(t testing.TB, change func(*Options)) {
 	t.Helper()
+	h.Service = h.another(t, change)
+	if err := h.clean(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// another makes a service on the same database and storage, as another process does.
+func (h *house) another(t testing.TB, change func(*Options)) *Service {
+	t.Helper()
 	o := Options{Pool: h.pool, Dir: h.dir, ServerName: "localhost", Log: slog.New(slog.DiscardHandler), Now: h.clock}
+	if h.s3 != nil {
+		o.Storage = h.s3.OpenAt(t, h.dir)
+	}
 	if change != nil {
 		change(&o)
 	}
-	var err error
-	if h.Service, err = New(o); err != nil {
+	s, err := New(o)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(h.Stop)
+	t.Cleanup(s.Stop)
+	return s
 }
 
 func (h *house) clock() time.Time {
@@ -137,24 +153,30 @@ func contentOf(t testing.TB, file *File) string {
 	return string(content)
 }
 
-// files are all files in the folder, by their paths in it.
+// files are the keys of all that lies in the storage, and the paths of what is being
+// received.
 func (h *house) files(t testing.TB) []string {
 	t.Helper()
-	var paths []string
-	err := filepath.WalkDir(h.dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			paths = append(paths, strings.TrimPrefix(path, h.dir+"/"))
-		}
-		return err
+	var all []string
+	err := h.storage.Walk(t.Context(), "", func(key string, _ int64) error {
+		all = append(all, key)
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return paths
+	entries, err := os.ReadDir(filepath.Join(h.dir, "temp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		all = append(all, "temp/"+entry.Name())
+	}
+	return all
 }
 
-// wantFiles fails the test unless there are so many files in content/ and none in
-// temp/.
+// wantFiles fails the test unless there are so many files, and nothing else is left of
+// their uploads.
 func (h *house) wantFiles(t testing.TB, contents int) {
 	t.Helper()
 	n := 0
@@ -162,12 +184,29 @@ func (h *house) wantFiles(t testing.TB, contents int) {
 		switch {
 		case strings.HasPrefix(path, "temp/"):
 			t.Errorf("%s was left behind", path)
-		case strings.HasPrefix(path, "content/"):
+		case strings.HasPrefix(path, contentPrefix):
 			n++
 		}
 	}
 	if n != contents {
 		t.Errorf("there are %d files, want %d: %v", n, contents, h.files(t))
+	}
+	var held int
+	if err := h.pool.QueryRow(t.Context(), `SELECT count(*) FROM media_storing`).Scan(&held); err != nil || held != 0 {
+		t.Errorf("%d files are held still, %v", held, err)
+	}
+}
+
+// overwrite replaces an object, as nothing in the service does.
+func (h *house) overwrite(t testing.TB, key, content string) {
+	t.Helper()
+	in, err := h.takeIn(strings.NewReader(content), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.discard()
+	if err := h.storage.Put(t.Context(), key, in.file, in.hash); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -338,7 +338,7 @@ func FuzzInspect(f *testing.F) {
 			return
 		}
 		target := plan(p, ThumbnailQuery{Width: 3, Height: 4, Crop: len(file)%2 == 0, Animated: true})
-		if write, err := target.render(t.Context(), bytes.NewReader(file), p); err == nil {
+		if _, write, err := target.render(t.Context(), bytes.NewReader(file), p); err == nil {
 			if err := write(io.Discard); err != nil {
 				t.Errorf("write the thumbnail: %v", err)
 			}

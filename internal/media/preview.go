@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"mime"
 	"net/http"
 	"net/url"
@@ -137,7 +136,7 @@ func (s *Service) lookAt(ctx context.Context, page *url.URL) (map[string]any, er
 	}
 	// Without its picture a preview is a preview still.
 	err = s.addPictureAt(ctx, properties, picture)
-	if _, public := errors.AsType[*matrix.Error](err); public {
+	if _, public := errors.AsType[*matrix.Error](err); public && !errors.Is(err, errAway) {
 		return properties, nil
 	}
 	return properties, err
@@ -180,8 +179,8 @@ func (s *Service) addPictureAt(ctx context.Context, properties map[string]any, a
 // addPicture keeps a picture as media of the server's own, and adds what a preview
 // tells of it. What is no picture that clients can be expected to show is left out.
 func (s *Service) addPicture(ctx context.Context, properties map[string]any, body io.Reader) error {
-	in, err := s.folder.receive(body, min(maxPictureBytes, s.o.MaxUploadBytes))
-	if _, disk := errors.AsType[*fs.PathError](err); disk {
+	in, err := s.takeIn(body, min(maxPictureBytes, s.o.MaxUploadBytes))
+	if errors.Is(err, errAway) {
 		return fmt.Errorf("receive a picture for a preview: %w", err)
 	}
 	if err != nil {

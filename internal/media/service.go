@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 	"homeserver/internal/outgoing"
+	"homeserver/internal/storage"
 )
 
 // The codes that only media answer with.
@@ -45,7 +45,9 @@ const defaultContentType = "application/octet-stream"
 // Options sets up a Service. Numbers that are 0 mean the default.
 type Options struct {
 	Pool *pgxpool.Pool
-	// Dir is the folder for the files; it is made if need be.
+	// Storage is where the files lie; nil: in the folder Dir.
+	Storage Storage
+	// Dir is made if need be.
 	Dir string
 	// ServerName is the first part of mxc:// URIs.
 	ServerName string
@@ -78,7 +80,7 @@ type Options struct {
 type Service struct {
 	pool     *pgxpool.Pool
 	o        Options
-	folder   folder
+	storage  Storage
 	arrivals arrivals
 
 	pictures   *semaphore.Weighted // in bytes
@@ -88,6 +90,7 @@ type Service struct {
 
 	stopOnce sync.Once
 	stopping chan struct{}
+	cleaning sync.WaitGroup
 }
 
 // New makes a Service on a migrated database, and its folder.
@@ -102,14 +105,17 @@ func New(o Options) (*Service, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	files, err := openFolder(o.Dir)
-	if err != nil {
-		return nil, err
+	if o.Storage == nil {
+		folder, err := storage.OpenFolder(o.Dir)
+		if err != nil {
+			return nil, err
+		}
+		o.Storage = folder
 	}
 	return &Service{
 		pool:     o.Pool,
 		o:        o,
-		folder:   files,
+		storage:  o.Storage,
 		arrivals: arrivals{waiting: map[string]*arrival{}},
 		pictures: semaphore.NewWeighted(o.ThumbnailMemory),
 		fetches:  semaphore.NewWeighted(maxFetches),
@@ -125,28 +131,25 @@ func orDefault[T comparable](value, fallback T) T {
 	return value
 }
 
-// Start removes what uploads and thumbnails left behind that an earlier process
-// did not finish. It is to be called before the first request.
-func (s *Service) Start(ctx context.Context) error {
-	left, err := s.folder.leftovers()
-	if err != nil {
-		return err
-	}
-	kept, err := referred(ctx, s.pool, left.placed())
-	if err != nil {
-		return err
-	}
-	if err := s.folder.sweep(left, kept); err != nil {
-		return err
-	}
-	if len(left) > 0 {
-		s.o.Log.Info("removed what unfinished uploads left behind", "files", len(left))
-	}
-	return nil
+// Start begins to remove, now and then, what uploads have left behind whose processes
+// were killed, this server's or another's on the same storage. That goes on until
+// Stop, and not only for as long as ctx. A storage that is away stops nobody from
+// starting.
+func (s *Service) Start(ctx context.Context) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cleaning.Go(func() { s.cleanAlways(ctx) })
+	s.cleaning.Go(func() {
+		<-s.stopping
+		cancel()
+	})
 }
 
-// Stop makes downloads that wait for an upload give up, and later ones not wait.
-func (s *Service) Stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
+// Stop makes downloads that wait for an upload give up, and later ones not wait. It
+// returns when the work that Start has begun is over.
+func (s *Service) Stop() {
+	s.stopOnce.Do(func() { close(s.stopping) })
+	s.cleaning.Wait()
+}
 
 // MaxUploadBytes is the size of the largest file that may be uploaded.
 func (s *Service) MaxUploadBytes() int64 { return s.o.MaxUploadBytes }
@@ -230,6 +233,9 @@ func (s *Service) UploadTo(ctx context.Context, who auth.Session, server, mediaI
 		return err
 	}
 	defer in.discard()
+	if err := s.mayFill(ctx, who, server, mediaID); err != nil {
+		return err
+	}
 	m := media{ID: mediaID, UserID: &who.UserID}
 	m.describe(in, u)
 	err = s.keep(ctx, in, func(tx pgx.Tx) error {
@@ -280,23 +286,35 @@ func (s *Service) receive(ctx context.Context, who auth.Session, u *Upload) (*in
 		return nil, s.errTooLarge()
 	}
 	u.ContentType = cleanContentType(u.ContentType)
-	if s.o.UserQuotaBytes > 0 {
-		used, err := usage(ctx, s.pool, who.UserID)
-		if err != nil {
-			return nil, err
-		}
-		if used+charged(u.Bytes) > s.o.UserQuotaBytes {
-			return nil, errQuota
-		}
+	if err := s.mayKeep(ctx, who.UserID, u.Bytes); err != nil {
+		return nil, err
 	}
-	in, err := s.folder.receive(u.Body, s.o.MaxUploadBytes)
+	in, err := s.takeIn(u.Body, s.o.MaxUploadBytes)
 	if errors.Is(err, errTooMuch) {
 		return nil, s.errTooLarge()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("receive a file of %s: %w", who.UserID, err)
 	}
+	// Its length is known now. What won't be kept, isn't stored either.
+	if err := s.mayKeep(ctx, who.UserID, in.bytes); err != nil {
+		in.discard()
+		return nil, err
+	}
 	return in, nil
+}
+
+// mayKeep checks whether a file fits into a user's quota. Only charge makes sure of
+// that, for uploads at the same time.
+func (s *Service) mayKeep(ctx context.Context, userID string, bytes int64) error {
+	if s.o.UserQuotaBytes <= 0 {
+		return nil
+	}
+	used, err := usage(ctx, s.pool, userID)
+	if err == nil && used+charged(bytes) > s.o.UserQuotaBytes {
+		return errQuota
+	}
+	return err
 }
 
 func (s *Service) errTooLarge() error {
@@ -318,30 +336,6 @@ func (s *Service) charge(ctx context.Context, tx pgx.Tx, userID string, bytes in
 // A length that isn't known counts as the least.
 func charged(bytes int64) int64 {
 	return max(1, (bytes+blockBytes-1)/blockBytes) * blockBytes
-}
-
-// keep records a file that has come and puts it where it belongs, both or neither.
-// Only if the process ends or the database fails in between, the file may be there
-// without its record; a mark tells of it then, which Start follows.
-func (s *Service) keep(ctx context.Context, in *incoming, record func(pgx.Tx) error) error {
-	var mark string
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := record(tx); err != nil {
-			return err
-		}
-		var err error
-		mark, err = s.folder.place(in)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("keep an uploaded file: %w", err)
-	}
-	if mark != "" {
-		if err := os.Remove(mark); err != nil {
-			s.o.Log.WarnContext(ctx, "remove the mark of an upload; the next start will", "error", err)
-		}
-	}
-	return nil
 }
 
 // describe says what has come.

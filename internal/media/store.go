@@ -110,28 +110,3 @@ func lockUsage(ctx context.Context, tx pgx.Tx, userID string) error {
 	_, err := addUsage(ctx, tx, userID, 0)
 	return err
 }
-
-// referred gives those of the hashes that a record refers to.
-func referred(ctx context.Context, pool *pgxpool.Pool, hashes []hash) (map[hash]bool, error) {
-	if len(hashes) == 0 {
-		return nil, nil
-	}
-	wanted := make([][]byte, len(hashes))
-	for i := range hashes {
-		wanted[i] = hashes[i][:]
-	}
-	rows, err := pool.Query(ctx, `SELECT DISTINCT hash FROM media WHERE hash = ANY($1)`, wanted)
-	if err != nil {
-		return nil, fmt.Errorf("look for references to files: %w", err)
-	}
-	found := map[hash]bool{}
-	var one []byte
-	_, err = pgx.ForEachRow(rows, []any{&one}, func() error {
-		found[hash(one)] = true
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for references to files: %w", err)
-	}
-	return found, nil
-}

@@ -10,8 +10,6 @@ import (
 	"image/png"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -57,75 +55,89 @@ func (s *Service) Thumbnail(ctx context.Context, q ThumbnailQuery) (*File, error
 	if q.Width < 1 || q.Height < 1 {
 		return nil, matrix.Errorf(matrix.InvalidParam, "width and height must be 1 or more")
 	}
-	source, err := s.Open(ctx, q.Server, q.MediaID, q.Wait)
+	m, err := s.await(ctx, q.Server, q.MediaID, q.Wait)
 	if err != nil {
 		return nil, err
 	}
-	thumbnail, err := s.thumbnailOf(ctx, source, q)
-	if thumbnail != source {
-		_ = source.Close()
-	}
-	return thumbnail, err
-}
-
-// thumbnailOf gives the source itself or another file.
-func (s *Service) thumbnailOf(ctx context.Context, source *File, q ThumbnailQuery) (*File, error) {
-	info, err := source.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("look at a picture: %w", err)
-	}
-	p, err := inspect(source, info.Size())
+	p, err := s.pictureOf(ctx, m.hash())
 	if errors.Is(err, errTooBig) {
 		return nil, errTooBigToThin
 	}
+	if errors.Is(err, errNoPicture) {
+		return nil, errNoThumbnail
+	}
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, err
 	}
 	t := plan(p, q)
 	if t.original {
-		source.ContentType, source.Filename = string(p.format), ""
-		return source, nil
-	}
-	path := filepath.Join(s.folder.thumbnails(source.hash), t.name())
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := s.make(ctx, source, p, t, path); err != nil {
+		file, err := s.openMedia(ctx, m)
+		if err != nil {
 			return nil, err
 		}
-		file, err = os.Open(path)
+		file.ContentType, file.Filename = string(p.format), ""
+		return file, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open a thumbnail: %w", err)
+	file, err := s.openThumbnail(ctx, m, t)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := s.make(ctx, m.hash(), p, t); err != nil {
+			return nil, err
+		}
+		file, err = s.openThumbnail(ctx, m, t)
 	}
-	return describeThumbnail(file, source, t)
+	return file, err
 }
 
-// describeThumbnail says what has been made.
-func describeThumbnail(file *os.File, source *File, t target) (*File, error) {
-	head := make([]byte, 16)
-	n, err := file.ReadAt(head, 0)
-	kind, ok := sniff(head[:n])
-	if err != nil && !errors.Is(err, io.EOF) || !ok {
-		return nil, errors.Join(fmt.Errorf("read the thumbnail %s: %w", file.Name(), err), file.Close())
+// pictureOf gives what the header of a file tells: errNoPicture for what is none that
+// can be read, errTooBig for sides beyond maxSide. It looks once.
+func (s *Service) pictureOf(ctx context.Context, h hash) (picture, error) {
+	p, known, err := loadPicture(ctx, s.pool, h)
+	if known || err != nil {
+		return p, err
+	}
+	source, err := s.open(ctx, contentKey(h))
+	if err != nil {
+		return picture{}, fmt.Errorf("open a picture: %w", err)
+	}
+	defer source.Close() //nolint:errcheck // it was only read
+	size, err := source.Seek(0, io.SeekEnd)
+	if err != nil {
+		return picture{}, away("look at a picture", err)
+	}
+	p, err = inspect(source, size)
+	if source.failed != nil {
+		return picture{}, away("look at a picture", source.failed)
+	}
+	if err != nil && !errors.Is(err, errTooBig) {
+		err = errNoPicture
+	}
+	return p, errors.Join(err, storePicture(ctx, s.pool, h, p, errors.Is(err, errTooBig)))
+}
+
+// openThumbnail gives a thumbnail that has been made: fs.ErrNotExist if it has not, or
+// is gone.
+func (s *Service) openThumbnail(ctx context.Context, m media, t target) (*File, error) {
+	contentType, err := thumbnailType(ctx, s.pool, m.hash(), t.name())
+	if err != nil {
+		return nil, err
+	}
+	if contentType == "" {
+		return nil, fs.ErrNotExist
+	}
+	object, err := s.open(ctx, thumbnailKey(m.hash(), t.name()))
+	if err != nil {
+		return nil, err
 	}
 	return &File{
-		File: file, ContentType: string(kind), Modified: source.Modified,
-		ETag: source.ETag + "-" + t.name(),
+		content: object, ContentType: contentType, Modified: time.UnixMilli(m.CreatedAt),
+		ETag: m.hash().String() + "-" + t.name(), log: s.o.Log,
 	}, nil
 }
 
-// unreadable tells a file that is no picture from one that the disk doesn't give.
-func unreadable(err error) error {
-	if _, disk := errors.AsType[*fs.PathError](err); disk {
-		return fmt.Errorf("read a picture: %w", err)
-	}
-	return errNoThumbnail
-}
-
-// make makes a thumbnail and puts it at path, once for all who want it now, and
-// also if the one who asked first goes away.
-func (s *Service) make(ctx context.Context, source *File, p picture, t target, path string) error {
-	_, err, _ := s.thumbnails.Do(path, func() (any, error) {
+// make makes a thumbnail and stores it, once for all who want it now, and also if the
+// one who asked first goes away.
+func (s *Service) make(ctx context.Context, h hash, p picture, t target) error {
+	_, err, _ := s.thumbnails.Do(thumbnailKey(h, t.name()), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ThumbnailTime)
 		defer cancel()
 		weight := max(t.memory(p), s.o.ThumbnailMemory/int64(runtime.GOMAXPROCS(0)))
@@ -136,8 +148,8 @@ func (s *Service) make(ctx context.Context, source *File, p picture, t target, p
 			return nil, errBusy
 		}
 		defer s.pictures.Release(weight)
-		err := s.write(ctx, source, p, t, path)
-		if ctx.Err() != nil {
+		err := s.write(ctx, h, p, t)
+		if ctx.Err() != nil && !errors.Is(err, errAway) {
 			return nil, errTooBigToThin
 		}
 		return nil, err
@@ -145,75 +157,88 @@ func (s *Service) make(ctx context.Context, source *File, p picture, t target, p
 	return err
 }
 
-// write makes a thumbnail.
-func (s *Service) write(ctx context.Context, source *File, p picture, t target, path string) error {
-	encode, err := t.render(ctx, source, p)
+// write makes a thumbnail. Its record comes first: an object without one would never
+// be counted.
+func (s *Service) write(ctx context.Context, h hash, p picture, t target) error {
+	made, contentType, err := s.draw(ctx, h, p, t)
 	if err != nil {
-		return unreadable(err)
+		return err
 	}
-	file, err := os.CreateTemp(s.folder.temp(), receivedPrefix+"*")
-	if err != nil {
-		return fmt.Errorf("store a thumbnail: %w", err)
-	}
-	made := &incoming{file: file}
 	defer made.discard()
-	if err := encode(file); err != nil {
-		return fmt.Errorf("store a thumbnail: %w", err)
+	if err := insertThumbnail(ctx, s.pool, h, t.name(), contentType); err != nil {
+		return err
 	}
-	if err := rename(file.Name(), path); err != nil {
-		return fmt.Errorf("store a thumbnail: %w", err)
+	if err := s.storage.Put(ctx, thumbnailKey(h, t.name()), made.file, made.hash); err != nil {
+		return away("store a thumbnail", err)
 	}
-	return prune(filepath.Dir(path))
+	return s.prune(ctx, h)
+}
+
+// draw makes a thumbnail as a scratch file, and gives its media type.
+func (s *Service) draw(ctx context.Context, h hash, p picture, t target) (*incoming, string, error) {
+	source, err := s.open(ctx, contentKey(h))
+	if err != nil {
+		return nil, "", fmt.Errorf("open a picture: %w", err)
+	}
+	defer source.Close() //nolint:errcheck // it was only read
+	contentType, encode, err := t.render(ctx, source, p)
+	switch {
+	case source.failed != nil:
+		return nil, "", away("read a picture", source.failed)
+	case err != nil:
+		return nil, "", errNoThumbnail
+	}
+	made, err := s.scratch(encode)
+	if err != nil {
+		return nil, "", fmt.Errorf("make a thumbnail: %w", err)
+	}
+	return made, contentType, nil
 }
 
 // prune removes the oldest thumbnails of a file beyond the number that is kept.
-func prune(dir string) error {
-	entries, err := os.ReadDir(dir)
+func (s *Service) prune(ctx context.Context, h hash) error {
+	old, err := oldThumbnails(ctx, s.pool, h, maxThumbnails)
 	if err != nil {
-		return fmt.Errorf("count thumbnails: %w", err)
+		return err
 	}
-	for len(entries) > maxThumbnails {
-		oldest, at := time.Now(), 0
-		for i, entry := range entries {
-			if info, err := entry.Info(); err == nil && info.ModTime().Before(oldest) {
-				oldest, at = info.ModTime(), i
-			}
+	for _, thumbnail := range old { // one, nearly always
+		if err := s.storage.Remove(ctx, thumbnailKey(h, thumbnail.Name)); err != nil {
+			return away("remove a thumbnail", err)
 		}
-		if err := os.Remove(filepath.Join(dir, entries[at].Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove a thumbnail: %w", err)
+		if err := deleteThumbnail(ctx, s.pool, h, thumbnail); err != nil {
+			return err
 		}
-		entries = append(entries[:at], entries[at+1:]...)
 	}
 	return nil
 }
 
-// render makes the picture, and gives what writes it to a file: as JPEG where
+// render makes the picture, and gives its media type and what writes it: as JPEG where
 // nothing of it is transparent, else as PNG, and as GIF if it moves.
-func (t target) render(ctx context.Context, source io.ReaderAt, p picture) (func(io.Writer) error, error) {
+func (t target) render(ctx context.Context, source io.ReaderAt, p picture) (contentType string, encode func(io.Writer) error, err error) {
 	r := &patientReader{ctx: ctx, r: io.NewSectionReader(source, 0, 1<<62)}
 	if t.animated {
 		moving, err := animate(ctx, r, p, t)
-		return func(w io.Writer) error { return gif.EncodeAll(w, moving) }, err
+		return string(formatGIF), func(w io.Writer) error { return gif.EncodeAll(w, moving) }, err
 	}
 	large, err := p.format.decode(r)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	if p.format == formatGIF {
 		large = firstFrame(large, p)
 	}
 	if !t.crop.In(large.Bounds().Sub(large.Bounds().Min)) {
-		return nil, errNoPicture // it is not as large as its header said
+		return "", nil, errNoPicture // it is not as large as its header said
 	}
 	small, err := scale(ctx, large, t.crop.Add(large.Bounds().Min), t.width, t.height)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	small = upright(small, p.orientation)
 	if small.Opaque() {
-		return func(w io.Writer) error { return jpeg.Encode(w, small, &jpeg.Options{Quality: jpegQuality}) }, nil
+		return string(formatJPEG), func(w io.Writer) error { return jpeg.Encode(w, small, &jpeg.Options{Quality: jpegQuality}) }, nil
 	}
-	return func(w io.Writer) error { return png.Encode(w, small) }, nil
+	return string(formatPNG), func(w io.Writer) error { return png.Encode(w, small) }, nil
 }
 
 // patientReader reads for as long as there is time.
@@ -239,7 +264,7 @@ type target struct {
 	animated      bool
 }
 
-// name is what the thumbnail is called on disk.
+// name is the last part of the thumbnail's key.
 func (t target) name() string {
 	name := fmt.Sprintf("%dx%d", t.width, t.height)
 	if t.cropped {

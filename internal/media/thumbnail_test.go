@@ -11,8 +11,6 @@ import (
 	"image/gif"
 	"image/png"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -359,7 +357,7 @@ func TestThumbnailThatTakesTooLong(t *testing.T) {
 		plan(p, ThumbnailQuery{Width: 96, Height: 96}),
 		{animated: true},
 	} {
-		if _, err := target.render(ctx, strings.NewReader(file), p); !errors.Is(err, context.Canceled) {
+		if _, _, err := target.render(ctx, strings.NewReader(file), p); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want the end of the context", err)
 		}
 	}
@@ -410,9 +408,7 @@ func TestThumbnailIsMadeOnce(t *testing.T) {
 	}
 	// What is there is not made again: a mark in its place comes back.
 	mark := pngOf(t, quarters(1, 1))
-	if err := os.WriteFile(filepath.Join(h.dir, h.files(t)[1]), []byte(mark), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	h.overwrite(t, h.files(t)[1], mark)
 	thumbnail, err := h.Thumbnail(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"homeserver/internal/config"
 )
@@ -23,14 +24,24 @@ func TestMediaOutlivesTheServer(t *testing.T) {
 	if err := os.WriteFile(unfinished, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	yesterday := time.Now().AddDate(0, 0, -1)
+	if err := os.Chtimes(unfinished, yesterday, yesterday); err != nil {
+		t.Fatal(err)
+	}
 
 	anyone := clientAt(t, mustStart(t, cfg), 0)
 	r := anyone.Do("GET", "/_matrix/media/v3/download/"+strings.TrimPrefix(uri, "mxc://"), nil).OK()
 	if string(r.Body) != "kept" {
 		t.Errorf("got %q", r.Body)
 	}
-	if _, err := os.Stat(unfinished); !os.IsNotExist(err) {
-		t.Errorf("what was not finished is still there: %v", err)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		_, err := os.Stat(unfinished)
+		if os.IsNotExist(err) {
+			break
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("what was not finished is still there: %v", err)
+		}
 	}
 }
 

@@ -161,9 +161,7 @@ func healthy(pool *pgxpool.Pool) func(context.Context) error {
 
 // start starts the background work. It goes on until stop, and not only for as long as ctx.
 func (s *services) start(ctx context.Context) error {
-	if err := s.media.Start(ctx); err != nil {
-		return fmt.Errorf("start the media repository: %w", err)
-	}
+	s.media.Start(ctx)
 	if err := s.journal.Start(ctx); err != nil {
 		return fmt.Errorf("start the journal: %w", err)
 	}
@@ -177,6 +175,7 @@ func (s *services) start(ctx context.Context) error {
 func (s *services) stop(ctx context.Context) error {
 	s.stream.presence.Stop()
 	s.found.stop()
+	s.media.Stop()
 	s.auth.Stop()
 	if err := s.journal.Stop(ctx); err != nil {
 		return errors.Join(errors.New("stop the journal before it has written everything"), err)

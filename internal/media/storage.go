@@ -1,0 +1,128 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/storage"
+)
+
+// Storage is where the content of files and thumbnails lies: a [storage.Folder] or a
+// [storage.Bucket], which other processes may be using too. Objects have keys, and
+// are there whole or not at all. An error that is not fs.ErrNotExist means that the
+// storage is away at the moment.
+type Storage interface {
+	// Scratch gives an empty file to receive content in. Its user closes it and then
+	// removes it by its name, which may be gone.
+	Scratch() (*os.File, error)
+	// Put makes a scratch file with that SHA-256 an object. It is durable then.
+	Put(ctx context.Context, key string, content *os.File, hash [32]byte) error
+	// Open gives an object, to be read while the context lasts; fs.ErrNotExist if
+	// there is none.
+	Open(ctx context.Context, key string) (storage.Object, error)
+	// Remove removes an object, if there is one.
+	Remove(ctx context.Context, key string) error
+	// Walk goes through the objects whose keys begin with the prefix, in order.
+	Walk(ctx context.Context, prefix string, visit func(key string, bytes int64) error) error
+	// Clean removes scratch files that nobody has touched for so long.
+	Clean(ctx context.Context, age time.Duration) (removed int, err error)
+}
+
+// The first parts of keys.
+const (
+	contentPrefix   = "content/"
+	thumbnailPrefix = "thumbnails/"
+)
+
+// contentKey is the key of the file with that hash.
+func contentKey(h hash) string { return contentPrefix + h.path() }
+
+// thumbnailKey is the key of a thumbnail of the file with that hash.
+func thumbnailKey(h hash, name string) string { return thumbnailPrefix + h.path() + "/" + name }
+
+// path is the hash as a part of keys.
+func (h hash) path() string {
+	name := h.String()
+	return name[:2] + "/" + name[2:]
+}
+
+// errAway is what clients are told while the storage is away.
+var errAway = &matrix.Error{
+	Code:       matrix.Unknown,
+	Message:    "The server can't reach the storage of its files at the moment",
+	Status:     http.StatusServiceUnavailable,
+	RetryAfter: 5 * time.Second,
+}
+
+// away makes an error of the storage one for clients, and keeps its text for the log.
+// That something isn't there, or that the one who asked has gone, is no such error.
+func away(what string, err error) error {
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%s: %w: %w", what, errAway, err)
+}
+
+// content is an open object that remembers how reading it failed, which decoders of
+// pictures don't tell.
+type content struct {
+	storage.Object
+	failed error
+}
+
+// open opens an object.
+func (s *Service) open(ctx context.Context, key string) (*content, error) {
+	object, err := s.storage.Open(ctx, key)
+	if err != nil {
+		return nil, away("open "+key, err)
+	}
+	return &content{Object: object}, nil
+}
+
+// Read implements io.Reader.
+func (c *content) Read(p []byte) (int, error) {
+	n, err := c.Object.Read(p)
+	c.note(err)
+	return n, err
+}
+
+// ReadAt implements io.ReaderAt, for one goroutine at a time.
+func (c *content) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := c.Object.ReadAt(p, offset)
+	c.note(err)
+	return n, err
+}
+
+func (c *content) note(err error) {
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.failed = err
+	}
+}
+
+// File is a file to be sent to a client, who closes it.
+type File struct {
+	*content
+	ContentType string
+	Filename    string // empty: none
+	ETag        string // without its quotes
+	Modified    time.Time
+
+	log *slog.Logger
+}
+
+// Close closes the file. If it could not be read to its end, whoever got it has a part
+// of it, and the log tells.
+func (f *File) Close() error {
+	if f.failed != nil && !errors.Is(f.failed, context.Canceled) {
+		f.log.Warn("a file could not be read; its download broke off", "error", f.failed)
+	}
+	return f.content.Close()
+}

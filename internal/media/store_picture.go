@@ -1,0 +1,95 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// loadPicture reads what a file's header told; errNoPicture and errTooBig as inspect
+// gives them, and false where nobody has looked yet.
+func loadPicture(ctx context.Context, pool *pgxpool.Pool, h hash) (p picture, known bool, err error) {
+	var tooBig bool
+	err = pool.QueryRow(ctx, `
+		SELECT format, too_big, width, height, orientation, animated, frames, unpacked
+		FROM media_pictures WHERE hash = $1`, h[:]).
+		Scan(&p.format, &tooBig, &p.width, &p.height, &p.orientation, &p.animated, &p.frames, &p.unpacked)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return picture{}, false, nil
+	case err != nil:
+		return picture{}, false, fmt.Errorf("load a picture: %w", err)
+	case tooBig:
+		return picture{}, true, errTooBig
+	case p.format == "":
+		return picture{}, true, errNoPicture
+	}
+	return p, true, nil
+}
+
+// storePicture keeps what a file's header told, or that it is none that is read.
+func storePicture(ctx context.Context, pool *pgxpool.Pool, h hash, p picture, tooBig bool) error {
+	_, err := pool.Exec(ctx, `
+		INSERT INTO media_pictures (hash, format, too_big, width, height, orientation, animated, frames, unpacked)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (hash) DO NOTHING`,
+		h[:], p.format, tooBig, p.width, p.height, p.orientation, p.animated, p.frames, p.unpacked)
+	if err != nil {
+		return fmt.Errorf("store a picture: %w", err)
+	}
+	return nil
+}
+
+// thumbnailType gives the media type of a thumbnail; "" if there is none.
+func thumbnailType(ctx context.Context, pool *pgxpool.Pool, h hash, name string) (string, error) {
+	var contentType string
+	err := pool.QueryRow(ctx, `SELECT content_type FROM media_thumbnails WHERE hash = $1 AND name = $2`, h[:], name).Scan(&contentType)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return "", fmt.Errorf("look for a thumbnail: %w", err)
+	}
+	return contentType, nil
+}
+
+// insertThumbnail records a thumbnail that is about to be stored.
+func insertThumbnail(ctx context.Context, pool *pgxpool.Pool, h hash, name, contentType string) error {
+	_, err := pool.Exec(ctx, `
+		INSERT INTO media_thumbnails (hash, name, content_type, made_at) VALUES ($1, $2, $3, clock_timestamp())
+		ON CONFLICT (hash, name) DO UPDATE SET content_type = excluded.content_type, made_at = excluded.made_at`,
+		h[:], name, contentType)
+	if err != nil {
+		return fmt.Errorf("insert a thumbnail: %w", err)
+	}
+	return nil
+}
+
+// oldThumbnail is a thumbnail that makes room for newer ones.
+type oldThumbnail struct {
+	Name   string
+	MadeAt time.Time
+}
+
+// oldThumbnails gives those of a file beyond the newest.
+func oldThumbnails(ctx context.Context, pool *pgxpool.Pool, h hash, newest int) ([]oldThumbnail, error) {
+	rows, err := pool.Query(ctx, `
+		SELECT name, made_at FROM media_thumbnails WHERE hash = $1 ORDER BY made_at DESC, name OFFSET $2`, h[:], newest)
+	if err != nil {
+		return nil, fmt.Errorf("count thumbnails: %w", err)
+	}
+	old, err := pgx.CollectRows(rows, pgx.RowToStructByPos[oldThumbnail])
+	if err != nil {
+		return nil, fmt.Errorf("count thumbnails: %w", err)
+	}
+	return old, nil
+}
+
+// deleteThumbnail removes the record of a thumbnail, unless it has been made again.
+func deleteThumbnail(ctx context.Context, pool *pgxpool.Pool, h hash, old oldThumbnail) error {
+	_, err := pool.Exec(ctx, `DELETE FROM media_thumbnails WHERE hash = $1 AND name = $2 AND made_at = $3`, h[:], old.Name, old.MadeAt)
+	if err != nil {
+		return fmt.Errorf("delete a thumbnail: %w", err)
+	}
+	return nil
+}

@@ -44,6 +44,8 @@ type family struct {
 type testCase struct {
 	name string
 	run  func(ctx context.Context) ([]Figure, error)
+	// restart starts the server anew before, with nothing in memory.
+	restart bool
 }
 
 // families are all there are, in the order in which they run.
@@ -51,6 +53,7 @@ func (h *house) families() []*family {
 	return []*family{
 		newSending(h),
 		newDelivering(h),
+		newSyncing(h),
 	}
 }
 
@@ -127,6 +130,12 @@ func (h *house) measure(ctx context.Context, f *family) (*Family, error) {
 	bar.Add(1)
 	measured := &Family{Name: f.name, Ceiling: f.ceiling}
 	for _, c := range f.cases {
+		if c.restart {
+			h.stop()
+			if err := h.start(ctx); err != nil {
+				return nil, err
+			}
+		}
 		finish := h.profile(ctx, f.key+"/"+c.name)
 		figures, err := c.run(ctx)
 		if err = errors.Join(err, finish()); err != nil {

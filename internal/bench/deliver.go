@@ -28,8 +28,8 @@ func newDelivering(h *house) *family {
 		ceiling: "a bare server that wakes as many requests by a channel and answers them with as many bytes; " +
 			"from the request: after a bare commit; of all messages: each once with every client, in order",
 		cases: []testCase{
-			{fmt.Sprintf("one message to %d waiting", h.size.listeners), d.single},
-			{fmt.Sprintf("%d messages to %d at once", h.size.burst, h.size.listeners), d.flood},
+			{name: fmt.Sprintf("one message to %d waiting", h.size.listeners), run: d.single},
+			{name: fmt.Sprintf("%d messages to %d at once", h.size.burst, h.size.listeners), run: d.flood},
 		},
 	}
 }

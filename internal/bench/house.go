@@ -154,6 +154,27 @@ func (h *house) stop() {
 	}
 }
 
+// read runs a query and reads its rows, which must be some: the least that a
+// request for them can cost.
+func (h *house) read(ctx context.Context, query string, args ...any) error {
+	rows, err := h.pool.Query(ctx, query, args...)
+	if err != nil {
+		return fmt.Errorf("query: %w", err)
+	}
+	defer rows.Close()
+	bytes := 0
+	for rows.Next() {
+		bytes += len(rows.RawValues()[0])
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("query: %w", err)
+	}
+	if bytes == 0 {
+		return errors.New("the query for what the server reads finds nothing")
+	}
+	return nil
+}
+
 // settlePause is the time between two looks.
 const settlePause = 5 * time.Millisecond
 

@@ -32,8 +32,8 @@ func newSending(h *house) *family {
 		}
 		for _, n := range senders {
 			f.cases = append(f.cases, testCase{
-				fmt.Sprintf("%d into %s", n, where),
-				func(ctx context.Context) ([]Figure, error) { return s.race(ctx, n, rooms) },
+				name: fmt.Sprintf("%d into %s", n, where),
+				run:  func(ctx context.Context) ([]Figure, error) { return s.race(ctx, n, rooms) },
 			})
 		}
 	}

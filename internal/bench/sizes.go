@@ -12,6 +12,8 @@ type sizes struct {
 	// listeners wait for messages, of which they get one in each of the rounds, and
 	// then a burst.
 	listeners, rounds, burst int
+	// readRooms is how many rooms somebody is in who reads.
+	readRooms int
 }
 
 // full is for measuring: some minutes in all.
@@ -21,6 +23,7 @@ var full = sizes{
 	rooms: 64,
 
 	listeners: 200, rounds: 60, burst: 400,
+	readRooms: 100,
 }
 
 // quick is for trying the benchmark out: seconds in all, and figures that mean
@@ -31,4 +34,5 @@ var quick = sizes{
 	rooms: 8,
 
 	listeners: 12, rounds: 2, burst: 24,
+	readRooms: 10,
 }

@@ -90,7 +90,7 @@ func StartCluster(ctx context.Context, opts ClusterOptions) (*Cluster, error) {
 		stopping: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := c.start(ctx, dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("start PostgreSQL in %s: %w", dir, err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("start PostgreSQL in %s: %w", dir, err), unlock(lock))
 	}
 	return c, nil
 }
@@ -199,7 +199,7 @@ func socketURL(socketDir, user, database string) string {
 // recovers at the next start; committed data is safe in either case.
 func (c *Cluster) Stop(ctx context.Context) error {
 	c.end(ctx)
-	if err := c.lock.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+	if err := unlock(c.lock); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("unlock the PostgreSQL cluster: %w", err)
 	}
 	return nil

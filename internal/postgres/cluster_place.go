@@ -106,6 +106,16 @@ func lockDir(dir string) (*os.File, error) {
 	return file, nil
 }
 
+// unlock gives the lock up. To close the file is not enough: a process that is being
+// started at this moment has it open, too, until it becomes another program.
+func unlock(file *os.File) error {
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_UN)
+	if errors.Is(err, syscall.EBADF) { // closed already
+		err = nil
+	}
+	return errors.Join(err, file.Close())
+}
+
 // currentPlace returns the folder in which the cluster of dir really stands.
 func currentPlace(dir string) (string, error) {
 	location, err := os.ReadFile(filepath.Join(dir, locationFile))

@@ -9,7 +9,9 @@
 //     Anything else is refused with one line that says what to do.
 //   - Several processes may open one database at the same time; one migrates,
 //     the others wait for it.
-//   - No statement, lock or idle transaction hangs for ever.
+//   - No statement, lock, idle transaction or wait for a connection of the pool hangs
+//     for ever, not even if PostgreSQL stands still. After a crash or a restart of
+//     PostgreSQL the pool lets go of its connections at the first that turns out dead.
 //   - [Unavailable] tells an outage, which passes, from a mistake, which does not.
 //   - A cluster from [StartCluster] listens on a Unix socket only, belongs to one
 //     server, never runs as root, stops with the server however that ends, is

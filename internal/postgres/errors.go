@@ -18,14 +18,18 @@ const (
 	codeAdminShutdown       = "57P01"
 	codeCrashShutdown       = "57P02"
 	codeCannotConnectNow    = "57P03"
+	codeIdleSession         = "57P05" // idle_session_timeout
+	codeIdleInTransaction   = "25P03" // idle_in_transaction_session_timeout: this process stood still
 	codeReadOnlyTransaction = "25006" // a standby, while the roles of a pair change
+	codeQueryCanceled       = "57014" // statement_timeout
+	codeLockNotAvailable    = "55P03" // lock_timeout
 )
 
 // Unavailable reports whether err means that PostgreSQL cannot serve at the
 // moment although nothing is wrong with the request: it is down, starting or
 // stopping, the connection was lost, it has no room left (disk, memory,
-// connections), or no connection of the pool came free before the deadline. The
-// API answers such an error with 503 and Retry-After.
+// connections), it is too slow, or no connection of the pool came free before the
+// deadline. The API answers such an error with 503 and Retry-After.
 //
 // A context that was cancelled is not an outage: there the caller went away.
 func Unavailable(err error) bool {
@@ -56,7 +60,8 @@ func Unavailable(err error) bool {
 // outage.
 func unavailableCode(code string) bool {
 	switch code {
-	case codeIOError, codeAdminShutdown, codeCrashShutdown, codeCannotConnectNow, codeReadOnlyTransaction:
+	case codeIOError, codeAdminShutdown, codeCrashShutdown, codeCannotConnectNow, codeIdleSession,
+		codeIdleInTransaction, codeReadOnlyTransaction, codeQueryCanceled, codeLockNotAvailable:
 		return true
 	}
 	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53")

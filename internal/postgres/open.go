@@ -36,8 +36,8 @@ var sessionDefaults = map[string]string{
 	// that plan while they grow.
 	"enable_seqscan": "off",
 	// Nothing may hang for ever. The slowest honest statement is far below this.
-	"statement_timeout":                   "60s",
-	"lock_timeout":                        "30s",
+	"statement_timeout":                   "30s",
+	"lock_timeout":                        "10s",
 	"idle_in_transaction_session_timeout": "60s",
 }
 
@@ -80,10 +80,13 @@ func Open(ctx context.Context, opts Options) (*pgxpool.Pool, error) {
 	if from != to {
 		log.InfoContext(ctx, "migrated the database", "from", from, "to", to)
 	}
+	patience := newPatience(config.ConnConfig)
+	config.ConnConfig.Tracer = patience
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the pool of PostgreSQL connections: %w", err)
 	}
+	patience.pool.Store(pool)
 	return pool, nil
 }
 

@@ -20,8 +20,8 @@ func TestOpenBoundsEverythingThatCouldHang(t *testing.T) {
 	for setting, want := range map[string]string{
 		"application_name":                    "homeserver",
 		"TimeZone":                            "UTC",
-		"statement_timeout":                   "1min",
-		"lock_timeout":                        "30s",
+		"statement_timeout":                   "30s",
+		"lock_timeout":                        "10s",
 		"idle_in_transaction_session_timeout": "1min",
 	} {
 		var got string

@@ -40,6 +40,9 @@ const (
 	kindHere  = "here"
 )
 
+// database is the sender of what triggers of the database tell everybody.
+const database = "-"
+
 // Channel is one process's end. Its methods may be called concurrently, unless
 // they say when to call them.
 type Channel struct {
@@ -70,7 +73,7 @@ func New(pool *pgxpool.Pool, log *slog.Logger) *Channel {
 }
 
 // Handle sets who is told of the messages of a kind, a word, that other processes
-// send. f is called for one message after the other: it must be quick and do no
+// or triggers of the database send. f is called for one message after the other: it must be quick and do no
 // I/O. Call it before Start.
 func (c *Channel) Handle(kind string, f func(data string)) { c.handlers[kind] = f }
 

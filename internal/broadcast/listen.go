@@ -90,7 +90,9 @@ func (c *Channel) heard(message string) {
 	if !ok || instance == c.instance {
 		return
 	}
-	c.met(instance)
+	if instance != database {
+		c.met(instance)
+	}
 	switch f := c.handlers[kind]; {
 	case kind == kindHello:
 		c.post(kindHere, "")

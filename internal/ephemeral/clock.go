@@ -10,6 +10,10 @@ import (
 // Tick is a moment of one process: 1 at first, then 2, 3, … 0 is none.
 type Tick int64
 
+// Elsewhere is the tick of who knows something, but not from this process:
+// everything that is kept here is new, and what has ended is told, too.
+const Elsewhere Tick = -1
+
 // Clock counts the changes of one process. Whoever keeps something by it takes
 // Next while holding the lock that guards the thing, and readers take Now before
 // that lock: then what they see is complete up to their tick.
@@ -32,19 +36,40 @@ func (c *Clock) Next() Tick { return Tick(c.tick.Add(1)) }
 // Now gives the tick of the newest change.
 func (c *Clock) Now() Tick { return Tick(c.tick.Load()) }
 
-// Format writes a tick as a part of a token: instance.tick.
-func (c *Clock) Format(t Tick) string { return c.instance + "." + strconv.FormatInt(int64(t), 10) }
+// maxParts is how many processes a token remembers.
+const maxParts = 8
 
-// Parse reads what Format has written. A tick of another process, or none at
-// all, is 0: everything current is new to whoever has that token.
+// Format writes a tick as a part of a token, instance.tick, followed by those of
+// other processes that stood in the token before: a client whose requests go to
+// several processes in turn is told everything once by each, and not again.
+func (c *Clock) Format(t Tick, before string) string {
+	var parts []string
+	if t != Elsewhere {
+		parts = append(parts, c.instance+"."+strconv.FormatInt(int64(t), 10))
+	}
+	for part := range strings.SplitSeq(before, "_") {
+		if instance, _, ok := strings.Cut(part, "."); ok && instance != c.instance && len(parts) < maxParts {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, "_")
+}
+
+// Parse finds the tick of this process in what Format has written, here or
+// elsewhere: 0 for who has none at all, Elsewhere for who has one of other processes
+// alone, or one that cannot be.
 func (c *Clock) Parse(text string) Tick {
-	instance, tick, _ := strings.Cut(text, ".")
-	if instance != c.instance {
+	if text == "" {
 		return 0
 	}
-	t, err := strconv.ParseInt(tick, 10, 64)
-	if err != nil || t < 0 || Tick(t) > c.Now() {
-		return 0
+	for part := range strings.SplitSeq(text, "_") {
+		instance, tick, _ := strings.Cut(part, ".")
+		if instance != c.instance {
+			continue
+		}
+		if t, err := strconv.ParseInt(tick, 10, 64); err == nil && t >= 0 && Tick(t) <= c.Now() {
+			return Tick(t)
+		}
 	}
-	return Tick(t)
+	return Elsewhere
 }

@@ -2,6 +2,7 @@
 // It stands beside the journal's position in the tokens of /sync.
 //
 // Promise: whoever has read up to a tick has seen every state that was set up to
-// it, or a newer one of the same thing. After a restart, and in another process,
-// the ticks are others: a token from there means "send what is current".
+// it, or a newer one of the same thing. Each process has ticks of its own, and a new
+// one after a restart; a token carries those of the processes that its client has
+// asked lately. From one that it has not asked, the client gets what is kept there.
 package ephemeral

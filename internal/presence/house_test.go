@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/broadcast"
 	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -43,10 +44,11 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	t.Parallel()
-	return houseOn(t, postgrestest.New(t))
+	return houseOn(t, postgrestest.New(t), nil)
 }
 
-func houseOn(t testing.TB, pool *pgxpool.Pool) *house {
+// houseOn makes a house on a database, which hears of others by the channel.
+func houseOn(t testing.TB, pool *pgxpool.Pool, others *broadcast.Channel) *house {
 	t.Helper()
 	h := &house{t: t, pool: pool}
 	book := journal.New(pool, journal.Options{})
@@ -56,7 +58,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool) *house {
 	r, err := rooms.New(rooms.Options{Pool: pool, Journal: book, Profiles: names, Signer: signer})
 	h.ok(err)
 	h.Service = New(Options{
-		Pool: pool, Journal: book, Rooms: r, Profiles: names, Ticks: ephemeral.NewClock(),
+		Pool: pool, Journal: book, Rooms: r, Profiles: names, Ticks: ephemeral.NewClock(), Others: others,
 		Now: func() time.Time { return time.UnixMilli(1_700_000_000_000).Add(time.Duration(h.passed.Load())) },
 	})
 	names.OnChange(r.UpdateProfile)

@@ -323,7 +323,7 @@ func TestUsersAreBounded(t *testing.T) {
 // What is changed by another process is read anew.
 func TestRoomsOfAnotherProcess(t *testing.T) {
 	h := newHouse(t)
-	other := houseOn(t, h.pool)
+	other := houseOn(t, h.pool, nil)
 	room := h.room()
 	h.poll(bob, "PHONE", "")
 	h.poll(alice, "PHONE", "")
@@ -377,7 +377,7 @@ func TestPollingTakesNoSQLInTheUsualCase(t *testing.T) {
 
 func TestWatchRunsUntilItIsStopped(t *testing.T) {
 	h := newHouse(t)
-	h.Start()
+	h.Start(t.Context())
 	h.Stop()
 }
 

@@ -4,11 +4,13 @@ import (
 	"container/list"
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/broadcast"
 	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -59,6 +61,10 @@ type Options struct {
 	Profiles *profile.Service
 	// Ticks is the clock that changes go by.
 	Ticks *ephemeral.Clock
+	// Others is how other processes are told; nil: there are none.
+	Others *broadcast.Channel
+	// Log is told of what is lost between processes; nil: nobody is.
+	Log *slog.Logger
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
 }
@@ -71,45 +77,54 @@ type Service struct {
 	users map[string]*user
 	order *list.List // of *user, by changed
 
-	stop    chan struct{}
-	stopped chan struct{}
+	news    chan message // from other processes
+	stop    context.CancelFunc
+	running sync.WaitGroup
 }
 
 // New makes the service. Call it before the journal is started.
 func New(o Options) *Service {
 	s := &Service{
-		Options: o, users: map[string]*user{}, order: list.New(),
-		stop: make(chan struct{}), stopped: make(chan struct{}),
+		Options: o, users: map[string]*user{}, order: list.New(), news: make(chan message, maxNews),
+	}
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
 	}
 	if s.Now == nil {
 		s.Now = time.Now
 	}
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: s.reset})
 	o.Profiles.OnChange(s.profileChanged)
+	if o.Others != nil {
+		o.Others.Handle(kindPresence, s.heard)
+		o.Others.OnJoined(s.tellAll)
+	}
 	return s
 }
 
-// Start begins to watch who goes idle or away. Call it once; Stop ends it.
-func (s *Service) Start() {
-	go func() {
-		defer close(s.stopped)
+// Start begins to watch who goes idle or away, and to take in what other processes
+// tell. Call it once; Stop ends it, and not the end of the context.
+func (s *Service) Start(ctx context.Context) {
+	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.running.Go(func() {
 		ticker := time.NewTicker(watchEvery)
 		defer ticker.Stop()
 		for {
 			select {
 			case <-ticker.C:
 				s.Watch()
-			case <-s.stop:
+			case <-ctx.Done():
 				return
 			}
 		}
-	}()
+	})
+	s.running.Go(func() { s.takeIn(ctx) })
 }
 
-// Stop ends the watch, which was started, and waits for its end.
+// Stop ends what Start has begun, and waits for its end.
 func (s *Service) Stop() {
-	close(s.stop)
-	<-s.stopped
+	s.stop()
+	s.running.Wait()
 }
 
 // Set sets a user's own presence and status message. M_INVALID_PARAM for what
@@ -124,13 +139,9 @@ func (s *Service) Set(ctx context.Context, userID, presence, statusMsg string) e
 	if len(statusMsg) > maxStatusBytes {
 		return matrix.Errorf(matrix.InvalidParam, "a status message has at most %d bytes", maxStatusBytes)
 	}
-	return s.update(ctx, userID, func(u *user) {
-		u.back()
-		u.Presence, u.StatusMsg, u.lastSeen = presence, statusMsg, s.Now()
-		if presence == Online {
-			u.LastActive = s.Now()
-		}
-	})
+	now := s.Now()
+	s.tell(message{User: userID, Presence: presence, StatusMsg: statusMsg, At: now.UnixMilli()})
+	return s.update(ctx, userID, func(u *user) { u.set(presence, statusMsg, now) })
 }
 
 // Polling tells that a user's device asks for news and how that is to be shown:
@@ -146,13 +157,9 @@ func (s *Service) Polling(ctx context.Context, userID, deviceID, shown string) (
 	err = s.update(ctx, userID, func(u *user) {
 		d = u.device(deviceID)
 		d.requests++
-		d.away = shown == Unavailable
-		switch {
-		case u.allAway(s.Now()):
-			u.Presence, u.away = Unavailable, true
-		case !d.away && (u.Presence == Offline || u.away):
-			u.Presence, u.LastActive, u.away = Online, s.Now(), false
-		}
+		news := d.away != (shown == Unavailable)
+		u.polls(d, shown == Unavailable, s.Now())
+		s.tellPolling(u, deviceID, d, news)
 	})
 	if err != nil || d == nil {
 		return func() {}, err
@@ -258,6 +265,11 @@ func (s *Service) Watch() {
 		}
 		before := u.State
 		u.sweep(now)
+		for id, d := range u.devices {
+			if d.requests > 0 {
+				s.tellPolling(u, id, d, false)
+			}
+		}
 		switch {
 		case len(u.devices) == 0 && now.Sub(u.lastSeen) >= goneAfter:
 			u.Presence, u.away = Offline, false
@@ -317,6 +329,12 @@ func (s *Service) reset(journal.Position) {
 // profileChanged shows a new name or avatar. Client-server API, "Events on
 // Change of Profile Information".
 func (s *Service) profileChanged(_ context.Context, userID string, p profile.Profile) error {
+	s.rename(userID, p)
+	s.tell(message{User: userID, Renamed: true})
+	return nil
+}
+
+func (s *Service) rename(userID string, p profile.Profile) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u := s.users[userID]; u != nil {
@@ -324,7 +342,6 @@ func (s *Service) profileChanged(_ context.Context, userID string, p profile.Pro
 		u.DisplayName, u.AvatarURL, u.named = p.DisplayName, p.AvatarURL, true
 		s.show(u, before)
 	}
-	return nil
 }
 
 // Get gives the presence of a user to somebody. M_FORBIDDEN unless they share a
@@ -365,7 +382,8 @@ func (s *Service) seen(asker, userID string) (State, bool) {
 // Changed lists the users whose presence has changed after the tick and who are
 // in one of the rooms that in reports, or are the reader; and those who are not
 // offline and in one of the rooms that fresh reports, if that is not nil. A tick of 0
-// stands for everybody who is not offline. The latest change comes first.
+// stands for everybody who is not offline, Elsewhere for those, too, who have gone
+// offline lately. The latest change comes first.
 func (s *Service) Changed(reader string, since ephemeral.Tick, in, fresh func(journal.RoomNID) bool) []State {
 	if since > 0 && fresh == nil && s.Ticks.Now() <= since {
 		return nil
@@ -378,7 +396,7 @@ func (s *Service) Changed(reader string, since ephemeral.Tick, in, fresh func(jo
 		if u.changed == 0 || u.changed <= since && fresh == nil {
 			break
 		}
-		told := u.Presence != Offline || since > 0 && u.changed > since
+		told := u.Presence != Offline || since != 0 && u.changed > since
 		if told && (u.changed > since && (u.UserID == reader || u.isIn(in)) || fresh != nil && u.isIn(fresh)) {
 			changed = append(changed, u.State)
 		}

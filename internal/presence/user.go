@@ -17,6 +17,7 @@ type user struct {
 	devices  map[string]*device // those that ask for news
 	away     bool               // is unavailable because all devices say so
 	lastSeen time.Time          // when the state was last set, if at all
+	wasSet   message            // how
 	changed  ephemeral.Tick
 	place    *list.Element // in Service.order
 
@@ -35,6 +36,7 @@ type device struct {
 	requests int       // that wait now
 	lastSeen time.Time // when the last of them ended
 	away     bool      // says that the user is unavailable
+	told     time.Time // when other processes were told of it last
 }
 
 func (u *user) device(id string) *device {
@@ -73,6 +75,27 @@ func (u *user) allAway(now time.Time) bool {
 		here = true
 	}
 	return here
+}
+
+// set is the user's own word, at a time.
+func (u *user) set(presence, statusMsg string, at time.Time) {
+	u.back()
+	u.Presence, u.StatusMsg, u.lastSeen = presence, statusMsg, at
+	u.wasSet = message{User: u.UserID, Presence: presence, StatusMsg: statusMsg, At: at.UnixMilli()}
+	if presence == Online {
+		u.LastActive = at
+	}
+}
+
+// polls notes that one of the user's devices asks for news.
+func (u *user) polls(d *device, away bool, now time.Time) {
+	d.away, d.lastSeen = away, now
+	switch {
+	case u.allAway(now):
+		u.Presence, u.away = Unavailable, true
+	case !away && (u.Presence == Offline || u.away):
+		u.Presence, u.LastActive, u.away = Online, now, false
+	}
 }
 
 // back takes back what devices have said, as the user has done something since.

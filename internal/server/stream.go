@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/accountdata"
+	"homeserver/internal/broadcast"
 	"homeserver/internal/ephemeral"
 	"homeserver/internal/journal"
 	"homeserver/internal/presence"
@@ -30,15 +32,18 @@ type stream struct {
 
 // newStream makes the services on a journal that is not started yet.
 func newStream(
-	pool *pgxpool.Pool, entries *journal.Journal, r *rooms.Service, profiles *profile.Service, threepids *threepid.Service,
+	pool *pgxpool.Pool, entries *journal.Journal, others *broadcast.Channel,
+	r *rooms.Service, profiles *profile.Service, threepids *threepid.Service, log *slog.Logger,
 ) (*stream, error) {
 	ticks := ephemeral.NewClock()
 	data := accountdata.New(pool, entries, r)
 	s := &stream{
 		data:     data,
 		receipts: receipts.New(pool, entries, r, data),
-		typing:   typing.New(r, entries, ticks),
-		presence: presence.New(presence.Options{Pool: pool, Journal: entries, Rooms: r, Profiles: profiles, Ticks: ticks}),
+		typing:   typing.New(r, entries, ticks, others),
+		presence: presence.New(presence.Options{
+			Pool: pool, Journal: entries, Rooms: r, Profiles: profiles, Ticks: ticks, Others: others, Log: log,
+		}),
 	}
 	var err error
 	s.push, err = push.New(push.Options{

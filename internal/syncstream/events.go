@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"homeserver/internal/ephemeral"
@@ -84,8 +83,7 @@ func (s *Service) begin(ctx context.Context, f *following) error {
 	if f.since, err = ParseToken(f.From); err != nil {
 		return err
 	}
-	_, tick, _ := strings.Cut(f.From, "_")
-	f.tick = s.Ticks.Parse(tick)
+	f.tick = s.Ticks.Parse(tickOf(f.From))
 	return s.Journal.CatchUp(ctx, f.since)
 }
 
@@ -244,7 +242,7 @@ func (s *Service) chunk(ctx context.Context, f *following, from sources, ignored
 		}
 	}
 	s.readEphemeral(c)
-	c.Start = FormatToken(f.since) + "_" + s.Ticks.Format(f.tick)
-	c.End = FormatToken(c.upTo) + "_" + s.Ticks.Format(c.tickUpTo)
+	c.Start = s.token(f.since, f.tick, f.From)
+	c.End = s.token(c.upTo, c.tickUpTo, f.From)
 	return c, nil
 }

@@ -97,7 +97,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 	ticks := ephemeral.NewClock()
 	h.data = accountdata.New(pool, h.journal, h.rooms)
 	h.receipts = receipts.New(pool, h.journal, h.rooms, h.data)
-	h.typing = typing.New(h.rooms, h.journal, ticks)
+	h.typing = typing.New(h.rooms, h.journal, ticks, nil)
 	h.presence = presence.New(presence.Options{
 		Pool: pool, Journal: h.journal, Rooms: h.rooms, Profiles: h.names, Ticks: ticks, Now: h.clock.now,
 	})

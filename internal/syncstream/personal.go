@@ -201,7 +201,7 @@ func (s *Service) fillEphemeral(_ context.Context, p *plan) error {
 	}
 	isJoined := func(nid journal.RoomNID) bool { return p.joinedRoom(nid) != nil }
 	for _, t := range s.Typing.Changed(p.tick, isJoined) {
-		p.addTyping(t, p.tick > 0 && !fresh[t.Room])
+		p.addTyping(t, p.tick != 0 && !fresh[t.Room])
 	}
 	var isFresh func(journal.RoomNID) bool
 	if fresh != nil {

@@ -286,7 +286,7 @@ func (p *plan) answer(s *Service) *Answer {
 		slices.SortFunc(p.rooms, func(a, b *Room) int { return cmp.Compare(a.nid, b.nid) })
 	}
 	return &Answer{
-		NextBatch: FormatToken(p.upTo) + "_" + s.Ticks.Format(p.tickUpTo), Rooms: p.which((*Room).tells),
+		NextBatch: s.token(p.upTo, p.tickUpTo, p.Since), Rooms: p.which((*Room).tells),
 		plan: p, now: s.Now(),
 	}
 }

@@ -154,7 +154,7 @@ func TestPresenceInInitialSyncs(t *testing.T) {
 	same(t, "alice sees", h.client(alice, "").sync().present(), "bob unavailable")
 	same(t, "and with a token of another process", h.sync(syncstream.Query{
 		UserID: alice, Since: syncstream.FormatToken(h.journal.Position()) + "_zzzzzzzz.5",
-	}).present(), "bob unavailable")
+	}).present(), "bob unavailable", "carol offline")
 	same(t, "in another process", houseOn(t, h.pool, journal.Options{}).client(alice, "").sync().present())
 }
 

@@ -3,7 +3,6 @@ package syncstream
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -194,8 +193,7 @@ func (s *Service) resume(ctx context.Context, r *request) error {
 	if r.since, err = ParseToken(r.Since); err != nil {
 		return err
 	}
-	_, tick, _ := strings.Cut(r.Since, "_")
-	r.tick = s.Ticks.Parse(tick)
+	r.tick = s.Ticks.Parse(tickOf(r.Since))
 	return s.Journal.CatchUp(ctx, r.since)
 }
 

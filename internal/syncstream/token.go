@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"homeserver/internal/ephemeral"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 )
@@ -16,28 +17,58 @@ func FormatToken(p journal.Position) string {
 }
 
 // ParseToken reads a token, or the position in one of /sync, behind which stands
-// how far what is not durable is known: s<position>_<instance>.<tick>.
+// how far what is not durable is known, of each process that the client has asked:
+// s<position>_<instance>.<tick>_<instance>.<tick>…
 // M_INVALID_PARAM for what this server never writes.
 func ParseToken(token string) (journal.Position, error) {
 	durable, rest, more := strings.Cut(token, "_")
 	digits, ok := strings.CutPrefix(durable, "s")
 	p, err := strconv.ParseInt(digits, 10, 64)
-	if !ok || err != nil || p < 0 || FormatToken(journal.Position(p)) != durable || more && !isTick(rest) {
+	if !ok || err != nil || p < 0 || FormatToken(journal.Position(p)) != durable || more && !areTicks(rest) {
 		return 0, errBadToken()
 	}
 	return journal.Position(p), nil
 }
 
+// token writes a position with a tick of this process, and those of others that stood
+// in the token before.
+func (s *Service) token(p journal.Position, tick ephemeral.Tick, before string) string {
+	token := FormatToken(p)
+	if ticks := s.Ticks.Format(tick, tickOf(before)); ticks != "" {
+		token += "_" + ticks
+	}
+	return token
+}
+
+// tickOf gives the part of a token that says how far what is not durable is known.
+func tickOf(token string) string {
+	_, tick, _ := strings.Cut(token, "_")
+	return tick
+}
+
+// areTicks reports whether the text may be what Clock.Format writes.
+func areTicks(text string) bool {
+	if len(text) > maxTickBytes {
+		return false
+	}
+	for part := range strings.SplitSeq(text, "_") {
+		if !isTick(part) {
+			return false
+		}
+	}
+	return true
+}
+
 // isTick reports whether the text may be an instance and a tick of any process.
 func isTick(text string) bool {
 	instance, tick, ok := strings.Cut(text, ".")
-	if _, err := strconv.ParseUint(tick, 10, 63); !ok || err != nil || instance == "" || len(text) > maxTickBytes {
+	if _, err := strconv.ParseUint(tick, 10, 63); !ok || err != nil || instance == "" {
 		return false
 	}
 	return !strings.ContainsFunc(instance, func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') })
 }
 
-const maxTickBytes = 64
+const maxTickBytes = 256
 
 func errBadToken() error {
 	return matrix.Errorf(matrix.InvalidParam, "this is not a token of this server")

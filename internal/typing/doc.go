@@ -1,5 +1,6 @@
 // Package typing knows who is typing in which room: client-server API, "Typing
-// Notifications". It keeps that in memory only.
+// Notifications". It keeps that in memory only; the processes on one database tell
+// each other.
 //
 // Promises: a change wakes the /sync requests of the room; who stops asking to
 // be shown as typing is shown so until the timeout and no longer.

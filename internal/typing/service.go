@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"homeserver/internal/broadcast"
 	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -28,6 +29,7 @@ type Service struct {
 	rooms   *rooms.Service
 	journal *journal.Journal
 	clock   *ephemeral.Clock
+	others  *broadcast.Channel // nil: there are none
 
 	mu     sync.Mutex
 	byRoom map[journal.RoomNID]*room
@@ -44,12 +46,20 @@ type room struct {
 }
 
 // typist is one user's typing, from its beginning to its end.
-type typist struct{ stop *time.Timer }
+type typist struct {
+	stop  *time.Timer
+	until time.Time // as was last said here; zero: another process was told
+}
 
-// New makes the service. Call it before the journal is started.
-func New(r *rooms.Service, j *journal.Journal, clock *ephemeral.Clock) *Service {
-	s := &Service{rooms: r, journal: j, clock: clock, byRoom: map[journal.RoomNID]*room{}, order: list.New()}
+// New makes the service. It tells other processes by the channel, if that is not
+// nil. Call it before the journal and the channel are started.
+func New(r *rooms.Service, j *journal.Journal, clock *ephemeral.Clock, others *broadcast.Channel) *Service {
+	s := &Service{rooms: r, journal: j, clock: clock, others: others, byRoom: map[journal.RoomNID]*room{}, order: list.New()}
 	j.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) {}})
+	if others != nil {
+		others.Handle(kindTyping, s.heard)
+		others.OnJoined(s.tellAll)
+	}
 	return s
 }
 
@@ -71,14 +81,19 @@ func (s *Service) Set(ctx context.Context, userID, roomID string, typing bool, t
 		return err
 	}
 	if typing {
-		s.start(nid, userID, min(timeout, maxTimeout))
+		timeout = min(timeout, maxTimeout)
+		s.start(nid, userID, timeout, time.Now().Add(timeout))
+		s.tell(nid, userID, timeout)
 	} else {
 		s.end(nid, userID, nil)
+		s.tell(nid, userID, 0)
 	}
 	return nil
 }
 
-func (s *Service) start(nid journal.RoomNID, userID string, timeout time.Duration) {
+// start begins somebody's typing, or makes it last longer. until is when it ends if
+// that was said here, else zero.
+func (s *Service) start(nid journal.RoomNID, userID string, timeout time.Duration, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.byRoom[nid]
@@ -88,9 +103,10 @@ func (s *Service) start(nid journal.RoomNID, userID string, timeout time.Duratio
 	before := r.typists[userID]
 	if before != nil && before.stop.Stop() {
 		before.stop.Reset(timeout)
+		before.until = until
 		return
 	}
-	t := &typist{}
+	t := &typist{until: until}
 	t.stop = time.AfterFunc(timeout, func() { s.end(nid, userID, t) })
 	r.typists[userID] = t
 	if before == nil {
@@ -153,7 +169,8 @@ type Typing struct {
 }
 
 // Changed lists the rooms, among those that in reports, in which that has changed
-// after the tick; with a tick of 0, those in which somebody is typing. The cost is
+// after the tick; with a tick of 0, those in which somebody is typing; with Elsewhere,
+// those in which somebody has lately, too. The cost is
 // that of what has changed, however many rooms there are.
 func (s *Service) Changed(since ephemeral.Tick, in func(journal.RoomNID) bool) []Typing {
 	if since > 0 && s.clock.Now() <= since {
@@ -167,7 +184,7 @@ func (s *Service) Changed(since ephemeral.Tick, in func(journal.RoomNID) bool) [
 		if r.changed <= since {
 			break
 		}
-		if (since > 0 || len(r.users) > 0) && in(r.nid) {
+		if (since != 0 || len(r.users) > 0) && in(r.nid) {
 			changed = append(changed, Typing{r.nid, r.users})
 		}
 	}

@@ -46,7 +46,7 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{New(r, book, ephemeral.NewClock()), t}
+	h := &house{New(r, book, ephemeral.NewClock(), nil), t}
 	h.ok(book.Start(t.Context()))
 	t.Cleanup(func() {
 		if err := book.Stop(context.WithoutCancel(t.Context())); err != nil {
@@ -177,8 +177,8 @@ func TestOldTimeoutDoesNotEndNewTyping(t *testing.T) {
 	room := h.room()
 	nid := h.nid(room)
 	for range 200 {
-		h.start(nid, bob, time.Nanosecond)
-		h.start(nid, bob, time.Hour)
+		h.start(nid, bob, time.Nanosecond, time.Time{})
+		h.start(nid, bob, time.Hour, time.Time{})
 		h.want(room, "bob")
 	}
 	h.mu.Lock()
@@ -272,7 +272,7 @@ func TestWhatHasChangedSince(t *testing.T) {
 func TestRoomsAreBounded(t *testing.T) {
 	h := newHouse(t)
 	for nid := range journal.RoomNID(maxRooms + 10) {
-		h.start(nid+1, alice, time.Hour)
+		h.start(nid+1, alice, time.Hour, time.Time{})
 	}
 	if len(h.byRoom) != maxRooms || h.order.Len() != maxRooms {
 		t.Errorf("%d rooms are kept, %d in order", len(h.byRoom), h.order.Len())
@@ -309,15 +309,15 @@ func TestTypingAtOnce(t *testing.T) {
 			for n := range 200 {
 				switch (n + i) % 3 {
 				case 0:
-					h.start(nid, user, time.Hour)
+					h.start(nid, user, time.Hour, time.Time{})
 				case 1:
-					h.start(nid, user, time.Microsecond)
+					h.start(nid, user, time.Microsecond, time.Time{})
 				default:
 					h.end(nid, user, nil)
 				}
 				h.Changed(ephemeral.Tick(n), everywhere)
 			}
-			h.start(nid, user, time.Microsecond)
+			h.start(nid, user, time.Microsecond, time.Time{})
 		})
 	}
 	all.Wait()

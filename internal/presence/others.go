@@ -1,0 +1,105 @@
+package presence
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+const (
+	// kindPresence is the message that the JSON of a message below goes in.
+	kindPresence = "presence"
+	// tellEvery is how often other processes are told that a device goes on asking
+	// for news here. It is well below goneAfter.
+	tellEvery = 10 * time.Second
+	// maxNews bounds what waits to be taken in; beyond it, news are dropped, and
+	// told again with the next sign of the user.
+	maxNews = 4096
+)
+
+// message is what processes tell each other of a user: that the user has set
+// something, that a device asks for news, or that the profile has changed.
+type message struct {
+	User      string `json:"user"`
+	Presence  string `json:"presence,omitzero"`
+	StatusMsg string `json:"status_msg,omitzero"`
+	At        int64  `json:"at,omitzero"` // when it was set, in milliseconds since the epoch
+	Device    string `json:"device,omitzero"`
+	Away      bool   `json:"away,omitzero"`
+	Renamed   bool   `json:"renamed,omitzero"`
+}
+
+func (s *Service) tell(m message) {
+	if s.Others == nil || s.Others.Alone() {
+		return
+	}
+	data, _ := json.Marshal(m) // text and numbers never fail
+	s.Others.Send(kindPresence, string(data))
+}
+
+// tellPolling tells, not too often unless there is news, that a device asks for news.
+// The lock is held.
+func (s *Service) tellPolling(u *user, deviceID string, d *device, news bool) {
+	if now := s.Now(); news || now.Sub(d.told) >= tellEvery {
+		d.told = now
+		s.tell(message{User: u.UserID, Device: deviceID, Away: d.away})
+	}
+}
+
+// tellAll tells a process that is new of everybody.
+func (s *Service) tellAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.users {
+		if u.wasSet.User != "" {
+			s.tell(u.wasSet)
+		}
+		for id, d := range u.devices {
+			s.tellPolling(u, id, d, d.requests > 0)
+		}
+	}
+}
+
+// heard notes what another process tells.
+func (s *Service) heard(data string) {
+	var m message
+	if json.Unmarshal([]byte(data), &m) != nil || m.User == "" {
+		return // of another version
+	}
+	select {
+	case s.news <- m:
+	default:
+	}
+}
+
+// takeIn works through what other processes tell, which may need the database.
+func (s *Service) takeIn(ctx context.Context) {
+	for {
+		select {
+		case m := <-s.news:
+			if err := s.learn(ctx, m); err != nil && ctx.Err() == nil {
+				s.Log.DebugContext(ctx, "presence from another process is lost", "user", m.User, "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Service) learn(ctx context.Context, m message) error {
+	if m.Renamed {
+		p, err := s.Profiles.Get(ctx, m.User)
+		if err == nil {
+			s.rename(m.User, p)
+		}
+		return err
+	}
+	return s.update(ctx, m.User, func(u *user) {
+		switch {
+		case m.Device != "":
+			u.polls(u.device(m.Device), m.Away, s.Now())
+		case m.At > u.wasSet.At:
+			u.set(m.Presence, m.StatusMsg, time.UnixMilli(m.At))
+		}
+	})
+}

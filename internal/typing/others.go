@@ -1,0 +1,50 @@
+package typing
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"homeserver/internal/journal"
+)
+
+// kindTyping is the message that a user is typing for so many milliseconds from now
+// on, 0 for one who has stopped: "room milliseconds user".
+const kindTyping = "typing"
+
+// tell tells other processes.
+func (s *Service) tell(nid journal.RoomNID, userID string, timeout time.Duration) {
+	if s.others != nil {
+		s.others.Send(kindTyping, fmt.Sprintf("%d %d %s", nid, timeout.Milliseconds(), userID))
+	}
+}
+
+// tellAll tells a process that is new of everything that was said here.
+func (s *Service) tellAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for nid, r := range s.byRoom {
+		for userID, t := range r.typists {
+			if left := time.Until(t.until); left > 0 {
+				s.tell(nid, userID, left)
+			}
+		}
+	}
+}
+
+// heard takes what another process tells.
+func (s *Service) heard(data string) {
+	room, rest, _ := strings.Cut(data, " ")
+	milliseconds, userID, _ := strings.Cut(rest, " ")
+	nid, errRoom := strconv.ParseInt(room, 10, 64)
+	ms, errTime := strconv.ParseInt(milliseconds, 10, 64)
+	if errRoom != nil || errTime != nil {
+		return // of another version
+	}
+	if timeout := time.Duration(ms) * time.Millisecond; timeout > 0 {
+		s.start(journal.RoomNID(nid), userID, min(timeout, maxTimeout), time.Time{})
+	} else {
+		s.end(journal.RoomNID(nid), userID, nil)
+	}
+}

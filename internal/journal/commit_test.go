@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/matrix"
 )
@@ -437,17 +436,7 @@ func TestMetricsCanBeRegistered(t *testing.T) {
 	t.Parallel()
 	j := started(t, notesPool(t), Options{})
 	commit(t, j, note(1, "counted"))
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(j.Collectors()...)
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, f := range families {
-		m := f.GetMetric()[0]
-		got[f.GetName()] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
-	}
+	got := gathered(t, j)
 	if got["homeserver_journal_entries_total"] != 1 || got["homeserver_journal_position"] != 1 || got["homeserver_journal_window_bytes"] == 0 {
 		t.Errorf("got %v", got)
 	}

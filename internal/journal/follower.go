@@ -55,6 +55,7 @@ func (j *Journal) Follower(name string, step Step) *Follower {
 		Committed: func(View, []*Entry) { f.wake() },
 		Reset:     func(Position) { f.wake() },
 	})
+	j.followers = append(j.followers, f)
 	return f
 }
 

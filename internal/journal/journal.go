@@ -68,6 +68,7 @@ type Journal struct {
 	observers []Observer
 	notifier  notifier
 	tables    []*Table
+	followers []*Follower
 
 	queue queue
 

@@ -53,7 +53,7 @@ func (m *metrics) observe(entries int, took time.Duration) {
 // Collectors are the journal's metrics, to be registered once.
 func (j *Journal) Collectors() []prometheus.Collector {
 	m := j.metrics
-	return []prometheus.Collector{
+	return append(j.queueCollectors(),
 		m.entries, m.groups, m.seconds, m.refused, m.split, m.others, m.stale,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "homeserver_journal_position", Help: "The newest committed position.",
@@ -65,5 +65,5 @@ func (j *Journal) Collectors() []prometheus.Collector {
 			defer j.mu.RUnlock()
 			return float64(j.window.bytes)
 		}),
-	}
+	)
 }

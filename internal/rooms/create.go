@@ -99,7 +99,9 @@ func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (
 		return nil, aliasTaken(err)
 	}
 	// Unless somebody who was told of the room by the commit has come first.
-	s.live.ContainsOrAdd(r.id, r)
+	if known, _ := s.live.ContainsOrAdd(r.id, r); !known {
+		s.weigh(r)
+	}
 	return &Created{RoomID: r.id, RoomAlias: c.alias}, nil
 }
 

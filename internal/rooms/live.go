@@ -34,6 +34,9 @@ type live struct {
 	// the head: what was built before and is not committed yet is stale.
 	lastState *journal.Pending
 	turn      int
+
+	weight  int  // how much state is counted; see [memory]
+	evicted bool // nobody finds it any more
 }
 
 // head is the event that the next one is built on. Its reference hash is known
@@ -61,17 +64,12 @@ func (s *Service) referenceHash(ctx context.Context, r *live) (string, error) {
 	return e.ReferenceHash()
 }
 
-// liveRooms is how many rooms are kept for adding events to them.
-const liveRooms = 10_000
-
-// stateBound is how much of a room's state is kept in memory; beyond it, what
-// is kept is forgotten and loaded again as it is needed.
-const stateBound = 20_000
-
 // room gives the room in memory, loading it if need be. M_NOT_FOUND if there is
 // no such room.
 func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
-	if r, ok := s.live.Get(roomID); ok {
+	r, ok := s.live.Get(roomID)
+	s.memory.roomUses.Count(ok)
+	if ok {
 		if !r.isBroken() {
 			return r, nil
 		}
@@ -85,7 +83,7 @@ func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
 	if !ok {
 		return nil, fmt.Errorf("room %s has unknown version %q", roomID, row.Version)
 	}
-	r := &live{
+	r = &live{
 		nid: row.NID, id: roomID, version: version,
 		head: head{ID: row.HeadEventID, Depth: row.Depth}, state: map[event.StateKey]*Event{},
 	}
@@ -154,6 +152,7 @@ func (s *Service) letGo(r *live) {
 // meanwhile wins over what was read.
 func (s *Service) prefetch(ctx context.Context, r *live, keys []event.StateKey) error {
 	missing := r.missing(keys)
+	s.memory.stateUses.Count(len(missing) == 0)
 	if len(missing) == 0 {
 		return nil
 	}
@@ -161,17 +160,20 @@ func (s *Service) prefetch(ctx context.Context, r *live, keys []event.StateKey) 
 	if err != nil {
 		return err
 	}
+	r.learn(missing, found)
+	s.weigh(r)
+	return nil
+}
+
+// learn takes up the state entries that were read.
+func (r *live) learn(keys []event.StateKey, found map[event.StateKey]*Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.state) > stateBound && !r.broken {
-		r.broken = true // simplest way to forget: the next one loads it anew
-	}
-	for _, k := range missing {
+	for _, k := range keys {
 		if _, known := r.state[k]; !known {
 			r.state[k] = found[k]
 		}
 	}
-	return nil
 }
 
 func (r *live) missing(keys []event.StateKey) []event.StateKey {

@@ -106,6 +106,7 @@ func (s *Service) tryAdd(ctx context.Context, r *live, drafts []draft) (eventID 
 				return "", err
 			}
 		default:
+			s.weigh(r)
 			if err := done.wait(); err != nil {
 				s.recent.drop(r.nid, &drafts[0], done)
 				return "", err

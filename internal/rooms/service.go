@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/damage"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
 	"homeserver/internal/profile"
 )
@@ -27,6 +28,8 @@ type Options struct {
 	Signer *event.Signer
 	// Guests picks the guests out of a list of users; nil: there are none.
 	Guests func(ctx context.Context, userIDs []string) ([]string, error)
+	// Caches is how large caches are.
+	Caches kept.Scale
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
 	Log *slog.Logger
@@ -50,6 +53,7 @@ type Service struct {
 	table, forgottenTable *journal.Table
 
 	live   *lru.Cache[string, *live]
+	memory *memory
 	recent *transactions
 	// lastCreation is when the newest room was created here.
 	lastCreation atomic.Int64
@@ -67,11 +71,12 @@ func New(o Options) (*Service, error) {
 	if s.damage == nil {
 		s.damage = damage.New(o.Log)
 	}
+	s.memory = newMemory(o.Caches)
 	var err error
-	if s.live, err = lru.New[string, *live](liveRooms); err != nil {
+	if s.live, err = lru.NewWithEvict(o.Caches.Of(liveRooms), s.evict); err != nil {
 		return nil, fmt.Errorf("make the cache of rooms: %w", err)
 	}
-	if s.recent, err = newTransactions(); err != nil {
+	if s.recent, err = newTransactions(o.Caches); err != nil {
 		return nil, fmt.Errorf("make the cache of transactions: %w", err)
 	}
 	s.table = &journal.Table{Name: "events", Queue: queueEvents, Read: s.readOthers}
@@ -102,6 +107,7 @@ func (s *Service) committed(v journal.View, entries []*journal.Entry) {
 		}
 		if r, ok := s.live.Peek(e.RoomID); ok && written.elsewhere {
 			r.follow(e)
+			s.weigh(r)
 		}
 	}
 }

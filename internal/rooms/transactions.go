@@ -2,11 +2,12 @@ package rooms
 
 import (
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// recentTransactions is how many transactions are remembered in memory. Older
+// recentTransactions is how many transactions are usually remembered in memory. Older
 // ones are found by the unique index, which is slower but as sure.
 const recentTransactions = 100_000
 
@@ -34,10 +35,11 @@ func (s *sent) wait() error {
 // while that is still being committed.
 type transactions struct {
 	recent *lru.Cache[transaction, *sent]
+	uses   kept.Uses
 }
 
-func newTransactions() (*transactions, error) {
-	recent, err := lru.New[transaction, *sent](recentTransactions)
+func newTransactions(scale kept.Scale) (*transactions, error) {
+	recent, err := lru.New[transaction, *sent](scale.Of(recentTransactions))
 	return &transactions{recent: recent}, err
 }
 
@@ -49,7 +51,9 @@ func (t *transactions) get(room journal.RoomNID, d *draft) (*sent, bool) {
 	if d.txn == "" {
 		return nil, false
 	}
-	return t.recent.Get(transactionOf(room, d))
+	known, ok := t.recent.Get(transactionOf(room, d))
+	t.uses.Count(ok)
+	return known, ok
 }
 
 func (t *transactions) put(room journal.RoomNID, d *draft, s *sent) {

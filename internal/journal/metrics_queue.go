@@ -1,0 +1,43 @@
+package journal
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// queueCollectors tell how much waits to be written, and how far followers have come.
+func (j *Journal) queueCollectors() []prometheus.Collector {
+	waits := func(of func(q *queue) int) func() float64 {
+		return func() float64 {
+			j.queue.mu.Lock()
+			defer j.queue.mu.Unlock()
+			return float64(of(&j.queue))
+		}
+	}
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "homeserver_journal_queue_writes", Help: "Writes that wait for the writer.",
+		}, waits(func(q *queue) int { return len(q.writes) })),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "homeserver_journal_queue_bytes", Help: "Bytes of the writes that wait for the writer.",
+		}, waits(func(q *queue) int { return q.bytes })),
+		&followerCollector{j: j, position: prometheus.NewDesc("homeserver_follower_position",
+			"How far background work has come in the journal, as far as this process knows.", []string{"follower"}, nil)},
+	}
+}
+
+// followerCollector tells how far each follower has come.
+type followerCollector struct {
+	j        *Journal
+	position *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c *followerCollector) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- c.position
+}
+
+// Collect implements prometheus.Collector.
+func (c *followerCollector) Collect(metrics chan<- prometheus.Metric) {
+	for _, f := range c.j.followers {
+		reached, _ := f.progress()
+		metrics <- prometheus.MustNewConstMetric(c.position, prometheus.GaugeValue, float64(reached), f.name)
+	}
+}

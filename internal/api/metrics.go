@@ -15,6 +15,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	bytes    *prometheus.CounterVec
 	inFlight prometheus.Gauge
 }
 
@@ -30,12 +31,16 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 			Help:    "Time from a request to the end of its answer, long polls included.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 30},
 		}, []string{"route", "method"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "homeserver_http_response_bytes_total",
+			Help: "Bytes of answers as they were sent, compressed or not, without headers.",
+		}, []string{"route", "method"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "homeserver_http_requests_in_flight",
 			Help: "Requests being answered at the moment, waiting long polls included.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.bytes, m.inFlight} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register HTTP metrics: %w", err)
 		}
@@ -55,6 +60,7 @@ func (m *metrics) observe(x *exchange, method string, status int, duration time.
 	}
 	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(route, method).Observe(duration.Seconds())
+	m.bytes.WithLabelValues(route, method).Add(float64(x.bytes))
 }
 
 // MetricsHandler serves everything in the registry in Prometheus' format. It is

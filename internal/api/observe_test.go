@@ -243,6 +243,7 @@ func TestMetrics(t *testing.T) {
 		`homeserver_http_requests_total{code="404",method="unknown",route="unknown"} 1`,
 		`homeserver_http_requests_total{code="500",method="GET",route="/panic"} 1`,
 		`homeserver_http_request_duration_seconds_count{method="GET",route="/poll"} 1`,
+		`homeserver_http_response_bytes_total{method="GET",route="/room/{id}"} 6`, // {} and a line feed, twice
 		`homeserver_http_requests_in_flight 0`,
 	} {
 		if !strings.Contains(text, want) {

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
 )
 
@@ -121,6 +122,7 @@ type tokenCache struct {
 	mu      sync.Mutex
 	version uint64
 	tokens  *simplelru.LRU[tokenHash, cachedToken]
+	uses    kept.Uses
 }
 
 type cachedToken struct {
@@ -139,10 +141,18 @@ func (c *tokenCache) get(hash tokenHash, now time.Time) (known knownToken, versi
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cached, ok := c.tokens.Get(hash)
-	if !ok || now.Sub(cached.readAt) >= cacheLifetime {
+	ok = ok && now.Sub(cached.readAt) < cacheLifetime
+	c.uses.Count(ok)
+	if !ok {
 		return knownToken{}, c.version, false
 	}
 	return cached.knownToken, c.version, true
+}
+
+func (c *tokenCache) stats() kept.Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.uses.Stats(c.tokens.Len())
 }
 
 // put keeps what was read after get had returned version.

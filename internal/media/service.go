@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
@@ -87,6 +88,7 @@ type Service struct {
 	thumbnails singleflight.Group
 	fetches    *semaphore.Weighted // of previews
 	previews   singleflight.Group
+	received   prometheus.Counter // in bytes
 
 	stopOnce sync.Once
 	stopping chan struct{}
@@ -119,6 +121,7 @@ func New(o Options) (*Service, error) {
 		arrivals: arrivals{waiting: map[string]*arrival{}},
 		pictures: semaphore.NewWeighted(o.ThumbnailMemory),
 		fetches:  semaphore.NewWeighted(maxFetches),
+		received: newReceived(),
 		stopping: make(chan struct{}),
 	}, nil
 }
@@ -296,6 +299,7 @@ func (s *Service) receive(ctx context.Context, who auth.Session, u *Upload) (*in
 	if err != nil {
 		return nil, fmt.Errorf("receive a file of %s: %w", who.UserID, err)
 	}
+	s.received.Add(float64(in.bytes))
 	// Its length is known now. What won't be kept, isn't stored either.
 	if err := s.mayKeep(ctx, who.UserID, in.bytes); err != nil {
 		in.discard()

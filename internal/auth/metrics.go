@@ -1,0 +1,22 @@
+package auth
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"homeserver/internal/kept"
+)
+
+// Collectors are the metrics of passwords, to be registered once.
+func (s *Service) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "homeserver_password_hashes_running", Help: "Passwords being hashed at the moment.",
+		}, func() float64 { return float64(len(s.hasher.slots)) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "homeserver_password_hashes_waiting", Help: "Passwords that wait to be hashed.",
+		}, func() float64 { return float64(s.hasher.waiting.Load()) }),
+	}
+}
+
+// Caches tells how the caches are used.
+func (s *Service) Caches() kept.Caches { return kept.Caches{"access_tokens": s.cache.stats} }

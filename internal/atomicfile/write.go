@@ -12,6 +12,18 @@ import (
 // whatever the umask. The folder must exist. Nobody without permission to read the file can read it
 // in between either.
 func Write(path string, content []byte, mode fs.FileMode) error {
+	return place(path, content, mode, os.Rename)
+}
+
+// Create does the same where there is no such file yet, and returns fs.ErrExist where there is: of
+// several processes that make it at once, one does.
+func Create(path string, content []byte, mode fs.FileMode) error {
+	return place(path, content, mode, func(from, to string) error {
+		return errors.Join(os.Link(from, to), os.Remove(from))
+	})
+}
+
+func place(path string, content []byte, mode fs.FileMode, put func(from, to string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -25,10 +37,11 @@ func Write(path string, content []byte, mode fs.FileMode) error {
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = put(f.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+		_ = os.Remove(f.Name()) // it may be gone; nothing depends on it
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return syncDir(filepath.Dir(path))
 }

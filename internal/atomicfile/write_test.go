@@ -1,9 +1,12 @@
 package atomicfile
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -57,5 +60,31 @@ func onlyFile(t *testing.T, path string) {
 		if e.Name() != filepath.Base(path) {
 			t.Errorf("%s was left behind", e.Name())
 		}
+	}
+}
+
+func TestOneOfManyCreates(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "key")
+	var all sync.WaitGroup
+	var made atomic.Int64
+	for i := range 8 {
+		all.Go(func() {
+			err := Create(path, []byte{byte(i)}, 0o600)
+			switch {
+			case err == nil:
+				made.Add(1)
+			case !errors.Is(err, fs.ErrExist):
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if made.Load() != 1 {
+		t.Errorf("%d have made it", made.Load())
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("%d files are left (%v)", len(left), err)
 	}
 }

@@ -29,7 +29,9 @@ func loadSigner(cfg *config.Config) (*event.Signer, error) {
 	path := filepath.Join(cfg.DataDir, signingKeyFile)
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		content, err = makeSigningKey(path)
+		if err = makeSigningKey(path); err == nil || errors.Is(err, fs.ErrExist) { // another process was first
+			content, err = os.ReadFile(path)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load the signing key: %w", err)
@@ -59,10 +61,10 @@ func isKeyVersion(version string) bool {
 	return version != ""
 }
 
-func makeSigningKey(path string) ([]byte, error) {
+func makeSigningKey(path string) error {
 	seed := make([]byte, ed25519.SeedSize)
 	// Never fails: see crypto/rand.
 	_, _ = rand.Read(seed)
 	line := fmt.Sprintf("%s a_%s %s\n", signingAlgorithm, rand.Text()[:4], base64.RawStdEncoding.EncodeToString(seed))
-	return []byte(line), atomicfile.Write(path, []byte(line), 0o600)
+	return atomicfile.Create(path, []byte(line), 0o600)
 }

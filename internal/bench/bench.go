@@ -54,6 +54,9 @@ func (h *house) families() []*family {
 		newSending(h),
 		newDelivering(h),
 		newSyncing(h),
+		newJoining(h),
+		newLoggingIn(h),
+		newRemembering(h),
 	}
 }
 

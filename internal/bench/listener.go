@@ -19,8 +19,12 @@ type listener struct {
 	seen        []string // the events of the room, in the order of their delivery
 }
 
-// wholeTimeline keeps an answer from leaving out messages where many come at once.
-const wholeTimeline = `{"room":{"timeline":{"limit":1000}}}`
+// Members come lazily, as clients have it. At first little is wanted of the room;
+// later nothing may be left out, however much comes at once.
+const (
+	firstFilter = `{"room":{"timeline":{"limit":1},"state":{"lazy_load_members":true}}}`
+	laterFilter = `{"room":{"timeline":{"limit":1000},"state":{"lazy_load_members":true}}}`
+)
 
 // syncPath asks for what is new since a token, which may be empty, and waits for
 // it up to the timeout. Presence is left alone.
@@ -37,7 +41,11 @@ func syncPath(since, filter string, timeout time.Duration) string {
 
 // ask sends a request for what is new in the room, to be followed by hear.
 func (l *listener) ask(timeout time.Duration) error {
-	return l.send(http.MethodGet, syncPath(l.since, wholeTimeline, timeout), "")
+	filter := laterFilter
+	if l.since == "" {
+		filter = firstFilter
+	}
+	return l.send(http.MethodGet, syncPath(l.since, filter, timeout), "")
 }
 
 // heard is an answer of /sync, and when it came.
@@ -110,15 +118,17 @@ func (l *listener) catchUp() error {
 
 // listeners lets users follow a room, beginning now.
 func (h *house) listeners(ctx context.Context, users []user, room string) ([]*listener, error) {
-	clients, err := h.connections(ctx, users)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]*listener, len(clients))
-	for i, c := range clients {
-		list[i] = &listener{client: c, room: room}
-		if err := list[i].catchUp(); err != nil {
-			closeAll(clients)
+	list := make([]*listener, 0, len(users))
+	for _, u := range users {
+		c, err := dial(ctx, h.server.address, u.token)
+		if err != nil {
+			closeListeners(list)
+			return nil, err
+		}
+		l := &listener{client: c, room: room}
+		list = append(list, l)
+		if err := l.catchUp(); err != nil {
+			closeListeners(list)
 			return nil, err
 		}
 	}

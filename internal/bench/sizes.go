@@ -14,6 +14,13 @@ type sizes struct {
 	listeners, rounds, burst int
 	// readRooms is how many rooms somebody is in who reads.
 	readRooms int
+	// joins is how many users join one room, of whom the first and the last are
+	// compared.
+	joins, joinsCompared int
+	// waiting is how many requests wait while memory is looked at, and quiet the time
+	// without requests before that.
+	waiting int
+	quiet   time.Duration
 }
 
 // full is for measuring: some minutes in all.
@@ -24,6 +31,8 @@ var full = sizes{
 
 	listeners: 200, rounds: 60, burst: 400,
 	readRooms: 100,
+	joins:     1000, joinsCompared: 100,
+	waiting: 1000, quiet: 5 * time.Second,
 }
 
 // quick is for trying the benchmark out: seconds in all, and figures that mean
@@ -35,4 +44,6 @@ var quick = sizes{
 
 	listeners: 12, rounds: 2, burst: 24,
 	readRooms: 10,
+	joins:     20, joinsCompared: 5,
+	waiting: 20, quiet: 10 * time.Millisecond,
 }

@@ -57,6 +57,7 @@ func (h *house) families() []*family {
 		newJoining(h),
 		newLoggingIn(h),
 		newRemembering(h),
+		newSizing(h),
 	}
 }
 

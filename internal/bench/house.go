@@ -30,6 +30,7 @@ type house struct {
 
 	server *process
 	bare   *bare.Messages // nil until it is asked for
+	large  *large         // the same
 }
 
 // open makes a temporary folder with a durable PostgreSQL in it. The caller calls

@@ -32,12 +32,15 @@ func closeAll(list []*client) {
 	}
 }
 
+// roomBody makes a public room.
+const roomBody = `{"preset":"public_chat","name":"A room"}`
+
 // createRoom makes a public room.
 func (c *client) createRoom() (roomID string, err error) {
 	var answer struct {
 		RoomID string `json:"room_id"`
 	}
-	err = c.into(&answer, http.MethodPost, api+"/createRoom", `{"preset":"public_chat","name":"A room"}`)
+	err = c.into(&answer, http.MethodPost, api+"/createRoom", roomBody)
 	return answer.RoomID, err
 }
 

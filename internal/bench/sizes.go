@@ -21,6 +21,8 @@ type sizes struct {
 	// without requests before that.
 	waiting int
 	quiet   time.Duration
+	// members and events are those of rooms that are compared, the smallest first.
+	members, events []int
 }
 
 // full is for measuring: some minutes in all.
@@ -32,7 +34,8 @@ var full = sizes{
 	listeners: 200, rounds: 60, burst: 400,
 	readRooms: 100,
 	joins:     1000, joinsCompared: 100,
-	waiting: 1000, quiet: 5 * time.Second,
+	waiting: 1000, quiet: 3 * time.Second,
+	members: []int{10, 1000, 10_000}, events: []int{1000, 200_000},
 }
 
 // quick is for trying the benchmark out: seconds in all, and figures that mean
@@ -46,4 +49,5 @@ var quick = sizes{
 	readRooms: 10,
 	joins:     20, joinsCompared: 5,
 	waiting: 20, quiet: 10 * time.Millisecond,
+	members: []int{10, 20, 40}, events: []int{20, 300},
 }

@@ -19,6 +19,9 @@ const (
 	// followerLook is how often those who wait for a follower of another process
 	// look how far it has come.
 	followerLook = 50 * time.Millisecond
+	// followerGather is how long a follower lets entries gather after a step, unless
+	// somebody here waits for it: many small steps cost more than they are worth.
+	followerGather = 200 * time.Millisecond
 )
 
 // Step handles the entries in (after, upTo], of which there may be up to 1,000.
@@ -37,7 +40,8 @@ type Follower struct {
 	name string
 	step Step
 
-	more chan struct{} // tells that the journal has moved
+	more  chan struct{} // tells that the journal has moved
+	hurry chan struct{} // tells that somebody waits
 
 	mu      sync.Mutex
 	reached Position
@@ -50,18 +54,19 @@ type Follower struct {
 // Follower adds a follower of that name, which runs between Start and Stop. Call
 // it before the journal is started.
 func (j *Journal) Follower(name string, step Step) *Follower {
-	f := &Follower{j: j, name: name, step: step, more: make(chan struct{}, 1), moved: make(chan struct{})}
+	f := &Follower{j: j, name: name, step: step, more: make(chan struct{}, 1), hurry: make(chan struct{}, 1), moved: make(chan struct{})}
 	j.Observe(Observer{
-		Committed: func(View, []*Entry) { f.wake() },
-		Reset:     func(Position) { f.wake() },
+		Committed: func(View, []*Entry) { signal(f.more) },
+		Reset:     func(Position) { signal(f.more) },
 	})
 	j.followers = append(j.followers, f)
 	return f
 }
 
-func (f *Follower) wake() {
+// signal puts a signal into a channel that holds one.
+func signal(c chan<- struct{}) {
 	select {
-	case f.more <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -94,6 +99,7 @@ func (f *Follower) Await(ctx context.Context, p Position) error {
 		if reached >= p {
 			return nil
 		}
+		signal(f.hurry)
 		select {
 		case <-moved:
 		case <-look.C:
@@ -211,6 +217,21 @@ func (f *Follower) lead(ctx context.Context, well func()) error {
 		}
 		well()
 		after = upTo
+		f.gather(ctx, after)
+	}
+}
+
+// gather waits until a step is worth it.
+func (f *Follower) gather(ctx context.Context, after Position) {
+	if f.j.Position() >= after+followerBatch {
+		return
+	}
+	enough := time.NewTimer(followerGather)
+	defer enough.Stop()
+	select {
+	case <-enough.C:
+	case <-f.hurry:
+	case <-ctx.Done():
 	}
 }
 

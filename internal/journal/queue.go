@@ -78,7 +78,7 @@ func (j *Journal) Enqueue(w *Write) (*Pending, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.queue.signal()
+	signal(j.queue.filled)
 	return p, nil
 }
 
@@ -117,7 +117,7 @@ func (q *queue) look() (<-chan error, error) {
 		return nil, errStopping()
 	}
 	q.looks = append(q.looks, looked)
-	q.signal()
+	signal(q.filled)
 	return looked, nil
 }
 
@@ -146,14 +146,7 @@ func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	q.signal()
-}
-
-func (q *queue) signal() {
-	select {
-	case q.filled <- struct{}{}:
-	default:
-	}
+	signal(q.filled)
 }
 
 // work is what the writer does next.

@@ -57,7 +57,10 @@ func (h *house) families() []*family {
 		newJoining(h),
 		newLoggingIn(h),
 		newRemembering(h),
+		newKeeping(h),
 		newSizing(h),
+		newReading(h),
+		newStarting(h),
 	}
 }
 

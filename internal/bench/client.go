@@ -93,8 +93,13 @@ func (c *client) into(v any, method, path, body string) error {
 	if err != nil {
 		return err
 	}
+	return decode(answer, v)
+}
+
+// decode reads an answer.
+func decode(answer []byte, v any) error {
 	if err := json.Unmarshal(answer, v); err != nil {
-		return fmt.Errorf("%s %s: %w in %.300s", method, path, err, answer)
+		return fmt.Errorf("%w in the answer %.300s", err, answer)
 	}
 	return nil
 }

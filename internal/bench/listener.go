@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -88,8 +87,8 @@ func (l *listener) note(answer []byte) error {
 			} `json:"join"`
 		} `json:"rooms"`
 	}
-	if err := json.Unmarshal(answer, &parsed); err != nil {
-		return fmt.Errorf("/sync: %w in %.300s", err, answer)
+	if err := decode(answer, &parsed); err != nil {
+		return err
 	}
 	timeline := parsed.Rooms.Join[l.room].Timeline
 	if timeline.Limited && l.since != "" {

@@ -3,7 +3,6 @@ package bench
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -130,7 +129,7 @@ func (in *insider) do(ctx context.Context, u user, method, path, body string, v 
 	if answer.status != http.StatusOK {
 		return fmt.Errorf("%s %s: status %d: %.300s", method, path, answer.status, answer.body.Bytes())
 	}
-	return json.Unmarshal(answer.body.Bytes(), v)
+	return decode(answer.body.Bytes(), v)
 }
 
 // room makes a room with some members.

@@ -23,6 +23,9 @@ type sizes struct {
 	quiet   time.Duration
 	// members and events are those of rooms that are compared, the smallest first.
 	members, events []int
+	// history is how many events are read back, kept how many messages, and how many
+	// members, are looked at on the disk, and starts how often the server starts.
+	history, kept, starts int
 }
 
 // full is for measuring: some minutes in all.
@@ -36,6 +39,7 @@ var full = sizes{
 	joins:     1000, joinsCompared: 100,
 	waiting: 1000, quiet: 3 * time.Second,
 	members: []int{10, 1000, 10_000}, events: []int{1000, 200_000},
+	history: 100_000, kept: 10_000, starts: 3,
 }
 
 // quick is for trying the benchmark out: seconds in all, and figures that mean
@@ -50,4 +54,5 @@ var quick = sizes{
 	joins:     20, joinsCompared: 5,
 	waiting: 20, quiet: 10 * time.Millisecond,
 	members: []int{10, 20, 40}, events: []int{20, 300},
+	history: 200, kept: 100, starts: 1,
 }

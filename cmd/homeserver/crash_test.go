@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -23,7 +24,10 @@ import (
 const (
 	crashRooms   = 3
 	crashSenders = 9
+	crashReaders = 3
 	crashRounds  = 3
+	// loadPatience is how long a server may take that has to come back first.
+	loadPatience = 2 * time.Minute
 )
 
 // sender sends one message after the other. What it was not told to be sent, it sends again later, with the
@@ -90,6 +94,17 @@ type reader struct {
 	seen   map[string][]string // texts, by room
 }
 
+// finish reads what is left, again and again while the answer is to come later.
+func (r *reader) finish(t *testing.T) {
+	t.Helper()
+	for range attempts {
+		if more, err := r.next(t.Context(), t, "0"); err == nil && !more {
+			return
+		}
+	}
+	t.Fatal("/sync does not come to an end")
+}
+
 const readerFilter = `{"room":{"timeline":{"limit":1000,"types":["m.room.message"]}}}`
 
 // next asks once for what is new, and reports whether there was something.
@@ -127,7 +142,7 @@ func (r *reader) next(ctx context.Context, t *testing.T, timeout string) (bool, 
 // crash is a server under load that is killed, more than once.
 type crash struct {
 	senders []*sender
-	reader  *reader
+	readers []*reader
 	rooms   []string
 }
 
@@ -135,9 +150,17 @@ type crash struct {
 func newCrash(t *testing.T, d *daemon) *crash {
 	t.Helper()
 	anyone := d.client(t)
-	c := &crash{reader: &reader{client: anyone.Register("reader", "wordpass"), seen: map[string][]string{}}}
+	c := &crash{}
+	for i := range crashReaders {
+		r := &reader{client: anyone.Register(fmt.Sprintf("reader%d", i), "wordpass"), seen: map[string][]string{}}
+		c.readers = append(c.readers, r)
+	}
 	for range crashRooms {
-		c.rooms = append(c.rooms, c.reader.client.CreateRoom(map[string]any{"preset": "public_chat"}))
+		room := c.readers[0].client.CreateRoom(map[string]any{"preset": "public_chat"})
+		for _, r := range c.readers[1:] {
+			r.client.Join(room)
+		}
+		c.rooms = append(c.rooms, room)
 	}
 	for i := range crashSenders {
 		s := &sender{name: fmt.Sprintf("sender%d", i), room: c.rooms[i%crashRooms]}
@@ -145,7 +168,9 @@ func newCrash(t *testing.T, d *daemon) *crash {
 		s.client.Join(s.room)
 		c.senders = append(c.senders, s)
 	}
-	c.reader.since = c.reader.client.Sync("").NextBatch()
+	for _, r := range c.readers {
+		r.since = r.client.Sync("").NextBatch()
+	}
 	return c
 }
 
@@ -160,26 +185,27 @@ func (c *crash) load(t *testing.T, d *daemon, kill func()) {
 	for _, s := range c.senders {
 		s.client.BaseURL = d.http
 		all.Go(func() {
-			for over.Load() == 0 && s.next(t) == nil {
-				if count.Add(1) == fatal {
+			for over.Load() == 0 { // what the last round has broken may still fail
+				if s.next(t) == nil && count.Add(1) == fatal {
 					close(now)
 				}
 			}
 		})
 	}
-	c.reader.client.BaseURL = d.http
 	reading, stopReading := context.WithCancel(t.Context())
 	var reads sync.WaitGroup
-	reads.Go(func() {
-		for {
-			if _, err := c.reader.next(reading, t, "30000"); err != nil {
-				return
+	for _, r := range c.readers {
+		r.client.BaseURL = d.http
+		reads.Go(func() {
+			for reading.Err() == nil {
+				_, _ = r.next(reading, t, "30000") // what has failed is asked again, from the same token
 			}
-		}
-	})
+		})
+	}
 	select {
 	case <-now:
-	case <-t.Context().Done():
+	case <-time.After(loadPatience):
+		t.Errorf("only %d of %d messages were taken in %v", count.Load(), fatal, loadPatience)
 	}
 	kill()
 	over.Store(1)
@@ -195,22 +221,21 @@ func (c *crash) finish(t *testing.T, d *daemon) {
 		s.client.BaseURL = d.http
 		s.insist(t)
 	}
-	c.reader.client.BaseURL = d.http
-	for range attempts {
-		if more, err := c.reader.next(t.Context(), t, "0"); err == nil && !more {
-			return
-		}
+	for _, r := range c.readers {
+		r.client.BaseURL = d.http
+		r.finish(t)
 	}
-	t.Fatal("/sync does not come to an end")
 }
 
 // check compares what the rooms hold with what was acknowledged and what was read.
 func (c *crash) check(t *testing.T) {
 	t.Helper()
 	for _, room := range c.rooms {
-		messages := history(c.reader.client, room)
-		if diff := cmp.Diff(clienttest.Bodies(messages), c.reader.seen[room]); diff != "" {
-			t.Errorf("%s: /sync has not given the history (-history +/sync):\n%s", room, diff)
+		messages := history(c.readers[0].client, room)
+		for i, r := range c.readers {
+			if diff := cmp.Diff(clienttest.Bodies(messages), r.seen[room]); diff != "" {
+				t.Errorf("%s: /sync has not given the history to reader %d (-history +/sync):\n%s", room, i, diff)
+			}
 		}
 		sent := map[string][]string{} // IDs by sender, in the order of the room
 		for _, e := range messages {
@@ -255,7 +280,10 @@ func TestKilledUnderLoadLosesNothingAndRepeatsNothing(t *testing.T) {
 			d.killPostgres(t)
 			d.end(syscall.SIGKILL)
 		}},
-		"PostgreSQL": {kill: func(t *testing.T, d *daemon) { d.killPostgres(t) }, survives: true},
+		"PostgreSQL":                {kill: func(t *testing.T, d *daemon) { d.killPostgres(t) }, survives: true},
+		"postmaster of PostgreSQL":  {kill: func(t *testing.T, d *daemon) { signalProcess(t, d.postmaster(t), syscall.SIGKILL) }, survives: true},
+		"session of PostgreSQL":     {kill: func(t *testing.T, d *daemon) { signalProcess(t, d.anySession(t), syscall.SIGKILL) }, survives: true},
+		"PostgreSQL, in good order": {kill: func(t *testing.T, d *daemon) { signalProcess(t, d.postmaster(t), syscall.SIGINT) }, survives: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/clienttest"
 	"homeserver/internal/postgres"
@@ -94,10 +97,16 @@ func (d *daemon) client(t *testing.T) *clienttest.Client {
 	return clienttest.At(t, d.http, &http.Client{Timeout: time.Minute, Transport: &http.Transport{}})
 }
 
+// clusterData is where the server's PostgreSQL has its data.
+func (d *daemon) clusterData() string { return filepath.Join(d.dataDir, "postgres/data") }
+
 // postmaster returns the process number of the server's PostgreSQL.
-func (d *daemon) postmaster(t *testing.T) int {
+func (d *daemon) postmaster(t *testing.T) int { return postmasterOf(t, d.clusterData()) }
+
+// postmasterOf returns the process number of the PostgreSQL with the data.
+func postmasterOf(t *testing.T, data string) int {
 	t.Helper()
-	first, _, _ := strings.Cut(readFile(t, filepath.Join(d.dataDir, "postgres/data/postmaster.pid")), "\n")
+	first, _, _ := strings.Cut(readFile(t, filepath.Join(data, "postmaster.pid")), "\n")
 	pid, err := strconv.Atoi(first)
 	if err != nil {
 		t.Fatal(err)
@@ -105,21 +114,54 @@ func (d *daemon) postmaster(t *testing.T) int {
 	return pid
 }
 
-// killPostgres kills the server's PostgreSQL with all its processes.
-func (d *daemon) killPostgres(t *testing.T) {
+// anySession returns the process number of one of the server's sessions in PostgreSQL.
+func (d *daemon) anySession(t *testing.T) (pid int) {
 	t.Helper()
-	data := filepath.Join(d.dataDir, "postgres/data")
-	pids := []int{d.postmaster(t)}
-	// Where there is no /proc, the others end when they see that the postmaster has.
+	url, err := postgres.RunningURL(filepath.Join(d.dataDir, "postgres"), "homeserver")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = conn.QueryRow(t.Context(), `
+		SELECT pid FROM pg_stat_activity WHERE application_name = 'homeserver' ORDER BY random() LIMIT 1`).Scan(&pid)
+	if err = errors.Join(err, conn.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// signalProcess sends a signal to a process that is there.
+func signalProcess(t *testing.T, pid int, sig syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatalf("signal process %d: %v", pid, err)
+	}
+}
+
+// processesOf lists the PostgreSQL with the data, and its sessions and workers.
+// Where there is no /proc those are left out.
+func processesOf(t *testing.T, data string) []int {
+	t.Helper()
+	pids := []int{postmasterOf(t, data)}
 	folders, _ := filepath.Glob("/proc/[0-9]*/cwd") // the pattern is a good one
 	for _, folder := range folders {
 		if cwd, err := os.Readlink(folder); err == nil && cwd == data {
-			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(folder))); err == nil {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(folder))); err == nil && pid != pids[0] {
 				pids = append(pids, pid)
 			}
 		}
 	}
-	for _, pid := range pids {
+	return pids
+}
+
+// killPostgres kills the server's PostgreSQL with all its processes. Where those cannot
+// be listed, they end when they see that the first has.
+func (d *daemon) killPostgres(t *testing.T) {
+	t.Helper()
+	for _, pid := range processesOf(t, d.clusterData()) {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended already
 	}
 }

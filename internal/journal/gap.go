@@ -3,8 +3,12 @@ package journal
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/matrix"
 )
 
 // gap is positions in (after, upTo] that are of no entry and never will be.
@@ -34,8 +38,11 @@ func loadGaps(ctx context.Context, conn *pgx.Conn) (gaps, error) {
 }
 
 // Stored reads how far the journal is, for who has no journal that runs.
-func Stored(ctx context.Context, tx pgx.Tx) (p Position, err error) {
-	if err := tx.QueryRow(ctx, `SELECT position FROM journal`).Scan(&p); err != nil {
+func Stored(ctx context.Context, from interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+},
+) (p Position, err error) {
+	if err := from.QueryRow(ctx, `SELECT position FROM journal`).Scan(&p); err != nil {
 		return 0, fmt.Errorf("read the journal's position: %w", err)
 	}
 	return p, nil
@@ -45,7 +52,7 @@ func Stored(ctx context.Context, tx pgx.Tx) (p Position, err error) {
 // exception to positions without gaps, for a database that was set back to an earlier
 // time. The next entry stands after the position, which has to be beyond everything
 // that clients were told before. Whoever asks by a token from the gap gets what was
-// written after it, and followers step over it. No server may run meanwhile.
+// written after it, and followers step over it. Nobody may write meanwhile.
 func Leap(ctx context.Context, tx pgx.Tx, to Position) error {
 	_, err := tx.Exec(ctx, `INSERT INTO journal_gaps (after, up_to) SELECT position, $1 FROM journal`, to)
 	if err == nil {
@@ -55,4 +62,41 @@ func Leap(ctx context.Context, tx pgx.Tx, to Position) error {
 		return fmt.Errorf("move the journal on to %d: %w", to, err)
 	}
 	return nil
+}
+
+// leapMargin is how much further on than this process any other one on the database
+// may have been.
+const leapMargin Position = 1_000_000
+
+// leap deals with a database that has lost what it had committed, as when a replica
+// took over that was behind: positions that clients know would be given out again, to
+// other entries, which those clients would never see.
+func (w *writer) leap(ctx context.Context) (to Position, err error) {
+	known := w.j.Position()
+	err = pgx.BeginFunc(ctx, w.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT FROM journal FOR UPDATE`); err != nil {
+			return err
+		}
+		to, err = Stored(ctx, tx)
+		if err != nil || to >= known { // another process was first
+			return err
+		}
+		w.j.o.Log.ErrorContext(ctx, "the database has lost what it had committed; the journal goes on beyond that",
+			"committed_up_to", known, "there_up_to", to)
+		to = known + leapMargin
+		return Leap(ctx, tx, to)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("leap over what the database has lost: %w", err)
+	}
+	return to, nil
+}
+
+// errSetBack fails the writes in whose transaction it turns out that the database was
+// set back. The writer then makes a new connection and leaps.
+func errSetBack() error {
+	return &matrix.Error{
+		Code: matrix.Unknown, Message: "The database was set back to an earlier time; try again",
+		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+	}
 }

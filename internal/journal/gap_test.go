@@ -131,3 +131,52 @@ func TestNewFollowerOfAnOldJournal(t *testing.T) {
 		t.Errorf("copied %v (%v)", got, err)
 	}
 }
+
+// A replica that was behind takes over from a database: what it lacks was told to
+// clients, who must not miss what is written in its place.
+func TestJournalLeapsOverWhatTheDatabaseHasLost(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]string{
+		"with the connection": `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%COMMIT%'`,
+		"under the connection": `SELECT 1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := notesPool(t)
+			a := started(t, pool, Options{Watch: never})
+			b := started(t, openPool(t, pool.Config().ConnString()), Options{Watch: never})
+			for i := range 5 {
+				commit(t, a, note(1, fmt.Sprint(i)))
+			}
+			if err := b.CatchUp(t.Context(), 3); err != nil {
+				t.Fatal(err)
+			}
+			for _, sql := range []string{`DELETE FROM notes WHERE position > 2`, `UPDATE journal SET position = 2`, lose} {
+				if _, err := pool.Exec(t.Context(), sql); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 3 { // the first ones find it out
+				if a.Commit(note(1, "after")) == nil {
+					break
+				}
+			}
+			commit(t, a, note(1, "a goes on"))
+			if p := a.Position(); p <= 5 {
+				t.Errorf("position %d is given out again", p)
+			}
+			commit(t, b, note(1, "b goes on"))
+			if a.Position()+1 != b.Position() {
+				t.Errorf("the processes are at %d and %d", a.Position(), b.Position())
+			}
+			if err := a.CatchUp(t.Context(), 5); err != nil {
+				t.Errorf("a token of something lost: %v", err)
+			}
+			var gaps int
+			if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM journal_gaps`).Scan(&gaps); err != nil || gaps != 1 {
+				t.Errorf("%d gaps (%v)", gaps, err)
+			}
+		})
+	}
+}

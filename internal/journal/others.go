@@ -52,7 +52,10 @@ func (w *writer) fill(ctx context.Context, upTo Position) error {
 	if upTo == after {
 		return nil
 	}
-	if first || upTo < after || upTo-after > fillEntries {
+	if upTo < after {
+		return errSetBack()
+	}
+	if first || upTo-after > fillEntries {
 		w.j.reset(upTo)
 		return nil
 	}

@@ -285,9 +285,17 @@ func (w *writer) connect(ctx context.Context) error {
 }
 
 func (w *writer) sync(ctx context.Context) error {
-	var p Position
-	if err := w.conn.QueryRow(ctx, "SELECT position FROM journal").Scan(&p); err != nil {
-		return fmt.Errorf("read the journal's position: %w", err)
+	p, err := Stored(ctx, w.conn)
+	if err != nil {
+		return err
+	}
+	if p < w.j.Position() {
+		p, err := w.leap(ctx)
+		if err != nil {
+			return err
+		}
+		w.j.reset(p)
+		return nil
 	}
 	return w.fill(ctx, p)
 }

@@ -94,12 +94,15 @@ func (f *Follower) Stop() {
 func (f *Follower) Await(ctx context.Context, p Position) error {
 	look := time.NewTicker(followerLook)
 	defer look.Stop()
-	for {
+	for said := false; ; said = true {
 		reached, moved := f.progress()
 		if reached >= p {
 			return nil
 		}
 		signal(f.hurry)
+		if !said {
+			f.j.tellHurry(f.name)
+		}
 		select {
 		case <-moved:
 		case <-look.C:

@@ -102,6 +102,7 @@ func New(pool *pgxpool.Pool, o Options) *Journal {
 	}
 	if o.Channel != nil {
 		o.Channel.Handle(kindPosition, j.told)
+		o.Channel.Handle(kindHurry, j.toldHurry)
 		o.Channel.OnMissed(j.lookAround)
 	}
 	return j

@@ -16,6 +16,8 @@ import (
 const (
 	// kindPosition is the message that the journal has moved.
 	kindPosition = "position"
+	// kindHurry is the message that somebody waits for the follower of that name.
+	kindHurry = "hurry"
 	// fillEntries is how many entries of other processes are read into memory at
 	// once. Who is further behind gives up what is in memory and goes on from there.
 	fillEntries = 5000
@@ -36,6 +38,22 @@ func (j *Journal) told(data string) {
 	p, err := strconv.ParseInt(data, 10, 64)
 	if err == nil && Position(p) > j.Position() {
 		j.lookAround()
+	}
+}
+
+// tellHurry tells the process in which a follower leads that somebody waits for it.
+func (j *Journal) tellHurry(name string) {
+	if j.o.Channel != nil {
+		j.o.Channel.Send(kindHurry, name)
+	}
+}
+
+// toldHurry hears the same.
+func (j *Journal) toldHurry(name string) {
+	for _, f := range j.followers {
+		if f.name == name {
+			signal(f.hurry)
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ func load(ctx context.Context, root *os.Root, tx pgx.Tx, m *manifest, bar *progr
 		return fmt.Errorf("empty the tables: %w", err)
 	}
 	// Nobody can use the tables from now on. Who has come in before?
-	if err := checkUnused(ctx, tx.Conn()); err != nil {
+	if err := postgres.MustBeAlone(ctx, tx.Conn()); err != nil {
 		return err
 	}
 	for _, t := range order {

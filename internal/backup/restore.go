@@ -98,7 +98,7 @@ func checkKey(path string, key []byte) error {
 
 // checkDatabase refuses a database that is in use, or holds anything.
 func (m *manifest) checkDatabase(ctx context.Context, conn *pgx.Conn) error {
-	if err := checkUnused(ctx, conn); err != nil {
+	if err := postgres.MustBeAlone(ctx, conn); err != nil {
 		return err
 	}
 	schema, err := postgres.Schema(ctx, conn)
@@ -130,11 +130,3 @@ func (m *manifest) checkDatabase(ctx context.Context, conn *pgx.Conn) error {
 // emptyAnyway are tables that have rows even where a server was started and nothing
 // else was done.
 var emptyAnyway = map[string]bool{"journal": true, "followers": true}
-
-func checkUnused(ctx context.Context, conn *pgx.Conn) error {
-	others, err := postgres.Others(ctx, conn)
-	if err == nil && others > 0 {
-		err = errors.New("a server uses the database: stop it first")
-	}
-	return err
-}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
@@ -75,17 +76,32 @@ func Schema(ctx context.Context, conn *pgx.Conn) (version int64, err error) {
 	return version, nil
 }
 
-// Others counts the connections to the database that are of other processes of this
-// program: they all call themselves the same.
-func Others(ctx context.Context, conn *pgx.Conn) (n int, err error) {
-	err = conn.QueryRow(ctx, `
-		SELECT count(*) FROM pg_stat_activity
-		WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-			AND application_name = current_setting('application_name')`).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("look who uses the database: %w", err)
+// leaveTime is how long connections may take to end whose processes have ended.
+const leaveTime = 3 * time.Second
+
+// MustBeAlone refuses a database that other processes of this program use: their
+// connections call themselves the same. Those that are just ending get a moment.
+func MustBeAlone(ctx context.Context, conn *pgx.Conn) error {
+	for late := time.Now().Add(leaveTime); ; {
+		var others bool
+		err := conn.QueryRow(ctx, `
+			SELECT EXISTS (SELECT FROM pg_stat_activity
+				WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+					AND application_name = current_setting('application_name'))`).Scan(&others)
+		switch {
+		case err != nil:
+			return fmt.Errorf("look who uses the database: %w", err)
+		case !others:
+			return nil
+		case time.Now().After(late):
+			return errors.New("a server uses the database: stop it first")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(leaveTime / 30):
+		}
 	}
-	return n, nil
 }
 
 // Tables lists the tables of the schema with their columns, but for those that are

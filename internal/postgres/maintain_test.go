@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -74,21 +73,13 @@ func TestSchemaGrowsInSteps(t *testing.T) {
 	at(known)
 }
 
-func TestOthersAreConnectionsOfThisProgram(t *testing.T) {
+func TestServerIsNotAloneOnItsDatabase(t *testing.T) {
 	t.Parallel()
 	address := postgrestest.URL(t)
 	conn := maintain(t, address)
-	others := func() int {
-		t.Helper()
-		n, err := postgres.Others(t.Context(), conn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
 	connect(t, address) // somebody else's program
-	if n := others(); n != 0 {
-		t.Errorf("%d others", n)
+	if err := postgres.MustBeAlone(t.Context(), conn); err != nil {
+		t.Error(err)
 	}
 	pool, err := postgres.Open(t.Context(), postgres.Options{URL: address})
 	if err != nil {
@@ -97,15 +88,13 @@ func TestOthersAreConnectionsOfThisProgram(t *testing.T) {
 	if err := pool.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := others(); n == 0 {
-		t.Error("a server is not seen")
+	if err := postgres.MustBeAlone(t.Context(), conn); err == nil || !strings.Contains(err.Error(), "stop it first") {
+		t.Errorf("beside a server: %v", err)
 	}
-	pool.Close()
 	// The sessions end by themselves, a moment later.
-	for late := time.Now().Add(time.Minute); others() > 0; {
-		if time.Now().After(late) {
-			t.Fatal("the server is still seen")
-		}
+	pool.Close()
+	if err := postgres.MustBeAlone(t.Context(), conn); err != nil {
+		t.Errorf("after its end: %v", err)
 	}
 }
 

@@ -35,6 +35,15 @@ func openDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*d
 // openDatabaseBeside does the same for a command that may run while a server does: if the cluster is
 // in use already, it is used with it.
 func openDatabaseBeside(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
+	db, err := findDatabaseBeside(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	return db.open(ctx, cfg, log)
+}
+
+// findDatabaseBeside finds the database for such a command.
+func findDatabaseBeside(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
 	db, err := findDatabase(ctx, cfg, log)
 	if errors.Is(err, postgres.ErrInUse) {
 		db = &database{}
@@ -43,7 +52,7 @@ func openDatabaseBeside(ctx context.Context, cfg *config.Config, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	return db.open(ctx, cfg, log)
+	return db, nil
 }
 
 func clusterDir(cfg *config.Config) string {

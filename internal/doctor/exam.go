@@ -1,0 +1,131 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/progress"
+)
+
+// told is how many findings of a check are told; of more, the number is.
+const told = 20
+
+// Check is one thing to look at.
+type Check struct {
+	// Title says what should be in order, such as "Rooms: numbers of members".
+	Title string
+	// Look goes through it and tells the exam. An error ends the exam.
+	Look func(ctx context.Context, e *Exam) error
+}
+
+// Exam is one run of one check.
+type Exam struct {
+	// Conn is the connection for looking and for repairing.
+	Conn *pgx.Conn
+	// Repair says that what can be repaired is to be.
+	Repair bool
+
+	title    string
+	progress io.Writer
+	bar      *progress.Bar
+	lines    []string
+	wrong    int
+	repaired int
+}
+
+// Expect tells how many steps the check will take; without that there is no bar.
+func (e *Exam) Expect(steps int64) {
+	e.bar = progress.New(e.progress, e.title, steps)
+}
+
+// Step tells that steps have been taken.
+func (e *Exam) Step(steps int64) {
+	if e.bar != nil {
+		e.bar.Add(steps)
+	}
+}
+
+// Found tells of something that is wrong and stays so.
+func (e *Exam) Found(format string, args ...any) {
+	e.wrong++
+	e.tell(fmt.Sprintf(format, args...))
+}
+
+// Repaired tells of something that was wrong.
+func (e *Exam) Repaired(format string, args ...any) {
+	e.wrong++
+	e.repaired++
+	e.tell(fmt.Sprintf(format, args...) + " (repaired)")
+}
+
+func (e *Exam) tell(line string) {
+	if len(e.lines) < told {
+		e.lines = append(e.lines, clean(line))
+	}
+}
+
+// clean takes out of a line what could change the look of a terminal: much of it was
+// written by strangers.
+func clean(line string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, line)
+}
+
+// Summary is the outcome of all checks.
+type Summary struct{ Wrong, Repaired int }
+
+// Remaining is how many things are wrong now.
+func (s Summary) Remaining() int { return s.Wrong - s.Repaired }
+
+// Run makes the checks one after the other. It writes the findings to out, and how far
+// it has come to progress.
+func Run(ctx context.Context, conn *pgx.Conn, checks []Check, repair bool, out, progress io.Writer) (Summary, error) {
+	var s Summary
+	for _, c := range checks {
+		e := &Exam{Conn: conn, Repair: repair, title: c.Title, progress: progress}
+		err := c.Look(ctx, e)
+		if e.bar != nil && err == nil {
+			e.bar.Done()
+		} else if e.bar != nil {
+			e.bar.Stop()
+		}
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", strings.ToLower(c.Title[:1])+c.Title[1:], err)
+		}
+		s.Wrong += e.wrong
+		s.Repaired += e.repaired
+		if _, err := io.WriteString(out, e.report()); err != nil {
+			return s, fmt.Errorf("write the findings: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// report is what is written of a check.
+func (e *Exam) report() string {
+	word := "ok"
+	switch {
+	case e.wrong > e.repaired:
+		word = "WRONG"
+	case e.wrong > 0:
+		word = "repaired"
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "%-9s %s\n", word, e.title)
+	for _, line := range e.lines {
+		text.WriteString("            " + line + "\n")
+	}
+	if more := e.wrong - len(e.lines); more > 0 {
+		fmt.Fprintf(&text, "            … and %d more\n", more)
+	}
+	return text.String()
+}

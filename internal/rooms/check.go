@@ -1,0 +1,91 @@
+package rooms
+
+import (
+	"homeserver/internal/doctor"
+	"homeserver/internal/event"
+)
+
+// Checks are what is to be right about rooms, for the operator's doctor. The key of
+// the signer must be that of the events that were sent here.
+func Checks(signer *event.Signer) []doctor.Check {
+	return []doctor.Check{
+		{Title: "Events: bytes, hashes and signatures", Look: (&eventCheck{signer: signer}).look},
+		checkStateOfNothing.Check(),
+		checkIntervals.Check(),
+		checkReplaced.Check(),
+		{Title: "Rooms: heads", Look: checkHeads},
+		checkMembers.Check(),
+	}
+}
+
+// checkStateOfNothing finds state without its event. Where an event has no state, the
+// check of events finds that.
+var checkStateOfNothing = doctor.Rows{
+	Title: "State: events behind it",
+	Find: `
+		SELECT format('state %s %s of room %s has no event at position %s', s.type, s.state_key, coalesce(r.room_id, s.room_nid::text), s.position)
+		FROM room_state s
+		LEFT JOIN events e ON e.position = s.position AND e.room_nid = s.room_nid AND e.type = s.type AND e.state_key = s.state_key
+		LEFT JOIN rooms r ON r.room_nid = s.room_nid
+		WHERE e.position IS NULL`,
+	Repair: []string{`
+		DELETE FROM room_state s WHERE NOT EXISTS (
+			SELECT FROM events e
+			WHERE e.position = s.position AND e.room_nid = s.room_nid AND e.type = s.type AND e.state_key = s.state_key)`},
+}
+
+// nextState is each entry of state with the positions of the one before and the next.
+const nextState = `
+	SELECT room_nid, type, state_key, position, replaced_at,
+		lag(position) OVER w AS before, lead(position) OVER w AS next
+	FROM room_state WINDOW w AS (PARTITION BY room_nid, type, state_key ORDER BY position)`
+
+// checkIntervals finds entries of state that do not end where the next one begins:
+// intervals that overlap or leave a hole.
+var checkIntervals = doctor.Rows{
+	Title: "State: intervals",
+	Find: `
+		SELECT format('state %s %s of room %s from position %s on ends at %s instead of %s', s.type, s.state_key,
+			coalesce(r.room_id, s.room_nid::text), s.position, coalesce(s.replaced_at::text, 'no position'), coalesce(s.next::text, 'no position'))
+		FROM (` + nextState + `) s LEFT JOIN rooms r ON r.room_nid = s.room_nid
+		WHERE s.replaced_at IS DISTINCT FROM s.next`,
+	// First the ends, so that never two entries hold at once.
+	Repair: []string{endIntervals + `IS NOT NULL`, endIntervals + `IS NULL`},
+}
+
+const endIntervals = `
+	UPDATE room_state s SET replaced_at = n.next FROM (` + nextState + `) n
+	WHERE s.room_nid = n.room_nid AND s.type = n.type AND s.state_key = n.state_key AND s.position = n.position
+		AND n.replaced_at IS DISTINCT FROM n.next AND n.next `
+
+// checkReplaced finds state events that do not name the one that they replaced.
+var checkReplaced = doctor.Rows{
+	Title: "State: what was replaced",
+	Find: `
+		SELECT format('event %s at position %s is said to replace the one at %s instead of %s', e.event_id, e.position,
+			coalesce(e.replaces::text, 'no position'), coalesce(s.before::text, 'no position'))
+		FROM (` + nextState + `) s JOIN events e ON e.position = s.position
+		WHERE e.replaces IS DISTINCT FROM s.before`,
+	Repair: []string{`
+		UPDATE events e SET replaces = s.before FROM (` + nextState + `) s
+		WHERE e.position = s.position AND e.replaces IS DISTINCT FROM s.before`},
+}
+
+// countedMembers is how many members rooms have, and how many they are said to have.
+const countedMembers = `
+	SELECT r.room_nid, r.room_id, r.joined_members, r.invited_members, n.joined, n.invited
+	FROM rooms r CROSS JOIN LATERAL (
+		SELECT count(*) FILTER (WHERE s.value = 'join') AS joined, count(*) FILTER (WHERE s.value = 'invite') AS invited
+		FROM room_state s
+		WHERE s.room_nid = r.room_nid AND s.type = 'm.room.member' AND s.replaced_at IS NULL AND s.value IN ('join', 'invite')) n
+	WHERE (r.joined_members, r.invited_members) <> (n.joined, n.invited)`
+
+var checkMembers = doctor.Rows{
+	Title: "Rooms: numbers of members",
+	Find: `
+		SELECT format('room %s has %s joined and %s invited members, and counts %s and %s', room_id, joined, invited, joined_members, invited_members)
+		FROM (` + countedMembers + `) c`,
+	Repair: []string{`
+		UPDATE rooms r SET joined_members = c.joined, invited_members = c.invited
+		FROM (` + countedMembers + `) c WHERE r.room_nid = c.room_nid`},
+}

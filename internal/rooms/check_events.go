@@ -1,0 +1,256 @@
+package rooms
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/doctor"
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// eventPage is how many events are looked at at a time. An event has 64 KiB at most.
+const eventPage = 500
+
+// eventCheck looks at each event: whether its bytes are those that its ID, its hash
+// and its signature vouch for, and whether what is kept beside them follows from them.
+type eventCheck struct{ signer *event.Signer }
+
+// checkedEvent is an event with what is kept of it elsewhere.
+type checkedEvent struct {
+	Position journal.Position
+	Room     journal.RoomNID
+	RoomID   *string
+	Version  *string
+	EventID  string
+	Type     string
+	StateKey *string
+	Sender   string
+	JSON     []byte
+	HasURL   bool
+	// RedactedBy is where the redaction stands; Redacts what the event there redacts.
+	RedactedBy *journal.Position
+	Redacts    *string
+	// InState tells that there is an entry of state for it, with a value.
+	InState bool
+	Value   *string
+}
+
+func (c *eventCheck) look(ctx context.Context, e *doctor.Exam) error {
+	var number int64
+	if err := e.Conn.QueryRow(ctx, `SELECT count(*) FROM events`).Scan(&number); err != nil {
+		return fmt.Errorf("count events: %w", err)
+	}
+	e.Expect(number)
+	after := journal.Position(-1 << 63)
+	for {
+		rows, _ := e.Conn.Query(ctx, `
+			SELECT e.position, e.room_nid, r.room_id, r.version, e.event_id, e.type, e.state_key, e.sender, e.json, e.has_url,
+				e.redacted_by, d.redacts, s.position IS NOT NULL, s.value
+			FROM (SELECT * FROM events WHERE position > $1 ORDER BY position LIMIT $2) e
+			LEFT JOIN rooms r ON r.room_nid = e.room_nid
+			LEFT JOIN events d ON d.position = e.redacted_by
+			LEFT JOIN room_state s ON s.room_nid = e.room_nid AND s.type = e.type AND s.state_key = e.state_key AND s.position = e.position
+			ORDER BY e.position`, after, eventPage)
+		page, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[checkedEvent])
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		if err := c.lookAtPage(ctx, e, page); err != nil {
+			return err
+		}
+		e.Step(int64(len(page)))
+		if len(page) < eventPage {
+			return nil
+		}
+		after = page[len(page)-1].Position
+	}
+}
+
+func (c *eventCheck) lookAtPage(ctx context.Context, e *doctor.Exam, page []*checkedEvent) error {
+	links := &links{}
+	repairs := &pgx.Batch{}
+	for _, row := range page {
+		parsed := c.lookAt(e, row)
+		if parsed != nil {
+			links.add(row, parsed)
+			row.lookBeside(e, parsed, repairs)
+		}
+	}
+	if repairs.Len() > 0 {
+		if err := e.Conn.SendBatch(ctx, repairs).Close(); err != nil {
+			return fmt.Errorf("repair what is kept of events: %w", err)
+		}
+	}
+	return links.look(ctx, e)
+}
+
+// lookAt looks at the event itself. It gives the event as far as it can be read.
+func (c *eventCheck) lookAt(e *doctor.Exam, row *checkedEvent) *event.Event {
+	wrong := func(format string, args ...any) { e.Found("%s %s", row, fmt.Sprintf(format, args...)) }
+	if row.RoomID == nil {
+		wrong("is of a room that there is not")
+		return nil
+	}
+	version, ok := event.LookupVersion(*row.Version)
+	if !ok {
+		return nil // the check of heads tells of it
+	}
+	parsed, err := event.ParseTrusted(version, row.EventID, row.JSON)
+	if err != nil {
+		wrong("is damaged: %v", err)
+		return nil
+	}
+	if column := row.differsFrom(parsed); column != "" {
+		wrong("has another %s in its bytes than beside them", column)
+	}
+	whole, err := event.Parse(version, slices.Clone(row.JSON))
+	switch {
+	case err != nil:
+		wrong("is damaged: %v", err)
+		return parsed
+	case whole.ID != row.EventID:
+		wrong("has the bytes of an event %s", whole.ID)
+		return parsed
+	case !bytes.Equal(whole.JSON, row.JSON):
+		wrong("is not in canonical form")
+	}
+	if row.RedactedBy == nil {
+		if err := whole.VerifyHash(); err != nil {
+			wrong("is changed: its content does not have the hash that it states")
+		}
+	} else {
+		row.lookAtRedaction(version, wrong)
+	}
+	c.lookAtSignature(whole, wrong)
+	return parsed
+}
+
+// String names the event in a finding.
+func (row *checkedEvent) String() string {
+	return fmt.Sprintf("event %s at position %d", row.EventID, row.Position)
+}
+
+// differsFrom gives the first column that is not what the event says.
+func (row *checkedEvent) differsFrom(e *event.Event) string {
+	switch {
+	case row.Type != e.Type:
+		return "type"
+	case row.Sender != e.Sender:
+		return "sender"
+	case *row.RoomID != e.RoomID:
+		return "room"
+	case (row.StateKey == nil) != (e.StateKey == nil) || row.StateKey != nil && *row.StateKey != *e.StateKey:
+		return "state key"
+	}
+	return ""
+}
+
+// lookAtRedaction looks whether what was taken back is gone, and by whom it was.
+func (row *checkedEvent) lookAtRedaction(version *event.Version, wrong func(string, ...any)) {
+	if row.Redacts == nil || *row.Redacts != row.EventID {
+		wrong("is redacted by position %d, where no redaction of it stands", *row.RedactedBy)
+	}
+	if redacted, err := event.Redact(version, row.JSON); err != nil || !bytes.Equal(redacted, row.JSON) {
+		wrong("is redacted, and still has more than its redacted form")
+	}
+}
+
+// lookAtSignature looks whether an event that was sent here has this server's
+// signature.
+func (c *eventCheck) lookAtSignature(e *event.Event, wrong func(string, ...any)) {
+	if !strings.HasSuffix(e.Sender, ":"+c.signer.ServerName) {
+		return
+	}
+	public, _ := c.signer.Key.Public().(ed25519.PublicKey)
+	if err := e.VerifySignature(c.signer.ServerName, c.signer.KeyID, public); err != nil {
+		wrong("is not signed as this server signs: %v", err)
+	}
+}
+
+// lookBeside compares what is kept for searching with what follows from the event.
+func (row *checkedEvent) lookBeside(e *doctor.Exam, parsed *event.Event, repairs *pgx.Batch) {
+	tell := e.Found
+	if e.Repair {
+		tell = e.Repaired
+	}
+	repair := func(sql string, args ...any) {
+		if e.Repair {
+			repairs.Queue(sql, args...)
+		}
+	}
+	if withURL := hasURL(parsed.Content); withURL != row.HasURL {
+		tell("%s is said to have a URL, or to have none, and that is not so", row)
+		repair(`UPDATE events SET has_url = $2 WHERE position = $1`, row.Position, withURL)
+	}
+	if row.StateKey == nil || row.differsFrom(parsed) != "" {
+		return
+	}
+	value := valueOfState(parsed)
+	switch {
+	case !row.InState:
+		tell("%s is missing in the state of its room", row)
+		// It ends where it begins, until the check of intervals finds the right end.
+		repair(`INSERT INTO room_state (room_nid, type, state_key, position, replaced_at, value) VALUES ($1, $2, $3, $4, $4, $5)`,
+			row.Room, row.Type, *row.StateKey, row.Position, value)
+	case (value == nil) != (row.Value == nil) || value != nil && *value != *row.Value:
+		tell("%s stands in the state of its room with another value than it has", row)
+		repair(`UPDATE room_state SET value = $5 WHERE room_nid = $1 AND type = $2 AND state_key = $3 AND position = $4`,
+			row.Room, row.Type, *row.StateKey, row.Position, value)
+	}
+}
+
+// links are the events that those of a page refer to.
+type links struct {
+	from []link
+	ids  []string
+}
+
+type link struct {
+	row *checkedEvent
+	id  string
+}
+
+func (l *links) add(row *checkedEvent, e *event.Event) {
+	for _, id := range slices.Concat(e.PrevEvents, e.AuthEvents) {
+		l.from = append(l.from, link{row, id})
+		l.ids = append(l.ids, id)
+	}
+}
+
+// look finds events that refer to what is not there, in another room, or later.
+func (l *links) look(ctx context.Context, e *doctor.Exam) error {
+	type place struct {
+		EventID  string
+		Room     journal.RoomNID
+		Position journal.Position
+	}
+	slices.Sort(l.ids)
+	l.ids = slices.Compact(l.ids)
+	rows, _ := e.Conn.Query(ctx, `SELECT event_id, room_nid, position FROM events WHERE event_id = ANY($1)`, l.ids)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[place])
+	if err != nil {
+		return fmt.Errorf("look for earlier events: %w", err)
+	}
+	places := make(map[string]place, len(list))
+	for _, p := range list {
+		places[p.EventID] = p
+	}
+	for _, link := range l.from {
+		switch p, ok := places[link.id]; {
+		case !ok:
+			e.Found("%s refers to event %s, which is not there", link.row, link.id)
+		case p.Room != link.row.Room:
+			e.Found("%s refers to event %s of another room", link.row, link.id)
+		case p.Position >= link.row.Position:
+			e.Found("%s refers to event %s, which stands after it", link.row, link.id)
+		}
+	}
+	return nil
+}

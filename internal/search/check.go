@@ -1,0 +1,17 @@
+package search
+
+import "homeserver/internal/doctor"
+
+// Checks are what is to be right about the index, for the operator's doctor.
+func Checks() []doctor.Check {
+	// A redaction takes effect here when the follower has come to it.
+	const ofNothing = ` FROM search_index i
+		WHERE NOT EXISTS (SELECT FROM events e
+			WHERE e.position = i.position AND e.room_nid = i.room_nid
+				AND (e.redacted_by IS NULL OR e.redacted_by > (SELECT position FROM followers WHERE name = 'search')))`
+	return []doctor.Check{doctor.Rows{
+		Title:  "Search: what is found",
+		Find:   `SELECT format('the index finds position %s, where no event stands that can be found', i.position)` + ofNothing,
+		Repair: []string{`DELETE` + ofNothing},
+	}.Check()}
+}

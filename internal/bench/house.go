@@ -23,7 +23,7 @@ type house struct {
 	dir  string
 
 	cluster    *postgres.Cluster
-	made       time.Duration // how long it took to make the cluster
+	made       time.Duration // how long it took to make the cluster and the database
 	pool       *pgxpool.Pool
 	postmaster int
 	version    string // of PostgreSQL
@@ -50,8 +50,9 @@ func (h *house) open(ctx context.Context) error {
 	if err := h.startCluster(ctx); err != nil {
 		return err
 	}
+	err = h.connect(ctx)
 	h.made = time.Since(started)
-	return h.connect(ctx)
+	return err
 }
 
 // dataDir is that of the server, with PostgreSQL in it, so that the server can run

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"homeserver/internal/bench"
+)
+
+// The whole of it, in small: every case runs, against a server in a process of its own, and the run fails
+// where a message is lost, doubled or out of order.
+func TestBenchMeasuresEverything(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	figures, document := filepath.Join(dir, "figures.json"), filepath.Join(dir, "document.md")
+	if err := os.WriteFile(document, []byte("Before.\n<!-- homeserver bench -->\n<!-- end -->\nAfter.\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// What would configure a server is for another one.
+	environ := []string{actAsProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOMESERVER_DATABASE_URL=nonsense"}
+	got := runWith(t, strings.NewReader(""), environ, "bench", "--quick", "--json", figures, "--document", document)
+	if got.code != exitOK {
+		t.Fatalf("code %d: %s", got.code, got.stderr)
+	}
+	if !strings.Contains(got.stderr, "Sending messages: done in ") {
+		t.Errorf("says nothing of its progress: %s", got.stderr)
+	}
+	if text := readFile(t, document); text != "Before.\n<!-- homeserver bench -->\n\n"+got.stdout+"\n<!-- end -->\nAfter.\n" {
+		t.Errorf("the document is %s", text)
+	}
+	var report struct {
+		Families []struct {
+			Cases []struct {
+				Name    string
+				Figures []struct {
+					Name              string
+					Measured, Ceiling float64
+					Ratio             *float64
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(readFile(t, figures)), &report); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range report.Families {
+		for _, c := range f.Cases {
+			names = append(names, c.Name)
+			if !strings.Contains(got.stdout, "\n| "+c.Name+" ") {
+				t.Errorf("the table has no row of %s:\n%s", c.Name, got.stdout)
+			}
+			ceilings := 0
+			for _, figure := range c.Figures {
+				if figure.Ratio != nil {
+					ceilings++
+				}
+				if figure.Name == "once and in order" && *figure.Ratio != 1 {
+					t.Errorf("delivered %v of %v", figure.Measured, figure.Ceiling)
+				}
+			}
+			if ceilings == 0 {
+				t.Errorf("%s stands without a ceiling: %+v", c.Name, c.Figures)
+			}
+		}
+	}
+	if all := bench.Names(true); len(names) != len(all) {
+		t.Errorf("measured %q, not all of %q", names, all)
+	}
+}
+
+func TestBenchListsItsCases(t *testing.T) {
+	t.Parallel()
+	got := runArgs(t, "bench", "--list")
+	if got.code != exitOK || !slices.Contains(strings.Split(got.stdout, "\n"), "send/256 into one room") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestMistakesInCallingBench(t *testing.T) {
+	t.Parallel()
+	for arg, want := range map[string]result{
+		"--only=(":        {code: exitUsage, stderr: "--only: "},
+		"--only=nonsense": {code: exitFailure, stderr: "no case has such a name"},
+	} {
+		got := runArgs(t, "bench", arg)
+		if got.code != want.code || !strings.Contains(got.stderr, want.stderr) {
+			t.Errorf("%s: got %+v, want %+v", arg, got, want)
+		}
+	}
+}

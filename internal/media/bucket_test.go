@@ -24,6 +24,9 @@ var onBoth = []func(*testing.T){
 	TestThumbnailIsTurnedUpright, TestAnimatedThumbnail, TestStillOfAnimation,
 	TestFramesThatBuildOnEachOther, TestNoThumbnailOfBombs, TestNoThumbnailOfBrokenFiles,
 	TestThumbnailIsMadeOnce, TestThumbnailsOfAFileAreLimited, TestThumbnailETags,
+	TestThreeProcesses, TestProcessesKeepTheSameContentOnce, TestProcessesShareQuotasAndLimits,
+	TestProcessesShareThumbnails, TestThumbnailThatIsGone, TestFileThatIsGoneComesBackByUploading,
+	TestBackupAndRestore, TestPutOfWhatIsDamaged, TestOnlyUnreferencedFilesAreRemoved,
 	TestPreview, TestPreviewIsKept, TestPreviewWithoutItsPicture,
 }
 

@@ -34,18 +34,17 @@ const filesPage = 1000
 // files added meanwhile are all that can be missing.
 func (s *Service) Files(ctx context.Context, after string) iter.Seq2[StoredFile, error] {
 	return func(yield func(StoredFile, error) bool) {
-		last := hash{}
-		from := []byte{}
-		if after != "" {
-			h, ok := parseContentKey(after)
-			if !ok {
-				yield(StoredFile{}, fmt.Errorf("%q is not the key of a file", after))
-				return
-			}
-			from = h[:]
+		if _, ok := parseContentKey(after); !ok && after != "" {
+			yield(StoredFile{}, fmt.Errorf("%q is not the key of a file", after))
+			return
 		}
 		for {
-			page, err := s.filesAfter(ctx, from)
+			var page []StoredFile
+			err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+				var err error
+				page, err = FilesAsOf(ctx, tx, after, filesPage)
+				return err
+			})
 			if err != nil {
 				yield(StoredFile{}, err)
 				return
@@ -58,31 +57,9 @@ func (s *Service) Files(ctx context.Context, after string) iter.Seq2[StoredFile,
 			if len(page) < filesPage {
 				return
 			}
-			last, _ = parseContentKey(page[len(page)-1].Key)
-			from = last[:]
+			after = page[len(page)-1].Key
 		}
 	}
-}
-
-func (s *Service) filesAfter(ctx context.Context, after []byte) ([]StoredFile, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT DISTINCT hash, bytes FROM media WHERE hash > $1 ORDER BY hash LIMIT $2`, after, filesPage)
-	if err != nil {
-		return nil, fmt.Errorf("list files: %w", err)
-	}
-	files, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (StoredFile, error) {
-		var h []byte
-		var bytes int64
-		err := row.Scan(&h, &bytes)
-		if err != nil {
-			return StoredFile{}, err
-		}
-		return StoredFile{Key: contentKey(hash(h)), SHA256: hash(h).String(), Bytes: bytes}, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list files: %w", err)
-	}
-	return files, nil
 }
 
 // OpenStored gives the object with a key: fs.ErrNotExist if there is none.

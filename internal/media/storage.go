@@ -63,9 +63,9 @@ var errAway = &matrix.Error{
 }
 
 // away makes an error of the storage one for clients, and keeps its text for the log.
-// That something isn't there, or that the one who asked has gone, is no such error.
+// That the one who asked has gone is no such error.
 func away(what string, err error) error {
-	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
 	return fmt.Errorf("%s: %w: %w", what, errAway, err)
@@ -78,9 +78,13 @@ type content struct {
 	failed error
 }
 
-// open opens an object.
+// open opens an object: fs.ErrNotExist if there is none, which is not an error for
+// clients.
 func (s *Service) open(ctx context.Context, key string) (*content, error) {
 	object, err := s.storage.Open(ctx, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, away("open "+key, err)
 	}

@@ -71,10 +71,13 @@ func syncDir(dir string) error {
 // Open gives an object; an error that is fs.ErrNotExist if there is none.
 func (f *Folder) Open(_ context.Context, key string) (Object, error) {
 	file, err := os.Open(f.path(key))
-	if err != nil {
-		return nil, err
+	if err == nil {
+		return file, nil
 	}
-	return file, nil
+	if _, away := os.Stat(f.temp()); away != nil {
+		return nil, fmt.Errorf("the folder %s is not there, or cannot be read: %s", f.root, err.Error())
+	}
+	return nil, err
 }
 
 // Remove removes an object, if there is one.

@@ -139,16 +139,19 @@ func dialPatiently(ctx context.Context, network, address string) (net.Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	return &patientConn{conn}, nil
+	return &patientConn{conn, stallTime}, nil
 }
 
 // patientConn gives each step of a connection its time. Writing also gives time to
 // the reading that goes on beside it: the answer comes once all is written.
-type patientConn struct{ net.Conn }
+type patientConn struct {
+	net.Conn
+	patience time.Duration
+}
 
 // Read implements net.Conn.
 func (c *patientConn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(stallTime)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(c.patience)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(p)
@@ -156,7 +159,7 @@ func (c *patientConn) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *patientConn) Write(p []byte) (int, error) {
-	if err := c.SetDeadline(time.Now().Add(stallTime)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(c.patience)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)

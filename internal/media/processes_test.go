@@ -1,0 +1,136 @@
+package media
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"homeserver/internal/matrix"
+)
+
+// TestThreeProcesses announces an upload to one process, makes it to another, and has a
+// third wait for it, as three do who share a database and a storage.
+func TestThreeProcesses(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	id := h.create(t, alice)
+	third := &house{Service: h.another(t, nil), pool: h.pool}
+	came := make(chan string, 1)
+	go func() {
+		file, err := third.Open(within(t), "localhost", id, time.Hour)
+		if err != nil {
+			t.Error(err)
+			close(came)
+			return
+		}
+		came <- contentOf(t, file)
+	}()
+	third.watched(t, id, 1)
+	second := h.another(t, nil)
+	wantCode(t, "somebody else's", second.UploadTo(t.Context(), bob, "localhost", id, text("mine")), matrix.Forbidden, 403)
+	if err := second.UploadTo(t.Context(), alice, "localhost", id, text("from elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-came; got != "from elsewhere" {
+		t.Errorf("got %q", got)
+	}
+	wantCode(t, "again", h.UploadTo(t.Context(), alice, "localhost", id, text("x")), cannotOverwrite, 409)
+	h.wantFiles(t, 1)
+}
+
+func TestProcessesKeepTheSameContentOnce(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	processes := []*Service{h.Service, h.another(t, nil)}
+	var uploading sync.WaitGroup
+	for i := range 12 {
+		uploading.Go(func() {
+			uri, err := processes[i%2].Upload(t.Context(), alice, text(fmt.Sprint("same", i%3)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if content, _ := (&house{Service: processes[1-i%2]}).download(t, idOf(t, uri)); content != fmt.Sprint("same", i%3) {
+				t.Errorf("got %q", content)
+			}
+		})
+	}
+	uploading.Wait()
+	h.wantFiles(t, 3)
+}
+
+func TestProcessesShareQuotasAndLimits(t *testing.T) {
+	t.Parallel()
+	const fit = 3
+	limited := func(o *Options) { o.UserQuotaBytes, o.MaxAwaited = fit*4096, fit }
+	h := newHouse(t, limited)
+	processes := []*Service{h.Service, h.another(t, limited)}
+	var working sync.WaitGroup
+	var mu sync.Mutex
+	kept, created := 0, 0
+	for i := range 10 {
+		working.Go(func() {
+			_, uploading := processes[i%2].Upload(t.Context(), alice, text(strings.Repeat("x", i+1)))
+			_, _, creating := processes[i%2].Create(t.Context(), alice)
+			mu.Lock()
+			defer mu.Unlock()
+			if uploading == nil {
+				kept++
+			} else {
+				wantCode(t, "beyond the quota", uploading, matrix.Forbidden, 403)
+			}
+			if creating == nil {
+				created++
+			} else {
+				wantCode(t, "too many", creating, matrix.LimitExceeded, 429)
+			}
+		})
+	}
+	working.Wait()
+	if kept != fit || created != fit {
+		t.Errorf("%d files were kept and %d announced, want %d", kept, created, fit)
+	}
+	h.wantFiles(t, fit)
+}
+
+func TestProcessesShareThumbnails(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	other := h.another(t, nil)
+	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, jpegOf(t, quarters(300, 300))), Width: 96, Height: 96, Crop: true}
+	first, err := h.Thumbnail(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contentOf(t, first)
+	// What is there is not made again: a mark in its place comes back.
+	mark := pngOf(t, quarters(1, 1))
+	h.overwrite(t, h.files(t)[1], mark)
+	second, err := other.Thumbnail(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if contentOf(t, second) != mark || second.ETag != first.ETag {
+		t.Error("it was made again")
+	}
+}
+
+// TestThumbnailThatIsGone makes sure that a thumbnail which somebody has taken away, or
+// which a killed process has recorded only, is made again.
+func TestThumbnailThatIsGone(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, jpegOf(t, quarters(300, 300))), Width: 96, Height: 96, Crop: true}
+	for range 2 {
+		thumbnail, err := h.Thumbnail(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contentOf(t, thumbnail)
+		if err := h.storage.Remove(t.Context(), h.files(t)[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -105,8 +105,11 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	public, ok := errors.AsType[*matrix.Error](err)
 	switch {
 	case ok:
-		if isOurFault(public) {
+		switch {
+		case isOurFault(public):
 			a.log.ErrorContext(r.Context(), "request refused", "error", err)
+		case public.HTTPStatus() == http.StatusServiceUnavailable && err != error(public): //nolint:errorlint // with a cause
+			a.log.WarnContext(r.Context(), "request refused for now", "error", err)
 		}
 	case r.Context().Err() != nil:
 		// Most likely nobody is left to read this; but if it was the server that

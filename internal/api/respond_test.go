@@ -124,6 +124,25 @@ func TestInternalErrorIsLoggedWithItsRequestID(t *testing.T) {
 	}
 }
 
+// That the server is busy is nothing to log for each who asks; why it cannot serve is.
+func TestCauseOfARefusalForNowIsLogged(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{})
+	c := b.serve(t,
+		get("/busy", func(*http.Request) (any, error) { return nil, errStopping }),
+		get("/full", func(*http.Request) (any, error) {
+			return nil, fmt.Errorf("receive a file: %w: %w", errStopping, errors.New("no space left on device"))
+		}))
+	c.Do("GET", "/busy", nil).Refused(503, "M_UNKNOWN")
+	if body := string(c.Do("GET", "/full", nil).Refused(503, "M_UNKNOWN").Body); strings.Contains(body, "space") {
+		t.Errorf("the cause is told to the client: %s", body)
+	}
+	log := b.log.wait(t, "route=/full")
+	if strings.Count(log, "refused for now") != 1 || !strings.Contains(log, "no space left on device") {
+		t.Errorf("the log: %s", log)
+	}
+}
+
 func TestAnswerThatCannotBeEncoded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Options{})

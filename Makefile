@@ -55,7 +55,11 @@ fmt: ## Format the code
 	gofmt -w $(GO_DIRS)
 
 .PHONY: bench
-bench: postgres ## Run the benchmarks; BENCH=Commit chooses some
+bench: postgres build ## Measure the server beside its ceilings, for minutes; ARGS="--only send" chooses cases
+	@./$(BIN) bench $(ARGS)
+
+.PHONY: gobench
+gobench: postgres ## Run the benchmarks of single functions; BENCH=Commit chooses some
 	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...
 
 .PHONY: fuzz

@@ -85,25 +85,6 @@ func goOn(ctx context.Context, workers int, d time.Duration, do part) (run, erro
 	return run{took: time.Since(started), latencies: all}, err
 }
 
-// times does a part so often, one after the other.
-func times(ctx context.Context, n int, do part) (run, error) {
-	r := run{}
-	started := time.Now()
-	for range n {
-		begun := time.Now()
-		if err := do(0); err != nil {
-			return r, err
-		}
-		if err := ctx.Err(); err != nil {
-			return r, err
-		}
-		r.latencies = append(r.latencies, time.Since(begun))
-	}
-	r.took = time.Since(started)
-	slices.Sort(r.latencies)
-	return r, nil
-}
-
 // race lets workers do two things by turns, so that neither has the better moment.
 // What the server does afterwards is finished before the other's turn, and its
 // processor time counted.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/bench/bare"
 	"homeserver/internal/journal/journalbench"
 )
 
@@ -20,7 +21,7 @@ func BenchmarkCommit(b *testing.B) {
 		}
 	}
 	j := started(b, pool, Options{})
-	bare := journalbench.StartLoop(b, pool, func(batch *pgx.Batch, rows []string) {
+	loop, err := bare.StartLoop(b.Context(), pool, func(batch *pgx.Batch, rows []string) {
 		room, reader := make([]int64, len(rows)), make([]string, len(rows))
 		batch.Queue(`
 			INSERT INTO bare_notes
@@ -28,12 +29,16 @@ func BenchmarkCommit(b *testing.B) {
 			FROM bare_journal j, unnest($2::bigint[], $3::text[], $4::text[]) WITH ORDINALITY AS n(room, reader, body, i)`,
 			len(rows), room, reader, rows)
 	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(loop.Stop)
 	body := strings.Repeat("five hundred bytes. ", 25)
 	for _, senders := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprint("senders=", senders), func(b *testing.B) {
 			journalbench.Race(b, senders,
 				func(sender, _ int) error { return j.Commit(note(RoomNID(sender+1), body)) },
-				func(int, int) error { return bare.Commit(body) })
+				func(int, int) error { return loop.Commit(body) })
 		})
 	}
 }

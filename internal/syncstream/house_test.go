@@ -74,8 +74,6 @@ type house struct {
 	typing   *typing.Service
 	presence *presence.Service
 	clock    *clock
-	// committed is when the last commit was announced, in nanoseconds.
-	committed atomic.Int64
 }
 
 func newHouse(t *testing.T) *house {
@@ -110,10 +108,6 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 		Typing: h.typing, Presence: h.presence, Ticks: ticks, Now: h.clock.now,
 	})
 	h.ok(err)
-	h.journal.Observe(journal.Observer{
-		Committed: func(journal.View, []*journal.Entry) { h.committed.Store(time.Now().UnixNano()) },
-		Reset:     func(journal.Position) {},
-	})
 	h.ok(h.journal.Start(t.Context()))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -1,5 +1,4 @@
-// Package journalbench is the yardstick of benchmarks that write: the least
-// that a group commit can be, on a PostgreSQL that really syncs to disk, and a
-// fair way to race something against it in one run. Benchmarks report ratios,
-// which mean the same on every machine; only tests import this package.
+// Package journalbench is a fair way to race something that writes against a
+// yardstick in one run, on a PostgreSQL that really syncs to disk. Benchmarks report
+// ratios, which mean the same on every machine; only tests import this package.
 package journalbench

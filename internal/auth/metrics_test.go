@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,7 +39,9 @@ func TestMetricsTellOfPasswords(t *testing.T) {
 		t.Errorf("%v are running", got)
 	}
 	cancel()
-	<-given
+	if err := <-given; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
 	for range hashersAtOnce {
 		<-s.hasher.slots
 	}

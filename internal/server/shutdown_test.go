@@ -112,7 +112,7 @@ func TestShutdownDelay(t *testing.T) {
 	default:
 	}
 	cancel()
-	<-down
+	_ = <-down // it was broken off
 	if connects(t, s.Addresses()[0].Address) == nil {
 		t.Error("still listens")
 	}

@@ -157,9 +157,9 @@ func (c *condition) holds(e *rooms.Event, r *RoomContext, body *bodyText) bool {
 	case matchProperty:
 		return c.matches(e, body)
 	case propertyIs:
-		return c.is(e)
+		return c.is(e, body)
 	case propertyContains:
-		return c.contains(c.path.value(e))
+		return c.contains(c.valueIn(e, body))
 	case containsName:
 		return c.findsName(e, r.DisplayName, body)
 	case memberCount:
@@ -178,17 +178,26 @@ func (c *condition) matches(e *rooms.Event, body *bodyText) bool {
 	switch {
 	case c.path.body:
 		text, ok := body.text(e)
-		return ok && c.glob.matchesWords(text)
+		return ok && c.glob.matchesWords(text, &body.effort)
 	case c.path.top == "content":
-		return c.glob.matchesJSON(c.path.value(e))
+		return c.glob.matchesJSON(c.valueIn(e, body), &body.effort)
 	}
 	text, ok := c.path.text(e)
-	return ok && c.glob.matches(text)
+	return ok && c.glob.matches(text, &body.effort)
 }
 
-func (c *condition) is(e *rooms.Event) bool {
+// valueIn gives what the condition is about in an event's content, which takes
+// effort to look through.
+func (c *condition) valueIn(e *rooms.Event, body *bodyText) []byte {
+	if !body.effort.spend(len(e.Content())) {
+		return nil
+	}
+	return c.path.value(e)
+}
+
+func (c *condition) is(e *rooms.Event, body *bodyText) bool {
 	if c.path.top == "content" {
-		return bytes.Equal(c.path.value(e), c.value)
+		return bytes.Equal(c.valueIn(e, body), c.value)
 	}
 	if c.path.top == "origin_server_ts" && len(c.path.inside) == 0 {
 		return string(c.value) == strconv.FormatInt(e.OriginServerTS, 10)
@@ -242,7 +251,7 @@ func (c *condition) findsName(e *rooms.Event, name string, body *bodyText) bool 
 		return false
 	}
 	p := part{text: strings.ToLower(name)}
-	return p.findWhole(text)
+	return p.findWhole(text, &body.effort)
 }
 
 func (c *condition) compares(members int64) bool {

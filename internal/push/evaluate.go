@@ -144,11 +144,26 @@ func checkActions(actions []json.RawMessage) error {
 	return nil
 }
 
-// bodyText is the text of content.body in lower case, made when it is first
-// asked for.
+// maxEffort bounds what evaluating rules on one event may take: some milliseconds,
+// and enough for a hundred rules on the largest event.
+const maxEffort = 8 << 20
+
+// effort is how many bytes may still be looked at, more or less. Without a bound, a
+// few long messages and many patterns would keep the server busy for minutes.
+type effort struct{ left int }
+
+// spend takes some of it, and reports whether there was any left.
+func (e *effort) spend(bytes int) bool {
+	e.left -= bytes
+	return e.left >= 0
+}
+
+// bodyText is the text of content.body in lower case, made when it is first asked
+// for, and how much effort is left for the event.
 type bodyText struct {
 	known, ok bool
 	lower     string
+	effort    effort
 }
 
 var bodyPath = newPath("content.body")
@@ -162,13 +177,14 @@ func (b *bodyText) text(e *rooms.Event) (string, bool) {
 }
 
 // Evaluate says what the rules make of an event, in the room as it is described:
-// what the first rule that matches says. It is nothing for what the owner of the
+// what the first rule that matches says; rules that take too much effort match
+// nothing. It is nothing for what the owner of the
 // rules has sent, and for what was redacted.
 func (r *Ruleset) Evaluate(e *rooms.Event, in *RoomContext) Outcome {
 	if e.Sender == r.userID || e.Redacted() {
 		return Outcome{}
 	}
-	var body bodyText
+	body := bodyText{effort: effort{maxEffort}}
 	for i := range r.compiled {
 		if r.compiled[i].matches(e, in, &body) {
 			return r.compiled[i].outcome

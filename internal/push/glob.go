@@ -35,7 +35,8 @@ func newGlob(pattern string) *glob {
 }
 
 // matches reports whether the pattern matches all of a text, in any case.
-func (g *glob) matches(text string) bool {
+// It spends effort, and with none left nothing matches.
+func (g *glob) matches(text string, e *effort) bool {
 	if g.literal != nil {
 		return strings.EqualFold(string(g.literal), text)
 	}
@@ -45,7 +46,7 @@ func (g *glob) matches(text string) bool {
 	if len(g.parts) == 1 || at < 0 {
 		return at == len(text)
 	}
-	if at = g.skipMiddle(text, at); at < 0 {
+	if at = g.skipMiddle(text, at, e); at < 0 {
 		return false
 	}
 	start := last.startBefore(text)
@@ -53,19 +54,19 @@ func (g *glob) matches(text string) bool {
 }
 
 // matchesJSON does the same for a JSON value, which must be a string.
-func (g *glob) matchesJSON(value []byte) bool {
+func (g *glob) matchesJSON(value []byte, e *effort) bool {
 	if g.literal != nil && len(value) >= 2 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
 		return bytes.EqualFold(g.literal, value[1:len(value)-1])
 	}
 	text, ok := unquote(value)
-	return ok && g.matches(text)
+	return ok && g.matches(text, e)
 }
 
 // skipMiddle gives where the parts between the first and the last end, each found
 // as far to the left as it can be; -1: they are not all there.
-func (g *glob) skipMiddle(text string, at int) int {
+func (g *glob) skipMiddle(text string, at int, e *effort) int {
 	for i := 1; i < len(g.parts)-1; i++ {
-		if _, at = g.parts[i].find(text, at); at < 0 {
+		if _, at = g.parts[i].find(text, at, e); at < 0 {
 			return -1
 		}
 	}
@@ -74,27 +75,28 @@ func (g *glob) skipMiddle(text string, at int) int {
 
 // matchesWords reports whether the pattern matches a part of a text that begins
 // and ends at word boundaries: client-server API, "Conditions", event_match on
-// content.body. The text is in lower case.
-func (g *glob) matchesWords(text string) bool {
+// content.body. The text is in lower case. It spends effort, and with none left
+// nothing matches.
+func (g *glob) matchesWords(text string, e *effort) bool {
 	first, last := &g.parts[0], &g.parts[len(g.parts)-1]
 	if len(g.parts) == 1 {
-		return first.findWhole(text)
+		return first.findWhole(text, e)
 	}
 	at := 0
 	if first.text != "" {
-		if at = first.findStart(text); at < 0 {
+		if at = first.findStart(text, e); at < 0 {
 			return false
 		}
 	}
-	if at = g.skipMiddle(text, at); at < 0 {
+	if at = g.skipMiddle(text, at, e); at < 0 {
 		return false
 	}
-	return last.text == "" || last.findEnd(text, at)
+	return last.text == "" || last.findEnd(text, at, e)
 }
 
 // findWhole looks for the part as whole words.
-func (p *part) findWhole(text string) bool {
-	for start, end := p.find(text, 0); start >= 0; start, end = p.find(text, after(text, start)) {
+func (p *part) findWhole(text string, e *effort) bool {
+	for start, end := p.find(text, 0, e); start >= 0; start, end = p.find(text, after(text, start), e) {
 		if isBoundary(text, start-1) && isBoundary(text, end) {
 			return true
 		}
@@ -103,8 +105,8 @@ func (p *part) findWhole(text string) bool {
 }
 
 // findStart gives where the first place ends at which the part begins a word.
-func (p *part) findStart(text string) int {
-	for start, end := p.find(text, 0); start >= 0; start, end = p.find(text, after(text, start)) {
+func (p *part) findStart(text string, e *effort) int {
+	for start, end := p.find(text, 0, e); start >= 0; start, end = p.find(text, after(text, start), e) {
 		if isBoundary(text, start-1) {
 			return end
 		}
@@ -113,8 +115,8 @@ func (p *part) findStart(text string) int {
 }
 
 // findEnd reports whether the part ends a word somewhere.
-func (p *part) findEnd(text string, from int) bool {
-	for start, end := p.find(text, from); start >= 0; start, end = p.find(text, after(text, start)) {
+func (p *part) findEnd(text string, from int, e *effort) bool {
+	for start, end := p.find(text, from, e); start >= 0; start, end = p.find(text, after(text, start), e) {
 		if isBoundary(text, end) {
 			return true
 		}
@@ -123,9 +125,9 @@ func (p *part) findEnd(text string, from int) bool {
 }
 
 // find gives the first place of the part in a text, and where it ends; -1, -1 if
-// it is not there.
-func (p *part) find(text string, from int) (start, end int) {
-	if from > len(text) {
+// it is not there, or there is no effort left to look.
+func (p *part) find(text string, from int, e *effort) (start, end int) {
+	if from > len(text) || !e.spend(1) {
 		return -1, -1
 	}
 	if !p.wild {
@@ -135,7 +137,7 @@ func (p *part) find(text string, from int) (start, end int) {
 		}
 		return from + i, from + i + len(p.text)
 	}
-	for start = from; start < len(text); start = after(text, start) {
+	for start = from; start < len(text) && e.spend(len(p.text)); start = after(text, start) {
 		if end := p.at(text, start); end >= 0 {
 			return start, end
 		}

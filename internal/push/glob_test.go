@@ -42,7 +42,7 @@ func TestGlobMatchesAllOfAText(t *testing.T) {
 		{`a\*`, `a\anything`, true},
 	} {
 		g := newGlob(test.pattern)
-		if got := g.matches(test.text); got != test.want {
+		if got := g.matches(test.text, enough()); got != test.want {
 			t.Errorf("%q matches %q: %v", test.pattern, test.text, got)
 		}
 	}
@@ -85,7 +85,7 @@ func TestGlobMatchesWords(t *testing.T) {
 		{"a?a", "baaa a-a", true},
 	} {
 		g := newGlob(test.pattern)
-		if got := g.matchesWords(strings.ToLower(test.body)); got != test.want {
+		if got := g.matchesWords(strings.ToLower(test.body), enough()); got != test.want {
 			t.Errorf("%q in %q: %v", test.pattern, test.body, got)
 		}
 	}
@@ -124,14 +124,14 @@ func FuzzGlob(f *testing.F) {
 		}
 		g := newGlob(pattern)
 		if strings.ContainsAny(pattern, "*?") { // without, case is folded otherwise than by ToLower
-			if got, want := g.matches(text), asRegexp(pattern, false).MatchString(text); got != want {
+			if got, want := g.matches(text, enough()), asRegexp(pattern, false).MatchString(text); got != want {
 				t.Errorf("%q matches all of %q: %v, want %v", pattern, text, got, want)
 			}
 		}
 		if strings.Trim(pattern, "*") == "" {
 			t.Skip() // an empty match needs no character at its boundaries
 		}
-		if got, want := g.matchesWords(text), asRegexp(pattern, true).MatchString(text); got != want {
+		if got, want := g.matchesWords(text, enough()), asRegexp(pattern, true).MatchString(text); got != want {
 			t.Errorf("%q in %q: %v, want %v", pattern, text, got, want)
 		}
 	})
@@ -145,8 +145,35 @@ func TestNastyPatternsEnd(t *testing.T) {
 		strings.Repeat("a*", 200) + "b", strings.Repeat("*a?", 150) + "b", strings.Repeat("a", 511) + "b",
 	} {
 		g := newGlob(pattern)
-		if g.matches(body) || g.matchesWords(body) {
+		if g.matches(body, enough()) || g.matchesWords(body, enough()) {
 			t.Errorf("%q matches", pattern)
 		}
+	}
+}
+
+// enough is the effort that there is for one event.
+func enough() *effort { return &effort{maxEffort} }
+
+// TestEffortIsBounded has more patterns than one event is worth.
+func TestEffortIsBounded(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat("a", 60_000)
+	e := enough()
+	for _, pattern := range []string{strings.Repeat("?", 511) + "b", "a"} {
+		for n := 0; e.left > 0; n++ {
+			if newGlob(pattern).matchesWords(body, e) {
+				t.Fatalf("%q matches", pattern)
+			}
+			if n > 200 {
+				t.Fatalf("%q takes no effort", pattern)
+			}
+		}
+		if newGlob("*").matchesWords("a", e) != true || newGlob("b").matchesWords("b", e) {
+			t.Error("what takes effort matches without any")
+		}
+		e = enough()
+	}
+	if !newGlob("b").matchesWords(strings.Repeat("a", 60_000)+" b", enough()) {
+		t.Error("a word in a long text is not found")
 	}
 }

@@ -37,7 +37,12 @@ const (
 	MaxLimit     = 1000
 )
 
-// Check refuses values that no filter can have: M_INVALID_PARAM.
+// maxPatterns bounds the event types with an asterisk in one filter, all of which are
+// tried at every event.
+const maxPatterns = 200
+
+// Check refuses values that no filter can have, and more patterns than anybody has
+// use for: M_INVALID_PARAM.
 func (f *EventFilter) Check() error {
 	if f.Limit != nil && *f.Limit < 0 {
 		return matrix.Errorf(matrix.InvalidParam, "limit must not be negative")
@@ -53,7 +58,24 @@ func (f *EventFilter) Check() error {
 			return matrix.Errorf(matrix.InvalidParam, "a filter is UTF-8 without the character NUL")
 		}
 	}
+	patterns := countPatterns(f.NotTypes)
+	if f.Types != nil {
+		patterns += countPatterns(*f.Types)
+	}
+	if patterns > maxPatterns {
+		return matrix.Errorf(matrix.InvalidParam, "a filter has at most %d types with an asterisk", maxPatterns)
+	}
 	return nil
+}
+
+func countPatterns(types []string) int {
+	n := 0
+	for _, t := range types {
+		if strings.Contains(t, "*") {
+			n++
+		}
+	}
+	return n
 }
 
 func isTexts(list []string) bool {

@@ -172,6 +172,9 @@ func TestFilterAsClientsWriteIt(t *testing.T) {
 		{`{"not_senders":["x","\u0000"]}`, 0, matrix.InvalidParam},
 		{`{"rooms":["\u0000"]}`, 0, matrix.InvalidParam},
 		{`{"not_rooms":["\u0000"]}`, 0, matrix.InvalidParam},
+		{`{"types":["a*"` + strings.Repeat(`,"*"`, 198) + `,"b"],"not_types":["c*","d"]}`, 10, ""},
+		{`{"types":["a*"` + strings.Repeat(`,"*"`, 198) + `],"not_types":["b","c*","d*"]}`, 0, matrix.InvalidParam},
+		{`{"types":["a"` + strings.Repeat(`,"b"`, 1000) + `]}`, 10, ""},
 	} {
 		var f rooms.EventFilter
 		if err := json.Unmarshal([]byte(c.text), &f); err != nil {

@@ -212,8 +212,14 @@ type Limits struct {
 	WriteQueue Size `yaml:"write_queue"`
 }
 
-// Media bounds the files that users upload.
+// Media bounds the files that users upload, and says where they are kept.
 type Media struct {
+	// Storage says whether they are kept in a folder or by an S3 service.
+	Storage string `yaml:"storage" oneof:"folder, s3"`
+	// Folder is where they are kept, with the storage folder; empty: in DataDir.
+	Folder string `yaml:"folder"`
+	// S3 says where they are kept with the storage s3.
+	S3 S3 `yaml:"s3"`
 	// MaxUpload is the size of the largest file.
 	MaxUpload Size `yaml:"max_upload"`
 	// UserQuota bounds the sum of a user's files, each counted in blocks of 4 KiB; 0: no bound.
@@ -273,7 +279,7 @@ func Default() *Config {
 		},
 		Log:    Log{Level: "info", Format: "text"},
 		Limits: Limits{RequestBody: 1 << 20},
-		Media:  Media{MaxUpload: 50 << 20},
+		Media:  Media{Storage: "folder", S3: S3{Region: "us-east-1", PathStyle: true}, MaxUpload: 50 << 20},
 		Turn:   Turn{TTL: 86400, AllowGuests: true},
 	}
 }

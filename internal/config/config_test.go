@@ -119,12 +119,12 @@ func TestPrintMasksSecretsAndCanBeReadAgain(t *testing.T) {
 	if err := cfg.Print(&out); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(out.String(), "hunter2") || strings.Count(out.String(), mask) != 6 {
+	if strings.Contains(out.String(), "hunter2") || strings.Count(out.String(), mask) != 7 {
 		t.Errorf("secrets are not masked:\n%s", &out)
 	}
 	again := load(t, strings.Replace(out.String(), "url: \""+mask+"\"", "url: postgres://u:hunter2@db/homeserver", 1))
 	cfg.Registration.SharedSecret, cfg.Email.Password, cfg.SMS.Authorization = mask, mask, mask
-	cfg.Turn.SharedSecret, cfg.Turn.Password = mask, mask
+	cfg.Turn.SharedSecret, cfg.Turn.Password, cfg.Media.S3.SecretKey = mask, mask, mask
 	if diff := cmp.Diff(cfg, again, equal); diff != "" {
 		t.Errorf("%s\nprinted:\n%s", diff, &out)
 	}

@@ -5,6 +5,16 @@ import (
 	"testing"
 )
 
+// s3Example keeps files by an S3 service that is not named yet, and uploads that are too large for it.
+const s3Example = `media:
+  storage: s3
+  max_upload: 6GiB
+  s3:
+    bucket: a-bucket
+    access_key: a
+    secret_key: b
+`
+
 func TestFileErrorsNameLineKeyAndWhatIsAllowed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ content, want string }{
@@ -71,6 +81,14 @@ func TestFileErrorsNameLineKeyAndWhatIsAllowed(t *testing.T) {
 		"shutdown delay":           {"shutdown_delay: 301", ":1: shutdown_delay: must be from 0 to 300 seconds"},
 		"no upload":                {"media:\n  max_upload: 0", ":2: media.max_upload: must be from 1 to 1024GiB"},
 		"quota below one upload":   {"media:\n  user_quota: 1MiB", ":2: media.user_quota: must be 0 for none, or media.max_upload at least"},
+		"no storage":               {"media:\n  storage: tape", ":2: media.storage: must be one of folder, s3"},
+		"no S3 service":            {"media:\n  storage: s3", ":2: media.s3.endpoint: must be an http or https URL without a path"},
+		"S3 service with a path":   {s3Example + "    endpoint: https://a/b", ":8: media.s3.endpoint: must be an http or https URL without a path"},
+		"no region":                {s3Example + "    endpoint: https://a\n    region: \"\"", ":9: media.s3.region: must be"},
+		"no bucket":                {"media:\n  storage: s3\n  s3: {endpoint: http://a, access_key: a, secret_key: b}", ":3: media.s3.bucket: must be the name of a bucket"},
+		"prefix without a slash":   {s3Example + "    endpoint: https://a\n    prefix: a", ":9: media.s3.prefix: must be empty, or end with a slash"},
+		"no S3 secret":             {"media:\n  storage: s3\n  s3: {endpoint: http://a, access_key: a, bucket: abc}", ":3: media.s3.secret_key: must be set"},
+		"upload too big for S3":    {s3Example + "    endpoint: https://a", ":3: media.max_upload: must be 5GiB at most with the storage s3"},
 		"no memory for thumbnails": {"media:\n  thumbnail_memory: 1", ":2: media.thumbnail_memory: must be from 1MiB to 1GiB"},
 		"allowed range":            {"outgoing:\n  allowed_ranges: [intranet]", ":2: outgoing.allowed_ranges[0]: must be"},
 		"no TURN server":           {"turn:\n  uris: [stun:x]\n  shared_secret: x", ":2: turn.uris[0]: must be the URI of a TURN server"},

@@ -119,6 +119,16 @@ limits:
   live_window: 3MiB
   write_queue: 4MiB
 media:
+  storage: s3
+  folder: /srv/media
+  s3:
+    endpoint: https://s3.example.org:9000
+    region: eu-west-3
+    bucket: chat-files
+    prefix: one/two/
+    path_style: false
+    access_key: someone
+    secret_key: hunter2
   max_upload: 5MiB
   user_quota: 6MiB
   thumbnail_memory: 7MiB
@@ -167,12 +177,19 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			URL: "https://sms.example.org/send?account=1", Authorization: "Bearer hunter2",
 			Body: `[{"to": "{to}", "text": "{text}"}]`, AllowedCountries: []string{"DE"},
 		},
-		RateLimits:  RateLimits{Login: Rate{1.5, 3}, FailedLogin: Rate{0.5, 5}, Registration: Rate{2, 4}},
-		Log:         Log{Level: "debug", Format: "json"},
-		Metrics:     Metrics{Listen: "localhost:9000"},
-		Memory:      Memory{Limit: 512 << 20},
-		Limits:      Limits{RequestBody: 2 << 20, LiveWindow: 3 << 20, WriteQueue: 4 << 20},
-		Media:       Media{MaxUpload: 5 << 20, UserQuota: 6 << 20, ThumbnailMemory: 7 << 20},
+		RateLimits: RateLimits{Login: Rate{1.5, 3}, FailedLogin: Rate{0.5, 5}, Registration: Rate{2, 4}},
+		Log:        Log{Level: "debug", Format: "json"},
+		Metrics:    Metrics{Listen: "localhost:9000"},
+		Memory:     Memory{Limit: 512 << 20},
+		Limits:     Limits{RequestBody: 2 << 20, LiveWindow: 3 << 20, WriteQueue: 4 << 20},
+		Media: Media{
+			Storage: "s3", Folder: "/srv/media",
+			S3: S3{
+				Endpoint: "https://s3.example.org:9000", Region: "eu-west-3", Bucket: "chat-files", Prefix: "one/two/",
+				AccessKey: "someone", SecretKey: "hunter2",
+			},
+			MaxUpload: 5 << 20, UserQuota: 6 << 20, ThumbnailMemory: 7 << 20,
+		},
 		URLPreviews: URLPreviews{Enabled: true},
 		Outgoing:    Outgoing{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("::1/128")}},
 		Turn: Turn{
@@ -241,6 +258,15 @@ var everyVariable = []string{
 	"HOMESERVER_LIMITS_REQUEST_BODY=2MiB",
 	"HOMESERVER_LIMITS_LIVE_WINDOW=3MiB",
 	"HOMESERVER_LIMITS_WRITE_QUEUE=4MiB",
+	"HOMESERVER_MEDIA_STORAGE=s3",
+	"HOMESERVER_MEDIA_FOLDER=/srv/media",
+	"HOMESERVER_MEDIA_S3_ENDPOINT=https://s3.example.org:9000",
+	"HOMESERVER_MEDIA_S3_REGION=eu-west-3",
+	"HOMESERVER_MEDIA_S3_BUCKET=chat-files",
+	"HOMESERVER_MEDIA_S3_PREFIX=one/two/",
+	"HOMESERVER_MEDIA_S3_PATH_STYLE=false",
+	"HOMESERVER_MEDIA_S3_ACCESS_KEY=someone",
+	"HOMESERVER_MEDIA_S3_SECRET_KEY=hunter2",
 	"HOMESERVER_MEDIA_MAX_UPLOAD=5MiB",
 	"HOMESERVER_MEDIA_USER_QUOTA=6MiB",
 	"HOMESERVER_MEDIA_THUMBNAIL_MEMORY=7MiB",

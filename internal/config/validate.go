@@ -79,6 +79,7 @@ func (c *Config) validate() []problem {
 	v.memory("limits.live_window", c.Limits.LiveWindow)
 	v.memory("limits.write_queue", c.Limits.WriteQueue)
 	v.check(c.Media.MaxUpload > 0 && c.Media.MaxUpload <= maxUpload, "media.max_upload", "must be from 1 to %s", maxUpload)
+	v.mediaStorage(c.Media)
 	v.check(c.Media.UserQuota == 0 || c.Media.UserQuota >= c.Media.MaxUpload, "media.user_quota",
 		"must be 0 for none, or media.max_upload at least")
 	v.memory("media.thumbnail_memory", c.Media.ThumbnailMemory)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -23,6 +22,7 @@ import (
 	"homeserver/internal/ratelimit"
 	"homeserver/internal/reports"
 	"homeserver/internal/rooms"
+	"homeserver/internal/storage"
 	"homeserver/internal/threepid"
 )
 
@@ -118,11 +118,18 @@ const previewPictureBytes = 10 << 20
 // newMedia makes the service of files and previews.
 func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, log *slog.Logger) (*media.Service, error) {
 	o := media.Options{
-		Pool: pool, Dir: filepath.Join(cfg.DataDir, "media"), ServerName: cfg.ServerName,
+		Pool: pool, Dir: cfg.MediaDir(), ServerName: cfg.ServerName,
 		MaxUploadBytes:  int64(cfg.Media.MaxUpload),
 		UserQuotaBytes:  int64(cfg.Media.UserQuota),
 		ThumbnailMemory: int64(budget.ThumbnailMemory),
 		Log:             log,
+	}
+	if cfg.Media.Storage == "s3" {
+		bucket, err := newBucket(cfg)
+		if err != nil {
+			return nil, err
+		}
+		o.Storage = bucket
 	}
 	if cfg.URLPreviews.Enabled {
 		o.Previews = outgoing.New(outgoing.Options{
@@ -133,6 +140,16 @@ func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, log 
 		})
 	}
 	return media.New(o)
+}
+
+// newBucket makes the storage of files that an S3 service keeps. The operator has named it, and so it may be
+// anywhere, unlike what internal/outgoing connects to.
+func newBucket(cfg *config.Config) (*storage.Bucket, error) {
+	s3 := cfg.Media.S3
+	return storage.NewBucket(storage.BucketOptions{
+		Endpoint: s3.Endpoint, Region: s3.Region, Bucket: s3.Bucket, Prefix: s3.Prefix, PathStyle: s3.PathStyle,
+		AccessKey: s3.AccessKey, SecretKey: string(s3.SecretKey), LocalDir: cfg.MediaDir(),
+	})
 }
 
 // newRegistry returns a registry with what the process and the journal tell of themselves.

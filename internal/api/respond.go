@@ -163,21 +163,34 @@ const slowestBytesPerSecond = 16 << 10
 
 var contentTypeJSON = []string{"application/json"}
 
+// pieceBytes is how much of an answer is sent at once. A client that has stalled is
+// found out by the piece, however long its answer is and may take.
+const pieceBytes = 64 << 10
+
 // write sends a whole answer, within a time that allows for a bad line but not
 // for a reader that has stalled.
 func (a *API) write(ctx context.Context, w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = contentTypeJSON
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	patience := a.answerTimeout + time.Duration(len(body)/slowestBytesPerSecond)*time.Second
 	control := http.NewResponseController(w)
-	if err := setDeadline(control.SetWriteDeadline, time.Now().Add(patience)); err != nil {
-		a.log.DebugContext(ctx, "answer not sent", "error", err)
-		return
-	}
-	w.WriteHeader(status)
-	if _, err := w.Write(body); err != nil {
-		a.log.DebugContext(ctx, "answer not sent", "error", err)
+	end := time.Now().Add(a.answerTimeout + time.Duration(len(body)/slowestBytesPerSecond)*time.Second)
+	for i := 0; i == 0 || i < len(body); i += pieceBytes {
+		deadline := time.Now().Add(a.answerTimeout + pieceBytes/slowestBytesPerSecond*time.Second)
+		if deadline.After(end) {
+			deadline = end
+		}
+		err := setDeadline(control.SetWriteDeadline, deadline)
+		if err == nil && i == 0 {
+			w.WriteHeader(status)
+		}
+		if err == nil {
+			_, err = w.Write(body[i:min(i+pieceBytes, len(body))])
+		}
+		if err != nil {
+			a.log.DebugContext(ctx, "answer not sent", "error", err)
+			return
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -284,6 +285,19 @@ func TestReaderThatStalls(t *testing.T) {
 	go func() {
 		_, _ = io.WriteString(conn, strings.Repeat("GET /huge HTTP/1.1\r\nHost: x\r\n\r\n", times)) // breaks off when the server hangs up
 	}()
+	b.log.wait(t, "i/o timeout")
+}
+
+// TestReaderThatStallsInALongAnswer makes sure that the time for a long answer is none
+// in which nothing need happen.
+func TestReaderThatStallsInALongAnswer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{AnswerTimeout: 50 * time.Millisecond})
+	huge := json.RawMessage(`"` + strings.Repeat("a", 64<<20) + `"`) // an hour at the slowest
+	c := b.serve(t, get("/huge", func(*http.Request) (any, error) { return huge, nil }))
+	if _, err := io.WriteString(dial(t, c), "GET /huge HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
 	b.log.wait(t, "i/o timeout")
 }
 

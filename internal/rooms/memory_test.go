@@ -41,7 +41,11 @@ func TestRoomsInMemoryAreBounded(t *testing.T) {
 	h := tightHouse(t)
 	var all []string
 	for range 12 {
-		all = append(all, h.create(alice, rooms.CreateRequest{Preset: "public_chat"}))
+		room := h.create(alice, rooms.CreateRequest{Preset: "public_chat"})
+		for i := range 8 { // with what is there already less than one room may have, and more than ten
+			h.set(alice, room, "org.example.seat", fmt.Sprint(i), `{"taken":true}`)
+		}
+		all = append(all, room)
 	}
 	for round := range 2 {
 		for i, room := range all {

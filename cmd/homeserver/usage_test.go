@@ -41,6 +41,9 @@ func TestHelpOfEachCommandNamesItsFlags(t *testing.T) {
 		"user create":     "--admin,--password-file FILE,--config FILE",
 		"user password":   "--logout,--password-file FILE",
 		"user deactivate": "--erase,--yes",
+		"backup":          "--config FILE,--data-dir FOLDER",
+		"restore":         "--config FILE,--data-dir FOLDER",
+		"doctor":          "--repair,--config FILE",
 	} {
 		text := runArgs(t, append([]string{"help"}, strings.Fields(command)...)...).stdout
 		for flag := range strings.SplitSeq(flags, ",") {
@@ -71,6 +74,9 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"version --config x":          "version: flag provided but not defined: -config",
 		"user list --admin":           "user list: flag provided but not defined: -admin",
 		"user password alice --admin": "user password: flag provided but not defined: -admin",
+		"backup":                      "backup: needs DIR",
+		"restore a b":                 "restore: needs DIR",
+		"doctor now":                  `doctor: takes no argument "now"`,
 	} {
 		got := runArgs(t, strings.Fields(args)...)
 		if got.code != exitUsage || !strings.Contains(got.stderr, want) || got.stdout != "" {

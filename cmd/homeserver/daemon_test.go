@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -207,9 +206,18 @@ func (d *daemon) untilHealthy(t *testing.T) {
 // untilWaiting waits until as many requests are being answered, as the server's metrics tell it.
 func (d *daemon) untilWaiting(t *testing.T, requests int) {
 	t.Helper()
-	page := regexp.MustCompile(`http://\S+/metrics`).FindString(d.stdout.String())
-	until(t, "requests in flight", func() bool {
-		_, metrics := get(t, page)
-		return strings.Contains(metrics, fmt.Sprintf("homeserver_http_requests_in_flight %d\n", requests))
-	})
+	until(t, "requests in flight", func() bool { return d.inFlight(t) == requests })
+}
+
+// inFlight is how many requests are being answered, as the server's metrics tell it.
+func (d *daemon) inFlight(t *testing.T) int {
+	t.Helper()
+	_, metrics := get(t, regexp.MustCompile(`http://\S+/metrics`).FindString(d.stdout.String()))
+	_, after, _ := strings.Cut(metrics, "\nhomeserver_http_requests_in_flight ")
+	value, _, _ := strings.Cut(after, "\n")
+	n, err := strconv.Atoi(value)
+	if err != nil {
+		t.Fatalf("the metrics do not tell how many requests are in flight: %q", value)
+	}
+	return n
 }

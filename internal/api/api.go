@@ -107,6 +107,7 @@ type API struct {
 	metrics  *metrics
 	handler  http.Handler
 
+	unread   unread        // large answers on their way
 	run      string        // prefix of this run's request IDs
 	requests atomic.Uint64 // count of them
 }

@@ -95,6 +95,14 @@ func (a *API) respond(w http.ResponseWriter, r *http.Request, answer any) {
 		a.refuse(w, r, err)
 		return
 	}
+	if size := cap(e.bytes); size > maxPooledBytes {
+		reader := readerOf(exchangeOf(r))
+		if !a.unread.take(reader, size) {
+			a.refuse(w, r, errUnread)
+			return
+		}
+		defer a.unread.give(reader, size)
+	}
 	a.write(r.Context(), w, http.StatusOK, e.bytes)
 }
 

@@ -1,0 +1,61 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"homeserver/internal/clienttest"
+)
+
+// TestLargeAnswersThatNobodyReadsAreBounded asks for large answers without reading
+// them, from several addresses, until there are too many.
+func TestLargeAnswersThatNobodyReadsAreBounded(t *testing.T) {
+	t.Parallel()
+	const size = 12 << 20 // more than what the system takes on the way
+	b := newBench(t, Options{AnswerTimeout: time.Minute})
+	large := json.RawMessage(`"` + strings.Repeat("a", size) + `"`)
+	c := b.serve(t,
+		get("/large", func(r *http.Request) (any, error) {
+			exchangeOf(r).user = r.URL.Query().Get("user")
+			return large, nil
+		}),
+		get("/small", ok))
+	hold := func(user string) io.Closer {
+		conn := dial(t, c)
+		if _, err := io.WriteString(conn, "GET /large?user="+user+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != nil { // the answer has begun
+			t.Fatal(err)
+		}
+		return conn
+	}
+	ask := func(user string) *clienttest.Response { return c.Do("GET", "/large?user="+user, nil) }
+
+	first := hold("alice")
+	hold("alice")
+	ask("alice").Refused(503, "M_UNKNOWN")
+	ask("bob").OK()
+	for i := range unreadBytes/size - 2 { // with the two above, there is no room for another
+		hold(fmt.Sprint("user", i))
+	}
+	answer := ask("zoe").Refused(503, "M_UNKNOWN")
+	if answer.Header.Get("Retry-After") == "" {
+		t.Error("nobody is told when to come again")
+	}
+	c.Do("GET", "/small", nil).OK()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.log.wait(t, "answer not sent")
+	for late := time.Now().Add(10 * time.Second); ask("zoe").Status != http.StatusOK; {
+		if time.Now().After(late) {
+			t.Fatal("the memory of an answer that is gone still counts")
+		}
+	}
+}

@@ -26,7 +26,7 @@ func (a *API) changePassword(r *http.Request, who auth.Session) (any, error) {
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.auth.ChangePassword(r.Context(), who, body, clientOf(r))
+	return empty{}, a.auth.ChangePassword(r.Context(), who, body)
 }
 
 // deactivate ends an account for good after interactive authentication. Section
@@ -36,5 +36,5 @@ func (a *API) deactivate(r *http.Request, who auth.Session) (any, error) {
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	return a.auth.Deactivate(r.Context(), who, body, clientOf(r))
+	return a.auth.Deactivate(r.Context(), who, body)
 }

@@ -23,6 +23,7 @@ import (
 	"homeserver/internal/presence"
 	"homeserver/internal/profile"
 	"homeserver/internal/push"
+	"homeserver/internal/ratelimit"
 	"homeserver/internal/receipts"
 	"homeserver/internal/reports"
 	"homeserver/internal/rooms"
@@ -58,6 +59,9 @@ type Options struct {
 	ServerName     string         // the part of user IDs after the colon
 	PublicBaseURL  string         // where clients reach the server; empty: /.well-known/matrix/client is 404
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
+
+	Limits *ratelimit.Limits // how often callers may do what; nil: as often as they like
+	Bounds Bounds            // how much may go on at once
 
 	MaxBodyBytes  int64         // of a JSON body; 0 means 1 MiB
 	BodyTimeout   time.Duration // for a body to arrive; 0 means 30 s
@@ -95,6 +99,8 @@ type API struct {
 	serverName     string
 	publicBaseURL  string
 	trustedProxies []netip.Prefix
+	limits         *ratelimit.Limits
+	bounds         *bounds
 	maxBodyBytes   int64
 	bodyTimeout    time.Duration
 	answerTimeout  time.Duration
@@ -137,6 +143,7 @@ func New(opts Options) (*API, error) {
 		serverName:     opts.ServerName,
 		publicBaseURL:  strings.TrimSuffix(opts.PublicBaseURL, "/"),
 		trustedProxies: opts.TrustedProxies,
+		limits:         opts.Limits,
 		maxBodyBytes:   orDefault(opts.MaxBodyBytes, 1<<20),
 		bodyTimeout:    orDefault(opts.BodyTimeout, 30*time.Second),
 		answerTimeout:  orDefault(opts.AnswerTimeout, 30*time.Second),
@@ -148,6 +155,9 @@ func New(opts Options) (*API, error) {
 	}
 	var err error
 	if a.metrics, err = newMetrics(a.registry); err != nil {
+		return nil, err
+	}
+	if a.bounds, err = newBounds(opts.Bounds, a.registry); err != nil {
 		return nil, err
 	}
 	if a.handler, err = a.build(a.routes()); err != nil {

@@ -58,7 +58,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	log := slog.New(slog.DiscardHandler)
 	addresses := threepid.Options{
 		Pool: pool, ServerName: "localhost", BaseURL: "http://localhost:8008", Registration: true,
-		Signer: testSigner, RateLimits: threepid.RateLimits{Disabled: true},
+		Signer: testSigner,
 	}
 	for _, change := range changes {
 		change(&addresses)
@@ -71,7 +71,6 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		GuestsEnabled:       true,
 		Threepids:           threepids,
 		SharedSecret:        sharedSecret,
-		RateLimits:          auth.RateLimits{Disabled: true},
 		Logger:              log,
 	})
 	profiles := profile.New(pool, users)
@@ -90,7 +89,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		t.Fatal(err)
 	}
 	ticks := ephemeral.NewClock()
-	typists := typing.New(house, book, ticks)
+	typists := typing.New(house, book, ticks, nil)
 	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: house, Profiles: profiles, Ticks: ticks})
 	stream, err := syncstream.New(syncstream.Options{
 		Pool: pool, Journal: book, Rooms: house, Data: data, Receipts: read, Push: pushes, Typing: typists,

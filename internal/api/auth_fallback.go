@@ -9,6 +9,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 	"homeserver/internal/threepid"
 	"homeserver/internal/web"
 )
@@ -103,15 +104,18 @@ func (a *API) nextPage(name string, page stagePage, err error) (any, error) {
 
 // sendProof sends the message by which an address is confirmed.
 func (a *API) sendProof(r *http.Request, purpose threepid.Purpose, page stagePage) (threepid.Credentials, error) {
+	if _, err := a.limits.Take(ratelimit.Mails, exchangeOf(r).caller()); err != nil {
+		return threepid.Credentials{}, err
+	}
 	secret, attempt := rand.Text(), int64(1)
 	var sent threepid.Session
 	var err error
 	if page.Stage == auth.StageEmail {
 		request := threepid.EmailRequest{ClientSecret: secret, Email: page.Address, SendAttempt: &attempt}
-		sent, err = a.threepids.RequestEmail(r.Context(), purpose, request, clientOf(r).Address)
+		sent, err = a.threepids.RequestEmail(r.Context(), purpose, request)
 	} else {
 		request := threepid.PhoneRequest{ClientSecret: secret, Country: page.Country, PhoneNumber: page.Address, SendAttempt: &attempt}
-		sent, err = a.threepids.RequestPhone(r.Context(), purpose, request, clientOf(r).Address)
+		sent, err = a.threepids.RequestPhone(r.Context(), purpose, request)
 	}
 	if err != nil {
 		return threepid.Credentials{}, err
@@ -121,7 +125,7 @@ func (a *API) sendProof(r *http.Request, purpose threepid.Purpose, page stagePag
 
 // completeStage hands what the page has gathered to the stage.
 func (a *API) completeStage(r *http.Request, page stagePage, form url.Values) error {
-	client, fields := clientOf(r), map[string]any{}
+	fields := map[string]any{}
 	switch page.Stage {
 	case auth.StagePassword:
 		fields["identifier"] = auth.Identifier{Type: "m.id.user", User: page.User}
@@ -131,9 +135,9 @@ func (a *API) completeStage(r *http.Request, page stagePage, form url.Values) er
 	case auth.StagePhone:
 		fields["threepid_creds"] = page.Sent
 		code := threepid.Submission{SID: page.Sent.SID, ClientSecret: page.Sent.ClientSecret, Token: form.Get("code")}
-		if err := a.threepids.Submit(r.Context(), code, client.Address); err != nil {
+		if err := a.threepids.Submit(r.Context(), code); err != nil {
 			return err
 		}
 	}
-	return a.auth.CompleteFallback(r.Context(), query(r, "session"), page.Stage, fields, client)
+	return a.auth.CompleteFallback(r.Context(), query(r, "session"), page.Stage, fields)
 }

@@ -48,7 +48,7 @@ func (a *API) deleteDevice(r *http.Request, who auth.Session) (any, error) {
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.auth.DeleteDevice(r.Context(), who, param(r, "deviceId"), body.Auth, clientOf(r))
+	return empty{}, a.auth.DeleteDevice(r.Context(), who, param(r, "deviceId"), body.Auth)
 }
 
 type deleteDevicesRequest struct {
@@ -66,5 +66,5 @@ func (a *API) deleteDevices(r *http.Request, who auth.Session) (any, error) {
 	if body.Devices == nil {
 		return nil, matrix.Errorf(matrix.MissingParam, "devices is missing")
 	}
-	return empty{}, a.auth.DeleteDevices(r.Context(), who, body.Devices, body.Auth, clientOf(r))
+	return empty{}, a.auth.DeleteDevices(r.Context(), who, body.Devices, body.Auth)
 }

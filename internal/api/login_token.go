@@ -16,5 +16,5 @@ func (a *API) getLoginToken(r *http.Request, who auth.Session) (any, error) {
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	return a.auth.LoginToken(r.Context(), who, body.Auth, clientOf(r))
+	return a.auth.LoginToken(r.Context(), who, body.Auth)
 }

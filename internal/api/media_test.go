@@ -324,7 +324,7 @@ func TestUploadInChunks(t *testing.T) {
 func TestUploadThatStalls(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Options{BodyTimeout: 100 * time.Millisecond})
-	c := b.serve(t, route{method: "POST", path: "/upload", handle: streaming(public(func(r *http.Request) (any, error) {
+	c := b.serve(t, route{method: "POST", path: "/upload", work: uploading, handle: streaming(public(func(r *http.Request) (any, error) {
 		n, err := io.Copy(io.Discard, b.streamBody(r))
 		return n, err
 	}))})

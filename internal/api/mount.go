@@ -20,6 +20,7 @@ type route struct {
 	prefixes prefixes
 	method   string
 	path     string // as the specification writes it, below the prefix
+	work     work   // what calling it means to the server
 	handle   handler
 }
 

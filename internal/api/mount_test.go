@@ -113,8 +113,8 @@ func TestHeadIsGetWithoutBody(t *testing.T) {
 func TestEachPrefixServesTheSame(t *testing.T) {
 	t.Parallel()
 	c := newBench(t, Options{}).serve(t,
-		route{prefixes{"/a", "/b"}, http.MethodGet, "/it", public(ok)},
-		route{prefixes{"/b"}, http.MethodPost, "/it", public(ok)},
+		route{prefixes{"/a", "/b"}, http.MethodGet, "/it", reading, public(ok)},
+		route{prefixes{"/b"}, http.MethodPost, "/it", reading, public(ok)},
 	)
 	c.Do("GET", "/a/it", nil).OK()
 	c.Do("GET", "/b/it", nil).OK()
@@ -126,8 +126,8 @@ func TestEachPrefixServesTheSame(t *testing.T) {
 func TestRouteThatIsThereTwice(t *testing.T) {
 	t.Parallel()
 	_, err := newBench(t, Options{}).build([]route{
-		{prefixes{"/a", "/b"}, http.MethodGet, "/it", public(ok)},
-		{prefixes{"/b"}, http.MethodGet, "/it", public(ok)},
+		{prefixes{"/a", "/b"}, http.MethodGet, "/it", reading, public(ok)},
+		{prefixes{"/b"}, http.MethodGet, "/it", reading, public(ok)},
 	})
 	if err == nil || !strings.Contains(err.Error(), "GET /b/it") {
 		t.Errorf("got %v, want an error that names the route", err)

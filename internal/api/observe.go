@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"time"
+
+	"homeserver/internal/ratelimit"
 )
 
 // statusClientGone stands in the access log and in the metrics for a request
@@ -29,6 +31,11 @@ type exchange struct {
 	user    string // empty: nobody, or not yet known
 	query   url.Values
 	body    []byte
+
+	counted  *ratelimit.Claim   // for the kind of work
+	invites  []*ratelimit.Claim // for those who are invited
+	place    *bound             // where the request counts at the moment; nil: nowhere
+	bodyHeld int64              // how much of the memory for bodies is its
 
 	status int // 0: nothing was written yet
 	bytes  int64
@@ -128,6 +135,8 @@ func (a *API) finish(x *exchange, r *http.Request) {
 			a.writeError(r.Context(), x, errInternal)
 		}
 	}
+	x.givePlace()
+	a.dropBody(x)
 	a.metrics.inFlight.Dec()
 	status := x.outcome()
 	duration := time.Since(x.started)

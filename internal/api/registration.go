@@ -23,5 +23,5 @@ type availableAnswer struct {
 // registerAvailable tells whether a user name is free; it is an error if not.
 // Section "Account registration", GET /register/available.
 func (a *API) registerAvailable(r *http.Request) (any, error) {
-	return availableAnswer{true}, a.auth.CheckAvailable(r.Context(), query(r, "username"), clientOf(r))
+	return availableAnswer{true}, a.auth.CheckAvailable(r.Context(), query(r, "username"))
 }

@@ -58,16 +58,3 @@ func TestReportRoomAndUser(t *testing.T) {
 	bob.Do("POST", room, `{"reason":""}`).Refused(404, "M_UNRECOGNIZED")
 	bob.Do("POST", user, `{"reason":""}`).Refused(404, "M_UNRECOGNIZED")
 }
-
-func TestReportsAreLimited(t *testing.T) {
-	t.Parallel()
-	alice := newServer(t).Register("alice", "wordpass")
-	path := clienttest.Path("users", "@nobody:localhost", "report")
-	for range 100 {
-		if answer := alice.Do("POST", path, `{"reason":""}`); answer.Errcode() != "" {
-			answer.Refused(429, "M_LIMIT_EXCEEDED")
-			return
-		}
-	}
-	t.Error("a hundred reports in a row were taken")
-}

@@ -50,37 +50,37 @@ func (a *API) routes() []route {
 // operators.
 func (a *API) serverRoutes() []route {
 	return []route{
-		{root, http.MethodGet, "/health", public(a.health)},
-		{root, http.MethodGet, "/ready", public(a.ready)},
-		{root, http.MethodGet, "/.well-known/matrix/client", public(a.wellKnown)},
-		{root, http.MethodGet, "/_matrix/client/versions", public(a.versions)},
-		{client, http.MethodGet, "/capabilities", user(a.capabilities)},
-		{root, http.MethodGet, "/_synapse/admin/v1/register", public(a.registrationNonce)},
-		{root, http.MethodPost, "/_synapse/admin/v1/register", public(a.registerWithSharedSecret)},
+		{root, http.MethodGet, "/health", probing, public(a.health)},
+		{root, http.MethodGet, "/ready", probing, public(a.ready)},
+		{root, http.MethodGet, "/.well-known/matrix/client", reading, public(a.wellKnown)},
+		{root, http.MethodGet, "/_matrix/client/versions", reading, public(a.versions)},
+		{client, http.MethodGet, "/capabilities", reading, user(a.capabilities)},
+		{root, http.MethodGet, "/_synapse/admin/v1/register", reading, public(a.registrationNonce)},
+		{root, http.MethodPost, "/_synapse/admin/v1/register", changing, public(a.registerWithSharedSecret)},
 	}
 }
 
 // accountRoutes: "Client Authentication", "Device Management".
 func (a *API) accountRoutes() []route {
 	return []route{
-		{sinceV1, http.MethodGet, "/login", public(a.loginFlows)},
-		{sinceV1, http.MethodPost, "/login", public(a.login)},
-		{clientV1, http.MethodPost, "/login/get_token", user(a.getLoginToken)},
-		{client, http.MethodPost, "/logout", user(a.logout)},
-		{client, http.MethodPost, "/logout/all", user(a.logoutAll)},
-		{client, http.MethodPost, "/refresh", public(a.refresh)},
-		{sinceV2Alpha, http.MethodPost, "/register", public(a.register)},
-		{client, http.MethodGet, "/register/available", public(a.registerAvailable)},
+		{sinceV1, http.MethodGet, "/login", reading, public(a.loginFlows)},
+		{sinceV1, http.MethodPost, "/login", loggingIn, public(a.login)},
+		{clientV1, http.MethodPost, "/login/get_token", makingLoginTokens, user(a.getLoginToken)},
+		{client, http.MethodPost, "/logout", changing, user(a.logout)},
+		{client, http.MethodPost, "/logout/all", changing, user(a.logoutAll)},
+		{client, http.MethodPost, "/refresh", changing, public(a.refresh)},
+		{sinceV2Alpha, http.MethodPost, "/register", registering, public(a.register)},
+		{client, http.MethodGet, "/register/available", checkingNames, public(a.registerAvailable)},
 
-		{client, http.MethodGet, "/account/whoami", guest(a.whoami)},
-		{sinceV2Alpha, http.MethodPost, "/account/password", optional(a.changePassword)},
-		{client, http.MethodPost, "/account/deactivate", optional(a.deactivate)},
+		{client, http.MethodGet, "/account/whoami", reading, guest(a.whoami)},
+		{sinceV2Alpha, http.MethodPost, "/account/password", loggingIn, optional(a.changePassword)},
+		{client, http.MethodPost, "/account/deactivate", loggingIn, optional(a.deactivate)},
 
-		{client, http.MethodGet, "/devices", guest(a.listDevices)},
-		{client, http.MethodGet, "/devices/{deviceId}", guest(a.getDevice)},
-		{client, http.MethodPut, "/devices/{deviceId}", guest(a.putDevice)},
-		{client, http.MethodDelete, "/devices/{deviceId}", user(a.deleteDevice)},
-		{client, http.MethodPost, "/delete_devices", user(a.deleteDevices)},
+		{client, http.MethodGet, "/devices", reading, guest(a.listDevices)},
+		{client, http.MethodGet, "/devices/{deviceId}", reading, guest(a.getDevice)},
+		{client, http.MethodPut, "/devices/{deviceId}", changing, guest(a.putDevice)},
+		{client, http.MethodDelete, "/devices/{deviceId}", loggingIn, user(a.deleteDevice)},
+		{client, http.MethodPost, "/delete_devices", loggingIn, user(a.deleteDevices)},
 	}
 }
 
@@ -89,62 +89,62 @@ func (a *API) accountRoutes() []route {
 func (a *API) threepidRoutes() []route {
 	const register, password, account = threepid.ForRegistration, threepid.ForPassword, threepid.ForAccount
 	return []route{
-		{sinceV2Alpha, http.MethodPost, "/register/email/requestToken", public(a.requestEmailToken(register))},
-		{sinceV2Alpha, http.MethodPost, "/register/msisdn/requestToken", public(a.requestPhoneToken(register))},
-		{sinceV2Alpha, http.MethodPost, "/account/password/email/requestToken", public(a.requestEmailToken(password))},
-		{sinceV2Alpha, http.MethodPost, "/account/password/msisdn/requestToken", public(a.requestPhoneToken(password))},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/email/requestToken", public(a.requestEmailToken(account))},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/msisdn/requestToken", public(a.requestPhoneToken(account))},
+		{sinceV2Alpha, http.MethodPost, "/register/email/requestToken", askingForMail, public(a.requestEmailToken(register))},
+		{sinceV2Alpha, http.MethodPost, "/register/msisdn/requestToken", askingForMail, public(a.requestPhoneToken(register))},
+		{sinceV2Alpha, http.MethodPost, "/account/password/email/requestToken", askingForMail, public(a.requestEmailToken(password))},
+		{sinceV2Alpha, http.MethodPost, "/account/password/msisdn/requestToken", askingForMail, public(a.requestPhoneToken(password))},
+		{sinceV2Alpha, http.MethodPost, "/account/3pid/email/requestToken", askingForMail, public(a.requestEmailToken(account))},
+		{sinceV2Alpha, http.MethodPost, "/account/3pid/msisdn/requestToken", askingForMail, public(a.requestPhoneToken(account))},
 
-		{sinceV2Alpha, http.MethodGet, "/account/3pid", user(a.getThreepids)},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid", user(a.postThreepid)},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/add", user(a.addThreepid)},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/bind", user(a.bindThreepid)},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/delete", user(a.deleteThreepid)},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/unbind", user(a.unbindThreepid)},
+		{sinceV2Alpha, http.MethodGet, "/account/3pid", reading, user(a.getThreepids)},
+		{sinceV2Alpha, http.MethodPost, "/account/3pid", changing, user(a.postThreepid)},
+		{sinceV2Alpha, http.MethodPost, "/account/3pid/add", loggingIn, user(a.addThreepid)},
+		{sinceV2Alpha, http.MethodPost, "/account/3pid/bind", changing, user(a.bindThreepid)},
+		{sinceV2Alpha, http.MethodPost, "/account/3pid/delete", changing, user(a.deleteThreepid)},
+		{sinceV2Alpha, http.MethodPost, "/account/3pid/unbind", changing, user(a.unbindThreepid)},
 
-		{root, http.MethodGet, threepid.ConfirmPath, public(a.threepidPage)},
-		{root, http.MethodPost, threepid.ConfirmPath, public(a.confirmThreepid)},
-		{root, http.MethodPost, threepid.SubmitPath, public(a.submitToken)},
+		{root, http.MethodGet, threepid.ConfirmPath, reading, public(a.threepidPage)},
+		{root, http.MethodPost, threepid.ConfirmPath, enteringCodes, public(a.confirmThreepid)},
+		{root, http.MethodPost, threepid.SubmitPath, enteringCodes, public(a.submitToken)},
 	}
 }
 
 // profileRoutes: "Profiles".
 func (a *API) profileRoutes() []route {
 	return []route{
-		{sinceV1, http.MethodGet, "/profile/{userId}", public(a.getProfile)},
-		{sinceV1, http.MethodGet, "/profile/{userId}/{keyName}", public(a.getProfileField)},
-		{sinceV1, http.MethodPut, "/profile/{userId}/{keyName}", guest(a.putProfileField)},
-		{sinceV1, http.MethodDelete, "/profile/{userId}/{keyName}", guest(a.deleteProfileField)},
+		{sinceV1, http.MethodGet, "/profile/{userId}", reading, public(a.getProfile)},
+		{sinceV1, http.MethodGet, "/profile/{userId}/{keyName}", reading, public(a.getProfileField)},
+		{sinceV1, http.MethodPut, "/profile/{userId}/{keyName}", changingProfile, guest(a.putProfileField)},
+		{sinceV1, http.MethodDelete, "/profile/{userId}/{keyName}", changingProfile, guest(a.deleteProfileField)},
 	}
 }
 
 // roomRoutes: "Events", "Rooms".
 func (a *API) roomRoutes() []route {
 	return []route{
-		{sinceV1, http.MethodPost, "/createRoom", user(a.createRoom)},
+		{sinceV1, http.MethodPost, "/createRoom", creatingRooms, user(a.createRoom)},
 
-		{sinceV1, http.MethodPost, "/rooms/{roomId}/send/{eventType}", user(a.send)},
-		{sinceV1, http.MethodPut, "/rooms/{roomId}/send/{eventType}/{txnId}", guest(a.send)},
-		{sinceV1, http.MethodPost, "/rooms/{roomId}/redact/{eventId}", user(a.redact)},
-		{sinceV1, http.MethodPut, "/rooms/{roomId}/redact/{eventId}/{txnId}", user(a.redact)},
+		{sinceV1, http.MethodPost, "/rooms/{roomId}/send/{eventType}", sending, user(a.send)},
+		{sinceV1, http.MethodPut, "/rooms/{roomId}/send/{eventType}/{txnId}", sending, guest(a.send)},
+		{sinceV1, http.MethodPost, "/rooms/{roomId}/redact/{eventId}", sending, user(a.redact)},
+		{sinceV1, http.MethodPut, "/rooms/{roomId}/redact/{eventId}/{txnId}", sending, user(a.redact)},
 
-		{sinceV1, http.MethodGet, "/rooms/{roomId}/state", guest(a.getRoomState)},
-		{sinceV1, http.MethodGet, "/rooms/{roomId}/state/{eventType}", guest(a.getState)},
-		{sinceV1, http.MethodPut, "/rooms/{roomId}/state/{eventType}", guest(a.setState)},
-		{sinceV1, http.MethodGet, "/rooms/{roomId}/state/{eventType}/{stateKey}", guest(a.getState)},
-		{sinceV1, http.MethodPut, "/rooms/{roomId}/state/{eventType}/{stateKey}", guest(a.setState)},
-		{sinceV1, http.MethodGet, "/rooms/{roomId}/members", guest(a.members)},
-		{client, http.MethodGet, "/rooms/{roomId}/joined_members", user(a.joinedMembers)},
+		{sinceV1, http.MethodGet, "/rooms/{roomId}/state", reading, guest(a.getRoomState)},
+		{sinceV1, http.MethodGet, "/rooms/{roomId}/state/{eventType}", reading, guest(a.getState)},
+		{sinceV1, http.MethodPut, "/rooms/{roomId}/state/{eventType}", sending, guest(a.setState)},
+		{sinceV1, http.MethodGet, "/rooms/{roomId}/state/{eventType}/{stateKey}", reading, guest(a.getState)},
+		{sinceV1, http.MethodPut, "/rooms/{roomId}/state/{eventType}/{stateKey}", sending, guest(a.setState)},
+		{sinceV1, http.MethodGet, "/rooms/{roomId}/members", reading, guest(a.members)},
+		{client, http.MethodGet, "/rooms/{roomId}/joined_members", reading, user(a.joinedMembers)},
 
-		{sinceV1, http.MethodGet, "/rooms/{roomId}/messages", guest(a.messages)},
-		{client, http.MethodGet, "/rooms/{roomId}/event/{eventId}", guest(a.getEvent)},
-		{sinceV1, http.MethodGet, "/rooms/{roomId}/context/{eventId}", guest(a.eventContext)},
+		{sinceV1, http.MethodGet, "/rooms/{roomId}/messages", reading, guest(a.messages)},
+		{client, http.MethodGet, "/rooms/{roomId}/event/{eventId}", reading, guest(a.getEvent)},
+		{sinceV1, http.MethodGet, "/rooms/{roomId}/context/{eventId}", reading, guest(a.eventContext)},
 
-		{client, http.MethodGet, "/rooms/{roomId}/aliases", user(a.aliases)},
-		{sinceV1, http.MethodGet, "/directory/room/{roomAlias}", public(a.getAlias)},
-		{sinceV1, http.MethodPut, "/directory/room/{roomAlias}", user(a.putAlias)},
-		{sinceV1, http.MethodDelete, "/directory/room/{roomAlias}", user(a.deleteAlias)},
+		{client, http.MethodGet, "/rooms/{roomId}/aliases", reading, user(a.aliases)},
+		{sinceV1, http.MethodGet, "/directory/room/{roomAlias}", reading, public(a.getAlias)},
+		{sinceV1, http.MethodPut, "/directory/room/{roomAlias}", changing, user(a.putAlias)},
+		{sinceV1, http.MethodDelete, "/directory/room/{roomAlias}", changing, user(a.deleteAlias)},
 	}
 }
 
@@ -152,38 +152,38 @@ func (a *API) roomRoutes() []route {
 // Search", "Voice over IP".
 func (a *API) discoveryRoutes() []route {
 	return []route{
-		{client, http.MethodGet, "/publicRooms", public(a.getPublicRooms)},
-		{client, http.MethodPost, "/publicRooms", guest(a.postPublicRooms)},
-		{client, http.MethodGet, "/directory/list/room/{roomId}", public(a.getVisibility)},
-		{client, http.MethodPut, "/directory/list/room/{roomId}", user(a.putVisibility)},
-		{client, http.MethodPost, "/user_directory/search", user(a.searchUsers)},
-		{sinceV1, http.MethodPost, "/search", user(a.search)},
-		{sinceV1, http.MethodGet, "/voip/turnServer", guest(a.turnServer)},
+		{client, http.MethodGet, "/publicRooms", searching, public(a.getPublicRooms)},
+		{client, http.MethodPost, "/publicRooms", searching, guest(a.postPublicRooms)},
+		{client, http.MethodGet, "/directory/list/room/{roomId}", reading, public(a.getVisibility)},
+		{client, http.MethodPut, "/directory/list/room/{roomId}", changing, user(a.putVisibility)},
+		{client, http.MethodPost, "/user_directory/search", searching, user(a.searchUsers)},
+		{sinceV1, http.MethodPost, "/search", searching, user(a.search)},
+		{sinceV1, http.MethodGet, "/voip/turnServer", reading, guest(a.turnServer)},
 	}
 }
 
 // membershipRoutes: "Room membership".
 func (a *API) membershipRoutes() []route {
 	return []route{
-		{client, http.MethodGet, "/joined_rooms", user(a.joinedRooms)},
-		{sinceV1, http.MethodPost, "/join/{roomIdOrAlias}", guest(a.joinRoomOrAlias)},
-		{client, http.MethodPost, "/knock/{roomIdOrAlias}", user(a.knock)},
-		{sinceV1, http.MethodPost, "/rooms/{roomId}/join", guest(a.joinRoom)},
-		{sinceV1, http.MethodPost, "/rooms/{roomId}/leave", guest(a.leave)},
-		{sinceV1, http.MethodPost, "/rooms/{roomId}/forget", user(a.forget)},
-		{sinceV1, http.MethodPost, "/rooms/{roomId}/invite", user(a.invite)},
-		{sinceV1, http.MethodPost, "/rooms/{roomId}/kick", user(a.kick)},
-		{sinceV1, http.MethodPost, "/rooms/{roomId}/ban", user(a.ban)},
-		{sinceV1, http.MethodPost, "/rooms/{roomId}/unban", user(a.unban)},
+		{client, http.MethodGet, "/joined_rooms", reading, user(a.joinedRooms)},
+		{sinceV1, http.MethodPost, "/join/{roomIdOrAlias}", joining, guest(a.joinRoomOrAlias)},
+		{client, http.MethodPost, "/knock/{roomIdOrAlias}", joining, user(a.knock)},
+		{sinceV1, http.MethodPost, "/rooms/{roomId}/join", joining, guest(a.joinRoom)},
+		{sinceV1, http.MethodPost, "/rooms/{roomId}/leave", sending, guest(a.leave)},
+		{sinceV1, http.MethodPost, "/rooms/{roomId}/forget", changing, user(a.forget)},
+		{sinceV1, http.MethodPost, "/rooms/{roomId}/invite", inviting, user(a.invite)},
+		{sinceV1, http.MethodPost, "/rooms/{roomId}/kick", sending, user(a.kick)},
+		{sinceV1, http.MethodPost, "/rooms/{roomId}/ban", sending, user(a.ban)},
+		{sinceV1, http.MethodPost, "/rooms/{roomId}/unban", sending, user(a.unban)},
 	}
 }
 
 // syncRoutes: "Syncing", "Filtering".
 func (a *API) syncRoutes() []route {
 	return []route{
-		{client, http.MethodGet, "/sync", guest(a.sync)},
-		{sinceV2Alpha, http.MethodPost, "/user/{userId}/filter", user(a.postFilter)},
-		{sinceV2Alpha, http.MethodGet, "/user/{userId}/filter/{filterId}", user(a.getFilter)},
+		{client, http.MethodGet, "/sync", polling, guest(a.sync)},
+		{sinceV2Alpha, http.MethodPost, "/user/{userId}/filter", changing, user(a.postFilter)},
+		{sinceV2Alpha, http.MethodGet, "/user/{userId}/filter/{filterId}", reading, user(a.getFilter)},
 	}
 }
 
@@ -191,21 +191,21 @@ func (a *API) syncRoutes() []route {
 // markers", "Typing Notifications", "Presence".
 func (a *API) personalRoutes() []route {
 	return []route{
-		{sinceV2Alpha, http.MethodGet, "/user/{userId}/account_data/{type}", user(a.getAccountData)},
-		{sinceV2Alpha, http.MethodPut, "/user/{userId}/account_data/{type}", user(a.putAccountData)},
-		{sinceV2Alpha, http.MethodGet, "/user/{userId}/rooms/{roomId}/account_data/{type}", user(a.getAccountData)},
-		{sinceV2Alpha, http.MethodPut, "/user/{userId}/rooms/{roomId}/account_data/{type}", user(a.putAccountData)},
-		{sinceV2Alpha, http.MethodGet, "/user/{userId}/rooms/{roomId}/tags", user(a.getTags)},
-		{sinceV2Alpha, http.MethodPut, "/user/{userId}/rooms/{roomId}/tags/{tag}", user(a.putTag)},
-		{sinceV2Alpha, http.MethodDelete, "/user/{userId}/rooms/{roomId}/tags/{tag}", user(a.deleteTag)},
+		{sinceV2Alpha, http.MethodGet, "/user/{userId}/account_data/{type}", reading, user(a.getAccountData)},
+		{sinceV2Alpha, http.MethodPut, "/user/{userId}/account_data/{type}", changing, user(a.putAccountData)},
+		{sinceV2Alpha, http.MethodGet, "/user/{userId}/rooms/{roomId}/account_data/{type}", reading, user(a.getAccountData)},
+		{sinceV2Alpha, http.MethodPut, "/user/{userId}/rooms/{roomId}/account_data/{type}", changing, user(a.putAccountData)},
+		{sinceV2Alpha, http.MethodGet, "/user/{userId}/rooms/{roomId}/tags", reading, user(a.getTags)},
+		{sinceV2Alpha, http.MethodPut, "/user/{userId}/rooms/{roomId}/tags/{tag}", changing, user(a.putTag)},
+		{sinceV2Alpha, http.MethodDelete, "/user/{userId}/rooms/{roomId}/tags/{tag}", changing, user(a.deleteTag)},
 
-		{sinceV2Alpha, http.MethodPost, "/rooms/{roomId}/receipt/{receiptType}/{eventId}", user(a.postReceipt)},
-		{client, http.MethodPost, "/rooms/{roomId}/read_markers", user(a.postReadMarkers)},
-		{sinceV1, http.MethodPut, "/rooms/{roomId}/typing/{userId}", user(a.putTyping)},
-		{sinceV1, http.MethodGet, "/presence/{userId}/status", user(a.getPresence)},
-		{sinceV1, http.MethodPut, "/presence/{userId}/status", user(a.putPresence)},
-		{untilR0, http.MethodGet, "/presence/list/{userId}", user(a.getPresenceList)},
-		{untilR0, http.MethodPost, "/presence/list/{userId}", user(a.postPresenceList)},
+		{sinceV2Alpha, http.MethodPost, "/rooms/{roomId}/receipt/{receiptType}/{eventId}", changing, user(a.postReceipt)},
+		{client, http.MethodPost, "/rooms/{roomId}/read_markers", changing, user(a.postReadMarkers)},
+		{sinceV1, http.MethodPut, "/rooms/{roomId}/typing/{userId}", changing, user(a.putTyping)},
+		{sinceV1, http.MethodGet, "/presence/{userId}/status", reading, user(a.getPresence)},
+		{sinceV1, http.MethodPut, "/presence/{userId}/status", changing, user(a.putPresence)},
+		{untilR0, http.MethodGet, "/presence/list/{userId}", reading, user(a.getPresenceList)},
+		{untilR0, http.MethodPost, "/presence/list/{userId}", changing, user(a.postPresenceList)},
 	}
 }
 
@@ -213,18 +213,18 @@ func (a *API) personalRoutes() []route {
 func (a *API) mediaRoutes() []route {
 	both := slices.Concat(openMedia, authedMedia)
 	return []route{
-		{openMedia, http.MethodPost, "/upload", streaming(user(a.upload))},
-		{openMedia, http.MethodPost, "/create", user(a.createMedia)},
-		{openMedia, http.MethodPut, "/upload/{serverName}/{mediaId}", streaming(user(a.uploadTo))},
-		{both, http.MethodGet, "/config", user(a.mediaConfig)},
-		{both, http.MethodGet, "/preview_url", user(a.previewURL)},
+		{openMedia, http.MethodPost, "/upload", uploading, streaming(user(a.upload))},
+		{openMedia, http.MethodPost, "/create", uploading, user(a.createMedia)},
+		{openMedia, http.MethodPut, "/upload/{serverName}/{mediaId}", uploading, streaming(user(a.uploadTo))},
+		{both, http.MethodGet, "/config", reading, user(a.mediaConfig)},
+		{both, http.MethodGet, "/preview_url", previewing, user(a.previewURL)},
 
-		{openMedia, http.MethodGet, "/download/{serverName}/{mediaId}", public(a.download)},
-		{openMedia, http.MethodGet, "/download/{serverName}/{mediaId}/{fileName}", public(a.download)},
-		{openMedia, http.MethodGet, "/thumbnail/{serverName}/{mediaId}", public(a.thumbnail)},
-		{authedMedia, http.MethodGet, "/download/{serverName}/{mediaId}", guest(a.authedDownload)},
-		{authedMedia, http.MethodGet, "/download/{serverName}/{mediaId}/{fileName}", guest(a.authedDownload)},
-		{authedMedia, http.MethodGet, "/thumbnail/{serverName}/{mediaId}", guest(a.authedThumbnail)},
+		{openMedia, http.MethodGet, "/download/{serverName}/{mediaId}", downloading, public(a.download)},
+		{openMedia, http.MethodGet, "/download/{serverName}/{mediaId}/{fileName}", downloading, public(a.download)},
+		{openMedia, http.MethodGet, "/thumbnail/{serverName}/{mediaId}", downloading, public(a.thumbnail)},
+		{authedMedia, http.MethodGet, "/download/{serverName}/{mediaId}", downloading, guest(a.authedDownload)},
+		{authedMedia, http.MethodGet, "/download/{serverName}/{mediaId}/{fileName}", downloading, guest(a.authedDownload)},
+		{authedMedia, http.MethodGet, "/thumbnail/{serverName}/{mediaId}", downloading, guest(a.authedThumbnail)},
 	}
 }
 
@@ -232,19 +232,19 @@ func (a *API) mediaRoutes() []route {
 func (a *API) pushRoutes() []route {
 	const rule = "/pushrules/global/{kind}/{ruleId}"
 	return []route{
-		{sinceV1, http.MethodGet, "/pushrules", user(a.getPushRules)},
-		{sinceV1, http.MethodGet, "/pushrules/global", user(a.getGlobalPushRules)},
-		{sinceV1, http.MethodGet, rule, user(a.getPushRule)},
-		{sinceV1, http.MethodPut, rule, user(a.putPushRule)},
-		{sinceV1, http.MethodDelete, rule, user(a.deletePushRule)},
-		{sinceV1, http.MethodGet, rule + "/enabled", user(a.getPushRuleEnabled)},
-		{sinceV1, http.MethodPut, rule + "/enabled", user(a.putPushRuleEnabled)},
-		{sinceV1, http.MethodGet, rule + "/actions", user(a.getPushRuleActions)},
-		{sinceV1, http.MethodPut, rule + "/actions", user(a.putPushRuleActions)},
+		{sinceV1, http.MethodGet, "/pushrules", reading, user(a.getPushRules)},
+		{sinceV1, http.MethodGet, "/pushrules/global", reading, user(a.getGlobalPushRules)},
+		{sinceV1, http.MethodGet, rule, reading, user(a.getPushRule)},
+		{sinceV1, http.MethodPut, rule, changing, user(a.putPushRule)},
+		{sinceV1, http.MethodDelete, rule, changing, user(a.deletePushRule)},
+		{sinceV1, http.MethodGet, rule + "/enabled", reading, user(a.getPushRuleEnabled)},
+		{sinceV1, http.MethodPut, rule + "/enabled", changing, user(a.putPushRuleEnabled)},
+		{sinceV1, http.MethodGet, rule + "/actions", reading, user(a.getPushRuleActions)},
+		{sinceV1, http.MethodPut, rule + "/actions", changing, user(a.putPushRuleActions)},
 
-		{sinceV1, http.MethodGet, "/pushers", user(a.getPushers)},
-		{sinceV1, http.MethodPost, "/pushers/set", user(a.setPusher)},
-		{client, http.MethodGet, "/notifications", user(a.notifications)},
+		{sinceV1, http.MethodGet, "/pushers", reading, user(a.getPushers)},
+		{sinceV1, http.MethodPost, "/pushers/set", changing, user(a.setPusher)},
+		{client, http.MethodGet, "/notifications", reading, user(a.notifications)},
 	}
 }
 
@@ -252,15 +252,15 @@ func (a *API) pushRoutes() []route {
 // directories of application services.
 func (a *API) operatorRoutes() []route {
 	return []route{
-		{client, http.MethodPost, "/user/{userId}/openid/request_token", user(a.requestOpenIDToken)},
-		{federation, http.MethodGet, "/openid/userinfo", public(a.openIDUserInfo)},
+		{client, http.MethodPost, "/user/{userId}/openid/request_token", changing, user(a.requestOpenIDToken)},
+		{federation, http.MethodGet, "/openid/userinfo", reading, public(a.openIDUserInfo)},
 
-		{client, http.MethodPost, "/rooms/{roomId}/report/{eventId}", user(a.reportEvent)},
-		{sinceV3, http.MethodPost, "/rooms/{roomId}/report", user(a.reportRoom)},
-		{sinceV3, http.MethodPost, "/users/{userId}/report", user(a.reportUser)},
+		{client, http.MethodPost, "/rooms/{roomId}/report/{eventId}", reporting, user(a.reportEvent)},
+		{sinceV3, http.MethodPost, "/rooms/{roomId}/report", reporting, user(a.reportRoom)},
+		{sinceV3, http.MethodPost, "/users/{userId}/report", reporting, user(a.reportUser)},
 
-		{client, http.MethodGet, "/admin/whois/{userId}", user(a.whois)},
-		{client, http.MethodPut, "/directory/list/appservice/{networkId}/{roomId}", user(a.putNetworkVisibility)},
+		{client, http.MethodGet, "/admin/whois/{userId}", reading, user(a.whois)},
+		{client, http.MethodPut, "/directory/list/appservice/{networkId}/{roomId}", changing, user(a.putNetworkVisibility)},
 	}
 }
 
@@ -268,13 +268,13 @@ func (a *API) operatorRoutes() []route {
 func (a *API) webRoutes() []route {
 	const stage = "/auth/{authType}/fallback/web"
 	return []route{
-		{root, http.MethodGet, "/", public(a.tutorial)},
-		{root, http.MethodGet, web.FilesPath + "{fileName}", public(a.webFile)},
-		{root, http.MethodGet, "/_matrix/static/client/login", public(a.loginFallback)},
-		{root, http.MethodPost, "/_matrix/static/client/login", public(a.submitLogin)},
-		{sinceV1, http.MethodGet, "/login/fallback", public(a.loginFallback)},
-		{sinceV2Alpha, http.MethodGet, stage, public(a.authFallback)},
-		{sinceV2Alpha, http.MethodPost, stage, public(a.submitAuthFallback)},
+		{root, http.MethodGet, "/", reading, public(a.tutorial)},
+		{root, http.MethodGet, web.FilesPath + "{fileName}", reading, public(a.webFile)},
+		{root, http.MethodGet, "/_matrix/static/client/login", reading, public(a.loginFallback)},
+		{root, http.MethodPost, "/_matrix/static/client/login", loggingIn, public(a.submitLogin)},
+		{sinceV1, http.MethodGet, "/login/fallback", reading, public(a.loginFallback)},
+		{sinceV2Alpha, http.MethodGet, stage, reading, public(a.authFallback)},
+		{sinceV2Alpha, http.MethodPost, stage, loggingIn, public(a.submitAuthFallback)},
 	}
 }
 
@@ -282,21 +282,21 @@ func (a *API) webRoutes() []route {
 // alone.
 func (a *API) generationRoutes() []route {
 	return []route{
-		{v1, http.MethodGet, "/register", public(a.registrationFlows)},
-		{v1, http.MethodPost, "/register", public(a.registerV1)},
-		{v1, http.MethodGet, "/publicRooms", public(a.publicRoomsV1)},
-		{v1, http.MethodGet, "/turnServer", guest(a.turnServer)},
-		{everywhere, http.MethodPost, "/tokenrefresh", public(a.tokenRefresh)},
-		{v2Alpha, http.MethodGet, "/sync", guest(a.syncV2Alpha)},
-		{v2Alpha, http.MethodGet, "/stream", public(a.noStream)},
+		{v1, http.MethodGet, "/register", reading, public(a.registrationFlows)},
+		{v1, http.MethodPost, "/register", registering, public(a.registerV1)},
+		{v1, http.MethodGet, "/publicRooms", searching, public(a.publicRoomsV1)},
+		{v1, http.MethodGet, "/turnServer", reading, guest(a.turnServer)},
+		{everywhere, http.MethodPost, "/tokenrefresh", reading, public(a.tokenRefresh)},
+		{v2Alpha, http.MethodGet, "/sync", polling, guest(a.syncV2Alpha)},
+		{v2Alpha, http.MethodGet, "/stream", reading, public(a.noStream)},
 
 		// As one version of the specification misprinted them.
-		{apiR0, http.MethodGet, "/rooms/{roomId}/context/{eventId}", guest(a.eventContext)},
-		{apiR0, http.MethodPut, "/rooms/{roomId}/redact/{eventId}/{txnId}", user(a.redact)},
+		{apiR0, http.MethodGet, "/rooms/{roomId}/context/{eventId}", reading, guest(a.eventContext)},
+		{apiR0, http.MethodPut, "/rooms/{roomId}/redact/{eventId}/{txnId}", sending, user(a.redact)},
 
-		{sinceV1, http.MethodGet, "/initialSync", user(a.initialSync)},
-		{sinceV1, http.MethodGet, "/rooms/{roomId}/initialSync", guest(a.roomInitialSync)},
-		{sinceV1, http.MethodGet, "/events", guest(a.events)},
-		{sinceV1, http.MethodGet, "/events/{eventId}", user(a.oneEvent)},
+		{sinceV1, http.MethodGet, "/initialSync", reading, user(a.initialSync)},
+		{sinceV1, http.MethodGet, "/rooms/{roomId}/initialSync", reading, guest(a.roomInitialSync)},
+		{sinceV1, http.MethodGet, "/events", polling, guest(a.events)},
+		{sinceV1, http.MethodGet, "/events/{eventId}", reading, user(a.oneEvent)},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +23,13 @@ import (
 func (a *API) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 	x := exchangeOf(r)
 	x.route = rt
-	answer, err := a.call(r, x, rt.handle)
+	answer, err := a.call(r, x, rt)
+	if rt.work.load != transferring {
+		x.givePlace() // whoever reads an answer slowly takes up nothing but a connection
+		a.dropBody(x)
+	}
 	if err != nil {
+		x.forgive(err)
 		a.refuse(w, r, err)
 		return
 	}
@@ -31,24 +37,28 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 }
 
 // call checks path and query before the token, since the token may stand in the
-// query, and reads the body only of those who may call.
-func (a *API) call(r *http.Request, x *exchange, h handler) (any, error) {
+// query, and reads the body only of those who may call. The request takes its place
+// among others once its body is there: to send slowly holds up nobody.
+func (a *API) call(r *http.Request, x *exchange, rt *route) (any, error) {
 	if err := decodeParams(r); err != nil {
 		return nil, err
 	}
 	if err := x.readQuery(r); err != nil {
 		return nil, err
 	}
-	who, err := a.authenticate(r, x, h.access)
+	who, err := a.admit(r, x, rt)
 	if err != nil {
 		return nil, err
 	}
-	if !h.streams {
+	if !rt.handle.streams {
 		if err := a.readBody(x, r); err != nil {
 			return nil, err
 		}
 	}
-	return h.answer(r, who)
+	if err := a.takePlace(x); err != nil {
+		return nil, err
+	}
+	return rt.handle.answer(r, who)
 }
 
 // authenticate finds out who holds the request's access token, as far as the
@@ -182,7 +192,7 @@ func (a *API) readBody(x *exchange, r *http.Request) error {
 	if err := setDeadline(control.SetReadDeadline, time.Now().Add(a.bodyTimeout)); err != nil {
 		return errBodyIncomplete
 	}
-	body, err := readAll(http.MaxBytesReader(x.ResponseWriter, r.Body, a.maxBodyBytes), r.ContentLength)
+	body, err := a.readAll(x, http.MaxBytesReader(x.ResponseWriter, r.Body, a.maxBodyBytes), r.ContentLength)
 	if err != nil {
 		return bodyError(err)
 	}
@@ -193,14 +203,39 @@ func (a *API) readBody(x *exchange, r *http.Request) error {
 	return nil
 }
 
-// readAll reads to the end, into a slice of the announced length if there is one.
-func readAll(body io.Reader, length int64) ([]byte, error) {
-	if length < 0 {
-		return io.ReadAll(body)
+// firstBodyBytes is what a body gets in memory before any of it has come.
+const firstBodyBytes = 16 << 10
+
+// readAll reads to the end, or as much as was announced; a negative length means that
+// nothing was. Memory is taken as the body comes in: to announce a lot costs nothing.
+func (a *API) readAll(x *exchange, body io.Reader, length int64) ([]byte, error) {
+	size := int64(firstBodyBytes)
+	if length >= 0 {
+		size = min(size, length)
 	}
-	whole := make([]byte, length)
-	_, err := io.ReadFull(body, whole)
-	return whole, err
+	var whole []byte
+	for {
+		if err := a.holdBody(x, size); err != nil {
+			return nil, err
+		}
+		whole = slices.Grow(whole, int(size)-len(whole))
+		n, err := io.ReadFull(body, whole[len(whole):size])
+		whole = whole[:len(whole)+n]
+		switch {
+		case int64(len(whole)) == length:
+			return whole, nil
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			if length >= 0 {
+				return nil, io.ErrUnexpectedEOF
+			}
+			return whole, nil
+		case err != nil:
+			return nil, err
+		}
+		if size *= 2; length >= 0 {
+			size = min(size, length)
+		}
+	}
 }
 
 // bodyError tells a body that is too large from one that didn't arrive: because
@@ -208,6 +243,9 @@ func readAll(body io.Reader, length int64) ([]byte, error) {
 func bodyError(err error) error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return errBodyTooLarge
+	}
+	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
+		return refusal
 	}
 	return errBodyIncomplete
 }

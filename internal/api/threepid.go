@@ -20,7 +20,7 @@ func (a *API) requestEmailToken(purpose threepid.Purpose) func(*http.Request) (a
 		if err := decode(r, &body); err != nil {
 			return nil, err
 		}
-		return a.threepids.RequestEmail(r.Context(), purpose, body, clientOf(r).Address)
+		return a.threepids.RequestEmail(r.Context(), purpose, body)
 	}
 }
 
@@ -31,7 +31,7 @@ func (a *API) requestPhoneToken(purpose threepid.Purpose) func(*http.Request) (a
 		if err := decode(r, &body); err != nil {
 			return nil, err
 		}
-		return a.threepids.RequestPhone(r.Context(), purpose, body, clientOf(r).Address)
+		return a.threepids.RequestPhone(r.Context(), purpose, body)
 	}
 }
 
@@ -69,7 +69,7 @@ func (a *API) addThreepid(r *http.Request, who auth.Session) (any, error) {
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.auth.AddThreepid(r.Context(), who, body, clientOf(r))
+	return empty{}, a.auth.AddThreepid(r.Context(), who, body)
 }
 
 // bindThreepid binds an address at an identity server. POST /account/3pid/bind.
@@ -120,7 +120,7 @@ func (a *API) submitToken(r *http.Request) (any, error) {
 		}
 		body = threepid.Submission{SID: form.Get("sid"), ClientSecret: form.Get("client_secret"), Token: form.Get("token")}
 	}
-	return submitAnswer{true}, a.threepids.Submit(r.Context(), body, clientOf(r).Address)
+	return submitAnswer{true}, a.threepids.Submit(r.Context(), body)
 }
 
 // confirmPage is what the page about an address shows.
@@ -151,7 +151,7 @@ func (a *API) confirmThreepid(r *http.Request) (any, error) {
 	if err != nil {
 		return errorPage(err)
 	}
-	found, err := a.threepids.Confirm(r.Context(), form.Get("sid"), form.Get("token"), clientOf(r).Address)
+	found, err := a.threepids.Confirm(r.Context(), form.Get("sid"), form.Get("token"))
 	if err != nil {
 		return errorPage(err)
 	}

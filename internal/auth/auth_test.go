@@ -15,6 +15,7 @@ import (
 
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/ratelimit"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -57,7 +58,6 @@ func newTestService(t testing.TB, options ...func(*Options)) (*Service, *clock) 
 		ServerName:          testServer,
 		Argon:               cheapArgon,
 		RegistrationEnabled: true,
-		RateLimits:          RateLimits{Disabled: true},
 		Logger:              slog.New(slog.DiscardHandler),
 		Now:                 c.Now,
 	}
@@ -209,4 +209,11 @@ func canceled(t testing.TB) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	return ctx
+}
+
+// limitFailedLogins limits the wrong passwords for an account.
+func limitFailedLogins(limit ratelimit.Limit) func(*Options) {
+	return func(o *Options) {
+		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.FailedLogin: limit}, o.Now)
+	}
 }

@@ -109,8 +109,8 @@ func TestDeletingDevicesWhileTheyAreRefreshedAndSeen(t *testing.T) {
 	session := Session{UserID: userID("example"), DeviceID: "keeps"}
 	auth := passwordAuth(t, "example", testPassword, "")
 	functions = append(functions,
-		func() { wantNilOr(t, "delete", s.DeleteDevices(t.Context(), session, ids[:4], auth, testClient)) },
-		func() { wantNilOr(t, "delete", s.DeleteDevices(t.Context(), session, ids[2:], auth, testClient)) },
+		func() { wantNilOr(t, "delete", s.DeleteDevices(t.Context(), session, ids[:4], auth)) },
+		func() { wantNilOr(t, "delete", s.DeleteDevices(t.Context(), session, ids[2:], auth)) },
 	)
 	atOnce(functions...)
 
@@ -152,7 +152,7 @@ func TestTwoDeactivationsAtOnce(t *testing.T) {
 	results := make([]error, 2)
 	deactivate := func(i int) func() {
 		return func() {
-			_, results[i] = s.Deactivate(t.Context(), Session{}, DeactivateRequest{Auth: auth}, testClient)
+			_, results[i] = s.Deactivate(t.Context(), Session{}, DeactivateRequest{Auth: auth})
 		}
 	}
 	atOnce(deactivate(0), deactivate(1))

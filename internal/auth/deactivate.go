@@ -50,12 +50,9 @@ func (s *Service) OnErase(do func(ctx context.Context, userID string) error) {
 // could ask again. With a zero session, that is without an access token, the user
 // is whom the authentication proves.
 // Client-server API, POST /account/deactivate.
-func (s *Service) Deactivate(ctx context.Context, session Session, r DeactivateRequest, client Client) (Deactivation, error) {
-	op, err := s.passwordOperation("POST /account/deactivate", session, client)
-	if err != nil {
-		return Deactivation{}, err
-	}
-	proof, err := s.interact(ctx, op, r.Auth, client)
+func (s *Service) Deactivate(ctx context.Context, session Session, r DeactivateRequest) (Deactivation, error) {
+	op := passwordOperation("POST /account/deactivate", session)
+	proof, err := s.interact(ctx, op, r.Auth)
 	if err != nil {
 		return Deactivation{}, err
 	}

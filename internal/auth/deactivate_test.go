@@ -34,9 +34,9 @@ func TestDeactivate(t *testing.T) {
 	session := mustAuthenticate(t, s, own.AccessToken)
 	mustAuthenticate(t, s, other.AccessToken)
 
-	_, err := s.Deactivate(t.Context(), session, DeactivateRequest{}, testClient)
+	_, err := s.Deactivate(t.Context(), session, DeactivateRequest{})
 	auth := passwordAuth(t, "example", testPassword, wantChallenge(t, err, "").Session)
-	got, err := s.Deactivate(t.Context(), session, DeactivateRequest{Auth: auth}, testClient)
+	got, err := s.Deactivate(t.Context(), session, DeactivateRequest{Auth: auth})
 	must(t, err)
 
 	body, err := json.Marshal(got)
@@ -66,7 +66,7 @@ func TestDeactivateRefuses(t *testing.T) {
 	session := mustAuthenticate(t, s, own.AccessToken)
 
 	for _, auth := range []json.RawMessage{passwordAuth(t, "example", "wrong", ""), passwordAuth(t, "another", testPassword, "")} {
-		_, err := s.Deactivate(t.Context(), session, DeactivateRequest{Auth: auth}, testClient)
+		_, err := s.Deactivate(t.Context(), session, DeactivateRequest{Auth: auth})
 		wantChallenge(t, err, matrix.Forbidden)
 	}
 	mustAuthenticate(t, s, own.AccessToken)
@@ -81,14 +81,14 @@ func TestDeactivateWithoutAccessTokenAndErase(t *testing.T) {
 	own := mustRegister(t, s, "example")
 
 	r := DeactivateRequest{Erase: true, Auth: passwordAuth(t, "example", testPassword, "")}
-	_, err := s.Deactivate(t.Context(), Session{}, r, testClient)
+	_, err := s.Deactivate(t.Context(), Session{}, r)
 	must(t, err)
 
 	wantUnknown(t, s, own.AccessToken, false)
 	if n := count(t, s, `SELECT count(*) FROM accounts WHERE erased`); n != 1 {
 		t.Error("the wish to be erased was not stored")
 	}
-	_, err = s.Deactivate(t.Context(), Session{}, r, testClient)
+	_, err = s.Deactivate(t.Context(), Session{}, r)
 	wantChallenge(t, err, matrix.UserDeactivated)
 }
 

@@ -66,31 +66,28 @@ func (s *Service) RenameDevice(ctx context.Context, userID, deviceID string, dis
 // interactive authentication. To delete an unknown one is fine. M_INVALID_PARAM for
 // what can't be the ID of a device.
 // Client-server API, DELETE /devices/{deviceId}.
-func (s *Service) DeleteDevice(ctx context.Context, session Session, deviceID string, auth json.RawMessage, client Client) error {
+func (s *Service) DeleteDevice(ctx context.Context, session Session, deviceID string, auth json.RawMessage) error {
 	if !isText(deviceID) {
 		return matrix.Errorf(matrix.InvalidParam, "This is not the ID of a device")
 	}
-	return s.deleteDevices(ctx, "DELETE /devices/"+deviceID, session, []string{deviceID}, auth, client)
+	return s.deleteDevices(ctx, "DELETE /devices/"+deviceID, session, []string{deviceID}, auth)
 }
 
 // DeleteDevices does the same for several devices.
 // Client-server API, POST /delete_devices.
-func (s *Service) DeleteDevices(ctx context.Context, session Session, deviceIDs []string, auth json.RawMessage, client Client) error {
+func (s *Service) DeleteDevices(ctx context.Context, session Session, deviceIDs []string, auth json.RawMessage) error {
 	var possible []string
 	for _, id := range deviceIDs {
 		if isText(id) {
 			possible = append(possible, id)
 		}
 	}
-	return s.deleteDevices(ctx, "POST /delete_devices", session, possible, auth, client)
+	return s.deleteDevices(ctx, "POST /delete_devices", session, possible, auth)
 }
 
-func (s *Service) deleteDevices(ctx context.Context, name string, session Session, ids []string, auth json.RawMessage, client Client) error {
-	op, err := s.passwordOperation(name, session, client)
-	if err != nil {
-		return err
-	}
-	proof, err := s.interact(ctx, op, auth, client)
+func (s *Service) deleteDevices(ctx context.Context, name string, session Session, ids []string, auth json.RawMessage) error {
+	op := passwordOperation(name, session)
+	proof, err := s.interact(ctx, op, auth)
 	if err != nil {
 		return err
 	}

@@ -93,12 +93,12 @@ func TestDeleteDevice(t *testing.T) {
 	s, _ := newTestService(t)
 	a, b, c := threeDevices(t, s)
 	session := mustAuthenticate(t, s, a.AccessToken)
-	first := wantChallenge(t, s.DeleteDevice(t.Context(), session, "b", nil, testClient), "").Session
+	first := wantChallenge(t, s.DeleteDevice(t.Context(), session, "b", nil), "").Session
 	mustAuthenticate(t, s, b.AccessToken)
 
 	auth := passwordAuth(t, "example", testPassword, first)
-	wantChallenge(t, s.DeleteDevice(t.Context(), session, "c", auth, testClient), matrix.Unknown)
-	must(t, s.DeleteDevice(t.Context(), session, "b", auth, testClient))
+	wantChallenge(t, s.DeleteDevice(t.Context(), session, "c", auth), matrix.Unknown)
+	must(t, s.DeleteDevice(t.Context(), session, "b", auth))
 
 	wantUnknown(t, s, b.AccessToken, false)
 	mustAuthenticate(t, s, a.AccessToken)
@@ -115,11 +115,11 @@ func TestDeleteDeviceThatIsUnknownOrOfAnother(t *testing.T) {
 	another := mustRegister(t, s, "another", func(r *RegisterRequest) { r.DeviceID = "theirs" })
 
 	for _, id := range []string{"unknown", "theirs"} {
-		must(t, s.DeleteDevice(t.Context(), session, id, passwordAuth(t, "example", testPassword, ""), testClient))
+		must(t, s.DeleteDevice(t.Context(), session, id, passwordAuth(t, "example", testPassword, "")))
 	}
 	mustAuthenticate(t, s, another.AccessToken)
 	for _, id := range []string{"", "\x00", "\xff"} {
-		wantCode(t, s.DeleteDevice(t.Context(), session, id, nil, testClient), matrix.InvalidParam)
+		wantCode(t, s.DeleteDevice(t.Context(), session, id, nil), matrix.InvalidParam)
 	}
 }
 
@@ -130,14 +130,14 @@ func TestDeleteDevices(t *testing.T) {
 	session := mustAuthenticate(t, s, a.AccessToken)
 	ids := []string{"a", "b", "unknown", "b", "\x00", "\xff"}
 
-	wantChallenge(t, s.DeleteDevices(t.Context(), session, ids, nil, testClient), "")
-	wantChallenge(t, s.DeleteDevices(t.Context(), session, ids, passwordAuth(t, "example", "wrong", ""), testClient), matrix.Forbidden)
-	must(t, s.DeleteDevices(t.Context(), session, ids, passwordAuth(t, "example", testPassword, ""), testClient))
+	wantChallenge(t, s.DeleteDevices(t.Context(), session, ids, nil), "")
+	wantChallenge(t, s.DeleteDevices(t.Context(), session, ids, passwordAuth(t, "example", "wrong", "")), matrix.Forbidden)
+	must(t, s.DeleteDevices(t.Context(), session, ids, passwordAuth(t, "example", testPassword, "")))
 
 	wantUnknown(t, s, a.AccessToken, false)
 	wantUnknown(t, s, b.AccessToken, false)
 	mustAuthenticate(t, s, c.AccessToken)
-	must(t, s.DeleteDevices(t.Context(), session, nil, passwordAuth(t, "example", testPassword, ""), testClient))
+	must(t, s.DeleteDevices(t.Context(), session, nil, passwordAuth(t, "example", testPassword, "")))
 	mustAuthenticate(t, s, c.AccessToken)
 }
 

@@ -51,7 +51,7 @@ func (s *Service) Fallback(ctx context.Context, session, name string) (FallbackS
 // alone. The fields are the members of the auth object that the stage wants. A
 // stage that has been completed stays so. Errors are those of Fallback, and those
 // of the stage, such as M_FORBIDDEN for a wrong password.
-func (s *Service) CompleteFallback(ctx context.Context, session, name string, fields map[string]any, client Client) error {
+func (s *Service) CompleteFallback(ctx context.Context, session, name string, fields map[string]any) error {
 	op, current, err := s.openInteraction(ctx, session)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func (s *Service) CompleteFallback(ctx context.Context, session, name string, fi
 	if err != nil {
 		return fmt.Errorf("encode the auth object of a fallback: %w", err)
 	}
-	_, failure, err := s.tryStage(ctx, op, current, name, attempt{auth: auth, client: client})
+	_, failure, err := s.tryStage(ctx, op, current, name, attempt{auth: auth})
 	if failure != nil {
 		return failure
 	}

@@ -10,7 +10,7 @@ import (
 // complete completes a stage of the example of two flows by a page.
 func complete(t *testing.T, s *Service, session, stage, credential string) error {
 	t.Helper()
-	return s.CompleteFallback(t.Context(), session, stage, map[string]any{"credential": credential}, testClient)
+	return s.CompleteFallback(t.Context(), session, stage, map[string]any{"credential": credential})
 }
 
 func TestFallbackCompletesAStageForTheClient(t *testing.T) {
@@ -51,7 +51,7 @@ func TestFallbackMixesWithRequests(t *testing.T) {
 	_, err := try(t, s, twoFlows, `{"type":"example.type.foo","session":%q,"credential":"foo"}`, session)
 	wantChallenge(t, err, "")
 	must(t, s.CompleteFallback(t.Context(), session, "example.type.bar",
-		map[string]any{"credential": "bar", "user": userID("example")}, testClient))
+		map[string]any{"credential": "bar", "user": userID("example")}))
 
 	open, err := s.Fallback(t.Context(), session, "example.type.bar")
 	if err != nil || open.UserID != userID("example") {
@@ -69,7 +69,7 @@ func TestFallbackThatFailsChangesNothing(t *testing.T) {
 	withStages(s)
 	session := begin(t, s, twoFlows)
 	wantCode(t, complete(t, s, session, "example.type.foo", "wrong"), matrix.Forbidden)
-	wantCode(t, s.CompleteFallback(t.Context(), session, "example.type.foo", nil, testClient), matrix.Forbidden)
+	wantCode(t, s.CompleteFallback(t.Context(), session, "example.type.foo", nil), matrix.Forbidden)
 	if open, err := s.Fallback(t.Context(), session, "example.type.foo"); err != nil || open.Completed {
 		t.Errorf("got %+v, %v", open, err)
 	}
@@ -82,7 +82,7 @@ func TestFallbackDecidesTypeAndSession(t *testing.T) {
 	withStages(s)
 	mine, other := begin(t, s, twoFlows), begin(t, s, twoFlows)
 	fields := map[string]any{"credential": "foo", "type": "example.type.baz", "session": other}
-	must(t, s.CompleteFallback(t.Context(), mine, "example.type.foo", fields, testClient))
+	must(t, s.CompleteFallback(t.Context(), mine, "example.type.foo", fields))
 	if fields["session"] != other {
 		t.Error("the fields of the caller were changed")
 	}
@@ -138,7 +138,7 @@ func TestFallbackOfPasswordIsForTheOwnerOfTheRequest(t *testing.T) {
 	as := func(name, password string) error {
 		return s.CompleteFallback(t.Context(), session, StagePassword, map[string]any{
 			"identifier": Identifier{Type: "m.id.user", User: name}, "password": password,
-		}, testClient)
+		})
 	}
 	wantCode(t, as("other", testPassword), matrix.Forbidden)
 	wantCode(t, as("example", "wrong"), matrix.Forbidden)

@@ -24,21 +24,21 @@ func operations(t *testing.T, s *Service, own Credentials) map[string]func(conte
 			return ignore(s.Authenticate(ctx, own.AccessToken))
 		},
 		"ChangePassword": func(ctx context.Context) error {
-			return s.ChangePassword(ctx, session, ChangePasswordRequest{NewPassword: "new", Auth: password}, testClient)
+			return s.ChangePassword(ctx, session, ChangePasswordRequest{NewPassword: "new", Auth: password})
 		},
-		"CheckAvailable": func(ctx context.Context) error { return s.CheckAvailable(ctx, "free", testClient) },
+		"CheckAvailable": func(ctx context.Context) error { return s.CheckAvailable(ctx, "free") },
 		"CreateAccount": func(ctx context.Context) error {
 			return ignore(s.CreateAccount(ctx, NewAccount{Username: "new"}))
 		},
 		"Deactivate": func(ctx context.Context) error {
-			return ignore(s.Deactivate(ctx, session, DeactivateRequest{Auth: password}, testClient))
+			return ignore(s.Deactivate(ctx, session, DeactivateRequest{Auth: password}))
 		},
 		"DeactivateAccount": func(ctx context.Context) error { return s.DeactivateAccount(ctx, "example", false) },
 		"DeleteDevice": func(ctx context.Context) error {
-			return s.DeleteDevice(ctx, session, "x", password, testClient)
+			return s.DeleteDevice(ctx, session, "x", password)
 		},
 		"DeleteDevice, asking": func(ctx context.Context) error {
-			return s.DeleteDevice(ctx, session, "x", nil, testClient)
+			return s.DeleteDevice(ctx, session, "x", nil)
 		},
 		"Device":  func(ctx context.Context) error { return ignore(s.Device(ctx, own.UserID, own.DeviceID)) },
 		"Devices": func(ctx context.Context) error { return ignore(s.Devices(ctx, own.UserID)) },
@@ -133,7 +133,7 @@ func TestEveryOperationIsAtomic(t *testing.T) {
 	if n := count(t, s, `SELECT count(*) FROM accounts WHERE deactivated_at IS NULL`); n != 1 {
 		t.Errorf("got %d active accounts, want the one there was", n)
 	}
-	if _, err := s.checkPassword(t.Context(), userName{name: "example"}, testPassword, testClient); err != nil {
+	if _, err := s.checkPassword(t.Context(), userName{name: "example"}, testPassword); err != nil {
 		t.Errorf("the password has changed: %v", err)
 	}
 	if _, err := s.Device(t.Context(), session.UserID, session.DeviceID); err != nil {
@@ -143,9 +143,7 @@ func TestEveryOperationIsAtomic(t *testing.T) {
 
 func TestAStoredHashThatIsBrokenIsAnInternalError(t *testing.T) {
 	t.Parallel()
-	s, _ := newTestService(t, func(o *Options) {
-		o.RateLimits = RateLimits{FailedLogin: ratelimit.Limit{PerSecond: 0.1, Burst: 1}}
-	})
+	s, _ := newTestService(t, limitFailedLogins(ratelimit.Limit{PerSecond: 0.1, Burst: 1}))
 	mustRegister(t, s, "example")
 	_, err := s.pool.Exec(t.Context(), `UPDATE accounts SET password_hash = 'broken'`)
 	must(t, err)

@@ -15,7 +15,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 	"homeserver/internal/threepid"
 )
 
@@ -70,15 +69,9 @@ const (
 	operationPassword = "POST /account/password" //nolint:gosec // G101: a path, not a secret
 )
 
-// passwordOperation is an operation that needs the password of the user. Without an
-// access token it counts as an attempt to log in.
-func (s *Service) passwordOperation(name string, session Session, client Client) (operation, error) {
-	if session.UserID == "" {
-		if _, err := s.limits.login.Take(ratelimit.AddressKey(client.Address)); err != nil {
-			return operation{}, err
-		}
-	}
-	return operation{name: name, userID: session.UserID, flows: [][]string{{StagePassword}}}, nil
+// passwordOperation is an operation that needs the password of the user.
+func passwordOperation(name string, session Session) operation {
+	return operation{name: name, userID: session.UserID, flows: [][]string{{StagePassword}}}
 }
 
 // stage is one type of authentication.
@@ -93,7 +86,6 @@ type stage struct {
 // attempt is what a stage judges: the auth object as it was sent.
 type attempt struct {
 	auth    json.RawMessage
-	client  Client
 	purpose threepid.Purpose // set from the operation
 }
 
@@ -143,7 +135,7 @@ func (p approval) consume(ctx context.Context, tx pgx.Tx) error {
 //
 // An auth object without a session starts one, so that a flow of one stage, such as
 // m.login.dummy, can be completed by the first request, without anything stored.
-func (s *Service) interact(ctx context.Context, op operation, auth json.RawMessage, client Client) (approval, error) {
+func (s *Service) interact(ctx context.Context, op operation, auth json.RawMessage) (approval, error) {
 	var sent struct {
 		Type    string `json:"type"`
 		Session string `json:"session"`
@@ -171,7 +163,7 @@ func (s *Service) interact(ctx context.Context, op operation, auth json.RawMessa
 	if sent.Type != "" && !slices.Contains(current.completed, sent.Type) {
 		var failure *matrix.Error
 		var err error
-		if current, failure, err = s.tryStage(ctx, op, current, sent.Type, attempt{auth: auth, client: client}); err != nil {
+		if current, failure, err = s.tryStage(ctx, op, current, sent.Type, attempt{auth: auth}); err != nil {
 			return approval{}, err
 		}
 		if failure != nil {
@@ -327,6 +319,6 @@ func (s *Service) checkPasswordStage(ctx context.Context, a attempt) (evidence, 
 	if err != nil {
 		return evidence{}, err
 	}
-	found, err := s.checkPassword(ctx, name, sent.Password, a.client)
+	found, err := s.checkPassword(ctx, name, sent.Password)
 	return evidence{userID: found.userID}, err
 }

@@ -51,13 +51,13 @@ func withStages(s *Service) *Service {
 // try sends an auth object for an operation.
 func try(t *testing.T, s *Service, op operation, format string, args ...any) (approval, error) {
 	t.Helper()
-	return s.interact(t.Context(), op, fmt.Appendf(nil, format, args...), testClient)
+	return s.interact(t.Context(), op, fmt.Appendf(nil, format, args...))
 }
 
 // begin starts an interaction and returns its session.
 func begin(t *testing.T, s *Service, op operation) string {
 	t.Helper()
-	_, err := s.interact(t.Context(), op, nil, testClient)
+	_, err := s.interact(t.Context(), op, nil)
 	return wantChallenge(t, err, "").Session
 }
 
@@ -72,7 +72,7 @@ func TestInteractionDescribesItsFlows(t *testing.T) {
 	withStages(s)
 
 	for _, auth := range []string{"", "null", "{}"} {
-		_, err := s.interact(t.Context(), twoFlows, json.RawMessage(auth), testClient)
+		_, err := s.interact(t.Context(), twoFlows, json.RawMessage(auth))
 		e := wantCode(t, err, "")
 		delete(e.Fields, "session")
 		body, err := json.Marshal(e.Fields)
@@ -392,9 +392,7 @@ func TestPasswordStage(t *testing.T) {
 
 func TestPasswordStageCountsAsLogin(t *testing.T) {
 	t.Parallel()
-	s, _ := newTestService(t, func(o *Options) {
-		o.RateLimits = RateLimits{FailedLogin: ratelimit.Limit{PerSecond: 1, Burst: 1}}
-	})
+	s, _ := newTestService(t, limitFailedLogins(ratelimit.Limit{PerSecond: 1, Burst: 1}))
 	mustRegister(t, s, "example")
 	op := operation{name: "x", userID: userID("example"), flows: [][]string{{StagePassword}}}
 	_, err := try(t, s, op, `{"type":"m.login.password","user":"example","password":"wrong"}`)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -83,7 +84,7 @@ func (s *Service) loginByPassword(ctx context.Context, r LoginRequest, device ne
 	if err := device.check(); err != nil {
 		return Credentials{}, err
 	}
-	a, err := s.checkPassword(ctx, name, r.Password, client)
+	a, err := s.checkPassword(ctx, name, r.Password)
 	if err != nil {
 		return Credentials{}, err
 	}
@@ -163,6 +164,9 @@ func addressOrNobody(a threepid.Address, err error) userName {
 	}
 	return userName{address: a}
 }
+
+// accountKey is what a user name is counted as, in whichever case it was typed.
+func accountKey(userID string) string { return strings.ToLower(userID) }
 
 // candidates lists the user IDs that a name may mean, the likelier first, and what
 // wrong passwords for it are counted as. A name that nobody has gives the user ID

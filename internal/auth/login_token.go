@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 // loginTokenLifetime is what the specification recommends.
@@ -23,17 +22,11 @@ type NewLoginToken struct {
 
 // LoginToken makes a token by which another client can log in as the user who asks,
 // once, after interactive authentication each time. Client-server API,
-// POST /login/get_token. M_LIMIT_EXCEEDED after too many.
-func (s *Service) LoginToken(ctx context.Context, session Session, auth json.RawMessage, client Client) (NewLoginToken, error) {
-	op, err := s.passwordOperation("POST /login/get_token", session, client)
+// POST /login/get_token.
+func (s *Service) LoginToken(ctx context.Context, session Session, auth json.RawMessage) (NewLoginToken, error) {
+	op := passwordOperation("POST /login/get_token", session)
+	proof, err := s.interact(ctx, op, auth)
 	if err != nil {
-		return NewLoginToken{}, err
-	}
-	proof, err := s.interact(ctx, op, auth, client)
-	if err != nil {
-		return NewLoginToken{}, err
-	}
-	if _, err := s.limits.loginToken.Take(accountKey(session.UserID)); err != nil {
 		return NewLoginToken{}, err
 	}
 	made := NewLoginToken{Token: newToken("hsl_"), ExpiresInMS: loginTokenLifetime.Milliseconds()}
@@ -58,9 +51,6 @@ func (s *Service) loginByToken(ctx context.Context, token string, device newDevi
 		return Credentials{}, matrix.Errorf(matrix.MissingParam, "token is missing")
 	}
 	if err := device.check(); err != nil {
-		return Credentials{}, err
-	}
-	if _, err := s.limits.login.Take(ratelimit.AddressKey(client.Address)); err != nil {
 		return Credentials{}, err
 	}
 	// Read first, since an account is always locked before what belongs to it.

@@ -157,16 +157,13 @@ func errLogin() *matrix.Error {
 
 // checkPassword finds the account of a user name and checks its password.
 // M_FORBIDDEN for a wrong one, M_USER_DEACTIVATED for the right one of a
-// deactivated account, M_LIMIT_EXCEEDED after too many attempts.
-func (s *Service) checkPassword(ctx context.Context, name userName, password string, client Client) (account, error) {
-	if _, err := s.limits.login.Take(ratelimit.AddressKey(client.Address)); err != nil {
-		return account{}, err
-	}
+// deactivated account, M_LIMIT_EXCEEDED after too many wrong ones.
+func (s *Service) checkPassword(ctx context.Context, name userName, password string) (account, error) {
 	candidates, key, err := s.candidates(ctx, name)
 	if err != nil {
 		return account{}, err
 	}
-	attempt, err := s.limits.failedLogin.Take(key)
+	attempt, err := s.o.Limits.Take(ratelimit.FailedLogin, key)
 	if err != nil {
 		return account{}, err
 	}
@@ -203,19 +200,16 @@ type ChangePasswordRequest struct {
 // authentication proves: by the old password, or by an address of the account.
 // M_MISSING_PARAM, M_WEAK_PASSWORD.
 // Client-server API, POST /account/password.
-func (s *Service) ChangePassword(ctx context.Context, session Session, r ChangePasswordRequest, client Client) error {
+func (s *Service) ChangePassword(ctx context.Context, session Session, r ChangePasswordRequest) error {
 	if r.NewPassword == "" {
 		return matrix.Errorf(matrix.MissingParam, "new_password is missing")
 	}
 	if err := s.checkNewPassword(r.NewPassword); err != nil {
 		return err
 	}
-	op, err := s.passwordOperation(operationPassword, session, client)
-	if err != nil {
-		return err
-	}
+	op := passwordOperation(operationPassword, session)
 	op.flows = append(op.flows, s.threepidFlows()...)
-	proof, err := s.interact(ctx, op, r.Auth, client)
+	proof, err := s.interact(ctx, op, r.Auth)
 	if err != nil {
 		return err
 	}

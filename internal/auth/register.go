@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 // generatedNameLength is the length of a made-up local part; two users get the same
@@ -40,15 +39,11 @@ type RegisterRequest struct {
 // Client-server API, POST /register, and "Guest Access".
 //
 // M_FORBIDDEN where registration is disabled, M_USER_IN_USE, M_INVALID_USERNAME,
-// M_WEAK_PASSWORD, M_INVALID_PARAM, M_LIMIT_EXCEEDED, M_THREEPID_IN_USE,
+// M_WEAK_PASSWORD, M_INVALID_PARAM, M_THREEPID_IN_USE,
 // M_GUEST_ACCESS_FORBIDDEN for a guest account where there are none, and for
 // guest_access_token M_MISSING_PARAM and M_UNKNOWN_TOKEN. As the specification
 // demands, what can be is checked before authentication is asked for.
 func (s *Service) Register(ctx context.Context, r RegisterRequest, client Client) (Credentials, error) {
-	taken, err := s.limits.registration.Take(ratelimit.AddressKey(client.Address))
-	if err != nil {
-		return Credentials{}, err
-	}
 	wanted, err := s.checkRegistration(ctx, r)
 	if err != nil {
 		return Credentials{}, err
@@ -60,10 +55,7 @@ func (s *Service) Register(ctx context.Context, r RegisterRequest, client Client
 		name:  operationRegister,
 		flows: append([][]string{{StageDummy}}, s.threepidFlows()...),
 	}
-	proof, err := s.interact(ctx, op, r.Auth, client)
-	if matrix.IsCode(err, matrix.ThreepidAuthFailed) {
-		taken.GiveBack() // clients ask every few seconds whether the user has opened the mail
-	}
+	proof, err := s.interact(ctx, op, r.Auth)
 	if err != nil {
 		return Credentials{}, err
 	}
@@ -123,12 +115,9 @@ func (s *Service) availableUserID(ctx context.Context, username string) (string,
 
 // CheckAvailable returns nil for a user name that can be registered. M_USER_IN_USE,
 // also for the name of a deactivated account, M_INVALID_USERNAME, M_MISSING_PARAM,
-// M_LIMIT_EXCEEDED, and M_FORBIDDEN where registration is disabled.
+// and M_FORBIDDEN where registration is disabled.
 // Client-server API, GET /register/available.
-func (s *Service) CheckAvailable(ctx context.Context, username string, client Client) error {
-	if _, err := s.limits.availability.Take(ratelimit.AddressKey(client.Address)); err != nil {
-		return err
-	}
+func (s *Service) CheckAvailable(ctx context.Context, username string) error {
 	if !s.o.RegistrationEnabled {
 		return matrix.Errorf(matrix.Forbidden, "Registration is disabled")
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/broadcast"
+	"homeserver/internal/ratelimit"
 	"homeserver/internal/threepid"
 )
 
@@ -39,11 +41,14 @@ type Options struct {
 	GuestsEnabled bool
 	// Threepids knows the addresses of users; nil: none can be proved.
 	Threepids *threepid.Service
-	// RateLimits bounds logins and registrations.
-	RateLimits RateLimits
+	// Limits bounds wrong passwords; nil: there are no limits.
+	Limits *ratelimit.Limits
 	// AccessTokenLifetime is how long an access token lives whose client can
 	// refresh it; 0 means one hour. Other access tokens do not expire.
 	AccessTokenLifetime time.Duration
+	// Channel tells which tokens other processes have revoked; nil: they are found out
+	// half a minute later.
+	Channel *broadcast.Channel
 	// Logger gets what goes wrong in the background; nil means slog.Default.
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
@@ -57,7 +62,6 @@ type Service struct {
 	o      Options
 	hasher *hasher
 	cache  *tokenCache
-	limits limits
 	seen   *lastSeen
 	nonces *nonces
 	stages map[string]stage
@@ -93,9 +97,12 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 		o:      o,
 		hasher: newHasher(o.Argon),
 		cache:  newTokenCache(),
-		limits: newLimits(o.RateLimits, o.Now),
 		seen:   newLastSeen(),
-		nonces: newNonces(),
+		nonces: newNonces(o.SharedSecret),
+	}
+	if o.Channel != nil {
+		o.Channel.Handle("tokens", s.cache.forgetUser)
+		o.Channel.OnMissed(s.cache.forgetAll)
 	}
 	s.stages = map[string]stage{
 		StageDummy:    {check: checkDummy},

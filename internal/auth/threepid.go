@@ -71,16 +71,13 @@ type AddThreepidRequest struct {
 // M_MISSING_PARAM, M_THREEPID_AUTH_FAILED where the address is not confirmed,
 // M_THREEPID_IN_USE where another account has it, M_THREEPID_DENIED where the user
 // has too many.
-func (s *Service) AddThreepid(ctx context.Context, session Session, r AddThreepidRequest, client Client) error {
+func (s *Service) AddThreepid(ctx context.Context, session Session, r AddThreepidRequest) error {
 	v, err := s.o.Threepids.Validated(ctx, threepid.ForAccount, threepid.Credentials{SID: r.SID, ClientSecret: r.ClientSecret})
 	if err != nil {
 		return err
 	}
-	op, err := s.passwordOperation("POST /account/3pid/add", session, client)
-	if err != nil {
-		return err
-	}
-	proof, err := s.interact(ctx, op, r.Auth, client)
+	op := passwordOperation("POST /account/3pid/add", session)
+	proof, err := s.interact(ctx, op, r.Auth)
 	if err != nil {
 		return err
 	}

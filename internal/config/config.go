@@ -39,7 +39,7 @@ type Config struct {
 	Email Email `yaml:"email"`
 	// SMS says how text messages are sent.
 	SMS SMS `yaml:"sms"`
-	// RateLimits protects the endpoints that are worth guessing at.
+	// RateLimits bounds how often callers may do what.
 	RateLimits RateLimits `yaml:"rate_limits"`
 	// Log says what is logged, and how.
 	Log Log `yaml:"log"`
@@ -159,26 +159,6 @@ type Password struct {
 	MinLength int `yaml:"min_length"`
 }
 
-// RateLimits bounds how often clients may try.
-type RateLimits struct {
-	// Enabled switches all of them.
-	Enabled bool `yaml:"enabled"`
-	// Login bounds the passwords tried by a client address, right or wrong.
-	Login Rate `yaml:"login"`
-	// FailedLogin bounds the wrong passwords for an account, from anywhere.
-	FailedLogin Rate `yaml:"failed_login"`
-	// Registration bounds attempts to make an account by a client address.
-	Registration Rate `yaml:"registration"`
-}
-
-// Rate is a token bucket.
-type Rate struct {
-	// PerSecond is how many attempts come back each second.
-	PerSecond float64 `yaml:"per_second"`
-	// Burst is how many attempts may be made at once.
-	Burst int `yaml:"burst"`
-}
-
 // Log says what is logged, and how.
 type Log struct {
 	// Level is the least level that is logged: debug, info, warn or error.
@@ -204,6 +184,20 @@ type Memory struct {
 type Limits struct {
 	// RequestBody is the largest body of a request.
 	RequestBody Size `yaml:"request_body"`
+	// RequestMemory is the memory for the bodies of all requests at once; 0: as much as WriteQueue.
+	RequestMemory Size `yaml:"request_memory"`
+	// Requests is how many may be worked on at once.
+	Requests int `yaml:"requests"`
+	// Polls is how many /sync and /events may wait at once.
+	Polls int `yaml:"polls"`
+	// PollsPerUser is how many of one user may.
+	PollsPerUser int `yaml:"polls_per_user"`
+	// Transfers is how many files may be on their way at once.
+	Transfers int `yaml:"transfers"`
+	// Connections is how many there may be to all listeners for clients.
+	Connections int `yaml:"connections"`
+	// ConnectionsPerAddress is how many there may be from one address.
+	ConnectionsPerAddress int `yaml:"connections_per_address"`
 	// LiveWindow is the memory for the newest entries of the journal, from which /sync is served;
 	// 0: a share of the memory.
 	LiveWindow Size `yaml:"live_window"`
@@ -267,20 +261,19 @@ func Default() *Config {
 			{Address: "localhost:8008"},
 			{Address: "localhost:8448", TLS: true},
 		},
-		TLS:      TLS{ACME: ACME{Directory: acme.LetsEncryptURL}},
-		Database: Database{MaxConnections: 20},
-		Email:    Email{TLS: "starttls"},
-		SMS:      SMS{Body: `{"to": "{to}", "text": "{text}"}`},
-		RateLimits: RateLimits{
-			Enabled:      true,
-			Login:        Rate{PerSecond: 1, Burst: 30},
-			FailedLogin:  Rate{PerSecond: 0.1, Burst: 10},
-			Registration: Rate{PerSecond: 0.2, Burst: 20},
+		TLS:        TLS{ACME: ACME{Directory: acme.LetsEncryptURL}},
+		Database:   Database{MaxConnections: 20},
+		Email:      Email{TLS: "starttls"},
+		SMS:        SMS{Body: `{"to": "{to}", "text": "{text}"}`},
+		RateLimits: defaultRateLimits(),
+		Log:        Log{Level: "info", Format: "text"},
+		Limits: Limits{
+			RequestBody: 1 << 20,
+			Requests:    1000, Polls: 10_000, PollsPerUser: 200, Transfers: 1000,
+			Connections: 10_000, ConnectionsPerAddress: 1000,
 		},
-		Log:    Log{Level: "info", Format: "text"},
-		Limits: Limits{RequestBody: 1 << 20},
-		Media:  Media{Storage: "folder", S3: S3{Region: "us-east-1", PathStyle: true}, MaxUpload: 50 << 20},
-		Turn:   Turn{TTL: 86400, AllowGuests: true},
+		Media: Media{Storage: "folder", S3: S3{Region: "us-east-1", PathStyle: true}, MaxUpload: 50 << 20},
+		Turn:  Turn{TTL: 86400, AllowGuests: true},
 	}
 }
 

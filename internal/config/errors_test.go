@@ -74,6 +74,8 @@ func TestFileErrorsNameLineKeyAndWhatIsAllowed(t *testing.T) {
 		"country":                  {"sms:\n  allowed_countries: [Germany]", ":2: sms.allowed_countries[0]: must be a code of two letters"},
 		"rate":                     {"rate_limits:\n  login:\n    per_second: 0", ":3: rate_limits.login.per_second: must be more than 0"},
 		"burst":                    {"rate_limits:\n  registration:\n    burst: 0", ":3: rate_limits.registration.burst: must be 1 or more"},
+		"no requests at all":       {"limits:\n  requests: 0", ":2: limits.requests: must be from 1 to"},
+		"too many polls":           {"limits:\n  polls_per_user: 10000001", ":2: limits.polls_per_user: must be from 1 to 10000000"},
 		"metrics address":          {"metrics:\n  listen: 9000", ":2: metrics.listen: must be host:port"},
 		"window too small":         {"limits:\n  live_window: 1KiB", ":2: limits.live_window: must be from 1MiB to 1GiB, or 0"},
 		"queue too large":          {"limits:\n  write_queue: 2GiB", ":2: limits.write_queue: must be from 1MiB to 1GiB"},

@@ -98,15 +98,29 @@ sms:
   allowed_countries: [DE]
 rate_limits:
   enabled: false
+  requests: {per_second: 1.5, burst: 3}
+  messages: {per_second: 2.5, burst: 4}
+  room_creation: {per_second: 3.5, burst: 5}
+  joins: {per_second: 4.5, burst: 6}
+  invites: {per_second: 5.5, burst: 7}
+  invites_to_user: {per_second: 6.5, burst: 8}
+  profile: {per_second: 7.5, burst: 9}
+  changes: {per_second: 8.5, burst: 10}
+  searches: {per_second: 9.5, burst: 11}
   login:
-    per_second: 1.5
-    burst: 3
-  failed_login:
-    per_second: 0.5
-    burst: 5
-  registration:
-    per_second: 2
-    burst: 4
+    per_second: 10.5
+    burst: 12
+  failed_login: {per_second: 11.5, burst: 13}
+  login_tokens: {per_second: 12.5, burst: 14}
+  registration: {per_second: 13.5, burst: 15}
+  name_checks: {per_second: 14.5, burst: 16}
+  mails: {per_second: 15.5, burst: 17}
+  mails_to_address: {per_second: 16.5, burst: 18}
+  codes: {per_second: 17.5, burst: 19}
+  reports: {per_second: 18.5, burst: 40}
+  uploads: {per_second: 19.5, burst: 21}
+  downloads: {per_second: 20.5, burst: 22}
+  previews: {per_second: 21.5, burst: 23}
 log:
   level: debug
   format: json
@@ -116,6 +130,13 @@ memory:
   limit: 512MiB
 limits:
   request_body: 2MiB
+  request_memory: 8MiB
+  requests: 11
+  polls: 12
+  polls_per_user: 13
+  transfers: 14
+  connections: 15
+  connections_per_address: 16
   live_window: 3MiB
   write_queue: 4MiB
 media:
@@ -177,11 +198,36 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			URL: "https://sms.example.org/send?account=1", Authorization: "Bearer hunter2",
 			Body: `[{"to": "{to}", "text": "{text}"}]`, AllowedCountries: []string{"DE"},
 		},
-		RateLimits: RateLimits{Login: Rate{1.5, 3}, FailedLogin: Rate{0.5, 5}, Registration: Rate{2, 4}},
-		Log:        Log{Level: "debug", Format: "json"},
-		Metrics:    Metrics{Listen: "localhost:9000"},
-		Memory:     Memory{Limit: 512 << 20},
-		Limits:     Limits{RequestBody: 2 << 20, LiveWindow: 3 << 20, WriteQueue: 4 << 20},
+		RateLimits: RateLimits{
+			Requests:       Rate{1.5, 3},
+			Messages:       Rate{2.5, 4},
+			RoomCreation:   Rate{3.5, 5},
+			Joins:          Rate{4.5, 6},
+			Invites:        Rate{5.5, 7},
+			InvitesToUser:  Rate{6.5, 8},
+			Profile:        Rate{7.5, 9},
+			Changes:        Rate{8.5, 10},
+			Searches:       Rate{9.5, 11},
+			Login:          Rate{10.5, 12},
+			FailedLogin:    Rate{11.5, 13},
+			LoginTokens:    Rate{12.5, 14},
+			Registration:   Rate{13.5, 15},
+			NameChecks:     Rate{14.5, 16},
+			Mails:          Rate{15.5, 17},
+			MailsToAddress: Rate{16.5, 18},
+			Codes:          Rate{17.5, 19},
+			Reports:        Rate{18.5, 40},
+			Uploads:        Rate{19.5, 21},
+			Downloads:      Rate{20.5, 22},
+			Previews:       Rate{21.5, 23},
+		},
+		Log:     Log{Level: "debug", Format: "json"},
+		Metrics: Metrics{Listen: "localhost:9000"},
+		Memory:  Memory{Limit: 512 << 20},
+		Limits: Limits{
+			RequestBody: 2 << 20, RequestMemory: 8 << 20, Requests: 11, Polls: 12, PollsPerUser: 13, Transfers: 14,
+			Connections: 15, ConnectionsPerAddress: 16, LiveWindow: 3 << 20, WriteQueue: 4 << 20,
+		},
 		Media: Media{
 			Storage: "s3", Folder: "/srv/media",
 			S3: S3{
@@ -244,18 +290,61 @@ var everyVariable = []string{
 	`HOMESERVER_SMS_BODY=[{"to": "{to}", "text": "{text}"}]`,
 	"HOMESERVER_SMS_ALLOWED_COUNTRIES=DE",
 	"HOMESERVER_RATE_LIMITS_ENABLED=false",
-	"HOMESERVER_RATE_LIMITS_LOGIN_PER_SECOND=1.5",
-	"HOMESERVER_RATE_LIMITS_LOGIN_BURST=3",
-	"HOMESERVER_RATE_LIMITS_FAILED_LOGIN_PER_SECOND=0.5",
-	"HOMESERVER_RATE_LIMITS_FAILED_LOGIN_BURST=5",
-	"HOMESERVER_RATE_LIMITS_REGISTRATION_PER_SECOND=2",
-	"HOMESERVER_RATE_LIMITS_REGISTRATION_BURST=4",
+	"HOMESERVER_RATE_LIMITS_REQUESTS_PER_SECOND=1.5",
+	"HOMESERVER_RATE_LIMITS_REQUESTS_BURST=3",
+	"HOMESERVER_RATE_LIMITS_MESSAGES_PER_SECOND=2.5",
+	"HOMESERVER_RATE_LIMITS_MESSAGES_BURST=4",
+	"HOMESERVER_RATE_LIMITS_ROOM_CREATION_PER_SECOND=3.5",
+	"HOMESERVER_RATE_LIMITS_ROOM_CREATION_BURST=5",
+	"HOMESERVER_RATE_LIMITS_JOINS_PER_SECOND=4.5",
+	"HOMESERVER_RATE_LIMITS_JOINS_BURST=6",
+	"HOMESERVER_RATE_LIMITS_INVITES_PER_SECOND=5.5",
+	"HOMESERVER_RATE_LIMITS_INVITES_BURST=7",
+	"HOMESERVER_RATE_LIMITS_INVITES_TO_USER_PER_SECOND=6.5",
+	"HOMESERVER_RATE_LIMITS_INVITES_TO_USER_BURST=8",
+	"HOMESERVER_RATE_LIMITS_PROFILE_PER_SECOND=7.5",
+	"HOMESERVER_RATE_LIMITS_PROFILE_BURST=9",
+	"HOMESERVER_RATE_LIMITS_CHANGES_PER_SECOND=8.5",
+	"HOMESERVER_RATE_LIMITS_CHANGES_BURST=10",
+	"HOMESERVER_RATE_LIMITS_SEARCHES_PER_SECOND=9.5",
+	"HOMESERVER_RATE_LIMITS_SEARCHES_BURST=11",
+	"HOMESERVER_RATE_LIMITS_LOGIN_PER_SECOND=10.5",
+	"HOMESERVER_RATE_LIMITS_LOGIN_BURST=12",
+	"HOMESERVER_RATE_LIMITS_FAILED_LOGIN_PER_SECOND=11.5",
+	"HOMESERVER_RATE_LIMITS_FAILED_LOGIN_BURST=13",
+	"HOMESERVER_RATE_LIMITS_LOGIN_TOKENS_PER_SECOND=12.5",
+	"HOMESERVER_RATE_LIMITS_LOGIN_TOKENS_BURST=14",
+	"HOMESERVER_RATE_LIMITS_REGISTRATION_PER_SECOND=13.5",
+	"HOMESERVER_RATE_LIMITS_REGISTRATION_BURST=15",
+	"HOMESERVER_RATE_LIMITS_NAME_CHECKS_PER_SECOND=14.5",
+	"HOMESERVER_RATE_LIMITS_NAME_CHECKS_BURST=16",
+	"HOMESERVER_RATE_LIMITS_MAILS_PER_SECOND=15.5",
+	"HOMESERVER_RATE_LIMITS_MAILS_BURST=17",
+	"HOMESERVER_RATE_LIMITS_MAILS_TO_ADDRESS_PER_SECOND=16.5",
+	"HOMESERVER_RATE_LIMITS_MAILS_TO_ADDRESS_BURST=18",
+	"HOMESERVER_RATE_LIMITS_CODES_PER_SECOND=17.5",
+	"HOMESERVER_RATE_LIMITS_CODES_BURST=19",
+	"HOMESERVER_RATE_LIMITS_REPORTS_PER_SECOND=18.5",
+	"HOMESERVER_RATE_LIMITS_REPORTS_BURST=40",
+	"HOMESERVER_RATE_LIMITS_UPLOADS_PER_SECOND=19.5",
+	"HOMESERVER_RATE_LIMITS_UPLOADS_BURST=21",
+	"HOMESERVER_RATE_LIMITS_DOWNLOADS_PER_SECOND=20.5",
+	"HOMESERVER_RATE_LIMITS_DOWNLOADS_BURST=22",
+	"HOMESERVER_RATE_LIMITS_PREVIEWS_PER_SECOND=21.5",
+	"HOMESERVER_RATE_LIMITS_PREVIEWS_BURST=23",
 	"HOMESERVER_LOG_LEVEL=debug",
 	"HOMESERVER_LOG_FORMAT=json",
 	"HOMESERVER_METRICS_LISTEN=localhost:9000",
 	"HOMESERVER_MEMORY_LIMIT=512MiB",
 	"HOMESERVER_SHUTDOWN_DELAY=10",
 	"HOMESERVER_LIMITS_REQUEST_BODY=2MiB",
+	"HOMESERVER_LIMITS_REQUEST_MEMORY=8MiB",
+	"HOMESERVER_LIMITS_REQUESTS=11",
+	"HOMESERVER_LIMITS_POLLS=12",
+	"HOMESERVER_LIMITS_POLLS_PER_USER=13",
+	"HOMESERVER_LIMITS_TRANSFERS=14",
+	"HOMESERVER_LIMITS_CONNECTIONS=15",
+	"HOMESERVER_LIMITS_CONNECTIONS_PER_ADDRESS=16",
 	"HOMESERVER_LIMITS_LIVE_WINDOW=3MiB",
 	"HOMESERVER_LIMITS_WRITE_QUEUE=4MiB",
 	"HOMESERVER_MEDIA_STORAGE=s3",

@@ -67,15 +67,22 @@ func (c *Config) validate() []problem {
 		"password.min_length", "must be from 0 to %d", maxPasswordMinimum)
 	v.threepids(c)
 	v.turn(c.Turn)
-	v.rate("rate_limits.login", c.RateLimits.Login)
-	v.rate("rate_limits.failed_login", c.RateLimits.FailedLogin)
-	v.rate("rate_limits.registration", c.RateLimits.Registration)
+	for name, rate := range c.RateLimits.All() {
+		v.rate("rate_limits."+name, rate)
+	}
 	v.check(c.ShutdownDelay >= 0 && c.ShutdownDelay <= maxShutdownDelay, "shutdown_delay", "must be from 0 to %d seconds", maxShutdownDelay)
 	v.check(c.Metrics.Listen == "" || isListenAddress(c.Metrics.Listen), "metrics.listen",
 		"must be host:port, such as localhost:9000, or empty")
 	v.check(c.Memory.Limit == 0 || c.Memory.Limit >= minMemoryLimit && c.Memory.Limit <= maxMemoryLimit, "memory.limit",
 		"must be from %s to %s, or 0", minMemoryLimit, maxMemoryLimit)
 	v.check(c.Limits.RequestBody >= minRequestBody, "limits.request_body", "must be at least %s", minRequestBody)
+	v.memory("limits.request_memory", c.Limits.RequestMemory)
+	v.atOnce("limits.requests", c.Limits.Requests)
+	v.atOnce("limits.polls", c.Limits.Polls)
+	v.atOnce("limits.polls_per_user", c.Limits.PollsPerUser)
+	v.atOnce("limits.transfers", c.Limits.Transfers)
+	v.atOnce("limits.connections", c.Limits.Connections)
+	v.atOnce("limits.connections_per_address", c.Limits.ConnectionsPerAddress)
 	v.memory("limits.live_window", c.Limits.LiveWindow)
 	v.memory("limits.write_queue", c.Limits.WriteQueue)
 	v.check(c.Media.MaxUpload > 0 && c.Media.MaxUpload <= maxUpload, "media.max_upload", "must be from 1 to %s", maxUpload)
@@ -84,6 +91,13 @@ func (c *Config) validate() []problem {
 		"must be 0 for none, or media.max_upload at least")
 	v.memory("media.thumbnail_memory", c.Media.ThumbnailMemory)
 	return v.problems
+}
+
+// maxAtOnce is more than one machine has connections for.
+const maxAtOnce = 10_000_000
+
+func (v *validator) atOnce(key string, n int) {
+	v.check(n >= 1 && n <= maxAtOnce, key, "must be from 1 to %d", maxAtOnce)
 }
 
 func (v *validator) memory(key string, s Size) {

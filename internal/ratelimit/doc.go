@@ -1,6 +1,11 @@
 // Package ratelimit bounds how often strangers may try something. Client-server
 // API, "Rate limiting".
 //
+// [Limits] holds the limits of a server, one for each [Kind] of work. There is one
+// set of them, made from the configuration. Package api takes from it for every
+// request, by the kind that the route table says; a service takes from it only what
+// it alone can know: whose password was wrong, who gets a mail.
+//
 // # Promises
 //
 //   - A [Limiter] holds one token bucket for each key, and no more than 10,000 of
@@ -9,5 +14,5 @@
 //     names is served.
 //   - It lives in memory. Several processes on one database each count for
 //     themselves, and a restart forgets.
-//   - A nil *Limiter allows everything, so that limits can be switched off.
+//   - A nil *Limiter or *Limits allows everything, so that limits can be switched off.
 package ratelimit

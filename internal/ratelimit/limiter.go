@@ -21,14 +21,6 @@ type Limit struct {
 	Burst     int
 }
 
-// Or gives the limit, or the fallback where it is the zero value.
-func (l Limit) Or(fallback Limit) Limit {
-	if l == (Limit{}) {
-		return fallback
-	}
-	return l
-}
-
 // Limiter holds one bucket for each key. It may be used concurrently.
 type Limiter struct {
 	limit Limit
@@ -61,7 +53,12 @@ func (c *Claim) GiveBack() {
 
 // Take takes one token of the key's bucket. M_LIMIT_EXCEEDED with RetryAfter where
 // there is none. A nil Limiter gives a nil Claim.
-func (l *Limiter) Take(key string) (*Claim, error) {
+func (l *Limiter) Take(key string) (*Claim, error) { return l.TakeN(key, 1) }
+
+// TakeN takes n tokens of the key's bucket, or all that it can hold where that is
+// less, so that nothing is refused for ever. M_LIMIT_EXCEEDED with RetryAfter where
+// there are not as many. A nil Limiter gives a nil Claim.
+func (l *Limiter) TakeN(key string, n int) (*Claim, error) {
 	if l == nil {
 		return nil, nil
 	}
@@ -73,7 +70,7 @@ func (l *Limiter) Take(key string) (*Claim, error) {
 		l.buckets.Add(key, bucket)
 	}
 	now := l.now()
-	reservation := bucket.ReserveN(now, 1)
+	reservation := bucket.ReserveN(now, max(1, min(n, l.limit.Burst)))
 	wait := reservation.DelayFrom(now)
 	if !reservation.OK() {
 		wait = time.Hour // the bucket holds nothing at all
@@ -83,6 +80,17 @@ func (l *Limiter) Take(key string) (*Claim, error) {
 	}
 	reservation.CancelAt(now)
 	return nil, TooMany(wait)
+}
+
+// Spent reports whether Take would refuse the key now. A nil Limiter refuses nobody.
+func (l *Limiter) Spent(key string) bool {
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	bucket, ok := l.buckets.Get(key)
+	return ok && bucket.TokensAt(l.now()) < 1
 }
 
 // TooMany is the M_LIMIT_EXCEEDED that says when to come back.

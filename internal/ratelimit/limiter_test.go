@@ -57,6 +57,28 @@ func TestLimiterRefillsWithTime(t *testing.T) {
 	mustTake(t, l, "a")
 }
 
+func TestSpent(t *testing.T) {
+	t.Parallel()
+	l, c := newTestLimiter(Limit{PerSecond: 1, Burst: 1})
+	for range 2 {
+		if l.Spent("a") {
+			t.Error("asking takes tokens")
+		}
+	}
+	mustTake(t, l, "a")
+	if !l.Spent("a") || l.Spent("b") {
+		t.Error("an empty bucket is not spent, or a full one is")
+	}
+	c.now = c.now.Add(time.Second)
+	if l.Spent("a") {
+		t.Error("the bucket does not fill again")
+	}
+	var none *Limits
+	if none.Spent(Messages, "a") {
+		t.Error("no limits refuse somebody")
+	}
+}
+
 func TestLimiterGivesBack(t *testing.T) {
 	t.Parallel()
 	l, c := newTestLimiter(Limit{PerSecond: 0.01, Burst: 1})
@@ -101,12 +123,28 @@ func TestNoLimiterAllowsEverything(t *testing.T) {
 	}
 }
 
-func TestOr(t *testing.T) {
+func TestTakeN(t *testing.T) {
 	t.Parallel()
-	given, fallback := Limit{PerSecond: 7, Burst: 8}, Limit{PerSecond: 1, Burst: 1}
-	if given.Or(fallback) != given || (Limit{}).Or(fallback) != fallback {
-		t.Errorf("got %v and %v", given.Or(fallback), (Limit{}).Or(fallback))
+	l, c := newTestLimiter(Limit{PerSecond: 1, Burst: 10})
+	for range 2 {
+		if _, err := l.TakeN("a", 4); err != nil {
+			t.Fatal(err)
+		}
 	}
+	_, err := l.TakeN("a", 4)
+	if e, ok := errors.AsType[*matrix.Error](err); !ok || e.RetryAfter != 2*time.Second {
+		t.Errorf("got %v, want to wait for 2s", err)
+	}
+	mustTake(t, l, "a")
+	mustTake(t, l, "a")
+	_ = wantRefused(t, l, "a")
+
+	// More than the bucket holds takes all of it.
+	c.now = c.now.Add(10 * time.Second)
+	if _, err := l.TakeN("a", 1000); err != nil {
+		t.Fatal(err)
+	}
+	_ = wantRefused(t, l, "a")
 }
 
 func TestAddressKey(t *testing.T) {

@@ -49,13 +49,13 @@ func newHouse(t *testing.T, changes ...func(*reports.Options)) *house {
 	t.Parallel()
 	h := &house{t: t, pool: postgrestest.New(t), now: time.UnixMilli(1_700_000_000_000)}
 	j := journal.New(h.pool, journal.Options{})
-	users := auth.New(h.pool, auth.Options{ServerName: "localhost", RateLimits: auth.RateLimits{Disabled: true}})
+	users := auth.New(h.pool, auth.Options{ServerName: "localhost"})
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	var err error
 	h.rooms, err = rooms.New(rooms.Options{Pool: h.pool, Journal: j, Profiles: profile.New(h.pool, users), Signer: signer})
 	h.ok(err)
 	o := reports.Options{
-		Pool: h.pool, Rooms: h.rooms, Users: users, Unlimited: true,
+		Pool: h.pool, Rooms: h.rooms, Users: users,
 		Log: slog.New(slog.NewTextHandler(&h.log, nil)), Now: h.clock,
 	}
 	for _, change := range changes {
@@ -246,21 +246,6 @@ func TestReasonsAndScoresHaveBounds(t *testing.T) {
 	if n := len(h.kept()); n != 3 {
 		t.Errorf("%d reports are kept, want 3", n)
 	}
-}
-
-func TestReportsAreLimitedForEachUser(t *testing.T) {
-	h := newHouse(t, func(o *reports.Options) { o.Unlimited = false })
-	room := h.room()
-	for range 20 {
-		h.ok(h.User(t.Context(), alice, "@nobody:localhost", ""))
-	}
-	h.wantCode(h.User(t.Context(), alice, bob, ""), matrix.LimitExceeded)
-	h.wantCode(h.Room(t.Context(), alice, room, ""), matrix.LimitExceeded)
-	h.wantCode(h.Event(t.Context(), alice, room, "$x", "", nil), matrix.LimitExceeded)
-	h.ok(h.User(t.Context(), bob, alice, ""))
-	h.advance(5 * time.Second)
-	h.ok(h.Room(t.Context(), alice, room, ""))
-	h.wantCode(h.Room(t.Context(), alice, room, ""), matrix.LimitExceeded)
 }
 
 func TestTheLatestReportsAreKept(t *testing.T) {

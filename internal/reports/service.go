@@ -9,7 +9,6 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 	"homeserver/internal/rooms"
 )
 
@@ -22,18 +21,13 @@ const (
 	worstScore = -100
 )
 
-// limit is how fast one user may report.
-var limit = ratelimit.Limit{PerSecond: 0.2, Burst: 20}
-
 // Options is what a Service is made of.
 type Options struct {
 	Pool  *pgxpool.Pool
 	Rooms *rooms.Service
 	Users *auth.Service
-	// Unlimited lets users report as fast as they like.
-	Unlimited bool
-	Log       *slog.Logger     // gets one line for each report; nil: slog.Default
-	Now       func() time.Time // the clock; nil: time.Now
+	Log   *slog.Logger     // gets one line for each report; nil: slog.Default
+	Now   func() time.Time // the clock; nil: time.Now
 }
 
 // Service takes reports. It is safe for concurrent use.
@@ -41,7 +35,6 @@ type Service struct {
 	pool  *pgxpool.Pool
 	rooms *rooms.Service
 	users *auth.Service
-	rate  *ratelimit.Limiter // nil: none
 	log   *slog.Logger
 	now   func() time.Time
 }
@@ -55,22 +48,19 @@ func New(o Options) *Service {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if !o.Unlimited {
-		s.rate = ratelimit.New(limit, s.now)
-	}
 	return s
 }
 
 // Event reports an event of a room that the reporter is in. The reason may be empty,
 // and has 2,000 bytes at most. The score, from -100 for the most offensive to 0, is
 // nil where none is given, as in the newest versions. M_NOT_FOUND if there is no
-// event that the reporter may see; M_INVALID_PARAM, M_LIMIT_EXCEEDED.
+// event that the reporter may see; M_INVALID_PARAM.
 // Client-server API, POST /rooms/{roomId}/report/{eventId}.
 func (s *Service) Event(ctx context.Context, reporter, roomID, eventID, reason string, score *int) error {
 	if score != nil && (*score < worstScore || *score > 0) {
 		return matrix.Errorf(matrix.InvalidParam, "score must be from %d to 0", worstScore)
 	}
-	if err := s.admit(reporter, reason); err != nil {
+	if err := checkReason(reason); err != nil {
 		return err
 	}
 	err := s.rooms.MustBeJoined(ctx, reporter, roomID)
@@ -91,10 +81,9 @@ func (s *Service) Event(ctx context.Context, reporter, roomID, eventID, reason s
 
 // Room reports a room, in which the reporter need not be. The reason may be empty,
 // and has 2,000 bytes at most. M_NOT_FOUND if there is no such room;
-// M_INVALID_PARAM (also for what is no room ID), M_LIMIT_EXCEEDED. Client-server API,
-// POST /rooms/{roomId}/report.
+// M_INVALID_PARAM (also for what is no room ID). Client-server API, POST /rooms/{roomId}/report.
 func (s *Service) Room(ctx context.Context, reporter, roomID, reason string) error {
-	if err := s.admit(reporter, reason); err != nil {
+	if err := checkReason(reason); err != nil {
 		return err
 	}
 	if _, err := s.rooms.Number(ctx, roomID); err != nil {
@@ -105,10 +94,10 @@ func (s *Service) Room(ctx context.Context, reporter, roomID, reason string) err
 
 // User reports a user, with whom the reporter need not have a room in common. The
 // reason may be empty, and has 2,000 bytes at most. It succeeds as well where there
-// is no such user, so that nobody learns who is here. M_INVALID_PARAM,
-// M_LIMIT_EXCEEDED. Client-server API, POST /users/{userId}/report.
+// is no such user, so that nobody learns who is here. M_INVALID_PARAM.
+// Client-server API, POST /users/{userId}/report.
 func (s *Service) User(ctx context.Context, reporter, userID, reason string) error {
-	if err := s.admit(reporter, reason); err != nil {
+	if err := checkReason(reason); err != nil {
 		return err
 	}
 	exists, err := s.users.UserExists(ctx, userID)
@@ -118,13 +107,12 @@ func (s *Service) User(ctx context.Context, reporter, userID, reason string) err
 	return s.take(ctx, report{reporter: reporter, userID: userID, reason: reason})
 }
 
-// admit checks what holds for all reports.
-func (s *Service) admit(reporter, reason string) error {
+// checkReason checks what holds for all reports.
+func checkReason(reason string) error {
 	if len(reason) > maxReasonBytes {
 		return matrix.Errorf(matrix.InvalidParam, "reason must not be longer than %d bytes", maxReasonBytes)
 	}
-	_, err := s.rate.Take(reporter)
-	return err
+	return nil
 }
 
 // take keeps a report and tells the operator that it has come.

@@ -20,7 +20,7 @@ func WithAccounts(ctx context.Context, cfg *config.Config, log *slog.Logger, do 
 	if err != nil {
 		return err
 	}
-	err = do(newAuth(cfg, db.pool, nil, log))
+	err = do(newAuth(cfg, db.pool, nil, nil, nil, log))
 	return errors.Join(err, db.close(context.WithoutCancel(ctx)))
 }
 

@@ -27,7 +27,7 @@ type listeners struct {
 	metrics []net.Listener
 }
 
-// listen opens all sockets. They are closed by Shutdown.
+// listen opens all sockets, and counts what connects to those for clients. They are closed by Shutdown.
 func (s *Server) listen(ctx context.Context) (*listeners, error) {
 	var all listeners
 	for _, l := range s.cfg.Listen {
@@ -38,8 +38,9 @@ func (s *Server) listen(ctx context.Context) (*listeners, error) {
 		if l.Address, err = withPort(l.Address, port); err != nil {
 			return nil, err
 		}
-		if l.TLS {
-			for i := range sockets {
+		for i := range sockets {
+			sockets[i] = &countingListener{Listener: sockets[i], connections: s.connections, plain: !l.TLS}
+			if l.TLS {
 				sockets[i] = tls.NewListener(sockets[i], s.tlsConfig())
 			}
 		}

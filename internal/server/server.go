@@ -24,9 +24,11 @@ type Server struct {
 	certs    *certs.Source
 
 	addresses []config.Listener
-	metrics   string
-	failed    chan error
-	ready     atomic.Bool
+	// connections counts those of clients.
+	connections *connections
+	metrics     string
+	failed      chan error
+	ready       atomic.Bool
 	// stops holds what takes each started part down, in the order of their starts.
 	stops []func(context.Context) error
 	// stopMetrics ends what serves the operator's listener; nil: nothing does.
@@ -37,7 +39,7 @@ type Server struct {
 // context is for the start alone; the server runs until Shutdown, or until Failed tells that it cannot.
 func Start(ctx context.Context, cfg *config.Config, log *slog.Logger, accounts ...auth.NewAccount) (*Server, error) {
 	log = slog.New(api.LogRequestIDs(log.Handler()))
-	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1)}
+	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1), connections: newConnections(cfg, log)}
 	if err := s.start(ctx, accounts); err != nil {
 		return nil, errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
 	}
@@ -72,7 +74,7 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 		return err
 	}
 	s.onStop(db.close)
-	if s.services, err = newServices(s.cfg, db.pool, signer, s.ready.Load, s.log); err != nil {
+	if s.services, err = newServices(s.cfg, db.pool, signer, s.ready.Load, s.connections, s.log); err != nil {
 		return err
 	}
 	if err := s.services.start(ctx); err != nil {

@@ -9,13 +9,14 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"homeserver/internal/api"
 	"homeserver/internal/auth"
+	"homeserver/internal/broadcast"
 	"homeserver/internal/config"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 	"homeserver/internal/media"
 	"homeserver/internal/outgoing"
 	"homeserver/internal/profile"
@@ -31,6 +32,7 @@ const healthTimeout = 2 * time.Second
 
 // services are the capabilities of the server, wired to each other.
 type services struct {
+	others   *broadcast.Channel
 	journal  *journal.Journal
 	auth     *auth.Service
 	stream   *stream
@@ -41,19 +43,22 @@ type services struct {
 }
 
 // newServices makes the services on a migrated database. It starts none of them. ready is what /ready tells.
-func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, ready func() bool, log *slog.Logger) (*services, error) {
+func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, ready func() bool, clients *connections, log *slog.Logger) (*services, error) {
 	budget := cfg.Budget()
+	others := broadcast.New(pool, log)
 	entries := journal.New(pool, journal.Options{
+		Channel:     others,
 		WindowBytes: int(budget.LiveWindow), QueueBytes: int(budget.WriteQueue), Log: log,
 	})
-	threepids, err := newThreepids(cfg, pool, signer)
+	limits := newLimits(cfg.RateLimits)
+	threepids, err := newThreepids(cfg, pool, signer, limits)
 	if err != nil {
 		return nil, err
 	}
-	accounts := newAuth(cfg, pool, threepids, log)
+	accounts := newAuth(cfg, pool, threepids, limits, others, log)
 	profiles := profile.New(pool, accounts)
 	roomService, err := rooms.New(rooms.Options{
-		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Guests: accounts.Guests, Log: log,
+		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Guests: accounts.Guests, Caches: kept.Scale(budget.Caches), Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -62,7 +67,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	profiles.OnChange(roomService.UpdateProfile)
 	accounts.OnDeactivate(roomService.LeaveAll)
 	accounts.OnErase(profiles.Erase)
-	streams, err := newStream(pool, entries, roomService, profiles, threepids)
+	streams, err := newStream(pool, entries, others, roomService, profiles, threepids, kept.Scale(budget.Caches), log)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +76,8 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 		return nil, err
 	}
 	found := newDiscovery(cfg, pool, entries, roomService, profiles, streams.data.Ignored)
-	registry, err := newRegistry(entries)
+	registry, err := newRegistry(pool, []measured{entries, accounts, streams.sync, files, limits, clients},
+		[]caching{accounts, roomService, streams.data, streams.receipts, streams.push, streams.sync})
 	if err != nil {
 		return nil, err
 	}
@@ -79,21 +85,22 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 		Auth: accounts, Threepids: threepids, Profile: profiles, Journal: entries, Rooms: roomService, Media: files,
 		Stream: streams.sync, Data: streams.data, Receipts: streams.receipts, Typing: streams.typing, Presence: streams.presence, Push: streams.push,
 		Searches: found.search, Directory: found.users, Invitations: found.invitations, Turn: newTurn(cfg),
-		Reports:    reports.New(reports.Options{Pool: pool, Rooms: roomService, Users: accounts, Unlimited: !cfg.RateLimits.Enabled, Log: log}),
+		Reports:    reports.New(reports.Options{Pool: pool, Rooms: roomService, Users: accounts, Log: log}),
 		ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, TrustedProxies: cfg.TrustedProxies,
-		MaxBodyBytes: int64(cfg.Limits.RequestBody),
-		Healthy:      healthy(pool), Ready: ready,
+		MaxBodyBytes: int64(cfg.Limits.RequestBody), Limits: limits, Bounds: newBounds(cfg.Limits, budget),
+		Healthy: healthy(pool), Ready: ready,
 		Logger: log, Metrics: registry,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &services{journal: entries, auth: accounts, stream: streams, media: files, found: found, api: handler, registry: registry}, nil
+	return &services{others: others, journal: entries, auth: accounts, stream: streams, media: files, found: found, api: handler, registry: registry}, nil
 }
 
 // newAuth makes the service of accounts, which commands use without the others.
-func newAuth(cfg *config.Config, pool *pgxpool.Pool, threepids *threepid.Service, log *slog.Logger) *auth.Service {
-	limits := cfg.RateLimits
+func newAuth(
+	cfg *config.Config, pool *pgxpool.Pool, threepids *threepid.Service, limits *ratelimit.Limits, others *broadcast.Channel, log *slog.Logger,
+) *auth.Service {
 	return auth.New(pool, auth.Options{
 		ServerName:          cfg.ServerName,
 		MinPasswordLength:   cfg.Password.MinLength,
@@ -101,13 +108,9 @@ func newAuth(cfg *config.Config, pool *pgxpool.Pool, threepids *threepid.Service
 		GuestsEnabled:       cfg.GuestsAllowed(),
 		Threepids:           threepids,
 		SharedSecret:        string(cfg.Registration.SharedSecret),
-		RateLimits: auth.RateLimits{
-			Disabled:     !limits.Enabled,
-			Login:        ratelimit.Limit(limits.Login),
-			FailedLogin:  ratelimit.Limit(limits.FailedLogin),
-			Registration: ratelimit.Limit(limits.Registration),
-		},
-		Logger: log,
+		Limits:              limits,
+		Channel:             others,
+		Logger:              log,
 	})
 }
 
@@ -152,21 +155,6 @@ func newBucket(cfg *config.Config) (*storage.Bucket, error) {
 	})
 }
 
-// newRegistry returns a registry with what the process and the journal tell of themselves.
-func newRegistry(j *journal.Journal) (*prometheus.Registry, error) {
-	registry := prometheus.NewRegistry()
-	own := []prometheus.Collector{
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	}
-	for _, c := range append(own, j.Collectors()...) {
-		if err := registry.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
-		}
-	}
-	return registry, nil
-}
-
 // healthy tells whether the database answers.
 func healthy(pool *pgxpool.Pool) func(context.Context) error {
 	return func(ctx context.Context) error {
@@ -179,17 +167,22 @@ func healthy(pool *pgxpool.Pool) func(context.Context) error {
 // start starts the background work. It goes on until stop, and not only for as long as ctx.
 func (s *services) start(ctx context.Context) error {
 	s.media.Start(ctx)
+	if err := s.others.Start(ctx); err != nil {
+		return err
+	}
 	if err := s.journal.Start(ctx); err != nil {
+		s.others.Stop()
 		return fmt.Errorf("start the journal: %w", err)
 	}
 	s.auth.Start(context.WithoutCancel(ctx))
-	s.stream.presence.Start()
+	s.stream.presence.Start(ctx)
 	s.found.start(ctx)
 	return nil
 }
 
 // stop ends the background work; the journal writes what is queued.
 func (s *services) stop(ctx context.Context) error {
+	defer s.others.Stop()
 	s.stream.presence.Stop()
 	s.found.stop()
 	s.media.Stop()

@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/broadcast"
 	"homeserver/internal/ephemeral"
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 	"homeserver/internal/presence"
 	"homeserver/internal/profile"
 	"homeserver/internal/push"
@@ -33,7 +34,7 @@ type stream struct {
 // newStream makes the services on a journal that is not started yet.
 func newStream(
 	pool *pgxpool.Pool, entries *journal.Journal, others *broadcast.Channel,
-	r *rooms.Service, profiles *profile.Service, threepids *threepid.Service, log *slog.Logger,
+	r *rooms.Service, profiles *profile.Service, threepids *threepid.Service, caches kept.Scale, log *slog.Logger,
 ) (*stream, error) {
 	ticks := ephemeral.NewClock()
 	data := accountdata.New(pool, entries, r)
@@ -47,7 +48,7 @@ func newStream(
 	}
 	var err error
 	s.push, err = push.New(push.Options{
-		Pool: pool, Journal: entries, Rooms: r, ReadUpTo: s.receipts.Marks, Ignored: data.Ignored,
+		Pool: pool, Journal: entries, Rooms: r, ReadUpTo: s.receipts.Marks, Ignored: data.Ignored, Caches: caches,
 		OwnsEmail: func(ctx context.Context, userID, address string) (bool, error) {
 			email, err := threepid.CanonicalEmail(address)
 			if err != nil {
@@ -62,7 +63,7 @@ func newStream(
 	}
 	s.sync, err = syncstream.New(syncstream.Options{
 		Pool: pool, Journal: entries, Rooms: r, Data: data, Receipts: s.receipts, Push: s.push, Typing: s.typing,
-		Presence: s.presence, Ticks: ticks,
+		Presence: s.presence, Ticks: ticks, Caches: caches,
 	})
 	return s, err
 }

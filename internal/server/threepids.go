@@ -6,11 +6,12 @@ import (
 	"homeserver/internal/config"
 	"homeserver/internal/event"
 	"homeserver/internal/outgoing"
+	"homeserver/internal/ratelimit"
 	"homeserver/internal/threepid"
 )
 
 // newThreepids makes the service of e-mail addresses and phone numbers.
-func newThreepids(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer) (*threepid.Service, error) {
+func newThreepids(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, limits *ratelimit.Limits) (*threepid.Service, error) {
 	o := threepid.Options{
 		Pool: pool, ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL,
 		Registration:      cfg.RegistrationOpen(),
@@ -21,7 +22,7 @@ func newThreepids(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer) 
 		IdentityServers:   cfg.Threepids.IdentityServers,
 		Outgoing:          outgoing.New(outgoing.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
 		Signer:            signer,
-		RateLimits:        threepid.RateLimits{Disabled: !cfg.RateLimits.Enabled},
+		Limits:            limits,
 	}
 	var err error
 	if cfg.Email.Host != "" {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+
+	"homeserver/internal/ratelimit"
 )
 
 // message is what the owner of an address is to be told. useful is false where
@@ -17,7 +19,7 @@ type message struct {
 
 // send sends a message. M_LIMIT_EXCEEDED where the address has got too many.
 func (s *Service) send(ctx context.Context, m message) error {
-	taken, err := s.address.Take(m.to.Medium + ":" + m.to.Address)
+	taken, err := s.o.Limits.Take(ratelimit.MailsToAddress, m.to.Medium+":"+m.to.Address)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func TestMailGoesThroughTLS(t *testing.T) {
 			bad := o
 			change(&bad)
 			h := newHouse(t, func(ho *threepid.Options) { ho.Mail = mailer(t, bad) })
-			_, err := h.RequestEmail(t.Context(), threepid.ForAccount, email("a@example.org", 1), somewhere)
+			_, err := h.RequestEmail(t.Context(), threepid.ForAccount, email("a@example.org", 1))
 			wantCode(t, err, matrix.Unknown)
 			if len(server.Mails()) != 1 {
 				t.Errorf("%s: with %s a mail was sent", how, name)
@@ -75,7 +75,7 @@ func TestStartTLSIsInsistedOn(t *testing.T) {
 	h := newHouse(t)
 	o := threepid.MailOptions{Host: h.mail.Host, Port: h.mail.Port, TLS: threepid.StartTLS}
 	strict := newHouse(t, func(ho *threepid.Options) { ho.Mail = mailer(t, o) })
-	_, err := strict.RequestEmail(t.Context(), threepid.ForAccount, email("a@example.org", 1), somewhere)
+	_, err := strict.RequestEmail(t.Context(), threepid.ForAccount, email("a@example.org", 1))
 	wantCode(t, err, matrix.Unknown)
 	if len(h.mail.Mails()) != 0 {
 		t.Error("the mail went in the clear")
@@ -114,7 +114,7 @@ func TestGatewayBodyIsATemplate(t *testing.T) {
 		o.ServerName = `"quoted"`
 		o.Gateway = gateway(t, threepid.GatewayOptions{URL: server.URL, Body: `{"messages":[{"number":"{to}","body":"To {to}: {text}"}],"from":"us"}`})
 	})
-	_, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1), somewhere)
+	_, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1))
 	must(t, err)
 	got := <-bodies
 	for _, want := range []string{
@@ -140,7 +140,7 @@ func TestRequestEndsWithItsContext(t *testing.T) {
 	h := newHouse(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := h.RequestEmail(ctx, threepid.ForAccount, email("a@example.org", 1), somewhere); err == nil {
+	if _, err := h.RequestEmail(ctx, threepid.ForAccount, email("a@example.org", 1)); err == nil {
 		t.Error("no error")
 	}
 	if len(h.mail.Mails()) != 0 {

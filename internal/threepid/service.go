@@ -2,7 +2,6 @@ package threepid
 
 import (
 	"context"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -69,40 +68,16 @@ type Options struct {
 	// Signer signs what identity servers must believe to come from this server.
 	Signer *event.Signer
 
-	// RateLimits bounds messages and tokens.
-	RateLimits RateLimits
+	// Limits bounds the messages to an e-mail address or a phone number; nil: there are
+	// no limits.
+	Limits *ratelimit.Limits
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-}
-
-// RateLimits bounds what strangers may cause. The zero value of a limit means its
-// default.
-type RateLimits struct {
-	// Disabled switches all limits off.
-	Disabled bool
-	// Client bounds the requests for messages by an address on the network.
-	Client ratelimit.Limit
-	// Address bounds the messages to an e-mail address or a phone number.
-	Address ratelimit.Limit
-	// Submit bounds the tokens that an address on the network submits.
-	Submit ratelimit.Limit
-}
-
-// DefaultRateLimits are the limits that hold where none are given.
-func DefaultRateLimits() RateLimits {
-	return RateLimits{
-		Client:  ratelimit.Limit{PerSecond: 0.05, Burst: 20},
-		Address: ratelimit.Limit{PerSecond: 1.0 / 600, Burst: 5},
-		Submit:  ratelimit.Limit{PerSecond: 1, Burst: 20},
-	}
 }
 
 // Service holds the rules of third-party identifiers. It may be used concurrently.
 type Service struct {
 	o        Options
-	client   *ratelimit.Limiter
-	address  *ratelimit.Limiter
-	submit   *ratelimit.Limiter
 	identity identityClient
 }
 
@@ -115,12 +90,6 @@ func New(o Options) *Service {
 	s := &Service{o: o, identity: identityClient{
 		identity.New(identity.Options{Outgoing: o.Outgoing, Servers: o.IdentityServers}), o.Signer,
 	}}
-	if !o.RateLimits.Disabled {
-		normal := DefaultRateLimits()
-		s.client = ratelimit.New(o.RateLimits.Client.Or(normal.Client), o.Now)
-		s.address = ratelimit.New(o.RateLimits.Address.Or(normal.Address), o.Now)
-		s.submit = ratelimit.New(o.RateLimits.Submit.Or(normal.Submit), o.Now)
-	}
 	return s
 }
 
@@ -173,32 +142,32 @@ type Session struct {
 }
 
 // RequestEmail sends a mail with a link by which the owner of the address confirms
-// it, unless this send_attempt has done so already. Anybody may ask; from is who
-// does. Client-server API, POST /register/email/requestToken, also below
-// /account/password and /account/3pid.
+// it, unless this send_attempt has done so already. Anybody may ask. Client-server
+// API, POST /register/email/requestToken, also below /account/password and
+// /account/3pid.
 //
 // M_THREEPID_MEDIUM_NOT_SUPPORTED where no mail server is configured,
 // M_MISSING_PARAM, M_INVALID_PARAM, M_THREEPID_DENIED for a domain that is not
 // taken, M_LIMIT_EXCEEDED, M_FORBIDDEN where registration is disabled. Unless that
 // is concealed, M_THREEPID_NOT_FOUND where a password is to be changed and nobody
 // has the address, and M_THREEPID_IN_USE elsewhere where somebody has.
-func (s *Service) RequestEmail(ctx context.Context, purpose Purpose, r EmailRequest, from netip.Addr) (Session, error) {
+func (s *Service) RequestEmail(ctx context.Context, purpose Purpose, r EmailRequest) (Session, error) {
 	return s.request(ctx, tokenRequest{
 		purpose: purpose, medium: Email, clientSecret: r.ClientSecret, sendAttempt: r.SendAttempt, nextLink: r.NextLink,
 		given: r.Email != "",
 		parse: func() (Address, error) { return CanonicalEmail(r.Email) },
-	}, from)
+	})
 }
 
 // RequestPhone does the same with a text message whose code is to be submitted to
 // SubmitURL. M_THREEPID_DENIED is for countries. Client-server API,
 // POST /register/msisdn/requestToken, also below /account/password and /account/3pid.
-func (s *Service) RequestPhone(ctx context.Context, purpose Purpose, r PhoneRequest, from netip.Addr) (Session, error) {
+func (s *Service) RequestPhone(ctx context.Context, purpose Purpose, r PhoneRequest) (Session, error) {
 	return s.request(ctx, tokenRequest{
 		purpose: purpose, medium: Phone, clientSecret: r.ClientSecret, sendAttempt: r.SendAttempt, nextLink: r.NextLink,
 		given: r.PhoneNumber != "",
 		parse: func() (Address, error) { return CanonicalPhone(r.Country, r.PhoneNumber) },
-	}, from)
+	})
 }
 
 // tokenRequest is what both have in common. given says that there is an address at
@@ -211,12 +180,9 @@ type tokenRequest struct {
 	parse                          func() (Address, error)
 }
 
-func (s *Service) request(ctx context.Context, r tokenRequest, from netip.Addr) (Session, error) {
+func (s *Service) request(ctx context.Context, r tokenRequest) (Session, error) {
 	address, err := s.check(r)
 	if err != nil {
-		return Session{}, err
-	}
-	if _, err := s.client.Take(ratelimit.AddressKey(from)); err != nil {
 		return Session{}, err
 	}
 	owner, err := s.Owner(ctx, address)

@@ -9,13 +9,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"net/netip"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 const (
@@ -149,13 +147,12 @@ type Submission struct {
 // POST /validate/email/submitToken, but without an access token.
 //
 // M_MISSING_PARAM, M_NO_VALID_SESSION for an unknown session or another's,
-// M_TOKEN_INCORRECT, M_SESSION_EXPIRED, also after five wrong codes,
-// M_LIMIT_EXCEEDED.
-func (s *Service) Submit(ctx context.Context, r Submission, from netip.Addr) error {
+// M_TOKEN_INCORRECT, M_SESSION_EXPIRED, also after five wrong codes.
+func (s *Service) Submit(ctx context.Context, r Submission) error {
 	if r.SID == "" || r.ClientSecret == "" || r.Token == "" {
 		return matrix.Errorf(matrix.MissingParam, "sid, client_secret and token are needed")
 	}
-	_, err := s.validate(ctx, r, true, from)
+	_, err := s.validate(ctx, r, true)
 	return err
 }
 
@@ -182,8 +179,8 @@ func (s *Service) Pending(ctx context.Context, sid, token string) (Pending, erro
 
 // Confirm proves the address of a link, as its owner does by the button of the
 // page. To repeat it does nothing. The errors are those of Submit.
-func (s *Service) Confirm(ctx context.Context, sid, token string, from netip.Addr) (Pending, error) {
-	found, err := s.validate(ctx, Submission{SID: sid, Token: token}, false, from)
+func (s *Service) Confirm(ctx context.Context, sid, token string) (Pending, error) {
+	found, err := s.validate(ctx, Submission{SID: sid, Token: token}, false)
 	return found.pending(), err
 }
 
@@ -199,10 +196,7 @@ func (f session) knows(token string) bool {
 
 // validate checks a token, and counts it where it is wrong. Only the owner of a mail
 // knows a session's token without its client secret.
-func (s *Service) validate(ctx context.Context, r Submission, secretNeeded bool, from netip.Addr) (session, error) {
-	if _, err := s.submit.Take(ratelimit.AddressKey(from)); err != nil {
-		return session{}, err
-	}
+func (s *Service) validate(ctx context.Context, r Submission, secretNeeded bool) (session, error) {
 	var found session
 	var refusal *matrix.Error // committed with the count of failures
 	err := pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {

@@ -15,7 +15,7 @@ import (
 func TestSubmitRefusals(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	s, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1), somewhere)
+	s, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1))
 	must(t, err)
 	code := h.gateway.Last(t).Code()
 	wrong := "000000"
@@ -34,36 +34,36 @@ func TestSubmitRefusals(t *testing.T) {
 		"another secret": {threepid.Submission{SID: s.SID, ClientSecret: "another", Token: code}, matrix.NoValidSession},
 		"wrong code":     {threepid.Submission{SID: s.SID, ClientSecret: secret, Token: wrong}, matrix.TokenIncorrect},
 	} {
-		err := h.Submit(t.Context(), test.r, somewhere)
+		err := h.Submit(t.Context(), test.r)
 		if !matrix.IsCode(err, test.want) {
 			t.Errorf("%s: got %v, want %s", name, err, test.want)
 		}
 	}
 	// A code is nothing for the page, which asks for no secret.
-	_, err = h.Confirm(t.Context(), s.SID, code, somewhere)
+	_, err = h.Confirm(t.Context(), s.SID, code)
 	wantCode(t, err, matrix.NoValidSession)
 	_, err = h.Pending(t.Context(), s.SID, code)
 	wantCode(t, err, matrix.NoValidSession)
-	must(t, h.Submit(t.Context(), threepid.Submission{SID: s.SID, ClientSecret: secret, Token: code}, somewhere))
+	must(t, h.Submit(t.Context(), threepid.Submission{SID: s.SID, ClientSecret: secret, Token: code}))
 }
 
 func TestCodesCannotBeGuessed(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	s, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1), somewhere)
+	s, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1))
 	must(t, err)
 	r := threepid.Submission{SID: s.SID, ClientSecret: secret, Token: "wrong"}
 	for range 5 {
-		wantCode(t, h.Submit(t.Context(), r, somewhere), matrix.TokenIncorrect)
+		wantCode(t, h.Submit(t.Context(), r), matrix.TokenIncorrect)
 	}
 	r.Token = h.gateway.Last(t).Code()
-	wantCode(t, h.Submit(t.Context(), r, somewhere), matrix.SessionExpired)
+	wantCode(t, h.Submit(t.Context(), r), matrix.SessionExpired)
 
 	// A new code for the same session gives no new guesses.
-	_, err = h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 2), somewhere)
+	_, err = h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 2))
 	must(t, err)
 	r.Token = h.gateway.Last(t).Code()
-	wantCode(t, h.Submit(t.Context(), r, somewhere), matrix.SessionExpired)
+	wantCode(t, h.Submit(t.Context(), r), matrix.SessionExpired)
 }
 
 func TestSessionsExpire(t *testing.T) {
@@ -72,7 +72,7 @@ func TestSessionsExpire(t *testing.T) {
 	sid := h.ask(t, threepid.ForAccount, email("a@example.org", 1))
 	token := h.mail.Last(t).Link().Query().Get("token")
 	h.advance(24 * time.Hour)
-	_, err := h.Confirm(t.Context(), sid, token, somewhere)
+	_, err := h.Confirm(t.Context(), sid, token)
 	wantCode(t, err, matrix.SessionExpired)
 	_, err = h.Pending(t.Context(), sid, token)
 	wantCode(t, err, matrix.NoValidSession)
@@ -170,7 +170,7 @@ func TestNothingSecretIsStored(t *testing.T) {
 	h := newHouse(t)
 	h.ask(t, threepid.ForAccount, email("a@example.org", 1))
 	token := h.mail.Last(t).Link().Query().Get("token")
-	_, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1), somewhere)
+	_, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1))
 	must(t, err)
 	rows, err := h.pool.Query(t.Context(), `SELECT s::text FROM threepid_sessions s`)
 	must(t, err)

@@ -38,7 +38,7 @@ func newHouse(t *testing.T) *house {
 	pool := postgrestest.New(t)
 	j := journal.New(pool, journal.Options{})
 	h := &house{t: t, users: auth.New(pool, auth.Options{
-		ServerName: "localhost", Argon: auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1}, RateLimits: auth.RateLimits{Disabled: true},
+		ServerName: "localhost", Argon: auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1},
 	})}
 	h.profiles = profile.New(pool, h.users)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}

@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"mime"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzQuery makes sure that no query gives a handler text that PostgreSQL would not
+// take, and that errors can be shown.
+func FuzzQuery(f *testing.F) {
+	for _, seed := range []string{"", "a=b&c", "filter={\"a\":1}", "a=%00", "a=%ff", "a=%zz", ";;&&==", "timeout=99999999999999999999", "full_state=TRUE&limit=-1", "a=1;b=2"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		r := &http.Request{URL: &url.URL{Path: "/", RawQuery: query}, Header: http.Header{}}
+		x := &exchange{route: &route{path: "/sync"}}
+		r = r.WithContext(contextWith(r, x))
+		if err := x.readQuery(r); err != nil {
+			if !utf8.ValidString(err.Error()) {
+				t.Errorf("%q: %q", query, err)
+			}
+			return
+		}
+		for name, values := range x.query {
+			for _, value := range values {
+				if !isText(value) {
+					t.Errorf("%q has %q", query, value)
+				}
+			}
+			if n, err := queryInt(r, name, 1); err == nil && n < 0 {
+				t.Errorf("%q has the number %d", query, n)
+			}
+			_, _ = queryBool(r, name)
+		}
+		_ = x.waits()
+		_ = accessToken(r, x)
+	})
+}
+
+// FuzzForm does the same for the forms of pages.
+func FuzzForm(f *testing.F) {
+	for _, seed := range []string{"", "user=a&password=b", "a=%00", "a=%ff", "%zz", "a;b", "\x00"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		r := &http.Request{URL: &url.URL{Path: "/"}, Header: http.Header{}}
+		r = r.WithContext(contextWith(r, &exchange{body: []byte(body)}))
+		form, err := decodeForm(r)
+		if err != nil {
+			return
+		}
+		for _, values := range form {
+			for _, value := range values {
+				if !isText(value) {
+					t.Errorf("%q has %q", body, value)
+				}
+			}
+		}
+	})
+}
+
+// FuzzForwardedFor makes sure that a client's address is one, and never one of our
+// own proxies where the header tells of another.
+func FuzzForwardedFor(f *testing.F) {
+	for _, seed := range []string{"", "192.0.2.1", "10.0.0.1, 192.0.2.1", "[2001:db8::1]:80, 10.0.0.2", "unknown", "1.2.3.4:x", ",,,", "::ffff:10.0.0.1", "fe80::1%eth0"} {
+		f.Add(seed)
+	}
+	a := &API{trustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	peer := netip.MustParseAddr("10.9.9.9")
+	f.Fuzz(func(t *testing.T, header string) {
+		r := &http.Request{Header: http.Header{"X-Forwarded-For": {header}}}
+		client := a.forwardedFor(r, peer)
+		if !client.IsValid() {
+			t.Errorf("%q gives no address", header)
+		}
+		hops := strings.Split(header, ",")
+		if last, ok := parseHop(strings.TrimSpace(hops[len(hops)-1])); ok && !a.trusted(last) && client != last {
+			t.Errorf("%q is %s, want what our proxy saw, %s", header, client, last)
+		}
+	})
+}
+
+// FuzzDisposition makes sure that a file may be called anything: its name stays in its
+// header, and decides nothing.
+func FuzzDisposition(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"image/png", "a.png"}, {"text/html", "ü\".html"}, {"a/b; c=d", "\r\nX: y"}, {"", strings.Repeat("a", 300)},
+		{"text/plain; charset=\"", "\xff\x00"}, {"IMAGE/PNG ; q", ""}, {"image/svg+xml", "\\"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, contentType, name string) {
+		got := disposition(contentType, name)
+		kind, params, err := mime.ParseMediaType(got)
+		if err != nil || kind != "inline" && kind != "attachment" || strings.ContainsAny(got, "\r\n\x00") {
+			t.Fatalf("%q, %q: %q, %v", contentType, name, got, err)
+		}
+		if utf8.ValidString(name) && params["filename"] != name {
+			t.Errorf("%q is called %q", name, params["filename"])
+		}
+		mediaType, _, err := mime.ParseMediaType(contentType)
+		if shown := err == nil && slices.Contains(inlineTypes, mediaType); shown != (kind == "inline") {
+			t.Errorf("%q: %q", contentType, got)
+		}
+	})
+}
+
+// contextWith is the context of a request that has come so far.
+func contextWith(r *http.Request, x *exchange) context.Context {
+	return context.WithValue(r.Context(), exchangeKey{}, x)
+}

@@ -1,0 +1,259 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"homeserver/internal/clienttest"
+	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
+)
+
+// oneOf allows one of each kind of work and then none for a long time, and as much
+// as anybody likes of all others.
+func oneOf(kinds ...ratelimit.Kind) *ratelimit.Limits {
+	limits := map[ratelimit.Kind]ratelimit.Limit{}
+	for _, kind := range kinds {
+		limits[kind] = ratelimit.Limit{PerSecond: 1e-6, Burst: 1}
+	}
+	return ratelimit.NewLimits(limits, time.Now)
+}
+
+// newLimitedServer runs the whole API with limits.
+func newLimitedServer(t *testing.T, limits *ratelimit.Limits) *clienttest.Client {
+	t.Helper()
+	opts := services(t)
+	opts.Limits = limits
+	return clienttest.New(t, newAPI(t, opts).Handler())
+}
+
+func wantLimited(t *testing.T, answer *clienttest.Response) {
+	t.Helper()
+	answer.Refused(http.StatusTooManyRequests, "M_LIMIT_EXCEEDED")
+	if ms, _ := answer.At("retry_after_ms").(float64); ms < 1 || answer.Header.Get("Retry-After") == "" {
+		t.Errorf("retry_after_ms %v, Retry-After %q", ms, answer.Header.Get("Retry-After"))
+	}
+}
+
+// Whoever adds an endpoint must say what kind of work it is, which is what this test
+// and the type of the table are for.
+func TestEveryRouteSaysWhatWorkItIs(t *testing.T) {
+	t.Parallel()
+	kinds := ratelimit.Kinds()
+	for _, rt := range newBench(t, Options{}).routes() {
+		if !slices.Contains(kinds, rt.work.kind) {
+			t.Errorf("%s %s is work of the kind %q, for which there is no limit", rt.method, rt.path, rt.work.kind)
+		}
+		// What only reads does not count as anything else, but for what costs more.
+		reads := rt.method == http.MethodGet
+		if !reads && rt.work == reading && !strings.HasSuffix(rt.path, "/tokenrefresh") {
+			t.Errorf("%s %s changes something, and counts as reading", rt.method, rt.path)
+		}
+		if reads && rt.work == changing {
+			t.Errorf("%s %s counts as changing something", rt.method, rt.path)
+		}
+		if rt.handle.streams != (rt.work == uploading && !strings.HasSuffix(rt.path, "/create")) {
+			t.Errorf("%s %s streams: %v, but is %v", rt.method, rt.path, rt.handle.streams, rt.work)
+		}
+	}
+}
+
+func TestWorkIsLimitedForEachUser(t *testing.T) {
+	t.Parallel()
+	server := newLimitedServer(t, oneOf(
+		ratelimit.Messages, ratelimit.RoomCreation, ratelimit.Joins, ratelimit.Invites, ratelimit.Profile,
+		ratelimit.Changes, ratelimit.Searches, ratelimit.Reports, ratelimit.Uploads, ratelimit.LoginTokens))
+	alice, bob := server.Register("alice", "wordpass"), server.Register("bob", "wordpass")
+	server.Register("carol", "wordpass")
+	server.Register("dave", "wordpass")
+	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
+	theirs := bob.CreateRoom(map[string]any{"preset": "public_chat"})
+	const text = `{"msgtype":"m.text","body":"x"}`
+	invite := func(name string) string { return `{"user_id":"@` + name + `:localhost"}` }
+
+	for _, test := range []struct{ name, method, path, first, then string }{
+		{"rooms", "POST", "/createRoom", "", `{}`},
+		{"messages", "PUT", clienttest.Path("rooms", room, "send", "m.room.message", "1"), text, ""},
+		{"redactions count as messages", "PUT", clienttest.Path("rooms", room, "redact", "$x", "1"), "", `{}`},
+		{"state counts as messages", "PUT", clienttest.Path("rooms", room, "state", "m.room.topic", ""), "", `{"topic":"x"}`},
+		{"joins", "POST", clienttest.Path("join", theirs), `{}`, `{}`},
+		{"knocks count as joins", "POST", clienttest.Path("knock", theirs), "", `{}`},
+		{"invites", "POST", clienttest.Path("rooms", room, "invite"), invite("carol"), invite("dave")},
+		{"profiles", "PUT", clienttest.Path("profile", alice.UserID, "displayname"), `{"displayname":"A"}`, `{"displayname":"B"}`},
+		{"account data", "PUT", clienttest.Path("user", alice.UserID, "account_data", "a.b"), `{}`, `{}`},
+		{"typing counts with it", "PUT", clienttest.Path("rooms", room, "typing", alice.UserID), "", `{"typing":true}`},
+		{"searches", "POST", "/user_directory/search", `{"search_term":"bob"}`, `{"search_term":"bob"}`},
+		{"rooms are searched, too", "POST", "/publicRooms", "", `{}`},
+		{"reports", "POST", clienttest.Path("users", "@nobody:localhost", "report"), `{"reason":""}`, `{"reason":""}`},
+		{"uploads", "POST", "/_matrix/media/v3/upload", "x", "y"},
+		{"uploads to come", "POST", "/_matrix/media/v3/create", "", ""},
+	} {
+		if test.first != "" {
+			if answer := alice.Do(test.method, test.path, test.first); answer.Status != 200 {
+				t.Errorf("%s: the first is refused: %s", test.name, answer.Body)
+			}
+		}
+		if test.then == "" && test.method == "PUT" {
+			test.then = text
+			test.path = strings.TrimSuffix(test.path, "1") + "2"
+		}
+		if answer := alice.Do(test.method, test.path, test.then); answer.Status != 429 {
+			t.Errorf("%s: the second is answered %d %s", test.name, answer.Status, answer.Body)
+		} else {
+			wantLimited(t, answer)
+		}
+	}
+	// Bob is another caller at the same address, who has made a room and nothing else.
+	bob.SendText(theirs, "hello")
+}
+
+func TestRegistrationIsLimitedByAddress(t *testing.T) {
+	t.Parallel()
+	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
+		ratelimit.Registration: {PerSecond: 1e-6, Burst: 2},
+		ratelimit.NameChecks:   {PerSecond: 1e-6, Burst: 1},
+		ratelimit.Login:        {PerSecond: 1e-6, Burst: 1},
+	}, time.Now))
+	server.Do("GET", "/register/available?username=free", nil).OK()
+	wantLimited(t, server.Do("GET", "/register/available?username=free", nil))
+
+	if answer := server.Do("POST", "/register", `{"username":"one"}`); answer.Status != 401 {
+		t.Errorf("got %d %s", answer.Status, answer.Body)
+	}
+	server.Do("POST", "/register", `{"username":"one","password":"wordpass","auth":{"type":"m.login.dummy"}}`).OK()
+	wantLimited(t, server.Do("POST", "/register", `{"username":"two"}`))
+	server.Prefix = "/_matrix/client/api/v1"
+	wantLimited(t, server.Do("POST", "/register", `{"type":"m.login.password","user":"two","password":"x"}`))
+
+	server.Prefix = "/_matrix/client/v3"
+	one := server.Login("one", "wordpass")
+	wantLimited(t, server.Do("POST", "/login", `{"type":"m.login.password","user":"one","password":"wordpass"}`))
+	wantLimited(t, server.Do("POST", "/account/password", `{"new_password":"x"}`))
+	one.Do("GET", "/account/whoami", nil).OK()
+}
+
+// Nobody can be buried under invitations, whoever sends them.
+func TestInvitationsToAUserAreLimited(t *testing.T) {
+	t.Parallel()
+	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
+		ratelimit.InvitesToUser: {PerSecond: 1e-6, Burst: 2},
+	}, time.Now))
+	alice, eve := server.Register("alice", "wordpass"), server.Register("eve", "wordpass")
+	bob := server.Register("bob", "wordpass")
+	invite := map[string]string{"user_id": bob.UserID}
+
+	// What comes to nothing does not count: else anybody could keep others from being invited.
+	for range 3 {
+		eve.Do("POST", clienttest.Path("rooms", "!nowhere:localhost", "invite"), invite).Refused(403, "M_FORBIDDEN")
+	}
+	eve.CreateRoom(map[string]any{"invite": []string{bob.UserID}})
+	alice.Do("POST", clienttest.Path("rooms", alice.CreateRoom(nil), "invite"), invite).OK()
+
+	wantLimited(t, eve.Do("POST", "/createRoom", map[string]any{"invite": []string{bob.UserID}}))
+	room := alice.CreateRoom(nil)
+	wantLimited(t, alice.Do("POST", clienttest.Path("rooms", room, "invite"), invite))
+	member := clienttest.Path("rooms", room, "state", "m.room.member", bob.UserID)
+	wantLimited(t, alice.Do("PUT", member, `{"membership":"invite"}`))
+	eve.CreateRoom(map[string]any{"invite": []string{alice.UserID}})
+}
+
+// Membership that is set as state counts like membership that is set by its endpoint.
+func TestMembershipAsStateCountsAsWhatItIs(t *testing.T) {
+	t.Parallel()
+	server := newLimitedServer(t, oneOf(ratelimit.Joins, ratelimit.Invites))
+	alice, bob := server.Register("alice", "wordpass"), server.Register("bob", "wordpass")
+	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
+	member := clienttest.Path("rooms", room, "state", "m.room.member", "")
+	alice.Do("PUT", member+bob.UserID, `{"membership":"invite"}`).OK()
+	wantLimited(t, alice.Do("PUT", member+"@carol:localhost", `{"membership":"invite"}`))
+	bob.Do("PUT", member+bob.UserID, `{"membership":"join"}`).OK()
+	bob.Do("PUT", member+bob.UserID, `{"membership":"leave"}`).OK()
+	wantLimited(t, bob.Do("PUT", member+bob.UserID, `{"membership":"join"}`))
+}
+
+// A room made with many invitations costs as many of them.
+func TestInvitationsOfANewRoomCount(t *testing.T) {
+	t.Parallel()
+	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
+		ratelimit.Invites: {PerSecond: 1e-6, Burst: 3},
+	}, time.Now))
+	alice := server.Register("alice", "wordpass")
+	room := alice.CreateRoom(map[string]any{"invite": []string{"@b:localhost", "@c:localhost", "@d:localhost"}})
+	wantLimited(t, alice.Do("POST", clienttest.Path("rooms", room, "invite"), `{"user_id":"@e:localhost"}`))
+	wantLimited(t, alice.Do("POST", "/createRoom", `{"invite":["@b:localhost"]}`))
+	alice.CreateRoom(nil)
+}
+
+// The requests of strangers are limited by address, before their tokens are looked at;
+// who has a token counts for himself, wherever he is.
+func TestStrangersShareTheLimitOfTheirAddress(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	limits := ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
+		ratelimit.Requests: {PerSecond: 1e-3, Burst: 20},
+	}, func() time.Time { return now })
+	server := newLimitedServer(t, limits)
+	alice, bob := server.Register("alice", "wordpass"), server.Register("bob", "wordpass")
+	stranger := *server
+	stranger.Token = "guessed"
+	bob.Do("GET", "/account/whoami", nil).OK()
+	for {
+		answer := stranger.Do("GET", "/account/whoami", nil)
+		if answer.Status != 401 {
+			wantLimited(t, answer)
+			break
+		}
+	}
+	wantLimited(t, server.Do("GET", "/login", nil))
+	bob.Do("GET", "/account/whoami", nil).OK() // who was here before still gets in
+	wantLimited(t, alice.Do("GET", "/account/whoami", nil))
+	stranger.Prefix = ""
+	wantLimited(t, stranger.Do("GET", "/_matrix/client/versions", nil))
+
+	now = now.Add(1100 * time.Second) // one token for the address, which whoever has a token leaves alone
+	for range 20 {                    // the first of them is looked up
+		alice.Do("GET", "/account/whoami", nil).OK()
+	}
+	wantLimited(t, alice.Do("GET", "/account/whoami", nil))
+	server.Do("GET", "/login", nil).OK()
+	wantLimited(t, server.Do("GET", "/login", nil))
+}
+
+// Clients ask every few seconds whether the user has opened the mail.
+func TestWaitingForAMailIsForgiven(t *testing.T) {
+	t.Parallel()
+	x := &exchange{}
+	limits := oneOf(ratelimit.Registration)
+	for range 3 {
+		var err error
+		if x.counted, err = limits.Take(ratelimit.Registration, "a"); err != nil {
+			t.Fatal(err)
+		}
+		x.forgive(matrix.Errorf(matrix.ThreepidAuthFailed, "The address has not been confirmed"))
+	}
+	if x.counted, _ = limits.Take(ratelimit.Registration, "a"); x.counted == nil {
+		t.Fatal("the attempt was counted")
+	}
+	x.forgive(errGuest)
+	if _, err := limits.Take(ratelimit.Registration, "a"); err == nil {
+		t.Error("any other error is forgiven, too")
+	}
+}
+
+func TestALimitedRequestIsCountedInTheMetrics(t *testing.T) {
+	t.Parallel()
+	limits := oneOf(ratelimit.Reports)
+	b := newBench(t, Options{Limits: limits})
+	b.registry.MustRegister(limits.Collectors()...)
+	rt := get("/it", func(*http.Request) (any, error) { return empty{}, nil })
+	rt.work = reporting
+	c := b.serve(t, rt)
+	c.Do("GET", "/it", nil).OK()
+	wantLimited(t, c.Do("GET", "/it", nil))
+	if text, want := b.scrape(t), `homeserver_rate_limited_total{kind="reports"} 1`; !strings.Contains(text, want) {
+		t.Errorf("the metrics lack %s", want)
+	}
+}

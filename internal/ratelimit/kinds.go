@@ -1,0 +1,120 @@
+package ratelimit
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Kind is a kind of work that has a limit of its own. Its text is the key of the
+// limit in the configuration, and the label in the metrics.
+type Kind string
+
+// The kinds of work. Where nothing else is said, the caller is counted: the user, or
+// the address of who sends no access token.
+const (
+	// Requests are requests of any kind.
+	Requests Kind = "requests"
+	// Messages are events sent into rooms, other than those below.
+	Messages Kind = "messages"
+	// RoomCreation is making a room.
+	RoomCreation Kind = "room_creation"
+	// Joins are joins and knocks.
+	Joins Kind = "joins"
+	// Invites are invitations sent.
+	Invites Kind = "invites"
+	// InvitesToUser are invitations received: the invited user is counted.
+	InvitesToUser Kind = "invites_to_user"
+	// Profile is a change of a profile, which is an event in each room of the user.
+	Profile Kind = "profile"
+	// Changes are other writes, such as receipts, typing and account data.
+	Changes Kind = "changes"
+	// Searches are searches for messages, people and rooms.
+	Searches Kind = "searches"
+
+	// Login is a request that may bring a password or a login token.
+	Login Kind = "login"
+	// FailedLogin is a wrong password: the account is counted, whether it exists or not.
+	FailedLogin Kind = "failed_login"
+	// LoginTokens are tokens made to log in another device.
+	LoginTokens Kind = "login_tokens"
+	// Registration is a request to make an account, guests' included.
+	Registration Kind = "registration"
+	// NameChecks are questions whether a user name is free.
+	NameChecks Kind = "name_checks"
+	// Mails are requests for a mail or a text message.
+	Mails Kind = "mails"
+	// MailsToAddress are mails and text messages sent: the receiver is counted.
+	MailsToAddress Kind = "mails_to_address"
+	// Codes are codes from mails and text messages, entered to prove an address.
+	Codes Kind = "codes"
+	// Reports are reports of content to the operator.
+	Reports Kind = "reports"
+
+	// Uploads are files, or places for files, given to the media repository.
+	Uploads Kind = "uploads"
+	// Downloads are files and thumbnails taken from it.
+	Downloads Kind = "downloads"
+	// Previews are previews of web pages.
+	Previews Kind = "previews"
+)
+
+// Kinds are all of them.
+func Kinds() []Kind {
+	return []Kind{
+		Requests, Messages, RoomCreation, Joins, Invites, InvitesToUser, Profile, Changes, Searches,
+		Login, FailedLogin, LoginTokens, Registration, NameChecks, Mails, MailsToAddress, Codes, Reports,
+		Uploads, Downloads, Previews,
+	}
+}
+
+// Limits are the limits of a server: one Limiter for each kind of work. They may be
+// used concurrently. A nil *Limits allows everything.
+type Limits struct {
+	limiters map[Kind]*Limiter
+	refused  *prometheus.CounterVec
+}
+
+// NewLimits makes Limits with a clock. A kind that no limit is given for has none.
+func NewLimits(limits map[Kind]Limit, now func() time.Time) *Limits {
+	l := &Limits{
+		limiters: make(map[Kind]*Limiter, len(limits)),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "homeserver_rate_limited_total",
+			Help: "What was refused because somebody did too much of it, by kind of work (the keys of rate_limits).",
+		}, []string{"kind"}),
+	}
+	for kind, limit := range limits {
+		l.limiters[kind] = New(limit, now)
+		l.refused.WithLabelValues(string(kind))
+	}
+	return l
+}
+
+// Spent reports whether Take would refuse the key now.
+func (l *Limits) Spent(kind Kind, key string) bool {
+	return l != nil && l.limiters[kind].Spent(key)
+}
+
+// Take takes one token of a key for a kind of work: see [Limiter.Take].
+func (l *Limits) Take(kind Kind, key string) (*Claim, error) { return l.TakeN(kind, key, 1) }
+
+// TakeN takes several tokens of a key for a kind of work at once: see [Limiter.TakeN].
+func (l *Limits) TakeN(kind Kind, key string, n int) (*Claim, error) {
+	if l == nil {
+		return nil, nil
+	}
+	claim, err := l.limiters[kind].TakeN(key, n)
+	if err != nil {
+		l.refused.WithLabelValues(string(kind)).Inc()
+	}
+	return claim, err
+}
+
+// Collectors are the metrics of what was refused. Nil has none.
+func (l *Limits) Collectors() []prometheus.Collector {
+	if l == nil {
+		return nil
+	}
+	return []prometheus.Collector{l.refused}
+}

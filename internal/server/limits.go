@@ -1,0 +1,30 @@
+package server
+
+import (
+	"cmp"
+	"time"
+
+	"homeserver/internal/api"
+	"homeserver/internal/config"
+	"homeserver/internal/ratelimit"
+)
+
+// newLimits makes the limits of how often callers may do what; nil: they are switched off.
+func newLimits(c config.RateLimits) *ratelimit.Limits {
+	if !c.Enabled {
+		return nil
+	}
+	limits := map[ratelimit.Kind]ratelimit.Limit{}
+	for name, rate := range c.All() {
+		limits[ratelimit.Kind(name)] = ratelimit.Limit(rate)
+	}
+	return ratelimit.NewLimits(limits, time.Now)
+}
+
+// newBounds gives the bounds of what may go on at once.
+func newBounds(c config.Limits, budget config.Budget) api.Bounds {
+	return api.Bounds{
+		Requests: c.Requests, Polls: c.Polls, PollsPerUser: c.PollsPerUser, Transfers: c.Transfers,
+		BodyBytes: int64(cmp.Or(c.RequestMemory, budget.WriteQueue)),
+	}
+}

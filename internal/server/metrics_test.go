@@ -1,0 +1,86 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// gathered returns the value of every counter and gauge of ours, by name and labels.
+func gathered(t *testing.T, s *Server) map[string]float64 {
+	t.Helper()
+	families, err := s.services.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, label := range m.GetLabel() {
+				name += " " + label.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return got
+}
+
+func TestMetricsTellOfTheDatabaseAndOfCaches(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	cfg.Database.MaxConnections = 7
+	s := mustStart(t, cfg)
+	alice := clientAt(t, s, 0).Register("alice", "wordpass")
+	before := gathered(t, s)
+	for range 3 {
+		alice.Do(http.MethodGet, "/account/whoami", nil).OK()
+	}
+	room := alice.CreateRoom(nil)
+	alice.SendText(room, "hello")
+	top := alice.As(t)
+	top.Prefix = "/_matrix/media/v3"
+	top.Do(http.MethodPost, "/upload", strings.Repeat("x", 5000)).OK()
+	after := gathered(t, s)
+
+	grown := map[string]float64{}
+	for _, name := range []string{
+		"homeserver_cache_entries access_tokens", "homeserver_cache_misses_total access_tokens",
+		"homeserver_cache_entries rooms", "homeserver_cache_hits_total rooms",
+		"homeserver_media_received_bytes_total",
+	} {
+		grown[name] = after[name] - before[name]
+	}
+	want := map[string]float64{
+		"homeserver_cache_entries access_tokens": 1, "homeserver_cache_misses_total access_tokens": 1,
+		"homeserver_cache_entries rooms": 1, "homeserver_cache_hits_total rooms": 1,
+		"homeserver_media_received_bytes_total": 5000,
+	}
+	if diff := cmp.Diff(want, grown); diff != "" {
+		t.Errorf("grown (-want +got):\n%s", diff)
+	}
+	if hits := after["homeserver_cache_hits_total access_tokens"]; hits < 4 {
+		t.Errorf("the cache of tokens was hit %v times", hits)
+	}
+	if got := after["homeserver_database_connections_max"]; got != 7 {
+		t.Errorf("%v connections at most", got)
+	}
+	if after["homeserver_database_acquires_total"] <= before["homeserver_database_acquires_total"] {
+		t.Error("no connection was taken")
+	}
+	for _, state := range []string{"in_use", "idle", "connecting"} {
+		if _, ok := after["homeserver_database_connections "+state]; !ok {
+			t.Errorf("nothing tells of connections %s", state)
+		}
+	}
+	for _, cache := range []string{
+		"access_tokens", "filters", "ignored_users", "members", "push_rooms", "push_rules", "read_marks",
+		"room_state", "rooms", "transactions", "unread_counts", "viewers",
+	} {
+		if _, ok := after["homeserver_cache_entries "+cache]; !ok {
+			t.Errorf("nothing tells of the cache %s", cache)
+		}
+	}
+}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha1" // the tools that register accounts this way compute HMAC-SHA1
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,7 +19,7 @@ import (
 
 const (
 	nonceLifetime = time.Minute
-	// maxNonces bounds the nonces given out; beyond it the oldest is forgotten.
+	// maxNonces bounds the used nonces that are remembered.
 	maxNonces = 1000
 )
 
@@ -34,7 +37,7 @@ type SharedSecretRequest struct {
 }
 
 // RegistrationNonce gives a nonce for one registration by shared secret within a
-// minute, in this process. M_UNKNOWN where there is no shared secret.
+// minute, in any process. M_UNKNOWN where there is no shared secret.
 func (s *Service) RegistrationNonce() (string, error) {
 	if s.o.SharedSecret == "" {
 		return "", errNoSharedSecret()
@@ -102,30 +105,53 @@ func errNoSharedSecret() *matrix.Error {
 	return matrix.Errorf(matrix.Unknown, "Shared secret registration is not enabled")
 }
 
-// nonces remembers which nonces may still be used.
+// nonces makes nonces that each process can check which knows the shared secret, and
+// remembers which were used here. Elsewhere one may be used again, which is of no
+// use: the MAC that goes with it names the account, and that exists by then.
 type nonces struct {
-	mu    sync.Mutex
-	given *simplelru.LRU[string, time.Time]
+	key []byte
+
+	mu   sync.Mutex
+	used *simplelru.LRU[string, struct{}]
 }
 
-func newNonces() *nonces {
-	given, _ := simplelru.NewLRU[string, time.Time](maxNonces, nil) // it refuses sizes below 1 only
-	return &nonces{given: given}
+// nonce is 16 random bytes, the time until which it is good, and a MAC of both.
+const (
+	nonceRandom = 16
+	nonceBytes  = nonceRandom + 8 + sha256.Size
+)
+
+func newNonces(secret string) *nonces {
+	used, _ := simplelru.NewLRU[string, struct{}](maxNonces, nil) // it refuses sizes below 1 only
+	return &nonces{key: []byte("nonce " + secret), used: used}
 }
 
 func (n *nonces) give(now time.Time) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	nonce := hex.EncodeToString(randomBytes(32))
-	n.given.Add(nonce, now)
-	return nonce
+	nonce := binary.BigEndian.AppendUint64(randomBytes(nonceRandom), uint64(now.Add(nonceLifetime).UnixMilli()))
+	return hex.EncodeToString(n.seal(nonce))
+}
+
+// seal adds the MAC.
+func (n *nonces) seal(nonce []byte) []byte {
+	mac := hmac.New(sha256.New, n.key)
+	mac.Write(nonce) // a hash never fails to write
+	return mac.Sum(nonce)
 }
 
 // use takes a nonce back, and reports whether it was good.
-func (n *nonces) use(nonce string, now time.Time) bool {
+func (n *nonces) use(given string, now time.Time) bool {
+	nonce, err := hex.DecodeString(given)
+	if err != nil || len(nonce) != nonceBytes {
+		return false
+	}
+	open := slices.Clone(nonce[:nonceRandom+8])
+	until := int64(binary.BigEndian.Uint64(open[nonceRandom:]))
+	if !hmac.Equal(n.seal(open), nonce) || now.UnixMilli() >= until {
+		return false
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	given, ok := n.given.Get(nonce)
-	n.given.Remove(nonce)
-	return ok && now.Sub(given) < nonceLifetime
+	again := n.used.Contains(string(nonce))
+	n.used.Add(string(nonce), struct{}{})
+	return !again
 }

@@ -118,13 +118,13 @@ func TestSharedSecretIsOffWithoutASecret(t *testing.T) {
 
 func TestNonces(t *testing.T) {
 	t.Parallel()
-	n, now := newNonces(), time.Unix(1000, 0)
+	n, now := newNonces("secret"), time.UnixMilli(1_000_000)
 
 	nonce := n.give(now)
-	if len(nonce) != 64 || nonce == n.give(now) {
-		t.Errorf("got %q", nonce)
+	if nonce == n.give(now) {
+		t.Errorf("got %q twice", nonce)
 	}
-	if !n.use(nonce, now.Add(nonceLifetime-1)) {
+	if !n.use(nonce, now.Add(nonceLifetime-time.Millisecond)) {
 		t.Error("a fresh nonce is refused")
 	}
 	if n.use(nonce, now) {
@@ -133,11 +133,25 @@ func TestNonces(t *testing.T) {
 	if n.use(n.give(now), now.Add(nonceLifetime)) {
 		t.Error("a nonce does not expire")
 	}
-	first := n.give(now)
-	for range maxNonces {
-		n.give(now)
+	if !newNonces("secret").use(n.give(now), now) {
+		t.Error("another process refuses a nonce")
 	}
-	if n.given.Len() != maxNonces || n.use(first, now) {
-		t.Errorf("%d nonces are remembered, want the newest %d", n.given.Len(), maxNonces)
+	if newNonces("other").use(n.give(now), now) {
+		t.Error("a nonce is good for another secret")
+	}
+	for i := range nonce {
+		changed := []byte(n.give(now))
+		if changed[i]++; n.use(string(changed), now) {
+			t.Errorf("a nonce with another character %d is good", i)
+		}
+	}
+	if n.use(n.give(now)+"00", now) || n.use(nonce[2:], now) {
+		t.Error("a nonce of another length is good")
+	}
+	for range maxNonces + 1 {
+		n.use(n.give(now), now)
+	}
+	if n.used.Len() != maxNonces {
+		t.Errorf("%d used nonces are remembered", n.used.Len())
 	}
 }

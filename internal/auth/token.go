@@ -19,7 +19,7 @@ const (
 	// cachedTokens bounds the cache of access tokens.
 	cachedTokens = 10_000
 	// cacheLifetime is how long another process may go on accepting a token that
-	// this one has revoked.
+	// this one has revoked, where it does not hear of that at once.
 	cacheLifetime = 30 * time.Second
 
 	tokenBytes = 24
@@ -173,6 +173,26 @@ func (c *tokenCache) remove(hashes []tokenHash) {
 	for _, hash := range hashes {
 		c.tokens.Remove(hash)
 	}
+}
+
+// forgetUser forgets the tokens of a user, some of which have been revoked.
+func (c *tokenCache) forgetUser(userID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.version++
+	for _, hash := range c.tokens.Keys() {
+		if cached, ok := c.tokens.Peek(hash); ok && cached.session.UserID == userID {
+			c.tokens.Remove(hash)
+		}
+	}
+}
+
+// forgetAll forgets all tokens: it is not known which have been revoked.
+func (c *tokenCache) forgetAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.version++
+	c.tokens.Purge()
 }
 
 // issueTokens makes the tokens of a generation. An access token expires only if

@@ -152,7 +152,7 @@ func TestCommandsOfOperationsWork(t *testing.T) {
 	var restored string
 	for i, o := range runSteps(t, dir, environ, all) {
 		all[i].judge(t, o)
-		if strings.Contains(all[i].commands, "pg_restore") {
+		if strings.Contains(all[i].commands, "homeserver restore") {
 			restored = o.stdout
 		}
 	}

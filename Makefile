@@ -4,6 +4,9 @@ BIN     := bin/homeserver
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -X main.version=$(VERSION)
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+# Like golangci-lint these are not tools of go.mod, where their dependencies would choose the server's versions.
+STATICCHECK_VERSION := v0.7.0
+GOVULNCHECK_VERSION := v1.3.0
 GO_DIRS := cmd internal migrations
 
 .DEFAULT_GOAL := help
@@ -50,6 +53,14 @@ lint: ## Check format, run go vet and golangci-lint
 	go vet ./...
 	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
 
+.PHONY: staticcheck
+staticcheck: ## Run staticcheck alone, with its own choice of checks
+	go run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION) ./...
+
+.PHONY: vuln
+vuln: ## Look for known weaknesses in what the server uses; asks vuln.go.dev
+	@scripts/vuln $(GOVULNCHECK_VERSION)
+
 .PHONY: fmt
 fmt: ## Format the code
 	gofmt -w $(GO_DIRS)
@@ -63,8 +74,8 @@ gobench: postgres ## Run the benchmarks of single functions; BENCH=Commit choose
 	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem ./...
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME (30s)
-	scripts/fuzz $(or $(FUZZTIME),30s)
+fuzz: ## Run each fuzz target for FUZZTIME (1m)
+	scripts/fuzz $(or $(FUZZTIME),1m)
 
 .PHONY: image
 image: ## Build the container image homeserver:latest

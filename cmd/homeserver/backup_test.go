@@ -72,6 +72,7 @@ func TestClientsGoOnAfterARestore(t *testing.T) {
 
 	lostDevice := anybody.Login("bob", "wordpass")
 	bob.SendText(room, "lost")
+	alice.SetState(room, "m.room.name", "", map[string]any{"name": "Lost"})
 	late := alice.Sync(early)
 	if got := clienttest.Bodies(late.Timeline(room)); !slices.Equal(got, []string{"unread before", "lost"}) {
 		t.Fatalf("before the loss: %v", got)
@@ -85,8 +86,15 @@ func TestClientsGoOnAfterARestore(t *testing.T) {
 		t.Errorf("a device of after the backup: %s", got.Body)
 	}
 	bob.Sync("") // a first one, whatever it holds
-	if got := alice.Sync(late.NextBatch()); len(got.Timeline(room)) > 0 {
+	got := alice.Sync(late.NextBatch())
+	if len(got.Timeline(room)) > 0 {
 		t.Errorf("nothing is new, and /sync shows %v", got.Timeline(room))
+	}
+	// Alice believes in another name, which was lost: the state is told anew.
+	if !slices.ContainsFunc(got.Events("rooms", "join", room, "state", "events"), func(e clienttest.Event) bool {
+		return e.Type == "m.room.name" && e.Content["name"] == "Here"
+	}) {
+		t.Errorf("/sync does not take back the name: %s", got.Body)
 	}
 	after := bob.SendText(room, "after")
 	checkTimelines(t, alice, room, after, map[string][]string{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,19 @@ func (g gaps) past(p Position) Position {
 		}
 	}
 	return p
+}
+
+// holds reports whether the position is inside of a gap.
+func (g gaps) holds(p Position) bool {
+	return slices.ContainsFunc(g, func(one gap) bool { return one.After < p && p < one.UpTo })
+}
+
+// Lost reports whether a position was told to clients by a database that has been set
+// back since: what they have learnt up to there may never have been.
+func (j *Journal) Lost(p Position) bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return j.gaps.holds(p)
 }
 
 func loadGaps(ctx context.Context, conn *pgx.Conn) (gaps, error) {

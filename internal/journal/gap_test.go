@@ -55,6 +55,11 @@ func TestJournalGoesOnAfterALeap(t *testing.T) {
 	if err := j.CatchUp(within(t), far-1); err != nil {
 		t.Errorf("a token from the gap: %v", err)
 	}
+	for p, lost := range map[Position]bool{0: false, 1: false, 2: true, far - 1: true, far: false, far + 2: false} {
+		if j.Lost(p) != lost {
+			t.Errorf("that position %d is lost is %t", p, j.Lost(p))
+		}
+	}
 }
 
 // A follower that had to step through a gap in batches would never get out of it.

@@ -64,6 +64,7 @@ type Journal struct {
 	// window, and the observers' state, which all move together.
 	mu        sync.RWMutex
 	position  Position
+	gaps      gaps
 	window    *window
 	observers []Observer
 	notifier  notifier

@@ -272,7 +272,11 @@ func (w *writer) connect(ctx context.Context) error {
 		return fmt.Errorf("connect the journal: %w", err)
 	}
 	w.conn = conn
-	if err := w.sync(ctx); err != nil {
+	err = w.sync(ctx)
+	if err == nil {
+		err = w.learnGaps(ctx)
+	}
+	if err != nil {
 		w.report(err)
 		w.disconnect(ctx)
 		return err
@@ -298,6 +302,17 @@ func (w *writer) sync(ctx context.Context) error {
 		return nil
 	}
 	return w.fill(ctx, p)
+}
+
+func (w *writer) learnGaps(ctx context.Context) error {
+	list, err := loadGaps(ctx, w.conn)
+	if err != nil {
+		return err
+	}
+	w.j.mu.Lock()
+	defer w.j.mu.Unlock()
+	w.j.gaps = list
+	return nil
 }
 
 // catchUp looks for what others have committed, on a new connection if need be.

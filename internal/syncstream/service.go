@@ -194,6 +194,7 @@ func (s *Service) resume(ctx context.Context, r *request) error {
 		return err
 	}
 	r.tick = s.Ticks.Parse(tickOf(r.Since))
+	r.FullState = r.FullState || s.Journal.Lost(r.since) // what the client knows of the state may never have been
 	return s.Journal.CatchUp(ctx, r.since)
 }
 

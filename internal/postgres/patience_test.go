@@ -36,7 +36,7 @@ func patiently(t *testing.T) context.Context {
 
 // wantSlow fails the test unless the error is an outage, and not the end of the test's
 // own patience.
-func wantSlow(t *testing.T, ctx context.Context, what string, err error) {
+func wantSlow(ctx context.Context, t *testing.T, what string, err error) {
 	t.Helper()
 	if ctx.Err() != nil || !Unavailable(err) {
 		t.Errorf("%s: got %v, want an outage in time", what, err)
@@ -56,7 +56,7 @@ func TestWaitForAConnectionEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = pool.Exec(ctx, "SELECT 1")
-	wantSlow(t, ctx, "a statement without a connection", err)
+	wantSlow(ctx, t, "a statement without a connection", err)
 	held.Release()
 	for err != nil && ctx.Err() == nil {
 		_, err = pool.Exec(ctx, "SELECT 1")
@@ -76,20 +76,20 @@ func TestStatementThatIsNeverAnsweredEnds(t *testing.T) {
 	}
 	ctx := patiently(t)
 	_, err := pool.Exec(ctx, "SELECT pg_sleep(3600)")
-	wantSlow(t, ctx, "a statement", err)
+	wantSlow(ctx, t, "a statement", err)
 	_, err = pool.Exec(ctx, "SET statement_timeout = 0") // on another connection
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &pgx.Batch{}
 	b.Queue("SELECT pg_sleep(3600)")
-	wantSlow(t, ctx, "a batch", pool.SendBatch(ctx, b).Close())
+	wantSlow(ctx, t, "a batch", pool.SendBatch(ctx, b).Close())
 	_, err = pool.Exec(ctx, "SET statement_timeout = 0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var n int
-	wantSlow(t, ctx, "a row", pool.QueryRow(ctx, "SELECT 1 FROM pg_sleep(3600)").Scan(&n))
+	wantSlow(ctx, t, "a row", pool.QueryRow(ctx, "SELECT 1 FROM pg_sleep(3600)").Scan(&n))
 }
 
 func TestLockAndStatementTimeoutsAreOutages(t *testing.T) {
@@ -105,12 +105,12 @@ func TestLockAndStatementTimeoutsAreOutages(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = pool.Exec(ctx, "SELECT pg_advisory_xact_lock(1)")
-	wantSlow(t, ctx, "waiting for a lock", err)
+	wantSlow(ctx, t, "waiting for a lock", err)
 	if err := holder.Rollback(ctx); err != nil {
 		t.Fatal(err)
 	}
 	_, err = pool.Exec(ctx, "SET statement_timeout = 10; SELECT pg_sleep(3600)", pgx.QueryExecModeSimpleProtocol)
-	wantSlow(t, ctx, "sleeping", err)
+	wantSlow(ctx, t, "sleeping", err)
 }
 
 // After a restart each connection of the pool is dead. Only who finds that out first

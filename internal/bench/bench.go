@@ -75,12 +75,13 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		return nil, errors.New("no case has such a name")
 	}
 	defer func() { err = errors.Join(err, h.close(context.WithoutCancel(ctx))) }()
+	before := load()
 	if err := h.open(ctx); err != nil {
 		return nil, err
 	}
 	report = &Report{Machine: Machine{
 		Processors: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH,
-		Go: runtime.Version(), PostgreSQL: h.version, Quick: o.Quick,
+		Go: runtime.Version(), PostgreSQL: h.version, Load: before, Quick: o.Quick,
 	}}
 	for _, f := range chosen {
 		measured, err := h.measure(ctx, f)

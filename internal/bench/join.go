@@ -51,19 +51,19 @@ func (j *joining) run(ctx context.Context) ([]Figure, error) {
 // joinAll lets users join one after the other, each on a connection that it has.
 func (j *joining) joinAll(ctx context.Context, users []user) (run, error) {
 	r := run{}
-	clients, err := j.h.connections(ctx, users)
-	if err != nil {
-		return r, err
-	}
-	defer closeAll(clients)
-	before := j.h.usage()
-	started := time.Now()
-	for _, c := range clients {
-		begun := time.Now()
-		if err := c.join(j.room); err != nil {
+	before, started := j.h.usage(), time.Now()
+	for _, u := range users {
+		c, err := dial(ctx, j.h.server.address, u.token)
+		if err != nil {
 			return r, err
 		}
+		begun := time.Now()
+		err = c.join(j.room)
 		r.latencies = append(r.latencies, time.Since(begun))
+		c.close()
+		if err != nil {
+			return r, err
+		}
 	}
 	r.took = time.Since(started)
 	if err := j.h.settle(ctx); err != nil {

@@ -12,8 +12,9 @@ import (
 // be read as it stands.
 func (r *Report) Markdown() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s, %d processors, PostgreSQL %s, %s. Each cell: measured ÷ ceiling = ratio.\n",
-		r.Machine.System, r.Machine.Processors, r.Machine.PostgreSQL, r.Machine.Go)
+	fmt.Fprintf(&text, "%s, %d processors with a load of %.1f before the run, PostgreSQL %s, %s.\n",
+		r.Machine.System, r.Machine.Processors, r.Machine.Load, r.Machine.PostgreSQL, r.Machine.Go)
+	text.WriteString("Each cell: measured ÷ ceiling = ratio.\n")
 	if r.Machine.Quick {
 		text.WriteString("The sizes are those of a test: these figures mean nothing.\n")
 	}

@@ -28,6 +28,8 @@ type Machine struct {
 	System     string `json:"system"`
 	Go         string `json:"go"`
 	PostgreSQL string `json:"postgresql"`
+	// Load is how many processes wanted a processor before the run, on average.
+	Load float64 `json:"load"`
 	// Quick says that the sizes were those of a test, whose figures mean nothing.
 	Quick bool `json:"quick"`
 }

@@ -10,7 +10,7 @@ import (
 
 func sample() *Report {
 	return &Report{
-		Machine: Machine{Processors: 2, System: "linux/amd64", Go: "go1", PostgreSQL: "15"},
+		Machine: Machine{Processors: 2, System: "linux/amd64", Go: "go1", PostgreSQL: "15", Load: 0.24},
 		Families: []*Family{{
 			Name: "Sending", Ceiling: "a bare loop",
 			Cases: []Case{
@@ -23,7 +23,8 @@ func sample() *Report {
 
 func TestMarkdownHasOneRowForEachCase(t *testing.T) {
 	t.Parallel()
-	const want = `linux/amd64, 2 processors, PostgreSQL 15, go1. Each cell: measured ÷ ceiling = ratio.
+	const want = `linux/amd64, 2 processors with a load of 0.2 before the run, PostgreSQL 15, go1.
+Each cell: measured ÷ ceiling = ratio.
 
 ### Sending
 

@@ -77,3 +77,13 @@ func familyTime(pid int) time.Duration {
 	}
 	return total
 }
+
+// load reads how many processes wanted a processor in the last minute, on average.
+func load() (average float64) {
+	content, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	_, _ = fmt.Sscan(string(content), &average) // 0 for what is no number
+	return average
+}

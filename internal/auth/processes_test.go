@@ -46,7 +46,7 @@ func TestOtherProcessesForgetRevokedTokens(t *testing.T) {
 		"logout": func(s *Service, c Credentials) error {
 			return s.Logout(t.Context(), Session{UserID: c.UserID, DeviceID: c.DeviceID})
 		},
-		"another password": func(s *Service, c Credentials) error {
+		"another password": func(s *Service, _ Credentials) error {
 			return s.SetPassword(t.Context(), "example", "another", true)
 		},
 		"SQL of the operator": func(s *Service, c Credentials) error {

@@ -372,3 +372,30 @@ func TestStopWhilePostgreSQLIsDown(t *testing.T) {
 		t.Error("it was acknowledged")
 	}
 }
+
+// Whoever waits behind a transaction that hangs must not wait for as many timeouts
+// as there are groups before.
+func TestQueueBehindAHangingTransactionFailsWithIt(t *testing.T) {
+	t.Parallel()
+	pool := notesPool(t)
+	j := New(pool, Options{Watch: never, GroupWrites: 1})
+	j.timeout = patience / 600
+	start(t, j)
+	release := holdJournal(t, pool)
+	var pending []*Pending
+	for i := range 5 {
+		p, err := j.Enqueue(note(1, fmt.Sprint(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pending = append(pending, p)
+	}
+	wantUnavailable(t, pending[0].Wait())
+	release()
+	for _, p := range pending[1:] {
+		wantUnavailable(t, p.Wait())
+	}
+	if got := written(t, pool, 0); len(got) > 0 {
+		t.Errorf("written are %v", got)
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/postgres"
 )
 
 const (
@@ -22,6 +24,9 @@ const (
 	// followerGather is how long a follower lets entries gather after a step, unless
 	// somebody here waits for it: many small steps cost more than they are worth.
 	followerGather = 200 * time.Millisecond
+	// followerAttempts is how often a follower tries an entry by itself before it goes
+	// on without it.
+	followerAttempts = 3
 )
 
 // Step handles the entries in (after, upTo], of which there may be up to 1,000.
@@ -46,6 +51,9 @@ type Follower struct {
 	mu      sync.Mutex
 	reached Position
 	moved   chan struct{} // closed and replaced when reached has grown
+
+	stuckAt Position // the position that has failed by itself
+	failed  int      // how often
 
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -204,6 +212,7 @@ func (f *Follower) lead(ctx context.Context, well func()) error {
 	if err != nil {
 		return err
 	}
+	batch := Position(followerBatch)
 	for {
 		f.advance(after)
 		if after >= f.j.Position() {
@@ -214,15 +223,41 @@ func (f *Follower) lead(ctx context.Context, well func()) error {
 			}
 			continue
 		}
-		upTo := unused.past(min(f.j.Position(), after+followerBatch))
-		if err := f.handle(ctx, conn, after, upTo); err != nil {
+		upTo := unused.past(min(f.j.Position(), after+batch))
+		switch err := f.handle(ctx, conn, after, upTo); {
+		case err == nil:
+			well()
+			after, batch = upTo, followerBatch
+			f.gather(ctx, after)
+		case ctx.Err() != nil || conn.IsClosed() || postgres.Unavailable(err):
 			return err
+		case batch > 1: // for something in it: what is before that is handled
+			batch = max(1, min(batch, upTo-after)/2)
+		default:
+			if err := f.goWithout(ctx, conn, upTo, err); err != nil {
+				return err
+			}
+			after = upTo
 		}
-		well()
-		after = upTo
-		f.gather(ctx, after)
 	}
 }
+
+// goWithout steps over an entry that cannot be handled, after some attempts: what
+// comes after must not wait for it for ever.
+func (f *Follower) goWithout(ctx context.Context, conn *pgx.Conn, p Position, cause error) error {
+	if f.stuckAt != p {
+		f.stuckAt, f.failed = p, 0
+	}
+	if f.failed++; f.failed < followerAttempts {
+		return cause
+	}
+	f.j.o.Log.ErrorContext(ctx, "an entry of the journal cannot be handled in the background and is left out",
+		"follower", f.name, "position", p, "error", cause)
+	_, err := conn.Exec(ctx, moveFollower, f.name, p)
+	return err
+}
+
+const moveFollower = `UPDATE followers SET position = $2 WHERE name = $1`
 
 // gather waits until a step is worth it.
 func (f *Follower) gather(ctx context.Context, after Position) {
@@ -256,7 +291,7 @@ func (f *Follower) handle(ctx context.Context, conn *pgx.Conn, after, upTo Posit
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE followers SET position = $2 WHERE name = $1`, f.name, upTo)
+		_, err = tx.Exec(ctx, moveFollower, f.name, upTo)
 		return err
 	})
 	if err != nil {

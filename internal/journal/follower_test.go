@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -241,4 +243,38 @@ func TestFollowerStopsInTheMiddle(t *testing.T) {
 	}
 	never := New(pool, Options{}).Follower("copies", c.step)
 	never.Stop() // was not started
+}
+
+// One entry that cannot be handled, by a mistake in the program say, must not keep the
+// follower from all that come after.
+func TestFollowerGoesOnWithoutWhatItCannotHandle(t *testing.T) {
+	t.Parallel()
+	pool := copiesPool(t)
+	var log lines
+	j := New(pool, Options{Watch: never, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	const bad = 7
+	c := &copies{}
+	f := j.Follower("copies", func(ctx context.Context, tx pgx.Tx, after, upTo Position) error {
+		if after < bad && bad <= upTo {
+			return errors.New("this is not understood")
+		}
+		return c.step(ctx, tx, after, upTo)
+	})
+	start(t, j)
+	for i := range 20 {
+		commit(t, j, note(1, fmt.Sprint(i)))
+	}
+	f.Start(t.Context())
+	t.Cleanup(f.Stop)
+	if err := f.Await(within(t), 20); err != nil {
+		t.Fatal(err)
+	}
+	rows, _ := pool.Query(t.Context(), `SELECT position FROM copies ORDER BY position`)
+	got, err := pgx.CollectRows(rows, pgx.RowTo[Position])
+	if err != nil || len(got) != 19 || got[5] != bad-1 || got[6] != bad+1 {
+		t.Errorf("copied are %v (%v)", got, err)
+	}
+	if text := log.text.String(); !strings.Contains(text, "follower=copies position=7 error=") {
+		t.Errorf("the log says: %s", text)
+	}
 }

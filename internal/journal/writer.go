@@ -19,6 +19,10 @@ import (
 // it the writes of the group fail, and the writer starts on a new connection.
 const groupTimeout = 20 * time.Second
 
+// longCommit is the part of it after which a commit that fails has taken long: what
+// waits behind it is not tried any more.
+const longCommit = 4
+
 // writer is the one goroutine of a process that writes the journal. It has a
 // connection of its own, beside the pool, so that it never waits for readers,
 // nor is given a connection that died while nobody used it.
@@ -55,9 +59,10 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// do what was taken from the queue. Without a connection everything else that
-// waits fails at once, too: trying again for each group would keep the last in
-// the queue waiting for as many timeouts as there are groups.
+// do what was taken from the queue. Without a connection, or where the database
+// does not answer in time, everything else that waits fails at once, too: trying
+// again for each group would keep the last in the queue waiting for as many timeouts
+// as there are groups.
 func (w *writer) do(ctx context.Context, next *work) {
 	if len(next.looks) > 0 || w.conn == nil {
 		if err := w.catchUp(ctx); err != nil {
@@ -71,8 +76,13 @@ func (w *writer) do(ctx context.Context, next *work) {
 			looked <- nil
 		}
 	}
-	if len(next.group) > 0 {
-		w.commit(ctx, next.group)
+	if len(next.group) == 0 {
+		return
+	}
+	started := time.Now()
+	err := w.commit(ctx, next.group)
+	if postgres.Unavailable(err) && time.Since(started) > w.j.timeout/longCommit {
+		w.j.queue.take(math.MaxInt, math.MaxInt).fail(err)
 	}
 }
 
@@ -88,18 +98,17 @@ func (w *writer) outcome(ctx context.Context, err error) error {
 // commit writes the group and answers each of its members. A group that is
 // refused is tried again in halves, so that only the guilty fail, and one of
 // them costs the others but a few attempts.
-func (w *writer) commit(ctx context.Context, group []*Pending) {
+func (w *writer) commit(ctx context.Context, group []*Pending) error {
 	group, err := w.attempt(ctx, group)
 	if half := len(group) / 2; half > 0 && isRefusal(err) {
 		w.j.metrics.split.Inc()
-		w.commit(ctx, group[:half])
-		w.commit(ctx, group[half:])
-		return
+		return errors.Join(w.commit(ctx, group[:half]), w.commit(ctx, group[half:]))
 	}
 	err = w.outcome(ctx, err)
 	for _, p := range group {
 		p.answer(err)
 	}
+	return err
 }
 
 // isRefusal reports whether the transaction surely failed for what was in it.
@@ -246,7 +255,7 @@ func (w *writer) abandon(ctx context.Context, cause error) {
 func (w *writer) report(cause error) {
 	if !w.away {
 		w.away = true
-		w.j.o.Log.Error("the journal has no connection to PostgreSQL; writes are answered with an error", "error", cause)
+		w.j.o.Log.Error("the journal cannot write to PostgreSQL; writes are answered with an error", "error", cause)
 	}
 }
 
@@ -283,7 +292,7 @@ func (w *writer) connect(ctx context.Context) error {
 	}
 	if w.away {
 		w.away = false
-		w.j.o.Log.Info("the journal is connected to PostgreSQL again")
+		w.j.o.Log.Info("the journal writes to PostgreSQL again")
 	}
 	return nil
 }

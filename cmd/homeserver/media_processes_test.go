@@ -100,7 +100,9 @@ func TestMediaOfSeveralServers(t *testing.T) {
 			}
 			h.daemons[1].end(syscall.SIGKILL)
 			_ = more.CloseWithError(io.ErrUnexpectedEOF) // nobody is left to write to
-			<-broken
+			if err := <-broken; err == nil {
+				t.Error("half an upload was taken")
+			}
 			h.at(t, 2).Do("GET", downloadMedia+path+"?timeout_ms=0", nil).Refused(504, "M_NOT_YET_UPLOADED")
 
 			waiting := make(chan *clienttest.Response, 1)
@@ -145,7 +147,10 @@ func TestS3ServiceThatIsAway(t *testing.T) {
 	if r.Header.Get("Retry-After") == "" {
 		t.Error("clients are not told when to come again")
 	}
-	if log := d.stderr.String(); !strings.Contains(log, "request refused") || !strings.Contains(log, "in the bucket") || strings.Contains(log, storagetest.SecretKey) {
+	if !d.stderr.waitFor("request refused") {
+		t.Error("the log does not tell of the upload")
+	}
+	if log := d.stderr.String(); !strings.Contains(log, "in the bucket") || strings.Contains(log, storagetest.SecretKey) {
 		t.Errorf("the log has\n%s", log)
 	}
 	s.Up()

@@ -225,8 +225,14 @@ func TestUploadThatStallsTheStorage(t *testing.T) {
 			uploaded <- err
 		}()
 	}
+	ctx := within(t)
 	for range many {
-		<-storing
+		select {
+		case <-storing:
+		case <-ctx.Done():
+			close(going)
+			t.Fatal("not all of them came so far")
+		}
 	}
 	if n := h.pool.Stat().AcquiredConns(); n != 0 {
 		t.Errorf("%d connections to the database are held", n)

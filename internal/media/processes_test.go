@@ -134,3 +134,34 @@ func TestThumbnailThatIsGone(t *testing.T) {
 		}
 	}
 }
+
+// TestThumbnailThatIsMadeAgainMeanwhile has one process make a thumbnail while another
+// removes it to make room: its record stays, so that it is counted.
+func TestThumbnailThatIsMadeAgainMeanwhile(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	ctx, of := t.Context(), hash{1}
+	if err := insertThumbnail(ctx, h.pool, of, "1x1", "image/png"); err != nil {
+		t.Fatal(err)
+	}
+	old, err := oldThumbnails(ctx, h.pool, of, 0)
+	if err != nil || len(old) != 1 {
+		t.Fatalf("there are %v, %v", old, err)
+	}
+	for _, want := range []string{"image/jpeg", ""} {
+		if want != "" {
+			err = insertThumbnail(ctx, h.pool, of, "1x1", want)
+		} else if old, err = oldThumbnails(ctx, h.pool, of, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := deleteThumbnail(ctx, h.pool, of, old[0]); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := thumbnailType(ctx, h.pool, of, "1x1"); got != want || err != nil {
+			t.Errorf("got %q, want %q, %v", got, want, err)
+		}
+	}
+}

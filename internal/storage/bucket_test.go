@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -65,10 +66,9 @@ func TestRequestsAreTriedAgain(t *testing.T) {
 			t.Parallel()
 			s := storagetest.New(t)
 			b := s.Open(t)
-			again := map[string]bool{}
+			var known sync.Map
 			s.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
-				if key := r.Method + r.URL.Path; !again[key] {
-					again[key] = true
+				if _, again := known.LoadOrStore(r.Method+r.URL.Path, true); !again {
 					_, _ = io.CopyN(io.Discard, r.Body, 3)
 					fail(w)
 					return true

@@ -85,7 +85,12 @@ func (s *Service) Intercept(f func(http.ResponseWriter, *http.Request) bool) {
 
 // Down has the service break off every connection, until Up.
 func (s *Service) Down() {
-	s.Intercept(func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })
+	s.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+			_ = conn.Close() // that is the point
+		}
+		return true
+	})
 }
 
 // Up ends what Down or Intercept has begun.

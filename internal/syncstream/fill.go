@@ -94,13 +94,14 @@ func (r *Room) newest(filter *rooms.EventFilter, most int) []*rooms.Event {
 }
 
 // setTimeline takes the newest events, newest first; one more than the limit
-// tells that there are older ones.
+// tells that there are older ones. Whoever sees nothing of the room but how the own
+// membership changed is not told so: history is not for them.
 func (r *Room) setTimeline(newest []*rooms.Event, limit int) {
 	shown := 0
 	for shown < min(limit, len(newest)) && newest[shown].Position > r.from {
 		shown++
 	}
-	r.Limited = shown < len(newest)
+	r.Limited = shown < len(newest) && r.Access.SeesAny()
 	newest = newest[:shown]
 	slices.Reverse(newest)
 	r.Timeline = newest

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 )
 
@@ -100,6 +102,27 @@ func TestRejectedInviteIsTold(t *testing.T) {
 	equal(t, "state", r.state())
 	wantEmpty(t, c.sync())
 	wantEmpty(t, late.sync())
+}
+
+// Whoever never was in a room is told how the own membership has changed, but not of
+// older events: /messages refuses them.
+func TestWhoNeverWasInARoomIsNotToldOfMore(t *testing.T) {
+	h := newHouse(t)
+	room := h.public()
+	since := h.synced(bob, "").Since
+	h.ban(bob, room)
+	h.ok(h.rooms.Unban(t.Context(), alice, room, bob, ""))
+	_, err := h.rooms.Messages(t.Context(), bob, room, rooms.Page{})
+	wantCode(t, "history", err, matrix.Forbidden)
+	for what, process := range map[string]*house{"window": h, "SQL": houseOn(t, h.pool, journal.Options{})} {
+		c := process.client(bob, `{"room":{"timeline":{"limit":1}}}`)
+		c.Since = since
+		r := c.sync().out(t, room)
+		equal(t, what, r.timeline(), "bob leave")
+		if r.Timeline.Limited {
+			t.Errorf("%s: bob is told that there is more", what)
+		}
+	}
 }
 
 func TestLeftRoomEndsWithTheLeave(t *testing.T) {

@@ -320,86 +320,73 @@ func TestStreamOfALongAbsenceComesInPieces(t *testing.T) {
 	}
 }
 
-// In random histories, whoever asks now and then is told the same as who asks once,
-// from the window and from SQL: each event that happened while one was in, and each
-// change of one's own membership, once and in order.
+// In random histories, whoever asks now and then, any of two processes, is told the
+// same as who asks once, from the window and from SQL: each event that happened while
+// one was in, and each change of one's own membership, once and in order.
 func TestStreamLosesAndRepeatsNothing(t *testing.T) {
-	t.Parallel()
-	for seed := range uint64(4) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			t.Parallel()
-			pool := postgrestest.New(t)
-			window, sql := houseOn(t, pool, journal.Options{}), houseOn(t, pool, journal.Options{WindowBytes: 1})
-			y := window.history(200 + seed)
-			begin := window.listening(alice).From
-			listeners, heard := map[string]*listener{}, map[string][]string{}
-			for _, user := range everybody {
-				listeners[user] = window.listening(user)
-				listeners[user].From = begin
+	eachHistory(t, 3, func(t *testing.T, seed uint64) {
+		pool := postgrestest.New(t)
+		window, sql := houseOn(t, pool, journal.Options{}), houseOn(t, pool, journal.Options{WindowBytes: 1})
+		other := houseOn(t, pool, journal.Options{Watch: time.Hour})
+		y := window.history(seed)
+		y.others = []*house{other}
+		begin := window.listening(alice).From
+		listeners, heard := map[string]*listener{}, map[string][]*ev{}
+		hear := func(user string) { heard[user] = append(heard[user], listeners[user].next().Chunk...) }
+		for _, user := range everybody {
+			listeners[user] = window.listening(user)
+			listeners[user].From = begin
+		}
+		for range 40 {
+			y.happen(8)
+			user := y.pick(everybody...)
+			listeners[user].h = y.house
+			hear(user)
+		}
+		all := map[string]*house{"window": window, "SQL": sql, "another process": other}
+		for _, h := range all {
+			h.catchUp()
+		}
+		told := 0
+		for _, user := range everybody {
+			hear(user)
+			want := y.happenedTo(user, begin)
+			equal(t, user+" asking now and then", y.remembered(user, heard[user]), want...)
+			for what, h := range all {
+				l := h.listening(user)
+				l.From = begin
+				equal(t, user+" asking once, "+what, y.remembered(user, l.next().Chunk), want...)
 			}
-			for range 40 {
-				y.happen(8)
-				user := y.pick(everybody...)
-				heard[user] = append(heard[user], eventIDs(listeners[user].next())...)
-			}
-			window.ok(sql.journal.CatchUp(t.Context(), window.journal.Position()))
-			forgotten := y.forgotten()
-			told := 0
-			for _, user := range everybody {
-				if forgotten[user] {
-					continue // whoever forgets a room hears no more of it, be it old or new
-				}
-				heard[user] = append(heard[user], eventIDs(listeners[user].next())...)
-				want := y.happenedTo(user, begin)
-				equal(t, user+" asking now and then", heard[user], want...)
-				for what, h := range map[string]*house{"window": window, "SQL": sql} {
-					l := h.listening(user)
-					l.From = begin
-					equal(t, user+" asking once, "+what, eventIDs(l.next()), want...)
-				}
-				told += len(want)
-			}
-			if told < 50 {
-				t.Errorf("only %d events were told", told)
-			}
-		})
-	}
+			told += len(want)
+		}
+		if told < 50 {
+			t.Errorf("only %d events were told", told)
+		}
+	})
 }
 
-// eventIDs names the events of rooms in a chunk, so that no two have one name.
-func eventIDs(c *chunk) []string {
-	var ids []string
-	for _, e := range c.Chunk {
-		if e.EventID != "" {
-			ids = append(ids, e.Type+" "+e.EventID[:8])
+// remembered names the events in rooms that a user has never forgotten: whoever forgets
+// a room hears no more of it, be it old or new.
+func (y *history) remembered(user string, events []*ev) []string {
+	ids := []string{}
+	for _, e := range events {
+		if _, forgot := y.forgot[forgetting{user, e.RoomID}]; !forgot && e.EventID != "" {
+			ids = append(ids, e.Type+" "+e.EventID)
 		}
 	}
 	return ids
 }
 
-// forgotten tells who has forgotten a room.
-func (y *history) forgotten() map[string]bool {
-	y.t.Helper()
-	rows, err := y.pool.Query(y.t.Context(), `SELECT user_id FROM forgotten_rooms`)
-	y.ok(err)
-	defer rows.Close()
-	who := map[string]bool{}
-	for rows.Next() {
-		var user string
-		y.ok(rows.Scan(&user))
-		who[user] = true
-	}
-	y.ok(rows.Err())
-	return who
-}
-
 // happenedTo works out from the whole history, which alice sees, what was to be told
-// to a user since a token.
+// to a user since a token, of rooms that the user has never forgotten.
 func (y *history) happenedTo(user, since string) []string {
 	y.t.Helper()
 	var told []*rooms.Event
 	after := *y.position(since)
 	for _, room := range y.rooms {
+		if _, forgot := y.forgot[forgetting{user, room}]; forgot {
+			continue
+		}
 		membership := "leave"
 		all := y.backward(alice, room, syncstream.FormatToken(y.journal.Position()), "", nil)
 		slices.Reverse(all)
@@ -416,7 +403,7 @@ func (y *history) happenedTo(user, since string) []string {
 	slices.SortFunc(told, func(a, b *rooms.Event) int { return int(a.Position - b.Position) })
 	ids := []string{}
 	for _, e := range told {
-		ids = append(ids, e.Type+" "+e.ID[:8])
+		ids = append(ids, e.Type+" "+e.ID)
 	}
 	return ids
 }

@@ -1,0 +1,94 @@
+package syncstream_test
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/syncstream"
+)
+
+// What one process has written another tells as the first does, and as SQL does: it is
+// read into the live window now and then, however much has happened meanwhile, and
+// been overwritten or redacted.
+func TestProcessesAgree(t *testing.T) {
+	eachHistory(t, 2, func(t *testing.T, seed uint64) {
+		pool := postgrestest.New(t)
+		start := func(window int) *house {
+			return houseOn(t, pool, journal.Options{WindowBytes: window, Watch: time.Hour})
+		}
+		one, other := start(0), start(0)
+		reader, forgetful, sql := start(0), start(20_000), start(1)
+		all := map[string]*house{"one": one, "other": other, "reader": reader, "forgetful": forgetful, "SQL": sql}
+		y := one.history(seed)
+		y.ignore, y.others = true, []*house{other}
+		told := 0
+		for range 6 {
+			for range 6 {
+				y.happen(6)
+				[]*house{reader, forgetful, sql}[y.IntN(3)].catchUp()
+			}
+			for _, h := range all {
+				h.catchUp()
+			}
+			for range 15 {
+				told += y.compare(all)
+				y.compareStreams(all)
+			}
+		}
+		if told < 30 {
+			t.Errorf("only %d answers had something in them", told)
+		}
+	})
+}
+
+// compareStreams does as compare with /events.
+func (y *history) compareStreams(houses map[string]*house) {
+	y.t.Helper()
+	q := syncstream.EventsQuery{
+		UserID: y.pick(everybody...), DeviceID: "PHONE",
+		From: syncstream.FormatToken(journal.Position(y.Int64N(int64(y.journal.Position()) + 1))),
+	}
+	var of string
+	var want []string
+	for _, name := range slices.Sorted(maps.Keys(houses)) {
+		l := &listener{houses[name], q}
+		got := l.news()
+		if of != "" {
+			if diff := cmp.Diff(want, got); diff != "" {
+				y.t.Fatalf("%+v: %s (+) beside %s (-):\n%s", q, name, of, diff)
+			}
+		}
+		of, want = name, got
+	}
+}
+
+// news gives the chunk without presence, and of account data the last of each kind:
+// whether what was overwritten is told, too, is a matter of memory.
+func (l *listener) news() []string {
+	l.h.t.Helper()
+	answer, err := l.h.Stream(l.h.t.Context(), l.EventsQuery)
+	l.h.ok(err)
+	var c struct{ Chunk []json.RawMessage }
+	l.h.ok(json.Unmarshal(answer.AppendJSON(nil), &c))
+	list := []string{}
+	seen := map[string]bool{}
+	for _, raw := range slices.Backward(c.Chunk) {
+		var e ev
+		l.h.ok(json.Unmarshal(raw, &e))
+		ownData := e.Sender == "" && e.Type != "m.receipt"
+		kind := e.Type + " " + e.RoomID
+		if e.Type == "m.presence" || ownData && seen[kind] {
+			continue
+		}
+		seen[kind] = ownData
+		list = append(list, string(raw))
+	}
+	return list
+}

@@ -1,0 +1,110 @@
+package rooms_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/bench/bare"
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/journal/journalbench"
+	"homeserver/internal/profile"
+	"homeserver/internal/rooms"
+)
+
+// benchRooms is how many rooms "many rooms" are.
+const benchRooms = 64
+
+// bench is a server's rooms on a durable database.
+type bench struct {
+	*rooms.Service
+	pool *pgxpool.Pool
+	txns atomic.Int64
+}
+
+func newBench(b *testing.B) *bench {
+	b.Helper()
+	pool := journalbench.Open(b)
+	j := journal.New(pool, journal.Options{})
+	users := auth.New(pool, auth.Options{ServerName: "localhost"})
+	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:bench", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
+	service, err := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool, users), Signer: signer})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := j.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := j.Stop(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	return &bench{Service: service, pool: pool}
+}
+
+func benchUser(i int) string { return fmt.Sprintf("@user%d:localhost", i) }
+
+// room makes a room with so many members, of whom user 0 is the first.
+func (h *bench) room(b *testing.B, members int) string {
+	b.Helper()
+	created, err := h.Create(b.Context(), benchUser(0), rooms.CreateRequest{Preset: "public_chat"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	g, ctx := errgroup.WithContext(b.Context())
+	g.SetLimit(64)
+	for i := 1; i < members; i++ {
+		g.Go(func() error { return h.Join(ctx, benchUser(i), created.RoomID, "") })
+	}
+	if err := g.Wait(); err != nil {
+		b.Fatal(err)
+	}
+	return created.RoomID
+}
+
+// send sends a message as a client does, with a transaction ID of its own.
+func (h *bench) send(b *testing.B, sender int, room string) error {
+	q := rooms.Request{
+		UserID: benchUser(sender), DeviceID: "BENCHMARK", RoomID: room, TxnID: fmt.Sprint(h.txns.Add(1)),
+	}
+	_, err := h.Send(b.Context(), q, "m.room.message", message("a message of the usual length, which is not very long"))
+	return err
+}
+
+// BenchmarkSend races sending, without HTTP and without clients on the same
+// processors, against a bare group commit of the same rows.
+func BenchmarkSend(b *testing.B) {
+	h := newBench(b)
+	list := make([]string, benchRooms)
+	for i := range list {
+		list[i] = h.room(b, benchRooms)
+	}
+	if err := h.send(b, 0, list[0]); err != nil {
+		b.Fatal(err)
+	}
+	ceiling, err := bare.StartMessages(b.Context(), h.pool)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(ceiling.Stop)
+	for _, c := range []struct {
+		name  string
+		rooms int
+	}{{"one-room", 1}, {"many-rooms", benchRooms}} {
+		for _, senders := range []int{1, 16, 64} {
+			b.Run(fmt.Sprintf("%s/senders=%d", c.name, senders), func(b *testing.B) {
+				journalbench.Race(b, senders,
+					func(sender, _ int) error { return h.send(b, sender, list[sender%c.rooms]) },
+					func(sender, _ int) error { return ceiling.Commit(sender, c.rooms) })
+			})
+		}
+	}
+}

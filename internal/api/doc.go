@@ -7,7 +7,8 @@
 //	observe    request ID, CORS and security headers, access log, metrics, panics (observe.go)
 //	compress   gzip for answers of 1 KiB and more
 //	route      chi, on the path as it was sent (mount.go); 404 and 405 M_UNRECOGNIZED
-//	serve      path parameters, query, access token, body: each checked once (serve.go)
+//	serve      path parameters, query, access token, body: each checked once (serve.go);
+//	           how often the caller may (work.go), and how much goes on at once (overload.go)
 //	handler    decode, call one service method, return
 //	respond    the answer or the error becomes JSON (respond.go)
 //
@@ -25,6 +26,8 @@
 //     request ID, and its text stays here.
 //   - A client that reads or writes too slowly loses its connection; one that goes
 //     away cancels the context of its request.
+//   - What is too much is refused at once, and takes no memory: of one caller with
+//     M_LIMIT_EXCEEDED, of all together with 503; either says when to come again.
 //   - No access token is ever logged.
 //
 // # Adding an endpoint
@@ -37,5 +40,7 @@
 //		return joinedRoomsAnswer{list}, err
 //	}
 //
-//	{client, http.MethodGet, "/joined_rooms", user(a.joinedRooms)},
+//	{client, http.MethodGet, "/joined_rooms", reading, user(a.joinedRooms)},
+//
+// The row says what kind of work it is (work.go), which decides what limits it.
 package api

@@ -71,9 +71,20 @@ func errEmail() *matrix.Error {
 func CanonicalPhone(country, number string) (Address, error) {
 	parsed, err := phonenumbers.Parse(number, strings.ToUpper(country))
 	if err != nil || !phonenumbers.IsPossibleNumber(parsed) {
-		return Address{}, matrix.Errorf(matrix.InvalidParam, "This is not a phone number of that country")
+		return Address{}, errPhone()
 	}
-	return Address{Phone, strings.TrimPrefix(phonenumbers.Format(parsed, phonenumbers.E164), "+")}, nil
+	written := phonenumbers.Format(parsed, phonenumbers.E164)
+	// A number that is none may be another one when it is read again, as in some
+	// countries leading zeros come and go.
+	again, err := phonenumbers.Parse(written, "")
+	if err != nil || phonenumbers.Format(again, phonenumbers.E164) != written {
+		return Address{}, errPhone()
+	}
+	return Address{Phone, strings.TrimPrefix(written, "+")}, nil
+}
+
+func errPhone() *matrix.Error {
+	return matrix.Errorf(matrix.InvalidParam, "This is not a phone number of that country")
 }
 
 // domain is what stands behind the at sign of an e-mail address.

@@ -23,6 +23,11 @@ func processes(t *testing.T) (a, b *house) {
 		houses[i].ok(channel.Start(t.Context()))
 		t.Cleanup(channel.Stop)
 	}
+	for _, h := range houses {
+		for h.Others.Alone() { // until it has heard of the other
+			h.ok(pool.Ping(t.Context()))
+		}
+	}
 	return houses[0], houses[1]
 }
 

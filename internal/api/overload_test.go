@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"homeserver/internal/auth"
 	"homeserver/internal/clienttest"
@@ -55,9 +57,12 @@ func (g *gate) open() {
 	g.sent.Wait()
 }
 
-// from makes the client's requests come from another address.
+// from makes the client's requests come from another address. What is answered late
+// should have been refused.
 func from(c *clienttest.Client, method, path, address string) *http.Request {
-	r := c.Request(method, path, nil)
+	ctx, cancel := context.WithTimeout(c.T.Context(), time.Minute)
+	c.T.Cleanup(cancel)
+	r := c.Request(method, path, nil).WithContext(ctx)
 	r.Header.Set("X-Forwarded-For", address)
 	return r
 }

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -140,7 +141,7 @@ func decodeReferences(v *Version, array []byte) ([]string, bool) {
 	if array[0] != '[' {
 		return nil, false
 	}
-	ids := []string{}
+	ids := make([]string, 0, bytes.Count(array, []byte(","))+1)
 	for values := elementsOf(array); values.next(); {
 		value := values.value
 		if v.pairs() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 )
@@ -233,9 +232,7 @@ func (s *Service) contextState(ctx context.Context, r *reader, c *EventContext, 
 	if f == nil || !f.LazyLoadMembers {
 		return s.States(ctx, []RoomAt{{r.room, last}}, f, true)
 	}
-	others := *f
-	others.NotTypes = append(slices.Clone(f.NotTypes), event.TypeMember)
-	state, err := s.States(ctx, []RoomAt{{r.room, last}}, &others, true)
+	state, err := s.States(ctx, []RoomAt{{r.room, last}}, f, false)
 	if err != nil {
 		return nil, err
 	}

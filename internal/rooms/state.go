@@ -15,28 +15,27 @@ func errNoEvent() error { return matrix.Errorf(matrix.NotFound, "there is no suc
 // readable finds a room and what a user may read of it. M_FORBIDDEN if there is
 // no such room, as for a room that the user has nothing to do with.
 func (s *Service) readable(ctx context.Context, userID, roomID string) (journal.RoomNID, *Access, error) {
-	nid, err := s.Number(ctx, roomID)
-	if matrix.IsCode(err, matrix.NotFound) {
-		return 0, nil, errNotInRoom()
+	if !matrix.IsRoomID(roomID) {
+		return 0, nil, matrix.Errorf(matrix.InvalidParam, "this is not a room ID")
 	}
+	changes, err := s.readAccess(ctx, `r.room_id = $1`, roomID, userID)
 	if err != nil {
 		return 0, nil, err
 	}
-	access, err := s.access(ctx, nid, userID)
-	return nid, access, err
+	for nid, c := range changes {
+		return nid, c.access(), nil
+	}
+	return 0, nil, errNotInRoom()
 }
 
 // MustBeJoined refuses who is not in a room: M_FORBIDDEN, also if there is no
 // such room.
 func (s *Service) MustBeJoined(ctx context.Context, userID, roomID string) error {
-	nid, err := s.Number(ctx, roomID)
-	if matrix.IsCode(err, matrix.NotFound) {
-		return errNotInRoom()
-	}
+	_, access, err := s.readable(ctx, userID, roomID)
 	if err != nil {
 		return err
 	}
-	return s.mustBeJoined(ctx, nid, userID)
+	return access.mustBeJoined()
 }
 
 func (s *Service) mustBeJoined(ctx context.Context, room journal.RoomNID, userID string) error {
@@ -44,7 +43,11 @@ func (s *Service) mustBeJoined(ctx context.Context, room journal.RoomNID, userID
 	if err != nil {
 		return err
 	}
-	if membership, _ := access.Membership(); membership != event.Join {
+	return access.mustBeJoined()
+}
+
+func (a *Access) mustBeJoined() error {
+	if membership, _ := a.Membership(); membership != event.Join {
 		return errNotInRoom()
 	}
 	return nil
@@ -138,14 +141,11 @@ func (s *Service) Members(ctx context.Context, userID, roomID string, f MemberFi
 // M_FORBIDDEN unless the user is, too. Client-server API,
 // GET /rooms/{roomId}/joined_members.
 func (s *Service) JoinedMembers(ctx context.Context, userID, roomID string) ([]*Event, error) {
-	nid, err := s.Number(ctx, roomID)
-	if matrix.IsCode(err, matrix.NotFound) {
-		return nil, errNotInRoom()
-	}
+	nid, access, err := s.readable(ctx, userID, roomID)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mustBeJoined(ctx, nid, userID); err != nil {
+	if err := access.mustBeJoined(); err != nil {
 		return nil, err
 	}
 	return s.eventsAt(ctx, `

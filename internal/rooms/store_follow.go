@@ -68,11 +68,7 @@ func (s *Service) Neighbours(ctx context.Context, windows []Window, forward bool
 	if forward {
 		order = ""
 	}
-	n := len(windows)
-	room, low, high := make([]journal.RoomNID, n), make([]journal.Position, n), make([]journal.Position, n)
-	for i, w := range windows {
-		room[i], low[i], high[i] = w.Room, w.From, w.To
-	}
+	room, low, high := columnsOfWindows(windows)
 	return s.events(ctx, selectEvents+`
 		WHERE e.position IN (
 			SELECT near.position

@@ -1,6 +1,7 @@
 package rooms
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,63 +15,81 @@ import (
 )
 
 // selectEvents reads events with what clients are told beside them: the state
-// event that they replaced, and the redaction. Conditions go on e (and r).
+// event that they replaced, and the redaction; 0 stands for the position of what is
+// not there. Conditions go on e (and r).
 const selectEvents = `
 	SELECT e.position, e.room_nid, r.version, e.event_id, e.type, e.state_key, e.sender, e.json,
 		coalesce(e.device_id, '') AS device_id, coalesce(e.txn_id, '') AS txn_id,
-		p.position AS prev_position, p.event_id AS prev_id, p.sender AS prev_sender, p.json AS prev_json,
-		d.position AS redaction_position, d.event_id AS redaction_id, d.json AS redaction_json
+		coalesce(p.position, 0), p.event_id, p.sender, p.json,
+		coalesce(d.position, 0), d.event_id, d.json
 	FROM events e
 	JOIN rooms r ON r.room_nid = e.room_nid
 	LEFT JOIN events p ON p.position = e.replaces
 	LEFT JOIN events d ON d.position = e.redacted_by `
 
-// eventRow is a row of selectEvents.
+// eventRow is a row of selectEvents. One is used for all rows of a query.
 type eventRow struct {
-	Position journal.Position `db:"position"`
-	Room     journal.RoomNID  `db:"room_nid"`
-	Version  string           `db:"version"`
-	EventID  string           `db:"event_id"`
-	Type     string           `db:"type"`
-	StateKey *string          `db:"state_key"`
-	Sender   string           `db:"sender"`
-	JSON     []byte           `db:"json"`
-	DeviceID string           `db:"device_id"`
-	TxnID    string           `db:"txn_id"`
+	position, room        int64
+	version               borrowed
+	eventID               string
+	typ, stateKey, sender borrowed
+	json                  []byte
+	deviceID, txnID       string
+	prevPosition          int64
+	prevID, prevSender    borrowed
+	prevJSON              borrowed
+	redactionPosition     int64
+	redactionID           borrowed
+	redactionJSON         []byte
+}
 
-	PrevPosition *journal.Position `db:"prev_position"`
-	PrevID       *string           `db:"prev_id"`
-	PrevSender   *string           `db:"prev_sender"`
-	PrevJSON     []byte            `db:"prev_json"`
+// borrowed is a column that is not kept: it is good until the next row is read, and
+// takes no memory of its own. NULL is nil.
+type borrowed []byte
 
-	RedactionPosition *journal.Position `db:"redaction_position"`
-	RedactionID       *string           `db:"redaction_id"`
-	RedactionJSON     []byte            `db:"redaction_json"`
+// ScanBytes makes borrowed a pgtype.BytesScanner.
+func (b *borrowed) ScanBytes(v []byte) error {
+	*b = v
+	return nil
+}
+
+// columns is where the columns of selectEvents go.
+func (row *eventRow) columns() []any {
+	return []any{
+		&row.position, &row.room, &row.version, &row.eventID, &row.typ, &row.stateKey, &row.sender, &row.json,
+		&row.deviceID, &row.txnID, &row.prevPosition, &row.prevID, &row.prevSender, &row.prevJSON,
+		&row.redactionPosition, &row.redactionID, &row.redactionJSON,
+	}
 }
 
 // event gives the event of a row, or an error if the row is damaged. What it tells
 // of others that are damaged is left out.
 func (row *eventRow) event() (*Event, error) {
-	v, ok := event.LookupVersion(row.Version)
+	v, ok := event.LookupVersion(string(row.version))
 	if !ok {
-		return nil, fmt.Errorf("its room is of unknown version %q", row.Version)
+		return nil, fmt.Errorf("its room is of unknown version %q", row.version)
 	}
-	parsed, err := event.ParseTrusted(v, row.EventID, row.JSON)
+	parsed, err := event.ParseTrusted(v, row.eventID, row.json)
 	if err != nil {
 		return nil, err
 	}
 	if !row.describes(parsed) {
 		return nil, errors.New("its JSON is that of another event")
 	}
-	e := &Event{Event: parsed, Room: row.Room, Position: row.Position, DeviceID: row.DeviceID, TxnID: row.TxnID}
-	if row.PrevPosition != nil {
-		e.Replaces = &Replaced{EventID: *row.PrevID, Sender: *row.PrevSender, Position: *row.PrevPosition}
-		e.Replaces.show(contentIn(row.PrevJSON))
+	e := &Event{
+		Event: parsed, Room: journal.RoomNID(row.room), Position: journal.Position(row.position),
+		DeviceID: row.deviceID, TxnID: row.txnID,
 	}
-	if row.RedactionPosition != nil {
+	if row.prevPosition != 0 {
+		e.Replaces = &Replaced{
+			EventID: string(row.prevID), Sender: string(row.prevSender), Position: journal.Position(row.prevPosition),
+		}
+		e.Replaces.show(bytes.Clone(contentIn(row.prevJSON)))
+	}
+	if row.redactionPosition != 0 {
 		r := &redaction{redacted: parsed}
-		if because, err := event.ParseTrusted(v, *row.RedactionID, row.RedactionJSON); err == nil {
-			r.because = &Event{Event: because, Room: row.Room, Position: *row.RedactionPosition}
+		if because, err := event.ParseTrusted(v, string(row.redactionID), row.redactionJSON); err == nil {
+			r.because = &Event{Event: because, Room: e.Room, Position: journal.Position(row.redactionPosition)}
 		}
 		e.redaction.Store(r)
 	}
@@ -79,10 +98,10 @@ func (row *eventRow) event() (*Event, error) {
 
 // describes reports whether the columns of the row are those of an event.
 func (row *eventRow) describes(e *event.Event) bool {
-	if (e.StateKey == nil) != (row.StateKey == nil) || e.StateKey != nil && *e.StateKey != *row.StateKey {
+	if (e.StateKey == nil) != (row.stateKey == nil) || e.StateKey != nil && *e.StateKey != string(row.stateKey) {
 		return false
 	}
-	return e.Type == row.Type && e.Sender == row.Sender
+	return e.Type == string(row.typ) && e.Sender == string(row.sender)
 }
 
 // contentIn gives the content in the JSON of an event; an empty one if that is
@@ -108,17 +127,18 @@ func (d *damaged) err() error { return fmt.Errorf("%s is %w: %w", d.name(), dama
 
 // sortEvents collects rows of selectEvents. Those that are damaged are given apart.
 func sortEvents(rows pgx.Rows) (events []*Event, bad []damaged, err error) {
-	found, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[eventRow])
-	if err != nil {
-		return nil, nil, fmt.Errorf("read events: %w", err)
-	}
-	events = make([]*Event, 0, len(found))
-	for _, row := range found {
+	var row eventRow
+	events = []*Event{}
+	_, err = pgx.ForEachRow(rows, row.columns(), func() error {
 		if e, err := row.event(); err == nil {
 			events = append(events, e)
 		} else {
-			bad = append(bad, damaged{row.EventID, row.Position, err})
+			bad = append(bad, damaged{row.eventID, journal.Position(row.position), err})
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read events: %w", err)
 	}
 	return events, bad, nil
 }
@@ -258,27 +278,44 @@ func (s *Service) access(ctx context.Context, room journal.RoomNID, userID strin
 	if err != nil {
 		return nil, err
 	}
-	c := changes[room]
-	if c == nil {
-		c = &AccessChanges{}
-	}
-	return NewAccess(c.Visibilities, c.Memberships), nil
+	return changes[room].access(), nil
 }
 
 // AccessChanges is what a user's access to a room is worked out from.
 type AccessChanges struct{ Visibilities, Memberships []Change }
 
+// access is that of who has seen no changes, too.
+func (c *AccessChanges) access() *Access {
+	if c == nil {
+		c = &AccessChanges{}
+	}
+	return NewAccess(c.Visibilities, c.Memberships)
+}
+
+// selectAccess reads the changes of history visibility and of the membership of
+// user $2 in rooms, in the order of positions. A room without any has one row.
+// Conditions go on r.
+const selectAccess = `
+	SELECT r.room_nid, coalesce(s.type, ''), coalesce(s.position, 0), coalesce(s.value, '')
+	FROM rooms r LEFT JOIN LATERAL (
+		SELECT type, position, value FROM room_state
+		WHERE room_nid = r.room_nid AND type = 'm.room.history_visibility' AND state_key = ''
+		UNION ALL
+		SELECT type, position, value FROM room_state m
+		WHERE room_nid = r.room_nid AND type = 'm.room.member' AND state_key = $2 AND NOT EXISTS (
+			SELECT FROM forgotten_rooms f
+			WHERE f.user_id = $2 AND f.room_nid = m.room_nid AND f.position >= m.position)) s ON true
+	WHERE %s ORDER BY s.position`
+
 // accessChanges reads the changes of history visibility and of one user's
 // membership in rooms, in the order of positions.
 func (s *Service) accessChanges(ctx context.Context, rooms []journal.RoomNID, userID string) (map[journal.RoomNID]*AccessChanges, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT s.room_nid, s.type, s.position, coalesce(s.value, '') FROM room_state s
-		WHERE s.room_nid = ANY($1) AND (
-			s.type = 'm.room.history_visibility' AND s.state_key = ''
-			OR s.type = 'm.room.member' AND s.state_key = $2 AND NOT EXISTS (
-				SELECT FROM forgotten_rooms f
-				WHERE f.user_id = $2 AND f.room_nid = s.room_nid AND f.position >= s.position))
-		ORDER BY s.position`, rooms, userID)
+	return s.readAccess(ctx, `r.room_nid = ANY($1)`, rooms, userID)
+}
+
+// readAccess reads the changes in the rooms that a condition chooses by $1.
+func (s *Service) readAccess(ctx context.Context, condition string, rooms any, userID string) (map[journal.RoomNID]*AccessChanges, error) {
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(selectAccess, condition), rooms, userID)
 	if err != nil {
 		return nil, fmt.Errorf("read access of %s: %w", userID, err)
 	}
@@ -290,9 +327,10 @@ func (s *Service) accessChanges(ctx context.Context, rooms []journal.RoomNID, us
 		if found[room] == nil {
 			found[room] = &AccessChanges{}
 		}
-		if typ == event.TypeMember {
+		switch typ {
+		case event.TypeMember:
 			found[room].Memberships = append(found[room].Memberships, c)
-		} else {
+		case typeHistoryVisibility:
 			found[room].Visibilities = append(found[room].Visibilities, c)
 		}
 		return nil

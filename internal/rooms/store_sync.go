@@ -24,14 +24,21 @@ type Window struct {
 	Range
 }
 
+// columnsOfWindows gives windows as columns. For []int64 the driver has a fast way,
+// and for slices of other integers a slow one.
+func columnsOfWindows(windows []Window) (room, low, high []int64) {
+	n := len(windows)
+	room, low, high = make([]int64, n), make([]int64, n), make([]int64, n)
+	for i, w := range windows {
+		room[i], low[i], high[i] = int64(w.Room), int64(w.From), int64(w.To)
+	}
+	return room, low, high
+}
+
 // Timelines reads the newest events in each window, at most limit+1 of each
 // that the filter lets through, newest first.
 func (s *Service) Timelines(ctx context.Context, windows []Window, limit int, f *EventFilter) ([]*Event, error) {
-	n := len(windows)
-	room, low, high := make([]journal.RoomNID, n), make([]journal.Position, n), make([]journal.Position, n)
-	for i, w := range windows {
-		room[i], low[i], high[i] = w.Room, w.From, w.To
-	}
+	room, low, high := columnsOfWindows(windows)
 	events, err := s.page(ctx, f, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1}}
 		sql := `
@@ -46,14 +53,36 @@ func (s *Service) Timelines(ctx context.Context, windows []Window, limit int, f 
 	return events, err
 }
 
+// maxLooked bounds how many events of a window TimelinesButMembers looks at.
+const maxLooked = 10_000
+
+// TimelinesButMembers does the same without a filter, leaving out how others have
+// changed the membership of others. Rooms with many members have little else that
+// is new to somebody who was away. No more than maxLooked events of a window are
+// looked at.
+func (s *Service) TimelinesButMembers(ctx context.Context, windows []Window, limit int, userID string) ([]*Event, error) {
+	room, low, high := columnsOfWindows(windows)
+	events, err := s.page(ctx, nil, func(f *EventFilter) (string, []any) {
+		q := &query{args: []any{room, low, high, limit + 1, userID, maxLooked}}
+		sql := `
+		SELECT n.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+		CROSS JOIN LATERAL (
+			SELECT looked.position FROM (
+				SELECT e.position, e.type, e.state_key, e.sender FROM events e
+				WHERE e.room_nid = w.room_nid AND e.position BETWEEN w.low AND w.high` + f.where(q) + `
+				ORDER BY e.position DESC LIMIT $6) looked
+			WHERE looked.type <> 'm.room.member' OR looked.state_key IS NULL OR looked.state_key = $5 OR looked.sender = $5
+			ORDER BY looked.position DESC LIMIT $4) n`
+		return sql, q.args
+	})
+	slices.Reverse(events)
+	return events, err
+}
+
 // Oldest reads the first events in all of the windows together, at most limit+1
 // that the filter lets through, oldest first.
 func (s *Service) Oldest(ctx context.Context, windows []Window, limit int, f *EventFilter) ([]*Event, error) {
-	n := len(windows)
-	room, low, high := make([]journal.RoomNID, n), make([]journal.Position, n), make([]journal.Position, n)
-	for i, w := range windows {
-		room[i], low[i], high[i] = w.Room, w.From, w.To
-	}
+	room, low, high := columnsOfWindows(windows)
 	return s.page(ctx, f, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1}}
 		sql := `
@@ -84,9 +113,24 @@ const stateAt = `
 		SELECT position, type, state_key, value FROM room_state
 		WHERE room_nid = w.room_nid AND replaced_at > w.at AND position <= w.at) s `
 
-func columnsOf(rooms []RoomAt) (room []journal.RoomNID, at []journal.Position) {
-	for _, r := range rooms {
-		room, at = append(room, r.Room), append(at, r.At)
+// stateButMembersAt is stateAt without the members, however many there are: of what
+// holds now, the index gives what stands before them and after them.
+const stateButMembersAt = `
+	SELECT s.position FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
+	CROSS JOIN LATERAL (
+		SELECT position FROM room_state
+		WHERE room_nid = w.room_nid AND type < 'm.room.member' AND replaced_at IS NULL AND position <= w.at
+		UNION ALL
+		SELECT position FROM room_state
+		WHERE room_nid = w.room_nid AND type > 'm.room.member' AND replaced_at IS NULL AND position <= w.at
+		UNION ALL
+		SELECT position FROM room_state
+		WHERE room_nid = w.room_nid AND type <> 'm.room.member' AND replaced_at > w.at AND position <= w.at) s`
+
+func columnsOf(rooms []RoomAt) (room, at []int64) {
+	room, at = make([]int64, len(rooms)), make([]int64, len(rooms))
+	for i, r := range rooms {
+		room[i], at[i] = int64(r.Room), int64(r.At)
 	}
 	return room, at
 }
@@ -95,8 +139,12 @@ func columnsOf(rooms []RoomAt) (room []journal.RoomNID, at []journal.Position) {
 // lets through; without the members if withMembers is false.
 func (s *Service) States(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) ([]*Event, error) {
 	room, at := columnsOf(rooms)
-	q := &query{args: []any{room, at, withMembers}}
-	return s.eventsAt(ctx, stateAt+`WHERE $3 OR s.type <> 'm.room.member'`, f.where(q), q.args...)
+	positions := stateAt
+	if !withMembers {
+		positions = stateButMembersAt
+	}
+	q := &query{args: []any{room, at}}
+	return s.eventsAt(ctx, positions, f.where(q), q.args...)
 }
 
 // MemberAt is a user's place in a room at a position.
@@ -108,9 +156,9 @@ type MemberAt struct {
 // MemberEvents reads the member events that there are for the places.
 func (s *Service) MemberEvents(ctx context.Context, members []MemberAt) ([]*Event, error) {
 	n := len(members)
-	room, at, user := make([]journal.RoomNID, n), make([]journal.Position, n), make([]string, n)
+	room, at, user := make([]int64, n), make([]int64, n), make([]string, n)
 	for i, m := range members {
-		room[i], at[i], user[i] = m.Room, m.At, m.User
+		room[i], at[i], user[i] = int64(m.Room), int64(m.At), m.User
 	}
 	return s.eventsAt(ctx, `
 		SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w(room_nid, at, user_id)
@@ -145,10 +193,10 @@ type Delta struct {
 // or hold at UpTo.
 func (s *Service) StateChanges(ctx context.Context, deltas []Delta) ([]*Event, error) {
 	n := len(deltas)
-	room, since := make([]journal.RoomNID, n), make([]journal.Position, n)
-	start, upTo := make([]journal.Position, n), make([]journal.Position, n)
+	room, since := make([]int64, n), make([]int64, n)
+	start, upTo := make([]int64, n), make([]int64, n)
 	for i, d := range deltas {
-		room[i], since[i], start[i], upTo[i] = d.Room, d.Since, d.Start, d.UpTo
+		room[i], since[i], start[i], upTo[i] = int64(d.Room), int64(d.Since), int64(d.Start), int64(d.UpTo)
 	}
 	return s.eventsAt(ctx, `
 		SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)

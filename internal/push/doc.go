@@ -19,7 +19,8 @@
 //
 // What is bounded: the rules of a user in number and bytes, the pushers of a user,
 // the events of a room that a count looks at ([MaxUnread] of the newest, and
-// [threadLookback] of those before the main timeline was read), the events that
+// [threadLookback] of those before the main timeline was read; changes of others'
+// membership, which usually notify nobody, are passed over unread), the events that
 // one call for notifications looks at, and everything that is kept in memory.
 //
 // Rules see a room as it is when a count is worked out first (its number of

@@ -16,9 +16,9 @@ func predefinedRules(userID string) [kinds][]Rule {
 		Override: {
 			master,
 			predefined(".m.rule.suppress_notices", nothing, match("content.msgtype", "m.notice")),
-			predefined(".m.rule.invite_for_me", withSound("default"), match("type", "m.room.member"),
+			predefined(ruleInviteForMe, withSound("default"), match("type", "m.room.member"),
 				match("content.membership", "invite"), `{"kind":"event_match","key":"state_key","pattern":`+me+`}`),
-			predefined(".m.rule.member_event", nothing, match("type", "m.room.member")),
+			predefined(ruleMemberEvent, nothing, match("type", "m.room.member")),
 			predefined(".m.rule.is_user_mention", []string{`"notify"`, `{"set_tweak":"sound","value":"default"}`, `{"set_tweak":"highlight"}`},
 				`{"kind":"event_property_contains","key":"content.m\\.mentions.user_ids","value":`+me+`}`),
 			predefined(".m.rule.is_room_mention", highlighted, `{"kind":"event_property_is","key":"content.m\\.mentions.room","value":true}`,
@@ -38,6 +38,12 @@ func predefinedRules(userID string) [kinds][]Rule {
 		},
 	}
 }
+
+// The predefined rules about membership: of the user's own invites, and of all else.
+const (
+	ruleInviteForMe = ".m.rule.invite_for_me"
+	ruleMemberEvent = ".m.rule.member_event"
+)
 
 const twoMembers = `{"kind":"room_member_count","is":"2"}`
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"sync"
 
 	"homeserver/internal/journal"
 )
@@ -57,6 +58,11 @@ type Ruleset struct {
 	compiled []compiledRule
 	// needsName tells that some rule asks for the user's display name.
 	needsName bool
+	// quietMembers tells that nothing is said of how others change the membership of
+	// others: then these events need not even be read.
+	quietMembers bool
+	// content gives the content of m.push_rules, which is made when it is first asked for.
+	content func() ([]byte, error)
 }
 
 // newRuleset puts the predefined rules and the user's own together.
@@ -78,7 +84,24 @@ func newRuleset(userID string, own *ownRules, changed journal.Position) *Ruleset
 		r.rules[k] = slices.Insert(list, first, own.Rules[k]...)
 	}
 	r.compile()
+	r.quietMembers = quietMembers(r.rules[Override])
+	r.content = sync.OnceValues(func() ([]byte, error) { return encode(map[string]*Ruleset{"global": r}) })
 	return r
+}
+
+// quietMembers reports whether the predefined rule about members is in force, and no
+// rule that notifies stands above it, but for the one about one's own invites.
+func quietMembers(override []Rule) bool {
+	for _, rule := range override {
+		if !rule.Enabled || rule.ID == ruleInviteForMe {
+			continue
+		}
+		notifies := outcomeOf(rule.Actions).Notify
+		if notifies || rule.ID == ruleMemberEvent {
+			return !notifies
+		}
+	}
+	return false
 }
 
 // Rule finds a rule.

@@ -133,14 +133,14 @@ func (s *Service) Ruleset(ctx context.Context, userID string) (*Ruleset, error) 
 }
 
 // RulesEvent gives the content of the account data m.push_rules of a user, and the
-// position of its last change; 0: there was none. Client-server API, "Push Rules:
-// Events".
+// position of its last change; 0: there was none. The content must not be written to.
+// Client-server API, "Push Rules: Events".
 func (s *Service) RulesEvent(ctx context.Context, userID string) (json.RawMessage, journal.Position, error) {
 	r, err := s.Ruleset(ctx, userID)
 	if err != nil {
 		return nil, 0, err
 	}
-	content, err := encode(map[string]*Ruleset{"global": r})
+	content, err := r.content()
 	if err != nil {
 		return nil, 0, fmt.Errorf("encode the push rules of %s: %w", userID, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
 )
@@ -144,7 +145,7 @@ func (c *counting) plan(nids []journal.RoomNID) (live, stored []*scan) {
 		for _, sc := range scans {
 			sc.high = c.upTo
 			if sc.from >= c.upTo || v.Covers(sc.from) {
-				sc.takeLive(v, c.upTo)
+				c.takeLive(sc, v)
 				live = append(live, sc)
 			} else {
 				stored = append(stored, sc)
@@ -155,16 +156,30 @@ func (c *counting) plan(nids []journal.RoomNID) (live, stored []*scan) {
 }
 
 // takeLive takes the events of the live window, the newest only if there are many.
-func (sc *scan) takeLive(v journal.View, upTo journal.Position) {
-	if sc.from >= upTo {
+func (c *counting) takeLive(sc *scan, v journal.View) {
+	if sc.from >= c.upTo {
 		return
 	}
 	entries := v.Room(sc.room, sc.from)
 	for i := len(entries) - 1; i >= 0 && len(sc.events) < MaxUnread; i-- {
-		if e := rooms.EventOf(entries[i]); e != nil && e.Position <= upTo {
+		if e := rooms.EventOf(entries[i]); e != nil && e.Position <= c.upTo && !c.isQuiet(e) {
 			sc.events = append(sc.events, e)
 		}
 	}
+}
+
+// isQuiet reports whether an event is one of those that timelines leaves out.
+func (c *counting) isQuiet(e *rooms.Event) bool {
+	return c.rules.quietMembers && e.Type == event.TypeMember && e.StateKey != nil && *e.StateKey != c.userID && e.Sender != c.userID
+}
+
+// timelines reads the newest events in windows, but for those of which it is known
+// that they change nothing.
+func (c *counting) timelines(ctx context.Context, windows []rooms.Window, limit int) ([]*rooms.Event, error) {
+	if c.rules.quietMembers {
+		return c.s.rooms.TimelinesButMembers(ctx, windows, limit, c.userID)
+	}
+	return c.s.rooms.Timelines(ctx, windows, limit, nil)
 }
 
 // page is how much is read at once: a first page is enough for most rooms.
@@ -208,7 +223,7 @@ func (c *counting) readPage(ctx context.Context, scans []*scan, limit int) error
 	for i, sc := range scans {
 		windows[i] = rooms.Window{Room: sc.room, Range: rooms.Range{From: sc.from + 1, To: sc.high}}
 	}
-	events, err := c.s.rooms.Timelines(ctx, windows, limit-1, nil)
+	events, err := c.timelines(ctx, windows, limit-1)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,106 @@
+package push
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/postgres/postgrestest"
+)
+
+// TestCountsPassOverMembers: what others do about membership counts as little as if
+// it were looked at, be it in the live window or in the tables.
+func TestCountsPassOverMembers(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]journal.Options{"in the window": {}, "in the tables": {WindowBytes: 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := houseOn(t, postgrestest.New(t), o)
+			room := h.room(bob)
+			h.say(alice, room, "one")
+			for i := range 5 {
+				h.ok(h.rooms.Join(t.Context(), fmt.Sprintf("@guest%d:localhost", i), room, ""))
+			}
+			h.say(alice, room, "two")
+			h.wantUnread(bob, room, mainTimeline(2, 0))
+
+			h.ok(h.put(bob, Override, "members", `{"actions":["notify"],"conditions":[`+match("type", "m.room.member")+`]}`, Place{}))
+			h.wantUnread(bob, room, mainTimeline(7, 0))
+			h.ok(h.DeleteRule(t.Context(), bob, Override, "members"))
+			h.wantUnread(bob, room, mainTimeline(2, 0))
+
+			h.ok(h.rooms.Invite(t.Context(), bob, room, carol, ""))
+			h.wantUnread(bob, room, Unread{}) // bob's own word
+			h.say(alice, room, "three")
+			h.wantUnread(bob, room, mainTimeline(1, 0))
+			h.ok(h.rooms.Leave(t.Context(), bob, room, ""))
+			h.ok(h.rooms.Join(t.Context(), bob, room, ""))
+			h.wantUnread(bob, room, Unread{})
+		})
+	}
+}
+
+// TestCountsReachBackOverMembers: however many join, what was said before still counts.
+func TestCountsReachBackOverMembers(t *testing.T) {
+	t.Parallel()
+	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
+	room := h.room(bob)
+	h.say(alice, room, "long ago")
+	_, err := h.pool.Exec(t.Context(), `
+		WITH p AS (UPDATE journal SET position = position + 1100 RETURNING position - 1100 AS before)
+		INSERT INTO events (position, room_nid, event_id, type, state_key, sender, json, has_url)
+		SELECT before + i, $1, '$member' || i, 'm.room.member', u, u, convert_to(json_build_object(
+			'content', json_build_object('membership', 'join'), 'depth', i, 'room_id', $2::text,
+			'sender', u, 'state_key', u, 'type', 'm.room.member')::text, 'UTF8'), false
+		FROM p, generate_series(1, 1100) i, concat('@u', i, ':x') u`, h.nid(room), room)
+	h.ok(err)
+	later := houseOn(t, h.pool, journal.Options{})
+	later.wantUnread(bob, room, mainTimeline(1, 0))
+}
+
+func TestQuietMembers(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	own := func(r Rule) *ownRules { return &ownRules{Rules: [kinds][]Rule{Override: {r}}} }
+	changed := func(id string, c changedRule) *ownRules {
+		return &ownRules{Predefined: map[string]changedRule{predefinedKey(Override, id): c}}
+	}
+	notify := []json.RawMessage{json.RawMessage(`"notify"`)}
+	for name, c := range map[string]struct {
+		rules *ownRules
+		want  bool
+	}{
+		"the predefined rules":      {&ownRules{}, true},
+		"a rule that notifies":      {own(Rule{ID: "a", Enabled: true, Actions: notify}), false},
+		"the same, disabled":        {own(Rule{ID: "a", Actions: notify}), true},
+		"a rule that says nothing":  {own(Rule{ID: "a", Enabled: true}), true},
+		"members that notify":       {changed(ruleMemberEvent, changedRule{Actions: notify}), false},
+		"no rule about members":     {changed(ruleMemberEvent, changedRule{Enabled: &no}), false},
+		"no rule about own invites": {changed(ruleInviteForMe, changedRule{Enabled: &no}), true},
+		"everything off":            {changed(".m.rule.master", changedRule{Enabled: &yes}), true},
+		"everything notifies":       {changed(".m.rule.master", changedRule{Enabled: &yes, Actions: notify}), false},
+	} {
+		if got := newRuleset(bob, c.rules, 0).quietMembers; got != c.want {
+			t.Errorf("%s: quietMembers is %t, want %t", name, got, c.want)
+		}
+	}
+}
+
+// TestRulesEventIsMadeOnce: it is new after a change, and the same until then.
+func TestRulesEventIsMadeOnce(t *testing.T) {
+	h := newHouse(t)
+	get := func() json.RawMessage {
+		content, _, err := h.RulesEvent(t.Context(), bob)
+		h.ok(err)
+		return content
+	}
+	first := get()
+	if again := get(); &first[0] != &again[0] {
+		t.Error("the same rules are encoded again")
+	}
+	h.ok(h.SetEnabled(t.Context(), bob, Override, ".m.rule.master", true))
+	if changed := get(); string(changed) == string(first) {
+		t.Errorf("a change does not show: %s", changed)
+	}
+}

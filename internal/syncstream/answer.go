@@ -30,6 +30,7 @@ func (a *Answer) empty() bool {
 // AppendJSON writes the answer. The lists that are empty stand there all the
 // same, as clients of all ages expect.
 func (a *Answer) AppendJSON(dst []byte) []byte {
+	dst = slices.Grow(dst, a.sizeOfEvents())
 	dst = append(dst, `{"account_data":{"events":`...)
 	dst = appendList(dst, a.accountData)
 	dst = append(dst, `},"next_batch":`...)
@@ -47,6 +48,20 @@ func (a *Answer) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `},"leave":{`...)
 	dst = a.appendSection(dst, Left)
 	return append(dst, `}}}`...)
+}
+
+// sizeOfEvents is about how many bytes the events of rooms take.
+func (a *Answer) sizeOfEvents() int {
+	const besideContent = 300 // IDs, the time, and what stands in unsigned
+	n := 0
+	for _, r := range a.Rooms {
+		for _, events := range [][]*rooms.Event{r.State, r.Timeline} {
+			for _, e := range events {
+				n += len(e.Content()) + besideContent
+			}
+		}
+	}
+	return n
 }
 
 // comma separates the members of a list.

@@ -77,6 +77,7 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 	found := byRoom(events)
 	for _, r := range stored {
 		r.setTimeline(found[r.nid], limit)
+		r.still = filter == nil && len(found[r.nid]) == 0 && r.Access.SeesAll(r.since, r.upTo)
 	}
 	return nil
 }
@@ -181,7 +182,7 @@ func (p *plan) hasStateChanges(r *Room) bool {
 	if r.full {
 		return p.showsState(r) && p.filter.Room.Timeline != nil && p.stateAt(r) < r.stateUpTo
 	}
-	return r.hasTimeline() && !r.secret
+	return r.hasTimeline() && !r.secret && !r.still
 }
 
 // liveState gives the state events of the room's entries in the window.

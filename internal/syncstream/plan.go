@@ -78,6 +78,8 @@ type Room struct {
 	// live holds the room's entries after since, where inWindow.
 	live     []*journal.Entry
 	inWindow bool
+	// still: the tables hold no event of the room after since.
+	still bool
 	// What is not part of the room's history.
 	AccountData []*accountdata.Item
 	Receipts    []*receipts.Receipt

@@ -13,7 +13,7 @@ import (
 var seeds = flag.String("seeds", "", "the random histories to try, as `first-last`")
 
 // longHistories is how many random histories are tried where there is time.
-const longHistories = 40
+const longHistories = 15
 
 // eachHistory runs a test for some random histories, for more of them where there is
 // time, or for those that are asked for. The test is given the seed of each.

@@ -68,6 +68,9 @@ func parseLogLine(line string) (level slog.Level, message string, begins bool) {
 	case "WARNING":
 		return slog.LevelWarn, message, true
 	case "LOG":
+		if strings.Contains(message, "was terminated by signal") {
+			return slog.LevelError, message, true // one process has crashed, and PostgreSQL starts all of them again
+		}
 		if source == "startup" {
 			return slog.LevelInfo, message, true // recovery, and how far it is
 		}

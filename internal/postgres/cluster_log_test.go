@@ -17,6 +17,7 @@ func TestParseLogLine(t *testing.T) {
 	}{
 		{"postmaster|LOG:  starting PostgreSQL", slog.LevelDebug, "starting PostgreSQL", true},
 		{"startup|LOG:  redo in progress", slog.LevelInfo, "redo in progress", true},
+		{"postmaster|LOG:  server process (PID 7) was terminated by signal 11", slog.LevelError, "server process (PID 7) was terminated by signal 11", true},
 		{"autovacuum worker|WARNING:  too many", slog.LevelWarn, "too many", true},
 		{"autovacuum worker|ERROR:  invalid page", slog.LevelError, "invalid page", true},
 		{"client backend|ERROR:  duplicate key", slog.LevelDebug, "ERROR:  duplicate key", true},

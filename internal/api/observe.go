@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"homeserver/internal/gauge"
 	"homeserver/internal/ratelimit"
 )
 
@@ -34,7 +35,7 @@ type exchange struct {
 
 	counted  *ratelimit.Claim   // for the kind of work
 	invites  []*ratelimit.Claim // for those who are invited
-	place    *bound             // where the request counts at the moment; nil: nowhere
+	place    *gauge.Gauge       // where the request counts at the moment; nil: nowhere
 	bodyHeld int64              // how much of the memory for bodies is its
 
 	status int // 0: nothing was written yet

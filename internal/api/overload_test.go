@@ -17,6 +17,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/clienttest"
+	"homeserver/internal/gauge"
 )
 
 // gate is a handler that keeps requests until it is opened.
@@ -112,10 +113,10 @@ func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
 
 			g.open()
 			c.Send(from(c, "GET", path, "192.0.2.3")).OK()
-			for _, in := range []*bound{b.bounds.requests, b.bounds.transfers, b.bounds.polls} {
+			for _, in := range []*gauge.Gauge{b.bounds.requests, b.bounds.transfers, b.bounds.polls} {
 				awaitHeld(in, func(held int64) bool { return held == 0 })
-				if len(in.callers) != 0 {
-					t.Errorf("%v still count", in.callers)
+				if in.Callers() != 0 {
+					t.Errorf("%v still count", in.Callers())
 				}
 			}
 		})
@@ -124,14 +125,8 @@ func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
 
 // awaitHeld waits until as much counts as is wanted. Requests are done with a moment
 // after their answers have come.
-func awaitHeld(b *bound, enough func(int64) bool) {
-	for {
-		b.mu.Lock()
-		held := b.held
-		b.mu.Unlock()
-		if enough(held) {
-			return
-		}
+func awaitHeld(g *gauge.Gauge, enough func(int64) bool) {
+	for !enough(g.Held()) {
 		runtime.Gosched()
 	}
 }

@@ -58,7 +58,7 @@ func (a *API) call(r *http.Request, x *exchange, rt *route) (any, error) {
 	if err := a.takePlace(x); err != nil {
 		return nil, err
 	}
-	return rt.handle.answer(r, who)
+	return rt.handle.answer(r.WithContext(matrix.WithCaller(r.Context(), x.caller())), who)
 }
 
 // authenticate finds out who holds the request's access token, as far as the

@@ -1,0 +1,140 @@
+package gauge
+
+import (
+	"container/heap"
+	"context"
+	"slices"
+	"time"
+
+	"homeserver/internal/ratelimit"
+)
+
+// waiter is who waits for a turn.
+type waiter struct {
+	key   string
+	n     int64
+	enter chan struct{} // closed when let in
+}
+
+// Enter counts n more for a caller, until Leave takes them back, and waits for its
+// turn where there is no room yet. More than the bounds allow at all is taken for as
+// much as they allow: it returns what was counted, which is what to take back. The
+// context's error where that is over first; 503 M_UNKNOWN where too many wait
+// already, M_LIMIT_EXCEEDED where too many of one caller do.
+func (g *Gauge) Enter(ctx context.Context, key string, n int64) (counted int64, err error) {
+	w, err := g.join(key, min(n, g.o.Each, g.o.Total))
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case <-w.enter:
+		return w.n, nil
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-w.enter: // let in at the last moment
+		return w.n, nil
+	default:
+	}
+	c := g.callers[key]
+	c.waiting = slices.DeleteFunc(c.waiting, func(other *waiter) bool { return other == w })
+	g.waiting--
+	g.line(c)
+	g.forget(key, c)
+	g.admit() // a smaller one may have waited behind
+	return 0, ctx.Err()
+}
+
+// join puts a waiter at the end of its caller's line.
+func (g *Gauge) join(key string, n int64) (*waiter, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.caller(key)
+	fits := g.waiting == 0 && g.held+n <= g.o.Total && c.held+n <= g.o.Each
+	switch {
+	case fits:
+	case g.waiting >= g.o.Waiting:
+		g.forget(key, c)
+		return nil, g.refuse(errOverloaded)
+	case len(c.waiting) >= g.o.EachWaiting:
+		return nil, g.refuse(ratelimit.TooMany(time.Second))
+	}
+	w := &waiter{key: key, n: n, enter: make(chan struct{})}
+	c.waiting = append(c.waiting, w)
+	c.next = max(c.next, g.now)
+	g.waiting++
+	g.line(c)
+	g.admit()
+	return w, nil
+}
+
+// line puts a caller among those who take turns, or takes it out: who has all that
+// one caller may have waits for himself, and holds up nobody.
+func (g *Gauge) line(c *caller) {
+	ready := len(c.waiting) > 0 && c.held+c.waiting[0].n <= g.o.Each
+	switch {
+	case ready && c.index < 0:
+		heap.Push(&g.turns, c)
+	case !ready && c.index >= 0:
+		heap.Remove(&g.turns, c.index)
+	}
+}
+
+// admit lets in whose turn it is, as long as there is room. A large piece of work
+// whose turn it is waits for room, and what comes after it waits, too: else it would
+// wait for ever.
+func (g *Gauge) admit() {
+	for len(g.turns) > 0 {
+		c := g.turns[0]
+		w := c.waiting[0]
+		if g.held+w.n > g.o.Total {
+			return
+		}
+		g.now = c.next
+		c.next += w.n
+		g.held += w.n
+		c.held += w.n
+		c.waiting = c.waiting[1:]
+		g.waiting--
+		if ready := len(c.waiting) > 0 && c.held+c.waiting[0].n <= g.o.Each; ready {
+			heap.Fix(&g.turns, 0)
+		} else {
+			heap.Remove(&g.turns, 0)
+		}
+		close(w.enter)
+	}
+}
+
+// turns is a heap of the callers that can be let in, by whose turn it is.
+type turns []*caller
+
+// Len implements heap.Interface.
+func (t turns) Len() int { return len(t) }
+
+// Less implements heap.Interface.
+func (t turns) Less(i, j int) bool { return t[i].next < t[j].next }
+
+// Swap implements heap.Interface.
+func (t turns) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].index, t[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (t *turns) Push(x any) {
+	c := x.(*caller)
+	c.index = len(*t)
+	*t = append(*t, c)
+}
+
+// Pop implements heap.Interface.
+func (t *turns) Pop() any {
+	last := len(*t) - 1
+	c := (*t)[last]
+	c.index = -1
+	(*t)[last] = nil
+	*t = (*t)[:last]
+	return c
+}

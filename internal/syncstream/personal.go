@@ -265,13 +265,16 @@ func (r *Room) appendEphemeral(dst []byte) []byte {
 }
 
 // appendUnread writes the counts: of the main timeline and of each thread, where
-// the client asks for that, else of all together.
+// the client asks for that and there are any, else of all together.
 func (a *Answer) appendUnread(dst []byte, u *push.Unread) []byte {
 	dst = append(dst, `,"unread_notifications":`...)
 	if f := a.filter.Room.Timeline; f == nil || !f.ThreadNotifications {
 		return appendCount(dst, u.Total())
 	}
 	dst = appendCount(dst, u.Main)
+	if len(u.Threads) == 0 {
+		return dst
+	}
 	dst = append(dst, `,"unread_thread_notifications":{`...)
 	for i, root := range slices.Sorted(maps.Keys(u.Threads)) {
 		dst = event.AppendString(comma(dst, i), root)

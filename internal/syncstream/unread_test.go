@@ -3,6 +3,7 @@ package syncstream_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"homeserver/internal/journal"
@@ -133,6 +134,27 @@ func TestUnreadThreads(t *testing.T) {
 	if len(r.Threads) != 0 {
 		t.Errorf("threads: %v", r.Threads)
 	}
+}
+
+// TestThreadCountsAreLeftOutWhereEmpty: the member is there only where it holds anything.
+func TestThreadCountsAreLeftOutWhereEmpty(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(bob)
+	c := h.client(bob, threaded)
+	there := func(what string, want bool) {
+		t.Helper()
+		if raw := string(c.sync().raw); strings.Contains(raw, `"unread_thread_notifications"`) != want {
+			t.Errorf("%s: %s", what, raw)
+		}
+	}
+	root := h.send(alice, room, "root")
+	there("no thread", false)
+	h.inThread(alice, room, root)
+	there("a thread", true)
+	h.say(alice, room, "more") // the thread is unread still
+	there("another message", true)
+	h.read(bob, room, "m.read", h.send(alice, room, "last"))
+	there("all read", false)
 }
 
 func TestCountsOfWhoComesBack(t *testing.T) {

@@ -7,22 +7,6 @@ import (
 	"homeserver/internal/rooms"
 )
 
-// maxHops is how far relations are followed to find the thread of an event:
-// client-server API, "Threaded read receipts".
-const maxHops = 3
-
-// relationOf gives the type and the target of an event's relation; "" if it has
-// none.
-func relationOf(e *rooms.Event) (relation, target string) {
-	relates := event.Field(e.Content(), "m.relates_to")
-	relation, ok := event.StringField(relates, "rel_type")
-	if !ok {
-		return "", ""
-	}
-	target, _ = event.StringField(relates, "event_id")
-	return relation, target
-}
-
 // findThreads works out which thread each step's event is in. Relations that are
 // not those of a thread are followed, all of one length at once.
 func (s *Service) findThreads(ctx context.Context, steps []step) error {
@@ -33,7 +17,7 @@ func (s *Service) findThreads(ctx context.Context, steps []step) error {
 			st.follow(st.event, open)
 		}
 	}
-	for range maxHops {
+	for range event.MaxThreadHops {
 		if len(open) == 0 {
 			return nil
 		}
@@ -54,12 +38,12 @@ func (s *Service) findThreads(ctx context.Context, steps []step) error {
 
 // follow looks at an event that the step's event is related to, or at itself.
 func (st *step) follow(e *rooms.Event, open map[*step]string) {
-	switch relation, target := relationOf(e); {
-	case target == "":
-	case relation == "m.thread":
-		st.thread = target
+	switch relation := e.Relation(); relation.Type {
+	case "":
+	case event.RelThread:
+		st.thread = relation.EventID
 	default:
-		open[st] = target
+		open[st] = relation.EventID
 	}
 }
 

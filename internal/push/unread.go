@@ -244,7 +244,7 @@ func (sc *scan) take(newestFirst []*rooms.Event, limit int, userID string) {
 		sc.events = append(sc.events, e)
 		sc.high = e.Position - 1
 		effect := effectOf(e, userID, nil)
-		if relation, _ := relationOf(e); effect == read && relation == "" {
+		if effect == read && e.Relation() == (event.Relation{}) {
 			sc.main = max(sc.main, e.Position)
 		}
 		if e.Position <= sc.main && sc.base == nil {

@@ -121,6 +121,22 @@ func TestRelationToAnotherRoomIsNotFollowed(t *testing.T) {
 	h.wantUnread(bob, room, mainTimeline(2, 0))
 }
 
+// TestOwnWordWithAMalformedRelationIsOfTheMainTimeline: it clears the main timeline,
+// whether the count is kept or worked out anew.
+func TestOwnWordWithAMalformedRelationIsOfTheMainTimeline(t *testing.T) {
+	h := newHouse(t)
+	room := h.room(bob)
+	root := h.say(alice, room, "root")
+	for _, relation := range []string{`{"rel_type":"m.thread"}`, `{"REL_TYPE":"m.thread","event_id":"` + root + `"}`} {
+		h.inThread(alice, room, root)
+		h.say(alice, room, "main")
+		h.send(bob, room, "m.room.message", `{"body":"x","m.relates_to":`+relation+`}`)
+		h.wantUnread(bob, room, Unread{Threads: map[string]Count{root: {1, 0}}})
+		h.inThread(bob, room, root)
+		h.wantUnread(bob, room, Unread{})
+	}
+}
+
 func TestRedactedEventsDoNotCount(t *testing.T) {
 	h := newHouse(t)
 	room := h.room(bob)

@@ -1,6 +1,7 @@
 package receipts_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/push"
 	"homeserver/internal/receipts"
+	"homeserver/internal/rooms"
 )
 
 func (h *house) want(who, room string, want ...string) {
@@ -100,6 +102,7 @@ func TestReceiptsOfThreads(t *testing.T) {
 	ofReaction := h.say(alice, room, "m.annotation", reaction)
 	plain := h.say(alice, room, "", "")
 	toRoot := h.say(alice, room, "m.annotation", root)
+	ofThat := h.say(alice, room, "m.reference", toRoot)
 	gone := h.say(alice, room, "m.annotation", "$unknown")
 	for _, test := range []struct {
 		what, event, thread string
@@ -116,7 +119,9 @@ func TestReceiptsOfThreads(t *testing.T) {
 		{"a message, in a thread", plain, root, false},
 		{"in the thread, in the main timeline", inThread, "main", false},
 		{"a relation to it, in the main timeline", reaction, "main", false},
-		{"a relation to the root, in the thread", toRoot, root, false},
+		{"a relation to the root, in the thread", toRoot, root, true},
+		{"a relation to that", ofThat, root, true},
+		{"a relation to that, in the main timeline", ofThat, "main", true},
 		{"another thread", inThread, plain, false},
 		{"no thread", inThread, "", false},
 		{"nonsense", inThread, "nonsense", false},
@@ -131,6 +136,27 @@ func TestReceiptsOfThreads(t *testing.T) {
 	}
 	main := "main"
 	wantCode(t, "a thread of m.fully_read", h.Send(t.Context(), bob, room, "m.fully_read", plain, &main), matrix.InvalidParam)
+}
+
+// TestReceiptOfMalformedRelation: what looks like a relation to a thread's root and is
+// none stands in the main timeline, and only there.
+func TestReceiptOfMalformedRelation(t *testing.T) {
+	h := newHouse(t)
+	room := h.room()
+	root := h.say(alice, room, "", "")
+	for _, relation := range []string{
+		`{"rel_type":"m.thread"}`, `{"event_id":"` + root + `"}`, `{"Rel_Type":"m.thread","Event_ID":"` + root + `"}`,
+		`{"rel_type":7,"event_id":"` + root + `"}`, `{"m.in_reply_to":{"event_id":"` + root + `"}}`,
+	} {
+		id, err := h.rooms.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "m.room.message",
+			json.RawMessage(`{"body":"hi","m.relates_to":`+relation+`}`))
+		h.ok(err)
+		main := receipts.MainThread
+		if err := h.Send(t.Context(), bob, room, "m.read", id, &main); err != nil {
+			t.Errorf("%s, in the main timeline: %v", relation, err)
+		}
+		wantCode(t, relation+", in the thread", h.Send(t.Context(), bob, room, "m.read", id, &root), matrix.InvalidParam)
+	}
 }
 
 func TestEachThreadHasItsReceipt(t *testing.T) {

@@ -2,7 +2,6 @@ package receipts
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/accountdata"
+	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
@@ -172,23 +172,23 @@ func (s *Service) SetMarkers(ctx context.Context, userID, roomID string, m Marke
 	return nil
 }
 
-// maxHops is how far relations are followed to find the thread of an event:
-// client-server API, "Threaded read receipts".
-const maxHops = 3
-
-// checkThread refuses a receipt for a thread that the event is not in.
+// checkThread refuses a receipt for a thread that the event has nothing to do with:
+// M_INVALID_PARAM. Fit are the root of the thread, what is in the thread, and what is
+// related to either in any way. What is in no thread fits [MainThread]; that is, too,
+// where what is related to a root belongs, so that it fits both.
 func (s *Service) checkThread(ctx context.Context, userID string, e *rooms.Event, threadID string) error {
-	thread, id := MainThread, e.ID
-	for range maxHops {
-		relation, target := relationOf(e)
-		if relation == "m.thread" {
-			thread = target
+	thread, fits := MainThread, e.ID == threadID
+	for range event.MaxThreadHops {
+		relation := e.Relation()
+		if relation.Type == "" {
 			break
 		}
-		if target == "" {
+		fits = fits || relation.EventID == threadID
+		if relation.Type == event.RelThread {
+			thread = relation.EventID
 			break
 		}
-		parent, _, err := s.rooms.Event(ctx, userID, e.RoomID, target)
+		parent, _, err := s.rooms.Event(ctx, userID, e.RoomID, relation.EventID)
 		if matrix.IsCode(err, matrix.NotFound) {
 			break
 		}
@@ -197,23 +197,8 @@ func (s *Service) checkThread(ctx context.Context, userID string, e *rooms.Event
 		}
 		e = parent
 	}
-	// The root of a thread is in the main timeline, and begins the thread.
-	if thread != threadID && (thread != MainThread || id != threadID) {
+	if !fits && thread != threadID {
 		return matrix.Errorf(matrix.InvalidParam, "the event is not in this thread")
 	}
 	return nil
-}
-
-// relationOf gives the type and the target of an event's relation, if it has one.
-func relationOf(e *rooms.Event) (relation, target string) {
-	var content struct {
-		Relation struct {
-			Type    string `json:"rel_type"`
-			EventID string `json:"event_id"`
-		} `json:"m.relates_to"`
-	}
-	if json.Unmarshal(e.Content(), &content) != nil {
-		return "", ""
-	}
-	return content.Relation.Type, content.Relation.EventID
 }

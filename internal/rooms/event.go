@@ -83,6 +83,9 @@ func (e *Event) Content() []byte {
 	return shown.Content
 }
 
+// Relation is how the event is related to another one, by the content that may be shown.
+func (e *Event) Relation() event.Relation { return event.RelationOf(e.Content()) }
+
 // staged is what the table of events writes beside the event itself.
 type staged struct {
 	// elsewhere tells that another process has written the event.

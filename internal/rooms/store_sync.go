@@ -162,10 +162,15 @@ func (s *Service) MemberEvents(ctx context.Context, members []MemberAt) ([]*Even
 	}
 	return s.eventsAt(ctx, `
 		SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w(room_nid, at, user_id)
-		CROSS JOIN LATERAL (
+		CROSS JOIN LATERAL (`+memberAt("w.user_id")+`) s`, "", room, at, user)
+}
+
+// memberAt selects the member event of a user in room w.room_nid at position w.at.
+func memberAt(user string) string {
+	return `
 			SELECT position FROM room_state
-			WHERE room_nid = w.room_nid AND type = 'm.room.member' AND state_key = w.user_id
-				AND position <= w.at AND (replaced_at IS NULL OR replaced_at > w.at) LIMIT 1) s`, "", room, at, user)
+			WHERE room_nid = w.room_nid AND type = 'm.room.member' AND state_key = ` + user + `
+				AND position <= w.at AND (replaced_at IS NULL OR replaced_at > w.at) LIMIT 1`
 }
 
 // strippedTypes is what stripped state holds: client-server API, "Stripped state".
@@ -173,12 +178,19 @@ var strippedTypes = []string{
 	event.TypeCreate, typeName, typeAvatar, typeTopic, event.TypeJoinRules, typeCanonicalAlias, typeEncryption,
 }
 
-// Stripped reads what is shown of rooms to who is invited to them or knocks:
-// the stripped state at a position, and the own member event.
+// Stripped reads what is shown of rooms to users who are invited to them or knock:
+// the stripped state at a position, the user's own member event and, beside an
+// invitation, that of the user who invites, from which clients take the name and the
+// picture of that user.
 func (s *Service) Stripped(ctx context.Context, rooms []RoomAt, userID string) ([]*Event, error) {
 	room, at := columnsOf(rooms)
 	return s.eventsAt(ctx, stateAt+`
-		WHERE s.type = ANY($3) AND s.state_key = '' OR s.type = 'm.room.member' AND s.state_key = $4`,
+		WHERE s.type = ANY($3) AND s.state_key = '' OR s.type = 'm.room.member' AND s.state_key = $4
+		UNION ALL
+		SELECT inviter.position FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
+		CROSS JOIN LATERAL (`+memberAt("$4")+`) own
+		JOIN events e ON e.position = own.position
+		CROSS JOIN LATERAL (`+memberAt("e.sender")+`) inviter`,
 		"", room, at, strippedTypes, userID)
 }
 

@@ -150,7 +150,7 @@ func TestStrippedStateIsWhatTheSpecificationLists(t *testing.T) {
 	got, err := h.Stripped(t.Context(), []rooms.RoomAt{{Room: nid, At: h.journal.Position()}}, bob)
 	h.ok(err)
 	equal(t, "stripped", keys(got), []string{
-		"m.room.create|", "m.room.canonical_alias|", "m.room.join_rules|", "m.room.name|", "m.room.topic|",
+		"m.room.create|", "m.room.member|" + alice, "m.room.canonical_alias|", "m.room.join_rules|", "m.room.name|", "m.room.topic|",
 		"m.room.member|" + bob, "m.room.avatar|", "m.room.encryption|",
 	})
 }

@@ -55,7 +55,7 @@ func TestInvitedRoomShowsStrippedState(t *testing.T) {
 			t.Fatalf("version %s: no invite in %s", version, a.raw)
 		}
 		same(t, "version "+version, words(invite.State.Events), "create", "join_rules", "name", "topic Talk",
-			"canonical_alias", "encryption", "avatar", "bob invite")
+			"canonical_alias", "encryption", "avatar", "alice join", "bob invite")
 		for _, e := range invite.State.Events {
 			if e.EventID != "" || e.Unsigned != nil || e.RoomID != "" || e.StateKey == nil || e.Sender == "" {
 				t.Errorf("version %s: %v is not stripped", version, e)
@@ -69,6 +69,33 @@ func TestInvitedRoomShowsStrippedState(t *testing.T) {
 			t.Errorf("version %s: an initial sync does not tell of the invite", version)
 		}
 		h.leave(bob, room)
+	}
+}
+
+// Clients show who invites by the name and the picture in the member event; for a
+// direct chat they have nothing else to show.
+func TestInvitationHidesWhoInvites(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(carol)
+	c := h.synced(bob, "")
+	h.set(carol, room, "m.room.member", carol, `{"membership":"join","displayname":"Carol","avatar_url":"mxc://localhost/carol"}`)
+	h.ok(h.rooms.Invite(t.Context(), carol, room, bob, ""))
+	h.rename(carol, room, "Renamed after the invite")
+	h.leave(carol, room)
+	invite := c.sync().Rooms.Invite[room]
+	if invite == nil {
+		t.Fatal("there is no invite")
+	}
+	inviter := slices.IndexFunc(invite.State.Events, func(e *ev) bool { return e.String() == "carol join" })
+	if inviter < 0 {
+		t.Fatalf("carol, who invites, is not in %v", words(invite.State.Events))
+	}
+	content := invite.State.Events[inviter].Content
+	if content["displayname"] != "Carol" || content["avatar_url"] != "mxc://localhost/carol" {
+		t.Errorf("carol is shown as %v", content)
+	}
+	if got := words(invite.State.Events); slices.Contains(got, "alice join") {
+		t.Errorf("a member who does not invite is in %v", got)
 	}
 }
 

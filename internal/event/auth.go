@@ -19,7 +19,8 @@ type StateKey struct{ Type, Key string }
 
 // Authorize applies the authorisation rules of the room version to an event,
 // given the room's state before it. The answer is nil, or M_FORBIDDEN with a
-// sentence that says which rule was broken.
+// sentence that says which rule was broken; it is M_BAD_JSON where
+// m.room.power_levels names a creator, which nobody may do.
 //
 // Two rules need more than state. That the events named in auth_events are the
 // right ones is for [AuthState]. And where a join is vouched for by

@@ -3,6 +3,8 @@ package event
 import (
 	"maps"
 	"slices"
+
+	"homeserver/internal/matrix"
 )
 
 // powerLevels is rule 9: m.room.power_levels. Rules 9.1 to 9.3, about its form,
@@ -32,14 +34,15 @@ func (a *authorizer) powerLevels() error {
 	return a.userChanges(a.levels.users, next.users)
 }
 
-// noCreatorLevels is rule 10.4 of version 12.
+// noCreatorLevels is rule 10.4 of version 12. What breaks it is no matter of the
+// sender's power: nobody may.
 func (a *authorizer) noCreatorLevels(next *PowerLevels) error {
 	if !a.version.PrivilegedCreators {
 		return nil
 	}
 	for _, creator := range a.create.CreateContent().Creators {
 		if _, ok := next.users[creator]; ok {
-			return forbidden("users in m.room.power_levels names %s, a creator of the room", creator)
+			return matrix.Errorf(matrix.BadJSON, "users in m.room.power_levels names %s, a creator of the room", creator)
 		}
 	}
 	return nil

@@ -60,7 +60,7 @@ func TestAuthorizeCreatorsHaveNoLevel(t *testing.T) {
 			err := r.try(stateProto(creator, TypePowerLevels, "", `{"users":{"`+user+`":1}}`))
 			code := matrix.Code("")
 			if v.PrivilegedCreators && user != alice {
-				code = matrix.Forbidden
+				code = matrix.BadJSON
 			}
 			wantError(t, err, code, "a creator of the room")
 		}

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -164,6 +165,27 @@ func parsePowerLevels(v *Version, content []byte) (*PowerLevels, error) {
 	return p, nil
 }
 
+// strictLevels takes for a level what every version does.
+var strictLevels = &Version{StrictJSON: true, NotificationLevels: true, IntegerPowerLevels: true}
+
+// CheckPowerLevels refuses what a client of this server may not send as the content
+// of m.room.power_levels, whatever the room version: a level has to be an integer
+// within ±(2^53-1). Versions 1 to 9 take text as well, and 1 to 5 any number, but only
+// for what older servers have sent; programs disagree on what such levels are.
+// M_BAD_JSON, or as for [Canonical] where it is not an object of JSON.
+func CheckPowerLevels(content []byte) error {
+	canonical, err := canonicalObject(content, false, 1)
+	if err != nil {
+		return err
+	}
+	_, err = parsePowerLevels(strictLevels, canonical)
+	var refused *matrix.Error
+	if errors.As(err, &refused) {
+		return matrix.Errorf(matrix.BadJSON, "%s", refused.Message)
+	}
+	return err
+}
+
 func parsePowerMap(v *Version, content []byte, name string) (map[string]Power, error) {
 	object := Field(content, name)
 	if object == nil {
@@ -210,7 +232,8 @@ func parsePower(v *Version, value []byte) (Power, bool) {
 
 func parseNumericPower(v *Version, text string) (Power, bool) {
 	if !strings.ContainsAny(text, ".eE") {
-		return parseIntegerPower(text)
+		level, ok := parseIntegerPower(text)
+		return level, ok && (!v.StrictJSON || level >= -maxSafeInteger && level <= maxSafeInteger)
 	}
 	float, err := strconv.ParseFloat(text, 64)
 	if err != nil || v.StrictJSON {

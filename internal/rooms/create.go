@@ -68,7 +68,7 @@ var presets = map[string]preset{
 //
 // M_INVALID_PARAM for values that do not exist, M_UNSUPPORTED_ROOM_VERSION,
 // M_ROOM_IN_USE for an alias that is taken, M_INVALID_ROOM_STATE where the
-// events, in their order, are not allowed.
+// events, in their order, are not allowed; M_BAD_JSON for power levels as by SetState.
 func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (*Created, error) {
 	c, err := s.newCreation(creator, q)
 	if err != nil {
@@ -205,7 +205,7 @@ func (c *creation) drafts(ctx context.Context) ([]draft, error) {
 	return l.drafts, l.err
 }
 
-// draftList gathers state events, and the first error in encoding them.
+// draftList gathers state events, and the first error in them.
 type draftList struct {
 	sender string
 	drafts []draft
@@ -214,8 +214,13 @@ type draftList struct {
 
 func (l *draftList) add(typ, stateKey string, content any) {
 	raw, err := json.Marshal(content)
-	if err != nil && l.err == nil {
-		l.err = fmt.Errorf("encode %s: %w", typ, err)
+	if err != nil {
+		err = fmt.Errorf("encode %s: %w", typ, err)
+	} else if typ == event.TypePowerLevels {
+		err = event.CheckPowerLevels(raw)
+	}
+	if l.err == nil {
+		l.err = err
 	}
 	l.drafts = append(l.drafts, draft{sender: l.sender, typ: typ, stateKey: &stateKey, content: raw})
 }

@@ -24,11 +24,15 @@ type Request struct {
 
 // Send adds a message event, with any JSON object as content, and gives its
 // ID. M_FORBIDDEN if the user may not, M_TOO_LARGE for an event over 64 KiB,
-// M_BAD_JSON for a content that canonical JSON cannot hold. A redaction is taken
+// M_BAD_JSON for a content that canonical JSON cannot hold; m.room.create and
+// m.room.power_levels are checked as by SetState. A redaction is taken
 // as one, whatever the room version. Client-server API, "Sending events to a room".
 func (s *Service) Send(ctx context.Context, q Request, evType string, content json.RawMessage) (eventID string, err error) {
 	d, err := q.draft(evType)
 	if err != nil {
+		return "", err
+	}
+	if err := checkContent(evType, content); err != nil {
 		return "", err
 	}
 	d.content = content
@@ -112,7 +116,9 @@ func (s *Service) redactable(ctx context.Context, q Request, eventID string) (*E
 
 // SetState sets an entry of a room's state and gives the ID of its event. State
 // that is so already stays as it is. M_FORBIDDEN if the user may not;
-// M_INVALID_PARAM and M_BAD_ALIAS for aliases that do not point to the room.
+// M_INVALID_PARAM and M_BAD_ALIAS for aliases that do not point to the room;
+// M_INVALID_PARAM for m.room.create, of which a room has one; M_BAD_JSON for power
+// levels that are no integers, or, in version 12, are a creator's.
 // Client-server API, PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey string, content json.RawMessage) (eventID string, err error) {
 	d, err := q.draft(evType)
@@ -120,6 +126,9 @@ func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey stri
 		return "", err
 	}
 	if err := checkStateKey(stateKey); err != nil {
+		return "", err
+	}
+	if err := checkContent(evType, content); err != nil {
 		return "", err
 	}
 	d.stateKey, d.content = &stateKey, content
@@ -135,6 +144,18 @@ func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey stri
 		return "", err
 	}
 	return s.put(ctx, q.RoomID, d)
+}
+
+// checkContent refuses what no user may put into any room that there is: a second
+// m.room.create (M_INVALID_PARAM), and power levels that are none (M_BAD_JSON).
+func checkContent(evType string, content json.RawMessage) error {
+	switch evType {
+	case event.TypeCreate:
+		return matrix.Errorf(matrix.InvalidParam, "a room has one m.room.create, which was made with it")
+	case event.TypePowerLevels:
+		return event.CheckPowerLevels(content)
+	}
+	return nil
 }
 
 // checkStateKey refuses what is no state key: M_TOO_LARGE, M_INVALID_PARAM.

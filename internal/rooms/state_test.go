@@ -1,6 +1,7 @@
 package rooms_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -274,8 +275,54 @@ func TestStateNeedsPower(t *testing.T) {
 	expect(t, "a moderator sets the power levels", h.trySet(bob, room, event.TypePowerLevels, "", `{}`), matrix.Forbidden)
 	expect(t, "somebody else's state key", h.trySet(bob, room, "org.example", alice, `{}`), matrix.Forbidden)
 	expect(t, "the own state key", h.trySet(bob, room, "org.example", bob, `{}`), "")
-	expect(t, "a second create event", h.trySet(alice, room, event.TypeCreate, "", `{}`), matrix.Forbidden)
+	for _, key := range []string{"", "other"} {
+		expect(t, "a second create event", h.trySet(alice, room, event.TypeCreate, key, `{}`), matrix.InvalidParam)
+	}
 	h.wantContent(alice, room, "m.room.name", "", `{"name":"mine"}`)
+}
+
+// The rules of old room versions take text, fractions and numbers of any size for
+// power levels; programs disagree on what those are.
+func TestOwnClientsSetPowerLevelsThatAreNone(t *testing.T) {
+	h := newHouse(t)
+	for _, version := range event.Versions() {
+		room := h.create(alice, rooms.CreateRequest{RoomVersion: version})
+		before := h.content(alice, room, event.TypePowerLevels, "")
+		for _, level := range []string{
+			`"50"`, `" 50 "`, `50.5`, `1e400`, `9007199254740992`, `-9007199254740992`, `99999999999999999999`,
+			`null`, `true`, `[50]`, `{}`,
+		} {
+			for _, content := range []string{
+				`{"ban":%s}`, `{"users_default":%s}`, `{"users":{"@bob:localhost":%s}}`, `{"events":{"m.room.name":%s}}`, `{"notifications":{"room":%s}}`,
+			} {
+				content = fmt.Sprintf(content, level)
+				expect(t, "version "+version+", "+content, h.trySet(alice, room, event.TypePowerLevels, "", content), matrix.BadJSON)
+				_, err := h.Send(t.Context(), as(alice, room), event.TypePowerLevels, json.RawMessage(content))
+				expect(t, "version "+version+", as a message: "+content, err, matrix.BadJSON)
+			}
+		}
+		for _, content := range []string{`{"users":5}`, `{"events":[]}`, `{"users":{"bob":5}}`, `[]`} {
+			expect(t, "version "+version+", "+content, h.trySet(alice, room, event.TypePowerLevels, "", content), matrix.BadJSON)
+		}
+		h.wantContent(alice, room, event.TypePowerLevels, "", before)
+	}
+	// Who asks about a room that is not there learns nothing by it.
+	expect(t, "levels of no room", h.trySet(alice, "!none:localhost", event.TypePowerLevels, "", `{"ban":"50"}`), matrix.BadJSON)
+}
+
+func TestPowerLevelsNameACreator(t *testing.T) {
+	h := newHouse(t)
+	room := h.create(alice, rooms.CreateRequest{RoomVersion: "12", Preset: "public_chat", CreationContent: object{
+		"additional_creators": raw([]string{bob}),
+	}})
+	h.join(carol, room)
+	for _, creator := range []string{alice, bob} {
+		levels := string(raw(map[string]any{"users": map[string]int{creator: 100}}))
+		expect(t, "a level of "+creator, h.trySet(alice, room, event.TypePowerLevels, "", levels), matrix.BadJSON)
+		expect(t, "by a member without power", h.trySet(carol, room, event.TypePowerLevels, "", levels), matrix.Forbidden)
+		expect(t, "by a stranger", h.trySet(dave, room, event.TypePowerLevels, "", levels), matrix.Forbidden)
+	}
+	h.set(alice, room, event.TypePowerLevels, "", string(raw(map[string]any{"users": map[string]int{carol: 100}})))
 }
 
 func TestManySetOneEntryAtOnce(t *testing.T) {

@@ -64,6 +64,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		change(&addresses)
 	}
 	threepids := threepid.New(addresses)
+	t.Cleanup(threepids.Stop)
 	users := auth.New(pool, auth.Options{
 		ServerName:          "localhost",
 		Argon:               auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1},

@@ -97,7 +97,7 @@ func (a *API) threepidRoutes() []route {
 		{sinceV2Alpha, http.MethodPost, "/account/3pid/msisdn/requestToken", askingForMail, public(a.requestPhoneToken(account))},
 
 		{sinceV2Alpha, http.MethodGet, "/account/3pid", reading, user(a.getThreepids)},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid", changing, user(a.postThreepid)},
+		{sinceV2Alpha, http.MethodPost, "/account/3pid", loggingIn, user(a.postThreepid)},
 		{sinceV2Alpha, http.MethodPost, "/account/3pid/add", loggingIn, user(a.addThreepid)},
 		{sinceV2Alpha, http.MethodPost, "/account/3pid/bind", changing, user(a.bindThreepid)},
 		{sinceV2Alpha, http.MethodPost, "/account/3pid/delete", changing, user(a.deleteThreepid)},

@@ -46,20 +46,14 @@ func (a *API) getThreepids(r *http.Request, who auth.Session) (any, error) {
 	return contactsAnswer{list}, err
 }
 
-// postThreepid adds an address as clients did before there was /add: their
-// credentials go by several names. POST /account/3pid.
+// postThreepid adds an address as clients did before there was /add, after
+// interactive authentication too. POST /account/3pid.
 func (a *API) postThreepid(r *http.Request, who auth.Session) (any, error) {
-	var body struct {
-		Creds     threepid.CredentialsList `json:"three_pid_creds"`
-		OldCreds  threepid.CredentialsList `json:"threePidCreds"`
-		AuthCreds threepid.CredentialsList `json:"threepid_creds"`
-		MoreCreds threepid.CredentialsList `json:"threepidCreds"`
-	}
+	var body auth.PostThreepidRequest
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	all := append(append(append(body.Creds, body.OldCreds...), body.AuthCreds...), body.MoreCreds...)
-	return empty{}, a.threepids.Add(r.Context(), who.UserID, all)
+	return empty{}, a.auth.PostThreepid(r.Context(), who, body)
 }
 
 // addThreepid adds an address after interactive authentication.

@@ -22,6 +22,7 @@ type mailroom struct {
 	mail     *threepidtest.MailServer
 	gateway  *threepidtest.Gateway
 	identity *threepidtest.IdentityServer
+	service  *threepid.Service
 }
 
 func newMailroom(t testing.TB, changes ...func(*threepid.Options)) *mailroom {
@@ -45,6 +46,7 @@ func newMailroom(t testing.TB, changes ...func(*threepid.Options)) *mailroom {
 		o.Outgoing = outgoing.New(outgoing.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	}
 	opts := servicesOn(t, postgrestest.New(t), append([]func(*threepid.Options){wire}, changes...)...)
+	p.service = opts.Threepids
 	p.Client = clienttest.New(t, newAPI(t, opts).Handler())
 	return p
 }
@@ -166,7 +168,71 @@ func (p *mailroom) giveEmail(c *clienttest.Client, address string) {
 	p.T.Helper()
 	sid := p.askEmail("/account/3pid", address)
 	p.press().OK()
-	c.Do("POST", "/account/3pid", map[string]any{"three_pid_creds": threepidCreds(sid)}).OK()
+	c.Do("POST", "/account/3pid/add", map[string]any{"sid": sid, "client_secret": clientSecret, "auth": passwordAuth(c.UserID)}).OK()
+	p.service.Stop()
+}
+
+// passwordAuth is interactive authentication by the password that the tests use.
+func passwordAuth(userID string) map[string]any {
+	return map[string]any{
+		"type": "m.login.password", "password": "wordpass", "identifier": map[string]any{"type": "m.id.user", "user": userID},
+	}
+}
+
+// sent lists to whom mails about a subject went, in the order in which they came in.
+func (p *mailroom) sent(about string) []string {
+	p.service.Stop()
+	var to []string
+	for _, m := range p.mail.Mails() {
+		if strings.Contains(m.Header.Get("Subject"), about) {
+			to = append(to, m.To)
+		}
+	}
+	return to
+}
+
+func TestStolenTokenDoesNotBecomeTheAccount(t *testing.T) {
+	t.Parallel()
+	p := newMailroom(t)
+	alice := p.Register("alice", "wordpass")
+	sid := p.askEmail("/account/3pid", "thief@example.org")
+	p.press().OK()
+	for _, path := range []string{"/account/3pid", "/account/3pid/add"} {
+		refused := alice.Do("POST", path, map[string]any{"three_pid_creds": threepidCreds(sid), "sid": sid, "client_secret": clientSecret})
+		if refused.Status != 401 || refused.String("session") == "" || refused.String("flows", 0, "stages", 0) != "m.login.password" {
+			t.Errorf("%s without a password: %d %s", path, refused.Status, refused.Body)
+		}
+	}
+	if got := alice.Do("GET", "/account/3pid", nil).OK().At("threepids"); !cmp.Equal(got, any([]any{})) {
+		t.Errorf("the thief's address was added: %v", got)
+	}
+	p.Do("POST", "/account/password/email/requestToken", `{"client_secret":"x","email":"thief@example.org","send_attempt":1}`).Refused(400, "M_THREEPID_NOT_FOUND")
+}
+
+func TestOtherAddressesAreToldOfChanges(t *testing.T) {
+	t.Parallel()
+	p := newMailroom(t)
+	alice := p.Register("alice", "wordpass")
+	p.giveEmail(alice, "first@example.org")
+	if got := p.sent("new address"); got != nil {
+		t.Errorf("the first address: told to %v", got)
+	}
+	p.giveEmail(alice, "second@example.org")
+	if got := p.sent("new address"); !cmp.Equal(got, []string{"first@example.org"}) {
+		t.Errorf("a new address: told to %v", got)
+	}
+	alice.Do("POST", "/account/password", map[string]any{"new_password": "wordpass", "auth": passwordAuth(alice.UserID)}).OK()
+	if got := p.sent("password of your account on localhost was changed"); !cmp.Equal(got, []string{"first@example.org", "second@example.org"}) {
+		t.Errorf("a new password: told to %v", got)
+	}
+	alice.Do("POST", "/account/3pid/delete", `{"medium":"email","address":"first@example.org"}`).OK()
+	if got := p.sent("removed"); !cmp.Equal(got, []string{"first@example.org", "second@example.org"}) {
+		t.Errorf("a removal: told to %v", got)
+	}
+	alice.Do("POST", "/account/3pid/delete", `{"medium":"email","address":"elsewhere@example.org"}`).OK()
+	if n := len(p.sent("removed")); n != 2 {
+		t.Errorf("%d mails, also to an address that is not of the account", n)
+	}
 }
 
 func TestAddPhoneNumber(t *testing.T) {
@@ -220,7 +286,10 @@ func TestOldFormsOfCredentials(t *testing.T) {
 		if isList {
 			creds = []any{creds}
 		}
-		alice.Do("POST", "/account/3pid", map[string]any{name: creds, "bind": false}).OK()
+		body := map[string]any{name: creds, "bind": false}
+		body["auth"] = passwordAuth(alice.UserID)
+		body["auth"].(map[string]any)["session"] = alice.Do("POST", "/account/3pid", map[string]any{name: creds}).String("session")
+		alice.Do("POST", "/account/3pid", body).OK()
 	}
 	if got := alice.Do("GET", "/account/3pid", nil).OK().At("threepids").([]any); len(got) != 4 {
 		t.Errorf("got %v", got)
@@ -249,7 +318,8 @@ func TestBindUnbindAndDelete(t *testing.T) {
 		t.Errorf("unbind: %s", got)
 	}
 	bound("")
-	alice.Do("POST", "/account/3pid/bind", bind).OK()
+	alice.Do("POST", "/account/3pid", map[string]any{"three_pid_creds": bind}).OK() // as it is specified today
+	bound(alice.UserID)
 	if got := alice.Do("POST", "/account/3pid/delete", `{"medium":"email","address":"a@example.org"}`).OK().String("id_server_unbind_result"); got != "success" {
 		t.Errorf("delete: %s", got)
 	}

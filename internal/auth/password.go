@@ -197,7 +197,8 @@ type ChangePasswordRequest struct {
 // ChangePassword gives a user a new password after interactive authentication, and
 // logs out all devices but the one that asks unless logout_devices is false. With
 // a zero session, that is without an access token, the user is whom the
-// authentication proves: by the old password, or by an address of the account.
+// authentication proves: by the old password, or by an address of the account. The
+// addresses of the account are told.
 // M_MISSING_PARAM, M_WEAK_PASSWORD.
 // Client-server API, POST /account/password.
 func (s *Service) ChangePassword(ctx context.Context, session Session, r ChangePasswordRequest) error {
@@ -217,7 +218,11 @@ func (s *Service) ChangePassword(ctx context.Context, session Session, r ChangeP
 		userID: proof.userID, password: r.NewPassword,
 		logout: r.LogoutDevices == nil || *r.LogoutDevices, keep: session.DeviceID,
 	}
-	return s.changePassword(ctx, change, proof)
+	if err := s.changePassword(ctx, change, proof); err != nil {
+		return err
+	}
+	s.o.Threepids.TellNewPassword(ctx, proof.userID)
+	return nil
 }
 
 // SetPassword gives an account, named by its user ID or the local part of it, a

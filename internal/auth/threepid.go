@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -76,22 +77,69 @@ func (s *Service) AddThreepid(ctx context.Context, session Session, r AddThreepi
 	if err != nil {
 		return err
 	}
-	op := passwordOperation("POST /account/3pid/add", session)
-	proof, err := s.interact(ctx, op, r.Auth)
+	return s.claimThreepids(ctx, passwordOperation("POST /account/3pid/add", session), r.Auth, []threepid.Validated{v})
+}
+
+// PostThreepidRequest is the body of POST /account/3pid, whose credentials went by
+// several names.
+type PostThreepidRequest struct {
+	Creds     threepid.CredentialsList `json:"three_pid_creds"`
+	OldCreds  threepid.CredentialsList `json:"threePidCreds"`
+	AuthCreds threepid.CredentialsList `json:"threepid_creds"`
+	MoreCreds threepid.CredentialsList `json:"threepidCreds"`
+	Auth      json.RawMessage          `json:"auth"`
+}
+
+// PostThreepid gives a user the addresses that sessions of this server have proved,
+// as AddThreepid does and after the same interactive authentication: with an address a
+// new password can be set, and an access token alone must not be enough for that.
+// Sessions of identity servers are bound there, without. Client-server API,
+// POST /account/3pid. Errors as for AddThreepid and threepid.Service.Bind.
+func (s *Service) PostThreepid(ctx context.Context, session Session, r PostThreepidRequest) error {
+	list := slices.Concat(r.Creds, r.OldCreds, r.AuthCreds, r.MoreCreds)
+	proved, elsewhere, err := s.o.Threepids.Resolve(ctx, list)
+	if err != nil {
+		return err
+	}
+	if len(proved) > 0 {
+		if err := s.claimThreepids(ctx, passwordOperation("POST /account/3pid", session), r.Auth, proved); err != nil {
+			return err
+		}
+	}
+	for _, c := range elsewhere {
+		if err := s.o.Threepids.Bind(ctx, session.UserID, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claimThreepids gives a user addresses after interactive authentication, and tells the
+// others that the user has.
+func (s *Service) claimThreepids(ctx context.Context, op operation, auth json.RawMessage, proved []threepid.Validated) error {
+	proof, err := s.interact(ctx, op, auth)
 	if err != nil {
 		return err
 	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := lockAccount(ctx, tx, session.UserID); err != nil {
+		if _, err := lockAccount(ctx, tx, op.userID); err != nil {
 			return err
 		}
 		if err := proof.consume(ctx, tx); err != nil {
 			return err
 		}
-		return s.o.Threepids.ClaimNew(ctx, tx, v.SID, session.UserID)
+		for _, v := range proved {
+			if err := s.o.Threepids.ClaimNew(ctx, tx, v.SID, op.userID); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("add an address to %s: %w", session.UserID, err)
+		return fmt.Errorf("add an address to %s: %w", op.userID, err)
+	}
+	for _, v := range proved {
+		s.o.Threepids.TellAdded(ctx, op.userID, v.Address)
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ func newPost(t testing.TB, options ...func(*Options)) *post {
 		Signer:          &event.Signer{ServerName: testServer, KeyID: "ed25519:1", Key: ed25519.NewKeyFromSeed(make([]byte, 32))},
 		Now:             p.Now,
 	})
+	t.Cleanup(p.threepids.Stop)
 	o := Options{
 		ServerName: testServer, Argon: cheapArgon, RegistrationEnabled: true, Threepids: p.threepids,
 		Now: p.Now,
@@ -109,7 +110,13 @@ func (p *post) provePhone(t testing.TB, purpose threepid.Purpose, number string)
 func (p *post) give(t testing.TB, userID, address string) {
 	t.Helper()
 	sid := p.prove(t, threepid.ForAccount, address)
-	must(t, p.threepids.Add(t.Context(), userID, threepid.CredentialsList{{SID: sid, ClientSecret: clientSecret}}))
+	p.claim(t, userID, sid)
+}
+
+// claim gives a user the address of a session.
+func (p *post) claim(t testing.TB, userID, sid string) {
+	t.Helper()
+	must(t, pgx.BeginFunc(t.Context(), p.pool, func(tx pgx.Tx) error { return p.threepids.ClaimNew(t.Context(), tx, sid, userID) }))
 }
 
 func emailAuth(sid, session string) json.RawMessage {
@@ -263,7 +270,7 @@ func TestForgottenPasswordByPhone(t *testing.T) {
 	p := newPost(t)
 	alice := mustRegister(t, p.Service, "alice")
 	sid := p.provePhone(t, threepid.ForAccount, "07700 900001")
-	must(t, p.threepids.Add(t.Context(), alice.UserID, threepid.CredentialsList{{SID: sid, ClientSecret: clientSecret}}))
+	p.claim(t, alice.UserID, sid)
 	keep := false
 	sid = p.provePhone(t, threepid.ForPassword, "+44 7700 900001")
 	must(t, p.ChangePassword(t.Context(), Session{}, ChangePasswordRequest{
@@ -333,7 +340,7 @@ func TestLoginByThirdPartyIdentifier(t *testing.T) {
 	alice := mustRegister(t, p.Service, "alice").UserID
 	p.give(t, alice, "a@example.org")
 	sid := p.provePhone(t, threepid.ForAccount, "07700 900001")
-	must(t, p.threepids.Add(t.Context(), alice, threepid.CredentialsList{{SID: sid, ClientSecret: clientSecret}}))
+	p.claim(t, alice, sid)
 
 	good := []LoginRequest{
 		{Identifier: &Identifier{Type: "m.id.thirdparty", Medium: "email", Address: "a@example.org"}},

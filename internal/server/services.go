@@ -35,6 +35,7 @@ type services struct {
 	others   *broadcast.Channel
 	journal  *journal.Journal
 	auth     *auth.Service
+	contacts *threepid.Service
 	stream   *stream
 	found    *discovery
 	media    *media.Service
@@ -51,7 +52,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 		WindowBytes: int(budget.LiveWindow), QueueBytes: int(budget.WriteQueue), Log: log,
 	})
 	limits := newLimits(cfg.RateLimits)
-	threepids, err := newThreepids(cfg, pool, signer, limits)
+	threepids, err := newThreepids(cfg, pool, signer, limits, log)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	if err != nil {
 		return nil, err
 	}
-	return &services{others: others, journal: entries, auth: accounts, stream: streams, media: files, found: found, api: handler, registry: registry}, nil
+	return &services{others: others, journal: entries, auth: accounts, contacts: threepids, stream: streams, media: files, found: found, api: handler, registry: registry}, nil
 }
 
 // newAuth makes the service of accounts, which commands use without the others.
@@ -187,6 +188,7 @@ func (s *services) stop(ctx context.Context) error {
 	s.found.stop()
 	s.media.Stop()
 	s.auth.Stop()
+	s.contacts.Stop()
 	if err := s.journal.Stop(ctx); err != nil {
 		return errors.Join(errors.New("stop the journal before it has written everything"), err)
 	}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"log/slog"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/config"
@@ -11,7 +13,7 @@ import (
 )
 
 // newThreepids makes the service of e-mail addresses and phone numbers.
-func newThreepids(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, limits *ratelimit.Limits) (*threepid.Service, error) {
+func newThreepids(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, limits *ratelimit.Limits, log *slog.Logger) (*threepid.Service, error) {
 	o := threepid.Options{
 		Pool: pool, ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL,
 		Registration:      cfg.RegistrationOpen(),
@@ -23,6 +25,7 @@ func newThreepids(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, 
 		Outgoing:          outgoing.New(outgoing.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
 		Signer:            signer,
 		Limits:            limits,
+		Log:               log,
 	}
 	var err error
 	if cfg.Email.Host != "" {

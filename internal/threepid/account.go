@@ -30,48 +30,38 @@ func (s *Service) Owner(ctx context.Context, a Address) (userID string, err erro
 	return findOwner(ctx, s.o.Pool, a)
 }
 
-// maxAdded bounds the credentials of one request.
-const maxAdded = 10
+// maxCredentials bounds the credentials of one request.
+const maxCredentials = 10
 
-// Add gives a user the addresses that sessions of this server have proved, without
-// asking for the user's password: old clients know no other way. A session that this
-// server does not know is taken for one of the identity server that is named with
-// it, and bound there, which is what the endpoint does today. Client-server API,
-// POST /account/3pid.
+// Resolve tells the credentials of POST /account/3pid apart: proved are addresses that
+// sessions of this server have proved, to be claimed; elsewhere are credentials that
+// this server does not know and that name an identity server, for Bind, which is all
+// that the endpoint does today. Client-server API, POST /account/3pid.
 //
-// M_MISSING_PARAM, M_INVALID_PARAM, M_THREEPID_AUTH_FAILED, M_THREEPID_IN_USE, and
-// the errors of Bind.
-func (s *Service) Add(ctx context.Context, userID string, list CredentialsList) error {
-	if len(list) == 0 || len(list) > maxAdded {
-		return matrix.Errorf(matrix.MissingParam, "three_pid_creds is missing, or has more than %d items", maxAdded)
+// M_MISSING_PARAM, M_THREEPID_AUTH_FAILED where an address is not confirmed.
+func (s *Service) Resolve(ctx context.Context, list CredentialsList) (proved []Validated, elsewhere []Credentials, err error) {
+	if len(list) == 0 || len(list) > maxCredentials {
+		return nil, nil, matrix.Errorf(matrix.MissingParam, "three_pid_creds is missing, or has more than %d items", maxCredentials)
 	}
 	for _, c := range list {
-		if err := s.addOne(ctx, userID, c); err != nil {
-			return err
+		v, err := s.Validated(ctx, ForAccount, c)
+		if err == nil {
+			proved = append(proved, v)
+			continue
 		}
-	}
-	return nil
-}
-
-func (s *Service) addOne(ctx context.Context, userID string, c Credentials) error {
-	v, err := s.Validated(ctx, ForAccount, c)
-	if matrix.IsCode(err, matrix.ThreepidAuthFailed) && c.IDServer != "" && c.IDAccessToken != "" {
+		if !matrix.IsCode(err, matrix.ThreepidAuthFailed) || c.IDServer == "" || c.IDAccessToken == "" {
+			return nil, nil, err
+		}
 		ours, lookup := findSession(ctx, s.o.Pool, c.SID, "")
 		if lookup != nil {
-			return lookup
+			return nil, nil, lookup
 		}
-		if ours.sid == "" {
-			return s.Bind(ctx, userID, c)
+		if ours.sid != "" {
+			return nil, nil, err
 		}
+		elsewhere = append(elsewhere, c)
 	}
-	if err != nil {
-		return err
-	}
-	err = pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error { return s.ClaimNew(ctx, tx, v.SID, userID) })
-	if err != nil {
-		return fmt.Errorf("add an address to %s: %w", userID, err)
-	}
-	return nil
+	return proved, elsewhere, nil
 }
 
 // Binding is an address that was bound at an identity server.
@@ -131,14 +121,18 @@ func UnbindResult(ok bool) string {
 
 // Delete takes an address from a user, who may not have it, and unbinds it, as far
 // as the identity server wants, where it is bound. It returns id_server_unbind_result.
-// M_MISSING_PARAM, M_INVALID_PARAM. Client-server API, POST /account/3pid/delete.
+// The address and the others of the account are told. M_MISSING_PARAM, M_INVALID_PARAM. Client-server API, POST /account/3pid/delete.
 func (s *Service) Delete(ctx context.Context, userID string, r Removal) (string, error) {
 	address, err := r.address()
 	if err != nil {
 		return "", err
 	}
-	if err := deleteAddress(ctx, s.o.Pool, userID, address); err != nil {
+	had, err := deleteAddress(ctx, s.o.Pool, userID, address)
+	if err != nil {
 		return "", err
+	}
+	if had {
+		s.tell(ctx, removedNotice(userID, address))
 	}
 	bound, err := s.boundAt(ctx, userID, address, r.IDServer)
 	if err != nil {

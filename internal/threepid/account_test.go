@@ -42,34 +42,31 @@ func TestListIsInTheOrderOfAdding(t *testing.T) {
 	}
 }
 
-func TestAddRefusals(t *testing.T) {
+func TestResolve(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	alice := h.user(t, "alice")
 	sid := h.ask(t, threepid.ForAccount, email("a@example.org", 1))
 	ours := threepid.Credentials{SID: sid, ClientSecret: secret, IDServer: h.identity.Name, IDAccessToken: threepidtest.AccessToken}
+	theirs := threepid.Credentials{SID: "theirs", ClientSecret: secret, IDServer: h.identity.Name, IDAccessToken: threepidtest.AccessToken}
 	for name, test := range map[string]struct {
 		list threepid.CredentialsList
 		want matrix.Code
 	}{
-		"none":               {nil, matrix.MissingParam},
-		"too many":           {make(threepid.CredentialsList, 11), matrix.MissingParam},
-		"empty":              {threepid.CredentialsList{{}}, matrix.MissingParam},
-		"not yet":            {threepid.CredentialsList{ours}, matrix.ThreepidAuthFailed},
-		"unknown":            {threepid.CredentialsList{{SID: "x", ClientSecret: secret}}, matrix.ThreepidAuthFailed},
-		"unknown everywhere": {threepid.CredentialsList{{SID: "x", ClientSecret: secret, IDServer: h.identity.Name, IDAccessToken: threepidtest.AccessToken}}, matrix.NoValidSession},
+		"none":     {nil, matrix.MissingParam},
+		"too many": {make(threepid.CredentialsList, 11), matrix.MissingParam},
+		"empty":    {threepid.CredentialsList{{}}, matrix.MissingParam},
+		"not yet":  {threepid.CredentialsList{theirs, ours}, matrix.ThreepidAuthFailed},
+		"unknown":  {threepid.CredentialsList{{SID: "x", ClientSecret: secret}}, matrix.ThreepidAuthFailed},
 	} {
-		err := h.Add(t.Context(), alice, test.list)
+		_, _, err := h.Resolve(t.Context(), test.list)
 		if !matrix.IsCode(err, test.want) {
 			t.Errorf("%s: got %v, want %s", name, err, test.want)
 		}
 	}
-	h.identity.Validate("theirs", secret, "email", "b@example.org")
-	must(t, h.Add(t.Context(), alice, threepid.CredentialsList{
-		{SID: "theirs", ClientSecret: secret, IDServer: h.identity.Name, IDAccessToken: threepidtest.AccessToken},
-	}))
-	if list, err := h.List(t.Context(), alice); err != nil || len(list) != 0 || h.identity.Bound("email", "b@example.org") != alice {
-		t.Errorf("got %v, %v: a session of the identity server is bound there, and proves nothing here", list, err)
+	h.click(t)
+	proved, elsewhere, err := h.Resolve(t.Context(), threepid.CredentialsList{theirs, ours})
+	if err != nil || len(proved) != 1 || proved[0].Address.Address != "a@example.org" || len(elsewhere) != 1 || elsewhere[0] != theirs {
+		t.Errorf("got %+v, %+v, %v", proved, elsewhere, err)
 	}
 }
 

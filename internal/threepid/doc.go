@@ -20,6 +20,9 @@
 //     things are.
 //   - Messages are limited by the client and by the address, and wrong tokens by the
 //     session. At most 10,000 sessions are kept.
+//   - An address that can set a new password was added with the old one. The other
+//     addresses of an account are told, and those of a new password all, unless the
+//     process ends before the message is sent.
 //   - No database connection is held while a mail server, a gateway or an identity
 //     server is being waited for.
 //

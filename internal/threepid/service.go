@@ -2,9 +2,11 @@ package threepid
 
 import (
 	"context"
+	"log/slog"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -71,6 +73,8 @@ type Options struct {
 	// Limits bounds the messages to an e-mail address or a phone number; nil: there are
 	// no limits.
 	Limits *ratelimit.Limits
+	// Log gets what goes wrong in the background; nil means slog.Default.
+	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -79,18 +83,24 @@ type Options struct {
 type Service struct {
 	o        Options
 	identity identityClient
+	notices  chan struct{} // has an item for each notice that is being sent
+	sending  sync.WaitGroup
 }
 
-// New makes a Service on a migrated database. It starts nothing.
+// New makes a Service on a migrated database. It starts nothing; see Stop.
 func New(o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
 	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
-	s := &Service{o: o, identity: identityClient{
-		identity.New(identity.Options{Outgoing: o.Outgoing, Servers: o.IdentityServers}), o.Signer,
-	}}
-	return s
+	return &Service{
+		o:        o,
+		identity: identityClient{identity.New(identity.Options{Outgoing: o.Outgoing, Servers: o.IdentityServers}), o.Signer},
+		notices:  make(chan struct{}, maxNotices),
+	}
 }
 
 // Proves reports whether addresses of a medium can be proved, so that what needs

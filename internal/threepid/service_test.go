@@ -80,6 +80,7 @@ func newHouse(t testing.TB, options ...func(*threepid.Options)) *house {
 		option(&o)
 	}
 	h.Service = threepid.New(o)
+	t.Cleanup(h.Stop)
 	return h
 }
 
@@ -166,7 +167,7 @@ func (h *house) prove(t testing.TB, purpose threepid.Purpose, address string) st
 func (h *house) give(t testing.TB, userID, address string) {
 	t.Helper()
 	sid := h.prove(t, threepid.ForAccount, address)
-	must(t, h.Add(t.Context(), userID, threepid.CredentialsList{{SID: sid, ClientSecret: secret}}))
+	must(t, h.claim(t, h.ClaimNew, sid, userID))
 }
 
 func (h *house) claim(t testing.TB, claim func(ctx context.Context, tx pgx.Tx, sid, userID string) error, sid, userID string) error {

@@ -69,13 +69,14 @@ func listAddresses(ctx context.Context, q querier, userID string) ([]Contact, er
 	return contacts, nil
 }
 
-func deleteAddress(ctx context.Context, q querier, userID string, a Address) error {
-	_, err := q.Exec(ctx, `
+// deleteAddress takes an address from a user, and reports whether the user had it.
+func deleteAddress(ctx context.Context, q querier, userID string, a Address) (had bool, err error) {
+	tag, err := q.Exec(ctx, `
 		DELETE FROM user_threepids WHERE user_id = $1 AND medium = $2 AND address = $3`, userID, a.Medium, a.Address)
 	if err != nil {
-		return fmt.Errorf("delete an address of %s: %w", userID, err)
+		return false, fmt.Errorf("delete an address of %s: %w", userID, err)
 	}
-	return nil
+	return tag.RowsAffected() > 0, nil
 }
 
 // insertBinding remembers where an address is bound. Beyond the number that a user

@@ -5,6 +5,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
+	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 )
 
@@ -27,14 +28,20 @@ func (a *API) members(r *http.Request, who auth.Session) (any, error) {
 
 // joinedMember is what /joined_members tells of a member. Its field names are
 // those of the specification, which differ from the member event's. A client may
-// have put anything into that; what is no text is left out.
+// have put anything into that; what is no text is null.
 type joinedMember struct {
-	DisplayName string `json:"display_name,omitempty"`
-	AvatarURL   string `json:"avatar_url,omitempty"`
+	DisplayName matrix.Nullable `json:"display_name"`
+	AvatarURL   matrix.Nullable `json:"avatar_url"`
 }
 
 type joinedMembersAnswer struct {
 	Joined map[string]joinedMember `json:"joined"`
+}
+
+// contentText is a text of an event's content; empty if there is none by that name.
+func contentText(e *rooms.Event, name string) matrix.Nullable {
+	text, _ := event.StringField(e.Content(), name)
+	return matrix.Nullable(text)
 }
 
 // joinedMembers lists who is in a room, by name. Section "Getting events for a
@@ -46,10 +53,7 @@ func (a *API) joinedMembers(r *http.Request, who auth.Session) (any, error) {
 	}
 	joined := make(map[string]joinedMember, len(events))
 	for _, e := range events {
-		var m joinedMember
-		m.DisplayName, _ = event.StringField(e.Content(), "displayname")
-		m.AvatarURL, _ = event.StringField(e.Content(), "avatar_url")
-		joined[*e.StateKey] = m
+		joined[*e.StateKey] = joinedMember{contentText(e, "displayname"), contentText(e, "avatar_url")}
 	}
 	return joinedMembersAnswer{joined}, nil
 }

@@ -109,7 +109,7 @@ func TestJoinedMembers(t *testing.T) {
 	path := clienttest.Path("rooms", room, "joined_members")
 	want := map[string]any{"joined": map[string]any{
 		alice.UserID: map[string]any{"display_name": "Alice <3", "avatar_url": "mxc://localhost/cat"},
-		bob.UserID:   map[string]any{},
+		bob.UserID:   map[string]any{"display_name": nil, "avatar_url": nil},
 	}}
 	if diff := cmp.Diff(any(want), bob.Do("GET", path, nil).OK().At()); diff != "" {
 		t.Error(diff)
@@ -119,11 +119,12 @@ func TestJoinedMembers(t *testing.T) {
 	bob.Do("GET", clienttest.Path("rooms", "!none:localhost", "joined_members"), nil).Refused(403, "M_FORBIDDEN")
 }
 
-func TestJoinedMembersLeavesOutWhatIsNoText(t *testing.T) {
+func TestJoinedMembersHaveNullForWhatIsNoText(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)
 	bob.SetState(room, "m.room.member", bob.UserID, `{"membership":"join","displayname":{"a":1},"avatar_url":null}`)
-	want := map[string]any{alice.UserID: map[string]any{}, bob.UserID: map[string]any{}}
+	nameless := map[string]any{"display_name": nil, "avatar_url": nil}
+	want := map[string]any{alice.UserID: nameless, bob.UserID: nameless}
 	if diff := cmp.Diff(any(want), alice.Do("GET", clienttest.Path("rooms", room, "joined_members"), nil).OK().At("joined")); diff != "" {
 		t.Error(diff)
 	}

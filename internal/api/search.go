@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 	"homeserver/internal/search"
@@ -107,8 +106,8 @@ type foundContext struct {
 
 // shownProfile is a name and an avatar out of a member event.
 type shownProfile struct {
-	DisplayName string `json:"displayname,omitempty"`
-	AvatarURL   string `json:"avatar_url,omitempty"`
+	DisplayName matrix.Nullable `json:"displayname"`
+	AvatarURL   matrix.Nullable `json:"avatar_url"`
 }
 
 func (a *API) foundEvents(request *http.Request, who auth.Session, r *search.Results) *foundEvents {
@@ -153,10 +152,7 @@ func contextOf(format *rooms.Format, s *search.Surroundings) *foundContext {
 		if c.Profiles == nil {
 			c.Profiles = map[string]shownProfile{}
 		}
-		var p shownProfile
-		p.DisplayName, _ = event.StringField(e.Content(), "displayname")
-		p.AvatarURL, _ = event.StringField(e.Content(), "avatar_url")
-		c.Profiles[*e.StateKey] = p
+		c.Profiles[*e.StateKey] = shownProfile{contentText(e, "displayname"), contentText(e, "avatar_url")}
 	}
 	return c
 }

@@ -25,10 +25,10 @@ const (
 // Device is a device as its owner sees it. LastSeenTS is in milliseconds since the
 // epoch. Client-server API, GET /devices.
 type Device struct {
-	DeviceID    string `json:"device_id"`
-	DisplayName string `json:"display_name,omitzero"`
-	LastSeenIP  string `json:"last_seen_ip,omitzero"`
-	LastSeenTS  int64  `json:"last_seen_ts"`
+	DeviceID    string          `json:"device_id"`
+	DisplayName matrix.Nullable `json:"display_name"`
+	LastSeenIP  matrix.Nullable `json:"last_seen_ip"`
+	LastSeenTS  int64           `json:"last_seen_ts"`
 }
 
 // Devices lists the devices of a user, in the order of their IDs.

@@ -55,7 +55,7 @@ func TestDeviceJSON(t *testing.T) {
 		{DeviceID: "A", DisplayName: "n", LastSeenIP: "1.2.3.4", LastSeenTS: 5}, {DeviceID: "B", LastSeenTS: 6},
 	})
 	must(t, err)
-	want := `[{"device_id":"A","display_name":"n","last_seen_ip":"1.2.3.4","last_seen_ts":5},{"device_id":"B","last_seen_ts":6}]`
+	want := `[{"device_id":"A","display_name":"n","last_seen_ip":"1.2.3.4","last_seen_ts":5},{"device_id":"B","display_name":null,"last_seen_ip":null,"last_seen_ts":6}]`
 	if string(body) != want {
 		t.Errorf("got %s, want %s", body, want)
 	}
@@ -72,7 +72,7 @@ func TestRenameDevice(t *testing.T) {
 	}{{new("New"), "New"}, {nil, "New"}, {new(strings.Repeat("x", 255)), strings.Repeat("x", 255)}, {new(""), ""}}
 	for _, step := range steps {
 		must(t, s.RenameDevice(t.Context(), user, "a", step.name))
-		if got, err := s.Device(t.Context(), user, "a"); err != nil || got.DisplayName != step.want {
+		if got, err := s.Device(t.Context(), user, "a"); err != nil || string(got.DisplayName) != step.want {
 			t.Errorf("got %+v, %v, want %q", got, err, step.want)
 		}
 	}

@@ -32,7 +32,7 @@ type Pusher struct {
 	DeviceDisplayName string          `json:"device_display_name"`
 	Kind              string          `json:"kind"`
 	Lang              string          `json:"lang"`
-	ProfileTag        string          `json:"profile_tag,omitempty"`
+	ProfileTag        string          `json:"profile_tag"`
 	Pushkey           string          `json:"pushkey"`
 }
 

@@ -58,9 +58,9 @@ func (s *Service) Stop() { s.follower.Stop() }
 // User is somebody who was found. DisplayName and AvatarURL are "" where there are
 // none.
 type User struct {
-	UserID      string `json:"user_id"`
-	DisplayName string `json:"display_name,omitempty"`
-	AvatarURL   string `json:"avatar_url,omitempty"`
+	UserID      string          `json:"user_id"`
+	DisplayName matrix.Nullable `json:"display_name"`
+	AvatarURL   matrix.Nullable `json:"avatar_url"`
 }
 
 // Found is the answer to a search. Limited tells that there are more.
@@ -111,7 +111,7 @@ func (s *Service) show(ctx context.Context, userIDs []string, limited bool) (*Fo
 	found := &Found{Results: []User{}, Limited: limited}
 	for _, userID := range userIDs {
 		p := profiles[userID]
-		found.Results = append(found.Results, User{userID, p.DisplayName, p.AvatarURL})
+		found.Results = append(found.Results, User{userID, matrix.Nullable(p.DisplayName), matrix.Nullable(p.AvatarURL)})
 	}
 	return found, nil
 }

@@ -1,0 +1,24 @@
+package matrix
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Nullable is a text of an answer that is null, and not absent, where it is empty.
+// The specification only says that such members are optional; but clients have
+// grown up with servers that always send them, and some fail without.
+type Nullable string
+
+// MarshalJSON writes the text, or null for an empty one.
+func (n Nullable) MarshalJSON() ([]byte, error) {
+	if n == "" {
+		return []byte("null"), nil
+	}
+	// HTML is not escaped, as nowhere in answers.
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	err := e.Encode(string(n))
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), err
+}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -58,7 +59,20 @@ func (a *API) call(r *http.Request, x *exchange, rt *route) (any, error) {
 	if err := a.takePlace(x); err != nil {
 		return nil, err
 	}
-	return rt.handle.answer(r.WithContext(matrix.WithCaller(r.Context(), x.caller())), who)
+	r = r.WithContext(matrix.WithCaller(r.Context(), x.caller()))
+	if rt.work.load == awaiting && x.user != "" && x.waits() {
+		return a.poll(r, x, rt, who)
+	}
+	return rt.handle.answer(r, who)
+}
+
+// poll answers a request that may wait for long, unless its token ends meanwhile.
+func (a *API) poll(r *http.Request, x *exchange, rt *route, who auth.Session) (answer any, err error) {
+	err = a.auth.WhileGood(r.Context(), accessToken(r, x), func(ctx context.Context) (err error) {
+		answer, err = rt.handle.answer(r.WithContext(ctx), who)
+		return err
+	})
+	return answer, err
 }
 
 // authenticate finds out who holds the request's access token, as far as the

@@ -318,3 +318,38 @@ func TestSyncIsCompressed(t *testing.T) {
 		t.Errorf("Content-Encoding %q, %d bytes", got, len(answer.Body))
 	}
 }
+
+// What is sent after a logout is not for who has logged out, in whatever generation of
+// the API a request waits.
+func TestAPollOutlivedItsToken(t *testing.T) {
+	t.Parallel()
+	for name, path := range map[string]string{
+		"sync":             "/_matrix/client/v3/sync?timeout=600000&since=",
+		"v2_alpha sync":    "/_matrix/client/v2_alpha/sync?timeout=600000&since=",
+		"events":           "/_matrix/client/r0/events?timeout=600000&from=",
+		"events of api/v1": "/_matrix/client/api/v1/events?timeout=600000&from=",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAPI(t, services(t))
+			anyone := clienttest.New(t, a.Handler())
+			alice, bob := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
+			room := alice.CreateRoom(openRoom)
+			bob.Join(room)
+			since := bob.Sync("").NextBatch()
+			answered := make(chan *clienttest.Response)
+			go func() {
+				waiting := bob.As(t)
+				waiting.Prefix = ""
+				answered <- waiting.Do("GET", path+since, nil)
+			}()
+			awaitHeld(a.bounds.polls, func(held int64) bool { return held > 0 })
+			bob.Do("POST", "/logout", nil).OK()
+			alice.SendText(room, "sent after the logout")
+			answer := (<-answered).Refused(401, "M_UNKNOWN_TOKEN")
+			if answer.At("soft_logout") != false {
+				t.Errorf("got %s", answer.Body)
+			}
+		})
+	}
+}

@@ -104,7 +104,7 @@ func (s *Service) deactivate(ctx context.Context, userID string, erase bool, pro
 	if err != nil {
 		return nil, fmt.Errorf("deactivate %s: %w", userID, err)
 	}
-	s.cache.remove(revoked)
+	s.revoke(revoked)
 	// The client may hang up now; what has begun goes on.
 	s.logFailure(s.finishDeactivations(context.WithoutCancel(ctx), []pendingDeactivation{p}))
 	return bound, nil

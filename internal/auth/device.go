@@ -129,7 +129,7 @@ func (s *Service) logOut(ctx context.Context, userID string, remove func(pgx.Tx)
 	if err != nil {
 		return fmt.Errorf("remove devices of %s: %w", userID, err)
 	}
-	s.cache.remove(revoked)
+	s.revoke(revoked)
 	return nil
 }
 
@@ -172,16 +172,17 @@ func (s *Service) startSession(ctx context.Context, tx pgx.Tx, userID string, d 
 	if err != nil {
 		return Credentials{}, nil, err
 	}
+	generation := int64(1)
 	var revoked []tokenHash
 	if created {
 		revoked, err = removeSilentDevices(ctx, tx, session, maxDevices)
 	} else {
-		revoked, err = deleteDeviceTokens(ctx, tx, userID, []string{d.id})
+		generation, revoked, err = supersedeTokens(ctx, tx, session, s.nowMS())
 	}
 	if err != nil {
 		return Credentials{}, nil, err
 	}
-	tokens, err := s.issueTokens(ctx, tx, session, 1, d.refreshable)
+	tokens, err := s.issueTokens(ctx, tx, session, generation, d.refreshable)
 	return Credentials{UserID: userID, HomeServer: s.o.ServerName, DeviceID: d.id, Tokens: tokens}, revoked, err
 }
 

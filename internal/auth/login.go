@@ -121,7 +121,7 @@ func (s *Service) logIn(ctx context.Context, checked account, rehashed string, d
 	if err != nil {
 		return Credentials{}, fmt.Errorf("log in %s: %w", checked.userID, err)
 	}
-	s.cache.remove(revoked)
+	s.revoke(revoked)
 	return credentials, nil
 }
 

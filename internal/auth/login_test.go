@@ -142,9 +142,9 @@ func TestLoginWithAKnownDeviceReplacesItsTokens(t *testing.T) {
 		r.InitialDeviceDisplayName = "Another name"
 	})
 
-	wantUnknown(t, s, first.AccessToken, false)
+	wantUnknown(t, s, first.AccessToken, true)
 	_, err := s.Refresh(t.Context(), first.RefreshToken)
-	wantSoftLogout(t, err, false)
+	wantSoftLogout(t, err, true)
 	mustAuthenticate(t, s, second.AccessToken)
 	mustAuthenticate(t, s, other.AccessToken)
 	device, err := s.Device(t.Context(), userID("example"), "phone")

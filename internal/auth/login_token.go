@@ -78,7 +78,7 @@ func (s *Service) loginByToken(ctx context.Context, token string, device newDevi
 	if err != nil {
 		return Credentials{}, fmt.Errorf("log in by a token: %w", err)
 	}
-	s.cache.remove(revoked)
+	s.revoke(revoked)
 	return credentials, nil
 }
 

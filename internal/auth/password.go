@@ -280,7 +280,7 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ap
 	if err != nil {
 		return fmt.Errorf("change the password of %s: %w", c.userID, err)
 	}
-	s.cache.remove(revoked)
+	s.revoke(revoked)
 	return nil
 }
 

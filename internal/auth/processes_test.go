@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -70,5 +71,85 @@ func TestOtherProcessesForgetRevokedTokens(t *testing.T) {
 				t.Errorf("the token of somebody else is not in memory any more: %v", err)
 			}
 		})
+	}
+}
+
+// poll waits with a token until the request ends, and returns a channel with the error
+// that it ends with.
+func poll(t *testing.T, s *Service, token string) <-chan error {
+	t.Helper()
+	began, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- s.WhileGood(t.Context(), token, func(ctx context.Context) error {
+			close(began)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+	}()
+	<-began
+	return ended
+}
+
+func TestARequestWentOnWaitingAfterItsTokenHadEnded(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		end  func(s *Service, c Credentials) error
+		soft bool
+	}{
+		"logout": {func(s *Service, c Credentials) error {
+			return s.Logout(t.Context(), Session{UserID: c.UserID, DeviceID: c.DeviceID})
+		}, false},
+		"logout of all": {func(s *Service, c Credentials) error { return s.LogoutAll(t.Context(), c.UserID) }, false},
+		"another password": {func(s *Service, _ Credentials) error {
+			return s.SetPassword(t.Context(), "example", "another", true)
+		}, false},
+		"the device logs in anew": {func(s *Service, c Credentials) error {
+			_, err := s.Login(t.Context(), LoginRequest{
+				Type: StagePassword, User: "example", Password: testPassword, DeviceID: c.DeviceID,
+			}, Client{})
+			return err
+		}, true},
+		"deactivation": {func(s *Service, _ Credentials) error { return s.DeactivateAccount(t.Context(), "example", false) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := processes(t)
+			b.Start(t.Context())
+			t.Cleanup(b.Stop)
+			got := mustRegister(t, a, "example")
+			other := mustRegister(t, a, "somebody")
+			here, there := poll(t, a, got.AccessToken), poll(t, b, got.AccessToken)
+			goesOn := poll(t, b, other.AccessToken)
+			must(t, test.end(a, got))
+			wantSoftLogout(t, <-here, test.soft)
+			wantSoftLogout(t, <-there, test.soft)
+			select {
+			case err := <-goesOn:
+				t.Errorf("the request of somebody else has ended: %v", err)
+			default:
+			}
+		})
+	}
+}
+
+func TestARequestWentOnWaitingAfterItsTokenHadExpired(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t, func(o *Options) { o.AccessTokenLifetime = time.Millisecond })
+	mustRegister(t, s, "example")
+	got := mustLogin(t, s, "example", refreshable)
+	wantSoftLogout(t, <-poll(t, s, got.AccessToken), true)
+}
+
+// What a request has found when its token ends is for nobody any more.
+func TestAnAnswerCameAfterItsTokenHadEnded(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	got := mustRegister(t, s, "example")
+	err := s.WhileGood(t.Context(), got.AccessToken, func(context.Context) error {
+		return s.LogoutAll(t.Context(), got.UserID)
+	})
+	wantSoftLogout(t, err, false)
+	if len(s.watches.waiting) != 0 || len(s.watches.byToken) != 0 {
+		t.Error("the request is remembered")
 	}
 }

@@ -3,16 +3,29 @@ package auth
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrix"
 )
 
-// Refresh gives new tokens for a refresh token. The old one remains good until one
-// of the new ones is used, so that a client that never got the answer can ask
-// again; what it got the first time is void then. M_UNKNOWN_TOKEN where the token
-// is not good, with soft_logout true where its successor has been used and the
+const (
+	// repeatWindow is how long a refresh may be repeated after its outcome is in use: by
+	// a second tab or process of the client, or because the answer was lost.
+	repeatWindow = time.Minute
+	// maxRepeatedRefreshes bounds what one refresh token is exchanged for.
+	maxRepeatedRefreshes = 10
+	// rememberedTokens is how many void access tokens of a device are remembered, and
+	// how many generations of its refresh tokens.
+	rememberedTokens = 5
+)
+
+// Refresh returns new tokens for a refresh token. The old one remains good until a
+// minute after one of the new ones was used, so that a client that never got the
+// answer, or has asked twice at once, can ask again; each answer's tokens are good,
+// if they are used within a minute where there are several. M_UNKNOWN_TOKEN where the
+// token is not good, with soft_logout true where its successor has been used and the
 // device still exists; M_MISSING_PARAM without a token.
 // Client-server API, POST /refresh and "Refreshing access tokens".
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (Tokens, error) {
@@ -21,33 +34,56 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (Tokens, err
 	}
 	var tokens Tokens
 	var revoked []tokenHash
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		session, err := lockDeviceOfRefreshToken(ctx, tx, hashToken(refreshToken))
-		if err != nil {
-			return err
-		}
-		row, err := findRefreshToken(ctx, tx, hashToken(refreshToken))
-		if err != nil {
-			return err
-		}
-		if row.Revoked {
-			return unknownToken(true)
-		}
-		older, err := revokeBefore(ctx, tx, session, row.Generation)
-		if err != nil {
-			return err
-		}
-		newer, err := deleteAfter(ctx, tx, session, row.Generation)
-		if err != nil {
-			return err
-		}
-		revoked = append(older, newer...)
-		tokens, err = s.issueTokens(ctx, tx, session, row.Generation+1, true)
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		tokens, revoked, err = s.refresh(ctx, tx, hashToken(refreshToken))
 		return err
 	})
 	if err != nil {
 		return Tokens{}, fmt.Errorf("refresh a token: %w", err)
 	}
-	s.cache.remove(revoked)
+	s.revoke(revoked)
 	return tokens, nil
+}
+
+func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash tokenHash) (tokens Tokens, revoked []tokenHash, err error) {
+	session, err := lockDeviceOfRefreshToken(ctx, tx, hash)
+	if err != nil {
+		return Tokens{}, nil, err
+	}
+	row, err := findRefreshToken(ctx, tx, hash)
+	if err != nil {
+		return Tokens{}, nil, err
+	}
+	if revoked, err = s.settleBefore(ctx, tx, session, row); err != nil {
+		return Tokens{}, nil, err
+	}
+	n, err := countNewer(ctx, tx, session, row.Generation)
+	if err != nil {
+		return Tokens{}, nil, err
+	}
+	if n >= maxRepeatedRefreshes {
+		return Tokens{}, nil, unknownToken(true)
+	}
+	tokens, err = s.issueTokens(ctx, tx, session, row.Generation+1, true)
+	return tokens, revoked, err
+}
+
+// settleBefore decides whether a refresh token is good, and makes void what came
+// before it, and what it was exchanged for without anybody using that. It returns the
+// access tokens among it.
+func (s *Service) settleBefore(ctx context.Context, tx pgx.Tx, session Session, row refreshTokenRow) ([]tokenHash, error) {
+	now := s.nowMS()
+	before := now - repeatWindow.Milliseconds()
+	if row.Revoked {
+		if row.RevokedAt < before {
+			return nil, unknownToken(true)
+		}
+		return nil, nil
+	}
+	older, err := revokeBefore(ctx, tx, session, row.Generation, now)
+	if err != nil {
+		return nil, err
+	}
+	lost, err := voidLost(ctx, tx, session, row.Generation, before, s.o.AccessTokenLifetime.Milliseconds(), now)
+	return append(older, lost...), err
 }

@@ -53,7 +53,7 @@ func TestRefreshGivesNewTokensForTheSameDevice(t *testing.T) {
 
 func TestRefreshRevokesTheOldTokensOnceTheNewAccessTokenIsUsed(t *testing.T) {
 	t.Parallel()
-	s, _ := newTestService(t)
+	s, c := newTestService(t)
 	mustRegister(t, s, "example")
 	first := mustLogin(t, s, "example", refreshable)
 	second := mustRefresh(t, s, first.RefreshToken)
@@ -61,7 +61,8 @@ func TestRefreshRevokesTheOldTokensOnceTheNewAccessTokenIsUsed(t *testing.T) {
 
 	mustAuthenticate(t, s, second.AccessToken)
 
-	wantUnknown(t, s, first.AccessToken, false)
+	wantUnknown(t, s, first.AccessToken, true)
+	c.advance(repeatWindow + time.Second)
 	wantNoRefresh(t, s, first.RefreshToken, true)
 	mustAuthenticate(t, s, second.AccessToken)
 	mustRefresh(t, s, second.RefreshToken)
@@ -69,33 +70,77 @@ func TestRefreshRevokesTheOldTokensOnceTheNewAccessTokenIsUsed(t *testing.T) {
 
 func TestRefreshRevokesTheOldTokensOnceTheNewRefreshTokenIsUsed(t *testing.T) {
 	t.Parallel()
-	s, _ := newTestService(t)
+	s, c := newTestService(t)
 	mustRegister(t, s, "example")
 	first := mustLogin(t, s, "example", refreshable)
 	second := mustRefresh(t, s, first.RefreshToken)
 
 	third := mustRefresh(t, s, second.RefreshToken)
 
+	wantUnknown(t, s, first.AccessToken, true)
+	c.advance(repeatWindow + time.Second)
 	wantNoRefresh(t, s, first.RefreshToken, true)
-	wantUnknown(t, s, first.AccessToken, false)
 	mustAuthenticate(t, s, second.AccessToken)
 	mustAuthenticate(t, s, third.AccessToken)
-	wantUnknown(t, s, second.AccessToken, false)
+	wantUnknown(t, s, second.AccessToken, true)
 }
 
 func TestRefreshCanBeRepeatedWhenTheAnswerWasLost(t *testing.T) {
 	t.Parallel()
-	s, _ := newTestService(t)
+	s, c := newTestService(t)
 	mustRegister(t, s, "example")
 	first := mustLogin(t, s, "example", refreshable)
 	lost := mustRefresh(t, s, first.RefreshToken)
+	c.advance(repeatWindow + time.Second)
 
 	again := mustRefresh(t, s, first.RefreshToken)
 
-	wantUnknown(t, s, lost.AccessToken, false)
+	wantUnknown(t, s, lost.AccessToken, true)
 	wantNoRefresh(t, s, lost.RefreshToken, false)
 	mustAuthenticate(t, s, again.AccessToken)
 	mustRefresh(t, s, again.RefreshToken)
+}
+
+// Two tabs of a client, or two processes, ask at about the same time.
+func TestARepeatedRefreshVoidedWhatWasJustGiven(t *testing.T) {
+	t.Parallel()
+	for name, between := range map[string]func(s *Service, c *clock, one Tokens){
+		"at once":                   func(*Service, *clock, Tokens) {},
+		"after the first is in use": func(s *Service, _ *clock, one Tokens) { mustAuthenticate(t, s, one.AccessToken) },
+		"after half a minute":       func(_ *Service, c *clock, _ Tokens) { c.advance(repeatWindow / 2) },
+		"after the first is refreshed": func(s *Service, _ *clock, one Tokens) {
+			mustAuthenticate(t, s, mustRefresh(t, s, one.RefreshToken).AccessToken)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, c := newTestService(t)
+			mustRegister(t, s, "example")
+			first := mustLogin(t, s, "example", refreshable)
+			one := mustRefresh(t, s, first.RefreshToken)
+			between(s, c, one)
+			other := mustRefresh(t, s, first.RefreshToken)
+			c.advance(2 * repeatWindow)
+			if name != "after the first is refreshed" {
+				mustAuthenticate(t, s, one.AccessToken)
+				mustRefresh(t, s, one.RefreshToken)
+			}
+			// What one tab has refreshed is news for the other, which can follow at once.
+			mustAuthenticate(t, s, mustRefresh(t, s, other.RefreshToken).AccessToken)
+		})
+	}
+}
+
+// Whoever repeats a refresh for ever does not fill the database.
+func TestRepeatedRefreshesAreBounded(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	first := mustLogin(t, s, "example", refreshable)
+	for range maxRepeatedRefreshes {
+		mustRefresh(t, s, first.RefreshToken)
+	}
+	wantNoRefresh(t, s, first.RefreshToken, true)
 }
 
 func TestRefreshKeepsFewTokens(t *testing.T) {
@@ -103,15 +148,18 @@ func TestRefreshKeepsFewTokens(t *testing.T) {
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example", func(r *RegisterRequest) { r.InhibitLogin = true })
 	tokens := mustLogin(t, s, "example", refreshable).Tokens
-	for range 10 {
+	for range 3 * rememberedTokens {
 		tokens = mustRefresh(t, s, tokens.RefreshToken)
 	}
 
-	if n := count(t, s, `SELECT count(*) FROM access_tokens`); n != 2 {
+	if n := count(t, s, `SELECT count(*) FROM access_tokens WHERE void_at IS NULL`); n != 2 {
 		t.Errorf("got %d access tokens, want 2", n)
 	}
-	if n := count(t, s, `SELECT count(*) FROM refresh_tokens`); n != 3 {
-		t.Errorf("got %d refresh tokens, want the new, the current and the last revoked one", n)
+	if n := count(t, s, `SELECT count(*) FROM access_tokens`); n != 2+rememberedTokens {
+		t.Errorf("got %d access tokens with those that are void", n)
+	}
+	if n := count(t, s, `SELECT count(*) FROM refresh_tokens`); n != 2+rememberedTokens {
+		t.Errorf("got %d refresh tokens, want the new, the current and the last revoked ones", n)
 	}
 }
 
@@ -157,14 +205,8 @@ func TestRefreshManyTimesAtOnce(t *testing.T) {
 	group.Wait()
 	close(results)
 
-	good := 0
 	for tokens := range results {
-		if _, err := s.Authenticate(t.Context(), tokens.AccessToken); err == nil {
-			good++
-		}
-	}
-	if good != 1 {
-		t.Errorf("%d of the access tokens are good, want that of the last answer", good)
+		mustAuthenticate(t, s, tokens.AccessToken)
 	}
 }
 
@@ -180,7 +222,27 @@ func TestRefreshWhileTheNewTokenIsTakenIntoUse(t *testing.T) {
 	group.Go(func() { _, repeated = s.Refresh(t.Context(), first.RefreshToken) })
 	group.Wait()
 
-	if (used == nil) == (repeated == nil) {
-		t.Errorf("got %v for the use and %v for the repetition, want exactly one to succeed", used, repeated)
+	if used != nil || repeated != nil {
+		t.Errorf("got %v for the use and %v for the repetition", used, repeated)
+	}
+}
+
+// A client that is told that its device is gone throws away its keys.
+func TestSoftLogoutWasFalseForSupersededTokensOfADeviceThatLives(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	first := mustLogin(t, s, "example", refreshable, onDevice("phone"))
+	second := mustRefresh(t, s, first.RefreshToken)
+	mustAuthenticate(t, s, second.AccessToken)
+	wantUnknown(t, s, first.AccessToken, true)
+
+	third := mustLogin(t, s, "example", onDevice("phone"))
+	wantUnknown(t, s, first.AccessToken, true)
+	wantUnknown(t, s, second.AccessToken, true)
+
+	must(t, s.Logout(t.Context(), mustAuthenticate(t, s, third.AccessToken)))
+	for _, token := range []string{first.AccessToken, second.AccessToken, third.AccessToken} {
+		wantUnknown(t, s, token, false)
 	}
 }

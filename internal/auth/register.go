@@ -144,7 +144,7 @@ func (s *Service) register(ctx context.Context, r registration, password string,
 		return Credentials{}, err
 	}
 	credentials := Credentials{UserID: r.account.userID, HomeServer: s.o.ServerName}
-	var stale []tokenHash
+	var stale, revoked []tokenHash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := proof.consume(ctx, tx); err != nil {
 			return err
@@ -161,15 +161,14 @@ func (s *Service) register(ctx context.Context, r registration, password string,
 		if r.inhibit {
 			return nil
 		}
-		var revoked []tokenHash
 		credentials, revoked, err = s.startSession(ctx, tx, r.account.userID, r.device, client)
-		stale = append(stale, revoked...)
 		return err
 	})
 	if err != nil {
 		return Credentials{}, fmt.Errorf("register %s: %w", r.account.userID, err)
 	}
-	s.cache.remove(stale)
+	s.cache.remove(stale) // they remain good
+	s.revoke(revoked)
 	return credentials, nil
 }
 

@@ -58,15 +58,16 @@ type Options struct {
 // Service holds the rules of accounts, devices and tokens. It is safe for
 // concurrent use once OnDeactivate and OnErase have been called for the last time.
 type Service struct {
-	pool   *pgxpool.Pool
-	o      Options
-	hasher *hasher
-	cache  *tokenCache
-	seen   *lastSeen
-	nonces *nonces
-	stages map[string]stage
-	leave  []func(ctx context.Context, userID string) error
-	erase  []func(ctx context.Context, userID string) error
+	pool    *pgxpool.Pool
+	o       Options
+	hasher  *hasher
+	cache   *tokenCache
+	watches *watches
+	seen    *lastSeen
+	nonces  *nonces
+	stages  map[string]stage
+	leave   []func(ctx context.Context, userID string) error
+	erase   []func(ctx context.Context, userID string) error
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup
@@ -93,16 +94,23 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 		o.Threepids = threepid.New(threepid.Options{Pool: pool, Now: o.Now})
 	}
 	s := &Service{
-		pool:   pool,
-		o:      o,
-		hasher: newHasher(o.Argon),
-		cache:  newTokenCache(),
-		seen:   newLastSeen(),
-		nonces: newNonces(o.SharedSecret),
+		pool:    pool,
+		o:       o,
+		hasher:  newHasher(o.Argon),
+		cache:   newTokenCache(),
+		watches: newWatches(),
+		seen:    newLastSeen(),
+		nonces:  newNonces(o.SharedSecret),
 	}
 	if o.Channel != nil {
-		o.Channel.Handle("tokens", s.cache.forgetUser)
-		o.Channel.OnMissed(s.cache.forgetAll)
+		o.Channel.Handle("tokens", func(userID string) {
+			s.cache.forgetUser(userID)
+			s.watches.suspect(userID)
+		})
+		o.Channel.OnMissed(func() {
+			s.cache.forgetAll()
+			s.watches.suspect("")
+		})
 	}
 	s.stages = map[string]stage{
 		StageDummy:    {check: checkDummy},
@@ -114,10 +122,12 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 }
 
 // Start takes up the background work: writing when devices were last seen,
-// removing what has expired, and finishing deactivations. Only Stop ends it; the
+// removing what has expired, finishing deactivations, and ending requests whose
+// token another process has revoked. Only Stop ends it; the
 // end of ctx makes it idle. It must be called once at most.
 func (s *Service) Start(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(ctx)
+	s.workers.Go(func() { s.recheck(ctx) })
 	s.workers.Go(func() {
 		ticker := time.NewTicker(tidyInterval)
 		defer ticker.Stop()

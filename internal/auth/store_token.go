@@ -20,12 +20,14 @@ type accessTokenRow struct {
 	knownToken
 	generation     int64
 	hasPredecessor bool
+	void           bool
 }
 
-// findAccessToken reads an access token; M_UNKNOWN_TOKEN where there is none.
+// findAccessToken reads an access token. M_UNKNOWN_TOKEN where there is none that is
+// good, with soft_logout true where another has taken its place on its device.
 func findAccessToken(ctx context.Context, q querier, hash tokenHash) (accessTokenRow, error) {
 	rows, err := q.Query(ctx, `
-		SELECT t.user_id, t.device_id, a.admin, a.guest, coalesce(t.expires_at, 0), t.generation,
+		SELECT t.user_id, t.device_id, a.admin, a.guest, coalesce(t.expires_at, 0), t.generation, t.void_at IS NOT NULL,
 		       EXISTS (SELECT FROM refresh_tokens r
 		               WHERE r.user_id = t.user_id AND r.device_id = t.device_id
 		                 AND r.generation < t.generation AND NOT r.revoked)
@@ -37,7 +39,7 @@ func findAccessToken(ctx context.Context, q querier, hash tokenHash) (accessToke
 	row, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (accessTokenRow, error) {
 		var t accessTokenRow
 		err := row.Scan(&t.session.UserID, &t.session.DeviceID, &t.session.Admin, &t.session.Guest,
-			&t.expiresAt, &t.generation, &t.hasPredecessor)
+			&t.expiresAt, &t.generation, &t.void, &t.hasPredecessor)
 		return t, err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -46,6 +48,9 @@ func findAccessToken(ctx context.Context, q querier, hash tokenHash) (accessToke
 	if err != nil {
 		return accessTokenRow{}, fmt.Errorf("read an access token: %w", err)
 	}
+	if row.void {
+		return accessTokenRow{}, unknownToken(true)
+	}
 	return row, nil
 }
 
@@ -53,11 +58,12 @@ func findAccessToken(ctx context.Context, q querier, hash tokenHash) (accessToke
 type refreshTokenRow struct {
 	Generation int64
 	Revoked    bool
+	RevokedAt  int64
 }
 
 // findRefreshToken reads a refresh token; M_UNKNOWN_TOKEN where there is none.
 func findRefreshToken(ctx context.Context, q querier, hash tokenHash) (refreshTokenRow, error) {
-	rows, err := q.Query(ctx, `SELECT generation, revoked FROM refresh_tokens WHERE token_hash = $1`, hash[:])
+	rows, err := q.Query(ctx, `SELECT generation, revoked, revoked_at FROM refresh_tokens WHERE token_hash = $1`, hash[:])
 	if err != nil {
 		return refreshTokenRow{}, fmt.Errorf("query a refresh token: %w", err)
 	}
@@ -109,35 +115,100 @@ func lockDeviceOf(ctx context.Context, tx pgx.Tx, sql string, hash tokenHash) (S
 }
 
 // revokeBefore revokes what is older than a generation that is in use, and returns
-// the access tokens among it. The newest revoked refresh token is remembered.
-func revokeBefore(ctx context.Context, tx pgx.Tx, session Session, generation int64) ([]tokenHash, error) {
-	_, err := tx.Exec(ctx, `
-		DELETE FROM refresh_tokens WHERE user_id = $1 AND device_id = $2 AND generation < $3 - 1`,
-		session.UserID, session.DeviceID, generation)
-	if err != nil {
-		return nil, fmt.Errorf("delete old refresh tokens: %w", err)
+// the access tokens among it.
+func revokeBefore(ctx context.Context, tx pgx.Tx, session Session, generation, now int64) ([]tokenHash, error) {
+	if err := revokeRefreshTokens(ctx, tx, session, generation, now); err != nil {
+		return nil, err
 	}
-	_, err = tx.Exec(ctx, `
-		UPDATE refresh_tokens SET revoked = true WHERE user_id = $1 AND device_id = $2 AND generation = $3 - 1`,
-		session.UserID, session.DeviceID, generation)
-	if err != nil {
-		return nil, fmt.Errorf("revoke a refresh token: %w", err)
-	}
-	return deleteAccessTokens(ctx, tx, `user_id = $1 AND device_id = $2 AND generation < $3`,
-		session.UserID, session.DeviceID, generation)
+	return voidAccessTokens(ctx, tx, session, generation, now)
 }
 
-// deleteAfter deletes what is newer than a generation, and returns the access
-// tokens among it.
-func deleteAfter(ctx context.Context, tx pgx.Tx, session Session, generation int64) ([]tokenHash, error) {
+// revokeRefreshTokens revokes the refresh tokens of a device that are older than a
+// generation. The newest revoked ones are remembered.
+func revokeRefreshTokens(ctx context.Context, tx pgx.Tx, session Session, generation, at int64) error {
 	_, err := tx.Exec(ctx, `
-		DELETE FROM refresh_tokens WHERE user_id = $1 AND device_id = $2 AND generation > $3`,
-		session.UserID, session.DeviceID, generation)
+		DELETE FROM refresh_tokens WHERE user_id = $1 AND device_id = $2 AND generation < $3`,
+		session.UserID, session.DeviceID, generation-rememberedTokens)
 	if err != nil {
-		return nil, fmt.Errorf("delete newer refresh tokens: %w", err)
+		return fmt.Errorf("delete old refresh tokens: %w", err)
 	}
-	return deleteAccessTokens(ctx, tx, `user_id = $1 AND device_id = $2 AND generation > $3`,
-		session.UserID, session.DeviceID, generation)
+	_, err = tx.Exec(ctx, `
+		UPDATE refresh_tokens SET revoked = true, revoked_at = $4
+		WHERE user_id = $1 AND device_id = $2 AND generation < $3 AND NOT revoked`,
+		session.UserID, session.DeviceID, generation, at)
+	if err != nil {
+		return fmt.Errorf("revoke refresh tokens: %w", err)
+	}
+	return nil
+}
+
+// voidLost makes tokens void that are newer than a generation and were given before a
+// time: their answer has not come, or they would have been used. It returns the access
+// tokens among them.
+func voidLost(ctx context.Context, tx pgx.Tx, session Session, generation int64, before, lifetime, now int64) ([]tokenHash, error) {
+	_, err := tx.Exec(ctx, `
+		DELETE FROM refresh_tokens WHERE user_id = $1 AND device_id = $2 AND generation > $3 AND issued_at < $4`,
+		session.UserID, session.DeviceID, generation, before)
+	if err != nil {
+		return nil, fmt.Errorf("delete refresh tokens that nobody has got: %w", err)
+	}
+	return accessTokens(ctx, tx, `
+		UPDATE access_tokens SET void_at = $5
+		WHERE user_id = $1 AND device_id = $2 AND generation > $3 AND expires_at < $4 AND void_at IS NULL
+		RETURNING token_hash`,
+		session.UserID, session.DeviceID, generation, before+lifetime, now)
+}
+
+// countNewer counts the refresh tokens of a device that are newer than a generation.
+func countNewer(ctx context.Context, tx pgx.Tx, session Session, generation int64) (n int, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT count(*) FROM refresh_tokens WHERE user_id = $1 AND device_id = $2 AND generation > $3`,
+		session.UserID, session.DeviceID, generation).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count the refresh tokens of a device: %w", err)
+	}
+	return n, nil
+}
+
+// voidAccessTokens makes the access tokens of a device void that are older than a
+// generation, and returns them. The newest void ones are remembered.
+func voidAccessTokens(ctx context.Context, tx pgx.Tx, session Session, generation, now int64) ([]tokenHash, error) {
+	hashes, err := accessTokens(ctx, tx, `
+		UPDATE access_tokens SET void_at = $4
+		WHERE user_id = $1 AND device_id = $2 AND generation < $3 AND void_at IS NULL RETURNING token_hash`,
+		session.UserID, session.DeviceID, generation, now)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Exec(ctx, `
+		DELETE FROM access_tokens WHERE token_hash IN (
+			SELECT token_hash FROM access_tokens WHERE user_id = $1 AND device_id = $2 AND void_at IS NOT NULL
+			ORDER BY void_at DESC, generation DESC OFFSET $3)`,
+		session.UserID, session.DeviceID, rememberedTokens)
+	if err != nil {
+		return nil, fmt.Errorf("forget access tokens that are void: %w", err)
+	}
+	return hashes, nil
+}
+
+// supersedeTokens makes all tokens of a device void, since it logs in anew. It returns
+// the generation to go on with, and the access tokens that are void now.
+func supersedeTokens(ctx context.Context, tx pgx.Tx, session Session, now int64) (generation int64, hashes []tokenHash, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT 1 + greatest(
+			(SELECT coalesce(max(generation), 0) FROM access_tokens WHERE user_id = $1 AND device_id = $2),
+			(SELECT coalesce(max(generation), 0) FROM refresh_tokens WHERE user_id = $1 AND device_id = $2))`,
+		session.UserID, session.DeviceID).Scan(&generation)
+	if err != nil {
+		return 0, nil, fmt.Errorf("look up the generation of a device's tokens: %w", err)
+	}
+	// They were not exchanged for what is given now: no refresh may be repeated.
+	const longAgo = 0
+	if err := revokeRefreshTokens(ctx, tx, session, generation, longAgo); err != nil {
+		return 0, nil, err
+	}
+	hashes, err = voidAccessTokens(ctx, tx, session, generation, now)
+	return generation, hashes, err
 }
 
 // deleteDeviceTokens deletes all tokens of the devices, and returns the access
@@ -147,11 +218,8 @@ func deleteDeviceTokens(ctx context.Context, tx pgx.Tx, userID string, deviceIDs
 	if err != nil {
 		return nil, fmt.Errorf("delete the refresh tokens of devices: %w", err)
 	}
-	return deleteAccessTokens(ctx, tx, `user_id = $1 AND device_id = ANY ($2)`, userID, deviceIDs)
-}
-
-func deleteAccessTokens(ctx context.Context, tx pgx.Tx, condition string, args ...any) ([]tokenHash, error) {
-	return accessTokens(ctx, tx, `DELETE FROM access_tokens WHERE `+condition+` RETURNING token_hash`, args...)
+	return accessTokens(ctx, tx, `
+		DELETE FROM access_tokens WHERE user_id = $1 AND device_id = ANY ($2) RETURNING token_hash`, userID, deviceIDs)
 }
 
 // listAccessTokens lists the access tokens of a user.
@@ -162,18 +230,20 @@ func listAccessTokens(ctx context.Context, tx pgx.Tx, userID string) ([]tokenHas
 func accessTokens(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]tokenHash, error) {
 	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
-		return nil, fmt.Errorf("query or delete access tokens: %w", err)
+		return nil, fmt.Errorf("query or change access tokens: %w", err)
 	}
-	hashes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (hash tokenHash, err error) {
-		var stored []byte
-		err = row.Scan(&stored)
-		copy(hash[:], stored)
-		return hash, err
-	})
+	hashes, err := pgx.CollectRows(rows, scanTokenHash)
 	if err != nil {
-		return nil, fmt.Errorf("read or delete access tokens: %w", err)
+		return nil, fmt.Errorf("read or change access tokens: %w", err)
 	}
 	return hashes, nil
+}
+
+func scanTokenHash(row pgx.CollectableRow) (hash tokenHash, err error) {
+	var stored []byte
+	err = row.Scan(&stored)
+	copy(hash[:], stored)
+	return hash, err
 }
 
 func insertAccessToken(ctx context.Context, tx pgx.Tx, session Session, hash tokenHash, generation int64, expiresAt *int64) error {
@@ -186,10 +256,10 @@ func insertAccessToken(ctx context.Context, tx pgx.Tx, session Session, hash tok
 	return nil
 }
 
-func insertRefreshToken(ctx context.Context, tx pgx.Tx, session Session, hash tokenHash, generation int64) error {
+func insertRefreshToken(ctx context.Context, tx pgx.Tx, session Session, hash tokenHash, generation, now int64) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO refresh_tokens (token_hash, user_id, device_id, generation) VALUES ($1, $2, $3, $4)`,
-		hash[:], session.UserID, session.DeviceID, generation)
+		INSERT INTO refresh_tokens (token_hash, user_id, device_id, generation, issued_at) VALUES ($1, $2, $3, $4, $5)`,
+		hash[:], session.UserID, session.DeviceID, generation, now)
 	if err != nil {
 		return fmt.Errorf("insert a refresh token: %w", err)
 	}

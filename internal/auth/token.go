@@ -52,22 +52,34 @@ func newToken(prefix string) string {
 
 // Authenticate tells whose access token this is. It answers from memory in the
 // usual case. M_UNKNOWN_TOKEN for any other token, with soft_logout true where it
-// has expired and the device still exists. Client-server API, "Using access
-// tokens" and "Soft logout".
+// has expired, or another has taken its place, and the device still exists.
+// Client-server API, "Using access tokens" and "Soft logout".
 func (s *Service) Authenticate(ctx context.Context, token string) (Session, error) {
+	known, err := s.authenticate(ctx, token)
+	return known.session, err
+}
+
+func (s *Service) authenticate(ctx context.Context, token string) (knownToken, error) {
 	hash, now := hashToken(token), s.o.Now()
 	known, version, ok := s.cache.get(hash, now)
 	if !ok {
 		var err error
 		if known, err = s.loadToken(ctx, hash); err != nil {
-			return Session{}, err
+			return knownToken{}, err
 		}
 		s.cache.put(hash, known, version, now)
 	}
 	if known.expiresAt != 0 && now.UnixMilli() >= known.expiresAt {
-		return Session{}, unknownToken(true)
+		return knownToken{}, unknownToken(true)
 	}
-	return known.session, nil
+	return known, nil
+}
+
+// revoke forgets tokens that have been revoked, and ends the requests that wait with
+// them. It is called once their removal has been committed, and before anybody is told.
+func (s *Service) revoke(hashes []tokenHash) {
+	s.cache.remove(hashes)
+	s.watches.end(hashes)
 }
 
 // loadToken reads an access token from the database. Where it is the first use of
@@ -88,13 +100,13 @@ func (s *Service) loadToken(ctx context.Context, hash tokenHash) (knownToken, er
 		if row, err = findAccessToken(ctx, tx, hash); err != nil {
 			return err
 		}
-		revoked, err = revokeBefore(ctx, tx, row.session, row.generation)
+		revoked, err = revokeBefore(ctx, tx, row.session, row.generation, s.nowMS())
 		return err
 	})
 	if err != nil {
 		return knownToken{}, fmt.Errorf("take a refreshed token into use: %w", err)
 	}
-	s.cache.remove(revoked)
+	s.revoke(revoked)
 	return row.knownToken, nil
 }
 
@@ -103,7 +115,7 @@ func (s *Service) loadToken(ctx context.Context, hash tokenHash) (knownToken, er
 func unknownToken(soft bool) *matrix.Error {
 	err := matrix.Errorf(matrix.UnknownToken, "The access token is unknown or no longer valid")
 	if soft {
-		err.Message = "The token has expired: refresh it, or log in again"
+		err.Message = "The token has expired or was replaced: refresh it, or log in again"
 	}
 	err.Fields = map[string]any{"soft_logout": soft}
 	return err
@@ -205,7 +217,7 @@ func (s *Service) issueTokens(ctx context.Context, tx pgx.Tx, session Session, g
 		tokens.ExpiresInMS = s.o.AccessTokenLifetime.Milliseconds()
 		at := s.nowMS() + tokens.ExpiresInMS
 		expiresAt = &at
-		if err := insertRefreshToken(ctx, tx, session, hashToken(tokens.RefreshToken), generation); err != nil {
+		if err := insertRefreshToken(ctx, tx, session, hashToken(tokens.RefreshToken), generation, s.nowMS()); err != nil {
 			return Tokens{}, err
 		}
 	}

@@ -1,0 +1,201 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// recheckPause is the pause before tokens are looked up again where the database was
+// away.
+const recheckPause = time.Second
+
+// errTokenEnded ends the waiting of a request whose token may not be good any more.
+var errTokenEnded = errors.New("the access token has ended")
+
+// WhileGood runs a request that may wait for long, for as long as its access token is
+// good: the context that it gets ends with the token, at once where this process ends
+// it, and as soon as another process has told. What the request has found by then is
+// not for its client any more: M_UNKNOWN_TOKEN, as of [Service.Authenticate].
+func (s *Service) WhileGood(ctx context.Context, token string, do func(ctx context.Context) error) error {
+	waiting, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	w := &watch{hash: hashToken(token), end: end}
+	s.watches.add(w)
+	defer s.watches.remove(w)
+	known, err := s.authenticate(ctx, token) // once more, so that it cannot have ended between looking and listening
+	if err != nil {
+		return err
+	}
+	s.watches.belongsTo(w, known.session.UserID)
+	if known.expiresAt != 0 {
+		expiry := time.AfterFunc(time.UnixMilli(known.expiresAt).Sub(s.o.Now()), func() { end(errTokenEnded) })
+		defer expiry.Stop()
+	}
+	done := do(waiting)
+	if _, err := s.authenticate(ctx, token); err != nil {
+		return err
+	}
+	if errors.Is(context.Cause(waiting), errTokenEnded) {
+		return unknownToken(true) // a moment before the clock says so
+	}
+	return done
+}
+
+// watch is a request that waits, by the token that it came with.
+type watch struct {
+	hash   tokenHash
+	userID string // empty until it is known
+	end    context.CancelCauseFunc
+}
+
+// watches are all requests that wait, and those of them whose token is to be looked up.
+type watches struct {
+	mu       sync.Mutex
+	waiting  map[*watch]struct{}
+	byToken  map[tokenHash]map[*watch]struct{}
+	suspects map[tokenHash]struct{}
+	// suspected tells the worker that there are suspects.
+	suspected chan struct{}
+}
+
+func newWatches() *watches {
+	return &watches{
+		waiting:   map[*watch]struct{}{},
+		byToken:   map[tokenHash]map[*watch]struct{}{},
+		suspects:  map[tokenHash]struct{}{},
+		suspected: make(chan struct{}, 1),
+	}
+}
+
+func (ws *watches) add(w *watch) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.waiting[w] = struct{}{}
+	if ws.byToken[w.hash] == nil {
+		ws.byToken[w.hash] = map[*watch]struct{}{}
+	}
+	ws.byToken[w.hash][w] = struct{}{}
+}
+
+func (ws *watches) remove(w *watch) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	delete(ws.waiting, w)
+	if delete(ws.byToken[w.hash], w); len(ws.byToken[w.hash]) == 0 {
+		delete(ws.byToken, w.hash)
+	}
+}
+
+func (ws *watches) belongsTo(w *watch, userID string) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w.userID = userID
+}
+
+// end ends the waiting of those whose tokens have been revoked.
+func (ws *watches) end(hashes []tokenHash) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for _, hash := range hashes {
+		for w := range ws.byToken[hash] {
+			w.end(errTokenEnded)
+		}
+	}
+}
+
+// suspect has the tokens of a user looked up that requests wait with; "": of all users.
+func (ws *watches) suspect(userID string) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for w := range ws.waiting {
+		if userID == "" || w.userID == "" || w.userID == userID {
+			ws.suspects[w.hash] = struct{}{}
+		}
+	}
+	if len(ws.suspects) > 0 {
+		ws.signal()
+	}
+}
+
+func (ws *watches) signal() {
+	select {
+	case ws.suspected <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the suspects, which are none from now on.
+func (ws *watches) take() []tokenHash {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	hashes := make([]tokenHash, 0, len(ws.suspects))
+	for hash := range ws.suspects {
+		hashes = append(hashes, hash)
+	}
+	clear(ws.suspects)
+	return hashes
+}
+
+// giveBack makes them suspects again.
+func (ws *watches) giveBack(hashes []tokenHash) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for _, hash := range hashes {
+		ws.suspects[hash] = struct{}{}
+	}
+	ws.signal()
+}
+
+// recheck ends the requests whose tokens another process has revoked, until the
+// context is over.
+func (s *Service) recheck(ctx context.Context) {
+	for {
+		select {
+		case <-s.watches.suspected:
+		case <-ctx.Done():
+			return
+		}
+		hashes := s.watches.take()
+		ended, err := revokedAmong(ctx, s.pool, hashes)
+		if err == nil {
+			s.watches.end(ended)
+			continue
+		}
+		s.logFailure(err)
+		s.watches.giveBack(hashes)
+		select {
+		case <-time.After(recheckPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// revokedAmong returns those of the access tokens that are not good any more.
+func revokedAmong(ctx context.Context, q querier, hashes []tokenHash) ([]tokenHash, error) {
+	rows, err := q.Query(ctx, `
+		SELECT asked.hash FROM unnest($1::bytea[]) AS asked (hash)
+		WHERE NOT EXISTS (
+			SELECT FROM access_tokens t JOIN accounts a USING (user_id)
+			WHERE t.token_hash = asked.hash AND t.void_at IS NULL AND a.deactivated_at IS NULL)`, hashBytes(hashes))
+	if err != nil {
+		return nil, fmt.Errorf("look up the tokens of waiting requests: %w", err)
+	}
+	revoked, err := pgx.CollectRows(rows, scanTokenHash)
+	if err != nil {
+		return nil, fmt.Errorf("look up the tokens of waiting requests: %w", err)
+	}
+	return revoked, nil
+}
+
+func hashBytes(hashes []tokenHash) [][]byte {
+	list := make([][]byte, len(hashes))
+	for i := range hashes {
+		list[i] = hashes[i][:]
+	}
+	return list
+}

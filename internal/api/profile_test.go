@@ -51,7 +51,7 @@ func TestProfileRefusals(t *testing.T) {
 		{"displayname", `{"displayname":1}`, "M_BAD_JSON"},
 		{"displayname", `{"displayname":null}`, "M_BAD_JSON"},
 		{"displayname", `{"displayname":"a\u0000"}`, "M_INVALID_PARAM"},
-		{"avatar_url", `{"avatar_url":"https://example.org/cat.png"}`, "M_INVALID_PARAM"},
+		{"avatar_url", `{"avatar_url":"` + strings.Repeat("x", 1001) + `"}`, "M_INVALID_PARAM"},
 		{"Displayname", `{"Displayname":"x"}`, "M_INVALID_PARAM"},
 		{"a/b", `{"a/b":"x"}`, "M_INVALID_PARAM"},
 		{strings.Repeat("a.", 200), `{"` + strings.Repeat("a.", 200) + `":"x"}`, "M_KEY_TOO_LARGE"},

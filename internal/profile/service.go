@@ -311,7 +311,8 @@ func compact(value json.RawMessage) (json.RawMessage, error) {
 	return buf.Bytes(), nil
 }
 
-// textField checks the value of a field that the specification knows.
+// textField checks the value of a field that the specification knows. The URI of an
+// avatar may be of any kind, as on other servers: what is no mxc:// URI shows nothing.
 func textField(name string, value json.RawMessage) (string, error) {
 	var text *string
 	if err := json.Unmarshal(value, &text); err != nil || text == nil {
@@ -324,17 +325,8 @@ func textField(name string, value json.RawMessage) (string, error) {
 		return "", matrix.Errorf(matrix.InvalidParam, "A display name may have %d characters at most", MaxDisplayNameRunes)
 	case name == AvatarURL && len(*text) > MaxAvatarURLBytes:
 		return "", matrix.Errorf(matrix.InvalidParam, "An avatar's URI may have %d bytes at most", MaxAvatarURLBytes)
-	case name == AvatarURL && *text != "" && !isMXC(*text):
-		return "", matrix.Errorf(matrix.InvalidParam, "An avatar must be an mxc:// URI")
 	case name == TimeZone && len(*text) > maxTimeZoneBytes:
 		return "", matrix.Errorf(matrix.InvalidParam, "A time zone may have %d bytes at most", maxTimeZoneBytes)
 	}
 	return *text, nil
-}
-
-// isMXC reports whether the text is the URI of a file in the content repository.
-// Client-server API, "Matrix Content (mxc://) URIs".
-func isMXC(uri string) bool {
-	server, media, ok := strings.Cut(strings.TrimPrefix(uri, "mxc://"), "/")
-	return strings.HasPrefix(uri, "mxc://") && ok && media != "" && matrix.IsServerName(server)
 }

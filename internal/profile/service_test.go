@@ -163,12 +163,7 @@ func TestValuesThatCannotBe(t *testing.T) {
 		{DisplayName, `"a\u0000"`, matrix.InvalidParam},
 		{DisplayName, `"` + strings.Repeat("ü", MaxDisplayNameRunes+1) + `"`, matrix.InvalidParam},
 		{AvatarURL, `{}`, matrix.BadJSON},
-		{AvatarURL, `"https://example.org/cat.png"`, matrix.InvalidParam},
-		{AvatarURL, `"mxc://"`, matrix.InvalidParam},
-		{AvatarURL, `"mxc://localhost"`, matrix.InvalidParam},
-		{AvatarURL, `"mxc://localhost/"`, matrix.InvalidParam},
-		{AvatarURL, `"mxc:///cat"`, matrix.InvalidParam},
-		{AvatarURL, `"localhost/cat"`, matrix.InvalidParam},
+		{AvatarURL, `"a\u0000"`, matrix.InvalidParam},
 		{AvatarURL, `"mxc://localhost/` + strings.Repeat("x", MaxAvatarURLBytes) + `"`, matrix.InvalidParam},
 		{TimeZone, `5`, matrix.BadJSON},
 		{TimeZone, `"` + strings.Repeat("x", 256) + `"`, matrix.InvalidParam},
@@ -179,6 +174,18 @@ func TestValuesThatCannotBe(t *testing.T) {
 		wantCode(t, fmt.Sprintf("%s %.40s", test.name, test.value), err, test.code)
 	}
 	set(t, s, DisplayName, `"`+strings.Repeat("ü", MaxDisplayNameRunes)+`"`)
+}
+
+// Bridges and old clients set pictures that are no files of a content repository.
+func TestAvatarMustBeAnMXCURI(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, uri := range []string{"https://example.org/cat.png", "mxc://localhost", "cat", strings.Repeat("x", MaxAvatarURLBytes)} {
+		set(t, s, AvatarURL, `"`+uri+`"`)
+		if got := whole(t, s); got != `{"avatar_url":"`+uri+`"}` {
+			t.Errorf("got %s, want %s", got, uri)
+		}
+	}
 }
 
 func TestWholeProfileStaysBelowItsLimit(t *testing.T) {

@@ -73,11 +73,12 @@ func around(e *rooms.Event, older, newer []*rooms.Event, before, after int) *Sur
 	older = older[:firstFrom(older, e.Position)]
 	newer = newer[firstFrom(newer, e.Position+1):]
 	a := &Surroundings{
-		Before: older[max(0, len(older)-before):], After: newer[:min(len(newer), after)],
+		Before: slices.Clone(older[max(0, len(older)-before):]), After: newer[:min(len(newer), after)],
 		Start: e.Position - 1, End: e.Position,
 	}
-	if len(a.Before) > 0 {
-		a.Start = a.Before[0].Position - 1
+	slices.Reverse(a.Before)
+	if n := len(a.Before); n > 0 {
+		a.Start = a.Before[n-1].Position - 1
 	}
 	if n := len(a.After); n > 0 {
 		a.End = a.After[n-1].Position
@@ -105,7 +106,8 @@ func (s *Service) profiles(ctx context.Context, r *Results) error {
 	for i, result := range r.Results {
 		last[i] = map[place]journal.Position{}
 		for _, e := range slices.Concat(result.Around.Before, []*rooms.Event{result.Event}, result.Around.After) {
-			last[i][place{e.Room, e.Sender}] = e.Position
+			p := place{e.Room, e.Sender}
+			last[i][p] = max(last[i][p], e.Position)
 		}
 		for p, at := range last[i] {
 			wanted = append(wanted, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: p.room, At: at}, User: p.user})

@@ -18,9 +18,9 @@ func TestContext(t *testing.T) {
 	}
 	two, one, none := 2, 1, 0
 	r := h.search(bob, search.Criteria{Term: "word", Order: search.OrderRecent, Context: &search.Context{Before: &two, After: &one}})
-	equal(t, "before 6", bodiesOf(r.Results[0].Around.Before), []string{"word 4", "5"})
+	equal(t, "before 6", bodiesOf(r.Results[0].Around.Before), []string{"5", "word 4"})
 	equal(t, "after 6", bodiesOf(r.Results[0].Around.After), []string{"7"})
-	equal(t, "before 4", bodiesOf(r.Results[1].Around.Before), []string{"2", "3"})
+	equal(t, "before 4", bodiesOf(r.Results[1].Around.Before), []string{"3", "2"})
 	equal(t, "after 4", bodiesOf(r.Results[1].Around.After), []string{"5"})
 	around := r.Results[1].Around
 	page, err := h.rooms.Messages(t.Context(), bob, room, rooms.Page{Backward: true, From: &around.Start, Limit: 1})
@@ -38,10 +38,26 @@ func TestContext(t *testing.T) {
 		}
 	}
 	r = h.search(bob, search.Criteria{Term: "word", Order: search.OrderRecent, Context: &search.Context{}})
-	equal(t, "by default before", bodiesOf(r.Results[0].Around.Before), []string{"1", "2", "3", "word 4", "5"})
+	equal(t, "by default before", bodiesOf(r.Results[0].Around.Before), []string{"5", "word 4", "3", "2", "1"})
 	if r = h.search(bob, search.Criteria{Term: "word"}); r.Results[0].Around != nil {
 		t.Error("what is around was not asked for")
 	}
+}
+
+// Clients put what comes before a result into its place as they do for /context.
+func TestContextOfAResultIsInAnotherOrderThanThatOfAnEvent(t *testing.T) {
+	h := newHouse(t)
+	room := h.room()
+	for _, body := range []string{"1", "2", "word", "3", "4"} {
+		h.send(alice, room, body)
+	}
+	two := 2
+	around := h.search(alice, search.Criteria{Term: "word", Context: &search.Context{Before: &two, After: &two}}).Results[0].Around
+	c, err := h.rooms.Context(t.Context(), alice, room, h.search(alice, search.Criteria{Term: "word"}).Results[0].Event.ID, 4, nil)
+	h.ok(err)
+	equal(t, "before", bodiesOf(around.Before), []string{"2", "1"})
+	equal(t, "before, in /context", bodiesOf(c.Before.Events), bodiesOf(around.Before))
+	equal(t, "after, in /context", bodiesOf(c.After.Events), bodiesOf(around.After))
 }
 
 func TestContextShowsOnlyWhatMayBeRead(t *testing.T) {
@@ -56,7 +72,7 @@ func TestContextShowsOnlyWhatMayBeRead(t *testing.T) {
 	h.join(bob, room)
 	two := 2
 	r := h.search(bob, search.Criteria{Term: "word", Context: &search.Context{Before: &two}})
-	equal(t, "before", bodiesOf(r.Results[0].Around.Before), []string{"m.room.history_visibility", "m.room.member"})
+	equal(t, "before", bodiesOf(r.Results[0].Around.Before), []string{"m.room.member", "m.room.history_visibility"})
 	equal(t, "after", bodiesOf(r.Results[0].Around.After), []string{"m.room.member", "m.room.member"})
 }
 

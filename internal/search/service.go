@@ -99,9 +99,10 @@ type Context struct {
 
 // Results is a page of what was found.
 type Results struct {
-	Count     int64
-	Results   []*Result
-	NextBatch string // "": that was all
+	Count   int64
+	Results []*Result
+	// NextBatch is the token of the next page, which may be empty; "": that was all.
+	NextBatch string
 	// Highlights are the words that were found, as they were written but in lower
 	// case.
 	Highlights []string
@@ -117,7 +118,7 @@ type Results struct {
 type Group struct {
 	Order     int // 1 for the one with the first result
 	EventIDs  []string
-	NextBatch string // "": this group has no more
+	NextBatch string // as of Results, for this group
 }
 
 // Result is one event that was found.
@@ -128,7 +129,8 @@ type Result struct {
 	Around *Surroundings
 }
 
-// Surroundings is what stands around a result, oldest first. Start and End are the
+// Surroundings is what stands around a result, in the order of /context: Before from
+// the newest to the oldest, After from the oldest to the newest. Start and End are the
 // positions at which history goes on.
 type Surroundings struct {
 	Before, After []*rooms.Event
@@ -160,14 +162,10 @@ func (s *Service) Search(ctx context.Context, userID string, c Criteria) (*Resul
 		return nil, err
 	}
 	r.Count = found.count
-	more := len(found.hits) > q.limit
-	found.hits = found.hits[:min(len(found.hits), q.limit)]
 	if err := s.load(ctx, q, r, found.hits); err != nil {
 		return nil, err
 	}
-	if err := s.group(ctx, q, r, found.hits, more); err != nil {
-		return nil, err
-	}
+	q.group(r, found.hits)
 	if c.Context != nil {
 		if err := s.surround(ctx, r, c.Context); err != nil {
 			return nil, err

@@ -69,8 +69,7 @@ type hit struct {
 	Rank     float64
 }
 
-// findings is a page of hits, with one more than wanted where there is more, and
-// the number of all hits.
+// findings is a page of hits, and the number of all hits.
 type findings struct {
 	hits  []hit
 	count int64
@@ -132,16 +131,17 @@ func (c *cursor) behind(a *arguments) string {
 	}
 }
 
-// find reads a page of the index.
+// find reads a page of the index. The number of all hits comes with an empty page, too.
 func (s *Service) find(ctx context.Context, q *query) (*findings, error) {
 	var a arguments
-	order := `rank DESC, position DESC`
+	order := `f.rank DESC, f.position DESC`
 	if q.recent {
-		order = `position DESC`
+		order = `f.position DESC`
 	}
 	sql := q.found(&a) + `
-		SELECT position, rank, (SELECT count(*) FROM found) FROM found
-		WHERE ` + q.from.behind(&a) + ` ORDER BY ` + order + ` LIMIT ` + a.add(q.limit+1)
+		SELECT coalesce(f.position, 0), coalesce(f.rank, 0), c.count
+		FROM (SELECT count(*) FROM found) c LEFT JOIN found f ON ` + q.from.behind(&a) + `
+		ORDER BY ` + order + ` LIMIT ` + a.add(max(q.limit, 1))
 	rows, err := s.pool.Query(ctx, sql, a...)
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
@@ -149,34 +149,13 @@ func (s *Service) find(ctx context.Context, q *query) (*findings, error) {
 	found := &findings{}
 	var h hit
 	_, err = pgx.ForEachRow(rows, []any{&h.Position, &h.Rank, &found.count}, func() error {
-		found.hits = append(found.hits, h)
+		if h.Position > 0 && len(found.hits) < q.limit {
+			found.hits = append(found.hits, h)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
 	}
 	return found, nil
-}
-
-// roomsBehind and sendersBehind tell which groups have results after a place.
-func (s *Service) roomsBehind(ctx context.Context, q *query, c *cursor, nids []journal.RoomNID) ([]journal.RoomNID, error) {
-	var a arguments
-	sql := q.found(&a) + `SELECT DISTINCT room_nid FROM found WHERE ` + c.behind(&a) + ` AND room_nid = ANY(` + a.add(nids) + `)`
-	rows, _ := s.pool.Query(ctx, sql, a...)
-	list, err := pgx.CollectRows(rows, pgx.RowTo[journal.RoomNID])
-	if err != nil {
-		return nil, fmt.Errorf("look for more results in rooms: %w", err)
-	}
-	return list, nil
-}
-
-func (s *Service) sendersBehind(ctx context.Context, q *query, c *cursor, senders []string) ([]string, error) {
-	var a arguments
-	sql := q.found(&a) + `SELECT DISTINCT sender FROM found WHERE ` + c.behind(&a) + ` AND sender = ANY(` + a.add(senders) + `)`
-	rows, _ := s.pool.Query(ctx, sql, a...)
-	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("look for more results by senders: %w", err)
-	}
-	return list, nil
 }

@@ -22,13 +22,29 @@ func (a *API) getGlobalPushRules(r *http.Request, who auth.Session) (any, error)
 	return a.push.Ruleset(r.Context(), who.UserID)
 }
 
-// ruleKind reads the kind of rule from the path.
+// ruleKind reads the kind of rule from the path: M_NOT_FOUND for one that there is
+// not, as no rule has it.
 func ruleKind(r *http.Request) (push.Kind, error) {
 	kind, ok := push.ParseKind(param(r, "kind"))
 	if !ok {
-		return 0, matrix.Errorf(matrix.InvalidParam, "the kind of a rule is override, content, room, sender or underride")
+		return 0, matrix.Errorf(matrix.NotFound, "the kind of a rule is override, content, room, sender or underride")
 	}
 	return kind, nil
+}
+
+// getPushRulesOfKind lists the rules of one kind, the most important first. The
+// specification has no such endpoint; older clients ask for it.
+// GET /pushrules/global/{kind}/.
+func (a *API) getPushRulesOfKind(r *http.Request, who auth.Session) (any, error) {
+	kind, err := ruleKind(r)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := a.push.Ruleset(r.Context(), who.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return rules.OfKind(kind), nil
 }
 
 // pushRule finds the rule that the path names. M_NOT_FOUND.
@@ -55,12 +71,12 @@ func (a *API) getPushRule(r *http.Request, who auth.Session) (any, error) {
 
 // putPushRule adds or changes a rule. PUT /pushrules/global/{kind}/{ruleId}.
 func (a *API) putPushRule(r *http.Request, who auth.Session) (any, error) {
-	var body push.NewRule
-	if err := decode(r, &body); err != nil {
-		return nil, err
-	}
 	kind, err := ruleKind(r)
 	if err != nil {
+		return nil, err
+	}
+	var body push.NewRule
+	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
 	at := push.Place{Before: query(r, "before"), After: query(r, "after")}
@@ -90,6 +106,10 @@ func (a *API) getPushRuleEnabled(r *http.Request, who auth.Session) (any, error)
 // putPushRuleEnabled enables or disables a rule. Old clients send just true or
 // false. PUT /pushrules/global/{kind}/{ruleId}/enabled.
 func (a *API) putPushRuleEnabled(r *http.Request, who auth.Session) (any, error) {
+	kind, err := ruleKind(r)
+	if err != nil {
+		return nil, err
+	}
 	var body ruleEnabled
 	switch string(bytes.TrimSpace(exchangeOf(r).body)) {
 	case "true":
@@ -103,10 +123,6 @@ func (a *API) putPushRuleEnabled(r *http.Request, who auth.Session) (any, error)
 	}
 	if body.Enabled == nil {
 		return nil, matrix.Errorf(matrix.MissingParam, "enabled is missing")
-	}
-	kind, err := ruleKind(r)
-	if err != nil {
-		return nil, err
 	}
 	return empty{}, a.push.SetEnabled(r.Context(), who.UserID, kind, param(r, "ruleId"), *body.Enabled)
 }
@@ -125,12 +141,12 @@ func (a *API) getPushRuleActions(r *http.Request, who auth.Session) (any, error)
 // putPushRuleActions changes the actions of a rule.
 // PUT /pushrules/global/{kind}/{ruleId}/actions.
 func (a *API) putPushRuleActions(r *http.Request, who auth.Session) (any, error) {
-	var body ruleActions
-	if err := decode(r, &body); err != nil {
-		return nil, err
-	}
 	kind, err := ruleKind(r)
 	if err != nil {
+		return nil, err
+	}
+	var body ruleActions
+	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
 	return empty{}, a.push.SetActions(r.Context(), who.UserID, kind, param(r, "ruleId"), body.Actions)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -102,7 +103,6 @@ func TestPushRuleRefusals(t *testing.T) {
 		{rulePath("override", ".m.rule.master"), quiet, 400, "M_INVALID_PARAM"},
 		{rulePath("override", "a/b"), quiet, 400, "M_INVALID_PARAM"},
 		{rulePath("override", `a\b`), quiet, 400, "M_INVALID_PARAM"},
-		{rulePath("overdrive", "x"), quiet, 400, "M_INVALID_PARAM"},
 		{rulePath("room", "x"), `{}`, 400, "M_MISSING_PARAM"},
 		{rulePath("room", "x"), `{"actions":"notify"}`, 400, "M_BAD_JSON"},
 		{rulePath("room", "x"), `{"actions":[null]}`, 400, "M_BAD_JSON"},
@@ -116,24 +116,93 @@ func TestPushRuleRefusals(t *testing.T) {
 		{rulePath("override", "none", "enabled"), `{"enabled":true}`, 404, "M_NOT_FOUND"},
 		{rulePath("override", "none", "actions"), quiet, 404, "M_NOT_FOUND"},
 		{rulePath("override", "none", "actions"), `{}`, 400, "M_MISSING_PARAM"},
-		{rulePath("overdrive", "none", "enabled"), `true`, 400, "M_INVALID_PARAM"},
-		{rulePath("overdrive", "none", "actions"), quiet, 400, "M_INVALID_PARAM"},
 		{rulePath("override", "x", "conditions"), quiet, 404, "M_UNRECOGNIZED"},
 		{clienttest.Path("pushrules", "device", "override", "x"), quiet, 404, "M_UNRECOGNIZED"},
 		{clienttest.Path("pushrules", "device", "tag", "override", "x"), quiet, 404, "M_UNRECOGNIZED"},
-		{clienttest.Path("pushrules", "global", "override"), quiet, 404, "M_UNRECOGNIZED"},
 	} {
 		alice.Do("PUT", test.path, test.body).Refused(test.status, test.code)
 	}
 	alice.Do("DELETE", rulePath("override", ".m.rule.master"), nil).Refused(400, "M_INVALID_PARAM")
-	alice.Do("DELETE", rulePath("overdrive", "x"), nil).Refused(400, "M_INVALID_PARAM")
-	alice.Do("GET", rulePath("overdrive", "x"), nil).Refused(400, "M_INVALID_PARAM")
 	alice.Do("GET", rulePath("override", "x", "enabled"), nil).Refused(404, "M_NOT_FOUND")
 	alice.Do("GET", rulePath("override", "x", "actions"), nil).Refused(404, "M_NOT_FOUND")
 	alice.Do("GET", "/pushrules/device/", nil).Refused(404, "M_UNRECOGNIZED")
 	for _, kind := range []string{"override", "content", "room", "sender", "underride"} {
 		if got := ruleIDs(alice, kind); len(got) > 0 {
 			t.Errorf("after refusals there is %v", got)
+		}
+	}
+}
+
+// pushRulePrefixes are the generations that have push rules.
+var pushRulePrefixes = []string{"/_matrix/client/v3", "/_matrix/client/r0", prefixV1}
+
+// TestUnknownKindsAndRulesAreNotFound: whatever is asked of a rule that is not there,
+// and whatever the body, the answer is that there is none.
+func TestUnknownKindsAndRulesAreNotFound(t *testing.T) {
+	t.Parallel()
+	alice := newServer(t).Register("alice", "wordpass")
+	for _, alice.Prefix = range pushRulePrefixes {
+		for _, slash := range []string{"", "/"} {
+			alice.Do("GET", clienttest.Path("pushrules", "global", "overdrive")+slash, nil).Refused(404, "M_NOT_FOUND")
+			for _, id := range []string{"x", ".m.rule.master", ".x", `a\b`} {
+				alice.Do("GET", rulePath("overdrive", id)+slash, nil).Refused(404, "M_NOT_FOUND")
+				alice.Do("PUT", rulePath("overdrive", id)+slash, `{}`).Refused(404, "M_NOT_FOUND")
+				alice.Do("DELETE", rulePath("overdrive", id)+slash, nil).Refused(404, "M_NOT_FOUND")
+				for _, what := range []string{"enabled", "actions"} {
+					alice.Do("GET", rulePath("overdrive", id, what)+slash, nil).Refused(404, "M_NOT_FOUND")
+					alice.Do("PUT", rulePath("overdrive", id, what)+slash, `7`).Refused(404, "M_NOT_FOUND")
+				}
+			}
+			for _, id := range []string{"x", ".x", ".m.rule.call"} {
+				alice.Do("GET", rulePath("override", id)+slash, nil).Refused(404, "M_NOT_FOUND")
+				alice.Do("DELETE", rulePath("override", id)+slash, nil).Refused(404, "M_NOT_FOUND")
+				alice.Do("GET", rulePath("override", id, "enabled")+slash, nil).Refused(404, "M_NOT_FOUND")
+				alice.Do("GET", rulePath("override", id, "actions")+slash, nil).Refused(404, "M_NOT_FOUND")
+				alice.Do("PUT", rulePath("override", id, "enabled")+slash, `{"enabled":true}`).Refused(404, "M_NOT_FOUND")
+				alice.Do("PUT", rulePath("override", id, "actions")+slash, `{"actions":[]}`).Refused(404, "M_NOT_FOUND")
+			}
+		}
+	}
+}
+
+func TestWrongMethodsOnPushRules(t *testing.T) {
+	t.Parallel()
+	alice := newServer(t).Register("alice", "wordpass")
+	for _, alice.Prefix = range pushRulePrefixes {
+		for path, methods := range map[string][]string{
+			"/pushrules":                         {"PUT", "POST", "DELETE"},
+			"/pushrules/global":                  {"PUT", "POST", "DELETE"},
+			"/pushrules/global/override":         {"PUT", "POST", "DELETE"},
+			"/pushrules/global/overdrive":        {"PUT", "POST", "DELETE"},
+			rulePath("override", "x"):            {"POST", "PATCH"},
+			rulePath("override", "x", "enabled"): {"POST", "DELETE"},
+			rulePath("override", "x", "actions"): {"POST", "DELETE"},
+		} {
+			for _, method := range methods {
+				alice.Do(method, path, `{}`).Refused(405, "M_UNRECOGNIZED")
+				alice.Do(method, path+"/", `{}`).Refused(405, "M_UNRECOGNIZED")
+			}
+		}
+	}
+}
+
+func TestPushRulesOfOneKind(t *testing.T) {
+	t.Parallel()
+	alice := newServer(t).Register("alice", "wordpass")
+	alice.Do("PUT", rulePath("room", "!a:b"), `{"actions":[]}`).OK()
+	for _, alice.Prefix = range pushRulePrefixes {
+		all := alice.Do("GET", "/pushrules/global/", nil).OK()
+		for _, kind := range []string{"override", "content", "room", "sender", "underride"} {
+			for _, slash := range []string{"", "/"} {
+				got := alice.Do("GET", clienttest.Path("pushrules", "global", kind)+slash, nil)
+				var list []any
+				if err := json.Unmarshal(got.Body, &list); err != nil || got.Status != 200 || list == nil {
+					t.Errorf("%s: %d %s", kind, got.Status, got.Body)
+				}
+				if diff := cmp.Diff(all.At(kind), any(list)); diff != "" {
+					t.Errorf("%s (-all +kind):\n%s", kind, diff)
+				}
+			}
 		}
 	}
 }

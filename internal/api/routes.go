@@ -234,6 +234,7 @@ func (a *API) pushRoutes() []route {
 	return []route{
 		{sinceV1, http.MethodGet, "/pushrules", reading, user(a.getPushRules)},
 		{sinceV1, http.MethodGet, "/pushrules/global", reading, user(a.getGlobalPushRules)},
+		{sinceV1, http.MethodGet, "/pushrules/global/{kind}", reading, user(a.getPushRulesOfKind)},
 		{sinceV1, http.MethodGet, rule, reading, user(a.getPushRule)},
 		{sinceV1, http.MethodPut, rule, changing, user(a.putPushRule)},
 		{sinceV1, http.MethodDelete, rule, changing, user(a.deletePushRule)},

@@ -113,14 +113,20 @@ func (r *Ruleset) Rule(k Kind, id string) (Rule, bool) {
 	return r.rules[k][i], true
 }
 
+// OfKind lists the rules of a kind, the most important first. The list must not be
+// written to, and is never nil.
+func (r *Ruleset) OfKind(k Kind) []Rule {
+	if r.rules[k] == nil {
+		return []Rule{}
+	}
+	return r.rules[k]
+}
+
 // MarshalJSON writes the rules by kind: client-server API, the schema Ruleset.
 func (r *Ruleset) MarshalJSON() ([]byte, error) {
 	byKind := make(map[string][]Rule, kinds)
-	for k, list := range r.rules {
-		byKind[Kind(k).String()] = list
-		if list == nil {
-			byKind[Kind(k).String()] = []Rule{}
-		}
+	for k := range Kind(kinds) {
+		byKind[k.String()] = r.OfKind(k)
 	}
 	return encode(byKind)
 }

@@ -54,6 +54,24 @@ func TestPushers(t *testing.T) {
 	}
 }
 
+// TestPushersOfFreeFormatAndWithoutATag: clients send formats of their own, and null
+// for what they do not set.
+func TestPushersOfFreeFormatAndWithoutATag(t *testing.T) {
+	t.Parallel()
+	alice := newServer(t).Register("alice", "wordpass")
+	for _, format := range []any{"full", "", "org.example.format", nil} {
+		data := map[string]any{"url": "https://push.example.org/_matrix/push/v1/notify", "format": format, "default_payload": map[string]any{"aps": 1.0}}
+		want := pusher(map[string]any{"data": data})
+		delete(want, "profile_tag")
+		body := maps.Clone(want)
+		body["profile_tag"], body["append"] = nil, nil
+		alice.Do("POST", "/pushers/set", body).OK()
+		if diff := cmp.Diff([]any{want}, alice.Do("GET", "/pushers", nil).OK().At("pushers")); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", format, diff)
+		}
+	}
+}
+
 func TestPusherRefusals(t *testing.T) {
 	t.Parallel()
 	alice := newServer(t).Register("alice", "wordpass")

@@ -162,27 +162,27 @@ func (s *Service) checkTarget(ctx context.Context, userID string, p *Pusher) err
 // gatewayPath is where push gateways take notifications: push gateway API.
 const gatewayPath = "/_matrix/push/v1/notify"
 
-// checkGateway refuses data that does not say where an HTTP pusher sends to and how.
+// checkGateway refuses data that does not say where an HTTP pusher sends to.
+// Its format is free text: what is not known is the same as none.
 func checkGateway(data json.RawMessage) error {
-	var d struct {
-		URL    *string `json:"url"`
-		Format *string `json:"format"`
-	}
-	if err := json.Unmarshal(data, &d); err != nil {
-		return matrix.Errorf(matrix.BadJSON, "data.url and data.format must be strings")
-	}
-	if d.URL == nil {
+	raw := event.Field(data, "url")
+	if isNull(raw) {
 		return matrix.Errorf(matrix.MissingParam, "Missing parameters: data.url")
 	}
-	u, err := url.Parse(*d.URL)
+	address, isText := unquote(raw)
+	format := event.Field(data, "format")
+	if _, formatIsText := unquote(format); !isText || !formatIsText && !isNull(format) {
+		return matrix.Errorf(matrix.BadJSON, "data.url and data.format must be strings")
+	}
+	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.EscapedPath() != gatewayPath || u.Fragment != "" {
 		return matrix.Errorf(matrix.InvalidParam, "data.url must be an HTTPS URL with the path %s", gatewayPath)
 	}
-	if d.Format != nil && *d.Format != "event_id_only" {
-		return matrix.Errorf(matrix.InvalidParam, `data.format must be "event_id_only", or not be there`)
-	}
 	return nil
 }
+
+// isNull reports whether a member of a JSON object is null or not there.
+func isNull(value []byte) bool { return value == nil || string(value) == "null" }
 
 // checkEmail refuses an e-mail pusher to anywhere but the user's own address.
 func (s *Service) checkEmail(ctx context.Context, userID string, p *Pusher) error {

@@ -171,7 +171,7 @@ func TestPushersThatAreRefused(t *testing.T) {
 		{"data", `[]`, matrix.BadJSON},
 		{"data", `{"url":7}`, matrix.BadJSON},
 		{"data", `{"url":"` + gateway + `","format":7}`, matrix.BadJSON},
-		{"data", `{"url":"` + gateway + `","format":"full"}`, matrix.InvalidParam},
+		{"data", `{"URL":"` + gateway + `"}`, matrix.MissingParam},
 		{"data", `{"url":"` + gateway + `","x":"` + strings.Repeat("x", maxPusherDataBytes) + `"}`, matrix.InvalidParam},
 		{"data", url("http://push.example.org/_matrix/push/v1/notify"), matrix.InvalidParam},
 		{"data", url("https://push.example.org/"), matrix.InvalidParam},

@@ -51,6 +51,33 @@ func TestNotifications(t *testing.T) {
 	bob.Do("GET", "/notifications?limit=many", nil).Refused(400, "M_INVALID_PARAM")
 }
 
+// TestMentionsInTheTextOfOldClients: a name or @room in a body highlights, unless the
+// sender's client says by m.mentions who is meant.
+func TestMentionsInTheTextOfOldClients(t *testing.T) {
+	t.Parallel()
+	c := newServer(t)
+	alice, bob := c.Register("alice", "wordpass"), c.Register("bob", "wordpass")
+	bob.Do("PUT", "/profile/"+bob.UserID+"/displayname", `{"displayname":"Robert the Bruce"}`).OK()
+	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
+	bob.Join(room)
+	want := 0.0
+	for _, test := range []struct {
+		body       string
+		highlights bool
+	}{
+		{"hey BOB: look", true}, {"robert the bruce?", true}, {"@room, all of you", true}, {"bobsleigh", false}, {"robert", false},
+	} {
+		alice.SendText(room, test.body)
+		alice.SendEvent(room, "m.room.message", map[string]any{"msgtype": "m.text", "body": test.body, "m.mentions": map[string]any{}})
+		if test.highlights {
+			want++
+		}
+		if got := bob.Sync("").At("rooms", "join", room, "unread_notifications", "highlight_count"); got != want {
+			t.Errorf("after %q %v are highlighted, want %v", test.body, got, want)
+		}
+	}
+}
+
 // TestNotificationsHideWhatTheReaderMayNotKnow: what a state event has replaced may
 // be from before the reader's time.
 func TestNotificationsHideWhatTheReaderMayNotKnow(t *testing.T) {

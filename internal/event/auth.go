@@ -111,7 +111,7 @@ func authorizeCreate(v *Version, e *Event) error {
 		return forbidden("m.room.create has to be sent from the server in the room ID")
 	}
 	if value := Field(e.Content, "room_version"); value != nil {
-		id, _ := unquote(value)
+		id, _ := Unquote(value)
 		if _, ok := LookupVersion(id); !ok {
 			return forbidden("m.room.create names the room version %s, which is not known", clip(value))
 		}
@@ -134,7 +134,7 @@ func checkAdditionalCreators(value []byte) error {
 		return forbidden("additional_creators in m.room.create is not an array")
 	}
 	for values := elementsOf(value); values.next(); {
-		if user, ok := unquote(values.value); !ok || !isUserID(user) {
+		if user, ok := Unquote(values.value); !ok || !isUserID(user) {
 			return forbidden("additional_creators in m.room.create holds %s, which is not a user ID", clip(values.value))
 		}
 	}

@@ -72,7 +72,7 @@ func signedByAny(object []byte, keys [][]byte) bool {
 	tries := 0
 	for servers := membersOf(Field(object, "signatures")); servers.next(); {
 		for signatures := membersOf(servers.value); signatures.next(); {
-			text, ok := unquote(signatures.value)
+			text, ok := Unquote(signatures.value)
 			if !ok || !isEd25519(string(signatures.key)) {
 				continue
 			}

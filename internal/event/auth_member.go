@@ -34,7 +34,7 @@ func (a *authorizer) authorisedJoinSignature() error {
 	if value == nil || !a.version.Restricted {
 		return nil
 	}
-	user, _ := unquote(value)
+	user, _ := Unquote(value)
 	signatures := Field(Field(a.event.JSON, "signatures"), domainOf(user))
 	for m := membersOf(signatures); m.next(); {
 		if isEd25519(string(m.key)) {

@@ -94,7 +94,7 @@ func (e *Event) Membership() string {
 			return known
 		}
 	}
-	membership, _ := unquote(value)
+	membership, _ := Unquote(value)
 	return membership
 }
 
@@ -155,17 +155,17 @@ func parseCreate(e *Event) *CreateContent {
 	for m := membersOf(e.Content); m.next(); {
 		switch string(m.key) {
 		case "creator":
-			creator, _ = unquote(m.value)
+			creator, _ = Unquote(m.value)
 		case "additional_creators":
 			additional = m.value
 		case "m.federate":
 			c.Federate = string(m.value) != "false"
 		case "room_version":
-			if version, ok := unquote(m.value); ok {
+			if version, ok := Unquote(m.value); ok {
 				c.RoomVersion = version
 			}
 		case "type":
-			c.RoomType, _ = unquote(m.value)
+			c.RoomType, _ = Unquote(m.value)
 		}
 	}
 	if e.Version.SenderIsCreator {
@@ -174,7 +174,7 @@ func parseCreate(e *Event) *CreateContent {
 	c.Creators = []string{creator}
 	if e.Version.PrivilegedCreators {
 		for values := elementsOf(additional); values.next(); {
-			if user, ok := unquote(values.value); ok {
+			if user, ok := Unquote(values.value); ok {
 				c.Creators = append(c.Creators, user)
 			}
 		}

@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"iter"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -27,7 +28,19 @@ func Field(object []byte, key string) []byte {
 // StringField gives the text of a member of a JSON object in canonical form, and
 // false where there is no such member or it is not a string.
 func StringField(object []byte, key string) (string, bool) {
-	return unquote(Field(object, key))
+	return Unquote(Field(object, key))
+}
+
+// Members walks the members of a JSON object in canonical form: the names, as they stand
+// there between their quotes, and the values as JSON. Both are part of the object.
+func Members(object []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for m := membersOf(object); m.next(); {
+			if !yield(m.key, m.value) {
+				return
+			}
+		}
+	}
 }
 
 // members walks the members of an object.
@@ -154,8 +167,9 @@ func isQuoted(value []byte, s string) bool {
 	return len(value) == len(s)+2 && value[0] == '"' && string(value[1:len(value)-1]) == s
 }
 
-// unquote gives the text of a JSON string, and false for any other value.
-func unquote(value []byte) (string, bool) {
+// Unquote gives the text of a JSON string in canonical form, and false for any other
+// value.
+func Unquote(value []byte) (string, bool) {
 	if len(value) < 2 || value[0] != '"' {
 		return "", false
 	}

@@ -66,7 +66,7 @@ func TestFieldOfGarbage(t *testing.T) {
 		Field([]byte(garbage), "a")
 		StringField([]byte(garbage), "a")
 		for e := elementsOf([]byte(garbage)); e.next(); {
-			unquote(e.value)
+			Unquote(e.value)
 		}
 	}
 }
@@ -154,11 +154,27 @@ func TestAppendString(t *testing.T) {
 		if string(got) != "x"+c.want {
 			t.Errorf("AppendString(%q) = %s, want %s", c.text, got[1:], c.want)
 		}
-		if back, ok := unquote(got[1:]); !ok || back != c.text {
+		if back, ok := Unquote(got[1:]); !ok || back != c.text {
 			t.Errorf("%q came back as %q", c.text, back)
 		}
 		if canonical, err := Canonical(got[1:], true); err != nil || string(canonical) != c.want {
 			t.Errorf("Canonical(%s) = %s, %v", got[1:], canonical, err)
+		}
+	}
+}
+
+func TestUnquote(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		`"x"`: "x", `""`: "", `"\""`: `"`, `"a\\b"`: `a\b`, `"\n\u0001"`: "\n\x01", `"😀"`: "😀",
+	} {
+		if got, ok := Unquote([]byte(value)); !ok || got != want {
+			t.Errorf("%s: %q, %v", value, got, ok)
+		}
+	}
+	for _, value := range []string{``, `"`, `1`, `null`, `true`, `{}`, `["x"]`} {
+		if got, ok := Unquote([]byte(value)); ok {
+			t.Errorf("%s is the text %q", value, got)
 		}
 	}
 }

@@ -95,25 +95,25 @@ func decode(v *Version, text []byte) (*Event, error) {
 			e.Depth, ok = parseInt(m.value)
 		case "event_id":
 			if v.pairs() {
-				e.ID, ok = unquote(m.value)
+				e.ID, ok = Unquote(m.value)
 			}
 		case "origin_server_ts":
 			e.OriginServerTS, ok = parseInt(m.value)
 		case "prev_events":
 			e.PrevEvents, ok = decodeReferences(v, m.value)
 		case "redacts":
-			redacts, ok = unquote(m.value)
+			redacts, ok = Unquote(m.value)
 			ok = ok || v.RedactsInContent
 		case "room_id":
-			e.RoomID, ok = unquote(m.value)
+			e.RoomID, ok = Unquote(m.value)
 		case "sender":
-			e.Sender, ok = unquote(m.value)
+			e.Sender, ok = Unquote(m.value)
 		case "state_key":
 			var stateKey string
-			stateKey, ok = unquote(m.value)
+			stateKey, ok = Unquote(m.value)
 			e.StateKey = &stateKey
 		case "type":
-			e.Type, ok = unquote(m.value)
+			e.Type, ok = Unquote(m.value)
 		}
 		if !ok {
 			return nil, matrix.Errorf(matrix.BadJSON, "the event's %s is not of the right kind", m.key)
@@ -151,7 +151,7 @@ func decodeReferences(v *Version, array []byte) ([]string, bool) {
 			}
 			value = pair.value
 		}
-		id, ok := unquote(value)
+		id, ok := Unquote(value)
 		if !ok {
 			return nil, false
 		}

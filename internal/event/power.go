@@ -224,7 +224,7 @@ func parsePower(v *Version, value []byte) (Power, bool) {
 	case c == '-' || c >= '0' && c <= '9':
 		return parseNumericPower(v, string(value))
 	case c == '"' && !v.IntegerPowerLevels:
-		text, _ := unquote(value)
+		text, _ := Unquote(value)
 		return parseIntegerPower(strings.Trim(text, " \t\n\v\f\r"))
 	}
 	return 0, false

@@ -35,7 +35,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			b.ReportAllocs()
 			in := group()
 			for b.Loop() {
-				bench.rules.Evaluate(bench.event, in)
+				bench.rules.evaluate(bench.event, in, &look{})
 			}
 		})
 	}

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"homeserver/internal/event"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
 )
 
 // Limits of one condition.
@@ -29,6 +29,7 @@ const (
 	senderMayNotify
 	isRoom
 	isSender
+	isAbsent
 )
 
 // condition is a compiled condition: client-server API, "Conditions". Which of
@@ -38,9 +39,11 @@ type condition struct {
 	path  path
 	glob  *glob
 	value []byte // canonical JSON
-	text  string // of isRoom and isSender; the key of senderMayNotify
-	op    string // of memberCount
-	count int64
+	// text is the room or the sender, the key of senderMayNotify, or the text of value.
+	text   string
+	isText bool   // value is a string
+	op     string // of memberCount
+	count  int64
 }
 
 // conditionJSON is a condition as clients write it: the schema PushCondition.
@@ -130,7 +133,8 @@ func (c *conditionJSON) property(t test) (condition, error) {
 	if !isScalar(c.Value) {
 		return condition{}, matrix.Errorf(matrix.InvalidParam, "a value is a string, an integer, true, false or null")
 	}
-	return condition{test: t, path: p, value: c.Value}, nil
+	text, isText := event.Unquote(c.Value)
+	return condition{test: t, path: p, value: c.Value, text: text, isText: isText}, nil
 }
 
 func (c *conditionJSON) memberCount() (condition, error) {
@@ -151,60 +155,54 @@ func (c *conditionJSON) memberCount() (condition, error) {
 	return condition{test: memberCount, op: op, count: n}, nil
 }
 
-// holds reports whether the condition holds for an event.
-func (c *condition) holds(e *rooms.Event, r *RoomContext, body *bodyText) bool {
+// holds reports whether the condition holds for an event. Where there is no effort left
+// to look at something, it is as if that were not there.
+func (c *condition) holds(l *look) bool {
 	switch c.test {
 	case matchProperty:
-		return c.matches(e, body)
+		return c.matches(l)
 	case propertyIs:
-		return c.is(e, body)
+		return c.is(l)
 	case propertyContains:
-		return c.contains(c.valueIn(e, body))
+		array := l.value(&c.path)
+		return l.spend(len(array)) && c.contains(array)
 	case containsName:
-		return c.findsName(e, r.DisplayName, body)
+		return c.findsName(l)
 	case memberCount:
-		return c.compares(r.Members)
+		return c.compares(l.room.Members)
 	case senderMayNotify:
-		return r.mayNotify(e, c.text)
+		return l.mayNotify(c.text)
 	case isRoom:
-		return e.RoomID == c.text
+		return l.event.RoomID == c.text
 	case isSender:
-		return e.Sender == c.text
+		return l.event.Sender == c.text
+	case isAbsent:
+		return l.value(&c.path) == nil
 	}
 	return false
 }
 
-func (c *condition) matches(e *rooms.Event, body *bodyText) bool {
+func (c *condition) matches(l *look) bool {
+	if c.path.body {
+		text, ok := l.words()
+		return ok && c.glob.matchesWords(text, &l.effort)
+	}
+	if c.path.isInContent() && c.glob.literal != nil {
+		return c.glob.isJSON(l.value(&c.path), &l.effort)
+	}
+	text, ok := l.text(&c.path)
+	return ok && c.glob.matches(text, &l.effort)
+}
+
+func (c *condition) is(l *look) bool {
 	switch {
-	case c.path.body:
-		text, ok := body.text(e)
-		return ok && c.glob.matchesWords(text, &body.effort)
-	case c.path.top == "content":
-		return c.glob.matchesJSON(c.valueIn(e, body), &body.effort)
+	case c.path.isInContent():
+		return bytes.Equal(l.value(&c.path), c.value)
+	case c.path.top == "origin_server_ts" && len(c.path.inside) == 0:
+		return string(c.value) == strconv.FormatInt(l.event.OriginServerTS, 10)
 	}
-	text, ok := c.path.text(e)
-	return ok && c.glob.matches(text, &body.effort)
-}
-
-// valueIn gives what the condition is about in an event's content, which takes
-// effort to look through.
-func (c *condition) valueIn(e *rooms.Event, body *bodyText) []byte {
-	if !body.effort.spend(len(e.Content())) {
-		return nil
-	}
-	return c.path.value(e)
-}
-
-func (c *condition) is(e *rooms.Event, body *bodyText) bool {
-	if c.path.top == "content" {
-		return bytes.Equal(c.valueIn(e, body), c.value)
-	}
-	if c.path.top == "origin_server_ts" && len(c.path.inside) == 0 {
-		return string(c.value) == strconv.FormatInt(e.OriginServerTS, 10)
-	}
-	text, ok := c.path.text(e)
-	wanted, isText := unquote(c.value)
-	return ok && isText && text == wanted
+	text, ok := c.path.text(l.event)
+	return ok && c.isText && text == c.text
 }
 
 // contains reports whether the value stands in a JSON array, and not just in
@@ -245,13 +243,17 @@ func elementEnd(rest []byte) int {
 	return len(rest)
 }
 
-func (c *condition) findsName(e *rooms.Event, name string, body *bodyText) bool {
-	text, ok := body.text(e)
-	if !ok || name == "" {
+func (c *condition) findsName(l *look) bool {
+	name := l.room.DisplayName
+	if name == "" {
+		return false
+	}
+	text, ok := l.words()
+	if !ok {
 		return false
 	}
 	p := part{text: strings.ToLower(name)}
-	return p.findWhole(text, &body.effort)
+	return p.findWhole(text, &l.effort)
 }
 
 func (c *condition) compares(members int64) bool {

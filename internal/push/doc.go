@@ -8,8 +8,10 @@
 //     own in the order that they choose. Each change is an entry of the journal for
 //     its user alone, so that /sync brings it to all devices; of changes at once
 //     none is lost.
-//   - Evaluating an event compiles nothing and, as a rule, allocates nothing. The
-//     time that it takes is linear in the text of the event, whatever the patterns.
+//   - Evaluating an event compiles nothing and, as a rule, allocates little. The
+//     time that it takes is linear in the text of the event, whatever the patterns, and
+//     beyond what is free comes out of a budget that all evaluations for one user share,
+//     whoever needs them. What is past it counts as unmatched.
 //   - Nobody is notified of what they sent themself, of what those sent whom they
 //     ignore, or of what was redacted.
 //   - Unread counts are worked out when they are read, so that sending costs the
@@ -24,7 +26,7 @@
 // one call for notifications looks at, and everything that is kept in memory.
 //
 // Rules see a room as it is when a count is worked out first (its number of
-// members, its power levels), which may be later than the event.
+// members, its power levels, the user's name in it), which may be later than the event.
 //
 // Data flow:
 //

@@ -3,7 +3,6 @@ package push
 import (
 	"encoding/json"
 	"slices"
-	"strings"
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
@@ -24,7 +23,8 @@ type Outcome struct {
 type RoomContext struct {
 	// Members is how many have joined.
 	Members int64
-	// DisplayName is that of the rules' owner in the room; "": none.
+	// DisplayName is that of the rules' owner in the room; "": none, or one that is too
+	// long to be looked for.
 	DisplayName string
 	// Create and Levels are the room's m.room.create and m.room.power_levels; nil:
 	// there is none.
@@ -43,24 +43,21 @@ func (r *RoomContext) Event(evType, stateKey string) *event.Event {
 	return nil
 }
 
-// mayNotify reports whether the sender of an event has the power to notify all:
-// client-server API, "Conditions", sender_notification_permission.
-func (r *RoomContext) mayNotify(e *rooms.Event, key string) bool {
-	levels, err := r.Levels.PowerLevels()
-	if err != nil {
-		levels = nil // as event.UserPower takes it
-	}
-	return event.UserPower(e.Version, r, e.Sender) >= levels.Notification(key)
-}
-
 // compiledRule is a rule that is enabled, ready to be evaluated.
 type compiledRule struct {
 	conditions []condition
 	outcome    Outcome
 }
 
+// The members of the content that every ruleset asks for stand in these slots.
+const (
+	bodySlot = iota
+	mentionsSlot
+)
+
 // compile makes the rules ready. It runs once, when the ruleset is made.
 func (r *Ruleset) compile() {
+	r.slots = map[string]int{"body": bodySlot, "m.mentions": mentionsSlot}
 	for k, list := range r.rules {
 		for i := range list {
 			if list[i].Enabled {
@@ -72,9 +69,12 @@ func (r *Ruleset) compile() {
 
 func (r *Ruleset) compileRule(k Kind, rule *Rule) compiledRule {
 	c := compiledRule{outcome: outcomeOf(rule.Actions)}
+	if isLegacyMention(rule.ID) {
+		c.conditions = append(c.conditions, condition{test: isAbsent, path: newPath(`content.m\.mentions`)})
+	}
 	switch k {
 	case Content:
-		c.conditions = []condition{{test: matchProperty, path: newPath("content.body"), glob: newGlob(*rule.Pattern)}}
+		c.conditions = append(c.conditions, condition{test: matchProperty, path: newPath("content.body"), glob: newGlob(*rule.Pattern)})
 	case Room:
 		c.conditions = []condition{{test: isRoom, text: rule.ID}}
 	case Sender:
@@ -87,7 +87,22 @@ func (r *Ruleset) compileRule(k Kind, rule *Rule) compiledRule {
 			c.conditions = append(c.conditions, parsed)
 		}
 	}
+	for i := range c.conditions {
+		r.giveSlot(&c.conditions[i].path)
+	}
 	return c
+}
+
+func (r *Ruleset) giveSlot(p *path) {
+	if !p.isInContent() {
+		return
+	}
+	slot, ok := r.slots[p.inside[0]]
+	if !ok {
+		slot = len(r.slots)
+		r.slots[p.inside[0]] = slot
+	}
+	p.slot = slot
 }
 
 // action is an action with parameters.
@@ -144,58 +159,26 @@ func checkActions(actions []json.RawMessage) error {
 	return nil
 }
 
-// maxEffort bounds what evaluating rules on one event may take: some milliseconds,
-// and enough for a hundred rules on the largest event.
-const maxEffort = 8 << 20
-
-// effort is how many bytes may still be looked at, more or less. Without a bound, a
-// few long messages and many patterns would keep the server busy for minutes.
-type effort struct{ left int }
-
-// spend takes some of it, and reports whether there was any left.
-func (e *effort) spend(bytes int) bool {
-	e.left -= bytes
-	return e.left >= 0
-}
-
-// bodyText is the text of content.body in lower case, made when it is first asked
-// for, and how much effort is left for the event.
-type bodyText struct {
-	known, ok bool
-	lower     string
-	effort    effort
-}
-
-var bodyPath = newPath("content.body")
-
-func (b *bodyText) text(e *rooms.Event) (string, bool) {
-	if !b.known {
-		text, ok := bodyPath.text(e)
-		b.known, b.ok, b.lower = true, ok, strings.ToLower(text)
-	}
-	return b.lower, b.ok
-}
-
-// Evaluate says what the rules make of an event, in the room as it is described:
-// what the first rule that matches says; rules that take too much effort match
-// nothing. It is nothing for what the owner of the
-// rules has sent, and for what was redacted.
-func (r *Ruleset) Evaluate(e *rooms.Event, in *RoomContext) Outcome {
+// evaluate says what the rules make of an event, in the room as it is described: what
+// the first rule that matches says. It is nothing for what the owner of the rules has
+// sent, and for what was redacted.
+func (r *Ruleset) evaluate(e *rooms.Event, in *RoomContext, l *look) Outcome {
+	l.begin(r, e, in)
+	defer l.end()
 	if e.Sender == r.userID || e.Redacted() {
 		return Outcome{}
 	}
-	body := bodyText{effort: effort{maxEffort}}
 	for i := range r.compiled {
-		if r.compiled[i].matches(e, in, &body) {
+		if r.compiled[i].matches(l) {
 			return r.compiled[i].outcome
 		}
 	}
 	return Outcome{}
 }
 
-func (c *compiledRule) matches(e *rooms.Event, in *RoomContext, body *bodyText) bool {
+func (c *compiledRule) matches(l *look) bool {
 	for i := range c.conditions {
-		if !c.conditions[i].holds(e, in, body) {
+		if !c.conditions[i].holds(l) {
 			return false
 		}
 	}

@@ -35,7 +35,7 @@ func TestPredefinedRules(t *testing.T) {
 	t.Parallel()
 	me, empty := alice, ""
 	text := `{"msgtype":"m.text","body":"hello"}`
-	couple := &RoomContext{Members: 2}
+	couple, nobody := &RoomContext{Members: 2}, &RoomContext{Members: 5}
 	for _, test := range []struct {
 		name, evType, content string
 		stateKey              *string
@@ -64,12 +64,18 @@ func TestPredefinedRules(t *testing.T) {
 		{"a reaction", "m.reaction", `{}`, nil, group(), false, false, ""},
 		{"an ACL", "m.room.server_acl", `{}`, &empty, group(), false, false, ""},
 		{"an edit", "m.room.message", `{"body":"x","m.relates_to":{"rel_type":"m.replace"}}`, nil, group(), false, false, ""},
-		{"the old way to mention: the name", "m.room.message", `{"msgtype":"m.text","body":"alice: @room"}`, nil, group(), true, false, ""},
+		{"the old way to mention: the ID", "m.room.message", `{"body":"hey alice: see"}`, nil, nobody, true, true, `"default"`},
+		{"the display name", "m.room.message", `{"body":"hey Dr. Who"}`, nil, &RoomContext{Members: 5, DisplayName: "dr. who"}, true, true, `"default"`},
+		{"the old way beside the new", "m.room.message", `{"body":"hey alice: @room","m.mentions":{}}`, nil, group(), true, false, ""},
+		{"beside a mention that is null", "m.room.message", `{"body":"hey alice","m.mentions":null}`, nil, group(), true, false, ""},
+		{"the room without power", "m.room.message", `{"body":"hey @room"}`, nil, nobody, true, false, ""},
+		{"the ID in a notice", "m.room.message", `{"msgtype":"m.notice","body":"hey alice"}`, nil, group(), false, false, ""},
+		{"the ID within a word", "m.room.message", `{"body":"malice"}`, nil, group(), true, false, ""},
 		{"anything else", "org.example", `{}`, nil, couple, false, false, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			got := defaults().Evaluate(newEvent(t, test.evType, test.content, test.stateKey), test.in)
+			got := defaults().evaluate(newEvent(t, test.evType, test.content, test.stateKey), test.in, &look{})
 			if got.Notify != test.notify || got.Highlight != test.highlight || string(got.Tweaks["sound"]) != test.sound {
 				t.Errorf("got %+v", got)
 			}
@@ -77,37 +83,11 @@ func TestPredefinedRules(t *testing.T) {
 	}
 }
 
-func TestRoomMentionNeedsPower(t *testing.T) {
-	t.Parallel()
-	e := newEvent(t, "m.room.message", `{"body":"x","m.mentions":{"room":true}}`, nil)
-	create := newEvent(t, "m.room.create", `{"creator":"@bob:localhost"}`, new("")).Event
-	create.Sender = bob
-	levels := func(content string) *event.Event {
-		return newEvent(t, "m.room.power_levels", content, new("")).Event
-	}
-	for _, test := range []struct {
-		name string
-		in   RoomContext
-		want bool
-	}{
-		{"nothing is known of the room", RoomContext{}, false},
-		{"a creator where there are no levels", RoomContext{Create: create}, true},
-		{"50 by default", RoomContext{Create: create, Levels: levels(`{"users":{"@bob:localhost":50}}`)}, true},
-		{"49 is too little", RoomContext{Create: create, Levels: levels(`{"users":{"@bob:localhost":49}}`)}, false},
-		{"the room asks for less", RoomContext{Create: create, Levels: levels(`{"notifications":{"room":0}}`)}, true},
-		{"for more", RoomContext{Create: create, Levels: levels(`{"users":{"@bob:localhost":50},"notifications":{"room":51}}`)}, false},
-	} {
-		if got := defaults().Evaluate(e, &test.in); got.Highlight != test.want {
-			t.Errorf("%s: %v", test.name, got.Highlight)
-		}
-	}
-}
-
-// holds reports whether alice is notified with one override rule of the conditions.
+// holds reports whether an override rule of alice's with the conditions matches.
 func holds(t *testing.T, conditions string, e *rooms.Event, in *RoomContext) bool {
 	t.Helper()
 	var n NewRule
-	if err := json.Unmarshal([]byte(`{"actions":["notify"],"conditions":`+conditions+`}`), &n); err != nil {
+	if err := json.Unmarshal([]byte(`{"actions":[{"set_tweak":"test","value":1}],"conditions":`+conditions+`}`), &n); err != nil {
 		t.Fatal(err)
 	}
 	rule, err := n.rule(Override, "test")
@@ -116,8 +96,8 @@ func holds(t *testing.T, conditions string, e *rooms.Event, in *RoomContext) boo
 	}
 	own := &ownRules{}
 	own.Rules[Override] = []Rule{rule}
-	got := newRuleset(alice, own, 0).Evaluate(e, in)
-	return got.Notify
+	got := newRuleset(alice, own, 0).evaluate(e, in, &look{})
+	return got.Tweaks["test"] != nil
 }
 
 func TestConditions(t *testing.T) {
@@ -254,7 +234,7 @@ func TestKindsAreCheckedInOrder(t *testing.T) {
 	own := &ownRules{}
 	want := func(sound string) {
 		t.Helper()
-		got := newRuleset(alice, own, 0).Evaluate(e, &RoomContext{Members: 2})
+		got := newRuleset(alice, own, 0).evaluate(e, &RoomContext{Members: 2}, &look{})
 		if string(got.Tweaks["sound"]) != `"`+sound+`"` {
 			t.Errorf("got %s, want %s", got.Tweaks["sound"], sound)
 		}
@@ -275,7 +255,7 @@ func TestKindsAreCheckedInOrder(t *testing.T) {
 	own.Rules[Override][0].Enabled = false
 	want("second")
 	own.Predefined = map[string]changedRule{predefinedKey(Override, ".m.rule.master"): {Enabled: new(true)}}
-	if got := newRuleset(alice, own, 0).Evaluate(e, group()); got.Notify {
+	if got := newRuleset(alice, own, 0).evaluate(e, group(), &look{}); got.Notify {
 		t.Error("the master rule is not above all others")
 	}
 }
@@ -284,7 +264,7 @@ func TestNoNotificationOfWhatOneHasSent(t *testing.T) {
 	t.Parallel()
 	e := newEvent(t, "m.room.message", `{"body":"x"}`, nil)
 	e.Sender = alice
-	if got := defaults().Evaluate(e, group()); got.Notify {
+	if got := defaults().evaluate(e, group(), &look{}); got.Notify {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -395,6 +375,10 @@ func FuzzCondition(f *testing.F) {
 		if err != nil {
 			t.Skip()
 		}
-		c.holds(newEvent(t, "org.example", content, nil), group(), &bodyText{})
+		r := defaults()
+		r.giveSlot(&c.path)
+		l := &look{}
+		l.begin(r, newEvent(t, "org.example", content, nil), group())
+		c.holds(l)
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"unicode/utf8"
+
+	"homeserver/internal/event"
 )
 
 // glob is a compiled pattern in which * stands for any text and ? for one
@@ -40,6 +42,9 @@ func (g *glob) matches(text string, e *effort) bool {
 	if g.literal != nil {
 		return strings.EqualFold(string(g.literal), text)
 	}
+	if !e.spend(len(text)) {
+		return false
+	}
 	text = strings.ToLower(text)
 	first, last := &g.parts[0], &g.parts[len(g.parts)-1]
 	at := first.at(text, 0)
@@ -53,12 +58,16 @@ func (g *glob) matches(text string, e *effort) bool {
 	return start >= at && last.at(text, start) == len(text)
 }
 
-// matchesJSON does the same for a JSON value, which must be a string.
-func (g *glob) matchesJSON(value []byte, e *effort) bool {
-	if g.literal != nil && len(value) >= 2 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
+// isJSON does the same for a pattern that is a literal and a JSON value, which must be
+// a string.
+func (g *glob) isJSON(value []byte, e *effort) bool {
+	if len(value) >= 2 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
 		return bytes.EqualFold(g.literal, value[1:len(value)-1])
 	}
-	text, ok := unquote(value)
+	if !e.spend(len(value)) {
+		return false
+	}
+	text, ok := event.Unquote(value)
 	return ok && g.matches(text, e)
 }
 
@@ -127,15 +136,11 @@ func (p *part) findEnd(text string, from int, e *effort) bool {
 // find gives the first place of the part in a text, and where it ends; -1, -1 if
 // it is not there, or there is no effort left to look.
 func (p *part) find(text string, from int, e *effort) (start, end int) {
-	if from > len(text) || !e.spend(1) {
+	if from > len(text) {
 		return -1, -1
 	}
 	if !p.wild {
-		i := strings.Index(text[from:], p.text)
-		if i < 0 {
-			return -1, -1
-		}
-		return from + i, from + i + len(p.text)
+		return p.findLiteral(text, from, e)
 	}
 	for start = from; start < len(text) && e.spend(len(p.text)); start = after(text, start) {
 		if end := p.at(text, start); end >= 0 {
@@ -143,6 +148,25 @@ func (p *part) find(text string, from int, e *effort) (start, end int) {
 		}
 	}
 	return -1, -1
+}
+
+// bytesAtOnce is how many bytes of a literal are compared in about the time that one
+// takes in a part with wildcards.
+const bytesAtOnce = 8
+
+func (p *part) findLiteral(text string, from int, e *effort) (start, end int) {
+	if !e.spend(1 + len(p.text)/bytesAtOnce) {
+		return -1, -1
+	}
+	i := strings.Index(text[from:], p.text)
+	looked := i
+	if i < 0 {
+		looked = len(text) - from
+	}
+	if !e.spend(looked/bytesAtOnce) || i < 0 {
+		return -1, -1
+	}
+	return from + i, from + i + len(p.text)
 }
 
 // at gives where the part ends if it stands at a place of a text; else -1.
@@ -197,6 +221,10 @@ func isBoundary(text string, at int) bool {
 	if at < 0 || at >= len(text) {
 		return true
 	}
-	c := text[at]
-	return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_')
+	return !isWord(text[at])
+}
+
+// isWord reports whether a character is one of those that words are made of.
+func isWord(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
 }

@@ -194,7 +194,7 @@ func TestLevelsThatAreNone(t *testing.T) {
 		`{}`:                                   false,
 	} {
 		in := &RoomContext{Create: create, Levels: newEvent(t, "m.room.power_levels", content, new("")).Event}
-		if got := defaults().Evaluate(e, in); got.Highlight != want {
+		if got := defaults().evaluate(e, in, &look{}); got.Highlight != want {
 			t.Errorf("%s: %v", content, got.Highlight)
 		}
 	}

@@ -157,7 +157,7 @@ func (l *listing) round(ctx context.Context) error {
 	if end >= 0 {
 		events = events[:end]
 	}
-	if err := l.s.enter(ctx, l.evaluation, events, l.now); err != nil {
+	if err := l.s.enter(ctx, l.evaluation, events); err != nil {
 		return err
 	}
 	l.at = known - 1

@@ -15,9 +15,14 @@ type path struct {
 	top string
 	// inside are the names within it, escaped as in JSON.
 	inside []string
+	// slot is where a look keeps the member of the content that the path begins with.
+	slot int
 	// body tells that this is content.body, which is matched by words.
 	body bool
 }
+
+// isInContent reports whether the path leads to something within the content.
+func (p *path) isInContent() bool { return p.top == "content" && len(p.inside) > 0 }
 
 func newPath(key string) path {
 	names := splitPath(key)
@@ -49,24 +54,8 @@ func splitPath(key string) []string {
 	return append(names, name.String())
 }
 
-// value gives the property as JSON; nil if it is not there, or is one of those
-// that text gives.
-func (p *path) value(e *rooms.Event) []byte {
-	if p.top != "content" || len(p.inside) == 0 {
-		return nil
-	}
-	value := e.Content()
-	for _, name := range p.inside {
-		value = event.Field(value, name)
-	}
-	return value
-}
-
-// text gives the property if it is a string.
+// text gives a property outside of the content if it is a string.
 func (p *path) text(e *rooms.Event) (string, bool) {
-	if p.top == "content" && len(p.inside) > 0 {
-		return unquote(p.value(e))
-	}
 	if len(p.inside) > 0 {
 		return "", false
 	}
@@ -87,19 +76,6 @@ func (p *path) text(e *rooms.Event) (string, bool) {
 		return e.Redacts, e.Redacts != ""
 	}
 	return "", false
-}
-
-// unquote gives the text of a JSON string, and false for any other value.
-func unquote(value []byte) (string, bool) {
-	if len(value) < 2 || value[0] != '"' {
-		return "", false
-	}
-	if bytes.IndexByte(value, '\\') < 0 {
-		return string(value[1 : len(value)-1]), true
-	}
-	wrapped := make([]byte, 0, len(value)+len(`{"t":}`))
-	wrapped = append(append(append(wrapped, `{"t":`...), value...), '}')
-	return event.StringField(wrapped, "t")
 }
 
 // isScalar reports whether a JSON value is a string, an integer, a boolean or null.

@@ -76,25 +76,11 @@ func TestTextOfAPath(t *testing.T) {
 		{"unsigned.age", state, "", false},
 		{"nothing", state, "", false},
 	} {
-		p := newPath(test.key)
-		if got, ok := p.text(test.of); got != test.want || ok != test.ok {
+		p, r, l := newPath(test.key), defaults(), &look{}
+		r.giveSlot(&p)
+		l.begin(r, test.of, group())
+		if got, ok := l.text(&p); got != test.want || ok != test.ok {
 			t.Errorf("%s: %q, %v", test.key, got, ok)
-		}
-	}
-}
-
-func TestUnquote(t *testing.T) {
-	t.Parallel()
-	for value, want := range map[string]string{
-		`"x"`: "x", `""`: "", `"\""`: `"`, `"a\\b"`: `a\b`, `"\n\u0001"`: "\n\x01", `"😀"`: "😀",
-	} {
-		if got, ok := unquote([]byte(value)); !ok || got != want {
-			t.Errorf("%s: %q, %v", value, got, ok)
-		}
-	}
-	for _, value := range []string{``, `"`, `1`, `null`, `true`, `{}`, `["x"]`} {
-		if got, ok := unquote([]byte(value)); ok {
-			t.Errorf("%s is the text %q", value, got)
 		}
 	}
 }

@@ -4,12 +4,17 @@ import (
 	"encoding/json"
 
 	"homeserver/internal/event"
+	"homeserver/internal/matrix"
 )
 
 // predefinedRules gives the rules that every user has: client-server API,
-// "Predefined Rules", in the order of the text.
+// "Predefined Rules", in the order of the text of version 1.16, which still had those
+// for mentions as clients made them before m.mentions.
 func predefinedRules(userID string) [kinds][]Rule {
 	me := string(event.AppendString(nil, userID))
+	localpart, _, _ := matrix.ParseUserID(userID) // an account's ID is one
+	name := predefined(ruleContainsUserName, mentioned)
+	name.Conditions, name.Pattern = nil, &localpart
 	master := predefined(".m.rule.master", nothing)
 	master.Enabled = false
 	return [kinds][]Rule{
@@ -19,16 +24,19 @@ func predefinedRules(userID string) [kinds][]Rule {
 			predefined(ruleInviteForMe, withSound("default"), match("type", "m.room.member"),
 				match("content.membership", "invite"), `{"kind":"event_match","key":"state_key","pattern":`+me+`}`),
 			predefined(ruleMemberEvent, nothing, match("type", "m.room.member")),
-			predefined(".m.rule.is_user_mention", []string{`"notify"`, `{"set_tweak":"sound","value":"default"}`, `{"set_tweak":"highlight"}`},
+			predefined(".m.rule.is_user_mention", mentioned,
 				`{"kind":"event_property_contains","key":"content.m\\.mentions.user_ids","value":`+me+`}`),
+			predefined(ruleContainsDisplayName, mentioned, `{"kind":"contains_display_name"}`),
 			predefined(".m.rule.is_room_mention", highlighted, `{"kind":"event_property_is","key":"content.m\\.mentions.room","value":true}`,
 				`{"kind":"sender_notification_permission","key":"room"}`),
+			predefined(ruleRoomNotif, highlighted, match("content.body", "@room"), `{"kind":"sender_notification_permission","key":"room"}`),
 			predefined(".m.rule.tombstone", highlighted, match("type", "m.room.tombstone"), match("state_key", "")),
 			predefined(".m.rule.reaction", nothing, match("type", "m.reaction")),
 			predefined(".m.rule.room.server_acl", nothing, match("type", "m.room.server_acl"), match("state_key", "")),
 			predefined(".m.rule.suppress_edits", nothing,
 				`{"kind":"event_property_is","key":"content.m\\.relates_to.rel_type","value":"m.replace"}`),
 		},
+		Content: {name},
 		Underride: {
 			predefined(".m.rule.call", withSound("ring"), match("type", "m.call.invite")),
 			predefined(".m.rule.encrypted_room_one_to_one", withSound("default"), twoMembers, match("type", "m.room.encrypted")),
@@ -45,6 +53,19 @@ const (
 	ruleMemberEvent = ".m.rule.member_event"
 )
 
+// The predefined rules that look for mentions in the body.
+const (
+	ruleContainsDisplayName = ".m.rule.contains_display_name"
+	ruleRoomNotif           = ".m.rule.roomnotif"
+	ruleContainsUserName    = ".m.rule.contains_user_name"
+)
+
+// isLegacyMention reports whether a rule holds only for events without m.mentions:
+// client-server API 1.16, "Predefined Rules".
+func isLegacyMention(id string) bool {
+	return id == ruleContainsDisplayName || id == ruleRoomNotif || id == ruleContainsUserName
+}
+
 const twoMembers = `{"kind":"room_member_count","is":"2"}`
 
 // The actions of predefined rules.
@@ -52,6 +73,7 @@ var (
 	nothing     = []string{}
 	plain       = []string{`"notify"`}
 	highlighted = []string{`"notify"`, `{"set_tweak":"highlight"}`}
+	mentioned   = []string{`"notify"`, `{"set_tweak":"sound","value":"default"}`, `{"set_tweak":"highlight"}`}
 )
 
 func withSound(sound string) []string {

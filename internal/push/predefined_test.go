@@ -7,18 +7,21 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"homeserver/internal/event"
 )
 
 // TestPredefinedRulesAreThoseOfTheSpecification compares with the definitions in
-// the text of version 1.19, which testdata/predefined.json holds in its order.
+// the text of version 1.16, which testdata/predefined.json holds in its order: those of
+// version 1.19, and the legacy ones for mentions.
 func TestPredefinedRulesAreThoseOfTheSpecification(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile("testdata/predefined.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.ReplaceAll(string(raw), "[the user's Matrix ID]", alice)
-	want := map[string]any{"content": []any{}, "room": []any{}, "sender": []any{}}
+	text := strings.NewReplacer("[the user's Matrix ID]", alice, "[the local part of the user's Matrix ID]", "alice").Replace(string(raw))
+	want := map[string]any{"room": []any{}, "sender": []any{}}
 	if err := json.Unmarshal([]byte(text), &want); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +44,7 @@ func TestPredefinedRulesAreRulesThatOneCouldSet(t *testing.T) {
 	t.Parallel()
 	for k, list := range predefinedRules(`@quo"te\:localhost`) {
 		for _, rule := range list {
-			n := NewRule{Actions: rule.Actions, Conditions: rule.Conditions}
+			n := NewRule{Actions: rule.Actions, Conditions: rule.Conditions, Pattern: rule.Pattern}
 			again, err := n.rule(Kind(k), "mine")
 			if err != nil {
 				t.Errorf("%s: %v", rule.ID, err)
@@ -77,8 +80,9 @@ func TestIsPredefined(t *testing.T) {
 		{Override, ".m.rule.master", true},
 		{Underride, ".m.rule.encrypted", true},
 		{Underride, ".m.rule.master", false},
-		{Content, ".m.rule.contains_user_name", false},
-		{Override, ".m.rule.roomnotif", false},
+		{Content, ".m.rule.contains_user_name", true},
+		{Override, ".m.rule.contains_user_name", false},
+		{Override, ".m.rule.roomnotif", true},
 		{Override, "mine", false},
 	} {
 		if got := isPredefined(test.kind, test.id); got != test.want {
@@ -111,5 +115,35 @@ func TestChangesOfPredefinedRulesDoNotSpread(t *testing.T) {
 	}
 	if changed.Changed != 7 {
 		t.Errorf("changed at %d", changed.Changed)
+	}
+}
+
+func TestRoomMentionNeedsPower(t *testing.T) {
+	t.Parallel()
+	e := newEvent(t, "m.room.message", `{"body":"x","m.mentions":{"room":true}}`, nil)
+	old := newEvent(t, "m.room.message", `{"body":"@room x"}`, nil)
+	create := newEvent(t, "m.room.create", `{"creator":"@bob:localhost"}`, new("")).Event
+	create.Sender = bob
+	levels := func(content string) *event.Event {
+		return newEvent(t, "m.room.power_levels", content, new("")).Event
+	}
+	for _, test := range []struct {
+		name string
+		in   RoomContext
+		want bool
+	}{
+		{"nothing is known of the room", RoomContext{}, false},
+		{"a creator where there are no levels", RoomContext{Create: create}, true},
+		{"50 by default", RoomContext{Create: create, Levels: levels(`{"users":{"@bob:localhost":50}}`)}, true},
+		{"49 is too little", RoomContext{Create: create, Levels: levels(`{"users":{"@bob:localhost":49}}`)}, false},
+		{"the room asks for less", RoomContext{Create: create, Levels: levels(`{"notifications":{"room":0}}`)}, true},
+		{"for more", RoomContext{Create: create, Levels: levels(`{"users":{"@bob:localhost":50},"notifications":{"room":51}}`)}, false},
+	} {
+		if got := defaults().evaluate(e, &test.in, &look{}); got.Highlight != test.want {
+			t.Errorf("%s: %v", test.name, got.Highlight)
+		}
+		if got := defaults().evaluate(old, &test.in, &look{}); got.Highlight != test.want {
+			t.Errorf("%s, the old way: %v", test.name, got.Highlight)
+		}
 	}
 }

@@ -169,9 +169,9 @@ func checkGateway(data json.RawMessage) error {
 	if isNull(raw) {
 		return matrix.Errorf(matrix.MissingParam, "Missing parameters: data.url")
 	}
-	address, isText := unquote(raw)
+	address, isText := event.Unquote(raw)
 	format := event.Field(data, "format")
-	if _, formatIsText := unquote(format); !isText || !formatIsText && !isNull(format) {
+	if _, formatIsText := event.Unquote(format); !isText || !formatIsText && !isNull(format) {
 		return matrix.Errorf(matrix.BadJSON, "data.url and data.format must be strings")
 	}
 	u, err := url.Parse(address)

@@ -6,6 +6,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 	"homeserver/internal/rooms"
 )
 
@@ -80,11 +81,26 @@ func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*Ro
 	return nil
 }
 
-// addNames fills the display names of a user in rooms in, as of a position.
-func (s *Service) addNames(ctx context.Context, userID string, at journal.Position, in map[journal.RoomNID]RoomContext) error {
-	members := make([]rooms.MemberAt, 0, len(in))
-	for nid := range in {
-		members = append(members, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: nid, At: at}, User: userID})
+// addNames fills the display names of a user in rooms in, as of now, reading those that
+// are not in memory in bulk.
+func (s *Service) addNames(ctx context.Context, userID string, in map[journal.RoomNID]RoomContext) error {
+	missing := map[journal.RoomNID]*kept.Place[string]{}
+	for nid, c := range in {
+		place := s.names.Place(tallyKey{userID, nid})
+		if name := place.Load(); name != nil {
+			c.DisplayName = *name
+			in[nid] = c
+			continue
+		}
+		missing[nid] = place
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	now := s.journal.Position()
+	members := make([]rooms.MemberAt, 0, len(missing))
+	for nid := range missing {
+		members = append(members, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: nid, At: now}, User: userID})
 	}
 	events, err := s.rooms.MemberEvents(ctx, members)
 	if err != nil {
@@ -92,21 +108,31 @@ func (s *Service) addNames(ctx context.Context, userID string, at journal.Positi
 	}
 	for _, e := range events {
 		c := in[e.Room]
-		c.DisplayName, _ = event.StringField(e.Content(), "displayname")
+		if name, _ := event.StringField(e.Content(), "displayname"); len(name) <= maxPatternBytes {
+			c.DisplayName = name
+		}
 		in[e.Room] = c
+	}
+	for nid, place := range missing {
+		name := in[nid].DisplayName
+		place.Store(&name)
 	}
 	return nil
 }
 
-// evaluation is the rules of a user, and the rooms that they are applied in.
+// evaluation is the rules of a user, and the rooms that they are applied in. It serves
+// one caller.
 type evaluation struct {
 	rules   *Ruleset
 	ignored map[string]bool
 	rooms   map[journal.RoomNID]RoomContext
+	look    look
+	// cut holds the rooms of the events for which the user's budget did not suffice.
+	cut map[journal.RoomNID]bool
 }
 
-// enter makes an evaluation ready for events, reading their rooms as of a position.
-func (s *Service) enter(ctx context.Context, v *evaluation, events []*rooms.Event, at journal.Position) (err error) {
+// enter makes an evaluation ready for events, reading their rooms.
+func (s *Service) enter(ctx context.Context, v *evaluation, events []*rooms.Event) (err error) {
 	var nids []journal.RoomNID
 	for _, e := range events {
 		nids = append(nids, e.Room)
@@ -115,8 +141,8 @@ func (s *Service) enter(ctx context.Context, v *evaluation, events []*rooms.Even
 	if v.rooms, err = s.roomContexts(ctx, slices.Compact(nids)); err != nil {
 		return err
 	}
-	if v.rules.needsName && len(v.rooms) > 0 {
-		return s.addNames(ctx, v.rules.userID, at, v.rooms)
+	if v.rules.needsName {
+		return s.addNames(ctx, v.rules.userID, v.rooms)
 	}
 	return nil
 }
@@ -124,18 +150,33 @@ func (s *Service) enter(ctx context.Context, v *evaluation, events []*rooms.Even
 // outcome applies the rules to an event.
 func (v *evaluation) outcome(e *rooms.Event) Outcome {
 	room := v.rooms[e.Room]
-	return v.rules.Evaluate(e, &room)
+	outcome := v.rules.evaluate(e, &room, &v.look)
+	if v.look.cut {
+		if v.cut == nil {
+			v.cut = map[journal.RoomNID]bool{}
+		}
+		v.cut[e.Room] = true
+	}
+	return outcome
 }
 
-// newEvaluation gets the rules of a user and whom they ignore.
+// newEvaluation gets the rules of a user and whom they ignore. All evaluations for the
+// user at the same time have one budget.
 func (s *Service) newEvaluation(ctx context.Context, userID string) (*evaluation, error) {
 	rules, err := s.Ruleset(ctx, userID)
 	if err != nil {
 		return nil, err
 	}
 	v := &evaluation{rules: rules}
+	v.look.now, v.look.budget = s.now, func() *budget { return s.budgetOf(userID) }
 	if s.o.Ignored != nil {
 		v.ignored, err = s.o.Ignored(ctx, userID)
 	}
 	return v, err
+}
+
+func (s *Service) budgetOf(userID string) *budget {
+	place := s.budgets.Place(userID)
+	place.Store(newBudget(s.now())) // unless there is one
+	return place.Load()
 }

@@ -56,6 +56,9 @@ type Ruleset struct {
 	userID   string
 	rules    [kinds][]Rule // the most important first
 	compiled []compiledRule
+	// slots numbers the members of the content that the rules ask for, by their names as
+	// they stand in JSON.
+	slots map[string]int
 	// needsName tells that some rule asks for the user's display name.
 	needsName bool
 	// quietMembers tells that nothing is said of how others change the membership of

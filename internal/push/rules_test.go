@@ -45,10 +45,10 @@ func TestRulesetOfNewUser(t *testing.T) {
 	}
 	want := map[string][]string{
 		"override": {
-			"master", "suppress_notices", "invite_for_me", "member_event", "is_user_mention", "is_room_mention",
-			"tombstone", "reaction", "room.server_acl", "suppress_edits",
+			"master", "suppress_notices", "invite_for_me", "member_event", "is_user_mention", "contains_display_name",
+			"is_room_mention", "roomnotif", "tombstone", "reaction", "room.server_acl", "suppress_edits",
 		},
-		"content": {}, "room": {}, "sender": {},
+		"content": {"contains_user_name"}, "room": {}, "sender": {},
 		"underride": {"call", "encrypted_room_one_to_one", "room_one_to_one", "message", "encrypted"},
 	}
 	if diff := cmp.Diff(want, ids); diff != "" {

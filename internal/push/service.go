@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -47,9 +48,12 @@ type Service struct {
 	rooms   *rooms.Service
 	table   *journal.Table
 	turns   kept.Turns
+	now     func() time.Time
 
 	rulesets *kept.Cache[string, Ruleset]
 	contexts *kept.Cache[journal.RoomNID, RoomContext]
+	names    *kept.Cache[tallyKey, string] // display names of users in rooms
+	budgets  *kept.Cache[string, budget]
 	tallies  *tallies
 }
 
@@ -57,6 +61,7 @@ type Service struct {
 const (
 	keptRulesets = 10_000
 	keptContexts = 10_000
+	keptNames    = 50_000
 )
 
 // New makes the service on a migrated database. Call it before the journal is
@@ -74,9 +79,11 @@ func New(o Options) (*Service, error) {
 // newService makes a service that does not hear of what is committed.
 func newService(o Options) (*Service, error) {
 	s := &Service{
-		o: o, pool: o.Pool, journal: o.Journal, rooms: o.Rooms,
+		o: o, pool: o.Pool, journal: o.Journal, rooms: o.Rooms, now: time.Now,
 		rulesets: kept.New[string, Ruleset](o.Caches.Of(keptRulesets)),
 		contexts: kept.New[journal.RoomNID, RoomContext](o.Caches.Of(keptContexts)),
+		names:    kept.New[tallyKey, string](o.Caches.Of(keptNames)),
+		budgets:  kept.New[string, budget](keptBudgets),
 	}
 	s.table = &journal.Table{Name: "push_rules", Queue: queueRules, Read: s.readOthers}
 	var err error
@@ -88,7 +95,7 @@ func newService(o Options) (*Service, error) {
 
 // Caches tells how the caches are used.
 func (s *Service) Caches() kept.Caches {
-	return kept.Caches{"push_rules": s.rulesets.Stats, "push_rooms": s.contexts.Stats, "unread_counts": s.tallies.stats}
+	return kept.Caches{"push_rules": s.rulesets.Stats, "push_rooms": s.contexts.Stats, "push_names": s.names.Stats, "unread_counts": s.tallies.stats}
 }
 
 // committed forgets what a group of entries has changed. It runs inside the
@@ -103,7 +110,10 @@ func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 				continue
 			}
 			switch value.Type {
-			case event.TypeMember, event.TypePowerLevels, event.TypeCreate:
+			case event.TypeMember:
+				s.names.Forget(tallyKey{*value.StateKey, entry.Room})
+				s.contexts.Forget(entry.Room)
+			case event.TypePowerLevels, event.TypeCreate:
 				s.contexts.Forget(entry.Room)
 			}
 		}
@@ -115,6 +125,7 @@ func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 func (s *Service) reset(journal.Position) {
 	s.rulesets.ForgetAll()
 	s.contexts.ForgetAll()
+	s.names.ForgetAll()
 }
 
 // Ruleset gives all rules of a user.

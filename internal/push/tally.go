@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
@@ -42,6 +43,9 @@ type tally struct {
 	position journal.Position
 	basis
 	items []item // oldest first
+	// roughUntil is when the tally is void because the budget of the user's rules did not
+	// suffice for all of its events, and is whole again; zero: never.
+	roughUntil time.Time
 }
 
 // basis is what a tally was worked out by. When it changes, the tally is void.
@@ -133,12 +137,12 @@ func (ts *tallies) stats() kept.Stats {
 }
 
 // find gives a tally that was worked out by a basis, and its position; nil if
-// there is none.
-func (ts *tallies) find(key tallyKey, b *basis) (*tally, journal.Position) {
+// there is none that still holds.
+func (ts *tallies) find(key tallyKey, b *basis, now time.Time) (*tally, journal.Position) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t, ok := ts.byKey.Get(key)
-	ok = ok && t.rules == b.rules && maps.Equal(t.ignored, b.ignored)
+	ok = ok && t.rules == b.rules && maps.Equal(t.ignored, b.ignored) && (t.roughUntil.IsZero() || now.Before(t.roughUntil))
 	ts.uses.Count(ok)
 	if !ok {
 		return nil, 0
@@ -146,19 +150,31 @@ func (ts *tallies) find(key tallyKey, b *basis) (*tally, journal.Position) {
 	return t, t.position
 }
 
+// progress is what is new for a tally: what has happened up to a position, and what is
+// read. roughUntil is that of the tally, if any of it was looked at by half.
+type progress struct {
+	steps      []step
+	upTo       journal.Position
+	marks      ReadMarks
+	roughUntil time.Time
+}
+
 // settle brings a tally to a position, takes out what is read, and shows what is
 // left up to there, oldest first, which is not to be kept.
-func (ts *tallies) settle(key tallyKey, t *tally, steps []step, upTo journal.Position, m ReadMarks, show func(left []item)) {
+func (ts *tallies) settle(key tallyKey, t *tally, p progress, show func(left []item)) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if old, ok := ts.byKey.Peek(key); ok {
 		ts.items -= len(old.items)
 		ts.byKey.Remove(key)
 	}
-	t.take(steps, upTo)
-	t.drop(func(i item) bool { return i.at <= m.upTo(i.thread) })
+	t.take(p.steps, p.upTo)
+	if t.roughUntil.IsZero() {
+		t.roughUntil = p.roughUntil
+	}
+	t.drop(func(i item) bool { return i.at <= p.marks.upTo(i.thread) })
 	end := len(t.items)
-	for end > 0 && t.items[end-1].at > upTo {
+	for end > 0 && t.items[end-1].at > p.upTo {
 		end--
 	}
 	show(t.items[:end])

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -85,7 +86,7 @@ func TestReadMarks(t *testing.T) {
 
 // settled settles a tally and gives what is left.
 func (ts *tallies) settled(key tallyKey, t *tally, steps []step, upTo journal.Position, m ReadMarks) (left []item) {
-	ts.settle(key, t, steps, upTo, m, func(items []item) { left = slices.Clone(items) })
+	ts.settle(key, t, progress{steps: steps, upTo: upTo, marks: m}, func(items []item) { left = slices.Clone(items) })
 	return left
 }
 
@@ -104,16 +105,16 @@ func TestTalliesAreFoundByTheirBasis(t *testing.T) {
 	if left := ts.settled(key, kept, nil, 1, ReadMarks{}); len(left) != 0 {
 		t.Errorf("left up to before: %v", left)
 	}
-	if got, p := ts.find(key, &basis{rules: 3, ignored: map[string]bool{bob: true}}); got != kept || p != 2 {
+	if got, p := ts.find(key, &basis{rules: 3, ignored: map[string]bool{bob: true}}, time.Time{}); got != kept || p != 2 {
 		t.Errorf("got %v at %d", got, p)
 	}
 	for _, other := range []basis{{rules: 4, ignored: b.ignored}, {rules: 3}, {rules: 3, ignored: map[string]bool{carol: true}}} {
-		if got, _ := ts.find(key, &other); got != nil {
+		if got, _ := ts.find(key, &other, time.Time{}); got != nil {
 			t.Errorf("a tally of another basis was found: %v", other)
 		}
 	}
 	for _, other := range []tallyKey{{bob, 1}, {alice, 2}} {
-		if got, _ := ts.find(other, &b); got != nil {
+		if got, _ := ts.find(other, &b, time.Time{}); got != nil {
 			t.Errorf("somebody else's tally was found: %v", other)
 		}
 	}
@@ -142,15 +143,15 @@ func TestTalliesKnowHowManyItemsTheyKeep(t *testing.T) {
 	if ts.items != count || count > keptItems {
 		t.Errorf("%d items are counted and %d there, %d are allowed", ts.items, count, keptItems)
 	}
-	if got, _ := ts.find(tallyKey{user: "0"}, &basis{}); got != nil {
+	if got, _ := ts.find(tallyKey{user: "0"}, &basis{}, time.Time{}); got != nil {
 		t.Error("the oldest is still there")
 	}
-	if got, _ := ts.find(tallyKey{user: fmt.Sprint(users - 1)}, &basis{}); got == nil {
+	if got, _ := ts.find(tallyKey{user: fmt.Sprint(users - 1)}, &basis{}, time.Time{}); got == nil {
 		t.Error("the newest is gone")
 	}
 	// One that was let go of while somebody used it comes back.
 	ts.settled(tallyKey{user: "0"}, &tally{position: 5}, steps[:7], 7, ReadMarks{})
-	if got, p := ts.find(tallyKey{user: "0"}, &basis{}); got == nil || len(got.items) != 2 || p != 7 {
+	if got, p := ts.find(tallyKey{user: "0"}, &basis{}, time.Time{}); got == nil || len(got.items) != 2 || p != 7 {
 		t.Errorf("got %+v at %d", got, p)
 	}
 }

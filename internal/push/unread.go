@@ -134,7 +134,7 @@ func (c *counting) plan(nids []journal.RoomNID) (live, stored []*scan) {
 	scans := make([]*scan, len(nids))
 	for i, nid := range nids {
 		sc := &scan{room: nid}
-		if sc.base, sc.from = c.s.tallies.find(tallyKey{c.userID, nid}, c.basis()); sc.base == nil {
+		if sc.base, sc.from = c.s.tallies.find(tallyKey{c.userID, nid}, c.basis(), c.s.now()); sc.base == nil {
 			marks := c.marks[nid]
 			sc.from, sc.main = marks.Unthreaded, marks.upTo("")
 		}
@@ -264,7 +264,7 @@ func (c *counting) finish(ctx context.Context, scans []*scan) error {
 		slices.Reverse(sc.events)
 		all = append(all, sc.events...)
 	}
-	if err := c.s.enter(ctx, c.evaluation, all, c.upTo); err != nil {
+	if err := c.s.enter(ctx, c.evaluation, all); err != nil {
 		return err
 	}
 	byRoom := make(map[journal.RoomNID][]step, len(scans))
@@ -309,7 +309,11 @@ func (c *counting) settle(sc *scan, steps []step) {
 		t = &tally{basis: *c.basis(), position: sc.from}
 	}
 	key := tallyKey{c.userID, sc.room}
-	c.s.tallies.settle(key, t, steps, c.upTo, c.marks[sc.room], func(left []item) { c.show(sc.room, left) })
+	p := progress{steps: steps, upTo: c.upTo, marks: c.marks[sc.room]}
+	if c.cut[sc.room] {
+		p.roughUntil = c.s.now().Add(budgetRefill)
+	}
+	c.s.tallies.settle(key, t, p, func(left []item) { c.show(sc.room, left) })
 }
 
 // unreadPositions gives where the unread notifications of a user in rooms stand.

@@ -206,6 +206,7 @@ func TestRulesSeeTheRoom(t *testing.T) {
 	clear()
 
 	only(`{"kind":"contains_display_name"}`)
+	h.ok(h.SetEnabled(t.Context(), bob, Content, ".m.rule.contains_user_name", false))
 	_, err = h.rooms.SetState(t.Context(), asRequest(bob, room), "m.room.member", bob,
 		json.RawMessage(`{"membership":"join","displayname":"Robert"}`))
 	h.ok(err)

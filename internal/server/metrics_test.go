@@ -76,7 +76,7 @@ func TestMetricsTellOfTheDatabaseAndOfCaches(t *testing.T) {
 		}
 	}
 	for _, cache := range []string{
-		"access_tokens", "filters", "ignored_users", "members", "push_rooms", "push_rules", "read_marks",
+		"access_tokens", "filters", "ignored_users", "members", "push_names", "push_rooms", "push_rules", "read_marks",
 		"room_state", "rooms", "transactions", "unread_counts", "viewers",
 	} {
 		if _, ok := after["homeserver_cache_entries "+cache]; !ok {

@@ -20,6 +20,7 @@ var fallbackStages = []string{auth.StageDummy, auth.StagePassword, auth.StageEma
 // stagePage is what the page of a stage shows.
 type stagePage struct {
 	ServerName, Stage, Error string
+	Effect                   string // what the request would do
 
 	User      string
 	UserKnown bool // it must be this one
@@ -56,7 +57,7 @@ func (a *API) fallbackStage(r *http.Request) (auth.FallbackStage, error) {
 // newStagePage fills the page with what is known and with what was typed.
 func (a *API) newStagePage(r *http.Request, stage auth.FallbackStage, form url.Values) stagePage {
 	page := stagePage{
-		ServerName: a.serverName, Stage: param(r, "authType"),
+		ServerName: a.serverName, Stage: param(r, "authType"), Effect: stage.Effect,
 		User: form.Get("user"), UserKnown: stage.UserID != "",
 		Country: form.Get("country"), Address: form.Get("address"),
 		Sent: threepid.Credentials{SID: form.Get("sid"), ClientSecret: form.Get("client_secret")},

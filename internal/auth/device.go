@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -86,7 +87,8 @@ func (s *Service) DeleteDevices(ctx context.Context, session Session, deviceIDs 
 }
 
 func (s *Service) deleteDevices(ctx context.Context, name string, session Session, ids []string, auth json.RawMessage) error {
-	op := passwordOperation(name, session)
+	slices.Sort(ids)
+	op := passwordOperation(name, session).about(describeDevices(ids), ids)
 	proof, err := s.interact(ctx, op, auth)
 	if err != nil {
 		return err
@@ -97,6 +99,15 @@ func (s *Service) deleteDevices(ctx context.Context, name string, session Sessio
 		}
 		return removeDevices(ctx, tx, session.UserID, ids)
 	})
+}
+
+// describeDevices says that devices would be deleted, and which, unless there are many.
+func describeDevices(ids []string) string {
+	const named = 5
+	if len(ids) > named {
+		return fmt.Sprintf("Log out and delete %d of your devices", len(ids))
+	}
+	return "Log out and delete your device " + strings.Join(ids, ", ")
 }
 
 // Logout deletes the device of a session with all its tokens.

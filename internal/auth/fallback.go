@@ -17,6 +17,9 @@ import (
 type FallbackStage struct {
 	// UserID is whom the stage has to be completed by; "" where that is open.
 	UserID string
+	// Effect says what the request would do that the session is about; "": it does
+	// nothing to an account that there is.
+	Effect string
 	// Params is what the challenge tells of the stage; nil for nothing.
 	Params map[string]any
 	// Purpose is what an address has to be proved for, where the stage is about one.
@@ -28,13 +31,17 @@ type FallbackStage struct {
 // Fallback looks a stage of a session up, for whoever knows the session's ID.
 // M_NOT_FOUND for a session that is unknown, used up or expired, M_UNRECOGNIZED for
 // a stage that it does not have, M_FORBIDDEN for one whose turn has not come.
+//
+// A page that asks for a password must say what it is for, and whose request it was:
+// else everybody could have other people approve what they do not know of. There is
+// none (M_UNRECOGNIZED) for a request without an access token.
 func (s *Service) Fallback(ctx context.Context, session, name string) (FallbackStage, error) {
-	op, current, err := s.openInteraction(ctx, session)
+	op, current, err := s.openInteraction(ctx, session, name)
 	if err != nil {
 		return FallbackStage{}, err
 	}
 	open := FallbackStage{
-		UserID: cmp.Or(op.userID, current.provedUserID), Params: s.stages[name].params, Purpose: op.purpose(),
+		UserID: cmp.Or(op.userID, current.provedUserID), Effect: op.effect, Params: s.stages[name].params, Purpose: op.purpose(),
 	}
 	if slices.Contains(current.completed, name) {
 		open.Completed = true
@@ -52,7 +59,7 @@ func (s *Service) Fallback(ctx context.Context, session, name string) (FallbackS
 // stage that has been completed stays so. Errors are those of Fallback, and those
 // of the stage, such as M_FORBIDDEN for a wrong password.
 func (s *Service) CompleteFallback(ctx context.Context, session, name string, fields map[string]any) error {
-	op, current, err := s.openInteraction(ctx, session)
+	op, current, err := s.openInteraction(ctx, session, name)
 	if err != nil {
 		return err
 	}
@@ -68,18 +75,23 @@ func (s *Service) CompleteFallback(ctx context.Context, session, name string, fi
 	if err != nil {
 		return fmt.Errorf("encode the auth object of a fallback: %w", err)
 	}
-	_, failure, err := s.tryStage(ctx, op, current, name, attempt{auth: auth})
+	_, failure, err := s.tryStage(ctx, op, current, name, attempt{auth: auth, byPage: true})
 	if failure != nil {
 		return failure
 	}
 	return err
 }
 
-// openInteraction finds a session by its ID alone, with its operation.
-func (s *Service) openInteraction(ctx context.Context, session string) (operation, interaction, error) {
-	op, current, err := findOpenInteraction(ctx, s.pool, session, s.nowMS()-interactionLifetime.Milliseconds())
-	if err == nil && !current.stored {
+// openInteraction finds a session, with its operation, by its ID alone, for a page of a
+// stage.
+func (s *Service) openInteraction(ctx context.Context, session, stage string) (operation, interaction, error) {
+	op, current, err := findInteraction(ctx, s.pool, session, s.nowMS()-interactionLifetime.Milliseconds())
+	switch {
+	case err != nil:
+	case !current.stored:
 		err = matrix.Errorf(matrix.NotFound, "The session is unknown or has expired")
+	case stage == StagePassword && (op.userID == "" || op.effect == ""):
+		err = matrix.Errorf(matrix.Unrecognized, "There is no page on which this request could be approved")
 	}
 	return op, current, err
 }

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"bytes"
+	"fmt"
 	"testing"
 	"time"
 
@@ -129,7 +131,7 @@ func TestFallbackOfPasswordIsForTheOwnerOfTheRequest(t *testing.T) {
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example")
 	mustRegister(t, s, "other")
-	op := operation{name: "x", userID: userID("example"), flows: [][]string{{StagePassword}}}
+	op := operation{name: "x", userID: userID("example"), flows: [][]string{{StagePassword}}}.about("Do something")
 	session := begin(t, s, op)
 	open, err := s.Fallback(t.Context(), session, StagePassword)
 	if err != nil || open.UserID != userID("example") {
@@ -145,5 +147,61 @@ func TestFallbackOfPasswordIsForTheOwnerOfTheRequest(t *testing.T) {
 	must(t, as("example", testPassword))
 	if _, err := try(t, s, op, `{"session":%q}`, session); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whoever is sent the address of a page must not type a password there for what a
+// stranger has begun.
+func TestAPageAskedForAPasswordForAStranger(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	session := wantChallenge(t, s.ChangePassword(t.Context(), Session{}, ChangePasswordRequest{NewPassword: "chosen by a stranger"}), "").Session
+	_, err := s.Fallback(t.Context(), session, StagePassword)
+	wantCode(t, err, matrix.Unrecognized)
+	typed := map[string]any{"identifier": Identifier{Type: "m.id.user", User: "example"}, "password": testPassword}
+	wantCode(t, s.CompleteFallback(t.Context(), session, StagePassword, typed), matrix.Unrecognized)
+}
+
+// What was approved on a page is what is done.
+func TestAnApprovalOnAPageHeldForOtherParameters(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	owner := mustAuthenticate(t, s, mustRegister(t, s, "example").AccessToken)
+	for _, id := range []string{"ONE", "TWO"} {
+		mustLogin(t, s, "example", onDevice(id))
+	}
+	session := wantChallenge(t, s.DeleteDevices(t.Context(), owner, []string{"ONE"}, nil), "").Session
+	open, err := s.Fallback(t.Context(), session, StagePassword)
+	must(t, err)
+	if open.Effect != "Log out and delete your device ONE" {
+		t.Errorf("the page says: %s", open.Effect)
+	}
+	typed := map[string]any{"identifier": Identifier{Type: "m.id.user", User: "example"}, "password": testPassword}
+	must(t, s.CompleteFallback(t.Context(), session, StagePassword, typed))
+
+	approved := fmt.Appendf(nil, `{"session":%q}`, session)
+	e := wantCode(t, s.DeleteDevices(t.Context(), owner, []string{"ONE", "TWO"}, approved), matrix.Forbidden)
+	if e.HTTPStatus() != 403 {
+		t.Errorf("got status %d, want 403", e.HTTPStatus())
+	}
+	must(t, s.DeleteDevices(t.Context(), owner, []string{"ONE"}, approved))
+	left, err := s.Devices(t.Context(), owner.UserID)
+	must(t, err)
+	if len(left) != 2 {
+		t.Errorf("%d devices are left, want 2", len(left))
+	}
+}
+
+// A password is not kept in a form in which it could be guessed.
+func TestTheParametersOfARequestAreKeptKeyed(t *testing.T) {
+	t.Parallel()
+	op := passwordOperation(operationPassword, Session{}).about("x", "new password")
+	one, err := op.mac("one session")
+	must(t, err)
+	other, err := op.mac("another session")
+	must(t, err)
+	if len(one) != 32 || bytes.Equal(one, other) {
+		t.Error("two sessions have the same digest of the parameters")
 	}
 }

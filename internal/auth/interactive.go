@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -43,11 +46,39 @@ const (
 // operation is what a session of interactive authentication allows: one endpoint,
 // with what stands in its path, for one user. The specification has the client
 // repeat the same request; a client may nevertheless change the other parameters of
-// its body on the way, such as a user name that somebody else has taken meanwhile.
+// its body on the way, such as a user name that somebody else has taken meanwhile:
+// it proves who it is in the request that has them. Only what somebody has approved
+// on a page must stay as it was.
 type operation struct {
 	name   string // method and path
 	userID string // the owner of the access token; "" without one
 	flows  [][]string
+	// effect says to people what the request would do; "": they are not asked on a page.
+	effect string
+	// parameters are those of the request that an approval on a page holds for; nil: it
+	// holds for any.
+	parameters []any
+}
+
+// about says what the operation would do, and by which parameters.
+func (op operation) about(effect string, parameters ...any) operation {
+	op.effect, op.parameters = effect, parameters
+	return op
+}
+
+// mac is what is kept of the parameters. Its key is the session's ID, which is not
+// kept, so that it tells nothing of a password among them.
+func (op operation) mac(session string) ([]byte, error) {
+	if op.parameters == nil {
+		return []byte{}, nil
+	}
+	encoded, err := json.Marshal(op.parameters)
+	if err != nil {
+		return nil, fmt.Errorf("encode the parameters of a request: %w", err)
+	}
+	mac := hmac.New(sha256.New, []byte(session))
+	mac.Write(encoded) //nolint:errcheck,gosec // it never returns an error
+	return mac.Sum(nil), nil
 }
 
 // purpose is what an address must be proved for to complete a stage of the
@@ -87,6 +118,7 @@ type stage struct {
 type attempt struct {
 	auth    json.RawMessage
 	purpose threepid.Purpose // set from the operation
+	byPage  bool             // it was typed on a page of this server
 }
 
 // evidence is what a stage has found out: whom the client has proved to be, and by
@@ -104,6 +136,17 @@ type interaction struct {
 	provedUserID string
 	// threepidSID is the session by which a stage has proved an address; "" if none has.
 	threepidSID string
+	// mac is that of the parameters of the request that began it, and byPage whether
+	// they were approved on a page.
+	mac    []byte
+	byPage bool
+}
+
+// holdsFor reports whether what was approved on a page, if anything was, is what a
+// request would do.
+func (i interaction) holdsFor(op operation) (bool, error) {
+	mac, err := op.mac(i.id)
+	return err == nil && (!i.byPage || hmac.Equal(mac, i.mac)), err
 }
 
 func (i interaction) hash() tokenHash { return hashToken(i.id) }
@@ -148,7 +191,7 @@ func (s *Service) interact(ctx context.Context, op operation, auth json.RawMessa
 		return approval{}, matrix.Errorf(matrix.BadJSON, "auth must be an object whose type and session are strings")
 	}
 	if sent.Session != "" {
-		found, err := findInteraction(ctx, s.pool, op, sent.Session, s.nowMS()-interactionLifetime.Milliseconds())
+		found, err := s.resume(ctx, op, sent.Session)
 		if err != nil {
 			return approval{}, err
 		}
@@ -176,6 +219,24 @@ func (s *Service) interact(ctx context.Context, op operation, auth json.RawMessa
 	return op.approve(current), nil
 }
 
+// resume finds the session of an interaction; one that is not stored where there is
+// none. M_FORBIDDEN for one of another user or another request, and where the request
+// is not what was approved on a page.
+func (s *Service) resume(ctx context.Context, op operation, session string) (interaction, error) {
+	of, current, err := findInteraction(ctx, s.pool, session, s.nowMS()-interactionLifetime.Milliseconds())
+	if err != nil || !current.stored {
+		return current, err
+	}
+	if of.name != op.name || of.userID != op.userID {
+		return interaction{}, matrix.Errorf(matrix.Forbidden, "This session is for another request, or of another user")
+	}
+	holds, err := current.holdsFor(op)
+	if err == nil && !holds {
+		err = matrix.Errorf(matrix.Forbidden, "This is not the request that was approved")
+	}
+	return current, err
+}
+
 // tryStage tries to complete one stage. A failure is to be told with the challenge;
 // an error ends the request.
 func (s *Service) tryStage(ctx context.Context, op operation, current interaction, name string, a attempt) (interaction, *matrix.Error, error) {
@@ -198,6 +259,7 @@ func (s *Service) tryStage(ctx context.Context, op operation, current interactio
 	next.completed = append(slices.Clone(current.completed), name)
 	next.provedUserID = cmp.Or(found.userID, next.provedUserID)
 	next.threepidSID = cmp.Or(found.threepidSID, next.threepidSID)
+	next.byPage = current.byPage || a.byPage
 	if current.stored {
 		if err := storeProgress(ctx, s.pool, current, next); err != nil {
 			return current, nil, err
@@ -233,8 +295,8 @@ func (s *Service) challenge(ctx context.Context, op operation, current interacti
 		"params":  s.paramsOf(op.flows),
 		"session": current.id,
 	}
-	if len(current.completed) > 0 {
-		answer.Fields["completed"] = current.completed
+	if len(current.completed) > 0 || failure != nil {
+		answer.Fields["completed"] = notNil(current.completed)
 	}
 	if failure != nil {
 		answer.Code, answer.Message = failure.Code, failure.Message

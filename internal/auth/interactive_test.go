@@ -106,7 +106,7 @@ func TestInteractionGoesThroughAFlow(t *testing.T) {
 	must(t, consume(t, s, proof))
 
 	_, err = try(t, s, twoFlows, `{"type":"example.type.baz","session":%q,"credential":"baz"}`, session)
-	if again := wantChallenge(t, err, matrix.Unknown); again.Session == session || again.Completed != nil {
+	if again := wantChallenge(t, err, matrix.Unknown); again.Session == session || len(again.Completed) > 0 {
 		t.Errorf("got %+v, want a new session", again)
 	}
 }
@@ -197,12 +197,29 @@ func TestInteractionIsBoundToItsOperationAndUser(t *testing.T) {
 	elsewhere.name, stranger.userID, nobody.userID = "DELETE /endpoint", userID("stranger"), ""
 	for _, other := range []operation{elsewhere, stranger, nobody} {
 		_, err := try(t, s, other, `{"type":"example.type.foo","session":%q,"credential":"foo"}`, session)
-		if got := wantChallenge(t, err, matrix.Unknown); got.Session == session {
-			t.Errorf("the session also holds for %s of %q", other.name, other.userID)
+		if e := wantCode(t, err, matrix.Forbidden); e.HTTPStatus() != 403 {
+			t.Errorf("the session for %s of %q: status %d, want 403", other.name, other.userID, e.HTTPStatus())
 		}
 	}
 	_, err := try(t, s, op, `{"type":"example.type.foo","session":%q,"credential":"foo"}`, session)
 	wantChallenge(t, err, "")
+}
+
+func TestAFailedStageDidNotSayWhatWasCompleted(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	withStages(s)
+	session := begin(t, s, twoFlows)
+	_, err := try(t, s, twoFlows, `{"type":"example.type.foo","session":%q,"credential":"wrong"}`, session)
+	e := wantCode(t, err, matrix.Forbidden)
+	for _, field := range []string{"flows", "params", "session", "completed"} {
+		if e.Fields[field] == nil {
+			t.Errorf("the answer lacks %s", field)
+		}
+	}
+	if completed, ok := e.Fields["completed"].([]string); !ok || completed == nil || len(completed) > 0 {
+		t.Errorf("completed: %#v, want an empty list", e.Fields["completed"])
+	}
 }
 
 func TestInteractionExpires(t *testing.T) {

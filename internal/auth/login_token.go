@@ -24,7 +24,7 @@ type NewLoginToken struct {
 // once, after interactive authentication each time. Client-server API,
 // POST /login/get_token.
 func (s *Service) LoginToken(ctx context.Context, session Session, auth json.RawMessage) (NewLoginToken, error) {
-	op := passwordOperation("POST /login/get_token", session)
+	op := passwordOperation("POST /login/get_token", session).about("Log in another device as you")
 	proof, err := s.interact(ctx, op, auth)
 	if err != nil {
 		return NewLoginToken{}, err

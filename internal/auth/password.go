@@ -208,7 +208,7 @@ func (s *Service) ChangePassword(ctx context.Context, session Session, r ChangeP
 	if err := s.checkNewPassword(r.NewPassword); err != nil {
 		return err
 	}
-	op := passwordOperation(operationPassword, session)
+	op := passwordOperation(operationPassword, session).about("Give your account a new password", r.NewPassword, r.LogoutDevices)
 	op.flows = append(op.flows, s.threepidFlows()...)
 	proof, err := s.interact(ctx, op, r.Auth)
 	if err != nil {

@@ -16,52 +16,30 @@ func insertInteraction(ctx context.Context, q querier, op operation, i interacti
 		most = maxInteractionsOfNobody
 	}
 	hash := i.hash()
-	_, err := q.Exec(ctx, `
+	mac, err := op.mac(i.id)
+	if err != nil {
+		return err
+	}
+	_, err = q.Exec(ctx, `
 		WITH oldest AS (
 			DELETE FROM interactive_sessions WHERE session_hash IN (
 				SELECT session_hash FROM interactive_sessions WHERE user_id = $3
 				ORDER BY created_at DESC OFFSET $7 - 1))
-		INSERT INTO interactive_sessions (session_hash, operation, user_id, proved_user_id, completed, created_at, flows, threepid_sid)
-		VALUES ($1, $2, $3, $4, $5, $6, $8, $9)`,
-		hash[:], op.name, op.userID, i.provedUserID, notNil(i.completed), now, most, op.flows, i.threepidSID)
+		INSERT INTO interactive_sessions (session_hash, operation, user_id, proved_user_id, completed, created_at, flows, threepid_sid, effect, parameters_mac)
+		VALUES ($1, $2, $3, $4, $5, $6, $8, $9, $10, $11)`,
+		hash[:], op.name, op.userID, i.provedUserID, notNil(i.completed), now, most, op.flows, i.threepidSID, op.effect, mac)
 	if err != nil {
 		return fmt.Errorf("insert an interactive session: %w", err)
 	}
 	return nil
 }
 
-// findInteraction reads an interaction of the operation and its user that is newer
-// than oldest; one that is not stored where there is none.
-func findInteraction(ctx context.Context, q querier, op operation, id string, oldest int64) (interaction, error) {
-	i := interaction{id: id}
-	hash := i.hash()
-	rows, err := q.Query(ctx, `
-		SELECT completed, proved_user_id, threepid_sid FROM interactive_sessions
-		WHERE session_hash = $1 AND operation = $2 AND user_id = $3 AND created_at > $4`,
-		hash[:], op.name, op.userID, oldest)
-	if err != nil {
-		return interaction{}, fmt.Errorf("query an interactive session: %w", err)
-	}
-	i, err = pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (interaction, error) {
-		found := interaction{id: id, stored: true}
-		err := row.Scan(&found.completed, &found.provedUserID, &found.threepidSID)
-		return found, err
-	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return interaction{}, nil
-	}
-	if err != nil {
-		return interaction{}, fmt.Errorf("read an interactive session: %w", err)
-	}
-	return i, nil
-}
-
-// findOpenInteraction reads an interaction that is newer than oldest by its ID alone,
-// with the operation that it is about; one that is not stored where there is none.
-func findOpenInteraction(ctx context.Context, q querier, id string, oldest int64) (operation, interaction, error) {
+// findInteraction reads an interaction that is newer than oldest by its ID, with the
+// operation that it is about; one that is not stored where there is none.
+func findInteraction(ctx context.Context, q querier, id string, oldest int64) (operation, interaction, error) {
 	hash := hashToken(id)
 	rows, err := q.Query(ctx, `
-		SELECT operation, user_id, flows, completed, proved_user_id, threepid_sid FROM interactive_sessions
+		SELECT operation, user_id, flows, effect, completed, proved_user_id, threepid_sid, parameters_mac, by_page FROM interactive_sessions
 		WHERE session_hash = $1 AND created_at > $2`, hash[:], oldest)
 	if err != nil {
 		return operation{}, interaction{}, fmt.Errorf("query an interactive session: %w", err)
@@ -69,7 +47,8 @@ func findOpenInteraction(ctx context.Context, q querier, id string, oldest int64
 	var op operation
 	i, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (interaction, error) {
 		found := interaction{id: id, stored: true}
-		err := row.Scan(&op.name, &op.userID, &op.flows, &found.completed, &found.provedUserID, &found.threepidSID)
+		err := row.Scan(&op.name, &op.userID, &op.flows, &op.effect, &found.completed, &found.provedUserID, &found.threepidSID,
+			&found.mac, &found.byPage)
 		return found, err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -87,9 +66,9 @@ func findOpenInteraction(ctx context.Context, q querier, id string, oldest int64
 func storeProgress(ctx context.Context, q querier, before, after interaction) error {
 	hash := before.hash()
 	_, err := q.Exec(ctx, `
-		UPDATE interactive_sessions SET completed = $2, proved_user_id = $3, threepid_sid = $5
+		UPDATE interactive_sessions SET completed = $2, proved_user_id = $3, threepid_sid = $5, by_page = $6
 		WHERE session_hash = $1 AND completed = $4`,
-		hash[:], after.completed, after.provedUserID, notNil(before.completed), after.threepidSID)
+		hash[:], after.completed, after.provedUserID, notNil(before.completed), after.threepidSID, after.byPage)
 	if err != nil {
 		return fmt.Errorf("store the progress of an interactive session: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -77,7 +78,7 @@ func (s *Service) AddThreepid(ctx context.Context, session Session, r AddThreepi
 	if err != nil {
 		return err
 	}
-	return s.claimThreepids(ctx, passwordOperation("POST /account/3pid/add", session), r.Auth, []threepid.Validated{v})
+	return s.claimThreepids(ctx, addOperation("POST /account/3pid/add", session, v), r.Auth, []threepid.Validated{v})
 }
 
 // PostThreepidRequest is the body of POST /account/3pid, whose credentials went by
@@ -102,7 +103,7 @@ func (s *Service) PostThreepid(ctx context.Context, session Session, r PostThree
 		return err
 	}
 	if len(proved) > 0 {
-		if err := s.claimThreepids(ctx, passwordOperation("POST /account/3pid", session), r.Auth, proved); err != nil {
+		if err := s.claimThreepids(ctx, addOperation("POST /account/3pid", session, proved...), r.Auth, proved); err != nil {
 			return err
 		}
 	}
@@ -112,6 +113,16 @@ func (s *Service) PostThreepid(ctx context.Context, session Session, r PostThree
 		}
 	}
 	return nil
+}
+
+// addOperation is the operation that gives a user addresses.
+func addOperation(name string, session Session, proved ...threepid.Validated) operation {
+	addresses := make([]string, len(proved))
+	for i, v := range proved {
+		addresses[i] = v.Address.Address
+	}
+	return passwordOperation(name, session).about(
+		"Add "+strings.Join(addresses, ", ")+" to your account, so that your password can be reset with it", addresses)
 }
 
 // claimThreepids gives a user addresses after interactive authentication, and tells the

@@ -136,7 +136,7 @@ func TestAuthFallbackOfPassword(t *testing.T) {
 	session := alice.Do(http.MethodDelete, remove, map[string]any{}).String("session")
 	address := "/_matrix/client/v3/auth/m.login.password/fallback/web?session=" + url.QueryEscape(session)
 
-	contains(t, c.Do(http.MethodGet, address, nil), http.StatusOK, `value="@alice:localhost"`, "readonly", `type="password"`)
+	contains(t, c.Do(http.MethodGet, address, nil), http.StatusOK, `value="@alice:localhost"`, "readonly", `type="password"`, `id="effect"`)
 	contains(t, submit(c, address, url.Values{"user": {bob.UserID}, "password": {"wrong"}}), http.StatusForbidden, `role="alert"`, "@alice:localhost")
 	contains(t, submit(c, address, url.Values{"password": {"wordpass"}}), http.StatusOK, `id="auth-done"`)
 	alice.Do(http.MethodDelete, remove, map[string]any{"auth": map[string]any{"session": session}}).OK()

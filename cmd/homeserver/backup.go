@@ -40,19 +40,32 @@ var restoreCommand = command{
 		"Nothing is changed before every file of the backup has been checked. The database must be empty, no",
 		"server may use it, and the server must have the name that it had.",
 		"",
-		"What was written after the backup is lost. Devices that have logged in since must log in again; others",
-		"go on as if nothing had happened.",
+		"What was written after the backup is lost. Everybody has to log in again, since a device that was logged",
+		"out after the backup would be logged in again otherwise. With --keep-sessions devices go on as if nothing",
+		"had happened, but for those that have logged in since.",
 	),
-	prepare: onFolder(func(ctx context.Context, a *app, cfg *config.Config, dir string) error {
-		summary, err := server.Restore(ctx, cfg, quietLog(a.stderr, cfg.Log), dir, a.stderr)
-		if err != nil {
-			return err
-		}
-		a.print(a.stdout, fmt.Sprintf("Restored %s as it was on %s: %s.\n", summary.ServerName,
-			summary.TakenAt.UTC().Format(time.DateTime), contents(summary)))
-		a.mentionMissing(summary)
-		return nil
-	}),
+	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+		keep := flags.Bool("keep-sessions", false, "let devices stay logged in, those logged out after the backup too")
+		return onFolder(func(ctx context.Context, a *app, cfg *config.Config, dir string) error {
+			return a.restore(ctx, cfg, dir, *keep)
+		})(a, flags)
+	},
+}
+
+// restore makes the server of a backup again, and says what has become of sessions.
+func (a *app) restore(ctx context.Context, cfg *config.Config, dir string, keepSessions bool) error {
+	summary, err := server.Restore(ctx, cfg, quietLog(a.stderr, cfg.Log), dir, keepSessions, a.stderr)
+	if err != nil {
+		return err
+	}
+	sessions := "Everybody has been logged out (--keep-sessions would have kept the sessions)."
+	if keepSessions {
+		sessions = "Devices that were logged in at the time of the backup are logged in."
+	}
+	a.print(a.stdout, fmt.Sprintf("Restored %s as it was on %s: %s.\n%s\n", summary.ServerName,
+		summary.TakenAt.UTC().Format(time.DateTime), contents(summary), sessions))
+	a.mentionMissing(summary)
+	return nil
 }
 
 // onFolder makes a command of one that needs the configuration and a folder.

@@ -28,8 +28,8 @@ func backupOf(t *testing.T, environ []string) string {
 func restoredFrom(t *testing.T, dir string) []string {
 	t.Helper()
 	environ := environment(t)
-	got := runWith(t, nil, environ, "restore", dir)
-	if got.code != exitOK || !strings.Contains(got.stdout, "Restored localhost as it was on 20") {
+	got := runWith(t, nil, environ, "restore", "--keep-sessions", dir)
+	if got.code != exitOK || !strings.Contains(got.stdout, "are logged in.") || !strings.Contains(got.stdout, "Restored localhost as it was on 20") {
 		t.Fatalf("got %+v", got)
 	}
 	healthy(t, environ)

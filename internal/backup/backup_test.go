@@ -116,6 +116,27 @@ func TestWhatIsGoodForOneUseDoesNotComeBack(t *testing.T) {
 	}
 }
 
+// A token that was revoked after the backup was good again on the restored server.
+func TestARestoreBroughtRevokedTokensBack(t *testing.T) {
+	t.Parallel()
+	was := furnished(t)
+	was.exec(t, `INSERT INTO refresh_tokens (token_hash, user_id, device_id, generation) VALUES ('\x02', '@alice:example.org', 'DEVICE', 1)`)
+	dir := was.backup(t)
+	back := newHouse(t, emptyDatabase(t))
+	if _, err := Restore(t.Context(), dir, back.Server); err != nil {
+		t.Fatal(err)
+	}
+	if n := back.number(t, `SELECT count(*) FROM access_tokens WHERE void_at IS NULL`); n != 0 {
+		t.Errorf("%d access tokens are good", n)
+	}
+	if n := back.number(t, `SELECT count(*) FROM refresh_tokens WHERE NOT revoked OR revoked_at > 0`); n != 0 {
+		t.Errorf("%d refresh tokens are good", n)
+	}
+	if n := back.number(t, `SELECT count(*) FROM devices JOIN access_tokens USING (user_id, device_id) WHERE void_at > 0`); n != 1 {
+		t.Errorf("%d devices are remembered with their tokens, want 1", n)
+	}
+}
+
 func TestBackupOfABackup(t *testing.T) {
 	t.Parallel()
 	first := restored(t, furnished(t).backup(t))

@@ -181,6 +181,7 @@ func furnished(t *testing.T) *house {
 func restored(t *testing.T, dir string) *house {
 	t.Helper()
 	h := newHouse(t, emptyDatabase(t))
+	h.KeepSessions = true
 	if _, err := Restore(t.Context(), dir, h.Server); err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,11 @@ func restoreDatabase(ctx context.Context, root *os.Root, conn *pgx.Conn, m *mani
 		if err := load(ctx, root, tx, m, bar); err != nil {
 			return err
 		}
+		if !s.KeepSessions {
+			if err := endSessions(ctx, tx, m); err != nil {
+				return err
+			}
+		}
 		return journal.Leap(ctx, tx, m.resumeAt(time.Now()))
 	})
 	if err != nil {
@@ -47,6 +52,28 @@ func restoreDatabase(ctx context.Context, root *os.Root, conn *pgx.Conn, m *mani
 		return err
 	}
 	return analyze(ctx, conn, m)
+}
+
+// schemaOfVoidTokens is the first schema that remembers which tokens are void.
+const schemaOfVoidTokens = 27
+
+// endSessions makes all tokens void. Some may have been revoked after the backup, as
+// those of a device that was stolen, and nobody would know. Their devices stay, and
+// are told to log in again.
+func endSessions(ctx context.Context, tx pgx.Tx, m *manifest) error {
+	statements := []string{
+		`UPDATE access_tokens SET void_at = coalesce(void_at, (extract(epoch FROM now()) * 1000)::bigint)`,
+		`UPDATE refresh_tokens SET revoked = true, revoked_at = 0`,
+	}
+	if m.Schema < schemaOfVoidTokens {
+		statements = []string{`DELETE FROM access_tokens`, `DELETE FROM refresh_tokens`}
+	}
+	for _, sql := range statements {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("log everybody out: %w", err)
+		}
+	}
+	return nil
 }
 
 // analyze gathers statistics: the planner knows nothing of tables that are new.

@@ -24,6 +24,8 @@ type Server struct {
 	Media *media.Service
 	// SigningKey is the path of the file with the key.
 	SigningKey string
+	// KeepSessions lets devices go on with their tokens after a restore.
+	KeepSessions bool
 	// Progress is shown how far the work has come.
 	Progress io.Writer
 }

@@ -49,7 +49,7 @@ func Backup(ctx context.Context, cfg *config.Config, log *slog.Logger, dir strin
 
 // Restore makes the server of a backup in a data folder and a database in which there is none, and shows
 // its progress.
-func Restore(ctx context.Context, cfg *config.Config, log *slog.Logger, dir string, progress io.Writer) (*backup.Summary, error) {
+func Restore(ctx context.Context, cfg *config.Config, log *slog.Logger, dir string, keepSessions bool, progress io.Writer) (*backup.Summary, error) {
 	if err := makeDataDir(cfg.DataDir); err != nil {
 		return nil, err
 	}
@@ -60,6 +60,7 @@ func Restore(ctx context.Context, cfg *config.Config, log *slog.Logger, dir stri
 	var summary *backup.Summary
 	server, err := backupServer(cfg, db, log, progress)
 	if err == nil {
+		server.KeepSessions = keepSessions
 		summary, err = backup.Restore(ctx, dir, server)
 	}
 	return summary, errors.Join(err, db.close(context.WithoutCancel(ctx)))

@@ -37,5 +37,7 @@ func (a *API) capabilities(*http.Request, auth.Session) (any, error) {
 		"m.set_avatar_url":  capability{true},
 		"m.3pid_changes":    capability{a.threepids.Proves(threepid.Email) || a.threepids.Proves(threepid.Phone)},
 		"m.get_login_token": capability{true},
+
+		"uk.tcpip.msc4133.profile_fields": capability{true}, // m.profile_fields to clients that know the proposal
 	}}, nil
 }

@@ -84,7 +84,7 @@ var (
 	queryFields = map[string][]string{
 		"/publicRooms":                      {"limit", "since", "server"},
 		"/search":                           {"next_batch"},
-		"/sync":                             {"filter", "since", "full_state", "set_presence", "timeout", "use_state_after"},
+		"/sync":                             {"filter", "since", "full_state", "set_presence", "timeout", "use_state_after", "org.matrix.msc4222.use_state_after"},
 		"/initialSync":                      {"limit", "archived"},
 		"/rooms/{roomId}/initialSync":       {"limit"},
 		"/rooms/{roomId}/messages":          {"from", "to", "dir", "limit", "filter"},

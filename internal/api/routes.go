@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"homeserver/internal/threepid"
 	"homeserver/internal/web"
@@ -38,7 +39,18 @@ var (
 	// logged in.
 	openMedia   = prefixes{"/_matrix/media/v1", "/_matrix/media/r0", "/_matrix/media/v3"}
 	authedMedia = prefixes{"/_matrix/client/v1/media", "/_matrix/client/unstable/org.matrix.msc3916/media"}
+
+	// Files that come after their URI, also by the name that this had as a proposal.
+	lateMedia = slices.Concat(openMedia, prefixes{"/_matrix/media/unstable/fi.mau.msc2246"})
 )
+
+// orUnstable adds the place where an endpoint was as a proposal: "" for
+// /_matrix/client/unstable itself, else a folder of it. Some clients in use ask there
+// first, and some for as long as /versions does not list the version of the
+// specification that has the endpoint.
+func (p prefixes) orUnstable(proposal string) prefixes {
+	return slices.Concat(p, prefixes{strings.TrimSuffix("/_matrix/client/unstable/"+proposal, "/")})
+}
 
 // routes is the route table: every endpoint of the server, once.
 func (a *API) routes() []route {
@@ -65,10 +77,10 @@ func (a *API) accountRoutes() []route {
 	return []route{
 		{sinceV1, http.MethodGet, "/login", reading, public(a.loginFlows)},
 		{sinceV1, http.MethodPost, "/login", loggingIn, public(a.login)},
-		{clientV1, http.MethodPost, "/login/get_token", makingLoginTokens, user(a.getLoginToken)},
+		{clientV1.orUnstable("org.matrix.msc3882"), http.MethodPost, "/login/get_token", makingLoginTokens, user(a.getLoginToken)},
 		{client, http.MethodPost, "/logout", changing, user(a.logout)},
 		{client, http.MethodPost, "/logout/all", changing, user(a.logoutAll)},
-		{client, http.MethodPost, "/refresh", changing, public(a.refresh)},
+		{client.orUnstable("org.matrix.msc2918"), http.MethodPost, "/refresh", changing, public(a.refresh)},
 		{sinceV2Alpha, http.MethodPost, "/register", registering, public(a.register)},
 		{client, http.MethodGet, "/register/available", checkingNames, public(a.registerAvailable)},
 
@@ -88,20 +100,21 @@ func (a *API) accountRoutes() []route {
 // before registrations and changes of passwords by an address.
 func (a *API) threepidRoutes() []route {
 	const register, password, account = threepid.ForRegistration, threepid.ForPassword, threepid.ForAccount
+	contacts := sinceV2Alpha.orUnstable("")
 	return []route{
 		{sinceV2Alpha, http.MethodPost, "/register/email/requestToken", askingForMail, public(a.requestEmailToken(register))},
 		{sinceV2Alpha, http.MethodPost, "/register/msisdn/requestToken", askingForMail, public(a.requestPhoneToken(register))},
 		{sinceV2Alpha, http.MethodPost, "/account/password/email/requestToken", askingForMail, public(a.requestEmailToken(password))},
 		{sinceV2Alpha, http.MethodPost, "/account/password/msisdn/requestToken", askingForMail, public(a.requestPhoneToken(password))},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/email/requestToken", askingForMail, public(a.requestEmailToken(account))},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/msisdn/requestToken", askingForMail, public(a.requestPhoneToken(account))},
+		{contacts, http.MethodPost, "/account/3pid/email/requestToken", askingForMail, public(a.requestEmailToken(account))},
+		{contacts, http.MethodPost, "/account/3pid/msisdn/requestToken", askingForMail, public(a.requestPhoneToken(account))},
 
-		{sinceV2Alpha, http.MethodGet, "/account/3pid", reading, user(a.getThreepids)},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid", loggingIn, user(a.postThreepid)},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/add", loggingIn, user(a.addThreepid)},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/bind", changing, user(a.bindThreepid)},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/delete", changing, user(a.deleteThreepid)},
-		{sinceV2Alpha, http.MethodPost, "/account/3pid/unbind", changing, user(a.unbindThreepid)},
+		{contacts, http.MethodGet, "/account/3pid", reading, user(a.getThreepids)},
+		{contacts, http.MethodPost, "/account/3pid", loggingIn, user(a.postThreepid)},
+		{contacts, http.MethodPost, "/account/3pid/add", loggingIn, user(a.addThreepid)},
+		{contacts, http.MethodPost, "/account/3pid/bind", changing, user(a.bindThreepid)},
+		{contacts, http.MethodPost, "/account/3pid/delete", changing, user(a.deleteThreepid)},
+		{contacts, http.MethodPost, "/account/3pid/unbind", changing, user(a.unbindThreepid)},
 
 		{root, http.MethodGet, threepid.ConfirmPath, reading, public(a.threepidPage)},
 		{root, http.MethodPost, threepid.ConfirmPath, enteringCodes, public(a.confirmThreepid)},
@@ -111,11 +124,12 @@ func (a *API) threepidRoutes() []route {
 
 // profileRoutes: "Profiles".
 func (a *API) profileRoutes() []route {
+	fields := sinceV1.orUnstable("uk.tcpip.msc4133")
 	return []route{
-		{sinceV1, http.MethodGet, "/profile/{userId}", reading, public(a.getProfile)},
-		{sinceV1, http.MethodGet, "/profile/{userId}/{keyName}", reading, public(a.getProfileField)},
-		{sinceV1, http.MethodPut, "/profile/{userId}/{keyName}", changingProfile, guest(a.putProfileField)},
-		{sinceV1, http.MethodDelete, "/profile/{userId}/{keyName}", changingProfile, guest(a.deleteProfileField)},
+		{fields, http.MethodGet, "/profile/{userId}", reading, public(a.getProfile)},
+		{fields, http.MethodGet, "/profile/{userId}/{keyName}", reading, public(a.getProfileField)},
+		{fields, http.MethodPut, "/profile/{userId}/{keyName}", changingProfile, guest(a.putProfileField)},
+		{fields, http.MethodDelete, "/profile/{userId}/{keyName}", changingProfile, guest(a.deleteProfileField)},
 	}
 }
 
@@ -141,7 +155,7 @@ func (a *API) roomRoutes() []route {
 		{client, http.MethodGet, "/rooms/{roomId}/event/{eventId}", reading, guest(a.getEvent)},
 		{sinceV1, http.MethodGet, "/rooms/{roomId}/context/{eventId}", reading, guest(a.eventContext)},
 
-		{client, http.MethodGet, "/rooms/{roomId}/aliases", reading, user(a.aliases)},
+		{client.orUnstable("org.matrix.msc2432"), http.MethodGet, "/rooms/{roomId}/aliases", reading, user(a.aliases)},
 		{sinceV1, http.MethodGet, "/directory/room/{roomAlias}", reading, public(a.getAlias)},
 		{sinceV1, http.MethodPut, "/directory/room/{roomAlias}", changing, user(a.putAlias)},
 		{sinceV1, http.MethodDelete, "/directory/room/{roomAlias}", changing, user(a.deleteAlias)},
@@ -167,7 +181,7 @@ func (a *API) membershipRoutes() []route {
 	return []route{
 		{client, http.MethodGet, "/joined_rooms", reading, user(a.joinedRooms)},
 		{sinceV1, http.MethodPost, "/join/{roomIdOrAlias}", joining, guest(a.joinRoomOrAlias)},
-		{client, http.MethodPost, "/knock/{roomIdOrAlias}", joining, user(a.knock)},
+		{client.orUnstable("xyz.amorgan.knock"), http.MethodPost, "/knock/{roomIdOrAlias}", joining, user(a.knock)},
 		{sinceV1, http.MethodPost, "/rooms/{roomId}/join", joining, guest(a.joinRoom)},
 		{sinceV1, http.MethodPost, "/rooms/{roomId}/leave", sending, guest(a.leave)},
 		{sinceV1, http.MethodPost, "/rooms/{roomId}/forget", changing, user(a.forget)},
@@ -214,8 +228,8 @@ func (a *API) mediaRoutes() []route {
 	both := slices.Concat(openMedia, authedMedia)
 	return []route{
 		{openMedia, http.MethodPost, "/upload", uploading, streaming(user(a.upload))},
-		{openMedia, http.MethodPost, "/create", uploading, user(a.createMedia)},
-		{openMedia, http.MethodPut, "/upload/{serverName}/{mediaId}", uploading, streaming(user(a.uploadTo))},
+		{lateMedia, http.MethodPost, "/create", uploading, user(a.createMedia)},
+		{lateMedia, http.MethodPut, "/upload/{serverName}/{mediaId}", uploading, streaming(user(a.uploadTo))},
 		{both, http.MethodGet, "/config", reading, user(a.mediaConfig)},
 		{both, http.MethodGet, "/preview_url", previewing, user(a.previewURL)},
 
@@ -257,8 +271,8 @@ func (a *API) operatorRoutes() []route {
 		{federation, http.MethodGet, "/openid/userinfo", reading, public(a.openIDUserInfo)},
 
 		{client, http.MethodPost, "/rooms/{roomId}/report/{eventId}", reporting, user(a.reportEvent)},
-		{sinceV3, http.MethodPost, "/rooms/{roomId}/report", reporting, user(a.reportRoom)},
-		{sinceV3, http.MethodPost, "/users/{userId}/report", reporting, user(a.reportUser)},
+		{sinceV3.orUnstable("org.matrix.msc4151"), http.MethodPost, "/rooms/{roomId}/report", reporting, user(a.reportRoom)},
+		{sinceV3.orUnstable("org.matrix.msc4260"), http.MethodPost, "/users/{userId}/report", reporting, user(a.reportUser)},
 
 		{client, http.MethodGet, "/admin/whois/{userId}", reading, user(a.whois)},
 		{client, http.MethodPut, "/directory/list/appservice/{networkId}/{roomId}", changing, user(a.putNetworkVisibility)},

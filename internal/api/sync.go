@@ -34,7 +34,7 @@ func syncQuery(r *http.Request, who auth.Session) (syncstream.Query, error) {
 	if q.FullState, err = queryBool(r, "full_state"); err != nil {
 		return q, err
 	}
-	if q.UseStateAfter, err = queryBool(r, "use_state_after"); err != nil {
+	if err = stateAfter(r, &q); err != nil {
 		return q, err
 	}
 	timeout, err := queryInt(r, "timeout", 0)
@@ -43,4 +43,17 @@ func syncQuery(r *http.Request, who auth.Session) (syncstream.Query, error) {
 	}
 	q.Timeout = time.Duration(min(timeout, 1<<31)) * time.Millisecond
 	return q, nil
+}
+
+// stateAfter reads whether the state at the end of timelines is asked for. Clients
+// know it by its name in the specification or by that of the proposal, and look for
+// the answer by the name that they have asked by.
+func stateAfter(r *http.Request, q *syncstream.Query) (err error) {
+	const proposal = "org.matrix.msc4222."
+	if q.UseStateAfter, err = queryBool(r, "use_state_after"); err != nil || q.UseStateAfter {
+		return err
+	}
+	q.StateAfter = proposal + "state_after"
+	q.UseStateAfter, err = queryBool(r, proposal+"use_state_after")
+	return err
 }

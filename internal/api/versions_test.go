@@ -16,17 +16,13 @@ import (
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	var answer struct {
-		Versions         []string        `json:"versions"`
-		UnstableFeatures map[string]bool `json:"unstable_features"`
+		Versions []string `json:"versions"`
 	}
 	newServer(t).Do("GET", "/_matrix/client/versions", nil).OK().Into(&answer)
 	for _, version := range []string{"r0.0.1", "r0.6.1", "v1.1"} {
 		if !slices.Contains(answer.Versions, version) {
 			t.Errorf("%s is missing: %v", version, answer.Versions)
 		}
-	}
-	if answer.UnstableFeatures == nil || len(answer.UnstableFeatures) != 0 {
-		t.Errorf("unstable_features: %v", answer.UnstableFeatures)
 	}
 }
 
@@ -57,6 +53,8 @@ func TestCapabilities(t *testing.T) {
 		"m.set_avatar_url":  map[string]any{"enabled": true},
 		"m.3pid_changes":    map[string]any{"enabled": false},
 		"m.get_login_token": map[string]any{"enabled": true},
+
+		"uk.tcpip.msc4133.profile_fields": map[string]any{"enabled": true},
 	}}
 	if diff := cmp.Diff(any(want), got.At()); diff != "" {
 		t.Error(diff)

@@ -1,6 +1,7 @@
 package syncstream
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -122,11 +123,7 @@ func (a *Answer) appendRoom(dst []byte, r *Room) []byte {
 	if r.Summary != nil {
 		dst = appendSummary(dst, r.Summary)
 	}
-	name := `"state":{"events":`
-	if a.UseStateAfter {
-		name = `"state_after":{"events":`
-	}
-	dst = append(dst, name...)
+	dst = append(dst, `"`+a.stateName()+`":{"events":`...)
 	dst = a.appendEvents(dst, r, r.State)
 	dst = append(dst, `},"timeline":{"events":`...)
 	dst = a.appendEvents(dst, r, r.Timeline)
@@ -139,6 +136,14 @@ func (a *Answer) appendRoom(dst []byte, r *Room) []byte {
 		dst = a.appendUnread(dst, r.Unread)
 	}
 	return append(dst, '}')
+}
+
+// stateName is the member that holds the state of a room.
+func (a *Answer) stateName() string {
+	if !a.UseStateAfter {
+		return "state"
+	}
+	return cmp.Or(a.StateAfter, "state_after")
 }
 
 func (a *Answer) appendEvents(dst []byte, r *Room, events []*rooms.Event) []byte {

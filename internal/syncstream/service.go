@@ -89,8 +89,10 @@ type Query struct {
 	Filter string
 	// FullState asks for the whole state of each room, at once.
 	FullState bool
-	// UseStateAfter asks for the state at the end of the timeline.
+	// UseStateAfter asks for the state at the end of the timeline, in a member that is
+	// called StateAfter; "": state_after.
 	UseStateAfter bool
+	StateAfter    string
 	// SetPresence is how the user is shown while asking: online, unavailable, or
 	// offline, which shows nothing.
 	SetPresence string

@@ -1,0 +1,207 @@
+package api
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"homeserver/internal/clienttest"
+)
+
+// promises are what the flags of unstable_features stand for. Each is called as the
+// clients that look for the flag do.
+var promises = map[string]func(t *testing.T, alice, bob *clienttest.Client, room string){
+	"com.beeper.msc4169": func(t *testing.T, _, bob *clienttest.Client, room string) {
+		id := bob.SendText(room, "regrettable")
+		by := bob.SendEvent(room, "m.room.redaction", map[string]any{"redacts": id, "reason": "why"})
+		isRedacted(t, "sent like any event", bob.Do("GET", clienttest.Path("rooms", room, "event", id), nil).OK().Event(), by, "why")
+	},
+	"fi.mau.msc2246.stable": func(t *testing.T, alice, _ *clienttest.Client, _ string) {
+		uri := alice.Do("POST", "/_matrix/media/v1/create", nil).OK().String("content_uri")
+		alice.Do("PUT", "/_matrix/media/v3/upload/"+strings.TrimPrefix(uri, "mxc://"), "later").OK()
+	},
+	"org.matrix.msc2285.stable": func(t *testing.T, alice, bob *clienttest.Client, room string) {
+		id := alice.SendText(room, "read in private")
+		bob.Do("POST", clienttest.Path("rooms", room, "read_markers"), map[string]any{"m.read.private": id}).OK()
+		for reader, want := range map[*clienttest.Client]map[string]string{bob: {bob.UserID: ""}, alice: {}} {
+			if diff := cmp.Diff(want, receiptsOf(t, reader.Sync(""), room, "m.read.private", id)); diff != "" {
+				t.Errorf("shown to %s: %s", reader.UserID, diff)
+			}
+		}
+	},
+	"org.matrix.msc2432": func(t *testing.T, alice, _ *clienttest.Client, room string) {
+		alice.Do("PUT", clienttest.Path("directory", "room", "#local:localhost"), map[string]any{"room_id": room}).OK()
+		got := alice.Do("GET", clienttest.Path("rooms", room, "aliases"), nil).OK().At("aliases")
+		if diff := cmp.Diff(any([]any{"#local:localhost"}), got); diff != "" {
+			t.Error(diff)
+		}
+	},
+	"org.matrix.msc3771": func(t *testing.T, alice, bob *clienttest.Client, room string) {
+		root := thread(alice, room)
+		bob.Do("POST", receiptPath(room, "m.read", root), `{"thread_id":"main"}`).OK()
+		want := map[string]string{bob.UserID: "main"}
+		if diff := cmp.Diff(want, receiptsOf(t, alice.Sync(""), room, "m.read", root)); diff != "" {
+			t.Error(diff)
+		}
+	},
+	"org.matrix.msc3773": func(t *testing.T, alice, bob *clienttest.Client, room string) {
+		root := thread(alice, room)
+		answer := bob.Sync("", "filter", `{"room":{"timeline":{"unread_thread_notifications":true}}}`)
+		if got := answer.At("rooms", "join", room, "unread_thread_notifications", root, "notification_count"); got != 1.0 {
+			t.Errorf("unread in the thread: %v", got)
+		}
+	},
+	"org.matrix.msc3827.stable": func(t *testing.T, alice, _ *clienttest.Client, _ string) {
+		space := alice.CreateRoom(map[string]any{
+			"preset": "public_chat", "visibility": "public", "creation_content": map[string]any{"type": "m.space"},
+		})
+		alice.CreateRoom(map[string]any{"preset": "public_chat", "visibility": "public"})
+		found := alice.Do("POST", "/publicRooms", `{"filter":{"room_types":["m.space"]}}`).OK()
+		if chunk, _ := found.At("chunk").([]any); len(chunk) != 1 || found.String("chunk", 0, "room_id") != space {
+			t.Errorf("spaces: %s", found.Body)
+		}
+	},
+	"org.matrix.msc3916.stable": func(t *testing.T, alice, bob *clienttest.Client, _ string) {
+		uri := alice.Do("POST", "/_matrix/media/v3/upload", "for users").OK().String("content_uri")
+		path := "/_matrix/client/v1/media/download/" + strings.TrimPrefix(uri, "mxc://")
+		bob.Do("GET", path, nil).OK()
+		stranger := *bob
+		stranger.Token = ""
+		stranger.Do("GET", path, nil).Refused(401, "M_MISSING_TOKEN")
+	},
+	"org.matrix.msc3952_intentional_mentions": func(t *testing.T, alice, bob *clienttest.Client, room string) {
+		alice.SendEvent(room, "m.room.message", map[string]any{
+			"msgtype": "m.text", "body": "you there", "m.mentions": map[string]any{"user_ids": []string{bob.UserID}},
+		})
+		if got := bob.Sync("").At("rooms", "join", room, "unread_notifications", "highlight_count"); got != 1.0 {
+			t.Errorf("highlights: %v", got)
+		}
+	},
+	"org.matrix.msc4222": func(t *testing.T, alice, _ *clienttest.Client, room string) {
+		alice.SetState(room, "m.room.topic", "", map[string]any{"topic": "now"})
+		events := alice.Sync("", "use_state_after", "true").Events("rooms", "join", room, "state_after", "events")
+		if !slices.Contains(typesOf(events), "m.room.topic") {
+			t.Errorf("state after the timeline: %q", typesOf(events))
+		}
+	},
+	"uk.tcpip.msc4133": func(t *testing.T, alice, bob *clienttest.Client, _ string) {
+		ownField(t, "/_matrix/client/unstable/uk.tcpip.msc4133", alice, bob)
+	},
+	"uk.tcpip.msc4133.stable": func(t *testing.T, alice, bob *clienttest.Client, _ string) {
+		ownField(t, "/_matrix/client/v3", alice, bob)
+	},
+}
+
+func ownField(t *testing.T, prefix string, alice, bob *clienttest.Client) {
+	t.Helper()
+	field := prefix + clienttest.Path("profile", alice.UserID, "com.example.mood")
+	alice.Do("PUT", field, `{"com.example.mood":"good"}`).OK()
+	for _, path := range []string{field, prefix + clienttest.Path("profile", alice.UserID)} {
+		if got := bob.Do("GET", path, nil).OK().String("com.example.mood"); got != "good" {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+	alice.Do("DELETE", field, nil).OK()
+	bob.Do("GET", field, nil).Refused(404, "M_NOT_FOUND")
+}
+
+// thread starts one with a reply, and returns the event at its root.
+func thread(c *clienttest.Client, room string) (root string) {
+	root = c.SendText(room, "root")
+	c.SendEvent(room, "m.room.message", map[string]any{
+		"msgtype": "m.text", "body": "reply", "m.relates_to": map[string]any{"rel_type": "m.thread", "event_id": root},
+	})
+	return root
+}
+
+func TestUnstableFeaturesAreWhatIsServed(t *testing.T) {
+	t.Parallel()
+	var answer struct {
+		Features map[string]bool `json:"unstable_features"`
+	}
+	newServer(t).Do("GET", "/_matrix/client/versions", nil).OK().Into(&answer)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(promises)), slices.Sorted(maps.Keys(answer.Features))); diff != "" {
+		t.Errorf("(-kept +announced):\n%s", diff)
+	}
+	for flag, announced := range answer.Features {
+		t.Run(flag, func(t *testing.T) {
+			t.Parallel()
+			if !announced || promises[flag] == nil {
+				t.Fatalf("announced: %v; a test keeps it true: %v", announced, promises[flag] != nil)
+			}
+			alice, bob, room := shared(t)
+			promises[flag](t, alice, bob, room)
+		})
+	}
+}
+
+// TestUnstableNamesOfServedEndpoints: each endpoint that has a name as a proposal,
+// as the clients send it that still ask by that name.
+func TestUnstableNamesOfServedEndpoints(t *testing.T) {
+	t.Parallel()
+	const unstable = "/_matrix/client/unstable/"
+	served := map[string]string{ // and the part of the specification's name that follows its generation
+		"POST " + unstable + "org.matrix.msc3882/login/get_token":                                 "login/get_token",
+		"POST " + unstable + "org.matrix.msc2918/refresh":                                         "refresh",
+		"GET " + unstable + "org.matrix.msc2432/rooms/{roomId}/aliases":                           "rooms/{roomId}/aliases",
+		"POST " + unstable + "xyz.amorgan.knock/knock/{roomIdOrAlias}":                            "knock/{roomIdOrAlias}",
+		"POST " + unstable + "org.matrix.msc4151/rooms/{roomId}/report":                           "rooms/{roomId}/report",
+		"POST " + unstable + "org.matrix.msc4260/users/{userId}/report":                           "users/{userId}/report",
+		"GET " + unstable + "uk.tcpip.msc4133/profile/{userId}":                                   "profile/{userId}",
+		"GET " + unstable + "uk.tcpip.msc4133/profile/{userId}/{keyName}":                         "profile/{userId}/{keyName}",
+		"PUT " + unstable + "uk.tcpip.msc4133/profile/{userId}/{keyName}":                         "profile/{userId}/{keyName}",
+		"DELETE " + unstable + "uk.tcpip.msc4133/profile/{userId}/{keyName}":                      "profile/{userId}/{keyName}",
+		"GET " + unstable + "account/3pid":                                                        "account/3pid",
+		"POST " + unstable + "account/3pid":                                                       "account/3pid",
+		"POST " + unstable + "account/3pid/add":                                                   "account/3pid/add",
+		"POST " + unstable + "account/3pid/bind":                                                  "account/3pid/bind",
+		"POST " + unstable + "account/3pid/delete":                                                "account/3pid/delete",
+		"POST " + unstable + "account/3pid/unbind":                                                "account/3pid/unbind",
+		"POST " + unstable + "account/3pid/email/requestToken":                                    "account/3pid/email/requestToken",
+		"POST " + unstable + "account/3pid/msisdn/requestToken":                                   "account/3pid/msisdn/requestToken",
+		"GET " + unstable + "org.matrix.msc3916/media/config":                                     "config",
+		"GET " + unstable + "org.matrix.msc3916/media/preview_url":                                "preview_url",
+		"GET " + unstable + "org.matrix.msc3916/media/download/{serverName}/{mediaId}":            "download/{serverName}/{mediaId}",
+		"GET " + unstable + "org.matrix.msc3916/media/thumbnail/{serverName}/{mediaId}":           "thumbnail/{serverName}/{mediaId}",
+		"POST /_matrix/media/unstable/fi.mau.msc2246/create":                                      "create",
+		"PUT /_matrix/media/unstable/fi.mau.msc2246/upload/{serverName}/{mediaId}":                "upload/{serverName}/{mediaId}",
+		"GET " + unstable + "org.matrix.msc3916/media/download/{serverName}/{mediaId}/{fileName}": "download/{serverName}/{mediaId}/{fileName}",
+	}
+	found := map[string]string{}
+	for _, rt := range newAPI(t, Options{}).routes() {
+		for _, prefix := range rt.prefixes {
+			if strings.Contains(prefix, "/unstable") {
+				found[rt.method+" "+prefix+rt.path] = rt.path[1:]
+			}
+		}
+	}
+	if diff := cmp.Diff(served, found); diff != "" {
+		t.Errorf("(-want +served):\n%s", diff)
+	}
+}
+
+func TestStateAfterByTheNameThatElementAsksBy(t *testing.T) {
+	t.Parallel()
+	alice, _, room := shared(t)
+	for asked, want := range map[string]string{
+		"use_state_after": "state_after", "org.matrix.msc4222.use_state_after": "org.matrix.msc4222.state_after",
+	} {
+		joined, _ := alice.Sync("", asked, "true").At("rooms", "join", room).(map[string]any)
+		for _, name := range []string{"state", "state_after", "org.matrix.msc4222.state_after"} {
+			if _, there := joined[name]; there != (name == want) {
+				t.Errorf("with %s, %s is there: %v", asked, name, there)
+			}
+		}
+	}
+	both := alice.Do("GET", "/sync?use_state_after=true&org.matrix.msc4222.use_state_after=true", nil).OK()
+	if both.At("rooms", "join", room, "state_after") == nil {
+		t.Errorf("by both names: %s", both.Body)
+	}
+	if off := alice.Sync("", "org.matrix.msc4222.use_state_after", "false"); off.At("rooms", "join", room, "state") == nil {
+		t.Errorf("switched off: %s", off.Body)
+	}
+	alice.Do("GET", "/sync?org.matrix.msc4222.use_state_after=1", nil).Refused(400, "M_INVALID_PARAM")
+}

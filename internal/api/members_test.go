@@ -78,7 +78,7 @@ func TestMembersAtAToken(t *testing.T) {
 	path := clienttest.Path("rooms", room, "members")
 	for query, want := range map[string][]string{
 		"?at=" + before: {"alice"}, "": {"alice", "bob"}, "?at=" + alice.Sync("").NextBatch(): {"alice", "bob"}, "?at=": {"alice", "bob"},
-		"?at=" + before + "&membership=join": {"alice"}, "?at=s0": {},
+		"?at=" + before + "&membership=join": {"alice"}, "?at=s0": {"alice"},
 	} {
 		if diff := cmp.Diff(want, namesIn(alice.Do("GET", path+query, nil).OK().Events("chunk"))); diff != "" {
 			t.Errorf("%s: %s", query, diff)
@@ -86,6 +86,23 @@ func TestMembersAtAToken(t *testing.T) {
 	}
 	for _, token := range []string{"x", "s", "s-1", "s99999", "1", "s1.5", "s99999999999999999999"} {
 		alice.Do("GET", path+"?at="+token, nil).Refused(400, "M_INVALID_PARAM")
+	}
+}
+
+// The prev_batch of a timeline that begins with the creation of the room stands for a
+// time when there was no room.
+func TestMembersBeforeTheCreationAreNobody(t *testing.T) {
+	t.Parallel()
+	alice, bob := newPair(t)
+	room := alice.CreateRoom(openRoom)
+	answer := alice.Sync("", "filter", `{"room":{"timeline":{"limit":100}}}`)
+	if answer.Timeline(room)[0].Type != "m.room.create" {
+		t.Fatalf("the timeline does not begin with the creation: %s", answer.Body)
+	}
+	bob.Join(room)
+	path := clienttest.Path("rooms", room, "members") + "?at=" + answer.String("rooms", "join", room, "timeline", "prev_batch")
+	if diff := cmp.Diff([]string{"alice"}, namesIn(alice.Do("GET", path, nil).OK().Events("chunk"))); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -21,13 +21,14 @@ type messagesAnswer struct {
 	rooms.Format
 	*rooms.Stretch
 	start string // the token that was given, or that of where the page starts
+	old   bool   // for a generation before v3
 }
 
 // AppendJSON writes the page.
 func (m messagesAnswer) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"chunk":`...)
 	dst = m.AppendEvents(dst, m.Events)
-	if m.More || m.V1 { // which told by an empty page that there is no more
+	if m.More || m.old { // which told by an empty page that there is no more
 		dst = append(dst, `,"end":`...)
 		dst = event.AppendString(dst, syncstream.FormatToken(m.End))
 	}
@@ -41,8 +42,10 @@ func (m messagesAnswer) AppendJSON(dst []byte) []byte {
 }
 
 // messages gives a page of a room's history. M_INVALID_PARAM for a token, a
-// direction, a limit or a filter that is none. Section "Getting events for a
-// room", GET /rooms/{roomId}/messages.
+// direction, a limit or a filter that is none; M_MISSING_PARAM in v3 without a
+// direction, which is forward in older generations: their clients know servers that
+// took it so. These find an end in every answer, as it was specified then. Section
+// "Getting events for a room", GET /rooms/{roomId}/messages.
 func (a *API) messages(r *http.Request, who auth.Session) (any, error) {
 	page, err := a.page(r, who)
 	if err != nil {
@@ -56,7 +59,7 @@ func (a *API) messages(r *http.Request, who auth.Session) (any, error) {
 	if given := query(r, "from"); page.From != nil {
 		start = given
 	}
-	return messagesAnswer{a.format(r, who, st.Access), st, start}, nil
+	return messagesAnswer{a.format(r, who, st.Access), st, start, !isV3(r)}, nil
 }
 
 func (a *API) page(r *http.Request, who auth.Session) (*rooms.Page, error) {
@@ -66,7 +69,9 @@ func (a *API) page(r *http.Request, who auth.Session) (*rooms.Page, error) {
 		p.Backward = true
 	case "f":
 	case "":
-		return nil, errMissingDir
+		if isV3(r) {
+			return nil, errMissingDir
+		}
 	default:
 		return nil, errInvalidDir
 	}

@@ -94,6 +94,40 @@ func TestMessagesContinueSync(t *testing.T) {
 	}
 }
 
+// Old clients and scripts send no dir, and go on from the end of each answer until
+// one has nothing in it.
+func TestOldClientsReadMessagesWithoutDirToAnEndThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	alice, _, room := shared(t)
+	numbered(alice, room, 3)
+	all := idsOf(history(alice, room))
+	for _, prefix := range []string{"/_matrix/client/r0", "/_matrix/client/api/v1"} {
+		alice.Prefix = prefix
+		for _, dir := range []string{"", "&dir=f", "&dir=b"} {
+			var got []string
+			from, path := "", clienttest.Path("rooms", room, "messages")+"?limit=4"+dir
+			for page := 0; ; page++ {
+				answer := alice.Do("GET", path+"&from="+from, nil).OK()
+				events := answer.Events("chunk")
+				got = append(got, idsOf(events)...)
+				if from = answer.String("end"); from == "" || page > 10 {
+					t.Fatalf("%s%s: page %d has no end: %s", prefix, dir, page, answer.Body)
+				}
+				if len(events) == 0 {
+					break
+				}
+			}
+			if dir == "&dir=b" {
+				slices.Reverse(got)
+			}
+			if diff := cmp.Diff(all, got); diff != "" {
+				t.Errorf("%s%s: %s", prefix, dir, diff)
+			}
+		}
+		alice.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=x", nil).Refused(400, "M_INVALID_PARAM")
+	}
+}
+
 func TestMessagesFilter(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)

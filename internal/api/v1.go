@@ -21,6 +21,11 @@ func isV1(r *http.Request) bool {
 	return strings.HasPrefix(chi.RouteContext(r.Context()).RoutePattern(), v1[0]+"/")
 }
 
+// isV3 reports whether a request is one to today's generation of the API.
+func isV3(r *http.Request) bool {
+	return strings.HasPrefix(chi.RouteContext(r.Context()).RoutePattern(), sinceV3[0]+"/")
+}
+
 // registrationFlows lists the ways to register, which were in api/v1 those to log
 // in. Anybody may ask. "Registration and Login", GET /register.
 func (a *API) registrationFlows(*http.Request) (any, error) {

@@ -2,6 +2,7 @@ package rooms
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"homeserver/internal/event"
@@ -103,7 +104,8 @@ func (s *Service) StateEvent(ctx context.Context, userID, roomID, evType, stateK
 
 // MemberFilter chooses members: those with Membership, or those without
 // NotMembership; all if both are "". At is the time; nil: the latest that the
-// user may know.
+// user may know. Before the room was there it counts as the moment of the creation:
+// that is what clients mean by the prev_batch of a timeline that begins with it.
 type MemberFilter struct {
 	Membership, NotMembership string
 	At                        *journal.Position
@@ -128,13 +130,29 @@ func (s *Service) Members(ctx context.Context, userID, roomID string, f MemberFi
 		return nil, nil, err
 	}
 	if f.At != nil {
-		at = min(at, *f.At)
+		created, err := s.creatorJoined(ctx, nid)
+		if err != nil {
+			return nil, nil, err
+		}
+		at = min(at, max(created, *f.At))
 	}
 	events, err := s.eventsAt(ctx, stateAt+`
 		WHERE s.type = 'm.room.member'
 			AND ($3 = '' AND $4 = '' OR $3 <> '' AND s.value = $3 OR $4 <> '' AND s.value <> $4)`,
 		"", []journal.RoomNID{nid}, []journal.Position{at}, f.Membership, f.NotMembership)
 	return events, access, err
+}
+
+// creatorJoined gives the position at which a room got its first member.
+func (s *Service) creatorJoined(ctx context.Context, nid journal.RoomNID) (at journal.Position, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT coalesce(min(position), 0) FROM (
+			SELECT position FROM room_state WHERE room_nid = $1 AND type = 'm.room.member' ORDER BY position LIMIT 1) m`,
+		nid).Scan(&at)
+	if err != nil {
+		return 0, fmt.Errorf("find the first member of a room: %w", err)
+	}
+	return at, nil
 }
 
 // JoinedMembers lists the member events of those who are in a room now.

@@ -200,7 +200,7 @@ func TestMembersAtATime(t *testing.T) {
 	equal(t, "bob left", read(alice, at["bob left"]), []string{alice + " join", carol + " join"})
 	equal(t, "now", read(alice, nil), []string{alice + " join", carol + " join"})
 	future := *now() + 1000
-	equal(t, "before everything", read(alice, new(journal.Position)), []string{})
+	equal(t, "before everything", read(alice, new(journal.Position)), []string{alice + " join"})
 	equal(t, "in the future", read(alice, &future), []string{alice + " join", carol + " join"})
 	h.join(dave, room)
 	equal(t, "who has left, of now", read(bob, now()), []string{alice + " join", carol + " join"})

@@ -22,13 +22,28 @@ func TestFileErrorsNameLineKeyAndWhatIsAllowed(t *testing.T) {
 		"mistyped section":         {"registraton:\n  enabled: true", ":1: registraton: is not a known key; did you mean registration?"},
 		"key without its section":  {"\nshared_secret: x", ":2: shared_secret: is not a known key; did you mean registration.shared_secret?"},
 		"nothing like it":          {"password:\n  zzzzzzzzzzzzzz: 1", ":2: password.zzzzzzzzzzzzzz: is not a known key; known here are min_length"},
-		"merge key":                {"<<: {data_dir: x}", ":1: <<: is not a known key"},
+		"merge key":                {"<<: {data_dir: x}", ":1: <<: anchors (&name), aliases (*name) and merge keys (<<) are not supported: write the value out at each place"},
 		"duplicate key":            {"data_dir: a\nserver_name: b\ndata_dir: c", `:3: mapping key "data_dir" already defined at [1:1]`},
 		"no YAML":                  {"listen: [", ":1: sequence end token ']' not found"},
 		"no mapping":               {"hello", ":1: configuration: must be a mapping of keys to values: data_dir, database"},
 		"section is a value":       {"log: debug", ":1: log: must be a mapping of keys to values: format, level"},
 		"value is a section":       {"data_dir:\n  x: y", ":2: data_dir: must be a single plain value"},
-		"alias":                    {"data_dir: &d x\nserver_name: *d", ":1: data_dir: must be a single plain value, without anchors"},
+		"alias":                    {"server_name: *d", ":1: server_name: anchors (&name), aliases (*name) and merge keys"},
+		"anchor":                   {"data_dir: &d x", ":1: data_dir: anchors (&name), aliases"},
+		"anchor of a section":      {"registration: &on {enabled: true}", ":1: registration: anchors (&name), aliases"},
+		"alias of a section":       {"guests: *on", ":1: guests: anchors (&name), aliases"},
+		"merge key of a section":   {"log:\n  <<: *x", ":2: log.<<: anchors (&name), aliases"},
+		"alias in a list":          {"listen: [*a]", ":1: listen[0]: anchors (&name), aliases"},
+		"anchor of everything":     {"&all\nserver_name: x", ":1: configuration: anchors (&name), aliases"},
+		"tag":                      {"server_name: !!str x", ":1: server_name: tags (!name) are not supported"},
+		"directive":                {"%YAML 1.2\n---\nserver_name: x", ":1: configuration: directives (%NAME) are not supported"},
+		"key by question mark":     {"? server_name\n: x", ":1: ?: keys after a question mark are not supported"},
+		"tab":                      {"log:\n\tlevel: info", ":2: begins with a tab, which YAML does not allow: indent with spaces"},
+		"tab after spaces":         {"log:\n  level: info\n  \tformat: text", ":3: begins with a tab"},
+		"tab at the top":           {"\tserver_name: x", ":1: begins with a tab"},
+		"tab before a list":        {"listen:\n\t- localhost:1", ":2: begins with a tab"},
+		"UTF-16":                   {"\xff\xfes\x00", ": is encoded in UTF-16: save it as UTF-8"},
+		"Latin-1":                  {"log:\n  level: caf\xe9", ":2: is not encoded in UTF-8"},
 		"list is a value":          {"listen: localhost:1", ":1: listen: must be a list, one item on each line after a dash"},
 		"list of wrong values":     {"trusted_proxies:\n  - 10.0.0.0/8\n  - 10.0.0.0/99", ":3: trusted_proxies[1]: must be an IP address or a network"},
 		"two documents":            {"data_dir: x\n---\ndata_dir: y", ":3: ---: a configuration is one YAML document"},
@@ -170,5 +185,13 @@ func TestErrorsNeverQuoteSecrets(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: got %v", content, err)
 		}
+	}
+}
+
+// Editors of Windows begin files with a byte order mark, and end lines with two characters.
+func TestFileOfWindowsHasAKeyThatNobodyKnows(t *testing.T) {
+	t.Parallel()
+	if cfg := load(t, "\xef\xbb\xbfserver_name: example.org\r\nlog:\r\n  level: warn\r\n"); cfg.ServerName != "example.org" || cfg.Log.Level != "warn" {
+		t.Errorf("got %+v", cfg)
 	}
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -10,9 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 )
 
 // readFile takes the settings of a YAML file.
@@ -27,14 +24,8 @@ func (l *loader) readFile(path string) {
 
 // parse takes the settings of the content of the YAML file at path.
 func (l *loader) parse(path string, content []byte) {
-	file, err := parser.ParseBytes(content, 0)
+	file, err := parseYAML(path, content)
 	if err != nil {
-		// Only message and line: the full text of the error quotes the lines around, secrets and all.
-		if syntax, ok := errors.AsType[*yaml.SyntaxError](err); ok {
-			err = fmt.Errorf("%s:%d: %s", path, syntax.Token.Position.Line, syntax.Message)
-		} else {
-			err = fmt.Errorf("%s: is not YAML", path)
-		}
 		l.problems = append(l.problems, err)
 		return
 	}
@@ -64,12 +55,16 @@ func (f *fileReader) reportNode(n ast.Node, key, text string) { f.report(f.at(n)
 
 // section reads the mapping n into the struct v.
 func (f *fileReader) section(n ast.Node, v reflect.Value, name string) {
+	key := name
+	if key == "" {
+		key = "configuration"
+	}
+	if text := unsupported(n); text != "" {
+		f.reportNode(n, key, text)
+		return
+	}
 	mapping, ok := n.(ast.MapNode)
 	if !ok {
-		key := name
-		if key == "" {
-			key = "configuration"
-		}
 		f.reportNode(n, key, "must be a mapping of keys to values: "+strings.Join(childNames(v.Type()), ", "))
 		return
 	}
@@ -77,6 +72,10 @@ func (f *fileReader) section(n ast.Node, v reflect.Value, name string) {
 	for it := mapping.MapRange(); it.Next(); {
 		keyNode, value := it.Key(), it.Value()
 		key := keyNode.GetToken().Value
+		if text := unsupported(keyNode); text != "" {
+			f.reportNode(keyNode, join(name, key), text)
+			continue
+		}
 		field, known := fields[key]
 		if !known {
 			f.unknownKey(keyNode, key, name, v.Type())
@@ -90,6 +89,10 @@ func (f *fileReader) section(n ast.Node, v reflect.Value, name string) {
 // default, so that a section whose lines are all commented out is fine.
 func (f *fileReader) value(n ast.Node, v reflect.Value, name, oneof string) {
 	if _, null := n.(*ast.NullNode); null {
+		return
+	}
+	if text := unsupported(n); text != "" {
+		f.reportNode(n, name, text)
 		return
 	}
 	f.origins[name] = f.at(n)
@@ -123,7 +126,7 @@ func (f *fileReader) list(n ast.Node, v reflect.Value, name, oneof string) {
 func (f *fileReader) scalar(n ast.Node, v reflect.Value, name, oneof string) {
 	text, ok := scalarText(n)
 	if !ok {
-		f.reportNode(n, name, "must be a single plain value, without anchors, aliases or tags")
+		f.reportNode(n, name, "must be a single plain value")
 		return
 	}
 	if err := setText(v, text, oneof); err != nil {

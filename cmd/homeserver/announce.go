@@ -18,6 +18,7 @@ func announcement(cfg *config.Config, s *server.Server) string {
 	if s.MetricsAddress() != "" {
 		fmt.Fprintf(&text, "  %s/metrics for Prometheus\n", config.Listener{Address: s.MetricsAddress()}.URL())
 	}
+	fmt.Fprintf(&text, "\nIt has %s, and its data in %s.\n", cfg.FileText(), cfg.DataDir)
 	if first := firstListener(s.Addresses()); first != nil {
 		text.WriteString("\nA first command to try:\n\n")
 		fmt.Fprintf(&text, "  curl %s%s\n", trust(*first, s), firstRequest(cfg, *first))

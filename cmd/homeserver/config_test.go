@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,5 +49,34 @@ func TestConfigMistakesFailEveryCommandThatReadsIt(t *testing.T) {
 		if got.code != exitFailure || !strings.HasPrefix(got.stderr, want) || !strings.Contains(got.stderr, "\n"+second) {
 			t.Errorf("%s: got %+v", command, got)
 		}
+	}
+}
+
+func TestConfigurationInUseIsNamed(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte("password: {min_length: 9}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout bytes.Buffer
+	a := &app{configFile: file, stdout: &stdout, stderr: &stdout}
+	if code := a.run(t.Context(), []string{"config", "check"}); code != exitOK || !strings.Contains(stdout.String(), "# With the configuration file "+file+".\n") {
+		t.Errorf("the default file: code %d: %s", code, &stdout)
+	}
+	for want, r := range map[string]*running{
+		"the configuration file " + file: start(t, environment(t, "HOMESERVER_CONFIG="+file)),
+		"no configuration file":          start(t, environment(t)),
+	} {
+		if !strings.Contains(r.stdout.String(), "It has "+want+", ") {
+			t.Errorf("the start does not say %q: %s", want, r.stdout)
+		}
+		if !strings.Contains(r.stderr.String(), `configuration="`+want+`"`) {
+			t.Errorf("the log does not say %q: %s", want, r.stderr)
+		}
+	}
+	// It is for temporary data, whatever this machine has configured.
+	r := start(t, []string{"HOMESERVER_CONFIG=" + file + ".none"}, "dev", "--listen", "localhost:0")
+	if !strings.Contains(r.stdout.String(), "It has no configuration file") {
+		t.Errorf("dev reads a file: %s", r.stdout)
 	}
 }

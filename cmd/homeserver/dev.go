@@ -62,6 +62,7 @@ func (a *app) devIn(ctx context.Context, dir string, s *settings, users []auth.N
 		config.Flag{Name: origin, Key: "registration.enabled", Value: "true"},
 		config.Flag{Name: origin, Key: "rate_limits.enabled", Value: "false"},
 	)
+	s.noFile = true
 	cfg, err := s.load(a)
 	if err != nil {
 		return err

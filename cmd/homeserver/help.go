@@ -28,20 +28,59 @@ func (a *app) help(args []string) int {
 			a.print(a.stdout, c.usage(a))
 			return exitOK
 		}
+		if group := findGroup(args[0]); group != nil && len(args) == 1 {
+			a.print(a.stdout, groupUsage(args[0], group))
+			return exitOK
+		}
 		a.complain("%q is not a command; `homeserver help` lists them", strings.Join(args, " "))
 		return exitUsage
 	}
+	a.print(a.stdout, introduction+tableOf(commands())+conclusion)
+	return exitOK
+}
+
+// tableOf lists commands, each with what it does.
+func tableOf(all []command) string {
 	var text strings.Builder
-	text.WriteString(introduction)
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	for _, c := range commands() {
+	for _, c := range all {
 		fmt.Fprintf(table, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
 	}
 	// The table goes to memory, which takes everything.
 	_ = table.Flush()
-	text.WriteString(conclusion)
-	a.print(a.stdout, text.String())
-	return exitOK
+	return text.String()
+}
+
+// findGroup returns the commands of two words of which the first is this one; nil if there are none.
+func findGroup(word string) []command {
+	var group []command
+	for _, c := range commands() {
+		if strings.HasPrefix(c.name, word+" ") {
+			group = append(group, c)
+		}
+	}
+	return group
+}
+
+// groupUsage returns what `homeserver help user` writes.
+func groupUsage(word string, group []command) string {
+	return "Usage: homeserver " + word + " COMMAND [flags]\n\n" + tableOf(group) +
+		"\nhomeserver help " + word + " COMMAND tells more about one of them.\n"
+}
+
+// runGroup answers a command line that names a group, and none of its commands.
+func (a *app) runGroup(group []command, args []string) int {
+	usage := groupUsage(args[0], group)
+	if len(args) > 1 && isHelpFlag(args[1]) {
+		a.print(a.stdout, usage)
+		return exitOK
+	}
+	if len(args) > 1 && !strings.HasPrefix(args[1], "-") {
+		a.complain("%q is not a command; `homeserver help %s` lists those there are", strings.Join(args[:2], " "), args[0])
+		return exitUsage
+	}
+	a.print(a.stderr, usage)
+	return exitUsage
 }
 
 // usage returns what `homeserver help COMMAND` writes.

@@ -23,6 +23,12 @@ const (
 	exitUsage
 )
 
+// usualConfigFile is read where no configuration is named, and it exists.
+const usualConfigFile = "/etc/homeserver/config.yaml"
+
+// configFile is what usualConfigFile says, except in tests.
+var configFile = usualConfigFile
+
 func main() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -35,13 +41,14 @@ func main() {
 		<-signals
 		os.Exit(exitFailure)
 	}()
-	a := &app{environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	a := &app{environ: os.Environ(), configFile: configFile, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	os.Exit(a.run(ctx, os.Args[1:]))
 }
 
 // app is one run of the program, and all that it knows of the world.
 type app struct {
 	environ        []string
+	configFile     string // read where no other is named, and it exists
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
@@ -88,11 +95,17 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if len(args) > 0 && (args[0] == "help" || isHelpFlag(args[0])) {
 		return a.help(args[1:])
 	}
+	if len(args) == 1 && args[0] == "--version" {
+		args = []string{versionCommand.name}
+	}
 	// Flags alone are those of serve.
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		args = append([]string{serveCommand.name}, args...)
 	}
 	c, rest := findCommand(args)
+	if group := findGroup(args[0]); c == nil && group != nil {
+		return a.runGroup(group, args)
+	}
 	if c == nil {
 		a.complain("%q is not a command; `homeserver help` lists them", strings.Join(args[:min(2, len(args))], " "))
 		return exitUsage

@@ -16,6 +16,8 @@ import (
 const actAsProgram = "HOMESERVER_TEST_ACT_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
+	// Nothing that this machine has configured may disturb the tests.
+	configFile = ""
 	if os.Getenv(actAsProgram) != "" {
 		main()
 	}

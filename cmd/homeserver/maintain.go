@@ -32,7 +32,8 @@ var configCheckCommand = command{
 			if err != nil {
 				return err
 			}
-			a.print(a.stdout, "# Environment variables are called HOMESERVER_ and the key in capitals:\n"+
+			a.print(a.stdout, "# With "+cfg.FileText()+".\n"+
+				"# Environment variables are called HOMESERVER_ and the key in capitals:\n"+
 				"# database.url is HOMESERVER_DATABASE_URL.\n")
 			return cfg.Print(a.stdout)
 		}

@@ -31,7 +31,8 @@ var serveCommand = command{
 	details: lines(
 		"Every setting has a default, can be set in a YAML file, overridden by an environment variable",
 		"(HOMESERVER_ and its key in capitals), and some by a flag. With neither file nor variables the server",
-		"is for this machine alone.",
+		"is for this machine alone. The file is the one of --config, else of HOMESERVER_CONFIG, else",
+		"/etc/homeserver/config.yaml if that exists. What is printed at the start names it.",
 		"",
 		"It stops in an orderly way at Ctrl-C or SIGTERM, at once at the second. SIGHUP reads the files of the",
 		"TLS certificate again.",
@@ -53,6 +54,7 @@ var serveCommand = command{
 // serve runs a server, with some accounts made before it answers, until the context ends.
 func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.NewAccount) (err error) {
 	log := newLog(a.stderr, cfg.Log)
+	log.Info("starting", "version", versionText(), "configuration", cfg.FileText(), "data_dir", cfg.DataDir)
 	debug.SetMemoryLimit(int64(cfg.Budget().Limit))
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)

@@ -13,12 +13,13 @@ import (
 // settings are the flags by which a command finds its configuration.
 type settings struct {
 	file     string
+	noFile   bool // no file is read, and none looked for
 	settings []config.Flag
 }
 
 // declare adds the flags that all commands have which read the configuration.
 func (s *settings) declare(flags *flag.FlagSet) {
-	flags.StringVar(&s.file, "config", "", "read the configuration from `FILE`")
+	flags.StringVar(&s.file, "config", "", "read the configuration from `FILE` (else $HOMESERVER_CONFIG, else "+usualConfigFile+")")
 	flags.Func("data-dir", "keep the data in `FOLDER` (key data_dir)", s.setter("--data-dir", "data_dir"))
 }
 
@@ -45,7 +46,9 @@ func (s *settings) setter(name, key string) func(string) error {
 
 // load reads the configuration from everywhere.
 func (s *settings) load(a *app) (*config.Config, error) {
-	return config.Load(config.Sources{File: s.file, Environ: a.environ, Flags: s.settings})
+	return config.Load(config.Sources{
+		File: s.file, DefaultFile: a.configFile, NoFile: s.noFile, Environ: a.environ, Flags: s.settings,
+	})
 }
 
 // withConfig makes a command of one that needs nothing but the configuration and a log.

@@ -59,7 +59,9 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 	for args, want := range map[string]string{
 		"bake":                        `"bake" is not a command`,
 		"help bake":                   `"bake" is not a command`,
-		"user":                        `"user" is not a command`,
+		"user":                        "Usage: homeserver user COMMAND",
+		"user --admin":                "Usage: homeserver user COMMAND",
+		"config":                      "\n  config check ",
 		"user bake alice":             `"user bake" is not a command`,
 		"--bake":                      "serve: flag provided but not defined: -bake; see `homeserver help serve`",
 		"serve now":                   `serve: takes no argument "now"`,
@@ -85,9 +87,24 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 	}
 }
 
+func TestHelpOfSeveralCommandsListsThem(t *testing.T) {
+	t.Parallel()
+	help, flag := runArgs(t, "help", "user"), runArgs(t, "user", "--help")
+	if help.code != exitOK || help.stderr != "" || help != flag {
+		t.Errorf("help says %+v, --help %+v", help, flag)
+	}
+	for _, c := range commands() {
+		if strings.Contains(help.stdout, c.summary) != strings.HasPrefix(c.name, "user ") {
+			t.Errorf("%s is missing, or does not belong there:\n%s", c.name, help.stdout)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	t.Parallel()
-	if got := runArgs(t, "version"); got.code != exitOK || !strings.HasPrefix(got.stdout, "homeserver ") {
-		t.Errorf("got %+v", got)
+	for _, word := range []string{"version", "--version"} {
+		if got := runArgs(t, word); got.code != exitOK || !strings.HasPrefix(got.stdout, "homeserver ") || got.stderr != "" {
+			t.Errorf("%s: got %+v", word, got)
+		}
 	}
 }

@@ -70,9 +70,11 @@ type Options struct {
 	// Healthy, if set, says for /health whether the server can do its work.
 	Healthy func(context.Context) error
 	// Ready, if set, says for /ready whether the server wants to be sent requests.
-	Ready   func() bool
-	Logger  *slog.Logger         // nil: the default one; see [LogRequestIDs]
-	Metrics *prometheus.Registry // nil: one of its own
+	Ready  func() bool
+	Logger *slog.Logger // nil: the default one; see [LogRequestIDs]
+	// NoRequestLines leaves out the line that is logged for each request.
+	NoRequestLines bool
+	Metrics        *prometheus.Registry // nil: one of its own
 }
 
 // API answers the client-server API over HTTP.
@@ -109,6 +111,7 @@ type API struct {
 	now            func() time.Time
 
 	log      *slog.Logger
+	quiet    bool // no line for each request
 	registry *prometheus.Registry
 	metrics  *metrics
 	handler  http.Handler
@@ -150,6 +153,7 @@ func New(opts Options) (*API, error) {
 		healthy:        opts.Healthy,
 		isReady:        opts.Ready,
 		log:            orDefault(opts.Logger, slog.Default()),
+		quiet:          opts.NoRequestLines,
 		registry:       orDefault(opts.Metrics, prometheus.NewRegistry()),
 		run:            strings.ToLower(rand.Text()[:8]) + "-",
 	}

@@ -30,3 +30,19 @@ func TestLinesOfARequestCarryItsID(t *testing.T) {
 		t.Errorf("%d lines, want inside, request refused, request and outside:\n%s", lines, log)
 	}
 }
+
+func TestLinesOfRequestsCanBeLeftOutAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, Options{NoRequestLines: true})
+	c := b.serve(t, get("/it", func(r *http.Request) (any, error) {
+		b.API.log.InfoContext(r.Context(), "inside", "number", r.URL.Query().Get("n"))
+		return nil, errInternal
+	}))
+	// The first is over when the second begins: they come over one connection.
+	for _, n := range []string{"1", "2"} {
+		c.Do("GET", "/it?n="+n, nil).Refused(500, "M_UNKNOWN")
+	}
+	if log := b.log.wait(t, "number=2"); strings.Contains(log, "msg=request ") || !strings.Contains(log, `msg="request refused"`) {
+		t.Errorf("want the lines inside and request refused alone:\n%s", log)
+	}
+}

@@ -162,7 +162,7 @@ func (x *exchange) outcome() int {
 // logAccess writes one line for each request: never the query, which may hold
 // an access token, and the path itself only where there is no endpoint to name.
 func (a *API) logAccess(x *exchange, r *http.Request, status int, duration time.Duration) {
-	if !a.log.Enabled(r.Context(), slog.LevelInfo) {
+	if a.quiet || !a.log.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 8)

@@ -62,6 +62,9 @@ type Config struct {
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`
 
+	// File is the path of the file that was read; empty: none was.
+	File string `yaml:"-"`
+
 	// ThrowawayCluster is the folder of a private PostgreSQL cluster that trades durability for speed;
 	// empty: the cluster is durable and stands in DataDir. It is for `homeserver dev` and tests, and cannot
 	// be configured.
@@ -165,6 +168,8 @@ type Log struct {
 	Level string `yaml:"level" oneof:"debug, info, warn, error"`
 	// Format is text or json.
 	Format string `yaml:"format" oneof:"text, json"`
+	// Requests says whether each request is a line.
+	Requests bool `yaml:"requests"`
 }
 
 // Metrics says where Prometheus finds its figures.
@@ -266,7 +271,7 @@ func Default() *Config {
 		Email:      Email{TLS: "starttls"},
 		SMS:        SMS{Body: `{"to": "{to}", "text": "{text}"}`},
 		RateLimits: defaultRateLimits(),
-		Log:        Log{Level: "info", Format: "text"},
+		Log:        Log{Level: "info", Format: "text", Requests: true},
 		Limits: Limits{
 			RequestBody: 1 << 20,
 			Requests:    1000, Polls: 10_000, PollsPerUser: 200, Transfers: 1000,
@@ -321,6 +326,14 @@ func (c *Config) ACMEHosts() []string {
 		return c.TLS.ACME.Hosts
 	}
 	return []string{c.ServerHost()}
+}
+
+// FileText names the file that was read, for people.
+func (c *Config) FileText() string {
+	if c.File == "" {
+		return "no configuration file"
+	}
+	return "the configuration file " + c.File
 }
 
 // TLSDir is where certificates and keys that the server makes or is given are kept.

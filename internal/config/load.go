@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"reflect"
@@ -11,10 +12,18 @@ import (
 	"strings"
 )
 
+// FileVariable is the environment variable that names the YAML file where nothing else does.
+const FileVariable = EnvPrefix + "CONFIG"
+
 // Sources says where a configuration comes from, from the weakest to the strongest.
 type Sources struct {
-	// File is the path of the YAML file; empty: there is none.
+	// File is the path of the YAML file; empty: FileVariable names it.
 	File string
+	// DefaultFile is the path of a file that is read where neither names one, and it exists; empty: there is
+	// none.
+	DefaultFile string
+	// NoFile says that no file is to be read, whatever else is named.
+	NoFile bool
 	// Environ is the environment in the form of [os.Environ].
 	Environ []string
 	// Flags are settings from the command line.
@@ -34,8 +43,8 @@ type Flag struct {
 // Load reads the configuration. The error joins one error for each problem, each on a line of its own.
 func Load(src Sources) (*Config, error) {
 	l := &loader{cfg: Default(), keys: Keys(), origins: map[string]string{}}
-	if src.File != "" {
-		l.readFile(src.File)
+	if l.cfg.File = src.file(); l.cfg.File != "" {
+		l.readFile(l.cfg.File)
 	}
 	l.readEnviron(src.Environ)
 	l.readFlags(src.Flags)
@@ -49,6 +58,26 @@ func Load(src Sources) (*Config, error) {
 		return nil, err
 	}
 	return l.cfg, nil
+}
+
+// file returns the path of the file to read; empty: there is none.
+func (s Sources) file() string {
+	if s.NoFile {
+		return ""
+	}
+	if s.File != "" {
+		return s.File
+	}
+	for _, kv := range s.Environ {
+		if path, found := strings.CutPrefix(kv, FileVariable+"="); found && path != "" {
+			return path
+		}
+	}
+	// One that is there and cannot be looked at is read all the same, to say so.
+	if _, err := os.Stat(s.DefaultFile); s.DefaultFile == "" || errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return s.DefaultFile
 }
 
 // loader gathers one configuration and what is wrong with it.
@@ -90,7 +119,7 @@ func (l *loader) readEnviron(environ []string) {
 	given := map[string]string{}
 	for _, kv := range environ {
 		name, value, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, EnvPrefix) && value != "" && !notOurs.MatchString(name) {
+		if strings.HasPrefix(name, EnvPrefix) && name != FileVariable && value != "" && !notOurs.MatchString(name) {
 			given[name] = value
 		}
 	}
@@ -114,7 +143,7 @@ func (l *loader) readEnviron(environ []string) {
 }
 
 func (l *loader) unknownVariable(name string) {
-	var known []string
+	known := []string{FileVariable}
 	for _, k := range l.keys {
 		known = append(known, k.Env)
 		if k.Secret {

@@ -11,8 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// equal compares configurations; netip.Prefix has fields of its own that cmp must not look into.
-var equal = cmpopts.EquateComparable(netip.Prefix{})
+// equal compares configurations, wherever they come from; netip.Prefix has fields of its own that cmp must
+// not look into.
+var equal = cmp.Options{cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(Config{}, "File")}
 
 // write makes a configuration file and returns its path.
 func write(t *testing.T, content string) string {
@@ -124,6 +125,7 @@ rate_limits:
 log:
   level: debug
   format: json
+  requests: false
 metrics:
   listen: localhost:9000
 memory:
@@ -221,7 +223,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Downloads:      Rate{20.5, 22},
 			Previews:       Rate{21.5, 23},
 		},
-		Log:     Log{Level: "debug", Format: "json"},
+		Log:     Log{Level: "debug", Format: "json"}, // no requests
 		Metrics: Metrics{Listen: "localhost:9000"},
 		Memory:  Memory{Limit: 512 << 20},
 		Limits: Limits{
@@ -333,7 +335,7 @@ var everyVariable = []string{
 	"HOMESERVER_RATE_LIMITS_PREVIEWS_PER_SECOND=21.5",
 	"HOMESERVER_RATE_LIMITS_PREVIEWS_BURST=23",
 	"HOMESERVER_LOG_LEVEL=debug",
-	"HOMESERVER_LOG_FORMAT=json",
+	"HOMESERVER_LOG_FORMAT=json", "HOMESERVER_LOG_REQUESTS=false",
 	"HOMESERVER_METRICS_LISTEN=localhost:9000",
 	"HOMESERVER_MEMORY_LIMIT=512MiB",
 	"HOMESERVER_SHUTDOWN_DELAY=10",
@@ -435,4 +437,31 @@ func TestVariablesOfOthersAreIgnored(t *testing.T) {
 	load(t, "", "HOMESERVER_SERVICE_HOST=10.0.0.1", "HOMESERVER_SERVICE_PORT_HTTP=8008",
 		"HOMESERVER_PORT=tcp://10.0.0.1:8008", "HOMESERVER_PORT_8008_TCP_ADDR=10.0.0.1",
 		"HOMESERVER_TEST_DATABASE_URL=postgres://localhost/")
+}
+
+func TestFileIsLookedForInItsPlaces(t *testing.T) {
+	t.Parallel()
+	flag, variable, standard := write(t, "server_name: flag.org"), write(t, "server_name: variable.org"), write(t, "server_name: standard.org")
+	environ := []string{FileVariable + "=" + variable}
+	for name, test := range map[string]struct {
+		src        Sources
+		file, want string
+	}{
+		"by a flag":       {Sources{File: flag, Environ: environ, DefaultFile: standard}, flag, "flag.org"},
+		"by a variable":   {Sources{Environ: environ, DefaultFile: standard}, variable, "variable.org"},
+		"empty variable":  {Sources{Environ: []string{FileVariable + "="}, DefaultFile: standard}, standard, "standard.org"},
+		"by default":      {Sources{DefaultFile: standard}, standard, "standard.org"},
+		"nowhere":         {Sources{DefaultFile: standard + ".none"}, "", "localhost"},
+		"none are wanted": {Sources{Environ: environ, DefaultFile: standard, NoFile: true}, "", "localhost"},
+	} {
+		cfg, err := Load(test.src)
+		if err != nil || cfg.File != test.file || cfg.ServerName != test.want {
+			t.Errorf("%s: got %+v, %v", name, cfg, err)
+		}
+	}
+	for _, src := range []Sources{{File: flag + ".none"}, {Environ: []string{FileVariable + "=" + flag + ".none"}}} {
+		if _, err := Load(src); err == nil || !strings.Contains(err.Error(), flag+".none") {
+			t.Errorf("a file that is named and missing: %v", err)
+		}
+	}
 }

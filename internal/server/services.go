@@ -90,7 +90,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 		ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, TrustedProxies: cfg.TrustedProxies,
 		MaxBodyBytes: int64(cfg.Limits.RequestBody), Limits: limits, Bounds: newBounds(cfg.Limits, budget),
 		Healthy: healthy(pool), Ready: ready,
-		Logger: log, Metrics: registry,
+		Logger: log, NoRequestLines: !cfg.Log.Requests, Metrics: registry,
 	})
 	if err != nil {
 		return nil, err

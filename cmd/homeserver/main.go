@@ -77,6 +77,7 @@ func commands() []command {
 		backupCommand,
 		restoreCommand,
 		doctorCommand,
+		signingKeyAdoptCommand,
 		healthCommand,
 		benchCommand,
 		versionCommand,

@@ -26,6 +26,14 @@ func environment(t *testing.T, more ...string) []string {
 	}, more...)
 }
 
+// served returns the environment of a server that has been started once, and is down.
+func served(t *testing.T) []string {
+	t.Helper()
+	environ := environment(t)
+	start(t, environ).end(t)
+	return environ
+}
+
 func TestServeAnnouncesACommandThatWorks(t *testing.T) {
 	t.Parallel()
 	curl, err := exec.LookPath("curl")

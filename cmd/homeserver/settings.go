@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"homeserver/internal/config"
+	"homeserver/internal/server"
 )
 
 // settings are the flags by which a command finds its configuration.
@@ -49,6 +50,15 @@ func (s *settings) load(a *app) (*config.Config, error) {
 	return config.Load(config.Sources{
 		File: s.file, DefaultFile: a.configFile, NoFile: s.noFile, Environ: a.environ, Flags: s.settings,
 	})
+}
+
+// loadServed reads the configuration of a server that there must be.
+func (s *settings) loadServed(a *app) (*config.Config, error) {
+	cfg, err := s.load(a)
+	if err != nil {
+		return nil, err
+	}
+	return cfg, server.MustHaveServed(cfg)
 }
 
 // withConfig makes a command of one that needs nothing but the configuration and a log.

@@ -104,7 +104,7 @@ func (term *terminal) echoed(t *testing.T) string {
 
 func TestPasswordIsAskedForTwiceAndNotShown(t *testing.T) {
 	t.Parallel()
-	environ := environment(t)
+	environ := served(t)
 	term := newTerminal(t)
 	got := term.run(t, environ, [][2]string{{"Password: ", "hunter2"}, {"Again: ", "hunter2"}}, "user", "create", "alice")
 	if got.code != exitOK {
@@ -119,7 +119,7 @@ func TestPasswordIsAskedForTwiceAndNotShown(t *testing.T) {
 
 func TestPasswordsThatDifferMakeNoAccount(t *testing.T) {
 	t.Parallel()
-	environ := environment(t)
+	environ := served(t)
 	got := newTerminal(t).run(t, environ, [][2]string{{"Password: ", "one"}, {"Again: ", "two"}}, "user", "create", "alice")
 	if got.code != exitFailure || !strings.Contains(got.stderr, "the two passwords differ") {
 		t.Errorf("got %+v", got)
@@ -135,7 +135,7 @@ func TestPasswordsThatDifferMakeNoAccount(t *testing.T) {
 
 func TestDeactivationAsksFirst(t *testing.T) {
 	t.Parallel()
-	environ := environment(t)
+	environ := served(t)
 	if got := runWith(t, strings.NewReader("x"), environ, "user", "create", "alice"); got.code != exitOK {
 		t.Fatalf("got %+v", got)
 	}

@@ -117,7 +117,7 @@ func declarePasswordFile(flags *flag.FlagSet) *string {
 
 // withPassword gets a password, in whatever way, and then calls do.
 func (a *app) withPassword(ctx context.Context, s *settings, file string, do func(*auth.Service, string) error) error {
-	cfg, err := s.load(a)
+	cfg, err := s.loadServed(a)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"homeserver/internal/clienttest"
+	"homeserver/internal/postgres/postgrestest"
 )
 
 func TestUserCommandsBesideARunningServer(t *testing.T) {
@@ -55,7 +56,7 @@ func TestUserCommandsBesideARunningServer(t *testing.T) {
 
 func TestUserMistakes(t *testing.T) {
 	t.Parallel()
-	environ := environment(t)
+	environ := served(t)
 	if got := runWith(t, strings.NewReader("x"), environ, "user", "create", "alice"); got.code != exitOK {
 		t.Fatalf("got %+v", got)
 	}
@@ -70,6 +71,32 @@ func TestUserMistakes(t *testing.T) {
 		got := runWith(t, strings.NewReader(test.stdin), environ, strings.Fields(test.args)...)
 		if got.code != exitFailure || !strings.Contains(got.stderr, test.want) || got.stdout != "" {
 			t.Errorf("%s: got %+v, want %s", test.args, got, test.want)
+		}
+	}
+}
+
+// Such a folder has been mistyped, or the configuration was forgotten.
+func TestCommandsMakeAServerWhereNoneIs(t *testing.T) {
+	t.Parallel()
+	for _, database := range []string{"", postgrestest.URL(t)} {
+		dir := filepath.Join(t.TempDir(), "none")
+		environ := []string{"HOMESERVER_DATABASE_URL=" + database, "HOMESERVER_DATA_DIR=" + dir}
+		commands := []string{
+			"user create alice", "user password alice", "user list", "user deactivate alice --yes",
+			"backup " + filepath.Join(t.TempDir(), "backup"), "doctor", "doctor --repair",
+		}
+		if database == "" {
+			// They are for databases that somebody else has made, too.
+			commands = append(commands, "migrate", "signing-key adopt --yes")
+		}
+		for _, args := range commands {
+			got := runWith(t, strings.NewReader("wordpass"), environ, strings.Fields(args)...)
+			if got.code != exitFailure || !strings.Contains(got.stderr, "no server has used the data folder "+dir) || got.stdout != "" {
+				t.Errorf("%s: got %+v", args, got)
+			}
+			if _, err := os.Stat(dir); !os.IsNotExist(err) {
+				t.Fatalf("%s: made the folder: %v", args, err)
+			}
 		}
 	}
 }

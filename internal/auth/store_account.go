@@ -174,3 +174,16 @@ func listGuests(ctx context.Context, q querier, userIDs []string) ([]string, err
 func errDeactivated() error {
 	return matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
 }
+
+// AccountsFor looks into the accounts on behalf of a server that is called serverName: it
+// reports whether there are any, and one that is another server's, or "" if there is none.
+func AccountsFor(ctx context.Context, conn *pgx.Conn, serverName string) (exist bool, foreign string, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM accounts),
+			coalesce((SELECT user_id FROM accounts WHERE right(user_id, length($1) + 1) <> ':' || $1 LIMIT 1), '')`,
+		serverName).Scan(&exist, &foreign)
+	if err != nil {
+		return false, "", fmt.Errorf("look for accounts: %w", err)
+	}
+	return exist, foreign, nil
+}

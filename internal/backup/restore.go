@@ -129,4 +129,4 @@ func (m *manifest) checkDatabase(ctx context.Context, conn *pgx.Conn) error {
 
 // emptyAnyway are tables that have rows even where a server was started and nothing
 // else was done.
-var emptyAnyway = map[string]bool{"journal": true, "followers": true}
+var emptyAnyway = map[string]bool{"journal": true, "followers": true, "server_identity": true}

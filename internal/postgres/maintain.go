@@ -101,6 +101,10 @@ func MustBeAlone(ctx context.Context, conn *pgx.Conn) error {
 			return ctx.Err()
 		case <-time.After(leaveTime / 30):
 		}
+		// Within a transaction PostgreSQL would give the same answer for ever.
+		if _, err := conn.Exec(ctx, `SELECT pg_stat_clear_snapshot()`); err != nil {
+			return fmt.Errorf("look who uses the database: %w", err)
+		}
 	}
 }
 

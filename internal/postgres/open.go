@@ -48,6 +48,9 @@ type Options struct {
 	URL string
 	// MaxConns bounds the pool; 0 means pool_max_conns of the URL, or else 20.
 	MaxConns int32
+	// Admit is called once the schema is up to date, before the pool opens. Its error
+	// refuses the database. nil: any database will do.
+	Admit func(ctx context.Context, conn *pgx.Conn) error
 	// Log is told of waiting and of migrations; nil means nobody is.
 	Log *slog.Logger
 }
@@ -69,16 +72,9 @@ func Open(ctx context.Context, opts Options) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(checkDatabase(ctx, conn), conn.Close(ctx))
-	if err != nil {
+	err = prepare(ctx, conn, opts, log)
+	if err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))); err != nil {
 		return nil, err
-	}
-	from, to, err := migrate(ctx, config.ConnConfig, newest)
-	if err != nil {
-		return nil, err
-	}
-	if from != to {
-		log.InfoContext(ctx, "migrated the database", "from", from, "to", to)
 	}
 	patience := newPatience(config.ConnConfig)
 	config.ConnConfig.Tracer = patience
@@ -88,6 +84,24 @@ func Open(ctx context.Context, opts Options) (*pgxpool.Pool, error) {
 	}
 	patience.pool.Store(pool)
 	return pool, nil
+}
+
+// prepare checks a database, brings it up to date, and asks whether it may be used.
+func prepare(ctx context.Context, conn *pgx.Conn, opts Options, log *slog.Logger) error {
+	if err := checkDatabase(ctx, conn); err != nil {
+		return err
+	}
+	from, to, err := migrate(ctx, conn.Config(), newest)
+	if err != nil {
+		return err
+	}
+	if from != to {
+		log.InfoContext(ctx, "migrated the database", "from", from, "to", to)
+	}
+	if opts.Admit == nil {
+		return nil
+	}
+	return opts.Admit(ctx, conn)
 }
 
 // poolConfig turns the options into pgx's, with bounds on everything that could

@@ -1,15 +1,16 @@
 package rooms
 
 import (
+	"crypto/ed25519"
+
 	"homeserver/internal/doctor"
-	"homeserver/internal/event"
 )
 
-// Checks are what is to be right about rooms, for the operator's doctor. The key of
-// the signer must be that of the events that were sent here.
-func Checks(signer *event.Signer) []doctor.Check {
+// Checks are what is to be right about rooms, for the operator's doctor. The keys, by
+// their IDs, are those with which the server of the name has ever signed.
+func Checks(serverName string, keys map[string]ed25519.PublicKey) []doctor.Check {
 	return []doctor.Check{
-		{Title: "Events: bytes, hashes and signatures", Look: (&eventCheck{signer: signer}).look},
+		{Title: "Events: bytes, hashes and signatures", Look: (&eventCheck{serverName: serverName, keys: keys}).look},
 		checkStateOfNothing.Check(),
 		checkIntervals.Check(),
 		checkReplaced.Check(),

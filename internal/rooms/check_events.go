@@ -20,7 +20,10 @@ const eventPage = 500
 
 // eventCheck looks at each event: whether its bytes are those that its ID, its hash
 // and its signature vouch for, and whether what is kept beside them follows from them.
-type eventCheck struct{ signer *event.Signer }
+type eventCheck struct {
+	serverName string
+	keys       map[string]ed25519.PublicKey // of the server, by their IDs
+}
 
 // checkedEvent is an event with what is kept of it elsewhere.
 type checkedEvent struct {
@@ -165,13 +168,16 @@ func (row *checkedEvent) lookAtRedaction(version *event.Version, wrong func(stri
 // lookAtSignature looks whether an event that was sent here has this server's
 // signature.
 func (c *eventCheck) lookAtSignature(e *event.Event, wrong func(string, ...any)) {
-	if !strings.HasSuffix(e.Sender, ":"+c.signer.ServerName) {
+	if !strings.HasSuffix(e.Sender, ":"+c.serverName) {
 		return
 	}
-	public, _ := c.signer.Key.Public().(ed25519.PublicKey)
-	if err := e.VerifySignature(c.signer.ServerName, c.signer.KeyID, public); err != nil {
-		wrong("is not signed as this server signs: %v", err)
+	var err error
+	for id, key := range c.keys {
+		if err = e.VerifySignature(c.serverName, id, key); err == nil {
+			return
+		}
 	}
+	wrong("is not signed as this server signs: %v", err)
 }
 
 // lookBeside compares what is kept for searching with what follows from the event.

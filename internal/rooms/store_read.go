@@ -355,3 +355,28 @@ func (s *Service) Number(ctx context.Context, roomID string) (journal.RoomNID, e
 
 // isMissing reports whether a query found no row.
 func isMissing(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
+
+// newestTried is how many events are tried where the newest ones are damaged.
+const newestTried = 10
+
+// NewestEvent returns the newest event that can be read; nil if there is none.
+func NewestEvent(ctx context.Context, conn *pgx.Conn) (*event.Event, error) {
+	rows, _ := conn.Query(ctx, `
+		SELECT r.version, e.event_id, e.json FROM events e JOIN rooms r ON r.room_nid = e.room_nid
+		ORDER BY e.position DESC LIMIT $1`, newestTried)
+	var newest *event.Event
+	var version, id string
+	var raw []byte
+	_, err := pgx.ForEachRow(rows, []any{&version, &id, &raw}, func() error {
+		if v, ok := event.LookupVersion(version); ok && newest == nil {
+			if e, err := event.ParseTrusted(v, id, bytes.Clone(raw)); err == nil {
+				newest = e
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the newest event: %w", err)
+	}
+	return newest, nil
+}

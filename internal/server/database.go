@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/config"
@@ -23,23 +24,26 @@ type database struct {
 	cluster *postgres.Cluster
 }
 
+// admission refuses a database that is not to be used. See [postgres.Options].
+type admission func(ctx context.Context, conn *pgx.Conn) error
+
 // openDatabase opens the configured database. If there is none, it starts the private cluster.
-func openDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
+func openDatabase(ctx context.Context, cfg *config.Config, admit admission, log *slog.Logger) (*database, error) {
 	db, err := findDatabase(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	return db.open(ctx, cfg, log)
+	return db.open(ctx, cfg, admit, log)
 }
 
 // openDatabaseBeside does the same for a command that may run while a server does: if the cluster is
 // in use already, it is used with it.
-func openDatabaseBeside(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
+func openDatabaseBeside(ctx context.Context, cfg *config.Config, admit admission, log *slog.Logger) (*database, error) {
 	db, err := findDatabaseBeside(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	return db.open(ctx, cfg, log)
+	return db.open(ctx, cfg, admit, log)
 }
 
 // findDatabaseBeside finds the database for such a command.
@@ -77,9 +81,9 @@ func findDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*d
 }
 
 // open opens the pool. If that fails, the cluster is stopped.
-func (d *database) open(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
+func (d *database) open(ctx context.Context, cfg *config.Config, admit admission, log *slog.Logger) (*database, error) {
 	pool, err := postgres.Open(ctx, postgres.Options{
-		URL: d.url, MaxConns: int32(cfg.Database.MaxConnections), Log: log,
+		URL: d.url, MaxConns: int32(cfg.Database.MaxConnections), Admit: admit, Log: log,
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database: %w", err), d.close(context.WithoutCancel(ctx)))

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +21,7 @@ import (
 	"homeserver/internal/receipts"
 	"homeserver/internal/rooms"
 	"homeserver/internal/search"
+	"homeserver/internal/serveridentity"
 	"homeserver/internal/syncstream"
 )
 
@@ -32,7 +30,7 @@ var entryTables = []string{"account_data", "events", "forgotten_rooms", "push_ru
 
 // Backup writes a backup into a folder, whether a server runs or not, and shows its progress.
 func Backup(ctx context.Context, cfg *config.Config, log *slog.Logger, dir string, progress io.Writer) (*backup.Summary, error) {
-	if err := mustHaveServed(cfg); err != nil {
+	if err := MustHaveServed(cfg); err != nil {
 		return nil, err
 	}
 	db, err := findDatabaseBeside(ctx, cfg, log)
@@ -41,6 +39,9 @@ func Backup(ctx context.Context, cfg *config.Config, log *slog.Logger, dir strin
 	}
 	var summary *backup.Summary
 	server, err := backupServer(cfg, db, log, progress)
+	if err == nil {
+		err = mustOwn(ctx, cfg, db.url)
+	}
 	if err == nil {
 		summary, err = backup.Write(ctx, dir, server)
 	}
@@ -70,18 +71,8 @@ func backupServer(cfg *config.Config, db *database, log *slog.Logger, progress i
 	files, err := newMedia(cfg, cfg.Budget(), nil, log)
 	return backup.Server{
 		Name: cfg.ServerName, DatabaseURL: db.url, Media: files,
-		SigningKey: filepath.Join(cfg.DataDir, signingKeyFile), Progress: progress,
+		SigningKey: signingKeyPath(cfg), Progress: progress,
 	}, err
-}
-
-// mustHaveServed refuses a data folder that no server has used: whoever names the wrong one should hear
-// of it, and not get a new and empty server.
-func mustHaveServed(cfg *config.Config) error {
-	_, err := os.Stat(filepath.Join(cfg.DataDir, signingKeyFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("no server has used the data folder %s: it holds no %s", cfg.DataDir, signingKeyFile)
-	}
-	return err
 }
 
 // findDatabaseAlone finds the database for a command that must have it for itself.
@@ -96,7 +87,7 @@ func findDatabaseAlone(ctx context.Context, cfg *config.Config, log *slog.Logger
 // Doctor looks for what is wrong in the server's data and writes what it finds to out. A server may run
 // meanwhile, unless the doctor is to repair.
 func Doctor(ctx context.Context, cfg *config.Config, log *slog.Logger, repair bool, out, progress io.Writer) (doctor.Summary, error) {
-	if err := mustHaveServed(cfg); err != nil {
+	if err := MustHaveServed(cfg); err != nil {
 		return doctor.Summary{}, err
 	}
 	find := findDatabaseBeside
@@ -125,15 +116,21 @@ func examine(ctx context.Context, cfg *config.Config, db *database, log *slog.Lo
 		return s, err
 	}
 	// The schema is up to date, so that opening the pool changes nothing.
-	if _, err := db.open(ctx, cfg, log); err != nil {
+	if _, err := db.open(ctx, cfg, nil, log); err != nil {
 		return s, err
 	}
 	files, err := newMedia(cfg, cfg.Budget(), db.pool, log)
 	if err != nil {
 		return s, err
 	}
+	identity := serveridentity.Of(signer)
+	keys, err := serveridentity.PublicKeys(ctx, conn, identity)
+	if err != nil {
+		return s, err
+	}
 	checks := slices.Concat(
-		postgres.Checks(), journal.Checks(entryTables), rooms.Checks(signer), accountdata.Checks(), receipts.Checks(),
+		postgres.Checks(), serveridentity.Checks(identity, lookAround(conn, cfg.ServerName)),
+		journal.Checks(entryTables), rooms.Checks(cfg.ServerName, keys), accountdata.Checks(), receipts.Checks(),
 		push.Checks(), presence.Checks(), syncstream.Checks(), search.Checks(), files.Checks(),
 	)
 	return doctor.Run(ctx, conn, checks, repair, out, progress)

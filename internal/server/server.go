@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -50,11 +51,11 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 	if err := makeDataDir(s.cfg.DataDir); err != nil {
 		return err
 	}
-	signer, err := loadSigner(s.cfg)
-	if err != nil {
+	// The key and the certificates come early, because a mistake in them is told sooner than PostgreSQL starts.
+	_, err := loadSigner(s.cfg)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// Certificates come early, because a mistake in them is told sooner than PostgreSQL starts.
 	if s.certs, err = certs.Load(s.cfg, s.log); err != nil {
 		return err
 	}
@@ -69,12 +70,13 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 		}
 		return s.stopMetrics()
 	})
-	db, err := openDatabase(ctx, s.cfg, s.log)
+	owner := &owner{cfg: s.cfg, mayMakeKey: true}
+	db, err := openDatabase(ctx, s.cfg, owner.claim, s.log)
 	if err != nil {
 		return err
 	}
 	s.onStop(db.close)
-	if s.services, err = newServices(s.cfg, db.pool, signer, s.ready.Load, s.connections, s.log); err != nil {
+	if s.services, err = newServices(s.cfg, db.pool, owner.signer, s.ready.Load, s.connections, s.log); err != nil {
 		return err
 	}
 	if err := s.services.start(ctx); err != nil {

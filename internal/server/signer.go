@@ -22,17 +22,14 @@ const signingKeyFile = "signing.key"
 
 const signingAlgorithm = "ed25519"
 
-// loadSigner reads the key that events are signed with, or makes it at the first start. Losing it
-// would make the server another one in the eyes of those it federates with, so that a file that
-// cannot be read is an error and never replaced.
+func signingKeyPath(cfg *config.Config) string { return filepath.Join(cfg.DataDir, signingKeyFile) }
+
+// loadSigner reads the key that events are signed with. The error wraps fs.ErrNotExist where there is no
+// file. A file that cannot be read is another error, and never replaced: with another key the server would
+// be another one in the eyes of those it federates with.
 func loadSigner(cfg *config.Config) (*event.Signer, error) {
-	path := filepath.Join(cfg.DataDir, signingKeyFile)
+	path := signingKeyPath(cfg)
 	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = makeSigningKey(path); err == nil || errors.Is(err, fs.ErrExist) { // another process was first
-			content, err = os.ReadFile(path)
-		}
-	}
 	if err != nil {
 		return nil, fmt.Errorf("load the signing key: %w", err)
 	}
@@ -59,6 +56,14 @@ func isKeyVersion(version string) bool {
 		}
 	}
 	return version != ""
+}
+
+// makeSigner makes the key. Of several processes that do so at once, one does it for all.
+func makeSigner(cfg *config.Config) (*event.Signer, error) {
+	if err := makeSigningKey(signingKeyPath(cfg)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("make the signing key: %w", err)
+	}
+	return loadSigner(cfg)
 }
 
 func makeSigningKey(path string) error {

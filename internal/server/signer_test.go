@@ -2,6 +2,8 @@ package server
 
 import (
 	"crypto/ed25519"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,9 +30,15 @@ func keyConfig(t *testing.T, key string) *config.Config {
 func TestSigningKeyIsMadeOnceAndKept(t *testing.T) {
 	t.Parallel()
 	cfg := keyConfig(t, "")
-	first, err := loadSigner(cfg)
+	if _, err := loadSigner(cfg); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a key before one was made: %v", err)
+	}
+	first, err := makeSigner(cfg)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if again, err := makeSigner(cfg); err != nil || !again.Key.Equal(first.Key) {
+		t.Errorf("the key was replaced, %v", err)
 	}
 	second, err := loadSigner(cfg)
 	if err != nil || !first.Key.Equal(second.Key) || first.KeyID != second.KeyID {
@@ -45,7 +53,7 @@ func TestSigningKeyIsMadeOnceAndKept(t *testing.T) {
 	if err != nil || info.Mode() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	other, err := loadSigner(keyConfig(t, ""))
+	other, err := makeSigner(keyConfig(t, ""))
 	if err != nil || other.Key.Equal(first.Key) {
 		t.Errorf("two servers have the same key, %v", err)
 	}

@@ -47,7 +47,8 @@ type Service struct {
 	journal *journal.Journal
 	rooms   *rooms.Service
 	table   *journal.Table
-	turns   kept.Turns
+	turns   kept.Turns // of those who change rules
+	reads   kept.Turns // of those who read tables to count
 	now     func() time.Time
 
 	rulesets *kept.Cache[string, Ruleset]

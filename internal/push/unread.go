@@ -116,6 +116,29 @@ func (s *Service) unread(ctx context.Context, userID string, nids []journal.Room
 		}
 	}
 	live, stored := c.plan(nids)
+	if err := c.finish(ctx, live); err != nil || len(stored) == 0 {
+		return err
+	}
+	return c.readInTurn(ctx, stored)
+}
+
+// readInTurn counts in rooms of which the tables are to be read. Of the requests of one
+// user one at a time does, by the rules as they are then: the next ones find what it has
+// counted, where they would else read the same at the same time.
+func (c *counting) readInTurn(ctx context.Context, scans []*scan) error {
+	end, err := c.s.reads.Take(ctx, c.userID)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if c.evaluation, err = c.s.newEvaluation(ctx, c.userID); err != nil {
+		return err
+	}
+	nids := make([]journal.RoomNID, len(scans))
+	for i, sc := range scans {
+		nids[i] = sc.room
+	}
+	live, stored := c.plan(nids)
 	if err := c.finish(ctx, live); err != nil {
 		return err
 	}

@@ -265,61 +265,6 @@ func TestCountsOfNoRooms(t *testing.T) {
 	}
 }
 
-// TestCountsAreBounded fills a room with more than is counted.
-func TestCountsAreBounded(t *testing.T) {
-	t.Parallel()
-	// Next to nothing stays in the live window, so that the tables are read.
-	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
-	room, quiet := h.room(bob), h.room(bob)
-	for i := range MaxUnread + 50 {
-		h.say(alice, room, fmt.Sprint(i))
-	}
-	h.say(alice, quiet, "just one")
-	nids := []journal.RoomNID{h.nid(room), h.nid(quiet)}
-	want := map[journal.RoomNID]Unread{nids[0]: mainTimeline(MaxUnread, 0), nids[1]: mainTimeline(1, 0)}
-	for range 2 {
-		counts, err := h.Counts(t.Context(), bob, nids, h.journal.Position())
-		h.ok(err)
-		if diff := cmp.Diff(want, counts); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
-		h.say(alice, room, "one more")
-	}
-	if h.tallies.items != MaxUnread+1 {
-		t.Errorf("%d items are kept, want %d", h.tallies.items, MaxUnread+1)
-	}
-	// More has happened since than is looked at: what is in memory is given up.
-	for range MaxUnread + 10 {
-		h.send(alice, room, "m.reaction", `{}`)
-	}
-	h.wantUnread(bob, room, Unread{})
-}
-
-func TestOldThreadsAreFollowedBackSoFar(t *testing.T) {
-	t.Parallel()
-	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
-	room := h.room(bob)
-	root := h.say(alice, room, "root")
-	h.inThread(alice, room, root)
-	for i := range threadLookback - 2 {
-		h.say(alice, room, fmt.Sprint(i))
-	}
-	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.journal.Position() })
-	inThread := Unread{Threads: map[string]Count{root: {1, 0}}}
-	h.wantUnread(bob, room, inThread)
-	h.say(alice, room, "one more")
-	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.journal.Position() })
-	nid := h.nid(room)
-	if diff := cmp.Diff(inThread, h.unreadBy(h.Service, bob, nid)); diff != "" {
-		t.Errorf("what is in memory is forgotten (-want +got):\n%s", diff)
-	}
-	h.say(alice, room, "two more")
-	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.journal.Position() })
-	if got := h.unreadBy(h.another(), bob, nid); len(got.Threads) > 0 {
-		t.Errorf("looked back too far: %v", got)
-	}
-}
-
 // TestRandomHistories compares what is kept in memory, by processes with long and
 // short live windows, with what is counted anew.
 func TestRandomHistories(t *testing.T) {

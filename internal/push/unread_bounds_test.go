@@ -1,0 +1,104 @@
+package push
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/postgres/postgrestest"
+)
+
+// TestCountsAreBounded fills a room with more than is counted.
+func TestCountsAreBounded(t *testing.T) {
+	t.Parallel()
+	// Next to nothing stays in the live window, so that the tables are read.
+	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
+	room, quiet := h.room(bob), h.room(bob)
+	for i := range MaxUnread + 50 {
+		h.say(alice, room, fmt.Sprint(i))
+	}
+	h.say(alice, quiet, "just one")
+	nids := []journal.RoomNID{h.nid(room), h.nid(quiet)}
+	want := map[journal.RoomNID]Unread{nids[0]: mainTimeline(MaxUnread, 0), nids[1]: mainTimeline(1, 0)}
+	for range 2 {
+		counts, err := h.Counts(t.Context(), bob, nids, h.journal.Position())
+		h.ok(err)
+		if diff := cmp.Diff(want, counts); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		h.say(alice, room, "one more")
+	}
+	if h.tallies.items != MaxUnread+1 {
+		t.Errorf("%d items are kept, want %d", h.tallies.items, MaxUnread+1)
+	}
+	// More has happened since than is looked at: what is in memory is given up.
+	for range MaxUnread + 10 {
+		h.send(alice, room, "m.reaction", `{}`)
+	}
+	h.wantUnread(bob, room, Unread{})
+}
+
+// TestRequestsAtOnceReadARoomOnce: the devices of a user that count at the same time,
+// after a change of rules has made all that is kept void.
+func TestRequestsAtOnceReadARoomOnce(t *testing.T) {
+	t.Parallel()
+	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1, Watch: time.Hour})
+	room := h.room(bob)
+	const said = 200
+	for i := range said {
+		h.say(alice, room, fmt.Sprint(i))
+	}
+	nids, at := []journal.RoomNID{h.nid(room)}, h.journal.Position()
+	cost := func(requests int) int64 {
+		h.ok(h.put(bob, Sender, carol, fmt.Sprintf(`{"actions":[{"set_tweak":"sound","value":"%d"}]}`, requests), Place{}))
+		_, err := h.Ruleset(t.Context(), bob)
+		h.ok(err)
+		before, start := h.pool.Stat().AcquireCount(), make(chan struct{})
+		var all sync.WaitGroup
+		for range requests {
+			all.Go(func() {
+				<-start
+				counts, err := h.Counts(t.Context(), bob, nids, at)
+				if got := counts[nids[0]].Main.Notification; err != nil || got != said {
+					t.Errorf("counted %d, %v", got, err)
+				}
+			})
+		}
+		close(start)
+		all.Wait()
+		return h.pool.Stat().AcquireCount() - before
+	}
+	cost(2) // reads what rules see of the room
+	if one, many := cost(1), cost(8); one == 0 || many != one {
+		t.Errorf("one request asks the database %d times, and 8 at once %d times", one, many)
+	}
+}
+
+func TestOldThreadsAreFollowedBackSoFar(t *testing.T) {
+	t.Parallel()
+	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
+	room := h.room(bob)
+	root := h.say(alice, room, "root")
+	h.inThread(alice, room, root)
+	for i := range threadLookback - 2 {
+		h.say(alice, room, fmt.Sprint(i))
+	}
+	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.journal.Position() })
+	inThread := Unread{Threads: map[string]Count{root: {1, 0}}}
+	h.wantUnread(bob, room, inThread)
+	h.say(alice, room, "one more")
+	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.journal.Position() })
+	nid := h.nid(room)
+	if diff := cmp.Diff(inThread, h.unreadBy(h.Service, bob, nid)); diff != "" {
+		t.Errorf("what is in memory is forgotten (-want +got):\n%s", diff)
+	}
+	h.say(alice, room, "two more")
+	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.journal.Position() })
+	if got := h.unreadBy(h.another(), bob, nid); len(got.Threads) > 0 {
+		t.Errorf("looked back too far: %v", got)
+	}
+}

@@ -15,6 +15,7 @@ type Bounds struct {
 	PollsPerUser int   // those of one user; 0: 200
 	Transfers    int   // files on their way, and requests that wait for other servers; 0: 1000
 	BodyBytes    int64 // of the bodies in memory; 0: 64 MiB
+	AnswerBytes  int   // of large answers in memory; 0: 128 MiB
 }
 
 // bounds are those of an API.

@@ -8,14 +8,6 @@ import (
 	"homeserver/internal/matrix"
 )
 
-const (
-	// unreadBytes bounds the memory of large answers that are on their way to clients,
-	// and unreadEach what one caller has of it. Small ones do not count: there are no
-	// more of them than connections.
-	unreadBytes = 128 << 20
-	unreadEach  = unreadBytes / 4
-)
-
 // errUnread answers who is one too many to get a large answer at this moment.
 var errUnread = &matrix.Error{
 	Code: matrix.Unknown, Status: http.StatusServiceUnavailable, RetryAfter: 5 * time.Second,
@@ -24,11 +16,18 @@ var errUnread = &matrix.Error{
 
 // unread counts the memory of large answers. An answer stays in memory until it is
 // sent, which is up to its reader; those who do not read must not use up the memory.
-// The zero value is ready.
+// Small answers do not count: there are no more of them than connections.
 type unread struct {
+	most, each int // bytes of all answers, and of those of one caller
+
 	mu      sync.Mutex
 	bytes   int
 	callers map[string]int
+}
+
+// newUnread bounds large answers to so many bytes, of which one caller has a quarter.
+func newUnread(most int) *unread {
+	return &unread{most: most, each: most / 4, callers: map[string]int{}}
 }
 
 // take counts an answer for a caller, until give. It reports false where that would
@@ -37,11 +36,8 @@ func (u *unread) take(caller string, n int) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	own := u.callers[caller]
-	if u.bytes > 0 && u.bytes+n > unreadBytes || own > 0 && own+n > unreadEach {
+	if u.bytes > 0 && u.bytes+n > u.most || own > 0 && own+n > u.each {
 		return false
-	}
-	if u.callers == nil {
-		u.callers = map[string]int{}
 	}
 	u.bytes += n
 	u.callers[caller] += n

@@ -189,7 +189,7 @@ type Memory struct {
 type Limits struct {
 	// RequestBody is the largest body of a request.
 	RequestBody Size `yaml:"request_body"`
-	// RequestMemory is the memory for the bodies of all requests at once; 0: as much as WriteQueue.
+	// RequestMemory is the memory for the bodies of all requests at once; 0: a share of the limit.
 	RequestMemory Size `yaml:"request_memory"`
 	// Requests is how many may be worked on at once.
 	Requests int `yaml:"requests"`

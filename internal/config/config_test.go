@@ -144,6 +144,7 @@ func TestPrintOfTheDefaults(t *testing.T) {
 	want.Registration.Enabled, want.Guests.Enabled = &open, &open
 	budget := want.Budget()
 	want.Memory.Limit, want.Limits.LiveWindow, want.Limits.WriteQueue = budget.Limit, budget.LiveWindow, budget.WriteQueue
+	want.Limits.RequestMemory = budget.RequestMemory
 	want.Media.ThumbnailMemory = budget.ThumbnailMemory
 	if diff := cmp.Diff(want, load(t, out.String()), equal); diff != "" {
 		t.Errorf("%s\nprinted:\n%s", diff, &out)

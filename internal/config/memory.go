@@ -16,16 +16,32 @@ const (
 	minMemoryLimit = Size(128 << 20)
 	// maxAutoLimit is all that a server takes by itself of a large machine.
 	maxAutoLimit = Size(4 << 30)
+	// maxShared is what is shared out at most, whatever the limit.
+	maxShared = Size(4 << 30)
+	// ownMemory is what the program needs for itself: 20 MiB when it has nothing to do, and
+	// twice 19 MiB for passwords being hashed.
+	ownMemory = Size(60 << 20)
+	// minWriteQueue holds the largest write, which is a room of 1,000 events, and
+	// minThumbnailMemory a photograph of 12 megapixels.
+	minWriteQueue      = Size(8 << 20)
+	minThumbnailMemory = Size(32 << 20)
 )
 
-// Budget is how the memory is shared out.
+// Budget is how the memory is shared out. All shares together, with what the program needs
+// for itself, stay below the limit: where live memory comes near to it, the garbage
+// collector does nothing but run.
 type Budget struct {
 	// Limit is for the whole process.
 	Limit Size
-	// LiveWindow, WriteQueue and ThumbnailMemory are those of the configuration, or shares of the limit.
-	LiveWindow, WriteQueue, ThumbnailMemory Size
-	// Caches is by how much caches are larger, or smaller, than usual.
-	Caches float64
+	// LiveWindow, WriteQueue, RequestMemory and ThumbnailMemory are those of the
+	// configuration, or shares of the limit.
+	LiveWindow, WriteQueue, RequestMemory, ThumbnailMemory Size
+	// Answers is for large answers on their way to clients.
+	Answers Size
+	// Caches is what each cache may hold.
+	Caches Caches
+	// CacheScale is by how much caches are larger, or smaller, than usual.
+	CacheScale float64
 }
 
 // Budget shares out the memory: what is not configured is derived from the limit, and the limit, if it
@@ -37,20 +53,49 @@ func (c *Config) budget(root fs.FS) Budget {
 	if limit == 0 {
 		limit = c.autoLimit(root)
 	}
-	scale := min(max(float64(limit)/float64(usualMemory), 0.125), 4)
+	left := max(min(limit, maxShared), minMemoryLimit) - ownMemory
 	// share keeps whole MiB, which are easier to read.
-	share := func(configured, usual Size) Size {
+	share := func(configured, sixteenths, least Size) Size {
 		if configured != 0 {
 			return configured
 		}
-		return Size(scale*float64(usual>>20)) << 20
+		return max(left*sixteenths/16>>20<<20, least)
 	}
 	return Budget{
 		Limit:           limit,
-		LiveWindow:      share(c.Limits.LiveWindow, 64<<20),
-		WriteQueue:      share(c.Limits.WriteQueue, 64<<20),
-		ThumbnailMemory: share(c.Media.ThumbnailMemory, 256<<20),
-		Caches:          scale,
+		LiveWindow:      share(c.Limits.LiveWindow, 1, 0),
+		WriteQueue:      share(c.Limits.WriteQueue, 1, minWriteQueue),
+		RequestMemory:   share(c.Limits.RequestMemory, 1, 0),
+		ThumbnailMemory: share(c.Media.ThumbnailMemory, 4, minThumbnailMemory),
+		Answers:         share(0, 2, 0),
+		Caches:          newCaches(share(0, 3, 0)),
+		CacheScale:      min(max(float64(limit)/float64(usualMemory), 0.125), 4),
+	}
+}
+
+// Caches is how many bytes each cache may hold.
+type Caches struct {
+	RoomState, Transactions                       Size // internal/rooms
+	Viewers, LazyMembers, Filters                 Size // internal/syncstream
+	PushRules, PushRooms, UnreadCounts, ReadMarks Size // internal/push, internal/receipts
+	IgnoredUsers                                  Size // internal/accountdata
+	Presence, Typing                              Size
+	AccessTokens, Sightings                       Size // internal/auth
+	RateLimits                                    Size
+}
+
+// newCaches shares out the memory for caches. What is read at each request, and is dear to
+// read again, has most.
+func newCaches(all Size) Caches {
+	share := func(percent Size) Size { return all * percent / 100 }
+	return Caches{
+		RoomState: share(30), Transactions: share(6),
+		Viewers: share(16), LazyMembers: share(8), Filters: share(3),
+		PushRules: share(6), PushRooms: share(4), UnreadCounts: share(6), ReadMarks: share(3),
+		IgnoredUsers: share(2),
+		Presence:     share(5), Typing: share(1),
+		AccessTokens: share(3), Sightings: share(2),
+		RateLimits: share(5),
 	}
 }
 

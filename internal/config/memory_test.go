@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"testing"
 	"testing/fstest"
 
@@ -56,10 +57,11 @@ func TestMemoryLimitFollowsWhatThereIs(t *testing.T) {
 
 func TestBudgetSharesOutTheLimit(t *testing.T) {
 	t.Parallel()
+	const mib = Size(1 << 20)
 	for limit, want := range map[Size]Budget{
-		128 << 20: {LiveWindow: 8 << 20, WriteQueue: 8 << 20, ThumbnailMemory: 32 << 20, Caches: 0.125},
-		1 << 30:   {LiveWindow: 64 << 20, WriteQueue: 64 << 20, ThumbnailMemory: 256 << 20, Caches: 1},
-		64 << 30:  {LiveWindow: 256 << 20, WriteQueue: 256 << 20, ThumbnailMemory: 1 << 30, Caches: 4},
+		128 * mib:  {LiveWindow: 4 * mib, WriteQueue: 8 * mib, RequestMemory: 4 * mib, ThumbnailMemory: 32 * mib, Answers: 8 * mib, Caches: newCaches(12 * mib), CacheScale: 0.125},
+		1024 * mib: {LiveWindow: 60 * mib, WriteQueue: 60 * mib, RequestMemory: 60 * mib, ThumbnailMemory: 241 * mib, Answers: 120 * mib, Caches: newCaches(180 * mib), CacheScale: 1},
+		64 << 30:   {LiveWindow: 252 * mib, WriteQueue: 252 * mib, RequestMemory: 252 * mib, ThumbnailMemory: 1009 * mib, Answers: 504 * mib, Caches: newCaches(756 * mib), CacheScale: 4},
 	} {
 		cfg := Default()
 		cfg.Memory.Limit, want.Limit = limit, limit
@@ -69,9 +71,37 @@ func TestBudgetSharesOutTheLimit(t *testing.T) {
 	}
 	cfg := Default()
 	cfg.Memory.Limit, cfg.Limits.LiveWindow, cfg.Media.ThumbnailMemory = 128<<20, 3<<20, 7<<20
-	want := Budget{Limit: 128 << 20, LiveWindow: 3 << 20, WriteQueue: 8 << 20, ThumbnailMemory: 7 << 20, Caches: 0.125}
+	cfg.Limits.WriteQueue, cfg.Limits.RequestMemory = 5<<20, 6<<20
+	want := Budget{
+		Limit: 128 << 20, LiveWindow: 3 << 20, WriteQueue: 5 << 20, RequestMemory: 6 << 20, ThumbnailMemory: 7 << 20,
+		Answers: 8 << 20, Caches: newCaches(12 << 20), CacheScale: 0.125,
+	}
 	if diff := cmp.Diff(want, cfg.Budget()); diff != "" {
 		t.Errorf("what is configured: %s", diff)
+	}
+}
+
+// Large answers once had 128 MiB whatever the limit, and caches were counted by number.
+func TestSharesTogetherStayBelowTheLimit(t *testing.T) {
+	t.Parallel()
+	for limit, most := range map[Size]float64{128 << 20: 1, 256 << 20: 0.85, 512 << 20: 0.8, 1 << 30: 0.8, 4 << 30: 0.8} {
+		cfg := Default()
+		cfg.Memory.Limit = limit
+		b := cfg.Budget()
+		var caches Size
+		for _, share := range reflect.ValueOf(b.Caches).Fields() {
+			if share.Int() < 64<<10 {
+				t.Errorf("%s: a cache has %d bytes", limit, share.Int())
+			}
+			caches += Size(share.Int())
+		}
+		sum := ownMemory + b.LiveWindow + b.WriteQueue + b.RequestMemory + b.ThumbnailMemory + b.Answers + caches
+		if float64(sum) > most*float64(limit) {
+			t.Errorf("%s: %s are promised", limit, sum)
+		}
+		if caches > 3*(limit-ownMemory)/16 {
+			t.Errorf("%s: the caches have %s", limit, caches)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ func (c *Config) Print(w io.Writer) error {
 	budget := c.Budget()
 	effective.Memory.Limit = budget.Limit
 	effective.Limits.LiveWindow, effective.Limits.WriteQueue = budget.LiveWindow, budget.WriteQueue
+	effective.Limits.RequestMemory = budget.RequestMemory
 	effective.Media.ThumbnailMemory = budget.ThumbnailMemory
 	open := c.RegistrationOpen()
 	effective.Registration.Enabled = &open

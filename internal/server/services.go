@@ -59,7 +59,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	accounts := newAuth(cfg, pool, threepids, limits, others, log)
 	profiles := profile.New(pool, accounts)
 	roomService, err := rooms.New(rooms.Options{
-		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Guests: accounts.Guests, Caches: kept.Scale(budget.Caches), Log: log,
+		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Guests: accounts.Guests, Caches: kept.Scale(budget.CacheScale), Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	profiles.OnChange(roomService.UpdateProfile)
 	accounts.OnDeactivate(roomService.LeaveAll)
 	accounts.OnErase(profiles.Erase)
-	streams, err := newStream(pool, entries, others, roomService, profiles, threepids, kept.Scale(budget.Caches), log)
+	streams, err := newStream(pool, entries, others, roomService, profiles, threepids, kept.Scale(budget.CacheScale), log)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/invitations"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
 )
 
 // reason is the reason that the body gives for a change of membership, if any.
@@ -51,27 +52,37 @@ func (a *API) joinRoomOrAlias(r *http.Request, who auth.Session) (any, error) {
 
 // joinAs is how somebody joins: guests only get into rooms that let them in, and
 // others with third_party_signed by an invitation to an address of theirs. Some
-// clients send it empty where there is nothing to prove.
+// clients send it empty where there is nothing to prove. What else stands in the body
+// goes into the member event, as on other servers.
 func (a *API) joinAs(r *http.Request, who auth.Session) (func(ctx context.Context, userID, roomID, reason string) error, error) {
-	if who.Guest {
-		return a.rooms.JoinAsGuest, nil
-	}
-	var body struct {
-		Signed json.RawMessage `json:"third_party_signed"`
-	}
+	var body map[string]json.RawMessage
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	if len(body.Signed) == 0 || body.Signed[0] != '{' {
-		return a.rooms.Join, nil
-	}
-	signed, err := event.Canonical(body.Signed, false)
-	if err != nil || event.Field(signed, "token") == nil {
-		return a.rooms.Join, err
+	q := rooms.JoinRequest{Content: body, Guest: who.Guest}
+	signed, err := proofOf(body["third_party_signed"])
+	if err != nil && !who.Guest {
+		return nil, err
 	}
 	return func(ctx context.Context, userID, roomID, reason string) error {
-		return a.invitations.Join(ctx, userID, roomID, reason, signed)
+		q.UserID, q.RoomID, q.Reason = userID, roomID, reason
+		if signed == nil || who.Guest {
+			return a.rooms.JoinWith(ctx, q)
+		}
+		return a.invitations.Join(ctx, q, signed)
 	}, nil
+}
+
+// proofOf gives third_party_signed in canonical form; nil if there is nothing in it.
+func proofOf(given json.RawMessage) (json.RawMessage, error) {
+	if len(given) == 0 || given[0] != '{' {
+		return nil, nil
+	}
+	signed, err := event.Canonical(given, false)
+	if err != nil || event.Field(signed, "token") == nil {
+		return nil, err
+	}
+	return signed, nil
 }
 
 // knock asks to be let into a room. Section "Knocking on rooms",

@@ -78,6 +78,29 @@ func TestJoinInAllForms(t *testing.T) {
 	}
 }
 
+// Bots and games mark their members by what they add to the body of /join.
+func TestWhatABodyOfJoinAddsIsLost(t *testing.T) {
+	t.Parallel()
+	alice, bob := newPair(t)
+	room := alice.CreateRoom(openRoom)
+	bob.Do("PUT", clienttest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Bob"}`).OK()
+	body := `{"foo":"bar","org.example.n":{"a":[1,"<"]},"displayname":"Bob here","reason":"why",
+		"membership":"ban","join_authorised_via_users_server":"@alice:localhost","third_party_invite":{},"third_party_signed":{}}`
+	want := map[string]any{
+		"membership": "join", "foo": "bar", "org.example.n": map[string]any{"a": []any{1.0, "<"}}, "displayname": "Bob here", "reason": "why",
+	}
+	for _, path := range []string{clienttest.Path("join", room), clienttest.Path("rooms", room, "join")} {
+		bob.Do("POST", path, body).OK()
+		if diff := cmp.Diff(any(want), stands(alice, room, bob.UserID, "join").At()); diff != "" {
+			t.Errorf("%s: %s", path, diff)
+		}
+		change(bob, room, "leave", nil).OK()
+		bob.Do("POST", path, `{"foo":0.5}`).Refused(400, "M_BAD_JSON")
+		bob.Do("POST", path, `{"foo":"`+strings.Repeat("x", 66_000)+`"}`).Refused(413, "M_TOO_LARGE")
+		stands(alice, room, bob.UserID, "leave")
+	}
+}
+
 func TestJoinRefusals(t *testing.T) {
 	t.Parallel()
 	alice, bob := newPair(t)

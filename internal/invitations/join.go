@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/identity"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
 )
 
 // maxSignatures bounds how many signatures are tried; strangers choose them.
@@ -21,9 +22,9 @@ const maxSignatures = 16
 // still valid; M_UNKNOWN with 502 where the identity server does not answer for its
 // key; else as for rooms.Service.Redeem. Client-server API,
 // POST /rooms/{roomId}/join.
-func (s *Service) Join(ctx context.Context, userID, roomID, reason string, signed json.RawMessage) error {
+func (s *Service) Join(ctx context.Context, q rooms.JoinRequest, signed json.RawMessage) error {
 	token, _ := event.StringField(signed, "token")
-	pending, err := s.rooms.PendingInvite(ctx, roomID, token)
+	pending, err := s.rooms.PendingInvite(ctx, q.RoomID, token)
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (s *Service) Join(ctx context.Context, userID, roomID, reason string, signe
 			return matrix.Errorf(matrix.Forbidden, "the key that has signed the invitation is no longer valid")
 		}
 	}
-	return s.rooms.Redeem(ctx, userID, roomID, reason, signed)
+	return s.rooms.Redeem(ctx, q, signed)
 }
 
 // signingKey finds the key of a m.room.third_party_invite event that has signed.

@@ -226,7 +226,7 @@ func TestAnInvitationIsRedeemed(t *testing.T) {
 		token := "token-" + string(rune('0'+i))
 		wantCode(t, "without a proof", h.rooms.Join(ctx, bob, room, ""), matrix.Forbidden)
 		signed := h.identity.Sign(token, bob, alice)
-		h.ok(h.Join(ctx, bob, room, "here I am", signed))
+		h.ok(h.Join(ctx, rooms.JoinRequest{UserID: bob, RoomID: room, Reason: "here I am"}, signed))
 		h.wantMembership(room, bob, "join")
 		if got := h.content(room, "m.room.member", bob)["reason"]; got != "here I am" {
 			t.Errorf("reason %v", got)
@@ -237,10 +237,10 @@ func TestAnInvitationIsRedeemed(t *testing.T) {
 		if invite.Sender != alice || invite.Membership() != "invite" || !strings.Contains(string(invite.Content()), `"third_party_invite":{"display_name":"b...","signed":{`) {
 			t.Errorf("version %s: the invite by %s is %s", version, invite.Sender, invite.Content())
 		}
-		h.ok(h.Join(ctx, bob, room, "", signed)) // again, which changes nothing
+		h.ok(h.Join(ctx, rooms.JoinRequest{UserID: bob, RoomID: room}, signed)) // again, which changes nothing
 		h.ok(h.rooms.Leave(ctx, bob, room, ""))
 		h.ok(h.rooms.Invite(ctx, alice, room, bob, ""))
-		h.ok(h.Join(ctx, bob, room, "", signed)) // while invited anyway
+		h.ok(h.Join(ctx, rooms.JoinRequest{UserID: bob, RoomID: room}, signed)) // while invited anyway
 		h.wantMembership(room, bob, "join")
 	}
 }
@@ -252,7 +252,7 @@ func TestProofsThatProveNothing(t *testing.T) {
 	other := h.invited("11")
 	refused := func(what, user, room string, signed json.RawMessage) {
 		t.Helper()
-		wantCode(t, what, h.Join(ctx, user, room, "", signed), matrix.Forbidden)
+		wantCode(t, what, h.Join(ctx, rooms.JoinRequest{UserID: user, RoomID: room}, signed), matrix.Forbidden)
 	}
 	good := h.identity.Sign("token-0", bob, alice)
 	refused("somebody else's", carol, room, good)
@@ -281,6 +281,6 @@ func TestWithoutTheIdentityServerNothingIsRedeemed(t *testing.T) {
 	room := h.invited("11")
 	signed := h.identity.Sign("token-0", bob, alice)
 	h.identity.Close()
-	wantCode(t, "join", h.Join(t.Context(), bob, room, "", signed), matrix.Unknown)
+	wantCode(t, "join", h.Join(t.Context(), rooms.JoinRequest{UserID: bob, RoomID: room}, signed), matrix.Unknown)
 	wantCode(t, "invite", h.Invite(t.Context(), alice, room, "", h.email("x@example.com")), matrix.Unknown)
 }

@@ -16,12 +16,6 @@ import (
 // m.room.guest_access.
 const guestsCanJoin = "can_join"
 
-// JoinAsGuest makes a guest join a room, as Join does; M_GUEST_ACCESS_FORBIDDEN if
-// the room does not let guests in. Client-server API, "Guest Access".
-func (s *Service) JoinAsGuest(ctx context.Context, userID, roomID, reason string) error {
-	return s.join(ctx, userID, roomID, reason, true)
-}
-
 // admit refuses the join of a guest unless the room lets guests in. It may find that
 // state must be loaded first.
 func (b *builder) admit(d *draft) error {

@@ -17,7 +17,7 @@ func (h *house) guest() string {
 }
 
 func (h *house) joinAsGuest(user, room string) error {
-	return h.JoinAsGuest(h.t.Context(), user, room, "")
+	return h.JoinWith(h.t.Context(), rooms.JoinRequest{UserID: user, RoomID: room, Guest: true})
 }
 
 const (

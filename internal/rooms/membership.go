@@ -71,33 +71,73 @@ func (s *Service) changeMembership(ctx context.Context, roomID, sender, target s
 	return err
 }
 
-// Join makes a user join a room by its ID. A user who is in the room already
-// stays as is. M_NOT_FOUND if there is no such room; M_FORBIDDEN if its join
-// rules, or a ban, forbid it. Client-server API, "Joining rooms".
-func (s *Service) Join(ctx context.Context, userID, roomID, reason string) error {
-	return s.join(ctx, userID, roomID, reason, false)
+// JoinRequest is a request to join a room by its ID.
+type JoinRequest struct {
+	UserID, RoomID, Reason string
+	// Content is what the client adds to its member event. What the server says there
+	// itself is left out.
+	Content map[string]json.RawMessage
+	// Guest says that the user is a guest.
+	Guest bool
 }
 
-func (s *Service) join(ctx context.Context, userID, roomID, reason string, guest bool) error {
-	if _, err := s.Number(ctx, roomID); err != nil {
+// Join is JoinWith for no more than a reason.
+func (s *Service) Join(ctx context.Context, userID, roomID, reason string) error {
+	return s.JoinWith(ctx, JoinRequest{UserID: userID, RoomID: roomID, Reason: reason})
+}
+
+// JoinWith makes a user join a room by its ID. A user who is in the room already
+// stays as is. M_NOT_FOUND if there is no such room; M_FORBIDDEN if its join
+// rules, or a ban, forbid it; M_GUEST_ACCESS_FORBIDDEN for a guest whom the room does
+// not let in; M_BAD_JSON and M_TOO_LARGE for a content that no event can have.
+// Client-server API, "Joining rooms" and "Guest Access".
+func (s *Service) JoinWith(ctx context.Context, q JoinRequest) error {
+	if _, err := s.Number(ctx, q.RoomID); err != nil {
 		return err
 	}
-	c, err := s.withProfile(ctx, memberContent{Membership: event.Join, Reason: reason}, userID)
+	c, err := s.withProfile(ctx, memberContent{Membership: event.Join, Reason: q.Reason}, q.UserID)
 	if err != nil {
 		return err
 	}
-	if c.AuthorisedBy, err = s.authoriseRestricted(ctx, roomID, userID); err != nil {
+	if c.AuthorisedBy, err = s.authoriseRestricted(ctx, q.RoomID, q.UserID); err != nil {
 		return err
 	}
-	d, err := member(userID, userID, c, alreadyIs(event.Join))
+	d, err := q.draft(c)
 	if err != nil {
 		return err
 	}
-	d.guest = guest
-	if _, err := s.add(ctx, roomID, d); err != nil {
+	if _, err := s.add(ctx, q.RoomID, d); err != nil {
 		return err
 	}
-	return s.settleProfile(ctx, roomID, userID, c)
+	return s.settleProfile(ctx, q.RoomID, q.UserID, c)
+}
+
+// serversWord are the members of a member event that the server alone says, or that
+// are of the request and not of the event.
+var serversWord = []string{"membership", "reason", authorisedBy, "third_party_invite", "third_party_signed"}
+
+// draft drafts the join, with what the client adds to it. A name or an avatar there is
+// for this room, in the place of the profile's, as it is where members set their
+// member event.
+func (q *JoinRequest) draft(c memberContent) (draft, error) {
+	d, err := member(q.UserID, q.UserID, c, alreadyIs(event.Join))
+	if err != nil {
+		return draft{}, err
+	}
+	d.guest = q.Guest
+	content := map[string]json.RawMessage{}
+	if err := json.Unmarshal(d.content, &content); err != nil {
+		return draft{}, fmt.Errorf("decode a membership: %w", err)
+	}
+	for key, value := range q.Content {
+		if !slices.Contains(serversWord, key) {
+			content[key] = value
+		}
+	}
+	if d.content, err = json.Marshal(content); err != nil {
+		return draft{}, matrix.Errorf(matrix.BadJSON, "the content of a member event must be JSON")
+	}
+	return d, nil
 }
 
 // settleProfile looks whether the profile has changed while a user joined: the

@@ -78,37 +78,37 @@ type thirdPartyInvite struct {
 // turns it into one for the user, in the name of whoever invited, and accepts that,
 // in one commit. signed is third_party_signed. For who is invited already it only
 // joins; who is in the room stays as is. M_FORBIDDEN where the invitation is not
-// pending, not for this user or not signed by the identity server, and as for Join.
+// pending, not for this user or not signed by the identity server, and as for JoinWith.
 // Client-server API, POST /rooms/{roomId}/join.
-func (s *Service) Redeem(ctx context.Context, userID, roomID, reason string, signed json.RawMessage) error {
+func (s *Service) Redeem(ctx context.Context, q JoinRequest, signed json.RawMessage) error {
 	token, _ := event.StringField(signed, "token")
-	pending, err := s.PendingInvite(ctx, roomID, token)
+	pending, err := s.PendingInvite(ctx, q.RoomID, token)
 	if err != nil {
 		return err
 	}
 	if !s.isLocal(pending.Sender) {
 		return matrix.Errorf(matrix.Forbidden, "this server cannot speak for %s, who has sent the invitation", pending.Sender)
 	}
-	c, err := s.withProfile(ctx, memberContent{Membership: event.Invite}, userID)
+	c, err := s.withProfile(ctx, memberContent{Membership: event.Invite}, q.UserID)
 	if err != nil {
 		return err
 	}
 	name, _ := event.StringField(pending.Content(), "display_name")
 	c.ThirdParty = &thirdPartyInvite{DisplayName: name, Signed: signed}
-	invite, err := member(pending.Sender, userID, c, func(_ *draft, current *Event) (bool, error) {
+	invite, err := member(pending.Sender, q.UserID, c, func(_ *draft, current *Event) (bool, error) {
 		membership := current.membership()
 		return membership == event.Invite || membership == event.Join, nil
 	})
 	if err != nil {
 		return err
 	}
-	c.Membership, c.Reason, c.ThirdParty = event.Join, reason, nil
-	join, err := member(userID, userID, c, alreadyIs(event.Join))
+	c.Membership, c.Reason, c.ThirdParty = event.Join, q.Reason, nil
+	join, err := q.draft(c)
 	if err != nil {
 		return err
 	}
-	if _, err := s.add(ctx, roomID, invite, join); err != nil {
+	if _, err := s.add(ctx, q.RoomID, invite, join); err != nil {
 		return err
 	}
-	return s.settleProfile(ctx, roomID, userID, c)
+	return s.settleProfile(ctx, q.RoomID, q.UserID, c)
 }

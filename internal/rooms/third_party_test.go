@@ -53,7 +53,7 @@ func TestRedeemIsAuthorised(t *testing.T) {
 		"for another":    `{"mxid":"@carol:localhost","token":"token"}`,
 		"no token":       `{"mxid":"@bob:localhost"}`,
 	} {
-		expect(t, name, h.Redeem(t.Context(), bob, room, "", json.RawMessage(signed)), matrix.Forbidden)
+		expect(t, name, h.Redeem(t.Context(), rooms.JoinRequest{UserID: bob, RoomID: room}, json.RawMessage(signed)), matrix.Forbidden)
 	}
 	h.wantMembership(room, bob, "")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -132,6 +133,16 @@ func (s *Service) Set(ctx context.Context, userID, roomID, typ string, content j
 		return err
 	}
 	return s.commit(i)
+}
+
+// Erase deletes all that a user has stored, tags and markers included, for somebody
+// who cannot log in any more and wants to be forgotten.
+func (s *Service) Erase(ctx context.Context, userID string) error {
+	if _, err := s.pool.Exec(ctx, `DELETE FROM account_data WHERE user_id = $1`, userID); err != nil {
+		return fmt.Errorf("erase the account data of %s: %w", userID, err)
+	}
+	s.ignored.Forget(userID)
+	return nil
 }
 
 // SetFullyRead moves the fully read marker of a room, which stands at an event.

@@ -107,7 +107,11 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	people := userdirectory.New(pool, book, house, profiles)
 	profiles.OnChange(house.UpdateProfile)
 	users.OnDeactivate(house.LeaveAll)
-	users.OnErase(profiles.Erase)
+	for _, erase := range []func(context.Context, string) error{
+		house.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase,
+	} {
+		users.OnErase(erase)
+	}
 	if err := book.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,8 @@ type joinedMembersAnswer struct {
 }
 
 // contentText is a text of an event's content; empty if there is none by that name.
-func contentText(e *rooms.Event, name string) matrix.Nullable {
-	text, _ := event.StringField(e.Content(), name)
+func contentText(content []byte, name string) matrix.Nullable {
+	text, _ := event.StringField(content, name)
 	return matrix.Nullable(text)
 }
 
@@ -53,7 +53,7 @@ func (a *API) joinedMembers(r *http.Request, who auth.Session) (any, error) {
 	}
 	joined := make(map[string]joinedMember, len(events))
 	for _, e := range events {
-		joined[*e.StateKey] = joinedMember{contentText(e, "displayname"), contentText(e, "avatar_url")}
+		joined[*e.StateKey] = joinedMember{contentText(e.Content(), "displayname"), contentText(e.Content(), "avatar_url")}
 	}
 	return joinedMembersAnswer{joined}, nil
 }

@@ -152,7 +152,8 @@ func contextOf(format *rooms.Format, s *search.Surroundings) *foundContext {
 		if c.Profiles == nil {
 			c.Profiles = map[string]shownProfile{}
 		}
-		c.Profiles[*e.StateKey] = shownProfile{contentText(e, "displayname"), contentText(e, "avatar_url")}
+		content := format.Access.ContentOf(e)
+		c.Profiles[*e.StateKey] = shownProfile{contentText(content, "displayname"), contentText(content, "avatar_url")}
 	}
 	return c
 }

@@ -41,7 +41,7 @@ func (a *API) getState(r *http.Request, who auth.Session) (any, error) {
 	if format == "event" {
 		return eventAnswer{a.format(r, who, access), e}, nil
 	}
-	return json.RawMessage(e.Content()), nil
+	return json.RawMessage(access.ContentOf(e)), nil
 }
 
 // getRoomState lists the state of a room. Section "Getting events for a room",

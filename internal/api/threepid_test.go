@@ -168,15 +168,8 @@ func (p *mailroom) giveEmail(c *clienttest.Client, address string) {
 	p.T.Helper()
 	sid := p.askEmail("/account/3pid", address)
 	p.press().OK()
-	c.Do("POST", "/account/3pid/add", map[string]any{"sid": sid, "client_secret": clientSecret, "auth": passwordAuth(c.UserID)}).OK()
+	c.Do("POST", "/account/3pid/add", map[string]any{"sid": sid, "client_secret": clientSecret, "auth": passwordOf(c.UserID, "wordpass")}).OK()
 	p.service.Stop()
-}
-
-// passwordAuth is interactive authentication by the password that the tests use.
-func passwordAuth(userID string) map[string]any {
-	return map[string]any{
-		"type": "m.login.password", "password": "wordpass", "identifier": map[string]any{"type": "m.id.user", "user": userID},
-	}
 }
 
 // sent lists to whom mails about a subject went, in the order in which they came in.
@@ -221,7 +214,7 @@ func TestOtherAddressesAreToldOfChanges(t *testing.T) {
 	if got := p.sent("new address"); !cmp.Equal(got, []string{"first@example.org"}) {
 		t.Errorf("a new address: told to %v", got)
 	}
-	alice.Do("POST", "/account/password", map[string]any{"new_password": "wordpass", "auth": passwordAuth(alice.UserID)}).OK()
+	alice.Do("POST", "/account/password", map[string]any{"new_password": "wordpass", "auth": passwordOf(alice.UserID, "wordpass")}).OK()
 	if got := p.sent("password of your account on localhost was changed"); !cmp.Equal(got, []string{"first@example.org", "second@example.org"}) {
 		t.Errorf("a new password: told to %v", got)
 	}
@@ -287,7 +280,7 @@ func TestOldFormsOfCredentials(t *testing.T) {
 			creds = []any{creds}
 		}
 		body := map[string]any{name: creds, "bind": false}
-		body["auth"] = passwordAuth(alice.UserID)
+		body["auth"] = passwordOf(alice.UserID, "wordpass")
 		body["auth"].(map[string]any)["session"] = alice.Do("POST", "/account/3pid", map[string]any{name: creds}).String("session")
 		alice.Do("POST", "/account/3pid", body).OK()
 	}

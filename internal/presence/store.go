@@ -48,3 +48,12 @@ func (s *Service) loadList(ctx context.Context, userID string) ([]string, error)
 	}
 	return listed, nil
 }
+
+// Erase deletes the presence list of a user who cannot log in any more and wants to be
+// forgotten.
+func (s *Service) Erase(ctx context.Context, userID string) error {
+	if _, err := s.Pool.Exec(ctx, `DELETE FROM presence_lists WHERE user_id = $1`, userID); err != nil {
+		return fmt.Errorf("erase the presence list of %s: %w", userID, err)
+	}
+	return nil
+}

@@ -113,7 +113,7 @@ func (l *listing) open(ctx context.Context) error {
 		if st.Forgotten || n == 0 {
 			continue
 		}
-		l.access[st.Room] = rooms.NewAccess(st.Visibilities, st.Memberships)
+		l.access[st.Room] = st.Access()
 		switch last := st.Memberships[n-1]; last.Value {
 		case event.Join:
 			l.joined = append(l.joined, st.Room)

@@ -69,3 +69,13 @@ func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo jo
 		return &journal.Entry{Position: at, Table: s.table, User: c.UserID, Value: c, Size: len(c.UserID)}, err
 	})
 }
+
+// Erase deletes the push rules of a user who cannot log in any more and wants to be
+// forgotten. The pushers went with the devices.
+func (s *Service) Erase(ctx context.Context, userID string) error {
+	if _, err := s.pool.Exec(ctx, `DELETE FROM push_rules WHERE user_id = $1`, userID); err != nil {
+		return fmt.Errorf("erase the push rules of %s: %w", userID, err)
+	}
+	s.rulesets.Forget(userID)
+	return nil
+}

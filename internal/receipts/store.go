@@ -122,3 +122,12 @@ func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo jo
 		return entry, err
 	})
 }
+
+// Erase deletes the receipts of a user who cannot log in any more and wants to be
+// forgotten.
+func (s *Service) Erase(ctx context.Context, userID string) error {
+	if _, err := s.pool.Exec(ctx, `DELETE FROM receipts WHERE user_id = $1`, userID); err != nil {
+		return fmt.Errorf("erase the receipts of %s: %w", userID, err)
+	}
+	return nil
+}

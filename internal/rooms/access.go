@@ -28,12 +28,16 @@ type Range struct{ From, To journal.Position }
 // unbounded is the end of a range that is still open.
 const unbounded = journal.Position(math.MaxInt64)
 
-// Access is what one user may read of a room. Everything that reads history
-// goes through it.
+// Access is what one user may read of a room, and whether in full: of an erased user
+// only those can read the messages who could when the user was erased, and for others
+// redacted copies take their place. Everything that reads history goes through it.
 type Access struct {
-	memberships []Change
-	ranges      []Range
-	any         bool
+	visibilities []Change
+	memberships  []Change
+	// erased is who wants to be forgotten; nil: nobody.
+	erased *erasures
+	ranges []Range
+	any    bool
 	// world tells that anybody may read what happens from now on.
 	world bool
 }
@@ -49,7 +53,7 @@ type Access struct {
 // it allows. What is about the reader's own membership may always be read: it is
 // how one learns of having been invited, kicked or banned.
 func NewAccess(visibilities, memberships []Change) *Access {
-	a := &Access{memberships: memberships}
+	a := &Access{visibilities: visibilities, memberships: memberships}
 	a.world = valueAt(visibilities, unbounded, visibleShared) == visibleWorld
 	lastJoin := journal.Position(-1)
 	for _, m := range memberships {
@@ -57,15 +61,7 @@ func NewAccess(visibilities, memberships []Change) *Access {
 			lastJoin = m.From
 		}
 	}
-	bounds := []journal.Position{0}
-	for _, c := range visibilities {
-		bounds = append(bounds, c.From)
-	}
-	for _, c := range memberships {
-		bounds = append(bounds, c.From)
-	}
-	slices.Sort(bounds)
-	bounds = slices.Compact(bounds)
+	bounds := a.bounds()
 	for i, from := range bounds {
 		to := unbounded
 		if i+1 < len(bounds) {
@@ -79,6 +75,17 @@ func NewAccess(visibilities, memberships []Change) *Access {
 		}
 	}
 	return a
+}
+
+// bounds gives where the visibility or the membership changes, in the order of
+// positions, and 0.
+func (a *Access) bounds() []journal.Position {
+	bounds := []journal.Position{0}
+	for _, c := range slices.Concat(a.visibilities, a.memberships) {
+		bounds = append(bounds, c.From)
+	}
+	slices.Sort(bounds)
+	return slices.Compact(bounds)
 }
 
 func isChange(changes []Change, p journal.Position) bool {

@@ -26,14 +26,14 @@ type Format struct {
 	// UserID and DeviceID are the reader's: the device that sent an event gets
 	// its transaction ID back.
 	UserID, DeviceID string
-	// Access tells which membership the reader had at an event, and whether the
-	// content of a replaced event may be shown.
+	// Access tells which membership the reader had at an event, whether the event is
+	// shown redacted, and whether the content of a replaced event may be shown.
 	Access *Access
 }
 
 // AppendJSON appends the event in the format for clients.
 func (f *Format) AppendJSON(dst []byte, e *Event) []byte {
-	shown, because := e.seen()
+	shown, because := f.Access.shown(e)
 	switch {
 	case f.Federation:
 		return append(dst, shown.JSON...)
@@ -108,7 +108,8 @@ func (f *Format) appendAge(dst []byte, e *Event) []byte {
 // appendBeside appends what is known of the event beside what it says itself.
 func (f *Format) appendBeside(dst []byte, e, because *Event) []byte {
 	if r := e.Replaces; r != nil {
-		if !e.Redacted() && (f.Access == nil || f.Access.Sees(r.Position)) {
+		hidden := f.Access.hides(r.Sender, e.Type, true, r.Position)
+		if !e.Redacted() && !hidden && (f.Access == nil || f.Access.Sees(r.Position)) {
 			dst = append(dst, `,"prev_content":`...)
 			dst = append(dst, r.Content()...)
 			dst = append(dst, `,"prev_sender":`...)
@@ -132,7 +133,7 @@ func (f *Format) appendBeside(dst []byte, e, because *Event) []byte {
 
 // appendBecause appends the redaction of an event.
 func (f *Format) appendBecause(dst []byte, because *Event) []byte {
-	shown, _ := because.seen()
+	shown, _ := f.Access.shown(because)
 	if f.V1 {
 		return f.appendV1(dst, because, shown, nil)
 	}

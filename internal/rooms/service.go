@@ -50,11 +50,12 @@ type Service struct {
 	log        *slog.Logger
 	damage     *damage.Log
 
-	table, forgottenTable *journal.Table
+	table, forgottenTable, erasureTable *journal.Table
 
 	live   *lru.Cache[string, *live]
 	memory *memory
 	recent *transactions
+	erased *erasures
 	// lastCreation is when the newest room was created here.
 	lastCreation atomic.Int64
 }
@@ -71,6 +72,7 @@ func New(o Options) (*Service, error) {
 	if s.damage == nil {
 		s.damage = damage.New(o.Log)
 	}
+	s.erased = newErasures()
 	s.memory = newMemory(o.Caches)
 	var err error
 	if s.live, err = lru.NewWithEvict(o.Caches.Of(liveRooms), s.evict); err != nil {
@@ -83,8 +85,10 @@ func New(o Options) (*Service, error) {
 	o.Journal.Add(s.table)
 	s.forgottenTable = &journal.Table{Name: "forgotten_rooms", Queue: queueForgotten, Read: s.readForgotten}
 	o.Journal.Add(s.forgottenTable)
-	// What is missed here shows in the heads of rooms, which each commit checks.
-	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) {}})
+	s.erasureTable = &journal.Table{Name: "erased_users", Queue: queueErasures, Read: s.readErasures}
+	o.Journal.Add(s.erasureTable)
+	// What else is missed here shows in the heads of rooms, which each commit checks.
+	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.erased.loaded.Store(false) }})
 	return s, nil
 }
 
@@ -93,6 +97,9 @@ func New(o Options) (*Service, error) {
 // process has written moves the room in memory along.
 func (s *Service) committed(v journal.View, entries []*journal.Entry) {
 	for _, entry := range entries {
+		if erasure, ok := entry.Value.(*Erasure); ok {
+			s.erased.add(erasure.UserID, entry.Position)
+		}
 		e := eventOf(entry)
 		if e == nil {
 			continue

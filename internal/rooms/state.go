@@ -24,7 +24,7 @@ func (s *Service) readable(ctx context.Context, userID, roomID string) (journal.
 		return 0, nil, err
 	}
 	for nid, c := range changes {
-		return nid, c.access(), nil
+		return nid, c.Access(), nil
 	}
 	return 0, nil, errNotInRoom()
 }

@@ -278,18 +278,23 @@ func (s *Service) access(ctx context.Context, room journal.RoomNID, userID strin
 	if err != nil {
 		return nil, err
 	}
-	return changes[room].access(), nil
+	if changes[room] == nil {
+		return NewAccess(nil, nil), nil
+	}
+	return changes[room].Access(), nil
 }
 
 // AccessChanges is what a user's access to a room is worked out from.
-type AccessChanges struct{ Visibilities, Memberships []Change }
+type AccessChanges struct {
+	Visibilities, Memberships []Change
+	erased                    *erasures
+}
 
-// access is that of who has seen no changes, too.
-func (c *AccessChanges) access() *Access {
-	if c == nil {
-		c = &AccessChanges{}
-	}
-	return NewAccess(c.Visibilities, c.Memberships)
+// Access gives what the user may read by the changes.
+func (c *AccessChanges) Access() *Access {
+	a := NewAccess(c.Visibilities, c.Memberships)
+	a.erased = c.erased
+	return a
 }
 
 // selectAccess reads the changes of history visibility and of the membership of
@@ -315,6 +320,9 @@ func (s *Service) accessChanges(ctx context.Context, rooms []journal.RoomNID, us
 
 // readAccess reads the changes in the rooms that a condition chooses by $1.
 func (s *Service) readAccess(ctx context.Context, condition string, rooms any, userID string) (map[journal.RoomNID]*AccessChanges, error) {
+	if err := s.erased.load(ctx, s.pool); err != nil {
+		return nil, err
+	}
 	rows, err := s.pool.Query(ctx, fmt.Sprintf(selectAccess, condition), rooms, userID)
 	if err != nil {
 		return nil, fmt.Errorf("read access of %s: %w", userID, err)
@@ -325,7 +333,7 @@ func (s *Service) readAccess(ctx context.Context, condition string, rooms any, u
 	var c Change
 	_, err = pgx.ForEachRow(rows, []any{&room, &typ, &c.From, &c.Value}, func() error {
 		if found[room] == nil {
-			found[room] = &AccessChanges{}
+			found[room] = &AccessChanges{erased: s.erased}
 		}
 		switch typ {
 		case event.TypeMember:

@@ -26,6 +26,7 @@ type query struct {
 	from           *cursor
 	windows        []rooms.Window
 	notSenders     []string
+	hidden         []hiddenFrom
 }
 
 func newQuery(c *Criteria) (*query, error) {

@@ -3,6 +3,7 @@ package search
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -198,11 +199,14 @@ func (s *Service) restrict(ctx context.Context, q *query, r *Results, userID str
 		if encrypted[st.Room] || !q.from.wantsRoom(st.RoomID) {
 			continue
 		}
-		access := rooms.NewAccess(st.Visibilities, st.Memberships)
+		access := st.Access()
 		r.Access[st.Room] = access
 		for _, within := range access.Ranges(0, now) {
 			q.windows = append(q.windows, rooms.Window{Room: st.Room, Range: within})
 		}
+	}
+	if q.hidden, err = s.hidden(ctx, r.Access); err != nil {
+		return err
 	}
 	if s.ignored == nil {
 		return nil
@@ -215,6 +219,24 @@ func (s *Service) restrict(ctx context.Context, q *query, r *Results, userID str
 		q.notSenders = append(q.notSenders, sender)
 	}
 	return nil
+}
+
+// hidden gives where messages are shown redacted to the user, whose text must not be
+// found: those of erased users.
+func (s *Service) hidden(ctx context.Context, accesses map[journal.RoomNID]*rooms.Access) ([]hiddenFrom, error) {
+	erased, err := s.rooms.ErasedIn(ctx, slices.Collect(maps.Keys(accesses)))
+	if err != nil {
+		return nil, err
+	}
+	var hidden []hiddenFrom
+	for room, users := range erased {
+		for _, sender := range users {
+			for _, within := range accesses[room].Hidden(sender) {
+				hidden = append(hidden, hiddenFrom{rooms.Window{Room: room, Range: within}, sender})
+			}
+		}
+	}
+	return hidden, nil
 }
 
 // load reads the events of the hits. One that has been redacted since is left out.

@@ -100,6 +100,7 @@ func (q *query) found(a *arguments) string {
 				AND EXISTS (SELECT FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS w(room_nid, low, high)
 					WHERE w.room_nid = i.room_nid AND i.position BETWEEN w.low AND w.high)`,
 		a.add(q.whole), a.add(q.tsquery), a.add(q.keys), a.add(room), a.add(low), a.add(high))
+	q.exceptHidden(&b, a)
 	notSenders := q.notSenders
 	if f := q.filter; f != nil {
 		if f.Senders != nil {
@@ -117,6 +118,30 @@ func (q *query) found(a *arguments) string {
 		b.WriteString(` AND i.sender = ` + a.add(q.from.Value))
 	}
 	return b.String() + `)`
+}
+
+// hiddenFrom is a stretch of a room in which the messages of a sender are not found.
+type hiddenFrom struct {
+	rooms.Window
+	sender string
+}
+
+// exceptHidden writes the condition that leaves hidden messages out.
+func (q *query) exceptHidden(b *strings.Builder, a *arguments) {
+	n := len(q.hidden)
+	if n == 0 {
+		return
+	}
+	room, sender := make([]journal.RoomNID, n), make([]string, n)
+	low, high := make([]journal.Position, n), make([]journal.Position, n)
+	for i, h := range q.hidden {
+		room[i], sender[i], low[i], high[i] = h.Room, h.sender, h.From, h.To
+	}
+	fmt.Fprintf(b, `
+				AND NOT (i.key = %s AND EXISTS (
+					SELECT FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[]) AS h(room_nid, sender, low, high)
+					WHERE h.room_nid = i.room_nid AND h.sender = i.sender AND i.position BETWEEN h.low AND h.high))`,
+		a.add(types["m.room.message"]), a.add(room), a.add(sender), a.add(low), a.add(high))
 }
 
 // behind gives the condition for results after a place.

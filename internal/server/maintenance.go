@@ -26,7 +26,7 @@ import (
 )
 
 // entryTables are the tables that hold the entries of the journal.
-var entryTables = []string{"account_data", "events", "forgotten_rooms", "push_rules", "receipts"}
+var entryTables = []string{"account_data", "erased_users", "events", "forgotten_rooms", "push_rules", "receipts"}
 
 // Backup writes a backup into a folder, whether a server runs or not, and shows its progress.
 func Backup(ctx context.Context, cfg *config.Config, log *slog.Logger, dir string, progress io.Writer) (*backup.Summary, error) {

@@ -67,10 +67,14 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	profiles.ReportDamage(roomService.Damage())
 	profiles.OnChange(roomService.UpdateProfile)
 	accounts.OnDeactivate(roomService.LeaveAll)
-	accounts.OnErase(profiles.Erase)
 	streams, err := newStream(pool, entries, others, roomService, profiles, threepids, kept.Scale(budget.CacheScale), log)
 	if err != nil {
 		return nil, err
+	}
+	for _, erase := range []func(context.Context, string) error{
+		roomService.Erase, profiles.Erase, streams.data.Erase, streams.receipts.Erase, streams.push.Erase, streams.sync.Erase, streams.presence.Erase,
+	} {
+		accounts.OnErase(erase)
 	}
 	files, err := newMedia(cfg, budget, pool, log)
 	if err != nil {

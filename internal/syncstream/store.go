@@ -47,3 +47,12 @@ func (s *Service) loadFilter(ctx context.Context, userID string, id int64) (defi
 	}
 	return definition, nil
 }
+
+// Erase deletes the filters of a user who cannot log in any more and wants to be
+// forgotten.
+func (s *Service) Erase(ctx context.Context, userID string) error {
+	if _, err := s.Pool.Exec(ctx, `DELETE FROM filters WHERE user_id = $1`, userID); err != nil {
+		return fmt.Errorf("erase the filters of %s: %w", userID, err)
+	}
+	return nil
+}

@@ -57,7 +57,9 @@ func (st *standing) accessAt(p journal.Position) *rooms.Access {
 	if last(st.Memberships).From <= p && last(st.Visibilities).From <= p {
 		return st.access
 	}
-	return rooms.NewAccess(upTo(st.Visibilities, p), upTo(st.Memberships, p))
+	then := st.AccessChanges
+	then.Visibilities, then.Memberships = upTo(st.Visibilities, p), upTo(st.Memberships, p)
+	return then.Access()
 }
 
 // viewers keeps the viewers of users who sync. Those in use stay; of the others
@@ -172,7 +174,7 @@ func (vs *viewers) load(ctx context.Context, v *viewer) {
 	}
 	list := make([]*standing, len(standings))
 	for i, st := range standings {
-		list[i] = &standing{st, rooms.NewAccess(st.Visibilities, st.Memberships)}
+		list[i] = &standing{st, st.Access()}
 	}
 	vs.mu.Lock()
 	defer vs.mu.Unlock()

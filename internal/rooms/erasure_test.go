@@ -1,0 +1,110 @@
+package rooms_test
+
+import (
+	"strings"
+	"testing"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// shows reports whether a reader sees what a message says.
+func (h *house) shows(reader, room, id, text string) bool {
+	h.t.Helper()
+	e, access, err := h.Event(h.t.Context(), reader, room, id)
+	h.ok(err)
+	for _, f := range []rooms.Format{{}, {Federation: true}, {V1: true}} {
+		f.Access = access
+		if strings.Contains(string(f.AppendJSON(nil, e)), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// A process that has read who is erased before learns of it from the journal, one that
+// starts later from the database.
+func TestErasureReachesOtherProcesses(t *testing.T) {
+	h := newHouse(t)
+	room := h.public()
+	h.join(bob, room)
+	id := h.send(bob, room, "sesame")
+	other := houseOn(t, h.pool)
+	h.join(carol, room)
+	if !other.shows(carol, room, id, "sesame") {
+		t.Fatal("carol does not see what bob has said")
+	}
+	h.ok(h.LeaveAll(t.Context(), bob))
+	h.ok(h.Erase(t.Context(), bob))
+	h.ok(h.Erase(t.Context(), bob)) // changes nothing
+	h.join(dave, room)
+	h.ok(other.journal.CatchUp(t.Context(), h.journal.Position()))
+	for name, process := range map[string]*house{"the same": h, "the other": other, "a later": houseOn(t, h.pool)} {
+		if !process.shows(carol, room, id, "sesame") || process.shows(dave, room, id, "sesame") {
+			t.Errorf("%s process: carol sees it %v, dave %v", name, process.shows(carol, room, id, "sesame"), process.shows(dave, room, id, "sesame"))
+		}
+	}
+}
+
+func TestErasedNamesAreNotShownInWhatReplacedThem(t *testing.T) {
+	h := newHouse(t)
+	room := h.public()
+	h.join(bob, room)
+	h.set(bob, room, "m.room.member", bob, `{"membership":"join","displayname":"Sesame"}`)
+	h.ok(h.LeaveAll(t.Context(), bob))
+	h.ok(h.Erase(t.Context(), bob))
+	h.join(dave, room)
+	for reader, want := range map[string]bool{alice: true, dave: false} {
+		e, access, err := h.StateEvent(t.Context(), reader, room, "m.room.member", bob)
+		h.ok(err)
+		f := rooms.Format{Access: access}
+		if got := strings.Contains(string(f.AppendJSON(nil, e)), "Sesame"); got != want {
+			t.Errorf("%s sees the name that bob had before he left: %v", reader, got)
+		}
+	}
+}
+
+func TestWhereErasedMessagesAreHidden(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		story story
+		at    int // the position of the erasure
+		want  []journal.Position
+	}{
+		{story{"v:shared", "", "m:join", ""}, 4, nil},
+		{story{"v:shared", "", "m:join", ""}, 2, []journal.Position{2}},
+		{story{"v:shared", "", "m:join", "m:leave", "", "m:join", ""}, 5, []journal.Position{5}},
+		{story{"v:world_readable", ""}, 2, []journal.Position{2}},
+		{story{"v:world_readable", "", "m:join"}, 3, nil},
+		{story{"v:invited", "m:invite", "", "m:join"}, 3, nil},
+		{story{"v:shared", "m:invite", "", "m:join"}, 3, []journal.Position{3}},
+		{story{"v:joined", "m:join", "", "m:leave"}, 9, nil},
+	} {
+		visibilities, memberships := test.story.changes()
+		access := rooms.NewErasedAccess(visibilities, memberships, bob, journal.Position(test.at))
+		var got []journal.Position
+		for i, what := range test.story {
+			p := journal.Position(i + 1)
+			if what == "" && access.Sees(p) && access.Hides(bob, p) {
+				got = append(got, p)
+			}
+		}
+		if len(got) != len(test.want) || len(got) > 0 && got[0] != test.want[0] {
+			t.Errorf("%q, erased at %d: hidden at %v, want %v", test.story, test.at, got, test.want)
+		}
+		for _, p := range got {
+			if !within(access.Hidden(bob), p) {
+				t.Errorf("%q: %d is not in %v", test.story, p, access.Hidden(bob))
+			}
+		}
+	}
+}
+
+func within(ranges []rooms.Range, p journal.Position) bool {
+	for _, r := range ranges {
+		if r.From <= p && p <= r.To {
+			return true
+		}
+	}
+	return false
+}

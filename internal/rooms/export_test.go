@@ -1,0 +1,16 @@
+package rooms
+
+import "homeserver/internal/journal"
+
+// NewErasedAccess is NewAccess where one user is erased since a position.
+func NewErasedAccess(visibilities, memberships []Change, userID string, since journal.Position) *Access {
+	a := NewAccess(visibilities, memberships)
+	a.erased = newErasures()
+	a.erased.add(userID, since)
+	return a
+}
+
+// Hides reports whether a message of a user is shown redacted.
+func (a *Access) Hides(sender string, p journal.Position) bool {
+	return a.hides(sender, "m.room.message", false, p)
+}

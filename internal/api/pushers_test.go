@@ -61,8 +61,7 @@ func TestPushersOfFreeFormatAndWithoutATag(t *testing.T) {
 	alice := newServer(t).Register("alice", "wordpass")
 	for _, format := range []any{"full", "", "org.example.format", nil} {
 		data := map[string]any{"url": "https://push.example.org/_matrix/push/v1/notify", "format": format, "default_payload": map[string]any{"aps": 1.0}}
-		want := pusher(map[string]any{"data": data})
-		delete(want, "profile_tag")
+		want := pusher(map[string]any{"data": data, "profile_tag": ""})
 		body := maps.Clone(want)
 		body["profile_tag"], body["append"] = nil, nil
 		alice.Do("POST", "/pushers/set", body).OK()

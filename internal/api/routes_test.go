@@ -20,6 +20,8 @@ func concrete(rt route) string {
 			return "@alice:localhost"
 		case "{keyName}":
 			return "displayname"
+		case "{kind}":
+			return "override"
 		default:
 			return "!x:localhost"
 		}

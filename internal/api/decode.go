@@ -17,21 +17,23 @@ import (
 // decode puts the request's JSON object into the value that into points to.
 // No body at all counts as {}. Names must match exactly, since to Matrix
 // "Username" is not "username" (the standard library's first JSON package can't
-// do that); unknown ones are ignored; null counts as not being there.
+// do that); unknown ones are ignored; null counts as not being there. An integer is
+// one however it is written: 1000, 1000.0 or 1e3.
 //
 // M_NOT_JSON if it isn't JSON in UTF-8 or something follows it; M_BAD_JSON if it
 // isn't an object, has a name twice, or a field has the wrong type, and then the
 // message names the field. Strings may not hold a NUL; inside raw JSON they may.
 func decode(r *http.Request, into any) error {
-	body := exchangeOf(r).body
-	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
+	body := jsonBody(r)
+	if len(body) == 0 {
 		body = []byte("{}")
 	}
-	var err error
-	if bytes.Contains(body, []byte(`\u0000`)) {
-		err = json.Unmarshal(body, into, noNULs)
-	} else {
-		err = json.Unmarshal(body, into)
+	err := unmarshal(body, into)
+	if wrongType, ok := errors.AsType[*json.SemanticError](err); ok && wrongType.JSONKind == '0' && jsonName(wrongType.GoType) == wholeNumber {
+		// Perhaps an integer in another form than the one that is read.
+		if canonical, failed := event.Canonical(body, false); failed == nil {
+			err = unmarshal(canonical, into)
+		}
 	}
 	if err == nil && jsontext.Value(body).Kind() == '{' {
 		return nil
@@ -39,12 +41,26 @@ func decode(r *http.Request, into any) error {
 	return decodeError(body, err)
 }
 
+// jsonBody is the body of a request without white space and a byte order mark in
+// front: some editors and languages write the mark, and RFC 8259 lets readers skip it.
+func jsonBody(r *http.Request) []byte {
+	body := bytes.TrimPrefix(exchangeOf(r).body, []byte("\ufeff"))
+	return bytes.TrimLeft(body, " \t\r\n")
+}
+
+func unmarshal(body []byte, into any) error {
+	if bytes.Contains(body, []byte(`\u0000`)) {
+		return json.Unmarshal(body, into, noNULs)
+	}
+	return json.Unmarshal(body, into)
+}
+
 // rawObject gives the request's JSON object as a whole, for what is kept as it
 // is, in canonical form but for its numbers: their range depends on where it goes.
 // M_NOT_JSON if there is no body; M_BAD_JSON if it is JSON, but no object; else
 // the errors of [event.Canonical], M_TOO_LARGE among them.
 func rawObject(r *http.Request) (stdjson.RawMessage, error) {
-	body := bytes.TrimLeft(exchangeOf(r).body, " \t\r\n")
+	body := jsonBody(r)
 	if len(body) == 0 || body[0] != '{' {
 		return nil, decodeError(body, nil)
 	}
@@ -104,6 +120,8 @@ func field(at jsontext.Pointer) string {
 	return `"` + clip(path, 128) + `"`
 }
 
+const wholeNumber = "a whole number"
+
 // jsonName is what JSON calls the type that a field should have had.
 func jsonName(t reflect.Type) string {
 	for t != nil && t.Kind() == reflect.Pointer {
@@ -122,7 +140,7 @@ func jsonName(t reflect.Type) string {
 	case reflect.Struct, reflect.Map:
 		return "an object"
 	case reflect.Int, reflect.Int32, reflect.Int64:
-		return "a whole number"
+		return wholeNumber
 	default:
 		return "something else"
 	}

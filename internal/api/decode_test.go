@@ -74,7 +74,7 @@ func TestRawObject(t *testing.T) {
 	for body, want := range map[string]string{
 		`{}`:          `{}`,
 		"\r\n\t { } ": `{}`,
-		`{"b":"\u0000\u00fc","a":[1e400,0.5,-0.0]}`: `{"a":[1e400,0.5,-0.0],"b":"\u0000ü"}`,
+		`{"b":"\u0000\u00fc","a":[1e400,0.5,-0.0]}`: `{"a":[1e400,0.5,0],"b":"\u0000ü"}`,
 	} {
 		if got := strings.TrimSpace(string(c.Do("POST", "/", body).OK().Body)); got != want {
 			t.Errorf("%s: got %s, want %s", body, got, want)
@@ -88,6 +88,61 @@ func TestRawObject(t *testing.T) {
 		c.Do("POST", "/", body).Refused(400, code)
 	}
 	c.Do("POST", "/", `{"a":"`+strings.Repeat("a", 64<<10)+`"}`).Refused(413, "M_TOO_LARGE")
+}
+
+func TestAByteOrderMarkInFrontOfJSONIsSkipped(t *testing.T) {
+	t.Parallel()
+	c := newDecoder(t, Options{})
+	if got := c.Do("POST", "/decode", "\ufeff {\"text\":\"a\"}").OK().String("text"); got != "a" {
+		t.Errorf("got %q", got)
+	}
+	c.Do("POST", "/decode", "\ufeff").OK()
+
+	alice := newServer(t).Register("alice", "wordpass")
+	room := alice.CreateRoom("\ufeff{}")
+	path := clienttest.Path("rooms", room, "send", "m.room.message", "1")
+	alice.Do("PUT", path, "\ufeff{\"msgtype\":\"m.text\",\"body\":\"marked\"}").OK()
+	rule := "/pushrules/global/override/.m.rule.master/enabled"
+	alice.Do("PUT", rule, "\ufefftrue").OK()
+	if got := alice.Do("GET", rule, nil).OK().At("enabled"); got != true {
+		t.Errorf("enabled: %v", got)
+	}
+}
+
+func TestIntegersOfAnyFormAreTreatedAlike(t *testing.T) {
+	t.Parallel()
+	c := newDecoder(t, Options{})
+	for written, want := range map[string]float64{
+		`1`: 1, `1.0`: 1, `1e3`: 1000, `1000.0`: 1000, `1.5e3`: 1500, `10e-1`: 1, `-2.0`: -2, `-0.0`: 0,
+	} {
+		body := `{"text":"a","number":` + written + `,"map":{"a":` + written + `},"many":[{"name":"b"}]}`
+		got := c.Do("POST", "/decode", body).OK()
+		if got.At("number") != want || got.At("map", "a") != want || got.String("text") != "a" || got.String("many", 0, "name") != "b" {
+			t.Errorf("%s: %s", written, got.Body)
+		}
+	}
+
+	alice := newServer(t).Register("alice", "wordpass")
+	for _, version := range []string{"5", "11"} {
+		room := alice.CreateRoom(map[string]any{"room_version": version})
+		id := alice.SendEvent(room, "com.example.sizes", `{"w":400.0,"h":3e2,"weight":1e0}`)
+		content := string(alice.Do("GET", clienttest.Path("rooms", room, "event", id), nil).OK().Body)
+		if !strings.Contains(content, `{"h":300,"w":400,"weight":1}`) {
+			t.Errorf("version %s: %s", version, content)
+		}
+		levels := alice.Do("GET", clienttest.Path("rooms", room, "state", "m.room.power_levels"), nil).OK()
+		for i, level := range []string{"51.0", "5.2e1"} {
+			body := strings.Replace(string(levels.Body), `"state_default":50`, `"state_default":`+level, 1)
+			alice.Do("PUT", clienttest.Path("rooms", room, "state", "m.room.power_levels"), body).OK()
+			changed := alice.Do("GET", clienttest.Path("rooms", room, "state", "m.room.power_levels"), nil).OK()
+			if got := changed.At("state_default"); got != float64(51+i) {
+				t.Errorf("version %s, %s: %v", version, level, got)
+			}
+		}
+	}
+	for _, limit := range []string{"1.0", "1e0"} { // numbers of a query are no JSON
+		alice.Do("GET", "/publicRooms?limit="+limit, nil).Refused(400, "M_INVALID_PARAM")
+	}
 }
 
 func TestDecodeRefuses(t *testing.T) {
@@ -105,7 +160,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"{\"unknown\":\"\xc3\"}", "M_NOT_JSON", ""},
 		{`{"text":"\ud800"}`, "M_NOT_JSON", ""},
 		{"{\"text\":\"\x00\"}", "M_NOT_JSON", ""},
-		{"\xef\xbb\xbf{}", "M_NOT_JSON", ""},
+		{"{\"text\":\"a\"}\ufeff", "M_NOT_JSON", ""},
+		{"\ufeff\ufeff{}", "M_NOT_JSON", ""},
 		{strings.Repeat(`[`, 100_000), "M_NOT_JSON", ""},
 		{`{"unknown":` + strings.Repeat(`{"a":`, 20_000) + `1` + strings.Repeat(`}`, 20_000) + `}`, "M_NOT_JSON", ""},
 		{`[]`, "M_BAD_JSON", "object"},

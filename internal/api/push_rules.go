@@ -111,7 +111,7 @@ func (a *API) putPushRuleEnabled(r *http.Request, who auth.Session) (any, error)
 		return nil, err
 	}
 	var body ruleEnabled
-	switch string(bytes.TrimSpace(exchangeOf(r).body)) {
+	switch string(bytes.TrimSpace(jsonBody(r))) {
 	case "true":
 		body.Enabled = new(true)
 	case "false":

@@ -235,7 +235,7 @@ func AuthKeys(v *Version, p *Proto) ([]StateKey, error) {
 	if p.Type != TypeMember || p.StateKey == nil {
 		return keys, nil
 	}
-	content, err := canonicalObject(p.Content, v.StrictJSON, 1)
+	content, err := canonicalObject(p.Content, v.newNumbers(), 1)
 	if err != nil {
 		return nil, err
 	}

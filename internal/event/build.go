@@ -106,7 +106,7 @@ func (d *draft) setContent() error {
 	d.content = []byte("{}")
 	if d.Content != nil {
 		var err error
-		if d.content, err = canonicalObject(d.Content, d.version.StrictJSON, 1); err != nil {
+		if d.content, err = canonicalObject(d.Content, d.version.newNumbers(), 1); err != nil {
 			return err
 		}
 	}

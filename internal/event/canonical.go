@@ -26,16 +26,17 @@ const (
 // keys sorted by code point, no white space, no needless escapes. Input that is
 // in this form already is returned as it is, so the answer may share its memory.
 //
-// Strict is for room version 6 and later: a number has to be an integer within
-// ±(2^53-1), written without a decimal point. As in the examples of the
-// specification, 1e10 becomes 10000000000 and -0 becomes 0. Where it is not
-// strict, other numbers stay as they are written.
+// An integer within ±(2^53-1) is written in the one form that it has there: as in the
+// examples of the specification, 1e10 becomes 10000000000 and -0 becomes 0; 1.0
+// becomes 1 likewise, since JSON has but one kind of numbers. Strict is for room
+// version 6 and later, and refuses all other numbers; else they stay as they are
+// written.
 //
 // M_NOT_JSON for what is not JSON in UTF-8; M_BAD_JSON for numbers as above,
 // duplicate keys, lone surrogates and nesting deeper than 128; M_TOO_LARGE where
 // the result is over [MaxBytes].
 func Canonical(raw []byte, strict bool) ([]byte, error) {
-	canonical, err := canonicalize(raw, strict, 0)
+	canonical, err := canonicalize(raw, numbersFor(strict), 0)
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +50,40 @@ func checkSize(canonical []byte) error {
 	return nil
 }
 
+// numbers says what becomes of a number that is not written as canonical JSON has it.
+type numbers int
+
+const (
+	// integersOnly: it is written anew if it is an integer, and refused otherwise.
+	integersOnly numbers = iota
+	// anyNumber: it is written anew if it is an integer, and stays otherwise.
+	anyNumber
+	// asWritten: it stays, since a signature or a hash of another server may cover it.
+	asWritten
+)
+
+func numbersFor(strict bool) numbers {
+	if strict {
+		return integersOnly
+	}
+	return anyNumber
+}
+
+// newNumbers are those of an event that this server makes.
+func (v *Version) newNumbers() numbers { return numbersFor(v.StrictJSON) }
+
+// signedNumbers are those of an event that there is.
+func (v *Version) signedNumbers() numbers {
+	if v.StrictJSON {
+		return integersOnly
+	}
+	return asWritten
+}
+
 // canonicalize is Canonical without the limit on size, for a value that is to
 // stand inside so many objects.
-func canonicalize(raw []byte, strict bool, depth int) ([]byte, error) {
-	t := transcoder{src: raw, strict: strict, depth: depth}
+func canonicalize(raw []byte, n numbers, depth int) ([]byte, error) {
+	t := transcoder{src: raw, numbers: n, depth: depth}
 	if err := t.document(); err != nil {
 		return nil, err
 	}
@@ -63,8 +94,8 @@ func canonicalize(raw []byte, strict bool, depth int) ([]byte, error) {
 }
 
 // canonicalObject is canonicalize for what has to be an object.
-func canonicalObject(raw []byte, strict bool, depth int) ([]byte, error) {
-	canonical, err := canonicalize(raw, strict, depth)
+func canonicalObject(raw []byte, n numbers, depth int) ([]byte, error) {
+	canonical, err := canonicalize(raw, n, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +113,7 @@ type transcoder struct {
 	pos      int
 	out      []byte
 	diverged bool
-	strict   bool
+	numbers  numbers
 	depth    int
 	// members is a stack of the members of the objects that are open.
 	members []member
@@ -439,9 +470,9 @@ func (t *transcoder) number() error {
 	}
 	value, small := n.value()
 	switch {
-	case small && !n.plain:
+	case small && !n.plain && t.numbers != asWritten:
 		t.replace(len(n.text), strconv.AppendInt(nil, value, 10)...)
-	case small || !t.strict:
+	case small || t.numbers != integersOnly:
 		t.keep(len(n.text))
 	default:
 		return matrix.Errorf(matrix.BadJSON,
@@ -456,8 +487,8 @@ type number struct {
 	digits   []byte // of the integer part
 	exponent []byte // with its sign, if any; nil where there is none
 	negative bool
-	fraction bool
-	plain    bool // an integer as canonical JSON writes it
+	fraction []byte // the digits after the point; nil where there is none
+	plain    bool   // an integer as canonical JSON writes it
 }
 
 // scanNumber reads the number at the start of s, by the grammar of JSON. Where
@@ -474,8 +505,8 @@ func scanNumber(s []byte) (number, bool) {
 	i += run
 	ok := run == 1 || run > 1 && n.digits[0] != '0'
 	if ok && i < len(s) && s[i] == '.' {
-		n.fraction = true
 		run = digitRun(s[i+1:])
+		n.fraction = s[i+1 : i+1+run]
 		i += 1 + run
 		ok = run > 0
 	}
@@ -484,7 +515,7 @@ func scanNumber(s []byte) (number, bool) {
 		i += 1 + len(n.exponent)
 	}
 	n.text = s[:i]
-	n.plain = ok && !n.fraction && n.exponent == nil && (!n.negative || n.digits[0] != '0')
+	n.plain = ok && n.fraction == nil && n.exponent == nil && (!n.negative || n.digits[0] != '0')
 	return n, ok
 }
 
@@ -506,33 +537,40 @@ func digitRun(s []byte) int {
 	return i
 }
 
-// value gives the number where it is an integer within ±(2^53-1) that is written
-// without a decimal point or a negative exponent.
+// maxExponent is far beyond that of any integer that canonical JSON can hold.
+const maxExponent = 1 << 20
+
+// value gives the number where it is an integer within ±(2^53-1), however it is
+// written: 1000.0 and 1e3 are 1000.
 func (n *number) value() (int64, bool) {
-	if n.fraction || len(n.digits) > 16 {
+	digits := n.digits
+	if n.fraction != nil {
+		digits = slices.Concat(n.digits, n.fraction)
+	}
+	if digits = bytes.TrimLeft(digits, "0"); len(digits) == 0 {
+		return 0, true
+	}
+	exponent := 0
+	if n.exponent != nil {
+		var err error
+		if exponent, err = strconv.Atoi(string(n.exponent)); err != nil || max(exponent, -exponent) > maxExponent {
+			return 0, false
+		}
+	}
+	significant := bytes.TrimRight(digits, "0")
+	zeros := len(digits) - len(significant) - len(n.fraction) + exponent
+	if zeros < 0 || len(significant)+zeros > len("9007199254740991") {
 		return 0, false
 	}
 	var value int64
-	for _, c := range n.digits {
+	for _, c := range significant {
 		value = value*10 + int64(c-'0')
 	}
-	if n.exponent != nil && value != 0 {
-		zeros, err := strconv.Atoi(string(n.exponent))
-		if err != nil || zeros < 0 {
-			return 0, false
-		}
-		value = shift(value, zeros)
+	for range zeros {
+		value *= 10
 	}
 	if n.negative {
 		return -value, value <= maxSafeInteger
 	}
 	return value, value <= maxSafeInteger
-}
-
-// shift appends zeros to a number, until it is out of range anyway.
-func shift(value int64, zeros int) int64 {
-	for ; zeros > 0 && value <= maxSafeInteger; zeros-- {
-		value *= 10
-	}
-	return value
 }

@@ -199,8 +199,9 @@ func TestCanonicalRefuses(t *testing.T) {
 func TestCanonicalNumbers(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{
-		`1.5`, `1.0`, `-0.0`, `1e-1`, `10e-1`, `1.5e3`, `9007199254740992`, `-9007199254740992`, `1e16`, `1E400`,
+		`1.5`, `1e-1`, `105e-1`, `1.55e1`, `0.01e1`, `9007199254740992`, `-9007199254740992`, `1e16`, `1E400`, `9007199254740992.0`,
 		`123456789012345678901234567890`, `99999999999999999`, `9007199254740991e1`, `1e9999999999999999999`,
+		`1e9223372036854775807`, `1e-9223372036854775808`, `1.0e-9999999999999999999`,
 	} {
 		document := `{"n":` + in + `}`
 		_, err := Canonical([]byte(document), true)
@@ -208,6 +209,22 @@ func TestCanonicalNumbers(t *testing.T) {
 		got, err := Canonical([]byte(document), false)
 		if err != nil || string(got) != document {
 			t.Errorf("Canonical(%s, false) = %s, %v; want it as it is", document, got, err)
+		}
+	}
+}
+
+func TestAnIntegerIsOneHoweverItIsWritten(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`1.0`: `1`, `1e3`: `1000`, `1E+3`: `1000`, `1000.0`: `1000`, `1.5e3`: `1500`, `10e-1`: `1`, `-0.0`: `0`, `-0`: `0`, `0e-5`: `0`,
+		`0.001e3`: `1`, `-2.50e1`: `-25`, `100.00e-2`: `1`, `9007199254740991.000`: `9007199254740991`, `0.0e9999999999999999999`: `0`,
+		`1` + strings.Repeat("0", 40) + `e-40`: `1`,
+	} {
+		for _, strict := range []bool{false, true} {
+			got, err := Canonical([]byte(`{"n":`+in+`}`), strict)
+			if err != nil || string(got) != `{"n":`+want+`}` {
+				t.Errorf("Canonical of %s, strict %v: %s, %v; want %s", in, strict, got, err, want)
+			}
 		}
 	}
 }

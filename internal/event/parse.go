@@ -21,7 +21,7 @@ import (
 // Errors are those of [Canonical], M_BAD_JSON for what is not of the format, and
 // M_TOO_LARGE for what breaks a limit of the client-server API, "Size limits".
 func Parse(v *Version, raw []byte) (*Event, error) {
-	text, err := canonicalObject(raw, v.StrictJSON, 0)
+	text, err := canonicalObject(raw, v.signedNumbers(), 0)
 	if err != nil {
 		return nil, err
 	}

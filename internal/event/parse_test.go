@@ -177,6 +177,18 @@ func TestParseRedacts(t *testing.T) {
 }
 
 // Versions 1 and 2 carry their ID, and pairs.
+// Their sender has hashed and signed them as they are.
+func TestNumbersOfAnothersEventStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	eachVersion(t, "3-5", func(t *testing.T, v *Version) {
+		const content = `{"a":1.0,"b":1e3,"c":-0.0,"d":1.5}`
+		e, err := Parse(v, received(map[string]string{"content": content}))
+		if err != nil || string(e.Content) != content {
+			t.Errorf("%+v, %v", e, err)
+		}
+	})
+}
+
 func TestParsePairs(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, "1-2", func(t *testing.T, v *Version) {

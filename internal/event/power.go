@@ -174,7 +174,7 @@ var strictLevels = &Version{StrictJSON: true, NotificationLevels: true, IntegerP
 // for what older servers have sent; programs disagree on what such levels are.
 // M_BAD_JSON, or as for [Canonical] where it is not an object of JSON.
 func CheckPowerLevels(content []byte) error {
-	canonical, err := canonicalObject(content, false, 1)
+	canonical, err := canonicalObject(content, anyNumber, 1)
 	if err != nil {
 		return err
 	}

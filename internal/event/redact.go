@@ -76,7 +76,7 @@ var (
 // of [Canonical], and M_BAD_JSON where type or content is missing or of the wrong
 // kind. "Redactions" of each room version.
 func Redact(v *Version, raw []byte) ([]byte, error) {
-	canonical, err := canonicalObject(raw, v.StrictJSON, 0)
+	canonical, err := canonicalObject(raw, v.signedNumbers(), 0)
 	if err != nil {
 		return nil, err
 	}

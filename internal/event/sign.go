@@ -20,7 +20,7 @@ type Signer struct {
 // to its signatures. What stands under unsigned is kept and not signed. Errors are
 // those of [Canonical], with strict rules. Appendices, "Signing Details".
 func (s *Signer) SignJSON(raw []byte) ([]byte, error) {
-	object, err := canonicalObject(raw, true, 0)
+	object, err := canonicalObject(raw, integersOnly, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (e *Event) VerifySignature(serverName, keyID string, key ed25519.PublicKey)
 // or wrong; else the errors of [Canonical], with strict rules. Appendices,
 // "Checking for a Signature".
 func VerifyJSON(raw []byte, serverName, keyID string, key ed25519.PublicKey) error {
-	object, err := canonicalObject(raw, true, 0)
+	object, err := canonicalObject(raw, integersOnly, 0)
 	if err != nil {
 		return err
 	}

@@ -41,31 +41,50 @@ const (
 // tried at every event.
 const maxPatterns = 200
 
-// Check refuses values that no filter can have, and more patterns than anybody has
-// use for: M_INVALID_PARAM.
+// Check refuses values that no filter can have, IDs among them that are none, and more
+// patterns than anybody has use for: M_INVALID_PARAM.
 func (f *EventFilter) Check() error {
 	if f.Limit != nil && *f.Limit < 0 {
 		return matrix.Errorf(matrix.InvalidParam, "limit must not be negative")
 	}
-	lists := [][]string{f.NotTypes, f.NotSenders, f.NotRooms}
-	for _, list := range []*[]string{f.Types, f.Senders, f.Rooms} {
-		if list != nil {
-			lists = append(lists, *list)
-		}
-	}
-	for _, list := range lists {
-		if !isTexts(list) {
+	patterns := 0
+	for _, types := range [][]string{f.NotTypes, listed(f.Types)} {
+		if !isTexts(types) {
 			return matrix.Errorf(matrix.InvalidParam, "a filter is UTF-8 without the character NUL")
 		}
-	}
-	patterns := countPatterns(f.NotTypes)
-	if f.Types != nil {
-		patterns += countPatterns(*f.Types)
+		patterns += countPatterns(types)
 	}
 	if patterns > maxPatterns {
 		return matrix.Errorf(matrix.InvalidParam, "a filter has at most %d types with an asterisk", maxPatterns)
 	}
+	for _, senders := range [][]string{f.NotSenders, listed(f.Senders)} {
+		for _, sender := range senders {
+			if _, _, err := matrix.ParseUserID(sender); err != nil {
+				return err
+			}
+		}
+	}
+	return f.checkRooms()
+}
+
+// checkRooms refuses room IDs that are none.
+func (f *EventFilter) checkRooms() error {
+	for _, list := range [][]string{f.NotRooms, listed(f.Rooms)} {
+		for _, roomID := range list {
+			if !matrix.IsRoomID(roomID) {
+				return matrix.Errorf(matrix.InvalidParam, "the rooms of a filter are room IDs")
+			}
+		}
+	}
 	return nil
+}
+
+// listed gives a list that may not be there.
+func listed(list *[]string) []string {
+	if list == nil {
+		return nil
+	}
+	return *list
 }
 
 func countPatterns(types []string) int {

@@ -50,7 +50,7 @@ func parseFilter(definition []byte) (*Filter, error) {
 		return nil, matrix.Errorf(matrix.InvalidParam, `event_format must be "client" or "federation"`)
 	}
 	for _, part := range []*rooms.EventFilter{
-		f.AccountData, f.Presence, f.Room.AccountData, f.Room.Ephemeral, f.Room.State, f.Room.Timeline,
+		f.AccountData, f.Presence, f.Room.AccountData, f.Room.Ephemeral, f.Room.State, f.Room.Timeline, f.ofRooms(),
 	} {
 		if part == nil {
 			continue
@@ -105,8 +105,12 @@ func canonicalFilter(definition []byte) ([]byte, error) {
 
 // wants reports whether a room may be in the answer at all.
 func (f *Filter) wants(roomID string) bool {
-	outer := rooms.EventFilter{Rooms: f.Room.Rooms, NotRooms: f.Room.NotRooms}
-	return outer.WantsRoom(roomID)
+	return f.ofRooms().WantsRoom(roomID)
+}
+
+// ofRooms is the part of the filter that chooses rooms.
+func (f *Filter) ofRooms() *rooms.EventFilter {
+	return &rooms.EventFilter{Rooms: f.Room.Rooms, NotRooms: f.Room.NotRooms}
 }
 
 // lazy reports whether members come as they are needed.

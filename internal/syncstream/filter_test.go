@@ -176,12 +176,42 @@ func TestBadFilters(t *testing.T) {
 	}
 }
 
+// A filter that names a room by its alias, or a user by a name, lets nothing through
+// and leaves the client wondering.
+func TestFilterNamesRoomsAndUsersThatCannotBe(t *testing.T) {
+	h := newHouse(t)
+	long := "!" + strings.Repeat("a", 255)
+	for list, impossible := range map[string][]string{
+		"senders": {"", "alice", "@", "@alice", "!a:b", "*", "@a*"}, "not_senders": {"bob", "@bob"},
+		"rooms": {"", "#alias:localhost", "house", "!", long, "*"}, "not_rooms": {"#alias:localhost"},
+	} {
+		for _, id := range impossible {
+			part := fmt.Sprintf(`{%q:[%q]}`, list, id)
+			definitions := []string{`{"presence":` + part + `}`, `{"account_data":` + part + `}`}
+			for _, inRoom := range []string{"timeline", "state", "ephemeral", "account_data"} {
+				definitions = append(definitions, `{"room":{"`+inRoom+`":`+part+`}}`)
+			}
+			if strings.HasSuffix(list, "rooms") {
+				definitions = append(definitions, `{"room":`+part+`}`)
+			}
+			for _, definition := range definitions {
+				_, err := h.StoreFilter(t.Context(), bob, json.RawMessage(definition))
+				wantCode(t, "stored: "+definition, err, matrix.InvalidParam)
+				_, err = h.Sync(t.Context(), syncstream.Query{UserID: bob, Filter: definition})
+				wantCode(t, "inline: "+definition, err, matrix.InvalidParam)
+			}
+			_, err := syncstream.ParseEventFilter(part)
+			wantCode(t, "of /messages: "+part, err, matrix.InvalidParam)
+		}
+	}
+}
+
 func TestFiltersThatAreFine(t *testing.T) {
 	h := newHouse(t)
 	for _, definition := range []string{
 		`{}`, `{"unknown":{"nested":[1.5,null]}}`, `{"room":null}`, `{"room":{"timeline":null,"state":{}}}`,
 		`{"room":{"timeline":{"limit":9007199254740991}}}`, `{"event_format":"federation"}`,
-		`{"room":{"timeline":{"types":[""],"senders":["not a user"]}}}`,
+		`{"room":{"timeline":{"types":[""],"senders":["@not_here:example.org"]}}}`,
 		`{"presence":{"types":["m.presence"],"not_senders":["@a:b"]},"account_data":{"limit":3}}`,
 	} {
 		if _, err := h.StoreFilter(t.Context(), bob, json.RawMessage(definition)); err != nil {

@@ -137,5 +137,5 @@ func (s *Service) newPasswordHash(ctx context.Context, password string) (string,
 	if err := s.checkNewPassword(password); err != nil {
 		return "", err
 	}
-	return s.hasher.hash(ctx, password)
+	return s.hasher.hash(ctx, preparePassword(password))
 }

@@ -133,7 +133,7 @@ func TestEveryOperationIsAtomic(t *testing.T) {
 	if n := count(t, s, `SELECT count(*) FROM accounts WHERE deactivated_at IS NULL`); n != 1 {
 		t.Errorf("got %d active accounts, want the one there was", n)
 	}
-	if _, err := s.checkPassword(t.Context(), userName{name: "example"}, testPassword); err != nil {
+	if _, _, err := s.checkPassword(t.Context(), userName{name: "example"}, testPassword); err != nil {
 		t.Errorf("the password has changed: %v", err)
 	}
 	if _, err := s.Device(t.Context(), session.UserID, session.DeviceID); err != nil {

@@ -381,6 +381,6 @@ func (s *Service) checkPasswordStage(ctx context.Context, a attempt) (evidence, 
 	if err != nil {
 		return evidence{}, err
 	}
-	found, err := s.checkPassword(ctx, name, sent.Password)
+	found, _, err := s.checkPassword(ctx, name, sent.Password)
 	return evidence{userID: found.userID}, err
 }

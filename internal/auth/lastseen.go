@@ -69,6 +69,9 @@ func (s *Service) flushSeen(ctx context.Context) error {
 	if len(taken) == 0 {
 		return nil
 	}
+	for key, seen := range taken {
+		s.hasher.familiar.addSeen(key.userID, seen.ip)
+	}
 	err := storeSightings(ctx, s.pool, taken)
 	if err != nil {
 		for key, seen := range taken {

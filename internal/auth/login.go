@@ -84,13 +84,13 @@ func (s *Service) loginByPassword(ctx context.Context, r LoginRequest, device ne
 	if err := device.check(); err != nil {
 		return Credentials{}, err
 	}
-	a, err := s.checkPassword(ctx, name, r.Password)
+	a, outdated, err := s.checkPassword(ctx, name, r.Password)
 	if err != nil {
 		return Credentials{}, err
 	}
 	rehashed := ""
-	if s.hasher.outdated(a.passwordHash) {
-		if rehashed, err = s.hasher.hash(ctx, r.Password); err != nil {
+	if outdated {
+		if rehashed, err = s.hasher.hash(ctx, preparePassword(r.Password)); err != nil {
 			return Credentials{}, err
 		}
 	}

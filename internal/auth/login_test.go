@@ -248,7 +248,7 @@ func TestLoginWithAPasswordThatWasChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example")
-	checked, err := s.checkPassword(t.Context(), userName{name: "example"}, testPassword)
+	checked, _, err := s.checkPassword(t.Context(), userName{name: "example"}, testPassword)
 	must(t, err)
 
 	must(t, s.SetPassword(t.Context(), "example", "another", true))
@@ -257,24 +257,72 @@ func TestLoginWithAPasswordThatWasChangedMeanwhile(t *testing.T) {
 	wantCode(t, err, matrix.Forbidden)
 }
 
-func TestLoginFailuresAreLimitedByAccount(t *testing.T) {
+func TestLoginFailuresAreLimitedByAccountAndAddress(t *testing.T) {
 	t.Parallel()
 	s, c := newTestService(t, limitFailedLogins(ratelimit.Limit{PerSecond: 0.1, Burst: 3}))
 	mustRegister(t, s, "example")
 	mustRegister(t, s, "another")
-	for i := range 3 {
-		client := Client{Address: netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})}
-		_, err := s.Login(t.Context(), loginRequest("Example", "wrong"), client)
+	here := by(t, "198.51.100.1")
+	for range 3 {
+		_, err := s.Login(here, loginRequest("Example", "wrong"), testClient)
 		wantCode(t, err, matrix.Forbidden)
 	}
 
-	_, err := s.Login(t.Context(), loginRequest("@example:test.example", testPassword), testClient)
+	_, err := s.Login(here, loginRequest("@example:test.example", testPassword), testClient)
 	if e := wantCode(t, err, matrix.LimitExceeded); e.RetryAfter != 10*time.Second {
 		t.Errorf("got RetryAfter %v, want 10s", e.RetryAfter)
 	}
-	mustLogin(t, s, "another")
+	_, err = s.Login(here, loginRequest("another", testPassword), testClient)
+	must(t, err)
+	_, err = s.Login(by(t, "198.51.100.2"), loginRequest("example", testPassword), testClient)
+	must(t, err)
 	c.advance(10 * time.Second)
-	mustLogin(t, s, "example")
+	_, err = s.Login(here, loginRequest("example", testPassword), testClient)
+	must(t, err)
+}
+
+// Whoever knew a user name could keep its owner out by guessing all the time.
+func TestGuessesOfOthersLockedOutTheOwner(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t, func(o *Options) {
+		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
+			ratelimit.FailedLogin:        {PerSecond: 0.1, Burst: 3},
+			ratelimit.FailedLoginAccount: {PerSecond: 0.1, Burst: 5},
+		}, o.Now)
+	})
+	owner := mustRegister(t, s, "example")
+	home := by(t, "192.0.2.1")
+	_, err := s.Login(home, loginRequest("example", testPassword), testClient)
+	must(t, err)
+	for i := range 5 {
+		_, err := s.Login(by(t, fmt.Sprintf("198.51.100.%d", i)), loginRequest("example", "wrong"), testClient)
+		wantCode(t, err, matrix.Forbidden)
+	}
+	_, err = s.Login(by(t, "203.0.113.1"), loginRequest("example", testPassword), testClient)
+	wantCode(t, err, matrix.LimitExceeded) // it could be one of them
+
+	_, err = s.Login(home, loginRequest("example", testPassword), testClient)
+	must(t, err)
+	session := mustAuthenticate(t, s, owner.AccessToken)
+	must(t, s.DeleteDevice(by(t, session.UserID), session, "x", passwordAuth(t, "example", testPassword, "")))
+}
+
+// Addresses are remembered over a restart, by the devices that were seen there.
+func TestAddressesWereNewAfterARestart(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	got := mustRegister(t, s, "example")
+	c.advance(time.Second)
+	s.Seen(mustAuthenticate(t, s, got.AccessToken), Client{Address: netip.MustParseAddr("2001:db8:1:2::3")})
+	must(t, s.flushSeen(t.Context()))
+	if !s.hasher.familiar.knows("2001:db8:1:2::/64") {
+		t.Error("an address is new after it was seen")
+	}
+	again := New(s.pool, s.o)
+	must(t, again.recall(t.Context()))
+	if f := again.hasher.familiar; !f.knowsAt("2001:db8:1:2::/64", []string{got.UserID}) || f.knows("2001:db8:1:3::/64") {
+		t.Error("an address is new after a restart, or another is not")
+	}
 }
 
 func TestLoginSuccessesDoNotCountAsFailures(t *testing.T) {

@@ -11,10 +11,10 @@ func (s *Service) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "homeserver_password_hashes_running", Help: "Passwords being hashed at the moment.",
-		}, func() float64 { return float64(len(s.hasher.slots)) }),
+		}, func() float64 { return float64(s.hasher.all.Held()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "homeserver_password_hashes_waiting", Help: "Passwords that wait to be hashed.",
-		}, func() float64 { return float64(s.hasher.waiting.Load()) }),
+		}, func() float64 { return float64(s.hasher.networks.Held() - s.hasher.all.Held()) }),
 	}
 }
 

@@ -24,8 +24,11 @@ func TestMetricsTellOfPasswords(t *testing.T) {
 		}
 		return got
 	}
-	for range hashersAtOnce {
-		s.hasher.slots <- struct{}{}
+	leaves := make([]func(), hashersAtOnce)
+	for i := range leaves {
+		leave, err := s.hasher.enter(by(t, ""))
+		must(t, err)
+		leaves[i] = leave
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	given := make(chan error, 1)
@@ -42,8 +45,8 @@ func TestMetricsTellOfPasswords(t *testing.T) {
 	if err := <-given; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	for range hashersAtOnce {
-		<-s.hasher.slots
+	for _, leave := range leaves {
+		leave()
 	}
 	if got := gauges(); got["homeserver_password_hashes_waiting"] != 0 || got["homeserver_password_hashes_running"] != 0 {
 		t.Errorf("in the end: %v", got)

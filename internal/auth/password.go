@@ -3,143 +3,42 @@ package auth
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"sync/atomic"
-	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
 
 	"homeserver/internal/matrix"
 	"homeserver/internal/ratelimit"
 )
 
-const (
-	// hashersAtOnce bounds the memory and the cores that passwords may take.
-	hashersAtOnce = 2
-	// maxWaitingHashers bounds the queue in front of them.
-	maxWaitingHashers = 100
-
-	saltBytes = 16
-	keyBytes  = 32
-)
-
-// ArgonParams is the cost of one argon2id hash, RFC 9106, section 3.1. Hashes keep
-// the parameters that they were made with; after a change, a password is hashed
-// anew at the next login with it.
-type ArgonParams struct {
-	MemoryKiB uint32
-	Passes    uint32
-	Threads   uint8
+// preparePassword brings a password into the form in which it is compared, so that it
+// does not matter how a keyboard writes a letter: all spaces are the ASCII one, and
+// letters are composed (NFC). That is what PRECIS has for passwords, RFC 8265, section
+// 4.2.2, but for the classes of characters that it refuses: emoji made of several are
+// among them, and people have them in passwords.
+func preparePassword(password string) string {
+	return norm.NFC.String(strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Zs, r) {
+			return ' '
+		}
+		return r
+	}, password))
 }
 
-// DefaultArgonParams costs 19 MiB and two passes on one core.
-func DefaultArgonParams() ArgonParams {
-	return ArgonParams{MemoryKiB: 19 * 1024, Passes: 2, Threads: 1}
-}
-
-// hasher makes and checks password hashes, few at a time.
-type hasher struct {
-	params  ArgonParams
-	nobody  string // a hash that no password has
-	slots   chan struct{}
-	waiting atomic.Int64
-}
-
-func newHasher(params ArgonParams) *hasher {
-	if params == (ArgonParams{}) {
-		params = DefaultArgonParams()
-	}
-	nobody := encodePHC(params, randomBytes(saltBytes), randomBytes(keyBytes))
-	return &hasher{params: params, nobody: nobody, slots: make(chan struct{}, hashersAtOnce)}
-}
-
-// hash makes the PHC string of a password. It waits for its turn;
-// M_LIMIT_EXCEEDED where too many wait already.
-func (h *hasher) hash(ctx context.Context, password string) (string, error) {
-	salt := randomBytes(saltBytes)
-	key, err := h.derive(ctx, h.params, password, salt, keyBytes)
-	if err != nil {
-		return "", err
-	}
-	return encodePHC(h.params, salt, key), nil
-}
-
-// verify reports whether the password has the hash. With an empty hash it takes
-// the time of a check and says no.
-func (h *hasher) verify(ctx context.Context, password, phc string) (bool, error) {
-	known := phc != ""
-	if !known {
-		phc = h.nobody
-	}
-	params, salt, want, err := parsePHC(phc)
-	if err != nil {
-		return false, err
-	}
-	got, err := h.derive(ctx, params, password, salt, uint32(len(want)))
-	if err != nil {
-		return false, err
-	}
-	return subtle.ConstantTimeCompare(got, want) == 1 && known, nil
-}
-
-// outdated reports whether a hash was made with other parameters than today's.
-func (h *hasher) outdated(phc string) bool {
-	params, _, _, err := parsePHC(phc)
-	return err != nil || params != h.params
-}
-
-func (h *hasher) derive(ctx context.Context, p ArgonParams, password string, salt []byte, size uint32) ([]byte, error) {
-	if h.waiting.Add(1) > maxWaitingHashers {
-		h.waiting.Add(-1)
-		return nil, ratelimit.TooMany(time.Second)
-	}
-	select {
-	case h.slots <- struct{}{}:
-		h.waiting.Add(-1)
-	case <-ctx.Done():
-		h.waiting.Add(-1)
-		return nil, fmt.Errorf("wait to hash a password: %w", ctx.Err())
-	}
-	defer func() { <-h.slots }()
-	return argon2.IDKey([]byte(password), salt, p.Passes, p.MemoryKiB, p.Threads, size), nil
-}
-
-// encodePHC writes a hash in the PHC string format.
-func encodePHC(p ArgonParams, salt, key []byte) string {
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.MemoryKiB, p.Passes, p.Threads,
-		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
-}
-
-// errHash says that what stands in the database is no hash of ours. It does not
-// tell the hash, which is a secret.
-var errHash = errors.New("a stored password hash is not argon2id in the PHC string format")
-
-// parsePHC reads what encodePHC has written.
-func parsePHC(phc string) (p ArgonParams, salt, key []byte, err error) {
-	var version int
-	var encoded string
-	n, err := fmt.Sscanf(phc, "$argon2id$v=%d$m=%d,t=%d,p=%d$%s", &version, &p.MemoryKiB, &p.Passes, &p.Threads, &encoded)
-	if err != nil || n != 5 || version != argon2.Version || p.Passes == 0 || p.Threads == 0 {
-		return ArgonParams{}, nil, nil, errHash
-	}
-	saltText, keyText, _ := strings.Cut(encoded, "$")
-	salt, saltErr := base64.RawStdEncoding.DecodeString(saltText)
-	key, keyErr := base64.RawStdEncoding.DecodeString(keyText)
-	if saltErr != nil || keyErr != nil || len(salt) == 0 || len(key) < 16 {
-		return ArgonParams{}, nil, nil, errHash
-	}
-	return p, salt, key, nil
-}
-
-// checkNewPassword refuses a password that is too short: M_WEAK_PASSWORD.
+// checkNewPassword refuses a password that is too short, in characters as they are
+// compared: M_WEAK_PASSWORD; and one with a control character, which another keyboard
+// may not have: M_INVALID_PARAM.
 func (s *Service) checkNewPassword(password string) error {
+	password = preparePassword(password)
+	if strings.ContainsFunc(password, unicode.IsControl) {
+		return matrix.Errorf(matrix.InvalidParam, "The password must not have control characters")
+	}
 	if n := utf8.RuneCountInString(password); n < s.o.MinPasswordLength {
 		return matrix.Errorf(matrix.WeakPassword, "The password must have at least %d characters", s.o.MinPasswordLength)
 	}
@@ -157,34 +56,76 @@ func errLogin() *matrix.Error {
 
 // checkPassword finds the account of a user name and checks its password.
 // M_FORBIDDEN for a wrong one, M_USER_DEACTIVATED for the right one of a
-// deactivated account, M_LIMIT_EXCEEDED after too many wrong ones.
-func (s *Service) checkPassword(ctx context.Context, name userName, password string) (account, error) {
+// deactivated account, M_LIMIT_EXCEEDED after too many wrong ones. outdated says that
+// the right one should be hashed anew.
+func (s *Service) checkPassword(ctx context.Context, name userName, password string) (found account, outdated bool, err error) {
 	candidates, key, err := s.candidates(ctx, name)
 	if err != nil {
-		return account{}, err
+		return account{}, false, err
 	}
-	attempt, err := s.o.Limits.Take(ratelimit.FailedLogin, key)
+	attempt, err := s.countAttempt(matrix.Caller(ctx), key, candidates)
 	if err != nil {
-		return account{}, err
+		return account{}, false, err
 	}
 	a, err := findAccount(ctx, s.pool, candidates)
 	if err != nil {
-		attempt.GiveBack()
-		return account{}, err
+		attempt.giveBack()
+		return account{}, false, err
 	}
-	ok, err := s.hasher.verify(ctx, password, a.passwordHash)
+	ok, outdated, err := s.verify(ctx, password, a.passwordHash)
 	if err != nil {
-		attempt.GiveBack()
-		return account{}, err
+		attempt.giveBack()
+		return account{}, false, err
 	}
 	if !ok {
-		return account{}, errLogin()
+		return account{}, false, errLogin()
 	}
-	attempt.GiveBack()
+	attempt.giveBack()
 	if a.deactivated {
-		return account{}, errDeactivated()
+		return account{}, false, errDeactivated()
 	}
-	return a, nil
+	s.hasher.familiar.add(matrix.Caller(ctx), a.userID)
+	return a, outdated, nil
+}
+
+// verify checks a password, and whether its hash is not as it would be made today:
+// old hashes may be those of the password as it was typed.
+func (s *Service) verify(ctx context.Context, password, phc string) (ok, outdated bool, err error) {
+	prepared := preparePassword(password)
+	ok, err = s.hasher.verify(ctx, prepared, phc)
+	if ok || err != nil || prepared == password {
+		return ok, s.hasher.outdated(phc), err
+	}
+	ok, err = s.hasher.verify(ctx, password, phc)
+	return ok, true, err
+}
+
+// attempts are what one try of a password is counted by.
+type attempts []*ratelimit.Claim
+
+func (as attempts) giveBack() {
+	for _, a := range as {
+		a.GiveBack()
+	}
+}
+
+// countAttempt counts a password that may be wrong: for the caller at the account, and
+// for the account by all callers together, of whom there may be many. Neither holds for
+// who is logged in to the account, and the second not for addresses from which somebody
+// was, so that the guesses of others lock out nobody. M_LIMIT_EXCEEDED.
+func (s *Service) countAttempt(caller, account string, candidates []string) (attempts, error) {
+	if caller != "" && slices.Contains(candidates, caller) {
+		return nil, nil
+	}
+	own, err := s.o.Limits.Take(ratelimit.FailedLogin, account+" "+caller)
+	if err != nil || s.hasher.familiar.knowsAt(caller, candidates) {
+		return attempts{own}, err
+	}
+	all, err := s.o.Limits.Take(ratelimit.FailedLoginAccount, account)
+	if err != nil {
+		own.GiveBack()
+	}
+	return attempts{own, all}, err
 }
 
 // ChangePasswordRequest is the body of POST /account/password.
@@ -248,7 +189,7 @@ type passwordChange struct {
 }
 
 func (s *Service) changePassword(ctx context.Context, c passwordChange, proof approval) error {
-	hash, err := s.hasher.hash(ctx, c.password)
+	hash, err := s.hasher.hash(ctx, preparePassword(c.password))
 	if err != nil {
 		return err
 	}

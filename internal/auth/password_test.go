@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"golang.org/x/crypto/argon2"
 
@@ -105,32 +108,143 @@ func TestOutdated(t *testing.T) {
 	}
 }
 
+// by makes a context of a request by a caller.
+func by(t *testing.T, caller string) context.Context {
+	t.Helper()
+	return matrix.WithCaller(t.Context(), caller)
+}
+
 func TestHashingIsBounded(t *testing.T) {
 	t.Parallel()
 	h := newHasher(cheapArgon)
-	for range hashersAtOnce {
-		h.slots <- struct{}{}
+	if _, err := h.all.Enter(t.Context(), "others", hashersAtOnce); err != nil {
+		t.Fatal(err)
 	}
-
-	// All slots are taken: whoever waits gives up with its request.
-	_, err := h.hash(canceled(t), "secret")
-	if !errors.Is(err, context.Canceled) {
+	// All places are taken: whoever waits gives up with its request.
+	if _, err := h.hash(canceled(t), "secret"); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want the end of the request", err)
 	}
-	if n := h.waiting.Load(); n != 0 {
-		t.Fatalf("%d are waiting, want none", n)
+	if h.networks.Held() != 0 || h.strangers.Held() != 0 {
+		t.Error("one who gave up is counted")
 	}
-	h.waiting.Store(maxWaitingHashers)
-	_, err = h.hash(t.Context(), "secret")
-	wantCode(t, err, matrix.LimitExceeded)
-	if n := h.waiting.Load(); n != maxWaitingHashers {
-		t.Errorf("%d are waiting, want %d", n, maxWaitingHashers)
-	}
-
-	h.waiting.Store(0)
-	<-h.slots
-	_, err = h.hash(t.Context(), "secret")
+	h.all.Leave("others", hashersAtOnce)
+	_, err := h.hash(t.Context(), "secret")
 	must(t, err)
+}
+
+// One network could hold every place in the queue, and people who were here before
+// waited behind it.
+func TestOneNetworkHeldAllPlacesForPasswords(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHasher(cheapArgon)
+		h.familiar.add("192.0.2.1", "@alice:example.org")
+		leave, err := h.enter(by(t, "198.51.100.0"))
+		must(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		var flood sync.WaitGroup
+		refused := map[matrix.Code]int{}
+		var mu sync.Mutex
+		for i := range 100 {
+			flood.Go(func() {
+				leave, err := h.enter(matrix.WithCaller(ctx, fmt.Sprintf("198.51.100.%d", 1+i%50)))
+				if e, ok := errors.AsType[*matrix.Error](err); ok {
+					mu.Lock()
+					refused[e.Code]++
+					mu.Unlock()
+				}
+				if err == nil {
+					leave()
+				}
+			})
+		}
+		synctest.Wait()
+		if n := refused[matrix.LimitExceeded]; n != 100-maxHashersOfNetwork+1 {
+			t.Errorf("%d were refused", n)
+		}
+		for _, caller := range []string{"192.0.2.1", "@alice:example.org", ""} {
+			familiar, err := h.enter(by(t, caller)) // at once
+			must(t, err)
+			familiar()
+		}
+		cancel()
+		flood.Wait()
+		leave()
+		if h.all.Held()+h.strangers.Held()+h.networks.Held() != 0 {
+			t.Error("places are held")
+		}
+	})
+}
+
+func TestWiderNetwork(t *testing.T) {
+	t.Parallel()
+	for caller, want := range map[string]string{
+		"192.0.2.77":           "192.0.2.0/24",
+		"2001:db8:1:2::/64":    "2001:db8:1::/48",
+		"@alice:example.org":   "@alice:example.org",
+		"@a/b:[2001:db8::]":    "@a/b:[2001:db8::]",
+		"":                     "",
+		"@192.0.2.1:localhost": "@192.0.2.1:localhost",
+	} {
+		if got := widerNetwork(caller); got != want {
+			t.Errorf("%q: got %q, want %q", caller, got, want)
+		}
+	}
+}
+
+// A hash that a tampered database holds could cost 4 TiB.
+func TestAStoredHashCostWhateverItSaid(t *testing.T) {
+	t.Parallel()
+	h := newHasher(cheapArgon)
+	for name, phc := range map[string]string{
+		"memory":  encodePHC(ArgonParams{MemoryKiB: 1 << 31, Passes: 1, Threads: 1}, make([]byte, 16), make([]byte, 32)),
+		"passes":  encodePHC(ArgonParams{MemoryKiB: 8, Passes: 1 << 31, Threads: 1}, make([]byte, 16), make([]byte, 32)),
+		"threads": encodePHC(ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 255}, make([]byte, 16), make([]byte, 32)),
+		"length":  encodePHC(cheapArgon, make([]byte, 16), make([]byte, 1<<20)),
+	} {
+		if ok, err := h.verify(t.Context(), "secret", phc); ok || !errors.Is(err, errCostlyHash) {
+			t.Errorf("%s: got %v, %v", name, ok, err)
+		}
+	}
+}
+
+// The same password, typed on two keyboards, was not the same.
+func TestAPasswordTypedDecomposedWasWrong(t *testing.T) {
+	t.Parallel()
+	const composed, decomposed = "p\u00e4ssw\u00f6rd\u00a0x", "pa\u0308sswo\u0308rd x"
+	s, _ := newTestService(t)
+	_, err := s.CreateAccount(t.Context(), NewAccount{Username: "umlaut", Password: composed})
+	must(t, err)
+	for _, typed := range []string{composed, decomposed} {
+		_, err := s.Login(t.Context(), loginRequest("umlaut", typed), testClient)
+		must(t, err)
+	}
+	_, err = s.Login(t.Context(), loginRequest("umlaut", "passwords"), testClient)
+	wantCode(t, err, matrix.Forbidden)
+
+	// A hash of before, of the password as it was typed, goes on working and is replaced.
+	old, err := s.hasher.hash(t.Context(), decomposed)
+	must(t, err)
+	_, err = s.pool.Exec(t.Context(), `UPDATE accounts SET password_hash = $1`, old)
+	must(t, err)
+	_, err = s.Login(t.Context(), loginRequest("umlaut", composed), testClient)
+	wantCode(t, err, matrix.Forbidden)
+	_, err = s.Login(t.Context(), loginRequest("umlaut", decomposed), testClient)
+	must(t, err)
+	_, err = s.Login(t.Context(), loginRequest("umlaut", composed), testClient)
+	must(t, err)
+}
+
+func TestPasswordsWithControlCharacters(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	for password, code := range map[string]matrix.Code{
+		"word\u0000word": matrix.InvalidParam,
+		"wordword\n":     matrix.InvalidParam,
+	} {
+		wantCode(t, s.checkNewPassword(password), code)
+	}
+	must(t, s.checkNewPassword("\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f word"))
 }
 
 func TestChangePasswordLogsOtherDevicesOut(t *testing.T) {

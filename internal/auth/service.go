@@ -127,7 +127,10 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 // end of ctx makes it idle. It must be called once at most.
 func (s *Service) Start(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(ctx)
-	s.workers.Go(func() { s.recheck(ctx) })
+	s.workers.Go(func() {
+		s.logFailure(s.recall(ctx))
+		s.recheck(ctx)
+	})
 	s.workers.Go(func() {
 		ticker := time.NewTicker(tidyInterval)
 		defer ticker.Stop()

@@ -32,8 +32,10 @@ type RateLimits struct {
 
 	// Login is a request that may bring a password or a login token.
 	Login Rate `yaml:"login"`
-	// FailedLogin is a wrong password for an account, from anywhere.
+	// FailedLogin is a wrong password for an account by one caller.
 	FailedLogin Rate `yaml:"failed_login"`
+	// FailedLoginAccount is a wrong password for an account, from any address that is new to it.
+	FailedLoginAccount Rate `yaml:"failed_login_account"`
 	// LoginTokens are tokens to log in another device.
 	LoginTokens Rate `yaml:"login_tokens"`
 	// Registration is a request to make an account.
@@ -69,28 +71,29 @@ type Rate struct {
 // they do it, and stop programs that go on like that for minutes.
 func defaultRateLimits() RateLimits {
 	return RateLimits{
-		Enabled:        true,
-		Requests:       Rate{PerSecond: 200, Burst: 5000},
-		Messages:       Rate{PerSecond: 10, Burst: 1000},
-		RoomCreation:   Rate{PerSecond: 0.5, Burst: 200},
-		Joins:          Rate{PerSecond: 1, Burst: 500},
-		Invites:        Rate{PerSecond: 1, Burst: 500},
-		InvitesToUser:  Rate{PerSecond: 0.5, Burst: 200},
-		Profile:        Rate{PerSecond: 1, Burst: 100},
-		Changes:        Rate{PerSecond: 20, Burst: 1000},
-		Searches:       Rate{PerSecond: 5, Burst: 200},
-		Login:          Rate{PerSecond: 1, Burst: 100},
-		FailedLogin:    Rate{PerSecond: 0.1, Burst: 10},
-		LoginTokens:    Rate{PerSecond: 0.1, Burst: 10},
-		Registration:   Rate{PerSecond: 0.2, Burst: 100},
-		NameChecks:     Rate{PerSecond: 5, Burst: 100},
-		Mails:          Rate{PerSecond: 0.05, Burst: 20},
-		MailsToAddress: Rate{PerSecond: 0.002, Burst: 5},
-		Codes:          Rate{PerSecond: 1, Burst: 20},
-		Reports:        Rate{PerSecond: 0.2, Burst: 20},
-		Uploads:        Rate{PerSecond: 5, Burst: 200},
-		Downloads:      Rate{PerSecond: 50, Burst: 2000},
-		Previews:       Rate{PerSecond: 2, Burst: 100},
+		Enabled:            true,
+		Requests:           Rate{PerSecond: 200, Burst: 5000},
+		Messages:           Rate{PerSecond: 10, Burst: 1000},
+		RoomCreation:       Rate{PerSecond: 0.5, Burst: 200},
+		Joins:              Rate{PerSecond: 1, Burst: 500},
+		Invites:            Rate{PerSecond: 1, Burst: 500},
+		InvitesToUser:      Rate{PerSecond: 0.5, Burst: 200},
+		Profile:            Rate{PerSecond: 1, Burst: 100},
+		Changes:            Rate{PerSecond: 20, Burst: 1000},
+		Searches:           Rate{PerSecond: 5, Burst: 200},
+		Login:              Rate{PerSecond: 1, Burst: 100},
+		FailedLogin:        Rate{PerSecond: 0.1, Burst: 10},
+		FailedLoginAccount: Rate{PerSecond: 0.2, Burst: 300},
+		LoginTokens:        Rate{PerSecond: 0.1, Burst: 10},
+		Registration:       Rate{PerSecond: 0.2, Burst: 100},
+		NameChecks:         Rate{PerSecond: 5, Burst: 100},
+		Mails:              Rate{PerSecond: 0.05, Burst: 20},
+		MailsToAddress:     Rate{PerSecond: 0.002, Burst: 5},
+		Codes:              Rate{PerSecond: 1, Burst: 20},
+		Reports:            Rate{PerSecond: 0.2, Burst: 20},
+		Uploads:            Rate{PerSecond: 5, Burst: 200},
+		Downloads:          Rate{PerSecond: 50, Burst: 2000},
+		Previews:           Rate{PerSecond: 2, Burst: 100},
 	}
 }
 

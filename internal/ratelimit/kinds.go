@@ -34,8 +34,12 @@ const (
 
 	// Login is a request that may bring a password or a login token.
 	Login Kind = "login"
-	// FailedLogin is a wrong password: the account is counted, whether it exists or not.
+	// FailedLogin is a wrong password: the account together with the caller is counted,
+	// whether it exists or not.
 	FailedLogin Kind = "failed_login"
+	// FailedLoginAccount is a wrong password from an address that is new to the account:
+	// the account is counted, whoever tries.
+	FailedLoginAccount Kind = "failed_login_account"
 	// LoginTokens are tokens made to log in another device.
 	LoginTokens Kind = "login_tokens"
 	// Registration is a request to make an account, guests' included.
@@ -63,7 +67,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{
 		Requests, Messages, RoomCreation, Joins, Invites, InvitesToUser, Profile, Changes, Searches,
-		Login, FailedLogin, LoginTokens, Registration, NameChecks, Mails, MailsToAddress, Codes, Reports,
+		Login, FailedLogin, FailedLoginAccount, LoginTokens, Registration, NameChecks, Mails, MailsToAddress, Codes, Reports,
 		Uploads, Downloads, Previews,
 	}
 }

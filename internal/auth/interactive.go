@@ -77,7 +77,7 @@ func (op operation) mac(session string) ([]byte, error) {
 		return nil, fmt.Errorf("encode the parameters of a request: %w", err)
 	}
 	mac := hmac.New(sha256.New, []byte(session))
-	mac.Write(encoded) //nolint:errcheck,gosec // it never returns an error
+	mac.Write(encoded)
 	return mac.Sum(nil), nil
 }
 

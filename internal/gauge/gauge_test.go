@@ -138,8 +138,8 @@ func TestTheBoundOfOneHoldsUpNobody(t *testing.T) {
 		}
 		g.Leave("b", 1)
 		select {
-		case <-second:
-			t.Fatal("one has more than one may have")
+		case err := <-second:
+			t.Fatalf("one has more than one may have: %v", err)
 		default:
 		}
 		g.Leave("a", 1)

@@ -59,6 +59,10 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.Ne
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	// Who reads the output may go away: that ends commands, but no server.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	defer signal.Stop(pipes)
 
 	s, err := a.start(ctx, cfg, log, accounts)
 	if err != nil {
@@ -101,13 +105,29 @@ func (a *app) wait(ctx context.Context, s *server.Server, log *slog.Logger, hang
 		case err := <-s.Failed():
 			return fmt.Errorf("serve: %w", err)
 		case <-hangups:
-			// At a terminal the signal means that its window was closed.
 			if isTerminal(a.stdin) {
+				log.Info("SIGHUP: the terminal was closed")
 				return nil
 			}
-			if err := s.ReloadCertificates(); err != nil {
-				log.Error("reload the TLS certificate", "error", err)
-			}
+			reload(s, log)
 		}
 	}
+}
+
+// reload does what SIGHUP asks for, and says what came of it.
+func reload(s *server.Server, log *slog.Logger) {
+	reloaded, err := s.ReloadCertificates()
+	if err != nil {
+		log.Error("SIGHUP: the TLS certificate cannot be read again, the one before stays", "from", reloaded.From, "error", err)
+		return
+	}
+	what := "SIGHUP: the TLS certificate has not changed; the configuration is read at a start only"
+	if reloaded.Changed {
+		what = "SIGHUP: took up a new TLS certificate; the configuration is read at a start only"
+	}
+	attrs := []any{"from", reloaded.From}
+	if !reloaded.Expires.IsZero() {
+		attrs = append(attrs, "expires", reloaded.Expires)
+	}
+	log.Info(what, attrs...)
 }

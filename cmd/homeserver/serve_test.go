@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"net/http"
 	"os"
@@ -270,11 +271,56 @@ func TestHangUpReloadsTheCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := spawn(t, environment(t, "HOMESERVER_TLS_CERTIFICATE="+file, "HOMESERVER_TLS_KEY="+file))
+	p.signal(t, syscall.SIGHUP)
+	if !p.stderr.waitFor("SIGHUP: the TLS certificate has not changed") {
+		t.Errorf("the signal ended the process: %s", p.stderr)
+	}
+	// The same with another end is another file.
+	if err := os.WriteFile(file, append(pair, '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(t, syscall.SIGHUP)
+	if !p.stderr.waitFor("SIGHUP: took up a new TLS certificate") || !strings.Contains(p.stderr.String(), "from="+file+" expires=") {
+		t.Errorf("does not say what it did: %s", p.stderr)
+	}
 	if err := os.WriteFile(file, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.signal(t, syscall.SIGHUP)
-	if !p.stderr.waitFor("reload the TLS certificate") {
-		t.Errorf("the signal ended the process: %s", p.stderr)
+	if !p.stderr.waitFor("SIGHUP: the TLS certificate cannot be read again") {
+		t.Errorf("does not say what is wrong: %s", p.stderr)
+	}
+}
+
+// A program that reads what the server prints, and ends, must not end the server.
+func TestServerDiesOfAClosedPipe(t *testing.T) {
+	t.Parallel()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{exec.CommandContext(t.Context(), os.Args[0]), newWatched(), newWatched()} //nolint:gosec // this very binary
+	p.Env = append(environment(t), actAsProgram+"=1", "PATH="+os.Getenv("PATH"))
+	p.Stdout, p.Stderr = writer, writer
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = writer.Close() // the process has its own
+	lines := bufio.NewScanner(reader)
+	base := ""
+	for base == "" && lines.Scan() {
+		base = regexp.MustCompile(`^  (http://\S+)$`).ReplaceAllString(lines.Text(), "$1")
+		if !strings.HasPrefix(base, "http://") {
+			base = ""
+		}
+	}
+	_ = reader.Close()
+	// Each request is a line of the log, which nobody reads any more.
+	for range 3 {
+		clienttest.At(t, base, http.DefaultClient).Do(http.MethodGet, "/_matrix/client/versions", nil).OK()
+	}
+	p.signal(t, os.Interrupt)
+	if err := p.Wait(); err != nil {
+		t.Errorf("the server has ended with %v", err)
 	}
 }

@@ -276,7 +276,7 @@ func TestACMEIssuesThroughTheTLSListener(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(cache, a.domain)); err != nil {
 		t.Errorf("the certificate is not kept for the next start: %v", err)
 	}
-	if err := src.Reload(); err != nil || src.CAFile() != "" {
+	if _, err := src.Reload(); err != nil || src.CAFile() != "" {
 		t.Errorf("got %v, authority %q", err, src.CAFile())
 	}
 }

@@ -20,6 +20,7 @@ type Source struct {
 	rotation *rotation         // nil with ACME
 	acme     *autocert.Manager // nil without ACME
 	caFile   string
+	from     string // where the certificate comes from, for people
 }
 
 // Load opens the source that the configuration names. It makes the local authority if that is the
@@ -35,17 +36,17 @@ func load(cfg *config.Config, log *slog.Logger, now func() time.Time) (*Source, 
 	switch {
 	case cfg.TLS.Certificate != "":
 		files := &files{certificate: cfg.TLS.Certificate, key: cfg.TLS.Key}
-		return rotating(files.refresh, "", log, now)
+		return rotating(files.refresh, cfg.TLS.Certificate, "", log, now)
 	case cfg.TLS.ACME.Enabled:
 		return fromACME(cfg), nil
 	default:
 		local := &localAuthority{dir: cfg.TLSDir(), names: localNames(cfg), now: now}
-		return rotating(local.refresh, local.path(caCertificate), log, now)
+		return rotating(local.refresh, "the server's own authority", local.path(caCertificate), log, now)
 	}
 }
 
 // rotating returns a source whose certificate is looked after by refresh.
-func rotating(refresh refreshFunc, caFile string, log *slog.Logger, now func() time.Time) (*Source, error) {
+func rotating(refresh refreshFunc, from, caFile string, log *slog.Logger, now func() time.Time) (*Source, error) {
 	r := &rotation{refresh: refresh, log: log, now: now}
 	if err := r.renew(); err != nil {
 		return nil, err
@@ -54,6 +55,7 @@ func rotating(refresh refreshFunc, caFile string, log *slog.Logger, now func() t
 		tls:      &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: r.certificate},
 		rotation: r,
 		caFile:   caFile,
+		from:     from,
 	}, nil
 }
 
@@ -68,7 +70,7 @@ func fromACME(cfg *config.Config) *Source {
 	}
 	tlsConfig := manager.TLSConfig()
 	tlsConfig.MinVersion = tls.VersionTLS12
-	return &Source{tls: tlsConfig, acme: manager}
+	return &Source{tls: tlsConfig, acme: manager, from: "ACME"}
 }
 
 // TLSConfig returns the configuration of TLS listeners. It must not be changed.
@@ -87,11 +89,24 @@ func (s *Source) HTTPHandler(next http.Handler) http.Handler {
 // the certificate comes from elsewhere.
 func (s *Source) CAFile() string { return s.caFile }
 
+// Reloaded is what came of [Source.Reload].
+type Reloaded struct {
+	// From is where the certificate comes from, for people.
+	From string
+	// Changed reports that there was another one than before.
+	Changed bool
+	// Expires is when the one in use does; zero with ACME, which has one for each name.
+	Expires time.Time
+}
+
 // Reload looks at once whether there is a newer certificate, instead of within a second. If it cannot
-// be used, the present one stays.
-func (s *Source) Reload() error {
+// be used, the present one stays. With ACME there is nothing to look for.
+func (s *Source) Reload() (Reloaded, error) {
 	if s.rotation == nil {
-		return nil
+		return Reloaded{From: s.from}, nil
 	}
-	return s.rotation.renew()
+	before := s.rotation.current.Load()
+	err := s.rotation.renew()
+	now := s.rotation.current.Load()
+	return Reloaded{From: s.from, Changed: now != before, Expires: now.Leaf.NotAfter}, err
 }

@@ -78,7 +78,7 @@ func TestReloadNoticesNewFilesAtOnce(t *testing.T) {
 	stopped := time.Now()
 	src := mustLoad(t, cfg, io.Discard, func() time.Time { return stopped })
 	newCA := renewFiles(t, cfg)
-	if err := src.Reload(); err != nil {
+	if _, err := src.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	mustHandshake(t, src, newCA, "localhost")
@@ -104,7 +104,7 @@ func TestFilesThatCannotBeUsedLeaveTheOldCertificate(t *testing.T) {
 		if got := strings.Count(log.String(), "the old one stays"); got != 1 {
 			t.Errorf("%s: logged %d times: %s", name, got, log)
 		}
-		if err := src.Reload(); err == nil {
+		if _, err := src.Reload(); err == nil {
 			t.Errorf("%s: Reload finds nothing wrong", name)
 		}
 	}

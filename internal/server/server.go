@@ -150,8 +150,8 @@ func (s *Server) MetricsAddress() string { return s.metrics }
 // be told.
 func (s *Server) CAFile() string { return s.certs.CAFile() }
 
-// ReloadCertificates takes up new TLS certificates at once.
-func (s *Server) ReloadCertificates() error { return s.certs.Reload() }
+// ReloadCertificates takes up new TLS certificates at once, and returns what came of it.
+func (s *Server) ReloadCertificates() (certs.Reloaded, error) { return s.certs.Reload() }
 
 // Handler returns the client-server API without the network.
 func (s *Server) Handler() http.Handler { return s.services.api.Handler() }

@@ -83,6 +83,7 @@ func TestCommandsMakeAServerWhereNoneIs(t *testing.T) {
 		environ := []string{"HOMESERVER_DATABASE_URL=" + database, "HOMESERVER_DATA_DIR=" + dir}
 		commands := []string{
 			"user create alice", "user password alice", "user list", "user deactivate alice --yes",
+			"reports list", "reports show 1", "reports close 1",
 			"backup " + filepath.Join(t.TempDir(), "backup"), "doctor", "doctor --repair",
 		}
 		if database == "" {

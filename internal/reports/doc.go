@@ -10,6 +10,7 @@
 //     they are not there. Rooms and users can be reported by everybody.
 //   - The answer does not tell whether there is a user of a name. Nothing is kept of
 //     reports of users whom this server does not have.
+//   - The operator lists, reads and closes reports. A closed one is kept like any other.
 //   - What is kept of a user's reports has a bound: the latest 1,000. How fast they
 //     come has one too.
 package reports

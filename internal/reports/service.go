@@ -24,8 +24,8 @@ const (
 // Options is what a Service is made of.
 type Options struct {
 	Pool  *pgxpool.Pool
-	Rooms *rooms.Service
-	Users *auth.Service
+	Rooms *rooms.Service   // nil: no reports are taken, as in the operator's commands
+	Users *auth.Service    // likewise
 	Log   *slog.Logger     // gets one line for each report; nil: slog.Default
 	Now   func() time.Time // the clock; nil: time.Now
 }

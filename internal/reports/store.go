@@ -2,6 +2,7 @@ package reports
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -35,4 +36,63 @@ func insertReport(ctx context.Context, pool *pgxpool.Pool, r report, now int64) 
 		return 0, fmt.Errorf("insert a report of %s: %w", r.reporter, err)
 	}
 	return id, nil
+}
+
+// Report is a report as it is kept. What it is not about is empty.
+type Report struct {
+	ID       int64
+	Reporter string
+	// RoomID is the room that is reported, or of the event.
+	RoomID string
+	// EventID is the event that is reported.
+	EventID string
+	// UserID is the user who is reported, or who has sent the event.
+	UserID string
+	// Reason is what the reporter has written; often empty.
+	Reason string
+	// Score is how offensive an event is, from -100 (most) to 0; nil: not said.
+	Score *int
+	// ReceivedAt and ClosedAt are milliseconds since the epoch; ClosedAt is nil while the report is open.
+	ReceivedAt int64
+	ClosedAt   *int64
+}
+
+const selectReports = `
+	SELECT id, reporter, coalesce(room_id, ''), coalesce(event_id, ''), coalesce(user_id, ''), reason, score, received_at, closed_at
+	FROM reports `
+
+// listReports reads reports after one of them, in the order in which they came.
+func listReports(ctx context.Context, pool *pgxpool.Pool, closed bool, after int64, limit int) ([]Report, error) {
+	which := `WHERE id > $1 AND closed_at IS NULL`
+	if closed {
+		which = `WHERE id > $1`
+	}
+	rows, _ := pool.Query(ctx, selectReports+which+` ORDER BY id LIMIT $2`, after, limit)
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Report])
+	if err != nil {
+		return nil, fmt.Errorf("list reports: %w", err)
+	}
+	return all, nil
+}
+
+// findReport reads a report; nil if there is none of the number.
+func findReport(ctx context.Context, pool *pgxpool.Pool, id int64) (*Report, error) {
+	rows, _ := pool.Query(ctx, selectReports+`WHERE id = $1`, id)
+	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByPos[Report])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read report %d: %w", id, err)
+	}
+	return r, nil
+}
+
+// closeReport marks an open report, and reports whether there was one of the number.
+func closeReport(ctx context.Context, pool *pgxpool.Pool, id, now int64) (closed bool, err error) {
+	tag, err := pool.Exec(ctx, `UPDATE reports SET closed_at = $2 WHERE id = $1 AND closed_at IS NULL`, id, now)
+	if err != nil {
+		return false, fmt.Errorf("close report %d: %w", id, err)
+	}
+	return tag.RowsAffected() == 1, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/damage"
 	"homeserver/internal/event"
@@ -387,4 +388,18 @@ func NewestEvent(ctx context.Context, conn *pgx.Conn) (*event.Event, error) {
 		return nil, fmt.Errorf("read the newest event: %w", err)
 	}
 	return newest, nil
+}
+
+// StoredEvent reads an event as it is stored, whoever may see it: for the operator. It
+// returns nil if there is none, and whether the event is redacted: then most of it is
+// gone.
+func StoredEvent(ctx context.Context, pool *pgxpool.Pool, eventID string) (raw []byte, redacted bool, err error) {
+	err = pool.QueryRow(ctx, `SELECT json, redacted_by IS NOT NULL FROM events WHERE event_id = $1`, eventID).Scan(&raw, &redacted)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read event %s: %w", eventID, err)
+	}
+	return raw, redacted, nil
 }

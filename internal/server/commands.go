@@ -8,9 +8,13 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"homeserver/internal/auth"
 	"homeserver/internal/config"
 	"homeserver/internal/postgres"
+	"homeserver/internal/reports"
+	"homeserver/internal/rooms"
 )
 
 // MustHaveServed refuses a data folder that no server has used: whoever names the wrong one should hear
@@ -43,6 +47,30 @@ func noServer(cfg *config.Config, lacks string) error {
 // WithAccounts calls do with the service of accounts, for the commands of the operator. A server may or
 // may not be running on the same database meanwhile. Where none ever has, it is refused.
 func WithAccounts(ctx context.Context, cfg *config.Config, log *slog.Logger, do func(*auth.Service) error) error {
+	return withDatabase(ctx, cfg, log, func(pool *pgxpool.Pool) error { return do(newAuth(cfg, pool, nil, nil, nil, log)) })
+}
+
+// ReportBook is what the operator's commands read reports by.
+type ReportBook struct {
+	*reports.Service
+	pool *pgxpool.Pool
+}
+
+// Event returns the event that a report is about, as it is stored; nil if there is none. redacted tells that
+// most of it is gone.
+func (b *ReportBook) Event(ctx context.Context, r *reports.Report) (raw []byte, redacted bool, err error) {
+	return rooms.StoredEvent(ctx, b.pool, r.EventID)
+}
+
+// WithReports does the same as [WithAccounts] with what users have reported.
+func WithReports(ctx context.Context, cfg *config.Config, log *slog.Logger, do func(*ReportBook) error) error {
+	return withDatabase(ctx, cfg, log, func(pool *pgxpool.Pool) error {
+		return do(&ReportBook{reports.New(reports.Options{Pool: pool, Log: log}), pool})
+	})
+}
+
+// withDatabase calls do with the database of a server that there must be.
+func withDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger, do func(*pgxpool.Pool) error) error {
 	if err := MustHaveServed(cfg); err != nil {
 		return err
 	}
@@ -50,7 +78,7 @@ func WithAccounts(ctx context.Context, cfg *config.Config, log *slog.Logger, do 
 	if err != nil {
 		return err
 	}
-	err = do(newAuth(cfg, db.pool, nil, nil, nil, log))
+	err = do(db.pool)
 	return errors.Join(err, db.close(context.WithoutCancel(ctx)))
 }
 

@@ -2,9 +2,11 @@ package push
 
 import (
 	"bytes"
-	"encoding/json"
+	stdjson "encoding/json"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json"
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
@@ -48,11 +50,11 @@ type condition struct {
 
 // conditionJSON is a condition as clients write it: the schema PushCondition.
 type conditionJSON struct {
-	Kind    *string         `json:"kind"`
-	Key     *string         `json:"key"`
-	Pattern *string         `json:"pattern"`
-	Is      *string         `json:"is"`
-	Value   json.RawMessage `json:"value"`
+	Kind    *string            `json:"kind"`
+	Key     *string            `json:"key"`
+	Pattern *string            `json:"pattern"`
+	Is      *string            `json:"is"`
+	Value   stdjson.RawMessage `json:"value"`
 }
 
 // parseCondition compiles a condition, which is canonical JSON. One that is not

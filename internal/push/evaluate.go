@@ -1,8 +1,10 @@
 package push
 
 import (
-	"encoding/json"
+	stdjson "encoding/json"
 	"slices"
+
+	"github.com/go-json-experiment/json"
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
@@ -14,9 +16,9 @@ type Outcome struct {
 	Notify, Highlight bool
 	// Tweaks are the tweaks that are set, by name, as JSON: client-server API,
 	// "Actions". They must not be written to.
-	Tweaks map[string]json.RawMessage
+	Tweaks map[string]stdjson.RawMessage
 	// Actions are those of the rule that matched.
-	Actions []json.RawMessage
+	Actions []stdjson.RawMessage
 }
 
 // RoomContext is what rules may ask about the room of an event.
@@ -107,14 +109,14 @@ func (r *Ruleset) giveSlot(p *path) {
 
 // action is an action with parameters.
 type action struct {
-	SetTweak *string         `json:"set_tweak"`
-	Value    json.RawMessage `json:"value"`
+	SetTweak *string            `json:"set_tweak"`
+	Value    stdjson.RawMessage `json:"value"`
 }
 
 // outcomeOf reads actions, which have been checked. Those of former versions of
 // the specification, dont_notify and coalesce, do nothing.
-func outcomeOf(actions []json.RawMessage) Outcome {
-	o := Outcome{Actions: actions, Tweaks: map[string]json.RawMessage{}}
+func outcomeOf(actions []stdjson.RawMessage) Outcome {
+	o := Outcome{Actions: actions, Tweaks: map[string]stdjson.RawMessage{}}
 	for _, raw := range actions {
 		var a action
 		switch {
@@ -122,7 +124,7 @@ func outcomeOf(actions []json.RawMessage) Outcome {
 			o.Notify = true
 		case raw[0] == '{' && json.Unmarshal(raw, &a) == nil && a.SetTweak != nil:
 			if a.Value == nil && *a.SetTweak == "highlight" {
-				a.Value = json.RawMessage("true")
+				a.Value = stdjson.RawMessage("true")
 			}
 			o.Tweaks[*a.SetTweak] = a.Value
 		}
@@ -134,7 +136,7 @@ func outcomeOf(actions []json.RawMessage) Outcome {
 // checkActions refuses what is no list of actions: M_MISSING_PARAM if it is not
 // there at all, M_BAD_JSON for what is neither text nor object, M_INVALID_PARAM for
 // an action that is not known.
-func checkActions(actions []json.RawMessage) error {
+func checkActions(actions []stdjson.RawMessage) error {
 	if actions == nil {
 		return matrix.Errorf(matrix.MissingParam, "actions is missing")
 	}

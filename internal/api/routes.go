@@ -29,7 +29,7 @@ var (
 	// sinceV3 is for what r0 never had.
 	sinceV3 = prefixes{"/_matrix/client/v3"}
 
-	// federation is the server-server API, of which users' services need one endpoint.
+	// federation is the server-server API, of which services that users have chosen need two endpoints.
 	federation = prefixes{"/_matrix/federation/v1"}
 
 	// clientV1 is for endpoints that are younger than v3.
@@ -263,12 +263,15 @@ func (a *API) pushRoutes() []route {
 	}
 }
 
-// operatorRoutes: "OpenID", "Reporting Content", "Server Administration", and the
+// operatorRoutes: "OpenID", "Third-party invites", "Reporting Content", "Server Administration", and the
 // directories of application services.
 func (a *API) operatorRoutes() []route {
 	return []route{
 		{client, http.MethodPost, "/user/{userId}/openid/request_token", changing, user(a.requestOpenIDToken)},
 		{federation, http.MethodGet, "/openid/userinfo", reading, public(a.openIDUserInfo)},
+		// The specifications name both methods.
+		{federation, http.MethodPut, "/3pid/onbind", takingBindings, public(a.onBind)},
+		{federation, http.MethodPost, "/3pid/onbind", takingBindings, public(a.onBind)},
 
 		{client, http.MethodPost, "/rooms/{roomId}/report/{eventId}", reporting, user(a.reportEvent)},
 		{sinceV3.orUnstable("org.matrix.msc4151"), http.MethodPost, "/rooms/{roomId}/report", reporting, user(a.reportRoom)},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"testing"
 
 	"homeserver/internal/clienttest"
@@ -54,10 +55,85 @@ func TestJoinByAnInvitationToAnAddress(t *testing.T) {
 	change(bob, room, "join", `{"third_party_signed":{}}`).Refused(403, "M_FORBIDDEN")
 	forged := identity.SignByAnother("token-0", bob.UserID, alice.UserID)
 	change(bob, room, "join", map[string]any{"third_party_signed": forged}).Refused(403, "M_FORBIDDEN")
-	signed := identity.Sign("token-0", bob.UserID, alice.UserID)
-	if got := bob.Do("POST", "/join/%23party:localhost", map[string]any{"third_party_signed": signed}).OK().String("room_id"); got != room {
+	signed, err := json.MarshalIndent(map[string]any{"third_party_signed": identity.Sign("token-0", bob.UserID, alice.UserID)}, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bob.Do("POST", "/join/%23party:localhost", signed).OK().String("room_id"); got != room {
 		t.Errorf("room_id %q", got)
 	}
 	stands(alice, room, bob.UserID, "join")
-	change(bob, room, "join", map[string]any{"third_party_signed": signed}).OK()
+	change(bob, room, "join", signed).OK()
+}
+
+// bound is what an identity server tells of an address that has an invitation.
+func bound(userID, sender, room string, signed any) map[string]any {
+	return map[string]any{"medium": "email", "address": "new@example.com", "mxid": userID, "invites": []any{map[string]any{
+		"medium": "email", "address": "new@example.com", "mxid": userID, "room_id": room, "sender": sender, "signed": signed,
+	}}}
+}
+
+func TestInvitationOfAnUnknownAddressBecomesReal(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"PUT", "POST"} {
+		alice, bob, identity := withIdentity(t)
+		room := alice.CreateRoom(map[string]any{"invite_3pid": []any{addressOf(identity, "new@example.com")}})
+		server := *bob
+		server.Token, server.Prefix = "", "/_matrix/federation/v1"
+		told := bound(bob.UserID, alice.UserID, room, identity.Sign("token-0", bob.UserID, alice.UserID))
+		pretty, err := json.MarshalIndent(told, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := server.Do(method, "/3pid/onbind", pretty).OK().At().(map[string]any); len(got) != 0 {
+			t.Errorf("got %v", got)
+		}
+		invited := bob.Sync("")
+		if invited.At("rooms", "invite", room) == nil {
+			t.Errorf("%s: bob is not invited: %s", method, invited.Body)
+		}
+		server.Do(method, "/3pid/onbind", told).OK() // once more changes nothing
+		bob.Join(room)
+		server.Do(method, "/3pid/onbind", told).OK()
+		stands(alice, room, bob.UserID, "join")
+	}
+}
+
+func TestStrangersCannotRedeemInvitations(t *testing.T) {
+	t.Parallel()
+	alice, bob, identity := withIdentity(t)
+	room := alice.CreateRoom(map[string]any{"invite_3pid": []any{addressOf(identity, "new@example.com")}})
+	server := *bob
+	server.Token, server.Prefix = "", "/_matrix/federation/v1"
+	good := identity.Sign("token-0", bob.UserID, alice.UserID)
+	asked := len(identity.Requests())
+	for name, told := range map[string]map[string]any{
+		"another key":    bound(bob.UserID, alice.UserID, room, identity.SignByAnother("token-0", bob.UserID, alice.UserID)),
+		"another user":   bound("@eve:localhost", alice.UserID, room, good),
+		"another token":  bound(bob.UserID, alice.UserID, room, identity.Sign("token-1", bob.UserID, alice.UserID)),
+		"another sender": bound(bob.UserID, bob.UserID, room, good),
+		"another room":   bound(bob.UserID, alice.UserID, "!other:localhost", good),
+		"no signature":   bound(bob.UserID, alice.UserID, room, map[string]any{"mxid": bob.UserID, "token": "token-0"}),
+		"no object":      bound(bob.UserID, alice.UserID, room, []any{}),
+		"another server": bound("@bob:elsewhere.example", alice.UserID, room, identity.Sign("token-0", "@bob:elsewhere.example", alice.UserID)),
+	} {
+		if answer := server.Do("PUT", "/3pid/onbind", told); answer.Status != 403 || answer.Errcode() != "M_FORBIDDEN" {
+			t.Errorf("%s: %d %s", name, answer.Status, answer.Body)
+		}
+	}
+	if bob.Sync("").At("rooms", "invite", room) != nil {
+		t.Error("bob is invited")
+	}
+	if n := len(identity.Requests()); n != asked {
+		t.Errorf("strangers made the server ask the identity server %d times", n-asked)
+	}
+	server.Do("PUT", "/3pid/onbind", `{}`).Refused(400, "M_MISSING_PARAM")
+	server.Do("PUT", "/3pid/onbind", `{"medium":"email","address":"a@example.com","mxid":"bob","invites":[]}`).Refused(400, "M_INVALID_PARAM")
+	server.Do("PUT", "/3pid/onbind", `{"medium":"email","address":"a@example.com","mxid":"@bob:localhost","invites":{}}`).Refused(400, "M_BAD_JSON")
+	server.Do("PUT", "/3pid/onbind", bound(bob.UserID, alice.UserID, room, 1.5)).Refused(403, "M_FORBIDDEN")
+	many := bound(bob.UserID, alice.UserID, room, good)
+	many["invites"] = make([]map[string]any, 51)
+	server.Do("PUT", "/3pid/onbind", many).Refused(400, "M_INVALID_PARAM")
+	identity.Revoke()
+	server.Do("PUT", "/3pid/onbind", bound(bob.UserID, alice.UserID, room, good)).Refused(403, "M_FORBIDDEN")
 }

@@ -35,6 +35,7 @@ var (
 	creatingRooms     = work{ratelimit.RoomCreation, working}
 	joining           = work{ratelimit.Joins, working}
 	inviting          = work{ratelimit.Invites, working}
+	takingBindings    = work{ratelimit.Invites, transferring}
 	changingProfile   = work{ratelimit.Profile, working}
 	changing          = work{ratelimit.Changes, working}
 	searching         = work{ratelimit.Searches, working}

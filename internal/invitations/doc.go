@@ -14,5 +14,6 @@
 //
 //	Invite ─▶ rooms.MayInvite ─▶ identity.Lookup ─▶ rooms.Invite
 //	                                    └─ unknown ─▶ identity.StoreInvite ─▶ rooms.SetState
+//	OnBind ─▶ rooms.PendingInvite ─▶ check signature ─▶ identity.KeyIsValid ─▶ rooms.Exchange
 //	Join ─▶ rooms.PendingInvite ─▶ check signature ─▶ identity.KeyIsValid ─▶ rooms.Redeem
 package invitations

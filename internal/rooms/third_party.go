@@ -81,24 +81,7 @@ type thirdPartyInvite struct {
 // pending, not for this user or not signed by the identity server, and as for JoinWith.
 // Client-server API, POST /rooms/{roomId}/join.
 func (s *Service) Redeem(ctx context.Context, q JoinRequest, signed json.RawMessage) error {
-	token, _ := event.StringField(signed, "token")
-	pending, err := s.PendingInvite(ctx, q.RoomID, token)
-	if err != nil {
-		return err
-	}
-	if !s.isLocal(pending.Sender) {
-		return matrix.Errorf(matrix.Forbidden, "this server cannot speak for %s, who has sent the invitation", pending.Sender)
-	}
-	c, err := s.withProfile(ctx, memberContent{Membership: event.Invite}, q.UserID)
-	if err != nil {
-		return err
-	}
-	name, _ := event.StringField(pending.Content(), "display_name")
-	c.ThirdParty = &thirdPartyInvite{DisplayName: name, Signed: signed}
-	invite, err := member(pending.Sender, q.UserID, c, func(_ *draft, current *Event) (bool, error) {
-		membership := current.membership()
-		return membership == event.Invite || membership == event.Join, nil
-	})
+	invite, c, err := s.redeeming(ctx, q.UserID, q.RoomID, signed)
 	if err != nil {
 		return err
 	}
@@ -111,4 +94,45 @@ func (s *Service) Redeem(ctx context.Context, q JoinRequest, signed json.RawMess
 		return err
 	}
 	return s.settleProfile(ctx, q.RoomID, q.UserID, c)
+}
+
+// Exchange turns an invitation to an address outside Matrix into one for the user who
+// has the address now, in the name of whoever invited. Who is invited or in the room
+// already stays as is. signed is what the identity server has signed. Errors as for
+// Redeem. Client-server API, "Third-party invites", Server behaviour.
+func (s *Service) Exchange(ctx context.Context, userID, roomID string, signed json.RawMessage) error {
+	if err := s.mayBeInvited(userID); err != nil {
+		return err
+	}
+	invite, _, err := s.redeeming(ctx, userID, roomID, signed)
+	if err != nil {
+		return err
+	}
+	_, err = s.add(ctx, roomID, invite)
+	return err
+}
+
+// redeeming makes the invite that takes the place of a pending invitation, and gives
+// its content.
+func (s *Service) redeeming(ctx context.Context, userID, roomID string, signed json.RawMessage) (draft, memberContent, error) {
+	token, _ := event.StringField(signed, "token")
+	pending, err := s.PendingInvite(ctx, roomID, token)
+	if err != nil {
+		return draft{}, memberContent{}, err
+	}
+	if !s.isLocal(pending.Sender) {
+		return draft{}, memberContent{}, matrix.Errorf(matrix.Forbidden,
+			"this server cannot speak for %s, who has sent the invitation", pending.Sender)
+	}
+	c, err := s.withProfile(ctx, memberContent{Membership: event.Invite}, userID)
+	if err != nil {
+		return draft{}, memberContent{}, err
+	}
+	name, _ := event.StringField(pending.Content(), "display_name")
+	c.ThirdParty = &thirdPartyInvite{DisplayName: name, Signed: signed}
+	d, err := member(pending.Sender, userID, c, func(_ *draft, current *Event) (bool, error) {
+		membership := current.membership()
+		return membership == event.Invite || membership == event.Join, nil
+	})
+	return d, c, err
 }

@@ -1,0 +1,27 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+
+	"homeserver/internal/invitations"
+)
+
+// onBind is told by an identity server that an address is bound to a user now, who so
+// gets the invitations to the address. Anybody may ask: what counts is signed.
+// Server-server API, section "Third-party invites", PUT /3pid/onbind; the identity
+// service API, "Invitation storage", has it as a POST.
+func (a *API) onBind(r *http.Request) (any, error) {
+	var body invitations.Binding
+	if err := decode(r, &body); err != nil {
+		return nil, err
+	}
+	if err := body.Check(); err != nil {
+		return nil, err
+	}
+	more := max(0, len(body.Invites)-1) // one is the request
+	if err := a.countInvites(exchangeOf(r), more, slices.Repeat([]string{body.UserID}, len(body.Invites))...); err != nil {
+		return nil, err
+	}
+	return empty{}, a.invitations.OnBind(r.Context(), body)
+}

@@ -54,12 +54,20 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 	limit := filter.LimitOr(rooms.DefaultLimit)
 	var windows []rooms.Window
 	var stored []*Room
+	var overtaken []overtaken
+	take := func(r *Room, newest []*rooms.Event) {
+		if p.mayBeOvertaken(r, newest[:min(limit, len(newest))]) {
+			overtaken = append(overtaken, newOvertaken(r, newest, limit))
+		} else {
+			r.setTimeline(newest, limit)
+		}
+	}
 	for _, r := range p.which((*Room).hasTimeline) {
 		switch {
 		case !filter.WantsRoom(r.RoomID):
 			r.PrevBatch = r.upTo
 		case r.inWindow:
-			r.setTimeline(r.newest(filter, limit+1), limit)
+			take(r, r.newest(filter, limit+1))
 		default:
 			stored = append(stored, r)
 			for _, within := range r.Access.Ranges(r.since, r.upTo) {
@@ -67,19 +75,18 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 			}
 		}
 	}
-	if len(stored) == 0 {
-		return nil
+	if len(stored) > 0 {
+		events, err := s.Rooms.Timelines(ctx, windows, limit, filter)
+		if err != nil {
+			return err
+		}
+		found := byRoom(events)
+		for _, r := range stored {
+			take(r, found[r.nid])
+			r.still = filter == nil && len(found[r.nid]) == 0 && r.Access.SeesAll(r.since, r.upTo)
+		}
 	}
-	events, err := s.Rooms.Timelines(ctx, windows, limit, filter)
-	if err != nil {
-		return err
-	}
-	found := byRoom(events)
-	for _, r := range stored {
-		r.setTimeline(found[r.nid], limit)
-		r.still = filter == nil && len(found[r.nid]) == 0 && r.Access.SeesAll(r.since, r.upTo)
-	}
-	return nil
+	return s.fillOvertaken(ctx, overtaken, limit)
 }
 
 // newest gives the newest events of the window that may be shown, newest first.
@@ -95,14 +102,15 @@ func (r *Room) newest(filter *rooms.EventFilter, most int) []*rooms.Event {
 }
 
 // setTimeline takes the newest events, newest first; one more than the limit
-// tells that there are older ones. Whoever sees nothing of the room but how the own
+// tells that there are older ones. A room that one has just come into counts as having
+// some: clients know from other servers that they have to ask for its history. Whoever sees nothing of the room but how the own
 // membership changed is not told so: history is not for them.
 func (r *Room) setTimeline(newest []*rooms.Event, limit int) {
 	shown := 0
 	for shown < min(limit, len(newest)) && newest[shown].Position > r.from {
 		shown++
 	}
-	r.Limited = shown < len(newest) && r.Access.SeesAny()
+	r.Limited = r.gained || shown < len(newest) && r.Access.SeesAny()
 	newest = newest[:shown]
 	slices.Reverse(newest)
 	r.Timeline = newest
@@ -146,7 +154,8 @@ func (s *Service) fillFullState(ctx context.Context, p *plan) error {
 }
 
 // fillStateChanges gives the state that changed since the last answer and does
-// not stand in the timeline: in a gap, or kept out by the filter.
+// not stand in the timeline: in a gap, kept out by the filter, or in a stretch that
+// the reader may not read.
 func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
 	var stored []*Room
 	var deltas []rooms.Delta
@@ -180,7 +189,8 @@ func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
 // timeline and, where that is given, the whole state before it.
 func (p *plan) hasStateChanges(r *Room) bool {
 	if r.full {
-		return p.showsState(r) && p.filter.Room.Timeline != nil && p.stateAt(r) < r.stateUpTo
+		keptOut := p.filter.Room.Timeline != nil || !r.Access.SeesAll(p.stateAt(r), r.stateUpTo)
+		return p.showsState(r) && keptOut && p.stateAt(r) < r.stateUpTo
 	}
 	return r.hasTimeline() && !r.secret && !r.still
 }

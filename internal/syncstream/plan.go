@@ -64,15 +64,16 @@ type Room struct {
 	Access  *rooms.Access
 
 	nid journal.RoomNID
-	// The room is looked at in (since, upTo]. The timeline begins after from: what
-	// the reader may not read, and all before it, is a gap.
+	// The room is looked at in (since, upTo]. The timeline begins after from, and all
+	// before it is a gap.
 	since, from, upTo journal.Position
 	// stateUpTo is how far the reader may know the state; full asks for all of it,
 	// and not just for what is new.
 	stateUpTo journal.Position
 	full      bool
-	// fresh: the room is new to the client, with all that is not its history.
-	fresh bool
+	// fresh: the room is new to the client, with all that is not its history. gained:
+	// the user has come in since the last answer.
+	fresh, gained bool
 	// secret: the reader was not in, and is told of no state.
 	secret bool
 	// live holds the room's entries after since, where inWindow.
@@ -90,7 +91,7 @@ type Room struct {
 	readOn bool
 	// Unread counts notifications; nil unless the reader is in the room.
 	Unread *push.Unread
-	// newMembers tells that somebody's membership or profile has changed.
+	// newMembers tells that somebody has come or gone.
 	newMembers bool
 }
 
@@ -176,8 +177,7 @@ func (p *plan) joined(r *Room, memberships []rooms.Change) {
 	r.full = p.FullState
 	if heldSince(memberships) > p.since {
 		r.full, r.fresh = true, true
-		r.reopen(p.since, memberships)
-		r.skipUnreadable()
+		r.gained = r.reopen(p.since, memberships) && !p.initial
 	}
 	r.newMembers = r.full
 }
@@ -192,7 +192,6 @@ func (p *plan) left(r *Room, memberships []rooms.Change) {
 		if r.reopen(p.since, memberships) {
 			r.full, r.fresh = true, true
 		}
-		r.skipUnreadable()
 	}
 	r.secret = r.stateUpTo == 0 || r.stateUpTo <= p.since && !r.full
 }
@@ -205,19 +204,6 @@ func (r *Room) reopen(since journal.Position, memberships []rooms.Change) bool {
 	}
 	r.since, r.from = 0, 0
 	return true
-}
-
-// skipUnreadable lets the timeline begin after the last stretch that the reader
-// may not read: what changed there is told as state, before the timeline.
-func (r *Room) skipUnreadable() {
-	readable := r.Access.Ranges(r.since, r.stateUpTo)
-	i := len(readable) - 1
-	for i > 0 && readable[i-1].To+1 == readable[i].From {
-		i--
-	}
-	if i >= 0 {
-		r.from = readable[i].From - 1
-	}
 }
 
 // heldSince gives the position since which the last membership has held, over

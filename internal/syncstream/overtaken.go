@@ -1,0 +1,83 @@
+package syncstream
+
+import (
+	"context"
+	"slices"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// A timeline leaves out what the reader may not read, and goes on before it. State that
+// has changed there is told as the state before the timeline. But where the timeline
+// shows the same entry of the state as it was before, a client would take that for what
+// it is now. Such a timeline begins after what is overtaken.
+
+// overtaken is a room whose timeline may show state that is overtaken by what the reader
+// may not read.
+type overtaken struct {
+	room   *Room
+	newest []*rooms.Event // of the timeline, newest first
+	after  journal.Position
+}
+
+func newOvertaken(r *Room, newest []*rooms.Event, limit int) overtaken {
+	oldest := newest[min(limit, len(newest))-1]
+	return overtaken{r, newest, oldest.Position - 1}
+}
+
+// mayBeOvertaken reports whether a timeline of these events, newest first, shows state
+// before a stretch that the reader may not read. Clients that ask for the state after
+// the timeline do not read state from it.
+func (p *plan) mayBeOvertaken(r *Room, timeline []*rooms.Event) bool {
+	if len(timeline) == 0 || p.UseStateAfter || r.Access.SeesAll(timeline[len(timeline)-1].Position-1, r.stateUpTo) {
+		return false
+	}
+	return slices.ContainsFunc(timeline, func(e *rooms.Event) bool { return e.StateKey != nil })
+}
+
+// fillOvertaken sets the timelines of rooms so that they begin after what is overtaken.
+func (s *Service) fillOvertaken(ctx context.Context, list []overtaken, limit int) error {
+	var deltas []rooms.Delta
+	for _, o := range list {
+		if !o.room.inWindow {
+			deltas = append(deltas, rooms.Delta{Room: o.room.nid, Since: o.after, Start: o.after + 1, UpTo: o.room.stateUpTo})
+		}
+	}
+	stored := map[journal.RoomNID][]*rooms.Event{}
+	if len(deltas) > 0 {
+		events, err := s.Rooms.StateChanges(ctx, deltas)
+		if err != nil {
+			return err
+		}
+		stored = byRoom(events)
+	}
+	for _, o := range list {
+		changes := stored[o.room.nid]
+		if o.room.inWindow {
+			changes = o.room.liveState(o.after)
+		}
+		o.cut(changes, limit)
+	}
+	return nil
+}
+
+// cut sets the timeline, given how the state changed in it, oldest first.
+func (o *overtaken) cut(changes []*rooms.Event, limit int) {
+	last := map[event.StateKey]*rooms.Event{}
+	for _, e := range changes {
+		last[stateKey(e)] = e
+	}
+	for _, e := range o.newest[:min(limit, len(o.newest))] {
+		if e.StateKey == nil || e.Position > o.room.stateUpTo {
+			continue
+		}
+		now := last[stateKey(e)]
+		if now != nil && now.Position > e.Position && !o.room.Access.Sees(now.Position) {
+			o.room.from = max(o.room.from, e.Position)
+			break // all others are older
+		}
+	}
+	o.room.setTimeline(o.newest, limit)
+}

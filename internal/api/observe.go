@@ -101,19 +101,27 @@ var (
 	corsOrigin  = []string{"*"}
 	corsMethods = []string{"GET, POST, PUT, DELETE, OPTIONS"}
 	corsHeaders = []string{"X-Requested-With, Content-Type, Authorization"}
+	corsExposed = []string{"Retry-After, Content-Disposition, Content-Range, ETag"}
 	corsMaxAge  = []string{"86400"}
 	noStore     = []string{"no-store"}
 	nosniff     = []string{"nosniff"}
 )
 
-// setCommonHeaders sets what every answer carries: the CORS headers of section
-// "Web Browser Clients", and what keeps an answer with somebody's messages or
-// tokens out of caches and from being taken for a page.
-func setCommonHeaders(h http.Header, requestID string) {
+// SetCORSHeaders sets the headers of section "Web Browser Clients", and lets scripts
+// read those headers of answers that say something which the body does not.
+func SetCORSHeaders(h http.Header) {
 	h["Access-Control-Allow-Origin"] = corsOrigin
 	h["Access-Control-Allow-Methods"] = corsMethods
 	h["Access-Control-Allow-Headers"] = corsHeaders
+	h["Access-Control-Expose-Headers"] = corsExposed
 	h["Access-Control-Max-Age"] = corsMaxAge
+}
+
+// setCommonHeaders sets what every answer carries: the headers for browsers, and
+// what keeps an answer with somebody's messages or tokens out of caches and from
+// being taken for a page.
+func setCommonHeaders(h http.Header, requestID string) {
+	SetCORSHeaders(h)
 	h["Cache-Control"] = noStore
 	h["X-Content-Type-Options"] = nosniff
 	h["X-Request-Id"] = []string{requestID}

@@ -45,11 +45,12 @@ func TestEveryAnswerHasTheCommonHeaders(t *testing.T) {
 			t.Errorf("%s %s: status %d, want %d", test.method, test.path, answer.Status, test.status)
 		}
 		for header, want := range map[string]string{
-			"Access-Control-Allow-Origin":  "*",
-			"Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
-			"Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization",
-			"Cache-Control":                "no-store",
-			"X-Content-Type-Options":       "nosniff",
+			"Access-Control-Allow-Origin":   "*",
+			"Access-Control-Allow-Methods":  "GET, POST, PUT, DELETE, OPTIONS",
+			"Access-Control-Allow-Headers":  "X-Requested-With, Content-Type, Authorization",
+			"Access-Control-Expose-Headers": "Retry-After, Content-Disposition, Content-Range, ETag",
+			"Cache-Control":                 "no-store",
+			"X-Content-Type-Options":        "nosniff",
 		} {
 			if got := answer.Header.Values(header); !cmp.Equal(got, []string{want}) {
 				t.Errorf("%s %s: %s is %q, want %q", test.method, test.path, header, got, want)

@@ -2,9 +2,9 @@ package server
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 	"syscall"
@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/config"
+	"homeserver/internal/matrix"
 	"homeserver/internal/ratelimit"
 )
 
@@ -26,9 +27,8 @@ const (
 )
 
 // refusal is what a client is told that is one too many. It is the answer to whatever it asks.
-const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 67\r\n" +
-	"Retry-After: 5\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\n" +
-	`{"errcode":"M_UNKNOWN","error":"The server has too many clients"}` + "\r\n"
+var refusal = wireError(http.StatusServiceUnavailable, matrix.Unknown, "The server has too many clients",
+	http.Header{"Retry-After": {"5"}})
 
 // connections counts the connections of clients to all listeners, in total and for each address.
 type connections struct {
@@ -131,7 +131,11 @@ func (l *countingListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if leave := l.take(conn); leave != nil {
-			return &countedConn{Conn: conn, leave: leave}, nil
+			counted := &countedConn{Conn: conn, leave: leave}
+			if l.plain {
+				return &plainConn{Conn: counted}, nil
+			}
+			return counted, nil
 		}
 		l.refuse(conn)
 	}
@@ -164,7 +168,7 @@ func tellRefused(conn net.Conn) {
 		return
 	}
 	// Whoever does not want to hear it need not.
-	_, _ = io.WriteString(conn, refusal)
+	_, _ = conn.Write(refusal)
 }
 
 // countedConn is a connection that counts until it is closed.

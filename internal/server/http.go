@@ -28,6 +28,7 @@ const (
 // serve answers on all listeners until Shutdown.
 func (s *Server) serve(on *listeners) {
 	plain := s.newHTTPServer(s.certs.HTTPHandler(s.Handler()))
+	refuseInJSON(plain)
 	secure := s.newHTTPServer(s.Handler())
 	for _, server := range []*http.Server{plain, secure} {
 		server.RegisterOnShutdown(s.services.stream.sync.Stop)

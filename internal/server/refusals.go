@@ -1,0 +1,144 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+
+	"homeserver/internal/api"
+	"homeserver/internal/matrix"
+)
+
+// wireError is a standard error response as it goes over the wire, for clients that no handler gets to see. The
+// connection ends with it. Client-server API, "Standard error response".
+func wireError(status int, code matrix.Code, message string, header http.Header) []byte {
+	// Strings can be written as JSON.
+	body, _ := json.Marshal(map[string]string{"errcode": string(code), "error": message})
+	return wireAnswer(status, append(body, '\n'), header)
+}
+
+// wireAnswer is any answer as it goes over the wire. A nil body is none.
+func wireAnswer(status int, body []byte, header http.Header) []byte {
+	h := header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	api.SetCORSHeaders(h)
+	h.Set("Connection", "close")
+	if body != nil {
+		h.Set("Content-Type", "application/json")
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
+	_ = h.Write(&b) // a buffer takes everything
+	b.WriteString("\r\n")
+	b.Write(body)
+	return b.Bytes()
+}
+
+// refuseInJSON lets a server answer in the form of the specification, with the headers for browsers, also where
+// net/http refuses a request before any handler runs: a path with a broken escape, a header that is too long, and all
+// that is not HTTP. It does so on the connections of plainConn. On those with TLS nothing can be put between net/http
+// and the client, but for what would cost HTTP/2.
+func refuseInJSON(server *http.Server) {
+	handler := server.Handler
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, ok := r.Context().Value(plainConnKey{}).(*plainConn); ok {
+			conn.answering.Store(true)
+		}
+		handler.ServeHTTP(w, r)
+	})
+	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, plainConnKey{}, conn)
+	}
+	server.ConnState = func(conn net.Conn, state http.ConnState) {
+		if plain, ok := conn.(*plainConn); ok && state == http.StateIdle {
+			plain.next()
+		}
+	}
+}
+
+type plainConnKey struct{}
+
+// preflight begins the requests by which browsers ask for permission.
+var preflight = []byte("OPTIONS ")
+
+// plainConn is a connection of HTTP/1 without TLS.
+type plainConn struct {
+	net.Conn
+	// answering says that a handler has been called for the request. What is written before comes from net/http itself.
+	answering atomic.Bool
+	// begun says that the first bytes of the request were read, and preflight that they are OPTIONS.
+	begun, preflight atomic.Bool
+	// early is the first byte of a request that came while the answer to the one before was still on its way.
+	early atomic.Pointer[byte]
+}
+
+// next is called between the answer to one request and the next request.
+func (c *plainConn) next() {
+	c.answering.Store(false)
+	c.begun.Store(false)
+	c.preflight.Store(false)
+}
+
+// Read reads from the client. A single byte is what net/http reads while a handler runs, to learn of a client that goes
+// away.
+func (c *plainConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	switch {
+	case n == 0:
+	case len(p) == 1:
+		c.early.Store(new(p[0]))
+	case !c.answering.Load() && c.begun.CompareAndSwap(false, true):
+		start := p[:n]
+		if early := c.early.Swap(nil); early != nil {
+			start = append([]byte{*early}, start[:min(n, len(preflight))]...)
+		}
+		c.preflight.Store(bytes.HasPrefix(start, preflight))
+	}
+	return n, err
+}
+
+// Write sends what a handler answers as it is, and a standard error response in the place of what net/http answers.
+func (c *plainConn) Write(p []byte) (int, error) {
+	if c.answering.Load() {
+		return c.Conn.Write(p)
+	}
+	if _, err := c.Conn.Write(c.refusal(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// refusal is what is sent for an answer of net/http. A browser asks for permission before it sends a token along, and
+// learns of the error only if it gets that.
+func (c *plainConn) refusal(answer []byte) []byte {
+	if c.preflight.Load() {
+		return wireAnswer(http.StatusNoContent, nil, nil)
+	}
+	switch status := statusOf(answer); status {
+	case http.StatusBadRequest:
+		return wireError(status, matrix.InvalidParam, "the request is not valid HTTP; perhaps its path has a % that begins no escape", nil)
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return wireError(status, matrix.TooLarge, "the headers of the request are too large", nil)
+	default:
+		return wireError(status, matrix.Unknown, "the request cannot be read: "+http.StatusText(status), nil)
+	}
+}
+
+// statusOf reads the status of an answer; 400 if it has none.
+func statusOf(answer []byte) int {
+	fields := bytes.SplitN(answer[:min(len(answer), 64)], []byte(" "), 3)
+	if len(fields) == 3 {
+		if status, err := strconv.Atoi(string(fields[1])); err == nil && http.StatusText(status) != "" {
+			return status
+		}
+	}
+	return http.StatusBadRequest
+}

@@ -153,7 +153,7 @@ func TestImageRunsCommandsThatExist(t *testing.T) {
 func TestBuildsSetAVariableThatExists(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{dockerfile, "../../Makefile"} {
-		if !strings.Contains(readFile(t, file), "-X main.version=") {
+		if !strings.Contains(readFile(t, file), "-X homeserver/internal/buildinfo.version=") {
 			t.Errorf("%s does not set the version", file)
 		}
 	}

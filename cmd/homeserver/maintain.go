@@ -8,16 +8,13 @@ import (
 	"io"
 	"net/http"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
+	"homeserver/internal/buildinfo"
 	"homeserver/internal/config"
 	"homeserver/internal/server"
 )
-
-// version is set by the build; without that, the toolchain knows the commit.
-var version string
 
 var configCheckCommand = command{
 	name:    "config check",
@@ -63,24 +60,10 @@ var versionCommand = command{
 	summary: "Print the version",
 	prepare: func(a *app, _ *flag.FlagSet) func(context.Context, []string) error {
 		return func(context.Context, []string) error {
-			a.print(a.stdout, fmt.Sprintf("homeserver %s (%s, %s/%s)\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH))
+			a.print(a.stdout, fmt.Sprintf("homeserver %s (%s, %s/%s)\n", buildinfo.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH))
 			return nil
 		}
 	},
-}
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				return s.Value
-			}
-		}
-	}
-	return "unknown"
 }
 
 // healthTimeout bounds the answer of a server that is said to be healthy.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/buildinfo"
 	"homeserver/internal/config"
 	"homeserver/internal/server"
 )
@@ -54,7 +55,7 @@ var serveCommand = command{
 // serve runs a server, with some accounts made before it answers, until the context ends.
 func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.NewAccount) (err error) {
 	log := newLog(a.stderr, cfg.Log)
-	log.Info("starting", "version", versionText(), "configuration", cfg.FileText(), "data_dir", cfg.DataDir)
+	log.Info("starting", "version", buildinfo.Version(), "configuration", cfg.FileText(), "data_dir", cfg.DataDir)
 	debug.SetMemoryLimit(int64(cfg.Budget().Limit))
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)

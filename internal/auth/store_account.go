@@ -187,3 +187,20 @@ func AccountsFor(ctx context.Context, conn *pgx.Conn, serverName string) (exist 
 	}
 	return exist, foreign, nil
 }
+
+// Counts is how many accounts there are of each kind; each is of one.
+type Counts struct{ Users, Guests, Deactivated int64 }
+
+// Count counts the accounts, by reading all of them.
+func (s *Service) Count(ctx context.Context) (Counts, error) {
+	var n Counts
+	err := s.pool.QueryRow(ctx, `
+		SELECT count(*) FILTER (WHERE deactivated_at IS NULL AND NOT guest),
+			count(*) FILTER (WHERE deactivated_at IS NULL AND guest),
+			count(*) FILTER (WHERE deactivated_at IS NOT NULL)
+		FROM accounts`).Scan(&n.Users, &n.Guests, &n.Deactivated)
+	if err != nil {
+		return n, fmt.Errorf("count accounts: %w", err)
+	}
+	return n, nil
+}

@@ -33,3 +33,15 @@ func FilesAsOf(ctx context.Context, tx pgx.Tx, after string, most int) ([]Stored
 	}
 	return files, nil
 }
+
+// StoredBytes adds up the files that are kept, thumbnails left out, by reading all
+// records. A file that several have uploaded is kept once.
+func (s *Service) StoredBytes(ctx context.Context) (bytes int64, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT coalesce(sum(f.bytes), 0)::bigint
+		FROM (SELECT max(bytes) AS bytes FROM media WHERE hash IS NOT NULL GROUP BY hash) f`).Scan(&bytes)
+	if err != nil {
+		return 0, fmt.Errorf("add up the files: %w", err)
+	}
+	return bytes, nil
+}

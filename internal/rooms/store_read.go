@@ -403,3 +403,11 @@ func StoredEvent(ctx context.Context, pool *pgxpool.Pool, eventID string) (raw [
 	}
 	return raw, redacted, nil
 }
+
+// Count counts the rooms, by reading all of them.
+func (s *Service) Count(ctx context.Context) (number int64, err error) {
+	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM rooms`).Scan(&number); err != nil {
+		return 0, fmt.Errorf("count rooms: %w", err)
+	}
+	return number, nil
+}

@@ -18,14 +18,15 @@ type measured interface{ Collectors() []prometheus.Collector }
 type caching interface{ Caches() kept.Caches }
 
 // newRegistry returns a registry with what the process, the connections to the database and the services
-// tell of themselves.
-func newRegistry(pool *pgxpool.Pool, services []measured, caches []caching) (*prometheus.Registry, error) {
+// tell of themselves, and what more there is.
+func newRegistry(pool *pgxpool.Pool, more []prometheus.Collector, services []measured, caches []caching) (*prometheus.Registry, error) {
 	all := []prometheus.Collector{
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newPoolCollector(pool),
 		newCacheCollector(caches),
 	}
+	all = append(all, more...)
 	for _, s := range services {
 		all = append(all, s.Collectors()...)
 	}

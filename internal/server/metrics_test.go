@@ -2,10 +2,13 @@ package server
 
 import (
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"homeserver/internal/buildinfo"
 )
 
 // gathered returns the value of every counter and gauge of ours, by name and labels.
@@ -81,6 +84,40 @@ func TestMetricsTellOfTheDatabaseAndOfCaches(t *testing.T) {
 	} {
 		if _, ok := after["homeserver_cache_entries "+cache]; !ok {
 			t.Errorf("nothing tells of the cache %s", cache)
+		}
+	}
+}
+
+func TestMetricsTellWhatTheServerHas(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	cfg.Media.Folder = t.TempDir()
+	s := mustStart(t, cfg)
+	alice := clientAt(t, s, 0).Register("alice", "wordpass")
+	clientAt(t, s, 0).Register("bob", "wordpass")
+	alice.CreateRoom(nil)
+	top := alice.As(t)
+	top.Prefix = "/_matrix/media/v3"
+	for range 2 { // the same file, which is kept once
+		top.Do(http.MethodPost, "/upload", strings.Repeat("x", 5000)).OK()
+	}
+	first := gathered(t, s)
+	alice.CreateRoom(nil)
+	second := gathered(t, s)
+	for name, want := range map[string]float64{
+		"homeserver_accounts user": 2, "homeserver_accounts guest": 0, "homeserver_accounts deactivated": 0,
+		"homeserver_rooms": 1, "homeserver_media_stored_bytes": 5000,
+	} {
+		if first[name] != want || second[name] != want {
+			t.Errorf("%s is %v and, moments later, %v, want %v, counted once", name, first[name], second[name], want)
+		}
+	}
+	if first["homeserver_build_info "+runtime.Version()+" "+buildinfo.Version()] != 1 {
+		t.Error("nothing tells which version runs")
+	}
+	for _, folder := range []string{"data_dir", "media.folder"} {
+		if first["homeserver_disk_free_bytes "+folder] <= 0 {
+			t.Errorf("nothing is free in %s", folder)
 		}
 	}
 }

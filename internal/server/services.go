@@ -81,7 +81,8 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 		return nil, err
 	}
 	found := newDiscovery(cfg, pool, entries, roomService, profiles, streams.data.Ignored)
-	registry, err := newRegistry(pool, []measured{entries, accounts, streams.sync, files, limits, clients},
+	counts := &inventory{accounts: accounts, rooms: roomService, media: files, log: log}
+	registry, err := newRegistry(pool, append(newFreeDisk(cfg), newBuildInfo(), counts), []measured{entries, accounts, streams.sync, files, limits, clients},
 		[]caching{accounts, roomService, streams.data, streams.receipts, streams.push, streams.sync})
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
+	"homeserver/internal/threepid"
 )
 
 const (
@@ -57,16 +58,9 @@ func (a *Address) check() error {
 			return matrix.Errorf(matrix.MissingParam, "%s is missing", name)
 		}
 	}
-	a.Address = strings.TrimSpace(a.Address)
-	switch a.Medium {
-	case "email":
-		a.Address = strings.ToLower(a.Address)
-	case "msisdn":
-		a.Address = strings.TrimPrefix(a.Address, "+")
-	default:
-		return matrix.Errorf(matrix.InvalidParam, "medium must be email or msisdn")
-	}
-	return nil
+	canonical, err := threepid.Canonical(a.Medium, strings.TrimSpace(a.Address))
+	a.Address = canonical.Address
+	return err
 }
 
 // Invite invites whoever has an address to a room. M_FORBIDDEN if the sender may not

@@ -172,7 +172,9 @@ func TestRefusals(t *testing.T) {
 		"strange medium": {func(a *invitations.Address) { a.Medium = "pigeon" }, matrix.InvalidParam},
 		"wrong token":    {func(a *invitations.Address) { a.IDAccessToken = "x" }, matrix.Forbidden},
 		"other server":   {func(a *invitations.Address) { a.IDServer = "elsewhere.example" }, matrix.ServerNotTrusted},
-		"phone, unknown": {func(a *invitations.Address) { a.Medium = "msisdn" }, matrix.Unrecognized},
+		"phone, unknown": {func(a *invitations.Address) { a.Medium, a.Address = "msisdn", "447700900001" }, matrix.Unrecognized},
+		"no phone":       {func(a *invitations.Address) { a.Medium = "msisdn" }, matrix.InvalidParam},
+		"no name":        {func(a *invitations.Address) { a.Address = "x@[127.0.0.1]" }, matrix.InvalidParam},
 	} {
 		a := h.email("x@example.com")
 		test.change(&a)

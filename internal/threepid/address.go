@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/nyaruka/phonenumbers"
+	"golang.org/x/net/idna"
 	"golang.org/x/text/cases"
 
 	"homeserver/internal/matrix"
@@ -44,7 +45,8 @@ func Canonical(medium, address string) (Address, error) {
 }
 
 // CanonicalEmail folds the case of an e-mail address. M_INVALID_PARAM for what is
-// none, such as one with a name beside it. Appendices, "E-Mail".
+// none, such as one with a name beside it, and for one whose mails go to a machine
+// that is named by its address, which need not be on the internet. Appendices, "E-Mail".
 func CanonicalEmail(address string) (Address, error) {
 	address = strings.TrimSpace(address)
 	parsed, err := mail.ParseAddress(address)
@@ -57,7 +59,25 @@ func CanonicalEmail(address string) (Address, error) {
 	if err != nil || again.Address != folded || len(folded) > maxEmailBytes || strings.ContainsAny(folded, " \"\t\x00") {
 		return Address{}, errEmail()
 	}
-	return Address{Email, folded}, nil
+	a := Address{Email, folded}
+	if !isDomain(a.domain()) {
+		return Address{}, errEmail()
+	}
+	return a, nil
+}
+
+// isDomain reports whether what stands behind the at sign is a name, and no address
+// literal, with brackets or without: no top-level domain begins with a digit, RFC 3696,
+// section 2. Other scripts have digits and full stops of their own, which mail servers
+// take for these.
+func isDomain(domain string) bool {
+	ascii, err := idna.Lookup.ToASCII(domain)
+	if err != nil {
+		return false
+	}
+	ascii = strings.TrimSuffix(ascii, ".")
+	top := ascii[strings.LastIndexByte(ascii, '.')+1:]
+	return top != "" && (top[0] < '0' || top[0] > '9')
 }
 
 func errEmail() *matrix.Error {

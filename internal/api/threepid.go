@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
@@ -117,10 +116,10 @@ func (a *API) submitToken(r *http.Request) (any, error) {
 	return submitAnswer{true}, a.threepids.Submit(r.Context(), body)
 }
 
-// confirmPage is what the page about an address shows.
+// confirmPage is what the pages about an address show.
 type confirmPage struct {
-	ServerName, Address, SID, Token, NextLink string
-	Purpose                                   threepid.Purpose
+	ServerName, SID, Token string
+	threepid.Pending
 }
 
 // threepidPage is where the link in a mail leads. It shows a button and changes
@@ -134,9 +133,7 @@ func (a *API) threepidPage(r *http.Request) (any, error) {
 	if found.Validated {
 		return a.confirmedPage(found)
 	}
-	return web.Render("threepid.html", http.StatusOK, confirmPage{
-		ServerName: a.serverName, Address: found.Address.Address, SID: sid, Token: token, Purpose: found.Purpose,
-	})
+	return web.Render("threepid.html", http.StatusOK, confirmPage{a.serverName, sid, token, found})
 }
 
 // confirmThreepid is what its button does.
@@ -152,13 +149,9 @@ func (a *API) confirmThreepid(r *http.Request) (any, error) {
 	return a.confirmedPage(found)
 }
 
-// confirmedPage sends people on to next_link. It does so by itself rather than by a
-// redirect: browsers refuse forms that are redirected to other sites, by the page's
-// Content-Security-Policy.
+// confirmedPage sends people on to next_link, by themselves where its host is allowed.
+// The page does so rather than a redirect: browsers refuse forms that are redirected to
+// other sites, by the page's Content-Security-Policy.
 func (a *API) confirmedPage(found threepid.Pending) (any, error) {
-	next, err := url.Parse(found.NextLink)
-	if err != nil {
-		return errorPage(matrix.Errorf(matrix.InvalidParam, "The link to go on by is broken"))
-	}
-	return web.Render("threepid_done.html", http.StatusOK, confirmPage{Address: found.Address.Address, NextLink: next.String()})
+	return web.Render("threepid_done.html", http.StatusOK, confirmPage{ServerName: a.serverName, Pending: found})
 }

@@ -93,7 +93,7 @@ func threepidCreds(sid string) map[string]any {
 
 func TestRegisterByMail(t *testing.T) {
 	t.Parallel()
-	p := newMailroom(t)
+	p := newMailroom(t, func(o *threepid.Options) { o.NextLinkHosts = []string{"app.example.org"} })
 	body := map[string]any{"username": "alice", "password": "wordpass"}
 	challenge := p.Do("POST", "/register", body)
 	want := []any{
@@ -140,6 +140,18 @@ func TestRegisterByMail(t *testing.T) {
 		t.Errorf("the link of a session that is used up: %d %s", page.Status, page.Body)
 	}
 	p.Do("POST", "/login", `{"type":"m.login.password","password":"wordpass","identifier":{"type":"m.id.thirdparty","medium":"email","address":"alice@example.org"}}`).OK()
+}
+
+// Anybody can ask for a mail with a next_link, and the mail comes from this server.
+func TestNextLinkGoesNowhereByItself(t *testing.T) {
+	t.Parallel()
+	p := newMailroom(t)
+	p.askEmail("/register", "alice@example.org", "next_link", "https://phish.example/")
+	page := p.press().OK()
+	if html := string(page.Body); strings.Contains(html, "refresh") || page.Header.Get("Refresh") != "" || page.Header.Get("Location") != "" ||
+		!strings.Contains(html, "<strong>phish.example</strong>") {
+		t.Errorf("got %s", html)
+	}
 }
 
 func TestForgottenPasswordByMail(t *testing.T) {

@@ -120,7 +120,8 @@ type Guests struct {
 type Threepids struct {
 	// ConcealRegistered keeps strangers from learning whether an address is registered.
 	ConcealRegistered bool `yaml:"conceal_registered"`
-	// NextLinkHosts are the only hosts that clients may have users sent on to; empty: all.
+	// NextLinkHosts are the only hosts that clients may have users sent on to; empty: all, but
+	// only by a click.
 	NextLinkHosts []string `yaml:"next_link_hosts"`
 	// IdentityServers are the only ones that are spoken to; empty: all, by https.
 	IdentityServers []string `yaml:"identity_servers"`

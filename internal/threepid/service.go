@@ -59,7 +59,8 @@ type Options struct {
 	// PhoneCountries are the only countries, ISO 3166-1 codes, whose numbers are
 	// taken; empty: all.
 	PhoneCountries []string
-	// NextLinkHosts are the only hosts that a next_link may lead to; empty: all.
+	// NextLinkHosts are the only hosts that a next_link may lead to. Where there are
+	// none, it may lead anywhere, but only by a click.
 	NextLinkHosts []string
 
 	// IdentityServers are the only ones that are spoken to, as host names, or as URLs
@@ -266,8 +267,12 @@ func (s *Service) mayLinkTo(link string) bool {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || len(link) > maxNextLinkBytes {
 		return false
 	}
-	hosts := s.o.NextLinkHosts
-	return len(hosts) == 0 || slices.ContainsFunc(hosts, func(host string) bool { return strings.EqualFold(host, u.Hostname()) })
+	return len(s.o.NextLinkHosts) == 0 || s.goesTo(u.Hostname())
+}
+
+// goesTo reports whether people are sent on to a host without being asked.
+func (s *Service) goesTo(host string) bool {
+	return slices.ContainsFunc(s.o.NextLinkHosts, func(allowed string) bool { return strings.EqualFold(allowed, host) })
 }
 
 // isSecret checks the grammar of client_secret. Client-server API,

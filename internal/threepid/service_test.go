@@ -193,7 +193,7 @@ func TestMailLeadsToTheAddressBeingProved(t *testing.T) {
 	must(t, err)
 	want := threepid.Pending{
 		Address: threepid.Address{Medium: "email", Address: "alice@example.org"},
-		Purpose: threepid.ForAccount, NextLink: "https://app.example.org/next?a=b",
+		Purpose: threepid.ForAccount, NextLink: "https://app.example.org/next?a=b", NextHost: "app.example.org",
 	}
 	if pending != want {
 		t.Errorf("got %+v, want %+v", pending, want)

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"net/url"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -160,8 +161,13 @@ func (s *Service) Submit(ctx context.Context, r Submission) error {
 type Pending struct {
 	Address
 	Purpose   Purpose
-	NextLink  string // "": none
-	Validated bool   // it is confirmed already
+	Validated bool // it is confirmed already
+	// NextLink is where to go on once it is confirmed; "": nowhere. NextHost is the host
+	// of it, and Goes says that people are sent there by themselves, since the operator
+	// allows the host: anybody can ask for a link to anywhere, and the mail comes from
+	// this server.
+	NextLink, NextHost string
+	Goes               bool
 }
 
 // Pending reads the session of a link. It changes nothing. M_NO_VALID_SESSION where
@@ -174,18 +180,22 @@ func (s *Service) Pending(ctx context.Context, sid, token string) (Pending, erro
 	if !found.knows(token) || found.address.Medium != Email || found.expiresAt <= s.nowMS() {
 		return Pending{}, errNoSession()
 	}
-	return found.pending(), nil
+	return s.pending(found), nil
 }
 
 // Confirm proves the address of a link, as its owner does by the button of the
 // page. To repeat it does nothing. The errors are those of Submit.
 func (s *Service) Confirm(ctx context.Context, sid, token string) (Pending, error) {
 	found, err := s.validate(ctx, Submission{SID: sid, Token: token}, false)
-	return found.pending(), err
+	return s.pending(found), err
 }
 
-func (f session) pending() Pending {
-	return Pending{Address: f.address, Purpose: f.purpose, NextLink: f.nextLink, Validated: f.validatedAt != 0}
+func (s *Service) pending(f session) Pending {
+	p := Pending{Address: f.address, Purpose: f.purpose, Validated: f.validatedAt != 0}
+	if next, err := url.Parse(f.nextLink); err == nil && next.Host != "" {
+		p.NextLink, p.NextHost, p.Goes = next.String(), next.Host, s.goesTo(next.Hostname())
+	}
+	return p
 }
 
 // knows reports whether the token was sent for the session.

@@ -8,7 +8,8 @@
 //     in no room, such as somebody who is deactivated, is found by nobody.
 //   - Whoever was answered finds what was written: a search first waits until the
 //     directory has come to where the journal stood, for a few seconds at most.
-//   - Case, accents and the forms of letters make no difference.
+//   - Case, accents and the forms of letters make no difference, nor do apostrophes and
+//     dots in a word: obrien finds O'Brien.
 //   - The best come first: whole name or ID, then its beginning, the beginning of a
 //     word of it, and any other part.
 //

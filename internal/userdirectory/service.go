@@ -121,16 +121,19 @@ type query struct {
 	// whole is the folded term, and words its words.
 	whole string
 	words []string
-	// userID is the beginning of a user ID with its server, where the term is one.
+	// userID is the beginning of a user ID with its server, where the term may be one.
 	userID string
 }
 
 func newQuery(term string) query {
-	term = strings.TrimSpace(term)
-	if localpart, server, ok := strings.Cut(strings.TrimPrefix(term, "@"), ":"); ok && strings.HasPrefix(term, "@") {
-		return query{userID: "@" + strings.ToLower(localpart+":"+server)}
+	term, isID := strings.CutPrefix(strings.TrimSpace(term), "@")
+	q := query{whole: foldedName(term)}
+	if strings.Contains(term, ":") { // without the sigil, a name may have a colon, too
+		q.userID = "@" + strings.ToLower(term)
 	}
-	q := query{whole: foldedName(strings.TrimPrefix(term, "@"))}
+	if isID && q.userID != "" {
+		return q
+	}
 	for _, w := range textfold.Words(term) {
 		if len(q.words) < maxTermWords {
 			q.words = append(q.words, w.Folded)

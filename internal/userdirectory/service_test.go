@@ -144,6 +144,40 @@ func TestFindsByNameAndID(t *testing.T) {
 	}
 }
 
+func TestFindsAUserIDWithoutItsSigil(t *testing.T) {
+	h := newHouse(t)
+	asker := h.user("asker", "")
+	h.user("ada", "")
+	h.user("adam", "")
+	h.user("zz1", "Team: Ada")
+	h.wantFinds(asker, "ada:localhost", "ada")
+	h.wantFinds(asker, "ADA:local", "ada")
+	h.wantFinds(asker, "adam:", "adam")
+	h.wantFinds(asker, "ada:elsewhere")
+	h.wantFinds(asker, "team:", "zz1")
+	h.wantFinds(asker, "team: ada", "zz1")
+	h.wantFinds(asker, "@team: ada")
+}
+
+func TestFindsWordsAcrossApostrophesAndDots(t *testing.T) {
+	h := newHouse(t)
+	asker := h.user("asker", "")
+	h.user("zz1", "Conan O'Brien")
+	h.user("zz2", "Sinéad O’Connor")
+	h.user("zz3", "J.R.R. Tolkien")
+	h.user("john.smith", "")
+	h.user("zz4", "Obriental")
+	for term, want := range map[string]string{
+		"obrien": "zz4 zz1", "o'brien": "zz1 zz4", "o’brien": "zz1 zz4", "brien": "zz1 zz4", "OConnor": "zz2", "sinead oconnor": "zz2",
+		"jrr": "zz3", "jrr tolkien": "zz3", "J.R.R. Tol": "zz3", "johnsmith": "john.smith", "john.smith": "john.smith", "smith": "john.smith",
+		"ano": "", "conanobrien": "",
+	} {
+		if got := strings.Join(h.finds(asker, term), " "); got != want {
+			t.Errorf("%q finds %q, want %q", term, got, want)
+		}
+	}
+}
+
 func TestBestComeFirst(t *testing.T) {
 	h := newHouse(t)
 	asker := h.user("asker", "")

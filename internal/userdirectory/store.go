@@ -31,24 +31,25 @@ func store(ctx context.Context, tx pgx.Tx, userIDs []string, profiles map[string
 	return nil
 }
 
+// joiners are what may stand inside a word.
+const joiners = "'’‘ʼ.·"
+
 // find lists those who match, the best first, then those with a name.
 func (s *Service) find(ctx context.Context, q query) ([]string, error) {
-	var rows pgx.Rows
-	if q.userID != "" {
-		rows, _ = s.pool.Query(ctx, `
-			SELECT user_id FROM user_directory WHERE starts_with(lower(user_id), $1)
-			ORDER BY lower(user_id) <> $1, name = '', user_id LIMIT $2`, q.userID, maxCandidates)
-	} else {
-		rows, _ = s.pool.Query(ctx, `
-			SELECT user_id FROM user_directory
-			WHERE (SELECT bool_and(strpos(words, w) > 0) FROM unnest($2::text[]) AS w)
-			ORDER BY CASE
-					WHEN name = $1 OR localpart = $1 THEN 0
-					WHEN starts_with(name, $1) OR starts_with(localpart, $1) THEN 1
-					WHEN (SELECT bool_and(strpos(words, ' ' || w) > 0) FROM unnest($2::text[]) AS w) THEN 2
-					ELSE 3 END,
-				name = '', user_id LIMIT $3`, q.whole, q.words, maxCandidates)
-	}
+	rows, _ := s.pool.Query(ctx, `
+		WITH people AS (
+			SELECT user_id, name, localpart, words, ' ' || translate(name || ' ' || localpart, $4, '') AS joined
+			FROM user_directory)
+		SELECT user_id FROM people
+		WHERE $1 <> '' AND starts_with(lower(user_id), $1)
+			OR cardinality($3::text[]) > 0
+				AND (SELECT bool_and(strpos(words, w) > 0 OR strpos(joined, w) > 0) FROM unnest($3::text[]) AS w)
+		ORDER BY CASE
+				WHEN name = $2 OR localpart = $2 OR lower(user_id) = $1 THEN 0
+				WHEN starts_with(name, $2) OR starts_with(localpart, $2) OR starts_with(joined, ' ' || $2) THEN 1
+				WHEN (SELECT bool_and(strpos(words, ' ' || w) > 0 OR strpos(joined, ' ' || w) > 0) FROM unnest($3::text[]) AS w) THEN 2
+				ELSE 3 END,
+			name = '', user_id LIMIT $5`, q.userID, q.whole, q.words, joiners, maxCandidates)
 	userIDs, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("search the user directory: %w", err)

@@ -83,6 +83,16 @@ func (e *Event) Content() []byte {
 	return shown.Content
 }
 
+// MembershipBefore is the membership that a member event has replaced; "" where there
+// was none.
+func (e *Event) MembershipBefore() string {
+	if e.Replaces == nil {
+		return ""
+	}
+	membership, _ := event.StringField(e.Replaces.Content(), "membership")
+	return membership
+}
+
 // Relation is how the event is related to another one, by the content that may be shown.
 func (e *Event) Relation() event.Relation { return event.RelationOf(e.Content()) }
 

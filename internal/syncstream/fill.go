@@ -157,32 +157,34 @@ func (s *Service) fillFullState(ctx context.Context, p *plan) error {
 // not stand in the timeline: in a gap, kept out by the filter, or in a stretch that
 // the reader may not read.
 func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
-	var stored []*Room
+	var changed []*Room
 	var deltas []rooms.Delta
+	found := map[journal.RoomNID][]*rooms.Event{}
 	for _, r := range p.which(p.hasStateChanges) {
 		since := r.since
 		if r.full { // the state before the timeline is there
 			since = p.stateAt(r)
 		}
+		changed = append(changed, r)
 		if r.inWindow {
-			p.setStateChanges(r, r.liveState(since))
+			found[r.nid] = r.liveState(since)
 			continue
 		}
-		stored = append(stored, r)
 		deltas = append(deltas, rooms.Delta{Room: r.nid, Since: since, Start: p.stateAt(r) + 1, UpTo: r.stateUpTo})
 	}
-	if len(stored) == 0 {
-		return nil
+	if len(deltas) > 0 {
+		events, err := s.Rooms.StateChanges(ctx, deltas)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			found[e.Room] = append(found[e.Room], e)
+		}
 	}
-	events, err := s.Rooms.StateChanges(ctx, deltas)
-	if err != nil {
-		return err
-	}
-	found := byRoom(events)
-	for _, r := range stored {
+	for _, r := range changed {
 		p.setStateChanges(r, found[r.nid])
 	}
-	return nil
+	return s.fillNewMembers(ctx, changed, found)
 }
 
 // hasStateChanges reports whether there may be state to tell of beside the
@@ -220,7 +222,6 @@ func (p *plan) setStateChanges(r *Room, changes []*rooms.Event) {
 		if e.Position <= p.stateAt(r) {
 			atStart[stateKey(e)] = e
 		}
-		r.newMembers = r.newMembers || e.Type == event.TypeMember
 	}
 	if !p.showsState(r) {
 		return
@@ -258,26 +259,6 @@ func (r *Room) replaceState(newer []*rooms.Event) {
 		r.State = slices.DeleteFunc(r.State, func(e *rooms.Event) bool { return replaced[stateKey(e)] })
 	}
 	r.State = append(r.State, newer...)
-}
-
-func (s *Service) fillSummaries(ctx context.Context, p *plan) error {
-	changed := p.which(func(r *Room) bool { return r.Section == Joined && r.newMembers })
-	if len(changed) == 0 {
-		return nil
-	}
-	nids := make([]journal.RoomNID, len(changed))
-	for i, r := range changed {
-		nids[i] = r.nid
-	}
-	summaries, err := s.Rooms.Summaries(ctx, nids, p.UserID)
-	if err != nil {
-		return err
-	}
-	for i := range summaries {
-		at := slices.IndexFunc(changed, func(r *Room) bool { return r.nid == summaries[i].Room })
-		changed[at].Summary = &summaries[i]
-	}
-	return nil
 }
 
 func (s *Service) fillStripped(ctx context.Context, p *plan) error {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
 )
 
@@ -221,6 +222,45 @@ func TestHeroesAreLazyLoaded(t *testing.T) {
 	h.join(dave, room)
 	r = c.sync().in(t, room)
 	equal(t, "heroes that are known", r.members())
+}
+
+// Clients calculate pictures by the heroes, also of rooms that have a name.
+func TestRoomWithANameHasNoHeroes(t *testing.T) {
+	h := newHouse(t)
+	room := h.create(rooms.CreateRequest{Preset: "public_chat", Name: "House", AliasName: "house"})
+	h.join(bob, room)
+	c := h.synced(bob, "")
+	equal(t, "heroes of a first sync", h.client(bob, "").sync().in(t, room).Summary.Heroes, alice)
+	h.join(carol, room)
+	equal(t, "heroes after a join", c.sync().in(t, room).Summary.Heroes, alice, carol)
+}
+
+// What a client knows of the members must be the same whether it hears of each change
+// at once or of all of them together.
+func TestSummaryAfterComingAndGoing(t *testing.T) {
+	h := newHouse(t)
+	sql := houseOn(t, h.pool, journal.Options{WindowBytes: 1})
+	room := h.public(bob)
+	for what, step := range map[string]struct {
+		do   func()
+		told bool
+	}{
+		"renamed twice":    {func() { h.rename(bob, room, "1"); h.rename(bob, room, "2") }, false},
+		"gone and back":    {func() { h.leave(bob, room); h.join(bob, room) }, false},
+		"come and renamed": {func() { h.join(carol, room); h.rename(carol, room, "3") }, true},
+		"come and gone":    {func() { h.join(dave, room); h.leave(dave, room) }, true},
+	} {
+		since := h.synced(alice, "").Since
+		step.do()
+		sql.catchUp()
+		for where, process := range map[string]*house{"window": h, "SQL": sql} {
+			c := process.client(alice, "")
+			c.Since = since
+			if s := c.sync().in(t, room).Summary; (s != nil) != step.told {
+				t.Errorf("%s, %s: the summary is %v", what, where, s)
+			}
+		}
+	}
 }
 
 func TestSummary(t *testing.T) {

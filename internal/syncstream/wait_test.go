@@ -3,6 +3,7 @@ package syncstream_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"sync"
@@ -119,6 +120,66 @@ func TestWakeUpThatTheFilterEmptiesGoesOnWaiting(t *testing.T) {
 	// Nothing was skipped for another filter that starts from the same token.
 	if p, err := syncstream.ParseToken(a.NextBatch); err != nil || p != h.journal.Position() {
 		t.Errorf("next_batch is %s", a.NextBatch)
+	}
+}
+
+// A rename changes no numbers, and nobody among those by whom a room is named.
+func TestRenameThatIsFilteredOutEndsAWait(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(bob, carol)
+	const noMembers = `{"room":{"timeline":{"not_types":["m.room.member"]},"state":{"not_types":["m.room.member"]}}}`
+	w := h.await(h.synced(bob, noMembers).Query)
+	for _, name := range []string{"Carol", "Caroline"} {
+		h.rename(carol, room, name)
+		w.waitsAgain()
+	}
+	h.leave(carol, room)
+	if s := w.get().in(t, room).Summary; s == nil || s.Joined != 2 {
+		t.Errorf("carol has left, but the summary is %v", s)
+	}
+}
+
+// counter counts the statements of a pool.
+type counter struct{ statements atomic.Int64 }
+
+func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	c.statements.Add(1)
+	return ctx
+}
+func (c *counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func TestRenameCostsAQueryForEachWaitingMember(t *testing.T) {
+	h := newHouse(t)
+	config := h.pool.Config().Copy()
+	statements := &counter{}
+	config.ConnConfig.Tracer = statements
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	h.ok(err)
+	t.Cleanup(pool.Close)
+	readers := houseOn(t, pool, journal.Options{Watch: time.Hour})
+	room := h.public(carol)
+	const many = 30
+	user := func(i int) string { return fmt.Sprintf("@member%d:localhost", i) }
+	for i := range many {
+		h.join(user(i), room)
+	}
+	readers.catchUp()
+	var polls []*waiting
+	for i := range many {
+		polls = append(polls, readers.await(readers.synced(user(i), "").Query))
+	}
+	before := statements.statements.Load()
+	h.rename(carol, room, "Caroline")
+	readers.catchUp()
+	for _, w := range polls {
+		r := w.get().in(t, room)
+		equal(t, "timeline", r.timeline(), "carol join")
+		if r.Summary != nil {
+			t.Errorf("a rename changes the summary to %v", r.Summary)
+		}
+	}
+	if n := statements.statements.Load() - before; n >= many {
+		t.Errorf("a rename cost %d statements for %d members", n, many)
 	}
 }
 

@@ -1,0 +1,100 @@
+package syncstream
+
+import (
+	"context"
+	"slices"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// membershipChange is the first and the last of the member events of a user that are
+// known since the last answer.
+type membershipChange struct{ first, last *rooms.Event }
+
+// membershipChanges collects the member events, oldest first, by user.
+func membershipChanges(events []*rooms.Event) map[string]membershipChange {
+	var changes map[string]membershipChange
+	for _, e := range events {
+		if e.Type != event.TypeMember {
+			continue
+		}
+		if changes == nil {
+			changes = map[string]membershipChange{}
+		}
+		c := changes[*e.StateKey]
+		if c.last = e; c.first == nil {
+			c.first = e
+		}
+		changes[*e.StateKey] = c
+	}
+	return changes
+}
+
+// member is a user in a room.
+type member struct {
+	room journal.RoomNID
+	user string
+}
+
+// fillNewMembers notes in which rooms somebody has come or gone since the last answer.
+// Who has only changed their profile counts in the summary as before: that ends no wait
+// if the filter keeps the event out, and costs no query for each member who waits.
+func (s *Service) fillNewMembers(ctx context.Context, changed []*Room, events map[journal.RoomNID][]*rooms.Event) error {
+	before, after := map[member]string{}, map[member]string{}
+	var missing []rooms.MemberAt
+	for _, r := range changed {
+		if r.newMembers || r.Section != Joined {
+			continue
+		}
+		for user, c := range membershipChanges(events[r.nid]) {
+			m := member{r.nid, user}
+			after[m] = c.last.Membership()
+			if c.first.Replaces == nil || c.first.Replaces.Position <= r.since {
+				before[m] = c.first.MembershipBefore()
+			} else { // the tables have told of the end alone
+				missing = append(missing, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: r.nid, At: r.since}, User: user})
+			}
+		}
+	}
+	if len(missing) > 0 {
+		known, err := s.Rooms.MemberEvents(ctx, missing)
+		if err != nil {
+			return err
+		}
+		for _, e := range known {
+			before[member{e.Room, *e.StateKey}] = e.Membership()
+		}
+	}
+	moved := map[journal.RoomNID]bool{}
+	for m, membership := range after {
+		moved[m.room] = moved[m.room] || before[m] != membership
+	}
+	for _, r := range changed {
+		r.newMembers = r.newMembers || moved[r.nid]
+	}
+	return nil
+}
+
+// fillSummaries reads the summaries of rooms that are new to the client, or where
+// somebody has come or gone.
+func (s *Service) fillSummaries(ctx context.Context, p *plan) error {
+	changed := p.which(func(r *Room) bool { return r.Section == Joined && r.newMembers })
+	if len(changed) == 0 {
+		return nil
+	}
+	nids := make([]journal.RoomNID, len(changed))
+	for i, r := range changed {
+		nids[i] = r.nid
+	}
+	summaries, err := s.Rooms.Summaries(ctx, nids, p.UserID)
+	if err != nil {
+		return err
+	}
+	for i := range summaries {
+		at := slices.IndexFunc(changed, func(r *Room) bool { return r.nid == summaries[i].Room })
+		changed[at].Summary = &summaries[i]
+	}
+	return nil
+}

@@ -51,11 +51,16 @@ type daemon struct {
 // and returns at once.
 func launch(t *testing.T, dataDir string, environ ...string) *process {
 	t.Helper()
+	return launchCommand(t, append([]string{"HOMESERVER_DATA_DIR=" + dataDir}, environ...))
+}
+
+// launchCommand starts a command of the program that serves on free ports, and returns at once.
+func launchCommand(t *testing.T, environ []string, args ...string) *process {
+	t.Helper()
 	// Not bound to the test's context, which would kill it before it could stop its PostgreSQL.
-	p := &process{exec.Command(os.Args[0]), newWatched(), newWatched()} //nolint:gosec,noctx // this very binary; see above
+	p := &process{exec.Command(os.Args[0], args...), newWatched(), newWatched()} //nolint:gosec,noctx // this very binary; see above
 	p.Env = append([]string{
-		actAsProgram + "=1", "PATH=" + os.Getenv("PATH"),
-		"HOMESERVER_DATA_DIR=" + dataDir, "HOMESERVER_LISTEN=localhost:0,tls://localhost:0",
+		actAsProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOMESERVER_LISTEN=localhost:0,tls://localhost:0",
 	}, environ...)
 	p.Stdout, p.Stderr = p.stdout, p.stderr
 	if err := p.Start(); err != nil {

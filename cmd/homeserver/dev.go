@@ -23,7 +23,7 @@ var devCommand = command{
 	details: lines(
 		"It is the real server, but its data is temporary, PostgreSQL does not wait for the disk, everybody may",
 		"register, and there are no rate limits. It reads no configuration file; environment variables count,",
-		"except where they contradict that.",
+		"except where they contradict that. Its data goes when it ends, even if it is killed.",
 	),
 	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
 		var s settings
@@ -47,8 +47,12 @@ func (a *app) dev(ctx context.Context, s *settings, users []auth.NewAccount) err
 	if err != nil {
 		return err
 	}
+	remove, err := postgres.RemoveAfterKill(dir)
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
 	err = a.devIn(ctx, dir, s, users)
-	if removal := os.RemoveAll(dir); removal != nil {
+	if removal := remove(); removal != nil {
 		err = errors.Join(err, fmt.Errorf("remove the temporary data: %w", removal))
 	}
 	return err

@@ -176,6 +176,26 @@ func TestDevIsSeededAndLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestKilledDevFillsTheMemory(t *testing.T) {
+	t.Parallel()
+	p := launchCommand(t, nil, "dev")
+	if !p.stdout.waitFor(" is ready:") {
+		t.Fatalf("did not start: %s", p.stderr)
+	}
+	dir := regexp.MustCompile(`--cacert (\S+)/server/tls/ca.pem`).FindStringSubmatch(p.stdout.String())[1]
+	postmaster := postmasterOf(t, filepath.Join(dir, "data"))
+	if code := p.end(syscall.SIGKILL); code != -1 {
+		t.Errorf("it was not killed: %d", code)
+	}
+	until(t, "the data is gone", func() bool {
+		_, err := os.Stat(dir)
+		return os.IsNotExist(err)
+	})
+	if err := syscall.Kill(postmaster, 0); err == nil {
+		t.Error("its PostgreSQL still runs")
+	}
+}
+
 func TestDevWithAUserThatCannotBeMade(t *testing.T) {
 	t.Parallel()
 	got := runArgs(t, "dev", "--listen", "localhost:0", "--user", "Not Allowed:x")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -32,6 +33,11 @@ func (c *Cluster) initialise(ctx context.Context) error {
 		args = append(args, "--no-sync")
 	}
 	cmd := c.place.owner.command(ctx, unfinished, c.binaries.path("initdb"), args...)
+	// A server that is killed while it makes a cluster leaves nobody behind who goes on with that. The signal
+	// comes when the thread ends that has started the child.
+	dieWithParent(cmd)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("make a cluster: %w: %s", err, lastLine(output))
 	}

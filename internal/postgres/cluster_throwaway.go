@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -26,6 +28,41 @@ func MakeThrowawayDir(prefix string) (string, error) {
 		return "", fmt.Errorf("make a folder for a temporary cluster: %w", err)
 	}
 	return dir, nil
+}
+
+// heir waits for the end of its input, which is the end of the process that started it, and then for that of
+// the PostgreSQL in the folder, which the kernel tells to stop. Then it removes the folder.
+const heir = `
+cat >/dev/null
+read -r postmaster <"$1/data/postmaster.pid" && {
+	tries=0
+	while kill -0 "$postmaster" && [ $tries -lt 600 ]; do sleep 0.1; tries=$((tries + 1)); done
+}
+tries=0
+until rm -rf -- "$1" || [ $tries -ge 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+`
+
+// RemoveAfterKill has a folder of [MakeThrowawayDir] removed once this process has ended, however that is:
+// memory that a killed one has taken would be taken until somebody else starts. Another process waits for
+// that, by the shell. remove is for the orderly end: it does so now, and returns when it is done; the cluster
+// must have been stopped.
+func RemoveAfterKill(dir string) (remove func() error, err error) {
+	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", heir, "sh", dir)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	// What ends this process, such as Ctrl-C at a terminal, must not end that one.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	end, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("watch over the temporary data: %w", err)
+	}
+	return func() error {
+		err := os.RemoveAll(dir)
+		return errors.Join(err, end.Close(), cmd.Wait())
+	}, nil
 }
 
 // throwawayParent returns the folder for throwaway clusters.

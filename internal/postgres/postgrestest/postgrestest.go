@@ -33,6 +33,7 @@ type server struct {
 	err      error
 	cluster  *postgres.Cluster // nil if the server is not ours
 	dir      string
+	remove   func() error // removes dir
 	admin    *pgxpool.Pool
 	base     *url.URL // of any database; only its path changes
 	template string
@@ -161,6 +162,9 @@ func (s *server) startCluster(ctx context.Context) (address string, err error) {
 	if s.dir, err = postgres.MakeThrowawayDir("homeserver-test-"); err != nil {
 		return "", err
 	}
+	if s.remove, err = postgres.RemoveAfterKill(s.dir); err != nil {
+		return "", err
+	}
 	warnings := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s.cluster, err = postgres.StartCluster(ctx, postgres.ClusterOptions{Dir: s.dir, Log: warnings})
 	if err != nil {
@@ -190,8 +194,8 @@ func (s *server) close() error {
 	if s.cluster != nil {
 		errs = append(errs, s.cluster.Stop(ctx))
 	}
-	if s.dir != "" {
-		errs = append(errs, os.RemoveAll(s.dir))
+	if s.remove != nil {
+		errs = append(errs, s.remove())
 	}
 	return errors.Join(errs...)
 }

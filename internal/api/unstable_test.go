@@ -19,7 +19,7 @@ var promises = map[string]func(t *testing.T, alice, bob *clienttest.Client, room
 		by := bob.SendEvent(room, "m.room.redaction", map[string]any{"redacts": id, "reason": "why"})
 		isRedacted(t, "sent like any event", bob.Do("GET", clienttest.Path("rooms", room, "event", id), nil).OK().Event(), by, "why")
 	},
-	"fi.mau.msc2246.stable": func(t *testing.T, alice, _ *clienttest.Client, _ string) {
+	"fi.mau.msc2246.stable": func(_ *testing.T, alice, _ *clienttest.Client, _ string) {
 		uri := alice.Do("POST", "/_matrix/media/v1/create", nil).OK().String("content_uri")
 		alice.Do("PUT", "/_matrix/media/v3/upload/"+strings.TrimPrefix(uri, "mxc://"), "later").OK()
 	},
@@ -64,7 +64,7 @@ var promises = map[string]func(t *testing.T, alice, bob *clienttest.Client, room
 			t.Errorf("spaces: %s", found.Body)
 		}
 	},
-	"org.matrix.msc3916.stable": func(t *testing.T, alice, bob *clienttest.Client, _ string) {
+	"org.matrix.msc3916.stable": func(_ *testing.T, alice, bob *clienttest.Client, _ string) {
 		uri := alice.Do("POST", "/_matrix/media/v3/upload", "for users").OK().String("content_uri")
 		path := "/_matrix/client/v1/media/download/" + strings.TrimPrefix(uri, "mxc://")
 		bob.Do("GET", path, nil).OK()

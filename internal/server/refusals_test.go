@@ -12,13 +12,21 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// exchange sends a request as it is on a connection, and returns the answer with its body.
-func exchange(t *testing.T, conn net.Conn, method, request string) (*http.Response, string) {
+// wired is an answer as it came over the wire.
+type wired struct {
+	status int
+	header http.Header
+	last   bool // the connection ends with it
+	body   string
+}
+
+// exchange sends a request as it is on a connection.
+func exchange(t *testing.T, conn net.Conn, request string) wired {
 	t.Helper()
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: strings.Fields(request)[0]})
 	if err != nil {
 		t.Fatalf("%q: %v", request[:min(len(request), 80)], err)
 	}
@@ -27,7 +35,7 @@ func exchange(t *testing.T, conn net.Conn, method, request string) (*http.Respon
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer, string(body)
+	return wired{answer.StatusCode, answer.Header, answer.Close, string(body)}
 }
 
 func TestWhatIsNoHTTPIsAnsweredAsJSONWithCORS(t *testing.T) {
@@ -51,24 +59,24 @@ func TestWhatIsNoHTTPIsAnsweredAsJSONWithCORS(t *testing.T) {
 		for _, before := range []int{0, 1, 2} {
 			conn := dial(t, address)
 			for range before {
-				if answer, body := exchange(t, conn, "GET", good); answer.StatusCode != 200 || !strings.Contains(body, "versions") {
-					t.Fatalf("%s, before: %d %s", name, answer.StatusCode, body)
+				if answer := exchange(t, conn, good); answer.status != http.StatusOK || !strings.Contains(answer.body, "versions") {
+					t.Fatalf("%s, before: %+v", name, answer)
 				}
 			}
-			answer, body := exchange(t, conn, "GET", test.request)
+			answer := exchange(t, conn, test.request)
 			var refusal struct {
 				Code    matrix.Code `json:"errcode"`
 				Message string      `json:"error"`
 			}
-			if err := json.Unmarshal([]byte(body), &refusal); err != nil {
-				t.Errorf("%s: %q: %v", name, body, err)
+			if err := json.Unmarshal([]byte(answer.body), &refusal); err != nil {
+				t.Errorf("%s: %q: %v", name, answer.body, err)
 			}
-			if answer.StatusCode != test.status || refusal.Code != test.code || refusal.Message == "" {
-				t.Errorf("%s, after %d requests: %d %s, want %d %s", name, before, answer.StatusCode, body, test.status, test.code)
+			if answer.status != test.status || refusal.Code != test.code || refusal.Message == "" {
+				t.Errorf("%s, after %d requests: %d %s, want %d %s", name, before, answer.status, answer.body, test.status, test.code)
 			}
-			h := answer.Header
+			h := answer.header
 			if h.Get("Content-Type") != "application/json" || h.Get("Access-Control-Allow-Origin") != "*" ||
-				!strings.Contains(h.Get("Access-Control-Expose-Headers"), "Retry-After") || !answer.Close {
+				!strings.Contains(h.Get("Access-Control-Expose-Headers"), "Retry-After") || !answer.last {
 				t.Errorf("%s: %v", name, h)
 			}
 		}
@@ -79,10 +87,11 @@ func TestWhatIsNoHTTPIsAnsweredAsJSONWithCORS(t *testing.T) {
 func TestBrowsersMaySendATokenWithABrokenPath(t *testing.T) {
 	t.Parallel()
 	conn := dial(t, mustStart(t, testConfig(t)).Addresses()[0].Address)
-	exchange(t, conn, "OPTIONS", "OPTIONS /_matrix/client/versions HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	answer, body := exchange(t, conn, "OPTIONS", "OPTIONS /_matrix/client/v3/profile/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	if answer.StatusCode != 204 || body != "" || !strings.Contains(answer.Header.Get("Access-Control-Allow-Headers"), "Authorization") {
-		t.Errorf("%d %v %q", answer.StatusCode, answer.Header, body)
+	exchange(t, conn, "OPTIONS /_matrix/client/versions HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	answer := exchange(t, conn, "OPTIONS /_matrix/client/v3/profile/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if answer.status != http.StatusNoContent || answer.body != "" ||
+		!strings.Contains(answer.header.Get("Access-Control-Allow-Headers"), "Authorization") {
+		t.Errorf("%+v", answer)
 	}
 }
 

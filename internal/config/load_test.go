@@ -123,6 +123,7 @@ rate_limits:
   uploads: {per_second: 19.5, burst: 21}
   downloads: {per_second: 20.5, burst: 22}
   previews: {per_second: 21.5, burst: 23}
+  thumbnails: {per_second: 22.5, burst: 24}
 log:
   level: debug
   format: json
@@ -224,6 +225,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Uploads:            Rate{19.5, 21},
 			Downloads:          Rate{20.5, 22},
 			Previews:           Rate{21.5, 23},
+			Thumbnails:         Rate{22.5, 24},
 		},
 		Log:     Log{Level: "debug", Format: "json"}, // no requests
 		Metrics: Metrics{Listen: "localhost:9000"},
@@ -338,6 +340,8 @@ var everyVariable = []string{
 	"HOMESERVER_RATE_LIMITS_DOWNLOADS_BURST=22",
 	"HOMESERVER_RATE_LIMITS_PREVIEWS_PER_SECOND=21.5",
 	"HOMESERVER_RATE_LIMITS_PREVIEWS_BURST=23",
+	"HOMESERVER_RATE_LIMITS_THUMBNAILS_PER_SECOND=22.5",
+	"HOMESERVER_RATE_LIMITS_THUMBNAILS_BURST=24",
 	"HOMESERVER_LOG_LEVEL=debug",
 	"HOMESERVER_LOG_FORMAT=json", "HOMESERVER_LOG_REQUESTS=false",
 	"HOMESERVER_METRICS_LISTEN=localhost:9000",

@@ -55,6 +55,8 @@ type RateLimits struct {
 	Uploads Rate `yaml:"uploads"`
 	// Downloads are files and thumbnails taken from it.
 	Downloads Rate `yaml:"downloads"`
+	// Thumbnails are milliseconds of making thumbnails.
+	Thumbnails Rate `yaml:"thumbnails"`
 	// Previews are previews of web pages.
 	Previews Rate `yaml:"previews"`
 }
@@ -93,6 +95,7 @@ func defaultRateLimits() RateLimits {
 		Reports:            Rate{PerSecond: 0.2, Burst: 20},
 		Uploads:            Rate{PerSecond: 5, Burst: 200},
 		Downloads:          Rate{PerSecond: 50, Burst: 2000},
+		Thumbnails:         Rate{PerSecond: 250, Burst: 30_000},
 		Previews:           Rate{PerSecond: 2, Burst: 100},
 	}
 }

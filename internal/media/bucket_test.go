@@ -23,7 +23,7 @@ var onBoth = []func(*testing.T){
 	TestThumbnailSizes, TestThumbnailShowsTheRightPart, TestThumbnailOfEachFormat,
 	TestThumbnailIsTurnedUpright, TestAnimatedThumbnail, TestStillOfAnimation,
 	TestFramesThatBuildOnEachOther, TestNoThumbnailOfBombs, TestNoThumbnailOfBrokenFiles,
-	TestThumbnailIsMadeOnce, TestThumbnailsOfAFileAreLimited, TestThumbnailETags,
+	TestThumbnailIsMadeOnce, TestEverNewSizesMadeEverNewThumbnails, TestThumbnailETags,
 	TestThreeProcesses, TestProcessesKeepTheSameContentOnce, TestProcessesShareQuotasAndLimits,
 	TestProcessesShareThumbnails, TestThumbnailThatIsGone, TestFileThatIsGoneComesBackByUploading,
 	TestBackupAndRestore, TestPutOfWhatIsDamaged, TestOnlyUnreferencedFilesAreRemoved,

@@ -20,6 +20,7 @@ const (
 	gifFrame       = 0x2c
 	gifControl     = 0xf9 // the extension about the frame that follows
 	gifApplication = 0xff
+	gifComment     = 0xfe
 )
 
 // gifWalker goes through a GIF file frame by frame. Decoding one frame at a time,
@@ -29,6 +30,8 @@ type gifWalker struct {
 	r     *bufio.Reader
 	head  []byte // header, size and colours, which each frame needs
 	loops int    // how often to play it; -1: once, 0: for ever
+	// metadata tells that there was a comment, or data of a program.
+	metadata bool
 }
 
 func walkGIF(r *bufio.Reader) (*gifWalker, error) {
@@ -85,12 +88,14 @@ func (g *gifWalker) extension(controls *gifControls) error {
 		return err
 	}
 	b := blocks.Bytes()
+	netscape := label == gifApplication && len(b) >= 12 && string(b[1:12]) == "NETSCAPE2.0"
+	g.metadata = g.metadata || label == gifComment || label == gifApplication && !netscape
 	switch {
 	case label == gifControl && len(b) == 6 && b[0] == 4:
 		controls.raw = append([]byte{gifExtension, gifControl}, b...)
 		controls.disposal = b[1] >> 2 & 7
 		controls.delay = int(binary.LittleEndian.Uint16(b[2:]))
-	case label == gifApplication && len(b) >= 16 && string(b[1:12]) == "NETSCAPE2.0" && b[12] == 3 && b[13] == 1:
+	case netscape && len(b) >= 16 && b[12] == 3 && b[13] == 1:
 		g.loops = int(binary.LittleEndian.Uint16(b[14:]))
 	}
 	return nil
@@ -158,15 +163,16 @@ func (l *limitedWriter) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
-// countFrames tells how many frames a GIF has up to where it breaks off, if it does.
-func countFrames(r *bufio.Reader) (frames int) {
+// inspectGIF tells how many frames a GIF has up to where it breaks off, if it does, and
+// whether it bears metadata.
+func inspectGIF(r *bufio.Reader) (frames int, metadata bool) {
 	walker, err := walkGIF(r)
 	for err == nil {
 		if _, err = walker.next(io.Discard); err == nil {
 			frames++
 		}
 	}
-	return frames
+	return frames, walker != nil && walker.metadata
 }
 
 // decode decodes the frame of which next gave the block.

@@ -4,50 +4,76 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"image"
+	"image/jpeg"
 	"io"
 )
 
 // The markers of JPEG (ITU-T T.81, annex B) that matter here.
 const (
-	markerSOF2 = 0xc2 // the header of a progressive picture
-	markerSOS  = 0xda // the picture itself begins
-	markerEOI  = 0xd9
-	markerAPP1 = 0xe1 // EXIF
+	markerSOF0  = 0xc0 // the header of a picture
+	markerSOF1  = 0xc1
+	markerSOF2  = 0xc2 // … of a progressive one
+	markerSOS   = 0xda // the picture itself begins
+	markerEOI   = 0xd9
+	markerAPP1  = 0xe1 // EXIF, XMP
+	markerAPP13 = 0xed // IPTC
+	markerAPP14 = 0xee // Adobe's
+	markerCOM   = 0xfe // a comment
 )
 
-// inspectJPEG reads the segments before the picture: how it must be turned (EXIF's
-// orientation, 1 if it doesn't say), and whether it is progressive. What can't be
-// read is left out; decoding tells of it.
-func inspectJPEG(r *bufio.Reader) (orientation int, progressive bool) {
-	orientation = 1
+// jpegHead is what the segments before the picture tell.
+type jpegHead struct {
+	orientation int // EXIF's, 1 if it doesn't say
+	progressive bool
+	components  int
+	adobe       bool // it says what its colours mean
+	metadata    bool
+}
+
+// inspectJPEG reads the segments before the picture. What can't be read is left out;
+// decoding tells of it.
+func inspectJPEG(r *bufio.Reader) jpegHead {
+	h := jpegHead{orientation: 1}
 	if _, err := r.Discard(2); err != nil {
-		return orientation, false
+		return h
 	}
 	for {
 		marker, err := nextMarker(r)
 		if err != nil || marker == markerSOS || marker == markerEOI {
-			return orientation, progressive
+			return h
 		}
 		if marker >= 0xd0 && marker <= 0xd7 || marker == 0x01 {
 			continue // without a length
 		}
 		var length [2]byte
 		if _, err := io.ReadFull(r, length[:]); err != nil {
-			return orientation, progressive
+			return h
 		}
-		size := max(0, int(binary.BigEndian.Uint16(length[:]))-2)
-		progressive = progressive || marker == markerSOF2
-		if marker != markerAPP1 {
-			_, err = r.Discard(size)
-		} else {
-			segment := make([]byte, size)
-			_, err = io.ReadFull(r, segment)
-			if found := exifOrientation(segment); found != 0 {
-				orientation = found
-			}
+		segment := make([]byte, max(0, int(binary.BigEndian.Uint16(length[:]))-2))
+		if _, err := io.ReadFull(r, segment); err != nil {
+			return h
 		}
-		if err != nil {
-			return orientation, progressive
+		h.take(marker, segment)
+	}
+}
+
+// take takes note of a segment.
+func (h *jpegHead) take(marker byte, segment []byte) {
+	switch marker {
+	case markerSOF0, markerSOF1, markerSOF2:
+		h.progressive = marker == markerSOF2
+		if len(segment) >= 6 {
+			h.components = int(segment[5])
+		}
+	case markerAPP14:
+		h.adobe = h.adobe || len(segment) >= 12 && bytes.HasPrefix(segment, []byte("Adobe"))
+	case markerAPP13, markerCOM:
+		h.metadata = true
+	case markerAPP1:
+		h.metadata = true
+		if found := exifOrientation(segment); found != 0 && bytes.HasPrefix(segment, []byte("Exif\x00\x00")) {
+			h.orientation = found
 		}
 	}
 }
@@ -70,33 +96,28 @@ func nextMarker(r *bufio.Reader) (byte, error) {
 	}
 }
 
-// exifOrientation finds the orientation in the first directory of an EXIF segment
-// (tag 0x0112, a short); 0 if there is none.
-func exifOrientation(segment []byte) int {
-	tiff, isEXIF := bytes.CutPrefix(segment, []byte("Exif\x00\x00"))
-	if !isEXIF || len(tiff) < 8 {
-		return 0
+// decodeJPEG decodes a JPEG file. One of four components without Adobe's marker is
+// taken for CMYK, as everywhere: the decoder wants the marker, and takes the colours of
+// files that have it for inverted.
+func decodeJPEG(source io.ReaderAt, while patience) (image.Image, error) {
+	file := io.NewSectionReader(source, 0, 1<<62)
+	head := inspectJPEG(bufio.NewReader(file))
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
 	}
-	var order binary.ByteOrder = binary.BigEndian
-	if string(tiff[:4]) == "II*\x00" {
-		order = binary.LittleEndian
+	if head.components != 4 || head.adobe {
+		return jpeg.Decode(while.reader(file))
 	}
-	at := int64(order.Uint32(tiff[4:]))
-	if at+2 > int64(len(tiff)) {
-		return 0
+	// The marker's segment: version 100, no flags, no transformation.
+	marker := []byte("\xff\xd8\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00")
+	if _, err := file.Seek(2, io.SeekStart); err != nil {
+		return nil, err
 	}
-	entries := tiff[at+2:]
-	for range order.Uint16(tiff[at:]) {
-		if len(entries) < 12 {
-			return 0
+	decoded, err := jpeg.Decode(io.MultiReader(bytes.NewReader(marker), while.reader(file)))
+	if cmyk, ok := decoded.(*image.CMYK); ok {
+		for i := range cmyk.Pix {
+			cmyk.Pix[i] = 255 - cmyk.Pix[i]
 		}
-		if order.Uint16(entries) == 0x0112 && order.Uint16(entries[2:]) == 3 {
-			if value := int(order.Uint16(entries[8:])); value >= 1 && value <= 8 {
-				return value
-			}
-			return 0
-		}
-		entries = entries[12:]
 	}
-	return 0
+	return decoded, err
 }

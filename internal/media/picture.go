@@ -3,7 +3,6 @@ package media
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"image"
 	"image/color"
@@ -42,6 +41,7 @@ type picture struct {
 	animated      bool  // whether it moves
 	frames        int   // of a GIF
 	unpacked      int64 // bytes of memory that decoding takes
+	metadata      bool  // it bears more than the picture, such as where it was taken
 }
 
 // sniff tells the format by the first bytes.
@@ -85,27 +85,39 @@ func inspect(file io.ReaderAt, size int64) (picture, error) {
 	pixels := int64(p.width) * int64(p.height)
 	switch kind {
 	case formatJPEG:
-		var progressive bool
-		p.orientation, progressive = inspectJPEG(section(file, size))
-		p.unpacked = jpegBytes(pixels, config.ColorModel, progressive)
-		if p.orientation > 4 {
-			p.width, p.height = p.height, p.width
-		}
+		h := inspectJPEG(section(file, size))
+		p.orientation, p.metadata = h.orientation, h.metadata
+		p.unpacked = jpegBytes(pixels, config.ColorModel, h.progressive)
 	case formatPNG:
-		p.animated = isAPNG(section(file, size))
+		p.orientation, p.animated, p.metadata = inspectPNG(section(file, size))
 		p.unpacked = pngBytes(pixels, config.ColorModel, head[28] != 0)
 	case formatGIF:
-		p.frames = countFrames(section(file, size))
+		p.frames, p.metadata = inspectGIF(section(file, size))
 		p.animated = p.frames > 1
 		p.unpacked = 5 * pixels // the frame, and the canvas that it is painted on
 	case formatWebP:
-		var inside image.Point
-		if inside, p.animated = inspectWebP(section(file, size)); inside != image.Pt(p.width, p.height) {
+		h := inspectWebP(section(file, size))
+		if !h.fits(image.Pt(p.width, p.height)) {
 			return picture{}, errNoPicture
 		}
+		p.orientation, p.animated, p.metadata = h.orientation, h.animated, h.metadata
 		p.unpacked = 8 * pixels
+		if p.animated {
+			p.unpacked += 4*pixels + size // the canvas, and the frame before it is unpacked
+		}
+	}
+	if p.orientation > 4 {
+		p.width, p.height = p.height, p.width
 	}
 	return p, nil
+}
+
+// lying is the size of the picture as it lies in the file, before it is turned upright.
+func (p picture) lying() image.Point {
+	if p.orientation > 4 {
+		return image.Pt(p.height, p.width)
+	}
+	return image.Pt(p.width, p.height)
 }
 
 func section(file io.ReaderAt, size int64) *bufio.Reader {
@@ -125,16 +137,22 @@ func (f format) decodeConfig(r io.Reader) (image.Config, error) {
 	}
 }
 
-func (f format) decode(r io.Reader) (image.Image, error) {
-	switch f {
+// decode unpacks a picture; of one that moves, the first frame.
+func (p picture) decode(source io.ReaderAt, while patience) (image.Image, error) {
+	r := while.reader(io.NewSectionReader(source, 0, 1<<62))
+	switch p.format {
 	case formatJPEG:
-		return jpeg.Decode(r)
+		return decodeJPEG(source, while)
 	case formatPNG:
 		return png.Decode(r)
 	case formatGIF:
-		return gif.Decode(r)
+		first, err := gif.Decode(r)
+		if err != nil {
+			return nil, err
+		}
+		return firstFrame(first, p), nil
 	default:
-		return webp.Decode(r)
+		return decodeWebP(r, p.animated, p.lying())
 	}
 }
 
@@ -173,28 +191,4 @@ func pngBytes(pixels int64, model color.Model, interlaced bool) int64 {
 		channels *= 2
 	}
 	return pixels * channels
-}
-
-// isAPNG reports whether a PNG file moves: it has a chunk acTL before its first
-// IDAT then (PNG specification, third edition, section 4.9).
-func isAPNG(r *bufio.Reader) bool {
-	if _, err := r.Discard(8); err != nil {
-		return false
-	}
-	for {
-		var header [8]byte
-		if _, err := io.ReadFull(r, header[:]); err != nil {
-			return false
-		}
-		switch string(header[4:]) {
-		case "acTL":
-			return true
-		case "IDAT", "IEND":
-			return false
-		}
-		length := int64(binary.BigEndian.Uint32(header[:]))
-		if _, err := io.CopyN(io.Discard, r, length+4); err != nil {
-			return false
-		}
-	}
 }

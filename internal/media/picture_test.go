@@ -82,6 +82,16 @@ func jpegOf(t testing.TB, m image.Image) string {
 // turned is a JPEG file that says by EXIF how it is to be turned.
 func turned(t testing.TB, m image.Image, orientation int, order binary.AppendByteOrder) string {
 	t.Helper()
+	segment := "Exif\x00\x00" + exifIn(order, orientation, exifShort)
+	app1 := binary.BigEndian.AppendUint16([]byte{0xff, 0xe1}, uint16(len(segment)+2))
+	plain := jpegOf(t, m)
+	return plain[:2] + string(app1) + segment + plain[2:]
+}
+
+// exifOf is EXIF data with an orientation of a type.
+func exifOf(orientation int, kind uint16) string { return exifIn(binary.BigEndian, orientation, kind) }
+
+func exifIn(order binary.AppendByteOrder, orientation int, kind uint16) string {
 	tiff := []byte("MM\x00*")
 	if order == binary.AppendByteOrder(binary.LittleEndian) {
 		tiff = []byte("II*\x00")
@@ -90,15 +100,16 @@ func turned(t testing.TB, m image.Image, orientation int, order binary.AppendByt
 	tiff = order.AppendUint16(tiff, 2)
 	for _, entry := range [][2]uint16{{0x010f, 7}, {0x0112, uint16(orientation)}} {
 		tiff = order.AppendUint16(tiff, entry[0])
-		tiff = order.AppendUint16(tiff, 3)
+		tiff = order.AppendUint16(tiff, kind)
 		tiff = order.AppendUint32(tiff, 1)
+		if kind == exifLong {
+			tiff = order.AppendUint32(tiff, uint32(entry[1]))
+			continue
+		}
 		tiff = order.AppendUint16(tiff, entry[1])
 		tiff = order.AppendUint16(tiff, 0)
 	}
-	segment := append([]byte("Exif\x00\x00"), tiff...)
-	app1 := binary.BigEndian.AppendUint16([]byte{0xff, 0xe1}, uint16(len(segment)+2))
-	plain := jpegOf(t, m)
-	return plain[:2] + string(app1) + string(segment) + plain[2:]
+	return string(tiff)
 }
 
 // chunk is a chunk of a PNG file.
@@ -232,9 +243,9 @@ func TestInspect(t *testing.T) {
 		"JPEG":            {jpegOf(t, m), picture{format: formatJPEG, width: 40, height: 20, orientation: 1, unpacked: 3 * 800}},
 		"gray JPEG":       {jpegOf(t, gray), picture{format: formatJPEG, width: 40, height: 20, orientation: 1, unpacked: 800}},
 		"JPEG on its side": {turned(t, m, 6, binary.BigEndian),
-			picture{format: formatJPEG, width: 20, height: 40, orientation: 6, unpacked: 3 * 800}},
+			picture{format: formatJPEG, width: 20, height: 40, orientation: 6, unpacked: 3 * 800, metadata: true}},
 		"JPEG on its head": {turned(t, m, 3, binary.LittleEndian),
-			picture{format: formatJPEG, width: 40, height: 20, orientation: 3, unpacked: 3 * 800}},
+			picture{format: formatJPEG, width: 40, height: 20, orientation: 3, unpacked: 3 * 800, metadata: true}},
 		"GIF":         {moving(t, 40, 20, red), picture{format: formatGIF, width: 40, height: 20, orientation: 1, frames: 1, unpacked: 5 * 800}},
 		"moving GIF":  {moving(t, 40, 20, red, blue, green), picture{format: formatGIF, width: 40, height: 20, orientation: 1, frames: 3, unpacked: 5 * 800, animated: true}},
 		"WebP":        {webpOf(losslessWebP(40, 20, red)), picture{format: formatWebP, width: 40, height: 20, orientation: 1, unpacked: 8 * 800}},
@@ -242,6 +253,90 @@ func TestInspect(t *testing.T) {
 	} {
 		if got, err := inspectText(test.file); err != nil || got != test.want {
 			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, test.want)
+		}
+	}
+}
+
+// The orientation was read from EXIF of JPEG files alone, and there as a short only.
+func TestOrientationWasNotReadEverywhere(t *testing.T) {
+	t.Parallel()
+	m := quarters(40, 20)
+	plain, jpegFile := pngOf(t, m), jpegOf(t, m)
+	long := "Exif\x00\x00" + exifOf(6, exifLong)
+	const afterHeader = 8 + 25
+	end := len(plain) - 12
+	for name, file := range map[string]string{
+		"PNG":                    plain[:afterHeader] + chunk("eXIf", []byte(exifOf(6, exifShort))) + plain[afterHeader:],
+		"PNG, after the picture": plain[:end] + chunk("eXIf", []byte(exifOf(6, exifShort))) + plain[end:],
+		"WebP":                   webpOf(extendedWebP(0x08, 40, 20) + losslessWebP(40, 20, red) + riffChunk("EXIF", exifOf(6, exifShort))),
+		"WebP with a prefix":     webpOf(extendedWebP(0x08, 40, 20) + losslessWebP(40, 20, red) + riffChunk("EXIF", "Exif\x00\x00"+exifOf(6, exifShort))),
+		"JPEG with a long":       jpegFile[:2] + "\xff\xe1" + string(binary.BigEndian.AppendUint16(nil, uint16(len(long)+2))) + long + jpegFile[2:],
+	} {
+		p, err := inspectText(file)
+		if err != nil || p.orientation != 6 || p.width != 20 || p.height != 40 || !p.metadata {
+			t.Errorf("%s: got %+v, %v", name, p, err)
+		}
+	}
+}
+
+// animatedWebP is a WebP file of two frames, of which the first is a part of the whole.
+func animatedWebP() string {
+	frame := func(x, y, width, height int, c color.RGBA) string {
+		b := &bits{}
+		for _, v := range []int{x / 2, y / 2, width - 1, height - 1, 100} {
+			b.put(v, 24)
+		}
+		b.put(0, 8)
+		return riffChunk("ANMF", string(b.bytes)+losslessWebP(width, height, c))
+	}
+	return webpOf(extendedWebP(0x12, 40, 20) + riffChunk("ANIM", "\x00\x00\x00\x00\x00\x00") +
+		frame(20, 0, 20, 20, red) + frame(0, 0, 40, 20, blue))
+}
+
+// A picture that moves as WebP had no thumbnail at all.
+func TestAnimatedWebPHadNoThumbnail(t *testing.T) {
+	t.Parallel()
+	file := animatedWebP()
+	p, err := inspectText(file)
+	want := picture{format: formatWebP, width: 40, height: 20, orientation: 1, animated: true, unpacked: 12*800 + int64(len(file))}
+	if err != nil || p != want {
+		t.Errorf("got %+v, %v, want %+v", p, err, want)
+	}
+	h := newHouse(t, nil)
+	for _, animated := range []bool{false, true} {
+		m, kind, _ := h.thumb(t, file, ThumbnailQuery{Width: 32, Height: 16, Animated: animated, Crop: true})
+		wantSize(t, "still", m, 32, 16)
+		if _, _, _, alpha := m.At(4, 8).RGBA(); kind != "image/png" || alpha != 0 || !near(m.At(28, 8), red) {
+			t.Errorf("got %s with %v and %v", kind, m.At(4, 8), m.At(28, 8))
+		}
+	}
+	// As large as it is, it is a still, too, unless it may move.
+	if _, _, content := h.thumb(t, file, ThumbnailQuery{Width: 100, Height: 100}); content == file {
+		t.Error("it moves without having been asked to")
+	}
+}
+
+func TestFramesOfWebPThatDoNotFit(t *testing.T) {
+	t.Parallel()
+	whole := animatedWebP()
+	for n := range whole {
+		file := whole[:n]
+		if p, err := inspectText(file); err == nil {
+			_, _ = p.decode(bytes.NewReader([]byte(file)), patience{t.Context()})
+		}
+	}
+	at := bytes.Index([]byte(whole), []byte("ANMF")) + 8
+	for name, change := range map[string]func(b []byte){
+		"outside of the whole":     func(b []byte) { b[at] = 0xff },
+		"as large as can be":       func(b []byte) { copy(b[at+6:], "\xff\xff\xff\xff\xff\xff") },
+		"smaller than its picture": func(b []byte) { b[at+6] = 1 },
+	} {
+		b := []byte(whole)
+		change(b)
+		if p, err := inspectText(string(b)); err == nil {
+			if _, err := p.decode(bytes.NewReader(b), patience{t.Context()}); err == nil {
+				t.Errorf("%s: it was decoded", name)
+			}
 		}
 	}
 }
@@ -270,7 +365,7 @@ func TestInspectWhatIsNoPicture(t *testing.T) {
 		"WebP's name alone":                "RIFF\x00\x00\x00\x00WEBP",
 		"half a header":                    pngOf(t, m)[:20],
 		"no width":                         pngHeader(0, 8, 8, 2, 0),
-		"a moving WebP":                    webpOf(extendedWebP(0x02, 8, 8) + riffChunk("ANIM", "\x00\x00\x00\x00\x00\x00")),
+		"a moving WebP without frames":     webpOf(extendedWebP(0x02, 8, 8) + riffChunk("ANIM", "\x00\x00\x00\x00\x00\x00")),
 		"a WebP larger than its header":    webpOf(extendedWebP(0, 1, 1) + losslessWebP(16384, 16384, red)),
 		"an old WebP larger than header":   webpOf(extendedWebP(0, 1, 1) + riffChunk("VP8 ", "\x10\x00\x00\x9d\x01\x2a\xff\x3f\xff\x3f")),
 		"a GIF of no size":                 "GIF89a\x00\x00\x00\x00\x00\x00\x00;",
@@ -322,7 +417,8 @@ func FuzzInspect(f *testing.F) {
 	for _, file := range []string{
 		pngOf(f, m), movingPNG(f, m), jpegOf(f, m), turned(f, m, 6, binary.LittleEndian),
 		moving(f, 8, 8, red, blue), webpOf(losslessWebP(8, 8, red)),
-		webpOf(extendedWebP(0x10, 8, 8) + losslessWebP(8, 8, red)),
+		webpOf(extendedWebP(0x10, 8, 8) + losslessWebP(8, 8, red)), animatedWebP(),
+		webpOf(extendedWebP(0x08, 8, 8) + losslessWebP(8, 8, red) + riffChunk("EXIF", exifOf(6, exifLong))),
 	} {
 		f.Add([]byte(file))
 	}

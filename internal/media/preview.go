@@ -22,10 +22,14 @@ import (
 )
 
 const (
-	// maxFetches is how many previews are made at once; others wait for their turn.
-	maxFetches    = 8
-	fetchPatience = 10 * time.Second
-	maxURLBytes   = 2048
+	// maxFetches is how many previews are made at once, and maxFetchesEach how many of
+	// them for one caller; others wait for their turn, so many of all and of one.
+	maxFetches            = 8
+	maxFetchesEach        = 3
+	maxWaitingFetches     = 200
+	maxWaitingFetchesEach = 20
+	fetchPatience         = 10 * time.Second
+	maxURLBytes           = 2048
 	// maxPageBytes is how much of a page is read: what a preview is made of stands
 	// at its beginning.
 	maxPageBytes    = 512 << 10
@@ -81,10 +85,11 @@ func parseLink(link string) (*url.URL, error) {
 func (s *Service) makePreview(ctx context.Context, page *url.URL) (json.RawMessage, error) {
 	waiting, cancel := context.WithTimeout(ctx, fetchPatience)
 	defer cancel()
-	if err := s.fetches.Acquire(waiting, 1); err != nil {
-		return nil, errPreviewBusy
+	caller := matrix.Caller(ctx)
+	if _, err := s.fetches.Enter(waiting, caller, 1); err != nil {
+		return nil, refusedTurn(err, errPreviewBusy)
 	}
-	defer s.fetches.Release(1)
+	defer s.fetches.Leave(caller, 1)
 	properties, err := s.lookAt(ctx, page)
 	if err != nil {
 		return nil, err

@@ -295,14 +295,34 @@ func TestPreviewsCanBeOff(t *testing.T) {
 func TestPreviewsWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
 	h := newPreviews(t)
-	if !h.fetches.TryAcquire(maxFetches) {
-		t.Fatal("somebody else is fetching")
+	for i := range maxFetches {
+		if err := h.fetches.TryEnter(fmt.Sprint(i), 1); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s := newSite(t, map[string]page{"/": {contentType: "text/html", body: `<title>T</title>`}})
 	made := make(chan map[string]any)
 	go func() { made <- h.preview(t, s.URL) }()
-	h.fetches.Release(maxFetches)
+	for i := range maxFetches {
+		h.fetches.Leave(fmt.Sprint(i), 1)
+	}
 	wantProperties(t, "after the wait", <-made, map[string]any{"og:title": "T"})
+}
+
+// One user had all places, with pages that answer slowly.
+func TestOneUserHeldAllPlacesForPreviews(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	for range maxFetchesEach {
+		if err := h.fetches.TryEnter("@flood:localhost", 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.fetches.TryEnter("@flood:localhost", 1); err == nil {
+		t.Error("one user has more than one may have")
+	}
+	s := newSite(t, map[string]page{"/": {contentType: "text/html", body: `<title>T</title>`}})
+	wantProperties(t, "by another", h.preview(t, s.URL), map[string]any{"og:title": "T"})
 }
 
 func TestPageThatTellsVeryMuch(t *testing.T) {

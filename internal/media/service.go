@@ -9,18 +9,20 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/gauge"
 	"homeserver/internal/matrix"
 	"homeserver/internal/outgoing"
+	"homeserver/internal/ratelimit"
 	"homeserver/internal/storage"
 )
 
@@ -73,6 +75,9 @@ type Options struct {
 	// PreviewLifetime is how long a preview is kept; default 1 h.
 	PreviewLifetime time.Duration
 
+	// Limits bounds how much of the processor callers may take; nil: nothing does.
+	Limits *ratelimit.Limits
+
 	Log *slog.Logger     // nil: the default one
 	Now func() time.Time // the clock; nil: the real one
 }
@@ -84,9 +89,10 @@ type Service struct {
 	storage  Storage
 	arrivals arrivals
 
-	pictures   *semaphore.Weighted // in bytes
+	painters   *gauge.Gauge // thumbnails being made
+	pictures   *gauge.Gauge // and their memory in bytes
 	thumbnails singleflight.Group
-	fetches    *semaphore.Weighted // of previews
+	fetches    *gauge.Gauge // of previews
 	previews   singleflight.Group
 	received   prometheus.Counter // in bytes
 
@@ -119,8 +125,14 @@ func New(o Options) (*Service, error) {
 		o:        o,
 		storage:  o.Storage,
 		arrivals: arrivals{waiting: map[string]*arrival{}},
-		pictures: semaphore.NewWeighted(o.ThumbnailMemory),
-		fetches:  semaphore.NewWeighted(maxFetches),
+		painters: gauge.New(gauge.Options{
+			// Half of the processors, so that all other work goes on.
+			Total: int64(max(1, runtime.GOMAXPROCS(0)/2)), Waiting: maxWaitingPainters, EachWaiting: maxWaitingPaintersEach,
+		}),
+		pictures: gauge.New(gauge.Options{Total: o.ThumbnailMemory}),
+		fetches: gauge.New(gauge.Options{
+			Total: maxFetches, Each: maxFetchesEach, Waiting: maxWaitingFetches, EachWaiting: maxWaitingFetchesEach,
+		}),
 		received: newReceived(),
 		stopping: make(chan struct{}),
 	}, nil

@@ -15,9 +15,9 @@ import (
 func loadPicture(ctx context.Context, pool *pgxpool.Pool, h hash) (p picture, known bool, err error) {
 	var tooBig bool
 	err = pool.QueryRow(ctx, `
-		SELECT format, too_big, width, height, orientation, animated, frames, unpacked
+		SELECT format, too_big, width, height, orientation, animated, frames, unpacked, metadata
 		FROM media_pictures WHERE hash = $1`, h[:]).
-		Scan(&p.format, &tooBig, &p.width, &p.height, &p.orientation, &p.animated, &p.frames, &p.unpacked)
+		Scan(&p.format, &tooBig, &p.width, &p.height, &p.orientation, &p.animated, &p.frames, &p.unpacked, &p.metadata)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return picture{}, false, nil
@@ -34,9 +34,9 @@ func loadPicture(ctx context.Context, pool *pgxpool.Pool, h hash) (p picture, kn
 // storePicture keeps what a file's header told, or that it is none that is read.
 func storePicture(ctx context.Context, pool *pgxpool.Pool, h hash, p picture, tooBig bool) error {
 	_, err := pool.Exec(ctx, `
-		INSERT INTO media_pictures (hash, format, too_big, width, height, orientation, animated, frames, unpacked)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (hash) DO NOTHING`,
-		h[:], p.format, tooBig, p.width, p.height, p.orientation, p.animated, p.frames, p.unpacked)
+		INSERT INTO media_pictures (hash, format, too_big, width, height, orientation, animated, frames, unpacked, metadata)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (hash) DO NOTHING`,
+		h[:], p.format, tooBig, p.width, p.height, p.orientation, p.animated, p.frames, p.unpacked, p.metadata)
 	if err != nil {
 		return fmt.Errorf("store a picture: %w", err)
 	}

@@ -4,21 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image"
 	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"io"
 	"io/fs"
-	"runtime"
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 const (
-	// maxThumbnails is how many thumbnails of a file are kept; the oldest make room.
-	maxThumbnails = 32
+	// maxThumbnails is how many thumbnails of a file are kept; the oldest make room. It
+	// has room for all that the ladder allows.
+	maxThumbnails = 80
+	// maxWaitingPainters is how many thumbnails may wait to be made, and
+	// maxWaitingPaintersEach how many of one caller.
+	maxWaitingPainters     = 200
+	maxWaitingPaintersEach = 20
 	// maxMovingPixels and maxPaintedPixels bound the pixels of all frames together,
 	// of the source and of the thumbnail; what has more becomes a still.
 	maxMovingPixels  = 100 << 20
@@ -140,21 +144,55 @@ func (s *Service) make(ctx context.Context, h hash, p picture, t target) error {
 	_, err, _ := s.thumbnails.Do(thumbnailKey(h, t.name()), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ThumbnailTime)
 		defer cancel()
-		weight := max(t.memory(p), s.o.ThumbnailMemory/int64(runtime.GOMAXPROCS(0)))
-		if weight > s.o.ThumbnailMemory {
-			return nil, errTooBigToThin
+		leave, err := s.enterPictures(ctx, t.memory(p))
+		if err != nil {
+			return nil, err
 		}
-		if err := s.pictures.Acquire(ctx, weight); err != nil {
-			return nil, errBusy
-		}
-		defer s.pictures.Release(weight)
-		err := s.write(ctx, h, p, t)
+		defer leave()
+		started := time.Now()
+		err = s.write(ctx, h, p, t)
+		s.o.Limits.Charge(ratelimit.Thumbnails, matrix.Caller(ctx), int(time.Since(started).Milliseconds()))
 		if ctx.Err() != nil && !errors.Is(err, errAway) {
 			return nil, errTooBigToThin
 		}
 		return nil, err
 	})
 	return err
+}
+
+// enterPictures waits for the turn of a caller to work on a picture, and for its
+// memory, and returns what gives both up. Those who have used up their time are
+// refused: M_LIMIT_EXCEEDED, as where too many wait, or the turn does not come in time;
+// M_TOO_LARGE for what would take more than all of the memory.
+func (s *Service) enterPictures(ctx context.Context, memory int64) (leave func(), err error) {
+	if memory > s.o.ThumbnailMemory {
+		return nil, errTooBigToThin
+	}
+	caller := matrix.Caller(ctx)
+	if _, err := s.o.Limits.Take(ratelimit.Thumbnails, caller); err != nil {
+		return nil, err
+	}
+	if _, err := s.painters.Enter(ctx, caller, 1); err != nil {
+		return nil, refusedTurn(err, errBusy)
+	}
+	memory, err = s.pictures.Enter(ctx, caller, memory)
+	if err != nil {
+		s.painters.Leave(caller, 1)
+		return nil, refusedTurn(err, errBusy)
+	}
+	return func() {
+		s.pictures.Leave(caller, memory)
+		s.painters.Leave(caller, 1)
+	}, nil
+}
+
+// refusedTurn is what to answer to whom a gauge has not let in: that it is busy, if the
+// turn has not come in time.
+func refusedTurn(err error, busy *matrix.Error) error {
+	if _, ok := errors.AsType[*matrix.Error](err); ok {
+		return err
+	}
+	return busy
 }
 
 // write makes a thumbnail. Its record comes first: an object without one would never
@@ -215,17 +253,14 @@ func (s *Service) prune(ctx context.Context, h hash) error {
 // render makes the picture, and gives its media type and what writes it: as JPEG where
 // nothing of it is transparent, else as PNG, and as GIF if it moves.
 func (t target) render(ctx context.Context, source io.ReaderAt, p picture) (contentType string, encode func(io.Writer) error, err error) {
-	r := &patientReader{ctx: ctx, r: io.NewSectionReader(source, 0, 1<<62)}
+	r := patience{ctx}
 	if t.animated {
-		moving, err := animate(ctx, r, p, t)
+		moving, err := animate(ctx, r.reader(io.NewSectionReader(source, 0, 1<<62)), p, t)
 		return string(formatGIF), func(w io.Writer) error { return gif.EncodeAll(w, moving) }, err
 	}
-	large, err := p.format.decode(r)
+	large, err := p.decode(source, r)
 	if err != nil {
 		return "", nil, err
-	}
-	if p.format == formatGIF {
-		large = firstFrame(large, p)
 	}
 	if !t.crop.In(large.Bounds().Sub(large.Bounds().Min)) {
 		return "", nil, errNoPicture // it is not as large as its header said
@@ -241,6 +276,11 @@ func (t target) render(ctx context.Context, source io.ReaderAt, p picture) (cont
 	return string(formatPNG), func(w io.Writer) error { return png.Encode(w, small) }, nil
 }
 
+// patience is how long a picture may be read.
+type patience struct{ ctx context.Context }
+
+func (p patience) reader(r io.Reader) io.Reader { return &patientReader{p.ctx, r} }
+
 // patientReader reads for as long as there is time.
 type patientReader struct {
 	ctx context.Context
@@ -253,104 +293,4 @@ func (p *patientReader) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	return p.r.Read(b)
-}
-
-// target is what thumbnail is to be made of a picture.
-type target struct {
-	original      bool // none: the source itself is the answer
-	width, height int  // before it is turned upright
-	crop          image.Rectangle
-	cropped       bool
-	animated      bool
-}
-
-// name is the last part of the thumbnail's key.
-func (t target) name() string {
-	name := fmt.Sprintf("%dx%d", t.width, t.height)
-	if t.cropped {
-		name += "-crop"
-	}
-	if t.animated {
-		name += "-animated"
-	}
-	return name
-}
-
-// memory is what making it takes: the unpacked source, and the picture while it is
-// scaled, turned and written.
-func (t target) memory(p picture) int64 {
-	made := int64(t.width) * int64(t.height)
-	if t.animated {
-		return 12*int64(p.width)*int64(p.height) + int64(p.frames)*made + 24*made
-	}
-	return p.unpacked + 24*made
-}
-
-// ladder holds the sizes that thumbnails are made in where that will do: those
-// that section "Thumbnails" names.
-var ladder = []image.Point{{X: 32, Y: 32}, {X: 96, Y: 96}, {X: 320, Y: 240}, {X: 640, Y: 480}, {X: 800, Y: 600}}
-
-// plan chooses the size: the next one of the ladder, which many clients will ask
-// for, else the very one that was asked for. A cropped one keeps the aspect asked
-// for, so that the ladder is for squares only. Nothing is ever made larger.
-func plan(p picture, q ThumbnailQuery) target {
-	t := target{cropped: q.Crop, animated: q.Animated && p.animated && p.format == formatGIF}
-	want := image.Pt(min(q.Width, maxSide), min(q.Height, maxSide))
-	for _, step := range ladder {
-		if step.X >= want.X && step.Y >= want.Y && (!q.Crop || step.X == step.Y && want.X == want.Y) {
-			want = step
-			break
-		}
-	}
-	size := image.Pt(p.width, p.height)
-	stop := p.animated && !q.Animated // a still is wanted, whatever its size
-	if want.X >= size.X && want.Y >= size.Y || !q.Crop && (want.X >= size.X || want.Y >= size.Y) {
-		t.original, want = !stop, size
-	}
-	part := size
-	if q.Crop {
-		want = fit(want, size)
-		part = cover(want, size)
-	} else {
-		want = enclose(want, size)
-	}
-	if p.orientation > 4 { // the source lies on its side
-		want, part, size = image.Pt(want.Y, want.X), image.Pt(part.Y, part.X), image.Pt(size.Y, size.X)
-	}
-	t.width, t.height = want.X, want.Y
-	corner := size.Sub(part).Div(2)
-	t.crop = image.Rectangle{Min: corner, Max: corner.Add(part)}
-	frames := int64(p.frames)
-	if frames*int64(size.X)*int64(size.Y) > maxMovingPixels || frames*int64(t.width)*int64(t.height) > maxPaintedPixels {
-		t.animated = false
-	}
-	return t
-}
-
-// fit makes a box small enough for the size, keeping the box's aspect.
-func fit(box, size image.Point) image.Point {
-	if box.X > size.X {
-		box = image.Pt(size.X, max(1, box.Y*size.X/box.X))
-	}
-	if box.Y > size.Y {
-		box = image.Pt(max(1, box.X*size.Y/box.Y), size.Y)
-	}
-	return box
-}
-
-// cover is the largest part of the size that has the box's aspect; it is as large as
-// the box at least.
-func cover(box, size image.Point) image.Point {
-	if size.X*box.Y > size.Y*box.X {
-		return image.Pt(max(box.X, size.Y*box.X/box.Y), size.Y)
-	}
-	return image.Pt(size.X, max(box.Y, size.X*box.Y/box.X))
-}
-
-// enclose is the least size of the same aspect that has a box in it.
-func enclose(box, size image.Point) image.Point {
-	if box.X*size.Y > box.Y*size.X {
-		return image.Pt(box.X, (size.Y*box.X+size.X-1)/size.X)
-	}
-	return image.Pt((size.X*box.Y+size.Y-1)/size.Y, box.Y)
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 // thumb asks for a thumbnail of a file that is uploaded for it, and gives it
@@ -59,13 +60,15 @@ func TestThumbnailSizes(t *testing.T) {
 		{96, 96, true, "96x96"},
 		{20, 20, true, "32x32"},
 		{33, 33, true, "96x96"},
-		{97, 97, true, "97x97"},
-		{100, 20, true, "100x20"},
-		{20, 100, true, "20x100"},
+		{97, 97, true, "320x320"},
+		{100, 20, true, "320x160"},
+		{20, 100, true, "160x320"},
+		{50, 40, true, "96x72"},
+		{40, 50, true, "72x96"},
 		{500, 500, true, "500x500"},
 		{600, 600, true, "500x500"},    // no larger than the source
-		{2000, 100, true, "1000x50"},   // the same
-		{100, 2000, true, "25x500"},    // the same
+		{2000, 100, true, "1000x500"},  // the same
+		{100, 2000, true, "250x500"},   // the same
 		{1000, 500, true, "1000x500"},  // the source itself
 		{5000, 5000, true, "1000x500"}, // the same
 		{320, 240, false, "480x240"},
@@ -75,7 +78,7 @@ func TestThumbnailSizes(t *testing.T) {
 		{1000, 1, false, "1000x500"},
 		{1, 500, false, "1000x500"},
 		{800, 600, false, "1000x500"},
-		{801, 1, false, "801x401"},
+		{801, 1, false, "1000x500"},
 		{1 << 40, 1 << 40, false, "1000x500"},
 	} {
 		m, _, content := h.thumb(t, file, ThumbnailQuery{Width: test.width, Height: test.height, Crop: test.crop})
@@ -159,7 +162,7 @@ func TestThumbnailIsTurnedUpright(t *testing.T) {
 		file := turned(t, stored, orientation, binary.BigEndian)
 		name := fmt.Sprintf("orientation %d", orientation)
 		m, _, _ := h.thumb(t, file, ThumbnailQuery{Width: 80, Height: 60, Crop: true})
-		wantSize(t, name, m, 80, 60)
+		wantSize(t, name, m, 96, 72)
 		wantQuarters(t, name, m)
 		m, _, _ = h.thumb(t, file, ThumbnailQuery{Width: 30, Height: 10})
 		wantSize(t, name+", scaled", m, 43, 32)
@@ -372,13 +375,13 @@ func TestThumbnailThatTakesTooLong(t *testing.T) {
 func TestThumbnailsWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(o *Options) { o.ThumbnailMemory, o.ThumbnailTime = 1<<20, 50*time.Millisecond })
-	if err := h.pictures.Acquire(t.Context(), 1<<20); err != nil {
+	if err := h.pictures.TryEnter("others", 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, pngOf(t, quarters(200, 200))), Width: 96, Height: 96}
 	_, err := h.Thumbnail(t.Context(), q)
 	wantCode(t, "no turn", err, matrix.LimitExceeded, 429)
-	h.pictures.Release(1 << 20)
+	h.pictures.Leave("others", 1<<20)
 	h.open(t, nil)
 	thumbnail, err := h.Thumbnail(t.Context(), q)
 	if err != nil {
@@ -418,19 +421,128 @@ func TestThumbnailIsMadeOnce(t *testing.T) {
 	}
 }
 
-func TestThumbnailsOfAFileAreLimited(t *testing.T) {
+// Whoever asked for ever new sizes had ever new thumbnails made.
+func TestEverNewSizesMadeEverNewThumbnails(t *testing.T) {
 	t.Parallel()
+	all := map[string]bool{}
+	p := picture{format: formatGIF, width: 2000, height: 2000, orientation: 1, animated: true, frames: 2}
+	for width := 1; width < 2500; width += 7 {
+		for height := 1; height < 2500; height += 7 {
+			for _, crop := range []bool{true, false} {
+				all[plan(p, ThumbnailQuery{Width: width, Height: height, Crop: crop}).name()] = true
+				all[plan(p, ThumbnailQuery{Width: width, Height: height, Crop: crop, Animated: true}).name()] = true
+			}
+		}
+	}
+	if len(all) > maxThumbnails {
+		t.Errorf("%d thumbnails can be made of a picture, and %d are kept", len(all), maxThumbnails)
+	}
+
 	h := newHouse(t, nil)
 	id := h.upload(t, alice, pngOf(t, quarters(300, 300)))
-	for i := range maxThumbnails + 10 {
-		thumbnail, err := h.Thumbnail(t.Context(), ThumbnailQuery{Server: "localhost", MediaID: id, Width: 100 + i, Height: 50, Crop: true})
+	for i := range 60 {
+		thumbnail, err := h.Thumbnail(t.Context(), ThumbnailQuery{Server: "localhost", MediaID: id, Width: 40 + i, Height: 30, Crop: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		contentOf(t, thumbnail)
 	}
-	if n := len(h.files(t)) - 1; n != maxThumbnails {
-		t.Errorf("%d thumbnails are kept, want %d", n, maxThumbnails)
+	if n := len(h.files(t)) - 1; n > 4 {
+		t.Errorf("60 sizes between two of the ladder made %d thumbnails", n)
+	}
+}
+
+// One caller filled the queue with large pictures, and others waited behind them.
+func TestOneCallerHeldAllPlacesForThumbnails(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	flood := matrix.WithCaller(t.Context(), "192.0.2.1")
+	for h.painters.TryEnter("192.0.2.1", 1) == nil { // the flood works at all that may be worked at
+		t.Cleanup(func() { h.painters.Leave("192.0.2.1", 1) })
+	}
+	ctx, cancel := context.WithCancel(flood)
+	var waiting sync.WaitGroup
+	for range 3 * maxWaitingPaintersEach {
+		waiting.Go(func() {
+			if leave, err := h.enterPictures(ctx, 1); err == nil {
+				leave()
+			}
+		})
+	}
+	other := make(chan error)
+	go func() {
+		leave, err := h.enterPictures(matrix.WithCaller(t.Context(), "198.51.100.1"), 1)
+		if err == nil {
+			leave()
+		}
+		other <- err
+	}()
+	h.painters.Leave("192.0.2.1", 1)
+	if err := <-other; err != nil {
+		t.Error(err)
+	}
+	if err := h.painters.TryEnter("192.0.2.1", 1); err != nil { // for its clean-up; the rest still waits or is done
+		_, err = h.painters.Enter(flood, "192.0.2.1", 1)
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	waiting.Wait()
+}
+
+// Whoever has used up their time gets what is there, and nothing new.
+func TestThumbnailsCostTheirTime(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	h := newHouse(t, func(o *Options) {
+		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.Thumbnails: {PerSecond: 1, Burst: 5000}}, func() time.Time { return now })
+	})
+	ctx := matrix.WithCaller(t.Context(), "192.0.2.1")
+	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, pngOf(t, quarters(300, 300))), Width: 96, Height: 96, Crop: true}
+	thumbnail, err := h.Thumbnail(ctx, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contentOf(t, thumbnail)
+	h.o.Limits.Charge(ratelimit.Thumbnails, "192.0.2.1", 5000)
+	if thumbnail, err = h.Thumbnail(ctx, q); err != nil {
+		t.Fatalf("one that is there: %v", err)
+	}
+	contentOf(t, thumbnail)
+	q.Width = 32
+	q.Height = 32
+	_, err = h.Thumbnail(ctx, q)
+	wantCode(t, "a new one", err, matrix.LimitExceeded, 429)
+	if thumbnail, err = h.Thumbnail(matrix.WithCaller(t.Context(), "192.0.2.2"), q); err != nil {
+		t.Fatalf("by somebody else: %v", err)
+	}
+	contentOf(t, thumbnail)
+}
+
+// A small picture was its own thumbnail, with the place where it was taken.
+func TestTheSmallestThumbnailToldWhereItWasTaken(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, nil)
+	comment := []byte("taken at home")
+	jpegComment := "\xff\xfe" + string(binary.BigEndian.AppendUint16(nil, uint16(len(comment)+2))) + string(comment)
+	plain := pngOf(t, quarters(20, 10))
+	const afterHeader = 8 + 25
+	jpegFile := jpegOf(t, quarters(20, 10))
+	for name, file := range map[string]string{
+		"EXIF of a JPEG":    turned(t, quarters(20, 10), 1, binary.BigEndian),
+		"comment of a JPEG": jpegFile[:2] + jpegComment + jpegFile[2:],
+		"text of a PNG":     plain[:afterHeader] + chunk("tEXt", []byte("Comment\x00taken at home")) + plain[afterHeader:],
+		"EXIF of a WebP":    webpOf(extendedWebP(0x08, 20, 10) + losslessWebP(20, 10, red) + riffChunk("EXIF", exifOf(1, exifShort))),
+	} {
+		m, _, content := h.thumb(t, file, ThumbnailQuery{Width: 600, Height: 600})
+		wantSize(t, name, m, 20, 10)
+		if content == file || strings.Contains(content, "taken at home") || strings.Contains(content, "Exif") {
+			t.Errorf("%s is in the thumbnail", name)
+		}
+	}
+	if _, _, content := h.thumb(t, plain, ThumbnailQuery{Width: 600, Height: 600}); content != plain {
+		t.Error("a picture that bears nothing else is not its own thumbnail")
 	}
 }
 
@@ -439,7 +551,7 @@ func TestThumbnailETags(t *testing.T) {
 	h := newHouse(t, nil)
 	id := h.upload(t, alice, pngOf(t, quarters(300, 300)))
 	seen := map[string]bool{}
-	for _, q := range []ThumbnailQuery{{Width: 50, Height: 40}, {Width: 50, Height: 40, Crop: true}, {Width: 96, Height: 97, Crop: true}, {Width: 500, Height: 500}} {
+	for _, q := range []ThumbnailQuery{{Width: 50, Height: 40}, {Width: 50, Height: 40, Crop: true}, {Width: 96, Height: 96, Crop: true}, {Width: 500, Height: 500}} {
 		q.Server, q.MediaID = "localhost", id
 		thumbnail, err := h.Thumbnail(t.Context(), q)
 		if err != nil {
@@ -498,7 +610,7 @@ func TestScaleToTheSameSize(t *testing.T) {
 }
 
 // TestPlanKeepsThePromises tries many sizes: never larger than the source, and
-// never smaller than asked for, unless the source is.
+// never smaller than asked for, unless the source is or it was asked for too much.
 func TestPlanKeepsThePromises(t *testing.T) {
 	t.Parallel()
 	sides := []int{1, 2, 31, 32, 33, 96, 100, 239, 240, 320, 641, 800, 1000, 4096, maxSide}
@@ -528,15 +640,21 @@ func checkPlan(t *testing.T, w, h int, q ThumbnailQuery) {
 			stored = image.Rect(0, 0, stored.Dy(), stored.Dx())
 		}
 		switch {
-		case got.original:
-			continue
+		case got.original, got.width == w && got.height == h:
+			continue // it is all there is
 		case got.width < 1 || got.height < 1 || !got.crop.In(stored):
 			t.Errorf("%dx%d, %+v: impossible: %+v", w, h, q, got)
 		case got.width > got.crop.Dx() || got.height > got.crop.Dy():
 			t.Errorf("%dx%d, %+v: made larger: %+v", w, h, q, got)
-		case q.Crop && q.Width <= w && q.Height <= h && (got.width < q.Width || got.height < q.Height),
-			!q.Crop && (got.width < q.Width || got.height < q.Height):
+		case promised(w, h, q) && (got.width < q.Width || got.height < q.Height):
 			t.Errorf("%dx%d, %+v: smaller than asked for: %+v", w, h, q, got)
 		}
 	}
+}
+
+// promised reports whether a thumbnail must be as large as it was asked for: up to the
+// largest of the ladder, and cropped, if the source has as much as the next one.
+func promised(w, h int, q ThumbnailQuery) bool {
+	step := rung(image.Pt(q.Width, q.Height), q.Crop)
+	return step.X >= q.Width && step.Y >= q.Height && (!q.Crop || step.X <= w && step.Y <= h)
 }

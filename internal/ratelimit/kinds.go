@@ -59,6 +59,8 @@ const (
 	Uploads Kind = "uploads"
 	// Downloads are files and thumbnails taken from it.
 	Downloads Kind = "downloads"
+	// Thumbnails are thumbnails that have to be made, by the milliseconds that this takes.
+	Thumbnails Kind = "thumbnails"
 	// Previews are previews of web pages.
 	Previews Kind = "previews"
 )
@@ -68,7 +70,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Requests, Messages, RoomCreation, Joins, Invites, InvitesToUser, Profile, Changes, Searches,
 		Login, FailedLogin, FailedLoginAccount, LoginTokens, Registration, NameChecks, Mails, MailsToAddress, Codes, Reports,
-		Uploads, Downloads, Previews,
+		Uploads, Downloads, Thumbnails, Previews,
 	}
 }
 
@@ -113,6 +115,14 @@ func (l *Limits) TakeN(kind Kind, key string, n int) (*Claim, error) {
 		l.refused.WithLabelValues(string(kind)).Inc()
 	}
 	return claim, err
+}
+
+// Charge takes tokens of a key for work that has been done already, also those that are
+// not there: see [Limiter.Charge].
+func (l *Limits) Charge(kind Kind, key string, n int) {
+	if l != nil {
+		l.limiters[kind].Charge(key, n)
+	}
 }
 
 // Collectors are the metrics of what was refused. Nil has none.

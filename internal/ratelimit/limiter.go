@@ -64,13 +64,8 @@ func (l *Limiter) TakeN(key string, n int) (*Claim, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	bucket, ok := l.buckets.Get(key)
-	if !ok {
-		bucket = rate.NewLimiter(rate.Limit(l.limit.PerSecond), l.limit.Burst)
-		l.buckets.Add(key, bucket)
-	}
 	now := l.now()
-	reservation := bucket.ReserveN(now, max(1, min(n, l.limit.Burst)))
+	reservation := l.bucket(key).ReserveN(now, max(1, min(n, l.limit.Burst)))
 	wait := reservation.DelayFrom(now)
 	if !reservation.OK() {
 		wait = time.Hour // the bucket holds nothing at all
@@ -80,6 +75,28 @@ func (l *Limiter) TakeN(key string, n int) (*Claim, error) {
 	}
 	reservation.CancelAt(now)
 	return nil, TooMany(wait)
+}
+
+// Charge takes n tokens of the key's bucket for work that has been done already, also
+// those that are not there: the key is refused until they have come back. A bucket that
+// holds fewer owes no more than all that it holds.
+func (l *Limiter) Charge(key string, n int) {
+	if l == nil || n < 1 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bucket(key).ReserveN(l.now(), min(n, l.limit.Burst))
+}
+
+// bucket finds the bucket of a key, or makes one.
+func (l *Limiter) bucket(key string) *rate.Limiter {
+	bucket, ok := l.buckets.Get(key)
+	if !ok {
+		bucket = rate.NewLimiter(rate.Limit(l.limit.PerSecond), l.limit.Burst)
+		l.buckets.Add(key, bucket)
+	}
+	return bucket
 }
 
 // Spent reports whether Take would refuse the key now. A nil Limiter refuses nobody.

@@ -76,7 +76,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	} {
 		accounts.OnErase(erase)
 	}
-	files, err := newMedia(cfg, budget, pool, log)
+	files, err := newMedia(cfg, budget, pool, limits, log)
 	if err != nil {
 		return nil, err
 	}
@@ -125,12 +125,13 @@ func newAuth(
 const previewPictureBytes = 10 << 20
 
 // newMedia makes the service of files and previews.
-func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, log *slog.Logger) (*media.Service, error) {
+func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, limits *ratelimit.Limits, log *slog.Logger) (*media.Service, error) {
 	o := media.Options{
 		Pool: pool, Dir: cfg.MediaDir(), ServerName: cfg.ServerName,
 		MaxUploadBytes:  int64(cfg.Media.MaxUpload),
 		UserQuotaBytes:  int64(cfg.Media.UserQuota),
 		ThumbnailMemory: int64(budget.ThumbnailMemory),
+		Limits:          limits,
 		Log:             log,
 	}
 	if cfg.Media.Storage == "s3" {

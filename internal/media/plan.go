@@ -1,0 +1,135 @@
+package media
+
+import (
+	"fmt"
+	"image"
+	"math"
+)
+
+// target is what thumbnail is to be made of a picture.
+type target struct {
+	original      bool // none: the source itself is the answer
+	width, height int  // before it is turned upright
+	crop          image.Rectangle
+	cropped       bool
+	animated      bool
+	orientation   int // from which it is turned upright
+}
+
+// name is the last part of the thumbnail's key.
+func (t target) name() string {
+	name := fmt.Sprintf("%dx%d", t.width, t.height)
+	if t.cropped {
+		name += "-crop"
+	}
+	if t.animated {
+		name += "-animated"
+	}
+	if t.orientation > 1 {
+		name += fmt.Sprintf("-upright%d", t.orientation)
+	}
+	return name
+}
+
+// memory is what making it takes: the unpacked source, and the picture while it is
+// scaled, turned and written.
+func (t target) memory(p picture) int64 {
+	made := int64(t.width) * int64(t.height)
+	if t.animated {
+		return 12*int64(p.width)*int64(p.height) + int64(p.frames)*made + 24*made
+	}
+	return p.unpacked + 24*made
+}
+
+// ladder holds the sizes that thumbnails are made in: those that section "Thumbnails"
+// names, and one for large screens. Whoever asks for ever new sizes gets what is there.
+var ladder = []image.Point{{X: 32, Y: 32}, {X: 96, Y: 96}, {X: 320, Y: 240}, {X: 640, Y: 480}, {X: 800, Y: 600}, {X: 1600, Y: 1200}}
+
+// aspects are those of cropped thumbnails, whose longer side is one of the ladder.
+var aspects = []image.Point{{X: 1, Y: 2}, {X: 3, Y: 4}, {X: 1, Y: 1}, {X: 4, Y: 3}, {X: 2, Y: 1}}
+
+// rung is the least size of the ladder that has a box in it, or the largest.
+func rung(box image.Point, crop bool) (size image.Point) {
+	aspect := nearestAspect(box)
+	for _, step := range ladder {
+		size = step
+		if crop {
+			size = fit(image.Pt(aspect.X*step.X, aspect.Y*step.X), image.Pt(step.X, step.X))
+		}
+		if size.X >= box.X && size.Y >= box.Y {
+			break
+		}
+	}
+	return size
+}
+
+// nearestAspect is that of the aspects which is most like that of a box.
+func nearestAspect(box image.Point) (nearest image.Point) {
+	least := math.Inf(1)
+	for _, a := range aspects {
+		ratio := float64(box.X) * float64(a.Y) / (float64(box.Y) * float64(a.X))
+		if off := math.Abs(math.Log(ratio)); off < least {
+			least, nearest = off, a
+		}
+	}
+	return nearest
+}
+
+// plan chooses the size: the next one of the ladder. Nothing is ever made larger. The
+// source itself is the answer where it is no larger, moves or not as it was asked for,
+// lies upright, and bears nothing beside the picture, such as where it was taken.
+func plan(p picture, q ThumbnailQuery) target {
+	t := target{cropped: q.Crop, animated: q.Animated && p.animated && p.format == formatGIF, orientation: p.orientation}
+	want := rung(image.Pt(min(q.Width, maxSide), min(q.Height, maxSide)), q.Crop)
+	size := image.Pt(p.width, p.height)
+	stop := p.animated && !q.Animated // a still is wanted, whatever its size
+	if want.X >= size.X && want.Y >= size.Y || !q.Crop && (want.X >= size.X || want.Y >= size.Y) {
+		t.original, want = !stop && !p.metadata && p.orientation == 1, size
+	}
+	part := size
+	if q.Crop {
+		want = fit(want, size)
+		part = cover(want, size)
+	} else {
+		want = enclose(want, size)
+	}
+	if p.orientation > 4 { // the source lies on its side
+		want, part, size = image.Pt(want.Y, want.X), image.Pt(part.Y, part.X), image.Pt(size.Y, size.X)
+	}
+	t.width, t.height = want.X, want.Y
+	corner := size.Sub(part).Div(2)
+	t.crop = image.Rectangle{Min: corner, Max: corner.Add(part)}
+	frames := int64(p.frames)
+	if frames*int64(size.X)*int64(size.Y) > maxMovingPixels || frames*int64(t.width)*int64(t.height) > maxPaintedPixels {
+		t.animated = false
+	}
+	return t
+}
+
+// fit makes a box small enough for the size, keeping the box's aspect.
+func fit(box, size image.Point) image.Point {
+	if box.X > size.X {
+		box = image.Pt(size.X, max(1, box.Y*size.X/box.X))
+	}
+	if box.Y > size.Y {
+		box = image.Pt(max(1, box.X*size.Y/box.Y), size.Y)
+	}
+	return box
+}
+
+// cover is the largest part of the size that has the box's aspect; it is as large as
+// the box at least.
+func cover(box, size image.Point) image.Point {
+	if size.X*box.Y > size.Y*box.X {
+		return image.Pt(max(box.X, size.Y*box.X/box.Y), size.Y)
+	}
+	return image.Pt(size.X, max(box.Y, size.X*box.Y/box.X))
+}
+
+// enclose is the least size of the same aspect that has a box in it.
+func enclose(box, size image.Point) image.Point {
+	if box.X*size.Y > box.Y*size.X {
+		return image.Pt(box.X, (size.Y*box.X+size.X-1)/size.X)
+	}
+	return image.Pt((size.X*box.Y+size.Y-1)/size.Y, box.Y)
+}

@@ -90,6 +90,26 @@ func (g *Gauge) TryEnter(key string, n int64) error {
 	return nil
 }
 
+// TakeFree counts n more for a caller if there is room at once and nobody waits for
+// it, and reports whether it has. It is for work that is under way, and that waits by
+// Enter where this refuses.
+func (g *Gauge) TakeFree(key string, n int64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.caller(key)
+	if g.held+n > g.o.Total || c.held+n > g.o.Each || len(g.turns) > 0 {
+		g.forget(key, c)
+		return false
+	}
+	g.held += n
+	c.held += n
+	return true
+}
+
+// Overloaded counts one who has waited in vain, and is what to answer: 503 M_UNKNOWN
+// with RetryAfter.
+func (g *Gauge) Overloaded() error { return g.refuse(errOverloaded) }
+
 // Leave takes back what was counted for a caller, and lets in who waits for it.
 func (g *Gauge) Leave(key string, n int64) {
 	g.mu.Lock()

@@ -22,11 +22,15 @@ import (
 //
 // M_NOT_JSON if it isn't JSON in UTF-8 or something follows it; M_BAD_JSON if it
 // isn't an object, has a name twice, or a field has the wrong type, and then the
-// message names the field. Strings may not hold a NUL; inside raw JSON they may.
+// message names the field; M_TOO_LARGE if it has more than [event.MaxValues] values.
+// Strings may not hold a NUL; inside raw JSON they may.
 func decode(r *http.Request, into any) error {
 	body := jsonBody(r)
 	if len(body) == 0 {
 		body = []byte("{}")
+	}
+	if err := checkValues(body); err != nil {
+		return err
 	}
 	err := unmarshal(body, into)
 	if wrongType, ok := errors.AsType[*json.SemanticError](err); ok && wrongType.JSONKind == '0' && jsonName(wrongType.GoType) == wholeNumber {
@@ -64,7 +68,23 @@ func rawObject(r *http.Request) (stdjson.RawMessage, error) {
 	if len(body) == 0 || body[0] != '{' {
 		return nil, decodeError(body, nil)
 	}
+	if err := checkValues(body); err != nil {
+		return nil, err
+	}
 	return event.Canonical(body, false)
+}
+
+// checkValues refuses a body with so many values that it would take up far more memory
+// than its bytes: M_TOO_LARGE, or M_NOT_JSON for what only looks like that.
+func checkValues(body []byte) error {
+	switch {
+	case !event.HasTooManyValues(body):
+		return nil
+	case !jsontext.Value(body).IsValid(jsontext.AllowDuplicateNames(true)): // which need not be remembered then
+		return matrix.Errorf(matrix.NotJSON, "the body is not valid JSON in UTF-8")
+	default:
+		return matrix.Errorf(matrix.TooLarge, "the body has more than %d values", event.MaxValues)
+	}
 }
 
 var errNUL = errors.New("NUL character")

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 
+	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/outgoing"
 )
@@ -122,6 +123,9 @@ func (c *Client) Exchange(p Place, request *http.Request) (status int, body []by
 	body, err = io.ReadAll(response.Body)
 	if err != nil {
 		return 0, nil, p.Unreachable("its answer broke off")
+	}
+	if event.HasTooManyValues(body) {
+		return 0, nil, p.Unreachable("its answer is too large")
 	}
 	return response.StatusCode, body, nil
 }

@@ -116,7 +116,6 @@ type API struct {
 	metrics  *metrics
 	handler  http.Handler
 
-	unread   *unread       // large answers on their way
 	run      string        // prefix of this run's request IDs
 	requests atomic.Uint64 // count of them
 }
@@ -152,7 +151,6 @@ func New(opts Options) (*API, error) {
 		answerTimeout:  orDefault(opts.AnswerTimeout, 30*time.Second),
 		healthy:        opts.Healthy,
 		isReady:        opts.Ready,
-		unread:         newUnread(orDefault(opts.Bounds.AnswerBytes, 128<<20)),
 		log:            orDefault(opts.Logger, slog.Default()),
 		quiet:          opts.NoRequestLines,
 		registry:       orDefault(opts.Metrics, prometheus.NewRegistry()),

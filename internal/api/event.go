@@ -1,9 +1,11 @@
 package api
 
 import (
+	"context"
 	"net/http"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/pieces"
 	"homeserver/internal/rooms"
 )
 
@@ -28,16 +30,18 @@ func (e eventAnswer) AppendJSON(dst []byte) []byte { return e.Format.AppendJSON(
 type eventsAnswer struct {
 	rooms.Format
 	in     string
-	events []*rooms.Event
+	events *rooms.Cursor
 }
 
-// AppendJSON writes the list.
-func (l eventsAnswer) AppendJSON(dst []byte) []byte {
+// WriteJSON writes the list.
+func (l eventsAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
 	if l.in == "" {
-		return l.AppendEvents(dst, l.events)
+		return l.WriteEvents(ctx, w, l.events)
 	}
-	dst = append(dst, `{"`+l.in+`":`...)
-	return append(l.AppendEvents(dst, l.events), '}')
+	w.B = append(w.B, `{"`+l.in+`":`...)
+	err := l.WriteEvents(ctx, w, l.events)
+	w.B = append(w.B, '}')
+	return err
 }
 
 // getEvent gives one event. Section "Getting events for a room",

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"context"
 	"net/http"
 
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
+	"homeserver/internal/pieces"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
@@ -13,23 +15,25 @@ import (
 type contextAnswer struct {
 	rooms.Format
 	*rooms.EventContext
+	state *rooms.Cursor
 }
 
-// AppendJSON writes the event and what is around it.
-func (c contextAnswer) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"end":`...)
-	dst = event.AppendString(dst, syncstream.FormatToken(c.After.End))
-	dst = append(dst, `,"event":`...)
-	dst = c.Format.AppendJSON(dst, c.Event)
-	dst = append(dst, `,"events_after":`...)
-	dst = c.AppendEvents(dst, c.After.Events)
-	dst = append(dst, `,"events_before":`...)
-	dst = c.AppendEvents(dst, c.Before.Events)
-	dst = append(dst, `,"start":`...)
-	dst = event.AppendString(dst, syncstream.FormatToken(c.Before.End))
-	dst = append(dst, `,"state":`...)
-	dst = c.AppendEvents(dst, c.State)
-	return append(dst, '}')
+// WriteJSON writes the event and what is around it.
+func (c contextAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+	w.B = append(w.B, `{"end":`...)
+	w.B = event.AppendString(w.B, syncstream.FormatToken(c.After.End))
+	w.B = append(w.B, `,"event":`...)
+	w.B = c.AppendJSON(w.B, c.Event)
+	w.B = append(w.B, `,"events_after":`...)
+	w.B = c.AppendEvents(w.B, c.After.Events)
+	w.B = append(w.B, `,"events_before":`...)
+	w.B = c.AppendEvents(w.B, c.Before.Events)
+	w.B = append(w.B, `,"start":`...)
+	w.B = event.AppendString(w.B, syncstream.FormatToken(c.Before.End))
+	w.B = append(w.B, `,"state":`...)
+	err := c.WriteEvents(ctx, w, c.state)
+	w.B = append(w.B, '}')
+	return err //nolint:wrapcheck // it becomes the answer
 }
 
 // eventContext gives what happened around an event. Section "Event context",
@@ -47,5 +51,5 @@ func (a *API) eventContext(r *http.Request, who auth.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return contextAnswer{a.format(r, who, c.Access), c}, nil
+	return contextAnswer{a.format(r, who, c.Access), c, a.rooms.Cursor(c.State)}, nil
 }

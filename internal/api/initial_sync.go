@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/pieces"
 	"homeserver/internal/presence"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
@@ -23,27 +24,34 @@ type initialSyncAnswer struct {
 	rooms []*roomInfo
 }
 
-// AppendJSON writes the answer.
-func (i initialSyncAnswer) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"account_data":`...)
-	dst = i.AppendAccountData(dst)
-	dst = append(dst, `,"end":`...)
-	dst = event.AppendString(dst, i.NextBatch)
-	dst = append(dst, `,"presence":`...)
-	dst = appendPresence(dst, i.Presence(), i.Now())
-	dst = append(dst, `,"receipts":[`...)
-	begin := len(dst)
+// WriteJSON writes the answer.
+func (i initialSyncAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+	w.B = append(w.B, `{"account_data":`...)
+	w.B = i.AppendAccountData(w.B)
+	w.B = append(w.B, `,"end":`...)
+	w.B = event.AppendString(w.B, i.NextBatch)
+	w.B = append(w.B, `,"presence":`...)
+	w.B = appendPresence(w.B, i.Presence(), i.Now())
+	w.B = append(w.B, `,"receipts":[`...)
+	begin := len(w.B)
 	for _, r := range i.Rooms {
 		if len(r.Receipts) > 0 {
-			dst = r.AppendReceipts(separate(dst, begin))
+			w.B = r.AppendReceipts(separate(w.B, begin))
 		}
 	}
-	dst = append(dst, `],"rooms":[`...)
-	begin = len(dst)
-	for _, r := range i.rooms {
-		dst = append(r.appendMembers(append(separate(dst, begin), '{')), '}')
+	w.B = append(w.B, `],"rooms":[`...)
+	for n, r := range i.rooms {
+		if n > 0 {
+			w.B = append(w.B, ',')
+		}
+		w.B = append(w.B, '{')
+		if err := r.writeMembers(ctx, w); err != nil {
+			return err
+		}
+		w.B = append(w.B, '}')
 	}
-	return append(dst, `]}`...)
+	w.B = append(w.B, `]}`...)
+	return nil
 }
 
 // separate puts a comma behind the members of a list that has begun.
@@ -79,35 +87,39 @@ type roomInfo struct {
 type roomHistory struct {
 	events     []*rooms.Event
 	start, end journal.Position
-	state      []*rooms.Event
+	state      *rooms.Cursor
 }
 
-// appendMembers writes the members of the room's object.
-func (i *roomInfo) appendMembers(dst []byte) []byte {
-	dst = append(dst, `"account_data":[`...)
-	begin := len(dst)
+// writeMembers writes the members of the room's object.
+func (i *roomInfo) writeMembers(ctx context.Context, w *pieces.Writer) error {
+	w.B = append(w.B, `"account_data":[`...)
+	begin := len(w.B)
 	for _, item := range i.accountData {
-		dst = item.AppendJSON(separate(dst, begin))
+		w.B = item.AppendJSON(separate(w.B, begin))
 	}
-	dst = append(dst, ']')
+	w.B = append(w.B, ']')
 	if i.invite != nil {
-		dst = i.format.AppendJSON(append(dst, `,"invite":`...), i.invite)
-		dst = event.AppendString(append(dst, `,"inviter":`...), i.invite.Sender)
+		w.B = i.format.AppendJSON(append(w.B, `,"invite":`...), i.invite)
+		w.B = event.AppendString(append(w.B, `,"inviter":`...), i.invite.Sender)
 	}
 	if i.membership != "" {
-		dst = event.AppendString(append(dst, `,"membership":`...), i.membership)
+		w.B = event.AppendString(append(w.B, `,"membership":`...), i.membership)
 	}
 	if h := i.history; h != nil {
-		dst = i.format.AppendEvents(append(dst, `,"messages":{"chunk":`...), h.events)
-		dst = event.AppendString(append(dst, `,"end":`...), syncstream.FormatToken(h.end))
-		dst = event.AppendString(append(dst, `,"start":`...), syncstream.FormatToken(h.start))
-		dst = append(dst, '}')
+		w.B = i.format.AppendEvents(append(w.B, `,"messages":{"chunk":`...), h.events)
+		w.B = event.AppendString(append(w.B, `,"end":`...), syncstream.FormatToken(h.end))
+		w.B = event.AppendString(append(w.B, `,"start":`...), syncstream.FormatToken(h.start))
+		w.B = append(w.B, '}')
 	}
-	dst = event.AppendString(append(dst, `,"room_id":`...), i.roomID)
+	w.B = event.AppendString(append(w.B, `,"room_id":`...), i.roomID)
 	if h := i.history; h != nil {
-		dst = i.format.AppendEvents(append(dst, `,"state":`...), h.state)
+		w.B = append(w.B, `,"state":`...)
+		if err := i.format.WriteEvents(ctx, w, h.state); err != nil {
+			return err //nolint:wrapcheck // it becomes the answer
+		}
 	}
-	return event.AppendString(append(dst, `,"visibility":`...), i.visibility)
+	w.B = event.AppendString(append(w.B, `,"visibility":`...), i.visibility)
+	return w.Pass() //nolint:wrapcheck // it is the connection's own
 }
 
 // initialSync gives all rooms with their state and newest messages, and the token
@@ -165,13 +177,14 @@ func (a *API) roomInfo(r *http.Request, answer *syncstream.Answer, room *syncstr
 	info.format.WithRoomID, info.format.V1 = true, isV1(r)
 	switch {
 	case room.Section == syncstream.Invited:
-		info.format.InviteState = room.State
-		i := slices.IndexFunc(room.State, func(e *rooms.Event) bool { return e.IsState(event.TypeMember, answer.UserID) })
+		state := room.State.Events
+		info.format.InviteState = state
+		i := slices.IndexFunc(state, func(e *rooms.Event) bool { return e.IsState(event.TypeMember, answer.UserID) })
 		if i >= 0 {
-			info.invite = room.State[i]
+			info.invite = state[i]
 		}
 	case room.WasIn():
-		info.history = &roomHistory{room.Timeline, room.PrevBatch, room.End(), room.State}
+		info.history = &roomHistory{room.Timeline, room.PrevBatch, room.End(), answer.State(room)}
 	}
 	return info
 }
@@ -191,16 +204,20 @@ type roomSyncAnswer struct {
 	now      time.Time
 }
 
-// AppendJSON writes the answer.
-func (s roomSyncAnswer) AppendJSON(dst []byte) []byte {
-	dst = s.appendMembers(append(dst, '{'))
-	dst = append(dst, `,"presence":`...)
-	dst = appendPresence(dst, s.presence, s.now)
-	dst = append(dst, `,"receipts":[`...)
-	if s.room != nil && len(s.room.Receipts) > 0 {
-		dst = s.room.AppendReceipts(dst)
+// WriteJSON writes the answer.
+func (s roomSyncAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+	w.B = append(w.B, '{')
+	if err := s.writeMembers(ctx, w); err != nil {
+		return err
 	}
-	return append(dst, `]}`...)
+	w.B = append(w.B, `,"presence":`...)
+	w.B = appendPresence(w.B, s.presence, s.now)
+	w.B = append(w.B, `,"receipts":[`...)
+	if s.room != nil && len(s.room.Receipts) > 0 {
+		w.B = s.room.AppendReceipts(w.B)
+	}
+	w.B = append(w.B, `]}`...)
+	return nil
 }
 
 // roomInitialSync gives a room with its state and newest messages: as it is to who

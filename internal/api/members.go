@@ -1,11 +1,15 @@
 package api
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/pieces"
 	"homeserver/internal/rooms"
 )
 
@@ -34,8 +38,32 @@ type joinedMember struct {
 	AvatarURL   matrix.Nullable `json:"avatar_url"`
 }
 
-type joinedMembersAnswer struct {
-	Joined map[string]joinedMember `json:"joined"`
+// joinedMembersAnswer is who is in a room.
+type joinedMembersAnswer struct{ events *rooms.Cursor }
+
+// WriteJSON writes the members by their names.
+func (j joinedMembersAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+	w.B = append(w.B, `{"joined":{`...)
+	first := true
+	for e, err := range j.events.All(ctx) {
+		if err != nil {
+			return err //nolint:wrapcheck // it becomes the answer
+		}
+		member, err := json.Marshal(joinedMember{contentText(e.Content(), "displayname"), contentText(e.Content(), "avatar_url")})
+		if err != nil {
+			return fmt.Errorf("encode a member: %w", err)
+		}
+		if !first {
+			w.B = append(w.B, ',')
+		}
+		first = false
+		w.B = append(append(event.AppendString(w.B, *e.StateKey), ':'), member...)
+		if err := w.Pass(); err != nil {
+			return err //nolint:wrapcheck // it is the connection's own
+		}
+	}
+	w.B = append(w.B, `}}`...)
+	return nil
 }
 
 // contentText is a text of an event's content; empty if there is none by that name.
@@ -51,9 +79,5 @@ func (a *API) joinedMembers(r *http.Request, who auth.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	joined := make(map[string]joinedMember, len(events))
-	for _, e := range events {
-		joined[*e.StateKey] = joinedMember{contentText(e.Content(), "displayname"), contentText(e.Content(), "avatar_url")}
-	}
-	return joinedMembersAnswer{joined}, nil
+	return joinedMembersAnswer{events}, nil
 }

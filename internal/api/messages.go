@@ -1,12 +1,14 @@
 package api
 
 import (
+	"context"
 	"net/http"
 
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/pieces"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
@@ -20,25 +22,29 @@ var (
 type messagesAnswer struct {
 	rooms.Format
 	*rooms.Stretch
-	start string // the token that was given, or that of where the page starts
-	old   bool   // for a generation before v3
+	start   string // the token that was given, or that of where the page starts
+	old     bool   // for a generation before v3
+	members *rooms.Cursor
 }
 
-// AppendJSON writes the page.
-func (m messagesAnswer) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"chunk":`...)
-	dst = m.AppendEvents(dst, m.Events)
+// WriteJSON writes the page.
+func (m messagesAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+	w.B = append(w.B, `{"chunk":`...)
+	w.B = m.AppendEvents(w.B, m.Events)
 	if m.More || m.old { // which told by an empty page that there is no more
-		dst = append(dst, `,"end":`...)
-		dst = event.AppendString(dst, syncstream.FormatToken(m.End))
+		w.B = append(w.B, `,"end":`...)
+		w.B = event.AppendString(w.B, syncstream.FormatToken(m.End))
 	}
-	dst = append(dst, `,"start":`...)
-	dst = event.AppendString(dst, m.start)
-	if len(m.Members) > 0 {
-		dst = append(dst, `,"state":`...)
-		dst = m.AppendEvents(dst, m.Members)
+	w.B = append(w.B, `,"start":`...)
+	w.B = event.AppendString(w.B, m.start)
+	if len(m.Members.Events) > 0 {
+		w.B = append(w.B, `,"state":`...)
+		if err := m.WriteEvents(ctx, w, m.members); err != nil {
+			return err //nolint:wrapcheck // it becomes the answer
+		}
 	}
-	return append(dst, '}')
+	w.B = append(w.B, '}')
+	return nil
 }
 
 // messages gives a page of a room's history. M_INVALID_PARAM for a token, a
@@ -59,7 +65,7 @@ func (a *API) messages(r *http.Request, who auth.Session) (any, error) {
 	if given := query(r, "from"); page.From != nil {
 		start = given
 	}
-	return messagesAnswer{a.format(r, who, st.Access), st, start, !isV3(r)}, nil
+	return messagesAnswer{a.format(r, who, st.Access), st, start, !isV3(r), a.rooms.Cursor(st.Members)}, nil
 }
 
 func (a *API) page(r *http.Request, who auth.Session) (*rooms.Page, error) {

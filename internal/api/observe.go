@@ -13,6 +13,7 @@ import (
 
 	"homeserver/internal/gauge"
 	"homeserver/internal/ratelimit"
+	"homeserver/internal/reserve"
 )
 
 // statusClientGone stands in the access log and in the metrics for a request
@@ -37,6 +38,7 @@ type exchange struct {
 	invites  []*ratelimit.Claim // for those who are invited
 	place    *gauge.Gauge       // where the request counts at the moment; nil: nowhere
 	bodyHeld int64              // how much of the memory for bodies is its
+	account  *reserve.Account   // of what is read and answered; nil: not yet
 
 	status int // 0: nothing was written yet
 	bytes  int64
@@ -146,6 +148,9 @@ func (a *API) finish(x *exchange, r *http.Request) {
 	}
 	x.givePlace()
 	a.dropBody(x)
+	if x.account != nil {
+		x.account.Close()
+	}
 	a.metrics.inFlight.Dec()
 	status := x.outcome()
 	duration := time.Since(x.started)

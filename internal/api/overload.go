@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/gauge"
+	"homeserver/internal/reserve"
 )
 
 // Bounds is how much may go on at once. Zero values mean the defaults.
@@ -15,11 +16,14 @@ type Bounds struct {
 	PollsPerUser int   // those of one user; 0: 200
 	Transfers    int   // files on their way, and requests that wait for other servers; 0: 1000
 	BodyBytes    int64 // of the bodies in memory; 0: 64 MiB
-	AnswerBytes  int   // of large answers in memory; 0: 128 MiB
+	AnswerBytes  int64 // of what is read and answered; 0: 128 MiB
 }
 
 // bounds are those of an API.
-type bounds struct{ requests, polls, transfers, bodies *gauge.Gauge }
+type bounds struct {
+	requests, polls, transfers, bodies *gauge.Gauge
+	answers                            *reserve.Memory
+}
 
 // newBounds makes the bounds. One caller may have half of everything but the polls,
 // whose number is of its own: a few people must not be able to lock out all others.
@@ -41,6 +45,7 @@ func newBounds(o Bounds, registry *prometheus.Registry) (*bounds, error) {
 		polls:     make("polls", int64(orDefault(o.Polls, 10_000)), int64(orDefault(o.PollsPerUser, 200))),
 		transfers: make("transfers", transfers, half(transfers)),
 		bodies:    make("request_memory", bodies, half(bodies)),
+		answers:   reserve.New(orDefault(o.AnswerBytes, 128<<20), refused.WithLabelValues("answers")),
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/pieces"
 	"homeserver/internal/postgres"
 )
 
@@ -33,6 +34,14 @@ var (
 type appender interface {
 	// AppendJSON appends the answer to the slice and returns it, like append.
 	AppendJSON([]byte) []byte
+}
+
+// writer is an answer that is sent in pieces while the rest of it is being read, where
+// it is long.
+type writer interface {
+	// WriteJSON writes the answer. An error before the first piece was sent becomes the
+	// answer; after that it breaks the answer off.
+	WriteJSON(ctx context.Context, w *pieces.Writer) error
 }
 
 // empty is the answer {}.
@@ -91,19 +100,49 @@ func (a *API) respond(w http.ResponseWriter, r *http.Request, answer any) {
 	}
 	e := encoders.Get().(*encoder)
 	defer e.release()
-	if err := e.encode(answer); err != nil {
+	if long, ok := answer.(writer); ok {
+		a.respondInPieces(w, r, e, long)
+		return
+	}
+	err := e.encode(answer)
+	if account := exchangeOf(r).account; err == nil && account != nil {
+		// What was read for it is in the answer now, which stays until it is sent.
+		err = account.Settle(r.Context(), int64(cap(e.bytes)))
+	}
+	if err != nil {
 		a.refuse(w, r, err)
 		return
 	}
-	if size := cap(e.bytes); size > maxPooledBytes {
-		reader := readerOf(exchangeOf(r))
-		if !a.unread.take(reader, size) {
-			a.refuse(w, r, errUnread)
-			return
-		}
-		defer a.unread.give(reader, size)
-	}
 	a.write(r.Context(), w, http.StatusOK, e.bytes)
+}
+
+// respondInPieces sends an answer while it is being written.
+func (a *API) respondInPieces(w http.ResponseWriter, r *http.Request, e *encoder, answer writer) {
+	out := a.newSender(w)
+	pieces := pieces.NewWriter(e.bytes, func(piece []byte) error {
+		if !out.begun {
+			out.begin(http.StatusOK)
+		}
+		return out.send(piece)
+	})
+	err := answer.WriteJSON(exchangeOf(r).context(r), pieces)
+	e.bytes = append(pieces.B, '\n')
+	switch {
+	case err == nil && !pieces.Begun():
+		a.write(r.Context(), w, http.StatusOK, e.bytes)
+	case err == nil:
+		if err := out.send(e.bytes); err != nil {
+			a.log.DebugContext(r.Context(), "answer not sent", "error", err)
+		}
+	case !pieces.Begun():
+		e.bytes = e.bytes[:0]
+		a.refuse(w, r, err)
+	default:
+		if !out.failed && r.Context().Err() == nil {
+			a.log.WarnContext(r.Context(), "answer broken off", "error", err)
+		}
+		panic(http.ErrAbortHandler) // so that nobody takes it for whole
+	}
 }
 
 // refuse is the one place where an error becomes an answer. Section "Standard
@@ -178,28 +217,63 @@ const pieceBytes = 64 << 10
 // write sends a whole answer, within a time that allows for a bad line but not
 // for a reader that has stalled.
 func (a *API) write(ctx context.Context, w http.ResponseWriter, status int, body []byte) {
-	h := w.Header()
-	h["Content-Type"] = contentTypeJSON
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	control := http.NewResponseController(w)
-	end := time.Now().Add(a.answerTimeout + time.Duration(len(body)/slowestBytesPerSecond)*time.Second)
-	for i := 0; i == 0 || i < len(body); i += pieceBytes {
-		deadline := time.Now().Add(a.answerTimeout + pieceBytes/slowestBytesPerSecond*time.Second)
-		if deadline.After(end) {
-			deadline = end
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	out := a.newSender(w)
+	out.begin(status)
+	if err := out.send(body); err != nil {
+		a.log.DebugContext(ctx, "answer not sent", "error", err)
+	}
+}
+
+// sender sends an answer piece by piece.
+type sender struct {
+	http.ResponseWriter
+	control  *http.ResponseController
+	patience time.Duration
+	end      time.Time // by when all that was given to it must have been taken
+	begun    bool
+	failed   bool
+}
+
+func (a *API) newSender(w http.ResponseWriter) *sender {
+	return &sender{
+		ResponseWriter: w, control: http.NewResponseController(w), patience: a.answerTimeout, end: time.Now().Add(a.answerTimeout),
+	}
+}
+
+// begin sends the status.
+func (s *sender) begin(status int) {
+	s.begun = true
+	s.Header()["Content-Type"] = contentTypeJSON
+	// Where the deadline can't be set, send will tell.
+	_ = setDeadline(s.control.SetWriteDeadline, s.end)
+	s.WriteHeader(status)
+}
+
+// send sends a part of the answer. What takes long to be put together does not count
+// against its reader.
+func (s *sender) send(part []byte) error {
+	if now := time.Now(); s.end.Before(now.Add(s.patience)) {
+		s.end = now.Add(s.patience)
+	}
+	s.end = s.end.Add(time.Duration(len(part)/slowestBytesPerSecond) * time.Second)
+	for len(part) > 0 {
+		deadline := time.Now().Add(s.patience + pieceBytes/slowestBytesPerSecond*time.Second)
+		if deadline.After(s.end) {
+			deadline = s.end
 		}
-		err := setDeadline(control.SetWriteDeadline, deadline)
-		if err == nil && i == 0 {
-			w.WriteHeader(status)
-		}
+		n := min(len(part), pieceBytes)
+		err := setDeadline(s.control.SetWriteDeadline, deadline)
 		if err == nil {
-			_, err = w.Write(body[i:min(i+pieceBytes, len(body))])
+			_, err = s.Write(part[:n])
 		}
 		if err != nil {
-			a.log.DebugContext(ctx, "answer not sent", "error", err)
-			return
+			s.failed = true
+			return err
 		}
+		part = part[n:]
 	}
+	return nil
 }
 
 // patientWriter lets an answer of any length be sent for as long as its reader

@@ -1,11 +1,18 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/pieces"
 	"homeserver/internal/rooms"
 	"homeserver/internal/search"
 	"homeserver/internal/syncstream"
@@ -57,31 +64,30 @@ func (a *API) search(r *http.Request, who auth.Session) (any, error) {
 	if body.Categories == nil {
 		return nil, matrix.Errorf(matrix.MissingParam, "search_categories is missing")
 	}
-	answer := searchAnswer{}
-	if wanted := body.Categories.RoomEvents; wanted != nil {
-		results, err := a.searches.Search(r.Context(), who.UserID, wanted.criteria(query(r, "next_batch")))
-		if err != nil {
-			return nil, err
-		}
-		answer.Categories.RoomEvents = a.foundEvents(r, who, results)
+	wanted := body.Categories.RoomEvents
+	if wanted == nil {
+		return json.RawMessage(`{"search_categories":{}}`), nil
 	}
-	return answer, nil
+	results, err := a.searches.Search(r.Context(), who.UserID, wanted.criteria(query(r, "next_batch")))
+	if err != nil {
+		return nil, err
+	}
+	return searchAnswer{a.format(r, who, nil), results, a.rooms}, nil
 }
 
+// searchAnswer is the answer in the category room_events.
 type searchAnswer struct {
-	Categories struct {
-		RoomEvents *foundEvents `json:"room_events,omitempty"`
-	} `json:"search_categories"`
+	format rooms.Format
+	*search.Results
+	rooms *rooms.Service
 }
 
-// foundEvents is the answer in the category room_events.
-type foundEvents struct {
+// searchHead is what stands before the results.
+type searchHead struct {
 	Count      int64                            `json:"count"`
 	Groups     map[string]map[string]foundGroup `json:"groups,omitempty"`
 	Highlights []string                         `json:"highlights"`
 	NextBatch  string                           `json:"next_batch,omitempty"`
-	Results    []foundEvent                     `json:"results"`
-	State      map[string]json.RawMessage       `json:"state,omitempty"`
 }
 
 type foundGroup struct {
@@ -90,70 +96,110 @@ type foundGroup struct {
 	Results   []string `json:"results"`
 }
 
-type foundEvent struct {
-	Context *foundContext   `json:"context,omitempty"`
-	Rank    float64         `json:"rank"`
-	Result  json.RawMessage `json:"result"`
-}
-
-type foundContext struct {
-	Start    string                  `json:"start"`
-	End      string                  `json:"end"`
-	Before   json.RawMessage         `json:"events_before"`
-	After    json.RawMessage         `json:"events_after"`
-	Profiles map[string]shownProfile `json:"profile_info,omitempty"`
-}
-
 // shownProfile is a name and an avatar out of a member event.
 type shownProfile struct {
 	DisplayName matrix.Nullable `json:"displayname"`
 	AvatarURL   matrix.Nullable `json:"avatar_url"`
 }
 
-func (a *API) foundEvents(request *http.Request, who auth.Session, r *search.Results) *foundEvents {
-	answer := &foundEvents{Count: r.Count, Highlights: r.Highlights, NextBatch: r.NextBatch, Results: []foundEvent{}}
-	for _, result := range r.Results {
-		format := a.format(request, who, r.Access[result.Event.Room])
-		answer.Results = append(answer.Results, foundEvent{
-			Rank: result.Rank, Result: format.AppendJSON(nil, result.Event), Context: contextOf(&format, result.Around),
-		})
+// WriteJSON writes the page. What stands around results may be the same events again
+// and again, and the state of their rooms may be long: the page is sent meanwhile.
+func (s searchAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+	head, err := s.head()
+	if err != nil {
+		return err
 	}
-	if r.Groups != nil {
-		answer.Groups = map[string]map[string]foundGroup{}
-	}
-	for key, groups := range r.Groups {
-		answer.Groups[key] = map[string]foundGroup{}
-		for value, g := range groups {
-			answer.Groups[key][value] = foundGroup{g.NextBatch, g.Order, g.EventIDs}
+	w.B = append(w.B, `{"search_categories":{"room_events":`...)
+	w.B = append(w.B, head[:len(head)-1]...)
+	w.B = append(w.B, `,"results":[`...)
+	for i, result := range s.Results.Results {
+		if i > 0 {
+			w.B = append(w.B, ',')
+		}
+		if err := s.writeResult(w, result); err != nil {
+			return err
 		}
 	}
-	if r.State != nil {
-		answer.State = map[string]json.RawMessage{}
-	}
-	for roomID, events := range r.State {
-		format := a.format(request, who, nil)
-		if len(events) > 0 {
-			format.Access = r.Access[events[0].Room]
+	w.B = append(w.B, ']')
+	if s.State != nil {
+		w.B = append(w.B, `,"state":{`...)
+		if err := s.writeStates(ctx, w); err != nil {
+			return err
 		}
-		answer.State[roomID] = format.AppendEvents(nil, events)
+		w.B = append(w.B, '}')
 	}
-	return answer
+	w.B = append(w.B, `}}}`...)
+	return nil
 }
 
-func contextOf(format *rooms.Format, s *search.Surroundings) *foundContext {
-	if s == nil {
-		return nil
+func (s searchAnswer) head() ([]byte, error) {
+	head := searchHead{Count: s.Count, Highlights: s.Highlights, NextBatch: s.NextBatch}
+	if s.Groups != nil {
+		head.Groups = map[string]map[string]foundGroup{}
 	}
-	c := &foundContext{
-		Start: syncstream.FormatToken(s.Start), End: syncstream.FormatToken(s.End),
-		Before: format.AppendEvents(nil, s.Before), After: format.AppendEvents(nil, s.After),
-	}
-	for _, e := range s.Profiles {
-		if c.Profiles == nil {
-			c.Profiles = map[string]shownProfile{}
+	for key, groups := range s.Groups {
+		head.Groups[key] = map[string]foundGroup{}
+		for value, g := range groups {
+			head.Groups[key][value] = foundGroup{g.NextBatch, g.Order, g.EventIDs}
 		}
-		content := format.Access.ContentOf(e)
-		c.Profiles[*e.StateKey] = shownProfile{contentText(content, "displayname"), contentText(content, "avatar_url")}
 	}
-	return c
+	text, err := json.Marshal(head)
+	if err != nil {
+		return nil, fmt.Errorf("encode a page of results: %w", err)
+	}
+	return text, nil
+}
+
+func (s searchAnswer) writeResult(w *pieces.Writer, r *search.Result) error {
+	s.format.Access = s.Access[r.Event.Room]
+	w.B = append(w.B, '{')
+	if around := r.Around; around != nil {
+		w.B = s.format.AppendEvents(append(w.B, `"context":{"events_after":`...), around.After)
+		w.B = s.format.AppendEvents(append(w.B, `,"events_before":`...), around.Before)
+		w.B = event.AppendString(append(w.B, `,"end":`...), syncstream.FormatToken(around.End))
+		if len(around.Profiles) > 0 {
+			profiles, err := json.Marshal(profilesOf(s.format.Access, around.Profiles))
+			if err != nil {
+				return fmt.Errorf("encode profiles: %w", err)
+			}
+			w.B = append(append(w.B, `,"profile_info":`...), profiles...)
+		}
+		w.B = event.AppendString(append(w.B, `,"start":`...), syncstream.FormatToken(around.Start))
+		w.B = append(w.B, `},`...)
+	}
+	w.B = strconv.AppendFloat(append(w.B, `"rank":`...), r.Rank, 'g', -1, 64)
+	w.B = s.format.AppendJSON(append(w.B, `,"result":`...), r.Event)
+	w.B = append(w.B, '}')
+	return w.Pass() //nolint:wrapcheck // it is the connection's own
+}
+
+func profilesOf(access *rooms.Access, members []*rooms.Event) map[string]shownProfile {
+	profiles := map[string]shownProfile{}
+	for _, e := range members {
+		content := access.ContentOf(e)
+		profiles[*e.StateKey] = shownProfile{contentText(content, "displayname"), contentText(content, "avatar_url")}
+	}
+	return profiles
+}
+
+// writeStates writes the state of the rooms, by their IDs.
+func (s searchAnswer) writeStates(ctx context.Context, w *pieces.Writer) error {
+	for i, roomID := range slices.Sorted(maps.Keys(s.State)) {
+		if i > 0 {
+			w.B = append(w.B, ',')
+		}
+		state := s.State[roomID]
+		s.format.Access = nil
+		switch {
+		case len(state.Events) > 0:
+			s.format.Access = s.Access[state.Events[0].Room]
+		case len(state.Left) > 0:
+			s.format.Access = s.Access[state.Left[0].Room]
+		}
+		w.B = append(event.AppendString(w.B, roomID), ':')
+		if err := s.format.WriteEvents(ctx, w, s.rooms.Cursor(state)); err != nil {
+			return err //nolint:wrapcheck // it becomes the answer
+		}
+	}
+	return nil
 }

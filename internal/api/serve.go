@@ -17,6 +17,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
+	"homeserver/internal/reserve"
 )
 
 // serve runs one endpoint: it checks what came with the request, once and for
@@ -59,7 +60,8 @@ func (a *API) call(r *http.Request, x *exchange, rt *route) (any, error) {
 	if err := a.takePlace(x); err != nil {
 		return nil, err
 	}
-	r = r.WithContext(matrix.WithCaller(r.Context(), x.caller()))
+	x.account = a.bounds.answers.Open(x.caller())
+	r = r.WithContext(x.context(r))
 	if rt.work.load == awaiting && x.user != "" && x.waits() {
 		return a.poll(r, x, rt, who)
 	}
@@ -73,6 +75,11 @@ func (a *API) poll(r *http.Request, x *exchange, rt *route, who auth.Session) (a
 		return err
 	})
 	return answer, err
+}
+
+// context is that of the request with on whose account it works, and for what memory.
+func (x *exchange) context(r *http.Request) context.Context {
+	return reserve.With(matrix.WithCaller(r.Context(), x.caller()), x.account)
 }
 
 // authenticate finds out who holds the request's access token, as far as the

@@ -1,12 +1,14 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/pieces"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
@@ -39,88 +41,130 @@ func (a *API) noStream(*http.Request) (any, error) { return nil, errNoStream }
 // the events of a room in a map by their IDs.
 type syncV2AlphaAnswer struct{ *syncstream.Answer }
 
-// AppendJSON writes the answer. There was no knocking yet.
-func (s syncV2AlphaAnswer) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"account_data":{"events":`...)
-	dst = s.AppendAccountData(dst)
-	dst = append(dst, `},"next_batch":`...)
-	dst = event.AppendString(dst, s.NextBatch)
-	dst = append(dst, `,"presence":{"events":`...)
-	dst = appendPresence(dst, s.Presence(), s.Now())
-	dst = append(dst, `},"rooms":{"archived":{`...)
-	dst = s.appendSection(dst, syncstream.Left)
-	dst = append(dst, `},"invited":{`...)
-	dst = s.appendSection(dst, syncstream.Invited)
-	dst = append(dst, `},"joined":{`...)
-	dst = s.appendSection(dst, syncstream.Joined)
-	return append(dst, `}}}`...)
+// WriteJSON writes the answer. There was no knocking yet.
+func (s syncV2AlphaAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+	w.B = append(w.B, `{"account_data":{"events":`...)
+	w.B = s.AppendAccountData(w.B)
+	w.B = append(w.B, `},"next_batch":`...)
+	w.B = event.AppendString(w.B, s.NextBatch)
+	w.B = append(w.B, `,"presence":{"events":`...)
+	w.B = appendPresence(w.B, s.Presence(), s.Now())
+	w.B = append(w.B, `},"rooms":{"archived":{`...)
+	if err := s.writeSection(ctx, w, syncstream.Left); err != nil {
+		return err
+	}
+	w.B = append(w.B, `},"invited":{`...)
+	if err := s.writeSection(ctx, w, syncstream.Invited); err != nil {
+		return err
+	}
+	w.B = append(w.B, `},"joined":{`...)
+	if err := s.writeSection(ctx, w, syncstream.Joined); err != nil {
+		return err
+	}
+	w.B = append(w.B, `}}}`...)
+	return nil
 }
 
-func (s syncV2AlphaAnswer) appendSection(dst []byte, section syncstream.Section) []byte {
-	begin := len(dst)
+func (s syncV2AlphaAnswer) writeSection(ctx context.Context, w *pieces.Writer, section syncstream.Section) error {
+	first := true
 	for _, r := range s.Rooms {
 		if r.Section != section {
 			continue
 		}
-		dst = append(event.AppendString(separate(dst, begin), r.RoomID), ':')
-		if section == syncstream.Invited {
-			dst = rooms.AppendStrippedEvents(append(dst, `{"invite_state":{"events":`...), r.State)
-			dst = append(dst, `}}`...)
+		if !first {
+			w.B = append(w.B, ',')
+		}
+		first = false
+		w.B = append(event.AppendString(w.B, r.RoomID), ':')
+		if section != syncstream.Invited {
+			if err := s.writeRoom(ctx, w, r); err != nil {
+				return err
+			}
 			continue
 		}
-		dst = s.appendRoom(dst, r)
+		w.B = append(w.B, `{"invite_state":{"events":`...)
+		if err := rooms.WriteList(ctx, w, s.State(r), rooms.AppendStripped); err != nil {
+			return err //nolint:wrapcheck // it becomes the answer
+		}
+		w.B = append(w.B, `}}`...)
 	}
-	return dst
+	return nil
 }
 
-func (s syncV2AlphaAnswer) appendRoom(dst []byte, r *syncstream.Room) []byte {
-	dst = append(dst, `{"account_data":{"events":[`...)
-	begin := len(dst)
+func (s syncV2AlphaAnswer) writeRoom(ctx context.Context, w *pieces.Writer, r *syncstream.Room) error {
+	w.B = append(w.B, `{"account_data":{"events":[`...)
+	begin := len(w.B)
 	for _, item := range r.AccountData {
-		dst = item.AppendJSON(separate(dst, begin))
+		w.B = item.AppendJSON(separate(w.B, begin))
 	}
-	dst = append(dst, `]}`...)
+	w.B = append(w.B, `]}`...)
 	if r.Section == syncstream.Joined {
-		dst = append(dst, `,"ephemeral":{"events":[`...)
-		begin = len(dst)
+		w.B = append(w.B, `,"ephemeral":{"events":[`...)
+		begin = len(w.B)
 		if len(r.Receipts) > 0 {
-			dst = r.AppendReceipts(dst)
+			w.B = r.AppendReceipts(w.B)
 		}
 		if r.NewTyping {
-			dst = r.AppendTyping(separate(dst, begin))
+			w.B = r.AppendTyping(separate(w.B, begin))
 		}
-		dst = append(dst, `]}`...)
+		w.B = append(w.B, `]}`...)
 	}
-	dst = append(s.appendEventMap(append(dst, `,"event_map":{`...), r), '}')
-	dst = appendIDs(append(dst, `,"state":{"events":`...), r.State)
-	dst = appendIDs(append(dst, `},"timeline":{"events":`...), r.Timeline)
-	dst = strconv.AppendBool(append(dst, `,"limited":`...), r.Limited)
-	dst = event.AppendString(append(dst, `,"prev_batch":`...), syncstream.FormatToken(r.PrevBatch))
-	return append(dst, `}}`...)
+	w.B = append(w.B, `,"event_map":{`...)
+	if err := s.writeEventMap(ctx, w, r); err != nil {
+		return err
+	}
+	w.B = append(w.B, `},"state":{"events":`...)
+	if err := rooms.WriteList(ctx, w, s.State(r), appendID); err != nil {
+		return err //nolint:wrapcheck // it becomes the answer
+	}
+	w.B = append(w.B, `},"timeline":{"events":`...)
+	w.B = appendIDs(w.B, r.Timeline)
+	w.B = strconv.AppendBool(append(w.B, `,"limited":`...), r.Limited)
+	w.B = event.AppendString(append(w.B, `,"prev_batch":`...), syncstream.FormatToken(r.PrevBatch))
+	w.B = append(w.B, `}}`...)
+	return w.Pass() //nolint:wrapcheck // it is the connection's own
 }
 
-// appendEventMap writes the events of the state and of the timeline, each once.
-func (s syncV2AlphaAnswer) appendEventMap(dst []byte, r *syncstream.Room) []byte {
-	begin := len(dst)
+// writeEventMap writes the events of the timeline and of the state, each once.
+func (s syncV2AlphaAnswer) writeEventMap(ctx context.Context, w *pieces.Writer, r *syncstream.Room) error {
 	written := map[string]bool{}
-	for _, list := range [][]*rooms.Event{r.State, r.Timeline} {
-		for _, e := range list {
-			if written[e.ID] {
-				continue
-			}
-			written[e.ID] = true
-			dst = append(event.AppendString(separate(dst, begin), e.ID), ':')
-			dst = s.AppendEvent(dst, r, e)
+	first := true
+	add := func(e *rooms.Event) error {
+		if !first {
+			w.B = append(w.B, ',')
+		}
+		first = false
+		w.B = append(event.AppendString(w.B, e.ID), ':')
+		w.B = s.AppendEvent(w.B, r, e)
+		return w.Pass() //nolint:wrapcheck // it is the connection's own
+	}
+	for _, e := range r.Timeline {
+		if err := add(e); err != nil {
+			return err
+		}
+		written[e.ID] = true
+	}
+	for e, err := range s.State(r).All(ctx) {
+		if err != nil {
+			return err //nolint:wrapcheck // it becomes the answer
+		}
+		if written[e.ID] {
+			continue
+		}
+		if err := add(e); err != nil {
+			return err
 		}
 	}
-	return dst
+	return nil
 }
+
+func appendID(dst []byte, e *rooms.Event) []byte { return event.AppendString(dst, e.ID) }
 
 func appendIDs(dst []byte, events []*rooms.Event) []byte {
 	dst = append(dst, '[')
 	begin := len(dst)
 	for _, e := range events {
-		dst = event.AppendString(separate(dst, begin), e.ID)
+		dst = appendID(separate(dst, begin), e)
 	}
 	return append(dst, ']')
 }

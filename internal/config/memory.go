@@ -36,7 +36,7 @@ type Budget struct {
 	// LiveWindow, WriteQueue, RequestMemory and ThumbnailMemory are those of the
 	// configuration, or shares of the limit.
 	LiveWindow, WriteQueue, RequestMemory, ThumbnailMemory Size
-	// Answers is for large answers on their way to clients.
+	// Answers is for what requests read from the database, and for the answers made of it.
 	Answers Size
 	// Caches is what each cache may hold.
 	Caches Caches

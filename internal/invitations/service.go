@@ -121,7 +121,7 @@ func (s *Service) describe(ctx context.Context, sender, roomID string) (identity
 	if err != nil {
 		return invite, err
 	}
-	for _, e := range state {
+	for _, e := range state.Events {
 		text := func(field string) string {
 			value, _ := event.StringField(e.Content(), field)
 			return value

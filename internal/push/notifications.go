@@ -148,11 +148,15 @@ func (l *listing) round(ctx context.Context) error {
 		return nil
 	}
 	each := max(leastOfRoom, min(notificationEvents/len(windows), mostOfRoom))
-	events, err := l.s.rooms.Timelines(ctx, windows, each-1, nil)
+	list, err := l.s.rooms.Newest(ctx, windows, each-1)
 	if err != nil {
 		return err
 	}
+	events := list.Events
 	known := knownSince(events, each)
+	for _, left := range list.Left {
+		known = max(known, left.Position+1)
+	}
 	end := slices.IndexFunc(events, func(e *rooms.Event) bool { return e.Position < known })
 	if end >= 0 {
 		events = events[:end]

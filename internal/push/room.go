@@ -69,8 +69,10 @@ func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*Ro
 	if err != nil {
 		return err
 	}
-	for _, e := range state {
+	for e, err := range s.rooms.Cursor(state).All(ctx) {
 		switch {
+		case err != nil:
+			return err
 		case *e.StateKey != "":
 		case e.Type == event.TypeCreate:
 			read[e.Room].Create = e.Event
@@ -102,11 +104,14 @@ func (s *Service) addNames(ctx context.Context, userID string, in map[journal.Ro
 	for nid := range missing {
 		members = append(members, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: nid, At: now}, User: userID})
 	}
-	events, err := s.rooms.MemberEvents(ctx, members)
+	events, err := s.rooms.MemberEvents(ctx, members, nil)
 	if err != nil {
 		return err
 	}
-	for _, e := range events {
+	for e, err := range s.rooms.Cursor(events).All(ctx) {
+		if err != nil {
+			return err
+		}
 		c := in[e.Room]
 		if name, _ := event.StringField(e.Content(), "displayname"); len(name) <= maxPatternBytes {
 			c.DisplayName = name

@@ -7,6 +7,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 )
 
@@ -87,6 +88,7 @@ type scan struct {
 
 	events []*rooms.Event // newest first
 	done   bool
+	cut    bool // of what was last asked for, the older events were not read
 }
 
 // threadLookback is how many events from before the main timeline was read are
@@ -198,7 +200,7 @@ func (c *counting) isQuiet(e *rooms.Event) bool {
 
 // timelines reads the newest events in windows, but for those of which it is known
 // that they change nothing.
-func (c *counting) timelines(ctx context.Context, windows []rooms.Window, limit int) ([]*rooms.Event, error) {
+func (c *counting) timelines(ctx context.Context, windows []rooms.Window, limit int) (rooms.List, error) {
 	if c.rules.quietMembers {
 		return c.s.rooms.TimelinesButMembers(ctx, windows, limit, c.userID)
 	}
@@ -213,8 +215,10 @@ var (
 	lastPage  = page{events: MaxUnread - 100, rooms: 5}
 )
 
-// read looks at what the tables hold of some rooms.
+// read looks at what the tables hold of some rooms. Nothing of that stays in memory.
 func (c *counting) read(ctx context.Context, scans []*scan) error {
+	before := reserve.Used(ctx)
+	defer func() { reserve.Drop(ctx, reserve.Used(ctx)-before) }()
 	if err := c.readPage(ctx, scans, firstPage.events); err != nil {
 		return err
 	}
@@ -251,18 +255,23 @@ func (c *counting) readPage(ctx context.Context, scans []*scan, limit int) error
 		return err
 	}
 	byRoom := map[journal.RoomNID][]*rooms.Event{}
-	for _, e := range events {
+	for _, e := range events.Events {
 		byRoom[e.Room] = append(byRoom[e.Room], e)
 	}
+	cut := map[journal.RoomNID]bool{}
+	for _, left := range events.Left {
+		cut[left.Room] = true
+	}
 	for _, sc := range scans {
-		sc.take(byRoom[sc.room], limit, c.userID)
+		sc.take(byRoom[sc.room], limit, cut[sc.room], c.userID)
 	}
 	return nil
 }
 
-// take adds a page of older events, as far as they count.
-func (sc *scan) take(newestFirst []*rooms.Event, limit int, userID string) {
-	sc.done = len(newestFirst) < limit
+// take adds a page of older events, as far as they count. Of a page that was cut there
+// is more.
+func (sc *scan) take(newestFirst []*rooms.Event, limit int, cut bool, userID string) {
+	sc.done, sc.cut = len(newestFirst) < limit && !cut, cut
 	for _, e := range newestFirst {
 		sc.events = append(sc.events, e)
 		sc.high = e.Position - 1
@@ -274,7 +283,7 @@ func (sc *scan) take(newestFirst []*rooms.Event, limit int, userID string) {
 			sc.below++
 		}
 		if effect == restart || sc.below >= threadLookback {
-			sc.done = true
+			sc.done, sc.cut = true, false
 			return
 		}
 	}
@@ -328,9 +337,10 @@ func (c *counting) steps(events []*rooms.Event) []step {
 // far behind to be continued begins anew.
 func (c *counting) settle(sc *scan, steps []step) {
 	t := sc.base
-	if t == nil || len(sc.events) >= MaxUnread {
+	if t == nil || len(sc.events) >= MaxUnread || sc.cut {
 		t = &tally{basis: *c.basis(), position: sc.from}
 	}
+	sc.events = nil
 	key := tallyKey{c.userID, sc.room}
 	p := progress{steps: steps, upTo: c.upTo, marks: c.marks[sc.room]}
 	if c.cut[sc.room] {

@@ -29,10 +29,10 @@ const (
 	// chat. There are no more of them than requests that have a connection to the
 	// database at the same time.
 	pocket = 64 << 10
-	// firstStep is the least that is reserved at once.
-	firstStep = 256 << 10
+	// step is what is reserved at once.
+	step = 256 << 10
 	// patience is how long a request waits for its turn.
-	patience = 5 * time.Second
+	patience = 10 * time.Second
 )
 
 // Memory is what all requests share. It may be used concurrently.
@@ -97,10 +97,10 @@ func (a *Account) grow(n int64) bool {
 	defer a.mu.Unlock()
 	need := min(a.used+n, a.memory.each)
 	if a.used+n > pocket && need > a.held {
-		step := min(max(2*a.held, need, firstStep), a.memory.each)
+		most := min((need+step-1)/step*step, a.memory.each)
 		switch {
-		case a.memory.gauge.TakeFree(a.caller, step-a.held):
-			a.held = step
+		case a.memory.gauge.TakeFree(a.caller, most-a.held):
+			a.held = most
 		case a.memory.gauge.TakeFree(a.caller, need-a.held):
 			a.held = need
 		default:
@@ -223,7 +223,7 @@ func Read(ctx context.Context, read func(c *Counter) error) error {
 	c := &Counter{account: of(ctx)}
 	err := read(c)
 	for tries := 0; errors.Is(err, errNoRoom) && tries < maxTries; tries++ {
-		want := 2*c.counted + firstStep<<tries
+		want := 2*c.counted + step<<tries
 		c.drop()
 		if err := c.account.await(ctx, want); err != nil {
 			return err

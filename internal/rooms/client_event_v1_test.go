@@ -128,8 +128,8 @@ func TestOldestOfManyRooms(t *testing.T) {
 				want = append(want, e)
 			}
 		}
-		if !slices.Equal(ids(got), ids(want)) {
-			t.Errorf("limit %d: got %v, want %v", limit, ids(got), ids(want))
+		if !slices.Equal(ids(got.Events), ids(want)) {
+			t.Errorf("limit %d: got %v, want %v", limit, ids(got.Events), ids(want))
 		}
 	}
 }

@@ -28,7 +28,7 @@ type Stretch struct {
 	Start, End journal.Position
 	More       bool
 	// Members holds the member events of the senders, where they are lazy-loaded.
-	Members []*Event
+	Members List
 	Access  *Access
 }
 
@@ -47,7 +47,8 @@ func (s *Service) reader(ctx context.Context, userID, roomID string) (*reader, e
 	return &reader{room: nid, roomID: roomID, access: access, now: now}, err
 }
 
-// Messages gives a page of a room's history, of MaxLimit events at most.
+// Messages gives a page of a room's history, of MaxLimit events at most and fewer where
+// they are large.
 // M_FORBIDDEN for who may see nothing of the room. Client-server API,
 // GET /rooms/{roomId}/messages.
 func (s *Service) Messages(ctx context.Context, userID, roomID string, p Page) (*Stretch, error) {
@@ -110,7 +111,11 @@ func (s *Service) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ra
 	if p.Backward {
 		order += ` DESC`
 	}
-	events, err := s.page(ctx, p.Filter, func(f *EventFilter) (string, []any) {
+	o := oldestFirst
+	if p.Backward {
+		o = newestFirst
+	}
+	list, err := s.page(ctx, o, p.Filter, func(f *EventFilter) (string, []any) {
 		q := &query{}
 		sql := `SELECT e.position FROM events e WHERE e.room_nid = ` + q.arg(nid) +
 			` AND e.position BETWEEN ` + q.arg(from[0]) + ` AND ` + q.arg(to[len(to)-1]) +
@@ -122,10 +127,11 @@ func (s *Service) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ra
 	if err != nil {
 		return err
 	}
+	events := list.Events
 	if p.Backward {
 		slices.Reverse(events)
 	}
-	if st.More = len(events) > p.Limit; st.More {
+	if st.More = len(events) > p.Limit || len(list.Left) > 0; len(events) > p.Limit {
 		events = events[:p.Limit]
 	}
 	st.Events = events
@@ -139,7 +145,7 @@ func (s *Service) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ra
 }
 
 // membersOf reads the member events of the senders of events, at a position.
-func (s *Service) membersOf(ctx context.Context, nid journal.RoomNID, events []*Event, at journal.Position) ([]*Event, error) {
+func (s *Service) membersOf(ctx context.Context, nid journal.RoomNID, events []*Event, at journal.Position) (List, error) {
 	var senders []string
 	for _, e := range events {
 		senders = append(senders, e.Sender)
@@ -149,7 +155,7 @@ func (s *Service) membersOf(ctx context.Context, nid journal.RoomNID, events []*
 	for _, user := range slices.Compact(senders) {
 		members = append(members, MemberAt{RoomAt{nid, at}, user})
 	}
-	return s.MemberEvents(ctx, members)
+	return s.MemberEvents(ctx, members, nil)
 }
 
 // Event gives one event of a room. M_NOT_FOUND if there is none that the user
@@ -188,8 +194,8 @@ func (s *Service) visible(ctx context.Context, r *reader, eventID string) (*Even
 type EventContext struct {
 	Event         *Event
 	Before, After *Stretch
-	// State is the state after the last event; nil for who may not know it.
-	State  []*Event
+	// State is the state after the last event; empty for who may not know it.
+	State  List
 	Access *Access
 }
 
@@ -222,21 +228,19 @@ func (s *Service) Context(ctx context.Context, userID, roomID, eventID string, l
 
 // contextState reads the state at the last event of a context; with lazily
 // loaded members, only those of the senders.
-func (s *Service) contextState(ctx context.Context, r *reader, c *EventContext, f *EventFilter) ([]*Event, error) {
+func (s *Service) contextState(ctx context.Context, r *reader, c *EventContext, f *EventFilter) (List, error) {
 	last := max(c.After.End, c.Event.Position)
 	upTo, ok := r.access.StateUpTo(last)
 	if !ok || !f.WantsRoom(r.roomID) {
-		return nil, nil
+		return List{}, nil
 	}
 	last = min(last, upTo)
-	if f == nil || !f.LazyLoadMembers {
-		return s.States(ctx, []RoomAt{{r.room, last}}, f, true)
-	}
-	state, err := s.States(ctx, []RoomAt{{r.room, last}}, f, false)
-	if err != nil {
-		return nil, err
+	lazy := f != nil && f.LazyLoadMembers
+	state, err := s.States(ctx, []RoomAt{{r.room, last}}, f, !lazy)
+	if err != nil || !lazy {
+		return state, err
 	}
 	all := slices.Concat(c.Before.Events, []*Event{c.Event}, c.After.Events)
 	members, err := s.membersOf(ctx, r.room, all, last)
-	return append(state, members...), err
+	return state.And(members), err
 }

@@ -220,7 +220,7 @@ func TestInviteeSeesTheInviteAndNothingElse(t *testing.T) {
 	expect(t, "the own invite", second(h.Event(t.Context(), bob, room, invite.ID)), "")
 	c, err := h.Context(t.Context(), bob, room, invite.ID, 10, nil)
 	h.ok(err)
-	if n := len(c.Before.Events) + len(c.After.Events) + len(c.State); n != 0 {
+	if n := len(c.Before.Events) + len(c.After.Events) + len(c.State.Events); n != 0 {
 		t.Errorf("around the invite %d events are seen", n)
 	}
 }
@@ -260,7 +260,7 @@ func TestContextOfTheFirstEvent(t *testing.T) {
 	if len(c.Before.Events) != 0 || c.Before.More || len(c.After.Events) != 2 || !c.After.More {
 		t.Errorf("%d before, %d after", len(c.Before.Events), len(c.After.Events))
 	}
-	equal(t, "the state after the last", keys(c.State), []string{"m.room.create|", "m.room.member|" + alice, "m.room.power_levels|"})
+	equal(t, "the state after the last", keys(c.State.Events), []string{"m.room.create|", "m.room.member|" + alice, "m.room.power_levels|"})
 }
 
 func TestContextFilter(t *testing.T) {
@@ -275,10 +275,10 @@ func TestContextFilter(t *testing.T) {
 	if c.Event.ID != at || len(c.Before.Events) != 2 || len(c.After.Events) != 1 {
 		t.Errorf("%d before, %d after", len(c.Before.Events), len(c.After.Events))
 	}
-	equal(t, "filtered state", keys(c.State), []string{"m.room.member|" + bob})
+	equal(t, "filtered state", keys(c.State.Events), []string{"m.room.member|" + bob})
 	c, err = h.Context(t.Context(), alice, room, at, 20, &rooms.EventFilter{NotRooms: []string{room}})
 	h.ok(err)
-	if n := len(c.Before.Events) + len(c.After.Events) + len(c.State); n != 0 {
+	if n := len(c.Before.Events) + len(c.After.Events) + len(c.State.Events); n != 0 {
 		t.Errorf("%d events of a room that is filtered out", n)
 	}
 }
@@ -292,7 +292,7 @@ func TestContextOfFormerMemberEndsWhereTheyLeft(t *testing.T) {
 	h.send(alice, room, "after")
 	c, err := h.Context(t.Context(), bob, room, at, 20, nil)
 	h.ok(err)
-	for _, e := range slices.Concat(c.After.Events, c.State) {
+	for _, e := range slices.Concat(c.After.Events, c.State.Events) {
 		if e.Type == "m.room.name" || e.Type == "m.room.message" {
 			t.Errorf("bob sees %s %s", e.Type, e.Content())
 		}
@@ -312,16 +312,16 @@ func TestLazyLoadedMembers(t *testing.T) {
 	for _, backward := range []bool{false, true} {
 		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Backward: backward, Limit: 10, Filter: lazy})
 		h.ok(err)
-		equal(t, "members of a page", members(st.Members), []string{bob + " join", carol + " join"})
+		equal(t, "members of a page", members(st.Members.Events), []string{bob + " join", carol + " join"})
 	}
 	st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: 10})
 	h.ok(err)
-	if st.Members != nil {
-		t.Errorf("not asked for, %d members come", len(st.Members))
+	if st.Members.Events != nil {
+		t.Errorf("not asked for, %d members come", len(st.Members.Events))
 	}
 	c, err := h.Context(t.Context(), alice, room, at, 0, &rooms.EventFilter{LazyLoadMembers: true})
 	h.ok(err)
-	if list := keys(c.State); !slices.Contains(list, "m.room.member|"+bob) || slices.Contains(list, "m.room.member|"+dave) || len(list) != 6 {
+	if list := keys(c.State.Events); !slices.Contains(list, "m.room.member|"+bob) || slices.Contains(list, "m.room.member|"+dave) || len(list) != 6 {
 		t.Errorf("the state is %q", list)
 	}
 }
@@ -337,8 +337,8 @@ func TestLazyLoadedMembersAreThoseOfThatTime(t *testing.T) {
 			Backward: backward, Limit: 10, Filter: &rooms.EventFilter{LazyLoadMembers: true, Senders: &[]string{alice}},
 		})
 		h.ok(err)
-		if len(st.Members) != 1 || strings.Contains(string(st.Members[0].Content()), "not for bob") {
-			t.Errorf("bob is shown %v", members(st.Members))
+		if len(st.Members.Events) != 1 || strings.Contains(string(st.Members.Events[0].Content()), "not for bob") {
+			t.Errorf("bob is shown %v", members(st.Members.Events))
 		}
 	}
 }

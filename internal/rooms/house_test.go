@@ -106,6 +106,17 @@ func ids(events []*rooms.Event) []string {
 	return list
 }
 
+// all gives the events of a cursor.
+func (h *house) all(c *rooms.Cursor) []*rooms.Event {
+	h.t.Helper()
+	events := []*rooms.Event{}
+	for e, err := range c.All(h.t.Context()) {
+		h.ok(err)
+		events = append(events, e)
+	}
+	return events
+}
+
 // keys names state events by type and state key.
 func keys(events []*rooms.Event) []string {
 	list := make([]string, len(events))

@@ -72,12 +72,12 @@ func (s *Service) stateReader(ctx context.Context, userID, roomID string) (journ
 
 // State lists the state of a room as the user may know it. Client-server API,
 // GET /rooms/{roomId}/state.
-func (s *Service) State(ctx context.Context, userID, roomID string) ([]*Event, *Access, error) {
+func (s *Service) State(ctx context.Context, userID, roomID string) (*Cursor, *Access, error) {
 	nid, access, at, err := s.stateReader(ctx, userID, roomID)
 	if err != nil {
 		return nil, nil, err
 	}
-	events, err := s.States(ctx, []RoomAt{{nid, at}}, nil, true)
+	events, err := s.cursor(ctx, stateAt, "", []journal.RoomNID{nid}, []journal.Position{at})
 	return events, access, err
 }
 
@@ -91,7 +91,7 @@ func (s *Service) StateEvent(ctx context.Context, userID, roomID, evType, stateK
 	}
 	var events []*Event
 	if isText(evType) && isText(stateKey) {
-		events, err = s.eventsAt(ctx, stateAt+`WHERE s.type = $3 AND s.state_key = $4`, "", []journal.RoomNID{nid}, []journal.Position{at}, evType, stateKey)
+		events, err = s.events(ctx, atPositions(stateAt+`WHERE s.type = $3 AND s.state_key = $4`), []journal.RoomNID{nid}, []journal.Position{at}, evType, stateKey)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -121,7 +121,7 @@ func (f *MemberFilter) check() error {
 
 // Members lists the member events of a room. M_INVALID_PARAM for a membership
 // that does not exist. Client-server API, GET /rooms/{roomId}/members.
-func (s *Service) Members(ctx context.Context, userID, roomID string, f MemberFilter) ([]*Event, *Access, error) {
+func (s *Service) Members(ctx context.Context, userID, roomID string, f MemberFilter) (*Cursor, *Access, error) {
 	if err := f.check(); err != nil {
 		return nil, nil, err
 	}
@@ -136,7 +136,7 @@ func (s *Service) Members(ctx context.Context, userID, roomID string, f MemberFi
 		}
 		at = min(at, max(created, *f.At))
 	}
-	events, err := s.eventsAt(ctx, stateAt+`
+	events, err := s.cursor(ctx, stateAt+`
 		WHERE s.type = 'm.room.member'
 			AND ($3 = '' AND $4 = '' OR $3 <> '' AND s.value = $3 OR $4 <> '' AND s.value <> $4)`,
 		"", []journal.RoomNID{nid}, []journal.Position{at}, f.Membership, f.NotMembership)
@@ -158,7 +158,7 @@ func (s *Service) creatorJoined(ctx context.Context, nid journal.RoomNID) (at jo
 // JoinedMembers lists the member events of those who are in a room now.
 // M_FORBIDDEN unless the user is, too. Client-server API,
 // GET /rooms/{roomId}/joined_members.
-func (s *Service) JoinedMembers(ctx context.Context, userID, roomID string) ([]*Event, error) {
+func (s *Service) JoinedMembers(ctx context.Context, userID, roomID string) (*Cursor, error) {
 	nid, access, err := s.readable(ctx, userID, roomID)
 	if err != nil {
 		return nil, err
@@ -166,7 +166,7 @@ func (s *Service) JoinedMembers(ctx context.Context, userID, roomID string) ([]*
 	if err := access.mustBeJoined(); err != nil {
 		return nil, err
 	}
-	return s.eventsAt(ctx, `
+	return s.cursor(ctx, `
 		SELECT position FROM room_state
 		WHERE room_nid = $1 AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL`, "", nid)
 }

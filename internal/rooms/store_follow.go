@@ -9,6 +9,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/reserve"
 )
 
 // What stands in this file is for who follows the journal in the background, and
@@ -55,29 +56,32 @@ func (s *Service) RedactedBetween(ctx context.Context, after, upTo journal.Posit
 	return list, nil
 }
 
-// EventsAt reads the events at some positions, in no order.
-func (s *Service) EventsAt(ctx context.Context, positions []journal.Position) ([]*Event, error) {
-	return s.events(ctx, selectEvents+`WHERE e.position = ANY($1)`, positions)
+// EventsAt reads the events at some positions, as many of the first as one read may
+// bring, in no order.
+func (s *Service) EventsAt(ctx context.Context, positions []journal.Position) (List, error) {
+	asListed := order{`array_position($1::bigint[], position)`, `c.position`}
+	read, err := s.cut(ctx, asListed, reserve.Bytes(ctx), `WHERE e.position = ANY($1)`, positions)
+	return read.List, err
 }
 
 // Neighbours reads the events next to each window's lower end (forward) or upper
 // end, at most limit of each. Windows may share events, which are given once, in
-// the order of positions.
-func (s *Service) Neighbours(ctx context.Context, windows []Window, forward bool, limit int) ([]*Event, error) {
-	order := " DESC"
+// the order of positions. Where that is too much for one read, the oldest are left.
+func (s *Service) Neighbours(ctx context.Context, windows []Window, forward bool, limit int) (List, error) {
+	direction := " DESC"
 	if forward {
-		order = ""
+		direction = ""
 	}
 	room, low, high := columnsOfWindows(windows)
-	return s.events(ctx, selectEvents+`
+	read, err := s.cut(ctx, newestFirst, reserve.Bytes(ctx), `
 		WHERE e.position IN (
 			SELECT near.position
 			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
 			CROSS JOIN LATERAL (
 				SELECT n.position FROM events n
 				WHERE n.room_nid = w.room_nid AND n.position BETWEEN w.low AND w.high
-				ORDER BY n.position`+order+` LIMIT $4) near)
-		ORDER BY e.position`, room, low, high, limit)
+				ORDER BY n.position`+direction+` LIMIT $4) near)`, room, low, high, limit)
+	return read.List, err
 }
 
 // Encrypted tells which of the rooms are end-to-end encrypted.

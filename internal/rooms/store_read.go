@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -13,16 +14,21 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/reserve"
 )
 
 // selectEvents reads events with what clients are told beside them: the state
 // event that they replaced, and the redaction; 0 stands for the position of what is
 // not there. Conditions go on e (and r).
-const selectEvents = `
-	SELECT e.position, e.room_nid, r.version, e.event_id, e.type, e.state_key, e.sender, e.json,
-		coalesce(e.device_id, '') AS device_id, coalesce(e.txn_id, '') AS txn_id,
-		coalesce(p.position, 0), p.event_id, p.sender, p.json,
-		coalesce(d.position, 0), d.event_id, d.json
+const selectEvents = `SELECT ` + eventColumns + fromEvents
+
+const eventColumns = `
+	e.position, e.room_nid, r.version, e.event_id, e.type, e.state_key, e.sender, e.json,
+	coalesce(e.device_id, '') AS device_id, coalesce(e.txn_id, '') AS txn_id,
+	coalesce(p.position, 0) AS prev_position, p.event_id AS prev_id, p.sender AS prev_sender, p.json AS prev_json,
+	coalesce(d.position, 0) AS redaction_position, d.event_id AS redaction_id, d.json AS redaction_json`
+
+const fromEvents = `
 	FROM events e
 	JOIN rooms r ON r.room_nid = e.room_nid
 	LEFT JOIN events p ON p.position = e.replaces
@@ -61,6 +67,13 @@ func (row *eventRow) columns() []any {
 		&row.deviceID, &row.txnID, &row.prevPosition, &row.prevID, &row.prevSender, &row.prevJSON,
 		&row.redactionPosition, &row.redactionID, &row.redactionJSON,
 	}
+}
+
+// cost is about how much memory the event of a row takes, once as it is and once as it
+// is written.
+func (row *eventRow) cost() int {
+	const besideJSON = 1 << 10
+	return 2*(len(row.json)+len(row.prevJSON)+len(row.redactionJSON)) + besideJSON
 }
 
 // event gives the event of a row, or an error if the row is damaged. What it tells
@@ -126,42 +139,60 @@ func (d *damaged) name() string { return fmt.Sprintf("event %s at position %d", 
 
 func (d *damaged) err() error { return fmt.Errorf("%s is %w: %w", d.name(), damage.ErrDamaged, d.why) }
 
-// sortEvents collects rows of selectEvents. Those that are damaged are given apart.
-func sortEvents(rows pgx.Rows) (events []*Event, bad []damaged, err error) {
+// found is what a query gave.
+type found struct {
+	List
+	bad []damaged
+}
+
+// sortEvents collects rows of selectEvents, counting what they weigh.
+func sortEvents(rows pgx.Rows, c *reserve.Counter) (found, error) {
 	var row eventRow
-	events = []*Event{}
-	_, err = pgx.ForEachRow(rows, row.columns(), func() error {
+	f := found{List: List{Events: []*Event{}}}
+	_, err := pgx.ForEachRow(rows, row.columns(), func() error {
+		if row.json == nil {
+			f.Left = append(f.Left, Left{journal.RoomNID(row.room), journal.Position(row.position)})
+			return c.Add(int(unsafe.Sizeof(Left{})))
+		}
+		if err := c.Add(row.cost()); err != nil {
+			return err //nolint:wrapcheck // it is the counter's own
+		}
 		if e, err := row.event(); err == nil {
-			events = append(events, e)
+			f.Events = append(f.Events, e)
 		} else {
-			bad = append(bad, damaged{row.eventID, journal.Position(row.position), err})
+			f.bad = append(f.bad, damaged{row.eventID, journal.Position(row.position), err})
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("read events: %w", err)
+		return found{}, fmt.Errorf("read events: %w", err)
 	}
-	return events, bad, nil
+	return f, nil
 }
 
 // collectEvents collects rows of selectEvents. A damaged one is an error.
-func collectEvents(rows pgx.Rows) ([]*Event, error) {
-	events, bad, err := sortEvents(rows)
-	if err == nil && len(bad) > 0 {
-		err = bad[0].err()
+func collectEvents(rows pgx.Rows) ([]*Event, error) { return collectCounted(rows, &reserve.Counter{}) }
+
+func collectCounted(rows pgx.Rows, c *reserve.Counter) ([]*Event, error) {
+	f, err := sortEvents(rows, c)
+	if err == nil && len(f.bad) > 0 {
+		err = f.bad[0].err()
 	}
-	return events, err
+	return f.Events, err
 }
 
-// readEvents reads the events that a query gives, which begins with selectEvents.
+// readEvents reads the events that a query gives, whose rows are those of selectEvents.
 // The log is told of those that are damaged.
-func (s *Service) readEvents(ctx context.Context, sql string, args ...any) ([]*Event, []damaged, error) {
-	rows, _ := s.pool.Query(ctx, sql, args...)
-	events, bad, err := sortEvents(rows)
-	for i := range bad {
-		s.damage.Found(ctx, bad[i].name(), bad[i].why)
+func (s *Service) readEvents(ctx context.Context, sql string, args ...any) (f found, err error) {
+	err = reserve.Read(ctx, func(c *reserve.Counter) error {
+		rows, _ := s.pool.Query(ctx, sql, args...)
+		f, err = sortEvents(rows, c)
+		return err
+	})
+	for i := range f.bad {
+		s.damage.Found(ctx, f.bad[i].name(), f.bad[i].why)
 	}
-	return events, bad, err
+	return f, err
 }
 
 // Damage is what the service tells of rows that cannot be read, as do those that
@@ -171,51 +202,26 @@ func (s *Service) Damage() *damage.Log { return s.damage }
 // events reads the events that a query gives, which begins with selectEvents, but
 // for damaged ones.
 func (s *Service) events(ctx context.Context, sql string, args ...any) ([]*Event, error) {
-	events, _, err := s.readEvents(ctx, sql, args...)
-	return events, err
+	f, err := s.readEvents(ctx, sql, args...)
+	return f.Events, err
 }
 
 // soundEvents is events for who must not go on without one: damage is an error.
-func (s *Service) soundEvents(ctx context.Context, sql string, args ...any) ([]*Event, error) {
-	rows, _ := s.pool.Query(ctx, sql, args...)
-	return collectEvents(rows)
+func (s *Service) soundEvents(ctx context.Context, sql string, args ...any) (events []*Event, err error) {
+	err = reserve.Read(ctx, func(c *reserve.Counter) error {
+		rows, _ := s.pool.Query(ctx, sql, args...)
+		events, err = collectCounted(rows, c)
+		return err
+	})
+	return events, err
 }
 
-// eventsAt reads the events at the positions that a query gives, as far as
-// further conditions let through, in the order of positions. The positions are
+// atPositions reads the events at the positions that a query gives. The positions are
 // found first and the events by them: joined in one go, PostgreSQL may choose to
 // read whole tables, as long as it has no statistics.
-func (s *Service) eventsAt(ctx context.Context, positions, conditions string, args ...any) ([]*Event, error) {
-	return s.events(ctx, atPositions(positions)+conditions+inOrder, args...)
-}
+func atPositions(query string) string { return selectEvents + wherePosition(query) }
 
-const inOrder = ` ORDER BY e.position`
-
-func atPositions(query string) string {
-	return selectEvents + `WHERE e.position = ANY(ARRAY(` + query + `))`
-}
-
-// pagesOfDamage bounds how often a page is read again because of damaged events.
-// Where there are more of them, the page is shorter than it could be.
-const pagesOfDamage = 10
-
-// page reads a page of events, in the order of positions, for who concludes from the
-// number of them whether there are more. The positions are those of a query that is
-// made for a filter, and of a length that is bounded: damaged events do not count.
-func (s *Service) page(ctx context.Context, f *EventFilter, positions func(f *EventFilter) (sql string, args []any)) ([]*Event, error) {
-	for i := 0; ; i++ {
-		sql, args := positions(f)
-		events, bad, err := s.readEvents(ctx, atPositions(sql)+inOrder, args...)
-		if err != nil || len(bad) == 0 || i == pagesOfDamage {
-			return events, err
-		}
-		at := make([]journal.Position, len(bad))
-		for i := range bad {
-			at[i] = bad[i].position
-		}
-		f = f.withoutEvents(at)
-	}
-}
+func wherePosition(query string) string { return `WHERE e.position = ANY(ARRAY(` + query + `))` }
 
 // eventByID reads one event of a room. M_NOT_FOUND if it has none of that ID.
 func (s *Service) eventByID(ctx context.Context, room journal.RoomNID, eventID string) (*Event, error) {

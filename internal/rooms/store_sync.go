@@ -36,10 +36,21 @@ func columnsOfWindows(windows []Window) (room, low, high []int64) {
 }
 
 // Timelines reads the newest events in each window, at most limit+1 of each
-// that the filter lets through, newest first.
-func (s *Service) Timelines(ctx context.Context, windows []Window, limit int, f *EventFilter) ([]*Event, error) {
+// that the filter lets through, newest first. Where that is too much for one read, each
+// room has its newest.
+func (s *Service) Timelines(ctx context.Context, windows []Window, limit int, f *EventFilter) (List, error) {
+	return s.timelines(ctx, evenly, windows, limit, f)
+}
+
+// Newest does the same without a filter; where that is too much for one read, it gives
+// the newest of all.
+func (s *Service) Newest(ctx context.Context, windows []Window, limit int) (List, error) {
+	return s.timelines(ctx, newestFirst, windows, limit, nil)
+}
+
+func (s *Service) timelines(ctx context.Context, o order, windows []Window, limit int, f *EventFilter) (List, error) {
 	room, low, high := columnsOfWindows(windows)
-	events, err := s.page(ctx, f, func(f *EventFilter) (string, []any) {
+	list, err := s.page(ctx, o, f, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1}}
 		sql := `
 		SELECT n.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
@@ -49,20 +60,20 @@ func (s *Service) Timelines(ctx context.Context, windows []Window, limit int, f 
 			ORDER BY e.position DESC LIMIT $4) n`
 		return sql, q.args
 	})
-	slices.Reverse(events)
-	return events, err
+	slices.Reverse(list.Events)
+	return list, err
 }
 
 // maxLooked bounds how many events of a window TimelinesButMembers looks at.
 const maxLooked = 10_000
 
-// TimelinesButMembers does the same without a filter, leaving out how others have
+// TimelinesButMembers is Timelines without a filter, leaving out how others have
 // changed the membership of others. Rooms with many members have little else that
 // is new to somebody who was away. No more than maxLooked events of a window are
 // looked at.
-func (s *Service) TimelinesButMembers(ctx context.Context, windows []Window, limit int, userID string) ([]*Event, error) {
+func (s *Service) TimelinesButMembers(ctx context.Context, windows []Window, limit int, userID string) (List, error) {
 	room, low, high := columnsOfWindows(windows)
-	events, err := s.page(ctx, nil, func(f *EventFilter) (string, []any) {
+	list, err := s.page(ctx, evenly, nil, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1, userID, maxLooked}}
 		sql := `
 		SELECT n.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
@@ -75,15 +86,15 @@ func (s *Service) TimelinesButMembers(ctx context.Context, windows []Window, lim
 			ORDER BY looked.position DESC LIMIT $4) n`
 		return sql, q.args
 	})
-	slices.Reverse(events)
-	return events, err
+	slices.Reverse(list.Events)
+	return list, err
 }
 
 // Oldest reads the first events in all of the windows together, at most limit+1
 // that the filter lets through, oldest first.
-func (s *Service) Oldest(ctx context.Context, windows []Window, limit int, f *EventFilter) ([]*Event, error) {
+func (s *Service) Oldest(ctx context.Context, windows []Window, limit int, f *EventFilter) (List, error) {
 	room, low, high := columnsOfWindows(windows)
-	return s.page(ctx, f, func(f *EventFilter) (string, []any) {
+	return s.page(ctx, oldestFirst, f, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1}}
 		sql := `
 		SELECT n.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
@@ -136,15 +147,54 @@ func columnsOf(rooms []RoomAt) (room, at []int64) {
 }
 
 // States reads the state of each room at its position, as far as the filter
-// lets through; without the members if withMembers is false.
-func (s *Service) States(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) ([]*Event, error) {
+// lets through; without the members if withMembers is false. What one read cannot
+// bring is left.
+func (s *Service) States(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) (List, error) {
 	room, at := columnsOf(rooms)
-	positions := stateAt
-	if !withMembers {
-		positions = stateButMembersAt
-	}
 	q := &query{args: []any{room, at}}
-	return s.eventsAt(ctx, positions, f.where(q), q.args...)
+	return s.list(ctx, statePositions(withMembers), f.where(q), q.args...)
+}
+
+func statePositions(withMembers bool) string {
+	if withMembers {
+		return stateAt
+	}
+	return stateButMembersAt
+}
+
+// Around asks for the state of a room that is told around a part of its timeline: as it
+// is at Until, but as it was at Start where the timeline shows the change.
+type Around struct {
+	Room         journal.RoomNID
+	Start, Until journal.Position
+}
+
+// StatesAround is States for who is shown timelines with state events at some positions.
+func (s *Service) StatesAround(
+	ctx context.Context, rooms []Around, shown []journal.Position, f *EventFilter, withMembers bool,
+) (List, error) {
+	n := len(rooms)
+	room, start, until := make([]int64, n), make([]int64, n), make([]int64, n)
+	for i, r := range rooms {
+		room[i], start[i], until[i] = int64(r.Room), int64(r.Start), int64(r.Until)
+	}
+	q := &query{args: []any{room, until, start, shown}}
+	but := ``
+	if !withMembers { // but those that have changed out of sight
+		but = ` AND s.type <> 'm.room.member'
+	UNION ALL
+	SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, until, start)
+	JOIN room_state s ON s.room_nid = w.room_nid AND s.position > w.start AND s.position <= w.until
+	WHERE s.type = 'm.room.member' AND (s.replaced_at IS NULL OR s.replaced_at > w.until) AND s.position <> ALL($4)`
+	}
+	positions := `
+	SELECT held.position FROM (` + statePositions(withMembers) + `) held WHERE held.position <> ALL($4::bigint[])
+	UNION ALL
+	SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, until, start)
+	JOIN room_state s ON s.room_nid = w.room_nid AND s.position <= w.start AND s.replaced_at > w.start AND s.replaced_at <= w.until
+	WHERE EXISTS (SELECT FROM room_state n WHERE n.room_nid = s.room_nid AND n.type = s.type AND n.state_key = s.state_key
+		AND n.position > w.start AND n.position <= w.until AND n.position = ANY($4))` + but
+	return s.list(ctx, positions, f.where(q), q.args...)
 }
 
 // MemberAt is a user's place in a room at a position.
@@ -153,16 +203,18 @@ type MemberAt struct {
 	User string
 }
 
-// MemberEvents reads the member events that there are for the places.
-func (s *Service) MemberEvents(ctx context.Context, members []MemberAt) ([]*Event, error) {
+// MemberEvents reads the member events that there are for the places, as far as the
+// filter lets through. What one read cannot bring is left.
+func (s *Service) MemberEvents(ctx context.Context, members []MemberAt, f *EventFilter) (List, error) {
 	n := len(members)
 	room, at, user := make([]int64, n), make([]int64, n), make([]string, n)
 	for i, m := range members {
 		room[i], at[i], user[i] = int64(m.Room), int64(m.At), m.User
 	}
-	return s.eventsAt(ctx, `
+	q := &query{args: []any{room, at, user}}
+	return s.list(ctx, `
 		SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w(room_nid, at, user_id)
-		CROSS JOIN LATERAL (`+memberAt("w.user_id")+`) s`, "", room, at, user)
+		CROSS JOIN LATERAL (`+memberAt("w.user_id")+`) s`, f.where(q), q.args...)
 }
 
 // memberAt selects the member event of a user in room w.room_nid at position w.at.
@@ -181,10 +233,10 @@ var strippedTypes = []string{
 // Stripped reads what is shown of rooms to users who are invited to them or knock:
 // the stripped state at a position, the user's own member event and, beside an
 // invitation, that of the user who invites, from which clients take the name and the
-// picture of that user.
-func (s *Service) Stripped(ctx context.Context, rooms []RoomAt, userID string) ([]*Event, error) {
+// picture of that user. What one read cannot bring is left.
+func (s *Service) Stripped(ctx context.Context, rooms []RoomAt, userID string) (List, error) {
 	room, at := columnsOf(rooms)
-	return s.eventsAt(ctx, stateAt+`
+	return s.list(ctx, stateAt+`
 		WHERE s.type = ANY($3) AND s.state_key = '' OR s.type = 'm.room.member' AND s.state_key = $4
 		UNION ALL
 		SELECT inviter.position FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
@@ -202,15 +254,15 @@ type Delta struct {
 }
 
 // StateChanges reads the state events after Since that held just before Start,
-// or hold at UpTo.
-func (s *Service) StateChanges(ctx context.Context, deltas []Delta) ([]*Event, error) {
+// or hold at UpTo. What one read cannot bring is left.
+func (s *Service) StateChanges(ctx context.Context, deltas []Delta) (List, error) {
 	n := len(deltas)
 	room, since := make([]int64, n), make([]int64, n)
 	start, upTo := make([]int64, n), make([]int64, n)
 	for i, d := range deltas {
 		room[i], since[i], start[i], upTo[i] = int64(d.Room), int64(d.Since), int64(d.Start), int64(d.UpTo)
 	}
-	return s.eventsAt(ctx, `
+	return s.list(ctx, `
 		SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)
 		CROSS JOIN LATERAL (
 			SELECT position FROM room_state
@@ -324,4 +376,26 @@ func (s *Service) Visibilities(ctx context.Context, room journal.RoomNID) ([]Cha
 		return nil, err
 	}
 	return changes[room].Visibilities, nil
+}
+
+// Inviters says who sent the member events of a user that are among those left.
+func (s *Service) Inviters(ctx context.Context, left []Left, userID string) (map[journal.RoomNID]string, error) {
+	at := make([]int64, len(left))
+	for i := range left {
+		at[i] = int64(left[i].Position)
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT room_nid, sender FROM events
+		WHERE position = ANY($1) AND type = 'm.room.member' AND state_key = $2`, at, userID)
+	senders := map[journal.RoomNID]string{}
+	var nid journal.RoomNID
+	var sender string
+	_, err := pgx.ForEachRow(rows, []any{&nid, &sender}, func() error {
+		senders[nid] = sender
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look who invites %s: %w", userID, err)
+	}
+	return senders, nil
 }

@@ -57,12 +57,12 @@ func TestStateOfManyRoomsAtAnyTime(t *testing.T) {
 		pass := func(e *rooms.Event) bool { return e.Type != event.TypeMember && f.Match(e) }
 		want := append(sortedIDs(stateAt(first, a), pass), sortedIDs(stateAt(second, b), pass)...)
 		slices.Sort(want)
-		sorted := ids(got)
+		sorted := ids(got.Events)
 		slices.Sort(sorted)
 		equal(t, fmt.Sprintf("state at %d and %d", a, b), sorted, want)
 		got, err = h.States(t.Context(), []rooms.RoomAt{{Room: one, At: a}}, nil, true)
 		h.ok(err)
-		equal(t, fmt.Sprintf("state at %d", a), ids(got), sortedIDs(stateAt(first, a), everything))
+		equal(t, fmt.Sprintf("state at %d", a), ids(got.Events), sortedIDs(stateAt(first, a), everything))
 	}
 }
 
@@ -85,7 +85,7 @@ func TestStateChangesBetweenTwoTimes(t *testing.T) {
 		}
 		got, err := h.StateChanges(t.Context(), []rooms.Delta{{Room: nid, Since: since, Start: start, UpTo: upTo}})
 		h.ok(err)
-		for _, e := range got {
+		for _, e := range got.Events {
 			if !want[e.ID] {
 				t.Errorf("after %d, before %d or at %d: %s is no change", since, start, upTo, e.ID)
 			}
@@ -119,7 +119,7 @@ func TestNewestEventsOfManyRooms(t *testing.T) {
 		slices.SortFunc(want, func(a, b *rooms.Event) int { return int(b.Position - a.Position) })
 		got, err := h.Timelines(t.Context(), windows, limit, f)
 		h.ok(err)
-		equal(t, fmt.Sprintf("%+v", windows), ids(got), ids(want))
+		equal(t, fmt.Sprintf("%+v", windows), ids(got.Events), ids(want))
 	}
 }
 
@@ -131,9 +131,9 @@ func TestMemberEventsAtAnyTime(t *testing.T) {
 		for _, user := range []string{alice, bob, "@nobody:localhost"} {
 			places = append(places, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: nid, At: at}, User: user})
 		}
-		got, err := h.MemberEvents(t.Context(), places)
+		got, err := h.MemberEvents(t.Context(), places, nil)
 		h.ok(err)
-		equal(t, fmt.Sprintf("members at %d", at), ids(got), sortedIDs(stateAt(history, at), func(e *rooms.Event) bool {
+		equal(t, fmt.Sprintf("members at %d", at), ids(got.Events), sortedIDs(stateAt(history, at), func(e *rooms.Event) bool {
 			return e.IsState(event.TypeMember, alice) || e.IsState(event.TypeMember, bob)
 		}))
 	}
@@ -149,7 +149,7 @@ func TestStrippedStateIsWhatTheSpecificationLists(t *testing.T) {
 	nid := h.history(alice, room)[0].Room
 	got, err := h.Stripped(t.Context(), []rooms.RoomAt{{Room: nid, At: h.journal.Position()}}, bob)
 	h.ok(err)
-	equal(t, "stripped", keys(got), []string{
+	equal(t, "stripped", keys(got.Events), []string{
 		"m.room.create|", "m.room.member|" + alice, "m.room.canonical_alias|", "m.room.join_rules|", "m.room.name|", "m.room.topic|",
 		"m.room.member|" + bob, "m.room.avatar|", "m.room.encryption|",
 	})

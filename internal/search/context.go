@@ -49,17 +49,10 @@ func (s *Service) surround(ctx context.Context, r *Results, c *Context) error {
 	if err != nil {
 		return err
 	}
-	byRoom := map[journal.RoomNID][2][]*rooms.Event{}
-	for i, events := range [][]*rooms.Event{older, newer} {
-		for _, e := range events {
-			lists := byRoom[e.Room]
-			lists[i] = append(lists[i], e)
-			byRoom[e.Room] = lists
-		}
-	}
+	behindOf, aheadOf := listsByRoom(older), listsByRoom(newer)
 	for _, result := range r.Results {
-		lists := byRoom[result.Event.Room]
-		result.Around = around(result.Event, lists[0], lists[1], before, after)
+		nid := result.Event.Room
+		result.Around = around(result.Event, behindOf[nid], aheadOf[nid], before, after)
 	}
 	if c.WithProfiles {
 		return s.profiles(ctx, r)
@@ -67,11 +60,38 @@ func (s *Service) surround(ctx context.Context, r *Results, c *Context) error {
 	return nil
 }
 
+// listsByRoom takes a list apart.
+func listsByRoom(l rooms.List) map[journal.RoomNID]rooms.List {
+	byRoom := map[journal.RoomNID]rooms.List{}
+	for _, e := range l.Events {
+		list := byRoom[e.Room]
+		list.Events = append(list.Events, e)
+		byRoom[e.Room] = list
+	}
+	for _, left := range l.Left {
+		list := byRoom[left.Room]
+		list.Left = append(list.Left, left)
+		byRoom[left.Room] = list
+	}
+	return byRoom
+}
+
 // around picks the events nearest to a result out of what was read for all results
-// of its room, in the order of positions.
-func around(e *rooms.Event, older, newer []*rooms.Event, before, after int) *Surroundings {
+// of its room, in the order of positions. It ends where one was left.
+func around(e *rooms.Event, behind, ahead rooms.List, before, after int) *Surroundings {
+	older, newer := behind.Events, ahead.Events
 	older = older[:firstFrom(older, e.Position)]
 	newer = newer[firstFrom(newer, e.Position+1):]
+	for _, left := range behind.Left {
+		if left.Position < e.Position {
+			older = older[firstFrom(older, left.Position):]
+		}
+	}
+	for _, left := range ahead.Left {
+		if left.Position > e.Position {
+			newer = newer[:firstFrom(newer, left.Position)]
+		}
+	}
 	a := &Surroundings{
 		Before: slices.Clone(older[max(0, len(older)-before):]), After: newer[:min(len(newer), after)],
 		Start: e.Position - 1, End: e.Position,
@@ -99,7 +119,7 @@ type place struct {
 }
 
 // profiles reads how the senders of all events shown called themselves when they
-// sent the last of them.
+// sent the last of them, as far as one read can bring that.
 func (s *Service) profiles(ctx context.Context, r *Results) error {
 	last := make([]map[place]journal.Position, len(r.Results))
 	var wanted []rooms.MemberAt
@@ -113,12 +133,12 @@ func (s *Service) profiles(ctx context.Context, r *Results) error {
 			wanted = append(wanted, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: p.room, At: at}, User: p.user})
 		}
 	}
-	members, err := s.rooms.MemberEvents(ctx, wanted)
+	members, err := s.rooms.MemberEvents(ctx, wanted, nil)
 	if err != nil {
 		return err
 	}
 	byPlace := map[place][]*rooms.Event{}
-	for _, e := range members {
+	for _, e := range members.Events {
 		p := place{e.Room, *e.StateKey}
 		byPlace[p] = append(byPlace[p], e)
 	}

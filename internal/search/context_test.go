@@ -127,7 +127,7 @@ func TestStateIsWhatTheUserMayKnow(t *testing.T) {
 		if len(r.State) != 1 {
 			t.Errorf("state of %d rooms", len(r.State))
 		}
-		for _, e := range r.State[room] {
+		for _, e := range r.State[room].Events {
 			if e.IsState("m.room.name", "") {
 				return textOf(e)
 			}

@@ -7,9 +7,9 @@ import "homeserver/internal/rooms"
 // the end of this page stands on it. A page that is full has tokens, even if nothing
 // should come after it: clients know that from other servers, and go on until an empty
 // page.
-func (q *query) group(r *Results, hits []hit) {
+func (q *query) group(r *Results, hits []hit, more bool) {
 	r.Groups = groupsOf(r.Results, q.groupBy)
-	if len(hits) == 0 || len(hits) < q.limit {
+	if len(hits) == 0 || !more {
 		return
 	}
 	last := hits[len(hits)-1]

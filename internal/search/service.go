@@ -110,7 +110,7 @@ type Results struct {
 	// Groups are the groups of this page, by key and value.
 	Groups map[string]map[string]*Group
 	// State holds the state of the rooms by room ID, as far as the asker may know it.
-	State map[string][]*rooms.Event
+	State map[string]rooms.List
 	// Access is what the asker may read, by room.
 	Access map[journal.RoomNID]*rooms.Access
 }
@@ -163,10 +163,11 @@ func (s *Service) Search(ctx context.Context, userID string, c Criteria) (*Resul
 		return nil, err
 	}
 	r.Count = found.count
-	if err := s.load(ctx, q, r, found.hits); err != nil {
+	read, err := s.load(ctx, q, r, found.hits)
+	if err != nil {
 		return nil, err
 	}
-	q.group(r, found.hits)
+	q.group(r, found.hits[:read], len(found.hits) >= q.limit || read < len(found.hits))
 	if c.Context != nil {
 		if err := s.surround(ctx, r, c.Context); err != nil {
 			return nil, err
@@ -239,20 +240,22 @@ func (s *Service) hidden(ctx context.Context, accesses map[journal.RoomNID]*room
 	return hidden, nil
 }
 
-// load reads the events of the hits. One that has been redacted since is left out.
-func (s *Service) load(ctx context.Context, q *query, r *Results, hits []hit) error {
+// load reads the events of the hits, of as many of the first as one read may bring, and
+// gives the number of these. One that has been redacted since is left out.
+func (s *Service) load(ctx context.Context, q *query, r *Results, hits []hit) (read int, err error) {
 	positions := make([]journal.Position, len(hits))
 	for i, h := range hits {
 		positions[i] = h.Position
 	}
-	events, err := s.rooms.EventsAt(ctx, positions)
+	list, err := s.rooms.EventsAt(ctx, positions)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	byPosition := make(map[journal.Position]*rooms.Event, len(events))
-	for _, e := range events {
+	byPosition := make(map[journal.Position]*rooms.Event, len(list.Events))
+	for _, e := range list.Events {
 		byPosition[e.Position] = e
 	}
+	hits = hits[:len(hits)-len(list.Left)]
 	for _, h := range hits {
 		if e := byPosition[h.Position]; e != nil && !e.Redacted() {
 			r.Results = append(r.Results, &Result{Event: e, Rank: h.Rank})
@@ -260,31 +263,32 @@ func (s *Service) load(ctx context.Context, q *query, r *Results, hits []hit) er
 			r.Highlights = q.terms.highlight(r.Highlights, text)
 		}
 	}
-	return nil
+	return len(hits), nil
 }
 
 // states reads the state of the rooms of the results: now, or as it was when the
 // user left.
 func (s *Service) states(ctx context.Context, r *Results) error {
 	now := s.journal.Position()
-	r.State = map[string][]*rooms.Event{}
+	r.State = map[string]rooms.List{}
 	var places []rooms.RoomAt
+	ids := map[journal.RoomNID]string{}
 	for _, result := range r.Results {
 		e := result.Event
 		if _, done := r.State[e.RoomID]; done {
 			continue
 		}
-		r.State[e.RoomID] = nil
+		r.State[e.RoomID], ids[e.Room] = rooms.List{}, e.RoomID
 		if at, ok := r.Access[e.Room].StateUpTo(now); ok {
 			places = append(places, rooms.RoomAt{Room: e.Room, At: at})
 		}
 	}
-	events, err := s.rooms.States(ctx, places, nil, true)
+	list, err := s.rooms.States(ctx, places, nil, true)
 	if err != nil {
 		return err
 	}
-	for _, e := range events {
-		r.State[e.RoomID] = append(r.State[e.RoomID], e)
+	for nid, state := range listsByRoom(list) {
+		r.State[ids[nid]] = state
 	}
 	return nil
 }

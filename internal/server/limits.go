@@ -24,6 +24,6 @@ func newLimits(c config.RateLimits) *ratelimit.Limits {
 func newBounds(c config.Limits, budget config.Budget) api.Bounds {
 	return api.Bounds{
 		Requests: c.Requests, Polls: c.Polls, PollsPerUser: c.PollsPerUser, Transfers: c.Transfers,
-		BodyBytes: int64(budget.RequestMemory), AnswerBytes: int(budget.Answers),
+		BodyBytes: int64(budget.RequestMemory), AnswerBytes: int64(budget.Answers),
 	}
 }

@@ -2,11 +2,13 @@ package syncstream
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strconv"
 	"time"
 
 	"homeserver/internal/event"
+	"homeserver/internal/pieces"
 	"homeserver/internal/presence"
 	"homeserver/internal/rooms"
 )
@@ -18,7 +20,8 @@ type Answer struct {
 	Rooms     []*Room
 
 	*plan
-	now time.Time
+	service *Service
+	now     time.Time
 }
 
 // empty reports whether there is nothing worth waking a client for. One's own
@@ -28,42 +31,34 @@ func (a *Answer) empty() bool {
 		!slices.ContainsFunc(a.presence, func(st presence.State) bool { return st.UserID != a.UserID })
 }
 
-// AppendJSON writes the answer. The lists that are empty stand there all the
+// WriteJSON writes the answer. The lists that are empty stand there all the
 // same, as clients of all ages expect.
-func (a *Answer) AppendJSON(dst []byte) []byte {
-	dst = slices.Grow(dst, a.sizeOfEvents())
-	dst = append(dst, `{"account_data":{"events":`...)
-	dst = appendList(dst, a.accountData)
-	dst = append(dst, `},"next_batch":`...)
-	dst = event.AppendString(dst, a.NextBatch)
-	dst = append(dst, `,"presence":{"events":[`...)
+func (a *Answer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+	w.B = append(w.B, `{"account_data":{"events":`...)
+	w.B = appendList(w.B, a.accountData)
+	w.B = append(w.B, `},"next_batch":`...)
+	w.B = event.AppendString(w.B, a.NextBatch)
+	w.B = append(w.B, `,"presence":{"events":[`...)
 	for i := range a.presence {
-		dst = a.presence[i].AppendJSON(comma(dst, i), a.now)
+		w.B = a.presence[i].AppendJSON(comma(w.B, i), a.now)
 	}
-	dst = append(dst, `]},"rooms":{"invite":{`...)
-	dst = a.appendSection(dst, Invited)
-	dst = append(dst, `},"join":{`...)
-	dst = a.appendSection(dst, Joined)
-	dst = append(dst, `},"knock":{`...)
-	dst = a.appendSection(dst, Knocked)
-	dst = append(dst, `},"leave":{`...)
-	dst = a.appendSection(dst, Left)
-	return append(dst, `}}}`...)
+	w.B = append(w.B, `]},"rooms":{`...)
+	for i, section := range []struct {
+		name    string
+		section Section
+	}{{"invite", Invited}, {"join", Joined}, {"knock", Knocked}, {"leave", Left}} {
+		w.B = append(comma(w.B, i), `"`+section.name+`":{`...)
+		if err := a.writeSection(ctx, w, section.section); err != nil {
+			return err
+		}
+		w.B = append(w.B, '}')
+	}
+	w.B = append(w.B, `}}`...)
+	return nil
 }
 
-// sizeOfEvents is about how many bytes the events of rooms take.
-func (a *Answer) sizeOfEvents() int {
-	const besideContent = 300 // IDs, the time, and what stands in unsigned
-	n := 0
-	for _, r := range a.Rooms {
-		for _, events := range [][]*rooms.Event{r.State, r.Timeline} {
-			for _, e := range events {
-				n += len(e.Content()) + besideContent
-			}
-		}
-	}
-	return n
-}
+// State gives the state of a room that the answer tells of.
+func (a *Answer) State(r *Room) *rooms.Cursor { return a.service.Rooms.Cursor(r.State) }
 
 // comma separates the members of a list.
 func comma(dst []byte, i int) []byte {
@@ -82,60 +77,71 @@ func appendList[T interface{ AppendJSON([]byte) []byte }](dst []byte, list []T) 
 	return append(dst, ']')
 }
 
-func (a *Answer) appendSection(dst []byte, section Section) []byte {
+func (a *Answer) writeSection(ctx context.Context, w *pieces.Writer, section Section) error {
 	first := true
 	for _, r := range a.Rooms {
 		if r.Section != section {
 			continue
 		}
 		if !first {
-			dst = append(dst, ',')
+			w.B = append(w.B, ',')
 		}
 		first = false
-		dst = event.AppendString(dst, r.RoomID)
-		dst = append(dst, ':')
+		w.B = append(event.AppendString(w.B, r.RoomID), ':')
+		var err error
 		switch section {
 		case Invited:
-			dst = appendStripped(dst, "invite_state", r.State)
+			err = a.writeStripped(ctx, w, "invite_state", r)
 		case Knocked:
-			dst = appendStripped(dst, "knock_state", r.State)
+			err = a.writeStripped(ctx, w, "knock_state", r)
 		default:
-			dst = a.appendRoom(dst, r)
+			err = a.writeRoom(ctx, w, r)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return dst
+	return nil
 }
 
-func appendStripped(dst []byte, name string, state []*rooms.Event) []byte {
-	dst = append(dst, `{"`+name+`":{"events":`...)
-	return append(rooms.AppendStrippedEvents(dst, state), `}}`...)
+func (a *Answer) writeStripped(ctx context.Context, w *pieces.Writer, name string, r *Room) error {
+	w.B = append(w.B, `{"`+name+`":{"events":`...)
+	err := rooms.WriteList(ctx, w, a.State(r), rooms.AppendStripped)
+	w.B = append(w.B, `}}`...)
+	return err
 }
 
-// appendRoom writes a room that one is in, or has left.
-func (a *Answer) appendRoom(dst []byte, r *Room) []byte {
-	dst = append(dst, `{"account_data":{"events":`...)
-	dst = appendList(dst, r.AccountData)
+// writeRoom writes a room that the user is in, or has left.
+func (a *Answer) writeRoom(ctx context.Context, w *pieces.Writer, r *Room) error {
+	w.B = append(w.B, `{"account_data":{"events":`...)
+	w.B = appendList(w.B, r.AccountData)
 	if r.Section == Joined {
-		dst = append(dst, `},"ephemeral":{"events":[`...)
-		dst = append(r.appendEphemeral(dst), ']')
+		w.B = append(w.B, `},"ephemeral":{"events":[`...)
+		w.B = append(r.appendEphemeral(w.B), ']')
 	}
-	dst = append(dst, `},`...)
+	w.B = append(w.B, `},`...)
 	if r.Summary != nil {
-		dst = appendSummary(dst, r.Summary)
+		w.B = appendSummary(w.B, r.Summary)
 	}
-	dst = append(dst, `"`+a.stateName()+`":{"events":`...)
-	dst = a.appendEvents(dst, r, r.State)
-	dst = append(dst, `},"timeline":{"events":`...)
-	dst = a.appendEvents(dst, r, r.Timeline)
-	dst = append(dst, `,"limited":`...)
-	dst = strconv.AppendBool(dst, r.Limited)
-	dst = append(dst, `,"prev_batch":`...)
-	dst = event.AppendString(dst, FormatToken(r.PrevBatch))
-	dst = append(dst, '}')
+	w.B = append(w.B, `"`+a.stateName()+`":{"events":`...)
+	if err := a.writeState(ctx, w, r); err != nil {
+		return err
+	}
+	w.B = append(w.B, `},"timeline":{"events":`...)
+	timeline := a.service.Rooms.Cursor(rooms.List{Events: r.Timeline})
+	if err := rooms.WriteList(ctx, w, timeline, a.eventFormat(r)); err != nil {
+		return err
+	}
+	w.B = append(w.B, `,"limited":`...)
+	w.B = strconv.AppendBool(w.B, r.Limited)
+	w.B = append(w.B, `,"prev_batch":`...)
+	w.B = event.AppendString(w.B, FormatToken(r.PrevBatch))
+	w.B = append(w.B, '}')
 	if r.Unread != nil {
-		dst = a.appendUnread(dst, r.Unread)
+		w.B = a.appendUnread(w.B, r.Unread)
 	}
-	return append(dst, '}')
+	w.B = append(w.B, '}')
+	return w.Pass()
 }
 
 // stateName is the member that holds the state of a room.
@@ -146,12 +152,32 @@ func (a *Answer) stateName() string {
 	return cmp.Or(a.StateAfter, "state_after")
 }
 
-func (a *Answer) appendEvents(dst []byte, r *Room, events []*rooms.Event) []byte {
+// writeState writes the state of a room, and notes the members that were not read
+// before.
+func (a *Answer) writeState(ctx context.Context, w *pieces.Writer, r *Room) error {
+	format := a.eventFormat(r)
+	if !a.filter.lazy() || len(r.State.Left) == 0 {
+		return rooms.WriteList(ctx, w, a.State(r), format)
+	}
+	return rooms.WriteList(ctx, w, a.State(r), func(dst []byte, e *rooms.Event) []byte {
+		a.service.lazy.remember(a.plan, r, []*rooms.Event{e})
+		return format(dst, e)
+	})
+}
+
+// eventFormat is how the events of a room are written, cut down to the filter's
+// event_fields.
+func (a *Answer) eventFormat(r *Room) func(dst []byte, e *rooms.Event) []byte {
 	f := a.Format(r)
 	if a.filter.fields == nil {
-		return f.AppendEvents(dst, events)
+		return f.AppendJSON
 	}
-	return a.filter.fields.appendEvents(dst, &f, events)
+	var whole []byte
+	return func(dst []byte, e *rooms.Event) []byte {
+		whole = f.AppendJSON(whole[:0], e)
+		dst, _ = a.filter.fields.appendObject(dst, whole)
+		return dst
+	}
 }
 
 func appendSummary(dst []byte, s *rooms.Summary) []byte {

@@ -36,7 +36,7 @@ type Chunk struct {
 	covered bool
 	own     []*journal.Entry
 
-	invites     map[journal.RoomNID][]*rooms.Event // stripped state
+	invites     map[journal.RoomNID]rooms.List // stripped state
 	receipts    map[journal.RoomNID][]*receipts.Receipt
 	accountData []*accountdata.Item
 	typing      map[journal.RoomNID][]string
@@ -52,20 +52,26 @@ func (c *Chunk) empty() bool {
 }
 
 // readEvents gives the events of rooms, and cuts the chunk off where there are too
-// many: all else is then told up to there, too.
-func (s *Service) readEvents(ctx context.Context, c *Chunk) (err error) {
+// many or they are too large: all else is then told up to there, too.
+func (s *Service) readEvents(ctx context.Context, c *Chunk) error {
 	var filter *rooms.EventFilter
 	if len(c.ignored) > 0 {
 		filter = filter.WithoutMessagesOf(c.ignored)
 	}
 	if c.covered {
 		c.Events = c.liveEvents(filter)
-	} else if c.Events, err = s.storedEvents(ctx, c, filter); err != nil {
-		return err
+	} else {
+		list, err := s.storedEvents(ctx, c, filter)
+		if err != nil {
+			return err
+		}
+		c.Events, c.cut = list.Events, len(list.Left) > 0
 	}
 	if len(c.Events) > maxChunk {
 		c.cut, c.Events = true, c.Events[:maxChunk]
-		c.upTo, c.tickUpTo = c.Events[maxChunk-1].Position, c.tick
+	}
+	if c.cut {
+		c.upTo, c.tickUpTo = c.Events[len(c.Events)-1].Position, c.tick
 	}
 	c.Events = slices.DeleteFunc(c.Events, c.isIgnoredInvite)
 	return nil
@@ -84,7 +90,7 @@ func (c *Chunk) liveEvents(filter *rooms.EventFilter) []*rooms.Event {
 	return events
 }
 
-func (s *Service) storedEvents(ctx context.Context, c *Chunk, filter *rooms.EventFilter) ([]*rooms.Event, error) {
+func (s *Service) storedEvents(ctx context.Context, c *Chunk, filter *rooms.EventFilter) (rooms.List, error) {
 	var windows []rooms.Window
 	for _, src := range c.sources {
 		for _, told := range src.told {
@@ -92,7 +98,7 @@ func (s *Service) storedEvents(ctx context.Context, c *Chunk, filter *rooms.Even
 		}
 	}
 	if len(windows) == 0 {
-		return nil, nil
+		return rooms.List{}, nil
 	}
 	return s.Rooms.Oldest(ctx, windows, maxChunk, filter)
 }
@@ -108,7 +114,8 @@ func (c *Chunk) isIgnoredInvite(e *rooms.Event) bool {
 	return c.isInvite(e) && slices.Contains(c.ignored, e.Sender)
 }
 
-// readInvites gives the stripped state that goes with invites.
+// readInvites gives the stripped state that goes with invites, as far as one read can
+// bring it.
 func (s *Service) readInvites(ctx context.Context, c *Chunk) error {
 	at := map[journal.RoomNID]journal.Position{}
 	for _, e := range c.Events {
@@ -268,6 +275,6 @@ func (c *Chunk) AppendJSON(dst []byte) []byte {
 func (c *Chunk) format(src *source) *rooms.Format {
 	return &rooms.Format{
 		WithRoomID: true, V1: c.V1, Now: c.now, UserID: c.UserID, DeviceID: c.DeviceID,
-		Access: src.access, InviteState: c.invites[src.nid],
+		Access: src.access, InviteState: c.invites[src.nid].Events,
 	}
 }

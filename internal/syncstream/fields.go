@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"homeserver/internal/event"
-	"homeserver/internal/rooms"
 )
 
 // fields is a tree of the properties that events are cut down to: client-server
@@ -63,20 +62,6 @@ func splitPath(path string) []string {
 		}
 	}
 	return append(names, name.String())
-}
-
-// appendEvents appends a JSON array of the events, cut down.
-func (f *fields) appendEvents(dst []byte, format *rooms.Format, events []*rooms.Event) []byte {
-	var whole []byte
-	dst = append(dst, '[')
-	for i, e := range events {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		whole = format.AppendJSON(whole[:0], e)
-		dst, _ = f.appendObject(dst, whole)
-	}
-	return append(dst, ']')
 }
 
 // appendObject appends a JSON object cut down to the fields, and reports whether

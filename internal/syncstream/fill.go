@@ -3,6 +3,7 @@ package syncstream
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"homeserver/internal/event"
@@ -41,10 +42,17 @@ func (p *plan) which(holds func(r *Room) bool) []*Room {
 // hasTimeline reports whether the room's section shows events at all.
 func (r *Room) hasTimeline() bool { return r.Section == Joined || r.Section == Left }
 
-func byRoom(events []*rooms.Event) map[journal.RoomNID][]*rooms.Event {
-	m := map[journal.RoomNID][]*rooms.Event{}
-	for _, e := range events {
-		m[e.Room] = append(m[e.Room], e)
+func byRoom(l rooms.List) map[journal.RoomNID]rooms.List {
+	m := map[journal.RoomNID]rooms.List{}
+	for _, e := range l.Events {
+		list := m[e.Room]
+		list.Events = append(list.Events, e)
+		m[e.Room] = list
+	}
+	for _, left := range l.Left {
+		list := m[left.Room]
+		list.Left = append(list.Left, left)
+		m[left.Room] = list
 	}
 	return m
 }
@@ -55,8 +63,8 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 	var windows []rooms.Window
 	var stored []*Room
 	var overtaken []overtaken
-	take := func(r *Room, newest []*rooms.Event) {
-		if p.mayBeOvertaken(r, newest[:min(limit, len(newest))]) {
+	take := func(r *Room, newest rooms.List) {
+		if p.mayBeOvertaken(r, newest.Events[:min(limit, len(newest.Events))]) {
 			overtaken = append(overtaken, newOvertaken(r, newest, limit))
 		} else {
 			r.setTimeline(newest, limit)
@@ -67,7 +75,7 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 		case !filter.WantsRoom(r.RoomID):
 			r.PrevBatch = r.upTo
 		case r.inWindow:
-			take(r, r.newest(filter, limit+1))
+			take(r, rooms.List{Events: r.newest(filter, limit+1)})
 		default:
 			stored = append(stored, r)
 			for _, within := range r.Access.Ranges(r.since, r.upTo) {
@@ -82,8 +90,9 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 		}
 		found := byRoom(events)
 		for _, r := range stored {
+			none := len(found[r.nid].Events)+len(found[r.nid].Left) == 0
+			r.still = filter == nil && none && r.Access.SeesAll(r.since, r.upTo)
 			take(r, found[r.nid])
-			r.still = filter == nil && len(found[r.nid]) == 0 && r.Access.SeesAll(r.since, r.upTo)
 		}
 	}
 	return s.fillOvertaken(ctx, overtaken, limit)
@@ -101,16 +110,17 @@ func (r *Room) newest(filter *rooms.EventFilter, most int) []*rooms.Event {
 	return events
 }
 
-// setTimeline takes the newest events, newest first; one more than the limit
-// tells that there are older ones. A room that one has just come into counts as having
-// some: clients know from other servers that they have to ask for its history. Whoever sees nothing of the room but how the own
+// setTimeline takes the newest events, newest first; one more than the limit, or that
+// some were left, tells that there are older ones. A room that one has just come into
+// counts as having some: clients know from other servers that they have to ask for its
+// history. Whoever sees nothing of the room but how the own
 // membership changed is not told so: history is not for them.
-func (r *Room) setTimeline(newest []*rooms.Event, limit int) {
-	shown := 0
+func (r *Room) setTimeline(list rooms.List, limit int) {
+	newest, shown := list.Events, 0
 	for shown < min(limit, len(newest)) && newest[shown].Position > r.from {
 		shown++
 	}
-	r.Limited = r.gained || shown < len(newest) && r.Access.SeesAny()
+	r.Limited = r.gained || (shown < len(newest) || len(list.Left) > 0) && r.Access.SeesAny()
 	newest = newest[:shown]
 	slices.Reverse(newest)
 	r.Timeline = newest
@@ -134,67 +144,92 @@ func (p *plan) showsState(r *Room) bool {
 }
 
 func (s *Service) fillFullState(ctx context.Context, p *plan) error {
-	full := p.which(func(r *Room) bool { return r.full && p.showsState(r) })
+	return s.readFullState(ctx, p, p.which(func(r *Room) bool { return r.full && p.showsState(r) }))
+}
+
+// readFullState gives the state that the timelines of rooms begin with; and what has
+// changed since and does not stand in the timeline, kept out by the filter or because the
+// reader may not read it.
+func (s *Service) readFullState(ctx context.Context, p *plan, full []*Room) error {
 	if len(full) == 0 {
 		return nil
 	}
 	at := make([]rooms.RoomAt, len(full))
+	around := make([]rooms.Around, len(full))
+	shown := []journal.Position{} // nil would be NULL
+	changes := false
 	for i, r := range full {
-		at[i] = rooms.RoomAt{Room: r.nid, At: p.stateAt(r)}
+		start := p.stateAt(r)
+		at[i] = rooms.RoomAt{Room: r.nid, At: start}
+		around[i] = rooms.Around{Room: r.nid, Start: start, Until: start}
+		keptOut := p.filter.Room.Timeline != nil || !r.Access.SeesAll(start, r.stateUpTo)
+		if !keptOut || start >= r.stateUpTo {
+			continue
+		}
+		changes, around[i].Until = true, r.stateUpTo
+		for _, e := range r.Timeline {
+			if e.StateKey != nil {
+				shown = append(shown, e.Position)
+			}
+		}
 	}
-	events, err := s.Rooms.States(ctx, at, p.filter.Room.State, !p.filter.lazy())
-	if err != nil {
-		return err
+	var list rooms.List
+	var err error
+	if changes {
+		list, err = s.Rooms.StatesAround(ctx, around, shown, p.filter.Room.State, !p.filter.lazy())
+	} else {
+		list, err = s.Rooms.States(ctx, at, p.filter.Room.State, !p.filter.lazy())
 	}
-	found := byRoom(events)
+	found := byRoom(list)
 	for _, r := range full {
 		r.State = found[r.nid]
 	}
-	return nil
+	return err
 }
 
 // fillStateChanges gives the state that changed since the last answer and does
 // not stand in the timeline: in a gap, kept out by the filter, or in a stretch that
-// the reader may not read.
+// the reader may not read. Where that is too much to be held at once, it gives the whole
+// state.
 func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
-	var changed []*Room
+	var changed, full []*Room
 	var deltas []rooms.Delta
-	found := map[journal.RoomNID][]*rooms.Event{}
+	found := map[journal.RoomNID]rooms.List{}
 	for _, r := range p.which(p.hasStateChanges) {
-		since := r.since
-		if r.full { // the state before the timeline is there
-			since = p.stateAt(r)
-		}
 		changed = append(changed, r)
 		if r.inWindow {
-			found[r.nid] = r.liveState(since)
+			found[r.nid] = rooms.List{Events: r.liveState(r.since)}
 			continue
 		}
-		deltas = append(deltas, rooms.Delta{Room: r.nid, Since: since, Start: p.stateAt(r) + 1, UpTo: r.stateUpTo})
+		deltas = append(deltas, rooms.Delta{Room: r.nid, Since: r.since, Start: p.stateAt(r) + 1, UpTo: r.stateUpTo})
 	}
 	if len(deltas) > 0 {
-		events, err := s.Rooms.StateChanges(ctx, deltas)
+		list, err := s.Rooms.StateChanges(ctx, deltas)
 		if err != nil {
 			return err
 		}
-		for _, e := range events {
-			found[e.Room] = append(found[e.Room], e)
-		}
+		maps.Copy(found, byRoom(list))
 	}
 	for _, r := range changed {
-		p.setStateChanges(r, found[r.nid])
+		if len(found[r.nid].Left) == 0 {
+			p.setStateChanges(r, found[r.nid].Events)
+			continue
+		}
+		if r.newMembers = true; p.showsState(r) {
+			r.full = true
+			full = append(full, r)
+		}
+	}
+	if err := s.readFullState(ctx, p, full); err != nil {
+		return err
 	}
 	return s.fillNewMembers(ctx, changed, found)
 }
 
-// hasStateChanges reports whether there may be state to tell of beside the
-// timeline and, where that is given, the whole state before it.
+// hasStateChanges reports whether there may be state to tell of beside the timeline,
+// where the whole state is not told.
 func (p *plan) hasStateChanges(r *Room) bool {
-	if r.full {
-		keptOut := p.filter.Room.Timeline != nil || !r.Access.SeesAll(p.stateAt(r), r.stateUpTo)
-		return p.showsState(r) && keptOut && p.stateAt(r) < r.stateUpTo
-	}
-	return r.hasTimeline() && !r.secret && !r.still
+	return !r.full && r.hasTimeline() && !r.secret && !r.still
 }
 
 // liveState gives the state events of the room's entries in the window.
@@ -236,7 +271,7 @@ func (p *plan) setStateChanges(r *Room, changes []*rooms.Event) {
 			told = append(told, e)
 		}
 	}
-	r.replaceState(told)
+	r.State.Events = told
 }
 
 func stateKey(e *rooms.Event) event.StateKey { return event.StateKey{Type: e.Type, Key: *e.StateKey} }
@@ -249,18 +284,6 @@ func (r *Room) shows(e *rooms.Event) bool {
 	return ok
 }
 
-// replaceState puts state events in the place of older ones.
-func (r *Room) replaceState(newer []*rooms.Event) {
-	if len(r.State) > 0 && len(newer) > 0 {
-		replaced := map[event.StateKey]bool{}
-		for _, e := range newer {
-			replaced[stateKey(e)] = true
-		}
-		r.State = slices.DeleteFunc(r.State, func(e *rooms.Event) bool { return replaced[stateKey(e)] })
-	}
-	r.State = append(r.State, newer...)
-}
-
 func (s *Service) fillStripped(ctx context.Context, p *plan) error {
 	invited := p.which(func(r *Room) bool { return !r.hasTimeline() })
 	if len(invited) == 0 {
@@ -270,13 +293,22 @@ func (s *Service) fillStripped(ctx context.Context, p *plan) error {
 	for i, r := range invited {
 		at[i] = rooms.RoomAt{Room: r.nid, At: r.upTo}
 	}
-	events, err := s.Rooms.Stripped(ctx, at, p.UserID)
+	list, err := s.Rooms.Stripped(ctx, at, p.UserID)
 	if err != nil {
 		return err
 	}
-	found := byRoom(events)
+	found := byRoom(list)
 	for _, r := range invited {
 		r.State = found[r.nid]
+	}
+	if len(list.Left) > 0 {
+		inviters, err := s.Rooms.Inviters(ctx, list.Left, p.UserID)
+		if err != nil {
+			return err
+		}
+		for _, r := range invited {
+			r.inviter = inviters[r.nid]
+		}
 	}
 	p.rooms = slices.DeleteFunc(p.rooms, p.isIgnoredInvite)
 	return nil
@@ -285,7 +317,10 @@ func (s *Service) fillStripped(ctx context.Context, p *plan) error {
 // isIgnoredInvite reports whether a room is one that somebody invites to whom the
 // user ignores: client-server API, "Ignoring Users".
 func (p *plan) isIgnoredInvite(r *Room) bool {
-	return r.Section == Invited && slices.ContainsFunc(r.State, func(e *rooms.Event) bool {
+	if r.Section != Invited {
+		return false
+	}
+	return p.viewer.ignores(r.inviter) || slices.ContainsFunc(r.State.Events, func(e *rooms.Event) bool {
 		return e.IsState(event.TypeMember, p.UserID) && p.viewer.ignores(e.Sender)
 	})
 }

@@ -117,7 +117,8 @@ func (f *follower) check(a *answer) {
 		state, _, err := f.h.rooms.State(f.h.t.Context(), f.UserID, id)
 		f.h.ok(err)
 		want := map[string]string{}
-		for _, e := range state {
+		for e, err := range state.All(f.h.t.Context()) {
+			f.h.ok(err)
 			want[e.Type+"|"+*e.StateKey] = e.ID
 		}
 		if got := f.rooms[id].state; !maps.Equal(got, want) {

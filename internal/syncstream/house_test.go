@@ -21,6 +21,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/pieces"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/presence"
 	"homeserver/internal/profile"
@@ -310,9 +311,23 @@ type ev struct {
 	Unsigned map[string]any
 }
 
+// written is what an answer looks like when it is sent.
+func written(t testing.TB, a *syncstream.Answer) []byte {
+	t.Helper()
+	var sent []byte
+	w := pieces.NewWriter(nil, func(piece []byte) error {
+		sent = append(sent, piece...)
+		return nil
+	})
+	if err := a.WriteJSON(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	return append(sent, w.B...)
+}
+
 func parse(t testing.TB, a *syncstream.Answer) *answer {
 	t.Helper()
-	parsed := &answer{raw: a.AppendJSON(nil)}
+	parsed := &answer{raw: written(t, a)}
 	if err := json.Unmarshal(parsed.raw, parsed); err != nil {
 		t.Fatalf("the answer is no JSON: %v\n%s", err, parsed.raw)
 	}

@@ -2,7 +2,6 @@ package syncstream
 
 import (
 	"context"
-	"slices"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -55,17 +54,18 @@ func (s *Service) fillMembers(ctx context.Context, p *plan) error {
 		}
 	}
 	if len(missing) > 0 {
-		events, err := s.Rooms.MemberEvents(ctx, missing)
+		list, err := s.Rooms.MemberEvents(ctx, missing, p.filter.Room.State)
 		if err != nil {
 			return err
 		}
-		found := byRoom(slices.DeleteFunc(events, func(e *rooms.Event) bool { return !p.filter.Room.State.Match(e) }))
+		found := byRoom(list)
 		for _, r := range rs {
-			r.State = append(r.State, found[r.nid]...)
+			r.State = r.State.And(found[r.nid])
 		}
 	}
 	for _, r := range rs {
-		s.lazy.remember(p, r)
+		s.lazy.remember(p, r, r.Timeline)
+		s.lazy.remember(p, r, r.State.Events)
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func (l *lazyMembers) wanted(p *plan, r *Room) map[string]struct{} {
 			wanted[hero] = struct{}{}
 		}
 	}
-	for _, e := range r.State {
+	for _, e := range r.State.Events {
 		if e.Type == event.TypeMember {
 			delete(wanted, *e.StateKey)
 		}
@@ -102,17 +102,15 @@ func (l *lazyMembers) wanted(p *plan, r *Room) map[string]struct{} {
 	return wanted
 }
 
-// remember notes the members that the answer tells of.
-func (l *lazyMembers) remember(p *plan, r *Room) {
-	for _, events := range [][]*rooms.Event{r.Timeline, r.State} {
-		for _, e := range events {
-			if e.Type != event.TypeMember || e.StateKey == nil {
-				continue
-			}
-			key := p.knownMember(r, *e.StateKey)
-			if at, ok := l.sent.Peek(key); !ok || at > p.since {
-				l.sent.Add(key, p.upTo)
-			}
+// remember notes the members among events that the answer tells of.
+func (l *lazyMembers) remember(p *plan, r *Room, events []*rooms.Event) {
+	for _, e := range events {
+		if e.Type != event.TypeMember || e.StateKey == nil {
+			continue
+		}
+		key := p.knownMember(r, *e.StateKey)
+		if at, ok := l.sent.Peek(key); !ok || at > p.since {
+			l.sent.Add(key, p.upTo)
 		}
 	}
 }

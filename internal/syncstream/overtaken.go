@@ -18,12 +18,12 @@ import (
 // may not read.
 type overtaken struct {
 	room   *Room
-	newest []*rooms.Event // of the timeline, newest first
+	newest rooms.List // of the timeline, newest first
 	after  journal.Position
 }
 
-func newOvertaken(r *Room, newest []*rooms.Event, limit int) overtaken {
-	oldest := newest[min(limit, len(newest))-1]
+func newOvertaken(r *Room, newest rooms.List, limit int) overtaken {
+	oldest := newest.Events[min(limit, len(newest.Events))-1]
 	return overtaken{r, newest, oldest.Position - 1}
 }
 
@@ -45,7 +45,7 @@ func (s *Service) fillOvertaken(ctx context.Context, list []overtaken, limit int
 			deltas = append(deltas, rooms.Delta{Room: o.room.nid, Since: o.after, Start: o.after + 1, UpTo: o.room.stateUpTo})
 		}
 	}
-	stored := map[journal.RoomNID][]*rooms.Event{}
+	stored := map[journal.RoomNID]rooms.List{}
 	if len(deltas) > 0 {
 		events, err := s.Rooms.StateChanges(ctx, deltas)
 		if err != nil {
@@ -56,25 +56,26 @@ func (s *Service) fillOvertaken(ctx context.Context, list []overtaken, limit int
 	for _, o := range list {
 		changes := stored[o.room.nid]
 		if o.room.inWindow {
-			changes = o.room.liveState(o.after)
+			changes.Events = o.room.liveState(o.after)
 		}
 		o.cut(changes, limit)
 	}
 	return nil
 }
 
-// cut sets the timeline, given how the state changed in it, oldest first.
-func (o *overtaken) cut(changes []*rooms.Event, limit int) {
+// cut sets the timeline, given how the state changed in it, oldest first. Where not all
+// of that could be read, all state counts as overtaken.
+func (o *overtaken) cut(changes rooms.List, limit int) {
 	last := map[event.StateKey]*rooms.Event{}
-	for _, e := range changes {
+	for _, e := range changes.Events {
 		last[stateKey(e)] = e
 	}
-	for _, e := range o.newest[:min(limit, len(o.newest))] {
+	for _, e := range o.newest.Events[:min(limit, len(o.newest.Events))] {
 		if e.StateKey == nil || e.Position > o.room.stateUpTo {
 			continue
 		}
 		now := last[stateKey(e)]
-		if now != nil && now.Position > e.Position && !o.room.Access.Sees(now.Position) {
+		if len(changes.Left) > 0 || now != nil && now.Position > e.Position && !o.room.Access.Sees(now.Position) {
 			o.room.from = max(o.room.from, e.Position)
 			break // all others are older
 		}

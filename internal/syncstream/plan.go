@@ -57,8 +57,9 @@ type Room struct {
 	PrevBatch journal.Position
 	// State is the state that the timeline begins with (or, if that was asked for,
 	// ends with), as far as it is new; of a room that one is invited to or knocks
-	// at, the stripped state.
-	State []*rooms.Event
+	// at, the stripped state. What of it was not read, because it is too much to be
+	// held at once, is what [Answer.State] goes on with.
+	State rooms.List
 	// Summary is nil where nothing in it has changed.
 	Summary *rooms.Summary
 	Access  *rooms.Access
@@ -91,6 +92,9 @@ type Room struct {
 	readOn bool
 	// Unread counts notifications; nil unless the reader is in the room.
 	Unread *push.Unread
+	// inviter is who has sent the member event of a reader who is invited, where that
+	// is not in State yet.
+	inviter string
 	// newMembers tells that somebody has come or gone.
 	newMembers bool
 }
@@ -265,7 +269,7 @@ func (p *plan) joinedRoom(nid journal.RoomNID) *standing {
 // tells reports whether there is something to tell of the room.
 func (r *Room) tells() bool {
 	return r.full || r.Section != Joined || r.Limited || r.Summary != nil || r.NewTyping || r.readOn ||
-		len(r.Timeline)+len(r.State)+len(r.AccountData)+len(r.Receipts) > 0
+		len(r.Timeline)+len(r.State.Events)+len(r.AccountData)+len(r.Receipts) > 0
 }
 
 // answer keeps the rooms that there is something to tell of.
@@ -275,6 +279,6 @@ func (p *plan) answer(s *Service) *Answer {
 	}
 	return &Answer{
 		NextBatch: s.token(p.upTo, p.tickUpTo, p.Since), Rooms: p.which((*Room).tells),
-		plan: p, now: s.Now(),
+		plan: p, service: s, now: s.Now(),
 	}
 }

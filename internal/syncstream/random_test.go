@@ -54,7 +54,7 @@ func (y *history) compare(houses map[string]*house) (told int) {
 		a, err := houses[name].Sync(y.t.Context(), q)
 		y.ok(err)
 		a.NextBatch = durable(a.NextBatch)
-		got := string(a.AppendJSON(nil))
+		got := string(written(y.t, a))
 		if of != "" && got != want {
 			y.t.Fatalf("%+v\n%s: %s\n%s: %s\n%s", q, of, want, name, got, cmp.Diff(indented(want), indented(got)))
 		}

@@ -41,14 +41,14 @@ type member struct {
 // fillNewMembers notes in which rooms somebody has come or gone since the last answer.
 // Who has only changed their profile counts in the summary as before: that ends no wait
 // if the filter keeps the event out, and costs no query for each member who waits.
-func (s *Service) fillNewMembers(ctx context.Context, changed []*Room, events map[journal.RoomNID][]*rooms.Event) error {
+func (s *Service) fillNewMembers(ctx context.Context, changed []*Room, events map[journal.RoomNID]rooms.List) error {
 	before, after := map[member]string{}, map[member]string{}
 	var missing []rooms.MemberAt
 	for _, r := range changed {
 		if r.newMembers || r.Section != Joined {
 			continue
 		}
-		for user, c := range membershipChanges(events[r.nid]) {
+		for user, c := range membershipChanges(events[r.nid].Events) {
 			m := member{r.nid, user}
 			after[m] = c.last.Membership()
 			if c.first.Replaces == nil || c.first.Replaces.Position <= r.since {
@@ -59,11 +59,14 @@ func (s *Service) fillNewMembers(ctx context.Context, changed []*Room, events ma
 		}
 	}
 	if len(missing) > 0 {
-		known, err := s.Rooms.MemberEvents(ctx, missing)
+		known, err := s.Rooms.MemberEvents(ctx, missing, nil)
 		if err != nil {
 			return err
 		}
-		for _, e := range known {
+		for e, err := range s.Rooms.Cursor(known).All(ctx) {
+			if err != nil {
+				return err
+			}
 			before[member{e.Room, *e.StateKey}] = e.Membership()
 		}
 	}

@@ -1,0 +1,180 @@
+package rooms
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/reserve"
+)
+
+// Left is an event that was found and not read, because those before it took up all
+// the bytes that one read may bring.
+type Left struct {
+	Room     journal.RoomNID
+	Position journal.Position
+}
+
+// List is a list of events, which may have been cut: those in Left are read by a
+// [Cursor].
+type List struct {
+	Events []*Event
+	Left   []Left
+}
+
+// And gives both lists as one.
+func (l List) And(more List) List {
+	return List{slices.Concat(l.Events, more.Events), slices.Concat(l.Left, more.Left)}
+}
+
+// order is the order in which events take up the bytes of a read, and in which they are
+// given.
+type order struct{ cut, given string }
+
+var (
+	byRoom      = order{`room_nid, position`, `c.room_nid, c.position`}
+	oldestFirst = order{`position`, `c.position`}
+	newestFirst = order{`position DESC`, `c.position`}
+	// evenly lets each room have its newest event, then each its second newest, and so on.
+	evenly = order{`nth, room_nid`, `c.position`}
+)
+
+// selectCut reads events as selectEvents does, as many as have room in the bytes that
+// an argument holds: rows after that have no JSON. The first has it in any case.
+func selectCut(conditions string, o order, bytes string) string {
+	fits := func(column string) string { return `CASE WHEN c.before < ` + bytes + ` THEN c.` + column + ` END` }
+	nth := ``
+	if o == evenly {
+		nth = `, row_number() OVER (PARTITION BY e.room_nid ORDER BY e.position DESC) AS nth`
+	}
+	return `
+	SELECT c.position, c.room_nid, c.version, c.event_id, c.type, c.state_key, c.sender, ` + fits("json") + `,
+		c.device_id, c.txn_id, c.prev_position, c.prev_id, c.prev_sender, ` + fits("prev_json") + `,
+		c.redaction_position, c.redaction_id, ` + fits("redaction_json") + `
+	FROM (
+		SELECT *, sum(weight) OVER (ORDER BY ` + o.cut + ` ROWS UNBOUNDED PRECEDING) - weight AS before
+		FROM (SELECT ` + eventColumns + `,
+			octet_length(e.json) + coalesce(octet_length(p.json), 0) + coalesce(octet_length(d.json), 0) + 256 AS weight` + nth +
+		fromEvents + conditions + `) w) c
+	ORDER BY ` + o.given
+}
+
+// cut reads events in an order, as many as one read may bring, and lists the others.
+// The conditions are what follows selectEvents.
+func (s *Service) cut(ctx context.Context, o order, bytes int64, conditions string, args ...any) (found, error) {
+	args = append(args[:len(args):len(args)], bytes)
+	return s.readEvents(ctx, selectCut(conditions, o, fmt.Sprintf("$%d", len(args))), args...)
+}
+
+// pagesOfDamage bounds how often a page is read again because of damaged events.
+// Where there are more of them, the page is shorter than it could be.
+const pagesOfDamage = 10
+
+// page reads a page of events, for who concludes from the number of them whether there
+// are more, and lists those that are on it and were not read. The positions are those
+// of a query that is made for a filter, and of a length that is bounded: damaged
+// events do not count.
+func (s *Service) page(
+	ctx context.Context, o order, f *EventFilter, positions func(f *EventFilter) (sql string, args []any),
+) (List, error) {
+	for i := 0; ; i++ {
+		sql, args := positions(f)
+		read, err := s.cut(ctx, o, reserve.Bytes(ctx), wherePosition(sql), args...)
+		if err != nil || len(read.bad) == 0 || i == pagesOfDamage {
+			return read.List, err
+		}
+		at := make([]journal.Position, len(read.bad))
+		for i := range read.bad {
+			at[i] = read.bad[i].position
+		}
+		f = f.withoutEvents(at)
+	}
+}
+
+// list reads the events at the positions that a query gives, as far as further
+// conditions let through, by room and in the order of positions.
+func (s *Service) list(ctx context.Context, positions, conditions string, args ...any) (List, error) {
+	read, err := s.cut(ctx, byRoom, reserve.Bytes(ctx), wherePosition(positions)+conditions, args...)
+	return read.List, err
+}
+
+// Cursor reads a list of events in parts, so that there need not be room for all of
+// them.
+type Cursor struct {
+	s    *Service
+	next List
+	held int64 // what the last part takes
+}
+
+// partBytes and partEvents bound a part: enough for most lists.
+const (
+	partBytes  = 256 << 10
+	partEvents = 1000
+)
+
+// cursor reads the same as list in parts, of which it reads the first.
+func (s *Service) cursor(ctx context.Context, positions, conditions string, args ...any) (*Cursor, error) {
+	before := reserve.Used(ctx)
+	read, err := s.cut(ctx, byRoom, partBytes, wherePosition(positions)+conditions, args...)
+	if err != nil {
+		return nil, err
+	}
+	return &Cursor{s: s, next: read.List, held: reserve.Used(ctx) - before}, nil
+}
+
+// Cursor gives a list of one room, or by rooms, and goes on with what was left of it.
+func (s *Service) Cursor(l List) *Cursor { return &Cursor{s: s, next: l} }
+
+// All gives the events one by one, until an error. None must be kept when the next is
+// asked for.
+func (c *Cursor) All(ctx context.Context) iter.Seq2[*Event, error] {
+	return func(yield func(*Event, error) bool) {
+		for {
+			events, err := c.part(ctx)
+			if err != nil {
+				yield(nil, err)
+			}
+			if len(events) == 0 {
+				return
+			}
+			for _, e := range events {
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// part gives the next events; none: that was all.
+func (c *Cursor) part(ctx context.Context) ([]*Event, error) {
+	for len(c.next.Events) == 0 && len(c.next.Left) > 0 {
+		if err := c.read(ctx); err != nil {
+			return nil, err
+		}
+	}
+	events := c.next.Events
+	c.next.Events = nil
+	return events, nil
+}
+
+// read reads the next part.
+func (c *Cursor) read(ctx context.Context) error {
+	reserve.Drop(ctx, c.held)
+	c.held = 0
+	part := c.next.Left[:min(len(c.next.Left), partEvents)]
+	at := make([]int64, len(part))
+	for i := range part {
+		at[i] = int64(part[i].Position)
+	}
+	before := reserve.Used(ctx)
+	read, err := c.s.cut(ctx, byRoom, partBytes, `WHERE e.position = ANY($1)`, at)
+	if err != nil {
+		return err
+	}
+	c.held = reserve.Used(ctx) - before
+	c.next = List{read.Events, c.next.Left[len(part)-len(read.Left):]}
+	return nil
+}

@@ -412,7 +412,7 @@ func TestThumbnails(t *testing.T) {
 			"width=320&height=240&method=scale":              {X: 480, Y: 240},
 			"width=320&height=240":                           {X: 480, Y: 240},
 			"width=5000&height=5000&animated=true":           {X: 800, Y: 400},
-			"width=50&height=100&method=crop&animated=false": {X: 50, Y: 100},
+			"width=50&height=100&method=crop&animated=false": {X: 160, Y: 320},
 		} {
 			r := alice.Do("GET", generation+"/thumbnail"+path+"?"+query, nil).OK()
 			m, kind, err := image.Decode(bytes.NewReader(r.Body))

@@ -1,12 +1,8 @@
 package api
 
 import (
-	"mime"
 	"net/http"
-	"slices"
 	"time"
-
-	"github.com/klauspost/compress/gzhttp"
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
@@ -84,7 +80,7 @@ func (a *API) download(r *http.Request) (any, error) {
 	if name := param(r, "fileName"); name != "" {
 		file.Filename = name
 	}
-	return fileAnswer{file, "public"}, nil
+	return fileAnswer{file, "public", a}, nil
 }
 
 // authedDownload gives a file to those who are logged in.
@@ -122,7 +118,7 @@ func (a *API) thumbnail(r *http.Request) (any, error) {
 		return nil, err
 	}
 	file.Filename = thumbnailNames[file.ContentType]
-	return fileAnswer{file, "public"}, nil
+	return fileAnswer{file, "public", a}, nil
 }
 
 func wantedSide(r *http.Request, name string) (int, error) {
@@ -152,57 +148,8 @@ func mediaWait(r *http.Request) (time.Duration, error) {
 // onlyForUsers keeps a file that takes a token out of the caches between.
 func onlyForUsers(answer any, err error) (any, error) {
 	if file, ok := answer.(fileAnswer); ok {
-		return fileAnswer{file.File, "private"}, err
+		file.cache = "private"
+		return file, err
 	}
 	return answer, err
-}
-
-// fileAnswer is a file that is sent as it is.
-type fileAnswer struct {
-	*media.File
-	cache string // who may keep it: public or private
-}
-
-// inlineTypes are the types that browsers may show, not only save: section "Serving
-// inline content".
-var inlineTypes = []string{
-	"text/css", "text/plain", "text/csv", "application/json", "application/ld+json",
-	"image/jpeg", "image/gif", "image/png", "image/apng", "image/webp", "image/avif",
-	"video/mp4", "video/webm", "video/ogg", "video/quicktime",
-	"audio/mp4", "audio/webm", "audio/aac", "audio/mpeg", "audio/ogg", "audio/wave", "audio/wav",
-	"audio/x-wav", "audio/x-pn-wav", "audio/flac", "audio/x-flac",
-}
-
-// contentSecurityPolicy is the one that section "Content repository" recommends.
-const contentSecurityPolicy = "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; style-src 'unsafe-inline'; object-src 'self';"
-
-// ServeHTTP sends the file, or the parts of it that are wanted, or nothing but the
-// news that it has not changed, and closes it. Content is never compressed on the
-// way: its length and its parts are those of the file. It may be kept for a day
-// without asking again, since what an ID stands for never changes, though it may
-// be gone.
-func (f fileAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	defer f.Close() //nolint:errcheck // it was only read
-	h := w.Header()
-	h.Set(gzhttp.HeaderNoCompression, "1")
-	h.Set("Cache-Control", f.cache+", max-age=86400, immutable")
-	h.Set("Content-Type", f.ContentType)
-	h.Set("Content-Disposition", disposition(f.ContentType, f.Filename))
-	h.Set("Content-Security-Policy", contentSecurityPolicy)
-	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	h.Set("ETag", `"`+f.ETag+`"`)
-	http.ServeContent(w, r, "", f.Modified, f)
-}
-
-// disposition says whether a file may be shown, and what it is called. Names that
-// are not plain ASCII are encoded by RFC 8187.
-func disposition(contentType, filename string) string {
-	kind := "attachment"
-	if mediaType, _, err := mime.ParseMediaType(contentType); err == nil && slices.Contains(inlineTypes, mediaType) {
-		kind = "inline"
-	}
-	if filename == "" {
-		return kind
-	}
-	return mime.FormatMediaType(kind, map[string]string{"filename": filename})
 }

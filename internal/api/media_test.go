@@ -232,6 +232,43 @@ func TestDownloadOfParts(t *testing.T) {
 	}
 }
 
+// TestRangesThatAreNoneOfOurs: a Range of an unknown unit, or malformed, was refused,
+// in plain text. RFC 9110, section 14.2.
+func TestRangesThatAreNoneOfOurs(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice := anyone.Register("alice", "wordpass")
+	path := upload(alice, "video/mp4", "a.mp4", "0123456789")
+	ask := func(method, name, value string) *clienttest.Response {
+		request := alice.Request(method, mediaAuthed+"/download"+path, nil)
+		request.Header.Set(name, value)
+		return alice.Send(request)
+	}
+	for _, header := range []string{"items=0-1", "bytes=abc", "bytes=5-2", "bytes", "0-1"} {
+		r := ask("GET", "Range", header).OK()
+		if string(r.Body) != "0123456789" || r.Header.Get("Content-Range") != "" {
+			t.Errorf("%s: got %q, %s", header, r.Body, r.Header.Get("Content-Range"))
+		}
+	}
+	if r := ask("GET", "Range", "Bytes=8-99999999999999999999"); r.Status != 206 || string(r.Body) != "89" {
+		t.Errorf("to the end: got %d, %q", r.Status, r.Body)
+	}
+	if r := ask("GET", "Range", "bytes=2-3,5-6,700-"); r.Status != 206 || !strings.Contains(string(r.Body), "bytes 5-6/10") {
+		t.Errorf("two ranges: got %d, %q", r.Status, r.Body)
+	}
+	wantHeader(t, ask("HEAD", "Range", "bytes=0-1").OK(), "Content-Length", "10")
+	for _, header := range []string{"bytes=500-", "bytes=-0", "bytes=10-12,99-"} {
+		r := ask("GET", "Range", header)
+		r.Refused(416, "M_INVALID_PARAM")
+		for name, want := range map[string]string{
+			"Content-Range": "bytes */10", "Content-Type": "application/json", "Content-Disposition": "", "ETag": "", "Cache-Control": "no-store",
+		} {
+			wantHeader(t, r, name, want)
+		}
+	}
+	ask("GET", "If-Match", `"another"`).Refused(412, "M_INVALID_PARAM")
+}
+
 func TestDownloadRefused(t *testing.T) {
 	t.Parallel()
 	anyone := newServer(t)

@@ -237,7 +237,7 @@ type URLPreviews struct {
 
 // Outgoing says where the server may connect to for its users.
 type Outgoing struct {
-	// AllowedRanges may be connected to although they are not on the public internet.
+	// AllowedRanges may be connected to although they are not on the public internet, or this machine's.
 	AllowedRanges []netip.Prefix `yaml:"allowed_ranges"`
 }
 

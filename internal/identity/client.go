@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -108,12 +107,12 @@ func (c *Client) send(p Place, request *http.Request, answer any) error {
 }
 
 // Exchange sends a request to a server and gives the status and the body of the
-// answer. M_SERVER_NOT_TRUSTED for a server at an address that must not be reached.
+// answer. M_UNKNOWN with 502 for a server that can't be reached; one at an address that
+// must not be is answered alike, since who asks must not learn which names there are
+// inside the network of this server.
 func (c *Client) Exchange(p Place, request *http.Request) (status int, body []byte, err error) {
 	response, err := c.o.Outgoing.Do(request)
 	switch {
-	case errors.Is(err, outgoing.ErrForbidden):
-		return 0, nil, matrix.Errorf(matrix.ServerNotTrusted, "This server may not connect to %s", p.Name)
 	case request.Context().Err() != nil:
 		return 0, nil, fmt.Errorf("ask an identity server: %w", request.Context().Err())
 	case err != nil:

@@ -1,12 +1,15 @@
 package identity_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"homeserver/internal/identity"
 	"homeserver/internal/identity/identitytest"
@@ -108,9 +111,23 @@ func TestWhichServersAreAsked(t *testing.T) {
 			t.Errorf("%q: got %v, want %s", name, err, code)
 		}
 	}
+}
+
+// TestPrivateServersLookLikeUnknownOnes: by the answer, users could find out which
+// names and addresses there are inside the network.
+func TestPrivateServersLookLikeUnknownOnes(t *testing.T) {
+	t.Parallel()
+	s := identitytest.New(t)
 	anyone := identity.New(identity.Options{Outgoing: outgoing.New(outgoing.Options{})})
-	if _, err := anyone.Lookup(t.Context(), server(s), "email", "x"); !matrix.IsCode(err, matrix.ServerNotTrusted) {
-		t.Errorf("this machine: %v", err)
+	for _, name := range []string{s.Name(), "nowhere.invalid", "10.0.0.1", "[::1]:8090"} {
+		_, err := anyone.Lookup(t.Context(), identity.Server{Name: name, Token: identitytest.Token}, "email", "x")
+		want := &matrix.Error{
+			Code: matrix.Unknown, Status: 502, Message: "The identity server " + name + " could not be asked: there is no connection",
+		}
+		got, _ := errors.AsType[*matrix.Error](err)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
 	}
 }
 

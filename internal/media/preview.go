@@ -18,7 +18,6 @@ import (
 	"golang.org/x/net/html/charset"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/outgoing"
 )
 
 const (
@@ -39,7 +38,6 @@ const (
 // The errors of previews, for which the specification has no codes of its own.
 var (
 	errPreviewsOff  = &matrix.Error{Code: matrix.Forbidden, Message: "This server makes no previews of URLs"}
-	errPreviewPlace = &matrix.Error{Code: matrix.Forbidden, Message: "The server makes no previews of pages at that address"}
 	errPreviewBusy  = &matrix.Error{Code: matrix.LimitExceeded, Message: "Too many previews are being made", RetryAfter: 5 * time.Second}
 	errPreviewFetch = &matrix.Error{Code: matrix.Unknown, Message: "The page could not be loaded", Status: http.StatusBadGateway}
 )
@@ -47,8 +45,8 @@ var (
 // Preview gives what the page at a URL tells of itself by OpenGraph, as the JSON of
 // the answer, with its picture as an mxc:// URI. It is empty for what is no page.
 // M_INVALID_PARAM for what is no http or https URL; M_FORBIDDEN where previews are
-// switched off, and for pages at addresses that are not public; M_UNKNOWN (502) for
-// a page that could not be loaded; M_LIMIT_EXCEEDED if too many are asked for at
+// switched off; M_UNKNOWN (502) for a page that could not be loaded, or must not be
+// because its address is not public; M_LIMIT_EXCEEDED if too many are asked for at
 // once. GET /preview_url.
 func (s *Service) Preview(ctx context.Context, link string) (json.RawMessage, error) {
 	if s.o.Previews == nil {
@@ -156,9 +154,9 @@ func (s *Service) fetch(ctx context.Context, link, accept string) (*http.Respons
 	request.Header.Set("Accept", accept)
 	answer, err := s.o.Previews.Do(request)
 	switch {
-	case errors.Is(err, outgoing.ErrForbidden):
-		return nil, errPreviewPlace
 	case err != nil:
+		// Also for an address that must not be connected to: who asks must not learn
+		// which names and addresses there are inside the network of this server.
 		s.o.Log.DebugContext(ctx, "page for a preview not loaded", "error", err)
 		return nil, errPreviewFetch
 	case answer.StatusCode != http.StatusOK:

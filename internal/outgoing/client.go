@@ -21,7 +21,7 @@ const (
 
 // Options sets up a Client.
 type Options struct {
-	// AllowedRanges may be connected to although they are not public.
+	// AllowedRanges may be connected to although they are not public, or this machine's.
 	AllowedRanges []netip.Prefix
 	// Timeout is for a request with its redirects and the body of its answer;
 	// 0 means 10 s.
@@ -57,7 +57,7 @@ func New(o Options) *Client {
 	}
 	dialer := &net.Dialer{
 		Timeout: connectTimeout,
-		Control: guard{slices.Clone(o.AllowedRanges)}.control,
+		Control: guard{slices.Clone(o.AllowedRanges), net.InterfaceAddrs}.control,
 	}
 	return &Client{
 		maxBody:   o.MaxBodyBytes,

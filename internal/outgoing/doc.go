@@ -4,8 +4,8 @@
 //
 // # Promises
 //
-//   - Only addresses of the public internet are connected to, unless the
-//     configuration lists their range. The address is checked when the connection is
+//   - Only addresses of the public internet are connected to, and none of this
+//     machine's own, unless the configuration lists their range. The address is checked when the connection is
 //     made, after the name was resolved, so that a name whose answer changes between
 //     check and use gains nothing by it, and for each redirect again.
 //   - A request ends in time, with its redirects and the body of its answer, and

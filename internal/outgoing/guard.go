@@ -3,17 +3,22 @@ package outgoing
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"syscall"
 )
 
-// ErrForbidden is the error of a connection to an address that is neither public
-// nor allowed by configuration.
-var ErrForbidden = errors.New("the address is not on the public internet")
+// ErrForbidden is the error of a connection to an address that is neither somebody
+// else's on the public internet nor allowed by configuration.
+var ErrForbidden = errors.New("the address is not on the public internet, or is this machine's")
 
 // guard decides where connections may go.
-type guard struct{ allowed []netip.Prefix }
+type guard struct {
+	allowed []netip.Prefix
+	// interfaces lists the addresses of this machine: [net.InterfaceAddrs].
+	interfaces func() ([]net.Addr, error)
+}
 
 // reserved are the ranges that are not the public internet's, from IANA's
 // registries of special-purpose addresses. Of IPv6 only 2000::/3 is given out at
@@ -55,20 +60,54 @@ func prefixes(texts ...string) []netip.Prefix {
 	return list
 }
 
-// allows reports whether an address may be connected to.
-func (g guard) allows(address netip.Addr) bool {
+// check decides about one address. An error wraps ErrForbidden if it may not be
+// connected to, also if it can't be found out whether it is this machine's.
+func (g guard) check(address netip.Addr) error {
 	address = address.Unmap().WithZone("")
 	if contains(g.allowed, address) {
-		return true
+		return nil
 	}
 	if nat64.Contains(address) {
 		bytes := address.As16()
 		address = netip.AddrFrom4([4]byte(bytes[12:]))
 	}
+	if !isPublic(address) {
+		return ErrForbidden
+	}
+	own, err := g.isOwn(address)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrForbidden, err)
+	}
+	if own {
+		return ErrForbidden
+	}
+	return nil
+}
+
+// isPublic reports whether an address is of the public internet.
+func isPublic(address netip.Addr) bool {
 	if address.Is6() && !globalIPv6.Contains(address) {
 		return false
 	}
 	return address.IsValid() && !contains(reserved, address)
+}
+
+// isOwn reports whether an address is this machine's: what listens there takes who
+// comes from here for one of its own, such as a service that trusts the machine. They
+// are looked up for each connection, since they change while the server runs.
+func (g guard) isOwn(address netip.Addr) (bool, error) {
+	own, err := g.interfaces()
+	if err != nil {
+		return false, fmt.Errorf("look up the addresses of this machine, for which the process needs AF_NETLINK: %w", err)
+	}
+	return slices.ContainsFunc(own, func(a net.Addr) bool {
+		network, ok := a.(*net.IPNet)
+		if !ok {
+			return false
+		}
+		ip, ok := netip.AddrFromSlice(network.IP)
+		return ok && ip.Unmap() == address
+	}), nil
 }
 
 func contains(ranges []netip.Prefix, address netip.Addr) bool {
@@ -78,8 +117,14 @@ func contains(ranges []netip.Prefix, address netip.Addr) bool {
 // control is called by the dialer for each address, resolved, before it connects.
 func (g guard) control(network, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
-	if err != nil || network != "tcp4" && network != "tcp6" || !g.allows(to.Addr()) {
-		return fmt.Errorf("connect to %s: %w", address, ErrForbidden)
+	switch {
+	case err != nil || network != "tcp4" && network != "tcp6":
+		err = ErrForbidden
+	default:
+		err = g.check(to.Addr())
+	}
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", address, err)
 	}
 	return nil
 }

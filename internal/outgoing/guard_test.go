@@ -2,9 +2,28 @@ package outgoing
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"testing"
 )
+
+// guardOn is the guard of a machine with those addresses, each with its network.
+func guardOn(allowed []netip.Prefix, own ...string) guard {
+	return guard{allowed, func() ([]net.Addr, error) {
+		var addresses []net.Addr
+		for _, text := range own {
+			ip, network, err := net.ParseCIDR(text)
+			if err != nil {
+				return nil, err
+			}
+			addresses = append(addresses, &net.IPNet{IP: ip, Mask: network.Mask})
+		}
+		return addresses, nil
+	}}
+}
+
+// allows reports whether an address may be connected to.
+func (g guard) allows(address netip.Addr) bool { return g.check(address) == nil }
 
 func TestGuardKnowsThePublicInternet(t *testing.T) {
 	t.Parallel()
@@ -62,18 +81,18 @@ func TestGuardKnowsThePublicInternet(t *testing.T) {
 		"ffff:ffff:ffff:ffff::ffff":  false,
 		"2001:0:4136:e378:8000::f00": false,
 	} {
-		if got := (guard{}).allows(netip.MustParseAddr(address)); got != want {
+		if got := guardOn(nil).allows(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s: allowed is %v, want %v", address, got, want)
 		}
 	}
-	if (guard{}).allows(netip.Addr{}) {
+	if guardOn(nil).allows(netip.Addr{}) {
 		t.Error("no address at all is allowed")
 	}
 }
 
 func TestGuardAllowsWhatIsConfigured(t *testing.T) {
 	t.Parallel()
-	g := guard{prefixes("10.1.0.0/16", "fd00:1::/32", "fe80::/64")}
+	g := guardOn(prefixes("10.1.0.0/16", "fd00:1::/32", "fe80::/64"))
 	for address, want := range map[string]bool{
 		"10.1.2.3":        true,
 		"::ffff:10.1.2.3": true,
@@ -105,9 +124,43 @@ func TestGuardControlsTCPOnly(t *testing.T) {
 		{"unix", "/run/postgresql/.s.PGSQL.5432", true},
 		{"tcp4", "nonsense", true},
 	} {
-		err := (guard{}).control(test.network, test.address, nil)
+		err := guardOn(nil).control(test.network, test.address, nil)
 		if errors.Is(err, ErrForbidden) != test.refused || err != nil != test.refused {
 			t.Errorf("%s %s: got %v, refused should be %v", test.network, test.address, err, test.refused)
 		}
+	}
+}
+
+// TestPublicAddressesOfThisMachineAreRefused: what listens on a public address of the
+// machine, such as its proxy or its metrics, could be reached from inside.
+func TestPublicAddressesOfThisMachineAreRefused(t *testing.T) {
+	t.Parallel()
+	g := guardOn(prefixes("8.8.4.0/24"), "127.0.0.1/8", "8.8.8.8/24", "2a00:1450:4001::5/64", "8.8.4.4/24")
+	for address, want := range map[string]bool{
+		"8.8.8.8":                     false,
+		"::ffff:8.8.8.8":              false,
+		"64:ff9b::8.8.8.8":            false,
+		"2a00:1450:4001::5":           false,
+		"8.8.8.9":                     true, // a neighbour's
+		"2a00:1450:4001::6":           true,
+		"8.8.4.4":                     true, // configured
+		"2a00:1450:4001:0:1::5":       true,
+		"2a00:1450:4001:0:0:0:0:0005": false,
+	} {
+		if got := g.allows(netip.MustParseAddr(address)); got != want {
+			t.Errorf("%s: allowed is %v, want %v", address, got, want)
+		}
+	}
+}
+
+func TestGuardOfAMachineThatDoesNotKnowItsAddresses(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("address family not supported by protocol")
+	g := guard{prefixes("10.0.0.0/8"), func() ([]net.Addr, error) { return nil, broken }}
+	if err := g.control("tcp4", "1.1.1.1:80", nil); !errors.Is(err, ErrForbidden) || !errors.Is(err, broken) {
+		t.Errorf("got %v, want that it is refused, and why", err)
+	}
+	if err := g.control("tcp4", "10.0.0.1:80", nil); err != nil {
+		t.Errorf("allowed by configuration: %v", err)
 	}
 }

@@ -144,7 +144,7 @@ func TestNamesThatChangeTheirAddress(t *testing.T) {
 
 	c := New(Options{AllowedRanges: prefixes("127.0.0.1/32")})
 	dialer := &net.Dialer{
-		Control: guard{prefixes("127.0.0.1/32")}.control,
+		Control: guardOn(prefixes("127.0.0.1/32")).control,
 		Resolver: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "udp", socket.LocalAddr().String())
 		}},

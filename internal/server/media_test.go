@@ -60,6 +60,6 @@ func TestMediaIsConfigured(t *testing.T) {
 	alice.Do("POST", upload, "one").OK()
 	alice.Do("POST", upload, "two").OK()
 	alice.Do("POST", upload, "three").Refused(403, "M_FORBIDDEN")
-	alice.Do("GET", preview+"http://127.0.0.1:9/", nil).Refused(403, "M_FORBIDDEN")
+	alice.Do("GET", preview+"http://127.0.0.1:9/", nil).Refused(502, "M_UNKNOWN")
 	alice.Do("GET", preview+"http://127.0.0.2:9/", nil).Refused(502, "M_UNKNOWN") // allowed, but nobody is there
 }

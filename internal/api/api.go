@@ -60,6 +60,9 @@ type Options struct {
 	PublicBaseURL  string         // where clients reach the server; empty: /.well-known/matrix/client is 404
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
 
+	// MediaClosed answers downloads without a token as if there were no files.
+	MediaClosed bool
+
 	Limits *ratelimit.Limits // how often callers may do what; nil: as often as they like
 	Bounds Bounds            // how much may go on at once
 
@@ -101,6 +104,7 @@ type API struct {
 	serverName     string
 	publicBaseURL  string
 	trustedProxies []netip.Prefix
+	mediaClosed    bool
 	limits         *ratelimit.Limits
 	bounds         *bounds
 	maxBodyBytes   int64
@@ -145,6 +149,7 @@ func New(opts Options) (*API, error) {
 		serverName:     opts.ServerName,
 		publicBaseURL:  strings.TrimSuffix(opts.PublicBaseURL, "/"),
 		trustedProxies: opts.TrustedProxies,
+		mediaClosed:    opts.MediaClosed,
 		limits:         opts.Limits,
 		maxBodyBytes:   orDefault(opts.MaxBodyBytes, 1<<20),
 		bodyTimeout:    orDefault(opts.BodyTimeout, 30*time.Second),

@@ -83,6 +83,21 @@ func (a *API) download(r *http.Request) (any, error) {
 	return fileAnswer{file, "public", a}, nil
 }
 
+// errMediaClosed is how files look to strangers where media are for users only.
+var errMediaClosed = &matrix.Error{Code: matrix.NotFound, Message: "There is no such file here for those who are not logged in: use /_matrix/client/v1/media"}
+
+// unlessClosed is the handler of an endpoint that gives files to anybody. M_NOT_FOUND
+// for all of them where the operator has closed it: section "Content repository",
+// freezing unauthenticated media.
+func (a *API) unlessClosed(h func(*http.Request) (any, error)) func(*http.Request) (any, error) {
+	return func(r *http.Request) (any, error) {
+		if a.mediaClosed {
+			return nil, errMediaClosed
+		}
+		return h(r)
+	}
+}
+
 // authedDownload gives a file to those who are logged in.
 // GET /_matrix/client/v1/media/download/{serverName}/{mediaId}[/{fileName}].
 func (a *API) authedDownload(r *http.Request, _ auth.Session) (any, error) {

@@ -269,6 +269,27 @@ func TestRangesThatAreNoneOfOurs(t *testing.T) {
 	ask("GET", "If-Match", `"another"`).Refused(412, "M_INVALID_PARAM")
 }
 
+// TestMediaCanBeClosedToStrangers: whoever knew the address of a file got it, whatever
+// the operator wanted. Section "Content repository", freezing unauthenticated media.
+func TestMediaCanBeClosedToStrangers(t *testing.T) {
+	t.Parallel()
+	opts := services(t)
+	opts.MediaClosed = true
+	anyone := clienttest.New(t, newAPI(t, opts).Handler())
+	alice := anyone.Register("alice", "wordpass")
+	path := upload(alice, "image/png", "a.png", picture(t, 20, 20))
+	for _, generation := range openMedia {
+		for _, open := range []string{"/download" + path, "/download" + path + "/b.png", "/thumbnail" + path + "?width=5&height=5"} {
+			anyone.Do("GET", generation+open, nil).Refused(404, "M_NOT_FOUND")
+			alice.Do("GET", generation+open, nil).Refused(404, "M_NOT_FOUND")
+		}
+		alice.Do("GET", generation+"/config", nil).OK()
+	}
+	alice.Do("GET", mediaAuthed+"/download"+path, nil).OK()
+	alice.Do("GET", mediaAuthed+"/download"+path+"/b.png", nil).OK()
+	alice.Do("GET", mediaAuthed+"/thumbnail"+path+"?width=5&height=5", nil).OK()
+}
+
 func TestDownloadRefused(t *testing.T) {
 	t.Parallel()
 	anyone := newServer(t)

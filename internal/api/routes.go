@@ -233,9 +233,9 @@ func (a *API) mediaRoutes() []route {
 		{both, http.MethodGet, "/config", reading, user(a.mediaConfig)},
 		{both, http.MethodGet, "/preview_url", previewing, user(a.previewURL)},
 
-		{openMedia, http.MethodGet, "/download/{serverName}/{mediaId}", downloading, public(a.download)},
-		{openMedia, http.MethodGet, "/download/{serverName}/{mediaId}/{fileName}", downloading, public(a.download)},
-		{openMedia, http.MethodGet, "/thumbnail/{serverName}/{mediaId}", downloading, public(a.thumbnail)},
+		{openMedia, http.MethodGet, "/download/{serverName}/{mediaId}", downloading, public(a.unlessClosed(a.download))},
+		{openMedia, http.MethodGet, "/download/{serverName}/{mediaId}/{fileName}", downloading, public(a.unlessClosed(a.download))},
+		{openMedia, http.MethodGet, "/thumbnail/{serverName}/{mediaId}", downloading, public(a.unlessClosed(a.thumbnail))},
 		{authedMedia, http.MethodGet, "/download/{serverName}/{mediaId}", downloading, guest(a.authedDownload)},
 		{authedMedia, http.MethodGet, "/download/{serverName}/{mediaId}/{fileName}", downloading, guest(a.authedDownload)},
 		{authedMedia, http.MethodGet, "/thumbnail/{serverName}/{mediaId}", downloading, guest(a.authedThumbnail)},

@@ -224,6 +224,8 @@ type Media struct {
 	MaxUpload Size `yaml:"max_upload"`
 	// UserQuota bounds the sum of a user's files, each counted in blocks of 4 KiB; 0: no bound.
 	UserQuota Size `yaml:"user_quota"`
+	// Open gives files to everybody who knows where they are; false: to users only.
+	Open bool `yaml:"open"`
 	// ThumbnailMemory is what pictures may take in memory, unpacked, while thumbnails are made;
 	// 0: a share of the memory.
 	ThumbnailMemory Size `yaml:"thumbnail_memory"`
@@ -278,7 +280,7 @@ func Default() *Config {
 			Requests:    1000, Polls: 10_000, PollsPerUser: 200, Transfers: 1000,
 			Connections: 10_000, ConnectionsPerAddress: 1000,
 		},
-		Media: Media{Storage: "folder", S3: S3{Region: "us-east-1", PathStyle: true}, MaxUpload: 50 << 20},
+		Media: Media{Storage: "folder", S3: S3{Region: "us-east-1", PathStyle: true}, MaxUpload: 50 << 20, Open: true},
 		Turn:  Turn{TTL: 86400, AllowGuests: true},
 	}
 }

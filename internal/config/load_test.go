@@ -156,6 +156,7 @@ media:
     secret_key: hunter2
   max_upload: 5MiB
   user_quota: 6MiB
+  open: false
   thumbnail_memory: 7MiB
 url_previews:
   enabled: true
@@ -240,7 +241,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 				Endpoint: "https://s3.example.org:9000", Region: "eu-west-3", Bucket: "chat-files", Prefix: "one/two/",
 				AccessKey: "someone", SecretKey: "hunter2",
 			},
-			MaxUpload: 5 << 20, UserQuota: 6 << 20, ThumbnailMemory: 7 << 20,
+			MaxUpload: 5 << 20, UserQuota: 6 << 20, Open: false, ThumbnailMemory: 7 << 20,
 		},
 		URLPreviews: URLPreviews{Enabled: true},
 		Outgoing:    Outgoing{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("::1/128")}},
@@ -368,6 +369,7 @@ var everyVariable = []string{
 	"HOMESERVER_MEDIA_S3_SECRET_KEY=hunter2",
 	"HOMESERVER_MEDIA_MAX_UPLOAD=5MiB",
 	"HOMESERVER_MEDIA_USER_QUOTA=6MiB",
+	"HOMESERVER_MEDIA_OPEN=false",
 	"HOMESERVER_MEDIA_THUMBNAIL_MEMORY=7MiB",
 	"HOMESERVER_URL_PREVIEWS_ENABLED=true",
 	"HOMESERVER_OUTGOING_ALLOWED_RANGES=192.168.1.0/24,::1",

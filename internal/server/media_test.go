@@ -48,7 +48,7 @@ func TestMediaOutlivesTheServer(t *testing.T) {
 func TestMediaIsConfigured(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)
-	cfg.Media = config.Media{MaxUpload: 1000, UserQuota: 8192, ThumbnailMemory: 1 << 20}
+	cfg.Media = config.Media{MaxUpload: 1000, UserQuota: 8192, Open: true, ThumbnailMemory: 1 << 20}
 	cfg.URLPreviews.Enabled = true
 	cfg.Outgoing.AllowedRanges = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
 	alice := clientAt(t, mustStart(t, cfg), 0).Register("alice", "wordpass")

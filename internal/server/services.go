@@ -93,6 +93,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 		Searches: found.search, Directory: found.users, Invitations: found.invitations, Turn: newTurn(cfg),
 		Reports:    reports.New(reports.Options{Pool: pool, Rooms: roomService, Users: accounts, Log: log}),
 		ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, TrustedProxies: cfg.TrustedProxies,
+		MediaClosed:  !cfg.Media.Open,
 		MaxBodyBytes: int64(cfg.Limits.RequestBody), Limits: limits, Bounds: newBounds(cfg.Limits, budget),
 		Healthy: healthy(pool), Ready: ready,
 		Logger: log, NoRequestLines: !cfg.Log.Requests, Metrics: registry,

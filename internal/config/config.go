@@ -280,7 +280,7 @@ func Default() *Config {
 			Requests:    1000, Polls: 10_000, PollsPerUser: 200, Transfers: 1000,
 			Connections: 10_000, ConnectionsPerAddress: 1000,
 		},
-		Media: Media{Storage: "folder", S3: S3{Region: "us-east-1", PathStyle: true}, MaxUpload: 50 << 20, Open: true},
+		Media: Media{Storage: "folder", S3: S3{Region: "us-east-1", PathStyle: true}, MaxUpload: 50 << 20, UserQuota: 5 << 30, Open: true},
 		Turn:  Turn{TTL: 86400, AllowGuests: true},
 	}
 }

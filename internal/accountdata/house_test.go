@@ -50,7 +50,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool) *house {
 	var err error
 	h.rooms, err = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: names, Signer: signer})
 	h.ok(err)
-	h.Service = accountdata.New(pool, h.journal, h.rooms)
+	h.Service = accountdata.New(pool, h.journal, h.rooms, 0)
 	h.ok(h.journal.Start(t.Context()))
 	t.Cleanup(func() {
 		if err := h.journal.Stop(context.WithoutCancel(t.Context())); err != nil {

@@ -26,13 +26,6 @@ const (
 	maxTagsBytes = 64 << 10
 )
 
-// Lists of ignored users that were used last are kept in memory, the long ones
-// excepted.
-const (
-	keptLists      = 10_000
-	keptListLength = 1000
-)
-
 // The types of account data that the server knows by name.
 const (
 	TypeFullyRead    = "m.fully_read"
@@ -69,13 +62,11 @@ type Service struct {
 	ignored *kept.Cache[string, map[string]bool]
 }
 
-// New makes the service on a migrated database. Call it before the journal is
+// New makes the service on a migrated database. Lists of ignored users are kept in
+// memory, so many bytes of them; 0: [kept.UsualShare]. Call it before the journal is
 // started.
-func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service) *Service {
-	s := &Service{
-		pool: pool, journal: j, rooms: r,
-		ignored: kept.New[string, map[string]bool](keptLists),
-	}
+func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, ignoredBytes int) *Service {
+	s := &Service{pool: pool, journal: j, rooms: r, ignored: kept.New(ignoredBytes, weighIgnored)}
 	s.table = &journal.Table{Name: "account_data", Queue: queueItems, Read: s.readOthers}
 	j.Add(s.table)
 	j.Observe(journal.Observer{
@@ -200,10 +191,20 @@ func (s *Service) Ignored(ctx context.Context, userID string) (map[string]bool, 
 		return nil, err
 	}
 	ignored := ignoredIn(content, userID)
-	if len(ignored) <= keptListLength {
-		place.Store(&ignored)
-	}
+	place.Store(&ignored)
 	return ignored, nil
+}
+
+// weighIgnored is about how many bytes a user's list of ignored users takes.
+func weighIgnored(userID string, ignored *map[string]bool) int {
+	const structs, inMap = 100, 40
+	bytes := structs + kept.Text(userID)
+	if ignored != nil {
+		for other := range *ignored {
+			bytes += inMap + kept.Text(other)
+		}
+	}
+	return bytes
 }
 
 // ignoredIn reads a user's list of ignored users. What has not the form of one

@@ -83,14 +83,14 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	if err != nil {
 		t.Fatal(err)
 	}
-	data := accountdata.New(pool, book, house)
-	read := receipts.New(pool, book, house, data)
+	data := accountdata.New(pool, book, house, 0)
+	read := receipts.New(pool, book, house, data, 0)
 	pushes, err := push.New(push.Options{Pool: pool, Journal: book, Rooms: house, ReadUpTo: read.Marks, Ignored: data.Ignored})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ticks := ephemeral.NewClock()
-	typists := typing.New(house, book, ticks, nil)
+	typists := typing.New(house, book, ticks, nil, 0)
 	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: house, Profiles: profiles, Ticks: ticks})
 	stream, err := syncstream.New(syncstream.Options{
 		Pool: pool, Journal: book, Rooms: house, Data: data, Receipts: read, Push: pushes, Typing: typists,

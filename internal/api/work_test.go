@@ -19,7 +19,7 @@ func oneOf(kinds ...ratelimit.Kind) *ratelimit.Limits {
 	for _, kind := range kinds {
 		limits[kind] = ratelimit.Limit{PerSecond: 1e-6, Burst: 1}
 	}
-	return ratelimit.NewLimits(limits, time.Now)
+	return ratelimit.NewLimits(limits, time.Now, 0)
 }
 
 // newLimitedServer runs the whole API with limits.
@@ -116,7 +116,7 @@ func TestRegistrationIsLimitedByAddress(t *testing.T) {
 		ratelimit.Registration: {PerSecond: 1e-6, Burst: 2},
 		ratelimit.NameChecks:   {PerSecond: 1e-6, Burst: 1},
 		ratelimit.Login:        {PerSecond: 1e-6, Burst: 1},
-	}, time.Now))
+	}, time.Now, 0))
 	server.Do("GET", "/register/available?username=free", nil).OK()
 	wantLimited(t, server.Do("GET", "/register/available?username=free", nil))
 
@@ -140,7 +140,7 @@ func TestInvitationsToAUserAreLimited(t *testing.T) {
 	t.Parallel()
 	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
 		ratelimit.InvitesToUser: {PerSecond: 1e-6, Burst: 2},
-	}, time.Now))
+	}, time.Now, 0))
 	alice, eve := server.Register("alice", "wordpass"), server.Register("eve", "wordpass")
 	bob := server.Register("bob", "wordpass")
 	invite := map[string]string{"user_id": bob.UserID}
@@ -179,7 +179,7 @@ func TestInvitationsOfANewRoomCount(t *testing.T) {
 	t.Parallel()
 	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
 		ratelimit.Invites: {PerSecond: 1e-6, Burst: 3},
-	}, time.Now))
+	}, time.Now, 0))
 	alice := server.Register("alice", "wordpass")
 	room := alice.CreateRoom(map[string]any{"invite": []string{"@b:localhost", "@c:localhost", "@d:localhost"}})
 	wantLimited(t, alice.Do("POST", clienttest.Path("rooms", room, "invite"), `{"user_id":"@e:localhost"}`))
@@ -194,7 +194,7 @@ func TestStrangersShareTheLimitOfTheirAddress(t *testing.T) {
 	now := time.Unix(1000, 0)
 	limits := ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
 		ratelimit.Requests: {PerSecond: 1e-3, Burst: 20},
-	}, func() time.Time { return now })
+	}, func() time.Time { return now }, 0)
 	server := newLimitedServer(t, limits)
 	alice, bob := server.Register("alice", "wordpass"), server.Register("bob", "wordpass")
 	stranger := *server

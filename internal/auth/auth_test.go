@@ -214,6 +214,6 @@ func canceled(t testing.TB) context.Context {
 // limitFailedLogins limits the wrong passwords for an account.
 func limitFailedLogins(limit ratelimit.Limit) func(*Options) {
 	return func(o *Options) {
-		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.FailedLogin: limit}, o.Now)
+		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.FailedLogin: limit}, o.Now, 0)
 	}
 }

@@ -3,37 +3,38 @@ package auth
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"strings"
-	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/kept"
 	"homeserver/internal/ratelimit"
 )
 
-// maxFamiliar bounds the addresses that are remembered, with and without an account.
-const maxFamiliar = 10_000
+// maxRecalled is how many devices are asked for their addresses after a start.
+const maxRecalled = 10_000
 
 // familiar are the addresses from which somebody was logged in, at all and to which
 // account. An address is known as what it is counted as: see [ratelimit.AddressKey].
 type familiar struct {
-	mu    sync.Mutex
-	known *simplelru.LRU[string, struct{}]
+	seed  maphash.Seed
+	known *kept.LRU[uint64, struct{}] // by a number that stands for the address and the account, "" for any
 }
 
-func newFamiliar() *familiar {
-	known, _ := simplelru.NewLRU[string, struct{}](2*maxFamiliar, nil) // it refuses sizes below 1 only
-	return &familiar{known: known}
+func newFamiliar(share int) *familiar {
+	return &familiar{maphash.MakeSeed(), kept.NewLRU(kept.Options[uint64, struct{}]{Share: share})}
+}
+
+func (f *familiar) number(caller, userID string) uint64 {
+	return maphash.Comparable(f.seed, [2]string{caller, userID})
 }
 
 // add notes that somebody was logged in to an account from an address.
 func (f *familiar) add(caller, userID string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.known.Add(caller, struct{}{})
-	f.known.Add(caller+" "+userID, struct{}{})
+	f.known.Put(f.number(caller, ""), struct{}{})
+	f.known.Put(f.number(caller, userID), struct{}{})
 }
 
 // knows reports whether a caller is a user, the server itself, or an address from which
@@ -42,18 +43,14 @@ func (f *familiar) knows(caller string) bool {
 	if caller == "" || strings.HasPrefix(caller, "@") {
 		return true
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, ok := f.known.Get(caller)
+	_, ok := f.known.Get(f.number(caller, ""))
 	return ok
 }
 
 // knowsAt reports whether somebody was logged in from an address to one of the accounts.
 func (f *familiar) knowsAt(caller string, userIDs []string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	for _, userID := range userIDs {
-		if _, ok := f.known.Get(caller + " " + userID); ok {
+		if _, ok := f.known.Get(f.number(caller, userID)); ok {
 			return true
 		}
 	}
@@ -69,7 +66,7 @@ func (f *familiar) addSeen(userID, ip string) {
 
 // recall makes the addresses familiar from which devices were seen last, after a start.
 func (s *Service) recall(ctx context.Context) error {
-	rows, err := s.pool.Query(ctx, `SELECT user_id, last_seen_ip FROM devices ORDER BY last_seen_ts DESC LIMIT $1`, maxFamiliar)
+	rows, err := s.pool.Query(ctx, `SELECT user_id, last_seen_ip FROM devices ORDER BY last_seen_ts DESC LIMIT $1`, maxRecalled)
 	if err != nil {
 		return fmt.Errorf("query where devices were seen: %w", err)
 	}

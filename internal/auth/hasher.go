@@ -65,14 +65,16 @@ type hasher struct {
 	networks  *gauge.Gauge // those on their way from each wider network
 }
 
-func newHasher(params ArgonParams) *hasher {
+// newHasher makes a hasher that remembers so many bytes of familiar addresses; 0:
+// [kept.UsualShare].
+func newHasher(params ArgonParams, familiarBytes int) *hasher {
 	if params == (ArgonParams{}) {
 		params = DefaultArgonParams()
 	}
 	return &hasher{
 		params:   params,
 		nobody:   encodePHC(params, randomBytes(saltBytes), randomBytes(keyBytes)),
-		familiar: newFamiliar(),
+		familiar: newFamiliar(familiarBytes),
 		all:      gauge.New(gauge.Options{Total: hashersAtOnce, Waiting: maxWaitingHashers, EachWaiting: maxHashersEach}),
 		strangers: gauge.New(gauge.Options{
 			Total: strangersAtOnce, Waiting: maxWaitingStrangers, EachWaiting: maxHashersEach,

@@ -1,14 +1,13 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"sync"
-)
 
-// maxSightings bounds what is remembered between two writes. Devices beyond it are
-// seen in the next round.
-const maxSightings = 10_000
+	"homeserver/internal/kept"
+)
 
 // sighting is when, and from where, a device was seen.
 type sighting struct {
@@ -27,15 +26,27 @@ func sightingOf(client Client, at int64) sighting {
 	return seen
 }
 
-// lastSeen gathers sightings until they are written.
+// lastSeen gathers sightings until they are written, as many as there is memory for.
+// Other devices are seen in the next round.
 type lastSeen struct {
+	share int
+
 	mu      sync.Mutex
 	devices map[deviceKey]sighting
+	bytes   int
 }
 
 type deviceKey struct{ userID, deviceID string }
 
-func newLastSeen() *lastSeen { return &lastSeen{devices: map[deviceKey]sighting{}} }
+func newLastSeen(share int) *lastSeen {
+	return &lastSeen{share: cmp.Or(share, kept.UsualShare), devices: map[deviceKey]sighting{}}
+}
+
+// weigh is about how many bytes a sighting takes.
+func (s *sighting) weigh(key deviceKey) int {
+	const structs = 200
+	return structs + kept.Text(key.userID, key.deviceID, s.ip, s.userAgent)
+}
 
 // Seen notes that a device has made a request. It only touches memory; the
 // background work writes it within a minute.
@@ -43,15 +54,26 @@ func (s *Service) Seen(session Session, client Client) {
 	s.seen.note(deviceKey{session.UserID, session.DeviceID}, sightingOf(client, s.nowMS()))
 }
 
+func (l *lastSeen) stats() kept.Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return kept.Stats{Entries: len(l.devices), Bytes: l.bytes}
+}
+
 // note keeps a sighting unless a newer one is known.
 func (l *lastSeen) note(key deviceKey, seen sighting) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	known, ok := l.devices[key]
-	if ok && known.at > seen.at || !ok && len(l.devices) >= maxSightings {
+	more := seen.weigh(key)
+	if ok {
+		more -= known.weigh(key)
+	}
+	if ok && known.at > seen.at || l.bytes+more > l.share {
 		return
 	}
 	l.devices[key] = seen
+	l.bytes += more
 }
 
 // take returns what has been gathered, and starts afresh.
@@ -59,7 +81,7 @@ func (l *lastSeen) take() map[deviceKey]sighting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	taken := l.devices
-	l.devices = map[deviceKey]sighting{}
+	l.devices, l.bytes = map[deviceKey]sighting{}, 0
 	return taken
 }
 

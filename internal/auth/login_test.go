@@ -288,7 +288,7 @@ func TestGuessesOfOthersLockedOutTheOwner(t *testing.T) {
 		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
 			ratelimit.FailedLogin:        {PerSecond: 0.1, Burst: 3},
 			ratelimit.FailedLoginAccount: {PerSecond: 0.1, Burst: 5},
-		}, o.Now)
+		}, o.Now, 0)
 	})
 	owner := mustRegister(t, s, "example")
 	home := by(t, "192.0.2.1")

@@ -19,4 +19,8 @@ func (s *Service) Collectors() []prometheus.Collector {
 }
 
 // Caches tells how the caches are used.
-func (s *Service) Caches() kept.Caches { return kept.Caches{"access_tokens": s.cache.stats} }
+func (s *Service) Caches() kept.Caches {
+	return kept.Caches{
+		"access_tokens": s.cache.stats, "sightings": s.seen.stats, "familiar_addresses": s.hasher.familiar.known.Stats,
+	}
+}

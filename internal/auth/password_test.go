@@ -17,7 +17,7 @@ import (
 
 func TestHashIsAPHCString(t *testing.T) {
 	t.Parallel()
-	h := newHasher(cheapArgon)
+	h := newHasher(cheapArgon, 0)
 
 	phc, err := h.hash(t.Context(), "secret")
 	must(t, err)
@@ -41,8 +41,8 @@ func TestHashIsAPHCString(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	t.Parallel()
-	h := newHasher(cheapArgon)
-	old, err := newHasher(ArgonParams{MemoryKiB: 16, Passes: 2, Threads: 2}).hash(t.Context(), "secret")
+	h := newHasher(cheapArgon, 0)
+	old, err := newHasher(ArgonParams{MemoryKiB: 16, Passes: 2, Threads: 2}, 0).hash(t.Context(), "secret")
 	must(t, err)
 	empty, err := h.hash(t.Context(), "")
 	must(t, err)
@@ -69,7 +69,7 @@ func TestVerify(t *testing.T) {
 
 func TestVerifyRefusesWhatIsNotAHash(t *testing.T) {
 	t.Parallel()
-	h := newHasher(cheapArgon)
+	h := newHasher(cheapArgon, 0)
 	good := encodePHC(cheapArgon, make([]byte, 16), make([]byte, 32))
 	tests := []string{
 		"plain", "$argon2id$", "$2y$10$abcdefghijklmnopqrstuv",
@@ -96,14 +96,14 @@ func TestVerifyRefusesWhatIsNotAHash(t *testing.T) {
 
 func TestOutdated(t *testing.T) {
 	t.Parallel()
-	h := newHasher(ArgonParams{})
+	h := newHasher(ArgonParams{}, 0)
 	if h.params != DefaultArgonParams() {
 		t.Errorf("got %+v", h.params)
 	}
 	if h.outdated(h.nobody) {
 		t.Error("a hash with today's parameters counts as outdated")
 	}
-	if !h.outdated(newHasher(cheapArgon).nobody) {
+	if !h.outdated(newHasher(cheapArgon, 0).nobody) {
 		t.Error("a hash with other parameters does not count as outdated")
 	}
 }
@@ -116,7 +116,7 @@ func by(t *testing.T, caller string) context.Context {
 
 func TestHashingIsBounded(t *testing.T) {
 	t.Parallel()
-	h := newHasher(cheapArgon)
+	h := newHasher(cheapArgon, 0)
 	if _, err := h.all.Enter(t.Context(), "others", hashersAtOnce); err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestHashingIsBounded(t *testing.T) {
 func TestOneNetworkHeldAllPlacesForPasswords(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHasher(cheapArgon)
+		h := newHasher(cheapArgon, 0)
 		h.familiar.add("192.0.2.1", "@alice:example.org")
 		leave, err := h.enter(by(t, "198.51.100.0"))
 		must(t, err)
@@ -195,7 +195,7 @@ func TestWiderNetwork(t *testing.T) {
 // A hash that a tampered database holds could cost 4 TiB.
 func TestAStoredHashCostWhateverItSaid(t *testing.T) {
 	t.Parallel()
-	h := newHasher(cheapArgon)
+	h := newHasher(cheapArgon, 0)
 	for name, phc := range map[string]string{
 		"memory":  encodePHC(ArgonParams{MemoryKiB: 1 << 31, Passes: 1, Threads: 1}, make([]byte, 16), make([]byte, 32)),
 		"passes":  encodePHC(ArgonParams{MemoryKiB: 8, Passes: 1 << 31, Threads: 1}, make([]byte, 16), make([]byte, 32)),
@@ -364,7 +364,7 @@ func TestPasswordsAreNotStored(t *testing.T) {
 }
 
 func BenchmarkVerify(b *testing.B) {
-	h := newHasher(DefaultArgonParams())
+	h := newHasher(DefaultArgonParams(), 0)
 	for b.Loop() {
 		if _, err := h.verify(b.Context(), "secret", ""); err != nil {
 			b.Fatal(err)

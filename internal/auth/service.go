@@ -49,11 +49,17 @@ type Options struct {
 	// Channel tells which tokens other processes have revoked; nil: they are found out
 	// half a minute later.
 	Channel *broadcast.Channel
+	// Shares is what caches may hold.
+	Shares Shares
 	// Logger gets what goes wrong in the background; nil means slog.Default.
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
+
+// Shares is how many bytes access tokens, when devices were seen last, and from where users
+// were logged in may take in memory; 0: [kept.UsualShare].
+type Shares struct{ Tokens, Sightings, Familiar int }
 
 // Service holds the rules of accounts, devices and tokens. It is safe for
 // concurrent use once OnDeactivate and OnErase have been called for the last time.
@@ -96,10 +102,10 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 	s := &Service{
 		pool:    pool,
 		o:       o,
-		hasher:  newHasher(o.Argon),
-		cache:   newTokenCache(),
+		hasher:  newHasher(o.Argon, o.Shares.Familiar),
+		cache:   newTokenCache(o.Shares.Tokens),
 		watches: newWatches(),
-		seen:    newLastSeen(),
+		seen:    newLastSeen(o.Shares.Sightings),
 		nonces:  newNonces(o.SharedSecret),
 	}
 	if o.Channel != nil {

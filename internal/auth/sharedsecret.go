@@ -9,18 +9,17 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-
+	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
 )
 
 const (
 	nonceLifetime = time.Minute
-	// maxNonces bounds the used nonces that are remembered.
-	maxNonces = 1000
+	// usedNonces is how many bytes the used nonces may take that are remembered, which
+	// are about a thousand.
+	usedNonces = 256 << 10
 )
 
 // SharedSecretRequest is the body of POST /_synapse/admin/v1/register. MAC is the
@@ -109,10 +108,8 @@ func errNoSharedSecret() *matrix.Error {
 // remembers which were used here. Elsewhere one may be used again, which is of no
 // use: the MAC that goes with it names the account, and that exists by then.
 type nonces struct {
-	key []byte
-
-	mu   sync.Mutex
-	used *simplelru.LRU[string, struct{}]
+	key  []byte
+	used *kept.LRU[string, struct{}]
 }
 
 // nonce is 16 random bytes, the time until which it is good, and a MAC of both.
@@ -122,8 +119,9 @@ const (
 )
 
 func newNonces(secret string) *nonces {
-	used, _ := simplelru.NewLRU[string, struct{}](maxNonces, nil) // it refuses sizes below 1 only
-	return &nonces{key: []byte("nonce " + secret), used: used}
+	return &nonces{key: []byte("nonce " + secret), used: kept.NewLRU(kept.Options[string, struct{}]{
+		Share: usedNonces, Weigh: func(nonce string, _ struct{}) int { return kept.Text(nonce) },
+	})}
 }
 
 func (n *nonces) give(now time.Time) string {
@@ -149,9 +147,6 @@ func (n *nonces) use(given string, now time.Time) bool {
 	if !hmac.Equal(n.seal(open), nonce) || now.UnixMilli() >= until {
 		return false
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	again := n.used.Contains(string(nonce))
-	n.used.Add(string(nonce), struct{}{})
-	return !again
+	_, isNew := n.used.PutNew(string(nonce), struct{}{})
+	return isNew
 }

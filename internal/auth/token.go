@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/kept"
@@ -16,8 +15,6 @@ import (
 )
 
 const (
-	// cachedTokens bounds the cache of access tokens.
-	cachedTokens = 10_000
 	// cacheLifetime is how long another process may go on accepting a token that
 	// this one has revoked, where it does not hear of that at once.
 	cacheLifetime = 30 * time.Second
@@ -133,7 +130,7 @@ type knownToken struct {
 type tokenCache struct {
 	mu      sync.Mutex
 	version uint64
-	tokens  *simplelru.LRU[tokenHash, cachedToken]
+	tokens  *kept.LRU[tokenHash, cachedToken]
 	uses    kept.Uses
 }
 
@@ -142,9 +139,11 @@ type cachedToken struct {
 	readAt time.Time
 }
 
-func newTokenCache() *tokenCache {
-	tokens, _ := simplelru.NewLRU[tokenHash, cachedToken](cachedTokens, nil) // it refuses sizes below 1 only
-	return &tokenCache{tokens: tokens}
+func newTokenCache(share int) *tokenCache {
+	return &tokenCache{tokens: kept.NewLRU(kept.Options[tokenHash, cachedToken]{
+		Share: share,
+		Weigh: func(_ tokenHash, t cachedToken) int { return kept.Text(t.session.UserID, t.session.DeviceID) },
+	})}
 }
 
 // get returns a token that was read a short time ago. The version is to be handed
@@ -162,9 +161,8 @@ func (c *tokenCache) get(hash tokenHash, now time.Time) (known knownToken, versi
 }
 
 func (c *tokenCache) stats() kept.Stats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.uses.Stats(c.tokens.Len())
+	all := c.tokens.Stats()
+	return c.uses.Stats(all.Entries, all.Bytes)
 }
 
 // put keeps what was read after get had returned version.
@@ -172,7 +170,7 @@ func (c *tokenCache) put(hash tokenHash, known knownToken, version uint64, now t
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if version == c.version {
-		c.tokens.Add(hash, cachedToken{known, now})
+		c.tokens.Put(hash, cachedToken{known, now})
 	}
 }
 
@@ -192,11 +190,7 @@ func (c *tokenCache) forgetUser(userID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.version++
-	for _, hash := range c.tokens.Keys() {
-		if cached, ok := c.tokens.Peek(hash); ok && cached.session.UserID == userID {
-			c.tokens.Remove(hash)
-		}
-	}
+	c.tokens.RemoveAll(func(_ tokenHash, t cachedToken) bool { return t.session.UserID == userID })
 }
 
 // forgetAll forgets all tokens: it is not known which have been revoked.
@@ -204,7 +198,7 @@ func (c *tokenCache) forgetAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.version++
-	c.tokens.Purge()
+	c.tokens.RemoveAll(nil)
 }
 
 // issueTokens makes the tokens of a generation. An access token expires only if

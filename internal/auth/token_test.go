@@ -162,13 +162,15 @@ func TestAuthenticateRefusesAnExpiredToken(t *testing.T) {
 
 func TestCacheIsBounded(t *testing.T) {
 	t.Parallel()
-	cache := newTokenCache()
+	const share, sessions = 1 << 20, 10_000
+	cache := newTokenCache(share)
 	now := time.Unix(0, 0)
-	for i := range cachedTokens + 10 {
-		cache.put(tokenHash{byte(i), byte(i >> 8)}, knownToken{}, 0, now)
+	long := Session{UserID: strings.Repeat("u", 255), DeviceID: strings.Repeat("d", 255)}
+	for i := range sessions {
+		cache.put(tokenHash{byte(i), byte(i >> 8)}, knownToken{session: long}, 0, now)
 	}
-	if n := cache.tokens.Len(); n != cachedTokens {
-		t.Errorf("got %d tokens, want %d", n, cachedTokens)
+	if got := cache.stats(); got.Bytes > share || got.Entries < share/1500 || got.Entries > share/700 {
+		t.Errorf("got %+v", got)
 	}
 	if _, _, ok := cache.get(tokenHash{}, now); ok {
 		t.Error("the oldest token is still there")

@@ -40,8 +40,6 @@ type Budget struct {
 	Answers Size
 	// Caches is what each cache may hold.
 	Caches Caches
-	// CacheScale is by how much caches are larger, or smaller, than usual.
-	CacheScale float64
 }
 
 // Budget shares out the memory: what is not configured is derived from the limit, and the limit, if it
@@ -69,19 +67,19 @@ func (c *Config) budget(root fs.FS) Budget {
 		ThumbnailMemory: share(c.Media.ThumbnailMemory, 4, minThumbnailMemory),
 		Answers:         share(0, 2, 0),
 		Caches:          newCaches(share(0, 3, 0)),
-		CacheScale:      min(max(float64(limit)/float64(usualMemory), 0.125), 4),
 	}
 }
 
 // Caches is how many bytes each cache may hold.
 type Caches struct {
-	RoomState, Transactions                       Size // internal/rooms
-	Viewers, LazyMembers, Filters                 Size // internal/syncstream
-	PushRules, PushRooms, UnreadCounts, ReadMarks Size // internal/push, internal/receipts
-	IgnoredUsers                                  Size // internal/accountdata
-	Presence, Typing                              Size
-	AccessTokens, Sightings                       Size // internal/auth
-	RateLimits                                    Size
+	RoomState, Transactions                      Size // internal/rooms
+	Viewers, LazyMembers, Filters                Size // internal/syncstream
+	PushRules, PushRooms, PushNames, PushBudgets Size // internal/push
+	UnreadCounts, ReadMarks                      Size // internal/push, internal/receipts
+	IgnoredUsers                                 Size // internal/accountdata
+	Presence, Typing                             Size
+	AccessTokens, Sightings, Familiar            Size // internal/auth
+	RateLimits                                   Size
 }
 
 // newCaches shares out the memory for caches. What is read at each request, and is dear to
@@ -89,12 +87,13 @@ type Caches struct {
 func newCaches(all Size) Caches {
 	share := func(percent Size) Size { return all * percent / 100 }
 	return Caches{
-		RoomState: share(30), Transactions: share(6),
-		Viewers: share(16), LazyMembers: share(8), Filters: share(3),
-		PushRules: share(6), PushRooms: share(4), UnreadCounts: share(6), ReadMarks: share(3),
+		RoomState: share(28), Transactions: share(5),
+		Viewers: share(12), LazyMembers: share(7), Filters: share(2),
+		PushRules: share(8), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
+		UnreadCounts: share(5), ReadMarks: share(3),
 		IgnoredUsers: share(2),
-		Presence:     share(5), Typing: share(1),
-		AccessTokens: share(3), Sightings: share(2),
+		Presence:     share(8), Typing: share(1),
+		AccessTokens: share(3), Sightings: share(1), Familiar: share(2),
 		RateLimits: share(5),
 	}
 }

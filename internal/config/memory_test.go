@@ -59,9 +59,9 @@ func TestBudgetSharesOutTheLimit(t *testing.T) {
 	t.Parallel()
 	const mib = Size(1 << 20)
 	for limit, want := range map[Size]Budget{
-		128 * mib:  {LiveWindow: 4 * mib, WriteQueue: 8 * mib, RequestMemory: 4 * mib, ThumbnailMemory: 32 * mib, Answers: 8 * mib, Caches: newCaches(12 * mib), CacheScale: 0.125},
-		1024 * mib: {LiveWindow: 60 * mib, WriteQueue: 60 * mib, RequestMemory: 60 * mib, ThumbnailMemory: 241 * mib, Answers: 120 * mib, Caches: newCaches(180 * mib), CacheScale: 1},
-		64 << 30:   {LiveWindow: 252 * mib, WriteQueue: 252 * mib, RequestMemory: 252 * mib, ThumbnailMemory: 1009 * mib, Answers: 504 * mib, Caches: newCaches(756 * mib), CacheScale: 4},
+		128 * mib:  {LiveWindow: 4 * mib, WriteQueue: 8 * mib, RequestMemory: 4 * mib, ThumbnailMemory: 32 * mib, Answers: 8 * mib, Caches: newCaches(12 * mib)},
+		1024 * mib: {LiveWindow: 60 * mib, WriteQueue: 60 * mib, RequestMemory: 60 * mib, ThumbnailMemory: 241 * mib, Answers: 120 * mib, Caches: newCaches(180 * mib)},
+		64 << 30:   {LiveWindow: 252 * mib, WriteQueue: 252 * mib, RequestMemory: 252 * mib, ThumbnailMemory: 1009 * mib, Answers: 504 * mib, Caches: newCaches(756 * mib)},
 	} {
 		cfg := Default()
 		cfg.Memory.Limit, want.Limit = limit, limit
@@ -74,7 +74,7 @@ func TestBudgetSharesOutTheLimit(t *testing.T) {
 	cfg.Limits.WriteQueue, cfg.Limits.RequestMemory = 5<<20, 6<<20
 	want := Budget{
 		Limit: 128 << 20, LiveWindow: 3 << 20, WriteQueue: 5 << 20, RequestMemory: 6 << 20, ThumbnailMemory: 7 << 20,
-		Answers: 8 << 20, Caches: newCaches(12 << 20), CacheScale: 0.125,
+		Answers: 8 << 20, Caches: newCaches(12 << 20),
 	}
 	if diff := cmp.Diff(want, cfg.Budget()); diff != "" {
 		t.Errorf("what is configured: %s", diff)

@@ -77,6 +77,20 @@ type parsedLevels struct {
 	err    error
 }
 
+// Size is about how many bytes the event takes in memory, at most, once it was looked at.
+func (e *Event) Size() int {
+	const (
+		structs = 500
+		// parsed is by how much power levels are larger than their text, at most.
+		parsed = 10
+	)
+	n := structs + 2*len(e.JSON)
+	if e.Type == TypePowerLevels {
+		n += parsed * len(e.Content)
+	}
+	return n
+}
+
 // IsState reports whether this is the state event of the type and state key.
 func (e *Event) IsState(evType, stateKey string) bool {
 	return e.StateKey != nil && *e.StateKey == stateKey && e.Type == evType

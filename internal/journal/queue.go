@@ -47,6 +47,16 @@ func (p *Pending) Committed() bool {
 	}
 }
 
+// Answered reports whether Wait would return at once.
+func (p *Pending) Answered() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // answer ends the waiting.
 func (p *Pending) answer(err error) {
 	p.err = err

@@ -1,75 +1,85 @@
 package kept
 
-import (
-	"sync/atomic"
-
-	lru "github.com/hashicorp/golang-lru/v2"
-)
+import "sync/atomic"
 
 // Cache is a bounded cache of what is read from the database and forgotten, or
 // brought up to date, when that changes. Whoever reads a value takes its place
 // first, and stores the value there: a place that was forgotten meanwhile is
-// nobody else's any more, so that nothing outdated is ever found. What was used
-// last is kept. Its methods may be called concurrently.
+// nobody else's any more, so that nothing outdated is ever found. It is bounded in
+// bytes like [LRU]. Its methods may be called concurrently.
 type Cache[K comparable, V any] struct {
-	places *lru.Cache[K, *Place[V]]
-	uses   Uses
+	slots *LRU[K, *slot[V]]
+	uses  Uses
 }
 
 // Place is where one value of a cache stands.
-type Place[V any] struct{ value atomic.Pointer[V] }
+type Place[K comparable, V any] struct {
+	*slot[V]
+	key   K
+	cache *Cache[K, V]
+}
 
-// New makes a cache for so many values, at least one.
-func New[K comparable, V any](size int) *Cache[K, V] {
-	places, _ := lru.New[K, *Place[V]](max(1, size)) // fails only for less than one
-	return &Cache[K, V]{places: places}
+type slot[V any] struct{ value atomic.Pointer[V] }
+
+// New makes a cache of so many bytes; 0: [UsualShare]. weigh returns how many bytes a
+// key points to, and a value has with all that it points to; the value is nil while
+// nobody has read it. It must be quick, and must not use the cache.
+func New[K comparable, V any](share int, weigh func(K, *V) int) *Cache[K, V] {
+	const empty = 8 // of a slot
+	return &Cache[K, V]{slots: NewLRU(Options[K, *slot[V]]{
+		Share: share, Weigh: func(key K, s *slot[V]) int { return empty + weigh(key, s.value.Load()) },
+	})}
 }
 
 // Place gives the place of a key's value. Take it before reading the value.
-func (c *Cache[K, V]) Place(key K) *Place[V] {
-	place, ok := c.places.Get(key)
-	c.uses.Count(ok && place.Load() != nil)
-	if ok {
-		return place
+func (c *Cache[K, V]) Place(key K) Place[K, V] {
+	at, ok := c.slots.Get(key)
+	c.uses.Count(ok && at.value.Load() != nil)
+	if !ok {
+		at, _ = c.slots.PutNew(key, &slot[V]{})
 	}
-	place = &Place[V]{}
-	if other, ok, _ := c.places.PeekOrAdd(key, place); ok {
-		return other
-	}
-	return place
+	return Place[K, V]{slot: at, key: key, cache: c}
 }
 
 // Stats tells how the cache is used.
-func (c *Cache[K, V]) Stats() Stats { return c.uses.Stats(c.places.Len()) }
+func (c *Cache[K, V]) Stats() Stats {
+	all := c.slots.Stats()
+	return c.uses.Stats(all.Entries, all.Bytes)
+}
 
 // Load gives the value; nil: nobody has read it yet.
-func (p *Place[V]) Load() *V { return p.value.Load() }
+func (p Place[K, V]) Load() *V { return p.value.Load() }
 
 // Store puts a value that was read, unless somebody else was first.
-func (p *Place[V]) Store(value *V) { p.value.CompareAndSwap(nil, value) }
+func (p Place[K, V]) Store(value *V) {
+	if p.value.CompareAndSwap(nil, value) {
+		p.cache.slots.Reweigh(p.key)
+	}
+}
 
 // Change brings a value up to date, for an observer of the journal: change makes
 // the new value of the old one, which it must not write to; nil: it is forgotten. A
 // value that somebody is reading at the moment is forgotten, too. Calls must come one
 // after the other.
 func (c *Cache[K, V]) Change(key K, change func(old *V) *V) {
-	place, ok := c.places.Peek(key)
+	at, ok := c.slots.Peek(key)
 	if !ok {
 		return
 	}
-	next := place.value.Load()
+	next := at.value.Load()
 	if next != nil {
 		next = change(next)
 	}
 	if next == nil {
-		c.places.Remove(key)
+		c.slots.Remove(key)
 		return
 	}
-	place.value.Store(next)
+	at.value.Store(next)
+	c.slots.Reweigh(key)
 }
 
 // Forget forgets the value of a key.
-func (c *Cache[K, V]) Forget(key K) { c.places.Remove(key) }
+func (c *Cache[K, V]) Forget(key K) { c.slots.Remove(key) }
 
 // ForgetAll forgets all values.
-func (c *Cache[K, V]) ForgetAll() { c.places.Purge() }
+func (c *Cache[K, V]) ForgetAll() { c.slots.RemoveAll(nil) }

@@ -8,9 +8,17 @@ import (
 	"testing"
 )
 
+// weightless counts entries alone.
+func weightless(string, *int) int { return 0 }
+
+// roomFor is the share that has room for so many of these entries.
+func roomFor(entries int) int {
+	return entries * (New[string, int](1, weightless).slots.fixed + 8)
+}
+
 func TestCache(t *testing.T) {
 	t.Parallel()
-	c := New[string, int](2)
+	c := New(roomFor(2), weightless)
 	if c.Place("a").Load() != nil {
 		t.Error("there is a value before anybody has stored one")
 	}
@@ -26,24 +34,47 @@ func TestCache(t *testing.T) {
 	c.Place("a").Store(new(1))
 	c.Place("b").Store(new(2))
 	c.Place("c").Store(new(3))
-	if c.places.Len() != 2 || c.Place("c").Load() == nil {
-		t.Errorf("%d are kept", c.places.Len())
+	if got := c.Stats().Entries; got != 2 || c.Place("c").Load() == nil {
+		t.Errorf("%d are kept", got)
 	}
 	c.ForgetAll()
-	if c.places.Len() != 0 {
-		t.Error("something is left")
+	if got := c.Stats(); got.Entries+got.Bytes != 0 {
+		t.Errorf("left: %+v", got)
 	}
-	New[string, int](0).Place("a").Store(new(1))
+	New(1, weightless).Place("a").Store(new(1))
+}
+
+func TestCacheWeighsWhatIsStoredAndChanged(t *testing.T) {
+	t.Parallel()
+	c := New(roomFor(2)+100, func(_ string, v *int) int {
+		if v == nil {
+			return 0
+		}
+		return *v
+	})
+	c.Place("a").Store(new(50))
+	c.Place("b").Store(new(50))
+	if got := c.Stats(); got.Entries != 2 || got.Bytes != roomFor(2)+100 {
+		t.Errorf("got %+v", got)
+	}
+	c.Change("b", func(*int) *int { return new(51) })
+	if got := c.Stats(); got.Entries != 1 || got.Bytes != roomFor(1)+51 || c.Place("b").Load() == nil {
+		t.Errorf("after one has grown: %+v", got)
+	}
+	c.Place("c").Store(new(1 << 20))
+	if got := c.Stats(); got.Entries != 1 || c.Place("b").Load() == nil {
+		t.Errorf("after one that is too large: %+v", got)
+	}
 }
 
 func TestCacheTellsHowItIsUsed(t *testing.T) {
 	t.Parallel()
-	c := New[string, int](2)
+	c := New(roomFor(2), weightless)
 	c.Place("a")               // is not there
 	c.Place("a").Store(new(1)) // somebody is reading it
 	c.Place("a")
 	c.Place("b")
-	if got, want := c.Stats(), (Stats{Entries: 2, Hits: 1, Misses: 3}); got != want {
+	if got, want := c.Stats(), (Stats{Entries: 2, Bytes: roomFor(2), Hits: 1, Misses: 3}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	c.ForgetAll()
@@ -52,19 +83,10 @@ func TestCacheTellsHowItIsUsed(t *testing.T) {
 	}
 }
 
-func TestScale(t *testing.T) {
-	t.Parallel()
-	for scale, want := range map[Scale]int{0: 1000, 1: 1000, 0.125: 125, 4: 4000, 1e-9: 1} {
-		if got := scale.Of(1000); got != want {
-			t.Errorf("%v: got %d, want %d", scale, got, want)
-		}
-	}
-}
-
 // What was read before a change, and stored after it, is found by nobody.
 func TestCacheFindsNothingOutdated(t *testing.T) {
 	t.Parallel()
-	c := New[string, int](2)
+	c := New(roomFor(2), weightless)
 	before := c.Place("a")
 	c.Forget("a")
 	before.Store(new(1))
@@ -81,7 +103,7 @@ func TestCacheFindsNothingOutdated(t *testing.T) {
 
 func TestCacheIsBroughtUpToDate(t *testing.T) {
 	t.Parallel()
-	c := New[string, int](2)
+	c := New(roomFor(2), weightless)
 	add := func(old *int) *int { return new(*old + 1) }
 	c.Change("a", add)
 	early := c.Place("a")
@@ -101,7 +123,7 @@ func TestCacheIsBroughtUpToDate(t *testing.T) {
 // nobody finds less.
 func TestCacheUnderLoad(t *testing.T) {
 	t.Parallel()
-	c := New[string, int](4)
+	c := New(roomFor(4), weightless)
 	var mu sync.Mutex
 	stored, announced := 0, 0
 	var all sync.WaitGroup

@@ -2,11 +2,11 @@ package kept
 
 import "sync/atomic"
 
-// Stats tells how a cache is used: how many values it holds, and how often it was
-// asked for one that it had, and that it had not.
+// Stats tells how a cache is used: how many values it holds, what they weigh, and how
+// often it was asked for one that it had, and that it had not.
 type Stats struct {
-	Entries      int
-	Hits, Misses uint64
+	Entries, Bytes int
+	Hits, Misses   uint64
 }
 
 // Uses counts how often a cache is asked. The zero value is ready for use.
@@ -21,21 +21,10 @@ func (u *Uses) Count(hit bool) {
 	}
 }
 
-// Stats gives the counts, beside how many values the cache holds.
-func (u *Uses) Stats(entries int) Stats {
-	return Stats{Entries: entries, Hits: u.hits.Load(), Misses: u.misses.Load()}
+// Stats gives the counts, beside how many values the cache holds and what they weigh.
+func (u *Uses) Stats(entries, bytes int) Stats {
+	return Stats{Entries: entries, Bytes: bytes, Hits: u.hits.Load(), Misses: u.misses.Load()}
 }
 
 // Caches gives the statistics of caches by name.
 type Caches map[string]func() Stats
-
-// Scale is by how much caches are larger, or smaller, than usual; 0 means not at all.
-type Scale float64
-
-// Of gives the size for what usually has the size n: one at least.
-func (s Scale) Of(n int) int {
-	if s == 0 {
-		return n
-	}
-	return max(1, int(float64(s)*float64(n)))
-}

@@ -496,7 +496,7 @@ func TestThumbnailsCostTheirTime(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
 	h := newHouse(t, func(o *Options) {
-		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.Thumbnails: {PerSecond: 1, Burst: 5000}}, func() time.Time { return now })
+		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.Thumbnails: {PerSecond: 1, Burst: 5000}}, func() time.Time { return now }, 0)
 	})
 	ctx := matrix.WithCaller(t.Context(), "192.0.2.1")
 	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, pngOf(t, quarters(300, 300))), Width: 96, Height: 96, Crop: true}

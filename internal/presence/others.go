@@ -14,7 +14,7 @@ const (
 	tellEvery = 10 * time.Second
 	// maxNews bounds what waits to be taken in; beyond it, news are dropped, and
 	// told again with the next sign of the user.
-	maxNews = 4096
+	maxNews = 1024
 )
 
 // message is what processes tell each other of a user: that the user has set

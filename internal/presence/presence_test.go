@@ -307,11 +307,12 @@ func TestUsersAreBounded(t *testing.T) {
 	h := newHouse(t)
 	h.set(alice, Online, "")
 	h.mu.Lock()
-	for i := range maxUsers + 10 {
+	h.Share = 1 << 20
+	for i := range 2000 {
 		h.touch(h.add(fmt.Sprint("@user", i)))
 	}
-	if len(h.users) != maxUsers || h.order.Len() != maxUsers {
-		t.Errorf("%d users are kept, %d in order", len(h.users), h.order.Len())
+	if n := len(h.users); n < 500 || n > 1500 || h.order.Len() != n || h.bytes > h.Share {
+		t.Errorf("%d users are kept, %d in order, of %d bytes", n, h.order.Len(), h.bytes)
 	}
 	h.mu.Unlock()
 	h.wantPresence(alice, Offline) // is not known any more

@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
@@ -37,9 +39,6 @@ const (
 	watchEvery = 5 * time.Second
 	// maxStatusBytes bounds a status message.
 	maxStatusBytes = 1000
-	// maxUsers is how many users are kept; beyond it, the one is forgotten in whom
-	// nothing has changed for the longest time.
-	maxUsers = 50_000
 )
 
 // State is how a user is shown. It does not change.
@@ -65,6 +64,9 @@ type Options struct {
 	Others *broadcast.Channel
 	// Log is told of what is lost between processes; nil: nobody is.
 	Log *slog.Logger
+	// Share is how many bytes users may take in memory; 0: [kept.UsualShare]. Beyond
+	// it the one is forgotten in whom nothing has changed for the longest time.
+	Share int
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
 }
@@ -76,6 +78,7 @@ type Service struct {
 	mu    sync.Mutex
 	users map[string]*user
 	order *list.List // of *user, by changed
+	bytes int        // of users
 
 	news    chan message // from other processes
 	stop    context.CancelFunc
@@ -93,6 +96,7 @@ func New(o Options) *Service {
 	if s.Now == nil {
 		s.Now = time.Now
 	}
+	s.Share = cmp.Or(s.Share, kept.UsualShare)
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: s.reset})
 	o.Profiles.OnChange(s.profileChanged)
 	if o.Others != nil {
@@ -186,6 +190,7 @@ func (s *Service) update(ctx context.Context, userID string, change func(*user))
 	before := u.State
 	change(u)
 	s.show(u, before)
+	s.weigh(u)
 	return nil
 }
 
@@ -237,19 +242,46 @@ func (s *Service) load(ctx context.Context, userID string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u.fill(era, memberships, p)
+	s.weigh(u)
 	return nil
+}
+
+// Caches tells of how many users the presence is known.
+func (s *Service) Caches() kept.Caches {
+	return kept.Caches{"presence": func() kept.Stats {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return kept.Stats{Entries: len(s.users), Bytes: s.bytes}
+	}}
+}
+
+// weigh is called when a user may have become larger. If all of them are too large, it
+// forgets others. The lock is held.
+func (s *Service) weigh(u *user) {
+	if s.users[u.UserID] != u {
+		return // forgotten already
+	}
+	s.bytes -= u.bytes
+	u.bytes = u.weigh()
+	s.bytes += u.bytes
+	for at := s.order.Front(); at != nil && s.bytes > s.Share; {
+		next := at.Next()
+		if oldest := at.Value.(*user); oldest != u {
+			s.order.Remove(at)
+			delete(s.users, oldest.UserID)
+			s.bytes -= oldest.bytes
+		}
+		at = next
+	}
 }
 
 // add makes place for one more user. The lock is held.
 func (s *Service) add(userID string) *user {
-	if len(s.users) >= maxUsers {
-		oldest := s.order.Remove(s.order.Front()).(*user)
-		delete(s.users, oldest.UserID)
-	}
 	u := &user{State: State{UserID: userID, Presence: Offline}, devices: map[string]*device{}}
 	u.forget()
 	u.place = s.order.PushFront(u)
 	s.users[userID] = u
+	s.weigh(u)
 	return u
 }
 
@@ -299,9 +331,13 @@ func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 			continue
 		}
 		u := s.users[*e.StateKey]
-		if u != nil && u.moves(e.Room, e.Membership() == event.Join) && u.Presence != Offline {
+		if u == nil {
+			continue
+		}
+		if u.moves(e.Room, e.Membership() == event.Join) && u.Presence != Offline {
 			s.touch(u) // those in the room are woken by the entry
 		}
+		s.weigh(u)
 	}
 }
 
@@ -341,6 +377,7 @@ func (s *Service) rename(userID string, p profile.Profile) {
 		before := u.State
 		u.DisplayName, u.AvatarURL, u.named = p.DisplayName, p.AvatarURL, true
 		s.show(u, before)
+		s.weigh(u)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
 )
@@ -20,6 +21,9 @@ type user struct {
 	wasSet   message            // how
 	changed  ephemeral.Tick
 	place    *list.Element // in Service.order
+	bytes    int           // as it was weighed last
+	// deviceIDs is how many bytes the IDs of devices have together.
+	deviceIDs int
 
 	// rooms are those that the user is in. Until they have been loaded, moved holds
 	// where the user has come in (true) or gone out since.
@@ -44,8 +48,16 @@ func (u *user) device(id string) *device {
 	if d == nil {
 		d = &device{}
 		u.devices[id] = d
+		u.deviceIDs += len(id)
 	}
 	return d
+}
+
+// weigh is about how many bytes the user takes.
+func (u *user) weigh() int {
+	const structs, perDevice, perRoom = 800, 150, 24
+	return structs + kept.Text(u.UserID, u.StatusMsg, u.DisplayName, u.AvatarURL) +
+		perDevice*len(u.devices) + u.deviceIDs + perRoom*(len(u.rooms)+len(u.moved))
 }
 
 func (d *device) isHere(now time.Time) bool {
@@ -57,6 +69,7 @@ func (u *user) sweep(now time.Time) {
 	for id, d := range u.devices {
 		if !d.isHere(now) {
 			delete(u.devices, id)
+			u.deviceIDs -= len(id)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package push
 import (
 	"sync"
 	"time"
+
+	"homeserver/internal/kept"
 )
 
 // How much rules may look at, in bytes, more or less, each of which takes about a
@@ -25,16 +27,19 @@ const (
 // budgetRefill is how long it takes until a budget that is used up is whole again.
 const budgetRefill = maxBudget / budgetPerSecond * time.Second
 
-// keptBudgets bounds for how many users it is known what they have used: those who
-// needed more than what is free last.
-const keptBudgets = 10_000
-
 // budget is what the rules of one user may still look at beyond what is free. All that
 // evaluates them at the same time shares it.
 type budget struct {
 	mu   sync.Mutex
 	left int
 	at   time.Time
+}
+
+// weighBudget is about how many bytes a budget takes. Those are kept of who needed more
+// than what is free last.
+func weighBudget(userID string, _ *budget) int {
+	const structs = 60
+	return structs + kept.Text(userID)
 }
 
 func newBudget(now time.Time) *budget { return &budget{left: maxBudget, at: now} }

@@ -57,9 +57,8 @@ func TestErrorsOfOthersReachTheCaller(t *testing.T) {
 	nid := h.nid(h.room(bob))
 	broken := errors.New("broken")
 	count := func(o Options) error {
-		s, err := newService(o)
-		h.ok(err)
-		_, err = s.Counts(t.Context(), bob, []journal.RoomNID{nid}, h.journal.Position())
+		s := newService(o)
+		_, err := s.Counts(t.Context(), bob, []journal.RoomNID{nid}, h.journal.Position())
 		return err
 	}
 	o := h.options()
@@ -79,8 +78,7 @@ func TestErrorsOfOthersReachTheCaller(t *testing.T) {
 		t.Errorf("without receipts and ignored users: %v", err)
 	}
 	o.OwnsEmail = func(context.Context, string, string) (bool, error) { return false, broken }
-	s, err := newService(o)
-	h.ok(err)
+	s := newService(o)
 	q := pusherBody(t, map[string]string{"kind": `"email"`, "app_id": `"m.email"`, "pushkey": `"a@example.org"`, "data": `{}`})
 	if err := s.SetPusher(t.Context(), bob, "X", q); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)

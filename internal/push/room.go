@@ -86,7 +86,7 @@ func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*Ro
 // addNames fills the display names of a user in rooms in, as of now, reading those that
 // are not in memory in bulk.
 func (s *Service) addNames(ctx context.Context, userID string, in map[journal.RoomNID]RoomContext) error {
-	missing := map[journal.RoomNID]*kept.Place[string]{}
+	missing := map[journal.RoomNID]kept.Place[tallyKey, string]{}
 	for nid, c := range in {
 		place := s.names.Place(tallyKey{userID, nid})
 		if name := place.Load(); name != nil {
@@ -125,11 +125,35 @@ func (s *Service) addNames(ctx context.Context, userID string, in map[journal.Ro
 	return nil
 }
 
+// weighContext is about how many bytes it takes what rules ask about a room.
+func weighContext(_ journal.RoomNID, c *RoomContext) int {
+	const structs = 80
+	bytes := structs
+	if c != nil && c.Create != nil {
+		bytes += c.Create.Size()
+	}
+	if c != nil && c.Levels != nil {
+		bytes += c.Levels.Size()
+	}
+	return bytes
+}
+
+// weighName is about how many bytes a member's name takes.
+func weighName(of tallyKey, name *string) int {
+	const structs = 24
+	bytes := structs + kept.Text(of.user)
+	if name != nil {
+		bytes += kept.Text(*name)
+	}
+	return bytes
+}
+
 // evaluation is the rules of a user, and the rooms that they are applied in. It serves
 // one caller.
 type evaluation struct {
 	rules   *Ruleset
 	ignored map[string]bool
+	basis   basis // of both
 	rooms   map[journal.RoomNID]RoomContext
 	look    look
 	// cut holds the rooms of the events for which the user's budget did not suffice.
@@ -177,6 +201,7 @@ func (s *Service) newEvaluation(ctx context.Context, userID string) (*evaluation
 	if s.o.Ignored != nil {
 		v.ignored, err = s.o.Ignored(ctx, userID)
 	}
+	v.basis = newBasis(rules.Changed, v.ignored)
 	return v, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 )
 
 // Kind is a kind of push rule. The kinds are checked in their order.
@@ -105,6 +106,39 @@ func quietMembers(override []Rule) bool {
 		}
 	}
 	return false
+}
+
+// weighRuleset is about how many bytes the rules of a user take: as they are, compiled, and
+// as the content of m.push_rules.
+func weighRuleset(userID string, r *Ruleset) int {
+	const structs, perRule, perCondition, perPart, perTweak = 400, 400, 180, 40, 150
+	bytes := structs + kept.Text(userID)
+	if r == nil {
+		return bytes
+	}
+	for _, list := range r.rules {
+		for i := range list {
+			rule := &list[i]
+			text := len(rule.ID)
+			for _, raw := range slices.Concat(rule.Actions, rule.Conditions) {
+				text += 40 + len(raw)
+			}
+			if rule.Pattern != nil {
+				text += len(*rule.Pattern)
+			}
+			bytes += perRule + 2*text
+		}
+	}
+	for i := range r.compiled {
+		bytes += perTweak * len(r.compiled[i].outcome.Tweaks)
+		for _, c := range r.compiled[i].conditions {
+			bytes += perCondition + kept.Text(c.text, c.path.top) + kept.Text(c.value) + 2*kept.Text(c.path.inside...) + 16*len(c.path.inside)
+			if c.glob != nil {
+				bytes += perPart*len(c.glob.parts) + 2*len(c.glob.literal)
+			}
+		}
+	}
+	return bytes
 }
 
 // Rule finds a rule.

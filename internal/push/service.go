@@ -35,9 +35,13 @@ type Options struct {
 	// OwnsEmail tells whether an e-mail address belongs to a user's account; nil:
 	// none does.
 	OwnsEmail func(ctx context.Context, userID, address string) (bool, error)
-	// Caches is how large caches are.
-	Caches kept.Scale
+	// Shares is what caches may hold.
+	Shares Shares
 }
+
+// Shares is how many bytes the rules of users, what rules ask about rooms, the names of
+// members, budgets of rules, and what is unread may take in memory; 0: [kept.UsualShare].
+type Shares struct{ Rules, Rooms, Names, Budgets, Unread int }
 
 // Service holds push rules, unread counts and pushers. Its methods may be called
 // concurrently; they serve the user whom the caller has authenticated.
@@ -58,45 +62,35 @@ type Service struct {
 	tallies  *tallies
 }
 
-// How much is usually kept in memory.
-const (
-	keptRulesets = 10_000
-	keptContexts = 10_000
-	keptNames    = 50_000
-)
-
 // New makes the service on a migrated database. Call it before the journal is
 // started.
 func New(o Options) (*Service, error) {
-	s, err := newService(o)
-	if err != nil {
-		return nil, err
-	}
+	s := newService(o)
 	o.Journal.Add(s.table)
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: s.reset})
 	return s, nil
 }
 
 // newService makes a service that does not hear of what is committed.
-func newService(o Options) (*Service, error) {
+func newService(o Options) *Service {
 	s := &Service{
 		o: o, pool: o.Pool, journal: o.Journal, rooms: o.Rooms, now: time.Now,
-		rulesets: kept.New[string, Ruleset](o.Caches.Of(keptRulesets)),
-		contexts: kept.New[journal.RoomNID, RoomContext](o.Caches.Of(keptContexts)),
-		names:    kept.New[tallyKey, string](o.Caches.Of(keptNames)),
-		budgets:  kept.New[string, budget](keptBudgets),
+		rulesets: kept.New(o.Shares.Rules, weighRuleset),
+		contexts: kept.New(o.Shares.Rooms, weighContext),
+		names:    kept.New(o.Shares.Names, weighName),
+		budgets:  kept.New(o.Shares.Budgets, weighBudget),
+		tallies:  newTallies(o.Shares.Unread),
 	}
 	s.table = &journal.Table{Name: "push_rules", Queue: queueRules, Read: s.readOthers}
-	var err error
-	if s.tallies, err = newTallies(o.Caches); err != nil {
-		return nil, fmt.Errorf("make the cache of unread counts: %w", err)
-	}
-	return s, nil
+	return s
 }
 
 // Caches tells how the caches are used.
 func (s *Service) Caches() kept.Caches {
-	return kept.Caches{"push_rules": s.rulesets.Stats, "push_rooms": s.contexts.Stats, "push_names": s.names.Stats, "unread_counts": s.tallies.stats}
+	return kept.Caches{
+		"push_rules": s.rulesets.Stats, "push_rooms": s.contexts.Stats, "push_names": s.names.Stats, "push_budgets": s.budgets.Stats,
+		"unread_counts": s.tallies.stats,
+	}
 }
 
 // committed forgets what a group of entries has changed. It runs inside the

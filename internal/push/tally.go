@@ -1,13 +1,10 @@
 package push
 
 import (
-	"fmt"
-	"maps"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -51,7 +48,20 @@ type tally struct {
 // basis is what a tally was worked out by. When it changes, the tally is void.
 type basis struct {
 	rules   journal.Position
-	ignored map[string]bool
+	ignored uint64 // stands for the list of ignored users
+}
+
+// seed makes the numbers that stand for lists of ignored users, so that nobody can make
+// lists that have the same.
+var seed = maphash.MakeSeed()
+
+// newBasis makes a basis of the position of the last change of rules and of who is ignored.
+func newBasis(rules journal.Position, ignored map[string]bool) basis {
+	b := basis{rules: rules}
+	for user := range ignored {
+		b.ignored += maphash.String(seed, user) // in any order
+	}
+	return b
 }
 
 // item is one unread notification.
@@ -104,36 +114,32 @@ type tallyKey struct {
 	room journal.RoomNID
 }
 
-// How much is usually kept in memory.
-const (
-	keptTallies = 50_000
-	keptItems   = 500_000
-)
-
 // tallies keeps the tallies that were used last. A tally changes under the lock
 // only, also one that has been let go of while somebody uses it.
 type tallies struct {
-	most, mostItems int
-	uses            kept.Uses
+	uses kept.Uses
 
 	mu    sync.Mutex
-	byKey *simplelru.LRU[tallyKey, *tally]
-	items int // in all of them
+	byKey *kept.LRU[tallyKey, *tally]
 }
 
-func newTallies(scale kept.Scale) (*tallies, error) {
-	most := scale.Of(keptTallies)
-	byKey, err := simplelru.NewLRU[tallyKey, *tally](most, nil)
-	if err != nil {
-		return nil, fmt.Errorf("make a cache of %d tallies: %w", most, err)
+func newTallies(share int) *tallies {
+	return &tallies{byKey: kept.NewLRU(kept.Options[tallyKey, *tally]{Share: share, Weigh: weighTally})}
+}
+
+// weighTally is about how many bytes a tally takes.
+func weighTally(key tallyKey, t *tally) int {
+	const structs, each = 120, 56
+	bytes := structs + kept.Text(key.user) + each*cap(t.items)
+	for i := range t.items {
+		bytes += kept.Text(t.items[i].eventID, t.items[i].thread)
 	}
-	return &tallies{most: most, mostItems: scale.Of(keptItems), byKey: byKey}, nil
+	return bytes
 }
 
 func (ts *tallies) stats() kept.Stats {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	return ts.uses.Stats(ts.byKey.Len())
+	all := ts.byKey.Stats()
+	return ts.uses.Stats(all.Entries, all.Bytes)
 }
 
 // find gives a tally that was worked out by a basis, and its position; nil if
@@ -142,7 +148,7 @@ func (ts *tallies) find(key tallyKey, b *basis, now time.Time) (*tally, journal.
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t, ok := ts.byKey.Get(key)
-	ok = ok && t.rules == b.rules && maps.Equal(t.ignored, b.ignored) && (t.roughUntil.IsZero() || now.Before(t.roughUntil))
+	ok = ok && t.basis == *b && (t.roughUntil.IsZero() || now.Before(t.roughUntil))
 	ts.uses.Count(ok)
 	if !ok {
 		return nil, 0
@@ -164,10 +170,6 @@ type progress struct {
 func (ts *tallies) settle(key tallyKey, t *tally, p progress, show func(left []item)) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if old, ok := ts.byKey.Peek(key); ok {
-		ts.items -= len(old.items)
-		ts.byKey.Remove(key)
-	}
 	t.take(p.steps, p.upTo)
 	if t.roughUntil.IsZero() {
 		t.roughUntil = p.roughUntil
@@ -178,12 +180,7 @@ func (ts *tallies) settle(key tallyKey, t *tally, p progress, show func(left []i
 		end--
 	}
 	show(t.items[:end])
-	ts.items += len(t.items)
-	for ts.byKey.Len() >= ts.most || ts.items > ts.mostItems && ts.byKey.Len() > 0 {
-		_, oldest, _ := ts.byKey.RemoveOldest()
-		ts.items -= len(oldest.items)
-	}
-	ts.byKey.Add(key, t)
+	ts.byKey.Put(key, t)
 }
 
 // effectOf says what an event does to what is unread for a user, but for what the

@@ -92,12 +92,9 @@ func (ts *tallies) settled(key tallyKey, t *tally, steps []step, upTo journal.Po
 
 func TestTalliesAreFoundByTheirBasis(t *testing.T) {
 	t.Parallel()
-	ts, err := newTallies(1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ts := newTallies(0)
 	key := tallyKey{alice, 1}
-	b := basis{rules: 3, ignored: map[string]bool{bob: true}}
+	b := newBasis(3, map[string]bool{bob: true})
 	kept := &tally{basis: b}
 	if left := ts.settled(key, kept, []step{at(1, notify, ""), at(2, notify, "")}, 2, ReadMarks{Unthreaded: 1}); len(left) != 1 || left[0].at != 2 {
 		t.Errorf("left: %v", left)
@@ -105,10 +102,11 @@ func TestTalliesAreFoundByTheirBasis(t *testing.T) {
 	if left := ts.settled(key, kept, nil, 1, ReadMarks{}); len(left) != 0 {
 		t.Errorf("left up to before: %v", left)
 	}
-	if got, p := ts.find(key, &basis{rules: 3, ignored: map[string]bool{bob: true}}, time.Time{}); got != kept || p != 2 {
+	same := newBasis(3, map[string]bool{bob: true})
+	if got, p := ts.find(key, &same, time.Time{}); got != kept || p != 2 {
 		t.Errorf("got %v at %d", got, p)
 	}
-	for _, other := range []basis{{rules: 4, ignored: b.ignored}, {rules: 3}, {rules: 3, ignored: map[string]bool{carol: true}}} {
+	for _, other := range []basis{newBasis(4, map[string]bool{bob: true}), newBasis(3, nil), newBasis(3, map[string]bool{carol: true}), newBasis(3, map[string]bool{bob: true, carol: true})} {
 		if got, _ := ts.find(key, &other, time.Time{}); got != nil {
 			t.Errorf("a tally of another basis was found: %v", other)
 		}
@@ -120,39 +118,34 @@ func TestTalliesAreFoundByTheirBasis(t *testing.T) {
 	}
 }
 
-func TestTalliesKnowHowManyItemsTheyKeep(t *testing.T) {
+func TestTalliesKnowWhatTheyWeigh(t *testing.T) {
 	t.Parallel()
-	ts, err := newTallies(1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	const share, users = 4 << 20, 100 // of about 100 KB
+	ts := newTallies(share)
 	var steps []step
 	for i := range MaxUnread {
 		steps = append(steps, at(journal.Position(i+1), notify, ""))
 	}
-	const users = keptItems/MaxUnread + 10
 	for i := range users {
 		key := tallyKey{user: fmt.Sprint(i)}
 		ts.settled(key, &tally{}, steps, MaxUnread, ReadMarks{})
 		ts.settled(key, &tally{}, steps, MaxUnread, ReadMarks{}) // in place of the first
 	}
-	count := 0
-	for _, kept := range ts.byKey.Values() {
-		count += len(kept.items)
-	}
-	if ts.items != count || count > keptItems {
-		t.Errorf("%d items are counted and %d there, %d are allowed", ts.items, count, keptItems)
+	if got := ts.stats(); got.Bytes > share || got.Bytes < share/2 || got.Entries < 10 || got.Entries >= users {
+		t.Errorf("got %+v", got)
 	}
 	if got, _ := ts.find(tallyKey{user: "0"}, &basis{}, time.Time{}); got != nil {
 		t.Error("the oldest is still there")
 	}
-	if got, _ := ts.find(tallyKey{user: fmt.Sprint(users - 1)}, &basis{}, time.Time{}); got == nil {
-		t.Error("the newest is gone")
+	key := tallyKey{user: fmt.Sprint(users - 1)}
+	got, _ := ts.find(key, &basis{}, time.Time{})
+	if got == nil {
+		t.Fatal("the newest is gone")
 	}
-	// One that was let go of while somebody used it comes back.
-	ts.settled(tallyKey{user: "0"}, &tally{position: 5}, steps[:7], 7, ReadMarks{})
-	if got, p := ts.find(tallyKey{user: "0"}, &basis{}, time.Time{}); got == nil || len(got.items) != 2 || p != 7 {
-		t.Errorf("got %+v at %d", got, p)
+	before := ts.stats().Bytes
+	ts.settled(key, got, nil, MaxUnread, ReadMarks{Unthreaded: MaxUnread})
+	if after := ts.stats().Bytes; after >= before {
+		t.Errorf("what was read still weighs: %d, and before %d", after, before)
 	}
 }
 

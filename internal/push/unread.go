@@ -152,14 +152,12 @@ func (c *counting) readInTurn(ctx context.Context, scans []*scan) error {
 	return nil
 }
 
-func (c *counting) basis() *basis { return &basis{rules: c.rules.Changed, ignored: c.ignored} }
-
 // plan finds where to begin in each room, and takes what the live window holds.
 func (c *counting) plan(nids []journal.RoomNID) (live, stored []*scan) {
 	scans := make([]*scan, len(nids))
 	for i, nid := range nids {
 		sc := &scan{room: nid}
-		if sc.base, sc.from = c.s.tallies.find(tallyKey{c.userID, nid}, c.basis(), c.s.now()); sc.base == nil {
+		if sc.base, sc.from = c.s.tallies.find(tallyKey{c.userID, nid}, &c.basis, c.s.now()); sc.base == nil {
 			marks := c.marks[nid]
 			sc.from, sc.main = marks.Unthreaded, marks.upTo("")
 		}
@@ -338,7 +336,7 @@ func (c *counting) steps(events []*rooms.Event) []step {
 func (c *counting) settle(sc *scan, steps []step) {
 	t := sc.base
 	if t == nil || len(sc.events) >= MaxUnread || sc.cut {
-		t = &tally{basis: *c.basis(), position: sc.from}
+		t = &tally{basis: c.basis, position: sc.from}
 	}
 	sc.events = nil
 	key := tallyKey{c.userID, sc.room}

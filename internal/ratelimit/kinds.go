@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"homeserver/internal/kept"
 )
 
 // Kind is a kind of work that has a limit of its own. Its text is the key of the
@@ -78,20 +80,22 @@ func Kinds() []Kind {
 // used concurrently. A nil *Limits allows everything.
 type Limits struct {
 	limiters map[Kind]*Limiter
+	buckets  *buckets
 	refused  *prometheus.CounterVec
 }
 
-// NewLimits makes Limits with a clock. A kind that no limit is given for has none.
-func NewLimits(limits map[Kind]Limit, now func() time.Time) *Limits {
+// NewLimits makes Limits with a clock. A kind that no limit is given for has none. What
+// they remember takes so many bytes; 0: [kept.UsualShare].
+func NewLimits(limits map[Kind]Limit, now func() time.Time, share int) *Limits {
 	l := &Limits{
-		limiters: make(map[Kind]*Limiter, len(limits)),
+		limiters: make(map[Kind]*Limiter, len(limits)), buckets: newBuckets(share),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "homeserver_rate_limited_total",
 			Help: "What was refused because somebody did too much of it, by kind of work (the keys of rate_limits).",
 		}, []string{"kind"}),
 	}
 	for kind, limit := range limits {
-		l.limiters[kind] = New(limit, now)
+		l.limiters[kind] = New(kind, limit, now, l.buckets)
 		l.refused.WithLabelValues(string(kind))
 	}
 	return l
@@ -123,6 +127,14 @@ func (l *Limits) Charge(kind Kind, key string, n int) {
 	if l != nil {
 		l.limiters[kind].Charge(key, n)
 	}
+}
+
+// Caches tells of whom the limits remember something. Nil has none.
+func (l *Limits) Caches() kept.Caches {
+	if l == nil {
+		return nil
+	}
+	return kept.Caches{"rate_limits": l.buckets.Stats}
 }
 
 // Collectors are the metrics of what was refused. Nil has none.

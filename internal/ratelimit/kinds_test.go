@@ -12,7 +12,7 @@ import (
 func TestLimitsKeepKindsApart(t *testing.T) {
 	t.Parallel()
 	now := func() time.Time { return time.Unix(1000, 0) }
-	l := NewLimits(map[Kind]Limit{Messages: {PerSecond: 1, Burst: 1}, Joins: {PerSecond: 1, Burst: 3}}, now)
+	l := NewLimits(map[Kind]Limit{Messages: {PerSecond: 1, Burst: 1}, Joins: {PerSecond: 1, Burst: 3}}, now, 0)
 	for _, kind := range []Kind{Messages, Joins} {
 		if _, err := l.Take(kind, "a"); err != nil {
 			t.Errorf("%s: %v", kind, err)

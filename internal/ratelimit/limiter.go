@@ -1,19 +1,17 @@
 package ratelimit
 
 import (
+	"hash/maphash"
 	"math"
 	"net/netip"
 	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/time/rate"
 
+	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
 )
-
-// maxBuckets bounds how many keys one limiter remembers.
-const maxBuckets = 10_000
 
 // Limit is a token bucket: Burst at once, then PerSecond.
 type Limit struct {
@@ -23,18 +21,37 @@ type Limit struct {
 
 // Limiter holds one bucket for each key. It may be used concurrently.
 type Limiter struct {
+	kind  Kind
 	limit Limit
 	now   func() time.Time
 
 	mu      sync.Mutex
-	buckets *simplelru.LRU[string, *rate.Limiter]
+	buckets *buckets
 }
 
-// New makes a Limiter with a clock.
-func New(limit Limit, now func() time.Time) *Limiter {
-	// The one error is that of a size below 1.
-	buckets, _ := simplelru.NewLRU[string, *rate.Limiter](maxBuckets, nil)
-	return &Limiter{limit: limit, now: now, buckets: buckets}
+// New makes a Limiter for a kind of work, with a clock. It remembers those keys that were
+// used last, among those of all Limiters that have their buckets in the same place.
+func New(kind Kind, limit Limit, now func() time.Time, b *buckets) *Limiter {
+	return &Limiter{kind: kind, limit: limit, now: now, buckets: b}
+}
+
+// buckets holds buckets by a number that stands for the kind of work and the key: keys may
+// be long, and would take more memory than all else.
+type buckets struct {
+	seed maphash.Seed
+	*kept.LRU[uint64, *rate.Limiter]
+}
+
+// newBuckets makes room for so many bytes of buckets; 0: [kept.UsualShare].
+func newBuckets(share int) *buckets {
+	const bucket = 96
+	return &buckets{maphash.MakeSeed(), kept.NewLRU(kept.Options[uint64, *rate.Limiter]{
+		Share: share, Weigh: func(uint64, *rate.Limiter) int { return bucket },
+	})}
+}
+
+func (b *buckets) number(kind Kind, key string) uint64 {
+	return maphash.Comparable(b.seed, [2]string{string(kind), key})
 }
 
 // Claim is one token taken from a bucket.
@@ -91,10 +108,11 @@ func (l *Limiter) Charge(key string, n int) {
 
 // bucket finds the bucket of a key, or makes one.
 func (l *Limiter) bucket(key string) *rate.Limiter {
-	bucket, ok := l.buckets.Get(key)
+	number := l.buckets.number(l.kind, key)
+	bucket, ok := l.buckets.Get(number)
 	if !ok {
 		bucket = rate.NewLimiter(rate.Limit(l.limit.PerSecond), l.limit.Burst)
-		l.buckets.Add(key, bucket)
+		l.buckets.Put(number, bucket)
 	}
 	return bucket
 }
@@ -106,7 +124,7 @@ func (l *Limiter) Spent(key string) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	bucket, ok := l.buckets.Get(key)
+	bucket, ok := l.buckets.Get(l.buckets.number(l.kind, key))
 	return ok && bucket.TokensAt(l.now()) < 1
 }
 

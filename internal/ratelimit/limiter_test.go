@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ func (c *clock) Now() time.Time { return c.now }
 
 func newTestLimiter(limit Limit) (*Limiter, *clock) {
 	c := &clock{now: time.Unix(1000, 0)}
-	return New(limit, c.Now), c
+	return New(Messages, limit, c.Now, newBuckets(0)), c
 }
 
 func mustTake(t *testing.T, l *Limiter, key string) *Claim {
@@ -106,12 +107,13 @@ func TestLimiterThatHoldsNothing(t *testing.T) {
 
 func TestLimiterIsBounded(t *testing.T) {
 	t.Parallel()
-	l, _ := newTestLimiter(Limit{PerSecond: 1, Burst: 1})
-	for i := range maxBuckets + 5 {
-		mustTake(t, l, strconv.Itoa(i))
+	const share = 1 << 20
+	l := New(Messages, Limit{PerSecond: 1, Burst: 1}, time.Now, newBuckets(share))
+	for i := range share / 200 * 2 {
+		mustTake(t, l, strconv.Itoa(i)+strings.Repeat("x", 500))
 	}
-	if n := l.buckets.Len(); n != maxBuckets {
-		t.Errorf("got %d buckets, want %d", n, maxBuckets)
+	if got := l.buckets.Stats(); got.Bytes > share || got.Entries < share/300 {
+		t.Errorf("got %+v", got)
 	}
 }
 

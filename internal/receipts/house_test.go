@@ -54,8 +54,8 @@ func houseOn(t testing.TB, pool *pgxpool.Pool) *house {
 	var err error
 	h.rooms, err = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: names, Signer: signer})
 	h.ok(err)
-	h.data = accountdata.New(pool, h.journal, h.rooms)
-	h.Service = receipts.New(pool, h.journal, h.rooms, h.data)
+	h.data = accountdata.New(pool, h.journal, h.rooms, 0)
+	h.Service = receipts.New(pool, h.journal, h.rooms, h.data, 0)
 	h.ok(h.journal.Start(t.Context()))
 	t.Cleanup(func() {
 		if err := h.journal.Stop(context.WithoutCancel(t.Context())); err != nil {

@@ -14,7 +14,7 @@ import (
 // usual case it takes no SQL. The marks must not be written to.
 func (s *Service) Marks(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]push.ReadMarks, error) {
 	found := make(map[journal.RoomNID]push.ReadMarks, len(rooms))
-	var missing map[journal.RoomNID]*kept.Place[push.ReadMarks]
+	var missing map[journal.RoomNID]kept.Place[place, push.ReadMarks]
 	for _, nid := range rooms {
 		at := s.marks.Place(place{userID, nid})
 		if known := at.Load(); known != nil {
@@ -22,7 +22,7 @@ func (s *Service) Marks(ctx context.Context, userID string, rooms []journal.Room
 			continue
 		}
 		if missing == nil {
-			missing = map[journal.RoomNID]*kept.Place[push.ReadMarks]{}
+			missing = map[journal.RoomNID]kept.Place[place, push.ReadMarks]{}
 		}
 		missing[nid] = at
 	}
@@ -41,6 +41,18 @@ func (s *Service) Marks(ctx context.Context, userID string, rooms []journal.Room
 		found[nid] = marks
 	}
 	return found, nil
+}
+
+// weighMarks is about how many bytes it takes how far a user has read a room.
+func weighMarks(at place, marks *push.ReadMarks) int {
+	const structs, inMap = 100, 48
+	bytes := structs + kept.Text(at.user)
+	if marks != nil {
+		for thread := range marks.Threads {
+			bytes += inMap + kept.Text(thread)
+		}
+	}
+	return bytes
 }
 
 // committed moves the marks on. It runs inside the journal.

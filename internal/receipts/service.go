@@ -59,19 +59,17 @@ type place struct {
 	room journal.RoomNID
 }
 
-// How far users have read is kept in memory for so many places that were used
-// last, but for those with very many threads.
-const (
-	keptMarks   = 50_000
-	keptThreads = 100
-)
+// keptThreads is for how many threads of a room it is kept in memory how far a user has
+// read them: all are copied with each receipt.
+const keptThreads = 100
 
-// New makes the service on a migrated database. Call it before the journal is
+// New makes the service on a migrated database. How far users have read is kept in
+// memory, so many bytes of it; 0: [kept.UsualShare]. Call it before the journal is
 // started.
-func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, data *accountdata.Service) *Service {
+func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, data *accountdata.Service, markBytes int) *Service {
 	s := &Service{
 		pool: pool, journal: j, rooms: r, data: data, now: time.Now,
-		marks: kept.New[place, push.ReadMarks](keptMarks),
+		marks: kept.New(markBytes, weighMarks),
 	}
 	s.table = &journal.Table{Name: "receipts", Queue: queueReceipts, Read: s.readOthers}
 	j.Add(s.table)

@@ -82,7 +82,7 @@ func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (
 	if err != nil {
 		return nil, err
 	}
-	r := &live{nid: nid, version: c.version, state: map[event.StateKey]*Event{}, complete: true}
+	r := &live{nid: nid, version: c.version, state: newLiveState(true)}
 	if !c.version.HashRoomID {
 		r.id = event.NewRoomID(s.serverName)
 	}
@@ -99,7 +99,7 @@ func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (
 		return nil, aliasTaken(err)
 	}
 	// Unless somebody who was told of the room by the commit has come first.
-	if known, _ := s.live.ContainsOrAdd(r.id, r); !known {
+	if _, isNew := s.live.PutNew(r.id, r); isNew {
 		s.weigh(r)
 	}
 	return &Created{RoomID: r.id, RoomAlias: c.alias}, nil

@@ -113,12 +113,16 @@ type staged struct {
 	redacted *event.Event
 }
 
-// size is about how many bytes the event takes in memory.
+// size is about how many bytes the event takes in memory, at most, once it was looked at.
 func (e *Event) size() int {
-	const structs = 600
-	n := structs + 2*len(e.JSON)
+	const (
+		structs = 100
+		// rest is what the replaced event has beside its content, all of which stays in memory.
+		rest = 1000
+	)
+	n := structs + e.Event.Size()
 	if e.Replaces != nil {
-		n += len(e.Replaces.Content())
+		n += len(e.Replaces.Content()) + rest
 	}
 	return n
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -26,17 +27,12 @@ type live struct {
 	mu     sync.Mutex
 	broken bool
 	head   head
-	state  map[event.StateKey]*Event // nil: known to be absent
-	// complete tells that what is not in state is absent: the room was made here.
-	complete bool
-	last     *journal.Pending // the newest write to the room; nil: none yet
+	state  liveState
+	last   atomic.Pointer[journal.Pending] // the newest write to the room; nil: none yet
 	// lastState is the newest write of state. turn counts how often others have moved
 	// the head: what was built before and is not committed yet is stale.
 	lastState *journal.Pending
 	turn      int
-
-	weight  int  // how much state is counted; see [memory]
-	evicted bool // nobody finds it any more
 }
 
 // head is the event that the next one is built on. Its reference hash is known
@@ -67,9 +63,7 @@ func (s *Service) referenceHash(ctx context.Context, r *live) (string, error) {
 // room gives the room in memory, loading it if need be. M_NOT_FOUND if there is
 // no such room.
 func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
-	r, ok := s.live.Get(roomID)
-	s.memory.roomUses.Count(ok)
-	if ok {
+	if r, ok := s.live.Get(roomID); ok {
 		if !r.isBroken() {
 			return r, nil
 		}
@@ -83,18 +77,16 @@ func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
 	if !ok {
 		return nil, fmt.Errorf("room %s has unknown version %q", roomID, row.Version)
 	}
-	r = &live{
+	r := &live{
 		nid: row.NID, id: roomID, version: version,
-		head: head{ID: row.HeadEventID, Depth: row.Depth}, state: map[event.StateKey]*Event{},
+		head: head{ID: row.HeadEventID, Depth: row.Depth}, state: newLiveState(false),
 	}
 	if version.EventIDs == event.RandomEventID {
 		if r.head.Hash, err = s.referenceHash(ctx, r); err != nil {
 			return nil, err
 		}
 	}
-	if other, ok, _ := s.live.PeekOrAdd(roomID, r); ok {
-		return other, nil
-	}
+	r, _ = s.live.PutNew(roomID, r)
 	return r, nil
 }
 
@@ -123,8 +115,14 @@ func (r *live) follow(e *Event) {
 	r.turn++
 	r.head = h
 	if e.StateKey != nil {
-		r.state[event.StateKey{Type: e.Type, Key: *e.StateKey}] = e
+		r.state.set(event.StateKey{Type: e.Type, Key: *e.StateKey}, e, nil)
 	}
+}
+
+// isWriting reports whether something is queued for the room.
+func (r *live) isWriting() bool {
+	last := r.last.Load()
+	return last != nil && !last.Answered()
 }
 
 // stale tells, for the journal, whether something built in a turn still fits.
@@ -137,22 +135,18 @@ func (r *live) stale(turn int) bool {
 // letGo takes a broken room out of memory once all that was queued for it is
 // answered. Loaded before that, it would be built on a head that is about to move.
 func (s *Service) letGo(r *live) {
-	r.mu.Lock()
-	last := r.last
-	r.mu.Unlock()
-	if last != nil {
+	if last := r.last.Load(); last != nil {
 		_ = last.Wait() // its own caller hears of the error
 	}
-	if current, ok := s.live.Peek(r.id); ok && current == r {
-		s.live.Remove(r.id)
-	}
+	s.live.RemoveIf(r.id, func(current *live) bool { return current == r })
 }
 
 // prefetch loads the state entries that are not in memory yet. What is written
-// meanwhile wins over what was read.
+// meanwhile wins over what was read. Entries may still be missing after it, where so
+// much was going on that what was read may be outdated already.
 func (s *Service) prefetch(ctx context.Context, r *live, keys []event.StateKey) error {
-	missing := r.missing(keys)
-	s.memory.stateUses.Count(len(missing) == 0)
+	missing, round := r.missing(keys)
+	s.stateUses.Count(len(missing) == 0)
 	if len(missing) == 0 {
 		return nil
 	}
@@ -160,43 +154,49 @@ func (s *Service) prefetch(ctx context.Context, r *live, keys []event.StateKey) 
 	if err != nil {
 		return err
 	}
-	r.learn(missing, found)
-	s.weigh(r)
+	r.learn(missing, found, round)
 	return nil
 }
 
-// learn takes up the state entries that were read.
-func (r *live) learn(keys []event.StateKey, found map[event.StateKey]*Event) {
+// learn takes up the state entries that were read in a round. After its end what was
+// written meanwhile may have been forgotten again.
+func (r *live) learn(keys []event.StateKey, found map[event.StateKey]*Event, round int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.state.round != round {
+		return
+	}
 	for _, k := range keys {
-		if _, known := r.state[k]; !known {
-			r.state[k] = found[k]
+		if _, known := r.state.get(k); !known {
+			r.state.set(k, found[k], nil)
 		}
 	}
 }
 
-func (r *live) missing(keys []event.StateKey) []event.StateKey {
+func (r *live) missing(keys []event.StateKey) (missing []event.StateKey, round int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.complete {
-		return nil
-	}
-	var missing []event.StateKey
 	for _, k := range keys {
-		if _, known := r.state[k]; !known {
+		if _, known := r.state.get(k); !known {
 			missing = append(missing, k)
 		}
 	}
-	return missing
+	return missing, r.state.round
 }
 
 // redact shows the redacted form of a state event to who authorises by it, or
 // has replaced it and is yet to be committed.
 func (r *live) redact(target *Event, became *redaction) {
+	key := event.StateKey{Type: target.Type, Key: *target.StateKey}
 	r.mu.Lock()
-	e := r.state[event.StateKey{Type: target.Type, Key: *target.StateKey}]
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	// Who has read the entry already, and is about to note it, may know the old form only.
+	r.state.round++
+	known := r.state.entries[key]
+	if known == nil {
+		return
+	}
+	e := known.event
 	for e != nil && e.ID != target.ID {
 		if e.Replaces == nil {
 			return
@@ -205,6 +205,7 @@ func (r *live) redact(target *Event, became *redaction) {
 	}
 	if e != nil {
 		e.redaction.CompareAndSwap(nil, became)
+		r.state.weigh(key, known)
 	}
 }
 
@@ -229,8 +230,8 @@ func (o *overlay) get(k event.StateKey) *Event {
 	if e, ok := o.added[k]; ok {
 		return e
 	}
-	e, known := o.r.state[k]
-	if !known && !o.r.complete {
+	e, known := o.r.state.get(k)
+	if !known {
 		o.missed = append(o.missed, k)
 	}
 	return e

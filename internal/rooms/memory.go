@@ -1,74 +1,38 @@
 package rooms
 
-import (
-	"sync/atomic"
+import "homeserver/internal/kept"
 
-	"homeserver/internal/kept"
-)
-
-// What is usually kept in memory, for adding events to rooms.
-const (
-	liveRooms = 10_000
-	// roomState is how many state events of one room are kept; beyond it the room is
-	// forgotten, and loaded again as it is needed. allState is how many of all rooms
-	// together; beyond it the rooms are forgotten that were not added to for longest.
-	roomState = 20_000
-	allState  = 100_000
-)
-
-// memory bounds the state of rooms in memory, and counts how it is used.
-type memory struct {
-	roomState, allState int
-
-	state     atomic.Int64 // how many state events are kept
-	roomUses  kept.Uses
-	stateUses kept.Uses
+// newLiveRooms makes the cache of rooms that can be added to. One room may have half of
+// what all have.
+func newLiveRooms(share int) *kept.LRU[string, *live] {
+	const structs = 500 // of the room and its empty state
+	return kept.NewLRU(kept.Options[string, *live]{
+		Share: share,
+		Weigh: func(id string, r *live) int { return structs + kept.Text(id) + int(r.state.bytes.Load()) },
+		// Loaded again while something is queued, it would be built on a head that is about to move.
+		Spare: func(_ string, r *live) bool { return r.isWriting() },
+	})
 }
 
-func newMemory(scale kept.Scale) *memory {
-	return &memory{roomState: scale.Of(roomState), allState: scale.Of(allState)}
-}
-
-// weigh is called when a room's state in memory has grown.
+// weigh is called when a room's state in memory may have grown.
 func (s *Service) weigh(r *live) {
-	m := s.memory
-	m.state.Add(int64(r.grown(m.roomState)))
-	for m.state.Load() > int64(m.allState) {
-		if _, oldest, ok := s.live.GetOldest(); !ok || oldest == r {
-			return
-		}
-		s.live.RemoveOldest()
-	}
-}
-
-// grown tells by how much the state has grown since it was asked last. The room is
-// broken where that is too much: the simplest way to forget.
-func (r *live) grown(most int) int {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.evicted {
-		return 0
-	}
-	more := len(r.state) - r.weight
-	r.weight += more
-	r.broken = r.broken || r.weight > most
-	return more
+	r.state.trim(s.live.Share() / 2)
+	r.mu.Unlock()
+	s.live.Reweigh(r.id)
 }
 
-// evict is called when a room has been let go of.
-func (s *Service) evict(_ string, r *live) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.evicted = true
-	s.memory.state.Add(int64(-r.weight))
-}
-
-// Caches tells how the caches are used: rooms that can be added to, and the state
-// that is needed for that.
+// Caches tells how the caches are used: rooms that can be added to with the state that is
+// needed for that, and transactions. The bytes of the state are among those of the rooms.
 func (s *Service) Caches() kept.Caches {
-	return kept.Caches{
-		"rooms":        func() kept.Stats { return s.memory.roomUses.Stats(s.live.Len()) },
-		"room_state":   func() kept.Stats { return s.memory.stateUses.Stats(int(s.memory.state.Load())) },
-		"transactions": func() kept.Stats { return s.recent.uses.Stats(s.recent.recent.Len()) },
-	}
+	return kept.Caches{"rooms": s.live.Stats, "room_state": s.stateStats, "transactions": s.recent.recent.Stats}
+}
+
+func (s *Service) stateStats() kept.Stats {
+	var entries, bytes int64
+	s.live.Each(func(_ string, r *live) {
+		entries += r.state.count.Load()
+		bytes += r.state.bytes.Load()
+	})
+	return s.stateUses.Stats(int(entries), int(bytes))
 }

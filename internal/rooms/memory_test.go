@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
 
 	"homeserver/internal/event"
@@ -13,16 +15,15 @@ import (
 	"homeserver/internal/rooms"
 )
 
-// tightHouse is a server that keeps a thousandth of what it usually keeps: ten rooms, 20 state events of one and
-// 100 of all.
-func tightHouse(t *testing.T) *house {
+// tightHouse is a server that keeps the state of rooms in so many bytes.
+func tightHouse(t *testing.T, stateBytes int) *house {
 	t.Helper()
 	t.Parallel()
 	plain := houseOn(t, postgrestest.New(t))
 	h := &house{t: t, pool: plain.pool, users: plain.users, profiles: plain.profiles, journal: journal.New(plain.pool, journal.Options{})}
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	var err error
-	h.Service, err = rooms.New(rooms.Options{Pool: h.pool, Journal: h.journal, Profiles: h.profiles, Signer: signer, Caches: kept.Scale(0.001)})
+	h.Service, err = rooms.New(rooms.Options{Pool: h.pool, Journal: h.journal, Profiles: h.profiles, Signer: signer, Shares: rooms.Shares{State: stateBytes}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,12 +38,18 @@ func tightHouse(t *testing.T) *house {
 	return h
 }
 
+// inMemory is what the caches of rooms hold.
+func (h *house) inMemory() (rooms, state kept.Stats) {
+	return h.Caches()["rooms"](), h.Caches()["room_state"]()
+}
+
 func TestRoomsInMemoryAreBounded(t *testing.T) {
-	h := tightHouse(t)
+	const share = 100 << 10
+	h := tightHouse(t, share)
 	var all []string
 	for range 12 {
 		room := h.create(alice, rooms.CreateRequest{Preset: "public_chat"})
-		for i := range 8 { // with what is there already less than one room may have, and more than ten
+		for i := range 8 {
 			h.set(alice, room, "org.example.seat", fmt.Sprint(i), `{"taken":true}`)
 		}
 		all = append(all, room)
@@ -50,32 +57,98 @@ func TestRoomsInMemoryAreBounded(t *testing.T) {
 	for round := range 2 {
 		for i, room := range all {
 			h.set(alice, room, "m.room.topic", "", fmt.Sprintf(`{"topic":"%d %d"}`, round, i))
-			if got := h.Caches()["rooms"](); got.Entries > 10 {
-				t.Fatalf("%d rooms are kept", got.Entries)
-			}
-			if got := h.Caches()["room_state"](); got.Entries > 100 || got.Entries < 1 {
-				t.Fatalf("%d state events are kept", got.Entries)
+			if rooms, state := h.inMemory(); rooms.Bytes > share || rooms.Entries < 1 || state.Bytes > rooms.Bytes || state.Entries < 1 {
+				t.Fatalf("kept are rooms of %+v with state of %+v", rooms, state)
 			}
 		}
 	}
-	if got := h.Caches()["rooms"](); got.Misses < 12 {
-		t.Errorf("the second round found rooms that were forgotten: %+v", got)
+	if rooms, _ := h.inMemory(); rooms.Misses < 12 {
+		t.Errorf("the second round found rooms that were forgotten: %+v", rooms)
 	}
 }
 
+// The state of rooms in memory was once bounded by number: large events took up all there was.
 func TestStateOfOneRoomInMemoryIsBounded(t *testing.T) {
-	h := tightHouse(t)
+	for name, content := range map[string]string{
+		"small events": `{"taken":true}`,
+		"large events": `{"taken":"` + strings.Repeat("x", 60_000) + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			const share = 600 << 10
+			h := tightHouse(t, share)
+			room := h.create(alice, rooms.CreateRequest{Preset: "public_chat"})
+			before, _ := h.inMemory()
+			for i := range 150 {
+				h.set(alice, room, "org.example.seat", fmt.Sprint(i), content)
+				if rooms, state := h.inMemory(); rooms.Bytes > share || state.Entries < 1 {
+					t.Fatalf("after %d state events: %+v, with state of %+v", i, rooms, state)
+				}
+			}
+			if rooms, _ := h.inMemory(); rooms.Misses != before.Misses {
+				t.Errorf("the room was loaded anew: %+v", rooms)
+			}
+			for i := range 150 {
+				if got := h.content(alice, room, "org.example.seat", fmt.Sprint(i)); got != content {
+					t.Fatalf("seat %d: %.100s", i, got)
+				}
+			}
+		})
+	}
+}
+
+// A room whose state is larger than all the memory for rooms is used and forgotten, and
+// each event of it nevertheless replaces what was there.
+func TestRoomThatIsTooLargeForMemoryCanBeUsed(t *testing.T) {
+	h := tightHouse(t, 20<<10)
 	room := h.create(alice, rooms.CreateRequest{Preset: "public_chat"})
-	for i := range 150 {
-		h.set(alice, room, "org.example.seat", fmt.Sprint(i), `{"taken":true}`)
-		if got := h.Caches()["room_state"](); got.Entries > 40 || got.Entries < 1 {
-			t.Fatalf("after %d state events %d are kept", i, got.Entries)
+	h.ok(h.Join(t.Context(), bob, room, ""))
+	h.set(alice, room, "m.room.power_levels", "", `{"users":{"@alice:localhost":100,"@bob:localhost":50},"padding":"`+strings.Repeat("x", 50_000)+`"}`)
+	for round := range 3 {
+		for _, user := range []string{alice, bob} {
+			content := fmt.Sprintf(`{"by":%q,"round":%d}`, user, round)
+			h.set(user, room, "org.example.seat", "1", content)
+			if got := h.content(alice, room, "org.example.seat", "1"); got != content {
+				t.Fatalf("got %s, want %s", got, content)
+			}
+			h.send(user, room, fmt.Sprint(round))
 		}
 	}
-	for i := range 150 {
-		if got := h.content(alice, room, "org.example.seat", fmt.Sprint(i)); got != `{"taken":true}` {
-			t.Fatalf("seat %d: %s", i, got)
-		}
+	if rooms, _ := h.inMemory(); rooms.Bytes > 20<<10 {
+		t.Errorf("kept are %+v", rooms)
+	}
+	var current int
+	h.ok(h.pool.QueryRow(t.Context(), `SELECT count(*) FROM room_state WHERE type = 'org.example.seat' AND replaced_at IS NULL`).Scan(&current))
+	if current != 1 {
+		t.Errorf("%d entries hold at once", current)
+	}
+}
+
+// State is forgotten while others write it: whatever is built then is built on what
+// there is, and each entry is replaced by the one that came after it.
+func TestStateIsForgottenWhileOthersWriteIt(t *testing.T) {
+	h := tightHouse(t, 100<<10)
+	room := h.create(alice, rooms.CreateRequest{Preset: "public_chat"})
+	const writers, rounds = 8, 40
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for i := range rounds {
+				content := fmt.Sprintf(`{"writer":%d,"round":%d,"padding":%q}`, w, i, strings.Repeat("x", 4000))
+				h.set(alice, room, "org.example.seat", fmt.Sprint(i%5), content)
+			}
+		})
+	}
+	all.Wait()
+	var overlaps, open int
+	h.ok(h.pool.QueryRow(t.Context(), `
+		SELECT count(*) FILTER (WHERE n.replaced_at IS NULL), count(*) FILTER (WHERE n.replaced_at IS DISTINCT FROM n.next)
+		FROM (SELECT s.replaced_at, lead(s.position) OVER (PARTITION BY s.state_key ORDER BY s.position) AS next
+			FROM room_state s WHERE s.type = 'org.example.seat') n`).Scan(&open, &overlaps))
+	if open != 5 || overlaps != 0 {
+		t.Errorf("%d entries hold, %d end not where the next begins", open, overlaps)
+	}
+	if rooms, _ := h.inMemory(); rooms.Bytes > 100<<10 {
+		t.Errorf("kept are %+v", rooms)
 	}
 }
 

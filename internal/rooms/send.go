@@ -78,7 +78,11 @@ func (s *Service) add(ctx context.Context, roomID string, drafts ...draft) (even
 			return "", err
 		}
 	}
-	return "", &matrix.Error{
+	return "", errTooManyWriters()
+}
+
+func errTooManyWriters() error {
+	return &matrix.Error{
 		Code: matrix.Unknown, Message: "Too many are writing to this room at once",
 		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 	}
@@ -96,7 +100,8 @@ func (r *live) markBrokenUnlessRefused(err error) {
 // tryAdd stages the drafts under the room's lock, waits for the commit, and
 // loads state that authorisation turned out to need.
 func (s *Service) tryAdd(ctx context.Context, r *live, drafts []draft) (eventID string, err error) {
-	for {
+	defer s.weigh(r) // once all is committed, and may be forgotten
+	for range attempts {
 		done, missed, err := s.stage(r, drafts)
 		switch {
 		case err != nil:
@@ -106,7 +111,6 @@ func (s *Service) tryAdd(ctx context.Context, r *live, drafts []draft) (eventID 
 				return "", err
 			}
 		default:
-			s.weigh(r)
 			if err := done.wait(); err != nil {
 				s.recent.drop(r.nid, &drafts[0], done)
 				return "", err
@@ -114,6 +118,7 @@ func (s *Service) tryAdd(ctx context.Context, r *live, drafts []draft) (eventID 
 			return done.eventID, nil
 		}
 	}
+	return "", errTooManyWriters()
 }
 
 // stage builds, authorises and queues the drafts, and moves the room's head.
@@ -150,16 +155,17 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 	}
 	// With nothing fresh it waits for what is queued already: the state that is
 	// so may not be durable yet.
-	done = &sent{eventID: b.ids[0], pending: r.last}
+	done = &sent{eventID: b.ids[0], pending: r.last.Load()}
 	s.recent.put(r.nid, &drafts[0], done)
 	return done, nil, nil
 }
 
 // advance moves the room to where the builder has come.
 func (r *live) advance(b *builder, last *journal.Pending) {
-	r.head, r.last = b.head, last
+	r.head = b.head
+	r.last.Store(last)
 	for k, e := range b.o.added {
-		r.state[k] = e
+		r.state.set(k, e, last)
 		r.lastState = last
 	}
 }

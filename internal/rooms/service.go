@@ -9,8 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
 	"homeserver/internal/damage"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -28,14 +26,18 @@ type Options struct {
 	Signer *event.Signer
 	// Guests picks the guests out of a list of users; nil: there are none.
 	Guests func(ctx context.Context, userIDs []string) ([]string, error)
-	// Caches is how large caches are.
-	Caches kept.Scale
+	// Shares is what caches may hold.
+	Shares Shares
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
 	Log *slog.Logger
 	// Damage is told of rows that cannot be read; nil: Log is.
 	Damage *damage.Log
 }
+
+// Shares is how many bytes the state of rooms, and transactions, may take in memory;
+// 0: [kept.UsualShare].
+type Shares struct{ State, Transactions int }
 
 // Service holds the rules of rooms. Its methods may be called concurrently.
 // They take the ID of the user who asks, whom the caller has authenticated.
@@ -52,10 +54,10 @@ type Service struct {
 
 	table, forgottenTable, erasureTable *journal.Table
 
-	live   *lru.Cache[string, *live]
-	memory *memory
-	recent *transactions
-	erased *erasures
+	live      *kept.LRU[string, *live]
+	stateUses kept.Uses
+	recent    *transactions
+	erased    *erasures
 	// lastCreation is when the newest room was created here.
 	lastCreation atomic.Int64
 }
@@ -73,14 +75,8 @@ func New(o Options) (*Service, error) {
 		s.damage = damage.New(o.Log)
 	}
 	s.erased = newErasures()
-	s.memory = newMemory(o.Caches)
-	var err error
-	if s.live, err = lru.NewWithEvict(o.Caches.Of(liveRooms), s.evict); err != nil {
-		return nil, fmt.Errorf("make the cache of rooms: %w", err)
-	}
-	if s.recent, err = newTransactions(o.Caches); err != nil {
-		return nil, fmt.Errorf("make the cache of transactions: %w", err)
-	}
+	s.live = newLiveRooms(o.Shares.State)
+	s.recent = newTransactions(o.Shares.Transactions)
 	s.table = &journal.Table{Name: "events", Queue: queueEvents, Read: s.readOthers}
 	o.Journal.Add(s.table)
 	s.forgottenTable = &journal.Table{Name: "forgotten_rooms", Queue: queueForgotten, Read: s.readForgotten}

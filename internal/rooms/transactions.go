@@ -3,13 +3,7 @@ package rooms
 import (
 	"homeserver/internal/journal"
 	"homeserver/internal/kept"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 )
-
-// recentTransactions is how many transactions are usually remembered in memory. Older
-// ones are found by the unique index, which is slower but as sure.
-const recentTransactions = 100_000
 
 // transaction is the scope of a transaction ID: one device and one path.
 // Client-server API, "Transaction identifiers".
@@ -32,15 +26,21 @@ func (s *sent) wait() error {
 }
 
 // transactions answers a repeated request with what the first one did, even
-// while that is still being committed.
+// while that is still being committed. Those that memory has no room for are found by
+// the unique index, which is slower but as sure.
 type transactions struct {
-	recent *lru.Cache[transaction, *sent]
-	uses   kept.Uses
+	recent *kept.LRU[transaction, *sent]
 }
 
-func newTransactions(scale kept.Scale) (*transactions, error) {
-	recent, err := lru.New[transaction, *sent](scale.Of(recentTransactions))
-	return &transactions{recent: recent}, err
+func newTransactions(share int) *transactions {
+	return &transactions{recent: kept.NewLRU(kept.Options[transaction, *sent]{
+		Share: share,
+		Weigh: func(t transaction, s *sent) int {
+			const structs = 250 // of what was sent, and of the write that others share
+			return structs + kept.Text(t.user, t.device, t.txn, t.typ, t.redactedID, s.eventID)
+		},
+		Spare: func(_ transaction, s *sent) bool { return s.pending != nil && !s.pending.Answered() },
+	})}
 }
 
 func transactionOf(room journal.RoomNID, d *draft) transaction {
@@ -51,21 +51,16 @@ func (t *transactions) get(room journal.RoomNID, d *draft) (*sent, bool) {
 	if d.txn == "" {
 		return nil, false
 	}
-	known, ok := t.recent.Get(transactionOf(room, d))
-	t.uses.Count(ok)
-	return known, ok
+	return t.recent.Get(transactionOf(room, d))
 }
 
 func (t *transactions) put(room journal.RoomNID, d *draft, s *sent) {
 	if d.txn != "" {
-		t.recent.Add(transactionOf(room, d), s)
+		t.recent.Put(transactionOf(room, d), s)
 	}
 }
 
 // drop forgets what was not committed after all, unless it was sent anew.
 func (t *transactions) drop(room journal.RoomNID, d *draft, failed *sent) {
-	key := transactionOf(room, d)
-	if now, ok := t.recent.Peek(key); ok && now == failed {
-		t.recent.Remove(key)
-	}
+	t.recent.RemoveIf(transactionOf(room, d), func(now *sent) bool { return now == failed })
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // newLimits makes the limits of how often callers may do what; nil: they are switched off.
-func newLimits(c config.RateLimits) *ratelimit.Limits {
+func newLimits(c config.RateLimits, shares *config.Caches) *ratelimit.Limits {
 	if !c.Enabled {
 		return nil
 	}
@@ -17,7 +17,7 @@ func newLimits(c config.RateLimits) *ratelimit.Limits {
 	for name, rate := range c.All() {
 		limits[ratelimit.Kind(name)] = ratelimit.Limit(rate)
 	}
-	return ratelimit.NewLimits(limits, time.Now)
+	return ratelimit.NewLimits(limits, time.Now, int(shares.RateLimits))
 }
 
 // newBounds gives the bounds of what may go on at once.

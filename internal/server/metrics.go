@@ -84,8 +84,8 @@ func (c *poolCollector) Collect(metrics chan<- prometheus.Metric) {
 
 // cacheCollector tells how caches are used.
 type cacheCollector struct {
-	caches                kept.Caches
-	entries, hits, misses *prometheus.Desc
+	caches                       kept.Caches
+	entries, bytes, hits, misses *prometheus.Desc
 }
 
 func newCacheCollector(services []caching) *cacheCollector {
@@ -95,6 +95,7 @@ func newCacheCollector(services []caching) *cacheCollector {
 	c := &cacheCollector{
 		caches:  kept.Caches{},
 		entries: describe("entries", "What a cache holds."),
+		bytes:   describe("bytes", "About how much memory that takes."),
 		hits:    describe("hits_total", "How often a cache had what was asked for."),
 		misses:  describe("misses_total", "How often a cache did not have what was asked for."),
 	}
@@ -106,7 +107,7 @@ func newCacheCollector(services []caching) *cacheCollector {
 
 // Describe implements prometheus.Collector.
 func (c *cacheCollector) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.entries, c.hits, c.misses} {
+	for _, d := range []*prometheus.Desc{c.entries, c.bytes, c.hits, c.misses} {
 		descriptions <- d
 	}
 }
@@ -116,6 +117,7 @@ func (c *cacheCollector) Collect(metrics chan<- prometheus.Metric) {
 	for name, stats := range c.caches {
 		s := stats()
 		metrics <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(s.Entries), name)
+		metrics <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(s.Bytes), name)
 		metrics <- prometheus.MustNewConstMetric(c.hits, prometheus.CounterValue, float64(s.Hits), name)
 		metrics <- prometheus.MustNewConstMetric(c.misses, prometheus.CounterValue, float64(s.Misses), name)
 	}

@@ -16,7 +16,6 @@ import (
 	"homeserver/internal/config"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/kept"
 	"homeserver/internal/media"
 	"homeserver/internal/outgoing"
 	"homeserver/internal/profile"
@@ -51,7 +50,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 		Channel:     others,
 		WindowBytes: int(budget.LiveWindow), QueueBytes: int(budget.WriteQueue), Log: log,
 	})
-	limits := newLimits(cfg.RateLimits)
+	limits := newLimits(cfg.RateLimits, &budget.Caches)
 	threepids, err := newThreepids(cfg, pool, signer, limits, log)
 	if err != nil {
 		return nil, err
@@ -59,7 +58,8 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	accounts := newAuth(cfg, pool, threepids, limits, others, log)
 	profiles := profile.New(pool, accounts)
 	roomService, err := rooms.New(rooms.Options{
-		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Guests: accounts.Guests, Caches: kept.Scale(budget.CacheScale), Log: log,
+		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Guests: accounts.Guests, Log: log,
+		Shares: rooms.Shares{State: int(budget.Caches.RoomState), Transactions: int(budget.Caches.Transactions)},
 	})
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	profiles.ReportDamage(roomService.Damage())
 	profiles.OnChange(roomService.UpdateProfile)
 	accounts.OnDeactivate(roomService.LeaveAll)
-	streams, err := newStream(pool, entries, others, roomService, profiles, threepids, kept.Scale(budget.CacheScale), log)
+	streams, err := newStream(pool, entries, others, roomService, profiles, threepids, &budget.Caches, log)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	found := newDiscovery(cfg, pool, entries, roomService, profiles, streams.data.Ignored)
 	counts := &inventory{accounts: accounts, rooms: roomService, media: files, log: log}
 	registry, err := newRegistry(pool, append(newFreeDisk(cfg), newBuildInfo(), counts), []measured{entries, accounts, streams.sync, files, limits, clients},
-		[]caching{accounts, roomService, streams.data, streams.receipts, streams.push, streams.sync})
+		[]caching{accounts, roomService, streams.data, streams.receipts, streams.typing, streams.presence, streams.push, streams.sync, limits})
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +108,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 func newAuth(
 	cfg *config.Config, pool *pgxpool.Pool, threepids *threepid.Service, limits *ratelimit.Limits, others *broadcast.Channel, log *slog.Logger,
 ) *auth.Service {
+	shares := cfg.Budget().Caches
 	return auth.New(pool, auth.Options{
 		ServerName:          cfg.ServerName,
 		MinPasswordLength:   cfg.Password.MinLength,
@@ -117,6 +118,7 @@ func newAuth(
 		SharedSecret:        string(cfg.Registration.SharedSecret),
 		Limits:              limits,
 		Channel:             others,
+		Shares:              auth.Shares{Tokens: int(shares.AccessTokens), Sightings: int(shares.Sightings), Familiar: int(shares.Familiar)},
 		Logger:              log,
 	})
 }

@@ -8,9 +8,9 @@ import (
 
 	"homeserver/internal/accountdata"
 	"homeserver/internal/broadcast"
+	"homeserver/internal/config"
 	"homeserver/internal/ephemeral"
 	"homeserver/internal/journal"
-	"homeserver/internal/kept"
 	"homeserver/internal/presence"
 	"homeserver/internal/profile"
 	"homeserver/internal/push"
@@ -34,21 +34,26 @@ type stream struct {
 // newStream makes the services on a journal that is not started yet.
 func newStream(
 	pool *pgxpool.Pool, entries *journal.Journal, others *broadcast.Channel,
-	r *rooms.Service, profiles *profile.Service, threepids *threepid.Service, caches kept.Scale, log *slog.Logger,
+	r *rooms.Service, profiles *profile.Service, threepids *threepid.Service, shares *config.Caches, log *slog.Logger,
 ) (*stream, error) {
 	ticks := ephemeral.NewClock()
-	data := accountdata.New(pool, entries, r)
+	data := accountdata.New(pool, entries, r, int(shares.IgnoredUsers))
 	s := &stream{
 		data:     data,
-		receipts: receipts.New(pool, entries, r, data),
-		typing:   typing.New(r, entries, ticks, others),
+		receipts: receipts.New(pool, entries, r, data, int(shares.ReadMarks)),
+		typing:   typing.New(r, entries, ticks, others, int(shares.Typing)),
 		presence: presence.New(presence.Options{
 			Pool: pool, Journal: entries, Rooms: r, Profiles: profiles, Ticks: ticks, Others: others, Log: log,
+			Share: int(shares.Presence),
 		}),
 	}
 	var err error
 	s.push, err = push.New(push.Options{
-		Pool: pool, Journal: entries, Rooms: r, ReadUpTo: s.receipts.Marks, Ignored: data.Ignored, Caches: caches,
+		Shares: push.Shares{
+			Rules: int(shares.PushRules), Rooms: int(shares.PushRooms), Names: int(shares.PushNames), Budgets: int(shares.PushBudgets),
+			Unread: int(shares.UnreadCounts),
+		},
+		Pool: pool, Journal: entries, Rooms: r, ReadUpTo: s.receipts.Marks, Ignored: data.Ignored,
 		OwnsEmail: func(ctx context.Context, userID, address string) (bool, error) {
 			email, err := threepid.CanonicalEmail(address)
 			if err != nil {
@@ -63,7 +68,8 @@ func newStream(
 	}
 	s.sync, err = syncstream.New(syncstream.Options{
 		Pool: pool, Journal: entries, Rooms: r, Data: data, Receipts: s.receipts, Push: s.push, Typing: s.typing,
-		Presence: s.presence, Ticks: ticks, Caches: caches,
+		Presence: s.presence, Ticks: ticks,
+		Shares: syncstream.Shares{Viewers: int(shares.Viewers), Members: int(shares.LazyMembers), Filters: int(shares.Filters)},
 	})
 	return s, err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"homeserver/internal/event"
+	"homeserver/internal/kept"
 )
 
 // fields is a tree of the properties that events are cut down to: client-server
@@ -42,6 +43,19 @@ func (f *fields) child(name string) *fields {
 		f.inside[name] = c
 	}
 	return c
+}
+
+// weigh is about how many bytes the tree takes.
+func (f *fields) weigh() int {
+	const structs = 350 // with a map of its own
+	if f == nil {
+		return 0
+	}
+	bytes := structs
+	for name, c := range f.inside {
+		bytes += kept.Text(name) + c.weigh()
+	}
+	return bytes
 }
 
 // splitPath takes a path apart: appendices, "Dot-separated property paths". A

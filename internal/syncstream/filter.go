@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"homeserver/internal/event"
+	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 )
@@ -122,11 +123,18 @@ func (f *Filter) redundant() bool { return f.Room.State != nil && f.Room.State.I
 // storedFilter names a stored filter. What is stored under a name never changes.
 type storedFilter struct{ user, id string }
 
-// Of the stored filters that were used last, the small ones are kept parsed; usually so many.
-const (
-	keptFilters      = 10_000
-	keptFiltersBytes = 4 << 10
-)
+// weighFilter is about how many bytes a stored filter takes when it is parsed.
+func weighFilter(of storedFilter, f *keptFilter) int {
+	// A text takes 16 bytes beside its own, and three in JSON.
+	const structs, perByte = 1000, 8
+	return structs + kept.Text(of.user, of.id) + perByte*f.definition + f.fields.weigh()
+}
+
+// keptFilter is a filter beside the length of its definition.
+type keptFilter struct {
+	*Filter
+	definition int
+}
 
 // filter reads the filter of a request: JSON, the ID of a stored one, or none.
 // M_INVALID_PARAM if there is no such filter.
@@ -138,10 +146,8 @@ func (s *Service) filter(ctx context.Context, userID, given string) (*Filter, er
 		return parseFilter([]byte(given))
 	}
 	key := storedFilter{userID, given}
-	f, ok := s.filters.Get(key)
-	s.filterUses.Count(ok)
-	if ok {
-		return f, nil
+	if known, ok := s.filters.Get(key); ok {
+		return known.Filter, nil
 	}
 	definition, err := s.StoredFilter(ctx, userID, given)
 	if matrix.IsCode(err, matrix.NotFound) {
@@ -150,9 +156,9 @@ func (s *Service) filter(ctx context.Context, userID, given string) (*Filter, er
 	if err != nil {
 		return nil, err
 	}
-	f, err = parseFilter(definition)
-	if err == nil && len(definition) <= keptFiltersBytes {
-		s.filters.Add(key, f)
+	f, err := parseFilter(definition)
+	if err == nil {
+		s.filters.Put(key, &keptFilter{f, len(definition)})
 	}
 	return f, err
 }

@@ -94,9 +94,9 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 	h.rooms, err = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.names, Signer: signer, Now: sending})
 	h.ok(err)
 	ticks := ephemeral.NewClock()
-	h.data = accountdata.New(pool, h.journal, h.rooms)
-	h.receipts = receipts.New(pool, h.journal, h.rooms, h.data)
-	h.typing = typing.New(h.rooms, h.journal, ticks, nil)
+	h.data = accountdata.New(pool, h.journal, h.rooms, 0)
+	h.receipts = receipts.New(pool, h.journal, h.rooms, h.data, 0)
+	h.typing = typing.New(h.rooms, h.journal, ticks, nil, 0)
 	h.presence = presence.New(presence.Options{
 		Pool: pool, Journal: h.journal, Rooms: h.rooms, Profiles: h.names, Ticks: ticks, Now: h.clock.now,
 	})

@@ -2,8 +2,7 @@ package syncstream
 
 import (
 	"context"
-
-	lru "github.com/hashicorp/golang-lru/v2"
+	"hash/maphash"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -11,31 +10,30 @@ import (
 	"homeserver/internal/rooms"
 )
 
-// rememberedMembers is how many members are usually remembered as sent, over all
-// devices. A member that was forgotten is merely sent again.
-const rememberedMembers = 200_000
-
 // lazyMembers remembers which devices know which members of rooms: client-server
-// API, "Lazy-loading room members".
+// API, "Lazy-loading room members". A member that was forgotten is merely sent again.
 type lazyMembers struct {
-	sent *lru.Cache[knownMember, journal.Position]
-	uses kept.Uses
+	sent *kept.LRU[knownMember, journal.Position]
+	seed maphash.Seed
 }
 
-// knownMember is a member that a device was told of. The value beside it is the
-// token of that answer: a device that comes back with an older one has not got it.
-type knownMember struct {
-	user, device, member string
-	room                 journal.RoomNID
+// knownMember stands for a member that a device was told of; the four texts would take
+// many times the memory. The value beside it is the token of that answer: a device that
+// comes back with an older one has not got it.
+type knownMember uint64
+
+func newLazyMembers(share int) *lazyMembers {
+	return &lazyMembers{
+		sent: kept.NewLRU(kept.Options[knownMember, journal.Position]{Share: share}), seed: maphash.MakeSeed(),
+	}
 }
 
-func newLazyMembers(scale kept.Scale) (*lazyMembers, error) {
-	sent, err := lru.New[knownMember, journal.Position](scale.Of(rememberedMembers))
-	return &lazyMembers{sent: sent}, err
-}
-
-func (p *plan) knownMember(r *Room, member string) knownMember {
-	return knownMember{user: p.UserID, device: p.DeviceID, member: member, room: r.nid}
+func (l *lazyMembers) key(p *plan, r *Room, member string) knownMember {
+	type sent struct {
+		user, device, member string
+		room                 journal.RoomNID
+	}
+	return knownMember(maphash.Comparable(l.seed, sent{p.UserID, p.DeviceID, member, r.nid}))
 }
 
 // fillMembers adds the member events of those who sent something in a timeline,
@@ -93,8 +91,7 @@ func (l *lazyMembers) wanted(p *plan, r *Room) map[string]struct{} {
 		return wanted
 	}
 	for member := range wanted {
-		at, ok := l.sent.Get(p.knownMember(r, member))
-		l.uses.Count(ok)
+		at, ok := l.sent.Get(l.key(p, r, member))
 		if ok && at <= p.since {
 			delete(wanted, member)
 		}
@@ -108,9 +105,9 @@ func (l *lazyMembers) remember(p *plan, r *Room, events []*rooms.Event) {
 		if e.Type != event.TypeMember || e.StateKey == nil {
 			continue
 		}
-		key := p.knownMember(r, *e.StateKey)
+		key := l.key(p, r, *e.StateKey)
 		if at, ok := l.sent.Peek(key); !ok || at > p.since {
-			l.sent.Add(key, p.upTo)
+			l.sent.Put(key, p.upTo)
 		}
 	}
 }

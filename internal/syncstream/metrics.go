@@ -75,7 +75,7 @@ func (s *Service) Collectors() []prometheus.Collector {
 func (s *Service) Caches() kept.Caches {
 	return kept.Caches{
 		"viewers": s.viewers.stats,
-		"filters": func() kept.Stats { return s.filterUses.Stats(s.filters.Len()) },
-		"members": func() kept.Stats { return s.lazy.uses.Stats(s.lazy.sent.Len()) },
+		"filters": s.filters.Stats,
+		"members": s.lazy.sent.Stats,
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/kept"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/syncstream"
 )
@@ -88,8 +87,8 @@ func TestCachesTellHowTheyAreUsed(t *testing.T) {
 	h.public(bob)
 	h.synced(bob, "")
 	h.synced(bob, "")
-	if got, want := h.Caches()["viewers"](), (kept.Stats{Entries: 1, Hits: 1, Misses: 1}); got != want {
-		t.Errorf("viewers: got %+v, want %+v", got, want)
+	if got := h.Caches()["viewers"](); got.Entries != 1 || got.Hits != 1 || got.Misses != 1 || got.Bytes < 1000 {
+		t.Errorf("viewers: got %+v", got)
 	}
 	h.sync(syncstream.Query{UserID: bob, DeviceID: "D", Filter: `{"room":{"state":{"lazy_load_members":true}}}`})
 	if got := h.Caches()["members"](); got.Entries == 0 {

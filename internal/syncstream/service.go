@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/accountdata"
@@ -35,21 +34,23 @@ type Options struct {
 	Presence *presence.Service
 	// Ticks is the clock that typing and presence go by.
 	Ticks *ephemeral.Clock
-	// Caches is how large caches are.
-	Caches kept.Scale
+	// Shares is what caches may hold.
+	Shares Shares
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
 }
+
+// Shares is how many bytes it may take in memory how users stand to rooms, which members
+// their devices know, and their filters; 0: [kept.UsualShare].
+type Shares struct{ Viewers, Members, Filters int }
 
 // Service answers /sync. Its methods may be called concurrently.
 type Service struct {
 	Options
 	viewers *viewers
 	lazy    *lazyMembers
-	filters *lru.Cache[storedFilter, *Filter]
+	filters *kept.LRU[storedFilter, *keptFilter]
 	metrics *metrics
-
-	filterUses kept.Uses
 
 	stopOnce sync.Once
 	stopping chan struct{}
@@ -61,16 +62,9 @@ func New(o Options) (*Service, error) {
 	if s.Now == nil {
 		s.Now = time.Now
 	}
-	var err error
-	if s.viewers, err = newViewers(o.Rooms, o.Data, o.Journal, o.Caches); err != nil {
-		return nil, fmt.Errorf("make the cache of viewers: %w", err)
-	}
-	if s.lazy, err = newLazyMembers(o.Caches); err != nil {
-		return nil, fmt.Errorf("make the cache of lazy-loaded members: %w", err)
-	}
-	if s.filters, err = lru.New[storedFilter, *Filter](o.Caches.Of(keptFilters)); err != nil {
-		return nil, fmt.Errorf("make the cache of filters: %w", err)
-	}
+	s.viewers = newViewers(o.Rooms, o.Data, o.Journal, o.Shares.Viewers)
+	s.lazy = newLazyMembers(o.Shares.Members)
+	s.filters = kept.NewLRU(kept.Options[storedFilter, *keptFilter]{Share: o.Shares.Filters, Weigh: weighFilter})
 	o.Journal.Observe(journal.Observer{Committed: s.viewers.committed, Reset: s.viewers.reset})
 	return s, nil
 }
@@ -148,7 +142,9 @@ func (s *Service) look(ctx context.Context, r *request, deadline <-chan time.Tim
 	if a == nil || err != nil || !a.empty() || r.immediate() {
 		return a, err
 	}
+	s.viewers.rest(v)
 	again, err := s.wait(ctx, woken, deadline)
+	s.viewers.rise(v)
 	if !again && err == nil {
 		return a, nil
 	}

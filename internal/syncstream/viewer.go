@@ -10,21 +10,11 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-
 	"homeserver/internal/accountdata"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/kept"
 	"homeserver/internal/rooms"
-)
-
-// maxIdleViewers and maxIdleStandings usually bound what is kept in memory of users who
-// have no request at the moment. The one who has not asked for the longest time
-// goes first.
-const (
-	maxIdleViewers   = 2000
-	maxIdleStandings = 100_000
 )
 
 // viewer is how one user stands to rooms, and the listener that the user's
@@ -35,7 +25,12 @@ type viewer struct {
 	listener *journal.Listener
 	rooms    []*standing // by number
 	ignored  []string    // users whose messages are not shown
-	users    int         // how many requests use it; guarded by viewers.mu
+
+	// Guarded by viewers.mu: how many requests are at work on it, and wait on it; what
+	// it weighs; and whether nothing but its listener is left.
+	users, waiting int
+	bytes          int
+	emptied        bool
 
 	gone   atomic.Bool
 	loaded chan struct{} // closed once rooms is there, or err
@@ -62,38 +57,62 @@ func (st *standing) accessAt(p journal.Position) *rooms.Access {
 	return then.Access()
 }
 
-// viewers keeps the viewers of users who sync. Those in use stay; of the others
-// as many as there is room for.
+// weigh is about how many bytes the viewer takes.
+func (v *viewer) weigh() int {
+	const structs, perRoom, perChange = 700, 450, 48
+	bytes := structs + kept.Text(v.userID) + 16*len(v.ignored) + kept.Text(v.ignored...)
+	for _, st := range v.rooms {
+		bytes += perRoom + kept.Text(st.RoomID) + perChange*(len(st.Memberships)+len(st.Visibilities))
+	}
+	return bytes
+}
+
+// lightShare is which part of the memory for viewers the one of a request that waits may
+// have for itself. What is larger may go while it waits, all but its listener, and is
+// loaded again after that.
+const lightShare = 256
+
+// viewers keeps the viewers of users who sync. Those that requests are at work on stay,
+// and the light ones that requests wait on; of the others those that were used last, in
+// a bounded number of bytes.
 type viewers struct {
 	rooms   *rooms.Service
 	data    *accountdata.Service
 	journal *journal.Journal
 
-	most, mostStandings int // of the idle ones
-	uses                kept.Uses
+	uses kept.Uses
 
-	mu            sync.Mutex
-	byUser        map[string]*viewer
-	byRoom        map[journal.RoomNID]map[*viewer]struct{}
-	idle          *simplelru.LRU[string, *viewer]
-	idleStandings int
+	mu     sync.Mutex
+	byUser map[string]*viewer
+	byRoom map[journal.RoomNID]map[*viewer]struct{}
+	idle   *kept.LRU[string, *viewer]
+	bytes  int // of all viewers
 	// visibilities counts the changes of history visibility.
 	visibilities int
 }
 
-func newViewers(r *rooms.Service, data *accountdata.Service, j *journal.Journal, scale kept.Scale) (*viewers, error) {
-	most := scale.Of(maxIdleViewers)
-	idle, err := simplelru.NewLRU[string, *viewer](most+1, nil)
-	return &viewers{
-		rooms: r, data: data, journal: j, idle: idle, most: most, mostStandings: scale.Of(maxIdleStandings),
-		byUser: map[string]*viewer{}, byRoom: map[journal.RoomNID]map[*viewer]struct{}{},
-	}, err
+func newViewers(r *rooms.Service, data *accountdata.Service, j *journal.Journal, share int) *viewers {
+	vs := &viewers{
+		rooms: r, data: data, journal: j, byUser: map[string]*viewer{}, byRoom: map[journal.RoomNID]map[*viewer]struct{}{},
+	}
+	vs.idle = kept.NewLRU(kept.Options[string, *viewer]{
+		Share: share,
+		Weigh: func(_ string, v *viewer) int { return v.bytes },
+		Gone: func(_ string, v *viewer) {
+			if v.waiting > 0 {
+				vs.empty(v)
+			} else {
+				vs.drop(v)
+			}
+		},
+	})
+	return vs
 }
 
 func (vs *viewers) stats() kept.Stats {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	return vs.uses.Stats(len(vs.byUser))
+	return vs.uses.Stats(len(vs.byUser), vs.bytes)
 }
 
 // use gives the viewer of a user, loading it if need be, until release. It may
@@ -127,15 +146,17 @@ func (vs *viewers) take(userID string) (v *viewer, fresh bool) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	v, ok := vs.byUser[userID]
+	if ok && v.emptied {
+		vs.drop(v)
+		ok = false
+	}
 	vs.uses.Count(ok)
 	if !ok {
 		v = &viewer{userID: userID, listener: vs.journal.Listen(), loaded: make(chan struct{})}
 		v.listener.Follow(journal.Topic{User: userID})
 		vs.byUser[userID] = v
 	}
-	if v.users++; v.users == 1 {
-		vs.unidle(v)
-	}
+	vs.join(v)
 	return v, !ok
 }
 
@@ -143,21 +164,49 @@ func (vs *viewers) take(userID string) (v *viewer, fresh bool) {
 func (vs *viewers) release(v *viewer) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	if v.users--; v.users > 0 || v.gone.Load() {
-		return
+	vs.leave(v)
+}
+
+// rest is called when a request begins to wait on a viewer that it uses: then only the
+// listener is looked at, until rise is called.
+func (vs *viewers) rest(v *viewer) {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	v.waiting++
+	vs.leave(v)
+}
+
+// rise is called when a request has waited. The viewer may be gone, or emptied; that, too,
+// is to be released.
+func (vs *viewers) rise(v *viewer) {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	v.waiting--
+	vs.join(v)
+}
+
+// join adds a request to those at work on a viewer. The lock is held.
+func (vs *viewers) join(v *viewer) {
+	if v.users++; v.users == 1 {
+		vs.unidle(v)
 	}
-	vs.idle.Add(v.userID, v)
-	vs.idleStandings += len(v.rooms)
-	for vs.idle.Len() > vs.most || vs.idleStandings > vs.mostStandings {
-		_, oldest, _ := vs.idle.GetOldest()
-		vs.drop(oldest)
+}
+
+// leave takes a request from those at work on a viewer. The lock is held.
+func (vs *viewers) leave(v *viewer) {
+	v.users--
+	switch {
+	case v.users > 0 || v.gone.Load():
+	case v.waiting > 0 && (v.emptied || v.bytes <= vs.idle.Share()/lightShare):
+	case v.emptied:
+		vs.drop(v)
+	default:
+		vs.idle.Put(v.userID, v)
 	}
 }
 
 func (vs *viewers) unidle(v *viewer) {
-	if vs.idle.Remove(v.userID) {
-		vs.idleStandings -= len(v.rooms)
-	}
+	vs.idle.RemoveIf(v.userID, func(idle *viewer) bool { return idle == v })
 }
 
 // load reads how the user stands to rooms. The viewer is known to the observer
@@ -191,6 +240,8 @@ func (vs *viewers) load(ctx context.Context, v *viewer) {
 		return
 	}
 	v.rooms, v.ignored = list, slices.Collect(maps.Keys(ignored))
+	v.bytes = v.weigh()
+	vs.bytes += v.bytes
 	for _, st := range list {
 		vs.follow(v, st)
 	}
@@ -213,13 +264,26 @@ func (vs *viewers) drop(v *viewer) {
 	}
 	vs.unidle(v)
 	delete(vs.byUser, v.userID)
+	vs.unfollow(v)
+	v.listener.Close()
+}
+
+// empty lets go of all but the listener of a viewer that requests wait on. The lock is held.
+func (vs *viewers) empty(v *viewer) {
+	vs.unfollow(v)
+	v.rooms, v.ignored, v.emptied = nil, nil, true
+}
+
+// unfollow is called for a viewer whose rooms are no longer known. The lock is held.
+func (vs *viewers) unfollow(v *viewer) {
+	vs.bytes -= v.bytes
+	v.bytes = 0
 	for _, st := range v.rooms {
 		delete(vs.byRoom[st.Room], v)
 		if len(vs.byRoom[st.Room]) == 0 {
 			delete(vs.byRoom, st.Room)
 		}
 	}
-	v.listener.Close()
 }
 
 // committed drops the viewers whose standing a group of entries changes. It

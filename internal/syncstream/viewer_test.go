@@ -22,6 +22,9 @@ import (
 	"homeserver/internal/rooms"
 )
 
+// viewerBytes is what viewers may take in these tests.
+const viewerBytes = 4 << 20
+
 // viewersHouse is what the cache of viewers needs, with a room that somebody made.
 func viewersHouse(t *testing.T) (*viewers, *rooms.Service, string) {
 	t.Helper()
@@ -39,10 +42,7 @@ func viewersOn(t *testing.T, pool *pgxpool.Pool) (*viewers, *rooms.Service, stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	vs, err := newViewers(r, accountdata.New(pool, j, r), j, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	vs := newViewers(r, accountdata.New(pool, j, r, 0), j, viewerBytes)
 	j.Observe(journal.Observer{Committed: vs.committed, Reset: vs.reset})
 	if err := j.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -76,50 +76,116 @@ func (vs *viewers) count() (known, idle, inRooms int) {
 	for _, of := range vs.byRoom {
 		inRooms += len(of)
 	}
-	return len(vs.byUser), vs.idle.Len(), inRooms
+	return len(vs.byUser), vs.idle.Stats().Entries, inRooms
+}
+
+// fill lets users come and go who stand to so many rooms each.
+func (vs *viewers) fill(first, users, roomsEach int) {
+	for i := range users {
+		v, _ := vs.take(fmt.Sprintf("@user%d:localhost", first+i))
+		vs.mu.Lock()
+		for nid := range roomsEach {
+			v.rooms = append(v.rooms, &standing{Standing: &rooms.Standing{Room: journal.RoomNID(nid + 1000)}})
+		}
+		v.bytes = v.weigh()
+		vs.bytes += v.bytes
+		vs.mu.Unlock()
+		close(v.loaded)
+		vs.release(v)
+	}
 }
 
 func TestIdleViewersAreBounded(t *testing.T) {
-	vs, _, _ := viewersHouse(t)
-	busy := vs.mustUse(t, "@alice:localhost")
-	for i := range maxIdleViewers + 50 {
-		v, _ := vs.take(fmt.Sprintf("@user%d:localhost", i))
-		close(v.loaded)
-		vs.release(v)
+	for name, each := range map[string]int{"few rooms": 1, "many rooms": 1000} {
+		t.Run(name, func(t *testing.T) {
+			vs, _, _ := viewersHouse(t)
+			busy := vs.mustUse(t, "@alice:localhost")
+			most := viewerBytes / (450 * each)
+			vs.fill(0, most+10, each)
+			if known, idle, _ := vs.count(); known != idle+1 || idle < most/5 || vs.bytes > viewerBytes+busy.bytes {
+				t.Errorf("%d viewers are known, %d idle, of %d bytes", known, idle, vs.bytes)
+			}
+			if busy.gone.Load() {
+				t.Error("a viewer in use went, though it was the oldest")
+			}
+			select {
+			case <-busy.listener.Woken():
+				t.Error("who waits was woken because others had asked")
+			default:
+			}
+			vs.release(busy)
+			last := fmt.Sprintf("@user%d:localhost", most+9)
+			if again, fresh := vs.take(last); fresh || again.gone.Load() {
+				t.Error("the newest is gone")
+			}
+		})
 	}
-	if known, idle, inRooms := vs.count(); known != maxIdleViewers+1 || idle != maxIdleViewers || inRooms != 1 {
-		t.Errorf("%d viewers are known, %d idle, %d in rooms", known, idle, inRooms)
-	}
-	if busy.gone.Load() {
-		t.Error("a viewer in use went, though it was the oldest")
-	}
-	select {
-	case <-busy.listener.Woken():
-		t.Error("who waits was woken because others had asked")
-	default:
-	}
-	vs.release(busy)
 }
 
-func TestIdleViewersOfManyRoomsAreBounded(t *testing.T) {
-	vs, _, _ := viewersHouse(t)
-	const each = maxIdleStandings / 10
-	for i := range 30 {
-		v, _ := vs.take(fmt.Sprintf("@user%d:localhost", i))
-		for nid := range each {
-			v.rooms = append(v.rooms, &standing{Standing: &rooms.Standing{Room: journal.RoomNID(nid)}})
-		}
-		close(v.loaded)
-		vs.release(v)
+// isWoken reports whether whoever waits on a viewer is woken.
+func isWoken(v *viewer) bool {
+	select {
+	case <-v.listener.Woken():
+		return true
+	default:
+		return false
 	}
-	if known, _, _ := vs.count(); known != 10 {
-		t.Errorf("%d viewers of %d rooms each are kept", known, each)
+}
+
+// Who waits with a large account once kept all of it in memory for as long as that took.
+func TestLargeViewersOfWaitingRequestsMakeRoom(t *testing.T) {
+	vs, r, room := viewersHouse(t)
+	small := vs.mustUse(t, "@alice:localhost")
+	vs.rest(small)
+	vs.fill(0, 1, 1000)
+	large, _ := vs.take("@user0:localhost")
+	vs.rest(large)
+	vs.fill(1, 10, 3000)
+	if small.emptied || len(small.rooms) != 1 {
+		t.Error("a small viewer went while somebody waited on it")
 	}
-	again, fresh := vs.take("@user29:localhost")
-	if fresh || vs.idleStandings != 9*each {
-		t.Errorf("the newest is fresh: %v; the others have %d rooms", fresh, vs.idleStandings)
+	if !large.emptied || isWoken(large) || large.gone.Load() {
+		t.Fatalf("emptied: %v, woken: %v, gone: %v", large.emptied, isWoken(large), large.gone.Load())
+	}
+	if err := r.Invite(t.Context(), "@alice:localhost", room, "@user0:localhost", ""); err != nil {
+		t.Fatal(err)
+	}
+	if !isWoken(large) {
+		t.Error("who waits did not hear of an invitation")
+	}
+	vs.rise(large)
+	vs.release(large)
+	again := vs.mustUse(t, "@user0:localhost")
+	if again == large || len(again.rooms) != 1 {
+		t.Errorf("after it the user stands to %d rooms", len(again.rooms))
 	}
 	vs.release(again)
+	vs.rise(small)
+	vs.release(small)
+	vs.reset(0)
+	if known, idle, inRooms := vs.count(); known+idle+inRooms+vs.bytes != 0 {
+		t.Errorf("%d viewers are known, %d idle, %d in rooms, of %d bytes", known, idle, inRooms, vs.bytes)
+	}
+}
+
+// Another request of somebody whose viewer went while one waits finds all rooms again.
+func TestEmptiedViewerIsNotUsed(t *testing.T) {
+	vs, _, _ := viewersHouse(t)
+	v := vs.mustUse(t, "@alice:localhost")
+	vs.rest(v)
+	vs.mu.Lock()
+	vs.empty(v)
+	vs.mu.Unlock()
+	again := vs.mustUse(t, "@alice:localhost")
+	if again == v || len(again.rooms) != 1 || !isWoken(v) {
+		t.Errorf("there are %d rooms; the one who waits is woken: %v", len(again.rooms), isWoken(v))
+	}
+	vs.release(again)
+	vs.rise(v)
+	vs.release(v)
+	if known, idle, _ := vs.count(); known != 1 || idle != 1 {
+		t.Errorf("%d viewers are known, %d idle", known, idle)
+	}
 }
 
 func TestViewerGoesWithEachChangeOfStanding(t *testing.T) {

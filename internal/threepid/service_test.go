@@ -512,7 +512,7 @@ func limitMails(burst int) func(*threepid.Options) {
 	return func(o *threepid.Options) {
 		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
 			ratelimit.MailsToAddress: {PerSecond: 0.001, Burst: burst},
-		}, o.Now)
+		}, o.Now, 0)
 	}
 }
 

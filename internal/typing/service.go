@@ -1,6 +1,7 @@
 package typing
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 )
@@ -20,8 +22,8 @@ const (
 	// the longest that counts.
 	defaultTimeout = 30 * time.Second
 	maxTimeout     = 2 * time.Minute
-	// maxRooms is how many rooms are kept in which somebody has typed lately.
-	maxRooms = 10_000
+	// roomBytes is about how many bytes a room takes, and typistBytes somebody who types.
+	roomBytes, typistBytes = 300, 400
 )
 
 // Service holds who is typing. Its methods may be called concurrently.
@@ -30,10 +32,12 @@ type Service struct {
 	journal *journal.Journal
 	clock   *ephemeral.Clock
 	others  *broadcast.Channel // nil: there are none
+	share   int
 
 	mu     sync.Mutex
 	byRoom map[journal.RoomNID]*room
 	order  *list.List // of *room, by changed
+	bytes  int        // of all rooms
 }
 
 // room is who is typing in one room.
@@ -43,6 +47,7 @@ type room struct {
 	typists map[string]*typist
 	changed ephemeral.Tick
 	place   *list.Element // in Service.order
+	bytes   int
 }
 
 // typist is one user's typing, from its beginning to its end.
@@ -52,9 +57,13 @@ type typist struct {
 }
 
 // New makes the service. It tells other processes by the channel, if that is not
-// nil. Call it before the journal and the channel are started.
-func New(r *rooms.Service, j *journal.Journal, clock *ephemeral.Clock, others *broadcast.Channel) *Service {
-	s := &Service{rooms: r, journal: j, clock: clock, others: others, byRoom: map[journal.RoomNID]*room{}, order: list.New()}
+// nil. What is known takes so many bytes of memory; 0: [kept.UsualShare]. Call it before
+// the journal and the channel are started.
+func New(r *rooms.Service, j *journal.Journal, clock *ephemeral.Clock, others *broadcast.Channel, share int) *Service {
+	s := &Service{
+		rooms: r, journal: j, clock: clock, others: others, share: cmp.Or(share, kept.UsualShare),
+		byRoom: map[journal.RoomNID]*room{}, order: list.New(),
+	}
 	j.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) {}})
 	if others != nil {
 		others.Handle(kindTyping, s.heard)
@@ -106,6 +115,9 @@ func (s *Service) start(nid journal.RoomNID, userID string, timeout time.Duratio
 		before.until = until
 		return
 	}
+	if before == nil && !s.makeRoom(r, typistBytes+len(userID)) {
+		return
+	}
 	t := &typist{until: until}
 	t.stop = time.AfterFunc(timeout, func() { s.end(nid, userID, t) })
 	r.typists[userID] = t
@@ -115,20 +127,43 @@ func (s *Service) start(nid journal.RoomNID, userID string, timeout time.Duratio
 	}
 }
 
-// add makes place for one more room; beyond the bound the one is forgotten where
-// nothing has changed for the longest time. The lock is held.
+// add makes place for one more room. The lock is held.
 func (s *Service) add(nid journal.RoomNID) *room {
-	if len(s.byRoom) >= maxRooms {
-		oldest := s.order.Remove(s.order.Front()).(*room)
+	r := &room{nid: nid, typists: map[string]*typist{}}
+	s.makeRoom(r, roomBytes)
+	r.place = s.order.PushBack(r)
+	s.byRoom[nid] = r
+	return r
+}
+
+// makeRoom counts more bytes for a room. Where all rooms have too many, those are forgotten
+// in which nothing has changed for the longest time; it reports false if none but this
+// one is left. The lock is held.
+func (s *Service) makeRoom(r *room, more int) bool {
+	for s.bytes+more > s.share {
+		front := s.order.Front()
+		if front == nil || front.Value == r {
+			return false
+		}
+		oldest := s.order.Remove(front).(*room)
 		for _, t := range oldest.typists {
 			t.stop.Stop()
 		}
 		delete(s.byRoom, oldest.nid)
+		s.bytes -= oldest.bytes
 	}
-	r := &room{nid: nid, typists: map[string]*typist{}}
-	r.place = s.order.PushBack(r)
-	s.byRoom[nid] = r
-	return r
+	s.bytes += more
+	r.bytes += more
+	return true
+}
+
+// Caches tells in how many rooms it is known who is typing.
+func (s *Service) Caches() kept.Caches {
+	return kept.Caches{"typing": func() kept.Stats {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return kept.Stats{Entries: len(s.byRoom), Bytes: s.bytes}
+	}}
 }
 
 // end ends the typing of a user, only that one if it is not nil.
@@ -141,6 +176,8 @@ func (s *Service) end(nid journal.RoomNID, userID string, only *typist) {
 	}
 	r.typists[userID].stop.Stop()
 	delete(r.typists, userID)
+	s.bytes -= typistBytes + len(userID)
+	r.bytes -= typistBytes + len(userID)
 	r.users = slices.DeleteFunc(slices.Clone(r.users), func(u string) bool { return u == userID })
 	s.change(r)
 }

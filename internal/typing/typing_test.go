@@ -46,7 +46,7 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{New(r, book, ephemeral.NewClock(), nil), t}
+	h := &house{New(r, book, ephemeral.NewClock(), nil, 0), t}
 	h.ok(book.Start(t.Context()))
 	t.Cleanup(func() {
 		if err := book.Stop(context.WithoutCancel(t.Context())); err != nil {
@@ -271,16 +271,37 @@ func TestWhatHasChangedSince(t *testing.T) {
 
 func TestRoomsAreBounded(t *testing.T) {
 	h := newHouse(t)
-	for nid := range journal.RoomNID(maxRooms + 10) {
+	const each = roomBytes + typistBytes + len(alice)
+	h.share = 100*each + each/2
+	for nid := range journal.RoomNID(110) {
 		h.start(nid+1, alice, time.Hour, time.Time{})
 	}
-	if len(h.byRoom) != maxRooms || h.order.Len() != maxRooms {
+	if len(h.byRoom) != 100 || h.order.Len() != 100 {
 		t.Errorf("%d rooms are kept, %d in order", len(h.byRoom), h.order.Len())
 	}
-	if len(h.Now(1).Users) != 0 || len(h.Now(11).Users) != 1 {
+	if len(h.Now(10).Users) != 0 || len(h.Now(11).Users) != 1 {
 		t.Error("not the oldest were forgotten")
 	}
 	h.end(1, alice, nil)
+	for nid := range journal.RoomNID(100) {
+		h.end(nid+11, alice, nil)
+	}
+	if h.bytes != 100*roomBytes {
+		t.Errorf("when nobody types any more, %d bytes are counted", h.bytes)
+	}
+}
+
+// Everybody in a large room may type; so many are remembered as there is memory for.
+func TestTypistsOfOneRoomAreBounded(t *testing.T) {
+	h := newHouse(t)
+	h.share = 100 * (typistBytes + 10)
+	h.start(1, alice, time.Hour, time.Time{})
+	for i := range 200 {
+		h.start(2, fmt.Sprint("@user", i), time.Hour, time.Time{})
+	}
+	if got := len(h.Now(2).Users); got < 90 || got > 100 || len(h.Now(1).Users) != 0 || h.bytes > h.share {
+		t.Errorf("%d are typing, of %d bytes", got, h.bytes)
+	}
 }
 
 func TestWhatWasHandedOutStays(t *testing.T) {

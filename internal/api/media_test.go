@@ -580,7 +580,7 @@ func TestPreviewURL(t *testing.T) {
 	}
 	alice.Do("GET", mediaV3+"/preview_url", nil).Refused(400, "M_MISSING_PARAM")
 	ask(mediaV3, "ftp://example.org/").Refused(400, "M_INVALID_PARAM")
-	ask(mediaV3, "http://[::1]/").Refused(403, "M_FORBIDDEN")
+	ask(mediaV3, "http://[::1]/").Refused(502, "M_UNKNOWN")
 	ask(mediaV3, site.URL+"/missing").Refused(502, "M_UNKNOWN")
 }
 

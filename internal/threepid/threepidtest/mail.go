@@ -78,6 +78,7 @@ func NewMailServer(t testing.TB, certificate *tls.Certificate, implicit bool) *M
 	})
 	t.Cleanup(func() {
 		_ = server.Close() // connections that are still open break
+		_ = socket.Close() // the server does not know of it if it has not begun yet
 		running.Wait()
 	})
 	return m

@@ -155,6 +155,10 @@ type SMS struct {
 	Body string `yaml:"body"`
 	// AllowedCountries are the only ones whose numbers are taken; empty: all.
 	AllowedCountries []string `yaml:"allowed_countries"`
+	// MaxPerHour is how many messages the whole server sends in an hour; 0: no bound.
+	MaxPerHour int `yaml:"max_per_hour"`
+	// MaxPerDay is how many it sends in 24 hours; 0: no bound.
+	MaxPerDay int `yaml:"max_per_day"`
 }
 
 // Password holds the rules about new passwords.
@@ -272,7 +276,7 @@ func Default() *Config {
 		TLS:        TLS{ACME: ACME{Directory: acme.LetsEncryptURL}},
 		Database:   Database{MaxConnections: 20},
 		Email:      Email{TLS: "starttls"},
-		SMS:        SMS{Body: `{"to": "{to}", "text": "{text}"}`},
+		SMS:        SMS{Body: `{"to": "{to}", "text": "{text}"}`, MaxPerHour: 100, MaxPerDay: 500},
 		RateLimits: defaultRateLimits(),
 		Log:        Log{Level: "info", Format: "text", Requests: true},
 		Limits: Limits{

@@ -97,6 +97,8 @@ sms:
   authorization: Bearer hunter2
   body: '[{"to": "{to}", "text": "{text}"}]'
   allowed_countries: [DE]
+  max_per_hour: 30
+  max_per_day: 60
 rate_limits:
   enabled: false
   requests: {per_second: 1.5, burst: 3}
@@ -201,7 +203,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		},
 		SMS: SMS{
 			URL: "https://sms.example.org/send?account=1", Authorization: "Bearer hunter2",
-			Body: `[{"to": "{to}", "text": "{text}"}]`, AllowedCountries: []string{"DE"},
+			Body: `[{"to": "{to}", "text": "{text}"}]`, AllowedCountries: []string{"DE"}, MaxPerHour: 30, MaxPerDay: 60,
 		},
 		RateLimits: RateLimits{
 			Requests:           Rate{1.5, 3},
@@ -296,6 +298,8 @@ var everyVariable = []string{
 	"HOMESERVER_SMS_AUTHORIZATION=Bearer hunter2",
 	`HOMESERVER_SMS_BODY=[{"to": "{to}", "text": "{text}"}]`,
 	"HOMESERVER_SMS_ALLOWED_COUNTRIES=DE",
+	"HOMESERVER_SMS_MAX_PER_HOUR=30",
+	"HOMESERVER_SMS_MAX_PER_DAY=60",
 	"HOMESERVER_RATE_LIMITS_ENABLED=false",
 	"HOMESERVER_RATE_LIMITS_REQUESTS_PER_SECOND=1.5",
 	"HOMESERVER_RATE_LIMITS_REQUESTS_BURST=3",

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/nyaruka/phonenumbers"
 
 	"homeserver/internal/matrix"
 )
@@ -158,8 +159,11 @@ func (v *validator) threepids(c *Config) {
 	v.check(json.Valid([]byte(body)) && strings.Contains(c.SMS.Body, "{to}") && strings.Contains(c.SMS.Body, "{text}"),
 		"sms.body", `must be JSON with {to} and {text} inside of strings`)
 	for i, country := range c.SMS.AllowedCountries {
-		v.check(len(country) == 2, fmt.Sprintf("sms.allowed_countries[%d]", i), "must be a code of two letters, such as DE")
+		v.check(phonenumbers.GetSupportedRegions()[strings.ToUpper(country)], fmt.Sprintf("sms.allowed_countries[%d]", i),
+			"must be a code of ISO 3166-1 with two letters, such as DE or GB")
 	}
+	v.check(c.SMS.MaxPerHour >= 0, "sms.max_per_hour", "must be 0 for no bound, or more")
+	v.check(c.SMS.MaxPerDay >= 0, "sms.max_per_day", "must be 0 for no bound, or more")
 }
 
 // minTurnTTL is about how long it takes to set up a call.

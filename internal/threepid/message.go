@@ -24,7 +24,7 @@ func (s *Service) send(ctx context.Context, m message) error {
 		return err
 	}
 	if m.to.Medium == Phone {
-		err = s.o.Gateway.send(ctx, m.to, m.text(s.o.ServerName))
+		err = s.sendText(ctx, m.to, m.text(s.o.ServerName))
 	} else {
 		err = s.o.Mail.send(ctx, m.to, m.letter(s.o.ServerName, s.o.BaseURL))
 	}

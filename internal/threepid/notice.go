@@ -117,7 +117,7 @@ func (s *Service) sendNotice(ctx context.Context, to Address, n notice) error {
 	advice := "If this was you, there is nothing to do. If it was not, somebody else is using your account: " +
 		"set a new password at once, which logs out all other devices, and look through its addresses."
 	if to.Medium == Phone {
-		return s.o.Gateway.send(ctx, to, n.what+" If this was not you, set a new password at once.")
+		return s.sendText(ctx, to, n.what+" If this was not you, set a new password at once.")
 	}
 	return s.o.Mail.send(ctx, to, letter{Subject: n.subject, Paragraphs: []string{n.what, advice}})
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -49,6 +50,8 @@ type Options struct {
 	Mail *Mailer
 	// Gateway sends text messages; nil: phone numbers can't be proved.
 	Gateway *Gateway
+	// TextCaps bounds the text messages of the whole server.
+	TextCaps Caps
 	// Registration says that strangers may register, and so prove an address for that.
 	Registration bool
 	// ConcealRegistered gives strangers the same answer for an address that is
@@ -86,6 +89,7 @@ type Service struct {
 	identity identityClient
 	notices  chan struct{} // has an item for each notice that is being sent
 	sending  sync.WaitGroup
+	cappedIn atomic.Int64 // the hour in which the log has told of a cap of text messages
 }
 
 // New makes a Service on a migrated database. It starts nothing; see Stop.
@@ -171,7 +175,8 @@ func (s *Service) RequestEmail(ctx context.Context, purpose Purpose, r EmailRequ
 }
 
 // RequestPhone does the same with a text message whose code is to be submitted to
-// SubmitURL. M_THREEPID_DENIED is for countries. Client-server API,
+// SubmitURL. M_THREEPID_DENIED is for countries, and M_LIMIT_EXCEEDED also for what the
+// whole server may send. Client-server API,
 // POST /register/msisdn/requestToken, also below /account/password and /account/3pid.
 func (s *Service) RequestPhone(ctx context.Context, purpose Purpose, r PhoneRequest) (Session, error) {
 	return s.request(ctx, tokenRequest{
@@ -192,7 +197,7 @@ type tokenRequest struct {
 }
 
 func (s *Service) request(ctx context.Context, r tokenRequest) (Session, error) {
-	address, err := s.check(r)
+	address, err := s.check(ctx, r)
 	if err != nil {
 		return Session{}, err
 	}
@@ -221,7 +226,7 @@ func (s *Service) request(ctx context.Context, r tokenRequest) (Session, error) 
 }
 
 // check refuses what can't be asked for.
-func (s *Service) check(r tokenRequest) (Address, error) {
+func (s *Service) check(ctx context.Context, r tokenRequest) (Address, error) {
 	switch {
 	case !s.Proves(r.medium):
 		return Address{}, matrix.Errorf(matrix.ThreepidMediumNotSupported, "This server can't confirm addresses of the medium %s", r.medium)
@@ -240,16 +245,17 @@ func (s *Service) check(r tokenRequest) (Address, error) {
 	if err != nil {
 		return Address{}, err
 	}
-	return address, s.allows(address)
+	return address, s.allows(ctx, address)
 }
 
 // allows refuses addresses by the configuration: M_THREEPID_DENIED.
-func (s *Service) allows(a Address) error {
+func (s *Service) allows(ctx context.Context, a Address) error {
 	list, what := s.o.EmailDomains, a.domain()
 	if a.Medium == Phone {
 		list, what = s.o.PhoneCountries, a.country()
 	}
 	if len(list) > 0 && !slices.ContainsFunc(list, func(item string) bool { return strings.EqualFold(item, what) }) {
+		s.o.Log.InfoContext(ctx, "an address is refused: its domain or country is not allowed", "medium", a.Medium, "of", what)
 		return matrix.Errorf(matrix.ThreepidDenied, "This server does not take addresses of %s", what)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"homeserver/internal/await"
 	"homeserver/internal/clienttest"
 )
 
@@ -172,7 +173,7 @@ func TestBodiesThatStopHalfway(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	until(t, "those who went away are forgotten", func() bool { return c.inFlight(t) <= bodies/2 })
+	await.Until(t, "those who went away are forgotten", func() bool { return c.inFlight(t) <= bodies/2 })
 }
 
 func TestFiveThousandConnections(t *testing.T) {

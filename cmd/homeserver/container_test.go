@@ -157,7 +157,7 @@ func TestBuildsSetAVariableThatExists(t *testing.T) {
 			t.Errorf("%s does not set the version", file)
 		}
 	}
-	if !regexp.MustCompile(`(?m)^var version string$`).MatchString(readFile(t, "maintain.go")) {
+	if !regexp.MustCompile(`(?m)^var version string$`).MatchString(readFile(t, repository+"internal/buildinfo/buildinfo.go")) {
 		t.Error("there is no variable version")
 	}
 }

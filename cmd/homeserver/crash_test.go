@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"homeserver/internal/await"
 	"homeserver/internal/clienttest"
 )
 
@@ -72,19 +73,11 @@ func (s *sender) next(t *testing.T) error {
 	return nil
 }
 
-// attempts bounds how often something is asked that is to be answered soon.
-const attempts = 1000
-
 // insist sends the next message, again and again while the answer is to come
 // back later: connections that died with the database are found out one by one.
 func (s *sender) insist(t *testing.T) {
 	t.Helper()
-	for range attempts {
-		if s.next(t) == nil {
-			return
-		}
-	}
-	t.Fatalf("%s: the server does not come back", s.name)
+	await.Until(t, s.name+": the server is back", func() bool { return s.next(t) == nil })
 }
 
 // reader follows all rooms by /sync, from one token to the next.
@@ -97,12 +90,10 @@ type reader struct {
 // finish reads what is left, again and again while the answer is to come later.
 func (r *reader) finish(t *testing.T) {
 	t.Helper()
-	for range attempts {
-		if more, err := r.next(t.Context(), t, "0"); err == nil && !more {
-			return
-		}
-	}
-	t.Fatal("/sync does not come to an end")
+	await.Until(t, "/sync has told everything", func() bool {
+		more, err := r.next(t.Context(), t, "0")
+		return err == nil && !more
+	})
 }
 
 const readerFilter = `{"room":{"timeline":{"limit":1000,"types":["m.room.message"]}}}`

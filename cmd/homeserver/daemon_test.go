@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/await"
 	"homeserver/internal/clienttest"
 	"homeserver/internal/postgres"
 )
@@ -110,31 +112,44 @@ func (d *daemon) postmaster(t *testing.T) int { return postmasterOf(t, d.cluster
 // postmasterOf returns the process number of the PostgreSQL with the data.
 func postmasterOf(t *testing.T, data string) int {
 	t.Helper()
-	first, _, _ := strings.Cut(readFile(t, filepath.Join(data, "postmaster.pid")), "\n")
-	pid, err := strconv.Atoi(first)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var pid int
+	// One that starts again makes the file anew.
+	await.Until(t, "PostgreSQL says which process it is", func() bool {
+		content, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+		if err == nil {
+			first, _, _ := strings.Cut(string(content), "\n")
+			pid, err = strconv.Atoi(first)
+		}
+		return err == nil
+	})
 	return pid
 }
 
-// anySession returns the process number of one of the server's sessions in PostgreSQL.
+// anySession returns the process number of one of the server's sessions in PostgreSQL. That may still be
+// recovering from what the test did before, however healthy the server was a moment ago.
 func (d *daemon) anySession(t *testing.T) (pid int) {
 	t.Helper()
+	var err error
+	await.Until(t, "PostgreSQL tells of its sessions", func() bool {
+		pid, err = d.askSession(t.Context())
+		return err == nil
+	})
+	return pid
+}
+
+func (d *daemon) askSession(ctx context.Context) (pid int, err error) {
 	url, err := postgres.RunningURL(filepath.Join(d.dataDir, "postgres"), "homeserver")
 	if err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
-	err = conn.QueryRow(t.Context(), `
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	err = conn.QueryRow(ctx, `
 		SELECT pid FROM pg_stat_activity WHERE application_name = 'homeserver' ORDER BY random() LIMIT 1`).Scan(&pid)
-	if err = errors.Join(err, conn.Close(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	return pid
+	return pid, err
 }
 
 // signalProcess sends a signal to a process that is there.
@@ -189,20 +204,10 @@ func get(t *testing.T, url string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// until asks again and again, without a pause, and fails the test if the answer is not yes in time.
-func until(t *testing.T, what string, yes func() bool) {
-	t.Helper()
-	for late := time.Now().Add(30 * time.Second); !yes(); {
-		if time.Now().After(late) {
-			t.Fatalf("%s: not within 30 seconds", what)
-		}
-	}
-}
-
 // untilHealthy waits until the server reaches its database.
 func (d *daemon) untilHealthy(t *testing.T) {
 	t.Helper()
-	until(t, "health", func() bool {
+	await.Until(t, "health", func() bool {
 		status, _ := get(t, d.http+"/health")
 		return status == http.StatusOK
 	})
@@ -211,7 +216,7 @@ func (d *daemon) untilHealthy(t *testing.T) {
 // untilWaiting waits until as many requests are being answered, as the server's metrics tell it.
 func (d *daemon) untilWaiting(t *testing.T, requests int) {
 	t.Helper()
-	until(t, "requests in flight", func() bool { return d.inFlight(t) == requests })
+	await.Until(t, "requests in flight", func() bool { return d.inFlight(t) == requests })
 }
 
 // inFlight is how many requests are being answered, as the server's metrics tell it.

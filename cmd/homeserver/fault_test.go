@@ -117,7 +117,7 @@ func TestSecondServerOnTheSameDataIsRefused(t *testing.T) {
 	second := launch(t, dir)
 	second.stdout.waitFor("the end of output")
 	complaint := second.stderr.String()
-	if code := second.ProcessState.ExitCode(); code != exitFailure || strings.Count(complaint, "\n") != 1 ||
+	if code := second.ProcessState.ExitCode(); code != exitFailure || strings.Count(complaint, "homeserver: ") != 1 ||
 		!strings.Contains(complaint, "in use by another homeserver") || !strings.Contains(complaint, strconv.Itoa(d.Process.Pid)) {
 		t.Errorf("code %d: %q", code, complaint)
 	}

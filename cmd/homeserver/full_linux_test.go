@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"homeserver/internal/await"
 	"homeserver/internal/clienttest"
 )
 
@@ -56,6 +57,9 @@ func fillDisk(t *testing.T, dir string) (ballast string) {
 	return file.Name()
 }
 
+// tooMany is how many messages, or pieces of a log, are more than any of the small disks holds.
+const tooMany = 1000
+
 // largeText is what a message says that takes several pages of a table; nothing makes
 // it smaller.
 func largeText(n int) string {
@@ -69,7 +73,7 @@ func largeText(n int) string {
 // sendLarge sends large messages until one is refused, and returns the IDs of the others.
 func (s *starved) sendLarge() (acknowledged []string) {
 	s.t.Helper()
-	for n := range attempts {
+	for n := range tooMany {
 		answer := s.alice.Do(http.MethodPut, clienttest.Path("rooms", s.room, "send", "m.room.message", "large "+strconv.Itoa(n)),
 			map[string]any{"body": largeText(n)})
 		if answer.Status != http.StatusOK {
@@ -112,7 +116,7 @@ func TestDiskOfPostgreSQLIsFull(t *testing.T) {
 	ballast := fillDisk(t, folder)
 	acknowledged := s.sendLarge()
 	// Reads go on; but PostgreSQL may have to start its sessions again before.
-	until(t, "reads while the disk is full", func() bool {
+	await.Until(t, "reads while the disk is full", func() bool {
 		for _, path := range []string{clienttest.Path("rooms", s.room, "messages") + "?dir=b", clienttest.Path("rooms", s.room, "state"), "/sync"} {
 			if s.alice.Do(http.MethodGet, path, nil).Status != http.StatusOK {
 				return false
@@ -143,7 +147,7 @@ func TestDiskOfPostgreSQLIsFullForItsLog(t *testing.T) {
 	s.wait()
 	ballast := fillDisk(t, folder)
 	admin := s.admin()
-	for range attempts {
+	for range tooMany {
 		if _, err := admin.Exec(t.Context(), `SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000000))`); err != nil {
 			break
 		}

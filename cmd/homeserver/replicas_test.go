@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"homeserver/internal/await"
 	"homeserver/internal/clienttest"
 	"homeserver/internal/postgres/postgrestest"
 )
@@ -176,7 +177,7 @@ func TestThreeProcessesActAsOne(t *testing.T) {
 	for _, room := range c.rooms {
 		messages := clienttest.Bodies(history(c.readers[0].client, room))
 		for _, read := range c.readers {
-			until(t, "everything is read", func() bool {
+			await.Until(t, "everything is read", func() bool {
 				_, _ = read.next(t.Context(), t, "0")
 				return len(read.seen[room]) >= len(messages)
 			})
@@ -230,7 +231,7 @@ func TestWhatOneProcessIsToldTheOthersKnow(t *testing.T) {
 	}
 	r.at(t, 1, session).Do(http.MethodPost, clienttest.Path("logout"), map[string]any{}).OK()
 	for i := range r.daemons {
-		until(t, "the token is refused", func() bool {
+		await.Until(t, "the token is refused", func() bool {
 			return r.at(t, i, session).Do(http.MethodGet, clienttest.Path("account", "whoami"), nil).Status == http.StatusUnauthorized
 		})
 	}

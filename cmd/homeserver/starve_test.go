@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/await"
 	"homeserver/internal/clienttest"
 	"homeserver/internal/postgres"
 )
@@ -131,7 +132,7 @@ func (s *starved) wantPeace() {
 func (s *starved) wantRecovery() {
 	s.t.Helper()
 	var id string
-	until(s.t, "a message is taken again", func() bool {
+	await.Until(s.t, "a message is taken again", func() bool {
 		answer := s.send()
 		id = answer.String("event_id")
 		return answer.Status == http.StatusOK
@@ -139,7 +140,7 @@ func (s *starved) wantRecovery() {
 	if again := s.send().OK().String("event_id"); again != id {
 		s.t.Errorf("the message was sent as %s, and then as %s", id, again)
 	}
-	until(s.t, "history is read again", func() bool {
+	await.Until(s.t, "history is read again", func() bool {
 		return s.alice.Do(http.MethodGet, clienttest.Path("rooms", s.room, "messages")+"?dir=b", nil).Status == http.StatusOK
 	})
 	s.untilHealthy(s.t)
@@ -265,7 +266,7 @@ func TestPoolThatIsExhausted(t *testing.T) {
 			}
 		}()
 	}
-	until(t, "all connections wait for the lock", func() bool {
+	await.Until(t, "all connections wait for the lock", func() bool {
 		var waiting int
 		err := admin.QueryRow(t.Context(), `
 			SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'events'::regclass`).Scan(&waiting)

@@ -16,6 +16,7 @@ import (
 
 	"homeserver/internal/accountdata"
 	"homeserver/internal/auth"
+	"homeserver/internal/await"
 	"homeserver/internal/clienttest"
 	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
@@ -219,7 +220,7 @@ func (l *logBuffer) Write(p []byte) (int, error) {
 // access log is written after the answer, so a client has its answer first.
 func (l *logBuffer) wait(t testing.TB, text string) string {
 	t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(await.Limit)
 	for {
 		l.mu.Lock()
 		all, written := l.text.String(), l.written

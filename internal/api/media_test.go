@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/await"
 	"homeserver/internal/clienttest"
 	"homeserver/internal/matrix"
 	"homeserver/internal/media"
@@ -439,7 +440,7 @@ func TestReaderOfAFileThatStalls(t *testing.T) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("it ended by %v", err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(await.Limit):
 		t.Error("it goes on writing for nobody")
 	}
 	if r := c.Do("GET", "/slow", nil).OK(); string(r.Body) != strings.Repeat("piece ", 5) {

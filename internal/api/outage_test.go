@@ -13,11 +13,11 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/await"
 	"homeserver/internal/clienttest"
 	"homeserver/internal/postgres"
 )
@@ -72,12 +72,12 @@ func serverOn(t *testing.T, cluster *postgres.Cluster) (*API, *clienttest.Client
 // but 503 will do.
 func eventually(c *clienttest.Client, method, path string, body any) *clienttest.Response {
 	c.T.Helper()
-	for late := time.Now().Add(30 * time.Second); ; {
-		answer := c.Do(method, path, body)
-		if answer.Status != 503 || time.Now().After(late) {
-			return answer.OK()
-		}
-	}
+	var answer *clienttest.Response
+	await.Until(c.T, method+" "+path, func() bool {
+		answer = c.Do(method, path, body)
+		return answer.Status != 503
+	})
+	return answer.OK()
 }
 
 // unavailable fails the test unless the answer asks to come again.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/await"
 	"homeserver/internal/clienttest"
 )
 
@@ -251,7 +252,7 @@ func TestLongPollNoticesThatItsClientWentAway(t *testing.T) {
 		abandon(t, c, c.Request("POST", "/poll", body), waiting)
 		select {
 		case <-gone:
-		case <-time.After(10 * time.Second):
+		case <-time.After(await.Limit):
 			t.Fatal("the handler goes on waiting")
 		}
 		if log := b.log.wait(t, "status=499"); strings.Contains(log, "ERROR") {
@@ -336,7 +337,7 @@ func TestHTTP2(t *testing.T) {
 	abandon(t, c, c.Request("POST", "/poll", `{}`), waiting)
 	select {
 	case <-gone:
-	case <-time.After(10 * time.Second):
+	case <-time.After(await.Limit):
 		t.Error("the handler goes on waiting")
 	}
 }

@@ -13,9 +13,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/await"
 )
 
 // serverEnv makes TestServerProcess, in a process of its own, run a cluster in
@@ -108,17 +109,13 @@ func TestServerAndPostgreSQLKilledTogether(t *testing.T) {
 // would.
 func eventually(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	for {
-		_, err := pool.Exec(ctx, "SELECT 1")
-		if err == nil {
-			return
-		}
-		if ctx.Err() != nil || !Unavailable(err) {
+	await.Until(t, "service is back", func() bool {
+		_, err := pool.Exec(t.Context(), "SELECT 1")
+		if err != nil && !Unavailable(err) {
 			t.Fatalf("service did not come back: %v", err)
 		}
-	}
+		return err == nil
+	})
 }
 
 func TestServiceResumesWhenPostgreSQLDies(t *testing.T) {

@@ -22,8 +22,8 @@ const (
 	minPause = 100 * time.Millisecond
 	maxPause = 10 * time.Second
 	// leftoverTimeout is how long the sessions of a postmaster that was killed may
-	// take to notice it and go.
-	leftoverTimeout = 10 * time.Second
+	// take to notice it and go, on a machine that is busy with much else.
+	leftoverTimeout = time.Minute
 )
 
 // child is one run of the postmaster.

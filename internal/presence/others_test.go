@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/await"
 	"homeserver/internal/broadcast"
 	"homeserver/internal/postgres/postgrestest"
 )
@@ -34,16 +35,11 @@ func processes(t *testing.T) (a, b *house) {
 // await waits until a process shows a user so.
 func (h *house) await(userID string, is func(State) bool) {
 	h.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; {
+	await.Until(h.t, userID+" is shown as expected", func() bool {
 		state, err := h.Get(h.t.Context(), userID, userID)
 		h.ok(err)
-		if is(state) {
-			return
-		}
-		if time.Now().After(deadline) {
-			h.t.Fatalf("%s is %+v", userID, state)
-		}
-	}
+		return is(state)
+	})
 }
 
 func TestOtherProcessesLearnWhatUsersSet(t *testing.T) {

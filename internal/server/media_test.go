@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/await"
 	"homeserver/internal/config"
 )
 
@@ -34,15 +35,10 @@ func TestMediaOutlivesTheServer(t *testing.T) {
 	if string(r.Body) != "kept" {
 		t.Errorf("got %q", r.Body)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	await.Until(t, "what was not finished is gone", func() bool {
 		_, err := os.Stat(unfinished)
-		if os.IsNotExist(err) {
-			break
-		}
-		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("what was not finished is still there: %v", err)
-		}
-	}
+		return os.IsNotExist(err)
+	})
 }
 
 func TestMediaIsConfigured(t *testing.T) {

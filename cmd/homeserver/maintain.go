@@ -19,9 +19,9 @@ import (
 var configCheckCommand = command{
 	name:    "config check",
 	summary: "Check the configuration and print what is in effect",
-	details: "Everything that is wrong is reported at once. Secrets are not shown.",
+	details: "Everything that is wrong is reported at once, also with the files that it names. Secrets are not shown.",
 	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-		var s settings
+		s := settings{look: true}
 		s.declare(flags)
 		s.declareServer(flags)
 		return func(context.Context, []string) error {

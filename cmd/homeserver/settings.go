@@ -15,6 +15,7 @@ import (
 type settings struct {
 	file     string
 	noFile   bool // no file is read, and none looked for
+	look     bool // at the files that are named
 	settings []config.Flag
 }
 
@@ -48,7 +49,7 @@ func (s *settings) setter(name, key string) func(string) error {
 // load reads the configuration from everywhere.
 func (s *settings) load(a *app) (*config.Config, error) {
 	return config.Load(config.Sources{
-		File: s.file, DefaultFile: a.configFile, NoFile: s.noFile, Environ: a.environ, Flags: s.settings,
+		File: s.file, DefaultFile: a.configFile, NoFile: s.noFile, Environ: a.environ, Flags: s.settings, CheckFiles: s.look,
 	})
 }
 

@@ -148,7 +148,7 @@ type Email struct {
 // SMS says how text messages are sent.
 type SMS struct {
 	// URL is the gateway that is sent a POST for each message; empty: none is sent.
-	URL string `yaml:"url"`
+	URL URL `yaml:"url"`
 	// Authorization is the header of that name.
 	Authorization Secret `yaml:"authorization"`
 	// Body is a template of the JSON for the gateway.

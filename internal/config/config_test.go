@@ -119,14 +119,38 @@ func TestPrintMasksSecretsAndCanBeReadAgain(t *testing.T) {
 	if err := cfg.Print(&out); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(out.String(), "hunter2") || strings.Count(out.String(), mask) != 7 {
+	if strings.Contains(out.String(), "hunter2") || strings.Count(out.String(), mask) != 8 {
 		t.Errorf("secrets are not masked:\n%s", &out)
 	}
 	again := load(t, strings.Replace(out.String(), "url: \""+mask+"\"", "url: postgres://u:hunter2@db/homeserver", 1))
 	cfg.Registration.SharedSecret, cfg.Email.Password, cfg.SMS.Authorization = mask, mask, mask
+	cfg.SMS.URL = "https://sms.example.org/send?" + mask
 	cfg.Turn.SharedSecret, cfg.Turn.Password, cfg.Media.S3.SecretKey = mask, mask, mask
 	if diff := cmp.Diff(cfg, again, equal); diff != "" {
 		t.Errorf("%s\nprinted:\n%s", diff, &out)
+	}
+}
+
+func TestSecretsInURLsAreMasked(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"https://sms.example.org/send": "https://sms.example.org/send",
+		"":                             "",
+		"https://us:hunter2@sms.example.org/send?key=hunter2#x": "https://" + mask + "@sms.example.org/send?" + mask + "#" + mask,
+		"https://sms.example.org/send?key=hunter2":              "https://sms.example.org/send?" + mask,
+		"https://[hunter2": mask,
+	} {
+		for _, got := range []string{fmt.Sprint(URL(given)), fmt.Sprintf("%q %x", URL(given), URL(given)), fmt.Sprintf("%v", SMS{URL: URL(given)})} {
+			if !strings.Contains(got, want) || strings.Contains(got, "hunter2") || strings.Contains(got, "68756e") {
+				t.Errorf("%s is shown as %s, want %s", given, got, want)
+			}
+		}
+	}
+	cfg := Default()
+	cfg.SMS.URL = "https://sms.example.org/send?key=hunter2"
+	var out bytes.Buffer
+	if err := cfg.Print(&out); err != nil || strings.Contains(out.String(), "hunter2") || !strings.Contains(out.String(), "https://sms.example.org/send?"+mask) {
+		t.Errorf("printed, %v:\n%s", err, &out)
 	}
 }
 

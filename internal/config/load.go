@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // FileVariable is the environment variable that names the YAML file where nothing else does.
@@ -28,6 +29,8 @@ type Sources struct {
 	Environ []string
 	// Flags are settings from the command line.
 	Flags []Flag
+	// CheckFiles says that the files and folders that the configuration names are looked at, too.
+	CheckFiles bool
 }
 
 // Flag is one setting from the command line.
@@ -52,6 +55,11 @@ func Load(src Sources) (*Config, error) {
 		// The rules between settings say nothing useful while one of them could not be read.
 		for _, p := range l.cfg.validate() {
 			l.report(l.origin(p.key), p.key, p.text)
+		}
+		if src.CheckFiles {
+			for _, p := range l.cfg.checkFiles(time.Now()) {
+				l.report(l.origin(p.key), p.key, p.text)
+			}
 		}
 	}
 	if err := errors.Join(l.problems...); err != nil {

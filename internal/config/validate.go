@@ -152,7 +152,7 @@ func (v *validator) threepids(c *Config) {
 	}
 	v.check(c.Email.User == "" || c.Email.Password != "", "email.password", "must be set together with email.user")
 	if c.SMS.URL != "" {
-		v.check(isGatewayURL(c.SMS.URL), "sms.url", "must be an http or https URL")
+		v.check(isGatewayURL(string(c.SMS.URL)), "sms.url", "must be an http or https URL")
 		v.check(c.PublicBaseURL != "", "sms.url", "needs public_base_url, for clients to send codes to")
 	}
 	body := strings.NewReplacer("{to}", "", "{text}", "").Replace(c.SMS.Body)

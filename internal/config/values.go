@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -31,6 +32,41 @@ func (s Secret) masked() string {
 		return ""
 	}
 	return mask
+}
+
+// URL is a URL that may hold secrets: a user, a password, keys in its query. Whatever prints it, masks
+// these, and all of a text that is no URL. Only a conversion to string reveals it.
+type URL string
+
+// Format implements [fmt.Formatter] for every verb, so that no format string can reveal the secrets.
+func (u URL) Format(f fmt.State, _ rune) {
+	// A fmt.State that fails has nowhere to report it to.
+	_, _ = io.WriteString(f, u.masked())
+}
+
+// MarshalText implements [encoding.TextMarshaler], which JSON, YAML and slog use.
+func (u URL) MarshalText() ([]byte, error) { return []byte(u.masked()), nil }
+
+func (u URL) masked() string {
+	parsed, err := url.Parse(string(u))
+	if err != nil {
+		return mask
+	}
+	if parsed.User == nil && parsed.RawQuery == "" && parsed.Fragment == "" {
+		return string(u)
+	}
+	shown := parsed.Scheme + "://"
+	if parsed.User != nil {
+		shown += mask + "@"
+	}
+	shown += parsed.Host + parsed.EscapedPath()
+	if parsed.RawQuery != "" {
+		shown += "?" + mask
+	}
+	if parsed.Fragment != "" {
+		shown += "#" + mask
+	}
+	return shown
 }
 
 // Listener is one place where clients are served.

@@ -41,7 +41,7 @@ func newThreepids(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, 
 	}
 	if cfg.SMS.URL != "" {
 		o.Gateway, err = threepid.NewGateway(threepid.GatewayOptions{
-			URL: cfg.SMS.URL, Authorization: string(cfg.SMS.Authorization), Body: cfg.SMS.Body,
+			URL: string(cfg.SMS.URL), Authorization: string(cfg.SMS.Authorization), Body: cfg.SMS.Body,
 		})
 		if err != nil {
 			return nil, err

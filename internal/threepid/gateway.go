@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"homeserver/internal/event"
@@ -72,6 +73,9 @@ func (g *Gateway) send(ctx context.Context, to Address, text string) error {
 	}
 	answer, err := g.client.Do(request)
 	if err != nil {
+		if outer, ok := errors.AsType[*url.Error](err); ok {
+			err = outer.Err // without the URL, which may hold a key
+		}
 		return fmt.Errorf("send a text message: %w", errors.Join(errNotSent, err))
 	}
 	defer answer.Body.Close() //nolint:errcheck // it is only read

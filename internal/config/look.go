@@ -1,0 +1,64 @@
+package config
+
+import (
+	"crypto/tls"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// checkFiles returns what is wrong with the files and folders that the configuration names. It changes
+// nothing: folders that the server makes may be missing.
+func (c *Config) checkFiles(now time.Time) []problem {
+	v := &validator{}
+	v.folder("data_dir", c.DataDir)
+	if c.Media.Storage == "folder" {
+		v.folder("media.folder", c.Media.Folder)
+	}
+	v.certificate(c.TLS, now)
+	return v.problems
+}
+
+// folder checks that there is a folder, or nothing yet; an empty path is none.
+func (v *validator) folder(key, path string) {
+	if path == "" {
+		return
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		v.check(false, key, "cannot be looked at: %v", err)
+	case !info.IsDir():
+		v.check(false, key, "%s is not a folder", path)
+	default:
+		_, err := os.ReadDir(path)
+		v.check(err == nil, key, "cannot be read: %v", err)
+	}
+}
+
+// certificate checks that there are a certificate and its key, and that it is good now.
+func (v *validator) certificate(t TLS, now time.Time) {
+	if t.Certificate == "" || t.Key == "" {
+		return
+	}
+	readable := true
+	for key, path := range map[string]string{"tls.certificate": t.Certificate, "tls.key": t.Key} {
+		if _, err := os.ReadFile(path); err != nil {
+			v.check(false, key, "cannot be read: %v", err)
+			readable = false
+		}
+	}
+	if !readable {
+		return
+	}
+	pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
+	if err != nil {
+		v.check(false, "tls.certificate", "%s and %s are no certificate and its key: %v", t.Certificate, t.Key, err)
+		return
+	}
+	day := func(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+	v.check(!now.After(pair.Leaf.NotAfter), "tls.certificate", "%s has expired on %s", t.Certificate, day(pair.Leaf.NotAfter))
+	v.check(!now.Before(pair.Leaf.NotBefore), "tls.certificate", "%s is not valid before %s", t.Certificate, day(pair.Leaf.NotBefore))
+}

@@ -14,6 +14,7 @@
 //     expire. A replacement that cannot be used is logged, and the old one stays in use.
 //   - The local authority and its certificate outlive restarts, so that whoever has trusted them
 //     needs to do it once.
+//   - The local authority can vouch for the names of this server only.
 //   - Private keys are readable by the server's user alone, and files are replaced whole.
 //   - Nothing older than TLS 1.2 is spoken.
 package certs

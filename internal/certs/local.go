@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -105,11 +106,54 @@ func (a *localAuthority) open() (*keyPair, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w; remove %s and %s to have new ones made", err, a.path(caCertificate), a.path(caKey))
-	case a.now().Add(serverLifetime).After(ca.certificate.NotAfter):
+	case a.now().Add(serverLifetime).After(ca.certificate.NotAfter), !a.covers(ca.certificate):
 		// With the same name and key the old certificate remains as good as the new one, to its end.
 		return a.certify(ca)
 	}
 	return ca, nil
+}
+
+// constrain lets an authority speak for the names of this server alone, so that whoever steals its key
+// cannot pretend to be anybody else to those who trust it. RFC 5280, section 4.2.1.10.
+func (a *localAuthority) constrain(template *x509.Certificate) {
+	template.PermittedDNSDomainsCritical = true
+	hosts, addresses := a.split()
+	template.PermittedDNSDomains = hosts
+	for _, ip := range addresses {
+		template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(ip.BitLen(), ip.BitLen())})
+	}
+}
+
+// covers reports whether an authority may speak for the names of today: one without constraints, as they
+// were made earlier, may for all.
+func (a *localAuthority) covers(ca *x509.Certificate) bool {
+	hosts, addresses := a.split()
+	if len(ca.PermittedDNSDomains) == 0 && len(ca.PermittedIPRanges) == 0 {
+		return true
+	}
+	for _, host := range hosts {
+		if !slices.Contains(ca.PermittedDNSDomains, host) {
+			return false
+		}
+	}
+	for _, ip := range addresses {
+		if !slices.ContainsFunc(ca.PermittedIPRanges, func(n *net.IPNet) bool { return n.Contains(ip.AsSlice()) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// split tells the names that are hosts from those that are addresses.
+func (a *localAuthority) split() (hosts []string, addresses []netip.Addr) {
+	for _, name := range a.names {
+		if ip, err := netip.ParseAddr(name); err == nil {
+			addresses = append(addresses, ip)
+		} else {
+			hosts = append(hosts, name)
+		}
+	}
+	return hosts, addresses
 }
 
 // create makes a new authority. The key is written first: without its certificate it counts as absent.
@@ -135,6 +179,7 @@ func (a *localAuthority) certify(ca *keyPair) (*keyPair, error) {
 	template.IsCA = true
 	template.MaxPathLenZero = true
 	template.KeyUsage = x509.KeyUsageCertSign
+	a.constrain(template)
 	if ca.certificate != nil {
 		template.Subject = ca.certificate.Subject
 	}
@@ -157,12 +202,10 @@ func (a *localAuthority) issue(ca *keyPair) (*tls.Certificate, error) {
 	template := newTemplate("homeserver", a.now(), serverLifetime)
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	for _, name := range a.names {
-		if ip, err := netip.ParseAddr(name); err == nil {
-			template.IPAddresses = append(template.IPAddresses, ip.AsSlice())
-		} else {
-			template.DNSNames = append(template.DNSNames, name)
-		}
+	hosts, addresses := a.split()
+	template.DNSNames = hosts
+	for _, ip := range addresses {
+		template.IPAddresses = append(template.IPAddresses, ip.AsSlice())
 	}
 	pair, err := key.sign(template, ca)
 	if err != nil {

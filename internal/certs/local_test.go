@@ -2,6 +2,7 @@ package certs
 
 import (
 	"bytes"
+	"crypto/x509"
 	"io"
 	"os"
 	"path/filepath"
@@ -98,8 +99,72 @@ func TestNewNamesGetANewCertificate(t *testing.T) {
 	cfg.ServerName = "example.org"
 	src = mustLoad(t, cfg, io.Discard, time.Now)
 	mustHandshake(t, src, src.CAFile(), "example.org")
-	if !bytes.Equal(ca, read(t, src.CAFile())) {
-		t.Error("the authority has changed with the name")
+	renewed := read(t, src.CAFile())
+	if bytes.Equal(ca, renewed) {
+		t.Error("the authority may not speak for the new name, and is the same")
+	}
+	cfg.ServerName = "localhost"
+	src = mustLoad(t, cfg, io.Discard, time.Now)
+	mustHandshake(t, src, src.CAFile(), "localhost")
+	if !bytes.Equal(renewed, read(t, src.CAFile())) {
+		t.Error("the authority has changed, though it may speak for all names")
+	}
+}
+
+func TestStolenAuthorityCannotSpeakForOthers(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	mustLoad(t, cfg, io.Discard, time.Now)
+	stolen := &localAuthority{dir: cfg.TLSDir(), names: localNames(cfg), now: time.Now}
+	ca, err := stolen.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.certificate)
+	for name, want := range map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true, "bank.example": false, "192.0.2.1": false, "127.0.0.2": false} {
+		forger := &localAuthority{dir: t.TempDir(), names: []string{name}, now: time.Now}
+		pair, err := forger.issue(ca)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name}); (err == nil) != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Those that were made before there were constraints have been trusted as they are.
+func TestAuthorityWithoutConstraintsStays(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	if err := os.MkdirAll(cfg.TLSDir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key, err := newKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := newTemplate("homeserver local CA OLDONE", time.Now(), caLifetime)
+	template.IsCA, template.KeyUsage = true, x509.KeyUsageCertSign
+	old, err := key.sign(template, &keyPair{certificate: template, key: key.key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := old.encodeKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{caCertificate: old.encodeCertificate(), caKey: encoded} {
+		if err := os.WriteFile(filepath.Join(cfg.TLSDir(), name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg.ServerName = "example.org"
+	src := mustLoad(t, cfg, io.Discard, time.Now)
+	mustHandshake(t, src, src.CAFile(), "example.org")
+	if !bytes.Equal(old.encodeCertificate(), read(t, src.CAFile())) {
+		t.Error("the authority was replaced")
 	}
 }
 

@@ -22,9 +22,10 @@ type waiter struct {
 // context's error where that is over first; 503 M_UNKNOWN where too many wait
 // already, M_LIMIT_EXCEEDED where too many of one caller do.
 func (g *Gauge) Enter(ctx context.Context, key string, n int64) (counted int64, err error) {
-	w, err := g.join(key, min(n, g.o.Each, g.o.Total))
-	if err != nil {
-		return 0, err
+	n = min(n, g.o.Each, g.o.Total)
+	w, err := g.join(key, n)
+	if err != nil || w == nil {
+		return n, err
 	}
 	select {
 	case <-w.enter:
@@ -47,7 +48,7 @@ func (g *Gauge) Enter(ctx context.Context, key string, n int64) (counted int64, 
 	return 0, ctx.Err()
 }
 
-// join puts a waiter at the end of its caller's line.
+// join puts a waiter at the end of its caller's line; nil: there is room at once.
 func (g *Gauge) join(key string, n int64) (*waiter, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -55,6 +56,9 @@ func (g *Gauge) join(key string, n int64) (*waiter, error) {
 	fits := g.waiting == 0 && g.held+n <= g.o.Total && c.held+n <= g.o.Each
 	switch {
 	case fits:
+		c.next = max(c.next, g.now)
+		g.give(c, n)
+		return nil, nil
 	case g.waiting >= g.o.Waiting:
 		g.forget(key, c)
 		return nil, g.refuse(errOverloaded)
@@ -82,6 +86,14 @@ func (g *Gauge) line(c *caller) {
 	}
 }
 
+// give counts n for a caller whose turn it is.
+func (g *Gauge) give(c *caller, n int64) {
+	g.now = c.next
+	c.next += n
+	g.held += n
+	c.held += n
+}
+
 // admit lets in whose turn it is, as long as there is room. A large piece of work
 // whose turn it is waits for room, and what comes after it waits, too: else it would
 // wait for ever.
@@ -92,10 +104,7 @@ func (g *Gauge) admit() {
 		if g.held+w.n > g.o.Total {
 			return
 		}
-		g.now = c.next
-		c.next += w.n
-		g.held += w.n
-		c.held += w.n
+		g.give(c, w.n)
 		c.waiting = c.waiting[1:]
 		g.waiting--
 		if ready := len(c.waiting) > 0 && c.held+c.waiting[0].n <= g.o.Each; ready {

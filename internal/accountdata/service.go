@@ -123,7 +123,7 @@ func (s *Service) Set(ctx context.Context, userID, roomID, typ string, content j
 	if err := s.checkSpace(ctx, i); err != nil {
 		return err
 	}
-	return s.commit(i)
+	return s.commit(ctx, i)
 }
 
 // Erase deletes all that a user has stored, tags and markers included, for somebody
@@ -143,7 +143,7 @@ func (s *Service) SetFullyRead(ctx context.Context, userID, roomID, eventID stri
 		return err
 	}
 	content := append(event.AppendString([]byte(`{"event_id":`), eventID), '}')
-	return s.commit(&Item{UserID: userID, Room: room, Type: TypeFullyRead, Content: content})
+	return s.commit(ctx, &Item{UserID: userID, Room: room, Type: TypeFullyRead, Content: content})
 }
 
 func (s *Service) room(ctx context.Context, roomID string) (journal.RoomNID, error) {
@@ -154,7 +154,7 @@ func (s *Service) room(ctx context.Context, roomID string) (journal.RoomNID, err
 }
 
 // commit checks the content and writes the item.
-func (s *Service) commit(i *Item) error {
+func (s *Service) commit(ctx context.Context, i *Item) error {
 	canonical, err := event.Canonical(i.Content, false)
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func (s *Service) commit(i *Item) error {
 		return matrix.Errorf(matrix.BadJSON, "the content must be a JSON object")
 	}
 	i.Content = canonical
-	return s.journal.Commit(&journal.Write{Entries: []*journal.Entry{s.entry(i)}})
+	return s.journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{s.entry(i)}})
 }
 
 func (s *Service) entry(i *Item) *journal.Entry {

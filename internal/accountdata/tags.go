@@ -89,7 +89,7 @@ func (s *Service) changeTags(ctx context.Context, userID, roomID string, change 
 		if err := s.checkSpace(ctx, i); err != nil {
 			return err
 		}
-		err = s.commit(i)
+		err = s.commit(ctx, i)
 		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != errChanged {
 			return err
 		}

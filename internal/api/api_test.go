@@ -76,10 +76,11 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		Logger:              log,
 	})
 	profiles := profile.New(pool, users)
-	book := journal.New(pool, journal.Options{Log: log})
+	limits := addresses.Limits
+	book := journal.New(pool, journal.Options{Limits: limits, Log: log})
 	house, err := rooms.New(rooms.Options{
 		Pool: pool, Journal: book, Profiles: profiles, Log: log,
-		Signer: testSigner, Guests: users.Guests,
+		Signer: testSigner, Limits: limits, Guests: users.Guests,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -132,8 +133,8 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		Data: data, Receipts: read, Typing: typists, Presence: online,
 		Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
 		Reports:     reports.New(reports.Options{Pool: pool, Rooms: house, Users: users, Log: log}),
-		Invitations: invitations.New(book, house, identity.New(identity.Options{Outgoing: outgoing.New(outgoing.Options{})})),
-		ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/", Logger: log,
+		Invitations: invitations.New(book, house, identity.New(identity.Options{Outgoing: outgoing.New(outgoing.Options{})}), limits),
+		ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/", Limits: limits, Logger: log,
 	}
 }
 

@@ -13,9 +13,6 @@ func (a *API) createRoom(r *http.Request, who auth.Session) (any, error) {
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	if err := a.countInvites(exchangeOf(r), len(body.Invite)+len(body.Invite3PID), body.Invite...); err != nil {
-		return nil, err
-	}
 	if len(body.Invite3PID) > 0 {
 		return a.invitations.Create(r.Context(), who.UserID, body)
 	}

@@ -131,11 +131,7 @@ func (a *API) invite(r *http.Request, who auth.Session) (any, error) {
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	if body.UserID != nil {
-		if err := a.countInvites(exchangeOf(r), 0, *body.UserID); err != nil {
-			return nil, err
-		}
-	} else if body.Address != (invitations.Address{}) {
+	if body.UserID == nil && body.Address != (invitations.Address{}) {
 		return empty{}, a.invitations.Invite(r.Context(), who.UserID, param(r, "roomId"), body.Reason, body.Address)
 	}
 	return a.changeOther(r, who, a.rooms.Invite)

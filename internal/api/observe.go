@@ -34,11 +34,10 @@ type exchange struct {
 	query   url.Values
 	body    []byte
 
-	counted  *ratelimit.Claim   // for the kind of work
-	invites  []*ratelimit.Claim // for those who are invited
-	place    *gauge.Gauge       // where the request counts at the moment; nil: nowhere
-	bodyHeld int64              // how much of the memory for bodies is its
-	account  *reserve.Account   // of what is read and answered; nil: not yet
+	counted  *ratelimit.Claim // for the kind of work
+	place    *gauge.Gauge     // where the request counts at the moment; nil: nowhere
+	bodyHeld int64            // how much of the memory for bodies is its
+	account  *reserve.Account // of what is read and answered; nil: not yet
 
 	status int // 0: nothing was written yet
 	bytes  int64

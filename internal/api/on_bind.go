@@ -2,9 +2,9 @@ package api
 
 import (
 	"net/http"
-	"slices"
 
 	"homeserver/internal/invitations"
+	"homeserver/internal/ratelimit"
 )
 
 // onBind is told by an identity server that an address is bound to a user now, who so
@@ -19,9 +19,10 @@ func (a *API) onBind(r *http.Request) (any, error) {
 	if err := body.Check(); err != nil {
 		return nil, err
 	}
-	more := max(0, len(body.Invites)-1) // one is the request
-	if err := a.countInvites(exchangeOf(r), more, slices.Repeat([]string{body.UserID}, len(body.Invites))...); err != nil {
-		return nil, err
+	if more := len(body.Invites) - 1; more > 0 { // each is as much work as a request
+		if _, err := a.limits.TakeN(ratelimit.Requests, exchangeOf(r).caller(), more); err != nil {
+			return nil, err
+		}
 	}
 	return empty{}, a.invitations.OnBind(r.Context(), body)
 }

@@ -90,7 +90,7 @@ func (a *API) accountRoutes() []route {
 
 		{client, http.MethodGet, "/devices", reading, guest(a.listDevices)},
 		{client, http.MethodGet, "/devices/{deviceId}", reading, guest(a.getDevice)},
-		{client, http.MethodPut, "/devices/{deviceId}", changing, guest(a.putDevice)},
+		{client, http.MethodPut, "/devices/{deviceId}", storing, guest(a.putDevice)},
 		{client, http.MethodDelete, "/devices/{deviceId}", loggingIn, user(a.deleteDevice)},
 		{client, http.MethodPost, "/delete_devices", loggingIn, user(a.deleteDevices)},
 	}
@@ -196,7 +196,7 @@ func (a *API) membershipRoutes() []route {
 func (a *API) syncRoutes() []route {
 	return []route{
 		{client, http.MethodGet, "/sync", polling, guest(a.sync)},
-		{sinceV2Alpha, http.MethodPost, "/user/{userId}/filter", changing, user(a.postFilter)},
+		{sinceV2Alpha, http.MethodPost, "/user/{userId}/filter", storing, user(a.postFilter)},
 		{sinceV2Alpha, http.MethodGet, "/user/{userId}/filter/{filterId}", reading, user(a.getFilter)},
 	}
 }
@@ -219,7 +219,7 @@ func (a *API) personalRoutes() []route {
 		{sinceV1, http.MethodGet, "/presence/{userId}/status", reading, user(a.getPresence)},
 		{sinceV1, http.MethodPut, "/presence/{userId}/status", changing, user(a.putPresence)},
 		{untilR0, http.MethodGet, "/presence/list/{userId}", reading, user(a.getPresenceList)},
-		{untilR0, http.MethodPost, "/presence/list/{userId}", changing, user(a.postPresenceList)},
+		{untilR0, http.MethodPost, "/presence/list/{userId}", storing, user(a.postPresenceList)},
 	}
 }
 
@@ -258,7 +258,7 @@ func (a *API) pushRoutes() []route {
 		{sinceV1, http.MethodPut, rule + "/actions", changing, user(a.putPushRuleActions)},
 
 		{sinceV1, http.MethodGet, "/pushers", reading, user(a.getPushers)},
-		{sinceV1, http.MethodPost, "/pushers/set", changing, user(a.setPusher)},
+		{sinceV1, http.MethodPost, "/pushers/set", storing, user(a.setPusher)},
 		{client, http.MethodGet, "/notifications", reading, user(a.notifications)},
 	}
 }

@@ -57,6 +57,9 @@ func (a *API) call(r *http.Request, x *exchange, rt *route) (any, error) {
 			return nil, err
 		}
 	}
+	if err := a.chargeBody(x, rt); err != nil {
+		return nil, err
+	}
 	if err := a.takePlace(x); err != nil {
 		return nil, err
 	}

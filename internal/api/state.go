@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 )
 
@@ -16,11 +15,6 @@ func (a *API) setState(r *http.Request, who auth.Session) (any, error) {
 	content, err := rawObject(r)
 	if err != nil {
 		return nil, err
-	}
-	if param(r, "eventType") == event.TypeMember {
-		if err := a.countMembership(exchangeOf(r), param(r, "stateKey"), content); err != nil {
-			return nil, err
-		}
 	}
 	id, err := a.rooms.SetState(r.Context(), roomRequest(r, who), param(r, "eventType"), param(r, "stateKey"), content)
 	return eventIDAnswer{id}, err

@@ -14,7 +14,7 @@ func withIdentity(t *testing.T) (alice, bob *clienttest.Client, identity *identi
 	t.Helper()
 	identity = identitytest.New(t)
 	opts := services(t)
-	opts.Invitations = invitations.New(opts.Journal, opts.Rooms, identity.Client())
+	opts.Invitations = invitations.New(opts.Journal, opts.Rooms, identity.Client(), nil)
 	anyone := clienttest.New(t, newAPI(t, opts).Handler())
 	return anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass"), identity
 }

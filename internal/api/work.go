@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/ratelimit"
 )
@@ -12,8 +11,9 @@ import (
 // work says what calling an endpoint means to the server: how often one caller may,
 // and how much of the like may go on at once. Each row of the route table names one.
 type work struct {
-	kind ratelimit.Kind // counted besides ratelimit.Requests, which every request is
-	load load
+	kind    ratelimit.Kind // counted besides ratelimit.Requests, which every request is
+	load    load
+	charged charged
 }
 
 // load is what a request takes up while it is being answered.
@@ -26,29 +26,39 @@ const (
 	nothing                  // so little that it is always answered
 )
 
+// charged says what of the kind a request is counted for, and where.
+type charged int
+
+const (
+	asOne     charged = iota // as one, before it is looked at
+	withBody                 // as one, and its body as ratelimit.WrittenBytes
+	forEvents                // not here: package rooms counts the events that it makes
+)
+
 // The kinds of work, as the route table names them.
 var (
-	probing           = work{ratelimit.Requests, nothing}
-	reading           = work{ratelimit.Requests, working}
-	polling           = work{ratelimit.Requests, awaiting}
-	sending           = work{ratelimit.Messages, working}
-	creatingRooms     = work{ratelimit.RoomCreation, working}
-	joining           = work{ratelimit.Joins, working}
-	inviting          = work{ratelimit.Invites, working}
-	takingBindings    = work{ratelimit.Invites, transferring}
-	changingProfile   = work{ratelimit.Profile, working}
-	changing          = work{ratelimit.Changes, working}
-	searching         = work{ratelimit.Searches, working}
-	loggingIn         = work{ratelimit.Login, working}
-	makingLoginTokens = work{ratelimit.LoginTokens, working}
-	registering       = work{ratelimit.Registration, working}
-	checkingNames     = work{ratelimit.NameChecks, working}
-	askingForMail     = work{ratelimit.Mails, transferring}
-	enteringCodes     = work{ratelimit.Codes, working}
-	reporting         = work{ratelimit.Reports, working}
-	uploading         = work{ratelimit.Uploads, transferring}
-	downloading       = work{ratelimit.Downloads, transferring}
-	previewing        = work{ratelimit.Previews, transferring}
+	probing           = work{ratelimit.Requests, nothing, asOne}
+	reading           = work{ratelimit.Requests, working, asOne}
+	polling           = work{ratelimit.Requests, awaiting, asOne}
+	sending           = work{ratelimit.Messages, working, forEvents}
+	creatingRooms     = work{ratelimit.RoomCreation, working, asOne}
+	joining           = work{ratelimit.Joins, working, forEvents}
+	inviting          = work{ratelimit.Invites, working, forEvents}
+	takingBindings    = work{ratelimit.Invites, transferring, forEvents}
+	changingProfile   = work{ratelimit.Profile, working, withBody}
+	changing          = work{ratelimit.Changes, working, asOne}
+	storing           = work{ratelimit.Changes, working, withBody}
+	searching         = work{ratelimit.Searches, working, asOne}
+	loggingIn         = work{ratelimit.Login, working, asOne}
+	makingLoginTokens = work{ratelimit.LoginTokens, working, asOne}
+	registering       = work{ratelimit.Registration, working, asOne}
+	checkingNames     = work{ratelimit.NameChecks, working, asOne}
+	askingForMail     = work{ratelimit.Mails, transferring, asOne}
+	enteringCodes     = work{ratelimit.Codes, working, asOne}
+	reporting         = work{ratelimit.Reports, working, withBody}
+	uploading         = work{ratelimit.Uploads, transferring, asOne}
+	downloading       = work{ratelimit.Downloads, transferring, asOne}
+	previewing        = work{ratelimit.Previews, transferring, asOne}
 )
 
 // caller is whom a request counts for: the user, or the address of who isn't known.
@@ -78,7 +88,7 @@ func (a *API) admit(r *http.Request, x *exchange, rt *route) (auth.Session, erro
 	if refusal != nil {
 		return auth.Session{}, refusal
 	}
-	if rt.work.kind == ratelimit.Requests {
+	if rt.work.kind == ratelimit.Requests || rt.work.charged == forEvents {
 		return who, nil
 	}
 	var err error
@@ -86,47 +96,18 @@ func (a *API) admit(r *http.Request, x *exchange, rt *route) (auth.Session, erro
 	return who, err
 }
 
-// countInvites counts invitations: for their sender where that has not happened yet,
-// and each for who is invited, so that nobody is buried under them, whoever sends
-// them. Those that come to nothing don't count for the invited.
-func (a *API) countInvites(x *exchange, forSender int, invited ...string) error {
-	if forSender > 0 {
-		if _, err := a.limits.TakeN(ratelimit.Invites, x.caller(), forSender); err != nil {
-			return err
-		}
-	}
-	for _, userID := range invited {
-		if _, _, err := matrix.ParseUserID(userID); err != nil {
-			continue // it will be refused, and must not be remembered
-		}
-		claim, err := a.limits.Take(ratelimit.InvitesToUser, userID)
-		if err != nil {
-			return err
-		}
-		x.invites = append(x.invites, claim)
-	}
-	return nil
-}
-
-// countMembership counts a member event that is sent as such for what it is.
-func (a *API) countMembership(x *exchange, userID string, content []byte) error {
-	switch membership, _ := event.StringField(content, "membership"); membership {
-	case "invite":
-		return a.countInvites(x, 1, userID)
-	case "join", "knock":
-		_, err := a.limits.Take(ratelimit.Joins, x.caller())
-		return err
-	default:
+// chargeBody counts the body of a request that is stored.
+func (a *API) chargeBody(x *exchange, rt *route) error {
+	if rt.work.charged != withBody || len(x.body) == 0 {
 		return nil
 	}
+	_, err := a.limits.TakeN(ratelimit.WrittenBytes, x.caller(), len(x.body))
+	return err
 }
 
-// forgive takes back what an error shows to have come to nothing: invitations, and
-// attempts that clients repeat every few seconds until the user has opened a mail.
+// forgive takes back what an error shows to have come to nothing: attempts that
+// clients repeat every few seconds until the user has opened a mail.
 func (x *exchange) forgive(err error) {
-	for _, claim := range x.invites {
-		claim.GiveBack()
-	}
 	if matrix.IsCode(err, matrix.ThreepidAuthFailed) {
 		x.counted.GiveBack()
 	}

@@ -1,15 +1,19 @@
 package api
 
 import (
+	"crypto/rand"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"homeserver/internal/clienttest"
 	"homeserver/internal/matrix"
+	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/ratelimit"
+	"homeserver/internal/threepid"
 )
 
 // oneOf allows one of each kind of work and then none for a long time, and as much
@@ -25,8 +29,7 @@ func oneOf(kinds ...ratelimit.Kind) *ratelimit.Limits {
 // newLimitedServer runs the whole API with limits.
 func newLimitedServer(t *testing.T, limits *ratelimit.Limits) *clienttest.Client {
 	t.Helper()
-	opts := services(t)
-	opts.Limits = limits
+	opts := servicesOn(t, postgrestest.New(t), func(o *threepid.Options) { o.Limits = limits })
 	return clienttest.New(t, newAPI(t, opts).Handler())
 }
 
@@ -71,13 +74,14 @@ func TestWorkIsLimitedForEachUser(t *testing.T) {
 	server.Register("dave", "wordpass")
 	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
 	theirs := bob.CreateRoom(map[string]any{"preset": "public_chat"})
+	created, _ := alice.Do("GET", clienttest.Path("rooms", room, "state", "m.room.create", "")+"?format=event", nil).OK().At("event_id").(string)
 	const text = `{"msgtype":"m.text","body":"x"}`
 	invite := func(name string) string { return `{"user_id":"@` + name + `:localhost"}` }
 
 	for _, test := range []struct{ name, method, path, first, then string }{
 		{"rooms", "POST", "/createRoom", "", `{}`},
 		{"messages", "PUT", clienttest.Path("rooms", room, "send", "m.room.message", "1"), text, ""},
-		{"redactions count as messages", "PUT", clienttest.Path("rooms", room, "redact", "$x", "1"), "", `{}`},
+		{"redactions count as messages", "PUT", clienttest.Path("rooms", room, "redact", created, "1"), "", `{}`},
 		{"state counts as messages", "PUT", clienttest.Path("rooms", room, "state", "m.room.topic", ""), "", `{"topic":"x"}`},
 		{"joins", "POST", clienttest.Path("join", theirs), `{}`, `{}`},
 		{"knocks count as joins", "POST", clienttest.Path("knock", theirs), "", `{}`},
@@ -185,6 +189,117 @@ func TestInvitationsOfANewRoomCount(t *testing.T) {
 	wantLimited(t, alice.Do("POST", clienttest.Path("rooms", room, "invite"), `{"user_id":"@e:localhost"}`))
 	wantLimited(t, alice.Do("POST", "/createRoom", `{"invite":["@b:localhost"]}`))
 	alice.CreateRoom(nil)
+}
+
+// One request made a thousand events and counted as one.
+func TestARoomMadeOfManyEventsCountsAsMany(t *testing.T) {
+	t.Parallel()
+	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
+		ratelimit.Messages: {PerSecond: 1e-6, Burst: 100}, ratelimit.WrittenBytes: {PerSecond: 1e-6, Burst: 200_000},
+	}, time.Now, 0))
+	state := func(events, bytes int) map[string]any {
+		list := make([]map[string]any, events)
+		for i := range list {
+			list[i] = map[string]any{"type": "com.example", "state_key": strconv.Itoa(i), "content": map[string]string{"x": strings.Repeat("x", bytes)}}
+		}
+		return map[string]any{"initial_state": list, "name": "A", "topic": "B", "room_alias_name": rand.Text()}
+	}
+	alice, bob := server.Register("alice", "wordpass"), server.Register("bob", "wordpass")
+	for range 3 {
+		alice.CreateRoom(nil) // what every room has is the making of the room
+	}
+	room := alice.CreateRoom(state(90, 1))
+	wantLimited(t, alice.Do("POST", "/createRoom", state(90, 1)))
+	for i := range 200 {
+		if answer := alice.Do("PUT", clienttest.Path("rooms", room, "send", "m.room.message", strconv.Itoa(i)), `{"body":"x"}`); answer.Status != 200 {
+			wantLimited(t, answer)
+			break
+		} else if i > 20 {
+			t.Fatal("the events of the room were not counted")
+		}
+	}
+	bob.CreateRoom(state(3, 40_000))
+	wantLimited(t, bob.Do("POST", "/createRoom", state(3, 40_000)))
+	bob.CreateRoom(state(10, 1))
+}
+
+// Invitations in initial_state were not counted, neither for who sends nor for who is invited.
+func TestInvitationsInInitialStateCount(t *testing.T) {
+	t.Parallel()
+	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
+		ratelimit.InvitesToUser: {PerSecond: 1e-6, Burst: 2}, ratelimit.Invites: {PerSecond: 1e-6, Burst: 5},
+	}, time.Now, 0))
+	bob, carol := server.Register("bob", "wordpass"), server.Register("carol", "wordpass")
+	invite := func(users ...string) map[string]any {
+		list := make([]map[string]any, len(users))
+		for i, user := range users {
+			list[i] = map[string]any{"type": "m.room.member", "state_key": user, "content": map[string]string{"membership": "invite"}}
+		}
+		return map[string]any{"initial_state": list}
+	}
+	for _, name := range []string{"m1", "m2"} {
+		server.Register(name, "wordpass").CreateRoom(invite(bob.UserID))
+	}
+	mallory := server.Register("mallory", "wordpass")
+	wantLimited(t, mallory.Do("POST", "/createRoom", invite(carol.UserID, bob.UserID)))
+	mallory.CreateRoom(invite(carol.UserID, "@a:localhost", "@b:localhost", "@c:localhost", "@d:localhost"))
+	wantLimited(t, mallory.Do("POST", "/createRoom", invite("@e:localhost")))
+	if n := len(bob.Do("GET", "/sync", nil).OK().At("rooms", "invite").(map[string]any)); n != 2 {
+		t.Errorf("bob has %d invitations", n)
+	}
+}
+
+// What is refused, or is so already, costs no message.
+func TestWhatComesToNothingIsNotCounted(t *testing.T) {
+	t.Parallel()
+	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
+		ratelimit.Messages: {PerSecond: 1e-6, Burst: 3}, ratelimit.Joins: {PerSecond: 1e-6, Burst: 1},
+	}, time.Now, 0))
+	alice, bob := server.Register("alice", "wordpass"), server.Register("bob", "wordpass")
+	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
+	topic, text := clienttest.Path("rooms", room, "state", "m.room.topic", ""), clienttest.Path("rooms", room, "send", "m.room.message", "1")
+	for range 3 {
+		bob.Do("PUT", text, `{"body":"x"}`).Refused(403, "M_FORBIDDEN")
+		alice.Do("PUT", topic, `{"topic":"x"}`).OK()
+		alice.Do("PUT", text, `{"body":"x"}`).OK() // repeated, it is the same event
+		bob.Do("POST", clienttest.Path("join", "!nowhere:localhost"), nil).Refused(404, "M_NOT_FOUND")
+	}
+	alice.Do("PUT", topic, `{"topic":"y"}`).OK()
+	wantLimited(t, alice.Do("PUT", topic, `{"topic":"z"}`))
+	bob.Do("POST", clienttest.Path("join", room), nil).OK()
+}
+
+// Whatever is kept of what a user sends is counted in bytes.
+func TestWrittenBytesAreLimited(t *testing.T) {
+	t.Parallel()
+	const most = 20_000
+	large := strings.Repeat("x", most/2)
+	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
+		ratelimit.WrittenBytes: {PerSecond: 1e-6, Burst: most},
+	}, time.Now, 0))
+	for name, put := range map[string]func(c *clienttest.Client, text string) *clienttest.Response{
+		"account data": func(c *clienttest.Client, text string) *clienttest.Response {
+			return c.Do("PUT", clienttest.Path("user", c.UserID, "account_data", "a.b"), map[string]string{"x": text})
+		},
+		"a filter": func(c *clienttest.Client, text string) *clienttest.Response {
+			return c.Do("POST", clienttest.Path("user", c.UserID, "filter"), map[string]any{"event_fields": []string{text}})
+		},
+		"a field of the profile": func(c *clienttest.Client, text string) *clienttest.Response {
+			return c.Do("PUT", clienttest.Path("profile", c.UserID, "com.example.x"), map[string]string{"com.example.x": text})
+		},
+		"messages": func(c *clienttest.Client, text string) *clienttest.Response {
+			room := c.CreateRoom(nil)
+			return c.Do("POST", clienttest.Path("rooms", room, "send", "m.room.message"), map[string]string{"body": text})
+		},
+	} {
+		user := server.Register("user-"+strings.ReplaceAll(strings.ToLower(name), " ", "-"), "wordpass")
+		if answer := put(user, large); answer.Status != 200 {
+			t.Errorf("%s: %d %s", name, answer.Status, answer.Body)
+		}
+		if answer := put(user, large+"y"); answer.Status != 429 {
+			t.Errorf("more %s is answered %d %s", name, answer.Status, answer.Body)
+		}
+	}
 }
 
 // The requests of strangers are limited by address, before their tokens are looked at;

@@ -108,6 +108,7 @@ rate_limits:
   invites: {per_second: 5.5, burst: 7}
   invites_to_user: {per_second: 6.5, burst: 8}
   profile: {per_second: 7.5, burst: 9}
+  written_bytes: {per_second: 70.5, burst: 90}
   changes: {per_second: 8.5, burst: 10}
   searches: {per_second: 9.5, burst: 11}
   login:
@@ -213,6 +214,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Invites:            Rate{5.5, 7},
 			InvitesToUser:      Rate{6.5, 8},
 			Profile:            Rate{7.5, 9},
+			WrittenBytes:       Rate{70.5, 90},
 			Changes:            Rate{8.5, 10},
 			Searches:           Rate{9.5, 11},
 			Login:              Rate{10.5, 12},
@@ -315,6 +317,8 @@ var everyVariable = []string{
 	"HOMESERVER_RATE_LIMITS_INVITES_TO_USER_BURST=8",
 	"HOMESERVER_RATE_LIMITS_PROFILE_PER_SECOND=7.5",
 	"HOMESERVER_RATE_LIMITS_PROFILE_BURST=9",
+	"HOMESERVER_RATE_LIMITS_WRITTEN_BYTES_PER_SECOND=70.5",
+	"HOMESERVER_RATE_LIMITS_WRITTEN_BYTES_BURST=90",
 	"HOMESERVER_RATE_LIMITS_CHANGES_PER_SECOND=8.5",
 	"HOMESERVER_RATE_LIMITS_CHANGES_BURST=10",
 	"HOMESERVER_RATE_LIMITS_SEARCHES_PER_SECOND=9.5",

@@ -25,6 +25,8 @@ type RateLimits struct {
 	InvitesToUser Rate `yaml:"invites_to_user"`
 	// Profile is a change of a profile.
 	Profile Rate `yaml:"profile"`
+	// WrittenBytes are the bytes of events, and of the bodies of other changes.
+	WrittenBytes Rate `yaml:"written_bytes"`
 	// Changes are other writes, such as receipts, typing and account data.
 	Changes Rate `yaml:"changes"`
 	// Searches are searches for messages, people and rooms.
@@ -81,6 +83,7 @@ func defaultRateLimits() RateLimits {
 		Invites:            Rate{PerSecond: 1, Burst: 500},
 		InvitesToUser:      Rate{PerSecond: 0.5, Burst: 200},
 		Profile:            Rate{PerSecond: 1, Burst: 100},
+		WrittenBytes:       Rate{PerSecond: 500_000, Burst: 20_000_000},
 		Changes:            Rate{PerSecond: 20, Burst: 1000},
 		Searches:           Rate{PerSecond: 5, Burst: 200},
 		Login:              Rate{PerSecond: 1, Burst: 100},

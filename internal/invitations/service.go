@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -12,6 +13,7 @@ import (
 	"homeserver/internal/identity"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 	"homeserver/internal/rooms"
 	"homeserver/internal/threepid"
 )
@@ -28,11 +30,13 @@ type Service struct {
 	journal  *journal.Journal
 	rooms    *rooms.Service
 	identity *identity.Client
+	limits   *ratelimit.Limits
 }
 
-// New makes a Service.
-func New(j *journal.Journal, r *rooms.Service, i *identity.Client) *Service {
-	return &Service{j, r, i}
+// New makes a Service. The limits are those of invitations and mails; nil: there are
+// none.
+func New(j *journal.Journal, r *rooms.Service, i *identity.Client, limits *ratelimit.Limits) *Service {
+	return &Service{j, r, i, limits}
 }
 
 // Address is somebody's address, and the identity server to ask about it: the schema
@@ -65,8 +69,9 @@ func (a *Address) check() error {
 
 // Invite invites whoever has an address to a room. M_FORBIDDEN if the sender may not
 // invite, or whom the address leads to cannot be invited; M_MISSING_PARAM and
-// M_INVALID_PARAM for what is no address; the errors of identity.Client.Lookup and
-// StoreInvite. Client-server API, POST /rooms/{roomId}/invite.
+// M_INVALID_PARAM for what is no address; M_LIMIT_EXCEEDED for more than one may send or
+// an address may get; the errors of identity.Client.Lookup and StoreInvite.
+// Client-server API, POST /rooms/{roomId}/invite.
 func (s *Service) Invite(ctx context.Context, sender, roomID, reason string, a Address) error {
 	if err := a.check(); err != nil {
 		return err
@@ -74,12 +79,12 @@ func (s *Service) Invite(ctx context.Context, sender, roomID, reason string, a A
 	if err := s.rooms.MayInvite(ctx, sender, roomID); err != nil {
 		return err
 	}
-	userID, err := s.identity.Lookup(ctx, a.server(), a.Medium, a.Address)
+	users, err := s.lookup(ctx, []Address{a})
 	if err != nil {
 		return err
 	}
-	if userID != "" {
-		return s.rooms.Invite(ctx, sender, roomID, userID, reason)
+	if users[0] != "" {
+		return s.rooms.Invite(ctx, sender, roomID, users[0], reason)
 	}
 	return s.store(ctx, sender, roomID, a)
 }
@@ -104,7 +109,7 @@ func (s *Service) store(ctx context.Context, sender, roomID string, a Address) e
 	if err != nil {
 		return fmt.Errorf("encode an invitation: %w", err)
 	}
-	_, err = s.rooms.SetState(ctx, rooms.Request{UserID: sender, RoomID: roomID}, rooms.TypeThirdPartyInvite, stored.Token, content)
+	_, err = s.rooms.SetState(ctx, rooms.Request{UserID: sender, RoomID: roomID, Counted: true}, rooms.TypeThirdPartyInvite, stored.Token, content)
 	return err
 }
 
@@ -153,7 +158,7 @@ func (s *Service) Create(ctx context.Context, creator string, q rooms.CreateRequ
 	if err != nil {
 		return nil, err
 	}
-	users, err := s.lookupAll(ctx, addresses)
+	users, err := s.lookup(ctx, addresses)
 	if err != nil {
 		return nil, err
 	}
@@ -195,8 +200,15 @@ func readAddresses(list []json.RawMessage) ([]Address, error) {
 	return addresses, nil
 }
 
-// lookupAll finds the users of addresses, "" for those that are not known.
-func (s *Service) lookupAll(ctx context.Context, addresses []Address) ([]string, error) {
+// lookup finds the users of addresses, "" for those that are not known. Each address
+// counts as an invitation before the identity server is asked, and one that is not
+// known as a mail to it: the identity server will send one. Invitations of users are
+// counted by package rooms.
+func (s *Service) lookup(ctx context.Context, addresses []Address) ([]string, error) {
+	asked, err := s.limits.TakeAll(slices.Repeat([]ratelimit.Cost{{Kind: ratelimit.Invites, Key: matrix.Caller(ctx), N: 1}}, len(addresses)))
+	if err != nil {
+		return nil, err
+	}
 	users := make([]string, len(addresses))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(lookupsAtOnce)
@@ -206,5 +218,17 @@ func (s *Service) lookupAll(ctx context.Context, addresses []Address) ([]string,
 			return err
 		})
 	}
-	return users, g.Wait()
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	var mails []ratelimit.Cost
+	for i, userID := range users {
+		if userID == "" {
+			mails = append(mails, ratelimit.Cost{Kind: ratelimit.MailsToAddress, Key: "invitation:" + addresses[i].Medium + ":" + addresses[i].Address, N: 1})
+		} else if asked != nil {
+			asked[i].GiveBack()
+		}
+	}
+	_, err = s.limits.TakeAll(mails)
+	return users, err
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -18,6 +20,7 @@ import (
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/profile"
+	"homeserver/internal/ratelimit"
 	"homeserver/internal/rooms"
 )
 
@@ -33,6 +36,7 @@ const (
 type house struct {
 	*invitations.Service
 	t        *testing.T
+	journal  *journal.Journal
 	rooms    *rooms.Service
 	identity *identitytest.Server
 }
@@ -42,13 +46,13 @@ func newHouse(t *testing.T) *house {
 	t.Parallel()
 	pool := postgrestest.New(t)
 	j := journal.New(pool, journal.Options{})
-	h := &house{t: t, identity: identitytest.New(t)}
+	h := &house{t: t, journal: j, identity: identitytest.New(t)}
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	profiles := profile.New(pool, auth.New(pool, auth.Options{ServerName: "localhost"}))
 	var err error
 	h.rooms, err = rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profiles, Signer: signer})
 	h.ok(err)
-	h.Service = invitations.New(j, h.rooms, h.identity.Client())
+	h.Service = invitations.New(j, h.rooms, h.identity.Client(), nil)
 	h.ok(j.Start(t.Context()))
 	t.Cleanup(func() {
 		if err := j.Stop(context.WithoutCancel(t.Context())); err != nil {
@@ -285,4 +289,34 @@ func TestWithoutTheIdentityServerNothingIsRedeemed(t *testing.T) {
 	h.identity.Close()
 	wantCode(t, "join", h.Join(t.Context(), rooms.JoinRequest{UserID: bob, RoomID: room}, signed), matrix.Unknown)
 	wantCode(t, "invite", h.Invite(t.Context(), alice, room, "", h.email("x@example.com")), matrix.Unknown)
+}
+
+// Each address was looked up, and a stranger got a mail, before anything was counted.
+func TestInvitationsByAddressCountBeforeAnybodyIsAsked(t *testing.T) {
+	limits := ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
+		ratelimit.Invites: {PerSecond: 1e-6, Burst: 3}, ratelimit.MailsToAddress: {PerSecond: 1e-6, Burst: 1},
+	}, time.Now, 0)
+	h := newHouse(t)
+	h.Service = invitations.New(h.journal, h.rooms, h.identity.Client(), limits)
+	h.identity.Bind("email", "bob@example.com", bob)
+	ctx, other := matrix.WithCaller(t.Context(), alice), matrix.WithCaller(t.Context(), carol)
+	room := h.room(rooms.CreateRequest{})
+	for range 3 { // of users, package rooms counts
+		h.ok(h.Invite(ctx, alice, room, "", h.email("bob@example.com")))
+	}
+	h.ok(h.Invite(ctx, alice, room, "", h.email("x@example.com")))
+	asked, mails := len(h.identity.Requests()), len(h.identity.Invites())
+	list := make([]json.RawMessage, 3)
+	for i := range list {
+		list[i], _ = json.Marshal(h.email(fmt.Sprint(i, "@example.com")))
+	}
+	_, err := h.Create(ctx, alice, rooms.CreateRequest{Invite3PID: list})
+	wantCode(t, "more than there may be", err, matrix.LimitExceeded)
+	if n := len(h.identity.Requests()); n != asked {
+		t.Errorf("the identity server was asked %d times", n-asked)
+	}
+	wantCode(t, "another mail to one address", h.Invite(other, alice, room, "", h.email("x@example.com")), matrix.LimitExceeded)
+	if n := len(h.identity.Invites()); n != mails {
+		t.Errorf("%d more mails were sent", n-mails)
+	}
 }

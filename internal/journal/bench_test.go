@@ -37,7 +37,7 @@ func BenchmarkCommit(b *testing.B) {
 	for _, senders := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprint("senders=", senders), func(b *testing.B) {
 			journalbench.Race(b, senders,
-				func(sender, _ int) error { return j.Commit(note(RoomNID(sender+1), body)) },
+				func(sender, _ int) error { return j.Commit(b.Context(), note(RoomNID(sender+1), body)) },
 				func(int, int) error { return loop.Commit(body) })
 		})
 	}

@@ -28,7 +28,7 @@ func TestPositionsHaveNoGaps(t *testing.T) {
 				if i%5 == 0 {
 					body = refusedByDatabase
 				}
-				if err := j.Commit(note(1, body)); (err != nil) != (body == refusedByDatabase) {
+				if err := j.Commit(t.Context(), note(1, body)); (err != nil) != (body == refusedByDatabase) {
 					t.Errorf("%s: %v", body, err)
 				}
 			}
@@ -158,13 +158,13 @@ func TestWriteIsAtomic(t *testing.T) {
 		}
 		return w
 	}
-	if err := j.Commit(several("one", refusedByDatabase, "two")); err == nil {
+	if err := j.Commit(t.Context(), several("one", refusedByDatabase, "two")); err == nil {
 		t.Error("a write with a bad entry was committed")
 	}
-	if err := j.Commit(several("one", "two")); err != nil {
+	if err := j.Commit(t.Context(), several("one", "two")); err != nil {
 		t.Error(err)
 	}
-	if err := j.Commit(several("three", "four")); err == nil {
+	if err := j.Commit(t.Context(), several("three", "four")); err == nil {
 		t.Error("a write whose further statement fails was committed")
 	}
 	rows, err := pool.Query(t.Context(), "SELECT body FROM notes ORDER BY position")
@@ -180,7 +180,7 @@ func TestWriteIsAtomic(t *testing.T) {
 func TestWriteWithoutEntriesIsRefused(t *testing.T) {
 	t.Parallel()
 	j := started(t, notesPool(t), Options{})
-	if err := j.Commit(&Write{}); err == nil {
+	if err := j.Commit(t.Context(), &Write{}); err == nil {
 		t.Error("it was taken")
 	}
 	commit(t, j, note(1, "still at work"))
@@ -260,7 +260,7 @@ func TestWaitReturnsAfterObserversWereTold(t *testing.T) {
 		wg.Go(func() {
 			for i := range 20 {
 				body := fmt.Sprint(w, "-", i)
-				if err := j.Commit(note(RoomNID(w), body)); err != nil {
+				if err := j.Commit(t.Context(), note(RoomNID(w), body)); err != nil {
 					t.Error(err)
 				}
 				mu.Lock()
@@ -337,7 +337,7 @@ func TestStopCommitsWhatIsQueued(t *testing.T) {
 	if got := len(written(t, pool, 0)); got != 500 {
 		t.Errorf("%d notes were written", got)
 	}
-	wantStopping(t, j.Commit(note(1, "late")))
+	wantStopping(t, j.Commit(t.Context(), note(1, "late")))
 	wantStopping(t, j.CatchUp(t.Context(), 1000))
 	if err := j.CatchUp(t.Context(), 500); err != nil {
 		t.Errorf("what is known already: %v", err)

@@ -12,6 +12,8 @@
 //     before Wait returns.
 //   - One bad write harms only itself: a group that is refused is tried again in
 //     halves. What may have been committed is never tried again.
+//   - Callers take turns: who writes much waits for himself. A caller has half of what
+//     is on its way at most, and the next turn is that of who has had the least.
 //   - The queue is bounded in number and in bytes, and nobody waits in it for a
 //     database that is away.
 //   - A service that panics over an entry ends neither the server nor the log.
@@ -20,7 +22,7 @@
 //
 // Data flow:
 //
-//	service: Enqueue ─▶ queue ─▶ writer: gather a group ─▶ one transaction
+//	service: Turn ─▶ Enqueue ─▶ queue ─▶ writer: gather a group ─▶ one transaction
 //	                                        │ committed
 //	                                        ▼
 //	    Wait returns ◀─ wake the listeners ◀─ observers ◀─ live window

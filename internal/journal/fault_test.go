@@ -95,7 +95,7 @@ func TestConnectionLostInEachPhase(t *testing.T) {
 			j := started(t, faultyPool(t, pool.Config().ConnString(), f), Options{Watch: never})
 			commit(t, j, note(1, "before")) // prepares the statements
 			f.writes.Store(c.writes)
-			wantUnavailable(t, j.Commit(note(1, "lost")))
+			wantUnavailable(t, j.Commit(t.Context(), note(1, "lost")))
 			want := []string{"before", "after"}
 			if c.committed {
 				want = []string{"before", "lost", "after"}
@@ -128,7 +128,7 @@ func TestCommitWithLostAnswerIsShownWithoutAnotherWrite(t *testing.T) {
 	l.Follow(Topic{Room: 1})
 	woken := l.Woken()
 	f.writes.Store(2)
-	wantUnavailable(t, j.Commit(note(1, "lost")))
+	wantUnavailable(t, j.Commit(t.Context(), note(1, "lost")))
 	select {
 	case <-woken:
 	case <-within(t).Done():
@@ -186,7 +186,7 @@ func TestTransactionThatHangsFailsInTime(t *testing.T) {
 	j.timeout = patience / 600
 	start(t, j)
 	release := holdJournal(t, pool)
-	wantUnavailable(t, j.Commit(note(1, "stuck")))
+	wantUnavailable(t, j.Commit(t.Context(), note(1, "stuck")))
 	release()
 	j.timeout = patience // the writer is idle: it has answered
 	commit(t, j, note(1, "free"))
@@ -216,7 +216,7 @@ func startLoad(t testing.TB, j *Journal, writers int) *load {
 		l.wg.Go(func() {
 			for i := 0; !l.ended.Load(); i++ {
 				body := fmt.Sprint(w, "-", i)
-				err := j.Commit(note(RoomNID(w), body))
+				err := j.Commit(t.Context(), note(RoomNID(w), body))
 				if err != nil && !postgres.Unavailable(err) {
 					t.Errorf("%s: %v is not an outage", body, err)
 				}

@@ -163,7 +163,7 @@ func TestJournalLeapsOverWhatTheDatabaseHasLost(t *testing.T) {
 				}
 			}
 			for range 3 { // the first ones find it out
-				if a.Commit(note(1, "after")) == nil {
+				if a.Commit(t.Context(), note(1, "after")) == nil {
 					break
 				}
 			}

@@ -12,7 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/broadcast"
+	"homeserver/internal/gauge"
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 // Options are the bounds of a journal. A zero takes the default.
@@ -20,7 +22,8 @@ type Options struct {
 	// WindowBytes bounds the live window; default 64 MiB.
 	WindowBytes int
 	// QueueWrites and QueueBytes bound what waits for the writer; beyond them
-	// callers get M_LIMIT_EXCEEDED. Default 8,192 and 64 MiB.
+	// callers get M_LIMIT_EXCEEDED. As many as QueueWrites may wait for their turn.
+	// Default 8,192 and 64 MiB.
 	QueueWrites, QueueBytes int
 	// GroupWrites and GroupBytes bound one transaction; default 512 and 4 MiB.
 	GroupWrites, GroupBytes int
@@ -30,7 +33,9 @@ type Options struct {
 	// Channel tells other processes what is committed here, and the reverse, at
 	// once; nil: they find out by looking.
 	Channel *broadcast.Channel
-	Log     *slog.Logger
+	// Limits is how many bytes callers may write by Commit; nil: as many as they like.
+	Limits *ratelimit.Limits
+	Log    *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
@@ -53,6 +58,10 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// groupsAtOnce is how many full groups are let into the queue: one that is being
+// written and one that gathers. A single caller may fill half of that.
+const groupsAtOnce = 2
+
 // Journal is the log as one process sees it. Start it before use.
 type Journal struct {
 	pool    *pgxpool.Pool
@@ -72,6 +81,7 @@ type Journal struct {
 	followers []*Follower
 
 	queue queue
+	turns *gauge.Gauge // who may put something into the queue
 
 	// cancel ends the writer in the middle of its work; done is closed when it
 	// has ended. Both are nil until Start.
@@ -101,6 +111,10 @@ func New(pool *pgxpool.Pool, o Options) *Journal {
 		notifier: notifier{listeners: map[Topic]map[*Listener]struct{}{}},
 		queue:    queue{filled: make(chan struct{}, 1)},
 	}
+	j.turns = gauge.New(gauge.Options{
+		Total: int64(groupsAtOnce * o.GroupBytes), Each: int64(groupsAtOnce * o.GroupBytes / 2),
+		Waiting: o.QueueWrites, EachWaiting: o.QueueWrites / 2, Refused: j.metrics.refused,
+	})
 	if o.Channel != nil {
 		o.Channel.Handle(kindPosition, j.told)
 		o.Channel.Handle(kindHurry, j.toldHurry)

@@ -124,7 +124,7 @@ func start(t testing.TB, j *Journal) {
 
 func commit(t testing.TB, j *Journal, w *Write) {
 	t.Helper()
-	if err := j.Commit(w); err != nil {
+	if err := j.Commit(t.Context(), w); err != nil {
 		t.Fatalf("commit: %v", err)
 	}
 }

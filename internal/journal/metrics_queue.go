@@ -16,6 +16,9 @@ func (j *Journal) queueCollectors() []prometheus.Collector {
 			Name: "homeserver_journal_queue_writes", Help: "Writes that wait for the writer.",
 		}, waits(func(q *queue) int { return len(q.writes) })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "homeserver_journal_turns_waiting", Help: "Writes that wait for the turn of their caller.",
+		}, func() float64 { return float64(j.turns.Waiting()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "homeserver_journal_queue_bytes", Help: "Bytes of the writes that wait for the writer.",
 		}, waits(func(q *queue) int { return q.bytes })),
 		&followerCollector{j: j, position: prometheus.NewDesc("homeserver_follower_position",

@@ -138,7 +138,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 		}
 		wg.Go(func() {
 			for i := range each {
-				if err := j.Commit(note(room, fmt.Sprint(i))); err != nil {
+				if err := j.Commit(t.Context(), note(room, fmt.Sprint(i))); err != nil {
 					t.Error(err)
 				}
 				passing := j.Listen()

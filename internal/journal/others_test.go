@@ -176,7 +176,7 @@ func TestStaleWritesAreBuiltAnew(t *testing.T) {
 			seen := others.Load()
 			w := note(1, fmt.Sprint("b after ", seen))
 			w.Stale = func() bool { return others.Load() != seen }
-			err := b.Commit(w)
+			err := b.Commit(t.Context(), w)
 			if err == nil {
 				return failed
 			}
@@ -230,7 +230,7 @@ func TestStaleWritesDoNotHarmOthersOfTheGroup(t *testing.T) {
 	}
 	all := note(1, "all are stale")
 	all.Stale = func() bool { return true }
-	if err := j.Commit(all); !errors.Is(err, ErrStale) {
+	if err := j.Commit(t.Context(), all); !errors.Is(err, ErrStale) {
 		t.Error(err)
 	}
 	commit(t, j, note(1, "after"))

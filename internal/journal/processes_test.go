@@ -94,7 +94,7 @@ func writeFrom(j *Journal, process string) error {
 	for w := range processWriters {
 		wg.Go(func() {
 			for i := range processEach {
-				errs[w] = errors.Join(errs[w], j.Commit(note(1, fmt.Sprintf("%s-%d-%d", process, w, i))))
+				errs[w] = errors.Join(errs[w], j.Commit(context.Background(), note(1, fmt.Sprintf("%s-%d-%d", process, w, i))))
 			}
 		})
 	}

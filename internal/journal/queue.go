@@ -1,12 +1,14 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"sync"
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 // queue is what waits for the writer.
@@ -64,8 +66,33 @@ func (p *Pending) answer(err error) {
 	close(p.done)
 }
 
-// Commit enqueues a write and waits for it.
-func (j *Journal) Commit(w *Write) error {
+// Commit waits for the turn of whoever asks for it, enqueues a write, and waits until
+// it is durable and shown. Its bytes are counted for the context's caller, who may be
+// the server itself. M_LIMIT_EXCEEDED where that is too much; errors of Turn, Enqueue
+// and Wait.
+func (j *Journal) Commit(ctx context.Context, w *Write) error {
+	claims, err := j.charge(ctx, w)
+	if err != nil {
+		return err
+	}
+	if err := j.commit(ctx, w); err != nil {
+		claims.GiveBack()
+		return err
+	}
+	return nil
+}
+
+// charge counts the bytes of a write.
+func (j *Journal) charge(ctx context.Context, w *Write) (ratelimit.Claims, error) {
+	return j.o.Limits.TakeAll([]ratelimit.Cost{{Kind: ratelimit.WrittenBytes, Key: matrix.Caller(ctx), N: w.size()}})
+}
+
+func (j *Journal) commit(ctx context.Context, w *Write) error {
+	end, err := j.Turn(ctx, w.size())
+	if err != nil {
+		return err
+	}
+	defer end()
 	p, err := j.Enqueue(w)
 	if err != nil {
 		return err
@@ -73,10 +100,26 @@ func (j *Journal) Commit(w *Write) error {
 	return p.Wait()
 }
 
+// Turn waits until it is the turn of the context's caller to write about so many
+// bytes. end is called when the write is answered, which lets others have theirs. Who
+// has no turn must not enqueue, so that a caller with much to write waits for himself
+// and not in front of all others. Where the order of writes matters it is that of
+// Enqueue, and it is settled after the turn has come. The context's error where that is
+// over first; 503 M_UNKNOWN or M_LIMIT_EXCEEDED where too many wait already.
+func (j *Journal) Turn(ctx context.Context, bytes int) (end func(), err error) {
+	caller := matrix.Caller(ctx)
+	least := j.o.GroupBytes / j.o.GroupWrites // many small writes fill a group, too
+	n, err := j.turns.Enter(ctx, caller, int64(max(bytes, least)))
+	if err != nil {
+		return nil, err
+	}
+	return func() { j.turns.Leave(caller, n) }, nil
+}
+
 // Enqueue puts a write at the end of the queue without blocking; writes are
 // committed in the order of the queue. M_LIMIT_EXCEEDED when the queue is
 // full, M_TOO_LARGE for what no empty queue would hold, 503 when the journal is
-// stopping.
+// stopping. Only who has a turn may call it: see Turn.
 func (j *Journal) Enqueue(w *Write) (*Pending, error) {
 	if len(w.Entries) == 0 {
 		return nil, errors.New("a write to the journal needs an entry")

@@ -286,7 +286,7 @@ func (s *Service) change(ctx context.Context, userID string, apply func(*ownRule
 		if len(becomes) > max(MaxRulesBytes, len(was)) {
 			return matrix.Errorf(matrix.TooLarge, "all rules together have at most %d bytes", MaxRulesBytes)
 		}
-		err = s.commit(&Changed{UserID: userID, rules: becomes, before: before})
+		err = s.commit(ctx, &Changed{UserID: userID, rules: becomes, before: before})
 		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != errRulesMoved {
 			return err
 		}
@@ -297,8 +297,8 @@ func (s *Service) change(ctx context.Context, userID string, apply func(*ownRule
 	}
 }
 
-func (s *Service) commit(c *Changed) error {
-	return s.journal.Commit(&journal.Write{Entries: []*journal.Entry{
+func (s *Service) commit(ctx context.Context, c *Changed) error {
+	return s.journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{
 		{Table: s.table, User: c.UserID, Value: c, Size: len(c.rules) + len(c.UserID)},
 	}})
 }

@@ -4,7 +4,8 @@
 // [Limits] holds the limits of a server, one for each [Kind] of work. There is one
 // set of them, made from the configuration. Package api takes from it for every
 // request, by the kind that the route table says; a service takes from it only what
-// it alone can know: whose password was wrong, who gets a mail.
+// it alone can know: what events a request makes and how many bytes are written, whose
+// password was wrong, who gets a mail.
 //
 // # Promises
 //

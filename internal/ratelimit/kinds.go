@@ -17,7 +17,7 @@ type Kind string
 const (
 	// Requests are requests of any kind.
 	Requests Kind = "requests"
-	// Messages are events sent into rooms, other than those below.
+	// Messages are events made in rooms, other than those below, by whatever request.
 	Messages Kind = "messages"
 	// RoomCreation is making a room.
 	RoomCreation Kind = "room_creation"
@@ -27,8 +27,11 @@ const (
 	Invites Kind = "invites"
 	// InvitesToUser are invitations received: the invited user is counted.
 	InvitesToUser Kind = "invites_to_user"
-	// Profile is a change of a profile, which is an event in each room of the user.
+	// Profile is a change of a profile.
 	Profile Kind = "profile"
+	// WrittenBytes are the bytes of what is written: events, and the bodies of other
+	// changes.
+	WrittenBytes Kind = "written_bytes"
 	// Changes are other writes, such as receipts, typing and account data.
 	Changes Kind = "changes"
 	// Searches are searches for messages, people and rooms.
@@ -70,7 +73,7 @@ const (
 // Kinds are all of them.
 func Kinds() []Kind {
 	return []Kind{
-		Requests, Messages, RoomCreation, Joins, Invites, InvitesToUser, Profile, Changes, Searches,
+		Requests, Messages, RoomCreation, Joins, Invites, InvitesToUser, Profile, WrittenBytes, Changes, Searches,
 		Login, FailedLogin, FailedLoginAccount, LoginTokens, Registration, NameChecks, Mails, MailsToAddress, Codes, Reports,
 		Uploads, Downloads, Thumbnails, Previews,
 	}
@@ -135,6 +138,46 @@ func (l *Limits) Caches() kept.Caches {
 		return nil
 	}
 	return kept.Caches{"rate_limits": l.buckets.Stats}
+}
+
+// Cost is a part of what a piece of work costs: N of a kind, on the account of a key.
+type Cost struct {
+	Kind Kind
+	Key  string
+	N    int
+}
+
+// TakeAll takes the costs of a piece of work, all or none: see [Limiter.TakeN]. What
+// is on no key's account is the server's own, and is not counted. It returns a claim
+// for each cost, or nil where there are no limits.
+func (l *Limits) TakeAll(costs []Cost) (Claims, error) {
+	if l == nil {
+		return nil, nil
+	}
+	claims := make(Claims, 0, len(costs))
+	for _, c := range costs {
+		if c.Key == "" {
+			claims = append(claims, nil)
+			continue
+		}
+		claim, err := l.TakeN(c.Kind, c.Key, c.N)
+		if err != nil {
+			claims.GiveBack()
+			return nil, err
+		}
+		claims = append(claims, claim)
+	}
+	return claims, nil
+}
+
+// Claims are what was taken for one piece of work.
+type Claims []*Claim
+
+// GiveBack returns all of them, for work that came to nothing.
+func (c Claims) GiveBack() {
+	for _, claim := range c {
+		claim.GiveBack()
+	}
 }
 
 // Collectors are the metrics of what was refused. Nil has none.

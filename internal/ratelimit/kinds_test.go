@@ -44,6 +44,30 @@ func TestLimitsKeepKindsApart(t *testing.T) {
 	}
 }
 
+func TestTakeAllTakesAllOrNone(t *testing.T) {
+	t.Parallel()
+	now := func() time.Time { return time.Unix(1000, 0) }
+	l := NewLimits(map[Kind]Limit{Messages: {PerSecond: 1, Burst: 5}, Invites: {PerSecond: 1, Burst: 2}}, now, 0)
+	invite := []Cost{{Messages, "a", 2}, {Invites, "b", 1}, {Invites, "", 100}}
+	first, err := l.TakeAll(invite)
+	if err != nil || len(first) != len(invite) {
+		t.Fatalf("%d claims, %v", len(first), err)
+	}
+	if _, err := l.TakeAll(append(invite, Cost{Invites, "b", 1})); err == nil {
+		t.Error("more is taken than there is")
+	}
+	if _, err := l.TakeAll(invite); err != nil { // the refusal has taken nothing
+		t.Error(err)
+	}
+	if _, err := l.TakeAll(invite); err == nil {
+		t.Error("more is taken than there is")
+	}
+	first.GiveBack()
+	if _, err := l.TakeAll(invite); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNoLimitsAllowEverything(t *testing.T) {
 	t.Parallel()
 	var none *Limits

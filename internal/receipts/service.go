@@ -128,7 +128,7 @@ func (s *Service) commit(ctx context.Context, r *Receipt) error {
 	if err != nil || behind {
 		return err
 	}
-	err = s.journal.Commit(&journal.Write{Entries: []*journal.Entry{s.entry(r)}})
+	err = s.journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{s.entry(r)}})
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == errBehind {
 		return nil
 	}

@@ -68,7 +68,8 @@ var presets = map[string]preset{
 //
 // M_INVALID_PARAM for values that do not exist, M_UNSUPPORTED_ROOM_VERSION,
 // M_ROOM_IN_USE for an alias that is taken, M_INVALID_ROOM_STATE where the
-// events, in their order, are not allowed; M_BAD_JSON for power levels as by SetState.
+// events, in their order, are not allowed; M_BAD_JSON for power levels as by SetState;
+// M_LIMIT_EXCEEDED, as of charge, before anything is made.
 func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (*Created, error) {
 	c, err := s.newCreation(creator, q)
 	if err != nil {
@@ -78,6 +79,33 @@ func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (
 	if err != nil {
 		return nil, err
 	}
+	claims, err := s.charge(ctx, drafts, ownEvents)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.makeRoom(ctx, c, drafts)
+	if err != nil {
+		claims.GiveBack()
+		return nil, err
+	}
+	// Unless somebody who was told of the room by the commit has come first.
+	if _, isNew := s.live.PutNew(r.id, r); isNew {
+		s.weigh(r)
+	}
+	return &Created{RoomID: r.id, RoomAlias: c.alias}, nil
+}
+
+// ownEvents is how many events, beside the creator's join, a room has that is made with
+// nothing but a name, a topic and an alias. They are what making it is counted for.
+const ownEvents = 8
+
+// makeRoom builds and commits a room in the turn of who makes it.
+func (s *Service) makeRoom(ctx context.Context, c *creation, drafts []draft) (*live, error) {
+	end, err := s.journal.Turn(ctx, weight(drafts))
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	nid, err := s.newNID(ctx)
 	if err != nil {
 		return nil, err
@@ -95,14 +123,14 @@ func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (
 	b.fresh[0].draft.room = r
 	write := &journal.Write{Entries: s.entries(b.fresh), Also: c.also(nid)}
 	r.advance(b, nil)
-	if err := s.journal.Commit(write); err != nil {
+	pending, err := s.journal.Enqueue(write)
+	if err != nil {
+		return nil, err
+	}
+	if err := pending.Wait(); err != nil {
 		return nil, aliasTaken(err)
 	}
-	// Unless somebody who was told of the room by the commit has come first.
-	if _, isNew := s.live.PutNew(r.id, r); isNew {
-		s.weigh(r)
-	}
-	return &Created{RoomID: r.id, RoomAlias: c.alias}, nil
+	return r, nil
 }
 
 // creationTime gives the time in milliseconds, and no time twice: from version 12
@@ -183,6 +211,7 @@ func (c *creation) drafts(ctx context.Context) ([]draft, error) {
 	l := &draftList{sender: c.creator}
 	l.add(event.TypeCreate, "", c.createContent())
 	l.add(event.TypeMember, c.creator, memberContent{Membership: event.Join}.showing(profiles[c.creator]))
+	l.drafts[1].counted = true // no other join than the making of the room
 	l.add(event.TypePowerLevels, "", c.powerLevels())
 	if c.alias != "" {
 		l.add(typeCanonicalAlias, "", map[string]string{"alias": c.alias})

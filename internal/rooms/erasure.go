@@ -31,7 +31,7 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	if !wasInRooms {
 		return nil
 	}
-	return s.journal.Commit(&journal.Write{Entries: []*journal.Entry{s.erasureEntry(&Erasure{userID})}})
+	return s.journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{s.erasureEntry(&Erasure{userID})}})
 }
 
 // ErasedIn lists the erased users who have been in rooms, by room.

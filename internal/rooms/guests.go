@@ -80,7 +80,7 @@ func (s *Service) turnGuestsOut(ctx context.Context, roomID string) error {
 	g.SetLimit(roomsAtOnce)
 	for _, guest := range guests {
 		g.Go(func() error {
-			return s.changeMembership(ctx, roomID, guest, guest, memberContent{Membership: event.Leave}, unlessGone)
+			return s.turnOut(ctx, roomID, guest)
 		})
 	}
 	return g.Wait()

@@ -147,8 +147,18 @@ func (s *Service) settleProfile(ctx context.Context, roomID, userID string, join
 	if err != nil || now == joined {
 		return err
 	}
-	p := profile.Profile{DisplayName: now.DisplayName, AvatarURL: now.AvatarURL}
-	return s.changeMembership(ctx, roomID, userID, userID, memberContent{Membership: event.Join}, showProfile(p))
+	return s.tellProfile(ctx, roomID, userID, profile.Profile{DisplayName: now.DisplayName, AvatarURL: now.AvatarURL})
+}
+
+// tellProfile puts a new profile into the member event of a user who is in a room.
+func (s *Service) tellProfile(ctx context.Context, roomID, userID string, p profile.Profile) error {
+	d, err := member(userID, userID, memberContent{Membership: event.Join}, showProfile(p))
+	if err != nil {
+		return err
+	}
+	d.counted = true // with the change of the profile, or the join
+	_, err = s.add(ctx, roomID, d)
+	return err
 }
 
 // alreadyIs makes a change do nothing where the membership is so already.
@@ -270,7 +280,7 @@ func (s *Service) Forget(ctx context.Context, userID, roomID string) error {
 		return matrix.Errorf(matrix.Unknown, "leave the room before forgetting it")
 	}
 	f := &Forgotten{UserID: userID, Room: nid}
-	err = s.journal.Commit(&journal.Write{Entries: []*journal.Entry{s.forgottenEntry(f)}})
+	err = s.journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{s.forgottenEntry(f)}})
 	if err != nil {
 		return fmt.Errorf("forget room %s: %w", roomID, err)
 	}
@@ -288,8 +298,19 @@ type Forgotten struct {
 // it was broken off.
 func (s *Service) LeaveAll(ctx context.Context, userID string) error {
 	return s.inEachRoom(ctx, userID, []string{event.Join, event.Invite, event.Knock}, func(ctx context.Context, roomID string) error {
-		return s.changeMembership(ctx, roomID, userID, userID, memberContent{Membership: event.Leave}, unlessGone)
+		return s.turnOut(ctx, roomID, userID)
 	})
+}
+
+// turnOut makes a user leave a room, where the server itself has to see to it.
+func (s *Service) turnOut(ctx context.Context, roomID, userID string) error {
+	d, err := member(userID, userID, memberContent{Membership: event.Leave}, unlessGone)
+	if err != nil {
+		return err
+	}
+	d.counted = true // with the join
+	_, err = s.add(ctx, roomID, d)
+	return err
 }
 
 // unlessGone does nothing to who has left, or was banned, meanwhile.
@@ -302,7 +323,7 @@ func unlessGone(_ *draft, current *Event) (done bool, err error) {
 // Client-server API, "Events on Change of Profile Information".
 func (s *Service) UpdateProfile(ctx context.Context, userID string, p profile.Profile) error {
 	return s.inEachRoom(ctx, userID, []string{event.Join}, func(ctx context.Context, roomID string) error {
-		err := s.changeMembership(ctx, roomID, userID, userID, memberContent{Membership: event.Join}, showProfile(p))
+		err := s.tellProfile(ctx, roomID, userID, p)
 		if matrix.IsCode(err, matrix.Forbidden) {
 			return nil // a join rule that lets nobody in keeps members from saying anything new of themselves
 		}

@@ -20,6 +20,8 @@ type Request struct {
 	TxnID string
 	// Guest says that the user is a guest.
 	Guest bool
+	// Counted says that what the event costs was counted before.
+	Counted bool
 }
 
 // Send adds a message event, with any JSON object as content, and gives its
@@ -79,7 +81,7 @@ func (q *Request) draft(evType string) (draft, error) {
 	if !isText(evType) || !isText(q.TxnID) || !isText(q.DeviceID) {
 		return draft{}, matrix.Errorf(matrix.InvalidParam, "types and transaction IDs are UTF-8 without the character NUL")
 	}
-	return draft{sender: q.UserID, typ: evType, device: q.DeviceID, txn: q.TxnID, guest: q.Guest}, nil
+	return draft{sender: q.UserID, typ: evType, device: q.DeviceID, txn: q.TxnID, guest: q.Guest, counted: q.Counted}, nil
 }
 
 // isText reports whether a text can stand in the database. What cannot is no

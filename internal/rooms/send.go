@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,8 @@ type draft struct {
 	device   string // of the request, with txn
 	txn      string
 	guest    bool // the sender is a guest
+	counted  bool // what it costs was counted before: see charge
+	added    bool // an event was made of it
 
 	// prepare, where it is not nil, is shown the state entry that the draft would
 	// replace (nil: there is none) before anything is built. It may refuse, set
@@ -50,7 +53,24 @@ var errBroken = errors.New("the room in memory is broken")
 // the ID of the first once they are durable. Where the first draft repeats a
 // transaction, or sets state that is already so, it is the event there is.
 // M_FORBIDDEN if there is no such room: strangers need not know.
+// M_LIMIT_EXCEEDED, as of charge.
+//
+// What they cost is counted for the context's caller, and given back where nothing
+// came of them; the staging waits for the caller's turn in the journal.
 func (s *Service) add(ctx context.Context, roomID string, drafts ...draft) (eventID string, err error) {
+	claims, err := s.charge(ctx, drafts, 0)
+	if err != nil {
+		return "", err
+	}
+	eventID, err = s.addCounted(ctx, roomID, drafts)
+	if err != nil || !slices.ContainsFunc(drafts, func(d draft) bool { return d.added }) {
+		claims.GiveBack()
+	}
+	return eventID, err
+}
+
+// addCounted adds the events of drafts that are counted already.
+func (s *Service) addCounted(ctx context.Context, roomID string, drafts []draft) (eventID string, err error) {
 	for range attempts {
 		r, err := s.room(ctx, roomID)
 		if matrix.IsCode(err, matrix.NotFound) {
@@ -62,7 +82,11 @@ func (s *Service) add(ctx context.Context, roomID string, drafts ...draft) (even
 		if err := s.prefetch(ctx, r, neededState(r.version, roomID, drafts)); err != nil {
 			return "", err
 		}
-		eventID, err := s.tryAdd(ctx, r, drafts)
+		end, err := s.journal.Turn(ctx, weight(drafts))
+		if err != nil {
+			return "", err
+		}
+		eventID, err := s.tryAdd(ctx, r, drafts, end)
 		if err == nil {
 			return eventID, nil
 		}
@@ -98,8 +122,9 @@ func (r *live) markBrokenUnlessRefused(err error) {
 }
 
 // tryAdd stages the drafts under the room's lock, waits for the commit, and
-// loads state that authorisation turned out to need.
-func (s *Service) tryAdd(ctx context.Context, r *live, drafts []draft) (eventID string, err error) {
+// loads state that authorisation turned out to need. It ends the caller's turn.
+func (s *Service) tryAdd(ctx context.Context, r *live, drafts []draft, end func()) (eventID string, err error) {
+	defer end()
 	defer s.weigh(r) // once all is committed, and may be forgotten
 	for range attempts {
 		done, missed, err := s.stage(r, drafts)
@@ -204,6 +229,7 @@ func (b *builder) also() func(*pgx.Batch) {
 // build makes and authorises the event of one draft. State that is already so
 // is not set again.
 func (b *builder) build(d *draft) error {
+	d.added = false
 	if done, err := b.prepare(d); done || err != nil {
 		return err
 	}
@@ -244,6 +270,7 @@ func (b *builder) build(d *draft) error {
 	}
 	b.ids = append(b.ids, e.ID)
 	b.fresh = append(b.fresh, e)
+	d.added = true
 	if d.also != nil {
 		b.with = append(b.with, d.also)
 	}

@@ -15,6 +15,7 @@ import (
 	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
 	"homeserver/internal/profile"
+	"homeserver/internal/ratelimit"
 )
 
 // Options is what a Service is made of.
@@ -24,6 +25,8 @@ type Options struct {
 	Profiles *profile.Service
 	// Signer signs events as this server; its name is that of the server.
 	Signer *event.Signer
+	// Limits is how much callers may write; nil: as much as they like.
+	Limits *ratelimit.Limits
 	// Guests picks the guests out of a list of users; nil: there are none.
 	Guests func(ctx context.Context, userIDs []string) ([]string, error)
 	// Shares is what caches may hold.
@@ -47,6 +50,7 @@ type Service struct {
 	profiles   *profile.Service
 	signer     *event.Signer
 	serverName string
+	limits     *ratelimit.Limits
 	guests     func(ctx context.Context, userIDs []string) ([]string, error)
 	now        func() time.Time
 	log        *slog.Logger
@@ -66,7 +70,7 @@ type Service struct {
 func New(o Options) (*Service, error) {
 	s := &Service{
 		pool: o.Pool, journal: o.Journal, profiles: o.Profiles, signer: o.Signer,
-		serverName: o.Signer.ServerName, guests: o.Guests, now: o.Now, log: o.Log, damage: o.Damage,
+		serverName: o.Signer.ServerName, limits: o.Limits, guests: o.Guests, now: o.Now, log: o.Log, damage: o.Damage,
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/outgoing"
 	"homeserver/internal/profile"
+	"homeserver/internal/ratelimit"
 	"homeserver/internal/rooms"
 	"homeserver/internal/search"
 	"homeserver/internal/turn"
@@ -27,7 +28,7 @@ type discovery struct {
 
 // newDiscovery makes these services. ignored tells whom a user ignores.
 func newDiscovery(
-	cfg *config.Config, pool *pgxpool.Pool, entries *journal.Journal, r *rooms.Service, profiles *profile.Service,
+	cfg *config.Config, pool *pgxpool.Pool, entries *journal.Journal, r *rooms.Service, profiles *profile.Service, limits *ratelimit.Limits,
 	ignored func(ctx context.Context, userID string) (map[string]bool, error),
 ) *discovery {
 	identities := identity.New(identity.Options{
@@ -37,7 +38,7 @@ func newDiscovery(
 	return &discovery{
 		search:      search.New(search.Options{Pool: pool, Journal: entries, Rooms: r, Ignored: ignored}),
 		users:       userdirectory.New(pool, entries, r, profiles),
-		invitations: invitations.New(entries, r, identities),
+		invitations: invitations.New(entries, r, identities, limits),
 	}
 }
 

@@ -46,11 +46,11 @@ type services struct {
 func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, ready func() bool, clients *connections, log *slog.Logger) (*services, error) {
 	budget := cfg.Budget()
 	others := broadcast.New(pool, log)
+	limits := newLimits(cfg.RateLimits, &budget.Caches)
 	entries := journal.New(pool, journal.Options{
 		Channel:     others,
-		WindowBytes: int(budget.LiveWindow), QueueBytes: int(budget.WriteQueue), Log: log,
+		WindowBytes: int(budget.LiveWindow), QueueBytes: int(budget.WriteQueue), Limits: limits, Log: log,
 	})
-	limits := newLimits(cfg.RateLimits, &budget.Caches)
 	threepids, err := newThreepids(cfg, pool, signer, limits, log)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	accounts := newAuth(cfg, pool, threepids, limits, others, log)
 	profiles := profile.New(pool, accounts)
 	roomService, err := rooms.New(rooms.Options{
-		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Guests: accounts.Guests, Log: log,
+		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Limits: limits, Guests: accounts.Guests, Log: log,
 		Shares: rooms.Shares{State: int(budget.Caches.RoomState), Transactions: int(budget.Caches.Transactions)},
 	})
 	if err != nil {
@@ -80,7 +80,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	if err != nil {
 		return nil, err
 	}
-	found := newDiscovery(cfg, pool, entries, roomService, profiles, streams.data.Ignored)
+	found := newDiscovery(cfg, pool, entries, roomService, profiles, limits, streams.data.Ignored)
 	counts := &inventory{accounts: accounts, rooms: roomService, media: files, log: log}
 	registry, err := newRegistry(pool, append(newFreeDisk(cfg), newBuildInfo(), counts), []measured{entries, accounts, streams.sync, files, limits, clients},
 		[]caching{accounts, roomService, streams.data, streams.receipts, streams.typing, streams.presence, streams.push, streams.sync, limits})

@@ -16,6 +16,7 @@ func Checks(serverName string, keys map[string]ed25519.PublicKey) []doctor.Check
 		checkReplaced.Check(),
 		{Title: "Rooms: heads", Look: checkHeads},
 		checkMembers.Check(),
+		checkStateSize.Check(),
 	}
 }
 
@@ -89,4 +90,20 @@ var checkMembers = doctor.Rows{
 	Repair: []string{`
 		UPDATE rooms r SET joined_members = c.joined, invited_members = c.invited
 		FROM (` + countedMembers + `) c WHERE r.room_nid = c.room_nid`},
+}
+
+// countedState is the size of the state of rooms, and what it is said to be.
+var countedState = `
+	SELECT r.room_nid, r.room_id, r.state_bytes, n.bytes
+	FROM rooms r CROSS JOIN LATERAL (
+		SELECT coalesce(sum(` + sizeOfState("e.type", "e.json") + `), 0) AS bytes
+		FROM room_state s JOIN events e ON e.position = s.position
+		WHERE s.room_nid = r.room_nid AND s.replaced_at IS NULL) n
+	WHERE r.state_bytes <> n.bytes`
+
+var checkStateSize = doctor.Rows{
+	Title: "Rooms: sizes of their state",
+	Find:  `SELECT format('the state of room %s has %s bytes, and counts %s', room_id, bytes, state_bytes) FROM (` + countedState + `) c`,
+	Repair: []string{`
+		UPDATE rooms r SET state_bytes = c.bytes FROM (` + countedState + `) c WHERE r.room_nid = c.room_nid`},
 }

@@ -28,7 +28,9 @@ type live struct {
 	broken bool
 	head   head
 	state  liveState
-	last   atomic.Pointer[journal.Pending] // the newest write to the room; nil: none yet
+	// stateBytes is the size of all of the room's state; see [stateSize].
+	stateBytes int64
+	last       atomic.Pointer[journal.Pending] // the newest write to the room; nil: none yet
 	// lastState is the newest write of state. turn counts how often others have moved
 	// the head: what was built before and is not committed yet is stale.
 	lastState *journal.Pending
@@ -79,7 +81,7 @@ func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
 	}
 	r := &live{
 		nid: row.NID, id: roomID, version: version,
-		head: head{ID: row.HeadEventID, Depth: row.Depth}, state: newLiveState(false),
+		head: head{ID: row.HeadEventID, Depth: row.Depth}, stateBytes: row.StateBytes, state: newLiveState(false),
 	}
 	if version.EventIDs == event.RandomEventID {
 		if r.head.Hash, err = s.referenceHash(ctx, r); err != nil {
@@ -115,6 +117,7 @@ func (r *live) follow(e *Event) {
 	r.turn++
 	r.head = h
 	if e.StateKey != nil {
+		r.followSize(e)
 		r.state.set(event.StateKey{Type: e.Type, Key: *e.StateKey}, e, nil)
 	}
 }
@@ -260,6 +263,7 @@ type roomRow struct {
 	Depth          int64           `db:"depth"`
 	JoinedMembers  int64           `db:"joined_members"`
 	InvitedMembers int64           `db:"invited_members"`
+	StateBytes     int64           `db:"state_bytes"`
 }
 
 func (s *Service) lookup(ctx context.Context, roomID string) (*roomRow, error) {
@@ -267,7 +271,7 @@ func (s *Service) lookup(ctx context.Context, roomID string) (*roomRow, error) {
 		return nil, matrix.Errorf(matrix.InvalidParam, "this is not a room ID")
 	}
 	rows, _ := s.pool.Query(ctx, `
-		SELECT room_nid, version, head_event_id, depth, joined_members, invited_members
+		SELECT room_nid, version, head_event_id, depth, joined_members, invited_members, state_bytes
 		FROM rooms WHERE room_id = $1`, roomID)
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[roomRow])
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -189,6 +189,7 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 func (r *live) advance(b *builder, last *journal.Pending) {
 	r.head = b.head
 	r.last.Store(last)
+	r.stateBytes += b.stateBytes
 	for k, e := range b.o.added {
 		r.state.set(k, e, last)
 		r.lastState = last
@@ -208,10 +209,12 @@ type builder struct {
 	s     *Service
 	o     *overlay
 	head  head
-	ts    int64              // of the events, in milliseconds since the epoch
-	ids   []string           // one for each draft; "" where nothing was done and nothing is there
-	fresh []*Event           // those that are to be committed
-	with  []func(*pgx.Batch) // what is committed with them
+	ts    int64    // of the events, in milliseconds since the epoch
+	ids   []string // one for each draft; "" where nothing was done and nothing is there
+	fresh []*Event // those that are to be committed
+	// stateBytes is by how much they make the state of the room larger.
+	stateBytes int64
+	with       []func(*pgx.Batch) // what is committed with them
 }
 
 // also gives what is committed with the events, or nil.
@@ -259,8 +262,13 @@ func (b *builder) build(d *draft) error {
 	}
 	e := &Event{Event: built, Room: b.o.r.nid, DeviceID: d.device, TxnID: d.txn}
 	e.draft = &staged{head: b.head.ID, target: d.target}
-	if e.StateKey != nil && b.setState(e) {
-		return nil
+	if e.StateKey != nil {
+		if b.setState(e) {
+			return nil
+		}
+		if err := b.resize(built, e.draft.replaces); err != nil {
+			return err
+		}
 	}
 	if err := b.redact(e); err != nil {
 		return err

@@ -23,6 +23,7 @@ func queueEvents(b *pgx.Batch, entries []*journal.Entry) error {
 	queueHeads(b, events)
 	queueInsertEvents(b, events)
 	queueState(b, events)
+	queueStateSizes(b, events)
 	queueRedactions(b, events)
 	return nil
 }

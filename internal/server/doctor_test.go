@@ -314,6 +314,10 @@ var illnesses = map[string]illness{
 		spoil: []string{`UPDATE rooms SET joined_members = joined_members + 1, invited_members = 7`},
 		check: "Rooms: numbers of members", says: "joined and 1 invited members, and counts",
 	},
+	"a wrong size of the state": {
+		spoil: []string{`UPDATE rooms SET state_bytes = 7`},
+		check: "Rooms: sizes of their state", says: "bytes, and counts 7",
+	},
 	"account data of nobody": {
 		spoil: []string{`INSERT INTO account_data VALUES ('@nobody:localhost', 0, 'x', '{}', 0)`, `UPDATE account_data SET position = 1000001 WHERE user_id = '@nobody:localhost'`, `UPDATE journal SET position = 1000001`},
 		check: "Account data: its users", says: "@nobody:localhost",

@@ -167,6 +167,15 @@ func Drop(ctx context.Context, n int64) {
 	}
 }
 
+// Ahead waits until the request of a context has room for n bytes more than it has in
+// use, so that it need not wait once it has begun to answer. Errors of [Read].
+func Ahead(ctx context.Context, n int64) error {
+	if a := of(ctx); a != nil {
+		return a.await(ctx, n)
+	}
+	return nil
+}
+
 const (
 	// leastBytes and mostBytes bound what one read may bring, whatever the memory is.
 	leastBytes = 256 << 10

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 
+	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/reserve"
 )
@@ -56,7 +57,7 @@ func selectCut(conditions string, o order, bytes string) string {
 	FROM (
 		SELECT *, sum(weight) OVER (ORDER BY ` + o.cut + ` ROWS UNBOUNDED PRECEDING) - weight AS before
 		FROM (SELECT ` + eventColumns + `,
-			octet_length(e.json) + coalesce(octet_length(p.json), 0) + coalesce(octet_length(d.json), 0) + 256 AS weight` + nth +
+			octet_length(e.json) + coalesce(octet_length(p.json), 0) + coalesce(octet_length(d.json), 0) + 512 AS weight` + nth +
 		fromEvents + conditions + `) w) c
 	ORDER BY ` + o.given
 }
@@ -97,6 +98,9 @@ func (s *Service) page(
 // conditions let through, by room and in the order of positions.
 func (s *Service) list(ctx context.Context, positions, conditions string, args ...any) (List, error) {
 	read, err := s.cut(ctx, byRoom, reserve.Bytes(ctx), wherePosition(positions)+conditions, args...)
+	if err == nil && len(read.Left) > 0 {
+		err = reserve.Ahead(ctx, partCost)
+	}
 	return read.List, err
 }
 
@@ -106,18 +110,27 @@ type Cursor struct {
 	s    *Service
 	next List
 	held int64 // what the last part takes
+	wide int   // how many events are looked at for the next part
 }
 
-// partBytes and partEvents bound a part: enough for most lists.
+// partBytes and partEvents bound a part: enough for most lists. How many events it has
+// is known from the one before; fewEvents are looked at in any case.
 const (
 	partBytes  = 256 << 10
 	partEvents = 1000
+	fewEvents  = 16
+	// partCost is what a part takes at most: the last of its events may go beyond
+	// partBytes, with what it has replaced and its redaction.
+	partCost = 2 * (partBytes + 3*event.MaxBytes + 1<<10)
 )
 
 // cursor reads the same as list in parts, of which it reads the first.
 func (s *Service) cursor(ctx context.Context, positions, conditions string, args ...any) (*Cursor, error) {
 	before := reserve.Used(ctx)
 	read, err := s.cut(ctx, byRoom, partBytes, wherePosition(positions)+conditions, args...)
+	if err == nil && len(read.Left) > 0 {
+		err = reserve.Ahead(ctx, partCost)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +177,7 @@ func (c *Cursor) part(ctx context.Context) ([]*Event, error) {
 func (c *Cursor) read(ctx context.Context) error {
 	reserve.Drop(ctx, c.held)
 	c.held = 0
-	part := c.next.Left[:min(len(c.next.Left), partEvents)]
+	part := c.next.Left[:min(len(c.next.Left), max(c.wide, fewEvents), partEvents)]
 	at := make([]int64, len(part))
 	for i := range part {
 		at[i] = int64(part[i].Position)
@@ -176,5 +189,6 @@ func (c *Cursor) read(ctx context.Context) error {
 	}
 	c.held = reserve.Used(ctx) - before
 	c.next = List{read.Events, c.next.Left[len(part)-len(read.Left):]}
+	c.wide = 2 * (len(part) - len(read.Left))
 	return nil
 }

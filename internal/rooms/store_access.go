@@ -1,0 +1,88 @@
+package rooms
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// access reads what a user may see of a room, as of now.
+func (s *Service) access(ctx context.Context, room journal.RoomNID, userID string) (*Access, error) {
+	changes, err := s.accessChanges(ctx, []journal.RoomNID{room}, userID)
+	if err != nil {
+		return nil, err
+	}
+	if changes[room] == nil {
+		return NewAccess(nil, nil), nil
+	}
+	return changes[room].Access(), nil
+}
+
+// AccessChanges is what a user's access to a room is worked out from.
+type AccessChanges struct {
+	Visibilities, Memberships []Change
+	erased                    *erasures
+}
+
+// Access gives what the user may read by the changes.
+func (c *AccessChanges) Access() *Access {
+	a := NewAccess(c.Visibilities, c.Memberships)
+	a.erased = c.erased
+	return a
+}
+
+// selectAccess reads the changes of history visibility and of the membership of
+// user $2 in rooms, in the order of positions. A room without any has one row.
+// Conditions go on r.
+const selectAccess = `
+	SELECT r.room_nid, coalesce(s.type, ''), coalesce(s.position, 0), coalesce(s.value, '')
+	FROM rooms r LEFT JOIN LATERAL (
+		SELECT type, position, value FROM room_state
+		WHERE room_nid = r.room_nid AND type = 'm.room.history_visibility' AND state_key = ''
+		UNION ALL
+		SELECT type, position, value FROM room_state m
+		WHERE room_nid = r.room_nid AND type = 'm.room.member' AND state_key = $2 AND NOT EXISTS (
+			SELECT FROM forgotten_rooms f
+			WHERE f.user_id = $2 AND f.room_nid = m.room_nid AND f.position >= m.position)) s ON true
+	WHERE %s ORDER BY s.position`
+
+// accessChanges reads the changes of history visibility and of one user's
+// membership in rooms, in the order of positions.
+func (s *Service) accessChanges(ctx context.Context, rooms []journal.RoomNID, userID string) (map[journal.RoomNID]*AccessChanges, error) {
+	return s.readAccess(ctx, `r.room_nid = ANY($1)`, rooms, userID)
+}
+
+// readAccess reads the changes in the rooms that a condition chooses by $1.
+func (s *Service) readAccess(ctx context.Context, condition string, rooms any, userID string) (map[journal.RoomNID]*AccessChanges, error) {
+	if err := s.erased.load(ctx, s.pool); err != nil {
+		return nil, err
+	}
+	rows, err := s.pool.Query(ctx, fmt.Sprintf(selectAccess, condition), rooms, userID)
+	if err != nil {
+		return nil, fmt.Errorf("read access of %s: %w", userID, err)
+	}
+	found := map[journal.RoomNID]*AccessChanges{}
+	var room journal.RoomNID
+	var typ string
+	var c Change
+	_, err = pgx.ForEachRow(rows, []any{&room, &typ, &c.From, &c.Value}, func() error {
+		if found[room] == nil {
+			found[room] = &AccessChanges{erased: s.erased}
+		}
+		switch typ {
+		case event.TypeMember:
+			found[room].Memberships = append(found[room].Memberships, c)
+		case typeHistoryVisibility:
+			found[room].Visibilities = append(found[room].Visibilities, c)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read access of %s: %w", userID, err)
+	}
+	return found, nil
+}

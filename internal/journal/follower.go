@@ -52,8 +52,9 @@ type Follower struct {
 	reached Position
 	moved   chan struct{} // closed and replaced when reached has grown
 
-	stuckAt Position // the position that has failed by itself
-	failed  int      // how often
+	retry   time.Duration // as followerRetry, but in tests
+	stuckAt Position      // the position that has failed by itself
+	failed  int           // how often
 
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -62,7 +63,10 @@ type Follower struct {
 // Follower adds a follower of that name, which runs between Start and Stop. Call
 // it before the journal is started.
 func (j *Journal) Follower(name string, step Step) *Follower {
-	f := &Follower{j: j, name: name, step: step, more: make(chan struct{}, 1), hurry: make(chan struct{}, 1), moved: make(chan struct{})}
+	f := &Follower{
+		j: j, name: name, step: step, retry: followerRetry,
+		more: make(chan struct{}, 1), hurry: make(chan struct{}, 1), moved: make(chan struct{}),
+	}
 	j.Observe(Observer{
 		Committed: func(View, []*Entry) { signal(f.more) },
 		Reset:     func(Position) { signal(f.more) },
@@ -177,7 +181,7 @@ func (f *Follower) run(ctx context.Context) {
 			f.j.o.Log.Error("background work on the journal", "follower", f.name, "error", err)
 		}
 		select {
-		case <-time.After(followerRetry):
+		case <-time.After(f.retry):
 		case <-ctx.Done():
 			return
 		}
@@ -187,6 +191,9 @@ func (f *Follower) run(ctx context.Context) {
 // lead does the work for as long as this process holds the lock. It returns nil
 // where another one does.
 func (f *Follower) lead(ctx context.Context, well func()) error {
+	if free, err := f.isFree(ctx); err != nil || !free {
+		return err
+	}
 	config := f.j.pool.Config().ConnConfig
 	// What a crash takes back is done again, together with the position: no commit
 	// of a follower needs to wait for the disk, and keep those of senders waiting.
@@ -197,7 +204,7 @@ func (f *Follower) lead(ctx context.Context, well func()) error {
 	}
 	defer f.disconnect(ctx, conn)
 	var leads bool
-	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('follower ' || $1, 0))`, f.name).Scan(&leads)
+	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(`+followerLock+`)`, f.name).Scan(&leads)
 	if err != nil {
 		return fmt.Errorf("take the lock: %w", err)
 	}
@@ -240,6 +247,19 @@ func (f *Follower) lead(ctx context.Context, well func()) error {
 			after = upTo
 		}
 	}
+}
+
+const followerLock = `hashtextextended('follower ' || $1, 0)`
+
+// isFree reports whether nobody leads. It is asked on a connection of the pool, so
+// that a process that waits for its turn neither keeps a connection for that nor makes
+// new ones. It does not wait in the lock: a statement that waits keeps what it can see
+// from being vacuumed, for as long as the other process lives.
+func (f *Follower) isFree(ctx context.Context) (free bool, err error) {
+	if err := f.j.pool.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(`+followerLock+`)`, f.name).Scan(&free); err != nil {
+		return false, fmt.Errorf("ask who leads: %w", err)
+	}
+	return free, nil
 }
 
 // goWithout steps over an entry that cannot be handled, after some attempts: what

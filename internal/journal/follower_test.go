@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -276,5 +278,72 @@ func TestFollowerGoesOnWithoutWhatItCannotHandle(t *testing.T) {
 	}
 	if text := log.text.String(); !strings.Contains(text, "follower=copies position=7 error=") {
 		t.Errorf("the log says: %s", text)
+	}
+}
+
+// counted counts the connections that are made with a configuration, and the queries.
+type counted struct{ connections, queries atomic.Int64 }
+
+func (c *counted) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	if strings.Contains(q.SQL, "pg_try_advisory_xact_lock") {
+		c.queries.Add(1)
+	}
+	return ctx
+}
+
+func (c *counted) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (c *counted) pool(t *testing.T, url string) *pgxpool.Pool {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ConnConfig.Tracer = c
+	config.ConnConfig.AfterConnect = func(context.Context, *pgconn.PgConn) error {
+		c.connections.Add(1)
+		return nil
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+// Each follower of a process that did not lead made a new connection every second.
+func TestWhoWaitsToLeadMakesNoConnections(t *testing.T) {
+	t.Parallel()
+	pool := copiesPool(t)
+	one := &copies{}
+	j, leader := following(t, pool, one)
+	commit(t, j, note(1, "a"))
+	if err := leader.Await(within(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	var idle counted
+	j2 := New(idle.pool(t, pool.Config().ConnString()), Options{Watch: never})
+	other := &copies{}
+	f := j2.Follower("copies", other.step)
+	f.retry = time.Millisecond
+	start(t, j2)
+	f.Start(t.Context())
+	t.Cleanup(f.Stop)
+	const once, attempts = 3, 50
+	waitFor(t, func() bool { return idle.queries.Load() >= once })
+	made := idle.connections.Load()
+	waitFor(t, func() bool { return idle.queries.Load() >= once+attempts })
+	if n := idle.connections.Load() - made; n != 0 {
+		t.Errorf("%d connections were made while it waited", n)
+	}
+	leader.Stop()
+	commit(t, j2, note(1, "b"))
+	if err := f.Await(within(t), j2.Position()); err != nil { // it takes over
+		t.Fatal(err)
+	}
+	copied(t, pool)
+	if other.count() == 0 {
+		t.Error("nobody leads")
 	}
 }

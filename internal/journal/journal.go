@@ -209,6 +209,9 @@ func (j *Journal) Listen() *Listener { return j.notifier.listen() }
 
 // Wake wakes the listeners to some topics, for what is told without an entry.
 func (j *Journal) Wake(topics ...Topic) {
+	if len(topics) == 0 {
+		return
+	}
 	set := make(map[Topic]struct{}, len(topics))
 	for _, t := range topics {
 		set[t] = struct{}{}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"homeserver/internal/journal"
 )
 
 const (
@@ -48,16 +50,15 @@ func (s *Service) tellPolling(u *user, deviceID string, d *device, news bool) {
 
 // tellAll tells a process that is new of everybody.
 func (s *Service) tellAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, u := range s.users {
+	s.each(func(u *user) []journal.Topic {
 		if u.wasSet.User != "" {
 			s.tell(u.wasSet)
 		}
 		for id, d := range u.devices {
 			s.tellPolling(u, id, d, d.requests > 0)
 		}
-	}
+		return nil
+	})
 }
 
 // heard notes what another process tells.

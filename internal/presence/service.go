@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -195,14 +197,18 @@ func (s *Service) update(ctx context.Context, userID string, change func(*user))
 }
 
 // show tells the others of a change that they can see. The lock is held.
-func (s *Service) show(u *user, before State) {
+func (s *Service) show(u *user, before State) { s.Journal.Wake(s.shown(u, before)...) }
+
+// shown notes a change that others can see, and returns whom it concerns. The lock is
+// held.
+func (s *Service) shown(u *user, before State) []journal.Topic {
 	u.CurrentlyActive = u.Presence == Online && s.Now().Sub(u.LastActive) < activeFor
 	after := u.State
 	if after.Presence == Offline || after.CurrentlyActive && before.CurrentlyActive {
 		after.LastActive = before.LastActive // not told alone
 	}
 	if after == before {
-		return
+		return nil
 	}
 	s.touch(u)
 	topics := make([]journal.Topic, 0, len(u.rooms)+1)
@@ -210,7 +216,7 @@ func (s *Service) show(u *user, before State) {
 	for nid := range u.rooms {
 		topics = append(topics, journal.Topic{Room: nid})
 	}
-	s.Journal.Wake(topics...)
+	return topics
 }
 
 // touch makes the state of a user new to those who may know of it. The lock is held.
@@ -285,33 +291,57 @@ func (s *Service) add(userID string) *user {
 	return u
 }
 
+// usersAtOnce is how many users are looked at before commits, which need the lock, too,
+// get their chance.
+const usersAtOnce = 100
+
+// each calls f for all users while the lock is held, a few at a time, and wakes those
+// whom it returns without the lock.
+func (s *Service) each(f func(u *user) []journal.Topic) {
+	s.mu.Lock()
+	all := slices.Collect(maps.Keys(s.users))
+	s.mu.Unlock()
+	for some := range slices.Chunk(all, usersAtOnce) {
+		var concerned []journal.Topic
+		s.mu.Lock()
+		for _, userID := range some {
+			if u := s.users[userID]; u != nil {
+				concerned = append(concerned, f(u)...)
+			}
+		}
+		s.mu.Unlock()
+		s.Journal.Wake(concerned...)
+	}
+}
+
 // Watch makes idle users unavailable and absent ones offline. The service calls
 // it every few seconds.
 func (s *Service) Watch() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	now := s.Now()
-	for _, u := range s.users {
-		if u.Presence == Offline {
-			continue
-		}
-		before := u.State
-		u.sweep(now)
-		for id, d := range u.devices {
-			if d.requests > 0 {
-				s.tellPolling(u, id, d, false)
-			}
-		}
-		switch {
-		case len(u.devices) == 0 && now.Sub(u.lastSeen) >= goneAfter:
-			u.Presence, u.away = Offline, false
-		case u.Presence == Online && u.allAway(now):
-			u.Presence, u.away = Unavailable, true
-		case u.Presence == Online && now.Sub(u.LastActive) >= idleAfter:
-			u.Presence = Unavailable
-		}
-		s.show(u, before)
+	s.each(func(u *user) []journal.Topic { return s.watch(u, now) })
+}
+
+// watch looks at one user, and returns whom a change concerns. The lock is held.
+func (s *Service) watch(u *user, now time.Time) []journal.Topic {
+	if u.Presence == Offline {
+		return nil
 	}
+	before := u.State
+	u.sweep(now)
+	for id, d := range u.devices {
+		if d.requests > 0 {
+			s.tellPolling(u, id, d, false)
+		}
+	}
+	switch {
+	case len(u.devices) == 0 && now.Sub(u.lastSeen) >= goneAfter:
+		u.Presence, u.away = Offline, false
+	case u.Presence == Online && u.allAway(now):
+		u.Presence, u.away = Unavailable, true
+	case u.Presence == Online && now.Sub(u.LastActive) >= idleAfter:
+		u.Presence = Unavailable
+	}
+	return s.shown(u, before)
 }
 
 // committed notes who has sent something, and who has come into rooms or left

@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/reserve"
 )
 
 // queueItems writes the items of a group; of several for one place, the last.
@@ -104,12 +105,17 @@ func (s *Service) Changes(ctx context.Context, userID string, after, upTo journa
 }
 
 func (s *Service) items(ctx context.Context, condition, userID string, args ...any) ([]*Item, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT user_id, room_nid, type, content FROM account_data
-		WHERE user_id = $1 AND `+condition+` ORDER BY position`, append([]any{userID}, args...)...)
-	items, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Item, error) {
+	items, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, `
+			SELECT user_id, room_nid, type, content FROM account_data
+			WHERE user_id = $1 AND `+condition+` ORDER BY position`, append([]any{userID}, args...)...)
+		return rows
+	}, func(row pgx.CollectableRow) (*Item, error) {
 		i := &Item{}
 		return i, row.Scan(&i.UserID, &i.Room, &i.Type, (*[]byte)(&i.Content))
+	}, func(i *Item) int {
+		const besideContent = 400
+		return 2*len(i.Content) + besideContent
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the account data of %s: %w", userID, err)

@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/push"
+	"homeserver/internal/reserve"
 )
 
 // errBehind says that there is a receipt as far on already.
@@ -63,13 +64,18 @@ func (s *Service) Changes(ctx context.Context, userID string, rooms []Since, upT
 	for i, r := range rooms {
 		room[i], after[i] = r.Room, r.After
 	}
-	rows, _ := s.pool.Query(ctx, `
-		SELECT r.room_nid, r.user_id, r.type, r.thread_id, r.event_id, r.event_position, r.ts
-		FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, after)
-		JOIN receipts r ON r.room_nid = w.room_nid AND r.position > w.after AND r.position <= $3
-		WHERE r.type = 'm.read' OR r.user_id = $4
-		ORDER BY r.position`, room, after, upTo, userID)
-	list, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[Receipt])
+	list, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, `
+			SELECT r.room_nid, r.user_id, r.type, r.thread_id, r.event_id, r.event_position, r.ts
+			FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, after)
+			JOIN receipts r ON r.room_nid = w.room_nid AND r.position > w.after AND r.position <= $3
+			WHERE r.type = 'm.read' OR r.user_id = $4
+			ORDER BY r.position`, room, after, upTo, userID)
+		return rows
+	}, pgx.RowToAddrOfStructByPos[Receipt], func(r *Receipt) int {
+		const besideIDs = 200
+		return 2*(len(r.UserID)+len(r.EventID)+len(r.ThreadID)) + besideIDs
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read receipts for %s: %w", userID, err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -70,10 +71,10 @@ func (d *daemon) read(t *testing.T, c *clienttest.Client, path string) (status, 
 	body := bufio.NewReaderSize(answer.Body, 1<<20)
 	for {
 		_, err := body.ReadSlice('"')
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return answer.StatusCode, entries
 		}
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			t.Errorf("%s: the answer broke off: %v", path, err)
 			return answer.StatusCode, entries
 		}

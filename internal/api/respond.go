@@ -141,7 +141,7 @@ func (a *API) respondInPieces(w http.ResponseWriter, r *http.Request, e *encoder
 		if !out.failed && r.Context().Err() == nil {
 			a.log.WarnContext(r.Context(), "answer broken off", "error", err)
 		}
-		panic(http.ErrAbortHandler) // so that nobody takes it for whole
+		panic(http.ErrAbortHandler) //nolint:forbidigo // so that nobody takes it for whole
 	}
 }
 

@@ -96,7 +96,7 @@ var checkMembers = doctor.Rows{
 var countedState = `
 	SELECT r.room_nid, r.room_id, r.state_bytes, n.bytes
 	FROM rooms r CROSS JOIN LATERAL (
-		SELECT coalesce(sum(` + sizeOfState("e.type", "e.json") + `), 0) AS bytes
+		SELECT coalesce(sum(` + sizeOfState("e.json") + `), 0) AS bytes
 		FROM room_state s JOIN events e ON e.position = s.position
 		WHERE s.room_nid = r.room_nid AND s.replaced_at IS NULL) n
 	WHERE r.state_bytes <> n.bytes`

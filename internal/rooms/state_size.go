@@ -29,9 +29,9 @@ func stateSize(e *event.Event) int64 {
 	return int64(len(e.JSON)) + entryBytes
 }
 
-// sizeOfState is stateSize of type and JSON.
-func sizeOfState(typ, json string) string {
-	return `CASE WHEN ` + typ + ` = 'm.room.member' AND octet_length(` + json + `) <= 8192 THEN 0 ELSE octet_length(` + json + `) + 1024 END`
+// sizeOfState is stateSize of an event e, if it had some JSON.
+func sizeOfState(json string) string {
+	return `CASE WHEN e.type = 'm.room.member' AND octet_length(` + json + `) <= 8192 THEN 0 ELSE octet_length(` + json + `) + 1024 END`
 }
 
 // resize counts what a state event changes in the size of its room's state. M_TOO_LARGE
@@ -69,7 +69,7 @@ func queueStateSizes(b *pgx.Batch, events []*Event) {
 	if len(position) > 0 {
 		b.Queue(`
 			UPDATE rooms r SET state_bytes = r.state_bytes + n.bytes
-			FROM (SELECT e.room_nid, sum(w.sign * `+sizeOfState("e.type", "e.json")+`) AS bytes
+			FROM (SELECT e.room_nid, sum(w.sign * `+sizeOfState("e.json")+`) AS bytes
 				FROM unnest($1::bigint[], $2::bigint[]) AS w(position, sign) JOIN events e ON e.position = w.position
 				GROUP BY e.room_nid) n
 			WHERE r.room_nid = n.room_nid`, position, sign)
@@ -77,7 +77,7 @@ func queueStateSizes(b *pgx.Batch, events []*Event) {
 	for _, e := range events {
 		if e.draft.redacted != nil && e.draft.target.StateKey != nil {
 			b.Queue(`
-				UPDATE rooms r SET state_bytes = r.state_bytes - `+sizeOfState("e.type", "e.json")+` + `+sizeOfState("e.type", "$2::bytea")+`
+				UPDATE rooms r SET state_bytes = r.state_bytes - `+sizeOfState("e.json")+` + `+sizeOfState("$2::bytea")+`
 				FROM events e JOIN room_state s ON s.position = e.position AND s.room_nid = e.room_nid AND s.replaced_at IS NULL
 				WHERE e.event_id = $1 AND e.redacted_by IS NULL AND r.room_nid = e.room_nid`, e.draft.target.ID, e.draft.redacted.JSON)
 		}

@@ -3,6 +3,7 @@ package media
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -12,7 +13,9 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"strings"
 	"testing"
+	"time"
 )
 
 // The colours of test pictures: one for each quarter, so that it can be told which
@@ -338,6 +341,37 @@ func TestFramesOfWebPThatDoNotFit(t *testing.T) {
 				t.Errorf("%s: it was decoded", name)
 			}
 		}
+	}
+}
+
+// A frame of a few bytes could say that it was small, and its picture that it was 1 GiB,
+// which was unpacked first and refused then.
+func TestAFrameOfWebPUnpackedToWhateverItsPictureSaid(t *testing.T) {
+	t.Parallel()
+	b := &bits{}
+	for _, v := range []int{0, 0, 40 - 1, 20 - 1, 100} {
+		b.put(v, 24)
+	}
+	b.put(0, 8)
+	file := webpOf(extendedWebP(0x02, 40, 20) + riffChunk("ANMF", string(b.bytes)+losslessWebP(16384, 16384, red)))
+	p, err := inspectText(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	decoded := make(chan error, 1)
+	go func() {
+		_, err := p.decode(strings.NewReader(file), patience{ctx})
+		decoded <- err
+	}()
+	select {
+	case err := <-decoded:
+		if err == nil {
+			t.Error("it was decoded")
+		}
+	case <-ctx.Done():
+		t.Error("it is being unpacked")
 	}
 }
 

@@ -141,15 +141,13 @@ func decodeFrame(payload io.Reader, canvas image.Point) (image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if frame.Bounds().Size() != size {
-		return nil, errFrame
-	}
 	whole := image.NewNRGBA(image.Rectangle{Max: canvas})
 	draw.Draw(whole, where, frame, frame.Bounds().Min, draw.Src)
 	return whole, nil
 }
 
-// stillOf makes a file of the chunks of a frame: ALPH, if there is one, and VP8 or VP8L.
+// stillOf makes a file of the chunks of a frame of a size: ALPH, if there is one, and
+// VP8 or VP8L.
 func stillOf(payload io.Reader, size image.Point) (io.Reader, error) {
 	var alpha, picture bytes.Buffer
 	for picture.Len() == 0 {
@@ -172,14 +170,17 @@ func stillOf(payload io.Reader, size image.Point) (io.Reader, error) {
 			return nil, err
 		}
 	}
+	// With the header, the decoder refuses a picture of another size before it unpacks it.
+	const hasAlpha = 0x10
+	var flags byte
+	if alpha.Len() > 0 {
+		flags = hasAlpha
+	}
 	var head bytes.Buffer
 	head.WriteString("WEBP")
-	if alpha.Len() > 0 {
-		const hasAlpha = 0x10
-		writeChunkHeader(&head, "VP8X", 10)
-		w, h := size.X-1, size.Y-1
-		head.Write([]byte{hasAlpha, 0, 0, 0, byte(w), byte(w >> 8), byte(w >> 16), byte(h), byte(h >> 8), byte(h >> 16)})
-	}
+	writeChunkHeader(&head, "VP8X", 10)
+	w, h := size.X-1, size.Y-1
+	head.Write([]byte{flags, 0, 0, 0, byte(w), byte(w >> 8), byte(w >> 16), byte(h), byte(h >> 8), byte(h >> 16)})
 	var riff bytes.Buffer
 	writeChunkHeader(&riff, "RIFF", int64(head.Len()+alpha.Len()+picture.Len()))
 	return io.MultiReader(&riff, &head, &alpha, &picture), nil

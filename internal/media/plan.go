@@ -31,12 +31,15 @@ func (t target) name() string {
 	return name
 }
 
+// frameBytes is what a frame of a GIF takes beside its pixels: its colours.
+const frameBytes = 8 << 10
+
 // memory is what making it takes: the unpacked source, and the picture while it is
 // scaled, turned and written.
 func (t target) memory(p picture) int64 {
 	made := int64(t.width) * int64(t.height)
 	if t.animated {
-		return 12*int64(p.width)*int64(p.height) + int64(p.frames)*made + 24*made
+		return 12*int64(p.width)*int64(p.height) + int64(p.frames)*(made+frameBytes) + 24*made
 	}
 	return p.unpacked + 24*made
 }
@@ -100,7 +103,7 @@ func plan(p picture, q ThumbnailQuery) target {
 	corner := size.Sub(part).Div(2)
 	t.crop = image.Rectangle{Min: corner, Max: corner.Add(part)}
 	frames := int64(p.frames)
-	if frames*int64(size.X)*int64(size.Y) > maxMovingPixels || frames*int64(t.width)*int64(t.height) > maxPaintedPixels {
+	if frames > maxMovingFrames || frames*int64(size.X)*int64(size.Y) > maxMovingPixels || frames*int64(t.width)*int64(t.height) > maxPaintedPixels {
 		t.animated = false
 	}
 	return t

@@ -24,9 +24,11 @@ const (
 	maxWaitingPainters     = 200
 	maxWaitingPaintersEach = 20
 	// maxMovingPixels and maxPaintedPixels bound the pixels of all frames together,
-	// of the source and of the thumbnail; what has more becomes a still.
+	// of the source and of the thumbnail, and maxMovingFrames the frames; what has more
+	// becomes a still.
 	maxMovingPixels  = 100 << 20
 	maxPaintedPixels = 16 << 20
+	maxMovingFrames  = 2000
 	jpegQuality      = 85
 )
 

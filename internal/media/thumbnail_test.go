@@ -272,6 +272,30 @@ func TestGIFWithManyFramesBecomesAStill(t *testing.T) {
 	}
 }
 
+// A GIF of one pixel could have millions of frames, of which each counted as one byte
+// and took more than 4 KiB for its colours.
+func TestFramesOfOnePixelFilledTheMemory(t *testing.T) {
+	t.Parallel()
+	colours := string(make([]byte, 3*256))
+	file := func(frames int) string {
+		const frame = "\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x08\x04\x00\x01\x04\x04\x00"
+		return "GIF89a\x01\x00\x01\x00\xf7\x00\x00" + colours + "\x21\xfe\x01!\x00" + strings.Repeat(frame, frames) + ";"
+	}
+	for frames, animated := range map[int]bool{maxMovingFrames: true, maxMovingFrames + 1: false, 1 << 20: false} {
+		p, err := inspectText(file(frames))
+		if err != nil || p.frames != frames {
+			t.Fatalf("got %+v, %v", p, err)
+		}
+		made := plan(p, ThumbnailQuery{Width: 32, Height: 32, Animated: true})
+		if made.animated != animated {
+			t.Errorf("%d frames: animated is %v", frames, made.animated)
+		}
+		if animated && made.memory(p) < 4096*int64(frames) {
+			t.Errorf("%d frames count as %d bytes", frames, made.memory(p))
+		}
+	}
+}
+
 // TestGIFThatHidesFrames has an extension that ends at once for one reader of the
 // format, and goes on for others: what one counts, the other must decode.
 func TestGIFThatHidesFrames(t *testing.T) {

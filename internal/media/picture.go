@@ -89,8 +89,9 @@ func inspect(file io.ReaderAt, size int64) (picture, error) {
 		p.orientation, p.metadata = h.orientation, h.metadata
 		p.unpacked = jpegBytes(pixels, config.ColorModel, h.progressive)
 	case formatPNG:
-		p.orientation, p.animated, p.metadata = inspectPNG(section(file, size))
-		p.unpacked = pngBytes(pixels, config.ColorModel, head[28] != 0)
+		h := inspectPNG(section(file, size))
+		p.orientation, p.animated, p.metadata = h.orientation, h.animated, h.metadata
+		p.unpacked = pngBytes(pixels, config.ColorModel, h.transparent, head[28] != 0)
 	case formatGIF:
 		p.frames, p.metadata = inspectGIF(section(file, size))
 		p.animated = p.frames > 1
@@ -175,17 +176,24 @@ func jpegBytes(pixels int64, model color.Model, progressive bool) int64 {
 	return pixels * (channels + converted)
 }
 
-// pngBytes is what decoding takes: an interlaced file is put together of parts
-// that are as large again.
-func pngBytes(pixels int64, model color.Model, interlaced bool) int64 {
+// pngBytes is what decoding takes: gray gets three more channels where a shade of it is
+// transparent, and an interlaced file is put together of parts that are as large again.
+func pngBytes(pixels int64, model color.Model, transparent, interlaced bool) int64 {
 	channels := int64(1)
 	switch model {
+	case color.GrayModel:
+		if transparent {
+			channels = 4
+		}
 	case color.RGBAModel, color.NRGBAModel:
 		channels = 4
 	case color.RGBA64Model, color.NRGBA64Model:
 		channels = 8
 	case color.Gray16Model:
 		channels = 2
+		if transparent {
+			channels = 8
+		}
 	}
 	if interlaced {
 		channels *= 2

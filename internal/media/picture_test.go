@@ -260,6 +260,17 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// Gray with a transparent shade is decoded into four times as much as was counted.
+func TestTransparentGrayCountedAsGray(t *testing.T) {
+	t.Parallel()
+	for depth, channels := range map[byte]int64{8: 4, 16: 8} {
+		file := pngHeader(40, 20, depth, 0, 0) + chunk("tRNS", []byte{0, 1}) + chunk("IEND", nil)
+		if p, err := inspectText(file); err != nil || p.unpacked != channels*800 {
+			t.Errorf("%d bits: got %+v, %v", depth, p, err)
+		}
+	}
+}
+
 // The orientation was read from EXIF of JPEG files alone, and there as a short only.
 func TestOrientationWasNotReadEverywhere(t *testing.T) {
 	t.Parallel()

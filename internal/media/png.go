@@ -6,40 +6,49 @@ import (
 	"io"
 )
 
-// inspectPNG reads the chunks of a PNG file: whether it moves (a chunk acTL before the
-// first IDAT), how it must be turned (eXIf), and whether it bears metadata. PNG
-// specification, third edition, sections 4.9 and 11.3.
-func inspectPNG(r *bufio.Reader) (orientation int, animated, metadata bool) {
-	orientation = 1
+// pngHead is what the chunks of a PNG file tell.
+type pngHead struct {
+	animated    bool // a chunk acTL before the first IDAT
+	orientation int  // eXIf's, 1 to 8; 1: upright
+	metadata    bool
+	transparent bool // a colour is (tRNS), so that each pixel gets an alpha when it is decoded
+}
+
+// inspectPNG reads the chunks of a PNG file. PNG specification, third edition, sections
+// 4.9 and 11.3.
+func inspectPNG(r *bufio.Reader) pngHead {
+	h := pngHead{orientation: 1}
 	if _, err := r.Discard(8); err != nil {
-		return orientation, false, false
+		return h
 	}
 	begun := false
 	for {
 		var header [8]byte
 		if _, err := io.ReadFull(r, header[:]); err != nil {
-			return orientation, animated, metadata
+			return h
 		}
 		length := int64(binary.BigEndian.Uint32(header[:]))
 		switch string(header[4:]) {
 		case "acTL":
-			animated = animated || !begun
+			h.animated = h.animated || !begun
 		case "IDAT":
 			begun = true
 		case "IEND":
-			return orientation, animated, metadata
+			return h
+		case "tRNS":
+			h.transparent = true
 		case "tEXt", "zTXt", "iTXt", "tIME":
-			metadata = true
+			h.metadata = true
 		case "eXIf":
-			metadata = true
+			h.metadata = true
 			exif, rest := readExif(r, length)
 			if found := exifOrientation(exif); found != 0 {
-				orientation = found
+				h.orientation = found
 			}
 			length = rest
 		}
 		if _, err := io.CopyN(io.Discard, r, length+4); err != nil {
-			return orientation, animated, metadata
+			return h
 		}
 	}
 }

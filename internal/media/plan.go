@@ -34,14 +34,15 @@ func (t target) name() string {
 // frameBytes is what a frame of a GIF takes beside its pixels: its colours.
 const frameBytes = 8 << 10
 
-// memory is what making it takes: the unpacked source, and the picture while it is
-// scaled, turned and written.
+// memory is what making it takes: the unpacked source, a strip of it, and the picture
+// while it is scaled, turned and written.
 func (t target) memory(p picture) int64 {
 	made := int64(t.width) * int64(t.height)
+	strip := 4 * int64(t.crop.Dx()) * int64(squareOf(t.crop, t.width, t.height))
 	if t.animated {
-		return 12*int64(p.width)*int64(p.height) + int64(p.frames)*(made+frameBytes) + 24*made
+		return 12*int64(p.width)*int64(p.height) + int64(p.frames)*(made+frameBytes) + strip + 24*made
 	}
-	return p.unpacked + 24*made
+	return p.unpacked + strip + 24*made
 }
 
 // ladder holds the sizes that thumbnails are made in: those that section "Thumbnails"

@@ -11,7 +11,7 @@ import (
 // averages whole squares of pixels first, strip by strip, so that it needs little
 // memory beside the source, and interpolates the rest of the way.
 func scale(ctx context.Context, src image.Image, part image.Rectangle, width, height int) (*image.RGBA, error) {
-	square := max(1, min(part.Dx()/width, part.Dy()/height))
+	square := squareOf(part, width, height)
 	reduced := image.NewRGBA(image.Rect(0, 0, part.Dx()/square, part.Dy()/square))
 	strip := image.NewRGBA(image.Rect(0, 0, reduced.Rect.Dx()*square, square))
 	for y := range reduced.Rect.Dy() {
@@ -27,6 +27,12 @@ func scale(ctx context.Context, src image.Image, part image.Rectangle, width, he
 	dst := image.NewRGBA(image.Rect(0, 0, width, height))
 	draw.ApproxBiLinear.Scale(dst, dst.Rect, reduced, reduced.Rect, draw.Src, nil)
 	return dst, nil
+}
+
+// squareOf is the side of the squares of pixels that are averaged, and so the height of
+// a strip.
+func squareOf(part image.Rectangle, width, height int) int {
+	return max(1, min(part.Dx()/width, part.Dy()/height))
 }
 
 // average fills a row of pixels with the means of the squares that a strip is made

@@ -296,6 +296,19 @@ func TestFramesOfOnePixelFilledTheMemory(t *testing.T) {
 	}
 }
 
+// A gray picture is scaled in strips of four bytes for a pixel, which were not counted.
+func TestStripsOfLargePicturesWereNotCounted(t *testing.T) {
+	t.Parallel()
+	p, err := inspectText(pngHeader(16384, 8192, 8, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := plan(p, ThumbnailQuery{Width: 32, Height: 16, Crop: true})
+	if least := p.unpacked + 4*16384*512; made.memory(p) < least {
+		t.Errorf("%d bytes are counted, want %d", made.memory(p), least)
+	}
+}
+
 // TestGIFThatHidesFrames has an extension that ends at once for one reader of the
 // format, and goes on for others: what one counts, the other must decode.
 func TestGIFThatHidesFrames(t *testing.T) {

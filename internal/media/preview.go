@@ -61,7 +61,7 @@ func (s *Service) Preview(ctx context.Context, link string) (json.RawMessage, er
 		return json.RawMessage(known), err
 	}
 	// It is made once for all who want it now, and also if the first goes away.
-	made, err, _ := s.previews.Do(key, func() (any, error) {
+	made, err := once(ctx, &s.previews, key, func() (any, error) {
 		return s.makePreview(context.WithoutCancel(ctx), page)
 	})
 	if err != nil {

@@ -141,9 +141,9 @@ func (s *Service) openThumbnail(ctx context.Context, m media, t target) (*File, 
 }
 
 // make makes a thumbnail and stores it, once for all who want it now, and also if the
-// one who asked first goes away.
+// one who asked first goes away. It is in the turn, and on the account, of that one.
 func (s *Service) make(ctx context.Context, h hash, p picture, t target) error {
-	_, err, _ := s.thumbnails.Do(thumbnailKey(h, t.name()), func() (any, error) {
+	_, err := once(ctx, &s.thumbnails, thumbnailKey(h, t.name()), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ThumbnailTime)
 		defer cancel()
 		leave, err := s.enterPictures(ctx, t.memory(p))
@@ -172,7 +172,7 @@ func (s *Service) enterPictures(ctx context.Context, memory int64) (leave func()
 	}
 	caller := matrix.Caller(ctx)
 	if _, err := s.o.Limits.Take(ratelimit.Thumbnails, caller); err != nil {
-		return nil, err
+		return nil, refusal{err}
 	}
 	if _, err := s.painters.Enter(ctx, caller, 1); err != nil {
 		return nil, refusedTurn(err, errBusy)
@@ -192,9 +192,9 @@ func (s *Service) enterPictures(ctx context.Context, memory int64) (leave func()
 // turn has not come in time.
 func refusedTurn(err error, busy *matrix.Error) error {
 	if _, ok := errors.AsType[*matrix.Error](err); ok {
-		return err
+		return refusal{err}
 	}
-	return busy
+	return refusal{busy}
 }
 
 // write makes a thumbnail. Its record comes first: an object without one would never

@@ -14,7 +14,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"homeserver/internal/matrix"
 	"homeserver/internal/ratelimit"
@@ -555,6 +558,52 @@ func TestThumbnailsCostTheirTime(t *testing.T) {
 		t.Fatalf("by somebody else: %v", err)
 	}
 	contentOf(t, thumbnail)
+}
+
+// Who asked for the same thumbnail as somebody whose turn did not come was refused, too.
+func TestTheRefusalOfOneWasThatOfAllWhoWaitedWithHim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var group singleflight.Group
+		refuse, waited := make(chan struct{}), make(chan error, 1)
+		go func() {
+			_, _ = once(t.Context(), &group, "key", func() (any, error) {
+				<-refuse
+				return nil, refusal{errBusy}
+			})
+		}()
+		synctest.Wait()
+		go func() {
+			_, err := once(t.Context(), &group, "key", func() (any, error) { return "made", nil })
+			waited <- err
+		}()
+		synctest.Wait()
+		close(refuse)
+		if err := <-waited; err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestRefusalsAreOfOneCaller(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(o *Options) {
+		o.ThumbnailMemory = 1 << 20
+		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.Thumbnails: {PerSecond: 1, Burst: 1}}, time.Now, 0)
+	})
+	ended, cancel := context.WithCancel(matrix.WithCaller(t.Context(), "192.0.2.1"))
+	cancel()
+	if err := h.pictures.TryEnter("others", 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	for _, what := range []string{"no turn", "time used up"} {
+		_, err := h.enterPictures(ended, 1)
+		if _, ok := errors.AsType[refusal](err); !ok {
+			t.Errorf("%s: got %v", what, err)
+		}
+		wantCode(t, what, err, matrix.LimitExceeded, 429)
+		h.o.Limits.Charge(ratelimit.Thumbnails, "192.0.2.1", 5000)
+	}
 }
 
 // A small picture was its own thumbnail, with the place where it was taken.

@@ -163,6 +163,19 @@ func TestRefreshKeepsFewTokens(t *testing.T) {
 	}
 }
 
+// A refresh that could have been repeated gave good tokens after a new login.
+func TestARefreshWasRepeatedAfterANewLogin(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	mustRegister(t, s, "example")
+	first := mustLogin(t, s, "example", refreshable, onDevice("phone"))
+	mustAuthenticate(t, s, mustRefresh(t, s, first.RefreshToken).AccessToken)
+	mustRefresh(t, s, first.RefreshToken)
+	c.advance(time.Second)
+	mustLogin(t, s, "example", onDevice("phone"))
+	wantNoRefresh(t, s, first.RefreshToken, true)
+}
+
 func TestRefreshOfADeletedDevice(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)

@@ -124,7 +124,8 @@ func revokeBefore(ctx context.Context, tx pgx.Tx, session Session, generation, n
 }
 
 // revokeRefreshTokens revokes the refresh tokens of a device that are older than a
-// generation. The newest revoked ones are remembered.
+// generation, as of a time; one that was revoked before stays as it is. The newest
+// revoked ones are remembered.
 func revokeRefreshTokens(ctx context.Context, tx pgx.Tx, session Session, generation, at int64) error {
 	_, err := tx.Exec(ctx, `
 		DELETE FROM refresh_tokens WHERE user_id = $1 AND device_id = $2 AND generation < $3`,
@@ -134,7 +135,7 @@ func revokeRefreshTokens(ctx context.Context, tx pgx.Tx, session Session, genera
 	}
 	_, err = tx.Exec(ctx, `
 		UPDATE refresh_tokens SET revoked = true, revoked_at = $4
-		WHERE user_id = $1 AND device_id = $2 AND generation < $3 AND NOT revoked`,
+		WHERE user_id = $1 AND device_id = $2 AND generation < $3 AND NOT (revoked AND revoked_at <= $4)`,
 		session.UserID, session.DeviceID, generation, at)
 	if err != nil {
 		return fmt.Errorf("revoke refresh tokens: %w", err)

@@ -307,6 +307,20 @@ func TestGuessesOfOthersLockedOutTheOwner(t *testing.T) {
 	must(t, s.DeleteDevice(by(t, session.UserID), session, "x", passwordAuth(t, "example", testPassword, "")))
 }
 
+// Whoever had stolen an access token could guess the password for as long as he liked.
+func TestAStolenTokenAllowedEndlessGuesses(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t, limitFailedLogins(ratelimit.Limit{PerSecond: 0.1, Burst: 3}))
+	session := mustAuthenticate(t, s, mustRegister(t, s, "example").AccessToken)
+	stolen := by(t, session.UserID)
+	for range 3 {
+		wantChallenge(t, s.DeleteDevice(stolen, session, "x", passwordAuth(t, "example", "wrong", "")), matrix.Forbidden)
+	}
+	wantCode(t, s.DeleteDevice(stolen, session, "x", passwordAuth(t, "example", testPassword, "")), matrix.LimitExceeded)
+	_, err := s.Login(by(t, "192.0.2.1"), loginRequest("example", testPassword), testClient)
+	must(t, err)
+}
+
 // Addresses are remembered over a restart, by the devices that were seen there.
 func TestAddressesWereNewAfterARestart(t *testing.T) {
 	t.Parallel()

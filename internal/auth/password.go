@@ -110,15 +110,14 @@ func (as attempts) giveBack() {
 }
 
 // countAttempt counts a password that may be wrong: for the caller at the account, and
-// for the account by all callers together, of whom there may be many. Neither holds for
-// who is logged in to the account, and the second not for addresses from which somebody
-// was, so that the guesses of others lock out nobody. M_LIMIT_EXCEEDED.
+// for the account by all callers together, of whom there may be many. The second does
+// not hold for who is logged in to the account, nor for addresses from which somebody
+// was, so that the guesses of others lock out nobody. The first holds for them, too: an
+// access token may be stolen. M_LIMIT_EXCEEDED.
 func (s *Service) countAttempt(caller, account string, candidates []string) (attempts, error) {
-	if caller != "" && slices.Contains(candidates, caller) {
-		return nil, nil
-	}
 	own, err := s.o.Limits.Take(ratelimit.FailedLogin, account+" "+caller)
-	if err != nil || s.hasher.familiar.knowsAt(caller, candidates) {
+	loggedIn := caller != "" && slices.Contains(candidates, caller)
+	if err != nil || loggedIn || s.hasher.familiar.knowsAt(caller, candidates) {
 		return attempts{own}, err
 	}
 	all, err := s.o.Limits.Take(ratelimit.FailedLoginAccount, account)

@@ -149,6 +149,48 @@ func TestTheBoundOfOneHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// Who had waited for himself took the turn of long ago, and those who came after that
+// went ahead of those who waited.
+func TestWhoWaitedForHimselfTurnedTheTimeBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := gauge.New(gauge.Options{Total: 2, Each: 1})
+		var done []string
+		var all sync.WaitGroup
+		ask := func(key string, leaves bool) {
+			all.Go(func() {
+				if _, err := g.Enter(t.Context(), key, 1); err != nil {
+					t.Error(err)
+				}
+				done = append(done, key)
+				if leaves {
+					g.Leave(key, 1)
+				}
+			})
+			synctest.Wait()
+		}
+		ask("himself", false)
+		ask("himself", false) // waits until the first is over
+		ask("before", false)
+		for range 5 {
+			ask("others", true)
+		}
+		g.Leave("before", 1) // all of the others have their turn
+		synctest.Wait()
+		ask("before", false)
+		ask("early", true)
+		g.Leave("himself", 1)
+		synctest.Wait()
+		ask("late", true)
+		g.Leave("before", 1)
+		all.Wait()
+		if slices.Index(done, "early") > slices.Index(done, "late") {
+			t.Errorf("done in the order %v", done)
+		}
+		g.Leave("himself", 1)
+	})
+}
+
 func TestWaitingIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -24,8 +24,11 @@ type waiter struct {
 func (g *Gauge) Enter(ctx context.Context, key string, n int64) (counted int64, err error) {
 	n = min(n, g.o.Each, g.o.Total)
 	w, err := g.join(key, n)
-	if err != nil || w == nil {
-		return n, err
+	if err != nil {
+		return 0, err
+	}
+	if w == nil {
+		return n, nil
 	}
 	select {
 	case <-w.enter:
@@ -67,7 +70,6 @@ func (g *Gauge) join(key string, n int64) (*waiter, error) {
 	}
 	w := &waiter{key: key, n: n, enter: make(chan struct{})}
 	c.waiting = append(c.waiting, w)
-	c.next = max(c.next, g.now)
 	g.waiting++
 	g.line(c)
 	g.admit()
@@ -75,11 +77,13 @@ func (g *Gauge) join(key string, n int64) (*waiter, error) {
 }
 
 // line puts a caller among those who take turns, or takes it out: who has all that
-// one caller may have waits for himself, and holds up nobody.
+// one caller may have waits for himself, and holds up nobody. What others were given
+// meanwhile is not made up for: turns never go back.
 func (g *Gauge) line(c *caller) {
 	ready := len(c.waiting) > 0 && c.held+c.waiting[0].n <= g.o.Each
 	switch {
 	case ready && c.index < 0:
+		c.next = max(c.next, g.now)
 		heap.Push(&g.turns, c)
 	case !ready && c.index >= 0:
 		heap.Remove(&g.turns, c.index)
@@ -104,14 +108,11 @@ func (g *Gauge) admit() {
 		if g.held+w.n > g.o.Total {
 			return
 		}
+		heap.Pop(&g.turns)
 		g.give(c, w.n)
 		c.waiting = c.waiting[1:]
 		g.waiting--
-		if ready := len(c.waiting) > 0 && c.held+c.waiting[0].n <= g.o.Each; ready {
-			heap.Fix(&g.turns, 0)
-		} else {
-			heap.Remove(&g.turns, 0)
-		}
+		g.line(c)
 		close(w.enter)
 	}
 }

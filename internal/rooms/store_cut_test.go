@@ -1,0 +1,94 @@
+package rooms_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// large is a content of 60 KB.
+func large(n int) string { return fmt.Sprintf(`{"n":%d,"a":%q}`, n, strings.Repeat("a", 60_000)) }
+
+func TestPagesOfLargeEventsWereBoundedByNumberOnly(t *testing.T) {
+	h := newHouse(t)
+	room := h.public()
+	var sent []string
+	for n := range 100 {
+		id, err := h.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "org.example.large", []byte(large(n)))
+		h.ok(err)
+		sent = append(sent, id)
+	}
+	f := &rooms.EventFilter{Types: &[]string{"org.example.large"}}
+	for _, backward := range []bool{true, false} {
+		var got []string
+		p := rooms.Page{Backward: backward, Limit: 1000, Filter: f}
+		for {
+			st, err := h.Messages(t.Context(), alice, room, p)
+			h.ok(err)
+			if n := len(st.Events); n > 80 || n == 0 {
+				t.Fatalf("a page has %d events", n)
+			}
+			got = append(got, ids(st.Events)...)
+			if !st.More {
+				break
+			}
+			p.From = &st.End
+		}
+		if backward {
+			slices.Reverse(got)
+		}
+		equal(t, fmt.Sprintf("backward %v", backward), got, sent)
+	}
+}
+
+func TestStateThatIsReadInPartsIsWhole(t *testing.T) {
+	h := newHouse(t)
+	room := h.public(bob, carol)
+	for n := range 30 {
+		h.set(alice, room, "org.example.large", fmt.Sprint(n), large(n))
+		h.set(alice, room, "org.example.small", fmt.Sprint(n), `{}`)
+	}
+	state, _, err := h.State(t.Context(), bob, room)
+	h.ok(err)
+	events := h.all(state)
+	if !slices.IsSortedFunc(events, func(a, b *rooms.Event) int { return int(a.Position - b.Position) }) {
+		t.Error("the state is in no order")
+	}
+	want := sortedIDs(stateAt(h.history(alice, room), h.journal.Position()), everything)
+	equal(t, "state", ids(events), want)
+}
+
+func TestLargeTimelinesOfOneRoomLeaveThoseOfOthersTheirNewest(t *testing.T) {
+	h := newHouse(t)
+	windows := make([]rooms.Window, 2)
+	for i := range windows {
+		room := h.public()
+		for n := range 60 {
+			_, err := h.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "org.example.large", []byte(large(n)))
+			h.ok(err)
+		}
+		windows[i].Room = h.history(alice, room)[0].Room
+		windows[i].To = h.journal.Position()
+	}
+	list, err := h.Timelines(t.Context(), windows, 100, nil)
+	h.ok(err)
+	read, left := map[journal.RoomNID]int{}, map[journal.RoomNID]journal.Position{}
+	for _, l := range list.Left {
+		left[l.Room] = max(left[l.Room], l.Position)
+	}
+	for _, e := range list.Events {
+		read[e.Room]++
+		if e.Position <= left[e.Room] {
+			t.Errorf("%d is read, and %d was left", e.Position, left[e.Room])
+		}
+	}
+	for _, w := range windows {
+		if n := read[w.Room]; n < 25 || n > 45 {
+			t.Errorf("%d events of room %d", n, w.Room)
+		}
+	}
+}

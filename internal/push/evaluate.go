@@ -82,6 +82,7 @@ func (r *Ruleset) compileRule(k Kind, rule *Rule) compiledRule {
 	case Sender:
 		c.conditions = []condition{{test: isSender, text: rule.ID}}
 	default:
+		c.conditions = slices.Grow(c.conditions, len(rule.Conditions))
 		for _, raw := range rule.Conditions {
 			// What was stored has been checked; the zero value never holds.
 			parsed, _ := parseCondition(raw)
@@ -113,10 +114,13 @@ type action struct {
 	Value    stdjson.RawMessage `json:"value"`
 }
 
+// noTweaks is shared by all outcomes that set none.
+var noTweaks = map[string]stdjson.RawMessage{}
+
 // outcomeOf reads actions, which have been checked. Those of former versions of
 // the specification, dont_notify and coalesce, do nothing.
 func outcomeOf(actions []stdjson.RawMessage) Outcome {
-	o := Outcome{Actions: actions, Tweaks: map[string]stdjson.RawMessage{}}
+	o := Outcome{Actions: actions, Tweaks: noTweaks}
 	for _, raw := range actions {
 		var a action
 		switch {
@@ -125,6 +129,9 @@ func outcomeOf(actions []stdjson.RawMessage) Outcome {
 		case raw[0] == '{' && json.Unmarshal(raw, &a) == nil && a.SetTweak != nil:
 			if a.Value == nil && *a.SetTweak == "highlight" {
 				a.Value = stdjson.RawMessage("true")
+			}
+			if len(o.Tweaks) == 0 {
+				o.Tweaks = map[string]stdjson.RawMessage{}
 			}
 			o.Tweaks[*a.SetTweak] = a.Value
 		}

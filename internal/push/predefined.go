@@ -2,6 +2,8 @@ package push
 
 import (
 	"encoding/json"
+	"slices"
+	"sync"
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
@@ -9,23 +11,41 @@ import (
 
 // predefinedRules gives the rules that every user has: client-server API,
 // "Predefined Rules", in the order of the text of version 1.16, which still had those
-// for mentions as clients made them before m.mentions.
+// for mentions as clients made them before m.mentions. Most are the same for all users, who
+// share them in memory: they must not be written to.
 func predefinedRules(userID string) [kinds][]Rule {
 	me := string(event.AppendString(nil, userID))
 	localpart, _, _ := matrix.ParseUserID(userID) // an account's ID is one
+	rules := sharedRules()
+	for k := range rules {
+		rules[k] = slices.Clone(rules[k])
+		for i := range rules[k] {
+			switch rule := &rules[k][i]; rule.ID {
+			case ruleContainsUserName:
+				rule.Pattern = &localpart
+			case ruleInviteForMe:
+				rule.Conditions = append(slices.Clone(rule.Conditions), json.RawMessage(`{"kind":"event_match","key":"state_key","pattern":`+me+`}`))
+			case ruleUserMention:
+				rule.Conditions = rawList([]string{`{"kind":"event_property_contains","key":"content.m\\.mentions.user_ids","value":` + me + `}`})
+			}
+		}
+	}
+	return rules
+}
+
+// sharedRules are the predefined rules but for what names the user.
+var sharedRules = sync.OnceValue(func() [kinds][]Rule {
 	name := predefined(ruleContainsUserName, mentioned)
-	name.Conditions, name.Pattern = nil, &localpart
+	name.Conditions = nil
 	master := predefined(".m.rule.master", nothing)
 	master.Enabled = false
 	return [kinds][]Rule{
 		Override: {
 			master,
 			predefined(".m.rule.suppress_notices", nothing, match("content.msgtype", "m.notice")),
-			predefined(ruleInviteForMe, withSound("default"), match("type", "m.room.member"),
-				match("content.membership", "invite"), `{"kind":"event_match","key":"state_key","pattern":`+me+`}`),
+			predefined(ruleInviteForMe, withSound("default"), match("type", "m.room.member"), match("content.membership", "invite")),
 			predefined(ruleMemberEvent, nothing, match("type", "m.room.member")),
-			predefined(".m.rule.is_user_mention", mentioned,
-				`{"kind":"event_property_contains","key":"content.m\\.mentions.user_ids","value":`+me+`}`),
+			predefined(ruleUserMention, mentioned),
 			predefined(ruleContainsDisplayName, mentioned, `{"kind":"contains_display_name"}`),
 			predefined(".m.rule.is_room_mention", highlighted, `{"kind":"event_property_is","key":"content.m\\.mentions.room","value":true}`,
 				`{"kind":"sender_notification_permission","key":"room"}`),
@@ -45,13 +65,16 @@ func predefinedRules(userID string) [kinds][]Rule {
 			predefined(".m.rule.encrypted", plain, match("type", "m.room.encrypted")),
 		},
 	}
-}
+})
 
 // The predefined rules about membership: of the user's own invites, and of all else.
 const (
 	ruleInviteForMe = ".m.rule.invite_for_me"
 	ruleMemberEvent = ".m.rule.member_event"
 )
+
+// The predefined rule about being mentioned in m.mentions.
+const ruleUserMention = ".m.rule.is_user_mention"
 
 // The predefined rules that look for mentions in the body.
 const (

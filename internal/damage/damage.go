@@ -16,7 +16,7 @@ var ErrDamaged = errors.New("damaged in the database")
 
 // told is how many rows are remembered as told of. Beyond that the log repeats
 // itself, which it then has reason to.
-const told = 10_000
+const told = 1000
 
 // Log tells of damaged rows. Its method may be called concurrently, also on nil,
 // which tells nobody.

@@ -197,7 +197,7 @@ func (s *Service) Ignored(ctx context.Context, userID string) (map[string]bool, 
 
 // weighIgnored is about how many bytes a user's list of ignored users takes.
 func weighIgnored(userID string, ignored *map[string]bool) int {
-	const structs, inMap = 100, 40
+	const structs, inMap = 150, 40
 	bytes := structs + kept.Text(userID)
 	if ignored != nil {
 		for other := range *ignored {

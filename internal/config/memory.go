@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// usualMemory is the memory for which the sizes of buffers and caches are made.
+	// usualMemory is taken where nothing tells how much there is.
 	usualMemory = Size(1 << 30)
 	// minMemoryLimit has room for the program, two passwords being hashed, and small buffers.
 	minMemoryLimit = Size(128 << 20)
@@ -87,9 +87,9 @@ type Caches struct {
 func newCaches(all Size) Caches {
 	share := func(percent Size) Size { return all * percent / 100 }
 	return Caches{
-		RoomState: share(28), Transactions: share(5),
-		Viewers: share(12), LazyMembers: share(7), Filters: share(2),
-		PushRules: share(8), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
+		RoomState: share(26), Transactions: share(5),
+		Viewers: share(12), LazyMembers: share(5), Filters: share(2),
+		PushRules: share(12), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
 		UnreadCounts: share(5), ReadMarks: share(3),
 		IgnoredUsers: share(2),
 		Presence:     share(8), Typing: share(1),

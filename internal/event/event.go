@@ -80,11 +80,11 @@ type parsedLevels struct {
 // Size is about how many bytes the event takes in memory, at most, once it was looked at.
 func (e *Event) Size() int {
 	const (
-		structs = 500
+		structs = 600
 		// parsed is by how much power levels are larger than their text, at most.
 		parsed = 10
 	)
-	n := structs + 2*len(e.JSON)
+	n := structs + cap(e.JSON) + cap(e.JSON)/8
 	if e.Type == TypePowerLevels {
 		n += parsed * len(e.Content)
 	}

@@ -2,16 +2,14 @@ package kept
 
 import (
 	"maps"
-	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
 
 // lengths is a cache of texts that has room for so many bytes beside its entries.
 func lengths(entries, bytes int, o Options[string, string]) *LRU[string, string] {
-	o.Weigh = func(key, value string) int { return len(value) }
+	o.Weigh = func(_, value string) int { return len(value) }
 	o.Share = entries*NewLRU(o).fixed + bytes
 	return NewLRU(o)
 }
@@ -74,29 +72,4 @@ func TestLRUSparesWhatIsNeeded(t *testing.T) {
 	if _, ok := c.Peek("a"); ok || len(c.keys()) != 2 {
 		t.Errorf("kept are %v", c.keys())
 	}
-}
-
-// TestSmallEntriesTakeNoMoreThanTheyWeigh fills a cache with entries that are nearly all
-// overhead, which is not to be forgotten when they are weighed.
-func TestSmallEntriesTakeNoMoreThanTheyWeigh(t *testing.T) {
-	const share = 32 << 20
-	before := liveHeap()
-	c := NewLRU(Options[string, string]{Share: share, Weigh: func(key, value string) int { return Text(key, value) }})
-	for i := range 1_000_000 {
-		c.Put(strconv.Itoa(i), strconv.Itoa(-i))
-	}
-	if took := liveHeap() - before; took > share*11/10 {
-		t.Errorf("%d MiB are live, of a share of %d", took>>20, share>>20)
-	}
-	if got := c.Stats(); got.Bytes > share || got.Bytes < share-1000 {
-		t.Errorf("got %+v", got)
-	}
-}
-
-// liveHeap is how many bytes are live.
-func liveHeap() int {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
 }

@@ -55,7 +55,7 @@ func (u *user) device(id string) *device {
 
 // weigh is about how many bytes the user takes.
 func (u *user) weigh() int {
-	const structs, perDevice, perRoom = 800, 150, 24
+	const structs, perDevice, perRoom = 800, 150, 32
 	return structs + kept.Text(u.UserID, u.StatusMsg, u.DisplayName, u.AvatarURL) +
 		perDevice*len(u.devices) + u.deviceIDs + perRoom*(len(u.rooms)+len(u.moved))
 }

@@ -111,7 +111,7 @@ func quietMembers(override []Rule) bool {
 // weighRuleset is about how many bytes the rules of a user take: as they are, compiled, and
 // as the content of m.push_rules.
 func weighRuleset(userID string, r *Ruleset) int {
-	const structs, perRule, perCondition, perPart, perTweak = 400, 400, 180, 40, 150
+	const structs, perRule, perCondition, perPart, perTweak, perRaw = 400, 280, 180, 40, 150, 40
 	bytes := structs + kept.Text(userID)
 	if r == nil {
 		return bytes
@@ -120,19 +120,28 @@ func weighRuleset(userID string, r *Ruleset) int {
 		for i := range list {
 			rule := &list[i]
 			text := len(rule.ID)
-			for _, raw := range slices.Concat(rule.Actions, rule.Conditions) {
-				text += 40 + len(raw)
-			}
 			if rule.Pattern != nil {
 				text += len(*rule.Pattern)
 			}
-			bytes += perRule + 2*text
+			for _, list := range [][]json.RawMessage{rule.Actions, rule.Conditions} {
+				for _, raw := range list {
+					text += len(raw)
+				}
+			}
+			bytes += perRule + 2*text // in the content it is once more
+			if !rule.Default {        // all users share the predefined ones
+				bytes += kept.Text(rule.ID) + perRaw*(cap(rule.Actions)+cap(rule.Conditions)) + text
+			}
 		}
+	}
+	for name := range r.slots {
+		bytes += perTweak + kept.Text(name)
 	}
 	for i := range r.compiled {
 		bytes += perTweak * len(r.compiled[i].outcome.Tweaks)
+		bytes += perCondition * cap(r.compiled[i].conditions)
 		for _, c := range r.compiled[i].conditions {
-			bytes += perCondition + kept.Text(c.text, c.path.top) + kept.Text(c.value) + 2*kept.Text(c.path.inside...) + 16*len(c.path.inside)
+			bytes += kept.Text(c.text, c.path.top) + kept.Text(c.value) + 2*kept.Text(c.path.inside...) + 16*len(c.path.inside)
 			if c.glob != nil {
 				bytes += perPart*len(c.glob.parts) + 2*len(c.glob.literal)
 			}

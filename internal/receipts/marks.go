@@ -45,9 +45,10 @@ func (s *Service) Marks(ctx context.Context, userID string, rooms []journal.Room
 
 // weighMarks is about how many bytes it takes how far a user has read a room.
 func weighMarks(at place, marks *push.ReadMarks) int {
-	const structs, inMap = 100, 48
+	const structs, aMap, inMap = 100, 250, 48
 	bytes := structs + kept.Text(at.user)
-	if marks != nil {
+	if marks != nil && marks.Threads != nil {
+		bytes += aMap
 		for thread := range marks.Threads {
 			bytes += inMap + kept.Text(thread)
 		}

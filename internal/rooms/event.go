@@ -113,10 +113,10 @@ type staged struct {
 	redacted *event.Event
 }
 
-// size is about how many bytes the event takes in memory, at most, once it was looked at.
+// size is about how many bytes the event takes in memory, at most, as it is now.
 func (e *Event) size() int {
 	const (
-		structs = 100
+		structs = 150
 		// rest is what the replaced event has beside its content, all of which stays in memory.
 		rest = 1000
 	)
@@ -124,12 +124,19 @@ func (e *Event) size() int {
 	if e.Replaces != nil {
 		n += len(e.Replaces.Content()) + rest
 	}
+	if r := e.redaction.Load(); r != nil {
+		n += r.redacted.Size()
+		if r.because != nil {
+			n += r.because.size()
+		}
+	}
 	return n
 }
 
-// entry makes the journal entry of an event.
+// entry makes the journal entry of an event. It has room for a redacted form, which may
+// come later.
 func (e *Event) entry(t *journal.Table) *journal.Entry {
-	return &journal.Entry{Table: t, Room: e.Room, Value: e, Size: e.size()}
+	return &journal.Entry{Table: t, Room: e.Room, Value: e, Size: e.size() + len(e.JSON)}
 }
 
 // stateValue is what the table of state keeps of the content that may be shown,

@@ -66,11 +66,8 @@ func (s *liveState) forget(k event.StateKey) {
 func (s *liveState) weigh(k event.StateKey, known *knownState) {
 	const structs = 180 // of the entry, and its place in the map
 	bytes := structs + kept.Text(k.Type, k.Key)
-	if e := known.event; e != nil {
-		bytes += e.size()
-		if _, because := e.seen(); because != nil {
-			bytes += because.size()
-		}
+	if known.event != nil {
+		bytes += known.event.size()
 	}
 	s.bytes.Add(int64(bytes - known.bytes))
 	known.bytes = bytes

@@ -59,7 +59,7 @@ func (st *standing) accessAt(p journal.Position) *rooms.Access {
 
 // weigh is about how many bytes the viewer takes.
 func (v *viewer) weigh() int {
-	const structs, perRoom, perChange = 700, 450, 48
+	const structs, perRoom, perChange = 1100, 450, 48
 	bytes := structs + kept.Text(v.userID) + 16*len(v.ignored) + kept.Text(v.ignored...)
 	for _, st := range v.rooms {
 		bytes += perRoom + kept.Text(st.RoomID) + perChange*(len(st.Memberships)+len(st.Visibilities))

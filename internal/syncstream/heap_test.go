@@ -1,0 +1,103 @@
+package syncstream
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/kept"
+	"homeserver/internal/kept/kepttest"
+	"homeserver/internal/rooms"
+)
+
+func TestViewersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	const share = 16 << 20
+	for name, size := range map[string]struct{ rooms, changes, ignored int }{
+		"nothing": {}, "few rooms": {rooms: 5, changes: 1}, "many rooms": {rooms: 1000, changes: 1},
+		"many changes": {rooms: 10, changes: 500}, "many ignored": {rooms: 1, ignored: 5000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := journal.New(nil, journal.Options{})
+			vs := newViewers(nil, nil, j, share)
+			kepttest.Fill(t, share, vs.stats, func() {
+				for i, put := 0, 0; put < 2*share; i++ {
+					v, _ := vs.take(fmt.Sprintf("@user%d:localhost", i))
+					vs.mu.Lock()
+					for nid := range size.rooms {
+						v.rooms = append(v.rooms, manyChanges(nid, size.changes))
+						vs.follow(v, v.rooms[nid])
+					}
+					for n := range size.ignored {
+						v.ignored = append(v.ignored, fmt.Sprintf("@ignored%d:localhost", n))
+					}
+					v.bytes = v.weigh()
+					vs.bytes += v.bytes
+					put += v.bytes
+					vs.mu.Unlock()
+					close(v.loaded)
+					vs.release(v)
+				}
+			})
+		})
+	}
+}
+
+// manyChanges is how a user stands to a room who comes and goes.
+func manyChanges(nid, changes int) *standing {
+	st := &rooms.Standing{Room: journal.RoomNID(nid), RoomID: fmt.Sprintf("!%043d", nid)}
+	for i := range changes {
+		membership := event.Join
+		if i%2 == 1 {
+			membership = event.Leave
+		}
+		at := journal.Position(10 * i)
+		st.Memberships = append(st.Memberships, rooms.Change{From: at, Value: strings.Clone(membership)})
+		st.Visibilities = append(st.Visibilities, rooms.Change{From: at + 5, Value: strings.Clone("shared")})
+	}
+	return &standing{st, rooms.NewAccess(st.Visibilities, st.Memberships)}
+}
+
+func TestFiltersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	const share = 16 << 20
+	list := func(text string, n int) string { return strings.Repeat(`"`+text+`",`, n) + `"x"` }
+	for name, definition := range map[string]string{
+		"smallest": `{}`,
+		"types":    `{"room":{"timeline":{"types":[` + list("a", 16_000) + `]}}}`,
+		"fields":   `{"event_fields":["` + strings.Repeat("a.", 30_000) + `"]}`,
+		"many fields": `{"event_fields":[` + func() (all string) {
+			for i := range 7000 {
+				all += fmt.Sprintf(`"%x",`, i)
+			}
+			return all
+		}() + `"x"]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			filters := kept.NewLRU(kept.Options[storedFilter, *keptFilter]{Share: share, Weigh: weighFilter})
+			kepttest.Fill(t, share, filters.Stats, func() {
+				for i, put := 0, 0; put < 2*share; i++ {
+					f, err := parseFilter([]byte(definition))
+					if err != nil {
+						t.Fatal(err)
+					}
+					kept, key := &keptFilter{f, len(definition)}, storedFilter{fmt.Sprint("@user", i), "1"}
+					filters.Put(key, kept)
+					put += weighFilter(key, kept)
+				}
+			})
+		})
+	}
+}
+
+func TestLazyMembersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	const share = 8 << 20
+	l := newLazyMembers(share)
+	kepttest.Fill(t, share, l.sent.Stats, func() {
+		r := &Room{nid: 1}
+		for i := range 200_000 {
+			p := &plan{request: &request{Query: Query{UserID: strings.Repeat("u", 255), DeviceID: "D"}}}
+			l.sent.Put(l.key(p, r, fmt.Sprint("@member", i)), 1)
+		}
+	})
+}

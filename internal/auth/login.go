@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -84,21 +85,33 @@ func (s *Service) loginByPassword(ctx context.Context, r LoginRequest, device ne
 	if err := device.check(); err != nil {
 		return Credentials{}, err
 	}
-	a, outdated, err := s.checkPassword(ctx, name, r.Password)
+	credentials, err := s.checkAndLogIn(ctx, name, r.Password, device, client)
+	if errors.Is(err, errHashChanged) {
+		// By another login, most often, which has hashed the same password anew.
+		return s.checkAndLogIn(ctx, name, r.Password, device, client)
+	}
+	return credentials, err
+}
+
+func (s *Service) checkAndLogIn(ctx context.Context, name userName, password string, device newDevice, client Client) (Credentials, error) {
+	a, outdated, err := s.checkPassword(ctx, name, password)
 	if err != nil {
 		return Credentials{}, err
 	}
 	rehashed := ""
 	if outdated {
-		if rehashed, err = s.hasher.hash(ctx, preparePassword(r.Password)); err != nil {
+		if rehashed, err = s.hasher.hash(ctx, preparePassword(password)); err != nil {
 			return Credentials{}, err
 		}
 	}
 	return s.logIn(ctx, a, rehashed, device, client)
 }
 
-// logIn starts a session on an account whose password has been checked. A password
-// that was changed since then was wrong after all.
+// errHashChanged is the answer where the password is not known to be right any more.
+var errHashChanged = errLogin()
+
+// logIn starts a session on an account whose password has been checked; errHashChanged
+// where what it was checked by has changed since then.
 func (s *Service) logIn(ctx context.Context, checked account, rehashed string, device newDevice, client Client) (Credentials, error) {
 	var credentials Credentials
 	var revoked []tokenHash
@@ -108,7 +121,7 @@ func (s *Service) logIn(ctx context.Context, checked account, rehashed string, d
 			return err
 		}
 		if now.deactivated || now.passwordHash != checked.passwordHash {
-			return errLogin()
+			return errHashChanged
 		}
 		if rehashed != "" {
 			if err := storePassword(ctx, tx, checked.userID, rehashed); err != nil {

@@ -244,6 +244,26 @@ func TestLoginHashesAnewAfterAChangeOfParameters(t *testing.T) {
 	mustLogin(t, s, "example")
 }
 
+// Where the hash of a password was outdated, one of several logins at once replaced it,
+// and the others were told that the password was wrong.
+func TestLoginsAtOnceWithAnOutdatedHash(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	mustRegister(t, s, "example")
+	costlier := s.o
+	costlier.Argon = ArgonParams{MemoryKiB: 16, Passes: 2, Threads: 1}
+	later := New(s.pool, costlier)
+	var logins sync.WaitGroup
+	for range 8 {
+		logins.Go(func() {
+			if _, err := later.Login(t.Context(), loginRequest("example", testPassword), testClient); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	logins.Wait()
+}
+
 func TestLoginWithAPasswordThatWasChangedMeanwhile(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)

@@ -17,7 +17,8 @@ import (
 const maxRecalled = 10_000
 
 // familiar are the addresses from which somebody was logged in, at all and to which
-// account. An address is known as what it is counted as: see [ratelimit.AddressKey].
+// account; guests don't count, since anybody can be one. An address is known as what it
+// is counted as: see [ratelimit.AddressKey].
 type familiar struct {
 	seed  maphash.Seed
 	known *kept.LRU[uint64, struct{}] // by a number that stands for the address and the account, "" for any
@@ -31,8 +32,12 @@ func (f *familiar) number(caller, userID string) uint64 {
 	return maphash.Comparable(f.seed, [2]string{caller, userID})
 }
 
-// add notes that somebody was logged in to an account from an address.
+// add notes that somebody was logged in to an account from an address. Other callers
+// need no note: a user, and the server itself.
 func (f *familiar) add(caller, userID string) {
+	if alwaysFamiliar(caller) {
+		return
+	}
 	f.known.Put(f.number(caller, ""), struct{}{})
 	f.known.Put(f.number(caller, userID), struct{}{})
 }
@@ -40,12 +45,14 @@ func (f *familiar) add(caller, userID string) {
 // knows reports whether a caller is a user, the server itself, or an address from which
 // somebody was logged in.
 func (f *familiar) knows(caller string) bool {
-	if caller == "" || strings.HasPrefix(caller, "@") {
+	if alwaysFamiliar(caller) {
 		return true
 	}
 	_, ok := f.known.Get(f.number(caller, ""))
 	return ok
 }
+
+func alwaysFamiliar(caller string) bool { return caller == "" || strings.HasPrefix(caller, "@") }
 
 // knowsAt reports whether somebody was logged in from an address to one of the accounts.
 func (f *familiar) knowsAt(caller string, userIDs []string) bool {
@@ -64,9 +71,12 @@ func (f *familiar) addSeen(userID, ip string) {
 	}
 }
 
-// recall makes the addresses familiar from which devices were seen last, after a start.
+// recall makes the addresses familiar from which devices were seen last, after a start;
+// those of guests, who have no password, are not.
 func (s *Service) recall(ctx context.Context) error {
-	rows, err := s.pool.Query(ctx, `SELECT user_id, last_seen_ip FROM devices ORDER BY last_seen_ts DESC LIMIT $1`, maxRecalled)
+	rows, err := s.pool.Query(ctx, `
+		SELECT user_id, last_seen_ip FROM devices JOIN accounts USING (user_id)
+		WHERE NOT guest ORDER BY last_seen_ts DESC LIMIT $1`, maxRecalled)
 	if err != nil {
 		return fmt.Errorf("query where devices were seen: %w", err)
 	}

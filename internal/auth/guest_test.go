@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"homeserver/internal/matrix"
 )
@@ -16,6 +17,27 @@ func mustGuest(t testing.TB, s *Service) Credentials {
 	got, err := s.Register(t.Context(), RegisterRequest{Kind: "guest"}, testClient)
 	must(t, err)
 	return got
+}
+
+// To be a guest needs no password, but made the address one that has proved to know one.
+func TestGuestsMadeTheirAddressFamiliar(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t, withGuests)
+	session := mustAuthenticate(t, s, mustGuest(t, s).AccessToken)
+	c.advance(time.Second)
+	s.Seen(session, testClient)
+	must(t, s.flushSeen(t.Context()))
+	must(t, s.recall(t.Context()))
+	if s.hasher.familiar.knows(testClient.Address.String()) {
+		t.Error("the address of a guest is familiar")
+	}
+	user := mustAuthenticate(t, s, mustRegister(t, s, "example").AccessToken)
+	c.advance(time.Second)
+	s.Seen(user, testClient)
+	must(t, s.flushSeen(t.Context()))
+	if !s.hasher.familiar.knows(testClient.Address.String()) {
+		t.Error("the address of a user is not familiar")
+	}
 }
 
 func TestGuestNeedsNothing(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 type sighting struct {
 	at            int64 // milliseconds since the epoch
 	ip, userAgent string
+	guest         bool
 }
 
 // sightingOf cuts down to size what a client says of itself.
@@ -51,7 +52,9 @@ func (s *sighting) weigh(key deviceKey) int {
 // Seen notes that a device has made a request. It only touches memory; the
 // background work writes it within a minute.
 func (s *Service) Seen(session Session, client Client) {
-	s.seen.note(deviceKey{session.UserID, session.DeviceID}, sightingOf(client, s.nowMS()))
+	seen := sightingOf(client, s.nowMS())
+	seen.guest = session.Guest
+	s.seen.note(deviceKey{session.UserID, session.DeviceID}, seen)
 }
 
 func (l *lastSeen) stats() kept.Stats {
@@ -92,7 +95,9 @@ func (s *Service) flushSeen(ctx context.Context) error {
 		return nil
 	}
 	for key, seen := range taken {
-		s.hasher.familiar.addSeen(key.userID, seen.ip)
+		if !seen.guest { // anybody gets that without a password
+			s.hasher.familiar.addSeen(key.userID, seen.ip)
+		}
 	}
 	err := storeSightings(ctx, s.pool, taken)
 	if err != nil {

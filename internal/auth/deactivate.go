@@ -51,7 +51,11 @@ func (s *Service) OnErase(do func(ctx context.Context, userID string) error) {
 // is whom the authentication proves.
 // Client-server API, POST /account/deactivate.
 func (s *Service) Deactivate(ctx context.Context, session Session, r DeactivateRequest) (Deactivation, error) {
-	op := passwordOperation("POST /account/deactivate", session).about("Close your account for ever", r.Erase)
+	effect := "Close your account for ever"
+	if r.Erase {
+		effect += ", and erase what you have written"
+	}
+	op := passwordOperation("POST /account/deactivate", session).about(effect, r.Erase)
 	proof, err := s.interact(ctx, op, r.Auth)
 	if err != nil {
 		return Deactivation{}, err

@@ -163,6 +163,24 @@ func TestAPageAskedForAPasswordForAStranger(t *testing.T) {
 	wantCode(t, s.CompleteFallback(t.Context(), session, StagePassword, typed), matrix.Unrecognized)
 }
 
+// The page said that the account would be closed, and not that all would be erased.
+func TestAPageDidNotSayThatAllWouldBeErased(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t)
+	owner := mustAuthenticate(t, s, mustRegister(t, s, "example").AccessToken)
+	for erase, want := range map[bool]string{
+		false: "Close your account for ever",
+		true:  "Close your account for ever, and erase what you have written",
+	} {
+		_, err := s.Deactivate(t.Context(), owner, DeactivateRequest{Erase: erase})
+		open, err := s.Fallback(t.Context(), wantChallenge(t, err, "").Session, StagePassword)
+		must(t, err)
+		if open.Effect != want {
+			t.Errorf("the page says: %s", open.Effect)
+		}
+	}
+}
+
 // What was approved on a page is what is done.
 func TestAnApprovalOnAPageHeldForOtherParameters(t *testing.T) {
 	t.Parallel()

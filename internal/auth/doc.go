@@ -13,18 +13,25 @@
 //     allowed.
 //   - A user ID is never given out twice; a deactivated account keeps its row.
 //   - Once a logout, a deletion of devices, a change of password or a deactivation
-//     has returned, this process no longer accepts the tokens concerned. Another
-//     process on the same database may do so for at most 30 seconds.
+//     has returned, this process no longer accepts the tokens concerned, and requests
+//     that wait with one of them end. In another process on the same database that is
+//     so once it has heard of it, or after 30 seconds.
 //   - An unknown user costs as much time as a wrong password, and gets the same answer,
 //     whether named by user ID or by an address.
 //   - Reading never writes. When a device was last seen is gathered in memory and
 //     written once a minute. The one exception is what the specification asks for:
-//     the first use of a refreshed access token revokes its predecessors.
+//     the first use of a refreshed access token revokes its predecessors, which can be
+//     refreshed for a minute more.
+//   - What somebody approves on a page of an interactive session is what is done: the
+//     page says what, and the session is good for the same parameters only.
+//   - The guesses of others neither lock out nor hold up who was logged in to the
+//     account, or was from the same address: wrong passwords are counted for each
+//     caller, and callers take turns at hashing.
 //   - Whatever strangers can make us keep has a bound: password hashing (two at
 //     once, a hundred waiting), devices (1,000 for each user, after which the one
-//     that has been silent for longest gives way), OpenID tokens (100 for each user),
-//     interactive sessions, nonces,
-//     buckets of the rate limits, and the cache of tokens.
+//     that has been silent for longest gives way), void tokens (five for each device),
+//     OpenID tokens (100 for each user), interactive sessions, nonces, addresses from
+//     which somebody was logged in, buckets of the rate limits, and the cache of tokens.
 //
 // # Flow of data
 //

@@ -15,7 +15,11 @@
 //     are announced but have not come.
 //   - Making a thumbnail is bounded in memory, by what the picture's header says
 //     before anything is unpacked, and in time. No thumbnail is larger than its
-//     source, and each source keeps a bounded number of them.
+//     source. They have few sizes, so that each source keeps a bounded number of them.
+//   - Half of the processors make thumbnails; callers take turns at that, and are
+//     charged for the time. What one of them is refused, no other is for that reason.
+//   - A thumbnail bears nothing but the picture. It is the source itself only where
+//     that bears nothing else either.
 //   - Pages and pictures for previews are fetched through internal/outgoing alone.
 //   - While the storage is away, whoever needs it gets M_UNKNOWN (503) and when to
 //     come again. No connection to the database is held meanwhile.

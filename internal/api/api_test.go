@@ -108,6 +108,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	found := search.New(search.Options{Pool: pool, Journal: book, Rooms: house, Ignored: data.Ignored})
 	people := userdirectory.New(pool, book, house, profiles)
 	profiles.OnChange(house.UpdateProfile)
+	profiles.CountBy(house.CountProfile)
 	users.OnDeactivate(house.LeaveAll)
 	for _, erase := range []func(context.Context, string) error{
 		house.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase,

@@ -86,7 +86,7 @@ func TestWorkIsLimitedForEachUser(t *testing.T) {
 		{"joins", "POST", clienttest.Path("join", theirs), `{}`, `{}`},
 		{"knocks count as joins", "POST", clienttest.Path("knock", theirs), "", `{}`},
 		{"invites", "POST", clienttest.Path("rooms", room, "invite"), invite("carol"), invite("dave")},
-		{"profiles", "PUT", clienttest.Path("profile", alice.UserID, "displayname"), `{"displayname":"A"}`, `{"displayname":"B"}`},
+		{"profiles", "PUT", clienttest.Path("profile", alice.UserID, "m.tz"), `{"m.tz":"UTC"}`, `{"m.tz":"UTC"}`},
 		{"account data", "PUT", clienttest.Path("user", alice.UserID, "account_data", "a.b"), `{}`, `{}`},
 		{"typing counts with it", "PUT", clienttest.Path("rooms", room, "typing", alice.UserID), "", `{"typing":true}`},
 		{"searches", "POST", "/user_directory/search", `{"search_term":"bob"}`, `{"search_term":"bob"}`},
@@ -221,6 +221,27 @@ func TestARoomMadeOfManyEventsCountsAsMany(t *testing.T) {
 	bob.CreateRoom(state(3, 40_000))
 	wantLimited(t, bob.Do("POST", "/createRoom", state(3, 40_000)))
 	bob.CreateRoom(state(10, 1))
+}
+
+// A new name is an event in each room of the user, and counts as that.
+func TestANewNameCountsForEachRoom(t *testing.T) {
+	t.Parallel()
+	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
+		ratelimit.Messages: {PerSecond: 1e-6, Burst: 7},
+	}, time.Now, 0))
+	alice := server.Register("alice", "wordpass")
+	rooms := []string{alice.CreateRoom(nil), alice.CreateRoom(nil), alice.CreateRoom(nil)}
+	name := clienttest.Path("profile", alice.UserID, "displayname")
+	alice.Do("PUT", name, `{"displayname":"A"}`).OK()
+	alice.Do("PUT", name, `{"displayname":"A"}`).OK() // which it is already
+	alice.Do("PUT", clienttest.Path("profile", alice.UserID, "m.tz"), `{"m.tz":"Europe/Berlin"}`).OK()
+	alice.Do("PUT", name, `{"displayname":"B"}`).OK()
+	wantLimited(t, alice.Do("PUT", name, `{"displayname":"C"}`))
+	if got := alice.Do("GET", name, nil).OK().At("displayname"); got != "B" {
+		t.Errorf("the profile says %v", got)
+	}
+	alice.SendText(rooms[0], "the last")
+	wantLimited(t, alice.Do("POST", clienttest.Path("rooms", rooms[0], "send", "m.room.message"), `{"body":"x"}`))
 }
 
 // Invitations in initial_state were not counted, neither for who sends nor for who is invited.

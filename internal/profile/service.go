@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -13,7 +14,9 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/damage"
+	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
+	"homeserver/internal/ratelimit"
 )
 
 // The fields that the specification gives a meaning.
@@ -78,6 +81,11 @@ type Service struct {
 	users    *auth.Service
 	damage   *damage.Log
 	onChange []func(ctx context.Context, userID string, p Profile) error
+	count    func(ctx context.Context, userID string) (ratelimit.Claims, error)
+	turns    kept.Turns // of those who wait for another process to tell a change
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
 }
 
 // New makes a Service on a migrated database.
@@ -88,14 +96,6 @@ func New(pool *pgxpool.Pool, users *auth.Service) *Service {
 // ReportDamage sets who is told of profiles that cannot be read. It is meant for
 // wiring, before the first request.
 func (s *Service) ReportDamage(to *damage.Log) { s.damage = to }
-
-// OnChange adds a hook that is called after each change of a display name or an
-// avatar, before the client gets its answer; also where the new value is the old
-// one, so that a client repairs what a failed hook left behind by asking again.
-// It is meant for wiring, before the first request.
-func (s *Service) OnChange(hook func(ctx context.Context, userID string, p Profile) error) {
-	s.onChange = append(s.onChange, hook)
-}
 
 // Get is a user's whole profile, which may be empty. M_NOT_FOUND for a user who
 // doesn't exist here. Anybody may ask. GET /profile/{userId}.
@@ -213,59 +213,57 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 }
 
 // change applies one change under the lock of the profile's row, and tells the
-// hooks of it.
+// hooks of it. That it is to be told is committed with it.
 func (s *Service) change(ctx context.Context, userID, name string, apply func(*Profile)) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		p, err := s.lock(ctx, tx, userID)
-		if err != nil {
+	shown := name == DisplayName || name == AvatarURL
+	var claims ratelimit.Claims
+	var err error
+	if shown && s.count != nil {
+		if claims, err = s.count(ctx, userID); err != nil {
 			return err
 		}
-		before, err := encode(p)
-		if err != nil {
+	}
+	var told change
+	changed, holder := false, s.holder()
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+		if changed, err = s.apply(ctx, tx, userID, apply); err != nil || !shown {
 			return err
 		}
-		apply(&p)
-		after, err := encode(p)
-		if err != nil {
-			return err
-		}
-		// Whoever is over the limit may still make the profile smaller.
-		if len(after) >= MaxProfileBytes && len(after) > len(before) {
-			return matrix.Errorf(tooLarge, "The whole profile must stay below %d bytes", MaxProfileBytes)
-		}
-		return store(ctx, tx, userID, p)
+		told, err = noteChange(ctx, tx, userID, holder)
+		return err
 	})
+	if err != nil || !changed {
+		claims.GiveBack()
+	}
 	if err != nil {
 		return fmt.Errorf("change the profile of %s: %w", userID, err)
 	}
-	if name == DisplayName || name == AvatarURL {
-		return s.announce(ctx, userID)
-	}
-	return nil
-}
-
-// announce calls the hooks with the profile as it is stored. If it has changed
-// once more by the time they are done, they are called again: of several changes
-// at once, the one that is stored last is also the last that the hooks see.
-func (s *Service) announce(ctx context.Context, userID string) error {
-	if len(s.onChange) == 0 {
+	if !shown {
 		return nil
 	}
-	p, _, err := s.load(ctx, userID)
-	for err == nil {
-		for _, hook := range s.onChange {
-			if err := hook(ctx, userID, p); err != nil {
-				return fmt.Errorf("announce the profile of %s: %w", userID, err)
-			}
-		}
-		var now Profile
-		now, _, err = s.load(ctx, userID)
-		if now.DisplayName == p.DisplayName && now.AvatarURL == p.AvatarURL {
-			break
-		}
-		p = now
+	return s.tell(ctx, told, holder)
+}
+
+// apply changes a profile, and reports whether it is another one now.
+func (s *Service) apply(ctx context.Context, tx pgx.Tx, userID string, apply func(*Profile)) (changed bool, err error) {
+	p, err := s.lock(ctx, tx, userID)
+	if err != nil {
+		return false, err
 	}
-	return err
+	before, err := encode(p)
+	if err != nil {
+		return false, err
+	}
+	apply(&p)
+	after, err := encode(p)
+	if err != nil {
+		return false, err
+	}
+	// Whoever is over the limit may still make the profile smaller.
+	if len(after) >= MaxProfileBytes && len(after) > len(before) {
+		return false, matrix.Errorf(tooLarge, "The whole profile must stay below %d bytes", MaxProfileBytes)
+	}
+	return !bytes.Equal(before, after), store(ctx, tx, userID, p)
 }
 
 // mayChange checks whose profile it is and the name of the field.

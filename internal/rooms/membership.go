@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/profile"
+	"homeserver/internal/ratelimit"
 )
 
 // memberContent is the content of m.room.member as this server makes it.
@@ -317,6 +318,28 @@ func (s *Service) turnOut(ctx context.Context, roomID, userID string) error {
 func unlessGone(_ *draft, current *Event) (done bool, err error) {
 	membership := current.membership()
 	return membership == event.Leave || membership == event.Ban, nil
+}
+
+// CountProfile counts, before a profile is changed, the events by which UpdateProfile
+// will tell of it: each is a message of the context's caller. M_LIMIT_EXCEEDED.
+func (s *Service) CountProfile(ctx context.Context, userID string) (ratelimit.Claims, error) {
+	all, err := s.Memberships(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	joined := 0
+	for _, m := range all {
+		if m.Value == event.Join {
+			joined++
+		}
+	}
+	if joined == 0 {
+		return nil, nil
+	}
+	caller := matrix.Caller(ctx)
+	return s.limits.TakeAll([]ratelimit.Cost{
+		{Kind: ratelimit.Messages, Key: caller, N: joined}, {Kind: ratelimit.WrittenBytes, Key: caller, N: joined * eventBytes},
+	})
 }
 
 // UpdateProfile tells all rooms that a user is in of a new name or avatar.

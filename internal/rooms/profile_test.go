@@ -1,9 +1,13 @@
 package rooms_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
@@ -40,6 +44,38 @@ func TestNewNameIsToldToAllJoinedRooms(t *testing.T) {
 	h.wantContent(alice, banned, event.TypeMember, bob, `{"membership":"ban"}`)
 	h.profile(who, "displayname", "")
 	h.wantContent(alice, joined[0], event.TypeMember, bob, `{"membership":"join","avatar_url":"mxc://localhost/bob"}`)
+}
+
+// A crash between the commit of a new name and the last room's lost it for that room.
+func TestNewNameReachesAllRoomsAfterACrash(t *testing.T) {
+	h := newHouse(t)
+	who := h.account("bob")
+	told, untold := h.public(bob), h.public(bob)
+	first := true
+	h.profiles.OnChange(func(ctx context.Context, userID string, p profile.Profile) error {
+		if first {
+			first = false
+			return errors.New("the process dies")
+		}
+		return h.UpdateProfile(ctx, userID, p)
+	})
+	if err := h.profiles.Set(t.Context(), who, bob, "displayname", raw("Bob")); err == nil {
+		t.Fatal("the process lives")
+	}
+	h.set(bob, told, event.TypeMember, bob, `{"membership":"join","displayname":"Bob"}`)
+	before := len(h.history(alice, told))
+	h.profiles.Start(t.Context(), slog.New(slog.DiscardHandler))
+	t.Cleanup(h.profiles.Stop)
+	const want = `{"membership":"join","displayname":"Bob"}`
+	for deadline := time.Now().Add(time.Minute); !sameJSON(h.content(alice, untold, event.TypeMember, bob), want); {
+		if time.Now().After(deadline) {
+			t.Fatal("a room does not get the new name")
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	if n := len(h.history(alice, told)) - before; n != 0 {
+		t.Errorf("a room is told %d times more", n)
+	}
 }
 
 func TestSameNameAgainAddsNothing(t *testing.T) {

@@ -35,11 +35,13 @@ type services struct {
 	journal  *journal.Journal
 	auth     *auth.Service
 	contacts *threepid.Service
+	profiles *profile.Service
 	stream   *stream
 	found    *discovery
 	media    *media.Service
 	api      *api.API
 	registry *prometheus.Registry
+	log      *slog.Logger
 }
 
 // newServices makes the services on a migrated database. It starts none of them. ready is what /ready tells.
@@ -66,6 +68,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	}
 	profiles.ReportDamage(roomService.Damage())
 	profiles.OnChange(roomService.UpdateProfile)
+	profiles.CountBy(roomService.CountProfile)
 	accounts.OnDeactivate(roomService.LeaveAll)
 	streams, err := newStream(pool, entries, others, roomService, profiles, threepids, &budget.Caches, log)
 	if err != nil {
@@ -101,7 +104,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	if err != nil {
 		return nil, err
 	}
-	return &services{others: others, journal: entries, auth: accounts, contacts: threepids, stream: streams, media: files, found: found, api: handler, registry: registry}, nil
+	return &services{others: others, journal: entries, auth: accounts, contacts: threepids, profiles: profiles, log: log, stream: streams, media: files, found: found, api: handler, registry: registry}, nil
 }
 
 // newAuth makes the service of accounts, which commands use without the others.
@@ -185,6 +188,7 @@ func (s *services) start(ctx context.Context) error {
 		return fmt.Errorf("start the journal: %w", err)
 	}
 	s.auth.Start(context.WithoutCancel(ctx))
+	s.profiles.Start(ctx, s.log)
 	s.stream.presence.Start(ctx)
 	s.found.start(ctx)
 	return nil
@@ -193,6 +197,7 @@ func (s *services) start(ctx context.Context) error {
 // stop ends the background work; the journal writes what is queued.
 func (s *services) stop(ctx context.Context) error {
 	defer s.others.Stop()
+	s.profiles.Stop()
 	s.stream.presence.Stop()
 	s.found.stop()
 	s.media.Stop()

@@ -65,6 +65,7 @@ func (a *app) devIn(ctx context.Context, dir string, s *settings, users []auth.N
 		config.Flag{Name: origin, Key: "database.url", Value: ""},
 		config.Flag{Name: origin, Key: "registration.enabled", Value: "true"},
 		config.Flag{Name: origin, Key: "rate_limits.enabled", Value: "false"},
+		config.Flag{Name: origin, Key: "limits.free_disk", Value: "0"},
 	)
 	s.noFile = true
 	cfg, err := s.load(a)

@@ -162,12 +162,50 @@ func TestDiskOfPostgreSQLIsFullForItsLog(t *testing.T) {
 	s.wantRecovery()
 }
 
+// TestDiskIsNearlyFull has the server stop taking things while PostgreSQL still can
+// delete.
+func TestDiskIsNearlyFull(t *testing.T) {
+	t.Parallel()
+	dir := dataFolder(t)
+	smallDisk(t, dir, "224m")
+	d := serveFrom(t, dir, "HOMESERVER_LIMITS_FREE_DISK=48MiB")
+	defer d.end(syscall.SIGTERM)
+	alice := d.client(t).Register("alice", "wordpass")
+	room := alice.CreateRoom(nil)
+	event := alice.SendText(room, "before")
+	said := func(line string) {
+		t.Helper()
+		if !d.stderr.waitFor(line) || strings.Count(d.stderr.String(), line) != 1 {
+			t.Fatalf("%q is not in the log, once:\n%s", line, d.stderr)
+		}
+	}
+	ballast := fillDisk(t, dir)
+	info, err := os.Stat(ballast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(ballast, info.Size()-30<<20); err != nil {
+		t.Fatal(err)
+	}
+	said("the disk is nearly full")
+	refusedForNow(t, alice.Do(http.MethodPut, clienttest.Path("rooms", room, "send", "m.room.message", "m"), map[string]any{"body": "x"}))
+	refusedForNow(t, alice.Do(http.MethodPost, "/_matrix/media/v3/upload", "x"))
+	alice.Do(http.MethodGet, clienttest.Path("rooms", room, "messages")+"?dir=b", nil).OK()
+	alice.Do(http.MethodPut, clienttest.Path("rooms", room, "redact", event, "r"), map[string]any{}).OK()
+
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	said("the disk has room again")
+	alice.SendText(room, "after")
+}
+
 func TestDiskOfMediaIsFull(t *testing.T) {
 	t.Parallel()
 	dir := dataFolder(t)
 	media := filepath.Join(dir, "media")
 	smallDisk(t, media, "4m")
-	d := serveFrom(t, dir)
+	d := serveFrom(t, dir, "HOMESERVER_LIMITS_FREE_DISK=0")
 	defer d.end(syscall.SIGTERM)
 	alice := d.client(t).Register("alice", "wordpass")
 	upload := func(content string) *clienttest.Response {

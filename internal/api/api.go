@@ -60,6 +60,10 @@ type Options struct {
 	PublicBaseURL  string         // where clients reach the server; empty: /.well-known/matrix/client is 404
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
 
+	// Room, if set, returns the error for requests that ask for more to be kept in the
+	// database, while there is too little room for it.
+	Room func() error
+
 	// MediaClosed answers downloads without a token as if there were no files.
 	MediaClosed bool
 
@@ -104,6 +108,7 @@ type API struct {
 	serverName     string
 	publicBaseURL  string
 	trustedProxies []netip.Prefix
+	room           func() error
 	mediaClosed    bool
 	limits         *ratelimit.Limits
 	bounds         *bounds
@@ -149,6 +154,7 @@ func New(opts Options) (*API, error) {
 		serverName:     opts.ServerName,
 		publicBaseURL:  strings.TrimSuffix(opts.PublicBaseURL, "/"),
 		trustedProxies: opts.TrustedProxies,
+		room:           opts.Room,
 		mediaClosed:    opts.MediaClosed,
 		limits:         opts.Limits,
 		maxBodyBytes:   orDefault(opts.MaxBodyBytes, 1<<20),

@@ -78,9 +78,9 @@ func (a *API) accountRoutes() []route {
 		{sinceV1, http.MethodGet, "/login", reading, public(a.loginFlows)},
 		{sinceV1, http.MethodPost, "/login", loggingIn, public(a.login)},
 		{clientV1.orUnstable("org.matrix.msc3882"), http.MethodPost, "/login/get_token", makingLoginTokens, user(a.getLoginToken)},
-		{client, http.MethodPost, "/logout", changing, user(a.logout)},
-		{client, http.MethodPost, "/logout/all", changing, user(a.logoutAll)},
-		{client.orUnstable("org.matrix.msc2918"), http.MethodPost, "/refresh", changing, public(a.refresh)},
+		{client, http.MethodPost, "/logout", removing, user(a.logout)},
+		{client, http.MethodPost, "/logout/all", removing, user(a.logoutAll)},
+		{client.orUnstable("org.matrix.msc2918"), http.MethodPost, "/refresh", renewing, public(a.refresh)},
 		{sinceV2Alpha, http.MethodPost, "/register", registering, public(a.register)},
 		{client, http.MethodGet, "/register/available", checkingNames, public(a.registerAvailable)},
 
@@ -113,8 +113,8 @@ func (a *API) threepidRoutes() []route {
 		{contacts, http.MethodPost, "/account/3pid", loggingIn, user(a.postThreepid)},
 		{contacts, http.MethodPost, "/account/3pid/add", loggingIn, user(a.addThreepid)},
 		{contacts, http.MethodPost, "/account/3pid/bind", changing, user(a.bindThreepid)},
-		{contacts, http.MethodPost, "/account/3pid/delete", changing, user(a.deleteThreepid)},
-		{contacts, http.MethodPost, "/account/3pid/unbind", changing, user(a.unbindThreepid)},
+		{contacts, http.MethodPost, "/account/3pid/delete", removing, user(a.deleteThreepid)},
+		{contacts, http.MethodPost, "/account/3pid/unbind", removing, user(a.unbindThreepid)},
 
 		{root, http.MethodGet, threepid.ConfirmPath, reading, public(a.threepidPage)},
 		{root, http.MethodPost, threepid.ConfirmPath, enteringCodes, public(a.confirmThreepid)},
@@ -129,7 +129,7 @@ func (a *API) profileRoutes() []route {
 		{fields, http.MethodGet, "/profile/{userId}", reading, public(a.getProfile)},
 		{fields, http.MethodGet, "/profile/{userId}/{keyName}", reading, public(a.getProfileField)},
 		{fields, http.MethodPut, "/profile/{userId}/{keyName}", changingProfile, guest(a.putProfileField)},
-		{fields, http.MethodDelete, "/profile/{userId}/{keyName}", changingProfile, guest(a.deleteProfileField)},
+		{fields, http.MethodDelete, "/profile/{userId}/{keyName}", removingProfile, guest(a.deleteProfileField)},
 	}
 }
 
@@ -140,8 +140,8 @@ func (a *API) roomRoutes() []route {
 
 		{sinceV1, http.MethodPost, "/rooms/{roomId}/send/{eventType}", sending, user(a.send)},
 		{sinceV1, http.MethodPut, "/rooms/{roomId}/send/{eventType}/{txnId}", sending, guest(a.send)},
-		{sinceV1, http.MethodPost, "/rooms/{roomId}/redact/{eventId}", sending, user(a.redact)},
-		{sinceV1, http.MethodPut, "/rooms/{roomId}/redact/{eventId}/{txnId}", sending, user(a.redact)},
+		{sinceV1, http.MethodPost, "/rooms/{roomId}/redact/{eventId}", redacting, user(a.redact)},
+		{sinceV1, http.MethodPut, "/rooms/{roomId}/redact/{eventId}/{txnId}", redacting, user(a.redact)},
 
 		{sinceV1, http.MethodGet, "/rooms/{roomId}/state", reading, guest(a.getRoomState)},
 		{sinceV1, http.MethodGet, "/rooms/{roomId}/state/{eventType}", reading, guest(a.getState)},
@@ -158,7 +158,7 @@ func (a *API) roomRoutes() []route {
 		{client.orUnstable("org.matrix.msc2432"), http.MethodGet, "/rooms/{roomId}/aliases", reading, user(a.aliases)},
 		{sinceV1, http.MethodGet, "/directory/room/{roomAlias}", reading, public(a.getAlias)},
 		{sinceV1, http.MethodPut, "/directory/room/{roomAlias}", changing, user(a.putAlias)},
-		{sinceV1, http.MethodDelete, "/directory/room/{roomAlias}", changing, user(a.deleteAlias)},
+		{sinceV1, http.MethodDelete, "/directory/room/{roomAlias}", removing, user(a.deleteAlias)},
 	}
 }
 
@@ -184,7 +184,7 @@ func (a *API) membershipRoutes() []route {
 		{client.orUnstable("xyz.amorgan.knock"), http.MethodPost, "/knock/{roomIdOrAlias}", joining, user(a.knock)},
 		{sinceV1, http.MethodPost, "/rooms/{roomId}/join", joining, guest(a.joinRoom)},
 		{sinceV1, http.MethodPost, "/rooms/{roomId}/leave", sending, guest(a.leave)},
-		{sinceV1, http.MethodPost, "/rooms/{roomId}/forget", changing, user(a.forget)},
+		{sinceV1, http.MethodPost, "/rooms/{roomId}/forget", removing, user(a.forget)},
 		{sinceV1, http.MethodPost, "/rooms/{roomId}/invite", inviting, user(a.invite)},
 		{sinceV1, http.MethodPost, "/rooms/{roomId}/kick", sending, user(a.kick)},
 		{sinceV1, http.MethodPost, "/rooms/{roomId}/ban", sending, user(a.ban)},
@@ -196,7 +196,7 @@ func (a *API) membershipRoutes() []route {
 func (a *API) syncRoutes() []route {
 	return []route{
 		{client, http.MethodGet, "/sync", polling, guest(a.sync)},
-		{sinceV2Alpha, http.MethodPost, "/user/{userId}/filter", storing, user(a.postFilter)},
+		{sinceV2Alpha, http.MethodPost, "/user/{userId}/filter", filtering, user(a.postFilter)},
 		{sinceV2Alpha, http.MethodGet, "/user/{userId}/filter/{filterId}", reading, user(a.getFilter)},
 	}
 }
@@ -211,13 +211,13 @@ func (a *API) personalRoutes() []route {
 		{sinceV2Alpha, http.MethodPut, "/user/{userId}/rooms/{roomId}/account_data/{type}", changing, user(a.putAccountData)},
 		{sinceV2Alpha, http.MethodGet, "/user/{userId}/rooms/{roomId}/tags", reading, user(a.getTags)},
 		{sinceV2Alpha, http.MethodPut, "/user/{userId}/rooms/{roomId}/tags/{tag}", changing, user(a.putTag)},
-		{sinceV2Alpha, http.MethodDelete, "/user/{userId}/rooms/{roomId}/tags/{tag}", changing, user(a.deleteTag)},
+		{sinceV2Alpha, http.MethodDelete, "/user/{userId}/rooms/{roomId}/tags/{tag}", removing, user(a.deleteTag)},
 
 		{sinceV2Alpha, http.MethodPost, "/rooms/{roomId}/receipt/{receiptType}/{eventId}", changing, user(a.postReceipt)},
 		{client, http.MethodPost, "/rooms/{roomId}/read_markers", changing, user(a.postReadMarkers)},
-		{sinceV1, http.MethodPut, "/rooms/{roomId}/typing/{userId}", changing, user(a.putTyping)},
+		{sinceV1, http.MethodPut, "/rooms/{roomId}/typing/{userId}", telling, user(a.putTyping)},
 		{sinceV1, http.MethodGet, "/presence/{userId}/status", reading, user(a.getPresence)},
-		{sinceV1, http.MethodPut, "/presence/{userId}/status", changing, user(a.putPresence)},
+		{sinceV1, http.MethodPut, "/presence/{userId}/status", telling, user(a.putPresence)},
 		{untilR0, http.MethodGet, "/presence/list/{userId}", reading, user(a.getPresenceList)},
 		{untilR0, http.MethodPost, "/presence/list/{userId}", storing, user(a.postPresenceList)},
 	}
@@ -251,7 +251,7 @@ func (a *API) pushRoutes() []route {
 		{sinceV1, http.MethodGet, "/pushrules/global/{kind}", reading, user(a.getPushRulesOfKind)},
 		{sinceV1, http.MethodGet, rule, reading, user(a.getPushRule)},
 		{sinceV1, http.MethodPut, rule, changing, user(a.putPushRule)},
-		{sinceV1, http.MethodDelete, rule, changing, user(a.deletePushRule)},
+		{sinceV1, http.MethodDelete, rule, removing, user(a.deletePushRule)},
 		{sinceV1, http.MethodGet, rule + "/enabled", reading, user(a.getPushRuleEnabled)},
 		{sinceV1, http.MethodPut, rule + "/enabled", changing, user(a.putPushRuleEnabled)},
 		{sinceV1, http.MethodGet, rule + "/actions", reading, user(a.getPushRuleActions)},
@@ -310,7 +310,7 @@ func (a *API) generationRoutes() []route {
 
 		// As one version of the specification misprinted them.
 		{apiR0, http.MethodGet, "/rooms/{roomId}/context/{eventId}", reading, guest(a.eventContext)},
-		{apiR0, http.MethodPut, "/rooms/{roomId}/redact/{eventId}/{txnId}", sending, user(a.redact)},
+		{apiR0, http.MethodPut, "/rooms/{roomId}/redact/{eventId}/{txnId}", redacting, user(a.redact)},
 
 		{sinceV1, http.MethodGet, "/initialSync", reading, user(a.initialSync)},
 		{sinceV1, http.MethodGet, "/rooms/{roomId}/initialSync", reading, guest(a.roomInitialSync)},

@@ -52,6 +52,11 @@ func (a *API) call(r *http.Request, x *exchange, rt *route) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if rt.work.growth && a.room != nil {
+		if err := a.room(); err != nil {
+			return nil, err
+		}
+	}
 	if !rt.handle.streams {
 		if err := a.readBody(x, r); err != nil {
 			return nil, err

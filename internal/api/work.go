@@ -14,6 +14,7 @@ type work struct {
 	kind    ratelimit.Kind // counted besides ratelimit.Requests, which every request is
 	load    load
 	charged charged
+	growth  growth
 }
 
 // load is what a request takes up while it is being answered.
@@ -35,30 +36,46 @@ const (
 	forEvents                // not here: package rooms counts the events that it makes
 )
 
+// growth is whether a request asks for more to be kept for good in the database. What
+// does is refused while the disk is nearly full; the rest goes on: reading, logging in
+// and out, redacting and removing.
+type growth bool
+
+const (
+	steady  growth = false
+	growing growth = true
+)
+
 // The kinds of work, as the route table names them.
 var (
-	probing           = work{ratelimit.Requests, nothing, asOne}
-	reading           = work{ratelimit.Requests, working, asOne}
-	polling           = work{ratelimit.Requests, awaiting, asOne}
-	sending           = work{ratelimit.Messages, working, forEvents}
-	creatingRooms     = work{ratelimit.RoomCreation, working, asOne}
-	joining           = work{ratelimit.Joins, working, forEvents}
-	inviting          = work{ratelimit.Invites, working, forEvents}
-	takingBindings    = work{ratelimit.Invites, transferring, forEvents}
-	changingProfile   = work{ratelimit.Profile, working, withBody}
-	changing          = work{ratelimit.Changes, working, asOne}
-	storing           = work{ratelimit.Changes, working, withBody}
-	searching         = work{ratelimit.Searches, working, asOne}
-	loggingIn         = work{ratelimit.Login, working, asOne}
-	makingLoginTokens = work{ratelimit.LoginTokens, working, asOne}
-	registering       = work{ratelimit.Registration, working, asOne}
-	checkingNames     = work{ratelimit.NameChecks, working, asOne}
-	askingForMail     = work{ratelimit.Mails, transferring, asOne}
-	enteringCodes     = work{ratelimit.Codes, working, asOne}
-	reporting         = work{ratelimit.Reports, working, withBody}
-	uploading         = work{ratelimit.Uploads, transferring, asOne}
-	downloading       = work{ratelimit.Downloads, transferring, asOne}
-	previewing        = work{ratelimit.Previews, transferring, asOne}
+	probing           = work{ratelimit.Requests, nothing, asOne, steady}
+	reading           = work{ratelimit.Requests, working, asOne, steady}
+	polling           = work{ratelimit.Requests, awaiting, asOne, steady}
+	sending           = work{ratelimit.Messages, working, forEvents, growing}
+	redacting         = work{ratelimit.Messages, working, forEvents, steady}
+	creatingRooms     = work{ratelimit.RoomCreation, working, asOne, growing}
+	joining           = work{ratelimit.Joins, working, forEvents, growing}
+	inviting          = work{ratelimit.Invites, working, forEvents, growing}
+	takingBindings    = work{ratelimit.Invites, transferring, forEvents, growing}
+	changingProfile   = work{ratelimit.Profile, working, withBody, growing}
+	removingProfile   = work{ratelimit.Profile, working, withBody, steady}
+	changing          = work{ratelimit.Changes, working, asOne, growing}
+	storing           = work{ratelimit.Changes, working, withBody, growing}
+	removing          = work{ratelimit.Changes, working, asOne, steady}    // also tokens, by logging out
+	renewing          = work{ratelimit.Changes, working, asOne, steady}    // tokens
+	filtering         = work{ratelimit.Changes, working, withBody, steady} // few filters, and reading begins with one
+	telling           = work{ratelimit.Changes, working, asOne, steady}    // what is known in memory only
+	searching         = work{ratelimit.Searches, working, asOne, steady}
+	loggingIn         = work{ratelimit.Login, working, asOne, steady}
+	makingLoginTokens = work{ratelimit.LoginTokens, working, asOne, steady}
+	registering       = work{ratelimit.Registration, working, asOne, growing}
+	checkingNames     = work{ratelimit.NameChecks, working, asOne, steady}
+	askingForMail     = work{ratelimit.Mails, transferring, asOne, steady}
+	enteringCodes     = work{ratelimit.Codes, working, asOne, steady}
+	reporting         = work{ratelimit.Reports, working, withBody, growing}
+	uploading         = work{ratelimit.Uploads, transferring, asOne, growing}
+	downloading       = work{ratelimit.Downloads, transferring, asOne, steady}
+	previewing        = work{ratelimit.Previews, transferring, asOne, steady}
 )
 
 // caller is whom a request counts for: the user, or the address of who isn't known.

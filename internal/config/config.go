@@ -214,6 +214,8 @@ type Limits struct {
 	// WriteQueue is the memory for what waits to be written; beyond it senders are told to wait;
 	// 0: a share of the memory.
 	WriteQueue Size `yaml:"write_queue"`
+	// FreeDisk is how much of a disk must be free for anything more to be kept there; 0: it may be filled.
+	FreeDisk Size `yaml:"free_disk"`
 }
 
 // Media bounds the files that users upload, and says where they are kept.
@@ -283,6 +285,7 @@ func Default() *Config {
 			RequestBody: 1 << 20,
 			Requests:    1000, Polls: 10_000, PollsPerUser: 200, Transfers: 1000,
 			Connections: 10_000, ConnectionsPerAddress: 1000,
+			FreeDisk: 512 << 20,
 		},
 		Media: Media{Storage: "folder", S3: S3{Region: "us-east-1", PathStyle: true}, MaxUpload: 50 << 20, UserQuota: 5 << 30, Open: true},
 		Turn:  Turn{TTL: 86400, AllowGuests: true},

@@ -146,6 +146,7 @@ limits:
   connections_per_address: 16
   live_window: 3MiB
   write_queue: 4MiB
+  free_disk: 9MiB
 media:
   storage: s3
   folder: /srv/media
@@ -237,7 +238,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Memory:  Memory{Limit: 512 << 20},
 		Limits: Limits{
 			RequestBody: 2 << 20, RequestMemory: 8 << 20, Requests: 11, Polls: 12, PollsPerUser: 13, Transfers: 14,
-			Connections: 15, ConnectionsPerAddress: 16, LiveWindow: 3 << 20, WriteQueue: 4 << 20,
+			Connections: 15, ConnectionsPerAddress: 16, LiveWindow: 3 << 20, WriteQueue: 4 << 20, FreeDisk: 9 << 20,
 		},
 		Media: Media{
 			Storage: "s3", Folder: "/srv/media",
@@ -366,6 +367,7 @@ var everyVariable = []string{
 	"HOMESERVER_LIMITS_CONNECTIONS_PER_ADDRESS=16",
 	"HOMESERVER_LIMITS_LIVE_WINDOW=3MiB",
 	"HOMESERVER_LIMITS_WRITE_QUEUE=4MiB",
+	"HOMESERVER_LIMITS_FREE_DISK=9MiB",
 	"HOMESERVER_MEDIA_STORAGE=s3",
 	"HOMESERVER_MEDIA_FOLDER=/srv/media",
 	"HOMESERVER_MEDIA_S3_ENDPOINT=https://s3.example.org:9000",

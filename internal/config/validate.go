@@ -38,6 +38,9 @@ const maxShutdownDelay = 300
 // maxUpload is more than anybody uploads in one piece.
 const maxUpload = Size(1 << 40)
 
+// maxFreeDisk is more than anybody leaves unused.
+const maxFreeDisk = Size(1 << 40)
+
 // problem is one value that cannot be used.
 type problem struct{ key, text string }
 
@@ -86,6 +89,7 @@ func (c *Config) validate() []problem {
 	v.atOnce("limits.connections_per_address", c.Limits.ConnectionsPerAddress)
 	v.memory("limits.live_window", c.Limits.LiveWindow)
 	v.memory("limits.write_queue", c.Limits.WriteQueue)
+	v.check(c.Limits.FreeDisk >= 0 && c.Limits.FreeDisk <= maxFreeDisk, "limits.free_disk", "must be %s at most, or 0 for none", maxFreeDisk)
 	v.check(c.Media.MaxUpload > 0 && c.Media.MaxUpload <= maxUpload, "media.max_upload", "must be from 1 to %s", maxUpload)
 	v.mediaStorage(c.Media)
 	v.check(c.Media.UserQuota == 0 || c.Media.UserQuota >= c.Media.MaxUpload, "media.user_quota",

@@ -60,6 +60,9 @@ func (s *Service) Preview(ctx context.Context, link string) (json.RawMessage, er
 	if known, err := loadPreview(ctx, s.pool, key, s.nowMS()); err != nil || known != "" {
 		return json.RawMessage(known), err
 	}
+	if err := s.o.Room(); err != nil {
+		return nil, err
+	}
 	// It is made once for all who want it now, and also if the first goes away.
 	made, err := once(ctx, &s.previews, key, func() (any, error) {
 		return s.makePreview(context.WithoutCancel(ctx), page)

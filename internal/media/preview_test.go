@@ -192,6 +192,31 @@ func TestPreviewIsKept(t *testing.T) {
 	h.wantFiles(t, 1)
 }
 
+func TestPreviewsNeedRoom(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	noRoom := errors.New("no room")
+	h := newHouse(t, func(o *Options) {
+		o.Previews = outgoing.New(outgoing.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+		o.Room = func() error {
+			if full.Load() {
+				return noRoom
+			}
+			return nil
+		}
+	})
+	s := newSite(t, map[string]page{"/": {contentType: "text/html", body: `<title>T</title>`}})
+	h.preview(t, s.URL+"/")
+	full.Store(true)
+	if _, err := h.Preview(t.Context(), s.URL+"/?other"); !errors.Is(err, noRoom) {
+		t.Errorf("got %v, want %v", err, noRoom)
+	}
+	wantProperties(t, "kept", h.preview(t, s.URL+"/"), map[string]any{"og:title": "T"})
+	if n := s.visits.Load(); n != 1 {
+		t.Errorf("%d visits", n)
+	}
+}
+
 func TestExpiredPreviewsAreRemoved(t *testing.T) {
 	t.Parallel()
 	h := newPreviews(t)

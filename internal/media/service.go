@@ -75,6 +75,10 @@ type Options struct {
 	// PreviewLifetime is how long a preview is kept; default 1 h.
 	PreviewLifetime time.Duration
 
+	// Room returns the error for what asks for files to be kept while there is too
+	// little room for them; nil: there always is.
+	Room func() error
+
 	// Limits bounds how much of the processor callers may take; nil: nothing does.
 	Limits *ratelimit.Limits
 
@@ -112,6 +116,9 @@ func New(o Options) (*Service, error) {
 	o.Log = orDefault(o.Log, slog.Default())
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Room == nil {
+		o.Room = func() error { return nil }
 	}
 	if o.Storage == nil {
 		folder, err := storage.OpenFolder(o.Dir)
@@ -207,6 +214,9 @@ func (s *Service) Upload(ctx context.Context, who auth.Session, u Upload) (strin
 // milliseconds since the epoch, until which it must have come. M_LIMIT_EXCEEDED
 // where the user has too many of them. POST /create.
 func (s *Service) Create(ctx context.Context, who auth.Session) (uri string, expiresAt int64, err error) {
+	if err := s.o.Room(); err != nil {
+		return "", 0, err
+	}
 	now := s.nowMS()
 	expiresAt = now + s.o.AwaitLifetime.Milliseconds()
 	m := media{ID: rand.Text(), UserID: &who.UserID, CreatedAt: now, ExpiresAt: &expiresAt}
@@ -294,6 +304,9 @@ func (s *Service) mayFill(ctx context.Context, who auth.Session, server, mediaID
 
 // receive checks what is known of a file before it comes, and takes it in.
 func (s *Service) receive(ctx context.Context, who auth.Session, u *Upload) (*incoming, error) {
+	if err := s.o.Room(); err != nil {
+		return nil, err
+	}
 	if len(u.Filename) > maxFilenameBytes {
 		return nil, matrix.Errorf(matrix.InvalidParam, "The name of a file may have %d bytes at most", maxFilenameBytes)
 	}

@@ -146,6 +146,9 @@ func (s *Service) make(ctx context.Context, h hash, p picture, t target) error {
 	_, err := once(ctx, &s.thumbnails, thumbnailKey(h, t.name()), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ThumbnailTime)
 		defer cancel()
+		if err := s.o.Room(); err != nil {
+			return nil, err
+		}
 		leave, err := s.enterPictures(ctx, t.memory(p))
 		if err != nil {
 			return nil, err

@@ -159,6 +159,9 @@ func (c *Cluster) createDatabase(ctx context.Context) (err error) {
 	return nil
 }
 
+// DataDir returns the folder with PostgreSQL's data.
+func (c *Cluster) DataDir() string { return c.place.data() }
+
 // URL returns the address of a database in the cluster, for [Open]. The database
 // "homeserver" exists; its role may create others. Only the operating system
 // user that runs the server can connect.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +13,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/buildinfo"
 	"homeserver/internal/config"
+	"homeserver/internal/disk"
 	"homeserver/internal/media"
 	"homeserver/internal/rooms"
 )
@@ -111,16 +111,10 @@ func newFreeDisk(cfg *config.Config) []prometheus.Collector {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "homeserver_disk_free_bytes", Help: "Bytes that the server may still write, by the key of the folder.",
 			ConstLabels: prometheus.Labels{"folder": key},
-		}, func() float64 { return freeBytes(folder) }))
+		}, func() float64 {
+			free, _ := disk.Free(folder) // 0 if that cannot be found out
+			return float64(free)
+		}))
 	}
 	return all
-}
-
-// freeBytes is how much an ordinary user may still write into a folder; 0 if that cannot be found out.
-func freeBytes(folder string) float64 {
-	var stat syscall.Statfs_t
-	if err := syscall.Statfs(folder, &stat); err != nil {
-		return 0
-	}
-	return float64(stat.Bavail) * float64(stat.Bsize)
 }

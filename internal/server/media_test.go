@@ -59,3 +59,14 @@ func TestMediaIsConfigured(t *testing.T) {
 	alice.Do("GET", preview+"http://127.0.0.1:9/", nil).Refused(502, "M_UNKNOWN")
 	alice.Do("GET", preview+"http://127.0.0.2:9/", nil).Refused(502, "M_UNKNOWN") // allowed, but nobody is there
 }
+
+// TestDiskOfFilesIsNearlyFull has no private PostgreSQL, so that nothing but files
+// depends on the disk.
+func TestDiskOfFilesIsNearlyFull(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	cfg.Limits.FreeDisk = 1 << 60
+	alice := clientAt(t, mustStart(t, cfg), 0).Register("alice", "wordpass")
+	alice.Do("POST", "/_matrix/media/v3/upload", "x").Refused(503, "M_UNKNOWN")
+	alice.SendText(alice.CreateRoom(nil), "kept elsewhere")
+}

@@ -76,7 +76,7 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 		return err
 	}
 	s.onStop(db.close)
-	if s.services, err = newServices(s.cfg, db.pool, owner.signer, s.ready.Load, s.connections, s.log); err != nil {
+	if s.services, err = newServices(s.cfg, db, owner.signer, s.ready.Load, s.connections, s.log); err != nil {
 		return err
 	}
 	if err := s.services.start(ctx); err != nil {

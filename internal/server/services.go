@@ -42,11 +42,12 @@ type services struct {
 	api      *api.API
 	registry *prometheus.Registry
 	log      *slog.Logger
+	disks    *disks
 }
 
 // newServices makes the services on a migrated database. It starts none of them. ready is what /ready tells.
-func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, ready func() bool, clients *connections, log *slog.Logger) (*services, error) {
-	budget := cfg.Budget()
+func newServices(cfg *config.Config, db *database, signer *event.Signer, ready func() bool, clients *connections, log *slog.Logger) (*services, error) {
+	pool, budget, space := db.pool, cfg.Budget(), newDisks(cfg, db.cluster, log)
 	others := broadcast.New(pool, log)
 	limits := newLimits(cfg.RateLimits, &budget.Caches)
 	entries := journal.New(pool, journal.Options{
@@ -79,7 +80,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	} {
 		accounts.OnErase(erase)
 	}
-	files, err := newMedia(cfg, budget, pool, limits, log)
+	files, err := newMedia(cfg, budget, pool, limits, space.roomForFiles, log)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +97,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 		Searches: found.search, Directory: found.users, Invitations: found.invitations, Turn: newTurn(cfg),
 		Reports:    reports.New(reports.Options{Pool: pool, Rooms: roomService, Users: accounts, Log: log}),
 		ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, TrustedProxies: cfg.TrustedProxies,
-		MediaClosed:  !cfg.Media.Open,
+		Room: space.database.Check, MediaClosed: !cfg.Media.Open,
 		MaxBodyBytes: int64(cfg.Limits.RequestBody), Limits: limits, Bounds: newBounds(cfg.Limits, budget),
 		Healthy: healthy(pool), Ready: ready,
 		Logger: log, NoRequestLines: !cfg.Log.Requests, Metrics: registry,
@@ -104,7 +105,7 @@ func newServices(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, r
 	if err != nil {
 		return nil, err
 	}
-	return &services{others: others, journal: entries, auth: accounts, contacts: threepids, profiles: profiles, log: log, stream: streams, media: files, found: found, api: handler, registry: registry}, nil
+	return &services{others: others, journal: entries, auth: accounts, contacts: threepids, profiles: profiles, log: log, stream: streams, media: files, found: found, api: handler, registry: registry, disks: space}, nil
 }
 
 // newAuth makes the service of accounts, which commands use without the others.
@@ -131,12 +132,13 @@ func newAuth(
 const previewPictureBytes = 10 << 20
 
 // newMedia makes the service of files and previews.
-func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, limits *ratelimit.Limits, log *slog.Logger) (*media.Service, error) {
+func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, limits *ratelimit.Limits, room func() error, log *slog.Logger) (*media.Service, error) {
 	o := media.Options{
 		Pool: pool, Dir: cfg.MediaDir(), ServerName: cfg.ServerName,
 		MaxUploadBytes:  int64(cfg.Media.MaxUpload),
 		UserQuotaBytes:  int64(cfg.Media.UserQuota),
 		ThumbnailMemory: int64(budget.ThumbnailMemory),
+		Room:            room,
 		Limits:          limits,
 		Log:             log,
 	}
@@ -179,6 +181,7 @@ func healthy(pool *pgxpool.Pool) func(context.Context) error {
 
 // start starts the background work. It goes on until stop, and not only for as long as ctx.
 func (s *services) start(ctx context.Context) error {
+	s.disks.watch.Start()
 	s.media.Start(ctx)
 	if err := s.others.Start(ctx); err != nil {
 		return err
@@ -198,6 +201,7 @@ func (s *services) start(ctx context.Context) error {
 func (s *services) stop(ctx context.Context) error {
 	defer s.others.Stop()
 	s.profiles.Stop()
+	s.disks.watch.Stop()
 	s.stream.presence.Stop()
 	s.found.stop()
 	s.media.Stop()

@@ -1,0 +1,128 @@
+package disk
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"homeserver/internal/matrix"
+)
+
+// interval is how often the disks are looked at. The floor has to hold what can be
+// written meanwhile.
+const interval = 2 * time.Second
+
+// ErrFull is what clients are told while there is too little room for what they want
+// to have kept: M_UNKNOWN with 503.
+var ErrFull = &matrix.Error{
+	Code:       matrix.Unknown,
+	Message:    "The server's disk is nearly full: it keeps nothing new until its operator has made room",
+	Status:     http.StatusServiceUnavailable,
+	RetryAfter: time.Minute,
+}
+
+// Options sets up a Watch.
+type Options struct {
+	// Floor is how many bytes must be free; 0: a disk is never nearly full.
+	Floor int64
+	// Free measures the free bytes of a folder's disk; nil: [Free].
+	Free func(folder string) (int64, error)
+	Log  *slog.Logger
+}
+
+// Watch looks at disks. It may be used concurrently once all spaces are added.
+type Watch struct {
+	o      Options
+	spaces []*Space
+
+	stopOnce sync.Once
+	stopping chan struct{}
+}
+
+// NewWatch makes a Watch of no disk.
+func NewWatch(o Options) *Watch {
+	if o.Free == nil {
+		o.Free = Free
+	}
+	return &Watch{o: o, stopping: make(chan struct{})}
+}
+
+// Space is the room on the disk of a folder. A nil Space always has room: it stands
+// for a disk that is none of ours.
+type Space struct {
+	folder string
+	full   atomic.Bool
+}
+
+// Add watches the disk of a folder too, from Start on. Folders on one disk have one
+// Space.
+func (w *Watch) Add(folder string) *Space {
+	for _, s := range w.spaces {
+		if s.folder == folder || same(s.folder, folder) {
+			return s
+		}
+	}
+	s := &Space{folder: folder}
+	w.spaces = append(w.spaces, s)
+	return s
+}
+
+// Check returns [ErrFull] while the disk is nearly full.
+func (s *Space) Check() error {
+	if s != nil && s.full.Load() {
+		return ErrFull
+	}
+	return nil
+}
+
+// Start looks at the disks now, and then every few seconds until Stop.
+func (w *Watch) Start() {
+	if w.o.Floor == 0 {
+		return
+	}
+	for _, s := range w.spaces {
+		w.look(s)
+		go w.watch(s)
+	}
+}
+
+// Stop ends that. It does not wait for a look that is under way, which a file system on
+// a network can make last for ever.
+func (w *Watch) Stop() { w.stopOnce.Do(func() { close(w.stopping) }) }
+
+func (w *Watch) watch(s *Space) {
+	next := time.NewTicker(interval)
+	defer next.Stop()
+	for {
+		select {
+		case <-next.C:
+			w.look(s)
+		case <-w.stopping:
+			return
+		}
+	}
+}
+
+// look measures a disk. What can't be measured stays as it is.
+func (w *Watch) look(s *Space) {
+	free, err := w.o.Free(s.folder)
+	if err != nil {
+		return
+	}
+	enough := w.o.Floor
+	if s.full.Load() {
+		enough += w.o.Floor / 8
+	}
+	full := free < enough
+	if s.full.Swap(full) == full {
+		return
+	}
+	state := []any{"folder", s.folder, "free_bytes", free, "floor_bytes", w.o.Floor}
+	if full {
+		w.o.Log.Error("the disk is nearly full: what would be kept there is refused until there is room", state...)
+	} else {
+		w.o.Log.Info("the disk has room again", state...)
+	}
+}

@@ -1,0 +1,33 @@
+package server
+
+import (
+	"log/slog"
+
+	"homeserver/internal/config"
+	"homeserver/internal/disk"
+	"homeserver/internal/postgres"
+)
+
+// disks are those that the server writes to.
+type disks struct {
+	watch           *disk.Watch
+	database, files *disk.Space
+}
+
+// newDisks finds them. The cluster is the server's own; nil: the database is on a disk that is somebody else's.
+func newDisks(cfg *config.Config, cluster *postgres.Cluster, log *slog.Logger) *disks {
+	d := &disks{watch: disk.NewWatch(disk.Options{Floor: int64(cfg.Limits.FreeDisk), Log: log})}
+	if cluster != nil {
+		d.database = d.watch.Add(cluster.DataDir())
+	}
+	d.files = d.watch.Add(cfg.MediaDir())
+	return d
+}
+
+// roomForFiles returns the error for files while there is too little room for them, or for their records.
+func (d *disks) roomForFiles() error {
+	if err := d.files.Check(); err != nil {
+		return err
+	}
+	return d.database.Check()
+}

@@ -16,8 +16,8 @@ const (
 	repeatWindow = time.Minute
 	// maxRepeatedRefreshes bounds what one refresh token is exchanged for.
 	maxRepeatedRefreshes = 10
-	// rememberedTokens is how many void access tokens of a device are remembered, and
-	// how many generations of its refresh tokens.
+	// rememberedTokens is how many void access tokens of a device are remembered, how
+	// many generations of its refresh tokens, and how many of these that were lost.
 	rememberedTokens = 5
 )
 
@@ -25,8 +25,8 @@ const (
 // minute after one of the new ones was used, so that a client that never got the
 // answer, or has asked twice at once, can ask again; each answer's tokens are good,
 // if they are used within a minute where there are several. M_UNKNOWN_TOKEN where the
-// token is not good, with soft_logout true where its successor has been used and the
-// device still exists; M_MISSING_PARAM without a token.
+// token is not good, with soft_logout true where it was and the device still exists, as
+// long as that is remembered; M_MISSING_PARAM without a token.
 // Client-server API, POST /refresh and "Refreshing access tokens".
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (Tokens, error) {
 	if refreshToken == "" {

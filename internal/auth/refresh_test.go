@@ -96,7 +96,7 @@ func TestRefreshCanBeRepeatedWhenTheAnswerWasLost(t *testing.T) {
 	again := mustRefresh(t, s, first.RefreshToken)
 
 	wantUnknown(t, s, lost.AccessToken, true)
-	wantNoRefresh(t, s, lost.RefreshToken, false)
+	wantNoRefresh(t, s, lost.RefreshToken, true)
 	mustAuthenticate(t, s, again.AccessToken)
 	mustRefresh(t, s, again.RefreshToken)
 }
@@ -174,6 +174,31 @@ func TestARefreshWasRepeatedAfterANewLogin(t *testing.T) {
 	c.advance(time.Second)
 	mustLogin(t, s, "example", onDevice("phone"))
 	wantNoRefresh(t, s, first.RefreshToken, true)
+}
+
+// A client that slept before it used what it had got was told, when another of the same
+// device had refreshed meanwhile, that its device was gone, and threw away its keys.
+func TestTokensThatCountedAsLostLoggedOutHard(t *testing.T) {
+	t.Parallel()
+	s, c := newTestService(t)
+	mustRegister(t, s, "example")
+	first := mustLogin(t, s, "example", refreshable)
+	slept := mustRefresh(t, s, first.RefreshToken)
+	c.advance(2 * repeatWindow)
+	mustRefresh(t, s, first.RefreshToken)
+	wantUnknown(t, s, slept.AccessToken, true)
+	wantNoRefresh(t, s, slept.RefreshToken, true)
+
+	for range 3 * maxRepeatedRefreshes {
+		c.advance(2 * repeatWindow)
+		mustRefresh(t, s, first.RefreshToken)
+	}
+	if n := count(t, s, `SELECT count(*) FROM refresh_tokens`); n > 2+rememberedTokens {
+		t.Errorf("%d refresh tokens are kept", n)
+	}
+	if n := count(t, s, `SELECT count(*) FROM access_tokens`); n > 3+rememberedTokens+1 {
+		t.Errorf("%d access tokens are kept", n)
+	}
 }
 
 func TestRefreshOfADeletedDevice(t *testing.T) {

@@ -143,15 +143,27 @@ func revokeRefreshTokens(ctx context.Context, tx pgx.Tx, session Session, genera
 	return nil
 }
 
+// longAgo is when a refresh token was revoked that must not be exchanged again.
+const longAgo = 0
+
 // voidLost makes tokens void that are newer than a generation and were given before a
-// time: their answer has not come, or they would have been used. It returns the access
-// tokens among them.
+// time: their answer has not come, or they would have been used. The newest of them are
+// remembered, for who uses them later after all. It returns the access tokens among them.
 func voidLost(ctx context.Context, tx pgx.Tx, session Session, generation int64, before, lifetime, now int64) ([]tokenHash, error) {
 	_, err := tx.Exec(ctx, `
-		DELETE FROM refresh_tokens WHERE user_id = $1 AND device_id = $2 AND generation > $3 AND issued_at < $4`,
-		session.UserID, session.DeviceID, generation, before)
+		UPDATE refresh_tokens SET revoked = true, revoked_at = $5
+		WHERE user_id = $1 AND device_id = $2 AND generation > $3 AND issued_at < $4 AND NOT revoked`,
+		session.UserID, session.DeviceID, generation, before, longAgo)
 	if err != nil {
-		return nil, fmt.Errorf("delete refresh tokens that nobody has got: %w", err)
+		return nil, fmt.Errorf("revoke refresh tokens that nobody has got: %w", err)
+	}
+	_, err = tx.Exec(ctx, `
+		DELETE FROM refresh_tokens WHERE token_hash IN (
+			SELECT token_hash FROM refresh_tokens WHERE user_id = $1 AND device_id = $2 AND generation > $3 AND revoked
+			ORDER BY issued_at DESC OFFSET $4)`,
+		session.UserID, session.DeviceID, generation, rememberedTokens)
+	if err != nil {
+		return nil, fmt.Errorf("forget refresh tokens that nobody has got: %w", err)
 	}
 	return accessTokens(ctx, tx, `
 		UPDATE access_tokens SET void_at = $5
@@ -160,11 +172,13 @@ func voidLost(ctx context.Context, tx pgx.Tx, session Session, generation int64,
 		session.UserID, session.DeviceID, generation, before+lifetime, now)
 }
 
-// countNewer counts the refresh tokens of a device that are newer than a generation.
+// countNewer counts the refresh tokens of a device that are newer than a generation and
+// not lost.
 func countNewer(ctx context.Context, tx pgx.Tx, session Session, generation int64) (n int, err error) {
 	err = tx.QueryRow(ctx, `
-		SELECT count(*) FROM refresh_tokens WHERE user_id = $1 AND device_id = $2 AND generation > $3`,
-		session.UserID, session.DeviceID, generation).Scan(&n)
+		SELECT count(*) FROM refresh_tokens
+		WHERE user_id = $1 AND device_id = $2 AND generation > $3 AND NOT (revoked AND revoked_at = $4)`,
+		session.UserID, session.DeviceID, generation, longAgo).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count the refresh tokens of a device: %w", err)
 	}
@@ -204,7 +218,6 @@ func supersedeTokens(ctx context.Context, tx pgx.Tx, session Session, now int64)
 		return 0, nil, fmt.Errorf("look up the generation of a device's tokens: %w", err)
 	}
 	// They were not exchanged for what is given now: no refresh may be repeated.
-	const longAgo = 0
 	if err := revokeRefreshTokens(ctx, tx, session, generation, longAgo); err != nil {
 		return 0, nil, err
 	}

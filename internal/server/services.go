@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -182,6 +183,9 @@ func healthy(pool *pgxpool.Pool) func(context.Context) error {
 // start starts the background work. It goes on until stop, and not only for as long as ctx.
 func (s *services) start(ctx context.Context) error {
 	s.disks.watch.Start()
+	if _, err := net.InterfaceAddrs(); err != nil {
+		s.log.WarnContext(ctx, "no previews are made and no identity servers asked: the addresses of this machine cannot be looked up", "error", err)
+	}
 	s.media.Start(ctx)
 	if err := s.others.Start(ctx); err != nil {
 		return err

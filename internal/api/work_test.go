@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/rand"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,30 @@ func TestEveryRouteSaysWhatWorkItIs(t *testing.T) {
 		}
 		if rt.handle.streams != (rt.work == uploading && !strings.HasSuffix(rt.path, "/create")) {
 			t.Errorf("%s %s streams: %v, but is %v", rt.method, rt.path, rt.handle.streams, rt.work)
+		}
+	}
+}
+
+// A request that makes events counts by them, and what is stored counts by its bytes:
+// by the journal, or with its body.
+func TestEveryRouteIsCountedForWhatItWrites(t *testing.T) {
+	t.Parallel()
+	a := newBench(t, Options{})
+	for _, rt := range slices.Concat(a.roomRoutes(), a.membershipRoutes()) {
+		eventful := rt.work == sending || rt.work == joining || rt.work == inviting || rt.work == creatingRooms
+		if rt.method != http.MethodGet && !eventful && rt.work != changing {
+			t.Errorf("%s %s changes rooms, and counts as %v", rt.method, rt.path, rt.work)
+		}
+	}
+	text, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "## What a request may cost")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, rt := range a.routes() {
+		if !strings.Contains(table, "`"+string(rt.work.kind)+"`") {
+			t.Errorf("docs/security.md does not say what %s %s may cost, which is work of the kind %s", rt.method, rt.path, rt.work.kind)
 		}
 	}
 }

@@ -222,9 +222,9 @@ func (s *Service) lookup(ctx context.Context, addresses []Address) ([]string, er
 		return nil, err
 	}
 	var mails []ratelimit.Cost
-	for i, userID := range users {
-		if userID == "" {
-			mails = append(mails, ratelimit.Cost{Kind: ratelimit.MailsToAddress, Key: "invitation:" + addresses[i].Medium + ":" + addresses[i].Address, N: 1})
+	for i, a := range addresses {
+		if users[i] == "" {
+			mails = append(mails, ratelimit.Cost{Kind: ratelimit.MailsToAddress, Key: "invitation:" + a.Medium + ":" + a.Address, N: 1})
 		} else if asked != nil {
 			asked[i].GiveBack()
 		}

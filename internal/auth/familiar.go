@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,21 +15,34 @@ import (
 	"homeserver/internal/ratelimit"
 )
 
-// maxRecalled is how many devices are asked for their addresses after a start.
-const maxRecalled = 10_000
+const (
+	// maxRecalled is how many devices are asked for their addresses after a start.
+	maxRecalled = 10_000
+	// maxFamiliarOfUser is how many addresses are remembered of one user: whoever has a
+	// network full of them must not push out those of all others.
+	maxFamiliarOfUser = 16
+)
 
 // familiar are the addresses from which somebody was logged in, at all and to which
 // account; guests don't count, since anybody can be one. An address is known as what it
 // is counted as: see [ratelimit.AddressKey].
 type familiar struct {
-	seed  maphash.Seed
-	known *kept.LRU[uint64, struct{}] // by a number that stands for the address and the account, "" for any
+	seed maphash.Seed
+	mu   sync.Mutex // held while something is added
+	// known has, by numbers that stand for them, each address, each address with an
+	// account, and each account with its addresses, the latest last.
+	known *kept.LRU[uint64, []place]
 }
+
+// place is an address of an account, by the numbers of the address and of both together.
+type place struct{ address, both uint64 }
 
 func newFamiliar(share int) *familiar {
-	return &familiar{maphash.MakeSeed(), kept.NewLRU(kept.Options[uint64, struct{}]{Share: share})}
+	weigh := func(_ uint64, places []place) int { return 16 * cap(places) }
+	return &familiar{seed: maphash.MakeSeed(), known: kept.NewLRU(kept.Options[uint64, []place]{Share: share, Weigh: weigh})}
 }
 
+// number stands for an address, an account, or both together; "": it is not about one.
 func (f *familiar) number(caller, userID string) uint64 {
 	return maphash.Comparable(f.seed, [2]string{caller, userID})
 }
@@ -38,8 +53,19 @@ func (f *familiar) add(caller, userID string) {
 	if alwaysFamiliar(caller) {
 		return
 	}
-	f.known.Put(f.number(caller, ""), struct{}{})
-	f.known.Put(f.number(caller, userID), struct{}{})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	account, added := f.number("", userID), place{f.number(caller, ""), f.number(caller, userID)}
+	before, _ := f.known.Get(account)
+	places := slices.DeleteFunc(slices.Clone(before), func(p place) bool { return p == added })
+	if len(places) == maxFamiliarOfUser {
+		f.known.Remove(places[0].address)
+		f.known.Remove(places[0].both)
+		places = places[1:]
+	}
+	f.known.Put(account, append(places, added))
+	f.known.Put(added.address, nil)
+	f.known.Put(added.both, nil)
 }
 
 // knows reports whether a caller is a user, the server itself, or an address from which

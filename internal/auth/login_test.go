@@ -341,6 +341,24 @@ func TestAStolenTokenAllowedEndlessGuesses(t *testing.T) {
 	must(t, err)
 }
 
+// Whoever had an account and a network of addresses pushed out the addresses of others.
+func TestOneUserFilledTheMemoryForAddresses(t *testing.T) {
+	t.Parallel()
+	f := newFamiliar(20_000)
+	const home, alice, flood = "192.0.2.1", "@alice:example.org", "@flood:example.org"
+	f.add(home, alice)
+	for i := range 1000 {
+		f.add(fmt.Sprintf("2001:db8:0:%x::/64", i), flood)
+		f.add("198.51.100.1", flood) // stays, since it is used all the time
+	}
+	if !f.knows(home) || !f.knowsAt(home, []string{alice}) {
+		t.Error("the address of another was pushed out")
+	}
+	if !f.knowsAt("198.51.100.1", []string{flood}) || !f.knows("2001:db8:0:3e7::/64") || f.knows("2001:db8:0:1::/64") {
+		t.Error("not the latest addresses of the user are known")
+	}
+}
+
 // Addresses are remembered over a restart, by the devices that were seen there.
 func TestAddressesWereNewAfterARestart(t *testing.T) {
 	t.Parallel()

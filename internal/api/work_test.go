@@ -71,8 +71,8 @@ func TestEveryRouteIsCountedForWhatItWrites(t *testing.T) {
 	t.Parallel()
 	a := newBench(t, Options{})
 	for _, rt := range slices.Concat(a.roomRoutes(), a.membershipRoutes()) {
-		eventful := rt.work == sending || rt.work == joining || rt.work == inviting || rt.work == creatingRooms
-		if rt.method != http.MethodGet && !eventful && rt.work != changing {
+		eventful := rt.work.charged == forEvents || rt.work == creatingRooms
+		if rt.method != http.MethodGet && !eventful && rt.work.kind != ratelimit.Changes {
 			t.Errorf("%s %s changes rooms, and counts as %v", rt.method, rt.path, rt.work)
 		}
 	}

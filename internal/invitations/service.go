@@ -225,8 +225,11 @@ func (s *Service) lookup(ctx context.Context, addresses []Address) ([]string, er
 	for i, a := range addresses {
 		if users[i] == "" {
 			mails = append(mails, ratelimit.Cost{Kind: ratelimit.MailsToAddress, Key: "invitation:" + a.Medium + ":" + a.Address, N: 1})
-		} else if asked != nil {
-			asked[i].GiveBack()
+		}
+	}
+	for i, claim := range asked { // one for each address; one is like another
+		if i < len(addresses)-len(mails) {
+			claim.GiveBack()
 		}
 	}
 	_, err = s.limits.TakeAll(mails)

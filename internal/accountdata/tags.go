@@ -57,6 +57,9 @@ func (s *Service) DeleteTag(ctx context.Context, userID, roomID, tag string) err
 // errChanged says that an item is not what a new one was made from.
 const errChanged = "HS002"
 
+// patience is how long tags are made again because another process has changed them.
+const patience = 10 * time.Second
+
 // changeTags makes new tags of the old. Another process may change them at the same
 // time: then it makes them again.
 func (s *Service) changeTags(ctx context.Context, userID, roomID string, change func(map[string]json.RawMessage) bool) error {
@@ -69,8 +72,7 @@ func (s *Service) changeTags(ctx context.Context, userID, roomID string, change 
 		return err
 	}
 	defer end()
-	const attempts = 16
-	for range attempts {
+	for start := time.Now(); time.Since(start) < patience; {
 		tags, at, err := s.tags(ctx, userID, room)
 		if err != nil {
 			return err

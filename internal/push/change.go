@@ -252,9 +252,9 @@ func isPredefined(k Kind, id string) bool { return indexRule(predefinedRules("")
 // ErrNoRule is M_NOT_FOUND for a rule that is not there.
 func ErrNoRule() error { return matrix.Errorf(matrix.NotFound, "The push rule was not found.") }
 
-// attempts is how often a change is made anew because another process has changed
-// the rules of the same user.
-const attempts = 16
+// patience is how long a change is made anew because another process has changed the
+// rules of the same user.
+const patience = 10 * time.Second
 
 // change applies a change to the rules as they are stored, and commits it. One
 // that changes nothing is not written.
@@ -264,7 +264,7 @@ func (s *Service) change(ctx context.Context, userID string, apply func(*ownRule
 		return err
 	}
 	defer end()
-	for range attempts {
+	for start := time.Now(); time.Since(start) < patience; {
 		own, before, err := s.loadRules(ctx, userID)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -51,6 +52,24 @@ func TestCountsOfManyRooms(t *testing.T) {
 	h.ok(err)
 	if len(some) != 3 {
 		t.Errorf("asked for 3 rooms, got %d", len(some))
+	}
+}
+
+// TestLargeMessagesWereNotCounted: what one read could not bring was left out for ever.
+func TestLargeMessagesWereNotCounted(t *testing.T) {
+	t.Parallel()
+	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
+	large, small := h.room(bob), h.room(bob)
+	const many = 160
+	for range many {
+		h.say(alice, large, strings.Repeat("x", 60_000))
+		h.say(alice, small, "text")
+	}
+	got, err := h.Counts(t.Context(), bob, []journal.RoomNID{h.nid(large), h.nid(small)}, h.journal.Position())
+	h.ok(err)
+	want := map[journal.RoomNID]Unread{h.nid(large): mainTimeline(many, 0), h.nid(small): mainTimeline(many, 0)}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -213,6 +213,10 @@ var (
 	lastPage  = page{events: MaxUnread - 100, rooms: 5}
 )
 
+// cutPages is how many more pages are read of a room alone whose last page was cut
+// because its events are large. What even these do not hold is not counted.
+const cutPages = 4
+
 // read looks at what the tables hold of some rooms. Nothing of that stays in memory.
 func (c *counting) read(ctx context.Context, scans []*scan) error {
 	before := reserve.Used(ctx)
@@ -232,14 +236,47 @@ func (c *counting) read(ctx context.Context, scans []*scan) error {
 		return err
 	}
 	for some := range slices.Chunk(more, lastPage.rooms) {
-		if err := c.readPage(ctx, some, lastPage.events); err != nil {
-			return err
-		}
-		if err := c.finish(ctx, some); err != nil {
+		if err := c.readLast(ctx, some); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// readLast looks at the rest of rooms of which one page was not enough.
+func (c *counting) readLast(ctx context.Context, scans []*scan) error {
+	before := reserve.Used(ctx)
+	defer func() { reserve.Drop(ctx, reserve.Used(ctx)-before) }()
+	if err := c.readPage(ctx, scans, lastPage.events); err != nil {
+		return err
+	}
+	var whole []*scan
+	for _, sc := range scans {
+		if !sc.cut {
+			whole = append(whole, sc)
+			continue
+		}
+		if err := c.readCut(ctx, sc); err != nil {
+			return err
+		}
+	}
+	return c.finish(ctx, whole)
+}
+
+// readCut goes on with a room whose last page was cut, and finishes it.
+func (c *counting) readCut(ctx context.Context, sc *scan) error {
+	before := reserve.Used(ctx)
+	defer func() { reserve.Drop(ctx, reserve.Used(ctx)-before) }()
+	alone := []*scan{sc}
+	for range cutPages {
+		if !sc.cut || len(sc.events) >= MaxUnread {
+			break
+		}
+		if err := c.readPage(ctx, alone, MaxUnread-len(sc.events)); err != nil {
+			return err
+		}
+	}
+	return c.finish(ctx, alone)
 }
 
 // readPage reads the next older events of each room.

@@ -2,9 +2,13 @@ package rooms
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -57,16 +61,27 @@ func selectCut(conditions string, o order, bytes string) string {
 	FROM (
 		SELECT *, sum(weight) OVER (ORDER BY ` + o.cut + ` ROWS UNBOUNDED PRECEDING) - weight AS before
 		FROM (SELECT ` + eventColumns + `,
-			octet_length(e.json) + coalesce(octet_length(p.json), 0) + coalesce(octet_length(d.json), 0) + 512 AS weight` + nth +
+			octet_length(e.json) + coalesce(octet_length(p.json), 0) + coalesce(octet_length(d.json), 0) + ` + strconv.Itoa(weightBesideJSON) + ` AS weight` + nth +
 		fromEvents + conditions + `) w) c
 	ORDER BY ` + o.given
 }
 
 // cut reads events in an order, as many as one read may bring, and lists the others.
-// The conditions are what follows selectEvents.
+// The conditions are what follows selectEvents. Mostly there are no others: so it is
+// tried first to read all, which is cheaper than to add up lengths and sort by them.
 func (s *Service) cut(ctx context.Context, o order, bytes int64, conditions string, args ...any) (found, error) {
+	given := strings.ReplaceAll(o.given, "c.", "e.")
+	whole, err := s.readEvents(ctx, bytes, selectEvents+conditions+` ORDER BY `+given, args...)
+	if !errors.Is(err, errTooMuch) {
+		return whole, err
+	}
+	return s.cutLarge(ctx, o, bytes, conditions, args...)
+}
+
+// cutLarge does the same where it is known that there is more.
+func (s *Service) cutLarge(ctx context.Context, o order, bytes int64, conditions string, args ...any) (found, error) {
 	args = append(args[:len(args):len(args)], bytes)
-	return s.readEvents(ctx, selectCut(conditions, o, fmt.Sprintf("$%d", len(args))), args...)
+	return s.readEvents(ctx, math.MaxInt64, selectCut(conditions, o, fmt.Sprintf("$%d", len(args))), args...)
 }
 
 // pagesOfDamage bounds how often a page is read again because of damaged events.
@@ -183,7 +198,7 @@ func (c *Cursor) read(ctx context.Context) error {
 		at[i] = int64(part[i].Position)
 	}
 	before := reserve.Used(ctx)
-	read, err := c.s.cut(ctx, byRoom, partBytes, `WHERE e.position = ANY($1)`, at)
+	read, err := c.s.cutLarge(ctx, byRoom, partBytes, `WHERE e.position = ANY($1)`, at)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"unsafe"
 
 	"github.com/jackc/pgx/v5"
@@ -139,17 +140,33 @@ func (d *damaged) name() string { return fmt.Sprintf("event %s at position %d", 
 
 func (d *damaged) err() error { return fmt.Errorf("%s is %w: %w", d.name(), damage.ErrDamaged, d.why) }
 
+// weight is what an event counts of the bytes that one read may bring, as selectCut has
+// it.
+func (row *eventRow) weight() int64 {
+	return int64(len(row.json) + len(row.prevJSON) + len(row.redactionJSON) + weightBesideJSON)
+}
+
+const weightBesideJSON = 512
+
 // found is what a query gave.
 type found struct {
 	List
 	bad []damaged
 }
 
-// sortEvents collects rows of selectEvents, counting what they weigh.
-func sortEvents(rows pgx.Rows, c *reserve.Counter) (found, error) {
+// errTooMuch ends a read of more bytes than one may bring.
+var errTooMuch = errors.New("more than one read may bring")
+
+// sortEvents collects rows of selectEvents, counting what they weigh: errTooMuch where
+// there is another after so many bytes.
+func sortEvents(rows pgx.Rows, c *reserve.Counter, most int64) (found, error) {
 	var row eventRow
 	f := found{List: List{Events: []*Event{}}}
 	_, err := pgx.ForEachRow(rows, row.columns(), func() error {
+		if most <= 0 {
+			return errTooMuch
+		}
+		most -= row.weight()
 		if row.json == nil {
 			f.Left = append(f.Left, Left{journal.RoomNID(row.room), journal.Position(row.position)})
 			return c.Add(int(unsafe.Sizeof(Left{})))
@@ -174,21 +191,26 @@ func sortEvents(rows pgx.Rows, c *reserve.Counter) (found, error) {
 func collectEvents(rows pgx.Rows) ([]*Event, error) { return collectCounted(rows, &reserve.Counter{}) }
 
 func collectCounted(rows pgx.Rows, c *reserve.Counter) ([]*Event, error) {
-	f, err := sortEvents(rows, c)
+	f, err := sortEvents(rows, c, math.MaxInt64)
 	if err == nil && len(f.bad) > 0 {
 		err = f.bad[0].err()
 	}
 	return f.Events, err
 }
 
-// readEvents reads the events that a query gives, whose rows are those of selectEvents.
-// The log is told of those that are damaged.
-func (s *Service) readEvents(ctx context.Context, sql string, args ...any) (f found, err error) {
+// readEvents reads the events that a query gives, whose rows are those of selectEvents:
+// errTooMuch where there is another after so many bytes; then nothing is kept. The log
+// is told of those that are damaged.
+func (s *Service) readEvents(ctx context.Context, most int64, sql string, args ...any) (f found, err error) {
+	before := reserve.Used(ctx)
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
 		rows, _ := s.pool.Query(ctx, sql, args...)
-		f, err = sortEvents(rows, c)
+		f, err = sortEvents(rows, c, most)
 		return err
 	})
+	if errors.Is(err, errTooMuch) {
+		reserve.Drop(ctx, reserve.Used(ctx)-before)
+	}
 	for i := range f.bad {
 		s.damage.Found(ctx, f.bad[i].name(), f.bad[i].why)
 	}
@@ -202,7 +224,7 @@ func (s *Service) Damage() *damage.Log { return s.damage }
 // events reads the events that a query gives, which begins with selectEvents, but
 // for damaged ones.
 func (s *Service) events(ctx context.Context, sql string, args ...any) ([]*Event, error) {
-	f, err := s.readEvents(ctx, sql, args...)
+	f, err := s.readEvents(ctx, math.MaxInt64, sql, args...)
 	return f.Events, err
 }
 

@@ -19,8 +19,13 @@ import (
 	"homeserver/internal/clienttest"
 )
 
-// resident is how many bytes of memory the server takes.
-func (d *daemon) resident(t *testing.T) int64 {
+// resident is how many bytes of memory the server takes, and mostResident how many it
+// has taken at most.
+func (d *daemon) resident(t *testing.T) int64     { return d.memory(t, "VmRSS:") }
+func (d *daemon) mostResident(t *testing.T) int64 { return d.memory(t, "VmHWM:") }
+
+// memory reads a line of what the system tells of the server's memory.
+func (d *daemon) memory(t *testing.T, line string) int64 {
 	t.Helper()
 	file, err := os.Open(fmt.Sprintf("/proc/%d/status", d.Process.Pid))
 	if err != nil {
@@ -28,7 +33,7 @@ func (d *daemon) resident(t *testing.T) int64 {
 	}
 	defer file.Close() //nolint:errcheck // it was only read
 	for lines := bufio.NewScanner(file); lines.Scan(); {
-		if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == "VmRSS:" {
+		if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == line {
 			kib, err := strconv.ParseInt(fields[1], 10, 64)
 			if err != nil {
 				t.Fatal(err)

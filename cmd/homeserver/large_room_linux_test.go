@@ -3,10 +3,8 @@ package main
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,27 +13,6 @@ import (
 
 	"homeserver/internal/clienttest"
 )
-
-// mostResident is how many bytes of memory the server has taken at most.
-func (d *daemon) mostResident(t *testing.T) int64 {
-	t.Helper()
-	file, err := os.Open(fmt.Sprintf("/proc/%d/status", d.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close() //nolint:errcheck // it was only read
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == "VmHWM:" {
-			kib, err := strconv.ParseInt(fields[1], 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kib << 10
-		}
-	}
-	t.Fatal("the system does not tell how much memory a process has taken")
-	return 0
-}
 
 // fillState sets so many entries of a room's state, of 60 KB each.
 func fillState(t *testing.T, c *clienttest.Client, room string, entries int) {

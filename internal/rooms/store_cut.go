@@ -34,6 +34,22 @@ func (l List) And(more List) List {
 	return List{slices.Concat(l.Events, more.Events), slices.Concat(l.Left, more.Left)}
 }
 
+// ByRoom takes a list apart.
+func (l List) ByRoom() map[journal.RoomNID]List {
+	byRoom := map[journal.RoomNID]List{}
+	for _, e := range l.Events {
+		list := byRoom[e.Room]
+		list.Events = append(list.Events, e)
+		byRoom[e.Room] = list
+	}
+	for _, left := range l.Left {
+		list := byRoom[left.Room]
+		list.Left = append(list.Left, left)
+		byRoom[left.Room] = list
+	}
+	return byRoom
+}
+
 // order is the order in which events take up the bytes of a read, and in which they are
 // given.
 type order struct{ cut, given string }

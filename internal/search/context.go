@@ -49,7 +49,7 @@ func (s *Service) surround(ctx context.Context, r *Results, c *Context) error {
 	if err != nil {
 		return err
 	}
-	behindOf, aheadOf := listsByRoom(older), listsByRoom(newer)
+	behindOf, aheadOf := older.ByRoom(), newer.ByRoom()
 	for _, result := range r.Results {
 		nid := result.Event.Room
 		result.Around = around(result.Event, behindOf[nid], aheadOf[nid], before, after)
@@ -58,22 +58,6 @@ func (s *Service) surround(ctx context.Context, r *Results, c *Context) error {
 		return s.profiles(ctx, r)
 	}
 	return nil
-}
-
-// listsByRoom takes a list apart.
-func listsByRoom(l rooms.List) map[journal.RoomNID]rooms.List {
-	byRoom := map[journal.RoomNID]rooms.List{}
-	for _, e := range l.Events {
-		list := byRoom[e.Room]
-		list.Events = append(list.Events, e)
-		byRoom[e.Room] = list
-	}
-	for _, left := range l.Left {
-		list := byRoom[left.Room]
-		list.Left = append(list.Left, left)
-		byRoom[left.Room] = list
-	}
-	return byRoom
 }
 
 // around picks the events nearest to a result out of what was read for all results

@@ -287,7 +287,7 @@ func (s *Service) states(ctx context.Context, r *Results) error {
 	if err != nil {
 		return err
 	}
-	for nid, state := range listsByRoom(list) {
+	for nid, state := range list.ByRoom() {
 		r.State[ids[nid]] = state
 	}
 	return nil

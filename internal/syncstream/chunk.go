@@ -131,7 +131,7 @@ func (s *Service) readInvites(ctx context.Context, c *Chunk) error {
 		invited = append(invited, rooms.RoomAt{Room: nid, At: position})
 	}
 	state, err := s.Rooms.Stripped(ctx, invited, c.UserID)
-	c.invites = byRoom(state)
+	c.invites = state.ByRoom()
 	return err
 }
 

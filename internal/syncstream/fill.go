@@ -42,21 +42,6 @@ func (p *plan) which(holds func(r *Room) bool) []*Room {
 // hasTimeline reports whether the room's section shows events at all.
 func (r *Room) hasTimeline() bool { return r.Section == Joined || r.Section == Left }
 
-func byRoom(l rooms.List) map[journal.RoomNID]rooms.List {
-	m := map[journal.RoomNID]rooms.List{}
-	for _, e := range l.Events {
-		list := m[e.Room]
-		list.Events = append(list.Events, e)
-		m[e.Room] = list
-	}
-	for _, left := range l.Left {
-		list := m[left.Room]
-		list.Left = append(list.Left, left)
-		m[left.Room] = list
-	}
-	return m
-}
-
 func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 	filter := p.timeline
 	limit := filter.LimitOr(rooms.DefaultLimit)
@@ -88,7 +73,7 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 		if err != nil {
 			return err
 		}
-		found := byRoom(events)
+		found := events.ByRoom()
 		for _, r := range stored {
 			none := len(found[r.nid].Events)+len(found[r.nid].Left) == 0
 			r.still = filter == nil && none && r.Access.SeesAll(r.since, r.upTo)
@@ -180,7 +165,7 @@ func (s *Service) readFullState(ctx context.Context, p *plan, full []*Room) erro
 	} else {
 		list, err = s.Rooms.States(ctx, at, p.filter.Room.State, !p.filter.lazy())
 	}
-	found := byRoom(list)
+	found := list.ByRoom()
 	for _, r := range full {
 		r.State = found[r.nid]
 	}
@@ -208,7 +193,7 @@ func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
 		if err != nil {
 			return err
 		}
-		maps.Copy(found, byRoom(list))
+		maps.Copy(found, list.ByRoom())
 	}
 	for _, r := range changed {
 		if len(found[r.nid].Left) == 0 {
@@ -297,7 +282,7 @@ func (s *Service) fillStripped(ctx context.Context, p *plan) error {
 	if err != nil {
 		return err
 	}
-	found := byRoom(list)
+	found := list.ByRoom()
 	for _, r := range invited {
 		r.State = found[r.nid]
 	}

@@ -56,7 +56,7 @@ func (s *Service) fillMembers(ctx context.Context, p *plan) error {
 		if err != nil {
 			return err
 		}
-		found := byRoom(list)
+		found := list.ByRoom()
 		for _, r := range rs {
 			r.State = r.State.And(found[r.nid])
 		}

@@ -51,7 +51,7 @@ func (s *Service) fillOvertaken(ctx context.Context, list []overtaken, limit int
 		if err != nil {
 			return err
 		}
-		stored = byRoom(events)
+		stored = events.ByRoom()
 	}
 	for _, o := range list {
 		changes := stored[o.room.nid]

@@ -63,8 +63,7 @@ func TestBenchMeasuresEverything(t *testing.T) {
 					t.Errorf("delivered %v of %v", figure.Measured, figure.Ceiling)
 				}
 			}
-			// A few bare connections take less memory than the garbage of the moment.
-			if ceilings == 0 && !strings.Contains(c.Name, "waiting /sync") {
+			if ceilings == 0 {
 				t.Errorf("%s stands without a ceiling: %+v", c.Name, c.Figures)
 			}
 		}

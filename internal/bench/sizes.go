@@ -52,7 +52,7 @@ var quick = sizes{
 	listeners: 12, rounds: 2, burst: 24,
 	readRooms: 10,
 	joins:     20, joinsCompared: 5,
-	waiting: 20, quiet: 10 * time.Millisecond,
+	waiting: 200, quiet: 10 * time.Millisecond,
 	members: []int{10, 20, 40}, events: []int{20, 300},
 	history: 200, kept: 100, starts: 1,
 }

@@ -36,7 +36,7 @@ browser: # Say it where the tests of the pages will be skipped
 
 .PHONY: test
 test: postgres browser ## Run all tests
-	go test ./...
+	go test -timeout 30m ./...
 
 .PHONY: test-long
 test-long: postgres browser ## Run all tests, those that take long too

@@ -6,7 +6,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X homeserver/internal/buildinfo.version=${VERSION}" -o /out/homeserver ./cmd/homeserver
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X homeserver/internal/server/buildinfo.version=${VERSION}" -o /out/homeserver ./cmd/homeserver
 RUN mkdir /out/data
 
 # Nothing but the server and the authorities that it trusts when it connects to others. There is no PostgreSQL

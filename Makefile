@@ -2,7 +2,7 @@
 
 BIN     := bin/homeserver
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
-LDFLAGS := -X homeserver/internal/buildinfo.version=$(VERSION)
+LDFLAGS := -X homeserver/internal/server/buildinfo.version=$(VERSION)
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Like golangci-lint these are not tools of go.mod, where their dependencies would choose the server's versions.
 STATICCHECK_VERSION := v0.7.0

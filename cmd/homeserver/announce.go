@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"homeserver/internal/config"
 	"homeserver/internal/server"
+	"homeserver/internal/server/config"
 )
 
 // announcement tells a person where the server is and what to try first.

@@ -7,10 +7,10 @@ import (
 	"io"
 	"time"
 
-	"homeserver/internal/backup"
-	"homeserver/internal/config"
 	"homeserver/internal/doctor"
 	"homeserver/internal/server"
+	"homeserver/internal/server/backup"
+	"homeserver/internal/server/config"
 )
 
 var backupCommand = command{

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"homeserver/internal/bench"
-	"homeserver/internal/config"
+	"homeserver/internal/server/config"
 )
 
 var benchCommand = command{

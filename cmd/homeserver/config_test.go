@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/config"
+	"homeserver/internal/server/config"
 )
 
 func TestConfigCheckPrintsWhatIsInEffect(t *testing.T) {

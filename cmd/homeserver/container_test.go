@@ -11,7 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"homeserver/internal/config"
+	"homeserver/internal/server/config"
 )
 
 // The files of the repository that describe the container.
@@ -153,11 +153,11 @@ func TestImageRunsCommandsThatExist(t *testing.T) {
 func TestBuildsSetAVariableThatExists(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{dockerfile, "../../Makefile"} {
-		if !strings.Contains(readFile(t, file), "-X homeserver/internal/buildinfo.version=") {
+		if !strings.Contains(readFile(t, file), "-X homeserver/internal/server/buildinfo.version=") {
 			t.Errorf("%s does not set the version", file)
 		}
 	}
-	if !regexp.MustCompile(`(?m)^var version string$`).MatchString(readFile(t, repository+"internal/buildinfo/buildinfo.go")) {
+	if !regexp.MustCompile(`(?m)^var version string$`).MatchString(readFile(t, repository+"internal/server/buildinfo/buildinfo.go")) {
 		t.Error("there is no variable version")
 	}
 }

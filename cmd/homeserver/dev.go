@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/config"
 	"homeserver/internal/postgres"
+	"homeserver/internal/server/config"
 )
 
 // throwawayPrefix begins the names of the folders of development servers.

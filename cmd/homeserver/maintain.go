@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"homeserver/internal/buildinfo"
-	"homeserver/internal/config"
 	"homeserver/internal/server"
+	"homeserver/internal/server/buildinfo"
+	"homeserver/internal/server/config"
 )
 
 var configCheckCommand = command{

@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"homeserver/internal/clienttest"
+	"homeserver/internal/media/blob/blobtest"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/storage/storagetest"
 )
 
 const (
@@ -54,16 +54,16 @@ func (h *mediaHouse) at(t *testing.T, i int) *clienttest.Client {
 }
 
 // s3Environ configures a server for an S3 service.
-func s3Environ(t *testing.T, s *storagetest.Service) []string {
+func s3Environ(t *testing.T, s *blobtest.Service) []string {
 	t.Helper()
 	secret := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(secret, []byte(storagetest.SecretKey+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte(blobtest.SecretKey+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return []string{
-		"HOMESERVER_MEDIA_STORAGE=s3", "HOMESERVER_MEDIA_S3_ENDPOINT=" + s.URL, "HOMESERVER_MEDIA_S3_REGION=" + storagetest.Region,
-		"HOMESERVER_MEDIA_S3_BUCKET=" + storagetest.Bucket, "HOMESERVER_MEDIA_S3_PREFIX=chat/",
-		"HOMESERVER_MEDIA_S3_ACCESS_KEY=" + storagetest.AccessKey, "HOMESERVER_MEDIA_S3_SECRET_KEY_FILE=" + secret,
+		"HOMESERVER_MEDIA_STORAGE=s3", "HOMESERVER_MEDIA_S3_ENDPOINT=" + s.URL, "HOMESERVER_MEDIA_S3_REGION=" + blobtest.Region,
+		"HOMESERVER_MEDIA_S3_BUCKET=" + blobtest.Bucket, "HOMESERVER_MEDIA_S3_PREFIX=chat/",
+		"HOMESERVER_MEDIA_S3_ACCESS_KEY=" + blobtest.AccessKey, "HOMESERVER_MEDIA_S3_SECRET_KEY_FILE=" + secret,
 	}
 }
 
@@ -75,7 +75,7 @@ func TestMediaOfSeveralServers(t *testing.T) {
 		"folder": func(t *testing.T) []string {
 			return []string{"HOMESERVER_MEDIA_FOLDER=" + filepath.Join(t.TempDir(), "shared")}
 		},
-		"bucket": func(t *testing.T) []string { return s3Environ(t, storagetest.New(t)) },
+		"bucket": func(t *testing.T) []string { return s3Environ(t, blobtest.New(t)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -135,7 +135,7 @@ func TestMediaOfSeveralServers(t *testing.T) {
 // but files, and files too once the service is up.
 func TestS3ServiceThatIsAway(t *testing.T) {
 	t.Parallel()
-	s := storagetest.New(t)
+	s := blobtest.New(t)
 	s.Down()
 	d := serveFrom(t, dataFolder(t), append(s3Environ(t, s), "HOMESERVER_DATABASE_URL="+postgrestest.URL(t), "HOMESERVER_REGISTRATION_ENABLED=true")...)
 	if !d.stderr.waitFor("the storage of files does not answer as it should") {
@@ -150,7 +150,7 @@ func TestS3ServiceThatIsAway(t *testing.T) {
 	if !d.stderr.waitFor("request refused") {
 		t.Error("the log does not tell of the upload")
 	}
-	if log := d.stderr.String(); !strings.Contains(log, "in the bucket") || strings.Contains(log, storagetest.SecretKey) {
+	if log := d.stderr.String(); !strings.Contains(log, "in the bucket") || strings.Contains(log, blobtest.SecretKey) {
 		t.Errorf("the log has\n%s", log)
 	}
 	s.Up()

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"homeserver/internal/config"
+	"homeserver/internal/server/config"
 )
 
 const operations = "docs/operations.md"

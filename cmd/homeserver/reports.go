@@ -12,9 +12,9 @@ import (
 	"time"
 	"unicode"
 
-	"homeserver/internal/config"
-	"homeserver/internal/reports"
+	"homeserver/internal/personal/reports"
 	"homeserver/internal/server"
+	"homeserver/internal/server/config"
 )
 
 const (

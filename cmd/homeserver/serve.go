@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/buildinfo"
-	"homeserver/internal/config"
 	"homeserver/internal/server"
+	"homeserver/internal/server/buildinfo"
+	"homeserver/internal/server/config"
 )
 
 const (

@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"strings"
 
-	"homeserver/internal/config"
 	"homeserver/internal/server"
+	"homeserver/internal/server/config"
 )
 
 // settings are the flags by which a command finds its configuration.

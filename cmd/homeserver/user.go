@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/config"
 	"homeserver/internal/server"
+	"homeserver/internal/server/config"
 )
 
 // accountsPage is how many accounts are listed at a time.

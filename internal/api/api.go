@@ -15,24 +15,24 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"homeserver/internal/accountdata"
 	"homeserver/internal/auth"
-	"homeserver/internal/invitations"
+	"homeserver/internal/auth/threepid"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
 	"homeserver/internal/media"
-	"homeserver/internal/presence"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/personal/receipts"
+	"homeserver/internal/personal/reports"
+	"homeserver/internal/personal/search"
+	"homeserver/internal/personal/thirdpartyinvite"
+	"homeserver/internal/personal/turn"
+	"homeserver/internal/personal/typing"
+	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/profile"
-	"homeserver/internal/push"
-	"homeserver/internal/ratelimit"
-	"homeserver/internal/receipts"
-	"homeserver/internal/reports"
 	"homeserver/internal/rooms"
-	"homeserver/internal/search"
 	"homeserver/internal/syncstream"
-	"homeserver/internal/threepid"
-	"homeserver/internal/turn"
-	"homeserver/internal/typing"
-	"homeserver/internal/userdirectory"
 )
 
 // Options is what an API is made of.
@@ -52,7 +52,7 @@ type Options struct {
 
 	Searches    *search.Service
 	Directory   *userdirectory.Service
-	Invitations *invitations.Service
+	Invitations *thirdpartyinvite.Service
 	Turn        *turn.Service
 	Reports     *reports.Service
 
@@ -101,7 +101,7 @@ type API struct {
 
 	searches    *search.Service
 	directory   *userdirectory.Service
-	invitations *invitations.Service
+	invitations *thirdpartyinvite.Service
 	turn        *turn.Service
 	reports     *reports.Service
 

@@ -14,30 +14,29 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/accountdata"
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/identity"
+	"homeserver/internal/auth/threepid"
 	"homeserver/internal/await"
 	"homeserver/internal/clienttest"
-	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
-	"homeserver/internal/identity"
-	"homeserver/internal/invitations"
 	"homeserver/internal/journal"
 	"homeserver/internal/media"
-	"homeserver/internal/outgoing"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/personal/receipts"
+	"homeserver/internal/personal/reports"
+	"homeserver/internal/personal/search"
+	"homeserver/internal/personal/thirdpartyinvite"
+	"homeserver/internal/personal/turn"
+	"homeserver/internal/personal/typing"
+	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/presence"
 	"homeserver/internal/profile"
-	"homeserver/internal/push"
-	"homeserver/internal/receipts"
-	"homeserver/internal/reports"
 	"homeserver/internal/rooms"
-	"homeserver/internal/search"
+	"homeserver/internal/safehttp"
 	"homeserver/internal/syncstream"
-	"homeserver/internal/threepid"
-	"homeserver/internal/turn"
-	"homeserver/internal/typing"
-	"homeserver/internal/userdirectory"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -91,7 +90,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	if err != nil {
 		t.Fatal(err)
 	}
-	ticks := ephemeral.NewClock()
+	ticks := journal.NewTicks()
 	typists := typing.New(house, book, ticks, nil, 0)
 	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: house, Profiles: profiles, Ticks: ticks})
 	stream, err := syncstream.New(syncstream.Options{
@@ -134,7 +133,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		Data: data, Receipts: read, Typing: typists, Presence: online,
 		Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
 		Reports:     reports.New(reports.Options{Pool: pool, Rooms: house, Users: users, Log: log}),
-		Invitations: invitations.New(book, house, identity.New(identity.Options{Outgoing: outgoing.New(outgoing.Options{})}), limits),
+		Invitations: thirdpartyinvite.New(book, house, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),
 		ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/", Limits: limits, Logger: log,
 	}
 }

@@ -7,11 +7,11 @@ import (
 	"net/url"
 	"slices"
 
+	"homeserver/internal/api/pages"
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/threepid"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
-	"homeserver/internal/threepid"
-	"homeserver/internal/web"
 )
 
 // fallbackStages are the stages that people can complete by a page.
@@ -37,9 +37,9 @@ func (a *API) authFallback(r *http.Request) (any, error) {
 		return errorPage(err)
 	}
 	if stage.Completed {
-		return web.Render("auth_done.html", http.StatusOK, nil)
+		return pages.Render("auth_done.html", http.StatusOK, nil)
 	}
-	return web.Render("auth_stage.html", http.StatusOK, a.newStagePage(r, stage, nil))
+	return pages.Render("auth_stage.html", http.StatusOK, a.newStagePage(r, stage, nil))
 }
 
 // fallbackStage finds the stage of a fallback, if there is a page for it.
@@ -95,12 +95,12 @@ func (a *API) submitAuthFallback(r *http.Request) (any, error) {
 func (a *API) nextPage(name string, page stagePage, err error) (any, error) {
 	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
 		page.Error = refusal.Message
-		return web.Render("auth_stage.html", refusal.HTTPStatus(), page)
+		return pages.Render("auth_stage.html", refusal.HTTPStatus(), page)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return web.Render(name, http.StatusOK, page)
+	return pages.Render(name, http.StatusOK, page)
 }
 
 // sendProof sends the message by which an address is confirmed.

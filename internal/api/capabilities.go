@@ -4,9 +4,9 @@ import (
 	"net/http"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/threepid"
 	"homeserver/internal/event"
 	"homeserver/internal/rooms"
-	"homeserver/internal/threepid"
 )
 
 type capability struct {

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/pieces"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 )
 
@@ -34,7 +34,7 @@ type eventsAnswer struct {
 }
 
 // WriteJSON writes the list.
-func (l eventsAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+func (l eventsAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	if l.in == "" {
 		return l.WriteEvents(ctx, w, l.events)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
-	"homeserver/internal/pieces"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
@@ -19,7 +19,7 @@ type contextAnswer struct {
 }
 
 // WriteJSON writes the event and what is around it.
-func (c contextAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+func (c contextAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"end":`...)
 	w.B = event.AppendString(w.B, syncstream.FormatToken(c.After.End))
 	w.B = append(w.B, `,"event":`...)

@@ -31,8 +31,8 @@ func TestContext(t *testing.T) {
 	if got := typesOf(answer.Events("state")); !slices.Contains(got, "m.room.create") || !slices.Contains(got, "m.room.member @bob:localhost") {
 		t.Errorf("state: %q", got)
 	}
-	older, _ := pages(bob, room, answer.String("start"), "dir=b")
-	newer, _ := pages(bob, room, answer.String("end"), "dir=f")
+	older, _ := pagesOf(bob, room, answer.String("start"), "dir=b")
+	newer, _ := pagesOf(bob, room, answer.String("end"), "dir=f")
 	if diff := cmp.Diff([]string{"1"}, clienttest.Bodies(older)); diff != "" {
 		t.Errorf("from start backward: %s", diff)
 	}

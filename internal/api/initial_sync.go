@@ -8,12 +8,12 @@ import (
 	"slices"
 	"time"
 
-	"homeserver/internal/accountdata"
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/pieces"
-	"homeserver/internal/presence"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
@@ -25,7 +25,7 @@ type initialSyncAnswer struct {
 }
 
 // WriteJSON writes the answer.
-func (i initialSyncAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+func (i initialSyncAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"account_data":`...)
 	w.B = i.AppendAccountData(w.B)
 	w.B = append(w.B, `,"end":`...)
@@ -91,7 +91,7 @@ type roomHistory struct {
 }
 
 // writeMembers writes the members of the room's object.
-func (i *roomInfo) writeMembers(ctx context.Context, w *pieces.Writer) error {
+func (i *roomInfo) writeMembers(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `"account_data":[`...)
 	begin := len(w.B)
 	for _, item := range i.accountData {
@@ -205,7 +205,7 @@ type roomSyncAnswer struct {
 }
 
 // WriteJSON writes the answer.
-func (s roomSyncAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+func (s roomSyncAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, '{')
 	if err := s.writeMembers(ctx, w); err != nil {
 		return err

@@ -22,8 +22,8 @@ import (
 	"homeserver/internal/clienttest"
 	"homeserver/internal/matrix"
 	"homeserver/internal/media"
-	"homeserver/internal/outgoing"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/safehttp"
 )
 
 const (
@@ -562,7 +562,7 @@ func TestPreviewURL(t *testing.T) {
 	}))
 	t.Cleanup(site.Close)
 	anyone := newMediaServer(t, func(o *media.Options) {
-		o.Previews = outgoing.New(outgoing.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+		o.Previews = safehttp.New(safehttp.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	})
 	alice := anyone.Register("alice", "wordpass")
 	ask := func(prefix, link string) *clienttest.Response {

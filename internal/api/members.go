@@ -9,7 +9,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
-	"homeserver/internal/pieces"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 )
 
@@ -42,7 +42,7 @@ type joinedMember struct {
 type joinedMembersAnswer struct{ events *rooms.Cursor }
 
 // WriteJSON writes the members by their names.
-func (j joinedMembersAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+func (j joinedMembersAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"joined":{`...)
 	first := true
 	for e, err := range j.events.All(ctx) {

@@ -7,8 +7,8 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
-	"homeserver/internal/invitations"
 	"homeserver/internal/matrix"
+	"homeserver/internal/personal/thirdpartyinvite"
 	"homeserver/internal/rooms"
 )
 
@@ -124,14 +124,14 @@ func (a *API) forget(r *http.Request, who auth.Session) (any, error) {
 // and "Third-party invites", POST /rooms/{roomId}/invite.
 func (a *API) invite(r *http.Request, who auth.Session) (any, error) {
 	var body struct {
-		invitations.Address
+		thirdpartyinvite.Address
 		UserID *string `json:"user_id"`
 		Reason string  `json:"reason"`
 	}
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}
-	if body.UserID == nil && body.Address != (invitations.Address{}) {
+	if body.UserID == nil && body.Address != (thirdpartyinvite.Address{}) {
 		return empty{}, a.invitations.Invite(r.Context(), who.UserID, param(r, "roomId"), body.Reason, body.Address)
 	}
 	return a.changeOther(r, who, a.rooms.Invite)

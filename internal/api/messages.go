@@ -8,7 +8,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
-	"homeserver/internal/pieces"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
@@ -28,7 +28,7 @@ type messagesAnswer struct {
 }
 
 // WriteJSON writes the page.
-func (m messagesAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+func (m messagesAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"chunk":`...)
 	w.B = m.AppendEvents(w.B, m.Events)
 	if m.More || m.old { // which told by an empty page that there is no more

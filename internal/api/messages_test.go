@@ -22,8 +22,8 @@ func numbered(c *clienttest.Client, room string, n int) []string {
 	return texts
 }
 
-// pages reads history from a token, which may be empty, page by page to its end.
-func pages(c *clienttest.Client, room, from, query string) (events []clienttest.Event, count int) {
+// pagesOf reads history from a token, which may be empty, page by page to its end.
+func pagesOf(c *clienttest.Client, room, from, query string) (events []clienttest.Event, count int) {
 	c.T.Helper()
 	path := clienttest.Path("rooms", room, "messages") + "?" + query
 	for count < 100 {
@@ -47,11 +47,11 @@ func TestMessagesPageByPage(t *testing.T) {
 		t.Fatalf("%d events, want 17", len(all))
 	}
 	for limit, want := range map[string]int{"1": 17, "2": 9, "3": 6, "16": 2, "17": 1, "1000": 1, "99999999999999999999": 1} {
-		forward, count := pages(bob, room, "", "dir=f&limit="+limit)
+		forward, count := pagesOf(bob, room, "", "dir=f&limit="+limit)
 		if diff := cmp.Diff(all, idsOf(forward)); diff != "" || count != want {
 			t.Errorf("forward by %s: %d pages, want %d: %s", limit, count, want, diff)
 		}
-		backward, count := pages(bob, room, "", "dir=b&limit="+limit)
+		backward, count := pagesOf(bob, room, "", "dir=b&limit="+limit)
 		slices.Reverse(backward)
 		if diff := cmp.Diff(all, idsOf(backward)); diff != "" || count != want {
 			t.Errorf("backward by %s: %d pages, want %d: %s", limit, count, want, diff)
@@ -72,19 +72,19 @@ func TestMessagesContinueSync(t *testing.T) {
 	texts := numbered(alice, room, 8)
 	answer := bob.Sync("", "filter", `{"room":{"timeline":{"limit":3}}}`)
 	newer := clienttest.Bodies(answer.Timeline(room))
-	older, _ := pages(bob, room, answer.String("rooms", "join", room, "timeline", "prev_batch"), "dir=b&limit=2")
+	older, _ := pagesOf(bob, room, answer.String("rooms", "join", room, "timeline", "prev_batch"), "dir=b&limit=2")
 	slices.Reverse(older)
 	if diff := cmp.Diff(texts, append(clienttest.Bodies(older), newer...)); diff != "" || len(newer) != 3 {
 		t.Error(diff)
 	}
 	// From next_batch forward there is what comes later, and nothing else.
 	alice.SendText(room, "later")
-	later, _ := pages(bob, room, answer.NextBatch(), "dir=f")
+	later, _ := pagesOf(bob, room, answer.NextBatch(), "dir=f")
 	if diff := cmp.Diff([]string{"later"}, clienttest.Bodies(later)); diff != "" || len(later) != 1 {
 		t.Errorf("forward: %s", diff)
 	}
 	// And backward to it.
-	back, _ := pages(bob, room, "", "dir=b&limit=1&to="+answer.NextBatch())
+	back, _ := pagesOf(bob, room, "", "dir=b&limit=1&to="+answer.NextBatch())
 	if diff := cmp.Diff([]string{"later"}, clienttest.Bodies(back)); diff != "" || len(back) != 1 {
 		t.Errorf("backward to a token: %s", diff)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
-	"homeserver/internal/push"
+	"homeserver/internal/personal/push"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"homeserver/internal/gauge"
-	"homeserver/internal/ratelimit"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/reserve"
 )
 

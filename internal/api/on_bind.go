@@ -3,8 +3,8 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/invitations"
-	"homeserver/internal/ratelimit"
+	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/personal/thirdpartyinvite"
 )
 
 // onBind is told by an identity server that an address is bound to a user now, who so
@@ -12,7 +12,7 @@ import (
 // Server-server API, section "Third-party invites", PUT /3pid/onbind; the identity
 // service API, "Invitation storage", has it as a POST.
 func (a *API) onBind(r *http.Request) (any, error) {
-	var body invitations.Binding
+	var body thirdpartyinvite.Binding
 	if err := decode(r, &body); err != nil {
 		return nil, err
 	}

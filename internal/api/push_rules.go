@@ -7,7 +7,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
-	"homeserver/internal/push"
+	"homeserver/internal/personal/push"
 )
 
 // getPushRules gives all rulesets of the user who asks, of which there is one.

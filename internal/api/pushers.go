@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/push"
+	"homeserver/internal/personal/push"
 )
 
 type pushersAnswer struct {

@@ -5,7 +5,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
-	"homeserver/internal/receipts"
+	"homeserver/internal/personal/receipts"
 )
 
 // postReceipt tells how far one has read. Section "Receipts",

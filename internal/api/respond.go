@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/pieces"
 	"homeserver/internal/postgres"
+	"homeserver/internal/reserve"
 )
 
 // The errors of HTTP itself. Section "Common error codes".
@@ -41,7 +41,7 @@ type appender interface {
 type writer interface {
 	// WriteJSON writes the answer. An error before the first piece was sent becomes the
 	// answer; after that it breaks the answer off.
-	WriteJSON(ctx context.Context, w *pieces.Writer) error
+	WriteJSON(ctx context.Context, w *reserve.Writer) error
 }
 
 // empty is the answer {}.
@@ -119,7 +119,7 @@ func (a *API) respond(w http.ResponseWriter, r *http.Request, answer any) {
 // respondInPieces sends an answer while it is being written.
 func (a *API) respondInPieces(w http.ResponseWriter, r *http.Request, e *encoder, answer writer) {
 	out := a.newSender(w)
-	pieces := pieces.NewWriter(e.bytes, func(piece []byte) error {
+	pieces := reserve.NewWriter(e.bytes, func(piece []byte) error {
 		if !out.begun {
 			out.begin(http.StatusOK)
 		}

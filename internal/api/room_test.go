@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"homeserver/internal/clienttest"
-	"homeserver/internal/disk"
 	"homeserver/internal/media"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/server/disk"
 )
 
 // smallServer is a server whose disks a test fills.

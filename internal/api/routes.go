@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"homeserver/internal/threepid"
-	"homeserver/internal/web"
+	"homeserver/internal/api/pages"
+	"homeserver/internal/auth/threepid"
 )
 
 // Where endpoints are served. One that a generation of the API has in another
@@ -287,7 +287,7 @@ func (a *API) webRoutes() []route {
 	const stage = "/auth/{authType}/fallback/web"
 	return []route{
 		{root, http.MethodGet, "/", reading, public(a.tutorial)},
-		{root, http.MethodGet, web.FilesPath + "{fileName}", reading, public(a.webFile)},
+		{root, http.MethodGet, pages.FilesPath + "{fileName}", reading, public(a.webFile)},
 		{root, http.MethodGet, "/_matrix/static/client/login", reading, public(a.loginFallback)},
 		{root, http.MethodPost, "/_matrix/static/client/login", loggingIn, public(a.submitLogin)},
 		{sinceV1, http.MethodGet, "/login/fallback", reading, public(a.loginFallback)},

@@ -12,9 +12,9 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
-	"homeserver/internal/pieces"
+	"homeserver/internal/personal/search"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
-	"homeserver/internal/search"
 	"homeserver/internal/syncstream"
 )
 
@@ -104,7 +104,7 @@ type shownProfile struct {
 
 // WriteJSON writes the page. What stands around results may be the same events again
 // and again, and the state of their rooms may be long: the page is sent meanwhile.
-func (s searchAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+func (s searchAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	head, err := s.head()
 	if err != nil {
 		return err
@@ -150,7 +150,7 @@ func (s searchAnswer) head() ([]byte, error) {
 	return text, nil
 }
 
-func (s searchAnswer) writeResult(w *pieces.Writer, r *search.Result) error {
+func (s searchAnswer) writeResult(w *reserve.Writer, r *search.Result) error {
 	s.format.Access = s.Access[r.Event.Room]
 	w.B = append(w.B, '{')
 	if around := r.Around; around != nil {
@@ -183,7 +183,7 @@ func profilesOf(access *rooms.Access, members []*rooms.Event) map[string]shownPr
 }
 
 // writeStates writes the state of the rooms, by their IDs.
-func (s searchAnswer) writeStates(ctx context.Context, w *pieces.Writer) error {
+func (s searchAnswer) writeStates(ctx context.Context, w *reserve.Writer) error {
 	for i, roomID := range slices.Sorted(maps.Keys(s.State)) {
 		if i > 0 {
 			w.B = append(w.B, ',')

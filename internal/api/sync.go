@@ -6,7 +6,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
-	"homeserver/internal/presence"
+	"homeserver/internal/personal/presence"
 	"homeserver/internal/syncstream"
 )
 

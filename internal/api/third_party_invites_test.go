@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"testing"
 
+	"homeserver/internal/auth/identity/identitytest"
 	"homeserver/internal/clienttest"
-	"homeserver/internal/identity/identitytest"
-	"homeserver/internal/invitations"
+	"homeserver/internal/personal/thirdpartyinvite"
 )
 
 // withIdentity runs a server, and an identity server that it may ask.
@@ -14,7 +14,7 @@ func withIdentity(t *testing.T) (alice, bob *clienttest.Client, identity *identi
 	t.Helper()
 	identity = identitytest.New(t)
 	opts := services(t)
-	opts.Invitations = invitations.New(opts.Journal, opts.Rooms, identity.Client(), nil)
+	opts.Invitations = thirdpartyinvite.New(opts.Journal, opts.Rooms, identity.Client(), nil)
 	anyone := clienttest.New(t, newAPI(t, opts).Handler())
 	return anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass"), identity
 }

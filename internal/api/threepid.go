@@ -4,10 +4,10 @@ import (
 	"context"
 	"net/http"
 
+	"homeserver/internal/api/pages"
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
-	"homeserver/internal/threepid"
-	"homeserver/internal/web"
 )
 
 // requestEmailToken sends a mail by which an address is confirmed. Sections "Account
@@ -133,7 +133,7 @@ func (a *API) threepidPage(r *http.Request) (any, error) {
 	if found.Validated {
 		return a.confirmedPage(found)
 	}
-	return web.Render("threepid.html", http.StatusOK, confirmPage{a.serverName, sid, token, found})
+	return pages.Render("threepid.html", http.StatusOK, confirmPage{a.serverName, sid, token, found})
 }
 
 // confirmThreepid is what its button does.
@@ -153,5 +153,5 @@ func (a *API) confirmThreepid(r *http.Request) (any, error) {
 // The page does so rather than a redirect: browsers refuse forms that are redirected to
 // other sites, by the page's Content-Security-Policy.
 func (a *API) confirmedPage(found threepid.Pending) (any, error) {
-	return web.Render("threepid_done.html", http.StatusOK, confirmPage{ServerName: a.serverName, Pending: found})
+	return pages.Render("threepid_done.html", http.StatusOK, confirmPage{ServerName: a.serverName, Pending: found})
 }

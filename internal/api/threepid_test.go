@@ -9,11 +9,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"homeserver/internal/auth/threepid"
+	"homeserver/internal/auth/threepid/threepidtest"
 	"homeserver/internal/clienttest"
-	"homeserver/internal/outgoing"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/threepid"
-	"homeserver/internal/threepid/threepidtest"
+	"homeserver/internal/safehttp"
 )
 
 // mailroom is a server that can send messages, and what it talks to.
@@ -43,7 +43,7 @@ func newMailroom(t testing.TB, changes ...func(*threepid.Options)) *mailroom {
 	wire := func(o *threepid.Options) {
 		o.Mail, o.Gateway = mailer, gateway
 		o.IdentityServers = []string{p.identity.URL}
-		o.Outgoing = outgoing.New(outgoing.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+		o.Outgoing = safehttp.New(safehttp.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	}
 	opts := servicesOn(t, postgrestest.New(t), append([]func(*threepid.Options){wire}, changes...)...)
 	p.service = opts.Threepids

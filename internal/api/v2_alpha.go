@@ -8,7 +8,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
-	"homeserver/internal/pieces"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
@@ -42,7 +42,7 @@ func (a *API) noStream(*http.Request) (any, error) { return nil, errNoStream }
 type syncV2AlphaAnswer struct{ *syncstream.Answer }
 
 // WriteJSON writes the answer. There was no knocking yet.
-func (s syncV2AlphaAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+func (s syncV2AlphaAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
 	w.B = s.AppendAccountData(w.B)
 	w.B = append(w.B, `},"next_batch":`...)
@@ -65,7 +65,7 @@ func (s syncV2AlphaAnswer) WriteJSON(ctx context.Context, w *pieces.Writer) erro
 	return nil
 }
 
-func (s syncV2AlphaAnswer) writeSection(ctx context.Context, w *pieces.Writer, section syncstream.Section) error {
+func (s syncV2AlphaAnswer) writeSection(ctx context.Context, w *reserve.Writer, section syncstream.Section) error {
 	first := true
 	for _, r := range s.Rooms {
 		if r.Section != section {
@@ -91,7 +91,7 @@ func (s syncV2AlphaAnswer) writeSection(ctx context.Context, w *pieces.Writer, s
 	return nil
 }
 
-func (s syncV2AlphaAnswer) writeRoom(ctx context.Context, w *pieces.Writer, r *syncstream.Room) error {
+func (s syncV2AlphaAnswer) writeRoom(ctx context.Context, w *reserve.Writer, r *syncstream.Room) error {
 	w.B = append(w.B, `{"account_data":{"events":[`...)
 	begin := len(w.B)
 	for _, item := range r.AccountData {
@@ -126,7 +126,7 @@ func (s syncV2AlphaAnswer) writeRoom(ctx context.Context, w *pieces.Writer, r *s
 }
 
 // writeEventMap writes the events of the timeline and of the state, each once.
-func (s syncV2AlphaAnswer) writeEventMap(ctx context.Context, w *pieces.Writer, r *syncstream.Room) error {
+func (s syncV2AlphaAnswer) writeEventMap(ctx context.Context, w *reserve.Writer, r *syncstream.Room) error {
 	written := map[string]bool{}
 	first := true
 	add := func(e *rooms.Event) error {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"homeserver/internal/clienttest"
-	"homeserver/internal/turn"
+	"homeserver/internal/personal/turn"
 )
 
 func TestTurnServer(t *testing.T) {

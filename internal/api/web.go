@@ -7,17 +7,17 @@ import (
 	"net/http"
 	"net/url"
 
+	"homeserver/internal/api/pages"
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
-	"homeserver/internal/web"
 )
 
 // tutorial is the page that a newcomer meets first. GET /.
-func (a *API) tutorial(*http.Request) (any, error) { return web.Tutorial() }
+func (a *API) tutorial(*http.Request) (any, error) { return pages.Tutorial() }
 
 // webFile is a script, a style or a picture of the pages.
 func (a *API) webFile(r *http.Request) (any, error) {
-	if file, ok := web.Named(param(r, "fileName")); ok {
+	if file, ok := pages.Named(param(r, "fileName")); ok {
 		return file, nil
 	}
 	return nil, errUnknownPath
@@ -48,7 +48,7 @@ func (a *API) loginPage(status int, failure string, known url.Values) (any, erro
 			page.Forwarded = append(page.Forwarded, hiddenField{name, value})
 		}
 	}
-	return web.Render("login.html", status, page)
+	return pages.Render("login.html", status, page)
 }
 
 type loggedInPage struct{ UserID, DeviceID, Response string }
@@ -77,7 +77,7 @@ func (a *API) submitLogin(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode credentials: %w", err)
 	}
-	return web.Render("login_done.html", http.StatusOK, loggedInPage{credentials.UserID, credentials.DeviceID, string(response)})
+	return pages.Render("login_done.html", http.StatusOK, loggedInPage{credentials.UserID, credentials.DeviceID, string(response)})
 }
 
 // decodeForm reads a body as the form that browsers send. M_INVALID_PARAM.
@@ -99,7 +99,7 @@ func decodeForm(r *http.Request) (url.Values, error) {
 // errorPage tells a person of an error that is for clients otherwise.
 func errorPage(err error) (any, error) {
 	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
-		return web.Render("error.html", refusal.HTTPStatus(), refusal.Message)
+		return pages.Render("error.html", refusal.HTTPStatus(), refusal.Message)
 	}
 	return nil, err
 }

@@ -4,8 +4,8 @@ import (
 	"net/http"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 // work says what calling an endpoint means to the server: how often one caller may,

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/threepid"
 	"homeserver/internal/clienttest"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/ratelimit"
-	"homeserver/internal/threepid"
 )
 
 // oneOf allows one of each kind of work and then none for a long time, and as much

@@ -13,9 +13,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/ratelimit"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }

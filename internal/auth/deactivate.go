@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/threepid"
+	"homeserver/internal/auth/threepid"
 )
 
 // DeactivateRequest is the body of POST /account/deactivate.

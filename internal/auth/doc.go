@@ -42,7 +42,7 @@
 // where it does not suffice they return a *matrix.Error with status 401 whose
 // Fields are the body that the client needs to go on.
 //
-// What is about e-mail addresses and phone numbers is asked of internal/threepid,
+// What is about e-mail addresses and phone numbers is asked of internal/auth/threepid,
 // some of it within transactions of this package.
 //
 // Locks on rows are taken in the order account, device, tokens.

@@ -8,8 +8,8 @@ import (
 	"maps"
 	"slices"
 
+	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
-	"homeserver/internal/threepid"
 )
 
 // FallbackStage is what a page for one stage of an interactive authentication has

@@ -11,8 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/kept"
-	"homeserver/internal/ratelimit"
+	"homeserver/internal/cache"
+	"homeserver/internal/httpapi/ratelimit"
 )
 
 const (
@@ -31,7 +31,7 @@ type familiar struct {
 	mu   sync.Mutex // held while something is added
 	// known has, by numbers that stand for them, each address, each address with an
 	// account, and each account with its addresses, the latest last.
-	known *kept.LRU[uint64, []place]
+	known *cache.LRU[uint64, []place]
 }
 
 // place is an address of an account, by the numbers of the address and of both together.
@@ -39,7 +39,7 @@ type place struct{ address, both uint64 }
 
 func newFamiliar(share int) *familiar {
 	weigh := func(_ uint64, places []place) int { return 16 * cap(places) }
-	return &familiar{seed: maphash.MakeSeed(), known: kept.NewLRU(kept.Options[uint64, []place]{Share: share, Weigh: weigh})}
+	return &familiar{seed: maphash.MakeSeed(), known: cache.NewLRU(cache.Options[uint64, []place]{Share: share, Weigh: weigh})}
 }
 
 // number stands for an address, an account, or both together; "": it is not about one.

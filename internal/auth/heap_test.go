@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/kept/kepttest"
+	"homeserver/internal/cache/cachetest"
 )
 
 func TestWhatIsKeptOfSessionsTakesNoMoreMemoryThanItsShare(t *testing.T) {
@@ -15,7 +15,7 @@ func TestWhatIsKeptOfSessionsTakesNoMoreMemoryThanItsShare(t *testing.T) {
 	for name, text := range map[string]string{"short": "", "long": strings.Repeat("x", 240)} {
 		t.Run(name, func(t *testing.T) {
 			tokens := newTokenCache(share)
-			kepttest.Fill(t, share, tokens.stats, func() {
+			cachetest.Fill(t, share, tokens.stats, func() {
 				for i := range 60_000 {
 					var hash tokenHash
 					binary.BigEndian.PutUint64(hash[:], uint64(i))
@@ -24,14 +24,14 @@ func TestWhatIsKeptOfSessionsTakesNoMoreMemoryThanItsShare(t *testing.T) {
 				}
 			})
 			seen := newLastSeen(share)
-			kepttest.Fill(t, share, seen.stats, func() {
+			cachetest.Fill(t, share, seen.stats, func() {
 				for i := range 60_000 {
 					n := fmt.Sprint(i)
 					seen.note(deviceKey{n + text, n + text}, sighting{ip: n, userAgent: n + text})
 				}
 			})
 			addresses := newFamiliar(share)
-			kepttest.Fill(t, share, addresses.known.Stats, func() {
+			cachetest.Fill(t, share, addresses.known.Stats, func() {
 				for i := range 60_000 {
 					addresses.add(fmt.Sprint("192.0.2.", i), fmt.Sprint(i, text))
 				}

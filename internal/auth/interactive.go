@@ -17,8 +17,8 @@ import (
 	jsonexp "github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
-	"homeserver/internal/threepid"
 )
 
 // The stages of interactive authentication that this server knows. Client-server
@@ -122,7 +122,7 @@ type attempt struct {
 }
 
 // evidence is what a stage has found out: whom the client has proved to be, and by
-// which session of internal/threepid. Either is "" where the stage does not tell.
+// which session of internal/auth/threepid. Either is "" where the stage does not tell.
 type evidence struct {
 	userID, threepidSID string
 }

@@ -12,8 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 // twoFlows are the flows of the example in the specification, "User-interactive API

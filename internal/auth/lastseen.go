@@ -6,7 +6,7 @@ import (
 	"strings"
 	"sync"
 
-	"homeserver/internal/kept"
+	"homeserver/internal/cache"
 )
 
 // sighting is when, and from where, a device was seen.
@@ -40,13 +40,13 @@ type lastSeen struct {
 type deviceKey struct{ userID, deviceID string }
 
 func newLastSeen(share int) *lastSeen {
-	return &lastSeen{share: cmp.Or(share, kept.UsualShare), devices: map[deviceKey]sighting{}}
+	return &lastSeen{share: cmp.Or(share, cache.UsualShare), devices: map[deviceKey]sighting{}}
 }
 
 // weigh is about how many bytes a sighting takes.
 func (s *sighting) weigh(key deviceKey) int {
 	const structs = 200
-	return structs + kept.Text(key.userID, key.deviceID, s.ip, s.userAgent)
+	return structs + cache.Text(key.userID, key.deviceID, s.ip, s.userAgent)
 }
 
 // Seen notes that a device has made a request. It only touches memory; the
@@ -57,10 +57,10 @@ func (s *Service) Seen(session Session, client Client) {
 	s.seen.note(deviceKey{session.UserID, session.DeviceID}, seen)
 }
 
-func (l *lastSeen) stats() kept.Stats {
+func (l *lastSeen) stats() cache.Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return kept.Stats{Entries: len(l.devices), Bytes: l.bytes}
+	return cache.Stats{Entries: len(l.devices), Bytes: l.bytes}
 }
 
 // note keeps a sighting unless a newer one is known.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
-	"homeserver/internal/threepid"
 )
 
 // Identifier names a user in one of several ways. Client-server API, "Identifier

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 func TestLoginIdentifiesTheUser(t *testing.T) {

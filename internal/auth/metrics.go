@@ -3,7 +3,7 @@ package auth
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"homeserver/internal/kept"
+	"homeserver/internal/cache"
 )
 
 // Collectors are the metrics of passwords, to be registered once.
@@ -19,8 +19,8 @@ func (s *Service) Collectors() []prometheus.Collector {
 }
 
 // Caches tells how the caches are used.
-func (s *Service) Caches() kept.Caches {
-	return kept.Caches{
+func (s *Service) Caches() cache.Caches {
+	return cache.Caches{
 		"access_tokens": s.cache.stats, "sightings": s.seen.stats, "familiar_addresses": s.hasher.familiar.known.Stats,
 	}
 }

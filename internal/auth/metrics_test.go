@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"homeserver/internal/kept"
+	"homeserver/internal/cache"
 )
 
 func TestMetricsTellOfPasswords(t *testing.T) {
@@ -60,12 +60,12 @@ func TestTokenCacheTellsHowItIsUsed(t *testing.T) {
 	mustAuthenticate(t, s, own.AccessToken)
 	mustAuthenticate(t, s, own.AccessToken)
 	bytes := s.Caches()["access_tokens"]().Bytes
-	if got, want := s.Caches()["access_tokens"](), (kept.Stats{Entries: 1, Bytes: bytes, Hits: 1, Misses: 1}); got != want || bytes == 0 {
+	if got, want := s.Caches()["access_tokens"](), (cache.Stats{Entries: 1, Bytes: bytes, Hits: 1, Misses: 1}); got != want || bytes == 0 {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	c.advance(cacheLifetime)
 	mustAuthenticate(t, s, own.AccessToken)
-	if got, want := s.Caches()["access_tokens"](), (kept.Stats{Entries: 1, Bytes: bytes, Hits: 1, Misses: 2}); got != want {
+	if got, want := s.Caches()["access_tokens"](), (cache.Stats{Entries: 1, Bytes: bytes, Hits: 1, Misses: 2}); got != want {
 		t.Errorf("once it is old: got %+v, want %+v", got, want)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"homeserver/internal/await"
-	"homeserver/internal/broadcast"
+	"homeserver/internal/journal/replica"
 	"homeserver/internal/matrix"
 )
 
@@ -16,7 +16,7 @@ func processes(t *testing.T) (a, b *Service) {
 	first, _ := newTestService(t)
 	start := func() *Service {
 		o := first.o
-		o.Channel = broadcast.New(first.pool, o.Logger)
+		o.Channel = replica.New(first.pool, o.Logger)
 		s := New(first.pool, o)
 		must(t, o.Channel.Start(t.Context()))
 		t.Cleanup(o.Channel.Stop)

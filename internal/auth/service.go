@@ -10,9 +10,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/broadcast"
-	"homeserver/internal/ratelimit"
-	"homeserver/internal/threepid"
+	"homeserver/internal/auth/threepid"
+	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/journal/replica"
 )
 
 const (
@@ -48,7 +48,7 @@ type Options struct {
 	AccessTokenLifetime time.Duration
 	// Channel tells which tokens other processes have revoked; nil: they are found out
 	// half a minute later.
-	Channel *broadcast.Channel
+	Channel *replica.Channel
 	// Shares is what caches may hold.
 	Shares Shares
 	// Logger gets what goes wrong in the background; nil means slog.Default.

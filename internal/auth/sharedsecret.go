@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"homeserver/internal/kept"
+	"homeserver/internal/cache"
 	"homeserver/internal/matrix"
 )
 
@@ -109,7 +109,7 @@ func errNoSharedSecret() *matrix.Error {
 // use: the MAC that goes with it names the account, and that exists by then.
 type nonces struct {
 	key  []byte
-	used *kept.LRU[string, struct{}]
+	used *cache.LRU[string, struct{}]
 }
 
 // nonce is 16 random bytes, the time until which it is good, and a MAC of both.
@@ -119,8 +119,8 @@ const (
 )
 
 func newNonces(secret string) *nonces {
-	return &nonces{key: []byte("nonce " + secret), used: kept.NewLRU(kept.Options[string, struct{}]{
-		Share: usedNonces, Weigh: func(nonce string, _ struct{}) int { return kept.Text(nonce) },
+	return &nonces{key: []byte("nonce " + secret), used: cache.NewLRU(cache.Options[string, struct{}]{
+		Share: usedNonces, Weigh: func(nonce string, _ struct{}) int { return cache.Text(nonce) },
 	})}
 }
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
-	"homeserver/internal/threepid"
 )
 
 // threepidFlows are the flows of one stage each in which an address is proved, as

@@ -12,13 +12,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/threepid"
+	"homeserver/internal/auth/threepid/threepidtest"
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/outgoing"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/ratelimit"
-	"homeserver/internal/threepid"
-	"homeserver/internal/threepid/threepidtest"
+	"homeserver/internal/safehttp"
 )
 
 const clientSecret = "d0nt-T3ll"
@@ -49,7 +49,7 @@ func newPost(t testing.TB, options ...func(*Options)) *post {
 	p.threepids = threepid.New(threepid.Options{
 		Pool: pool, ServerName: testServer, BaseURL: "https://test.example", Registration: true, Mail: mailer, Gateway: gateway,
 		IdentityServers: []string{p.identity.URL},
-		Outgoing:        outgoing.New(outgoing.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
+		Outgoing:        safehttp.New(safehttp.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 		Signer:          &event.Signer{ServerName: testServer, KeyID: "ed25519:1", Key: ed25519.NewKeyFromSeed(make([]byte, 32))},
 		Now:             p.Now,
 	})

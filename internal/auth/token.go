@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/kept"
+	"homeserver/internal/cache"
 	"homeserver/internal/matrix"
 )
 
@@ -130,8 +130,8 @@ type knownToken struct {
 type tokenCache struct {
 	mu      sync.Mutex
 	version uint64
-	tokens  *kept.LRU[tokenHash, cachedToken]
-	uses    kept.Uses
+	tokens  *cache.LRU[tokenHash, cachedToken]
+	uses    cache.Uses
 }
 
 type cachedToken struct {
@@ -140,9 +140,9 @@ type cachedToken struct {
 }
 
 func newTokenCache(share int) *tokenCache {
-	return &tokenCache{tokens: kept.NewLRU(kept.Options[tokenHash, cachedToken]{
+	return &tokenCache{tokens: cache.NewLRU(cache.Options[tokenHash, cachedToken]{
 		Share: share,
-		Weigh: func(_ tokenHash, t cachedToken) int { return kept.Text(t.session.UserID, t.session.DeviceID) },
+		Weigh: func(_ tokenHash, t cachedToken) int { return cache.Text(t.session.UserID, t.session.DeviceID) },
 	})}
 }
 
@@ -160,7 +160,7 @@ func (c *tokenCache) get(hash tokenHash, now time.Time) (known knownToken, versi
 	return cached.knownToken, c.version, true
 }
 
-func (c *tokenCache) stats() kept.Stats {
+func (c *tokenCache) stats() cache.Stats {
 	all := c.tokens.Stats()
 	return c.uses.Stats(all.Entries, all.Bytes)
 }

@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"homeserver/internal/config"
 	"homeserver/internal/progress"
 	"homeserver/internal/server"
+	"homeserver/internal/server/config"
 )
 
 // loaders is how many requests are made at once while large rooms are made.

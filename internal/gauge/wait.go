@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"homeserver/internal/ratelimit"
+	"homeserver/internal/httpapi/ratelimit"
 )
 
 // waiter is who waits for a turn.

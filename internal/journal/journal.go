@@ -11,10 +11,10 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/broadcast"
 	"homeserver/internal/gauge"
+	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/journal/replica"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 // Options are the bounds of a journal. A zero takes the default.
@@ -32,7 +32,7 @@ type Options struct {
 	Watch time.Duration
 	// Channel tells other processes what is committed here, and the reverse, at
 	// once; nil: they find out by looking.
-	Channel *broadcast.Channel
+	Channel *replica.Channel
 	// Limits is how many bytes callers may write by Commit; nil: as many as they like.
 	Limits *ratelimit.Limits
 	Log    *slog.Logger

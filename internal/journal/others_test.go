@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/broadcast"
+	"homeserver/internal/journal/replica"
 )
 
 // pair gives the journals of two processes that hear of each other, and look by
@@ -24,7 +24,7 @@ func pair(t *testing.T) (a, b *Journal, pool *pgxpool.Pool) {
 	journals := make([]*Journal, 2)
 	joined := make(chan struct{}, 10)
 	for i := range journals {
-		channel := broadcast.New(pool, slog.New(slog.DiscardHandler))
+		channel := replica.New(pool, slog.New(slog.DiscardHandler))
 		channel.OnJoined(func() { joined <- struct{}{} })
 		if err := channel.Start(t.Context()); err != nil {
 			t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 // queue is what waits for the writer.

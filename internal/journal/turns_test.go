@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 // One caller with a thousand writes kept everybody else's at the end of the queue.

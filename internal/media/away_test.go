@@ -15,14 +15,14 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/storage/storagetest"
+	"homeserver/internal/media/blob/blobtest"
 )
 
 // newBucketHouse is a house with a bucket, whichever way the test is run.
 func newBucketHouse(t *testing.T, change func(*Options)) *house {
 	t.Helper()
 	h := newHouse(t, nil)
-	h.s3 = storagetest.New(t)
+	h.s3 = blobtest.New(t)
 	h.open(t, change)
 	return h
 }
@@ -103,7 +103,7 @@ func TestStorageThatIsAway(t *testing.T) {
 func TestPreviewWhileTheStorageIsAway(t *testing.T) {
 	t.Parallel()
 	h := newPreviews(t)
-	s3 := storagetest.New(t)
+	s3 := blobtest.New(t)
 	h.Service = h.another(t, func(o *Options) { o.Previews, o.Storage = h.o.Previews, s3.Open(t) })
 	s := newSite(t, map[string]page{
 		"/":  {contentType: "text/html", body: `<title>T</title><meta property=og:image content=/i>`},

@@ -20,7 +20,7 @@
 //     charged for the time. What one of them is refused, no other is for that reason.
 //   - A thumbnail bears nothing but the picture. It is the source itself only where
 //     that bears nothing else either.
-//   - Pages and pictures for previews are fetched through internal/outgoing alone.
+//   - Pages and pictures for previews are fetched through internal/safehttp alone.
 //   - While the storage is away, whoever needs it gets M_UNKNOWN (503) and when to
 //     come again. No connection to the database is held meanwhile.
 //

@@ -16,8 +16,8 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
+	"homeserver/internal/media/blob/blobtest"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/storage/storagetest"
 )
 
 func TestMain(m *testing.M) {
@@ -37,8 +37,8 @@ var (
 type house struct {
 	*Service
 	pool *pgxpool.Pool
-	dir  string               // of the folder; of what is being received if it is a bucket
-	s3   *storagetest.Service // nil: it is a folder
+	dir  string            // of the folder; of what is being received if it is a bucket
+	s3   *blobtest.Service // nil: it is a folder
 
 	mu  sync.Mutex
 	now time.Time
@@ -50,7 +50,7 @@ func newHouse(t testing.TB, change func(*Options)) *house {
 	t.Helper()
 	h := &house{pool: postgrestest.New(t), dir: filepath.Join(t.TempDir(), "media"), now: time.UnixMilli(1_700_000_000_000)}
 	if strings.HasPrefix(t.Name(), "TestOnABucket/") {
-		h.s3 = storagetest.New(t)
+		h.s3 = blobtest.New(t)
 	}
 	users := auth.New(h.pool, auth.Options{ServerName: "localhost"})
 	for _, name := range []string{"alice", "bob"} {

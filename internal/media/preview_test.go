@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/outgoing"
+	"homeserver/internal/safehttp"
 )
 
 // site is a web site on this machine, made of pages by path.
@@ -60,7 +60,7 @@ func newSite(t testing.TB, pages map[string]page) *site {
 func newPreviews(t testing.TB) *house {
 	t.Helper()
 	return newHouse(t, func(o *Options) {
-		o.Previews = outgoing.New(outgoing.Options{
+		o.Previews = safehttp.New(safehttp.Options{
 			AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 			MaxRedirects:  3,
 			MaxBodyBytes:  maxPictureBytes,
@@ -197,7 +197,7 @@ func TestPreviewsNeedRoom(t *testing.T) {
 	var full atomic.Bool
 	noRoom := errors.New("no room")
 	h := newHouse(t, func(o *Options) {
-		o.Previews = outgoing.New(outgoing.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+		o.Previews = safehttp.New(safehttp.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 		o.Room = func() error {
 			if full.Load() {
 				return noRoom

@@ -20,10 +20,10 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/gauge"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/outgoing"
-	"homeserver/internal/ratelimit"
-	"homeserver/internal/storage"
+	"homeserver/internal/media/blob"
+	"homeserver/internal/safehttp"
 )
 
 // The codes that only media answer with.
@@ -71,7 +71,7 @@ type Options struct {
 	ThumbnailTime time.Duration
 
 	// Previews fetches pages and pictures for URL previews; nil: there are none.
-	Previews *outgoing.Client
+	Previews *safehttp.Client
 	// PreviewLifetime is how long a preview is kept; default 1 h.
 	PreviewLifetime time.Duration
 
@@ -121,7 +121,7 @@ func New(o Options) (*Service, error) {
 		o.Room = func() error { return nil }
 	}
 	if o.Storage == nil {
-		folder, err := storage.OpenFolder(o.Dir)
+		folder, err := blob.OpenFolder(o.Dir)
 		if err != nil {
 			return nil, err
 		}

@@ -12,11 +12,11 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/storage"
+	"homeserver/internal/media/blob"
 )
 
-// Storage is where the content of files and thumbnails lies: a [storage.Folder] or a
-// [storage.Bucket], which other processes may be using too. Objects have keys, and
+// Storage is where the content of files and thumbnails lies: a [blob.Folder] or a
+// [blob.Bucket], which other processes may be using too. Objects have keys, and
 // are there whole or not at all. An error that is not fs.ErrNotExist means that the
 // storage is away at the moment.
 type Storage interface {
@@ -27,7 +27,7 @@ type Storage interface {
 	Put(ctx context.Context, key string, content *os.File, hash [32]byte) error
 	// Open gives an object, to be read while the context lasts; fs.ErrNotExist if
 	// there is none.
-	Open(ctx context.Context, key string) (storage.Object, error)
+	Open(ctx context.Context, key string) (blob.Object, error)
 	// Remove removes an object, if there is one.
 	Remove(ctx context.Context, key string) error
 	// Walk goes through the objects whose keys begin with the prefix, in order.
@@ -74,7 +74,7 @@ func away(what string, err error) error {
 // content is an open object that remembers how reading it failed, which decoders of
 // pictures don't tell.
 type content struct {
-	storage.Object
+	blob.Object
 	failed error
 }
 

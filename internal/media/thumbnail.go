@@ -11,8 +11,8 @@ import (
 	"io/fs"
 	"time"
 
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 const (

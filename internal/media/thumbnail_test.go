@@ -19,8 +19,8 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 // thumb asks for a thumbnail of a file that is uploaded for it, and gives it

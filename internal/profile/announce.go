@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"time"
 
-	"homeserver/internal/ratelimit"
+	"homeserver/internal/httpapi/ratelimit"
 )
 
 // OnChange adds a hook that is called after each change of a display name or an

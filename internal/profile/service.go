@@ -13,10 +13,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/damage"
-	"homeserver/internal/kept"
+	"homeserver/internal/cache"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
+	"homeserver/internal/postgres"
 )
 
 // The fields that the specification gives a meaning.
@@ -79,10 +79,10 @@ func encode(v any) ([]byte, error) {
 type Service struct {
 	pool     *pgxpool.Pool
 	users    *auth.Service
-	damage   *damage.Log
+	damage   *postgres.Damage
 	onChange []func(ctx context.Context, userID string, p Profile) error
 	count    func(ctx context.Context, userID string) (ratelimit.Claims, error)
-	turns    kept.Turns // of those who wait for another process to tell a change
+	turns    cache.Turns // of those who wait for another process to tell a change
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -95,7 +95,7 @@ func New(pool *pgxpool.Pool, users *auth.Service) *Service {
 
 // ReportDamage sets who is told of profiles that cannot be read. It is meant for
 // wiring, before the first request.
-func (s *Service) ReportDamage(to *damage.Log) { s.damage = to }
+func (s *Service) ReportDamage(to *postgres.Damage) { s.damage = to }
 
 // Get is a user's whole profile, which may be empty. M_NOT_FOUND for a user who
 // doesn't exist here. Anybody may ask. GET /profile/{userId}.

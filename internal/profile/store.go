@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/damage"
+	"homeserver/internal/postgres"
 )
 
 type row struct {
@@ -21,7 +21,7 @@ type row struct {
 
 // profile gives the profile of a row. Fields that are damaged are as good as none:
 // the next one that is set replaces them.
-func (r row) profile(ctx context.Context, userID string, log *damage.Log) Profile {
+func (r row) profile(ctx context.Context, userID string, log *postgres.Damage) Profile {
 	p := Profile{Fields: map[string]json.RawMessage{}}
 	if r.DisplayName != nil {
 		p.DisplayName = *r.DisplayName

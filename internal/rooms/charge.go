@@ -4,8 +4,8 @@ import (
 	"context"
 
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
-	"homeserver/internal/ratelimit"
 )
 
 // eventBytes is about what an event takes in the database beside its content.

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/event"
-	"homeserver/internal/kept/kepttest"
 )
 
 // bulk makes state events of a room without a database.
@@ -76,7 +76,7 @@ func TestStateTakesNoMoreMemoryThanItsShare(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &Service{live: newLiveRooms(share)}
-			kepttest.Fill(t, share, s.live.Stats, func() {
+			cachetest.Fill(t, share, s.live.Stats, func() {
 				for i, put := 0, int64(0); put < 2*share; i++ {
 					id := fmt.Sprint("!room", i/100)
 					r, _ := s.live.PutNew(id, &live{id: id, state: newLiveState(true)})
@@ -97,7 +97,7 @@ func TestTransactionsTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 	for name, text := range map[string]string{"short": "", "long": long} {
 		t.Run(name, func(t *testing.T) {
 			ts := newTransactions(share)
-			kepttest.Fill(t, share, ts.recent.Stats, func() {
+			cachetest.Fill(t, share, ts.recent.Stats, func() {
 				for i := range 100_000 {
 					n := fmt.Sprint(i)
 					ts.put(1, &draft{sender: n + text, device: n + text, txn: n + text, typ: n + text}, &sent{eventID: n + text})

@@ -3,9 +3,9 @@ package rooms
 import (
 	"sync/atomic"
 
+	"homeserver/internal/cache"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/kept"
 )
 
 // liveState is what is known in memory of the current state of a room: what
@@ -65,7 +65,7 @@ func (s *liveState) forget(k event.StateKey) {
 // weigh is called when an entry has changed.
 func (s *liveState) weigh(k event.StateKey, known *knownState) {
 	const structs = 180 // of the entry, and its place in the map
-	bytes := structs + kept.Text(k.Type, k.Key)
+	bytes := structs + cache.Text(k.Type, k.Key)
 	if known.event != nil {
 		bytes += known.event.size()
 	}

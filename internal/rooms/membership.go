@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/profile"
-	"homeserver/internal/ratelimit"
 )
 
 // memberContent is the content of m.room.member as this server makes it.

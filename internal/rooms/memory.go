@@ -1,14 +1,14 @@
 package rooms
 
-import "homeserver/internal/kept"
+import "homeserver/internal/cache"
 
 // newLiveRooms makes the cache of rooms that can be added to. One room may have half of
 // what all have.
-func newLiveRooms(share int) *kept.LRU[string, *live] {
+func newLiveRooms(share int) *cache.LRU[string, *live] {
 	const structs = 500 // of the room and its empty state
-	return kept.NewLRU(kept.Options[string, *live]{
+	return cache.NewLRU(cache.Options[string, *live]{
 		Share: share,
-		Weigh: func(id string, r *live) int { return structs + kept.Text(id) + int(r.state.bytes.Load()) },
+		Weigh: func(id string, r *live) int { return structs + cache.Text(id) + int(r.state.bytes.Load()) },
 		// Loaded again while something is queued, it would be built on a head that is about to move.
 		Spare: func(_ string, r *live) bool { return r.isWriting() },
 	})
@@ -24,11 +24,11 @@ func (s *Service) weigh(r *live) {
 
 // Caches tells how the caches are used: rooms that can be added to with the state that is
 // needed for that, and transactions. The bytes of the state are among those of the rooms.
-func (s *Service) Caches() kept.Caches {
-	return kept.Caches{"rooms": s.live.Stats, "room_state": s.stateStats, "transactions": s.recent.recent.Stats}
+func (s *Service) Caches() cache.Caches {
+	return cache.Caches{"rooms": s.live.Stats, "room_state": s.stateStats, "transactions": s.recent.recent.Stats}
 }
 
-func (s *Service) stateStats() kept.Stats {
+func (s *Service) stateStats() cache.Stats {
 	var entries, bytes int64
 	s.live.Each(func(_ string, r *live) {
 		entries += r.state.count.Load()

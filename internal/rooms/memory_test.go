@@ -8,9 +8,9 @@ import (
 	"sync"
 	"testing"
 
+	"homeserver/internal/cache"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/kept"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
 )
@@ -39,7 +39,7 @@ func tightHouse(t *testing.T, stateBytes int) *house {
 }
 
 // inMemory is what the caches of rooms hold.
-func (h *house) inMemory() (rooms, state kept.Stats) {
+func (h *house) inMemory() (rooms, state cache.Stats) {
 	return h.Caches()["rooms"](), h.Caches()["room_state"]()
 }
 

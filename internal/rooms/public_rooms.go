@@ -9,7 +9,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
-	"homeserver/internal/textfold"
+	"homeserver/internal/text"
 )
 
 // The number of rooms in one page of the directory, where the request does not
@@ -80,7 +80,7 @@ func (s *Service) PublicRooms(ctx context.Context, q PublicQuery) (*PublicPage, 
 	if err != nil {
 		return nil, err
 	}
-	words := textfold.Folded(q.Term)
+	words := text.Folded(q.Term)
 	if words == "" && strings.TrimSpace(q.Term) == "" && q.RoomTypes == nil {
 		found, total, err := s.listedRooms(ctx, from, q.Limit+1)
 		if err != nil {
@@ -110,9 +110,9 @@ func (q *PublicQuery) matches(r *PublicRoom) bool {
 	}) {
 		return false
 	}
-	term := textfold.Fold(strings.TrimSpace(q.Term))
+	term := text.Fold(strings.TrimSpace(q.Term))
 	texts := append([]string{r.Name, r.Topic, r.CanonicalAlias}, r.Aliases...)
-	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(textfold.Fold(text), term) })
+	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(text.Fold(s), term) })
 }
 
 // place is a place between the rooms of the directory, from which a page is read.

@@ -9,13 +9,13 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/damage"
+	"homeserver/internal/cache"
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
-	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
+	"homeserver/internal/postgres"
 	"homeserver/internal/profile"
-	"homeserver/internal/ratelimit"
 )
 
 // Options is what a Service is made of.
@@ -35,11 +35,11 @@ type Options struct {
 	Now func() time.Time
 	Log *slog.Logger
 	// Damage is told of rows that cannot be read; nil: Log is.
-	Damage *damage.Log
+	Damage *postgres.Damage
 }
 
 // Shares is how many bytes the state of rooms, and transactions, may take in memory;
-// 0: [kept.UsualShare].
+// 0: [cache.UsualShare].
 type Shares struct{ State, Transactions int }
 
 // Service holds the rules of rooms. Its methods may be called concurrently.
@@ -54,12 +54,12 @@ type Service struct {
 	guests     func(ctx context.Context, userIDs []string) ([]string, error)
 	now        func() time.Time
 	log        *slog.Logger
-	damage     *damage.Log
+	damage     *postgres.Damage
 
 	table, forgottenTable, erasureTable *journal.Table
 
-	live      *kept.LRU[string, *live]
-	stateUses kept.Uses
+	live      *cache.LRU[string, *live]
+	stateUses cache.Uses
 	recent    *transactions
 	erased    *erasures
 	// lastCreation is when the newest room was created here.
@@ -76,7 +76,7 @@ func New(o Options) (*Service, error) {
 		s.now = time.Now
 	}
 	if s.damage == nil {
-		s.damage = damage.New(o.Log)
+		s.damage = postgres.NewDamage(o.Log)
 	}
 	s.erased = newErasures()
 	s.live = newLiveRooms(o.Shares.State)

@@ -11,10 +11,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/damage"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/postgres"
 	"homeserver/internal/reserve"
 )
 
@@ -138,7 +138,9 @@ type damaged struct {
 
 func (d *damaged) name() string { return fmt.Sprintf("event %s at position %d", d.id, d.position) }
 
-func (d *damaged) err() error { return fmt.Errorf("%s is %w: %w", d.name(), damage.ErrDamaged, d.why) }
+func (d *damaged) err() error {
+	return fmt.Errorf("%s is %w: %w", d.name(), postgres.ErrDamaged, d.why)
+}
 
 // weight is what an event counts of the bytes that one read may bring, as selectCut has
 // it.
@@ -219,7 +221,7 @@ func (s *Service) readEvents(ctx context.Context, most int64, sql string, args .
 
 // Damage is what the service tells of rows that cannot be read, as do those that
 // stand on it.
-func (s *Service) Damage() *damage.Log { return s.damage }
+func (s *Service) Damage() *postgres.Damage { return s.damage }
 
 // events reads the events that a query gives, which begins with selectEvents, but
 // for damaged ones.

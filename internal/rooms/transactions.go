@@ -1,8 +1,8 @@
 package rooms
 
 import (
+	"homeserver/internal/cache"
 	"homeserver/internal/journal"
-	"homeserver/internal/kept"
 )
 
 // transaction is the scope of a transaction ID: one device and one path.
@@ -29,15 +29,15 @@ func (s *sent) wait() error {
 // while that is still being committed. Those that memory has no room for are found by
 // the unique index, which is slower but as sure.
 type transactions struct {
-	recent *kept.LRU[transaction, *sent]
+	recent *cache.LRU[transaction, *sent]
 }
 
 func newTransactions(share int) *transactions {
-	return &transactions{recent: kept.NewLRU(kept.Options[transaction, *sent]{
+	return &transactions{recent: cache.NewLRU(cache.Options[transaction, *sent]{
 		Share: share,
 		Weigh: func(t transaction, s *sent) int {
 			const structs = 250 // of what was sent, and of the write that others share
-			return structs + kept.Text(t.user, t.device, t.txn, t.typ, t.redactedID, s.eventID)
+			return structs + cache.Text(t.user, t.device, t.txn, t.typ, t.redactedID, s.eventID)
 		},
 		Spare: func(_ transaction, s *sent) bool { return s.pending != nil && !s.pending.Answered() },
 	})}

@@ -3,17 +3,17 @@ package rooms
 import (
 	"context"
 
-	"homeserver/internal/pieces"
+	"homeserver/internal/reserve"
 )
 
 // WriteEvents writes a JSON array of the events that a cursor gives.
-func (f *Format) WriteEvents(ctx context.Context, w *pieces.Writer, c *Cursor) error {
+func (f *Format) WriteEvents(ctx context.Context, w *reserve.Writer, c *Cursor) error {
 	return WriteList(ctx, w, c, f.AppendJSON)
 }
 
 // WriteList writes a JSON array of the events that a cursor gives, each as a function
 // appends it.
-func WriteList(ctx context.Context, w *pieces.Writer, c *Cursor, appendJSON func([]byte, *Event) []byte) error {
+func WriteList(ctx context.Context, w *reserve.Writer, c *Cursor, appendJSON func([]byte, *Event) []byte) error {
 	w.B = append(w.B, '[')
 	first := true
 	for e, err := range c.All(ctx) {

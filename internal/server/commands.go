@@ -11,10 +11,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/config"
+	"homeserver/internal/personal/reports"
 	"homeserver/internal/postgres"
-	"homeserver/internal/reports"
 	"homeserver/internal/rooms"
+	"homeserver/internal/server/config"
 )
 
 // MustHaveServed refuses a data folder that no server has used: whoever names the wrong one should hear

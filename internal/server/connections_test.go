@@ -9,7 +9,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"homeserver/internal/config"
+	"homeserver/internal/server/config"
 )
 
 // dial connects to the server, which the end of the test undoes.

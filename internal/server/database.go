@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/config"
 	"homeserver/internal/postgres"
+	"homeserver/internal/server/config"
 )
 
 // databaseName is that of the database in a private cluster.

@@ -6,24 +6,24 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/config"
-	"homeserver/internal/identity"
-	"homeserver/internal/invitations"
+	"homeserver/internal/auth/identity"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
-	"homeserver/internal/outgoing"
+	"homeserver/internal/personal/search"
+	"homeserver/internal/personal/thirdpartyinvite"
+	"homeserver/internal/personal/turn"
+	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/profile"
-	"homeserver/internal/ratelimit"
 	"homeserver/internal/rooms"
-	"homeserver/internal/search"
-	"homeserver/internal/turn"
-	"homeserver/internal/userdirectory"
+	"homeserver/internal/safehttp"
+	"homeserver/internal/server/config"
 )
 
 // discovery is what finds events and people, and invites people.
 type discovery struct {
 	search      *search.Service
 	users       *userdirectory.Service
-	invitations *invitations.Service
+	invitations *thirdpartyinvite.Service
 }
 
 // newDiscovery makes these services. ignored tells whom a user ignores.
@@ -33,12 +33,12 @@ func newDiscovery(
 ) *discovery {
 	identities := identity.New(identity.Options{
 		Servers:  cfg.Threepids.IdentityServers,
-		Outgoing: outgoing.New(outgoing.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
+		Outgoing: safehttp.New(safehttp.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
 	})
 	return &discovery{
 		search:      search.New(search.Options{Pool: pool, Journal: entries, Rooms: r, Ignored: ignored}),
 		users:       userdirectory.New(pool, entries, r, profiles),
-		invitations: invitations.New(entries, r, identities, limits),
+		invitations: thirdpartyinvite.New(entries, r, identities, limits),
 	}
 }
 

@@ -3,9 +3,9 @@ package server
 import (
 	"log/slog"
 
-	"homeserver/internal/config"
-	"homeserver/internal/disk"
 	"homeserver/internal/postgres"
+	"homeserver/internal/server/config"
+	"homeserver/internal/server/disk"
 )
 
 // disks are those that the server writes to.

@@ -18,8 +18,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/clienttest"
-	"homeserver/internal/config"
 	"homeserver/internal/doctor"
+	"homeserver/internal/server/config"
 )
 
 // patient is the data of a server, for the doctor to look at.

@@ -12,11 +12,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/config"
 	"homeserver/internal/event"
 	"homeserver/internal/postgres"
 	"homeserver/internal/rooms"
-	"homeserver/internal/serveridentity"
+	"homeserver/internal/server/config"
+	"homeserver/internal/server/serveridentity"
 )
 
 // owner is the server that a database is to belong to.

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/config"
+	"homeserver/internal/server/config"
 )
 
 // inhabited returns the configuration of a server that is down, with a user, and with events if they are

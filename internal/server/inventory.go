@@ -11,11 +11,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/buildinfo"
-	"homeserver/internal/config"
-	"homeserver/internal/disk"
 	"homeserver/internal/media"
 	"homeserver/internal/rooms"
+	"homeserver/internal/server/buildinfo"
+	"homeserver/internal/server/config"
+	"homeserver/internal/server/disk"
 )
 
 const (

@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"homeserver/internal/api"
-	"homeserver/internal/config"
-	"homeserver/internal/ratelimit"
+	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/server/config"
 )
 
 // newLimits makes the limits of how often callers may do what; nil: they are switched off.

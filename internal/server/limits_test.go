@@ -4,8 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"homeserver/internal/config"
-	"homeserver/internal/ratelimit"
+	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/server/config"
 )
 
 func TestEveryKindOfWorkIsConfigured(t *testing.T) {

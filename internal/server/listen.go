@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"syscall"
 
-	"homeserver/internal/config"
+	"homeserver/internal/server/config"
 )
 
 // freePortAttempts is how often a port is sought that is free on every loopback address.

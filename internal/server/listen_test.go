@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/config"
+	"homeserver/internal/server/config"
 )
 
 // contextFor returns a context for what happens after a test's own context has ended.

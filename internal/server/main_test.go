@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/config"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/server/config"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }

@@ -10,18 +10,18 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/accountdata"
-	"homeserver/internal/backup"
-	"homeserver/internal/config"
 	"homeserver/internal/doctor"
 	"homeserver/internal/journal"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/personal/receipts"
+	"homeserver/internal/personal/search"
 	"homeserver/internal/postgres"
-	"homeserver/internal/presence"
-	"homeserver/internal/push"
-	"homeserver/internal/receipts"
 	"homeserver/internal/rooms"
-	"homeserver/internal/search"
-	"homeserver/internal/serveridentity"
+	"homeserver/internal/server/backup"
+	"homeserver/internal/server/config"
+	"homeserver/internal/server/serveridentity"
 	"homeserver/internal/syncstream"
 )
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"homeserver/internal/await"
-	"homeserver/internal/config"
+	"homeserver/internal/server/config"
 )
 
 // TestMediaOutlivesTheServer uploads to one run of the server and downloads from

@@ -8,14 +8,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"homeserver/internal/kept"
+	"homeserver/internal/cache"
 )
 
 // measured is a service that counts what it does.
 type measured interface{ Collectors() []prometheus.Collector }
 
 // caching is a service that keeps things in memory.
-type caching interface{ Caches() kept.Caches }
+type caching interface{ Caches() cache.Caches }
 
 // newRegistry returns a registry with what the process, the connections to the database and the services
 // tell of themselves, and what more there is.
@@ -84,7 +84,7 @@ func (c *poolCollector) Collect(metrics chan<- prometheus.Metric) {
 
 // cacheCollector tells how caches are used.
 type cacheCollector struct {
-	caches                       kept.Caches
+	caches                       cache.Caches
 	entries, bytes, hits, misses *prometheus.Desc
 }
 
@@ -93,7 +93,7 @@ func newCacheCollector(services []caching) *cacheCollector {
 		return prometheus.NewDesc("homeserver_cache_"+name, help, []string{"cache"}, nil)
 	}
 	c := &cacheCollector{
-		caches:  kept.Caches{},
+		caches:  cache.Caches{},
 		entries: describe("entries", "What a cache holds."),
 		bytes:   describe("bytes", "About how much memory that takes."),
 		hits:    describe("hits_total", "How often a cache had what was asked for."),

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/buildinfo"
+	"homeserver/internal/server/buildinfo"
 )
 
 // gathered returns the value of every counter and gauge of ours, by name and labels.

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/clienttest"
-	"homeserver/internal/config"
+	"homeserver/internal/server/config"
 )
 
 // damages are ways in which the JSON of an event may be spoilt, as an expression of SQL.

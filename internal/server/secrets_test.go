@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"homeserver/internal/clienttest"
-	"homeserver/internal/config"
+	"homeserver/internal/server/config"
 )
 
 // TestSecretsStayOutOfTheLog does what has to do with passwords and tokens, rightly

@@ -13,8 +13,8 @@ import (
 
 	"homeserver/internal/api"
 	"homeserver/internal/auth"
-	"homeserver/internal/certs"
-	"homeserver/internal/config"
+	"homeserver/internal/server/certs"
+	"homeserver/internal/server/config"
 )
 
 // Server is a running homeserver.

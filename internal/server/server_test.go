@@ -16,8 +16,8 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/clienttest"
-	"homeserver/internal/config"
 	"homeserver/internal/postgres"
+	"homeserver/internal/server/config"
 )
 
 // clientAt returns a client for one listener of a server, which verifies its certificate.

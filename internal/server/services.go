@@ -13,18 +13,18 @@ import (
 
 	"homeserver/internal/api"
 	"homeserver/internal/auth"
-	"homeserver/internal/broadcast"
-	"homeserver/internal/config"
+	"homeserver/internal/auth/threepid"
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
+	"homeserver/internal/journal/replica"
 	"homeserver/internal/media"
-	"homeserver/internal/outgoing"
+	"homeserver/internal/media/blob"
+	"homeserver/internal/personal/reports"
 	"homeserver/internal/profile"
-	"homeserver/internal/ratelimit"
-	"homeserver/internal/reports"
 	"homeserver/internal/rooms"
-	"homeserver/internal/storage"
-	"homeserver/internal/threepid"
+	"homeserver/internal/safehttp"
+	"homeserver/internal/server/config"
 )
 
 // healthTimeout bounds the question of /health to the database.
@@ -32,7 +32,7 @@ const healthTimeout = 2 * time.Second
 
 // services are the capabilities of the server, wired to each other.
 type services struct {
-	others   *broadcast.Channel
+	others   *replica.Channel
 	journal  *journal.Journal
 	auth     *auth.Service
 	contacts *threepid.Service
@@ -49,7 +49,7 @@ type services struct {
 // newServices makes the services on a migrated database. It starts none of them. ready is what /ready tells.
 func newServices(cfg *config.Config, db *database, signer *event.Signer, ready func() bool, clients *connections, log *slog.Logger) (*services, error) {
 	pool, budget, space := db.pool, cfg.Budget(), newDisks(cfg, db.cluster, log)
-	others := broadcast.New(pool, log)
+	others := replica.New(pool, log)
 	limits := newLimits(cfg.RateLimits, &budget.Caches)
 	entries := journal.New(pool, journal.Options{
 		Channel:     others,
@@ -111,7 +111,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, ready f
 
 // newAuth makes the service of accounts, which commands use without the others.
 func newAuth(
-	cfg *config.Config, pool *pgxpool.Pool, threepids *threepid.Service, limits *ratelimit.Limits, others *broadcast.Channel, log *slog.Logger,
+	cfg *config.Config, pool *pgxpool.Pool, threepids *threepid.Service, limits *ratelimit.Limits, others *replica.Channel, log *slog.Logger,
 ) *auth.Service {
 	shares := cfg.Budget().Caches
 	return auth.New(pool, auth.Options{
@@ -151,7 +151,7 @@ func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, limi
 		o.Storage = bucket
 	}
 	if cfg.URLPreviews.Enabled {
-		o.Previews = outgoing.New(outgoing.Options{
+		o.Previews = safehttp.New(safehttp.Options{
 			AllowedRanges: cfg.Outgoing.AllowedRanges,
 			MaxRedirects:  5,
 			MaxBodyBytes:  previewPictureBytes,
@@ -162,10 +162,10 @@ func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, limi
 }
 
 // newBucket makes the storage of files that an S3 service keeps. The operator has named it, and so it may be
-// anywhere, unlike what internal/outgoing connects to.
-func newBucket(cfg *config.Config) (*storage.Bucket, error) {
+// anywhere, unlike what internal/safehttp connects to.
+func newBucket(cfg *config.Config) (*blob.Bucket, error) {
 	s3 := cfg.Media.S3
-	return storage.NewBucket(storage.BucketOptions{
+	return blob.NewBucket(blob.BucketOptions{
 		Endpoint: s3.Endpoint, Region: s3.Region, Bucket: s3.Bucket, Prefix: s3.Prefix, PathStyle: s3.PathStyle,
 		AccessKey: s3.AccessKey, SecretKey: string(s3.SecretKey), LocalDir: cfg.MediaDir(),
 	})

@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"homeserver/internal/clienttest"
-	"homeserver/internal/config"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/server/config"
 )
 
 // around has f called before and after one of the stops, counted from the last, which is the first to run.

@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"homeserver/internal/atomicfile"
-	"homeserver/internal/config"
 	"homeserver/internal/event"
+	"homeserver/internal/server/config"
 )
 
 // signingKeyFile holds one line: the algorithm, the version of the key, and the seed in unpadded Base64,

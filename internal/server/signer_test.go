@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/config"
 	"homeserver/internal/event"
+	"homeserver/internal/server/config"
 )
 
 // keyConfig returns a configuration whose data folder holds the signing key, if there is one.

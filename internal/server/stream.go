@@ -6,19 +6,18 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/accountdata"
-	"homeserver/internal/broadcast"
-	"homeserver/internal/config"
-	"homeserver/internal/ephemeral"
+	"homeserver/internal/auth/threepid"
 	"homeserver/internal/journal"
-	"homeserver/internal/presence"
+	"homeserver/internal/journal/replica"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/personal/receipts"
+	"homeserver/internal/personal/typing"
 	"homeserver/internal/profile"
-	"homeserver/internal/push"
-	"homeserver/internal/receipts"
 	"homeserver/internal/rooms"
+	"homeserver/internal/server/config"
 	"homeserver/internal/syncstream"
-	"homeserver/internal/threepid"
-	"homeserver/internal/typing"
 )
 
 // stream is /sync and the services of all that it shows beside rooms.
@@ -33,10 +32,10 @@ type stream struct {
 
 // newStream makes the services on a journal that is not started yet.
 func newStream(
-	pool *pgxpool.Pool, entries *journal.Journal, others *broadcast.Channel,
+	pool *pgxpool.Pool, entries *journal.Journal, others *replica.Channel,
 	r *rooms.Service, profiles *profile.Service, threepids *threepid.Service, shares *config.Caches, log *slog.Logger,
 ) (*stream, error) {
-	ticks := ephemeral.NewClock()
+	ticks := journal.NewTicks()
 	data := accountdata.New(pool, entries, r, int(shares.IgnoredUsers))
 	s := &stream{
 		data:     data,

@@ -5,11 +5,11 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/config"
+	"homeserver/internal/auth/threepid"
 	"homeserver/internal/event"
-	"homeserver/internal/outgoing"
-	"homeserver/internal/ratelimit"
-	"homeserver/internal/threepid"
+	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/safehttp"
+	"homeserver/internal/server/config"
 )
 
 // newThreepids makes the service of e-mail addresses and phone numbers.
@@ -23,7 +23,7 @@ func newThreepids(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, 
 		TextCaps:          threepid.Caps{PerHour: cfg.SMS.MaxPerHour, PerDay: cfg.SMS.MaxPerDay},
 		NextLinkHosts:     cfg.Threepids.NextLinkHosts,
 		IdentityServers:   cfg.Threepids.IdentityServers,
-		Outgoing:          outgoing.New(outgoing.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
+		Outgoing:          safehttp.New(safehttp.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
 		Signer:            signer,
 		Limits:            limits,
 		Log:               log,

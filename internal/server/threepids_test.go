@@ -3,8 +3,8 @@ package server
 import (
 	"testing"
 
-	"homeserver/internal/config"
-	"homeserver/internal/threepid"
+	"homeserver/internal/auth/threepid"
+	"homeserver/internal/server/config"
 )
 
 func TestThreepidsAreProvedAsConfigured(t *testing.T) {

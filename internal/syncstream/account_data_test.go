@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/push"
+	"homeserver/internal/personal/push"
 	"homeserver/internal/syncstream"
 )
 

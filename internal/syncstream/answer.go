@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"homeserver/internal/event"
-	"homeserver/internal/pieces"
-	"homeserver/internal/presence"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 )
 
@@ -33,7 +33,7 @@ func (a *Answer) empty() bool {
 
 // WriteJSON writes the answer. The lists that are empty stand there all the
 // same, as clients of all ages expect.
-func (a *Answer) WriteJSON(ctx context.Context, w *pieces.Writer) error {
+func (a *Answer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
 	w.B = appendList(w.B, a.accountData)
 	w.B = append(w.B, `},"next_batch":`...)
@@ -77,7 +77,7 @@ func appendList[T interface{ AppendJSON([]byte) []byte }](dst []byte, list []T) 
 	return append(dst, ']')
 }
 
-func (a *Answer) writeSection(ctx context.Context, w *pieces.Writer, section Section) error {
+func (a *Answer) writeSection(ctx context.Context, w *reserve.Writer, section Section) error {
 	first := true
 	for _, r := range a.Rooms {
 		if r.Section != section {
@@ -104,7 +104,7 @@ func (a *Answer) writeSection(ctx context.Context, w *pieces.Writer, section Sec
 	return nil
 }
 
-func (a *Answer) writeStripped(ctx context.Context, w *pieces.Writer, name string, r *Room) error {
+func (a *Answer) writeStripped(ctx context.Context, w *reserve.Writer, name string, r *Room) error {
 	w.B = append(w.B, `{"`+name+`":{"events":`...)
 	err := rooms.WriteList(ctx, w, a.State(r), rooms.AppendStripped)
 	w.B = append(w.B, `}}`...)
@@ -112,7 +112,7 @@ func (a *Answer) writeStripped(ctx context.Context, w *pieces.Writer, name strin
 }
 
 // writeRoom writes a room that the user is in, or has left.
-func (a *Answer) writeRoom(ctx context.Context, w *pieces.Writer, r *Room) error {
+func (a *Answer) writeRoom(ctx context.Context, w *reserve.Writer, r *Room) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
 	w.B = appendList(w.B, r.AccountData)
 	if r.Section == Joined {
@@ -154,7 +154,7 @@ func (a *Answer) stateName() string {
 
 // writeState writes the state of a room, and notes the members that were not read
 // before.
-func (a *Answer) writeState(ctx context.Context, w *pieces.Writer, r *Room) error {
+func (a *Answer) writeState(ctx context.Context, w *reserve.Writer, r *Room) error {
 	format := a.eventFormat(r)
 	if !a.filter.lazy() || len(r.State.Left) == 0 {
 		return rooms.WriteList(ctx, w, a.State(r), format)

@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/personal/presence"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/presence"
 	"homeserver/internal/syncstream"
 )
 

@@ -6,12 +6,11 @@ import (
 	"slices"
 	"time"
 
-	"homeserver/internal/accountdata"
-	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/presence"
-	"homeserver/internal/receipts"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/personal/receipts"
 	"homeserver/internal/rooms"
 )
 
@@ -27,7 +26,7 @@ type Chunk struct {
 	*following
 	now      time.Time
 	upTo     journal.Position
-	tickUpTo ephemeral.Tick
+	tickUpTo journal.Tick
 	cut      bool // there are more events after upTo
 	sources  []*source
 	ignored  []string

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
@@ -70,7 +69,7 @@ func (s *Service) Stream(ctx context.Context, q EventsQuery) (*Chunk, error) {
 type following struct {
 	EventsQuery
 	since journal.Position
-	tick  ephemeral.Tick
+	tick  journal.Tick
 }
 
 // begin reads the token, and waits until this process has come as far.

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"homeserver/internal/cache"
 	"homeserver/internal/event"
-	"homeserver/internal/kept"
 )
 
 // fields is a tree of the properties that events are cut down to: client-server
@@ -53,7 +53,7 @@ func (f *fields) weigh() int {
 	}
 	bytes := structs
 	for name, c := range f.inside {
-		bytes += kept.Text(name) + c.weigh()
+		bytes += cache.Text(name) + c.weigh()
 	}
 	return bytes
 }

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"homeserver/internal/cache"
 	"homeserver/internal/event"
-	"homeserver/internal/kept"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 )
@@ -127,7 +127,7 @@ type storedFilter struct{ user, id string }
 func weighFilter(of storedFilter, f *keptFilter) int {
 	// A text takes 16 bytes beside its own, and three in JSON.
 	const structs, perByte = 1000, 8
-	return structs + kept.Text(of.user, of.id) + perByte*f.definition + f.fields.weigh()
+	return structs + cache.Text(of.user, of.id) + perByte*f.definition + f.fields.weigh()
 }
 
 // keptFilter is a filter beside the length of its definition.

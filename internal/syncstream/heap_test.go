@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"homeserver/internal/cache"
+	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/kept"
-	"homeserver/internal/kept/kepttest"
 	"homeserver/internal/rooms"
 )
 
@@ -21,7 +21,7 @@ func TestViewersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			j := journal.New(nil, journal.Options{})
 			vs := newViewers(nil, nil, j, share)
-			kepttest.Fill(t, share, vs.stats, func() {
+			cachetest.Fill(t, share, vs.stats, func() {
 				for i, put := 0, 0; put < 2*share; i++ {
 					v, _ := vs.take(fmt.Sprintf("@user%d:localhost", i))
 					vs.mu.Lock()
@@ -74,8 +74,8 @@ func TestFiltersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 		}() + `"x"]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			filters := kept.NewLRU(kept.Options[storedFilter, *keptFilter]{Share: share, Weigh: weighFilter})
-			kepttest.Fill(t, share, filters.Stats, func() {
+			filters := cache.NewLRU(cache.Options[storedFilter, *keptFilter]{Share: share, Weigh: weighFilter})
+			cachetest.Fill(t, share, filters.Stats, func() {
 				for i, put := 0, 0; put < 2*share; i++ {
 					f, err := parseFilter([]byte(definition))
 					if err != nil {
@@ -93,7 +93,7 @@ func TestFiltersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 func TestLazyMembersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 	const share = 8 << 20
 	l := newLazyMembers(share)
-	kepttest.Fill(t, share, l.sent.Stats, func() {
+	cachetest.Fill(t, share, l.sent.Stats, func() {
 		r := &Room{nid: 1}
 		for i := range 200_000 {
 			p := &plan{request: &request{Query: Query{UserID: strings.Repeat("u", 255), DeviceID: "D"}}}

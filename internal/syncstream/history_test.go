@@ -7,8 +7,8 @@ import (
 	"slices"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/push"
-	"homeserver/internal/receipts"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/personal/receipts"
 	"homeserver/internal/rooms"
 )
 

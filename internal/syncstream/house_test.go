@@ -15,21 +15,20 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/accountdata"
 	"homeserver/internal/auth"
-	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
-	"homeserver/internal/pieces"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/personal/receipts"
+	"homeserver/internal/personal/typing"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/presence"
 	"homeserver/internal/profile"
-	"homeserver/internal/push"
-	"homeserver/internal/receipts"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
-	"homeserver/internal/typing"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -93,7 +92,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 	var err error
 	h.rooms, err = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.names, Signer: signer, Now: sending})
 	h.ok(err)
-	ticks := ephemeral.NewClock()
+	ticks := journal.NewTicks()
 	h.data = accountdata.New(pool, h.journal, h.rooms, 0)
 	h.receipts = receipts.New(pool, h.journal, h.rooms, h.data, 0)
 	h.typing = typing.New(h.rooms, h.journal, ticks, nil, 0)
@@ -315,7 +314,7 @@ type ev struct {
 func written(t testing.TB, a *syncstream.Answer) []byte {
 	t.Helper()
 	var sent []byte
-	w := pieces.NewWriter(nil, func(piece []byte) error {
+	w := reserve.NewWriter(nil, func(piece []byte) error {
 		sent = append(sent, piece...)
 		return nil
 	})

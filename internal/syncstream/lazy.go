@@ -4,16 +4,16 @@ import (
 	"context"
 	"hash/maphash"
 
+	"homeserver/internal/cache"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/kept"
 	"homeserver/internal/rooms"
 )
 
 // lazyMembers remembers which devices know which members of rooms: client-server
 // API, "Lazy-loading room members". A member that was forgotten is merely sent again.
 type lazyMembers struct {
-	sent *kept.LRU[knownMember, journal.Position]
+	sent *cache.LRU[knownMember, journal.Position]
 	seed maphash.Seed
 }
 
@@ -24,7 +24,7 @@ type knownMember uint64
 
 func newLazyMembers(share int) *lazyMembers {
 	return &lazyMembers{
-		sent: kept.NewLRU(kept.Options[knownMember, journal.Position]{Share: share}), seed: maphash.MakeSeed(),
+		sent: cache.NewLRU(cache.Options[knownMember, journal.Position]{Share: share}), seed: maphash.MakeSeed(),
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"homeserver/internal/kept"
+	"homeserver/internal/cache"
 )
 
 // What answers are told apart by: whether there was a token, and whether the request
@@ -72,8 +72,8 @@ func (s *Service) Collectors() []prometheus.Collector {
 }
 
 // Caches tells how the caches are used.
-func (s *Service) Caches() kept.Caches {
-	return kept.Caches{
+func (s *Service) Caches() cache.Caches {
+	return cache.Caches{
 		"viewers": s.viewers.stats,
 		"filters": s.filters.Stats,
 		"members": s.lazy.sent.Stats,

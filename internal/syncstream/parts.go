@@ -7,10 +7,10 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/presence"
-	"homeserver/internal/receipts"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/personal/receipts"
+	"homeserver/internal/personal/typing"
 	"homeserver/internal/rooms"
-	"homeserver/internal/typing"
 )
 
 // What stands in this file gives out the parts of an answer, for the generations of

@@ -6,13 +6,13 @@ import (
 	"slices"
 	"strconv"
 
-	"homeserver/internal/accountdata"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/push"
-	"homeserver/internal/receipts"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/personal/receipts"
+	"homeserver/internal/personal/typing"
 	"homeserver/internal/rooms"
-	"homeserver/internal/typing"
 )
 
 // accountEvent is a piece of account data for the whole account.

@@ -4,13 +4,12 @@ import (
 	"cmp"
 	"slices"
 
-	"homeserver/internal/accountdata"
-	"homeserver/internal/ephemeral"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/presence"
-	"homeserver/internal/push"
-	"homeserver/internal/receipts"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/personal/receipts"
 	"homeserver/internal/rooms"
 )
 
@@ -21,7 +20,7 @@ type plan struct {
 	viewer   *viewer
 	timeline *rooms.EventFilter // of the request, and without whom the user ignores
 	upTo     journal.Position
-	tickUpTo ephemeral.Tick
+	tickUpTo journal.Tick
 	rooms    []*Room
 
 	// covered tells that the live window holds all since the last answer; own are

@@ -8,7 +8,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/journal"
-	"homeserver/internal/presence"
+	"homeserver/internal/personal/presence"
 	"homeserver/internal/syncstream"
 )
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/receipts"
+	"homeserver/internal/personal/receipts"
 	"homeserver/internal/syncstream"
 )
 

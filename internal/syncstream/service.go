@@ -8,15 +8,14 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/accountdata"
-	"homeserver/internal/ephemeral"
+	"homeserver/internal/cache"
 	"homeserver/internal/journal"
-	"homeserver/internal/kept"
-	"homeserver/internal/presence"
-	"homeserver/internal/push"
-	"homeserver/internal/receipts"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/personal/receipts"
+	"homeserver/internal/personal/typing"
 	"homeserver/internal/rooms"
-	"homeserver/internal/typing"
 )
 
 // maxTimeout bounds how long a request may wait.
@@ -33,7 +32,7 @@ type Options struct {
 	Typing   *typing.Service
 	Presence *presence.Service
 	// Ticks is the clock that typing and presence go by.
-	Ticks *ephemeral.Clock
+	Ticks *journal.Ticks
 	// Shares is what caches may hold.
 	Shares Shares
 	// Now is the clock; nil: the real one.
@@ -41,7 +40,7 @@ type Options struct {
 }
 
 // Shares is how many bytes it may take in memory how users stand to rooms, which members
-// their devices know, and their filters; 0: [kept.UsualShare].
+// their devices know, and their filters; 0: [cache.UsualShare].
 type Shares struct{ Viewers, Members, Filters int }
 
 // Service answers /sync. Its methods may be called concurrently.
@@ -49,7 +48,7 @@ type Service struct {
 	Options
 	viewers *viewers
 	lazy    *lazyMembers
-	filters *kept.LRU[storedFilter, *keptFilter]
+	filters *cache.LRU[storedFilter, *keptFilter]
 	metrics *metrics
 
 	stopOnce sync.Once
@@ -64,7 +63,7 @@ func New(o Options) (*Service, error) {
 	}
 	s.viewers = newViewers(o.Rooms, o.Data, o.Journal, o.Shares.Viewers)
 	s.lazy = newLazyMembers(o.Shares.Members)
-	s.filters = kept.NewLRU(kept.Options[storedFilter, *keptFilter]{Share: o.Shares.Filters, Weigh: weighFilter})
+	s.filters = cache.NewLRU(cache.Options[storedFilter, *keptFilter]{Share: o.Shares.Filters, Weigh: weighFilter})
 	o.Journal.Observe(journal.Observer{Committed: s.viewers.committed, Reset: s.viewers.reset})
 	return s, nil
 }
@@ -177,7 +176,7 @@ type request struct {
 	initial bool
 	waited  bool             // there was nothing new at first
 	since   journal.Position // 0 if initial
-	tick    ephemeral.Tick   // what is not durable is known up to here; 0: not at all
+	tick    journal.Tick     // what is not durable is known up to here; 0: not at all
 }
 
 func (r *request) immediate() bool { return r.initial || r.FullState || r.Timeout <= 0 }

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"homeserver/internal/ephemeral"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 )
@@ -32,7 +31,7 @@ func ParseToken(token string) (journal.Position, error) {
 
 // token writes a position with a tick of this process, and those of others that stood
 // in the token before.
-func (s *Service) token(p journal.Position, tick ephemeral.Tick, before string) string {
+func (s *Service) token(p journal.Position, tick journal.Tick, before string) string {
 	token := FormatToken(p)
 	if ticks := s.Ticks.Format(tick, tickOf(before)); ticks != "" {
 		token += "_" + ticks

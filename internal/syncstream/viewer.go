@@ -10,10 +10,10 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"homeserver/internal/accountdata"
+	"homeserver/internal/cache"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/kept"
+	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/rooms"
 )
 
@@ -60,9 +60,9 @@ func (st *standing) accessAt(p journal.Position) *rooms.Access {
 // weigh is about how many bytes the viewer takes.
 func (v *viewer) weigh() int {
 	const structs, perRoom, perChange = 1100, 450, 48
-	bytes := structs + kept.Text(v.userID) + 16*len(v.ignored) + kept.Text(v.ignored...)
+	bytes := structs + cache.Text(v.userID) + 16*len(v.ignored) + cache.Text(v.ignored...)
 	for _, st := range v.rooms {
-		bytes += perRoom + kept.Text(st.RoomID) + perChange*(len(st.Memberships)+len(st.Visibilities))
+		bytes += perRoom + cache.Text(st.RoomID) + perChange*(len(st.Memberships)+len(st.Visibilities))
 	}
 	return bytes
 }
@@ -80,12 +80,12 @@ type viewers struct {
 	data    *accountdata.Service
 	journal *journal.Journal
 
-	uses kept.Uses
+	uses cache.Uses
 
 	mu     sync.Mutex
 	byUser map[string]*viewer
 	byRoom map[journal.RoomNID]map[*viewer]struct{}
-	idle   *kept.LRU[string, *viewer]
+	idle   *cache.LRU[string, *viewer]
 	bytes  int // of all viewers
 	// visibilities counts the changes of history visibility.
 	visibilities int
@@ -95,7 +95,7 @@ func newViewers(r *rooms.Service, data *accountdata.Service, j *journal.Journal,
 	vs := &viewers{
 		rooms: r, data: data, journal: j, byUser: map[string]*viewer{}, byRoom: map[journal.RoomNID]map[*viewer]struct{}{},
 	}
-	vs.idle = kept.NewLRU(kept.Options[string, *viewer]{
+	vs.idle = cache.NewLRU(cache.Options[string, *viewer]{
 		Share: share,
 		Weigh: func(_ string, v *viewer) int { return v.bytes },
 		Gone: func(_ string, v *viewer) {
@@ -109,7 +109,7 @@ func newViewers(r *rooms.Service, data *accountdata.Service, j *journal.Journal,
 	return vs
 }
 
-func (vs *viewers) stats() kept.Stats {
+func (vs *viewers) stats() cache.Stats {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
 	return vs.uses.Stats(len(vs.byUser), vs.bytes)

@@ -13,10 +13,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/accountdata"
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"

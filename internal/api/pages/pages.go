@@ -1,0 +1,150 @@
+package pages
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// FilesPath is the path below which the pages look for scripts, styles and
+// pictures. It stands below /_matrix, which is what reverse proxies pass on.
+const FilesPath = "/_matrix/static/"
+
+//go:embed *.html *.css *.js *.svg
+var files embed.FS
+
+// contentSecurityPolicy allows what this server serves and nothing else.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// contentTypes are the types of what is served by name.
+var contentTypes = map[string]string{
+	".css": "text/css; charset=utf-8",
+	".js":  "text/javascript; charset=utf-8",
+	".svg": "image/svg+xml",
+}
+
+// Page is a page made for one request. It is a http.Handler that writes itself.
+type Page struct {
+	status int
+	body   []byte
+}
+
+// Render makes a page of the template with that name, inside of layout.html. The
+// data is escaped for where the template puts it. A page that is not the same for
+// everybody is kept by no cache.
+func Render(name string, status int, data any) (*Page, error) {
+	pages, err := templates()
+	if err != nil {
+		return nil, err
+	}
+	page, ok := pages[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no page %s", name)
+	}
+	var body bytes.Buffer
+	if err := page.ExecuteTemplate(&body, "layout.html", data); err != nil {
+		return nil, fmt.Errorf("render %s: %w", name, err)
+	}
+	return &Page{status, body.Bytes()}, nil
+}
+
+// ServeHTTP sends the page.
+func (p *Page) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	setPageHeaders(h)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(p.body)))
+	w.WriteHeader(p.status)
+	_, _ = w.Write(p.body) // if nobody is there to read it, there is nobody to tell
+}
+
+// setPageHeaders sets what every page carries. The address of a page may hold the
+// session of an authentication, so it goes to no other site.
+func setPageHeaders(h http.Header) {
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+}
+
+// File is a file that is the same for everybody. It is a http.Handler that answers
+// 304 to a client that has it already.
+type File struct {
+	contentType string
+	etag        string
+	body        []byte
+}
+
+// Named returns the script, style or picture with that name; false if there is none.
+func Named(name string) (*File, bool) {
+	contentType := contentTypes[path.Ext(name)]
+	if contentType == "" {
+		return nil, false
+	}
+	body, err := fs.ReadFile(files, name)
+	if err != nil {
+		return nil, false
+	}
+	return newFile(contentType, body), true
+}
+
+// newFile gives a file the hash of its content as ETag: a weak one, because it may
+// be compressed on its way.
+func newFile(contentType string, body []byte) *File {
+	sum := sha256.Sum256(body)
+	return &File{contentType, `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`, body}
+}
+
+// ServeHTTP sends the file. It may be kept, but must be asked for each time, so that
+// nobody runs the scripts of an older version with a newer page.
+func (f *File) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	setPageHeaders(h)
+	h.Set("Content-Type", f.contentType)
+	h.Set("Cache-Control", "no-cache")
+	h.Set("ETag", f.etag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
+}
+
+// Tutorial returns the page of the interactive tutorial.
+func Tutorial() (*File, error) {
+	page, err := Render("tutorial.html", http.StatusOK, nil)
+	if err != nil {
+		return nil, err
+	}
+	return newFile("text/html; charset=utf-8", page.body), nil
+}
+
+// templates parses each page with a copy of the layout, once.
+var templates = sync.OnceValues(func() (map[string]*template.Template, error) {
+	layout, err := template.ParseFS(files, "layout.html")
+	if err != nil {
+		return nil, fmt.Errorf("parse layout.html: %w", err)
+	}
+	names, err := fs.Glob(files, "*.html")
+	if err != nil {
+		return nil, fmt.Errorf("list the pages: %w", err)
+	}
+	pages := map[string]*template.Template{}
+	for _, name := range names {
+		page, err := layout.Clone()
+		if err != nil {
+			return nil, fmt.Errorf("copy layout.html: %w", err)
+		}
+		if pages[name], err = page.ParseFS(files, name); err != nil {
+			return nil, fmt.Errorf("parse %s: %w", name, err)
+		}
+	}
+	return pages, nil
+})

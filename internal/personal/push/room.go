@@ -1,0 +1,212 @@
+package push
+
+import (
+	"context"
+	"slices"
+
+	"homeserver/internal/cache"
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// contextTypes are the state events that RoomContext holds.
+var contextTypes = []string{event.TypeCreate, event.TypePowerLevels}
+
+// roomContexts gives what the rules may ask about rooms, as of now, reading what is
+// not in memory in bulk. The display names are left out.
+func (s *Service) roomContexts(ctx context.Context, nids []journal.RoomNID) (map[journal.RoomNID]RoomContext, error) {
+	found := make(map[journal.RoomNID]RoomContext, len(nids))
+	var read map[journal.RoomNID]*RoomContext
+	var places []func()
+	for _, nid := range nids {
+		place := s.contexts.Place(nid)
+		if known := place.Load(); known != nil {
+			found[nid] = *known
+			continue
+		}
+		if read == nil {
+			read = map[journal.RoomNID]*RoomContext{}
+		}
+		c := &RoomContext{}
+		read[nid] = c
+		places = append(places, func() { place.Store(c) })
+	}
+	if len(read) == 0 {
+		return found, nil
+	}
+	if err := s.readContexts(ctx, read); err != nil {
+		return nil, err
+	}
+	for _, store := range places {
+		store()
+	}
+	for nid, c := range read {
+		found[nid] = *c
+	}
+	return found, nil
+}
+
+// readContexts reads rooms. Their places are taken by now: what is committed from
+// here on makes others read them again. What the tables hold of a redacted event is
+// its redacted form.
+func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*RoomContext) error {
+	now := s.journal.Position()
+	nids := make([]journal.RoomNID, 0, len(read))
+	at := make([]rooms.RoomAt, 0, len(read))
+	for nid := range read {
+		nids = append(nids, nid)
+		at = append(at, rooms.RoomAt{Room: nid, At: now})
+	}
+	summaries, err := s.rooms.Summaries(ctx, nids, "")
+	if err != nil {
+		return err
+	}
+	for i := range summaries {
+		read[summaries[i].Room].Members = summaries[i].Joined
+	}
+	state, err := s.rooms.States(ctx, at, &rooms.EventFilter{Types: &contextTypes}, false)
+	if err != nil {
+		return err
+	}
+	for e, err := range s.rooms.Cursor(state).All(ctx) {
+		switch {
+		case err != nil:
+			return err
+		case *e.StateKey != "":
+		case e.Type == event.TypeCreate:
+			read[e.Room].Create = e.Event
+		case e.Type == event.TypePowerLevels:
+			read[e.Room].Levels = e.Event
+		}
+	}
+	return nil
+}
+
+// addNames fills the display names of a user in rooms in, as of now, reading those that
+// are not in memory in bulk.
+func (s *Service) addNames(ctx context.Context, userID string, in map[journal.RoomNID]RoomContext) error {
+	missing := map[journal.RoomNID]cache.Place[tallyKey, string]{}
+	for nid, c := range in {
+		place := s.names.Place(tallyKey{userID, nid})
+		if name := place.Load(); name != nil {
+			c.DisplayName = *name
+			in[nid] = c
+			continue
+		}
+		missing[nid] = place
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	now := s.journal.Position()
+	members := make([]rooms.MemberAt, 0, len(missing))
+	for nid := range missing {
+		members = append(members, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: nid, At: now}, User: userID})
+	}
+	events, err := s.rooms.MemberEvents(ctx, members, nil)
+	if err != nil {
+		return err
+	}
+	for e, err := range s.rooms.Cursor(events).All(ctx) {
+		if err != nil {
+			return err
+		}
+		c := in[e.Room]
+		if name, _ := event.StringField(e.Content(), "displayname"); len(name) <= maxPatternBytes {
+			c.DisplayName = name
+		}
+		in[e.Room] = c
+	}
+	for nid, place := range missing {
+		name := in[nid].DisplayName
+		place.Store(&name)
+	}
+	return nil
+}
+
+// weighContext is about how many bytes it takes what rules ask about a room.
+func weighContext(_ journal.RoomNID, c *RoomContext) int {
+	const structs = 80
+	bytes := structs
+	if c != nil && c.Create != nil {
+		bytes += c.Create.Size()
+	}
+	if c != nil && c.Levels != nil {
+		bytes += c.Levels.Size()
+	}
+	return bytes
+}
+
+// weighName is about how many bytes a member's name takes.
+func weighName(of tallyKey, name *string) int {
+	const structs = 24
+	bytes := structs + cache.Text(of.user)
+	if name != nil {
+		bytes += cache.Text(*name)
+	}
+	return bytes
+}
+
+// evaluation is the rules of a user, and the rooms that they are applied in. It serves
+// one caller.
+type evaluation struct {
+	rules   *Ruleset
+	ignored map[string]bool
+	basis   basis // of both
+	rooms   map[journal.RoomNID]RoomContext
+	look    look
+	// cut holds the rooms of the events for which the user's budget did not suffice.
+	cut map[journal.RoomNID]bool
+}
+
+// enter makes an evaluation ready for events, reading their rooms.
+func (s *Service) enter(ctx context.Context, v *evaluation, events []*rooms.Event) (err error) {
+	var nids []journal.RoomNID
+	for _, e := range events {
+		nids = append(nids, e.Room)
+	}
+	slices.Sort(nids)
+	if v.rooms, err = s.roomContexts(ctx, slices.Compact(nids)); err != nil {
+		return err
+	}
+	if v.rules.needsName {
+		return s.addNames(ctx, v.rules.userID, v.rooms)
+	}
+	return nil
+}
+
+// outcome applies the rules to an event.
+func (v *evaluation) outcome(e *rooms.Event) Outcome {
+	room := v.rooms[e.Room]
+	outcome := v.rules.evaluate(e, &room, &v.look)
+	if v.look.cut {
+		if v.cut == nil {
+			v.cut = map[journal.RoomNID]bool{}
+		}
+		v.cut[e.Room] = true
+	}
+	return outcome
+}
+
+// newEvaluation gets the rules of a user and whom they ignore. All evaluations for the
+// user at the same time have one budget.
+func (s *Service) newEvaluation(ctx context.Context, userID string) (*evaluation, error) {
+	rules, err := s.Ruleset(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	v := &evaluation{rules: rules}
+	v.look.now, v.look.budget = s.now, func() *budget { return s.budgetOf(userID) }
+	if s.o.Ignored != nil {
+		v.ignored, err = s.o.Ignored(ctx, userID)
+	}
+	v.basis = newBasis(rules.Changed, v.ignored)
+	return v, err
+}
+
+func (s *Service) budgetOf(userID string) *budget {
+	place := s.budgets.Place(userID)
+	place.Store(newBudget(s.now())) // unless there is one
+	return place.Load()
+}

@@ -1,0 +1,225 @@
+package push
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"sync"
+
+	"homeserver/internal/cache"
+	"homeserver/internal/journal"
+)
+
+// Kind is a kind of push rule. The kinds are checked in their order.
+type Kind int
+
+// The kinds of push rules: client-server API, "Push Rules".
+const (
+	Override Kind = iota
+	Content
+	Room
+	Sender
+	Underride
+
+	kinds = iota
+)
+
+var kindNames = [kinds]string{"override", "content", "room", "sender", "underride"}
+
+// String gives the name of the kind in paths and rulesets.
+func (k Kind) String() string { return kindNames[k] }
+
+// ParseKind reads the name of a kind.
+func ParseKind(name string) (Kind, bool) {
+	i := slices.Index(kindNames[:], name)
+	return Kind(i), i >= 0
+}
+
+// Rule is a push rule as clients see it: client-server API, the schema PushRule.
+// It does not change.
+type Rule struct {
+	Actions []json.RawMessage `json:"actions"`
+	// Conditions is nil but for rules of the kinds override and underride.
+	Conditions []json.RawMessage `json:"conditions,omitzero"`
+	Default    bool              `json:"default"`
+	Enabled    bool              `json:"enabled"`
+	// Pattern is nil but for rules of the kind content.
+	Pattern *string `json:"pattern,omitzero"`
+	ID      string  `json:"rule_id"`
+}
+
+// Ruleset is all rules of one user. It does not change, and is safe for
+// concurrent use.
+type Ruleset struct {
+	// Changed is the position of the last change; 0: there was none.
+	Changed journal.Position
+
+	userID   string
+	rules    [kinds][]Rule // the most important first
+	compiled []compiledRule
+	// slots numbers the members of the content that the rules ask for, by their names as
+	// they stand in JSON.
+	slots map[string]int
+	// needsName tells that some rule asks for the user's display name.
+	needsName bool
+	// quietMembers tells that nothing is said of how others change the membership of
+	// others: then these events need not even be read.
+	quietMembers bool
+	// content gives the content of m.push_rules, which is made when it is first asked for.
+	content func() ([]byte, error)
+}
+
+// newRuleset puts the predefined rules and the user's own together.
+func newRuleset(userID string, own *ownRules, changed journal.Position) *Ruleset {
+	r := &Ruleset{Changed: changed, userID: userID}
+	predefined := predefinedRules(userID)
+	for k := range Kind(kinds) {
+		list := slices.Clone(predefined[k])
+		for i := range list {
+			if c, ok := own.Predefined[predefinedKey(k, list[i].ID)]; ok {
+				c.apply(&list[i])
+			}
+		}
+		// The master rule stands above all others, the rest below the user's own.
+		first := 0
+		if k == Override {
+			first = 1
+		}
+		r.rules[k] = slices.Insert(list, first, own.Rules[k]...)
+	}
+	r.compile()
+	r.quietMembers = quietMembers(r.rules[Override])
+	r.content = sync.OnceValues(func() ([]byte, error) { return encode(map[string]*Ruleset{"global": r}) })
+	return r
+}
+
+// quietMembers reports whether the predefined rule about members is in force, and no
+// rule that notifies stands above it, but for the one about one's own invites.
+func quietMembers(override []Rule) bool {
+	for _, rule := range override {
+		if !rule.Enabled || rule.ID == ruleInviteForMe {
+			continue
+		}
+		notifies := outcomeOf(rule.Actions).Notify
+		if notifies || rule.ID == ruleMemberEvent {
+			return !notifies
+		}
+	}
+	return false
+}
+
+// weighRuleset is about how many bytes the rules of a user take: as they are, compiled, and
+// as the content of m.push_rules.
+func weighRuleset(userID string, r *Ruleset) int {
+	const structs, perRule, perCondition, perPart, perTweak, perRaw = 400, 280, 180, 40, 150, 40
+	bytes := structs + cache.Text(userID)
+	if r == nil {
+		return bytes
+	}
+	for _, list := range r.rules {
+		for i := range list {
+			rule := &list[i]
+			text := len(rule.ID)
+			if rule.Pattern != nil {
+				text += len(*rule.Pattern)
+			}
+			for _, list := range [][]json.RawMessage{rule.Actions, rule.Conditions} {
+				for _, raw := range list {
+					text += len(raw)
+				}
+			}
+			bytes += perRule + 2*text // in the content it is once more
+			if !rule.Default {        // all users share the predefined ones
+				bytes += cache.Text(rule.ID) + perRaw*(cap(rule.Actions)+cap(rule.Conditions)) + text
+			}
+		}
+	}
+	for name := range r.slots {
+		bytes += perTweak + cache.Text(name)
+	}
+	for i := range r.compiled {
+		bytes += perTweak * len(r.compiled[i].outcome.Tweaks)
+		bytes += perCondition * cap(r.compiled[i].conditions)
+		for _, c := range r.compiled[i].conditions {
+			bytes += cache.Text(c.text, c.path.top) + cache.Text(c.value) + 2*cache.Text(c.path.inside...) + 16*len(c.path.inside)
+			if c.glob != nil {
+				bytes += perPart*len(c.glob.parts) + 2*len(c.glob.literal)
+			}
+		}
+	}
+	return bytes
+}
+
+// Rule finds a rule.
+func (r *Ruleset) Rule(k Kind, id string) (Rule, bool) {
+	i := indexRule(r.rules[k], id)
+	if i < 0 {
+		return Rule{}, false
+	}
+	return r.rules[k][i], true
+}
+
+// OfKind lists the rules of a kind, the most important first. The list must not be
+// written to, and is never nil.
+func (r *Ruleset) OfKind(k Kind) []Rule {
+	if r.rules[k] == nil {
+		return []Rule{}
+	}
+	return r.rules[k]
+}
+
+// MarshalJSON writes the rules by kind: client-server API, the schema Ruleset.
+func (r *Ruleset) MarshalJSON() ([]byte, error) {
+	byKind := make(map[string][]Rule, kinds)
+	for k := range Kind(kinds) {
+		byKind[k.String()] = r.OfKind(k)
+	}
+	return encode(byKind)
+}
+
+// encode writes JSON without the escapes for HTML pages that the standard library
+// puts in by default.
+func encode(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	encoder := json.NewEncoder(&buf)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
+}
+
+func indexRule(rules []Rule, id string) int {
+	return slices.IndexFunc(rules, func(r Rule) bool { return r.ID == id })
+}
+
+// ownRules is what a user has made of the rules, as the table keeps it.
+type ownRules struct {
+	// Rules holds the user's own rules, the most important first.
+	Rules [kinds][]Rule `json:"rules"`
+	// Predefined holds what is changed in predefined rules, by predefinedKey.
+	Predefined map[string]changedRule `json:"predefined,omitempty"`
+}
+
+// changedRule is what a user has changed in a predefined rule; nil: nothing.
+type changedRule struct {
+	Enabled *bool             `json:"enabled,omitempty"`
+	Actions []json.RawMessage `json:"actions,omitzero"`
+}
+
+func (c changedRule) apply(r *Rule) {
+	if c.Enabled != nil {
+		r.Enabled = *c.Enabled
+	}
+	if c.Actions != nil {
+		r.Actions = c.Actions
+	}
+}
+
+func predefinedKey(k Kind, id string) string { return k.String() + "/" + id }
+
+func (o *ownRules) count() int {
+	n := 0
+	for _, list := range o.Rules {
+		n += len(list)
+	}
+	return n
+}

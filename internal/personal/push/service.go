@@ -1,0 +1,154 @@
+package push
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/cache"
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// ReadMarks tells how far a user has read a room, by receipts public or private:
+// everything up to a position is read. Marks never move back. 0: nothing.
+type ReadMarks struct {
+	// Unthreaded is for the room as a whole, Main for what is in no thread.
+	Unthreaded, Main journal.Position
+	// Threads holds how far threads are read, by the event ID of their root.
+	Threads map[string]journal.Position
+}
+
+// Options is what a Service is made of.
+type Options struct {
+	Pool    *pgxpool.Pool
+	Journal *journal.Journal
+	Rooms   *rooms.Service
+	// ReadUpTo tells how far a user has read rooms; nil: nobody sends receipts.
+	ReadUpTo func(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]ReadMarks, error)
+	// Ignored tells whom a user ignores; nil: nobody.
+	Ignored func(ctx context.Context, userID string) (map[string]bool, error)
+	// OwnsEmail tells whether an e-mail address belongs to a user's account; nil:
+	// none does.
+	OwnsEmail func(ctx context.Context, userID, address string) (bool, error)
+	// Shares is what caches may hold.
+	Shares Shares
+}
+
+// Shares is how many bytes the rules of users, what rules ask about rooms, the names of
+// members, budgets of rules, and what is unread may take in memory; 0: [cache.UsualShare].
+type Shares struct{ Rules, Rooms, Names, Budgets, Unread int }
+
+// Service holds push rules, unread counts and pushers. Its methods may be called
+// concurrently; they serve the user whom the caller has authenticated.
+type Service struct {
+	o       Options
+	pool    *pgxpool.Pool
+	journal *journal.Journal
+	rooms   *rooms.Service
+	table   *journal.Table
+	turns   cache.Turns // of those who change rules
+	reads   cache.Turns // of those who read tables to count
+	now     func() time.Time
+
+	rulesets *cache.Cache[string, Ruleset]
+	contexts *cache.Cache[journal.RoomNID, RoomContext]
+	names    *cache.Cache[tallyKey, string] // display names of users in rooms
+	budgets  *cache.Cache[string, budget]
+	tallies  *tallies
+}
+
+// New makes the service on a migrated database. Call it before the journal is
+// started.
+func New(o Options) (*Service, error) {
+	s := newService(o)
+	o.Journal.Add(s.table)
+	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: s.reset})
+	return s, nil
+}
+
+// newService makes a service that does not hear of what is committed.
+func newService(o Options) *Service {
+	s := &Service{
+		o: o, pool: o.Pool, journal: o.Journal, rooms: o.Rooms, now: time.Now,
+		rulesets: cache.New(o.Shares.Rules, weighRuleset),
+		contexts: cache.New(o.Shares.Rooms, weighContext),
+		names:    cache.New(o.Shares.Names, weighName),
+		budgets:  cache.New(o.Shares.Budgets, weighBudget),
+		tallies:  newTallies(o.Shares.Unread),
+	}
+	s.table = &journal.Table{Name: "push_rules", Queue: queueRules, Read: s.readOthers}
+	return s
+}
+
+// Caches tells how the caches are used.
+func (s *Service) Caches() cache.Caches {
+	return cache.Caches{
+		"push_rules": s.rulesets.Stats, "push_rooms": s.contexts.Stats, "push_names": s.names.Stats, "push_budgets": s.budgets.Stats,
+		"unread_counts": s.tallies.stats,
+	}
+}
+
+// committed forgets what a group of entries has changed. It runs inside the
+// journal.
+func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
+	for _, entry := range entries {
+		switch value := entry.Value.(type) {
+		case *Changed:
+			s.rulesets.Forget(value.UserID)
+		case *rooms.Event:
+			if value.StateKey == nil {
+				continue
+			}
+			switch value.Type {
+			case event.TypeMember:
+				s.names.Forget(tallyKey{*value.StateKey, entry.Room})
+				s.contexts.Forget(entry.Room)
+			case event.TypePowerLevels, event.TypeCreate:
+				s.contexts.Forget(entry.Room)
+			}
+		}
+	}
+}
+
+// reset forgets everything that others may have changed. Tallies stay: each knows
+// the position that it stands at.
+func (s *Service) reset(journal.Position) {
+	s.rulesets.ForgetAll()
+	s.contexts.ForgetAll()
+	s.names.ForgetAll()
+}
+
+// Ruleset gives all rules of a user.
+func (s *Service) Ruleset(ctx context.Context, userID string) (*Ruleset, error) {
+	place := s.rulesets.Place(userID)
+	if r := place.Load(); r != nil {
+		return r, nil
+	}
+	own, changed, err := s.loadRules(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	r := newRuleset(userID, own, changed)
+	place.Store(r)
+	return r, nil
+}
+
+// RulesEvent gives the content of the account data m.push_rules of a user, and the
+// position of its last change; 0: there was none. The content must not be written to.
+// Client-server API, "Push Rules: Events".
+func (s *Service) RulesEvent(ctx context.Context, userID string) (json.RawMessage, journal.Position, error) {
+	r, err := s.Ruleset(ctx, userID)
+	if err != nil {
+		return nil, 0, err
+	}
+	content, err := r.content()
+	if err != nil {
+		return nil, 0, fmt.Errorf("encode the push rules of %s: %w", userID, err)
+	}
+	return content, r.Changed, nil
+}

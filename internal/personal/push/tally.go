@@ -1,0 +1,208 @@
+package push
+
+import (
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+
+	"homeserver/internal/cache"
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+)
+
+// MaxUnread is how many unread notifications of a room are counted, and how many
+// of its newest events are looked at for them.
+const MaxUnread = 1000
+
+// effect is what an event does to what is unread.
+type effect int
+
+const (
+	ignore  effect = iota
+	restart        // the user's own membership: what was before counts no more
+	read           // the user's own word: what was before in the thread is read
+	redact
+	notify
+)
+
+// step is what one event does to a tally.
+type step struct {
+	event     *rooms.Event
+	effect    effect
+	highlight bool
+	thread    string // event ID of the root; "": the main timeline
+}
+
+// tally is what is unread of a room for one user, up to a position.
+type tally struct {
+	position journal.Position
+	basis
+	items []item // oldest first
+	// roughUntil is when the tally is void because the budget of the user's rules did not
+	// suffice for all of its events, and is whole again; zero: never.
+	roughUntil time.Time
+}
+
+// basis is what a tally was worked out by. When it changes, the tally is void.
+type basis struct {
+	rules   journal.Position
+	ignored uint64 // stands for the list of ignored users
+}
+
+// seed makes the numbers that stand for lists of ignored users, so that nobody can make
+// lists that have the same.
+var seed = maphash.MakeSeed()
+
+// newBasis makes a basis of the position of the last change of rules and of who is ignored.
+func newBasis(rules journal.Position, ignored map[string]bool) basis {
+	b := basis{rules: rules}
+	for user := range ignored {
+		b.ignored += maphash.String(seed, user) // in any order
+	}
+	return b
+}
+
+// item is one unread notification.
+type item struct {
+	at        journal.Position
+	eventID   string
+	thread    string
+	highlight bool
+}
+
+// take applies steps, oldest first, leaving out those that are in already.
+func (t *tally) take(steps []step, upTo journal.Position) {
+	for i := range steps {
+		st := &steps[i]
+		if st.event.Position <= t.position {
+			continue
+		}
+		switch st.effect {
+		case restart:
+			t.items = nil
+		case read:
+			t.drop(func(i item) bool { return i.thread == st.thread })
+		case redact:
+			t.drop(func(i item) bool { return i.eventID == st.event.Redacts })
+		case notify:
+			t.items = append(t.items, item{
+				at: st.event.Position, eventID: st.event.ID, thread: st.thread, highlight: st.highlight,
+			})
+		}
+	}
+	if more := len(t.items) - MaxUnread; more > 0 {
+		t.items = slices.Clone(t.items[more:])
+	}
+	t.position = max(t.position, upTo)
+}
+
+func (t *tally) drop(gone func(item) bool) { t.items = slices.DeleteFunc(t.items, gone) }
+
+// upTo gives how far something is read.
+func (m *ReadMarks) upTo(thread string) journal.Position {
+	if thread == "" {
+		return max(m.Unthreaded, m.Main)
+	}
+	return max(m.Unthreaded, m.Threads[thread])
+}
+
+// tallyKey is whose tally it is.
+type tallyKey struct {
+	user string
+	room journal.RoomNID
+}
+
+// tallies keeps the tallies that were used last. A tally changes under the lock
+// only, also one that has been let go of while somebody uses it.
+type tallies struct {
+	uses cache.Uses
+
+	mu    sync.Mutex
+	byKey *cache.LRU[tallyKey, *tally]
+}
+
+func newTallies(share int) *tallies {
+	return &tallies{byKey: cache.NewLRU(cache.Options[tallyKey, *tally]{Share: share, Weigh: weighTally})}
+}
+
+// weighTally is about how many bytes a tally takes.
+func weighTally(key tallyKey, t *tally) int {
+	const structs, each = 120, 56
+	bytes := structs + cache.Text(key.user) + each*cap(t.items)
+	for i := range t.items {
+		bytes += cache.Text(t.items[i].eventID, t.items[i].thread)
+	}
+	return bytes
+}
+
+func (ts *tallies) stats() cache.Stats {
+	all := ts.byKey.Stats()
+	return ts.uses.Stats(all.Entries, all.Bytes)
+}
+
+// find gives a tally that was worked out by a basis, and its position; nil if
+// there is none that still holds.
+func (ts *tallies) find(key tallyKey, b *basis, now time.Time) (*tally, journal.Position) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t, ok := ts.byKey.Get(key)
+	ok = ok && t.basis == *b && (t.roughUntil.IsZero() || now.Before(t.roughUntil))
+	ts.uses.Count(ok)
+	if !ok {
+		return nil, 0
+	}
+	return t, t.position
+}
+
+// progress is what is new for a tally: what has happened up to a position, and what is
+// read. roughUntil is that of the tally, if any of it was looked at by half.
+type progress struct {
+	steps      []step
+	upTo       journal.Position
+	marks      ReadMarks
+	roughUntil time.Time
+}
+
+// settle brings a tally to a position, takes out what is read, and shows what is
+// left up to there, oldest first, which is not to be kept.
+func (ts *tallies) settle(key tallyKey, t *tally, p progress, show func(left []item)) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t.take(p.steps, p.upTo)
+	if t.roughUntil.IsZero() {
+		t.roughUntil = p.roughUntil
+	}
+	t.drop(func(i item) bool { return i.at <= p.marks.upTo(i.thread) })
+	end := len(t.items)
+	for end > 0 && t.items[end-1].at > p.upTo {
+		end--
+	}
+	show(t.items[:end])
+	ts.byKey.Put(key, t)
+}
+
+// effectOf says what an event does to what is unread for a user, but for what the
+// rules say.
+func effectOf(e *rooms.Event, userID string, ignored map[string]bool) effect {
+	switch {
+	case e.Type == event.TypeMember && e.StateKey != nil && *e.StateKey == userID:
+		if e.Membership() == event.Join && e.Replaces != nil && isJoin(e.Replaces.Content()) {
+			return ignore // a new name or picture
+		}
+		return restart
+	case e.Redacts != "":
+		return redact
+	case e.Sender == userID:
+		return read
+	case ignored[e.Sender]:
+		return ignore
+	}
+	return notify
+}
+
+func isJoin(content []byte) bool {
+	membership, _ := event.StringField(content, "membership")
+	return membership == event.Join
+}

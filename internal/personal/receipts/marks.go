@@ -1,0 +1,88 @@
+package receipts
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"homeserver/internal/cache"
+	"homeserver/internal/journal"
+	"homeserver/internal/personal/push"
+)
+
+// Marks tells how far a user has read rooms, by receipts public or private. In the
+// usual case it takes no SQL. The marks must not be written to.
+func (s *Service) Marks(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]push.ReadMarks, error) {
+	found := make(map[journal.RoomNID]push.ReadMarks, len(rooms))
+	var missing map[journal.RoomNID]cache.Place[place, push.ReadMarks]
+	for _, nid := range rooms {
+		at := s.marks.Place(place{userID, nid})
+		if known := at.Load(); known != nil {
+			found[nid] = *known
+			continue
+		}
+		if missing == nil {
+			missing = map[journal.RoomNID]cache.Place[place, push.ReadMarks]{}
+		}
+		missing[nid] = at
+	}
+	if len(missing) == 0 {
+		return found, nil
+	}
+	read, err := s.loadMarks(ctx, userID, slices.Collect(maps.Keys(missing)))
+	if err != nil {
+		return nil, err
+	}
+	for nid, at := range missing {
+		marks := read[nid]
+		if len(marks.Threads) <= keptThreads {
+			at.Store(&marks)
+		}
+		found[nid] = marks
+	}
+	return found, nil
+}
+
+// weighMarks is about how many bytes it takes how far a user has read a room.
+func weighMarks(at place, marks *push.ReadMarks) int {
+	const structs, aMap, inMap = 100, 250, 48
+	bytes := structs + cache.Text(at.user)
+	if marks != nil && marks.Threads != nil {
+		bytes += aMap
+		for thread := range marks.Threads {
+			bytes += inMap + cache.Text(thread)
+		}
+	}
+	return bytes
+}
+
+// committed moves the marks on. It runs inside the journal.
+func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
+	for _, entry := range entries {
+		if r, ok := entry.Value.(*Receipt); ok {
+			s.marks.Change(place{r.UserID, r.Room}, func(old *push.ReadMarks) *push.ReadMarks { return moved(old, r) })
+		}
+	}
+}
+
+// moved gives the marks with one more receipt; nil: there are too many to keep.
+func moved(old *push.ReadMarks, r *Receipt) *push.ReadMarks {
+	marks := *old
+	switch r.ThreadID {
+	case "":
+		marks.Unthreaded = max(marks.Unthreaded, r.EventPosition)
+	case MainThread:
+		marks.Main = max(marks.Main, r.EventPosition)
+	default:
+		threads := maps.Clone(marks.Threads)
+		if threads == nil {
+			threads = map[string]journal.Position{}
+		}
+		threads[r.ThreadID] = max(threads[r.ThreadID], r.EventPosition)
+		if len(threads) > keptThreads {
+			return nil
+		}
+		marks.Threads = threads
+	}
+	return &marks
+}

@@ -1,0 +1,202 @@
+package receipts
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/cache"
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/rooms"
+)
+
+// The types of receipts.
+const (
+	Read        = "m.read"
+	ReadPrivate = "m.read.private"
+	FullyRead   = "m.fully_read"
+)
+
+// MainThread is the thread ID of what is in no thread.
+const MainThread = "main"
+
+// Receipt tells that a user has read a room, or a thread in it, up to an event.
+// It is the value of its journal entry, and does not change.
+type Receipt struct {
+	Room          journal.RoomNID
+	UserID        string
+	Type          string
+	ThreadID      string // "": of the whole room
+	EventID       string
+	EventPosition journal.Position
+	TS            int64 // milliseconds since the epoch
+}
+
+// Service holds the rules of receipts. Its methods may be called concurrently.
+// They serve the user whom the caller has authenticated.
+type Service struct {
+	pool    *pgxpool.Pool
+	journal *journal.Journal
+	rooms   *rooms.Service
+	data    *accountdata.Service
+	now     func() time.Time
+	table   *journal.Table
+	turns   cache.Turns
+	marks   *cache.Cache[place, push.ReadMarks]
+}
+
+// place is a user's in a room.
+type place struct {
+	user string
+	room journal.RoomNID
+}
+
+// keptThreads is for how many threads of a room it is kept in memory how far a user has
+// read them: all are copied with each receipt.
+const keptThreads = 100
+
+// New makes the service on a migrated database. How far users have read is kept in
+// memory, so many bytes of it; 0: [cache.UsualShare]. Call it before the journal is
+// started.
+func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, data *accountdata.Service, markBytes int) *Service {
+	s := &Service{
+		pool: pool, journal: j, rooms: r, data: data, now: time.Now,
+		marks: cache.New(markBytes, weighMarks),
+	}
+	s.table = &journal.Table{Name: "receipts", Queue: queueReceipts, Read: s.readOthers}
+	j.Add(s.table)
+	j.Observe(journal.Observer{
+		Committed: s.committed,
+		Reset:     func(journal.Position) { s.marks.ForgetAll() },
+	})
+	return s
+}
+
+// Caches tells how the caches are used.
+func (s *Service) Caches() cache.Caches { return cache.Caches{"read_marks": s.marks.Stats} }
+
+// Send sets a receipt at an event. threadID is that of the request, nil where it
+// gave none. M_INVALID_PARAM for a type or a thread that does not fit, M_NOT_FOUND
+// for an event that the user cannot see, M_FORBIDDEN for who is not in the room.
+// Client-server API, POST /rooms/{roomId}/receipt/{receiptType}/{eventId}.
+func (s *Service) Send(ctx context.Context, userID, roomID, typ, eventID string, threadID *string) error {
+	if !slices.Contains([]string{Read, ReadPrivate, FullyRead}, typ) {
+		return matrix.Errorf(matrix.InvalidParam, "a receipt is m.read, m.read.private or m.fully_read")
+	}
+	if threadID != nil && (typ == FullyRead || *threadID == "") {
+		return matrix.Errorf(matrix.InvalidParam, "thread_id must not be empty, and m.fully_read has none")
+	}
+	if err := s.rooms.MustBeJoined(ctx, userID, roomID); err != nil {
+		return err
+	}
+	e, _, err := s.rooms.Event(ctx, userID, roomID, eventID)
+	if err != nil {
+		return err
+	}
+	if typ == FullyRead {
+		return s.data.SetFullyRead(ctx, userID, roomID, eventID)
+	}
+	r := &Receipt{
+		Room: e.Room, UserID: userID, Type: typ, EventID: e.ID, EventPosition: e.Position, TS: s.now().UnixMilli(),
+	}
+	if threadID != nil {
+		r.ThreadID = *threadID
+		if err := s.checkThread(ctx, userID, e, *threadID); err != nil {
+			return err
+		}
+	}
+	return s.commit(ctx, r)
+}
+
+// commit writes a receipt, unless there is one of its kind as far on already. Those
+// of one user take turns; another process may come first.
+func (s *Service) commit(ctx context.Context, r *Receipt) error {
+	end, err := s.turns.Take(ctx, r.UserID)
+	if err != nil {
+		return err
+	}
+	defer end()
+	behind, err := s.isBehind(ctx, r)
+	if err != nil || behind {
+		return err
+	}
+	err = s.journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{s.entry(r)}})
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == errBehind {
+		return nil
+	}
+	return err
+}
+
+func (s *Service) entry(r *Receipt) *journal.Entry {
+	entry := &journal.Entry{Table: s.table, Room: r.Room, Value: r, Size: r.size()}
+	if r.Type == ReadPrivate {
+		entry.Room, entry.User = 0, r.UserID
+	}
+	return entry
+}
+
+// size is about how many bytes a receipt takes in memory.
+func (r *Receipt) size() int {
+	const fixed = 100
+	return fixed + len(r.UserID) + len(r.ThreadID) + len(r.EventID)
+}
+
+// Markers is the body of POST /rooms/{roomId}/read_markers.
+type Markers struct {
+	FullyRead   string `json:"m.fully_read"`
+	Read        string `json:"m.read"`
+	ReadPrivate string `json:"m.read.private"`
+}
+
+// SetMarkers sets the markers that are given. Errors as for Send. Client-server
+// API, "Read and unread markers".
+func (s *Service) SetMarkers(ctx context.Context, userID, roomID string, m Markers) error {
+	for _, marker := range [][2]string{{FullyRead, m.FullyRead}, {Read, m.Read}, {ReadPrivate, m.ReadPrivate}} {
+		if marker[1] == "" {
+			continue
+		}
+		if err := s.Send(ctx, userID, roomID, marker[0], marker[1], nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkThread refuses a receipt for a thread that the event has nothing to do with:
+// M_INVALID_PARAM. Fit are the root of the thread, what is in the thread, and what is
+// related to either in any way. What is in no thread fits [MainThread]; that is, too,
+// where what is related to a root belongs, so that it fits both.
+func (s *Service) checkThread(ctx context.Context, userID string, e *rooms.Event, threadID string) error {
+	thread, fits := MainThread, e.ID == threadID
+	for range event.MaxThreadHops {
+		relation := e.Relation()
+		if relation.Type == "" {
+			break
+		}
+		fits = fits || relation.EventID == threadID
+		if relation.Type == event.RelThread {
+			thread = relation.EventID
+			break
+		}
+		parent, _, err := s.rooms.Event(ctx, userID, e.RoomID, relation.EventID)
+		if matrix.IsCode(err, matrix.NotFound) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		e = parent
+	}
+	if !fits && thread != threadID {
+		return matrix.Errorf(matrix.InvalidParam, "the event is not in this thread")
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package receipts
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/reserve"
+)
+
+// errBehind says that there is a receipt as far on already.
+const errBehind = "HS004"
+
+// queueReceipts writes the receipts of a group, in which there is but one of each
+// kind, unless another process has written one as far on.
+func queueReceipts(b *pgx.Batch, entries []*journal.Entry) error {
+	n := len(entries)
+	room, at, ts, position := make([]journal.RoomNID, n), make([]journal.Position, n), make([]int64, n), make([]journal.Position, n)
+	user, typ, thread, id := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	for i, entry := range entries {
+		r := entry.Value.(*Receipt)
+		room[i], at[i], ts[i], position[i] = r.Room, r.EventPosition, r.TS, entry.Position
+		user[i], typ[i], thread[i], id[i] = r.UserID, r.Type, r.ThreadID, r.EventID
+	}
+	b.Queue(`
+		WITH moved AS (
+			INSERT INTO receipts AS r (room_nid, user_id, type, thread_id, event_id, event_position, ts, position)
+			SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])
+			ON CONFLICT (room_nid, user_id, type, thread_id) DO UPDATE SET event_id = excluded.event_id,
+				event_position = excluded.event_position, ts = excluded.ts, position = excluded.position
+			WHERE r.event_position < excluded.event_position
+			RETURNING 1
+		)
+		SELECT expect_rows(count(*), $9, '`+errBehind+`') FROM moved`,
+		room, user, typ, thread, id, at, ts, position, n)
+	return nil
+}
+
+// isBehind reports whether there is a receipt of the kind as far on already.
+func (s *Service) isBehind(ctx context.Context, r *Receipt) (behind bool, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM receipts
+			WHERE room_nid = $1 AND user_id = $2 AND type = $3 AND thread_id = $4 AND event_position >= $5)`,
+		r.Room, r.UserID, r.Type, r.ThreadID, r.EventPosition).Scan(&behind)
+	if err != nil {
+		return false, fmt.Errorf("compare a receipt of %s: %w", r.UserID, err)
+	}
+	return behind, nil
+}
+
+// Since asks for the receipts of a room that are newer than a position.
+type Since struct {
+	Room  journal.RoomNID
+	After journal.Position
+}
+
+// Changes reads the receipts in rooms up to a position that a user may know:
+// the public ones, and the own.
+func (s *Service) Changes(ctx context.Context, userID string, rooms []Since, upTo journal.Position) ([]*Receipt, error) {
+	room, after := make([]journal.RoomNID, len(rooms)), make([]journal.Position, len(rooms))
+	for i, r := range rooms {
+		room[i], after[i] = r.Room, r.After
+	}
+	list, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, `
+			SELECT r.room_nid, r.user_id, r.type, r.thread_id, r.event_id, r.event_position, r.ts
+			FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, after)
+			JOIN receipts r ON r.room_nid = w.room_nid AND r.position > w.after AND r.position <= $3
+			WHERE r.type = 'm.read' OR r.user_id = $4
+			ORDER BY r.position`, room, after, upTo, userID)
+		return rows
+	}, pgx.RowToAddrOfStructByPos[Receipt], func(r *Receipt) int {
+		const besideIDs = 200
+		return 2*(len(r.UserID)+len(r.EventID)+len(r.ThreadID)) + besideIDs
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read receipts for %s: %w", userID, err)
+	}
+	return list, nil
+}
+
+func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]push.ReadMarks, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT room_nid, thread_id, max(event_position) FROM receipts
+		WHERE user_id = $1 AND room_nid = ANY($2) GROUP BY room_nid, thread_id`, userID, rooms)
+	if err != nil {
+		return nil, fmt.Errorf("read how far %s has read: %w", userID, err)
+	}
+	found := map[journal.RoomNID]push.ReadMarks{}
+	var nid journal.RoomNID
+	var thread string
+	var upTo journal.Position
+	_, err = pgx.ForEachRow(rows, []any{&nid, &thread, &upTo}, func() error {
+		marks := found[nid]
+		switch thread {
+		case "":
+			marks.Unthreaded = upTo
+		case MainThread:
+			marks.Main = upTo
+		default:
+			if marks.Threads == nil {
+				marks.Threads = map[string]journal.Position{}
+			}
+			marks.Threads[thread] = upTo
+		}
+		found[nid] = marks
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read how far %s has read: %w", userID, err)
+	}
+	return found, nil
+}
+
+// readOthers reads the receipts that other processes have written in (after, upTo].
+func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+	rows, _ := conn.Query(ctx, `
+		SELECT room_nid, user_id, type, thread_id, event_id, event_position, ts, position
+		FROM receipts WHERE position > $1 AND position <= $2`, after, upTo)
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*journal.Entry, error) {
+		r, at := &Receipt{}, journal.Position(0)
+		err := row.Scan(&r.Room, &r.UserID, &r.Type, &r.ThreadID, &r.EventID, &r.EventPosition, &r.TS, &at)
+		entry := s.entry(r)
+		entry.Position = at
+		return entry, err
+	})
+}
+
+// Erase deletes the receipts of a user who cannot log in any more and wants to be
+// forgotten.
+func (s *Service) Erase(ctx context.Context, userID string) error {
+	if _, err := s.pool.Exec(ctx, `DELETE FROM receipts WHERE user_id = $1`, userID); err != nil {
+		return fmt.Errorf("erase the receipts of %s: %w", userID, err)
+	}
+	return nil
+}

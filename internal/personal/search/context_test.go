@@ -1,0 +1,146 @@
+package search_test
+
+import (
+	"testing"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/event"
+	"homeserver/internal/personal/search"
+	"homeserver/internal/rooms"
+)
+
+func TestContext(t *testing.T) {
+	h := newHouse(t)
+	room, other := h.room(bob), h.room()
+	for _, body := range []string{"1", "2", "3", "word 4", "5", "word 6", "7"} {
+		h.send(alice, room, body)
+		h.send(alice, other, "elsewhere")
+	}
+	two, one, none := 2, 1, 0
+	r := h.search(bob, search.Criteria{Term: "word", Order: search.OrderRecent, Context: &search.Context{Before: &two, After: &one}})
+	equal(t, "before 6", bodiesOf(r.Results[0].Around.Before), []string{"5", "word 4"})
+	equal(t, "after 6", bodiesOf(r.Results[0].Around.After), []string{"7"})
+	equal(t, "before 4", bodiesOf(r.Results[1].Around.Before), []string{"3", "2"})
+	equal(t, "after 4", bodiesOf(r.Results[1].Around.After), []string{"5"})
+	around := r.Results[1].Around
+	page, err := h.rooms.Messages(t.Context(), bob, room, rooms.Page{Backward: true, From: &around.Start, Limit: 1})
+	h.ok(err)
+	equal(t, "history goes on before", bodiesOf(page.Events), []string{"1"})
+	page, err = h.rooms.Messages(t.Context(), bob, room, rooms.Page{From: &around.End, Limit: 1})
+	h.ok(err)
+	equal(t, "history goes on after", bodiesOf(page.Events), []string{"word 6"})
+
+	r = h.search(bob, search.Criteria{Term: "word", Context: &search.Context{Before: &none, After: &none, WithProfiles: true}})
+	for _, result := range r.Results {
+		a := result.Around
+		if len(a.Before)+len(a.After) != 0 || a.Start != result.Event.Position-1 || a.End != result.Event.Position || len(a.Profiles) != 1 {
+			t.Errorf("nothing around: %+v", a)
+		}
+	}
+	r = h.search(bob, search.Criteria{Term: "word", Order: search.OrderRecent, Context: &search.Context{}})
+	equal(t, "by default before", bodiesOf(r.Results[0].Around.Before), []string{"5", "word 4", "3", "2", "1"})
+	if r = h.search(bob, search.Criteria{Term: "word"}); r.Results[0].Around != nil {
+		t.Error("what is around was not asked for")
+	}
+}
+
+// Clients put what comes before a result into its place as they do for /context.
+func TestContextOfAResultIsInAnotherOrderThanThatOfAnEvent(t *testing.T) {
+	h := newHouse(t)
+	room := h.room()
+	for _, body := range []string{"1", "2", "word", "3", "4"} {
+		h.send(alice, room, body)
+	}
+	two := 2
+	around := h.search(alice, search.Criteria{Term: "word", Context: &search.Context{Before: &two, After: &two}}).Results[0].Around
+	c, err := h.rooms.Context(t.Context(), alice, room, h.search(alice, search.Criteria{Term: "word"}).Results[0].Event.ID, 4, nil)
+	h.ok(err)
+	equal(t, "before", bodiesOf(around.Before), []string{"2", "1"})
+	equal(t, "before, in /context", bodiesOf(c.Before.Events), bodiesOf(around.Before))
+	equal(t, "after, in /context", bodiesOf(c.After.Events), bodiesOf(around.After))
+}
+
+func TestContextShowsOnlyWhatMayBeRead(t *testing.T) {
+	h := newHouse(t)
+	room := h.room()
+	h.set(room, "m.room.history_visibility", "", `{"history_visibility":"joined"}`)
+	h.send(alice, room, "before")
+	h.join(bob, room)
+	h.send(alice, room, "word")
+	h.leave(bob, room)
+	h.send(alice, room, "after")
+	h.join(bob, room)
+	two := 2
+	r := h.search(bob, search.Criteria{Term: "word", Context: &search.Context{Before: &two}})
+	equal(t, "before", bodiesOf(r.Results[0].Around.Before), []string{"m.room.member", "m.room.history_visibility"})
+	equal(t, "after", bodiesOf(r.Results[0].Around.After), []string{"m.room.member", "m.room.member"})
+}
+
+func TestProfilesAreThoseOfTheTime(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	_, err := h.users.CreateAccount(ctx, auth.NewAccount{Username: "bob"})
+	h.ok(err)
+	call := func(name string) {
+		t.Helper()
+		h.ok(h.profile.Set(ctx, auth.Session{UserID: bob}, bob, profileName, []byte(`"`+name+`"`)))
+	}
+	call("Young Bob")
+	room := h.room(bob)
+	h.send(bob, room, "word one")
+	call("Old Bob")
+	h.send(bob, room, "word two")
+	h.send(alice, room, "word three")
+	none := 0
+	r := h.search(alice, search.Criteria{Term: "word", Order: search.OrderRecent, Context: &search.Context{Before: &none, After: &none, WithProfiles: true}})
+	for i, want := range []string{"", "Old Bob", "Young Bob"} {
+		profiles := r.Results[i].Around.Profiles
+		if len(profiles) != 1 {
+			t.Fatalf("%d profiles", len(profiles))
+		}
+		name, _ := event.StringField(profiles[0].Content(), profileName)
+		if name != want {
+			t.Errorf("result %d: %q, want %q", i, name, want)
+		}
+	}
+	one := 1
+	r = h.search(alice, search.Criteria{Term: `"word one"`, Context: &search.Context{After: &one, WithProfiles: true}})
+	if n := len(r.Results[0].Around.Profiles); n != 2 { // bob and, before him, alice
+		t.Errorf("%d profiles", n)
+	}
+}
+
+const profileName = "displayname"
+
+func TestStateIsWhatTheUserMayKnow(t *testing.T) {
+	h := newHouse(t)
+	room, other := h.room(bob), h.room(bob)
+	h.send(alice, room, "word one")
+	h.send(alice, room, "word two")
+	h.send(alice, other, "nothing")
+	h.set(room, "m.room.name", "", `{"name":"then"}`)
+	h.leave(bob, room)
+	h.set(room, "m.room.name", "", `{"name":"now"}`)
+	name := func(user string) string {
+		t.Helper()
+		r := h.search(user, search.Criteria{Term: "word", WithState: true})
+		if len(r.State) != 1 {
+			t.Errorf("state of %d rooms", len(r.State))
+		}
+		for _, e := range r.State[room].Events {
+			if e.IsState("m.room.name", "") {
+				return textOf(e)
+			}
+		}
+		return ""
+	}
+	if got := name(alice); got != "now" {
+		t.Errorf("a member: %q", got)
+	}
+	if got := name(bob); got != "then" {
+		t.Errorf("who has left: %q", got)
+	}
+	if r := h.search(alice, search.Criteria{Term: "word"}); r.State != nil {
+		t.Error("the state was not asked for")
+	}
+}

@@ -1,0 +1,345 @@
+package search_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/personal/search"
+	"homeserver/internal/rooms"
+)
+
+func TestFindsByWords(t *testing.T) {
+	h := newHouse(t)
+	room := h.room()
+	for _, body := range []string{
+		"Hello, World!", "the martians are coming", "Crème brûlée and Straße", "meet me at https://example.org/path",
+		"今天天气很好", "Привет, Ёлка", "it's O'Neil's \\ file", "first the one then the other",
+	} {
+		h.send(alice, room, body)
+	}
+	for term, want := range map[string]string{
+		"hello":          "Hello, World!",
+		"WORLD hello":    "Hello, World!",
+		"hello mars":     "",
+		"marti":          "the martians are coming",
+		"artians":        "",
+		"creme brulee":   "Crème brûlée and Straße",
+		"BRÛLÉE":         "Crème brûlée and Straße",
+		"strasse":        "Crème brûlée and Straße",
+		"example.org":    "meet me at https://example.org/path",
+		"path":           "meet me at https://example.org/path",
+		"天气":             "今天天气很好",
+		"气天":             "",
+		"елка":           "Привет, Ёлка",
+		"o'neil":         "it's O'Neil's \\ file",
+		`the one`:        "first the one then the other",
+		`"the one"`:      "first the one then the other",
+		`"one the"`:      "",
+		`"the othe"`:     "",
+		`the othe`:       "first the one then the other",
+		`"hello world`:   "Hello, World!",
+		"?!":             "",
+		"' & | ! <-> :*": "",
+		`\`:              "",
+	} {
+		got := strings.Join(h.find(alice, term), "|")
+		if got != want {
+			t.Errorf("%q finds %q, want %q", term, got, want)
+		}
+	}
+}
+
+func TestWholeWordsRankHigher(t *testing.T) {
+	h := newHouse(t)
+	room := h.room()
+	for _, body := range []string{"the cat sat", "a category", "cats and cat and cat", "dog"} {
+		h.send(alice, room, body)
+	}
+	r := h.search(alice, search.Criteria{Term: "cat"})
+	equal(t, "by rank", texts(r), []string{"cats and cat and cat", "the cat sat", "a category"})
+	for i, result := range r.Results {
+		if result.Rank <= 0 || i > 0 && result.Rank > r.Results[i-1].Rank {
+			t.Errorf("rank %d is %v", i, result.Rank)
+		}
+	}
+	equal(t, "recent", h.find(alice, "cat"), []string{"cats and cat and cat", "a category", "the cat sat"})
+	slices.Sort(r.Highlights)
+	equal(t, "highlights", r.Highlights, []string{"cat", "category", "cats"})
+}
+
+func TestFindsNamesAndTopics(t *testing.T) {
+	h := newHouse(t)
+	room := h.room()
+	h.set(room, "m.room.name", "", `{"name":"Garden party"}`)
+	h.set(room, "m.room.topic", "", `{"topic":"where the garden is","m.topic":{"m.text":[{"body":"plain rose"},{"body":"<b>html</b>","mimetype":"text/html"}]}}`)
+	h.set(room, "m.room.name", "x", `{"name":"garden of something else"}`)
+	h.set(room, "org.example", "", `{"body":"garden","name":"garden"}`)
+	h.sendEvent(alice, room, "org.example", `{"body":"garden"}`)
+	h.sendEvent(alice, room, "m.room.message", `{"body":7}`)
+	h.send(alice, room, "garden")
+	all := []string{"garden", "where the garden is", "Garden party"}
+	equal(t, "everywhere", h.find(alice, "garden"), all)
+	equal(t, "in the block", h.find(alice, "rose"), []string{"where the garden is"})
+	equal(t, "in HTML", h.find(alice, "html"), []string{})
+	for keys, want := range map[string][]string{
+		"content.body": all[:1], "content.name": all[2:], "content.topic": all[1:2], "content.topic content.name": all[1:],
+	} {
+		r := h.search(alice, search.Criteria{Term: "garden", Order: search.OrderRecent, Keys: strings.Fields(keys)})
+		equal(t, keys, texts(r), want)
+	}
+	r := h.search(alice, search.Criteria{Term: "garden", Keys: []string{}})
+	equal(t, "nowhere", texts(r), []string{})
+}
+
+func TestFindsOnlyWhatMayBeRead(t *testing.T) {
+	h := newHouse(t)
+	room := h.room()
+	h.send(alice, room, "word before")
+	h.join(bob, room)
+	h.send(alice, room, "word while bob was here")
+	h.leave(bob, room)
+	h.send(alice, room, "word after")
+	equal(t, "a member", h.find(alice, "word"), []string{"word after", "word while bob was here", "word before"})
+	equal(t, "who has left", h.find(bob, "word"), []string{"word while bob was here", "word before"})
+	equal(t, "a stranger", h.find(carol, "word"), []string{})
+	h.set(room, "m.room.history_visibility", "", `{"history_visibility":"joined"}`)
+	h.send(alice, room, "word in secret")
+	h.join(bob, room)
+	h.send(alice, room, "word again")
+	equal(t, "who has come back", h.find(bob, "word"), []string{"word again", "word after", "word while bob was here", "word before"})
+	h.leave(bob, room)
+	h.ok(h.rooms.Forget(t.Context(), bob, room))
+	equal(t, "who has forgotten", h.find(bob, "word"), []string{})
+	private, err := h.rooms.Create(t.Context(), alice, rooms.CreateRequest{Invite: []string{carol}})
+	h.ok(err)
+	h.send(alice, private.RoomID, "word for the invited")
+	equal(t, "who is invited", h.find(carol, "word"), []string{})
+}
+
+func TestEncryptedRoomsAreLeftOut(t *testing.T) {
+	h := newHouse(t)
+	room, other := h.room(), h.room()
+	h.send(alice, room, "word one")
+	h.send(alice, other, "word two")
+	h.set(room, "m.room.encryption", "", `{"algorithm":"m.megolm.v1.aes-sha2"}`)
+	equal(t, "found", h.find(alice, "word"), []string{"word two"})
+}
+
+func TestRedactedIsNotFound(t *testing.T) {
+	h := newHouse(t)
+	room := h.room(bob)
+	id := h.send(bob, room, "a secret word")
+	early := h.send(bob, room, "another secret word")
+	name := h.set(room, "m.room.name", "", `{"name":"secret name"}`)
+	redact := func(id string) {
+		t.Helper()
+		_, err := h.rooms.Redact(t.Context(), rooms.Request{UserID: alice, RoomID: room}, id, "")
+		h.ok(err)
+	}
+	redact(early) // maybe before it was indexed
+	equal(t, "before", h.find(alice, "secret"), []string{"secret name", "a secret word"})
+	redact(id)
+	redact(name)
+	equal(t, "after", h.find(alice, "secret"), []string{})
+	var left int
+	h.ok(h.pool.QueryRow(t.Context(), `SELECT count(*) FROM search_index`).Scan(&left))
+	if left != 0 {
+		t.Errorf("%d rows are left of what was redacted", left)
+	}
+}
+
+func TestIgnoredPeopleAreNotFound(t *testing.T) {
+	h := newHouse(t)
+	room := h.room(bob)
+	h.send(alice, room, "word of alice")
+	h.send(bob, room, "word of bob")
+	h.ignored[bob] = true
+	equal(t, "alice", h.find(alice, "word"), []string{"word of alice"})
+	equal(t, "bob", h.find(bob, "word"), []string{"word of bob", "word of alice"})
+}
+
+func TestFilters(t *testing.T) {
+	h := newHouse(t)
+	one, two := h.room(bob), h.room()
+	h.send(alice, one, "word 1")
+	h.send(bob, one, "word 2")
+	h.send(alice, two, "word 3")
+	h.set(two, "m.room.name", "", `{"name":"word 4"}`)
+	h.sendEvent(alice, two, "m.room.message", `{"msgtype":"m.image","body":"word 5","url":"mxc://localhost/x"}`)
+	list := func(s ...string) *[]string { return &s }
+	yes, no, limit, none := true, false, 2, 0
+	for name, test := range map[string]struct {
+		f    rooms.EventFilter
+		want string
+	}{
+		"rooms":        {rooms.EventFilter{Rooms: list(one)}, "2 1"},
+		"no rooms":     {rooms.EventFilter{Rooms: list()}, ""},
+		"not rooms":    {rooms.EventFilter{NotRooms: []string{one}}, "5 4 3"},
+		"senders":      {rooms.EventFilter{Senders: list(bob)}, "2"},
+		"not senders":  {rooms.EventFilter{NotSenders: []string{alice}}, "2"},
+		"types":        {rooms.EventFilter{Types: list("m.room.na*")}, "4"},
+		"not types":    {rooms.EventFilter{NotTypes: []string{"m.room.message"}}, "4"},
+		"with url":     {rooms.EventFilter{ContainsURL: &yes}, "5"},
+		"without url":  {rooms.EventFilter{ContainsURL: &no}, "4 3 2 1"},
+		"limit":        {rooms.EventFilter{Limit: &limit}, "5 4"},
+		"limit 0":      {rooms.EventFilter{Limit: &none}, ""},
+		"lazy members": {rooms.EventFilter{LazyLoadMembers: true}, "5 4 3 2 1"},
+		"several":      {rooms.EventFilter{Rooms: list(two), Senders: list(alice), NotTypes: []string{"m.room.name"}}, "5 3"},
+	} {
+		r := h.search(alice, search.Criteria{Term: "word", Order: search.OrderRecent, Filter: &test.f})
+		got := strings.ReplaceAll(strings.Join(texts(r), " "), "word ", "")
+		if got != test.want {
+			t.Errorf("%s: got %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+func TestPaging(t *testing.T) {
+	h := newHouse(t)
+	one, two := h.room(), h.room()
+	for i := range 11 {
+		h.send(alice, []string{one, two}[i%2], strings.Repeat("word ", 1+i%3)+fmt.Sprint(i))
+	}
+	for _, order := range []string{search.OrderRank, search.OrderRecent} {
+		limit := 100
+		whole := texts(h.search(alice, search.Criteria{Term: "word", Order: order, Filter: &rooms.EventFilter{Limit: &limit}}))
+		for limit = 1; limit < 13; limit++ {
+			var all []string
+			c := search.Criteria{Term: "word", Order: order, Filter: &rooms.EventFilter{Limit: &limit}}
+			for {
+				r := h.search(alice, c)
+				if r.Count != 11 || len(r.Results) > limit {
+					t.Errorf("%s by %d: %d results of %d", order, limit, len(r.Results), r.Count)
+				}
+				all = append(all, texts(r)...)
+				if c.NextBatch = r.NextBatch; c.NextBatch == "" {
+					break
+				}
+			}
+			equal(t, fmt.Sprint(order, " by ", limit), all, whole)
+		}
+	}
+	if r := h.search(alice, search.Criteria{Term: "word"}); len(r.Results) != 10 || r.NextBatch == "" {
+		t.Errorf("without a limit: %d results", len(r.Results))
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	h := newHouse(t)
+	room := h.room()
+	h.numbered(alice, room, "word", 3)
+	limit, negative := 1, -1
+	recent := h.search(alice, search.Criteria{Term: "word", Order: search.OrderRecent, Filter: &rooms.EventFilter{Limit: &limit}}).NextBatch
+	for name, test := range map[string]struct {
+		c    search.Criteria
+		code matrix.Code
+	}{
+		"no term":            {search.Criteria{}, matrix.MissingParam},
+		"long term":          {search.Criteria{Term: strings.Repeat("a", 1001)}, matrix.InvalidParam},
+		"no text":            {search.Criteria{Term: "\xff"}, matrix.InvalidParam},
+		"key":                {search.Criteria{Term: "a", Keys: []string{"content.x"}}, matrix.InvalidParam},
+		"order":              {search.Criteria{Term: "a", Order: "random"}, matrix.InvalidParam},
+		"group":              {search.Criteria{Term: "a", GroupBy: []string{"type"}}, matrix.InvalidParam},
+		"token":              {search.Criteria{Term: "a", NextBatch: "x"}, matrix.InvalidParam},
+		"token of nothing":   {search.Criteria{Term: "a", NextBatch: "e30"}, matrix.InvalidParam},
+		"token, other order": {search.Criteria{Term: "a", NextBatch: recent}, matrix.InvalidParam},
+		"filter":             {search.Criteria{Term: "a", Filter: &rooms.EventFilter{Limit: &negative}}, matrix.InvalidParam},
+		"context":            {search.Criteria{Term: "word", Context: &search.Context{Before: &negative}}, matrix.InvalidParam},
+	} {
+		_, err := h.Search(t.Context(), alice, test.c)
+		wantCode(t, name, err, test.code)
+	}
+	long := h.search(alice, search.Criteria{Term: strings.Repeat("a", 1000)})
+	if len(long.Results) != 0 || long.Results == nil || long.Highlights == nil {
+		t.Errorf("a long term: %+v", long)
+	}
+}
+
+func TestGroups(t *testing.T) {
+	h := newHouse(t)
+	one, two := h.room(bob), h.room()
+	for i := range 4 {
+		h.send(alice, one, fmt.Sprint("word a", i))
+		h.send(bob, one, fmt.Sprint("word b", i))
+		h.send(alice, two, fmt.Sprint("word c", i))
+	}
+	limit := 4
+	c := search.Criteria{
+		Term: "word", Order: search.OrderRecent, GroupBy: []string{search.GroupRoom, search.GroupSender},
+		Filter: &rooms.EventFilter{Limit: &limit},
+	}
+	r := h.search(alice, c) // c3 b3 a3 c2
+	if len(r.Groups) != 2 || len(r.Groups["room_id"]) != 2 || len(r.Groups["sender"]) != 2 {
+		t.Fatalf("got %+v", r.Groups)
+	}
+	ids := func(places ...int) (list []string) {
+		for _, i := range places {
+			list = append(list, r.Results[i].Event.ID)
+		}
+		return list
+	}
+	equal(t, "room one", r.Groups["room_id"][one].EventIDs, ids(1, 2))
+	equal(t, "room two", r.Groups["room_id"][two].EventIDs, ids(0, 3))
+	equal(t, "bob", r.Groups["sender"][bob].EventIDs, ids(1))
+	if r.Groups["room_id"][two].Order != 1 || r.Groups["room_id"][one].Order != 2 {
+		t.Error("the groups are not in order")
+	}
+	follow := func(key, value string, want ...string) {
+		t.Helper()
+		next := c
+		got := []string{}
+		for next.NextBatch = r.Groups[key][value].NextBatch; next.NextBatch != ""; {
+			page := h.search(alice, next)
+			got = append(got, texts(page)...)
+			if g := page.Groups[key]; len(g) != 1 || g[value] == nil || g[value].NextBatch != page.NextBatch {
+				t.Errorf("page of %s %s: groups %+v", key, value, g)
+			}
+			next.NextBatch = page.NextBatch
+		}
+		equal(t, key+" "+value, got, want)
+	}
+	follow("room_id", two, "word c1", "word c0")
+	follow("room_id", one, "word b2", "word a2", "word b1", "word a1", "word b0", "word a0")
+	follow("sender", bob, "word b2", "word b1", "word b0")
+	limit = 13
+	r = h.search(alice, c)
+	for key, groups := range r.Groups {
+		for value, g := range groups {
+			if g.NextBatch != "" {
+				t.Errorf("%s %s has more after the last page", key, value)
+			}
+		}
+	}
+}
+
+// Clients and suites take a full page without next_batch for an error, and the empty
+// page after it for the end, as they know it from other servers.
+func TestFullPageWithoutNextBatch(t *testing.T) {
+	h := newHouse(t)
+	h.numbered(alice, h.room(), "word", 4)
+	limit := 2
+	for _, order := range []string{search.OrderRank, search.OrderRecent} {
+		c := search.Criteria{Term: "word", Order: order, Filter: &rooms.EventFilter{Limit: &limit}}
+		for page, want := range []int{2, 2, 0} {
+			r := h.search(alice, c)
+			if full := want == limit; len(r.Results) != want || r.Count != 4 || (r.NextBatch != "") != full {
+				t.Errorf("%s, page %d: %d results of %d, next_batch %q", order, page, len(r.Results), r.Count, r.NextBatch)
+			}
+			c.NextBatch = r.NextBatch
+		}
+	}
+}
+
+func TestSearchWaitsForTheIndex(t *testing.T) {
+	h := newHouse(t)
+	room := h.room()
+	for i := range 30 {
+		h.send(alice, room, fmt.Sprint("word number", i))
+		if got := h.find(alice, fmt.Sprint("number", i)); len(got) == 0 || got[0] != fmt.Sprint("word number", i) {
+			t.Fatalf("message %d is not found: %q", i, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 )
 
 type whoamiAnswer struct {
@@ -14,14 +15,14 @@ type whoamiAnswer struct {
 
 // whoami tells whose access token it is. Section "Current account information",
 // GET /account/whoami.
-func (a *API) whoami(_ *http.Request, who auth.Session) (any, error) {
+func (a *API) whoami(_ *http.Request, who matrix.Session) (any, error) {
 	return whoamiAnswer{UserID: who.UserID, DeviceID: who.DeviceID, IsGuest: who.Guest}, nil
 }
 
 // changePassword sets a new password after interactive authentication, also for
 // somebody who has no access token but knows the old password. Section "Password
 // management", POST /account/password.
-func (a *API) changePassword(r *http.Request, who auth.Session) (any, error) {
+func (a *API) changePassword(r *http.Request, who matrix.Session) (any, error) {
 	var body auth.ChangePasswordRequest
 	if err := decode(r, &body); err != nil {
 		return nil, err
@@ -31,7 +32,7 @@ func (a *API) changePassword(r *http.Request, who auth.Session) (any, error) {
 
 // deactivate ends an account for good after interactive authentication. Section
 // "Account deactivation", POST /account/deactivate.
-func (a *API) deactivate(r *http.Request, who auth.Session) (any, error) {
+func (a *API) deactivate(r *http.Request, who matrix.Session) (any, error) {
 	var body auth.DeactivateRequest
 	if err := decode(r, &body); err != nil {
 		return nil, err

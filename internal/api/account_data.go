@@ -4,14 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 )
 
 var errOtherUser = matrix.Errorf(matrix.Forbidden, "This belongs to another user")
 
 // own refuses to serve a user at the path of another: M_FORBIDDEN.
-func own(r *http.Request, who auth.Session) error {
+func own(r *http.Request, who matrix.Session) error {
 	if param(r, "userId") != who.UserID {
 		return errOtherUser
 	}
@@ -21,7 +20,7 @@ func own(r *http.Request, who auth.Session) error {
 // getAccountData gives a piece of one's own account data, of the account or of
 // a room. Section "Client Config", GET /user/{userId}/account_data/{type} and
 // GET /user/{userId}/rooms/{roomId}/account_data/{type}.
-func (a *API) getAccountData(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getAccountData(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -34,7 +33,7 @@ func (a *API) getAccountData(r *http.Request, who auth.Session) (any, error) {
 // putAccountData stores a piece of one's own account data. Section "Client
 // Config", PUT /user/{userId}/account_data/{type} and
 // PUT /user/{userId}/rooms/{roomId}/account_data/{type}.
-func (a *API) putAccountData(r *http.Request, who auth.Session) (any, error) {
+func (a *API) putAccountData(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -51,7 +50,7 @@ type tagsAnswer struct {
 
 // getTags lists the tags of a room. Section "Room Tagging",
 // GET /user/{userId}/rooms/{roomId}/tags.
-func (a *API) getTags(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getTags(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -61,7 +60,7 @@ func (a *API) getTags(r *http.Request, who auth.Session) (any, error) {
 
 // putTag sets a tag of a room. Section "Room Tagging",
 // PUT /user/{userId}/rooms/{roomId}/tags/{tag}.
-func (a *API) putTag(r *http.Request, who auth.Session) (any, error) {
+func (a *API) putTag(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -74,7 +73,7 @@ func (a *API) putTag(r *http.Request, who auth.Session) (any, error) {
 
 // deleteTag takes a tag away from a room. Section "Room Tagging",
 // DELETE /user/{userId}/rooms/{roomId}/tags/{tag}.
-func (a *API) deleteTag(r *http.Request, who auth.Session) (any, error) {
+func (a *API) deleteTag(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}

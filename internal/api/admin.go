@@ -3,13 +3,12 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 )
 
 // whois tells from where a user uses the server. Section "Server Administration",
 // GET /admin/whois/{userId}.
-func (a *API) whois(r *http.Request, who auth.Session) (any, error) {
+func (a *API) whois(r *http.Request, who matrix.Session) (any, error) {
 	return a.auth.Whois(r.Context(), who, param(r, "userId"))
 }
 
@@ -17,7 +16,7 @@ func (a *API) whois(r *http.Request, who auth.Session) (any, error) {
 // belongs to its application service: users have no say in it. Application service
 // API, "Application service room directory management",
 // PUT /directory/list/appservice/{networkId}/{roomId}.
-func (a *API) putNetworkVisibility(r *http.Request, _ auth.Session) (any, error) {
+func (a *API) putNetworkVisibility(r *http.Request, _ matrix.Session) (any, error) {
 	var body visibilityAnswer
 	if err := decode(r, &body); err != nil {
 		return nil, err

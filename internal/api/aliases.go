@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 )
 
@@ -21,7 +20,7 @@ func (a *API) getAlias(r *http.Request) (any, error) {
 
 // putAlias makes an alias point to a room. Section "Room aliases",
 // PUT /directory/room/{roomAlias}.
-func (a *API) putAlias(r *http.Request, who auth.Session) (any, error) {
+func (a *API) putAlias(r *http.Request, who matrix.Session) (any, error) {
 	var body struct {
 		RoomID string `json:"room_id"`
 	}
@@ -36,7 +35,7 @@ func (a *API) putAlias(r *http.Request, who auth.Session) (any, error) {
 
 // deleteAlias takes an alias away. Section "Room aliases",
 // DELETE /directory/room/{roomAlias}.
-func (a *API) deleteAlias(r *http.Request, who auth.Session) (any, error) {
+func (a *API) deleteAlias(r *http.Request, who matrix.Session) (any, error) {
 	return empty{}, a.rooms.DeleteAlias(r.Context(), who.UserID, param(r, "roomAlias"), who.Admin)
 }
 
@@ -46,7 +45,7 @@ type aliasesAnswer struct {
 
 // aliases lists the aliases that point to a room. Section "Room aliases",
 // GET /rooms/{roomId}/aliases.
-func (a *API) aliases(r *http.Request, who auth.Session) (any, error) {
+func (a *API) aliases(r *http.Request, who matrix.Session) (any, error) {
 	list, err := a.rooms.Aliases(r.Context(), who.UserID, param(r, "roomId"))
 	return aliasesAnswer{list}, err
 }

@@ -3,12 +3,12 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 )
 
 // createRoom makes a room. Section "Creation", POST /createRoom.
-func (a *API) createRoom(r *http.Request, who auth.Session) (any, error) {
+func (a *API) createRoom(r *http.Request, who matrix.Session) (any, error) {
 	var body rooms.CreateRequest
 	if err := decode(r, &body); err != nil {
 		return nil, err

@@ -14,13 +14,13 @@ type devicesAnswer struct {
 
 // listDevices lists the devices of the user who asks. Section "Device
 // Management", GET /devices.
-func (a *API) listDevices(r *http.Request, who auth.Session) (any, error) {
+func (a *API) listDevices(r *http.Request, who matrix.Session) (any, error) {
 	devices, err := a.auth.Devices(r.Context(), who.UserID)
 	return devicesAnswer{devices}, err
 }
 
 // getDevice is one device of the user who asks. GET /devices/{deviceId}.
-func (a *API) getDevice(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getDevice(r *http.Request, who matrix.Session) (any, error) {
 	return a.auth.Device(r.Context(), who.UserID, param(r, "deviceId"))
 }
 
@@ -29,7 +29,7 @@ type deviceRequest struct {
 }
 
 // putDevice renames a device of the user who asks. PUT /devices/{deviceId}.
-func (a *API) putDevice(r *http.Request, who auth.Session) (any, error) {
+func (a *API) putDevice(r *http.Request, who matrix.Session) (any, error) {
 	var body deviceRequest
 	if err := decode(r, &body); err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ type deleteDeviceRequest struct {
 
 // deleteDevice deletes a device of the user who asks, after interactive
 // authentication. DELETE /devices/{deviceId}.
-func (a *API) deleteDevice(r *http.Request, who auth.Session) (any, error) {
+func (a *API) deleteDevice(r *http.Request, who matrix.Session) (any, error) {
 	var body deleteDeviceRequest
 	if err := decode(r, &body); err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ type deleteDevicesRequest struct {
 
 // deleteDevices deletes several devices of the user who asks, after interactive
 // authentication. M_MISSING_PARAM without devices. POST /delete_devices.
-func (a *API) deleteDevices(r *http.Request, who auth.Session) (any, error) {
+func (a *API) deleteDevices(r *http.Request, who matrix.Session) (any, error) {
 	var body deleteDevicesRequest
 	if err := decode(r, &body); err != nil {
 		return nil, err

@@ -35,7 +35,7 @@
 // Write a method of [API] in the file named after what it is about, such as
 // membership.go, and one row in routes.go:
 //
-//	func (a *API) joinedRooms(r *http.Request, who auth.Session) (any, error) {
+//	func (a *API) joinedRooms(r *http.Request, who matrix.Session) (any, error) {
 //		list, err := a.rooms.JoinedRooms(r.Context(), who.UserID)
 //		return joinedRoomsAnswer{list}, err
 //	}

@@ -4,13 +4,13 @@ import (
 	"context"
 	"net/http"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 )
 
 // format is how events are written for the reader.
-func (a *API) format(r *http.Request, who auth.Session, access *rooms.Access) rooms.Format {
+func (a *API) format(r *http.Request, who matrix.Session, access *rooms.Access) rooms.Format {
 	return rooms.Format{
 		WithRoomID: true, V1: isV1(r), Now: a.now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
 	}
@@ -46,7 +46,7 @@ func (l eventsAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 
 // getEvent gives one event. Section "Getting events for a room",
 // GET /rooms/{roomId}/event/{eventId}.
-func (a *API) getEvent(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getEvent(r *http.Request, who matrix.Session) (any, error) {
 	e, access, err := a.rooms.Event(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventId"))
 	if err != nil {
 		return nil, err

@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
+	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
@@ -38,7 +38,7 @@ func (c contextAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 
 // eventContext gives what happened around an event. Section "Event context",
 // GET /rooms/{roomId}/context/{eventId}.
-func (a *API) eventContext(r *http.Request, who auth.Session) (any, error) {
+func (a *API) eventContext(r *http.Request, who matrix.Session) (any, error) {
 	filter, err := a.queryFilter(r, who)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 	"homeserver/internal/syncstream"
 )
@@ -22,7 +21,7 @@ const defaultEventsTimeout = 5000
 // events gives what has happened after a token, waiting for it if there is nothing;
 // with room_id, in a room that one need not be in. Section "Syncing" of r0, "Room
 // Previews", GET /events.
-func (a *API) events(r *http.Request, who auth.Session) (any, error) {
+func (a *API) events(r *http.Request, who matrix.Session) (any, error) {
 	q := syncstream.EventsQuery{
 		UserID: who.UserID, DeviceID: who.DeviceID, From: query(r, "from"), RoomID: query(r, "room_id"),
 	}
@@ -47,7 +46,7 @@ func (a *API) events(r *http.Request, who auth.Session) (any, error) {
 
 // oneEvent gives an event by its ID alone. M_NOT_FOUND if there is none that the
 // user may see. Section "Getting events for a room" of r0, GET /events/{eventId}.
-func (a *API) oneEvent(r *http.Request, who auth.Session) (any, error) {
+func (a *API) oneEvent(r *http.Request, who matrix.Session) (any, error) {
 	eventID := param(r, "eventId")
 	found, err := a.rooms.EventsByID(r.Context(), []string{eventID})
 	if err != nil {

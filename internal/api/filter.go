@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"slices"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
@@ -15,7 +15,7 @@ type filterIDAnswer struct {
 }
 
 // postFilter stores a filter. Section "Filtering", POST /user/{userId}/filter.
-func (a *API) postFilter(r *http.Request, who auth.Session) (any, error) {
+func (a *API) postFilter(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (a *API) postFilter(r *http.Request, who auth.Session) (any, error) {
 
 // getFilter gives a filter that was stored. Section "Filtering",
 // GET /user/{userId}/filter/{filterId}.
-func (a *API) getFilter(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getFilter(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func (a *API) getFilter(r *http.Request, who auth.Session) (any, error) {
 
 // queryFilter reads a filter for the events of a room from the query, and keeps
 // out what those have written whom the reader ignores. Section "Ignoring Users".
-func (a *API) queryFilter(r *http.Request, who auth.Session) (filter *rooms.EventFilter, err error) {
+func (a *API) queryFilter(r *http.Request, who matrix.Session) (filter *rooms.EventFilter, err error) {
 	if text := query(r, "filter"); text != "" {
 		if filter, err = syncstream.ParseEventFilter(text); err != nil {
 			return nil, err

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/reserve"
@@ -124,7 +124,7 @@ func (i *roomInfo) writeMembers(ctx context.Context, w *reserve.Writer) error {
 
 // initialSync gives all rooms with their state and newest messages, and the token
 // from which /events goes on. Section "Syncing" of r0, GET /initialSync.
-func (a *API) initialSync(r *http.Request, who auth.Session) (any, error) {
+func (a *API) initialSync(r *http.Request, who matrix.Session) (any, error) {
 	archived, err := queryBool(r, "archived")
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (a *API) initialSync(r *http.Request, who auth.Session) (any, error) {
 
 // snapshot is /sync without a token, with the state as it is now. The user is shown
 // as online, as by /events, which is to follow.
-func (a *API) snapshot(r *http.Request, who auth.Session, archived bool, only []string) (*syncstream.Answer, error) {
+func (a *API) snapshot(r *http.Request, who matrix.Session, archived bool, only []string) (*syncstream.Answer, error) {
 	limit, err := queryInt(r, "limit", rooms.DefaultLimit)
 	if err != nil {
 		return nil, err
@@ -223,7 +223,7 @@ func (s roomSyncAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error 
 // roomInitialSync gives a room with its state and newest messages: as it is to who
 // is in it or where anybody may look in, as it was to who has left. M_FORBIDDEN for
 // others. Section "Room Previews", GET /rooms/{roomId}/initialSync.
-func (a *API) roomInitialSync(r *http.Request, who auth.Session) (any, error) {
+func (a *API) roomInitialSync(r *http.Request, who matrix.Session) (any, error) {
 	roomID := param(r, "roomId")
 	answer, err := a.snapshot(r, who, true, []string{roomID})
 	if err != nil {
@@ -254,7 +254,7 @@ func (a *API) presenceIn(ctx context.Context, userID, roomID string) ([]presence
 }
 
 // preview gives a room to who is not in it, if anybody may look in.
-func (a *API) preview(r *http.Request, who auth.Session, roomID string) (any, error) {
+func (a *API) preview(r *http.Request, who matrix.Session, roomID string) (any, error) {
 	now := a.journal.Position()
 	access, err := a.rooms.Peek(r.Context(), who.UserID, roomID)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 )
 
 type loginFlow struct {
@@ -36,13 +37,13 @@ func (a *API) login(r *http.Request) (any, error) {
 
 // logout ends the session of the access token, and its device. Its body, which
 // should be empty, is not looked at. Section "Login", POST /logout.
-func (a *API) logout(r *http.Request, who auth.Session) (any, error) {
+func (a *API) logout(r *http.Request, who matrix.Session) (any, error) {
 	return empty{}, a.auth.Logout(r.Context(), who)
 }
 
 // logoutAll ends all sessions of a user. Its body, which should be empty, is not
 // looked at. Section "Login", POST /logout/all.
-func (a *API) logoutAll(r *http.Request, who auth.Session) (any, error) {
+func (a *API) logoutAll(r *http.Request, who matrix.Session) (any, error) {
 	return empty{}, a.auth.LogoutAll(r.Context(), who.UserID)
 }
 

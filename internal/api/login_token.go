@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 )
 
 // getLoginToken makes a token by which another client can log in as the same user,
 // after interactive authentication. Section "Login", POST /login/get_token.
-func (a *API) getLoginToken(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getLoginToken(r *http.Request, who matrix.Session) (any, error) {
 	var body struct {
 		Auth json.RawMessage `json:"auth"`
 	}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 	"homeserver/internal/media"
 )
@@ -19,19 +18,19 @@ type uploadAnswer struct {
 }
 
 // upload takes a file. POST /upload.
-func (a *API) upload(r *http.Request, who auth.Session) (any, error) {
+func (a *API) upload(r *http.Request, who matrix.Session) (any, error) {
 	uri, err := a.media.Upload(r.Context(), who, a.uploadOf(r))
 	return uploadAnswer{ContentURI: uri}, err
 }
 
 // createMedia gives a URI for a file that comes later. POST /create.
-func (a *API) createMedia(r *http.Request, who auth.Session) (any, error) {
+func (a *API) createMedia(r *http.Request, who matrix.Session) (any, error) {
 	uri, expiresAt, err := a.media.Create(r.Context(), who)
 	return uploadAnswer{uri, expiresAt}, err
 }
 
 // uploadTo takes the file for such a URI. PUT /upload/{serverName}/{mediaId}.
-func (a *API) uploadTo(r *http.Request, who auth.Session) (any, error) {
+func (a *API) uploadTo(r *http.Request, who matrix.Session) (any, error) {
 	err := a.media.UploadTo(r.Context(), who, param(r, "serverName"), param(r, "mediaId"), a.uploadOf(r))
 	return empty{}, err
 }
@@ -50,13 +49,13 @@ type mediaConfigAnswer struct {
 }
 
 // mediaConfig tells how large a file may be. GET /config.
-func (a *API) mediaConfig(*http.Request, auth.Session) (any, error) {
+func (a *API) mediaConfig(*http.Request, matrix.Session) (any, error) {
 	return mediaConfigAnswer{a.media.MaxUploadBytes()}, nil
 }
 
 // previewURL tells what is behind a link. The newest preview that there is counts,
 // whatever time ts names. GET /preview_url.
-func (a *API) previewURL(r *http.Request, _ auth.Session) (any, error) {
+func (a *API) previewURL(r *http.Request, _ matrix.Session) (any, error) {
 	link := query(r, "url")
 	if link == "" {
 		return nil, matrix.Errorf(matrix.MissingParam, "url is missing")
@@ -100,7 +99,7 @@ func (a *API) unlessClosed(h func(*http.Request) (any, error)) func(*http.Reques
 
 // authedDownload gives a file to those who are logged in.
 // GET /_matrix/client/v1/media/download/{serverName}/{mediaId}[/{fileName}].
-func (a *API) authedDownload(r *http.Request, _ auth.Session) (any, error) {
+func (a *API) authedDownload(r *http.Request, _ matrix.Session) (any, error) {
 	return onlyForUsers(a.download(r))
 }
 
@@ -145,7 +144,7 @@ func wantedSide(r *http.Request, name string) (int, error) {
 
 // authedThumbnail gives a small picture of a file to those who are logged in.
 // GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}.
-func (a *API) authedThumbnail(r *http.Request, _ auth.Session) (any, error) {
+func (a *API) authedThumbnail(r *http.Request, _ matrix.Session) (any, error) {
 	return onlyForUsers(a.thumbnail(r))
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
@@ -15,7 +14,7 @@ import (
 
 // members lists the member events of a room. Section "Getting events for a
 // room", GET /rooms/{roomId}/members.
-func (a *API) members(r *http.Request, who auth.Session) (any, error) {
+func (a *API) members(r *http.Request, who matrix.Session) (any, error) {
 	at, err := a.queryToken(r, "at")
 	if err != nil {
 		return nil, err
@@ -74,7 +73,7 @@ func contentText(content []byte, name string) matrix.Nullable {
 
 // joinedMembers lists who is in a room, by name. Section "Getting events for a
 // room", GET /rooms/{roomId}/joined_members.
-func (a *API) joinedMembers(r *http.Request, who auth.Session) (any, error) {
+func (a *API) joinedMembers(r *http.Request, who matrix.Session) (any, error) {
 	events, err := a.rooms.JoinedMembers(r.Context(), who.UserID, param(r, "roomId"))
 	if err != nil {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/thirdpartyinvite"
@@ -27,7 +26,7 @@ type roomIDAnswer struct {
 
 // joinRoom makes the user join a room by its ID. Section "Joining rooms",
 // POST /rooms/{roomId}/join.
-func (a *API) joinRoom(r *http.Request, who auth.Session) (any, error) {
+func (a *API) joinRoom(r *http.Request, who matrix.Session) (any, error) {
 	why, err := reason(r)
 	if err != nil {
 		return nil, err
@@ -42,7 +41,7 @@ func (a *API) joinRoom(r *http.Request, who auth.Session) (any, error) {
 
 // joinRoomOrAlias makes the user join a room by its ID or an alias. Section
 // "Joining rooms", POST /join/{roomIdOrAlias}.
-func (a *API) joinRoomOrAlias(r *http.Request, who auth.Session) (any, error) {
+func (a *API) joinRoomOrAlias(r *http.Request, who matrix.Session) (any, error) {
 	join, err := a.joinAs(r, who)
 	if err != nil {
 		return nil, err
@@ -54,7 +53,7 @@ func (a *API) joinRoomOrAlias(r *http.Request, who auth.Session) (any, error) {
 // others with third_party_signed by an invitation to an address of theirs. Some
 // clients send it empty where there is nothing to prove. What else stands in the body
 // goes into the member event, as on other servers.
-func (a *API) joinAs(r *http.Request, who auth.Session) (func(ctx context.Context, userID, roomID, reason string) error, error) {
+func (a *API) joinAs(r *http.Request, who matrix.Session) (func(ctx context.Context, userID, roomID, reason string) error, error) {
 	var body map[string]json.RawMessage
 	if err := decode(r, &body); err != nil {
 		return nil, err
@@ -87,12 +86,12 @@ func proofOf(given json.RawMessage) (json.RawMessage, error) {
 
 // knock asks to be let into a room. Section "Knocking on rooms",
 // POST /knock/{roomIdOrAlias}.
-func (a *API) knock(r *http.Request, who auth.Session) (any, error) {
+func (a *API) knock(r *http.Request, who matrix.Session) (any, error) {
 	return a.enter(r, who, a.rooms.Knock)
 }
 
 // enter changes the user's membership in the room of an ID or an alias.
-func (a *API) enter(r *http.Request, who auth.Session, change func(ctx context.Context, userID, roomID, reason string) error) (any, error) {
+func (a *API) enter(r *http.Request, who matrix.Session, change func(ctx context.Context, userID, roomID, reason string) error) (any, error) {
 	why, err := reason(r)
 	if err != nil {
 		return nil, err
@@ -106,7 +105,7 @@ func (a *API) enter(r *http.Request, who auth.Session, change func(ctx context.C
 
 // leave makes the user leave a room, reject an invite or take back a knock.
 // Section "Leaving rooms", POST /rooms/{roomId}/leave.
-func (a *API) leave(r *http.Request, who auth.Session) (any, error) {
+func (a *API) leave(r *http.Request, who matrix.Session) (any, error) {
 	why, err := reason(r)
 	if err != nil {
 		return nil, err
@@ -116,13 +115,13 @@ func (a *API) leave(r *http.Request, who auth.Session) (any, error) {
 
 // forget makes the user hear no more of a room that was left. Section "Leaving
 // rooms", POST /rooms/{roomId}/forget.
-func (a *API) forget(r *http.Request, who auth.Session) (any, error) {
+func (a *API) forget(r *http.Request, who matrix.Session) (any, error) {
 	return empty{}, a.rooms.Forget(r.Context(), who.UserID, param(r, "roomId"))
 }
 
 // invite invites another user, or whoever has an address. Sections "Joining rooms"
 // and "Third-party invites", POST /rooms/{roomId}/invite.
-func (a *API) invite(r *http.Request, who auth.Session) (any, error) {
+func (a *API) invite(r *http.Request, who matrix.Session) (any, error) {
 	var body struct {
 		thirdpartyinvite.Address
 		UserID *string `json:"user_id"`
@@ -138,24 +137,24 @@ func (a *API) invite(r *http.Request, who auth.Session) (any, error) {
 }
 
 // kick makes another user leave. Section "Leaving rooms", POST /rooms/{roomId}/kick.
-func (a *API) kick(r *http.Request, who auth.Session) (any, error) {
+func (a *API) kick(r *http.Request, who matrix.Session) (any, error) {
 	return a.changeOther(r, who, a.rooms.Kick)
 }
 
 // ban bans another user. Section "Banning users in a room",
 // POST /rooms/{roomId}/ban.
-func (a *API) ban(r *http.Request, who auth.Session) (any, error) {
+func (a *API) ban(r *http.Request, who matrix.Session) (any, error) {
 	return a.changeOther(r, who, a.rooms.Ban)
 }
 
 // unban lifts a ban. Section "Banning users in a room", POST /rooms/{roomId}/unban.
-func (a *API) unban(r *http.Request, who auth.Session) (any, error) {
+func (a *API) unban(r *http.Request, who matrix.Session) (any, error) {
 	return a.changeOther(r, who, a.rooms.Unban)
 }
 
 // changeOther changes the membership of the user named in the body.
 // M_MISSING_PARAM if none is.
-func (a *API) changeOther(r *http.Request, who auth.Session, change func(ctx context.Context, sender, roomID, userID, reason string) error) (any, error) {
+func (a *API) changeOther(r *http.Request, who matrix.Session, change func(ctx context.Context, sender, roomID, userID, reason string) error) (any, error) {
 	var body struct {
 		UserID string `json:"user_id"`
 		Reason string `json:"reason"`
@@ -175,7 +174,7 @@ type joinedRoomsAnswer struct {
 
 // joinedRooms lists the rooms that the user is in. Section "Room membership",
 // GET /joined_rooms.
-func (a *API) joinedRooms(r *http.Request, who auth.Session) (any, error) {
+func (a *API) joinedRooms(r *http.Request, who matrix.Session) (any, error) {
 	list, err := a.rooms.JoinedRooms(r.Context(), who.UserID)
 	return joinedRoomsAnswer{list}, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
@@ -52,7 +51,7 @@ func (m messagesAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error 
 // direction, which is forward in older generations: their clients know servers that
 // took it so. These find an end in every answer, as it was specified then. Section
 // "Getting events for a room", GET /rooms/{roomId}/messages.
-func (a *API) messages(r *http.Request, who auth.Session) (any, error) {
+func (a *API) messages(r *http.Request, who matrix.Session) (any, error) {
 	page, err := a.page(r, who)
 	if err != nil {
 		return nil, err
@@ -68,7 +67,7 @@ func (a *API) messages(r *http.Request, who auth.Session) (any, error) {
 	return messagesAnswer{a.format(r, who, st.Access), st, start, !isV3(r), a.rooms.Cursor(st.Members)}, nil
 }
 
-func (a *API) page(r *http.Request, who auth.Session) (*rooms.Page, error) {
+func (a *API) page(r *http.Request, who matrix.Session) (*rooms.Page, error) {
 	p := &rooms.Page{}
 	switch query(r, "dir") {
 	case "b":

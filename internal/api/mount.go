@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 )
 
 // prefixes are the generations of the API that have an endpoint.
@@ -27,7 +27,7 @@ type route struct {
 // handler is what answers a request, and who may call it.
 type handler struct {
 	access access
-	answer func(*http.Request, auth.Session) (any, error)
+	answer func(*http.Request, matrix.Session) (any, error)
 	// streams says that the handler reads the body itself, by [API.streamBody].
 	streams bool
 }
@@ -44,23 +44,23 @@ const (
 
 // public is for endpoints that look at no access token.
 func public(h func(*http.Request) (any, error)) handler {
-	return handler{access: accessPublic, answer: func(r *http.Request, _ auth.Session) (any, error) { return h(r) }}
+	return handler{access: accessPublic, answer: func(r *http.Request, _ matrix.Session) (any, error) { return h(r) }}
 }
 
 // optional is for endpoints that do more for those who send an access token:
 // without one, the session is the zero value.
-func optional(h func(*http.Request, auth.Session) (any, error)) handler {
+func optional(h func(*http.Request, matrix.Session) (any, error)) handler {
 	return handler{access: accessOptional, answer: h}
 }
 
 // user is for endpoints that need a valid access token, and are not for guests.
-func user(h func(*http.Request, auth.Session) (any, error)) handler {
+func user(h func(*http.Request, matrix.Session) (any, error)) handler {
 	return handler{access: accessUser, answer: h}
 }
 
 // guest is for endpoints that need a valid access token and may be called by guests:
 // those that section "Guest Access" lists.
-func guest(h func(*http.Request, auth.Session) (any, error)) handler {
+func guest(h func(*http.Request, matrix.Session) (any, error)) handler {
 	return handler{access: accessGuest, answer: h}
 }
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/clienttest"
+	"homeserver/internal/matrix"
 )
 
 // params answers with the parts of the path that the route names.
@@ -74,7 +74,7 @@ func TestUnknownPathAndWrongMethod(t *testing.T) {
 	b := newBench(t, Options{})
 	c := b.serve(t,
 		get("/both", ok), post("/both", ok),
-		route{method: http.MethodPut, path: "/put", handle: user(func(*http.Request, auth.Session) (any, error) { return empty{}, nil })},
+		route{method: http.MethodPut, path: "/put", handle: user(func(*http.Request, matrix.Session) (any, error) { return empty{}, nil })},
 	)
 	for _, path := range []string{"/", "/nothing", "/both/more", "/bot", "/put/", "//"} {
 		answer := c.Do("GET", path, nil)

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"strconv"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
+	"homeserver/internal/matrix"
 	"homeserver/internal/personal/push"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
@@ -57,7 +57,7 @@ func (n *notificationsAnswer) appendNotification(dst []byte, one *push.Notificat
 
 // notifications lists what the user who asks was notified of. M_INVALID_PARAM for a
 // token or a limit that is none. Section "Listing Notifications", GET /notifications.
-func (a *API) notifications(r *http.Request, who auth.Session) (any, error) {
+func (a *API) notifications(r *http.Request, who matrix.Session) (any, error) {
 	from, err := a.queryToken(r, "from")
 	if err != nil {
 		return nil, err

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/clienttest"
+	"homeserver/internal/matrix"
 )
 
 func panicking(*http.Request) (any, error) {
@@ -22,7 +22,7 @@ func TestEveryAnswerHasTheCommonHeaders(t *testing.T) {
 	t.Parallel()
 	c := newBench(t, Options{MaxBodyBytes: 10}).serve(t, get("/ok", ok), get("/panic", panicking),
 		post("/post", decoding),
-		route{method: http.MethodGet, path: "/token", handle: user(func(*http.Request, auth.Session) (any, error) { return empty{}, nil })})
+		route{method: http.MethodGet, path: "/token", handle: user(func(*http.Request, matrix.Session) (any, error) { return empty{}, nil })})
 	for _, test := range []struct {
 		method, path, body string
 		status             int

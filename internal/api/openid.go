@@ -3,12 +3,12 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 )
 
 // requestOpenIDToken makes a token by which a service of somebody else can verify
 // who the user is. Section "OpenID", POST /user/{userId}/openid/request_token.
-func (a *API) requestOpenIDToken(r *http.Request, who auth.Session) (any, error) {
+func (a *API) requestOpenIDToken(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/clienttest"
 	"homeserver/internal/gauge"
+	"homeserver/internal/matrix"
 )
 
 // gate is a handler that keeps requests until it is opened.
@@ -29,7 +29,7 @@ type gate struct {
 
 func newGate() *gate { return &gate{entered: make(chan struct{}, 100), opened: make(chan struct{})} }
 
-func (g *gate) answer(r *http.Request, _ auth.Session) (any, error) {
+func (g *gate) answer(r *http.Request, _ matrix.Session) (any, error) {
 	g.entered <- struct{}{}
 	select {
 	case <-g.opened:

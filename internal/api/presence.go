@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/presence"
 )
@@ -20,14 +19,14 @@ func (p presenceAnswer) AppendJSON(dst []byte) []byte { return p.AppendContent(d
 
 // getPresence tells whether a user is online. Section "Presence",
 // GET /presence/{userId}/status.
-func (a *API) getPresence(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getPresence(r *http.Request, who matrix.Session) (any, error) {
 	state, err := a.presence.Get(r.Context(), who.UserID, param(r, "userId"))
 	return presenceAnswer{state, a.now()}, err
 }
 
 // putPresence sets one's own presence. Section "Presence",
 // PUT /presence/{userId}/status.
-func (a *API) putPresence(r *http.Request, who auth.Session) (any, error) {
+func (a *API) putPresence(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -55,7 +54,7 @@ func (l presenceList) AppendJSON(dst []byte) []byte { return appendPresence(dst,
 
 // getPresenceList shows those on one's own presence list. Of r0.2 and before: section
 // "Presence", GET /presence/list/{userId}.
-func (a *API) getPresenceList(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getPresenceList(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -65,7 +64,7 @@ func (a *API) getPresenceList(r *http.Request, who auth.Session) (any, error) {
 
 // postPresenceList puts users on one's own presence list, and takes others off it. Of
 // r0.2 and before: section "Presence", POST /presence/list/{userId}.
-func (a *API) postPresenceList(r *http.Request, who auth.Session) (any, error) {
+func (a *API) postPresenceList(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 	"homeserver/internal/profile"
 )
@@ -25,7 +24,7 @@ func (a *API) getProfileField(r *http.Request) (any, error) {
 
 // putProfileField sets a field of one's own profile. M_MISSING_PARAM if the body
 // doesn't have it. Section "Profiles", PUT /profile/{userId}/{keyName}.
-func (a *API) putProfileField(r *http.Request, who auth.Session) (any, error) {
+func (a *API) putProfileField(r *http.Request, who matrix.Session) (any, error) {
 	name := param(r, "keyName")
 	if err := mayChangeField(who, name); err != nil {
 		return nil, err
@@ -43,7 +42,7 @@ func (a *API) putProfileField(r *http.Request, who auth.Session) (any, error) {
 
 // deleteProfileField takes a field out of one's own profile. Section "Profiles",
 // DELETE /profile/{userId}/{keyName}.
-func (a *API) deleteProfileField(r *http.Request, who auth.Session) (any, error) {
+func (a *API) deleteProfileField(r *http.Request, who matrix.Session) (any, error) {
 	if err := mayChangeField(who, param(r, "keyName")); err != nil {
 		return nil, err
 	}
@@ -52,7 +51,7 @@ func (a *API) deleteProfileField(r *http.Request, who auth.Session) (any, error)
 
 // mayChangeField refuses guests anything but their display name:
 // M_GUEST_ACCESS_FORBIDDEN. Section "Guest Access".
-func mayChangeField(who auth.Session, name string) error {
+func mayChangeField(who matrix.Session, name string) error {
 	if who.Guest && name != profile.DisplayName {
 		return errGuest
 	}

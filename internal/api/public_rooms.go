@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 )
@@ -23,7 +22,7 @@ func (a *API) getPublicRooms(r *http.Request) (any, error) {
 
 // postPublicRooms does the same with a filter. Section "Published room directory",
 // POST /publicRooms.
-func (a *API) postPublicRooms(r *http.Request, _ auth.Session) (any, error) {
+func (a *API) postPublicRooms(r *http.Request, _ matrix.Session) (any, error) {
 	var body struct {
 		Limit  int    `json:"limit"`
 		Since  string `json:"since"`
@@ -81,7 +80,7 @@ func (a *API) getVisibility(r *http.Request) (any, error) {
 
 // putVisibility publishes a room, or takes it out of the directory. Section
 // "Published room directory", PUT /directory/list/room/{roomId}.
-func (a *API) putVisibility(r *http.Request, who auth.Session) (any, error) {
+func (a *API) putVisibility(r *http.Request, who matrix.Session) (any, error) {
 	body := visibilityAnswer{visibilityPublic}
 	if err := decode(r, &body); err != nil {
 		return nil, err

@@ -5,20 +5,19 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/push"
 )
 
 // getPushRules gives all rulesets of the user who asks, of which there is one.
 // Section "Push Rules: API", GET /pushrules/.
-func (a *API) getPushRules(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getPushRules(r *http.Request, who matrix.Session) (any, error) {
 	content, _, err := a.push.RulesEvent(r.Context(), who.UserID)
 	return content, err
 }
 
 // getGlobalPushRules gives that ruleset. GET /pushrules/global/.
-func (a *API) getGlobalPushRules(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getGlobalPushRules(r *http.Request, who matrix.Session) (any, error) {
 	return a.push.Ruleset(r.Context(), who.UserID)
 }
 
@@ -35,7 +34,7 @@ func ruleKind(r *http.Request) (push.Kind, error) {
 // getPushRulesOfKind lists the rules of one kind, the most important first. The
 // specification has no such endpoint; older clients ask for it.
 // GET /pushrules/global/{kind}/.
-func (a *API) getPushRulesOfKind(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getPushRulesOfKind(r *http.Request, who matrix.Session) (any, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return nil, err
@@ -48,7 +47,7 @@ func (a *API) getPushRulesOfKind(r *http.Request, who auth.Session) (any, error)
 }
 
 // pushRule finds the rule that the path names. M_NOT_FOUND.
-func (a *API) pushRule(r *http.Request, who auth.Session) (push.Rule, error) {
+func (a *API) pushRule(r *http.Request, who matrix.Session) (push.Rule, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return push.Rule{}, err
@@ -65,12 +64,12 @@ func (a *API) pushRule(r *http.Request, who auth.Session) (push.Rule, error) {
 }
 
 // getPushRule gives one rule. GET /pushrules/global/{kind}/{ruleId}.
-func (a *API) getPushRule(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getPushRule(r *http.Request, who matrix.Session) (any, error) {
 	return a.pushRule(r, who)
 }
 
 // putPushRule adds or changes a rule. PUT /pushrules/global/{kind}/{ruleId}.
-func (a *API) putPushRule(r *http.Request, who auth.Session) (any, error) {
+func (a *API) putPushRule(r *http.Request, who matrix.Session) (any, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return nil, err
@@ -84,7 +83,7 @@ func (a *API) putPushRule(r *http.Request, who auth.Session) (any, error) {
 }
 
 // deletePushRule deletes a rule. DELETE /pushrules/global/{kind}/{ruleId}.
-func (a *API) deletePushRule(r *http.Request, who auth.Session) (any, error) {
+func (a *API) deletePushRule(r *http.Request, who matrix.Session) (any, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return nil, err
@@ -98,14 +97,14 @@ type ruleEnabled struct {
 
 // getPushRuleEnabled tells whether a rule is enabled.
 // GET /pushrules/global/{kind}/{ruleId}/enabled.
-func (a *API) getPushRuleEnabled(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getPushRuleEnabled(r *http.Request, who matrix.Session) (any, error) {
 	rule, err := a.pushRule(r, who)
 	return ruleEnabled{&rule.Enabled}, err
 }
 
 // putPushRuleEnabled enables or disables a rule. Old clients send just true or
 // false. PUT /pushrules/global/{kind}/{ruleId}/enabled.
-func (a *API) putPushRuleEnabled(r *http.Request, who auth.Session) (any, error) {
+func (a *API) putPushRuleEnabled(r *http.Request, who matrix.Session) (any, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return nil, err
@@ -133,14 +132,14 @@ type ruleActions struct {
 
 // getPushRuleActions gives the actions of a rule.
 // GET /pushrules/global/{kind}/{ruleId}/actions.
-func (a *API) getPushRuleActions(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getPushRuleActions(r *http.Request, who matrix.Session) (any, error) {
 	rule, err := a.pushRule(r, who)
 	return ruleActions{rule.Actions}, err
 }
 
 // putPushRuleActions changes the actions of a rule.
 // PUT /pushrules/global/{kind}/{ruleId}/actions.
-func (a *API) putPushRuleActions(r *http.Request, who auth.Session) (any, error) {
+func (a *API) putPushRuleActions(r *http.Request, who matrix.Session) (any, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return nil, err

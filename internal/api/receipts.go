@@ -3,14 +3,13 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/receipts"
 )
 
 // postReceipt tells how far one has read. Section "Receipts",
 // POST /rooms/{roomId}/receipt/{receiptType}/{eventId}.
-func (a *API) postReceipt(r *http.Request, who auth.Session) (any, error) {
+func (a *API) postReceipt(r *http.Request, who matrix.Session) (any, error) {
 	var body struct {
 		ThreadID any `json:"thread_id"`
 	}
@@ -30,7 +29,7 @@ func (a *API) postReceipt(r *http.Request, who auth.Session) (any, error) {
 
 // postReadMarkers sets several markers of a room at once. Section "Read and
 // unread markers", POST /rooms/{roomId}/read_markers.
-func (a *API) postReadMarkers(r *http.Request, who auth.Session) (any, error) {
+func (a *API) postReadMarkers(r *http.Request, who matrix.Session) (any, error) {
 	var body receipts.Markers
 	if err := decode(r, &body); err != nil {
 		return nil, err

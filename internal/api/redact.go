@@ -3,12 +3,12 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 )
 
 // redact strips an event. Section "Redactions",
 // PUT /rooms/{roomId}/redact/{eventId}/{txnId}.
-func (a *API) redact(r *http.Request, who auth.Session) (any, error) {
+func (a *API) redact(r *http.Request, who matrix.Session) (any, error) {
 	var body struct {
 		Reason string `json:"reason"`
 	}

@@ -3,14 +3,13 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 )
 
 // reportEvent tells the operator of an event. Section "Reporting Content",
 // POST /rooms/{roomId}/report/{eventId}. The score went in v1.18; who sends one is
 // still heard.
-func (a *API) reportEvent(r *http.Request, who auth.Session) (any, error) {
+func (a *API) reportEvent(r *http.Request, who matrix.Session) (any, error) {
 	var body struct {
 		Reason string `json:"reason"`
 		Score  *int   `json:"score"`
@@ -23,7 +22,7 @@ func (a *API) reportEvent(r *http.Request, who auth.Session) (any, error) {
 
 // reportRoom tells the operator of a room. Section "Reporting Content",
 // POST /rooms/{roomId}/report.
-func (a *API) reportRoom(r *http.Request, who auth.Session) (any, error) {
+func (a *API) reportRoom(r *http.Request, who matrix.Session) (any, error) {
 	reason, err := requiredReason(r)
 	if err != nil {
 		return nil, err
@@ -33,7 +32,7 @@ func (a *API) reportRoom(r *http.Request, who auth.Session) (any, error) {
 
 // reportUser tells the operator of a user. Section "Reporting Content",
 // POST /users/{userId}/report.
-func (a *API) reportUser(r *http.Request, who auth.Session) (any, error) {
+func (a *API) reportUser(r *http.Request, who matrix.Session) (any, error) {
 	reason, err := requiredReason(r)
 	if err != nil {
 		return nil, err

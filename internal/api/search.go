@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/search"
@@ -52,7 +51,7 @@ func (q *searchRequest) criteria(nextBatch string) search.Criteria {
 
 // search finds events. M_MISSING_PARAM without search_categories. Section "Server
 // Side Search", POST /search.
-func (a *API) search(r *http.Request, who auth.Session) (any, error) {
+func (a *API) search(r *http.Request, who matrix.Session) (any, error) {
 	var body struct {
 		Categories *struct {
 			RoomEvents *searchRequest `json:"room_events"`

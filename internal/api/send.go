@@ -3,7 +3,7 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 )
 
@@ -13,7 +13,7 @@ type eventIDAnswer struct {
 
 // send adds a message event, with a transaction ID in the path or without.
 // Section "Sending events to a room", PUT /rooms/{roomId}/send/{eventType}/{txnId}.
-func (a *API) send(r *http.Request, who auth.Session) (any, error) {
+func (a *API) send(r *http.Request, who matrix.Session) (any, error) {
 	content, err := rawObject(r)
 	if err != nil {
 		return nil, err
@@ -23,7 +23,7 @@ func (a *API) send(r *http.Request, who auth.Session) (any, error) {
 }
 
 // roomRequest says who sends an event to which room, and by which transaction.
-func roomRequest(r *http.Request, who auth.Session) rooms.Request {
+func roomRequest(r *http.Request, who matrix.Session) rooms.Request {
 	return rooms.Request{
 		UserID: who.UserID, DeviceID: who.DeviceID, RoomID: param(r, "roomId"), TxnID: param(r, "txnId"), Guest: who.Guest,
 	}

@@ -77,7 +77,7 @@ func (a *API) call(r *http.Request, x *exchange, rt *route) (any, error) {
 }
 
 // poll answers a request that may wait for long, unless its token ends meanwhile.
-func (a *API) poll(r *http.Request, x *exchange, rt *route, who auth.Session) (answer any, err error) {
+func (a *API) poll(r *http.Request, x *exchange, rt *route, who matrix.Session) (answer any, err error) {
 	err = a.auth.WhileGood(r.Context(), accessToken(r, x), func(ctx context.Context) (err error) {
 		answer, err = rt.handle.answer(r.WithContext(ctx), who)
 		return err
@@ -93,25 +93,25 @@ func (x *exchange) context(r *http.Request) context.Context {
 // authenticate finds out who holds the request's access token, as far as the
 // endpoint wants to know. M_MISSING_TOKEN, M_UNKNOWN_TOKEN; M_GUEST_ACCESS_FORBIDDEN
 // for guests where they have no business. Section "Using access tokens".
-func (a *API) authenticate(r *http.Request, x *exchange, needed access) (auth.Session, error) {
+func (a *API) authenticate(r *http.Request, x *exchange, needed access) (matrix.Session, error) {
 	if needed == accessPublic {
-		return auth.Session{}, nil
+		return matrix.Session{}, nil
 	}
 	token := accessToken(r, x)
 	if token == "" && needed == accessOptional {
-		return auth.Session{}, nil
+		return matrix.Session{}, nil
 	}
 	if token == "" {
-		return auth.Session{}, errMissingToken
+		return matrix.Session{}, errMissingToken
 	}
 	who, err := a.auth.Authenticate(r.Context(), token)
 	if err != nil {
-		return auth.Session{}, err
+		return matrix.Session{}, err
 	}
 	a.auth.Seen(who, clientOf(r))
 	x.user = who.UserID
 	if who.Guest && needed != accessGuest {
-		return auth.Session{}, errGuest
+		return matrix.Session{}, errGuest
 	}
 	return who, nil
 }

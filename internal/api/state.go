@@ -4,14 +4,13 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 )
 
 // setState sets an entry of a room's state; without a state key in the path, it
 // is the empty one. Section "Sending events to a room",
 // PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
-func (a *API) setState(r *http.Request, who auth.Session) (any, error) {
+func (a *API) setState(r *http.Request, who matrix.Session) (any, error) {
 	content, err := rawObject(r)
 	if err != nil {
 		return nil, err
@@ -23,7 +22,7 @@ func (a *API) setState(r *http.Request, who auth.Session) (any, error) {
 // getState gives the content of an entry of a room's state, or with
 // format=event the event. Section "Getting events for a room",
 // GET /rooms/{roomId}/state/{eventType}/{stateKey}.
-func (a *API) getState(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getState(r *http.Request, who matrix.Session) (any, error) {
 	format := query(r, "format")
 	if format != "" && format != "content" && format != "event" {
 		return nil, matrix.Errorf(matrix.InvalidParam, `format must be "content" or "event"`)
@@ -40,7 +39,7 @@ func (a *API) getState(r *http.Request, who auth.Session) (any, error) {
 
 // getRoomState lists the state of a room. Section "Getting events for a room",
 // GET /rooms/{roomId}/state.
-func (a *API) getRoomState(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getRoomState(r *http.Request, who matrix.Session) (any, error) {
 	events, access, err := a.rooms.State(r.Context(), who.UserID, param(r, "roomId"))
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/syncstream"
@@ -12,7 +11,7 @@ import (
 
 // sync gives what is new for the user, waiting for it if asked to. Section
 // "Syncing", GET /sync.
-func (a *API) sync(r *http.Request, who auth.Session) (any, error) {
+func (a *API) sync(r *http.Request, who matrix.Session) (any, error) {
 	q, err := syncQuery(r, who)
 	if err != nil {
 		return nil, err
@@ -21,7 +20,7 @@ func (a *API) sync(r *http.Request, who auth.Session) (any, error) {
 }
 
 // syncQuery reads the parameters of /sync. M_INVALID_PARAM for what is none.
-func syncQuery(r *http.Request, who auth.Session) (syncstream.Query, error) {
+func syncQuery(r *http.Request, who matrix.Session) (syncstream.Query, error) {
 	q := syncstream.Query{
 		UserID: who.UserID, DeviceID: who.DeviceID, Since: query(r, "since"), Filter: query(r, "filter"),
 	}

@@ -40,14 +40,14 @@ type contactsAnswer struct {
 
 // getThreepids lists the addresses of an account. Section "Adding Account
 // Administrative Contact Information", GET /account/3pid.
-func (a *API) getThreepids(r *http.Request, who auth.Session) (any, error) {
+func (a *API) getThreepids(r *http.Request, who matrix.Session) (any, error) {
 	list, err := a.threepids.List(r.Context(), who.UserID)
 	return contactsAnswer{list}, err
 }
 
 // postThreepid adds an address as clients did before there was /add, after
 // interactive authentication too. POST /account/3pid.
-func (a *API) postThreepid(r *http.Request, who auth.Session) (any, error) {
+func (a *API) postThreepid(r *http.Request, who matrix.Session) (any, error) {
 	var body auth.PostThreepidRequest
 	if err := decode(r, &body); err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (a *API) postThreepid(r *http.Request, who auth.Session) (any, error) {
 
 // addThreepid adds an address after interactive authentication.
 // POST /account/3pid/add.
-func (a *API) addThreepid(r *http.Request, who auth.Session) (any, error) {
+func (a *API) addThreepid(r *http.Request, who matrix.Session) (any, error) {
 	var body auth.AddThreepidRequest
 	if err := decode(r, &body); err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (a *API) addThreepid(r *http.Request, who auth.Session) (any, error) {
 }
 
 // bindThreepid binds an address at an identity server. POST /account/3pid/bind.
-func (a *API) bindThreepid(r *http.Request, who auth.Session) (any, error) {
+func (a *API) bindThreepid(r *http.Request, who matrix.Session) (any, error) {
 	var body threepid.Credentials
 	if err := decode(r, &body); err != nil {
 		return nil, err
@@ -79,17 +79,17 @@ type unbindAnswer struct {
 }
 
 // deleteThreepid takes an address from an account. POST /account/3pid/delete.
-func (a *API) deleteThreepid(r *http.Request, who auth.Session) (any, error) {
+func (a *API) deleteThreepid(r *http.Request, who matrix.Session) (any, error) {
 	return a.removeThreepid(r, who, a.threepids.Delete)
 }
 
 // unbindThreepid takes an address from an identity server, and leaves it with the
 // account. POST /account/3pid/unbind.
-func (a *API) unbindThreepid(r *http.Request, who auth.Session) (any, error) {
+func (a *API) unbindThreepid(r *http.Request, who matrix.Session) (any, error) {
 	return a.removeThreepid(r, who, a.threepids.Unbind)
 }
 
-func (a *API) removeThreepid(r *http.Request, who auth.Session, remove func(context.Context, string, threepid.Removal) (string, error)) (any, error) {
+func (a *API) removeThreepid(r *http.Request, who matrix.Session, remove func(context.Context, string, threepid.Removal) (string, error)) (any, error) {
 	var body threepid.Removal
 	if err := decode(r, &body); err != nil {
 		return nil, err

@@ -4,13 +4,12 @@ import (
 	"net/http"
 	"time"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 )
 
 // putTyping tells that one is typing, or has stopped. Section "Typing
 // Notifications", PUT /rooms/{roomId}/typing/{userId}.
-func (a *API) putTyping(r *http.Request, who auth.Session) (any, error) {
+func (a *API) putTyping(r *http.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}

@@ -3,13 +3,12 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 )
 
 // searchUsers finds people. M_MISSING_PARAM without a term. Section "User Directory",
 // POST /user_directory/search.
-func (a *API) searchUsers(r *http.Request, who auth.Session) (any, error) {
+func (a *API) searchUsers(r *http.Request, who matrix.Session) (any, error) {
 	var body struct {
 		Term  *string `json:"search_term"`
 		Limit *int    `json:"limit"`

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
@@ -15,7 +14,7 @@ import (
 
 // syncV2Alpha is sync in the shape that it had in v2_alpha, of which the text is
 // the specification of October 2015.
-func (a *API) syncV2Alpha(r *http.Request, who auth.Session) (any, error) {
+func (a *API) syncV2Alpha(r *http.Request, who matrix.Session) (any, error) {
 	q, err := syncQuery(r, who)
 	if err != nil {
 		return nil, err

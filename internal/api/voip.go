@@ -3,12 +3,12 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 )
 
 // turnServer gives the means to use a TURN server, {} where there is none. Section
 // "Voice over IP", GET /voip/turnServer.
-func (a *API) turnServer(_ *http.Request, who auth.Session) (any, error) {
+func (a *API) turnServer(_ *http.Request, who matrix.Session) (any, error) {
 	credentials, err := a.turn.Credentials(who.UserID, who.Guest)
 	if err != nil {
 		return nil, err

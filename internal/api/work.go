@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
@@ -92,18 +91,18 @@ func (x *exchange) caller() string {
 // address has asked for too much, a token from there is looked up in memory only,
 // since a flood of guesses must not reach the database. M_LIMIT_EXCEEDED, and the
 // errors of [API.authenticate]. Section "Rate limiting".
-func (a *API) admit(r *http.Request, x *exchange, rt *route) (auth.Session, error) {
+func (a *API) admit(r *http.Request, x *exchange, rt *route) (matrix.Session, error) {
 	if rt.handle.access != accessPublic && a.limits.Spent(ratelimit.Requests, x.caller()) && !a.auth.Knows(accessToken(r, x)) {
 		if _, err := a.limits.Take(ratelimit.Requests, x.caller()); err != nil {
-			return auth.Session{}, err
+			return matrix.Session{}, err
 		}
 	}
 	who, refusal := a.authenticate(r, x, rt.handle.access)
 	if _, err := a.limits.Take(ratelimit.Requests, x.caller()); err != nil {
-		return auth.Session{}, err
+		return matrix.Session{}, err
 	}
 	if refusal != nil {
-		return auth.Session{}, refusal
+		return matrix.Session{}, refusal
 	}
 	if rt.work.kind == ratelimit.Requests || rt.work.charged == forEvents {
 		return who, nil

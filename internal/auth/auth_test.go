@@ -110,7 +110,7 @@ func onDevice(id string) func(*LoginRequest) {
 	return func(r *LoginRequest) { r.DeviceID = id }
 }
 
-func mustAuthenticate(t testing.TB, s *Service, token string) Session {
+func mustAuthenticate(t testing.TB, s *Service, token string) matrix.Session {
 	t.Helper()
 	got, err := s.Authenticate(t.Context(), token)
 	if err != nil {

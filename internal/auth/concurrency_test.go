@@ -106,7 +106,7 @@ func TestDeletingDevicesWhileTheyAreRefreshedAndSeen(t *testing.T) {
 		})
 	}
 	c.advance(1)
-	session := Session{UserID: userID("example"), DeviceID: "keeps"}
+	session := matrix.Session{UserID: userID("example"), DeviceID: "keeps"}
 	auth := passwordAuth(t, "example", testPassword, "")
 	functions = append(functions,
 		func() { wantNilOr(t, "delete", s.DeleteDevices(t.Context(), session, ids[:4], auth)) },
@@ -123,7 +123,7 @@ func TestOneDeviceLoggedInAndOutAtOnce(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example", func(r *RegisterRequest) { r.InhibitLogin = true })
-	session := Session{UserID: userID("example"), DeviceID: "phone"}
+	session := matrix.Session{UserID: userID("example"), DeviceID: "phone"}
 	functions := []func(){}
 	for range 4 {
 		functions = append(functions,
@@ -152,7 +152,7 @@ func TestTwoDeactivationsAtOnce(t *testing.T) {
 	results := make([]error, 2)
 	deactivate := func(i int) func() {
 		return func() {
-			_, results[i] = s.Deactivate(t.Context(), Session{}, DeactivateRequest{Auth: auth})
+			_, results[i] = s.Deactivate(t.Context(), matrix.Session{}, DeactivateRequest{Auth: auth})
 		}
 	}
 	atOnce(deactivate(0), deactivate(1))

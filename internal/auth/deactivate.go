@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/matrix"
 )
 
 // DeactivateRequest is the body of POST /account/deactivate.
@@ -50,7 +51,7 @@ func (s *Service) OnErase(do func(ctx context.Context, userID string) error) {
 // could ask again. With a zero session, that is without an access token, the user
 // is whom the authentication proves.
 // Client-server API, POST /account/deactivate.
-func (s *Service) Deactivate(ctx context.Context, session Session, r DeactivateRequest) (Deactivation, error) {
+func (s *Service) Deactivate(ctx context.Context, session matrix.Session, r DeactivateRequest) (Deactivation, error) {
 	effect := "Close your account for ever"
 	if r.Erase {
 		effect += ", and erase what you have written"

@@ -81,14 +81,14 @@ func TestDeactivateWithoutAccessTokenAndErase(t *testing.T) {
 	own := mustRegister(t, s, "example")
 
 	r := DeactivateRequest{Erase: true, Auth: passwordAuth(t, "example", testPassword, "")}
-	_, err := s.Deactivate(t.Context(), Session{}, r)
+	_, err := s.Deactivate(t.Context(), matrix.Session{}, r)
 	must(t, err)
 
 	wantUnknown(t, s, own.AccessToken, false)
 	if n := count(t, s, `SELECT count(*) FROM accounts WHERE erased`); n != 1 {
 		t.Error("the wish to be erased was not stored")
 	}
-	_, err = s.Deactivate(t.Context(), Session{}, r)
+	_, err = s.Deactivate(t.Context(), matrix.Session{}, r)
 	wantChallenge(t, err, matrix.UserDeactivated)
 }
 

@@ -67,7 +67,7 @@ func (s *Service) RenameDevice(ctx context.Context, userID, deviceID string, dis
 // interactive authentication. To delete an unknown one is fine. M_INVALID_PARAM for
 // what can't be the ID of a device.
 // Client-server API, DELETE /devices/{deviceId}.
-func (s *Service) DeleteDevice(ctx context.Context, session Session, deviceID string, auth json.RawMessage) error {
+func (s *Service) DeleteDevice(ctx context.Context, session matrix.Session, deviceID string, auth json.RawMessage) error {
 	if !isText(deviceID) {
 		return matrix.Errorf(matrix.InvalidParam, "This is not the ID of a device")
 	}
@@ -76,7 +76,7 @@ func (s *Service) DeleteDevice(ctx context.Context, session Session, deviceID st
 
 // DeleteDevices does the same for several devices.
 // Client-server API, POST /delete_devices.
-func (s *Service) DeleteDevices(ctx context.Context, session Session, deviceIDs []string, auth json.RawMessage) error {
+func (s *Service) DeleteDevices(ctx context.Context, session matrix.Session, deviceIDs []string, auth json.RawMessage) error {
 	var possible []string
 	for _, id := range deviceIDs {
 		if isText(id) {
@@ -86,7 +86,7 @@ func (s *Service) DeleteDevices(ctx context.Context, session Session, deviceIDs 
 	return s.deleteDevices(ctx, "POST /delete_devices", session, possible, auth)
 }
 
-func (s *Service) deleteDevices(ctx context.Context, name string, session Session, ids []string, auth json.RawMessage) error {
+func (s *Service) deleteDevices(ctx context.Context, name string, session matrix.Session, ids []string, auth json.RawMessage) error {
 	slices.Sort(ids)
 	op := passwordOperation(name, session).about(describeDevices(ids), ids)
 	proof, err := s.interact(ctx, op, auth)
@@ -112,7 +112,7 @@ func describeDevices(ids []string) string {
 
 // Logout deletes the device of a session with all its tokens.
 // Client-server API, POST /logout.
-func (s *Service) Logout(ctx context.Context, session Session) error {
+func (s *Service) Logout(ctx context.Context, session matrix.Session) error {
 	return s.logOut(ctx, session.UserID, func(tx pgx.Tx) ([]tokenHash, error) {
 		return removeDevices(ctx, tx, session.UserID, []string{session.DeviceID})
 	})
@@ -178,7 +178,7 @@ func (s *Service) startSession(ctx context.Context, tx pgx.Tx, userID string, d 
 	if d.id == "" {
 		d.id = rand.Text()[:generatedDeviceIDLength]
 	}
-	session := Session{UserID: userID, DeviceID: d.id}
+	session := matrix.Session{UserID: userID, DeviceID: d.id}
 	created, err := upsertDevice(ctx, tx, session, d.displayName, sightingOf(client, s.nowMS()))
 	if err != nil {
 		return Credentials{}, nil, err

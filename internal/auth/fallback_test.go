@@ -156,7 +156,7 @@ func TestAPageAskedForAPasswordForAStranger(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example")
-	session := wantChallenge(t, s.ChangePassword(t.Context(), Session{}, ChangePasswordRequest{NewPassword: "chosen by a stranger"}), "").Session
+	session := wantChallenge(t, s.ChangePassword(t.Context(), matrix.Session{}, ChangePasswordRequest{NewPassword: "chosen by a stranger"}), "").Session
 	_, err := s.Fallback(t.Context(), session, StagePassword)
 	wantCode(t, err, matrix.Unrecognized)
 	typed := map[string]any{"identifier": Identifier{Type: "m.id.user", User: "example"}, "password": testPassword}
@@ -214,7 +214,7 @@ func TestAnApprovalOnAPageHeldForOtherParameters(t *testing.T) {
 // A password is not kept in a form in which it could be guessed.
 func TestTheParametersOfARequestAreKeptKeyed(t *testing.T) {
 	t.Parallel()
-	op := passwordOperation(operationPassword, Session{}).about("x", "new password")
+	op := passwordOperation(operationPassword, matrix.Session{}).about("x", "new password")
 	one, err := op.mac("one session")
 	must(t, err)
 	other, err := op.mac("another session")

@@ -15,7 +15,7 @@ import (
 // "example" with the session and the tokens given.
 func operations(t *testing.T, s *Service, own Credentials) map[string]func(context.Context) error {
 	t.Helper()
-	session := Session{UserID: own.UserID, DeviceID: own.DeviceID}
+	session := matrix.Session{UserID: own.UserID, DeviceID: own.DeviceID}
 	password := passwordAuth(t, "example", testPassword, "")
 	ignore := func(_ any, err error) error { return err }
 	return map[string]func(context.Context) error{
@@ -105,7 +105,7 @@ func TestEveryOperationTellsThatTheDatabaseIsAway(t *testing.T) {
 func TestEveryOperationIsAtomic(t *testing.T) {
 	t.Parallel()
 	s, own := faultService(t)
-	session := Session{UserID: own.UserID, DeviceID: own.DeviceID}
+	session := matrix.Session{UserID: own.UserID, DeviceID: own.DeviceID}
 	mustAuthenticate(t, s, own.AccessToken)
 	// The very last thing that each of these does to the database goes wrong.
 	_, err := s.pool.Exec(t.Context(), `

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"homeserver/internal/cache/cachetest"
+	"homeserver/internal/matrix"
 )
 
 func TestWhatIsKeptOfSessionsTakesNoMoreMemoryThanItsShare(t *testing.T) {
@@ -20,7 +21,7 @@ func TestWhatIsKeptOfSessionsTakesNoMoreMemoryThanItsShare(t *testing.T) {
 					var hash tokenHash
 					binary.BigEndian.PutUint64(hash[:], uint64(i))
 					n := fmt.Sprint(i)
-					tokens.put(hash, knownToken{session: Session{UserID: n + text, DeviceID: n + text}}, 0, time.Time{})
+					tokens.put(hash, knownToken{session: matrix.Session{UserID: n + text, DeviceID: n + text}}, 0, time.Time{})
 				}
 			})
 			seen := newLastSeen(share)

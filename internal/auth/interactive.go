@@ -101,7 +101,7 @@ const (
 )
 
 // passwordOperation is an operation that needs the password of the user.
-func passwordOperation(name string, session Session) operation {
+func passwordOperation(name string, session matrix.Session) operation {
 	return operation{name: name, userID: session.UserID, flows: [][]string{{StagePassword}}}
 }
 

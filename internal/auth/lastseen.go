@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"homeserver/internal/cache"
+	"homeserver/internal/matrix"
 )
 
 // sighting is when, and from where, a device was seen.
@@ -51,7 +52,7 @@ func (s *sighting) weigh(key deviceKey) int {
 
 // Seen notes that a device has made a request. It only touches memory; the
 // background work writes it within a minute.
-func (s *Service) Seen(session Session, client Client) {
+func (s *Service) Seen(session matrix.Session, client Client) {
 	seen := sightingOf(client, s.nowMS())
 	seen.guest = session.Guest
 	s.seen.note(deviceKey{session.UserID, session.DeviceID}, seen)

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/matrix"
 )
 
 func TestSeenIsWrittenInTheBackground(t *testing.T) {
@@ -62,7 +64,7 @@ func TestSeenIsKeptWhenItCannotBeWritten(t *testing.T) {
 	s, c := newTestService(t)
 	got := mustRegister(t, s, "example")
 	c.advance(time.Second)
-	s.Seen(Session{UserID: got.UserID, DeviceID: got.DeviceID}, testClient)
+	s.Seen(matrix.Session{UserID: got.UserID, DeviceID: got.DeviceID}, testClient)
 
 	if err := s.flushSeen(canceled(t)); err == nil {
 		t.Fatal("written in a context that has ended")
@@ -82,9 +84,9 @@ func TestSeenPassesOverDevicesThatAreLockedOrGone(t *testing.T) {
 	locked, free := mustRegister(t, s, "locked"), mustRegister(t, s, "free")
 	c.advance(time.Second)
 	for _, each := range []Credentials{locked, free} {
-		s.Seen(Session{UserID: each.UserID, DeviceID: each.DeviceID}, testClient)
+		s.Seen(matrix.Session{UserID: each.UserID, DeviceID: each.DeviceID}, testClient)
 	}
-	s.Seen(Session{UserID: userID("nobody"), DeviceID: "x"}, testClient)
+	s.Seen(matrix.Session{UserID: userID("nobody"), DeviceID: "x"}, testClient)
 
 	must(t, pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(t.Context(), `SELECT FROM devices WHERE user_id = $1 FOR UPDATE`, locked.UserID); err != nil {

@@ -23,7 +23,7 @@ type NewLoginToken struct {
 // LoginToken makes a token by which another client can log in as the user who asks,
 // once, after interactive authentication each time. Client-server API,
 // POST /login/get_token.
-func (s *Service) LoginToken(ctx context.Context, session Session, auth json.RawMessage) (NewLoginToken, error) {
+func (s *Service) LoginToken(ctx context.Context, session matrix.Session, auth json.RawMessage) (NewLoginToken, error) {
 	op := passwordOperation("POST /login/get_token", session).about("Log in another device as you")
 	proof, err := s.interact(ctx, op, auth)
 	if err != nil {

@@ -141,7 +141,7 @@ type ChangePasswordRequest struct {
 // addresses of the account are told.
 // M_MISSING_PARAM, M_WEAK_PASSWORD.
 // Client-server API, POST /account/password.
-func (s *Service) ChangePassword(ctx context.Context, session Session, r ChangePasswordRequest) error {
+func (s *Service) ChangePassword(ctx context.Context, session matrix.Session, r ChangePasswordRequest) error {
 	if r.NewPassword == "" {
 		return matrix.Errorf(matrix.MissingParam, "new_password is missing")
 	}

@@ -304,9 +304,9 @@ func TestChangePasswordWithoutAccessToken(t *testing.T) {
 	own := mustRegister(t, s, "example")
 
 	r := ChangePasswordRequest{NewPassword: "new"}
-	first := wantChallenge(t, s.ChangePassword(t.Context(), Session{}, r), "")
+	first := wantChallenge(t, s.ChangePassword(t.Context(), matrix.Session{}, r), "")
 	r.Auth = passwordAuth(t, "example", testPassword, first.Session)
-	must(t, s.ChangePassword(t.Context(), Session{}, r))
+	must(t, s.ChangePassword(t.Context(), matrix.Session{}, r))
 
 	wantUnknown(t, s, own.AccessToken, false)
 	_, err := s.Login(t.Context(), loginRequest("example", "new"), testClient)

@@ -39,7 +39,7 @@ func TestOtherProcessesForgetRevokedTokens(t *testing.T) {
 	t.Parallel()
 	for name, revoke := range map[string]func(s *Service, c Credentials) error{
 		"logout": func(s *Service, c Credentials) error {
-			return s.Logout(t.Context(), Session{UserID: c.UserID, DeviceID: c.DeviceID})
+			return s.Logout(t.Context(), matrix.Session{UserID: c.UserID, DeviceID: c.DeviceID})
 		},
 		"another password": func(s *Service, _ Credentials) error {
 			return s.SetPassword(t.Context(), "example", "another", true)
@@ -91,7 +91,7 @@ func TestARequestWentOnWaitingAfterItsTokenHadEnded(t *testing.T) {
 		soft bool
 	}{
 		"logout": {func(s *Service, c Credentials) error {
-			return s.Logout(t.Context(), Session{UserID: c.UserID, DeviceID: c.DeviceID})
+			return s.Logout(t.Context(), matrix.Session{UserID: c.UserID, DeviceID: c.DeviceID})
 		}, false},
 		"logout of all": {func(s *Service, c Credentials) error { return s.LogoutAll(t.Context(), c.UserID) }, false},
 		"another password": {func(s *Service, _ Credentials) error {

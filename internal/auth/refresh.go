@@ -71,7 +71,7 @@ func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash tokenHash) (token
 // settleBefore decides whether a refresh token is good, and makes void what came
 // before it, and what it was exchanged for without anybody using that. It returns the
 // access tokens among it.
-func (s *Service) settleBefore(ctx context.Context, tx pgx.Tx, session Session, row refreshTokenRow) ([]tokenHash, error) {
+func (s *Service) settleBefore(ctx context.Context, tx pgx.Tx, session matrix.Session, row refreshTokenRow) ([]tokenHash, error) {
 	now := s.nowMS()
 	before := now - repeatWindow.Milliseconds()
 	if row.Revoked {

@@ -42,7 +42,7 @@ func TestRefreshGivesNewTokensForTheSameDevice(t *testing.T) {
 
 	second := mustRefresh(t, s, first.RefreshToken)
 
-	want := Session{UserID: userID("example"), DeviceID: first.DeviceID}
+	want := matrix.Session{UserID: userID("example"), DeviceID: first.DeviceID}
 	if got := mustAuthenticate(t, s, second.AccessToken); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -25,7 +25,7 @@ func TestRegisterLogsADeviceIn(t *testing.T) {
 	if !regexp.MustCompile(`^[A-Z2-7]{10}$`).MatchString(got.DeviceID) {
 		t.Errorf("got the device ID %q, want ten capitals", got.DeviceID)
 	}
-	want := Session{UserID: got.UserID, DeviceID: got.DeviceID}
+	want := matrix.Session{UserID: got.UserID, DeviceID: got.DeviceID}
 	if session := mustAuthenticate(t, s, got.AccessToken); session != want {
 		t.Errorf("the token belongs to %+v, want %+v", session, want)
 	}

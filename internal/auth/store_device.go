@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/matrix"
 )
 
 const deviceColumns = `device_id, coalesce(display_name, ''), last_seen_ip, last_seen_ts`
@@ -71,7 +73,7 @@ func renameDevice(ctx context.Context, q querier, userID, deviceID, displayName 
 
 // upsertDevice makes a device, or notes that a known one was seen, and reports
 // which. A known device keeps its name.
-func upsertDevice(ctx context.Context, tx pgx.Tx, session Session, displayName string, seen sighting) (created bool, err error) {
+func upsertDevice(ctx context.Context, tx pgx.Tx, session matrix.Session, displayName string, seen sighting) (created bool, err error) {
 	rows, err := tx.Query(ctx, `
 		INSERT INTO devices (user_id, device_id, display_name, created_at, last_seen_ts, last_seen_ip, user_agent)
 		VALUES ($1, $2, nullif($3, ''), $4, $4, $5, $6)
@@ -106,7 +108,7 @@ func removeOtherDevices(ctx context.Context, tx pgx.Tx, userID, keep string) ([]
 
 // removeSilentDevices leaves the user's most devices that were seen last, the one
 // of the session among them.
-func removeSilentDevices(ctx context.Context, tx pgx.Tx, session Session, most int) ([]tokenHash, error) {
+func removeSilentDevices(ctx context.Context, tx pgx.Tx, session matrix.Session, most int) ([]tokenHash, error) {
 	return lockAndRemove(ctx, tx, session.UserID, `
 		SELECT device_id FROM devices WHERE user_id = $1 AND device_id IN (
 			SELECT device_id FROM devices WHERE user_id = $1 AND device_id <> $2

@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"homeserver/internal/matrix"
 )
 
 // querier is a pool or a transaction of it.
@@ -79,7 +81,7 @@ func findRefreshToken(ctx context.Context, q querier, hash tokenHash) (refreshTo
 
 // lockDeviceOfRefreshToken locks the device that a refresh token belongs to, so
 // that its tokens do not change meanwhile; M_UNKNOWN_TOKEN where there is none.
-func lockDeviceOfRefreshToken(ctx context.Context, tx pgx.Tx, hash tokenHash) (Session, error) {
+func lockDeviceOfRefreshToken(ctx context.Context, tx pgx.Tx, hash tokenHash) (matrix.Session, error) {
 	return lockDeviceOf(ctx, tx, `
 		SELECT user_id, device_id FROM devices
 		WHERE (user_id, device_id) = (SELECT user_id, device_id FROM refresh_tokens WHERE token_hash = $1)
@@ -95,28 +97,28 @@ func lockDeviceOfAccessToken(ctx context.Context, tx pgx.Tx, hash tokenHash) err
 	return err
 }
 
-func lockDeviceOf(ctx context.Context, tx pgx.Tx, sql string, hash tokenHash) (Session, error) {
+func lockDeviceOf(ctx context.Context, tx pgx.Tx, sql string, hash tokenHash) (matrix.Session, error) {
 	rows, err := tx.Query(ctx, sql, hash[:])
 	if err != nil {
-		return Session{}, fmt.Errorf("query the device of a token: %w", err)
+		return matrix.Session{}, fmt.Errorf("query the device of a token: %w", err)
 	}
-	session, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (Session, error) {
-		var s Session
+	session, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (matrix.Session, error) {
+		var s matrix.Session
 		err := row.Scan(&s.UserID, &s.DeviceID)
 		return s, err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Session{}, unknownToken(false)
+		return matrix.Session{}, unknownToken(false)
 	}
 	if err != nil {
-		return Session{}, fmt.Errorf("lock the device of a token: %w", err)
+		return matrix.Session{}, fmt.Errorf("lock the device of a token: %w", err)
 	}
 	return session, nil
 }
 
 // revokeBefore revokes what is older than a generation that is in use, and returns
 // the access tokens among it.
-func revokeBefore(ctx context.Context, tx pgx.Tx, session Session, generation, now int64) ([]tokenHash, error) {
+func revokeBefore(ctx context.Context, tx pgx.Tx, session matrix.Session, generation, now int64) ([]tokenHash, error) {
 	if err := revokeRefreshTokens(ctx, tx, session, generation, now); err != nil {
 		return nil, err
 	}
@@ -126,7 +128,7 @@ func revokeBefore(ctx context.Context, tx pgx.Tx, session Session, generation, n
 // revokeRefreshTokens revokes the refresh tokens of a device that are older than a
 // generation, as of a time; one that was revoked before stays as it is. The newest
 // revoked ones are remembered.
-func revokeRefreshTokens(ctx context.Context, tx pgx.Tx, session Session, generation, at int64) error {
+func revokeRefreshTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, generation, at int64) error {
 	_, err := tx.Exec(ctx, `
 		DELETE FROM refresh_tokens WHERE user_id = $1 AND device_id = $2 AND generation < $3`,
 		session.UserID, session.DeviceID, generation-rememberedTokens)
@@ -149,7 +151,7 @@ const longAgo = 0
 // voidLost makes tokens void that are newer than a generation and were given before a
 // time: their answer has not come, or they would have been used. The newest of them are
 // remembered, for who uses them later after all. It returns the access tokens among them.
-func voidLost(ctx context.Context, tx pgx.Tx, session Session, generation int64, before, lifetime, now int64) ([]tokenHash, error) {
+func voidLost(ctx context.Context, tx pgx.Tx, session matrix.Session, generation int64, before, lifetime, now int64) ([]tokenHash, error) {
 	_, err := tx.Exec(ctx, `
 		UPDATE refresh_tokens SET revoked = true, revoked_at = $5
 		WHERE user_id = $1 AND device_id = $2 AND generation > $3 AND issued_at < $4 AND NOT revoked`,
@@ -174,7 +176,7 @@ func voidLost(ctx context.Context, tx pgx.Tx, session Session, generation int64,
 
 // countNewer counts the refresh tokens of a device that are newer than a generation and
 // not lost.
-func countNewer(ctx context.Context, tx pgx.Tx, session Session, generation int64) (n int, err error) {
+func countNewer(ctx context.Context, tx pgx.Tx, session matrix.Session, generation int64) (n int, err error) {
 	err = tx.QueryRow(ctx, `
 		SELECT count(*) FROM refresh_tokens
 		WHERE user_id = $1 AND device_id = $2 AND generation > $3 AND NOT (revoked AND revoked_at = $4)`,
@@ -187,7 +189,7 @@ func countNewer(ctx context.Context, tx pgx.Tx, session Session, generation int6
 
 // voidAccessTokens makes the access tokens of a device void that are older than a
 // generation, and returns them. The newest void ones are remembered.
-func voidAccessTokens(ctx context.Context, tx pgx.Tx, session Session, generation, now int64) ([]tokenHash, error) {
+func voidAccessTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, generation, now int64) ([]tokenHash, error) {
 	hashes, err := accessTokens(ctx, tx, `
 		UPDATE access_tokens SET void_at = $4
 		WHERE user_id = $1 AND device_id = $2 AND generation < $3 AND void_at IS NULL RETURNING token_hash`,
@@ -208,7 +210,7 @@ func voidAccessTokens(ctx context.Context, tx pgx.Tx, session Session, generatio
 
 // supersedeTokens makes all tokens of a device void, since it logs in anew. It returns
 // the generation to go on with, and the access tokens that are void now.
-func supersedeTokens(ctx context.Context, tx pgx.Tx, session Session, now int64) (generation int64, hashes []tokenHash, err error) {
+func supersedeTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, now int64) (generation int64, hashes []tokenHash, err error) {
 	err = tx.QueryRow(ctx, `
 		SELECT 1 + greatest(
 			(SELECT coalesce(max(generation), 0) FROM access_tokens WHERE user_id = $1 AND device_id = $2),
@@ -260,7 +262,7 @@ func scanTokenHash(row pgx.CollectableRow) (hash tokenHash, err error) {
 	return hash, err
 }
 
-func insertAccessToken(ctx context.Context, tx pgx.Tx, session Session, hash tokenHash, generation int64, expiresAt *int64) error {
+func insertAccessToken(ctx context.Context, tx pgx.Tx, session matrix.Session, hash tokenHash, generation int64, expiresAt *int64) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO access_tokens (token_hash, user_id, device_id, generation, expires_at) VALUES ($1, $2, $3, $4, $5)`,
 		hash[:], session.UserID, session.DeviceID, generation, expiresAt)
@@ -270,7 +272,7 @@ func insertAccessToken(ctx context.Context, tx pgx.Tx, session Session, hash tok
 	return nil
 }
 
-func insertRefreshToken(ctx context.Context, tx pgx.Tx, session Session, hash tokenHash, generation, now int64) error {
+func insertRefreshToken(ctx context.Context, tx pgx.Tx, session matrix.Session, hash tokenHash, generation, now int64) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO refresh_tokens (token_hash, user_id, device_id, generation, issued_at) VALUES ($1, $2, $3, $4, $5)`,
 		hash[:], session.UserID, session.DeviceID, generation, now)

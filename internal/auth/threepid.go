@@ -73,7 +73,7 @@ type AddThreepidRequest struct {
 // M_MISSING_PARAM, M_THREEPID_AUTH_FAILED where the address is not confirmed,
 // M_THREEPID_IN_USE where another account has it, M_THREEPID_DENIED where the user
 // has too many.
-func (s *Service) AddThreepid(ctx context.Context, session Session, r AddThreepidRequest) error {
+func (s *Service) AddThreepid(ctx context.Context, session matrix.Session, r AddThreepidRequest) error {
 	v, err := s.o.Threepids.Validated(ctx, threepid.ForAccount, threepid.Credentials{SID: r.SID, ClientSecret: r.ClientSecret})
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ type PostThreepidRequest struct {
 // new password can be set, and an access token alone must not be enough for that.
 // Sessions of identity servers are bound there, without. Client-server API,
 // POST /account/3pid. Errors as for AddThreepid and threepid.Service.Bind.
-func (s *Service) PostThreepid(ctx context.Context, session Session, r PostThreepidRequest) error {
+func (s *Service) PostThreepid(ctx context.Context, session matrix.Session, r PostThreepidRequest) error {
 	list := slices.Concat(r.Creds, r.OldCreds, r.AuthCreds, r.MoreCreds)
 	proved, elsewhere, err := s.o.Threepids.Resolve(ctx, list)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *Service) PostThreepid(ctx context.Context, session Session, r PostThree
 }
 
 // addOperation is the operation that gives a user addresses.
-func addOperation(name string, session Session, proved ...threepid.Validated) operation {
+func addOperation(name string, session matrix.Session, proved ...threepid.Validated) operation {
 	addresses := make([]string, len(proved))
 	for i, v := range proved {
 		addresses[i] = v.Address.Address

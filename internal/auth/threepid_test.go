@@ -256,12 +256,12 @@ func TestForgottenPassword(t *testing.T) {
 	sid := p.prove(t, threepid.ForPassword, "A@example.org")
 	r := ChangePasswordRequest{NewPassword: "new password", Auth: fmt.Appendf(nil,
 		`{"type":"m.login.email.identity","threepidCreds":{"sid":%q,"client_secret":%q,"id_server":"old.example"},"threepid_creds":null}`, sid, clientSecret)}
-	must(t, p.ChangePassword(t.Context(), Session{}, r))
+	must(t, p.ChangePassword(t.Context(), matrix.Session{}, r))
 	wantUnknown(t, p.Service, alice.AccessToken, false)
 	_, err := p.Login(t.Context(), loginRequest("alice", "new password"), testClient)
 	must(t, err)
 
-	err = p.ChangePassword(t.Context(), Session{}, r)
+	err = p.ChangePassword(t.Context(), matrix.Session{}, r)
 	wantChallenge(t, err, matrix.ThreepidAuthFailed)
 }
 
@@ -273,7 +273,7 @@ func TestForgottenPasswordByPhone(t *testing.T) {
 	p.claim(t, alice.UserID, sid)
 	keep := false
 	sid = p.provePhone(t, threepid.ForPassword, "+44 7700 900001")
-	must(t, p.ChangePassword(t.Context(), Session{}, ChangePasswordRequest{
+	must(t, p.ChangePassword(t.Context(), matrix.Session{}, ChangePasswordRequest{
 		NewPassword: "new password", LogoutDevices: &keep,
 		Auth: fmt.Appendf(nil, `{"type":"m.login.msisdn","threepid_creds":{"sid":%q,"client_secret":%q}}`, sid, clientSecret),
 	}))
@@ -303,7 +303,7 @@ func TestForgottenPasswordOfAnAddressThatWasTakenAway(t *testing.T) {
 	_, err := p.threepids.Delete(t.Context(), alice.UserID, threepid.Removal{Medium: "email", Address: "a@example.org"})
 	must(t, err)
 	r := ChangePasswordRequest{NewPassword: "new password", Auth: emailAuth(sid, "")}
-	wantChallenge(t, p.ChangePassword(t.Context(), Session{}, r), matrix.ThreepidNotFound)
+	wantChallenge(t, p.ChangePassword(t.Context(), matrix.Session{}, r), matrix.ThreepidNotFound)
 
 	// Between the check and the transaction, too.
 	c := passwordChange{userID: alice.UserID, password: "new password"}

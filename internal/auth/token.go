@@ -22,12 +22,6 @@ const (
 	tokenBytes = 24
 )
 
-// Session is who makes a request: a user on a device. The zero value is nobody.
-type Session struct {
-	UserID, DeviceID string
-	Admin, Guest     bool
-}
-
 // Tokens is what a client gets to authenticate with. ExpiresInMS is 0 where the
 // access token does not expire, which is so where there is no refresh token.
 type Tokens struct {
@@ -51,7 +45,7 @@ func newToken(prefix string) string {
 // usual case. M_UNKNOWN_TOKEN for any other token, with soft_logout true where it
 // has expired, or another has taken its place, and the device still exists.
 // Client-server API, "Using access tokens" and "Soft logout".
-func (s *Service) Authenticate(ctx context.Context, token string) (Session, error) {
+func (s *Service) Authenticate(ctx context.Context, token string) (matrix.Session, error) {
 	known, err := s.authenticate(ctx, token)
 	return known.session, err
 }
@@ -121,7 +115,7 @@ func unknownToken(soft bool) *matrix.Error {
 // knownToken is what the cache knows of an access token. expiresAt is in
 // milliseconds since the epoch; 0 means never.
 type knownToken struct {
-	session   Session
+	session   matrix.Session
 	expiresAt int64
 }
 
@@ -203,7 +197,7 @@ func (c *tokenCache) forgetAll() {
 
 // issueTokens makes the tokens of a generation. An access token expires only if
 // its client can refresh it.
-func (s *Service) issueTokens(ctx context.Context, tx pgx.Tx, session Session, generation int64, refreshable bool) (Tokens, error) {
+func (s *Service) issueTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, generation int64, refreshable bool) (Tokens, error) {
 	tokens := Tokens{AccessToken: newToken("hs_")}
 	var expiresAt *int64
 	if refreshable {

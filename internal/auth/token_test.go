@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"homeserver/internal/matrix"
 )
 
 func TestTokensAreLongAndDifferent(t *testing.T) {
@@ -165,7 +167,7 @@ func TestCacheIsBounded(t *testing.T) {
 	const share, sessions = 1 << 20, 10_000
 	cache := newTokenCache(share)
 	now := time.Unix(0, 0)
-	long := Session{UserID: strings.Repeat("u", 255), DeviceID: strings.Repeat("d", 255)}
+	long := matrix.Session{UserID: strings.Repeat("u", 255), DeviceID: strings.Repeat("d", 255)}
 	for i := range sessions {
 		cache.put(tokenHash{byte(i), byte(i >> 8)}, knownToken{session: long}, 0, now)
 	}

@@ -33,7 +33,7 @@ type Connection struct {
 
 // Whois tells of the devices of a user, to that user and to administrators of the
 // server: M_FORBIDDEN for others, whether there is such a user or not. M_NOT_FOUND.
-func (s *Service) Whois(ctx context.Context, session Session, userID string) (Whois, error) {
+func (s *Service) Whois(ctx context.Context, session matrix.Session, userID string) (Whois, error) {
 	if userID != session.UserID && !session.Admin {
 		return Whois{}, matrix.Errorf(matrix.Forbidden, "Only administrators may look up other users")
 	}

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 }
 
 var (
-	alice = auth.Session{UserID: "@alice:localhost", DeviceID: "PHONE"}
-	bob   = auth.Session{UserID: "@bob:localhost", DeviceID: "LAPTOP"}
+	alice = matrix.Session{UserID: "@alice:localhost", DeviceID: "PHONE"}
+	bob   = matrix.Session{UserID: "@bob:localhost", DeviceID: "LAPTOP"}
 )
 
 // house is a service on a database and a storage of its own, with a clock that stands
@@ -102,7 +102,7 @@ func (h *house) pass(d time.Duration) {
 }
 
 // upload keeps content for a user and gives its ID.
-func (h *house) upload(t testing.TB, who auth.Session, content string) string {
+func (h *house) upload(t testing.TB, who matrix.Session, content string) string {
 	t.Helper()
 	uri, err := h.Upload(t.Context(), who, text(content))
 	if err != nil {
@@ -111,7 +111,7 @@ func (h *house) upload(t testing.TB, who auth.Session, content string) string {
 	return idOf(t, uri)
 }
 
-func (h *house) create(t testing.TB, who auth.Session) string {
+func (h *house) create(t testing.TB, who matrix.Session) string {
 	t.Helper()
 	uri, _, err := h.Create(t.Context(), who)
 	if err != nil {

@@ -18,7 +18,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/gauge"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
@@ -190,7 +189,7 @@ type Upload struct {
 // size, M_FORBIDDEN beyond the user's quota (the code and status that section
 // "Security considerations" of the content repository names for it),
 // M_INVALID_PARAM for a name that is too long. POST /upload.
-func (s *Service) Upload(ctx context.Context, who auth.Session, u Upload) (string, error) {
+func (s *Service) Upload(ctx context.Context, who matrix.Session, u Upload) (string, error) {
 	in, err := s.receive(ctx, who, &u)
 	if err != nil {
 		return "", err
@@ -213,7 +212,7 @@ func (s *Service) Upload(ctx context.Context, who auth.Session, u Upload) (strin
 // Create gives an mxc:// URI whose content comes later, and the time, in
 // milliseconds since the epoch, until which it must have come. M_LIMIT_EXCEEDED
 // where the user has too many of them. POST /create.
-func (s *Service) Create(ctx context.Context, who auth.Session) (uri string, expiresAt int64, err error) {
+func (s *Service) Create(ctx context.Context, who matrix.Session) (uri string, expiresAt int64, err error) {
 	if err := s.o.Room(); err != nil {
 		return "", 0, err
 	}
@@ -249,7 +248,7 @@ var errTooManyAwaited = &matrix.Error{
 // wait for it. M_NOT_FOUND for an ID that was never created or has expired;
 // M_FORBIDDEN for anybody else's; M_CANNOT_OVERWRITE_MEDIA (409) if it has come
 // already; else the errors of Upload. PUT /upload/{serverName}/{mediaId}.
-func (s *Service) UploadTo(ctx context.Context, who auth.Session, server, mediaID string, u Upload) error {
+func (s *Service) UploadTo(ctx context.Context, who matrix.Session, server, mediaID string, u Upload) error {
 	if err := s.mayFill(ctx, who, server, mediaID); err != nil {
 		return err
 	}
@@ -289,7 +288,7 @@ func (s *Service) UploadTo(ctx context.Context, who auth.Session, server, mediaI
 var errFilledMeanwhile = errors.New("the media ID can't be filled any more")
 
 // mayFill checks that the content of an ID may come, from this user and now.
-func (s *Service) mayFill(ctx context.Context, who auth.Session, server, mediaID string) error {
+func (s *Service) mayFill(ctx context.Context, who matrix.Session, server, mediaID string) error {
 	m, err := s.load(ctx, server, mediaID)
 	switch {
 	case err != nil:
@@ -303,7 +302,7 @@ func (s *Service) mayFill(ctx context.Context, who auth.Session, server, mediaID
 }
 
 // receive checks what is known of a file before it comes, and takes it in.
-func (s *Service) receive(ctx context.Context, who auth.Session, u *Upload) (*incoming, error) {
+func (s *Service) receive(ctx context.Context, who matrix.Session, u *Upload) (*incoming, error) {
 	if err := s.o.Room(); err != nil {
 		return nil, err
 	}

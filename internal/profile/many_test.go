@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/matrix"
 )
 
 func TestManyProfilesAtOnce(t *testing.T) {
@@ -16,7 +17,7 @@ func TestManyProfilesAtOnce(t *testing.T) {
 	}
 	set(t, s, DisplayName, `"Alice"`)
 	set(t, s, "org.example.x", `[1]`)
-	bob := auth.Session{UserID: "@bob:localhost"}
+	bob := matrix.Session{UserID: "@bob:localhost"}
 	if err := s.Set(t.Context(), bob, bob.UserID, AvatarURL, []byte(`"mxc://localhost/bob"`)); err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,7 @@ var errNoField = &matrix.Error{Code: matrix.NotFound, Message: "The profile has 
 // name or a value that can't be; M_BAD_JSON for a value of the wrong type;
 // M_KEY_TOO_LARGE and M_PROFILE_TOO_LARGE beyond the limits.
 // PUT /profile/{userId}/{keyName}.
-func (s *Service) Set(ctx context.Context, who auth.Session, userID, name string, value json.RawMessage) error {
+func (s *Service) Set(ctx context.Context, who matrix.Session, userID, name string, value json.RawMessage) error {
 	if err := mayChange(who, userID, name); err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (s *Service) Set(ctx context.Context, who auth.Session, userID, name string
 // Delete takes a field out of one's own profile; it is no error if it isn't
 // there. M_FORBIDDEN for anybody else's profile, M_INVALID_PARAM for a name that
 // can't be. DELETE /profile/{userId}/{keyName}.
-func (s *Service) Delete(ctx context.Context, who auth.Session, userID, name string) error {
+func (s *Service) Delete(ctx context.Context, who matrix.Session, userID, name string) error {
 	if err := mayChange(who, userID, name); err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (s *Service) apply(ctx context.Context, tx pgx.Tx, userID string, apply fun
 }
 
 // mayChange checks whose profile it is and the name of the field.
-func mayChange(who auth.Session, userID, name string) error {
+func mayChange(who matrix.Session, userID, name string) error {
 	if userID != who.UserID {
 		return matrix.Errorf(matrix.Forbidden, "Only the owner of a profile may change it")
 	}

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
 
-var alice = auth.Session{UserID: "@alice:localhost", DeviceID: "PHONE"}
+var alice = matrix.Session{UserID: "@alice:localhost", DeviceID: "PHONE"}
 
 // newService is a service on a database of its own, with the user alice.
 func newService(t *testing.T) *Service {

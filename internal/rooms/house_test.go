@@ -160,16 +160,16 @@ func shown(t *testing.T, f *rooms.Format, e *rooms.Event) (whole, unsigned objec
 }
 
 // account makes an account, so that there can be a profile.
-func (h *house) account(name string) auth.Session {
+func (h *house) account(name string) matrix.Session {
 	h.t.Helper()
 	if _, err := h.users.CreateAccount(h.t.Context(), auth.NewAccount{Username: name}); err != nil {
 		h.t.Fatal(err)
 	}
-	return auth.Session{UserID: "@" + name + ":localhost"}
+	return matrix.Session{UserID: "@" + name + ":localhost"}
 }
 
 // profile sets a field of a profile, as a client would.
-func (h *house) profile(who auth.Session, field, value string) {
+func (h *house) profile(who matrix.Session, field, value string) {
 	h.t.Helper()
 	if err := h.profiles.Set(h.t.Context(), who, who.UserID, field, raw(value)); err != nil {
 		h.t.Fatalf("set %s: %v", field, err)

@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
+	"homeserver/internal/matrix"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
 )
 
 // telling is a house in which rooms are told of new profiles, with bob's account.
-func telling(t *testing.T) (*house, auth.Session) {
+func telling(t *testing.T) (*house, matrix.Session) {
 	t.Helper()
 	h := newHouse(t)
 	h.profiles.OnChange(h.UpdateProfile)

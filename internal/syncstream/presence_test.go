@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/syncstream"
 )
@@ -184,7 +185,7 @@ func TestProfileReachesPresence(t *testing.T) {
 	h.names.OnChange(h.rooms.UpdateProfile)
 	h.status(bob, "online", "")
 	c := h.synced(alice, "")
-	h.ok(h.names.Set(t.Context(), auth.Session{UserID: bob}, bob, "displayname", json.RawMessage(`"Bobby"`)))
+	h.ok(h.names.Set(t.Context(), matrix.Session{UserID: bob}, bob, "displayname", json.RawMessage(`"Bobby"`)))
 	a := c.sync()
 	if content := a.Presence.of(t, "m.presence"); content["displayname"] != "Bobby" {
 		t.Errorf("presence: %s", a.raw)

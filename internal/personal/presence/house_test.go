@@ -122,7 +122,7 @@ func (h *house) set(user, presence, message string) {
 
 func (h *house) profile(user, name, value string) {
 	h.t.Helper()
-	h.ok(h.Profiles.Set(h.t.Context(), auth.Session{UserID: user}, user, name, json.RawMessage(fmt.Sprintf("%q", value))))
+	h.ok(h.Profiles.Set(h.t.Context(), matrix.Session{UserID: user}, user, name, json.RawMessage(fmt.Sprintf("%q", value))))
 }
 
 // poll begins to ask for news with a device; done ends it.

@@ -14,7 +14,7 @@ import (
 )
 
 // login makes an account, unless there is one, and logs in to it on a device.
-func (h *house) login(name, deviceID string) auth.Session {
+func (h *house) login(name, deviceID string) matrix.Session {
 	h.t.Helper()
 	ctx := h.t.Context()
 	exists, err := h.users.UserExists(ctx, "@"+name+":localhost")
@@ -56,7 +56,7 @@ func pusherBody(t testing.TB, changes map[string]string) PusherRequest {
 	return q
 }
 
-func (h *house) setPusher(who auth.Session, changes map[string]string) error {
+func (h *house) setPusher(who matrix.Session, changes map[string]string) error {
 	h.t.Helper()
 	return h.SetPusher(h.t.Context(), who.UserID, who.DeviceID, pusherBody(h.t, changes))
 }
@@ -242,7 +242,7 @@ func TestPushersAreBounded(t *testing.T) {
 // TestUsersTakeOneKeyFromEachOther must not end in a deadlock.
 func TestUsersTakeOneKeyFromEachOther(t *testing.T) {
 	h := newHouse(t)
-	sessions := []auth.Session{h.login("alice", "A"), h.login("bob", "B"), h.login("carol", "C")}
+	sessions := []matrix.Session{h.login("alice", "A"), h.login("bob", "B"), h.login("carol", "C")}
 	var all sync.WaitGroup
 	for _, who := range sessions {
 		all.Go(func() {

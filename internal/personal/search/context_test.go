@@ -5,6 +5,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
+	"homeserver/internal/matrix"
 	"homeserver/internal/personal/search"
 	"homeserver/internal/rooms"
 )
@@ -83,7 +84,7 @@ func TestProfilesAreThoseOfTheTime(t *testing.T) {
 	h.ok(err)
 	call := func(name string) {
 		t.Helper()
-		h.ok(h.profile.Set(ctx, auth.Session{UserID: bob}, bob, profileName, []byte(`"`+name+`"`)))
+		h.ok(h.profile.Set(ctx, matrix.Session{UserID: bob}, bob, profileName, []byte(`"`+name+`"`)))
 	}
 	call("Young Bob")
 	room := h.room(bob)

@@ -84,7 +84,7 @@ func (h *house) user(name, displayName string) string {
 
 func (h *house) name(userID, displayName string) {
 	h.t.Helper()
-	h.ok(h.profiles.Set(h.t.Context(), auth.Session{UserID: userID}, userID, profile.DisplayName, fmt.Appendf(nil, "%q", displayName)))
+	h.ok(h.profiles.Set(h.t.Context(), matrix.Session{UserID: userID}, userID, profile.DisplayName, fmt.Appendf(nil, "%q", displayName)))
 }
 
 func (h *house) room(creator string, q rooms.CreateRequest) string {
@@ -218,14 +218,14 @@ func TestFollowsTheProfile(t *testing.T) {
 		h.wantFinds(alice, name, "bob")
 	}
 	h.wantFinds(alice, "Name0x")
-	h.ok(h.profiles.Set(t.Context(), auth.Session{UserID: bob}, bob, profile.AvatarURL, []byte(`"mxc://localhost/b"`)))
+	h.ok(h.profiles.Set(t.Context(), matrix.Session{UserID: bob}, bob, profile.AvatarURL, []byte(`"mxc://localhost/b"`)))
 	found, err := h.Search(t.Context(), alice, "bob", nil)
 	h.ok(err)
 	want := &userdirectory.Found{Results: []userdirectory.User{{UserID: bob, DisplayName: "Name9x", AvatarURL: "mxc://localhost/b"}}}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Error(diff)
 	}
-	h.ok(h.profiles.Delete(t.Context(), auth.Session{UserID: bob}, bob, profile.DisplayName))
+	h.ok(h.profiles.Delete(t.Context(), matrix.Session{UserID: bob}, bob, profile.DisplayName))
 	h.wantFinds(alice, "Name9x")
 	h.wantFinds(alice, "bob", "bob")
 }

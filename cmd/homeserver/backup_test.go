@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // backupOf makes a backup with the command, beside whoever runs, and returns its folder.
@@ -45,7 +45,7 @@ func healthy(t *testing.T, environ []string) {
 }
 
 // moved gives the same client for another server.
-func moved(t *testing.T, c *clienttest.Client, r *running) *clienttest.Client {
+func moved(t *testing.T, c *matrixtest.Client, r *running) *matrixtest.Client {
 	t.Helper()
 	other := *c
 	other.BaseURL = r.url(t, "http")
@@ -58,7 +58,7 @@ func TestClientsGoOnAfterARestore(t *testing.T) {
 	t.Parallel()
 	environ := environment(t)
 	r := start(t, environ)
-	anybody := clienttest.At(t, r.url(t, "http"), http.DefaultClient)
+	anybody := matrixtest.At(t, r.url(t, "http"), http.DefaultClient)
 	alice, bob := anybody.Register("alice", "wordpass"), anybody.Register("bob", "wordpass")
 	room := alice.CreateRoom(map[string]any{"preset": "public_chat", "name": "Here"})
 	bob.Join(room)
@@ -66,7 +66,7 @@ func TestClientsGoOnAfterARestore(t *testing.T) {
 	alice.SendText(room, "read before")
 	early := alice.Sync("").NextBatch()
 	bob.SendText(room, "unread before")
-	bob.Do("PUT", clienttest.Path("user", bob.UserID, "account_data", "org.example.kept"), `{"kept":true}`).OK()
+	bob.Do("PUT", matrixtest.Path("user", bob.UserID, "account_data", "org.example.kept"), `{"kept":true}`).OK()
 
 	dir := backupOf(t, environ)
 
@@ -74,7 +74,7 @@ func TestClientsGoOnAfterARestore(t *testing.T) {
 	bob.SendText(room, "lost")
 	alice.SetState(room, "m.room.name", "", map[string]any{"name": "Lost"})
 	late := alice.Sync(early)
-	if got := clienttest.Bodies(late.Timeline(room)); !slices.Equal(got, []string{"unread before", "lost"}) {
+	if got := matrixtest.Bodies(late.Timeline(room)); !slices.Equal(got, []string{"unread before", "lost"}) {
 		t.Fatalf("before the loss: %v", got)
 	}
 	bob.SendText(room, "lost, too")
@@ -91,7 +91,7 @@ func TestClientsGoOnAfterARestore(t *testing.T) {
 		t.Errorf("nothing is new, and /sync shows %v", got.Timeline(room))
 	}
 	// Alice believes in another name, which was lost: the state is told anew.
-	if !slices.ContainsFunc(got.Events("rooms", "join", room, "state", "events"), func(e clienttest.Event) bool {
+	if !slices.ContainsFunc(got.Events("rooms", "join", room, "state", "events"), func(e matrixtest.Event) bool {
 		return e.Type == "m.room.name" && e.Content["name"] == "Here"
 	}) {
 		t.Errorf("/sync does not take back the name: %s", got.Body)
@@ -106,7 +106,7 @@ func TestClientsGoOnAfterARestore(t *testing.T) {
 	if got := alice.Do("GET", "/_matrix/client/v1/media/download/"+strings.TrimPrefix(picture, "mxc://"), nil).OK(); string(got.Body) != "a picture" {
 		t.Errorf("the picture is %q", got.Body)
 	}
-	bob.Do("GET", clienttest.Path("user", bob.UserID, "account_data", "org.example.kept"), nil).OK()
+	bob.Do("GET", matrixtest.Path("user", bob.UserID, "account_data", "org.example.kept"), nil).OK()
 	newest := alice.Sync(late.NextBatch()).NextBatch()
 	again.end(t)
 
@@ -122,13 +122,13 @@ func TestClientsGoOnAfterARestore(t *testing.T) {
 
 // checkTimelines follows /sync from each token until it shows an event, and then once more: each message has
 // to come once.
-func checkTimelines(t *testing.T, c *clienttest.Client, room, until string, want map[string][]string) {
+func checkTimelines(t *testing.T, c *matrixtest.Client, room, until string, want map[string][]string) {
 	t.Helper()
 	for token, messages := range want {
 		var got []string
-		gather := func(answer *clienttest.Response) bool {
-			got = append(got, clienttest.Bodies(answer.Timeline(room))...)
-			return clienttest.Shows(room, until)(answer)
+		gather := func(answer *matrixtest.Response) bool {
+			got = append(got, matrixtest.Bodies(answer.Timeline(room))...)
+			return matrixtest.Shows(room, until)(answer)
 		}
 		last := c.SyncUntil(token, gather)
 		gather(c.Sync(last.NextBatch()))
@@ -139,18 +139,18 @@ func checkTimelines(t *testing.T, c *clienttest.Client, room, until string, want
 }
 
 // checkHistory reads /messages from a token that the lost server gave, in both directions.
-func checkHistory(t *testing.T, c *clienttest.Client, room, token string) {
+func checkHistory(t *testing.T, c *matrixtest.Client, room, token string) {
 	t.Helper()
 	for direction, want := range map[string][]string{"b": {"unread before", "read before"}, "f": {"after"}} {
-		page := c.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir="+direction+"&from="+token, nil).OK()
-		if got := clienttest.Bodies(page.Events("chunk")); !slices.Equal(got, want) {
+		page := c.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir="+direction+"&from="+token, nil).OK()
+		if got := matrixtest.Bodies(page.Events("chunk")); !slices.Equal(got, want) {
 			t.Errorf("history in direction %s: %v, want %v", direction, got, want)
 		}
 	}
 }
 
 // checkSearch finds what is from before the backup, and what came after it: followers have crossed the gap.
-func checkSearch(t *testing.T, alice, bob *clienttest.Client) {
+func checkSearch(t *testing.T, alice, bob *matrixtest.Client) {
 	t.Helper()
 	for _, word := range []string{"unread", "after"} {
 		found := alice.Do("POST", "/search", map[string]any{
@@ -176,7 +176,7 @@ func TestRestoreIsRefusedWhereAServerIs(t *testing.T) {
 			t.Errorf("%v: got %+v", command, got)
 		}
 	}
-	clienttest.At(t, r.url(t, "http"), http.DefaultClient).Register("alice", "wordpass")
+	matrixtest.At(t, r.url(t, "http"), http.DefaultClient).Register("alice", "wordpass")
 	r.end(t)
 	if got := runWith(t, nil, environ, "restore", dir); got.code != exitFailure || !strings.Contains(got.stderr, "is not empty") {
 		t.Errorf("got %+v", got)
@@ -200,7 +200,7 @@ func TestBackupNamesMediaThatIsMissing(t *testing.T) {
 	t.Parallel()
 	environ := environment(t)
 	r := start(t, environ)
-	alice := clienttest.At(t, r.url(t, "http"), http.DefaultClient).Register("alice", "wordpass")
+	alice := matrixtest.At(t, r.url(t, "http"), http.DefaultClient).Register("alice", "wordpass")
 	alice.Do("POST", "/_matrix/media/v3/upload", "a picture").OK()
 	data := strings.TrimPrefix(environ[1], "HOMESERVER_DATA_DIR=")
 	uploaded, err := filepath.Glob(filepath.Join(data, "media", "content", "*", "*"))
@@ -240,7 +240,7 @@ func TestDoctorRepairs(t *testing.T) {
 	t.Parallel()
 	environ := environment(t)
 	r := start(t, environ)
-	alice := clienttest.At(t, r.url(t, "http"), http.DefaultClient).Register("alice", "wordpass")
+	alice := matrixtest.At(t, r.url(t, "http"), http.DefaultClient).Register("alice", "wordpass")
 	alice.CreateRoom(nil)
 	r.end(t)
 	healthy(t, environ)

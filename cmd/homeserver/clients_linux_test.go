@@ -15,8 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"homeserver/internal/await"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // resident is how many bytes of memory the server takes, and mostResident how many it
@@ -93,12 +92,12 @@ func (d *daemon) tactless(t *testing.T, connections int, says string) []net.Conn
 }
 
 // others fails the test unless everybody else is served.
-func others(t *testing.T, alice, bob *clienttest.Client, room string) {
+func others(t *testing.T, alice, bob *matrixtest.Client, room string) {
 	t.Helper()
 	since := bob.Sync("").NextBatch()
 	waiting := poll(bob, since)
 	sent := alice.SendText(room, "still served")
-	if answer := (<-waiting).OK(); !clienttest.Shows(room, sent)(answer) {
+	if answer := (<-waiting).OK(); !matrixtest.Shows(room, sent)(answer) {
 		t.Errorf("the poll does not show the message: %s", answer.Body)
 	}
 	history(bob, room)
@@ -108,7 +107,7 @@ func others(t *testing.T, alice, bob *clienttest.Client, room string) {
 // crowd is a server with two users who want to be served while others are rude.
 type crowd struct {
 	*daemon
-	alice, bob *clienttest.Client
+	alice, bob *matrixtest.Client
 	room       string
 }
 
@@ -178,7 +177,7 @@ func TestBodiesThatStopHalfway(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	await.Until(t, "those who went away are forgotten", func() bool { return c.inFlight(t) <= bodies/2 })
+	matrixtest.Until(t, "those who went away are forgotten", func() bool { return c.inFlight(t) <= bodies/2 })
 }
 
 func TestFiveThousandConnections(t *testing.T) {

@@ -18,8 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/await"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 const (
@@ -34,7 +33,7 @@ const (
 // sender sends one message after the other. What it was not told to be sent, it sends again later, with the
 // same transaction ID.
 type sender struct {
-	client *clienttest.Client
+	client *matrixtest.Client
 	room   string
 	name   string
 	acked  []string // the IDs of its events, as the server has told them
@@ -49,7 +48,7 @@ var errAway = errors.New("the server, or its database, is away")
 // next sends the next message, once.
 func (s *sender) next(t *testing.T) error {
 	text := s.text(len(s.acked))
-	request := s.client.Request(http.MethodPut, clienttest.Path("rooms", s.room, "send", "m.room.message", text),
+	request := s.client.Request(http.MethodPut, matrixtest.Path("rooms", s.room, "send", "m.room.message", text),
 		map[string]any{"msgtype": "m.text", "body": text})
 	response, err := s.client.HTTP.Do(request)
 	if err != nil {
@@ -77,12 +76,12 @@ func (s *sender) next(t *testing.T) error {
 // back later: connections that died with the database are found out one by one.
 func (s *sender) insist(t *testing.T) {
 	t.Helper()
-	await.Until(t, s.name+": the server is back", func() bool { return s.next(t) == nil })
+	matrixtest.Until(t, s.name+": the server is back", func() bool { return s.next(t) == nil })
 }
 
 // reader follows all rooms by /sync, from one token to the next.
 type reader struct {
-	client *clienttest.Client
+	client *matrixtest.Client
 	since  string
 	seen   map[string][]string // texts, by room
 }
@@ -90,7 +89,7 @@ type reader struct {
 // finish reads what is left, again and again while the answer is to come later.
 func (r *reader) finish(t *testing.T) {
 	t.Helper()
-	await.Until(t, "/sync has told everything", func() bool {
+	matrixtest.Until(t, "/sync has told everything", func() bool {
 		more, err := r.next(t.Context(), t, "0")
 		return err == nil && !more
 	})
@@ -100,7 +99,7 @@ const readerFilter = `{"room":{"timeline":{"limit":1000,"types":["m.room.message
 
 // next asks once for what is new, and reports whether there was something.
 func (r *reader) next(ctx context.Context, t *testing.T, timeout string) (bool, error) {
-	request := r.client.Request(http.MethodGet, clienttest.SyncPath(r.since, "filter", readerFilter, "timeout", timeout), nil)
+	request := r.client.Request(http.MethodGet, matrixtest.SyncPath(r.since, "filter", readerFilter, "timeout", timeout), nil)
 	response, err := r.client.HTTP.Do(request.WithContext(ctx))
 	if err != nil {
 		return false, errAway
@@ -110,7 +109,7 @@ func (r *reader) next(ctx context.Context, t *testing.T, timeout string) (bool, 
 		Rooms     struct {
 			Join map[string]struct {
 				Timeline struct {
-					Events  []clienttest.Event
+					Events  []matrixtest.Event
 					Limited bool
 				}
 			}
@@ -125,7 +124,7 @@ func (r *reader) next(ctx context.Context, t *testing.T, timeout string) (bool, 
 		if joined.Timeline.Limited {
 			t.Errorf("the timeline of %s has a gap", room)
 		}
-		r.seen[room] = append(r.seen[room], clienttest.Bodies(joined.Timeline.Events)...)
+		r.seen[room] = append(r.seen[room], matrixtest.Bodies(joined.Timeline.Events)...)
 	}
 	return len(answer.Rooms.Join) > 0, nil
 }
@@ -224,7 +223,7 @@ func (c *crash) check(t *testing.T) {
 	for _, room := range c.rooms {
 		messages := history(c.readers[0].client, room)
 		for i, r := range c.readers {
-			if diff := cmp.Diff(clienttest.Bodies(messages), r.seen[room]); diff != "" {
+			if diff := cmp.Diff(matrixtest.Bodies(messages), r.seen[room]); diff != "" {
 				t.Errorf("%s: /sync has not given the history to reader %d (-history +/sync):\n%s", room, i, diff)
 			}
 		}
@@ -246,18 +245,18 @@ func (c *crash) check(t *testing.T) {
 }
 
 // history reads all messages of a room, oldest first.
-func history(c *clienttest.Client, room string) []clienttest.Event {
+func history(c *matrixtest.Client, room string) []matrixtest.Event {
 	c.T.Helper()
-	var events []clienttest.Event
+	var events []matrixtest.Event
 	for from := ""; ; {
-		page := c.Do(http.MethodGet, clienttest.Path("rooms", room, "messages")+"?dir=b&limit=500&from="+from, nil).OK()
+		page := c.Do(http.MethodGet, matrixtest.Path("rooms", room, "messages")+"?dir=b&limit=500&from="+from, nil).OK()
 		events = append(events, page.Events("chunk")...)
 		if from = page.String("end"); from == "" {
 			break
 		}
 	}
 	slices.Reverse(events)
-	return slices.DeleteFunc(events, func(e clienttest.Event) bool { return e.Type != "m.room.message" })
+	return slices.DeleteFunc(events, func(e matrixtest.Event) bool { return e.Type != "m.room.message" })
 }
 
 func TestKilledUnderLoadLosesNothingAndRepeatsNothing(t *testing.T) {

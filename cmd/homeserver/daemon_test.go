@@ -17,8 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/await"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres"
 )
 
@@ -98,9 +97,9 @@ func serveFrom(t *testing.T, dataDir string, environ ...string) *daemon {
 }
 
 // client returns a client of the server that is not logged in.
-func (d *daemon) client(t *testing.T) *clienttest.Client {
+func (d *daemon) client(t *testing.T) *matrixtest.Client {
 	t.Helper()
-	return clienttest.At(t, d.http, &http.Client{Timeout: time.Minute, Transport: &http.Transport{}})
+	return matrixtest.At(t, d.http, &http.Client{Timeout: time.Minute, Transport: &http.Transport{}})
 }
 
 // clusterData is where the server's PostgreSQL has its data.
@@ -114,7 +113,7 @@ func postmasterOf(t *testing.T, data string) int {
 	t.Helper()
 	var pid int
 	// One that starts again makes the file anew.
-	await.Until(t, "PostgreSQL says which process it is", func() bool {
+	matrixtest.Until(t, "PostgreSQL says which process it is", func() bool {
 		content, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
 		if err == nil {
 			first, _, _ := strings.Cut(string(content), "\n")
@@ -130,7 +129,7 @@ func postmasterOf(t *testing.T, data string) int {
 func (d *daemon) anySession(t *testing.T) (pid int) {
 	t.Helper()
 	var err error
-	await.Until(t, "PostgreSQL tells of its sessions", func() bool {
+	matrixtest.Until(t, "PostgreSQL tells of its sessions", func() bool {
 		pid, err = d.askSession(t.Context())
 		return err == nil
 	})
@@ -207,7 +206,7 @@ func get(t *testing.T, url string) (int, string) {
 // untilHealthy waits until the server reaches its database.
 func (d *daemon) untilHealthy(t *testing.T) {
 	t.Helper()
-	await.Until(t, "health", func() bool {
+	matrixtest.Until(t, "health", func() bool {
 		status, _ := get(t, d.http+"/health")
 		return status == http.StatusOK
 	})
@@ -216,7 +215,7 @@ func (d *daemon) untilHealthy(t *testing.T) {
 // untilWaiting waits until as many requests are being answered, as the server's metrics tell it.
 func (d *daemon) untilWaiting(t *testing.T, requests int) {
 	t.Helper()
-	await.Until(t, "requests in flight", func() bool { return d.inFlight(t) == requests })
+	matrixtest.Until(t, "requests in flight", func() bool { return d.inFlight(t) == requests })
 }
 
 // inFlight is how many requests are being answered, as the server's metrics tell it.

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres"
 )
 
@@ -30,9 +30,9 @@ func stopDatabase(t *testing.T, cluster *postgres.Cluster) {
 }
 
 // poll asks for what is new in the background, and waits for it.
-func poll(c *clienttest.Client, since string) <-chan *clienttest.Response {
-	answered := make(chan *clienttest.Response, 1)
-	go func() { answered <- c.Do(http.MethodGet, clienttest.SyncPath(since, "timeout", "60000"), nil) }()
+func poll(c *matrixtest.Client, since string) <-chan *matrixtest.Response {
+	answered := make(chan *matrixtest.Response, 1)
+	go func() { answered <- c.Do(http.MethodGet, matrixtest.SyncPath(since, "timeout", "60000"), nil) }()
 	return answered
 }
 
@@ -50,13 +50,13 @@ func TestDatabaseThatGoesAwayComesBack(t *testing.T) {
 	d.untilWaiting(t, 1)
 
 	stopDatabase(t, database)
-	send := clienttest.Path("rooms", room, "send", "m.room.message", "1")
+	send := matrixtest.Path("rooms", room, "send", "m.room.message", "1")
 	message := map[string]any{"msgtype": "m.text", "body": "hello"}
 	top := alice.As(t)
 	top.Prefix = ""
-	for _, refused := range []*clienttest.Response{
+	for _, refused := range []*matrixtest.Response{
 		alice.Do(http.MethodPut, send, message),
-		alice.Do(http.MethodGet, clienttest.Path("rooms", room, "messages")+"?dir=b", nil),
+		alice.Do(http.MethodGet, matrixtest.Path("rooms", room, "messages")+"?dir=b", nil),
 		top.Do(http.MethodGet, "/health", nil),
 	} {
 		refused.Refused(http.StatusServiceUnavailable, "M_UNKNOWN")
@@ -73,7 +73,7 @@ func TestDatabaseThatGoesAwayComesBack(t *testing.T) {
 	database = startDatabase(t, folder)
 	d.untilHealthy(t)
 	sent := alice.Do(http.MethodPut, send, message).OK().String("event_id")
-	if answer := (<-waiting).OK(); !clienttest.Shows(room, sent)(answer) {
+	if answer := (<-waiting).OK(); !matrixtest.Shows(room, sent)(answer) {
 		t.Errorf("the poll that has waited all the time does not show the message: %s", answer.Body)
 	}
 	if again := alice.Do(http.MethodPut, send, message).OK().String("event_id"); again != sent {
@@ -104,7 +104,7 @@ func TestEndIsOrderlyAndTheNextStartGoesOn(t *testing.T) {
 		t.Errorf("the room holds %v, want only %s", events, sent)
 	}
 	next := alice.SendText(room, "still here")
-	alice.SyncUntil(since, clienttest.Shows(room, next))
+	alice.SyncUntil(since, matrixtest.Shows(room, next))
 	if code := again.end(syscall.SIGTERM); code != exitOK {
 		t.Errorf("code %d: %s", code, again.stderr)
 	}

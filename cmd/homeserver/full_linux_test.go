@@ -13,8 +13,7 @@ import (
 	"syscall"
 	"testing"
 
-	"homeserver/internal/await"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // smallDisk makes a folder a disk of its own with so much space.
@@ -74,7 +73,7 @@ func largeText(n int) string {
 func (s *starved) sendLarge() (acknowledged []string) {
 	s.t.Helper()
 	for n := range tooMany {
-		answer := s.alice.Do(http.MethodPut, clienttest.Path("rooms", s.room, "send", "m.room.message", "large "+strconv.Itoa(n)),
+		answer := s.alice.Do(http.MethodPut, matrixtest.Path("rooms", s.room, "send", "m.room.message", "large "+strconv.Itoa(n)),
 			map[string]any{"body": largeText(n)})
 		if answer.Status != http.StatusOK {
 			refusedForNow(s.t, answer)
@@ -116,8 +115,8 @@ func TestDiskOfPostgreSQLIsFull(t *testing.T) {
 	ballast := fillDisk(t, folder)
 	acknowledged := s.sendLarge()
 	// Reads go on; but PostgreSQL may have to start its sessions again before.
-	await.Until(t, "reads while the disk is full", func() bool {
-		for _, path := range []string{clienttest.Path("rooms", s.room, "messages") + "?dir=b", clienttest.Path("rooms", s.room, "state"), "/sync"} {
+	matrixtest.Until(t, "reads while the disk is full", func() bool {
+		for _, path := range []string{matrixtest.Path("rooms", s.room, "messages") + "?dir=b", matrixtest.Path("rooms", s.room, "state"), "/sync"} {
 			if s.alice.Do(http.MethodGet, path, nil).Status != http.StatusOK {
 				return false
 			}
@@ -156,8 +155,8 @@ func TestDiskOfPostgreSQLIsFullForItsLog(t *testing.T) {
 		t.Fatal("PostgreSQL goes on writing its log")
 	}
 	// Its sessions end one after the other: the server's may still be there.
-	await.Until(t, "refusals while the disk is full", func() bool {
-		return s.alice.Do(http.MethodGet, clienttest.Path("rooms", s.room, "messages")+"?dir=b", nil).Status == http.StatusServiceUnavailable
+	matrixtest.Until(t, "refusals while the disk is full", func() bool {
+		return s.alice.Do(http.MethodGet, matrixtest.Path("rooms", s.room, "messages")+"?dir=b", nil).Status == http.StatusServiceUnavailable
 	})
 	s.wantTrouble()
 	if err := os.Remove(ballast); err != nil {
@@ -192,10 +191,10 @@ func TestDiskIsNearlyFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	said("the disk is nearly full")
-	refusedForNow(t, alice.Do(http.MethodPut, clienttest.Path("rooms", room, "send", "m.room.message", "m"), map[string]any{"body": "x"}))
+	refusedForNow(t, alice.Do(http.MethodPut, matrixtest.Path("rooms", room, "send", "m.room.message", "m"), map[string]any{"body": "x"}))
 	refusedForNow(t, alice.Do(http.MethodPost, "/_matrix/media/v3/upload", "x"))
-	alice.Do(http.MethodGet, clienttest.Path("rooms", room, "messages")+"?dir=b", nil).OK()
-	alice.Do(http.MethodPut, clienttest.Path("rooms", room, "redact", event, "r"), map[string]any{}).OK()
+	alice.Do(http.MethodGet, matrixtest.Path("rooms", room, "messages")+"?dir=b", nil).OK()
+	alice.Do(http.MethodPut, matrixtest.Path("rooms", room, "redact", event, "r"), map[string]any{}).OK()
 
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
@@ -212,10 +211,10 @@ func TestDiskOfMediaIsFull(t *testing.T) {
 	d := serveFrom(t, dir, "HOMESERVER_LIMITS_FREE_DISK=0")
 	defer d.end(syscall.SIGTERM)
 	alice := d.client(t).Register("alice", "wordpass")
-	upload := func(content string) *clienttest.Response {
+	upload := func(content string) *matrixtest.Response {
 		return alice.Do(http.MethodPost, "/_matrix/media/v3/upload", content)
 	}
-	download := func(uploaded *clienttest.Response) *clienttest.Response {
+	download := func(uploaded *matrixtest.Response) *matrixtest.Response {
 		path := strings.Replace(uploaded.OK().String("content_uri"), "mxc://", "/_matrix/client/v1/media/download/", 1)
 		return alice.Do(http.MethodGet, path, nil).OK()
 	}

@@ -11,18 +11,18 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // fillState sets so many entries of a room's state, of 60 KB each.
-func fillState(t *testing.T, c *clienttest.Client, room string, entries int) {
+func fillState(t *testing.T, c *matrixtest.Client, room string, entries int) {
 	t.Helper()
 	blob := strings.Repeat("x", 60_000)
 	var filling errgroup.Group
 	filling.SetLimit(8)
 	for n := range entries {
 		filling.Go(func() error {
-			c.Do(http.MethodPut, clienttest.Path("rooms", room, "state", "org.example.large", strconv.Itoa(n)), map[string]any{"blob": blob}).OK()
+			c.Do(http.MethodPut, matrixtest.Path("rooms", room, "state", "org.example.large", strconv.Itoa(n)), map[string]any{"blob": blob}).OK()
 			return nil
 		})
 	}
@@ -32,7 +32,7 @@ func fillState(t *testing.T, c *clienttest.Client, room string, entries int) {
 }
 
 // read gets an answer without keeping it, and counts the entries of the state in it.
-func (d *daemon) read(t *testing.T, c *clienttest.Client, path string) (status, entries int) {
+func (d *daemon) read(t *testing.T, c *matrixtest.Client, path string) (status, entries int) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.http+"/_matrix/client"+path, nil)
 	if err != nil {

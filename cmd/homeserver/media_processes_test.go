@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/media/blob/blobtest"
 	"homeserver/internal/postgres/postgrestest"
 )
@@ -27,7 +27,7 @@ const (
 // mediaHouse is three servers on one database and one storage of files.
 type mediaHouse struct {
 	daemons []*daemon
-	alice   *clienttest.Client // of the first
+	alice   *matrixtest.Client // of the first
 }
 
 func newMediaHouse(t *testing.T, storage ...string) *mediaHouse {
@@ -46,7 +46,7 @@ func newMediaHouse(t *testing.T, storage ...string) *mediaHouse {
 }
 
 // at is alice at one of the servers.
-func (h *mediaHouse) at(t *testing.T, i int) *clienttest.Client {
+func (h *mediaHouse) at(t *testing.T, i int) *matrixtest.Client {
 	t.Helper()
 	c := h.alice.As(t)
 	c.BaseURL = h.daemons[i].http
@@ -105,7 +105,7 @@ func TestMediaOfSeveralServers(t *testing.T) {
 			}
 			h.at(t, 2).Do("GET", downloadMedia+path+"?timeout_ms=0", nil).Refused(504, "M_NOT_YET_UPLOADED")
 
-			waiting := make(chan *clienttest.Response, 1)
+			waiting := make(chan *matrixtest.Response, 1)
 			go func() { waiting <- h.at(t, 2).Do("GET", downloadMedia+path+"?timeout_ms=60000", nil) }()
 			h.daemons[2].untilWaiting(t, 1)
 			var picture bytes.Buffer

@@ -17,8 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/await"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
@@ -70,7 +69,7 @@ func (r *replicas) next() string {
 }
 
 // at gives a client's other self, which asks one process only.
-func (r *replicas) at(t *testing.T, i int, c *clienttest.Client) *clienttest.Client {
+func (r *replicas) at(t *testing.T, i int, c *matrixtest.Client) *matrixtest.Client {
 	t.Helper()
 	c = c.As(t)
 	c.BaseURL = r.daemons[i].http
@@ -78,9 +77,9 @@ func (r *replicas) at(t *testing.T, i int, c *clienttest.Client) *clienttest.Cli
 }
 
 // client gives a client that is not logged in, and asks all processes in turn.
-func (r *replicas) client(t *testing.T) *clienttest.Client {
+func (r *replicas) client(t *testing.T) *matrixtest.Client {
 	t.Helper()
-	return clienttest.At(t, r.proxy.URL, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}})
+	return matrixtest.At(t, r.proxy.URL, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}})
 }
 
 // revive starts a process in the place of one that has ended.
@@ -93,19 +92,19 @@ func (r *replicas) revive(t *testing.T, i int) {
 }
 
 // wander does something random in a room, which nobody checks but for that the server answers.
-func wander(t *testing.T, c *clienttest.Client, room string, n int) {
+func wander(t *testing.T, c *matrixtest.Client, room string, n int) {
 	t.Helper()
 	user := url.PathEscape(c.UserID)
 	things := []*http.Request{
-		c.Request(http.MethodPut, clienttest.Path("rooms", room, "state", "m.room.topic", ""), map[string]any{"topic": fmt.Sprint(n)}),
-		c.Request(http.MethodPut, clienttest.Path("rooms", room, "typing", c.UserID), map[string]any{"typing": n%2 == 0}),
-		c.Request(http.MethodPut, clienttest.Path("user", c.UserID, "account_data", "org.example.n"), map[string]any{"n": n}),
-		c.Request(http.MethodPut, clienttest.Path("profile", c.UserID, "displayname"), map[string]any{"displayname": fmt.Sprint(user, n)}),
-		c.Request(http.MethodPut, clienttest.Path("presence", c.UserID, "status"), map[string]any{"presence": "online", "status_msg": fmt.Sprint(n)}),
-		c.Request(http.MethodPost, clienttest.Path("rooms", room, "leave"), map[string]any{}),
-		c.Request(http.MethodPost, clienttest.Path("join", room), map[string]any{}),
-		c.Request(http.MethodPost, clienttest.Path("createRoom"), map[string]any{"preset": "private_chat"}),
-		c.Request(http.MethodGet, clienttest.Path("rooms", room, "members"), nil),
+		c.Request(http.MethodPut, matrixtest.Path("rooms", room, "state", "m.room.topic", ""), map[string]any{"topic": fmt.Sprint(n)}),
+		c.Request(http.MethodPut, matrixtest.Path("rooms", room, "typing", c.UserID), map[string]any{"typing": n%2 == 0}),
+		c.Request(http.MethodPut, matrixtest.Path("user", c.UserID, "account_data", "org.example.n"), map[string]any{"n": n}),
+		c.Request(http.MethodPut, matrixtest.Path("profile", c.UserID, "displayname"), map[string]any{"displayname": fmt.Sprint(user, n)}),
+		c.Request(http.MethodPut, matrixtest.Path("presence", c.UserID, "status"), map[string]any{"presence": "online", "status_msg": fmt.Sprint(n)}),
+		c.Request(http.MethodPost, matrixtest.Path("rooms", room, "leave"), map[string]any{}),
+		c.Request(http.MethodPost, matrixtest.Path("join", room), map[string]any{}),
+		c.Request(http.MethodPost, matrixtest.Path("createRoom"), map[string]any{"preset": "private_chat"}),
+		c.Request(http.MethodGet, matrixtest.Path("rooms", room, "members"), nil),
 	}
 	response, err := c.HTTP.Do(things[rand.IntN(len(things))]) //nolint:gosec // any will do
 	if err != nil {
@@ -175,9 +174,9 @@ func TestThreeProcessesActAsOne(t *testing.T) {
 		r.revive(t, 1)
 	})
 	for _, room := range c.rooms {
-		messages := clienttest.Bodies(history(c.readers[0].client, room))
+		messages := matrixtest.Bodies(history(c.readers[0].client, room))
 		for _, read := range c.readers {
-			await.Until(t, "everything is read", func() bool {
+			matrixtest.Until(t, "everything is read", func() bool {
 				_, _ = read.next(t.Context(), t, "0")
 				return len(read.seen[room]) >= len(messages)
 			})
@@ -200,10 +199,10 @@ func TestWhatOneProcessIsToldTheOthersKnow(t *testing.T) {
 	since := bob.Sync("").NextBatch()
 
 	typing := func(is bool) {
-		r.at(t, 0, alice).Do(http.MethodPut, clienttest.Path("rooms", room, "typing", alice.UserID), map[string]any{"typing": is, "timeout": 60_000}).OK()
+		r.at(t, 0, alice).Do(http.MethodPut, matrixtest.Path("rooms", room, "typing", alice.UserID), map[string]any{"typing": is, "timeout": 60_000}).OK()
 	}
-	shows := func(users ...any) func(*clienttest.Response) bool {
-		return func(answer *clienttest.Response) bool {
+	shows := func(users ...any) func(*matrixtest.Response) bool {
+		return func(answer *matrixtest.Response) bool {
 			list, _ := answer.At("rooms", "join", room, "ephemeral", "events").([]any)
 			return slices.ContainsFunc(list, func(e any) bool {
 				event, _ := e.(map[string]any)
@@ -218,21 +217,21 @@ func TestWhatOneProcessIsToldTheOthersKnow(t *testing.T) {
 	typing(false)
 	since = bob.SyncUntil(since, shows()).NextBatch()
 
-	r.at(t, 1, alice).Do(http.MethodPut, clienttest.Path("presence", alice.UserID, "status"),
+	r.at(t, 1, alice).Do(http.MethodPut, matrixtest.Path("presence", alice.UserID, "status"),
 		map[string]any{"presence": "unavailable", "status_msg": "at tea"}).OK()
-	bob.SyncUntil(since, func(answer *clienttest.Response) bool {
+	bob.SyncUntil(since, func(answer *matrixtest.Response) bool {
 		return strings.Contains(string(answer.Body), "at tea")
 	})
 
 	// A session that one process has begun is good everywhere, until another ends it.
 	session := r.at(t, 0, r.client(t)).Login("alice", "wordpass")
 	for i := range r.daemons {
-		r.at(t, i, session).Do(http.MethodGet, clienttest.Path("account", "whoami"), nil).OK()
+		r.at(t, i, session).Do(http.MethodGet, matrixtest.Path("account", "whoami"), nil).OK()
 	}
-	r.at(t, 1, session).Do(http.MethodPost, clienttest.Path("logout"), map[string]any{}).OK()
+	r.at(t, 1, session).Do(http.MethodPost, matrixtest.Path("logout"), map[string]any{}).OK()
 	for i := range r.daemons {
-		await.Until(t, "the token is refused", func() bool {
-			return r.at(t, i, session).Do(http.MethodGet, clienttest.Path("account", "whoami"), nil).Status == http.StatusUnauthorized
+		matrixtest.Until(t, "the token is refused", func() bool {
+			return r.at(t, i, session).Do(http.MethodGet, matrixtest.Path("account", "whoami"), nil).Status == http.StatusUnauthorized
 		})
 	}
 }

@@ -6,22 +6,22 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestReportsAreReadableByTheOperator(t *testing.T) {
 	t.Parallel()
 	environ := environment(t)
 	r := start(t, environ)
-	anybody := clienttest.At(t, r.url(t, "http"), http.DefaultClient)
+	anybody := matrixtest.At(t, r.url(t, "http"), http.DefaultClient)
 	alice, bob := anybody.Register("alice", "wordpass"), anybody.Register("bob", "wordpass")
 	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
 	bob.Join(room)
 	said := alice.SendText(room, "something \x1b[31mterrible")
 	long := "it is\n" + strings.Repeat("very ", 20) + "rude \u202e and \x1b]0;hello\x07"
-	bob.Do("POST", clienttest.Path("rooms", room, "report", said), map[string]any{"reason": long, "score": -50}).OK()
-	bob.Do("POST", "/_matrix/client/v3"+clienttest.Path("rooms", room, "report"), map[string]any{"reason": "no good"}).OK()
-	bob.Do("POST", "/_matrix/client/v3"+clienttest.Path("users", alice.UserID, "report"), map[string]any{"reason": ""}).OK()
+	bob.Do("POST", matrixtest.Path("rooms", room, "report", said), map[string]any{"reason": long, "score": -50}).OK()
+	bob.Do("POST", "/_matrix/client/v3"+matrixtest.Path("rooms", room, "report"), map[string]any{"reason": "no good"}).OK()
+	bob.Do("POST", "/_matrix/client/v3"+matrixtest.Path("users", alice.UserID, "report"), map[string]any{"reason": ""}).OK()
 
 	run := func(args string) string {
 		t.Helper()
@@ -55,7 +55,7 @@ func TestReportsAreReadableByTheOperator(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", part, show)
 		}
 	}
-	alice.Do("PUT", clienttest.Path("rooms", room, "redact", said, "t"), `{}`).OK()
+	alice.Do("PUT", matrixtest.Path("rooms", room, "redact", said, "t"), `{}`).OK()
 	if show = run("reports show 1"); !strings.Contains(show, "Event, which was redacted:") || strings.Contains(show, "terrible") {
 		t.Errorf("got %s", show)
 	}

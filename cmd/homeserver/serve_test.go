@@ -13,8 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/await"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
@@ -132,7 +131,7 @@ func TestHealthFindsTheServerByItsConfiguration(t *testing.T) {
 
 func TestHealthOfASickServer(t *testing.T) {
 	t.Parallel()
-	sick := clienttest.New(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	sick := matrixtest.New(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "no database", http.StatusServiceUnavailable)
 	}))
 	got := runArgs(t, "health", "--listen", strings.TrimPrefix(sick.BaseURL, "http://"))
@@ -154,7 +153,7 @@ func TestDevIsSeededAndLeavesNothing(t *testing.T) {
 	r := start(t, []string{"HOMESERVER_DATABASE_URL=postgres://localhost:1/of-somebody-else"},
 		"dev", "--listen", "localhost:0", "--listen", "tls://localhost:0",
 		"--user", "alice:wordpass", "--user", "bob:with:colon", "--server-name", "example.org")
-	c := clienttest.At(t, r.url(t, "http"), http.DefaultClient)
+	c := matrixtest.At(t, r.url(t, "http"), http.DefaultClient)
 	if got := c.Login("alice", "wordpass").UserID; got != "@alice:example.org" {
 		t.Errorf("got %s", got)
 	}
@@ -188,7 +187,7 @@ func TestKilledDevFillsTheMemory(t *testing.T) {
 	if code := p.end(syscall.SIGKILL); code != -1 {
 		t.Errorf("it was not killed: %d", code)
 	}
-	await.Until(t, "the data is gone", func() bool {
+	matrixtest.Until(t, "the data is gone", func() bool {
 		_, err := os.Stat(dir)
 		return os.IsNotExist(err)
 	})
@@ -338,7 +337,7 @@ func TestServerDiesOfAClosedPipe(t *testing.T) {
 	_ = reader.Close()
 	// Each request is a line of the log, which nobody reads any more.
 	for range 3 {
-		clienttest.At(t, base, http.DefaultClient).Do(http.MethodGet, "/_matrix/client/versions", nil).OK()
+		matrixtest.At(t, base, http.DefaultClient).Do(http.MethodGet, "/_matrix/client/versions", nil).OK()
 	}
 	p.signal(t, os.Interrupt)
 	if err := p.Wait(); err != nil {

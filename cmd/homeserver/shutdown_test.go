@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/await"
+	"homeserver/internal/matrixtest"
 )
 
 // With a delay a server that is to stop still answers, and says that it is about to go; whoever does not want to
@@ -20,7 +20,7 @@ func TestLoadBalancersHaveTimeToNotice(t *testing.T) {
 		t.Errorf("before the end: %d %s", code, body)
 	}
 	p.signal(t, syscall.SIGTERM)
-	await.Until(t, "/ready says 503", func() bool {
+	matrixtest.Until(t, "/ready says 503", func() bool {
 		code, _ := get(t, address+"/ready")
 		return code == http.StatusServiceUnavailable
 	})
@@ -30,7 +30,7 @@ func TestLoadBalancersHaveTimeToNotice(t *testing.T) {
 	started := time.Now()
 	p.signal(t, syscall.SIGTERM)
 	p.stdout.waitFor("the end of output")
-	if code, took := p.ProcessState.ExitCode(), time.Since(started); code != exitFailure || took > await.Limit {
+	if code, took := p.ProcessState.ExitCode(), time.Since(started); code != exitFailure || took > matrixtest.Patience {
 		t.Errorf("code %d after %v: %s", code, took, p.stderr)
 	}
 }

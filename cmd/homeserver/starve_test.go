@@ -11,8 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/await"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres"
 )
 
@@ -23,10 +22,10 @@ type starved struct {
 	folder   string // of PostgreSQL
 	database *postgres.Cluster
 	*daemon
-	alice, bob *clienttest.Client
+	alice, bob *matrixtest.Client
 	room       string
 	since      string
-	waiting    <-chan *clienttest.Response // bob's
+	waiting    <-chan *matrixtest.Response // bob's
 	sent       int
 }
 
@@ -91,13 +90,13 @@ func execute(t *testing.T, conn *pgx.Conn, sql string) {
 }
 
 // send sends the next message, or the one again that was refused.
-func (s *starved) send() *clienttest.Response {
+func (s *starved) send() *matrixtest.Response {
 	text := "during " + strconv.Itoa(s.sent)
-	return s.alice.Do(http.MethodPut, clienttest.Path("rooms", s.room, "send", "m.room.message", text), map[string]any{"body": text})
+	return s.alice.Do(http.MethodPut, matrixtest.Path("rooms", s.room, "send", "m.room.message", text), map[string]any{"body": text})
 }
 
 // refusedForNow fails the test unless the answer is to come again.
-func refusedForNow(t *testing.T, answer *clienttest.Response) {
+func refusedForNow(t *testing.T, answer *matrixtest.Response) {
 	t.Helper()
 	answer.Refused(http.StatusServiceUnavailable, "M_UNKNOWN")
 	if wait, err := strconv.Atoi(answer.Header.Get("Retry-After")); err != nil || wait < 1 {
@@ -110,7 +109,7 @@ func refusedForNow(t *testing.T, answer *clienttest.Response) {
 func (s *starved) wantTrouble() {
 	s.t.Helper()
 	refusedForNow(s.t, s.send())
-	refusedForNow(s.t, s.alice.Do(http.MethodGet, clienttest.Path("rooms", s.room, "messages")+"?dir=b", nil))
+	refusedForNow(s.t, s.alice.Do(http.MethodGet, matrixtest.Path("rooms", s.room, "messages")+"?dir=b", nil))
 	s.wantPeace()
 }
 
@@ -119,7 +118,7 @@ func (s *starved) wantPeace() {
 	s.t.Helper()
 	s.alice.Do(http.MethodGet, "/_matrix/client/versions", nil).OK()
 	s.alice.Do(http.MethodGet, "/account/whoami", nil).OK()
-	s.bob.Do(http.MethodGet, clienttest.SyncPath(s.since, "timeout", "0"), nil).OK()
+	s.bob.Do(http.MethodGet, matrixtest.SyncPath(s.since, "timeout", "0"), nil).OK()
 	select {
 	case answer := <-s.waiting:
 		s.t.Fatalf("the waiting poll was answered although nothing has happened: %d %s", answer.Status, answer.Body)
@@ -132,7 +131,7 @@ func (s *starved) wantPeace() {
 func (s *starved) wantRecovery() {
 	s.t.Helper()
 	var id string
-	await.Until(s.t, "a message is taken again", func() bool {
+	matrixtest.Until(s.t, "a message is taken again", func() bool {
 		answer := s.send()
 		id = answer.String("event_id")
 		return answer.Status == http.StatusOK
@@ -140,15 +139,15 @@ func (s *starved) wantRecovery() {
 	if again := s.send().OK().String("event_id"); again != id {
 		s.t.Errorf("the message was sent as %s, and then as %s", id, again)
 	}
-	await.Until(s.t, "history is read again", func() bool {
-		return s.alice.Do(http.MethodGet, clienttest.Path("rooms", s.room, "messages")+"?dir=b", nil).Status == http.StatusOK
+	matrixtest.Until(s.t, "history is read again", func() bool {
+		return s.alice.Do(http.MethodGet, matrixtest.Path("rooms", s.room, "messages")+"?dir=b", nil).Status == http.StatusOK
 	})
 	s.untilHealthy(s.t)
 	events := history(s.bob, s.room)
 	if last := events[len(events)-1]; last.ID != id {
 		s.t.Errorf("the room ends in %s, want %s", last.ID, id)
 	}
-	if answer := (<-s.waiting).OK(); !clienttest.Shows(s.room, id)(answer) {
+	if answer := (<-s.waiting).OK(); !matrixtest.Shows(s.room, id)(answer) {
 		s.t.Errorf("the poll that has waited all the time does not show the message: %s", answer.Body)
 	}
 	s.sent++
@@ -175,7 +174,7 @@ func TestPostgreSQLThatStandsStill(t *testing.T) {
 	if _, err := os.Stat("/proc/self/cwd"); err != nil {
 		t.Skip("the processes of PostgreSQL cannot be listed")
 	}
-	clienttest.Long(t)
+	matrixtest.Long(t)
 	s := starve(t, "&statement_timeout=1000&connect_timeout=2")
 	s.wait()
 	all := processesOf(t, s.folder+"/data")
@@ -250,7 +249,7 @@ func TestOutOfConnections(t *testing.T) {
 // the lock is given up.
 func TestPoolThatIsExhausted(t *testing.T) {
 	t.Parallel()
-	clienttest.Long(t)
+	matrixtest.Long(t)
 	const connections = 4
 	s := starve(t, "&lock_timeout=0&statement_timeout=0", "HOMESERVER_DATABASE_MAX_CONNECTIONS="+strconv.Itoa(connections))
 	s.wait()
@@ -259,14 +258,14 @@ func TestPoolThatIsExhausted(t *testing.T) {
 	stuck, end := context.WithCancel(t.Context())
 	defer end()
 	for range connections {
-		request := s.alice.Request(http.MethodGet, clienttest.Path("rooms", s.room, "messages")+"?dir=b", nil).WithContext(stuck)
+		request := s.alice.Request(http.MethodGet, matrixtest.Path("rooms", s.room, "messages")+"?dir=b", nil).WithContext(stuck)
 		go func() {
 			if response, err := s.alice.HTTP.Do(request); err == nil {
 				_ = response.Body.Close() // it is not looked at
 			}
 		}()
 	}
-	await.Until(t, "all connections wait for the lock", func() bool {
+	matrixtest.Until(t, "all connections wait for the lock", func() bool {
 		var waiting int
 		err := admin.QueryRow(t.Context(), `
 			SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'events'::regclass`).Scan(&waiting)

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // terminal is a terminal with a person, played by the test, in front of it.
@@ -114,7 +114,7 @@ func TestPasswordIsAskedForTwiceAndNotShown(t *testing.T) {
 		t.Errorf("the password is shown: %q", echoed)
 	}
 	r := start(t, environ)
-	clienttest.At(t, r.url(t, "http"), http.DefaultClient).Login("alice", "hunter2")
+	matrixtest.At(t, r.url(t, "http"), http.DefaultClient).Login("alice", "hunter2")
 }
 
 func TestPasswordsThatDifferMakeNoAccount(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
@@ -16,7 +16,7 @@ func TestUserCommandsBesideARunningServer(t *testing.T) {
 	t.Parallel()
 	environ := environment(t)
 	r := start(t, environ)
-	c := clienttest.At(t, r.url(t, "http"), http.DefaultClient)
+	c := matrixtest.At(t, r.url(t, "http"), http.DefaultClient)
 	run := func(stdin string, args ...string) string {
 		t.Helper()
 		got := runWith(t, strings.NewReader(stdin), environ, args...)

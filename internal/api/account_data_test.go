@@ -8,11 +8,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // pair is two users in a public room of the first.
-func pair(t *testing.T) (alice, bob *clienttest.Client, room string) {
+func pair(t *testing.T) (alice, bob *matrixtest.Client, room string) {
 	t.Helper()
 	anyone := newServer(t)
 	alice, bob = anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
@@ -24,13 +24,13 @@ func pair(t *testing.T) (alice, bob *clienttest.Client, room string) {
 // dataPath is the path of a piece of account data; room "" stands for the account.
 func dataPath(userID, room, typ string) string {
 	if room == "" {
-		return clienttest.Path("user", userID, "account_data", typ)
+		return matrixtest.Path("user", userID, "account_data", typ)
 	}
-	return clienttest.Path("user", userID, "rooms", room, "account_data", typ)
+	return matrixtest.Path("user", userID, "rooms", room, "account_data", typ)
 }
 
 func tagPath(userID, room, tag string) string {
-	return clienttest.Path("user", userID, "rooms", room, "tags", tag)
+	return matrixtest.Path("user", userID, "rooms", room, "tags", tag)
 }
 
 func TestAccountData(t *testing.T) {
@@ -96,7 +96,7 @@ func TestAccountDataInSync(t *testing.T) {
 func TestTags(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := pair(t)
-	list := clienttest.Path("user", alice.UserID, "rooms", room, "tags")
+	list := matrixtest.Path("user", alice.UserID, "rooms", room, "tags")
 	if diff := cmp.Diff(map[string]any{"tags": map[string]any{}}, alice.Do("GET", list, nil).OK().At()); diff != "" {
 		t.Errorf("at first (-want +got):\n%s", diff)
 	}
@@ -114,7 +114,7 @@ func TestTags(t *testing.T) {
 	bob.Do("DELETE", tagPath(alice.UserID, room, "m.favourite"), nil).Refused(403, "M_FORBIDDEN")
 	alice.Do("PUT", tagPath(alice.UserID, room, "u.x"), `{"order":"high"}`).Refused(400, "M_BAD_JSON")
 	alice.Do("PUT", tagPath(alice.UserID, room, strings.Repeat("x", 256)), `{}`).Refused(400, "M_INVALID_PARAM")
-	alice.Do("GET", clienttest.Path("user", alice.UserID, "rooms", "!unknown:localhost", "tags"), nil).Refused(404, "M_NOT_FOUND")
+	alice.Do("GET", matrixtest.Path("user", alice.UserID, "rooms", "!unknown:localhost", "tags"), nil).Refused(404, "M_NOT_FOUND")
 }
 
 func TestTagsSetAtOnceAreAllKept(t *testing.T) {
@@ -126,7 +126,7 @@ func TestTagsSetAtOnceAreAllKept(t *testing.T) {
 		all.Go(func() { alice.Do("PUT", tagPath(alice.UserID, room, fmt.Sprint("u.", i)), `{}`).OK() })
 	}
 	all.Wait()
-	tags, _ := alice.Do("GET", clienttest.Path("user", alice.UserID, "rooms", room, "tags"), nil).OK().At("tags").(map[string]any)
+	tags, _ := alice.Do("GET", matrixtest.Path("user", alice.UserID, "rooms", room, "tags"), nil).OK().At("tags").(map[string]any)
 	if len(tags) != n {
 		t.Errorf("%d tags are left", len(tags))
 	}
@@ -140,15 +140,15 @@ func TestIgnoredUsersAreNotSeen(t *testing.T) {
 	bob.SendText(room, "hidden")
 	shown := alice.SendText(room, "shown")
 	bob.SendText(room, "hidden, too")
-	for what, answer := range map[string][]clienttest.Event{
+	for what, answer := range map[string][]matrixtest.Event{
 		"/sync":     alice.Sync(since).Timeline(room),
-		"/messages": alice.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b&limit=1", nil).OK().Events("chunk"),
+		"/messages": alice.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=b&limit=1", nil).OK().Events("chunk"),
 	} {
-		if got := clienttest.Bodies(answer); len(got) != 1 || got[0] != "shown" {
+		if got := matrixtest.Bodies(answer); len(got) != 1 || got[0] != "shown" {
 			t.Errorf("%s: %q", what, got)
 		}
 	}
-	around := alice.Do("GET", clienttest.Path("rooms", room, "context", shown)+"?limit=2", nil).OK()
+	around := alice.Do("GET", matrixtest.Path("rooms", room, "context", shown)+"?limit=2", nil).OK()
 	for _, place := range []string{"events_before", "events_after"} {
 		for _, e := range around.Events(place) {
 			if e.Sender == bob.UserID && e.Type == "m.room.message" {
@@ -157,7 +157,7 @@ func TestIgnoredUsersAreNotSeen(t *testing.T) {
 		}
 	}
 	private := bob.CreateRoom(nil)
-	bob.Do("POST", clienttest.Path("rooms", private, "invite"), map[string]any{"user_id": alice.UserID}).OK()
+	bob.Do("POST", matrixtest.Path("rooms", private, "invite"), map[string]any{"user_id": alice.UserID}).OK()
 	if got := alice.Sync("").At("rooms", "invite", private); got != nil {
 		t.Errorf("the invite is shown: %v", got)
 	}
@@ -165,7 +165,7 @@ func TestIgnoredUsersAreNotSeen(t *testing.T) {
 	if got := alice.Sync("").At("rooms", "invite", private); got == nil {
 		t.Error("the invite is still hidden")
 	}
-	if got := clienttest.Bodies(alice.Sync("").Timeline(room)); !strings.Contains(fmt.Sprint(got), "hidden, too") {
+	if got := matrixtest.Bodies(alice.Sync("").Timeline(room)); !strings.Contains(fmt.Sprint(got), "hidden, too") {
 		t.Errorf("in a fresh sync: %q", got)
 	}
 }

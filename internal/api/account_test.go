@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // passwordOf is the auth object of somebody who knows a password.
@@ -18,7 +18,7 @@ func passwordOf(user, password string) map[string]any {
 
 // asksForPassword fails the test unless the answer asks for interactive
 // authentication by password.
-func asksForPassword(t *testing.T, answer *clienttest.Response) {
+func asksForPassword(t *testing.T, answer *matrixtest.Response) {
 	t.Helper()
 	flows := any([]any{map[string]any{"stages": []any{"m.login.password"}}})
 	if answer.Status != 401 || !cmp.Equal(flows, answer.At("flows")) || answer.String("session") == "" {

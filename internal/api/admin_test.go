@@ -4,21 +4,21 @@ import (
 	"testing"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestWhois(t *testing.T) {
 	t.Parallel()
 	opts := services(t)
-	anyone := clienttest.New(t, newAPI(t, opts).Handler())
+	anyone := matrixtest.New(t, newAPI(t, opts).Handler())
 	alice, bob := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
 	if _, err := opts.Auth.CreateAccount(t.Context(), auth.NewAccount{Username: "root", Password: "wordpass", Admin: true}); err != nil {
 		t.Fatal(err)
 	}
 	admin := anyone.Login("root", "wordpass")
-	path := clienttest.Path("admin", "whois", alice.UserID)
+	path := matrixtest.Path("admin", "whois", alice.UserID)
 	for _, prefix := range []string{"/_matrix/client/r0", "/_matrix/client/v3"} {
-		for _, c := range []*clienttest.Client{alice, admin} {
+		for _, c := range []*matrixtest.Client{alice, admin} {
 			c.Prefix = prefix
 			got := c.Do("GET", path, nil).OK()
 			at := []any{"devices", alice.DeviceID, "sessions", 0, "connections", 0}
@@ -31,8 +31,8 @@ func TestWhois(t *testing.T) {
 		}
 	}
 	bob.Do("GET", path, nil).Refused(403, "M_FORBIDDEN")
-	bob.Do("GET", clienttest.Path("admin", "whois", "@nobody:localhost"), nil).Refused(403, "M_FORBIDDEN")
-	admin.Do("GET", clienttest.Path("admin", "whois", "@nobody:localhost"), nil).Refused(404, "M_NOT_FOUND")
+	bob.Do("GET", matrixtest.Path("admin", "whois", "@nobody:localhost"), nil).Refused(403, "M_FORBIDDEN")
+	admin.Do("GET", matrixtest.Path("admin", "whois", "@nobody:localhost"), nil).Refused(404, "M_NOT_FOUND")
 	anyone.Do("GET", path, nil).Refused(401, "M_MISSING_TOKEN")
 }
 
@@ -40,11 +40,11 @@ func TestRouteOfNetworkDirectoriesIsNotForUsers(t *testing.T) {
 	t.Parallel()
 	alice := newServer(t).Register("alice", "wordpass")
 	room := alice.CreateRoom(`{}`)
-	path := clienttest.Path("directory", "list", "appservice", "irc", room)
+	path := matrixtest.Path("directory", "list", "appservice", "irc", room)
 	for _, prefix := range []string{"/_matrix/client/r0", "/_matrix/client/v3"} {
 		alice.Prefix = prefix
 		alice.Do("PUT", path, `{"visibility":"public"}`).Refused(403, "M_FORBIDDEN")
-		if got := alice.Do("GET", clienttest.Path("directory", "list", "room", room), nil).OK().String("visibility"); got != "private" {
+		if got := alice.Do("GET", matrixtest.Path("directory", "list", "room", room), nil).OK().String("visibility"); got != "private" {
 			t.Errorf("the room is %s", got)
 		}
 	}

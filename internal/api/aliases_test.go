@@ -6,10 +6,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
-func directory(alias string) string { return clienttest.Path("directory", "room", alias) }
+func directory(alias string) string { return matrixtest.Path("directory", "room", alias) }
 
 func TestAliases(t *testing.T) {
 	t.Parallel()
@@ -32,7 +32,7 @@ func TestAliases(t *testing.T) {
 		alice.Do("PUT", directory(alias), map[string]any{"room_id": room}).Refused(409, "M_UNKNOWN")
 	}
 	var list struct{ Aliases []string }
-	bob.Do("GET", clienttest.Path("rooms", room, "aliases"), nil).OK().Into(&list)
+	bob.Do("GET", matrixtest.Path("rooms", room, "aliases"), nil).OK().Into(&list)
 	if diff := cmp.Diff(names, list.Aliases); diff != "" {
 		t.Errorf("aliases of the room: %s", diff)
 	}
@@ -49,7 +49,7 @@ func TestAliasRefusals(t *testing.T) {
 	stranger := alice.Register("stranger", "wordpass")
 	good := map[string]any{"room_id": room}
 	for _, test := range []struct {
-		who           *clienttest.Client
+		who           *matrixtest.Client
 		method, alias string
 		body          any
 		status        int
@@ -78,10 +78,10 @@ func TestAliasRefusals(t *testing.T) {
 			t.Errorf("%s %.60s %v: got %d %s, want %d %s", test.method, test.alias, test.body, answer.Status, answer.Body, test.status, test.code)
 		}
 	}
-	path := clienttest.Path("rooms", room, "aliases")
+	path := matrixtest.Path("rooms", room, "aliases")
 	stranger.Do("GET", path, nil).Refused(403, "M_FORBIDDEN")
-	stranger.Do("GET", clienttest.Path("rooms", "!none:localhost", "aliases"), nil).Refused(403, "M_FORBIDDEN")
-	stranger.Do("GET", clienttest.Path("rooms", "none", "aliases"), nil).Refused(400, "M_INVALID_PARAM")
+	stranger.Do("GET", matrixtest.Path("rooms", "!none:localhost", "aliases"), nil).Refused(403, "M_FORBIDDEN")
+	stranger.Do("GET", matrixtest.Path("rooms", "none", "aliases"), nil).Refused(400, "M_INVALID_PARAM")
 	if got := bob.Do("GET", path, nil).OK().At("aliases"); !cmp.Equal(got, any([]any{})) {
 		t.Errorf("no aliases: %v", got)
 	}
@@ -100,7 +100,7 @@ func TestDeletedAliasIsNoLongerPublished(t *testing.T) {
 	alice.Do("DELETE", directory("#alt:localhost"), nil).OK()
 	alice.Do("DELETE", directory("#main:localhost"), nil).OK()
 	want := map[string]any{"alt_aliases": []any{"#bobs:localhost"}}
-	if diff := cmp.Diff(any(want), bob.Do("GET", clienttest.Path("rooms", room, "state", "m.room.canonical_alias"), nil).OK().At()); diff != "" {
+	if diff := cmp.Diff(any(want), bob.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.canonical_alias"), nil).OK().At()); diff != "" {
 		t.Error(diff)
 	}
 	// Who made it may delete it without that power.

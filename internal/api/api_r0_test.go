@@ -3,7 +3,7 @@ package api
 import (
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // TestRoutesUnderAPIR0: one version of the specification has two endpoints there,
@@ -14,11 +14,11 @@ func TestRoutesUnderAPIR0(t *testing.T) {
 	room := alice.CreateRoom(`{}`)
 	said := alice.SendText(room, "hello")
 	alice.Prefix = "/_matrix/client/api/r0"
-	around := clienttest.Path("rooms", room, "context", said)
+	around := matrixtest.Path("rooms", room, "context", said)
 	if got := alice.Do("GET", around, nil).OK().Event("event"); got.Body() != "hello" {
 		t.Errorf("got %+v", got)
 	}
-	redact := clienttest.Path("rooms", room, "redact", said, "1")
+	redact := matrixtest.Path("rooms", room, "redact", said, "1")
 	first := alice.Do("PUT", redact, `{"reason":"a slip"}`).OK().String("event_id")
 	if again := alice.Do("PUT", redact, `{"reason":"a slip"}`).OK().String("event_id"); again != first || first == "" {
 		t.Errorf("redacted by %q and, with the same transaction ID, %q", first, again)

@@ -17,10 +17,9 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/identity"
 	"homeserver/internal/auth/threepid"
-	"homeserver/internal/await"
-	"homeserver/internal/clienttest"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/media"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/presence"
@@ -139,9 +138,9 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 }
 
 // newServer runs the whole API and gives a client for it.
-func newServer(t testing.TB) *clienttest.Client {
+func newServer(t testing.TB) *matrixtest.Client {
 	t.Helper()
-	return clienttest.New(t, newAPI(t, services(t)).Handler())
+	return matrixtest.New(t, newAPI(t, services(t)).Handler())
 }
 
 func newAPI(t testing.TB, opts Options) *API {
@@ -169,9 +168,9 @@ func newBench(t testing.TB, opts Options) bench {
 }
 
 // serve runs a server with the routes, which are all mounted at the root.
-func (b bench) serve(t testing.TB, table ...route) *clienttest.Client {
+func (b bench) serve(t testing.TB, table ...route) *matrixtest.Client {
 	t.Helper()
-	c := clienttest.New(t, b.handle(t, table...))
+	c := matrixtest.New(t, b.handle(t, table...))
 	c.Prefix = ""
 	return c
 }
@@ -221,7 +220,7 @@ func (l *logBuffer) Write(p []byte) (int, error) {
 // access log is written after the answer, so a client has its answer first.
 func (l *logBuffer) wait(t testing.TB, text string) string {
 	t.Helper()
-	late := time.After(await.Limit)
+	late := time.After(matrixtest.Patience)
 	for {
 		l.mu.Lock()
 		all, written := l.text.String(), l.written

@@ -7,31 +7,31 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // browser fills in the pages of one stage without JavaScript.
 type browser struct {
-	*clienttest.Client
+	*matrixtest.Client
 	address string
-	page    *clienttest.Response
+	page    *matrixtest.Response
 }
 
 // fallbackOf begins a registration and opens the page of a stage of it.
-func (p *mailroom) fallbackOf(stage string) (b *browser, register func() *clienttest.Response) {
+func (p *mailroom) fallbackOf(stage string) (b *browser, register func() *matrixtest.Response) {
 	p.T.Helper()
 	body := map[string]any{"username": "alice", "password": "wordpass"}
 	session := p.Do("POST", "/register", body).String("session")
 	b = &browser{Client: p.Client, address: "/auth/" + stage + "/fallback/web?session=" + session}
 	b.page = b.Do("GET", b.address, nil).OK()
 	body["auth"] = map[string]any{"session": session}
-	return b, func() *clienttest.Response { return p.Do("POST", "/register", body) }
+	return b, func() *matrixtest.Response { return p.Do("POST", "/register", body) }
 }
 
 var hiddenInput = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
 
 // submit sends the form of the page, with what it hides and what is typed.
-func (b *browser) submit(typed url.Values) *clienttest.Response {
+func (b *browser) submit(typed url.Values) *matrixtest.Response {
 	b.T.Helper()
 	form := url.Values{}
 	for _, hidden := range hiddenInput.FindAllStringSubmatch(string(b.page.Body), -1) {

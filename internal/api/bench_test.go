@@ -6,7 +6,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // quietWriter is a ResponseWriter that costs nothing, so that what is measured
@@ -25,7 +25,7 @@ func (w *quietWriter) Write(p []byte) (int, error) { return len(p), nil }
 func BenchmarkWhoami(b *testing.B) {
 	opts := services(b)
 	handler := newAPI(b, opts).Handler()
-	alice := clienttest.New(b, handler).Register("alice", "wordpass")
+	alice := matrixtest.New(b, handler).Register("alice", "wordpass")
 	for name, accept := range map[string]string{"plain": "", "gzip": "gzip"} {
 		b.Run(name, func(b *testing.B) {
 			request := requestOf(alice, "/account/whoami")
@@ -39,14 +39,14 @@ func BenchmarkWhoami(b *testing.B) {
 // BenchmarkWhoami.
 func BenchmarkSyncWithNothingNew(b *testing.B) {
 	handler := newAPI(b, services(b)).Handler()
-	alice := clienttest.New(b, handler).Register("alice", "wordpass")
+	alice := matrixtest.New(b, handler).Register("alice", "wordpass")
 	for range 20 {
 		alice.SendText(alice.CreateRoom(nil), "hello")
 	}
-	serveOften(b, handler, requestOf(alice, clienttest.SyncPath(alice.Sync("").NextBatch())))
+	serveOften(b, handler, requestOf(alice, matrixtest.SyncPath(alice.Sync("").NextBatch())))
 }
 
-func requestOf(c *clienttest.Client, path string) *http.Request {
+func requestOf(c *matrixtest.Client, path string) *http.Request {
 	request := httptest.NewRequestWithContext(c.T.Context(), "GET", c.Prefix+path, nil)
 	request.Header.Set("Authorization", "Bearer "+c.Token)
 	return request

@@ -8,21 +8,21 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // openRoom is the body of POST /createRoom for a room that anybody may join.
 var openRoom = map[string]any{"preset": "public_chat"}
 
 // newPair runs a server with two users.
-func newPair(t testing.TB) (alice, bob *clienttest.Client) {
+func newPair(t testing.TB) (alice, bob *matrixtest.Client) {
 	t.Helper()
 	anyone := newServer(t)
 	return anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
 }
 
 // shared runs a server with two users who are in the same public room.
-func shared(t testing.TB) (alice, bob *clienttest.Client, room string) {
+func shared(t testing.TB) (alice, bob *matrixtest.Client, room string) {
 	t.Helper()
 	alice, bob = newPair(t)
 	room = alice.CreateRoom(openRoom)
@@ -31,14 +31,14 @@ func shared(t testing.TB) (alice, bob *clienttest.Client, room string) {
 }
 
 // history gives all that somebody can read of a room, oldest first.
-func history(c *clienttest.Client, room string) []clienttest.Event {
+func history(c *matrixtest.Client, room string) []matrixtest.Event {
 	c.T.Helper()
-	return c.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=f&limit=1000", nil).OK().Events("chunk")
+	return c.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=f&limit=1000", nil).OK().Events("chunk")
 }
 
 // typesOf lists the types of events, with the state key after a space if there is
 // one.
-func typesOf(events []clienttest.Event) []string {
+func typesOf(events []matrixtest.Event) []string {
 	types := []string{}
 	for _, e := range events {
 		if e.StateKey != nil && *e.StateKey != "" {
@@ -49,7 +49,7 @@ func typesOf(events []clienttest.Event) []string {
 	return types
 }
 
-func idsOf(events []clienttest.Event) []string {
+func idsOf(events []matrixtest.Event) []string {
 	ids := []string{}
 	for _, e := range events {
 		ids = append(ids, e.ID)
@@ -125,8 +125,8 @@ func TestCreateRoomWithoutABody(t *testing.T) {
 	t.Parallel()
 	alice, bob := newPair(t)
 	room := alice.CreateRoom(nil)
-	bob.Do("POST", clienttest.Path("join", room), nil).Refused(403, "M_FORBIDDEN")
-	answer := alice.Do("GET", clienttest.Path("rooms", room, "state", "m.room.create"), nil).OK()
+	bob.Do("POST", matrixtest.Path("join", room), nil).Refused(403, "M_FORBIDDEN")
+	answer := alice.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.create"), nil).OK()
 	if got := answer.String("room_version"); got != "11" {
 		t.Errorf("room_version %q", got)
 	}
@@ -142,8 +142,8 @@ func TestCreateRoomOfEachVersion(t *testing.T) {
 		}
 		bob.Join(room)
 		id := bob.SendText(room, "hello")
-		alice.Do("POST", clienttest.Path("rooms", room, "redact", id), `{"reason":"spam"}`).OK()
-		if e := alice.Do("GET", clienttest.Path("rooms", room, "event", id), nil).OK().Event(); len(e.Content) != 0 || e.RoomID != room {
+		alice.Do("POST", matrixtest.Path("rooms", room, "redact", id), `{"reason":"spam"}`).OK()
+		if e := alice.Do("GET", matrixtest.Path("rooms", room, "event", id), nil).OK().Event(); len(e.Content) != 0 || e.RoomID != room {
 			t.Errorf("version %s: %+v", version, e)
 		}
 	}
@@ -206,10 +206,10 @@ func TestOneAliasForManyNewRooms(t *testing.T) {
 	t.Parallel()
 	alice, bob := newPair(t)
 	var all sync.WaitGroup
-	answers := make([]*clienttest.Response, 12)
+	answers := make([]*matrixtest.Response, 12)
 	for i := range answers {
 		all.Go(func() {
-			answers[i] = []*clienttest.Client{alice, bob}[i%2].Do("POST", "/createRoom", `{"room_alias_name":"wanted"}`)
+			answers[i] = []*matrixtest.Client{alice, bob}[i%2].Do("POST", "/createRoom", `{"room_alias_name":"wanted"}`)
 		})
 	}
 	all.Wait()

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 type everything struct {
@@ -32,7 +32,7 @@ func decoding(r *http.Request) (any, error) {
 	return body, err
 }
 
-func newDecoder(t *testing.T, opts Options) *clienttest.Client {
+func newDecoder(t *testing.T, opts Options) *matrixtest.Client {
 	return newBench(t, opts).serve(t, post("/decode", decoding), post("/raw", func(r *http.Request) (any, error) {
 		var raw json.RawMessage
 		err := decode(r, &raw)
@@ -100,7 +100,7 @@ func TestAByteOrderMarkInFrontOfJSONIsSkipped(t *testing.T) {
 
 	alice := newServer(t).Register("alice", "wordpass")
 	room := alice.CreateRoom("\ufeff{}")
-	path := clienttest.Path("rooms", room, "send", "m.room.message", "1")
+	path := matrixtest.Path("rooms", room, "send", "m.room.message", "1")
 	alice.Do("PUT", path, "\ufeff{\"msgtype\":\"m.text\",\"body\":\"marked\"}").OK()
 	rule := "/pushrules/global/override/.m.rule.master/enabled"
 	alice.Do("PUT", rule, "\ufefftrue").OK()
@@ -126,15 +126,15 @@ func TestIntegersOfAnyFormAreTreatedAlike(t *testing.T) {
 	for _, version := range []string{"5", "11"} {
 		room := alice.CreateRoom(map[string]any{"room_version": version})
 		id := alice.SendEvent(room, "com.example.sizes", `{"w":400.0,"h":3e2,"weight":1e0}`)
-		content := string(alice.Do("GET", clienttest.Path("rooms", room, "event", id), nil).OK().Body)
+		content := string(alice.Do("GET", matrixtest.Path("rooms", room, "event", id), nil).OK().Body)
 		if !strings.Contains(content, `{"h":300,"w":400,"weight":1}`) {
 			t.Errorf("version %s: %s", version, content)
 		}
-		levels := alice.Do("GET", clienttest.Path("rooms", room, "state", "m.room.power_levels"), nil).OK()
+		levels := alice.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.power_levels"), nil).OK()
 		for i, level := range []string{"51.0", "5.2e1"} {
 			body := strings.Replace(string(levels.Body), `"state_default":50`, `"state_default":`+level, 1)
-			alice.Do("PUT", clienttest.Path("rooms", room, "state", "m.room.power_levels"), body).OK()
-			changed := alice.Do("GET", clienttest.Path("rooms", room, "state", "m.room.power_levels"), nil).OK()
+			alice.Do("PUT", matrixtest.Path("rooms", room, "state", "m.room.power_levels"), body).OK()
+			changed := alice.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.power_levels"), nil).OK()
 			if got := changed.At("state_default"); got != float64(51+i) {
 				t.Errorf("version %s, %s: %v", version, level, got)
 			}

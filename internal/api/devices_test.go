@@ -3,7 +3,7 @@ package api
 import (
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestDevices(t *testing.T) {
@@ -22,7 +22,7 @@ func TestDevices(t *testing.T) {
 		t.Errorf("devices: %+v", list)
 	}
 
-	path := clienttest.Path("devices", phone.DeviceID)
+	path := matrixtest.Path("devices", phone.DeviceID)
 	alice.Do("PUT", path, `{"display_name":"Phone <1>"}`).OK()
 	alice.Do("PUT", path, `{}`).OK()
 	if got := alice.Do("GET", path, nil).OK().String("display_name"); got != "Phone <1>" {

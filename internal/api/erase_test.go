@@ -4,28 +4,28 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
 // erased is a room in which eve has said something before she was erased, and people
 // who have come to it at different times.
 type erased struct {
-	*clienttest.Client // without an account
+	*matrixtest.Client // without an account
 	room, message      string
 	// early was there before the message, middle joined after it, late after eve was
 	// erased, and outside never.
-	early, middle, late, outside *clienttest.Client
+	early, middle, late, outside *matrixtest.Client
 }
 
 func newErased(t *testing.T, visibility string) *erased {
 	t.Helper()
 	e := &erased{Client: newServer(t)}
-	for name, at := range map[string]**clienttest.Client{"early": &e.early, "middle": &e.middle, "late": &e.late, "outside": &e.outside} {
+	for name, at := range map[string]**matrixtest.Client{"early": &e.early, "middle": &e.middle, "late": &e.late, "outside": &e.outside} {
 		*at = e.Register(name, "wordpass")
 	}
 	eve := e.Register("eve", "wordpass")
-	eve.Do("PUT", clienttest.Path("profile", eve.UserID, "displayname"), `{"displayname":"Pomegranate"}`).OK()
+	eve.Do("PUT", matrixtest.Path("profile", eve.UserID, "displayname"), `{"displayname":"Pomegranate"}`).OK()
 	e.room = e.early.CreateRoom(map[string]any{
 		"preset":                       "public_chat",
 		"initial_state":                []any{map[string]any{"type": "m.room.history_visibility", "content": map[string]any{"history_visibility": visibility}}},
@@ -44,17 +44,17 @@ func TestErasedMessagesAreNotShownToThoseWhoComeLater(t *testing.T) {
 	t.Parallel()
 	for _, visibility := range []string{"shared", "world_readable"} {
 		e := newErased(t, visibility)
-		readers := map[string]*clienttest.Client{"early": e.early, "middle": e.middle, "late": e.late}
+		readers := map[string]*matrixtest.Client{"early": e.early, "middle": e.middle, "late": e.late}
 		if visibility == "world_readable" {
 			readers["outside"] = e.outside
 		}
 		for name, c := range readers {
 			knows := name == "early" || name == "middle"
-			for what, answer := range map[string]*clienttest.Response{
-				"messages":    c.Do("GET", clienttest.Path("rooms", e.room, "messages")+"?dir=b&limit=100", nil).OK(),
-				"context":     c.Do("GET", clienttest.Path("rooms", e.room, "context", e.message), nil).OK(),
-				"event":       c.Do("GET", clienttest.Path("rooms", e.room, "event", e.message), nil).OK(),
-				"initialSync": c.Do("GET", clienttest.Path("rooms", e.room, "initialSync")+"?limit=100", nil).OK(),
+			for what, answer := range map[string]*matrixtest.Response{
+				"messages":    c.Do("GET", matrixtest.Path("rooms", e.room, "messages")+"?dir=b&limit=100", nil).OK(),
+				"context":     c.Do("GET", matrixtest.Path("rooms", e.room, "context", e.message), nil).OK(),
+				"event":       c.Do("GET", matrixtest.Path("rooms", e.room, "event", e.message), nil).OK(),
+				"initialSync": c.Do("GET", matrixtest.Path("rooms", e.room, "initialSync")+"?limit=100", nil).OK(),
 				"sync":        c.Sync("", "filter", `{"room":{"timeline":{"limit":100}}}`),
 			} {
 				if what == "sync" && name == "outside" {
@@ -67,7 +67,7 @@ func TestErasedMessagesAreNotShownToThoseWhoComeLater(t *testing.T) {
 					t.Errorf("%s, %s: %s has no copy of the message at all", visibility, name, what)
 				}
 			}
-			if topic := c.Do("GET", clienttest.Path("rooms", e.room, "state", "m.room.topic"), nil).OK().String("topic"); topic != "Fruit" {
+			if topic := c.Do("GET", matrixtest.Path("rooms", e.room, "state", "m.room.topic"), nil).OK().String("topic"); topic != "Fruit" {
 				t.Errorf("%s, %s: the room has lost its topic", visibility, name)
 			}
 		}
@@ -77,7 +77,7 @@ func TestErasedMessagesAreNotShownToThoseWhoComeLater(t *testing.T) {
 func TestErasedMessagesAreNotFoundByThoseWhoComeLater(t *testing.T) {
 	t.Parallel()
 	e := newErased(t, "shared")
-	for c, want := range map[*clienttest.Client]float64{e.early: 1, e.middle: 1, e.late: 0, e.outside: 0} {
+	for c, want := range map[*matrixtest.Client]float64{e.early: 1, e.middle: 1, e.late: 0, e.outside: 0} {
 		answer := searchFor(c, "", map[string]any{"search_term": "pomegranate", "event_context": map[string]any{"include_profile": true}}).OK()
 		if got := answer.At("search_categories", "room_events", "count"); got != want {
 			t.Errorf("%s finds %v, want %v", c.UserID, got, want)
@@ -91,14 +91,14 @@ func TestErasedMessagesAreNotFoundByThoseWhoComeLater(t *testing.T) {
 func TestEraseLeavesNothingThatIsNoEvent(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
-	server := clienttest.New(t, newAPI(t, servicesOn(t, pool)).Handler())
+	server := matrixtest.New(t, newAPI(t, servicesOn(t, pool)).Handler())
 	for _, name := range []string{"kept", "gone"} {
 		c := server.Register(name, "wordpass")
 		room := c.CreateRoom(openRoom)
-		c.Do("PUT", clienttest.Path("user", c.UserID, "account_data", "org.example"), `{"secret":1}`).OK()
-		c.Do("PUT", clienttest.Path("user", c.UserID, "rooms", room, "tags", "m.favourite"), `{}`).OK()
-		c.Do("POST", clienttest.Path("user", c.UserID, "filter"), `{"room":{"timeline":{"limit":7}}}`).OK()
-		c.Do("POST", clienttest.Path("rooms", room, "receipt", "m.read", c.SendText(room, "read")), `{}`).OK()
+		c.Do("PUT", matrixtest.Path("user", c.UserID, "account_data", "org.example"), `{"secret":1}`).OK()
+		c.Do("PUT", matrixtest.Path("user", c.UserID, "rooms", room, "tags", "m.favourite"), `{}`).OK()
+		c.Do("POST", matrixtest.Path("user", c.UserID, "filter"), `{"room":{"timeline":{"limit":7}}}`).OK()
+		c.Do("POST", matrixtest.Path("rooms", room, "receipt", "m.read", c.SendText(room, "read")), `{}`).OK()
 		c.Do("PUT", "/pushrules/global/content/x", `{"pattern":"x","actions":["notify"]}`).OK()
 		c.Do("POST", "/pushers/set", `{"app_id":"a","pushkey":"k","kind":"http","app_display_name":"A","device_display_name":"D","lang":"en","data":{"url":"https://push.example.org/_matrix/push/v1/notify"}}`).OK()
 		c.Do("POST", "/account/deactivate", map[string]any{"erase": name == "gone", "auth": passwordOf(c.UserID, "wordpass")}).OK()

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestContext(t *testing.T) {
@@ -17,15 +17,15 @@ func TestContext(t *testing.T) {
 	for _, text := range []string{"1", "2", "3", "4", "5", "6", "7"} {
 		ids = append(ids, alice.SendText(room, text))
 	}
-	path := clienttest.Path("rooms", room, "context", ids[3])
+	path := matrixtest.Path("rooms", room, "context", ids[3])
 	answer := bob.Do("GET", path+"?limit=4", nil).OK()
 	if got := answer.Event("event"); got.ID != ids[3] || got.RoomID != room {
 		t.Errorf("event: %+v", got)
 	}
-	if diff := cmp.Diff([]string{"3", "2"}, clienttest.Bodies(answer.Events("events_before"))); diff != "" {
+	if diff := cmp.Diff([]string{"3", "2"}, matrixtest.Bodies(answer.Events("events_before"))); diff != "" {
 		t.Errorf("events_before, the newest first: %s", diff)
 	}
-	if diff := cmp.Diff([]string{"5", "6"}, clienttest.Bodies(answer.Events("events_after"))); diff != "" {
+	if diff := cmp.Diff([]string{"5", "6"}, matrixtest.Bodies(answer.Events("events_after"))); diff != "" {
 		t.Errorf("events_after: %s", diff)
 	}
 	if got := typesOf(answer.Events("state")); !slices.Contains(got, "m.room.create") || !slices.Contains(got, "m.room.member @bob:localhost") {
@@ -33,10 +33,10 @@ func TestContext(t *testing.T) {
 	}
 	older, _ := pagesOf(bob, room, answer.String("start"), "dir=b")
 	newer, _ := pagesOf(bob, room, answer.String("end"), "dir=f")
-	if diff := cmp.Diff([]string{"1"}, clienttest.Bodies(older)); diff != "" {
+	if diff := cmp.Diff([]string{"1"}, matrixtest.Bodies(older)); diff != "" {
 		t.Errorf("from start backward: %s", diff)
 	}
-	if diff := cmp.Diff([]string{"7"}, clienttest.Bodies(newer)); diff != "" {
+	if diff := cmp.Diff([]string{"7"}, matrixtest.Bodies(newer)); diff != "" {
 		t.Errorf("from end forward: %s", diff)
 	}
 }
@@ -47,8 +47,8 @@ func TestContextLimitsAndFilters(t *testing.T) {
 	bob.SendText(room, "his")
 	id := alice.SendText(room, "hers")
 	bob.SendText(room, "his too")
-	path := clienttest.Path("rooms", room, "context", id)
-	get := func(query string) *clienttest.Response { return alice.Do("GET", path+"?"+query, nil) }
+	path := matrixtest.Path("rooms", room, "context", id)
+	get := func(query string) *matrixtest.Response { return alice.Do("GET", path+"?"+query, nil) }
 
 	none := get("limit=0").OK()
 	if len(none.Events("events_before"))+len(none.Events("events_after")) != 0 || none.Event("event").ID != id {

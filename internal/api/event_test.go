@@ -4,14 +4,14 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestGetEvent(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)
-	id := alice.Do("PUT", clienttest.Path("rooms", room, "send", "m.room.message", "txn"), hello).OK().String("event_id")
-	path := clienttest.Path("rooms", room, "event", id)
+	id := alice.Do("PUT", matrixtest.Path("rooms", room, "send", "m.room.message", "txn"), hello).OK().String("event_id")
+	path := matrixtest.Path("rooms", room, "event", id)
 	hers, his := alice.Do("GET", path, nil).OK().Event(), bob.Do("GET", path, nil).OK().Event()
 	if hers.ID != id || hers.RoomID != room || hers.Type != "m.room.message" || hers.Sender != alice.UserID || hers.Body() != "hello" || hers.OriginServerTS == 0 {
 		t.Errorf("got %+v", hers)
@@ -32,17 +32,17 @@ func TestGetEventRefusals(t *testing.T) {
 	id := alice.SendText(room, "before")
 	bob.Join(room)
 	for _, path := range []string{
-		clienttest.Path("rooms", room, "event", id),
-		clienttest.Path("rooms", room, "event", "$none"),
-		clienttest.Path("rooms", room, "event", "none"),
-		clienttest.Path("rooms", room, "event", "$"+strings.Repeat("a", 300)),
-		clienttest.Path("rooms", other, "event", id),
-		clienttest.Path("rooms", "!none:localhost", "event", id),
+		matrixtest.Path("rooms", room, "event", id),
+		matrixtest.Path("rooms", room, "event", "$none"),
+		matrixtest.Path("rooms", room, "event", "none"),
+		matrixtest.Path("rooms", room, "event", "$"+strings.Repeat("a", 300)),
+		matrixtest.Path("rooms", other, "event", id),
+		matrixtest.Path("rooms", "!none:localhost", "event", id),
 	} {
 		bob.Do("GET", path, nil).Refused(404, "M_NOT_FOUND")
 		bob.Do("GET", strings.Replace(path, "/event/", "/context/", 1), nil).Refused(404, "M_NOT_FOUND")
 	}
-	bob.Do("GET", clienttest.Path("rooms", "none", "event", id), nil).Refused(400, "M_INVALID_PARAM")
-	bob.Do("GET", clienttest.Path("rooms", room, "event", "$\x00"), nil).Refused(400, "M_INVALID_PARAM")
-	alice.Do("GET", clienttest.Path("rooms", room, "event", id), nil).OK()
+	bob.Do("GET", matrixtest.Path("rooms", "none", "event", id), nil).Refused(400, "M_INVALID_PARAM")
+	bob.Do("GET", matrixtest.Path("rooms", room, "event", "$\x00"), nil).Refused(400, "M_INVALID_PARAM")
+	alice.Do("GET", matrixtest.Path("rooms", room, "event", id), nil).OK()
 }

@@ -7,11 +7,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // eventsFrom asks for what has happened after a token, without waiting.
-func eventsFrom(c *clienttest.Client, from string) *clienttest.Response {
+func eventsFrom(c *matrixtest.Client, from string) *matrixtest.Response {
 	c.T.Helper()
 	return c.Do("GET", "/events?timeout=0&from="+from, nil).OK()
 }
@@ -31,7 +31,7 @@ func TestEventsGoOnFromInitialSync(t *testing.T) {
 			t.Errorf("start is %q, not %q", chunk.String("start"), end)
 		}
 		wantV1(t, "chunk", v1Events(t, chunk, "chunk")[:1])
-		texts = append(texts, clienttest.Bodies(chunk.Events("chunk"))...)
+		texts = append(texts, matrixtest.Bodies(chunk.Events("chunk"))...)
 		end = chunk.String("end")
 	}
 	if diff := cmp.Diff([]string{"a", "b", "c", "d"}, texts); diff != "" {
@@ -54,7 +54,7 @@ func TestEventsWithoutATokenBeginNow(t *testing.T) {
 		}
 	}
 	all := bob.Do("GET", "/events?timeout=0&from=START", nil).OK().Events("chunk")
-	if !slices.Contains(clienttest.Bodies(all), "before") {
+	if !slices.Contains(matrixtest.Bodies(all), "before") {
 		t.Errorf("from the start: %v", all)
 	}
 }
@@ -66,13 +66,13 @@ func TestEventsWaitForTheNext(t *testing.T) {
 	bob.Join(room)
 	end := bob.Do("GET", "/initialSync", nil).OK().String("end")
 	for _, prefix := range []string{prefixV1, "/_matrix/client/r0", "/_matrix/client/v3"} {
-		waiting, answer := *bob, make(chan *clienttest.Response)
+		waiting, answer := *bob, make(chan *matrixtest.Response)
 		waiting.Prefix = prefix
 		begun := time.Now()
 		go func() { answer <- withToken(&waiting, "/events?timeout=60000&from="+end+"&") }()
 		alice.SendText(room, prefix)
 		chunk := <-answer
-		if diff := cmp.Diff([]string{prefix}, clienttest.Bodies(chunk.Events("chunk"))); diff != "" {
+		if diff := cmp.Diff([]string{prefix}, matrixtest.Bodies(chunk.Events("chunk"))); diff != "" {
 			t.Errorf("%s: %s", prefix, diff)
 		}
 		if took := time.Since(begun); took > 30*time.Second {
@@ -92,11 +92,11 @@ func TestEventsTellOfPresenceTypingAndReceipts(t *testing.T) {
 	bob.Join(room)
 	said := alice.SendText(room, "hello")
 	end := bob.Do("GET", "/initialSync", nil).OK().String("end")
-	alice.Do("PUT", clienttest.Path("presence", alice.UserID, "status"), `{"presence":"online","status_msg":"cooking"}`).OK()
-	alice.Do("PUT", clienttest.Path("rooms", room, "typing", alice.UserID), `{"typing":true,"timeout":60000}`).OK()
+	alice.Do("PUT", matrixtest.Path("presence", alice.UserID, "status"), `{"presence":"online","status_msg":"cooking"}`).OK()
+	alice.Do("PUT", matrixtest.Path("rooms", room, "typing", alice.UserID), `{"typing":true,"timeout":60000}`).OK()
 	r0 := *alice
 	r0.Prefix = "/_matrix/client/r0"
-	r0.Do("POST", clienttest.Path("rooms", room, "receipt", "m.read", said), `{}`).OK()
+	r0.Do("POST", matrixtest.Path("rooms", room, "receipt", "m.read", said), `{}`).OK()
 
 	chunk := eventsFrom(bob, end)
 	found := map[string]v1Event{}
@@ -134,7 +134,7 @@ func TestTokensOfEventsAndSyncAreTheSame(t *testing.T) {
 	chunk := eventsFrom(bob, token)
 	alice.SendText(room, "two")
 	answer := now.Sync(chunk.String("end"))
-	got := slices.Concat(clienttest.Bodies(chunk.Events("chunk")), clienttest.Bodies(answer.Timeline(room)))
+	got := slices.Concat(matrixtest.Bodies(chunk.Events("chunk")), matrixtest.Bodies(answer.Timeline(room)))
 	if diff := cmp.Diff([]string{"one", "two"}, got); diff != "" {
 		t.Error(diff)
 	}
@@ -166,7 +166,7 @@ func TestPeekingIsForAllAndForWorldReadableRooms(t *testing.T) {
 		from := bob.Do("GET", "/events?timeout=0&room_id="+open, nil).OK().String("end")
 		alice.SendText(open, "look")
 		chunk := bob.Do("GET", "/events?timeout=0&room_id="+open+"&from="+from, nil).OK()
-		if diff := cmp.Diff([]string{"look"}, clienttest.Bodies(chunk.Events("chunk"))); diff != "" {
+		if diff := cmp.Diff([]string{"look"}, matrixtest.Bodies(chunk.Events("chunk"))); diff != "" {
 			t.Errorf("%s: %s", prefix, diff)
 		}
 		bob.Do("GET", "/events?timeout=0&room_id="+closed, nil).Refused(403, "M_FORBIDDEN")

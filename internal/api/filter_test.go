@@ -6,14 +6,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestFilters(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)
 	numbered(alice, room, 3)
-	path := clienttest.Path("user", alice.UserID, "filter")
+	path := matrixtest.Path("user", alice.UserID, "filter")
 	const definition = `{"room":{"timeline":{"limit":1,"types":["m.room.message"]}},"event_fields":["type","content"],"unknown":{"a":1.5}}`
 	id := alice.Do("POST", path, definition).OK().String("filter_id")
 	if id == "" || strings.HasPrefix(id, "{") {
@@ -34,21 +34,21 @@ func TestFilters(t *testing.T) {
 	}
 	for _, filter := range []string{id, definition} {
 		answer := alice.Sync("", "filter", filter)
-		if diff := cmp.Diff([]string{"3"}, clienttest.Bodies(answer.Timeline(room))); diff != "" || answer.At("rooms", "join", room, "timeline", "limited") != true {
+		if diff := cmp.Diff([]string{"3"}, matrixtest.Bodies(answer.Timeline(room))); diff != "" || answer.At("rooms", "join", room, "timeline", "limited") != true {
 			t.Errorf("filter %s: %s", filter, diff)
 		}
 	}
 	// It is hers alone.
 	bob.Do("GET", path+"/"+id, nil).Refused(403, "M_FORBIDDEN")
 	bob.Do("POST", path, `{}`).Refused(403, "M_FORBIDDEN")
-	bob.Do("GET", clienttest.Path("user", bob.UserID, "filter", id), nil).Refused(404, "M_NOT_FOUND")
+	bob.Do("GET", matrixtest.Path("user", bob.UserID, "filter", id), nil).Refused(404, "M_NOT_FOUND")
 	bob.Do("GET", "/sync?filter="+id, nil).Refused(400, "M_INVALID_PARAM")
 }
 
 func TestFilterRefusals(t *testing.T) {
 	t.Parallel()
 	alice, _ := newPair(t)
-	path := clienttest.Path("user", alice.UserID, "filter")
+	path := matrixtest.Path("user", alice.UserID, "filter")
 	for _, test := range []struct {
 		definition string
 		status     int
@@ -72,7 +72,7 @@ func TestFilterRefusals(t *testing.T) {
 			t.Errorf("%.80s: got %d %s, want %d %s", test.definition, answer.Status, answer.Body, test.status, test.code)
 		}
 		// What can't be stored can't be used as it is either.
-		if inline := alice.Do("GET", clienttest.SyncPath("", "filter", test.definition), nil); inline.Status != test.status || inline.Errcode() != test.code {
+		if inline := alice.Do("GET", matrixtest.SyncPath("", "filter", test.definition), nil); inline.Status != test.status || inline.Errcode() != test.code {
 			t.Errorf("%.80s in the query: got %d %s, want %d %s", test.definition, inline.Status, inline.Body, test.status, test.code)
 		}
 	}

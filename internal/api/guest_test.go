@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // newGuest makes a guest account, and gives a client for it.
-func newGuest(c *clienttest.Client) *clienttest.Client {
+func newGuest(c *matrixtest.Client) *matrixtest.Client {
 	c.T.Helper()
 	answer := c.Do("POST", "/register?kind=guest", nil).OK()
 	in := *c
@@ -61,7 +61,7 @@ func TestGuestsReachWhatTheSpecificationListsAndNothingElse(t *testing.T) {
 	t.Parallel()
 	opts := services(t)
 	a := newAPI(t, opts)
-	guest := newGuest(clienttest.New(t, a.Handler()))
+	guest := newGuest(matrixtest.New(t, a.Handler()))
 	fill := strings.NewReplacer("{userId}", guest.UserID, "{keyName}", "displayname", "{roomId}", "!x:localhost", "{", "", "}", "")
 	for _, rt := range a.routes() {
 		what := rt.method + " " + rt.path
@@ -92,16 +92,16 @@ func TestGuestInARoom(t *testing.T) {
 	}
 	room := alice.CreateRoom(openRoom)
 	alice.SetState(room, "m.room.guest_access", "", map[string]any{"guest_access": "forbidden"})
-	guest.Do("POST", clienttest.Path("rooms", room, "join"), nil).Refused(403, "M_GUEST_ACCESS_FORBIDDEN")
-	guest.Do("POST", clienttest.Path("join", room), nil).Refused(403, "M_GUEST_ACCESS_FORBIDDEN")
-	self := clienttest.Path("rooms", room, "state", "m.room.member", guest.UserID)
+	guest.Do("POST", matrixtest.Path("rooms", room, "join"), nil).Refused(403, "M_GUEST_ACCESS_FORBIDDEN")
+	guest.Do("POST", matrixtest.Path("join", room), nil).Refused(403, "M_GUEST_ACCESS_FORBIDDEN")
+	self := matrixtest.Path("rooms", room, "state", "m.room.member", guest.UserID)
 	guest.Do("PUT", self, `{"membership":"join"}`).Refused(403, "M_GUEST_ACCESS_FORBIDDEN")
 
 	alice.SetState(room, "m.room.guest_access", "", map[string]any{"guest_access": "can_join"})
 	guest.Join(room)
 	guest.SendText(room, "hello")
-	guest.Do("POST", clienttest.Path("rooms", room, "invite"), map[string]any{"user_id": "@x:localhost"}).Refused(403, "M_GUEST_ACCESS_FORBIDDEN")
-	profile := clienttest.Path("profile", guest.UserID)
+	guest.Do("POST", matrixtest.Path("rooms", room, "invite"), map[string]any{"user_id": "@x:localhost"}).Refused(403, "M_GUEST_ACCESS_FORBIDDEN")
+	profile := matrixtest.Path("profile", guest.UserID)
 	guest.Do("PUT", profile+"/displayname", `{"displayname":"Visitor"}`).OK()
 	guest.Do("PUT", profile+"/avatar_url", `{"avatar_url":"mxc://localhost/x"}`).Refused(403, "M_GUEST_ACCESS_FORBIDDEN")
 	guest.Do("DELETE", profile+"/m.tz", nil).Refused(403, "M_GUEST_ACCESS_FORBIDDEN")

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // The files that are called hostile_… send what is meant to hurt: it must be refused
@@ -102,7 +102,7 @@ func TestCompressedBodiesAreNotUnpacked(t *testing.T) {
 	alice := server.Register("alice", "wordpass")
 	room := alice.CreateRoom(nil)
 	for _, encoding := range []string{"gzip", "deflate", "br", "gzip, gzip, gzip"} {
-		r := alice.Request("PUT", clienttest.Path("rooms", room, "send", "m.room.message", encoding), bomb.Bytes())
+		r := alice.Request("PUT", matrixtest.Path("rooms", room, "send", "m.room.message", encoding), bomb.Bytes())
 		r.Header.Set("Content-Encoding", encoding)
 		alice.Send(r).Refused(400, "M_NOT_JSON")
 		r = server.Request("POST", "/login", bomb.Bytes())

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestManyQueryParameters(t *testing.T) {
@@ -144,5 +144,5 @@ func TestBrokenRequests(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	clienttest.At(t, server.URL, server.Client()).Do("GET", "/login", nil).OK()
+	matrixtest.At(t, server.URL, server.Client()).Do("GET", "/login", nil).OK()
 }

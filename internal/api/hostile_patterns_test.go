@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // nastyPatterns take for ever wherever patterns are tried by going back.
@@ -56,19 +56,19 @@ func TestNastyPatternsInFilters(t *testing.T) {
 	many, long := slices.Repeat([]string{"*b*"}, 200), slices.Repeat([]string{strings.Repeat("*a", 100) + "b"}, 140)
 	for _, field := range []string{"types", "not_types"} {
 		filter := map[string]any{"room": map[string]any{"timeline": map[string]any{field: append(many, "*")}}}
-		alice.Do("POST", clienttest.Path("user", alice.UserID, "filter"), filter).Refused(400, "M_INVALID_PARAM")
+		alice.Do("POST", matrixtest.Path("user", alice.UserID, "filter"), filter).Refused(400, "M_INVALID_PARAM")
 	}
 	for name, types := range map[string][]string{"nasty": nastyPatterns, "many": many, "long": long} {
 		for _, field := range []string{"senders", "not_senders", "rooms", "not_rooms"} { // which take no patterns
 			filter := map[string]any{"room": map[string]any{"timeline": map[string]any{field: types}}}
-			alice.Do("POST", clienttest.Path("user", alice.UserID, "filter"), filter).Refused(400, "M_INVALID_PARAM")
+			alice.Do("POST", matrixtest.Path("user", alice.UserID, "filter"), filter).Refused(400, "M_INVALID_PARAM")
 		}
 		for _, field := range []string{"types", "not_types"} {
 			filter, err := json.Marshal(map[string]any{"room": map[string]any{"timeline": map[string]any{field: types, "limit": 100}, "state": map[string]any{field: nastyPatterns}}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			stored := alice.Do("POST", clienttest.Path("user", alice.UserID, "filter"), filter)
+			stored := alice.Do("POST", matrixtest.Path("user", alice.UserID, "filter"), filter)
 			id := stored.OK().String("filter_id")
 			for _, path := range []string{"/sync?filter=" + id, "/sync?timeout=0&filter=" + id + "&since=" + since} {
 				if answer := alice.Do("GET", path, nil); answer.Status != 200 {
@@ -81,7 +81,7 @@ func TestNastyPatternsInFilters(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, path := range []string{"messages?dir=b&limit=100&filter=", "context/$none?filter="} {
-			answer := alice.Do("GET", clienttest.Path("rooms", room)+"/"+path+escaped(string(filter)), nil)
+			answer := alice.Do("GET", matrixtest.Path("rooms", room)+"/"+path+escaped(string(filter)), nil)
 			if answer.Status >= 500 {
 				t.Errorf("%s %s: %d %s", name, path, answer.Status, answer.Body)
 			}
@@ -129,6 +129,6 @@ func TestNastyServerLists(t *testing.T) {
 	room := alice.CreateRoom(nil)
 	alice.SetState(room, "m.room.server_acl", "", map[string]any{"allow": nastyPatterns, "deny": nastyPatterns, "allow_ip_literals": false})
 	alice.SendText(room, "hello")
-	alice.Do("POST", clienttest.Path("rooms", room, "invite"), `{"user_id":"@`+strings.Repeat("a", 200)+`:localhost"}`)
+	alice.Do("POST", matrixtest.Path("rooms", room, "invite"), `{"user_id":"@`+strings.Repeat("a", 200)+`:localhost"}`)
 	alice.SendText(room, "still here")
 }

@@ -6,11 +6,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // roomOf finds a room in an answer of /initialSync: its place.
-func roomOf(t *testing.T, r *clienttest.Response, room string) (place []any) {
+func roomOf(t *testing.T, r *matrixtest.Response, room string) (place []any) {
 	t.Helper()
 	list, _ := r.At("rooms").([]any)
 	for i := range list {
@@ -35,9 +35,9 @@ func TestInitialSyncHasEverything(t *testing.T) {
 	alice.SendText(room, "again")
 	now := *bob
 	now.Prefix = "/_matrix/client/v3"
-	now.Do("PUT", clienttest.Path("user", bob.UserID, "account_data", "org.example"), `{"a":1}`).OK()
-	now.Do("PUT", clienttest.Path("user", bob.UserID, "rooms", room, "tags", "u.work"), `{"order":0.5}`).OK()
-	now.Do("POST", clienttest.Path("rooms", room, "receipt", "m.read", said), `{}`).OK()
+	now.Do("PUT", matrixtest.Path("user", bob.UserID, "account_data", "org.example"), `{"a":1}`).OK()
+	now.Do("PUT", matrixtest.Path("user", bob.UserID, "rooms", room, "tags", "u.work"), `{"order":0.5}`).OK()
+	now.Do("POST", matrixtest.Path("rooms", room, "receipt", "m.read", said), `{}`).OK()
 
 	answer := bob.Do("GET", "/initialSync?limit=2", nil).OK()
 	if diff := cmp.Diff([]string{"account_data", "end", "presence", "receipts", "rooms"}, keysAt(answer)); diff != "" {
@@ -50,7 +50,7 @@ func TestInitialSyncHasEverything(t *testing.T) {
 	}
 	at := func(place ...any) []any { return slices.Concat(joined, place) }
 	chunk := answer.Events(at("messages", "chunk")...)
-	if diff := cmp.Diff([]string{"hello", "again"}, clienttest.Bodies(chunk)); diff != "" || len(chunk) != 2 {
+	if diff := cmp.Diff([]string{"hello", "again"}, matrixtest.Bodies(chunk)); diff != "" || len(chunk) != 2 {
 		t.Errorf("the chunk: %s", answer.Body)
 	}
 	if answer.String(at("visibility")...) != "public" || answer.String(at("membership")...) != "join" {
@@ -65,7 +65,7 @@ func TestInitialSyncHasEverything(t *testing.T) {
 	if answer.String("presence", 0, "content", "user_id") != bob.UserID {
 		t.Errorf("the presence: %s", answer.Body)
 	}
-	older := bob.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b&limit=1&from="+answer.String(at("messages", "start")...), nil).OK()
+	older := bob.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=b&limit=1&from="+answer.String(at("messages", "start")...), nil).OK()
 	if older.String("chunk", 0, "type") != "m.room.member" {
 		t.Errorf("before the chunk comes %s", older.Body)
 	}
@@ -95,7 +95,7 @@ func TestInitialSyncGivesTheStateOfNow(t *testing.T) {
 	for _, topic := range []string{"old", "new"} {
 		alice.SetState(room, "m.room.topic", "", `{"topic":"`+topic+`"}`)
 	}
-	for _, path := range []string{"/initialSync?limit=1", clienttest.Path("rooms", room, "initialSync") + "?limit=1"} {
+	for _, path := range []string{"/initialSync?limit=1", matrixtest.Path("rooms", room, "initialSync") + "?limit=1"} {
 		answer := alice.Do("GET", path, nil).OK()
 		place := append(roomOf(t, answer, room), "state")
 		var topics []any
@@ -114,9 +114,9 @@ func TestRoomInitialSync(t *testing.T) {
 	t.Parallel()
 	alice, bob := newV1(t)
 	room := alice.CreateRoom(openRoom)
-	path := clienttest.Path("rooms", room, "initialSync")
+	path := matrixtest.Path("rooms", room, "initialSync")
 	bob.Do("GET", path, nil).Refused(403, "M_FORBIDDEN")
-	bob.Do("GET", clienttest.Path("rooms", "!none:localhost", "initialSync"), nil).Refused(403, "M_FORBIDDEN")
+	bob.Do("GET", matrixtest.Path("rooms", "!none:localhost", "initialSync"), nil).Refused(403, "M_FORBIDDEN")
 	change(alice, room, "invite", whom(bob)).OK()
 	bob.Do("GET", path, nil).Refused(403, "M_FORBIDDEN")
 
@@ -139,7 +139,7 @@ func TestRoomInitialSync(t *testing.T) {
 	if answer.String("membership") != "leave" || chunk[len(chunk)-1].Content["membership"] != "leave" {
 		t.Errorf("after leaving: %s", answer.Body)
 	}
-	if slices.ContainsFunc(answer.Events("state"), func(e clienttest.Event) bool { return e.Type == "m.room.topic" }) {
+	if slices.ContainsFunc(answer.Events("state"), func(e matrixtest.Event) bool { return e.Type == "m.room.topic" }) {
 		t.Errorf("a former member is told of later state: %s", answer.Body)
 	}
 	change(bob, room, "forget", `{}`).OK()
@@ -155,21 +155,21 @@ func TestRoomInitialSyncOfAWorldReadableRoom(t *testing.T) {
 	for _, text := range []string{"1", "2", "3"} {
 		alice.SendText(room, text)
 	}
-	answer := bob.Do("GET", clienttest.Path("rooms", room, "initialSync")+"?limit=2", nil).OK()
-	if diff := cmp.Diff([]string{"2", "3"}, clienttest.Bodies(answer.Events("messages", "chunk"))); diff != "" {
+	answer := bob.Do("GET", matrixtest.Path("rooms", room, "initialSync")+"?limit=2", nil).OK()
+	if diff := cmp.Diff([]string{"2", "3"}, matrixtest.Bodies(answer.Events("messages", "chunk"))); diff != "" {
 		t.Error(diff)
 	}
 	wantV1(t, "state", v1Events(t, answer, "state"))
 	if answer.At("membership") != nil {
 		t.Errorf("bob never had a membership: %s", answer.Body)
 	}
-	older := bob.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b&from="+answer.String("messages", "start"), nil).OK()
-	if diff := cmp.Diff([]string{"1"}, clienttest.Bodies(older.Events("chunk"))); diff != "" {
+	older := bob.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=b&from="+answer.String("messages", "start"), nil).OK()
+	if diff := cmp.Diff([]string{"1"}, matrixtest.Bodies(older.Events("chunk"))); diff != "" {
 		t.Errorf("older: %s", diff)
 	}
 	alice.SendText(room, "4")
 	newer := bob.Do("GET", "/events?timeout=0&room_id="+room+"&from="+answer.String("messages", "end"), nil).OK()
-	if diff := cmp.Diff([]string{"4"}, clienttest.Bodies(newer.Events("chunk"))); diff != "" {
+	if diff := cmp.Diff([]string{"4"}, matrixtest.Bodies(newer.Events("chunk"))); diff != "" {
 		t.Errorf("newer: %s", diff)
 	}
 }

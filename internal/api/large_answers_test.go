@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // TestLargeAnswersThatNobodyReadsAreBounded asks for large answers without reading
@@ -37,7 +37,7 @@ func TestLargeAnswersThatNobodyReadsAreBounded(t *testing.T) {
 		}
 		return conn
 	}
-	ask := func(user string) *clienttest.Response { return c.Do("GET", "/large?user="+user, nil) }
+	ask := func(user string) *matrixtest.Response { return c.Do("GET", "/large?user="+user, nil) }
 
 	first := hold("alice")
 	one := b.bounds.answers.Held()

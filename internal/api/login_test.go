@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestLoginFlows(t *testing.T) {
@@ -69,7 +69,7 @@ func TestLogout(t *testing.T) {
 	tablet.Do("GET", "/account/whoami", nil).OK()
 	// Clients send all sorts of bodies to an endpoint that has none.
 	tablet.Do("POST", "/logout/all", "not json").OK()
-	for _, client := range []*clienttest.Client{alice, tablet} {
+	for _, client := range []*matrixtest.Client{alice, tablet} {
 		client.Do("GET", "/account/whoami", nil).Refused(401, "M_UNKNOWN_TOKEN")
 	}
 	c.Login("alice", "wordpass")

@@ -3,7 +3,7 @@ package api
 import (
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestLoginToken(t *testing.T) {
@@ -28,5 +28,5 @@ func TestLoginToken(t *testing.T) {
 	}
 	c.Do("POST", "/login", body).Refused(403, "M_FORBIDDEN")
 	c.Do("POST", "/login", `{"type":"m.login.token"}`).Refused(400, "M_MISSING_PARAM")
-	alice.Do("GET", clienttest.Path("devices", "TV"), nil).OK()
+	alice.Do("GET", matrixtest.Path("devices", "TV"), nil).OK()
 }

@@ -18,9 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/await"
-	"homeserver/internal/clienttest"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/media"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/safehttp"
@@ -32,7 +31,7 @@ const (
 )
 
 // newMediaServer runs the API with media of the test's own options.
-func newMediaServer(t testing.TB, change func(*media.Options)) *clienttest.Client {
+func newMediaServer(t testing.TB, change func(*media.Options)) *matrixtest.Client {
 	t.Helper()
 	pool := postgrestest.New(t)
 	opts := servicesOn(t, pool)
@@ -43,11 +42,11 @@ func newMediaServer(t testing.TB, change func(*media.Options)) *clienttest.Clien
 		t.Fatal(err)
 	}
 	t.Cleanup(opts.Media.Stop)
-	return clienttest.New(t, newAPI(t, opts).Handler())
+	return matrixtest.New(t, newAPI(t, opts).Handler())
 }
 
 // sendFile sends a file as it is, with its type.
-func sendFile(c *clienttest.Client, method, path, contentType, content string) *clienttest.Response {
+func sendFile(c *matrixtest.Client, method, path, contentType, content string) *matrixtest.Response {
 	c.T.Helper()
 	request := c.Request(method, path, content)
 	if contentType != "" {
@@ -57,16 +56,16 @@ func sendFile(c *clienttest.Client, method, path, contentType, content string) *
 }
 
 // upload gives server and ID of a new file, as they stand in paths.
-func upload(c *clienttest.Client, contentType, filename, content string) string {
+func upload(c *matrixtest.Client, contentType, filename, content string) string {
 	c.T.Helper()
 	path := mediaV3 + "/upload"
 	if filename != "" {
-		path += "?filename=" + clienttest.Path(filename)[1:]
+		path += "?filename=" + matrixtest.Path(filename)[1:]
 	}
 	return mediaPath(c, sendFile(c, "POST", path, contentType, content).OK().String("content_uri"))
 }
 
-func mediaPath(c *clienttest.Client, uri string) string {
+func mediaPath(c *matrixtest.Client, uri string) string {
 	c.T.Helper()
 	path, ok := strings.CutPrefix(uri, "mxc:/")
 	if !ok || !strings.HasPrefix(path, "/localhost/") {
@@ -75,7 +74,7 @@ func mediaPath(c *clienttest.Client, uri string) string {
 	return path
 }
 
-func wantHeader(t testing.TB, r *clienttest.Response, name, want string) {
+func wantHeader(t testing.TB, r *matrixtest.Response, name, want string) {
 	t.Helper()
 	if got := r.Header.Get(name); got != want {
 		t.Errorf("%s is %q, want %q", name, got, want)
@@ -200,7 +199,7 @@ func TestDownloadOfParts(t *testing.T) {
 	alice := anyone.Register("alice", "wordpass")
 	content := strings.Repeat("0123456789", 1000)
 	path := mediaV3 + "/download" + upload(alice, "text/plain", "", content)
-	get := func(header, value string) *clienttest.Response {
+	get := func(header, value string) *matrixtest.Response {
 		request := anyone.Request("GET", path, nil)
 		request.Header.Set("Accept-Encoding", "gzip")
 		request.Header.Set(header, value)
@@ -240,7 +239,7 @@ func TestRangesThatAreNoneOfOurs(t *testing.T) {
 	anyone := newServer(t)
 	alice := anyone.Register("alice", "wordpass")
 	path := upload(alice, "video/mp4", "a.mp4", "0123456789")
-	ask := func(method, name, value string) *clienttest.Response {
+	ask := func(method, name, value string) *matrixtest.Response {
 		request := alice.Request(method, mediaAuthed+"/download"+path, nil)
 		request.Header.Set(name, value)
 		return alice.Send(request)
@@ -276,7 +275,7 @@ func TestMediaCanBeClosedToStrangers(t *testing.T) {
 	t.Parallel()
 	opts := services(t)
 	opts.MediaClosed = true
-	anyone := clienttest.New(t, newAPI(t, opts).Handler())
+	anyone := matrixtest.New(t, newAPI(t, opts).Handler())
 	alice := anyone.Register("alice", "wordpass")
 	path := upload(alice, "image/png", "a.png", picture(t, 20, 20))
 	for _, generation := range openMedia {
@@ -326,7 +325,7 @@ func TestUploadLater(t *testing.T) {
 	alice.Do("GET", mediaAuthed+"/thumbnail"+path+"?width=5&height=5&timeout_ms=0", nil).Refused(504, "M_NOT_YET_UPLOADED")
 	sendFile(bob, "PUT", mediaV3+"/upload"+path, "text/plain", "mine").Refused(403, "M_FORBIDDEN")
 
-	waiting := make(chan *clienttest.Response)
+	waiting := make(chan *matrixtest.Response)
 	go func() { waiting <- anyone.Do("GET", mediaV3+"/download"+path, nil) }()
 	stored := sendFile(alice, "PUT", mediaV3+"/upload"+path+"?filename=later.txt", "text/plain", "at last").OK()
 	if string(stored.Body) != "{}\n" {
@@ -440,7 +439,7 @@ func TestReaderOfAFileThatStalls(t *testing.T) {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("it ended by %v", err)
 		}
-	case <-time.After(await.Limit):
+	case <-time.After(matrixtest.Patience):
 		t.Error("it goes on writing for nobody")
 	}
 	if r := c.Do("GET", "/slow", nil).OK(); string(r.Body) != strings.Repeat("piece ", 5) {
@@ -565,8 +564,8 @@ func TestPreviewURL(t *testing.T) {
 		o.Previews = safehttp.New(safehttp.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	})
 	alice := anyone.Register("alice", "wordpass")
-	ask := func(prefix, link string) *clienttest.Response {
-		return alice.Do("GET", prefix+"/preview_url?ts=1510610716656&url="+clienttest.Path(link)[1:], nil)
+	ask := func(prefix, link string) *matrixtest.Response {
+		return alice.Do("GET", prefix+"/preview_url?ts=1510610716656&url="+matrixtest.Path(link)[1:], nil)
 	}
 	for _, prefix := range slices.Concat(openMedia, authedMedia) {
 		r := ask(prefix, site.URL).OK()

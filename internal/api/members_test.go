@@ -6,30 +6,30 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // crowd makes a public room of alice's with bob joined, carol invited, dan gone and
 // eve banned.
-func crowd(t *testing.T) (users map[string]*clienttest.Client, room string) {
+func crowd(t *testing.T) (users map[string]*matrixtest.Client, room string) {
 	t.Helper()
 	anyone := newServer(t)
-	users = map[string]*clienttest.Client{}
+	users = map[string]*matrixtest.Client{}
 	for _, name := range []string{"alice", "bob", "carol", "dan", "eve"} {
 		users[name] = anyone.Register(name, "wordpass")
 	}
 	room = users["alice"].CreateRoom(openRoom)
 	users["bob"].Join(room)
 	users["dan"].Join(room)
-	users["alice"].Do("POST", clienttest.Path("rooms", room, "invite"), `{"user_id":"@carol:localhost"}`).OK()
-	users["dan"].Do("POST", clienttest.Path("rooms", room, "leave"), nil).OK()
-	users["alice"].Do("POST", clienttest.Path("rooms", room, "ban"), `{"user_id":"@eve:localhost"}`).OK()
+	users["alice"].Do("POST", matrixtest.Path("rooms", room, "invite"), `{"user_id":"@carol:localhost"}`).OK()
+	users["dan"].Do("POST", matrixtest.Path("rooms", room, "leave"), nil).OK()
+	users["alice"].Do("POST", matrixtest.Path("rooms", room, "ban"), `{"user_id":"@eve:localhost"}`).OK()
 	return users, room
 }
 
 // namesIn lists the state keys of member events in alphabetical order, without
 // their server.
-func namesIn(events []clienttest.Event) []string {
+func namesIn(events []matrixtest.Event) []string {
 	names := []string{}
 	for _, e := range events {
 		names = append(names, (*e.StateKey)[1:len(*e.StateKey)-len(":localhost")])
@@ -41,7 +41,7 @@ func namesIn(events []clienttest.Event) []string {
 func TestMembersFilters(t *testing.T) {
 	t.Parallel()
 	users, room := crowd(t)
-	path := clienttest.Path("rooms", room, "members")
+	path := matrixtest.Path("rooms", room, "members")
 	for query, want := range map[string][]string{
 		"":                                      {"alice", "bob", "carol", "dan", "eve"},
 		"?membership=join":                      {"alice", "bob"},
@@ -66,7 +66,7 @@ func TestMembersFilters(t *testing.T) {
 	users["bob"].Do("GET", path+"?membership=friend", nil).Refused(400, "M_INVALID_PARAM")
 	users["bob"].Do("GET", path+"?not_membership=%00", nil).Refused(400, "M_INVALID_PARAM")
 	users["carol"].Do("GET", path, nil).Refused(403, "M_FORBIDDEN")
-	users["bob"].Do("GET", clienttest.Path("rooms", "!none:localhost", "members"), nil).Refused(403, "M_FORBIDDEN")
+	users["bob"].Do("GET", matrixtest.Path("rooms", "!none:localhost", "members"), nil).Refused(403, "M_FORBIDDEN")
 }
 
 func TestMembersAtAToken(t *testing.T) {
@@ -75,7 +75,7 @@ func TestMembersAtAToken(t *testing.T) {
 	room := alice.CreateRoom(openRoom)
 	before := alice.Sync("").NextBatch()
 	bob.Join(room)
-	path := clienttest.Path("rooms", room, "members")
+	path := matrixtest.Path("rooms", room, "members")
 	for query, want := range map[string][]string{
 		"?at=" + before: {"alice"}, "": {"alice", "bob"}, "?at=" + alice.Sync("").NextBatch(): {"alice", "bob"}, "?at=": {"alice", "bob"},
 		"?at=" + before + "&membership=join": {"alice"}, "?at=s0": {"alice"},
@@ -100,7 +100,7 @@ func TestMembersBeforeTheCreationAreNobody(t *testing.T) {
 		t.Fatalf("the timeline does not begin with the creation: %s", answer.Body)
 	}
 	bob.Join(room)
-	path := clienttest.Path("rooms", room, "members") + "?at=" + answer.String("rooms", "join", room, "timeline", "prev_batch")
+	path := matrixtest.Path("rooms", room, "members") + "?at=" + answer.String("rooms", "join", room, "timeline", "prev_batch")
 	if diff := cmp.Diff([]string{"alice"}, namesIn(alice.Do("GET", path, nil).OK().Events("chunk"))); diff != "" {
 		t.Error(diff)
 	}
@@ -112,7 +112,7 @@ func TestMembersForWhoHasLeft(t *testing.T) {
 	anyone := *users["alice"]
 	anyone.Register("late", "wordpass").Join(room)
 	if diff := cmp.Diff([]string{"alice", "bob"}, namesIn(users["dan"].Do("GET",
-		clienttest.Path("rooms", room, "members")+"?membership=join", nil).OK().Events("chunk"))); diff != "" {
+		matrixtest.Path("rooms", room, "members")+"?membership=join", nil).OK().Events("chunk"))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -121,9 +121,9 @@ func TestJoinedMembers(t *testing.T) {
 	t.Parallel()
 	users, room := crowd(t)
 	alice, bob := users["alice"], users["bob"]
-	alice.Do("PUT", clienttest.Path("profile", alice.UserID, "displayname"), `{"displayname":"Alice <3"}`).OK()
-	alice.Do("PUT", clienttest.Path("profile", alice.UserID, "avatar_url"), `{"avatar_url":"mxc://localhost/cat"}`).OK()
-	path := clienttest.Path("rooms", room, "joined_members")
+	alice.Do("PUT", matrixtest.Path("profile", alice.UserID, "displayname"), `{"displayname":"Alice <3"}`).OK()
+	alice.Do("PUT", matrixtest.Path("profile", alice.UserID, "avatar_url"), `{"avatar_url":"mxc://localhost/cat"}`).OK()
+	path := matrixtest.Path("rooms", room, "joined_members")
 	want := map[string]any{"joined": map[string]any{
 		alice.UserID: map[string]any{"display_name": "Alice <3", "avatar_url": "mxc://localhost/cat"},
 		bob.UserID:   map[string]any{"display_name": nil, "avatar_url": nil},
@@ -133,7 +133,7 @@ func TestJoinedMembers(t *testing.T) {
 	}
 	users["dan"].Do("GET", path, nil).Refused(403, "M_FORBIDDEN")
 	users["carol"].Do("GET", path, nil).Refused(403, "M_FORBIDDEN")
-	bob.Do("GET", clienttest.Path("rooms", "!none:localhost", "joined_members"), nil).Refused(403, "M_FORBIDDEN")
+	bob.Do("GET", matrixtest.Path("rooms", "!none:localhost", "joined_members"), nil).Refused(403, "M_FORBIDDEN")
 }
 
 func TestJoinedMembersHaveNullForWhatIsNoText(t *testing.T) {
@@ -142,11 +142,11 @@ func TestJoinedMembersHaveNullForWhatIsNoText(t *testing.T) {
 	bob.SetState(room, "m.room.member", bob.UserID, `{"membership":"join","displayname":{"a":1},"avatar_url":null}`)
 	nameless := map[string]any{"display_name": nil, "avatar_url": nil}
 	want := map[string]any{alice.UserID: nameless, bob.UserID: nameless}
-	if diff := cmp.Diff(any(want), alice.Do("GET", clienttest.Path("rooms", room, "joined_members"), nil).OK().At("joined")); diff != "" {
+	if diff := cmp.Diff(any(want), alice.Do("GET", matrixtest.Path("rooms", room, "joined_members"), nil).OK().At("joined")); diff != "" {
 		t.Error(diff)
 	}
 	bob.SetState(room, "m.room.member", bob.UserID, `{"membership":"join","displayname":"a\u0000\"ü"}`)
-	if got := alice.Do("GET", clienttest.Path("rooms", room, "joined_members"), nil).OK().String("joined", bob.UserID, "display_name"); got != "a\x00\"ü" {
+	if got := alice.Do("GET", matrixtest.Path("rooms", room, "joined_members"), nil).OK().String("joined", bob.UserID, "display_name"); got != "a\x00\"ü" {
 		t.Errorf("got %q", got)
 	}
 }

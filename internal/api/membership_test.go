@@ -7,23 +7,23 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // change posts to an endpoint of a room that changes a membership.
-func change(c *clienttest.Client, room, what string, body any) *clienttest.Response {
+func change(c *matrixtest.Client, room, what string, body any) *matrixtest.Response {
 	c.T.Helper()
-	return c.Do("POST", clienttest.Path("rooms", room, what), body)
+	return c.Do("POST", matrixtest.Path("rooms", room, what), body)
 }
 
 // whom is the body that names a user.
-func whom(c *clienttest.Client) map[string]any { return map[string]any{"user_id": c.UserID} }
+func whom(c *matrixtest.Client) map[string]any { return map[string]any{"user_id": c.UserID} }
 
 // stands fails the test unless a user has the membership in the room, as another
 // sees it.
-func stands(as *clienttest.Client, room, userID, membership string) *clienttest.Response {
+func stands(as *matrixtest.Client, room, userID, membership string) *matrixtest.Response {
 	as.T.Helper()
-	answer := as.Do("GET", clienttest.Path("rooms", room, "state", "m.room.member", userID), nil).OK()
+	answer := as.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.member", userID), nil).OK()
 	if got := answer.String("membership"); got != membership {
 		as.T.Errorf("%s: membership %q, want %q", userID, got, membership)
 	}
@@ -49,7 +49,7 @@ func TestInviteAndJoinAsInTheTutorial(t *testing.T) {
 	if got := len(history(alice, room)); got != events {
 		t.Errorf("joining again made %d events", got-events)
 	}
-	path := clienttest.Path("rooms", room, "state", "m.room.member", friend.UserID)
+	path := matrixtest.Path("rooms", room, "state", "m.room.member", friend.UserID)
 	alice.Do("PUT", path, `{"membership":"join","displayname":"not he"}`).Refused(403, "M_FORBIDDEN")
 	if got := friend.Do("GET", "/joined_rooms", nil).OK().At("joined_rooms"); !cmp.Equal(got, any([]any{room})) {
 		t.Errorf("joined_rooms: %v", got)
@@ -62,8 +62,8 @@ func TestJoinInAllForms(t *testing.T) {
 	room := alice.CreateRoom(map[string]any{"preset": "public_chat", "room_alias_name": "a/b ü"})
 	alias := "#a/b ü:localhost"
 	for _, path := range []string{
-		"/join/" + url.PathEscape(room), "/join/" + room, clienttest.Path("join", alias), "/join/%23a%2Fb%20%C3%BC%3Alocalhost?server_name=x&via=y",
-		clienttest.Path("rooms", room, "join"),
+		"/join/" + url.PathEscape(room), "/join/" + room, matrixtest.Path("join", alias), "/join/%23a%2Fb%20%C3%BC%3Alocalhost?server_name=x&via=y",
+		matrixtest.Path("rooms", room, "join"),
 	} {
 		for _, body := range []any{nil, "", `{}`, `{"reason":"why <not>"}`, `{"reason":null,"user_id":1,"third_party_signed":{}}`} {
 			if got := bob.Do("POST", path, body).OK().String("room_id"); got != room {
@@ -83,13 +83,13 @@ func TestWhatABodyOfJoinAddsIsLost(t *testing.T) {
 	t.Parallel()
 	alice, bob := newPair(t)
 	room := alice.CreateRoom(openRoom)
-	bob.Do("PUT", clienttest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Bob"}`).OK()
+	bob.Do("PUT", matrixtest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Bob"}`).OK()
 	body := `{"foo":"bar","org.example.n":{"a":[1,"<"]},"displayname":"Bob here","reason":"why",
 		"membership":"ban","join_authorised_via_users_server":"@alice:localhost","third_party_invite":{},"third_party_signed":{}}`
 	want := map[string]any{
 		"membership": "join", "foo": "bar", "org.example.n": map[string]any{"a": []any{1.0, "<"}}, "displayname": "Bob here", "reason": "why",
 	}
-	for _, path := range []string{clienttest.Path("join", room), clienttest.Path("rooms", room, "join")} {
+	for _, path := range []string{matrixtest.Path("join", room), matrixtest.Path("rooms", room, "join")} {
 		bob.Do("POST", path, body).OK()
 		if diff := cmp.Diff(any(want), stands(alice, room, bob.UserID, "join").At()); diff != "" {
 			t.Errorf("%s: %s", path, diff)
@@ -110,23 +110,23 @@ func TestJoinRefusals(t *testing.T) {
 		status     int
 		code       string
 	}{
-		{clienttest.Path("join", private), `{}`, 403, "M_FORBIDDEN"},
-		{clienttest.Path("rooms", private, "join"), `{}`, 403, "M_FORBIDDEN"},
-		{clienttest.Path("join", "!none:localhost"), `{}`, 404, "M_NOT_FOUND"},
-		{clienttest.Path("rooms", "!none:localhost", "join"), `{}`, 404, "M_NOT_FOUND"},
-		{clienttest.Path("join", "#none:localhost"), `{}`, 404, "M_NOT_FOUND"},
-		{clienttest.Path("join", "#none:elsewhere.example"), `{}`, 404, "M_NOT_FOUND"},
-		{clienttest.Path("join", "none"), `{}`, 400, "M_INVALID_PARAM"},
-		{clienttest.Path("join", "#none"), `{}`, 400, "M_INVALID_PARAM"},
-		{clienttest.Path("join", "#\x00:localhost"), `{}`, 400, "M_INVALID_PARAM"},
-		{clienttest.Path("join", "#"+strings.Repeat("a", 300)+":localhost"), `{}`, 400, "M_INVALID_PARAM"},
-		{clienttest.Path("rooms", "#none:localhost", "join"), `{}`, 400, "M_INVALID_PARAM"},
-		{clienttest.Path("join", private), `{"reason":1}`, 400, "M_BAD_JSON"},
-		{clienttest.Path("join", private), `{"reason":"\u0000"}`, 400, "M_BAD_JSON"},
-		{clienttest.Path("join", "#none:localhost"), `{`, 400, "M_NOT_JSON"},
-		{clienttest.Path("knock", private), `{}`, 403, "M_FORBIDDEN"},
-		{clienttest.Path("knock", "!none:localhost"), `{}`, 404, "M_NOT_FOUND"},
-		{clienttest.Path("knock", "#none:localhost"), `{}`, 404, "M_NOT_FOUND"},
+		{matrixtest.Path("join", private), `{}`, 403, "M_FORBIDDEN"},
+		{matrixtest.Path("rooms", private, "join"), `{}`, 403, "M_FORBIDDEN"},
+		{matrixtest.Path("join", "!none:localhost"), `{}`, 404, "M_NOT_FOUND"},
+		{matrixtest.Path("rooms", "!none:localhost", "join"), `{}`, 404, "M_NOT_FOUND"},
+		{matrixtest.Path("join", "#none:localhost"), `{}`, 404, "M_NOT_FOUND"},
+		{matrixtest.Path("join", "#none:elsewhere.example"), `{}`, 404, "M_NOT_FOUND"},
+		{matrixtest.Path("join", "none"), `{}`, 400, "M_INVALID_PARAM"},
+		{matrixtest.Path("join", "#none"), `{}`, 400, "M_INVALID_PARAM"},
+		{matrixtest.Path("join", "#\x00:localhost"), `{}`, 400, "M_INVALID_PARAM"},
+		{matrixtest.Path("join", "#"+strings.Repeat("a", 300)+":localhost"), `{}`, 400, "M_INVALID_PARAM"},
+		{matrixtest.Path("rooms", "#none:localhost", "join"), `{}`, 400, "M_INVALID_PARAM"},
+		{matrixtest.Path("join", private), `{"reason":1}`, 400, "M_BAD_JSON"},
+		{matrixtest.Path("join", private), `{"reason":"\u0000"}`, 400, "M_BAD_JSON"},
+		{matrixtest.Path("join", "#none:localhost"), `{`, 400, "M_NOT_JSON"},
+		{matrixtest.Path("knock", private), `{}`, 403, "M_FORBIDDEN"},
+		{matrixtest.Path("knock", "!none:localhost"), `{}`, 404, "M_NOT_FOUND"},
+		{matrixtest.Path("knock", "#none:localhost"), `{}`, 404, "M_NOT_FOUND"},
 	} {
 		if answer := bob.Do("POST", test.path, test.body); answer.Status != test.status || answer.Errcode() != test.code {
 			t.Errorf("%.90s %s: got %d %s, want %d %s", test.path, test.body, answer.Status, answer.Body, test.status, test.code)
@@ -138,7 +138,7 @@ func TestLeaveKickBanUnban(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)
 	carol := alice.Register("carol", "wordpass")
-	because := func(c *clienttest.Client) map[string]any {
+	because := func(c *matrixtest.Client) map[string]any {
 		return map[string]any{"user_id": c.UserID, "reason": "because"}
 	}
 	change(bob, room, "kick", whom(alice)).Refused(403, "M_FORBIDDEN")
@@ -156,7 +156,7 @@ func TestLeaveKickBanUnban(t *testing.T) {
 	if got := stands(alice, room, bob.UserID, "ban").String("reason"); got != "because" {
 		t.Errorf("reason of a ban: %q", got)
 	}
-	bob.Do("POST", clienttest.Path("join", room), nil).Refused(403, "M_FORBIDDEN")
+	bob.Do("POST", matrixtest.Path("join", room), nil).Refused(403, "M_FORBIDDEN")
 	change(alice, room, "invite", whom(bob)).Refused(403, "M_FORBIDDEN")
 	change(alice, room, "kick", whom(bob)).Refused(403, "M_FORBIDDEN")
 	change(bob, room, "leave", nil).Refused(403, "M_FORBIDDEN")
@@ -202,7 +202,7 @@ func TestForget(t *testing.T) {
 	change(bob, room, "leave", nil).OK()
 	change(bob, room, "forget", "not even JSON").OK()
 	change(bob, room, "forget", nil).OK()
-	bob.Do("GET", clienttest.Path("rooms", room, "state"), nil).Refused(403, "M_FORBIDDEN")
+	bob.Do("GET", matrixtest.Path("rooms", room, "state"), nil).Refused(403, "M_FORBIDDEN")
 	if got := bob.Sync("", "filter", `{"room":{"include_leave":true}}`).At("rooms", "leave"); len(got.(map[string]any)) != 0 {
 		t.Errorf("a forgotten room is in /sync: %v", got)
 	}
@@ -220,8 +220,8 @@ func TestKnock(t *testing.T) {
 		"room_alias_name": "club",
 		"initial_state":   []any{map[string]any{"type": "m.room.join_rules", "content": map[string]any{"join_rule": "knock"}}},
 	})
-	bob.Do("POST", clienttest.Path("join", room), nil).Refused(403, "M_FORBIDDEN")
-	if got := bob.Do("POST", clienttest.Path("knock", "#club:localhost"), `{"reason":"let me in"}`).OK().String("room_id"); got != room {
+	bob.Do("POST", matrixtest.Path("join", room), nil).Refused(403, "M_FORBIDDEN")
+	if got := bob.Do("POST", matrixtest.Path("knock", "#club:localhost"), `{"reason":"let me in"}`).OK().String("room_id"); got != room {
 		t.Errorf("room_id %q", got)
 	}
 	if got := stands(alice, room, bob.UserID, "knock").String("reason"); got != "let me in" {
@@ -254,7 +254,7 @@ func TestProfileChangesShowInRooms(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)
 	since := alice.Sync("").NextBatch()
-	bob.Do("PUT", clienttest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Bob the Builder"}`).OK()
+	bob.Do("PUT", matrixtest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Bob the Builder"}`).OK()
 	timeline := alice.Sync(since).Timeline(room)
 	if len(timeline) != 1 || timeline[0].Content["displayname"] != "Bob the Builder" || timeline[0].Content["membership"] != "join" {
 		t.Errorf("got %+v", timeline)

@@ -8,11 +8,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // numbered sends messages with the numbers 1 to n as text.
-func numbered(c *clienttest.Client, room string, n int) []string {
+func numbered(c *matrixtest.Client, room string, n int) []string {
 	c.T.Helper()
 	texts := make([]string, n)
 	for i := range n {
@@ -23,9 +23,9 @@ func numbered(c *clienttest.Client, room string, n int) []string {
 }
 
 // pagesOf reads history from a token, which may be empty, page by page to its end.
-func pagesOf(c *clienttest.Client, room, from, query string) (events []clienttest.Event, count int) {
+func pagesOf(c *matrixtest.Client, room, from, query string) (events []matrixtest.Event, count int) {
 	c.T.Helper()
-	path := clienttest.Path("rooms", room, "messages") + "?" + query
+	path := matrixtest.Path("rooms", room, "messages") + "?" + query
 	for count < 100 {
 		answer := c.Do("GET", path+"&from="+from, nil).OK()
 		count++
@@ -57,11 +57,11 @@ func TestMessagesPageByPage(t *testing.T) {
 			t.Errorf("backward by %s: %d pages, want %d: %s", limit, count, want, diff)
 		}
 	}
-	if answer := bob.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b", nil).OK(); len(answer.Events("chunk")) != 10 {
+	if answer := bob.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=b", nil).OK(); len(answer.Events("chunk")) != 10 {
 		t.Errorf("the default limit: %d events", len(answer.Events("chunk")))
 	}
 	// Pages of nothing would never end.
-	if answer := bob.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b&limit=0", nil).OK(); len(answer.Events("chunk")) != 1 {
+	if answer := bob.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=b&limit=0", nil).OK(); len(answer.Events("chunk")) != 1 {
 		t.Errorf("limit=0: %s", answer.Body)
 	}
 }
@@ -71,24 +71,24 @@ func TestMessagesContinueSync(t *testing.T) {
 	alice, bob, room := shared(t)
 	texts := numbered(alice, room, 8)
 	answer := bob.Sync("", "filter", `{"room":{"timeline":{"limit":3}}}`)
-	newer := clienttest.Bodies(answer.Timeline(room))
+	newer := matrixtest.Bodies(answer.Timeline(room))
 	older, _ := pagesOf(bob, room, answer.String("rooms", "join", room, "timeline", "prev_batch"), "dir=b&limit=2")
 	slices.Reverse(older)
-	if diff := cmp.Diff(texts, append(clienttest.Bodies(older), newer...)); diff != "" || len(newer) != 3 {
+	if diff := cmp.Diff(texts, append(matrixtest.Bodies(older), newer...)); diff != "" || len(newer) != 3 {
 		t.Error(diff)
 	}
 	// From next_batch forward there is what comes later, and nothing else.
 	alice.SendText(room, "later")
 	later, _ := pagesOf(bob, room, answer.NextBatch(), "dir=f")
-	if diff := cmp.Diff([]string{"later"}, clienttest.Bodies(later)); diff != "" || len(later) != 1 {
+	if diff := cmp.Diff([]string{"later"}, matrixtest.Bodies(later)); diff != "" || len(later) != 1 {
 		t.Errorf("forward: %s", diff)
 	}
 	// And backward to it.
 	back, _ := pagesOf(bob, room, "", "dir=b&limit=1&to="+answer.NextBatch())
-	if diff := cmp.Diff([]string{"later"}, clienttest.Bodies(back)); diff != "" || len(back) != 1 {
+	if diff := cmp.Diff([]string{"later"}, matrixtest.Bodies(back)); diff != "" || len(back) != 1 {
 		t.Errorf("backward to a token: %s", diff)
 	}
-	start := bob.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=f&from="+answer.NextBatch(), nil).OK()
+	start := bob.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=f&from="+answer.NextBatch(), nil).OK()
 	if got := start.String("start"); got != answer.NextBatch() {
 		t.Errorf("start %q, want the token given: %q", got, answer.NextBatch())
 	}
@@ -105,7 +105,7 @@ func TestOldClientsReadMessagesWithoutDirToAnEndThatIsNotThere(t *testing.T) {
 		alice.Prefix = prefix
 		for _, dir := range []string{"", "&dir=f", "&dir=b"} {
 			var got []string
-			from, path := "", clienttest.Path("rooms", room, "messages")+"?limit=4"+dir
+			from, path := "", matrixtest.Path("rooms", room, "messages")+"?limit=4"+dir
 			for page := 0; ; page++ {
 				answer := alice.Do("GET", path+"&from="+from, nil).OK()
 				events := answer.Events("chunk")
@@ -124,7 +124,7 @@ func TestOldClientsReadMessagesWithoutDirToAnEndThatIsNotThere(t *testing.T) {
 				t.Errorf("%s%s: %s", prefix, dir, diff)
 			}
 		}
-		alice.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=x", nil).Refused(400, "M_INVALID_PARAM")
+		alice.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=x", nil).Refused(400, "M_INVALID_PARAM")
 	}
 }
 
@@ -135,8 +135,8 @@ func TestMessagesFilter(t *testing.T) {
 	bob.SendText(room, "his")
 	alice.SendEvent(room, "m.room.message", map[string]any{"msgtype": "m.image", "body": "picture", "url": "mxc://localhost/cat"})
 	alice.SendEvent(room, "org.example.a_b", map[string]any{})
-	read := func(filter string) *clienttest.Response {
-		return alice.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=f&limit=100&filter="+url.QueryEscape(filter), nil)
+	read := func(filter string) *matrixtest.Response {
+		return alice.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=f&limit=100&filter="+url.QueryEscape(filter), nil)
 	}
 	for filter, want := range map[string][]string{
 		`{"types":["m.room.message"]}`:                             {"hers", "his", "picture"},
@@ -153,7 +153,7 @@ func TestMessagesFilter(t *testing.T) {
 		`{"types":["m%room%message","m_room_message","m.r\\oom"]}`: {},
 	} {
 		answer := read(filter).OK()
-		if diff := cmp.Diff(want, clienttest.Bodies(answer.Events("chunk"))); diff != "" {
+		if diff := cmp.Diff(want, matrixtest.Bodies(answer.Events("chunk"))); diff != "" {
 			t.Errorf("%s: %s", filter, diff)
 		}
 	}
@@ -179,7 +179,7 @@ func TestMessagesRefusals(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)
 	stranger := alice.Register("stranger", "wordpass")
-	path := clienttest.Path("rooms", room, "messages")
+	path := matrixtest.Path("rooms", room, "messages")
 	alice.Do("GET", path, nil).Refused(400, "M_MISSING_PARAM")
 	for _, query := range []string{
 		"dir=x", "dir=F", "dir=b&limit=abc", "dir=b&limit=-1", "dir=b&limit=1.5", "dir=b&from=x", "dir=b&from=s999999", "dir=b&to=t1", "dir=b&from=%00", "dir=b&x=%zz",
@@ -187,15 +187,15 @@ func TestMessagesRefusals(t *testing.T) {
 		alice.Do("GET", path+"?"+query, nil).Refused(400, "M_INVALID_PARAM")
 	}
 	stranger.Do("GET", path+"?dir=b", nil).Refused(403, "M_FORBIDDEN")
-	alice.Do("GET", clienttest.Path("rooms", "!none:localhost", "messages")+"?dir=b", nil).Refused(403, "M_FORBIDDEN")
-	alice.Do("GET", clienttest.Path("rooms", "none", "messages")+"?dir=b", nil).Refused(400, "M_INVALID_PARAM")
+	alice.Do("GET", matrixtest.Path("rooms", "!none:localhost", "messages")+"?dir=b", nil).Refused(403, "M_FORBIDDEN")
+	alice.Do("GET", matrixtest.Path("rooms", "none", "messages")+"?dir=b", nil).Refused(400, "M_INVALID_PARAM")
 
-	bob.Do("POST", clienttest.Path("rooms", room, "leave"), nil).OK()
+	bob.Do("POST", matrixtest.Path("rooms", room, "leave"), nil).OK()
 	alice.SendText(room, "without him")
 	if events := history(bob, room); len(events) != 8 || events[7].Content["membership"] != "leave" {
 		t.Errorf("who has left reads %q", typesOf(events))
 	}
-	bob.Do("POST", clienttest.Path("rooms", room, "forget"), nil).OK()
+	bob.Do("POST", matrixtest.Path("rooms", room, "forget"), nil).OK()
 	bob.Do("GET", path+"?dir=b", nil).Refused(403, "M_FORBIDDEN")
 }
 
@@ -206,10 +206,10 @@ func TestMessagesOfAWorldReadableRoom(t *testing.T) {
 	alice.SendText(room, "secret")
 	alice.SetState(room, "m.room.history_visibility", "", map[string]any{"history_visibility": "world_readable"})
 	id := alice.SendText(room, "for all")
-	if diff := cmp.Diff([]string{"for all"}, clienttest.Bodies(history(bob, room))); diff != "" {
+	if diff := cmp.Diff([]string{"for all"}, matrixtest.Bodies(history(bob, room))); diff != "" {
 		t.Error(diff)
 	}
-	bob.Do("GET", clienttest.Path("rooms", room, "event", id), nil).OK()
-	bob.Do("GET", clienttest.Path("rooms", room, "context", id), nil).OK()
-	bob.Do("PUT", clienttest.Path("rooms", room, "send", "m.room.message", "1"), hello).Refused(403, "M_FORBIDDEN")
+	bob.Do("GET", matrixtest.Path("rooms", room, "event", id), nil).OK()
+	bob.Do("GET", matrixtest.Path("rooms", room, "context", id), nil).OK()
+	bob.Do("PUT", matrixtest.Path("rooms", room, "send", "m.room.message", "1"), hello).Refused(403, "M_FORBIDDEN")
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // params answers with the parts of the path that the route names.
@@ -140,7 +140,7 @@ func TestRouteTableHasBothGenerations(t *testing.T) {
 	for _, prefix := range []string{"/_matrix/client/r0", "/_matrix/client/v3"} {
 		c.Prefix = prefix
 		c.Do("GET", "/login", nil).OK()
-		c.Do("GET", clienttest.Path("profile", "@nobody:localhost"), nil).Refused(404, "M_NOT_FOUND")
+		c.Do("GET", matrixtest.Path("profile", "@nobody:localhost"), nil).Refused(404, "M_NOT_FOUND")
 	}
 	c.Prefix = "/_matrix/client/v1"
 	c.Do("GET", "/login", nil).Refused(404, "M_UNRECOGNIZED")

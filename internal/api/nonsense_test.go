@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // What stands in this file sends nonsense to every endpoint, those to come
@@ -106,16 +106,16 @@ var (
 // place is a room with an event, an alias, a filter and a member, so that a path
 // can be right but for one part.
 type place struct {
-	*clienttest.Client
+	*matrixtest.Client
 	parts map[string]string
 }
 
 // newPlace makes a place for a new user, who may log out or be deactivated.
-func newPlace(anyone *clienttest.Client) *place {
+func newPlace(anyone *matrixtest.Client) *place {
 	c := anyone.Login(register(anyone), "wordpass")
 	name := strings.ToLower(c.DeviceID)
 	room := c.CreateRoom(map[string]any{"preset": "public_chat", "room_alias_name": name})
-	filter := c.Do("POST", clienttest.Path("user", c.UserID, "filter"), `{}`).OK().String("filter_id")
+	filter := c.Do("POST", matrixtest.Path("user", c.UserID, "filter"), `{}`).OK().String("filter_id")
 	return &place{c, map[string]string{
 		"roomId": room, "roomIdOrAlias": room, "roomAlias": "%23" + name + ":localhost", "eventId": c.SendText(room, "hello"), "eventType": "m.room.message",
 		"stateKey": "x", "txnId": "1", "userId": c.UserID, "keyName": "displayname", "deviceId": c.DeviceID, "filterId": filter,
@@ -156,7 +156,7 @@ func nonsense(t *testing.T, test func(rt route, p *place)) {
 	t.Helper()
 	t.Parallel()
 	a := newAPI(t, services(t))
-	anyone := clienttest.New(t, a.Handler())
+	anyone := matrixtest.New(t, a.Handler())
 	for _, rt := range a.routes() {
 		test(rt, newPlace(anyone))
 	}
@@ -235,9 +235,9 @@ func TestNoEventFailsTheServer(t *testing.T) {
 			for _, field := range test.fields {
 				for _, value := range oddValues {
 					content := `{"` + field + `":` + value + `}`
-					p.try("PUT", clienttest.Path("rooms", p.parts["roomId"], "state", test.eventType, key), content)
+					p.try("PUT", matrixtest.Path("rooms", p.parts["roomId"], "state", test.eventType, key), content)
 					if key == "" {
-						p.try("POST", clienttest.Path("rooms", p.parts["roomId"], "send", test.eventType), content)
+						p.try("POST", matrixtest.Path("rooms", p.parts["roomId"], "send", test.eventType), content)
 					}
 				}
 			}
@@ -251,6 +251,6 @@ func TestNoEventFailsTheServer(t *testing.T) {
 }
 
 // register makes an account with a made-up name, and returns its user ID.
-func register(anyone *clienttest.Client) string {
+func register(anyone *matrixtest.Client) string {
 	return anyone.Do("POST", "/register", `{"password":"wordpass","auth":{"type":"m.login.dummy"}}`).OK().String("user_id")
 }

@@ -3,7 +3,7 @@ package api
 import (
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestNotifications(t *testing.T) {
@@ -89,8 +89,8 @@ func TestNotificationsHideWhatTheReaderMayNotKnow(t *testing.T) {
 	alice.SetState(room, "m.room.history_visibility", "", map[string]any{"history_visibility": "joined"})
 	alice.SetState(room, "m.room.topic", "", map[string]any{"topic": "secret"})
 	bob.Join(room)
-	topics := func() []clienttest.Event {
-		var events []clienttest.Event
+	topics := func() []matrixtest.Event {
+		var events []matrixtest.Event
 		answer := bob.Do("GET", "/notifications", nil).OK()
 		list, _ := answer.At("notifications").([]any)
 		for i := range list {

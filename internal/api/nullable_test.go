@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestWhatSomebodyHasNotSetIsNullAndNotAbsent(t *testing.T) {
@@ -20,7 +20,7 @@ func TestWhatSomebodyHasNotSetIsNullAndNotAbsent(t *testing.T) {
 		}
 	}
 
-	device := alice.Do("GET", clienttest.Path("devices", alice.DeviceID), nil).OK()
+	device := alice.Do("GET", matrixtest.Path("devices", alice.DeviceID), nil).OK()
 	same(device.At(), map[string]any{
 		"device_id": alice.DeviceID, "display_name": nil,
 		"last_seen_ip": device.At("last_seen_ip"), "last_seen_ts": device.At("last_seen_ts"),
@@ -28,7 +28,7 @@ func TestWhatSomebodyHasNotSetIsNullAndNotAbsent(t *testing.T) {
 	same(alice.Do("GET", "/devices", nil).OK().At(), map[string]any{"devices": []any{device.At()}})
 
 	nameless := map[string]any{"display_name": nil, "avatar_url": nil}
-	members := alice.Do("GET", clienttest.Path("rooms", room, "joined_members"), nil).OK()
+	members := alice.Do("GET", matrixtest.Path("rooms", room, "joined_members"), nil).OK()
 	same(members.At("joined"), map[string]any{alice.UserID: nameless, bob.UserID: nameless})
 
 	found := alice.Do("POST", "/user_directory/search", `{"search_term":"bob"}`).OK()

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func panicking(*http.Request) (any, error) {
@@ -119,7 +119,7 @@ func TestPanicInTheMiddleOfAnAnswerEndsTheConnection(t *testing.T) {
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
-	ask := func(c *clienttest.Client, id string) string {
+	ask := func(c *matrixtest.Client, id string) string {
 		request := c.Request("GET", "/ok", nil)
 		request.Header.Set("X-Request-Id", id)
 		return c.Send(request).OK().Header.Get("X-Request-Id")
@@ -144,12 +144,12 @@ func TestAccessLogNamesTheRouteAndNoSecret(t *testing.T) {
 	t.Parallel()
 	opts := services(t)
 	b := newBench(t, opts)
-	c := clienttest.New(t, b.Handler())
+	c := matrixtest.New(t, b.Handler())
 	alice := c.Register("alice", "wordpass")
 	c.Do("GET", "/account/whoami?access_token="+alice.Token, nil).OK()
 	c.Do("GET", "/no/such/thing?access_token="+alice.Token, nil).Refused(404, "M_UNRECOGNIZED")
 	c.Do("GET", "/account/whoami?access_token="+alice.Token+"%zz", nil).Refused(400, "M_INVALID_PARAM")
-	alice.Do("GET", clienttest.Path("profile", "@secret:localhost"), nil).Refused(404, "M_NOT_FOUND")
+	alice.Do("GET", matrixtest.Path("profile", "@secret:localhost"), nil).Refused(404, "M_NOT_FOUND")
 	log := b.log.wait(t, "route=/profile/{userId} status=404")
 	for _, want := range []string{
 		"method=POST route=/register status=200",

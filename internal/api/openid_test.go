@@ -4,7 +4,7 @@ import (
 	"net/url"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestOpenIDVerifiesAUser(t *testing.T) {
@@ -15,7 +15,7 @@ func TestOpenIDVerifiesAUser(t *testing.T) {
 	service.Token, service.Prefix = "", "/_matrix/federation/v1"
 	for _, prefix := range []string{"/_matrix/client/r0", "/_matrix/client/v3"} {
 		alice.Prefix = prefix
-		made := alice.Do("POST", clienttest.Path("user", alice.UserID, "openid", "request_token"), `{}`).OK()
+		made := alice.Do("POST", matrixtest.Path("user", alice.UserID, "openid", "request_token"), `{}`).OK()
 		if made.String("token_type") != "Bearer" || made.String("matrix_server_name") != "localhost" || made.At("expires_in") != 3600.0 {
 			t.Errorf("got %s", made.Body)
 		}
@@ -35,7 +35,7 @@ func TestOpenIDRefusals(t *testing.T) {
 	t.Parallel()
 	anyone := newServer(t)
 	alice, bob := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
-	path := clienttest.Path("user", alice.UserID, "openid", "request_token")
+	path := matrixtest.Path("user", alice.UserID, "openid", "request_token")
 	bob.Do("POST", path, `{}`).Refused(403, "M_FORBIDDEN")
 	anyone.Do("POST", path, `{}`).Refused(401, "M_MISSING_TOKEN")
 	alice.Do("POST", path, `[]`).Refused(400, "M_BAD_JSON")

@@ -17,8 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/await"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres"
 )
 
@@ -57,7 +56,7 @@ func stop(t *testing.T, cluster *postgres.Cluster) {
 }
 
 // serverOn runs the whole API on a cluster.
-func serverOn(t *testing.T, cluster *postgres.Cluster) (*API, *clienttest.Client) {
+func serverOn(t *testing.T, cluster *postgres.Cluster) (*API, *matrixtest.Client) {
 	t.Helper()
 	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver"), MaxConns: 8})
 	if err != nil {
@@ -65,15 +64,15 @@ func serverOn(t *testing.T, cluster *postgres.Cluster) (*API, *clienttest.Client
 	}
 	t.Cleanup(pool.Close)
 	a := newAPI(t, servicesOn(t, pool))
-	return a, clienttest.New(t, a.Handler())
+	return a, matrixtest.New(t, a.Handler())
 }
 
 // eventually repeats a request until it is answered with 200; until then nothing
 // but 503 will do.
-func eventually(c *clienttest.Client, method, path string, body any) *clienttest.Response {
+func eventually(c *matrixtest.Client, method, path string, body any) *matrixtest.Response {
 	c.T.Helper()
-	var answer *clienttest.Response
-	await.Until(c.T, method+" "+path, func() bool {
+	var answer *matrixtest.Response
+	matrixtest.Until(c.T, method+" "+path, func() bool {
 		answer = c.Do(method, path, body)
 		return answer.Status != 503
 	})
@@ -81,7 +80,7 @@ func eventually(c *clienttest.Client, method, path string, body any) *clienttest
 }
 
 // unavailable fails the test unless the answer asks to come again.
-func unavailable(answer *clienttest.Response) {
+func unavailable(answer *matrixtest.Response) {
 	seconds, err := strconv.Atoi(answer.Refused(503, "M_UNKNOWN").Header.Get("Retry-After"))
 	if err != nil || seconds < 1 {
 		answer.Refused(503, "with Retry-After")
@@ -101,16 +100,16 @@ func TestPostgreSQLAwayAndBack(t *testing.T) {
 	poll := waiting(t.Context(), bob, a, since)
 
 	stop(t, cluster)
-	send := func(txn string) string { return clienttest.Path("rooms", room, "send", "m.room.message", txn) }
+	send := func(txn string) string { return matrixtest.Path("rooms", room, "send", "m.room.message", txn) }
 	for range 2 {
 		unavailable(alice.Do("PUT", send("lost"), hello))
 		unavailable(alice.Do("POST", "/createRoom", openRoom))
-		unavailable(alice.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b", nil))
-		unavailable(alice.Do("GET", clienttest.Path("rooms", room, "state"), nil))
-		unavailable(alice.Do("POST", clienttest.Path("rooms", room, "leave"), nil))
+		unavailable(alice.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=b", nil))
+		unavailable(alice.Do("GET", matrixtest.Path("rooms", room, "state"), nil))
+		unavailable(alice.Do("POST", matrixtest.Path("rooms", room, "leave"), nil))
 		unavailable(alice.Do("GET", "/joined_rooms", nil))
-		unavailable(alice.Do("GET", clienttest.SyncPath("s999999"), nil))
-		unavailable(alice.Do("POST", clienttest.Path("user", alice.UserID, "filter"), `{}`))
+		unavailable(alice.Do("GET", matrixtest.SyncPath("s999999"), nil))
+		unavailable(alice.Do("POST", matrixtest.Path("user", alice.UserID, "filter"), `{}`))
 		unavailable(anyone.Do("GET", directory("#none:localhost"), nil))
 		unavailable(anyone.Do("POST", "/login", `{"type":"m.login.password","user":"alice","password":"wordpass"}`))
 	}
@@ -123,7 +122,7 @@ func TestPostgreSQLAwayAndBack(t *testing.T) {
 	if again := alice.Do("PUT", send("lost"), hello).OK().String("event_id"); again != lost {
 		t.Errorf("sent again: %s, want %s", again, lost)
 	}
-	timeline := eventually(bob, "GET", clienttest.SyncPath(since), nil).Timeline(room)
+	timeline := eventually(bob, "GET", matrixtest.SyncPath(since), nil).Timeline(room)
 	if len(timeline) != 1 || timeline[0].ID != lost {
 		t.Errorf("since before the outage: %+v, want %s", timeline, lost)
 	}
@@ -144,13 +143,13 @@ func TestPostgreSQLKilled(t *testing.T) {
 	since := alice.Sync("").NextBatch()
 
 	killPostmaster(t, cluster)
-	path := clienttest.Path("rooms", room, "send", "m.room.message", "after")
+	path := matrixtest.Path("rooms", room, "send", "m.room.message", "after")
 	after := eventually(alice, "PUT", path, hello).String("event_id")
-	events := eventually(alice, "GET", clienttest.Path("rooms", room, "messages")+"?dir=b&limit=2", nil).Events("chunk")
+	events := eventually(alice, "GET", matrixtest.Path("rooms", room, "messages")+"?dir=b&limit=2", nil).Events("chunk")
 	if got := idsOf(events); len(got) != 2 || got[0] != after || got[1] != kept {
 		t.Errorf("the room ends in %q, want %s and %s", got, kept, after)
 	}
-	alice.SyncUntil(since, clienttest.Shows(room, after))
+	alice.SyncUntil(since, matrixtest.Shows(room, after))
 }
 
 // TestKilledUnderLoad lets senders do what clients do: repeat what was not
@@ -174,7 +173,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		all.Go(func() {
 			for n := range each {
 				text := fmt.Sprintf("%d/%02d", i, n)
-				answer := eventually(alice, "PUT", clienttest.Path("rooms", room, "send", "m.room.message", text), map[string]any{"body": text})
+				answer := eventually(alice, "PUT", matrixtest.Path("rooms", room, "send", "m.room.message", text), map[string]any{"body": text})
 				ids[i] = append(ids[i], text+" "+answer.String("event_id"))
 				if acknowledged.Add(1) == senders*each/2 {
 					close(halfway)
@@ -189,7 +188,7 @@ func TestKilledUnderLoad(t *testing.T) {
 	all.Wait()
 
 	var stored []string
-	for _, e := range eventually(bob, "GET", clienttest.Path("rooms", room, "messages")+"?dir=f&limit=1000", nil).Events("chunk") {
+	for _, e := range eventually(bob, "GET", matrixtest.Path("rooms", room, "messages")+"?dir=f&limit=1000", nil).Events("chunk") {
 		if e.Type == "m.room.message" {
 			stored = append(stored, e.Body()+" "+e.ID)
 		}
@@ -208,13 +207,13 @@ func TestKilledUnderLoad(t *testing.T) {
 
 // follow reads along by long polls, through gaps and outages, until it has so many
 // messages.
-func follow(c *clienttest.Client, room, since string, count int) (seen []string) {
+func follow(c *matrixtest.Client, room, since string, count int) (seen []string) {
 	c.T.Helper()
 	for len(seen) < count {
-		answer := eventually(c, "GET", clienttest.SyncPath(since, "timeout", "30000"), nil)
+		answer := eventually(c, "GET", matrixtest.SyncPath(since, "timeout", "30000"), nil)
 		events := answer.Timeline(room)
 		if limited, _ := answer.At("rooms", "join", room, "timeline", "limited").(bool); limited {
-			path := clienttest.Path("rooms", room, "messages") + "?dir=f&limit=1000&from=" + since
+			path := matrixtest.Path("rooms", room, "messages") + "?dir=f&limit=1000&from=" + since
 			to := answer.String("rooms", "join", room, "timeline", "prev_batch")
 			events = append(eventually(c, "GET", path+"&to="+to, nil).Events("chunk"), events...)
 		}

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/clienttest"
 	"homeserver/internal/gauge"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // gate is a handler that keeps requests until it is opened.
@@ -43,7 +43,7 @@ func (g *gate) route(path string, kind work) route {
 }
 
 // fill sends two requests from an address, and returns once they are kept.
-func (g *gate) fill(c *clienttest.Client, path, address string) {
+func (g *gate) fill(c *matrixtest.Client, path, address string) {
 	for range 2 {
 		g.sent.Go(func() { c.Send(from(c, "GET", path, address)).OK() })
 	}
@@ -60,7 +60,7 @@ func (g *gate) open() {
 
 // from makes the client's requests come from another address. What is answered late
 // should have been refused.
-func from(c *clienttest.Client, method, path, address string) *http.Request {
+func from(c *matrixtest.Client, method, path, address string) *http.Request {
 	ctx, cancel := context.WithTimeout(c.T.Context(), time.Minute)
 	c.T.Cleanup(cancel)
 	r := c.Request(method, path, nil).WithContext(ctx)
@@ -172,7 +172,7 @@ func TestHalfABodyHoldsUpNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := clienttest.At(t, server.URL, server.Client())
+	c := matrixtest.At(t, server.URL, server.Client())
 	c.Prefix = ""
 	for range 20 {
 		c.Do("POST", "/it", `{"a":1}`).OK()
@@ -185,7 +185,7 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 	b := newBench(t, Options{Bounds: Bounds{BodyBytes: 1 << 20}})
 	server := httptest.NewServer(b.handle(t, post("/it", ok)))
 	t.Cleanup(server.Close)
-	c := clienttest.At(t, server.URL, server.Client())
+	c := matrixtest.At(t, server.URL, server.Client())
 	c.Prefix = ""
 	large := `{"a":"` + strings.Repeat("x", 500<<10) + `"}`
 	c.Do("POST", "/it", large).OK()

@@ -6,13 +6,13 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
-func statusPath(userID string) string { return clienttest.Path("presence", userID, "status") }
+func statusPath(userID string) string { return matrixtest.Path("presence", userID, "status") }
 
 // presenceOf gives how a user is shown in an answer of /sync; "": it is not told.
-func presenceOf(answer *clienttest.Response, userID string) string {
+func presenceOf(answer *matrixtest.Response, userID string) string {
 	list, _ := answer.At("presence", "events").([]any)
 	for _, e := range list {
 		if e := e.(map[string]any); e["type"] == "m.presence" && e["sender"] == userID {
@@ -87,7 +87,7 @@ func TestProfileReachesPresence(t *testing.T) {
 	alice, bob, _ := pair(t)
 	bob.Do("PUT", statusPath(bob.UserID), `{"presence":"online"}`).OK()
 	since := alice.Sync("").NextBatch()
-	bob.Do("PUT", clienttest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Bobby"}`).OK()
+	bob.Do("PUT", matrixtest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Bobby"}`).OK()
 	answer := alice.Sync(since)
 	for i, e := range answer.Events("presence", "events") {
 		if e.Sender == bob.UserID && answer.String("presence", "events", i, "content", "displayname") == "Bobby" {
@@ -104,7 +104,7 @@ func TestPresenceList(t *testing.T) {
 	for _, prefix := range untilR0 {
 		old := alice.As(t)
 		old.Prefix = prefix
-		path := clienttest.Path("presence", "list", alice.UserID)
+		path := matrixtest.Path("presence", "list", alice.UserID)
 		if got := strings.TrimSpace(string(old.Do("GET", path, nil).OK().Body)); got != "[]" {
 			t.Errorf("at first: %s", got)
 		}
@@ -120,7 +120,7 @@ func TestPresenceList(t *testing.T) {
 		old.Do("POST", path, `{"invite":["nonsense"]}`).Refused(400, "M_INVALID_PARAM")
 		old.Do("POST", path, `{"invite":"bob"}`).Refused(400, "M_BAD_JSON")
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			old.Do(method, clienttest.Path("presence", "list", bob.UserID), `{}`).Refused(403, "M_FORBIDDEN")
+			old.Do(method, matrixtest.Path("presence", "list", bob.UserID), `{}`).Refused(403, "M_FORBIDDEN")
 		}
 	}
 }

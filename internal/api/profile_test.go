@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestProfile(t *testing.T) {
@@ -13,7 +13,7 @@ func TestProfile(t *testing.T) {
 	alice := c.Register("alice", "wordpass")
 	bob := c.Register("bob", "wordpass")
 	path := func(parts ...string) string {
-		return clienttest.Path(append([]string{"profile", alice.UserID}, parts...)...)
+		return matrixtest.Path(append([]string{"profile", alice.UserID}, parts...)...)
 	}
 
 	if got := strings.TrimSpace(string(c.Do("GET", path(), nil).OK().Body)); got != `{}` {
@@ -57,10 +57,10 @@ func TestProfileRefusals(t *testing.T) {
 		{strings.Repeat("a.", 200), `{"` + strings.Repeat("a.", 200) + `":"x"}`, "M_KEY_TOO_LARGE"},
 		{"org.example.big", `{"org.example.big":"` + strings.Repeat("x", 64<<10) + `"}`, "M_PROFILE_TOO_LARGE"},
 	} {
-		alice.Do("PUT", clienttest.Path("profile", alice.UserID, test.key), test.body).Refused(400, test.code)
+		alice.Do("PUT", matrixtest.Path("profile", alice.UserID, test.key), test.body).Refused(400, test.code)
 	}
-	c.Do("GET", clienttest.Path("profile", "@nobody:localhost"), nil).Refused(404, "M_NOT_FOUND")
-	c.Do("GET", clienttest.Path("profile", "@alice:elsewhere.example"), nil).Refused(404, "M_NOT_FOUND")
-	c.Do("GET", clienttest.Path("profile", "alice"), nil).Refused(400, "M_INVALID_PARAM")
-	c.Do("GET", clienttest.Path("profile", alice.UserID, "org.example.none"), nil).Refused(404, "M_NOT_FOUND")
+	c.Do("GET", matrixtest.Path("profile", "@nobody:localhost"), nil).Refused(404, "M_NOT_FOUND")
+	c.Do("GET", matrixtest.Path("profile", "@alice:elsewhere.example"), nil).Refused(404, "M_NOT_FOUND")
+	c.Do("GET", matrixtest.Path("profile", "alice"), nil).Refused(400, "M_INVALID_PARAM")
+	c.Do("GET", matrixtest.Path("profile", alice.UserID, "org.example.none"), nil).Refused(404, "M_NOT_FOUND")
 }

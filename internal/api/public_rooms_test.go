@@ -4,13 +4,13 @@ import (
 	"slices"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestPublicRoomsAsInTheTutorial(t *testing.T) {
 	t.Parallel()
 	alice, bob := newPair(t)
-	anyone := clienttest.At(t, alice.BaseURL, alice.HTTP)
+	anyone := matrixtest.At(t, alice.BaseURL, alice.HTTP)
 	if got := anyone.Do("GET", "/publicRooms", nil).OK(); len(got.At("chunk").([]any)) != 0 || got.At("total_room_count_estimate") != 0.0 {
 		t.Errorf("an empty directory: %s", got.Body)
 	}
@@ -81,7 +81,7 @@ func TestPublicRoomsFilter(t *testing.T) {
 func TestPublicRoomsRefusals(t *testing.T) {
 	t.Parallel()
 	alice, _ := newPair(t)
-	anyone := clienttest.At(t, alice.BaseURL, alice.HTTP)
+	anyone := matrixtest.At(t, alice.BaseURL, alice.HTTP)
 	anyone.Do("POST", "/publicRooms", `{}`).Refused(401, "M_MISSING_TOKEN")
 	for _, test := range []struct {
 		path, body string
@@ -110,10 +110,10 @@ func TestPublicRoomsRefusals(t *testing.T) {
 func TestVisibilityInTheDirectory(t *testing.T) {
 	t.Parallel()
 	alice, bob := newPair(t)
-	anyone := clienttest.At(t, alice.BaseURL, alice.HTTP)
+	anyone := matrixtest.At(t, alice.BaseURL, alice.HTTP)
 	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
 	bob.Join(room)
-	path := clienttest.Path("directory", "list", "room", room)
+	path := matrixtest.Path("directory", "list", "room", room)
 	is := func(want string) {
 		t.Helper()
 		if got := anyone.Do("GET", path, nil).OK().String("visibility"); got != want {
@@ -131,7 +131,7 @@ func TestVisibilityInTheDirectory(t *testing.T) {
 	alice.Do("PUT", path, `{"visibility":"secret"}`).Refused(400, "M_INVALID_PARAM")
 	alice.Do("PUT", path, `{"visibility":1}`).Refused(400, "M_BAD_JSON")
 	anyone.Do("PUT", path, `{"visibility":"public"}`).Refused(401, "M_MISSING_TOKEN")
-	none := clienttest.Path("directory", "list", "room", "!none:localhost")
+	none := matrixtest.Path("directory", "list", "room", "!none:localhost")
 	anyone.Do("GET", none, nil).Refused(404, "M_NOT_FOUND")
 	alice.Do("PUT", none, `{"visibility":"public"}`).Refused(404, "M_NOT_FOUND")
 }

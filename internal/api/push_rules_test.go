@@ -8,16 +8,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // rulePath is the path of a push rule, or of something of it.
 func rulePath(kind, id string, more ...string) string {
-	return clienttest.Path(append([]string{"pushrules", "global", kind, id}, more...)...)
+	return matrixtest.Path(append([]string{"pushrules", "global", kind, id}, more...)...)
 }
 
 // ruleIDs lists the IDs of the user's own rules of a kind.
-func ruleIDs(c *clienttest.Client, kind string) []string {
+func ruleIDs(c *matrixtest.Client, kind string) []string {
 	c.T.Helper()
 	ids := []string{}
 	rules, _ := c.Do("GET", "/pushrules/", nil).OK().At("global", kind).([]any)
@@ -117,8 +117,8 @@ func TestPushRuleRefusals(t *testing.T) {
 		{rulePath("override", "none", "actions"), quiet, 404, "M_NOT_FOUND"},
 		{rulePath("override", "none", "actions"), `{}`, 400, "M_MISSING_PARAM"},
 		{rulePath("override", "x", "conditions"), quiet, 404, "M_UNRECOGNIZED"},
-		{clienttest.Path("pushrules", "device", "override", "x"), quiet, 404, "M_UNRECOGNIZED"},
-		{clienttest.Path("pushrules", "device", "tag", "override", "x"), quiet, 404, "M_UNRECOGNIZED"},
+		{matrixtest.Path("pushrules", "device", "override", "x"), quiet, 404, "M_UNRECOGNIZED"},
+		{matrixtest.Path("pushrules", "device", "tag", "override", "x"), quiet, 404, "M_UNRECOGNIZED"},
 	} {
 		alice.Do("PUT", test.path, test.body).Refused(test.status, test.code)
 	}
@@ -143,7 +143,7 @@ func TestUnknownKindsAndRulesAreNotFound(t *testing.T) {
 	alice := newServer(t).Register("alice", "wordpass")
 	for _, alice.Prefix = range pushRulePrefixes {
 		for _, slash := range []string{"", "/"} {
-			alice.Do("GET", clienttest.Path("pushrules", "global", "overdrive")+slash, nil).Refused(404, "M_NOT_FOUND")
+			alice.Do("GET", matrixtest.Path("pushrules", "global", "overdrive")+slash, nil).Refused(404, "M_NOT_FOUND")
 			for _, id := range []string{"x", ".m.rule.master", ".x", `a\b`} {
 				alice.Do("GET", rulePath("overdrive", id)+slash, nil).Refused(404, "M_NOT_FOUND")
 				alice.Do("PUT", rulePath("overdrive", id)+slash, `{}`).Refused(404, "M_NOT_FOUND")
@@ -194,7 +194,7 @@ func TestPushRulesOfOneKind(t *testing.T) {
 		all := alice.Do("GET", "/pushrules/global/", nil).OK()
 		for _, kind := range []string{"override", "content", "room", "sender", "underride"} {
 			for _, slash := range []string{"", "/"} {
-				got := alice.Do("GET", clienttest.Path("pushrules", "global", kind)+slash, nil)
+				got := alice.Do("GET", matrixtest.Path("pushrules", "global", kind)+slash, nil)
 				var list []any
 				if err := json.Unmarshal(got.Body, &list); err != nil || got.Status != 200 || list == nil {
 					t.Errorf("%s: %d %s", kind, got.Status, got.Body)

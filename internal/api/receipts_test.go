@@ -5,16 +5,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func receiptPath(room, typ, id string) string {
-	return clienttest.Path("rooms", room, "receipt", typ, id)
+	return matrixtest.Path("rooms", room, "receipt", typ, id)
 }
 
 // receiptsOf lists who has a receipt of a type at an event, as an answer of /sync
 // tells, with its thread.
-func receiptsOf(t *testing.T, answer *clienttest.Response, room, typ, id string) map[string]string {
+func receiptsOf(t *testing.T, answer *matrixtest.Response, room, typ, id string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	list, _ := answer.At("rooms", "join", room, "ephemeral", "events").([]any)
@@ -104,7 +104,7 @@ func TestReadMarkers(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := pair(t)
 	first, second, third := alice.SendText(room, "one"), alice.SendText(room, "two"), alice.SendText(room, "three")
-	path := clienttest.Path("rooms", room, "read_markers")
+	path := matrixtest.Path("rooms", room, "read_markers")
 	since := bob.Sync("").NextBatch()
 	bob.Do("POST", path, map[string]any{"m.fully_read": first, "m.read": second, "m.read.private": third}).OK()
 	answer := bob.Sync(since)

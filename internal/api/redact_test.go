@@ -3,12 +3,12 @@ package api
 import (
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // isRedacted fails the test unless the event is shown stripped, with the redaction
 // that did it.
-func isRedacted(t *testing.T, where string, e clienttest.Event, by, reason string) {
+func isRedacted(t *testing.T, where string, e matrixtest.Event, by, reason string) {
 	t.Helper()
 	because, _ := e.Unsigned["redacted_because"].(map[string]any)
 	content, _ := because["content"].(map[string]any)
@@ -24,21 +24,21 @@ func TestRedactByEachEndpoint(t *testing.T) {
 		room := alice.CreateRoom(map[string]any{"room_version": version, "preset": "public_chat"})
 		bob.Join(room)
 		since := bob.Sync("").NextBatch()
-		for name, redact := range map[string]func(id string) *clienttest.Response{
-			"PUT redact": func(id string) *clienttest.Response {
-				return alice.Do("PUT", clienttest.Path("rooms", room, "redact", id, "1"), `{"reason":"why <not>"}`)
+		for name, redact := range map[string]func(id string) *matrixtest.Response{
+			"PUT redact": func(id string) *matrixtest.Response {
+				return alice.Do("PUT", matrixtest.Path("rooms", room, "redact", id, "1"), `{"reason":"why <not>"}`)
 			},
-			"POST redact": func(id string) *clienttest.Response {
-				return alice.Do("POST", clienttest.Path("rooms", room, "redact", id), `{"reason":"why <not>"}`)
+			"POST redact": func(id string) *matrixtest.Response {
+				return alice.Do("POST", matrixtest.Path("rooms", room, "redact", id), `{"reason":"why <not>"}`)
 			},
-			"PUT send": func(id string) *clienttest.Response {
-				return alice.Do("PUT", clienttest.Path("rooms", room, "send", "m.room.redaction", "1"), map[string]any{"redacts": id, "reason": "why <not>"})
+			"PUT send": func(id string) *matrixtest.Response {
+				return alice.Do("PUT", matrixtest.Path("rooms", room, "send", "m.room.redaction", "1"), map[string]any{"redacts": id, "reason": "why <not>"})
 			},
 		} {
 			what := "version " + version + ", " + name
 			id := bob.SendText(room, "regrettable")
 			by := redact(id).OK().String("event_id")
-			isRedacted(t, what+", event", alice.Do("GET", clienttest.Path("rooms", room, "event", id), nil).OK().Event(), by, "why <not>")
+			isRedacted(t, what+", event", alice.Do("GET", matrixtest.Path("rooms", room, "event", id), nil).OK().Event(), by, "why <not>")
 			answer := bob.Sync(since)
 			timeline := answer.Timeline(room)
 			if len(timeline) < 2 {
@@ -51,7 +51,7 @@ func TestRedactByEachEndpoint(t *testing.T) {
 			since = answer.NextBatch()
 		}
 		events := history(bob, room)
-		for _, body := range clienttest.Bodies(events) {
+		for _, body := range matrixtest.Bodies(events) {
 			if body != "" {
 				t.Errorf("version %s: %q is still there", version, body)
 			}
@@ -66,7 +66,7 @@ func TestRedactRules(t *testing.T) {
 	other := alice.CreateRoom(nil)
 	hers, his := alice.SendText(room, "hers"), bob.SendText(room, "his")
 	elsewhere := alice.SendText(other, "elsewhere")
-	path := func(room, id, txn string) string { return clienttest.Path("rooms", room, "redact", id, txn) }
+	path := func(room, id, txn string) string { return matrixtest.Path("rooms", room, "redact", id, txn) }
 
 	bob.Do("PUT", path(room, hers, "1"), `{}`).Refused(403, "M_FORBIDDEN")
 	stranger.Do("PUT", path(room, his, "1"), `{}`).Refused(404, "M_NOT_FOUND")
@@ -78,10 +78,10 @@ func TestRedactRules(t *testing.T) {
 	alice.Do("PUT", path(room, his, "1"), `{"reason":"\u0000"}`).Refused(400, "M_BAD_JSON")
 	bob.Do("PUT", path(room, his, "1"), nil).OK()
 	alice.Do("PUT", path(room, hers, "1"), `{}`).OK()
-	if got := clienttest.Bodies(history(alice, room)); len(got) != 2 || got[0] != "" || got[1] != "" {
+	if got := matrixtest.Bodies(history(alice, room)); len(got) != 2 || got[0] != "" || got[1] != "" {
 		t.Errorf("both are redacted, but: %q", got)
 	}
-	if got := clienttest.Bodies(history(alice, other)); len(got) != 1 || got[0] != "elsewhere" {
+	if got := matrixtest.Bodies(history(alice, other)); len(got) != 1 || got[0] != "elsewhere" {
 		t.Errorf("the other room: %q", got)
 	}
 }
@@ -91,7 +91,7 @@ func TestRedactTransactionID(t *testing.T) {
 	alice, _, room := shared(t)
 	one, two := alice.SendText(room, "one"), alice.SendText(room, "two")
 	redact := func(id string) string {
-		return alice.Do("PUT", clienttest.Path("rooms", room, "redact", id, "same"), `{}`).OK().String("event_id")
+		return alice.Do("PUT", matrixtest.Path("rooms", room, "redact", id, "same"), `{}`).OK().String("event_id")
 	}
 	first := redact(one)
 	if again := redact(one); again != first {
@@ -110,13 +110,13 @@ func TestRedactStateEvent(t *testing.T) {
 	t.Parallel()
 	alice, _, room := shared(t)
 	id := alice.SetState(room, "m.room.name", "", map[string]any{"name": "Regrettable"})
-	alice.Do("POST", clienttest.Path("rooms", room, "redact", id), `{}`).OK()
-	if got := alice.Do("GET", clienttest.Path("rooms", room, "state", "m.room.name"), nil).OK().At(); len(got.(map[string]any)) != 0 {
+	alice.Do("POST", matrixtest.Path("rooms", room, "redact", id), `{}`).OK()
+	if got := alice.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.name"), nil).OK().At(); len(got.(map[string]any)) != 0 {
 		t.Errorf("the name is still %v", got)
 	}
 	// What has replaced it doesn't show it either.
 	alice.SetState(room, "m.room.name", "", map[string]any{"name": "Better"})
-	e := alice.Do("GET", clienttest.Path("rooms", room, "state", "m.room.name")+"?format=event", nil).OK().Event()
+	e := alice.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.name")+"?format=event", nil).OK().Event()
 	if previous, _ := e.Unsigned["prev_content"].(map[string]any); len(previous) != 0 || e.Content["name"] != "Better" {
 		t.Errorf("got %+v", e)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
@@ -132,7 +132,7 @@ func TestRegisterWithoutASharedSecret(t *testing.T) {
 	t.Parallel()
 	opts := services(t)
 	opts.Auth = auth.New(postgrestest.New(t), auth.Options{ServerName: "localhost"})
-	c := clienttest.New(t, newAPI(t, opts).Handler())
+	c := matrixtest.New(t, newAPI(t, opts).Handler())
 	c.Do("GET", "/_synapse/admin/v1/register", nil).Refused(400, "M_UNKNOWN")
 	c.Do("POST", "/register", `{}`).Refused(403, "M_FORBIDDEN")
 }

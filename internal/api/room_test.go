@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/media"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/server/disk"
@@ -14,7 +14,7 @@ import (
 
 // smallServer is a server whose disks a test fills.
 type smallServer struct {
-	*clienttest.Client
+	*matrixtest.Client
 	database, files atomic.Bool // whether they are nearly full
 }
 
@@ -40,11 +40,11 @@ func newSmallServer(t *testing.T) *smallServer {
 		t.Fatal(err)
 	}
 	t.Cleanup(opts.Media.Stop)
-	s.Client = clienttest.New(t, newAPI(t, opts).Handler())
+	s.Client = matrixtest.New(t, newAPI(t, opts).Handler())
 	return s
 }
 
-func refusedForRoom(t *testing.T, r *clienttest.Response) {
+func refusedForRoom(t *testing.T, r *matrixtest.Response) {
 	t.Helper()
 	r.Refused(503, "M_UNKNOWN")
 	wantHeader(t, r, "Retry-After", "60")
@@ -61,16 +61,16 @@ func TestDiskWasFilledToItsLastByte(t *testing.T) {
 	alice, phone := s.Register("alice", "wordpass"), s.Register("bob", "wordpass")
 	room := alice.CreateRoom(nil)
 	event := alice.SendText(room, "before")
-	in := clienttest.Path("rooms", room)
-	tag := clienttest.Path("user", alice.UserID, "rooms", room, "tags", "u.work")
+	in := matrixtest.Path("rooms", room)
+	tag := matrixtest.Path("user", alice.UserID, "rooms", room, "tags", "u.work")
 	alice.Do("PUT", tag, `{}`).OK()
 
 	s.database.Store(true)
 	for _, call := range [][3]string{
 		{"PUT", in + "/send/m.room.message/1", `{"body":"x"}`}, {"PUT", in + "/state/m.room.topic", `{"topic":"x"}`},
 		{"POST", "/createRoom", `{}`}, {"POST", "/join/" + room, `{}`}, {"POST", in + "/invite", `{"user_id":"@bob:localhost"}`},
-		{"PUT", tag, `{"order":0.5}`}, {"PUT", clienttest.Path("user", alice.UserID, "account_data", "a"), `{}`},
-		{"PUT", clienttest.Path("profile", alice.UserID, "displayname"), `{"displayname":"A"}`},
+		{"PUT", tag, `{"order":0.5}`}, {"PUT", matrixtest.Path("user", alice.UserID, "account_data", "a"), `{}`},
+		{"PUT", matrixtest.Path("profile", alice.UserID, "displayname"), `{"displayname":"A"}`},
 		{"POST", in + "/receipt/m.read/" + event, `{}`}, {"POST", mediaV3 + "/upload", "x"}, {"POST", "/_matrix/media/v1/create", ""},
 	} {
 		refusedForRoom(t, alice.Do(call[0], call[1], call[2]))
@@ -81,8 +81,8 @@ func TestDiskWasFilledToItsLastByte(t *testing.T) {
 	for _, path := range []string{in + "/messages?dir=b", in + "/state", tag[:strings.LastIndex(tag, "/")], "/sync?since=" + since + "&timeout=0"} {
 		alice.Do("GET", path, nil).OK()
 	}
-	alice.Do("POST", clienttest.Path("user", alice.UserID, "filter"), `{"room":{"timeline":{"limit":3}}}`).OK()
-	alice.Do("PUT", clienttest.Path("rooms", room, "typing", alice.UserID), `{"typing":true}`).OK()
+	alice.Do("POST", matrixtest.Path("user", alice.UserID, "filter"), `{"room":{"timeline":{"limit":3}}}`).OK()
+	alice.Do("PUT", matrixtest.Path("rooms", room, "typing", alice.UserID), `{"typing":true}`).OK()
 	alice.Do("PUT", in+"/redact/"+event+"/2", `{}`).OK()
 	alice.Do("DELETE", tag, nil).OK()
 	again := s.Do("POST", "/login", `{"type":"m.login.password","user":"alice","password":"wordpass"}`).OK()
@@ -100,7 +100,7 @@ func TestDiskOfFilesIsNearlyFull(t *testing.T) {
 	s := newSmallServer(t)
 	alice := s.Register("alice", "wordpass")
 	path := upload(alice, "image/png", "", picture(t, 200, 200))
-	thumbnail := func(side string) *clienttest.Response {
+	thumbnail := func(side string) *matrixtest.Response {
 		return alice.Do("GET", mediaAuthed+"/thumbnail"+path+"?width="+side+"&height="+side, nil)
 	}
 	thumbnail("32").OK()

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 var pathParam = regexp.MustCompile(`\{(\w+)\}`)
@@ -33,7 +33,7 @@ func concrete(rt route) string {
 func TestEveryRouteWithoutAndWithWrongToken(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, services(t))
-	c := clienttest.New(t, a.Handler())
+	c := matrixtest.New(t, a.Handler())
 	for _, rt := range a.routes() {
 		path := concrete(rt)
 		c.Token = ""
@@ -79,7 +79,7 @@ var forms = map[string]bool{
 func TestEveryRouteWithABodyThatIsNoJSON(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, services(t))
-	anyone := clienttest.New(t, a.Handler())
+	anyone := matrixtest.New(t, a.Handler())
 	alice := anyone.Register("alice", "wordpass")
 	for _, rt := range a.routes() {
 		if rt.method == http.MethodGet || rt.handle.streams || bodiless[rt.method+" "+rt.path] || forms[rt.method+" "+rt.path] {

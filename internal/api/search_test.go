@@ -5,11 +5,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // searchFor searches with the criteria of room events.
-func searchFor(c *clienttest.Client, query string, criteria any) *clienttest.Response {
+func searchFor(c *matrixtest.Client, query string, criteria any) *matrixtest.Response {
 	c.T.Helper()
 	return c.Do("POST", "/search"+query, map[string]any{"search_categories": map[string]any{"room_events": criteria}})
 }
@@ -39,7 +39,7 @@ func TestSearch(t *testing.T) {
 		t.Errorf("rank %v", at("results", 0, "rank"))
 	}
 	around := func(what string) string {
-		return clienttest.Bodies(answer.Events("search_categories", "room_events", "results", 0, "context", what))[0]
+		return matrixtest.Bodies(answer.Events("search_categories", "room_events", "results", 0, "context", what))[0]
 	}
 	if around("events_before") != "before" || around("events_after") != "after" {
 		t.Errorf("context: %s", answer.Body)
@@ -50,7 +50,7 @@ func TestSearch(t *testing.T) {
 	}
 	for _, token := range []string{"start", "end"} {
 		from, _ := at("results", 0, "context", token).(string)
-		alice.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b&limit=3&from="+from, nil).OK()
+		alice.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=b&limit=3&from="+from, nil).OK()
 	}
 	if at("groups", "room_id", room, "results", 0) != id || at("groups", "sender", bob.UserID, "order") != 1.0 {
 		t.Errorf("groups: %v", at("groups"))
@@ -119,5 +119,5 @@ func TestSearchRefusals(t *testing.T) {
 		}
 	}
 	searchFor(alice, "?next_batch=x", map[string]any{"search_term": "a"}).Refused(400, "M_INVALID_PARAM")
-	searchFor(clienttest.At(t, alice.BaseURL, alice.HTTP), "", map[string]any{"search_term": "a"}).Refused(401, "M_MISSING_TOKEN")
+	searchFor(matrixtest.At(t, alice.BaseURL, alice.HTTP), "", map[string]any{"search_term": "a"}).Refused(401, "M_MISSING_TOKEN")
 }

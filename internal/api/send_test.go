@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 const hello = `{"msgtype":"m.text","body":"hello"}`
@@ -17,7 +17,7 @@ const hello = `{"msgtype":"m.text","body":"hello"}`
 func TestSendWithAndWithoutTransactionID(t *testing.T) {
 	t.Parallel()
 	alice, _, room := shared(t)
-	path := clienttest.Path("rooms", room, "send", "m.room.message")
+	path := matrixtest.Path("rooms", room, "send", "m.room.message")
 	ids := []string{
 		alice.Do("POST", path, hello).OK().String("event_id"),
 		alice.Do("POST", path, hello).OK().String("event_id"),
@@ -40,8 +40,8 @@ func TestTransactionIDMakesOneEvent(t *testing.T) {
 	alice, bob, room := shared(t)
 	phone := alice.Login("alice", "wordpass")
 	other := alice.CreateRoom(nil)
-	send := func(c *clienttest.Client, room, eventType, txn string) string {
-		return c.Do("PUT", clienttest.Path("rooms", room, "send", eventType, txn), hello).OK().String("event_id")
+	send := func(c *matrixtest.Client, room, eventType, txn string) string {
+		return c.Do("PUT", matrixtest.Path("rooms", room, "send", eventType, txn), hello).OK().String("event_id")
 	}
 	first := send(alice, room, "m.room.message", "t/1")
 	if again := send(alice, room, "m.room.message", "t/1"); again != first {
@@ -59,7 +59,7 @@ func TestTransactionIDMakesOneEvent(t *testing.T) {
 	if distinct := slices.Compact(slices.Clone(ids)); len(distinct) != len(ids) {
 		t.Errorf("another path, device or user is another transaction: %q", ids)
 	}
-	if got := clienttest.Bodies(history(alice, room)); len(got) != 4 {
+	if got := matrixtest.Bodies(history(alice, room)); len(got) != 4 {
 		t.Errorf("the room holds %d messages, want 4", len(got))
 	}
 }
@@ -67,7 +67,7 @@ func TestTransactionIDMakesOneEvent(t *testing.T) {
 func TestTransactionIDAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	alice, _, room := shared(t)
-	path := clienttest.Path("rooms", room, "send", "m.room.message", "once")
+	path := matrixtest.Path("rooms", room, "send", "m.room.message", "once")
 	var all sync.WaitGroup
 	ids := make([]string, 16)
 	for i := range ids {
@@ -77,7 +77,7 @@ func TestTransactionIDAtTheSameTime(t *testing.T) {
 	if distinct := slices.Compact(ids); len(distinct) != 1 || distinct[0] == "" {
 		t.Errorf("got %q", distinct)
 	}
-	if got := clienttest.Bodies(history(alice, room)); len(got) != 1 {
+	if got := matrixtest.Bodies(history(alice, room)); len(got) != 1 {
 		t.Errorf("the room holds %d messages", len(got))
 	}
 }
@@ -85,9 +85,9 @@ func TestTransactionIDAtTheSameTime(t *testing.T) {
 func TestTransactionIDOfOneWhoWasKicked(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)
-	path := clienttest.Path("rooms", room, "send", "m.room.message")
+	path := matrixtest.Path("rooms", room, "send", "m.room.message")
 	first := bob.Do("PUT", path+"/1", hello).OK().String("event_id")
-	alice.Do("POST", clienttest.Path("rooms", room, "kick"), map[string]any{"user_id": bob.UserID}).OK()
+	alice.Do("POST", matrixtest.Path("rooms", room, "kick"), map[string]any{"user_id": bob.UserID}).OK()
 	if again := bob.Do("PUT", path+"/1", hello).OK().String("event_id"); again != first {
 		t.Errorf("got %s, want %s: it was sent, whatever came after", again, first)
 	}
@@ -99,7 +99,7 @@ func TestSendKeepsContentAsItIs(t *testing.T) {
 	alice, _, room := shared(t)
 	const content = `{"":"empty","a":[1,-1,null,true,{"":{}}],"body":"<&> \"ü\" \u0000 💥 \\","n":9007199254740991}`
 	id := alice.SendEvent(room, "org.example/odd type", content)
-	answer := alice.Do("GET", clienttest.Path("rooms", room, "event", id), nil).OK()
+	answer := alice.Do("GET", matrixtest.Path("rooms", room, "event", id), nil).OK()
 	if !strings.Contains(string(answer.Body), `"content":`+content+`,`) || answer.String("type") != "org.example/odd type" {
 		t.Errorf("got %s", answer.Body)
 	}
@@ -109,20 +109,20 @@ func TestSendRefusals(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)
 	stranger := alice.Register("stranger", "wordpass")
-	path := clienttest.Path("rooms", room, "send", "m.room.message", "1")
+	path := matrixtest.Path("rooms", room, "send", "m.room.message", "1")
 	for _, test := range []struct {
-		who        *clienttest.Client
+		who        *matrixtest.Client
 		path, body string
 		status     int
 		code       string
 	}{
 		{stranger, path, hello, 403, "M_FORBIDDEN"},
-		{alice, clienttest.Path("rooms", "!none:localhost", "send", "m.room.message", "1"), hello, 403, "M_FORBIDDEN"},
-		{alice, clienttest.Path("rooms", "none", "send", "m.room.message", "1"), hello, 400, "M_INVALID_PARAM"},
-		{alice, clienttest.Path("rooms", "!"+strings.Repeat("a", 255), "send", "m.room.message", "1"), hello, 400, "M_INVALID_PARAM"},
-		{alice, clienttest.Path("rooms", room, "send", strings.Repeat("a", 256), "1"), hello, 413, "M_TOO_LARGE"},
-		{alice, clienttest.Path("rooms", room, "send", "a", strings.Repeat("1", 256)), hello, 400, "M_INVALID_PARAM"},
-		{alice, clienttest.Path("rooms", room, "send", "a\x00", "1"), hello, 400, "M_INVALID_PARAM"},
+		{alice, matrixtest.Path("rooms", "!none:localhost", "send", "m.room.message", "1"), hello, 403, "M_FORBIDDEN"},
+		{alice, matrixtest.Path("rooms", "none", "send", "m.room.message", "1"), hello, 400, "M_INVALID_PARAM"},
+		{alice, matrixtest.Path("rooms", "!"+strings.Repeat("a", 255), "send", "m.room.message", "1"), hello, 400, "M_INVALID_PARAM"},
+		{alice, matrixtest.Path("rooms", room, "send", strings.Repeat("a", 256), "1"), hello, 413, "M_TOO_LARGE"},
+		{alice, matrixtest.Path("rooms", room, "send", "a", strings.Repeat("1", 256)), hello, 400, "M_INVALID_PARAM"},
+		{alice, matrixtest.Path("rooms", room, "send", "a\x00", "1"), hello, 400, "M_INVALID_PARAM"},
 		{alice, path, ``, 400, "M_NOT_JSON"},
 		{alice, path, `{"body":"hello"`, 400, "M_NOT_JSON"},
 		{alice, path, `{"body":"hello"}}`, 400, "M_NOT_JSON"},
@@ -137,14 +137,14 @@ func TestSendRefusals(t *testing.T) {
 		{alice, path, `{"body":"` + strings.Repeat("a", 64<<10) + `"}`, 413, "M_TOO_LARGE"},
 		{alice, path, `{"body":"` + strings.Repeat("a", 65_300) + `"}`, 413, "M_TOO_LARGE"}, // with all that the server adds
 		{alice, path, `{"body":"` + strings.Repeat("a", 2<<20) + `"}`, 413, "M_TOO_LARGE"},
-		{bob, clienttest.Path("rooms", room, "send", "m.room.redaction"), `{}`, 405, "M_UNRECOGNIZED"},
-		{bob, clienttest.Path("rooms", room, "send", "m.room.redaction", "1"), `{}`, 400, "M_BAD_JSON"},
+		{bob, matrixtest.Path("rooms", room, "send", "m.room.redaction"), `{}`, 405, "M_UNRECOGNIZED"},
+		{bob, matrixtest.Path("rooms", room, "send", "m.room.redaction", "1"), `{}`, 400, "M_BAD_JSON"},
 	} {
 		if answer := test.who.Do("PUT", test.path, test.body); answer.Status != test.status || answer.Errcode() != test.code {
 			t.Errorf("%.90s %.60s: got %d %s, want %d %s", test.path, test.body, answer.Status, answer.Body, test.status, test.code)
 		}
 	}
-	if got := clienttest.Bodies(history(alice, room)); len(got) != 0 {
+	if got := matrixtest.Bodies(history(alice, room)); len(got) != 0 {
 		t.Errorf("refused messages are there: %.100q", got)
 	}
 	// None of the refusals has used up the transaction ID.
@@ -155,10 +155,10 @@ func TestManySendersOfOneRoomKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)
 	var all sync.WaitGroup
-	for _, c := range []*clienttest.Client{alice, bob, alice.Login("alice", "wordpass"), bob.Login("bob", "wordpass")} {
+	for _, c := range []*matrixtest.Client{alice, bob, alice.Login("alice", "wordpass"), bob.Login("bob", "wordpass")} {
 		all.Go(func() {
 			for i := range 20 {
-				if answer := c.Do("POST", clienttest.Path("rooms", room, "send", "m.room.message"),
+				if answer := c.Do("POST", matrixtest.Path("rooms", room, "send", "m.room.message"),
 					map[string]any{"msgtype": "m.text", "body": fmt.Sprintf("%s %02d", c.DeviceID, i)}); answer.Status != 200 {
 					t.Errorf("%s", answer.Body)
 				}
@@ -166,7 +166,7 @@ func TestManySendersOfOneRoomKeepTheirOrder(t *testing.T) {
 		})
 	}
 	all.Wait()
-	bodies := clienttest.Bodies(history(alice, room))
+	bodies := matrixtest.Bodies(history(alice, room))
 	perDevice := map[string][]string{}
 	for _, body := range bodies {
 		device, _, _ := strings.Cut(body, " ")

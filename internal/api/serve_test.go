@@ -14,8 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/await"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // queries answers with one parameter of the query.
@@ -55,7 +54,7 @@ func TestQueryAsPeopleTypeIt(t *testing.T) {
 }
 
 // raw sends bytes over a connection of their own, and reads one answer.
-func raw(t *testing.T, c *clienttest.Client, request string) (status int, body string) {
+func raw(t *testing.T, c *matrixtest.Client, request string) (status int, body string) {
 	t.Helper()
 	conn := dial(t, c)
 	if _, err := io.WriteString(conn, request); err != nil {
@@ -76,7 +75,7 @@ func raw(t *testing.T, c *clienttest.Client, request string) (status int, body s
 }
 
 // dial opens a connection to the server until the end of the test.
-func dial(t *testing.T, c *clienttest.Client) net.Conn {
+func dial(t *testing.T, c *matrixtest.Client) net.Conn {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(c.BaseURL, "http://"))
 	if err != nil {
@@ -87,7 +86,7 @@ func dial(t *testing.T, c *clienttest.Client) net.Conn {
 }
 
 // abandon sends a request whose client goes away when gone is closed.
-func abandon(t *testing.T, c *clienttest.Client, request *http.Request, gone <-chan struct{}) {
+func abandon(t *testing.T, c *matrixtest.Client, request *http.Request, gone <-chan struct{}) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
@@ -153,7 +152,7 @@ func TestAccessToken(t *testing.T) {
 	anyone := newServer(t)
 	alice := anyone.Register("alice", "wordpass")
 	bob := anyone.Register("bob", "wordpass")
-	whoami := func(header, token string) *clienttest.Response {
+	whoami := func(header, token string) *matrixtest.Response {
 		path := "/account/whoami"
 		if token != "" {
 			path += "?access_token=" + token
@@ -252,7 +251,7 @@ func TestLongPollNoticesThatItsClientWentAway(t *testing.T) {
 		abandon(t, c, c.Request("POST", "/poll", body), waiting)
 		select {
 		case <-gone:
-		case <-time.After(await.Limit):
+		case <-time.After(matrixtest.Patience):
 			t.Fatal("the handler goes on waiting")
 		}
 		if log := b.log.wait(t, "status=499"); strings.Contains(log, "ERROR") {
@@ -326,7 +325,7 @@ func TestHTTP2(t *testing.T) {
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	c := clienttest.At(t, server.URL, server.Client())
+	c := matrixtest.At(t, server.URL, server.Client())
 	c.Prefix = ""
 	c.Do("POST", "/decode", `{"text":"a"}`).OK()
 	c.Do("POST", "/decode", `[`).Refused(400, "M_NOT_JSON")
@@ -337,7 +336,7 @@ func TestHTTP2(t *testing.T) {
 	abandon(t, c, c.Request("POST", "/poll", `{}`), waiting)
 	select {
 	case <-gone:
-	case <-time.After(await.Limit):
+	case <-time.After(matrixtest.Patience):
 		t.Error("the handler goes on waiting")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // What stands in this file is how clients of all ages bend the rules of HTTP and of
@@ -19,7 +19,7 @@ import (
 
 // wire sends a request as it is written, but for the host and the token, and gives the
 // answer.
-func wire(c *clienttest.Client, request string) (status int, body string) {
+func wire(c *matrixtest.Client, request string) (status int, body string) {
 	c.T.Helper()
 	conn, err := (&net.Dialer{Timeout: time.Minute}).DialContext(c.T.Context(), "tcp", strings.TrimPrefix(c.BaseURL, "http://"))
 	if err != nil {
@@ -75,7 +75,7 @@ func TestSloppyHeaders(t *testing.T) {
 	} {
 		for i, value := range values {
 			txn := fmt.Sprint(header, i)
-			request := alice.Request("PUT", clienttest.Path("rooms", room, "send", "m.room.message", txn), `{"body":"x"}`)
+			request := alice.Request("PUT", matrixtest.Path("rooms", room, "send", "m.room.message", txn), `{"body":"x"}`)
 			request.Header[header] = []string{value}
 			if answer := alice.Send(request); answer.Status != http.StatusOK {
 				t.Errorf("%s: %q: %d %s", header, value, answer.Status, answer.Body)
@@ -112,7 +112,7 @@ func TestSloppyPaths(t *testing.T) {
 func TestSloppyEmptyStateKey(t *testing.T) {
 	t.Parallel()
 	alice, _, room := shared(t)
-	path := clienttest.Path("rooms", room, "state", "m.room.topic")
+	path := matrixtest.Path("rooms", room, "state", "m.room.topic")
 	for _, write := range []string{path, path + "/"} {
 		for _, read := range []string{path, path + "/", path + "/?format=content", path + "?unknown="} {
 			topic := write + read
@@ -212,7 +212,7 @@ func TestSloppyQueries(t *testing.T) {
 func TestSloppyTokens(t *testing.T) {
 	t.Parallel()
 	alice, _ := newPair(t)
-	anyone := clienttest.At(t, alice.BaseURL, alice.HTTP)
+	anyone := matrixtest.At(t, alice.BaseURL, alice.HTTP)
 	for _, query := range []string{"?access_token=" + alice.Token, "?x=1&access_token=" + url.QueryEscape(alice.Token) + "&", "?access_token=" + alice.Token + "&access_token="} {
 		if got := anyone.Do("GET", "/account/whoami"+query, nil).OK().String("user_id"); got != alice.UserID {
 			t.Errorf("%s: %q", query, got)

@@ -13,11 +13,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // keysAt lists the names of the members of an object in the answer.
-func keysAt(r *clienttest.Response, place ...any) []string {
+func keysAt(r *matrixtest.Response, place ...any) []string {
 	object, _ := r.At(place...).(map[string]any)
 	names := []string{}
 	for name := range object {
@@ -28,7 +28,7 @@ func keysAt(r *clienttest.Response, place ...any) []string {
 }
 
 // withToken asks as the tutorial does: the access token stands in the query.
-func withToken(c *clienttest.Client, path string) *clienttest.Response {
+func withToken(c *matrixtest.Client, path string) *matrixtest.Response {
 	c.T.Helper()
 	request := c.Request("GET", path+"access_token="+c.Token, nil)
 	request.Header.Del("Authorization")
@@ -68,7 +68,7 @@ func TestSyncAsInTheTutorial(t *testing.T) {
 	e := timeline[len(timeline)-2]
 	age, ok := e.Unsigned["age"].(float64)
 	e.Unsigned, e.OriginServerTS = nil, min(e.OriginServerTS, 1)
-	want := clienttest.Event{ID: e.ID, Type: "m.room.message", Sender: alice.UserID, Content: map[string]any{"msgtype": "m.text", "body": "hello"}, OriginServerTS: 1}
+	want := matrixtest.Event{ID: e.ID, Type: "m.room.message", Sender: alice.UserID, Content: map[string]any{"msgtype": "m.text", "body": "hello"}, OriginServerTS: 1}
 	if diff := cmp.Diff(want, e); diff != "" || e.ID == "" || !ok || age < 0 {
 		t.Errorf("the message of age %v: %s", age, diff)
 	}
@@ -118,10 +118,10 @@ func TestLongPollWakesOnCommit(t *testing.T) {
 	phone := bob.Login("bob", "wordpass")
 	since := bob.Sync("").NextBatch()
 	var all sync.WaitGroup
-	for _, c := range []*clienttest.Client{bob, phone, alice} {
+	for _, c := range []*matrixtest.Client{bob, phone, alice} {
 		all.Go(func() {
-			c.SyncUntil(since, func(r *clienttest.Response) bool {
-				return slices.Contains(clienttest.Bodies(r.Timeline(room)), "wake up")
+			c.SyncUntil(since, func(r *matrixtest.Response) bool {
+				return slices.Contains(matrixtest.Bodies(r.Timeline(room)), "wake up")
 			})
 		})
 	}
@@ -132,7 +132,7 @@ func TestLongPollWakesOnCommit(t *testing.T) {
 	since = bob.Sync("").NextBatch()
 	private := alice.CreateRoom(nil)
 	all.Go(func() {
-		bob.SyncUntil(since, func(r *clienttest.Response) bool { return slices.Contains(keysAt(r, "rooms", "invite"), private) })
+		bob.SyncUntil(since, func(r *matrixtest.Response) bool { return slices.Contains(keysAt(r, "rooms", "invite"), private) })
 	})
 	change(alice, private, "invite", whom(bob)).OK()
 	all.Wait()
@@ -143,12 +143,12 @@ func TestTransactionIDIsForTheSendingDevice(t *testing.T) {
 	alice, bob, room := shared(t)
 	phone := alice.Login("alice", "wordpass")
 	since := alice.Sync("").NextBatch()
-	id := alice.Do("PUT", clienttest.Path("rooms", room, "send", "m.room.message", "txn <1>"), hello).OK().String("event_id")
+	id := alice.Do("PUT", matrixtest.Path("rooms", room, "send", "m.room.message", "txn <1>"), hello).OK().String("event_id")
 	for _, test := range []struct {
-		who  *clienttest.Client
+		who  *matrixtest.Client
 		want any
 	}{{alice, "txn <1>"}, {phone, nil}, {bob, nil}} {
-		for what, events := range map[string][]clienttest.Event{
+		for what, events := range map[string][]matrixtest.Event{
 			"/sync since": test.who.Sync(since).Timeline(room), "first /sync": test.who.Sync("").Timeline(room), "/messages": history(test.who, room),
 		} {
 			e := events[len(events)-1]
@@ -164,9 +164,9 @@ func TestTwoDevicesSeeTheSame(t *testing.T) {
 	alice, bob, room := shared(t)
 	phone := alice.Login("alice", "wordpass")
 	start := alice.Sync("").NextBatch()
-	follow := func(c *clienttest.Client) (bodies []string) {
-		c.SyncUntil(start, func(r *clienttest.Response) bool {
-			bodies = append(bodies, clienttest.Bodies(r.Timeline(room))...)
+	follow := func(c *matrixtest.Client) (bodies []string) {
+		c.SyncUntil(start, func(r *matrixtest.Response) bool {
+			bodies = append(bodies, matrixtest.Bodies(r.Timeline(room))...)
 			return slices.Contains(bodies, "end")
 		})
 		return bodies
@@ -227,10 +227,10 @@ func TestSyncOptions(t *testing.T) {
 
 // waiting starts a long poll of ten minutes and returns once the server has it,
 // with a function that waits for the status of its answer.
-func waiting(ctx context.Context, c *clienttest.Client, a *API, since string) (status func() (int, error)) {
+func waiting(ctx context.Context, c *matrixtest.Client, a *API, since string) (status func() (int, error)) {
 	c.T.Helper()
 	before := inFlight(c.T, a)
-	request := c.Request("GET", clienttest.SyncPath(since, "timeout", "600000"), nil).WithContext(ctx)
+	request := c.Request("GET", matrixtest.SyncPath(since, "timeout", "600000"), nil).WithContext(ctx)
 	done := make(chan struct{})
 	var code int
 	var err error
@@ -274,7 +274,7 @@ func inFlight(t testing.TB, a *API) int {
 func TestClientThatGoesAwayFreesEverything(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, services(t))
-	alice := clienttest.New(t, a.Handler()).Register("alice", "wordpass")
+	alice := matrixtest.New(t, a.Handler()).Register("alice", "wordpass")
 	since := alice.Sync("").NextBatch()
 	var polls []func() (int, error)
 	ctx, goAway := context.WithCancel(t.Context())
@@ -295,7 +295,7 @@ func TestStoppingAnswersLongPolls(t *testing.T) {
 	t.Parallel()
 	opts := services(t)
 	a := newAPI(t, opts)
-	alice := clienttest.New(t, a.Handler()).Register("alice", "wordpass")
+	alice := matrixtest.New(t, a.Handler()).Register("alice", "wordpass")
 	since := alice.Sync("").NextBatch()
 	status := waiting(t.Context(), alice, a, since)
 	opts.Stream.Stop()
@@ -332,12 +332,12 @@ func TestAPollOutlivedItsToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAPI(t, services(t))
-			anyone := clienttest.New(t, a.Handler())
+			anyone := matrixtest.New(t, a.Handler())
 			alice, bob := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
 			room := alice.CreateRoom(openRoom)
 			bob.Join(room)
 			since := bob.Sync("").NextBatch()
-			answered := make(chan *clienttest.Response)
+			answered := make(chan *matrixtest.Response)
 			go func() {
 				waiting := bob.As(t)
 				waiting.Prefix = ""

@@ -5,17 +5,17 @@ import (
 	"testing"
 
 	"homeserver/internal/auth/identity/identitytest"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/thirdpartyinvite"
 )
 
 // withIdentity runs a server, and an identity server that it may ask.
-func withIdentity(t *testing.T) (alice, bob *clienttest.Client, identity *identitytest.Server) {
+func withIdentity(t *testing.T) (alice, bob *matrixtest.Client, identity *identitytest.Server) {
 	t.Helper()
 	identity = identitytest.New(t)
 	opts := services(t)
 	opts.Invitations = thirdpartyinvite.New(opts.Journal, opts.Rooms, identity.Client(), nil)
-	anyone := clienttest.New(t, newAPI(t, opts).Handler())
+	anyone := matrixtest.New(t, newAPI(t, opts).Handler())
 	return anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass"), identity
 }
 

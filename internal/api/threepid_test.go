@@ -11,14 +11,14 @@ import (
 
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/threepid/threepidtest"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/safehttp"
 )
 
 // mailroom is a server that can send messages, and what it talks to.
 type mailroom struct {
-	*clienttest.Client
+	*matrixtest.Client
 	mail     *threepidtest.MailServer
 	gateway  *threepidtest.Gateway
 	identity *threepidtest.IdentityServer
@@ -47,7 +47,7 @@ func newMailroom(t testing.TB, changes ...func(*threepid.Options)) *mailroom {
 	}
 	opts := servicesOn(t, postgrestest.New(t), append([]func(*threepid.Options){wire}, changes...)...)
 	p.service = opts.Threepids
-	p.Client = clienttest.New(t, newAPI(t, opts).Handler())
+	p.Client = matrixtest.New(t, newAPI(t, opts).Handler())
 	return p
 }
 
@@ -78,7 +78,7 @@ func (p *mailroom) page() string {
 }
 
 // press presses the button of the page that the last mail leads to.
-func (p *mailroom) press() *clienttest.Response {
+func (p *mailroom) press() *matrixtest.Response {
 	p.T.Helper()
 	link, err := url.Parse(p.page())
 	if err != nil {
@@ -176,7 +176,7 @@ func TestForgottenPasswordByMail(t *testing.T) {
 }
 
 // giveEmail gives an account an address.
-func (p *mailroom) giveEmail(c *clienttest.Client, address string) {
+func (p *mailroom) giveEmail(c *matrixtest.Client, address string) {
 	p.T.Helper()
 	sid := p.askEmail("/account/3pid", address)
 	p.press().OK()
@@ -397,7 +397,7 @@ func TestPageOfABadLink(t *testing.T) {
 	p.askEmail("/register", "a@example.org")
 	link := p.mail.Last(t).Link()
 	for _, query := range []string{"", "sid=x&token=y", "sid=" + link.Query().Get("sid") + "&token=y", "token=" + link.Query().Get("token")} {
-		for _, answer := range []*clienttest.Response{
+		for _, answer := range []*matrixtest.Response{
 			p.Do("GET", link.Path+"?"+query, nil), p.Do("POST", link.Path, query),
 		} {
 			if answer.Status < 400 || answer.Status >= 500 || !strings.Contains(string(answer.Body), "That did not work") {
@@ -422,7 +422,7 @@ func TestEraseForgetsProfileAndAddresses(t *testing.T) {
 	for _, erase := range []bool{false, true} {
 		name := map[bool]string{false: "alice", true: "bob"}[erase]
 		c := p.Register(name, "wordpass")
-		c.Do("PUT", clienttest.Path("profile", c.UserID, "displayname"), `{"displayname":"Me"}`).OK()
+		c.Do("PUT", matrixtest.Path("profile", c.UserID, "displayname"), `{"displayname":"Me"}`).OK()
 		p.giveEmail(c, name+"@example.org")
 		answer := c.Do("POST", "/account/deactivate", map[string]any{"erase": erase, "auth": map[string]any{
 			"type": "m.login.password", "user": name, "password": "wordpass",
@@ -430,7 +430,7 @@ func TestEraseForgetsProfileAndAddresses(t *testing.T) {
 		if answer.String("id_server_unbind_result") != "success" {
 			t.Errorf("got %s", answer.Body)
 		}
-		if got := p.Do("GET", clienttest.Path("profile", c.UserID), nil).OK().String("displayname"); (got == "") != erase {
+		if got := p.Do("GET", matrixtest.Path("profile", c.UserID), nil).OK().String("displayname"); (got == "") != erase {
 			t.Errorf("erase %v: the name is %q", erase, got)
 		}
 		p.giveEmail(p.Register(name+"2", "wordpass"), name+"@example.org") // it is free

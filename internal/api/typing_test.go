@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
-func typingPath(room, userID string) string { return clienttest.Path("rooms", room, "typing", userID) }
+func typingPath(room, userID string) string { return matrixtest.Path("rooms", room, "typing", userID) }
 
 // typists gives who is typing as an answer of /sync tells; "": it tells nothing.
-func typists(answer *clienttest.Response, room string) string {
+func typists(answer *matrixtest.Response, room string) string {
 	list, _ := answer.At("rooms", "join", room, "ephemeral", "events").([]any)
 	for _, e := range list {
 		if e := e.(map[string]any); e["type"] == "m.typing" {
@@ -25,18 +25,18 @@ func TestTyping(t *testing.T) {
 	alice, bob, room := pair(t)
 	since := alice.Sync("").NextBatch()
 	bob.Do("PUT", typingPath(room, bob.UserID), `{"typing":true,"timeout":30000}`).OK()
-	answer := alice.SyncUntil(since, func(r *clienttest.Response) bool { return typists(r, room) != "" })
+	answer := alice.SyncUntil(since, func(r *matrixtest.Response) bool { return typists(r, room) != "" })
 	if got := typists(answer, room); got != "["+bob.UserID+"]" {
 		t.Errorf("typing are %s", got)
 	}
 	bob.Do("PUT", typingPath(room, bob.UserID), `{"typing":false}`).OK()
-	answer = alice.SyncUntil(answer.NextBatch(), func(r *clienttest.Response) bool { return typists(r, room) != "" })
+	answer = alice.SyncUntil(answer.NextBatch(), func(r *matrixtest.Response) bool { return typists(r, room) != "" })
 	if got := typists(answer, room); got != "[]" {
 		t.Errorf("typing are %s", got)
 	}
 	// It ends by itself.
 	bob.Do("PUT", typingPath(room, bob.UserID), `{"typing":true,"timeout":1}`).OK()
-	alice.SyncUntil(answer.NextBatch(), func(r *clienttest.Response) bool { return typists(r, room) == "[]" })
+	alice.SyncUntil(answer.NextBatch(), func(r *matrixtest.Response) bool { return typists(r, room) == "[]" })
 }
 
 func TestTypingThatIsRefused(t *testing.T) {

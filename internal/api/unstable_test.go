@@ -8,38 +8,38 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // promises are what the flags of unstable_features stand for. Each is called as the
 // clients that look for the flag do.
-var promises = map[string]func(t *testing.T, alice, bob *clienttest.Client, room string){
-	"com.beeper.msc4169": func(t *testing.T, _, bob *clienttest.Client, room string) {
+var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room string){
+	"com.beeper.msc4169": func(t *testing.T, _, bob *matrixtest.Client, room string) {
 		id := bob.SendText(room, "regrettable")
 		by := bob.SendEvent(room, "m.room.redaction", map[string]any{"redacts": id, "reason": "why"})
-		isRedacted(t, "sent like any event", bob.Do("GET", clienttest.Path("rooms", room, "event", id), nil).OK().Event(), by, "why")
+		isRedacted(t, "sent like any event", bob.Do("GET", matrixtest.Path("rooms", room, "event", id), nil).OK().Event(), by, "why")
 	},
-	"fi.mau.msc2246.stable": func(_ *testing.T, alice, _ *clienttest.Client, _ string) {
+	"fi.mau.msc2246.stable": func(_ *testing.T, alice, _ *matrixtest.Client, _ string) {
 		uri := alice.Do("POST", "/_matrix/media/v1/create", nil).OK().String("content_uri")
 		alice.Do("PUT", "/_matrix/media/v3/upload/"+strings.TrimPrefix(uri, "mxc://"), "later").OK()
 	},
-	"org.matrix.msc2285.stable": func(t *testing.T, alice, bob *clienttest.Client, room string) {
+	"org.matrix.msc2285.stable": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		id := alice.SendText(room, "read in private")
-		bob.Do("POST", clienttest.Path("rooms", room, "read_markers"), map[string]any{"m.read.private": id}).OK()
-		for reader, want := range map[*clienttest.Client]map[string]string{bob: {bob.UserID: ""}, alice: {}} {
+		bob.Do("POST", matrixtest.Path("rooms", room, "read_markers"), map[string]any{"m.read.private": id}).OK()
+		for reader, want := range map[*matrixtest.Client]map[string]string{bob: {bob.UserID: ""}, alice: {}} {
 			if diff := cmp.Diff(want, receiptsOf(t, reader.Sync(""), room, "m.read.private", id)); diff != "" {
 				t.Errorf("shown to %s: %s", reader.UserID, diff)
 			}
 		}
 	},
-	"org.matrix.msc2432": func(t *testing.T, alice, _ *clienttest.Client, room string) {
-		alice.Do("PUT", clienttest.Path("directory", "room", "#local:localhost"), map[string]any{"room_id": room}).OK()
-		got := alice.Do("GET", clienttest.Path("rooms", room, "aliases"), nil).OK().At("aliases")
+	"org.matrix.msc2432": func(t *testing.T, alice, _ *matrixtest.Client, room string) {
+		alice.Do("PUT", matrixtest.Path("directory", "room", "#local:localhost"), map[string]any{"room_id": room}).OK()
+		got := alice.Do("GET", matrixtest.Path("rooms", room, "aliases"), nil).OK().At("aliases")
 		if diff := cmp.Diff(any([]any{"#local:localhost"}), got); diff != "" {
 			t.Error(diff)
 		}
 	},
-	"org.matrix.msc3771": func(t *testing.T, alice, bob *clienttest.Client, room string) {
+	"org.matrix.msc3771": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		root := thread(alice, room)
 		bob.Do("POST", receiptPath(room, "m.read", root), `{"thread_id":"main"}`).OK()
 		want := map[string]string{bob.UserID: "main"}
@@ -47,14 +47,14 @@ var promises = map[string]func(t *testing.T, alice, bob *clienttest.Client, room
 			t.Error(diff)
 		}
 	},
-	"org.matrix.msc3773": func(t *testing.T, alice, bob *clienttest.Client, room string) {
+	"org.matrix.msc3773": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		root := thread(alice, room)
 		answer := bob.Sync("", "filter", `{"room":{"timeline":{"unread_thread_notifications":true}}}`)
 		if got := answer.At("rooms", "join", room, "unread_thread_notifications", root, "notification_count"); got != 1.0 {
 			t.Errorf("unread in the thread: %v", got)
 		}
 	},
-	"org.matrix.msc3827.stable": func(t *testing.T, alice, _ *clienttest.Client, _ string) {
+	"org.matrix.msc3827.stable": func(t *testing.T, alice, _ *matrixtest.Client, _ string) {
 		space := alice.CreateRoom(map[string]any{
 			"preset": "public_chat", "visibility": "public", "creation_content": map[string]any{"type": "m.space"},
 		})
@@ -64,7 +64,7 @@ var promises = map[string]func(t *testing.T, alice, bob *clienttest.Client, room
 			t.Errorf("spaces: %s", found.Body)
 		}
 	},
-	"org.matrix.msc3916.stable": func(_ *testing.T, alice, bob *clienttest.Client, _ string) {
+	"org.matrix.msc3916.stable": func(_ *testing.T, alice, bob *matrixtest.Client, _ string) {
 		uri := alice.Do("POST", "/_matrix/media/v3/upload", "for users").OK().String("content_uri")
 		path := "/_matrix/client/v1/media/download/" + strings.TrimPrefix(uri, "mxc://")
 		bob.Do("GET", path, nil).OK()
@@ -72,7 +72,7 @@ var promises = map[string]func(t *testing.T, alice, bob *clienttest.Client, room
 		stranger.Token = ""
 		stranger.Do("GET", path, nil).Refused(401, "M_MISSING_TOKEN")
 	},
-	"org.matrix.msc3952_intentional_mentions": func(t *testing.T, alice, bob *clienttest.Client, room string) {
+	"org.matrix.msc3952_intentional_mentions": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		alice.SendEvent(room, "m.room.message", map[string]any{
 			"msgtype": "m.text", "body": "you there", "m.mentions": map[string]any{"user_ids": []string{bob.UserID}},
 		})
@@ -80,26 +80,26 @@ var promises = map[string]func(t *testing.T, alice, bob *clienttest.Client, room
 			t.Errorf("highlights: %v", got)
 		}
 	},
-	"org.matrix.msc4222": func(t *testing.T, alice, _ *clienttest.Client, room string) {
+	"org.matrix.msc4222": func(t *testing.T, alice, _ *matrixtest.Client, room string) {
 		alice.SetState(room, "m.room.topic", "", map[string]any{"topic": "now"})
 		events := alice.Sync("", "use_state_after", "true").Events("rooms", "join", room, "state_after", "events")
 		if !slices.Contains(typesOf(events), "m.room.topic") {
 			t.Errorf("state after the timeline: %q", typesOf(events))
 		}
 	},
-	"uk.tcpip.msc4133": func(t *testing.T, alice, bob *clienttest.Client, _ string) {
+	"uk.tcpip.msc4133": func(t *testing.T, alice, bob *matrixtest.Client, _ string) {
 		ownField(t, "/_matrix/client/unstable/uk.tcpip.msc4133", alice, bob)
 	},
-	"uk.tcpip.msc4133.stable": func(t *testing.T, alice, bob *clienttest.Client, _ string) {
+	"uk.tcpip.msc4133.stable": func(t *testing.T, alice, bob *matrixtest.Client, _ string) {
 		ownField(t, "/_matrix/client/v3", alice, bob)
 	},
 }
 
-func ownField(t *testing.T, prefix string, alice, bob *clienttest.Client) {
+func ownField(t *testing.T, prefix string, alice, bob *matrixtest.Client) {
 	t.Helper()
-	field := prefix + clienttest.Path("profile", alice.UserID, "com.example.mood")
+	field := prefix + matrixtest.Path("profile", alice.UserID, "com.example.mood")
 	alice.Do("PUT", field, `{"com.example.mood":"good"}`).OK()
-	for _, path := range []string{field, prefix + clienttest.Path("profile", alice.UserID)} {
+	for _, path := range []string{field, prefix + matrixtest.Path("profile", alice.UserID)} {
 		if got := bob.Do("GET", path, nil).OK().String("com.example.mood"); got != "good" {
 			t.Errorf("%s: %q", path, got)
 		}
@@ -109,7 +109,7 @@ func ownField(t *testing.T, prefix string, alice, bob *clienttest.Client) {
 }
 
 // thread starts one with a reply, and returns the event at its root.
-func thread(c *clienttest.Client, room string) (root string) {
+func thread(c *matrixtest.Client, room string) (root string) {
 	root = c.SendText(room, "root")
 	c.SendEvent(room, "m.room.message", map[string]any{
 		"msgtype": "m.text", "body": "reply", "m.relates_to": map[string]any{"rel_type": "m.thread", "event_id": root},

@@ -3,25 +3,25 @@ package api
 import (
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestUserDirectory(t *testing.T) {
 	t.Parallel()
 	alice, bob := newPair(t)
-	find := func(as *clienttest.Client, body any) *clienttest.Response {
+	find := func(as *matrixtest.Client, body any) *matrixtest.Response {
 		t.Helper()
 		return as.Do("POST", "/user_directory/search", body)
 	}
-	none := func(as *clienttest.Client, term string) {
+	none := func(as *matrixtest.Client, term string) {
 		t.Helper()
 		answer := find(as, map[string]any{"search_term": term}).OK()
 		if got, ok := answer.At("results").([]any); !ok || len(got) != 0 || answer.At("limited") != false {
 			t.Errorf("%q: %s", term, answer.Body)
 		}
 	}
-	bob.Do("PUT", clienttest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Bôb the Builder"}`).OK()
-	bob.Do("PUT", clienttest.Path("profile", bob.UserID, "avatar_url"), `{"avatar_url":"mxc://localhost/b"}`).OK()
+	bob.Do("PUT", matrixtest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Bôb the Builder"}`).OK()
+	bob.Do("PUT", matrixtest.Path("profile", bob.UserID, "avatar_url"), `{"avatar_url":"mxc://localhost/b"}`).OK()
 	none(alice, "builder")
 	room := alice.CreateRoom(map[string]any{"invite": []string{bob.UserID}})
 	none(alice, "builder")
@@ -34,7 +34,7 @@ func TestUserDirectory(t *testing.T) {
 			t.Errorf("%s: %q, want %q", place, got, want)
 		}
 	}
-	bob.Do("PUT", clienttest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Robert"}`).OK()
+	bob.Do("PUT", matrixtest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Robert"}`).OK()
 	if got := find(alice, `{"search_term":"robert","limit":1}`).OK().String("results", 0, "display_name"); got != "Robert" {
 		t.Errorf("after a change: %q", got)
 	}
@@ -50,7 +50,7 @@ func TestUserDirectory(t *testing.T) {
 	find(alice, nil).Refused(400, "M_MISSING_PARAM")
 	find(alice, `{"search_term":1}`).Refused(400, "M_BAD_JSON")
 	find(alice, `{"search_term":"a","limit":-1}`).Refused(400, "M_INVALID_PARAM")
-	find(clienttest.At(t, alice.BaseURL, alice.HTTP), `{"search_term":"a"}`).Refused(401, "M_MISSING_TOKEN")
+	find(matrixtest.At(t, alice.BaseURL, alice.HTTP), `{"search_term":"a"}`).Refused(401, "M_MISSING_TOKEN")
 }
 
 func TestDeactivatedUsersAreNotInTheDirectory(t *testing.T) {

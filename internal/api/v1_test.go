@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 const prefixV1 = "/_matrix/client/api/v1"
@@ -19,11 +19,11 @@ func v1Body(user string) string {
 }
 
 // newV1 gives clients of api/v1 for a server: two who are registered.
-func newV1(t *testing.T) (alice, bob *clienttest.Client) {
+func newV1(t *testing.T) (alice, bob *matrixtest.Client) {
 	t.Helper()
 	anyone := newServer(t)
 	anyone.Prefix = prefixV1
-	in := func(user string) *clienttest.Client {
+	in := func(user string) *matrixtest.Client {
 		answer := anyone.Do("POST", "/register", v1Body(user)).OK()
 		c := *anyone
 		c.UserID, c.Token = answer.String("user_id"), answer.String("access_token")
@@ -67,7 +67,7 @@ func TestV1Accounts(t *testing.T) {
 // v1Event is an event of api/v1 with all its members.
 type v1Event map[string]any
 
-func v1Events(t *testing.T, r *clienttest.Response, place ...any) []v1Event {
+func v1Events(t *testing.T, r *matrixtest.Response, place ...any) []v1Event {
 	t.Helper()
 	content, err := json.Marshal(r.At(place...))
 	if err != nil {
@@ -106,12 +106,12 @@ func TestV1GivesEventsInItsFormatEverywhere(t *testing.T) {
 	t.Parallel()
 	alice, bob := newV1(t)
 	room := alice.CreateRoom(`{"room_alias_name":"tutorial","preset":"public_chat","name":"Kitchen"}`)
-	if joined := bob.Do("POST", clienttest.Path("join", "#tutorial:localhost"), `{}`).OK().String("room_id"); joined != room {
+	if joined := bob.Do("POST", matrixtest.Path("join", "#tutorial:localhost"), `{}`).OK().String("room_id"); joined != room {
 		t.Errorf("joined %s, not %s", joined, room)
 	}
 	gone := alice.SendText(room, "oops")
-	alice.Do("POST", clienttest.Path("rooms", room, "redact", gone), `{}`).OK()
-	at := clienttest.Path("rooms", room)
+	alice.Do("POST", matrixtest.Path("rooms", room, "redact", gone), `{}`).OK()
+	at := matrixtest.Path("rooms", room)
 	wantV1(t, "members", v1Events(t, alice.Do("GET", at+"/members", nil).OK(), "chunk"))
 	wantV1(t, "messages", v1Events(t, alice.Do("GET", at+"/messages?from=END&to=START&dir=b&limit=100", nil).OK(), "chunk"))
 	wantV1(t, "state", v1Events(t, alice.Do("GET", at+"/state", nil).OK()))
@@ -133,7 +133,7 @@ func TestV1TellsWhatStateWasBefore(t *testing.T) {
 	t.Parallel()
 	alice, _ := newV1(t)
 	room := alice.CreateRoom(nil)
-	at := clienttest.Path("rooms", room, "state", "m.room.topic")
+	at := matrixtest.Path("rooms", room, "state", "m.room.topic")
 	first := alice.Do("PUT", at, `{"topic":"first"}`).OK().String("event_id")
 	second := alice.Do("PUT", at+"/", `{"topic":"second"}`).OK().String("event_id")
 	e := alice.Do("GET", "/events/"+second, nil).OK()
@@ -150,10 +150,10 @@ func TestV1MembershipAsState(t *testing.T) {
 	t.Parallel()
 	alice, bob := newV1(t)
 	room := alice.CreateRoom(nil)
-	member := clienttest.Path("rooms", room, "state", "m.room.member", bob.UserID)
+	member := matrixtest.Path("rooms", room, "state", "m.room.member", bob.UserID)
 	bob.Do("PUT", member, `{"membership":"join"}`).Refused(403, "M_FORBIDDEN")
 	for _, step := range []struct {
-		who        *clienttest.Client
+		who        *matrixtest.Client
 		membership string
 	}{{alice, "invite"}, {bob, "join"}, {bob, "leave"}} {
 		step.who.Do("PUT", member, `{"membership":"`+step.membership+`"}`).OK()
@@ -168,7 +168,7 @@ func TestMessagesBetweenTheTwoEnds(t *testing.T) {
 	alice, _ := newV1(t)
 	room := alice.CreateRoom(nil)
 	alice.SendText(room, "hello")
-	path := clienttest.Path("rooms", room, "messages")
+	path := matrixtest.Path("rooms", room, "messages")
 	backward := alice.Do("GET", path+"?from=END&to=START&dir=b&limit=100", nil).OK()
 	events := backward.Events("chunk")
 	if events[0].Body() != "hello" || events[len(events)-1].Type != "m.room.create" || backward.String("end") == "" {

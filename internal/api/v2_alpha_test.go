@@ -7,14 +7,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 const prefixV2Alpha = "/_matrix/client/v2_alpha"
 
 // newV2Alpha gives two users whose clients speak v2_alpha; it had no way to make
 // rooms of its own, which they do by api/v1.
-func newV2Alpha(t *testing.T) (alice, bob, aliceV1, bobV1 *clienttest.Client) {
+func newV2Alpha(t *testing.T) (alice, bob, aliceV1, bobV1 *matrixtest.Client) {
 	t.Helper()
 	anyone := newServer(t)
 	anyone.Prefix = prefixV2Alpha
@@ -25,7 +25,7 @@ func newV2Alpha(t *testing.T) (alice, bob, aliceV1, bobV1 *clienttest.Client) {
 }
 
 // idsAt lists the event IDs at a place.
-func idsAt(r *clienttest.Response, place ...any) []string {
+func idsAt(r *matrixtest.Response, place ...any) []string {
 	list, _ := r.At(place...).([]any)
 	ids := []string{}
 	for _, id := range list {
@@ -44,9 +44,9 @@ func TestV2AlphaSync(t *testing.T) {
 	numbered(aliceV1, room, 10)
 	said := aliceV1.SendText(room, "hello")
 	change(aliceV1, private, "invite", whom(bob)).OK()
-	alice.Do("POST", clienttest.Path("rooms", room, "receipt", "m.read", said), `{}`).OK()
-	bob.Do("PUT", clienttest.Path("user", bob.UserID, "rooms", room, "tags", "u.work"), `{}`).OK()
-	aliceV1.Do("PUT", clienttest.Path("rooms", room, "typing", alice.UserID), `{"typing":true,"timeout":60000}`).OK()
+	alice.Do("POST", matrixtest.Path("rooms", room, "receipt", "m.read", said), `{}`).OK()
+	bob.Do("PUT", matrixtest.Path("user", bob.UserID, "rooms", room, "tags", "u.work"), `{}`).OK()
+	aliceV1.Do("PUT", matrixtest.Path("rooms", room, "typing", alice.UserID), `{"typing":true,"timeout":60000}`).OK()
 
 	answer := bob.Sync("")
 	for _, test := range []struct {
@@ -104,7 +104,7 @@ func TestV2AlphaSyncTakesAFilterByID(t *testing.T) {
 	for _, text := range []string{"1", "2", "3"} {
 		aliceV1.SendText(room, text)
 	}
-	filters := clienttest.Path("user", alice.UserID, "filter")
+	filters := matrixtest.Path("user", alice.UserID, "filter")
 	id := alice.Do("POST", filters, `{"room":{"timeline":{"limit":2}},"event_fields":["content.body"]}`).OK().String("filter_id")
 	alice.Do("GET", filters+"/"+id, nil).OK()
 	answer := alice.Sync("", "filter", id)
@@ -124,7 +124,7 @@ func TestV2AlphaIsServedUnderBothOfItsNames(t *testing.T) {
 	for i, prefix := range v2Alpha {
 		anyone.Prefix = prefix
 		user := anyone.Register("user"+strconv.Itoa(i), "wordpass")
-		user.Do("PUT", clienttest.Path("user", user.UserID, "account_data", "org.example"), `{"a":1}`).OK()
+		user.Do("PUT", matrixtest.Path("user", user.UserID, "account_data", "org.example"), `{"a":1}`).OK()
 		if user.Sync("").String("account_data", "events", 0, "type") == "" {
 			t.Errorf("%s: no account data", prefix)
 		}

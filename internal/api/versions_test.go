@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestVersions(t *testing.T) {
@@ -33,7 +33,7 @@ func TestWellKnown(t *testing.T) {
 	if diff := cmp.Diff(any(want), newServer(t).Do("GET", path, nil).OK().At()); diff != "" {
 		t.Error(diff)
 	}
-	none := clienttest.New(t, newAPI(t, Options{}).Handler())
+	none := matrixtest.New(t, newAPI(t, Options{}).Handler())
 	none.Do("GET", path, nil).Refused(404, "M_NOT_FOUND")
 }
 
@@ -64,7 +64,7 @@ func TestCapabilities(t *testing.T) {
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	var sick error
-	c := clienttest.New(t, newAPI(t, Options{Healthy: func(context.Context) error { return sick }}).Handler())
+	c := matrixtest.New(t, newAPI(t, Options{Healthy: func(context.Context) error { return sick }}).Handler())
 	c.Prefix = ""
 	if got := c.Do("GET", "/health", nil).OK().String("status"); got != "ok" {
 		t.Errorf("status %q", got)
@@ -82,7 +82,7 @@ func TestReadyAsksNoDatabase(t *testing.T) {
 		Ready:   func() bool { return ready },
 		Healthy: func(context.Context) error { return &pgconn.PgError{Code: "57P03"} },
 	})
-	c := clienttest.New(t, b.API.Handler())
+	c := matrixtest.New(t, b.API.Handler())
 	c.Prefix = ""
 	if got := c.Do("GET", "/ready", nil).OK().String("status"); got != "ready" {
 		t.Errorf("status %q", got)

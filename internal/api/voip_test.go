@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/turn"
 )
 
 func TestTurnServer(t *testing.T) {
 	t.Parallel()
 	opts := services(t)
-	without := clienttest.New(t, newAPI(t, opts).Handler())
+	without := matrixtest.New(t, newAPI(t, opts).Handler())
 	alice := without.Register("alice", "wordpass")
 	if got := string(alice.Do("GET", "/voip/turnServer", nil).OK().Body); strings.TrimSpace(got) != "{}" {
 		t.Errorf("without a server: %s", got)
@@ -20,7 +20,7 @@ func TestTurnServer(t *testing.T) {
 	without.Do("GET", "/voip/turnServer", nil).Refused(401, "M_MISSING_TOKEN")
 	opts.Turn = turn.New(turn.Options{URIs: []string{"turn:turn.example.org"}, SharedSecret: "x", Lifetime: time.Hour})
 	opts.Metrics = nil
-	with := clienttest.New(t, newAPI(t, opts).Handler())
+	with := matrixtest.New(t, newAPI(t, opts).Handler())
 	with.Token = alice.Token
 	answer := with.Do("GET", "/voip/turnServer", nil).OK()
 	if !strings.HasSuffix(answer.String("username"), ":"+alice.UserID) || answer.String("password") == "" ||

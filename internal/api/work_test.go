@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"homeserver/internal/auth/threepid"
-	"homeserver/internal/clienttest"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
@@ -28,13 +28,13 @@ func oneOf(kinds ...ratelimit.Kind) *ratelimit.Limits {
 }
 
 // newLimitedServer runs the whole API with limits.
-func newLimitedServer(t *testing.T, limits *ratelimit.Limits) *clienttest.Client {
+func newLimitedServer(t *testing.T, limits *ratelimit.Limits) *matrixtest.Client {
 	t.Helper()
 	opts := servicesOn(t, postgrestest.New(t), func(o *threepid.Options) { o.Limits = limits })
-	return clienttest.New(t, newAPI(t, opts).Handler())
+	return matrixtest.New(t, newAPI(t, opts).Handler())
 }
 
-func wantLimited(t *testing.T, answer *clienttest.Response) {
+func wantLimited(t *testing.T, answer *matrixtest.Response) {
 	t.Helper()
 	answer.Refused(http.StatusTooManyRequests, "M_LIMIT_EXCEEDED")
 	if ms, _ := answer.At("retry_after_ms").(float64); ms < 1 || answer.Header.Get("Retry-After") == "" {
@@ -99,24 +99,24 @@ func TestWorkIsLimitedForEachUser(t *testing.T) {
 	server.Register("dave", "wordpass")
 	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
 	theirs := bob.CreateRoom(map[string]any{"preset": "public_chat"})
-	created, _ := alice.Do("GET", clienttest.Path("rooms", room, "state", "m.room.create", "")+"?format=event", nil).OK().At("event_id").(string)
+	created, _ := alice.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.create", "")+"?format=event", nil).OK().At("event_id").(string)
 	const text = `{"msgtype":"m.text","body":"x"}`
 	invite := func(name string) string { return `{"user_id":"@` + name + `:localhost"}` }
 
 	for _, test := range []struct{ name, method, path, first, then string }{
 		{"rooms", "POST", "/createRoom", "", `{}`},
-		{"messages", "PUT", clienttest.Path("rooms", room, "send", "m.room.message", "1"), text, ""},
-		{"redactions count as messages", "PUT", clienttest.Path("rooms", room, "redact", created, "1"), "", `{}`},
-		{"state counts as messages", "PUT", clienttest.Path("rooms", room, "state", "m.room.topic", ""), "", `{"topic":"x"}`},
-		{"joins", "POST", clienttest.Path("join", theirs), `{}`, `{}`},
-		{"knocks count as joins", "POST", clienttest.Path("knock", theirs), "", `{}`},
-		{"invites", "POST", clienttest.Path("rooms", room, "invite"), invite("carol"), invite("dave")},
-		{"profiles", "PUT", clienttest.Path("profile", alice.UserID, "m.tz"), `{"m.tz":"UTC"}`, `{"m.tz":"UTC"}`},
-		{"account data", "PUT", clienttest.Path("user", alice.UserID, "account_data", "a.b"), `{}`, `{}`},
-		{"typing counts with it", "PUT", clienttest.Path("rooms", room, "typing", alice.UserID), "", `{"typing":true}`},
+		{"messages", "PUT", matrixtest.Path("rooms", room, "send", "m.room.message", "1"), text, ""},
+		{"redactions count as messages", "PUT", matrixtest.Path("rooms", room, "redact", created, "1"), "", `{}`},
+		{"state counts as messages", "PUT", matrixtest.Path("rooms", room, "state", "m.room.topic", ""), "", `{"topic":"x"}`},
+		{"joins", "POST", matrixtest.Path("join", theirs), `{}`, `{}`},
+		{"knocks count as joins", "POST", matrixtest.Path("knock", theirs), "", `{}`},
+		{"invites", "POST", matrixtest.Path("rooms", room, "invite"), invite("carol"), invite("dave")},
+		{"profiles", "PUT", matrixtest.Path("profile", alice.UserID, "m.tz"), `{"m.tz":"UTC"}`, `{"m.tz":"UTC"}`},
+		{"account data", "PUT", matrixtest.Path("user", alice.UserID, "account_data", "a.b"), `{}`, `{}`},
+		{"typing counts with it", "PUT", matrixtest.Path("rooms", room, "typing", alice.UserID), "", `{"typing":true}`},
 		{"searches", "POST", "/user_directory/search", `{"search_term":"bob"}`, `{"search_term":"bob"}`},
 		{"rooms are searched, too", "POST", "/publicRooms", "", `{}`},
-		{"reports", "POST", clienttest.Path("users", "@nobody:localhost", "report"), `{"reason":""}`, `{"reason":""}`},
+		{"reports", "POST", matrixtest.Path("users", "@nobody:localhost", "report"), `{"reason":""}`, `{"reason":""}`},
 		{"uploads", "POST", "/_matrix/media/v3/upload", "x", "y"},
 		{"uploads to come", "POST", "/_matrix/media/v3/create", "", ""},
 	} {
@@ -176,15 +176,15 @@ func TestInvitationsToAUserAreLimited(t *testing.T) {
 
 	// What comes to nothing does not count: else anybody could keep others from being invited.
 	for range 3 {
-		eve.Do("POST", clienttest.Path("rooms", "!nowhere:localhost", "invite"), invite).Refused(403, "M_FORBIDDEN")
+		eve.Do("POST", matrixtest.Path("rooms", "!nowhere:localhost", "invite"), invite).Refused(403, "M_FORBIDDEN")
 	}
 	eve.CreateRoom(map[string]any{"invite": []string{bob.UserID}})
-	alice.Do("POST", clienttest.Path("rooms", alice.CreateRoom(nil), "invite"), invite).OK()
+	alice.Do("POST", matrixtest.Path("rooms", alice.CreateRoom(nil), "invite"), invite).OK()
 
 	wantLimited(t, eve.Do("POST", "/createRoom", map[string]any{"invite": []string{bob.UserID}}))
 	room := alice.CreateRoom(nil)
-	wantLimited(t, alice.Do("POST", clienttest.Path("rooms", room, "invite"), invite))
-	member := clienttest.Path("rooms", room, "state", "m.room.member", bob.UserID)
+	wantLimited(t, alice.Do("POST", matrixtest.Path("rooms", room, "invite"), invite))
+	member := matrixtest.Path("rooms", room, "state", "m.room.member", bob.UserID)
 	wantLimited(t, alice.Do("PUT", member, `{"membership":"invite"}`))
 	eve.CreateRoom(map[string]any{"invite": []string{alice.UserID}})
 }
@@ -195,7 +195,7 @@ func TestMembershipAsStateCountsAsWhatItIs(t *testing.T) {
 	server := newLimitedServer(t, oneOf(ratelimit.Joins, ratelimit.Invites))
 	alice, bob := server.Register("alice", "wordpass"), server.Register("bob", "wordpass")
 	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
-	member := clienttest.Path("rooms", room, "state", "m.room.member", "")
+	member := matrixtest.Path("rooms", room, "state", "m.room.member", "")
 	alice.Do("PUT", member+bob.UserID, `{"membership":"invite"}`).OK()
 	wantLimited(t, alice.Do("PUT", member+"@carol:localhost", `{"membership":"invite"}`))
 	bob.Do("PUT", member+bob.UserID, `{"membership":"join"}`).OK()
@@ -211,7 +211,7 @@ func TestInvitationsOfANewRoomCount(t *testing.T) {
 	}, time.Now, 0))
 	alice := server.Register("alice", "wordpass")
 	room := alice.CreateRoom(map[string]any{"invite": []string{"@b:localhost", "@c:localhost", "@d:localhost"}})
-	wantLimited(t, alice.Do("POST", clienttest.Path("rooms", room, "invite"), `{"user_id":"@e:localhost"}`))
+	wantLimited(t, alice.Do("POST", matrixtest.Path("rooms", room, "invite"), `{"user_id":"@e:localhost"}`))
 	wantLimited(t, alice.Do("POST", "/createRoom", `{"invite":["@b:localhost"]}`))
 	alice.CreateRoom(nil)
 }
@@ -236,7 +236,7 @@ func TestARoomMadeOfManyEventsCountsAsMany(t *testing.T) {
 	room := alice.CreateRoom(state(90, 1))
 	wantLimited(t, alice.Do("POST", "/createRoom", state(90, 1)))
 	for i := range 200 {
-		if answer := alice.Do("PUT", clienttest.Path("rooms", room, "send", "m.room.message", strconv.Itoa(i)), `{"body":"x"}`); answer.Status != 200 {
+		if answer := alice.Do("PUT", matrixtest.Path("rooms", room, "send", "m.room.message", strconv.Itoa(i)), `{"body":"x"}`); answer.Status != 200 {
 			wantLimited(t, answer)
 			break
 		} else if i > 20 {
@@ -256,17 +256,17 @@ func TestANewNameCountsForEachRoom(t *testing.T) {
 	}, time.Now, 0))
 	alice := server.Register("alice", "wordpass")
 	rooms := []string{alice.CreateRoom(nil), alice.CreateRoom(nil), alice.CreateRoom(nil)}
-	name := clienttest.Path("profile", alice.UserID, "displayname")
+	name := matrixtest.Path("profile", alice.UserID, "displayname")
 	alice.Do("PUT", name, `{"displayname":"A"}`).OK()
 	alice.Do("PUT", name, `{"displayname":"A"}`).OK() // which it is already
-	alice.Do("PUT", clienttest.Path("profile", alice.UserID, "m.tz"), `{"m.tz":"Europe/Berlin"}`).OK()
+	alice.Do("PUT", matrixtest.Path("profile", alice.UserID, "m.tz"), `{"m.tz":"Europe/Berlin"}`).OK()
 	alice.Do("PUT", name, `{"displayname":"B"}`).OK()
 	wantLimited(t, alice.Do("PUT", name, `{"displayname":"C"}`))
 	if got := alice.Do("GET", name, nil).OK().At("displayname"); got != "B" {
 		t.Errorf("the profile says %v", got)
 	}
 	alice.SendText(rooms[0], "the last")
-	wantLimited(t, alice.Do("POST", clienttest.Path("rooms", rooms[0], "send", "m.room.message"), `{"body":"x"}`))
+	wantLimited(t, alice.Do("POST", matrixtest.Path("rooms", rooms[0], "send", "m.room.message"), `{"body":"x"}`))
 }
 
 // Invitations in initial_state were not counted, neither for who sends nor for who is invited.
@@ -303,16 +303,16 @@ func TestWhatComesToNothingIsNotCounted(t *testing.T) {
 	}, time.Now, 0))
 	alice, bob := server.Register("alice", "wordpass"), server.Register("bob", "wordpass")
 	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
-	topic, text := clienttest.Path("rooms", room, "state", "m.room.topic", ""), clienttest.Path("rooms", room, "send", "m.room.message", "1")
+	topic, text := matrixtest.Path("rooms", room, "state", "m.room.topic", ""), matrixtest.Path("rooms", room, "send", "m.room.message", "1")
 	for range 3 {
 		bob.Do("PUT", text, `{"body":"x"}`).Refused(403, "M_FORBIDDEN")
 		alice.Do("PUT", topic, `{"topic":"x"}`).OK()
 		alice.Do("PUT", text, `{"body":"x"}`).OK() // repeated, it is the same event
-		bob.Do("POST", clienttest.Path("join", "!nowhere:localhost"), nil).Refused(404, "M_NOT_FOUND")
+		bob.Do("POST", matrixtest.Path("join", "!nowhere:localhost"), nil).Refused(404, "M_NOT_FOUND")
 	}
 	alice.Do("PUT", topic, `{"topic":"y"}`).OK()
 	wantLimited(t, alice.Do("PUT", topic, `{"topic":"z"}`))
-	bob.Do("POST", clienttest.Path("join", room), nil).OK()
+	bob.Do("POST", matrixtest.Path("join", room), nil).OK()
 }
 
 // Whatever is kept of what a user sends is counted in bytes.
@@ -323,19 +323,19 @@ func TestWrittenBytesAreLimited(t *testing.T) {
 	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
 		ratelimit.WrittenBytes: {PerSecond: 1e-6, Burst: most},
 	}, time.Now, 0))
-	for name, put := range map[string]func(c *clienttest.Client, text string) *clienttest.Response{
-		"account data": func(c *clienttest.Client, text string) *clienttest.Response {
-			return c.Do("PUT", clienttest.Path("user", c.UserID, "account_data", "a.b"), map[string]string{"x": text})
+	for name, put := range map[string]func(c *matrixtest.Client, text string) *matrixtest.Response{
+		"account data": func(c *matrixtest.Client, text string) *matrixtest.Response {
+			return c.Do("PUT", matrixtest.Path("user", c.UserID, "account_data", "a.b"), map[string]string{"x": text})
 		},
-		"a filter": func(c *clienttest.Client, text string) *clienttest.Response {
-			return c.Do("POST", clienttest.Path("user", c.UserID, "filter"), map[string]any{"event_fields": []string{text}})
+		"a filter": func(c *matrixtest.Client, text string) *matrixtest.Response {
+			return c.Do("POST", matrixtest.Path("user", c.UserID, "filter"), map[string]any{"event_fields": []string{text}})
 		},
-		"a field of the profile": func(c *clienttest.Client, text string) *clienttest.Response {
-			return c.Do("PUT", clienttest.Path("profile", c.UserID, "com.example.x"), map[string]string{"com.example.x": text})
+		"a field of the profile": func(c *matrixtest.Client, text string) *matrixtest.Response {
+			return c.Do("PUT", matrixtest.Path("profile", c.UserID, "com.example.x"), map[string]string{"com.example.x": text})
 		},
-		"messages": func(c *clienttest.Client, text string) *clienttest.Response {
+		"messages": func(c *matrixtest.Client, text string) *matrixtest.Response {
 			room := c.CreateRoom(nil)
-			return c.Do("POST", clienttest.Path("rooms", room, "send", "m.room.message"), map[string]string{"body": text})
+			return c.Do("POST", matrixtest.Path("rooms", room, "send", "m.room.message"), map[string]string{"body": text})
 		},
 	} {
 		user := server.Register("user-"+strings.ReplaceAll(strings.ToLower(name), " ", "-"), "wordpass")

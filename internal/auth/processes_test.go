@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/await"
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // processes gives two services on one database that hear of each other.
@@ -29,7 +29,7 @@ func processes(t *testing.T) (a, b *Service) {
 // its age that ends it.
 func awaitRefused(t *testing.T, s *Service, token string) {
 	t.Helper()
-	await.Until(t, "the token is refused here", func() bool {
+	matrixtest.Until(t, "the token is refused here", func() bool {
 		_, err := s.Authenticate(t.Context(), token)
 		return matrix.IsCode(err, matrix.UnknownToken)
 	})

@@ -16,7 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/await"
+	"homeserver/internal/matrixtest"
 )
 
 // serverEnv makes TestServerProcess, in a process of its own, run a cluster in
@@ -109,7 +109,7 @@ func TestServerAndPostgreSQLKilledTogether(t *testing.T) {
 // would.
 func eventually(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	await.Until(t, "service is back", func() bool {
+	matrixtest.Until(t, "service is back", func() bool {
 		_, err := pool.Exec(t.Context(), "SELECT 1")
 		if err != nil && !Unavailable(err) {
 			t.Fatalf("service did not come back: %v", err)

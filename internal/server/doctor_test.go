@@ -17,8 +17,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/clienttest"
 	"homeserver/internal/doctor"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/server/config"
 )
 
@@ -44,7 +44,7 @@ func liveIn(t *testing.T, s *Server) {
 	t.Helper()
 	anybody := clientAt(t, s, 0)
 	alice, bob, carol := anybody.Register("alice", "wordpass"), anybody.Register("bob", "wordpass"), anybody.Register("carol", "wordpass")
-	alice.Do("PUT", clienttest.Path("profile", alice.UserID, "displayname"), `{"displayname":"Alice"}`).OK()
+	alice.Do("PUT", matrixtest.Path("profile", alice.UserID, "displayname"), `{"displayname":"Alice"}`).OK()
 	var room string
 	for version := 1; version <= 12; version++ {
 		room = alice.CreateRoom(map[string]any{
@@ -55,17 +55,17 @@ func liveIn(t *testing.T, s *Server) {
 		picture := alice.Do("POST", "/_matrix/media/v3/upload", fmt.Sprint("picture ", version)).OK().String("content_uri")
 		alice.SendEvent(room, "m.room.message", map[string]any{"msgtype": "m.image", "body": "findable", "url": picture})
 		taken := bob.SendText(room, "taken back")
-		bob.Do("PUT", clienttest.Path("rooms", room, "redact", taken, rand.Text()), `{}`).OK()
+		bob.Do("PUT", matrixtest.Path("rooms", room, "redact", taken, rand.Text()), `{}`).OK()
 		topic := alice.SetState(room, "m.room.topic", "", map[string]any{"topic": "taken back, too"})
-		alice.Do("PUT", clienttest.Path("rooms", room, "redact", topic, rand.Text()), `{}`).OK()
+		alice.Do("PUT", matrixtest.Path("rooms", room, "redact", topic, rand.Text()), `{}`).OK()
 		alice.SetState(room, "m.room.name", "", map[string]any{"name": "There"})
-		bob.Do("POST", clienttest.Path("rooms", room, "receipt", "m.read", taken), `{}`).OK()
-		bob.Do("PUT", clienttest.Path("user", bob.UserID, "rooms", room, "account_data", "org.example.x"), `{}`).OK()
+		bob.Do("POST", matrixtest.Path("rooms", room, "receipt", "m.read", taken), `{}`).OK()
+		bob.Do("PUT", matrixtest.Path("user", bob.UserID, "rooms", room, "account_data", "org.example.x"), `{}`).OK()
 	}
 	carol.Join(room)
-	carol.Do("POST", clienttest.Path("rooms", room, "leave"), `{}`).OK()
-	carol.Do("POST", clienttest.Path("rooms", room, "forget"), `{}`).OK()
-	alice.Do("POST", clienttest.Path("user", alice.UserID, "filter"), `{}`).OK()
+	carol.Do("POST", matrixtest.Path("rooms", room, "leave"), `{}`).OK()
+	carol.Do("POST", matrixtest.Path("rooms", room, "forget"), `{}`).OK()
+	alice.Do("POST", matrixtest.Path("user", alice.UserID, "filter"), `{}`).OK()
 	alice.Do("PUT", "/pushrules/global/override/.m.rule.master/enabled", `{"enabled":true}`).OK()
 	alice.Do("POST", "/search", `{"search_categories":{"room_events":{"search_term":"findable"}}}`).OK()
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/await"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/server/config"
 )
 
@@ -35,7 +35,7 @@ func TestMediaOutlivesTheServer(t *testing.T) {
 	if string(r.Body) != "kept" {
 		t.Errorf("got %q", r.Body)
 	}
-	await.Until(t, "what was not finished is gone", func() bool {
+	matrixtest.Until(t, "what was not finished is gone", func() bool {
 		_, err := os.Stat(unfinished)
 		return os.IsNotExist(err)
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/server/config"
 )
 
@@ -91,7 +91,7 @@ func (p *poisoned) poison(spoil func(exec func(sql string, args ...any))) {
 }
 
 // at moves a client to the server as it runs now.
-func (p *poisoned) at(clients ...*clienttest.Client) {
+func (p *poisoned) at(clients ...*matrixtest.Client) {
 	for _, c := range clients {
 		c.BaseURL = p.server.Addresses()[0].URL()
 	}
@@ -115,12 +115,12 @@ func (p *poisoned) wantToldOnce(rows ...string) {
 }
 
 // pages reads all messages of a room by small pages, oldest first.
-func pages(c *clienttest.Client, room string) []string {
+func pages(c *matrixtest.Client, room string) []string {
 	c.T.Helper()
 	texts := []string{}
 	for from := ""; ; {
-		page := c.Do("GET", clienttest.Path("rooms", room, "messages")+"?dir=b&limit=2&from="+from, nil).OK()
-		texts = append(texts, clienttest.Bodies(page.Events("chunk"))...)
+		page := c.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=b&limit=2&from="+from, nil).OK()
+		texts = append(texts, matrixtest.Bodies(page.Events("chunk"))...)
 		if from = page.String("end"); from == "" {
 			slices.Reverse(texts)
 			return texts
@@ -129,9 +129,9 @@ func pages(c *clienttest.Client, room string) []string {
 }
 
 // reads asks for everything that shows events of a room, and wants each answer to be one.
-func reads(c *clienttest.Client, room, event, since string) {
+func reads(c *matrixtest.Client, room, event, since string) {
 	c.T.Helper()
-	in := func(parts ...string) string { return clienttest.Path(append([]string{"rooms", room}, parts...)...) }
+	in := func(parts ...string) string { return matrixtest.Path(append([]string{"rooms", room}, parts...)...) }
 	search := map[string]any{"search_categories": map[string]any{"room_events": map[string]any{
 		"search_term": "healthy", "include_state": true, "event_context": map[string]any{"include_profile": true},
 	}}}
@@ -169,7 +169,7 @@ func reads(c *clienttest.Client, room, event, since string) {
 }
 
 // found is how many messages the search finds.
-func found(c *clienttest.Client, word string) float64 {
+func found(c *matrixtest.Client, word string) float64 {
 	c.T.Helper()
 	answer := c.Do("POST", "/search", map[string]any{"search_categories": map[string]any{"room_events": map[string]any{"search_term": word}}})
 	n, _ := answer.OK().At("search_categories", "room_events", "count").(float64)
@@ -201,7 +201,7 @@ func TestDamagedMessagesFailAlone(t *testing.T) {
 	})
 	p.at(alice, bob)
 
-	for _, c := range []*clienttest.Client{alice, bob} {
+	for _, c := range []*matrixtest.Client{alice, bob} {
 		reads(c, room, last, since)
 		if diff := cmp.Diff(texts, pages(c, room)); diff != "" {
 			t.Errorf("the pages of history (-healthy +shown):\n%s", diff)
@@ -212,7 +212,7 @@ func TestDamagedMessagesFailAlone(t *testing.T) {
 		if limited, _ := answer.At("rooms", "join", room, "timeline", "limited").(bool); !limited {
 			t.Errorf("the timeline is not limited: %s", answer.Body)
 		}
-		return clienttest.Bodies(answer.Timeline(room))
+		return matrixtest.Bodies(answer.Timeline(room))
 	}
 	for _, from := range []string{"", since} {
 		if diff := cmp.Diff(texts[len(texts)-3:], timeline(from)); diff != "" {
@@ -224,10 +224,10 @@ func TestDamagedMessagesFailAlone(t *testing.T) {
 	}
 	p.wantToldOnce(slices.Collect(maps.Values(bad))...)
 	for _, id := range bad {
-		alice.Do("GET", clienttest.Path("rooms", room, "event", id), nil).Refused(500, "M_UNKNOWN")
+		alice.Do("GET", matrixtest.Path("rooms", room, "event", id), nil).Refused(500, "M_UNKNOWN")
 	}
 	healthy()
-	alice.SyncUntil(since, clienttest.Shows(room, last))
+	alice.SyncUntil(since, matrixtest.Shows(room, last))
 	if n := found(alice, "healthy"); int(n) != len(texts) {
 		t.Errorf("then the search finds %v messages, want %d", n, len(texts))
 	}
@@ -252,7 +252,7 @@ func TestDamagedStateFailsAlone(t *testing.T) {
 	first := alice.SetState(room, "m.room.topic", "", map[string]any{"topic": "first"})
 	alice.SetState(room, "m.room.topic", "", map[string]any{"topic": "second"})
 	redacted := bob.SendText(room, "redacted")
-	redaction := bob.Do("PUT", clienttest.Path("rooms", room, "redact", redacted, "1"), map[string]any{}).OK().String("event_id")
+	redaction := bob.Do("PUT", matrixtest.Path("rooms", room, "redact", redacted, "1"), map[string]any{}).OK().String("event_id")
 	last := bob.SendText(room, "healthy")
 	p.poison(func(exec func(string, ...any)) {
 		spoil := func(condition string, args ...any) {
@@ -270,21 +270,21 @@ func TestDamagedStateFailsAlone(t *testing.T) {
 	})
 	p.at(alice, bob, carol)
 
-	for _, c := range []*clienttest.Client{alice, bob, carol} {
+	for _, c := range []*matrixtest.Client{alice, bob, carol} {
 		reads(c, room, last, since)
 	}
 	for _, other := range []string{powerless, uncreated} {
-		alice.Do("GET", clienttest.Path("rooms", other, "members"), nil).OK()
-		bob.Do("PUT", clienttest.Path("rooms", other, "send", "m.room.message", "1"), map[string]any{"body": "no"}).Refused(500, "M_UNKNOWN")
+		alice.Do("GET", matrixtest.Path("rooms", other, "members"), nil).OK()
+		bob.Do("PUT", matrixtest.Path("rooms", other, "send", "m.room.message", "1"), map[string]any{"body": "no"}).Refused(500, "M_UNKNOWN")
 	}
-	bob.Do("PUT", clienttest.Path("rooms", unknown, "send", "m.room.message", "1"), map[string]any{"body": "no"}).Refused(500, "M_UNKNOWN")
+	bob.Do("PUT", matrixtest.Path("rooms", unknown, "send", "m.room.message", "1"), map[string]any{"body": "no"}).Refused(500, "M_UNKNOWN")
 	// Who sends must be in the room, which nobody can tell of carol.
-	carol.Do("PUT", clienttest.Path("rooms", room, "send", "m.room.message", "1"), map[string]any{"body": "no"}).Refused(500, "M_UNKNOWN")
+	carol.Do("PUT", matrixtest.Path("rooms", room, "send", "m.room.message", "1"), map[string]any{"body": "no"}).Refused(500, "M_UNKNOWN")
 	next := bob.SendText(room, "still works")
-	for _, c := range []*clienttest.Client{alice, bob, carol} {
-		c.SyncUntil(since, clienttest.Shows(room, next))
+	for _, c := range []*matrixtest.Client{alice, bob, carol} {
+		c.SyncUntil(since, matrixtest.Shows(room, next))
 	}
-	state := alice.Do("GET", clienttest.Path("rooms", room, "event", redacted), nil).OK()
+	state := alice.Do("GET", matrixtest.Path("rooms", room, "event", redacted), nil).OK()
 	if state.At("content", "body") != nil {
 		t.Errorf("what was redacted shows again: %s", state.Body)
 	}
@@ -299,20 +299,20 @@ func TestDamagedPersonalRowsFailAlone(t *testing.T) {
 	alice, bob := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
 	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
 	bob.Join(room)
-	bob.Do("PUT", clienttest.Path("profile", bob.UserID, "org.example.field"), `{"org.example.field":1}`).OK()
-	bob.Do("PUT", clienttest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Bobby"}`).OK()
-	ours := func(typ string) string { return clienttest.Path("user", bob.UserID, "account_data", typ) }
+	bob.Do("PUT", matrixtest.Path("profile", bob.UserID, "org.example.field"), `{"org.example.field":1}`).OK()
+	bob.Do("PUT", matrixtest.Path("profile", bob.UserID, "displayname"), `{"displayname":"Bobby"}`).OK()
+	ours := func(typ string) string { return matrixtest.Path("user", bob.UserID, "account_data", typ) }
 	for _, typ := range []string{"org.example.broken", "org.example.empty", "org.example.kept", "m.ignored_user_list"} {
 		bob.Do("PUT", ours(typ), `{"key":"value"}`).OK()
 	}
-	bob.Do("PUT", clienttest.Path("user", bob.UserID, "rooms", room, "tags", "m.favourite"), `{}`).OK()
-	bob.Do("PUT", clienttest.Path("pushrules", "global", "content", "rule"), `{"pattern":"x","actions":[]}`).OK()
+	bob.Do("PUT", matrixtest.Path("user", bob.UserID, "rooms", room, "tags", "m.favourite"), `{}`).OK()
+	bob.Do("PUT", matrixtest.Path("pushrules", "global", "content", "rule"), `{"pattern":"x","actions":[]}`).OK()
 	bob.Do("POST", "/pushers/set", `{"app_id":"a","pushkey":"k","kind":"http","app_display_name":"a","device_display_name":"d","lang":"en",
 		"data":{"url":"https://push.example.org/_matrix/push/v1/notify"}}`).OK()
 	last := alice.SendText(room, "healthy")
-	bob.Do("POST", clienttest.Path("rooms", room, "receipt", "m.read", last), `{}`).OK()
+	bob.Do("POST", matrixtest.Path("rooms", room, "receipt", "m.read", last), `{}`).OK()
 	since := alice.Sync("").NextBatch()
-	filter := bob.Do("POST", clienttest.Path("user", bob.UserID, "filter"), `{"room":{"timeline":{"limit":7}}}`).OK().String("filter_id")
+	filter := bob.Do("POST", matrixtest.Path("user", bob.UserID, "filter"), `{"room":{"timeline":{"limit":7}}}`).OK().String("filter_id")
 	p.poison(func(exec func(string, ...any)) {
 		exec(`UPDATE profiles SET fields = '{"org.example.field":' WHERE user_id = $1`, bob.UserID)
 		exec(`UPDATE account_data SET content = '{"key":' WHERE type <> 'org.example.kept'`)
@@ -334,7 +334,7 @@ func TestDamagedPersonalRowsFailAlone(t *testing.T) {
 	if slices.Sort(types); !slices.Equal(types, []string{"m.push_rules", "org.example.kept"}) {
 		t.Errorf("the account data is %q", types)
 	}
-	if got := alice.Do("GET", clienttest.Path("profile", bob.UserID), nil).OK().String("displayname"); got != "Bobby" {
+	if got := alice.Do("GET", matrixtest.Path("profile", bob.UserID), nil).OK().String("displayname"); got != "Bobby" {
 		t.Errorf("the display name is %q", got)
 	}
 	bob.Do("GET", ours("org.example.broken"), nil).Refused(500, "M_UNKNOWN")
@@ -346,15 +346,15 @@ func TestDamagedPersonalRowsFailAlone(t *testing.T) {
 
 	// Whatever is set anew is whole again.
 	bob.Do("PUT", ours("org.example.broken"), `{"key":"again"}`).OK()
-	bob.Do("PUT", clienttest.Path("profile", bob.UserID, "org.example.field"), `{"org.example.field":2}`).OK()
-	bob.Do("PUT", clienttest.Path("pushrules", "global", "content", "rule"), `{"pattern":"y","actions":[]}`).OK()
+	bob.Do("PUT", matrixtest.Path("profile", bob.UserID, "org.example.field"), `{"org.example.field":2}`).OK()
+	bob.Do("PUT", matrixtest.Path("pushrules", "global", "content", "rule"), `{"pattern":"y","actions":[]}`).OK()
 	if got := bob.Do("GET", ours("org.example.broken"), nil).OK().String("key"); got != "again" {
 		t.Errorf("the account data is %q", got)
 	}
-	if got := bob.Do("GET", clienttest.Path("pushrules", "global", "content", "rule"), nil).OK().String("pattern"); got != "y" {
+	if got := bob.Do("GET", matrixtest.Path("pushrules", "global", "content", "rule"), nil).OK().String("pattern"); got != "y" {
 		t.Errorf("the pattern of the rule is %q", got)
 	}
-	if got := alice.Do("GET", clienttest.Path("profile", bob.UserID), nil).OK().At("org.example.field"); got != 2.0 {
+	if got := alice.Do("GET", matrixtest.Path("profile", bob.UserID), nil).OK().At("org.example.field"); got != 2.0 {
 		t.Errorf("the field of the profile is %v", got)
 	}
 }

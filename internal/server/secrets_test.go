@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/server/config"
 )
 
@@ -30,7 +30,7 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 
 	secrets := []string{"sharedsecret-0123", "turnsecret-0123", "password-0123", "password-4567", "wrongword-0123", "guessed-0123", "words-in-a-message"}
 	// note remembers every token that an answer holds.
-	note := func(answer *clienttest.Response) *clienttest.Response {
+	note := func(answer *matrixtest.Response) *matrixtest.Response {
 		var fields map[string]any
 		if json.Unmarshal(answer.Body, &fields) != nil {
 			return answer

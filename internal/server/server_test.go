@@ -15,13 +15,13 @@ import (
 	"time"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres"
 	"homeserver/internal/server/config"
 )
 
 // clientAt returns a client for one listener of a server, which verifies its certificate.
-func clientAt(t *testing.T, s *Server, i int) *clienttest.Client {
+func clientAt(t *testing.T, s *Server, i int) *matrixtest.Client {
 	t.Helper()
 	transport := &http.Transport{ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -34,7 +34,7 @@ func clientAt(t *testing.T, s *Server, i int) *clienttest.Client {
 		roots.AppendCertsFromPEM(content)
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
-	return clienttest.At(t, s.Addresses()[i].URL(), &http.Client{Transport: transport})
+	return matrixtest.At(t, s.Addresses()[i].URL(), &http.Client{Transport: transport})
 }
 
 // get returns status and body of a page.
@@ -103,7 +103,7 @@ func TestMetricsHaveAListenerOfTheirOwn(t *testing.T) {
 		}
 	}
 	for _, l := range s.Addresses() {
-		c := clienttest.At(t, l.URL(), clientAt(t, s, 1).HTTP)
+		c := matrixtest.At(t, l.URL(), clientAt(t, s, 1).HTTP)
 		c.Prefix = ""
 		for _, page := range []string{"/metrics", "/debug/pprof", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile", "/debug/vars"} {
 			c.Do(http.MethodGet, page, nil).Refused(http.StatusNotFound, "M_UNRECOGNIZED")

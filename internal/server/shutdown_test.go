@@ -6,9 +6,9 @@ import (
 	"net/http"
 	"testing"
 
-	"homeserver/internal/clienttest"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/server/config"
 )
 
@@ -31,8 +31,8 @@ func TestShutdownGoesInOrder(t *testing.T) {
 	alice := clientAt(t, s, 0).Register("alice", "wordpass")
 	room := alice.CreateRoom(nil)
 	since := alice.Sync("").NextBatch()
-	answered := make(chan *clienttest.Response, 1)
-	go func() { answered <- alice.Do(http.MethodGet, clienttest.SyncPath(since, "timeout", "600000"), nil) }()
+	answered := make(chan *matrixtest.Response, 1)
+	go func() { answered <- alice.Do(http.MethodGet, matrixtest.SyncPath(since, "timeout", "600000"), nil) }()
 	waitForRequest(t, s)
 
 	operator := config.Listener{Address: s.MetricsAddress()}.URL()
@@ -55,11 +55,11 @@ func TestShutdownGoesInOrder(t *testing.T) {
 			t.Errorf("clients' listener: /ready says %d", code)
 		}
 		last := alice.SendText(room, "the last word") // requests are still taken
-		if got := (<-answered).OK(); !clienttest.Shows(room, last)(got) {
+		if got := (<-answered).OK(); !matrixtest.Shows(room, last)(got) {
 			t.Errorf("the poll did not hear of it: %s", got.Body)
 		}
 		since = alice.Sync(since).NextBatch()
-		go func() { answered <- alice.Do(http.MethodGet, clienttest.SyncPath(since, "timeout", "600000"), nil) }()
+		go func() { answered <- alice.Do(http.MethodGet, matrixtest.SyncPath(since, "timeout", "600000"), nil) }()
 		waitForRequest(t, s)
 	})
 	s.around(drained, func() {}, func() {

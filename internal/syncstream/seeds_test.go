@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 // seeds names the random histories to try, as first-last, in the place of those that
@@ -30,7 +30,7 @@ func eachHistory(t *testing.T, usually uint64, test func(t *testing.T, seed uint
 	histories(t, 1, usually, test)
 	t.Run("more", func(t *testing.T) {
 		t.Parallel()
-		clienttest.Long(t)
+		matrixtest.Long(t)
 		histories(t, usually+1, longHistories, test)
 	})
 }

@@ -9,20 +9,20 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 )
 
 const loginPath = "/_matrix/static/client/login/"
 
 // submit sends a form like a browser without JavaScript.
-func submit(c *clienttest.Client, address string, form url.Values) *clienttest.Response {
+func submit(c *matrixtest.Client, address string, form url.Values) *matrixtest.Response {
 	c.T.Helper()
 	request := c.Request(http.MethodPost, address, form.Encode())
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return c.Send(request)
 }
 
-func contains(t *testing.T, answer *clienttest.Response, status int, texts ...string) {
+func contains(t *testing.T, answer *matrixtest.Response, status int, texts ...string) {
 	t.Helper()
 	if answer.Status != status {
 		t.Errorf("got status %d, want %d: %s", answer.Status, status, answer.Body)
@@ -101,7 +101,7 @@ func TestLoginFallbackForwardsParameters(t *testing.T) {
 
 // dummySession begins a registration and gives the address of the fallback of its
 // stage.
-func dummySession(c *clienttest.Client) (session, address string) {
+func dummySession(c *matrixtest.Client) (session, address string) {
 	c.T.Helper()
 	answer := c.Do(http.MethodPost, "/_matrix/client/v3/register", map[string]any{"username": "bob", "password": "wordpass"})
 	session = answer.String("session")
@@ -132,7 +132,7 @@ func TestAuthFallbackOfPassword(t *testing.T) {
 	c := startServer(t)
 	alice, bob := register(c, "alice"), register(c, "bob")
 	other := alice.Login("alice", "wordpass")
-	remove := clienttest.Path("devices", other.DeviceID)
+	remove := matrixtest.Path("devices", other.DeviceID)
 	session := alice.Do(http.MethodDelete, remove, map[string]any{}).String("session")
 	address := "/_matrix/client/v3/auth/m.login.password/fallback/web?session=" + url.QueryEscape(session)
 

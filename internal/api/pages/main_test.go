@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/server"
 	"homeserver/internal/server/config"
@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 // startServer runs a whole server for the time of the test, and gives a client for
 // it whose paths begin at the root.
-func startServer(t *testing.T) *clienttest.Client {
+func startServer(t *testing.T) *matrixtest.Client {
 	t.Helper()
 	cfg := config.Default()
 	cfg.DataDir = t.TempDir()
@@ -37,13 +37,13 @@ func startServer(t *testing.T) *clienttest.Client {
 	})
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	c := clienttest.At(t, s.Addresses()[0].URL(), &http.Client{Transport: transport})
+	c := matrixtest.At(t, s.Addresses()[0].URL(), &http.Client{Transport: transport})
 	c.Prefix = ""
 	return c
 }
 
 // register makes an account with the password "wordpass".
-func register(c *clienttest.Client, name string) *clienttest.Client {
+func register(c *matrixtest.Client, name string) *matrixtest.Client {
 	c.T.Helper()
 	in := *c
 	in.Prefix = "/_matrix/client/v3"

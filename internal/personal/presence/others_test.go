@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/await"
 	"homeserver/internal/journal/replica"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
@@ -35,7 +35,7 @@ func processes(t *testing.T) (a, b *house) {
 // await waits until a process shows a user so.
 func (h *house) await(userID string, is func(State) bool) {
 	h.t.Helper()
-	await.Until(h.t, userID+" is shown as expected", func() bool {
+	matrixtest.Until(h.t, userID+" is shown as expected", func() bool {
 		state, err := h.Get(h.t.Context(), userID, userID)
 		h.ok(err)
 		return is(state)

@@ -1,4 +1,4 @@
-package clienttest
+package matrixtest
 
 import "crypto/rand"
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -169,7 +168,7 @@ func checkDisplayName(name string) error {
 // isText reports whether PostgreSQL can hold the text, and whether it has a length
 // that is allowed.
 func isText(text string) bool {
-	return text != "" && len(text) <= maxDeviceText && utf8.ValidString(text) && !strings.ContainsRune(text, 0)
+	return text != "" && len(text) <= maxDeviceText && matrix.IsText(text)
 }
 
 // startSession logs a device in to an account that is locked. It returns the access

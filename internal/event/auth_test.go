@@ -253,7 +253,7 @@ func TestAuthorizeFirstEvents(t *testing.T) {
 			stateProto(creator, TypePowerLevels, "", r.levels("")),
 			stateProto(creator, "m.room.canonical_alias", "", `{}`),
 			stateProto(creator, TypeJoinRules, "", `{"join_rule":"public"}`),
-			stateProto(creator, typeHistoryVisibility, "", `{"history_visibility":"shared"}`),
+			stateProto(creator, TypeHistoryVisibility, "", `{"history_visibility":"shared"}`),
 			stateProto(creator, "m.room.name", "", `{"name":"x"}`),
 			memberProto(creator, alice, Invite),
 			memberProto(alice, alice, Join),

@@ -52,7 +52,7 @@ func roundTripProtos(r *testRoom) map[string]Proto {
 		"empty state key": stateProto(alice, "x", "", `{}`),
 		"odd type":        {Type: "\"<é>\"", Sender: alice, Content: []byte(`{"\"":{}}`)},
 		"empty type":      {Type: "", Sender: alice, Content: []byte(`{}`)},
-		"history":         stateProto(mod, typeHistoryVisibility, "", `{"history_visibility":"shared","x":1}`),
+		"history":         stateProto(mod, TypeHistoryVisibility, "", `{"history_visibility":"shared","x":1}`),
 		"third party":     stateProto(mod, TypeThirdPartyInvite, "token", `{"display_name":"x","public_key":"y"}`),
 		"aliases":         stateProto(alice, TypeAliases, serverA, `{"aliases":["#a:a.example"]}`),
 	}

@@ -4,17 +4,24 @@ import (
 	"sync/atomic"
 )
 
-// The event types that the rules of this package know by name.
+// The types of the events that the server knows by name.
 const (
-	TypeAliases          = "m.room.aliases"
-	TypeCreate           = "m.room.create"
-	TypeJoinRules        = "m.room.join_rules"
-	TypeMember           = "m.room.member"
-	TypePowerLevels      = "m.room.power_levels"
-	TypeRedaction        = "m.room.redaction"
-	TypeThirdPartyInvite = "m.room.third_party_invite"
-
-	typeHistoryVisibility = "m.room.history_visibility"
+	TypeAliases           = "m.room.aliases"
+	TypeAvatar            = "m.room.avatar"
+	TypeCanonicalAlias    = "m.room.canonical_alias"
+	TypeCreate            = "m.room.create"
+	TypeEncryption        = "m.room.encryption"
+	TypeGuestAccess       = "m.room.guest_access"
+	TypeHistoryVisibility = "m.room.history_visibility"
+	TypeJoinRules         = "m.room.join_rules"
+	TypeMember            = "m.room.member"
+	TypeMessage           = "m.room.message"
+	TypeName              = "m.room.name"
+	TypePowerLevels       = "m.room.power_levels"
+	TypeRedaction         = "m.room.redaction"
+	TypeThirdPartyInvite  = "m.room.third_party_invite"
+	TypeTombstone         = "m.room.tombstone"
+	TypeTopic             = "m.room.topic"
 )
 
 // The values of membership in m.room.member.
@@ -35,6 +42,18 @@ const (
 	JoinRulePublic          = "public"
 	JoinRuleRestricted      = "restricted"
 )
+
+// The values of history_visibility in m.room.history_visibility.
+const (
+	VisibilityInvited       = "invited"
+	VisibilityJoined        = "joined"
+	VisibilityShared        = "shared"
+	VisibilityWorldReadable = "world_readable"
+)
+
+// GuestsCanJoin is the guest_access in m.room.guest_access that lets guests in. Any other
+// value keeps them out.
+const GuestsCanJoin = "can_join"
 
 // Event is one persistent data unit. It is made by [Build], [Parse] or
 // [ParseTrusted], never changes after that, and is safe for concurrent use; what

@@ -38,34 +38,34 @@ var (
 		TypeJoinRules:         {"join_rule"},
 		TypePowerLevels:       redactedLevels,
 		TypeAliases:           {"aliases"},
-		typeHistoryVisibility: {"history_visibility"},
+		TypeHistoryVisibility: {"history_visibility"},
 	}}
 	redactionV6 = &redactionTable{event: redactedEventV1, content: map[string][]string{
 		TypeMember:            {"membership"},
 		TypeCreate:            {"creator"},
 		TypeJoinRules:         {"join_rule"},
 		TypePowerLevels:       redactedLevels,
-		typeHistoryVisibility: {"history_visibility"},
+		TypeHistoryVisibility: {"history_visibility"},
 	}}
 	redactionV8 = &redactionTable{event: redactedEventV1, content: map[string][]string{
 		TypeMember:            {"membership"},
 		TypeCreate:            {"creator"},
 		TypeJoinRules:         {"join_rule", "allow"},
 		TypePowerLevels:       redactedLevels,
-		typeHistoryVisibility: {"history_visibility"},
+		TypeHistoryVisibility: {"history_visibility"},
 	}}
 	redactionV9 = &redactionTable{event: redactedEventV1, content: map[string][]string{
 		TypeMember:            {"membership", "join_authorised_via_users_server"},
 		TypeCreate:            {"creator"},
 		TypeJoinRules:         {"join_rule", "allow"},
 		TypePowerLevels:       redactedLevels,
-		typeHistoryVisibility: {"history_visibility"},
+		TypeHistoryVisibility: {"history_visibility"},
 	}}
 	redactionV11 = &redactionTable{event: redactedEventV11, content: map[string][]string{
 		TypeMember:            {"membership", "join_authorised_via_users_server"},
 		TypeJoinRules:         {"join_rule", "allow"},
 		TypePowerLevels:       append(slices.Clone(redactedLevels), "invite"),
-		typeHistoryVisibility: {"history_visibility"},
+		TypeHistoryVisibility: {"history_visibility"},
 		TypeRedaction:         {"redacts"},
 	}, wholeCreate: true, signedInvite: true}
 )

@@ -34,16 +34,20 @@ func ParseRoomAlias(alias string) (localpart, server string, err error) {
 	return localpart, server, nil
 }
 
+// IsText reports whether a text is UTF-8 without the character NUL, which is what the
+// database can hold. What is not is no part of anything that is kept.
+func IsText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
 // IsRoomID reports whether the text can be a room ID: with a server name up to
 // room version 11, without one from version 12 on. Appendices, "Room IDs".
 func IsRoomID(id string) bool {
-	return len(id) > 1 && len(id) <= MaxIDBytes && id[0] == '!' && utf8.ValidString(id) && !strings.ContainsRune(id, 0)
+	return len(id) > 1 && len(id) <= MaxIDBytes && id[0] == '!' && IsText(id)
 }
 
 // IsEventID reports whether the text can be an event ID of any room version.
 // Appendices, "Event IDs".
 func IsEventID(id string) bool {
-	return len(id) > 1 && len(id) <= MaxIDBytes && id[0] == '$' && utf8.ValidString(id) && !strings.ContainsRune(id, 0)
+	return len(id) > 1 && len(id) <= MaxIDBytes && id[0] == '$' && IsText(id)
 }
 
 // IsUserLocalpart reports whether the text may be the local part of a new user
@@ -97,7 +101,7 @@ func isHostname(host string) bool {
 }
 
 func split(sigil byte, id string) (localpart, server string, ok bool) {
-	if len(id) > MaxIDBytes || id == "" || id[0] != sigil || !utf8.ValidString(id) || strings.ContainsRune(id, 0) {
+	if len(id) > MaxIDBytes || id == "" || id[0] != sigil || !IsText(id) {
 		return "", "", false
 	}
 	localpart, server, ok = strings.Cut(id[1:], ":")

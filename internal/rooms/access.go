@@ -8,14 +8,6 @@ import (
 	"homeserver/internal/journal"
 )
 
-// History visibilities: client-server API, "Room history visibility".
-const (
-	visibleWorld   = "world_readable"
-	visibleShared  = "shared"
-	visibleInvited = "invited"
-	visibleJoined  = "joined"
-)
-
 // Change is a value that holds from a position on, until the next change.
 type Change struct {
 	From  journal.Position
@@ -54,7 +46,7 @@ type Access struct {
 // how one learns of having been invited, kicked or banned.
 func NewAccess(visibilities, memberships []Change) *Access {
 	a := &Access{visibilities: visibilities, memberships: memberships}
-	a.world = valueAt(visibilities, unbounded, visibleShared) == visibleWorld
+	a.world = valueAt(visibilities, unbounded, event.VisibilityShared) == event.VisibilityWorldReadable
 	lastJoin := journal.Position(-1)
 	for _, m := range memberships {
 		if m.Value == event.Join {
@@ -67,7 +59,7 @@ func NewAccess(visibilities, memberships []Change) *Access {
 		if i+1 < len(bounds) {
 			to = bounds[i+1]
 		}
-		if readable(valueAt(visibilities, from, visibleShared), valueAt(memberships, from, event.Leave), from <= lastJoin) {
+		if readable(valueAt(visibilities, from, event.VisibilityShared), valueAt(memberships, from, event.Leave), from <= lastJoin) {
 			a.allow(Range{from, to})
 			a.any = true
 		} else if isChange(memberships, from) {
@@ -96,11 +88,11 @@ func isChange(changes []Change, p journal.Position) bool {
 // membership.
 func readable(visibility, membership string, joinsLater bool) bool {
 	switch {
-	case visibility == visibleWorld, membership == event.Join:
+	case visibility == event.VisibilityWorldReadable, membership == event.Join:
 		return true
-	case visibility == visibleInvited:
+	case visibility == event.VisibilityInvited:
 		return membership == event.Invite
-	case visibility == visibleJoined:
+	case visibility == event.VisibilityJoined:
 		return false
 	default: // shared; what is not known counts as shared
 		return joinsLater

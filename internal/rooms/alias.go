@@ -136,7 +136,7 @@ func (s *Service) mayPublishAliases(ctx context.Context, r *live, userID string)
 		return false, err
 	}
 	joined := current.Event(event.TypeMember, userID).Membership() == event.Join
-	return joined && event.UserPower(r.version, current, userID) >= levels.Event(typeCanonicalAlias, true), nil
+	return joined && event.UserPower(r.version, current, userID) >= levels.Event(event.TypeCanonicalAlias, true), nil
 }
 
 // unpublishAlias deletes an alias and takes it out of m.room.canonical_alias, in
@@ -144,7 +144,7 @@ func (s *Service) mayPublishAliases(ctx context.Context, r *live, userID string)
 func (s *Service) unpublishAlias(ctx context.Context, userID, roomID, alias string) (done bool, err error) {
 	key := ""
 	_, err = s.add(ctx, roomID, draft{
-		sender: userID, typ: typeCanonicalAlias, stateKey: &key,
+		sender: userID, typ: event.TypeCanonicalAlias, stateKey: &key,
 		prepare: func(d *draft, current *Event) (bool, error) {
 			if done = false; current == nil {
 				return true, nil
@@ -263,7 +263,7 @@ func (s *Service) freshAliases(ctx context.Context, nid journal.RoomNID, stateKe
 	if err != nil {
 		return nil, err
 	}
-	key := event.StateKey{Type: typeCanonicalAlias, Key: stateKey}
+	key := event.StateKey{Type: event.TypeCanonicalAlias, Key: stateKey}
 	state, err := s.currentState(ctx, nid, []event.StateKey{key})
 	if err != nil {
 		return nil, err

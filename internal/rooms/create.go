@@ -58,9 +58,9 @@ type preset struct {
 }
 
 var presets = map[string]preset{
-	"private_chat":         {event.JoinRuleInvite, visibleShared, "can_join", false},
-	"trusted_private_chat": {event.JoinRuleInvite, visibleShared, "can_join", true},
-	"public_chat":          {event.JoinRulePublic, visibleShared, "forbidden", false},
+	"private_chat":         {event.JoinRuleInvite, event.VisibilityShared, event.GuestsCanJoin, false},
+	"trusted_private_chat": {event.JoinRuleInvite, event.VisibilityShared, event.GuestsCanJoin, true},
+	"public_chat":          {event.JoinRulePublic, event.VisibilityShared, "forbidden", false},
 }
 
 // Create makes a room: the events in the order of the specification, the alias
@@ -214,7 +214,7 @@ func (c *creation) drafts(ctx context.Context) ([]draft, error) {
 	l.drafts[1].counted = true // no other join than the making of the room
 	l.add(event.TypePowerLevels, "", c.powerLevels())
 	if c.alias != "" {
-		l.add(typeCanonicalAlias, "", map[string]string{"alias": c.alias})
+		l.add(event.TypeCanonicalAlias, "", map[string]string{"alias": c.alias})
 	}
 	for _, p := range c.presetState() {
 		l.add(p.Type, p.StateKey, p.Content)
@@ -223,10 +223,10 @@ func (c *creation) drafts(ctx context.Context) ([]draft, error) {
 		l.add(i.Type, i.StateKey, i.Content)
 	}
 	if c.Name != "" {
-		l.add(typeName, "", map[string]string{"name": c.Name})
+		l.add(event.TypeName, "", map[string]string{"name": c.Name})
 	}
 	if c.Topic != "" {
-		l.add(typeTopic, "", topicContent(c.Topic))
+		l.add(event.TypeTopic, "", topicContent(c.Topic))
 	}
 	for _, userID := range c.invitees() {
 		l.add(event.TypeMember, userID, memberContent{Membership: event.Invite, IsDirect: c.IsDirect}.showing(profiles[userID]))
@@ -354,9 +354,9 @@ func (c *creation) powerLevels() map[string]any {
 	content := map[string]any{
 		"users": users, "users_default": 0,
 		"events": map[string]int{
-			"m.room.name": 50, typeAvatar: 50, typeCanonicalAlias: 50,
-			event.TypePowerLevels: 100, typeHistoryVisibility: 100,
-			typeEncryption: 100, "m.room.server_acl": 100, typeTombstone: tombstone,
+			event.TypeName: 50, event.TypeAvatar: 50, event.TypeCanonicalAlias: 50,
+			event.TypePowerLevels: 100, event.TypeHistoryVisibility: 100,
+			event.TypeEncryption: 100, "m.room.server_acl": 100, event.TypeTombstone: tombstone,
 		},
 		"events_default": 0, "state_default": 50,
 		"invite": 0, "kick": 50, "ban": 50, "redact": 50,
@@ -373,8 +373,8 @@ func (c *creation) powerLevels() map[string]any {
 func (c *creation) presetState() []InitialState {
 	state := []InitialState{
 		{Type: event.TypeJoinRules, Content: json.RawMessage(`{"join_rule":"` + c.preset.joinRule + `"}`)},
-		{Type: typeHistoryVisibility, Content: json.RawMessage(`{"history_visibility":"` + c.preset.visibility + `"}`)},
-		{Type: typeGuestAccess, Content: json.RawMessage(`{"guest_access":"` + c.preset.guestAccess + `"}`)},
+		{Type: event.TypeHistoryVisibility, Content: json.RawMessage(`{"history_visibility":"` + c.preset.visibility + `"}`)},
+		{Type: event.TypeGuestAccess, Content: json.RawMessage(`{"guest_access":"` + c.preset.guestAccess + `"}`)},
 	}
 	return slices.DeleteFunc(state, func(p InitialState) bool {
 		return slices.ContainsFunc(c.InitialState, func(i InitialState) bool { return i.Type == p.Type && i.StateKey == "" })

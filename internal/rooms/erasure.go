@@ -123,13 +123,13 @@ func (a *Access) hides(sender, typ string, isState bool, p journal.Position) boo
 // couldSee reports whether the reader could see the messages at a position by the time
 // of another, as somebody who has been in the room by then.
 func (a *Access) couldSee(p, by journal.Position) bool {
-	membership, visibility := a.MembershipAt(p), valueAt(a.visibilities, p, visibleShared)
+	membership, visibility := a.MembershipAt(p), valueAt(a.visibilities, p, event.VisibilityShared)
 	switch {
 	case membership == event.Join:
 		return true
-	case visibility == visibleInvited:
+	case visibility == event.VisibilityInvited:
 		return membership == event.Invite
-	case visibility == visibleJoined:
+	case visibility == event.VisibilityJoined:
 		return false
 	}
 	return slices.ContainsFunc(a.memberships, func(c Change) bool { return c.Value == event.Join && p < c.From && c.From <= by })

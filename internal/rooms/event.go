@@ -6,6 +6,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
 )
 
 // Event is an event of a room as this server keeps it: what is federated, and
@@ -149,30 +150,30 @@ func (e *Event) stateValue() *string {
 // stateFields are the fields of state events that are kept as they are, where
 // they are text.
 var stateFields = map[string]string{
-	event.TypeCreate:    "type",
-	event.TypeJoinRules: "join_rule",
-	typeAvatar:          "url",
-	typeCanonicalAlias:  "alias",
-	typeEncryption:      "algorithm",
-	typeGuestAccess:     "guest_access",
-	typeName:            "name",
+	event.TypeCreate:         "type",
+	event.TypeJoinRules:      "join_rule",
+	event.TypeAvatar:         "url",
+	event.TypeCanonicalAlias: "alias",
+	event.TypeEncryption:     "algorithm",
+	event.TypeGuestAccess:    "guest_access",
+	event.TypeName:           "name",
 }
 
 func valueOfState(e *event.Event) *string {
 	switch e.Type {
 	case event.TypeMember:
 		return nonEmpty(e.Membership())
-	case typeTopic:
+	case event.TypeTopic:
 		return nonEmpty(plainTopic(e.Content))
-	case typeHistoryVisibility:
+	case event.TypeHistoryVisibility:
 		switch visibility, _ := event.StringField(e.Content, "history_visibility"); visibility {
-		case visibleWorld, visibleShared, visibleInvited, visibleJoined:
+		case event.VisibilityWorldReadable, event.VisibilityShared, event.VisibilityInvited, event.VisibilityJoined:
 			return &visibility
 		}
 		return nil
 	}
 	if field, ok := stateFields[e.Type]; ok {
-		if text, _ := event.StringField(e.Content, field); isText(text) {
+		if text, _ := event.StringField(e.Content, field); matrix.IsText(text) {
 			return nonEmpty(text)
 		}
 	}
@@ -191,13 +192,13 @@ func plainTopic(content []byte) string {
 	}
 	if json.Unmarshal(event.Field(content, "m.topic"), &block) == nil { // another form is like none
 		for _, t := range block.Text {
-			if (t.Type == "" || t.Type == "text/plain") && t.Body != "" && isText(t.Body) {
+			if (t.Type == "" || t.Type == "text/plain") && t.Body != "" && matrix.IsText(t.Body) {
 				return t.Body
 			}
 		}
 	}
 	topic, _ := event.StringField(content, "topic")
-	if !isText(topic) {
+	if !matrix.IsText(topic) {
 		return ""
 	}
 	return topic

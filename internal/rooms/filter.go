@@ -98,7 +98,7 @@ func countPatterns(types []string) int {
 }
 
 func isTexts(list []string) bool {
-	return !slices.ContainsFunc(list, func(s string) bool { return !isText(s) })
+	return !slices.ContainsFunc(list, func(s string) bool { return !matrix.IsText(s) })
 }
 
 // LimitOr gives the limit, within its bounds, or a default.

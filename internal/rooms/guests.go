@@ -12,10 +12,6 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// guestsCanJoin is the guest_access of a room that lets guests in. Client-server API,
-// m.room.guest_access.
-const guestsCanJoin = "can_join"
-
 // admit refuses the join of a guest unless the room lets guests in. It may find that
 // state must be loaded first.
 func (b *builder) admit(d *draft) error {
@@ -25,7 +21,7 @@ func (b *builder) admit(d *draft) error {
 	if membership, _ := event.StringField(d.content, "membership"); membership != event.Join {
 		return nil
 	}
-	if !b.o.get(event.StateKey{Type: typeGuestAccess}).letsGuestsIn() {
+	if !b.o.get(event.StateKey{Type: event.TypeGuestAccess}).letsGuestsIn() {
 		return matrix.Errorf(matrix.GuestAccessForbidden, "this room does not let guests in")
 	}
 	return nil
@@ -39,7 +35,7 @@ func (e *Event) letsGuestsIn() bool {
 	var content struct {
 		GuestAccess string `json:"guest_access"`
 	}
-	return json.Unmarshal(e.Content(), &content) == nil && content.GuestAccess == guestsCanJoin
+	return json.Unmarshal(e.Content(), &content) == nil && content.GuestAccess == event.GuestsCanJoin
 }
 
 // put adds an event that a client has asked for, and does what must follow from it:
@@ -50,7 +46,7 @@ func (s *Service) put(ctx context.Context, roomID string, d draft) (eventID stri
 	if err != nil || s.guests == nil {
 		return eventID, err
 	}
-	if d.typ == typeGuestAccess || d.target != nil && d.target.Type == typeGuestAccess {
+	if d.typ == event.TypeGuestAccess || d.target != nil && d.target.Type == event.TypeGuestAccess {
 		err = s.turnGuestsOut(ctx, roomID)
 	}
 	return eventID, err
@@ -63,7 +59,7 @@ func (s *Service) turnGuestsOut(ctx context.Context, roomID string) error {
 	if err != nil {
 		return err
 	}
-	key := event.StateKey{Type: typeGuestAccess}
+	key := event.StateKey{Type: event.TypeGuestAccess}
 	state, err := s.currentState(ctx, room, []event.StateKey{key})
 	if err != nil || state[key].letsGuestsIn() {
 		return err

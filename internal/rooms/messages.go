@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
-	"unicode/utf8"
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
@@ -78,15 +76,11 @@ func (q *Request) draft(evType string) (draft, error) {
 	if len(q.TxnID) > matrix.MaxIDBytes {
 		return draft{}, matrix.Errorf(matrix.InvalidParam, "a transaction ID has at most %d bytes", matrix.MaxIDBytes)
 	}
-	if !isText(evType) || !isText(q.TxnID) || !isText(q.DeviceID) {
+	if !matrix.IsText(evType) || !matrix.IsText(q.TxnID) || !matrix.IsText(q.DeviceID) {
 		return draft{}, matrix.Errorf(matrix.InvalidParam, "types and transaction IDs are UTF-8 without the character NUL")
 	}
 	return draft{sender: q.UserID, typ: evType, device: q.DeviceID, txn: q.TxnID, guest: q.Guest, counted: q.Counted}, nil
 }
-
-// isText reports whether a text can stand in the database. What cannot is no
-// part of any room either.
-func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // Redact strips an event of all that is not needed to keep the room together,
 // and gives the ID of the redaction. M_NOT_FOUND if the room has no such event
@@ -135,7 +129,7 @@ func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey stri
 	}
 	d.stateKey, d.content = &stateKey, content
 	switch evType {
-	case typeCanonicalAlias:
+	case event.TypeCanonicalAlias:
 		err = s.checkPublished(ctx, q, stateKey, content)
 	case event.TypeMember:
 		err = s.completeMember(ctx, q.RoomID, &d)
@@ -165,7 +159,7 @@ func checkStateKey(stateKey string) error {
 	switch {
 	case len(stateKey) > matrix.MaxIDBytes:
 		return matrix.Errorf(matrix.TooLarge, "a state key has at most %d bytes", matrix.MaxIDBytes)
-	case !isText(stateKey):
+	case !matrix.IsText(stateKey):
 		return matrix.Errorf(matrix.InvalidParam, "a state key is UTF-8 without the character NUL")
 	}
 	return nil

@@ -127,5 +127,5 @@ func namedUsers(state snapshot) []string {
 			named = slices.AppendSeq(named, maps.Keys(users))
 		}
 	}
-	return slices.DeleteFunc(named, func(userID string) bool { return !isText(userID) })
+	return slices.DeleteFunc(named, func(userID string) bool { return !matrix.IsText(userID) })
 }

@@ -413,16 +413,3 @@ func neededState(v *event.Version, roomID string, drafts []draft) []event.StateK
 	}
 	return keys
 }
-
-// The types of events that this package knows by name.
-const (
-	typeAvatar            = "m.room.avatar"
-	typeCanonicalAlias    = "m.room.canonical_alias"
-	typeEncryption        = "m.room.encryption"
-	typeGuestAccess       = "m.room.guest_access"
-	typeHistoryVisibility = "m.room.history_visibility"
-	typeMessage           = "m.room.message"
-	typeName              = "m.room.name"
-	typeTombstone         = "m.room.tombstone"
-	typeTopic             = "m.room.topic"
-)

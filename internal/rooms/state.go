@@ -90,7 +90,7 @@ func (s *Service) StateEvent(ctx context.Context, userID, roomID, evType, stateK
 		return nil, nil, err
 	}
 	var events []*Event
-	if isText(evType) && isText(stateKey) {
+	if matrix.IsText(evType) && matrix.IsText(stateKey) {
 		events, err = s.events(ctx, atPositions(stateAt+`WHERE s.type = $3 AND s.state_key = $4`), []journal.RoomNID{nid}, []journal.Position{at}, evType, stateKey)
 	}
 	if err != nil {

@@ -76,7 +76,7 @@ func (s *Service) readAccess(ctx context.Context, condition string, rooms any, u
 		switch typ {
 		case event.TypeMember:
 			found[room].Memberships = append(found[room].Memberships, c)
-		case typeHistoryVisibility:
+		case event.TypeHistoryVisibility:
 			found[room].Visibilities = append(found[room].Visibilities, c)
 		}
 		return nil

@@ -12,7 +12,7 @@ import (
 
 // publicTypes are the types of state events that the directory shows.
 var publicTypes = []string{
-	event.TypeCreate, event.TypeJoinRules, typeAvatar, typeCanonicalAlias, typeGuestAccess, typeHistoryVisibility, typeName, typeTopic,
+	event.TypeCreate, event.TypeJoinRules, event.TypeAvatar, event.TypeCanonicalAlias, event.TypeGuestAccess, event.TypeHistoryVisibility, event.TypeName, event.TypeTopic,
 }
 
 // The parts of the statement that reads the directory: from $1 rooms with fewer
@@ -73,17 +73,17 @@ func (r *PublicRoom) show(evType, value string) {
 		r.RoomType = value
 	case event.TypeJoinRules:
 		r.JoinRule = value
-	case typeAvatar:
+	case event.TypeAvatar:
 		r.AvatarURL = value
-	case typeCanonicalAlias:
+	case event.TypeCanonicalAlias:
 		r.CanonicalAlias = value
-	case typeGuestAccess:
-		r.GuestCanJoin = value == "can_join"
-	case typeHistoryVisibility:
-		r.WorldReadable = value == visibleWorld
-	case typeName:
+	case event.TypeGuestAccess:
+		r.GuestCanJoin = value == event.GuestsCanJoin
+	case event.TypeHistoryVisibility:
+		r.WorldReadable = value == event.VisibilityWorldReadable
+	case event.TypeName:
 		r.Name = value
-	case typeTopic:
+	case event.TypeTopic:
 		r.Topic = value
 	}
 }

@@ -227,7 +227,7 @@ func memberAt(user string) string {
 
 // strippedTypes is what stripped state holds: client-server API, "Stripped state".
 var strippedTypes = []string{
-	event.TypeCreate, typeName, typeAvatar, typeTopic, event.TypeJoinRules, typeCanonicalAlias, typeEncryption,
+	event.TypeCreate, event.TypeName, event.TypeAvatar, event.TypeTopic, event.TypeJoinRules, event.TypeCanonicalAlias, event.TypeEncryption,
 }
 
 // Stripped reads what is shown of rooms to users who are invited to them or knock:

@@ -8,10 +8,6 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// TypeThirdPartyInvite is the type of the state events that invite people whose user
-// ID is not known: client-server API, "Third-party invites".
-const TypeThirdPartyInvite = event.TypeThirdPartyInvite
-
 // MayInvite refuses who may not invite anybody to a room: M_FORBIDDEN, also if there
 // is no such room.
 func (s *Service) MayInvite(ctx context.Context, userID, roomID string) error {
@@ -46,13 +42,13 @@ func (s *Service) MayInvite(ctx context.Context, userID, roomID string) error {
 // the room has none, or there is no such room.
 func (s *Service) PendingInvite(ctx context.Context, roomID, token string) (*Event, error) {
 	r, err := s.room(ctx, roomID)
-	if matrix.IsCode(err, matrix.NotFound) || err == nil && !isText(token) {
+	if matrix.IsCode(err, matrix.NotFound) || err == nil && !matrix.IsText(token) {
 		return nil, errNoInvite()
 	}
 	if err != nil {
 		return nil, err
 	}
-	key := event.StateKey{Type: TypeThirdPartyInvite, Key: token}
+	key := event.StateKey{Type: event.TypeThirdPartyInvite, Key: token}
 	state, err := s.currentState(ctx, r.nid, []event.StateKey{key})
 	if err != nil {
 		return nil, err

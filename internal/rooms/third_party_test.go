@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
@@ -30,7 +31,7 @@ func TestWhoMayInvite(t *testing.T) {
 func TestPendingInviteIsThatOfItsToken(t *testing.T) {
 	h := newHouse(t)
 	room, other := h.public(), h.public()
-	id := h.set(alice, room, rooms.TypeThirdPartyInvite, "token", `{"display_name":"b..."}`)
+	id := h.set(alice, room, event.TypeThirdPartyInvite, "token", `{"display_name":"b..."}`)
 	e, err := h.PendingInvite(t.Context(), room, "token")
 	if err != nil || e.ID != id {
 		t.Errorf("got %v, %v", e, err)
@@ -46,7 +47,7 @@ func TestPendingInviteIsThatOfItsToken(t *testing.T) {
 func TestRedeemIsAuthorised(t *testing.T) {
 	h := newHouse(t)
 	room := h.create(alice, rooms.CreateRequest{})
-	h.set(alice, room, rooms.TypeThirdPartyInvite, "token", `{"display_name":"b...","public_key":"O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik"}`)
+	h.set(alice, room, event.TypeThirdPartyInvite, "token", `{"display_name":"b...","public_key":"O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik"}`)
 	for name, signed := range map[string]string{
 		"not signed":     `{"mxid":"@bob:localhost","token":"token"}`,
 		"wrongly signed": `{"mxid":"@bob:localhost","signatures":{"x":{"ed25519:0":"AAAA"}},"token":"token"}`,

@@ -318,16 +318,13 @@ func (vs *viewers) observe(e *rooms.Event) {
 		if v, ok := vs.byUser[*e.StateKey]; ok && !v.staysJoined(e) {
 			vs.drop(v)
 		}
-	case e.Type == typeHistoryVisibility && *e.StateKey == "":
+	case e.Type == event.TypeHistoryVisibility && *e.StateKey == "":
 		vs.visibilities++
 		for v := range vs.byRoom[e.Room] {
 			vs.drop(v)
 		}
 	}
 }
-
-// typeHistoryVisibility is the type of the event that says who may read history.
-const typeHistoryVisibility = "m.room.history_visibility"
 
 // staysJoined reports whether a member event of the user changes nothing but
 // the profile. A viewer that was loaded from a database which was ahead knows

@@ -109,7 +109,7 @@ func (s *Service) store(ctx context.Context, sender, roomID string, a Address) e
 	if err != nil {
 		return fmt.Errorf("encode an invitation: %w", err)
 	}
-	_, err = s.rooms.SetState(ctx, rooms.Request{UserID: sender, RoomID: roomID, Counted: true}, rooms.TypeThirdPartyInvite, stored.Token, content)
+	_, err = s.rooms.SetState(ctx, rooms.Request{UserID: sender, RoomID: roomID, Counted: true}, event.TypeThirdPartyInvite, stored.Token, content)
 	return err
 }
 

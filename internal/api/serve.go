@@ -15,7 +15,6 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
 )
@@ -117,8 +116,8 @@ func (a *API) authenticate(r *http.Request, x *exchange, needed access) (matrix.
 }
 
 // clientOf is what the connection tells about who is asking.
-func clientOf(r *http.Request) auth.Client {
-	return auth.Client{Address: exchangeOf(r).client, UserAgent: r.UserAgent()}
+func clientOf(r *http.Request) matrix.Client {
+	return matrix.Client{Address: exchangeOf(r).client, UserAgent: r.UserAgent()}
 }
 
 // accessToken is the token of the Authorization header, or else that of the

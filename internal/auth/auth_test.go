@@ -27,7 +27,7 @@ const (
 
 var (
 	cheapArgon = ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1}
-	testClient = Client{Address: netip.MustParseAddr("192.0.2.7"), UserAgent: "curl/8"}
+	testClient = matrix.Client{Address: netip.MustParseAddr("192.0.2.7"), UserAgent: "curl/8"}
 	dummyAuth  = json.RawMessage(`{"type":"m.login.dummy"}`)
 )
 

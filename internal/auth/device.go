@@ -173,7 +173,7 @@ func isText(text string) bool {
 
 // startSession logs a device in to an account that is locked. It returns the access
 // tokens that are void now.
-func (s *Service) startSession(ctx context.Context, tx pgx.Tx, userID string, d newDevice, client Client) (Credentials, []tokenHash, error) {
+func (s *Service) startSession(ctx context.Context, tx pgx.Tx, userID string, d newDevice, client matrix.Client) (Credentials, []tokenHash, error) {
 	if d.id == "" {
 		d.id = rand.Text()[:generatedDeviceIDLength]
 	}

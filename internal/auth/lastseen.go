@@ -18,7 +18,7 @@ type sighting struct {
 }
 
 // sightingOf cuts down to size what a client says of itself.
-func sightingOf(client Client, at int64) sighting {
+func sightingOf(client matrix.Client, at int64) sighting {
 	agent := strings.ReplaceAll(client.UserAgent, "\x00", "")
 	agent = strings.ToValidUTF8(agent[:min(len(agent), maxDeviceText)], "")
 	seen := sighting{at: at, userAgent: agent}
@@ -52,7 +52,7 @@ func (s *sighting) weigh(key deviceKey) int {
 
 // Seen notes that a device has made a request. It only touches memory; the
 // background work writes it within a minute.
-func (s *Service) Seen(session matrix.Session, client Client) {
+func (s *Service) Seen(session matrix.Session, client matrix.Client) {
 	seen := sightingOf(client, s.nowMS())
 	seen.guest = session.Guest
 	s.seen.note(deviceKey{session.UserID, session.DeviceID}, seen)

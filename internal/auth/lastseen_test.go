@@ -22,7 +22,7 @@ func TestSeenIsWrittenInTheBackground(t *testing.T) {
 	before := c.Now().UnixMilli()
 	c.advance(time.Minute)
 
-	s.Seen(session, Client{Address: netip.MustParseAddr("::ffff:203.0.113.9"), UserAgent: "Browser"})
+	s.Seen(session, matrix.Client{Address: netip.MustParseAddr("::ffff:203.0.113.9"), UserAgent: "Browser"})
 
 	device, err := s.Device(t.Context(), got.UserID, got.DeviceID)
 	must(t, err)
@@ -127,7 +127,7 @@ func TestSeenIsBounded(t *testing.T) {
 func TestSightingsAreCutDownToSize(t *testing.T) {
 	t.Parallel()
 	for _, agent := range []string{strings.Repeat("ä", 500), "a\x00b\xff", strings.Repeat("\x00", 300)} {
-		got := sightingOf(Client{UserAgent: agent}, 1)
+		got := sightingOf(matrix.Client{UserAgent: agent}, 1)
 		if len(got.userAgent) > maxDeviceText || !utf8.ValidString(got.userAgent) || strings.ContainsRune(got.userAgent, 0) {
 			t.Errorf("%q: got %q", agent, got.userAgent)
 		}
@@ -140,7 +140,7 @@ func TestSightingsAreCutDownToSize(t *testing.T) {
 func TestRegisterWithAnyUserAgent(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
-	strange := Client{UserAgent: "\xff\x00" + strings.Repeat("€", 200)}
+	strange := matrix.Client{UserAgent: "\xff\x00" + strings.Repeat("€", 200)}
 	_, err := s.Register(t.Context(), RegisterRequest{Auth: dummyAuth}, strange)
 	must(t, err)
 }

@@ -63,7 +63,7 @@ func (s *Service) LoginTypes() []string { return []string{StagePassword, LoginBy
 // M_FORBIDDEN for a wrong user, password or token, M_USER_DEACTIVATED,
 // M_LIMIT_EXCEEDED, M_UNKNOWN for another type of login, M_MISSING_PARAM,
 // M_INVALID_PARAM.
-func (s *Service) Login(ctx context.Context, r LoginRequest, client Client) (Credentials, error) {
+func (s *Service) Login(ctx context.Context, r LoginRequest, client matrix.Client) (Credentials, error) {
 	device := newDevice{r.DeviceID, r.InitialDeviceDisplayName, r.RefreshToken}
 	switch r.Type {
 	case StagePassword:
@@ -77,7 +77,7 @@ func (s *Service) Login(ctx context.Context, r LoginRequest, client Client) (Cre
 	}
 }
 
-func (s *Service) loginByPassword(ctx context.Context, r LoginRequest, device newDevice, client Client) (Credentials, error) {
+func (s *Service) loginByPassword(ctx context.Context, r LoginRequest, device newDevice, client matrix.Client) (Credentials, error) {
 	name, err := readName(r.Identifier, r.User, r.Medium, r.Address)
 	if err != nil {
 		return Credentials{}, err
@@ -93,7 +93,7 @@ func (s *Service) loginByPassword(ctx context.Context, r LoginRequest, device ne
 	return credentials, err
 }
 
-func (s *Service) checkAndLogIn(ctx context.Context, name userName, password string, device newDevice, client Client) (Credentials, error) {
+func (s *Service) checkAndLogIn(ctx context.Context, name userName, password string, device newDevice, client matrix.Client) (Credentials, error) {
 	a, outdated, err := s.checkPassword(ctx, name, password)
 	if err != nil {
 		return Credentials{}, err
@@ -112,7 +112,7 @@ var errHashChanged = errLogin()
 
 // logIn starts a session on an account whose password has been checked; errHashChanged
 // where what it was checked by has changed since then.
-func (s *Service) logIn(ctx context.Context, checked account, rehashed string, device newDevice, client Client) (Credentials, error) {
+func (s *Service) logIn(ctx context.Context, checked account, rehashed string, device newDevice, client matrix.Client) (Credentials, error) {
 	var credentials Credentials
 	var revoked []tokenHash
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {

@@ -365,7 +365,7 @@ func TestAddressesWereNewAfterARestart(t *testing.T) {
 	s, c := newTestService(t)
 	got := mustRegister(t, s, "example")
 	c.advance(time.Second)
-	s.Seen(mustAuthenticate(t, s, got.AccessToken), Client{Address: netip.MustParseAddr("2001:db8:1:2::3")})
+	s.Seen(mustAuthenticate(t, s, got.AccessToken), matrix.Client{Address: netip.MustParseAddr("2001:db8:1:2::3")})
 	must(t, s.flushSeen(t.Context()))
 	if !s.hasher.familiar.knows("2001:db8:1:2::/64") {
 		t.Error("an address is new after it was seen")

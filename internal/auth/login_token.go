@@ -46,7 +46,7 @@ func (s *Service) LoginToken(ctx context.Context, session matrix.Session, auth j
 }
 
 // loginByToken logs a device in, and uses the token up in the same transaction.
-func (s *Service) loginByToken(ctx context.Context, token string, device newDevice, client Client) (Credentials, error) {
+func (s *Service) loginByToken(ctx context.Context, token string, device newDevice, client matrix.Client) (Credentials, error) {
 	if token == "" {
 		return Credentials{}, matrix.Errorf(matrix.MissingParam, "token is missing")
 	}

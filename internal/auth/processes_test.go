@@ -100,7 +100,7 @@ func TestARequestWentOnWaitingAfterItsTokenHadEnded(t *testing.T) {
 		"the device logs in anew": {func(s *Service, c Credentials) error {
 			_, err := s.Login(t.Context(), LoginRequest{
 				Type: StagePassword, User: "example", Password: testPassword, DeviceID: c.DeviceID,
-			}, Client{})
+			}, matrix.Client{})
 			return err
 		}, true},
 		"deactivation": {func(s *Service, _ Credentials) error { return s.DeactivateAccount(t.Context(), "example", false) }, false},

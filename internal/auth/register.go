@@ -43,7 +43,7 @@ type RegisterRequest struct {
 // M_GUEST_ACCESS_FORBIDDEN for a guest account where there are none, and for
 // guest_access_token M_MISSING_PARAM and M_UNKNOWN_TOKEN. As the specification
 // demands, what can be is checked before authentication is asked for.
-func (s *Service) Register(ctx context.Context, r RegisterRequest, client Client) (Credentials, error) {
+func (s *Service) Register(ctx context.Context, r RegisterRequest, client matrix.Client) (Credentials, error) {
 	wanted, err := s.checkRegistration(ctx, r)
 	if err != nil {
 		return Credentials{}, err
@@ -138,7 +138,7 @@ type registration struct {
 
 // register makes the account, its address, its device and its tokens in one
 // transaction.
-func (s *Service) register(ctx context.Context, r registration, password string, client Client, proof approval) (Credentials, error) {
+func (s *Service) register(ctx context.Context, r registration, password string, client matrix.Client, proof approval) (Credentials, error) {
 	var err error
 	if r.account.passwordHash, err = s.newPasswordHash(ctx, password); err != nil {
 		return Credentials{}, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -77,12 +76,6 @@ type Service struct {
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup
-}
-
-// Client is what the connection tells about who is asking.
-type Client struct {
-	Address   netip.Addr
-	UserAgent string
 }
 
 // New makes a Service on a migrated database. It starts nothing: see Start.

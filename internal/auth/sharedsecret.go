@@ -52,7 +52,7 @@ func (s *Service) RegistrationNonce() (string, error) {
 // M_UNKNOWN where there is no shared secret or the nonce is not good, M_FORBIDDEN
 // for a wrong MAC, M_MISSING_PARAM, M_INVALID_PARAM, M_INVALID_USERNAME,
 // M_WEAK_PASSWORD, M_USER_IN_USE.
-func (s *Service) RegisterWithSharedSecret(ctx context.Context, r SharedSecretRequest, client Client) (Credentials, error) {
+func (s *Service) RegisterWithSharedSecret(ctx context.Context, r SharedSecretRequest, client matrix.Client) (Credentials, error) {
 	if s.o.SharedSecret == "" {
 		return Credentials{}, errNoSharedSecret()
 	}

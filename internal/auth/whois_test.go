@@ -17,7 +17,7 @@ func TestWhoisTellsFromWhereDevicesWereSeen(t *testing.T) {
 	mustRegister(t, s, "bob")
 	phone := mustLogin(t, s, "alice", onDevice("PHONE"))
 	c.advance(time.Minute)
-	s.Seen(mustAuthenticate(t, s, phone.AccessToken), Client{Address: netip.MustParseAddr("2001:db8::1"), UserAgent: "phone/1"})
+	s.Seen(mustAuthenticate(t, s, phone.AccessToken), matrix.Client{Address: netip.MustParseAddr("2001:db8::1"), UserAgent: "phone/1"})
 	must(t, s.tidy(t.Context()))
 
 	got, err := s.Whois(t.Context(), mustAuthenticate(t, s, alice.AccessToken), alice.UserID)

@@ -11,7 +11,7 @@ import (
 // guest makes a guest account and returns its user ID.
 func (h *house) guest() string {
 	h.t.Helper()
-	got, err := h.users.Register(h.t.Context(), auth.RegisterRequest{Kind: "guest"}, auth.Client{})
+	got, err := h.users.Register(h.t.Context(), auth.RegisterRequest{Kind: "guest"}, matrix.Client{})
 	h.ok(err)
 	return got.UserID
 }

@@ -23,7 +23,7 @@ func (h *house) login(name, deviceID string) matrix.Session {
 		_, err := h.users.CreateAccount(ctx, auth.NewAccount{Username: name, Password: "wordpass"})
 		h.ok(err)
 	}
-	creds, err := h.users.Login(ctx, auth.LoginRequest{Type: "m.login.password", User: name, Password: "wordpass", DeviceID: deviceID}, auth.Client{})
+	creds, err := h.users.Login(ctx, auth.LoginRequest{Type: "m.login.password", User: name, Password: "wordpass", DeviceID: deviceID}, matrix.Client{})
 	h.ok(err)
 	who, err := h.users.Authenticate(ctx, creds.AccessToken)
 	h.ok(err)

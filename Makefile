@@ -67,7 +67,8 @@ fmt: ## Format the code
 
 .PHONY: bench
 bench: postgres build ## Measure the server beside its ceilings, for minutes; ARGS="--only send" chooses cases
-	@./$(BIN) bench $(ARGS)
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o $(BIN)-bench ./cmd/homeserver-bench
+	@./$(BIN)-bench --server $(BIN) $(ARGS)
 
 .PHONY: gobench
 gobench: postgres ## Run the benchmarks of single functions; BENCH=Commit chooses some

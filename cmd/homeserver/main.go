@@ -82,7 +82,6 @@ func commands() []command {
 		doctorCommand,
 		signingKeyAdoptCommand,
 		healthCommand,
-		benchCommand,
 		versionCommand,
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/bench/bare"
+	"homeserver/cmd/homeserver-bench/bare"
 	"homeserver/internal/journal/journalbench"
 )
 

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"homeserver/cmd/homeserver-bench/bare"
 	"homeserver/internal/auth"
-	"homeserver/internal/bench/bare"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/journalbench"

@@ -8,8 +8,30 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/bench"
+	"homeserver/cmd/homeserver-bench/bench"
 )
+
+// result is what came of a run of the program.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+func runIn(t *testing.T, environ []string, args ...string) result {
+	t.Helper()
+	var stdout, stderr strings.Builder
+	code := run(t.Context(), args, environ, &stdout, &stderr)
+	return result{code, stdout.String(), stderr.String()}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
 
 // The whole of it, in small: every case runs, against a server in a process of its own, and the run fails
 // where a message is lost, doubled or out of order.
@@ -17,19 +39,19 @@ func TestBenchMeasuresEverything(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	figures, document := filepath.Join(dir, "figures.json"), filepath.Join(dir, "document.md")
-	if err := os.WriteFile(document, []byte("Before.\n<!-- homeserver bench -->\n<!-- end -->\nAfter.\n"), 0o600); err != nil {
+	if err := os.WriteFile(document, []byte("Before.\n<!-- homeserver-bench -->\n<!-- end -->\nAfter.\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	// What would configure a server is for another one.
-	environ := []string{actAsProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOMESERVER_DATABASE_URL=nonsense"}
-	got := runWith(t, strings.NewReader(""), environ, "bench", "--quick", "--json", figures, "--document", document)
+	environ := append(os.Environ(), "HOMESERVER_DATABASE_URL=nonsense")
+	got := runIn(t, environ, "--quick", "--json", figures, "--document", document)
 	if got.code != exitOK {
 		t.Fatalf("code %d: %s", got.code, got.stderr)
 	}
 	if !strings.Contains(got.stderr, "Sending messages: done in ") {
 		t.Errorf("says nothing of its progress: %s", got.stderr)
 	}
-	if text := readFile(t, document); text != "Before.\n<!-- homeserver bench -->\n\n"+got.stdout+"\n<!-- end -->\nAfter.\n" {
+	if text := readFile(t, document); text != "Before.\n<!-- homeserver-bench -->\n\n"+got.stdout+"\n<!-- end -->\nAfter.\n" {
 		t.Errorf("the document is %s", text)
 	}
 	var report struct {
@@ -75,7 +97,7 @@ func TestBenchMeasuresEverything(t *testing.T) {
 
 func TestBenchListsItsCases(t *testing.T) {
 	t.Parallel()
-	got := runArgs(t, "bench", "--list")
+	got := runIn(t, nil, "--list")
 	if got.code != exitOK || !slices.Contains(strings.Split(got.stdout, "\n"), "send/256 into one room") {
 		t.Errorf("got %+v", got)
 	}
@@ -84,10 +106,12 @@ func TestBenchListsItsCases(t *testing.T) {
 func TestMistakesInCallingBench(t *testing.T) {
 	t.Parallel()
 	for arg, want := range map[string]result{
-		"--only=(":        {code: exitUsage, stderr: "--only: "},
-		"--only=nonsense": {code: exitFailure, stderr: "no case has such a name"},
+		"--only=(":          {code: exitUsage, stderr: "-only: "},
+		"nonsense":          {code: exitUsage, stderr: "takes no argument"},
+		"--only=nonsense":   {code: exitFailure, stderr: "no case has such a name"},
+		"--server=nonsense": {code: exitFailure, stderr: "start the server: "},
 	} {
-		got := runArgs(t, "bench", arg)
+		got := runIn(t, nil, arg)
 		if got.code != want.code || !strings.Contains(got.stderr, want.stderr) {
 			t.Errorf("%s: got %+v, want %+v", arg, got, want)
 		}

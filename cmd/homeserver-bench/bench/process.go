@@ -42,7 +42,7 @@ func launch(ctx context.Context, o Options, log string, settings map[string]stri
 	defer func() { _ = file.Close() }() // the server has it
 	p := &process{log: log, ended: make(chan struct{})}
 	// Not bound to the context, which would kill it before it could stop its PostgreSQL.
-	p.cmd = exec.Command(o.Program[0], append(o.Program[1:], "serve")...) //nolint:gosec,noctx // this very program; see above
+	p.cmd = exec.Command(o.Program[0], append(o.Program[1:], "serve")...) //nolint:gosec,noctx // the operator names it; see above
 	p.cmd.Env = append([]string{}, o.Environ...)
 	for name, value := range settings {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)

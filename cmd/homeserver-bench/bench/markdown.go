@@ -26,7 +26,7 @@ func (r *Report) Markdown() string {
 }
 
 // The markers between which a document has the tables.
-const beginMarker, endMarker = "<!-- homeserver bench -->\n", "<!-- end -->\n"
+const beginMarker, endMarker = "<!-- homeserver-bench -->\n", "<!-- end -->\n"
 
 // WriteInto puts the tables into a Markdown file, in the place of what stands
 // between its markers, each on a line of its own.

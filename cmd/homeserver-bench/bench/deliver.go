@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"homeserver/internal/bench/bare"
+	"homeserver/cmd/homeserver-bench/bare"
 )
 
 // delivering measures how soon those who wait for a room hear of its messages.

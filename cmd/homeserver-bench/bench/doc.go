@@ -1,6 +1,6 @@
 // Package bench measures the server: the real one, in a process of its own, with
-// its real listener, on a durable PostgreSQL in a temporary folder. `homeserver
-// bench` runs it.
+// its real listener, on a durable PostgreSQL in a temporary folder. The
+// program homeserver-bench runs it.
 //
 // No figure stands alone. Beside each is its ceiling: what the least does that can
 // be done at all, measured in the same run, by turns where both are rates. Ratios

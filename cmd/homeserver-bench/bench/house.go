@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/bench/bare"
+	"homeserver/cmd/homeserver-bench/bare"
 	"homeserver/internal/postgres"
 )
 

@@ -1,0 +1,148 @@
+// Command homeserver-bench measures the server on this machine.
+//
+// It starts the server's own program on a PostgreSQL of its own, in a temporary folder, and writes a table:
+// each figure beside its ceiling, which is measured in the same run. All of it takes some minutes, and wants
+// a machine that has nothing else to do. Names of cases are like "send/64 into one room".
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+
+	"homeserver/cmd/homeserver-bench/bench"
+	"homeserver/internal/server/config"
+)
+
+// Exit codes, which are those of the server's program.
+const (
+	exitOK = iota
+	exitFailure
+	exitUsage
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run measures what the arguments ask for, and returns the exit code.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	b := benchmark{Options: bench.Options{Environ: withoutSettings(environ), Progress: stderr}}
+	flags := b.flags(stderr)
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	} else if err != nil {
+		return exitUsage
+	}
+	if flags.NArg() > 0 {
+		_, _ = fmt.Fprintf(stderr, "homeserver-bench: takes no argument %q\n", flags.Arg(0))
+		return exitUsage
+	}
+	if err := b.run(ctx, stdout); err != nil {
+		_, _ = fmt.Fprintf(stderr, "homeserver-bench: %v\n", err)
+		return exitFailure
+	}
+	return exitOK
+}
+
+// benchmark is one run of the program.
+type benchmark struct {
+	bench.Options
+	list                   bool
+	server, json, document string
+}
+
+func (b *benchmark) flags(stderr io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet("homeserver-bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&b.server, "server", "", "measure the server's program in `FILE`, of this same version; else it is built from the source")
+	flags.Func("only", "measure only the cases whose names match a `REGEXP`", func(value string) (err error) {
+		b.Only, err = regexp.Compile(value)
+		return err
+	})
+	flags.BoolVar(&b.Quick, "quick", false, "try it out: seconds in all, and figures that mean nothing")
+	flags.BoolVar(&b.list, "list", false, "list the names of the cases")
+	flags.StringVar(&b.json, "json", "", "write the figures to a `FILE` as JSON, too")
+	flags.StringVar(&b.document, "document", "", "put the table into a Markdown `FILE`, too, between its markers")
+	flags.StringVar(&b.Dir, "dir", "", "make the temporary folder in `FOLDER`, on the disk that is to be measured")
+	flags.StringVar(&b.Profile, "profile", "", "write a processor profile of the server for each case to `FOLDER`")
+	return flags
+}
+
+func (b *benchmark) run(ctx context.Context, stdout io.Writer) (err error) {
+	if b.list {
+		_, err := fmt.Fprintln(stdout, strings.Join(bench.Names(b.Quick), "\n"))
+		return err
+	}
+	if b.server == "" {
+		dir, err := os.MkdirTemp("", "homeserver-bench-program-")
+		if err != nil {
+			return fmt.Errorf("make a folder for the server's program: %w", err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		b.server = filepath.Join(dir, "homeserver")
+		if err := build(ctx, b.server); err != nil {
+			return err
+		}
+	}
+	program, err := filepath.Abs(b.server)
+	if err != nil {
+		return fmt.Errorf("find the server's program: %w", err)
+	}
+	b.Program = []string{program}
+	report, err := bench.Run(ctx, b.Options)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(stdout, report.Markdown())
+	return errors.Join(err, b.write(report))
+}
+
+// build builds the server's program from the source, in which this one must be run for that.
+func build(ctx context.Context, file string) error {
+	command := exec.CommandContext(ctx, "go", "build", "-o", file, "homeserver/cmd/homeserver") //nolint:gosec // the file is this program's own
+	output, err := command.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build the server; --server names one that is there: %w: %s", err, output)
+	}
+	return nil
+}
+
+// write puts the report into the files that were asked for.
+func (b *benchmark) write(report *bench.Report) (err error) {
+	if b.json != "" {
+		content, encoding := json.MarshalIndent(report, "", "  ")
+		err = errors.Join(encoding, os.WriteFile(b.json, append(content, '\n'), 0o644)) //nolint:gosec // nothing secret
+	}
+	if b.document != "" {
+		err = errors.Join(err, report.WriteInto(b.document))
+	}
+	return err
+}
+
+// withoutSettings returns the environment without what would configure a server.
+func withoutSettings(environ []string) []string {
+	var settings []string
+	for _, key := range config.Keys() {
+		settings = append(settings, key.Env, key.Env+"_FILE")
+	}
+	return slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return slices.Contains(settings, name)
+	})
+}

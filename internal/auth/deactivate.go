@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
 )
@@ -84,7 +85,7 @@ func (s *Service) DeactivateAccount(ctx context.Context, name string, erase bool
 
 // deactivate gives what is to be unbound.
 func (s *Service) deactivate(ctx context.Context, userID string, erase bool, proof approval) (bound []threepid.Binding, err error) {
-	var revoked []tokenHash
+	var revoked []secret.Hash
 	p := pendingDeactivation{UserID: userID}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := lockAccount(ctx, tx, userID); err != nil {

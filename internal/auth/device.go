@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
 
@@ -92,7 +93,7 @@ func (s *Service) deleteDevices(ctx context.Context, name string, session matrix
 	if err != nil {
 		return err
 	}
-	return s.logOut(ctx, session.UserID, func(tx pgx.Tx) ([]tokenHash, error) {
+	return s.logOut(ctx, session.UserID, func(tx pgx.Tx) ([]secret.Hash, error) {
 		if err := proof.consume(ctx, tx); err != nil {
 			return nil, err
 		}
@@ -112,7 +113,7 @@ func describeDevices(ids []string) string {
 // Logout deletes the device of a session with all its tokens.
 // Client-server API, POST /logout.
 func (s *Service) Logout(ctx context.Context, session matrix.Session) error {
-	return s.logOut(ctx, session.UserID, func(tx pgx.Tx) ([]tokenHash, error) {
+	return s.logOut(ctx, session.UserID, func(tx pgx.Tx) ([]secret.Hash, error) {
 		return removeDevices(ctx, tx, session.UserID, []string{session.DeviceID})
 	})
 }
@@ -120,14 +121,14 @@ func (s *Service) Logout(ctx context.Context, session matrix.Session) error {
 // LogoutAll deletes all devices of a user with all their tokens.
 // Client-server API, POST /logout/all.
 func (s *Service) LogoutAll(ctx context.Context, userID string) error {
-	return s.logOut(ctx, userID, func(tx pgx.Tx) ([]tokenHash, error) {
+	return s.logOut(ctx, userID, func(tx pgx.Tx) ([]secret.Hash, error) {
 		return removeOtherDevices(ctx, tx, userID, "")
 	})
 }
 
 // logOut runs a removal of devices while nobody else logs in to the account.
-func (s *Service) logOut(ctx context.Context, userID string, remove func(pgx.Tx) ([]tokenHash, error)) error {
-	var revoked []tokenHash
+func (s *Service) logOut(ctx context.Context, userID string, remove func(pgx.Tx) ([]secret.Hash, error)) error {
+	var revoked []secret.Hash
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := lockAccount(ctx, tx, userID); err != nil {
 			return err
@@ -173,7 +174,7 @@ func isText(text string) bool {
 
 // startSession logs a device in to an account that is locked. It returns the access
 // tokens that are void now.
-func (s *Service) startSession(ctx context.Context, tx pgx.Tx, userID string, d newDevice, client matrix.Client) (Credentials, []tokenHash, error) {
+func (s *Service) startSession(ctx context.Context, tx pgx.Tx, userID string, d newDevice, client matrix.Client) (Credentials, []secret.Hash, error) {
 	if d.id == "" {
 		d.id = rand.Text()[:generatedDeviceIDLength]
 	}
@@ -183,7 +184,7 @@ func (s *Service) startSession(ctx context.Context, tx pgx.Tx, userID string, d 
 		return Credentials{}, nil, err
 	}
 	generation := int64(1)
-	var revoked []tokenHash
+	var revoked []secret.Hash
 	if created {
 		revoked, err = removeSilentDevices(ctx, tx, session, maxDevices)
 	} else {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
 
@@ -47,7 +48,7 @@ func (s *Service) checkUpgrade(ctx context.Context, r RegisterRequest) (userID s
 // upgrade makes a user of a guest. It returns the access tokens of the guest, which
 // remain good, but are no longer a guest's. M_USER_IN_USE where the account is no
 // guest's any more.
-func upgrade(ctx context.Context, tx pgx.Tx, a account) ([]tokenHash, error) {
+func upgrade(ctx context.Context, tx pgx.Tx, a account) ([]secret.Hash, error) {
 	now, err := lockAccount(ctx, tx, a.userID)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/gauge"
 	"homeserver/internal/matrix"
 )
@@ -73,7 +74,7 @@ func newHasher(params ArgonParams, familiarBytes int) *hasher {
 	}
 	return &hasher{
 		params:   params,
-		nobody:   encodePHC(params, randomBytes(saltBytes), randomBytes(keyBytes)),
+		nobody:   encodePHC(params, secret.Bytes(saltBytes), secret.Bytes(keyBytes)),
 		familiar: newFamiliar(familiarBytes),
 		all:      gauge.New(gauge.Options{Total: hashersAtOnce, Waiting: maxWaitingHashers, EachWaiting: maxHashersEach}),
 		strangers: gauge.New(gauge.Options{
@@ -86,7 +87,7 @@ func newHasher(params ArgonParams, familiarBytes int) *hasher {
 // hash makes the PHC string of a password. It waits for its turn; M_LIMIT_EXCEEDED, or
 // 503 M_UNKNOWN, where too many wait already.
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
-	salt := randomBytes(saltBytes)
+	salt := secret.Bytes(saltBytes)
 	key, err := h.derive(ctx, h.params, password, salt, keyBytes)
 	if err != nil {
 		return "", err

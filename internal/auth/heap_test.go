@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/matrix"
 )
@@ -18,7 +19,7 @@ func TestWhatIsKeptOfSessionsTakesNoMoreMemoryThanItsShare(t *testing.T) {
 			tokens := newTokenCache(share)
 			cachetest.Fill(t, share, tokens.stats, func() {
 				for i := range 60_000 {
-					var hash tokenHash
+					var hash secret.Hash
 					binary.BigEndian.PutUint64(hash[:], uint64(i))
 					n := fmt.Sprint(i)
 					tokens.put(hash, knownToken{session: matrix.Session{UserID: n + text, DeviceID: n + text}}, 0, time.Time{})

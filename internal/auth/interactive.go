@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	jsonexp "github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
 )
@@ -149,7 +149,7 @@ func (i interaction) holdsFor(op operation) (bool, error) {
 	return err == nil && (!i.byPage || hmac.Equal(mac, i.mac)), err
 }
 
-func (i interaction) hash() tokenHash { return hashToken(i.id) }
+func (i interaction) hash() secret.Hash { return secret.HashOf(i.id) }
 
 // approval is a completed interaction. Its zero value stands for what needs none.
 type approval struct {
@@ -183,7 +183,7 @@ func (s *Service) interact(ctx context.Context, op operation, auth json.RawMessa
 		Type    string `json:"type"`
 		Session string `json:"session"`
 	}
-	current := interaction{id: base64.RawURLEncoding.EncodeToString(randomBytes(tokenBytes))}
+	current := interaction{id: secret.New("")}
 	if len(auth) == 0 || bytes.Equal(auth, []byte("null")) {
 		return approval{}, s.challenge(ctx, op, current, nil)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
@@ -362,7 +363,7 @@ func TestInteractionIDsAreStoredAsHashes(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 	session := begin(t, s, twoFlows)
-	hash := hashToken(session)
+	hash := secret.HashOf(session)
 	if n := count(t, s, `SELECT count(*) FROM interactive_sessions WHERE session_hash = $1`, hash[:]); n != 1 {
 		t.Errorf("got %d rows, want 1", n)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
 )
@@ -114,7 +115,7 @@ var errHashChanged = errLogin()
 // where what it was checked by has changed since then.
 func (s *Service) logIn(ctx context.Context, checked account, rehashed string, device newDevice, client matrix.Client) (Credentials, error) {
 	var credentials Credentials
-	var revoked []tokenHash
+	var revoked []secret.Hash
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		now, err := lockAccount(ctx, tx, checked.userID)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
 
@@ -29,7 +30,7 @@ func (s *Service) LoginToken(ctx context.Context, session matrix.Session, auth j
 	if err != nil {
 		return NewLoginToken{}, err
 	}
-	made := NewLoginToken{Token: newToken("hsl_"), ExpiresInMS: loginTokenLifetime.Milliseconds()}
+	made := NewLoginToken{Token: secret.New("hsl_"), ExpiresInMS: loginTokenLifetime.Milliseconds()}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := lockLiveAccount(ctx, tx, session.UserID); err != nil {
 			return err
@@ -37,7 +38,7 @@ func (s *Service) LoginToken(ctx context.Context, session matrix.Session, auth j
 		if err := proof.consume(ctx, tx); err != nil {
 			return err
 		}
-		return insertLoginToken(ctx, tx, hashToken(made.Token), session.UserID, s.nowMS()+made.ExpiresInMS)
+		return insertLoginToken(ctx, tx, secret.HashOf(made.Token), session.UserID, s.nowMS()+made.ExpiresInMS)
 	})
 	if err != nil {
 		return NewLoginToken{}, fmt.Errorf("make a login token for %s: %w", session.UserID, err)
@@ -54,18 +55,18 @@ func (s *Service) loginByToken(ctx context.Context, token string, device newDevi
 		return Credentials{}, err
 	}
 	// Read first, since an account is always locked before what belongs to it.
-	userID, err := findLoginToken(ctx, s.pool, hashToken(token), s.nowMS())
+	userID, err := findLoginToken(ctx, s.pool, secret.HashOf(token), s.nowMS())
 	if err != nil {
 		return Credentials{}, err
 	}
 	var credentials Credentials
-	var revoked []tokenHash
+	var revoked []secret.Hash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		a, err := lockAccount(ctx, tx, userID)
 		if err != nil {
 			return err
 		}
-		found, err := deleteLoginToken(ctx, tx, hashToken(token))
+		found, err := deleteLoginToken(ctx, tx, secret.HashOf(token))
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
 
@@ -30,7 +31,7 @@ type OpenIDToken struct {
 // POST /user/{userId}/openid/request_token. M_USER_DEACTIVATED.
 func (s *Service) OpenIDToken(ctx context.Context, userID string) (OpenIDToken, error) {
 	made := OpenIDToken{
-		AccessToken: newToken("hso_"),
+		AccessToken: secret.New("hso_"),
 		TokenType:   "Bearer",
 		ServerName:  s.o.ServerName,
 		ExpiresIn:   int64(openIDLifetime.Seconds()),
@@ -39,7 +40,7 @@ func (s *Service) OpenIDToken(ctx context.Context, userID string) (OpenIDToken, 
 		if err := lockLiveAccount(ctx, tx, userID); err != nil {
 			return err
 		}
-		return insertOpenIDToken(ctx, tx, hashToken(made.AccessToken), userID, s.nowMS()+openIDLifetime.Milliseconds())
+		return insertOpenIDToken(ctx, tx, secret.HashOf(made.AccessToken), userID, s.nowMS()+openIDLifetime.Milliseconds())
 	})
 	if err != nil {
 		return OpenIDToken{}, fmt.Errorf("make an OpenID token for %s: %w", userID, err)
@@ -51,7 +52,7 @@ func (s *Service) OpenIDToken(ctx context.Context, userID string) (OpenIDToken, 
 // M_UNKNOWN_TOKEN where it is unknown or has expired. Server-server API, "OpenID",
 // GET /openid/userinfo.
 func (s *Service) OpenIDUser(ctx context.Context, token string) (string, error) {
-	return findOpenIDToken(ctx, s.pool, hashToken(token), s.nowMS())
+	return findOpenIDToken(ctx, s.pool, secret.HashOf(token), s.nowMS())
 }
 
 func errOpenIDToken() *matrix.Error {

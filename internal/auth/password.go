@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/text/unicode/norm"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
@@ -192,7 +192,7 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ap
 	if err != nil {
 		return err
 	}
-	var revoked []tokenHash
+	var revoked []secret.Hash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := lockLiveAccount(ctx, tx, c.userID); err != nil {
 			return err
@@ -222,12 +222,4 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ap
 	}
 	s.revoke(revoked)
 	return nil
-}
-
-// randomBytes gives n bytes that nobody can guess.
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	// crypto/rand.Read never returns an error: it ends the process instead.
-	_, _ = rand.Read(b)
-	return b
 }

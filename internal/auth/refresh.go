@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
 
@@ -33,9 +34,9 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (Tokens, err
 		return Tokens{}, matrix.Errorf(matrix.MissingParam, "refresh_token is missing")
 	}
 	var tokens Tokens
-	var revoked []tokenHash
+	var revoked []secret.Hash
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
-		tokens, revoked, err = s.refresh(ctx, tx, hashToken(refreshToken))
+		tokens, revoked, err = s.refresh(ctx, tx, secret.HashOf(refreshToken))
 		return err
 	})
 	if err != nil {
@@ -45,7 +46,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (Tokens, err
 	return tokens, nil
 }
 
-func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash tokenHash) (tokens Tokens, revoked []tokenHash, err error) {
+func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash secret.Hash) (tokens Tokens, revoked []secret.Hash, err error) {
 	session, err := lockDeviceOfRefreshToken(ctx, tx, hash)
 	if err != nil {
 		return Tokens{}, nil, err
@@ -71,7 +72,7 @@ func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash tokenHash) (token
 // settleBefore decides whether a refresh token is good, and makes void what came
 // before it, and what it was exchanged for without anybody using that. It returns the
 // access tokens among it.
-func (s *Service) settleBefore(ctx context.Context, tx pgx.Tx, session matrix.Session, row refreshTokenRow) ([]tokenHash, error) {
+func (s *Service) settleBefore(ctx context.Context, tx pgx.Tx, session matrix.Session, row refreshTokenRow) ([]secret.Hash, error) {
 	now := s.nowMS()
 	before := now - repeatWindow.Milliseconds()
 	if row.Revoked {

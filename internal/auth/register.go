@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
 
@@ -144,7 +145,7 @@ func (s *Service) register(ctx context.Context, r registration, password string,
 		return Credentials{}, err
 	}
 	credentials := Credentials{UserID: r.account.userID, HomeServer: s.o.ServerName}
-	var stale, revoked []tokenHash
+	var stale, revoked []secret.Hash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := proof.consume(ctx, tx); err != nil {
 			return err
@@ -174,7 +175,7 @@ func (s *Service) register(ctx context.Context, r registration, password string,
 
 // makeAccount makes the account, or makes it a user's. It returns the access tokens
 // whose owner is no longer what the cache says.
-func (s *Service) makeAccount(ctx context.Context, tx pgx.Tx, r registration) ([]tokenHash, error) {
+func (s *Service) makeAccount(ctx context.Context, tx pgx.Tx, r registration) ([]secret.Hash, error) {
 	if r.upgrade {
 		return upgrade(ctx, tx, r.account)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/cache"
 	"homeserver/internal/matrix"
 )
@@ -125,7 +126,7 @@ func newNonces(secret string) *nonces {
 }
 
 func (n *nonces) give(now time.Time) string {
-	nonce := binary.BigEndian.AppendUint64(randomBytes(nonceRandom), uint64(now.Add(nonceLifetime).UnixMilli()))
+	nonce := binary.BigEndian.AppendUint64(secret.Bytes(nonceRandom), uint64(now.Add(nonceLifetime).UnixMilli()))
 	return hex.EncodeToString(n.seal(nonce))
 }
 

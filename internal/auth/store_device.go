@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
 
@@ -93,14 +94,14 @@ func upsertDevice(ctx context.Context, tx pgx.Tx, session matrix.Session, displa
 
 // removeDevices deletes devices and their tokens, and returns the access tokens
 // among them.
-func removeDevices(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) ([]tokenHash, error) {
+func removeDevices(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) ([]secret.Hash, error) {
 	return lockAndRemove(ctx, tx, userID, `
 		SELECT device_id FROM devices WHERE user_id = $1 AND device_id = ANY ($2)
 		ORDER BY device_id FOR UPDATE`, userID, deviceIDs)
 }
 
 // removeOtherDevices does the same for all devices but one; "" for really all.
-func removeOtherDevices(ctx context.Context, tx pgx.Tx, userID, keep string) ([]tokenHash, error) {
+func removeOtherDevices(ctx context.Context, tx pgx.Tx, userID, keep string) ([]secret.Hash, error) {
 	return lockAndRemove(ctx, tx, userID, `
 		SELECT device_id FROM devices WHERE user_id = $1 AND device_id <> $2
 		ORDER BY device_id FOR UPDATE`, userID, keep)
@@ -108,7 +109,7 @@ func removeOtherDevices(ctx context.Context, tx pgx.Tx, userID, keep string) ([]
 
 // removeSilentDevices leaves the user's most devices that were seen last, the one
 // of the session among them.
-func removeSilentDevices(ctx context.Context, tx pgx.Tx, session matrix.Session, most int) ([]tokenHash, error) {
+func removeSilentDevices(ctx context.Context, tx pgx.Tx, session matrix.Session, most int) ([]secret.Hash, error) {
 	return lockAndRemove(ctx, tx, session.UserID, `
 		SELECT device_id FROM devices WHERE user_id = $1 AND device_id IN (
 			SELECT device_id FROM devices WHERE user_id = $1 AND device_id <> $2
@@ -118,7 +119,7 @@ func removeSilentDevices(ctx context.Context, tx pgx.Tx, session matrix.Session,
 
 // lockAndRemove removes the devices that a query locks. While they are locked no
 // token can be added, so that the tokens returned are all that there were.
-func lockAndRemove(ctx context.Context, tx pgx.Tx, userID, query string, args ...any) ([]tokenHash, error) {
+func lockAndRemove(ctx context.Context, tx pgx.Tx, userID, query string, args ...any) ([]secret.Hash, error) {
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("query devices of %s: %w", userID, err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/auth/secret"
 )
 
 // insertInteraction stores a new interaction. Where its owner has too many, the
@@ -37,7 +39,7 @@ func insertInteraction(ctx context.Context, q querier, op operation, i interacti
 // findInteraction reads an interaction that is newer than oldest by its ID, with the
 // operation that it is about; one that is not stored where there is none.
 func findInteraction(ctx context.Context, q querier, id string, oldest int64) (operation, interaction, error) {
-	hash := hashToken(id)
+	hash := secret.HashOf(id)
 	rows, err := q.Query(ctx, `
 		SELECT operation, user_id, flows, effect, completed, proved_user_id, threepid_sid, parameters_mac, by_page FROM interactive_sessions
 		WHERE session_hash = $1 AND created_at > $2`, hash[:], oldest)
@@ -76,7 +78,7 @@ func storeProgress(ctx context.Context, q querier, before, after interaction) er
 }
 
 // deleteInteraction reports whether there was one.
-func deleteInteraction(ctx context.Context, q querier, hash tokenHash) (bool, error) {
+func deleteInteraction(ctx context.Context, q querier, hash secret.Hash) (bool, error) {
 	tag, err := q.Exec(ctx, `DELETE FROM interactive_sessions WHERE session_hash = $1`, hash[:])
 	if err != nil {
 		return false, fmt.Errorf("delete an interactive session: %w", err)

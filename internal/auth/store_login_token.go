@@ -6,9 +6,11 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/auth/secret"
 )
 
-func insertLoginToken(ctx context.Context, tx pgx.Tx, hash tokenHash, userID string, expiresAt int64) error {
+func insertLoginToken(ctx context.Context, tx pgx.Tx, hash secret.Hash, userID string, expiresAt int64) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO login_tokens (token_hash, user_id, expires_at) VALUES ($1, $2, $3)`, hash[:], userID, expiresAt)
 	if err != nil {
@@ -18,7 +20,7 @@ func insertLoginToken(ctx context.Context, tx pgx.Tx, hash tokenHash, userID str
 }
 
 // findLoginToken finds whose login token this is; M_FORBIDDEN where it is not good.
-func findLoginToken(ctx context.Context, q querier, hash tokenHash, now int64) (userID string, err error) {
+func findLoginToken(ctx context.Context, q querier, hash secret.Hash, now int64) (userID string, err error) {
 	rows, err := q.Query(ctx, `SELECT user_id FROM login_tokens WHERE token_hash = $1 AND expires_at > $2`, hash[:], now)
 	if err != nil {
 		return "", fmt.Errorf("query a login token: %w", err)
@@ -34,7 +36,7 @@ func findLoginToken(ctx context.Context, q querier, hash tokenHash, now int64) (
 }
 
 // deleteLoginToken reports whether there was one.
-func deleteLoginToken(ctx context.Context, tx pgx.Tx, hash tokenHash) (bool, error) {
+func deleteLoginToken(ctx context.Context, tx pgx.Tx, hash secret.Hash) (bool, error) {
 	tag, err := tx.Exec(ctx, `DELETE FROM login_tokens WHERE token_hash = $1`, hash[:])
 	if err != nil {
 		return false, fmt.Errorf("delete a login token: %w", err)

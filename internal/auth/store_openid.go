@@ -6,11 +6,13 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/auth/secret"
 )
 
 // insertOpenIDToken stores a token of an account that is locked. Where there are too
 // many, those that expire first give way.
-func insertOpenIDToken(ctx context.Context, tx pgx.Tx, hash tokenHash, userID string, expiresAt int64) error {
+func insertOpenIDToken(ctx context.Context, tx pgx.Tx, hash secret.Hash, userID string, expiresAt int64) error {
 	_, err := tx.Exec(ctx, `
 		WITH oldest AS (
 			DELETE FROM openid_tokens WHERE token_hash IN (
@@ -25,7 +27,7 @@ func insertOpenIDToken(ctx context.Context, tx pgx.Tx, hash tokenHash, userID st
 }
 
 // findOpenIDToken finds whose token this is; M_UNKNOWN_TOKEN where it is not good.
-func findOpenIDToken(ctx context.Context, q querier, hash tokenHash, now int64) (userID string, err error) {
+func findOpenIDToken(ctx context.Context, q querier, hash secret.Hash, now int64) (userID string, err error) {
 	rows, err := q.Query(ctx, `SELECT user_id FROM openid_tokens WHERE token_hash = $1 AND expires_at > $2`, hash[:], now)
 	if err != nil {
 		return "", fmt.Errorf("query an OpenID token: %w", err)

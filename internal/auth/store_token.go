@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
 
@@ -27,7 +28,7 @@ type accessTokenRow struct {
 
 // findAccessToken reads an access token. M_UNKNOWN_TOKEN where there is none that is
 // good, with soft_logout true where another has taken its place on its device.
-func findAccessToken(ctx context.Context, q querier, hash tokenHash) (accessTokenRow, error) {
+func findAccessToken(ctx context.Context, q querier, hash secret.Hash) (accessTokenRow, error) {
 	rows, err := q.Query(ctx, `
 		SELECT t.user_id, t.device_id, a.admin, a.guest, coalesce(t.expires_at, 0), t.generation, t.void_at IS NOT NULL,
 		       EXISTS (SELECT FROM refresh_tokens r
@@ -64,7 +65,7 @@ type refreshTokenRow struct {
 }
 
 // findRefreshToken reads a refresh token; M_UNKNOWN_TOKEN where there is none.
-func findRefreshToken(ctx context.Context, q querier, hash tokenHash) (refreshTokenRow, error) {
+func findRefreshToken(ctx context.Context, q querier, hash secret.Hash) (refreshTokenRow, error) {
 	rows, err := q.Query(ctx, `SELECT generation, revoked, revoked_at FROM refresh_tokens WHERE token_hash = $1`, hash[:])
 	if err != nil {
 		return refreshTokenRow{}, fmt.Errorf("query a refresh token: %w", err)
@@ -81,7 +82,7 @@ func findRefreshToken(ctx context.Context, q querier, hash tokenHash) (refreshTo
 
 // lockDeviceOfRefreshToken locks the device that a refresh token belongs to, so
 // that its tokens do not change meanwhile; M_UNKNOWN_TOKEN where there is none.
-func lockDeviceOfRefreshToken(ctx context.Context, tx pgx.Tx, hash tokenHash) (matrix.Session, error) {
+func lockDeviceOfRefreshToken(ctx context.Context, tx pgx.Tx, hash secret.Hash) (matrix.Session, error) {
 	return lockDeviceOf(ctx, tx, `
 		SELECT user_id, device_id FROM devices
 		WHERE (user_id, device_id) = (SELECT user_id, device_id FROM refresh_tokens WHERE token_hash = $1)
@@ -89,7 +90,7 @@ func lockDeviceOfRefreshToken(ctx context.Context, tx pgx.Tx, hash tokenHash) (m
 }
 
 // lockDeviceOfAccessToken does the same for an access token.
-func lockDeviceOfAccessToken(ctx context.Context, tx pgx.Tx, hash tokenHash) error {
+func lockDeviceOfAccessToken(ctx context.Context, tx pgx.Tx, hash secret.Hash) error {
 	_, err := lockDeviceOf(ctx, tx, `
 		SELECT user_id, device_id FROM devices
 		WHERE (user_id, device_id) = (SELECT user_id, device_id FROM access_tokens WHERE token_hash = $1)
@@ -97,7 +98,7 @@ func lockDeviceOfAccessToken(ctx context.Context, tx pgx.Tx, hash tokenHash) err
 	return err
 }
 
-func lockDeviceOf(ctx context.Context, tx pgx.Tx, sql string, hash tokenHash) (matrix.Session, error) {
+func lockDeviceOf(ctx context.Context, tx pgx.Tx, sql string, hash secret.Hash) (matrix.Session, error) {
 	rows, err := tx.Query(ctx, sql, hash[:])
 	if err != nil {
 		return matrix.Session{}, fmt.Errorf("query the device of a token: %w", err)
@@ -118,7 +119,7 @@ func lockDeviceOf(ctx context.Context, tx pgx.Tx, sql string, hash tokenHash) (m
 
 // revokeBefore revokes what is older than a generation that is in use, and returns
 // the access tokens among it.
-func revokeBefore(ctx context.Context, tx pgx.Tx, session matrix.Session, generation, now int64) ([]tokenHash, error) {
+func revokeBefore(ctx context.Context, tx pgx.Tx, session matrix.Session, generation, now int64) ([]secret.Hash, error) {
 	if err := revokeRefreshTokens(ctx, tx, session, generation, now); err != nil {
 		return nil, err
 	}
@@ -151,7 +152,7 @@ const longAgo = 0
 // voidLost makes tokens void that are newer than a generation and were given before a
 // time: their answer has not come, or they would have been used. The newest of them are
 // remembered, for who uses them later after all. It returns the access tokens among them.
-func voidLost(ctx context.Context, tx pgx.Tx, session matrix.Session, generation int64, before, lifetime, now int64) ([]tokenHash, error) {
+func voidLost(ctx context.Context, tx pgx.Tx, session matrix.Session, generation int64, before, lifetime, now int64) ([]secret.Hash, error) {
 	_, err := tx.Exec(ctx, `
 		UPDATE refresh_tokens SET revoked = true, revoked_at = $5
 		WHERE user_id = $1 AND device_id = $2 AND generation > $3 AND issued_at < $4 AND NOT revoked`,
@@ -189,7 +190,7 @@ func countNewer(ctx context.Context, tx pgx.Tx, session matrix.Session, generati
 
 // voidAccessTokens makes the access tokens of a device void that are older than a
 // generation, and returns them. The newest void ones are remembered.
-func voidAccessTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, generation, now int64) ([]tokenHash, error) {
+func voidAccessTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, generation, now int64) ([]secret.Hash, error) {
 	hashes, err := accessTokens(ctx, tx, `
 		UPDATE access_tokens SET void_at = $4
 		WHERE user_id = $1 AND device_id = $2 AND generation < $3 AND void_at IS NULL RETURNING token_hash`,
@@ -210,7 +211,7 @@ func voidAccessTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, ge
 
 // supersedeTokens makes all tokens of a device void, since it logs in anew. It returns
 // the generation to go on with, and the access tokens that are void now.
-func supersedeTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, now int64) (generation int64, hashes []tokenHash, err error) {
+func supersedeTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, now int64) (generation int64, hashes []secret.Hash, err error) {
 	err = tx.QueryRow(ctx, `
 		SELECT 1 + greatest(
 			(SELECT coalesce(max(generation), 0) FROM access_tokens WHERE user_id = $1 AND device_id = $2),
@@ -229,7 +230,7 @@ func supersedeTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, now
 
 // deleteDeviceTokens deletes all tokens of the devices, and returns the access
 // tokens among them.
-func deleteDeviceTokens(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) ([]tokenHash, error) {
+func deleteDeviceTokens(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) ([]secret.Hash, error) {
 	_, err := tx.Exec(ctx, `DELETE FROM refresh_tokens WHERE user_id = $1 AND device_id = ANY ($2)`, userID, deviceIDs)
 	if err != nil {
 		return nil, fmt.Errorf("delete the refresh tokens of devices: %w", err)
@@ -239,11 +240,11 @@ func deleteDeviceTokens(ctx context.Context, tx pgx.Tx, userID string, deviceIDs
 }
 
 // listAccessTokens lists the access tokens of a user.
-func listAccessTokens(ctx context.Context, tx pgx.Tx, userID string) ([]tokenHash, error) {
+func listAccessTokens(ctx context.Context, tx pgx.Tx, userID string) ([]secret.Hash, error) {
 	return accessTokens(ctx, tx, `SELECT token_hash FROM access_tokens WHERE user_id = $1`, userID)
 }
 
-func accessTokens(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]tokenHash, error) {
+func accessTokens(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]secret.Hash, error) {
 	rows, err := tx.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("query or change access tokens: %w", err)
@@ -255,14 +256,14 @@ func accessTokens(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]to
 	return hashes, nil
 }
 
-func scanTokenHash(row pgx.CollectableRow) (hash tokenHash, err error) {
+func scanTokenHash(row pgx.CollectableRow) (hash secret.Hash, err error) {
 	var stored []byte
 	err = row.Scan(&stored)
 	copy(hash[:], stored)
 	return hash, err
 }
 
-func insertAccessToken(ctx context.Context, tx pgx.Tx, session matrix.Session, hash tokenHash, generation int64, expiresAt *int64) error {
+func insertAccessToken(ctx context.Context, tx pgx.Tx, session matrix.Session, hash secret.Hash, generation int64, expiresAt *int64) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO access_tokens (token_hash, user_id, device_id, generation, expires_at) VALUES ($1, $2, $3, $4, $5)`,
 		hash[:], session.UserID, session.DeviceID, generation, expiresAt)
@@ -272,7 +273,7 @@ func insertAccessToken(ctx context.Context, tx pgx.Tx, session matrix.Session, h
 	return nil
 }
 
-func insertRefreshToken(ctx context.Context, tx pgx.Tx, session matrix.Session, hash tokenHash, generation, now int64) error {
+func insertRefreshToken(ctx context.Context, tx pgx.Tx, session matrix.Session, hash secret.Hash, generation, now int64) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO refresh_tokens (token_hash, user_id, device_id, generation, issued_at) VALUES ($1, $2, $3, $4, $5)`,
 		hash[:], session.UserID, session.DeviceID, generation, now)

@@ -2,14 +2,13 @@ package auth
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/cache"
 	"homeserver/internal/matrix"
 )
@@ -18,8 +17,6 @@ const (
 	// cacheLifetime is how long another process may go on accepting a token that
 	// this one has revoked, where it does not hear of that at once.
 	cacheLifetime = 30 * time.Second
-
-	tokenBytes = 24
 )
 
 // Tokens is what a client gets to authenticate with. ExpiresInMS is 0 where the
@@ -28,17 +25,6 @@ type Tokens struct {
 	AccessToken  string `json:"access_token,omitzero"`
 	RefreshToken string `json:"refresh_token,omitzero"`
 	ExpiresInMS  int64  `json:"expires_in_ms,omitzero"`
-}
-
-// tokenHash is what is kept of a token.
-type tokenHash [sha256.Size]byte
-
-func hashToken(token string) tokenHash { return sha256.Sum256([]byte(token)) }
-
-// newToken makes a token that nobody can guess. The prefix tells people, and
-// scanners for leaked secrets, what it is.
-func newToken(prefix string) string {
-	return prefix + base64.RawURLEncoding.EncodeToString(randomBytes(tokenBytes))
 }
 
 // Authenticate tells whose access token this is. It answers from memory in the
@@ -51,7 +37,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (matrix.Sessio
 }
 
 func (s *Service) authenticate(ctx context.Context, token string) (knownToken, error) {
-	hash, now := hashToken(token), s.o.Now()
+	hash, now := secret.HashOf(token), s.o.Now()
 	known, version, ok := s.cache.get(hash, now)
 	if !ok {
 		var err error
@@ -68,14 +54,14 @@ func (s *Service) authenticate(ctx context.Context, token string) (knownToken, e
 
 // revoke forgets tokens that have been revoked, and ends the requests that wait with
 // them. It is called once their removal has been committed, and before anybody is told.
-func (s *Service) revoke(hashes []tokenHash) {
+func (s *Service) revoke(hashes []secret.Hash) {
 	s.cache.remove(hashes)
 	s.watches.end(hashes)
 }
 
 // loadToken reads an access token from the database. Where it is the first use of
 // a refreshed token, its predecessors are revoked: "Refreshing access tokens".
-func (s *Service) loadToken(ctx context.Context, hash tokenHash) (knownToken, error) {
+func (s *Service) loadToken(ctx context.Context, hash secret.Hash) (knownToken, error) {
 	row, err := findAccessToken(ctx, s.pool, hash)
 	if err != nil {
 		return knownToken{}, err
@@ -83,7 +69,7 @@ func (s *Service) loadToken(ctx context.Context, hash tokenHash) (knownToken, er
 	if !row.hasPredecessor {
 		return row.knownToken, nil
 	}
-	var revoked []tokenHash
+	var revoked []secret.Hash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := lockDeviceOfAccessToken(ctx, tx, hash); err != nil {
 			return err
@@ -124,7 +110,7 @@ type knownToken struct {
 type tokenCache struct {
 	mu      sync.Mutex
 	version uint64
-	tokens  *cache.LRU[tokenHash, cachedToken]
+	tokens  *cache.LRU[secret.Hash, cachedToken]
 	uses    cache.Uses
 }
 
@@ -134,15 +120,15 @@ type cachedToken struct {
 }
 
 func newTokenCache(share int) *tokenCache {
-	return &tokenCache{tokens: cache.NewLRU(cache.Options[tokenHash, cachedToken]{
+	return &tokenCache{tokens: cache.NewLRU(cache.Options[secret.Hash, cachedToken]{
 		Share: share,
-		Weigh: func(_ tokenHash, t cachedToken) int { return cache.Text(t.session.UserID, t.session.DeviceID) },
+		Weigh: func(_ secret.Hash, t cachedToken) int { return cache.Text(t.session.UserID, t.session.DeviceID) },
 	})}
 }
 
 // get returns a token that was read a short time ago. The version is to be handed
 // to put.
-func (c *tokenCache) get(hash tokenHash, now time.Time) (known knownToken, version uint64, ok bool) {
+func (c *tokenCache) get(hash secret.Hash, now time.Time) (known knownToken, version uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	cached, ok := c.tokens.Get(hash)
@@ -160,7 +146,7 @@ func (c *tokenCache) stats() cache.Stats {
 }
 
 // put keeps what was read after get had returned version.
-func (c *tokenCache) put(hash tokenHash, known knownToken, version uint64, now time.Time) {
+func (c *tokenCache) put(hash secret.Hash, known knownToken, version uint64, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if version == c.version {
@@ -170,7 +156,7 @@ func (c *tokenCache) put(hash tokenHash, known knownToken, version uint64, now t
 
 // remove forgets tokens that have been revoked. It is called once their removal
 // has been committed.
-func (c *tokenCache) remove(hashes []tokenHash) {
+func (c *tokenCache) remove(hashes []secret.Hash) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.version++
@@ -184,7 +170,7 @@ func (c *tokenCache) forgetUser(userID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.version++
-	c.tokens.RemoveAll(func(_ tokenHash, t cachedToken) bool { return t.session.UserID == userID })
+	c.tokens.RemoveAll(func(_ secret.Hash, t cachedToken) bool { return t.session.UserID == userID })
 }
 
 // forgetAll forgets all tokens: it is not known which have been revoked.
@@ -198,17 +184,17 @@ func (c *tokenCache) forgetAll() {
 // issueTokens makes the tokens of a generation. An access token expires only if
 // its client can refresh it.
 func (s *Service) issueTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, generation int64, refreshable bool) (Tokens, error) {
-	tokens := Tokens{AccessToken: newToken("hs_")}
+	tokens := Tokens{AccessToken: secret.New("hs_")}
 	var expiresAt *int64
 	if refreshable {
-		tokens.RefreshToken = newToken("hsr_")
+		tokens.RefreshToken = secret.New("hsr_")
 		tokens.ExpiresInMS = s.o.AccessTokenLifetime.Milliseconds()
 		at := s.nowMS() + tokens.ExpiresInMS
 		expiresAt = &at
-		if err := insertRefreshToken(ctx, tx, session, hashToken(tokens.RefreshToken), generation, s.nowMS()); err != nil {
+		if err := insertRefreshToken(ctx, tx, session, secret.HashOf(tokens.RefreshToken), generation, s.nowMS()); err != nil {
 			return Tokens{}, err
 		}
 	}
-	err := insertAccessToken(ctx, tx, session, hashToken(tokens.AccessToken), generation, expiresAt)
+	err := insertAccessToken(ctx, tx, session, secret.HashOf(tokens.AccessToken), generation, expiresAt)
 	return tokens, err
 }

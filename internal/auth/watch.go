@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/auth/secret"
 )
 
 // recheckPause is the pause before tokens are looked up again where the database was
@@ -24,7 +26,7 @@ var errTokenEnded = errors.New("the access token has ended")
 func (s *Service) WhileGood(ctx context.Context, token string, do func(ctx context.Context) error) error {
 	waiting, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	w := &watch{hash: hashToken(token), end: end}
+	w := &watch{hash: secret.HashOf(token), end: end}
 	s.watches.add(w)
 	defer s.watches.remove(w)
 	known, err := s.authenticate(ctx, token) // once more, so that it cannot have ended between looking and listening
@@ -48,7 +50,7 @@ func (s *Service) WhileGood(ctx context.Context, token string, do func(ctx conte
 
 // watch is a request that waits, by the token that it came with.
 type watch struct {
-	hash   tokenHash
+	hash   secret.Hash
 	userID string // empty until it is known
 	end    context.CancelCauseFunc
 }
@@ -57,8 +59,8 @@ type watch struct {
 type watches struct {
 	mu       sync.Mutex
 	waiting  map[*watch]struct{}
-	byToken  map[tokenHash]map[*watch]struct{}
-	suspects map[tokenHash]struct{}
+	byToken  map[secret.Hash]map[*watch]struct{}
+	suspects map[secret.Hash]struct{}
 	// suspected tells the worker that there are suspects.
 	suspected chan struct{}
 }
@@ -66,8 +68,8 @@ type watches struct {
 func newWatches() *watches {
 	return &watches{
 		waiting:   map[*watch]struct{}{},
-		byToken:   map[tokenHash]map[*watch]struct{}{},
-		suspects:  map[tokenHash]struct{}{},
+		byToken:   map[secret.Hash]map[*watch]struct{}{},
+		suspects:  map[secret.Hash]struct{}{},
 		suspected: make(chan struct{}, 1),
 	}
 }
@@ -98,7 +100,7 @@ func (ws *watches) belongsTo(w *watch, userID string) {
 }
 
 // end ends the waiting of those whose tokens have been revoked.
-func (ws *watches) end(hashes []tokenHash) {
+func (ws *watches) end(hashes []secret.Hash) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for _, hash := range hashes {
@@ -130,10 +132,10 @@ func (ws *watches) signal() {
 }
 
 // take returns the suspects, which are none from now on.
-func (ws *watches) take() []tokenHash {
+func (ws *watches) take() []secret.Hash {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	hashes := make([]tokenHash, 0, len(ws.suspects))
+	hashes := make([]secret.Hash, 0, len(ws.suspects))
 	for hash := range ws.suspects {
 		hashes = append(hashes, hash)
 	}
@@ -142,7 +144,7 @@ func (ws *watches) take() []tokenHash {
 }
 
 // giveBack makes them suspects again.
-func (ws *watches) giveBack(hashes []tokenHash) {
+func (ws *watches) giveBack(hashes []secret.Hash) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for _, hash := range hashes {
@@ -176,7 +178,7 @@ func (s *Service) recheck(ctx context.Context) {
 }
 
 // revokedAmong returns those of the access tokens that are not good any more.
-func revokedAmong(ctx context.Context, q querier, hashes []tokenHash) ([]tokenHash, error) {
+func revokedAmong(ctx context.Context, q querier, hashes []secret.Hash) ([]secret.Hash, error) {
 	rows, err := q.Query(ctx, `
 		SELECT asked.hash FROM unnest($1::bytea[]) AS asked (hash)
 		WHERE NOT EXISTS (
@@ -192,7 +194,7 @@ func revokedAmong(ctx context.Context, q querier, hashes []tokenHash) ([]tokenHa
 	return revoked, nil
 }
 
-func hashBytes(hashes []tokenHash) [][]byte {
+func hashBytes(hashes []secret.Hash) [][]byte {
 	list := make([][]byte, len(hashes))
 	for i := range hashes {
 		list[i] = hashes[i][:]

@@ -3,9 +3,6 @@ package threepid
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -14,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
 
@@ -26,7 +24,6 @@ const (
 	goodMails, goodCodes = 5, 1
 
 	codeDigits = 6
-	tokenBytes = 24
 )
 
 // Credentials name a session and prove that it is one's own. IDServer and
@@ -91,19 +88,20 @@ type session struct {
 // is "" where no message is to be sent any more; where the message is of no use to
 // its reader, the session forgets the token at once.
 func (s *Service) open(ctx context.Context, r tokenRequest, address Address, useful bool) (answer Session, token string, err error) {
-	token, keep := newToken(), goodMails
+	token, keep := secret.New(""), goodMails
 	if r.medium == Phone {
 		token, keep = newCode(), goodCodes
 	}
+	clientSecret, hash := secret.HashOf(r.clientSecret), secret.HashOf(token)
 	n := newSession{
 		session: session{
-			sid: newToken(), purpose: r.purpose, address: address, secret: hash(r.clientSecret),
+			sid: secret.New(""), purpose: r.purpose, address: address, secret: clientSecret[:],
 			nextLink: r.nextLink, tokens: [][]byte{}, expiresAt: s.nowMS() + sessionLifetime.Milliseconds(),
 		},
 		attempt: *r.sendAttempt, keep: keep,
 	}
 	if useful {
-		n.tokens = [][]byte{hash(token)}
+		n.tokens = [][]byte{hash[:]}
 	}
 	err = pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
 		if err := deleteSessions(ctx, tx, s.nowMS(), maxSessions-1); err != nil {
@@ -200,8 +198,7 @@ func (s *Service) pending(f session) Pending {
 
 // knows reports whether the token was sent for the session.
 func (f session) knows(token string) bool {
-	h := hash(token)
-	return slices.ContainsFunc(f.tokens, func(sent []byte) bool { return subtle.ConstantTimeCompare(sent, h) == 1 })
+	return slices.ContainsFunc(f.tokens, func(sent []byte) bool { return secret.Is(sent, token) })
 }
 
 // validate checks a token, and counts it where it is wrong. Only the owner of a mail
@@ -214,7 +211,7 @@ func (s *Service) validate(ctx context.Context, r Submission, secretNeeded bool)
 		if found, err = findSession(ctx, tx, r.SID, "FOR UPDATE"); err != nil {
 			return err
 		}
-		own := subtle.ConstantTimeCompare(found.secret, hash(r.ClientSecret)) == 1
+		own := secret.Is(found.secret, r.ClientSecret)
 		refusal = found.refuses(r.Token, own || !secretNeeded && found.address.Medium == Email, s.nowMS())
 		switch {
 		case refusal == nil && found.validatedAt == 0:
@@ -260,7 +257,7 @@ func (s *Service) Validated(ctx context.Context, purpose Purpose, c Credentials)
 	if err != nil {
 		return Validated{}, err
 	}
-	own := subtle.ConstantTimeCompare(found.secret, hash(c.ClientSecret)) == 1
+	own := secret.Is(found.secret, c.ClientSecret)
 	if !own || found.purpose != purpose || found.validatedAt == 0 || found.expiresAt <= s.nowMS() {
 		return Validated{}, errNotProved()
 	}
@@ -314,25 +311,10 @@ func errNotProved() *matrix.Error {
 	return matrix.Errorf(matrix.ThreepidAuthFailed, "The address has not been confirmed")
 }
 
-// hash is what is kept of a secret.
-func hash(secret string) []byte {
-	sum := sha256.Sum256([]byte(secret))
-	return sum[:]
-}
-
-// newToken makes a text that nobody can guess, of the characters that the
-// specification allows in a session ID.
-func newToken() string {
-	b := make([]byte, tokenBytes)
-	// crypto/rand never returns an error: it ends the process instead.
-	_, _ = rand.Read(b)
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
 // newCode makes a number that people can type.
 func newCode() string {
 	most := new(big.Int).Exp(big.NewInt(10), big.NewInt(codeDigits), nil)
-	// As above.
+	// crypto/rand never returns an error: it ends the process instead.
 	n, _ := rand.Int(rand.Reader, most)
 	return fmt.Sprintf("%0*d", codeDigits, n)
 }

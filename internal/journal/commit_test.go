@@ -269,7 +269,7 @@ func TestWaitReturnsAfterObserversWereTold(t *testing.T) {
 				}
 				mu.Unlock()
 				j.Read(func(v View) {
-					if mine := v.Room(RoomNID(w), 0); len(mine) != i+1 || mine[i].Value != body {
+					if mine := v.About(Topic{Room: RoomNID(w)}, 0); len(mine) != i+1 || mine[i].Value != body {
 						t.Errorf("%s was answered, and the window shows %q", body, values(mine))
 					}
 				})

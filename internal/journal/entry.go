@@ -20,19 +20,20 @@ type Entry struct {
 	Position Position
 	// Table writes the rows of this entry.
 	Table *Table
-	// Room is the room whose members are concerned; 0: no room.
-	Room RoomNID
-	// User is the one user who is concerned; "": everybody in the room.
-	User string
+	// Topics are the rooms whose members are concerned, and the users who are, each
+	// once. With none the entry concerns no client.
+	Topics []Topic
 	// Value is what the owner of the table keeps with the entry: the rows to
 	// write, and what readers of the live window get to see.
 	Value any
 	// Size is about how many bytes the entry takes in memory.
 	Size int
+}
 
-	// overwritten tells that another process has written the entry, and nothing is
-	// left of it: it concerns nobody.
-	overwritten bool
+// Topic is what an entry is about: a room, or one user.
+type Topic struct {
+	Room RoomNID
+	User string
 }
 
 // Table is a kind of entry and the way its rows are written and read.

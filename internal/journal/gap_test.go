@@ -45,7 +45,7 @@ func TestJournalGoesOnAfterALeap(t *testing.T) {
 		if v.Position != far+2 || !v.Covers(far) || v.Covers(far-1) {
 			t.Errorf("the view is of %d", v.Position)
 		}
-		if got := values(v.Room(1, far)); !slices.Equal(got, []string{"after", "and on"}) {
+		if got := values(v.About(Topic{Room: 1}, far)); !slices.Equal(got, []string{"after", "and on"}) {
 			t.Errorf("the window shows %v", got)
 		}
 		if e := v.At(far + 2); e == nil || e.Value != "and on" {

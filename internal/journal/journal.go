@@ -224,8 +224,8 @@ func (j *Journal) Wake(topics ...Topic) {
 func (j *Journal) publish(entries []*Entry) {
 	topics := map[Topic]struct{}{}
 	for _, e := range entries {
-		if !e.overwritten {
-			topics[e.topic()] = struct{}{}
+		for _, t := range e.Topics {
+			topics[t] = struct{}{}
 		}
 	}
 	j.mu.Lock()

@@ -56,8 +56,8 @@ func queueNotes(b *pgx.Batch, entries []*Entry) error {
 		case panics:
 			panic("this note is not understood")
 		}
-		position, room = append(position, int64(e.Position)), append(room, int64(e.Room))
-		reader, body = append(reader, e.User), append(body, text)
+		position, room = append(position, int64(e.Position)), append(room, int64(e.Topics[0].Room))
+		reader, body = append(reader, e.Topics[0].User), append(body, text)
 	}
 	b.Queue(`INSERT INTO notes SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])`,
 		position, room, reader, body)
@@ -70,9 +70,9 @@ const notUnderstood = "?"
 func readOtherNotes(ctx context.Context, conn *pgx.Conn, after, upTo Position) ([]*Entry, error) {
 	rows, _ := conn.Query(ctx, `SELECT position, room, reader, body FROM notes WHERE position > $1 AND position <= $2`, after, upTo)
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Entry, error) {
-		e := &Entry{Table: notes}
+		e := &Entry{Table: notes, Topics: make([]Topic, 1)}
 		var body string
-		err := row.Scan(&e.Position, &e.Room, &e.User, &body)
+		err := row.Scan(&e.Position, &e.Topics[0].Room, &e.Topics[0].User, &body)
 		if body == notUnderstood {
 			return nil, errors.New("this note is not understood")
 		}
@@ -82,11 +82,11 @@ func readOtherNotes(ctx context.Context, conn *pgx.Conn, after, upTo Position) (
 }
 
 func note(room RoomNID, body string) *Write {
-	return &Write{Entries: []*Entry{{Table: notes, Room: room, Value: body, Size: len(body)}}}
+	return &Write{Entries: []*Entry{{Table: notes, Topics: []Topic{{Room: room}}, Value: body, Size: len(body)}}}
 }
 
 func privateNote(user, body string) *Write {
-	return &Write{Entries: []*Entry{{Table: notes, User: user, Value: body, Size: len(body)}}}
+	return &Write{Entries: []*Entry{{Table: notes, Topics: []Topic{{User: user}}, Value: body, Size: len(body)}}}
 }
 
 // notesPool gives a database with the table of notes.

@@ -2,19 +2,6 @@ package journal
 
 import "sync"
 
-// Topic is something that entries are about: a room, or one user.
-type Topic struct {
-	Room RoomNID
-	User string
-}
-
-func (e *Entry) topic() Topic {
-	if e.User != "" {
-		return Topic{User: e.User}
-	}
-	return Topic{Room: e.Room}
-}
-
 // notifier wakes the listeners that follow the topics of what was committed.
 // The work of a wake-up grows with those who listen, never with those who could.
 type notifier struct {

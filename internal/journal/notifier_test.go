@@ -84,7 +84,7 @@ func TestClosedListenerWakesItsWaitersAndFollowsNothing(t *testing.T) {
 	if !isWoken(woken) || !isWoken(l.Woken()) {
 		t.Error("whoever waits would wait for ever")
 	}
-	j.publish([]*Entry{{Position: 1, Room: 1}, {Position: 2, Room: 2}})
+	j.publish([]*Entry{{Position: 1, Topics: []Topic{{Room: 1}}}, {Position: 2, Topics: []Topic{{Room: 2}}}})
 	if n := len(j.notifier.listeners); n != 0 {
 		t.Errorf("%d topics are kept", n)
 	}
@@ -123,7 +123,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 				for seen := 0; seen < each; {
 					woken := l.Woken()
 					var news []*Entry
-					j.Read(func(v View) { news, since = v.Room(room, since), v.Position })
+					j.Read(func(v View) { news, since = v.About(Topic{Room: room}, since), v.Position })
 					if seen += len(news); len(news) > 0 {
 						continue
 					}

@@ -93,7 +93,7 @@ func (w *writer) fill(ctx context.Context, upTo Position) error {
 }
 
 // read gives the entries in (after, upTo]. What has been overwritten since has an
-// entry that tells nothing: its successor stands at a higher position.
+// entry without topics: its successor stands at a higher position.
 func (w *writer) read(ctx context.Context, after, upTo Position) ([]*Entry, error) {
 	entries := make([]*Entry, upTo-after)
 	for _, t := range w.j.tables {
@@ -111,7 +111,7 @@ func (w *writer) read(ctx context.Context, after, upTo Position) ([]*Entry, erro
 	}
 	for i := range entries {
 		if entries[i] == nil {
-			entries[i] = &Entry{Position: after + 1 + Position(i), overwritten: true}
+			entries[i] = &Entry{Position: after + 1 + Position(i)}
 		}
 	}
 	return entries, nil

@@ -51,7 +51,7 @@ func TestOtherProcessesAreToldAtOnce(t *testing.T) {
 		t.Fatal("nobody was woken")
 	}
 	b.Read(func(v View) {
-		if got := values(v.User("@alice:localhost", 0)); v.Position != 2 || !slices.Equal(got, []string{"hers"}) {
+		if got := values(v.About(Topic{User: "@alice:localhost"}, 0)); v.Position != 2 || !slices.Equal(got, []string{"hers"}) {
 			t.Errorf("at %d the window shows %v", v.Position, got)
 		}
 	})
@@ -123,7 +123,7 @@ func TestOverwrittenEntriesOfOthersLeaveNoGap(t *testing.T) {
 	}
 	commit(t, b, note(1, "own"))
 	b.Read(func(v View) {
-		got := values(v.Room(1, 0))
+		got := values(v.About(Topic{Room: 1}, 0))
 		if !v.Covers(0) || !slices.Equal(got, []string{"1", "own"}) || v.At(4).Value != "own" || v.At(2).Value != "1" {
 			t.Errorf("the window shows %v", got)
 		}

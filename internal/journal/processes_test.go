@@ -29,7 +29,7 @@ func TestCatchUpSeesWhatAnotherProcessHasWritten(t *testing.T) {
 		t.Errorf("position %d", b.Position())
 	}
 	b.Read(func(v View) {
-		if got := values(v.Room(1, 0)); !v.Covers(0) || !slices.Equal(got, []string{"by a"}) {
+		if got := values(v.About(Topic{Room: 1}, 0)); !v.Covers(0) || !slices.Equal(got, []string{"by a"}) {
 			t.Errorf("the window shows %v of what was written elsewhere", got)
 		}
 	})
@@ -117,7 +117,7 @@ func follow(ctx context.Context, j *Journal, pool *pgxpool.Pool, end Position) (
 		j.Read(func(v View) {
 			upTo = v.Position
 			if covered = v.Covers(since); covered {
-				news = v.Room(1, since)
+				news = v.About(Topic{Room: 1}, since)
 			}
 		})
 		if upTo == since {

@@ -5,23 +5,19 @@ import (
 	"slices"
 )
 
-// window keeps the newest entries, found by position, by room and by user. Its
-// owner guards it. Positions have no gaps, so the entry at position p is
+// window keeps the newest entries, found by position and by topic. Its owner
+// guards it. Positions have no gaps, so the entry at position p is
 // all.entries[p-floor-1].
 type window struct {
-	floor  Position // everything after the floor is here
-	all    list
-	byRoom map[RoomNID]*list
-	byUser map[string]*list
-	bytes  int
-	limit  int
+	floor   Position // everything after the floor is here
+	all     list
+	byTopic map[Topic]*list
+	bytes   int
+	limit   int
 }
 
 func newWindow(floor Position, limit int) *window {
-	return &window{
-		floor: floor, limit: limit,
-		byRoom: map[RoomNID]*list{}, byUser: map[string]*list{},
-	}
+	return &window{floor: floor, limit: limit, byTopic: map[Topic]*list{}}
 }
 
 // list is entries by position.
@@ -47,12 +43,8 @@ func (l *list) dropFirst() {
 func (w *window) add(entries []*Entry) {
 	for _, e := range entries {
 		w.all.entries = append(w.all.entries, e)
-		switch {
-		case e.overwritten:
-		case e.User != "":
-			appendTo(w.byUser, e.User, e)
-		default:
-			appendTo(w.byRoom, e.Room, e)
+		for _, t := range e.Topics {
+			w.append(t, e)
 		}
 		w.bytes += e.cost()
 	}
@@ -66,38 +58,37 @@ func (w *window) evict() {
 	w.all.dropFirst()
 	w.floor = e.Position
 	w.bytes -= e.cost()
-	switch {
-	case e.overwritten:
-	case e.User != "":
-		dropFrom(w.byUser, e.User)
-	default:
-		dropFrom(w.byRoom, e.Room)
+	for _, t := range e.Topics {
+		w.dropFirst(t)
 	}
 }
 
-func appendTo[K comparable](m map[K]*list, key K, e *Entry) {
-	l := m[key]
+func (w *window) append(t Topic, e *Entry) {
+	l := w.byTopic[t]
 	if l == nil {
 		l = &list{}
-		m[key] = l
+		w.byTopic[t] = l
 	}
 	l.entries = append(l.entries, e)
 }
 
-func dropFrom[K comparable](m map[K]*list, key K) {
-	l := m[key]
+func (w *window) dropFirst(t Topic) {
+	l := w.byTopic[t]
 	if len(l.entries) == 1 {
-		delete(m, key)
+		delete(w.byTopic, t)
 		return
 	}
 	l.dropFirst()
 }
 
-// entryOverhead is about what an entry costs beside its value, at most: the
-// struct, its places in two lists, and its room's or user's place in a map.
-const entryOverhead = 200
+// What an entry costs beside its value, at most: the struct and its place in the list
+// of all; and for each topic the topic itself, a place in its list, and one in the map.
+const (
+	entryOverhead = 80
+	topicOverhead = 160
+)
 
-func (e *Entry) cost() int { return e.Size + entryOverhead }
+func (e *Entry) cost() int { return e.Size + entryOverhead + topicOverhead*len(e.Topics) }
 
 // between gives the part with positions in (after, upTo].
 func (l *list) between(after, upTo Position) []*Entry {
@@ -125,16 +116,10 @@ type View struct {
 // Covers reports whether the live window holds everything after the position.
 func (v View) Covers(after Position) bool { return after >= v.w.floor }
 
-// Room gives the entries for everybody in a room in (after, v.Position]. The
-// view must cover after.
-func (v View) Room(room RoomNID, after Position) []*Entry {
-	return v.w.byRoom[room].between(after, v.Position)
-}
-
-// User gives the entries for one user alone in (after, v.Position]. The view
-// must cover after.
-func (v View) User(user string, after Position) []*Entry {
-	return v.w.byUser[user].between(after, v.Position)
+// About returns the entries about a topic in (after, v.Position]. The view must
+// cover after. An entry about several topics is returned for each.
+func (v View) About(t Topic, after Position) []*Entry {
+	return v.w.byTopic[t].between(after, v.Position)
 }
 
 // At gives the entry at a position, or nil where the window does not reach.

@@ -25,10 +25,10 @@ func (m *model) floor() Position {
 	return 0
 }
 
-func (m *model) of(after Position, concerns func(*Entry) bool) []*Entry {
+func (m *model) about(t Topic, after Position) []*Entry {
 	var list []*Entry
 	for _, e := range m.all {
-		if e.Position > after && concerns(e) {
+		if e.Position > after && slices.Contains(e.Topics, t) {
 			list = append(list, e)
 		}
 	}
@@ -39,7 +39,7 @@ func (m *model) of(after Position, concerns func(*Entry) bool) []*Entry {
 type handedOut struct{ got, want []*Entry }
 
 // FuzzWindow compares the window with the model. The first byte gives the limit;
-// each further one an entry: whom it concerns, how large it is, and whether the
+// each further one an entry: what it is about, how large it is, and whether the
 // group ends with it.
 func FuzzWindow(f *testing.F) {
 	f.Add([]byte{})
@@ -63,10 +63,11 @@ func FuzzWindow(f *testing.F) {
 		var kept []handedOut
 		for _, op := range ops[1:] {
 			e := &Entry{Position: Position(len(m.all) + 1), Size: int(op >> 4)}
-			if op&1 == 0 {
-				e.Room = RoomNID(op >> 1 & 3)
-			} else {
-				e.User = fmt.Sprint("user", op>>1&1)
+			if op&1 == 0 || op&16 == 0 {
+				e.Topics = append(e.Topics, Topic{Room: RoomNID(op >> 1 & 3)})
+			}
+			if op&1 == 1 && op&32 == 0 {
+				e.Topics = append(e.Topics, Topic{User: fmt.Sprint("user", op>>1&1)})
 			}
 			m.all, group = append(m.all, e), append(group, e)
 			if op&8 == 0 {
@@ -115,12 +116,12 @@ func compareWindow(t *testing.T, w *window, m *model) []handedOut {
 		if !v.Covers(after) {
 			continue
 		}
+		topics := []Topic{{User: "user0"}, {User: "user1"}, {User: "nobody"}}
 		for room := range RoomNID(5) {
-			compare(fmt.Sprint("room ", room), v.Room(room, after),
-				m.of(after, func(e *Entry) bool { return e.User == "" && e.Room == room }))
+			topics = append(topics, Topic{Room: room})
 		}
-		for _, user := range []string{"user0", "user1", "nobody"} {
-			compare(user, v.User(user, after), m.of(after, func(e *Entry) bool { return e.User == user }))
+		for _, topic := range topics {
+			compare(fmt.Sprint(topic), v.About(topic, after), m.about(topic, after))
 		}
 	}
 	checkHeld(t, w)
@@ -137,25 +138,27 @@ func checkHeld(t *testing.T, w *window) {
 		}
 	}
 	check("the window", &w.all)
-	for room, l := range w.byRoom {
-		check(fmt.Sprint("room ", room), l)
+	places := 0
+	for topic, l := range w.byTopic {
+		check(fmt.Sprint(topic), l)
+		places += len(l.entries)
 	}
-	for user, l := range w.byUser {
-		check(user, l)
+	for _, e := range w.all.entries {
+		places -= len(e.Topics)
 	}
-	if n := len(w.byRoom) + len(w.byUser); n > len(w.all.entries) {
-		t.Fatalf("%d lists for %d entries", n, len(w.all.entries))
+	if places != 0 {
+		t.Fatalf("%d places too many in the lists of topics", places)
 	}
 }
 
 func TestQuietRoomDoesNotKeepItsBusyPast(t *testing.T) {
 	t.Parallel()
 	const busy = 1000
-	w := newWindow(0, busy*(entryOverhead+1))
+	w := newWindow(0, busy*(entryOverhead+topicOverhead+1))
 	p := Position(0)
 	add := func(room RoomNID) {
 		p++
-		w.add([]*Entry{{Position: p, Room: room, Size: 1}})
+		w.add([]*Entry{{Position: p, Topics: []Topic{{Room: room}}, Size: 1}})
 	}
 	for range busy - 1 {
 		add(1)
@@ -168,7 +171,7 @@ func TestQuietRoomDoesNotKeepItsBusyPast(t *testing.T) {
 	for range 9 {
 		add(2)
 	}
-	if l := w.byRoom[1]; len(l.entries) != 1 || cap(l.entries) > 10 {
+	if l := w.byTopic[Topic{Room: 1}]; len(l.entries) != 1 || cap(l.entries) > 10 {
 		t.Errorf("%d entries in an array of %d", len(l.entries), cap(l.entries))
 	}
 }
@@ -179,7 +182,7 @@ func TestEntryLargerThanTheWindowLeavesItEmpty(t *testing.T) {
 	j := started(t, pool, Options{WindowBytes: 1})
 	commit(t, j, note(1, "larger than that"))
 	j.Read(func(v View) {
-		if v.Position != 1 || v.Covers(0) || !v.Covers(1) || v.At(1) != nil || v.Room(1, 1) != nil {
+		if v.Position != 1 || v.Covers(0) || !v.Covers(1) || v.At(1) != nil || v.About(Topic{Room: 1}, 1) != nil {
 			t.Error("the window is not empty, or does not know it")
 		}
 	})
@@ -187,7 +190,7 @@ func TestEntryLargerThanTheWindowLeavesItEmpty(t *testing.T) {
 
 func TestWindowIsBoundedInBytes(t *testing.T) {
 	t.Parallel()
-	const limit = 20 * (entryOverhead + 3)
+	const limit = 20 * (entryOverhead + topicOverhead + 3)
 	j := started(t, notesPool(t), Options{WindowBytes: limit})
 	for i := range 100 {
 		commit(t, j, note(RoomNID(i%3), fmt.Sprintf("%03d", i)))
@@ -198,7 +201,7 @@ func TestWindowIsBoundedInBytes(t *testing.T) {
 		})
 	}
 	j.Read(func(v View) {
-		if v.Covers(79) || !v.Covers(80) || len(v.Room(0, 80)) != 7 || v.At(81) == nil {
+		if v.Covers(79) || !v.Covers(80) || len(v.About(Topic{Room: 0}, 80)) != 7 || v.At(81) == nil {
 			t.Errorf("the window reaches back to %d", v.w.floor)
 		}
 	})

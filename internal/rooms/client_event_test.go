@@ -224,7 +224,7 @@ func TestEventsInMemoryLookLikeThoseInTheDatabase(t *testing.T) {
 func (h *house) roomWindow(room journal.RoomNID) (events []*rooms.Event) {
 	h.t.Helper()
 	var entries []*journal.Entry
-	h.journal.Read(func(v journal.View) { entries = slices.Clone(v.Room(room, 0)) })
+	h.journal.Read(func(v journal.View) { entries = slices.Clone(v.About(journal.Topic{Room: room}, 0)) })
 	for _, entry := range entries {
 		events = append(events, rooms.EventOf(entry))
 	}

@@ -137,7 +137,7 @@ func (e *Event) size() int {
 // entry makes the journal entry of an event. It has room for a redacted form, which may
 // come later.
 func (e *Event) entry(t *journal.Table) *journal.Entry {
-	return &journal.Entry{Table: t, Room: e.Room, Value: e, Size: e.size() + len(e.JSON)}
+	return &journal.Entry{Table: t, Topics: []journal.Topic{{Room: e.Room}}, Value: e, Size: e.size() + len(e.JSON)}
 }
 
 // stateValue is what the table of state keeps of the content that may be shown,

@@ -135,7 +135,7 @@ func (s *Service) showRedaction(v journal.View, w *staged, because *Event) {
 		r.redact(w.target, became)
 	}
 	if v.Covers(w.target.Position) {
-		redactReplaced(v.Room(because.Room, w.target.Position), w)
+		redactReplaced(v.About(journal.Topic{Room: because.Room}, w.target.Position), w)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 func (s *Service) erasureEntry(e *Erasure) *journal.Entry {
-	return &journal.Entry{Table: s.erasureTable, User: e.UserID, Value: e, Size: len(e.UserID)}
+	return &journal.Entry{Table: s.erasureTable, Topics: []journal.Topic{{User: e.UserID}}, Value: e, Size: len(e.UserID)}
 }
 
 // queueErasures writes down who is erased. What was written first stays.

@@ -9,7 +9,7 @@ import (
 )
 
 func (s *Service) forgottenEntry(f *Forgotten) *journal.Entry {
-	return &journal.Entry{Table: s.forgottenTable, User: f.UserID, Value: f}
+	return &journal.Entry{Table: s.forgottenTable, Topics: []journal.Topic{{User: f.UserID}}, Value: f}
 }
 
 // queueForgotten writes down which rooms users want to hear of no more.

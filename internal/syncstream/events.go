@@ -225,9 +225,9 @@ func (s *Service) chunk(ctx context.Context, f *following, from sources, ignored
 		}
 		if c.covered = view.Covers(f.since); c.covered {
 			for _, src := range c.sources {
-				src.live = view.Room(src.nid, f.since)
+				src.live = view.About(journal.Topic{Room: src.nid}, f.since)
 			}
-			c.own = view.User(f.UserID, f.since)
+			c.own = view.About(journal.Topic{User: f.UserID}, f.since)
 		}
 	})
 	if !known {

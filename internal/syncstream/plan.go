@@ -105,7 +105,7 @@ func newPlan(view journal.View, v *viewer, r *request) *plan {
 		p.timeline = p.timeline.WithoutMessagesOf(v.ignored)
 	}
 	if p.covered = !r.initial && (r.since >= p.upTo || r.since > 0 && view.Covers(r.since)); p.covered {
-		p.own = view.User(v.userID, r.since)
+		p.own = view.About(journal.Topic{User: v.userID}, r.since)
 	}
 	if !r.initial && r.since >= p.upTo && !r.FullState {
 		return p
@@ -114,7 +114,7 @@ func newPlan(view journal.View, v *viewer, r *request) *plan {
 	for _, st := range v.rooms {
 		var live []*journal.Entry
 		if covered {
-			live = view.Room(st.Room, r.since)
+			live = view.About(journal.Topic{Room: st.Room}, r.since)
 			if len(live) == 0 && !r.FullState {
 				continue // the membership is as it was, too
 			}

@@ -167,7 +167,7 @@ func (s *Service) commit(ctx context.Context, i *Item) error {
 }
 
 func (s *Service) entry(i *Item) *journal.Entry {
-	return &journal.Entry{Table: s.table, User: i.UserID, Value: i, Size: len(i.Content) + len(i.Type) + len(i.UserID)}
+	return &journal.Entry{Table: s.table, Topics: []journal.Topic{{User: i.UserID}}, Value: i, Size: len(i.Content) + len(i.Type) + len(i.UserID)}
 }
 
 // AppendJSON writes the item as the event that clients see.

@@ -299,6 +299,6 @@ func (s *Service) change(ctx context.Context, userID string, apply func(*ownRule
 
 func (s *Service) commit(ctx context.Context, c *Changed) error {
 	return s.journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{
-		{Table: s.table, User: c.UserID, Value: c, Size: len(c.rules) + len(c.UserID)},
+		{Table: s.table, Topics: []journal.Topic{{User: c.UserID}}, Value: c, Size: len(c.rules) + len(c.UserID)},
 	}})
 }

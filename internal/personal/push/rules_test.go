@@ -199,14 +199,14 @@ func TestChangeIsAJournalEntryOfItsUser(t *testing.T) {
 	_, changed, err := h.RulesEvent(t.Context(), alice)
 	h.ok(err)
 	h.journal.Read(func(v journal.View) {
-		entries := v.User(alice, before)
+		entries := v.About(journal.Topic{User: alice}, before)
 		if len(entries) != 1 || entries[0].Position != changed {
 			t.Fatalf("entries: %v, changed at %d", entries, changed)
 		}
 		if c, ok := entries[0].Value.(*Changed); !ok || c.UserID != alice {
 			t.Errorf("value: %+v", entries[0].Value)
 		}
-		if len(v.User(bob, before)) > 0 {
+		if len(v.About(journal.Topic{User: bob}, before)) > 0 {
 			t.Error("bob hears of it")
 		}
 	})

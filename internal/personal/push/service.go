@@ -106,10 +106,10 @@ func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 			}
 			switch value.Type {
 			case event.TypeMember:
-				s.names.Forget(tallyKey{*value.StateKey, entry.Room})
-				s.contexts.Forget(entry.Room)
+				s.names.Forget(tallyKey{*value.StateKey, value.Room})
+				s.contexts.Forget(value.Room)
 			case event.TypePowerLevels, event.TypeCreate:
-				s.contexts.Forget(entry.Room)
+				s.contexts.Forget(value.Room)
 			}
 		}
 	}

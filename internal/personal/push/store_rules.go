@@ -66,7 +66,7 @@ func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo jo
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*journal.Entry, error) {
 		c, at := &Changed{}, journal.Position(0)
 		err := row.Scan(&c.UserID, &at)
-		return &journal.Entry{Position: at, Table: s.table, User: c.UserID, Value: c, Size: len(c.UserID)}, err
+		return &journal.Entry{Position: at, Table: s.table, Topics: []journal.Topic{{User: c.UserID}}, Value: c, Size: len(c.UserID)}, err
 	})
 }
 

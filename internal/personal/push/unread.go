@@ -183,7 +183,7 @@ func (c *counting) takeLive(sc *scan, v journal.View) {
 	if sc.from >= c.upTo {
 		return
 	}
-	entries := v.Room(sc.room, sc.from)
+	entries := v.About(journal.Topic{Room: sc.room}, sc.from)
 	for i := len(entries) - 1; i >= 0 && len(sc.events) < MaxUnread; i-- {
 		if e := rooms.EventOf(entries[i]); e != nil && e.Position <= c.upTo && !c.isQuiet(e) {
 			sc.events = append(sc.events, e)

@@ -136,11 +136,11 @@ func (s *Service) commit(ctx context.Context, r *Receipt) error {
 }
 
 func (s *Service) entry(r *Receipt) *journal.Entry {
-	entry := &journal.Entry{Table: s.table, Room: r.Room, Value: r, Size: r.size()}
+	concerned := journal.Topic{Room: r.Room}
 	if r.Type == ReadPrivate {
-		entry.Room, entry.User = 0, r.UserID
+		concerned = journal.Topic{User: r.UserID}
 	}
-	return entry
+	return &journal.Entry{Table: s.table, Topics: []journal.Topic{concerned}, Value: r, Size: r.size()}
 }
 
 // size is about how many bytes a receipt takes in memory.

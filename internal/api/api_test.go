@@ -76,29 +76,20 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	profiles := profile.New(pool, users)
 	limits := addresses.Limits
 	book := journal.New(pool, journal.Options{Limits: limits, Log: log})
-	house, err := rooms.New(rooms.Options{
+	house := rooms.New(rooms.Options{
 		Pool: pool, Journal: book, Profiles: profiles, Log: log,
 		Signer: testSigner, Limits: limits, Guests: users.Guests,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	data := accountdata.New(pool, book, house, 0)
 	read := receipts.New(pool, book, house, data, 0)
-	pushes, err := push.New(push.Options{Pool: pool, Journal: book, Rooms: house, ReadUpTo: read.Marks, Ignored: data.Ignored})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pushes := push.New(push.Options{Pool: pool, Journal: book, Rooms: house, ReadUpTo: read.Marks, Ignored: data.Ignored})
 	ticks := journal.NewTicks()
 	typists := typing.New(house, book, ticks, nil, 0)
 	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: house, Profiles: profiles, Ticks: ticks})
-	stream, err := syncstream.New(syncstream.Options{
+	stream := syncstream.New(syncstream.Options{
 		Pool: pool, Journal: book, Rooms: house, Data: data, Receipts: read, Push: pushes, Typing: typists,
 		Presence: online, Ticks: ticks,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	files, err := media.New(media.Options{Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: log})
 	if err != nil {
 		t.Fatal(err)

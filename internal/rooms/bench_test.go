@@ -35,10 +35,7 @@ func newBench(b *testing.B) *bench {
 	j := journal.New(pool, journal.Options{})
 	users := auth.New(pool, auth.Options{ServerName: "localhost"})
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:bench", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	service, err := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool, users), Signer: signer})
-	if err != nil {
-		b.Fatal(err)
-	}
+	service := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool, users), Signer: signer})
 	if err := j.Start(b.Context()); err != nil {
 		b.Fatal(err)
 	}

@@ -21,12 +21,10 @@ func TestRoomsWhenTheClockJumps(t *testing.T) {
 	now.Store(1_700_000_000_000)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	h.journal = journal.New(h.pool, journal.Options{}) // of another process, so to say
-	var err error
-	h.Service, err = rooms.New(rooms.Options{
+	h.Service = rooms.New(rooms.Options{
 		Pool: h.pool, Journal: h.journal, Profiles: h.profiles, Signer: signer,
 		Now: func() time.Time { return time.UnixMilli(now.Load()) },
 	})
-	h.ok(err)
 	h.ok(h.journal.Start(t.Context()))
 	t.Cleanup(func() {
 		if err := h.journal.Stop(context.WithoutCancel(t.Context())); err != nil {

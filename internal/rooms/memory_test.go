@@ -22,11 +22,7 @@ func tightHouse(t *testing.T, stateBytes int) *house {
 	plain := houseOn(t, postgrestest.New(t))
 	h := &house{t: t, pool: plain.pool, users: plain.users, profiles: plain.profiles, journal: journal.New(plain.pool, journal.Options{})}
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	var err error
-	h.Service, err = rooms.New(rooms.Options{Pool: h.pool, Journal: h.journal, Profiles: h.profiles, Signer: signer, Shares: rooms.Shares{State: stateBytes}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h.Service = rooms.New(rooms.Options{Pool: h.pool, Journal: h.journal, Profiles: h.profiles, Signer: signer, Shares: rooms.Shares{State: stateBytes}})
 	if err := h.journal.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -48,11 +48,7 @@ func houseWith(t *testing.T, pool *pgxpool.Pool, o journal.Options) *house {
 	h.users = auth.New(pool, auth.Options{ServerName: "localhost", GuestsEnabled: true})
 	h.profiles = profile.New(pool, h.users)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	var err error
-	h.Service, err = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.profiles, Signer: signer, Guests: h.users.Guests})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h.Service = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.profiles, Signer: signer, Guests: h.users.Guests})
 	if err := h.journal.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

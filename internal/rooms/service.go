@@ -67,7 +67,7 @@ type Service struct {
 }
 
 // New makes the service. Call it before the journal is started.
-func New(o Options) (*Service, error) {
+func New(o Options) *Service {
 	s := &Service{
 		pool: o.Pool, journal: o.Journal, profiles: o.Profiles, signer: o.Signer,
 		serverName: o.Signer.ServerName, limits: o.Limits, guests: o.Guests, now: o.Now, log: o.Log, damage: o.Damage,
@@ -89,7 +89,7 @@ func New(o Options) (*Service, error) {
 	o.Journal.Add(s.erasureTable)
 	// What else is missed here shows in the heads of rooms, which each commit checks.
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.erased.loaded.Store(false) }})
-	return s, nil
+	return s
 }
 
 // committed finishes the events of a group: it lets go of what was needed for

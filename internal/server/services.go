@@ -61,21 +61,15 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, ready f
 	}
 	accounts := newAuth(cfg, pool, threepids, limits, others, log)
 	profiles := profile.New(pool, accounts)
-	roomService, err := rooms.New(rooms.Options{
+	roomService := rooms.New(rooms.Options{
 		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Limits: limits, Guests: accounts.Guests, Log: log,
 		Shares: rooms.Shares{State: int(budget.Caches.RoomState), Transactions: int(budget.Caches.Transactions)},
 	})
-	if err != nil {
-		return nil, err
-	}
 	profiles.ReportDamage(roomService.Damage())
 	profiles.OnChange(roomService.UpdateProfile)
 	profiles.CountBy(roomService.CountProfile)
 	accounts.OnDeactivate(roomService.LeaveAll)
-	streams, err := newStream(pool, entries, others, roomService, profiles, threepids, &budget.Caches, log)
-	if err != nil {
-		return nil, err
-	}
+	streams := newStream(pool, entries, others, roomService, profiles, threepids, &budget.Caches, log)
 	for _, erase := range []func(context.Context, string) error{
 		roomService.Erase, profiles.Erase, streams.data.Erase, streams.receipts.Erase, streams.push.Erase, streams.sync.Erase, streams.presence.Erase,
 	} {

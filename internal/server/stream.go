@@ -34,7 +34,7 @@ type stream struct {
 func newStream(
 	pool *pgxpool.Pool, entries *journal.Journal, others *replica.Channel,
 	r *rooms.Service, profiles *profile.Service, threepids *threepid.Service, shares *config.Caches, log *slog.Logger,
-) (*stream, error) {
+) *stream {
 	ticks := journal.NewTicks()
 	data := accountdata.New(pool, entries, r, int(shares.IgnoredUsers))
 	s := &stream{
@@ -46,8 +46,7 @@ func newStream(
 			Share: int(shares.Presence),
 		}),
 	}
-	var err error
-	s.push, err = push.New(push.Options{
+	s.push = push.New(push.Options{
 		Shares: push.Shares{
 			Rules: int(shares.PushRules), Rooms: int(shares.PushRooms), Names: int(shares.PushNames), Budgets: int(shares.PushBudgets),
 			Unread: int(shares.UnreadCounts),
@@ -62,13 +61,10 @@ func newStream(
 			return owner == userID, err
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
-	s.sync, err = syncstream.New(syncstream.Options{
+	s.sync = syncstream.New(syncstream.Options{
 		Pool: pool, Journal: entries, Rooms: r, Data: data, Receipts: s.receipts, Push: s.push, Typing: s.typing,
 		Presence: s.presence, Ticks: ticks,
 		Shares: syncstream.Shares{Viewers: int(shares.Viewers), Members: int(shares.LazyMembers), Filters: int(shares.Filters)},
 	})
-	return s, err
+	return s
 }

@@ -89,9 +89,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 	h.users = auth.New(pool, auth.Options{ServerName: "localhost"})
 	h.names = profile.New(pool, h.users)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	var err error
-	h.rooms, err = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.names, Signer: signer, Now: sending})
-	h.ok(err)
+	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.names, Signer: signer, Now: sending})
 	ticks := journal.NewTicks()
 	h.data = accountdata.New(pool, h.journal, h.rooms, 0)
 	h.receipts = receipts.New(pool, h.journal, h.rooms, h.data, 0)
@@ -99,15 +97,13 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 	h.presence = presence.New(presence.Options{
 		Pool: pool, Journal: h.journal, Rooms: h.rooms, Profiles: h.names, Ticks: ticks, Now: h.clock.now,
 	})
-	h.push, err = push.New(push.Options{
+	h.push = push.New(push.Options{
 		Pool: pool, Journal: h.journal, Rooms: h.rooms, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored,
 	})
-	h.ok(err)
-	h.Service, err = syncstream.New(syncstream.Options{
+	h.Service = syncstream.New(syncstream.Options{
 		Pool: pool, Journal: h.journal, Rooms: h.rooms, Data: h.data, Receipts: h.receipts, Push: h.push,
 		Typing: h.typing, Presence: h.presence, Ticks: ticks, Now: h.clock.now,
 	})
-	h.ok(err)
 	h.ok(h.journal.Start(t.Context()))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

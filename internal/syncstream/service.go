@@ -56,7 +56,7 @@ type Service struct {
 }
 
 // New makes the service. Call it before the journal is started.
-func New(o Options) (*Service, error) {
+func New(o Options) *Service {
 	s := &Service{Options: o, metrics: newMetrics(), stopping: make(chan struct{})}
 	if s.Now == nil {
 		s.Now = time.Now
@@ -65,7 +65,7 @@ func New(o Options) (*Service, error) {
 	s.lazy = newLazyMembers(o.Shares.Members)
 	s.filters = cache.NewLRU(cache.Options[storedFilter, *keptFilter]{Share: o.Shares.Filters, Weigh: weighFilter})
 	o.Journal.Observe(journal.Observer{Committed: s.viewers.committed, Reset: s.viewers.reset})
-	return s, nil
+	return s
 }
 
 // Stop makes waiting requests answer at once, and later ones not wait.

@@ -38,10 +38,7 @@ func viewersOn(t *testing.T, pool *pgxpool.Pool) (*viewers, *rooms.Service, stri
 	j := journal.New(pool, journal.Options{})
 	users := auth.New(pool, auth.Options{ServerName: "localhost"})
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	r, err := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool, users), Signer: signer})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool, users), Signer: signer})
 	vs := newViewers(r, accountdata.New(pool, j, r, 0), j, viewerBytes)
 	j.Observe(journal.Observer{Committed: vs.committed, Reset: vs.reset})
 	if err := j.Start(t.Context()); err != nil {

@@ -54,8 +54,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, others *replica.Channel) *house {
 	users := auth.New(pool, auth.Options{ServerName: "localhost", Argon: auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1}})
 	names := profile.New(pool, users)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	r, err := rooms.New(rooms.Options{Pool: pool, Journal: book, Profiles: names, Signer: signer})
-	h.ok(err)
+	r := rooms.New(rooms.Options{Pool: pool, Journal: book, Profiles: names, Signer: signer})
 	h.Service = New(Options{
 		Pool: pool, Journal: book, Rooms: r, Profiles: names, Ticks: journal.NewTicks(), Others: others,
 		Now: func() time.Time { return time.UnixMilli(1_700_000_000_000).Add(time.Duration(h.passed.Load())) },

@@ -64,11 +64,11 @@ type Service struct {
 
 // New makes the service on a migrated database. Call it before the journal is
 // started.
-func New(o Options) (*Service, error) {
+func New(o Options) *Service {
 	s := newService(o)
 	o.Journal.Add(s.table)
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: s.reset})
-	return s, nil
+	return s
 }
 
 // newService makes a service that does not hear of what is committed.

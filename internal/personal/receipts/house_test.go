@@ -51,9 +51,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool) *house {
 	h := &house{t: t, pool: pool, journal: journal.New(pool, journal.Options{})}
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	names := profile.New(pool, auth.New(pool, auth.Options{ServerName: "localhost"}))
-	var err error
-	h.rooms, err = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: names, Signer: signer})
-	h.ok(err)
+	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: names, Signer: signer})
 	h.data = accountdata.New(pool, h.journal, h.rooms, 0)
 	h.Service = receipts.New(pool, h.journal, h.rooms, h.data, 0)
 	h.ok(h.journal.Start(t.Context()))

@@ -51,9 +51,7 @@ func newHouse(t *testing.T, changes ...func(*reports.Options)) *house {
 	j := journal.New(h.pool, journal.Options{})
 	users := auth.New(h.pool, auth.Options{ServerName: "localhost"})
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	var err error
-	h.rooms, err = rooms.New(rooms.Options{Pool: h.pool, Journal: j, Profiles: profile.New(h.pool, users), Signer: signer})
-	h.ok(err)
+	h.rooms = rooms.New(rooms.Options{Pool: h.pool, Journal: j, Profiles: profile.New(h.pool, users), Signer: signer})
 	o := reports.Options{
 		Pool: h.pool, Rooms: h.rooms, Users: users,
 		Log: slog.New(slog.NewTextHandler(&h.log, nil)), Now: h.clock,

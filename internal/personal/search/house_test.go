@@ -48,9 +48,7 @@ func newHouse(t *testing.T) *house {
 	h.users = auth.New(pool, auth.Options{ServerName: "localhost"})
 	h.profile = profile.New(pool, h.users)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	var err error
-	h.rooms, err = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.profile, Signer: signer})
-	h.ok(err)
+	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.profile, Signer: signer})
 	h.profile.OnChange(h.rooms.UpdateProfile)
 	h.Service = search.New(search.Options{
 		Pool: pool, Journal: h.journal, Rooms: h.rooms,

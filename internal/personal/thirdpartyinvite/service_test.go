@@ -49,9 +49,7 @@ func newHouse(t *testing.T) *house {
 	h := &house{t: t, journal: j, identity: identitytest.New(t)}
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	profiles := profile.New(pool, auth.New(pool, auth.Options{ServerName: "localhost"}))
-	var err error
-	h.rooms, err = rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profiles, Signer: signer})
-	h.ok(err)
+	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profiles, Signer: signer})
 	h.Service = thirdpartyinvite.New(j, h.rooms, h.identity.Client(), nil)
 	h.ok(j.Start(t.Context()))
 	t.Cleanup(func() {

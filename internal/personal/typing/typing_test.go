@@ -41,10 +41,7 @@ func newHouse(t *testing.T) *house {
 	book := journal.New(pool, journal.Options{})
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	names := profile.New(pool, auth.New(pool, auth.Options{ServerName: "localhost"}))
-	r, err := rooms.New(rooms.Options{Pool: pool, Journal: book, Profiles: names, Signer: signer})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := rooms.New(rooms.Options{Pool: pool, Journal: book, Profiles: names, Signer: signer})
 	h := &house{New(r, book, journal.NewTicks(), nil, 0), t}
 	h.ok(book.Start(t.Context()))
 	t.Cleanup(func() {

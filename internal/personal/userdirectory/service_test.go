@@ -42,9 +42,7 @@ func newHouse(t *testing.T) *house {
 	})}
 	h.profiles = profile.New(pool, h.users)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	var err error
-	h.rooms, err = rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: h.profiles, Signer: signer})
-	h.ok(err)
+	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: h.profiles, Signer: signer})
 	h.profiles.OnChange(h.rooms.UpdateProfile)
 	h.users.OnDeactivate(h.rooms.LeaveAll)
 	h.Service = userdirectory.New(pool, j, h.rooms, h.profiles)

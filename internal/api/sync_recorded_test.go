@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/clienttest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
@@ -26,9 +26,9 @@ var recordAnew = flag.Bool("record", false, "write the recorded answers of sync 
 func TestSyncAnswersAsRecorded(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
-	anyone := clienttest.New(t, newAPI(t, servicesOn(t, pool)).Handler())
+	anyone := matrixtest.New(t, newAPI(t, servicesOn(t, pool)).Handler())
 	h := newRecordedHistory(t, anyone)
-	again := clienttest.New(t, newAPI(t, servicesOn(t, pool)).Handler())
+	again := matrixtest.New(t, newAPI(t, servicesOn(t, pool)).Handler())
 	var names idNames
 	for _, from := range []struct {
 		name string
@@ -122,12 +122,12 @@ func (n *idNames) replace(text string) string {
 
 // recordedHistory is what has happened to bob, and the tokens that he got meanwhile.
 type recordedHistory struct {
-	bob                                          *clienttest.Client
+	bob                                          *matrixtest.Client
 	kitchen, office, cellar, attic, garden, fair string
 	start, middle, late                          string
 }
 
-func newRecordedHistory(t *testing.T, anyone *clienttest.Client) *recordedHistory {
+func newRecordedHistory(t *testing.T, anyone *matrixtest.Client) *recordedHistory {
 	t.Helper()
 	alice, bob := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
 	carol, dave := anyone.Register("carol", "wordpass"), anyone.Register("dave", "wordpass")
@@ -147,7 +147,7 @@ func newRecordedHistory(t *testing.T, anyone *clienttest.Client) *recordedHistor
 		"msgtype": "m.text", "body": "reply", "m.relates_to": map[string]any{"rel_type": "m.thread", "event_id": root},
 	})
 	rude := carol.SendText(h.kitchen, "rude")
-	alice.Do("PUT", clienttest.Path("rooms", h.kitchen, "redact", rude, "1"), `{"reason":"rude"}`).OK()
+	alice.Do("PUT", matrixtest.Path("rooms", h.kitchen, "redact", rude, "1"), `{"reason":"rude"}`).OK()
 	for _, topic := range []string{"soup", "bread"} {
 		alice.SetState(h.kitchen, "m.room.topic", "", `{"topic":"`+topic+`"}`)
 	}
@@ -166,7 +166,7 @@ func newRecordedHistory(t *testing.T, anyone *clienttest.Client) *recordedHistor
 	change(alice, h.cellar, "invite", whom(bob)).OK()
 	unwanted := dave.CreateRoom(`{"name":"Trap"}`)
 	h.attic = alice.CreateRoom(`{"name":"Attic","initial_state":[{"type":"m.room.join_rules","content":{"join_rule":"knock"}}]}`)
-	bob.Do("POST", clienttest.Path("knock", h.attic), `{}`).OK()
+	bob.Do("POST", matrixtest.Path("knock", h.attic), `{}`).OK()
 	h.garden = alice.CreateRoom(openRoom)
 	gone := alice.CreateRoom(openRoom)
 	for _, room := range []string{h.garden, gone} {
@@ -181,7 +181,7 @@ func newRecordedHistory(t *testing.T, anyone *clienttest.Client) *recordedHistor
 	numbered(alice, h.fair, 3)
 	h.late = token()
 
-	bob.Do("PUT", clienttest.Path("user", bob.UserID, "account_data", "m.ignored_user_list"), `{"ignored_users":{"@dave:localhost":{}}}`).OK()
+	bob.Do("PUT", matrixtest.Path("user", bob.UserID, "account_data", "m.ignored_user_list"), `{"ignored_users":{"@dave:localhost":{}}}`).OK()
 	change(dave, unwanted, "invite", whom(bob)).OK()
 	dave.Join(h.kitchen)
 	dave.SendText(h.kitchen, "ignore me")
@@ -189,23 +189,23 @@ func newRecordedHistory(t *testing.T, anyone *clienttest.Client) *recordedHistor
 	said := carol.SendText(h.kitchen, "last")
 	bob.SendText(h.kitchen, "mine")
 	for i := range 2 {
-		bob.Do("PUT", clienttest.Path("user", bob.UserID, "account_data", "org.example"), fmt.Sprintf(`{"n":%d}`, i)).OK()
+		bob.Do("PUT", matrixtest.Path("user", bob.UserID, "account_data", "org.example"), fmt.Sprintf(`{"n":%d}`, i)).OK()
 	}
-	bob.Do("PUT", clienttest.Path("user", bob.UserID, "rooms", h.office, "tags", "u.work"), `{"order":0.5}`).OK()
-	bob.Do("PUT", clienttest.Path("pushrules", "global", "room", h.fair), `{"actions":[]}`).OK()
-	for _, reader := range []*clienttest.Client{alice, bob} {
-		reader.Do("POST", clienttest.Path("rooms", h.kitchen, "receipt", "m.read", said), `{"thread_id":"main"}`).OK()
+	bob.Do("PUT", matrixtest.Path("user", bob.UserID, "rooms", h.office, "tags", "u.work"), `{"order":0.5}`).OK()
+	bob.Do("PUT", matrixtest.Path("pushrules", "global", "room", h.fair), `{"actions":[]}`).OK()
+	for _, reader := range []*matrixtest.Client{alice, bob} {
+		reader.Do("POST", matrixtest.Path("rooms", h.kitchen, "receipt", "m.read", said), `{"thread_id":"main"}`).OK()
 	}
-	bob.Do("POST", clienttest.Path("rooms", h.office, "receipt", "m.read.private", alice.SendText(h.office, "read this")), `{}`).OK()
-	alice.Do("PUT", clienttest.Path("presence", alice.UserID, "status"), `{"presence":"online","status_msg":"cooking"}`).OK()
-	alice.Do("PUT", clienttest.Path("rooms", h.kitchen, "typing", alice.UserID), `{"typing":true,"timeout":600000}`).OK()
+	bob.Do("POST", matrixtest.Path("rooms", h.office, "receipt", "m.read.private", alice.SendText(h.office, "read this")), `{}`).OK()
+	alice.Do("PUT", matrixtest.Path("presence", alice.UserID, "status"), `{"presence":"online","status_msg":"cooking"}`).OK()
+	alice.Do("PUT", matrixtest.Path("rooms", h.kitchen, "typing", alice.UserID), `{"typing":true,"timeout":600000}`).OK()
 	return h
 }
 
 // syncs lists the requests for sync.
 func (h *recordedHistory) syncs() (paths []string) {
 	add := func(since string, query ...string) {
-		paths = append(paths, clienttest.SyncPath(since, append(query, "set_presence", "offline")...))
+		paths = append(paths, matrixtest.SyncPath(since, append(query, "set_presence", "offline")...))
 	}
 	add("")
 	add("", "filter", `{"room":{"include_leave":true,"timeline":{"limit":2},"state":{"lazy_load_members":true}},"presence":{"not_types":["*"]}}`)
@@ -227,14 +227,14 @@ func (h *recordedHistory) syncs() (paths []string) {
 
 func (h *recordedHistory) syncsV2Alpha() (paths []string) {
 	for _, since := range []string{"", h.start, h.middle, h.late} {
-		paths = append(paths, clienttest.SyncPath(since, "set_presence", "offline"))
+		paths = append(paths, matrixtest.SyncPath(since, "set_presence", "offline"))
 	}
 	for _, filter := range []string{
 		`{"room":{"include_leave":true,"timeline":{"limit":2},"state":{"lazy_load_members":true}}}`,
 		`{"event_fields":["content.body","type"],"room":{"state":{"types":["m.room.topic"]}}}`,
 		`{"event_format":"federation","room":{"timeline":{"limit":1}}}`,
 	} {
-		paths = append(paths, clienttest.SyncPath("", "set_presence", "offline", "filter", filter))
+		paths = append(paths, matrixtest.SyncPath("", "set_presence", "offline", "filter", filter))
 	}
 	return paths
 }
@@ -244,7 +244,7 @@ func (h *recordedHistory) snapshotsAndEvents() []string {
 	paths := []string{"/initialSync", "/initialSync?archived=true&limit=2"}
 	for _, room := range []string{h.kitchen, h.office, h.cellar, h.attic, h.garden, h.fair} {
 		paths = append(paths,
-			clienttest.Path("rooms", room, "initialSync")+"?limit=2",
+			matrixtest.Path("rooms", room, "initialSync")+"?limit=2",
 			"/events?timeout=0&room_id="+url.QueryEscape(room)+"&from="+h.start)
 	}
 	for _, from := range []string{tokenStart, tokenEnd, h.start, h.middle, h.late} {

@@ -1,0 +1,65 @@
+package syncstream_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms"
+	"homeserver/internal/syncstream"
+)
+
+// An answer reads what it needs of all rooms at once: it costs as many statements
+// however many rooms there are, and none where nothing is new.
+func TestStatementsOfAnswers(t *testing.T) {
+	h := newHouse(t)
+	config := h.pool.Config().Copy()
+	count := &counter{}
+	config.ConnConfig.Tracer = count
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	h.ok(err)
+	t.Cleanup(pool.Close)
+	begin := syncstream.FormatToken(h.newest())
+	var list []string
+	for range 3 {
+		room := h.public(bob, carol)
+		list = append(list, room)
+		h.say(alice, room, "1", "2", "3")
+		h.topic(alice, room, "new")
+		h.read(carol, room, "m.read", h.send(carol, room, "4"))
+		h.invite(dave, room)
+		h.invite(bob, h.create(rooms.CreateRequest{Name: "Cellar"}))
+	}
+	middle := syncstream.FormatToken(h.newest())
+	for _, room := range list {
+		h.say(alice, room, "5", "6")
+		h.rename(carol, room, "Caroline")
+		h.store(bob, room, "a", `{}`)
+	}
+	const lazy = `{"room":{"timeline":{"limit":2},"state":{"lazy_load_members":true}}}`
+	// The first reading of the rules and counts is among them.
+	for name, test := range map[string]struct {
+		q    syncstream.Query
+		want int64
+	}{
+		"initial":                    {syncstream.Query{}, 12},
+		"initial, lazy":              {syncstream.Query{Filter: lazy}, 13},
+		"initial, state after":       {syncstream.Query{UseStateAfter: true}, 12},
+		"everything since":           {syncstream.Query{Since: begin}, 13},
+		"incremental":                {syncstream.Query{Since: middle}, 10},
+		"incremental, lazy":          {syncstream.Query{Since: middle, Filter: lazy}, 11},
+		"incremental and full state": {syncstream.Query{Since: middle, FullState: true}, 12},
+		"nothing new":                {syncstream.Query{Since: syncstream.FormatToken(h.newest())}, 0},
+	} {
+		readers := houseOn(t, pool, journal.Options{WindowBytes: 1, Watch: time.Hour})
+		test.q.UserID, test.q.DeviceID = bob, "PHONE"
+		readers.sync(syncstream.Query{UserID: bob, Since: syncstream.FormatToken(h.newest())}) // so that it is known how bob stands to rooms
+		before := count.statements.Load()
+		readers.sync(test.q)
+		if n := count.statements.Load() - before; n != test.want {
+			t.Errorf("%s: %d statements instead of %d", name, n, test.want)
+		}
+	}
+}

@@ -5,7 +5,7 @@
 //
 //   - Position order is commit order, without gaps: whoever has read up to N
 //     has seen everything up to N, for ever. Several processes may write to one
-//     database. There is a gap only where a database was restored: see [Leap].
+//     database. There is a gap only where a database was restored: see [Skip].
 //   - Acknowledged means durable: Wait returns nil after PostgreSQL has
 //     committed, and nobody is shown what is not committed.
 //   - Whoever was answered sees the write: an entry stands in the live window

@@ -113,7 +113,7 @@ func (f *Follower) Await(ctx context.Context, p Position) error {
 		}
 		signal(f.hurry)
 		if !said {
-			f.j.tellHurry(f.name)
+			f.j.notifyHurry(f.name)
 		}
 		select {
 		case <-moved:

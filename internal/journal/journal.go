@@ -116,9 +116,9 @@ func New(pool *pgxpool.Pool, o Options) *Journal {
 		Waiting: o.QueueWrites, EachWaiting: o.QueueWrites / 2, Refused: j.metrics.refused,
 	})
 	if o.Channel != nil {
-		o.Channel.Handle(kindPosition, j.told)
-		o.Channel.Handle(kindHurry, j.toldHurry)
-		o.Channel.OnMissed(j.lookAround)
+		o.Channel.Handle(kindPosition, j.onPosition)
+		o.Channel.Handle(kindHurry, j.onHurry)
+		o.Channel.OnMissed(j.lookSoon)
 	}
 	return j
 }
@@ -232,16 +232,16 @@ func (j *Journal) publish(entries []*Entry) {
 	p := entries[len(entries)-1].Position
 	j.position = p
 	j.window.add(entries)
-	if !j.tell(View{Position: p, w: j.window}, entries) {
+	if !j.observe(View{Position: p, w: j.window}, entries) {
 		j.forget(p)
 	}
 	j.mu.Unlock()
 	j.notifier.wake(topics)
 }
 
-// tell tells all observers of what is committed. It reports false when one has
+// observe calls all observers with what is committed. It reports false when one has
 // panicked: nobody knows how far that has come, but the entries are durable.
-func (j *Journal) tell(v View, entries []*Entry) (ok bool) {
+func (j *Journal) observe(v View, entries []*Entry) (ok bool) {
 	ok = true
 	for _, o := range j.observers {
 		if err := j.guard("a journal observer", func() error { o.Committed(v, entries); return nil }); err != nil {

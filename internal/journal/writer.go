@@ -45,7 +45,9 @@ func (w *writer) run(ctx context.Context) {
 		case next.last:
 			return
 		case !next.empty():
-			w.do(ctx, next)
+			if w.answerLooks(ctx, next) {
+				w.writeGroup(ctx, next.group)
+			}
 			// Those who were just answered may have more to write: let them come
 			// first, or groups alternate between the few who were fast and the rest.
 			runtime.Gosched()
@@ -59,32 +61,27 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// do what was taken from the queue. Without a connection, or where the database
-// does not answer in time, everything else that waits fails at once, too: trying
-// again for each group would keep the last in the queue waiting for as many timeouts
-// as there are groups.
-func (w *writer) do(ctx context.Context, next *work) {
+// answerLooks looks for what others have committed, if somebody asks for it or there is
+// no connection, and reports whether there is one now. If not, everything that waits
+// fails: trying again for each group would keep the last in the queue waiting for as
+// many timeouts as there are groups.
+func (w *writer) answerLooks(ctx context.Context, next *work) (connected bool) {
 	if len(next.looks) > 0 || w.conn == nil {
 		if err := w.catchUp(ctx); err != nil {
 			err = w.outcome(ctx, err)
-			rest := w.j.queue.take(math.MaxInt, math.MaxInt)
 			next.fail(err)
-			rest.fail(err)
-			return
-		}
-		for _, looked := range next.looks {
-			looked <- nil
+			w.failQueue(err)
+			return false
 		}
 	}
-	if len(next.group) == 0 {
-		return
+	for _, looked := range next.looks {
+		looked <- nil
 	}
-	started := time.Now()
-	err := w.commit(ctx, next.group)
-	if postgres.Unavailable(err) && time.Since(started) > w.j.timeout/longCommit {
-		w.j.queue.take(math.MaxInt, math.MaxInt).fail(err)
-	}
+	return true
 }
+
+// failQueue fails everything that waits.
+func (w *writer) failQueue(err error) { w.j.queue.take(math.MaxInt, math.MaxInt).fail(err) }
 
 // outcome is what callers get for an error: when the journal was told to stop
 // at once, that is why.
@@ -95,20 +92,34 @@ func (w *writer) outcome(ctx context.Context, err error) error {
 	return err
 }
 
-// commit writes the group and answers each of its members. A group that is
+// writeGroup writes the group and answers each of its members. A group that is
 // refused is tried again in halves, so that only the guilty fail, and one of
-// them costs the others but a few attempts.
-func (w *writer) commit(ctx context.Context, group []*Pending) error {
-	group, err := w.attempt(ctx, group)
+// them costs the others but a few attempts. What else waits fails, too, if the
+// database does not answer in time.
+func (w *writer) writeGroup(ctx context.Context, group []*Pending) {
+	if len(group) == 0 {
+		return
+	}
+	started := time.Now()
+	group, entries, err := w.transact(ctx, group)
+	took := time.Since(started)
 	if half := len(group) / 2; half > 0 && isRefusal(err) {
 		w.j.metrics.split.Inc()
-		return errors.Join(w.commit(ctx, group[:half]), w.commit(ctx, group[half:]))
+		w.writeGroup(ctx, group[:half])
+		w.writeGroup(ctx, group[half:])
+		return
 	}
 	err = w.outcome(ctx, err)
+	if len(entries) > 0 {
+		w.j.metrics.observe(len(entries), took)
+		w.j.publish(entries)
+	}
 	for _, p := range group {
 		p.answer(err)
 	}
-	return err
+	if postgres.Unavailable(err) && took > w.j.timeout/longCommit {
+		w.failQueue(err)
+	}
 }
 
 // isRefusal reports whether the transaction surely failed for what was in it.
@@ -130,30 +141,6 @@ type queueError struct{ err error }
 func (e *queueError) Error() string { return e.err.Error() }
 func (e *queueError) Unwrap() error { return e.err }
 
-// attempt writes the group in one transaction, and returns the writes that the
-// outcome is that of: without those that have turned out to be stale, which were
-// answered, and with what has come instead.
-func (w *writer) attempt(ctx context.Context, group []*Pending) ([]*Pending, error) {
-	ctx, cancel := context.WithTimeout(ctx, w.j.timeout)
-	defer cancel()
-	if w.conn == nil {
-		if err := w.connect(ctx); err != nil {
-			return group, err
-		}
-	}
-	started := time.Now()
-	group, entries, err := w.transact(ctx, group)
-	if err != nil {
-		w.abandon(ctx, err)
-		return group, err
-	}
-	if len(entries) > 0 {
-		w.j.metrics.observe(len(entries), time.Since(started))
-		w.j.publish(entries)
-	}
-	return group, nil
-}
-
 func entriesOf(group []*Pending) []*Entry {
 	if len(group) == 1 {
 		return group[0].w.Entries
@@ -165,23 +152,33 @@ func entriesOf(group []*Pending) []*Entry {
 	return entries
 }
 
-// transact takes the positions in a first round trip, which locks the journal's
-// row, and writes everything and commits in a second.
-func (w *writer) transact(ctx context.Context, group []*Pending) ([]*Pending, []*Entry, error) {
+// transact writes a group in one transaction, and returns the entries that are
+// committed and the writes that the outcome is that of: without those that have turned
+// out to be stale, which were answered, and with what has come instead. A first round
+// trip takes the positions, which locks the journal's row, and a second one writes
+// everything and commits.
+func (w *writer) transact(ctx context.Context, group []*Pending) (_ []*Pending, _ []*Entry, err error) {
+	ctx, cancel := context.WithTimeout(ctx, w.j.timeout)
+	defer cancel()
+	if w.conn == nil {
+		if err := w.connect(ctx); err != nil {
+			return group, nil, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			w.abandon(ctx, err)
+		}
+	}()
 	entries := entriesOf(group)
-	last, err := w.reserve(ctx, len(entries))
+	before, err := w.reserve(ctx, len(entries))
 	if err != nil {
 		return group, nil, err
 	}
-	before := last - Position(len(entries))
-	if err := w.fill(ctx, before); err != nil {
-		return group, nil, err
-	}
 	b := &pgx.Batch{}
-	if fresh, changed := w.refresh(group); changed {
+	if fresh, changed := w.replaceStale(group); changed {
 		group, entries = fresh, entriesOf(fresh)
-		last = before + Position(len(entries))
-		b.Queue("UPDATE journal SET position = $1", last)
+		b.Queue("UPDATE journal SET position = $1", before+Position(len(entries)))
 	}
 	if len(group) == 0 {
 		_, err := w.conn.Exec(ctx, "ROLLBACK")
@@ -194,7 +191,7 @@ func (w *writer) transact(ctx context.Context, group []*Pending) ([]*Pending, []
 	if err != nil {
 		return group, nil, &queueError{err}
 	}
-	w.j.tellPosition(b, last)
+	w.j.notifyPosition(b, before+Position(len(entries)))
 	b.Queue("COMMIT")
 	if err := w.conn.SendBatch(ctx, b).Close(); err != nil {
 		return group, nil, fmt.Errorf("commit %d journal entries: %w", len(entries), err)
@@ -202,15 +199,17 @@ func (w *writer) transact(ctx context.Context, group []*Pending) ([]*Pending, []
 	return group, entries, nil
 }
 
-func (w *writer) reserve(ctx context.Context, n int) (last Position, err error) {
+// reserve begins a transaction, moves the journal on by n positions, and returns the
+// one before them, up to which everything is known here then.
+func (w *writer) reserve(ctx context.Context, n int) (before Position, err error) {
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
-	b.Queue("UPDATE journal SET position = position + $1 RETURNING position", n).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&last) })
+	b.Queue("UPDATE journal SET position = position + $1 RETURNING position - $1", n).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&before) })
 	if err := w.conn.SendBatch(ctx, b).Close(); err != nil {
 		return 0, fmt.Errorf("move the journal's position: %w", err)
 	}
-	return last, nil
+	return before, w.advance(ctx, before)
 }
 
 // queueGroup lets each table write its rows, tables in the order in which they
@@ -238,6 +237,41 @@ func (j *Journal) queueGroup(b *pgx.Batch, group []*Pending, entries []*Entry) e
 		}
 	}
 	return nil
+}
+
+// rebuildPatience is how long a transaction waits for writes that were stale to come
+// back, built anew.
+const rebuildPatience = 5 * time.Millisecond
+
+// replaceStale takes the stale writes out of a group and answers them. In their place
+// comes what is enqueued within a short time: while this transaction is open no
+// other process writes, so a write that is built anew now is not overtaken again.
+func (w *writer) replaceStale(group []*Pending) (fresh []*Pending, changed bool) {
+	fresh = w.j.dropStale(group)
+	stale := len(group) - len(fresh)
+	if stale == 0 {
+		return group, false
+	}
+	w.j.queue.await(stale, rebuildPatience)
+	more := w.j.queue.take(w.j.o.GroupWrites-len(fresh), w.j.o.GroupBytes)
+	for _, looked := range more.looks {
+		looked <- nil
+	}
+	return append(fresh, w.j.dropStale(more.group)...), true
+}
+
+// dropStale answers the stale writes and returns the others.
+func (j *Journal) dropStale(group []*Pending) []*Pending {
+	fresh := make([]*Pending, 0, len(group))
+	for _, p := range group {
+		if p.w.Stale != nil && p.w.Stale() {
+			j.metrics.stale.Inc()
+			p.answer(ErrStale)
+			continue
+		}
+		fresh = append(fresh, p)
+	}
+	return fresh
 }
 
 // abandon leaves the connection fit for the next group, or leaves it for a new one.
@@ -303,14 +337,14 @@ func (w *writer) sync(ctx context.Context) error {
 		return err
 	}
 	if p < w.j.Position() {
-		p, err := w.leap(ctx)
+		p, err := w.skipLost(ctx)
 		if err != nil {
 			return err
 		}
 		w.j.reset(p)
 		return nil
 	}
-	return w.fill(ctx, p)
+	return w.advance(ctx, p)
 }
 
 func (w *writer) learnGaps(ctx context.Context) error {

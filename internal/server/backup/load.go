@@ -42,7 +42,7 @@ func restoreDatabase(ctx context.Context, root *os.Root, conn *pgx.Conn, m *mani
 				return err
 			}
 		}
-		return journal.Leap(ctx, tx, m.resumeAt(time.Now()))
+		return journal.Skip(ctx, tx, m.resumeAt(time.Now()))
 	})
 	if err != nil {
 		return err

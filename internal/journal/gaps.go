@@ -18,7 +18,7 @@ type gap struct{ After, UpTo Position }
 // gaps are all of them, in order.
 type gaps []gap
 
-// past gives the position itself, or the end of the gap where it is at the beginning
+// past returns the position itself, or the end of the gap where it is at the beginning
 // of one or inside: no entry stands between.
 func (g gaps) past(p Position) Position {
 	for _, one := range g {
@@ -62,12 +62,12 @@ func Stored(ctx context.Context, from interface {
 	return p, nil
 }
 
-// Leap moves the journal on to a position without entries in between: the one
+// Skip moves the journal on to a position without entries in between: the one
 // exception to positions without gaps, for a database that was set back to an earlier
 // time. The next entry stands after the position, which has to be beyond everything
 // that clients were told before. Whoever asks by a token from the gap gets what was
 // written after it, and followers step over it. Nobody may write meanwhile.
-func Leap(ctx context.Context, tx pgx.Tx, to Position) error {
+func Skip(ctx context.Context, tx pgx.Tx, to Position) error {
 	_, err := tx.Exec(ctx, `INSERT INTO journal_gaps (after, up_to) SELECT position, $1 FROM journal`, to)
 	if err == nil {
 		_, err = tx.Exec(ctx, `UPDATE journal SET position = $1`, to)
@@ -78,14 +78,14 @@ func Leap(ctx context.Context, tx pgx.Tx, to Position) error {
 	return nil
 }
 
-// leapMargin is how much further on than this process any other one on the database
+// skipMargin is how much further on than this process any other one on the database
 // may have been.
-const leapMargin Position = 1_000_000
+const skipMargin Position = 1_000_000
 
-// leap deals with a database that has lost what it had committed, as when a replica
+// skipLost deals with a database that has lost what it had committed, as when a replica
 // took over that was behind: positions that clients know would be given out again, to
 // other entries, which those clients would never see.
-func (w *writer) leap(ctx context.Context) (to Position, err error) {
+func (w *writer) skipLost(ctx context.Context) (to Position, err error) {
 	known := w.j.Position()
 	err = pgx.BeginFunc(ctx, w.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT FROM journal FOR UPDATE`); err != nil {
@@ -97,17 +97,17 @@ func (w *writer) leap(ctx context.Context) (to Position, err error) {
 		}
 		w.j.o.Log.ErrorContext(ctx, "the database has lost what it had committed; the journal goes on beyond that",
 			"committed_up_to", known, "there_up_to", to)
-		to = known + leapMargin
-		return Leap(ctx, tx, to)
+		to = known + skipMargin
+		return Skip(ctx, tx, to)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("leap over what the database has lost: %w", err)
+		return 0, fmt.Errorf("skip what the database has lost: %w", err)
 	}
 	return to, nil
 }
 
 // errSetBack fails the writes in whose transaction it turns out that the database was
-// set back. The writer then makes a new connection and leaps.
+// set back. The writer then makes a new connection and skips what was lost.
 func errSetBack() error {
 	return &matrix.Error{
 		Code: matrix.Unknown, Message: "The database was set back to an earlier time; try again",

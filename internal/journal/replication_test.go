@@ -136,16 +136,16 @@ func TestWhoIsFarBehindReadsNothing(t *testing.T) {
 	b := started(t, pool, Options{Watch: never})
 	commit(t, b, note(1, "before"))
 	_, err := pool.Exec(t.Context(), `
-		INSERT INTO notes SELECT n, 1, '', 'other' FROM generate_series(2, $1::bigint + 2) n`, fillEntries)
+		INSERT INTO notes SELECT n, 1, '', 'other' FROM generate_series(2, $1::bigint + 2) n`, readAtOnce)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := pool.Exec(t.Context(), `UPDATE journal SET position = $1`, fillEntries+2); err != nil {
+	if _, err := pool.Exec(t.Context(), `UPDATE journal SET position = $1`, readAtOnce+2); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, b, note(1, "after"))
 	b.Read(func(v View) {
-		if v.Covers(fillEntries+1) || !v.Covers(fillEntries+2) || v.Position != fillEntries+3 {
+		if v.Covers(readAtOnce+1) || !v.Covers(readAtOnce+2) || v.Position != readAtOnce+3 {
 			t.Errorf("the window reaches further back at %d", v.Position)
 		}
 	})

@@ -9,10 +9,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// leap moves a journal that is not running.
-func leap(t testing.TB, pool *pgxpool.Pool, to Position) {
+// skip moves a journal that is not running.
+func skip(t testing.TB, pool *pgxpool.Pool, to Position) {
 	t.Helper()
-	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return Leap(t.Context(), tx, to) })
+	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return Skip(t.Context(), tx, to) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +21,7 @@ func leap(t testing.TB, pool *pgxpool.Pool, to Position) {
 // far is further on than any batch could step.
 const far Position = 1e15
 
-func TestJournalGoesOnAfterALeap(t *testing.T) {
+func TestJournalGoesOnAfterAGap(t *testing.T) {
 	t.Parallel()
 	pool := notesPool(t)
 	j := New(pool, Options{})
@@ -33,7 +33,7 @@ func TestJournalGoesOnAfterALeap(t *testing.T) {
 	if err := j.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	leap(t, pool, far)
+	skip(t, pool, far)
 
 	j = started(t, pool, Options{})
 	if p := j.Position(); p != far {
@@ -86,8 +86,8 @@ func TestFollowerStepsOverAGap(t *testing.T) {
 			if err := j.Stop(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			leap(t, pool, far)
-			leap(t, pool, 2*far) // restored again, before anything was written
+			skip(t, pool, far)
+			skip(t, pool, 2*far) // restored again, before anything was written
 
 			c = &copies{}
 			j, f = following(t, pool, c)
@@ -124,7 +124,7 @@ func TestNewFollowerOfAnOldJournal(t *testing.T) {
 		if err := j.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		leap(t, pool, far*Position(i+1))
+		skip(t, pool, far*Position(i+1))
 	}
 	c := &copies{}
 	_, f := following(t, pool, c)
@@ -139,7 +139,7 @@ func TestNewFollowerOfAnOldJournal(t *testing.T) {
 
 // A replica that was behind takes over from a database: what it lacks was told to
 // clients, who must not miss what is written in its place.
-func TestJournalLeapsOverWhatTheDatabaseHasLost(t *testing.T) {
+func TestJournalSkipsWhatTheDatabaseHasLost(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]string{
 		"with the connection": `SELECT pg_terminate_backend(pid) FROM pg_stat_activity

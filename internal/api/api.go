@@ -32,6 +32,7 @@ import (
 	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
@@ -90,6 +91,7 @@ type API struct {
 	profile   *profile.Service
 	journal   *journal.Journal
 	rooms     *rooms.Service
+	timeline  *timeline.Store
 	stream    *syncstream.Service
 	data      *accountdata.Service
 	receipts  *receipts.Service
@@ -137,6 +139,7 @@ func New(opts Options) (*API, error) {
 		profile:        opts.Profile,
 		journal:        opts.Journal,
 		rooms:          opts.Rooms,
+		timeline:       opts.Rooms.Timeline,
 		stream:         opts.Stream,
 		data:           opts.Data,
 		receipts:       opts.Receipts,

@@ -80,27 +80,27 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		Pool: pool, Journal: book, Profiles: profiles, Log: log,
 		Signer: testSigner, Limits: limits, Guests: users.Guests,
 	})
-	data := accountdata.New(pool, book, house, 0)
-	read := receipts.New(pool, book, house, data, 0)
-	pushes := push.New(push.Options{Pool: pool, Journal: book, Rooms: house, ReadUpTo: read.Marks, Ignored: data.Ignored})
+	data := accountdata.New(pool, book, house.Timeline, 0)
+	read := receipts.New(pool, book, house.Timeline, data, 0)
+	pushes := push.New(push.Options{Pool: pool, Journal: book, Rooms: house.Timeline, ReadUpTo: read.Marks, Ignored: data.Ignored})
 	ticks := journal.NewTicks()
-	typists := typing.New(house, book, ticks, nil, 0)
-	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: house, Profiles: profiles, Ticks: ticks})
+	typists := typing.New(house.Timeline, book, ticks, nil, 0)
+	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: house.Timeline, Profiles: profiles, Ticks: ticks})
 	stream := syncstream.New(syncstream.Options{
-		Pool: pool, Journal: book, Rooms: house, Data: data, Receipts: read, Push: pushes, Typing: typists,
+		Pool: pool, Journal: book, Rooms: house.Timeline, Data: data, Receipts: read, Push: pushes, Typing: typists,
 		Presence: online, Ticks: ticks,
 	})
 	files, err := media.New(media.Options{Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := search.New(search.Options{Pool: pool, Journal: book, Rooms: house, Ignored: data.Ignored})
-	people := userdirectory.New(pool, book, house, profiles)
+	found := search.New(search.Options{Pool: pool, Journal: book, Rooms: house.Timeline, Ignored: data.Ignored})
+	people := userdirectory.New(pool, book, house.Timeline, profiles)
 	profiles.OnChange(house.UpdateProfile)
 	profiles.CountBy(house.CountProfile)
 	users.OnDeactivate(house.LeaveAll)
 	for _, erase := range []func(context.Context, string) error{
-		house.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase,
+		house.Timeline.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase,
 	} {
 		users.OnErase(erase)
 	}
@@ -122,7 +122,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		Auth: users, Threepids: threepids, Profile: profiles, Journal: book, Rooms: house, Stream: stream, Media: files, Push: pushes,
 		Data: data, Receipts: read, Typing: typists, Presence: online,
 		Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
-		Reports:     reports.New(reports.Options{Pool: pool, Rooms: house, Users: users, Log: log}),
+		Reports:     reports.New(reports.Options{Pool: pool, Rooms: house.Timeline, Users: users, Log: log}),
 		Invitations: thirdpartyinvite.New(book, house, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),
 		ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/", Limits: limits, Logger: log,
 	}

@@ -36,7 +36,7 @@
 // membership.go, and one row in routes.go:
 //
 //	func (a *API) joinedRooms(r *http.Request, who matrix.Session) (any, error) {
-//		list, err := a.rooms.JoinedRooms(r.Context(), who.UserID)
+//		list, err := a.timeline.JoinedRooms(r.Context(), who.UserID)
 //		return joinedRoomsAnswer{list}, err
 //	}
 //

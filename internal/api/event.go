@@ -6,20 +6,20 @@ import (
 
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // format is how events are written for the reader.
-func (a *API) format(r *http.Request, who matrix.Session, access *rooms.Access) rooms.Format {
-	return rooms.Format{
+func (a *API) format(r *http.Request, who matrix.Session, access *timeline.Access) timeline.Format {
+	return timeline.Format{
 		WithRoomID: true, V1: isV1(r), Now: a.now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
 	}
 }
 
 // eventAnswer is one event.
 type eventAnswer struct {
-	rooms.Format
-	event *rooms.Event
+	timeline.Format
+	event *timeline.Event
 }
 
 // AppendJSON writes the event.
@@ -28,9 +28,9 @@ func (e eventAnswer) AppendJSON(dst []byte) []byte { return e.Format.AppendJSON(
 // eventsAnswer is a list of events, as the member of an object that is named
 // in, or bare.
 type eventsAnswer struct {
-	rooms.Format
+	timeline.Format
 	in     string
-	events *rooms.Cursor
+	events *timeline.Cursor
 }
 
 // WriteJSON writes the list.
@@ -47,7 +47,7 @@ func (l eventsAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 // getEvent gives one event. Section "Getting events for a room",
 // GET /rooms/{roomId}/event/{eventId}.
 func (a *API) getEvent(r *http.Request, who matrix.Session) (any, error) {
-	e, access, err := a.rooms.Event(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventId"))
+	e, access, err := a.timeline.Event(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventId"))
 	if err != nil {
 		return nil, err
 	}

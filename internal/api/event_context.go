@@ -7,15 +7,15 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
 // contextAnswer is what happened around an event.
 type contextAnswer struct {
-	rooms.Format
-	*rooms.EventContext
-	state *rooms.Cursor
+	timeline.Format
+	*timeline.EventContext
+	state *timeline.Cursor
 }
 
 // WriteJSON writes the event and what is around it.
@@ -43,13 +43,13 @@ func (a *API) eventContext(r *http.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit, err := queryInt(r, "limit", filter.LimitOr(rooms.DefaultLimit))
+	limit, err := queryInt(r, "limit", filter.LimitOr(timeline.DefaultLimit))
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.rooms.Context(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventId"), min(limit, rooms.MaxLimit), filter)
+	c, err := a.timeline.Context(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventId"), min(limit, timeline.MaxLimit), filter)
 	if err != nil {
 		return nil, err
 	}
-	return contextAnswer{a.format(r, who, c.Access), c, a.rooms.Cursor(c.State)}, nil
+	return contextAnswer{a.format(r, who, c.Access), c, a.timeline.Cursor(c.State)}, nil
 }

@@ -48,14 +48,14 @@ func (a *API) events(r *http.Request, who matrix.Session) (any, error) {
 // user may see. Section "Getting events for a room" of r0, GET /events/{eventId}.
 func (a *API) oneEvent(r *http.Request, who matrix.Session) (any, error) {
 	eventID := param(r, "eventId")
-	found, err := a.rooms.EventsByID(r.Context(), []string{eventID})
+	found, err := a.timeline.EventsByID(r.Context(), []string{eventID})
 	if err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
 		return nil, matrix.Errorf(matrix.NotFound, "there is no such event")
 	}
-	e, access, err := a.rooms.Event(r.Context(), who.UserID, found[0].RoomID, eventID)
+	e, access, err := a.timeline.Event(r.Context(), who.UserID, found[0].RoomID, eventID)
 	if err != nil {
 		return nil, err
 	}

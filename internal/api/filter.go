@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
@@ -38,7 +38,7 @@ func (a *API) getFilter(r *http.Request, who matrix.Session) (any, error) {
 
 // queryFilter reads a filter for the events of a room from the query, and keeps
 // out what those have written whom the reader ignores. Section "Ignoring Users".
-func (a *API) queryFilter(r *http.Request, who matrix.Session) (filter *rooms.EventFilter, err error) {
+func (a *API) queryFilter(r *http.Request, who matrix.Session) (filter *timeline.EventFilter, err error) {
 	if text := query(r, "filter"); text != "" {
 		if filter, err = syncstream.ParseEventFilter(text); err != nil {
 			return nil, err

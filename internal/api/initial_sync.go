@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/reserve"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
@@ -73,11 +73,11 @@ func appendPresence(dst []byte, states []presence.State, now time.Time) []byte {
 
 // roomInfo is a room as /initialSync shows it: RoomInfo of the specification.
 type roomInfo struct {
-	format      rooms.Format
+	format      timeline.Format
 	roomID      string
 	membership  string // "": never had one
 	visibility  string
-	invite      *rooms.Event // that the user has not answered
+	invite      *timeline.Event // that the user has not answered
 	accountData []*accountdata.Item
 	// What who is, or was, in the room gets; nil for others.
 	history *roomHistory
@@ -85,9 +85,9 @@ type roomInfo struct {
 
 // roomHistory is the newest messages and the state of a room.
 type roomHistory struct {
-	events     []*rooms.Event
+	events     []*timeline.Event
 	start, end journal.Position
-	state      *rooms.Cursor
+	state      *timeline.Cursor
 }
 
 // writeMembers writes the members of the room's object.
@@ -151,11 +151,11 @@ func (a *API) initialSync(r *http.Request, who matrix.Session) (any, error) {
 // snapshot is /sync without a token, with the state as it is now. The user is shown
 // as online, as by /events, which is to follow.
 func (a *API) snapshot(r *http.Request, who matrix.Session, archived bool, only []string) (*syncstream.Answer, error) {
-	limit, err := queryInt(r, "limit", rooms.DefaultLimit)
+	limit, err := queryInt(r, "limit", timeline.DefaultLimit)
 	if err != nil {
 		return nil, err
 	}
-	room := map[string]any{"include_leave": archived, "timeline": map[string]int{"limit": min(limit, rooms.MaxLimit)}}
+	room := map[string]any{"include_leave": archived, "timeline": map[string]int{"limit": min(limit, timeline.MaxLimit)}}
 	if only != nil {
 		room["rooms"] = only
 	}
@@ -179,7 +179,7 @@ func (a *API) roomInfo(r *http.Request, answer *syncstream.Answer, room *syncstr
 	case room.Section == syncstream.Invited:
 		state := room.State.Events
 		info.format.InviteState = state
-		i := slices.IndexFunc(state, func(e *rooms.Event) bool { return e.IsState(event.TypeMember, answer.UserID) })
+		i := slices.IndexFunc(state, func(e *timeline.Event) bool { return e.IsState(event.TypeMember, answer.UserID) })
 		if i >= 0 {
 			info.invite = state[i]
 		}
@@ -246,7 +246,7 @@ func (a *API) roomInitialSync(r *http.Request, who matrix.Session) (any, error) 
 
 // presenceIn lists those in a room who are not offline.
 func (a *API) presenceIn(ctx context.Context, userID, roomID string) ([]presence.State, error) {
-	nid, err := a.rooms.Number(ctx, roomID)
+	nid, err := a.timeline.Number(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
@@ -256,19 +256,19 @@ func (a *API) presenceIn(ctx context.Context, userID, roomID string) ([]presence
 // preview gives a room to who is not in it, if anybody may look in.
 func (a *API) preview(r *http.Request, who matrix.Session, roomID string) (any, error) {
 	now := a.journal.Position()
-	access, err := a.rooms.Peek(r.Context(), who.UserID, roomID)
+	access, err := a.timeline.Peek(r.Context(), who.UserID, roomID)
 	if err != nil {
 		return nil, err
 	}
-	limit, err := queryInt(r, "limit", rooms.DefaultLimit)
+	limit, err := queryInt(r, "limit", timeline.DefaultLimit)
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.rooms.Messages(r.Context(), who.UserID, roomID, rooms.Page{Backward: true, From: &now, Limit: limit})
+	page, err := a.timeline.Messages(r.Context(), who.UserID, roomID, timeline.Page{Backward: true, From: &now, Limit: limit})
 	if err != nil {
 		return nil, err
 	}
-	state, _, err := a.rooms.State(r.Context(), who.UserID, roomID)
+	state, _, err := a.timeline.State(r.Context(), who.UserID, roomID)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // members lists the member events of a room. Section "Getting events for a
@@ -19,10 +19,10 @@ func (a *API) members(r *http.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	filter := rooms.MemberFilter{
+	filter := timeline.MemberFilter{
 		Membership: query(r, "membership"), NotMembership: query(r, "not_membership"), At: at,
 	}
-	events, access, err := a.rooms.Members(r.Context(), who.UserID, param(r, "roomId"), filter)
+	events, access, err := a.timeline.Members(r.Context(), who.UserID, param(r, "roomId"), filter)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ type joinedMember struct {
 }
 
 // joinedMembersAnswer is who is in a room.
-type joinedMembersAnswer struct{ events *rooms.Cursor }
+type joinedMembersAnswer struct{ events *timeline.Cursor }
 
 // WriteJSON writes the members by their names.
 func (j joinedMembersAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
@@ -74,7 +74,7 @@ func contentText(content []byte, name string) matrix.Nullable {
 // joinedMembers lists who is in a room, by name. Section "Getting events for a
 // room", GET /rooms/{roomId}/joined_members.
 func (a *API) joinedMembers(r *http.Request, who matrix.Session) (any, error) {
-	events, err := a.rooms.JoinedMembers(r.Context(), who.UserID, param(r, "roomId"))
+	events, err := a.timeline.JoinedMembers(r.Context(), who.UserID, param(r, "roomId"))
 	if err != nil {
 		return nil, err
 	}

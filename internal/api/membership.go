@@ -175,6 +175,6 @@ type joinedRoomsAnswer struct {
 // joinedRooms lists the rooms that the user is in. Section "Room membership",
 // GET /joined_rooms.
 func (a *API) joinedRooms(r *http.Request, who matrix.Session) (any, error) {
-	list, err := a.rooms.JoinedRooms(r.Context(), who.UserID)
+	list, err := a.timeline.JoinedRooms(r.Context(), who.UserID)
 	return joinedRoomsAnswer{list}, err
 }

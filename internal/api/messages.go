@@ -8,7 +8,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
@@ -19,11 +19,11 @@ var (
 
 // messagesAnswer is a page of history.
 type messagesAnswer struct {
-	rooms.Format
-	*rooms.Stretch
+	timeline.Format
+	*timeline.Stretch
 	start   string // the token that was given, or that of where the page starts
 	old     bool   // for a generation before v3
-	members *rooms.Cursor
+	members *timeline.Cursor
 }
 
 // WriteJSON writes the page.
@@ -56,7 +56,7 @@ func (a *API) messages(r *http.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := a.rooms.Messages(r.Context(), who.UserID, param(r, "roomId"), *page)
+	st, err := a.timeline.Messages(r.Context(), who.UserID, param(r, "roomId"), *page)
 	if err != nil {
 		return nil, err
 	}
@@ -64,11 +64,11 @@ func (a *API) messages(r *http.Request, who matrix.Session) (any, error) {
 	if given := query(r, "from"); page.From != nil {
 		start = given
 	}
-	return messagesAnswer{a.format(r, who, st.Access), st, start, !isV3(r), a.rooms.Cursor(st.Members)}, nil
+	return messagesAnswer{a.format(r, who, st.Access), st, start, !isV3(r), a.timeline.Cursor(st.Members)}, nil
 }
 
-func (a *API) page(r *http.Request, who matrix.Session) (*rooms.Page, error) {
-	p := &rooms.Page{}
+func (a *API) page(r *http.Request, who matrix.Session) (*timeline.Page, error) {
+	p := &timeline.Page{}
 	switch query(r, "dir") {
 	case "b":
 		p.Backward = true
@@ -90,8 +90,8 @@ func (a *API) page(r *http.Request, who matrix.Session) (*rooms.Page, error) {
 	if p.Filter, err = a.queryFilter(r, who); err != nil {
 		return nil, err
 	}
-	limit, err := queryInt(r, "limit", p.Filter.LimitOr(rooms.DefaultLimit))
-	p.Limit = min(max(limit, 1), rooms.MaxLimit) // with 0 a page would never end
+	limit, err := queryInt(r, "limit", p.Filter.LimitOr(timeline.DefaultLimit))
+	p.Limit = min(max(limit, 1), timeline.MaxLimit) // with 0 a page would never end
 	return p, err
 }
 

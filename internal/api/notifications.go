@@ -7,13 +7,13 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/push"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
 // notificationsAnswer is a page of notifications.
 type notificationsAnswer struct {
-	rooms.Format
+	timeline.Format
 	*push.NotificationPage
 }
 
@@ -72,6 +72,6 @@ func (a *API) notifications(r *http.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	format := rooms.Format{Now: a.now(), UserID: who.UserID, DeviceID: who.DeviceID}
+	format := timeline.Format{Now: a.now(), UserID: who.UserID, DeviceID: who.DeviceID}
 	return notificationsAnswer{format, page}, nil
 }

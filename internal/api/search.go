@@ -13,17 +13,17 @@ import (
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/search"
 	"homeserver/internal/reserve"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
 // searchRequest is the body of a search in one category.
 type searchRequest struct {
-	Term      string             `json:"search_term"`
-	Keys      []string           `json:"keys"`
-	Filter    *rooms.EventFilter `json:"filter"`
-	Order     string             `json:"order_by"`
-	WithState bool               `json:"include_state"`
+	Term      string                `json:"search_term"`
+	Keys      []string              `json:"keys"`
+	Filter    *timeline.EventFilter `json:"filter"`
+	Order     string                `json:"order_by"`
+	WithState bool                  `json:"include_state"`
 	Context   *struct {
 		Before       *int `json:"before_limit"`
 		After        *int `json:"after_limit"`
@@ -71,14 +71,14 @@ func (a *API) search(r *http.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return searchAnswer{a.format(r, who, nil), results, a.rooms}, nil
+	return searchAnswer{a.format(r, who, nil), results, a.timeline}, nil
 }
 
 // searchAnswer is the answer in the category room_events.
 type searchAnswer struct {
-	format rooms.Format
+	format timeline.Format
 	*search.Results
-	rooms *rooms.Service
+	timeline *timeline.Store
 }
 
 // searchHead is what stands before the results.
@@ -172,7 +172,7 @@ func (s searchAnswer) writeResult(w *reserve.Writer, r *search.Result) error {
 	return w.Pass() //nolint:wrapcheck // it is the connection's own
 }
 
-func profilesOf(access *rooms.Access, members []*rooms.Event) map[string]shownProfile {
+func profilesOf(access *timeline.Access, members []*timeline.Event) map[string]shownProfile {
 	profiles := map[string]shownProfile{}
 	for _, e := range members {
 		content := access.ContentOf(e)
@@ -196,7 +196,7 @@ func (s searchAnswer) writeStates(ctx context.Context, w *reserve.Writer) error 
 			s.format.Access = s.Access[state.Left[0].Room]
 		}
 		w.B = append(event.AppendString(w.B, roomID), ':')
-		if err := s.format.WriteEvents(ctx, w, s.rooms.Cursor(state)); err != nil {
+		if err := s.format.WriteEvents(ctx, w, s.timeline.Cursor(state)); err != nil {
 			return err //nolint:wrapcheck // it becomes the answer
 		}
 	}

@@ -27,7 +27,7 @@ func (a *API) getState(r *http.Request, who matrix.Session) (any, error) {
 	if format != "" && format != "content" && format != "event" {
 		return nil, matrix.Errorf(matrix.InvalidParam, `format must be "content" or "event"`)
 	}
-	e, access, err := a.rooms.StateEvent(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventType"), param(r, "stateKey"))
+	e, access, err := a.timeline.StateEvent(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventType"), param(r, "stateKey"))
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (a *API) getState(r *http.Request, who matrix.Session) (any, error) {
 // getRoomState lists the state of a room. Section "Getting events for a room",
 // GET /rooms/{roomId}/state.
 func (a *API) getRoomState(r *http.Request, who matrix.Session) (any, error) {
-	events, access, err := a.rooms.State(r.Context(), who.UserID, param(r, "roomId"))
+	events, access, err := a.timeline.State(r.Context(), who.UserID, param(r, "roomId"))
 	if err != nil {
 		return nil, err
 	}

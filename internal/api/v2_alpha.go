@@ -8,7 +8,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
@@ -82,7 +82,7 @@ func (s syncV2AlphaAnswer) writeSection(ctx context.Context, w *reserve.Writer, 
 			continue
 		}
 		w.B = append(w.B, `{"invite_state":{"events":`...)
-		if err := rooms.WriteList(ctx, w, s.State(r), rooms.AppendStripped); err != nil {
+		if err := timeline.WriteList(ctx, w, s.State(r), timeline.AppendStripped); err != nil {
 			return err //nolint:wrapcheck // it becomes the answer
 		}
 		w.B = append(w.B, `}}`...)
@@ -113,7 +113,7 @@ func (s syncV2AlphaAnswer) writeRoom(ctx context.Context, w *reserve.Writer, r *
 		return err
 	}
 	w.B = append(w.B, `},"state":{"events":`...)
-	if err := rooms.WriteList(ctx, w, s.State(r), appendID); err != nil {
+	if err := timeline.WriteList(ctx, w, s.State(r), appendID); err != nil {
 		return err //nolint:wrapcheck // it becomes the answer
 	}
 	w.B = append(w.B, `},"timeline":{"events":`...)
@@ -128,7 +128,7 @@ func (s syncV2AlphaAnswer) writeRoom(ctx context.Context, w *reserve.Writer, r *
 func (s syncV2AlphaAnswer) writeEventMap(ctx context.Context, w *reserve.Writer, r *syncstream.Room) error {
 	written := map[string]bool{}
 	first := true
-	add := func(e *rooms.Event) error {
+	add := func(e *timeline.Event) error {
 		if !first {
 			w.B = append(w.B, ',')
 		}
@@ -157,9 +157,9 @@ func (s syncV2AlphaAnswer) writeEventMap(ctx context.Context, w *reserve.Writer,
 	return nil
 }
 
-func appendID(dst []byte, e *rooms.Event) []byte { return event.AppendString(dst, e.ID) }
+func appendID(dst []byte, e *timeline.Event) []byte { return event.AppendString(dst, e.ID) }
 
-func appendIDs(dst []byte, events []*rooms.Event) []byte {
+func appendIDs(dst []byte, events []*timeline.Event) []byte {
 	dst = append(dst, '[')
 	begin := len(dst)
 	for _, e := range events {

@@ -9,7 +9,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 var (
@@ -22,14 +22,14 @@ var (
 // first event has position 1.
 type story []string
 
-func (s story) changes() (visibilities, memberships []rooms.Change) {
+func (s story) changes() (visibilities, memberships []timeline.Change) {
 	for i, what := range s {
 		p := journal.Position(i + 1)
 		if v, ok := strings.CutPrefix(what, "v:"); ok {
-			visibilities = append(visibilities, rooms.Change{From: p, Value: v})
+			visibilities = append(visibilities, timeline.Change{From: p, Value: v})
 		}
 		if m, ok := strings.CutPrefix(what, "m:"); ok {
-			memberships = append(memberships, rooms.Change{From: p, Value: m})
+			memberships = append(memberships, timeline.Change{From: p, Value: m})
 		}
 	}
 	return visibilities, memberships
@@ -84,7 +84,7 @@ func (s story) sees(event int) bool {
 
 func checkAccess(t *testing.T, s story) bool {
 	t.Helper()
-	access := rooms.NewAccess(s.changes())
+	access := timeline.NewAccess(s.changes())
 	seesAny := false
 	for i := range s {
 		p := journal.Position(i + 1)
@@ -156,7 +156,7 @@ func TestAccessAgreesWithTheRuleForLongStories(t *testing.T) {
 // checkRanges compares what is said of ranges with what is said of positions.
 func checkRanges(t *testing.T, s story) bool {
 	t.Helper()
-	access := rooms.NewAccess(s.changes())
+	access := timeline.NewAccess(s.changes())
 	end := journal.Position(len(s))
 	for after := journal.Position(0); after <= end; after++ {
 		for upTo := after; upTo <= end; upTo++ {
@@ -185,7 +185,7 @@ func checkRanges(t *testing.T, s story) bool {
 
 func TestStrangerSeesNothing(t *testing.T) {
 	t.Parallel()
-	access := rooms.NewAccess(nil, nil)
+	access := timeline.NewAccess(nil, nil)
 	if access.SeesAny() || access.Sees(1) || access.SeesAll(0, 1) || !access.SeesAll(1, 1) {
 		t.Error("a stranger sees something")
 	}
@@ -263,7 +263,7 @@ func TestHistoryOfEachVisibilityAndMembership(t *testing.T) {
 // checkBodies compares what bob reads with what bob is to read.
 func (h *house) checkBodies(room, what string, want []string) {
 	h.t.Helper()
-	st, err := h.Messages(h.t.Context(), bob, room, rooms.Page{Limit: 100})
+	st, err := h.Timeline.Messages(h.t.Context(), bob, room, timeline.Page{Limit: 100})
 	if len(want) == 0 && matrix.IsCode(err, matrix.Forbidden) {
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/timeline"
 )
 
 // checkLocalAlias refuses what is no alias of this server: M_INVALID_PARAM.
@@ -36,7 +37,7 @@ func (s *Service) ResolveAlias(ctx context.Context, alias string) (roomID string
 	}
 	err = s.pool.QueryRow(ctx, `
 		SELECT room_id FROM room_aliases JOIN rooms USING (room_nid) WHERE alias = $1`, alias).Scan(&roomID)
-	if isMissing(err) {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return "", matrix.Errorf(matrix.NotFound, "there is no room with the alias %s", alias)
 	}
 	if err != nil {
@@ -60,11 +61,15 @@ func (s *Service) CreateAlias(ctx context.Context, userID, alias, roomID string)
 	if err := s.checkLocalAlias(alias); err != nil {
 		return err
 	}
-	nid, err := s.Number(ctx, roomID)
+	nid, err := s.Timeline.Number(ctx, roomID)
 	if err != nil {
 		return err
 	}
-	if err := s.mustBeJoined(ctx, nid, userID); err != nil {
+	access, err := s.Timeline.AccessIn(ctx, nid, userID)
+	if err != nil {
+		return err
+	}
+	if err := access.MustBeJoined(); err != nil {
 		return err
 	}
 	b := &pgx.Batch{}
@@ -124,13 +129,13 @@ func (s *Service) DeleteAlias(ctx context.Context, userID, alias string, admin b
 
 // mayPublishAliases reports whether a user may set the canonical alias of a room.
 func (s *Service) mayPublishAliases(ctx context.Context, r *live, userID string) (bool, error) {
-	state, err := s.currentState(ctx, r.nid, []event.StateKey{
+	state, err := s.Timeline.CurrentState(ctx, r.nid, []event.StateKey{
 		{Type: event.TypeCreate}, {Type: event.TypePowerLevels}, {Type: event.TypeMember, Key: userID},
 	})
 	if err != nil {
 		return false, err
 	}
-	current := snapshot(state)
+	current := timeline.Snapshot(state)
 	levels, err := current.Event(event.TypePowerLevels, "").PowerLevels()
 	if err != nil {
 		return false, err
@@ -145,7 +150,7 @@ func (s *Service) unpublishAlias(ctx context.Context, userID, roomID, alias stri
 	key := ""
 	_, err = s.add(ctx, roomID, draft{
 		sender: userID, typ: event.TypeCanonicalAlias, stateKey: &key,
-		prepare: func(d *draft, current *Event) (bool, error) {
+		prepare: func(d *draft, current *timeline.Event) (bool, error) {
 			if done = false; current == nil {
 				return true, nil
 			}
@@ -182,12 +187,12 @@ func withoutAlias(content []byte, alias string) (without []byte, found bool) {
 // unless the user is in the room, or it is world_readable. Client-server API,
 // GET /rooms/{roomId}/aliases.
 func (s *Service) Aliases(ctx context.Context, userID, roomID string) ([]string, error) {
-	nid, access, err := s.readable(ctx, userID, roomID)
+	nid, access, err := s.Timeline.Access(ctx, userID, roomID)
 	if err != nil {
 		return nil, err
 	}
-	if membership, _ := access.Membership(); membership != event.Join && !access.worldReadable() {
-		return nil, errNotInRoom()
+	if err := access.MayWatch(); err != nil {
+		return nil, err
 	}
 	rows, _ := s.pool.Query(ctx, `SELECT alias FROM room_aliases WHERE room_nid = $1 ORDER BY created_at, alias`, nid)
 	aliases, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -230,7 +235,7 @@ func publishedAliases(content []byte) (*published, error) {
 // not point to the room: M_INVALID_PARAM for what is no alias, M_BAD_ALIAS
 // otherwise. Client-server API, PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 func (s *Service) checkPublished(ctx context.Context, q Request, stateKey string, content []byte) error {
-	nid, _, err := s.readable(ctx, q.UserID, q.RoomID)
+	nid, _, err := s.Timeline.Access(ctx, q.UserID, q.RoomID)
 	if err != nil {
 		return err
 	}
@@ -264,7 +269,7 @@ func (s *Service) freshAliases(ctx context.Context, nid journal.RoomNID, stateKe
 		return nil, err
 	}
 	key := event.StateKey{Type: event.TypeCanonicalAlias, Key: stateKey}
-	state, err := s.currentState(ctx, nid, []event.StateKey{key})
+	state, err := s.Timeline.CurrentState(ctx, nid, []event.StateKey{key})
 	if err != nil {
 		return nil, err
 	}

@@ -11,14 +11,15 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // unsignedOf is unsigned of an event as a user reads it.
 func (h *house) unsignedOf(user, room, id string) object {
 	h.t.Helper()
-	e, access, err := h.Event(h.t.Context(), user, room, id)
+	e, access, err := h.Timeline.Event(h.t.Context(), user, room, id)
 	h.ok(err)
-	_, unsigned := shown(h.t, &rooms.Format{UserID: user, Access: access}, e)
+	_, unsigned := shown(h.t, &timeline.Format{UserID: user, Access: access}, e)
 	return unsigned
 }
 
@@ -27,7 +28,7 @@ func TestEventAsClientsGetIt(t *testing.T) {
 	room := h.public()
 	id := h.send(alice, room, "hello")
 	e := h.event(alice, room, id)
-	whole, unsigned := shown(t, &rooms.Format{WithRoomID: true}, e)
+	whole, unsigned := shown(t, &timeline.Format{WithRoomID: true}, e)
 	want := object{
 		"content": raw(map[string]string{"msgtype": "m.text", "body": "hello"}), "event_id": raw(id), "room_id": raw(room),
 		"origin_server_ts": raw(e.OriginServerTS), "sender": raw(alice), "type": raw("m.room.message"), "unsigned": whole["unsigned"],
@@ -38,13 +39,13 @@ func TestEventAsClientsGetIt(t *testing.T) {
 	if string(raw(unsigned)) != `{"age":1}` {
 		t.Errorf("unsigned is %s", raw(unsigned))
 	}
-	whole, _ = shown(t, &rooms.Format{}, e)
+	whole, _ = shown(t, &timeline.Format{}, e)
 	if _, has := whole["room_id"]; has {
 		t.Error("room_id is there, not asked for")
 	}
-	state, _, err := h.StateEvent(t.Context(), alice, room, event.TypeJoinRules, "")
+	state, _, err := h.Timeline.StateEvent(t.Context(), alice, room, event.TypeJoinRules, "")
 	h.ok(err)
-	if whole, _ = shown(t, &rooms.Format{}, state); string(whole["state_key"]) != `""` {
+	if whole, _ = shown(t, &timeline.Format{}, state); string(whole["state_key"]) != `""` {
 		t.Errorf("state_key is %s", whole["state_key"])
 	}
 }
@@ -54,7 +55,7 @@ func TestAgeIsNeverNegative(t *testing.T) {
 	room := h.public()
 	e := h.event(alice, room, h.send(alice, room, "hello"))
 	for now, want := range map[int64]string{-1000: `"age":0`, 0: `"age":0`, 7: `"age":7`} {
-		f := rooms.Format{Now: time.UnixMilli(e.OriginServerTS + now)}
+		f := timeline.Format{Now: time.UnixMilli(e.OriginServerTS + now)}
 		if text := string(f.AppendJSON(nil, e)); !strings.Contains(text, want) {
 			t.Errorf("%d ms after: %s", now, text)
 		}
@@ -70,11 +71,11 @@ func TestTransactionIDIsForTheSendingDevice(t *testing.T) {
 	for _, c := range []struct{ user, device, want string }{
 		{alice, "PHONE", `"t\"1"`}, {alice, "LAPTOP", ""}, {bob, "PHONE", ""}, {bob, "LAPTOP", ""}, {"", "", ""},
 	} {
-		_, unsigned := shown(t, &rooms.Format{UserID: c.user, DeviceID: c.device}, h.event(alice, room, id))
+		_, unsigned := shown(t, &timeline.Format{UserID: c.user, DeviceID: c.device}, h.event(alice, room, id))
 		if got := string(unsigned["transaction_id"]); got != c.want {
 			t.Errorf("%s on %s gets %s, want %s", c.user, c.device, got, c.want)
 		}
-		_, unsigned = shown(t, &rooms.Format{UserID: c.user, DeviceID: c.device}, h.event(alice, room, plain))
+		_, unsigned = shown(t, &timeline.Format{UserID: c.user, DeviceID: c.device}, h.event(alice, room, plain))
 		if got, has := unsigned["transaction_id"]; has {
 			t.Errorf("%s on %s gets %s for an event without", c.user, c.device, got)
 		}
@@ -88,12 +89,12 @@ func TestMembershipOfTheReaderAtEachEvent(t *testing.T) {
 	h.invite(alice, room, bob)
 	want[h.send(alice, room, "2")] = "invite"
 	h.join(bob, room)
-	joined, _, err := h.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+	joined, _, err := h.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
 	h.ok(err)
 	want[joined.ID] = "join"
 	want[h.send(alice, room, "3")] = "join"
 	h.leave(bob, room)
-	left, _, err := h.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+	left, _, err := h.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
 	h.ok(err)
 	want[left.ID] = "leave"
 	for id, membership := range want {
@@ -135,7 +136,7 @@ func TestMembershipChangesSayWhatWasBefore(t *testing.T) {
 	room := h.public()
 	h.invite(alice, room, bob)
 	h.join(bob, room)
-	e, _, err := h.StateEvent(t.Context(), bob, room, event.TypeMember, bob)
+	e, _, err := h.Timeline.StateEvent(t.Context(), bob, room, event.TypeMember, bob)
 	h.ok(err)
 	if got := string(h.unsignedOf(bob, room, e.ID)["prev_content"]); got != `{"membership":"invite"}` {
 		t.Errorf("prev_content is %s", got)
@@ -145,10 +146,10 @@ func TestMembershipChangesSayWhatWasBefore(t *testing.T) {
 func TestStrippedState(t *testing.T) {
 	h := newHouse(t)
 	room := h.create(alice, rooms.CreateRequest{Name: "n"})
-	e, _, err := h.StateEvent(t.Context(), alice, room, "m.room.name", "")
+	e, _, err := h.Timeline.StateEvent(t.Context(), alice, room, "m.room.name", "")
 	h.ok(err)
 	want := `{"content":{"name":"n"},"sender":"` + alice + `","state_key":"","type":"m.room.name"}`
-	if got := string(rooms.AppendStripped(nil, e)); got != want {
+	if got := string(timeline.AppendStripped(nil, e)); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -157,7 +158,7 @@ func TestFederationFormatGivesTheBytesThatAreSigned(t *testing.T) {
 	h := newHouse(t)
 	room := h.public()
 	e := h.event(alice, room, h.send(alice, room, "x"))
-	if got := (&rooms.Format{Federation: true, WithRoomID: true}).AppendJSON(nil, e); string(got) != string(e.JSON) {
+	if got := (&timeline.Format{Federation: true, WithRoomID: true}).AppendJSON(nil, e); string(got) != string(e.JSON) {
 		t.Errorf("got %s", got)
 	}
 }
@@ -168,7 +169,7 @@ func TestListsOfEvents(t *testing.T) {
 	for _, n := range []int{0, 1, 3} {
 		events := h.history(alice, room)[:n]
 		var list []object
-		h.ok(unmarshal((&rooms.Format{}).AppendEvents(nil, events), &list))
+		h.ok(unmarshal((&timeline.Format{}).AppendEvents(nil, events), &list))
 		if len(list) != n || list == nil {
 			t.Errorf("%d events became %d", n, len(list))
 		}
@@ -207,11 +208,11 @@ func TestEventsInMemoryLookLikeThoseInTheDatabase(t *testing.T) {
 	random := rand.New(rand.NewPCG(11, 13))
 	for version := 1; version <= 12; version++ {
 		room := h.busy(random, version)
-		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: rooms.MaxLimit})
+		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: timeline.MaxLimit})
 		h.ok(err)
 		inMemory := h.roomWindow(st.Events[0].Room)
 		equal(t, "the events", ids(inMemory), ids(st.Events))
-		f := rooms.Format{WithRoomID: true, UserID: alice, DeviceID: "A", Access: st.Access, Now: time.Now()}
+		f := timeline.Format{WithRoomID: true, UserID: alice, DeviceID: "A", Access: st.Access, Now: time.Now()}
 		for i, e := range st.Events {
 			if inMemory, stored := f.AppendJSON(nil, inMemory[i]), f.AppendJSON(nil, e); string(inMemory) != string(stored) {
 				t.Fatalf("version %d: in memory:\n%s\nin the database:\n%s", version, inMemory, stored)
@@ -221,12 +222,12 @@ func TestEventsInMemoryLookLikeThoseInTheDatabase(t *testing.T) {
 }
 
 // roomWindow is what stands in memory of a room, oldest first.
-func (h *house) roomWindow(room journal.RoomNID) (events []*rooms.Event) {
+func (h *house) roomWindow(room journal.RoomNID) (events []*timeline.Event) {
 	h.t.Helper()
 	var entries []*journal.Entry
 	h.journal.Read(func(v journal.View) { entries = slices.Clone(v.About(journal.Topic{Room: room}, 0)) })
 	for _, entry := range entries {
-		events = append(events, rooms.EventOf(entry))
+		events = append(events, timeline.EventOf(entry))
 	}
 	return events
 }

@@ -10,10 +10,11 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // old gives an event in the format of api/v1.
-func (h *house) old(f rooms.Format, e *rooms.Event) (whole object) {
+func (h *house) old(f timeline.Format, e *timeline.Event) (whole object) {
 	h.t.Helper()
 	f.V1, f.WithRoomID, f.Now = true, true, time.UnixMilli(e.OriginServerTS+7)
 	text := f.AppendJSON(nil, e)
@@ -31,7 +32,7 @@ func TestEventOfV1(t *testing.T) {
 		"age": raw(7), "content": raw(map[string]string{"msgtype": "m.text", "body": "hello"}), "event_id": raw(e.ID), "room_id": raw(room),
 		"origin_server_ts": raw(e.OriginServerTS), "sender": raw(alice), "type": raw("m.room.message"), "user_id": raw(alice),
 	}
-	if got := h.old(rooms.Format{UserID: alice}, e); !sameJSON(string(raw(got)), string(raw(want))) {
+	if got := h.old(timeline.Format{UserID: alice}, e); !sameJSON(string(raw(got)), string(raw(want))) {
 		t.Errorf("got %s, want %s", raw(got), raw(want))
 	}
 }
@@ -41,14 +42,14 @@ func TestStateEventOfV1TellsWhatItReplaced(t *testing.T) {
 	room := h.public()
 	first := h.set(alice, room, "m.room.topic", "", `{"topic":"1"}`)
 	second := h.event(alice, room, h.set(alice, room, "m.room.topic", "", `{"topic":"2"}`))
-	got := h.old(rooms.Format{}, second)
+	got := h.old(timeline.Format{}, second)
 	if string(got["replaces_state"]) != string(raw(first)) || string(got["prev_content"]) != `{"topic":"1"}` || string(got["state_key"]) != `""` {
 		t.Errorf("got %s", raw(got))
 	}
 	redaction, err := h.Redact(t.Context(), as(alice, room), second.ID, "")
 	h.ok(err)
 	var because object
-	h.ok(json.Unmarshal(h.old(rooms.Format{}, h.event(alice, room, second.ID))["redacted_because"], &because))
+	h.ok(json.Unmarshal(h.old(timeline.Format{}, h.event(alice, room, second.ID))["redacted_because"], &because))
 	if string(because["event_id"]) != string(raw(redaction)) || string(because["user_id"]) != string(raw(alice)) || because["unsigned"] != nil {
 		t.Errorf("redacted because of %s", raw(because))
 	}
@@ -58,12 +59,12 @@ func TestInviteOfV1ComesWithTheState(t *testing.T) {
 	h := newHouse(t)
 	room := h.public()
 	h.invite(alice, room, bob)
-	state, _, err := h.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+	state, _, err := h.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
 	h.ok(err)
-	rules, _, err := h.StateEvent(t.Context(), alice, room, event.TypeJoinRules, "")
+	rules, _, err := h.Timeline.StateEvent(t.Context(), alice, room, event.TypeJoinRules, "")
 	h.ok(err)
 	for user, has := range map[string]bool{bob: true, alice: false} {
-		got := h.old(rooms.Format{UserID: user, InviteState: []*rooms.Event{rules}}, state)
+		got := h.old(timeline.Format{UserID: user, InviteState: []*timeline.Event{rules}}, state)
 		if string(got["membership"]) != `"invite"` || (got["invite_room_state"] != nil) != has {
 			t.Errorf("to %s: %s", user, raw(got))
 		}
@@ -73,7 +74,7 @@ func TestInviteOfV1ComesWithTheState(t *testing.T) {
 func TestEventWithoutItsID(t *testing.T) {
 	h := newHouse(t)
 	room := h.public()
-	whole, _ := shown(t, &rooms.Format{WithoutID: true}, h.event(alice, room, h.send(alice, room, "hello")))
+	whole, _ := shown(t, &timeline.Format{WithoutID: true}, h.event(alice, room, h.send(alice, room, "hello")))
 	names := slices.Sorted(maps.Keys(whole))
 	if want := []string{"content", "origin_server_ts", "sender", "type", "unsigned"}; !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
@@ -95,14 +96,14 @@ func TestWhoMayWatchARoom(t *testing.T) {
 		{"nobody any more", func() { h.set(alice, room, "m.room.history_visibility", "", `{"history_visibility":"shared"}`) }, false},
 	} {
 		step.do()
-		_, err := h.Peek(t.Context(), bob, room)
+		_, err := h.Timeline.Peek(t.Context(), bob, room)
 		if may := err == nil; may != step.may || !may && !matrix.IsCode(err, matrix.Forbidden) {
 			t.Errorf("%s: %v", step.what, err)
 		}
 	}
 	for _, look := range []func() error{
-		func() error { _, err := h.Peek(t.Context(), bob, "!none:localhost"); return err },
-		func() error { _, _, err := h.Access(t.Context(), bob, "!none:localhost"); return err },
+		func() error { _, err := h.Timeline.Peek(t.Context(), bob, "!none:localhost"); return err },
+		func() error { _, _, err := h.Timeline.Access(t.Context(), bob, "!none:localhost"); return err },
 	} {
 		if err := look(); !matrix.IsCode(err, matrix.Forbidden) {
 			t.Errorf("no room: %v", err)
@@ -116,13 +117,13 @@ func TestOldestOfManyRooms(t *testing.T) {
 	two, second := h.described(6)
 	end := h.journal.Position()
 	all := slices.Concat(first, second)
-	slices.SortFunc(all, func(a, b *rooms.Event) int { return int(a.Position - b.Position) })
-	f := &rooms.EventFilter{Types: &[]string{"m.room.m*"}}
-	windows := []rooms.Window{{Room: one, Range: rooms.Range{From: 1, To: end}}, {Room: two, Range: rooms.Range{From: 1, To: end}}}
+	slices.SortFunc(all, func(a, b *timeline.Event) int { return int(a.Position - b.Position) })
+	f := &timeline.EventFilter{Types: &[]string{"m.room.m*"}}
+	windows := []timeline.Window{{Room: one, Range: timeline.Range{From: 1, To: end}}, {Room: two, Range: timeline.Range{From: 1, To: end}}}
 	for _, limit := range []int{0, 1, 5, len(all)} {
-		got, err := h.Oldest(t.Context(), windows, limit, f)
+		got, err := h.Timeline.Oldest(t.Context(), windows, limit, f)
 		h.ok(err)
-		var want []*rooms.Event
+		var want []*timeline.Event
 		for _, e := range all {
 			if f.Match(e) && len(want) <= limit {
 				want = append(want, e)

@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // The clock is told to people and orders nothing.
@@ -51,7 +52,7 @@ func TestRoomsWhenTheClockJumps(t *testing.T) {
 		t.Errorf("the room tells %q, want %q", got, want)
 	}
 	h.wantContent(bob, room, "m.room.topic", "", `{"topic":"4"}`)
-	f := &rooms.Format{Now: time.UnixMilli(now.Load())}
+	f := &timeline.Format{Now: time.UnixMilli(now.Load())}
 	for _, e := range h.history(alice, room) {
 		text := f.AppendJSON(nil, e)
 		if age := event.Field(event.Field(text, "unsigned"), "age"); len(age) == 0 || age[0] == '-' {

@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/timeline"
 )
 
 // DefaultVersion is the version of rooms that are created without naming one.
@@ -106,7 +107,7 @@ func (s *Service) makeRoom(ctx context.Context, c *creation, drafts []draft) (*l
 		return nil, err
 	}
 	defer end()
-	nid, err := s.newNID(ctx)
+	nid, err := s.Timeline.NewNumber(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -114,13 +115,13 @@ func (s *Service) makeRoom(ctx context.Context, c *creation, drafts []draft) (*l
 	if !c.version.HashRoomID {
 		r.id = event.NewRoomID(s.serverName)
 	}
-	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*Event{}}, ts: s.creationTime()}
+	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*timeline.Event{}}, ts: s.creationTime()}
 	for i := range drafts {
 		if err := b.build(&drafts[i]); err != nil {
 			return nil, invalidState(err)
 		}
 	}
-	b.fresh[0].draft.room = r
+	b.fresh[0].Staged.NewRoom = true
 	write := &journal.Write{Entries: s.entries(b.fresh), Also: c.also(nid)}
 	r.advance(b, nil)
 	pending, err := s.journal.Enqueue(write)

@@ -303,7 +303,7 @@ func TestCreationThatIsRefusedLeavesNothing(t *testing.T) {
 		_, err := h.Create(t.Context(), alice, c.q)
 		expect(t, name, err, c.code)
 	}
-	joined, err := h.JoinedRooms(t.Context(), alice)
+	joined, err := h.Timeline.JoinedRooms(t.Context(), alice)
 	h.ok(err)
 	if len(joined) != 1 {
 		t.Errorf("refused requests have left %d rooms", len(joined)-1)
@@ -335,7 +335,7 @@ func TestOneOfManyGetsTheAlias(t *testing.T) {
 	}
 	room, err := a.ResolveAlias(t.Context(), "#wanted:localhost")
 	a.ok(err)
-	joined, err := a.JoinedRooms(t.Context(), alice)
+	joined, err := a.Timeline.JoinedRooms(t.Context(), alice)
 	a.ok(err)
 	equal(t, "rooms", joined, []string{room})
 	if room != winners[0] {
@@ -369,7 +369,7 @@ func TestManyRoomsAreCreatedAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	joined, err := h.JoinedRooms(t.Context(), alice)
+	joined, err := h.Timeline.JoinedRooms(t.Context(), alice)
 	h.ok(err)
 	if len(joined) != 40 {
 		t.Errorf("alice is in %d rooms", len(joined))

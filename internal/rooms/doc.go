@@ -1,12 +1,10 @@
-// Package rooms holds rooms: it builds, authorises and commits their events,
-// and reads their state and history.
+// Package rooms changes rooms: it builds, authorises and commits their events. What is
+// kept of rooms, and how it is read and written, is in package timeline.
 //
 // Promises:
 //
 //   - Everything that a 200 promises is in one commit: the event, the state, the
 //     membership, the transaction ID, the room's new head.
-//   - What a user may read is worked out by one pure function, NewAccess, which
-//     everything that reads history goes through.
 //   - The cost of adding an event does not grow with the number of members or
 //     the age of the room: authorisation asks for single state entries, which are
 //     kept in memory.
@@ -16,13 +14,10 @@
 // Data flow of an event:
 //
 //	Send ─▶ draft ─▶ under the room's lock: build on the head, authorise, sign,
-//	                 move the head, queue ─▶ journal ─▶ tables (queueEvents)
+//	                 move the head, queue ─▶ journal ─▶ tables (package timeline)
 //
 // A room in memory runs ahead of the database by what is queued. Only the
 // authorisation of later events looks at that; every read serves what is
 // committed. When a queued event is not committed after all, or another process
 // has moved the head, the room is let go of and the event is built anew.
-//
-// State is kept as intervals of positions, so that the state at any position,
-// and what changed between two, are single range queries.
 package rooms

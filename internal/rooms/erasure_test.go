@@ -5,15 +5,15 @@ import (
 	"testing"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // shows reports whether a reader sees what a message says.
 func (h *house) shows(reader, room, id, text string) bool {
 	h.t.Helper()
-	e, access, err := h.Event(h.t.Context(), reader, room, id)
+	e, access, err := h.Timeline.Event(h.t.Context(), reader, room, id)
 	h.ok(err)
-	for _, f := range []rooms.Format{{}, {Federation: true}, {V1: true}} {
+	for _, f := range []timeline.Format{{}, {Federation: true}, {V1: true}} {
 		f.Access = access
 		if strings.Contains(string(f.AppendJSON(nil, e)), text) {
 			return true
@@ -35,8 +35,8 @@ func TestErasureReachesOtherProcesses(t *testing.T) {
 		t.Fatal("carol does not see what bob has said")
 	}
 	h.ok(h.LeaveAll(t.Context(), bob))
-	h.ok(h.Erase(t.Context(), bob))
-	h.ok(h.Erase(t.Context(), bob)) // changes nothing
+	h.ok(h.Timeline.Erase(t.Context(), bob))
+	h.ok(h.Timeline.Erase(t.Context(), bob)) // changes nothing
 	h.join(dave, room)
 	h.ok(other.journal.CatchUp(t.Context(), h.journal.Position()))
 	for name, process := range map[string]*house{"the same": h, "the other": other, "a later": houseOn(t, h.pool)} {
@@ -52,12 +52,12 @@ func TestErasedNamesAreNotShownInWhatReplacedThem(t *testing.T) {
 	h.join(bob, room)
 	h.set(bob, room, "m.room.member", bob, `{"membership":"join","displayname":"Sesame"}`)
 	h.ok(h.LeaveAll(t.Context(), bob))
-	h.ok(h.Erase(t.Context(), bob))
+	h.ok(h.Timeline.Erase(t.Context(), bob))
 	h.join(dave, room)
 	for reader, want := range map[string]bool{alice: true, dave: false} {
-		e, access, err := h.StateEvent(t.Context(), reader, room, "m.room.member", bob)
+		e, access, err := h.Timeline.StateEvent(t.Context(), reader, room, "m.room.member", bob)
 		h.ok(err)
-		f := rooms.Format{Access: access}
+		f := timeline.Format{Access: access}
 		if got := strings.Contains(string(f.AppendJSON(nil, e)), "Sesame"); got != want {
 			t.Errorf("%s sees the name that bob had before he left: %v", reader, got)
 		}
@@ -81,7 +81,7 @@ func TestWhereErasedMessagesAreHidden(t *testing.T) {
 		{story{"v:joined", "m:join", "", "m:leave"}, 9, nil},
 	} {
 		visibilities, memberships := test.story.changes()
-		access := rooms.NewErasedAccess(visibilities, memberships, bob, journal.Position(test.at))
+		access := timeline.NewErasedAccess(visibilities, memberships, bob, journal.Position(test.at))
 		var got []journal.Position
 		for i, what := range test.story {
 			p := journal.Position(i + 1)
@@ -100,7 +100,7 @@ func TestWhereErasedMessagesAreHidden(t *testing.T) {
 	}
 }
 
-func within(ranges []rooms.Range, p journal.Position) bool {
+func within(ranges []timeline.Range, p journal.Position) bool {
 	for _, r := range ranges {
 		if r.From <= p && p <= r.To {
 			return true

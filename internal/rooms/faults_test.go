@@ -203,7 +203,7 @@ func TestRequestThatIsGivenUpEndsInNoClientError(t *testing.T) {
 		"join":   h.Join(ctx, bob, room, ""),
 		"create": func() error { _, err := h.Create(ctx, alice, rooms.CreateRequest{}); return err }(),
 		"alias":  h.CreateAlias(ctx, alice, "#a:localhost", room),
-		"state":  func() error { _, _, err := h.State(ctx, alice, room); return err }(),
+		"state":  func() error { _, _, err := h.Timeline.State(ctx, alice, room); return err }(),
 		"leave":  h.LeaveAll(ctx, alice),
 	} {
 		var e *matrix.Error

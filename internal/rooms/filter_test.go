@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // oddTypes are event types that look like patterns, or like each other.
@@ -31,8 +31,8 @@ func anyOf(random *rand.Rand, list []string) []string {
 	return some
 }
 
-func anyFilter(random *rand.Rand) *rooms.EventFilter {
-	f := &rooms.EventFilter{}
+func anyFilter(random *rand.Rand) *timeline.EventFilter {
+	f := &timeline.EventFilter{}
 	patterns := append(append([]string{}, oddTypes...), oddPatterns...)
 	if random.IntN(2) == 0 {
 		types := append([]string{}, anyOf(random, patterns)...)
@@ -77,7 +77,7 @@ func TestFilterInMemoryAgreesWithTheOneInSQL(t *testing.T) {
 				want = append(want, e.ID)
 			}
 		}
-		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: rooms.MaxLimit, Filter: f})
+		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: timeline.MaxLimit, Filter: f})
 		h.ok(err)
 		equal(t, string(raw(f)), ids(st.Events), want)
 		if t.Failed() {
@@ -109,7 +109,7 @@ func TestFilterByType(t *testing.T) {
 		"":                {},
 		"none":            {},
 	} {
-		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: 100, Filter: &rooms.EventFilter{Types: &[]string{pattern}}})
+		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100, Filter: &timeline.EventFilter{Types: &[]string{pattern}}})
 		h.ok(err)
 		got := []string{}
 		for _, e := range st.Events {
@@ -124,28 +124,28 @@ func TestExclusionsWin(t *testing.T) {
 	room := h.public(bob)
 	h.send(alice, room, "a")
 	h.send(bob, room, "b")
-	count := func(f rooms.EventFilter) int {
+	count := func(f timeline.EventFilter) int {
 		t.Helper()
-		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: 100, Filter: &f})
+		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100, Filter: &f})
 		h.ok(err)
 		return len(st.Events)
 	}
 	messages := []string{"m.room.message"}
 	for what, c := range map[string]struct {
-		f    rooms.EventFilter
+		f    timeline.EventFilter
 		want int
 	}{
-		"types":               {rooms.EventFilter{Types: &messages}, 2},
-		"the same excluded":   {rooms.EventFilter{Types: &messages, NotTypes: messages}, 0},
-		"one sender":          {rooms.EventFilter{Types: &messages, Senders: &[]string{bob}}, 1},
-		"that one excluded":   {rooms.EventFilter{Types: &messages, Senders: &[]string{bob}, NotSenders: []string{bob}}, 0},
-		"no types at all":     {rooms.EventFilter{Types: &[]string{}}, 0},
-		"no senders at all":   {rooms.EventFilter{Senders: &[]string{}}, 0},
-		"this room":           {rooms.EventFilter{Types: &messages, Rooms: &[]string{room}}, 2},
-		"another room":        {rooms.EventFilter{Rooms: &[]string{"!other:localhost"}}, 0},
-		"no rooms at all":     {rooms.EventFilter{Rooms: &[]string{}}, 0},
-		"this room excluded":  {rooms.EventFilter{Rooms: &[]string{room}, NotRooms: []string{room}}, 0},
-		"other room excluded": {rooms.EventFilter{Types: &messages, NotRooms: []string{"!other:localhost"}}, 2},
+		"types":               {timeline.EventFilter{Types: &messages}, 2},
+		"the same excluded":   {timeline.EventFilter{Types: &messages, NotTypes: messages}, 0},
+		"one sender":          {timeline.EventFilter{Types: &messages, Senders: &[]string{bob}}, 1},
+		"that one excluded":   {timeline.EventFilter{Types: &messages, Senders: &[]string{bob}, NotSenders: []string{bob}}, 0},
+		"no types at all":     {timeline.EventFilter{Types: &[]string{}}, 0},
+		"no senders at all":   {timeline.EventFilter{Senders: &[]string{}}, 0},
+		"this room":           {timeline.EventFilter{Types: &messages, Rooms: &[]string{room}}, 2},
+		"another room":        {timeline.EventFilter{Rooms: &[]string{"!other:localhost"}}, 0},
+		"no rooms at all":     {timeline.EventFilter{Rooms: &[]string{}}, 0},
+		"this room excluded":  {timeline.EventFilter{Rooms: &[]string{room}, NotRooms: []string{room}}, 0},
+		"other room excluded": {timeline.EventFilter{Types: &messages, NotRooms: []string{"!other:localhost"}}, 2},
 	} {
 		if got := count(c.f); got != c.want {
 			t.Errorf("%s: %d events, want %d", what, got, c.want)
@@ -163,7 +163,7 @@ func TestFilterAsClientsWriteIt(t *testing.T) {
 		{`{}`, 10, ""},
 		{`{"limit":5}`, 5, ""},
 		{`{"limit":0}`, 0, ""},
-		{`{"limit":100000}`, rooms.MaxLimit, ""},
+		{`{"limit":100000}`, timeline.MaxLimit, ""},
 		{`{"limit":-1}`, 0, matrix.InvalidParam},
 		{`{"types":null,"senders":null,"rooms":null}`, 10, ""},
 		{`{"types":["a\u0000"]}`, 0, matrix.InvalidParam},
@@ -176,19 +176,19 @@ func TestFilterAsClientsWriteIt(t *testing.T) {
 		{`{"types":["a*"` + strings.Repeat(`,"*"`, 198) + `],"not_types":["b","c*","d*"]}`, 0, matrix.InvalidParam},
 		{`{"types":["a"` + strings.Repeat(`,"b"`, 1000) + `]}`, 10, ""},
 	} {
-		var f rooms.EventFilter
+		var f timeline.EventFilter
 		if err := json.Unmarshal([]byte(c.text), &f); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, c.text, f.Check(), c.code)
-		if c.code == "" && f.LimitOr(rooms.DefaultLimit) != c.limit {
-			t.Errorf("%s: limit %d, want %d", c.text, f.LimitOr(rooms.DefaultLimit), c.limit)
+		if c.code == "" && f.LimitOr(timeline.DefaultLimit) != c.limit {
+			t.Errorf("%s: limit %d, want %d", c.text, f.LimitOr(timeline.DefaultLimit), c.limit)
 		}
 	}
-	if (*rooms.EventFilter)(nil).LimitOr(7) != 7 || !(*rooms.EventFilter)(nil).WantsRoom("!x") {
+	if (*timeline.EventFilter)(nil).LimitOr(7) != 7 || !(*timeline.EventFilter)(nil).WantsRoom("!x") {
 		t.Error("no filter is not the same as an empty one")
 	}
-	invalid := rooms.EventFilter{NotTypes: []string{"a\xff"}}
+	invalid := timeline.EventFilter{NotTypes: []string{"a\xff"}}
 	expect(t, "not UTF-8", invalid.Check(), matrix.InvalidParam)
 }
 
@@ -201,10 +201,10 @@ func FuzzPatternMatchesItself(f *testing.F) {
 			t.Skip()
 		}
 		e := eventOfType(strings.ReplaceAll(pattern, "*", filling))
-		if filter := (&rooms.EventFilter{Types: &[]string{pattern}}); !filter.Match(e) {
+		if filter := (&timeline.EventFilter{Types: &[]string{pattern}}); !filter.Match(e) {
 			t.Errorf("%q does not match %q", pattern, e.Type)
 		}
-		if filter := (&rooms.EventFilter{NotTypes: []string{pattern}}); filter.Match(e) {
+		if filter := (&timeline.EventFilter{NotTypes: []string{pattern}}); filter.Match(e) {
 			t.Errorf("%q does not keep out %q", pattern, e.Type)
 		}
 	})

@@ -4,13 +4,13 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // lists reports whether a user's memberships have a room.
 func (h *house) lists(user, room string) bool {
 	h.t.Helper()
-	list, err := h.Memberships(h.t.Context(), user)
+	list, err := h.Timeline.Memberships(h.t.Context(), user)
 	h.ok(err)
 	for _, m := range list {
 		if m.RoomID == room {
@@ -50,15 +50,15 @@ func TestForgottenRoomIsOutOfReach(t *testing.T) {
 		t.Fatal("the room is gone before it was forgotten")
 	}
 	h.ok(h.Forget(ctx, bob, room))
-	_, err := h.Messages(ctx, bob, room, rooms.Page{Limit: 10})
+	_, err := h.Timeline.Messages(ctx, bob, room, timeline.Page{Limit: 10})
 	expect(t, "messages", err, matrix.Forbidden)
-	_, _, err = h.State(ctx, bob, room)
+	_, _, err = h.Timeline.State(ctx, bob, room)
 	expect(t, "state", err, matrix.Forbidden)
-	_, _, err = h.Members(ctx, bob, room, rooms.MemberFilter{})
+	_, _, err = h.Timeline.Members(ctx, bob, room, timeline.MemberFilter{})
 	expect(t, "members", err, matrix.Forbidden)
-	_, _, err = h.Event(ctx, bob, room, id)
+	_, _, err = h.Timeline.Event(ctx, bob, room, id)
 	expect(t, "event", err, matrix.NotFound)
-	_, err = h.Context(ctx, bob, room, id, 10, nil)
+	_, err = h.Timeline.Context(ctx, bob, room, id, 10, nil)
 	expect(t, "context", err, matrix.NotFound)
 	if h.lists(bob, room) {
 		t.Error("the room is still listed")

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"homeserver/internal/event"
-	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/timeline"
 )
 
 // admit refuses the join of a guest unless the room lets guests in. It may find that
@@ -21,14 +21,14 @@ func (b *builder) admit(d *draft) error {
 	if membership, _ := event.StringField(d.content, "membership"); membership != event.Join {
 		return nil
 	}
-	if !b.o.get(event.StateKey{Type: event.TypeGuestAccess}).letsGuestsIn() {
+	if !letsGuestsIn(b.o.get(event.StateKey{Type: event.TypeGuestAccess})) {
 		return matrix.Errorf(matrix.GuestAccessForbidden, "this room does not let guests in")
 	}
 	return nil
 }
 
 // letsGuestsIn reads the state m.room.guest_access, or none.
-func (e *Event) letsGuestsIn() bool {
+func letsGuestsIn(e *timeline.Event) bool {
 	if e == nil {
 		return false
 	}
@@ -55,16 +55,16 @@ func (s *Service) put(ctx context.Context, roomID string, d draft) (eventID stri
 // turnGuestsOut makes the guests of a room leave, unless it lets them in.
 // Client-server API, "Guest Access", Server behaviour.
 func (s *Service) turnGuestsOut(ctx context.Context, roomID string) error {
-	room, err := s.Number(ctx, roomID)
+	room, err := s.Timeline.Number(ctx, roomID)
 	if err != nil {
 		return err
 	}
 	key := event.StateKey{Type: event.TypeGuestAccess}
-	state, err := s.currentState(ctx, room, []event.StateKey{key})
-	if err != nil || state[key].letsGuestsIn() {
+	state, err := s.Timeline.CurrentState(ctx, room, []event.StateKey{key})
+	if err != nil || letsGuestsIn(state[key]) {
 		return err
 	}
-	members, err := s.joinedUsers(ctx, room)
+	members, err := s.Timeline.StateKeysWith(ctx, room, event.TypeMember, event.Join)
 	if err != nil {
 		return err
 	}
@@ -80,9 +80,4 @@ func (s *Service) turnGuestsOut(ctx context.Context, roomID string) error {
 		})
 	}
 	return g.Wait()
-}
-
-// joinedUsers lists the IDs of those who are in a room now.
-func (s *Service) joinedUsers(ctx context.Context, room journal.RoomNID) ([]string, error) {
-	return s.stateKeysWith(ctx, room, event.TypeMember, event.Join)
 }

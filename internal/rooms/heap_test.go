@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/event"
+	"homeserver/internal/rooms/timeline"
 )
 
 // bulk makes state events of a room without a database.
@@ -21,7 +22,7 @@ func newBulk(t *testing.T) *bulk {
 }
 
 // event makes an event as it is after somebody has authorised by it.
-func (b *bulk) event(evType, stateKey, content string) *Event {
+func (b *bulk) event(evType, stateKey, content string) *timeline.Event {
 	b.t.Helper()
 	v, _ := event.LookupVersion("11")
 	id := "$" + strings.Repeat("x", 43)
@@ -33,7 +34,7 @@ func (b *bulk) event(evType, stateKey, content string) *Event {
 		b.t.Fatal(err)
 	}
 	_, _ = e.PowerLevels() // and parsed, where it has any
-	return &Event{Event: e}
+	return &timeline.Event{Event: e}
 }
 
 // manyLevels is the largest content of power levels.
@@ -50,29 +51,29 @@ func TestStateTakesNoMoreMemoryThanItsShare(t *testing.T) {
 	b := newBulk(t)
 	long, levels := strings.Repeat("x", 250), manyLevels()
 	large := `{"b":"` + strings.Repeat("x", 63_000) + `"}`
-	for name, next := range map[string]func(i int) (evType, key string, e *Event){
-		"large events": func(i int) (string, string, *Event) {
+	for name, next := range map[string]func(i int) (evType, key string, e *timeline.Event){
+		"large events": func(i int) (string, string, *timeline.Event) {
 			return "com.big", fmt.Sprint(i), b.event("com.big", fmt.Sprint(i), large)
 		},
-		"what was replaced": func(i int) (string, string, *Event) {
+		"what was replaced": func(i int) (string, string, *timeline.Event) {
 			e := b.event("com.big", fmt.Sprint(i), large)
-			e.Replaces = newReplaced(b.event("com.big", fmt.Sprint(i), large))
-			e.Replaces.settle()
+			e.Replace(b.event("com.big", fmt.Sprint(i), large))
+			e.Settle()
 			return "com.big", fmt.Sprint(i), e
 		},
-		"what was redacted": func(i int) (string, string, *Event) {
+		"what was redacted": func(i int) (string, string, *timeline.Event) {
 			e, because := b.event("com.big", fmt.Sprint(i), large), b.event("com.big", fmt.Sprint(i), large)
-			e.redaction.Store(&redaction{redacted: b.event("com.big", fmt.Sprint(i), `{}`).Event, because: because})
+			e.Redact(b.event("com.big", fmt.Sprint(i), `{}`).Event, because)
 			return "com.big", fmt.Sprint(i), e
 		},
-		"power levels": func(i int) (string, string, *Event) {
+		"power levels": func(i int) (string, string, *timeline.Event) {
 			return event.TypePowerLevels, fmt.Sprint(i), b.event(event.TypePowerLevels, fmt.Sprint(i), levels)
 		},
-		"members": func(i int) (string, string, *Event) {
+		"members": func(i int) (string, string, *timeline.Event) {
 			user := fmt.Sprintf("@user%d:localhost", i)
 			return event.TypeMember, user, b.event(event.TypeMember, user, `{"displayname":"User","membership":"join"}`)
 		},
-		"nothing": func(i int) (string, string, *Event) { return long, fmt.Sprint(i) + long, nil },
+		"nothing": func(i int) (string, string, *timeline.Event) { return long, fmt.Sprint(i) + long, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &Service{live: newLiveRooms(share)}

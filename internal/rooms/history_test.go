@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // long makes a room with a history of all sorts that bob does not see whole.
@@ -43,10 +43,10 @@ func (h *house) long(random *rand.Rand) string {
 }
 
 // pageThrough reads from one end to the other, following the tokens.
-func (h *house) pageThrough(user, room string, p rooms.Page) (events []*rooms.Event) {
+func (h *house) pageThrough(user, room string, p timeline.Page) (events []*timeline.Event) {
 	h.t.Helper()
 	for range 1000 {
-		st, err := h.Messages(h.t.Context(), user, room, p)
+		st, err := h.Timeline.Messages(h.t.Context(), user, room, p)
 		h.ok(err)
 		if len(st.Events) > p.Limit {
 			h.t.Fatalf("%d events in a page of %d", len(st.Events), p.Limit)
@@ -73,12 +73,12 @@ func TestPagingVisitsEveryEventOnce(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 7))
 		room := h.long(random)
 		for _, user := range []string{alice, bob} {
-			all, err := h.Messages(t.Context(), user, room, rooms.Page{Limit: rooms.MaxLimit})
+			all, err := h.Timeline.Messages(t.Context(), user, room, timeline.Page{Limit: timeline.MaxLimit})
 			if matrix.IsCode(err, matrix.Forbidden) {
 				continue // bob never was let in
 			}
 			h.ok(err)
-			for _, f := range []*rooms.EventFilter{nil, {Types: &[]string{"m.room.message"}}, {NotSenders: []string{carol}}, {ContainsURL: new(bool)}} {
+			for _, f := range []*timeline.EventFilter{nil, {Types: &[]string{"m.room.message"}}, {NotSenders: []string{carol}}, {ContainsURL: new(bool)}} {
 				var want []string
 				for _, e := range all.Events {
 					if f.Match(e) {
@@ -86,9 +86,9 @@ func TestPagingVisitsEveryEventOnce(t *testing.T) {
 					}
 				}
 				limit := 1 + random.IntN(12)
-				equal(t, "forward", ids(h.pageThrough(user, room, rooms.Page{Limit: limit, Filter: f})), want)
+				equal(t, "forward", ids(h.pageThrough(user, room, timeline.Page{Limit: limit, Filter: f})), want)
 				slices.Reverse(want)
-				equal(t, "backward", ids(h.pageThrough(user, room, rooms.Page{Limit: limit, Filter: f, Backward: true})), want)
+				equal(t, "backward", ids(h.pageThrough(user, room, timeline.Page{Limit: limit, Filter: f, Backward: true})), want)
 			}
 		}
 	}
@@ -116,8 +116,8 @@ func TestPagingBetweenTwoTokens(t *testing.T) {
 			if backward {
 				slices.Reverse(want)
 			}
-			p := rooms.Page{Backward: backward, From: &from, To: &to, Limit: rooms.MaxLimit}
-			st, err := h.Messages(t.Context(), alice, room, p)
+			p := timeline.Page{Backward: backward, From: &from, To: &to, Limit: timeline.MaxLimit}
+			st, err := h.Timeline.Messages(t.Context(), alice, room, p)
 			h.ok(err)
 			equal(t, fmt.Sprintf("from %d to %d, backward %v", from, to, backward), ids(st.Events), want)
 			if from <= end {
@@ -134,9 +134,9 @@ func TestTokenOfOneDirectionServesTheOther(t *testing.T) {
 	for i := range 9 {
 		h.send(alice, room, fmt.Sprint(i))
 	}
-	back, err := h.Messages(t.Context(), alice, room, rooms.Page{Backward: true, Limit: 4})
+	back, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: true, Limit: 4})
 	h.ok(err)
-	forth, err := h.Messages(t.Context(), alice, room, rooms.Page{From: &back.End, Limit: 10})
+	forth, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &back.End, Limit: 10})
 	h.ok(err)
 	want := ids(back.Events)
 	slices.Reverse(want)
@@ -144,13 +144,13 @@ func TestTokenOfOneDirectionServesTheOther(t *testing.T) {
 	if forth.More {
 		t.Error("there is more than everything")
 	}
-	start, err := h.Messages(t.Context(), alice, room, rooms.Page{From: &back.Start, Limit: 10})
+	start, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &back.Start, Limit: 10})
 	h.ok(err)
 	if len(start.Events) != 0 || start.End != start.Start {
 		t.Errorf("%d events come after the newest", len(start.Events))
 	}
 	h.send(alice, room, "new")
-	next, err := h.Messages(t.Context(), alice, room, rooms.Page{From: &forth.End, Limit: 10})
+	next, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &forth.End, Limit: 10})
 	h.ok(err)
 	if len(next.Events) != 1 {
 		t.Errorf("%d events are new", len(next.Events))
@@ -162,18 +162,18 @@ func TestLimits(t *testing.T) {
 	room := h.public()
 	id := h.send(alice, room, "one")
 	for _, limit := range []int{-1 << 62, -1, 0} {
-		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: limit})
+		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: limit})
 		h.ok(err)
 		if len(st.Events) != 0 || !st.More {
 			t.Errorf("limit %d gives %d events", limit, len(st.Events))
 		}
-		c, err := h.Context(t.Context(), alice, room, id, limit, nil)
+		c, err := h.Timeline.Context(t.Context(), alice, room, id, limit, nil)
 		h.ok(err)
 		if c.Event.ID != id || len(c.Before.Events)+len(c.After.Events) != 0 {
 			t.Errorf("limit %d gives %d events around", limit, len(c.Before.Events)+len(c.After.Events))
 		}
 	}
-	st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: 1 << 62})
+	st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 1 << 62})
 	h.ok(err)
 	if len(st.Events) != 7 || st.More {
 		t.Errorf("an enormous limit gives %d events", len(st.Events))
@@ -188,10 +188,10 @@ func TestRoomsAreNotReadByStrangers(t *testing.T) {
 		room := h.public()
 		id := h.send(alice, room, "hi")
 		enter(h, room)
-		_, err := h.Messages(t.Context(), bob, room, rooms.Page{Limit: 1})
+		_, err := h.Timeline.Messages(t.Context(), bob, room, timeline.Page{Limit: 1})
 		expect(t, from+": messages", err, matrix.Forbidden)
-		expect(t, from+": event", second(h.Event(t.Context(), bob, room, id)), matrix.NotFound)
-		_, err = h.Context(t.Context(), bob, room, id, 5, nil)
+		expect(t, from+": event", second(h.Timeline.Event(t.Context(), bob, room, id)), matrix.NotFound)
+		_, err = h.Timeline.Context(t.Context(), bob, room, id, 5, nil)
 		expect(t, from+": context", err, matrix.NotFound)
 	}
 	other := h.public()
@@ -199,13 +199,13 @@ func TestRoomsAreNotReadByStrangers(t *testing.T) {
 		"of another room": {other, id}, "of no room": {"!none:localhost", id}, "that is none": {room, "$none"},
 		"with NUL": {room, "$\x00"}, "not UTF-8": {room, "$\xff"}, "too long": {room, "$" + strings.Repeat("x", 300)}, "empty": {room, ""},
 	} {
-		expect(t, "event "+what, second(h.Event(t.Context(), alice, where[0], where[1])), matrix.NotFound)
-		_, err := h.Context(t.Context(), alice, where[0], where[1], 5, nil)
+		expect(t, "event "+what, second(h.Timeline.Event(t.Context(), alice, where[0], where[1])), matrix.NotFound)
+		_, err := h.Timeline.Context(t.Context(), alice, where[0], where[1], 5, nil)
 		expect(t, "context of an event "+what, err, matrix.NotFound)
 	}
-	_, err := h.Messages(t.Context(), alice, "!none:localhost", rooms.Page{Limit: 1})
+	_, err := h.Timeline.Messages(t.Context(), alice, "!none:localhost", timeline.Page{Limit: 1})
 	expect(t, "messages of no room", err, matrix.Forbidden)
-	_, err = h.Messages(t.Context(), alice, "none", rooms.Page{Limit: 1})
+	_, err = h.Timeline.Messages(t.Context(), alice, "none", timeline.Page{Limit: 1})
 	expect(t, "messages of what is no room ID", err, matrix.InvalidParam)
 }
 
@@ -214,11 +214,11 @@ func TestInviteeSeesTheInviteAndNothingElse(t *testing.T) {
 	room := h.withRule("invite")
 	h.send(alice, room, "before")
 	h.invite(alice, room, bob)
-	invite, _, err := h.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+	invite, _, err := h.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
 	h.ok(err)
 	h.send(alice, room, "after")
-	expect(t, "the own invite", second(h.Event(t.Context(), bob, room, invite.ID)), "")
-	c, err := h.Context(t.Context(), bob, room, invite.ID, 10, nil)
+	expect(t, "the own invite", second(h.Timeline.Event(t.Context(), bob, room, invite.ID)), "")
+	c, err := h.Timeline.Context(t.Context(), bob, room, invite.ID, 10, nil)
 	h.ok(err)
 	if n := len(c.Before.Events) + len(c.After.Events) + len(c.State.Events); n != 0 {
 		t.Errorf("around the invite %d events are seen", n)
@@ -240,12 +240,12 @@ func TestContext(t *testing.T) {
 	for _, c := range []struct{ at, limit, from, to int }{
 		{5, 4, 3, 8}, {5, 5, 3, 9}, {5, 1, 5, 7}, {5, 0, 5, 6}, {10, 6, 7, 11}, {9, 6, 6, 11},
 	} {
-		got, err := h.Context(t.Context(), alice, room, sent[c.at], c.limit, nil)
+		got, err := h.Timeline.Context(t.Context(), alice, room, sent[c.at], c.limit, nil)
 		h.ok(err)
 		what := fmt.Sprintf("%d events around %d: ", c.limit, c.at)
 		equal(t, what+"before", ids(got.Before.Events), reversed(sent[c.from:c.at]))
 		equal(t, what+"after", ids(got.After.Events), sent[c.at+1:c.to])
-		st, err := h.Messages(t.Context(), alice, room, rooms.Page{From: &got.Before.End, To: &got.After.End, Limit: 100})
+		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &got.Before.End, To: &got.After.End, Limit: 100})
 		h.ok(err)
 		equal(t, what+"between its tokens", ids(st.Events), sent[c.from:c.to])
 	}
@@ -255,7 +255,7 @@ func TestContextOfTheFirstEvent(t *testing.T) {
 	h := newHouse(t)
 	room := h.public()
 	first := h.history(alice, room)[0]
-	c, err := h.Context(t.Context(), alice, room, first.ID, 4, nil)
+	c, err := h.Timeline.Context(t.Context(), alice, room, first.ID, 4, nil)
 	h.ok(err)
 	if len(c.Before.Events) != 0 || c.Before.More || len(c.After.Events) != 2 || !c.After.More {
 		t.Errorf("%d before, %d after", len(c.Before.Events), len(c.After.Events))
@@ -270,13 +270,13 @@ func TestContextFilter(t *testing.T) {
 	at := h.send(alice, room, "the one")
 	h.set(alice, room, "m.room.name", "", `{"name":"n"}`)
 	h.send(bob, room, "of bob again")
-	c, err := h.Context(t.Context(), alice, room, at, 20, &rooms.EventFilter{Senders: &[]string{bob}})
+	c, err := h.Timeline.Context(t.Context(), alice, room, at, 20, &timeline.EventFilter{Senders: &[]string{bob}})
 	h.ok(err)
 	if c.Event.ID != at || len(c.Before.Events) != 2 || len(c.After.Events) != 1 {
 		t.Errorf("%d before, %d after", len(c.Before.Events), len(c.After.Events))
 	}
 	equal(t, "filtered state", keys(c.State.Events), []string{"m.room.member|" + bob})
-	c, err = h.Context(t.Context(), alice, room, at, 20, &rooms.EventFilter{NotRooms: []string{room}})
+	c, err = h.Timeline.Context(t.Context(), alice, room, at, 20, &timeline.EventFilter{NotRooms: []string{room}})
 	h.ok(err)
 	if n := len(c.Before.Events) + len(c.After.Events) + len(c.State.Events); n != 0 {
 		t.Errorf("%d events of a room that is filtered out", n)
@@ -290,7 +290,7 @@ func TestContextOfFormerMemberEndsWhereTheyLeft(t *testing.T) {
 	h.leave(bob, room)
 	h.set(alice, room, "m.room.name", "", `{"name":"secret"}`)
 	h.send(alice, room, "after")
-	c, err := h.Context(t.Context(), bob, room, at, 20, nil)
+	c, err := h.Timeline.Context(t.Context(), bob, room, at, 20, nil)
 	h.ok(err)
 	for _, e := range slices.Concat(c.After.Events, c.State.Events) {
 		if e.Type == "m.room.name" || e.Type == "m.room.message" {
@@ -308,18 +308,18 @@ func TestLazyLoadedMembers(t *testing.T) {
 	at := h.send(bob, room, "one")
 	h.send(bob, room, "two")
 	h.send(carol, room, "three")
-	lazy := &rooms.EventFilter{LazyLoadMembers: true, Types: &[]string{"m.room.message"}}
+	lazy := &timeline.EventFilter{LazyLoadMembers: true, Types: &[]string{"m.room.message"}}
 	for _, backward := range []bool{false, true} {
-		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Backward: backward, Limit: 10, Filter: lazy})
+		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: backward, Limit: 10, Filter: lazy})
 		h.ok(err)
 		equal(t, "members of a page", members(st.Members.Events), []string{bob + " join", carol + " join"})
 	}
-	st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: 10})
+	st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 10})
 	h.ok(err)
 	if st.Members.Events != nil {
 		t.Errorf("not asked for, %d members come", len(st.Members.Events))
 	}
-	c, err := h.Context(t.Context(), alice, room, at, 0, &rooms.EventFilter{LazyLoadMembers: true})
+	c, err := h.Timeline.Context(t.Context(), alice, room, at, 0, &timeline.EventFilter{LazyLoadMembers: true})
 	h.ok(err)
 	if list := keys(c.State.Events); !slices.Contains(list, "m.room.member|"+bob) || slices.Contains(list, "m.room.member|"+dave) || len(list) != 6 {
 		t.Errorf("the state is %q", list)
@@ -333,8 +333,8 @@ func TestLazyLoadedMembersAreThoseOfThatTime(t *testing.T) {
 	h.leave(bob, room)
 	h.set(alice, room, event.TypeMember, alice, `{"membership":"join","displayname":"not for bob"}`)
 	for _, backward := range []bool{false, true} {
-		st, err := h.Messages(t.Context(), bob, room, rooms.Page{
-			Backward: backward, Limit: 10, Filter: &rooms.EventFilter{LazyLoadMembers: true, Senders: &[]string{alice}},
+		st, err := h.Timeline.Messages(t.Context(), bob, room, timeline.Page{
+			Backward: backward, Limit: 10, Filter: &timeline.EventFilter{LazyLoadMembers: true, Senders: &[]string{alice}},
 		})
 		h.ok(err)
 		if len(st.Members.Events) != 1 || strings.Contains(string(st.Members.Events[0].Content()), "not for bob") {

@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 const dave = "@dave:localhost"
@@ -50,7 +51,7 @@ func (h *house) set(user, room, evType, key, content string) string {
 // content is the content of a state entry as a user sees it; "" if there is none.
 func (h *house) content(user, room, evType, key string) string {
 	h.t.Helper()
-	e, _, err := h.StateEvent(h.t.Context(), user, room, evType, key)
+	e, _, err := h.Timeline.StateEvent(h.t.Context(), user, room, evType, key)
 	if matrix.IsCode(err, matrix.NotFound) {
 		return ""
 	}
@@ -89,16 +90,16 @@ func (h *house) wantMembership(room, user, want string) {
 }
 
 // history is all that a user sees of a room, oldest first.
-func (h *house) history(user, room string) []*rooms.Event {
+func (h *house) history(user, room string) []*timeline.Event {
 	h.t.Helper()
-	st, err := h.Messages(h.t.Context(), user, room, rooms.Page{Limit: rooms.MaxLimit})
+	st, err := h.Timeline.Messages(h.t.Context(), user, room, timeline.Page{Limit: timeline.MaxLimit})
 	if err != nil {
 		h.t.Fatalf("%s reads the history: %v", user, err)
 	}
 	return st.Events
 }
 
-func ids(events []*rooms.Event) []string {
+func ids(events []*timeline.Event) []string {
 	list := make([]string, len(events))
 	for i, e := range events {
 		list[i] = e.ID
@@ -107,9 +108,9 @@ func ids(events []*rooms.Event) []string {
 }
 
 // all gives the events of a cursor.
-func (h *house) all(c *rooms.Cursor) []*rooms.Event {
+func (h *house) all(c *timeline.Cursor) []*timeline.Event {
 	h.t.Helper()
-	events := []*rooms.Event{}
+	events := []*timeline.Event{}
 	for e, err := range c.All(h.t.Context()) {
 		h.ok(err)
 		events = append(events, e)
@@ -118,7 +119,7 @@ func (h *house) all(c *rooms.Cursor) []*rooms.Event {
 }
 
 // keys names state events by type and state key.
-func keys(events []*rooms.Event) []string {
+func keys(events []*timeline.Event) []string {
 	list := make([]string, len(events))
 	for i, e := range events {
 		list[i] = e.Type + "|" + *e.StateKey
@@ -127,7 +128,7 @@ func keys(events []*rooms.Event) []string {
 }
 
 // members gives user and membership of member events.
-func members(events []*rooms.Event) []string {
+func members(events []*timeline.Event) []string {
 	list := make([]string, len(events))
 	for i, e := range events {
 		list[i] = *e.StateKey + " " + e.Membership()
@@ -146,7 +147,7 @@ func equal(t *testing.T, what string, got, want []string) {
 }
 
 // shown is an event as a reader gets it.
-func shown(t *testing.T, f *rooms.Format, e *rooms.Event) (whole, unsigned object) {
+func shown(t *testing.T, f *timeline.Format, e *timeline.Event) (whole, unsigned object) {
 	t.Helper()
 	f.Now = time.UnixMilli(e.OriginServerTS + 1)
 	text := f.AppendJSON(nil, e)
@@ -238,8 +239,8 @@ func (h *house) power(room string, users map[string]int) {
 }
 
 // eventOfType is an event that has a type and nothing else.
-func eventOfType(evType string) *rooms.Event {
-	return &rooms.Event{Event: &event.Event{Type: evType, Content: []byte(`{}`)}}
+func eventOfType(evType string) *timeline.Event {
+	return &timeline.Event{Event: &event.Event{Type: evType, Content: []byte(`{}`)}}
 }
 
 // window is what stands in memory of all events, as alice gets it.
@@ -252,8 +253,8 @@ func (h *house) window() (texts []string) {
 		}
 	})
 	for _, entry := range entries {
-		if e := rooms.EventOf(entry); e != nil {
-			texts = append(texts, string((&rooms.Format{UserID: alice, Now: time.UnixMilli(e.OriginServerTS)}).AppendJSON(nil, e)))
+		if e := timeline.EventOf(entry); e != nil {
+			texts = append(texts, string((&timeline.Format{UserID: alice, Now: time.UnixMilli(e.OriginServerTS)}).AppendJSON(nil, e)))
 		}
 	}
 	return texts

@@ -9,6 +9,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // hostile are texts that somebody may send in the place of anything.
@@ -105,15 +106,15 @@ func (h *house) changeHostile(room, x string) map[string]error {
 func (h *house) readHostile(room, id, x string) map[string]error {
 	ctx := h.t.Context()
 	return errorsOf(map[string]func() error{
-		"state":         func() error { _, _, err := h.State(ctx, alice, x); return err },
-		"entry of type": func() error { return second(h.StateEvent(ctx, alice, room, x, "")) },
-		"entry of key":  func() error { return second(h.StateEvent(ctx, alice, room, event.TypeMember, x)) },
-		"members":       func() error { _, _, err := h.Members(ctx, alice, x, rooms.MemberFilter{}); return err },
-		"joined":        func() error { _, err := h.JoinedMembers(ctx, alice, x); return err },
-		"messages":      func() error { _, err := h.Messages(ctx, alice, x, rooms.Page{Limit: 1}); return err },
-		"event":         func() error { return second(h.Event(ctx, alice, room, x)) },
-		"event in":      func() error { return second(h.Event(ctx, alice, x, id)) },
-		"context":       func() error { _, err := h.Context(ctx, alice, room, x, 3, nil); return err },
+		"state":         func() error { _, _, err := h.Timeline.State(ctx, alice, x); return err },
+		"entry of type": func() error { return second(h.Timeline.StateEvent(ctx, alice, room, x, "")) },
+		"entry of key":  func() error { return second(h.Timeline.StateEvent(ctx, alice, room, event.TypeMember, x)) },
+		"members":       func() error { _, _, err := h.Timeline.Members(ctx, alice, x, timeline.MemberFilter{}); return err },
+		"joined":        func() error { _, err := h.Timeline.JoinedMembers(ctx, alice, x); return err },
+		"messages":      func() error { _, err := h.Timeline.Messages(ctx, alice, x, timeline.Page{Limit: 1}); return err },
+		"event":         func() error { return second(h.Timeline.Event(ctx, alice, room, x)) },
+		"event in":      func() error { return second(h.Timeline.Event(ctx, alice, x, id)) },
+		"context":       func() error { _, err := h.Timeline.Context(ctx, alice, room, x, 3, nil); return err },
 	})
 }
 

@@ -2,17 +2,13 @@ package rooms
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/timeline"
 )
 
 // live is a room in memory, for adding events to it: its head, which moves when
@@ -28,7 +24,7 @@ type live struct {
 	broken bool
 	head   head
 	state  liveState
-	// stateBytes is the size of all of the room's state; see [stateSize].
+	// stateBytes is the size of all of the room's state; see [StateSize].
 	stateBytes int64
 	last       atomic.Pointer[journal.Pending] // the newest write to the room; nil: none yet
 	// lastState is the newest write of state. turn counts how often others have moved
@@ -55,7 +51,7 @@ func headAt(e *event.Event) (h head, err error) {
 }
 
 func (s *Service) referenceHash(ctx context.Context, r *live) (string, error) {
-	e, err := s.eventByID(ctx, r.nid, r.head.ID)
+	e, err := s.Timeline.EventByID(ctx, r.nid, r.head.ID)
 	if err != nil {
 		return "", err
 	}
@@ -71,7 +67,7 @@ func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
 		}
 		s.letGo(r)
 	}
-	row, err := s.lookup(ctx, roomID)
+	row, err := s.Timeline.Room(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +103,7 @@ func (r *live) isBroken() bool {
 
 // follow moves the room to an event that another process has committed. Where
 // state is queued here that will not be, the room is broken.
-func (r *live) follow(e *Event) {
+func (r *live) follow(e *timeline.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h, err := headAt(e.Event)
@@ -153,7 +149,7 @@ func (s *Service) prefetch(ctx context.Context, r *live, keys []event.StateKey) 
 	if len(missing) == 0 {
 		return nil
 	}
-	found, err := s.currentState(ctx, r.nid, missing)
+	found, err := s.Timeline.CurrentState(ctx, r.nid, missing)
 	if err != nil {
 		return err
 	}
@@ -163,7 +159,7 @@ func (s *Service) prefetch(ctx context.Context, r *live, keys []event.StateKey) 
 
 // learn takes up the state entries that were read in a round. After its end what was
 // written meanwhile may have been forgotten again.
-func (r *live) learn(keys []event.StateKey, found map[event.StateKey]*Event, round int) {
+func (r *live) learn(keys []event.StateKey, found map[event.StateKey]*timeline.Event, round int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state.round != round {
@@ -189,8 +185,8 @@ func (r *live) missing(keys []event.StateKey) (missing []event.StateKey, round i
 
 // redact shows the redacted form of a state event to who authorises by it, or
 // has replaced it and is yet to be committed.
-func (r *live) redact(target *Event, became *redaction) {
-	key := event.StateKey{Type: target.Type, Key: *target.StateKey}
+func (r *live) redact(was *timeline.Staged, because *timeline.Event) {
+	key := event.StateKey{Type: was.Target.Type, Key: *was.Target.StateKey}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// Who has read the entry already, and is about to note it, may know the old form only.
@@ -199,15 +195,8 @@ func (r *live) redact(target *Event, became *redaction) {
 	if known == nil {
 		return
 	}
-	e := known.event
-	for e != nil && e.ID != target.ID {
-		if e.Replaces == nil {
-			return
-		}
-		e = e.Replaces.event
-	}
-	if e != nil {
-		e.redaction.CompareAndSwap(nil, became)
+	if e := known.event.Earlier(was.Target.ID); e != nil {
+		e.Redact(was.Redacted, because)
 		r.state.weigh(key, known)
 	}
 }
@@ -216,20 +205,20 @@ func (r *live) redact(target *Event, became *redaction) {
 // It remembers what it was asked for and did not know.
 type overlay struct {
 	r      *live
-	added  map[event.StateKey]*Event
+	added  map[event.StateKey]*timeline.Event
 	missed []event.StateKey
 }
 
 // Event makes overlay an event.State.
 func (o *overlay) Event(evType, stateKey string) *event.Event {
 	if e := o.get(event.StateKey{Type: evType, Key: stateKey}); e != nil {
-		shown, _ := e.seen()
+		shown, _ := e.Seen()
 		return shown
 	}
 	return nil
 }
 
-func (o *overlay) get(k event.StateKey) *Event {
+func (o *overlay) get(k event.StateKey) *timeline.Event {
 	if e, ok := o.added[k]; ok {
 		return e
 	}
@@ -238,47 +227,4 @@ func (o *overlay) get(k event.StateKey) *Event {
 		o.missed = append(o.missed, k)
 	}
 	return e
-}
-
-// errMoved says that the room's head is not where an event was built on.
-const errMoved = "HS001"
-
-// moved reports whether a commit failed because the room had moved on.
-func moved(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == errMoved
-}
-
-// repeated reports whether a commit failed because the transaction ID is used.
-func repeated(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "events_transaction"
-}
-
-// roomRow is a row of the table of rooms.
-type roomRow struct {
-	NID            journal.RoomNID `db:"room_nid"`
-	Version        string          `db:"version"`
-	HeadEventID    string          `db:"head_event_id"`
-	Depth          int64           `db:"depth"`
-	JoinedMembers  int64           `db:"joined_members"`
-	InvitedMembers int64           `db:"invited_members"`
-	StateBytes     int64           `db:"state_bytes"`
-}
-
-func (s *Service) lookup(ctx context.Context, roomID string) (*roomRow, error) {
-	if !matrix.IsRoomID(roomID) {
-		return nil, matrix.Errorf(matrix.InvalidParam, "this is not a room ID")
-	}
-	rows, _ := s.pool.Query(ctx, `
-		SELECT room_nid, version, head_event_id, depth, joined_members, invited_members, state_bytes
-		FROM rooms WHERE room_id = $1`, roomID)
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[roomRow])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, matrix.Errorf(matrix.NotFound, "there is no such room")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look up room %s: %w", roomID, err)
-	}
-	return row, nil
 }

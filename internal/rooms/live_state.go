@@ -6,6 +6,7 @@ import (
 	"homeserver/internal/cache"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/rooms/timeline"
 )
 
 // liveState is what is known in memory of the current state of a room: what
@@ -26,7 +27,7 @@ type liveState struct {
 
 // knownState is what is known of one state entry.
 type knownState struct {
-	event *Event           // nil: it is known to be absent
+	event *timeline.Event  // nil: it is known to be absent
 	write *journal.Pending // of the event; nil: it was committed before
 	used  int              // the round in which it was used last
 	bytes int
@@ -37,7 +38,7 @@ func newLiveState(complete bool) liveState {
 }
 
 // get gives an entry, which may be known to be absent.
-func (s *liveState) get(k event.StateKey) (e *Event, isKnown bool) {
+func (s *liveState) get(k event.StateKey) (e *timeline.Event, isKnown bool) {
 	if known := s.entries[k]; known != nil {
 		known.used = s.round
 		return known.event, true
@@ -46,7 +47,7 @@ func (s *liveState) get(k event.StateKey) (e *Event, isKnown bool) {
 }
 
 // set notes an entry, which a write is about to commit that is not nil.
-func (s *liveState) set(k event.StateKey, e *Event, write *journal.Pending) {
+func (s *liveState) set(k event.StateKey, e *timeline.Event, write *journal.Pending) {
 	s.forget(k)
 	known := &knownState{event: e, write: write, used: s.round}
 	s.entries[k] = known
@@ -67,7 +68,7 @@ func (s *liveState) weigh(k event.StateKey, known *knownState) {
 	const structs = 180 // of the entry, and its place in the map
 	bytes := structs + cache.Text(k.Type, k.Key)
 	if known.event != nil {
-		bytes += known.event.size()
+		bytes += known.event.MemorySize()
 	}
 	s.bytes.Add(int64(bytes - known.bytes))
 	known.bytes = bytes

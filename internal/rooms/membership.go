@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/profile"
+	"homeserver/internal/rooms/timeline"
 )
 
 // memberContent is the content of m.room.member as this server makes it.
@@ -46,7 +47,7 @@ func (c memberContent) showing(p profile.Profile) memberContent {
 }
 
 // preparation is what a draft does before it is built: see draft.prepare.
-type preparation = func(d *draft, current *Event) (done bool, err error)
+type preparation = func(d *draft, current *timeline.Event) (done bool, err error)
 
 // member drafts a change of somebody's membership.
 func member(sender, target string, c memberContent, prepare preparation) (draft, error) {
@@ -93,7 +94,7 @@ func (s *Service) Join(ctx context.Context, userID, roomID, reason string) error
 // not let in; M_BAD_JSON and M_TOO_LARGE for a content that no event can have.
 // Client-server API, "Joining rooms" and "Guest Access".
 func (s *Service) JoinWith(ctx context.Context, q JoinRequest) error {
-	if _, err := s.Number(ctx, q.RoomID); err != nil {
+	if _, err := s.Timeline.Number(ctx, q.RoomID); err != nil {
 		return err
 	}
 	c, err := s.withProfile(ctx, memberContent{Membership: event.Join, Reason: q.Reason}, q.UserID)
@@ -164,11 +165,11 @@ func (s *Service) tellProfile(ctx context.Context, roomID, userID string, p prof
 
 // alreadyIs makes a change do nothing where the membership is so already.
 func alreadyIs(membership string) preparation {
-	return func(_ *draft, current *Event) (bool, error) { return current.membership() == membership, nil }
+	return func(_ *draft, current *timeline.Event) (bool, error) { return membershipOf(current) == membership, nil }
 }
 
-// membership gives the membership that a member event, or none, stands for.
-func (e *Event) membership() string {
+// membershipOf gives the membership that a member event, or none, stands for.
+func membershipOf(e *timeline.Event) string {
 	if e == nil {
 		return event.Leave
 	}
@@ -211,7 +212,7 @@ func (s *Service) mayBeInvited(userID string) error {
 // banned. Client-server API, "Leaving rooms".
 func (s *Service) Leave(ctx context.Context, userID, roomID, reason string) error {
 	return s.changeMembership(ctx, roomID, userID, userID, memberContent{Membership: event.Leave, Reason: reason},
-		func(_ *draft, current *Event) (bool, error) {
+		func(_ *draft, current *timeline.Event) (bool, error) {
 			return current != nil && current.Membership() == event.Leave, nil
 		})
 }
@@ -221,8 +222,8 @@ func (s *Service) Leave(ctx context.Context, userID, roomID, reason string) erro
 // "Leaving rooms".
 func (s *Service) Kick(ctx context.Context, sender, roomID, userID, reason string) error {
 	return s.changeMembership(ctx, roomID, sender, userID, memberContent{Membership: event.Leave, Reason: reason},
-		func(_ *draft, current *Event) (bool, error) {
-			switch current.membership() {
+		func(_ *draft, current *timeline.Event) (bool, error) {
+			switch membershipOf(current) {
 			case event.Leave, event.Ban:
 				return false, matrix.Errorf(matrix.Forbidden, "%s is not in this room", userID)
 			}
@@ -240,8 +241,8 @@ func (s *Service) Ban(ctx context.Context, sender, roomID, userID, reason string
 // not. Client-server API, "Banning users in a room".
 func (s *Service) Unban(ctx context.Context, sender, roomID, userID, reason string) error {
 	return s.changeMembership(ctx, roomID, sender, userID, memberContent{Membership: event.Leave, Reason: reason},
-		func(_ *draft, current *Event) (bool, error) {
-			if current.membership() != event.Ban {
+		func(_ *draft, current *timeline.Event) (bool, error) {
+			if membershipOf(current) != event.Ban {
 				return false, matrix.Errorf(matrix.Forbidden, "%s is not banned from this room", userID)
 			}
 			return false, nil
@@ -252,7 +253,7 @@ func (s *Service) Unban(ctx context.Context, sender, roomID, userID, reason stri
 // M_FORBIDDEN if it takes no knocks, or none from this user. Client-server API,
 // "Knocking on rooms".
 func (s *Service) Knock(ctx context.Context, userID, roomID, reason string) error {
-	if _, err := s.Number(ctx, roomID); err != nil {
+	if _, err := s.Timeline.Number(ctx, roomID); err != nil {
 		return err
 	}
 	c, err := s.withProfile(ctx, memberContent{Membership: event.Knock, Reason: reason}, userID)
@@ -266,11 +267,11 @@ func (s *Service) Knock(ctx context.Context, userID, roomID, reason string) erro
 // joining, being invited or knocking again. M_UNKNOWN if the user has not left
 // it; M_NOT_FOUND if there is no such room. Client-server API, "Leaving rooms".
 func (s *Service) Forget(ctx context.Context, userID, roomID string) error {
-	nid, err := s.Number(ctx, roomID)
+	nid, err := s.Timeline.Number(ctx, roomID)
 	if err != nil {
 		return err
 	}
-	access, err := s.access(ctx, nid, userID)
+	access, err := s.Timeline.AccessIn(ctx, nid, userID)
 	if err != nil {
 		return err
 	}
@@ -280,18 +281,12 @@ func (s *Service) Forget(ctx context.Context, userID, roomID string) error {
 	case membership != event.Leave && membership != event.Ban:
 		return matrix.Errorf(matrix.Unknown, "leave the room before forgetting it")
 	}
-	f := &Forgotten{UserID: userID, Room: nid}
-	err = s.journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{s.forgottenEntry(f)}})
+	f := &timeline.Forgotten{UserID: userID, Room: nid}
+	err = s.journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{s.Timeline.ForgottenEntry(f)}})
 	if err != nil {
 		return fmt.Errorf("forget room %s: %w", roomID, err)
 	}
 	return nil
-}
-
-// Forgotten is the journal entry of a user forgetting a room.
-type Forgotten struct {
-	UserID string
-	Room   journal.RoomNID
 }
 
 // LeaveAll makes a user leave every room, reject every invite and take back
@@ -315,15 +310,15 @@ func (s *Service) turnOut(ctx context.Context, roomID, userID string) error {
 }
 
 // unlessGone does nothing to who has left, or was banned, meanwhile.
-func unlessGone(_ *draft, current *Event) (done bool, err error) {
-	membership := current.membership()
+func unlessGone(_ *draft, current *timeline.Event) (done bool, err error) {
+	membership := membershipOf(current)
 	return membership == event.Leave || membership == event.Ban, nil
 }
 
 // CountProfile counts, before a profile is changed, the events by which UpdateProfile
 // will tell of it: each is a message of the context's caller. M_LIMIT_EXCEEDED.
 func (s *Service) CountProfile(ctx context.Context, userID string) (ratelimit.Claims, error) {
-	all, err := s.Memberships(ctx, userID)
+	all, err := s.Timeline.Memberships(ctx, userID)
 	if err != nil {
 		return nil, err
 	}
@@ -358,8 +353,8 @@ func (s *Service) UpdateProfile(ctx context.Context, userID string, p profile.Pr
 // but for what was about the act of joining, and leaves alone who has left
 // meanwhile.
 func showProfile(p profile.Profile) preparation {
-	return func(d *draft, current *Event) (done bool, err error) {
-		if current.membership() != event.Join {
+	return func(d *draft, current *timeline.Event) (done bool, err error) {
+		if membershipOf(current) != event.Join {
 			return true, nil
 		}
 		content := map[string]json.RawMessage{}
@@ -384,7 +379,7 @@ const roomsAtOnce = 16
 
 // inEachRoom does something in each room in which a user has one of the memberships.
 func (s *Service) inEachRoom(ctx context.Context, userID string, memberships []string, do func(ctx context.Context, roomID string) error) error {
-	all, err := s.Memberships(ctx, userID)
+	all, err := s.Timeline.Memberships(ctx, userID)
 	if err != nil {
 		return err
 	}

@@ -349,7 +349,7 @@ func TestDeactivationLeavesEveryRoom(t *testing.T) {
 		}
 		h.wantMembership(banned, bob, "ban")
 	}
-	list, err := h.JoinedRooms(ctx, bob)
+	list, err := h.Timeline.JoinedRooms(ctx, bob)
 	h.ok(err)
 	equal(t, "joined rooms", list, []string{})
 }
@@ -359,10 +359,10 @@ func TestJoinedRooms(t *testing.T) {
 	first, second, third := h.public(bob), h.public(bob), h.public()
 	h.invite(alice, third, bob)
 	h.leave(bob, first)
-	list, err := h.JoinedRooms(t.Context(), bob)
+	list, err := h.Timeline.JoinedRooms(t.Context(), bob)
 	h.ok(err)
 	equal(t, "joined rooms", list, []string{second})
-	list, err = h.JoinedRooms(t.Context(), "@nobody:localhost")
+	list, err = h.Timeline.JoinedRooms(t.Context(), "@nobody:localhost")
 	h.ok(err)
 	if list == nil || len(list) != 0 {
 		t.Errorf("the rooms of nobody are %v", list)

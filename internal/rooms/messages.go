@@ -7,6 +7,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/timeline"
 )
 
 // Request says who sends an event, and by which transaction.
@@ -102,12 +103,9 @@ func (s *Service) Redact(ctx context.Context, q Request, eventID, reason string)
 }
 
 // redactable reads an event that a user wants to redact.
-func (s *Service) redactable(ctx context.Context, q Request, eventID string) (*Event, error) {
-	r, err := s.reader(ctx, q.UserID, q.RoomID)
-	if err != nil {
-		return nil, err
-	}
-	return s.visible(ctx, r, eventID)
+func (s *Service) redactable(ctx context.Context, q Request, eventID string) (*timeline.Event, error) {
+	e, _, err := s.Timeline.SeenEvent(ctx, q.UserID, q.RoomID, eventID)
+	return e, err
 }
 
 // SetState sets an entry of a room's state and gives the ID of its event. State
@@ -213,7 +211,7 @@ func (s *Service) knownOf(ctx context.Context, roomID string, d *draft, membersh
 	if err == nil && membership == event.Join && *d.stateKey == d.sender {
 		c.AuthorisedBy, err = s.authoriseRestricted(ctx, roomID, d.sender)
 		if matrix.IsCode(err, matrix.NotFound) {
-			err = errNotInRoom()
+			err = timeline.ErrNotInRoom()
 		}
 	}
 	return map[string]string{

@@ -229,5 +229,5 @@ func (s *Service) knownRoom(ctx context.Context, roomID string) (journal.RoomNID
 	if !matrix.IsRoomID(roomID) {
 		return 0, matrix.Errorf(matrix.NotFound, "there is no such room")
 	}
-	return s.Number(ctx, roomID)
+	return s.Timeline.Number(ctx, roomID)
 }

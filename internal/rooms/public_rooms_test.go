@@ -218,7 +218,7 @@ func TestVisibleAreThoseInTheSameOrAnOpenRoom(t *testing.T) {
 	h.join(bob, private)
 	visible := func(asker string, want ...string) {
 		t.Helper()
-		set, err := h.Visible(t.Context(), asker, []string{alice, bob, carol, dave, "@nobody:localhost"})
+		set, err := h.Timeline.Visible(t.Context(), asker, []string{alice, bob, carol, dave, "@nobody:localhost"})
 		h.ok(err)
 		got := []string{}
 		for user := range set {

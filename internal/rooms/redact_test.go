@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func (h *house) tryRedact(user, room, id string) error {
@@ -29,9 +30,9 @@ func (h *house) redact(user, room, id, reason string) string {
 }
 
 // event reads one event as a user.
-func (h *house) event(user, room, id string) *rooms.Event {
+func (h *house) event(user, room, id string) *timeline.Event {
 	h.t.Helper()
-	e, _, err := h.Event(h.t.Context(), user, room, id)
+	e, _, err := h.Timeline.Event(h.t.Context(), user, room, id)
 	h.ok(err)
 	return e
 }
@@ -47,7 +48,7 @@ func TestRedactionTakesTheContentAway(t *testing.T) {
 				t.Errorf("version %d: %s still has it", version, e.ID)
 			}
 		}
-		whole, unsigned := shown(t, &rooms.Format{WithRoomID: true}, h.event(alice, room, id))
+		whole, unsigned := shown(t, &timeline.Format{WithRoomID: true}, h.event(alice, room, id))
 		var because object
 		h.ok(unmarshal(unsigned["redacted_because"], &because))
 		for field, want := range map[string]string{
@@ -141,7 +142,7 @@ func TestRedactionIsSentLikeAnyEvent(t *testing.T) {
 		if sent.Redacts != id || inContent != (version >= 11) {
 			t.Errorf("version %d: the redaction is %s", version, sent.JSON)
 		}
-		whole, _ := shown(t, &rooms.Format{}, sent)
+		whole, _ := shown(t, &timeline.Format{}, sent)
 		if string(whole["redacts"]) != `"`+id+`"` || !sameJSON(string(whole["content"]), `{"redacts":"`+id+`","reason":"r","org.example":"x"}`) {
 			t.Errorf("version %d: clients get redacts %s and content %s", version, whole["redacts"], whole["content"])
 		}
@@ -177,11 +178,11 @@ func TestRedactedStateStaysState(t *testing.T) {
 	h.versions(rooms.CreateRequest{Preset: "public_chat", Name: "a name"}, func(version int, room string) {
 		h.join(bob, room)
 		h.set(alice, room, "m.room.history_visibility", "", `{"history_visibility":"joined","x":1}`)
-		name, _, err := h.StateEvent(t.Context(), alice, room, "m.room.name", "")
+		name, _, err := h.Timeline.StateEvent(t.Context(), alice, room, "m.room.name", "")
 		h.ok(err)
-		member, _, err := h.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+		member, _, err := h.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
 		h.ok(err)
-		visibility, _, err := h.StateEvent(t.Context(), alice, room, "m.room.history_visibility", "")
+		visibility, _, err := h.Timeline.StateEvent(t.Context(), alice, room, "m.room.history_visibility", "")
 		h.ok(err)
 		for _, id := range []string{name.ID, member.ID, visibility.ID} {
 			h.redact(alice, room, id, "")
@@ -191,7 +192,7 @@ func TestRedactedStateStaysState(t *testing.T) {
 		h.wantContent(alice, room, "m.room.history_visibility", "", `{"history_visibility":"joined"}`)
 		h.send(bob, room, "still in the room")
 		for _, again := range []*house{h, houseOn(t, h.pool)} {
-			list, err := again.JoinedRooms(t.Context(), bob)
+			list, err := again.Timeline.JoinedRooms(t.Context(), bob)
 			h.ok(err)
 			if !strings.Contains(strings.Join(list, " "), room) {
 				t.Errorf("version %d: bob has fallen out of the room", version)
@@ -216,7 +217,7 @@ func TestRedactedInviteLevelNoLongerCounts(t *testing.T) {
 		room := h.create(alice, rooms.CreateRequest{RoomVersion: version, Preset: "public_chat", PowerLevels: object{"invite": raw(50)}})
 		h.join(bob, room)
 		expect(t, "before", h.Invite(t.Context(), bob, room, carol, ""), matrix.Forbidden)
-		levels, _, err := h.StateEvent(t.Context(), alice, room, event.TypePowerLevels, "")
+		levels, _, err := h.Timeline.StateEvent(t.Context(), alice, room, event.TypePowerLevels, "")
 		h.ok(err)
 		h.redact(alice, room, levels.ID, "")
 		expect(t, "in memory, version "+version, h.Invite(t.Context(), bob, room, carol, ""), code)
@@ -228,9 +229,9 @@ func TestRedactedContentDoesNotComeBackAsPrevContent(t *testing.T) {
 	h := newHouse(t)
 	check := func(room, what string) {
 		t.Helper()
-		e, access, err := h.StateEvent(t.Context(), alice, room, "m.room.topic", "")
+		e, access, err := h.Timeline.StateEvent(t.Context(), alice, room, "m.room.topic", "")
 		h.ok(err)
-		_, unsigned := shown(t, &rooms.Format{Access: access}, e)
+		_, unsigned := shown(t, &timeline.Format{Access: access}, e)
 		if got := string(unsigned["prev_content"]); got != `{}` {
 			t.Errorf("%s: prev_content is %s", what, got)
 		}
@@ -302,7 +303,7 @@ func TestRedactionOfARedaction(t *testing.T) {
 	id := h.send(alice, room, "x")
 	redaction := h.redact(alice, room, id, "a rude reason")
 	h.redact(alice, room, redaction, "")
-	_, unsigned := shown(t, &rooms.Format{}, h.event(alice, room, id))
+	_, unsigned := shown(t, &timeline.Format{}, h.event(alice, room, id))
 	var because object
 	h.ok(unmarshal(unsigned["redacted_because"], &because))
 	if strings.Contains(string(unsigned["redacted_because"]), "rude") {

@@ -3,13 +3,13 @@ package rooms
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/timeline"
 )
 
 // authoriseRestricted names the member of this server on whose word a user may
@@ -21,14 +21,14 @@ func (s *Service) authoriseRestricted(ctx context.Context, roomID, userID string
 	if err != nil || !r.version.Restricted {
 		return "", err
 	}
-	state, err := s.currentState(ctx, r.nid, []event.StateKey{
+	state, err := s.Timeline.CurrentState(ctx, r.nid, []event.StateKey{
 		{Type: event.TypeJoinRules}, {Type: event.TypeMember, Key: userID},
 		{Type: event.TypePowerLevels}, {Type: event.TypeCreate},
 	})
 	if err != nil {
 		return "", err
 	}
-	current := snapshot(state)
+	current := timeline.Snapshot(state)
 	switch current.Event(event.TypeMember, userID).Membership() {
 	case event.Invite, event.Join, event.Ban:
 		return "", nil
@@ -47,17 +47,6 @@ func (s *Service) authoriseRestricted(ctx context.Context, roomID, userID string
 	return s.whoMayInvite(ctx, r, current)
 }
 
-// snapshot is a part of a room's committed state.
-type snapshot map[event.StateKey]*Event
-
-// Event makes snapshot an event.State.
-func (s snapshot) Event(evType, stateKey string) *event.Event {
-	if e := s[event.StateKey{Type: evType, Key: stateKey}]; e != nil {
-		return e.Event
-	}
-	return nil
-}
-
 func (s *Service) meetsCondition(ctx context.Context, rules *event.Event, userID string) (met bool, err error) {
 	var conditions []json.RawMessage
 	if json.Unmarshal(event.Field(rules.Content, "allow"), &conditions) != nil {
@@ -71,21 +60,13 @@ func (s *Service) meetsCondition(ctx context.Context, rules *event.Event, userID
 			allowed = append(allowed, roomID)
 		}
 	}
-	err = s.pool.QueryRow(ctx, `
-		SELECT EXISTS (
-			SELECT FROM room_state s JOIN rooms r USING (room_nid)
-			WHERE r.room_id = ANY($1) AND s.type = 'm.room.member' AND s.state_key = $2
-				AND s.replaced_at IS NULL AND s.value = 'join')`, allowed, userID).Scan(&met)
-	if err != nil {
-		return false, fmt.Errorf("check the conditions of a restricted room: %w", err)
-	}
-	return met, nil
+	return s.Timeline.IsJoinedToAny(ctx, userID, allowed)
 }
 
 // whoMayInvite finds a joined member of this server with the power to invite,
 // the one who has been there for the longest. It looks at those whose power is
 // set one by one, and at one of all the others, who have the same.
-func (s *Service) whoMayInvite(ctx context.Context, r *live, state snapshot) (userID string, err error) {
+func (s *Service) whoMayInvite(ctx context.Context, r *live, state timeline.Snapshot) (userID string, err error) {
 	levels, err := state.Event(event.TypePowerLevels, "").PowerLevels()
 	if err != nil {
 		return "", err
@@ -95,28 +76,19 @@ func (s *Service) whoMayInvite(ctx context.Context, r *live, state snapshot) (us
 		return event.UserPower(r.version, state, userID) < levels.Invite()
 	})
 	const nobody = "" // has the power of whoever is not named
-	err = s.pool.QueryRow(ctx, `
-		SELECT state_key FROM room_state
-		WHERE room_nid = $1 AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL
-			AND (state_key = ANY($2) OR $3 AND state_key <> ALL($4))
-			AND right(state_key, length($5)) = $5
-		ORDER BY position LIMIT 1`,
-		r.nid, powerful, levels.User(nobody) >= levels.Invite(), named, ":"+s.serverName).Scan(&userID)
-	if isMissing(err) {
-		return "", &matrix.Error{
+	userID, err = s.Timeline.LongestJoined(ctx, r.nid, s.serverName, powerful, levels.User(nobody) >= levels.Invite(), named)
+	if err == nil && userID == "" {
+		err = &matrix.Error{
 			Code: matrix.UnableToGrantJoin, Status: http.StatusBadRequest,
 			Message: "nobody of this server in the room may let you in",
 		}
 	}
-	if err != nil {
-		return "", fmt.Errorf("find who may invite to %s: %w", r.id, err)
-	}
-	return userID, nil
+	return userID, err
 }
 
 // namedUsers lists the users whose power is not the default one: the creators,
 // and those in m.room.power_levels.
-func namedUsers(state snapshot) []string {
+func namedUsers(state timeline.Snapshot) []string {
 	named := []string{}
 	if create := state.Event(event.TypeCreate, ""); create != nil {
 		named = append(named, create.CreateContent().Creators...)

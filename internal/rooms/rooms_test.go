@@ -16,6 +16,7 @@ import (
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -117,7 +118,7 @@ func (h *house) ok(err error) {
 // bodies gives the bodies of the messages that a user sees, oldest first.
 func (h *house) bodies(user, room string) []string {
 	h.t.Helper()
-	st, err := h.Messages(h.t.Context(), user, room, rooms.Page{Limit: 1000})
+	st, err := h.Timeline.Messages(h.t.Context(), user, room, timeline.Page{Limit: 1000})
 	h.ok(err)
 	list := []string{}
 	for _, e := range st.Events {

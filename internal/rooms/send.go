@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/timeline"
 )
 
 // draft is an event that somebody wants to add to a room.
@@ -21,8 +22,8 @@ type draft struct {
 	typ      string
 	stateKey *string
 	content  []byte
-	target   *Event // of a redaction
-	device   string // of the request, with txn
+	target   *timeline.Event // of a redaction
+	device   string          // of the request, with txn
 	txn      string
 	guest    bool // the sender is a guest
 	counted  bool // what it costs was counted before: see charge
@@ -31,7 +32,7 @@ type draft struct {
 	// prepare, where it is not nil, is shown the state entry that the draft would
 	// replace (nil: there is none) before anything is built. It may refuse, set
 	// the draft's content, or say that there is nothing left to do.
-	prepare func(d *draft, current *Event) (done bool, err error)
+	prepare func(d *draft, current *timeline.Event) (done bool, err error)
 	// also, where it is not nil, queues what is committed with the event.
 	also func(b *pgx.Batch)
 }
@@ -74,7 +75,7 @@ func (s *Service) addCounted(ctx context.Context, roomID string, drafts []draft)
 	for range attempts {
 		r, err := s.room(ctx, roomID)
 		if matrix.IsCode(err, matrix.NotFound) {
-			return "", errNotInRoom()
+			return "", timeline.ErrNotInRoom()
 		}
 		if err != nil {
 			return "", err
@@ -95,10 +96,10 @@ func (s *Service) addCounted(ctx context.Context, roomID string, drafts []draft)
 		}
 		r.markBrokenUnlessRefused(err)
 		switch {
-		case repeated(err), matrix.IsCode(err, matrix.Forbidden) && drafts[0].txn != "":
+		case timeline.Repeated(err), matrix.IsCode(err, matrix.Forbidden) && drafts[0].txn != "":
 			// What was sent before is answered as before, also to who may no longer send.
 			return s.byTransaction(ctx, r.nid, &drafts[0], err)
-		case !errors.Is(err, errBroken) && !moved(err):
+		case !errors.Is(err, errBroken) && !timeline.Moved(err):
 			return "", err
 		}
 	}
@@ -158,7 +159,7 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 	if before, ok := s.recent.get(r.nid, &drafts[0]); ok {
 		return before, nil, nil
 	}
-	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*Event{}}, head: r.head, ts: s.now().UnixMilli()}
+	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*timeline.Event{}}, head: r.head, ts: s.now().UnixMilli()}
 	for i := range drafts {
 		err := b.build(&drafts[i])
 		if len(b.o.missed) > 0 {
@@ -196,10 +197,10 @@ func (r *live) advance(b *builder, last *journal.Pending) {
 	}
 }
 
-func (s *Service) entries(events []*Event) []*journal.Entry {
+func (s *Service) entries(events []*timeline.Event) []*journal.Entry {
 	entries := make([]*journal.Entry, len(events))
 	for i, e := range events {
-		entries[i] = e.entry(s.table)
+		entries[i] = s.Timeline.Entry(e)
 	}
 	return entries
 }
@@ -209,9 +210,9 @@ type builder struct {
 	s     *Service
 	o     *overlay
 	head  head
-	ts    int64    // of the events, in milliseconds since the epoch
-	ids   []string // one for each draft; "" where nothing was done and nothing is there
-	fresh []*Event // those that are to be committed
+	ts    int64             // of the events, in milliseconds since the epoch
+	ids   []string          // one for each draft; "" where nothing was done and nothing is there
+	fresh []*timeline.Event // those that are to be committed
 	// stateBytes is by how much they make the state of the room larger.
 	stateBytes int64
 	with       []func(*pgx.Batch) // what is committed with them
@@ -260,13 +261,14 @@ func (b *builder) build(d *draft) error {
 	if b.o.r.id == "" { // version 12: the first event gives the room its ID
 		b.o.r.id = built.RoomID
 	}
-	e := &Event{Event: built, Room: b.o.r.nid, DeviceID: d.device, TxnID: d.txn}
-	e.draft = &staged{head: b.head.ID, target: d.target}
+	e := &timeline.Event{Event: built, Room: b.o.r.nid, DeviceID: d.device, TxnID: d.txn}
+	e.Staged = &timeline.Staged{Head: b.head.ID, Target: d.target}
 	if e.StateKey != nil {
-		if b.setState(e) {
+		old, already := b.setState(e)
+		if already {
 			return nil
 		}
-		if err := b.resize(built, e.draft.replaces); err != nil {
+		if err := b.resize(built, old); err != nil {
 			return err
 		}
 	}
@@ -303,7 +305,7 @@ func (b *builder) prepare(d *draft) (done bool, err error) {
 }
 
 // skip lets the event there is, if any, stand for a draft.
-func (b *builder) skip(current *Event) {
+func (b *builder) skip(current *timeline.Event) {
 	id := ""
 	if current != nil {
 		id = current.ID
@@ -342,25 +344,24 @@ func (b *builder) references(v *event.Version, p *event.Proto) error {
 // setState puts a state event into the overlay, and notes what it replaces and
 // how it changes the numbers of members. It reports whether the state was so
 // already; then the event there is takes the draft's place.
-func (b *builder) setState(e *Event) (already bool) {
+func (b *builder) setState(e *timeline.Event) (old *timeline.Event, already bool) {
 	key := event.StateKey{Type: e.Type, Key: *e.StateKey}
-	old := b.o.get(key)
+	old = b.o.get(key)
 	if old != nil && old.Sender == e.Sender && !old.Redacted() && bytes.Equal(old.Event.Content, e.Event.Content) {
 		b.skip(old)
-		return true
+		return old, true
 	}
 	oldMembership := ""
 	if old != nil {
-		e.draft.replaces = old
-		e.Replaces = newReplaced(old)
+		e.Replace(old)
 		oldMembership = old.Membership()
 	}
 	if e.Type == event.TypeMember {
-		e.draft.joined = change(oldMembership, e.Membership(), event.Join)
-		e.draft.invited = change(oldMembership, e.Membership(), event.Invite)
+		e.Staged.Joined = change(oldMembership, e.Membership(), event.Join)
+		e.Staged.Invited = change(oldMembership, e.Membership(), event.Invite)
 	}
 	b.o.added[key] = e
-	return false
+	return old, false
 }
 
 func change(from, to, what string) int {
@@ -385,16 +386,16 @@ func (b *builder) mayRedact(d *draft) bool {
 }
 
 // redact prepares the redacted form of a redaction's target.
-func (b *builder) redact(e *Event) error {
-	if e.draft.target == nil {
+func (b *builder) redact(e *timeline.Event) error {
+	if e.Staged.Target == nil {
 		return nil
 	}
 	v := b.o.r.version
-	raw, err := event.Redact(v, e.draft.target.JSON)
+	raw, err := event.Redact(v, e.Staged.Target.JSON)
 	if err != nil {
 		return err
 	}
-	e.draft.redacted, err = event.ParseTrusted(v, e.draft.target.ID, raw)
+	e.Staged.Redacted, err = event.ParseTrusted(v, e.Staged.Target.ID, raw)
 	return err
 }
 
@@ -412,4 +413,18 @@ func neededState(v *event.Version, roomID string, drafts []draft) []event.StateK
 		}
 	}
 	return keys
+}
+
+// byTransaction finds the event that a request with this transaction ID has
+// sent before. Where there is none, the answer is the error given.
+func (s *Service) byTransaction(ctx context.Context, room journal.RoomNID, d *draft, otherwise error) (eventID string, err error) {
+	eventID, err = s.Timeline.EventOfTransaction(ctx, room, d.sender, d.device, d.txn, d.typ, d.redacts())
+	if err != nil {
+		return "", err
+	}
+	if eventID == "" {
+		return "", otherwise
+	}
+	s.recent.put(room, d, &sent{eventID: eventID})
+	return eventID, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestMessagesAreReadBackInTheOrderOfSending(t *testing.T) {
@@ -123,7 +124,7 @@ func TestTwoProcessesWriteToOneRoom(t *testing.T) {
 // checkChain checks that each event of a room is built on the one before it.
 func checkChain(t *testing.T, h *house, room string) {
 	t.Helper()
-	st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: 1000})
+	st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 1000})
 	h.ok(err)
 	for i, e := range st.Events {
 		switch {
@@ -143,7 +144,7 @@ func TestEventsAreSignedAndHashed(t *testing.T) {
 	for version := 1; version <= 12; version++ {
 		room := h.create(alice, rooms.CreateRequest{RoomVersion: fmt.Sprint(version), Name: "signed"})
 		h.send(alice, room, "hello")
-		st, err := h.Messages(t.Context(), alice, room, rooms.Page{Limit: 100})
+		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100})
 		h.ok(err)
 		for _, e := range st.Events {
 			if err := e.VerifyHash(); err != nil {

@@ -2,7 +2,6 @@ package rooms
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres"
 	"homeserver/internal/profile"
+	"homeserver/internal/rooms/timeline"
 )
 
 // Options is what a Service is made of.
@@ -53,15 +53,13 @@ type Service struct {
 	limits     *ratelimit.Limits
 	guests     func(ctx context.Context, userIDs []string) ([]string, error)
 	now        func() time.Time
-	log        *slog.Logger
-	damage     *postgres.Damage
 
-	table, forgottenTable, erasureTable *journal.Table
+	// Timeline is what is read of rooms.
+	Timeline *timeline.Store
 
 	live      *cache.LRU[string, *live]
 	stateUses cache.Uses
 	recent    *transactions
-	erased    *erasures
 	// lastCreation is when the newest room was created here.
 	lastCreation atomic.Int64
 }
@@ -70,101 +68,45 @@ type Service struct {
 func New(o Options) *Service {
 	s := &Service{
 		pool: o.Pool, journal: o.Journal, profiles: o.Profiles, signer: o.Signer,
-		serverName: o.Signer.ServerName, limits: o.Limits, guests: o.Guests, now: o.Now, log: o.Log, damage: o.Damage,
+		serverName: o.Signer.ServerName, limits: o.Limits, guests: o.Guests, now: o.Now,
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	if s.damage == nil {
-		s.damage = postgres.NewDamage(o.Log)
-	}
-	s.erased = newErasures()
 	s.live = newLiveRooms(o.Shares.State)
 	s.recent = newTransactions(o.Shares.Transactions)
-	s.table = &journal.Table{Name: "events", Queue: queueEvents, Read: s.readOthers}
-	o.Journal.Add(s.table)
-	s.forgottenTable = &journal.Table{Name: "forgotten_rooms", Queue: queueForgotten, Read: s.readForgotten}
-	o.Journal.Add(s.forgottenTable)
-	s.erasureTable = &journal.Table{Name: "erased_users", Queue: queueErasures, Read: s.readErasures}
-	o.Journal.Add(s.erasureTable)
-	// What else is missed here shows in the heads of rooms, which each commit checks.
-	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.erased.loaded.Store(false) }})
+	s.Timeline = timeline.New(timeline.Options{
+		Pool: o.Pool, Journal: o.Journal, Committed: s.committed, Known: s.known, Log: o.Log, Damage: o.Damage,
+	})
 	return s
 }
 
-// committed finishes the events of a group: it lets go of what was needed for
-// writing them, and shows redactions on events that are in memory. What another
-// process has written moves the room in memory along.
-func (s *Service) committed(v journal.View, entries []*journal.Entry) {
-	for _, entry := range entries {
-		if erasure, ok := entry.Value.(*Erasure); ok {
-			s.erased.add(erasure.UserID, entry.Position)
-		}
-		e := eventOf(entry)
-		if e == nil {
-			continue
-		}
-		written := e.draft
-		e.draft = nil
-		if e.Replaces != nil {
-			e.Replaces.settle()
-		}
-		if written.redacted != nil {
-			s.showRedaction(v, written, e)
-		}
-		if r, ok := s.live.Peek(e.RoomID); ok && written.elsewhere {
-			r.follow(e)
-			s.weigh(r)
-		}
-	}
-}
-
-// showRedaction shows a redaction wherever its target stands in memory: in the
-// window, as the state of its room, and in the event that has replaced it.
-func (s *Service) showRedaction(v journal.View, w *staged, because *Event) {
-	became := &redaction{redacted: w.redacted, because: because}
-	if old := v.At(w.target.Position); old != nil {
-		if e := eventOf(old); e != nil {
-			e.redaction.CompareAndSwap(nil, became)
-		}
-	}
-	if w.target.StateKey == nil {
+// committed takes a committed event to the room in memory: it shows the redaction of
+// state there, and what another process has written moves the room along.
+func (s *Service) committed(e *timeline.Event, was *timeline.Staged) {
+	r, ok := s.live.Peek(e.RoomID)
+	if !ok {
 		return
 	}
-	if r, ok := s.live.Peek(because.RoomID); ok {
-		r.redact(w.target, became)
+	if was.Redacted != nil && was.Target.StateKey != nil {
+		r.redact(was, e)
 	}
-	if v.Covers(w.target.Position) {
-		redactReplaced(v.About(journal.Topic{Room: because.Room}, w.target.Position), w)
-	}
-}
-
-// redactReplaced finds the event that replaced the target of a redaction.
-func redactReplaced(after []*journal.Entry, w *staged) {
-	for _, entry := range after {
-		if e := eventOf(entry); e != nil && e.Replaces != nil && e.Replaces.EventID == w.target.ID {
-			e.Replaces.show(w.redacted.Content)
-			return
-		}
+	if was.Elsewhere {
+		r.follow(e)
+		s.weigh(r)
 	}
 }
 
-// errNotInRoom is what somebody gets who has no business in a room, whether
-// there is one or not.
-func errNotInRoom() error {
-	return matrix.Errorf(matrix.Forbidden, "you are not in this room")
+// known gives the number of a room that is in memory.
+func (s *Service) known(roomID string) (journal.RoomNID, bool) {
+	if r, ok := s.live.Peek(roomID); ok {
+		return r.nid, true
+	}
+	return 0, false
 }
 
 // isLocal reports whether a user is of this server.
 func (s *Service) isLocal(userID string) bool {
 	_, server, err := matrix.ParseUserID(userID)
 	return err == nil && server == s.serverName
-}
-
-// newNID takes the number for a new room.
-func (s *Service) newNID(ctx context.Context) (nid journal.RoomNID, err error) {
-	if err := s.pool.QueryRow(ctx, `SELECT nextval('room_nids')`).Scan(&nid); err != nil {
-		return 0, fmt.Errorf("number a new room: %w", err)
-	}
-	return nid, nil
 }

@@ -11,15 +11,16 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // readings are the ways to read the state of a room.
 func (h *house) readings(user, room string) map[string]error {
 	h.t.Helper()
 	ctx := h.t.Context()
-	_, _, state := h.State(ctx, user, room)
-	_, _, one := h.StateEvent(ctx, user, room, event.TypeCreate, "")
-	_, _, members := h.Members(ctx, user, room, rooms.MemberFilter{})
+	_, _, state := h.Timeline.State(ctx, user, room)
+	_, _, one := h.Timeline.StateEvent(ctx, user, room, event.TypeCreate, "")
+	_, _, members := h.Timeline.Members(ctx, user, room, timeline.MemberFilter{})
 	return map[string]error{"state": state, "one entry": one, "members": members}
 }
 
@@ -37,14 +38,14 @@ func TestWhoMayReadTheState(t *testing.T) {
 			for what, err := range h.readings(bob, room) {
 				expect(t, fmt.Sprintf("%s reads %s, %s", from, what, visibility), err, want)
 			}
-			_, err := h.JoinedMembers(t.Context(), bob, room)
+			_, err := h.Timeline.JoinedMembers(t.Context(), bob, room)
 			expect(t, from+" reads the joined members", err, map[bool]matrix.Code{true: "", false: matrix.Forbidden}[from == "joined"])
 		}
 	}
 	for what, err := range h.readings(alice, "!none:localhost") {
 		expect(t, what+" of no room", err, matrix.Forbidden)
 	}
-	_, err := h.JoinedMembers(t.Context(), alice, "!none:localhost")
+	_, err := h.Timeline.JoinedMembers(t.Context(), alice, "!none:localhost")
 	expect(t, "joined members of no room", err, matrix.Forbidden)
 }
 
@@ -59,7 +60,7 @@ func TestStateIsGivenInTheOrderInWhichItCameAbout(t *testing.T) {
 		"m.room.history_visibility|", "m.room.guest_access|", "m.room.member|" + bob, "m.room.topic|", "m.room.name|",
 	}
 	for range 3 {
-		state, _, err := h.State(t.Context(), alice, room)
+		state, _, err := h.Timeline.State(t.Context(), alice, room)
 		h.ok(err)
 		equal(t, "state", keys(h.all(state)), want)
 	}
@@ -84,12 +85,12 @@ func TestFormerMembersSeeTheStateOfWhenTheyLeft(t *testing.T) {
 		if got := h.content(bob, room, "org.example", ""); got != "" {
 			t.Errorf("after %s, bob sees %s", name, got)
 		}
-		state, _, err := h.State(t.Context(), bob, room)
+		state, _, err := h.Timeline.State(t.Context(), bob, room)
 		h.ok(err)
 		if seen := keys(h.all(state)); slices.Contains(seen, "org.example|") || slices.Contains(seen, "m.room.member|"+dave) {
 			t.Errorf("after %s, bob sees %q", name, seen)
 		}
-		list, _, err := h.Members(t.Context(), bob, room, rooms.MemberFilter{Membership: event.Join})
+		list, _, err := h.Timeline.Members(t.Context(), bob, room, timeline.MemberFilter{Membership: event.Join})
 		h.ok(err)
 		equal(t, "members after "+name, members(h.all(list)), []string{alice + " join", carol + " join"})
 	}
@@ -167,12 +168,12 @@ func TestMembersByMembership(t *testing.T) {
 		{"leave", "leave", all},
 		{"join", "invite", with("join", "leave", "ban", "knock")},
 	} {
-		list, _, err := h.Members(t.Context(), alice, room, rooms.MemberFilter{Membership: c.membership, NotMembership: c.not})
+		list, _, err := h.Timeline.Members(t.Context(), alice, room, timeline.MemberFilter{Membership: c.membership, NotMembership: c.not})
 		h.ok(err)
 		equal(t, fmt.Sprintf("membership %q, not %q", c.membership, c.not), members(h.all(list)), c.want)
 	}
-	for _, f := range []rooms.MemberFilter{{Membership: "x"}, {NotMembership: "x"}, {Membership: "\x00"}} {
-		_, _, err := h.Members(t.Context(), alice, room, f)
+	for _, f := range []timeline.MemberFilter{{Membership: "x"}, {NotMembership: "x"}, {Membership: "\x00"}} {
+		_, _, err := h.Timeline.Members(t.Context(), alice, room, f)
 		expect(t, fmt.Sprintf("%+v", f), err, matrix.InvalidParam)
 	}
 }
@@ -190,7 +191,7 @@ func TestMembersAtATime(t *testing.T) {
 	at["bob left"] = now()
 	read := func(user string, p *journal.Position) []string {
 		t.Helper()
-		list, _, err := h.Members(t.Context(), user, room, rooms.MemberFilter{Membership: event.Join, At: p})
+		list, _, err := h.Timeline.Members(t.Context(), user, room, timeline.MemberFilter{Membership: event.Join, At: p})
 		h.ok(err)
 		return members(h.all(list))
 	}
@@ -213,14 +214,14 @@ func TestMembersComeInTheOrderOfTheirEvents(t *testing.T) {
 	h.leave(dave, room)
 	h.join(dave, room)
 	want := []string{"m.room.member|" + alice, "m.room.member|" + bob, "m.room.member|" + carol, "m.room.member|" + dave}
-	list, _, err := h.Members(t.Context(), alice, room, rooms.MemberFilter{})
+	list, _, err := h.Timeline.Members(t.Context(), alice, room, timeline.MemberFilter{})
 	h.ok(err)
 	equal(t, "members", keys(h.all(list)), want)
-	list, err = h.JoinedMembers(t.Context(), alice, room)
+	list, err = h.Timeline.JoinedMembers(t.Context(), alice, room)
 	h.ok(err)
 	equal(t, "joined members", keys(h.all(list)), want)
 	h.leave(bob, room)
-	list, err = h.JoinedMembers(t.Context(), alice, room)
+	list, err = h.Timeline.JoinedMembers(t.Context(), alice, room)
 	h.ok(err)
 	equal(t, "joined members after bob has left", keys(h.all(list)), slices.Delete(want, 1, 2))
 }
@@ -229,7 +230,7 @@ func TestStateEntries(t *testing.T) {
 	h := newHouse(t)
 	room := h.public(bob)
 	id := h.set(alice, room, "org.example", "key", `{"n":1}`)
-	e, access, err := h.StateEvent(t.Context(), bob, room, "org.example", "key")
+	e, access, err := h.Timeline.StateEvent(t.Context(), bob, room, "org.example", "key")
 	h.ok(err)
 	if e.ID != id || access == nil || e.Sender != alice {
 		t.Errorf("got %s of %s", e.ID, e.Sender)
@@ -238,13 +239,13 @@ func TestStateEntries(t *testing.T) {
 		{"org.example", ""}, {"org.example", "KEY"}, {"org.EXAMPLE", "key"}, {"", ""}, {"org.example", "%"},
 		{"org.example\x00", "key"}, {"org.example", "\x00"}, {"org.example", "\xff"}, {strings.Repeat("x", 300), "key"},
 	} {
-		_, _, err := h.StateEvent(t.Context(), bob, room, absent[0], absent[1])
+		_, _, err := h.Timeline.StateEvent(t.Context(), bob, room, absent[0], absent[1])
 		expect(t, fmt.Sprintf("%q", absent), err, matrix.NotFound)
 	}
-	expect(t, "a type with NUL, by a stranger", second(h.StateEvent(t.Context(), dave, room, "\x00", "")), matrix.Forbidden)
+	expect(t, "a type with NUL, by a stranger", second(h.Timeline.StateEvent(t.Context(), dave, room, "\x00", "")), matrix.Forbidden)
 }
 
-func second(_ *rooms.Event, _ *rooms.Access, err error) error { return err }
+func second(_ *timeline.Event, _ *timeline.Access, err error) error { return err }
 
 func TestSettingStateThatIsSoAlreadyAddsNothing(t *testing.T) {
 	h := newHouse(t)
@@ -336,7 +337,7 @@ func TestManySetOneEntryAtOnce(t *testing.T) {
 	for range many {
 		h.ok(<-errs)
 	}
-	var set []*rooms.Event
+	var set []*timeline.Event
 	for _, e := range h.history(alice, room) {
 		if e.Type == "org.example" {
 			set = append(set, e)

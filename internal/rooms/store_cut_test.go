@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // large is a content of 60 KB.
@@ -22,12 +23,12 @@ func TestPagesOfLargeEventsWereBoundedByNumberOnly(t *testing.T) {
 		h.ok(err)
 		sent = append(sent, id)
 	}
-	f := &rooms.EventFilter{Types: &[]string{"org.example.large"}}
+	f := &timeline.EventFilter{Types: &[]string{"org.example.large"}}
 	for _, backward := range []bool{true, false} {
 		var got []string
-		p := rooms.Page{Backward: backward, Limit: 1000, Filter: f}
+		p := timeline.Page{Backward: backward, Limit: 1000, Filter: f}
 		for {
-			st, err := h.Messages(t.Context(), alice, room, p)
+			st, err := h.Timeline.Messages(t.Context(), alice, room, p)
 			h.ok(err)
 			if n := len(st.Events); n > 80 || n == 0 {
 				t.Fatalf("a page has %d events", n)
@@ -52,10 +53,10 @@ func TestStateThatIsReadInPartsIsWhole(t *testing.T) {
 		h.set(alice, room, "org.example.large", fmt.Sprint(n), large(n))
 		h.set(alice, room, "org.example.small", fmt.Sprint(n), `{}`)
 	}
-	state, _, err := h.State(t.Context(), bob, room)
+	state, _, err := h.Timeline.State(t.Context(), bob, room)
 	h.ok(err)
 	events := h.all(state)
-	if !slices.IsSortedFunc(events, func(a, b *rooms.Event) int { return int(a.Position - b.Position) }) {
+	if !slices.IsSortedFunc(events, func(a, b *timeline.Event) int { return int(a.Position - b.Position) }) {
 		t.Error("the state is in no order")
 	}
 	want := sortedIDs(stateAt(h.history(alice, room), h.journal.Position()), everything)
@@ -64,7 +65,7 @@ func TestStateThatIsReadInPartsIsWhole(t *testing.T) {
 
 func TestLargeTimelinesOfOneRoomLeaveThoseOfOthersTheirNewest(t *testing.T) {
 	h := newHouse(t)
-	windows := make([]rooms.Window, 2)
+	windows := make([]timeline.Window, 2)
 	for i := range windows {
 		room := h.public()
 		for n := range 60 {
@@ -74,7 +75,7 @@ func TestLargeTimelinesOfOneRoomLeaveThoseOfOthersTheirNewest(t *testing.T) {
 		windows[i].Room = h.history(alice, room)[0].Room
 		windows[i].To = h.journal.Position()
 	}
-	list, err := h.Timelines(t.Context(), windows, 100, nil)
+	list, err := h.Timeline.Timelines(t.Context(), windows, 100, nil)
 	h.ok(err)
 	read, left := map[journal.RoomNID]int{}, map[journal.RoomNID]journal.Position{}
 	for _, l := range list.Left {

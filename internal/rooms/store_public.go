@@ -3,6 +3,7 @@ package rooms
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 
@@ -37,7 +38,7 @@ const (
 // being the beginning, and how many there are in all.
 func (s *Service) listedRooms(ctx context.Context, from *place, limit int) (list []*PublicRoom, total int64, err error) {
 	if from == nil {
-		from = &place{joined: int64(unbounded)}
+		from = &place{joined: math.MaxInt64}
 	}
 	sql := selectListed + listedForward + listedDetails + `p.joined_members DESC, p.room_nid`
 	if from.backward {
@@ -86,36 +87,6 @@ func (r *PublicRoom) show(evType, value string) {
 	case event.TypeTopic:
 		r.Topic = value
 	}
-}
-
-// Visible gives those of the users whom somebody may know of: who are joined to a
-// room that anybody may join or read, or to one that the asker is joined to.
-// Oneself counts as anybody else does, but for the rooms that one shares with
-// oneself alone. Client-server API, "User Directory".
-func (s *Service) Visible(ctx context.Context, asker string, users []string) (map[string]bool, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT u.user_id FROM unnest($2::text[]) AS u(user_id)
-		WHERE EXISTS (
-			SELECT FROM room_state m
-			WHERE m.state_key = u.user_id AND m.type = 'm.room.member' AND m.replaced_at IS NULL AND m.value = 'join' AND (
-				u.user_id <> $1 AND EXISTS (
-					SELECT FROM room_state own
-					WHERE own.room_nid = m.room_nid AND own.type = 'm.room.member' AND own.state_key = $1
-						AND own.replaced_at IS NULL AND own.value = 'join')
-				OR EXISTS (
-					SELECT FROM room_state p
-					WHERE p.room_nid = m.room_nid AND p.state_key = '' AND p.replaced_at IS NULL AND (
-						p.type = 'm.room.join_rules' AND p.value = 'public'
-						OR p.type = 'm.room.history_visibility' AND p.value = 'world_readable'))))`, asker, users)
-	visible, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("find whom %s may know of: %w", asker, err)
-	}
-	set := make(map[string]bool, len(visible))
-	for _, userID := range visible {
-		set[userID] = true
-	}
-	return set, nil
 }
 
 // ListedAmong tells which of some rooms are in the published directory.

@@ -9,11 +9,12 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // stateAt works out the state of a room from its whole history.
-func stateAt(history []*rooms.Event, at journal.Position) map[event.StateKey]*rooms.Event {
-	state := map[event.StateKey]*rooms.Event{}
+func stateAt(history []*timeline.Event, at journal.Position) map[event.StateKey]*timeline.Event {
+	state := map[event.StateKey]*timeline.Event{}
 	for _, e := range history {
 		if e.Position <= at && e.StateKey != nil {
 			state[event.StateKey{Type: e.Type, Key: *e.StateKey}] = e
@@ -23,21 +24,21 @@ func stateAt(history []*rooms.Event, at journal.Position) map[event.StateKey]*ro
 }
 
 // sortedIDs gives the IDs of events that pass, in the order of positions.
-func sortedIDs(state map[event.StateKey]*rooms.Event, pass func(e *rooms.Event) bool) []string {
-	var list []*rooms.Event
+func sortedIDs(state map[event.StateKey]*timeline.Event, pass func(e *timeline.Event) bool) []string {
+	var list []*timeline.Event
 	for _, e := range state {
 		if pass(e) {
 			list = append(list, e)
 		}
 	}
-	slices.SortFunc(list, func(a, b *rooms.Event) int { return int(a.Position - b.Position) })
+	slices.SortFunc(list, func(a, b *timeline.Event) int { return int(a.Position - b.Position) })
 	return ids(list)
 }
 
-func everything(*rooms.Event) bool { return true }
+func everything(*timeline.Event) bool { return true }
 
 // described is a room with much history, and that history as its creator sees it.
-func (h *house) described(seed uint64) (nid journal.RoomNID, history []*rooms.Event) {
+func (h *house) described(seed uint64) (nid journal.RoomNID, history []*timeline.Event) {
 	h.t.Helper()
 	history = h.history(alice, h.long(rand.New(rand.NewPCG(seed, 17))))
 	return history[0].Room, history
@@ -51,16 +52,16 @@ func TestStateOfManyRoomsAtAnyTime(t *testing.T) {
 	end := int(h.journal.Position())
 	for range 40 {
 		a, b := journal.Position(random.IntN(end+2)), journal.Position(random.IntN(end+2))
-		f := &rooms.EventFilter{Types: &[]string{"m.room.*"}, NotTypes: []string{"m.room.name"}}
-		got, err := h.States(t.Context(), []rooms.RoomAt{{Room: one, At: a}, {Room: two, At: b}}, f, false)
+		f := &timeline.EventFilter{Types: &[]string{"m.room.*"}, NotTypes: []string{"m.room.name"}}
+		got, err := h.Timeline.States(t.Context(), []timeline.RoomAt{{Room: one, At: a}, {Room: two, At: b}}, f, false)
 		h.ok(err)
-		pass := func(e *rooms.Event) bool { return e.Type != event.TypeMember && f.Match(e) }
+		pass := func(e *timeline.Event) bool { return e.Type != event.TypeMember && f.Match(e) }
 		want := append(sortedIDs(stateAt(first, a), pass), sortedIDs(stateAt(second, b), pass)...)
 		slices.Sort(want)
 		sorted := ids(got.Events)
 		slices.Sort(sorted)
 		equal(t, fmt.Sprintf("state at %d and %d", a, b), sorted, want)
-		got, err = h.States(t.Context(), []rooms.RoomAt{{Room: one, At: a}}, nil, true)
+		got, err = h.Timeline.States(t.Context(), []timeline.RoomAt{{Room: one, At: a}}, nil, true)
 		h.ok(err)
 		equal(t, fmt.Sprintf("state at %d", a), ids(got.Events), sortedIDs(stateAt(first, a), everything))
 	}
@@ -76,14 +77,14 @@ func TestStateChangesBetweenTwoTimes(t *testing.T) {
 		slices.Sort(cut)
 		since, start, upTo := cut[0], cut[1]+1, cut[2]
 		want := map[string]bool{}
-		for _, state := range []map[event.StateKey]*rooms.Event{stateAt(history, start-1), stateAt(history, upTo)} {
+		for _, state := range []map[event.StateKey]*timeline.Event{stateAt(history, start-1), stateAt(history, upTo)} {
 			for _, e := range state {
 				if e.Position > since {
 					want[e.ID] = true
 				}
 			}
 		}
-		got, err := h.StateChanges(t.Context(), []rooms.Delta{{Room: nid, Since: since, Start: start, UpTo: upTo}})
+		got, err := h.Timeline.StateChanges(t.Context(), []timeline.Delta{{Room: nid, Since: since, Start: start, UpTo: upTo}})
 		h.ok(err)
 		for _, e := range got.Events {
 			if !want[e.ID] {
@@ -104,20 +105,20 @@ func TestNewestEventsOfManyRooms(t *testing.T) {
 	random := rand.New(rand.NewPCG(10, 11))
 	end := int(h.journal.Position())
 	for range 60 {
-		var windows []rooms.Window
-		var want []*rooms.Event
+		var windows []timeline.Window
+		var want []*timeline.Event
 		limit := random.IntN(6)
-		f := &rooms.EventFilter{NotTypes: []string{"m.room.name"}}
-		for nid, history := range map[journal.RoomNID][]*rooms.Event{one: first, two: second} {
+		f := &timeline.EventFilter{NotTypes: []string{"m.room.name"}}
+		for nid, history := range map[journal.RoomNID][]*timeline.Event{one: first, two: second} {
 			low, high := journal.Position(random.IntN(end)), journal.Position(random.IntN(end))
-			windows = append(windows, rooms.Window{Room: nid, Range: rooms.Range{From: low, To: high}})
-			within := slices.DeleteFunc(slices.Clone(history), func(e *rooms.Event) bool {
+			windows = append(windows, timeline.Window{Room: nid, Range: timeline.Range{From: low, To: high}})
+			within := slices.DeleteFunc(slices.Clone(history), func(e *timeline.Event) bool {
 				return e.Position < low || e.Position > high || !f.Match(e)
 			})
 			want = append(want, within[max(0, len(within)-limit-1):]...)
 		}
-		slices.SortFunc(want, func(a, b *rooms.Event) int { return int(b.Position - a.Position) })
-		got, err := h.Timelines(t.Context(), windows, limit, f)
+		slices.SortFunc(want, func(a, b *timeline.Event) int { return int(b.Position - a.Position) })
+		got, err := h.Timeline.Timelines(t.Context(), windows, limit, f)
 		h.ok(err)
 		equal(t, fmt.Sprintf("%+v", windows), ids(got.Events), ids(want))
 	}
@@ -127,13 +128,13 @@ func TestMemberEventsAtAnyTime(t *testing.T) {
 	h := newHouse(t)
 	nid, history := h.described(12)
 	for at := journal.Position(0); at <= h.journal.Position(); at += 7 {
-		var places []rooms.MemberAt
+		var places []timeline.MemberAt
 		for _, user := range []string{alice, bob, "@nobody:localhost"} {
-			places = append(places, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: nid, At: at}, User: user})
+			places = append(places, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: nid, At: at}, User: user})
 		}
-		got, err := h.MemberEvents(t.Context(), places, nil)
+		got, err := h.Timeline.MemberEvents(t.Context(), places, nil)
 		h.ok(err)
-		equal(t, fmt.Sprintf("members at %d", at), ids(got.Events), sortedIDs(stateAt(history, at), func(e *rooms.Event) bool {
+		equal(t, fmt.Sprintf("members at %d", at), ids(got.Events), sortedIDs(stateAt(history, at), func(e *timeline.Event) bool {
 			return e.IsState(event.TypeMember, alice) || e.IsState(event.TypeMember, bob)
 		}))
 	}
@@ -147,7 +148,7 @@ func TestStrippedStateIsWhatTheSpecificationLists(t *testing.T) {
 	}
 	h.set(alice, room, "m.room.name", "other", `{"name":"of something else"}`)
 	nid := h.history(alice, room)[0].Room
-	got, err := h.Stripped(t.Context(), []rooms.RoomAt{{Room: nid, At: h.journal.Position()}}, bob)
+	got, err := h.Timeline.Stripped(t.Context(), []timeline.RoomAt{{Room: nid, At: h.journal.Position()}}, bob)
 	h.ok(err)
 	equal(t, "stripped", keys(got.Events), []string{
 		"m.room.create|", "m.room.member|" + alice, "m.room.canonical_alias|", "m.room.join_rules|", "m.room.name|", "m.room.topic|",
@@ -160,9 +161,9 @@ func TestSummaries(t *testing.T) {
 	user := func(i int) string { return fmt.Sprintf("@user%d:localhost", i) }
 	room := h.public()
 	nid := h.history(alice, room)[0].Room
-	summary := func() rooms.Summary {
+	summary := func() timeline.Summary {
 		t.Helper()
-		list, err := h.Summaries(t.Context(), []journal.RoomNID{nid}, alice)
+		list, err := h.Timeline.Summaries(t.Context(), []journal.RoomNID{nid}, alice)
 		h.ok(err)
 		if len(list) != 1 || list[0].Room != nid {
 			t.Fatalf("got %+v", list)
@@ -197,7 +198,7 @@ func TestStandings(t *testing.T) {
 	h.leave(bob, left)
 	h.leave(bob, gone)
 	h.ok(h.Forget(t.Context(), bob, gone))
-	standings, err := h.Standings(t.Context(), bob)
+	standings, err := h.Timeline.Standings(t.Context(), bob)
 	h.ok(err)
 	got := map[string]string{}
 	for _, s := range standings {
@@ -208,7 +209,7 @@ func TestStandings(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	visibilities, err := h.Visibilities(t.Context(), standings[0].Room)
+	visibilities, err := h.Timeline.Visibilities(t.Context(), standings[0].Room)
 	h.ok(err)
 	if len(visibilities) != 2 || visibilities[0].Value != "shared" || visibilities[1].Value != "joined" {
 		t.Errorf("visibilities are %+v", visibilities)

@@ -6,6 +6,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/timeline"
 )
 
 // MayInvite refuses who may not invite anybody to a room: M_FORBIDDEN, also if there
@@ -13,20 +14,20 @@ import (
 func (s *Service) MayInvite(ctx context.Context, userID, roomID string) error {
 	r, err := s.room(ctx, roomID)
 	if matrix.IsCode(err, matrix.NotFound) {
-		return errNotInRoom()
+		return timeline.ErrNotInRoom()
 	}
 	if err != nil {
 		return err
 	}
-	state, err := s.currentState(ctx, r.nid, []event.StateKey{
+	state, err := s.Timeline.CurrentState(ctx, r.nid, []event.StateKey{
 		{Type: event.TypeCreate}, {Type: event.TypePowerLevels}, {Type: event.TypeMember, Key: userID},
 	})
 	if err != nil {
 		return err
 	}
-	current := snapshot(state)
+	current := timeline.Snapshot(state)
 	if current.Event(event.TypeMember, userID).Membership() != event.Join {
-		return errNotInRoom()
+		return timeline.ErrNotInRoom()
 	}
 	levels, err := current.Event(event.TypePowerLevels, "").PowerLevels()
 	if err != nil {
@@ -40,7 +41,7 @@ func (s *Service) MayInvite(ctx context.Context, userID, roomID string) error {
 
 // PendingInvite gives the m.room.third_party_invite event of a token. M_FORBIDDEN if
 // the room has none, or there is no such room.
-func (s *Service) PendingInvite(ctx context.Context, roomID, token string) (*Event, error) {
+func (s *Service) PendingInvite(ctx context.Context, roomID, token string) (*timeline.Event, error) {
 	r, err := s.room(ctx, roomID)
 	if matrix.IsCode(err, matrix.NotFound) || err == nil && !matrix.IsText(token) {
 		return nil, errNoInvite()
@@ -49,7 +50,7 @@ func (s *Service) PendingInvite(ctx context.Context, roomID, token string) (*Eve
 		return nil, err
 	}
 	key := event.StateKey{Type: event.TypeThirdPartyInvite, Key: token}
-	state, err := s.currentState(ctx, r.nid, []event.StateKey{key})
+	state, err := s.Timeline.CurrentState(ctx, r.nid, []event.StateKey{key})
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +127,8 @@ func (s *Service) redeeming(ctx context.Context, userID, roomID string, signed j
 	}
 	name, _ := event.StringField(pending.Content(), "display_name")
 	c.ThirdParty = &thirdPartyInvite{DisplayName: name, Signed: signed}
-	d, err := member(pending.Sender, userID, c, func(_ *draft, current *Event) (bool, error) {
-		membership := current.membership()
+	d, err := member(pending.Sender, userID, c, func(_ *draft, current *timeline.Event) (bool, error) {
+		membership := membershipOf(current)
 		return membership == event.Invite || membership == event.Join, nil
 	})
 	return d, c, err

@@ -68,21 +68,21 @@ func TestWhatFollowersRead(t *testing.T) {
 	two := h.send(alice, room, "two")
 	h.set(alice, room, "m.room.name", "", `{"name":"n"}`)
 	h.redact(alice, room, one, "")
-	events, err := h.EventsBetween(ctx, from, h.journal.Position(), []string{"m.room.message"})
+	events, err := h.Timeline.EventsBetween(ctx, from, h.journal.Position(), []string{"m.room.message"})
 	h.ok(err)
 	equal(t, "messages", ids(events), []string{one, two})
 	if !events[0].Redacted() || events[1].Redacted() {
 		t.Error("they are not as they are now")
 	}
-	events, err = h.EventsBetween(ctx, from+1, from+2, []string{"m.room.message"})
+	events, err = h.Timeline.EventsBetween(ctx, from+1, from+2, []string{"m.room.message"})
 	h.ok(err)
 	equal(t, "a part", ids(events), []string{two})
-	redacted, err := h.RedactedBetween(ctx, from, h.journal.Position())
+	redacted, err := h.Timeline.RedactedBetween(ctx, from, h.journal.Position())
 	h.ok(err)
 	if len(redacted) != 1 || redacted[0] != from+1 {
 		t.Errorf("redacted: %v, want %d", redacted, from+1)
 	}
-	redacted, err = h.RedactedBetween(ctx, from, h.journal.Position()-1)
+	redacted, err = h.Timeline.RedactedBetween(ctx, from, h.journal.Position()-1)
 	h.ok(err)
 	if len(redacted) != 0 {
 		t.Errorf("before the redaction: %v", redacted)
@@ -99,14 +99,14 @@ func TestFollowersReadTheSameWithoutTheWindow(t *testing.T) {
 	for after := journal.Position(0); after < end; after += 13 {
 		upTo := min(end, after+40)
 		types := []string{"m.room.message", "m.room.member"}
-		inMemory, err := h.EventsBetween(ctx, after, upTo, types)
+		inMemory, err := h.Timeline.EventsBetween(ctx, after, upTo, types)
 		h.ok(err)
-		stored, err := fresh.EventsBetween(ctx, after, upTo, types)
+		stored, err := fresh.Timeline.EventsBetween(ctx, after, upTo, types)
 		h.ok(err)
 		equal(t, fmt.Sprintf("after %d up to %d", after, upTo), ids(stored), ids(inMemory))
-		one, err := h.RedactedBetween(ctx, after, upTo)
+		one, err := h.Timeline.RedactedBetween(ctx, after, upTo)
 		h.ok(err)
-		other, err := fresh.RedactedBetween(ctx, after, upTo)
+		other, err := fresh.Timeline.RedactedBetween(ctx, after, upTo)
 		h.ok(err)
 		if !slices.Equal(one, other) {
 			t.Errorf("redacted after %d up to %d: %v and %v", after, upTo, one, other)

@@ -208,7 +208,7 @@ func TestTwoProcessesChangeMembershipsOfOneRoom(t *testing.T) {
 	}
 	wg.Wait()
 	reader := houseOn(t, a.pool)
-	list, err := reader.JoinedMembers(t.Context(), alice, room)
+	list, err := reader.Timeline.JoinedMembers(t.Context(), alice, room)
 	a.ok(err)
 	if n := len(a.all(list)); n != 31 {
 		t.Errorf("%d have joined", n)

@@ -13,7 +13,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/personal/reports"
 	"homeserver/internal/postgres"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/server/config"
 )
 
@@ -59,7 +59,7 @@ type ReportBook struct {
 // Event returns the event that a report is about, as it is stored; nil if there is none. redacted tells that
 // most of it is gone.
 func (b *ReportBook) Event(ctx context.Context, r *reports.Report) (raw []byte, redacted bool, err error) {
-	return rooms.StoredEvent(ctx, b.pool, r.EventID)
+	return timeline.StoredEvent(ctx, b.pool, r.EventID)
 }
 
 // WithReports does the same as [WithAccounts] with what users have reported.

@@ -36,8 +36,8 @@ func newDiscovery(
 		Outgoing: safehttp.New(safehttp.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
 	})
 	return &discovery{
-		search:      search.New(search.Options{Pool: pool, Journal: entries, Rooms: r, Ignored: ignored}),
-		users:       userdirectory.New(pool, entries, r, profiles),
+		search:      search.New(search.Options{Pool: pool, Journal: entries, Rooms: r.Timeline, Ignored: ignored}),
+		users:       userdirectory.New(pool, entries, r.Timeline, profiles),
 		invitations: thirdpartyinvite.New(entries, r, identities, limits),
 	}
 }

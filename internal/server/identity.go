@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/postgres"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/server/config"
 	"homeserver/internal/server/serveridentity"
 )
@@ -55,7 +55,7 @@ func lookAround(conn *pgx.Conn, serverName string) serveridentity.Look {
 		if left.Users, left.ForeignUser, err = auth.AccountsFor(ctx, conn, serverName); err != nil {
 			return left, err
 		}
-		left.Newest, err = rooms.NewestEvent(ctx, conn)
+		left.Newest, err = timeline.NewestEvent(ctx, conn)
 		return left, err
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/media"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/server/buildinfo"
 	"homeserver/internal/server/config"
 	"homeserver/internal/server/disk"
@@ -29,7 +29,7 @@ const (
 // asked, and not more often than each inventoryAge.
 type inventory struct {
 	accounts *auth.Service
-	rooms    *rooms.Service
+	rooms    *timeline.Store
 	media    *media.Service
 	log      *slog.Logger
 

@@ -18,7 +18,7 @@ import (
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/personal/search"
 	"homeserver/internal/postgres"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/server/backup"
 	"homeserver/internal/server/config"
 	"homeserver/internal/server/serveridentity"
@@ -130,7 +130,7 @@ func examine(ctx context.Context, cfg *config.Config, db *database, log *slog.Lo
 	}
 	checks := slices.Concat(
 		postgres.Checks(), serveridentity.Checks(identity, lookAround(conn, cfg.ServerName)),
-		journal.Checks(entryTables), rooms.Checks(cfg.ServerName, keys), accountdata.Checks(), receipts.Checks(),
+		journal.Checks(entryTables), timeline.Checks(cfg.ServerName, keys), accountdata.Checks(), receipts.Checks(),
 		push.Checks(), presence.Checks(), syncstream.Checks(), search.Checks(), files.Checks(),
 	)
 	return doctor.Run(ctx, conn, checks, repair, out, progress)

@@ -65,13 +65,13 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, ready f
 		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Limits: limits, Guests: accounts.Guests, Log: log,
 		Shares: rooms.Shares{State: int(budget.Caches.RoomState), Transactions: int(budget.Caches.Transactions)},
 	})
-	profiles.ReportDamage(roomService.Damage())
+	profiles.ReportDamage(roomService.Timeline.Damage())
 	profiles.OnChange(roomService.UpdateProfile)
 	profiles.CountBy(roomService.CountProfile)
 	accounts.OnDeactivate(roomService.LeaveAll)
-	streams := newStream(pool, entries, others, roomService, profiles, threepids, &budget.Caches, log)
+	streams := newStream(pool, entries, others, roomService.Timeline, profiles, threepids, &budget.Caches, log)
 	for _, erase := range []func(context.Context, string) error{
-		roomService.Erase, profiles.Erase, streams.data.Erase, streams.receipts.Erase, streams.push.Erase, streams.sync.Erase, streams.presence.Erase,
+		roomService.Timeline.Erase, profiles.Erase, streams.data.Erase, streams.receipts.Erase, streams.push.Erase, streams.sync.Erase, streams.presence.Erase,
 	} {
 		accounts.OnErase(erase)
 	}
@@ -80,7 +80,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, ready f
 		return nil, err
 	}
 	found := newDiscovery(cfg, pool, entries, roomService, profiles, limits, streams.data.Ignored)
-	counts := &inventory{accounts: accounts, rooms: roomService, media: files, log: log}
+	counts := &inventory{accounts: accounts, rooms: roomService.Timeline, media: files, log: log}
 	registry, err := newRegistry(pool, append(newFreeDisk(cfg), newBuildInfo(), counts), []measured{entries, accounts, streams.sync, files, limits, clients},
 		[]caching{accounts, roomService, streams.data, streams.receipts, streams.typing, streams.presence, streams.push, streams.sync, limits})
 	if err != nil {
@@ -90,7 +90,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, ready f
 		Auth: accounts, Threepids: threepids, Profile: profiles, Journal: entries, Rooms: roomService, Media: files,
 		Stream: streams.sync, Data: streams.data, Receipts: streams.receipts, Typing: streams.typing, Presence: streams.presence, Push: streams.push,
 		Searches: found.search, Directory: found.users, Invitations: found.invitations, Turn: newTurn(cfg),
-		Reports:    reports.New(reports.Options{Pool: pool, Rooms: roomService, Users: accounts, Log: log}),
+		Reports:    reports.New(reports.Options{Pool: pool, Rooms: roomService.Timeline, Users: accounts, Log: log}),
 		ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, TrustedProxies: cfg.TrustedProxies,
 		Room: space.database.Check, MediaClosed: !cfg.Media.Open,
 		MaxBodyBytes: int64(cfg.Limits.RequestBody), Limits: limits, Bounds: newBounds(cfg.Limits, budget),

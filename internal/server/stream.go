@@ -15,7 +15,7 @@ import (
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/personal/typing"
 	"homeserver/internal/profile"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/server/config"
 	"homeserver/internal/syncstream"
 )
@@ -33,7 +33,7 @@ type stream struct {
 // newStream makes the services on a journal that is not started yet.
 func newStream(
 	pool *pgxpool.Pool, entries *journal.Journal, others *replica.Channel,
-	r *rooms.Service, profiles *profile.Service, threepids *threepid.Service, shares *config.Caches, log *slog.Logger,
+	r *timeline.Store, profiles *profile.Service, threepids *threepid.Service, shares *config.Caches, log *slog.Logger,
 ) *stream {
 	ticks := journal.NewTicks()
 	data := accountdata.New(pool, entries, r, int(shares.IgnoredUsers))

@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/reserve"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // Answer is what is new for a user: client-server API, GET /sync.
@@ -58,7 +58,7 @@ func (a *Answer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 }
 
 // State gives the state of a room that the answer tells of.
-func (a *Answer) State(r *Room) *rooms.Cursor { return a.service.Rooms.Cursor(r.State) }
+func (a *Answer) State(r *Room) *timeline.Cursor { return a.service.Rooms.Cursor(r.State) }
 
 // comma separates the members of a list.
 func comma(dst []byte, i int) []byte {
@@ -106,7 +106,7 @@ func (a *Answer) writeSection(ctx context.Context, w *reserve.Writer, section Se
 
 func (a *Answer) writeStripped(ctx context.Context, w *reserve.Writer, name string, r *Room) error {
 	w.B = append(w.B, `{"`+name+`":{"events":`...)
-	err := rooms.WriteList(ctx, w, a.State(r), rooms.AppendStripped)
+	err := timeline.WriteList(ctx, w, a.State(r), timeline.AppendStripped)
 	w.B = append(w.B, `}}`...)
 	return err
 }
@@ -128,8 +128,8 @@ func (a *Answer) writeRoom(ctx context.Context, w *reserve.Writer, r *Room) erro
 		return err
 	}
 	w.B = append(w.B, `},"timeline":{"events":`...)
-	timeline := a.service.Rooms.Cursor(rooms.List{Events: r.Timeline})
-	if err := rooms.WriteList(ctx, w, timeline, a.eventFormat(r)); err != nil {
+	shown := a.service.Rooms.Cursor(timeline.List{Events: r.Timeline})
+	if err := timeline.WriteList(ctx, w, shown, a.eventFormat(r)); err != nil {
 		return err
 	}
 	w.B = append(w.B, `,"limited":`...)
@@ -157,30 +157,30 @@ func (a *Answer) stateName() string {
 func (a *Answer) writeState(ctx context.Context, w *reserve.Writer, r *Room) error {
 	format := a.eventFormat(r)
 	if !a.filter.lazy() || len(r.State.Left) == 0 {
-		return rooms.WriteList(ctx, w, a.State(r), format)
+		return timeline.WriteList(ctx, w, a.State(r), format)
 	}
-	return rooms.WriteList(ctx, w, a.State(r), func(dst []byte, e *rooms.Event) []byte {
-		a.service.lazy.remember(a.plan, r, []*rooms.Event{e})
+	return timeline.WriteList(ctx, w, a.State(r), func(dst []byte, e *timeline.Event) []byte {
+		a.service.lazy.remember(a.plan, r, []*timeline.Event{e})
 		return format(dst, e)
 	})
 }
 
 // eventFormat is how the events of a room are written, cut down to the filter's
 // event_fields.
-func (a *Answer) eventFormat(r *Room) func(dst []byte, e *rooms.Event) []byte {
+func (a *Answer) eventFormat(r *Room) func(dst []byte, e *timeline.Event) []byte {
 	f := a.Format(r)
 	if a.filter.fields == nil {
 		return f.AppendJSON
 	}
 	var whole []byte
-	return func(dst []byte, e *rooms.Event) []byte {
+	return func(dst []byte, e *timeline.Event) []byte {
 		whole = f.AppendJSON(whole[:0], e)
 		dst, _ = a.filter.fields.appendObject(dst, whole)
 		return dst
 	}
 }
 
-func appendSummary(dst []byte, s *rooms.Summary) []byte {
+func appendSummary(dst []byte, s *timeline.Summary) []byte {
 	dst = append(dst, `"summary":{"m.heroes":[`...)
 	for i, hero := range s.Heroes {
 		if i > 0 {

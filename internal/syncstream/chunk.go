@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/personal/receipts"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // Chunk is what has happened between two tokens: client-server API, GET /events.
@@ -19,7 +19,7 @@ type Chunk struct {
 	// Start and End are the tokens.
 	Start, End string
 	// Events are those of rooms, in the order of positions.
-	Events []*rooms.Event
+	Events []*timeline.Event
 	// V1 makes the chunk write its events in the format of api/v1.
 	V1 bool
 
@@ -35,7 +35,7 @@ type Chunk struct {
 	covered bool
 	own     []*journal.Entry
 
-	invites     map[journal.RoomNID]rooms.List // stripped state
+	invites     map[journal.RoomNID]timeline.List // stripped state
 	receipts    map[journal.RoomNID][]*receipts.Receipt
 	accountData []*accountdata.Item
 	typing      map[journal.RoomNID][]string
@@ -53,7 +53,7 @@ func (c *Chunk) empty() bool {
 // readEvents gives the events of rooms, and cuts the chunk off where there are too
 // many or they are too large: all else is then told up to there, too.
 func (s *Service) readEvents(ctx context.Context, c *Chunk) error {
-	var filter *rooms.EventFilter
+	var filter *timeline.EventFilter
 	if len(c.ignored) > 0 {
 		filter = filter.WithoutMessagesOf(c.ignored)
 	}
@@ -76,40 +76,40 @@ func (s *Service) readEvents(ctx context.Context, c *Chunk) error {
 	return nil
 }
 
-func (c *Chunk) liveEvents(filter *rooms.EventFilter) []*rooms.Event {
-	var events []*rooms.Event
+func (c *Chunk) liveEvents(filter *timeline.EventFilter) []*timeline.Event {
+	var events []*timeline.Event
 	for _, src := range c.sources {
 		for _, entry := range src.live {
-			if e := rooms.EventOf(entry); e != nil && src.tells(e.Position) && filter.Match(e) {
+			if e := timeline.EventOf(entry); e != nil && src.tells(e.Position) && filter.Match(e) {
 				events = append(events, e)
 			}
 		}
 	}
-	slices.SortFunc(events, func(a, b *rooms.Event) int { return cmp.Compare(a.Position, b.Position) })
+	slices.SortFunc(events, func(a, b *timeline.Event) int { return cmp.Compare(a.Position, b.Position) })
 	return events
 }
 
-func (s *Service) storedEvents(ctx context.Context, c *Chunk, filter *rooms.EventFilter) (rooms.List, error) {
-	var windows []rooms.Window
+func (s *Service) storedEvents(ctx context.Context, c *Chunk, filter *timeline.EventFilter) (timeline.List, error) {
+	var windows []timeline.Window
 	for _, src := range c.sources {
 		for _, told := range src.told {
-			windows = append(windows, rooms.Window{Room: src.nid, Range: told})
+			windows = append(windows, timeline.Window{Room: src.nid, Range: told})
 		}
 	}
 	if len(windows) == 0 {
-		return rooms.List{}, nil
+		return timeline.List{}, nil
 	}
 	return s.Rooms.Oldest(ctx, windows, maxChunk, filter)
 }
 
 // isInvite reports whether an event invites the user.
-func (c *Chunk) isInvite(e *rooms.Event) bool {
+func (c *Chunk) isInvite(e *timeline.Event) bool {
 	return e.IsState(event.TypeMember, c.UserID) && e.Membership() == event.Invite
 }
 
 // isIgnoredInvite reports whether an event invites the user in the name of somebody
 // whom the user ignores: client-server API, "Ignoring Users".
-func (c *Chunk) isIgnoredInvite(e *rooms.Event) bool {
+func (c *Chunk) isIgnoredInvite(e *timeline.Event) bool {
 	return c.isInvite(e) && slices.Contains(c.ignored, e.Sender)
 }
 
@@ -125,9 +125,9 @@ func (s *Service) readInvites(ctx context.Context, c *Chunk) error {
 	if len(at) == 0 {
 		return nil
 	}
-	var invited []rooms.RoomAt
+	var invited []timeline.RoomAt
 	for nid, position := range at {
-		invited = append(invited, rooms.RoomAt{Room: nid, At: position})
+		invited = append(invited, timeline.RoomAt{Room: nid, At: position})
 	}
 	state, err := s.Rooms.Stripped(ctx, invited, c.UserID)
 	c.invites = state.ByRoom()
@@ -271,8 +271,8 @@ func (c *Chunk) AppendJSON(dst []byte) []byte {
 }
 
 // format is how the events of a room are written for the reader.
-func (c *Chunk) format(src *source) *rooms.Format {
-	return &rooms.Format{
+func (c *Chunk) format(src *source) *timeline.Format {
+	return &timeline.Format{
 		WithRoomID: true, V1: c.V1, Now: c.now, UserID: c.UserID, DeviceID: c.DeviceID,
 		Access: src.access, InviteState: c.invites[src.nid].Events,
 	}

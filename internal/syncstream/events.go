@@ -9,7 +9,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // maxChunk is how many room events one answer of /events holds at most. Those that
@@ -157,8 +157,8 @@ type sources func(since, upTo journal.Position) ([]*source, bool)
 type source struct {
 	nid    journal.RoomNID
 	roomID string
-	access *rooms.Access
-	told   []rooms.Range // of positions
+	access *timeline.Access
+	told   []timeline.Range // of positions
 	// joinedAt is the position since which the user is in; 0: is not.
 	joinedAt journal.Position
 	live     []*journal.Entry // of the window, if that reaches back far enough
@@ -187,8 +187,8 @@ func (v *viewer) sources(since, upToNow journal.Position) ([]*source, bool) {
 // membersSee gives the positions in (since, upTo] at which a user was in a room, or
 // became anything else. Later changes don't alter what it says of earlier
 // positions, so it doesn't matter at which of them an answer ends.
-func membersSee(memberships []rooms.Change, since, upTo journal.Position) []rooms.Range {
-	var told []rooms.Range
+func membersSee(memberships []timeline.Change, since, upTo journal.Position) []timeline.Range {
+	var told []timeline.Range
 	for i, m := range memberships {
 		to := m.From
 		if m.Value == event.Join {
@@ -198,7 +198,7 @@ func membersSee(memberships []rooms.Change, since, upTo journal.Position) []room
 			}
 		}
 		if from := max(m.From, since+1); from <= min(to, upTo) {
-			told = append(told, rooms.Range{From: from, To: min(to, upTo)})
+			told = append(told, timeline.Range{From: from, To: min(to, upTo)})
 		}
 	}
 	return told

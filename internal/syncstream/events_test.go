@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
@@ -381,7 +382,7 @@ func (y *history) remembered(user string, events []*ev) []string {
 // to a user since a token, of rooms that the user has never forgotten.
 func (y *history) happenedTo(user, since string) []string {
 	y.t.Helper()
-	var told []*rooms.Event
+	var told []*timeline.Event
 	after := *y.position(since)
 	for _, room := range y.rooms {
 		if _, forgot := y.forgot[forgetting{user, room}]; forgot {
@@ -400,7 +401,7 @@ func (y *history) happenedTo(user, since string) []string {
 			}
 		}
 	}
-	slices.SortFunc(told, func(a, b *rooms.Event) int { return int(a.Position - b.Position) })
+	slices.SortFunc(told, func(a, b *timeline.Event) int { return int(a.Position - b.Position) })
 	ids := []string{}
 	for _, e := range told {
 		ids = append(ids, e.Type+" "+e.ID)

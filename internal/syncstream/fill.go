@@ -8,7 +8,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // fill reads what the plan asks for: from the live window what it holds, and
@@ -44,11 +44,11 @@ func (r *Room) hasTimeline() bool { return r.Section == Joined || r.Section == L
 
 func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 	filter := p.timeline
-	limit := filter.LimitOr(rooms.DefaultLimit)
-	var windows []rooms.Window
+	limit := filter.LimitOr(timeline.DefaultLimit)
+	var windows []timeline.Window
 	var stored []*Room
 	var overtaken []overtaken
-	take := func(r *Room, newest rooms.List) {
+	take := func(r *Room, newest timeline.List) {
 		if p.mayBeOvertaken(r, newest.Events[:min(limit, len(newest.Events))]) {
 			overtaken = append(overtaken, newOvertaken(r, newest, limit))
 		} else {
@@ -60,11 +60,11 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 		case !filter.WantsRoom(r.RoomID):
 			r.PrevBatch = r.upTo
 		case r.inWindow:
-			take(r, rooms.List{Events: r.newest(filter, limit+1)})
+			take(r, timeline.List{Events: r.newest(filter, limit+1)})
 		default:
 			stored = append(stored, r)
 			for _, within := range r.Access.Ranges(r.since, r.upTo) {
-				windows = append(windows, rooms.Window{Room: r.nid, Range: within})
+				windows = append(windows, timeline.Window{Room: r.nid, Range: within})
 			}
 		}
 	}
@@ -84,10 +84,10 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 }
 
 // newest gives the newest events of the window that may be shown, newest first.
-func (r *Room) newest(filter *rooms.EventFilter, most int) []*rooms.Event {
-	events := make([]*rooms.Event, 0, min(most, len(r.live)))
+func (r *Room) newest(filter *timeline.EventFilter, most int) []*timeline.Event {
+	events := make([]*timeline.Event, 0, min(most, len(r.live)))
 	for i := len(r.live) - 1; i >= 0 && len(events) < most; i-- {
-		e := rooms.EventOf(r.live[i])
+		e := timeline.EventOf(r.live[i])
 		if e != nil && e.Position <= r.upTo && filter.Match(e) && r.Access.Sees(e.Position) {
 			events = append(events, e)
 		}
@@ -100,7 +100,7 @@ func (r *Room) newest(filter *rooms.EventFilter, most int) []*rooms.Event {
 // counts as having some: clients know from other servers that they have to ask for its
 // history. Whoever sees nothing of the room but how the own
 // membership changed is not told so: history is not for them.
-func (r *Room) setTimeline(list rooms.List, limit int) {
+func (r *Room) setTimeline(list timeline.List, limit int) {
 	newest, shown := list.Events, 0
 	for shown < min(limit, len(newest)) && newest[shown].Position > r.from {
 		shown++
@@ -139,14 +139,14 @@ func (s *Service) readFullState(ctx context.Context, p *plan, full []*Room) erro
 	if len(full) == 0 {
 		return nil
 	}
-	at := make([]rooms.RoomAt, len(full))
-	around := make([]rooms.Around, len(full))
+	at := make([]timeline.RoomAt, len(full))
+	around := make([]timeline.Around, len(full))
 	shown := []journal.Position{} // nil would be NULL
 	changes := false
 	for i, r := range full {
 		start := p.stateAt(r)
-		at[i] = rooms.RoomAt{Room: r.nid, At: start}
-		around[i] = rooms.Around{Room: r.nid, Start: start, Until: start}
+		at[i] = timeline.RoomAt{Room: r.nid, At: start}
+		around[i] = timeline.Around{Room: r.nid, Start: start, Until: start}
 		keptOut := p.filter.Room.Timeline != nil || !r.Access.SeesAll(start, r.stateUpTo)
 		if !keptOut || start >= r.stateUpTo {
 			continue
@@ -158,7 +158,7 @@ func (s *Service) readFullState(ctx context.Context, p *plan, full []*Room) erro
 			}
 		}
 	}
-	var list rooms.List
+	var list timeline.List
 	var err error
 	if changes {
 		list, err = s.Rooms.StatesAround(ctx, around, shown, p.filter.Room.State, !p.filter.lazy())
@@ -178,15 +178,15 @@ func (s *Service) readFullState(ctx context.Context, p *plan, full []*Room) erro
 // state.
 func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
 	var changed, full []*Room
-	var deltas []rooms.Delta
-	found := map[journal.RoomNID]rooms.List{}
+	var deltas []timeline.Delta
+	found := map[journal.RoomNID]timeline.List{}
 	for _, r := range p.which(p.hasStateChanges) {
 		changed = append(changed, r)
 		if r.inWindow {
-			found[r.nid] = rooms.List{Events: r.liveState(r.since)}
+			found[r.nid] = timeline.List{Events: r.liveState(r.since)}
 			continue
 		}
-		deltas = append(deltas, rooms.Delta{Room: r.nid, Since: r.since, Start: p.stateAt(r) + 1, UpTo: r.stateUpTo})
+		deltas = append(deltas, timeline.Delta{Room: r.nid, Since: r.since, Start: p.stateAt(r) + 1, UpTo: r.stateUpTo})
 	}
 	if len(deltas) > 0 {
 		list, err := s.Rooms.StateChanges(ctx, deltas)
@@ -218,10 +218,10 @@ func (p *plan) hasStateChanges(r *Room) bool {
 }
 
 // liveState gives the state events of the room's entries in the window.
-func (r *Room) liveState(since journal.Position) []*rooms.Event {
-	var events []*rooms.Event
+func (r *Room) liveState(since journal.Position) []*timeline.Event {
+	var events []*timeline.Event
 	for _, entry := range r.live {
-		e := rooms.EventOf(entry)
+		e := timeline.EventOf(entry)
 		if e != nil && e.StateKey != nil && e.Position > since && e.Position <= r.stateUpTo {
 			events = append(events, e)
 		}
@@ -232,11 +232,11 @@ func (r *Room) liveState(since journal.Position) []*rooms.Event {
 // setStateChanges takes the state events since the last answer, oldest first. Of
 // each state entry it gives what it is in the end, unless the timeline shows that:
 // then what it was when the timeline begins.
-func (p *plan) setStateChanges(r *Room, changes []*rooms.Event) {
+func (p *plan) setStateChanges(r *Room, changes []*timeline.Event) {
 	if len(changes) == 0 {
 		return
 	}
-	atStart, atEnd := map[event.StateKey]*rooms.Event{}, map[event.StateKey]*rooms.Event{}
+	atStart, atEnd := map[event.StateKey]*timeline.Event{}, map[event.StateKey]*timeline.Event{}
 	for _, e := range changes {
 		atEnd[stateKey(e)] = e
 		if e.Position <= p.stateAt(r) {
@@ -246,7 +246,7 @@ func (p *plan) setStateChanges(r *Room, changes []*rooms.Event) {
 	if !p.showsState(r) {
 		return
 	}
-	var told []*rooms.Event
+	var told []*timeline.Event
 	for _, e := range changes {
 		wanted := atEnd[stateKey(e)]
 		if !p.UseStateAfter && r.shows(wanted) {
@@ -259,11 +259,13 @@ func (p *plan) setStateChanges(r *Room, changes []*rooms.Event) {
 	r.State.Events = told
 }
 
-func stateKey(e *rooms.Event) event.StateKey { return event.StateKey{Type: e.Type, Key: *e.StateKey} }
+func stateKey(e *timeline.Event) event.StateKey {
+	return event.StateKey{Type: e.Type, Key: *e.StateKey}
+}
 
 // shows reports whether the timeline holds an event, be it another copy.
-func (r *Room) shows(e *rooms.Event) bool {
-	_, ok := slices.BinarySearchFunc(r.Timeline, e.Position, func(t *rooms.Event, p journal.Position) int {
+func (r *Room) shows(e *timeline.Event) bool {
+	_, ok := slices.BinarySearchFunc(r.Timeline, e.Position, func(t *timeline.Event, p journal.Position) int {
 		return cmp.Compare(t.Position, p)
 	})
 	return ok
@@ -274,9 +276,9 @@ func (s *Service) fillStripped(ctx context.Context, p *plan) error {
 	if len(invited) == 0 {
 		return nil
 	}
-	at := make([]rooms.RoomAt, len(invited))
+	at := make([]timeline.RoomAt, len(invited))
 	for i, r := range invited {
-		at[i] = rooms.RoomAt{Room: r.nid, At: r.upTo}
+		at[i] = timeline.RoomAt{Room: r.nid, At: r.upTo}
 	}
 	list, err := s.Rooms.Stripped(ctx, at, p.UserID)
 	if err != nil {
@@ -305,7 +307,7 @@ func (p *plan) isIgnoredInvite(r *Room) bool {
 	if r.Section != Invited {
 		return false
 	}
-	return p.viewer.ignores(r.inviter) || slices.ContainsFunc(r.State.Events, func(e *rooms.Event) bool {
+	return p.viewer.ignores(r.inviter) || slices.ContainsFunc(r.State.Events, func(e *timeline.Event) bool {
 		return e.IsState(event.TypeMember, p.UserID) && p.viewer.ignores(e.Sender)
 	})
 }

@@ -10,23 +10,23 @@ import (
 	"homeserver/internal/cache"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // Filter shapes the answer of /sync: client-server API, "Filtering".
 type Filter struct {
-	EventFields []string           `json:"event_fields"`
-	EventFormat string             `json:"event_format"`
-	AccountData *rooms.EventFilter `json:"account_data"`
-	Presence    *rooms.EventFilter `json:"presence"`
+	EventFields []string              `json:"event_fields"`
+	EventFormat string                `json:"event_format"`
+	AccountData *timeline.EventFilter `json:"account_data"`
+	Presence    *timeline.EventFilter `json:"presence"`
 	Room        struct {
-		Rooms        *[]string          `json:"rooms"`
-		NotRooms     []string           `json:"not_rooms"`
-		IncludeLeave bool               `json:"include_leave"`
-		AccountData  *rooms.EventFilter `json:"account_data"`
-		Ephemeral    *rooms.EventFilter `json:"ephemeral"`
-		State        *rooms.EventFilter `json:"state"`
-		Timeline     *rooms.EventFilter `json:"timeline"`
+		Rooms        *[]string             `json:"rooms"`
+		NotRooms     []string              `json:"not_rooms"`
+		IncludeLeave bool                  `json:"include_leave"`
+		AccountData  *timeline.EventFilter `json:"account_data"`
+		Ephemeral    *timeline.EventFilter `json:"ephemeral"`
+		State        *timeline.EventFilter `json:"state"`
+		Timeline     *timeline.EventFilter `json:"timeline"`
 	} `json:"room"`
 
 	fields *fields // of EventFields; nil: all
@@ -50,7 +50,7 @@ func parseFilter(definition []byte) (*Filter, error) {
 	default:
 		return nil, matrix.Errorf(matrix.InvalidParam, `event_format must be "client" or "federation"`)
 	}
-	for _, part := range []*rooms.EventFilter{
+	for _, part := range []*timeline.EventFilter{
 		f.AccountData, f.Presence, f.Room.AccountData, f.Room.Ephemeral, f.Room.State, f.Room.Timeline, f.ofRooms(),
 	} {
 		if part == nil {
@@ -66,8 +66,8 @@ func parseFilter(definition []byte) (*Filter, error) {
 
 // ParseEventFilter reads a filter for the events of a room, as /messages and
 // /context take it. Errors as for a filter of /sync.
-func ParseEventFilter(definition string) (*rooms.EventFilter, error) {
-	var f rooms.EventFilter
+func ParseEventFilter(definition string) (*timeline.EventFilter, error) {
+	var f timeline.EventFilter
 	if err := decodeFilter([]byte(definition), &f); err != nil {
 		return nil, err
 	}
@@ -110,8 +110,8 @@ func (f *Filter) wants(roomID string) bool {
 }
 
 // ofRooms is the part of the filter that chooses rooms.
-func (f *Filter) ofRooms() *rooms.EventFilter {
-	return &rooms.EventFilter{Rooms: f.Room.Rooms, NotRooms: f.Room.NotRooms}
+func (f *Filter) ofRooms() *timeline.EventFilter {
+	return &timeline.EventFilter{Rooms: f.Room.Rooms, NotRooms: f.Room.NotRooms}
 }
 
 // lazy reports whether members come as they are needed.

@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
@@ -90,9 +91,9 @@ func (f *follower) take(id string, r *room, before string, joined bool) {
 }
 
 // gap reads what a limited timeline has left out.
-func (f *follower) gap(id, from, before string) []*rooms.Event {
+func (f *follower) gap(id, from, before string) []*timeline.Event {
 	f.h.t.Helper()
-	_, err := f.h.rooms.Messages(f.h.t.Context(), f.UserID, id, rooms.Page{})
+	_, err := f.h.rooms.Timeline.Messages(f.h.t.Context(), f.UserID, id, timeline.Page{})
 	if refused(err) && f.h.lags() {
 		return nil // the user has left and forgotten the room, but not here yet
 	}
@@ -114,7 +115,7 @@ func (f *follower) check(a *answer) {
 		return // what is wrong now shows later as well
 	}
 	for id := range a.Rooms.Join {
-		state, _, err := f.h.rooms.State(f.h.t.Context(), f.UserID, id)
+		state, _, err := f.h.rooms.Timeline.State(f.h.t.Context(), f.UserID, id)
 		f.h.ok(err)
 		want := map[string]string{}
 		for e, err := range state.All(f.h.t.Context()) {
@@ -142,7 +143,7 @@ func (f *follower) check(a *answer) {
 // wholeHistory reports whether the filter keeps no events out.
 func (f *follower) wholeHistory() bool {
 	var filter struct {
-		Room struct{ Timeline rooms.EventFilter }
+		Room struct{ Timeline timeline.EventFilter }
 	}
 	if f.Filter != "" {
 		f.h.ok(json.Unmarshal([]byte(f.Filter), &filter))

@@ -9,7 +9,7 @@ import (
 	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestViewersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
@@ -46,17 +46,17 @@ func TestViewersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 
 // manyChanges is how a user stands to a room who comes and goes.
 func manyChanges(nid, changes int) *standing {
-	st := &rooms.Standing{Room: journal.RoomNID(nid), RoomID: fmt.Sprintf("!%043d", nid)}
+	st := &timeline.Standing{Room: journal.RoomNID(nid), RoomID: fmt.Sprintf("!%043d", nid)}
 	for i := range changes {
 		membership := event.Join
 		if i%2 == 1 {
 			membership = event.Leave
 		}
 		at := journal.Position(10 * i)
-		st.Memberships = append(st.Memberships, rooms.Change{From: at, Value: strings.Clone(membership)})
-		st.Visibilities = append(st.Visibilities, rooms.Change{From: at + 5, Value: strings.Clone("shared")})
+		st.Memberships = append(st.Memberships, timeline.Change{From: at, Value: strings.Clone(membership)})
+		st.Visibilities = append(st.Visibilities, timeline.Change{From: at + 5, Value: strings.Clone("shared")})
 	}
-	return &standing{st, rooms.NewAccess(st.Visibilities, st.Memberships)}
+	return &standing{st, timeline.NewAccess(st.Visibilities, st.Memberships)}
 }
 
 func TestFiltersTakeNoMoreMemoryThanTheirShare(t *testing.T) {

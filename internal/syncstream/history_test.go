@@ -54,7 +54,7 @@ func (h *house) history(seed uint64) *history {
 // powers lets everybody do everything, but for what the room version forbids.
 func (h *house) powers(room string) string {
 	h.t.Helper()
-	e, _, err := h.rooms.StateEvent(h.t.Context(), alice, room, "m.room.create", "")
+	e, _, err := h.rooms.Timeline.StateEvent(h.t.Context(), alice, room, "m.room.create", "")
 	h.ok(err)
 	users := map[string]int{bob: 60, carol: 50, dave: 50}
 	if e.Version.ID != "12" {

@@ -91,17 +91,17 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.names, Signer: signer, Now: sending})
 	ticks := journal.NewTicks()
-	h.data = accountdata.New(pool, h.journal, h.rooms, 0)
-	h.receipts = receipts.New(pool, h.journal, h.rooms, h.data, 0)
-	h.typing = typing.New(h.rooms, h.journal, ticks, nil, 0)
+	h.data = accountdata.New(pool, h.journal, h.rooms.Timeline, 0)
+	h.receipts = receipts.New(pool, h.journal, h.rooms.Timeline, h.data, 0)
+	h.typing = typing.New(h.rooms.Timeline, h.journal, ticks, nil, 0)
 	h.presence = presence.New(presence.Options{
-		Pool: pool, Journal: h.journal, Rooms: h.rooms, Profiles: h.names, Ticks: ticks, Now: h.clock.now,
+		Pool: pool, Journal: h.journal, Rooms: h.rooms.Timeline, Profiles: h.names, Ticks: ticks, Now: h.clock.now,
 	})
 	h.push = push.New(push.Options{
-		Pool: pool, Journal: h.journal, Rooms: h.rooms, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored,
+		Pool: pool, Journal: h.journal, Rooms: h.rooms.Timeline, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored,
 	})
 	h.Service = syncstream.New(syncstream.Options{
-		Pool: pool, Journal: h.journal, Rooms: h.rooms, Data: h.data, Receipts: h.receipts, Push: h.push,
+		Pool: pool, Journal: h.journal, Rooms: h.rooms.Timeline, Data: h.data, Receipts: h.receipts, Push: h.push,
 		Typing: h.typing, Presence: h.presence, Ticks: ticks, Now: h.clock.now,
 	})
 	h.ok(h.journal.Start(t.Context()))

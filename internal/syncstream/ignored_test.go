@@ -9,6 +9,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // ignore makes a user ignore some others and nobody else.
@@ -134,16 +135,16 @@ func TestIgnoredInHistory(t *testing.T) {
 		h.say(bob, room, fmt.Sprint("hidden ", i))
 		middle = h.send(carol, room, fmt.Sprint("shown ", i))
 	}
-	var none *rooms.EventFilter
+	var none *timeline.EventFilter
 	f := none.WithoutMessagesOf([]string{bob})
-	st, err := h.rooms.Messages(t.Context(), alice, room, rooms.Page{Backward: true, Limit: 6, Filter: f})
+	st, err := h.rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: true, Limit: 6, Filter: f})
 	h.ok(err)
 	var got []string
 	for _, e := range slices.Backward(st.Events) {
 		got = append(got, string(e.Content()))
 	}
 	equal(t, "messages", got, `{"body":"shown 0"}`, `{"body":"shown 1"}`, `{"body":"shown 2"}`, `{"body":"shown 3"}`, `{"body":"shown 4"}`, `{"body":"shown 5"}`)
-	around, err := h.rooms.Context(t.Context(), alice, room, middle, 4, f)
+	around, err := h.rooms.Timeline.Context(t.Context(), alice, room, middle, 4, f)
 	h.ok(err)
 	for _, e := range around.Before.Events {
 		if e.Sender == bob && e.StateKey == nil {

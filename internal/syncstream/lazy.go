@@ -7,7 +7,7 @@ import (
 	"homeserver/internal/cache"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // lazyMembers remembers which devices know which members of rooms: client-server
@@ -44,11 +44,11 @@ func (s *Service) fillMembers(ctx context.Context, p *plan) error {
 		return nil
 	}
 	rs := p.which(p.showsState)
-	var missing []rooms.MemberAt
+	var missing []timeline.MemberAt
 	for _, r := range rs {
-		at := rooms.RoomAt{Room: r.nid, At: p.stateAt(r)}
+		at := timeline.RoomAt{Room: r.nid, At: p.stateAt(r)}
 		for member := range s.lazy.wanted(p, r) {
-			missing = append(missing, rooms.MemberAt{RoomAt: at, User: member})
+			missing = append(missing, timeline.MemberAt{RoomAt: at, User: member})
 		}
 	}
 	if len(missing) > 0 {
@@ -100,7 +100,7 @@ func (l *lazyMembers) wanted(p *plan, r *Room) map[string]struct{} {
 }
 
 // remember notes the members among events that the answer tells of.
-func (l *lazyMembers) remember(p *plan, r *Room, events []*rooms.Event) {
+func (l *lazyMembers) remember(p *plan, r *Room, events []*timeline.Event) {
 	for _, e := range events {
 		if e.Type != event.TypeMember || e.StateKey == nil {
 			continue

@@ -9,6 +9,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func wantPart(t testing.TB, what, text, part string) {
@@ -139,7 +140,7 @@ func TestWhoNeverWasInARoomIsNotToldOfMore(t *testing.T) {
 	since := h.synced(bob, "").Since
 	h.ban(bob, room)
 	h.ok(h.rooms.Unban(t.Context(), alice, room, bob, ""))
-	_, err := h.rooms.Messages(t.Context(), bob, room, rooms.Page{})
+	_, err := h.rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{})
 	wantCode(t, "history", err, matrix.Forbidden)
 	for what, process := range map[string]*house{"window": h, "SQL": houseOn(t, h.pool, journal.Options{})} {
 		c := process.client(bob, `{"room":{"timeline":{"limit":1}}}`)
@@ -272,7 +273,7 @@ func TestTimelineAfterAJoinEndsAtWhatTheReaderMayNotRead(t *testing.T) {
 	} {
 		r := c.sync().in(t, room)
 		equal(t, what, r.timeline(), "1", "2", "bob leave", "bob join", "3")
-		older, err := h.rooms.Messages(t.Context(), bob, room, rooms.Page{Limit: 100})
+		older, err := h.rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{Limit: 100})
 		h.ok(err)
 		if n := len(older.Events); n != 13 { // 6 of the creation, 2 before, and these
 			t.Errorf("%s: /messages has %d events", what, n)

@@ -6,7 +6,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // A timeline leaves out what the reader may not read, and goes on before it. State that
@@ -18,11 +18,11 @@ import (
 // may not read.
 type overtaken struct {
 	room   *Room
-	newest rooms.List // of the timeline, newest first
+	newest timeline.List // of the timeline, newest first
 	after  journal.Position
 }
 
-func newOvertaken(r *Room, newest rooms.List, limit int) overtaken {
+func newOvertaken(r *Room, newest timeline.List, limit int) overtaken {
 	oldest := newest.Events[min(limit, len(newest.Events))-1]
 	return overtaken{r, newest, oldest.Position - 1}
 }
@@ -30,22 +30,22 @@ func newOvertaken(r *Room, newest rooms.List, limit int) overtaken {
 // mayBeOvertaken reports whether a timeline of these events, newest first, shows state
 // before a stretch that the reader may not read. Clients that ask for the state after
 // the timeline do not read state from it.
-func (p *plan) mayBeOvertaken(r *Room, timeline []*rooms.Event) bool {
-	if len(timeline) == 0 || p.UseStateAfter || r.Access.SeesAll(timeline[len(timeline)-1].Position-1, r.stateUpTo) {
+func (p *plan) mayBeOvertaken(r *Room, newest []*timeline.Event) bool {
+	if len(newest) == 0 || p.UseStateAfter || r.Access.SeesAll(newest[len(newest)-1].Position-1, r.stateUpTo) {
 		return false
 	}
-	return slices.ContainsFunc(timeline, func(e *rooms.Event) bool { return e.StateKey != nil })
+	return slices.ContainsFunc(newest, func(e *timeline.Event) bool { return e.StateKey != nil })
 }
 
 // fillOvertaken sets the timelines of rooms so that they begin after what is overtaken.
 func (s *Service) fillOvertaken(ctx context.Context, list []overtaken, limit int) error {
-	var deltas []rooms.Delta
+	var deltas []timeline.Delta
 	for _, o := range list {
 		if !o.room.inWindow {
-			deltas = append(deltas, rooms.Delta{Room: o.room.nid, Since: o.after, Start: o.after + 1, UpTo: o.room.stateUpTo})
+			deltas = append(deltas, timeline.Delta{Room: o.room.nid, Since: o.after, Start: o.after + 1, UpTo: o.room.stateUpTo})
 		}
 	}
-	stored := map[journal.RoomNID]rooms.List{}
+	stored := map[journal.RoomNID]timeline.List{}
 	if len(deltas) > 0 {
 		events, err := s.Rooms.StateChanges(ctx, deltas)
 		if err != nil {
@@ -65,8 +65,8 @@ func (s *Service) fillOvertaken(ctx context.Context, list []overtaken, limit int
 
 // cut sets the timeline, given how the state changed in it, oldest first. Where not all
 // of that could be read, all state counts as overtaken.
-func (o *overtaken) cut(changes rooms.List, limit int) {
-	last := map[event.StateKey]*rooms.Event{}
+func (o *overtaken) cut(changes timeline.List, limit int) {
+	last := map[event.StateKey]*timeline.Event{}
 	for _, e := range changes.Events {
 		last[stateKey(e)] = e
 	}

@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/personal/typing"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // What stands in this file gives out the parts of an answer, for the generations of
@@ -27,8 +27,8 @@ func (a *Answer) AppendAccountData(dst []byte) []byte { return appendList(dst, a
 
 // Format is how the answer writes the events of a room, but for the filter's
 // event_fields.
-func (a *Answer) Format(r *Room) rooms.Format {
-	return rooms.Format{
+func (a *Answer) Format(r *Room) timeline.Format {
+	return timeline.Format{
 		Now: a.now, UserID: a.UserID, DeviceID: a.DeviceID, Access: r.Access,
 		Federation: a.filter.EventFormat == "federation",
 	}
@@ -36,7 +36,7 @@ func (a *Answer) Format(r *Room) rooms.Format {
 
 // AppendEvent writes one event of a room without its ID, cut down to the filter's
 // event_fields.
-func (a *Answer) AppendEvent(dst []byte, r *Room, e *rooms.Event) []byte {
+func (a *Answer) AppendEvent(dst []byte, r *Room, e *timeline.Event) []byte {
 	f := a.Format(r)
 	f.WithoutID = true
 	if a.filter.fields == nil {

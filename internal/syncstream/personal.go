@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/personal/typing"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // accountEvent is a piece of account data for the whole account.
@@ -109,7 +109,7 @@ func (p *plan) addItem(i *accountdata.Item) {
 	}
 }
 
-func wantsOf(f *rooms.EventFilter, r *Room, typ string) bool {
+func wantsOf(f *timeline.EventFilter, r *Room, typ string) bool {
 	return f.WantsRoom(r.RoomID) && f.MatchOther(typ, "")
 }
 

@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // plan is what one answer is about: the rooms, and the range of positions of
@@ -18,7 +18,7 @@ import (
 type plan struct {
 	*request
 	viewer   *viewer
-	timeline *rooms.EventFilter // of the request, and without whom the user ignores
+	timeline *timeline.EventFilter // of the request, and without whom the user ignores
 	upTo     journal.Position
 	tickUpTo journal.Tick
 	rooms    []*Room
@@ -51,17 +51,17 @@ type Room struct {
 	RoomID  string
 	// Timeline holds the newest events, oldest first. Limited tells that there are
 	// older ones since the last answer; PrevBatch is where they end.
-	Timeline  []*rooms.Event
+	Timeline  []*timeline.Event
 	Limited   bool
 	PrevBatch journal.Position
 	// State is the state that the timeline begins with (or, if that was asked for,
 	// ends with), as far as it is new; of a room that one is invited to or knocks
 	// at, the stripped state. What of it was not read, because it is too much to be
 	// held at once, is what [Answer.State] goes on with.
-	State rooms.List
+	State timeline.List
 	// Summary is nil where nothing in it has changed.
-	Summary *rooms.Summary
-	Access  *rooms.Access
+	Summary *timeline.Summary
+	Access  *timeline.Access
 
 	nid journal.RoomNID
 	// The room is looked at in (since, upTo]. The timeline begins after from, and all
@@ -134,7 +134,7 @@ func newPlan(view journal.View, v *viewer, r *request) *plan {
 
 // upTo cuts off the changes after a position, which a viewer may have loaded
 // before they were published here.
-func upTo(changes []rooms.Change, p journal.Position) []rooms.Change {
+func upTo(changes []timeline.Change, p journal.Position) []timeline.Change {
 	n := len(changes)
 	for n > 0 && changes[n-1].From > p {
 		n--
@@ -175,7 +175,7 @@ func (p *plan) room(st *standing) *Room {
 // joined plans a room that the user is in. Who has come in since the last answer
 // gets the whole state; and, without having been in at the time of the last
 // answer, history from before it.
-func (p *plan) joined(r *Room, memberships []rooms.Change) {
+func (p *plan) joined(r *Room, memberships []timeline.Change) {
 	r.stateUpTo = r.upTo
 	r.full = p.FullState
 	if heldSince(memberships) > p.since {
@@ -188,7 +188,7 @@ func (p *plan) joined(r *Room, memberships []rooms.Change) {
 // left plans a room that the user is out of. Whoever was in it since the last
 // answer gets the rest, until the end; others just hear how their own membership
 // has changed, and nothing of the state.
-func (p *plan) left(r *Room, memberships []rooms.Change) {
+func (p *plan) left(r *Room, memberships []timeline.Change) {
 	r.stateUpTo = leftAt(memberships)
 	r.full = p.FullState
 	if r.stateUpTo > p.since {
@@ -201,7 +201,7 @@ func (p *plan) left(r *Room, memberships []rooms.Change) {
 
 // reopen looks further back than the last answer, unless the user was in the room
 // then; it reports whether it does.
-func (r *Room) reopen(since journal.Position, memberships []rooms.Change) bool {
+func (r *Room) reopen(since journal.Position, memberships []timeline.Change) bool {
 	if last(upTo(memberships, since)).Value == event.Join {
 		return false
 	}
@@ -211,7 +211,7 @@ func (r *Room) reopen(since journal.Position, memberships []rooms.Change) bool {
 
 // heldSince gives the position since which the last membership has held, over
 // changes of the profile.
-func heldSince(memberships []rooms.Change) journal.Position {
+func heldSince(memberships []timeline.Change) journal.Position {
 	i := len(memberships) - 1
 	for i > 0 && memberships[i-1].Value == memberships[i].Value {
 		i--
@@ -220,7 +220,7 @@ func heldSince(memberships []rooms.Change) journal.Position {
 }
 
 // leftAt gives the position at which the user last left; 0: was never in.
-func leftAt(memberships []rooms.Change) journal.Position {
+func leftAt(memberships []timeline.Change) journal.Position {
 	for i := len(memberships) - 1; i > 0; i-- {
 		if memberships[i-1].Value == event.Join && memberships[i].Value != event.Join {
 			return memberships[i].From

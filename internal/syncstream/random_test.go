@@ -13,7 +13,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
@@ -104,13 +104,13 @@ var timelineFilters = []string{
 func (y *history) checkPrevBatch(q syncstream.Query) {
 	y.t.Helper()
 	var f struct {
-		Room struct{ Timeline rooms.EventFilter }
+		Room struct{ Timeline timeline.EventFilter }
 	}
 	y.ok(json.Unmarshal([]byte(q.Filter), &f))
 	a := y.sync(q)
 	for _, section := range []map[string]*room{a.Rooms.Join, a.Rooms.Leave} {
 		for id, r := range section {
-			if _, err := y.house.rooms.Messages(y.t.Context(), q.UserID, id, rooms.Page{}); refused(err) {
+			if _, err := y.house.rooms.Timeline.Messages(y.t.Context(), q.UserID, id, timeline.Page{}); refused(err) {
 				if r.Timeline.Limited {
 					y.t.Errorf("%+v: limited, but there is no more of %s: %v", q, id, err)
 				}

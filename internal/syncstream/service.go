@@ -15,7 +15,7 @@ import (
 	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/personal/typing"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // maxTimeout bounds how long a request may wait.
@@ -25,7 +25,7 @@ const maxTimeout = 10 * time.Minute
 type Options struct {
 	Pool     *pgxpool.Pool
 	Journal  *journal.Journal
-	Rooms    *rooms.Service
+	Rooms    *timeline.Store
 	Data     *accountdata.Service
 	Receipts *receipts.Service
 	Push     *push.Service

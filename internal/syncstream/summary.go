@@ -6,15 +6,15 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // membershipChange is the first and the last of the member events of a user that are
 // known since the last answer.
-type membershipChange struct{ first, last *rooms.Event }
+type membershipChange struct{ first, last *timeline.Event }
 
 // membershipChanges collects the member events, oldest first, by user.
-func membershipChanges(events []*rooms.Event) map[string]membershipChange {
+func membershipChanges(events []*timeline.Event) map[string]membershipChange {
 	var changes map[string]membershipChange
 	for _, e := range events {
 		if e.Type != event.TypeMember {
@@ -41,9 +41,9 @@ type member struct {
 // fillNewMembers notes in which rooms somebody has come or gone since the last answer.
 // Who has only changed their profile counts in the summary as before: that ends no wait
 // if the filter keeps the event out, and costs no query for each member who waits.
-func (s *Service) fillNewMembers(ctx context.Context, changed []*Room, events map[journal.RoomNID]rooms.List) error {
+func (s *Service) fillNewMembers(ctx context.Context, changed []*Room, events map[journal.RoomNID]timeline.List) error {
 	before, after := map[member]string{}, map[member]string{}
-	var missing []rooms.MemberAt
+	var missing []timeline.MemberAt
 	for _, r := range changed {
 		if r.newMembers || r.Section != Joined {
 			continue
@@ -54,7 +54,7 @@ func (s *Service) fillNewMembers(ctx context.Context, changed []*Room, events ma
 			if c.first.Replaces == nil || c.first.Replaces.Position <= r.since {
 				before[m] = c.first.MembershipBefore()
 			} else { // the tables have told of the end alone
-				missing = append(missing, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: r.nid, At: r.since}, User: user})
+				missing = append(missing, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: r.nid, At: r.since}, User: user})
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
@@ -38,7 +39,7 @@ func TestTimelineIsLimited(t *testing.T) {
 		}
 	}
 	h.say(alice, room, "4")
-	if r := h.client(bob, "").sync().in(t, room); !r.Timeline.Limited || len(r.timeline()) != rooms.DefaultLimit {
+	if r := h.client(bob, "").sync().in(t, room); !r.Timeline.Limited || len(r.timeline()) != timeline.DefaultLimit {
 		t.Errorf("without a filter there are %d events, limited %v", len(r.timeline()), r.Timeline.Limited)
 	}
 }
@@ -82,7 +83,7 @@ func TestPrevBatchContinuesInMessages(t *testing.T) {
 }
 
 // before names the events of /messages from one token back to another, newest first.
-func (h *house) before(user, room, from, to string, f *rooms.EventFilter) []string {
+func (h *house) before(user, room, from, to string, f *timeline.EventFilter) []string {
 	h.t.Helper()
 	list := []string{}
 	for _, e := range h.backward(user, room, from, to, f) {
@@ -99,13 +100,13 @@ func (h *house) before(user, room, from, to string, f *rooms.EventFilter) []stri
 }
 
 // backward reads /messages from one token back to another ("": the beginning).
-func (h *house) backward(user, room, from, to string, f *rooms.EventFilter) []*rooms.Event {
+func (h *house) backward(user, room, from, to string, f *timeline.EventFilter) []*timeline.Event {
 	h.t.Helper()
-	page := rooms.Page{Backward: true, Limit: rooms.MaxLimit, From: h.position(from), Filter: f}
+	page := timeline.Page{Backward: true, Limit: timeline.MaxLimit, From: h.position(from), Filter: f}
 	if to != "" {
 		page.To = h.position(to)
 	}
-	st, err := h.rooms.Messages(h.t.Context(), user, room, page)
+	st, err := h.rooms.Timeline.Messages(h.t.Context(), user, room, page)
 	h.ok(err)
 	return st.Events
 }

@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/accountdata"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // viewer is how one user stands to rooms, and the listener that the user's
@@ -42,13 +42,13 @@ func (v *viewer) ignores(userID string) bool { return slices.Contains(v.ignored,
 
 // standing is how a user stands to a room, and what the user may read of it.
 type standing struct {
-	*rooms.Standing
-	access *rooms.Access
+	*timeline.Standing
+	access *timeline.Access
 }
 
 // accessAt gives what the user may read as of a position. The standing may have
 // been loaded when the database was ahead of this process.
-func (st *standing) accessAt(p journal.Position) *rooms.Access {
+func (st *standing) accessAt(p journal.Position) *timeline.Access {
 	if last(st.Memberships).From <= p && last(st.Visibilities).From <= p {
 		return st.access
 	}
@@ -76,7 +76,7 @@ const lightShare = 256
 // and the light ones that requests wait on; of the others those that were used last, in
 // a bounded number of bytes.
 type viewers struct {
-	rooms   *rooms.Service
+	rooms   *timeline.Store
 	data    *accountdata.Service
 	journal *journal.Journal
 
@@ -91,7 +91,7 @@ type viewers struct {
 	visibilities int
 }
 
-func newViewers(r *rooms.Service, data *accountdata.Service, j *journal.Journal, share int) *viewers {
+func newViewers(r *timeline.Store, data *accountdata.Service, j *journal.Journal, share int) *viewers {
 	vs := &viewers{
 		rooms: r, data: data, journal: j, byUser: map[string]*viewer{}, byRoom: map[journal.RoomNID]map[*viewer]struct{}{},
 	}
@@ -293,9 +293,9 @@ func (vs *viewers) committed(_ journal.View, entries []*journal.Entry) {
 	defer vs.mu.Unlock()
 	for _, entry := range entries {
 		switch value := entry.Value.(type) {
-		case *rooms.Event:
+		case *timeline.Event:
 			vs.observe(value)
-		case *rooms.Forgotten:
+		case *timeline.Forgotten:
 			vs.dropUser(value.UserID)
 		case *accountdata.Item:
 			if value.Type == accountdata.TypeIgnoredUsers {
@@ -311,7 +311,7 @@ func (vs *viewers) dropUser(userID string) {
 	}
 }
 
-func (vs *viewers) observe(e *rooms.Event) {
+func (vs *viewers) observe(e *timeline.Event) {
 	switch {
 	case e.StateKey == nil:
 	case e.Type == event.TypeMember:
@@ -329,7 +329,7 @@ func (vs *viewers) observe(e *rooms.Event) {
 // staysJoined reports whether a member event of the user changes nothing but
 // the profile. A viewer that was loaded from a database which was ahead knows
 // the event already; it goes all the same, so that who waits on it is woken.
-func (v *viewer) staysJoined(e *rooms.Event) bool {
+func (v *viewer) staysJoined(e *timeline.Event) bool {
 	i, ok := slices.BinarySearchFunc(v.rooms, e.Room, func(st *standing, room journal.RoomNID) int {
 		return cmp.Compare(st.Room, room)
 	})
@@ -350,9 +350,9 @@ func (vs *viewers) reset(journal.Position) {
 }
 
 // last gives the latest change; before there was any, "leave" from 0 on.
-func last(changes []rooms.Change) rooms.Change {
+func last(changes []timeline.Change) timeline.Change {
 	if len(changes) == 0 {
-		return rooms.Change{Value: event.Leave}
+		return timeline.Change{Value: event.Leave}
 	}
 	return changes[len(changes)-1]
 }

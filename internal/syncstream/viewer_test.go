@@ -20,6 +20,7 @@ import (
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // viewerBytes is what viewers may take in these tests.
@@ -39,7 +40,7 @@ func viewersOn(t *testing.T, pool *pgxpool.Pool) (*viewers, *rooms.Service, stri
 	users := auth.New(pool, auth.Options{ServerName: "localhost"})
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	r := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool, users), Signer: signer})
-	vs := newViewers(r, accountdata.New(pool, j, r, 0), j, viewerBytes)
+	vs := newViewers(r.Timeline, accountdata.New(pool, j, r.Timeline, 0), j, viewerBytes)
 	j.Observe(journal.Observer{Committed: vs.committed, Reset: vs.reset})
 	if err := j.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -82,7 +83,7 @@ func (vs *viewers) fill(first, users, roomsEach int) {
 		v, _ := vs.take(fmt.Sprintf("@user%d:localhost", first+i))
 		vs.mu.Lock()
 		for nid := range roomsEach {
-			v.rooms = append(v.rooms, &standing{Standing: &rooms.Standing{Room: journal.RoomNID(nid + 1000)}})
+			v.rooms = append(v.rooms, &standing{Standing: &timeline.Standing{Room: journal.RoomNID(nid + 1000)}})
 		}
 		v.bytes = v.weigh()
 		vs.bytes += v.bytes

@@ -106,7 +106,7 @@ func TestChangesAreThoseOfTheUserInOrder(t *testing.T) {
 	if want := `{"content":{},"type":"c"} {"content":{"n":2},"type":"b"} `; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	nid, err := h.rooms.Number(t.Context(), room)
+	nid, err := h.rooms.Timeline.Number(t.Context(), room)
 	h.ok(err)
 	if items, err = h.OfRooms(t.Context(), alice, []journal.RoomNID{nid}, upTo); err != nil || len(items) != 1 || items[0].Type != "b" {
 		t.Errorf("of the room: %v %v", items, err)

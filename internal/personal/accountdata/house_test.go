@@ -48,7 +48,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool) *house {
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	names := profile.New(pool, auth.New(pool, auth.Options{ServerName: "localhost"}))
 	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: names, Signer: signer})
-	h.Service = accountdata.New(pool, h.journal, h.rooms, 0)
+	h.Service = accountdata.New(pool, h.journal, h.rooms.Timeline, 0)
 	h.ok(h.journal.Start(t.Context()))
 	t.Cleanup(func() {
 		if err := h.journal.Stop(context.WithoutCancel(t.Context())); err != nil {

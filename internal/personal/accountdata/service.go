@@ -15,7 +15,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // maxItems and maxBytes bound what a user can store, and maxTagsBytes the tags of
@@ -56,7 +56,7 @@ type Item struct {
 type Service struct {
 	pool    *pgxpool.Pool
 	journal *journal.Journal
-	rooms   *rooms.Service
+	rooms   *timeline.Store
 	table   *journal.Table
 	turns   cache.Turns
 	ignored *cache.Cache[string, map[string]bool]
@@ -65,7 +65,7 @@ type Service struct {
 // New makes the service on a migrated database. Lists of ignored users are kept in
 // memory, so many bytes of them; 0: [cache.UsualShare]. Call it before the journal is
 // started.
-func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, ignoredBytes int) *Service {
+func New(pool *pgxpool.Pool, j *journal.Journal, r *timeline.Store, ignoredBytes int) *Service {
 	s := &Service{pool: pool, journal: j, rooms: r, ignored: cache.New(ignoredBytes, weighIgnored)}
 	s.table = &journal.Table{Name: "account_data", Queue: queueItems, Read: s.readOthers}
 	j.Add(s.table)

@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/profile"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestPresenceTakesNoMoreMemoryThanItsShare(t *testing.T) {
@@ -26,9 +26,9 @@ func TestPresenceTakesNoMoreMemoryThanItsShare(t *testing.T) {
 				Options: Options{Ticks: journal.NewTicks(), Journal: journal.New(nil, journal.Options{}), Share: share, Now: time.Now, Log: slog.Default()},
 				users:   map[string]*user{}, order: list.New(),
 			}
-			var memberships []rooms.Membership
+			var memberships []timeline.Membership
 			for nid := range journal.RoomNID(size.rooms) {
-				memberships = append(memberships, rooms.Membership{Room: nid, Value: event.Join})
+				memberships = append(memberships, timeline.Membership{Room: nid, Value: event.Join})
 			}
 			cachetest.Fill(t, share, s.Caches()["presence"], func() {
 				s.mu.Lock()

@@ -35,6 +35,7 @@ const (
 // moved.
 type house struct {
 	*Service
+	rooms  *rooms.Service
 	t      testing.TB
 	pool   *pgxpool.Pool
 	passed atomic.Int64
@@ -55,8 +56,9 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, others *replica.Channel) *house {
 	names := profile.New(pool, users)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	r := rooms.New(rooms.Options{Pool: pool, Journal: book, Profiles: names, Signer: signer})
+	h.rooms = r
 	h.Service = New(Options{
-		Pool: pool, Journal: book, Rooms: r, Profiles: names, Ticks: journal.NewTicks(), Others: others,
+		Pool: pool, Journal: book, Rooms: r.Timeline, Profiles: names, Ticks: journal.NewTicks(), Others: others,
 		Now: func() time.Time { return time.UnixMilli(1_700_000_000_000).Add(time.Duration(h.passed.Load())) },
 	})
 	names.OnChange(r.UpdateProfile)
@@ -90,7 +92,7 @@ func (h *house) pass(d time.Duration) {
 // room makes a room of alice's with some others.
 func (h *house) room(others ...string) string {
 	h.t.Helper()
-	created, err := h.Rooms.Create(h.t.Context(), alice, rooms.CreateRequest{Preset: "public_chat"})
+	created, err := h.rooms.Create(h.t.Context(), alice, rooms.CreateRequest{Preset: "public_chat"})
 	h.ok(err)
 	for _, user := range others {
 		h.join(user, created.RoomID)
@@ -100,17 +102,17 @@ func (h *house) room(others ...string) string {
 
 func (h *house) join(user, room string) {
 	h.t.Helper()
-	h.ok(h.Rooms.Join(h.t.Context(), user, room, ""))
+	h.ok(h.rooms.Join(h.t.Context(), user, room, ""))
 }
 
 func (h *house) leave(user, room string) {
 	h.t.Helper()
-	h.ok(h.Rooms.Leave(h.t.Context(), user, room, ""))
+	h.ok(h.rooms.Leave(h.t.Context(), user, room, ""))
 }
 
 func (h *house) say(user, room string) {
 	h.t.Helper()
-	_, err := h.Rooms.Send(h.t.Context(), rooms.Request{UserID: user, RoomID: room}, "m.room.message", json.RawMessage(`{"body":"hi"}`))
+	_, err := h.rooms.Send(h.t.Context(), rooms.Request{UserID: user, RoomID: room}, "m.room.message", json.RawMessage(`{"body":"hi"}`))
 	h.ok(err)
 }
 
@@ -167,7 +169,7 @@ func (h *house) in(list ...string) func(journal.RoomNID) bool {
 	h.t.Helper()
 	var nids []journal.RoomNID
 	for _, room := range list {
-		nid, err := h.Rooms.Number(h.t.Context(), room)
+		nid, err := h.rooms.Timeline.Number(h.t.Context(), room)
 		h.ok(err)
 		nids = append(nids, nid)
 	}

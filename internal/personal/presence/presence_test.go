@@ -184,7 +184,7 @@ func TestChangesAreToldToWhoSharesARoom(t *testing.T) {
 	h := newHouse(t)
 	shared, other := h.room(bob), h.room(carol)
 	nid := func(room string) journal.Topic {
-		n, err := h.Rooms.Number(t.Context(), room)
+		n, err := h.rooms.Timeline.Number(t.Context(), room)
 		h.ok(err)
 		return journal.Topic{Room: n}
 	}
@@ -277,7 +277,7 @@ func TestWhoJoinsIsToldOf(t *testing.T) {
 		t.Errorf("after: %q", got)
 	}
 	before = h.Ticks.Now()
-	h.ok(h.Rooms.UpdateProfile(t.Context(), bob, profile.Profile{DisplayName: "Bob"}))
+	h.ok(h.rooms.UpdateProfile(t.Context(), bob, profile.Profile{DisplayName: "Bob"}))
 	h.join(carol, room) // is offline
 	if h.Ticks.Now() != before {
 		t.Error("what is not new is told")

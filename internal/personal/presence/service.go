@@ -19,7 +19,7 @@ import (
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/matrix"
 	"homeserver/internal/profile"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // The states of presence.
@@ -57,7 +57,7 @@ type State struct {
 type Options struct {
 	Pool     *pgxpool.Pool
 	Journal  *journal.Journal
-	Rooms    *rooms.Service
+	Rooms    *timeline.Store
 	Profiles *profile.Service
 	// Ticks is the clock that changes go by.
 	Ticks *journal.Ticks
@@ -349,7 +349,7 @@ func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, entry := range entries {
-		e := rooms.EventOf(entry)
+		e := timeline.EventOf(entry)
 		if e == nil {
 			continue
 		}

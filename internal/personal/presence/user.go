@@ -8,7 +8,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/profile"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // user is what is known of one user. Guarded by Service.mu.
@@ -128,7 +128,7 @@ func (u *user) forget() {
 }
 
 // fill takes what was loaded in an era; what was learnt meanwhile is newer.
-func (u *user) fill(era int, memberships []rooms.Membership, p profile.Profile) {
+func (u *user) fill(era int, memberships []timeline.Membership, p profile.Profile) {
 	if u.loaded || u.era != era {
 		return
 	}

@@ -7,7 +7,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func BenchmarkEvaluate(b *testing.B) {
@@ -25,7 +25,7 @@ func BenchmarkEvaluate(b *testing.B) {
 	for _, bench := range []struct {
 		name  string
 		rules *Ruleset
-		event *rooms.Event
+		event *timeline.Event
 	}{
 		{"a message by the predefined rules", defaults(), text},
 		{"a member by the predefined rules", defaults(), member},

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // greedy are alice's rules that take as much as an event may, and match nothing, above
@@ -149,7 +149,7 @@ func TestBodiesAreLookedAtInTheirFirstWords(t *testing.T) {
 	t.Parallel()
 	long := func(before string) string { return before + strings.Repeat(" x", maxBodyBytes) }
 	upTo := func(n int) string { return strings.Repeat("x ", n/2) }
-	cake := func(body string) *rooms.Event {
+	cake := func(body string) *timeline.Event {
 		return newEvent(t, "org.example", fmt.Sprintf(`{"body":%s}`, body), nil)
 	}
 	for name, test := range map[string]struct {

@@ -8,7 +8,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // Outcome is what the rules say about an event. The zero value: nothing.
@@ -171,7 +171,7 @@ func checkActions(actions []stdjson.RawMessage) error {
 // evaluate says what the rules make of an event, in the room as it is described: what
 // the first rule that matches says. It is nothing for what the owner of the rules has
 // sent, and for what was redacted.
-func (r *Ruleset) evaluate(e *rooms.Event, in *RoomContext, l *look) Outcome {
+func (r *Ruleset) evaluate(e *timeline.Event, in *RoomContext, l *look) Outcome {
 	l.begin(r, e, in)
 	defer l.end()
 	if e.Sender == r.userID || e.Redacted() {

@@ -8,18 +8,18 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // newEvent makes an event of bob's.
-func newEvent(t testing.TB, evType, content string, stateKey *string) *rooms.Event {
+func newEvent(t testing.TB, evType, content string, stateKey *string) *timeline.Event {
 	t.Helper()
 	canonical, err := event.Canonical([]byte(content), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	v, _ := event.LookupVersion("11")
-	return &rooms.Event{Event: &event.Event{
+	return &timeline.Event{Event: &event.Event{
 		ID: "$event", RoomID: "!room:localhost", Type: evType, Sender: bob, StateKey: stateKey,
 		Content: canonical, OriginServerTS: 1234, Version: v,
 	}}
@@ -84,7 +84,7 @@ func TestPredefinedRules(t *testing.T) {
 }
 
 // holds reports whether an override rule of alice's with the conditions matches.
-func holds(t *testing.T, conditions string, e *rooms.Event, in *RoomContext) bool {
+func holds(t *testing.T, conditions string, e *timeline.Event, in *RoomContext) bool {
 	t.Helper()
 	var n NewRule
 	if err := json.Unmarshal([]byte(`{"actions":[{"set_tweak":"test","value":1}],"conditions":`+conditions+`}`), &n); err != nil {

@@ -73,7 +73,7 @@ func TestErrorsOfOthersReachTheCaller(t *testing.T) {
 	if err := count(o); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
-	o = Options{Pool: h.pool, Journal: h.journal, Rooms: h.rooms}
+	o = Options{Pool: h.pool, Journal: h.journal, Rooms: h.rooms.Timeline}
 	if err := count(o); err != nil {
 		t.Errorf("without receipts and ignored users: %v", err)
 	}

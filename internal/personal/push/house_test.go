@@ -19,6 +19,7 @@ import (
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -88,7 +89,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 
 func (h *house) options() Options {
 	return Options{
-		Pool: h.pool, Journal: h.journal, Rooms: h.rooms, ReadUpTo: h.read.upTo, Ignored: h.read.ignoredBy,
+		Pool: h.pool, Journal: h.journal, Rooms: h.rooms.Timeline, ReadUpTo: h.read.upTo, Ignored: h.read.ignoredBy,
 		OwnsEmail: func(_ context.Context, userID, address string) (bool, error) {
 			return userID == alice && address == "alice@example.org", nil
 		},
@@ -158,9 +159,9 @@ func (h *house) inThread(user, roomID, root string) string {
 		`{"msgtype":"m.text","body":"in the thread","m.relates_to":{"rel_type":"m.thread","event_id":"`+root+`"}}`)
 }
 
-func (h *house) event(user, roomID, eventID string) *rooms.Event {
+func (h *house) event(user, roomID, eventID string) *timeline.Event {
 	h.t.Helper()
-	e, _, err := h.rooms.Event(h.t.Context(), user, roomID, eventID)
+	e, _, err := h.rooms.Timeline.Event(h.t.Context(), user, roomID, eventID)
 	h.ok(err)
 	return e
 }
@@ -168,7 +169,7 @@ func (h *house) event(user, roomID, eventID string) *rooms.Event {
 // nid is the number of a room that alice is in.
 func (h *house) nid(roomID string) journal.RoomNID {
 	h.t.Helper()
-	e, _, err := h.rooms.StateEvent(h.t.Context(), alice, roomID, "m.room.create", "")
+	e, _, err := h.rooms.Timeline.StateEvent(h.t.Context(), alice, roomID, "m.room.create", "")
 	h.ok(err)
 	return e.Room
 }

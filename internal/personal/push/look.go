@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 
 	"homeserver/internal/event"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // look is an event while rules look at it: what several of them ask for is worked out
@@ -13,7 +13,7 @@ import (
 type look struct {
 	effort
 	rules *Ruleset
-	event *rooms.Event
+	event *timeline.Event
 	room  *RoomContext
 
 	// members are the values in the content that rules ask for, by their slots.
@@ -25,7 +25,7 @@ type look struct {
 }
 
 // begin turns to the next event.
-func (l *look) begin(r *Ruleset, e *rooms.Event, in *RoomContext) {
+func (l *look) begin(r *Ruleset, e *timeline.Event, in *RoomContext) {
 	members := l.members
 	if cap(members) < len(r.slots) {
 		members = make([][]byte, len(r.slots))

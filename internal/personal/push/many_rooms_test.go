@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // TestCountsOfManyRooms has more rooms than are read at once, of different lengths,
@@ -123,13 +124,13 @@ func TestNotificationsOfRoomsThatOneIsOutOf(t *testing.T) {
 func TestHeldSince(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		changes []rooms.Change
+		changes []timeline.Change
 		want    journal.Position
 	}{
-		{[]rooms.Change{{From: 3, Value: "join"}}, 3},
-		{[]rooms.Change{{From: 3, Value: "join"}, {From: 5, Value: "join"}, {From: 9, Value: "join"}}, 3},
-		{[]rooms.Change{{From: 3, Value: "join"}, {From: 5, Value: "leave"}, {From: 9, Value: "join"}}, 9},
-		{[]rooms.Change{{From: 2, Value: "invite"}, {From: 5, Value: "join"}, {From: 9, Value: "join"}}, 5},
+		{[]timeline.Change{{From: 3, Value: "join"}}, 3},
+		{[]timeline.Change{{From: 3, Value: "join"}, {From: 5, Value: "join"}, {From: 9, Value: "join"}}, 3},
+		{[]timeline.Change{{From: 3, Value: "join"}, {From: 5, Value: "leave"}, {From: 9, Value: "join"}}, 9},
+		{[]timeline.Change{{From: 2, Value: "invite"}, {From: 5, Value: "join"}, {From: 9, Value: "join"}}, 5},
 	} {
 		if got := heldSince(test.changes); got != test.want {
 			t.Errorf("%v: %d, want %d", test.changes, got, test.want)
@@ -139,15 +140,15 @@ func TestHeldSince(t *testing.T) {
 
 func TestKnownSince(t *testing.T) {
 	t.Parallel()
-	list := func(rs ...journal.RoomNID) []*rooms.Event {
-		var events []*rooms.Event
+	list := func(rs ...journal.RoomNID) []*timeline.Event {
+		var events []*timeline.Event
 		for i, room := range rs {
-			events = append(events, &rooms.Event{Room: room, Position: journal.Position(100 - i)})
+			events = append(events, &timeline.Event{Room: room, Position: journal.Position(100 - i)})
 		}
 		return events
 	}
 	for _, test := range []struct {
-		events []*rooms.Event
+		events []*timeline.Event
 		each   int
 		want   journal.Position
 	}{

@@ -8,7 +8,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // How many notifications one call gives, where the request does not say, and at
@@ -32,11 +32,11 @@ type NotificationQuery struct {
 // Notification is an event that a user was notified of: client-server API,
 // GET /notifications.
 type Notification struct {
-	Event   *rooms.Event
+	Event   *timeline.Event
 	Actions []json.RawMessage
 	Read    bool
 	// Access is what the user may read of the room.
-	Access *rooms.Access
+	Access *timeline.Access
 }
 
 // NotificationPage is some notifications, newest first. Next is where to go on; nil:
@@ -60,7 +60,7 @@ const (
 // events: it may give less than the limit, even nothing, and say where to go on.
 // Client-server API, "Listing Notifications".
 func (s *Service) Notifications(ctx context.Context, q NotificationQuery) (*NotificationPage, error) {
-	l := &listing{s: s, q: q, now: s.journal.Position(), access: map[journal.RoomNID]*rooms.Access{}}
+	l := &listing{s: s, q: q, now: s.journal.Position(), access: map[journal.RoomNID]*timeline.Access{}}
 	l.limit = max(1, min(q.Limit, MaxNotifications))
 	l.at = l.now
 	if q.From != nil {
@@ -96,8 +96,8 @@ type listing struct {
 	now     journal.Position
 	at      journal.Position // the newest position to look at
 	joined  []journal.RoomNID
-	access  map[journal.RoomNID]*rooms.Access
-	windows []rooms.Window
+	access  map[journal.RoomNID]*timeline.Access
+	windows []timeline.Window
 	page    NotificationPage
 }
 
@@ -117,9 +117,9 @@ func (l *listing) open(ctx context.Context) error {
 		switch last := st.Memberships[n-1]; last.Value {
 		case event.Join:
 			l.joined = append(l.joined, st.Room)
-			l.windows = append(l.windows, rooms.Window{Room: st.Room, Range: rooms.Range{From: heldSince(st.Memberships), To: l.now}})
+			l.windows = append(l.windows, timeline.Window{Room: st.Room, Range: timeline.Range{From: heldSince(st.Memberships), To: l.now}})
 		case event.Invite:
-			l.windows = append(l.windows, rooms.Window{Room: st.Room, Range: rooms.Range{From: last.From, To: last.From}})
+			l.windows = append(l.windows, timeline.Window{Room: st.Room, Range: timeline.Range{From: last.From, To: last.From}})
 		}
 	}
 	return nil
@@ -127,7 +127,7 @@ func (l *listing) open(ctx context.Context) error {
 
 // heldSince gives the position since which the last membership has held, over
 // changes of the profile.
-func heldSince(memberships []rooms.Change) journal.Position {
+func heldSince(memberships []timeline.Change) journal.Position {
 	i := len(memberships) - 1
 	for i > 0 && memberships[i-1].Value == memberships[i].Value {
 		i--
@@ -137,7 +137,7 @@ func heldSince(memberships []rooms.Change) journal.Position {
 
 // round looks at the newest events that have not been looked at.
 func (l *listing) round(ctx context.Context) error {
-	var windows []rooms.Window
+	var windows []timeline.Window
 	for _, w := range l.windows {
 		if w.To = min(w.To, l.at); w.From <= w.To {
 			windows = append(windows, w)
@@ -157,7 +157,7 @@ func (l *listing) round(ctx context.Context) error {
 	for _, left := range list.Left {
 		known = max(known, left.Position+1)
 	}
-	end := slices.IndexFunc(events, func(e *rooms.Event) bool { return e.Position < known })
+	end := slices.IndexFunc(events, func(e *timeline.Event) bool { return e.Position < known })
 	if end >= 0 {
 		events = events[:end]
 	}
@@ -171,7 +171,7 @@ func (l *listing) round(ctx context.Context) error {
 
 // knownSince gives the position since which the events, newest first, are all that
 // there are, if so many of each room were read; 0: since ever.
-func knownSince(events []*rooms.Event, each int) (since journal.Position) {
+func knownSince(events []*timeline.Event, each int) (since journal.Position) {
 	seen := map[journal.RoomNID]int{}
 	for _, e := range events {
 		if seen[e.Room]++; seen[e.Room] == each {
@@ -182,7 +182,7 @@ func knownSince(events []*rooms.Event, each int) (since journal.Position) {
 }
 
 // add adds what the rules notify of, until there are enough.
-func (l *listing) add(events []*rooms.Event) {
+func (l *listing) add(events []*timeline.Event) {
 	for _, e := range events {
 		if l.ignored[e.Sender] {
 			continue

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"homeserver/internal/event"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // path is where a property of an event stands: appendices, "Dot-separated
@@ -55,7 +55,7 @@ func splitPath(key string) []string {
 }
 
 // text gives a property outside of the content if it is a string.
-func (p *path) text(e *rooms.Event) (string, bool) {
+func (p *path) text(e *timeline.Event) (string, bool) {
 	if len(p.inside) > 0 {
 		return "", false
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestSplitPath(t *testing.T) {
@@ -54,7 +54,7 @@ func TestTextOfAPath(t *testing.T) {
 	redaction.Redacts = "$target"
 	for _, test := range []struct {
 		key  string
-		of   *rooms.Event
+		of   *timeline.Event
 		want string
 		ok   bool
 	}{

@@ -212,7 +212,7 @@ func TestEmailPushers(t *testing.T) {
 	h.wantCode(h.setPusher(a, email("m.email", "alice")), matrix.InvalidParam)
 	h.wantCode(h.setPusher(a, email("m.email", "bob@example.org")), threepidNotFound)
 	h.wantCode(h.setPusher(b, email("m.email", "alice@example.org")), threepidNotFound)
-	none := newService(Options{Pool: h.pool, Journal: h.journal, Rooms: h.rooms})
+	none := newService(Options{Pool: h.pool, Journal: h.journal, Rooms: h.rooms.Timeline})
 	h.wantCode(none.SetPusher(t.Context(), alice, "A", pusherBody(t, email("m.email", "alice@example.org"))), threepidNotFound)
 }
 

@@ -7,7 +7,7 @@ import (
 	"homeserver/internal/cache"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // contextTypes are the state events that RoomContext holds.
@@ -53,10 +53,10 @@ func (s *Service) roomContexts(ctx context.Context, nids []journal.RoomNID) (map
 func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*RoomContext) error {
 	now := s.journal.Position()
 	nids := make([]journal.RoomNID, 0, len(read))
-	at := make([]rooms.RoomAt, 0, len(read))
+	at := make([]timeline.RoomAt, 0, len(read))
 	for nid := range read {
 		nids = append(nids, nid)
-		at = append(at, rooms.RoomAt{Room: nid, At: now})
+		at = append(at, timeline.RoomAt{Room: nid, At: now})
 	}
 	summaries, err := s.rooms.Summaries(ctx, nids, "")
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*Ro
 	for i := range summaries {
 		read[summaries[i].Room].Members = summaries[i].Joined
 	}
-	state, err := s.rooms.States(ctx, at, &rooms.EventFilter{Types: &contextTypes}, false)
+	state, err := s.rooms.States(ctx, at, &timeline.EventFilter{Types: &contextTypes}, false)
 	if err != nil {
 		return err
 	}
@@ -100,9 +100,9 @@ func (s *Service) addNames(ctx context.Context, userID string, in map[journal.Ro
 		return nil
 	}
 	now := s.journal.Position()
-	members := make([]rooms.MemberAt, 0, len(missing))
+	members := make([]timeline.MemberAt, 0, len(missing))
 	for nid := range missing {
-		members = append(members, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: nid, At: now}, User: userID})
+		members = append(members, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: nid, At: now}, User: userID})
 	}
 	events, err := s.rooms.MemberEvents(ctx, members, nil)
 	if err != nil {
@@ -161,7 +161,7 @@ type evaluation struct {
 }
 
 // enter makes an evaluation ready for events, reading their rooms.
-func (s *Service) enter(ctx context.Context, v *evaluation, events []*rooms.Event) (err error) {
+func (s *Service) enter(ctx context.Context, v *evaluation, events []*timeline.Event) (err error) {
 	var nids []journal.RoomNID
 	for _, e := range events {
 		nids = append(nids, e.Room)
@@ -177,7 +177,7 @@ func (s *Service) enter(ctx context.Context, v *evaluation, events []*rooms.Even
 }
 
 // outcome applies the rules to an event.
-func (v *evaluation) outcome(e *rooms.Event) Outcome {
+func (v *evaluation) outcome(e *timeline.Event) Outcome {
 	room := v.rooms[e.Room]
 	outcome := v.rules.evaluate(e, &room, &v.look)
 	if v.look.cut {

@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/cache"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // ReadMarks tells how far a user has read a room, by receipts public or private:
@@ -27,7 +27,7 @@ type ReadMarks struct {
 type Options struct {
 	Pool    *pgxpool.Pool
 	Journal *journal.Journal
-	Rooms   *rooms.Service
+	Rooms   *timeline.Store
 	// ReadUpTo tells how far a user has read rooms; nil: nobody sends receipts.
 	ReadUpTo func(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]ReadMarks, error)
 	// Ignored tells whom a user ignores; nil: nobody.
@@ -49,7 +49,7 @@ type Service struct {
 	o       Options
 	pool    *pgxpool.Pool
 	journal *journal.Journal
-	rooms   *rooms.Service
+	rooms   *timeline.Store
 	table   *journal.Table
 	turns   cache.Turns // of those who change rules
 	reads   cache.Turns // of those who read tables to count
@@ -100,7 +100,7 @@ func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 		switch value := entry.Value.(type) {
 		case *Changed:
 			s.rulesets.Forget(value.UserID)
-		case *rooms.Event:
+		case *timeline.Event:
 			if value.StateKey == nil {
 				continue
 			}

@@ -9,7 +9,7 @@ import (
 	"homeserver/internal/cache"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // MaxUnread is how many unread notifications of a room are counted, and how many
@@ -29,7 +29,7 @@ const (
 
 // step is what one event does to a tally.
 type step struct {
-	event     *rooms.Event
+	event     *timeline.Event
 	effect    effect
 	highlight bool
 	thread    string // event ID of the root; "": the main timeline
@@ -185,7 +185,7 @@ func (ts *tallies) settle(key tallyKey, t *tally, p progress, show func(left []i
 
 // effectOf says what an event does to what is unread for a user, but for what the
 // rules say.
-func effectOf(e *rooms.Event, userID string, ignored map[string]bool) effect {
+func effectOf(e *timeline.Event, userID string, ignored map[string]bool) effect {
 	switch {
 	case e.Type == event.TypeMember && e.StateKey != nil && *e.StateKey == userID:
 		if e.Membership() == event.Join && e.Replaces != nil && isJoin(e.Replaces.Content()) {

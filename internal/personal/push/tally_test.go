@@ -8,13 +8,13 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // at is a step of an event at a position.
 func at(p journal.Position, does effect, thread string) step {
 	id := fmt.Sprintf("$%d", p)
-	return step{event: &rooms.Event{Event: &event.Event{ID: id, Redacts: "$2"}, Position: p}, effect: does, thread: thread}
+	return step{event: &timeline.Event{Event: &event.Event{ID: id, Redacts: "$2"}, Position: p}, effect: does, thread: thread}
 }
 
 // left lists the positions of what is in a tally.
@@ -151,7 +151,7 @@ func TestTalliesKnowWhatTheyWeigh(t *testing.T) {
 
 func TestEffects(t *testing.T) {
 	t.Parallel()
-	member := func(of, sender, membership string) *rooms.Event {
+	member := func(of, sender, membership string) *timeline.Event {
 		e := newEvent(t, "m.room.member", `{"membership":"`+membership+`"}`, &of)
 		e.Sender = sender
 		return e
@@ -164,7 +164,7 @@ func TestEffects(t *testing.T) {
 	ignored.Sender = carol
 	for _, test := range []struct {
 		name  string
-		event *rooms.Event
+		event *timeline.Event
 		want  effect
 	}{
 		{"joining", member(alice, alice, "join"), restart},

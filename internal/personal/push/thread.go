@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"homeserver/internal/event"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // findThreads works out which thread each step's event is in. Relations that are
@@ -37,7 +37,7 @@ func (s *Service) findThreads(ctx context.Context, steps []step) error {
 }
 
 // follow looks at an event that the step's event is related to, or at itself.
-func (st *step) follow(e *rooms.Event, open map[*step]string) {
+func (st *step) follow(e *timeline.Event, open map[*step]string) {
 	switch relation := e.Relation(); relation.Type {
 	case "":
 	case event.RelThread:
@@ -48,7 +48,7 @@ func (st *step) follow(e *rooms.Event, open map[*step]string) {
 }
 
 // parents reads the events that are to be looked at.
-func (s *Service) parents(ctx context.Context, open map[*step]string) (map[string]*rooms.Event, error) {
+func (s *Service) parents(ctx context.Context, open map[*step]string) (map[string]*timeline.Event, error) {
 	var ids []string
 	for _, target := range open {
 		ids = append(ids, target)
@@ -57,7 +57,7 @@ func (s *Service) parents(ctx context.Context, open map[*step]string) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	byID := make(map[string]*rooms.Event, len(events))
+	byID := make(map[string]*timeline.Event, len(events))
 	for _, e := range events {
 		byID[e.ID] = e
 	}

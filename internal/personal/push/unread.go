@@ -8,7 +8,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/reserve"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // Count is a number of unread notifications: client-server API, GET /sync,
@@ -86,7 +86,7 @@ type scan struct {
 	main  journal.Position
 	below int
 
-	events []*rooms.Event // newest first
+	events []*timeline.Event // newest first
 	done   bool
 	cut    bool // of what was last asked for, the older events were not read
 }
@@ -185,20 +185,20 @@ func (c *counting) takeLive(sc *scan, v journal.View) {
 	}
 	entries := v.About(journal.Topic{Room: sc.room}, sc.from)
 	for i := len(entries) - 1; i >= 0 && len(sc.events) < MaxUnread; i-- {
-		if e := rooms.EventOf(entries[i]); e != nil && e.Position <= c.upTo && !c.isQuiet(e) {
+		if e := timeline.EventOf(entries[i]); e != nil && e.Position <= c.upTo && !c.isQuiet(e) {
 			sc.events = append(sc.events, e)
 		}
 	}
 }
 
 // isQuiet reports whether an event is one of those that timelines leaves out.
-func (c *counting) isQuiet(e *rooms.Event) bool {
+func (c *counting) isQuiet(e *timeline.Event) bool {
 	return c.rules.quietMembers && e.Type == event.TypeMember && e.StateKey != nil && *e.StateKey != c.userID && e.Sender != c.userID
 }
 
 // timelines reads the newest events in windows, but for those of which it is known
 // that they change nothing.
-func (c *counting) timelines(ctx context.Context, windows []rooms.Window, limit int) (rooms.List, error) {
+func (c *counting) timelines(ctx context.Context, windows []timeline.Window, limit int) (timeline.List, error) {
 	if c.rules.quietMembers {
 		return c.s.rooms.TimelinesButMembers(ctx, windows, limit, c.userID)
 	}
@@ -281,15 +281,15 @@ func (c *counting) readCut(ctx context.Context, sc *scan) error {
 
 // readPage reads the next older events of each room.
 func (c *counting) readPage(ctx context.Context, scans []*scan, limit int) error {
-	windows := make([]rooms.Window, len(scans))
+	windows := make([]timeline.Window, len(scans))
 	for i, sc := range scans {
-		windows[i] = rooms.Window{Room: sc.room, Range: rooms.Range{From: sc.from + 1, To: sc.high}}
+		windows[i] = timeline.Window{Room: sc.room, Range: timeline.Range{From: sc.from + 1, To: sc.high}}
 	}
 	events, err := c.timelines(ctx, windows, limit-1)
 	if err != nil {
 		return err
 	}
-	byRoom := map[journal.RoomNID][]*rooms.Event{}
+	byRoom := map[journal.RoomNID][]*timeline.Event{}
 	for _, e := range events.Events {
 		byRoom[e.Room] = append(byRoom[e.Room], e)
 	}
@@ -305,7 +305,7 @@ func (c *counting) readPage(ctx context.Context, scans []*scan, limit int) error
 
 // take adds a page of older events, as far as they count. Of a page that was cut there
 // is more.
-func (sc *scan) take(newestFirst []*rooms.Event, limit int, cut bool, userID string) {
+func (sc *scan) take(newestFirst []*timeline.Event, limit int, cut bool, userID string) {
 	sc.done, sc.cut = len(newestFirst) < limit && !cut, cut
 	for _, e := range newestFirst {
 		sc.events = append(sc.events, e)
@@ -326,7 +326,7 @@ func (sc *scan) take(newestFirst []*rooms.Event, limit int, cut bool, userID str
 
 // finish evaluates what was found in rooms, and settles their tallies.
 func (c *counting) finish(ctx context.Context, scans []*scan) error {
-	var all []*rooms.Event
+	var all []*timeline.Event
 	for _, sc := range scans {
 		slices.Reverse(sc.events)
 		all = append(all, sc.events...)
@@ -350,7 +350,7 @@ func (c *counting) finish(ctx context.Context, scans []*scan) error {
 }
 
 // steps evaluates events.
-func (c *counting) steps(events []*rooms.Event) []step {
+func (c *counting) steps(events []*timeline.Event) []step {
 	var steps []step
 	for _, e := range events {
 		st := step{event: e, effect: effectOf(e, c.userID, c.ignored)}

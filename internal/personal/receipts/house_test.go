@@ -52,8 +52,8 @@ func houseOn(t testing.TB, pool *pgxpool.Pool) *house {
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	names := profile.New(pool, auth.New(pool, auth.Options{ServerName: "localhost"}))
 	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: names, Signer: signer})
-	h.data = accountdata.New(pool, h.journal, h.rooms, 0)
-	h.Service = receipts.New(pool, h.journal, h.rooms, h.data, 0)
+	h.data = accountdata.New(pool, h.journal, h.rooms.Timeline, 0)
+	h.Service = receipts.New(pool, h.journal, h.rooms.Timeline, h.data, 0)
 	h.ok(h.journal.Start(t.Context()))
 	t.Cleanup(func() {
 		if err := h.journal.Stop(context.WithoutCancel(t.Context())); err != nil {
@@ -104,7 +104,7 @@ func (h *house) readThread(user, room, typ, id, thread string) {
 // seen lists the receipts of a room that a user may know.
 func (h *house) seen(user, room string) []string {
 	h.t.Helper()
-	nid, err := h.rooms.Number(h.t.Context(), room)
+	nid, err := h.rooms.Timeline.Number(h.t.Context(), room)
 	h.ok(err)
 	list, err := h.Changes(h.t.Context(), user, []receipts.Since{{Room: nid}}, h.journal.Position())
 	h.ok(err)
@@ -117,7 +117,7 @@ func (h *house) seen(user, room string) []string {
 
 func (h *house) marks(user, room string) push.ReadMarks {
 	h.t.Helper()
-	nid, err := h.rooms.Number(h.t.Context(), room)
+	nid, err := h.rooms.Timeline.Number(h.t.Context(), room)
 	h.ok(err)
 	marks, err := h.Marks(h.t.Context(), user, []journal.RoomNID{nid})
 	h.ok(err)
@@ -126,7 +126,7 @@ func (h *house) marks(user, room string) push.ReadMarks {
 
 func (h *house) position(user, room, id string) journal.Position {
 	h.t.Helper()
-	e, _, err := h.rooms.Event(h.t.Context(), user, room, id)
+	e, _, err := h.rooms.Timeline.Event(h.t.Context(), user, room, id)
 	h.ok(err)
 	return e.Position
 }

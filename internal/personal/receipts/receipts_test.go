@@ -60,7 +60,7 @@ func TestPrivateReceiptsAreTheOwn(t *testing.T) {
 // wakes reports who of the listeners to a room and to users something wakes.
 func (h *house) wakes(room string, do func()) string {
 	h.t.Helper()
-	nid, err := h.rooms.Number(h.t.Context(), room)
+	nid, err := h.rooms.Timeline.Number(h.t.Context(), room)
 	h.ok(err)
 	topics := []journal.Topic{{Room: nid}, {User: alice}, {User: bob}}
 	woken := make([]<-chan struct{}, len(topics))
@@ -278,7 +278,7 @@ func TestMarksTakeNoSQLInTheUsualCase(t *testing.T) {
 func TestMarksOfManyThreads(t *testing.T) {
 	h := newHouse(t)
 	room := h.room()
-	nid, err := h.rooms.Number(t.Context(), room)
+	nid, err := h.rooms.Timeline.Number(t.Context(), room)
 	h.ok(err)
 	fill := func(from, to int) {
 		_, err := h.pool.Exec(t.Context(), `

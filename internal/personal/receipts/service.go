@@ -15,7 +15,7 @@ import (
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/push"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // The types of receipts.
@@ -45,7 +45,7 @@ type Receipt struct {
 type Service struct {
 	pool    *pgxpool.Pool
 	journal *journal.Journal
-	rooms   *rooms.Service
+	rooms   *timeline.Store
 	data    *accountdata.Service
 	now     func() time.Time
 	table   *journal.Table
@@ -66,7 +66,7 @@ const keptThreads = 100
 // New makes the service on a migrated database. How far users have read is kept in
 // memory, so many bytes of it; 0: [cache.UsualShare]. Call it before the journal is
 // started.
-func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, data *accountdata.Service, markBytes int) *Service {
+func New(pool *pgxpool.Pool, j *journal.Journal, r *timeline.Store, data *accountdata.Service, markBytes int) *Service {
 	s := &Service{
 		pool: pool, journal: j, rooms: r, data: data, now: time.Now,
 		marks: cache.New(markBytes, weighMarks),
@@ -174,7 +174,7 @@ func (s *Service) SetMarkers(ctx context.Context, userID, roomID string, m Marke
 // M_INVALID_PARAM. Fit are the root of the thread, what is in the thread, and what is
 // related to either in any way. What is in no thread fits [MainThread]; that is, too,
 // where what is related to a root belongs, so that it fits both.
-func (s *Service) checkThread(ctx context.Context, userID string, e *rooms.Event, threadID string) error {
+func (s *Service) checkThread(ctx context.Context, userID string, e *timeline.Event, threadID string) error {
 	thread, fits := MainThread, e.ID == threadID
 	for range event.MaxThreadHops {
 		relation := e.Relation()

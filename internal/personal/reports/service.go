@@ -9,7 +9,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 const (
@@ -24,7 +24,7 @@ const (
 // Options is what a Service is made of.
 type Options struct {
 	Pool  *pgxpool.Pool
-	Rooms *rooms.Service   // nil: no reports are taken, as in the operator's commands
+	Rooms *timeline.Store  // nil: no reports are taken, as in the operator's commands
 	Users *auth.Service    // likewise
 	Log   *slog.Logger     // gets one line for each report; nil: slog.Default
 	Now   func() time.Time // the clock; nil: time.Now
@@ -33,7 +33,7 @@ type Options struct {
 // Service takes reports. It is safe for concurrent use.
 type Service struct {
 	pool  *pgxpool.Pool
-	rooms *rooms.Service
+	rooms *timeline.Store
 	users *auth.Service
 	log   *slog.Logger
 	now   func() time.Time

@@ -6,7 +6,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // limits gives how many events are wanted before and after each result.
@@ -31,14 +31,14 @@ func (s *Service) surround(ctx context.Context, r *Results, c *Context) error {
 		return err
 	}
 	now := s.journal.Position()
-	var behind, ahead []rooms.Window
+	var behind, ahead []timeline.Window
 	for _, result := range r.Results {
 		e := result.Event
 		for _, within := range r.Access[e.Room].Ranges(0, e.Position-1) {
-			behind = append(behind, rooms.Window{Room: e.Room, Range: within})
+			behind = append(behind, timeline.Window{Room: e.Room, Range: within})
 		}
 		for _, within := range r.Access[e.Room].Ranges(e.Position, now) {
-			ahead = append(ahead, rooms.Window{Room: e.Room, Range: within})
+			ahead = append(ahead, timeline.Window{Room: e.Room, Range: within})
 		}
 	}
 	older, err := s.rooms.Neighbours(ctx, behind, false, before)
@@ -62,7 +62,7 @@ func (s *Service) surround(ctx context.Context, r *Results, c *Context) error {
 
 // around picks the events nearest to a result out of what was read for all results
 // of its room, in the order of positions. It ends where one was left.
-func around(e *rooms.Event, behind, ahead rooms.List, before, after int) *Surroundings {
+func around(e *timeline.Event, behind, ahead timeline.List, before, after int) *Surroundings {
 	older, newer := behind.Events, ahead.Events
 	older = older[:firstFrom(older, e.Position)]
 	newer = newer[firstFrom(newer, e.Position+1):]
@@ -91,8 +91,8 @@ func around(e *rooms.Event, behind, ahead rooms.List, before, after int) *Surrou
 }
 
 // firstFrom gives the index of the first event at a position or after it.
-func firstFrom(events []*rooms.Event, p journal.Position) int {
-	i, _ := slices.BinarySearchFunc(events, p, func(e *rooms.Event, p journal.Position) int { return int(e.Position - p) })
+func firstFrom(events []*timeline.Event, p journal.Position) int {
+	i, _ := slices.BinarySearchFunc(events, p, func(e *timeline.Event, p journal.Position) int { return int(e.Position - p) })
 	return i
 }
 
@@ -106,22 +106,22 @@ type place struct {
 // sent the last of them, as far as one read can bring that.
 func (s *Service) profiles(ctx context.Context, r *Results) error {
 	last := make([]map[place]journal.Position, len(r.Results))
-	var wanted []rooms.MemberAt
+	var wanted []timeline.MemberAt
 	for i, result := range r.Results {
 		last[i] = map[place]journal.Position{}
-		for _, e := range slices.Concat(result.Around.Before, []*rooms.Event{result.Event}, result.Around.After) {
+		for _, e := range slices.Concat(result.Around.Before, []*timeline.Event{result.Event}, result.Around.After) {
 			p := place{e.Room, e.Sender}
 			last[i][p] = max(last[i][p], e.Position)
 		}
 		for p, at := range last[i] {
-			wanted = append(wanted, rooms.MemberAt{RoomAt: rooms.RoomAt{Room: p.room, At: at}, User: p.user})
+			wanted = append(wanted, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: p.room, At: at}, User: p.user})
 		}
 	}
 	members, err := s.rooms.MemberEvents(ctx, wanted, nil)
 	if err != nil {
 		return err
 	}
-	byPlace := map[place][]*rooms.Event{}
+	byPlace := map[place][]*timeline.Event{}
 	for _, e := range members.Events {
 		p := place{e.Room, *e.StateKey}
 		byPlace[p] = append(byPlace[p], e)

@@ -7,7 +7,7 @@
 //     index has come to where the journal stood, for a few seconds at most.
 //   - Sending waits for nothing here: the index follows the journal in the
 //     background.
-//   - Only what rooms.NewAccess lets the asker read is found, in rooms that the asker
+//   - Only what timeline.NewAccess lets the asker read is found, in rooms that the asker
 //     is or was in, and nothing of encrypted rooms.
 //   - What was redacted is found no more, nor kept.
 //   - Case, accents and the forms of letters make no difference, and any language can
@@ -17,5 +17,5 @@
 // Data flow:
 //
 //	journal ─▶ follower: index ─▶ search_index
-//	Search: wait ─▶ rooms.Standings ─▶ search_index ─▶ events, their surroundings, state
+//	Search: wait ─▶ timeline.Standings ─▶ search_index ─▶ events, their surroundings, state
 package search

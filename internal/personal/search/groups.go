@@ -1,6 +1,6 @@
 package search
 
-import "homeserver/internal/rooms"
+import "homeserver/internal/rooms/timeline"
 
 // group sets the token of the next page, and the groups with theirs. In each group
 // the results come in the order of the whole, so that everything in a group before
@@ -26,7 +26,7 @@ func (q *query) group(r *Results, hits []hit, more bool) {
 }
 
 // valueOf gives what a result is grouped by.
-func valueOf(e *rooms.Event, key string) string {
+func valueOf(e *timeline.Event, key string) string {
 	if key == GroupRoom {
 		return e.RoomID
 	}

@@ -18,6 +18,7 @@ import (
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -51,7 +52,7 @@ func newHouse(t *testing.T) *house {
 	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.profile, Signer: signer})
 	h.profile.OnChange(h.rooms.UpdateProfile)
 	h.Service = search.New(search.Options{
-		Pool: pool, Journal: h.journal, Rooms: h.rooms,
+		Pool: pool, Journal: h.journal, Rooms: h.rooms.Timeline,
 		Ignored: func(_ context.Context, userID string) (map[string]bool, error) {
 			if userID == alice {
 				return h.ignored, nil
@@ -146,7 +147,7 @@ func texts(r *search.Results) []string {
 	return list
 }
 
-func textOf(e *rooms.Event) string {
+func textOf(e *timeline.Event) string {
 	for _, field := range []string{"body", "name", "topic"} {
 		if text, ok := event.StringField(e.Content(), field); ok {
 			return text
@@ -155,7 +156,7 @@ func textOf(e *rooms.Event) string {
 	return e.Type
 }
 
-func bodiesOf(events []*rooms.Event) []string {
+func bodiesOf(events []*timeline.Event) []string {
 	list := []string{}
 	for _, e := range events {
 		list = append(list, textOf(e))

@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // query is a search in the form for the index.
@@ -22,9 +22,9 @@ type query struct {
 	recent         bool
 	groupBy        []string
 	limit          int
-	filter         *rooms.EventFilter
+	filter         *timeline.EventFilter
 	from           *cursor
-	windows        []rooms.Window
+	windows        []timeline.Window
 	notSenders     []string
 	hidden         []hiddenFrom
 }
@@ -42,7 +42,7 @@ func newQuery(c *Criteria) (*query, error) {
 		}
 		c.Filter.LazyLoadMembers = false
 	}
-	q := &query{terms: parseTerms(c.Term), filter: c.Filter, groupBy: c.GroupBy, limit: min(c.Filter.LimitOr(rooms.DefaultLimit), maxResults)}
+	q := &query{terms: parseTerms(c.Term), filter: c.Filter, groupBy: c.GroupBy, limit: min(c.Filter.LimitOr(timeline.DefaultLimit), maxResults)}
 	q.tsquery, q.whole = q.terms.tsquery(false), q.terms.tsquery(true)
 	switch c.Order {
 	case "", OrderRank:
@@ -86,9 +86,9 @@ func keysOf(c *Criteria) ([]string, error) {
 }
 
 // passesType reports whether events of a type may pass a filter.
-func passesType(f *rooms.EventFilter, evType string) bool {
-	byType := rooms.EventFilter{Types: f.Types, NotTypes: f.NotTypes}
-	return byType.Match(&rooms.Event{Event: &event.Event{Type: evType}})
+func passesType(f *timeline.EventFilter, evType string) bool {
+	byType := timeline.EventFilter{Types: f.Types, NotTypes: f.NotTypes}
+	return byType.Match(&timeline.Event{Event: &event.Event{Type: evType}})
 }
 
 // cursor is the place after a result, within all results or within a group.

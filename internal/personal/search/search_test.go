@@ -9,6 +9,7 @@ import (
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/search"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestFindsByWords(t *testing.T) {
@@ -172,22 +173,22 @@ func TestFilters(t *testing.T) {
 	list := func(s ...string) *[]string { return &s }
 	yes, no, limit, none := true, false, 2, 0
 	for name, test := range map[string]struct {
-		f    rooms.EventFilter
+		f    timeline.EventFilter
 		want string
 	}{
-		"rooms":        {rooms.EventFilter{Rooms: list(one)}, "2 1"},
-		"no rooms":     {rooms.EventFilter{Rooms: list()}, ""},
-		"not rooms":    {rooms.EventFilter{NotRooms: []string{one}}, "5 4 3"},
-		"senders":      {rooms.EventFilter{Senders: list(bob)}, "2"},
-		"not senders":  {rooms.EventFilter{NotSenders: []string{alice}}, "2"},
-		"types":        {rooms.EventFilter{Types: list("m.room.na*")}, "4"},
-		"not types":    {rooms.EventFilter{NotTypes: []string{"m.room.message"}}, "4"},
-		"with url":     {rooms.EventFilter{ContainsURL: &yes}, "5"},
-		"without url":  {rooms.EventFilter{ContainsURL: &no}, "4 3 2 1"},
-		"limit":        {rooms.EventFilter{Limit: &limit}, "5 4"},
-		"limit 0":      {rooms.EventFilter{Limit: &none}, ""},
-		"lazy members": {rooms.EventFilter{LazyLoadMembers: true}, "5 4 3 2 1"},
-		"several":      {rooms.EventFilter{Rooms: list(two), Senders: list(alice), NotTypes: []string{"m.room.name"}}, "5 3"},
+		"rooms":        {timeline.EventFilter{Rooms: list(one)}, "2 1"},
+		"no rooms":     {timeline.EventFilter{Rooms: list()}, ""},
+		"not rooms":    {timeline.EventFilter{NotRooms: []string{one}}, "5 4 3"},
+		"senders":      {timeline.EventFilter{Senders: list(bob)}, "2"},
+		"not senders":  {timeline.EventFilter{NotSenders: []string{alice}}, "2"},
+		"types":        {timeline.EventFilter{Types: list("m.room.na*")}, "4"},
+		"not types":    {timeline.EventFilter{NotTypes: []string{"m.room.message"}}, "4"},
+		"with url":     {timeline.EventFilter{ContainsURL: &yes}, "5"},
+		"without url":  {timeline.EventFilter{ContainsURL: &no}, "4 3 2 1"},
+		"limit":        {timeline.EventFilter{Limit: &limit}, "5 4"},
+		"limit 0":      {timeline.EventFilter{Limit: &none}, ""},
+		"lazy members": {timeline.EventFilter{LazyLoadMembers: true}, "5 4 3 2 1"},
+		"several":      {timeline.EventFilter{Rooms: list(two), Senders: list(alice), NotTypes: []string{"m.room.name"}}, "5 3"},
 	} {
 		r := h.search(alice, search.Criteria{Term: "word", Order: search.OrderRecent, Filter: &test.f})
 		got := strings.ReplaceAll(strings.Join(texts(r), " "), "word ", "")
@@ -205,10 +206,10 @@ func TestPaging(t *testing.T) {
 	}
 	for _, order := range []string{search.OrderRank, search.OrderRecent} {
 		limit := 100
-		whole := texts(h.search(alice, search.Criteria{Term: "word", Order: order, Filter: &rooms.EventFilter{Limit: &limit}}))
+		whole := texts(h.search(alice, search.Criteria{Term: "word", Order: order, Filter: &timeline.EventFilter{Limit: &limit}}))
 		for limit = 1; limit < 13; limit++ {
 			var all []string
-			c := search.Criteria{Term: "word", Order: order, Filter: &rooms.EventFilter{Limit: &limit}}
+			c := search.Criteria{Term: "word", Order: order, Filter: &timeline.EventFilter{Limit: &limit}}
 			for {
 				r := h.search(alice, c)
 				if r.Count != 11 || len(r.Results) > limit {
@@ -232,7 +233,7 @@ func TestRefusals(t *testing.T) {
 	room := h.room()
 	h.numbered(alice, room, "word", 3)
 	limit, negative := 1, -1
-	recent := h.search(alice, search.Criteria{Term: "word", Order: search.OrderRecent, Filter: &rooms.EventFilter{Limit: &limit}}).NextBatch
+	recent := h.search(alice, search.Criteria{Term: "word", Order: search.OrderRecent, Filter: &timeline.EventFilter{Limit: &limit}}).NextBatch
 	for name, test := range map[string]struct {
 		c    search.Criteria
 		code matrix.Code
@@ -246,7 +247,7 @@ func TestRefusals(t *testing.T) {
 		"token":              {search.Criteria{Term: "a", NextBatch: "x"}, matrix.InvalidParam},
 		"token of nothing":   {search.Criteria{Term: "a", NextBatch: "e30"}, matrix.InvalidParam},
 		"token, other order": {search.Criteria{Term: "a", NextBatch: recent}, matrix.InvalidParam},
-		"filter":             {search.Criteria{Term: "a", Filter: &rooms.EventFilter{Limit: &negative}}, matrix.InvalidParam},
+		"filter":             {search.Criteria{Term: "a", Filter: &timeline.EventFilter{Limit: &negative}}, matrix.InvalidParam},
 		"context":            {search.Criteria{Term: "word", Context: &search.Context{Before: &negative}}, matrix.InvalidParam},
 	} {
 		_, err := h.Search(t.Context(), alice, test.c)
@@ -269,7 +270,7 @@ func TestGroups(t *testing.T) {
 	limit := 4
 	c := search.Criteria{
 		Term: "word", Order: search.OrderRecent, GroupBy: []string{search.GroupRoom, search.GroupSender},
-		Filter: &rooms.EventFilter{Limit: &limit},
+		Filter: &timeline.EventFilter{Limit: &limit},
 	}
 	r := h.search(alice, c) // c3 b3 a3 c2
 	if len(r.Groups) != 2 || len(r.Groups["room_id"]) != 2 || len(r.Groups["sender"]) != 2 {
@@ -322,7 +323,7 @@ func TestFullPageWithoutNextBatch(t *testing.T) {
 	h.numbered(alice, h.room(), "word", 4)
 	limit := 2
 	for _, order := range []string{search.OrderRank, search.OrderRecent} {
-		c := search.Criteria{Term: "word", Order: order, Filter: &rooms.EventFilter{Limit: &limit}}
+		c := search.Criteria{Term: "word", Order: order, Filter: &timeline.EventFilter{Limit: &limit}}
 		for page, want := range []int{2, 2, 0} {
 			r := h.search(alice, c)
 			if full := want == limit; len(r.Results) != want || r.Count != 4 || (r.NextBatch != "") != full {

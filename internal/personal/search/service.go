@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // Bounds of one request.
@@ -41,7 +41,7 @@ const (
 type Options struct {
 	Pool    *pgxpool.Pool
 	Journal *journal.Journal
-	Rooms   *rooms.Service
+	Rooms   *timeline.Store
 	// Ignored tells whom a user ignores; nil: nobody.
 	Ignored func(ctx context.Context, userID string) (map[string]bool, error)
 }
@@ -50,7 +50,7 @@ type Options struct {
 type Service struct {
 	pool     *pgxpool.Pool
 	journal  *journal.Journal
-	rooms    *rooms.Service
+	rooms    *timeline.Store
 	ignored  func(ctx context.Context, userID string) (map[string]bool, error)
 	follower *journal.Follower
 }
@@ -77,7 +77,7 @@ type Criteria struct {
 	// Keys are where to look: content.body, content.name, content.topic; nil:
 	// everywhere.
 	Keys   []string
-	Filter *rooms.EventFilter
+	Filter *timeline.EventFilter
 	// Order is OrderRank, which is also the default, or OrderRecent.
 	Order string
 	// Context asks for what stands around each result; nil: it is not wanted.
@@ -110,9 +110,9 @@ type Results struct {
 	// Groups are the groups of this page, by key and value.
 	Groups map[string]map[string]*Group
 	// State holds the state of the rooms by room ID, as far as the asker may know it.
-	State map[string]rooms.List
+	State map[string]timeline.List
 	// Access is what the asker may read, by room.
-	Access map[journal.RoomNID]*rooms.Access
+	Access map[journal.RoomNID]*timeline.Access
 }
 
 // Group is the results of a page that share a room or a sender.
@@ -124,7 +124,7 @@ type Group struct {
 
 // Result is one event that was found.
 type Result struct {
-	Event *rooms.Event
+	Event *timeline.Event
 	Rank  float64
 	// Around is nil where it was not asked for.
 	Around *Surroundings
@@ -134,10 +134,10 @@ type Result struct {
 // the newest to the oldest, After from the oldest to the newest. Start and End are the
 // positions at which history goes on.
 type Surroundings struct {
-	Before, After []*rooms.Event
+	Before, After []*timeline.Event
 	Start, End    journal.Position
 	// Profiles holds the member events of the senders, as of their events.
-	Profiles []*rooms.Event
+	Profiles []*timeline.Event
 }
 
 // Search finds events for a user. M_MISSING_PARAM without a term, M_INVALID_PARAM
@@ -151,7 +151,7 @@ func (s *Service) Search(ctx context.Context, userID string, c Criteria) (*Resul
 	if err := s.follower.AwaitNewest(ctx, patience); err != nil {
 		return nil, err
 	}
-	r := &Results{Results: []*Result{}, Highlights: []string{}, Access: map[journal.RoomNID]*rooms.Access{}}
+	r := &Results{Results: []*Result{}, Highlights: []string{}, Access: map[journal.RoomNID]*timeline.Access{}}
 	if q.tsquery == "" {
 		return r, nil
 	}
@@ -186,7 +186,7 @@ func (s *Service) restrict(ctx context.Context, q *query, r *Results, userID str
 	if err != nil {
 		return err
 	}
-	standings = slices.DeleteFunc(standings, func(st *rooms.Standing) bool { return st.Forgotten || !q.filter.WantsRoom(st.RoomID) })
+	standings = slices.DeleteFunc(standings, func(st *timeline.Standing) bool { return st.Forgotten || !q.filter.WantsRoom(st.RoomID) })
 	nids := make([]journal.RoomNID, len(standings))
 	for i, st := range standings {
 		nids[i] = st.Room
@@ -203,7 +203,7 @@ func (s *Service) restrict(ctx context.Context, q *query, r *Results, userID str
 		access := st.Access()
 		r.Access[st.Room] = access
 		for _, within := range access.Ranges(0, now) {
-			q.windows = append(q.windows, rooms.Window{Room: st.Room, Range: within})
+			q.windows = append(q.windows, timeline.Window{Room: st.Room, Range: within})
 		}
 	}
 	if q.hidden, err = s.hidden(ctx, r.Access); err != nil {
@@ -224,7 +224,7 @@ func (s *Service) restrict(ctx context.Context, q *query, r *Results, userID str
 
 // hidden gives where messages are shown redacted to the user, whose text must not be
 // found: those of erased users.
-func (s *Service) hidden(ctx context.Context, accesses map[journal.RoomNID]*rooms.Access) ([]hiddenFrom, error) {
+func (s *Service) hidden(ctx context.Context, accesses map[journal.RoomNID]*timeline.Access) ([]hiddenFrom, error) {
 	erased, err := s.rooms.ErasedIn(ctx, slices.Collect(maps.Keys(accesses)))
 	if err != nil {
 		return nil, err
@@ -233,7 +233,7 @@ func (s *Service) hidden(ctx context.Context, accesses map[journal.RoomNID]*room
 	for room, users := range erased {
 		for _, sender := range users {
 			for _, within := range accesses[room].Hidden(sender) {
-				hidden = append(hidden, hiddenFrom{rooms.Window{Room: room, Range: within}, sender})
+				hidden = append(hidden, hiddenFrom{timeline.Window{Room: room, Range: within}, sender})
 			}
 		}
 	}
@@ -251,7 +251,7 @@ func (s *Service) load(ctx context.Context, q *query, r *Results, hits []hit) (r
 	if err != nil {
 		return 0, err
 	}
-	byPosition := make(map[journal.Position]*rooms.Event, len(list.Events))
+	byPosition := make(map[journal.Position]*timeline.Event, len(list.Events))
 	for _, e := range list.Events {
 		byPosition[e.Position] = e
 	}
@@ -270,17 +270,17 @@ func (s *Service) load(ctx context.Context, q *query, r *Results, hits []hit) (r
 // user left.
 func (s *Service) states(ctx context.Context, r *Results) error {
 	now := s.journal.Position()
-	r.State = map[string]rooms.List{}
-	var places []rooms.RoomAt
+	r.State = map[string]timeline.List{}
+	var places []timeline.RoomAt
 	ids := map[journal.RoomNID]string{}
 	for _, result := range r.Results {
 		e := result.Event
 		if _, done := r.State[e.RoomID]; done {
 			continue
 		}
-		r.State[e.RoomID], ids[e.Room] = rooms.List{}, e.RoomID
+		r.State[e.RoomID], ids[e.Room] = timeline.List{}, e.RoomID
 		if at, ok := r.Access[e.Room].StateUpTo(now); ok {
-			places = append(places, rooms.RoomAt{Room: e.Room, At: at})
+			places = append(places, timeline.RoomAt{Room: e.Room, At: at})
 		}
 	}
 	list, err := s.rooms.States(ctx, places, nil, true)
@@ -305,7 +305,7 @@ var types = map[string]string{
 
 // isFindable reports whether an event is of a kind that is found: names and topics
 // are state, and those of a room have no key.
-func isFindable(e *rooms.Event) bool {
+func isFindable(e *timeline.Event) bool {
 	if e.Type == "m.room.message" {
 		return e.StateKey == nil
 	}
@@ -314,7 +314,7 @@ func isFindable(e *rooms.Event) bool {
 
 // textOf gives the text by which an event is found, and its key; "" if there is
 // none.
-func textOf(e *rooms.Event) (key, text string) {
+func textOf(e *timeline.Event) (key, text string) {
 	key = types[e.Type]
 	if key == "" || !isFindable(e) {
 		return "", ""

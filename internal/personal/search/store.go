@@ -9,7 +9,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // index brings the index up to a position. It is a journal.Step.
@@ -37,7 +37,7 @@ func (s *Service) index(ctx context.Context, tx pgx.Tx, after, upTo journal.Posi
 }
 
 // queueRows writes the rows of those events that have words.
-func queueRows(b *pgx.Batch, events []*rooms.Event) {
+func queueRows(b *pgx.Batch, events []*timeline.Event) {
 	var position []journal.Position
 	var room []journal.RoomNID
 	var sender, key, words []string
@@ -122,7 +122,7 @@ func (q *query) found(a *arguments) string {
 
 // hiddenFrom is a stretch of a room in which the messages of a sender are not found.
 type hiddenFrom struct {
-	rooms.Window
+	timeline.Window
 	sender string
 }
 

@@ -11,6 +11,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 // maxSignatures bounds how many signatures are tried; strangers choose them.
@@ -43,7 +44,7 @@ func (s *Service) Join(ctx context.Context, q rooms.JoinRequest, signed json.Raw
 
 // verify refuses what is signed by no key of a pending invitation, or by one that is
 // no longer valid: errors of Join. Nobody is asked where the signature is wrong.
-func (s *Service) verify(ctx context.Context, pending *rooms.Event, signed json.RawMessage) error {
+func (s *Service) verify(ctx context.Context, pending *timeline.Event, signed json.RawMessage) error {
 	key, ok := signingKey(signed, pending.Content())
 	if !ok {
 		return matrix.Errorf(matrix.Forbidden, "this is not signed with a key of the invitation")

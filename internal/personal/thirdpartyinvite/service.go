@@ -16,6 +16,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 const (
@@ -117,12 +118,12 @@ func (s *Service) store(ctx context.Context, sender, roomID string, a Address) e
 // the sender.
 func (s *Service) describe(ctx context.Context, sender, roomID string) (identity.Invite, error) {
 	invite := identity.Invite{RoomID: roomID, Sender: sender}
-	nid, err := s.rooms.Number(ctx, roomID)
+	nid, err := s.rooms.Timeline.Number(ctx, roomID)
 	if err != nil {
 		return invite, err
 	}
 	now := s.journal.Position()
-	state, err := s.rooms.Stripped(ctx, []rooms.RoomAt{{Room: nid, At: now}}, sender)
+	state, err := s.rooms.Timeline.Stripped(ctx, []timeline.RoomAt{{Room: nid, At: now}}, sender)
 	if err != nil {
 		return invite, err
 	}

@@ -22,6 +22,7 @@ import (
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -81,7 +82,7 @@ func (h *house) room(q rooms.CreateRequest) string {
 // content gives the content of a state event as alice sees it; nil if there is none.
 func (h *house) content(room, evType, key string) (content map[string]any) {
 	h.t.Helper()
-	e, _, err := h.rooms.StateEvent(h.t.Context(), alice, room, evType, key)
+	e, _, err := h.rooms.Timeline.StateEvent(h.t.Context(), alice, room, evType, key)
 	if matrix.IsCode(err, matrix.NotFound) {
 		return nil
 	}
@@ -235,7 +236,7 @@ func TestAnInvitationIsRedeemed(t *testing.T) {
 		if got := h.content(room, "m.room.member", bob)["reason"]; got != "here I am" {
 			t.Errorf("reason %v", got)
 		}
-		st, err := h.rooms.Messages(ctx, alice, room, rooms.Page{Backward: true, Limit: 2})
+		st, err := h.rooms.Timeline.Messages(ctx, alice, room, timeline.Page{Backward: true, Limit: 2})
 		h.ok(err)
 		invite := st.Events[1]
 		if invite.Sender != alice || invite.Membership() != "invite" || !strings.Contains(string(invite.Content()), `"third_party_invite":{"display_name":"b...","signed":{`) {

@@ -13,7 +13,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 const (
@@ -27,7 +27,7 @@ const (
 
 // Service holds who is typing. Its methods may be called concurrently.
 type Service struct {
-	rooms   *rooms.Service
+	rooms   *timeline.Store
 	journal *journal.Journal
 	clock   *journal.Ticks
 	others  *replica.Channel // nil: there are none
@@ -58,7 +58,7 @@ type typist struct {
 // New makes the service. It tells other processes by the channel, if that is not
 // nil. What is known takes so many bytes of memory; 0: [cache.UsualShare]. Call it before
 // the journal and the channel are started.
-func New(r *rooms.Service, j *journal.Journal, clock *journal.Ticks, others *replica.Channel, share int) *Service {
+func New(r *timeline.Store, j *journal.Journal, clock *journal.Ticks, others *replica.Channel, share int) *Service {
 	s := &Service{
 		rooms: r, journal: j, clock: clock, others: others, share: cmp.Or(share, cache.UsualShare),
 		byRoom: map[journal.RoomNID]*room{}, order: list.New(),
@@ -190,7 +190,7 @@ func (s *Service) change(r *room) {
 // committed ends the typing of who leaves a room. It runs inside the journal.
 func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 	for _, entry := range entries {
-		e := rooms.EventOf(entry)
+		e := timeline.EventOf(entry)
 		if e != nil && e.StateKey != nil && e.Type == event.TypeMember && e.Membership() != event.Join {
 			s.end(e.Room, *e.StateKey, nil)
 		}

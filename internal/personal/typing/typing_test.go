@@ -31,7 +31,8 @@ const patience = time.Minute
 
 type house struct {
 	*Service
-	t testing.TB
+	rooms *rooms.Service
+	t     testing.TB
 }
 
 func newHouse(t *testing.T) *house {
@@ -42,7 +43,7 @@ func newHouse(t *testing.T) *house {
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	names := profile.New(pool, auth.New(pool, auth.Options{ServerName: "localhost"}))
 	r := rooms.New(rooms.Options{Pool: pool, Journal: book, Profiles: names, Signer: signer})
-	h := &house{New(r, book, journal.NewTicks(), nil, 0), t}
+	h := &house{New(r.Timeline, book, journal.NewTicks(), nil, 0), r, t}
 	h.ok(book.Start(t.Context()))
 	t.Cleanup(func() {
 		if err := book.Stop(context.WithoutCancel(t.Context())); err != nil {
@@ -70,7 +71,7 @@ func (h *house) room() string {
 
 func (h *house) nid(room string) journal.RoomNID {
 	h.t.Helper()
-	nid, err := h.rooms.Number(h.t.Context(), room)
+	nid, err := h.rooms.Timeline.Number(h.t.Context(), room)
 	h.ok(err)
 	return nid
 }

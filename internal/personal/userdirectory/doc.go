@@ -16,5 +16,5 @@
 // Data flow:
 //
 //	journal ─▶ follower: member events ─▶ profile.Many ─▶ user_directory
-//	Search: wait ─▶ user_directory ─▶ rooms.Visible ─▶ profile.Many
+//	Search: wait ─▶ user_directory ─▶ timeline.Visible ─▶ profile.Many
 package userdirectory

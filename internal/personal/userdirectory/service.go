@@ -13,7 +13,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/profile"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/text"
 )
 
@@ -35,14 +35,14 @@ const (
 type Service struct {
 	pool     *pgxpool.Pool
 	journal  *journal.Journal
-	rooms    *rooms.Service
+	rooms    *timeline.Store
 	profiles *profile.Service
 	follower *journal.Follower
 }
 
 // New makes the service on a migrated database. Call it before the journal is
 // started.
-func New(pool *pgxpool.Pool, j *journal.Journal, r *rooms.Service, p *profile.Service) *Service {
+func New(pool *pgxpool.Pool, j *journal.Journal, r *timeline.Store, p *profile.Service) *Service {
 	s := &Service{pool: pool, journal: j, rooms: r, profiles: p}
 	s.follower = j.Follower("user_directory", s.update)
 	return s

@@ -45,7 +45,7 @@ func newHouse(t *testing.T) *house {
 	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: h.profiles, Signer: signer})
 	h.profiles.OnChange(h.rooms.UpdateProfile)
 	h.users.OnDeactivate(h.rooms.LeaveAll)
-	h.Service = userdirectory.New(pool, j, h.rooms, h.profiles)
+	h.Service = userdirectory.New(pool, j, h.rooms.Timeline, h.profiles)
 	h.ok(j.Start(t.Context()))
 	h.Start(t.Context())
 	t.Cleanup(func() {

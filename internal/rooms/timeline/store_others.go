@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 )
 
 // readOthers reads the events that other processes have written in (after, upTo].
-func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+func (s *Store) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, selectEvents+`WHERE e.position > $1 AND e.position <= $2`, after, upTo)
 	events, err := collectEvents(rows)
 	if err != nil {
@@ -30,11 +30,11 @@ func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo jo
 	}
 	entries := make([]*journal.Entry, len(events))
 	for i, e := range events {
-		e.draft = &staged{elsewhere: true}
+		e.Staged = &Staged{Elsewhere: true}
 		if t := redacted[e.Position]; t != nil {
-			e.draft.target, e.draft.redacted = t, t.Event
+			e.Staged.Target, e.Staged.Redacted = t, t.Event
 		}
-		entries[i] = e.entry(s.table)
+		entries[i] = s.Entry(e)
 		entries[i].Position = e.Position
 	}
 	return entries, nil

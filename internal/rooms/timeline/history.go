@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"context"
@@ -41,7 +41,7 @@ type reader struct {
 }
 
 // reader finds a room and what a user may read of it: errors of readable.
-func (s *Service) reader(ctx context.Context, userID, roomID string) (*reader, error) {
+func (s *Store) reader(ctx context.Context, userID, roomID string) (*reader, error) {
 	now := s.journal.Position()
 	nid, access, err := s.readable(ctx, userID, roomID)
 	return &reader{room: nid, roomID: roomID, access: access, now: now}, err
@@ -51,19 +51,19 @@ func (s *Service) reader(ctx context.Context, userID, roomID string) (*reader, e
 // they are large.
 // M_FORBIDDEN for who may see nothing of the room. Client-server API,
 // GET /rooms/{roomId}/messages.
-func (s *Service) Messages(ctx context.Context, userID, roomID string, p Page) (*Stretch, error) {
+func (s *Store) Messages(ctx context.Context, userID, roomID string, p Page) (*Stretch, error) {
 	r, err := s.reader(ctx, userID, roomID)
 	if err != nil {
 		return nil, err
 	}
 	if !r.access.SeesAny() {
-		return nil, errNotInRoom()
+		return nil, ErrNotInRoom()
 	}
 	return s.stretch(ctx, r, p)
 }
 
 // stretch reads a page of a room, of what the reader may see.
-func (s *Service) stretch(ctx context.Context, r *reader, p Page) (st *Stretch, err error) {
+func (s *Store) stretch(ctx context.Context, r *reader, p Page) (st *Stretch, err error) {
 	st = &Stretch{Access: r.access}
 	p.Limit = max(0, min(p.Limit, MaxLimit))
 	low, high := p.bounds(r.now)
@@ -102,7 +102,7 @@ func (p *Page) bounds(now journal.Position) (low, high journal.Position) {
 }
 
 // read fills a stretch with the events in the ranges.
-func (s *Service) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ranges []Range, p *Page) error {
+func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ranges []Range, p *Page) error {
 	from, to := make([]journal.Position, len(ranges)), make([]journal.Position, len(ranges))
 	for i, r := range ranges {
 		from[i], to[i] = r.From, r.To
@@ -145,7 +145,7 @@ func (s *Service) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ra
 }
 
 // membersOf reads the member events of the senders of events, at a position.
-func (s *Service) membersOf(ctx context.Context, nid journal.RoomNID, events []*Event, at journal.Position) (List, error) {
+func (s *Store) membersOf(ctx context.Context, nid journal.RoomNID, events []*Event, at journal.Position) (List, error) {
 	var senders []string
 	for _, e := range events {
 		senders = append(senders, e.Sender)
@@ -160,10 +160,16 @@ func (s *Service) membersOf(ctx context.Context, nid journal.RoomNID, events []*
 
 // Event gives one event of a room. M_NOT_FOUND if there is none that the user
 // may see. Client-server API, GET /rooms/{roomId}/event/{eventId}.
-func (s *Service) Event(ctx context.Context, userID, roomID, eventID string) (*Event, *Access, error) {
+func (s *Store) Event(ctx context.Context, userID, roomID, eventID string) (*Event, *Access, error) {
+	e, access, err := s.SeenEvent(ctx, userID, roomID, eventID)
+	return e, access, hideRoom(err)
+}
+
+// SeenEvent is Event for who must be told that there is no such room: M_FORBIDDEN.
+func (s *Store) SeenEvent(ctx context.Context, userID, roomID, eventID string) (*Event, *Access, error) {
 	r, err := s.reader(ctx, userID, roomID)
 	if err != nil {
-		return nil, nil, hideRoom(err)
+		return nil, nil, err
 	}
 	e, err := s.visible(ctx, r, eventID)
 	return e, r.access, err
@@ -179,8 +185,8 @@ func hideRoom(err error) error {
 }
 
 // visible reads an event that the reader may see; M_NOT_FOUND if there is none.
-func (s *Service) visible(ctx context.Context, r *reader, eventID string) (*Event, error) {
-	e, err := s.eventByID(ctx, r.room, eventID)
+func (s *Store) visible(ctx context.Context, r *reader, eventID string) (*Event, error) {
+	e, err := s.EventByID(ctx, r.room, eventID)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +208,7 @@ type EventContext struct {
 // Context gives the events around an event, at most limit of them, and the
 // state after the last. M_NOT_FOUND as for Event. Client-server API,
 // GET /rooms/{roomId}/context/{eventId}.
-func (s *Service) Context(ctx context.Context, userID, roomID, eventID string, limit int, f *EventFilter) (*EventContext, error) {
+func (s *Store) Context(ctx context.Context, userID, roomID, eventID string, limit int, f *EventFilter) (*EventContext, error) {
 	r, err := s.reader(ctx, userID, roomID)
 	if err != nil {
 		return nil, hideRoom(err)
@@ -228,7 +234,7 @@ func (s *Service) Context(ctx context.Context, userID, roomID, eventID string, l
 
 // contextState reads the state at the last event of a context; with lazily
 // loaded members, only those of the senders.
-func (s *Service) contextState(ctx context.Context, r *reader, c *EventContext, f *EventFilter) (List, error) {
+func (s *Store) contextState(ctx context.Context, r *reader, c *EventContext, f *EventFilter) (List, error) {
 	last := max(c.After.End, c.Event.Position)
 	upTo, ok := r.access.StateUpTo(last)
 	if !ok || !f.WantsRoom(r.roomID) {

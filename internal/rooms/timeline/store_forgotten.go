@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"context"
@@ -8,7 +8,14 @@ import (
 	"homeserver/internal/journal"
 )
 
-func (s *Service) forgottenEntry(f *Forgotten) *journal.Entry {
+// Forgotten is the journal entry of a user forgetting a room.
+type Forgotten struct {
+	UserID string
+	Room   journal.RoomNID
+}
+
+// ForgottenEntry makes the journal entry.
+func (s *Store) ForgottenEntry(f *Forgotten) *journal.Entry {
 	return &journal.Entry{Table: s.forgottenTable, Topics: []journal.Topic{{User: f.UserID}}, Value: f}
 }
 
@@ -25,13 +32,13 @@ func queueForgotten(b *pgx.Batch, entries []*journal.Entry) error {
 }
 
 // readForgotten reads what other processes have written down.
-func (s *Service) readForgotten(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+func (s *Store) readForgotten(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, `
 		SELECT user_id, room_nid, position FROM forgotten_rooms WHERE position > $1 AND position <= $2`, after, upTo)
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*journal.Entry, error) {
 		f, at := &Forgotten{}, journal.Position(0)
 		err := row.Scan(&f.UserID, &f.Room, &at)
-		entry := s.forgottenEntry(f)
+		entry := s.ForgottenEntry(f)
 		entry.Position = at
 		return entry, err
 	})

@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"encoding/json"
@@ -22,9 +22,10 @@ type Event struct {
 	// DeviceID and TxnID are those of the request that sent the event, where it
 	// gave a transaction ID.
 	DeviceID, TxnID string
+	// Staged is what is yet to be written beside the event; nil once it is committed.
+	Staged *Staged
 
 	redaction atomic.Pointer[redaction]
-	draft     *staged // what is yet to be written; nil once it is committed
 }
 
 // Replaced is what an event tells of the state event before it.
@@ -36,11 +37,39 @@ type Replaced struct {
 	event    *Event // holds the position until the replaced event is committed itself
 }
 
-// newReplaced describes an event that is about to be replaced.
-func newReplaced(old *Event) *Replaced {
-	r := &Replaced{EventID: old.ID, Sender: old.Sender, event: old}
-	r.show(old.Content())
-	return r
+// Replace notes that the event is about to replace another one.
+func (e *Event) Replace(old *Event) {
+	e.Replaces = &Replaced{EventID: old.ID, Sender: old.Sender, event: old}
+	e.Replaces.show(old.Content())
+}
+
+// Earlier finds the event of an ID among this one and those before it under its state
+// key that are not committed yet; nil if it is none of them.
+func (e *Event) Earlier(id string) *Event {
+	for e != nil && e.ID != id {
+		if e.Replaces == nil {
+			return nil
+		}
+		e = e.Replaces.event
+	}
+	return e
+}
+
+// Settle is called once the event is committed. It lets go of what was needed for writing
+// it, and returns what that was.
+func (e *Event) Settle() *Staged {
+	was := e.Staged
+	e.Staged = nil
+	if e.Replaces != nil {
+		e.Replaces.settle()
+	}
+	return was
+}
+
+// Redact shows the event in its redacted form from now on, and the event that has redacted
+// it. The first redaction counts.
+func (e *Event) Redact(redacted *event.Event, because *Event) {
+	e.redaction.CompareAndSwap(nil, &redaction{redacted: redacted, because: because})
 }
 
 // Content is the content that may be shown, a JSON object.
@@ -66,9 +95,9 @@ type redaction struct {
 	because  *Event
 }
 
-// seen gives the event as it is to be shown: its redacted form once it was
+// Seen gives the event as it is to be shown: its redacted form once it was
 // redacted, and then the event that did so.
-func (e *Event) seen() (*event.Event, *Event) {
+func (e *Event) Seen() (*event.Event, *Event) {
 	if r := e.redaction.Load(); r != nil {
 		return r.redacted, r.because
 	}
@@ -80,7 +109,7 @@ func (e *Event) Redacted() bool { return e.redaction.Load() != nil }
 
 // Content is the content that may be shown, a JSON object.
 func (e *Event) Content() []byte {
-	shown, _ := e.seen()
+	shown, _ := e.Seen()
 	return shown.Content
 }
 
@@ -97,25 +126,23 @@ func (e *Event) MembershipBefore() string {
 // Relation is how the event is related to another one, by the content that may be shown.
 func (e *Event) Relation() event.Relation { return event.RelationOf(e.Content()) }
 
-// staged is what the table of events writes beside the event itself.
-type staged struct {
-	// elsewhere tells that another process has written the event.
-	elsewhere bool
-	// room is written with the room's first event.
-	room *live
-	// head is the event that this one was built on.
-	head string
-	// joined and invited are how the numbers of members change.
-	joined, invited int
-	// replaces is the state event that this one replaces; nil: none.
-	replaces *Event
-	// target is the event that this one redacts, and redacted its new bytes.
-	target   *Event
-	redacted *event.Event
+// Staged is what is written with an event, beside the event itself.
+type Staged struct {
+	// Elsewhere tells that another process has written the event.
+	Elsewhere bool
+	// NewRoom tells that it is the first event of its room, with which that is written.
+	NewRoom bool
+	// Head is the event that this one was built on.
+	Head string
+	// Joined and Invited are how the numbers of members change.
+	Joined, Invited int
+	// Target is the event that this one redacts, and Redacted its new form.
+	Target   *Event
+	Redacted *event.Event
 }
 
-// size is about how many bytes the event takes in memory, at most, as it is now.
-func (e *Event) size() int {
+// MemorySize is about how many bytes the event takes in memory, at most, as it is now.
+func (e *Event) MemorySize() int {
 	const (
 		structs = 150
 		// rest is what the replaced event has beside its content, all of which stays in memory.
@@ -128,22 +155,22 @@ func (e *Event) size() int {
 	if r := e.redaction.Load(); r != nil {
 		n += r.redacted.Size()
 		if r.because != nil {
-			n += r.because.size()
+			n += r.because.MemorySize()
 		}
 	}
 	return n
 }
 
-// entry makes the journal entry of an event. It has room for a redacted form, which may
+// Entry makes the journal entry of an event. It has room for a redacted form, which may
 // come later.
-func (e *Event) entry(t *journal.Table) *journal.Entry {
-	return &journal.Entry{Table: t, Topics: []journal.Topic{{Room: e.Room}}, Value: e, Size: e.size() + len(e.JSON)}
+func (s *Store) Entry(e *Event) *journal.Entry {
+	return &journal.Entry{Table: s.table, Topics: []journal.Topic{{Room: e.Room}}, Value: e, Size: e.MemorySize() + len(e.JSON)}
 }
 
 // stateValue is what the table of state keeps of the content that may be shown,
 // for searching and for lists of rooms; nil: nothing.
 func (e *Event) stateValue() *string {
-	shown, _ := e.seen()
+	shown, _ := e.Seen()
 	return valueOfState(shown)
 }
 

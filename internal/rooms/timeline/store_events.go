@@ -1,11 +1,29 @@
-package rooms
+package timeline
 
 import (
+	"errors"
+
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 )
+
+// errMoved says that the room's head is not where an event was built on.
+const errMoved = "HS001"
+
+// Moved reports whether a commit failed because the room had moved on.
+func Moved(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == errMoved
+}
+
+// Repeated reports whether a commit failed because the transaction ID is used.
+func Repeated(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "events_transaction"
+}
 
 // queueEvents writes the events of a group: new rooms, heads, events, state and
 // redactions, each with one statement. Positions are known by now.
@@ -30,9 +48,9 @@ func queueEvents(b *pgx.Batch, entries []*journal.Entry) error {
 
 func queueNewRooms(b *pgx.Batch, events []*Event) {
 	for _, e := range events {
-		if r := e.draft.room; r != nil {
+		if e.Staged.NewRoom {
 			b.Queue(`INSERT INTO rooms (room_nid, room_id, version, head_event_id, depth, joined_members, invited_members)
-				VALUES ($1, $2, $3, '', 0, 0, 0)`, r.nid, r.id, r.version.ID)
+				VALUES ($1, $2, $3, '', 0, 0, 0)`, e.Room, e.RoomID, e.Version.ID)
 		}
 	}
 }
@@ -52,17 +70,17 @@ func (h *heads) add(e *Event) {
 		i = len(h.room)
 		h.index[e.Room] = i
 		h.room = append(h.room, e.Room)
-		h.expected = append(h.expected, e.draft.head)
+		h.expected = append(h.expected, e.Staged.Head)
 		h.head = append(h.head, "")
 		h.depth = append(h.depth, 0)
 		h.joined = append(h.joined, 0)
 		h.invited = append(h.invited, 0)
-	} else if h.head[i] != e.draft.head {
+	} else if h.head[i] != e.Staged.Head {
 		h.broken = true // built on an event that was not committed
 	}
 	h.head[i], h.depth[i] = e.ID, e.Depth
-	h.joined[i] += int64(e.draft.joined)
-	h.invited[i] += int64(e.draft.invited)
+	h.joined[i] += int64(e.Staged.Joined)
+	h.invited[i] += int64(e.Staged.Invited)
 }
 
 // queueHeads moves each room's head from where the events were built on to the
@@ -98,8 +116,8 @@ func queueInsertEvents(b *pgx.Batch, events []*Event) {
 	for i, e := range events {
 		position[i], room[i], id[i], typ[i], sender[i], raw[i] = e.Position, e.Room, e.ID, e.Type, e.Sender, e.JSON
 		stateKey[i], withURL[i] = e.StateKey, hasURL(e.Event.Content)
-		if e.draft.target != nil {
-			redacts[i] = &e.draft.target.ID
+		if e.Staged.Target != nil {
+			redacts[i] = &e.Staged.Target.ID
 		}
 		if e.Replaces != nil {
 			replaces[i] = &e.Replaces.Position
@@ -173,10 +191,10 @@ func queueState(b *pgx.Batch, events []*Event) {
 // and what the table of state keeps of them: what was taken back is gone.
 func queueRedactions(b *pgx.Batch, events []*Event) {
 	for _, e := range events {
-		if e.draft.redacted == nil {
+		if e.Staged.Redacted == nil {
 			continue
 		}
-		target, redacted := e.draft.target, e.draft.redacted
+		target, redacted := e.Staged.Target, e.Staged.Redacted
 		b.Queue(`UPDATE events SET json = $2, has_url = $3, redacted_by = $4 WHERE event_id = $1 AND redacted_by IS NULL`,
 			target.ID, redacted.JSON, hasURL(redacted.Content), e.Position)
 		if target.StateKey != nil {

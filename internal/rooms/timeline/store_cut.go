@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"context"
@@ -85,7 +85,7 @@ func selectCut(conditions string, o order, bytes string) string {
 // cut reads events in an order, as many as one read may bring, and lists the others.
 // The conditions are what follows selectEvents. Mostly there are no others: so it is
 // tried first to read all, which is cheaper than to add up lengths and sort by them.
-func (s *Service) cut(ctx context.Context, o order, bytes int64, conditions string, args ...any) (found, error) {
+func (s *Store) cut(ctx context.Context, o order, bytes int64, conditions string, args ...any) (found, error) {
 	given := strings.ReplaceAll(o.given, "c.", "e.")
 	whole, err := s.readEvents(ctx, bytes, selectEvents+conditions+` ORDER BY `+given, args...)
 	if !errors.Is(err, errTooMuch) {
@@ -95,7 +95,7 @@ func (s *Service) cut(ctx context.Context, o order, bytes int64, conditions stri
 }
 
 // cutLarge does the same where it is known that there is more.
-func (s *Service) cutLarge(ctx context.Context, o order, bytes int64, conditions string, args ...any) (found, error) {
+func (s *Store) cutLarge(ctx context.Context, o order, bytes int64, conditions string, args ...any) (found, error) {
 	args = append(args[:len(args):len(args)], bytes)
 	return s.readEvents(ctx, math.MaxInt64, selectCut(conditions, o, fmt.Sprintf("$%d", len(args))), args...)
 }
@@ -108,7 +108,7 @@ const pagesOfDamage = 10
 // are more, and lists those that are on it and were not read. The positions are those
 // of a query that is made for a filter, and of a length that is bounded: damaged
 // events do not count.
-func (s *Service) page(
+func (s *Store) page(
 	ctx context.Context, o order, f *EventFilter, positions func(f *EventFilter) (sql string, args []any),
 ) (List, error) {
 	for i := 0; ; i++ {
@@ -127,7 +127,7 @@ func (s *Service) page(
 
 // list reads the events at the positions that a query gives, as far as further
 // conditions let through, by room and in the order of positions.
-func (s *Service) list(ctx context.Context, positions, conditions string, args ...any) (List, error) {
+func (s *Store) list(ctx context.Context, positions, conditions string, args ...any) (List, error) {
 	read, err := s.cut(ctx, byRoom, reserve.Bytes(ctx), wherePosition(positions)+conditions, args...)
 	if err == nil && len(read.Left) > 0 {
 		err = reserve.Ahead(ctx, partCost)
@@ -138,7 +138,7 @@ func (s *Service) list(ctx context.Context, positions, conditions string, args .
 // Cursor reads a list of events in parts, so that there need not be room for all of
 // them.
 type Cursor struct {
-	s    *Service
+	s    *Store
 	next List
 	held int64 // what the last part takes
 	wide int   // how many events are looked at for the next part
@@ -156,7 +156,7 @@ const (
 )
 
 // cursor reads the same as list in parts, of which it reads the first.
-func (s *Service) cursor(ctx context.Context, positions, conditions string, args ...any) (*Cursor, error) {
+func (s *Store) cursor(ctx context.Context, positions, conditions string, args ...any) (*Cursor, error) {
 	before := reserve.Used(ctx)
 	read, err := s.cut(ctx, byRoom, partBytes, wherePosition(positions)+conditions, args...)
 	if err == nil && len(read.Left) > 0 {
@@ -169,7 +169,7 @@ func (s *Service) cursor(ctx context.Context, positions, conditions string, args
 }
 
 // Cursor gives a list of one room, or by rooms, and goes on with what was left of it.
-func (s *Service) Cursor(l List) *Cursor { return &Cursor{s: s, next: l} }
+func (s *Store) Cursor(l List) *Cursor { return &Cursor{s: s, next: l} }
 
 // All gives the events one by one, until an error. None must be kept when the next is
 // asked for.

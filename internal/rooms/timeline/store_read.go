@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"bytes"
@@ -203,7 +203,7 @@ func collectCounted(rows pgx.Rows, c *reserve.Counter) ([]*Event, error) {
 // readEvents reads the events that a query gives, whose rows are those of selectEvents:
 // errTooMuch where there is another after so many bytes; then nothing is kept. The log
 // is told of those that are damaged.
-func (s *Service) readEvents(ctx context.Context, most int64, sql string, args ...any) (f found, err error) {
+func (s *Store) readEvents(ctx context.Context, most int64, sql string, args ...any) (f found, err error) {
 	before := reserve.Used(ctx)
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
 		rows, _ := s.pool.Query(ctx, sql, args...)
@@ -221,17 +221,17 @@ func (s *Service) readEvents(ctx context.Context, most int64, sql string, args .
 
 // Damage is what the service tells of rows that cannot be read, as do those that
 // stand on it.
-func (s *Service) Damage() *postgres.Damage { return s.damage }
+func (s *Store) Damage() *postgres.Damage { return s.damage }
 
 // events reads the events that a query gives, which begins with selectEvents, but
 // for damaged ones.
-func (s *Service) events(ctx context.Context, sql string, args ...any) ([]*Event, error) {
+func (s *Store) events(ctx context.Context, sql string, args ...any) ([]*Event, error) {
 	f, err := s.readEvents(ctx, math.MaxInt64, sql, args...)
 	return f.Events, err
 }
 
 // soundEvents is events for who must not go on without one: damage is an error.
-func (s *Service) soundEvents(ctx context.Context, sql string, args ...any) (events []*Event, err error) {
+func (s *Store) soundEvents(ctx context.Context, sql string, args ...any) (events []*Event, err error) {
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
 		rows, _ := s.pool.Query(ctx, sql, args...)
 		events, err = collectCounted(rows, c)
@@ -247,8 +247,8 @@ func atPositions(query string) string { return selectEvents + wherePosition(quer
 
 func wherePosition(query string) string { return `WHERE e.position = ANY(ARRAY(` + query + `))` }
 
-// eventByID reads one event of a room. M_NOT_FOUND if it has none of that ID.
-func (s *Service) eventByID(ctx context.Context, room journal.RoomNID, eventID string) (*Event, error) {
+// EventByID reads one event of a room. M_NOT_FOUND if it has none of that ID.
+func (s *Store) EventByID(ctx context.Context, room journal.RoomNID, eventID string) (*Event, error) {
 	if !matrix.IsEventID(eventID) {
 		return nil, matrix.Errorf(matrix.NotFound, "there is no such event")
 	}
@@ -262,9 +262,20 @@ func (s *Service) eventByID(ctx context.Context, room journal.RoomNID, eventID s
 	return events[0], nil
 }
 
-// currentState reads state entries as they are committed now. One that is damaged is
+// Snapshot is a part of a room's committed state.
+type Snapshot map[event.StateKey]*Event
+
+// Event makes Snapshot an event.State.
+func (s Snapshot) Event(evType, stateKey string) *event.Event {
+	if e := s[event.StateKey{Type: evType, Key: stateKey}]; e != nil {
+		return e.Event
+	}
+	return nil
+}
+
+// CurrentState reads state entries as they are committed now. One that is damaged is
 // an error: without it, more might seem to be allowed than is.
-func (s *Service) currentState(ctx context.Context, room journal.RoomNID, keys []event.StateKey) (map[event.StateKey]*Event, error) {
+func (s *Store) CurrentState(ctx context.Context, room journal.RoomNID, keys []event.StateKey) (map[event.StateKey]*Event, error) {
 	types, stateKeys := make([]string, len(keys)), make([]string, len(keys))
 	for i, k := range keys {
 		types[i], stateKeys[i] = k.Type, k.Key
@@ -285,38 +296,21 @@ func (s *Service) currentState(ctx context.Context, room journal.RoomNID, keys [
 	return found, nil
 }
 
-// byTransaction finds the event that a request with this transaction ID has
-// sent before. Where there is none, the answer is the error given.
-func (s *Service) byTransaction(ctx context.Context, room journal.RoomNID, d *draft, otherwise error) (eventID string, err error) {
+// EventOfTransaction finds the event that a device has sent to a room with a transaction
+// ID; "" if there is none. An event of another type, or that redacts another, is another.
+func (s *Store) EventOfTransaction(
+	ctx context.Context, room journal.RoomNID, sender, device, txn, evType, redacts string,
+) (eventID string, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT event_id FROM events
 		WHERE sender = $1 AND device_id = $2 AND txn_id = $3 AND room_nid = $4 AND type = $5
 			AND coalesce(redacts, '') = $6 AND txn_id IS NOT NULL`,
-		d.sender, d.device, d.txn, room, d.typ, d.redacts()).Scan(&eventID)
-	if isMissing(err) {
-		return "", otherwise
-	}
-	if err != nil {
+		sender, device, txn, room, evType, redacts).Scan(&eventID)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return "", fmt.Errorf("find the event of a transaction: %w", err)
 	}
-	s.recent.put(room, d, &sent{eventID: eventID})
 	return eventID, nil
 }
-
-// Number gives the number of a room; M_NOT_FOUND if there is none of that ID.
-func (s *Service) Number(ctx context.Context, roomID string) (journal.RoomNID, error) {
-	if r, ok := s.live.Peek(roomID); ok {
-		return r.nid, nil
-	}
-	row, err := s.lookup(ctx, roomID)
-	if err != nil {
-		return 0, err
-	}
-	return row.NID, nil
-}
-
-// isMissing reports whether a query found no row.
-func isMissing(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
 // newestTried is how many events are tried where the newest ones are damaged.
 const newestTried = 10
@@ -355,12 +349,4 @@ func StoredEvent(ctx context.Context, pool *pgxpool.Pool, eventID string) (raw [
 		return nil, false, fmt.Errorf("read event %s: %w", eventID, err)
 	}
 	return raw, redacted, nil
-}
-
-// Count counts the rooms, by reading all of them.
-func (s *Service) Count(ctx context.Context) (number int64, err error) {
-	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM rooms`).Scan(&number); err != nil {
-		return 0, fmt.Errorf("count rooms: %w", err)
-	}
-	return number, nil
 }

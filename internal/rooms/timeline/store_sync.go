@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"cmp"
@@ -38,17 +38,17 @@ func columnsOfWindows(windows []Window) (room, low, high []int64) {
 // Timelines reads the newest events in each window, at most limit+1 of each
 // that the filter lets through, newest first. Where that is too much for one read, each
 // room has its newest.
-func (s *Service) Timelines(ctx context.Context, windows []Window, limit int, f *EventFilter) (List, error) {
+func (s *Store) Timelines(ctx context.Context, windows []Window, limit int, f *EventFilter) (List, error) {
 	return s.timelines(ctx, evenly, windows, limit, f)
 }
 
 // Newest does the same without a filter; where that is too much for one read, it gives
 // the newest of all.
-func (s *Service) Newest(ctx context.Context, windows []Window, limit int) (List, error) {
+func (s *Store) Newest(ctx context.Context, windows []Window, limit int) (List, error) {
 	return s.timelines(ctx, newestFirst, windows, limit, nil)
 }
 
-func (s *Service) timelines(ctx context.Context, o order, windows []Window, limit int, f *EventFilter) (List, error) {
+func (s *Store) timelines(ctx context.Context, o order, windows []Window, limit int, f *EventFilter) (List, error) {
 	room, low, high := columnsOfWindows(windows)
 	list, err := s.page(ctx, o, f, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1}}
@@ -71,7 +71,7 @@ const maxLooked = 10_000
 // changed the membership of others. Rooms with many members have little else that
 // is new to somebody who was away. No more than maxLooked events of a window are
 // looked at.
-func (s *Service) TimelinesButMembers(ctx context.Context, windows []Window, limit int, userID string) (List, error) {
+func (s *Store) TimelinesButMembers(ctx context.Context, windows []Window, limit int, userID string) (List, error) {
 	room, low, high := columnsOfWindows(windows)
 	list, err := s.page(ctx, evenly, nil, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1, userID, maxLooked}}
@@ -92,7 +92,7 @@ func (s *Service) TimelinesButMembers(ctx context.Context, windows []Window, lim
 
 // Oldest reads the first events in all of the windows together, at most limit+1
 // that the filter lets through, oldest first.
-func (s *Service) Oldest(ctx context.Context, windows []Window, limit int, f *EventFilter) (List, error) {
+func (s *Store) Oldest(ctx context.Context, windows []Window, limit int, f *EventFilter) (List, error) {
 	room, low, high := columnsOfWindows(windows)
 	return s.page(ctx, oldestFirst, f, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1}}
@@ -149,7 +149,7 @@ func columnsOf(rooms []RoomAt) (room, at []int64) {
 // States reads the state of each room at its position, as far as the filter
 // lets through; without the members if withMembers is false. What one read cannot
 // bring is left.
-func (s *Service) States(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) (List, error) {
+func (s *Store) States(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) (List, error) {
 	room, at := columnsOf(rooms)
 	q := &query{args: []any{room, at}}
 	return s.list(ctx, statePositions(withMembers), f.where(q), q.args...)
@@ -170,7 +170,7 @@ type Around struct {
 }
 
 // StatesAround is States for who is shown timelines with state events at some positions.
-func (s *Service) StatesAround(
+func (s *Store) StatesAround(
 	ctx context.Context, rooms []Around, shown []journal.Position, f *EventFilter, withMembers bool,
 ) (List, error) {
 	n := len(rooms)
@@ -205,7 +205,7 @@ type MemberAt struct {
 
 // MemberEvents reads the member events that there are for the places, as far as the
 // filter lets through. What one read cannot bring is left.
-func (s *Service) MemberEvents(ctx context.Context, members []MemberAt, f *EventFilter) (List, error) {
+func (s *Store) MemberEvents(ctx context.Context, members []MemberAt, f *EventFilter) (List, error) {
 	n := len(members)
 	room, at, user := make([]int64, n), make([]int64, n), make([]string, n)
 	for i, m := range members {
@@ -234,7 +234,7 @@ var strippedTypes = []string{
 // the stripped state at a position, the user's own member event and, beside an
 // invitation, that of the user who invites, from which clients take the name and the
 // picture of that user. What one read cannot bring is left.
-func (s *Service) Stripped(ctx context.Context, rooms []RoomAt, userID string) (List, error) {
+func (s *Store) Stripped(ctx context.Context, rooms []RoomAt, userID string) (List, error) {
 	room, at := columnsOf(rooms)
 	return s.list(ctx, stateAt+`
 		WHERE s.type = ANY($3) AND s.state_key = '' OR s.type = 'm.room.member' AND s.state_key = $4
@@ -255,7 +255,7 @@ type Delta struct {
 
 // StateChanges reads the state events after Since that held just before Start,
 // or hold at UpTo. What one read cannot bring is left.
-func (s *Service) StateChanges(ctx context.Context, deltas []Delta) (List, error) {
+func (s *Store) StateChanges(ctx context.Context, deltas []Delta) (List, error) {
 	n := len(deltas)
 	room, since := make([]int64, n), make([]int64, n)
 	start, upTo := make([]int64, n), make([]int64, n)
@@ -283,7 +283,7 @@ type Summary struct {
 const heroes = 5
 
 // Summaries reads the summaries of rooms for one user, as of now.
-func (s *Service) Summaries(ctx context.Context, rooms []journal.RoomNID, userID string) ([]Summary, error) {
+func (s *Store) Summaries(ctx context.Context, rooms []journal.RoomNID, userID string) ([]Summary, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT r.room_nid, r.joined_members, r.invited_members,
 			CASE WHEN cardinality(present.users) > 0 THEN present.users ELSE ARRAY(
@@ -321,7 +321,7 @@ type Standing struct {
 }
 
 // Standings reads how a user stands to rooms, in the order of their numbers.
-func (s *Service) Standings(ctx context.Context, userID string) ([]*Standing, error) {
+func (s *Store) Standings(ctx context.Context, userID string) ([]*Standing, error) {
 	memberships, err := s.Memberships(ctx, userID)
 	if err != nil {
 		return nil, err
@@ -354,7 +354,7 @@ func (s *Service) Standings(ctx context.Context, userID string) ([]*Standing, er
 
 // forgotten lists the rooms that a user has left and then forgotten, but for
 // those that the user has come back to.
-func (s *Service) forgotten(ctx context.Context, userID string, but []journal.RoomNID) ([]Membership, error) {
+func (s *Store) forgotten(ctx context.Context, userID string, but []journal.RoomNID) ([]Membership, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT s.room_nid, r.room_id, s.value, s.position
 		FROM forgotten_rooms f
@@ -370,7 +370,7 @@ func (s *Service) forgotten(ctx context.Context, userID string, but []journal.Ro
 }
 
 // Visibilities reads how the history visibility of a room has changed.
-func (s *Service) Visibilities(ctx context.Context, room journal.RoomNID) ([]Change, error) {
+func (s *Store) Visibilities(ctx context.Context, room journal.RoomNID) ([]Change, error) {
 	changes, err := s.accessChanges(ctx, []journal.RoomNID{room}, "")
 	if err != nil || changes[room] == nil {
 		return nil, err
@@ -379,7 +379,7 @@ func (s *Service) Visibilities(ctx context.Context, room journal.RoomNID) ([]Cha
 }
 
 // Inviters says who sent the member events of a user that are among those left.
-func (s *Service) Inviters(ctx context.Context, left []Left, userID string) (map[journal.RoomNID]string, error) {
+func (s *Store) Inviters(ctx context.Context, left []Left, userID string) (map[journal.RoomNID]string, error) {
 	at := make([]int64, len(left))
 	for i := range left {
 		at[i] = int64(left[i].Position)

@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 
 // EventsBetween reads the events of some types in (after, upTo], as they are to be
 // shown now, oldest first.
-func (s *Service) EventsBetween(ctx context.Context, after, upTo journal.Position, types []string) ([]*Event, error) {
+func (s *Store) EventsBetween(ctx context.Context, after, upTo journal.Position, types []string) ([]*Event, error) {
 	if events, ok := s.inWindow(after, upTo, types); ok {
 		return events, nil
 	}
@@ -26,7 +26,7 @@ func (s *Service) EventsBetween(ctx context.Context, after, upTo journal.Positio
 }
 
 // inWindow gives the same out of memory, if everything is there.
-func (s *Service) inWindow(after, upTo journal.Position, types []string) (events []*Event, ok bool) {
+func (s *Store) inWindow(after, upTo journal.Position, types []string) (events []*Event, ok bool) {
 	s.journal.Read(func(v journal.View) {
 		if ok = v.Covers(after) && v.Position >= upTo; !ok {
 			return
@@ -42,7 +42,7 @@ func (s *Service) inWindow(after, upTo journal.Position, types []string) (events
 
 // RedactedBetween lists the positions of events that were redacted by those in
 // (after, upTo].
-func (s *Service) RedactedBetween(ctx context.Context, after, upTo journal.Position) ([]journal.Position, error) {
+func (s *Store) RedactedBetween(ctx context.Context, after, upTo journal.Position) ([]journal.Position, error) {
 	if redactions, ok := s.inWindow(after, upTo, []string{event.TypeRedaction}); ok && len(redactions) == 0 {
 		return nil, nil
 	}
@@ -58,7 +58,7 @@ func (s *Service) RedactedBetween(ctx context.Context, after, upTo journal.Posit
 
 // EventsAt reads the events at some positions, as many of the first as one read may
 // bring, in no order.
-func (s *Service) EventsAt(ctx context.Context, positions []journal.Position) (List, error) {
+func (s *Store) EventsAt(ctx context.Context, positions []journal.Position) (List, error) {
 	asListed := order{`array_position($1::bigint[], position)`, `c.position`}
 	read, err := s.cut(ctx, asListed, reserve.Bytes(ctx), `WHERE e.position = ANY($1)`, positions)
 	return read.List, err
@@ -67,7 +67,7 @@ func (s *Service) EventsAt(ctx context.Context, positions []journal.Position) (L
 // Neighbours reads the events next to each window's lower end (forward) or upper
 // end, at most limit of each. Windows may share events, which are given once, in
 // the order of positions. Where that is too much for one read, the oldest are left.
-func (s *Service) Neighbours(ctx context.Context, windows []Window, forward bool, limit int) (List, error) {
+func (s *Store) Neighbours(ctx context.Context, windows []Window, forward bool, limit int) (List, error) {
 	direction := " DESC"
 	if forward {
 		direction = ""
@@ -85,7 +85,7 @@ func (s *Service) Neighbours(ctx context.Context, windows []Window, forward bool
 }
 
 // Encrypted tells which of the rooms are end-to-end encrypted.
-func (s *Service) Encrypted(ctx context.Context, rooms []journal.RoomNID) (map[journal.RoomNID]bool, error) {
+func (s *Store) Encrypted(ctx context.Context, rooms []journal.RoomNID) (map[journal.RoomNID]bool, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT room_nid FROM room_state
 		WHERE room_nid = ANY($1) AND type = 'm.room.encryption' AND state_key = '' AND replaced_at IS NULL`, rooms)

@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"context"
@@ -20,7 +20,7 @@ type Erasure struct{ UserID string }
 // Erase has a user's messages shown in their redacted form to those who have not been
 // in the room by now: see Access. It may be repeated, which changes nothing.
 // Client-server API, POST /account/deactivate, erase.
-func (s *Service) Erase(ctx context.Context, userID string) error {
+func (s *Store) Erase(ctx context.Context, userID string) error {
 	var wasInRooms bool
 	err := s.pool.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM room_state WHERE type = 'm.room.member' AND state_key = $1)
@@ -35,7 +35,7 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 }
 
 // ErasedIn lists the erased users who have been in rooms, by room.
-func (s *Service) ErasedIn(ctx context.Context, rooms []journal.RoomNID) (map[journal.RoomNID][]string, error) {
+func (s *Store) ErasedIn(ctx context.Context, rooms []journal.RoomNID) (map[journal.RoomNID][]string, error) {
 	if err := s.erased.load(ctx, s.pool); err != nil || !s.erased.any() {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (r *erasures) since(userID string) (at journal.Position, erased bool) {
 // shown gives an event as the reader is to see it, and the event that has redacted it.
 // A nil Access shows all that there is.
 func (a *Access) shown(e *Event) (*event.Event, *Event) {
-	shown, because := e.seen()
+	shown, because := e.Seen()
 	if e.Redacted() || !a.hides(e.Sender, e.Type, e.StateKey != nil, e.Position) {
 		return shown, because
 	}

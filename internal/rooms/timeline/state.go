@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"context"
@@ -15,7 +15,7 @@ func errNoEvent() error { return matrix.Errorf(matrix.NotFound, "there is no suc
 
 // readable finds a room and what a user may read of it. M_FORBIDDEN if there is
 // no such room, as for a room that the user has nothing to do with.
-func (s *Service) readable(ctx context.Context, userID, roomID string) (journal.RoomNID, *Access, error) {
+func (s *Store) readable(ctx context.Context, userID, roomID string) (journal.RoomNID, *Access, error) {
 	if !matrix.IsRoomID(roomID) {
 		return 0, nil, matrix.Errorf(matrix.InvalidParam, "this is not a room ID")
 	}
@@ -26,30 +26,22 @@ func (s *Service) readable(ctx context.Context, userID, roomID string) (journal.
 	for nid, c := range changes {
 		return nid, c.Access(), nil
 	}
-	return 0, nil, errNotInRoom()
+	return 0, nil, ErrNotInRoom()
 }
 
 // MustBeJoined refuses who is not in a room: M_FORBIDDEN, also if there is no
 // such room.
-func (s *Service) MustBeJoined(ctx context.Context, userID, roomID string) error {
+func (s *Store) MustBeJoined(ctx context.Context, userID, roomID string) error {
 	_, access, err := s.readable(ctx, userID, roomID)
 	if err != nil {
 		return err
 	}
-	return access.mustBeJoined()
+	return access.MustBeJoined()
 }
 
-func (s *Service) mustBeJoined(ctx context.Context, room journal.RoomNID, userID string) error {
-	access, err := s.access(ctx, room, userID)
-	if err != nil {
-		return err
-	}
-	return access.mustBeJoined()
-}
-
-func (a *Access) mustBeJoined() error {
+func (a *Access) MustBeJoined() error {
 	if membership, _ := a.Membership(); membership != event.Join {
-		return errNotInRoom()
+		return ErrNotInRoom()
 	}
 	return nil
 }
@@ -57,7 +49,7 @@ func (a *Access) mustBeJoined() error {
 // stateReader finds a room and the position at which a user may read its state:
 // now for who is in it or may look in, the time of leaving for who was.
 // M_FORBIDDEN for others.
-func (s *Service) stateReader(ctx context.Context, userID, roomID string) (journal.RoomNID, *Access, journal.Position, error) {
+func (s *Store) stateReader(ctx context.Context, userID, roomID string) (journal.RoomNID, *Access, journal.Position, error) {
 	now := s.journal.Position()
 	nid, access, err := s.readable(ctx, userID, roomID)
 	if err != nil {
@@ -65,14 +57,14 @@ func (s *Service) stateReader(ctx context.Context, userID, roomID string) (journ
 	}
 	at, ok := access.StateUpTo(now)
 	if !ok {
-		return 0, nil, 0, errNotInRoom()
+		return 0, nil, 0, ErrNotInRoom()
 	}
 	return nid, access, at, nil
 }
 
 // State lists the state of a room as the user may know it. Client-server API,
 // GET /rooms/{roomId}/state.
-func (s *Service) State(ctx context.Context, userID, roomID string) (*Cursor, *Access, error) {
+func (s *Store) State(ctx context.Context, userID, roomID string) (*Cursor, *Access, error) {
 	nid, access, at, err := s.stateReader(ctx, userID, roomID)
 	if err != nil {
 		return nil, nil, err
@@ -84,7 +76,7 @@ func (s *Service) State(ctx context.Context, userID, roomID string) (*Cursor, *A
 // StateEvent gives one entry of a room's state as the user may know it.
 // M_NOT_FOUND if the room has none. Client-server API,
 // GET /rooms/{roomId}/state/{eventType}/{stateKey}.
-func (s *Service) StateEvent(ctx context.Context, userID, roomID, evType, stateKey string) (*Event, *Access, error) {
+func (s *Store) StateEvent(ctx context.Context, userID, roomID, evType, stateKey string) (*Event, *Access, error) {
 	nid, access, at, err := s.stateReader(ctx, userID, roomID)
 	if err != nil {
 		return nil, nil, err
@@ -121,7 +113,7 @@ func (f *MemberFilter) check() error {
 
 // Members lists the member events of a room. M_INVALID_PARAM for a membership
 // that does not exist. Client-server API, GET /rooms/{roomId}/members.
-func (s *Service) Members(ctx context.Context, userID, roomID string, f MemberFilter) (*Cursor, *Access, error) {
+func (s *Store) Members(ctx context.Context, userID, roomID string, f MemberFilter) (*Cursor, *Access, error) {
 	if err := f.check(); err != nil {
 		return nil, nil, err
 	}
@@ -144,7 +136,7 @@ func (s *Service) Members(ctx context.Context, userID, roomID string, f MemberFi
 }
 
 // creatorJoined gives the position at which a room got its first member.
-func (s *Service) creatorJoined(ctx context.Context, nid journal.RoomNID) (at journal.Position, err error) {
+func (s *Store) creatorJoined(ctx context.Context, nid journal.RoomNID) (at journal.Position, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT coalesce(min(position), 0) FROM (
 			SELECT position FROM room_state WHERE room_nid = $1 AND type = 'm.room.member' ORDER BY position LIMIT 1) m`,
@@ -158,12 +150,12 @@ func (s *Service) creatorJoined(ctx context.Context, nid journal.RoomNID) (at jo
 // JoinedMembers lists the member events of those who are in a room now.
 // M_FORBIDDEN unless the user is, too. Client-server API,
 // GET /rooms/{roomId}/joined_members.
-func (s *Service) JoinedMembers(ctx context.Context, userID, roomID string) (*Cursor, error) {
+func (s *Store) JoinedMembers(ctx context.Context, userID, roomID string) (*Cursor, error) {
 	nid, access, err := s.readable(ctx, userID, roomID)
 	if err != nil {
 		return nil, err
 	}
-	if err := access.mustBeJoined(); err != nil {
+	if err := access.MustBeJoined(); err != nil {
 		return nil, err
 	}
 	return s.cursor(ctx, `

@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"homeserver/internal/journal"
 )
 
-// access reads what a user may see of a room, as of now.
-func (s *Service) access(ctx context.Context, room journal.RoomNID, userID string) (*Access, error) {
+// AccessIn reads what a user may see of a room, as of now.
+func (s *Store) AccessIn(ctx context.Context, room journal.RoomNID, userID string) (*Access, error) {
 	changes, err := s.accessChanges(ctx, []journal.RoomNID{room}, userID)
 	if err != nil {
 		return nil, err
@@ -52,12 +52,12 @@ const selectAccess = `
 
 // accessChanges reads the changes of history visibility and of one user's
 // membership in rooms, in the order of positions.
-func (s *Service) accessChanges(ctx context.Context, rooms []journal.RoomNID, userID string) (map[journal.RoomNID]*AccessChanges, error) {
+func (s *Store) accessChanges(ctx context.Context, rooms []journal.RoomNID, userID string) (map[journal.RoomNID]*AccessChanges, error) {
 	return s.readAccess(ctx, `r.room_nid = ANY($1)`, rooms, userID)
 }
 
 // readAccess reads the changes in the rooms that a condition chooses by $1.
-func (s *Service) readAccess(ctx context.Context, condition string, rooms any, userID string) (map[journal.RoomNID]*AccessChanges, error) {
+func (s *Store) readAccess(ctx context.Context, condition string, rooms any, userID string) (map[journal.RoomNID]*AccessChanges, error) {
 	if err := s.erased.load(ctx, s.pool); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package rooms
+package timeline
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/journal"
 )
 
-func (s *Service) erasureEntry(e *Erasure) *journal.Entry {
+func (s *Store) erasureEntry(e *Erasure) *journal.Entry {
 	return &journal.Entry{Table: s.erasureTable, Topics: []journal.Topic{{User: e.UserID}}, Value: e, Size: len(e.UserID)}
 }
 
@@ -24,7 +24,7 @@ func queueErasures(b *pgx.Batch, entries []*journal.Entry) error {
 }
 
 // readErasures reads what other processes have written down.
-func (s *Service) readErasures(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+func (s *Store) readErasures(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, `SELECT user_id, position FROM erased_users WHERE position > $1 AND position <= $2`, after, upTo)
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*journal.Entry, error) {
 		e, at := &Erasure{}, journal.Position(0)
@@ -50,7 +50,7 @@ func loadErasures(ctx context.Context, pool *pgxpool.Pool) (map[string]journal.P
 	return users, nil
 }
 
-func (s *Service) erasedMembers(ctx context.Context, rooms []journal.RoomNID) (map[journal.RoomNID][]string, error) {
+func (s *Store) erasedMembers(ctx context.Context, rooms []journal.RoomNID) (map[journal.RoomNID][]string, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT DISTINCT m.room_nid, m.state_key FROM erased_users u
 		JOIN room_state m ON m.type = 'm.room.member' AND m.state_key = u.user_id

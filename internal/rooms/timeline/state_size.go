@@ -1,0 +1,74 @@
+package timeline
+
+import (
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+const (
+	// EntryBytes is what an entry counts beside its event, so that the bound is one of
+	// their number, too.
+	EntryBytes = 1 << 10
+	// memberBytes is the length up to which a membership does not count: anybody must be
+	// able to come and go.
+	memberBytes = 8 << 10
+)
+
+// StateSize is what an event counts as an entry of the state, as sizeOfState says it in
+// SQL.
+func StateSize(e *event.Event) int64 {
+	if e.Type == event.TypeMember && len(e.JSON) <= memberBytes {
+		return 0
+	}
+	return int64(len(e.JSON)) + EntryBytes
+}
+
+// sizeOfState is StateSize of an event e, if it had some JSON.
+func sizeOfState(json string) string {
+	return `CASE WHEN e.type = 'm.room.member' AND octet_length(` + json + `) <= 8192 THEN 0 ELSE octet_length(` + json + `) + 1024 END`
+}
+
+// queueStateSizes counts the state events of a group in the sizes of their rooms. It is
+// queued after the events, and before those that they redact are replaced.
+func queueStateSizes(b *pgx.Batch, events []*Event) {
+	var position []journal.Position
+	var sign []int64
+	count := func(at journal.Position, by int64) {
+		position, sign = append(position, at), append(sign, by)
+	}
+	for _, e := range events {
+		if e.StateKey == nil || IsSmallMember(e) {
+			continue
+		}
+		count(e.Position, 1)
+		if e.Replaces != nil {
+			count(e.Replaces.Position, -1)
+		}
+	}
+	if len(position) > 0 {
+		b.Queue(`
+			UPDATE rooms r SET state_bytes = r.state_bytes + n.bytes
+			FROM (SELECT e.room_nid, sum(w.sign * `+sizeOfState("e.json")+`) AS bytes
+				FROM unnest($1::bigint[], $2::bigint[]) AS w(position, sign) JOIN events e ON e.position = w.position
+				GROUP BY e.room_nid) n
+			WHERE r.room_nid = n.room_nid`, position, sign)
+	}
+	for _, e := range events {
+		if e.Staged.Redacted != nil && e.Staged.Target.StateKey != nil {
+			b.Queue(`
+				UPDATE rooms r SET state_bytes = r.state_bytes - `+sizeOfState("e.json")+` + `+sizeOfState("$2::bytea")+`
+				FROM events e JOIN room_state s ON s.position = e.position AND s.room_nid = e.room_nid AND s.replaced_at IS NULL
+				WHERE e.event_id = $1 AND e.redacted_by IS NULL AND r.room_nid = e.room_nid`, e.Staged.Target.ID, e.Staged.Redacted.JSON)
+		}
+	}
+}
+
+// IsSmallMember reports whether a membership counts nothing, and surely what it
+// replaces does not either.
+func IsSmallMember(e *Event) bool {
+	const besideContent = 4 << 10
+	return e.Type == event.TypeMember && len(e.JSON) <= memberBytes &&
+		(e.Replaces == nil || len(e.Replaces.Content()) <= memberBytes-besideContent)
+}

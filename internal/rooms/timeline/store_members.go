@@ -1,0 +1,130 @@
+package timeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// Membership is how a user stands to a room now.
+type Membership struct {
+	Room   journal.RoomNID  `db:"room_nid"`
+	RoomID string           `db:"room_id"`
+	Value  string           `db:"value"`
+	Since  journal.Position `db:"position"`
+}
+
+// Memberships lists how a user stands to rooms, one entry a room, but for rooms
+// that were forgotten, and not joined, invited to or knocked on since.
+func (s *Store) Memberships(ctx context.Context, userID string) ([]Membership, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT s.room_nid, r.room_id, s.value, s.position
+		FROM room_state s JOIN rooms r USING (room_nid)
+		WHERE s.type = 'm.room.member' AND s.state_key = $1 AND s.replaced_at IS NULL
+			AND NOT EXISTS (SELECT FROM forgotten_rooms f
+				WHERE f.user_id = $1 AND f.room_nid = s.room_nid AND NOT EXISTS (
+					SELECT FROM room_state back
+					WHERE back.room_nid = s.room_nid AND back.type = s.type AND back.state_key = s.state_key
+						AND back.position > f.position AND back.value IN ('join', 'invite', 'knock')))
+		ORDER BY s.position`, userID)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Membership])
+	if err != nil {
+		return nil, fmt.Errorf("list the rooms of %s: %w", userID, err)
+	}
+	return list, nil
+}
+
+// JoinedRooms lists the IDs of the rooms that a user is in. Client-server API,
+// GET /joined_rooms.
+func (s *Store) JoinedRooms(ctx context.Context, userID string) ([]string, error) {
+	memberships, err := s.Memberships(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	joined := []string{}
+	for _, m := range memberships {
+		if m.Value == event.Join {
+			joined = append(joined, m.RoomID)
+		}
+	}
+	return joined, nil
+}
+
+// StateKeysWith lists the state keys of a type whose entries have a value now, such
+// as the users with a membership.
+func (s *Store) StateKeysWith(ctx context.Context, room journal.RoomNID, evType, value string) ([]string, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT state_key FROM room_state
+		WHERE room_nid = $1 AND type = $2 AND value = $3 AND replaced_at IS NULL`, room, evType, value)
+	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list state keys: %w", err)
+	}
+	return keys, nil
+}
+
+// Visible gives those of the users whom somebody may know of: who are joined to a
+// room that anybody may join or read, or to one that the asker is joined to.
+// Oneself counts as anybody else does, but for the rooms that one shares with
+// oneself alone. Client-server API, "User Directory".
+func (s *Store) Visible(ctx context.Context, asker string, users []string) (map[string]bool, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT u.user_id FROM unnest($2::text[]) AS u(user_id)
+		WHERE EXISTS (
+			SELECT FROM room_state m
+			WHERE m.state_key = u.user_id AND m.type = 'm.room.member' AND m.replaced_at IS NULL AND m.value = 'join' AND (
+				u.user_id <> $1 AND EXISTS (
+					SELECT FROM room_state own
+					WHERE own.room_nid = m.room_nid AND own.type = 'm.room.member' AND own.state_key = $1
+						AND own.replaced_at IS NULL AND own.value = 'join')
+				OR EXISTS (
+					SELECT FROM room_state p
+					WHERE p.room_nid = m.room_nid AND p.state_key = '' AND p.replaced_at IS NULL AND (
+						p.type = 'm.room.join_rules' AND p.value = 'public'
+						OR p.type = 'm.room.history_visibility' AND p.value = 'world_readable'))))`, asker, users)
+	visible, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("find whom %s may know of: %w", asker, err)
+	}
+	set := make(map[string]bool, len(visible))
+	for _, userID := range visible {
+		set[userID] = true
+	}
+	return set, nil
+}
+
+// IsJoinedToAny reports whether a user is in one of some rooms now.
+func (s *Store) IsJoinedToAny(ctx context.Context, userID string, roomIDs []string) (is bool, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT EXISTS (
+			SELECT FROM room_state s JOIN rooms r USING (room_nid)
+			WHERE r.room_id = ANY($1) AND s.type = 'm.room.member' AND s.state_key = $2
+				AND s.replaced_at IS NULL AND s.value = 'join')`, roomIDs, userID).Scan(&is)
+	if err != nil {
+		return false, fmt.Errorf("look whether %s is in one of some rooms: %w", userID, err)
+	}
+	return is, nil
+}
+
+// LongestJoined returns who of a server has been in a room for the longest, among some
+// users and, if others is true, those that are not among named; "" if nobody.
+func (s *Store) LongestJoined(
+	ctx context.Context, room journal.RoomNID, server string, users []string, others bool, named []string,
+) (userID string, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT state_key FROM room_state
+		WHERE room_nid = $1 AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL
+			AND (state_key = ANY($2) OR $3 AND state_key <> ALL($4))
+			AND right(state_key, length($5)) = $5
+		ORDER BY position LIMIT 1`,
+		room, users, others, named, ":"+server).Scan(&userID)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return "", fmt.Errorf("find who has been in a room for the longest: %w", err)
+	}
+	return userID, nil
+}

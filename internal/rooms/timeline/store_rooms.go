@@ -1,0 +1,64 @@
+package timeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// Room is a row of the table of rooms.
+type Room struct {
+	NID            journal.RoomNID `db:"room_nid"`
+	Version        string          `db:"version"`
+	HeadEventID    string          `db:"head_event_id"`
+	Depth          int64           `db:"depth"`
+	JoinedMembers  int64           `db:"joined_members"`
+	InvitedMembers int64           `db:"invited_members"`
+	StateBytes     int64           `db:"state_bytes"`
+}
+
+// Room reads the row of a room. M_NOT_FOUND if there is none of that ID, M_INVALID_PARAM
+// for what is no room ID.
+func (s *Store) Room(ctx context.Context, roomID string) (*Room, error) {
+	if !matrix.IsRoomID(roomID) {
+		return nil, matrix.Errorf(matrix.InvalidParam, "this is not a room ID")
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT room_nid, version, head_event_id, depth, joined_members, invited_members, state_bytes
+		FROM rooms WHERE room_id = $1`, roomID)
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Room])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, matrix.Errorf(matrix.NotFound, "there is no such room")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up room %s: %w", roomID, err)
+	}
+	return row, nil
+}
+
+// Number gives the number of a room; M_NOT_FOUND if there is none of that ID.
+func (s *Store) Number(ctx context.Context, roomID string) (journal.RoomNID, error) {
+	if s.o.Known != nil {
+		if nid, ok := s.o.Known(roomID); ok {
+			return nid, nil
+		}
+	}
+	row, err := s.Room(ctx, roomID)
+	if err != nil {
+		return 0, err
+	}
+	return row.NID, nil
+}
+
+// Count counts the rooms, by reading all of them.
+func (s *Store) Count(ctx context.Context) (number int64, err error) {
+	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM rooms`).Scan(&number); err != nil {
+		return 0, fmt.Errorf("count rooms: %w", err)
+	}
+	return number, nil
+}

@@ -1,0 +1,115 @@
+package timeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+	"homeserver/internal/postgres"
+)
+
+// Options is what a Store is made of.
+type Options struct {
+	Pool    *pgxpool.Pool
+	Journal *journal.Journal
+	// Committed, where it is not nil, is called for each event that is committed, in
+	// their order, with what was staged for it.
+	Committed func(e *Event, was *Staged)
+	// Known, where it is not nil, knows the numbers of some rooms without the database.
+	Known func(roomID string) (nid journal.RoomNID, ok bool)
+	Log   *slog.Logger
+	// Damage is told of rows that cannot be read; nil: Log is.
+	Damage *postgres.Damage
+}
+
+// Store is what is kept of rooms. Its methods may be called concurrently.
+type Store struct {
+	pool    *pgxpool.Pool
+	journal *journal.Journal
+	o       Options
+	damage  *postgres.Damage
+
+	table, forgottenTable, erasureTable *journal.Table
+
+	erased *erasures
+}
+
+// New makes the store, and adds its tables to the journal. Call it before the journal is
+// started.
+func New(o Options) *Store {
+	s := &Store{pool: o.Pool, journal: o.Journal, o: o, damage: o.Damage, erased: newErasures()}
+	if s.damage == nil {
+		s.damage = postgres.NewDamage(o.Log)
+	}
+	s.table = &journal.Table{Name: "events", Queue: queueEvents, Read: s.readOthers}
+	o.Journal.Add(s.table)
+	s.forgottenTable = &journal.Table{Name: "forgotten_rooms", Queue: queueForgotten, Read: s.readForgotten}
+	o.Journal.Add(s.forgottenTable)
+	s.erasureTable = &journal.Table{Name: "erased_users", Queue: queueErasures, Read: s.readErasures}
+	o.Journal.Add(s.erasureTable)
+	// What else is missed here shows in the heads of rooms, which each commit checks.
+	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.erased.loaded.Store(false) }})
+	return s
+}
+
+// committed finishes the events of a group: it lets go of what was needed for writing
+// them, and shows redactions on events that are in memory.
+func (s *Store) committed(v journal.View, entries []*journal.Entry) {
+	for _, entry := range entries {
+		if erasure, ok := entry.Value.(*Erasure); ok {
+			s.erased.add(erasure.UserID, entry.Position)
+		}
+		e := eventOf(entry)
+		if e == nil {
+			continue
+		}
+		was := e.Settle()
+		if was.Redacted != nil {
+			showRedaction(v, was, e)
+		}
+		if s.o.Committed != nil {
+			s.o.Committed(e, was)
+		}
+	}
+}
+
+// showRedaction shows a redaction wherever its target stands in the window: as it is, and
+// in the event that has replaced it.
+func showRedaction(v journal.View, was *Staged, because *Event) {
+	if old := v.At(was.Target.Position); old != nil {
+		if e := eventOf(old); e != nil {
+			e.Redact(was.Redacted, because)
+		}
+	}
+	if was.Target.StateKey != nil && v.Covers(was.Target.Position) {
+		redactReplaced(v.About(journal.Topic{Room: because.Room}, was.Target.Position), was)
+	}
+}
+
+// redactReplaced finds the event that replaced the target of a redaction.
+func redactReplaced(after []*journal.Entry, was *Staged) {
+	for _, entry := range after {
+		if e := eventOf(entry); e != nil && e.Replaces != nil && e.Replaces.EventID == was.Target.ID {
+			e.Replaces.show(was.Redacted.Content)
+			return
+		}
+	}
+}
+
+// ErrNotInRoom is what somebody gets who has no business in a room, whether
+// there is one or not.
+func ErrNotInRoom() error {
+	return matrix.Errorf(matrix.Forbidden, "you are not in this room")
+}
+
+// NewNumber takes the number for a new room.
+func (s *Store) NewNumber(ctx context.Context) (nid journal.RoomNID, err error) {
+	if err := s.pool.QueryRow(ctx, `SELECT nextval('room_nids')`).Scan(&nid); err != nil {
+		return 0, fmt.Errorf("number a new room: %w", err)
+	}
+	return nid, nil
+}

@@ -9,6 +9,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -196,21 +197,21 @@ func TestStrangerSeesNothing(t *testing.T) {
 
 // act out a story of bob's in a room of alice's, with a message after each
 // change; the answer is what bob is to see of the messages.
-func (h *house) actOut(room string, changes []string) (want []string) {
-	h.t.Helper()
+func (h *env) actOut(room string, changes []string) (want []string) {
+	h.T.Helper()
 	told := h.tale(room)
 	say := func() {
 		body := fmt.Sprint("after ", len(told))
-		h.send(alice, room, body)
+		h.Send(alice, room, body)
 		told = append(told, "say:"+body)
 	}
 	say()
 	for _, change := range changes {
 		if v, ok := strings.CutPrefix(change, "v:"); ok {
-			h.set(alice, room, "m.room.history_visibility", "", `{"history_visibility":"`+v+`"}`)
+			h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"`+v+`"}`)
 		} else {
-			h.ok(acts[change](h, map[bool]string{true: bob, false: alice}[change == "join" || change == "leave"], room))
-			change = "m:" + h.membership(room, bob)
+			h.OK(acts[change](h, map[bool]string{true: bob, false: alice}[change == "join" || change == "leave"], room))
+			change = "m:" + h.Membership(room, bob)
 		}
 		told = append(told, change)
 		say()
@@ -225,9 +226,9 @@ func (h *house) actOut(room string, changes []string) (want []string) {
 }
 
 // tale is what has happened in a new room.
-func (h *house) tale(room string) story {
+func (h *env) tale(room string) story {
 	var told story
-	for _, e := range h.history(alice, room) {
+	for _, e := range h.History(alice, room) {
 		what := ""
 		if e.Type == "m.room.history_visibility" {
 			what = "v:shared"
@@ -238,7 +239,7 @@ func (h *house) tale(room string) story {
 }
 
 func TestHistoryOfEachVisibilityAndMembership(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	memberships := [][]string{
 		{},
 		{"invite"},
@@ -253,7 +254,7 @@ func TestHistoryOfEachVisibilityAndMembership(t *testing.T) {
 	}
 	for _, visibility := range []string{"world_readable", "shared", "invited", "joined"} {
 		for _, m := range memberships {
-			room := h.public()
+			room := h.Public()
 			want := h.actOut(room, append([]string{"v:" + visibility}, m...))
 			h.checkBodies(room, fmt.Sprintf("%s %q", visibility, m), want)
 		}
@@ -261,29 +262,29 @@ func TestHistoryOfEachVisibilityAndMembership(t *testing.T) {
 }
 
 // checkBodies compares what bob reads with what bob is to read.
-func (h *house) checkBodies(room, what string, want []string) {
-	h.t.Helper()
-	st, err := h.Timeline.Messages(h.t.Context(), bob, room, timeline.Page{Limit: 100})
+func (h *env) checkBodies(room, what string, want []string) {
+	h.T.Helper()
+	st, err := h.Rooms.Timeline.Messages(h.T.Context(), bob, room, timeline.Page{Limit: 100})
 	if len(want) == 0 && matrix.IsCode(err, matrix.Forbidden) {
 		return
 	}
 	if err != nil {
-		h.t.Errorf("%s: %v", what, err)
+		h.T.Errorf("%s: %v", what, err)
 		return
 	}
 	got := []string{}
 	for _, e := range st.Events {
 		if e.Type == "m.room.message" {
-			body := object{}
-			h.ok(unmarshal(e.Content(), &body))
+			body := roomstest.Object{}
+			h.OK(unmarshal(e.Content(), &body))
 			got = append(got, strings.Trim(string(body["body"]), `"`))
 		}
 	}
-	equal(h.t, what, got, want)
+	equal(h.T, what, got, want)
 }
 
 func TestHistoryWhereTheVisibilityChanges(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, changes := range [][]string{
 		{"v:joined", "join", "v:shared", "leave", "v:world_readable", "v:joined"},
 		{"v:world_readable", "v:joined", "v:shared"},
@@ -292,7 +293,7 @@ func TestHistoryWhereTheVisibilityChanges(t *testing.T) {
 		{"v:joined", "v:shared", "v:joined", "join", "leave", "v:shared"},
 		{"v:org.example", "join"},
 	} {
-		room := h.public()
+		room := h.Public()
 		h.checkBodies(room, fmt.Sprint(changes), h.actOut(room, changes))
 	}
 }

@@ -9,32 +9,33 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
 )
 
 const canonicalAlias = "m.room.canonical_alias"
 
-func (h *house) alias(user, alias, room string) {
-	h.t.Helper()
-	if err := h.CreateAlias(h.t.Context(), user, alias, room); err != nil {
-		h.t.Fatalf("%s makes %s: %v", user, alias, err)
+func (h *env) alias(user, alias, room string) {
+	h.T.Helper()
+	if err := h.Rooms.CreateAlias(h.T.Context(), user, alias, room); err != nil {
+		h.T.Fatalf("%s makes %s: %v", user, alias, err)
 	}
 }
 
 // resolves reports the room that an alias points to, "" for none.
-func (h *house) resolves(alias string) string {
-	h.t.Helper()
-	room, err := h.ResolveAlias(h.t.Context(), alias)
+func (h *env) resolves(alias string) string {
+	h.T.Helper()
+	room, err := h.Rooms.ResolveAlias(h.T.Context(), alias)
 	if matrix.IsCode(err, matrix.NotFound) {
 		return ""
 	}
-	h.ok(err)
+	h.OK(err)
 	return room
 }
 
 func TestAliasesPointToRooms(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.public(bob), h.public()
+	h := newEnv(t)
+	room, other := h.Public(bob), h.Public()
 	for _, name := range []string{"#a:localhost", "#Ä#!%/\\ :localhost", "#" + strings.Repeat("x", 244) + ":localhost"} {
 		h.alias(bob, name, room)
 		if got := h.resolves(name); got != room {
@@ -46,8 +47,8 @@ func TestAliasesPointToRooms(t *testing.T) {
 	}
 	h.alias(alice, "#other:localhost", other)
 	for from, want := range map[string]string{"#a:localhost": room, "#other:localhost": other, other: other, "!none:localhost": "!none:localhost"} {
-		got, err := h.Resolve(t.Context(), from)
-		h.ok(err)
+		got, err := h.Rooms.Resolve(t.Context(), from)
+		h.OK(err)
 		if got != want {
 			t.Errorf("%s resolves to %s, want %s", from, got, want)
 		}
@@ -61,29 +62,29 @@ var badAliases = []string{
 }
 
 func TestWhatIsNoAliasIsInvalid(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	for _, alias := range badAliases {
-		expect(t, fmt.Sprintf("create %q", alias), h.CreateAlias(t.Context(), alice, alias, room), matrix.InvalidParam)
-		_, err := h.ResolveAlias(t.Context(), alias)
-		expect(t, fmt.Sprintf("resolve %q", alias), err, matrix.InvalidParam)
-		expect(t, fmt.Sprintf("delete %q", alias), h.DeleteAlias(t.Context(), alice, alias, true), matrix.InvalidParam)
+		matrixtest.WantCode(t, h.Rooms.CreateAlias(t.Context(), alice, alias, room), matrix.InvalidParam, fmt.Sprintf("create %q", alias))
+		_, err := h.Rooms.ResolveAlias(t.Context(), alias)
+		matrixtest.WantCode(t, err, matrix.InvalidParam, fmt.Sprintf("resolve %q", alias))
+		matrixtest.WantCode(t, h.Rooms.DeleteAlias(t.Context(), alice, alias, true), matrix.InvalidParam, fmt.Sprintf("delete %q", alias))
 	}
-	expect(t, "of another server", h.CreateAlias(t.Context(), alice, "#a:elsewhere.example", room), matrix.InvalidParam)
-	_, err := h.ResolveAlias(t.Context(), "#a:elsewhere.example")
-	expect(t, "resolve one of another server", err, matrix.NotFound)
+	matrixtest.WantCode(t, h.Rooms.CreateAlias(t.Context(), alice, "#a:elsewhere.example", room), matrix.InvalidParam, "of another server")
+	_, err := h.Rooms.ResolveAlias(t.Context(), "#a:elsewhere.example")
+	matrixtest.WantCode(t, err, matrix.NotFound, "resolve one of another server")
 }
 
 func TestWhoMayMakeAnAlias(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	ctx := t.Context()
-	expect(t, "a stranger", h.CreateAlias(ctx, carol, "#x:localhost", room), matrix.Forbidden)
-	expect(t, "no such room", h.CreateAlias(ctx, alice, "#x:localhost", "!none:localhost"), matrix.NotFound)
-	expect(t, "no room ID", h.CreateAlias(ctx, alice, "#x:localhost", "none"), matrix.InvalidParam)
-	expect(t, "a member", h.CreateAlias(ctx, bob, "#x:localhost", room), "")
-	err := h.CreateAlias(ctx, alice, "#x:localhost", h.public())
-	expect(t, "one that is taken", err, matrix.Unknown)
+	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, carol, "#x:localhost", room), matrix.Forbidden, "a stranger")
+	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, alice, "#x:localhost", "!none:localhost"), matrix.NotFound, "no such room")
+	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, alice, "#x:localhost", "none"), matrix.InvalidParam, "no room ID")
+	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, bob, "#x:localhost", room), "", "a member")
+	err := h.Rooms.CreateAlias(ctx, alice, "#x:localhost", h.Public())
+	matrixtest.WantCode(t, err, matrix.Unknown, "one that is taken")
 	if e, ok := errors.AsType[*matrix.Error](err); !ok || e.HTTPStatus() != http.StatusConflict {
 		t.Errorf("a taken alias is answered with %v", err)
 	}
@@ -93,8 +94,8 @@ func TestWhoMayMakeAnAlias(t *testing.T) {
 }
 
 func TestWhoMayDeleteAnAlias(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	for name, c := range map[string]struct {
 		who   string
 		admin bool
@@ -108,26 +109,26 @@ func TestWhoMayDeleteAnAlias(t *testing.T) {
 	} {
 		alias := "#" + strings.ReplaceAll(name, " ", "-") + ":localhost"
 		h.alias(bob, alias, room)
-		expect(t, name, h.DeleteAlias(t.Context(), c.who, alias, c.admin), c.code)
+		matrixtest.WantCode(t, h.Rooms.DeleteAlias(t.Context(), c.who, alias, c.admin), c.code, name)
 		if gone := h.resolves(alias) == ""; gone != (c.code == "") {
 			t.Errorf("%s: the alias is gone: %v", name, gone)
 		}
 	}
-	expect(t, "one that is not there", h.DeleteAlias(t.Context(), alice, "#none:localhost", false), matrix.NotFound)
+	matrixtest.WantCode(t, h.Rooms.DeleteAlias(t.Context(), alice, "#none:localhost", false), matrix.NotFound, "one that is not there")
 }
 
 func TestWhoMadeAnAliasMayDeleteItFromOutside(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.alias(bob, "#mine:localhost", room)
-	h.set(alice, room, canonicalAlias, "", `{"alias":"#mine:localhost"}`)
-	h.leave(bob, room)
-	expect(t, "the one who made it", h.DeleteAlias(t.Context(), bob, "#mine:localhost", false), "")
-	h.wantContent(alice, room, canonicalAlias, "", `{"alias":"#mine:localhost"}`) // bob may not change that
+	h.SetState(alice, room, canonicalAlias, "", `{"alias":"#mine:localhost"}`)
+	h.Leave(bob, room)
+	matrixtest.WantCode(t, h.Rooms.DeleteAlias(t.Context(), bob, "#mine:localhost", false), "", "the one who made it")
+	h.WantContent(alice, room, canonicalAlias, "", `{"alias":"#mine:localhost"}`) // bob may not change that
 }
 
 func TestDeletedAliasIsNoLongerPublished(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for before, after := range map[string]string{
 		`{"alias":"#a:localhost"}`:                                                `{}`,
 		`{"alias":"#a:localhost","alt_aliases":["#b:localhost"]}`:                 `{"alt_aliases":["#b:localhost"]}`,
@@ -136,32 +137,32 @@ func TestDeletedAliasIsNoLongerPublished(t *testing.T) {
 		`{"alias":"#a:localhost","alt_aliases":["#a:localhost"],"org.example":7}`: `{"org.example":7}`,
 		`{"alias":"#b:localhost"}`:                                                `{"alias":"#b:localhost"}`,
 	} {
-		room := h.public()
+		room := h.Public()
 		h.alias(alice, "#a:localhost", room)
 		h.alias(alice, "#b:localhost", room)
-		h.set(alice, room, canonicalAlias, "", before)
-		h.ok(h.DeleteAlias(t.Context(), alice, "#a:localhost", false))
-		h.wantContent(alice, room, canonicalAlias, "", after)
+		h.SetState(alice, room, canonicalAlias, "", before)
+		h.OK(h.Rooms.DeleteAlias(t.Context(), alice, "#a:localhost", false))
+		h.WantContent(alice, room, canonicalAlias, "", after)
 		if h.resolves("#a:localhost") != "" {
 			t.Errorf("after %s the alias is still there", before)
 		}
-		h.ok(h.DeleteAlias(t.Context(), alice, "#b:localhost", false))
+		h.OK(h.Rooms.DeleteAlias(t.Context(), alice, "#b:localhost", false))
 	}
 }
 
 func TestModeratorDeletesAnAliasOfARoomThatPublishesNone(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.alias(bob, "#a:localhost", room)
-	h.ok(h.DeleteAlias(t.Context(), alice, "#a:localhost", false))
-	if got := h.content(alice, room, canonicalAlias, ""); got != "" {
+	h.OK(h.Rooms.DeleteAlias(t.Context(), alice, "#a:localhost", false))
+	if got := h.Content(alice, room, canonicalAlias, ""); got != "" {
 		t.Errorf("the room now has %s", got)
 	}
 }
 
 func TestPublishedAliasesPointToTheRoom(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.public(), h.public()
+	h := newEnv(t)
+	room, other := h.Public(), h.Public()
 	h.alias(alice, "#here:localhost", room)
 	h.alias(alice, "#too:localhost", room)
 	h.alias(alice, "#there:localhost", other)
@@ -186,71 +187,71 @@ func TestPublishedAliasesPointToTheRoom(t *testing.T) {
 		`{"alt_aliases":[7]}`:                                            matrix.BadJSON,
 		`[]`:                                                             matrix.BadJSON,
 	} {
-		expect(t, content, h.trySet(alice, room, canonicalAlias, "", content), code)
+		matrixtest.WantCode(t, h.TrySetState(alice, room, canonicalAlias, "", content), code, content)
 	}
-	expect(t, "in no room", h.trySet(alice, "!none:localhost", canonicalAlias, "", `{}`), matrix.Forbidden)
+	matrixtest.WantCode(t, h.TrySetState(alice, "!none:localhost", canonicalAlias, "", `{}`), matrix.Forbidden, "in no room")
 }
 
 func TestPublishedAliasMayDriftAwayAndStay(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.public(), h.public(bob)
+	h := newEnv(t)
+	room, other := h.Public(), h.Public(bob)
 	h.alias(alice, "#a:localhost", room)
 	h.alias(alice, "#b:localhost", room)
-	h.set(alice, room, canonicalAlias, "", `{"alias":"#a:localhost"}`)
-	expect(t, "an administrator deletes it", h.DeleteAlias(t.Context(), dave, "#a:localhost", true), "")
+	h.SetState(alice, room, canonicalAlias, "", `{"alias":"#a:localhost"}`)
+	matrixtest.WantCode(t, h.Rooms.DeleteAlias(t.Context(), dave, "#a:localhost", true), "", "an administrator deletes it")
 	h.alias(bob, "#a:localhost", other)
-	h.set(alice, room, canonicalAlias, "", `{"alias":"#a:localhost","alt_aliases":["#b:localhost"]}`)
-	h.set(alice, room, canonicalAlias, "", `{"alt_aliases":["#a:localhost"]}`)
-	h.set(alice, room, canonicalAlias, "", `{}`)
-	expect(t, "once gone", h.trySet(alice, room, canonicalAlias, "", `{"alias":"#a:localhost"}`), matrix.BadAlias)
-	expect(t, "with another state key", h.trySet(alice, room, canonicalAlias, "x", `{"alias":"#a:localhost"}`), matrix.BadAlias)
+	h.SetState(alice, room, canonicalAlias, "", `{"alias":"#a:localhost","alt_aliases":["#b:localhost"]}`)
+	h.SetState(alice, room, canonicalAlias, "", `{"alt_aliases":["#a:localhost"]}`)
+	h.SetState(alice, room, canonicalAlias, "", `{}`)
+	matrixtest.WantCode(t, h.TrySetState(alice, room, canonicalAlias, "", `{"alias":"#a:localhost"}`), matrix.BadAlias, "once gone")
+	matrixtest.WantCode(t, h.TrySetState(alice, room, canonicalAlias, "x", `{"alias":"#a:localhost"}`), matrix.BadAlias, "with another state key")
 }
 
 func TestAliasesOfARoom(t *testing.T) {
-	h := newHouse(t)
-	room := h.create(alice, rooms.CreateRequest{Preset: "public_chat", AliasName: "first"})
-	h.join(bob, room)
+	h := newEnv(t)
+	room := h.Create(alice, rooms.CreateRequest{Preset: "public_chat", AliasName: "first"})
+	h.Join(bob, room)
 	h.alias(bob, "#second:localhost", room)
-	h.alias(alice, "#elsewhere:localhost", h.public())
-	list, err := h.Aliases(t.Context(), bob, room)
-	h.ok(err)
+	h.alias(alice, "#elsewhere:localhost", h.Public())
+	list, err := h.Rooms.Aliases(t.Context(), bob, room)
+	h.OK(err)
 	equal(t, "aliases", list, []string{"#first:localhost", "#second:localhost"})
-	_, err = h.Aliases(t.Context(), carol, room)
-	expect(t, "a stranger", err, matrix.Forbidden)
-	_, err = h.Aliases(t.Context(), alice, "!none:localhost")
-	expect(t, "no such room", err, matrix.Forbidden)
-	h.leave(bob, room)
-	_, err = h.Aliases(t.Context(), bob, room)
-	expect(t, "a former member", err, matrix.Forbidden)
-	h.set(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
-	_, err = h.Aliases(t.Context(), carol, room)
-	expect(t, "a stranger, where anybody may look in", err, "")
-	none, err := h.Aliases(t.Context(), alice, h.public())
-	h.ok(err)
+	_, err = h.Rooms.Aliases(t.Context(), carol, room)
+	matrixtest.WantCode(t, err, matrix.Forbidden, "a stranger")
+	_, err = h.Rooms.Aliases(t.Context(), alice, "!none:localhost")
+	matrixtest.WantCode(t, err, matrix.Forbidden, "no such room")
+	h.Leave(bob, room)
+	_, err = h.Rooms.Aliases(t.Context(), bob, room)
+	matrixtest.WantCode(t, err, matrix.Forbidden, "a former member")
+	h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
+	_, err = h.Rooms.Aliases(t.Context(), carol, room)
+	matrixtest.WantCode(t, err, "", "a stranger, where anybody may look in")
+	none, err := h.Rooms.Aliases(t.Context(), alice, h.Public())
+	h.OK(err)
 	if none == nil || len(none) != 0 {
 		t.Errorf("a room without aliases has %v", none)
 	}
 }
 
 func TestInviteeOfARoomOpenToInviteesDoesNotSeeItsAliases(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	h.set(alice, room, "m.room.history_visibility", "", `{"history_visibility":"invited"}`)
-	h.invite(alice, room, bob)
-	_, err := h.Aliases(t.Context(), bob, room)
-	expect(t, "an invitee", err, matrix.Forbidden)
+	h := newEnv(t)
+	room := h.Public()
+	h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"invited"}`)
+	h.Invite(alice, room, bob)
+	_, err := h.Rooms.Aliases(t.Context(), bob, room)
+	matrixtest.WantCode(t, err, matrix.Forbidden, "an invitee")
 }
 
 func TestOneOfManyMakesTheAlias(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	var wg sync.WaitGroup
 	made := make(chan bool, 20)
 	for range cap(made) {
 		wg.Go(func() {
-			err := h.CreateAlias(t.Context(), alice, "#one:localhost", room)
+			err := h.Rooms.CreateAlias(t.Context(), alice, "#one:localhost", room)
 			if err != nil {
-				expect(t, "a loser", err, matrix.Unknown)
+				matrixtest.WantCode(t, err, matrix.Unknown, "a loser")
 			}
 			made <- err == nil
 		})
@@ -269,16 +270,16 @@ func TestOneOfManyMakesTheAlias(t *testing.T) {
 }
 
 func TestAliasIsDeletedManyTimesAtOnce(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	h.alias(alice, "#a:localhost", room)
-	h.set(alice, room, canonicalAlias, "", `{"alias":"#a:localhost"}`)
+	h.SetState(alice, room, canonicalAlias, "", `{"alias":"#a:localhost"}`)
 	var wg sync.WaitGroup
 	for range 10 {
-		wg.Go(func() { forClient(t, "delete", h.DeleteAlias(t.Context(), alice, "#a:localhost", false)) })
+		wg.Go(func() { forClient(t, "delete", h.Rooms.DeleteAlias(t.Context(), alice, "#a:localhost", false)) })
 	}
 	wg.Wait()
-	h.wantContent(alice, room, canonicalAlias, "", `{}`)
+	h.WantContent(alice, room, canonicalAlias, "", `{}`)
 	if h.resolves("#a:localhost") != "" {
 		t.Error("the alias is still there")
 	}

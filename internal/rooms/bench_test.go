@@ -1,8 +1,6 @@
 package rooms_test
 
 import (
-	"context"
-	"crypto/ed25519"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -11,12 +9,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"homeserver/cmd/homeserver-bench/bare"
-	"homeserver/internal/auth"
-	"homeserver/internal/event"
-	"homeserver/internal/journal"
 	"homeserver/internal/journal/journalbench"
-	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 )
 
 // benchRooms is how many rooms "many rooms" are.
@@ -32,19 +27,7 @@ type bench struct {
 func newBench(b *testing.B) *bench {
 	b.Helper()
 	pool := journalbench.Open(b)
-	j := journal.New(pool, journal.Options{})
-	users := auth.New(pool, auth.Options{ServerName: "localhost"})
-	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:bench", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	service := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool, users), Signer: signer})
-	if err := j.Start(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := j.Stop(context.Background()); err != nil {
-			b.Error(err)
-		}
-	})
-	return &bench{Service: service, pool: pool}
+	return &bench{Service: roomstest.Open(b, roomstest.Options{Pool: pool}).Run().Rooms, pool: pool}
 }
 
 func benchUser(i int) string { return fmt.Sprintf("@user%d:localhost", i) }
@@ -72,7 +55,7 @@ func (h *bench) send(b *testing.B, sender int, room string) error {
 	q := rooms.Request{
 		UserID: benchUser(sender), DeviceID: "BENCHMARK", RoomID: room, TxnID: fmt.Sprint(h.txns.Add(1)),
 	}
-	_, err := h.Send(b.Context(), q, "m.room.message", message("a message of the usual length, which is not very long"))
+	_, err := h.Send(b.Context(), q, "m.room.message", roomstest.Message("a message of the usual length, which is not very long"))
 	return err
 }
 

@@ -10,71 +10,72 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
 // old gives an event in the format of api/v1.
-func (h *house) old(f timeline.Format, e *timeline.Event) (whole object) {
-	h.t.Helper()
+func (h *env) old(f timeline.Format, e *timeline.Event) (whole roomstest.Object) {
+	h.T.Helper()
 	f.V1, f.WithRoomID, f.Now = true, true, time.UnixMilli(e.OriginServerTS+7)
 	text := f.AppendJSON(nil, e)
 	if err := json.Unmarshal(text, &whole); err != nil {
-		h.t.Fatalf("the event is no JSON: %v\n%s", err, text)
+		h.T.Fatalf("the event is no JSON: %v\n%s", err, text)
 	}
 	return whole
 }
 
 func TestEventOfV1(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	e := h.event(alice, room, h.send(alice, room, "hello"))
-	want := object{
-		"age": raw(7), "content": raw(map[string]string{"msgtype": "m.text", "body": "hello"}), "event_id": raw(e.ID), "room_id": raw(room),
-		"origin_server_ts": raw(e.OriginServerTS), "sender": raw(alice), "type": raw("m.room.message"), "user_id": raw(alice),
+	h := newEnv(t)
+	room := h.Public()
+	e := h.Event(alice, room, h.Send(alice, room, "hello"))
+	want := roomstest.Object{
+		"age": roomstest.Raw(7), "content": roomstest.Raw(map[string]string{"msgtype": "m.text", "body": "hello"}), "event_id": roomstest.Raw(e.ID), "room_id": roomstest.Raw(room),
+		"origin_server_ts": roomstest.Raw(e.OriginServerTS), "sender": roomstest.Raw(alice), "type": roomstest.Raw("m.room.message"), "user_id": roomstest.Raw(alice),
 	}
-	if got := h.old(timeline.Format{UserID: alice}, e); !sameJSON(string(raw(got)), string(raw(want))) {
-		t.Errorf("got %s, want %s", raw(got), raw(want))
+	if got := h.old(timeline.Format{UserID: alice}, e); !roomstest.SameJSON(string(roomstest.Raw(got)), string(roomstest.Raw(want))) {
+		t.Errorf("got %s, want %s", roomstest.Raw(got), roomstest.Raw(want))
 	}
 }
 
 func TestStateEventOfV1TellsWhatItReplaced(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	first := h.set(alice, room, "m.room.topic", "", `{"topic":"1"}`)
-	second := h.event(alice, room, h.set(alice, room, "m.room.topic", "", `{"topic":"2"}`))
+	h := newEnv(t)
+	room := h.Public()
+	first := h.SetState(alice, room, "m.room.topic", "", `{"topic":"1"}`)
+	second := h.Event(alice, room, h.SetState(alice, room, "m.room.topic", "", `{"topic":"2"}`))
 	got := h.old(timeline.Format{}, second)
-	if string(got["replaces_state"]) != string(raw(first)) || string(got["prev_content"]) != `{"topic":"1"}` || string(got["state_key"]) != `""` {
-		t.Errorf("got %s", raw(got))
+	if string(got["replaces_state"]) != string(roomstest.Raw(first)) || string(got["prev_content"]) != `{"topic":"1"}` || string(got["state_key"]) != `""` {
+		t.Errorf("got %s", roomstest.Raw(got))
 	}
-	redaction, err := h.Redact(t.Context(), as(alice, room), second.ID, "")
-	h.ok(err)
-	var because object
-	h.ok(json.Unmarshal(h.old(timeline.Format{}, h.event(alice, room, second.ID))["redacted_because"], &because))
-	if string(because["event_id"]) != string(raw(redaction)) || string(because["user_id"]) != string(raw(alice)) || because["unsigned"] != nil {
-		t.Errorf("redacted because of %s", raw(because))
+	redaction, err := h.Rooms.Redact(t.Context(), roomstest.As(alice, room), second.ID, "")
+	h.OK(err)
+	var because roomstest.Object
+	h.OK(json.Unmarshal(h.old(timeline.Format{}, h.Event(alice, room, second.ID))["redacted_because"], &because))
+	if string(because["event_id"]) != string(roomstest.Raw(redaction)) || string(because["user_id"]) != string(roomstest.Raw(alice)) || because["unsigned"] != nil {
+		t.Errorf("redacted because of %s", roomstest.Raw(because))
 	}
 }
 
 func TestInviteOfV1ComesWithTheState(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	h.invite(alice, room, bob)
-	state, _, err := h.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
-	h.ok(err)
-	rules, _, err := h.Timeline.StateEvent(t.Context(), alice, room, event.TypeJoinRules, "")
-	h.ok(err)
+	h := newEnv(t)
+	room := h.Public()
+	h.Invite(alice, room, bob)
+	state, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+	h.OK(err)
+	rules, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, event.TypeJoinRules, "")
+	h.OK(err)
 	for user, has := range map[string]bool{bob: true, alice: false} {
 		got := h.old(timeline.Format{UserID: user, InviteState: []*timeline.Event{rules}}, state)
 		if string(got["membership"]) != `"invite"` || (got["invite_room_state"] != nil) != has {
-			t.Errorf("to %s: %s", user, raw(got))
+			t.Errorf("to %s: %s", user, roomstest.Raw(got))
 		}
 	}
 }
 
 func TestEventWithoutItsID(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	whole, _ := shown(t, &timeline.Format{WithoutID: true}, h.event(alice, room, h.send(alice, room, "hello")))
+	h := newEnv(t)
+	room := h.Public()
+	whole, _ := shown(t, &timeline.Format{WithoutID: true}, h.Event(alice, room, h.Send(alice, room, "hello")))
 	names := slices.Sorted(maps.Keys(whole))
 	if want := []string{"content", "origin_server_ts", "sender", "type", "unsigned"}; !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
@@ -82,28 +83,30 @@ func TestEventWithoutItsID(t *testing.T) {
 }
 
 func TestWhoMayWatchARoom(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	for _, step := range []struct {
 		what string
 		do   func()
 		may  bool
 	}{
 		{"a stranger", func() {}, false},
-		{"who is in", func() { h.join(bob, room) }, true},
-		{"who has left", func() { h.leave(bob, room) }, false},
-		{"anybody", func() { h.set(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`) }, true},
-		{"nobody any more", func() { h.set(alice, room, "m.room.history_visibility", "", `{"history_visibility":"shared"}`) }, false},
+		{"who is in", func() { h.Join(bob, room) }, true},
+		{"who has left", func() { h.Leave(bob, room) }, false},
+		{"anybody", func() {
+			h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
+		}, true},
+		{"nobody any more", func() { h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"shared"}`) }, false},
 	} {
 		step.do()
-		_, err := h.Timeline.Peek(t.Context(), bob, room)
+		_, err := h.Rooms.Timeline.Peek(t.Context(), bob, room)
 		if may := err == nil; may != step.may || !may && !matrix.IsCode(err, matrix.Forbidden) {
 			t.Errorf("%s: %v", step.what, err)
 		}
 	}
 	for _, look := range []func() error{
-		func() error { _, err := h.Timeline.Peek(t.Context(), bob, "!none:localhost"); return err },
-		func() error { _, _, err := h.Timeline.Access(t.Context(), bob, "!none:localhost"); return err },
+		func() error { _, err := h.Rooms.Timeline.Peek(t.Context(), bob, "!none:localhost"); return err },
+		func() error { _, _, err := h.Rooms.Timeline.Access(t.Context(), bob, "!none:localhost"); return err },
 	} {
 		if err := look(); !matrix.IsCode(err, matrix.Forbidden) {
 			t.Errorf("no room: %v", err)
@@ -112,39 +115,39 @@ func TestWhoMayWatchARoom(t *testing.T) {
 }
 
 func TestOldestOfManyRooms(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	one, first := h.described(5)
 	two, second := h.described(6)
-	end := h.journal.Position()
+	end := h.Journal.Position()
 	all := slices.Concat(first, second)
 	slices.SortFunc(all, func(a, b *timeline.Event) int { return int(a.Position - b.Position) })
 	f := &timeline.EventFilter{Types: &[]string{"m.room.m*"}}
 	windows := []timeline.Window{{Room: one, Range: timeline.Range{From: 1, To: end}}, {Room: two, Range: timeline.Range{From: 1, To: end}}}
 	for _, limit := range []int{0, 1, 5, len(all)} {
-		got, err := h.Timeline.Oldest(t.Context(), windows, limit, f)
-		h.ok(err)
+		got, err := h.Rooms.Timeline.Oldest(t.Context(), windows, limit, f)
+		h.OK(err)
 		var want []*timeline.Event
 		for _, e := range all {
 			if f.Match(e) && len(want) <= limit {
 				want = append(want, e)
 			}
 		}
-		if !slices.Equal(ids(got.Events), ids(want)) {
-			t.Errorf("limit %d: got %v, want %v", limit, ids(got.Events), ids(want))
+		if !slices.Equal(roomstest.IDs(got.Events), roomstest.IDs(want)) {
+			t.Errorf("limit %d: got %v, want %v", limit, roomstest.IDs(got.Events), roomstest.IDs(want))
 		}
 	}
 }
 
 func TestListedAmong(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	create := func(visibility string) string {
-		made, err := h.Create(t.Context(), alice, rooms.CreateRequest{Visibility: visibility})
-		h.ok(err)
+		made, err := h.Rooms.Create(t.Context(), alice, rooms.CreateRequest{Visibility: visibility})
+		h.OK(err)
 		return made.RoomID
 	}
 	public, other, private := create("public"), create("public"), create("private")
-	listed, err := h.ListedAmong(t.Context(), []string{public, private, "!none:localhost"})
-	h.ok(err)
+	listed, err := h.Rooms.ListedAmong(t.Context(), []string{public, private, "!none:localhost"})
+	h.OK(err)
 	if !listed[public] || listed[private] || listed[other] || len(listed) != 1 {
 		t.Errorf("got %v", listed)
 	}

@@ -11,37 +11,39 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 )
 
 func TestNewRoomHasItsEventsInTheSpecifiedOrder(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	q := rooms.CreateRequest{
 		Name: "The Grand Duke", Topic: "All about happy hour", Invite: []string{carol, bob, carol},
 		InitialState: []rooms.InitialState{
-			{Type: "org.example.second", StateKey: "b", Content: raw(map[string]int{"n": 2})},
-			{Type: "org.example.first", StateKey: "a", Content: raw(map[string]int{"n": 1})},
+			{Type: "org.example.second", StateKey: "b", Content: roomstest.Raw(map[string]int{"n": 2})},
+			{Type: "org.example.first", StateKey: "a", Content: roomstest.Raw(map[string]int{"n": 1})},
 		},
 	}
 	for version := 1; version <= 12; version++ {
 		q.RoomVersion, q.AliasName = fmt.Sprint(version), fmt.Sprintf("thepub%d", version)
-		room := h.create(alice, q)
-		equal(t, fmt.Sprintf("version %d", version), keys(h.history(alice, room)), []string{
+		room := h.Create(alice, q)
+		equal(t, fmt.Sprintf("version %d", version), roomstest.Keys(h.History(alice, room)), []string{
 			"m.room.create|", "m.room.member|" + alice, "m.room.power_levels|", "m.room.canonical_alias|",
 			"m.room.join_rules|", "m.room.history_visibility|", "m.room.guest_access|",
 			"org.example.second|b", "org.example.first|a", "m.room.name|", "m.room.topic|",
 			"m.room.member|" + carol, "m.room.member|" + bob,
 		})
-		h.wantContent(alice, room, "m.room.name", "", `{"name":"The Grand Duke"}`)
-		h.wantContent(alice, room, "m.room.topic", "", `{"topic":"All about happy hour",
+		h.WantContent(alice, room, "m.room.name", "", `{"name":"The Grand Duke"}`)
+		h.WantContent(alice, room, "m.room.topic", "", `{"topic":"All about happy hour",
 			"m.topic":{"m.text":[{"body":"All about happy hour","mimetype":"text/plain"}]}}`)
-		h.wantContent(alice, room, "m.room.canonical_alias", "", fmt.Sprintf(`{"alias":"#thepub%d:localhost"}`, version))
+		h.WantContent(alice, room, "m.room.canonical_alias", "", fmt.Sprintf(`{"alias":"#thepub%d:localhost"}`, version))
 		checkChain(t, h, room)
 	}
 }
 
 func TestPresets(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for name, c := range map[string]struct {
 		q                      rooms.CreateRequest
 		joinRule, guestAccess  string
@@ -61,24 +63,24 @@ func TestPresets(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h.t = t
-			room := h.create(alice, c.q)
-			h.wantContent(alice, room, event.TypeJoinRules, "", `{"join_rule":"`+c.joinRule+`"}`)
-			h.wantContent(alice, room, "m.room.guest_access", "", `{"guest_access":"`+c.guestAccess+`"}`)
-			h.wantContent(alice, room, "m.room.history_visibility", "", `{"history_visibility":"`+c.history+`"}`)
-			if err := h.Join(t.Context(), bob, room, ""); (err == nil) != c.bobJoins {
+			h.T = t
+			room := h.Create(alice, c.q)
+			h.WantContent(alice, room, event.TypeJoinRules, "", `{"join_rule":"`+c.joinRule+`"}`)
+			h.WantContent(alice, room, "m.room.guest_access", "", `{"guest_access":"`+c.guestAccess+`"}`)
+			h.WantContent(alice, room, "m.room.history_visibility", "", `{"history_visibility":"`+c.history+`"}`)
+			if err := h.Rooms.Join(t.Context(), bob, room, ""); (err == nil) != c.bobJoins {
 				t.Errorf("bob joins: %v", err)
 			}
 			if c.bobIsCreator {
-				expect(t, "bob sets the power levels", h.trySet(bob, room, "m.room.encryption", "", `{}`), "")
+				matrixtest.WantCode(t, h.TrySetState(bob, room, "m.room.encryption", "", `{}`), "", "bob sets the power levels")
 			}
 		})
 	}
 }
 
 func TestInitialStateOverridesThePreset(t *testing.T) {
-	h := newHouse(t)
-	room := h.create(alice, rooms.CreateRequest{
+	h := newEnv(t)
+	room := h.Create(alice, rooms.CreateRequest{
 		Preset: "private_chat", Name: "told by name",
 		InitialState: []rooms.InitialState{
 			{Type: event.TypeJoinRules, Content: json.RawMessage(`{"join_rule":"public"}`)},
@@ -87,12 +89,12 @@ func TestInitialStateOverridesThePreset(t *testing.T) {
 			{Type: "m.room.name", Content: json.RawMessage(`{"name":"told by state"}`)},
 		},
 	})
-	h.wantContent(alice, room, event.TypeJoinRules, "", `{"join_rule":"public"}`)
-	h.wantContent(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
-	h.wantContent(alice, room, "m.room.guest_access", "", `{"guest_access":"can_join"}`)
-	h.wantContent(alice, room, "m.room.name", "", `{"name":"told by name"}`)
+	h.WantContent(alice, room, event.TypeJoinRules, "", `{"join_rule":"public"}`)
+	h.WantContent(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
+	h.WantContent(alice, room, "m.room.guest_access", "", `{"guest_access":"can_join"}`)
+	h.WantContent(alice, room, "m.room.name", "", `{"name":"told by name"}`)
 	joinRules := 0
-	for _, e := range h.history(alice, room) {
+	for _, e := range h.History(alice, room) {
 		if e.Type == event.TypeJoinRules {
 			joinRules++
 		}
@@ -111,19 +113,19 @@ type powerLevels struct {
 	Invite        int            `json:"invite"`
 }
 
-func (h *house) levels(room string) powerLevels {
-	h.t.Helper()
+func (h *env) levels(room string) powerLevels {
+	h.T.Helper()
 	var p powerLevels
-	if err := json.Unmarshal([]byte(h.content(alice, room, event.TypePowerLevels, "")), &p); err != nil {
-		h.t.Fatal(err)
+	if err := json.Unmarshal([]byte(h.Content(alice, room, event.TypePowerLevels, "")), &p); err != nil {
+		h.T.Fatal(err)
 	}
 	return p
 }
 
 func TestFirstPowerLevelsInEachVersion(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, preset := range []string{"private_chat", "public_chat", "trusted_private_chat"} {
-		h.versions(rooms.CreateRequest{Preset: preset, Invite: []string{bob}}, func(version int, room string) {
+		h.EachVersion(rooms.CreateRequest{Preset: preset, Invite: []string{bob}}, func(version int, room string) {
 			levels := h.levels(room)
 			want := map[string]int{}
 			if version < 12 {
@@ -146,54 +148,54 @@ func TestFirstPowerLevelsInEachVersion(t *testing.T) {
 }
 
 func TestCreationContent(t *testing.T) {
-	h := newHouse(t)
-	q := rooms.CreateRequest{CreationContent: object{
-		"type": raw("m.space"), "m.federate": raw(false), "creator": raw(bob), "room_version": raw("99"), "org.example": raw(7),
+	h := newEnv(t)
+	q := rooms.CreateRequest{CreationContent: roomstest.Object{
+		"type": roomstest.Raw("m.space"), "m.federate": roomstest.Raw(false), "creator": roomstest.Raw(bob), "room_version": roomstest.Raw("99"), "org.example": roomstest.Raw(7),
 	}}
-	h.versions(q, func(version int, room string) {
+	h.EachVersion(q, func(version int, room string) {
 		creator := ""
 		if version < 11 {
 			creator = `"creator":"` + alice + `",`
 		}
-		h.wantContent(alice, room, event.TypeCreate, "", fmt.Sprintf(
+		h.WantContent(alice, room, event.TypeCreate, "", fmt.Sprintf(
 			`{%s"type":"m.space","m.federate":false,"room_version":"%d","org.example":7}`, creator, version))
 	})
 }
 
 func TestAdditionalCreators(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for name, c := range map[string]struct {
 		q    rooms.CreateRequest
 		want string
 	}{
 		"none":             {rooms.CreateRequest{Preset: "private_chat", Invite: []string{bob}}, ``},
-		"asked for":        {rooms.CreateRequest{CreationContent: object{"additional_creators": raw([]string{dave})}}, `["` + dave + `"]`},
+		"asked for":        {rooms.CreateRequest{CreationContent: roomstest.Object{"additional_creators": roomstest.Raw([]string{dave})}}, `["` + dave + `"]`},
 		"trusted invitees": {rooms.CreateRequest{Preset: "trusted_private_chat", Invite: []string{bob, carol}}, `["` + bob + `","` + carol + `"]`},
 		"both, each once": {rooms.CreateRequest{
 			Preset: "trusted_private_chat", Invite: []string{bob, carol, bob},
-			CreationContent: object{"additional_creators": raw([]string{dave, bob})},
+			CreationContent: roomstest.Object{"additional_creators": roomstest.Raw([]string{dave, bob})},
 		}, `["` + dave + `","` + bob + `","` + carol + `"]`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h.t = t
+			h.T = t
 			c.q.RoomVersion = "12"
-			room := h.create(alice, c.q)
-			got := event.Field([]byte(h.content(alice, room, event.TypeCreate, "")), "additional_creators")
+			room := h.Create(alice, c.q)
+			got := event.Field([]byte(h.Content(alice, room, event.TypeCreate, "")), "additional_creators")
 			if string(got) != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 			if strings.Contains(c.want, bob) { // a creator may all, as soon as in the room
-				h.join(bob, room)
-				h.set(bob, room, event.TypePowerLevels, "", `{"state_default":75}`)
+				h.Join(bob, room)
+				h.SetState(bob, room, event.TypePowerLevels, "", `{"state_default":75}`)
 			}
 		})
 	}
 }
 
 func TestPowerLevelOverrideReplacesWholeKeys(t *testing.T) {
-	h := newHouse(t)
-	room := h.create(alice, rooms.CreateRequest{PowerLevels: object{
-		"events_default": raw(10), "users": raw(map[string]int{alice: 90, bob: 50}), "events": raw(map[string]int{"m.room.name": 20}),
+	h := newEnv(t)
+	room := h.Create(alice, rooms.CreateRequest{PowerLevels: roomstest.Object{
+		"events_default": roomstest.Raw(10), "users": roomstest.Raw(map[string]int{alice: 90, bob: 50}), "events": roomstest.Raw(map[string]int{"m.room.name": 20}),
 	}})
 	levels := h.levels(room)
 	if levels.EventsDefault != 10 || levels.Users[alice] != 90 || levels.Users[bob] != 50 || len(levels.Events) != 1 || levels.StateDefault != 50 {
@@ -202,13 +204,13 @@ func TestPowerLevelOverrideReplacesWholeKeys(t *testing.T) {
 }
 
 func TestRoomIDsOfEachVersion(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	seen := map[string]bool{}
-	h.versions(rooms.CreateRequest{}, func(version int, room string) {
+	h.EachVersion(rooms.CreateRequest{}, func(version int, room string) {
 		if strings.HasSuffix(room, ":localhost") == (version == 12) {
 			t.Errorf("version %d: the room ID is %s", version, room)
 		}
-		create := h.history(alice, room)[0]
+		create := h.History(alice, room)[0]
 		if version == 12 && room[1:] != create.ID[1:] {
 			t.Errorf("the room ID %s is not of the create event %s", room, create.ID)
 		}
@@ -220,15 +222,15 @@ func TestRoomIDsOfEachVersion(t *testing.T) {
 }
 
 func TestInvitesOfANewRoom(t *testing.T) {
-	h := newHouse(t)
-	h.profile(h.account("bob"), "displayname", "Bob")
-	h.profile(h.account("alice"), "displayname", "Alice")
-	direct := h.create(alice, rooms.CreateRequest{IsDirect: true, Invite: []string{bob, carol}})
-	h.wantContent(alice, direct, event.TypeMember, alice, `{"membership":"join","displayname":"Alice"}`)
-	h.wantContent(alice, direct, event.TypeMember, bob, `{"membership":"invite","is_direct":true,"displayname":"Bob"}`)
-	h.wantContent(alice, direct, event.TypeMember, carol, `{"membership":"invite","is_direct":true}`)
-	other := h.create(alice, rooms.CreateRequest{Invite: []string{bob}})
-	h.wantContent(alice, other, event.TypeMember, bob, `{"membership":"invite","displayname":"Bob"}`)
+	h := newEnv(t)
+	h.SetProfile(h.Account("bob"), "displayname", "Bob")
+	h.SetProfile(h.Account("alice"), "displayname", "Alice")
+	direct := h.Create(alice, rooms.CreateRequest{IsDirect: true, Invite: []string{bob, carol}})
+	h.WantContent(alice, direct, event.TypeMember, alice, `{"membership":"join","displayname":"Alice"}`)
+	h.WantContent(alice, direct, event.TypeMember, bob, `{"membership":"invite","is_direct":true,"displayname":"Bob"}`)
+	h.WantContent(alice, direct, event.TypeMember, carol, `{"membership":"invite","is_direct":true}`)
+	other := h.Create(alice, rooms.CreateRequest{Invite: []string{bob}})
+	h.WantContent(alice, other, event.TypeMember, bob, `{"membership":"invite","displayname":"Bob"}`)
 }
 
 // refused is a request that cannot be, and how it is answered.
@@ -245,7 +247,7 @@ func badValues() map[string]refused {
 		"version with NUL":   {rooms.CreateRequest{RoomVersion: "\x00"}, matrix.UnsupportedRoomVersion},
 		"unknown visibility": {rooms.CreateRequest{Visibility: "secret"}, matrix.InvalidParam},
 		"unknown preset":     {rooms.CreateRequest{Preset: "open"}, matrix.InvalidParam},
-		"third-party invite": {rooms.CreateRequest{Invite3PID: []json.RawMessage{raw(1)}}, matrix.InvalidParam},
+		"third-party invite": {rooms.CreateRequest{Invite3PID: []json.RawMessage{roomstest.Raw(1)}}, matrix.InvalidParam},
 		"taken alias":        {rooms.CreateRequest{AliasName: "taken"}, matrix.RoomInUse},
 		"alias with colon":   {rooms.CreateRequest{AliasName: "a:b"}, matrix.InvalidParam},
 		"alias with NUL":     {rooms.CreateRequest{AliasName: "a\x00b"}, matrix.InvalidParam},
@@ -279,52 +281,52 @@ func badStates() map[string]refused {
 		"member elsewhere":        {rooms.CreateRequest{InitialState: state(event.TypeMember, "@b:else.example", `{"membership":"invite"}`)}, matrix.Forbidden},
 		"redaction as state":      {rooms.CreateRequest{InitialState: state(event.TypeRedaction, "", `{"redacts":"$x\u0000"}`)}, matrix.InvalidParam},
 		"name too large":          {rooms.CreateRequest{Name: strings.Repeat("n", 70000)}, matrix.TooLarge},
-		"levels without creator":  {rooms.CreateRequest{Name: "x", PowerLevels: object{"users": raw(map[string]int{bob: 100})}}, matrix.InvalidRoomState},
-		"levels that are none":    {rooms.CreateRequest{PowerLevels: object{"ban": raw("a lot")}}, matrix.BadJSON},
-		"levels with a float":     {rooms.CreateRequest{PowerLevels: object{"ban": raw(1.5)}}, matrix.BadJSON},
-		"creator's level in v12":  {rooms.CreateRequest{RoomVersion: "12", PowerLevels: object{"users": raw(map[string]int{alice: 100})}}, matrix.BadJSON},
-		"levels as text":          {rooms.CreateRequest{RoomVersion: "1", PowerLevels: object{"users": raw(map[string]string{alice: "100"})}}, matrix.BadJSON},
+		"levels without creator":  {rooms.CreateRequest{Name: "x", PowerLevels: roomstest.Object{"users": roomstest.Raw(map[string]int{bob: 100})}}, matrix.InvalidRoomState},
+		"levels that are none":    {rooms.CreateRequest{PowerLevels: roomstest.Object{"ban": roomstest.Raw("a lot")}}, matrix.BadJSON},
+		"levels with a float":     {rooms.CreateRequest{PowerLevels: roomstest.Object{"ban": roomstest.Raw(1.5)}}, matrix.BadJSON},
+		"creator's level in v12":  {rooms.CreateRequest{RoomVersion: "12", PowerLevels: roomstest.Object{"users": roomstest.Raw(map[string]int{alice: 100})}}, matrix.BadJSON},
+		"levels as text":          {rooms.CreateRequest{RoomVersion: "1", PowerLevels: roomstest.Object{"users": roomstest.Raw(map[string]string{alice: "100"})}}, matrix.BadJSON},
 		"initial levels as text":  {rooms.CreateRequest{RoomVersion: "9", InitialState: state(event.TypePowerLevels, "", `{"users":{"@alice:localhost":"100"}}`)}, matrix.BadJSON},
-		"creators are no list":    {rooms.CreateRequest{RoomVersion: "12", CreationContent: object{"additional_creators": raw("x")}}, matrix.InvalidRoomState},
-		"creators are no users":   {rooms.CreateRequest{RoomVersion: "12", CreationContent: object{"additional_creators": raw([]string{"x"})}}, matrix.InvalidRoomState},
+		"creators are no list":    {rooms.CreateRequest{RoomVersion: "12", CreationContent: roomstest.Object{"additional_creators": roomstest.Raw("x")}}, matrix.InvalidRoomState},
+		"creators are no users":   {rooms.CreateRequest{RoomVersion: "12", CreationContent: roomstest.Object{"additional_creators": roomstest.Raw([]string{"x"})}}, matrix.InvalidRoomState},
 		"too many events at once": {rooms.CreateRequest{Invite: slices.Repeat([]string{bob}, 1001)}, matrix.InvalidParam},
 	}
 }
 
 func TestCreationThatIsRefusedLeavesNothing(t *testing.T) {
-	h := newHouse(t)
-	h.create(alice, rooms.CreateRequest{AliasName: "taken"})
+	h := newEnv(t)
+	h.Create(alice, rooms.CreateRequest{AliasName: "taken"})
 	all := badValues()
 	maps.Copy(all, badStates())
 	for name, c := range all {
 		if c.q.AliasName == "" {
 			c.q.AliasName = "free"
 		}
-		_, err := h.Create(t.Context(), alice, c.q)
-		expect(t, name, err, c.code)
+		_, err := h.Rooms.Create(t.Context(), alice, c.q)
+		matrixtest.WantCode(t, err, c.code, name)
 	}
-	joined, err := h.Timeline.JoinedRooms(t.Context(), alice)
-	h.ok(err)
+	joined, err := h.Rooms.Timeline.JoinedRooms(t.Context(), alice)
+	h.OK(err)
 	if len(joined) != 1 {
 		t.Errorf("refused requests have left %d rooms", len(joined)-1)
 	}
-	_, err = h.ResolveAlias(t.Context(), "#free:localhost")
-	expect(t, "the alias of a refused room", err, matrix.NotFound)
-	h.create(alice, rooms.CreateRequest{AliasName: "free"}) // and nothing stands in the way now
+	_, err = h.Rooms.ResolveAlias(t.Context(), "#free:localhost")
+	matrixtest.WantCode(t, err, matrix.NotFound, "the alias of a refused room")
+	h.Create(alice, rooms.CreateRequest{AliasName: "free"}) // and nothing stands in the way now
 }
 
 func TestOneOfManyGetsTheAlias(t *testing.T) {
-	a := newHouse(t)
-	b := houseOn(t, a.pool)
+	a := newEnv(t)
+	b := envOn(t, a.Pool)
 	created := make([]string, 24)
 	var wg sync.WaitGroup
 	for i := range created {
 		wg.Go(func() {
-			made, err := []*house{a, b}[i%2].Create(t.Context(), alice, rooms.CreateRequest{AliasName: "wanted", Name: fmt.Sprint(i)})
+			made, err := []*env{a, b}[i%2].Rooms.Create(t.Context(), alice, rooms.CreateRequest{AliasName: "wanted", Name: fmt.Sprint(i)})
 			if err == nil {
 				created[i] = made.RoomID
 			} else {
-				expect(t, "a loser", err, matrix.RoomInUse)
+				matrixtest.WantCode(t, err, matrix.RoomInUse, "a loser")
 			}
 		})
 	}
@@ -333,10 +335,10 @@ func TestOneOfManyGetsTheAlias(t *testing.T) {
 	if len(winners) != 1 {
 		t.Fatalf("%d rooms have been created", len(winners))
 	}
-	room, err := a.ResolveAlias(t.Context(), "#wanted:localhost")
-	a.ok(err)
-	joined, err := a.Timeline.JoinedRooms(t.Context(), alice)
-	a.ok(err)
+	room, err := a.Rooms.ResolveAlias(t.Context(), "#wanted:localhost")
+	a.OK(err)
+	joined, err := a.Rooms.Timeline.JoinedRooms(t.Context(), alice)
+	a.OK(err)
 	equal(t, "rooms", joined, []string{room})
 	if room != winners[0] {
 		t.Errorf("the alias points to %s, not %s", room, winners[0])
@@ -344,57 +346,57 @@ func TestOneOfManyGetsTheAlias(t *testing.T) {
 }
 
 func TestCreatedAnswersWithTheAlias(t *testing.T) {
-	h := newHouse(t)
-	made, err := h.Create(t.Context(), alice, rooms.CreateRequest{AliasName: "tutorial"})
-	h.ok(err)
+	h := newEnv(t)
+	made, err := h.Rooms.Create(t.Context(), alice, rooms.CreateRequest{AliasName: "tutorial"})
+	h.OK(err)
 	if made.RoomAlias != "#tutorial:localhost" {
 		t.Errorf("the alias is %q", made.RoomAlias)
 	}
-	made, err = h.Create(t.Context(), alice, rooms.CreateRequest{})
-	h.ok(err)
+	made, err = h.Rooms.Create(t.Context(), alice, rooms.CreateRequest{})
+	h.OK(err)
 	if made.RoomAlias != "" {
 		t.Errorf("a room without alias has %q", made.RoomAlias)
 	}
 }
 
 func TestManyRoomsAreCreatedAtOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
-			_, err := h.Create(t.Context(), alice, rooms.CreateRequest{
+			_, err := h.Rooms.Create(t.Context(), alice, rooms.CreateRequest{
 				RoomVersion: fmt.Sprint(i%12 + 1), AliasName: fmt.Sprintf("room%d", i), Invite: []string{bob},
 			})
-			expect(t, "create", err, "")
+			matrixtest.WantCode(t, err, "", "create")
 		})
 	}
 	wg.Wait()
-	joined, err := h.Timeline.JoinedRooms(t.Context(), alice)
-	h.ok(err)
+	joined, err := h.Rooms.Timeline.JoinedRooms(t.Context(), alice)
+	h.OK(err)
 	if len(joined) != 40 {
 		t.Errorf("alice is in %d rooms", len(joined))
 	}
 }
 
 func TestRoomIsUsedAtOnceByWhoWasInvited(t *testing.T) {
-	h := newHouse(t)
-	other := houseOn(t, h.pool)
+	h := newEnv(t)
+	other := envOn(t, h.Pool)
 	for range 5 {
-		room := h.create(alice, rooms.CreateRequest{Invite: []string{bob}})
-		other.join(bob, room)
-		h.send(alice, room, "hello")
-		other.send(bob, room, "hello to you")
-		checkChain(t, houseOn(t, h.pool), room)
+		room := h.Create(alice, rooms.CreateRequest{Invite: []string{bob}})
+		other.Join(bob, room)
+		h.Send(alice, room, "hello")
+		other.Send(bob, room, "hello to you")
+		checkChain(t, envOn(t, h.Pool), room)
 	}
 }
 
 func TestEqualRoomsOfOneMomentAreTwo(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for version := range 12 {
 		q := rooms.CreateRequest{RoomVersion: fmt.Sprint(version + 1)}
 		seen := map[string]bool{}
 		for range 20 {
-			seen[h.create(alice, q)] = true
+			seen[h.Create(alice, q)] = true
 		}
 		if len(seen) != 20 {
 			t.Errorf("version %d: 20 rooms have %d IDs", version+1, len(seen))

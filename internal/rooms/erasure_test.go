@@ -9,10 +9,10 @@ import (
 )
 
 // shows reports whether a reader sees what a message says.
-func (h *house) shows(reader, room, id, text string) bool {
-	h.t.Helper()
-	e, access, err := h.Timeline.Event(h.t.Context(), reader, room, id)
-	h.ok(err)
+func (h *env) shows(reader, room, id, text string) bool {
+	h.T.Helper()
+	e, access, err := h.Rooms.Timeline.Event(h.T.Context(), reader, room, id)
+	h.OK(err)
 	for _, f := range []timeline.Format{{}, {Federation: true}, {V1: true}} {
 		f.Access = access
 		if strings.Contains(string(f.AppendJSON(nil, e)), text) {
@@ -25,21 +25,21 @@ func (h *house) shows(reader, room, id, text string) bool {
 // A process that has read who is erased before learns of it from the journal, one that
 // starts later from the database.
 func TestErasureReachesOtherProcesses(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	h.join(bob, room)
-	id := h.send(bob, room, "sesame")
-	other := houseOn(t, h.pool)
-	h.join(carol, room)
+	h := newEnv(t)
+	room := h.Public()
+	h.Join(bob, room)
+	id := h.Send(bob, room, "sesame")
+	other := envOn(t, h.Pool)
+	h.Join(carol, room)
 	if !other.shows(carol, room, id, "sesame") {
 		t.Fatal("carol does not see what bob has said")
 	}
-	h.ok(h.LeaveAll(t.Context(), bob))
-	h.ok(h.Timeline.Erase(t.Context(), bob))
-	h.ok(h.Timeline.Erase(t.Context(), bob)) // changes nothing
-	h.join(dave, room)
-	h.ok(other.journal.CatchUp(t.Context(), h.journal.Position()))
-	for name, process := range map[string]*house{"the same": h, "the other": other, "a later": houseOn(t, h.pool)} {
+	h.OK(h.Rooms.LeaveAll(t.Context(), bob))
+	h.OK(h.Rooms.Timeline.Erase(t.Context(), bob))
+	h.OK(h.Rooms.Timeline.Erase(t.Context(), bob)) // changes nothing
+	h.Join(dave, room)
+	h.OK(other.Journal.CatchUp(t.Context(), h.Journal.Position()))
+	for name, process := range map[string]*env{"the same": h, "the other": other, "a later": envOn(t, h.Pool)} {
 		if !process.shows(carol, room, id, "sesame") || process.shows(dave, room, id, "sesame") {
 			t.Errorf("%s process: carol sees it %v, dave %v", name, process.shows(carol, room, id, "sesame"), process.shows(dave, room, id, "sesame"))
 		}
@@ -47,16 +47,16 @@ func TestErasureReachesOtherProcesses(t *testing.T) {
 }
 
 func TestErasedNamesAreNotShownInWhatReplacedThem(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	h.join(bob, room)
-	h.set(bob, room, "m.room.member", bob, `{"membership":"join","displayname":"Sesame"}`)
-	h.ok(h.LeaveAll(t.Context(), bob))
-	h.ok(h.Timeline.Erase(t.Context(), bob))
-	h.join(dave, room)
+	h := newEnv(t)
+	room := h.Public()
+	h.Join(bob, room)
+	h.SetState(bob, room, "m.room.member", bob, `{"membership":"join","displayname":"Sesame"}`)
+	h.OK(h.Rooms.LeaveAll(t.Context(), bob))
+	h.OK(h.Rooms.Timeline.Erase(t.Context(), bob))
+	h.Join(dave, room)
 	for reader, want := range map[string]bool{alice: true, dave: false} {
-		e, access, err := h.Timeline.StateEvent(t.Context(), reader, room, "m.room.member", bob)
-		h.ok(err)
+		e, access, err := h.Rooms.Timeline.StateEvent(t.Context(), reader, room, "m.room.member", bob)
+		h.OK(err)
 		f := timeline.Format{Access: access}
 		if got := strings.Contains(string(f.AppendJSON(nil, e)), "Sesame"); got != want {
 			t.Errorf("%s sees the name that bob had before he left: %v", reader, got)

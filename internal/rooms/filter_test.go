@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -56,18 +58,18 @@ func anyFilter(random *rand.Rand) *timeline.EventFilter {
 }
 
 func TestFilterInMemoryAgreesWithTheOneInSQL(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	contents := []string{`{}`, `{"url":"mxc://localhost/a"}`, `{"url":null}`, `{"URL":1,"info":{"url":"x"}}`}
 	for i, evType := range oddTypes {
-		_, err := h.Send(t.Context(), as([]string{alice, bob}[i%2], room), evType, json.RawMessage(contents[i%4]))
-		h.ok(err)
+		_, err := h.Rooms.Send(t.Context(), roomstest.As([]string{alice, bob}[i%2], room), evType, json.RawMessage(contents[i%4]))
+		h.OK(err)
 	}
-	redacted, err := h.Send(t.Context(), as(alice, room), "org.example", json.RawMessage(`{"url":"x"}`))
-	h.ok(err)
-	_, err = h.Redact(t.Context(), as(alice, room), redacted, "")
-	h.ok(err)
-	all := h.history(alice, room)
+	redacted, err := h.Rooms.Send(t.Context(), roomstest.As(alice, room), "org.example", json.RawMessage(`{"url":"x"}`))
+	h.OK(err)
+	_, err = h.Rooms.Redact(t.Context(), roomstest.As(alice, room), redacted, "")
+	h.OK(err)
+	all := h.History(alice, room)
 	random := rand.New(rand.NewPCG(3, 5))
 	for range 400 {
 		f := anyFilter(random)
@@ -77,9 +79,9 @@ func TestFilterInMemoryAgreesWithTheOneInSQL(t *testing.T) {
 				want = append(want, e.ID)
 			}
 		}
-		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: timeline.MaxLimit, Filter: f})
-		h.ok(err)
-		equal(t, string(raw(f)), ids(st.Events), want)
+		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: timeline.MaxLimit, Filter: f})
+		h.OK(err)
+		equal(t, string(roomstest.Raw(f)), roomstest.IDs(st.Events), want)
 		if t.Failed() {
 			return
 		}
@@ -87,11 +89,11 @@ func TestFilterInMemoryAgreesWithTheOneInSQL(t *testing.T) {
 }
 
 func TestFilterByType(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	for _, evType := range oddTypes {
-		_, err := h.Send(t.Context(), as(alice, room), evType, json.RawMessage(`{}`))
-		h.ok(err)
+		_, err := h.Rooms.Send(t.Context(), roomstest.As(alice, room), evType, json.RawMessage(`{}`))
+		h.OK(err)
 	}
 	for pattern, want := range map[string][]string{
 		"m.room.message":  {"m.room.message"},
@@ -109,8 +111,8 @@ func TestFilterByType(t *testing.T) {
 		"":                {},
 		"none":            {},
 	} {
-		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100, Filter: &timeline.EventFilter{Types: &[]string{pattern}}})
-		h.ok(err)
+		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100, Filter: &timeline.EventFilter{Types: &[]string{pattern}}})
+		h.OK(err)
 		got := []string{}
 		for _, e := range st.Events {
 			got = append(got, e.Type)
@@ -120,14 +122,14 @@ func TestFilterByType(t *testing.T) {
 }
 
 func TestExclusionsWin(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
-	h.send(alice, room, "a")
-	h.send(bob, room, "b")
+	h := newEnv(t)
+	room := h.Public(bob)
+	h.Send(alice, room, "a")
+	h.Send(bob, room, "b")
 	count := func(f timeline.EventFilter) int {
 		t.Helper()
-		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100, Filter: &f})
-		h.ok(err)
+		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100, Filter: &f})
+		h.OK(err)
 		return len(st.Events)
 	}
 	messages := []string{"m.room.message"}
@@ -180,7 +182,7 @@ func TestFilterAsClientsWriteIt(t *testing.T) {
 		if err := json.Unmarshal([]byte(c.text), &f); err != nil {
 			t.Fatal(err)
 		}
-		expect(t, c.text, f.Check(), c.code)
+		matrixtest.WantCode(t, f.Check(), c.code, c.text)
 		if c.code == "" && f.LimitOr(timeline.DefaultLimit) != c.limit {
 			t.Errorf("%s: limit %d, want %d", c.text, f.LimitOr(timeline.DefaultLimit), c.limit)
 		}
@@ -189,7 +191,7 @@ func TestFilterAsClientsWriteIt(t *testing.T) {
 		t.Error("no filter is not the same as an empty one")
 	}
 	invalid := timeline.EventFilter{NotTypes: []string{"a\xff"}}
-	expect(t, "not UTF-8", invalid.Check(), matrix.InvalidParam)
+	matrixtest.WantCode(t, invalid.Check(), matrix.InvalidParam, "not UTF-8")
 }
 
 func FuzzPatternMatchesItself(f *testing.F) {

@@ -4,14 +4,15 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms/timeline"
 )
 
 // lists reports whether a user's memberships have a room.
-func (h *house) lists(user, room string) bool {
-	h.t.Helper()
-	list, err := h.Timeline.Memberships(h.t.Context(), user)
-	h.ok(err)
+func (h *env) lists(user, room string) bool {
+	h.T.Helper()
+	list, err := h.Rooms.Timeline.Memberships(h.T.Context(), user)
+	h.OK(err)
 	for _, m := range list {
 		if m.RoomID == room {
 			return true
@@ -21,74 +22,74 @@ func (h *house) lists(user, room string) bool {
 }
 
 func TestForgetNeedsLeaving(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx := t.Context()
 	room := h.withRule("knock")
-	h.invite(alice, room, bob)
-	expect(t, "while invited", h.Forget(ctx, bob, room), matrix.Unknown)
-	h.join(bob, room)
-	expect(t, "while joined", h.Forget(ctx, bob, room), matrix.Unknown)
-	h.leave(bob, room)
-	h.ok(h.Knock(ctx, bob, room, ""))
-	expect(t, "while knocking", h.Forget(ctx, bob, room), matrix.Unknown)
-	h.leave(bob, room)
-	expect(t, "after leaving", h.Forget(ctx, bob, room), "")
-	expect(t, "again", h.Forget(ctx, bob, room), "")
-	expect(t, "who never was there", h.Forget(ctx, carol, room), "")
-	h.ok(h.Ban(ctx, alice, room, dave, ""))
-	expect(t, "while banned", h.Forget(ctx, dave, room), "")
+	h.Invite(alice, room, bob)
+	matrixtest.WantCode(t, h.Rooms.Forget(ctx, bob, room), matrix.Unknown, "while invited")
+	h.Join(bob, room)
+	matrixtest.WantCode(t, h.Rooms.Forget(ctx, bob, room), matrix.Unknown, "while joined")
+	h.Leave(bob, room)
+	h.OK(h.Rooms.Knock(ctx, bob, room, ""))
+	matrixtest.WantCode(t, h.Rooms.Forget(ctx, bob, room), matrix.Unknown, "while knocking")
+	h.Leave(bob, room)
+	matrixtest.WantCode(t, h.Rooms.Forget(ctx, bob, room), "", "after leaving")
+	matrixtest.WantCode(t, h.Rooms.Forget(ctx, bob, room), "", "again")
+	matrixtest.WantCode(t, h.Rooms.Forget(ctx, carol, room), "", "who never was there")
+	h.OK(h.Rooms.Ban(ctx, alice, room, dave, ""))
+	matrixtest.WantCode(t, h.Rooms.Forget(ctx, dave, room), "", "while banned")
 }
 
 func TestForgottenRoomIsOutOfReach(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx := t.Context()
-	room := h.public(bob)
-	h.send(bob, room, "remember me")
-	id := h.send(bob, room, "and me")
-	h.leave(bob, room)
-	if len(h.bodies(bob, room)) != 2 || !h.lists(bob, room) {
+	room := h.Public(bob)
+	h.Send(bob, room, "remember me")
+	id := h.Send(bob, room, "and me")
+	h.Leave(bob, room)
+	if len(h.Bodies(bob, room)) != 2 || !h.lists(bob, room) {
 		t.Fatal("the room is gone before it was forgotten")
 	}
-	h.ok(h.Forget(ctx, bob, room))
-	_, err := h.Timeline.Messages(ctx, bob, room, timeline.Page{Limit: 10})
-	expect(t, "messages", err, matrix.Forbidden)
-	_, _, err = h.Timeline.State(ctx, bob, room)
-	expect(t, "state", err, matrix.Forbidden)
-	_, _, err = h.Timeline.Members(ctx, bob, room, timeline.MemberFilter{})
-	expect(t, "members", err, matrix.Forbidden)
-	_, _, err = h.Timeline.Event(ctx, bob, room, id)
-	expect(t, "event", err, matrix.NotFound)
-	_, err = h.Timeline.Context(ctx, bob, room, id, 10, nil)
-	expect(t, "context", err, matrix.NotFound)
+	h.OK(h.Rooms.Forget(ctx, bob, room))
+	_, err := h.Rooms.Timeline.Messages(ctx, bob, room, timeline.Page{Limit: 10})
+	matrixtest.WantCode(t, err, matrix.Forbidden, "messages")
+	_, _, err = h.Rooms.Timeline.State(ctx, bob, room)
+	matrixtest.WantCode(t, err, matrix.Forbidden, "state")
+	_, _, err = h.Rooms.Timeline.Members(ctx, bob, room, timeline.MemberFilter{})
+	matrixtest.WantCode(t, err, matrix.Forbidden, "members")
+	_, _, err = h.Rooms.Timeline.Event(ctx, bob, room, id)
+	matrixtest.WantCode(t, err, matrix.NotFound, "event")
+	_, err = h.Rooms.Timeline.Context(ctx, bob, room, id, 10, nil)
+	matrixtest.WantCode(t, err, matrix.NotFound, "context")
 	if h.lists(bob, room) {
 		t.Error("the room is still listed")
 	}
 }
 
 func TestForgottenRoomComesBackOnlyByReturning(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx := t.Context()
 	back := map[string]func(room string) error{
-		"join":   func(room string) error { return h.Join(ctx, bob, room, "") },
-		"invite": func(room string) error { return h.Invite(ctx, alice, room, bob, "") },
+		"join":   func(room string) error { return h.Rooms.Join(ctx, bob, room, "") },
+		"invite": func(room string) error { return h.Rooms.Invite(ctx, alice, room, bob, "") },
 	}
 	for name, returns := range back {
-		room := h.public(bob)
-		h.leave(bob, room)
-		h.ok(h.Forget(ctx, bob, room))
-		h.ok(h.Ban(ctx, alice, room, bob, ""))
+		room := h.Public(bob)
+		h.Leave(bob, room)
+		h.OK(h.Rooms.Forget(ctx, bob, room))
+		h.OK(h.Rooms.Ban(ctx, alice, room, bob, ""))
 		if h.lists(bob, room) {
 			t.Error("a ban has brought a forgotten room back")
 		}
-		h.ok(h.Unban(ctx, alice, room, bob, ""))
+		h.OK(h.Rooms.Unban(ctx, alice, room, bob, ""))
 		if h.lists(bob, room) {
 			t.Error("an unban has brought a forgotten room back")
 		}
-		h.ok(returns(room))
+		h.OK(returns(room))
 		if !h.lists(bob, room) {
 			t.Errorf("to %s has not brought the room back", name)
 		}
-		h.leave(bob, room)
+		h.Leave(bob, room)
 		if !h.lists(bob, room) {
 			t.Errorf("leaving after %s has made the room forgotten", name)
 		}
@@ -96,35 +97,35 @@ func TestForgottenRoomComesBackOnlyByReturning(t *testing.T) {
 }
 
 func TestRejoiningAForgottenRoomShowsSharedHistory(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
-	h.send(alice, room, "one")
-	h.leave(bob, room)
-	h.ok(h.Forget(t.Context(), bob, room))
-	h.send(alice, room, "two")
-	h.join(bob, room)
-	h.send(alice, room, "three")
-	equal(t, "history", h.bodies(bob, room), []string{"one", "two", "three"})
+	h := newEnv(t)
+	room := h.Public(bob)
+	h.Send(alice, room, "one")
+	h.Leave(bob, room)
+	h.OK(h.Rooms.Forget(t.Context(), bob, room))
+	h.Send(alice, room, "two")
+	h.Join(bob, room)
+	h.Send(alice, room, "three")
+	equal(t, "history", h.Bodies(bob, room), []string{"one", "two", "three"})
 }
 
 func TestForgettingIsEachUsersOwn(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.public(bob, carol), h.public(bob)
-	h.leave(bob, room)
-	h.leave(carol, room)
-	h.leave(bob, other)
-	h.ok(h.Forget(t.Context(), bob, room))
+	h := newEnv(t)
+	room, other := h.Public(bob, carol), h.Public(bob)
+	h.Leave(bob, room)
+	h.Leave(carol, room)
+	h.Leave(bob, other)
+	h.OK(h.Rooms.Forget(t.Context(), bob, room))
 	if h.lists(bob, room) || !h.lists(carol, room) || !h.lists(bob, other) {
 		t.Error("forgetting has reached another user or another room")
 	}
 }
 
 func TestForgottenRoomThatAnybodyMayReadStaysReadable(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
-	h.set(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
-	h.send(alice, room, "for all")
-	h.leave(bob, room)
-	h.ok(h.Forget(t.Context(), bob, room))
-	equal(t, "history", h.bodies(bob, room), []string{"for all"})
+	h := newEnv(t)
+	room := h.Public(bob)
+	h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
+	h.Send(alice, room, "for all")
+	h.Leave(bob, room)
+	h.OK(h.Rooms.Forget(t.Context(), bob, room))
+	equal(t, "history", h.Bodies(bob, room), []string{"for all"})
 }

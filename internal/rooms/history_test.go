@@ -10,74 +10,76 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
 // long makes a room with a history of all sorts that bob does not see whole.
-func (h *house) long(random *rand.Rand) string {
-	h.t.Helper()
-	room, other := h.public(carol), h.public()
+func (h *env) long(random *rand.Rand) string {
+	h.T.Helper()
+	room, other := h.Public(carol), h.Public()
 	visibilities := []string{"shared", "joined", "invited", "world_readable"}
 	for i := range 120 {
 		switch random.IntN(8) {
 		case 0:
-			h.set(alice, room, "m.room.history_visibility", "", `{"history_visibility":"`+visibilities[random.IntN(4)]+`"}`)
+			h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"`+visibilities[random.IntN(4)]+`"}`)
 		case 1:
-			if h.membership(room, bob) == event.Join {
-				h.leave(bob, room)
+			if h.Membership(room, bob) == event.Join {
+				h.Leave(bob, room)
 			} else {
-				h.join(bob, room)
+				h.Join(bob, room)
 			}
 		case 2:
-			h.set(alice, room, "m.room.name", "", fmt.Sprintf(`{"name":"%d"}`, i))
+			h.SetState(alice, room, "m.room.name", "", fmt.Sprintf(`{"name":"%d"}`, i))
 		case 3:
-			h.send(alice, other, "elsewhere") // positions of the room have gaps
+			h.Send(alice, other, "elsewhere") // positions of the room have gaps
 		case 4:
-			_, err := h.Send(h.t.Context(), as(carol, room), "org.example.picture", raw(map[string]any{"url": "mxc://localhost/x"}))
-			h.ok(err)
+			_, err := h.Rooms.Send(h.T.Context(), roomstest.As(carol, room), "org.example.picture", roomstest.Raw(map[string]any{"url": "mxc://localhost/x"}))
+			h.OK(err)
 		default:
-			h.send([]string{alice, carol}[i%2], room, fmt.Sprint(i))
+			h.Send([]string{alice, carol}[i%2], room, fmt.Sprint(i))
 		}
 	}
 	return room
 }
 
 // pageThrough reads from one end to the other, following the tokens.
-func (h *house) pageThrough(user, room string, p timeline.Page) (events []*timeline.Event) {
-	h.t.Helper()
+func (h *env) pageThrough(user, room string, p timeline.Page) (events []*timeline.Event) {
+	h.T.Helper()
 	for range 1000 {
-		st, err := h.Timeline.Messages(h.t.Context(), user, room, p)
-		h.ok(err)
+		st, err := h.Rooms.Timeline.Messages(h.T.Context(), user, room, p)
+		h.OK(err)
 		if len(st.Events) > p.Limit {
-			h.t.Fatalf("%d events in a page of %d", len(st.Events), p.Limit)
+			h.T.Fatalf("%d events in a page of %d", len(st.Events), p.Limit)
 		}
 		if p.From != nil && st.Start != *p.From {
-			h.t.Errorf("the page from %d starts at %d", *p.From, st.Start)
+			h.T.Errorf("the page from %d starts at %d", *p.From, st.Start)
 		}
 		events = append(events, st.Events...)
 		if !st.More {
 			return events
 		}
 		if len(st.Events) == 0 {
-			h.t.Fatal("a page has no events, and more is to come")
+			h.T.Fatal("a page has no events, and more is to come")
 		}
 		p.From = &st.End
 	}
-	h.t.Fatal("paging does not end")
+	h.T.Fatal("paging does not end")
 	return nil
 }
 
 func TestPagingVisitsEveryEventOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for seed := range uint64(4) {
 		random := rand.New(rand.NewPCG(seed, 7))
 		room := h.long(random)
 		for _, user := range []string{alice, bob} {
-			all, err := h.Timeline.Messages(t.Context(), user, room, timeline.Page{Limit: timeline.MaxLimit})
+			all, err := h.Rooms.Timeline.Messages(t.Context(), user, room, timeline.Page{Limit: timeline.MaxLimit})
 			if matrix.IsCode(err, matrix.Forbidden) {
 				continue // bob never was let in
 			}
-			h.ok(err)
+			h.OK(err)
 			for _, f := range []*timeline.EventFilter{nil, {Types: &[]string{"m.room.message"}}, {NotSenders: []string{carol}}, {ContainsURL: new(bool)}} {
 				var want []string
 				for _, e := range all.Events {
@@ -86,20 +88,20 @@ func TestPagingVisitsEveryEventOnce(t *testing.T) {
 					}
 				}
 				limit := 1 + random.IntN(12)
-				equal(t, "forward", ids(h.pageThrough(user, room, timeline.Page{Limit: limit, Filter: f})), want)
+				equal(t, "forward", roomstest.IDs(h.pageThrough(user, room, timeline.Page{Limit: limit, Filter: f})), want)
 				slices.Reverse(want)
-				equal(t, "backward", ids(h.pageThrough(user, room, timeline.Page{Limit: limit, Filter: f, Backward: true})), want)
+				equal(t, "backward", roomstest.IDs(h.pageThrough(user, room, timeline.Page{Limit: limit, Filter: f, Backward: true})), want)
 			}
 		}
 	}
 }
 
 func TestPagingBetweenTwoTokens(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	random := rand.New(rand.NewPCG(9, 9))
 	room := h.long(random)
-	all := h.history(alice, room)
-	end := h.journal.Position()
+	all := h.History(alice, room)
+	end := h.Journal.Position()
 	for range 60 {
 		from, to := journal.Position(random.IntN(int(end)+3)), journal.Position(random.IntN(int(end)+3))
 		for _, backward := range []bool{false, true} {
@@ -117,120 +119,120 @@ func TestPagingBetweenTwoTokens(t *testing.T) {
 				slices.Reverse(want)
 			}
 			p := timeline.Page{Backward: backward, From: &from, To: &to, Limit: timeline.MaxLimit}
-			st, err := h.Timeline.Messages(t.Context(), alice, room, p)
-			h.ok(err)
-			equal(t, fmt.Sprintf("from %d to %d, backward %v", from, to, backward), ids(st.Events), want)
+			st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, p)
+			h.OK(err)
+			equal(t, fmt.Sprintf("from %d to %d, backward %v", from, to, backward), roomstest.IDs(st.Events), want)
 			if from <= end {
 				p.Limit = 1 + random.IntN(9)
-				equal(t, "in pages", ids(h.pageThrough(alice, room, p)), want)
+				equal(t, "in pages", roomstest.IDs(h.pageThrough(alice, room, p)), want)
 			}
 		}
 	}
 }
 
 func TestTokenOfOneDirectionServesTheOther(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	for i := range 9 {
-		h.send(alice, room, fmt.Sprint(i))
+		h.Send(alice, room, fmt.Sprint(i))
 	}
-	back, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: true, Limit: 4})
-	h.ok(err)
-	forth, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &back.End, Limit: 10})
-	h.ok(err)
-	want := ids(back.Events)
+	back, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: true, Limit: 4})
+	h.OK(err)
+	forth, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &back.End, Limit: 10})
+	h.OK(err)
+	want := roomstest.IDs(back.Events)
 	slices.Reverse(want)
-	equal(t, "there and back", ids(forth.Events), want)
+	equal(t, "there and back", roomstest.IDs(forth.Events), want)
 	if forth.More {
 		t.Error("there is more than everything")
 	}
-	start, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &back.Start, Limit: 10})
-	h.ok(err)
+	start, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &back.Start, Limit: 10})
+	h.OK(err)
 	if len(start.Events) != 0 || start.End != start.Start {
 		t.Errorf("%d events come after the newest", len(start.Events))
 	}
-	h.send(alice, room, "new")
-	next, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &forth.End, Limit: 10})
-	h.ok(err)
+	h.Send(alice, room, "new")
+	next, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &forth.End, Limit: 10})
+	h.OK(err)
 	if len(next.Events) != 1 {
 		t.Errorf("%d events are new", len(next.Events))
 	}
 }
 
 func TestLimits(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	id := h.send(alice, room, "one")
+	h := newEnv(t)
+	room := h.Public()
+	id := h.Send(alice, room, "one")
 	for _, limit := range []int{-1 << 62, -1, 0} {
-		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: limit})
-		h.ok(err)
+		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: limit})
+		h.OK(err)
 		if len(st.Events) != 0 || !st.More {
 			t.Errorf("limit %d gives %d events", limit, len(st.Events))
 		}
-		c, err := h.Timeline.Context(t.Context(), alice, room, id, limit, nil)
-		h.ok(err)
+		c, err := h.Rooms.Timeline.Context(t.Context(), alice, room, id, limit, nil)
+		h.OK(err)
 		if c.Event.ID != id || len(c.Before.Events)+len(c.After.Events) != 0 {
 			t.Errorf("limit %d gives %d events around", limit, len(c.Before.Events)+len(c.After.Events))
 		}
 	}
-	st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 1 << 62})
-	h.ok(err)
+	st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 1 << 62})
+	h.OK(err)
 	if len(st.Events) != 7 || st.More {
 		t.Errorf("an enormous limit gives %d events", len(st.Events))
 	}
 }
 
 func TestRoomsAreNotReadByStrangers(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	id := h.send(alice, room, "hi")
-	for from, enter := range map[string]func(*house, string){"stranger": before["stranger"], "invited": before["invited"], "banned": before["banned"]} {
-		room := h.public()
-		id := h.send(alice, room, "hi")
+	h := newEnv(t)
+	room := h.Public()
+	id := h.Send(alice, room, "hi")
+	for from, enter := range map[string]func(*env, string){"stranger": before["stranger"], "invited": before["invited"], "banned": before["banned"]} {
+		room := h.Public()
+		id := h.Send(alice, room, "hi")
 		enter(h, room)
-		_, err := h.Timeline.Messages(t.Context(), bob, room, timeline.Page{Limit: 1})
-		expect(t, from+": messages", err, matrix.Forbidden)
-		expect(t, from+": event", second(h.Timeline.Event(t.Context(), bob, room, id)), matrix.NotFound)
-		_, err = h.Timeline.Context(t.Context(), bob, room, id, 5, nil)
-		expect(t, from+": context", err, matrix.NotFound)
+		_, err := h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{Limit: 1})
+		matrixtest.WantCode(t, err, matrix.Forbidden, from+": messages")
+		matrixtest.WantCode(t, second(h.Rooms.Timeline.Event(t.Context(), bob, room, id)), matrix.NotFound, from+": event")
+		_, err = h.Rooms.Timeline.Context(t.Context(), bob, room, id, 5, nil)
+		matrixtest.WantCode(t, err, matrix.NotFound, from+": context")
 	}
-	other := h.public()
+	other := h.Public()
 	for what, where := range map[string][2]string{
 		"of another room": {other, id}, "of no room": {"!none:localhost", id}, "that is none": {room, "$none"},
 		"with NUL": {room, "$\x00"}, "not UTF-8": {room, "$\xff"}, "too long": {room, "$" + strings.Repeat("x", 300)}, "empty": {room, ""},
 	} {
-		expect(t, "event "+what, second(h.Timeline.Event(t.Context(), alice, where[0], where[1])), matrix.NotFound)
-		_, err := h.Timeline.Context(t.Context(), alice, where[0], where[1], 5, nil)
-		expect(t, "context of an event "+what, err, matrix.NotFound)
+		matrixtest.WantCode(t, second(h.Rooms.Timeline.Event(t.Context(), alice, where[0], where[1])), matrix.NotFound, "event "+what)
+		_, err := h.Rooms.Timeline.Context(t.Context(), alice, where[0], where[1], 5, nil)
+		matrixtest.WantCode(t, err, matrix.NotFound, "context of an event "+what)
 	}
-	_, err := h.Timeline.Messages(t.Context(), alice, "!none:localhost", timeline.Page{Limit: 1})
-	expect(t, "messages of no room", err, matrix.Forbidden)
-	_, err = h.Timeline.Messages(t.Context(), alice, "none", timeline.Page{Limit: 1})
-	expect(t, "messages of what is no room ID", err, matrix.InvalidParam)
+	_, err := h.Rooms.Timeline.Messages(t.Context(), alice, "!none:localhost", timeline.Page{Limit: 1})
+	matrixtest.WantCode(t, err, matrix.Forbidden, "messages of no room")
+	_, err = h.Rooms.Timeline.Messages(t.Context(), alice, "none", timeline.Page{Limit: 1})
+	matrixtest.WantCode(t, err, matrix.InvalidParam, "messages of what is no room ID")
 }
 
 func TestInviteeSeesTheInviteAndNothingElse(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.withRule("invite")
-	h.send(alice, room, "before")
-	h.invite(alice, room, bob)
-	invite, _, err := h.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
-	h.ok(err)
-	h.send(alice, room, "after")
-	expect(t, "the own invite", second(h.Timeline.Event(t.Context(), bob, room, invite.ID)), "")
-	c, err := h.Timeline.Context(t.Context(), bob, room, invite.ID, 10, nil)
-	h.ok(err)
+	h.Send(alice, room, "before")
+	h.Invite(alice, room, bob)
+	invite, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+	h.OK(err)
+	h.Send(alice, room, "after")
+	matrixtest.WantCode(t, second(h.Rooms.Timeline.Event(t.Context(), bob, room, invite.ID)), "", "the own invite")
+	c, err := h.Rooms.Timeline.Context(t.Context(), bob, room, invite.ID, 10, nil)
+	h.OK(err)
 	if n := len(c.Before.Events) + len(c.After.Events) + len(c.State.Events); n != 0 {
 		t.Errorf("around the invite %d events are seen", n)
 	}
 }
 
 func TestContext(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	var sent []string
 	for i := range 11 {
-		sent = append(sent, h.send(alice, room, fmt.Sprint(i)))
+		sent = append(sent, h.Send(alice, room, fmt.Sprint(i)))
 	}
 	reversed := func(list []string) []string {
 		list = slices.Clone(list)
@@ -240,58 +242,58 @@ func TestContext(t *testing.T) {
 	for _, c := range []struct{ at, limit, from, to int }{
 		{5, 4, 3, 8}, {5, 5, 3, 9}, {5, 1, 5, 7}, {5, 0, 5, 6}, {10, 6, 7, 11}, {9, 6, 6, 11},
 	} {
-		got, err := h.Timeline.Context(t.Context(), alice, room, sent[c.at], c.limit, nil)
-		h.ok(err)
+		got, err := h.Rooms.Timeline.Context(t.Context(), alice, room, sent[c.at], c.limit, nil)
+		h.OK(err)
 		what := fmt.Sprintf("%d events around %d: ", c.limit, c.at)
-		equal(t, what+"before", ids(got.Before.Events), reversed(sent[c.from:c.at]))
-		equal(t, what+"after", ids(got.After.Events), sent[c.at+1:c.to])
-		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &got.Before.End, To: &got.After.End, Limit: 100})
-		h.ok(err)
-		equal(t, what+"between its tokens", ids(st.Events), sent[c.from:c.to])
+		equal(t, what+"before", roomstest.IDs(got.Before.Events), reversed(sent[c.from:c.at]))
+		equal(t, what+"after", roomstest.IDs(got.After.Events), sent[c.at+1:c.to])
+		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &got.Before.End, To: &got.After.End, Limit: 100})
+		h.OK(err)
+		equal(t, what+"between its tokens", roomstest.IDs(st.Events), sent[c.from:c.to])
 	}
 }
 
 func TestContextOfTheFirstEvent(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	first := h.history(alice, room)[0]
-	c, err := h.Timeline.Context(t.Context(), alice, room, first.ID, 4, nil)
-	h.ok(err)
+	h := newEnv(t)
+	room := h.Public()
+	first := h.History(alice, room)[0]
+	c, err := h.Rooms.Timeline.Context(t.Context(), alice, room, first.ID, 4, nil)
+	h.OK(err)
 	if len(c.Before.Events) != 0 || c.Before.More || len(c.After.Events) != 2 || !c.After.More {
 		t.Errorf("%d before, %d after", len(c.Before.Events), len(c.After.Events))
 	}
-	equal(t, "the state after the last", keys(c.State.Events), []string{"m.room.create|", "m.room.member|" + alice, "m.room.power_levels|"})
+	equal(t, "the state after the last", roomstest.Keys(c.State.Events), []string{"m.room.create|", "m.room.member|" + alice, "m.room.power_levels|"})
 }
 
 func TestContextFilter(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
-	h.send(bob, room, "of bob")
-	at := h.send(alice, room, "the one")
-	h.set(alice, room, "m.room.name", "", `{"name":"n"}`)
-	h.send(bob, room, "of bob again")
-	c, err := h.Timeline.Context(t.Context(), alice, room, at, 20, &timeline.EventFilter{Senders: &[]string{bob}})
-	h.ok(err)
+	h := newEnv(t)
+	room := h.Public(bob)
+	h.Send(bob, room, "of bob")
+	at := h.Send(alice, room, "the one")
+	h.SetState(alice, room, "m.room.name", "", `{"name":"n"}`)
+	h.Send(bob, room, "of bob again")
+	c, err := h.Rooms.Timeline.Context(t.Context(), alice, room, at, 20, &timeline.EventFilter{Senders: &[]string{bob}})
+	h.OK(err)
 	if c.Event.ID != at || len(c.Before.Events) != 2 || len(c.After.Events) != 1 {
 		t.Errorf("%d before, %d after", len(c.Before.Events), len(c.After.Events))
 	}
-	equal(t, "filtered state", keys(c.State.Events), []string{"m.room.member|" + bob})
-	c, err = h.Timeline.Context(t.Context(), alice, room, at, 20, &timeline.EventFilter{NotRooms: []string{room}})
-	h.ok(err)
+	equal(t, "filtered state", roomstest.Keys(c.State.Events), []string{"m.room.member|" + bob})
+	c, err = h.Rooms.Timeline.Context(t.Context(), alice, room, at, 20, &timeline.EventFilter{NotRooms: []string{room}})
+	h.OK(err)
 	if n := len(c.Before.Events) + len(c.After.Events) + len(c.State.Events); n != 0 {
 		t.Errorf("%d events of a room that is filtered out", n)
 	}
 }
 
 func TestContextOfFormerMemberEndsWhereTheyLeft(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
-	at := h.send(alice, room, "before")
-	h.leave(bob, room)
-	h.set(alice, room, "m.room.name", "", `{"name":"secret"}`)
-	h.send(alice, room, "after")
-	c, err := h.Timeline.Context(t.Context(), bob, room, at, 20, nil)
-	h.ok(err)
+	h := newEnv(t)
+	room := h.Public(bob)
+	at := h.Send(alice, room, "before")
+	h.Leave(bob, room)
+	h.SetState(alice, room, "m.room.name", "", `{"name":"secret"}`)
+	h.Send(alice, room, "after")
+	c, err := h.Rooms.Timeline.Context(t.Context(), bob, room, at, 20, nil)
+	h.OK(err)
 	for _, e := range slices.Concat(c.After.Events, c.State.Events) {
 		if e.Type == "m.room.name" || e.Type == "m.room.message" {
 			t.Errorf("bob sees %s %s", e.Type, e.Content())
@@ -303,42 +305,42 @@ func TestContextOfFormerMemberEndsWhereTheyLeft(t *testing.T) {
 }
 
 func TestLazyLoadedMembers(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol, dave)
-	at := h.send(bob, room, "one")
-	h.send(bob, room, "two")
-	h.send(carol, room, "three")
+	h := newEnv(t)
+	room := h.Public(bob, carol, dave)
+	at := h.Send(bob, room, "one")
+	h.Send(bob, room, "two")
+	h.Send(carol, room, "three")
 	lazy := &timeline.EventFilter{LazyLoadMembers: true, Types: &[]string{"m.room.message"}}
 	for _, backward := range []bool{false, true} {
-		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: backward, Limit: 10, Filter: lazy})
-		h.ok(err)
-		equal(t, "members of a page", members(st.Members.Events), []string{bob + " join", carol + " join"})
+		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: backward, Limit: 10, Filter: lazy})
+		h.OK(err)
+		equal(t, "members of a page", roomstest.Members(st.Members.Events), []string{bob + " join", carol + " join"})
 	}
-	st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 10})
-	h.ok(err)
+	st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 10})
+	h.OK(err)
 	if st.Members.Events != nil {
 		t.Errorf("not asked for, %d members come", len(st.Members.Events))
 	}
-	c, err := h.Timeline.Context(t.Context(), alice, room, at, 0, &timeline.EventFilter{LazyLoadMembers: true})
-	h.ok(err)
-	if list := keys(c.State.Events); !slices.Contains(list, "m.room.member|"+bob) || slices.Contains(list, "m.room.member|"+dave) || len(list) != 6 {
+	c, err := h.Rooms.Timeline.Context(t.Context(), alice, room, at, 0, &timeline.EventFilter{LazyLoadMembers: true})
+	h.OK(err)
+	if list := roomstest.Keys(c.State.Events); !slices.Contains(list, "m.room.member|"+bob) || slices.Contains(list, "m.room.member|"+dave) || len(list) != 6 {
 		t.Errorf("the state is %q", list)
 	}
 }
 
 func TestLazyLoadedMembersAreThoseOfThatTime(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
-	h.send(alice, room, "while bob is here")
-	h.leave(bob, room)
-	h.set(alice, room, event.TypeMember, alice, `{"membership":"join","displayname":"not for bob"}`)
+	h := newEnv(t)
+	room := h.Public(bob)
+	h.Send(alice, room, "while bob is here")
+	h.Leave(bob, room)
+	h.SetState(alice, room, event.TypeMember, alice, `{"membership":"join","displayname":"not for bob"}`)
 	for _, backward := range []bool{false, true} {
-		st, err := h.Timeline.Messages(t.Context(), bob, room, timeline.Page{
+		st, err := h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{
 			Backward: backward, Limit: 10, Filter: &timeline.EventFilter{LazyLoadMembers: true, Senders: &[]string{alice}},
 		})
-		h.ok(err)
+		h.OK(err)
 		if len(st.Members.Events) != 1 || strings.Contains(string(st.Members.Events[0].Content()), "not for bob") {
-			t.Errorf("bob is shown %v", members(st.Members.Events))
+			t.Errorf("bob is shown %v", roomstest.Members(st.Members.Events))
 		}
 	}
 }

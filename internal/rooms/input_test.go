@@ -8,7 +8,9 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -20,9 +22,9 @@ var hostile = []string{
 }
 
 func TestNoTextEndsInAnInternalError(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
-	id := h.send(alice, room, "hi")
+	h := newEnv(t)
+	room := h.Public(bob)
+	id := h.Send(alice, room, "hi")
 	for _, x := range hostile {
 		for _, answers := range []map[string]error{h.sendHostile(room, id, x), h.changeHostile(room, x), h.readHostile(room, id, x)} {
 			for what, err := range answers {
@@ -42,84 +44,95 @@ func errorsOf(calls map[string]func() error) map[string]error {
 }
 
 // sendHostile uses a text wherever events are sent.
-func (h *house) sendHostile(room, id, x string) map[string]error {
-	ctx := h.t.Context()
+func (h *env) sendHostile(room, id, x string) map[string]error {
+	ctx := h.T.Context()
 	return errorsOf(map[string]func() error{
-		"send to":       func() error { return h.trySend(alice, x) },
-		"send type":     func() error { _, err := h.Send(ctx, as(alice, room), x, json.RawMessage(`{}`)); return err },
-		"content":       func() error { _, err := h.Send(ctx, as(alice, room), "m", json.RawMessage(x)); return err },
-		"state type":    func() error { return h.trySet(alice, room, x, "", `{}`) },
-		"state key":     func() error { return h.trySet(alice, room, "org.example", x, `{}`) },
-		"state content": func() error { return h.trySet(alice, room, "org.example", "", x) },
-		"member":        func() error { return h.trySet(alice, room, event.TypeMember, x, `{"membership":"invite"}`) },
+		"send to": func() error { return h.trySend(alice, x) },
+		"send type": func() error {
+			_, err := h.Rooms.Send(ctx, roomstest.As(alice, room), x, json.RawMessage(`{}`))
+			return err
+		},
+		"content": func() error {
+			_, err := h.Rooms.Send(ctx, roomstest.As(alice, room), "m", json.RawMessage(x))
+			return err
+		},
+		"state type":    func() error { return h.TrySetState(alice, room, x, "", `{}`) },
+		"state key":     func() error { return h.TrySetState(alice, room, "org.example", x, `{}`) },
+		"state content": func() error { return h.TrySetState(alice, room, "org.example", "", x) },
+		"member":        func() error { return h.TrySetState(alice, room, event.TypeMember, x, `{"membership":"invite"}`) },
 		"membership": func() error {
-			return h.trySet(bob, room, event.TypeMember, bob, string(raw(map[string]string{"membership": x})))
+			return h.TrySetState(bob, room, event.TypeMember, bob, string(roomstest.Raw(map[string]string{"membership": x})))
 		},
 		"visibility": func() error {
-			return h.trySet(alice, room, "m.room.history_visibility", "", `{"history_visibility":`+string(raw(x))+`}`)
+			return h.TrySetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":`+string(roomstest.Raw(x))+`}`)
 		},
 		"join rule": func() error {
-			return h.trySet(alice, room, event.TypeJoinRules, "", `{"join_rule":`+string(raw(x))+`}`)
+			return h.TrySetState(alice, room, event.TypeJoinRules, "", `{"join_rule":`+string(roomstest.Raw(x))+`}`)
 		},
-		"alias state": func() error { return h.trySet(alice, room, canonicalAlias, "", `{"alias":`+string(raw(x))+`}`) },
-		"redact":      func() error { return h.tryRedact(alice, room, x) },
-		"redact in":   func() error { return h.tryRedact(alice, x, id) },
+		"alias state": func() error {
+			return h.TrySetState(alice, room, canonicalAlias, "", `{"alias":`+string(roomstest.Raw(x))+`}`)
+		},
+		"redact":    func() error { return h.tryRedact(alice, room, x) },
+		"redact in": func() error { return h.tryRedact(alice, x, id) },
 		"reason": func() error {
-			_, err := h.Redact(ctx, as(alice, room), id, x)
+			_, err := h.Rooms.Redact(ctx, roomstest.As(alice, room), id, x)
 			return err
 		},
 		"transaction": func() error {
-			_, err := h.Send(ctx, rooms.Request{UserID: alice, DeviceID: "A", RoomID: room, TxnID: x}, "m", json.RawMessage(`{}`))
+			_, err := h.Rooms.Send(ctx, rooms.Request{UserID: alice, DeviceID: "A", RoomID: room, TxnID: x}, "m", json.RawMessage(`{}`))
 			return err
 		},
 		"device": func() error {
-			_, err := h.Send(ctx, rooms.Request{UserID: alice, DeviceID: x, RoomID: room, TxnID: "1"}, "m", json.RawMessage(`{}`))
+			_, err := h.Rooms.Send(ctx, rooms.Request{UserID: alice, DeviceID: x, RoomID: room, TxnID: "1"}, "m", json.RawMessage(`{}`))
 			return err
 		},
 	})
 }
 
 // changeHostile uses a text wherever memberships and aliases are changed.
-func (h *house) changeHostile(room, x string) map[string]error {
-	ctx := h.t.Context()
+func (h *env) changeHostile(room, x string) map[string]error {
+	ctx := h.T.Context()
 	return errorsOf(map[string]func() error{
-		"join":         func() error { return h.Join(ctx, carol, x, "") },
-		"join reason":  func() error { return h.Join(ctx, carol, room, x) },
-		"leave":        func() error { return h.Leave(ctx, carol, x, "") },
-		"leave reason": func() error { return h.Leave(ctx, carol, room, x) },
-		"invite":       func() error { return h.Invite(ctx, alice, room, x, "") },
-		"invite to":    func() error { return h.Invite(ctx, alice, x, dave, "") },
-		"kick":         func() error { return h.Kick(ctx, alice, room, x, x) },
-		"ban":          func() error { return h.Ban(ctx, alice, room, x, x) },
-		"unban":        func() error { return h.Unban(ctx, alice, room, x, x) },
-		"knock":        func() error { return h.Knock(ctx, dave, x, "") },
-		"forget":       func() error { return h.Forget(ctx, dave, x) },
-		"resolve":      func() error { _, err := h.Resolve(ctx, x); return err },
-		"make alias":   func() error { return h.CreateAlias(ctx, alice, x, room) },
-		"alias for":    func() error { return h.CreateAlias(ctx, alice, "#for:localhost", x) },
-		"delete alias": func() error { return h.DeleteAlias(ctx, alice, x, false) },
-		"aliases":      func() error { _, err := h.Aliases(ctx, alice, x); return err },
+		"join":         func() error { return h.Rooms.Join(ctx, carol, x, "") },
+		"join reason":  func() error { return h.Rooms.Join(ctx, carol, room, x) },
+		"leave":        func() error { return h.Rooms.Leave(ctx, carol, x, "") },
+		"leave reason": func() error { return h.Rooms.Leave(ctx, carol, room, x) },
+		"invite":       func() error { return h.Rooms.Invite(ctx, alice, room, x, "") },
+		"invite to":    func() error { return h.Rooms.Invite(ctx, alice, x, dave, "") },
+		"kick":         func() error { return h.Rooms.Kick(ctx, alice, room, x, x) },
+		"ban":          func() error { return h.Rooms.Ban(ctx, alice, room, x, x) },
+		"unban":        func() error { return h.Rooms.Unban(ctx, alice, room, x, x) },
+		"knock":        func() error { return h.Rooms.Knock(ctx, dave, x, "") },
+		"forget":       func() error { return h.Rooms.Forget(ctx, dave, x) },
+		"resolve":      func() error { _, err := h.Rooms.Resolve(ctx, x); return err },
+		"make alias":   func() error { return h.Rooms.CreateAlias(ctx, alice, x, room) },
+		"alias for":    func() error { return h.Rooms.CreateAlias(ctx, alice, "#for:localhost", x) },
+		"delete alias": func() error { return h.Rooms.DeleteAlias(ctx, alice, x, false) },
+		"aliases":      func() error { _, err := h.Rooms.Aliases(ctx, alice, x); return err },
 	})
 }
 
 // readHostile uses a text wherever rooms are read.
-func (h *house) readHostile(room, id, x string) map[string]error {
-	ctx := h.t.Context()
+func (h *env) readHostile(room, id, x string) map[string]error {
+	ctx := h.T.Context()
 	return errorsOf(map[string]func() error{
-		"state":         func() error { _, _, err := h.Timeline.State(ctx, alice, x); return err },
-		"entry of type": func() error { return second(h.Timeline.StateEvent(ctx, alice, room, x, "")) },
-		"entry of key":  func() error { return second(h.Timeline.StateEvent(ctx, alice, room, event.TypeMember, x)) },
-		"members":       func() error { _, _, err := h.Timeline.Members(ctx, alice, x, timeline.MemberFilter{}); return err },
-		"joined":        func() error { _, err := h.Timeline.JoinedMembers(ctx, alice, x); return err },
-		"messages":      func() error { _, err := h.Timeline.Messages(ctx, alice, x, timeline.Page{Limit: 1}); return err },
-		"event":         func() error { return second(h.Timeline.Event(ctx, alice, room, x)) },
-		"event in":      func() error { return second(h.Timeline.Event(ctx, alice, x, id)) },
-		"context":       func() error { _, err := h.Timeline.Context(ctx, alice, room, x, 3, nil); return err },
+		"state":         func() error { _, _, err := h.Rooms.Timeline.State(ctx, alice, x); return err },
+		"entry of type": func() error { return second(h.Rooms.Timeline.StateEvent(ctx, alice, room, x, "")) },
+		"entry of key":  func() error { return second(h.Rooms.Timeline.StateEvent(ctx, alice, room, event.TypeMember, x)) },
+		"members": func() error {
+			_, _, err := h.Rooms.Timeline.Members(ctx, alice, x, timeline.MemberFilter{})
+			return err
+		},
+		"joined":   func() error { _, err := h.Rooms.Timeline.JoinedMembers(ctx, alice, x); return err },
+		"messages": func() error { _, err := h.Rooms.Timeline.Messages(ctx, alice, x, timeline.Page{Limit: 1}); return err },
+		"event":    func() error { return second(h.Rooms.Timeline.Event(ctx, alice, room, x)) },
+		"event in": func() error { return second(h.Rooms.Timeline.Event(ctx, alice, x, id)) },
+		"context":  func() error { _, err := h.Rooms.Timeline.Context(ctx, alice, room, x, 3, nil); return err },
 	})
 }
 
 func TestNoTextInANewRoomEndsInAnInternalError(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, x := range hostile {
 		for what, q := range map[string]rooms.CreateRequest{
 			"alias":       {AliasName: x},
@@ -131,21 +144,21 @@ func TestNoTextInANewRoomEndsInAnInternalError(t *testing.T) {
 			"trusted":     {Invite: []string{x}, Preset: "trusted_private_chat", RoomVersion: "12"},
 			"state type":  {InitialState: []rooms.InitialState{{Type: x, Content: json.RawMessage(`{}`)}}},
 			"state key":   {InitialState: []rooms.InitialState{{Type: "a", StateKey: x, Content: json.RawMessage(`{}`)}}},
-			"visible":     {InitialState: []rooms.InitialState{{Type: "m.room.history_visibility", Content: raw(map[string]string{"history_visibility": x})}}},
-			"content key": {CreationContent: object{x: raw(x)}},
-			"type":        {CreationContent: object{"type": raw(x)}},
-			"level":       {PowerLevels: object{x: raw(1)}},
-			"user level":  {PowerLevels: object{"users": raw(map[string]int{alice: 100, x: 1})}},
+			"visible":     {InitialState: []rooms.InitialState{{Type: "m.room.history_visibility", Content: roomstest.Raw(map[string]string{"history_visibility": x})}}},
+			"content key": {CreationContent: roomstest.Object{x: roomstest.Raw(x)}},
+			"type":        {CreationContent: roomstest.Object{"type": roomstest.Raw(x)}},
+			"level":       {PowerLevels: roomstest.Object{x: roomstest.Raw(1)}},
+			"user level":  {PowerLevels: roomstest.Object{"users": roomstest.Raw(map[string]int{alice: 100, x: 1})}},
 		} {
-			_, err := h.Create(t.Context(), alice, q)
+			_, err := h.Rooms.Create(t.Context(), alice, q)
 			forClient(t, fmt.Sprintf("%s %.40q", what, x), err)
 		}
 	}
 }
 
 func TestLimitsOfWhatIsSent(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	max := strings.Repeat("x", 255)
 	for name, c := range map[string]struct {
 		q            rooms.Request
@@ -169,21 +182,21 @@ func TestLimitsOfWhatIsSent(t *testing.T) {
 		"NUL in content":      {rooms.Request{}, "a", "nul", `{"x":"\u0000"}`, ""},
 	} {
 		c.q.UserID, c.q.RoomID = alice, room
-		_, err := h.SetState(t.Context(), c.q, c.evType, c.key, json.RawMessage(c.content))
-		expect(t, name, err, c.code)
+		_, err := h.Rooms.SetState(t.Context(), c.q, c.evType, c.key, json.RawMessage(c.content))
+		matrixtest.WantCode(t, err, c.code, name)
 	}
-	h.wantContent(alice, room, "a", "nul", `{"x":"\u0000"}`)
+	h.WantContent(alice, room, "a", "nul", `{"x":"\u0000"}`)
 	checkChain(t, h, room)
 }
 
 func TestFloatsAreForOldRoomsOnly(t *testing.T) {
-	h := newHouse(t)
-	h.versions(rooms.CreateRequest{}, func(version int, room string) {
-		_, err := h.Send(t.Context(), as(alice, room), "org.example", json.RawMessage(`{"n":1.5,"m":1e400}`))
+	h := newEnv(t)
+	h.EachVersion(rooms.CreateRequest{}, func(version int, room string) {
+		_, err := h.Rooms.Send(t.Context(), roomstest.As(alice, room), "org.example", json.RawMessage(`{"n":1.5,"m":1e400}`))
 		code := matrix.Code("")
 		if version >= 6 {
 			code = matrix.BadJSON
 		}
-		expect(t, fmt.Sprintf("version %d", version), err, code)
+		matrixtest.WantCode(t, err, code, fmt.Sprintf("version %d", version))
 	})
 }

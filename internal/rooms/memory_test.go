@@ -1,58 +1,42 @@
 package rooms_test
 
 import (
-	"context"
-	"crypto/ed25519"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 
 	"homeserver/internal/cache"
-	"homeserver/internal/event"
-	"homeserver/internal/journal"
-	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 )
 
-// tightHouse is a server that keeps the state of rooms in so many bytes.
-func tightHouse(t *testing.T, stateBytes int) *house {
+// tightEnv is a server that keeps the state of rooms in so many bytes.
+func tightEnv(t *testing.T, stateBytes int) *env {
 	t.Helper()
 	t.Parallel()
-	plain := houseOn(t, postgrestest.New(t))
-	h := &house{t: t, pool: plain.pool, users: plain.users, profiles: plain.profiles, journal: journal.New(plain.pool, journal.Options{})}
-	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	h.Service = rooms.New(rooms.Options{Pool: h.pool, Journal: h.journal, Profiles: h.profiles, Signer: signer, Shares: rooms.Shares{State: stateBytes}})
-	if err := h.journal.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := h.journal.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return h
+	return envWith(t, roomstest.Options{Rooms: func(o *rooms.Options) { o.Shares.State = stateBytes }})
 }
 
 // inMemory is what the caches of rooms hold.
-func (h *house) inMemory() (rooms, state cache.Stats) {
-	return h.Caches()["rooms"](), h.Caches()["room_state"]()
+func (h *env) inMemory() (rooms, state cache.Stats) {
+	return h.Rooms.Caches()["rooms"](), h.Rooms.Caches()["room_state"]()
 }
 
 func TestRoomsInMemoryAreBounded(t *testing.T) {
 	const share = 100 << 10
-	h := tightHouse(t, share)
+	h := tightEnv(t, share)
 	var all []string
 	for range 12 {
-		room := h.create(alice, rooms.CreateRequest{Preset: "public_chat"})
+		room := h.Create(alice, rooms.CreateRequest{Preset: "public_chat"})
 		for i := range 8 {
-			h.set(alice, room, "org.example.seat", fmt.Sprint(i), `{"taken":true}`)
+			h.SetState(alice, room, "org.example.seat", fmt.Sprint(i), `{"taken":true}`)
 		}
 		all = append(all, room)
 	}
 	for round := range 2 {
 		for i, room := range all {
-			h.set(alice, room, "m.room.topic", "", fmt.Sprintf(`{"topic":"%d %d"}`, round, i))
+			h.SetState(alice, room, "m.room.topic", "", fmt.Sprintf(`{"topic":"%d %d"}`, round, i))
 			if rooms, state := h.inMemory(); rooms.Bytes > share || rooms.Entries < 1 || state.Bytes > rooms.Bytes || state.Entries < 1 {
 				t.Fatalf("kept are rooms of %+v with state of %+v", rooms, state)
 			}
@@ -71,11 +55,11 @@ func TestStateOfOneRoomInMemoryIsBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const share = 600 << 10
-			h := tightHouse(t, share)
-			room := h.create(alice, rooms.CreateRequest{Preset: "public_chat"})
+			h := tightEnv(t, share)
+			room := h.Create(alice, rooms.CreateRequest{Preset: "public_chat"})
 			before, _ := h.inMemory()
 			for i := range 150 {
-				h.set(alice, room, "org.example.seat", fmt.Sprint(i), content)
+				h.SetState(alice, room, "org.example.seat", fmt.Sprint(i), content)
 				if rooms, state := h.inMemory(); rooms.Bytes > share || state.Entries < 1 {
 					t.Fatalf("after %d state events: %+v, with state of %+v", i, rooms, state)
 				}
@@ -84,7 +68,7 @@ func TestStateOfOneRoomInMemoryIsBounded(t *testing.T) {
 				t.Errorf("the room was loaded anew: %+v", rooms)
 			}
 			for i := range 150 {
-				if got := h.content(alice, room, "org.example.seat", fmt.Sprint(i)); got != content {
+				if got := h.Content(alice, room, "org.example.seat", fmt.Sprint(i)); got != content {
 					t.Fatalf("seat %d: %.100s", i, got)
 				}
 			}
@@ -95,25 +79,25 @@ func TestStateOfOneRoomInMemoryIsBounded(t *testing.T) {
 // A room whose state is larger than all the memory for rooms is used and forgotten, and
 // each event of it nevertheless replaces what was there.
 func TestRoomThatIsTooLargeForMemoryCanBeUsed(t *testing.T) {
-	h := tightHouse(t, 20<<10)
-	room := h.create(alice, rooms.CreateRequest{Preset: "public_chat"})
-	h.ok(h.Join(t.Context(), bob, room, ""))
-	h.set(alice, room, "m.room.power_levels", "", `{"users":{"@alice:localhost":100,"@bob:localhost":50},"padding":"`+strings.Repeat("x", 50_000)+`"}`)
+	h := tightEnv(t, 20<<10)
+	room := h.Create(alice, rooms.CreateRequest{Preset: "public_chat"})
+	h.OK(h.Rooms.Join(t.Context(), bob, room, ""))
+	h.SetState(alice, room, "m.room.power_levels", "", `{"users":{"@alice:localhost":100,"@bob:localhost":50},"padding":"`+strings.Repeat("x", 50_000)+`"}`)
 	for round := range 3 {
 		for _, user := range []string{alice, bob} {
 			content := fmt.Sprintf(`{"by":%q,"round":%d}`, user, round)
-			h.set(user, room, "org.example.seat", "1", content)
-			if got := h.content(alice, room, "org.example.seat", "1"); got != content {
+			h.SetState(user, room, "org.example.seat", "1", content)
+			if got := h.Content(alice, room, "org.example.seat", "1"); got != content {
 				t.Fatalf("got %s, want %s", got, content)
 			}
-			h.send(user, room, fmt.Sprint(round))
+			h.Send(user, room, fmt.Sprint(round))
 		}
 	}
 	if rooms, _ := h.inMemory(); rooms.Bytes > 20<<10 {
 		t.Errorf("kept are %+v", rooms)
 	}
 	var current int
-	h.ok(h.pool.QueryRow(t.Context(), `SELECT count(*) FROM room_state WHERE type = 'org.example.seat' AND replaced_at IS NULL`).Scan(&current))
+	h.OK(h.Pool.QueryRow(t.Context(), `SELECT count(*) FROM room_state WHERE type = 'org.example.seat' AND replaced_at IS NULL`).Scan(&current))
 	if current != 1 {
 		t.Errorf("%d entries hold at once", current)
 	}
@@ -122,21 +106,21 @@ func TestRoomThatIsTooLargeForMemoryCanBeUsed(t *testing.T) {
 // State is forgotten while others write it: whatever is built then is built on what
 // there is, and each entry is replaced by the one that came after it.
 func TestStateIsForgottenWhileOthersWriteIt(t *testing.T) {
-	h := tightHouse(t, 100<<10)
-	room := h.create(alice, rooms.CreateRequest{Preset: "public_chat"})
+	h := tightEnv(t, 100<<10)
+	room := h.Create(alice, rooms.CreateRequest{Preset: "public_chat"})
 	const writers, rounds = 8, 40
 	var all sync.WaitGroup
 	for w := range writers {
 		all.Go(func() {
 			for i := range rounds {
 				content := fmt.Sprintf(`{"writer":%d,"round":%d,"padding":%q}`, w, i, strings.Repeat("x", 4000))
-				h.set(alice, room, "org.example.seat", fmt.Sprint(i%5), content)
+				h.SetState(alice, room, "org.example.seat", fmt.Sprint(i%5), content)
 			}
 		})
 	}
 	all.Wait()
 	var overlaps, open int
-	h.ok(h.pool.QueryRow(t.Context(), `
+	h.OK(h.Pool.QueryRow(t.Context(), `
 		SELECT count(*) FILTER (WHERE n.replaced_at IS NULL), count(*) FILTER (WHERE n.replaced_at IS DISTINCT FROM n.next)
 		FROM (SELECT s.replaced_at, lead(s.position) OVER (PARTITION BY s.state_key ORDER BY s.position) AS next
 			FROM room_state s WHERE s.type = 'org.example.seat') n`).Scan(&open, &overlaps))
@@ -149,19 +133,19 @@ func TestStateIsForgottenWhileOthersWriteIt(t *testing.T) {
 }
 
 func TestRepeatedTransactionIsFoundInMemory(t *testing.T) {
-	h := newHouse(t)
-	room := h.create(alice, rooms.CreateRequest{})
-	before := h.Caches()["transactions"]()
-	q := as(alice, room)
+	h := newEnv(t)
+	room := h.Create(alice, rooms.CreateRequest{})
+	before := h.Rooms.Caches()["transactions"]()
+	q := roomstest.As(alice, room)
 	q.DeviceID, q.TxnID = "D", "1"
 	var ids [2]string
 	for i := range ids {
 		var err error
-		if ids[i], err = h.Send(t.Context(), q, "m.room.message", raw(map[string]string{"body": "hello"})); err != nil {
+		if ids[i], err = h.Rooms.Send(t.Context(), q, "m.room.message", roomstest.Raw(map[string]string{"body": "hello"})); err != nil {
 			t.Fatal(err)
 		}
 	}
-	after := h.Caches()["transactions"]()
+	after := h.Rooms.Caches()["transactions"]()
 	if ids[0] != ids[1] || after.Hits == before.Hits || after.Entries != before.Entries+1 {
 		t.Errorf("sent %v; before %+v, after %+v", ids, before, after)
 	}

@@ -11,24 +11,26 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/migrations"
 )
 
 // listed makes a published room with a name and that many members.
-func (h *house) listed(name string, members int) string {
-	h.t.Helper()
-	room := h.create(alice, rooms.CreateRequest{Preset: "public_chat", Visibility: "public", Name: name})
+func (h *env) listed(name string, members int) string {
+	h.T.Helper()
+	room := h.Create(alice, rooms.CreateRequest{Preset: "public_chat", Visibility: "public", Name: name})
 	for i := 1; i < members; i++ {
-		h.join(fmt.Sprintf("@user%d:localhost", i), room)
+		h.Join(fmt.Sprintf("@user%d:localhost", i), room)
 	}
 	return room
 }
 
-func (h *house) directory(q rooms.PublicQuery) *rooms.PublicPage {
-	h.t.Helper()
-	page, err := h.PublicRooms(h.t.Context(), q)
-	h.ok(err)
+func (h *env) directory(q rooms.PublicQuery) *rooms.PublicPage {
+	h.T.Helper()
+	page, err := h.Rooms.PublicRooms(h.T.Context(), q)
+	h.OK(err)
 	return page
 }
 
@@ -41,19 +43,19 @@ func names(page *rooms.PublicPage) []string {
 }
 
 func TestDirectoryShowsWhatThereIsToKnow(t *testing.T) {
-	h := newHouse(t)
-	h.public() // is not published
-	full := h.create(alice, rooms.CreateRequest{
+	h := newEnv(t)
+	h.Public() // is not published
+	full := h.Create(alice, rooms.CreateRequest{
 		Preset: "public_chat", Visibility: "public", AliasName: "full", Name: "Full", Topic: "of things",
-		CreationContent: object{"type": raw("m.space")},
+		CreationContent: roomstest.Object{"type": roomstest.Raw("m.space")},
 	})
-	h.join(bob, full)
-	h.set(alice, full, "m.room.avatar", "", `{"url":"mxc://localhost/abc"}`)
-	h.set(alice, full, "m.room.name", "other", `{"name":"of something else"}`)
-	h.set(alice, full, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
-	h.set(alice, full, "m.room.guest_access", "", `{"guest_access":"can_join"}`)
-	h.ok(h.CreateAlias(t.Context(), alice, "#another:localhost", full))
-	bare := h.create(alice, rooms.CreateRequest{Visibility: "public", Preset: "private_chat"})
+	h.Join(bob, full)
+	h.SetState(alice, full, "m.room.avatar", "", `{"url":"mxc://localhost/abc"}`)
+	h.SetState(alice, full, "m.room.name", "other", `{"name":"of something else"}`)
+	h.SetState(alice, full, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
+	h.SetState(alice, full, "m.room.guest_access", "", `{"guest_access":"can_join"}`)
+	h.OK(h.Rooms.CreateAlias(t.Context(), alice, "#another:localhost", full))
+	bare := h.Create(alice, rooms.CreateRequest{Visibility: "public", Preset: "private_chat"})
 	page := h.directory(rooms.PublicQuery{})
 	want := []*rooms.PublicRoom{
 		{
@@ -69,40 +71,40 @@ func TestDirectoryShowsWhatThereIsToKnow(t *testing.T) {
 	if page.Total != 2 || page.NextBatch != "" || page.PrevBatch != "" {
 		t.Errorf("total %d, next %q, previous %q", page.Total, page.NextBatch, page.PrevBatch)
 	}
-	h.leave(alice, bare)
+	h.Leave(alice, bare)
 	if got := names(h.directory(rooms.PublicQuery{})); len(got) != 1 {
 		t.Errorf("a room without members is shown: %q", got)
 	}
 }
 
 func TestDirectoryFollowsStateAndRedactions(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.listed("before", 1)
-	id := h.set(alice, room, "m.room.name", "", `{"name":"after"}`)
-	topic := h.set(alice, room, "m.room.topic", "",
+	id := h.SetState(alice, room, "m.room.name", "", `{"name":"after"}`)
+	topic := h.SetState(alice, room, "m.room.topic", "",
 		`{"topic":"plain","m.topic":{"m.text":[{"body":"<b>rich</b>","mimetype":"text/html"},{"body":"from the block"}]}}`)
 	if r := h.directory(rooms.PublicQuery{}).Chunk[0]; r.Name != "after" || r.Topic != "from the block" {
 		t.Errorf("got %+v", r)
 	}
-	h.redact(alice, room, id, "")
-	h.redact(alice, room, topic, "")
+	h.Redact(alice, room, id, "")
+	h.Redact(alice, room, topic, "")
 	if r := h.directory(rooms.PublicQuery{}).Chunk[0]; r.Name != "" || r.Topic != "" || r.JoinRule != "public" {
 		t.Errorf("after the redaction: %+v", r)
 	}
 	for _, content := range []string{`{"name":5}`, `{"name":""}`, `{"name":"a\u0000b"}`, `{}`} {
-		h.set(alice, room, "m.room.name", "", content)
+		h.SetState(alice, room, "m.room.name", "", content)
 		if r := h.directory(rooms.PublicQuery{}).Chunk[0]; r.Name != "" {
 			t.Errorf("%s: name %q", content, r.Name)
 		}
 	}
-	h.set(alice, room, "m.room.topic", "", `{"topic":"plain","m.topic":{"m.text":"?"}}`)
+	h.SetState(alice, room, "m.room.topic", "", `{"topic":"plain","m.topic":{"m.text":"?"}}`)
 	if r := h.directory(rooms.PublicQuery{}).Chunk[0]; r.Topic != "plain" {
 		t.Errorf("topic %q", r.Topic)
 	}
 }
 
 func TestDirectoryIsPagedBothWays(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	var all []string
 	for i := range 7 { // of 4, 3, 3, 2, 2, 1 and 1 members
 		all = append(all, fmt.Sprintf("room %d", i))
@@ -137,10 +139,10 @@ func TestDirectoryIsPagedBothWays(t *testing.T) {
 }
 
 func TestDirectoryIsFiltered(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	h.listed("Café Müller", 3)
-	h.create(alice, rooms.CreateRequest{Visibility: "public", Name: "Space", CreationContent: object{"type": raw("m.space")}})
-	h.create(alice, rooms.CreateRequest{Visibility: "public", AliasName: "cheese", Topic: "Über Käse & mehr"})
+	h.Create(alice, rooms.CreateRequest{Visibility: "public", Name: "Space", CreationContent: roomstest.Object{"type": roomstest.Raw("m.space")}})
+	h.Create(alice, rooms.CreateRequest{Visibility: "public", AliasName: "cheese", Topic: "Über Käse & mehr"})
 	space, other := "m.space", "m.other"
 	for _, test := range []struct {
 		q    rooms.PublicQuery
@@ -170,13 +172,13 @@ func TestDirectoryIsFiltered(t *testing.T) {
 }
 
 func TestDirectoryRefusesNonsense(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, q := range []rooms.PublicQuery{
 		{Limit: -1}, {Since: "x"}, {Since: "n"}, {Since: "n1"}, {Since: "n1_"}, {Since: "n01_1"}, {Since: "q1_1"}, {Since: "n1_1 "},
 		{Since: "n99999999999999999999_1"},
 	} {
-		_, err := h.PublicRooms(t.Context(), q)
-		expect(t, fmt.Sprintf("%+v", q), err, matrix.InvalidParam)
+		_, err := h.Rooms.PublicRooms(t.Context(), q)
+		matrixtest.WantCode(t, err, matrix.InvalidParam, fmt.Sprintf("%+v", q))
 	}
 	if page := h.directory(rooms.PublicQuery{Since: "n0_0"}); len(page.Chunk) != 0 || page.Chunk == nil {
 		t.Errorf("behind the end: %+v", page)
@@ -184,42 +186,42 @@ func TestDirectoryRefusesNonsense(t *testing.T) {
 }
 
 func TestWhoMayPublishARoom(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx := t.Context()
-	room := h.public(bob, carol)
-	h.power(room, map[string]int{alice: 100, carol: 50})
+	room := h.Public(bob, carol)
+	h.SetPower(room, map[string]int{alice: 100, carol: 50})
 	listed := func(want bool) {
 		t.Helper()
-		if got, err := h.Listed(ctx, room); got != want || err != nil {
+		if got, err := h.Rooms.Listed(ctx, room); got != want || err != nil {
 			t.Errorf("listed %v %v, want %v", got, err, want)
 		}
 	}
 	listed(false)
-	expect(t, "a member", h.SetListed(ctx, bob, room, false, true), matrix.Forbidden)
-	expect(t, "a stranger", h.SetListed(ctx, dave, room, false, true), matrix.Forbidden)
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, bob, room, false, true), matrix.Forbidden, "a member")
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, dave, room, false, true), matrix.Forbidden, "a stranger")
 	listed(false)
-	expect(t, "a moderator", h.SetListed(ctx, carol, room, false, true), "")
-	expect(t, "again", h.SetListed(ctx, carol, room, false, true), "")
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, carol, room, false, true), "", "a moderator")
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, carol, room, false, true), "", "again")
 	listed(true)
-	expect(t, "an administrator", h.SetListed(ctx, dave, room, true, false), "")
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, dave, room, true, false), "", "an administrator")
 	listed(false)
-	h.leave(carol, room)
-	expect(t, "who has left", h.SetListed(ctx, carol, room, false, true), matrix.Forbidden)
+	h.Leave(carol, room)
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, carol, room, false, true), matrix.Forbidden, "who has left")
 	for _, none := range []string{"!none:localhost", "none", ""} {
-		expect(t, none, h.SetListed(ctx, alice, none, true, true), matrix.NotFound)
-		_, err := h.Listed(ctx, none)
-		expect(t, none, err, matrix.NotFound)
+		matrixtest.WantCode(t, h.Rooms.SetListed(ctx, alice, none, true, true), matrix.NotFound, none)
+		_, err := h.Rooms.Listed(ctx, none)
+		matrixtest.WantCode(t, err, matrix.NotFound, none)
 	}
 }
 
 func TestVisibleAreThoseInTheSameOrAnOpenRoom(t *testing.T) {
-	h := newHouse(t)
-	private := h.create(alice, rooms.CreateRequest{Invite: []string{bob, carol}})
-	h.join(bob, private)
+	h := newEnv(t)
+	private := h.Create(alice, rooms.CreateRequest{Invite: []string{bob, carol}})
+	h.Join(bob, private)
 	visible := func(asker string, want ...string) {
 		t.Helper()
-		set, err := h.Timeline.Visible(t.Context(), asker, []string{alice, bob, carol, dave, "@nobody:localhost"})
-		h.ok(err)
+		set, err := h.Rooms.Timeline.Visible(t.Context(), asker, []string{alice, bob, carol, dave, "@nobody:localhost"})
+		h.OK(err)
 		got := []string{}
 		for user := range set {
 			got = append(got, user)
@@ -231,35 +233,35 @@ func TestVisibleAreThoseInTheSameOrAnOpenRoom(t *testing.T) {
 	visible(bob, alice)
 	visible(carol) // who is but invited
 	visible(dave)
-	open := h.public(dave)
+	open := h.Public(dave)
 	visible(alice, alice, bob, dave)
 	visible(carol, alice, dave)
-	h.set(alice, open, event.TypeJoinRules, "", `{"join_rule":"invite"}`)
+	h.SetState(alice, open, event.TypeJoinRules, "", `{"join_rule":"invite"}`)
 	visible(carol)
 	visible(dave, alice)
-	h.set(alice, private, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
+	h.SetState(alice, private, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
 	visible(carol, alice, bob)
-	h.leave(bob, private)
+	h.Leave(bob, private)
 	visible(carol, alice)
 	visible(alice, alice, dave)
 }
 
 func TestDirectoryOfRoomsFromBeforeItsTime(t *testing.T) {
-	h := newHouse(t)
-	h.create(alice, rooms.CreateRequest{
+	h := newEnv(t)
+	h.Create(alice, rooms.CreateRequest{
 		Preset: "public_chat", Visibility: "public", AliasName: "old", Name: "Old", Topic: "ancient", RoomVersion: "5",
 	})
 	odd := h.listed("x", 1)
-	h.set(alice, odd, "m.room.name", "", `{"name":"a\u0000b"}`)
+	h.SetState(alice, odd, "m.room.name", "", `{"name":"a\u0000b"}`)
 	before := h.directory(rooms.PublicQuery{})
 	ctx := t.Context()
-	_, err := h.pool.Exec(ctx, `UPDATE room_state SET value = NULL WHERE type NOT IN ('m.room.member', 'm.room.history_visibility')`)
-	h.ok(err)
+	_, err := h.Pool.Exec(ctx, `UPDATE room_state SET value = NULL WHERE type NOT IN ('m.room.member', 'm.room.history_visibility')`)
+	h.OK(err)
 	if got := names(h.directory(rooms.PublicQuery{})); strings.Join(got, "") != "" {
 		t.Fatalf("the values are still there: %q", got)
 	}
-	_, err = h.pool.Exec(ctx, migration(t, "00013_directories.sql"))
-	h.ok(err)
+	_, err = h.Pool.Exec(ctx, migration(t, "00013_directories.sql"))
+	h.OK(err)
 	after := h.directory(rooms.PublicQuery{})
 	if diff := cmp.Diff(before, after, cmpopts.IgnoreUnexported(rooms.PublicRoom{})); diff != "" {
 		t.Error(diff)

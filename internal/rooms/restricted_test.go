@@ -7,7 +7,9 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 )
 
 // allowing is the content of join rules that let in the members of other rooms.
@@ -16,12 +18,12 @@ func allowing(rule string, others ...string) string {
 	for i, room := range others {
 		allow[i] = map[string]string{"type": "m.room_membership", "room_id": room}
 	}
-	return string(raw(map[string]any{"join_rule": rule, "allow": allow}))
+	return string(roomstest.Raw(map[string]any{"join_rule": rule, "allow": allow}))
 }
 
-func (h *house) restricted(version int, rule string, others ...string) string {
-	h.t.Helper()
-	return h.create(alice, rooms.CreateRequest{
+func (h *env) restricted(version int, rule string, others ...string) string {
+	h.T.Helper()
+	return h.Create(alice, rooms.CreateRequest{
 		RoomVersion: fmt.Sprint(version),
 		InitialState: []rooms.InitialState{
 			{Type: event.TypeJoinRules, Content: json.RawMessage(allowing(rule, others...))},
@@ -30,8 +32,8 @@ func (h *house) restricted(version int, rule string, others ...string) string {
 }
 
 func TestJoinRulesExistFromTheirVersionOn(t *testing.T) {
-	h := newHouse(t)
-	hall := h.public(bob)
+	h := newEnv(t)
+	hall := h.Public(bob)
 	for version := 1; version <= 12; version++ {
 		for _, c := range []struct {
 			rule          string
@@ -48,56 +50,56 @@ func TestJoinRulesExistFromTheirVersionOn(t *testing.T) {
 			room := h.restricted(version, c.rule, hall)
 			what := fmt.Sprintf("version %d, %s: ", version, c.rule)
 			want := map[bool]matrix.Code{true: "", false: matrix.Forbidden}
-			expect(t, what+"a member of the hall joins", h.Join(t.Context(), bob, room, ""), want[c.joins])
-			expect(t, what+"a stranger joins", h.Join(t.Context(), carol, room, ""), want[c.rule == "public"])
-			expect(t, what+"a stranger knocks", h.Knock(t.Context(), dave, room, ""), want[c.knocks])
+			matrixtest.WantCode(t, h.Rooms.Join(t.Context(), bob, room, ""), want[c.joins], what+"a member of the hall joins")
+			matrixtest.WantCode(t, h.Rooms.Join(t.Context(), carol, room, ""), want[c.rule == "public"], what+"a stranger joins")
+			matrixtest.WantCode(t, h.Rooms.Knock(t.Context(), dave, room, ""), want[c.knocks], what+"a stranger knocks")
 		}
 	}
 }
 
 func TestRestrictedJoinNamesWhoAllowsIt(t *testing.T) {
-	h := newHouse(t)
-	hall := h.public(bob, carol)
+	h := newEnv(t)
+	hall := h.Public(bob, carol)
 	for version := 8; version <= 12; version++ {
 		room := h.restricted(version, "restricted", hall)
-		h.join(bob, room)
-		h.wantContent(alice, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+alice+`"}`)
-		h.leave(bob, room)
-		h.set(bob, room, event.TypeMember, bob, `{"membership":"join"}`) // as state it is the same
-		h.wantContent(alice, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+alice+`"}`)
-		h.invite(alice, room, carol)
-		h.join(carol, room) // an invite needs nobody's word
-		h.wantContent(alice, room, event.TypeMember, carol, `{"membership":"join"}`)
+		h.Join(bob, room)
+		h.WantContent(alice, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+alice+`"}`)
+		h.Leave(bob, room)
+		h.SetState(bob, room, event.TypeMember, bob, `{"membership":"join"}`) // as state it is the same
+		h.WantContent(alice, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+alice+`"}`)
+		h.Invite(alice, room, carol)
+		h.Join(carol, room) // an invite needs nobody's word
+		h.WantContent(alice, room, event.TypeMember, carol, `{"membership":"join"}`)
 	}
 }
 
 func TestNobodyLetsThemselvesIntoARestrictedRoom(t *testing.T) {
-	h := newHouse(t)
-	room := h.restricted(11, "restricted", h.public())
+	h := newEnv(t)
+	room := h.restricted(11, "restricted", h.Public())
 	for _, vouching := range []string{alice, bob, "@nobody:localhost"} {
 		content := `{"membership":"join","join_authorised_via_users_server":"` + vouching + `"}`
-		expect(t, "in the name of "+vouching, h.trySet(bob, room, event.TypeMember, bob, content), matrix.Forbidden)
+		matrixtest.WantCode(t, h.TrySetState(bob, room, event.TypeMember, bob, content), matrix.Forbidden, "in the name of "+vouching)
 	}
-	h.wantMembership(room, bob, "")
+	h.WantMembership(room, bob, "")
 }
 
 func TestWhoLetsAUserInIsNotForTheUserToSay(t *testing.T) {
-	h := newHouse(t)
-	room := h.restricted(11, "restricted", h.public(bob))
-	h.set(bob, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"@nobody:localhost"}`)
-	h.wantContent(alice, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+alice+`"}`)
-	open := h.public()
-	h.set(bob, open, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+alice+`"}`)
-	h.wantContent(alice, open, event.TypeMember, bob, `{"membership":"join"}`)
+	h := newEnv(t)
+	room := h.restricted(11, "restricted", h.Public(bob))
+	h.SetState(bob, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"@nobody:localhost"}`)
+	h.WantContent(alice, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+alice+`"}`)
+	open := h.Public()
+	h.SetState(bob, open, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+alice+`"}`)
+	h.WantContent(alice, open, event.TypeMember, bob, `{"membership":"join"}`)
 }
 
 func TestConditionsOfRestrictedRooms(t *testing.T) {
-	h := newHouse(t)
-	hall, other := h.public(bob), h.public()
-	left := h.public(bob)
-	h.leave(bob, left)
+	h := newEnv(t)
+	hall, other := h.Public(bob), h.Public()
+	left := h.Public(bob)
+	h.Leave(bob, left)
 	invited := h.withRule("invite")
-	h.invite(alice, invited, bob)
+	h.Invite(alice, invited, bob)
 	condition := func(kind, room string) string {
 		return `{"type":"` + kind + `","room_id":"` + room + `"}`
 	}
@@ -118,94 +120,94 @@ func TestConditionsOfRestrictedRooms(t *testing.T) {
 		"conditions are no list": {`"` + hall + `"`, matrix.Forbidden},
 		"null":                   {`null`, matrix.Forbidden},
 	} {
-		room := h.create(alice, rooms.CreateRequest{InitialState: []rooms.InitialState{
+		room := h.Create(alice, rooms.CreateRequest{InitialState: []rooms.InitialState{
 			{Type: event.TypeJoinRules, Content: json.RawMessage(`{"join_rule":"restricted","allow":` + c.allow + `}`)},
 		}})
-		expect(t, name, h.Join(t.Context(), bob, room, ""), c.code)
+		matrixtest.WantCode(t, h.Rooms.Join(t.Context(), bob, room, ""), c.code, name)
 	}
 }
 
 func TestConditionsCountOnlyWhenJoining(t *testing.T) {
-	h := newHouse(t)
-	hall := h.public(bob)
+	h := newEnv(t)
+	hall := h.Public(bob)
 	room := h.restricted(11, "restricted", hall)
-	h.join(bob, room)
-	h.leave(bob, hall)
-	h.send(bob, room, "still here")
-	h.join(bob, room)
-	h.leave(bob, room)
-	expect(t, "once out", h.Join(t.Context(), bob, room, ""), matrix.Forbidden)
+	h.Join(bob, room)
+	h.Leave(bob, hall)
+	h.Send(bob, room, "still here")
+	h.Join(bob, room)
+	h.Leave(bob, room)
+	matrixtest.WantCode(t, h.Rooms.Join(t.Context(), bob, room, ""), matrix.Forbidden, "once out")
 }
 
 func TestWhoseWordCounts(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for version := 8; version <= 12; version++ {
-		hall := h.public(bob, carol, dave)
+		hall := h.Public(bob, carol, dave)
 		room := h.restricted(version, "restricted", hall)
-		h.invite(alice, room, carol)
-		h.join(carol, room)
+		h.Invite(alice, room, carol)
+		h.Join(carol, room)
 		levels := map[string]any{"invite": 50, "users": map[string]int{carol: 50}}
 		if version < 12 {
 			levels["users"] = map[string]int{alice: 100, carol: 50}
 		}
-		h.set(alice, room, event.TypePowerLevels, "", string(raw(levels)))
-		h.set(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
-		h.leave(alice, room)
-		h.join(bob, room)
-		h.wantContent(bob, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+carol+`"}`)
-		h.leave(carol, room)
-		expect(t, fmt.Sprintf("version %d: with nobody to allow it", version), h.Join(t.Context(), dave, room, ""), matrix.UnableToGrantJoin)
+		h.SetState(alice, room, event.TypePowerLevels, "", string(roomstest.Raw(levels)))
+		h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
+		h.Leave(alice, room)
+		h.Join(bob, room)
+		h.WantContent(bob, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+carol+`"}`)
+		h.Leave(carol, room)
+		matrixtest.WantCode(t, h.Rooms.Join(t.Context(), dave, room, ""), matrix.UnableToGrantJoin, fmt.Sprintf("version %d: with nobody to allow it", version))
 	}
 }
 
 func TestEverybodyMayVouchWhereEverybodyMayInvite(t *testing.T) {
-	h := newHouse(t)
-	hall := h.public(bob, carol, dave)
+	h := newEnv(t)
+	hall := h.Public(bob, carol, dave)
 	room := h.restricted(11, "restricted", hall)
-	h.join(bob, room)
-	h.join(dave, room)
-	h.power(room, map[string]int{alice: 100, dave: -1})
-	h.leave(alice, room)
-	h.join(carol, room)
-	h.wantContent(bob, room, event.TypeMember, carol, `{"membership":"join","join_authorised_via_users_server":"`+bob+`"}`)
-	h.leave(bob, room)
-	h.leave(carol, room)
-	expect(t, "the last one may not invite", h.Join(t.Context(), carol, room, ""), matrix.UnableToGrantJoin)
+	h.Join(bob, room)
+	h.Join(dave, room)
+	h.SetPower(room, map[string]int{alice: 100, dave: -1})
+	h.Leave(alice, room)
+	h.Join(carol, room)
+	h.WantContent(bob, room, event.TypeMember, carol, `{"membership":"join","join_authorised_via_users_server":"`+bob+`"}`)
+	h.Leave(bob, room)
+	h.Leave(carol, room)
+	matrixtest.WantCode(t, h.Rooms.Join(t.Context(), carol, room, ""), matrix.UnableToGrantJoin, "the last one may not invite")
 }
 
 func TestBannedUserMeetsNoCondition(t *testing.T) {
-	h := newHouse(t)
-	room := h.restricted(11, "restricted", h.public(bob))
-	h.ok(h.Ban(t.Context(), alice, room, bob, ""))
-	expect(t, "join", h.Join(t.Context(), bob, room, ""), matrix.Forbidden)
+	h := newEnv(t)
+	room := h.restricted(11, "restricted", h.Public(bob))
+	h.OK(h.Rooms.Ban(t.Context(), alice, room, bob, ""))
+	matrixtest.WantCode(t, h.Rooms.Join(t.Context(), bob, room, ""), matrix.Forbidden, "join")
 }
 
 func TestKnockIsAnsweredByWhoMay(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx := t.Context()
 	room := h.withRule("knock")
-	h.invite(alice, room, carol)
-	h.join(carol, room)
-	h.ok(h.Knock(ctx, bob, room, ""))
-	expect(t, "a member denies", h.Kick(ctx, carol, room, bob, ""), matrix.Forbidden)
-	expect(t, "a member accepts", h.Invite(ctx, carol, room, bob, ""), "")
-	h.join(bob, room)
-	h.ok(h.Knock(ctx, dave, room, ""))
-	h.ok(h.Kick(ctx, alice, room, dave, "not now"))
-	h.wantMembership(room, dave, "leave")
-	h.ok(h.Knock(ctx, dave, room, "again"))
-	h.wantMembership(room, dave, "knock")
-	expect(t, "who knocks sends", h.trySend(dave, room), matrix.Forbidden)
-	expect(t, "who knocks invites", h.Invite(ctx, dave, room, "@x:localhost", ""), matrix.Forbidden)
+	h.Invite(alice, room, carol)
+	h.Join(carol, room)
+	h.OK(h.Rooms.Knock(ctx, bob, room, ""))
+	matrixtest.WantCode(t, h.Rooms.Kick(ctx, carol, room, bob, ""), matrix.Forbidden, "a member denies")
+	matrixtest.WantCode(t, h.Rooms.Invite(ctx, carol, room, bob, ""), "", "a member accepts")
+	h.Join(bob, room)
+	h.OK(h.Rooms.Knock(ctx, dave, room, ""))
+	h.OK(h.Rooms.Kick(ctx, alice, room, dave, "not now"))
+	h.WantMembership(room, dave, "leave")
+	h.OK(h.Rooms.Knock(ctx, dave, room, "again"))
+	h.WantMembership(room, dave, "knock")
+	matrixtest.WantCode(t, h.trySend(dave, room), matrix.Forbidden, "who knocks sends")
+	matrixtest.WantCode(t, h.Rooms.Invite(ctx, dave, room, "@x:localhost", ""), matrix.Forbidden, "who knocks invites")
 }
 
 func TestKnockShowsTheProfile(t *testing.T) {
-	h := newHouse(t)
-	h.profile(h.account("bob"), "displayname", "Bob")
+	h := newEnv(t)
+	h.SetProfile(h.Account("bob"), "displayname", "Bob")
 	room := h.withRule("knock")
-	h.ok(h.Knock(t.Context(), bob, room, ""))
-	h.wantContent(alice, room, event.TypeMember, bob, `{"membership":"knock","displayname":"Bob"}`)
-	h.leave(bob, room)
-	h.set(bob, room, event.TypeMember, bob, `{"membership":"knock"}`)
-	h.wantContent(alice, room, event.TypeMember, bob, `{"membership":"knock","displayname":"Bob"}`)
+	h.OK(h.Rooms.Knock(t.Context(), bob, room, ""))
+	h.WantContent(alice, room, event.TypeMember, bob, `{"membership":"knock","displayname":"Bob"}`)
+	h.Leave(bob, room)
+	h.SetState(bob, room, event.TypeMember, bob, `{"membership":"knock"}`)
+	h.WantContent(alice, room, event.TypeMember, bob, `{"membership":"knock","displayname":"Bob"}`)
 }

@@ -8,40 +8,42 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
 func TestMessagesAreReadBackInTheOrderOfSending(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	var want []string
 	for i := range 20 {
 		body := fmt.Sprintf("message %d", i)
-		h.send([]string{alice, bob}[i%2], room, body)
+		h.Send([]string{alice, bob}[i%2], room, body)
 		want = append(want, body)
 	}
-	if got := h.bodies(bob, room); !slices.Equal(got, want) {
+	if got := h.Bodies(bob, room); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
 func TestStrangersMayNotSend(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	_, err := h.Send(t.Context(), rooms.Request{UserID: bob, RoomID: room}, "m.room.message", message("hi"))
-	h.wantCode(err, matrix.Forbidden)
-	_, err = h.Send(t.Context(), rooms.Request{UserID: bob, RoomID: "!unknown:localhost"}, "m.room.message", message("hi"))
-	h.wantCode(err, matrix.Forbidden)
+	h := newEnv(t)
+	room := h.Public()
+	_, err := h.Rooms.Send(t.Context(), rooms.Request{UserID: bob, RoomID: room}, "m.room.message", roomstest.Message("hi"))
+	matrixtest.WantCode(h.T, err, matrix.Forbidden)
+	_, err = h.Rooms.Send(t.Context(), rooms.Request{UserID: bob, RoomID: "!unknown:localhost"}, "m.room.message", roomstest.Message("hi"))
+	matrixtest.WantCode(h.T, err, matrix.Forbidden)
 }
 
 func TestTransactionMakesOneEvent(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.public(), h.public()
+	h := newEnv(t)
+	room, other := h.Public(), h.Public()
 	send := func(device, room, evType, txn string) string {
 		t.Helper()
-		id, err := h.Send(t.Context(), rooms.Request{UserID: alice, DeviceID: device, RoomID: room, TxnID: txn}, evType, message(txn))
-		h.ok(err)
+		id, err := h.Rooms.Send(t.Context(), rooms.Request{UserID: alice, DeviceID: device, RoomID: room, TxnID: txn}, evType, roomstest.Message(txn))
+		h.OK(err)
 		return id
 	}
 	first := send("A", room, "m.room.message", "1")
@@ -58,22 +60,22 @@ func TestTransactionMakesOneEvent(t *testing.T) {
 			t.Errorf("%s gave the same event", name)
 		}
 	}
-	restarted := houseOn(t, h.pool)
-	id, err := restarted.Send(t.Context(), rooms.Request{UserID: alice, DeviceID: "A", RoomID: room, TxnID: "1"}, "m.room.message", message("1"))
-	h.ok(err)
+	restarted := envOn(t, h.Pool)
+	id, err := restarted.Rooms.Send(t.Context(), rooms.Request{UserID: alice, DeviceID: "A", RoomID: room, TxnID: "1"}, "m.room.message", roomstest.Message("1"))
+	h.OK(err)
 	if id != first {
 		t.Errorf("after a restart the same transaction made %s after %s", id, first)
 	}
 }
 
 func TestTransactionSentManyTimesAtOnceMakesOneEvent(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	ids := make([]string, 32)
 	var wg sync.WaitGroup
 	for i := range ids {
 		wg.Go(func() {
-			id, err := h.Send(t.Context(), rooms.Request{UserID: alice, DeviceID: "A", RoomID: room, TxnID: "x"}, "m.room.message", message("once"))
+			id, err := h.Rooms.Send(t.Context(), rooms.Request{UserID: alice, DeviceID: "A", RoomID: room, TxnID: "x"}, "m.room.message", roomstest.Message("once"))
 			if err != nil {
 				t.Error(err)
 			}
@@ -85,23 +87,23 @@ func TestTransactionSentManyTimesAtOnceMakesOneEvent(t *testing.T) {
 	if ids = slices.Compact(ids); len(ids) != 1 {
 		t.Errorf("one transaction made %d events", len(ids))
 	}
-	if got := h.bodies(alice, room); len(got) != 1 {
+	if got := h.Bodies(alice, room); len(got) != 1 {
 		t.Errorf("the room has %d messages", len(got))
 	}
 }
 
 func TestTwoProcessesWriteToOneRoom(t *testing.T) {
-	a := newHouse(t)
-	b := houseOn(t, a.pool)
-	room := a.public(bob)
+	a := newEnv(t)
+	b := envOn(t, a.Pool)
+	room := a.Public(bob)
 	const each = 40
 	var wg sync.WaitGroup
-	for i, h := range []*house{a, b} {
+	for i, h := range []*env{a, b} {
 		for n := range each {
 			wg.Go(func() {
 				q := rooms.Request{UserID: []string{alice, bob}[i], RoomID: room}
 				for { // a process may lose the race for the head often enough to be told to come back
-					_, err := h.Send(t.Context(), q, "m.room.message", message(fmt.Sprint(i, n)))
+					_, err := h.Rooms.Send(t.Context(), q, "m.room.message", roomstest.Message(fmt.Sprint(i, n)))
 					if err == nil {
 						return
 					}
@@ -114,18 +116,18 @@ func TestTwoProcessesWriteToOneRoom(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	reader := houseOn(t, a.pool)
-	if got := len(reader.bodies(alice, room)); got != 2*each {
+	reader := envOn(t, a.Pool)
+	if got := len(reader.Bodies(alice, room)); got != 2*each {
 		t.Errorf("the room has %d messages, want %d", got, 2*each)
 	}
 	checkChain(t, reader, room)
 }
 
 // checkChain checks that each event of a room is built on the one before it.
-func checkChain(t *testing.T, h *house, room string) {
+func checkChain(t *testing.T, h *env, room string) {
 	t.Helper()
-	st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 1000})
-	h.ok(err)
+	st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 1000})
+	h.OK(err)
 	for i, e := range st.Events {
 		switch {
 		case i == 0 && len(e.PrevEvents) != 0:
@@ -140,12 +142,12 @@ func checkChain(t *testing.T, h *house, room string) {
 }
 
 func TestEventsAreSignedAndHashed(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for version := 1; version <= 12; version++ {
-		room := h.create(alice, rooms.CreateRequest{RoomVersion: fmt.Sprint(version), Name: "signed"})
-		h.send(alice, room, "hello")
-		st, err := h.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100})
-		h.ok(err)
+		room := h.Create(alice, rooms.CreateRequest{RoomVersion: fmt.Sprint(version), Name: "signed"})
+		h.Send(alice, room, "hello")
+		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100})
+		h.OK(err)
 		for _, e := range st.Events {
 			if err := e.VerifyHash(); err != nil {
 				t.Errorf("version %d, %s: %v", version, e.Type, err)
@@ -156,10 +158,10 @@ func TestEventsAreSignedAndHashed(t *testing.T) {
 }
 
 func TestContentThatNoEventCanHoldIsRefused(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	big, err := json.Marshal(map[string]string{"body": string(make([]byte, 70000))})
-	h.ok(err)
+	h.OK(err)
 	for name, c := range map[string]struct {
 		content string
 		code    matrix.Code
@@ -170,7 +172,7 @@ func TestContentThatNoEventCanHoldIsRefused(t *testing.T) {
 		"too large": {string(big), matrix.TooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := h.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "m.room.message", json.RawMessage(c.content))
+			_, err := h.Rooms.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "m.room.message", json.RawMessage(c.content))
 			if !matrix.IsCode(err, c.code) {
 				t.Errorf("got %v, want %s", err, c.code)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -15,12 +16,12 @@ import (
 func large(n int) string { return fmt.Sprintf(`{"n":%d,"a":%q}`, n, strings.Repeat("a", 60_000)) }
 
 func TestPagesOfLargeEventsWereBoundedByNumberOnly(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	var sent []string
 	for n := range 100 {
-		id, err := h.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "org.example.large", []byte(large(n)))
-		h.ok(err)
+		id, err := h.Rooms.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "org.example.large", []byte(large(n)))
+		h.OK(err)
 		sent = append(sent, id)
 	}
 	f := &timeline.EventFilter{Types: &[]string{"org.example.large"}}
@@ -28,12 +29,12 @@ func TestPagesOfLargeEventsWereBoundedByNumberOnly(t *testing.T) {
 		var got []string
 		p := timeline.Page{Backward: backward, Limit: 1000, Filter: f}
 		for {
-			st, err := h.Timeline.Messages(t.Context(), alice, room, p)
-			h.ok(err)
+			st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, p)
+			h.OK(err)
 			if n := len(st.Events); n > 80 || n == 0 {
 				t.Fatalf("a page has %d events", n)
 			}
-			got = append(got, ids(st.Events)...)
+			got = append(got, roomstest.IDs(st.Events)...)
 			if !st.More {
 				break
 			}
@@ -47,36 +48,36 @@ func TestPagesOfLargeEventsWereBoundedByNumberOnly(t *testing.T) {
 }
 
 func TestStateThatIsReadInPartsIsWhole(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	for n := range 30 {
-		h.set(alice, room, "org.example.large", fmt.Sprint(n), large(n))
-		h.set(alice, room, "org.example.small", fmt.Sprint(n), `{}`)
+		h.SetState(alice, room, "org.example.large", fmt.Sprint(n), large(n))
+		h.SetState(alice, room, "org.example.small", fmt.Sprint(n), `{}`)
 	}
-	state, _, err := h.Timeline.State(t.Context(), bob, room)
-	h.ok(err)
+	state, _, err := h.Rooms.Timeline.State(t.Context(), bob, room)
+	h.OK(err)
 	events := h.all(state)
 	if !slices.IsSortedFunc(events, func(a, b *timeline.Event) int { return int(a.Position - b.Position) }) {
 		t.Error("the state is in no order")
 	}
-	want := sortedIDs(stateAt(h.history(alice, room), h.journal.Position()), everything)
-	equal(t, "state", ids(events), want)
+	want := sortedIDs(stateAt(h.History(alice, room), h.Journal.Position()), everything)
+	equal(t, "state", roomstest.IDs(events), want)
 }
 
 func TestLargeTimelinesOfOneRoomLeaveThoseOfOthersTheirNewest(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	windows := make([]timeline.Window, 2)
 	for i := range windows {
-		room := h.public()
+		room := h.Public()
 		for n := range 60 {
-			_, err := h.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "org.example.large", []byte(large(n)))
-			h.ok(err)
+			_, err := h.Rooms.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "org.example.large", []byte(large(n)))
+			h.OK(err)
 		}
-		windows[i].Room = h.history(alice, room)[0].Room
-		windows[i].To = h.journal.Position()
+		windows[i].Room = h.History(alice, room)[0].Room
+		windows[i].To = h.Journal.Position()
 	}
-	list, err := h.Timeline.Timelines(t.Context(), windows, 100, nil)
-	h.ok(err)
+	list, err := h.Rooms.Timeline.Timelines(t.Context(), windows, 100, nil)
+	h.OK(err)
 	read, left := map[journal.RoomNID]int{}, map[journal.RoomNID]journal.Position{}
 	for _, l := range list.Left {
 		left[l.Room] = max(left[l.Room], l.Position)

@@ -9,6 +9,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -32,46 +33,46 @@ func sortedIDs(state map[event.StateKey]*timeline.Event, pass func(e *timeline.E
 		}
 	}
 	slices.SortFunc(list, func(a, b *timeline.Event) int { return int(a.Position - b.Position) })
-	return ids(list)
+	return roomstest.IDs(list)
 }
 
 func everything(*timeline.Event) bool { return true }
 
 // described is a room with much history, and that history as its creator sees it.
-func (h *house) described(seed uint64) (nid journal.RoomNID, history []*timeline.Event) {
-	h.t.Helper()
-	history = h.history(alice, h.long(rand.New(rand.NewPCG(seed, 17))))
+func (h *env) described(seed uint64) (nid journal.RoomNID, history []*timeline.Event) {
+	h.T.Helper()
+	history = h.History(alice, h.long(rand.New(rand.NewPCG(seed, 17))))
 	return history[0].Room, history
 }
 
 func TestStateOfManyRoomsAtAnyTime(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	one, first := h.described(1)
 	two, second := h.described(2)
 	random := rand.New(rand.NewPCG(3, 4))
-	end := int(h.journal.Position())
+	end := int(h.Journal.Position())
 	for range 40 {
 		a, b := journal.Position(random.IntN(end+2)), journal.Position(random.IntN(end+2))
 		f := &timeline.EventFilter{Types: &[]string{"m.room.*"}, NotTypes: []string{"m.room.name"}}
-		got, err := h.Timeline.States(t.Context(), []timeline.RoomAt{{Room: one, At: a}, {Room: two, At: b}}, f, false)
-		h.ok(err)
+		got, err := h.Rooms.Timeline.States(t.Context(), []timeline.RoomAt{{Room: one, At: a}, {Room: two, At: b}}, f, false)
+		h.OK(err)
 		pass := func(e *timeline.Event) bool { return e.Type != event.TypeMember && f.Match(e) }
 		want := append(sortedIDs(stateAt(first, a), pass), sortedIDs(stateAt(second, b), pass)...)
 		slices.Sort(want)
-		sorted := ids(got.Events)
+		sorted := roomstest.IDs(got.Events)
 		slices.Sort(sorted)
 		equal(t, fmt.Sprintf("state at %d and %d", a, b), sorted, want)
-		got, err = h.Timeline.States(t.Context(), []timeline.RoomAt{{Room: one, At: a}}, nil, true)
-		h.ok(err)
-		equal(t, fmt.Sprintf("state at %d", a), ids(got.Events), sortedIDs(stateAt(first, a), everything))
+		got, err = h.Rooms.Timeline.States(t.Context(), []timeline.RoomAt{{Room: one, At: a}}, nil, true)
+		h.OK(err)
+		equal(t, fmt.Sprintf("state at %d", a), roomstest.IDs(got.Events), sortedIDs(stateAt(first, a), everything))
 	}
 }
 
 func TestStateChangesBetweenTwoTimes(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	nid, history := h.described(5)
 	random := rand.New(rand.NewPCG(6, 7))
-	end := int(h.journal.Position())
+	end := int(h.Journal.Position())
 	for range 80 {
 		cut := []journal.Position{journal.Position(random.IntN(end)), journal.Position(random.IntN(end)), journal.Position(random.IntN(end))}
 		slices.Sort(cut)
@@ -84,8 +85,8 @@ func TestStateChangesBetweenTwoTimes(t *testing.T) {
 				}
 			}
 		}
-		got, err := h.Timeline.StateChanges(t.Context(), []timeline.Delta{{Room: nid, Since: since, Start: start, UpTo: upTo}})
-		h.ok(err)
+		got, err := h.Rooms.Timeline.StateChanges(t.Context(), []timeline.Delta{{Room: nid, Since: since, Start: start, UpTo: upTo}})
+		h.OK(err)
 		for _, e := range got.Events {
 			if !want[e.ID] {
 				t.Errorf("after %d, before %d or at %d: %s is no change", since, start, upTo, e.ID)
@@ -99,11 +100,11 @@ func TestStateChangesBetweenTwoTimes(t *testing.T) {
 }
 
 func TestNewestEventsOfManyRooms(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	one, first := h.described(8)
 	two, second := h.described(9)
 	random := rand.New(rand.NewPCG(10, 11))
-	end := int(h.journal.Position())
+	end := int(h.Journal.Position())
 	for range 60 {
 		var windows []timeline.Window
 		var want []*timeline.Event
@@ -118,53 +119,53 @@ func TestNewestEventsOfManyRooms(t *testing.T) {
 			want = append(want, within[max(0, len(within)-limit-1):]...)
 		}
 		slices.SortFunc(want, func(a, b *timeline.Event) int { return int(b.Position - a.Position) })
-		got, err := h.Timeline.Timelines(t.Context(), windows, limit, f)
-		h.ok(err)
-		equal(t, fmt.Sprintf("%+v", windows), ids(got.Events), ids(want))
+		got, err := h.Rooms.Timeline.Timelines(t.Context(), windows, limit, f)
+		h.OK(err)
+		equal(t, fmt.Sprintf("%+v", windows), roomstest.IDs(got.Events), roomstest.IDs(want))
 	}
 }
 
 func TestMemberEventsAtAnyTime(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	nid, history := h.described(12)
-	for at := journal.Position(0); at <= h.journal.Position(); at += 7 {
+	for at := journal.Position(0); at <= h.Journal.Position(); at += 7 {
 		var places []timeline.MemberAt
 		for _, user := range []string{alice, bob, "@nobody:localhost"} {
 			places = append(places, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: nid, At: at}, User: user})
 		}
-		got, err := h.Timeline.MemberEvents(t.Context(), places, nil)
-		h.ok(err)
-		equal(t, fmt.Sprintf("members at %d", at), ids(got.Events), sortedIDs(stateAt(history, at), func(e *timeline.Event) bool {
+		got, err := h.Rooms.Timeline.MemberEvents(t.Context(), places, nil)
+		h.OK(err)
+		equal(t, fmt.Sprintf("members at %d", at), roomstest.IDs(got.Events), sortedIDs(stateAt(history, at), func(e *timeline.Event) bool {
 			return e.IsState(event.TypeMember, alice) || e.IsState(event.TypeMember, bob)
 		}))
 	}
 }
 
 func TestStrippedStateIsWhatTheSpecificationLists(t *testing.T) {
-	h := newHouse(t)
-	room := h.create(alice, rooms.CreateRequest{Name: "n", Topic: "t", AliasName: "a", Invite: []string{bob, carol}})
+	h := newEnv(t)
+	room := h.Create(alice, rooms.CreateRequest{Name: "n", Topic: "t", AliasName: "a", Invite: []string{bob, carol}})
 	for _, evType := range []string{"m.room.avatar", "m.room.encryption", "org.example.secret"} {
-		h.set(alice, room, evType, "", `{}`)
+		h.SetState(alice, room, evType, "", `{}`)
 	}
-	h.set(alice, room, "m.room.name", "other", `{"name":"of something else"}`)
-	nid := h.history(alice, room)[0].Room
-	got, err := h.Timeline.Stripped(t.Context(), []timeline.RoomAt{{Room: nid, At: h.journal.Position()}}, bob)
-	h.ok(err)
-	equal(t, "stripped", keys(got.Events), []string{
+	h.SetState(alice, room, "m.room.name", "other", `{"name":"of something else"}`)
+	nid := h.History(alice, room)[0].Room
+	got, err := h.Rooms.Timeline.Stripped(t.Context(), []timeline.RoomAt{{Room: nid, At: h.Journal.Position()}}, bob)
+	h.OK(err)
+	equal(t, "stripped", roomstest.Keys(got.Events), []string{
 		"m.room.create|", "m.room.member|" + alice, "m.room.canonical_alias|", "m.room.join_rules|", "m.room.name|", "m.room.topic|",
 		"m.room.member|" + bob, "m.room.avatar|", "m.room.encryption|",
 	})
 }
 
 func TestSummaries(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	user := func(i int) string { return fmt.Sprintf("@user%d:localhost", i) }
-	room := h.public()
-	nid := h.history(alice, room)[0].Room
+	room := h.Public()
+	nid := h.History(alice, room)[0].Room
 	summary := func() timeline.Summary {
 		t.Helper()
-		list, err := h.Timeline.Summaries(t.Context(), []journal.RoomNID{nid}, alice)
-		h.ok(err)
+		list, err := h.Rooms.Timeline.Summaries(t.Context(), []journal.RoomNID{nid}, alice)
+		h.OK(err)
 		if len(list) != 1 || list[0].Room != nid {
 			t.Fatalf("got %+v", list)
 		}
@@ -174,32 +175,32 @@ func TestSummaries(t *testing.T) {
 		t.Errorf("alone: %+v", s)
 	}
 	for i := range 7 {
-		h.join(user(i), room)
+		h.Join(user(i), room)
 	}
-	h.invite(alice, room, user(7))
+	h.Invite(alice, room, user(7))
 	s := summary()
 	equal(t, "heroes", s.Heroes, []string{user(0), user(1), user(2), user(3), user(4)})
 	if s.Joined != 8 || s.Invited != 1 {
 		t.Errorf("full: %+v", s)
 	}
 	for i := range 7 {
-		h.leave(user(i), room)
+		h.Leave(user(i), room)
 	}
 	equal(t, "the invited hero", summary().Heroes, []string{user(7)})
-	h.leave(user(7), room)
+	h.Leave(user(7), room)
 	equal(t, "who has left", summary().Heroes, []string{user(0), user(1), user(2), user(3), user(4)})
 }
 
 func TestStandings(t *testing.T) {
-	h := newHouse(t)
-	joined, left, gone := h.public(bob), h.public(bob), h.public(bob)
-	h.public()
-	h.set(alice, joined, "m.room.history_visibility", "", `{"history_visibility":"joined"}`)
-	h.leave(bob, left)
-	h.leave(bob, gone)
-	h.ok(h.Forget(t.Context(), bob, gone))
-	standings, err := h.Timeline.Standings(t.Context(), bob)
-	h.ok(err)
+	h := newEnv(t)
+	joined, left, gone := h.Public(bob), h.Public(bob), h.Public(bob)
+	h.Public()
+	h.SetState(alice, joined, "m.room.history_visibility", "", `{"history_visibility":"joined"}`)
+	h.Leave(bob, left)
+	h.Leave(bob, gone)
+	h.OK(h.Rooms.Forget(t.Context(), bob, gone))
+	standings, err := h.Rooms.Timeline.Standings(t.Context(), bob)
+	h.OK(err)
 	got := map[string]string{}
 	for _, s := range standings {
 		last := s.Memberships[len(s.Memberships)-1].Value
@@ -209,8 +210,8 @@ func TestStandings(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	visibilities, err := h.Timeline.Visibilities(t.Context(), standings[0].Room)
-	h.ok(err)
+	visibilities, err := h.Rooms.Timeline.Visibilities(t.Context(), standings[0].Room)
+	h.OK(err)
 	if len(visibilities) != 2 || visibilities[0].Value != "shared" || visibilities[1].Value != "joined" {
 		t.Errorf("visibilities are %+v", visibilities)
 	}

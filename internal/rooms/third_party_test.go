@@ -9,105 +9,107 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 )
 
 func TestWhoMayInvite(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx := t.Context()
-	room := h.create(alice, rooms.CreateRequest{Preset: "public_chat", PowerLevels: object{"invite": raw(50)}})
-	h.join(bob, room)
-	h.join(carol, room)
-	h.power(room, map[string]int{alice: 100, carol: 50})
-	expect(t, "the creator", h.MayInvite(ctx, alice, room), "")
-	expect(t, "a moderator", h.MayInvite(ctx, carol, room), "")
-	expect(t, "a member", h.MayInvite(ctx, bob, room), matrix.Forbidden)
-	expect(t, "a stranger", h.MayInvite(ctx, dave, room), matrix.Forbidden)
-	h.leave(carol, room)
-	expect(t, "who has left", h.MayInvite(ctx, carol, room), matrix.Forbidden)
-	expect(t, "no room", h.MayInvite(ctx, alice, "!none:localhost"), matrix.Forbidden)
+	room := h.Create(alice, rooms.CreateRequest{Preset: "public_chat", PowerLevels: roomstest.Object{"invite": roomstest.Raw(50)}})
+	h.Join(bob, room)
+	h.Join(carol, room)
+	h.SetPower(room, map[string]int{alice: 100, carol: 50})
+	matrixtest.WantCode(t, h.Rooms.MayInvite(ctx, alice, room), "", "the creator")
+	matrixtest.WantCode(t, h.Rooms.MayInvite(ctx, carol, room), "", "a moderator")
+	matrixtest.WantCode(t, h.Rooms.MayInvite(ctx, bob, room), matrix.Forbidden, "a member")
+	matrixtest.WantCode(t, h.Rooms.MayInvite(ctx, dave, room), matrix.Forbidden, "a stranger")
+	h.Leave(carol, room)
+	matrixtest.WantCode(t, h.Rooms.MayInvite(ctx, carol, room), matrix.Forbidden, "who has left")
+	matrixtest.WantCode(t, h.Rooms.MayInvite(ctx, alice, "!none:localhost"), matrix.Forbidden, "no room")
 }
 
 func TestPendingInviteIsThatOfItsToken(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.public(), h.public()
-	id := h.set(alice, room, event.TypeThirdPartyInvite, "token", `{"display_name":"b..."}`)
-	e, err := h.PendingInvite(t.Context(), room, "token")
+	h := newEnv(t)
+	room, other := h.Public(), h.Public()
+	id := h.SetState(alice, room, event.TypeThirdPartyInvite, "token", `{"display_name":"b..."}`)
+	e, err := h.Rooms.PendingInvite(t.Context(), room, "token")
 	if err != nil || e.ID != id {
 		t.Errorf("got %v, %v", e, err)
 	}
 	for _, test := range [][2]string{{room, "another"}, {other, "token"}, {"!none:localhost", "token"}, {room, ""}, {room, "a\x00b"}} {
-		_, err := h.PendingInvite(t.Context(), test[0], test[1])
-		expect(t, test[1], err, matrix.Forbidden)
+		_, err := h.Rooms.PendingInvite(t.Context(), test[0], test[1])
+		matrixtest.WantCode(t, err, matrix.Forbidden, test[1])
 	}
 }
 
 // TestRedeemIsAuthorised is about what the rules of rooms themselves refuse, whoever
 // has looked at the signature before.
 func TestRedeemIsAuthorised(t *testing.T) {
-	h := newHouse(t)
-	room := h.create(alice, rooms.CreateRequest{})
-	h.set(alice, room, event.TypeThirdPartyInvite, "token", `{"display_name":"b...","public_key":"O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik"}`)
+	h := newEnv(t)
+	room := h.Create(alice, rooms.CreateRequest{})
+	h.SetState(alice, room, event.TypeThirdPartyInvite, "token", `{"display_name":"b...","public_key":"O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik"}`)
 	for name, signed := range map[string]string{
 		"not signed":     `{"mxid":"@bob:localhost","token":"token"}`,
 		"wrongly signed": `{"mxid":"@bob:localhost","signatures":{"x":{"ed25519:0":"AAAA"}},"token":"token"}`,
 		"for another":    `{"mxid":"@carol:localhost","token":"token"}`,
 		"no token":       `{"mxid":"@bob:localhost"}`,
 	} {
-		expect(t, name, h.Redeem(t.Context(), rooms.JoinRequest{UserID: bob, RoomID: room}, json.RawMessage(signed)), matrix.Forbidden)
+		matrixtest.WantCode(t, h.Rooms.Redeem(t.Context(), rooms.JoinRequest{UserID: bob, RoomID: room}, json.RawMessage(signed)), matrix.Forbidden, name)
 	}
-	h.wantMembership(room, bob, "")
+	h.WantMembership(room, bob, "")
 }
 
 func TestWhatFollowersRead(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx := t.Context()
-	room := h.public()
-	from := h.journal.Position()
-	one := h.send(alice, room, "one")
-	two := h.send(alice, room, "two")
-	h.set(alice, room, "m.room.name", "", `{"name":"n"}`)
-	h.redact(alice, room, one, "")
-	events, err := h.Timeline.EventsBetween(ctx, from, h.journal.Position(), []string{"m.room.message"})
-	h.ok(err)
-	equal(t, "messages", ids(events), []string{one, two})
+	room := h.Public()
+	from := h.Journal.Position()
+	one := h.Send(alice, room, "one")
+	two := h.Send(alice, room, "two")
+	h.SetState(alice, room, "m.room.name", "", `{"name":"n"}`)
+	h.Redact(alice, room, one, "")
+	events, err := h.Rooms.Timeline.EventsBetween(ctx, from, h.Journal.Position(), []string{"m.room.message"})
+	h.OK(err)
+	equal(t, "messages", roomstest.IDs(events), []string{one, two})
 	if !events[0].Redacted() || events[1].Redacted() {
 		t.Error("they are not as they are now")
 	}
-	events, err = h.Timeline.EventsBetween(ctx, from+1, from+2, []string{"m.room.message"})
-	h.ok(err)
-	equal(t, "a part", ids(events), []string{two})
-	redacted, err := h.Timeline.RedactedBetween(ctx, from, h.journal.Position())
-	h.ok(err)
+	events, err = h.Rooms.Timeline.EventsBetween(ctx, from+1, from+2, []string{"m.room.message"})
+	h.OK(err)
+	equal(t, "a part", roomstest.IDs(events), []string{two})
+	redacted, err := h.Rooms.Timeline.RedactedBetween(ctx, from, h.Journal.Position())
+	h.OK(err)
 	if len(redacted) != 1 || redacted[0] != from+1 {
 		t.Errorf("redacted: %v, want %d", redacted, from+1)
 	}
-	redacted, err = h.Timeline.RedactedBetween(ctx, from, h.journal.Position()-1)
-	h.ok(err)
+	redacted, err = h.Rooms.Timeline.RedactedBetween(ctx, from, h.Journal.Position()-1)
+	h.OK(err)
 	if len(redacted) != 0 {
 		t.Errorf("before the redaction: %v", redacted)
 	}
 }
 
 func TestFollowersReadTheSameWithoutTheWindow(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx := t.Context()
 	_, history := h.described(21)
-	h.redact(alice, history[0].RoomID, h.send(alice, history[0].RoomID, "x"), "")
-	fresh := houseOn(t, h.pool) // which has nothing in memory
-	end := h.journal.Position()
+	h.Redact(alice, history[0].RoomID, h.Send(alice, history[0].RoomID, "x"), "")
+	fresh := envOn(t, h.Pool) // which has nothing in memory
+	end := h.Journal.Position()
 	for after := journal.Position(0); after < end; after += 13 {
 		upTo := min(end, after+40)
 		types := []string{"m.room.message", "m.room.member"}
-		inMemory, err := h.Timeline.EventsBetween(ctx, after, upTo, types)
-		h.ok(err)
-		stored, err := fresh.Timeline.EventsBetween(ctx, after, upTo, types)
-		h.ok(err)
-		equal(t, fmt.Sprintf("after %d up to %d", after, upTo), ids(stored), ids(inMemory))
-		one, err := h.Timeline.RedactedBetween(ctx, after, upTo)
-		h.ok(err)
-		other, err := fresh.Timeline.RedactedBetween(ctx, after, upTo)
-		h.ok(err)
+		inMemory, err := h.Rooms.Timeline.EventsBetween(ctx, after, upTo, types)
+		h.OK(err)
+		stored, err := fresh.Rooms.Timeline.EventsBetween(ctx, after, upTo, types)
+		h.OK(err)
+		equal(t, fmt.Sprintf("after %d up to %d", after, upTo), roomstest.IDs(stored), roomstest.IDs(inMemory))
+		one, err := h.Rooms.Timeline.RedactedBetween(ctx, after, upTo)
+		h.OK(err)
+		other, err := fresh.Rooms.Timeline.RedactedBetween(ctx, after, upTo)
+		h.OK(err)
 		if !slices.Equal(one, other) {
 			t.Errorf("redacted after %d up to %d: %v and %v", after, upTo, one, other)
 		}

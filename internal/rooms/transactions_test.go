@@ -7,7 +7,9 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 )
 
 // by is a request of alice's device A with a transaction ID.
@@ -16,16 +18,16 @@ func by(room, txn string) rooms.Request {
 }
 
 func TestTransactionIsOneEventAcrossProcesses(t *testing.T) {
-	a := newHouse(t)
-	b := houseOn(t, a.pool)
-	room := a.public()
+	a := newEnv(t)
+	b := envOn(t, a.Pool)
+	room := a.Public()
 	for round := range 10 {
 		var wg sync.WaitGroup
 		got := make([]string, 8)
 		for i := range got {
 			wg.Go(func() {
-				id, err := []*house{a, b}[i%2].Send(t.Context(), by(room, fmt.Sprint(round)), "m.room.message", message("once"))
-				expect(t, "send", err, "")
+				id, err := []*env{a, b}[i%2].Rooms.Send(t.Context(), by(room, fmt.Sprint(round)), "m.room.message", roomstest.Message("once"))
+				matrixtest.WantCode(t, err, "", "send")
 				got[i] = id
 			})
 		}
@@ -37,98 +39,98 @@ func TestTransactionIsOneEventAcrossProcesses(t *testing.T) {
 			}
 		}
 	}
-	reader := houseOn(t, a.pool)
-	if n := len(reader.bodies(alice, room)); n != 10 {
+	reader := envOn(t, a.Pool)
+	if n := len(reader.Bodies(alice, room)); n != 10 {
 		t.Errorf("the room has %d messages", n)
 	}
 	checkChain(t, reader, room)
 }
 
 func TestTransactionThatWasRefusedMayBeTriedAgain(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	q := rooms.Request{UserID: bob, DeviceID: "B", RoomID: room, TxnID: "1"}
-	_, err := h.Send(t.Context(), q, "m.room.message", raw(1.5))
-	expect(t, "no object", err, matrix.BadJSON)
-	h.leave(bob, room)
-	_, err = h.Send(t.Context(), q, "m.room.message", message("x"))
-	expect(t, "outside", err, matrix.Forbidden)
-	h.join(bob, room)
-	_, err = h.Send(t.Context(), q, "m.room.message", message("x"))
-	expect(t, "inside", err, "")
-	equal(t, "messages", h.bodies(bob, room), []string{"x"})
+	_, err := h.Rooms.Send(t.Context(), q, "m.room.message", roomstest.Raw(1.5))
+	matrixtest.WantCode(t, err, matrix.BadJSON, "no object")
+	h.Leave(bob, room)
+	_, err = h.Rooms.Send(t.Context(), q, "m.room.message", roomstest.Message("x"))
+	matrixtest.WantCode(t, err, matrix.Forbidden, "outside")
+	h.Join(bob, room)
+	_, err = h.Rooms.Send(t.Context(), q, "m.room.message", roomstest.Message("x"))
+	matrixtest.WantCode(t, err, "", "inside")
+	equal(t, "messages", h.Bodies(bob, room), []string{"x"})
 }
 
 func TestRepeatedRequestIsAnsweredAsBeforeEvenAfterLeaving(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	q := rooms.Request{UserID: bob, DeviceID: "B", RoomID: room, TxnID: "1"}
-	first, err := h.Send(t.Context(), q, "m.room.message", message("x"))
-	h.ok(err)
-	redacted, err := h.Redact(t.Context(), rooms.Request{UserID: bob, DeviceID: "B", RoomID: room, TxnID: "2"}, first, "")
-	h.ok(err)
-	h.leave(bob, room)
-	for name, again := range map[string]*house{"in memory": h, "after a restart": houseOn(t, h.pool)} {
-		id, err := again.Send(t.Context(), q, "m.room.message", message("x"))
-		expect(t, name, err, "")
+	first, err := h.Rooms.Send(t.Context(), q, "m.room.message", roomstest.Message("x"))
+	h.OK(err)
+	redacted, err := h.Rooms.Redact(t.Context(), rooms.Request{UserID: bob, DeviceID: "B", RoomID: room, TxnID: "2"}, first, "")
+	h.OK(err)
+	h.Leave(bob, room)
+	for name, again := range map[string]*env{"in memory": h, "after a restart": envOn(t, h.Pool)} {
+		id, err := again.Rooms.Send(t.Context(), q, "m.room.message", roomstest.Message("x"))
+		matrixtest.WantCode(t, err, "", name)
 		if id != first {
 			t.Errorf("%s: got %s, want %s", name, id, first)
 		}
-		id, err = again.Redact(t.Context(), rooms.Request{UserID: bob, DeviceID: "B", RoomID: room, TxnID: "2"}, first, "")
-		expect(t, name+", redacting", err, "")
+		id, err = again.Rooms.Redact(t.Context(), rooms.Request{UserID: bob, DeviceID: "B", RoomID: room, TxnID: "2"}, first, "")
+		matrixtest.WantCode(t, err, "", name+", redacting")
 		if id != redacted {
 			t.Errorf("%s, redacting: got %s, want %s", name, id, redacted)
 		}
-		_, err = again.Send(t.Context(), rooms.Request{UserID: bob, DeviceID: "B", RoomID: room, TxnID: "new"}, "m.room.message", message("x"))
-		expect(t, name+", a new one", err, matrix.Forbidden)
+		_, err = again.Rooms.Send(t.Context(), rooms.Request{UserID: bob, DeviceID: "B", RoomID: room, TxnID: "new"}, "m.room.message", roomstest.Message("x"))
+		matrixtest.WantCode(t, err, matrix.Forbidden, name+", a new one")
 	}
 }
 
 func TestTransactionsOfRedactions(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	one, two := h.send(alice, room, "one"), h.send(alice, room, "two")
-	first, err := h.Redact(t.Context(), by(room, "1"), one, "")
-	h.ok(err)
-	again, err := h.Redact(t.Context(), by(room, "1"), one, "")
-	h.ok(err)
-	other, err := h.Redact(t.Context(), by(room, "1"), two, "") // another path
-	h.ok(err)
+	h := newEnv(t)
+	room := h.Public()
+	one, two := h.Send(alice, room, "one"), h.Send(alice, room, "two")
+	first, err := h.Rooms.Redact(t.Context(), by(room, "1"), one, "")
+	h.OK(err)
+	again, err := h.Rooms.Redact(t.Context(), by(room, "1"), one, "")
+	h.OK(err)
+	other, err := h.Rooms.Redact(t.Context(), by(room, "1"), two, "") // another path
+	h.OK(err)
 	if again != first || other == first {
 		t.Errorf("got %s, %s and %s", first, again, other)
 	}
 }
 
 func TestTransactionKeepsTheFirstContent(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	for _, body := range []string{"first", "second"} {
-		_, err := h.Send(t.Context(), by(room, "1"), "m.room.message", message(body))
-		h.ok(err)
+		_, err := h.Rooms.Send(t.Context(), by(room, "1"), "m.room.message", roomstest.Message(body))
+		h.OK(err)
 	}
-	equal(t, "messages", h.bodies(alice, room), []string{"first"})
+	equal(t, "messages", h.Bodies(alice, room), []string{"first"})
 }
 
 func TestEventsWithoutTransactionAreAllKept(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	seen := map[string]bool{}
 	for range 10 {
-		seen[h.send(alice, room, "same")] = true
+		seen[h.Send(alice, room, "same")] = true
 	}
-	if len(seen) != 10 || len(h.bodies(alice, room)) != 10 {
-		t.Errorf("%d events, %d messages", len(seen), len(h.bodies(alice, room)))
+	if len(seen) != 10 || len(h.Bodies(alice, room)) != 10 {
+		t.Errorf("%d events, %d messages", len(seen), len(h.Bodies(alice, room)))
 	}
 }
 
 func TestWhoWasAnsweredSeesTheEvent(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	var wg sync.WaitGroup
 	for i := range 60 {
 		wg.Go(func() {
-			id := h.send([]string{alice, bob, carol}[i%3], room, fmt.Sprint(i))
-			if e := h.event(bob, room, id); e.ID != id {
+			id := h.Send([]string{alice, bob, carol}[i%3], room, fmt.Sprint(i))
+			if e := h.Event(bob, room, id); e.ID != id {
 				t.Errorf("got %s, want %s", e.ID, id)
 			}
 		})
@@ -138,45 +140,45 @@ func TestWhoWasAnsweredSeesTheEvent(t *testing.T) {
 }
 
 func TestOneBadEventAmongManyHarmsNoOther(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	var wg sync.WaitGroup
 	for i := range 80 {
 		wg.Go(func() {
 			switch i % 4 {
 			case 0:
-				expect(t, "a stranger", h.trySend(dave, room), matrix.Forbidden)
+				matrixtest.WantCode(t, h.trySend(dave, room), matrix.Forbidden, "a stranger")
 			case 1:
-				_, err := h.Send(t.Context(), as(alice, room), "m.room.message", raw([]int{1}))
-				expect(t, "a list", err, matrix.BadJSON)
+				_, err := h.Rooms.Send(t.Context(), roomstest.As(alice, room), "m.room.message", roomstest.Raw([]int{1}))
+				matrixtest.WantCode(t, err, matrix.BadJSON, "a list")
 			default:
-				expect(t, "a message", h.trySend([]string{alice, bob}[i%2], room), "")
+				matrixtest.WantCode(t, h.trySend([]string{alice, bob}[i%2], room), "", "a message")
 			}
 		})
 	}
 	wg.Wait()
-	if n := len(h.bodies(alice, room)); n != 40 {
+	if n := len(h.Bodies(alice, room)); n != 40 {
 		t.Errorf("%d messages", n)
 	}
 	checkChain(t, h, room)
 }
 
 func TestLeavingAndSendingAtOnceKeepsTheOrderOfTheRules(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for range 10 {
-		room := h.public(bob)
+		room := h.Public(bob)
 		var wg sync.WaitGroup
 		for range 6 {
 			wg.Go(func() {
 				if err := h.trySend(bob, room); err != nil {
-					expect(t, "bob", err, matrix.Forbidden)
+					matrixtest.WantCode(t, err, matrix.Forbidden, "bob")
 				}
 			})
 		}
-		wg.Go(func() { h.leave(bob, room) })
+		wg.Go(func() { h.Leave(bob, room) })
 		wg.Wait()
 		left := false
-		for _, e := range h.history(alice, room) {
+		for _, e := range h.History(alice, room) {
 			left = left || e.IsState(event.TypeMember, bob) && e.Membership() == event.Leave
 			if left && e.Sender == bob && e.Type == "m.room.message" {
 				t.Error("bob has sent after leaving")
@@ -186,35 +188,35 @@ func TestLeavingAndSendingAtOnceKeepsTheOrderOfTheRules(t *testing.T) {
 }
 
 func TestTwoProcessesChangeMembershipsOfOneRoom(t *testing.T) {
-	a := newHouse(t)
-	houses := []*house{a, houseOn(t, a.pool), houseOn(t, a.pool)}
-	room := a.public()
+	a := newEnv(t)
+	processes := []*env{a, envOn(t, a.Pool), envOn(t, a.Pool)}
+	room := a.Public()
 	var wg sync.WaitGroup
 	for i := range 30 {
 		wg.Go(func() {
-			h, user := houses[i%3], fmt.Sprintf("@user%d:localhost", i)
+			h, user := processes[i%3], fmt.Sprintf("@user%d:localhost", i)
 			for _, act := range []func() error{
-				func() error { return h.Join(t.Context(), user, room, "") },
-				func() error { return h.Leave(t.Context(), user, room, "") },
-				func() error { return h.Join(t.Context(), user, room, "") },
+				func() error { return h.Rooms.Join(t.Context(), user, room, "") },
+				func() error { return h.Rooms.Leave(t.Context(), user, room, "") },
+				func() error { return h.Rooms.Join(t.Context(), user, room, "") },
 			} {
 				err := act()
 				for matrix.IsCode(err, matrix.Unknown) { // told to come back
 					err = act()
 				}
-				expect(t, user, err, "")
+				matrixtest.WantCode(t, err, "", user)
 			}
 		})
 	}
 	wg.Wait()
-	reader := houseOn(t, a.pool)
-	list, err := reader.Timeline.JoinedMembers(t.Context(), alice, room)
-	a.ok(err)
+	reader := envOn(t, a.Pool)
+	list, err := reader.Rooms.Timeline.JoinedMembers(t.Context(), alice, room)
+	a.OK(err)
 	if n := len(a.all(list)); n != 31 {
 		t.Errorf("%d have joined", n)
 	}
 	var counted int
-	a.ok(a.pool.QueryRow(t.Context(), `SELECT joined_members FROM rooms WHERE room_id = $1`, room).Scan(&counted))
+	a.OK(a.Pool.QueryRow(t.Context(), `SELECT joined_members FROM rooms WHERE room_id = $1`, room).Scan(&counted))
 	if counted != 31 {
 		t.Errorf("the room counts %d", counted)
 	}

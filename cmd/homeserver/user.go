@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/account"
 	"homeserver/internal/server"
 	"homeserver/internal/server/config"
 )
@@ -151,15 +152,15 @@ func (a *app) listUsers(ctx context.Context, accounts *auth.Service) error {
 	}
 }
 
-func kind(account auth.Account) string {
+func kind(a account.Account) string {
 	var words []string
-	if account.Deactivated {
+	if a.Deactivated {
 		words = append(words, "deactivated")
 	}
-	if account.Guest {
+	if a.Guest {
 		words = append(words, "guest")
 	}
-	if account.Admin {
+	if a.Admin {
 		words = append(words, "administrator")
 	}
 	if len(words) == 0 {

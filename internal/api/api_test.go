@@ -73,7 +73,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		SharedSecret:        sharedSecret,
 		Logger:              log,
 	})
-	profiles := profile.New(pool, users)
+	profiles := profile.New(pool)
 	limits := addresses.Limits
 	book := journal.New(pool, journal.Options{Limits: limits, Log: log})
 	house := rooms.New(rooms.Options{
@@ -122,7 +122,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		Auth: users, Threepids: threepids, Profile: profiles, Journal: book, Rooms: house, Stream: stream, Media: files, Push: pushes,
 		Data: data, Receipts: read, Typing: typists, Presence: online,
 		Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
-		Reports:     reports.New(reports.Options{Pool: pool, Rooms: house.Timeline, Users: users, Log: log}),
+		Reports:     reports.New(reports.Options{Pool: pool, Rooms: house.Timeline, Log: log}),
 		Invitations: thirdpartyinvite.New(book, house, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),
 		ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/", Limits: limits, Logger: log,
 	}

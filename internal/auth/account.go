@@ -7,19 +7,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/matrix"
 )
 
 // maxAccountsListed is the most that Accounts returns at once.
 const maxAccountsListed = 1000
-
-// Account is an account as the operator sees it. CreatedAt is in milliseconds since
-// the epoch.
-type Account struct {
-	UserID                    string
-	Admin, Guest, Deactivated bool
-	CreatedAt                 int64
-}
 
 // NewAccount is an account that the operator makes. With an empty password nobody
 // can log in.
@@ -40,9 +33,9 @@ func (s *Service) CreateAccount(ctx context.Context, n NewAccount) (string, erro
 	if err != nil {
 		return "", err
 	}
-	row := account{userID: userID, passwordHash: hash, admin: n.Admin}
+	row := account.Account{UserID: userID, PasswordHash: hash, Admin: n.Admin}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		return insertAccount(ctx, tx, row, s.nowMS())
+		return account.Insert(ctx, tx, row, s.nowMS())
 	})
 	if err != nil {
 		return "", fmt.Errorf("create the account %s: %w", userID, err)
@@ -53,18 +46,13 @@ func (s *Service) CreateAccount(ctx context.Context, n NewAccount) (string, erro
 // Accounts lists the accounts whose user ID comes after the one given ("" for the
 // first page), in the order of their user IDs: at most limit, and never more than
 // 1,000. For the operator.
-func (s *Service) Accounts(ctx context.Context, after string, limit int) ([]Account, error) {
-	return listAccounts(ctx, s.pool, after, max(1, min(limit, maxAccountsListed)))
+func (s *Service) Accounts(ctx context.Context, after string, limit int) ([]account.Account, error) {
+	return account.List(ctx, s.pool, after, max(1, min(limit, maxAccountsListed)))
 }
 
-// UserExists reports whether a user ID belongs to an account of this server, be it
-// deactivated or not.
-func (s *Service) UserExists(ctx context.Context, userID string) (bool, error) {
-	if _, _, err := matrix.ParseUserID(userID); err != nil {
-		return false, nil
-	}
-	a, err := findAccount(ctx, s.pool, []string{userID})
-	return a.userID != "", err
+// Count counts the accounts, by reading all of them.
+func (s *Service) Count(ctx context.Context) (account.Counts, error) {
+	return account.Count(ctx, s.pool)
 }
 
 // newUserID makes the user ID for a wanted name. Upper-case letters become
@@ -118,14 +106,14 @@ func (s *Service) existingUser(ctx context.Context, name string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	a, err := findAccount(ctx, s.pool, candidates)
+	a, err := account.Find(ctx, s.pool, candidates)
 	if err != nil {
 		return "", err
 	}
-	if a.userID == "" {
+	if a.UserID == "" {
 		return "", matrix.Errorf(matrix.NotFound, "There is no such user")
 	}
-	return a.userID, nil
+	return a.UserID, nil
 }
 
 // newPasswordHash checks and hashes the password of a new account; an empty one

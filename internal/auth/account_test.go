@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/matrix"
 )
 
@@ -31,7 +32,7 @@ func TestCreateAccount(t *testing.T) {
 	accounts, err := s.Accounts(t.Context(), "", 10)
 	must(t, err)
 	at := c.Now().UnixMilli()
-	want := []Account{{UserID: userID("locked"), CreatedAt: at}, {UserID: userID("root"), Admin: true, CreatedAt: at}}
+	want := []account.Account{{UserID: userID("locked"), CreatedAt: at}, {UserID: userID("root"), Admin: true, CreatedAt: at}}
 	if !slices.Equal(accounts, want) {
 		t.Errorf("got %+v, want %+v", accounts, want)
 	}
@@ -84,7 +85,7 @@ func TestUserExists(t *testing.T) {
 		"example": false, "@example:other.example": false, "": false, "@\x00:test.example": false, "@\xff:test.example": false,
 	}
 	for id, want := range tests {
-		if got, err := s.UserExists(t.Context(), id); err != nil || got != want {
+		if got, err := account.Exists(t.Context(), s.pool, id); err != nil || got != want {
 			t.Errorf("%q: got %v, %v, want %v", id, got, err, want)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
@@ -86,16 +87,16 @@ func (s *Service) DeactivateAccount(ctx context.Context, name string, erase bool
 // deactivate gives what is to be unbound.
 func (s *Service) deactivate(ctx context.Context, userID string, erase bool, proof approval) (bound []threepid.Binding, err error) {
 	var revoked []secret.Hash
-	p := pendingDeactivation{UserID: userID}
+	p := account.Deactivation{UserID: userID}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := lockAccount(ctx, tx, userID); err != nil {
+		if _, err := account.Lock(ctx, tx, userID); err != nil {
 			return err
 		}
 		if err := proof.consume(ctx, tx); err != nil {
 			return err
 		}
 		var err error
-		if p.Erased, err = markDeactivated(ctx, tx, userID, erase, s.nowMS()); err != nil {
+		if p.Erased, err = account.MarkDeactivated(ctx, tx, userID, erase, s.nowMS()); err != nil {
 			return err
 		}
 		if err := deletePending(ctx, tx, userID); err != nil {
@@ -112,7 +113,7 @@ func (s *Service) deactivate(ctx context.Context, userID string, erase bool, pro
 	}
 	s.revoke(revoked)
 	// The client may hang up now; what has begun goes on.
-	s.logFailure(s.finishDeactivations(context.WithoutCancel(ctx), []pendingDeactivation{p}))
+	s.logFailure(s.finishDeactivations(context.WithoutCancel(ctx), []account.Deactivation{p}))
 	return bound, nil
 }
 
@@ -123,7 +124,7 @@ func (s *Service) ResumeDeactivations(ctx context.Context) error {
 	if len(s.leave) == 0 {
 		return nil
 	}
-	pending, err := pendingDeactivations(ctx, s.pool)
+	pending, err := account.Unfinished(ctx, s.pool)
 	if err != nil || len(pending) == 0 {
 		return err
 	}
@@ -132,7 +133,7 @@ func (s *Service) ResumeDeactivations(ctx context.Context) error {
 
 // finishDeactivations does what follows from the deactivation of each user, and
 // notes for whom all of it has been done.
-func (s *Service) finishDeactivations(ctx context.Context, pending []pendingDeactivation) error {
+func (s *Service) finishDeactivations(ctx context.Context, pending []account.Deactivation) error {
 	if len(s.leave) == 0 {
 		return nil
 	}
@@ -145,11 +146,11 @@ func (s *Service) finishDeactivations(ctx context.Context, pending []pendingDeac
 		}
 		done = append(done, p.UserID)
 	}
-	failures = append(failures, markDeactivationsFinished(ctx, s.pool, done))
+	failures = append(failures, account.MarkFinished(ctx, s.pool, done))
 	return errors.Join(failures...)
 }
 
-func (s *Service) finishDeactivation(ctx context.Context, p pendingDeactivation) error {
+func (s *Service) finishDeactivation(ctx context.Context, p account.Deactivation) error {
 	todo := s.leave
 	if p.Erased {
 		todo = slices.Concat(s.leave, s.erase)

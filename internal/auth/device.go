@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
@@ -130,7 +131,7 @@ func (s *Service) LogoutAll(ctx context.Context, userID string) error {
 func (s *Service) logOut(ctx context.Context, userID string, remove func(pgx.Tx) ([]secret.Hash, error)) error {
 	var revoked []secret.Hash
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := lockAccount(ctx, tx, userID); err != nil {
+		if _, err := account.Lock(ctx, tx, userID); err != nil {
 			return err
 		}
 		var err error

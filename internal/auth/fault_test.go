@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
@@ -54,7 +55,7 @@ func operations(t *testing.T, s *Service, own Credentials) map[string]func(conte
 		"RenameDevice":        func(ctx context.Context) error { return s.RenameDevice(ctx, own.UserID, own.DeviceID, new("x")) },
 		"ResumeDeactivations": s.ResumeDeactivations,
 		"SetPassword":         func(ctx context.Context) error { return s.SetPassword(ctx, "example", "new", true) },
-		"UserExists":          func(ctx context.Context) error { return ignore(s.UserExists(ctx, own.UserID)) },
+		"Exists":              func(ctx context.Context) error { return ignore(account.Exists(ctx, s.pool, own.UserID)) },
 		"tidy":                s.tidy,
 	}
 }

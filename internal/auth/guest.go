@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
@@ -21,7 +22,7 @@ func (s *Service) checkGuest(r RegisterRequest) (registration, error) {
 		return registration{}, err
 	}
 	userID, err := s.newUserID("guest-" + generatedName())
-	return registration{account: account{userID: userID, guest: true}, device: device}, err
+	return registration{account: account.Account{UserID: userID, Guest: true}, device: device}, err
 }
 
 // checkUpgrade finds the guest who becomes a user. M_MISSING_PARAM without a user
@@ -48,21 +49,21 @@ func (s *Service) checkUpgrade(ctx context.Context, r RegisterRequest) (userID s
 // upgrade makes a user of a guest. It returns the access tokens of the guest, which
 // remain good, but are no longer a guest's. M_USER_IN_USE where the account is no
 // guest's any more.
-func upgrade(ctx context.Context, tx pgx.Tx, a account) ([]secret.Hash, error) {
-	now, err := lockAccount(ctx, tx, a.userID)
+func upgrade(ctx context.Context, tx pgx.Tx, a account.Account) ([]secret.Hash, error) {
+	now, err := account.Lock(ctx, tx, a.UserID)
 	if err != nil {
 		return nil, err
 	}
-	if !now.guest || now.deactivated {
-		return nil, errUserInUse()
+	if !now.Guest || now.Deactivated {
+		return nil, account.ErrInUse()
 	}
-	if err := storeUpgrade(ctx, tx, a); err != nil {
+	if err := account.Upgrade(ctx, tx, a); err != nil {
 		return nil, err
 	}
-	return listAccessTokens(ctx, tx, a.userID)
+	return listAccessTokens(ctx, tx, a.UserID)
 }
 
 // Guests picks the guests out of a list of users.
 func (s *Service) Guests(ctx context.Context, userIDs []string) ([]string, error) {
-	return listGuests(ctx, s.pool, userIDs)
+	return account.Guests(ctx, s.pool, userIDs)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/matrix"
 )
 
@@ -131,7 +132,7 @@ func TestGuestUpgradeRefusals(t *testing.T) {
 	wantCode(t, err, matrix.UserInUse)
 	// Deactivated between the check and the transaction.
 	must(t, s.DeactivateAccount(t.Context(), guest.UserID, false))
-	_, err = s.register(t.Context(), registration{account: account{userID: guest.UserID}, upgrade: true}, testPassword, testClient, approval{})
+	_, err = s.register(t.Context(), registration{account: account.Account{UserID: guest.UserID}, upgrade: true}, testPassword, testClient, approval{})
 	wantCode(t, err, matrix.UserInUse)
 }
 

@@ -382,5 +382,5 @@ func (s *Service) checkPasswordStage(ctx context.Context, a attempt) (evidence, 
 		return evidence{}, err
 	}
 	found, _, err := s.checkPassword(ctx, name, sent.Password)
-	return evidence{userID: found.userID}, err
+	return evidence{userID: found.UserID}, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
@@ -113,27 +114,27 @@ var errHashChanged = errLogin()
 
 // logIn starts a session on an account whose password has been checked; errHashChanged
 // where what it was checked by has changed since then.
-func (s *Service) logIn(ctx context.Context, checked account, rehashed string, device newDevice, client matrix.Client) (Credentials, error) {
+func (s *Service) logIn(ctx context.Context, checked account.Account, rehashed string, device newDevice, client matrix.Client) (Credentials, error) {
 	var credentials Credentials
 	var revoked []secret.Hash
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		now, err := lockAccount(ctx, tx, checked.userID)
+		now, err := account.Lock(ctx, tx, checked.UserID)
 		if err != nil {
 			return err
 		}
-		if now.deactivated || now.passwordHash != checked.passwordHash {
+		if now.Deactivated || now.PasswordHash != checked.PasswordHash {
 			return errHashChanged
 		}
 		if rehashed != "" {
-			if err := storePassword(ctx, tx, checked.userID, rehashed); err != nil {
+			if err := account.SetPassword(ctx, tx, checked.UserID, rehashed); err != nil {
 				return err
 			}
 		}
-		credentials, revoked, err = s.startSession(ctx, tx, checked.userID, device, client)
+		credentials, revoked, err = s.startSession(ctx, tx, checked.UserID, device, client)
 		return err
 	})
 	if err != nil {
-		return Credentials{}, fmt.Errorf("log in %s: %w", checked.userID, err)
+		return Credentials{}, fmt.Errorf("log in %s: %w", checked.UserID, err)
 	}
 	s.revoke(revoked)
 	return credentials, nil

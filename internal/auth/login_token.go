@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
@@ -32,7 +33,7 @@ func (s *Service) LoginToken(ctx context.Context, session matrix.Session, auth j
 	}
 	made := NewLoginToken{Token: secret.New("hsl_"), ExpiresInMS: loginTokenLifetime.Milliseconds()}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := lockLiveAccount(ctx, tx, session.UserID); err != nil {
+		if err := account.LockLive(ctx, tx, session.UserID); err != nil {
 			return err
 		}
 		if err := proof.consume(ctx, tx); err != nil {
@@ -62,7 +63,7 @@ func (s *Service) loginByToken(ctx context.Context, token string, device newDevi
 	var credentials Credentials
 	var revoked []secret.Hash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		a, err := lockAccount(ctx, tx, userID)
+		a, err := account.Lock(ctx, tx, userID)
 		if err != nil {
 			return err
 		}
@@ -70,7 +71,7 @@ func (s *Service) loginByToken(ctx context.Context, token string, device newDevi
 		if err != nil {
 			return err
 		}
-		if !found || a.deactivated {
+		if !found || a.Deactivated {
 			return errLoginToken()
 		}
 		credentials, revoked, err = s.startSession(ctx, tx, userID, device, client)

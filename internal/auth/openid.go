@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
@@ -37,7 +38,7 @@ func (s *Service) OpenIDToken(ctx context.Context, userID string) (OpenIDToken, 
 		ExpiresIn:   int64(openIDLifetime.Seconds()),
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := lockLiveAccount(ctx, tx, userID); err != nil {
+		if err := account.LockLive(ctx, tx, userID); err != nil {
 			return err
 		}
 		return insertOpenIDToken(ctx, tx, secret.HashOf(made.AccessToken), userID, s.nowMS()+openIDLifetime.Milliseconds())

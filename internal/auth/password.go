@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/text/unicode/norm"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
@@ -58,33 +59,33 @@ func errLogin() *matrix.Error {
 // M_FORBIDDEN for a wrong one, M_USER_DEACTIVATED for the right one of a
 // deactivated account, M_LIMIT_EXCEEDED after too many wrong ones. outdated says that
 // the right one should be hashed anew.
-func (s *Service) checkPassword(ctx context.Context, name userName, password string) (found account, outdated bool, err error) {
+func (s *Service) checkPassword(ctx context.Context, name userName, password string) (found account.Account, outdated bool, err error) {
 	candidates, key, err := s.candidates(ctx, name)
 	if err != nil {
-		return account{}, false, err
+		return account.Account{}, false, err
 	}
 	attempt, err := s.countAttempt(matrix.Caller(ctx), key, candidates)
 	if err != nil {
-		return account{}, false, err
+		return account.Account{}, false, err
 	}
-	a, err := findAccount(ctx, s.pool, candidates)
+	a, err := account.Find(ctx, s.pool, candidates)
 	if err != nil {
 		attempt.giveBack()
-		return account{}, false, err
+		return account.Account{}, false, err
 	}
-	ok, outdated, err := s.verify(ctx, password, a.passwordHash)
+	ok, outdated, err := s.verify(ctx, password, a.PasswordHash)
 	if err != nil {
 		attempt.giveBack()
-		return account{}, false, err
+		return account.Account{}, false, err
 	}
 	if !ok {
-		return account{}, false, errLogin()
+		return account.Account{}, false, errLogin()
 	}
 	attempt.giveBack()
-	if a.deactivated {
-		return account{}, false, errDeactivated()
+	if a.Deactivated {
+		return account.Account{}, false, account.ErrDeactivated()
 	}
-	s.hasher.familiar.add(matrix.Caller(ctx), a.userID)
+	s.hasher.familiar.add(matrix.Caller(ctx), a.UserID)
 	return a, outdated, nil
 }
 
@@ -114,13 +115,13 @@ func (as attempts) giveBack() {
 // not hold for who is logged in to the account, nor for addresses from which somebody
 // was, so that the guesses of others lock out nobody. The first holds for them, too: an
 // access token may be stolen. M_LIMIT_EXCEEDED.
-func (s *Service) countAttempt(caller, account string, candidates []string) (attempts, error) {
-	own, err := s.o.Limits.Take(ratelimit.FailedLogin, account+" "+caller)
+func (s *Service) countAttempt(caller, key string, candidates []string) (attempts, error) {
+	own, err := s.o.Limits.Take(ratelimit.FailedLogin, key+" "+caller)
 	loggedIn := caller != "" && slices.Contains(candidates, caller)
 	if err != nil || loggedIn || s.hasher.familiar.knowsAt(caller, candidates) {
 		return attempts{own}, err
 	}
-	all, err := s.o.Limits.Take(ratelimit.FailedLoginAccount, account)
+	all, err := s.o.Limits.Take(ratelimit.FailedLoginAccount, key)
 	if err != nil {
 		own.GiveBack()
 	}
@@ -194,7 +195,7 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ap
 	}
 	var revoked []secret.Hash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := lockLiveAccount(ctx, tx, c.userID); err != nil {
+		if err := account.LockLive(ctx, tx, c.userID); err != nil {
 			return err
 		}
 		if err := proof.consume(ctx, tx); err != nil {
@@ -205,7 +206,7 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ap
 				return err
 			}
 		}
-		if err := storePassword(ctx, tx, c.userID, hash); err != nil {
+		if err := account.SetPassword(ctx, tx, c.userID, hash); err != nil {
 			return err
 		}
 		if err := deletePending(ctx, tx, c.userID); err != nil {

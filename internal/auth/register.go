@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
@@ -49,7 +50,7 @@ func (s *Service) Register(ctx context.Context, r RegisterRequest, client matrix
 	if err != nil {
 		return Credentials{}, err
 	}
-	if wanted.account.guest {
+	if wanted.account.Guest {
 		return s.register(ctx, wanted, "", client, approval{})
 	}
 	op := operation{
@@ -90,9 +91,9 @@ func (s *Service) checkRegistration(ctx context.Context, r RegisterRequest) (reg
 	}
 	var err error
 	if wanted.upgrade {
-		wanted.account.userID, err = s.checkUpgrade(ctx, r)
+		wanted.account.UserID, err = s.checkUpgrade(ctx, r)
 	} else {
-		wanted.account.userID, err = s.availableUserID(ctx, cmp.Or(r.Username, generatedName()))
+		wanted.account.UserID, err = s.availableUserID(ctx, cmp.Or(r.Username, generatedName()))
 	}
 	return wanted, err
 }
@@ -104,12 +105,12 @@ func (s *Service) availableUserID(ctx context.Context, username string) (string,
 	if err != nil {
 		return "", err
 	}
-	a, err := findAccount(ctx, s.pool, []string{userID})
+	a, err := account.Find(ctx, s.pool, []string{userID})
 	if err != nil {
 		return "", err
 	}
-	if a.userID != "" {
-		return "", errUserInUse()
+	if a.UserID != "" {
+		return "", account.ErrInUse()
 	}
 	return userID, nil
 }
@@ -132,7 +133,7 @@ func (s *Service) CheckAvailable(ctx context.Context, username string) error {
 // registration is an account to be made, with what is to be logged in. With upgrade
 // the account is a guest's already.
 type registration struct {
-	account          account
+	account          account.Account
 	device           newDevice
 	inhibit, upgrade bool
 }
@@ -141,10 +142,10 @@ type registration struct {
 // transaction.
 func (s *Service) register(ctx context.Context, r registration, password string, client matrix.Client, proof approval) (Credentials, error) {
 	var err error
-	if r.account.passwordHash, err = s.newPasswordHash(ctx, password); err != nil {
+	if r.account.PasswordHash, err = s.newPasswordHash(ctx, password); err != nil {
 		return Credentials{}, err
 	}
-	credentials := Credentials{UserID: r.account.userID, HomeServer: s.o.ServerName}
+	credentials := Credentials{UserID: r.account.UserID, HomeServer: s.o.ServerName}
 	var stale, revoked []secret.Hash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := proof.consume(ctx, tx); err != nil {
@@ -155,18 +156,18 @@ func (s *Service) register(ctx context.Context, r registration, password string,
 			return err
 		}
 		if proof.threepidSID != "" {
-			if err := s.o.Threepids.ClaimNew(ctx, tx, proof.threepidSID, r.account.userID); err != nil {
+			if err := s.o.Threepids.ClaimNew(ctx, tx, proof.threepidSID, r.account.UserID); err != nil {
 				return err
 			}
 		}
 		if r.inhibit {
 			return nil
 		}
-		credentials, revoked, err = s.startSession(ctx, tx, r.account.userID, r.device, client)
+		credentials, revoked, err = s.startSession(ctx, tx, r.account.UserID, r.device, client)
 		return err
 	})
 	if err != nil {
-		return Credentials{}, fmt.Errorf("register %s: %w", r.account.userID, err)
+		return Credentials{}, fmt.Errorf("register %s: %w", r.account.UserID, err)
 	}
 	s.cache.remove(stale) // they remain good
 	s.revoke(revoked)
@@ -179,12 +180,7 @@ func (s *Service) makeAccount(ctx context.Context, tx pgx.Tx, r registration) ([
 	if r.upgrade {
 		return upgrade(ctx, tx, r.account)
 	}
-	return nil, insertAccount(ctx, tx, r.account, s.nowMS())
-}
-
-// errUserInUse is the answer to a name that is taken.
-func errUserInUse() *matrix.Error {
-	return matrix.Errorf(matrix.UserInUse, "This user ID is already taken")
+	return nil, account.Insert(ctx, tx, r.account, s.nowMS())
 }
 
 // generatedName makes up a local part.

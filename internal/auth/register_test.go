@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/matrix"
 )
 
@@ -210,7 +211,7 @@ func TestRegisterKeepsTheAuthenticationWhenTheNameHasBeenTaken(t *testing.T) {
 	mustRegister(t, s, "wanted")
 
 	// The name was taken between the check and the transaction.
-	wanted := registration{account: account{userID: userID("wanted")}}
+	wanted := registration{account: account.Account{UserID: userID("wanted")}}
 	_, err = s.register(t.Context(), wanted, testPassword, testClient, proof)
 	wantCode(t, err, matrix.UserInUse)
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/cache"
 	"homeserver/internal/matrix"
@@ -77,7 +78,7 @@ func (s *Service) RegisterWithSharedSecret(ctx context.Context, r SharedSecretRe
 	if err != nil {
 		return Credentials{}, err
 	}
-	wanted := registration{account: account{userID: userID, admin: r.Admin}}
+	wanted := registration{account: account.Account{UserID: userID, Admin: r.Admin}}
 	return s.register(ctx, wanted, r.Password, client, approval{})
 }
 

@@ -7,13 +7,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
 
 const deviceColumns = `device_id, coalesce(display_name, ''), last_seen_ip, last_seen_ts`
 
-func listDevices(ctx context.Context, q querier, userID string) ([]Device, error) {
+func listDevices(ctx context.Context, q account.Querier, userID string) ([]Device, error) {
 	rows, err := q.Query(ctx, `SELECT `+deviceColumns+` FROM devices WHERE user_id = $1 ORDER BY device_id`, userID)
 	if err != nil {
 		return nil, fmt.Errorf("query the devices of %s: %w", userID, err)
@@ -26,7 +27,7 @@ func listDevices(ctx context.Context, q querier, userID string) ([]Device, error
 }
 
 // listConnections reads from where each device of a user was last seen.
-func listConnections(ctx context.Context, q querier, userID string) (map[string]WhoisDevice, error) {
+func listConnections(ctx context.Context, q account.Querier, userID string) (map[string]WhoisDevice, error) {
 	rows, err := q.Query(ctx, `
 		SELECT device_id, last_seen_ip, last_seen_ts, user_agent FROM devices WHERE user_id = $1`, userID)
 	if err != nil {
@@ -45,7 +46,7 @@ func listConnections(ctx context.Context, q querier, userID string) (map[string]
 	return devices, nil
 }
 
-func findDevice(ctx context.Context, q querier, userID, deviceID string) (Device, error) {
+func findDevice(ctx context.Context, q account.Querier, userID, deviceID string) (Device, error) {
 	rows, err := q.Query(ctx, `SELECT `+deviceColumns+` FROM devices WHERE user_id = $1 AND device_id = $2`, userID, deviceID)
 	if err != nil {
 		return Device{}, fmt.Errorf("query a device of %s: %w", userID, err)
@@ -60,7 +61,7 @@ func findDevice(ctx context.Context, q querier, userID, deviceID string) (Device
 	return device, nil
 }
 
-func renameDevice(ctx context.Context, q querier, userID, deviceID, displayName string) error {
+func renameDevice(ctx context.Context, q account.Querier, userID, deviceID, displayName string) error {
 	tag, err := q.Exec(ctx, `
 		UPDATE devices SET display_name = nullif($3, '') WHERE user_id = $1 AND device_id = $2`, userID, deviceID, displayName)
 	if err != nil {
@@ -145,7 +146,7 @@ func lockAndRemove(ctx context.Context, tx pgx.Tx, userID, query string, args ..
 // storeSightings writes when devices were last seen, with one statement. It passes
 // over devices that are locked or gone: waiting for them could deadlock, and they
 // will be seen again.
-func storeSightings(ctx context.Context, q querier, sightings map[deviceKey]sighting) error {
+func storeSightings(ctx context.Context, q account.Querier, sightings map[deviceKey]sighting) error {
 	var userIDs, deviceIDs, ips, agents []string
 	var times []int64
 	for key, seen := range sightings {

@@ -7,12 +7,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 )
 
 // insertInteraction stores a new interaction. Where its owner has too many, the
 // oldest ones give way.
-func insertInteraction(ctx context.Context, q querier, op operation, i interaction, now int64) error {
+func insertInteraction(ctx context.Context, q account.Querier, op operation, i interaction, now int64) error {
 	most := maxInteractionsOfUser
 	if op.userID == "" {
 		most = maxInteractionsOfNobody
@@ -38,7 +39,7 @@ func insertInteraction(ctx context.Context, q querier, op operation, i interacti
 
 // findInteraction reads an interaction that is newer than oldest by its ID, with the
 // operation that it is about; one that is not stored where there is none.
-func findInteraction(ctx context.Context, q querier, id string, oldest int64) (operation, interaction, error) {
+func findInteraction(ctx context.Context, q account.Querier, id string, oldest int64) (operation, interaction, error) {
 	hash := secret.HashOf(id)
 	rows, err := q.Query(ctx, `
 		SELECT operation, user_id, flows, effect, completed, proved_user_id, threepid_sid, parameters_mac, by_page FROM interactive_sessions
@@ -65,7 +66,7 @@ func findInteraction(ctx context.Context, q querier, id string, oldest int64) (o
 // storeProgress stores that a stage has been completed. Where another request has
 // completed one at the same time, its progress stays, and this one's is lost: the
 // client sees that from the next answer.
-func storeProgress(ctx context.Context, q querier, before, after interaction) error {
+func storeProgress(ctx context.Context, q account.Querier, before, after interaction) error {
 	hash := before.hash()
 	_, err := q.Exec(ctx, `
 		UPDATE interactive_sessions SET completed = $2, proved_user_id = $3, threepid_sid = $5, by_page = $6
@@ -78,7 +79,7 @@ func storeProgress(ctx context.Context, q querier, before, after interaction) er
 }
 
 // deleteInteraction reports whether there was one.
-func deleteInteraction(ctx context.Context, q querier, hash secret.Hash) (bool, error) {
+func deleteInteraction(ctx context.Context, q account.Querier, hash secret.Hash) (bool, error) {
 	tag, err := q.Exec(ctx, `DELETE FROM interactive_sessions WHERE session_hash = $1`, hash[:])
 	if err != nil {
 		return false, fmt.Errorf("delete an interactive session: %w", err)
@@ -88,7 +89,7 @@ func deleteInteraction(ctx context.Context, q querier, hash secret.Hash) (bool, 
 
 // deleteInteractionsOf ends what a user, or somebody who has proved to be the user,
 // has begun.
-func deleteInteractionsOf(ctx context.Context, q querier, userID string) error {
+func deleteInteractionsOf(ctx context.Context, q account.Querier, userID string) error {
 	_, err := q.Exec(ctx, `
 		DELETE FROM interactive_sessions WHERE user_id = $1 OR user_id = '' AND proved_user_id = $1`, userID)
 	if err != nil {
@@ -98,7 +99,7 @@ func deleteInteractionsOf(ctx context.Context, q querier, userID string) error {
 }
 
 // deleteInteractionsBefore deletes what has expired.
-func deleteInteractionsBefore(ctx context.Context, q querier, oldest int64) error {
+func deleteInteractionsBefore(ctx context.Context, q account.Querier, oldest int64) error {
 	if _, err := q.Exec(ctx, `DELETE FROM interactive_sessions WHERE created_at <= $1`, oldest); err != nil {
 		return fmt.Errorf("delete expired interactive sessions: %w", err)
 	}

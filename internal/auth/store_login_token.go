@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 )
 
@@ -20,7 +21,7 @@ func insertLoginToken(ctx context.Context, tx pgx.Tx, hash secret.Hash, userID s
 }
 
 // findLoginToken finds whose login token this is; M_FORBIDDEN where it is not good.
-func findLoginToken(ctx context.Context, q querier, hash secret.Hash, now int64) (userID string, err error) {
+func findLoginToken(ctx context.Context, q account.Querier, hash secret.Hash, now int64) (userID string, err error) {
 	rows, err := q.Query(ctx, `SELECT user_id FROM login_tokens WHERE token_hash = $1 AND expires_at > $2`, hash[:], now)
 	if err != nil {
 		return "", fmt.Errorf("query a login token: %w", err)
@@ -45,7 +46,7 @@ func deleteLoginToken(ctx context.Context, tx pgx.Tx, hash secret.Hash) (bool, e
 }
 
 // deleteLoginTokensBefore deletes what has expired.
-func deleteLoginTokensBefore(ctx context.Context, q querier, now int64) error {
+func deleteLoginTokensBefore(ctx context.Context, q account.Querier, now int64) error {
 	if _, err := q.Exec(ctx, `DELETE FROM login_tokens WHERE expires_at <= $1`, now); err != nil {
 		return fmt.Errorf("delete expired login tokens: %w", err)
 	}

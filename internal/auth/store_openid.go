@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 )
 
@@ -27,7 +28,7 @@ func insertOpenIDToken(ctx context.Context, tx pgx.Tx, hash secret.Hash, userID 
 }
 
 // findOpenIDToken finds whose token this is; M_UNKNOWN_TOKEN where it is not good.
-func findOpenIDToken(ctx context.Context, q querier, hash secret.Hash, now int64) (userID string, err error) {
+func findOpenIDToken(ctx context.Context, q account.Querier, hash secret.Hash, now int64) (userID string, err error) {
 	rows, err := q.Query(ctx, `SELECT user_id FROM openid_tokens WHERE token_hash = $1 AND expires_at > $2`, hash[:], now)
 	if err != nil {
 		return "", fmt.Errorf("query an OpenID token: %w", err)
@@ -43,7 +44,7 @@ func findOpenIDToken(ctx context.Context, q querier, hash secret.Hash, now int64
 }
 
 // deleteOpenIDTokensBefore deletes what has expired.
-func deleteOpenIDTokensBefore(ctx context.Context, q querier, now int64) error {
+func deleteOpenIDTokensBefore(ctx context.Context, q account.Querier, now int64) error {
 	if _, err := q.Exec(ctx, `DELETE FROM openid_tokens WHERE expires_at <= $1`, now); err != nil {
 		return fmt.Errorf("delete expired OpenID tokens: %w", err)
 	}

@@ -6,17 +6,11 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
-
-// querier is a pool or a transaction of it.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}
 
 // accessTokenRow is an access token with its owner.
 type accessTokenRow struct {
@@ -28,7 +22,7 @@ type accessTokenRow struct {
 
 // findAccessToken reads an access token. M_UNKNOWN_TOKEN where there is none that is
 // good, with soft_logout true where another has taken its place on its device.
-func findAccessToken(ctx context.Context, q querier, hash secret.Hash) (accessTokenRow, error) {
+func findAccessToken(ctx context.Context, q account.Querier, hash secret.Hash) (accessTokenRow, error) {
 	rows, err := q.Query(ctx, `
 		SELECT t.user_id, t.device_id, a.admin, a.guest, coalesce(t.expires_at, 0), t.generation, t.void_at IS NOT NULL,
 		       EXISTS (SELECT FROM refresh_tokens r
@@ -65,7 +59,7 @@ type refreshTokenRow struct {
 }
 
 // findRefreshToken reads a refresh token; M_UNKNOWN_TOKEN where there is none.
-func findRefreshToken(ctx context.Context, q querier, hash secret.Hash) (refreshTokenRow, error) {
+func findRefreshToken(ctx context.Context, q account.Querier, hash secret.Hash) (refreshTokenRow, error) {
 	rows, err := q.Query(ctx, `SELECT generation, revoked, revoked_at FROM refresh_tokens WHERE token_hash = $1`, hash[:])
 	if err != nil {
 		return refreshTokenRow{}, fmt.Errorf("query a refresh token: %w", err)

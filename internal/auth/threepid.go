@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
 )
@@ -133,7 +134,7 @@ func (s *Service) claimThreepids(ctx context.Context, op operation, auth json.Ra
 		return err
 	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := lockAccount(ctx, tx, op.userID); err != nil {
+		if _, err := account.Lock(ctx, tx, op.userID); err != nil {
 			return err
 		}
 		if err := proof.consume(ctx, tx); err != nil {

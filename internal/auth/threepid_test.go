@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/threepid/threepidtest"
 	"homeserver/internal/event"
@@ -203,7 +204,7 @@ func TestRegisterWithAnAddressIsOneTransaction(t *testing.T) {
 	p.give(t, userID("alice"), "a@example.org") // somebody was faster
 	_, err := p.Register(t.Context(), RegisterRequest{Username: "bob", Auth: emailAuth(sid, "")}, testClient)
 	wantCode(t, err, matrix.ThreepidInUse)
-	if exists, err := p.UserExists(t.Context(), userID("bob")); err != nil || exists {
+	if exists, err := account.Exists(t.Context(), p.pool, userID("bob")); err != nil || exists {
 		t.Errorf("the account exists: %v, %v", exists, err)
 	}
 }
@@ -449,7 +450,7 @@ func TestEraseIsDoneAfterLeaving(t *testing.T) {
 	}
 	// What was left undone is known after a restart.
 	must(t, pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
-		_, err := markDeactivated(t.Context(), tx, userID("bob"), false, 0)
+		_, err := account.MarkDeactivated(t.Context(), tx, userID("bob"), false, 0)
 		return err
 	}))
 	done = nil

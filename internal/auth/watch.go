@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 )
 
@@ -178,7 +179,7 @@ func (s *Service) recheck(ctx context.Context) {
 }
 
 // revokedAmong returns those of the access tokens that are not good any more.
-func revokedAmong(ctx context.Context, q querier, hashes []secret.Hash) ([]secret.Hash, error) {
+func revokedAmong(ctx context.Context, q account.Querier, hashes []secret.Hash) ([]secret.Hash, error) {
 	rows, err := q.Query(ctx, `
 		SELECT asked.hash FROM unnest($1::bytea[]) AS asked (hash)
 		WHERE NOT EXISTS (

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/matrix"
 )
 
@@ -37,7 +38,7 @@ func (s *Service) Whois(ctx context.Context, session matrix.Session, userID stri
 	if userID != session.UserID && !session.Admin {
 		return Whois{}, matrix.Errorf(matrix.Forbidden, "Only administrators may look up other users")
 	}
-	exists, err := s.UserExists(ctx, userID)
+	exists, err := account.Exists(ctx, s.pool, userID)
 	if err != nil {
 		return Whois{}, err
 	}

@@ -62,7 +62,7 @@ func TestAChangeIsToldAfterACrash(t *testing.T) {
 	t.Parallel()
 	dead := newService(t)
 	set(t, dead, DisplayName, `"Alice"`) // and nobody tells
-	s := New(dead.pool, dead.users)
+	s := New(dead.pool)
 	names := told(s)
 	s.Start(t.Context(), slog.New(slog.DiscardHandler))
 	t.Cleanup(s.Stop)
@@ -133,7 +133,7 @@ func TestOneProcessTellsOfAUserAtATime(t *testing.T) {
 		<-goOn
 		return nil
 	})
-	two := New(one.pool, one.users)
+	two := New(one.pool)
 	others := told(two)
 	done := make(chan error, 2)
 	change := func(s *Service, name string) {

@@ -11,7 +11,7 @@ func TestManyProfilesAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for _, name := range []string{"bob", "carol"} {
-		if _, err := s.users.CreateAccount(t.Context(), auth.NewAccount{Username: name}); err != nil {
+		if _, err := auth.New(s.pool, auth.Options{ServerName: "localhost"}).CreateAccount(t.Context(), auth.NewAccount{Username: name}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/auth/account"
 	"homeserver/internal/cache"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
@@ -78,7 +78,6 @@ func encode(v any) ([]byte, error) {
 // OnChange has been called for the last time.
 type Service struct {
 	pool     *pgxpool.Pool
-	users    *auth.Service
 	damage   *postgres.Damage
 	onChange []func(ctx context.Context, userID string, p Profile) error
 	count    func(ctx context.Context, userID string) (ratelimit.Claims, error)
@@ -89,8 +88,8 @@ type Service struct {
 }
 
 // New makes a Service on a migrated database.
-func New(pool *pgxpool.Pool, users *auth.Service) *Service {
-	return &Service{pool: pool, users: users}
+func New(pool *pgxpool.Pool) *Service {
+	return &Service{pool: pool}
 }
 
 // ReportDamage sets who is told of profiles that cannot be read. It is meant for
@@ -107,7 +106,7 @@ func (s *Service) Get(ctx context.Context, userID string) (Profile, error) {
 	if err != nil || found {
 		return p, err
 	}
-	exists, err := s.users.UserExists(ctx, userID)
+	exists, err := account.Exists(ctx, s.pool, userID)
 	if err != nil {
 		return Profile{}, err
 	}

@@ -28,7 +28,7 @@ func newService(t *testing.T) *Service {
 	if _, err := users.CreateAccount(t.Context(), auth.NewAccount{Username: "alice"}); err != nil {
 		t.Fatal(err)
 	}
-	return New(pool, users)
+	return New(pool)
 }
 
 func set(t *testing.T, s *Service, name, value string) {
@@ -289,7 +289,7 @@ func TestChangeWhileAHookRuns(t *testing.T) {
 	s.OnChange(func(ctx context.Context, userID string, p Profile) error {
 		seen = append(seen, p.DisplayName)
 		if len(seen) == 1 {
-			other := New(s.pool, s.users)
+			other := New(s.pool)
 			return other.Set(ctx, alice, userID, DisplayName, json.RawMessage(`"second"`))
 		}
 		return nil

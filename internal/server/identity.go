@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/auth/account"
 	"homeserver/internal/event"
 	"homeserver/internal/postgres"
 	"homeserver/internal/rooms/timeline"
@@ -52,7 +52,7 @@ func lookAround(conn *pgx.Conn, serverName string) serveridentity.Look {
 		if err != nil || schema == 0 {
 			return left, err
 		}
-		if left.Users, left.ForeignUser, err = auth.AccountsFor(ctx, conn, serverName); err != nil {
+		if left.Users, left.ForeignUser, err = account.Of(ctx, conn, serverName); err != nil {
 			return left, err
 		}
 		left.Newest, err = timeline.NewestEvent(ctx, conn)

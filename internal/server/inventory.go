@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/account"
 	"homeserver/internal/media"
 	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/server/buildinfo"
@@ -36,7 +37,7 @@ type inventory struct {
 	mu      sync.Mutex // guards the rest, and keeps two from counting at once
 	counted time.Time
 	known   bool // false until all was counted once
-	people  auth.Counts
+	people  account.Counts
 	roomsN  int64
 	bytes   int64
 }

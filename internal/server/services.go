@@ -60,7 +60,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, ready f
 		return nil, err
 	}
 	accounts := newAuth(cfg, pool, threepids, limits, others, log)
-	profiles := profile.New(pool, accounts)
+	profiles := profile.New(pool)
 	roomService := rooms.New(rooms.Options{
 		Pool: pool, Journal: entries, Profiles: profiles, Signer: signer, Limits: limits, Guests: accounts.Guests, Log: log,
 		Shares: rooms.Shares{State: int(budget.Caches.RoomState), Transactions: int(budget.Caches.Transactions)},
@@ -90,7 +90,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, ready f
 		Auth: accounts, Threepids: threepids, Profile: profiles, Journal: entries, Rooms: roomService, Media: files,
 		Stream: streams.sync, Data: streams.data, Receipts: streams.receipts, Typing: streams.typing, Presence: streams.presence, Push: streams.push,
 		Searches: found.search, Directory: found.users, Invitations: found.invitations, Turn: newTurn(cfg),
-		Reports:    reports.New(reports.Options{Pool: pool, Rooms: roomService.Timeline, Users: accounts, Log: log}),
+		Reports:    reports.New(reports.Options{Pool: pool, Rooms: roomService.Timeline, Log: log}),
 		ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, TrustedProxies: cfg.TrustedProxies,
 		Room: space.database.Check, MediaClosed: !cfg.Media.Open,
 		MaxBodyBytes: int64(cfg.Limits.RequestBody), Limits: limits, Bounds: newBounds(cfg.Limits, budget),

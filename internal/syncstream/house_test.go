@@ -87,7 +87,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 	t.Helper()
 	h := &house{t: t, pool: pool, journal: journal.New(pool, o), clock: &clock{}}
 	h.users = auth.New(pool, auth.Options{ServerName: "localhost"})
-	h.names = profile.New(pool, h.users)
+	h.names = profile.New(pool)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.names, Signer: signer, Now: sending})
 	ticks := journal.NewTicks()

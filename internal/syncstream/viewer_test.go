@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/accountdata"
@@ -37,9 +36,8 @@ func viewersHouse(t *testing.T) (*viewers, *rooms.Service, string) {
 func viewersOn(t *testing.T, pool *pgxpool.Pool) (*viewers, *rooms.Service, string) {
 	t.Helper()
 	j := journal.New(pool, journal.Options{})
-	users := auth.New(pool, auth.Options{ServerName: "localhost"})
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	r := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool, users), Signer: signer})
+	r := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool), Signer: signer})
 	vs := newViewers(r.Timeline, accountdata.New(pool, j, r.Timeline, 0), j, viewerBytes)
 	j.Observe(journal.Observer{Committed: vs.committed, Reset: vs.reset})
 	if err := j.Start(t.Context()); err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
@@ -46,7 +45,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool) *house {
 	t.Helper()
 	h := &house{t: t, pool: pool, journal: journal.New(pool, journal.Options{})}
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	names := profile.New(pool, auth.New(pool, auth.Options{ServerName: "localhost"}))
+	names := profile.New(pool)
 	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: names, Signer: signer})
 	h.Service = accountdata.New(pool, h.journal, h.rooms.Timeline, 0)
 	h.ok(h.journal.Start(t.Context()))

@@ -53,7 +53,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, others *replica.Channel) *house {
 	h := &house{t: t, pool: pool}
 	book := journal.New(pool, journal.Options{})
 	users := auth.New(pool, auth.Options{ServerName: "localhost", Argon: auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1}})
-	names := profile.New(pool, users)
+	names := profile.New(pool)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	r := rooms.New(rooms.Options{Pool: pool, Journal: book, Profiles: names, Signer: signer})
 	h.rooms = r

@@ -76,7 +76,7 @@ func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
 	}
 	h.users = auth.New(pool, auth.Options{ServerName: "localhost", Argon: auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1}})
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: profile.New(pool, h.users), Signer: signer})
+	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: profile.New(pool), Signer: signer})
 	h.Service = New(h.options())
 	h.ok(h.journal.Start(t.Context()))
 	t.Cleanup(func() {

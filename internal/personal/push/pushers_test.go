@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/account"
 	"homeserver/internal/matrix"
 )
 
@@ -17,7 +18,7 @@ import (
 func (h *house) login(name, deviceID string) matrix.Session {
 	h.t.Helper()
 	ctx := h.t.Context()
-	exists, err := h.users.UserExists(ctx, "@"+name+":localhost")
+	exists, err := account.Exists(ctx, h.pool, "@"+name+":localhost")
 	h.ok(err)
 	if !exists {
 		_, err := h.users.CreateAccount(ctx, auth.NewAccount{Username: name, Password: "wordpass"})

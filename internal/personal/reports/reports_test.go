@@ -51,9 +51,9 @@ func newHouse(t *testing.T, changes ...func(*reports.Options)) *house {
 	j := journal.New(h.pool, journal.Options{})
 	users := auth.New(h.pool, auth.Options{ServerName: "localhost"})
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	h.rooms = rooms.New(rooms.Options{Pool: h.pool, Journal: j, Profiles: profile.New(h.pool, users), Signer: signer})
+	h.rooms = rooms.New(rooms.Options{Pool: h.pool, Journal: j, Profiles: profile.New(h.pool), Signer: signer})
 	o := reports.Options{
-		Pool: h.pool, Rooms: h.rooms.Timeline, Users: users,
+		Pool: h.pool, Rooms: h.rooms.Timeline,
 		Log: slog.New(slog.NewTextHandler(&h.log, nil)), Now: h.clock,
 	}
 	for _, change := range changes {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/auth/account"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/timeline"
 )
@@ -25,7 +25,6 @@ const (
 type Options struct {
 	Pool  *pgxpool.Pool
 	Rooms *timeline.Store  // nil: no reports are taken, as in the operator's commands
-	Users *auth.Service    // likewise
 	Log   *slog.Logger     // gets one line for each report; nil: slog.Default
 	Now   func() time.Time // the clock; nil: time.Now
 }
@@ -34,14 +33,13 @@ type Options struct {
 type Service struct {
 	pool  *pgxpool.Pool
 	rooms *timeline.Store
-	users *auth.Service
 	log   *slog.Logger
 	now   func() time.Time
 }
 
 // New makes a Service on a migrated database.
 func New(o Options) *Service {
-	s := &Service{pool: o.Pool, rooms: o.Rooms, users: o.Users, log: o.Log, now: o.Now}
+	s := &Service{pool: o.Pool, rooms: o.Rooms, log: o.Log, now: o.Now}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -100,7 +98,7 @@ func (s *Service) User(ctx context.Context, reporter, userID, reason string) err
 	if err := checkReason(reason); err != nil {
 		return err
 	}
-	exists, err := s.users.UserExists(ctx, userID)
+	exists, err := account.Exists(ctx, s.pool, userID)
 	if err != nil || !exists {
 		return err
 	}

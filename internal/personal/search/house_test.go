@@ -47,7 +47,7 @@ func newHouse(t *testing.T) *house {
 	pool := postgrestest.New(t)
 	h := &house{t: t, pool: pool, journal: journal.New(pool, journal.Options{}), ignored: map[string]bool{}}
 	h.users = auth.New(pool, auth.Options{ServerName: "localhost"})
-	h.profile = profile.New(pool, h.users)
+	h.profile = profile.New(pool)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.profile, Signer: signer})
 	h.profile.OnChange(h.rooms.UpdateProfile)

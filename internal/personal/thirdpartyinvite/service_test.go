@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/auth/identity"
 	"homeserver/internal/auth/identity/identitytest"
 	"homeserver/internal/event"
@@ -49,7 +48,7 @@ func newHouse(t *testing.T) *house {
 	j := journal.New(pool, journal.Options{})
 	h := &house{t: t, journal: j, identity: identitytest.New(t)}
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	profiles := profile.New(pool, auth.New(pool, auth.Options{ServerName: "localhost"}))
+	profiles := profile.New(pool)
 	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profiles, Signer: signer})
 	h.Service = thirdpartyinvite.New(j, h.rooms, h.identity.Client(), nil)
 	h.ok(j.Start(t.Context()))

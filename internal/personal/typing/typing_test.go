@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
@@ -41,7 +40,7 @@ func newHouse(t *testing.T) *house {
 	pool := postgrestest.New(t)
 	book := journal.New(pool, journal.Options{})
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	names := profile.New(pool, auth.New(pool, auth.Options{ServerName: "localhost"}))
+	names := profile.New(pool)
 	r := rooms.New(rooms.Options{Pool: pool, Journal: book, Profiles: names, Signer: signer})
 	h := &house{New(r.Timeline, book, journal.NewTicks(), nil, 0), r, t}
 	h.ok(book.Start(t.Context()))

@@ -40,7 +40,7 @@ func newHouse(t *testing.T) *house {
 	h := &house{t: t, users: auth.New(pool, auth.Options{
 		ServerName: "localhost", Argon: auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1},
 	})}
-	h.profiles = profile.New(pool, h.users)
+	h.profiles = profile.New(pool)
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: h.profiles, Signer: signer})
 	h.profiles.OnChange(h.rooms.UpdateProfile)

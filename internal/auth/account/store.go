@@ -1,0 +1,235 @@
+// Package account holds the rows of accounts, for all that belongs to accounts: their
+// passwords (internal/auth), devices and tokens (session), addresses (threepid). Whoever
+// changes one of these locks the account first, by [Lock], and then what belongs to it.
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"homeserver/internal/matrix"
+)
+
+// Account is a row of accounts. CreatedAt is in milliseconds since the epoch.
+type Account struct {
+	UserID                    string
+	PasswordHash              string // "": there is none
+	Admin, Guest, Deactivated bool
+	CreatedAt                 int64
+}
+
+// Querier is a pool or a transaction of it.
+type Querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+const columns = `user_id, coalesce(password_hash, ''), admin, guest, deactivated_at IS NOT NULL, created_at`
+
+// Find reads the first of the accounts that exists; the zero value where
+// none does.
+func Find(ctx context.Context, q Querier, userIDs []string) (Account, error) {
+	rows, err := q.Query(ctx, `
+		SELECT `+columns+` FROM accounts WHERE user_id = ANY ($1::text[])
+		ORDER BY array_position($1::text[], user_id) LIMIT 1`, userIDs)
+	if err != nil {
+		return Account{}, fmt.Errorf("query an account: %w", err)
+	}
+	a, err := pgx.CollectOneRow(rows, pgx.RowToStructByPos[Account])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Account{}, nil
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("read an account: %w", err)
+	}
+	return a, nil
+}
+
+// Exists reports whether a user ID belongs to an account of this server, be it
+// deactivated or not.
+func Exists(ctx context.Context, q Querier, userID string) (bool, error) {
+	if _, _, err := matrix.ParseUserID(userID); err != nil {
+		return false, nil
+	}
+	a, err := Find(ctx, q, []string{userID})
+	return a.UserID != "", err
+}
+
+// LockLive locks an account for what only an account that is in use may do;
+// M_USER_DEACTIVATED for one that is not.
+func LockLive(ctx context.Context, tx pgx.Tx, userID string) error {
+	a, err := Lock(ctx, tx, userID)
+	if err == nil && a.Deactivated {
+		err = ErrDeactivated()
+	}
+	return err
+}
+
+// Lock reads an account and keeps others from changing it, or from logging
+// in to it, until the end of the transaction; M_NOT_FOUND.
+func Lock(ctx context.Context, tx pgx.Tx, userID string) (Account, error) {
+	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM accounts WHERE user_id = $1 FOR NO KEY UPDATE`, userID)
+	if err != nil {
+		return Account{}, fmt.Errorf("query the account %s: %w", userID, err)
+	}
+	a, err := pgx.CollectOneRow(rows, pgx.RowToStructByPos[Account])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Account{}, matrix.Errorf(matrix.NotFound, "There is no such user")
+	}
+	if err != nil {
+		return Account{}, fmt.Errorf("lock the account %s: %w", userID, err)
+	}
+	return a, nil
+}
+
+// Insert makes an account; M_USER_IN_USE where there is one already.
+func Insert(ctx context.Context, tx pgx.Tx, a Account, createdAt int64) error {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO accounts (user_id, password_hash, admin, guest, created_at)
+		VALUES ($1, nullif($2, ''), $3, $4, $5) ON CONFLICT (user_id) DO NOTHING`,
+		a.UserID, a.PasswordHash, a.Admin, a.Guest, createdAt)
+	if err != nil {
+		return fmt.Errorf("insert the account %s: %w", a.UserID, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrInUse()
+	}
+	return nil
+}
+
+// SetPassword stores the hash of a new password.
+func SetPassword(ctx context.Context, tx pgx.Tx, userID, hash string) error {
+	if _, err := tx.Exec(ctx, `UPDATE accounts SET password_hash = $2 WHERE user_id = $1`, userID, hash); err != nil {
+		return fmt.Errorf("store the password of %s: %w", userID, err)
+	}
+	return nil
+}
+
+// MarkDeactivated ends an account. Doing so again keeps the first time, and starts
+// what follows once more. It reports whether the user wants, or has wanted, to be
+// erased.
+func MarkDeactivated(ctx context.Context, tx pgx.Tx, userID string, erase bool, at int64) (erased bool, err error) {
+	rows, err := tx.Query(ctx, `
+		UPDATE accounts
+		SET deactivated_at = coalesce(deactivated_at, $2), deactivation_pending = true, erased = erased OR $3
+		WHERE user_id = $1 RETURNING erased`, userID, at, erase)
+	if err != nil {
+		return false, fmt.Errorf("mark %s as deactivated: %w", userID, err)
+	}
+	if erased, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool]); err != nil {
+		return false, fmt.Errorf("mark %s as deactivated: %w", userID, err)
+	}
+	return erased, nil
+}
+
+// Deactivation is a deactivation of which something is left to be done.
+type Deactivation struct {
+	UserID string
+	Erased bool
+}
+
+// Unfinished lists the deactivations of which something is left to be done.
+func Unfinished(ctx context.Context, q Querier) ([]Deactivation, error) {
+	rows, err := q.Query(ctx, `SELECT user_id, erased FROM accounts WHERE deactivation_pending ORDER BY user_id`)
+	if err != nil {
+		return nil, fmt.Errorf("query unfinished deactivations: %w", err)
+	}
+	pending, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Deactivation])
+	if err != nil {
+		return nil, fmt.Errorf("read unfinished deactivations: %w", err)
+	}
+	return pending, nil
+}
+
+// MarkFinished notes that nothing is left to be done for the users.
+func MarkFinished(ctx context.Context, q Querier, userIDs []string) error {
+	_, err := q.Exec(ctx, `UPDATE accounts SET deactivation_pending = false WHERE user_id = ANY ($1)`, userIDs)
+	if err != nil {
+		return fmt.Errorf("mark deactivations as finished: %w", err)
+	}
+	return nil
+}
+
+// List lists the accounts whose user ID comes after the one given, in the order of their
+// user IDs, without their passwords.
+func List(ctx context.Context, q Querier, after string, limit int) ([]Account, error) {
+	rows, err := q.Query(ctx, `
+		SELECT user_id, '', admin, guest, deactivated_at IS NOT NULL, created_at
+		FROM accounts WHERE user_id > $1 ORDER BY user_id LIMIT $2`, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("query accounts: %w", err)
+	}
+	accounts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Account])
+	if err != nil {
+		return nil, fmt.Errorf("read accounts: %w", err)
+	}
+	return accounts, nil
+}
+
+// Upgrade makes a user of a guest.
+func Upgrade(ctx context.Context, tx pgx.Tx, a Account) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE accounts SET guest = false, password_hash = nullif($2, '') WHERE user_id = $1`, a.UserID, a.PasswordHash)
+	if err != nil {
+		return fmt.Errorf("make a user of the guest %s: %w", a.UserID, err)
+	}
+	return nil
+}
+
+// Guests returns those of the users who are guests.
+func Guests(ctx context.Context, q Querier, userIDs []string) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT user_id FROM accounts WHERE guest AND user_id = ANY ($1)`, userIDs)
+	if err != nil {
+		return nil, fmt.Errorf("query guests: %w", err)
+	}
+	guests, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read guests: %w", err)
+	}
+	return guests, nil
+}
+
+// ErrDeactivated is the answer to what only an account that is in use may do.
+func ErrDeactivated() error {
+	return matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
+}
+
+// ErrInUse is the answer to a name that is taken.
+func ErrInUse() *matrix.Error {
+	return matrix.Errorf(matrix.UserInUse, "This user ID is already taken")
+}
+
+// Of looks into the accounts on behalf of a server that is called serverName: it
+// reports whether there are any, and one that is another server's, or "" if there is none.
+func Of(ctx context.Context, conn *pgx.Conn, serverName string) (exist bool, foreign string, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM accounts),
+			coalesce((SELECT user_id FROM accounts WHERE right(user_id, length($1) + 1) <> ':' || $1 LIMIT 1), '')`,
+		serverName).Scan(&exist, &foreign)
+	if err != nil {
+		return false, "", fmt.Errorf("look for accounts: %w", err)
+	}
+	return exist, foreign, nil
+}
+
+// Counts is how many accounts there are of each kind; each is of one.
+type Counts struct{ Users, Guests, Deactivated int64 }
+
+// Count counts the accounts, by reading all of them.
+func Count(ctx context.Context, q Querier) (Counts, error) {
+	var n Counts
+	err := q.QueryRow(ctx, `
+		SELECT count(*) FILTER (WHERE deactivated_at IS NULL AND NOT guest),
+			count(*) FILTER (WHERE deactivated_at IS NULL AND guest),
+			count(*) FILTER (WHERE deactivated_at IS NOT NULL)
+		FROM accounts`).Scan(&n.Users, &n.Guests, &n.Deactivated)
+	if err != nil {
+		return n, fmt.Errorf("count accounts: %w", err)
+	}
+	return n, nil
+}

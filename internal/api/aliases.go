@@ -14,7 +14,7 @@ type aliasAnswer struct {
 // getAlias gives the room that an alias points to. Anybody may ask. Section
 // "Room aliases", GET /directory/room/{roomAlias}.
 func (a *API) getAlias(r *http.Request) (any, error) {
-	roomID, err := a.rooms.ResolveAlias(r.Context(), param(r, "roomAlias"))
+	roomID, err := a.published.ResolveAlias(r.Context(), param(r, "roomAlias"))
 	return aliasAnswer{roomID, []string{a.serverName}}, err
 }
 
@@ -30,7 +30,7 @@ func (a *API) putAlias(r *http.Request, who matrix.Session) (any, error) {
 	if body.RoomID == "" {
 		return nil, matrix.Errorf(matrix.MissingParam, "room_id is missing")
 	}
-	return empty{}, a.rooms.CreateAlias(r.Context(), who.UserID, param(r, "roomAlias"), body.RoomID)
+	return empty{}, a.published.CreateAlias(r.Context(), who.UserID, param(r, "roomAlias"), body.RoomID)
 }
 
 // deleteAlias takes an alias away. Section "Room aliases",
@@ -46,6 +46,6 @@ type aliasesAnswer struct {
 // aliases lists the aliases that point to a room. Section "Room aliases",
 // GET /rooms/{roomId}/aliases.
 func (a *API) aliases(r *http.Request, who matrix.Session) (any, error) {
-	list, err := a.rooms.Aliases(r.Context(), who.UserID, param(r, "roomId"))
+	list, err := a.published.Aliases(r.Context(), who.UserID, param(r, "roomId"))
 	return aliasesAnswer{list}, err
 }

@@ -9,7 +9,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-func directory(alias string) string { return matrixtest.Path("directory", "room", alias) }
+func aliasPath(alias string) string { return matrixtest.Path("directory", "room", alias) }
 
 func TestAliases(t *testing.T) {
 	t.Parallel()
@@ -17,30 +17,30 @@ func TestAliases(t *testing.T) {
 	other := bob.CreateRoom(nil)
 	names := []string{"#plain:localhost", "#with/slash and space:localhost", "#ü💥?&=%2F:localhost"}
 	for _, alias := range names {
-		bob.Do("GET", directory(alias), nil).Refused(404, "M_NOT_FOUND")
-		if got := alice.Do("PUT", directory(alias), map[string]any{"room_id": room}).OK().At(); len(got.(map[string]any)) != 0 {
+		bob.Do("GET", aliasPath(alias), nil).Refused(404, "M_NOT_FOUND")
+		if got := alice.Do("PUT", aliasPath(alias), map[string]any{"room_id": room}).OK().At(); len(got.(map[string]any)) != 0 {
 			t.Errorf("PUT: %v", got)
 		}
 		anyone := *bob
 		anyone.Token = ""
 		want := map[string]any{"room_id": room, "servers": []any{"localhost"}}
-		if diff := cmp.Diff(any(want), anyone.Do("GET", directory(alias), nil).OK().At()); diff != "" {
+		if diff := cmp.Diff(any(want), anyone.Do("GET", aliasPath(alias), nil).OK().At()); diff != "" {
 			t.Errorf("%s: %s", alias, diff)
 		}
 		// It is taken, also for the same room and by the same user.
-		bob.Do("PUT", directory(alias), map[string]any{"room_id": other}).Refused(409, "M_UNKNOWN")
-		alice.Do("PUT", directory(alias), map[string]any{"room_id": room}).Refused(409, "M_UNKNOWN")
+		bob.Do("PUT", aliasPath(alias), map[string]any{"room_id": other}).Refused(409, "M_UNKNOWN")
+		alice.Do("PUT", aliasPath(alias), map[string]any{"room_id": room}).Refused(409, "M_UNKNOWN")
 	}
 	var list struct{ Aliases []string }
 	bob.Do("GET", matrixtest.Path("rooms", room, "aliases"), nil).OK().Into(&list)
 	if diff := cmp.Diff(names, list.Aliases); diff != "" {
 		t.Errorf("aliases of the room: %s", diff)
 	}
-	bob.Do("DELETE", directory(names[0]), nil).Refused(403, "M_FORBIDDEN")
-	alice.Do("DELETE", directory(names[0]), nil).OK()
-	alice.Do("DELETE", directory(names[0]), nil).Refused(404, "M_NOT_FOUND")
-	bob.Do("GET", directory(names[0]), nil).Refused(404, "M_NOT_FOUND")
-	bob.Do("PUT", directory(names[0]), map[string]any{"room_id": other}).OK()
+	bob.Do("DELETE", aliasPath(names[0]), nil).Refused(403, "M_FORBIDDEN")
+	alice.Do("DELETE", aliasPath(names[0]), nil).OK()
+	alice.Do("DELETE", aliasPath(names[0]), nil).Refused(404, "M_NOT_FOUND")
+	bob.Do("GET", aliasPath(names[0]), nil).Refused(404, "M_NOT_FOUND")
+	bob.Do("PUT", aliasPath(names[0]), map[string]any{"room_id": other}).OK()
 }
 
 func TestAliasRefusals(t *testing.T) {
@@ -74,7 +74,7 @@ func TestAliasRefusals(t *testing.T) {
 		{alice, "DELETE", "#a:localhost", nil, 404, "M_NOT_FOUND"},
 		{alice, "POST", "#a:localhost", nil, 405, "M_UNRECOGNIZED"},
 	} {
-		if answer := test.who.Do(test.method, directory(test.alias), test.body); answer.Status != test.status || answer.Errcode() != test.code {
+		if answer := test.who.Do(test.method, aliasPath(test.alias), test.body); answer.Status != test.status || answer.Errcode() != test.code {
 			t.Errorf("%s %.60s %v: got %d %s, want %d %s", test.method, test.alias, test.body, answer.Status, answer.Body, test.status, test.code)
 		}
 	}
@@ -93,19 +93,19 @@ func TestDeletedAliasIsNoLongerPublished(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)
 	for _, alias := range []string{"#main:localhost", "#alt:localhost", "#bobs:localhost"} {
-		bob.Do("PUT", directory(alias), map[string]any{"room_id": room}).OK()
+		bob.Do("PUT", aliasPath(alias), map[string]any{"room_id": room}).OK()
 	}
 	alice.SetState(room, "m.room.canonical_alias", "", `{"alias":"#main:localhost","alt_aliases":["#alt:localhost","#bobs:localhost"]}`)
 	// A moderator may delete what others have made, and it vanishes from the state.
-	alice.Do("DELETE", directory("#alt:localhost"), nil).OK()
-	alice.Do("DELETE", directory("#main:localhost"), nil).OK()
+	alice.Do("DELETE", aliasPath("#alt:localhost"), nil).OK()
+	alice.Do("DELETE", aliasPath("#main:localhost"), nil).OK()
 	want := map[string]any{"alt_aliases": []any{"#bobs:localhost"}}
 	if diff := cmp.Diff(any(want), bob.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.canonical_alias"), nil).OK().At()); diff != "" {
 		t.Error(diff)
 	}
 	// Who made it may delete it without that power.
-	bob.Do("DELETE", directory("#bobs:localhost"), nil).OK()
-	bob.Do("GET", directory("#bobs:localhost"), nil).Refused(404, "M_NOT_FOUND")
+	bob.Do("DELETE", aliasPath("#bobs:localhost"), nil).OK()
+	bob.Do("GET", aliasPath("#bobs:localhost"), nil).Refused(404, "M_NOT_FOUND")
 }
 
 func TestAdministratorDeletesAliases(t *testing.T) {
@@ -118,6 +118,6 @@ func TestAdministratorDeletesAliases(t *testing.T) {
 	anyone.Do("POST", path, map[string]any{
 		"nonce": nonce, "username": "root", "password": "wordpass", "admin": true, "mac": proof(nonce, "root", "wordpass", "admin"),
 	}).OK()
-	anyone.Login("root", "wordpass").Do("DELETE", directory("#bad:localhost"), nil).OK()
-	alice.Do("GET", directory("#bad:localhost"), nil).Refused(404, "M_NOT_FOUND")
+	anyone.Login("root", "wordpass").Do("DELETE", aliasPath("#bad:localhost"), nil).OK()
+	alice.Do("GET", aliasPath("#bad:localhost"), nil).Refused(404, "M_NOT_FOUND")
 }

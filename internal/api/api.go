@@ -32,6 +32,7 @@ import (
 	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/directory"
 	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
@@ -92,6 +93,7 @@ type API struct {
 	journal   *journal.Journal
 	rooms     *rooms.Service
 	timeline  *timeline.Store
+	published *directory.Service
 	stream    *syncstream.Service
 	data      *accountdata.Service
 	receipts  *receipts.Service
@@ -140,6 +142,7 @@ func New(opts Options) (*API, error) {
 		journal:        opts.Journal,
 		rooms:          opts.Rooms,
 		timeline:       opts.Rooms.Timeline,
+		published:      opts.Rooms.Directory,
 		stream:         opts.Stream,
 		data:           opts.Data,
 		receipts:       opts.Receipts,

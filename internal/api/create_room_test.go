@@ -221,7 +221,7 @@ func TestOneAliasForManyNewRooms(t *testing.T) {
 		}
 		answer.Refused(400, "M_ROOM_IN_USE")
 	}
-	if len(won) != 1 || alice.Do("GET", directory("#wanted:localhost"), nil).OK().String("room_id") != won[0] {
+	if len(won) != 1 || alice.Do("GET", aliasPath("#wanted:localhost"), nil).OK().String("room_id") != won[0] {
 		t.Errorf("%d rooms have got the alias", len(won))
 	}
 }

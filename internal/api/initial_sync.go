@@ -138,7 +138,7 @@ func (a *API) initialSync(r *http.Request, who matrix.Session) (any, error) {
 	for i, room := range answer.Rooms {
 		ids[i] = room.RoomID
 	}
-	listed, err := a.rooms.ListedAmong(r.Context(), ids)
+	listed, err := a.published.ListedAmong(r.Context(), ids)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +233,7 @@ func (a *API) roomInitialSync(r *http.Request, who matrix.Session) (any, error) 
 		return a.preview(r, who, roomID)
 	}
 	room := answer.Rooms[0]
-	listed, err := a.rooms.Listed(r.Context(), roomID)
+	listed, err := a.published.Listed(r.Context(), roomID)
 	if err != nil {
 		return nil, err
 	}
@@ -272,7 +272,7 @@ func (a *API) preview(r *http.Request, who matrix.Session, roomID string) (any, 
 	if err != nil {
 		return nil, err
 	}
-	listed, err := a.rooms.Listed(r.Context(), roomID)
+	listed, err := a.published.Listed(r.Context(), roomID)
 	if err != nil {
 		return nil, err
 	}

@@ -96,7 +96,7 @@ func (a *API) enter(r *http.Request, who matrix.Session, change func(ctx context
 	if err != nil {
 		return nil, err
 	}
-	roomID, err := a.rooms.Resolve(r.Context(), param(r, "roomIdOrAlias"))
+	roomID, err := a.published.Resolve(r.Context(), param(r, "roomIdOrAlias"))
 	if err != nil {
 		return nil, err
 	}

@@ -110,7 +110,7 @@ func TestPostgreSQLAwayAndBack(t *testing.T) {
 		unavailable(alice.Do("GET", "/joined_rooms", nil))
 		unavailable(alice.Do("GET", matrixtest.SyncPath("s999999"), nil))
 		unavailable(alice.Do("POST", matrixtest.Path("user", alice.UserID, "filter"), `{}`))
-		unavailable(anyone.Do("GET", directory("#none:localhost"), nil))
+		unavailable(anyone.Do("GET", aliasPath("#none:localhost"), nil))
 		unavailable(anyone.Do("POST", "/login", `{"type":"m.login.password","user":"alice","password":"wordpass"}`))
 	}
 

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/directory"
 )
 
 // getPublicRooms lists the published rooms. Anybody may ask. Section "Published room
@@ -17,7 +17,7 @@ func (a *API) getPublicRooms(r *http.Request) (any, error) {
 	if err := a.ownDirectory(r); err != nil {
 		return nil, err
 	}
-	return a.rooms.PublicRooms(r.Context(), rooms.PublicQuery{Limit: limit, Since: query(r, "since")})
+	return a.published.PublicRooms(r.Context(), directory.PublicQuery{Limit: limit, Since: query(r, "since")})
 }
 
 // postPublicRooms does the same with a filter. Section "Published room directory",
@@ -43,9 +43,9 @@ func (a *API) postPublicRooms(r *http.Request, _ matrix.Session) (any, error) {
 	case body.Network != "" && body.AllNetworks:
 		return nil, matrix.Errorf(matrix.InvalidParam, "third_party_instance_id cannot be used with include_all_networks")
 	case body.Network != "":
-		return &rooms.PublicPage{Chunk: []*rooms.PublicRoom{}}, nil // there are no third-party networks here
+		return &directory.PublicPage{Chunk: []*directory.PublicRoom{}}, nil // there are no third-party networks here
 	}
-	return a.rooms.PublicRooms(r.Context(), rooms.PublicQuery{
+	return a.published.PublicRooms(r.Context(), directory.PublicQuery{
 		Limit: body.Limit, Since: body.Since, Term: body.Filter.Term, RoomTypes: body.Filter.RoomTypes,
 	})
 }
@@ -71,7 +71,7 @@ type visibilityAnswer struct {
 // getVisibility tells whether a room is published. Anybody may ask. Section "Published
 // room directory", GET /directory/list/room/{roomId}.
 func (a *API) getVisibility(r *http.Request) (any, error) {
-	listed, err := a.rooms.Listed(r.Context(), param(r, "roomId"))
+	listed, err := a.published.Listed(r.Context(), param(r, "roomId"))
 	if listed {
 		return visibilityAnswer{visibilityPublic}, err
 	}
@@ -88,5 +88,5 @@ func (a *API) putVisibility(r *http.Request, who matrix.Session) (any, error) {
 	if body.Visibility != visibilityPublic && body.Visibility != visibilityPrivate {
 		return nil, matrix.Errorf(matrix.InvalidParam, `visibility must be "public" or "private"`)
 	}
-	return empty{}, a.rooms.SetListed(r.Context(), who.UserID, param(r, "roomId"), who.Admin, body.Visibility == visibilityPublic)
+	return empty{}, a.published.SetListed(r.Context(), who.UserID, param(r, "roomId"), who.Admin, body.Visibility == visibilityPublic)
 }

@@ -10,7 +10,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/directory"
 )
 
 // What api/v1 had in another shape than later generations. The text of that time is
@@ -92,7 +92,7 @@ func (a *API) publicRoomsV1(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.rooms.PublicRooms(r.Context(), rooms.PublicQuery{Limit: limit, Since: since})
+	page, err := a.published.PublicRooms(r.Context(), directory.PublicQuery{Limit: limit, Since: since})
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (a *API) publicRoomsV1(r *http.Request) (any, error) {
 }
 
 type publicRoomsV1Answer struct {
-	Chunk []*rooms.PublicRoom `json:"chunk"`
-	Start string              `json:"start"`
-	End   string              `json:"end"`
+	Chunk []*directory.PublicRoom `json:"chunk"`
+	Start string                  `json:"start"`
+	End   string                  `json:"end"`
 }

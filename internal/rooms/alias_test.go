@@ -17,7 +17,7 @@ const canonicalAlias = "m.room.canonical_alias"
 
 func (h *env) alias(user, alias, room string) {
 	h.T.Helper()
-	if err := h.Rooms.CreateAlias(h.T.Context(), user, alias, room); err != nil {
+	if err := h.Rooms.Directory.CreateAlias(h.T.Context(), user, alias, room); err != nil {
 		h.T.Fatalf("%s makes %s: %v", user, alias, err)
 	}
 }
@@ -25,7 +25,7 @@ func (h *env) alias(user, alias, room string) {
 // resolves reports the room that an alias points to, "" for none.
 func (h *env) resolves(alias string) string {
 	h.T.Helper()
-	room, err := h.Rooms.ResolveAlias(h.T.Context(), alias)
+	room, err := h.Rooms.Directory.ResolveAlias(h.T.Context(), alias)
 	if matrix.IsCode(err, matrix.NotFound) {
 		return ""
 	}
@@ -47,7 +47,7 @@ func TestAliasesPointToRooms(t *testing.T) {
 	}
 	h.alias(alice, "#other:localhost", other)
 	for from, want := range map[string]string{"#a:localhost": room, "#other:localhost": other, other: other, "!none:localhost": "!none:localhost"} {
-		got, err := h.Rooms.Resolve(t.Context(), from)
+		got, err := h.Rooms.Directory.Resolve(t.Context(), from)
 		h.OK(err)
 		if got != want {
 			t.Errorf("%s resolves to %s, want %s", from, got, want)
@@ -65,13 +65,13 @@ func TestWhatIsNoAliasIsInvalid(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()
 	for _, alias := range badAliases {
-		matrixtest.WantCode(t, h.Rooms.CreateAlias(t.Context(), alice, alias, room), matrix.InvalidParam, fmt.Sprintf("create %q", alias))
-		_, err := h.Rooms.ResolveAlias(t.Context(), alias)
+		matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(t.Context(), alice, alias, room), matrix.InvalidParam, fmt.Sprintf("create %q", alias))
+		_, err := h.Rooms.Directory.ResolveAlias(t.Context(), alias)
 		matrixtest.WantCode(t, err, matrix.InvalidParam, fmt.Sprintf("resolve %q", alias))
 		matrixtest.WantCode(t, h.Rooms.DeleteAlias(t.Context(), alice, alias, true), matrix.InvalidParam, fmt.Sprintf("delete %q", alias))
 	}
-	matrixtest.WantCode(t, h.Rooms.CreateAlias(t.Context(), alice, "#a:elsewhere.example", room), matrix.InvalidParam, "of another server")
-	_, err := h.Rooms.ResolveAlias(t.Context(), "#a:elsewhere.example")
+	matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(t.Context(), alice, "#a:elsewhere.example", room), matrix.InvalidParam, "of another server")
+	_, err := h.Rooms.Directory.ResolveAlias(t.Context(), "#a:elsewhere.example")
 	matrixtest.WantCode(t, err, matrix.NotFound, "resolve one of another server")
 }
 
@@ -79,11 +79,11 @@ func TestWhoMayMakeAnAlias(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public(bob)
 	ctx := t.Context()
-	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, carol, "#x:localhost", room), matrix.Forbidden, "a stranger")
-	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, alice, "#x:localhost", "!none:localhost"), matrix.NotFound, "no such room")
-	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, alice, "#x:localhost", "none"), matrix.InvalidParam, "no room ID")
-	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, bob, "#x:localhost", room), "", "a member")
-	err := h.Rooms.CreateAlias(ctx, alice, "#x:localhost", h.Public())
+	matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(ctx, carol, "#x:localhost", room), matrix.Forbidden, "a stranger")
+	matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(ctx, alice, "#x:localhost", "!none:localhost"), matrix.NotFound, "no such room")
+	matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(ctx, alice, "#x:localhost", "none"), matrix.InvalidParam, "no room ID")
+	matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(ctx, bob, "#x:localhost", room), "", "a member")
+	err := h.Rooms.Directory.CreateAlias(ctx, alice, "#x:localhost", h.Public())
 	matrixtest.WantCode(t, err, matrix.Unknown, "one that is taken")
 	if e, ok := errors.AsType[*matrix.Error](err); !ok || e.HTTPStatus() != http.StatusConflict {
 		t.Errorf("a taken alias is answered with %v", err)
@@ -213,20 +213,20 @@ func TestAliasesOfARoom(t *testing.T) {
 	h.Join(bob, room)
 	h.alias(bob, "#second:localhost", room)
 	h.alias(alice, "#elsewhere:localhost", h.Public())
-	list, err := h.Rooms.Aliases(t.Context(), bob, room)
+	list, err := h.Rooms.Directory.Aliases(t.Context(), bob, room)
 	h.OK(err)
 	equal(t, "aliases", list, []string{"#first:localhost", "#second:localhost"})
-	_, err = h.Rooms.Aliases(t.Context(), carol, room)
+	_, err = h.Rooms.Directory.Aliases(t.Context(), carol, room)
 	matrixtest.WantCode(t, err, matrix.Forbidden, "a stranger")
-	_, err = h.Rooms.Aliases(t.Context(), alice, "!none:localhost")
+	_, err = h.Rooms.Directory.Aliases(t.Context(), alice, "!none:localhost")
 	matrixtest.WantCode(t, err, matrix.Forbidden, "no such room")
 	h.Leave(bob, room)
-	_, err = h.Rooms.Aliases(t.Context(), bob, room)
+	_, err = h.Rooms.Directory.Aliases(t.Context(), bob, room)
 	matrixtest.WantCode(t, err, matrix.Forbidden, "a former member")
 	h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
-	_, err = h.Rooms.Aliases(t.Context(), carol, room)
+	_, err = h.Rooms.Directory.Aliases(t.Context(), carol, room)
 	matrixtest.WantCode(t, err, "", "a stranger, where anybody may look in")
-	none, err := h.Rooms.Aliases(t.Context(), alice, h.Public())
+	none, err := h.Rooms.Directory.Aliases(t.Context(), alice, h.Public())
 	h.OK(err)
 	if none == nil || len(none) != 0 {
 		t.Errorf("a room without aliases has %v", none)
@@ -238,7 +238,7 @@ func TestInviteeOfARoomOpenToInviteesDoesNotSeeItsAliases(t *testing.T) {
 	room := h.Public()
 	h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"invited"}`)
 	h.Invite(alice, room, bob)
-	_, err := h.Rooms.Aliases(t.Context(), bob, room)
+	_, err := h.Rooms.Directory.Aliases(t.Context(), bob, room)
 	matrixtest.WantCode(t, err, matrix.Forbidden, "an invitee")
 }
 
@@ -249,7 +249,7 @@ func TestOneOfManyMakesTheAlias(t *testing.T) {
 	made := make(chan bool, 20)
 	for range cap(made) {
 		wg.Go(func() {
-			err := h.Rooms.CreateAlias(t.Context(), alice, "#one:localhost", room)
+			err := h.Rooms.Directory.CreateAlias(t.Context(), alice, "#one:localhost", room)
 			if err != nil {
 				matrixtest.WantCode(t, err, matrix.Unknown, "a loser")
 			}

@@ -146,7 +146,7 @@ func TestListedAmong(t *testing.T) {
 		return made.RoomID
 	}
 	public, other, private := create("public"), create("public"), create("private")
-	listed, err := h.Rooms.ListedAmong(t.Context(), []string{public, private, "!none:localhost"})
+	listed, err := h.Rooms.Directory.ListedAmong(t.Context(), []string{public, private, "!none:localhost"})
 	h.OK(err)
 	if !listed[public] || listed[private] || listed[other] || len(listed) != 1 {
 		t.Errorf("got %v", listed)

@@ -9,11 +9,11 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/directory"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -129,7 +129,7 @@ func (s *Service) makeRoom(ctx context.Context, c *creation, drafts []draft) (*l
 		return nil, err
 	}
 	if err := pending.Wait(); err != nil {
-		return nil, aliasTaken(err)
+		return nil, fmt.Errorf("commit a new room: %w", directory.ErrTaken(err))
 	}
 	return r, nil
 }
@@ -196,7 +196,7 @@ func (s *Service) newCreation(creator string, q CreateRequest) (*creation, error
 	}
 	if c.AliasName != "" {
 		c.alias = "#" + c.AliasName + ":" + s.serverName
-		if err := s.checkLocalAlias(c.alias); err != nil {
+		if err := s.Directory.CheckLocalAlias(c.alias); err != nil {
 			return nil, err
 		}
 	}
@@ -394,19 +394,10 @@ func topicContent(topic string) map[string]any {
 func (c *creation) also(nid journal.RoomNID) func(*pgx.Batch) {
 	return func(b *pgx.Batch) {
 		if c.alias != "" {
-			queueAlias(b, c.alias, nid, c.creator)
+			directory.QueueAlias(b, c.alias, nid, c.creator)
 		}
 		if c.Visibility == "public" {
-			b.Queue(`UPDATE rooms SET listed = true WHERE room_nid = $1`, nid)
+			directory.QueueListed(b, nid)
 		}
 	}
-}
-
-// aliasTaken turns the failure of a commit into M_ROOM_IN_USE where that is why.
-func aliasTaken(err error) error {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "room_aliases_pkey" {
-		return matrix.Errorf(matrix.RoomInUse, "this alias is taken")
-	}
-	return fmt.Errorf("commit a new room: %w", err)
 }

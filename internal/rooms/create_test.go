@@ -310,7 +310,7 @@ func TestCreationThatIsRefusedLeavesNothing(t *testing.T) {
 	if len(joined) != 1 {
 		t.Errorf("refused requests have left %d rooms", len(joined)-1)
 	}
-	_, err = h.Rooms.ResolveAlias(t.Context(), "#free:localhost")
+	_, err = h.Rooms.Directory.ResolveAlias(t.Context(), "#free:localhost")
 	matrixtest.WantCode(t, err, matrix.NotFound, "the alias of a refused room")
 	h.Create(alice, rooms.CreateRequest{AliasName: "free"}) // and nothing stands in the way now
 }
@@ -335,7 +335,7 @@ func TestOneOfManyGetsTheAlias(t *testing.T) {
 	if len(winners) != 1 {
 		t.Fatalf("%d rooms have been created", len(winners))
 	}
-	room, err := a.Rooms.ResolveAlias(t.Context(), "#wanted:localhost")
+	room, err := a.Rooms.Directory.ResolveAlias(t.Context(), "#wanted:localhost")
 	a.OK(err)
 	joined, err := a.Rooms.Timeline.JoinedRooms(t.Context(), alice)
 	a.OK(err)

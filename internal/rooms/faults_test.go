@@ -203,7 +203,7 @@ func TestRequestThatIsGivenUpEndsInNoClientError(t *testing.T) {
 	for what, err := range map[string]error{
 		"join":   h.Rooms.Join(ctx, bob, room, ""),
 		"create": func() error { _, err := h.Rooms.Create(ctx, alice, rooms.CreateRequest{}); return err }(),
-		"alias":  h.Rooms.CreateAlias(ctx, alice, "#a:localhost", room),
+		"alias":  h.Rooms.Directory.CreateAlias(ctx, alice, "#a:localhost", room),
 		"state":  func() error { _, _, err := h.Rooms.Timeline.State(ctx, alice, room); return err }(),
 		"leave":  h.Rooms.LeaveAll(ctx, alice),
 	} {

@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/directory"
 	"homeserver/internal/rooms/roomstest"
 	"homeserver/migrations"
 )
@@ -27,14 +28,14 @@ func (h *env) listed(name string, members int) string {
 	return room
 }
 
-func (h *env) directory(q rooms.PublicQuery) *rooms.PublicPage {
+func (h *env) directory(q directory.PublicQuery) *directory.PublicPage {
 	h.T.Helper()
-	page, err := h.Rooms.PublicRooms(h.T.Context(), q)
+	page, err := h.Rooms.Directory.PublicRooms(h.T.Context(), q)
 	h.OK(err)
 	return page
 }
 
-func names(page *rooms.PublicPage) []string {
+func names(page *directory.PublicPage) []string {
 	list := []string{}
 	for _, r := range page.Chunk {
 		list = append(list, r.Name)
@@ -54,10 +55,10 @@ func TestDirectoryShowsWhatThereIsToKnow(t *testing.T) {
 	h.SetState(alice, full, "m.room.name", "other", `{"name":"of something else"}`)
 	h.SetState(alice, full, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
 	h.SetState(alice, full, "m.room.guest_access", "", `{"guest_access":"can_join"}`)
-	h.OK(h.Rooms.CreateAlias(t.Context(), alice, "#another:localhost", full))
+	h.OK(h.Rooms.Directory.CreateAlias(t.Context(), alice, "#another:localhost", full))
 	bare := h.Create(alice, rooms.CreateRequest{Visibility: "public", Preset: "private_chat"})
-	page := h.directory(rooms.PublicQuery{})
-	want := []*rooms.PublicRoom{
+	page := h.directory(directory.PublicQuery{})
+	want := []*directory.PublicRoom{
 		{
 			RoomID: full, Joined: 2, Name: "Full", Topic: "of things", AvatarURL: "mxc://localhost/abc",
 			CanonicalAlias: "#full:localhost", Aliases: []string{"#full:localhost", "#another:localhost"},
@@ -65,14 +66,14 @@ func TestDirectoryShowsWhatThereIsToKnow(t *testing.T) {
 		},
 		{RoomID: bare, Joined: 1, JoinRule: "invite", GuestCanJoin: true},
 	}
-	if diff := cmp.Diff(want, page.Chunk, cmpopts.IgnoreUnexported(rooms.PublicRoom{}), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, page.Chunk, cmpopts.IgnoreUnexported(directory.PublicRoom{}), cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)
 	}
 	if page.Total != 2 || page.NextBatch != "" || page.PrevBatch != "" {
 		t.Errorf("total %d, next %q, previous %q", page.Total, page.NextBatch, page.PrevBatch)
 	}
 	h.Leave(alice, bare)
-	if got := names(h.directory(rooms.PublicQuery{})); len(got) != 1 {
+	if got := names(h.directory(directory.PublicQuery{})); len(got) != 1 {
 		t.Errorf("a room without members is shown: %q", got)
 	}
 }
@@ -83,22 +84,22 @@ func TestDirectoryFollowsStateAndRedactions(t *testing.T) {
 	id := h.SetState(alice, room, "m.room.name", "", `{"name":"after"}`)
 	topic := h.SetState(alice, room, "m.room.topic", "",
 		`{"topic":"plain","m.topic":{"m.text":[{"body":"<b>rich</b>","mimetype":"text/html"},{"body":"from the block"}]}}`)
-	if r := h.directory(rooms.PublicQuery{}).Chunk[0]; r.Name != "after" || r.Topic != "from the block" {
+	if r := h.directory(directory.PublicQuery{}).Chunk[0]; r.Name != "after" || r.Topic != "from the block" {
 		t.Errorf("got %+v", r)
 	}
 	h.Redact(alice, room, id, "")
 	h.Redact(alice, room, topic, "")
-	if r := h.directory(rooms.PublicQuery{}).Chunk[0]; r.Name != "" || r.Topic != "" || r.JoinRule != "public" {
+	if r := h.directory(directory.PublicQuery{}).Chunk[0]; r.Name != "" || r.Topic != "" || r.JoinRule != "public" {
 		t.Errorf("after the redaction: %+v", r)
 	}
 	for _, content := range []string{`{"name":5}`, `{"name":""}`, `{"name":"a\u0000b"}`, `{}`} {
 		h.SetState(alice, room, "m.room.name", "", content)
-		if r := h.directory(rooms.PublicQuery{}).Chunk[0]; r.Name != "" {
+		if r := h.directory(directory.PublicQuery{}).Chunk[0]; r.Name != "" {
 			t.Errorf("%s: name %q", content, r.Name)
 		}
 	}
 	h.SetState(alice, room, "m.room.topic", "", `{"topic":"plain","m.topic":{"m.text":"?"}}`)
-	if r := h.directory(rooms.PublicQuery{}).Chunk[0]; r.Topic != "plain" {
+	if r := h.directory(directory.PublicQuery{}).Chunk[0]; r.Topic != "plain" {
 		t.Errorf("topic %q", r.Topic)
 	}
 }
@@ -113,8 +114,8 @@ func TestDirectoryIsPagedBothWays(t *testing.T) {
 	for _, term := range []string{"", "room"} { // with a filter and without it is paged in other ways
 		for limit := 1; limit <= 8; limit++ {
 			var forward []string
-			var last *rooms.PublicPage
-			for q := (rooms.PublicQuery{Limit: limit, Term: term}); ; q.Since = last.NextBatch {
+			var last *directory.PublicPage
+			for q := (directory.PublicQuery{Limit: limit, Term: term}); ; q.Since = last.NextBatch {
 				last = h.directory(q)
 				if last.Total != 7 || len(last.Chunk) > limit || (last.PrevBatch != "") != (q.Since != "") {
 					t.Errorf("limit %d since %q: %+v", limit, q.Since, last)
@@ -127,7 +128,7 @@ func TestDirectoryIsPagedBothWays(t *testing.T) {
 			equal(t, fmt.Sprintf("forward by %d", limit), forward, all)
 			backward := names(last)
 			for last.PrevBatch != "" {
-				last = h.directory(rooms.PublicQuery{Limit: limit, Term: term, Since: last.PrevBatch})
+				last = h.directory(directory.PublicQuery{Limit: limit, Term: term, Since: last.PrevBatch})
 				backward = append(names(last), backward...)
 				if last.NextBatch == "" {
 					t.Errorf("limit %d: there is no way forward again", limit)
@@ -145,24 +146,24 @@ func TestDirectoryIsFiltered(t *testing.T) {
 	h.Create(alice, rooms.CreateRequest{Visibility: "public", AliasName: "cheese", Topic: "Über Käse & mehr"})
 	space, other := "m.space", "m.other"
 	for _, test := range []struct {
-		q    rooms.PublicQuery
+		q    directory.PublicQuery
 		want int
 	}{
-		{rooms.PublicQuery{Term: "cafe"}, 1},
-		{rooms.PublicQuery{Term: "É MÜLL"}, 1},
-		{rooms.PublicQuery{Term: "  müller "}, 1},
-		{rooms.PublicQuery{Term: "kase &"}, 1},
-		{rooms.PublicQuery{Term: "#CHEESE"}, 1},
-		{rooms.PublicQuery{Term: "cheddar"}, 0},
-		{rooms.PublicQuery{Term: "%"}, 0},
-		{rooms.PublicQuery{Term: " "}, 3},
-		{rooms.PublicQuery{RoomTypes: []*string{&space}}, 1},
-		{rooms.PublicQuery{RoomTypes: []*string{nil}}, 2},
-		{rooms.PublicQuery{RoomTypes: []*string{nil, &space}}, 3},
-		{rooms.PublicQuery{RoomTypes: []*string{&other}}, 0},
-		{rooms.PublicQuery{RoomTypes: []*string{}}, 0},
-		{rooms.PublicQuery{RoomTypes: []*string{nil}, Term: "cafe"}, 1},
-		{rooms.PublicQuery{RoomTypes: []*string{&space}, Term: "cafe"}, 0},
+		{directory.PublicQuery{Term: "cafe"}, 1},
+		{directory.PublicQuery{Term: "É MÜLL"}, 1},
+		{directory.PublicQuery{Term: "  müller "}, 1},
+		{directory.PublicQuery{Term: "kase &"}, 1},
+		{directory.PublicQuery{Term: "#CHEESE"}, 1},
+		{directory.PublicQuery{Term: "cheddar"}, 0},
+		{directory.PublicQuery{Term: "%"}, 0},
+		{directory.PublicQuery{Term: " "}, 3},
+		{directory.PublicQuery{RoomTypes: []*string{&space}}, 1},
+		{directory.PublicQuery{RoomTypes: []*string{nil}}, 2},
+		{directory.PublicQuery{RoomTypes: []*string{nil, &space}}, 3},
+		{directory.PublicQuery{RoomTypes: []*string{&other}}, 0},
+		{directory.PublicQuery{RoomTypes: []*string{}}, 0},
+		{directory.PublicQuery{RoomTypes: []*string{nil}, Term: "cafe"}, 1},
+		{directory.PublicQuery{RoomTypes: []*string{&space}, Term: "cafe"}, 0},
 	} {
 		page := h.directory(test.q)
 		if len(page.Chunk) != test.want || page.Total != int64(test.want) || page.Chunk == nil {
@@ -173,14 +174,14 @@ func TestDirectoryIsFiltered(t *testing.T) {
 
 func TestDirectoryRefusesNonsense(t *testing.T) {
 	h := newEnv(t)
-	for _, q := range []rooms.PublicQuery{
+	for _, q := range []directory.PublicQuery{
 		{Limit: -1}, {Since: "x"}, {Since: "n"}, {Since: "n1"}, {Since: "n1_"}, {Since: "n01_1"}, {Since: "q1_1"}, {Since: "n1_1 "},
 		{Since: "n99999999999999999999_1"},
 	} {
-		_, err := h.Rooms.PublicRooms(t.Context(), q)
+		_, err := h.Rooms.Directory.PublicRooms(t.Context(), q)
 		matrixtest.WantCode(t, err, matrix.InvalidParam, fmt.Sprintf("%+v", q))
 	}
-	if page := h.directory(rooms.PublicQuery{Since: "n0_0"}); len(page.Chunk) != 0 || page.Chunk == nil {
+	if page := h.directory(directory.PublicQuery{Since: "n0_0"}); len(page.Chunk) != 0 || page.Chunk == nil {
 		t.Errorf("behind the end: %+v", page)
 	}
 }
@@ -192,24 +193,24 @@ func TestWhoMayPublishARoom(t *testing.T) {
 	h.SetPower(room, map[string]int{alice: 100, carol: 50})
 	listed := func(want bool) {
 		t.Helper()
-		if got, err := h.Rooms.Listed(ctx, room); got != want || err != nil {
+		if got, err := h.Rooms.Directory.Listed(ctx, room); got != want || err != nil {
 			t.Errorf("listed %v %v, want %v", got, err, want)
 		}
 	}
 	listed(false)
-	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, bob, room, false, true), matrix.Forbidden, "a member")
-	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, dave, room, false, true), matrix.Forbidden, "a stranger")
+	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, bob, room, false, true), matrix.Forbidden, "a member")
+	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, dave, room, false, true), matrix.Forbidden, "a stranger")
 	listed(false)
-	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, carol, room, false, true), "", "a moderator")
-	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, carol, room, false, true), "", "again")
+	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, carol, room, false, true), "", "a moderator")
+	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, carol, room, false, true), "", "again")
 	listed(true)
-	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, dave, room, true, false), "", "an administrator")
+	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, dave, room, true, false), "", "an administrator")
 	listed(false)
 	h.Leave(carol, room)
-	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, carol, room, false, true), matrix.Forbidden, "who has left")
+	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, carol, room, false, true), matrix.Forbidden, "who has left")
 	for _, none := range []string{"!none:localhost", "none", ""} {
-		matrixtest.WantCode(t, h.Rooms.SetListed(ctx, alice, none, true, true), matrix.NotFound, none)
-		_, err := h.Rooms.Listed(ctx, none)
+		matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, alice, none, true, true), matrix.NotFound, none)
+		_, err := h.Rooms.Directory.Listed(ctx, none)
 		matrixtest.WantCode(t, err, matrix.NotFound, none)
 	}
 }
@@ -253,17 +254,17 @@ func TestDirectoryOfRoomsFromBeforeItsTime(t *testing.T) {
 	})
 	odd := h.listed("x", 1)
 	h.SetState(alice, odd, "m.room.name", "", `{"name":"a\u0000b"}`)
-	before := h.directory(rooms.PublicQuery{})
+	before := h.directory(directory.PublicQuery{})
 	ctx := t.Context()
 	_, err := h.Pool.Exec(ctx, `UPDATE room_state SET value = NULL WHERE type NOT IN ('m.room.member', 'm.room.history_visibility')`)
 	h.OK(err)
-	if got := names(h.directory(rooms.PublicQuery{})); strings.Join(got, "") != "" {
+	if got := names(h.directory(directory.PublicQuery{})); strings.Join(got, "") != "" {
 		t.Fatalf("the values are still there: %q", got)
 	}
 	_, err = h.Pool.Exec(ctx, migration(t, "00013_directories.sql"))
 	h.OK(err)
-	after := h.directory(rooms.PublicQuery{})
-	if diff := cmp.Diff(before, after, cmpopts.IgnoreUnexported(rooms.PublicRoom{})); diff != "" {
+	after := h.directory(directory.PublicQuery{})
+	if diff := cmp.Diff(before, after, cmpopts.IgnoreUnexported(directory.PublicRoom{})); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -28,12 +28,11 @@ func (s *Service) authoriseRestricted(ctx context.Context, roomID, userID string
 	if err != nil {
 		return "", err
 	}
-	current := timeline.Snapshot(state)
-	switch current.Event(event.TypeMember, userID).Membership() {
+	switch state.Event(event.TypeMember, userID).Membership() {
 	case event.Invite, event.Join, event.Ban:
 		return "", nil
 	}
-	rules := current.Event(event.TypeJoinRules, "")
+	rules := state.Event(event.TypeJoinRules, "")
 	if rule := rules.JoinRule(); rule != event.JoinRuleRestricted && rule != event.JoinRuleKnockRestricted {
 		return "", nil
 	}
@@ -44,7 +43,7 @@ func (s *Service) authoriseRestricted(ctx context.Context, roomID, userID string
 	if !met {
 		return "", matrix.Errorf(matrix.Forbidden, "you are in none of the rooms whose members may join this one")
 	}
-	return s.whoMayInvite(ctx, r, current)
+	return s.whoMayInvite(ctx, r, state)
 }
 
 func (s *Service) meetsCondition(ctx context.Context, rules *event.Event, userID string) (met bool, err error) {

@@ -15,6 +15,7 @@ import (
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres"
 	"homeserver/internal/profile"
+	"homeserver/internal/rooms/directory"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -56,6 +57,8 @@ type Service struct {
 
 	// Timeline is what is read of rooms.
 	Timeline *timeline.Store
+	// Directory is by what names rooms are found.
+	Directory *directory.Service
 
 	live      *cache.LRU[string, *live]
 	stateUses cache.Uses
@@ -78,6 +81,7 @@ func New(o Options) *Service {
 	s.Timeline = timeline.New(timeline.Options{
 		Pool: o.Pool, Journal: o.Journal, Committed: s.committed, Known: s.known, Log: o.Log, Damage: o.Damage,
 	})
+	s.Directory = directory.New(o.Pool, s.Timeline, s.serverName)
 	return s
 }
 

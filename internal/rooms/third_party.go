@@ -12,28 +12,20 @@ import (
 // MayInvite refuses who may not invite anybody to a room: M_FORBIDDEN, also if there
 // is no such room.
 func (s *Service) MayInvite(ctx context.Context, userID, roomID string) error {
-	r, err := s.room(ctx, roomID)
+	nid, err := s.Timeline.Number(ctx, roomID)
 	if matrix.IsCode(err, matrix.NotFound) {
 		return timeline.ErrNotInRoom()
 	}
 	if err != nil {
 		return err
 	}
-	state, err := s.Timeline.CurrentState(ctx, r.nid, []event.StateKey{
-		{Type: event.TypeCreate}, {Type: event.TypePowerLevels}, {Type: event.TypeMember, Key: userID},
-	})
-	if err != nil {
+	rights, err := s.Timeline.Rights(ctx, nid, userID)
+	switch {
+	case err != nil:
 		return err
-	}
-	current := timeline.Snapshot(state)
-	if current.Event(event.TypeMember, userID).Membership() != event.Join {
+	case !rights.Joined:
 		return timeline.ErrNotInRoom()
-	}
-	levels, err := current.Event(event.TypePowerLevels, "").PowerLevels()
-	if err != nil {
-		return err
-	}
-	if event.UserPower(r.version, current, userID) < levels.Invite() {
+	case !rights.MayInvite():
 		return matrix.Errorf(matrix.Forbidden, "you may not invite anybody to this room")
 	}
 	return nil

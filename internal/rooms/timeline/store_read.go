@@ -275,7 +275,7 @@ func (s Snapshot) Event(evType, stateKey string) *event.Event {
 
 // CurrentState reads state entries as they are committed now. One that is damaged is
 // an error: without it, more might seem to be allowed than is.
-func (s *Store) CurrentState(ctx context.Context, room journal.RoomNID, keys []event.StateKey) (map[event.StateKey]*Event, error) {
+func (s *Store) CurrentState(ctx context.Context, room journal.RoomNID, keys []event.StateKey) (Snapshot, error) {
 	types, stateKeys := make([]string, len(keys)), make([]string, len(keys))
 	for i, k := range keys {
 		types[i], stateKeys[i] = k.Type, k.Key
@@ -289,7 +289,7 @@ func (s *Store) CurrentState(ctx context.Context, room journal.RoomNID, keys []e
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[event.StateKey]*Event, len(events))
+	found := make(Snapshot, len(events))
 	for _, e := range events {
 		found[event.StateKey{Type: e.Type, Key: *e.StateKey}] = e
 	}

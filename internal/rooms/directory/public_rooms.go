@@ -1,4 +1,4 @@
-package rooms
+package directory
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/text"
@@ -191,10 +192,7 @@ func (s *Service) Listed(ctx context.Context, roomID string) (listed bool, err e
 	if err != nil {
 		return false, err
 	}
-	if err := s.pool.QueryRow(ctx, `SELECT listed FROM rooms WHERE room_nid = $1`, nid).Scan(&listed); err != nil {
-		return false, fmt.Errorf("look whether %s is published: %w", roomID, err)
-	}
-	return listed, nil
+	return s.isListed(ctx, nid)
 }
 
 // SetListed puts a room into the published directory or takes it out. Whoever may
@@ -202,26 +200,20 @@ func (s *Service) Listed(ctx context.Context, roomID string) (listed bool, err e
 // M_FORBIDDEN for others, M_NOT_FOUND if there is no such room. Client-server API,
 // PUT /directory/list/room/{roomId}.
 func (s *Service) SetListed(ctx context.Context, userID, roomID string, admin, listed bool) error {
-	if _, err := s.knownRoom(ctx, roomID); err != nil {
-		return err
-	}
-	r, err := s.room(ctx, roomID)
+	nid, err := s.knownRoom(ctx, roomID)
 	if err != nil {
 		return err
 	}
 	if !admin {
-		may, err := s.mayPublishAliases(ctx, r, userID)
+		rights, err := s.timeline.Rights(ctx, nid, userID)
 		if err != nil {
 			return err
 		}
-		if !may {
+		if !rights.MaySetState(event.TypeCanonicalAlias) {
 			return matrix.Errorf(matrix.Forbidden, "you need the power to set the room's canonical alias")
 		}
 	}
-	if _, err := s.pool.Exec(ctx, `UPDATE rooms SET listed = $2 WHERE room_nid = $1`, r.nid, listed); err != nil {
-		return fmt.Errorf("publish %s: %w", roomID, err)
-	}
-	return nil
+	return s.setListed(ctx, nid, listed)
 }
 
 // knownRoom finds the number of a room; M_NOT_FOUND also for what is no room ID.
@@ -229,5 +221,5 @@ func (s *Service) knownRoom(ctx context.Context, roomID string) (journal.RoomNID
 	if !matrix.IsRoomID(roomID) {
 		return 0, matrix.Errorf(matrix.NotFound, "there is no such room")
 	}
-	return s.Timeline.Number(ctx, roomID)
+	return s.timeline.Number(ctx, roomID)
 }

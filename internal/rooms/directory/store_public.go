@@ -1,4 +1,4 @@
-package rooms
+package directory
 
 import (
 	"context"
@@ -102,3 +102,22 @@ func (s *Service) ListedAmong(ctx context.Context, roomIDs []string) (map[string
 	}
 	return among, nil
 }
+
+func (s *Service) isListed(ctx context.Context, room journal.RoomNID) (listed bool, err error) {
+	if err := s.pool.QueryRow(ctx, `SELECT listed FROM rooms WHERE room_nid = $1`, room).Scan(&listed); err != nil {
+		return false, fmt.Errorf("look whether a room is published: %w", err)
+	}
+	return listed, nil
+}
+
+const updateListed = `UPDATE rooms SET listed = $2 WHERE room_nid = $1`
+
+func (s *Service) setListed(ctx context.Context, room journal.RoomNID, listed bool) error {
+	if _, err := s.pool.Exec(ctx, updateListed, room, listed); err != nil {
+		return fmt.Errorf("publish a room: %w", err)
+	}
+	return nil
+}
+
+// QueueListed queues that a room is published.
+func QueueListed(b *pgx.Batch, room journal.RoomNID) { b.Queue(updateListed, room, true) }

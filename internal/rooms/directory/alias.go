@@ -1,0 +1,216 @@
+package directory
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// CheckLocalAlias refuses what is no alias of this server: M_INVALID_PARAM.
+func (s *Service) CheckLocalAlias(alias string) error {
+	_, server, err := matrix.ParseRoomAlias(alias)
+	if err != nil {
+		return err
+	}
+	if server != s.serverName {
+		return matrix.Errorf(matrix.InvalidParam, "this server keeps aliases that end in :%s only", s.serverName)
+	}
+	return nil
+}
+
+// ResolveAlias gives the ID of the room that an alias points to. M_NOT_FOUND
+// if there is none, M_INVALID_PARAM if it is no alias. Anybody may ask.
+// Client-server API, "Room aliases".
+func (s *Service) ResolveAlias(ctx context.Context, alias string) (roomID string, err error) {
+	if _, _, err := matrix.ParseRoomAlias(alias); err != nil {
+		return "", err
+	}
+	roomID, err = s.aliased(ctx, alias)
+	if err == nil && roomID == "" {
+		err = matrix.Errorf(matrix.NotFound, "there is no room with the alias %s", alias)
+	}
+	return roomID, err
+}
+
+// Resolve gives the room ID for what is a room ID already, or an alias.
+func (s *Service) Resolve(ctx context.Context, roomIDOrAlias string) (string, error) {
+	if matrix.IsRoomID(roomIDOrAlias) {
+		return roomIDOrAlias, nil
+	}
+	return s.ResolveAlias(ctx, roomIDOrAlias)
+}
+
+// messageTaken is the text for an alias that there is already.
+const messageTaken = "this alias is taken"
+
+// ErrTaken returns M_ROOM_IN_USE where a commit failed because an alias is taken, else the
+// error as it is.
+func ErrTaken(err error) error {
+	if isTaken(err) {
+		return matrix.Errorf(matrix.RoomInUse, messageTaken)
+	}
+	return err
+}
+
+// CreateAlias makes an alias of this server point to a room. M_INVALID_PARAM if
+// it is none, M_UNKNOWN with 409 if it is taken, M_NOT_FOUND if there is no such
+// room, M_FORBIDDEN if the user is not in it.
+func (s *Service) CreateAlias(ctx context.Context, userID, alias, roomID string) error {
+	if err := s.CheckLocalAlias(alias); err != nil {
+		return err
+	}
+	nid, err := s.timeline.Number(ctx, roomID)
+	if err != nil {
+		return err
+	}
+	access, err := s.timeline.AccessIn(ctx, nid, userID)
+	if err != nil {
+		return err
+	}
+	if err := access.MustBeJoined(); err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	QueueAlias(b, alias, nid, userID)
+	err = s.pool.SendBatch(ctx, b).Close()
+	switch {
+	case err == nil:
+		return nil
+	case isTaken(err):
+		return &matrix.Error{Code: matrix.Unknown, Status: http.StatusConflict, Message: messageTaken}
+	}
+	return fmt.Errorf("create an alias: %w", err)
+}
+
+// WithoutAlias returns the content of m.room.canonical_alias without an alias, and whether
+// it was there.
+func WithoutAlias(content []byte, alias string) (without []byte, found bool) {
+	fields := map[string]json.RawMessage{}
+	published, err := publishedAliases(content)
+	if err != nil || json.Unmarshal(content, &fields) != nil || !slices.Contains(published.all(), alias) {
+		return nil, false
+	}
+	if published.Alias == alias {
+		delete(fields, "alias")
+	}
+	rest := slices.DeleteFunc(published.AltAliases, func(a string) bool { return a == alias })
+	delete(fields, "alt_aliases")
+	if len(rest) > 0 {
+		fields["alt_aliases"], err = json.Marshal(rest)
+	}
+	if err == nil {
+		without, err = json.Marshal(fields)
+	}
+	return without, err == nil
+}
+
+// DeleteAlias takes an alias away, of whoever made it, and of others if any is true.
+// M_FORBIDDEN otherwise.
+func (s *Service) DeleteAlias(ctx context.Context, userID, alias string, any bool) error {
+	deleted, err := s.deleteAlias(ctx, userID, alias, any)
+	if err == nil && !deleted {
+		err = matrix.Errorf(matrix.Forbidden, "you did not make this alias, and may not change those of its room")
+	}
+	return err
+}
+
+// Aliases lists the aliases of this server that point to a room. M_FORBIDDEN
+// unless the user is in the room, or it is world_readable. Client-server API,
+// GET /rooms/{roomId}/aliases.
+func (s *Service) Aliases(ctx context.Context, userID, roomID string) ([]string, error) {
+	nid, access, err := s.timeline.Access(ctx, userID, roomID)
+	if err != nil {
+		return nil, err
+	}
+	if err := access.MayWatch(); err != nil {
+		return nil, err
+	}
+	return s.aliasesOf(ctx, nid)
+}
+
+// published is what m.room.canonical_alias names.
+type published struct {
+	Alias      string
+	AltAliases []string
+}
+
+func (p *published) all() []string {
+	if p.Alias == "" {
+		return p.AltAliases
+	}
+	return append([]string{p.Alias}, p.AltAliases...)
+}
+
+// publishedAliases reads the content of m.room.canonical_alias: M_BAD_JSON where
+// it is of another form. Keys count as they are written, in lower case.
+func publishedAliases(content []byte) (*published, error) {
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(content, &fields); err != nil {
+		return nil, matrix.Errorf(matrix.BadJSON, "the content must be an object")
+	}
+	var p published
+	for key, value := range map[string]any{"alias": &p.Alias, "alt_aliases": &p.AltAliases} {
+		if raw, ok := fields[key]; ok && json.Unmarshal(raw, value) != nil {
+			return nil, matrix.Errorf(matrix.BadJSON, "alias must be a string, and alt_aliases a list of strings")
+		}
+	}
+	return &p, nil
+}
+
+// CheckPublished refuses aliases that are new in m.room.canonical_alias and do
+// not point to the room: M_INVALID_PARAM for what is no alias, M_BAD_ALIAS
+// otherwise. Client-server API, PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
+func (s *Service) CheckPublished(ctx context.Context, userID, roomID, stateKey string, content []byte) error {
+	nid, _, err := s.timeline.Access(ctx, userID, roomID)
+	if err != nil {
+		return err
+	}
+	fresh, err := s.freshAliases(ctx, nid, stateKey, content)
+	if err != nil || len(fresh) == 0 {
+		return err
+	}
+	for _, alias := range fresh {
+		if _, _, err := matrix.ParseRoomAlias(alias); err != nil {
+			return err
+		}
+	}
+	pointing, err := s.pointing(ctx, nid, fresh)
+	if err != nil {
+		return err
+	}
+	for _, alias := range fresh {
+		if !slices.Contains(pointing, alias) {
+			return matrix.Errorf(matrix.BadAlias, "the alias %s does not point to this room", alias)
+		}
+	}
+	return nil
+}
+
+// freshAliases lists the aliases that a content of m.room.canonical_alias would
+// publish and the state there is does not.
+func (s *Service) freshAliases(ctx context.Context, nid journal.RoomNID, stateKey string, content []byte) ([]string, error) {
+	wanted, err := publishedAliases(content)
+	if err != nil {
+		return nil, err
+	}
+	key := event.StateKey{Type: event.TypeCanonicalAlias, Key: stateKey}
+	state, err := s.timeline.CurrentState(ctx, nid, []event.StateKey{key})
+	if err != nil {
+		return nil, err
+	}
+	fresh := wanted.all()
+	if current := state[key]; current != nil {
+		if before, err := publishedAliases(current.Content()); err == nil {
+			fresh = slices.DeleteFunc(fresh, func(a string) bool { return slices.Contains(before.all(), a) })
+		}
+	}
+	return fresh, nil
+}

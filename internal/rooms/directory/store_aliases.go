@@ -1,0 +1,69 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"homeserver/internal/journal"
+)
+
+// aliased reads the ID of the room that an alias points to; "" if there is none.
+func (s *Service) aliased(ctx context.Context, alias string) (roomID string, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT room_id FROM room_aliases JOIN rooms USING (room_nid) WHERE alias = $1`, alias).Scan(&roomID)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return "", fmt.Errorf("resolve %s: %w", alias, err)
+	}
+	return roomID, nil
+}
+
+// aliasesOf lists the aliases of a room, the oldest first.
+func (s *Service) aliasesOf(ctx context.Context, room journal.RoomNID) ([]string, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT alias FROM room_aliases WHERE room_nid = $1 ORDER BY created_at, alias`, room)
+	aliases, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list the aliases of a room: %w", err)
+	}
+	return aliases, nil
+}
+
+// pointing lists those of some aliases that point to a room.
+func (s *Service) pointing(ctx context.Context, room journal.RoomNID, aliases []string) ([]string, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT alias FROM room_aliases WHERE alias = ANY($1) AND room_nid = $2`, aliases, room)
+	pointing, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look which aliases point to a room: %w", err)
+	}
+	return pointing, nil
+}
+
+// QueueAlias queues an alias that is to point to a room.
+func QueueAlias(b *pgx.Batch, alias string, room journal.RoomNID, creator string) {
+	b.Queue(`INSERT INTO room_aliases (alias, room_nid, creator) VALUES ($1, $2, $3)`, alias, room, creator)
+}
+
+// QueueDeleteAlias queues that an alias is taken away, whoever made it.
+func QueueDeleteAlias(b *pgx.Batch, alias string) {
+	b.Queue(`DELETE FROM room_aliases WHERE alias = $1`, alias)
+}
+
+// deleteAlias takes an alias away if the user made it, or any is true. It reports whether
+// that was so.
+func (s *Service) deleteAlias(ctx context.Context, userID, alias string, any bool) (deleted bool, err error) {
+	tag, err := s.pool.Exec(ctx, `
+		DELETE FROM room_aliases WHERE alias = $1 AND (creator = $2 OR $3)`, alias, userID, any)
+	if err != nil {
+		return false, fmt.Errorf("delete %s: %w", alias, err)
+	}
+	return tag.RowsAffected() > 0, nil
+}
+
+// isTaken reports whether a statement failed because there is such an alias already.
+func isTaken(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "room_aliases_pkey"
+}

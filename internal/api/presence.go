@@ -50,7 +50,9 @@ type presenceList struct {
 }
 
 // AppendJSON writes the list.
-func (l presenceList) AppendJSON(dst []byte) []byte { return appendPresence(dst, l.states, l.now) }
+func (l presenceList) AppendJSON(dst []byte) []byte {
+	return presence.AppendOldList(dst, l.states, l.now)
+}
 
 // getPresenceList shows those on one's own presence list. Of r0.2 and before: section
 // "Presence", GET /presence/list/{userId}.

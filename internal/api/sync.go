@@ -19,6 +19,29 @@ func (a *API) sync(r *http.Request, who matrix.Session) (any, error) {
 	return a.stream.Sync(r.Context(), q)
 }
 
+// syncV2Alpha is sync in the shape that it had in v2_alpha.
+func (a *API) syncV2Alpha(r *http.Request, who matrix.Session) (any, error) {
+	q, err := syncQuery(r, who)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := a.stream.Sync(r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	return syncstream.V2Alpha{Answer: answer}, nil
+}
+
+// errNoStream answers clients that would rather have a WebSocket.
+var errNoStream = &matrix.Error{
+	Code: matrix.Unknown, Status: http.StatusForbidden,
+	Message: "Events over WebSockets have never left their draft: ask GET /sync again and again",
+}
+
+// noStream refuses the WebSocket that a draft of November 2015 wanted to have.
+// Clients were to use /sync then.
+func (a *API) noStream(*http.Request) (any, error) { return nil, errNoStream }
+
 // syncQuery reads the parameters of /sync. M_INVALID_PARAM for what is none.
 func syncQuery(r *http.Request, who matrix.Session) (syncstream.Query, error) {
 	q := syncstream.Query{

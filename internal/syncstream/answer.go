@@ -68,6 +68,14 @@ func comma(dst []byte, i int) []byte {
 	return dst
 }
 
+// separate puts a comma behind the members of a list that has begun.
+func separate(dst []byte, begin int) []byte {
+	if len(dst) > begin {
+		return append(dst, ',')
+	}
+	return dst
+}
+
 // appendList writes a list of what writes itself.
 func appendList[T interface{ AppendJSON([]byte) []byte }](dst []byte, list []T) []byte {
 	dst = append(dst, '[')

@@ -103,14 +103,19 @@ func (s *Service) Sync(ctx context.Context, q Query) (*Answer, error) {
 	if err := s.resume(ctx, r); err != nil {
 		return nil, err
 	}
-	polled, err := s.Presence.Polling(ctx, q.UserID, q.DeviceID, q.SetPresence)
+	return s.sync(ctx, r)
+}
+
+// sync answers a request whose token has been read.
+func (s *Service) sync(ctx context.Context, r *request) (*Answer, error) {
+	polled, err := s.Presence.Polling(ctx, r.UserID, r.DeviceID, r.SetPresence)
 	if err != nil {
 		return nil, err
 	}
 	defer polled()
 	var deadline <-chan time.Time
 	if !r.immediate() {
-		timer := time.NewTimer(min(q.Timeout, maxTimeout))
+		timer := time.NewTimer(min(r.Timeout, maxTimeout))
 		defer timer.Stop()
 		deadline = timer.C
 	}

@@ -28,6 +28,18 @@ func (st *State) AppendOldJSON(dst []byte, now time.Time) []byte {
 	return append(dst, `,"type":"m.presence"}`...)
 }
 
+// AppendOldList writes the list of such events.
+func AppendOldList(dst []byte, states []State, now time.Time) []byte {
+	dst = append(dst, '[')
+	for i := range states {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = states[i].AppendOldJSON(dst, now)
+	}
+	return append(dst, ']')
+}
+
 // AppendContent writes what is told of the user, with the name and the avatar
 // or, as GET /presence/{userId}/status has it, without.
 func (st *State) AppendContent(dst []byte, now time.Time, withProfile bool) []byte {

@@ -1,0 +1,246 @@
+package syncstream
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/reserve"
+	"homeserver/internal/rooms/timeline"
+)
+
+// InitialQuery is a request for all that a client begins with, in the generations before
+// /sync.
+type InitialQuery struct {
+	UserID, DeviceID string
+	// Limit is how many messages are shown of each room.
+	Limit int
+	// Archived asks for the rooms that the user has left, too.
+	Archived bool
+	// V1 asks for events in the format of api/v1.
+	V1 bool
+}
+
+// InitialSync is all rooms with their state and newest messages, and the token from which
+// /events goes on.
+type InitialSync struct {
+	// Listed reports of the rooms which are in the published directory.
+	Listed map[string]bool
+
+	answer *Answer
+	v1     bool
+}
+
+// InitialSync is Sync without a token, with the state as it is now. The user is shown
+// as online, as by /events, which is to follow. Client-server API r0, GET /initialSync.
+func (s *Service) InitialSync(ctx context.Context, q InitialQuery) (*InitialSync, error) {
+	answer, err := s.snapshot(ctx, q, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &InitialSync{answer: answer, v1: q.V1}, nil
+}
+
+func (s *Service) snapshot(ctx context.Context, q InitialQuery, only *[]string) (*Answer, error) {
+	f := &Filter{}
+	f.Room.Rooms, f.Room.IncludeLeave = only, q.Archived
+	f.Room.Timeline = &timeline.EventFilter{Limit: &q.Limit}
+	if err := f.ofRooms().Check(); err != nil {
+		return nil, err
+	}
+	return s.sync(ctx, &request{
+		Query: Query{UserID: q.UserID, DeviceID: q.DeviceID, UseStateAfter: true}, filter: f, initial: true,
+	})
+}
+
+// RoomIDs lists the rooms.
+func (i *InitialSync) RoomIDs() []string {
+	ids := make([]string, len(i.answer.Rooms))
+	for n, r := range i.answer.Rooms {
+		ids[n] = r.RoomID
+	}
+	return ids
+}
+
+// WriteJSON writes the answer.
+func (i *InitialSync) WriteJSON(ctx context.Context, w *reserve.Writer) error {
+	w.B = append(w.B, `{"account_data":`...)
+	w.B = appendList(w.B, i.answer.accountData)
+	w.B = append(w.B, `,"end":`...)
+	w.B = event.AppendString(w.B, i.answer.NextBatch)
+	w.B = append(w.B, `,"presence":`...)
+	w.B = presence.AppendOldList(w.B, i.answer.presence, i.answer.now)
+	w.B = append(w.B, `,"receipts":[`...)
+	begin := len(w.B)
+	for _, r := range i.answer.Rooms {
+		if len(r.Receipts) > 0 {
+			w.B = appendReceiptsIn(separate(w.B, begin), r.RoomID, r.Receipts)
+		}
+	}
+	w.B = append(w.B, `],"rooms":[`...)
+	for n, r := range i.answer.Rooms {
+		w.B = append(comma(w.B, n), '{')
+		if err := i.answer.info(r, i.v1, i.Listed[r.RoomID]).writeMembers(ctx, w); err != nil {
+			return err
+		}
+		w.B = append(w.B, '}')
+	}
+	w.B = append(w.B, `]}`...)
+	return nil
+}
+
+// roomInfo is a room as /initialSync shows it: RoomInfo of the specification.
+type roomInfo struct {
+	format      timeline.Format
+	roomID      string
+	membership  string // "": never had one
+	listed      bool
+	invite      *timeline.Event // that the user has not answered
+	accountData []*accountdata.Item
+	// history is shown to those who are in the room, or were; nil for others.
+	history *roomHistory
+}
+
+// roomHistory is the newest messages and the state of a room.
+type roomHistory struct {
+	events     []*timeline.Event
+	start, end journal.Position
+	state      *timeline.Cursor
+}
+
+// info shows a room of the answer.
+func (a *Answer) info(r *Room, v1, listed bool) *roomInfo {
+	info := &roomInfo{
+		format: a.Format(r), roomID: r.RoomID, membership: r.Access.MembershipAt(r.upTo), listed: listed, accountData: r.AccountData,
+	}
+	info.format.WithRoomID, info.format.V1 = true, v1
+	switch {
+	case r.Section == Invited:
+		state := r.State.Events
+		info.format.InviteState = state
+		i := slices.IndexFunc(state, func(e *timeline.Event) bool { return e.IsState(event.TypeMember, a.UserID) })
+		if i >= 0 {
+			info.invite = state[i]
+		}
+	case r.wasIn():
+		info.history = &roomHistory{r.Timeline, r.PrevBatch, r.upTo, a.State(r)}
+	}
+	return info
+}
+
+// wasIn reports whether the user is in the room, or was when it last changed for
+// the answer. A user who never was is shown nothing of the state.
+func (r *Room) wasIn() bool { return r.hasTimeline() && !r.secret }
+
+// writeMembers writes the members of the room's object.
+func (i *roomInfo) writeMembers(ctx context.Context, w *reserve.Writer) error {
+	w.B = append(w.B, `"account_data":`...)
+	w.B = appendList(w.B, i.accountData)
+	if i.invite != nil {
+		w.B = i.format.AppendJSON(append(w.B, `,"invite":`...), i.invite)
+		w.B = event.AppendString(append(w.B, `,"inviter":`...), i.invite.Sender)
+	}
+	if i.membership != "" {
+		w.B = event.AppendString(append(w.B, `,"membership":`...), i.membership)
+	}
+	if h := i.history; h != nil {
+		w.B = i.format.AppendEvents(append(w.B, `,"messages":{"chunk":`...), h.events)
+		w.B = event.AppendString(append(w.B, `,"end":`...), FormatToken(h.end))
+		w.B = event.AppendString(append(w.B, `,"start":`...), FormatToken(h.start))
+		w.B = append(w.B, '}')
+	}
+	w.B = event.AppendString(append(w.B, `,"room_id":`...), i.roomID)
+	if h := i.history; h != nil {
+		w.B = append(w.B, `,"state":`...)
+		if err := i.format.WriteEvents(ctx, w, h.state); err != nil {
+			return err
+		}
+	}
+	visibility := "private"
+	if i.listed {
+		visibility = "public"
+	}
+	w.B = event.AppendString(append(w.B, `,"visibility":`...), visibility)
+	return w.Pass()
+}
+
+// RoomInitialSync is one room, with those who are online in it.
+type RoomInitialSync struct {
+	// Listed reports whether the room is in the published directory.
+	Listed bool
+
+	info     *roomInfo
+	receipts func(dst []byte) []byte
+	presence []presence.State
+	now      time.Time
+}
+
+// RoomInitialSync returns a room with its state and newest messages: as it is to users who
+// are in it or where anybody may look in, as it was to a user who has left. M_FORBIDDEN for
+// others. Client-server API r0, "Room Previews", GET /rooms/{roomId}/initialSync.
+func (s *Service) RoomInitialSync(ctx context.Context, q InitialQuery, roomID string) (*RoomInitialSync, error) {
+	q.Archived = true
+	answer, err := s.snapshot(ctx, q, &[]string{roomID})
+	if err != nil {
+		return nil, err
+	}
+	if len(answer.Rooms) == 0 || !answer.Rooms[0].wasIn() {
+		return s.preview(ctx, q, roomID)
+	}
+	r := answer.Rooms[0]
+	result := &RoomInitialSync{info: answer.info(r, q.V1, false), now: answer.now}
+	if len(r.Receipts) > 0 {
+		result.receipts = func(dst []byte) []byte { return appendReceiptsIn(dst, roomID, r.Receipts) }
+	}
+	if r.Section == Joined {
+		result.presence = s.Presence.Changed(q.UserID, 0, func(nid journal.RoomNID) bool { return nid == r.nid }, nil)
+	}
+	return result, nil
+}
+
+// preview shows a room to a user who is not in it, if anybody may look in.
+func (s *Service) preview(ctx context.Context, q InitialQuery, roomID string) (*RoomInitialSync, error) {
+	now := s.Journal.Position()
+	access, err := s.Rooms.Peek(ctx, q.UserID, roomID)
+	if err != nil {
+		return nil, err
+	}
+	page, err := s.Rooms.Messages(ctx, q.UserID, roomID, timeline.Page{Backward: true, From: &now, Limit: q.Limit})
+	if err != nil {
+		return nil, err
+	}
+	state, _, err := s.Rooms.State(ctx, q.UserID, roomID)
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(page.Events)
+	result := &RoomInitialSync{now: s.Now(), info: &roomInfo{roomID: roomID, history: &roomHistory{page.Events, page.End, now, state}}}
+	result.info.format = timeline.Format{
+		WithRoomID: true, V1: q.V1, Now: result.now, UserID: q.UserID, DeviceID: q.DeviceID, Access: access,
+	}
+	if membership, since := access.Membership(); since > 0 {
+		result.info.membership = membership
+	}
+	return result, nil
+}
+
+// WriteJSON writes the answer.
+func (i *RoomInitialSync) WriteJSON(ctx context.Context, w *reserve.Writer) error {
+	w.B = append(w.B, '{')
+	i.info.listed = i.Listed
+	if err := i.info.writeMembers(ctx, w); err != nil {
+		return err
+	}
+	w.B = append(w.B, `,"presence":`...)
+	w.B = presence.AppendOldList(w.B, i.presence, i.now)
+	w.B = append(w.B, `,"receipts":[`...)
+	if i.receipts != nil {
+		w.B = i.receipts(w.B)
+	}
+	w.B = append(w.B, `]}`...)
+	return nil
+}

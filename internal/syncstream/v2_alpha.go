@@ -1,0 +1,152 @@
+package syncstream
+
+import (
+	"context"
+	"strconv"
+
+	"homeserver/internal/event"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/reserve"
+	"homeserver/internal/rooms/timeline"
+)
+
+// V2Alpha is an answer in the shape that it had in v2_alpha: with other names for the
+// sections of rooms, and the events of a room in a map by their IDs. The text of that
+// time is the specification of October 2015.
+type V2Alpha struct{ *Answer }
+
+// WriteJSON writes the answer. There was no knocking yet.
+func (v V2Alpha) WriteJSON(ctx context.Context, w *reserve.Writer) error {
+	w.B = append(w.B, `{"account_data":{"events":`...)
+	w.B = appendList(w.B, v.accountData)
+	w.B = append(w.B, `},"next_batch":`...)
+	w.B = event.AppendString(w.B, v.NextBatch)
+	w.B = append(w.B, `,"presence":{"events":`...)
+	w.B = presence.AppendOldList(w.B, v.presence, v.now)
+	w.B = append(w.B, `},"rooms":{"archived":{`...)
+	if err := v.writeSection(ctx, w, Left); err != nil {
+		return err
+	}
+	w.B = append(w.B, `},"invited":{`...)
+	if err := v.writeSection(ctx, w, Invited); err != nil {
+		return err
+	}
+	w.B = append(w.B, `},"joined":{`...)
+	if err := v.writeSection(ctx, w, Joined); err != nil {
+		return err
+	}
+	w.B = append(w.B, `}}}`...)
+	return nil
+}
+
+func (v V2Alpha) writeSection(ctx context.Context, w *reserve.Writer, section Section) error {
+	first := true
+	for _, r := range v.Rooms {
+		if r.Section != section {
+			continue
+		}
+		if !first {
+			w.B = append(w.B, ',')
+		}
+		first = false
+		w.B = append(event.AppendString(w.B, r.RoomID), ':')
+		if section != Invited {
+			if err := v.writeRoom(ctx, w, r); err != nil {
+				return err
+			}
+			continue
+		}
+		w.B = append(w.B, `{"invite_state":{"events":`...)
+		if err := timeline.WriteList(ctx, w, v.State(r), timeline.AppendStripped); err != nil {
+			return err
+		}
+		w.B = append(w.B, `}}`...)
+	}
+	return nil
+}
+
+func (v V2Alpha) writeRoom(ctx context.Context, w *reserve.Writer, r *Room) error {
+	w.B = append(w.B, `{"account_data":{"events":`...)
+	w.B = append(appendList(w.B, r.AccountData), '}')
+	if r.Section == Joined {
+		w.B = append(w.B, `,"ephemeral":{"events":[`...)
+		begin := len(w.B)
+		if len(r.Receipts) > 0 {
+			w.B = appendReceiptsIn(w.B, r.RoomID, r.Receipts)
+		}
+		if r.NewTyping {
+			w.B = appendTypingIn(separate(w.B, begin), r.RoomID, r.Typing)
+		}
+		w.B = append(w.B, `]}`...)
+	}
+	w.B = append(w.B, `,"event_map":{`...)
+	if err := v.writeEventMap(ctx, w, r); err != nil {
+		return err
+	}
+	w.B = append(w.B, `},"state":{"events":`...)
+	if err := timeline.WriteList(ctx, w, v.State(r), appendID); err != nil {
+		return err
+	}
+	w.B = append(w.B, `},"timeline":{"events":`...)
+	w.B = appendIDs(w.B, r.Timeline)
+	w.B = strconv.AppendBool(append(w.B, `,"limited":`...), r.Limited)
+	w.B = event.AppendString(append(w.B, `,"prev_batch":`...), FormatToken(r.PrevBatch))
+	w.B = append(w.B, `}}`...)
+	return w.Pass()
+}
+
+// writeEventMap writes the events of the timeline and of the state, each once.
+func (v V2Alpha) writeEventMap(ctx context.Context, w *reserve.Writer, r *Room) error {
+	written := map[string]bool{}
+	first := true
+	add := func(e *timeline.Event) error {
+		if !first {
+			w.B = append(w.B, ',')
+		}
+		first = false
+		w.B = append(event.AppendString(w.B, e.ID), ':')
+		w.B = v.appendEvent(w.B, r, e)
+		return w.Pass()
+	}
+	for _, e := range r.Timeline {
+		if err := add(e); err != nil {
+			return err
+		}
+		written[e.ID] = true
+	}
+	for e, err := range v.State(r).All(ctx) {
+		if err != nil {
+			return err
+		}
+		if written[e.ID] {
+			continue
+		}
+		if err := add(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appendEvent writes one event of a room without its ID, cut down to the filter's
+// event_fields.
+func (v V2Alpha) appendEvent(dst []byte, r *Room, e *timeline.Event) []byte {
+	f := v.Format(r)
+	f.WithoutID = true
+	if v.filter.fields == nil {
+		return f.AppendJSON(dst, e)
+	}
+	dst, _ = v.filter.fields.appendObject(dst, f.AppendJSON(nil, e))
+	return dst
+}
+
+func appendID(dst []byte, e *timeline.Event) []byte { return event.AppendString(dst, e.ID) }
+
+func appendIDs(dst []byte, events []*timeline.Event) []byte {
+	dst = append(dst, '[')
+	begin := len(dst)
+	for _, e := range events {
+		dst = appendID(separate(dst, begin), e)
+	}
+	return append(dst, ']')
+}

@@ -1,9 +1,8 @@
 package api
 
 import (
-	"net/http"
-
 	"homeserver/internal/auth"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
@@ -15,26 +14,26 @@ type whoamiAnswer struct {
 
 // whoami tells whose access token it is. Section "Current account information",
 // GET /account/whoami.
-func (a *API) whoami(_ *http.Request, who matrix.Session) (any, error) {
+func (a *API) whoami(_ *httpapi.Request, who matrix.Session) (any, error) {
 	return whoamiAnswer{UserID: who.UserID, DeviceID: who.DeviceID, IsGuest: who.Guest}, nil
 }
 
 // changePassword sets a new password after interactive authentication, also for
 // somebody who has no access token but knows the old password. Section "Password
 // management", POST /account/password.
-func (a *API) changePassword(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) changePassword(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body auth.ChangePasswordRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.auth.ChangePassword(r.Context(), who, body)
+	return httpapi.Empty{}, a.auth.ChangePassword(r.Context(), who, body)
 }
 
 // deactivate ends an account for good after interactive authentication. Section
 // "Account deactivation", POST /account/deactivate.
-func (a *API) deactivate(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) deactivate(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body auth.DeactivateRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	return a.auth.Deactivate(r.Context(), who, body)

@@ -2,16 +2,16 @@ package api
 
 import (
 	"encoding/json"
-	"net/http"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 var errOtherUser = matrix.Errorf(matrix.Forbidden, "This belongs to another user")
 
 // own refuses to serve a user at the path of another: M_FORBIDDEN.
-func own(r *http.Request, who matrix.Session) error {
-	if param(r, "userId") != who.UserID {
+func own(r *httpapi.Request, who matrix.Session) error {
+	if r.Param("userId") != who.UserID {
 		return errOtherUser
 	}
 	return nil
@@ -20,28 +20,28 @@ func own(r *http.Request, who matrix.Session) error {
 // getAccountData gives a piece of one's own account data, of the account or of
 // a room. Section "Client Config", GET /user/{userId}/account_data/{type} and
 // GET /user/{userId}/rooms/{roomId}/account_data/{type}.
-func (a *API) getAccountData(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getAccountData(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
-	if param(r, "type") == "m.push_rules" && param(r, "roomId") == "" {
+	if r.Param("type") == "m.push_rules" && r.Param("roomId") == "" {
 		return a.getPushRules(r, who)
 	}
-	return a.data.Get(r.Context(), who.UserID, param(r, "roomId"), param(r, "type"))
+	return a.data.Get(r.Context(), who.UserID, r.Param("roomId"), r.Param("type"))
 }
 
 // putAccountData stores a piece of one's own account data. Section "Client
 // Config", PUT /user/{userId}/account_data/{type} and
 // PUT /user/{userId}/rooms/{roomId}/account_data/{type}.
-func (a *API) putAccountData(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) putAccountData(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
-	content, err := rawObject(r)
+	content, err := r.RawObject()
 	if err != nil {
 		return nil, err
 	}
-	return empty{}, a.data.Set(r.Context(), who.UserID, param(r, "roomId"), param(r, "type"), content)
+	return httpapi.Empty{}, a.data.Set(r.Context(), who.UserID, r.Param("roomId"), r.Param("type"), content)
 }
 
 type tagsAnswer struct {
@@ -50,32 +50,32 @@ type tagsAnswer struct {
 
 // getTags lists the tags of a room. Section "Room Tagging",
 // GET /user/{userId}/rooms/{roomId}/tags.
-func (a *API) getTags(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getTags(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
-	tags, err := a.data.Tags(r.Context(), who.UserID, param(r, "roomId"))
+	tags, err := a.data.Tags(r.Context(), who.UserID, r.Param("roomId"))
 	return tagsAnswer{tags}, err
 }
 
 // putTag sets a tag of a room. Section "Room Tagging",
 // PUT /user/{userId}/rooms/{roomId}/tags/{tag}.
-func (a *API) putTag(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) putTag(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
 	content := json.RawMessage(`{}`)
-	if err := decode(r, &content); err != nil {
+	if err := r.Decode(&content); err != nil {
 		return nil, err
 	}
-	return empty{}, a.data.SetTag(r.Context(), who.UserID, param(r, "roomId"), param(r, "tag"), content)
+	return httpapi.Empty{}, a.data.SetTag(r.Context(), who.UserID, r.Param("roomId"), r.Param("tag"), content)
 }
 
 // deleteTag takes a tag away from a room. Section "Room Tagging",
 // DELETE /user/{userId}/rooms/{roomId}/tags/{tag}.
-func (a *API) deleteTag(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) deleteTag(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
-	return empty{}, a.data.DeleteTag(r.Context(), who.UserID, param(r, "roomId"), param(r, "tag"))
+	return httpapi.Empty{}, a.data.DeleteTag(r.Context(), who.UserID, r.Param("roomId"), r.Param("tag"))
 }

@@ -1,9 +1,8 @@
 package api
 
 import (
-	"net/http"
-
 	"homeserver/internal/auth"
+	"homeserver/internal/httpapi"
 )
 
 type nonceAnswer struct {
@@ -13,17 +12,17 @@ type nonceAnswer struct {
 // registrationNonce begins a registration by shared secret, as tools that deploy
 // servers do it. It is not part of the specification.
 // GET /_synapse/admin/v1/register.
-func (a *API) registrationNonce(*http.Request) (any, error) {
+func (a *API) registrationNonce(*httpapi.Request) (any, error) {
 	nonce, err := a.auth.RegistrationNonce()
 	return nonceAnswer{nonce}, err
 }
 
 // registerWithSharedSecret makes an account, maybe an administrator's, for
 // whoever knows the shared secret. POST /_synapse/admin/v1/register.
-func (a *API) registerWithSharedSecret(r *http.Request) (any, error) {
+func (a *API) registerWithSharedSecret(r *httpapi.Request) (any, error) {
 	var body auth.SharedSecretRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return a.auth.RegisterWithSharedSecret(r.Context(), body, clientOf(r))
+	return a.auth.RegisterWithSharedSecret(r.Context(), body, r.Client())
 }

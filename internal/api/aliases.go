@@ -1,8 +1,7 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
@@ -13,30 +12,30 @@ type aliasAnswer struct {
 
 // getAlias gives the room that an alias points to. Anybody may ask. Section
 // "Room aliases", GET /directory/room/{roomAlias}.
-func (a *API) getAlias(r *http.Request) (any, error) {
-	roomID, err := a.published.ResolveAlias(r.Context(), param(r, "roomAlias"))
+func (a *API) getAlias(r *httpapi.Request) (any, error) {
+	roomID, err := a.published.ResolveAlias(r.Context(), r.Param("roomAlias"))
 	return aliasAnswer{roomID, []string{a.serverName}}, err
 }
 
 // putAlias makes an alias point to a room. Section "Room aliases",
 // PUT /directory/room/{roomAlias}.
-func (a *API) putAlias(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) putAlias(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body struct {
 		RoomID string `json:"room_id"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if body.RoomID == "" {
 		return nil, matrix.Errorf(matrix.MissingParam, "room_id is missing")
 	}
-	return empty{}, a.published.CreateAlias(r.Context(), who.UserID, param(r, "roomAlias"), body.RoomID)
+	return httpapi.Empty{}, a.published.CreateAlias(r.Context(), who.UserID, r.Param("roomAlias"), body.RoomID)
 }
 
 // deleteAlias takes an alias away. Section "Room aliases",
 // DELETE /directory/room/{roomAlias}.
-func (a *API) deleteAlias(r *http.Request, who matrix.Session) (any, error) {
-	return empty{}, a.rooms.DeleteAlias(r.Context(), who.UserID, param(r, "roomAlias"), who.Admin)
+func (a *API) deleteAlias(r *httpapi.Request, who matrix.Session) (any, error) {
+	return httpapi.Empty{}, a.rooms.DeleteAlias(r.Context(), who.UserID, r.Param("roomAlias"), who.Admin)
 }
 
 type aliasesAnswer struct {
@@ -45,7 +44,7 @@ type aliasesAnswer struct {
 
 // aliases lists the aliases that point to a room. Section "Room aliases",
 // GET /rooms/{roomId}/aliases.
-func (a *API) aliases(r *http.Request, who matrix.Session) (any, error) {
-	list, err := a.published.Aliases(r.Context(), who.UserID, param(r, "roomId"))
+func (a *API) aliases(r *httpapi.Request, who matrix.Session) (any, error) {
+	list, err := a.published.Aliases(r.Context(), who.UserID, r.Param("roomId"))
 	return aliasesAnswer{list}, err
 }

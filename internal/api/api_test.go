@@ -1,16 +1,10 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -18,6 +12,7 @@ import (
 	"homeserver/internal/auth/identity"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/media"
@@ -124,7 +119,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
 		Reports:     reports.New(reports.Options{Pool: pool, Rooms: house.Timeline, Log: log}),
 		Invitations: thirdpartyinvite.New(book, house, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),
-		ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/", Limits: limits, Logger: log,
+		ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/", HTTP: httpapi.Options{Limits: limits, Logger: log},
 	}
 }
 
@@ -141,103 +136,4 @@ func newAPI(t testing.TB, opts Options) *API {
 		t.Fatal(err)
 	}
 	return a
-}
-
-// bench is an API without services, for tests of what all endpoints share; its
-// routes are the test's own, and it keeps what is logged.
-type bench struct {
-	*API
-	log *logBuffer
-}
-
-func newBench(t testing.TB, opts Options) bench {
-	t.Helper()
-	b := bench{log: &logBuffer{written: make(chan struct{})}}
-	opts.Logger = slog.New(LogRequestIDs(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	b.API = newAPI(t, opts)
-	return b
-}
-
-// serve runs a server with the routes, which are all mounted at the root.
-func (b bench) serve(t testing.TB, table ...route) *matrixtest.Client {
-	t.Helper()
-	c := matrixtest.New(t, b.handle(t, table...))
-	c.Prefix = ""
-	return c
-}
-
-func (b bench) handle(t testing.TB, table ...route) http.Handler {
-	t.Helper()
-	for i := range table {
-		if table[i].prefixes == nil {
-			table[i].prefixes = root
-		}
-	}
-	handler, err := b.build(table)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return handler
-}
-
-// get is a route that answers GET at a path.
-func get(path string, h func(*http.Request) (any, error)) route {
-	return route{method: http.MethodGet, path: path, handle: public(h)}
-}
-
-// post is a route that answers POST at a path.
-func post(path string, h func(*http.Request) (any, error)) route {
-	return route{method: http.MethodPost, path: path, handle: public(h)}
-}
-
-func ok(*http.Request) (any, error) { return empty{}, nil }
-
-// logBuffer keeps what is logged, and tells of each line.
-type logBuffer struct {
-	mu      sync.Mutex
-	text    bytes.Buffer
-	written chan struct{} // closed and replaced by each line
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	close(l.written)
-	l.written = make(chan struct{})
-	return l.text.Write(p)
-}
-
-// wait waits until the text stands in the log, and gives all of the log. The
-// access log is written after the answer, so a client has its answer first.
-func (l *logBuffer) wait(t testing.TB, text string) string {
-	t.Helper()
-	late := time.After(matrixtest.Patience)
-	for {
-		l.mu.Lock()
-		all, written := l.text.String(), l.written
-		l.mu.Unlock()
-		if strings.Contains(all, text) {
-			return all
-		}
-		select {
-		case <-written:
-		case <-late:
-			t.Fatalf("%q was never logged, but:\n%s", text, all)
-		}
-	}
-}
-
-// record sends a request straight to a handler.
-func record(handler http.Handler, request *http.Request) *httptest.ResponseRecorder {
-	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, request)
-	return recorder
-}
-
-func TestNewRefusesMetricsRegisteredTwice(t *testing.T) {
-	t.Parallel()
-	first := newBench(t, Options{})
-	if _, err := New(Options{Metrics: first.registry}); err == nil {
-		t.Error("a second API on the same registry was not refused")
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/api/pages"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
@@ -31,7 +32,7 @@ type stagePage struct {
 
 // authFallback is the page to complete a stage of interactive authentication with.
 // Section "Fallback", GET /auth/{authType}/fallback/web.
-func (a *API) authFallback(r *http.Request) (any, error) {
+func (a *API) authFallback(r *httpapi.Request) (any, error) {
 	stage, err := a.fallbackStage(r)
 	if err != nil {
 		return errorPage(err)
@@ -43,21 +44,21 @@ func (a *API) authFallback(r *http.Request) (any, error) {
 }
 
 // fallbackStage finds the stage of a fallback, if there is a page for it.
-func (a *API) fallbackStage(r *http.Request) (auth.FallbackStage, error) {
-	if !slices.Contains(fallbackStages, param(r, "authType")) {
+func (a *API) fallbackStage(r *httpapi.Request) (auth.FallbackStage, error) {
+	if !slices.Contains(fallbackStages, r.Param("authType")) {
 		return auth.FallbackStage{}, matrix.Errorf(matrix.Unrecognized, "This server has no page for this kind of authentication")
 	}
-	session := query(r, "session")
+	session := r.Query("session")
 	if session == "" {
 		return auth.FallbackStage{}, matrix.Errorf(matrix.MissingParam, "The address lacks the session that it is for")
 	}
-	return a.auth.Fallback(r.Context(), session, param(r, "authType"))
+	return a.auth.Fallback(r.Context(), session, r.Param("authType"))
 }
 
 // newStagePage fills the page with what is known and with what was typed.
-func (a *API) newStagePage(r *http.Request, stage auth.FallbackStage, form url.Values) stagePage {
+func (a *API) newStagePage(r *httpapi.Request, stage auth.FallbackStage, form url.Values) stagePage {
 	page := stagePage{
-		ServerName: a.serverName, Stage: param(r, "authType"), Effect: stage.Effect,
+		ServerName: a.serverName, Stage: r.Param("authType"), Effect: stage.Effect,
 		User: form.Get("user"), UserKnown: stage.UserID != "",
 		Country: form.Get("country"), Address: form.Get("address"),
 		Sent: threepid.Credentials{SID: form.Get("sid"), ClientSecret: form.Get("client_secret")},
@@ -70,12 +71,12 @@ func (a *API) newStagePage(r *http.Request, stage auth.FallbackStage, form url.V
 
 // submitAuthFallback takes the next step of a stage: it sends the message to an
 // address, or it completes the stage. POST to the same address.
-func (a *API) submitAuthFallback(r *http.Request) (any, error) {
+func (a *API) submitAuthFallback(r *httpapi.Request) (any, error) {
 	stage, err := a.fallbackStage(r)
 	if err != nil {
 		return errorPage(err)
 	}
-	form, err := decodeForm(r)
+	form, err := r.DecodeForm()
 	if err != nil {
 		return errorPage(err)
 	}
@@ -104,8 +105,8 @@ func (a *API) nextPage(name string, page stagePage, err error) (any, error) {
 }
 
 // sendProof sends the message by which an address is confirmed.
-func (a *API) sendProof(r *http.Request, purpose threepid.Purpose, page stagePage) (threepid.Credentials, error) {
-	if _, err := a.limits.Take(ratelimit.Mails, exchangeOf(r).caller()); err != nil {
+func (a *API) sendProof(r *httpapi.Request, purpose threepid.Purpose, page stagePage) (threepid.Credentials, error) {
+	if err := r.Charge(ratelimit.Mails, 1); err != nil {
 		return threepid.Credentials{}, err
 	}
 	secret, attempt := rand.Text(), int64(1)
@@ -125,7 +126,7 @@ func (a *API) sendProof(r *http.Request, purpose threepid.Purpose, page stagePag
 }
 
 // completeStage hands what the page has gathered to the stage.
-func (a *API) completeStage(r *http.Request, page stagePage, form url.Values) error {
+func (a *API) completeStage(r *httpapi.Request, page stagePage, form url.Values) error {
 	fields := map[string]any{}
 	switch page.Stage {
 	case auth.StagePassword:
@@ -140,5 +141,5 @@ func (a *API) completeStage(r *http.Request, page stagePage, form url.Values) er
 			return err
 		}
 	}
-	return a.auth.CompleteFallback(r.Context(), query(r, "session"), page.Stage, fields)
+	return a.auth.CompleteFallback(r.Context(), r.Query("session"), page.Stage, fields)
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -62,25 +61,5 @@ func serveOften(b *testing.B, handler http.Handler, request *http.Request) {
 	}
 	if w.status != http.StatusOK {
 		b.Fatalf("status %d", w.status)
-	}
-}
-
-// BenchmarkDecode is the cost of a small body.
-func BenchmarkDecode(b *testing.B) {
-	const body = `{"type":"m.login.password","identifier":{"type":"m.id.user","user":"example"},"password":"wordpass"}`
-	x := &exchange{body: []byte(body)}
-	request := httptest.NewRequestWithContext(context.WithValue(b.Context(), exchangeKey{}, x), "POST", "/", nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		var into struct {
-			Type       string `json:"type"`
-			Identifier struct {
-				User string `json:"user"`
-			} `json:"identifier"`
-			Password string `json:"password"`
-		}
-		if err := decode(request, &into); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -1,10 +1,9 @@
 package api
 
 import (
-	"net/http"
-
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 )
@@ -24,7 +23,7 @@ type capabilitiesAnswer struct {
 
 // capabilities tells what a user can and can't do here. Section "Capabilities
 // negotiation", GET /capabilities.
-func (a *API) capabilities(*http.Request, matrix.Session) (any, error) {
+func (a *API) capabilities(*httpapi.Request, matrix.Session) (any, error) {
 	available := map[string]string{}
 	for _, version := range event.Versions() {
 		available[version] = "stable"

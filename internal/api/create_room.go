@@ -1,16 +1,15 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 )
 
 // createRoom makes a room. Section "Creation", POST /createRoom.
-func (a *API) createRoom(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) createRoom(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body rooms.CreateRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if len(body.Invite3PID) > 0 {

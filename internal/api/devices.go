@@ -2,9 +2,9 @@ package api
 
 import (
 	"encoding/json"
-	"net/http"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
@@ -14,14 +14,14 @@ type devicesAnswer struct {
 
 // listDevices lists the devices of the user who asks. Section "Device
 // Management", GET /devices.
-func (a *API) listDevices(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) listDevices(r *httpapi.Request, who matrix.Session) (any, error) {
 	devices, err := a.auth.Devices(r.Context(), who.UserID)
 	return devicesAnswer{devices}, err
 }
 
 // getDevice is one device of the user who asks. GET /devices/{deviceId}.
-func (a *API) getDevice(r *http.Request, who matrix.Session) (any, error) {
-	return a.auth.Device(r.Context(), who.UserID, param(r, "deviceId"))
+func (a *API) getDevice(r *httpapi.Request, who matrix.Session) (any, error) {
+	return a.auth.Device(r.Context(), who.UserID, r.Param("deviceId"))
 }
 
 type deviceRequest struct {
@@ -29,12 +29,12 @@ type deviceRequest struct {
 }
 
 // putDevice renames a device of the user who asks. PUT /devices/{deviceId}.
-func (a *API) putDevice(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) putDevice(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body deviceRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.auth.RenameDevice(r.Context(), who.UserID, param(r, "deviceId"), body.DisplayName)
+	return httpapi.Empty{}, a.auth.RenameDevice(r.Context(), who.UserID, r.Param("deviceId"), body.DisplayName)
 }
 
 type deleteDeviceRequest struct {
@@ -43,12 +43,12 @@ type deleteDeviceRequest struct {
 
 // deleteDevice deletes a device of the user who asks, after interactive
 // authentication. DELETE /devices/{deviceId}.
-func (a *API) deleteDevice(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) deleteDevice(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body deleteDeviceRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.auth.DeleteDevice(r.Context(), who, param(r, "deviceId"), body.Auth)
+	return httpapi.Empty{}, a.auth.DeleteDevice(r.Context(), who, r.Param("deviceId"), body.Auth)
 }
 
 type deleteDevicesRequest struct {
@@ -58,13 +58,13 @@ type deleteDevicesRequest struct {
 
 // deleteDevices deletes several devices of the user who asks, after interactive
 // authentication. M_MISSING_PARAM without devices. POST /delete_devices.
-func (a *API) deleteDevices(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) deleteDevices(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body deleteDevicesRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if body.Devices == nil {
 		return nil, matrix.Errorf(matrix.MissingParam, "devices is missing")
 	}
-	return empty{}, a.auth.DeleteDevices(r.Context(), who, body.Devices, body.Auth)
+	return httpapi.Empty{}, a.auth.DeleteDevices(r.Context(), who, body.Devices, body.Auth)
 }

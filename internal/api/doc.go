@@ -1,46 +1,19 @@
-// Package api is the HTTP side of the server and nothing else: routes,
-// decoding, encoding, and what every answer has in common. No SQL and no rule
-// of Matrix lives here.
-//
-// # The way of a request
-//
-//	observe    request ID, CORS and security headers, access log, metrics, panics (observe.go)
-//	compress   gzip for answers of 1 KiB and more
-//	route      chi, on the path as it was sent (mount.go); 404 and 405 M_UNRECOGNIZED
-//	serve      path parameters, query, access token, body: each checked once (serve.go);
-//	           how often the caller may (work.go), and how much goes on at once (overload.go)
-//	handler    decode, call one service method, return
-//	respond    the answer or the error becomes JSON (respond.go)
-//
-// Files take two ways round: a handler that is marked as streaming reads its body
-// itself, by [API.streamBody], and an answer that is a http.Handler writes itself.
-//
-// # Promises
-//
-//   - Every answer carries the CORS headers, errors and 404 included, and OPTIONS
-//     is answered for any path without running anything.
-//   - A body is JSON whatever its Content-Type, at most [Options.MaxBodyBytes] long.
-//   - No text that a client sent and a handler sees as a string holds a NUL or
-//     invalid UTF-8; PostgreSQL takes neither.
-//   - A *matrix.Error reaches the client; any other error is logged with the
-//     request ID, and its text stays here.
-//   - A client that reads or writes too slowly loses its connection; one that goes
-//     away cancels the context of its request.
-//   - What is too much is refused at once, and takes no memory: of one caller with
-//     M_LIMIT_EXCEEDED, of all together with 503; either says when to come again.
-//   - No access token is ever logged.
+// Package api is the endpoints of the server and nothing else: routes, decoding,
+// encoding. No SQL and no rule of Matrix lives here, and what all endpoints have in
+// common is in internal/httpapi.
 //
 // # Adding an endpoint
 //
 // Write a method of [API] in the file named after what it is about, such as
 // membership.go, and one row in routes.go:
 //
-//	func (a *API) joinedRooms(r *http.Request, who matrix.Session) (any, error) {
+//	func (a *API) joinedRooms(r *httpapi.Request, who matrix.Session) (any, error) {
 //		list, err := a.timeline.JoinedRooms(r.Context(), who.UserID)
 //		return joinedRoomsAnswer{list}, err
 //	}
 //
-//	{client, http.MethodGet, "/joined_rooms", reading, user(a.joinedRooms)},
+//	httpapi.Client.Get("/joined_rooms", httpapi.Reading, httpapi.User(a.joinedRooms)),
 //
-// The row says what kind of work it is (work.go), which decides what limits it.
+// The row says where the endpoint is served, which is of which generation it is, and
+// what kind of work it is, which decides what limits it.
 package api

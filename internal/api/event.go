@@ -2,17 +2,17 @@ package api
 
 import (
 	"context"
-	"net/http"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
 	"homeserver/internal/rooms/timeline"
 )
 
 // format is how events are written for the reader.
-func (a *API) format(r *http.Request, who matrix.Session, access *timeline.Access) timeline.Format {
+func (a *API) format(r *httpapi.Request, who matrix.Session, access *timeline.Access) timeline.Format {
 	return timeline.Format{
-		WithRoomID: true, V1: isV1(r), Now: a.now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
+		WithRoomID: true, V1: r.Generation() == httpapi.APIV1, Now: a.now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
 	}
 }
 
@@ -46,8 +46,8 @@ func (l eventsAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 
 // getEvent gives one event. Section "Getting events for a room",
 // GET /rooms/{roomId}/event/{eventId}.
-func (a *API) getEvent(r *http.Request, who matrix.Session) (any, error) {
-	e, access, err := a.timeline.Event(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventId"))
+func (a *API) getEvent(r *httpapi.Request, who matrix.Session) (any, error) {
+	e, access, err := a.timeline.Event(r.Context(), who.UserID, r.Param("roomId"), r.Param("eventId"))
 	if err != nil {
 		return nil, err
 	}

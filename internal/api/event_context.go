@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
-	"net/http"
 
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
 	"homeserver/internal/rooms/timeline"
@@ -38,16 +38,16 @@ func (c contextAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 
 // eventContext gives what happened around an event. Section "Event context",
 // GET /rooms/{roomId}/context/{eventId}.
-func (a *API) eventContext(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) eventContext(r *httpapi.Request, who matrix.Session) (any, error) {
 	filter, err := a.queryFilter(r, who)
 	if err != nil {
 		return nil, err
 	}
-	limit, err := queryInt(r, "limit", filter.LimitOr(timeline.DefaultLimit))
+	limit, err := r.QueryInt("limit", filter.LimitOr(timeline.DefaultLimit))
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.timeline.Context(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventId"), min(limit, timeline.MaxLimit), filter)
+	c, err := a.timeline.Context(r.Context(), who.UserID, r.Param("roomId"), r.Param("eventId"), min(limit, timeline.MaxLimit), filter)
 	if err != nil {
 		return nil, err
 	}

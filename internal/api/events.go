@@ -1,9 +1,9 @@
 package api
 
 import (
-	"net/http"
 	"time"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/syncstream"
 )
@@ -21,9 +21,9 @@ const defaultEventsTimeout = 5000
 // events gives what has happened after a token, waiting for it if there is nothing;
 // with room_id, in a room that one need not be in. Section "Syncing" of r0, "Room
 // Previews", GET /events.
-func (a *API) events(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) events(r *httpapi.Request, who matrix.Session) (any, error) {
 	q := syncstream.EventsQuery{
-		UserID: who.UserID, DeviceID: who.DeviceID, From: query(r, "from"), RoomID: query(r, "room_id"),
+		UserID: who.UserID, DeviceID: who.DeviceID, From: r.Query("from"), RoomID: r.Query("room_id"),
 	}
 	switch q.From {
 	case tokenStart:
@@ -31,7 +31,7 @@ func (a *API) events(r *http.Request, who matrix.Session) (any, error) {
 	case tokenEnd:
 		q.From = ""
 	}
-	timeout, err := queryInt(r, "timeout", defaultEventsTimeout)
+	timeout, err := r.QueryInt("timeout", defaultEventsTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -40,14 +40,14 @@ func (a *API) events(r *http.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	chunk.V1 = isV1(r)
+	chunk.V1 = r.Generation() == httpapi.APIV1
 	return chunk, nil
 }
 
 // oneEvent gives an event by its ID alone. M_NOT_FOUND if there is none that the
 // user may see. Section "Getting events for a room" of r0, GET /events/{eventId}.
-func (a *API) oneEvent(r *http.Request, who matrix.Session) (any, error) {
-	eventID := param(r, "eventId")
+func (a *API) oneEvent(r *httpapi.Request, who matrix.Session) (any, error) {
+	eventID := r.Param("eventId")
 	found, err := a.timeline.EventsByID(r.Context(), []string{eventID})
 	if err != nil {
 		return nil, err

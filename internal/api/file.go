@@ -9,6 +9,7 @@ import (
 
 	"github.com/klauspost/compress/gzhttp"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/media"
 )
@@ -16,8 +17,8 @@ import (
 // fileAnswer is a file that is sent as it is.
 type fileAnswer struct {
 	*media.File
-	cache string // who may keep it: public or private
-	api   *API
+	cache   string // who may keep it: public or private
+	request *httpapi.Request
 }
 
 // inlineTypes are the types that browsers may show, not only save: section "Serving
@@ -49,7 +50,7 @@ func (f fileAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.Close() //nolint:errcheck // it was only read
 	r, err := f.withKnownRange(r)
 	if err != nil {
-		f.api.refuse(w, r, err)
+		f.request.Refuse(w, err)
 		return
 	}
 	h := w.Header()
@@ -68,8 +69,8 @@ func (f fileAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, name := range []string{"Content-Disposition", "Content-Security-Policy", "ETag", "Last-Modified"} {
 		h.Del(name)
 	}
-	h["Cache-Control"] = noStore
-	f.api.refuse(w, r, content.refusal())
+	h.Set("Cache-Control", "no-store")
+	f.request.Refuse(w, content.refusal())
 }
 
 // withKnownRange is the request with its Range as http.ServeContent understands it,

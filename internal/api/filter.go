@@ -2,9 +2,9 @@ package api
 
 import (
 	"maps"
-	"net/http"
 	"slices"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
@@ -15,11 +15,11 @@ type filterIDAnswer struct {
 }
 
 // postFilter stores a filter. Section "Filtering", POST /user/{userId}/filter.
-func (a *API) postFilter(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) postFilter(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
-	definition, err := rawObject(r)
+	definition, err := r.RawObject()
 	if err != nil {
 		return nil, err
 	}
@@ -29,17 +29,17 @@ func (a *API) postFilter(r *http.Request, who matrix.Session) (any, error) {
 
 // getFilter gives a filter that was stored. Section "Filtering",
 // GET /user/{userId}/filter/{filterId}.
-func (a *API) getFilter(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getFilter(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
-	return a.stream.StoredFilter(r.Context(), who.UserID, param(r, "filterId"))
+	return a.stream.StoredFilter(r.Context(), who.UserID, r.Param("filterId"))
 }
 
 // queryFilter reads a filter for the events of a room from the query, and keeps
 // out what those have written whom the reader ignores. Section "Ignoring Users".
-func (a *API) queryFilter(r *http.Request, who matrix.Session) (filter *timeline.EventFilter, err error) {
-	if text := query(r, "filter"); text != "" {
+func (a *API) queryFilter(r *httpapi.Request, who matrix.Session) (filter *timeline.EventFilter, err error) {
+	if text := r.Query("filter"); text != "" {
 		if filter, err = syncstream.ParseEventFilter(text); err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
 )
 
@@ -64,17 +65,17 @@ func TestGuestsReachWhatTheSpecificationListsAndNothingElse(t *testing.T) {
 	guest := newGuest(matrixtest.New(t, a.Handler()))
 	fill := strings.NewReplacer("{userId}", guest.UserID, "{keyName}", "displayname", "{roomId}", "!x:localhost", "{", "", "}", "")
 	for _, rt := range a.routes() {
-		what := rt.method + " " + rt.path
-		if rt.handle.access == accessPublic {
+		what := rt.Method + " " + rt.Path
+		if rt.Handler.Access == httpapi.AccessPublic {
 			continue
 		}
-		if allowed := rt.handle.access == accessGuest; allowed != forGuests[what] {
+		if allowed := rt.Handler.Access == httpapi.AccessGuest; allowed != forGuests[what] {
 			t.Errorf("%s: open to guests is %v, want %v", what, allowed, forGuests[what])
 		}
-		if rt.method == http.MethodPost && strings.HasSuffix(rt.path, "/leave") {
+		if rt.Method == http.MethodPost && strings.HasSuffix(rt.Path, "/leave") {
 			continue
 		}
-		answer := guest.Do(rt.method, "/_"+strings.TrimPrefix(rt.prefixes[0]+fill.Replace(rt.path), "/_"), `{}`)
+		answer := guest.Do(rt.Method, "/_"+strings.TrimPrefix(rt.Prefixes[0].Path+fill.Replace(rt.Path), "/_"), `{}`)
 		refused := answer.Errcode() == "M_GUEST_ACCESS_FORBIDDEN"
 		if refused == forGuests[what] {
 			t.Errorf("%s: got %d %s", what, answer.Status, answer.Body)

@@ -3,6 +3,10 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"time"
+
+	"homeserver/internal/httpapi"
+	"homeserver/internal/matrix"
 )
 
 type healthAnswer struct {
@@ -11,7 +15,7 @@ type healthAnswer struct {
 
 // health answers 200 while the server can do its work, and 503 while it can't
 // reach its database. For those who watch over it.
-func (a *API) health(r *http.Request) (any, error) {
+func (a *API) health(r *httpapi.Request) (any, error) {
 	if a.healthy == nil {
 		return healthAnswer{"ok"}, nil
 	}
@@ -21,10 +25,12 @@ func (a *API) health(r *http.Request) (any, error) {
 	return healthAnswer{"ok"}, nil
 }
 
+var errNotReady = &matrix.Error{Code: matrix.Unknown, Message: "The server is stopping", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
+
 // ready answers 200 while the server wants to be sent requests, and 503 from the
 // moment at which it begins to stop. It does not ask the database, without which no
 // other server could do better. For those who share requests out.
-func (a *API) ready(*http.Request) (any, error) {
+func (a *API) ready(*httpapi.Request) (any, error) {
 	if a.isReady != nil && !a.isReady() {
 		return nil, errNotReady
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
 )
 
@@ -57,12 +58,12 @@ func manyNames(size int) string {
 
 // TestNoRouteFailsOnHugeBodies sends each of them to each endpoint that takes bodies.
 func TestNoRouteFailsOnHugeBodies(t *testing.T) {
-	nonsense(t, func(rt route, p *place) {
-		if rt.method == http.MethodGet || rt.handle.streams {
+	nonsense(t, func(rt httpapi.Route, p *place) {
+		if rt.Method == http.MethodGet || rt.Handler.Streams {
 			return
 		}
 		for _, body := range hugeBodies() {
-			p.try(rt.method, p.path(rt, "", ""), body)
+			p.try(rt.Method, p.path(rt, "", ""), body)
 		}
 	})
 }
@@ -75,10 +76,10 @@ func TestNoRouteFailsOnGiantLists(t *testing.T) {
 		`["!a:localhost"` + strings.Repeat(`,"*"`, 100_000) + `]`,
 		`[{}` + strings.Repeat(`,{}`, 100_000) + `]`,
 	}
-	nonsense(t, func(rt route, p *place) {
-		for _, field := range bodyFields[rt.method+" "+rt.path] {
+	nonsense(t, func(rt httpapi.Route, p *place) {
+		for _, field := range bodyFields[rt.Method+" "+rt.Path] {
 			for _, list := range lists {
-				p.try(rt.method, p.path(rt, "", ""), `{"`+field+`":`+list+`}`)
+				p.try(rt.Method, p.path(rt, "", ""), `{"`+field+`":`+list+`}`)
 			}
 		}
 	})

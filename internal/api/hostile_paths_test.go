@@ -3,6 +3,8 @@ package api
 import (
 	"strings"
 	"testing"
+
+	"homeserver/internal/httpapi"
 )
 
 // climbs are ways to write the path of a file elsewhere.
@@ -28,7 +30,7 @@ func TestMediaIDsLeadToNoOtherFile(t *testing.T) {
 		} {
 			answer := alice.Do("GET", path, nil)
 			if answer.Status < 400 || answer.Status >= 500 || answer.Errcode() == "" {
-				t.Errorf("%s: %d %s", path, answer.Status, clip(string(answer.Body), 200))
+				t.Errorf("%s: %d %s", path, answer.Status, httpapi.Clip(string(answer.Body), 200))
 			}
 		}
 		answer := alice.Do("PUT", "/_matrix/media/v3/upload/localhost/"+climb, "x")
@@ -38,7 +40,7 @@ func TestMediaIDsLeadToNoOtherFile(t *testing.T) {
 		// The name of a file is only what it is called.
 		answer = alice.Do("GET", "/_matrix/media/v3/download/localhost/"+id+"/"+climb, nil)
 		if answer.Status == 200 && string(answer.Body) != "some content" || answer.Status >= 500 {
-			t.Errorf("called %s: %d %s", climb, answer.Status, clip(string(answer.Body), 200))
+			t.Errorf("called %s: %d %s", climb, answer.Status, httpapi.Clip(string(answer.Body), 200))
 		}
 	}
 }
@@ -55,7 +57,7 @@ func TestStaticPagesAreOnlyThosePublished(t *testing.T) {
 	}, climbs...) {
 		answer := server.Do("GET", "/_matrix/static/"+name, nil)
 		if name != "style.css/" && (answer.Status < 400 || answer.Status >= 500) {
-			t.Errorf("%s: %d %s", name, answer.Status, clip(string(answer.Body), 200))
+			t.Errorf("%s: %d %s", name, answer.Status, httpapi.Clip(string(answer.Body), 200))
 		}
 	}
 }

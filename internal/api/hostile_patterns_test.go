@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
 )
 
@@ -112,12 +113,12 @@ func TestNastyPatternsInSearches(t *testing.T) {
 		} {
 			answer := alice.Do("POST", path, body)
 			if answer.Status >= 500 || answer.Status != 200 && answer.Errcode() == "" {
-				t.Errorf("%s %s: %d %s", path, clip(term, 40), answer.Status, answer.Body)
+				t.Errorf("%s %s: %d %s", path, httpapi.Clip(term, 40), answer.Status, answer.Body)
 			}
 		}
 		answer := alice.Do("GET", "/directory/room/%23"+escaped(strings.ReplaceAll(term, "/", "%2F"))+":localhost", nil)
 		if answer.Status >= 500 {
-			t.Errorf("alias %s: %d %s", clip(term, 40), answer.Status, answer.Body)
+			t.Errorf("alias %s: %d %s", httpapi.Clip(term, 40), answer.Status, answer.Body)
 		}
 	}
 }

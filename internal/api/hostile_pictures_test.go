@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"homeserver/internal/httpapi"
 )
 
 // chunk is a part of a PNG.
@@ -51,7 +53,7 @@ func TestPictureBombs(t *testing.T) {
 		for _, query := range []string{"?width=96&height=96", "?width=800&height=600&method=crop", "?width=96&height=96&animated=true"} {
 			answer := alice.Do("GET", path+query, nil)
 			if answer.Status != http.StatusBadRequest && answer.Status != http.StatusRequestEntityTooLarge || answer.Errcode() == "" {
-				t.Errorf("%s%s: %d %s", name, query, answer.Status, clip(string(answer.Body), 200))
+				t.Errorf("%s%s: %d %s", name, query, answer.Status, httpapi.Clip(string(answer.Body), 200))
 			}
 		}
 		// Nothing is made larger: whoever wants that gets the file as it is.
@@ -62,6 +64,6 @@ func TestPictureBombs(t *testing.T) {
 	// Very many pictures in one are not more than a few.
 	path := strings.Replace(alice.Do("POST", "/_matrix/media/v3/upload", gifOf(200, 200_000)).OK().String("content_uri"), "mxc://", "/_matrix/media/v3/thumbnail/", 1)
 	if answer := alice.Do("GET", path+"?width=96&height=96&animated=true", nil); answer.Status >= 500 {
-		t.Errorf("an animation of 200,000 pictures: %d %s", answer.Status, clip(string(answer.Body), 200))
+		t.Errorf("an animation of 200,000 pictures: %d %s", answer.Status, httpapi.Clip(string(answer.Body), 200))
 	}
 }

@@ -1,8 +1,7 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
@@ -10,8 +9,8 @@ import (
 
 // initialSync returns all rooms with their state and newest messages, and the token
 // from which /events goes on. Section "Syncing" of r0, GET /initialSync.
-func (a *API) initialSync(r *http.Request, who matrix.Session) (any, error) {
-	archived, err := queryBool(r, "archived")
+func (a *API) initialSync(r *httpapi.Request, who matrix.Session) (any, error) {
+	archived, err := r.QueryBool("archived")
 	if err != nil {
 		return nil, err
 	}
@@ -30,8 +29,8 @@ func (a *API) initialSync(r *http.Request, who matrix.Session) (any, error) {
 
 // roomInitialSync returns one room in the same way. Section "Room Previews",
 // GET /rooms/{roomId}/initialSync.
-func (a *API) roomInitialSync(r *http.Request, who matrix.Session) (any, error) {
-	roomID := param(r, "roomId")
+func (a *API) roomInitialSync(r *httpapi.Request, who matrix.Session) (any, error) {
+	roomID := r.Param("roomId")
 	q, err := initialQuery(r, who)
 	if err != nil {
 		return nil, err
@@ -44,7 +43,7 @@ func (a *API) roomInitialSync(r *http.Request, who matrix.Session) (any, error) 
 	return answer, err
 }
 
-func initialQuery(r *http.Request, who matrix.Session) (syncstream.InitialQuery, error) {
-	limit, err := queryInt(r, "limit", timeline.DefaultLimit)
-	return syncstream.InitialQuery{UserID: who.UserID, DeviceID: who.DeviceID, Limit: limit, V1: isV1(r)}, err
+func initialQuery(r *httpapi.Request, who matrix.Session) (syncstream.InitialQuery, error) {
+	limit, err := r.QueryInt("limit", timeline.DefaultLimit)
+	return syncstream.InitialQuery{UserID: who.UserID, DeviceID: who.DeviceID, Limit: limit, V1: r.Generation() == httpapi.APIV1}, err
 }

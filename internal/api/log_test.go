@@ -1,48 +1,37 @@
 package api
 
 import (
-	"net/http"
+	"log/slog"
 	"strings"
 	"testing"
+
+	"homeserver/internal/matrixtest"
 )
 
-// Whatever is logged while a request is answered tells which request that was.
-func TestLinesOfARequestCarryItsID(t *testing.T) {
+func TestAccessLogNamesTheRouteAndNoSecret(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, Options{})
-	service := b.API.log.With("service", "cheese").WithGroup("shop")
-	c := b.serve(t, get("/it", func(r *http.Request) (any, error) {
-		service.InfoContext(r.Context(), "inside", "kind", "brie")
-		return nil, errInternal
-	}))
-	id := c.Do("GET", "/it", nil).Refused(500, "M_UNKNOWN").Header.Get("X-Request-Id")
-	b.API.log.InfoContext(t.Context(), "outside")
-	b.log.wait(t, "msg=outside")
-	lines := 0
-	for line := range strings.Lines(b.log.wait(t, "msg=request ")) {
-		inside := !strings.Contains(line, "msg=outside")
-		if strings.Contains(line, "request_id="+id) != inside || strings.Count(line, "request_id") > 1 {
-			t.Errorf("the request %s has the line: %s", id, line)
+	opts := services(t)
+	lines := matrixtest.NewLog()
+	opts.HTTP.Logger = slog.New(slog.NewTextHandler(lines, nil))
+	c := matrixtest.New(t, newAPI(t, opts).Handler())
+	alice := c.Register("alice", "wordpass")
+	c.Do("GET", "/account/whoami?access_token="+alice.Token, nil).OK()
+	c.Do("GET", "/no/such/thing?access_token="+alice.Token, nil).Refused(404, "M_UNRECOGNIZED")
+	c.Do("GET", "/account/whoami?access_token="+alice.Token+"%zz", nil).Refused(400, "M_INVALID_PARAM")
+	alice.Do("GET", matrixtest.Path("profile", "@secret:localhost"), nil).Refused(404, "M_NOT_FOUND")
+	log := lines.Wait(t, "route=/profile/{userId} status=404")
+	for _, want := range []string{
+		"method=POST route=/register status=200",
+		"method=GET route=/account/whoami status=200", "user=@alice:localhost", "client=127.0.0.1",
+		"path=/_matrix/client/v3/no/such/thing status=404",
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
 		}
-		lines++
 	}
-	if log := b.log.wait(t, "msg=inside"); lines != 4 || !strings.Contains(log, "service=cheese shop.kind=brie") {
-		t.Errorf("%d lines, want inside, request refused, request and outside:\n%s", lines, log)
-	}
-}
-
-func TestLinesOfRequestsCanBeLeftOutAlone(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, Options{NoRequestLines: true})
-	c := b.serve(t, get("/it", func(r *http.Request) (any, error) {
-		b.API.log.InfoContext(r.Context(), "inside", "number", r.URL.Query().Get("n"))
-		return nil, errInternal
-	}))
-	// The first is over when the second begins: they come over one connection.
-	for _, n := range []string{"1", "2"} {
-		c.Do("GET", "/it?n="+n, nil).Refused(500, "M_UNKNOWN")
-	}
-	if log := b.log.wait(t, "number=2"); strings.Contains(log, "msg=request ") || !strings.Contains(log, `msg="request refused"`) {
-		t.Errorf("want the lines inside and request refused alone:\n%s", log)
+	for _, secret := range []string{alice.Token, "access_token", "wordpass", "@secret"} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log holds %q", secret)
+		}
 	}
 }

@@ -1,9 +1,8 @@
 package api
 
 import (
-	"net/http"
-
 	"homeserver/internal/auth"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
@@ -18,7 +17,7 @@ type loginFlowsAnswer struct {
 
 // loginFlows lists the ways to log in. Anybody may ask. Section "Login",
 // GET /login.
-func (a *API) loginFlows(*http.Request) (any, error) {
+func (a *API) loginFlows(*httpapi.Request) (any, error) {
 	answer := loginFlowsAnswer{Flows: []loginFlow{}}
 	for _, name := range a.auth.LoginTypes() {
 		answer.Flows = append(answer.Flows, loginFlow{name, name == auth.LoginByToken})
@@ -27,24 +26,24 @@ func (a *API) loginFlows(*http.Request) (any, error) {
 }
 
 // login logs a device in. Section "Login", POST /login.
-func (a *API) login(r *http.Request) (any, error) {
+func (a *API) login(r *httpapi.Request) (any, error) {
 	var body auth.LoginRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return a.auth.Login(r.Context(), body, clientOf(r))
+	return a.auth.Login(r.Context(), body, r.Client())
 }
 
 // logout ends the session of the access token, and its device. Its body, which
 // should be empty, is not looked at. Section "Login", POST /logout.
-func (a *API) logout(r *http.Request, who matrix.Session) (any, error) {
-	return empty{}, a.auth.Logout(r.Context(), who)
+func (a *API) logout(r *httpapi.Request, who matrix.Session) (any, error) {
+	return httpapi.Empty{}, a.auth.Logout(r.Context(), who)
 }
 
 // logoutAll ends all sessions of a user. Its body, which should be empty, is not
 // looked at. Section "Login", POST /logout/all.
-func (a *API) logoutAll(r *http.Request, who matrix.Session) (any, error) {
-	return empty{}, a.auth.LogoutAll(r.Context(), who.UserID)
+func (a *API) logoutAll(r *httpapi.Request, who matrix.Session) (any, error) {
+	return httpapi.Empty{}, a.auth.LogoutAll(r.Context(), who.UserID)
 }
 
 type refreshRequest struct {
@@ -54,9 +53,9 @@ type refreshRequest struct {
 // refresh exchanges a refresh token for new tokens. It needs no access token,
 // since the old one may have expired. Section "Refreshing access tokens",
 // POST /refresh.
-func (a *API) refresh(r *http.Request) (any, error) {
+func (a *API) refresh(r *httpapi.Request) (any, error) {
 	var body refreshRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	return a.auth.Refresh(r.Context(), body.RefreshToken)

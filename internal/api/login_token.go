@@ -2,18 +2,18 @@ package api
 
 import (
 	"encoding/json"
-	"net/http"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 // getLoginToken makes a token by which another client can log in as the same user,
 // after interactive authentication. Section "Login", POST /login/get_token.
-func (a *API) getLoginToken(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getLoginToken(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body struct {
 		Auth json.RawMessage `json:"auth"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	return a.auth.LoginToken(r.Context(), who, body.Auth)

@@ -1,9 +1,9 @@
 package api
 
 import (
-	"net/http"
 	"time"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/media"
 )
@@ -18,29 +18,29 @@ type uploadAnswer struct {
 }
 
 // upload takes a file. POST /upload.
-func (a *API) upload(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) upload(r *httpapi.Request, who matrix.Session) (any, error) {
 	uri, err := a.media.Upload(r.Context(), who, a.uploadOf(r))
 	return uploadAnswer{ContentURI: uri}, err
 }
 
 // createMedia gives a URI for a file that comes later. POST /create.
-func (a *API) createMedia(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) createMedia(r *httpapi.Request, who matrix.Session) (any, error) {
 	uri, expiresAt, err := a.media.Create(r.Context(), who)
 	return uploadAnswer{uri, expiresAt}, err
 }
 
 // uploadTo takes the file for such a URI. PUT /upload/{serverName}/{mediaId}.
-func (a *API) uploadTo(r *http.Request, who matrix.Session) (any, error) {
-	err := a.media.UploadTo(r.Context(), who, param(r, "serverName"), param(r, "mediaId"), a.uploadOf(r))
-	return empty{}, err
+func (a *API) uploadTo(r *httpapi.Request, who matrix.Session) (any, error) {
+	err := a.media.UploadTo(r.Context(), who, r.Param("serverName"), r.Param("mediaId"), a.uploadOf(r))
+	return httpapi.Empty{}, err
 }
 
-func (a *API) uploadOf(r *http.Request) media.Upload {
+func (a *API) uploadOf(r *httpapi.Request) media.Upload {
 	return media.Upload{
-		Body:        a.streamBody(r),
+		Body:        r.Stream(),
 		Bytes:       r.ContentLength,
 		ContentType: r.Header.Get("Content-Type"),
-		Filename:    query(r, "filename"),
+		Filename:    r.Query("filename"),
 	}
 }
 
@@ -49,14 +49,14 @@ type mediaConfigAnswer struct {
 }
 
 // mediaConfig tells how large a file may be. GET /config.
-func (a *API) mediaConfig(*http.Request, matrix.Session) (any, error) {
+func (a *API) mediaConfig(*httpapi.Request, matrix.Session) (any, error) {
 	return mediaConfigAnswer{a.media.MaxUploadBytes()}, nil
 }
 
 // previewURL tells what is behind a link. The newest preview that there is counts,
 // whatever time ts names. GET /preview_url.
-func (a *API) previewURL(r *http.Request, _ matrix.Session) (any, error) {
-	link := query(r, "url")
+func (a *API) previewURL(r *httpapi.Request, _ matrix.Session) (any, error) {
+	link := r.Query("url")
 	if link == "" {
 		return nil, matrix.Errorf(matrix.MissingParam, "url is missing")
 	}
@@ -67,19 +67,19 @@ func (a *API) previewURL(r *http.Request, _ matrix.Session) (any, error) {
 // download gives a file to anybody. allow_remote and allow_redirect make no
 // difference: there are no files of other servers here, and no other place where
 // the own ones are. GET /_matrix/media/v3/download/{serverName}/{mediaId}[/{fileName}].
-func (a *API) download(r *http.Request) (any, error) {
+func (a *API) download(r *httpapi.Request) (any, error) {
 	wait, err := mediaWait(r)
 	if err != nil {
 		return nil, err
 	}
-	file, err := a.media.Open(r.Context(), param(r, "serverName"), param(r, "mediaId"), wait)
+	file, err := a.media.Open(r.Context(), r.Param("serverName"), r.Param("mediaId"), wait)
 	if err != nil {
 		return nil, err
 	}
-	if name := param(r, "fileName"); name != "" {
+	if name := r.Param("fileName"); name != "" {
 		file.Filename = name
 	}
-	return fileAnswer{file, "public", a}, nil
+	return fileAnswer{file, "public", r}, nil
 }
 
 // errMediaClosed is how files look to strangers where media are for users only.
@@ -88,8 +88,8 @@ var errMediaClosed = &matrix.Error{Code: matrix.NotFound, Message: "There is no 
 // unlessClosed is the handler of an endpoint that gives files to anybody. M_NOT_FOUND
 // for all of them where the operator has closed it: section "Content repository",
 // freezing unauthenticated media.
-func (a *API) unlessClosed(h func(*http.Request) (any, error)) func(*http.Request) (any, error) {
-	return func(r *http.Request) (any, error) {
+func (a *API) unlessClosed(h func(*httpapi.Request) (any, error)) func(*httpapi.Request) (any, error) {
+	return func(r *httpapi.Request) (any, error) {
 		if a.mediaClosed {
 			return nil, errMediaClosed
 		}
@@ -99,14 +99,14 @@ func (a *API) unlessClosed(h func(*http.Request) (any, error)) func(*http.Reques
 
 // authedDownload gives a file to those who are logged in.
 // GET /_matrix/client/v1/media/download/{serverName}/{mediaId}[/{fileName}].
-func (a *API) authedDownload(r *http.Request, _ matrix.Session) (any, error) {
+func (a *API) authedDownload(r *httpapi.Request, _ matrix.Session) (any, error) {
 	return onlyForUsers(a.download(r))
 }
 
 // thumbnail gives a small picture of a file to anybody.
 // GET /_matrix/media/v3/thumbnail/{serverName}/{mediaId}.
-func (a *API) thumbnail(r *http.Request) (any, error) {
-	q := media.ThumbnailQuery{Server: param(r, "serverName"), MediaID: param(r, "mediaId")}
+func (a *API) thumbnail(r *httpapi.Request) (any, error) {
+	q := media.ThumbnailQuery{Server: r.Param("serverName"), MediaID: r.Param("mediaId")}
 	var err error
 	if q.Width, err = wantedSide(r, "width"); err != nil {
 		return nil, err
@@ -114,14 +114,14 @@ func (a *API) thumbnail(r *http.Request) (any, error) {
 	if q.Height, err = wantedSide(r, "height"); err != nil {
 		return nil, err
 	}
-	switch query(r, "method") {
+	switch r.Query("method") {
 	case "", "scale":
 	case "crop":
 		q.Crop = true
 	default:
 		return nil, matrix.Errorf(matrix.InvalidParam, "method must be crop or scale")
 	}
-	if q.Animated, err = queryBool(r, "animated"); err != nil {
+	if q.Animated, err = r.QueryBool("animated"); err != nil {
 		return nil, err
 	}
 	if q.Wait, err = mediaWait(r); err != nil {
@@ -132,19 +132,19 @@ func (a *API) thumbnail(r *http.Request) (any, error) {
 		return nil, err
 	}
 	file.Filename = thumbnailNames[file.ContentType]
-	return fileAnswer{file, "public", a}, nil
+	return fileAnswer{file, "public", r}, nil
 }
 
-func wantedSide(r *http.Request, name string) (int, error) {
-	if query(r, name) == "" {
+func wantedSide(r *httpapi.Request, name string) (int, error) {
+	if r.Query(name) == "" {
 		return 0, matrix.Errorf(matrix.MissingParam, "%s is missing", name)
 	}
-	return queryInt(r, name, 0)
+	return r.QueryInt(name, 0)
 }
 
 // authedThumbnail gives a small picture of a file to those who are logged in.
 // GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}.
-func (a *API) authedThumbnail(r *http.Request, _ matrix.Session) (any, error) {
+func (a *API) authedThumbnail(r *httpapi.Request, _ matrix.Session) (any, error) {
 	return onlyForUsers(a.thumbnail(r))
 }
 
@@ -154,8 +154,8 @@ var thumbnailNames = map[string]string{
 	"image/gif": "thumbnail.gif", "image/webp": "thumbnail.webp",
 }
 
-func mediaWait(r *http.Request) (time.Duration, error) {
-	ms, err := queryInt(r, "timeout_ms", defaultMediaWait)
+func mediaWait(r *httpapi.Request) (time.Duration, error) {
+	ms, err := r.QueryInt("timeout_ms", defaultMediaWait)
 	return time.Duration(min(ms, 3_600_000)) * time.Millisecond, err
 }
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -12,13 +11,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"homeserver/internal/matrix"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/media"
 	"homeserver/internal/postgres/postgrestest"
@@ -35,7 +33,7 @@ func newMediaServer(t testing.TB, change func(*media.Options)) *matrixtest.Clien
 	t.Helper()
 	pool := postgrestest.New(t)
 	opts := servicesOn(t, pool)
-	own := media.Options{Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: opts.Logger}
+	own := media.Options{Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: opts.HTTP.Logger}
 	change(&own)
 	var err error
 	if opts.Media, err = media.New(own); err != nil {
@@ -98,22 +96,22 @@ func TestMediaInEveryGeneration(t *testing.T) {
 	t.Parallel()
 	anyone := newServer(t)
 	alice := anyone.Register("alice", "wordpass")
-	for _, generation := range openMedia {
-		uri := sendFile(alice, "POST", generation+"/upload?filename=a.txt", "text/plain", "hello "+generation).OK().String("content_uri")
+	for _, generation := range httpapi.OpenMedia {
+		uri := sendFile(alice, "POST", generation.Path+"/upload?filename=a.txt", "text/plain", "hello "+generation.Path).OK().String("content_uri")
 		path := mediaPath(alice, uri)
-		for _, other := range openMedia {
+		for _, other := range httpapi.OpenMedia {
 			for _, end := range []string{"", "/", "/other.txt"} {
-				r := anyone.Do("GET", other+"/download"+path+end, nil).OK()
-				if string(r.Body) != "hello "+generation {
-					t.Errorf("%s: got %q", other, r.Body)
+				r := anyone.Do("GET", other.Path+"/download"+path+end, nil).OK()
+				if string(r.Body) != "hello "+generation.Path {
+					t.Errorf("%s: got %q", other.Path, r.Body)
 				}
 			}
-			alice.Do("GET", other+"/config", nil).OK()
+			alice.Do("GET", other.Path+"/config", nil).OK()
 		}
-		for _, authed := range authedMedia {
-			r := alice.Do("GET", authed+"/download"+path, nil).OK()
-			if string(r.Body) != "hello "+generation {
-				t.Errorf("%s: got %q", authed, r.Body)
+		for _, authed := range httpapi.AuthedMedia {
+			r := alice.Do("GET", authed.Path+"/download"+path, nil).OK()
+			if string(r.Body) != "hello "+generation.Path {
+				t.Errorf("%s: got %q", authed.Path, r.Body)
 			}
 		}
 	}
@@ -278,12 +276,12 @@ func TestMediaCanBeClosedToStrangers(t *testing.T) {
 	anyone := matrixtest.New(t, newAPI(t, opts).Handler())
 	alice := anyone.Register("alice", "wordpass")
 	path := upload(alice, "image/png", "a.png", picture(t, 20, 20))
-	for _, generation := range openMedia {
+	for _, generation := range httpapi.OpenMedia {
 		for _, open := range []string{"/download" + path, "/download" + path + "/b.png", "/thumbnail" + path + "?width=5&height=5"} {
-			anyone.Do("GET", generation+open, nil).Refused(404, "M_NOT_FOUND")
-			alice.Do("GET", generation+open, nil).Refused(404, "M_NOT_FOUND")
+			anyone.Do("GET", generation.Path+open, nil).Refused(404, "M_NOT_FOUND")
+			alice.Do("GET", generation.Path+open, nil).Refused(404, "M_NOT_FOUND")
 		}
-		alice.Do("GET", generation+"/config", nil).OK()
+		alice.Do("GET", generation.Path+"/config", nil).OK()
 	}
 	alice.Do("GET", mediaAuthed+"/download"+path, nil).OK()
 	alice.Do("GET", mediaAuthed+"/download"+path+"/b.png", nil).OK()
@@ -377,94 +375,12 @@ func TestUploadInChunks(t *testing.T) {
 	}
 }
 
-// TestUploadThatStalls makes sure that a sender that falls asleep is given up, and
-// told so, although uploads may take long.
-func TestUploadThatStalls(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, Options{BodyTimeout: 100 * time.Millisecond})
-	c := b.serve(t, route{method: "POST", path: "/upload", work: uploading, handle: streaming(public(func(r *http.Request) (any, error) {
-		n, err := io.Copy(io.Discard, b.streamBody(r))
-		return n, err
-	}))})
-	c.Do("POST", "/upload", strings.Repeat("x", 5<<20)).OK() // no limit of size
-
-	conn := dial(t, c)
-	if _, err := io.WriteString(conn, "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf"); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := io.ReadAll(conn)
-	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || !strings.Contains(string(answer), "M_UNKNOWN") {
-		t.Errorf("got %q, %v", answer, err)
-	}
-}
-
-// TestReaderOfAFileThatStalls makes sure that a download ends whose reader takes
-// nothing, and goes on for as long as it does.
-func TestReaderOfAFileThatStalls(t *testing.T) {
-	t.Parallel()
-	const patience = 100 * time.Millisecond
-	b := newBench(t, Options{AnswerTimeout: patience})
-	ended := make(chan error, 1)
-	endless := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		for piece := make([]byte, 64<<10); ; {
-			if _, err := w.Write(piece); err != nil {
-				ended <- err
-				return
-			}
-		}
-	})
-	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		tick := time.NewTicker(patience / 2)
-		defer tick.Stop()
-		for range 5 {
-			select {
-			case <-tick.C:
-			case <-r.Context().Done():
-				return
-			}
-			if _, err := io.WriteString(w, "piece "); err != nil {
-				t.Errorf("a slow answer broke off: %v", err)
-			}
-		}
-	})
-	c := b.serve(t,
-		get("/endless", func(*http.Request) (any, error) { return endless, nil }),
-		get("/slow", func(*http.Request) (any, error) { return slow, nil }))
-	conn := dial(t, c)
-	if _, err := io.WriteString(conn, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-ended:
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("it ended by %v", err)
-		}
-	case <-time.After(matrixtest.Patience):
-		t.Error("it goes on writing for nobody")
-	}
-	if r := c.Do("GET", "/slow", nil).OK(); string(r.Body) != strings.Repeat("piece ", 5) {
-		t.Errorf("got %q", r.Body)
-	}
-}
-
-func TestNotYetUploadedIsNoFaultOfTheServer(t *testing.T) {
-	t.Parallel()
-	for status, logged := range map[int]bool{500: true, 502: false, 503: true, 504: false, 413: false} {
-		if isOurFault(&matrix.Error{Status: status}) != logged {
-			t.Errorf("%d: want %v", status, logged)
-		}
-	}
-	if isOurFault(&matrix.Error{Status: 503, RetryAfter: 1}) {
-		t.Error("what passes by itself is logged as an error")
-	}
-}
-
 func TestThumbnails(t *testing.T) {
 	t.Parallel()
 	anyone := newServer(t)
 	alice := anyone.Register("alice", "wordpass")
 	path := upload(alice, "image/png", "cat.png", picture(t, 800, 400))
-	for _, generation := range slices.Concat(openMedia, authedMedia) {
+	for _, generation := range slices.Concat(httpapi.OpenMedia, httpapi.AuthedMedia) {
 		for query, want := range map[string]image.Point{
 			"width=96&height=96&method=crop":                 {X: 96, Y: 96},
 			"width=320&height=240&method=scale":              {X: 480, Y: 240},
@@ -472,7 +388,7 @@ func TestThumbnails(t *testing.T) {
 			"width=5000&height=5000&animated=true":           {X: 800, Y: 400},
 			"width=50&height=100&method=crop&animated=false": {X: 160, Y: 320},
 		} {
-			r := alice.Do("GET", generation+"/thumbnail"+path+"?"+query, nil).OK()
+			r := alice.Do("GET", generation.Path+"/thumbnail"+path+"?"+query, nil).OK()
 			m, kind, err := image.Decode(bytes.NewReader(r.Body))
 			if err != nil || m.Bounds().Size() != want || r.Header.Get("Content-Type") != "image/"+kind {
 				t.Errorf("%s: got %v of type %s, %v", query, m.Bounds(), r.Header.Get("Content-Type"), err)
@@ -567,8 +483,8 @@ func TestPreviewURL(t *testing.T) {
 	ask := func(prefix, link string) *matrixtest.Response {
 		return alice.Do("GET", prefix+"/preview_url?ts=1510610716656&url="+matrixtest.Path(link)[1:], nil)
 	}
-	for _, prefix := range slices.Concat(openMedia, authedMedia) {
-		r := ask(prefix, site.URL).OK()
+	for _, prefix := range slices.Concat(httpapi.OpenMedia, httpapi.AuthedMedia) {
+		r := ask(prefix.Path, site.URL).OK()
 		if r.String("og:title") != "Cats <3" || r.At("og:image:width") != 30.0 || r.At("og:image:height") != 20.0 || r.String("og:image:type") != "image/png" {
 			t.Errorf("got %s", r.Body)
 		}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
 	"homeserver/internal/rooms/timeline"
@@ -14,15 +14,15 @@ import (
 
 // members lists the member events of a room. Section "Getting events for a
 // room", GET /rooms/{roomId}/members.
-func (a *API) members(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) members(r *httpapi.Request, who matrix.Session) (any, error) {
 	at, err := a.queryToken(r, "at")
 	if err != nil {
 		return nil, err
 	}
 	filter := timeline.MemberFilter{
-		Membership: query(r, "membership"), NotMembership: query(r, "not_membership"), At: at,
+		Membership: r.Query("membership"), NotMembership: r.Query("not_membership"), At: at,
 	}
-	events, access, err := a.timeline.Members(r.Context(), who.UserID, param(r, "roomId"), filter)
+	events, access, err := a.timeline.Members(r.Context(), who.UserID, r.Param("roomId"), filter)
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +73,8 @@ func contentText(content []byte, name string) matrix.Nullable {
 
 // joinedMembers lists who is in a room, by name. Section "Getting events for a
 // room", GET /rooms/{roomId}/joined_members.
-func (a *API) joinedMembers(r *http.Request, who matrix.Session) (any, error) {
-	events, err := a.timeline.JoinedMembers(r.Context(), who.UserID, param(r, "roomId"))
+func (a *API) joinedMembers(r *httpapi.Request, who matrix.Session) (any, error) {
+	events, err := a.timeline.JoinedMembers(r.Context(), who.UserID, r.Param("roomId"))
 	if err != nil {
 		return nil, err
 	}

@@ -3,20 +3,20 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/thirdpartyinvite"
 	"homeserver/internal/rooms"
 )
 
 // reason is the reason that the body gives for a change of membership, if any.
-func reason(r *http.Request) (string, error) {
+func reason(r *httpapi.Request) (string, error) {
 	var body struct {
 		Reason string `json:"reason"`
 	}
-	err := decode(r, &body)
+	err := r.Decode(&body)
 	return body.Reason, err
 }
 
@@ -26,7 +26,7 @@ type roomIDAnswer struct {
 
 // joinRoom makes the user join a room by its ID. Section "Joining rooms",
 // POST /rooms/{roomId}/join.
-func (a *API) joinRoom(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) joinRoom(r *httpapi.Request, who matrix.Session) (any, error) {
 	why, err := reason(r)
 	if err != nil {
 		return nil, err
@@ -35,13 +35,13 @@ func (a *API) joinRoom(r *http.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	roomID := param(r, "roomId")
+	roomID := r.Param("roomId")
 	return roomIDAnswer{roomID}, join(r.Context(), who.UserID, roomID, why)
 }
 
 // joinRoomOrAlias makes the user join a room by its ID or an alias. Section
 // "Joining rooms", POST /join/{roomIdOrAlias}.
-func (a *API) joinRoomOrAlias(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) joinRoomOrAlias(r *httpapi.Request, who matrix.Session) (any, error) {
 	join, err := a.joinAs(r, who)
 	if err != nil {
 		return nil, err
@@ -53,9 +53,9 @@ func (a *API) joinRoomOrAlias(r *http.Request, who matrix.Session) (any, error) 
 // others with third_party_signed by an invitation to an address of theirs. Some
 // clients send it empty where there is nothing to prove. What else stands in the body
 // goes into the member event, as on other servers.
-func (a *API) joinAs(r *http.Request, who matrix.Session) (func(ctx context.Context, userID, roomID, reason string) error, error) {
+func (a *API) joinAs(r *httpapi.Request, who matrix.Session) (func(ctx context.Context, userID, roomID, reason string) error, error) {
 	var body map[string]json.RawMessage
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	q := rooms.JoinRequest{Content: body, Guest: who.Guest}
@@ -86,17 +86,17 @@ func proofOf(given json.RawMessage) (json.RawMessage, error) {
 
 // knock asks to be let into a room. Section "Knocking on rooms",
 // POST /knock/{roomIdOrAlias}.
-func (a *API) knock(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) knock(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.enter(r, who, a.rooms.Knock)
 }
 
 // enter changes the user's membership in the room of an ID or an alias.
-func (a *API) enter(r *http.Request, who matrix.Session, change func(ctx context.Context, userID, roomID, reason string) error) (any, error) {
+func (a *API) enter(r *httpapi.Request, who matrix.Session, change func(ctx context.Context, userID, roomID, reason string) error) (any, error) {
 	why, err := reason(r)
 	if err != nil {
 		return nil, err
 	}
-	roomID, err := a.published.Resolve(r.Context(), param(r, "roomIdOrAlias"))
+	roomID, err := a.published.Resolve(r.Context(), r.Param("roomIdOrAlias"))
 	if err != nil {
 		return nil, err
 	}
@@ -105,67 +105,67 @@ func (a *API) enter(r *http.Request, who matrix.Session, change func(ctx context
 
 // leave makes the user leave a room, reject an invite or take back a knock.
 // Section "Leaving rooms", POST /rooms/{roomId}/leave.
-func (a *API) leave(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) leave(r *httpapi.Request, who matrix.Session) (any, error) {
 	why, err := reason(r)
 	if err != nil {
 		return nil, err
 	}
-	return empty{}, a.rooms.Leave(r.Context(), who.UserID, param(r, "roomId"), why)
+	return httpapi.Empty{}, a.rooms.Leave(r.Context(), who.UserID, r.Param("roomId"), why)
 }
 
 // forget makes the user hear no more of a room that was left. Section "Leaving
 // rooms", POST /rooms/{roomId}/forget.
-func (a *API) forget(r *http.Request, who matrix.Session) (any, error) {
-	return empty{}, a.rooms.Forget(r.Context(), who.UserID, param(r, "roomId"))
+func (a *API) forget(r *httpapi.Request, who matrix.Session) (any, error) {
+	return httpapi.Empty{}, a.rooms.Forget(r.Context(), who.UserID, r.Param("roomId"))
 }
 
 // invite invites another user, or whoever has an address. Sections "Joining rooms"
 // and "Third-party invites", POST /rooms/{roomId}/invite.
-func (a *API) invite(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) invite(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body struct {
 		thirdpartyinvite.Address
 		UserID *string `json:"user_id"`
 		Reason string  `json:"reason"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if body.UserID == nil && body.Address != (thirdpartyinvite.Address{}) {
-		return empty{}, a.invitations.Invite(r.Context(), who.UserID, param(r, "roomId"), body.Reason, body.Address)
+		return httpapi.Empty{}, a.invitations.Invite(r.Context(), who.UserID, r.Param("roomId"), body.Reason, body.Address)
 	}
 	return a.changeOther(r, who, a.rooms.Invite)
 }
 
 // kick makes another user leave. Section "Leaving rooms", POST /rooms/{roomId}/kick.
-func (a *API) kick(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) kick(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.changeOther(r, who, a.rooms.Kick)
 }
 
 // ban bans another user. Section "Banning users in a room",
 // POST /rooms/{roomId}/ban.
-func (a *API) ban(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) ban(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.changeOther(r, who, a.rooms.Ban)
 }
 
 // unban lifts a ban. Section "Banning users in a room", POST /rooms/{roomId}/unban.
-func (a *API) unban(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) unban(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.changeOther(r, who, a.rooms.Unban)
 }
 
 // changeOther changes the membership of the user named in the body.
 // M_MISSING_PARAM if none is.
-func (a *API) changeOther(r *http.Request, who matrix.Session, change func(ctx context.Context, sender, roomID, userID, reason string) error) (any, error) {
+func (a *API) changeOther(r *httpapi.Request, who matrix.Session, change func(ctx context.Context, sender, roomID, userID, reason string) error) (any, error) {
 	var body struct {
 		UserID string `json:"user_id"`
 		Reason string `json:"reason"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if body.UserID == "" {
 		return nil, matrix.Errorf(matrix.MissingParam, "user_id is missing")
 	}
-	return empty{}, change(r.Context(), who.UserID, param(r, "roomId"), body.UserID, body.Reason)
+	return httpapi.Empty{}, change(r.Context(), who.UserID, r.Param("roomId"), body.UserID, body.Reason)
 }
 
 type joinedRoomsAnswer struct {
@@ -174,7 +174,7 @@ type joinedRoomsAnswer struct {
 
 // joinedRooms lists the rooms that the user is in. Section "Room membership",
 // GET /joined_rooms.
-func (a *API) joinedRooms(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) joinedRooms(r *httpapi.Request, who matrix.Session) (any, error) {
 	list, err := a.timeline.JoinedRooms(r.Context(), who.UserID)
 	return joinedRoomsAnswer{list}, err
 }

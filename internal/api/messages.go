@@ -2,9 +2,9 @@ package api
 
 import (
 	"context"
-	"net/http"
 
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
@@ -51,30 +51,30 @@ func (m messagesAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error 
 // direction, which is forward in older generations: their clients know servers that
 // took it so. These find an end in every answer, as it was specified then. Section
 // "Getting events for a room", GET /rooms/{roomId}/messages.
-func (a *API) messages(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) messages(r *httpapi.Request, who matrix.Session) (any, error) {
 	page, err := a.page(r, who)
 	if err != nil {
 		return nil, err
 	}
-	st, err := a.timeline.Messages(r.Context(), who.UserID, param(r, "roomId"), *page)
+	st, err := a.timeline.Messages(r.Context(), who.UserID, r.Param("roomId"), *page)
 	if err != nil {
 		return nil, err
 	}
 	start := syncstream.FormatToken(st.Start)
-	if given := query(r, "from"); page.From != nil {
+	if given := r.Query("from"); page.From != nil {
 		start = given
 	}
-	return messagesAnswer{a.format(r, who, st.Access), st, start, !isV3(r), a.timeline.Cursor(st.Members)}, nil
+	return messagesAnswer{a.format(r, who, st.Access), st, start, r.Generation() != httpapi.V3, a.timeline.Cursor(st.Members)}, nil
 }
 
-func (a *API) page(r *http.Request, who matrix.Session) (*timeline.Page, error) {
+func (a *API) page(r *httpapi.Request, who matrix.Session) (*timeline.Page, error) {
 	p := &timeline.Page{}
-	switch query(r, "dir") {
+	switch r.Query("dir") {
 	case "b":
 		p.Backward = true
 	case "f":
 	case "":
-		if isV3(r) {
+		if r.Generation() == httpapi.V3 {
 			return nil, errMissingDir
 		}
 	default:
@@ -90,14 +90,14 @@ func (a *API) page(r *http.Request, who matrix.Session) (*timeline.Page, error) 
 	if p.Filter, err = a.queryFilter(r, who); err != nil {
 		return nil, err
 	}
-	limit, err := queryInt(r, "limit", p.Filter.LimitOr(timeline.DefaultLimit))
+	limit, err := r.QueryInt("limit", p.Filter.LimitOr(timeline.DefaultLimit))
 	p.Limit = min(max(limit, 1), timeline.MaxLimit) // with 0 a page would never end
 	return p, err
 }
 
 // queryToken reads a token from the query; nil if it isn't there.
-func (a *API) queryToken(r *http.Request, name string) (*journal.Position, error) {
-	text := query(r, name)
+func (a *API) queryToken(r *httpapi.Request, name string) (*journal.Position, error) {
+	text := r.Query(name)
 	switch text {
 	case "":
 		return nil, nil

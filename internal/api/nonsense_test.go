@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
 )
 
@@ -123,8 +124,8 @@ func newPlace(anyone *matrixtest.Client) *place {
 }
 
 // path fills in the path of a route, with one part replaced if it is named.
-func (p *place) path(rt route, odd, by string) string {
-	return rt.prefixes[0] + pathParam.ReplaceAllStringFunc(rt.path, func(param string) string {
+func (p *place) path(rt httpapi.Route, odd, by string) string {
+	return rt.Prefixes[0].Path + pathParam.ReplaceAllStringFunc(rt.Path, func(param string) string {
 		name := param[1 : len(param)-1]
 		if name == odd {
 			return by
@@ -138,21 +139,21 @@ func (p *place) path(rt route, odd, by string) string {
 func (p *place) try(method, path, body string) {
 	p.T.Helper()
 	answer := p.Do(method, path, body)
-	what := method + " " + clip(path, 300) + " " + clip(body, 200)
+	what := method + " " + httpapi.Clip(path, 300) + " " + httpapi.Clip(body, 200)
 	switch {
 	case answer.Status >= 500:
 		p.T.Errorf("%s: %d %s", what, answer.Status, answer.Body)
 	case strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html"):
 		// A page for people says it in their words.
 	case !json.Valid(answer.Body):
-		p.T.Errorf("%s: %d, which is no JSON: %q", what, answer.Status, clip(string(answer.Body), 500))
+		p.T.Errorf("%s: %d, which is no JSON: %q", what, answer.Status, httpapi.Clip(string(answer.Body), 500))
 	case answer.Status != http.StatusOK && answer.Errcode() == "" && answer.At("flows") == nil:
 		p.T.Errorf("%s: %d without errcode: %s", what, answer.Status, answer.Body)
 	}
 }
 
 // nonsense runs a test for each route of the table.
-func nonsense(t *testing.T, test func(rt route, p *place)) {
+func nonsense(t *testing.T, test func(rt httpapi.Route, p *place)) {
 	t.Helper()
 	t.Parallel()
 	a := newAPI(t, services(t))
@@ -164,10 +165,10 @@ func nonsense(t *testing.T, test func(rt route, p *place)) {
 
 // TestNoRouteFailsOnOddPaths makes each part of each path odd, one at a time.
 func TestNoRouteFailsOnOddPaths(t *testing.T) {
-	nonsense(t, func(rt route, p *place) {
-		for _, param := range pathParam.FindAllStringSubmatch(rt.path, -1) {
+	nonsense(t, func(rt httpapi.Route, p *place) {
+		for _, param := range pathParam.FindAllStringSubmatch(rt.Path, -1) {
 			for _, part := range oddParts {
-				p.try(rt.method, p.path(rt, param[1], part), `{}`)
+				p.try(rt.Method, p.path(rt, param[1], part), `{}`)
 			}
 		}
 	})
@@ -175,17 +176,17 @@ func TestNoRouteFailsOnOddPaths(t *testing.T) {
 
 // TestNoRouteFailsOnOddBodies sends odd bodies, and bodies with one odd field.
 func TestNoRouteFailsOnOddBodies(t *testing.T) {
-	nonsense(t, func(rt route, p *place) {
-		if rt.method == http.MethodGet {
+	nonsense(t, func(rt httpapi.Route, p *place) {
+		if rt.Method == http.MethodGet {
 			return
 		}
 		path := p.path(rt, "", "")
 		for _, body := range oddBodies() {
-			p.try(rt.method, path, body)
+			p.try(rt.Method, path, body)
 		}
-		for _, field := range bodyFields[rt.method+" "+rt.path] {
+		for _, field := range bodyFields[rt.Method+" "+rt.Path] {
 			for _, value := range oddValues {
-				p.try(rt.method, path, `{"`+field+`":`+value+`}`)
+				p.try(rt.Method, path, `{"`+field+`":`+value+`}`)
 			}
 		}
 	})
@@ -193,16 +194,16 @@ func TestNoRouteFailsOnOddBodies(t *testing.T) {
 
 // TestNoRouteFailsOnOddQueries, the same for query strings.
 func TestNoRouteFailsOnOddQueries(t *testing.T) {
-	nonsense(t, func(rt route, p *place) {
-		if rt.method != http.MethodGet {
+	nonsense(t, func(rt httpapi.Route, p *place) {
+		if rt.Method != http.MethodGet {
 			return
 		}
 		path := p.path(rt, "", "")
-		p.try(rt.method, path+"?%zz&=&&;;?", "")
-		for _, field := range queryFields[rt.path] {
+		p.try(rt.Method, path+"?%zz&=&&;;?", "")
+		for _, field := range queryFields[rt.Path] {
 			for _, value := range oddQueries {
-				p.try(rt.method, path+"?dir=b&"+field+"="+value, "")
-				p.try(rt.method, path+"?"+field+"="+value+"&dir=f", "")
+				p.try(rt.Method, path+"?dir=b&"+field+"="+value, "")
+				p.try(rt.Method, path+"?"+field+"="+value+"&dir=f", "")
 			}
 		}
 	})

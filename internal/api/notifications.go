@@ -1,10 +1,10 @@
 package api
 
 import (
-	"net/http"
 	"strconv"
 
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/push"
 	"homeserver/internal/rooms/timeline"
@@ -57,17 +57,17 @@ func (n *notificationsAnswer) appendNotification(dst []byte, one *push.Notificat
 
 // notifications lists what the user who asks was notified of. M_INVALID_PARAM for a
 // token or a limit that is none. Section "Listing Notifications", GET /notifications.
-func (a *API) notifications(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) notifications(r *httpapi.Request, who matrix.Session) (any, error) {
 	from, err := a.queryToken(r, "from")
 	if err != nil {
 		return nil, err
 	}
-	limit, err := queryInt(r, "limit", push.DefaultNotifications)
+	limit, err := r.QueryInt("limit", push.DefaultNotifications)
 	if err != nil {
 		return nil, err
 	}
 	page, err := a.push.Notifications(r.Context(), push.NotificationQuery{
-		UserID: who.UserID, From: from, Limit: limit, Highlights: query(r, "only") == "highlight",
+		UserID: who.UserID, From: from, Limit: limit, Highlights: r.Query("only") == "highlight",
 	})
 	if err != nil {
 		return nil, err

@@ -1,8 +1,7 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/personal/thirdpartyinvite"
 )
@@ -11,18 +10,18 @@ import (
 // gets the invitations to the address. Anybody may ask: what counts is signed.
 // Server-server API, section "Third-party invites", PUT /3pid/onbind; the identity
 // service API, "Invitation storage", has it as a POST.
-func (a *API) onBind(r *http.Request) (any, error) {
+func (a *API) onBind(r *httpapi.Request) (any, error) {
 	var body thirdpartyinvite.Binding
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if err := body.Check(); err != nil {
 		return nil, err
 	}
 	if more := len(body.Invites) - 1; more > 0 { // each is as much work as a request
-		if _, err := a.limits.TakeN(ratelimit.Requests, exchangeOf(r).caller(), more); err != nil {
+		if err := r.Charge(ratelimit.Requests, more); err != nil {
 			return nil, err
 		}
 	}
-	return empty{}, a.invitations.OnBind(r.Context(), body)
+	return httpapi.Empty{}, a.invitations.OnBind(r.Context(), body)
 }

@@ -1,19 +1,18 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 // requestOpenIDToken makes a token by which a service of somebody else can verify
 // who the user is. Section "OpenID", POST /user/{userId}/openid/request_token.
-func (a *API) requestOpenIDToken(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) requestOpenIDToken(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
 	var body struct{} // reserved by the specification
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	return a.auth.OpenIDToken(r.Context(), who.UserID)
@@ -25,10 +24,10 @@ type userInfoAnswer struct {
 
 // openIDUserInfo tells such a service whose token it has. Server-server API, section
 // "OpenID", GET /openid/userinfo.
-func (a *API) openIDUserInfo(r *http.Request) (any, error) {
-	token := query(r, "access_token")
+func (a *API) openIDUserInfo(r *httpapi.Request) (any, error) {
+	token := r.Query("access_token")
 	if token == "" {
-		return nil, errMissingToken
+		return nil, httpapi.ErrMissingToken
 	}
 	userID, err := a.auth.OpenIDUser(r.Context(), token)
 	return userInfoAnswer{userID}, err

@@ -1,9 +1,9 @@
 package api
 
 import (
-	"net/http"
 	"time"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/presence"
 )
@@ -19,14 +19,14 @@ func (p presenceAnswer) AppendJSON(dst []byte) []byte { return p.AppendContent(d
 
 // getPresence tells whether a user is online. Section "Presence",
 // GET /presence/{userId}/status.
-func (a *API) getPresence(r *http.Request, who matrix.Session) (any, error) {
-	state, err := a.presence.Get(r.Context(), who.UserID, param(r, "userId"))
+func (a *API) getPresence(r *httpapi.Request, who matrix.Session) (any, error) {
+	state, err := a.presence.Get(r.Context(), who.UserID, r.Param("userId"))
 	return presenceAnswer{state, a.now()}, err
 }
 
 // putPresence sets one's own presence. Section "Presence",
 // PUT /presence/{userId}/status.
-func (a *API) putPresence(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) putPresence(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -34,13 +34,13 @@ func (a *API) putPresence(r *http.Request, who matrix.Session) (any, error) {
 		Presence  string `json:"presence"`
 		StatusMsg string `json:"status_msg"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if body.Presence == "" {
 		return nil, matrix.Errorf(matrix.MissingParam, "presence is missing")
 	}
-	return empty{}, a.presence.Set(r.Context(), who.UserID, body.Presence, body.StatusMsg)
+	return httpapi.Empty{}, a.presence.Set(r.Context(), who.UserID, body.Presence, body.StatusMsg)
 }
 
 // presenceList is how those on a presence list are shown.
@@ -56,7 +56,7 @@ func (l presenceList) AppendJSON(dst []byte) []byte {
 
 // getPresenceList shows those on one's own presence list. Of r0.2 and before: section
 // "Presence", GET /presence/list/{userId}.
-func (a *API) getPresenceList(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getPresenceList(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (a *API) getPresenceList(r *http.Request, who matrix.Session) (any, error) 
 
 // postPresenceList puts users on one's own presence list, and takes others off it. Of
 // r0.2 and before: section "Presence", POST /presence/list/{userId}.
-func (a *API) postPresenceList(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) postPresenceList(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -74,8 +74,8 @@ func (a *API) postPresenceList(r *http.Request, who matrix.Session) (any, error)
 		Invite []string `json:"invite"`
 		Drop   []string `json:"drop"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.presence.ChangeList(r.Context(), who.UserID, body.Invite, body.Drop)
+	return httpapi.Empty{}, a.presence.ChangeList(r.Context(), who.UserID, body.Invite, body.Drop)
 }

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
 )
 
@@ -17,7 +19,7 @@ func presenceOf(answer *matrixtest.Response, userID string) string {
 	for _, e := range list {
 		if e := e.(map[string]any); e["type"] == "m.presence" && e["sender"] == userID {
 			content := e["content"].(map[string]any)
-			return strings.TrimSpace(fmt.Sprint(content["presence"], " ", orDefault(content["status_msg"], "")))
+			return strings.TrimSpace(fmt.Sprint(content["presence"], " ", cmp.Or(content["status_msg"], "")))
 		}
 	}
 	return ""
@@ -101,9 +103,9 @@ func TestPresenceList(t *testing.T) {
 	t.Parallel()
 	alice, bob, _ := pair(t)
 	bob.Do("PUT", statusPath(bob.UserID), `{"presence":"online"}`).OK()
-	for _, prefix := range untilR0 {
+	for _, prefix := range httpapi.UntilR0 {
 		old := alice.As(t)
-		old.Prefix = prefix
+		old.Prefix = prefix.Path
 		path := matrixtest.Path("presence", "list", alice.UserID)
 		if got := strings.TrimSpace(string(old.Do("GET", path, nil).OK().Body)); got != "[]" {
 			t.Errorf("at first: %s", got)

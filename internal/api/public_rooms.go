@@ -1,28 +1,27 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/directory"
 )
 
 // getPublicRooms lists the published rooms. Anybody may ask. Section "Published room
 // directory", GET /publicRooms.
-func (a *API) getPublicRooms(r *http.Request) (any, error) {
-	limit, err := queryInt(r, "limit", 0)
+func (a *API) getPublicRooms(r *httpapi.Request) (any, error) {
+	limit, err := r.QueryInt("limit", 0)
 	if err != nil {
 		return nil, err
 	}
 	if err := a.ownDirectory(r); err != nil {
 		return nil, err
 	}
-	return a.published.PublicRooms(r.Context(), directory.PublicQuery{Limit: limit, Since: query(r, "since")})
+	return a.published.PublicRooms(r.Context(), directory.PublicQuery{Limit: limit, Since: r.Query("since")})
 }
 
 // postPublicRooms does the same with a filter. Section "Published room directory",
 // POST /publicRooms.
-func (a *API) postPublicRooms(r *http.Request, _ matrix.Session) (any, error) {
+func (a *API) postPublicRooms(r *httpapi.Request, _ matrix.Session) (any, error) {
 	var body struct {
 		Limit  int    `json:"limit"`
 		Since  string `json:"since"`
@@ -33,7 +32,7 @@ func (a *API) postPublicRooms(r *http.Request, _ matrix.Session) (any, error) {
 		AllNetworks bool   `json:"include_all_networks"`
 		Network     string `json:"third_party_instance_id"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if err := a.ownDirectory(r); err != nil {
@@ -51,9 +50,9 @@ func (a *API) postPublicRooms(r *http.Request, _ matrix.Session) (any, error) {
 }
 
 // ownDirectory refuses to ask other servers for their directories: M_FORBIDDEN.
-func (a *API) ownDirectory(r *http.Request) error {
-	if server := query(r, "server"); server != "" && server != a.serverName {
-		return matrix.Errorf(matrix.Forbidden, "this server does not federate: %q is out of its reach", clip(server, 64))
+func (a *API) ownDirectory(r *httpapi.Request) error {
+	if server := r.Query("server"); server != "" && server != a.serverName {
+		return matrix.Errorf(matrix.Forbidden, "this server does not federate: %q is out of its reach", httpapi.Clip(server, 64))
 	}
 	return nil
 }
@@ -70,8 +69,8 @@ type visibilityAnswer struct {
 
 // getVisibility tells whether a room is published. Anybody may ask. Section "Published
 // room directory", GET /directory/list/room/{roomId}.
-func (a *API) getVisibility(r *http.Request) (any, error) {
-	listed, err := a.published.Listed(r.Context(), param(r, "roomId"))
+func (a *API) getVisibility(r *httpapi.Request) (any, error) {
+	listed, err := a.published.Listed(r.Context(), r.Param("roomId"))
 	if listed {
 		return visibilityAnswer{visibilityPublic}, err
 	}
@@ -80,13 +79,13 @@ func (a *API) getVisibility(r *http.Request) (any, error) {
 
 // putVisibility publishes a room, or takes it out of the directory. Section
 // "Published room directory", PUT /directory/list/room/{roomId}.
-func (a *API) putVisibility(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) putVisibility(r *httpapi.Request, who matrix.Session) (any, error) {
 	body := visibilityAnswer{visibilityPublic}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if body.Visibility != visibilityPublic && body.Visibility != visibilityPrivate {
 		return nil, matrix.Errorf(matrix.InvalidParam, `visibility must be "public" or "private"`)
 	}
-	return empty{}, a.published.SetListed(r.Context(), who.UserID, param(r, "roomId"), who.Admin, body.Visibility == visibilityPublic)
+	return httpapi.Empty{}, a.published.SetListed(r.Context(), who.UserID, r.Param("roomId"), who.Admin, body.Visibility == visibilityPublic)
 }

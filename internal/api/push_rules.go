@@ -3,28 +3,28 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/push"
 )
 
 // getPushRules gives all rulesets of the user who asks, of which there is one.
 // Section "Push Rules: API", GET /pushrules/.
-func (a *API) getPushRules(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getPushRules(r *httpapi.Request, who matrix.Session) (any, error) {
 	content, _, err := a.push.RulesEvent(r.Context(), who.UserID)
 	return content, err
 }
 
 // getGlobalPushRules gives that ruleset. GET /pushrules/global/.
-func (a *API) getGlobalPushRules(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getGlobalPushRules(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.push.Ruleset(r.Context(), who.UserID)
 }
 
 // ruleKind reads the kind of rule from the path: M_NOT_FOUND for one that there is
 // not, as no rule has it.
-func ruleKind(r *http.Request) (push.Kind, error) {
-	kind, ok := push.ParseKind(param(r, "kind"))
+func ruleKind(r *httpapi.Request) (push.Kind, error) {
+	kind, ok := push.ParseKind(r.Param("kind"))
 	if !ok {
 		return 0, matrix.Errorf(matrix.NotFound, "the kind of a rule is override, content, room, sender or underride")
 	}
@@ -34,7 +34,7 @@ func ruleKind(r *http.Request) (push.Kind, error) {
 // getPushRulesOfKind lists the rules of one kind, the most important first. The
 // specification has no such endpoint; older clients ask for it.
 // GET /pushrules/global/{kind}/.
-func (a *API) getPushRulesOfKind(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getPushRulesOfKind(r *httpapi.Request, who matrix.Session) (any, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (a *API) getPushRulesOfKind(r *http.Request, who matrix.Session) (any, erro
 }
 
 // pushRule finds the rule that the path names. M_NOT_FOUND.
-func (a *API) pushRule(r *http.Request, who matrix.Session) (push.Rule, error) {
+func (a *API) pushRule(r *httpapi.Request, who matrix.Session) (push.Rule, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return push.Rule{}, err
@@ -56,7 +56,7 @@ func (a *API) pushRule(r *http.Request, who matrix.Session) (push.Rule, error) {
 	if err != nil {
 		return push.Rule{}, err
 	}
-	rule, ok := rules.Rule(kind, param(r, "ruleId"))
+	rule, ok := rules.Rule(kind, r.Param("ruleId"))
 	if !ok {
 		return push.Rule{}, push.ErrNoRule()
 	}
@@ -64,31 +64,31 @@ func (a *API) pushRule(r *http.Request, who matrix.Session) (push.Rule, error) {
 }
 
 // getPushRule gives one rule. GET /pushrules/global/{kind}/{ruleId}.
-func (a *API) getPushRule(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getPushRule(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.pushRule(r, who)
 }
 
 // putPushRule adds or changes a rule. PUT /pushrules/global/{kind}/{ruleId}.
-func (a *API) putPushRule(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) putPushRule(r *httpapi.Request, who matrix.Session) (any, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return nil, err
 	}
 	var body push.NewRule
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	at := push.Place{Before: query(r, "before"), After: query(r, "after")}
-	return empty{}, a.push.PutRule(r.Context(), who.UserID, kind, param(r, "ruleId"), body, at)
+	at := push.Place{Before: r.Query("before"), After: r.Query("after")}
+	return httpapi.Empty{}, a.push.PutRule(r.Context(), who.UserID, kind, r.Param("ruleId"), body, at)
 }
 
 // deletePushRule deletes a rule. DELETE /pushrules/global/{kind}/{ruleId}.
-func (a *API) deletePushRule(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) deletePushRule(r *httpapi.Request, who matrix.Session) (any, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return nil, err
 	}
-	return empty{}, a.push.DeleteRule(r.Context(), who.UserID, kind, param(r, "ruleId"))
+	return httpapi.Empty{}, a.push.DeleteRule(r.Context(), who.UserID, kind, r.Param("ruleId"))
 }
 
 type ruleEnabled struct {
@@ -97,33 +97,33 @@ type ruleEnabled struct {
 
 // getPushRuleEnabled tells whether a rule is enabled.
 // GET /pushrules/global/{kind}/{ruleId}/enabled.
-func (a *API) getPushRuleEnabled(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getPushRuleEnabled(r *httpapi.Request, who matrix.Session) (any, error) {
 	rule, err := a.pushRule(r, who)
 	return ruleEnabled{&rule.Enabled}, err
 }
 
 // putPushRuleEnabled enables or disables a rule. Old clients send just true or
 // false. PUT /pushrules/global/{kind}/{ruleId}/enabled.
-func (a *API) putPushRuleEnabled(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) putPushRuleEnabled(r *httpapi.Request, who matrix.Session) (any, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return nil, err
 	}
 	var body ruleEnabled
-	switch string(bytes.TrimSpace(jsonBody(r))) {
+	switch string(bytes.TrimSpace(r.RawJSON())) {
 	case "true":
 		body.Enabled = new(true)
 	case "false":
 		body.Enabled = new(false)
 	default:
-		if err := decode(r, &body); err != nil {
+		if err := r.Decode(&body); err != nil {
 			return nil, err
 		}
 	}
 	if body.Enabled == nil {
 		return nil, matrix.Errorf(matrix.MissingParam, "enabled is missing")
 	}
-	return empty{}, a.push.SetEnabled(r.Context(), who.UserID, kind, param(r, "ruleId"), *body.Enabled)
+	return httpapi.Empty{}, a.push.SetEnabled(r.Context(), who.UserID, kind, r.Param("ruleId"), *body.Enabled)
 }
 
 type ruleActions struct {
@@ -132,21 +132,21 @@ type ruleActions struct {
 
 // getPushRuleActions gives the actions of a rule.
 // GET /pushrules/global/{kind}/{ruleId}/actions.
-func (a *API) getPushRuleActions(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getPushRuleActions(r *httpapi.Request, who matrix.Session) (any, error) {
 	rule, err := a.pushRule(r, who)
 	return ruleActions{rule.Actions}, err
 }
 
 // putPushRuleActions changes the actions of a rule.
 // PUT /pushrules/global/{kind}/{ruleId}/actions.
-func (a *API) putPushRuleActions(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) putPushRuleActions(r *httpapi.Request, who matrix.Session) (any, error) {
 	kind, err := ruleKind(r)
 	if err != nil {
 		return nil, err
 	}
 	var body ruleActions
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.push.SetActions(r.Context(), who.UserID, kind, param(r, "ruleId"), body.Actions)
+	return httpapi.Empty{}, a.push.SetActions(r.Context(), who.UserID, kind, r.Param("ruleId"), body.Actions)
 }

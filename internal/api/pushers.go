@@ -1,8 +1,7 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/push"
 )
@@ -13,16 +12,16 @@ type pushersAnswer struct {
 
 // getPushers lists the pushers of the user who asks. Section "Push Notifications",
 // GET /pushers.
-func (a *API) getPushers(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getPushers(r *httpapi.Request, who matrix.Session) (any, error) {
 	list, err := a.push.Pushers(r.Context(), who.UserID)
 	return pushersAnswer{list}, err
 }
 
 // setPusher makes, changes or deletes a pusher. POST /pushers/set.
-func (a *API) setPusher(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) setPusher(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body push.PusherRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.push.SetPusher(r.Context(), who.UserID, who.DeviceID, body)
+	return httpapi.Empty{}, a.push.SetPusher(r.Context(), who.UserID, who.DeviceID, body)
 }

@@ -1,19 +1,18 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/receipts"
 )
 
 // postReceipt tells how far one has read. Section "Receipts",
 // POST /rooms/{roomId}/receipt/{receiptType}/{eventId}.
-func (a *API) postReceipt(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) postReceipt(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body struct {
 		ThreadID any `json:"thread_id"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	var thread *string
@@ -24,15 +23,15 @@ func (a *API) postReceipt(r *http.Request, who matrix.Session) (any, error) {
 	default:
 		return nil, matrix.Errorf(matrix.InvalidParam, "thread_id must be a string")
 	}
-	return empty{}, a.receipts.Send(r.Context(), who.UserID, param(r, "roomId"), param(r, "receiptType"), param(r, "eventId"), thread)
+	return httpapi.Empty{}, a.receipts.Send(r.Context(), who.UserID, r.Param("roomId"), r.Param("receiptType"), r.Param("eventId"), thread)
 }
 
 // postReadMarkers sets several markers of a room at once. Section "Read and
 // unread markers", POST /rooms/{roomId}/read_markers.
-func (a *API) postReadMarkers(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) postReadMarkers(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body receipts.Markers
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.receipts.SetMarkers(r.Context(), who.UserID, param(r, "roomId"), body)
+	return httpapi.Empty{}, a.receipts.SetMarkers(r.Context(), who.UserID, r.Param("roomId"), body)
 }

@@ -1,20 +1,19 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 // redact strips an event. Section "Redactions",
 // PUT /rooms/{roomId}/redact/{eventId}/{txnId}.
-func (a *API) redact(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) redact(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body struct {
 		Reason string `json:"reason"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	id, err := a.rooms.Redact(r.Context(), roomRequest(r, who), param(r, "eventId"), body.Reason)
+	id, err := a.rooms.Redact(r.Context(), roomRequest(r, who), r.Param("eventId"), body.Reason)
 	return eventIDAnswer{id}, err
 }

@@ -1,19 +1,18 @@
 package api
 
 import (
-	"net/http"
-
 	"homeserver/internal/auth"
+	"homeserver/internal/httpapi"
 )
 
 // register makes an account. Section "Account registration", POST /register.
-func (a *API) register(r *http.Request) (any, error) {
+func (a *API) register(r *httpapi.Request) (any, error) {
 	var body auth.RegisterRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	body.Kind = query(r, "kind")
-	return a.auth.Register(r.Context(), body, clientOf(r))
+	body.Kind = r.Query("kind")
+	return a.auth.Register(r.Context(), body, r.Client())
 }
 
 type availableAnswer struct {
@@ -22,6 +21,6 @@ type availableAnswer struct {
 
 // registerAvailable tells whether a user name is free; it is an error if not.
 // Section "Account registration", GET /register/available.
-func (a *API) registerAvailable(r *http.Request) (any, error) {
-	return availableAnswer{true}, a.auth.CheckAvailable(r.Context(), query(r, "username"))
+func (a *API) registerAvailable(r *httpapi.Request) (any, error) {
+	return availableAnswer{true}, a.auth.CheckAvailable(r.Context(), r.Query("username"))
 }

@@ -1,51 +1,50 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 // reportEvent tells the operator of an event. Section "Reporting Content",
 // POST /rooms/{roomId}/report/{eventId}. The score went in v1.18; who sends one is
 // still heard.
-func (a *API) reportEvent(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) reportEvent(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body struct {
 		Reason string `json:"reason"`
 		Score  *int   `json:"score"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.reports.Event(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventId"), body.Reason, body.Score)
+	return httpapi.Empty{}, a.reports.Event(r.Context(), who.UserID, r.Param("roomId"), r.Param("eventId"), body.Reason, body.Score)
 }
 
 // reportRoom tells the operator of a room. Section "Reporting Content",
 // POST /rooms/{roomId}/report.
-func (a *API) reportRoom(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) reportRoom(r *httpapi.Request, who matrix.Session) (any, error) {
 	reason, err := requiredReason(r)
 	if err != nil {
 		return nil, err
 	}
-	return empty{}, a.reports.Room(r.Context(), who.UserID, param(r, "roomId"), reason)
+	return httpapi.Empty{}, a.reports.Room(r.Context(), who.UserID, r.Param("roomId"), reason)
 }
 
 // reportUser tells the operator of a user. Section "Reporting Content",
 // POST /users/{userId}/report.
-func (a *API) reportUser(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) reportUser(r *httpapi.Request, who matrix.Session) (any, error) {
 	reason, err := requiredReason(r)
 	if err != nil {
 		return nil, err
 	}
-	return empty{}, a.reports.User(r.Context(), who.UserID, param(r, "userId"), reason)
+	return httpapi.Empty{}, a.reports.User(r.Context(), who.UserID, r.Param("userId"), reason)
 }
 
 // requiredReason reads a reason that must be there, though it may be empty.
-func requiredReason(r *http.Request) (string, error) {
+func requiredReason(r *httpapi.Request) (string, error) {
 	var body struct {
 		Reason *string `json:"reason"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return "", err
 	}
 	if body.Reason == nil {

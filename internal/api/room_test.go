@@ -32,9 +32,9 @@ func newSmallServer(t *testing.T) *smallServer {
 	pool := postgrestest.New(t)
 	opts := servicesOn(t, pool)
 	var err error
-	opts.Room = check(&s.database)
+	opts.HTTP.Room = check(&s.database)
 	opts.Media, err = media.New(media.Options{
-		Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: opts.Logger, Room: check(&s.files),
+		Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: opts.HTTP.Logger, Room: check(&s.files),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -124,8 +124,8 @@ func TestReadingAndRemovingNeedNoRoom(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, services(t))
 	for _, rt := range a.routes() {
-		if reads := rt.method == http.MethodGet || rt.method == http.MethodDelete; reads && rt.work.growth == growing {
-			t.Errorf("%s %s is refused while the disk is nearly full", rt.method, rt.path)
+		if reads := rt.Method == http.MethodGet || rt.Method == http.MethodDelete; reads && bool(rt.Work.Grows) {
+			t.Errorf("%s %s is refused while the disk is nearly full", rt.Method, rt.Path)
 		}
 	}
 }

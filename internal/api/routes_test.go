@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
 )
 
@@ -13,8 +14,8 @@ var pathParam = regexp.MustCompile(`\{(\w+)\}`)
 
 // concrete fills the parameters of a route's path in with what a client might
 // send.
-func concrete(rt route) string {
-	return rt.prefixes[0] + pathParam.ReplaceAllStringFunc(rt.path, func(name string) string {
+func concrete(rt httpapi.Route) string {
+	return rt.Prefixes[0].Path + pathParam.ReplaceAllStringFunc(rt.Path, func(name string) string {
 		switch name {
 		case "{userId}":
 			return "@alice:localhost"
@@ -37,20 +38,20 @@ func TestEveryRouteWithoutAndWithWrongToken(t *testing.T) {
 	for _, rt := range a.routes() {
 		path := concrete(rt)
 		c.Token = ""
-		if rt.handle.access == accessUser {
-			c.Do(rt.method, path, nil).Refused(401, "M_MISSING_TOKEN")
-			c.Do(rt.method, path+"?access_token=", nil).Refused(401, "M_MISSING_TOKEN")
+		if rt.Handler.Access == httpapi.AccessUser {
+			c.Do(rt.Method, path, nil).Refused(401, "M_MISSING_TOKEN")
+			c.Do(rt.Method, path+"?access_token=", nil).Refused(401, "M_MISSING_TOKEN")
 		}
 		c.Token = "nonsense"
-		if rt.handle.access == accessPublic {
-			if answer := c.Do(rt.method, path, nil); answer.Errcode() == "M_UNKNOWN_TOKEN" {
-				t.Errorf("%s %s looks at the token", rt.method, path)
+		if rt.Handler.Access == httpapi.AccessPublic {
+			if answer := c.Do(rt.Method, path, nil); answer.Errcode() == "M_UNKNOWN_TOKEN" {
+				t.Errorf("%s %s looks at the token", rt.Method, path)
 			}
 			continue
 		}
-		c.Do(rt.method, path, nil).Refused(401, "M_UNKNOWN_TOKEN")
+		c.Do(rt.Method, path, nil).Refused(401, "M_UNKNOWN_TOKEN")
 		c.Token = ""
-		c.Do(rt.method, path+"?access_token=nonsense", nil).Refused(401, "M_UNKNOWN_TOKEN")
+		c.Do(rt.Method, path+"?access_token=nonsense", nil).Refused(401, "M_UNKNOWN_TOKEN")
 	}
 }
 
@@ -82,15 +83,27 @@ func TestEveryRouteWithABodyThatIsNoJSON(t *testing.T) {
 	anyone := matrixtest.New(t, a.Handler())
 	alice := anyone.Register("alice", "wordpass")
 	for _, rt := range a.routes() {
-		if rt.method == http.MethodGet || rt.handle.streams || bodiless[rt.method+" "+rt.path] || forms[rt.method+" "+rt.path] {
+		if rt.Method == http.MethodGet || rt.Handler.Streams || bodiless[rt.Method+" "+rt.Path] || forms[rt.Method+" "+rt.Path] {
 			continue
 		}
 		path := concrete(rt)
-		alice.Do(rt.method, path, `{"a":`).Refused(400, "M_NOT_JSON")
-		alice.Do(rt.method, path, "a=b").Refused(400, "M_NOT_JSON")
-		alice.Do(rt.method, path, "{\"a\":\"\xff\"}").Refused(400, "M_NOT_JSON")
-		alice.Do(rt.method, path, `[1]`).Refused(400, "M_BAD_JSON")
-		alice.Do(rt.method, path, `{"a":1,"a":2}`).Refused(400, "M_BAD_JSON")
-		alice.Do(rt.method, path, strings.Repeat(" ", 1<<20+1)).Refused(413, "M_TOO_LARGE")
+		alice.Do(rt.Method, path, `{"a":`).Refused(400, "M_NOT_JSON")
+		alice.Do(rt.Method, path, "a=b").Refused(400, "M_NOT_JSON")
+		alice.Do(rt.Method, path, "{\"a\":\"\xff\"}").Refused(400, "M_NOT_JSON")
+		alice.Do(rt.Method, path, `[1]`).Refused(400, "M_BAD_JSON")
+		alice.Do(rt.Method, path, `{"a":1,"a":2}`).Refused(400, "M_BAD_JSON")
+		alice.Do(rt.Method, path, strings.Repeat(" ", 1<<20+1)).Refused(413, "M_TOO_LARGE")
 	}
+}
+
+func TestRouteTableHasBothGenerations(t *testing.T) {
+	t.Parallel()
+	c := newServer(t)
+	for _, prefix := range []string{"/_matrix/client/r0", "/_matrix/client/v3"} {
+		c.Prefix = prefix
+		c.Do("GET", "/login", nil).OK()
+		c.Do("GET", matrixtest.Path("profile", "@nobody:localhost"), nil).Refused(404, "M_NOT_FOUND")
+	}
+	c.Prefix = "/_matrix/client/v1"
+	c.Do("GET", "/login", nil).Refused(404, "M_UNRECOGNIZED")
 }

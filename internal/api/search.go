@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/search"
 	"homeserver/internal/reserve"
@@ -51,13 +51,13 @@ func (q *searchRequest) criteria(nextBatch string) search.Criteria {
 
 // search finds events. M_MISSING_PARAM without search_categories. Section "Server
 // Side Search", POST /search.
-func (a *API) search(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) search(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body struct {
 		Categories *struct {
 			RoomEvents *searchRequest `json:"room_events"`
 		} `json:"search_categories"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if body.Categories == nil {
@@ -67,7 +67,7 @@ func (a *API) search(r *http.Request, who matrix.Session) (any, error) {
 	if wanted == nil {
 		return json.RawMessage(`{"search_categories":{}}`), nil
 	}
-	results, err := a.searches.Search(r.Context(), who.UserID, wanted.criteria(query(r, "next_batch")))
+	results, err := a.searches.Search(r.Context(), who.UserID, wanted.criteria(r.Query("next_batch")))
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,7 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
 )
@@ -13,18 +12,18 @@ type eventIDAnswer struct {
 
 // send adds a message event, with a transaction ID in the path or without.
 // Section "Sending events to a room", PUT /rooms/{roomId}/send/{eventType}/{txnId}.
-func (a *API) send(r *http.Request, who matrix.Session) (any, error) {
-	content, err := rawObject(r)
+func (a *API) send(r *httpapi.Request, who matrix.Session) (any, error) {
+	content, err := r.RawObject()
 	if err != nil {
 		return nil, err
 	}
-	id, err := a.rooms.Send(r.Context(), roomRequest(r, who), param(r, "eventType"), content)
+	id, err := a.rooms.Send(r.Context(), roomRequest(r, who), r.Param("eventType"), content)
 	return eventIDAnswer{id}, err
 }
 
 // roomRequest says who sends an event to which room, and by which transaction.
-func roomRequest(r *http.Request, who matrix.Session) rooms.Request {
+func roomRequest(r *httpapi.Request, who matrix.Session) rooms.Request {
 	return rooms.Request{
-		UserID: who.UserID, DeviceID: who.DeviceID, RoomID: param(r, "roomId"), TxnID: param(r, "txnId"), Guest: who.Guest,
+		UserID: who.UserID, DeviceID: who.DeviceID, RoomID: r.Param("roomId"), TxnID: r.Param("txnId"), Guest: who.Guest,
 	}
 }

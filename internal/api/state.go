@@ -2,32 +2,32 @@ package api
 
 import (
 	"encoding/json"
-	"net/http"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 // setState sets an entry of a room's state; without a state key in the path, it
 // is the empty one. Section "Sending events to a room",
 // PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
-func (a *API) setState(r *http.Request, who matrix.Session) (any, error) {
-	content, err := rawObject(r)
+func (a *API) setState(r *httpapi.Request, who matrix.Session) (any, error) {
+	content, err := r.RawObject()
 	if err != nil {
 		return nil, err
 	}
-	id, err := a.rooms.SetState(r.Context(), roomRequest(r, who), param(r, "eventType"), param(r, "stateKey"), content)
+	id, err := a.rooms.SetState(r.Context(), roomRequest(r, who), r.Param("eventType"), r.Param("stateKey"), content)
 	return eventIDAnswer{id}, err
 }
 
 // getState gives the content of an entry of a room's state, or with
 // format=event the event. Section "Getting events for a room",
 // GET /rooms/{roomId}/state/{eventType}/{stateKey}.
-func (a *API) getState(r *http.Request, who matrix.Session) (any, error) {
-	format := query(r, "format")
+func (a *API) getState(r *httpapi.Request, who matrix.Session) (any, error) {
+	format := r.Query("format")
 	if format != "" && format != "content" && format != "event" {
 		return nil, matrix.Errorf(matrix.InvalidParam, `format must be "content" or "event"`)
 	}
-	e, access, err := a.timeline.StateEvent(r.Context(), who.UserID, param(r, "roomId"), param(r, "eventType"), param(r, "stateKey"))
+	e, access, err := a.timeline.StateEvent(r.Context(), who.UserID, r.Param("roomId"), r.Param("eventType"), r.Param("stateKey"))
 	if err != nil {
 		return nil, err
 	}
@@ -39,8 +39,8 @@ func (a *API) getState(r *http.Request, who matrix.Session) (any, error) {
 
 // getRoomState lists the state of a room. Section "Getting events for a room",
 // GET /rooms/{roomId}/state.
-func (a *API) getRoomState(r *http.Request, who matrix.Session) (any, error) {
-	events, access, err := a.timeline.State(r.Context(), who.UserID, param(r, "roomId"))
+func (a *API) getRoomState(r *httpapi.Request, who matrix.Session) (any, error) {
+	events, access, err := a.timeline.State(r.Context(), who.UserID, r.Param("roomId"))
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/syncstream"
@@ -11,7 +12,7 @@ import (
 
 // sync gives what is new for the user, waiting for it if asked to. Section
 // "Syncing", GET /sync.
-func (a *API) sync(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) sync(r *httpapi.Request, who matrix.Session) (any, error) {
 	q, err := syncQuery(r, who)
 	if err != nil {
 		return nil, err
@@ -20,7 +21,7 @@ func (a *API) sync(r *http.Request, who matrix.Session) (any, error) {
 }
 
 // syncV2Alpha is sync in the shape that it had in v2_alpha.
-func (a *API) syncV2Alpha(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) syncV2Alpha(r *httpapi.Request, who matrix.Session) (any, error) {
 	q, err := syncQuery(r, who)
 	if err != nil {
 		return nil, err
@@ -40,26 +41,26 @@ var errNoStream = &matrix.Error{
 
 // noStream refuses the WebSocket that a draft of November 2015 wanted to have.
 // Clients were to use /sync then.
-func (a *API) noStream(*http.Request) (any, error) { return nil, errNoStream }
+func (a *API) noStream(*httpapi.Request) (any, error) { return nil, errNoStream }
 
 // syncQuery reads the parameters of /sync. M_INVALID_PARAM for what is none.
-func syncQuery(r *http.Request, who matrix.Session) (syncstream.Query, error) {
+func syncQuery(r *httpapi.Request, who matrix.Session) (syncstream.Query, error) {
 	q := syncstream.Query{
-		UserID: who.UserID, DeviceID: who.DeviceID, Since: query(r, "since"), Filter: query(r, "filter"),
+		UserID: who.UserID, DeviceID: who.DeviceID, Since: r.Query("since"), Filter: r.Query("filter"),
 	}
-	switch q.SetPresence = query(r, "set_presence"); q.SetPresence {
+	switch q.SetPresence = r.Query("set_presence"); q.SetPresence {
 	case "", presence.Online, presence.Offline, presence.Unavailable:
 	default:
 		return q, matrix.Errorf(matrix.InvalidParam, `set_presence must be "online", "offline" or "unavailable"`)
 	}
 	var err error
-	if q.FullState, err = queryBool(r, "full_state"); err != nil {
+	if q.FullState, err = r.QueryBool("full_state"); err != nil {
 		return q, err
 	}
 	if err = stateAfter(r, &q); err != nil {
 		return q, err
 	}
-	timeout, err := queryInt(r, "timeout", 0)
+	timeout, err := r.QueryInt("timeout", 0)
 	if err != nil {
 		return q, err
 	}
@@ -70,12 +71,12 @@ func syncQuery(r *http.Request, who matrix.Session) (syncstream.Query, error) {
 // stateAfter reads whether the state at the end of timelines is asked for. Clients
 // know it by its name in the specification or by that of the proposal, and look for
 // the answer by the name that they have asked by.
-func stateAfter(r *http.Request, q *syncstream.Query) (err error) {
+func stateAfter(r *httpapi.Request, q *syncstream.Query) (err error) {
 	const proposal = "org.matrix.msc4222."
-	if q.UseStateAfter, err = queryBool(r, "use_state_after"); err != nil || q.UseStateAfter {
+	if q.UseStateAfter, err = r.QueryBool("use_state_after"); err != nil || q.UseStateAfter {
 		return err
 	}
 	q.StateAfter = proposal + "state_after"
-	q.UseStateAfter, err = queryBool(r, proposal+"use_state_after")
+	q.UseStateAfter, err = r.QueryBool(proposal + "use_state_after")
 	return err
 }

@@ -7,16 +7,17 @@ import (
 	"homeserver/internal/api/pages"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 // requestEmailToken sends a mail by which an address is confirmed. Sections "Account
 // registration", "Password management" and "Adding Account Administrative Contact
 // Information", POST …/email/requestToken.
-func (a *API) requestEmailToken(purpose threepid.Purpose) func(*http.Request) (any, error) {
-	return func(r *http.Request) (any, error) {
+func (a *API) requestEmailToken(purpose threepid.Purpose) func(*httpapi.Request) (any, error) {
+	return func(r *httpapi.Request) (any, error) {
 		var body threepid.EmailRequest
-		if err := decode(r, &body); err != nil {
+		if err := r.Decode(&body); err != nil {
 			return nil, err
 		}
 		return a.threepids.RequestEmail(r.Context(), purpose, body)
@@ -24,10 +25,10 @@ func (a *API) requestEmailToken(purpose threepid.Purpose) func(*http.Request) (a
 }
 
 // requestPhoneToken does the same for a phone number. POST …/msisdn/requestToken.
-func (a *API) requestPhoneToken(purpose threepid.Purpose) func(*http.Request) (any, error) {
-	return func(r *http.Request) (any, error) {
+func (a *API) requestPhoneToken(purpose threepid.Purpose) func(*httpapi.Request) (any, error) {
+	return func(r *httpapi.Request) (any, error) {
 		var body threepid.PhoneRequest
-		if err := decode(r, &body); err != nil {
+		if err := r.Decode(&body); err != nil {
 			return nil, err
 		}
 		return a.threepids.RequestPhone(r.Context(), purpose, body)
@@ -40,38 +41,38 @@ type contactsAnswer struct {
 
 // getThreepids lists the addresses of an account. Section "Adding Account
 // Administrative Contact Information", GET /account/3pid.
-func (a *API) getThreepids(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) getThreepids(r *httpapi.Request, who matrix.Session) (any, error) {
 	list, err := a.threepids.List(r.Context(), who.UserID)
 	return contactsAnswer{list}, err
 }
 
 // postThreepid adds an address as clients did before there was /add, after
 // interactive authentication too. POST /account/3pid.
-func (a *API) postThreepid(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) postThreepid(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body auth.PostThreepidRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.auth.PostThreepid(r.Context(), who, body)
+	return httpapi.Empty{}, a.auth.PostThreepid(r.Context(), who, body)
 }
 
 // addThreepid adds an address after interactive authentication.
 // POST /account/3pid/add.
-func (a *API) addThreepid(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) addThreepid(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body auth.AddThreepidRequest
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.auth.AddThreepid(r.Context(), who, body)
+	return httpapi.Empty{}, a.auth.AddThreepid(r.Context(), who, body)
 }
 
 // bindThreepid binds an address at an identity server. POST /account/3pid/bind.
-func (a *API) bindThreepid(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) bindThreepid(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body threepid.Credentials
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return empty{}, a.threepids.Bind(r.Context(), who.UserID, body)
+	return httpapi.Empty{}, a.threepids.Bind(r.Context(), who.UserID, body)
 }
 
 type unbindAnswer struct {
@@ -79,19 +80,19 @@ type unbindAnswer struct {
 }
 
 // deleteThreepid takes an address from an account. POST /account/3pid/delete.
-func (a *API) deleteThreepid(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) deleteThreepid(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.removeThreepid(r, who, a.threepids.Delete)
 }
 
 // unbindThreepid takes an address from an identity server, and leaves it with the
 // account. POST /account/3pid/unbind.
-func (a *API) unbindThreepid(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) unbindThreepid(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.removeThreepid(r, who, a.threepids.Unbind)
 }
 
-func (a *API) removeThreepid(r *http.Request, who matrix.Session, remove func(context.Context, string, threepid.Removal) (string, error)) (any, error) {
+func (a *API) removeThreepid(r *httpapi.Request, who matrix.Session, remove func(context.Context, string, threepid.Removal) (string, error)) (any, error) {
 	var body threepid.Removal
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	result, err := remove(r.Context(), who.UserID, body)
@@ -104,10 +105,10 @@ type submitAnswer struct {
 
 // submitToken takes the code of a text message from a client. Its body may be a form,
 // as drafts of the identity service API had it. POST submit_url.
-func (a *API) submitToken(r *http.Request) (any, error) {
+func (a *API) submitToken(r *httpapi.Request) (any, error) {
 	var body threepid.Submission
-	if err := decode(r, &body); err != nil {
-		form, notForm := decodeForm(r)
+	if err := r.Decode(&body); err != nil {
+		form, notForm := r.DecodeForm()
 		if !matrix.IsCode(err, matrix.NotJSON) || notForm != nil || !form.Has("sid") {
 			return nil, err
 		}
@@ -124,8 +125,8 @@ type confirmPage struct {
 
 // threepidPage is where the link in a mail leads. It shows a button and changes
 // nothing, since more than people open the links in mails.
-func (a *API) threepidPage(r *http.Request) (any, error) {
-	sid, token := query(r, "sid"), query(r, "token")
+func (a *API) threepidPage(r *httpapi.Request) (any, error) {
+	sid, token := r.Query("sid"), r.Query("token")
 	found, err := a.threepids.Pending(r.Context(), sid, token)
 	if err != nil {
 		return errorPage(err)
@@ -137,8 +138,8 @@ func (a *API) threepidPage(r *http.Request) (any, error) {
 }
 
 // confirmThreepid is what its button does.
-func (a *API) confirmThreepid(r *http.Request) (any, error) {
-	form, err := decodeForm(r)
+func (a *API) confirmThreepid(r *httpapi.Request) (any, error) {
+	form, err := r.DecodeForm()
 	if err != nil {
 		return errorPage(err)
 	}

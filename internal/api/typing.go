@@ -1,15 +1,15 @@
 package api
 
 import (
-	"net/http"
 	"time"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 // putTyping tells that one is typing, or has stopped. Section "Typing
 // Notifications", PUT /rooms/{roomId}/typing/{userId}.
-func (a *API) putTyping(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) putTyping(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := own(r, who); err != nil {
 		return nil, err
 	}
@@ -17,12 +17,12 @@ func (a *API) putTyping(r *http.Request, who matrix.Session) (any, error) {
 		Typing  *bool `json:"typing"`
 		Timeout int64 `json:"timeout"` // milliseconds
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if body.Typing == nil {
 		return nil, matrix.Errorf(matrix.MissingParam, "typing is missing")
 	}
 	timeout := time.Duration(min(body.Timeout, int64(time.Hour/time.Millisecond))) * time.Millisecond
-	return empty{}, a.typing.Set(r.Context(), who.UserID, param(r, "roomId"), *body.Typing, timeout)
+	return httpapi.Empty{}, a.typing.Set(r.Context(), who.UserID, r.Param("roomId"), *body.Typing, timeout)
 }

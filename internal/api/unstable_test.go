@@ -172,9 +172,9 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 	}
 	found := map[string]string{}
 	for _, rt := range newAPI(t, Options{}).routes() {
-		for _, prefix := range rt.prefixes {
-			if strings.Contains(prefix, "/unstable") {
-				found[rt.method+" "+prefix+rt.path] = rt.path[1:]
+		for _, prefix := range rt.Prefixes {
+			if strings.Contains(prefix.Path, "/unstable") {
+				found[rt.Method+" "+prefix.Path+rt.Path] = rt.Path[1:]
 			}
 		}
 	}

@@ -1,19 +1,18 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 // searchUsers finds people. M_MISSING_PARAM without a term. Section "User Directory",
 // POST /user_directory/search.
-func (a *API) searchUsers(r *http.Request, who matrix.Session) (any, error) {
+func (a *API) searchUsers(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body struct {
 		Term  *string `json:"search_term"`
 		Limit *int    `json:"limit"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if body.Term == nil {

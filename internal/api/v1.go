@@ -6,9 +6,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/go-chi/chi/v5"
-
 	"homeserver/internal/auth"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/directory"
 )
@@ -16,19 +15,9 @@ import (
 // What api/v1 had in another shape than later generations. The text of that time is
 // the specification of November 2015 and, for accounts, of April 2015.
 
-// isV1 reports whether a request is one to api/v1, and events go out in its format.
-func isV1(r *http.Request) bool {
-	return strings.HasPrefix(chi.RouteContext(r.Context()).RoutePattern(), v1[0]+"/")
-}
-
-// isV3 reports whether a request is one to today's generation of the API.
-func isV3(r *http.Request) bool {
-	return strings.HasPrefix(chi.RouteContext(r.Context()).RoutePattern(), sinceV3[0]+"/")
-}
-
 // registrationFlows lists the ways to register, which were in api/v1 those to log
 // in. Anybody may ask. "Registration and Login", GET /register.
-func (a *API) registrationFlows(*http.Request) (any, error) {
+func (a *API) registrationFlows(*httpapi.Request) (any, error) {
 	return loginFlowsAnswer{Flows: []loginFlow{{Type: auth.StagePassword}}}, nil
 }
 
@@ -36,14 +25,14 @@ func (a *API) registrationFlows(*http.Request) (any, error) {
 // which may be left out. The name may be a whole user ID of this server.
 // M_UNKNOWN for any type but m.login.password. "Registration and Login",
 // POST /register.
-func (a *API) registerV1(r *http.Request) (any, error) {
+func (a *API) registerV1(r *httpapi.Request) (any, error) {
 	var body struct {
 		Type     string `json:"type"`
 		User     string `json:"user"`
 		UserID   string `json:"user_id"` // what user was called at first
 		Password string `json:"password"`
 	}
-	if err := decode(r, &body); err != nil {
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	if body.Type != "" && body.Type != auth.StagePassword {
@@ -55,7 +44,7 @@ func (a *API) registerV1(r *http.Request) (any, error) {
 	}
 	return a.auth.Register(r.Context(), auth.RegisterRequest{
 		Username: name, Password: body.Password, Auth: json.RawMessage(`{"type":"` + auth.StageDummy + `"}`),
-	}, clientOf(r))
+	}, r.Client())
 }
 
 // localName gives the local part of what may be a user ID. M_INVALID_USERNAME for
@@ -79,16 +68,16 @@ var errNoTokenRefresh = &matrix.Error{
 
 // tokenRefresh refuses to refresh a token in the way of api/v1: no token of that
 // kind was ever handed out. "Login", POST /tokenrefresh.
-func (a *API) tokenRefresh(*http.Request) (any, error) { return nil, errNoTokenRefresh }
+func (a *API) tokenRefresh(*httpapi.Request) (any, error) { return nil, errNoTokenRefresh }
 
 // publicRoomsV1 lists the published rooms as getPublicRooms does, and calls the
 // tokens of pages by their old names. "Listing rooms", GET /publicRooms.
-func (a *API) publicRoomsV1(r *http.Request) (any, error) {
-	since := query(r, "from")
+func (a *API) publicRoomsV1(r *httpapi.Request) (any, error) {
+	since := r.Query("from")
 	if since == tokenStart {
 		since = ""
 	}
-	limit, err := queryInt(r, "limit", 0)
+	limit, err := r.QueryInt("limit", 0)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
 )
 
@@ -121,12 +122,12 @@ func TestV2AlphaSyncTakesAFilterByID(t *testing.T) {
 func TestV2AlphaIsServedUnderBothOfItsNames(t *testing.T) {
 	t.Parallel()
 	anyone := newServer(t)
-	for i, prefix := range v2Alpha {
-		anyone.Prefix = prefix
+	for i, prefix := range httpapi.OnlyV2Alpha {
+		anyone.Prefix = prefix.Path
 		user := anyone.Register("user"+strconv.Itoa(i), "wordpass")
 		user.Do("PUT", matrixtest.Path("user", user.UserID, "account_data", "org.example"), `{"a":1}`).OK()
 		if user.Sync("").String("account_data", "events", 0, "type") == "" {
-			t.Errorf("%s: no account data", prefix)
+			t.Errorf("%s: no account data", prefix.Path)
 		}
 		user.Do("POST", "/tokenrefresh", `{}`).Refused(403, "M_UNKNOWN")
 		user.Do("GET", "/stream", nil).Refused(403, "M_UNKNOWN")

@@ -1,6 +1,6 @@
 package api
 
-import "net/http"
+import "homeserver/internal/httpapi"
 
 // specVersions are the versions of the specification whose endpoints are served,
 // in the shapes that they have there. A later one joins the list together with
@@ -36,6 +36,6 @@ type versionsAnswer struct {
 // versions tells which versions of the specification the server speaks, and what it
 // has beside them. Anybody may ask. Section "API Versions",
 // GET /_matrix/client/versions.
-func (a *API) versions(*http.Request) (any, error) {
+func (a *API) versions(*httpapi.Request) (any, error) {
 	return versionsAnswer{specVersions, unstableFeatures}, nil
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
 )
 
@@ -78,11 +80,12 @@ func TestHealth(t *testing.T) {
 func TestReadyAsksNoDatabase(t *testing.T) {
 	t.Parallel()
 	ready := true
-	b := newBench(t, Options{
+	lines := matrixtest.NewLog()
+	c := matrixtest.New(t, newAPI(t, Options{
 		Ready:   func() bool { return ready },
 		Healthy: func(context.Context) error { return &pgconn.PgError{Code: "57P03"} },
-	})
-	c := matrixtest.New(t, b.API.Handler())
+		HTTP:    httpapi.Options{Logger: slog.New(slog.NewTextHandler(lines, nil))},
+	}).Handler())
 	c.Prefix = ""
 	if got := c.Do("GET", "/ready", nil).OK().String("status"); got != "ready" {
 		t.Errorf("status %q", got)
@@ -91,7 +94,7 @@ func TestReadyAsksNoDatabase(t *testing.T) {
 	if got := c.Do("GET", "/ready", nil).Refused(503, "M_UNKNOWN").Header.Get("Retry-After"); got != "1" {
 		t.Errorf("Retry-After: %q", got)
 	}
-	if log := b.log.wait(t, "status=503"); strings.Contains(log, "level=ERROR") {
+	if log := lines.Wait(t, "status=503"); strings.Contains(log, "level=ERROR") {
 		t.Errorf("each question of a load balancer is an error in the log:\n%s", log)
 	}
 }

@@ -1,20 +1,19 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 // turnServer gives the means to use a TURN server, {} where there is none. Section
 // "Voice over IP", GET /voip/turnServer.
-func (a *API) turnServer(_ *http.Request, who matrix.Session) (any, error) {
+func (a *API) turnServer(_ *httpapi.Request, who matrix.Session) (any, error) {
 	credentials, err := a.turn.Credentials(who.UserID, who.Guest)
 	if err != nil {
 		return nil, err
 	}
 	if credentials == nil {
-		return empty{}, nil
+		return httpapi.Empty{}, nil
 	}
 	return credentials, nil
 }

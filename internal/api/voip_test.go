@@ -19,7 +19,7 @@ func TestTurnServer(t *testing.T) {
 	}
 	without.Do("GET", "/voip/turnServer", nil).Refused(401, "M_MISSING_TOKEN")
 	opts.Turn = turn.New(turn.Options{URIs: []string{"turn:turn.example.org"}, SharedSecret: "x", Lifetime: time.Hour})
-	opts.Metrics = nil
+	opts.HTTP.Metrics = nil
 	with := matrixtest.New(t, newAPI(t, opts).Handler())
 	with.Token = alice.Token
 	answer := with.Do("GET", "/voip/turnServer", nil).OK()

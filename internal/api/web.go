@@ -9,18 +9,19 @@ import (
 
 	"homeserver/internal/api/pages"
 	"homeserver/internal/auth"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 // tutorial is the page that a newcomer meets first. GET /.
-func (a *API) tutorial(*http.Request) (any, error) { return pages.Tutorial() }
+func (a *API) tutorial(*httpapi.Request) (any, error) { return pages.Tutorial() }
 
 // webFile is a script, a style or a picture of the pages.
-func (a *API) webFile(r *http.Request) (any, error) {
-	if file, ok := pages.Named(param(r, "fileName")); ok {
+func (a *API) webFile(r *httpapi.Request) (any, error) {
+	if file, ok := pages.Named(r.Param("fileName")); ok {
 		return file, nil
 	}
-	return nil, errUnknownPath
+	return nil, httpapi.ErrUnknownPath
 }
 
 // hiddenField is a field of a form that people don't see.
@@ -37,8 +38,8 @@ type loginPage struct {
 
 // loginFallback is the page to log in with. Section "Login Fallback",
 // GET /_matrix/static/client/login/, and GET /login/fallback of older clients.
-func (a *API) loginFallback(r *http.Request) (any, error) {
-	return a.loginPage(http.StatusOK, "", exchangeOf(r).query)
+func (a *API) loginFallback(r *httpapi.Request) (any, error) {
+	return a.loginPage(http.StatusOK, "", r.QueryValues())
 }
 
 func (a *API) loginPage(status int, failure string, known url.Values) (any, error) {
@@ -54,8 +55,8 @@ func (a *API) loginPage(status int, failure string, known url.Values) (any, erro
 type loggedInPage struct{ UserID, DeviceID, Response string }
 
 // submitLogin logs in without JavaScript, and shows the answer.
-func (a *API) submitLogin(r *http.Request) (any, error) {
-	form, err := decodeForm(r)
+func (a *API) submitLogin(r *httpapi.Request) (any, error) {
+	form, err := r.DecodeForm()
 	if err != nil {
 		return errorPage(err)
 	}
@@ -66,7 +67,7 @@ func (a *API) submitLogin(r *http.Request) (any, error) {
 		DeviceID:                 form.Get("device_id"),
 		InitialDeviceDisplayName: form.Get("initial_device_display_name"),
 		RefreshToken:             form.Get("refresh_token") == "true",
-	}, clientOf(r))
+	}, r.Client())
 	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
 		return a.loginPage(refusal.HTTPStatus(), refusal.Message, form)
 	}
@@ -78,22 +79,6 @@ func (a *API) submitLogin(r *http.Request) (any, error) {
 		return nil, fmt.Errorf("encode credentials: %w", err)
 	}
 	return pages.Render("login_done.html", http.StatusOK, loggedInPage{credentials.UserID, credentials.DeviceID, string(response)})
-}
-
-// decodeForm reads a body as the form that browsers send. M_INVALID_PARAM.
-func decodeForm(r *http.Request) (url.Values, error) {
-	form, err := url.ParseQuery(string(exchangeOf(r).body))
-	if err != nil {
-		return nil, matrix.Errorf(matrix.InvalidParam, "The form was not sent as browsers send forms")
-	}
-	for _, values := range form {
-		for _, value := range values {
-			if !isText(value) {
-				return nil, matrix.Errorf(matrix.InvalidParam, "A field of the form is not valid UTF-8 text")
-			}
-		}
-	}
-	return form, nil
 }
 
 // errorPage tells a person of an error that is for clients otherwise.

@@ -1,8 +1,7 @@
 package api
 
 import (
-	"net/http"
-
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
@@ -15,7 +14,7 @@ type discovery struct {
 // wellKnown tells clients that only know the server name where the server is.
 // 404 M_NOT_FOUND where no public address is configured. Section "Well-known
 // URIs", GET /.well-known/matrix/client.
-func (a *API) wellKnown(*http.Request) (any, error) {
+func (a *API) wellKnown(*httpapi.Request) (any, error) {
 	if a.publicBaseURL == "" {
 		return nil, matrix.Errorf(matrix.NotFound, "This server has no public address configured")
 	}

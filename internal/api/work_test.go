@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/httpapi/ratelimit"
-	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
@@ -47,20 +47,20 @@ func wantLimited(t *testing.T, answer *matrixtest.Response) {
 func TestEveryRouteSaysWhatWorkItIs(t *testing.T) {
 	t.Parallel()
 	kinds := ratelimit.Kinds()
-	for _, rt := range newBench(t, Options{}).routes() {
-		if !slices.Contains(kinds, rt.work.kind) {
-			t.Errorf("%s %s is work of the kind %q, for which there is no limit", rt.method, rt.path, rt.work.kind)
+	for _, rt := range newAPI(t, Options{}).routes() {
+		if !slices.Contains(kinds, rt.Work.Kind) {
+			t.Errorf("%s %s is work of the kind %q, for which there is no limit", rt.Method, rt.Path, rt.Work.Kind)
 		}
 		// What only reads does not count as anything else, but for what costs more.
-		reads := rt.method == http.MethodGet
-		if !reads && rt.work == reading && !strings.HasSuffix(rt.path, "/tokenrefresh") {
-			t.Errorf("%s %s changes something, and counts as reading", rt.method, rt.path)
+		reads := rt.Method == http.MethodGet
+		if !reads && rt.Work == httpapi.Reading && !strings.HasSuffix(rt.Path, "/tokenrefresh") {
+			t.Errorf("%s %s changes something, and counts as reading", rt.Method, rt.Path)
 		}
-		if reads && rt.work == changing {
-			t.Errorf("%s %s counts as changing something", rt.method, rt.path)
+		if reads && rt.Work == httpapi.Changing {
+			t.Errorf("%s %s counts as changing something", rt.Method, rt.Path)
 		}
-		if rt.handle.streams != (rt.work == uploading && !strings.HasSuffix(rt.path, "/create")) {
-			t.Errorf("%s %s streams: %v, but is %v", rt.method, rt.path, rt.handle.streams, rt.work)
+		if rt.Handler.Streams != (rt.Work == httpapi.Uploading && !strings.HasSuffix(rt.Path, "/create")) {
+			t.Errorf("%s %s streams: %v, but is %v", rt.Method, rt.Path, rt.Handler.Streams, rt.Work)
 		}
 	}
 }
@@ -69,11 +69,11 @@ func TestEveryRouteSaysWhatWorkItIs(t *testing.T) {
 // by the journal, or with its body.
 func TestEveryRouteIsCountedForWhatItWrites(t *testing.T) {
 	t.Parallel()
-	a := newBench(t, Options{})
+	a := newAPI(t, Options{})
 	for _, rt := range slices.Concat(a.roomRoutes(), a.membershipRoutes()) {
-		eventful := rt.work.charged == forEvents || rt.work == creatingRooms
-		if rt.method != http.MethodGet && !eventful && rt.work.kind != ratelimit.Changes {
-			t.Errorf("%s %s changes rooms, and counts as %v", rt.method, rt.path, rt.work)
+		eventful := slices.Contains([]httpapi.Work{httpapi.Sending, httpapi.Redacting, httpapi.Joining, httpapi.Inviting, httpapi.CreatingRooms}, rt.Work)
+		if rt.Method != http.MethodGet && !eventful && rt.Work.Kind != ratelimit.Changes {
+			t.Errorf("%s %s changes rooms, and counts as %v", rt.Method, rt.Path, rt.Work)
 		}
 	}
 	text, err := os.ReadFile("../../docs/security.md")
@@ -83,8 +83,8 @@ func TestEveryRouteIsCountedForWhatItWrites(t *testing.T) {
 	_, table, _ := strings.Cut(string(text), "## What a request may cost")
 	table, _, _ = strings.Cut(table, "\n## ")
 	for _, rt := range a.routes() {
-		if !strings.Contains(table, "`"+string(rt.work.kind)+"`") {
-			t.Errorf("docs/security.md does not say what %s %s may cost, which is work of the kind %s", rt.method, rt.path, rt.work.kind)
+		if !strings.Contains(table, "`"+string(rt.Work.Kind)+"`") {
+			t.Errorf("docs/security.md does not say what %s %s may cost, which is work of the kind %s", rt.Method, rt.Path, rt.Work.Kind)
 		}
 	}
 }
@@ -381,40 +381,4 @@ func TestStrangersShareTheLimitOfTheirAddress(t *testing.T) {
 	wantLimited(t, alice.Do("GET", "/account/whoami", nil))
 	server.Do("GET", "/login", nil).OK()
 	wantLimited(t, server.Do("GET", "/login", nil))
-}
-
-// Clients ask every few seconds whether the user has opened the mail.
-func TestWaitingForAMailIsForgiven(t *testing.T) {
-	t.Parallel()
-	x := &exchange{}
-	limits := oneOf(ratelimit.Registration)
-	for range 3 {
-		var err error
-		if x.counted, err = limits.Take(ratelimit.Registration, "a"); err != nil {
-			t.Fatal(err)
-		}
-		x.forgive(matrix.Errorf(matrix.ThreepidAuthFailed, "The address has not been confirmed"))
-	}
-	if x.counted, _ = limits.Take(ratelimit.Registration, "a"); x.counted == nil {
-		t.Fatal("the attempt was counted")
-	}
-	x.forgive(errGuest)
-	if _, err := limits.Take(ratelimit.Registration, "a"); err == nil {
-		t.Error("any other error is forgiven, too")
-	}
-}
-
-func TestALimitedRequestIsCountedInTheMetrics(t *testing.T) {
-	t.Parallel()
-	limits := oneOf(ratelimit.Reports)
-	b := newBench(t, Options{Limits: limits})
-	b.registry.MustRegister(limits.Collectors()...)
-	rt := get("/it", func(*http.Request) (any, error) { return empty{}, nil })
-	rt.work = reporting
-	c := b.serve(t, rt)
-	c.Do("GET", "/it", nil).OK()
-	wantLimited(t, c.Do("GET", "/it", nil))
-	if text, want := b.scrape(t), `homeserver_rate_limited_total{kind="reports"} 1`; !strings.Contains(text, want) {
-		t.Errorf("the metrics lack %s", want)
-	}
 }

@@ -3,7 +3,7 @@ package server
 import (
 	"time"
 
-	"homeserver/internal/api"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/server/config"
 )
@@ -21,8 +21,8 @@ func newLimits(c config.RateLimits, shares *config.Caches) *ratelimit.Limits {
 }
 
 // newBounds gives the bounds of what may go on at once.
-func newBounds(c config.Limits, budget config.Budget) api.Bounds {
-	return api.Bounds{
+func newBounds(c config.Limits, budget config.Budget) httpapi.Bounds {
+	return httpapi.Bounds{
 		Requests: c.Requests, Polls: c.Polls, PollsPerUser: c.PollsPerUser, Transfers: c.Transfers,
 		BodyBytes: int64(budget.RequestMemory), AnswerBytes: int64(budget.Answers),
 	}

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
-	"homeserver/internal/api"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
@@ -28,7 +28,7 @@ func wireAnswer(status int, body []byte, header http.Header) []byte {
 	if h == nil {
 		h = http.Header{}
 	}
-	api.SetCORSHeaders(h)
+	httpapi.SetCORSHeaders(h)
 	h.Set("Connection", "close")
 	if body != nil {
 		h.Set("Content-Type", "application/json")

@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"homeserver/internal/api"
 	"homeserver/internal/auth"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/server/certs"
 	"homeserver/internal/server/config"
 )
@@ -39,7 +39,7 @@ type Server struct {
 // Start brings up a server and returns once it answers. The accounts are made before it does. The
 // context is for the start alone; the server runs until Shutdown, or until Failed tells that it cannot.
 func Start(ctx context.Context, cfg *config.Config, log *slog.Logger, accounts ...auth.NewAccount) (*Server, error) {
-	log = slog.New(api.LogRequestIDs(log.Handler()))
+	log = slog.New(httpapi.LogRequestIDs(log.Handler()))
 	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1), connections: newConnections(cfg, log)}
 	if err := s.start(ctx, accounts); err != nil {
 		return nil, errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))

@@ -15,6 +15,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
@@ -91,11 +92,13 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, ready f
 		Stream: streams.sync, Data: streams.data, Receipts: streams.receipts, Typing: streams.typing, Presence: streams.presence, Push: streams.push,
 		Searches: found.search, Directory: found.users, Invitations: found.invitations, Turn: newTurn(cfg),
 		Reports:    reports.New(reports.Options{Pool: pool, Rooms: roomService.Timeline, Log: log}),
-		ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, TrustedProxies: cfg.TrustedProxies,
-		Room: space.database.Check, MediaClosed: !cfg.Media.Open,
-		MaxBodyBytes: int64(cfg.Limits.RequestBody), Limits: limits, Bounds: newBounds(cfg.Limits, budget),
+		ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, MediaClosed: !cfg.Media.Open,
 		Healthy: healthy(pool), Ready: ready,
-		Logger: log, NoRequestLines: !cfg.Log.Requests, Metrics: registry,
+		HTTP: httpapi.Options{
+			TrustedProxies: cfg.TrustedProxies, Room: space.database.Check,
+			MaxBodyBytes: int64(cfg.Limits.RequestBody), Limits: limits, Bounds: newBounds(cfg.Limits, budget),
+			Logger: log, NoRequestLines: !cfg.Log.Requests, Metrics: registry,
+		},
 	})
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"encoding/json"
@@ -21,9 +21,9 @@ func TestLargeAnswersThatNobodyReadsAreBounded(t *testing.T) {
 	b := newBench(t, Options{AnswerTimeout: time.Minute, Bounds: Bounds{AnswerBytes: most}})
 	large := json.RawMessage(`"` + strings.Repeat("a", size) + `"`)
 	c := b.serve(t,
-		get("/large", func(r *http.Request) (any, error) {
+		get("/large", func(r *Request) (any, error) {
 			user := r.URL.Query().Get("user")
-			exchangeOf(r).user, exchangeOf(r).account = user, b.bounds.answers.Open(user)
+			r.x.user, r.x.account = user, b.bounds.answers.Open(user)
 			return large, nil
 		}),
 		get("/small", ok))
@@ -57,7 +57,7 @@ func TestLargeAnswersThatNobodyReadsAreBounded(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b.log.wait(t, "answer not sent")
+	b.log.Wait(t, "answer not sent")
 	for late := time.Now().Add(10 * time.Second); ask("zoe").Status != http.StatusOK; {
 		if time.Now().After(late) {
 			t.Fatal("the memory of an answer that is gone still counts")

@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"net/http"
@@ -6,22 +6,21 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/matrixtest"
 )
 
 // params answers with the parts of the path that the route names.
-func params(names ...string) func(*http.Request) (any, error) {
-	return func(r *http.Request) (any, error) {
+func params(names ...string) func(*Request) (any, error) {
+	return func(r *Request) (any, error) {
 		answer := map[string]string{}
 		for _, name := range names {
-			answer[name] = param(r, name)
+			answer[name] = r.Param(name)
 		}
 		return answer, nil
 	}
 }
 
-func stateRoutes() []route {
-	return []route{
+func stateRoutes() []Route {
+	return []Route{
 		get("/rooms/{roomId}/state", ok),
 		get("/rooms/{roomId}/state/{eventType}", params("roomId", "eventType", "stateKey")),
 		get("/rooms/{roomId}/state/{eventType}/{stateKey}", params("roomId", "eventType", "stateKey")),
@@ -74,7 +73,7 @@ func TestUnknownPathAndWrongMethod(t *testing.T) {
 	b := newBench(t, Options{})
 	c := b.serve(t,
 		get("/both", ok), post("/both", ok),
-		route{method: http.MethodPut, path: "/put", handle: user(func(*http.Request, matrix.Session) (any, error) { return empty{}, nil })},
+		Route{Method: http.MethodPut, Path: "/put", Handler: User(func(*Request, matrix.Session) (any, error) { return Empty{}, nil })},
 	)
 	for _, path := range []string{"/", "/nothing", "/both/more", "/bot", "/put/", "//"} {
 		answer := c.Do("GET", path, nil)
@@ -100,7 +99,7 @@ func TestUnknownPathAndWrongMethod(t *testing.T) {
 
 func TestHeadIsGetWithoutBody(t *testing.T) {
 	t.Parallel()
-	c := newBench(t, Options{}).serve(t, get("/it", func(*http.Request) (any, error) { return map[string]int{"n": 1}, nil }), post("/post", ok))
+	c := newBench(t, Options{}).serve(t, get("/it", func(*Request) (any, error) { return map[string]int{"n": 1}, nil }), post("/post", ok))
 	answer := c.Do("HEAD", "/it", nil)
 	if answer.Status != 200 || len(answer.Body) != 0 || answer.Header.Get("Content-Length") != "8" {
 		t.Errorf("HEAD: %d, %q, Content-Length %q", answer.Status, answer.Body, answer.Header.Get("Content-Length"))
@@ -113,8 +112,8 @@ func TestHeadIsGetWithoutBody(t *testing.T) {
 func TestEachPrefixServesTheSame(t *testing.T) {
 	t.Parallel()
 	c := newBench(t, Options{}).serve(t,
-		route{prefixes{"/a", "/b"}, http.MethodGet, "/it", reading, public(ok)},
-		route{prefixes{"/b"}, http.MethodPost, "/it", reading, public(ok)},
+		Route{Prefixes{{Path: "/a"}, {Path: "/b"}}, http.MethodGet, "/it", Reading, Public(ok)},
+		Route{Prefixes{{Path: "/b"}}, http.MethodPost, "/it", Reading, Public(ok)},
 	)
 	c.Do("GET", "/a/it", nil).OK()
 	c.Do("GET", "/b/it", nil).OK()
@@ -125,23 +124,11 @@ func TestEachPrefixServesTheSame(t *testing.T) {
 
 func TestRouteThatIsThereTwice(t *testing.T) {
 	t.Parallel()
-	_, err := newBench(t, Options{}).build([]route{
-		{prefixes{"/a", "/b"}, http.MethodGet, "/it", reading, public(ok)},
-		{prefixes{"/b"}, http.MethodGet, "/it", reading, public(ok)},
+	_, err := newBench(t, Options{}).Handler([]Route{
+		{Prefixes{{Path: "/a"}, {Path: "/b"}}, http.MethodGet, "/it", Reading, Public(ok)},
+		{Prefixes{{Path: "/b"}}, http.MethodGet, "/it", Reading, Public(ok)},
 	})
 	if err == nil || !strings.Contains(err.Error(), "GET /b/it") {
 		t.Errorf("got %v, want an error that names the route", err)
 	}
-}
-
-func TestRouteTableHasBothGenerations(t *testing.T) {
-	t.Parallel()
-	c := newServer(t)
-	for _, prefix := range []string{"/_matrix/client/r0", "/_matrix/client/v3"} {
-		c.Prefix = prefix
-		c.Do("GET", "/login", nil).OK()
-		c.Do("GET", matrixtest.Path("profile", "@nobody:localhost"), nil).Refused(404, "M_NOT_FOUND")
-	}
-	c.Prefix = "/_matrix/client/v1"
-	c.Do("GET", "/login", nil).Refused(404, "M_UNRECOGNIZED")
 }

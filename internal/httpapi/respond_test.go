@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"compress/gzip"
@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,15 +28,15 @@ func TestAnswers(t *testing.T) {
 	t.Parallel()
 	long := `{"a":"` + strings.Repeat("x", 300<<10) + `"}`
 	for want, answer := range map[string]any{
-		`{}`:                  empty{},
+		`{}`:                  Empty{},
 		`{"a":"<b>&\"ü"}`:     map[string]string{"a": `<b>&"ü`},
 		`{"raw":1}`:           json.RawMessage(`{"raw":1}`),
 		`{"ready":"<"}`:       ready(`{"ready":"<"}`),
 		long:                  ready(long),
-		`{"list":[{},{}]}`:    map[string][]empty{"list": {{}, {}}},
+		`{"list":[{},{}]}`:    map[string][]Empty{"list": {{}, {}}},
 		`{"n":1700000000000}`: map[string]int64{"n": 1700000000000},
 	} {
-		c := newBench(t, Options{}).serve(t, get("/it", func(*http.Request) (any, error) { return answer, nil }))
+		c := newBench(t, Options{}).serve(t, get("/it", func(*Request) (any, error) { return answer, nil }))
 		for range 2 { // the second time with buffers from the pool
 			got := c.Do("GET", "/it", nil).OK()
 			if string(got.Body) != want+"\n" {
@@ -100,7 +99,7 @@ func TestErrorsThatClientsSee(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newBench(t, Options{}).serve(t, get("/it", func(*http.Request) (any, error) { return nil, test.err }))
+			c := newBench(t, Options{}).serve(t, get("/it", func(*Request) (any, error) { return nil, test.err }))
 			answer := c.Do("GET", "/it", nil)
 			if answer.Status != test.status || answer.Header.Get("Retry-After") != test.retryAfter {
 				t.Errorf("status %d, Retry-After %q", answer.Status, answer.Header.Get("Retry-After"))
@@ -115,9 +114,9 @@ func TestErrorsThatClientsSee(t *testing.T) {
 func TestInternalErrorIsLoggedWithItsRequestID(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Options{})
-	c := b.serve(t, get("/it", func(*http.Request) (any, error) { return nil, errors.New("secret detail") }))
+	c := b.serve(t, get("/it", func(*Request) (any, error) { return nil, errors.New("secret detail") }))
 	answer := c.Do("GET", "/it", nil).Refused(500, "M_UNKNOWN")
-	log := b.log.wait(t, "status=500")
+	log := b.log.Wait(t, "status=500")
 	want := `error="secret detail" request_id=` + answer.Header.Get("X-Request-Id")
 	if !strings.Contains(log, want) {
 		t.Errorf("the log lacks %q:\n%s", want, log)
@@ -129,15 +128,15 @@ func TestCauseOfARefusalForNowIsLogged(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Options{})
 	c := b.serve(t,
-		get("/busy", func(*http.Request) (any, error) { return nil, errStopping }),
-		get("/full", func(*http.Request) (any, error) {
+		get("/busy", func(*Request) (any, error) { return nil, errStopping }),
+		get("/full", func(*Request) (any, error) {
 			return nil, fmt.Errorf("receive a file: %w: %w", errStopping, errors.New("no space left on device"))
 		}))
 	c.Do("GET", "/busy", nil).Refused(503, "M_UNKNOWN")
 	if body := string(c.Do("GET", "/full", nil).Refused(503, "M_UNKNOWN").Body); strings.Contains(body, "space") {
 		t.Errorf("the cause is told to the client: %s", body)
 	}
-	log := b.log.wait(t, "route=/full")
+	log := b.log.Wait(t, "route=/full")
 	if strings.Count(log, "refused for now") != 1 || !strings.Contains(log, "no space left on device") {
 		t.Errorf("the log: %s", log)
 	}
@@ -147,8 +146,8 @@ func TestAnswerThatCannotBeEncoded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Options{})
 	c := b.serve(t,
-		get("/it", func(*http.Request) (any, error) { return math.NaN(), nil }),
-		get("/error", func(*http.Request) (any, error) {
+		get("/it", func(*Request) (any, error) { return math.NaN(), nil }),
+		get("/error", func(*Request) (any, error) {
 			return nil, &matrix.Error{Code: matrix.Forbidden, Fields: map[string]any{"n": math.NaN()}}
 		}),
 		get("/fine", ok),
@@ -160,8 +159,8 @@ func TestAnswerThatCannotBeEncoded(t *testing.T) {
 
 func TestGzip(t *testing.T) {
 	t.Parallel()
-	c := newBench(t, Options{}).serve(t, get("/it", func(r *http.Request) (any, error) {
-		n, err := queryInt(r, "n", 0)
+	c := newBench(t, Options{}).serve(t, get("/it", func(r *Request) (any, error) {
+		n, err := r.QueryInt("n", 0)
 		return ready(`"` + strings.Repeat("a", max(n-3, 0)) + `"`), err
 	}))
 	for _, test := range []struct {
@@ -207,4 +206,16 @@ func gunzip(t *testing.T, body []byte) []byte {
 		t.Fatal(err)
 	}
 	return plain
+}
+
+func TestNotYetUploadedIsNoFaultOfTheServer(t *testing.T) {
+	t.Parallel()
+	for status, logged := range map[int]bool{500: true, 502: false, 503: true, 504: false, 413: false} {
+		if isOurFault(&matrix.Error{Status: status}) != logged {
+			t.Errorf("%d: want %v", status, logged)
+		}
+	}
+	if isOurFault(&matrix.Error{Status: 503, RetryAfter: 1}) {
+		t.Error("what passes by itself is logged as an error")
+	}
 }

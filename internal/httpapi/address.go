@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"net/http"
@@ -17,14 +17,14 @@ func peerAddress(r *http.Request) netip.Addr {
 }
 
 // trusted reports whether the address is one of our own proxies.
-func (a *API) trusted(addr netip.Addr) bool {
-	return slices.ContainsFunc(a.trustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
+func (e *Engine) trusted(addr netip.Addr) bool {
+	return slices.ContainsFunc(e.trustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // forwardedFor is the client's address by X-Forwarded-For, which each proxy
 // appends to: the last one that isn't a proxy of ours. What stands further left
 // was sent by the client and proves nothing.
-func (a *API) forwardedFor(r *http.Request, peer netip.Addr) netip.Addr {
+func (e *Engine) forwardedFor(r *http.Request, peer netip.Addr) netip.Addr {
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	client := peer
 	for _, hop := range slices.Backward(hops) {
@@ -33,7 +33,7 @@ func (a *API) forwardedFor(r *http.Request, peer netip.Addr) netip.Addr {
 			return client
 		}
 		client = addr
-		if !a.trusted(addr) {
+		if !e.trusted(addr) {
 			return client
 		}
 	}

@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"bufio"
@@ -18,8 +18,8 @@ import (
 )
 
 // queries answers with one parameter of the query.
-func queries(name string) func(*http.Request) (any, error) {
-	return func(r *http.Request) (any, error) { return query(r, name), nil }
+func queries(name string) func(*Request) (any, error) {
+	return func(r *Request) (any, error) { return r.Query(name), nil }
 }
 
 const inlineFilter = `{"room":{"timeline":{"limit":1}}}`
@@ -126,12 +126,12 @@ func TestCurlGloboff(t *testing.T) {
 
 func TestQueryNumbersAndFlags(t *testing.T) {
 	t.Parallel()
-	c := newBench(t, Options{}).serve(t, get("/it", func(r *http.Request) (any, error) {
-		limit, err := queryInt(r, "limit", 10)
+	c := newBench(t, Options{}).serve(t, get("/it", func(r *Request) (any, error) {
+		limit, err := r.QueryInt("limit", 10)
 		if err != nil {
 			return nil, err
 		}
-		full, err := queryBool(r, "full")
+		full, err := r.QueryBool("full")
 		return []any{limit, full}, err
 	}))
 	for raw, want := range map[string]string{
@@ -145,44 +145,6 @@ func TestQueryNumbersAndFlags(t *testing.T) {
 	for _, raw := range []string{"limit=-1", "limit=a", "limit=1.5", "limit=-99999999999999999999", "full=1", "full=TRUE"} {
 		c.Do("GET", "/it?"+raw, nil).Refused(400, "M_INVALID_PARAM")
 	}
-}
-
-func TestAccessToken(t *testing.T) {
-	t.Parallel()
-	anyone := newServer(t)
-	alice := anyone.Register("alice", "wordpass")
-	bob := anyone.Register("bob", "wordpass")
-	whoami := func(header, token string) *matrixtest.Response {
-		path := "/account/whoami"
-		if token != "" {
-			path += "?access_token=" + token
-		}
-		request := anyone.Request("GET", path, nil)
-		if header != "" {
-			request.Header.Set("Authorization", header)
-		}
-		return anyone.Send(request)
-	}
-	for name, test := range map[string]struct{ header, query, user string }{
-		"header":            {"Bearer " + alice.Token, "", alice.UserID},
-		"query":             {"", alice.Token, alice.UserID},
-		"the header wins":   {"Bearer " + alice.Token, bob.Token, alice.UserID},
-		"any case":          {"bEARER " + alice.Token, "", alice.UserID},
-		"spaces":            {"Bearer   " + alice.Token + " ", "", alice.UserID},
-		"another scheme":    {"Basic " + alice.Token, bob.Token, bob.UserID},
-		"an empty header":   {"Bearer", bob.Token, bob.UserID},
-		"a header of blank": {"Bearer ", bob.Token, bob.UserID},
-	} {
-		if got := whoami(test.header, test.query).OK().String("user_id"); got != test.user {
-			t.Errorf("%s: got %s, want %s", name, got, test.user)
-		}
-	}
-	whoami("", "").Refused(401, "M_MISSING_TOKEN")
-	whoami("Basic "+alice.Token, "").Refused(401, "M_MISSING_TOKEN")
-	whoami("", "nonsense").Refused(401, "M_UNKNOWN_TOKEN")
-	whoami("Bearer nonsense", alice.Token).Refused(401, "M_UNKNOWN_TOKEN")
-	whoami("Bearer "+strings.Repeat("a", 10_000), "").Refused(401, "M_UNKNOWN_TOKEN")
-	whoami("", "%00").Refused(400, "M_INVALID_PARAM")
 }
 
 func TestBodyOverTheLimit(t *testing.T) {
@@ -225,10 +187,10 @@ func TestBodyThatNeverArrives(t *testing.T) {
 func TestConnectionOutlivesTheBodyTimeout(t *testing.T) {
 	t.Parallel()
 	const timeout = 100 * time.Millisecond
-	c := newBench(t, Options{BodyTimeout: timeout}).serve(t, post("/poll", func(r *http.Request) (any, error) {
+	c := newBench(t, Options{BodyTimeout: timeout}).serve(t, post("/poll", func(r *Request) (any, error) {
 		select {
 		case <-time.After(4 * timeout):
-			return empty{}, nil
+			return Empty{}, nil
 		case <-r.Context().Done():
 			return nil, r.Context().Err()
 		}
@@ -242,7 +204,7 @@ func TestLongPollNoticesThatItsClientWentAway(t *testing.T) {
 	for _, body := range []string{"", "{}"} {
 		waiting, gone := make(chan struct{}), make(chan struct{})
 		b := newBench(t, Options{})
-		c := b.serve(t, post("/poll", func(r *http.Request) (any, error) {
+		c := b.serve(t, post("/poll", func(r *Request) (any, error) {
 			close(waiting)
 			<-r.Context().Done()
 			close(gone)
@@ -254,7 +216,7 @@ func TestLongPollNoticesThatItsClientWentAway(t *testing.T) {
 		case <-time.After(matrixtest.Patience):
 			t.Fatal("the handler goes on waiting")
 		}
-		if log := b.log.wait(t, "status=499"); strings.Contains(log, "ERROR") {
+		if log := b.log.Wait(t, "status=499"); strings.Contains(log, "ERROR") {
 			t.Errorf("an error was logged: %s", log)
 		}
 	}
@@ -263,7 +225,7 @@ func TestLongPollNoticesThatItsClientWentAway(t *testing.T) {
 func TestRequestBrokenOffByTheServer(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Options{})
-	handler := b.handle(t, get("/poll", func(r *http.Request) (any, error) { return nil, r.Context().Err() }))
+	handler := b.handle(t, get("/poll", func(r *Request) (any, error) { return nil, r.Context().Err() }))
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	answer := record(handler, httptest.NewRequestWithContext(ctx, "GET", "/poll", nil))
@@ -279,13 +241,13 @@ func TestReaderThatStalls(t *testing.T) {
 	b := newBench(t, Options{AnswerTimeout: 50 * time.Millisecond})
 	huge := strings.Repeat("a", 15<<10)
 	const times = 2000
-	c := b.serve(t, get("/huge", func(*http.Request) (any, error) { return huge, nil }))
+	c := b.serve(t, get("/huge", func(*Request) (any, error) { return huge, nil }))
 	conn := dial(t, c)
 	// The answers to many requests in a row fill all buffers on the way.
 	go func() {
 		_, _ = io.WriteString(conn, strings.Repeat("GET /huge HTTP/1.1\r\nHost: x\r\n\r\n", times)) // breaks off when the server hangs up
 	}()
-	b.log.wait(t, "i/o timeout")
+	b.log.Wait(t, "i/o timeout")
 }
 
 // TestReaderThatStallsInALongAnswer makes sure that the time for a long answer is none
@@ -294,11 +256,11 @@ func TestReaderThatStallsInALongAnswer(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Options{AnswerTimeout: 50 * time.Millisecond})
 	huge := json.RawMessage(`"` + strings.Repeat("a", 64<<20) + `"`) // an hour at the slowest
-	c := b.serve(t, get("/huge", func(*http.Request) (any, error) { return huge, nil }))
+	c := b.serve(t, get("/huge", func(*Request) (any, error) { return huge, nil }))
 	if _, err := io.WriteString(dial(t, c), "GET /huge HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	b.log.wait(t, "i/o timeout")
+	b.log.Wait(t, "i/o timeout")
 }
 
 // TestHTTP2 makes sure that the deadlines and the long polls work on the other
@@ -308,14 +270,14 @@ func TestHTTP2(t *testing.T) {
 	const timeout = 100 * time.Millisecond
 	waiting, gone := make(chan struct{}, 2), make(chan struct{})
 	b := newBench(t, Options{BodyTimeout: timeout})
-	handler := b.handle(t, post("/decode", decoding), post("/poll", func(r *http.Request) (any, error) {
+	handler := b.handle(t, post("/decode", decoding), post("/poll", func(r *Request) (any, error) {
 		if r.ProtoMajor != 2 {
 			t.Errorf("asked by %s", r.Proto)
 		}
 		waiting <- struct{}{}
 		select {
 		case <-time.After(4 * timeout):
-			return empty{}, nil
+			return Empty{}, nil
 		case <-r.Context().Done():
 			close(gone)
 			return nil, r.Context().Err()

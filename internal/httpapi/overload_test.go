@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"bufio"
@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"homeserver/internal/gauge"
-	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 )
 
@@ -29,17 +28,17 @@ type gate struct {
 
 func newGate() *gate { return &gate{entered: make(chan struct{}, 100), opened: make(chan struct{})} }
 
-func (g *gate) answer(r *http.Request, _ matrix.Session) (any, error) {
+func (g *gate) answer(r *Request) (any, error) {
 	g.entered <- struct{}{}
 	select {
 	case <-g.opened:
 	case <-r.Context().Done():
 	}
-	return empty{}, nil
+	return Empty{}, nil
 }
 
-func (g *gate) route(path string, kind work) route {
-	return route{method: http.MethodGet, path: path, work: kind, handle: handler{access: accessPublic, answer: g.answer}}
+func (g *gate) route(path string, kind Work) Route {
+	return Route{Method: http.MethodGet, Path: path, Work: kind, Handler: Public(g.answer)}
 }
 
 // fill sends two requests from an address, and returns once they are kept.
@@ -71,15 +70,15 @@ func from(c *matrixtest.Client, method, path, address string) *http.Request {
 func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		kind  work
+		kind  Work
 		query string
 		bound string
 	}{
-		"work":                        {reading, "", "requests"},
-		"transfers":                   {downloading, "", "transfers"},
-		"polls":                       {polling, "?since=s1&timeout=30000", "polls"},
-		"polls that want no waiting":  {polling, "?since=s1&timeout=0", "requests"},
-		"events wait without a token": {polling, "", "polls"},
+		"work":                        {Reading, "", "requests"},
+		"transfers":                   {Downloading, "", "transfers"},
+		"polls":                       {Polling, "?since=s1&timeout=30000", "polls"},
+		"polls that want no waiting":  {Polling, "?since=s1&timeout=0", "requests"},
+		"events wait without a token": {Polling, "", "polls"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,7 +87,7 @@ func TestTooManyRequestsAtOnceAreRefused(t *testing.T) {
 				TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 			})
 			g, probe := newGate(), get("/probe", ok)
-			probe.work = probing
+			probe.Work = Probing
 			path := "/gate" + test.query
 			c := b.serve(t, g.route("/gate", test.kind), probe, get("/other", ok))
 			g.fill(c, path, "192.0.2.1")
@@ -144,7 +143,7 @@ func TestWhichPollsWait(t *testing.T) {
 		"/events?from=s1&timeout=0":   false,
 	} {
 		r := httptest.NewRequest(http.MethodGet, request, nil)
-		x := &exchange{route: &route{path: r.URL.Path}}
+		x := &exchange{route: &Route{Path: r.URL.Path}}
 		if err := x.readQuery(r); err != nil {
 			t.Fatal(err)
 		}
@@ -218,9 +217,9 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 func TestBodiesOfAnyLengthArriveWhole(t *testing.T) {
 	t.Parallel()
 	var got int
-	c := newBench(t, Options{}).serve(t, post("/it", func(r *http.Request) (any, error) {
-		got = len(exchangeOf(r).body)
-		return empty{}, nil
+	c := newBench(t, Options{}).serve(t, post("/it", func(r *Request) (any, error) {
+		got = len(r.x.body)
+		return Empty{}, nil
 	}))
 	for _, size := range []int{1, firstBodyBytes - 1, firstBodyBytes, firstBodyBytes + 1, 2 * firstBodyBytes, 100_000, 1 << 20} {
 		c.Do("POST", "/it", strings.Repeat("x", size)).OK()

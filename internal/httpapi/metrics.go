@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"fmt"
@@ -51,7 +51,7 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 func (m *metrics) observe(x *exchange, method string, status int, duration time.Duration) {
 	route := "unknown"
 	if x.route != nil {
-		route = x.route.path
+		route = x.route.Path
 	}
 	switch method {
 	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodHead, http.MethodOptions:
@@ -65,6 +65,6 @@ func (m *metrics) observe(x *exchange, method string, status int, duration time.
 
 // MetricsHandler serves everything in the registry in Prometheus' format. It is
 // meant for a listener of its own, since it has no access control.
-func (a *API) MetricsHandler() http.Handler {
-	return promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})
+func (e *Engine) MetricsHandler() http.Handler {
+	return promhttp.HandlerFor(e.registry, promhttp.HandlerOpts{})
 }

@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"fmt"
@@ -19,7 +19,7 @@ type Bounds struct {
 	AnswerBytes  int64 // of what is read and answered; 0: 128 MiB
 }
 
-// bounds are those of an API.
+// bounds are those of an Engine.
 type bounds struct {
 	requests, polls, transfers, bodies *gauge.Gauge
 	answers                            *reserve.Memory
@@ -52,17 +52,17 @@ func newBounds(o Bounds, registry *prometheus.Registry) (*bounds, error) {
 func half(n int64) int64 { return (n + 1) / 2 }
 
 // takePlace takes the request's place among those of its load, which givePlace gives up.
-func (a *API) takePlace(x *exchange) error {
+func (e *Engine) takePlace(x *exchange) error {
 	var in *gauge.Gauge
-	switch load := x.route.work.load; {
+	switch load := x.route.Work.load; {
 	case load == nothing:
 		return nil
 	case load == transferring:
-		in = a.bounds.transfers
+		in = e.bounds.transfers
 	case load == awaiting && x.waits():
-		in = a.bounds.polls
+		in = e.bounds.polls
 	default:
-		in = a.bounds.requests
+		in = e.bounds.requests
 	}
 	if err := in.TryEnter(x.caller(), 1); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (x *exchange) waits() bool {
 	if x.query.Get("timeout") == "0" {
 		return false
 	}
-	return x.query.Has("since") || x.query.Has("from") || x.route.path != "/sync"
+	return x.query.Has("since") || x.query.Has("from") || x.route.Path != "/sync"
 }
 
 // givePlace gives up the request's place, if it still has one.
@@ -89,8 +89,8 @@ func (x *exchange) givePlace() {
 }
 
 // holdBody makes the memory of the request's body count as so many bytes.
-func (a *API) holdBody(x *exchange, bytes int64) error {
-	if err := a.bounds.bodies.TryEnter(x.caller(), bytes-x.bodyHeld); err != nil {
+func (e *Engine) holdBody(x *exchange, bytes int64) error {
+	if err := e.bounds.bodies.TryEnter(x.caller(), bytes-x.bodyHeld); err != nil {
 		return err
 	}
 	x.bodyHeld = bytes
@@ -98,9 +98,9 @@ func (a *API) holdBody(x *exchange, bytes int64) error {
 }
 
 // dropBody makes it count no more.
-func (a *API) dropBody(x *exchange) {
+func (e *Engine) dropBody(x *exchange) {
 	if x.bodyHeld > 0 {
-		a.bounds.bodies.Leave(x.caller(), x.bodyHeld)
+		e.bounds.bodies.Leave(x.caller(), x.bodyHeld)
 		x.bodyHeld, x.body = 0, nil
 	}
 }

@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"context"
@@ -25,14 +25,17 @@ const statusClientGone = 499
 // below it write to.
 type exchange struct {
 	http.ResponseWriter
+	engine *Engine
 
 	id      string
 	client  netip.Addr // the real client's, behind trusted proxies too
 	started time.Time
-	route   *route // nil: no such endpoint
+	route   *Route // nil: no such endpoint
 	user    string // empty: nobody, or not yet known
 	query   url.Values
 	body    []byte
+
+	generation Generation
 
 	counted  *ratelimit.Claim // for the kind of work
 	place    *gauge.Gauge     // where the request counts at the moment; nil: nowhere
@@ -74,20 +77,20 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // observe is the outermost stage: whatever happens inside, the answer has its
 // headers, and the log and the metrics hear of it.
-func (a *API) observe(next http.Handler) http.Handler {
+func (e *Engine) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer := peerAddress(r)
-		x := &exchange{ResponseWriter: w, started: time.Now(), client: peer}
-		x.id = a.newRequestID()
-		if a.trusted(peer) {
-			x.client = a.forwardedFor(r, peer)
+		x := &exchange{ResponseWriter: w, engine: e, started: time.Now(), client: peer}
+		x.id = e.newRequestID()
+		if e.trusted(peer) {
+			x.client = e.forwardedFor(r, peer)
 			if id := r.Header.Get("X-Request-Id"); isRequestID(id) {
 				x.id = id
 			}
 		}
 		setCommonHeaders(w.Header(), x.id)
-		a.metrics.inFlight.Inc()
-		defer a.finish(x, r)
+		e.metrics.inFlight.Inc()
+		defer e.finish(x, r)
 
 		if r.Method == http.MethodOptions {
 			x.WriteHeader(http.StatusNoContent)
@@ -131,30 +134,30 @@ func setCommonHeaders(h http.Header, requestID string) {
 // finish is deferred: it turns a panic into a 500, and writes the line in the
 // access log. A panic after the answer has begun ends the connection, so that
 // nobody takes half an answer for a whole one.
-func (a *API) finish(x *exchange, r *http.Request) {
+func (e *Engine) finish(x *exchange, r *http.Request) {
 	abort := false
 	if cause := recover(); cause != nil {
 		err, _ := cause.(error)
 		wanted := errors.Is(err, http.ErrAbortHandler)
 		abort = wanted || x.status != 0
 		if !wanted {
-			a.log.ErrorContext(r.Context(), "panic while answering",
+			e.log.ErrorContext(r.Context(), "panic while answering",
 				"request_id", x.id, "panic", cause, "stack", string(debug.Stack()))
 		}
 		if !abort {
-			a.writeError(r.Context(), x, errInternal)
+			e.writeError(r.Context(), x, errInternal)
 		}
 	}
 	x.givePlace()
-	a.dropBody(x)
+	e.dropBody(x)
 	if x.account != nil {
 		x.account.Close()
 	}
-	a.metrics.inFlight.Dec()
+	e.metrics.inFlight.Dec()
 	status := x.outcome()
 	duration := time.Since(x.started)
-	a.metrics.observe(x, r.Method, status, duration)
-	a.logAccess(x, r, status, duration)
+	e.metrics.observe(x, r.Method, status, duration)
+	e.logAccess(x, r, status, duration)
 	if abort {
 		panic(http.ErrAbortHandler) //nolint:forbidigo // how net/http is told to end the connection
 	}
@@ -173,16 +176,16 @@ func (x *exchange) outcome() int {
 
 // logAccess writes one line for each request: never the query, which may hold
 // an access token, and the path itself only where there is no endpoint to name.
-func (a *API) logAccess(x *exchange, r *http.Request, status int, duration time.Duration) {
-	if a.quiet || !a.log.Enabled(r.Context(), slog.LevelInfo) {
+func (e *Engine) logAccess(x *exchange, r *http.Request, status int, duration time.Duration) {
+	if e.quiet || !e.log.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 8)
-	attrs = append(attrs, slog.String("method", clip(r.Method, 16)))
+	attrs = append(attrs, slog.String("method", Clip(r.Method, 16)))
 	if x.route != nil {
-		attrs = append(attrs, slog.String("route", x.route.path))
+		attrs = append(attrs, slog.String("route", x.route.Path))
 	} else {
-		attrs = append(attrs, slog.String("path", clip(r.URL.Path, 128)))
+		attrs = append(attrs, slog.String("path", Clip(r.URL.Path, 128)))
 	}
 	attrs = append(attrs,
 		slog.Int("status", status),
@@ -193,15 +196,15 @@ func (a *API) logAccess(x *exchange, r *http.Request, status int, duration time.
 	if x.user != "" {
 		attrs = append(attrs, slog.String("user", x.user))
 	}
-	a.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
+	e.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
 }
 
 // newRequestID gives an ID that is unique for this server's run and, by its
 // random prefix, in practice for all.
-func (a *API) newRequestID() string {
+func (e *Engine) newRequestID() string {
 	id := make([]byte, 0, 24)
-	id = append(id, a.run...)
-	return string(strconv.AppendUint(id, a.requests.Add(1), 36))
+	id = append(id, e.run...)
+	return string(strconv.AppendUint(id, e.requests.Add(1), 36))
 }
 
 // isRequestID reports whether an ID that a proxy handed on may stand in our log.
@@ -218,8 +221,8 @@ func isRequestID(id string) bool {
 	return true
 }
 
-// clip keeps what a stranger sent from filling the log.
-func clip(s string, most int) string {
+// Clip cuts a text off, which keeps what a stranger sent from filling the log.
+func Clip(s string, most int) string {
 	if len(s) > most {
 		return s[:most] + "…"
 	}

@@ -1,10 +1,10 @@
-package api
+package httpapi
 
 import (
 	"bytes"
 	stdjson "encoding/json"
 	"errors"
-	"net/http"
+	"net/url"
 	"reflect"
 
 	"github.com/go-json-experiment/json"
@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// decode puts the request's JSON object into the value that into points to.
+// Decode puts the request's JSON object into the value that into points to.
 // No body at all counts as {}. Names must match exactly, since to Matrix
 // "Username" is not "username" (the standard library's first JSON package can't
 // do that); unknown ones are ignored; null counts as not being there. An integer is
@@ -24,8 +24,8 @@ import (
 // isn't an object, has a name twice, or a field has the wrong type, and then the
 // message names the field; M_TOO_LARGE if it has more than [event.MaxValues] values.
 // Strings may not hold a NUL; inside raw JSON they may.
-func decode(r *http.Request, into any) error {
-	body := jsonBody(r)
+func (r *Request) Decode(into any) error {
+	body := r.RawJSON()
 	if len(body) == 0 {
 		body = []byte("{}")
 	}
@@ -45,10 +45,10 @@ func decode(r *http.Request, into any) error {
 	return decodeError(body, err)
 }
 
-// jsonBody is the body of a request without white space and a byte order mark in
+// RawJSON returns the body of a request without white space and a byte order mark in
 // front: some editors and languages write the mark, and RFC 8259 lets readers skip it.
-func jsonBody(r *http.Request) []byte {
-	body := bytes.TrimPrefix(exchangeOf(r).body, []byte("\ufeff"))
+func (r *Request) RawJSON() []byte {
+	body := bytes.TrimPrefix(r.x.body, []byte("\ufeff"))
 	return bytes.TrimLeft(body, " \t\r\n")
 }
 
@@ -59,12 +59,12 @@ func unmarshal(body []byte, into any) error {
 	return json.Unmarshal(body, into)
 }
 
-// rawObject gives the request's JSON object as a whole, for what is kept as it
+// RawObject returns the request's JSON object as a whole, for what is kept as it
 // is, in canonical form but for its numbers: their range depends on where it goes.
 // M_NOT_JSON if there is no body; M_BAD_JSON if it is JSON, but no object; else
 // the errors of [event.Canonical], M_TOO_LARGE among them.
-func rawObject(r *http.Request) (stdjson.RawMessage, error) {
-	body := jsonBody(r)
+func (r *Request) RawObject() (stdjson.RawMessage, error) {
+	body := r.RawJSON()
 	if len(body) == 0 || body[0] != '{' {
 		return nil, decodeError(body, nil)
 	}
@@ -85,6 +85,22 @@ func checkValues(body []byte) error {
 	default:
 		return matrix.Errorf(matrix.TooLarge, "the body has more than %d values", event.MaxValues)
 	}
+}
+
+// DecodeForm returns the body as the form that browsers send. M_INVALID_PARAM.
+func (r *Request) DecodeForm() (url.Values, error) {
+	form, err := url.ParseQuery(string(r.x.body))
+	if err != nil {
+		return nil, matrix.Errorf(matrix.InvalidParam, "The form was not sent as browsers send forms")
+	}
+	for _, values := range form {
+		for _, value := range values {
+			if !isText(value) {
+				return nil, matrix.Errorf(matrix.InvalidParam, "A field of the form is not valid UTF-8 text")
+			}
+		}
+	}
+	return form, nil
 }
 
 var errNUL = errors.New("NUL character")
@@ -137,7 +153,7 @@ func field(at jsontext.Pointer) string {
 		}
 		path += token
 	}
-	return `"` + clip(path, 128) + `"`
+	return `"` + Clip(path, 128) + `"`
 }
 
 const wholeNumber = "a whole number"

@@ -1,4 +1,4 @@
-package api
+package httpapi
 
 import (
 	"context"
@@ -17,15 +17,14 @@ import (
 
 // The errors of HTTP itself. Section "Common error codes".
 var (
-	errUnknownPath    = &matrix.Error{Code: matrix.Unrecognized, Message: "There is no such endpoint here", Status: http.StatusNotFound}
+	ErrUnknownPath    = &matrix.Error{Code: matrix.Unrecognized, Message: "There is no such endpoint here", Status: http.StatusNotFound}
 	errWrongMethod    = &matrix.Error{Code: matrix.Unrecognized, Message: "This endpoint does not have that method", Status: http.StatusMethodNotAllowed}
-	errMissingToken   = &matrix.Error{Code: matrix.MissingToken, Message: "An access token is needed: send it as \"Authorization: Bearer …\""}
-	errGuest          = &matrix.Error{Code: matrix.GuestAccessForbidden, Message: "This is not for guests: register first"}
+	ErrMissingToken   = &matrix.Error{Code: matrix.MissingToken, Message: "An access token is needed: send it as \"Authorization: Bearer …\""}
+	ErrGuest          = &matrix.Error{Code: matrix.GuestAccessForbidden, Message: "This is not for guests: register first"}
 	errBodyTooLarge   = &matrix.Error{Code: matrix.TooLarge, Message: "The body of the request is too large"}
 	errBodyIncomplete = &matrix.Error{Code: matrix.Unknown, Message: "The body of the request did not arrive in time", Status: http.StatusRequestTimeout}
 	errInternal       = &matrix.Error{Code: matrix.Unknown, Message: "Internal server error", Status: http.StatusInternalServerError}
 	errUnavailable    = &matrix.Error{Code: matrix.Unknown, Message: "The server can't reach its database at the moment", Status: http.StatusServiceUnavailable, RetryAfter: 2 * time.Second}
-	errNotReady       = &matrix.Error{Code: matrix.Unknown, Message: "The server is stopping", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
 	errStopping       = &matrix.Error{Code: matrix.Unknown, Message: "The request was broken off", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
 )
 
@@ -44,8 +43,8 @@ type writer interface {
 	WriteJSON(ctx context.Context, w *reserve.Writer) error
 }
 
-// empty is the answer {}.
-type empty struct{}
+// Empty is the answer {}.
+type Empty struct{}
 
 // encoder is an answer being put together, with everything needed for that.
 // Encoders are pooled.
@@ -93,53 +92,53 @@ func (e *encoder) encode(answer any) error {
 
 // respond answers 200 with the value as JSON. An answer that is a http.Handler
 // writes itself, status and headers included: files and pages.
-func (a *API) respond(w http.ResponseWriter, r *http.Request, answer any) {
+func (e *Engine) respond(w http.ResponseWriter, r *http.Request, answer any) {
 	if self, ok := answer.(http.Handler); ok {
-		self.ServeHTTP(&patientWriter{w, http.NewResponseController(w), a.answerTimeout}, r)
+		self.ServeHTTP(&patientWriter{w, http.NewResponseController(w), e.answerTimeout}, r)
 		return
 	}
-	e := encoders.Get().(*encoder)
-	defer e.release()
+	enc := encoders.Get().(*encoder)
+	defer enc.release()
 	if long, ok := answer.(writer); ok {
-		a.respondInPieces(w, r, e, long)
+		e.respondInPieces(w, r, enc, long)
 		return
 	}
-	err := e.encode(answer)
+	err := enc.encode(answer)
 	if account := exchangeOf(r).account; err == nil && account != nil {
 		// What was read for it is in the answer now, which stays until it is sent.
-		err = account.Settle(r.Context(), int64(cap(e.bytes)))
+		err = account.Settle(r.Context(), int64(cap(enc.bytes)))
 	}
 	if err != nil {
-		a.refuse(w, r, err)
+		e.refuse(w, r, err)
 		return
 	}
-	a.write(r.Context(), w, http.StatusOK, e.bytes)
+	e.write(r.Context(), w, http.StatusOK, enc.bytes)
 }
 
 // respondInPieces sends an answer while it is being written.
-func (a *API) respondInPieces(w http.ResponseWriter, r *http.Request, e *encoder, answer writer) {
-	out := a.newSender(w)
-	pieces := reserve.NewWriter(e.bytes, func(piece []byte) error {
+func (e *Engine) respondInPieces(w http.ResponseWriter, r *http.Request, enc *encoder, answer writer) {
+	out := e.newSender(w)
+	pieces := reserve.NewWriter(enc.bytes, func(piece []byte) error {
 		if !out.begun {
 			out.begin(http.StatusOK)
 		}
 		return out.send(piece)
 	})
 	err := answer.WriteJSON(exchangeOf(r).context(r), pieces)
-	e.bytes = append(pieces.B, '\n')
+	enc.bytes = append(pieces.B, '\n')
 	switch {
 	case err == nil && !pieces.Begun():
-		a.write(r.Context(), w, http.StatusOK, e.bytes)
+		e.write(r.Context(), w, http.StatusOK, enc.bytes)
 	case err == nil:
-		if err := out.send(e.bytes); err != nil {
-			a.log.DebugContext(r.Context(), "answer not sent", "error", err)
+		if err := out.send(enc.bytes); err != nil {
+			e.log.DebugContext(r.Context(), "answer not sent", "error", err)
 		}
 	case !pieces.Begun():
-		e.bytes = e.bytes[:0]
-		a.refuse(w, r, err)
+		enc.bytes = enc.bytes[:0]
+		e.refuse(w, r, err)
 	default:
 		if !out.failed && r.Context().Err() == nil {
-			a.log.WarnContext(r.Context(), "answer broken off", "error", err)
+			e.log.WarnContext(r.Context(), "answer broken off", "error", err)
 		}
 		panic(http.ErrAbortHandler) //nolint:forbidigo // so that nobody takes it for whole
 	}
@@ -147,29 +146,29 @@ func (a *API) respondInPieces(w http.ResponseWriter, r *http.Request, e *encoder
 
 // refuse is the one place where an error becomes an answer. Section "Standard
 // error response".
-func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (e *Engine) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r)
 	public, ok := errors.AsType[*matrix.Error](err)
 	switch {
 	case ok:
 		switch {
 		case isOurFault(public):
-			a.log.ErrorContext(r.Context(), "request refused", "error", err)
+			e.log.ErrorContext(r.Context(), "request refused", "error", err)
 		case public.HTTPStatus() == http.StatusServiceUnavailable && err != error(public): //nolint:errorlint // with a cause
-			a.log.WarnContext(r.Context(), "request refused for now", "error", err)
+			e.log.WarnContext(r.Context(), "request refused for now", "error", err)
 		}
 	case r.Context().Err() != nil:
 		// Most likely nobody is left to read this; but if it was the server that
 		// broke it off, the client learns that it may come again.
 		x.gone, public = true, errStopping
 	case postgres.Unavailable(err):
-		a.log.WarnContext(r.Context(), "database unavailable", "error", err)
+		e.log.WarnContext(r.Context(), "database unavailable", "error", err)
 		public = errUnavailable
 	default:
-		a.log.ErrorContext(r.Context(), "request failed", "error", err)
+		e.log.ErrorContext(r.Context(), "request failed", "error", err)
 		public = errInternal
 	}
-	a.writeError(r.Context(), w, public)
+	e.writeError(r.Context(), w, public)
 }
 
 // isOurFault reports whether an error tells of something wrong here: not those that
@@ -180,7 +179,7 @@ func isOurFault(err *matrix.Error) bool {
 		err.RetryAfter == 0
 }
 
-func (a *API) writeError(ctx context.Context, w http.ResponseWriter, err *matrix.Error) {
+func (e *Engine) writeError(ctx context.Context, w http.ResponseWriter, err *matrix.Error) {
 	body := maps.Clone(err.Fields)
 	if body == nil {
 		body = map[string]any{}
@@ -195,13 +194,13 @@ func (a *API) writeError(ctx context.Context, w http.ResponseWriter, err *matrix
 			body["retry_after_ms"] = (err.RetryAfter + time.Millisecond - 1).Milliseconds()
 		}
 	}
-	e := encoders.Get().(*encoder)
-	defer e.release()
-	if err := e.encode(body); err != nil {
-		a.log.ErrorContext(ctx, "encode an error", "error", err)
-		e.bytes = append(e.bytes[:0], `{"errcode":"M_UNKNOWN","error":"Internal server error"}`...)
+	enc := encoders.Get().(*encoder)
+	defer enc.release()
+	if err := enc.encode(body); err != nil {
+		e.log.ErrorContext(ctx, "encode an error", "error", err)
+		enc.bytes = append(enc.bytes[:0], `{"errcode":"M_UNKNOWN","error":"Internal server error"}`...)
 	}
-	a.write(ctx, w, err.HTTPStatus(), e.bytes)
+	e.write(ctx, w, err.HTTPStatus(), enc.bytes)
 }
 
 // slowestBytesPerSecond is what a client must be able to read at, once the
@@ -216,12 +215,12 @@ const pieceBytes = 64 << 10
 
 // write sends a whole answer, within a time that allows for a bad line but not
 // for a reader that has stalled.
-func (a *API) write(ctx context.Context, w http.ResponseWriter, status int, body []byte) {
+func (e *Engine) write(ctx context.Context, w http.ResponseWriter, status int, body []byte) {
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
-	out := a.newSender(w)
+	out := e.newSender(w)
 	out.begin(status)
 	if err := out.send(body); err != nil {
-		a.log.DebugContext(ctx, "answer not sent", "error", err)
+		e.log.DebugContext(ctx, "answer not sent", "error", err)
 	}
 }
 
@@ -235,9 +234,9 @@ type sender struct {
 	failed   bool
 }
 
-func (a *API) newSender(w http.ResponseWriter) *sender {
+func (e *Engine) newSender(w http.ResponseWriter) *sender {
 	return &sender{
-		ResponseWriter: w, control: http.NewResponseController(w), patience: a.answerTimeout, end: time.Now().Add(a.answerTimeout),
+		ResponseWriter: w, control: http.NewResponseController(w), patience: e.answerTimeout, end: time.Now().Add(e.answerTimeout),
 	}
 }
 

@@ -1,12 +1,9 @@
-package api
+package httpapi
 
 import (
-	"context"
-	"mime"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -20,8 +17,8 @@ func FuzzQuery(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		r := &http.Request{URL: &url.URL{Path: "/", RawQuery: query}, Header: http.Header{}}
-		x := &exchange{route: &route{path: "/sync"}}
-		r = r.WithContext(contextWith(r, x))
+		x := &exchange{route: &Route{Path: "/sync"}}
+		request := &Request{r, x}
 		if err := x.readQuery(r); err != nil {
 			if !utf8.ValidString(err.Error()) {
 				t.Errorf("%q: %q", query, err)
@@ -34,10 +31,10 @@ func FuzzQuery(f *testing.F) {
 					t.Errorf("%q has %q", query, value)
 				}
 			}
-			if n, err := queryInt(r, name, 1); err == nil && n < 0 {
+			if n, err := request.QueryInt(name, 1); err == nil && n < 0 {
 				t.Errorf("%q has the number %d", query, n)
 			}
-			_, _ = queryBool(r, name)
+			_, _ = request.QueryBool(name)
 		}
 		_ = x.waits()
 		_ = accessToken(r, x)
@@ -50,9 +47,7 @@ func FuzzForm(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		r := &http.Request{URL: &url.URL{Path: "/"}, Header: http.Header{}}
-		r = r.WithContext(contextWith(r, &exchange{body: []byte(body)}))
-		form, err := decodeForm(r)
+		form, err := (&Request{x: &exchange{body: []byte(body)}}).DecodeForm()
 		if err != nil {
 			return
 		}
@@ -72,7 +67,7 @@ func FuzzForwardedFor(f *testing.F) {
 	for _, seed := range []string{"", "192.0.2.1", "10.0.0.1, 192.0.2.1", "[2001:db8::1]:80, 10.0.0.2", "unknown", "1.2.3.4:x", ",,,", "::ffff:10.0.0.1", "fe80::1%eth0"} {
 		f.Add(seed)
 	}
-	a := &API{trustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	a := &Engine{trustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
 	peer := netip.MustParseAddr("10.9.9.9")
 	f.Fuzz(func(t *testing.T, header string) {
 		r := &http.Request{Header: http.Header{"X-Forwarded-For": {header}}}
@@ -85,34 +80,4 @@ func FuzzForwardedFor(f *testing.F) {
 			t.Errorf("%q is %s, want what our proxy saw, %s", header, client, last)
 		}
 	})
-}
-
-// FuzzDisposition makes sure that a file may be called anything: its name stays in its
-// header, and decides nothing.
-func FuzzDisposition(f *testing.F) {
-	for _, seed := range [][2]string{
-		{"image/png", "a.png"}, {"text/html", "ü\".html"}, {"a/b; c=d", "\r\nX: y"}, {"", strings.Repeat("a", 300)},
-		{"text/plain; charset=\"", "\xff\x00"}, {"IMAGE/PNG ; q", ""}, {"image/svg+xml", "\\"},
-	} {
-		f.Add(seed[0], seed[1])
-	}
-	f.Fuzz(func(t *testing.T, contentType, name string) {
-		got := disposition(contentType, name)
-		kind, params, err := mime.ParseMediaType(got)
-		if err != nil || kind != "inline" && kind != "attachment" || strings.ContainsAny(got, "\r\n\x00") {
-			t.Fatalf("%q, %q: %q, %v", contentType, name, got, err)
-		}
-		if utf8.ValidString(name) && params["filename"] != name {
-			t.Errorf("%q is called %q", name, params["filename"])
-		}
-		mediaType, _, err := mime.ParseMediaType(contentType)
-		if shown := err == nil && slices.Contains(inlineTypes, mediaType); shown != (kind == "inline") {
-			t.Errorf("%q: %q", contentType, got)
-		}
-	})
-}
-
-// contextWith is the context of a request that has come so far.
-func contextWith(r *http.Request, x *exchange) context.Context {
-	return context.WithValue(r.Context(), exchangeKey{}, x)
 }

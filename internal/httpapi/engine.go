@@ -1,0 +1,130 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/klauspost/compress/gzip"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/matrix"
+)
+
+// Sessions knows access tokens. Package auth has the one of users.
+type Sessions interface {
+	// Authenticate returns whose access token it is: M_UNKNOWN_TOKEN for one that is
+	// nobody's.
+	Authenticate(ctx context.Context, token string) (matrix.Session, error)
+	// Knows reports, without asking the database, whether the token has been used
+	// lately.
+	Knows(token string) bool
+	// Seen is called with each request of a session.
+	Seen(matrix.Session, matrix.Client)
+	// WhileGood calls the function with a context that ends together with the token.
+	WhileGood(ctx context.Context, token string, do func(context.Context) error) error
+}
+
+// Options is what an Engine is made of.
+type Options struct {
+	Sessions       Sessions       // nil: there are only endpoints that look at no access token
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
+
+	// Room, if set, returns the error for requests that ask for more to be kept in the
+	// database, while there is too little room for it.
+	Room func() error
+
+	Limits *ratelimit.Limits // how often callers may do what; nil: as often as they like
+	Bounds Bounds            // how much may go on at once
+
+	MaxBodyBytes  int64         // of a JSON body; 0 means 1 MiB
+	BodyTimeout   time.Duration // for a body to arrive; 0 means 30 s
+	AnswerTimeout time.Duration // for an answer to be read, plus 1 s for each 16 KiB; 0 means 30 s
+
+	Logger *slog.Logger // nil: the default one; see [LogRequestIDs]
+	// NoRequestLines leaves out the line that is logged for each request.
+	NoRequestLines bool
+	Metrics        *prometheus.Registry // nil: one of its own
+}
+
+// Engine answers requests over HTTP by the endpoints of a table.
+type Engine struct {
+	sessions       Sessions
+	trustedProxies []netip.Prefix
+	room           func() error
+	limits         *ratelimit.Limits
+	bounds         *bounds
+	maxBodyBytes   int64
+	bodyTimeout    time.Duration
+	answerTimeout  time.Duration
+
+	log      *slog.Logger
+	quiet    bool // no line for each request
+	registry *prometheus.Registry
+	metrics  *metrics
+
+	run      string        // prefix of this run's request IDs
+	requests atomic.Uint64 // count of them
+}
+
+// New makes an Engine. The error is one of wiring: metrics that are registered twice.
+func New(o Options) (*Engine, error) {
+	e := &Engine{
+		sessions:       o.Sessions,
+		trustedProxies: o.TrustedProxies,
+		room:           o.Room,
+		limits:         o.Limits,
+		maxBodyBytes:   orDefault(o.MaxBodyBytes, 1<<20),
+		bodyTimeout:    orDefault(o.BodyTimeout, 30*time.Second),
+		answerTimeout:  orDefault(o.AnswerTimeout, 30*time.Second),
+		log:            orDefault(o.Logger, slog.Default()),
+		quiet:          o.NoRequestLines,
+		registry:       orDefault(o.Metrics, prometheus.NewRegistry()),
+		run:            strings.ToLower(rand.Text()[:8]) + "-",
+	}
+	var err error
+	if e.metrics, err = newMetrics(e.registry); err != nil {
+		return nil, err
+	}
+	if e.bounds, err = newBounds(o.Bounds, e.registry); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Handler serves the endpoints of the table. It is to be served by a http.Server with
+// a ReadHeaderTimeout and an IdleTimeout, but no ReadTimeout and no WriteTimeout,
+// which would end long polls. The error names a route that is there twice.
+func (e *Engine) Handler(table []Route) (http.Handler, error) {
+	router, err := e.mount(table)
+	if err != nil {
+		return nil, err
+	}
+	// The fastest level: an answer is compressed once and read once, and the
+	// machine has better things to do. No zstd: its encoders hold megabytes.
+	compress, err := gzhttp.NewWrapper(
+		gzhttp.MinSize(1<<10),
+		gzhttp.CompressionLevel(gzip.BestSpeed),
+		gzhttp.EnableZstd(false),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("set up compression: %w", err)
+	}
+	return e.observe(compress(router)), nil
+}
+
+func orDefault[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}

@@ -1,0 +1,160 @@
+package httpapi
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"homeserver/internal/matrix"
+)
+
+// Route is one row of the route table: an endpoint, and where it is served.
+type Route struct {
+	Prefixes Prefixes
+	Method   string
+	Path     string // as the specification writes it, below the prefix
+	Work     Work   // what calling it means to the server
+	Handler  Handler
+}
+
+// Handler is what answers a request, and who may call it. It returns what becomes the
+// JSON of the answer, or a http.Handler that writes the answer itself.
+type Handler struct {
+	Access Access
+	answer func(*Request, matrix.Session) (any, error)
+	// Streams says that the handler reads the body itself, by [Request.Stream].
+	Streams bool
+}
+
+// Access is what an endpoint asks of its callers.
+type Access int
+
+// What endpoints ask for.
+const (
+	AccessPublic   Access = iota // tokens are not looked at
+	AccessOptional               // a token need not be there, but must be valid
+	AccessUser                   // a valid token, not of a guest
+	AccessGuest                  // a valid token, also of a guest
+)
+
+// Public is for endpoints that look at no access token.
+func Public(h func(*Request) (any, error)) Handler {
+	return Handler{Access: AccessPublic, answer: func(r *Request, _ matrix.Session) (any, error) { return h(r) }}
+}
+
+// Optional is for endpoints that do more for those who send an access token:
+// without one, the session is the zero value.
+func Optional(h func(*Request, matrix.Session) (any, error)) Handler {
+	return Handler{Access: AccessOptional, answer: h}
+}
+
+// User is for endpoints that need a valid access token, and are not for guests.
+func User(h func(*Request, matrix.Session) (any, error)) Handler {
+	return Handler{Access: AccessUser, answer: h}
+}
+
+// Guest is for endpoints that need a valid access token and may be called by guests:
+// those that section "Guest Access" lists.
+func Guest(h func(*Request, matrix.Session) (any, error)) Handler {
+	return Handler{Access: AccessGuest, answer: h}
+}
+
+// Streaming is for endpoints that take files: the body is not read before the
+// handler runs, and the limits of JSON bodies do not hold for it.
+func Streaming(h Handler) Handler {
+	h.Streams = true
+	return h
+}
+
+// resource is everything that is served at one path, by method.
+type resource struct {
+	engine     *Engine
+	generation Generation
+	routes     map[string]*Route
+	allow      string
+}
+
+// mount builds the router of the table. The error names a row that stands there
+// twice.
+func (e *Engine) mount(table []Route) (http.Handler, error) {
+	resources := map[string]*resource{}
+	for i := range table {
+		rt := &table[i]
+		for _, prefix := range rt.Prefixes {
+			pattern := prefix.Path + rt.Path
+			res := resources[pattern]
+			if res == nil {
+				res = &resource{engine: e, generation: prefix.Generation, routes: map[string]*Route{}}
+				resources[pattern] = res
+			}
+			if res.routes[rt.Method] != nil {
+				return nil, fmt.Errorf("route %s %s is there twice", rt.Method, pattern)
+			}
+			res.routes[rt.Method] = rt
+		}
+	}
+	mux := chi.NewMux()
+	mux.Use(routeAsSent)
+	mux.NotFound(e.unknownPath)
+	for pattern, res := range resources {
+		res.allow = res.allowed()
+		mux.Handle(pattern, res)
+	}
+	return mux, nil
+}
+
+// routeAsSent makes chi look at the path with its escapes still in place, so
+// that an encoded slash inside an identifier doesn't part it, and so that each
+// parameter can be decoded exactly once. It forgives doubled slashes in front
+// and one slash at the end: no endpoint is told from another by that, and the
+// empty state key may be written either way. The method is the resource's
+// business, not the router's.
+func routeAsSent(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.EscapedPath()
+		for strings.HasPrefix(path, "//") {
+			path = path[1:]
+		}
+		if len(path) > 1 {
+			path = strings.TrimSuffix(path, "/")
+		}
+		rctx := chi.RouteContext(r.Context())
+		rctx.RoutePath = path
+		rctx.RouteMethod = http.MethodGet
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ServeHTTP picks the endpoint by method. HEAD is GET without its body, which
+// net/http leaves out. 405 M_UNRECOGNIZED with Allow for any other method.
+func (res *resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	rt := res.routes[method]
+	if rt == nil {
+		w.Header().Set("Allow", res.allow)
+		res.engine.refuse(w, r, errWrongMethod)
+		return
+	}
+	res.engine.serve(w, r, rt, res.generation)
+}
+
+func (res *resource) allowed() string {
+	methods := slices.Collect(maps.Keys(res.routes))
+	if res.routes[http.MethodGet] != nil {
+		methods = append(methods, http.MethodHead)
+	}
+	methods = append(methods, http.MethodOptions)
+	slices.Sort(methods)
+	return strings.Join(methods, ", ")
+}
+
+func (e *Engine) unknownPath(w http.ResponseWriter, r *http.Request) {
+	e.refuse(w, r, ErrUnknownPath)
+}

@@ -1,0 +1,118 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+
+	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/matrix"
+)
+
+// Request is a request as an endpoint sees it: with what came with it checked and
+// taken apart.
+type Request struct {
+	*http.Request
+	x *exchange
+}
+
+// Param returns a part of the path, decoded; empty if the route has no such part.
+func (r *Request) Param(name string) string { return chi.URLParam(r.Request, name) }
+
+// Generation returns the generation of the API that the request is one to.
+func (r *Request) Generation() Generation { return r.x.generation }
+
+// Client returns what the connection says about who is asking.
+func (r *Request) Client() matrix.Client { return clientOf(r.Request, r.x) }
+
+func clientOf(r *http.Request, x *exchange) matrix.Client {
+	return matrix.Client{Address: x.client, UserAgent: r.UserAgent()}
+}
+
+// Charge counts the request as n more of a kind. M_LIMIT_EXCEEDED.
+func (r *Request) Charge(kind ratelimit.Kind, n int) error {
+	_, err := r.x.engine.limits.TakeN(kind, r.x.caller(), n)
+	return err
+}
+
+// Refuse answers with an error, for an answer that writes itself.
+func (r *Request) Refuse(w http.ResponseWriter, err error) { r.x.engine.refuse(w, r.Request, err) }
+
+// QueryValues returns all parameters of the query string.
+func (r *Request) QueryValues() url.Values { return r.x.query }
+
+// Query returns a parameter of the query string; empty if it isn't there.
+func (r *Request) Query(name string) string { return r.x.query.Get(name) }
+
+// QueryInt returns a whole number from the query string, or the fallback if it isn't
+// there. What is too large for an int is the largest one. M_INVALID_PARAM for
+// anything else, or below 0.
+func (r *Request) QueryInt(name string, fallback int) (int, error) {
+	text := r.Query(name)
+	if text == "" {
+		return fallback, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || n < 0 {
+		return 0, matrix.Errorf(matrix.InvalidParam, "%s must be a whole number, 0 or more", name)
+	}
+	return n, nil
+}
+
+// QueryBool returns a flag from the query string, false if it isn't there.
+// M_INVALID_PARAM for anything but true and false.
+func (r *Request) QueryBool(name string) (bool, error) {
+	switch r.Query(name) {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, matrix.Errorf(matrix.InvalidParam, "%s must be true or false", name)
+	}
+}
+
+// decodeParams decodes the escapes of each part of the path, after routing has
+// parted it. M_INVALID_PARAM for a part that no identifier could be.
+func decodeParams(r *http.Request) error {
+	params := &chi.RouteContext(r.Context()).URLParams
+	for i, raw := range params.Values {
+		value, err := url.PathUnescape(raw)
+		if err != nil || !isText(value) {
+			return matrix.Errorf(matrix.InvalidParam, "%s in the path is not valid UTF-8 text", params.Keys[i])
+		}
+		params.Values[i] = value
+	}
+	return nil
+}
+
+// readQuery parses the query string. A semicolon is an ordinary character in it,
+// as the URL standard has it, and raw quotes and braces are too.
+func (x *exchange) readQuery(r *http.Request) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	query, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
+	if err != nil {
+		return matrix.Errorf(matrix.InvalidParam, "the query string has an escape that is not valid")
+	}
+	for name, values := range query {
+		for _, value := range values {
+			if !isText(value) {
+				return matrix.Errorf(matrix.InvalidParam, "%q in the query is not valid UTF-8 text", Clip(name, 64))
+			}
+		}
+	}
+	x.query = query
+	return nil
+}
+
+// isText reports whether PostgreSQL would take the string as text.
+func isText(s string) bool {
+	return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0
+}

@@ -1,0 +1,118 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"homeserver/internal/matrix"
+	"homeserver/internal/reserve"
+)
+
+// serve runs one endpoint: it checks what came with the request, once and for
+// all handlers, calls the handler, and answers.
+func (e *Engine) serve(w http.ResponseWriter, r *http.Request, rt *Route, generation Generation) {
+	x := exchangeOf(r)
+	x.route, x.generation = rt, generation
+	answer, err := e.call(r, x, rt)
+	if rt.Work.load != transferring {
+		x.givePlace() // whoever reads an answer slowly takes up nothing but a connection
+		e.dropBody(x)
+	}
+	if err != nil {
+		x.forgive(err)
+		e.refuse(w, r, err)
+		return
+	}
+	e.respond(w, r, answer)
+}
+
+// call checks path and query before the token, since the token may stand in the
+// query, and reads the body only of those who may call. The request takes its place
+// among others once its body is there: to send slowly holds up nobody.
+func (e *Engine) call(r *http.Request, x *exchange, rt *Route) (any, error) {
+	if err := decodeParams(r); err != nil {
+		return nil, err
+	}
+	if err := x.readQuery(r); err != nil {
+		return nil, err
+	}
+	who, err := e.admit(r, x, rt)
+	if err != nil {
+		return nil, err
+	}
+	if rt.Work.Grows && e.room != nil {
+		if err := e.room(); err != nil {
+			return nil, err
+		}
+	}
+	if !rt.Handler.Streams {
+		if err := e.readBody(x, r); err != nil {
+			return nil, err
+		}
+	}
+	if err := e.chargeBody(x, rt); err != nil {
+		return nil, err
+	}
+	if err := e.takePlace(x); err != nil {
+		return nil, err
+	}
+	x.account = e.bounds.answers.Open(x.caller())
+	r = r.WithContext(x.context(r))
+	if rt.Work.load == awaiting && x.user != "" && x.waits() {
+		return e.poll(r, x, rt, who)
+	}
+	return rt.Handler.answer(&Request{r, x}, who)
+}
+
+// poll answers a request that may wait for long, unless its token ends meanwhile.
+func (e *Engine) poll(r *http.Request, x *exchange, rt *Route, who matrix.Session) (answer any, err error) {
+	err = e.sessions.WhileGood(r.Context(), accessToken(r, x), func(ctx context.Context) (err error) {
+		answer, err = rt.Handler.answer(&Request{r.WithContext(ctx), x}, who)
+		return err
+	})
+	return answer, err
+}
+
+// context is that of the request with on whose account it works, and for what memory.
+func (x *exchange) context(r *http.Request) context.Context {
+	return reserve.With(matrix.WithCaller(r.Context(), x.caller()), x.account)
+}
+
+// authenticate finds out who holds the request's access token, as far as the
+// endpoint wants to know. M_MISSING_TOKEN, M_UNKNOWN_TOKEN; M_GUEST_ACCESS_FORBIDDEN
+// for guests where they have no business. Section "Using access tokens".
+func (e *Engine) authenticate(r *http.Request, x *exchange, needed Access) (matrix.Session, error) {
+	if needed == AccessPublic {
+		return matrix.Session{}, nil
+	}
+	token := accessToken(r, x)
+	if token == "" && needed == AccessOptional {
+		return matrix.Session{}, nil
+	}
+	if token == "" {
+		return matrix.Session{}, ErrMissingToken
+	}
+	who, err := e.sessions.Authenticate(r.Context(), token)
+	if err != nil {
+		return matrix.Session{}, err
+	}
+	e.sessions.Seen(who, clientOf(r, x))
+	x.user = who.UserID
+	if who.Guest && needed != AccessGuest {
+		return matrix.Session{}, ErrGuest
+	}
+	return who, nil
+}
+
+// accessToken is the token of the Authorization header, or else that of the
+// query parameter access_token, which the newest specification has dropped and
+// every tutorial uses.
+func accessToken(r *http.Request, x *exchange) string {
+	const scheme = "Bearer "
+	header := r.Header.Get("Authorization")
+	if len(header) > len(scheme) && strings.EqualFold(header[:len(scheme)], scheme) {
+		return strings.TrimSpace(header[len(scheme):])
+	}
+	return x.query.Get("access_token")
+}

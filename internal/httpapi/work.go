@@ -1,0 +1,130 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/matrix"
+)
+
+// Work says what calling an endpoint means to the server: how often one caller may,
+// and how much of the like may go on at once. Each row of the route table names one.
+type Work struct {
+	Kind    ratelimit.Kind // counted besides ratelimit.Requests, which every request is
+	load    load
+	charged charged
+	Grows   growth
+}
+
+// load is what a request takes up while it is being answered.
+type load int
+
+const (
+	working      load = iota // the processor and the database, for a moment
+	awaiting                 // nothing much, for long: until something happens
+	transferring             // a connection, for as long as its other end takes
+	nothing                  // so little that it is always answered
+)
+
+// charged says what of the kind a request is counted for, and where.
+type charged int
+
+const (
+	asOne     charged = iota // as one, before it is looked at
+	withBody                 // as one, and its body as ratelimit.WrittenBytes
+	forEvents                // not here: package rooms counts the events that it makes
+)
+
+// growth is whether a request asks for more to be kept for good in the database. What
+// does is refused while the disk is nearly full; the rest goes on: reading, logging in
+// and out, redacting and removing.
+type growth bool
+
+const (
+	steady  growth = false
+	growing growth = true
+)
+
+// The kinds of work, as the route table names them.
+var (
+	Probing           = Work{ratelimit.Requests, nothing, asOne, steady}
+	Reading           = Work{ratelimit.Requests, working, asOne, steady}
+	Polling           = Work{ratelimit.Requests, awaiting, asOne, steady}
+	Sending           = Work{ratelimit.Messages, working, forEvents, growing}
+	Redacting         = Work{ratelimit.Messages, working, forEvents, steady}
+	CreatingRooms     = Work{ratelimit.RoomCreation, working, asOne, growing}
+	Joining           = Work{ratelimit.Joins, working, forEvents, growing}
+	Inviting          = Work{ratelimit.Invites, working, forEvents, growing}
+	TakingBindings    = Work{ratelimit.Invites, transferring, forEvents, growing}
+	ChangingProfile   = Work{ratelimit.Profile, working, withBody, growing}
+	RemovingProfile   = Work{ratelimit.Profile, working, withBody, steady}
+	Changing          = Work{ratelimit.Changes, working, asOne, growing}
+	Storing           = Work{ratelimit.Changes, working, withBody, growing}
+	Removing          = Work{ratelimit.Changes, working, asOne, steady}    // also tokens, by logging out
+	Renewing          = Work{ratelimit.Changes, working, asOne, steady}    // tokens
+	Filtering         = Work{ratelimit.Changes, working, withBody, steady} // few filters, and reading begins with one
+	Telling           = Work{ratelimit.Changes, working, asOne, steady}    // what is known in memory only
+	Searching         = Work{ratelimit.Searches, working, asOne, steady}
+	LoggingIn         = Work{ratelimit.Login, working, asOne, steady}
+	MakingLoginTokens = Work{ratelimit.LoginTokens, working, asOne, steady}
+	Registering       = Work{ratelimit.Registration, working, asOne, growing}
+	CheckingNames     = Work{ratelimit.NameChecks, working, asOne, steady}
+	AskingForMail     = Work{ratelimit.Mails, transferring, asOne, steady}
+	EnteringCodes     = Work{ratelimit.Codes, working, asOne, steady}
+	Reporting         = Work{ratelimit.Reports, working, withBody, growing}
+	Uploading         = Work{ratelimit.Uploads, transferring, asOne, growing}
+	Downloading       = Work{ratelimit.Downloads, transferring, asOne, steady}
+	Previewing        = Work{ratelimit.Previews, transferring, asOne, steady}
+)
+
+// caller is whom a request counts for: the user, or the address of who isn't known.
+func (x *exchange) caller() string {
+	if x.user != "" {
+		return x.user
+	}
+	return ratelimit.AddressKey(x.client)
+}
+
+// admit finds out who asks and counts the request. Whoever has a valid token counts
+// for himself, so that people behind one address don't get in each other's way.
+// Strangers count for their address, and so do tokens that are not valid: once an
+// address has asked for too much, a token from there is looked up in memory only,
+// since a flood of guesses must not reach the database. M_LIMIT_EXCEEDED, and the
+// errors of [Engine.authenticate]. Section "Rate limiting".
+func (e *Engine) admit(r *http.Request, x *exchange, rt *Route) (matrix.Session, error) {
+	if rt.Handler.Access != AccessPublic && e.limits.Spent(ratelimit.Requests, x.caller()) && !e.sessions.Knows(accessToken(r, x)) {
+		if _, err := e.limits.Take(ratelimit.Requests, x.caller()); err != nil {
+			return matrix.Session{}, err
+		}
+	}
+	who, refusal := e.authenticate(r, x, rt.Handler.Access)
+	if _, err := e.limits.Take(ratelimit.Requests, x.caller()); err != nil {
+		return matrix.Session{}, err
+	}
+	if refusal != nil {
+		return matrix.Session{}, refusal
+	}
+	if rt.Work.Kind == ratelimit.Requests || rt.Work.charged == forEvents {
+		return who, nil
+	}
+	var err error
+	x.counted, err = e.limits.Take(rt.Work.Kind, x.caller())
+	return who, err
+}
+
+// chargeBody counts the body of a request that is stored.
+func (e *Engine) chargeBody(x *exchange, rt *Route) error {
+	if rt.Work.charged != withBody || len(x.body) == 0 {
+		return nil
+	}
+	_, err := e.limits.TakeN(ratelimit.WrittenBytes, x.caller(), len(x.body))
+	return err
+}
+
+// forgive takes back what an error shows to have come to nothing: attempts that
+// clients repeat every few seconds until the user has opened a mail.
+func (x *exchange) forgive(err error) {
+	if matrix.IsCode(err, matrix.ThreepidAuthFailed) {
+		x.counted.GiveBack()
+	}
+}

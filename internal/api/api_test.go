@@ -107,7 +107,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	t.Cleanup(func() {
 		found.Stop()
 		people.Stop()
-		stream.Stop()
+		stream.Release()
 		files.Stop()
 		if err := book.Stop(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)

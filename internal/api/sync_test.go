@@ -306,7 +306,7 @@ func TestStoppingAnswersLongPolls(t *testing.T) {
 	alice := matrixtest.New(t, a.Handler()).Register("alice", "wordpass")
 	since := alice.Sync("").NextBatch()
 	status := waiting(t.Context(), alice, a, since)
-	opts.Stream.Stop()
+	opts.Stream.Release()
 	if code, err := status(); err != nil || code != http.StatusOK {
 		t.Errorf("got %d, %v", code, err)
 	}

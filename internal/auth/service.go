@@ -122,10 +122,10 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 
 // Start takes up the background work: writing when devices were last seen,
 // removing what has expired, finishing deactivations, and ending requests whose
-// token another process has revoked. Only Stop ends it; the
-// end of ctx makes it idle. It must be called once at most.
+// token another process has revoked. Only Stop ends it, and not the end of ctx. It must
+// be called once at most.
 func (s *Service) Start(ctx context.Context) {
-	ctx, s.stop = context.WithCancel(ctx)
+	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.workers.Go(func() {
 		s.logFailure(s.recall(ctx))
 		s.recheck(ctx)

@@ -6,9 +6,9 @@ import (
 	"homeserver/internal/doctor"
 )
 
-// Checks are what is to be right about positions, for the operator's doctor. The
-// tables are those that hold entries, each with a column position.
-func Checks(tables []string) []doctor.Check {
+// Checks are what is to be right about positions, for the operator's doctor.
+func (j *Journal) Checks() []doctor.Check {
+	tables := j.Tables()
 	selects, newest := make([]string, len(tables)), make([]string, len(tables))
 	for i, t := range tables {
 		selects[i] = `SELECT '` + t + `' AS name, position FROM ` + t

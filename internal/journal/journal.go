@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -123,9 +124,20 @@ func New(pool *pgxpool.Pool, o Options) *Journal {
 	return j
 }
 
-// Add makes a table known. What other processes write in it can then be read by its
-// position. Call it before Start, for each table that entries name.
+// Add makes a table known, which has a column position. What other processes write in it
+// can then be read by its position, and the operator's doctor looks at it. Call it before
+// Start, for each table that entries name.
 func (j *Journal) Add(t *Table) { j.tables = append(j.tables, t) }
+
+// Tables returns the names of the tables that hold entries, in order.
+func (j *Journal) Tables() []string {
+	names := make([]string, len(j.tables))
+	for i, t := range j.tables {
+		names[i] = t.Name
+	}
+	slices.Sort(names)
+	return names
+}
 
 // Observe adds an observer. Call it before Start.
 func (j *Journal) Observe(o Observer) { j.observers = append(j.observers, o) }
@@ -135,7 +147,7 @@ func (j *Journal) Observe(o Observer) { j.observers = append(j.observers, o) }
 func (j *Journal) Start(ctx context.Context) error {
 	w := &writer{j: j, first: true}
 	if err := w.connect(ctx); err != nil {
-		return err
+		return fmt.Errorf("start the journal: %w", err)
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	j.cancel, j.done = cancel, make(chan struct{})
@@ -159,7 +171,7 @@ func (j *Journal) Stop(ctx context.Context) error {
 	case <-ctx.Done():
 		j.cancel()
 		<-j.done
-		return ctx.Err()
+		return fmt.Errorf("stop the journal before it has written everything: %w", ctx.Err())
 	}
 }
 

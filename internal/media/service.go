@@ -165,10 +165,12 @@ func (s *Service) Start(ctx context.Context) {
 	})
 }
 
-// Stop makes downloads that wait for an upload give up, and later ones not wait. It
-// returns when the work that Start has begun is over.
+// Release makes downloads that wait for an upload give up, and later ones not wait.
+func (s *Service) Release() { s.stopOnce.Do(func() { close(s.stopping) }) }
+
+// Stop does the same, and returns when the work that Start has begun is over.
 func (s *Service) Stop() {
-	s.stopOnce.Do(func() { close(s.stopping) })
+	s.Release()
 	s.cleaning.Wait()
 }
 

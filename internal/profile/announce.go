@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"homeserver/internal/httpapi/ratelimit"
@@ -29,14 +28,14 @@ func (s *Service) CountBy(count func(ctx context.Context, userID string) (rateli
 // Start begins to tell the changes that were committed and could not be told: those of
 // a process that has died, and those whose hooks have failed. Call it once, when the
 // hooks can be called; only Stop ends it.
-func (s *Service) Start(ctx context.Context, log *slog.Logger) {
+func (s *Service) Start(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.running.Go(func() {
 		ticker := time.NewTicker(resumeEvery)
 		defer ticker.Stop()
 		for {
 			if err := s.resume(ctx); err != nil && ctx.Err() == nil {
-				log.ErrorContext(ctx, "changes of profiles are not told to all rooms yet", "error", err)
+				s.log.ErrorContext(ctx, "changes of profiles are not told to all rooms yet", "error", err)
 			}
 			select {
 			case <-ticker.C:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -64,7 +63,7 @@ func TestAChangeIsToldAfterACrash(t *testing.T) {
 	set(t, dead, DisplayName, `"Alice"`) // and nobody tells
 	s := New(dead.pool)
 	names := told(s)
-	s.Start(t.Context(), slog.New(slog.DiscardHandler))
+	s.Start(t.Context())
 	t.Cleanup(s.Stop)
 	if name := next(t, names); name != "Alice" {
 		t.Errorf("told is %q", name)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -78,6 +79,7 @@ func encode(v any) ([]byte, error) {
 // OnChange has been called for the last time.
 type Service struct {
 	pool     *pgxpool.Pool
+	log      *slog.Logger
 	damage   *postgres.Damage
 	onChange []func(ctx context.Context, userID string, p Profile) error
 	count    func(ctx context.Context, userID string) (ratelimit.Claims, error)
@@ -89,12 +91,12 @@ type Service struct {
 
 // New makes a Service on a migrated database.
 func New(pool *pgxpool.Pool) *Service {
-	return &Service{pool: pool}
+	return &Service{pool: pool, log: slog.New(slog.DiscardHandler)}
 }
 
-// ReportDamage sets who is told of profiles that cannot be read. It is meant for
-// wiring, before the first request.
-func (s *Service) ReportDamage(to *postgres.Damage) { s.damage = to }
+// ReportTo sets where background work that fails is logged, and profiles that cannot be
+// read are. It is meant for wiring, before the first request.
+func (s *Service) ReportTo(log *slog.Logger, damage *postgres.Damage) { s.log, s.damage = log, damage }
 
 // Get is a user's whole profile, which may be empty. M_NOT_FOUND for a user who
 // doesn't exist here. Anybody may ask. GET /profile/{userId}.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -65,7 +64,7 @@ func TestNewNameReachesAllRoomsAfterACrash(t *testing.T) {
 	}
 	h.SetState(bob, told, event.TypeMember, bob, `{"membership":"join","displayname":"Bob"}`)
 	before := len(h.History(alice, told))
-	h.Profiles.Start(t.Context(), slog.New(slog.DiscardHandler))
+	h.Profiles.Start(t.Context())
 	t.Cleanup(h.Profiles.Stop)
 	const want = `{"membership":"join","displayname":"Bob"}`
 	for deadline := time.Now().Add(time.Minute); !roomstest.SameJSON(h.Content(alice, untold, event.TypeMember, bob), want); {

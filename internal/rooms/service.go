@@ -2,10 +2,12 @@ package rooms
 
 import (
 	"context"
+	"crypto/ed25519"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/cache"
@@ -26,6 +28,9 @@ type Options struct {
 	Profiles *profile.Service
 	// Signer signs events as this server; its name is that of the server.
 	Signer *event.Signer
+	// Keys reads the keys that the server has ever signed with, by their IDs, for the
+	// operator's doctor.
+	Keys func(ctx context.Context, conn *pgx.Conn) (map[string]ed25519.PublicKey, error)
 	// Limits is how much callers may write; nil: as much as they like.
 	Limits *ratelimit.Limits
 	// Guests picks the guests out of a list of users; nil: there are none.
@@ -79,7 +84,8 @@ func New(o Options) *Service {
 	s.live = newLiveRooms(o.Shares.State)
 	s.recent = newTransactions(o.Shares.Transactions)
 	s.Timeline = timeline.New(timeline.Options{
-		Pool: o.Pool, Journal: o.Journal, Committed: s.committed, Known: s.known, Log: o.Log, Damage: o.Damage,
+		Pool: o.Pool, Journal: o.Journal, Committed: s.committed, Known: s.known, ServerName: s.serverName, Keys: o.Keys,
+		Log: o.Log, Damage: o.Damage,
 	})
 	s.Directory = directory.New(o.Pool, s.Timeline, s.serverName)
 	return s

@@ -50,14 +50,3 @@ func newTurn(cfg *config.Config) *turn.Service {
 		Lifetime: time.Duration(t.TTL) * time.Second, AllowGuests: t.AllowGuests,
 	})
 }
-
-// start begins to follow the journal, which has been started.
-func (d *discovery) start(ctx context.Context) {
-	d.search.Start(ctx)
-	d.users.Start(ctx)
-}
-
-func (d *discovery) stop() {
-	d.search.Stop()
-	d.users.Stop()
-}

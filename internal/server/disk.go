@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"log/slog"
 
 	"homeserver/internal/postgres"
@@ -23,6 +24,12 @@ func newDisks(cfg *config.Config, cluster *postgres.Cluster, log *slog.Logger) *
 	d.files = d.watch.Add(cfg.MediaDir())
 	return d
 }
+
+// Start begins to look at them.
+func (d *disks) Start(context.Context) { d.watch.Start() }
+
+// Stop ends that.
+func (d *disks) Stop() { d.watch.Stop() }
 
 // roomForFiles returns the error for files while there is too little room for them, or for their records.
 func (d *disks) roomForFiles() error {

@@ -31,8 +31,7 @@ func (s *Server) serve(on *listeners) {
 	refuseInJSON(plain)
 	secure := s.newHTTPServer(s.Handler())
 	for _, server := range []*http.Server{plain, secure} {
-		server.RegisterOnShutdown(s.services.stream.sync.Stop)
-		server.RegisterOnShutdown(s.services.media.Stop)
+		server.RegisterOnShutdown(s.services.parts.release)
 	}
 
 	var running sync.WaitGroup
@@ -109,7 +108,7 @@ func (s *Server) serveMetrics(sockets []net.Listener) {
 // net/http/pprof.
 func (s *Server) metricsHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", s.services.api.MetricsHandler())
+	mux.Handle("GET /metrics", s.api.MetricsHandler())
 	mux.Handle("GET /health", s.Handler())
 	mux.Handle("GET /ready", s.Handler())
 	mux.HandleFunc("/debug/pprof/", pprof.Index)

@@ -11,22 +11,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/doctor"
-	"homeserver/internal/journal"
-	"homeserver/internal/personal/accountdata"
-	"homeserver/internal/personal/presence"
-	"homeserver/internal/personal/push"
-	"homeserver/internal/personal/receipts"
-	"homeserver/internal/personal/search"
 	"homeserver/internal/postgres"
-	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/server/backup"
 	"homeserver/internal/server/config"
 	"homeserver/internal/server/serveridentity"
-	"homeserver/internal/syncstream"
 )
-
-// entryTables are the tables that hold the entries of the journal.
-var entryTables = []string{"account_data", "erased_users", "events", "forgotten_rooms", "push_rules", "receipts"}
 
 // Backup writes a backup into a folder, whether a server runs or not, and shows its progress.
 func Backup(ctx context.Context, cfg *config.Config, log *slog.Logger, dir string, progress io.Writer) (*backup.Summary, error) {
@@ -119,19 +108,12 @@ func examine(ctx context.Context, cfg *config.Config, db *database, log *slog.Lo
 	if _, err := db.open(ctx, cfg, nil, log); err != nil {
 		return s, err
 	}
-	files, err := newMedia(cfg, cfg.Budget(), db.pool, nil, nil, log)
-	if err != nil {
-		return s, err
-	}
-	identity := serveridentity.Of(signer)
-	keys, err := serveridentity.PublicKeys(ctx, conn, identity)
+	services, err := newServices(cfg, db, signer, log)
 	if err != nil {
 		return s, err
 	}
 	checks := slices.Concat(
-		postgres.Checks(), serveridentity.Checks(identity, lookAround(conn, cfg.ServerName)),
-		journal.Checks(entryTables), timeline.Checks(cfg.ServerName, keys), accountdata.Checks(), receipts.Checks(),
-		push.Checks(), presence.Checks(), syncstream.Checks(), search.Checks(), files.Checks(),
+		postgres.Checks(), serveridentity.Checks(serveridentity.Of(signer), lookAround(conn, cfg.ServerName)), services.parts.checks(),
 	)
 	return doctor.Run(ctx, conn, checks, repair, out, progress)
 }

@@ -2,7 +2,7 @@ package server
 
 import (
 	"fmt"
-	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,25 +11,21 @@ import (
 	"homeserver/internal/cache"
 )
 
-// measured is a service that counts what it does.
-type measured interface{ Collectors() []prometheus.Collector }
-
-// caching is a service that keeps things in memory.
-type caching interface{ Caches() cache.Caches }
-
-// newRegistry returns a registry with what the process, the connections to the database and the services
-// tell of themselves, and what more there is.
-func newRegistry(pool *pgxpool.Pool, more []prometheus.Collector, services []measured, caches []caching) (*prometheus.Registry, error) {
-	all := []prometheus.Collector{
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newPoolCollector(pool),
-		newCacheCollector(caches),
-	}
-	all = append(all, more...)
-	for _, s := range services {
-		all = append(all, s.Collectors()...)
-	}
+// newRegistry returns a registry with what the process, the connections to the database and the parts of the
+// server tell of themselves, and what the server has.
+func (s *Server) newRegistry(pool *pgxpool.Pool) (*prometheus.Registry, error) {
+	on := s.services
+	all := slices.Concat(
+		[]prometheus.Collector{
+			collectors.NewGoCollector(),
+			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+			newPoolCollector(pool),
+			newCacheCollector(on.parts.caches()),
+			newBuildInfo(),
+			&inventory{accounts: on.auth, rooms: on.rooms.Timeline, media: on.media, log: s.log},
+		},
+		newFreeDisk(s.cfg), s.connections.Collectors(), on.parts.collectors(),
+	)
 	registry := prometheus.NewRegistry()
 	for _, c := range all {
 		if err := registry.Register(c); err != nil {
@@ -88,21 +84,17 @@ type cacheCollector struct {
 	entries, bytes, hits, misses *prometheus.Desc
 }
 
-func newCacheCollector(services []caching) *cacheCollector {
+func newCacheCollector(caches cache.Caches) *cacheCollector {
 	describe := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("homeserver_cache_"+name, help, []string{"cache"}, nil)
 	}
-	c := &cacheCollector{
-		caches:  cache.Caches{},
+	return &cacheCollector{
+		caches:  caches,
 		entries: describe("entries", "What a cache holds."),
 		bytes:   describe("bytes", "About how much memory that takes."),
 		hits:    describe("hits_total", "How often a cache had what was asked for."),
 		misses:  describe("misses_total", "How often a cache did not have what was asked for."),
 	}
-	for _, s := range services {
-		maps.Copy(c.caches, s.Caches())
-	}
-	return c
 }
 
 // Describe implements prometheus.Collector.

@@ -14,7 +14,7 @@ import (
 // gathered returns the value of every counter and gauge of ours, by name and labels.
 func gathered(t *testing.T, s *Server) map[string]float64 {
 	t.Helper()
-	families, err := s.services.registry.Gather()
+	families, err := s.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"homeserver/internal/api"
 	"homeserver/internal/auth"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/server/certs"
@@ -22,6 +26,8 @@ type Server struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	services *services
+	api      *api.API
+	registry *prometheus.Registry
 	certs    *certs.Source
 
 	addresses []config.Listener
@@ -76,13 +82,22 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 		return err
 	}
 	s.onStop(db.close)
-	if s.services, err = newServices(s.cfg, db, owner.signer, s.ready.Load, s.connections, s.log); err != nil {
+	if s.services, err = newServices(s.cfg, db, owner.signer, s.log); err != nil {
 		return err
 	}
-	if err := s.services.start(ctx); err != nil {
+	if s.registry, err = s.newRegistry(db.pool); err != nil {
 		return err
 	}
-	s.onStop(s.services.stop)
+	if s.api, err = s.newAPI(db.pool, s.registry); err != nil {
+		return err
+	}
+	if _, err := net.InterfaceAddrs(); err != nil {
+		s.log.WarnContext(ctx, "no previews are made and no identity servers asked: the addresses of this machine cannot be looked up", "error", err)
+	}
+	if err := s.services.parts.start(ctx); err != nil {
+		return err
+	}
+	s.onStop(s.services.parts.stop)
 	for _, account := range accounts {
 		if _, err := s.services.auth.CreateAccount(ctx, account); err != nil {
 			return fmt.Errorf("make the account %s: %w", account.Username, err)
@@ -154,4 +169,4 @@ func (s *Server) CAFile() string { return s.certs.CAFile() }
 func (s *Server) ReloadCertificates() (certs.Reloaded, error) { return s.certs.Reload() }
 
 // Handler returns the client-server API without the network.
-func (s *Server) Handler() http.Handler { return s.services.api.Handler() }
+func (s *Server) Handler() http.Handler { return s.api.Handler() }

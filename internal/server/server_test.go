@@ -249,7 +249,7 @@ func TestShutdownAnswersWaitingPolls(t *testing.T) {
 func waitForRequest(t *testing.T, s *Server) {
 	t.Helper()
 	for t.Context().Err() == nil {
-		families, err := s.services.registry.Gather()
+		families, err := s.registry.Gather()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -68,8 +68,8 @@ func New(o Options) *Service {
 	return s
 }
 
-// Stop makes waiting requests answer at once, and later ones not wait.
-func (s *Service) Stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
+// Release makes waiting requests answer at once, and later ones not wait.
+func (s *Service) Release() { s.stopOnce.Do(func() { close(s.stopping) }) }
 
 // Query is a request for what is new: client-server API, "Syncing".
 type Query struct {

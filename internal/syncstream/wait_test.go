@@ -257,8 +257,8 @@ func TestStopAnswersWaitingPolls(t *testing.T) {
 	h.public(bob)
 	c := h.synced(bob, "")
 	w := h.await(c.Query)
-	h.Stop()
-	h.Stop()
+	h.Release()
+	h.Release()
 	a := w.get()
 	wantEmpty(t, a)
 	if a.NextBatch != c.Since {

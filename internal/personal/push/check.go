@@ -3,6 +3,6 @@ package push
 import "homeserver/internal/doctor"
 
 // Checks are what is to be right about push rules, for the operator's doctor.
-func Checks() []doctor.Check {
+func (*Service) Checks() []doctor.Check {
 	return []doctor.Check{doctor.Orphans("Push rules: their users", "push_rules", "user_id", "accounts", "user_id").Check()}
 }

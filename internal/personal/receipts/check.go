@@ -3,7 +3,7 @@ package receipts
 import "homeserver/internal/doctor"
 
 // Checks are what is to be right about receipts, for the operator's doctor.
-func Checks() []doctor.Check {
+func (*Service) Checks() []doctor.Check {
 	const ofNoEvent = ` FROM receipts r
 		WHERE NOT EXISTS (SELECT FROM events e
 			WHERE e.position = r.event_position AND e.event_id = r.event_id AND e.room_nid = r.room_nid)`

@@ -3,7 +3,7 @@ package search
 import "homeserver/internal/doctor"
 
 // Checks are what is to be right about the index, for the operator's doctor.
-func Checks() []doctor.Check {
+func (*Service) Checks() []doctor.Check {
 	// A redaction takes effect here when the follower has come to it.
 	const ofNothing = ` FROM search_index i
 		WHERE NOT EXISTS (SELECT FROM events e

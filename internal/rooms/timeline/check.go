@@ -1,16 +1,11 @@
 package timeline
 
-import (
-	"crypto/ed25519"
+import "homeserver/internal/doctor"
 
-	"homeserver/internal/doctor"
-)
-
-// Checks are what is to be right about rooms, for the operator's doctor. The keys, by
-// their IDs, are those with which the server of the name has ever signed.
-func Checks(serverName string, keys map[string]ed25519.PublicKey) []doctor.Check {
+// Checks are what is to be right about rooms, for the operator's doctor.
+func (s *Store) Checks() []doctor.Check {
 	return []doctor.Check{
-		{Title: "Events: bytes, hashes and signatures", Look: (&eventCheck{serverName: serverName, keys: keys}).look},
+		{Title: "Events: bytes, hashes and signatures", Look: s.checkEvents},
 		checkStateOfNothing.Check(),
 		checkIntervals.Check(),
 		checkReplaced.Check(),

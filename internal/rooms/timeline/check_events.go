@@ -45,6 +45,15 @@ type checkedEvent struct {
 	Value   *string
 }
 
+// checkEvents looks at all events.
+func (s *Store) checkEvents(ctx context.Context, e *doctor.Exam) error {
+	keys, err := s.o.Keys(ctx, e.Conn)
+	if err != nil {
+		return err
+	}
+	return (&eventCheck{serverName: s.o.ServerName, keys: keys}).look(ctx, e)
+}
+
 func (c *eventCheck) look(ctx context.Context, e *doctor.Exam) error {
 	var number int64
 	if err := e.Conn.QueryRow(ctx, `SELECT count(*) FROM events`).Scan(&number); err != nil {

@@ -2,9 +2,11 @@ package timeline
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"log/slog"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/journal"
@@ -21,7 +23,11 @@ type Options struct {
 	Committed func(e *Event, was *Staged)
 	// Known, where it is not nil, knows the numbers of some rooms without the database.
 	Known func(roomID string) (nid journal.RoomNID, ok bool)
-	Log   *slog.Logger
+	// ServerName is that of this server, and Keys reads the keys that it has ever signed
+	// with, by their IDs. They are for the operator's doctor.
+	ServerName string
+	Keys       func(ctx context.Context, conn *pgx.Conn) (map[string]ed25519.PublicKey, error)
+	Log        *slog.Logger
 	// Damage is told of rows that cannot be read; nil: Log is.
 	Damage *postgres.Damage
 }

@@ -12,11 +12,12 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestWhatIsSetIsRead(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.room(), h.room()
+	h := newEnv(t)
+	room, other := h.Public(), h.Public()
 	h.set(alice, "", "org.example", `{"where": "account"}`)
 	h.set(alice, room, "org.example", `{"where":"room","n":1.5}`)
 	for _, test := range []struct{ user, room, typ, want string }{
@@ -40,46 +41,46 @@ func TestWhatIsSetIsRead(t *testing.T) {
 }
 
 func TestManagedTypesAreNotSet(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	for _, typ := range []string{"m.fully_read", "m.push_rules"} {
 		for _, in := range []string{"", room} {
 			err := h.Set(t.Context(), alice, in, typ, json.RawMessage(`{}`))
-			wantCode(t, typ, err, matrix.BadJSON)
+			matrixtest.WantCode(t, err, matrix.BadJSON, typ)
 			if e, ok := errors.AsType[*matrix.Error](err); !ok || e.HTTPStatus() != 405 {
 				t.Errorf("%s in %q: %v", typ, in, err)
 			}
 		}
 	}
-	h.ok(h.SetFullyRead(t.Context(), alice, room, "$event"))
+	h.OK(h.SetFullyRead(t.Context(), alice, room, "$event"))
 	if got := h.get(alice, room, "m.fully_read"); got != `{"event_id":"$event"}` {
 		t.Errorf("the marker is %s", got)
 	}
 }
 
 func TestWhatIsNoAccountDataIsRefused(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for content, want := range map[string]matrix.Code{
 		`[]`: matrix.BadJSON, `"text"`: matrix.BadJSON, `{`: matrix.NotJSON, ``: matrix.NotJSON,
 	} {
-		wantCode(t, content, h.Set(t.Context(), alice, "", "org.example", json.RawMessage(content)), want)
+		matrixtest.WantCode(t, h.Set(t.Context(), alice, "", "org.example", json.RawMessage(content)), want, content)
 	}
 	for _, typ := range []string{"", strings.Repeat("x", 256)} {
-		wantCode(t, "the type "+typ, h.Set(t.Context(), alice, "", typ, json.RawMessage(`{}`)), matrix.InvalidParam)
+		matrixtest.WantCode(t, h.Set(t.Context(), alice, "", typ, json.RawMessage(`{}`)), matrix.InvalidParam, "the type "+typ)
 	}
-	wantCode(t, "an unknown room", h.Set(t.Context(), alice, "!unknown:localhost", "org.example", json.RawMessage(`{}`)), matrix.NotFound)
+	matrixtest.WantCode(t, h.Set(t.Context(), alice, "!unknown:localhost", "org.example", json.RawMessage(`{}`)), matrix.NotFound, "an unknown room")
 }
 
 func TestWhatAUserStoresIsBounded(t *testing.T) {
-	h := newHouse(t)
-	_, err := h.pool.Exec(t.Context(), `
+	h := newEnv(t)
+	_, err := h.Pool.Exec(t.Context(), `
 		INSERT INTO account_data (user_id, room_nid, type, content, position)
 		SELECT '@alice:localhost', 0, 'org.example.' || n, '{}', 0 FROM generate_series(1, 50000) n
 		UNION ALL SELECT '@bob:localhost', 0, 'org.example.1', convert_to('{"x":"' || repeat('x', 32 << 20) || '"}', 'UTF8'), 0`)
-	h.ok(err)
+	h.OK(err)
 	for _, user := range []string{alice, bob} {
-		wantCode(t, user, h.Set(t.Context(), user, "", "org.example.more", json.RawMessage(`{}`)), matrix.TooLarge)
-		wantCode(t, "a tag of "+user, h.SetTag(t.Context(), user, h.room(), "u.more", json.RawMessage(`{}`)), matrix.TooLarge)
+		matrixtest.WantCode(t, h.Set(t.Context(), user, "", "org.example.more", json.RawMessage(`{}`)), matrix.TooLarge, user)
+		matrixtest.WantCode(t, h.SetTag(t.Context(), user, h.Public(), "u.more", json.RawMessage(`{}`)), matrix.TooLarge, "a tag of "+user)
 		h.set(user, "", "org.example.1", `{"in":"place of another"}`)
 	}
 	h.set(bob, "", "org.example.more", `{}`)
@@ -87,18 +88,18 @@ func TestWhatAUserStoresIsBounded(t *testing.T) {
 }
 
 func TestChangesAreThoseOfTheUserInOrder(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	h.set(alice, "", "a", `{}`)
-	from := h.journal.Position()
+	from := h.Journal.Position()
 	h.set(alice, room, "b", `{"n":1}`)
 	h.set(bob, "", "b", `{}`)
 	h.set(alice, "", "c", `{}`)
 	h.set(alice, room, "b", `{"n":2}`)
-	upTo := h.journal.Position()
+	upTo := h.Journal.Position()
 	h.set(alice, "", "d", `{}`)
 	items, err := h.Changes(t.Context(), alice, from, upTo)
-	h.ok(err)
+	h.OK(err)
 	got := ""
 	for _, i := range items {
 		got += string(i.AppendJSON(nil)) + " "
@@ -106,8 +107,8 @@ func TestChangesAreThoseOfTheUserInOrder(t *testing.T) {
 	if want := `{"content":{},"type":"c"} {"content":{"n":2},"type":"b"} `; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	nid, err := h.rooms.Timeline.Number(t.Context(), room)
-	h.ok(err)
+	nid, err := h.Rooms.Timeline.Number(t.Context(), room)
+	h.OK(err)
 	if items, err = h.OfRooms(t.Context(), alice, []journal.RoomNID{nid}, upTo); err != nil || len(items) != 1 || items[0].Type != "b" {
 		t.Errorf("of the room: %v %v", items, err)
 	}
@@ -117,15 +118,15 @@ func TestChangesAreThoseOfTheUserInOrder(t *testing.T) {
 }
 
 func TestChangeWakesItsUserAlone(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	listen := func(user string) <-chan struct{} {
-		l := h.journal.Listen()
+		l := h.Journal.Listen()
 		l.Follow(journal.Topic{User: user})
 		t.Cleanup(l.Close)
 		return l.Woken()
 	}
 	mine, other := listen(alice), listen(bob)
-	h.set(alice, h.room(), "org.example", `{}`)
+	h.set(alice, h.Public(), "org.example", `{}`)
 	select {
 	case <-mine:
 	default:
@@ -138,15 +139,15 @@ func TestChangeWakesItsUserAlone(t *testing.T) {
 	}
 }
 
-func (h *house) ignored(user string) []string {
-	h.t.Helper()
-	list, err := h.Ignored(h.t.Context(), user)
-	h.ok(err)
+func (h *env) ignored(user string) []string {
+	h.T.Helper()
+	list, err := h.Ignored(h.T.Context(), user)
+	h.OK(err)
 	return slices.Sorted(maps.Keys(list))
 }
 
 func TestIgnoredUsers(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, test := range []struct{ content, want string }{
 		{`{"ignored_users":{"@bob:localhost":{}}}`, "[@bob:localhost]"},
 		{`{"ignored_users":{"@alice:localhost":{},"@bob:localhost":1,"@carol:localhost":{}}}`, "[@bob:localhost @carol:localhost]"},
@@ -162,21 +163,21 @@ func TestIgnoredUsers(t *testing.T) {
 			}
 		}
 	}
-	h.set(alice, h.room(), "m.ignored_user_list", `{"ignored_users":{"@bob:localhost":{}}}`)
+	h.set(alice, h.Public(), "m.ignored_user_list", `{"ignored_users":{"@bob:localhost":{}}}`)
 	if got := h.ignored(alice); len(got) != 0 {
 		t.Errorf("a list in a room ignores %v", got)
 	}
 }
 
 func TestIgnoredUsersAreKeptInMemory(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	h.set(alice, "", "m.ignored_user_list", `{"ignored_users":{"@bob:localhost":{}}}`)
 	h.ignored(alice)
 	h.ignored(bob)
-	before := h.pool.Stat().AcquireCount()
+	before := h.Pool.Stat().AcquireCount()
 	h.ignored(alice)
 	h.ignored(bob)
-	if more := h.pool.Stat().AcquireCount() - before; more != 0 {
+	if more := h.Pool.Stat().AcquireCount() - before; more != 0 {
 		t.Errorf("the database was asked %d times", more)
 	}
 	long := map[string]struct{}{}
@@ -184,7 +185,7 @@ func TestIgnoredUsersAreKeptInMemory(t *testing.T) {
 		long[fmt.Sprintf("@u%d:localhost", i)] = struct{}{}
 	}
 	content, err := json.Marshal(map[string]any{"ignored_users": long})
-	h.ok(err)
+	h.OK(err)
 	h.set(bob, "", "m.ignored_user_list", string(content))
 	for range 2 {
 		if got := len(h.ignored(bob)); got != 1001 {
@@ -195,18 +196,18 @@ func TestIgnoredUsersAreKeptInMemory(t *testing.T) {
 
 // A list that another process has changed is known as soon as its position is.
 func TestIgnoredUsersOfAnotherProcess(t *testing.T) {
-	h := newHouse(t)
-	other := houseOn(t, h.pool)
+	h := newEnv(t)
+	other := envOn(t, h.Pool)
 	h.ignored(alice)
 	other.set(alice, "", "m.ignored_user_list", `{"ignored_users":{"@bob:localhost":{}}}`)
-	h.ok(h.journal.CatchUp(t.Context(), other.journal.Position()))
+	h.OK(h.Journal.CatchUp(t.Context(), other.Journal.Position()))
 	if got := h.ignored(alice); len(got) != 1 {
 		t.Errorf("ignored: %v", got)
 	}
 }
 
 func TestManyWritersAtOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	var all sync.WaitGroup
 	for w := range 8 {
 		all.Go(func() {

@@ -10,14 +10,15 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
 // tags gives the tags of a room as text.
-func (h *house) tags(user, room string) string {
-	h.t.Helper()
-	tags, err := h.Tags(h.t.Context(), user, room)
-	h.ok(err)
+func (h *env) tags(user, room string) string {
+	h.T.Helper()
+	tags, err := h.Tags(h.T.Context(), user, room)
+	h.OK(err)
 	text := ""
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		text += name + string(tags[name]) + " "
@@ -25,14 +26,14 @@ func (h *house) tags(user, room string) string {
 	return strings.TrimSpace(text)
 }
 
-func (h *house) tag(user, room, name, content string) {
-	h.t.Helper()
-	h.ok(h.SetTag(h.t.Context(), user, room, name, json.RawMessage(content)))
+func (h *env) tag(user, room, name, content string) {
+	h.T.Helper()
+	h.OK(h.SetTag(h.T.Context(), user, room, name, json.RawMessage(content)))
 }
 
 func TestTags(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.room(), h.room()
+	h := newEnv(t)
+	room, other := h.Public(), h.Public()
 	if got := h.tags(alice, room); got != "" {
 		t.Errorf("at first: %s", got)
 	}
@@ -49,41 +50,41 @@ func TestTags(t *testing.T) {
 		t.Errorf("as account data: %s", got)
 	}
 	h.tag(alice, room, "m.favourite", `{"order":1}`)
-	h.ok(h.DeleteTag(t.Context(), alice, room, "u.Work & Ü"))
+	h.OK(h.DeleteTag(t.Context(), alice, room, "u.Work & Ü"))
 	if got, want := h.tags(alice, room), `m.favourite{"order":1}`; got != want {
 		t.Errorf("in the end %s, want %s", got, want)
 	}
-	before := h.journal.Position()
-	h.ok(h.DeleteTag(t.Context(), alice, room, "u.never"))
-	if h.journal.Position() != before {
+	before := h.Journal.Position()
+	h.OK(h.DeleteTag(t.Context(), alice, room, "u.never"))
+	if h.Journal.Position() != before {
 		t.Error("deleting what is not there is told to clients")
 	}
 }
 
 func TestBadTags(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	set := func(room, name, content string) error {
 		return h.SetTag(t.Context(), alice, room, name, json.RawMessage(content))
 	}
-	wantCode(t, "no name", set(room, "", `{}`), matrix.InvalidParam)
-	wantCode(t, "a long name", set(room, strings.Repeat("x", 256), `{}`), matrix.InvalidParam)
-	wantCode(t, "an order in words", set(room, "u.x", `{"order":"first"}`), matrix.BadJSON)
-	wantCode(t, "a list", set(room, "u.x", `[]`), matrix.BadJSON)
-	wantCode(t, "an unknown room", set("!unknown:localhost", "u.x", `{}`), matrix.NotFound)
-	wantCode(t, "no room", set("nonsense", "u.x", `{}`), matrix.InvalidParam)
-	wantCode(t, "an unknown room", h.DeleteTag(t.Context(), alice, "!unknown:localhost", "u.x"), matrix.NotFound)
+	matrixtest.WantCode(t, set(room, "", `{}`), matrix.InvalidParam, "no name")
+	matrixtest.WantCode(t, set(room, strings.Repeat("x", 256), `{}`), matrix.InvalidParam, "a long name")
+	matrixtest.WantCode(t, set(room, "u.x", `{"order":"first"}`), matrix.BadJSON, "an order in words")
+	matrixtest.WantCode(t, set(room, "u.x", `[]`), matrix.BadJSON, "a list")
+	matrixtest.WantCode(t, set("!unknown:localhost", "u.x", `{}`), matrix.NotFound, "an unknown room")
+	matrixtest.WantCode(t, set("nonsense", "u.x", `{}`), matrix.InvalidParam, "no room")
+	matrixtest.WantCode(t, h.DeleteTag(t.Context(), alice, "!unknown:localhost", "u.x"), matrix.NotFound, "an unknown room")
 	_, err := h.Tags(t.Context(), alice, "!unknown:localhost")
-	wantCode(t, "an unknown room", err, matrix.NotFound)
-	h.ok(set(room, strings.Repeat("x", 255), `{}`))
-	wantCode(t, "too much", set(room, "u.x", `{"x":"`+strings.Repeat("x", 64<<10)+`"}`), matrix.TooLarge)
+	matrixtest.WantCode(t, err, matrix.NotFound, "an unknown room")
+	h.OK(set(room, strings.Repeat("x", 255), `{}`))
+	matrixtest.WantCode(t, set(room, "u.x", `{"x":"`+strings.Repeat("x", 64<<10)+`"}`), matrix.TooLarge, "too much")
 }
 
 // A client may set m.tag as any other account data. What has not its form is
 // replaced.
 func TestTagsOverOtherContent(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	h.set(alice, room, "m.tag", `{"tags":{"u.a":{}}}`)
 	h.tag(alice, room, "u.b", `{}`)
 	if got := h.tags(alice, room); got != `u.a{} u.b{}` {
@@ -105,12 +106,12 @@ func TestTagsOverOtherContent(t *testing.T) {
 func TestTagsAtOnce(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
-	houses := []*house{houseOn(t, pool), houseOn(t, pool)}
-	room := houses[0].room()
+	processes := []*env{envOn(t, pool), envOn(t, pool)}
+	room := processes[0].Public()
 	const writers, each = 6, 5
 	var all sync.WaitGroup
 	for w := range writers {
-		h := houses[w%2]
+		h := processes[w%2]
 		all.Go(func() {
 			for n := range each {
 				if err := h.SetTag(t.Context(), alice, room, fmt.Sprintf("u.%d.%d", w, n), json.RawMessage(`{}`)); err != nil {
@@ -125,8 +126,8 @@ func TestTagsAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	tags, err := houses[0].Tags(t.Context(), alice, room)
-	houses[0].ok(err)
+	tags, err := processes[0].Tags(t.Context(), alice, room)
+	processes[0].OK(err)
 	if want := writers * (each - each/2); len(tags) != want {
 		t.Errorf("%d tags are left, want %d: %v", len(tags), want, slices.Sorted(maps.Keys(tags)))
 	}

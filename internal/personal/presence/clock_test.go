@@ -7,7 +7,7 @@ import (
 )
 
 func TestPresenceWhenTheClockJumps(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, jump := range []time.Duration{-time.Hour, time.Hour} {
 		h.poll(alice, "PHONE", Online)()
 		h.pass(jump)

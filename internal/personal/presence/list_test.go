@@ -7,21 +7,21 @@ import (
 	"homeserver/internal/matrix"
 )
 
-func (h *house) list(user string) string {
-	h.t.Helper()
-	states, err := h.List(h.t.Context(), user)
-	h.ok(err)
+func (h *env) list(user string) string {
+	h.T.Helper()
+	states, err := h.List(h.T.Context(), user)
+	h.OK(err)
 	return names(states)
 }
 
-func (h *house) change(user string, invite, drop []string) {
-	h.t.Helper()
-	h.ok(h.ChangeList(h.t.Context(), user, invite, drop))
+func (h *env) change(user string, invite, drop []string) {
+	h.T.Helper()
+	h.OK(h.ChangeList(h.T.Context(), user, invite, drop))
 }
 
 func TestPresenceList(t *testing.T) {
-	h := newHouse(t)
-	h.room(bob)
+	h := newEnv(t)
+	h.Public(bob)
 	h.set(bob, Online, "")
 	h.set(carol, Online, "")
 	if got := h.list(alice); got != "" {
@@ -43,7 +43,7 @@ func TestPresenceList(t *testing.T) {
 }
 
 func TestPresenceListIsChecked(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, lists := range [][2][]string{{{"nonsense"}, nil}, {nil, {"bob"}}} {
 		if err := h.ChangeList(t.Context(), alice, lists[0], lists[1]); !matrix.IsCode(err, matrix.InvalidParam) {
 			t.Errorf("%v: %v", lists, err)

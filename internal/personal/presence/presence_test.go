@@ -13,7 +13,7 @@ import (
 )
 
 func TestPollingMakesOnline(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	h.want(alice, `{"presence":"offline"}`)
 	done := h.poll(alice, "PHONE", "")
 	h.want(alice, `{"currently_active":true,"last_active_ago":0,"presence":"online"}`)
@@ -25,7 +25,7 @@ func TestPollingMakesOnline(t *testing.T) {
 }
 
 func TestWhoWaitsForNewsStays(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	one, two := h.poll(alice, "PHONE", Online), h.poll(alice, "PHONE", Online)
 	h.pass(2 * time.Minute)
 	one()
@@ -40,8 +40,8 @@ func TestWhoWaitsForNewsStays(t *testing.T) {
 }
 
 func TestPollingUnseen(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	if h.wakes(journal.Topic{User: alice}, func() { h.poll(alice, "PHONE", Offline)() }) {
 		t.Error("somebody is told")
 	}
@@ -56,7 +56,7 @@ func TestPollingUnseen(t *testing.T) {
 }
 
 func TestDeviceThatIsIdle(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	h.poll(alice, "PHONE", Unavailable)()
 	h.want(alice, `{"presence":"unavailable"}`)
 	h.poll(alice, "PHONE", Online)()
@@ -77,8 +77,8 @@ func TestDeviceThatIsIdle(t *testing.T) {
 }
 
 func TestWhoDoesNothingIsUnavailable(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.poll(alice, "PHONE", "")
 	h.pass(idleAfter - time.Second)
 	h.wantPresence(alice, Online)
@@ -94,8 +94,8 @@ func TestWhoDoesNothingIsUnavailable(t *testing.T) {
 }
 
 func TestActivityOfWhoIsOfflineIsNotTold(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.set(alice, Offline, "")
 	before := h.Ticks.Now()
 	h.say(alice, room)
@@ -108,7 +108,7 @@ func TestActivityOfWhoIsOfflineIsNotTold(t *testing.T) {
 }
 
 func TestStatusIsSet(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	h.set(alice, Online, "in a <meeting>")
 	h.want(alice, `{"currently_active":true,"last_active_ago":0,"presence":"online","status_msg":"in a <meeting>"}`)
 	h.pass(time.Second)
@@ -132,7 +132,7 @@ func TestStatusIsSet(t *testing.T) {
 }
 
 func TestSettingWithoutPollingLastsAWhile(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	h.set(alice, Online, "here")
 	h.pass(goneAfter - time.Second)
 	h.wantPresence(alice, Online)
@@ -141,8 +141,8 @@ func TestSettingWithoutPollingLastsAWhile(t *testing.T) {
 }
 
 func TestWhatTheUserDoesIsMoreThanWhatADeviceSays(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	for _, do := range []func(){func() { h.say(alice, room) }, func() { h.set(alice, Online, "") }} {
 		h.poll(alice, "PHONE", Unavailable)
 		h.wantPresence(alice, Unavailable)
@@ -154,8 +154,8 @@ func TestWhatTheUserDoesIsMoreThanWhatADeviceSays(t *testing.T) {
 }
 
 func TestWhoMaySeePresence(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.set(alice, Online, "")
 	for _, test := range []struct {
 		asker, user string
@@ -170,22 +170,22 @@ func TestWhoMaySeePresence(t *testing.T) {
 			t.Errorf("%s asks for %s: %v, want %s", test.asker, test.user, err, test.want)
 		}
 	}
-	h.join(carol, room)
+	h.Join(carol, room)
 	if got := h.show(carol, alice); !strings.Contains(got, "online") {
 		t.Errorf("carol sees %s", got)
 	}
-	h.leave(carol, room)
+	h.Leave(carol, room)
 	if _, err := h.Get(t.Context(), carol, alice); !matrix.IsCode(err, matrix.Forbidden) {
 		t.Errorf("carol, who has left, gets %v", err)
 	}
 }
 
 func TestChangesAreToldToWhoSharesARoom(t *testing.T) {
-	h := newHouse(t)
-	shared, other := h.room(bob), h.room(carol)
+	h := newEnv(t)
+	shared, other := h.Public(bob), h.Public(carol)
 	nid := func(room string) journal.Topic {
-		n, err := h.rooms.Timeline.Number(t.Context(), room)
-		h.ok(err)
+		n, err := h.Rooms.Timeline.Number(t.Context(), room)
+		h.OK(err)
 		return journal.Topic{Room: n}
 	}
 	online := func() { h.set(bob, Online, fmt.Sprint(h.Ticks.Now())) }
@@ -201,15 +201,15 @@ func TestChangesAreToldToWhoSharesARoom(t *testing.T) {
 			t.Errorf("%s hears %q, want %q", test.reader, got, test.want)
 		}
 	}
-	h.leave(bob, shared)
+	h.Leave(bob, shared)
 	if got := h.news(alice, 0, shared, other); got != "" {
 		t.Errorf("of who has left alice hears %q", got)
 	}
 }
 
 func TestWhatHasChangedSince(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	h.set(bob, Online, "")
 	first := h.Ticks.Now()
 	h.set(carol, Unavailable, "")
@@ -239,8 +239,8 @@ func TestWhatHasChangedSince(t *testing.T) {
 
 // For as long as somebody is active nothing is told of it.
 func TestActivityIsToldOnce(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.poll(alice, "PHONE", "")
 	before := h.Ticks.Now()
 	for range 5 {
@@ -265,28 +265,28 @@ func TestActivityIsToldOnce(t *testing.T) {
 
 // Who comes into a room becomes known there.
 func TestWhoJoinsIsToldOf(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	h.set(bob, Online, "")
 	before := h.Ticks.Now()
 	if got := h.news(alice, 0, room); got != "" {
 		t.Errorf("before: %q", got)
 	}
-	h.join(bob, room)
+	h.Join(bob, room)
 	if got := h.news(alice, before, room); got != "bob online" {
 		t.Errorf("after: %q", got)
 	}
 	before = h.Ticks.Now()
-	h.ok(h.rooms.UpdateProfile(t.Context(), bob, profile.Profile{DisplayName: "Bob"}))
-	h.join(carol, room) // is offline
+	h.OK(h.Rooms.UpdateProfile(t.Context(), bob, profile.Profile{DisplayName: "Bob"}))
+	h.Join(carol, room) // is offline
 	if h.Ticks.Now() != before {
 		t.Error("what is not new is told")
 	}
 }
 
 func TestProfileIsShown(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.profile(alice, "displayname", "Alice")
 	h.set(alice, Online, "")
 	before := h.Ticks.Now()
@@ -304,7 +304,7 @@ func TestProfileIsShown(t *testing.T) {
 }
 
 func TestUsersAreBounded(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	h.set(alice, Online, "")
 	h.mu.Lock()
 	h.Share = 1 << 20
@@ -323,18 +323,18 @@ func TestUsersAreBounded(t *testing.T) {
 
 // What is changed by another process is read anew.
 func TestRoomsOfAnotherProcess(t *testing.T) {
-	h := newHouse(t)
-	other := houseOn(t, h.pool, nil)
-	room := h.room()
+	h := newEnv(t)
+	other := envOn(t, h.Pool, nil)
+	room := h.Public()
 	h.poll(bob, "PHONE", "")
 	h.poll(alice, "PHONE", "")
-	other.join(bob, room)
-	h.ok(h.Journal.CatchUp(t.Context(), other.Journal.Position()))
+	other.Join(bob, room)
+	h.OK(h.Journal.CatchUp(t.Context(), other.Journal.Position()))
 	if got := h.show(alice, bob); !strings.Contains(got, "online") {
 		t.Errorf("alice sees %s", got)
 	}
-	other.leave(bob, room)
-	h.ok(h.Journal.CatchUp(t.Context(), other.Journal.Position()))
+	other.Leave(bob, room)
+	h.OK(h.Journal.CatchUp(t.Context(), other.Journal.Position()))
 	if _, err := h.Get(t.Context(), alice, bob); !matrix.IsCode(err, matrix.Forbidden) {
 		t.Errorf("after leaving: %v", err)
 	}
@@ -361,30 +361,30 @@ func TestMovesDuringLoading(t *testing.T) {
 }
 
 func TestPollingTakesNoSQLInTheUsualCase(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.poll(alice, "PHONE", "")()
-	h.join(carol, room)
-	h.leave(carol, room)
-	h.room(bob)
-	before := h.pool.Stat().AcquireCount()
+	h.Join(carol, room)
+	h.Leave(carol, room)
+	h.Public(bob)
+	before := h.Pool.Stat().AcquireCount()
 	h.poll(alice, "PHONE", "")()
 	h.poll(alice, "PHONE", Unavailable)()
 	h.Watch()
-	if more := h.pool.Stat().AcquireCount() - before; more != 0 {
+	if more := h.Pool.Stat().AcquireCount() - before; more != 0 {
 		t.Errorf("the database was asked %d times", more)
 	}
 }
 
 func TestWatchRunsUntilItIsStopped(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	h.Start(t.Context())
 	h.Stop()
 }
 
 func TestEverythingAtOnce(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	in := h.in(room)
 	var all sync.WaitGroup
 	for i, user := range []string{alice, bob, carol, alice} {

@@ -10,7 +10,7 @@ import (
 
 // The sweep over all users held the lock that commits need, from its beginning to its end.
 func TestTheSweepLetsCommitsThrough(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	const users = 20 * usersAtOnce
 	h.mu.Lock()
 	for i := range users {

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -49,16 +48,16 @@ func BenchmarkNewRuleset(b *testing.B) {
 }
 
 func BenchmarkCounts(b *testing.B) {
-	h := houseOn(b, postgrestest.New(b), journal.Options{})
+	h := envOn(b, nil, journal.Options{})
 	var nids []journal.RoomNID
 	for range 20 {
-		room := h.room(bob)
-		nids = append(nids, h.nid(room))
+		room := h.Public(bob)
+		nids = append(nids, h.NID(room))
 		for i := range 30 {
-			h.say(alice, room, fmt.Sprint(i))
+			h.Send(alice, room, fmt.Sprint(i))
 		}
 	}
-	at := h.journal.Position()
+	at := h.Journal.Position()
 	run := func(b *testing.B, s func() *Service) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -112,19 +112,19 @@ func TestUsedUpBudgetLeavesThePredefinedRules(t *testing.T) {
 // TestCountPastTheBudgetIsNotKept: what could not be looked at counts as unmatched, and
 // is counted anew when there is a budget again.
 func TestCountPastTheBudgetIsNotKept(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	now := time.Unix(1000, 0)
 	h.now = func() time.Time { return now }
-	room, other := h.room(bob), h.room(bob)
-	h.ok(h.put(bob, Content, "cake", `{"pattern":"c?ke","actions":["notify",{"set_tweak":"highlight"}]}`, Place{}))
+	room, other := h.Public(bob), h.Public(bob)
+	h.OK(h.put(bob, Content, "cake", `{"pattern":"c?ke","actions":["notify",{"set_tweak":"highlight"}]}`, Place{}))
 	long := strings.Repeat("-", 2000) + " cake"
-	h.say(alice, room, long)
-	h.say(alice, other, "cake")
-	nids := []journal.RoomNID{h.nid(room), h.nid(other)}
+	h.Send(alice, room, long)
+	h.Send(alice, other, "cake")
+	nids := []journal.RoomNID{h.NID(room), h.NID(other)}
 	want := func(what string, highlights int) {
 		t.Helper()
-		counts, err := h.Counts(t.Context(), bob, nids, h.journal.Position())
-		h.ok(err)
+		counts, err := h.Counts(t.Context(), bob, nids, h.Journal.Position())
+		h.OK(err)
 		if got := counts[nids[0]].Main; got != (Count{1, highlights}) {
 			t.Errorf("%s: %+v, want %d highlighted", what, got, highlights)
 		}

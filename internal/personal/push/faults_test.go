@@ -9,15 +9,16 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/roomstest"
 )
 
 // TestErrorsOfTheDatabaseAreInternal: they are told to nobody as errors of Matrix,
 // and nothing that was read by half is kept.
 func TestErrorsOfTheDatabaseAreInternal(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
-	nid := h.nid(room)
-	h.say(alice, room, "one")
+	h := newEnv(t)
+	room := h.Public(bob)
+	nid := h.NID(room)
+	h.Send(alice, room, "one")
 	who := h.login("bob", "PHONE")
 	s := h.another()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -29,7 +30,7 @@ func TestErrorsOfTheDatabaseAreInternal(t *testing.T) {
 		"DeleteRule":    func() error { return s.DeleteRule(ctx, bob, Room, "x") },
 		"SetEnabled":    func() error { return s.SetEnabled(ctx, bob, Room, "x", true) },
 		"SetActions":    func() error { return s.SetActions(ctx, bob, Room, "x", rawList(nothing)) },
-		"Counts":        func() error { _, err := s.Counts(ctx, bob, []journal.RoomNID{nid}, h.journal.Position()); return err },
+		"Counts":        func() error { _, err := s.Counts(ctx, bob, []journal.RoomNID{nid}, h.Journal.Position()); return err },
 		"Notifications": func() error { _, err := s.Notifications(ctx, NotificationQuery{UserID: bob, Limit: 1}); return err },
 		"Pushers":       func() error { _, err := s.Pushers(ctx, bob); return err },
 		"SetPusher":     func() error { return s.SetPusher(ctx, bob, who.DeviceID, pusherBody(t, nil)) },
@@ -53,12 +54,12 @@ func TestErrorsOfTheDatabaseAreInternal(t *testing.T) {
 
 // TestErrorsOfOthersReachTheCaller: receipts, ignored users and e-mail addresses.
 func TestErrorsOfOthersReachTheCaller(t *testing.T) {
-	h := newHouse(t)
-	nid := h.nid(h.room(bob))
+	h := newEnv(t)
+	nid := h.NID(h.Public(bob))
 	broken := errors.New("broken")
 	count := func(o Options) error {
 		s := newService(o)
-		_, err := s.Counts(t.Context(), bob, []journal.RoomNID{nid}, h.journal.Position())
+		_, err := s.Counts(t.Context(), bob, []journal.RoomNID{nid}, h.Journal.Position())
 		return err
 	}
 	o := h.options()
@@ -73,7 +74,7 @@ func TestErrorsOfOthersReachTheCaller(t *testing.T) {
 	if err := count(o); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
-	o = Options{Pool: h.pool, Journal: h.journal, Rooms: h.rooms.Timeline}
+	o = Options{Pool: h.Pool, Journal: h.Journal, Rooms: h.Rooms.Timeline}
 	if err := count(o); err != nil {
 		t.Errorf("without receipts and ignored users: %v", err)
 	}
@@ -88,9 +89,9 @@ func TestErrorsOfOthersReachTheCaller(t *testing.T) {
 // TestCountsWhileOthersWrite has several devices of one user count while messages,
 // rules and receipts come in.
 func TestCountsWhileOthersWrite(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
-	nid := h.nid(room)
+	h := newEnv(t)
+	room := h.Public(bob)
+	nid := h.NID(room)
 	done := make(chan struct{})
 	var readers, writers sync.WaitGroup
 	for range 3 {
@@ -101,7 +102,7 @@ func TestCountsWhileOthersWrite(t *testing.T) {
 					return
 				default:
 				}
-				counts, err := h.Counts(t.Context(), bob, []journal.RoomNID{nid}, h.journal.Position())
+				counts, err := h.Counts(t.Context(), bob, []journal.RoomNID{nid}, h.Journal.Position())
 				if err != nil {
 					t.Error(err)
 					return
@@ -117,7 +118,7 @@ func TestCountsWhileOthersWrite(t *testing.T) {
 	for w := range 3 {
 		writers.Go(func() {
 			for i := range 20 {
-				if _, err := h.rooms.Send(t.Context(), asRequest(alice, room), "m.room.message", []byte(`{"body":"x"}`)); err != nil {
+				if _, err := h.Rooms.Send(t.Context(), roomstest.As(alice, room), "m.room.message", []byte(`{"body":"x"}`)); err != nil {
 					t.Error(err)
 				}
 				if w == 0 {

@@ -12,8 +12,9 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
-	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -21,18 +22,18 @@ import (
 // with nothing in the live window.
 func TestCountsOfManyRooms(t *testing.T) {
 	t.Parallel()
-	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
+	h := envOn(t, nil, journal.Options{WindowBytes: 1})
 	var nids []journal.RoomNID
 	want := map[journal.RoomNID]Unread{}
 	for i := range firstPage.rooms + 5 {
-		room := h.room(bob)
-		nid := h.nid(room)
+		room := h.Public(bob)
+		nid := h.NID(room)
 		n := i % 3
 		if i%20 == 0 {
 			n = firstPage.events + i // more than one page
 		}
 		for range n {
-			h.say(alice, room, "text")
+			h.Send(alice, room, "text")
 		}
 		if i%7 == 0 {
 			h.mention(alice, room, bob)
@@ -43,14 +44,14 @@ func TestCountsOfManyRooms(t *testing.T) {
 		nids = append(nids, nid)
 	}
 	for range 2 { // anew, and then from memory
-		counts, err := h.Counts(t.Context(), bob, nids, h.journal.Position())
-		h.ok(err)
+		counts, err := h.Counts(t.Context(), bob, nids, h.Journal.Position())
+		h.OK(err)
 		if diff := cmp.Diff(want, counts); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	}
-	some, err := h.Counts(t.Context(), bob, nids[:3], h.journal.Position())
-	h.ok(err)
+	some, err := h.Counts(t.Context(), bob, nids[:3], h.Journal.Position())
+	h.OK(err)
 	if len(some) != 3 {
 		t.Errorf("asked for 3 rooms, got %d", len(some))
 	}
@@ -59,16 +60,16 @@ func TestCountsOfManyRooms(t *testing.T) {
 // TestLargeMessagesWereNotCounted: what one read could not bring was left out for ever.
 func TestLargeMessagesWereNotCounted(t *testing.T) {
 	t.Parallel()
-	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
-	large, small := h.room(bob), h.room(bob)
+	h := envOn(t, nil, journal.Options{WindowBytes: 1})
+	large, small := h.Public(bob), h.Public(bob)
 	const many = 160
 	for range many {
-		h.say(alice, large, strings.Repeat("x", 60_000))
-		h.say(alice, small, "text")
+		h.Send(alice, large, strings.Repeat("x", 60_000))
+		h.Send(alice, small, "text")
 	}
-	got, err := h.Counts(t.Context(), bob, []journal.RoomNID{h.nid(large), h.nid(small)}, h.journal.Position())
-	h.ok(err)
-	want := map[journal.RoomNID]Unread{h.nid(large): mainTimeline(many, 0), h.nid(small): mainTimeline(many, 0)}
+	got, err := h.Counts(t.Context(), bob, []journal.RoomNID{h.NID(large), h.NID(small)}, h.Journal.Position())
+	h.OK(err)
+	want := map[journal.RoomNID]Unread{h.NID(large): mainTimeline(many, 0), h.NID(small): mainTimeline(many, 0)}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -80,19 +81,19 @@ func TestCountsInRoomsOfAllVersions(t *testing.T) {
 	t.Parallel()
 	for _, version := range event.Versions() {
 		t.Run(version, func(t *testing.T) {
-			h := newHouse(t)
-			created, err := h.rooms.Create(t.Context(), alice, rooms.CreateRequest{Preset: "public_chat", RoomVersion: version})
-			h.ok(err)
+			h := newEnv(t)
+			created, err := h.Rooms.Create(t.Context(), alice, rooms.CreateRequest{Preset: "public_chat", RoomVersion: version})
+			h.OK(err)
 			room := created.RoomID
-			h.ok(h.rooms.Join(t.Context(), bob, room, ""))
-			taken := h.say(alice, room, "taken back")
-			h.send(alice, room, "m.room.message", `{"body":"all!","m.mentions":{"room":true}}`)
+			h.OK(h.Rooms.Join(t.Context(), bob, room, ""))
+			taken := h.Send(alice, room, "taken back")
+			h.SendEvent(alice, room, "m.room.message", `{"body":"all!","m.mentions":{"room":true}}`)
 			h.wantUnread(bob, room, mainTimeline(2, 1))
-			_, err = h.rooms.Redact(t.Context(), asRequest(alice, room), taken, "")
-			h.ok(err)
+			_, err = h.Rooms.Redact(t.Context(), roomstest.As(alice, room), taken, "")
+			h.OK(err)
 			h.wantUnread(bob, room, mainTimeline(1, 1))
-			h.say(bob, room, "here I am")
-			h.send(bob, room, "m.room.message", `{"body":"all!","m.mentions":{"room":true}}`)
+			h.Send(bob, room, "here I am")
+			h.SendEvent(bob, room, "m.room.message", `{"body":"all!","m.mentions":{"room":true}}`)
 			h.wantUnread(alice, room, mainTimeline(2, 0))
 			h.wantUnread(bob, room, Unread{})
 		})
@@ -102,22 +103,22 @@ func TestCountsInRoomsOfAllVersions(t *testing.T) {
 // TestNotificationsOfRoomsThatOneIsOutOf: they are not listed, and come back with
 // what has happened since one did.
 func TestNotificationsOfRoomsThatOneIsOutOf(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx := t.Context()
-	room, forgotten := h.room(bob), h.room(bob)
-	h.say(alice, room, "first stay")
-	h.say(alice, forgotten, "forgotten")
-	h.ok(h.rooms.Leave(ctx, bob, room, ""))
-	h.ok(h.rooms.Leave(ctx, bob, forgotten, ""))
-	h.ok(h.rooms.Forget(ctx, bob, forgotten))
-	h.say(alice, room, "away")
+	room, forgotten := h.Public(bob), h.Public(bob)
+	h.Send(alice, room, "first stay")
+	h.Send(alice, forgotten, "forgotten")
+	h.OK(h.Rooms.Leave(ctx, bob, room, ""))
+	h.OK(h.Rooms.Leave(ctx, bob, forgotten, ""))
+	h.OK(h.Rooms.Forget(ctx, bob, forgotten))
+	h.Send(alice, room, "away")
 	h.wantListed(NotificationQuery{UserID: bob, Limit: 10})
-	h.ok(h.rooms.Join(ctx, bob, room, ""))
-	h.say(alice, room, "second stay")
-	_, err := h.rooms.SetState(ctx, asRequest(bob, room), "m.room.member", bob, json.RawMessage(`{"membership":"join","displayname":"B"}`))
-	h.ok(err)
+	h.OK(h.Rooms.Join(ctx, bob, room, ""))
+	h.Send(alice, room, "second stay")
+	_, err := h.Rooms.SetState(ctx, roomstest.As(bob, room), "m.room.member", bob, json.RawMessage(`{"membership":"join","displayname":"B"}`))
+	h.OK(err)
 	h.wantListed(NotificationQuery{UserID: bob, Limit: 10}, "second stay")
-	h.ok(h.rooms.Kick(ctx, alice, room, bob, ""))
+	h.OK(h.Rooms.Kick(ctx, alice, room, bob, ""))
 	h.wantListed(NotificationQuery{UserID: bob, Limit: 10})
 }
 
@@ -168,15 +169,15 @@ func TestKnownSince(t *testing.T) {
 // TestRulesWithJSONThatCannotBe: what is no canonical JSON is refused wherever it
 // stands.
 func TestRulesWithJSONThatCannotBe(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	lone, twice := json.RawMessage(`{"set_tweak":"\ud800"}`), json.RawMessage(`{"kind":"x","kind":"y"}`)
 	for _, n := range []NewRule{
 		{Actions: []json.RawMessage{lone}},
 		{Actions: rawList(plain), Conditions: []json.RawMessage{twice}},
 	} {
-		h.wantCode(h.PutRule(t.Context(), alice, Override, "x", n, Place{}), matrix.BadJSON)
+		matrixtest.WantCode(h.T, h.PutRule(t.Context(), alice, Override, "x", n, Place{}), matrix.BadJSON)
 	}
-	h.wantCode(h.SetActions(t.Context(), alice, Override, ".m.rule.master", []json.RawMessage{lone}), matrix.BadJSON)
+	matrixtest.WantCode(h.T, h.SetActions(t.Context(), alice, Override, ".m.rule.master", []json.RawMessage{lone}), matrix.BadJSON)
 	if got := h.own(alice, Override); len(got) > 0 {
 		t.Errorf("after refusals there is %v", got)
 	}
@@ -185,12 +186,12 @@ func TestRulesWithJSONThatCannotBe(t *testing.T) {
 // TestRulesAreKeptAsTheyWere: what a client has sent comes back with the same
 // meaning, whatever white space and escapes it was written with.
 func TestRulesAreKeptAsTheyWere(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	body := `{"actions": [ "notify", {"value" : {"b":1.5,"a":[null,"<&>"]}, "set_tweak":"org.example"} ],
 		"conditions": [ {"pattern":"\u0063ake","kind":"event_match","key":"content.body"}, {"kind":"org.example.unknown","x":{"y":1}} ]}`
-	h.ok(h.put(alice, Override, "x", body, Place{}))
+	h.OK(h.put(alice, Override, "x", body, Place{}))
 	rules, err := h.another().Ruleset(t.Context(), alice)
-	h.ok(err)
+	h.OK(err)
 	rule, _ := rules.Rule(Override, "x")
 	got := append(asTexts(rule.Actions), asTexts(rule.Conditions)...)
 	want := []string{
@@ -225,12 +226,12 @@ func TestLevelsThatAreNone(t *testing.T) {
 
 // TestRulesetsOfManyUsers: each user is mentioned once.
 func TestRulesetsOfManyUsers(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
-	h.say(alice, room, "x")
+	h := newEnv(t)
+	room := h.Public(bob)
+	h.Send(alice, room, "x")
 	for i := range 5 {
 		user := fmt.Sprintf("@user%d:localhost", i)
-		h.ok(h.rooms.Join(t.Context(), user, room, ""))
+		h.OK(h.Rooms.Join(t.Context(), user, room, ""))
 		h.mention(alice, room, user)
 	}
 	for i := range 5 {

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/postgres/postgrestest"
 )
 
 // TestCountsPassOverMembers: what others do about membership counts as little as if
@@ -16,26 +15,26 @@ func TestCountsPassOverMembers(t *testing.T) {
 	for name, o := range map[string]journal.Options{"in the window": {}, "in the tables": {WindowBytes: 1}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := houseOn(t, postgrestest.New(t), o)
-			room := h.room(bob)
-			h.say(alice, room, "one")
+			h := envOn(t, nil, o)
+			room := h.Public(bob)
+			h.Send(alice, room, "one")
 			for i := range 5 {
-				h.ok(h.rooms.Join(t.Context(), fmt.Sprintf("@guest%d:localhost", i), room, ""))
+				h.OK(h.Rooms.Join(t.Context(), fmt.Sprintf("@guest%d:localhost", i), room, ""))
 			}
-			h.say(alice, room, "two")
+			h.Send(alice, room, "two")
 			h.wantUnread(bob, room, mainTimeline(2, 0))
 
-			h.ok(h.put(bob, Override, "members", `{"actions":["notify"],"conditions":[`+match("type", "m.room.member")+`]}`, Place{}))
+			h.OK(h.put(bob, Override, "members", `{"actions":["notify"],"conditions":[`+match("type", "m.room.member")+`]}`, Place{}))
 			h.wantUnread(bob, room, mainTimeline(7, 0))
-			h.ok(h.DeleteRule(t.Context(), bob, Override, "members"))
+			h.OK(h.DeleteRule(t.Context(), bob, Override, "members"))
 			h.wantUnread(bob, room, mainTimeline(2, 0))
 
-			h.ok(h.rooms.Invite(t.Context(), bob, room, carol, ""))
+			h.OK(h.Rooms.Invite(t.Context(), bob, room, carol, ""))
 			h.wantUnread(bob, room, Unread{}) // bob's own word
-			h.say(alice, room, "three")
+			h.Send(alice, room, "three")
 			h.wantUnread(bob, room, mainTimeline(1, 0))
-			h.ok(h.rooms.Leave(t.Context(), bob, room, ""))
-			h.ok(h.rooms.Join(t.Context(), bob, room, ""))
+			h.OK(h.Rooms.Leave(t.Context(), bob, room, ""))
+			h.OK(h.Rooms.Join(t.Context(), bob, room, ""))
 			h.wantUnread(bob, room, Unread{})
 		})
 	}
@@ -44,18 +43,18 @@ func TestCountsPassOverMembers(t *testing.T) {
 // TestCountsReachBackOverMembers: however many join, what was said before still counts.
 func TestCountsReachBackOverMembers(t *testing.T) {
 	t.Parallel()
-	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
-	room := h.room(bob)
-	h.say(alice, room, "long ago")
-	_, err := h.pool.Exec(t.Context(), `
+	h := envOn(t, nil, journal.Options{WindowBytes: 1})
+	room := h.Public(bob)
+	h.Send(alice, room, "long ago")
+	_, err := h.Pool.Exec(t.Context(), `
 		WITH p AS (UPDATE journal SET position = position + 1100 RETURNING position - 1100 AS before)
 		INSERT INTO events (position, room_nid, event_id, type, state_key, sender, json, has_url)
 		SELECT before + i, $1, '$member' || i, 'm.room.member', u, u, convert_to(json_build_object(
 			'content', json_build_object('membership', 'join'), 'depth', i, 'room_id', $2::text,
 			'sender', u, 'state_key', u, 'type', 'm.room.member')::text, 'UTF8'), false
-		FROM p, generate_series(1, 1100) i, concat('@u', i, ':x') u`, h.nid(room), room)
-	h.ok(err)
-	later := houseOn(t, h.pool, journal.Options{})
+		FROM p, generate_series(1, 1100) i, concat('@u', i, ':x') u`, h.NID(room), room)
+	h.OK(err)
+	later := envOn(t, h.Pool, journal.Options{})
 	later.wantUnread(bob, room, mainTimeline(1, 0))
 }
 
@@ -89,17 +88,17 @@ func TestQuietMembers(t *testing.T) {
 
 // TestRulesEventIsMadeOnce: it is new after a change, and the same until then.
 func TestRulesEventIsMadeOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	get := func() json.RawMessage {
 		content, _, err := h.RulesEvent(t.Context(), bob)
-		h.ok(err)
+		h.OK(err)
 		return content
 	}
 	first := get()
 	if again := get(); &first[0] != &again[0] {
 		t.Error("the same rules are encoded again")
 	}
-	h.ok(h.SetEnabled(t.Context(), bob, Override, ".m.rule.master", true))
+	h.OK(h.SetEnabled(t.Context(), bob, Override, ".m.rule.master", true))
 	if changed := get(); string(changed) == string(first) {
 		t.Errorf("a change does not show: %s", changed)
 	}

@@ -12,22 +12,23 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/account"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // login makes an account, unless there is one, and logs in to it on a device.
-func (h *house) login(name, deviceID string) matrix.Session {
-	h.t.Helper()
-	ctx := h.t.Context()
-	exists, err := account.Exists(ctx, h.pool, "@"+name+":localhost")
-	h.ok(err)
+func (h *env) login(name, deviceID string) matrix.Session {
+	h.T.Helper()
+	ctx := h.T.Context()
+	exists, err := account.Exists(ctx, h.Pool, "@"+name+":localhost")
+	h.OK(err)
 	if !exists {
-		_, err := h.users.CreateAccount(ctx, auth.NewAccount{Username: name, Password: "wordpass"})
-		h.ok(err)
+		_, err := h.Users.CreateAccount(ctx, auth.NewAccount{Username: name, Password: "wordpass"})
+		h.OK(err)
 	}
-	creds, err := h.users.Login(ctx, auth.LoginRequest{Type: "m.login.password", User: name, Password: "wordpass", DeviceID: deviceID}, matrix.Client{})
-	h.ok(err)
-	who, err := h.users.Authenticate(ctx, creds.AccessToken)
-	h.ok(err)
+	creds, err := h.Users.Login(ctx, auth.LoginRequest{Type: "m.login.password", User: name, Password: "wordpass", DeviceID: deviceID}, matrix.Client{})
+	h.OK(err)
+	who, err := h.Users.Authenticate(ctx, creds.AccessToken)
+	h.OK(err)
 	return who
 }
 
@@ -57,16 +58,16 @@ func pusherBody(t testing.TB, changes map[string]string) PusherRequest {
 	return q
 }
 
-func (h *house) setPusher(who matrix.Session, changes map[string]string) error {
-	h.t.Helper()
-	return h.SetPusher(h.t.Context(), who.UserID, who.DeviceID, pusherBody(h.t, changes))
+func (h *env) setPusher(who matrix.Session, changes map[string]string) error {
+	h.T.Helper()
+	return h.SetPusher(h.T.Context(), who.UserID, who.DeviceID, pusherBody(h.T, changes))
 }
 
 // keys lists the keys of a user's pushers.
-func (h *house) keys(userID string) []string {
-	h.t.Helper()
-	list, err := h.Pushers(h.t.Context(), userID)
-	h.ok(err)
+func (h *env) keys(userID string) []string {
+	h.T.Helper()
+	list, err := h.Pushers(h.T.Context(), userID)
+	h.OK(err)
 	keys := []string{}
 	for _, p := range list {
 		keys = append(keys, p.Pushkey)
@@ -74,76 +75,76 @@ func (h *house) keys(userID string) []string {
 	return keys
 }
 
-func (h *house) wantKeys(userID string, want ...string) {
-	h.t.Helper()
+func (h *env) wantKeys(userID string, want ...string) {
+	h.T.Helper()
 	if diff := cmp.Diff(append([]string{}, want...), h.keys(userID)); diff != "" {
-		h.t.Errorf("pushers of %s (-want +got):\n%s", userID, diff)
+		h.T.Errorf("pushers of %s (-want +got):\n%s", userID, diff)
 	}
 }
 
 func TestPushers(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	phone := h.login("alice", "PHONE")
 	h.wantKeys(alice)
-	h.ok(h.setPusher(phone, map[string]string{
+	h.OK(h.setPusher(phone, map[string]string{
 		"profile_tag": `"tag"`, "data": `{"url":"https://push.example.org:8443/_matrix/push/v1/notify","format":"event_id_only","x":[1]}`,
 	}))
 	list, err := h.Pushers(t.Context(), alice)
-	h.ok(err)
+	h.OK(err)
 	got, err := encode(list)
-	h.ok(err)
+	h.OK(err)
 	want := `[{"app_display_name":"App","app_id":"org.example.app","data":{"format":"event_id_only",` +
 		`"url":"https://push.example.org:8443/_matrix/push/v1/notify","x":[1]},"device_display_name":"Phone","kind":"http",` +
 		`"lang":"en","profile_tag":"tag","pushkey":"key"}]`
 	if string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	h.ok(h.setPusher(phone, map[string]string{"lang": `"de"`}))
+	h.OK(h.setPusher(phone, map[string]string{"lang": `"de"`}))
 	if list, err := h.Pushers(t.Context(), alice); err != nil || len(list) != 1 || list[0].Lang != "de" || list[0].ProfileTag != "" {
 		t.Errorf("after a change: %+v, %v", list, err)
 	}
-	h.ok(h.setPusher(phone, map[string]string{"pushkey": `"other"`}))
-	h.ok(h.setPusher(phone, map[string]string{"app_id": `"org.example.app2"`, "pushkey": `"third"`}))
+	h.OK(h.setPusher(phone, map[string]string{"pushkey": `"other"`}))
+	h.OK(h.setPusher(phone, map[string]string{"app_id": `"org.example.app2"`, "pushkey": `"third"`}))
 	h.wantKeys(alice, "key", "other", "third")
 	// To delete takes no more than the names.
-	h.ok(h.SetPusher(t.Context(), alice, "PHONE", PusherRequest{Kind: json.RawMessage("null"), AppID: new("org.example.app"), Pushkey: new("key")}))
-	h.ok(h.setPusher(phone, map[string]string{"kind": "null"}))
+	h.OK(h.SetPusher(t.Context(), alice, "PHONE", PusherRequest{Kind: json.RawMessage("null"), AppID: new("org.example.app"), Pushkey: new("key")}))
+	h.OK(h.setPusher(phone, map[string]string{"kind": "null"}))
 	h.wantKeys(alice, "other", "third")
 }
 
 func TestPusherOfOtherUsers(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	a, b := h.login("alice", "A"), h.login("bob", "B")
-	h.ok(h.setPusher(a, nil))
-	h.ok(h.setPusher(b, map[string]string{"append": "true"}))
+	h.OK(h.setPusher(a, nil))
+	h.OK(h.setPusher(b, map[string]string{"append": "true"}))
 	h.wantKeys(alice, "key")
 	h.wantKeys(bob, "key")
-	h.ok(h.setPusher(b, map[string]string{"pushkey": `"another"`}))
+	h.OK(h.setPusher(b, map[string]string{"pushkey": `"another"`}))
 	h.wantKeys(alice, "key")
-	h.ok(h.setPusher(b, nil))
+	h.OK(h.setPusher(b, nil))
 	h.wantKeys(alice)
 	h.wantKeys(bob, "another", "key")
 	// Deleting is for one's own.
-	h.ok(h.setPusher(a, map[string]string{"kind": "null"}))
+	h.OK(h.setPusher(a, map[string]string{"kind": "null"}))
 	h.wantKeys(bob, "another", "key")
 }
 
 func TestPusherGoesWithItsDevice(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	phone, tablet := h.login("alice", "PHONE"), h.login("alice", "TABLET")
-	h.ok(h.setPusher(phone, map[string]string{"pushkey": `"phone"`}))
-	h.ok(h.setPusher(tablet, map[string]string{"pushkey": `"tablet"`}))
-	h.ok(h.setPusher(phone, map[string]string{"pushkey": `"moves"`}))
-	h.ok(h.setPusher(tablet, map[string]string{"pushkey": `"moves"`}))
-	h.ok(h.users.Logout(t.Context(), phone))
+	h.OK(h.setPusher(phone, map[string]string{"pushkey": `"phone"`}))
+	h.OK(h.setPusher(tablet, map[string]string{"pushkey": `"tablet"`}))
+	h.OK(h.setPusher(phone, map[string]string{"pushkey": `"moves"`}))
+	h.OK(h.setPusher(tablet, map[string]string{"pushkey": `"moves"`}))
+	h.OK(h.Users.Logout(t.Context(), phone))
 	h.wantKeys(alice, "moves", "tablet")
-	h.wantCode(h.setPusher(phone, map[string]string{"pushkey": `"late"`}), matrix.UnknownToken)
-	h.ok(h.users.LogoutAll(t.Context(), alice))
+	matrixtest.WantCode(h.T, h.setPusher(phone, map[string]string{"pushkey": `"late"`}), matrix.UnknownToken)
+	h.OK(h.Users.LogoutAll(t.Context(), alice))
 	h.wantKeys(alice)
 }
 
 func TestPushersThatAreRefused(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	who := h.login("alice", "PHONE")
 	const gateway = "https://push.example.org/_matrix/push/v1/notify"
 	url := func(u string) string { return fmt.Sprintf(`{"url":%q}`, u) }
@@ -195,30 +196,30 @@ func TestPushersThatAreRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	h.wantKeys(alice)
-	h.ok(h.setPusher(who, map[string]string{
+	h.OK(h.setPusher(who, map[string]string{
 		"app_id": `"` + strings.Repeat("ä", MaxAppIDRunes) + `"`, "pushkey": `"` + strings.Repeat("x", MaxPushkeyBytes) + `"`,
 	}))
 }
 
 func TestEmailPushers(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	a, b := h.login("alice", "A"), h.login("bob", "B")
 	email := func(appID, address string) map[string]string {
 		return map[string]string{"kind": `"email"`, "app_id": `"` + appID + `"`, "pushkey": `"` + address + `"`, "data": `{}`}
 	}
-	h.ok(h.setPusher(a, email("m.email", "alice@example.org")))
+	h.OK(h.setPusher(a, email("m.email", "alice@example.org")))
 	h.wantKeys(alice, "alice@example.org")
-	h.wantCode(h.setPusher(a, email("org.example", "alice@example.org")), matrix.InvalidParam)
-	h.wantCode(h.setPusher(a, email("m.email", "Alice <alice@example.org>")), matrix.InvalidParam)
-	h.wantCode(h.setPusher(a, email("m.email", "alice")), matrix.InvalidParam)
-	h.wantCode(h.setPusher(a, email("m.email", "bob@example.org")), threepidNotFound)
-	h.wantCode(h.setPusher(b, email("m.email", "alice@example.org")), threepidNotFound)
-	none := newService(Options{Pool: h.pool, Journal: h.journal, Rooms: h.rooms.Timeline})
-	h.wantCode(none.SetPusher(t.Context(), alice, "A", pusherBody(t, email("m.email", "alice@example.org"))), threepidNotFound)
+	matrixtest.WantCode(h.T, h.setPusher(a, email("org.example", "alice@example.org")), matrix.InvalidParam)
+	matrixtest.WantCode(h.T, h.setPusher(a, email("m.email", "Alice <alice@example.org>")), matrix.InvalidParam)
+	matrixtest.WantCode(h.T, h.setPusher(a, email("m.email", "alice")), matrix.InvalidParam)
+	matrixtest.WantCode(h.T, h.setPusher(a, email("m.email", "bob@example.org")), threepidNotFound)
+	matrixtest.WantCode(h.T, h.setPusher(b, email("m.email", "alice@example.org")), threepidNotFound)
+	none := newService(Options{Pool: h.Pool, Journal: h.Journal, Rooms: h.Rooms.Timeline})
+	matrixtest.WantCode(h.T, none.SetPusher(t.Context(), alice, "A", pusherBody(t, email("m.email", "alice@example.org"))), threepidNotFound)
 }
 
 func TestPushersAreBounded(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	who := h.login("alice", "PHONE")
 	var all sync.WaitGroup
 	for c := range 4 {
@@ -231,10 +232,10 @@ func TestPushersAreBounded(t *testing.T) {
 		})
 	}
 	all.Wait()
-	h.wantCode(h.setPusher(who, nil), matrix.Unknown)
-	h.ok(h.setPusher(who, map[string]string{"pushkey": `"0.0"`, "lang": `"de"`}))
-	h.ok(h.setPusher(who, map[string]string{"kind": "null", "pushkey": `"0.0"`}))
-	h.ok(h.setPusher(who, nil))
+	matrixtest.WantCode(h.T, h.setPusher(who, nil), matrix.Unknown)
+	h.OK(h.setPusher(who, map[string]string{"pushkey": `"0.0"`, "lang": `"de"`}))
+	h.OK(h.setPusher(who, map[string]string{"kind": "null", "pushkey": `"0.0"`}))
+	h.OK(h.setPusher(who, nil))
 	if got := len(h.keys(alice)); got != MaxPushers {
 		t.Errorf("%d pushers, want %d", got, MaxPushers)
 	}
@@ -242,7 +243,7 @@ func TestPushersAreBounded(t *testing.T) {
 
 // TestUsersTakeOneKeyFromEachOther must not end in a deadlock.
 func TestUsersTakeOneKeyFromEachOther(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	sessions := []matrix.Session{h.login("alice", "A"), h.login("bob", "B"), h.login("carol", "C")}
 	var all sync.WaitGroup
 	for _, who := range sessions {

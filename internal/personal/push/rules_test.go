@@ -13,15 +13,16 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
 const quiet = `{"actions":[]}`
 
 func TestRulesetOfNewUser(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	content, changed, err := h.RulesEvent(t.Context(), alice)
-	h.ok(err)
+	h.OK(err)
 	if changed != 0 {
 		t.Errorf("changed at %d", changed)
 	}
@@ -32,7 +33,7 @@ func TestRulesetOfNewUser(t *testing.T) {
 			Enabled bool   `json:"enabled"`
 		} `json:"global"`
 	}
-	h.ok(json.Unmarshal(content, &got))
+	h.OK(json.Unmarshal(content, &got))
 	ids := map[string][]string{}
 	for kind, rules := range got.Global {
 		ids[kind] = []string{}
@@ -57,9 +58,9 @@ func TestRulesetOfNewUser(t *testing.T) {
 }
 
 func TestPredefinedRuleAsJSON(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	rules, err := h.Ruleset(t.Context(), alice)
-	h.ok(err)
+	h.OK(err)
 	for id, want := range map[string]string{
 		".m.rule.master": `{"actions":[],"conditions":[],"default":true,"enabled":false,"rule_id":".m.rule.master"}`,
 		".m.rule.is_user_mention": `{"actions":["notify",{"set_tweak":"sound","value":"default"},{"set_tweak":"highlight"}],` +
@@ -78,10 +79,10 @@ func TestPredefinedRuleAsJSON(t *testing.T) {
 }
 
 func TestRulesOfOnesOwn(t *testing.T) {
-	h := newHouse(t)
-	h.ok(h.put(alice, Content, "cake", `{"actions":["notify",{"set_tweak":"sound","value":"<cake>.wav"}],"pattern":"ca*e","rule_id":"other","enabled":false,"default":true}`, Place{}))
-	h.ok(h.put(alice, Override, "beer", `{"actions":["dont_notify"]}`, Place{}))
-	h.ok(h.put(alice, Room, "!room:localhost", quiet, Place{}))
+	h := newEnv(t)
+	h.OK(h.put(alice, Content, "cake", `{"actions":["notify",{"set_tweak":"sound","value":"<cake>.wav"}],"pattern":"ca*e","rule_id":"other","enabled":false,"default":true}`, Place{}))
+	h.OK(h.put(alice, Override, "beer", `{"actions":["dont_notify"]}`, Place{}))
+	h.OK(h.put(alice, Room, "!room:localhost", quiet, Place{}))
 	for _, test := range []struct {
 		kind     Kind
 		id, want string
@@ -91,7 +92,7 @@ func TestRulesOfOnesOwn(t *testing.T) {
 		{Room, "!room:localhost", `{"actions":[],"default":false,"enabled":true,"rule_id":"!room:localhost"}`},
 	} {
 		rules, err := h.another().Ruleset(t.Context(), alice)
-		h.ok(err)
+		h.OK(err)
 		rule, _ := rules.Rule(test.kind, test.id)
 		if got, err := encode(rule); err != nil || string(got) != test.want {
 			t.Errorf("got %s, %v, want %s", got, err, test.want)
@@ -104,18 +105,18 @@ func TestRulesOfOnesOwn(t *testing.T) {
 		t.Errorf("order: %v", got)
 	}
 
-	h.ok(h.DeleteRule(t.Context(), alice, Content, "cake"))
-	h.wantCode(h.DeleteRule(t.Context(), alice, Content, "cake"), matrix.NotFound)
-	h.wantCode(h.DeleteRule(t.Context(), alice, Content, "beer"), matrix.NotFound)
-	h.wantCode(h.DeleteRule(t.Context(), alice, Content, ".m.rule.master"), matrix.NotFound)
-	h.wantCode(h.DeleteRule(t.Context(), alice, Override, ".m.rule.master"), matrix.InvalidParam)
+	h.OK(h.DeleteRule(t.Context(), alice, Content, "cake"))
+	matrixtest.WantCode(h.T, h.DeleteRule(t.Context(), alice, Content, "cake"), matrix.NotFound)
+	matrixtest.WantCode(h.T, h.DeleteRule(t.Context(), alice, Content, "beer"), matrix.NotFound)
+	matrixtest.WantCode(h.T, h.DeleteRule(t.Context(), alice, Content, ".m.rule.master"), matrix.NotFound)
+	matrixtest.WantCode(h.T, h.DeleteRule(t.Context(), alice, Override, ".m.rule.master"), matrix.InvalidParam)
 	if got := h.own(alice, Content); len(got) > 0 {
 		t.Errorf("after deleting: %v", got)
 	}
 }
 
 func TestOrderOfRules(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	put := func(id string, at Place) error { return h.put(alice, Sender, id, quiet, at) }
 	want := func(ids ...string) {
 		t.Helper()
@@ -123,51 +124,51 @@ func TestOrderOfRules(t *testing.T) {
 			t.Errorf("order is %v, want %v", got, ids)
 		}
 	}
-	h.ok(put("c", Place{}))
-	h.ok(put("a", Place{}))
+	h.OK(put("c", Place{}))
+	h.OK(put("a", Place{}))
 	want("a", "c")
-	h.ok(put("b", Place{After: "a"}))
+	h.OK(put("b", Place{After: "a"}))
 	want("a", "b", "c")
-	h.ok(put("d", Place{Before: "c"}))
+	h.OK(put("d", Place{Before: "c"}))
 	want("a", "b", "d", "c")
-	h.ok(put("e", Place{Before: "a", After: "c"}))
+	h.OK(put("e", Place{Before: "a", After: "c"}))
 	want("e", "a", "b", "d", "c")
 	// A rule that is there stays where it is, unless it is put elsewhere.
-	h.ok(h.put(alice, Sender, "b", `{"actions":["notify"]}`, Place{}))
+	h.OK(h.put(alice, Sender, "b", `{"actions":["notify"]}`, Place{}))
 	want("e", "a", "b", "d", "c")
-	h.ok(put("b", Place{After: "c"}))
+	h.OK(put("b", Place{After: "c"}))
 	want("e", "a", "d", "c", "b")
-	h.ok(put("b", Place{Before: "e"}))
+	h.OK(put("b", Place{Before: "e"}))
 	want("b", "e", "a", "d", "c")
 	for _, at := range []Place{{Before: "nobody"}, {After: "nobody"}, {Before: "b"}, {Before: "nobody", After: "a"}} {
-		h.wantCode(put("b", at), matrix.Unknown)
+		matrixtest.WantCode(h.T, put("b", at), matrix.Unknown)
 	}
-	h.wantCode(h.put(alice, Override, "x", quiet, Place{After: ".m.rule.master"}), matrix.Unknown)
-	h.wantCode(h.put(alice, Room, "x", quiet, Place{After: "a"}), matrix.Unknown)
+	matrixtest.WantCode(h.T, h.put(alice, Override, "x", quiet, Place{After: ".m.rule.master"}), matrix.Unknown)
+	matrixtest.WantCode(h.T, h.put(alice, Room, "x", quiet, Place{After: "a"}), matrix.Unknown)
 	want("b", "e", "a", "d", "c")
 }
 
 func TestRuleIDsThatAreRefused(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, id := range []string{"", ".", ".m.rule.master", ".mine", "a/b", `a\b`, strings.Repeat("x", 256)} {
-		h.wantCode(h.put(alice, Override, id, quiet, Place{}), matrix.InvalidParam)
+		matrixtest.WantCode(h.T, h.put(alice, Override, id, quiet, Place{}), matrix.InvalidParam)
 	}
-	h.ok(h.put(alice, Override, strings.Repeat("x", 255), quiet, Place{}))
+	h.OK(h.put(alice, Override, strings.Repeat("x", 255), quiet, Place{}))
 }
 
 func TestEnablingAndActions(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx := t.Context()
-	h.ok(h.put(alice, Room, "!a:b", quiet, Place{}))
+	h.OK(h.put(alice, Room, "!a:b", quiet, Place{}))
 	for _, rule := range []struct {
 		kind Kind
 		id   string
 	}{{Room, "!a:b"}, {Override, ".m.rule.master"}, {Underride, ".m.rule.message"}} {
 		for _, enabled := range []bool{true, false} {
-			h.ok(h.SetEnabled(ctx, alice, rule.kind, rule.id, enabled))
-			h.ok(h.SetActions(ctx, alice, rule.kind, rule.id, rawList([]string{fmt.Sprintf(`{"set_tweak":"sound","value":"%v"}`, enabled)})))
+			h.OK(h.SetEnabled(ctx, alice, rule.kind, rule.id, enabled))
+			h.OK(h.SetActions(ctx, alice, rule.kind, rule.id, rawList([]string{fmt.Sprintf(`{"set_tweak":"sound","value":"%v"}`, enabled)})))
 			rules, err := h.Ruleset(ctx, alice)
-			h.ok(err)
+			h.OK(err)
 			got, _ := rules.Rule(rule.kind, rule.id)
 			if got.Enabled != enabled || string(got.Actions[0]) != fmt.Sprintf(`{"set_tweak":"sound","value":"%v"}`, enabled) {
 				t.Errorf("%s: %+v", rule.id, got)
@@ -175,30 +176,30 @@ func TestEnablingAndActions(t *testing.T) {
 		}
 	}
 	// Changed once more, it stays disabled.
-	h.ok(h.put(alice, Room, "!a:b", `{"actions":["notify"]}`, Place{}))
+	h.OK(h.put(alice, Room, "!a:b", `{"actions":["notify"]}`, Place{}))
 	rules, err := h.Ruleset(ctx, alice)
-	h.ok(err)
+	h.OK(err)
 	if rule, _ := rules.Rule(Room, "!a:b"); rule.Enabled {
 		t.Error("changing a rule has enabled it")
 	}
 	for _, missing := range []string{".m.rule.none", "none"} {
-		h.wantCode(h.SetEnabled(ctx, alice, Override, missing, true), matrix.NotFound)
-		h.wantCode(h.SetActions(ctx, alice, Override, missing, rawList(plain)), matrix.NotFound)
+		matrixtest.WantCode(h.T, h.SetEnabled(ctx, alice, Override, missing, true), matrix.NotFound)
+		matrixtest.WantCode(h.T, h.SetActions(ctx, alice, Override, missing, rawList(plain)), matrix.NotFound)
 	}
-	h.wantCode(h.SetEnabled(ctx, alice, Content, ".m.rule.message", true), matrix.NotFound)
-	h.wantCode(h.SetActions(ctx, alice, Room, "!a:b", rawList([]string{`"jump"`})), matrix.InvalidParam)
-	h.wantCode(h.SetActions(ctx, alice, Room, "!a:b", nil), matrix.MissingParam)
+	matrixtest.WantCode(h.T, h.SetEnabled(ctx, alice, Content, ".m.rule.message", true), matrix.NotFound)
+	matrixtest.WantCode(h.T, h.SetActions(ctx, alice, Room, "!a:b", rawList([]string{`"jump"`})), matrix.InvalidParam)
+	matrixtest.WantCode(h.T, h.SetActions(ctx, alice, Room, "!a:b", nil), matrix.MissingParam)
 	long := `{"set_tweak":"sound","value":"` + strings.Repeat("x", MaxRuleBytes) + `"}`
-	h.wantCode(h.SetActions(ctx, alice, Room, "!a:b", rawList([]string{long})), matrix.TooLarge)
+	matrixtest.WantCode(h.T, h.SetActions(ctx, alice, Room, "!a:b", rawList([]string{long})), matrix.TooLarge)
 }
 
 func TestChangeIsAJournalEntryOfItsUser(t *testing.T) {
-	h := newHouse(t)
-	before := h.journal.Position()
-	h.ok(h.put(alice, Room, "!a:b", quiet, Place{}))
+	h := newEnv(t)
+	before := h.Journal.Position()
+	h.OK(h.put(alice, Room, "!a:b", quiet, Place{}))
 	_, changed, err := h.RulesEvent(t.Context(), alice)
-	h.ok(err)
-	h.journal.Read(func(v journal.View) {
+	h.OK(err)
+	h.Journal.Read(func(v journal.View) {
 		entries := v.About(journal.Topic{User: alice}, before)
 		if len(entries) != 1 || entries[0].Position != changed {
 			t.Fatalf("entries: %v, changed at %d", entries, changed)
@@ -211,42 +212,42 @@ func TestChangeIsAJournalEntryOfItsUser(t *testing.T) {
 		}
 	})
 	// What changes nothing is not told.
-	h.ok(h.put(alice, Room, "!a:b", quiet, Place{}))
-	h.ok(h.SetEnabled(t.Context(), alice, Room, "!a:b", true))
-	if got := h.journal.Position(); got != changed {
+	h.OK(h.put(alice, Room, "!a:b", quiet, Place{}))
+	h.OK(h.SetEnabled(t.Context(), alice, Room, "!a:b", true))
+	if got := h.Journal.Position(); got != changed {
 		t.Errorf("position %d after no change, want %d", got, changed)
 	}
 }
 
 func TestRulesAreBounded(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	own := &ownRules{Predefined: map[string]changedRule{}}
 	for i := range MaxRules {
 		own.Rules[i%kinds] = append(own.Rules[i%kinds], Rule{ID: fmt.Sprint(i), Actions: rawList(nothing), Pattern: new("x")})
 	}
 	raw, err := encode(own)
-	h.ok(err)
-	_, err = h.pool.Exec(t.Context(), `INSERT INTO push_rules VALUES ($1, 1, $2)`, alice, raw)
-	h.ok(err)
-	h.wantCode(h.put(alice, Room, "one more", quiet, Place{}), matrix.Unknown)
-	h.ok(h.put(alice, Kind(7%kinds), "7", `{"actions":["notify"]}`, Place{}))
+	h.OK(err)
+	_, err = h.Pool.Exec(t.Context(), `INSERT INTO push_rules VALUES ($1, 1, $2)`, alice, raw)
+	h.OK(err)
+	matrixtest.WantCode(h.T, h.put(alice, Room, "one more", quiet, Place{}), matrix.Unknown)
+	h.OK(h.put(alice, Kind(7%kinds), "7", `{"actions":["notify"]}`, Place{}))
 
 	long := `{"actions":["notify",{"set_tweak":"x","value":"` + strings.Repeat("x", MaxRuleBytes-200) + `"}]}`
 	most := MaxRulesBytes / MaxRuleBytes
 	for i := range most {
-		h.ok(h.put(bob, Room, fmt.Sprint(i), long, Place{}))
+		h.OK(h.put(bob, Room, fmt.Sprint(i), long, Place{}))
 	}
-	h.wantCode(h.put(bob, Room, "one more", long, Place{}), matrix.TooLarge)
+	matrixtest.WantCode(h.T, h.put(bob, Room, "one more", long, Place{}), matrix.TooLarge)
 	if got := len(h.own(bob, Room)); got != most {
 		t.Errorf("%d rules, want %d", got, most)
 	}
-	h.ok(h.DeleteRule(t.Context(), bob, Room, "0"))
-	h.ok(h.put(bob, Room, "one more", long, Place{}))
+	h.OK(h.DeleteRule(t.Context(), bob, Room, "0"))
+	h.OK(h.put(bob, Room, "one more", long, Place{}))
 }
 
 // TestChangesAtOnce has several clients change the rules of one user, and others.
 func TestChangesAtOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	const clients, each = 8, 5
 	var all sync.WaitGroup
 	for c := range clients {
@@ -271,10 +272,10 @@ func TestChangesAtOnce(t *testing.T) {
 func TestChangesFromTwoProcesses(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
-	houses := []*house{houseOn(t, pool, journal.Options{}), houseOn(t, pool, journal.Options{})}
+	processes := []*env{envOn(t, pool, journal.Options{}), envOn(t, pool, journal.Options{})}
 	const each = 10
 	var all sync.WaitGroup
-	for p, h := range houses {
+	for p, h := range processes {
 		for i := range each {
 			all.Go(func() {
 				if err := h.put(alice, Room, fmt.Sprintf("%d.%d", p, i), quiet, Place{}); err != nil {
@@ -284,28 +285,28 @@ func TestChangesFromTwoProcesses(t *testing.T) {
 		}
 	}
 	all.Wait()
-	for _, h := range houses {
+	for _, h := range processes {
 		_, last, err := h.loadRules(t.Context(), alice)
-		h.ok(err)
-		h.ok(h.journal.CatchUp(t.Context(), last))
-		if got := len(h.own(alice, Room)); got != len(houses)*each {
-			t.Errorf("%d rules, want %d", got, len(houses)*each)
+		h.OK(err)
+		h.OK(h.Journal.CatchUp(t.Context(), last))
+		if got := len(h.own(alice, Room)); got != len(processes)*each {
+			t.Errorf("%d rules, want %d", got, len(processes)*each)
 		}
 	}
 }
 
 func TestWaitingForATurnEndsWithTheRequest(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	end, err := h.turns.Take(t.Context(), alice)
-	h.ok(err)
+	h.OK(err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := h.SetEnabled(ctx, alice, Override, ".m.rule.master", true); err == nil {
 		t.Error("a change went on beside another")
 	}
-	h.ok(h.SetEnabled(t.Context(), bob, Override, ".m.rule.master", true))
+	h.OK(h.SetEnabled(t.Context(), bob, Override, ".m.rule.master", true))
 	end()
-	h.ok(h.SetEnabled(t.Context(), alice, Override, ".m.rule.master", true))
+	h.OK(h.SetEnabled(t.Context(), alice, Override, ".m.rule.master", true))
 }
 
 func TestParseKind(t *testing.T) {

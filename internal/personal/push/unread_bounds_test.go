@@ -9,28 +9,27 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/postgres/postgrestest"
 )
 
 // TestCountsAreBounded fills a room with more than is counted.
 func TestCountsAreBounded(t *testing.T) {
 	t.Parallel()
 	// Next to nothing stays in the live window, so that the tables are read.
-	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
-	room, quiet := h.room(bob), h.room(bob)
+	h := envOn(t, nil, journal.Options{WindowBytes: 1})
+	room, quiet := h.Public(bob), h.Public(bob)
 	for i := range MaxUnread + 50 {
-		h.say(alice, room, fmt.Sprint(i))
+		h.Send(alice, room, fmt.Sprint(i))
 	}
-	h.say(alice, quiet, "just one")
-	nids := []journal.RoomNID{h.nid(room), h.nid(quiet)}
+	h.Send(alice, quiet, "just one")
+	nids := []journal.RoomNID{h.NID(room), h.NID(quiet)}
 	want := map[journal.RoomNID]Unread{nids[0]: mainTimeline(MaxUnread, 0), nids[1]: mainTimeline(1, 0)}
 	for range 2 {
-		counts, err := h.Counts(t.Context(), bob, nids, h.journal.Position())
-		h.ok(err)
+		counts, err := h.Counts(t.Context(), bob, nids, h.Journal.Position())
+		h.OK(err)
 		if diff := cmp.Diff(want, counts); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		h.say(alice, room, "one more")
+		h.Send(alice, room, "one more")
 	}
 	items := 0
 	h.tallies.byKey.Each(func(_ tallyKey, t *tally) { items += len(t.items) })
@@ -39,7 +38,7 @@ func TestCountsAreBounded(t *testing.T) {
 	}
 	// More has happened since than is looked at: what is in memory is given up.
 	for range MaxUnread + 10 {
-		h.send(alice, room, "m.reaction", `{}`)
+		h.SendEvent(alice, room, "m.reaction", `{}`)
 	}
 	h.wantUnread(bob, room, Unread{})
 }
@@ -48,18 +47,18 @@ func TestCountsAreBounded(t *testing.T) {
 // after a change of rules has made all that is kept void.
 func TestRequestsAtOnceReadARoomOnce(t *testing.T) {
 	t.Parallel()
-	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1, Watch: time.Hour})
-	room := h.room(bob)
+	h := envOn(t, nil, journal.Options{WindowBytes: 1, Watch: time.Hour})
+	room := h.Public(bob)
 	const said = 200
 	for i := range said {
-		h.say(alice, room, fmt.Sprint(i))
+		h.Send(alice, room, fmt.Sprint(i))
 	}
-	nids, at := []journal.RoomNID{h.nid(room)}, h.journal.Position()
+	nids, at := []journal.RoomNID{h.NID(room)}, h.Journal.Position()
 	cost := func(requests int) int64 {
-		h.ok(h.put(bob, Sender, carol, fmt.Sprintf(`{"actions":[{"set_tweak":"sound","value":"%d"}]}`, requests), Place{}))
+		h.OK(h.put(bob, Sender, carol, fmt.Sprintf(`{"actions":[{"set_tweak":"sound","value":"%d"}]}`, requests), Place{}))
 		_, err := h.Ruleset(t.Context(), bob)
-		h.ok(err)
-		before, start := h.pool.Stat().AcquireCount(), make(chan struct{})
+		h.OK(err)
+		before, start := h.Pool.Stat().AcquireCount(), make(chan struct{})
 		var all sync.WaitGroup
 		for range requests {
 			all.Go(func() {
@@ -72,7 +71,7 @@ func TestRequestsAtOnceReadARoomOnce(t *testing.T) {
 		}
 		close(start)
 		all.Wait()
-		return h.pool.Stat().AcquireCount() - before
+		return h.Pool.Stat().AcquireCount() - before
 	}
 	cost(2) // reads what rules see of the room
 	if one, many := cost(1), cost(8); one == 0 || many != one {
@@ -82,24 +81,24 @@ func TestRequestsAtOnceReadARoomOnce(t *testing.T) {
 
 func TestOldThreadsAreFollowedBackSoFar(t *testing.T) {
 	t.Parallel()
-	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
-	room := h.room(bob)
-	root := h.say(alice, room, "root")
+	h := envOn(t, nil, journal.Options{WindowBytes: 1})
+	room := h.Public(bob)
+	root := h.Send(alice, room, "root")
 	h.inThread(alice, room, root)
 	for i := range threadLookback - 2 {
-		h.say(alice, room, fmt.Sprint(i))
+		h.Send(alice, room, fmt.Sprint(i))
 	}
-	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.journal.Position() })
+	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.Journal.Position() })
 	inThread := Unread{Threads: map[string]Count{root: {1, 0}}}
 	h.wantUnread(bob, room, inThread)
-	h.say(alice, room, "one more")
-	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.journal.Position() })
-	nid := h.nid(room)
+	h.Send(alice, room, "one more")
+	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.Journal.Position() })
+	nid := h.NID(room)
 	if diff := cmp.Diff(inThread, h.unreadBy(h.Service, bob, nid)); diff != "" {
 		t.Errorf("what is in memory is forgotten (-want +got):\n%s", diff)
 	}
-	h.say(alice, room, "two more")
-	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.journal.Position() })
+	h.Send(alice, room, "two more")
+	h.mark(bob, room, func(m *ReadMarks) { m.Main = h.Journal.Position() })
 	if got := h.unreadBy(h.another(), bob, nid); len(got.Threads) > 0 {
 		t.Errorf("looked back too far: %v", got)
 	}

@@ -10,31 +10,32 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
 )
 
-func (h *house) want(who, room string, want ...string) {
-	h.t.Helper()
+func (h *env) want(who, room string, want ...string) {
+	h.T.Helper()
 	got := h.seen(who, room)
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		h.t.Errorf("%s sees %q, want %q", who, got, want)
+		h.T.Errorf("%s sees %q, want %q", who, got, want)
 	}
 }
 
 func TestReceiptsOnlyMoveForward(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	first, second, third := h.say(alice, room, "", ""), h.say(alice, room, "", ""), h.say(alice, room, "", "")
 	h.read(bob, room, "m.read", second)
-	before := h.journal.Position()
+	before := h.Journal.Position()
 	h.read(bob, room, "m.read", first)
 	h.read(bob, room, "m.read", second)
-	if h.journal.Position() != before {
+	if h.Journal.Position() != before {
 		t.Error("a receipt that changes nothing is told to clients")
 	}
 	h.want(alice, room, bob+" m.read  "+second)
@@ -47,7 +48,7 @@ func TestReceiptsOnlyMoveForward(t *testing.T) {
 }
 
 func TestPrivateReceiptsAreTheOwn(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	id := h.say(alice, room, "", "")
 	h.read(bob, room, "m.read.private", id)
@@ -58,15 +59,15 @@ func TestPrivateReceiptsAreTheOwn(t *testing.T) {
 }
 
 // wakes reports who of the listeners to a room and to users something wakes.
-func (h *house) wakes(room string, do func()) string {
-	h.t.Helper()
-	nid, err := h.rooms.Timeline.Number(h.t.Context(), room)
-	h.ok(err)
+func (h *env) wakes(room string, do func()) string {
+	h.T.Helper()
+	nid, err := h.Rooms.Timeline.Number(h.T.Context(), room)
+	h.OK(err)
 	topics := []journal.Topic{{Room: nid}, {User: alice}, {User: bob}}
 	woken := make([]<-chan struct{}, len(topics))
 	for i, topic := range topics {
-		l := h.journal.Listen()
-		h.t.Cleanup(l.Close)
+		l := h.Journal.Listen()
+		h.T.Cleanup(l.Close)
 		l.Follow(topic)
 		woken[i] = l.Woken()
 	}
@@ -83,7 +84,7 @@ func (h *house) wakes(room string, do func()) string {
 }
 
 func TestReceiptsWakeWhoMaySeeThem(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	id := h.say(alice, room, "", "")
 	for typ, want := range map[string]string{"m.read": "room ", "m.read.private": "bob ", "m.fully_read": "bob "} {
@@ -94,7 +95,7 @@ func TestReceiptsWakeWhoMaySeeThem(t *testing.T) {
 }
 
 func TestReceiptsOfThreads(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	root := h.say(alice, room, "", "")
 	inThread := h.say(alice, room, "m.thread", root)
@@ -126,41 +127,41 @@ func TestReceiptsOfThreads(t *testing.T) {
 		{"no thread", inThread, "", false},
 		{"nonsense", inThread, "nonsense", false},
 	} {
-		err := h.Send(t.Context(), bob, room, "m.read", test.event, &test.thread)
+		err := h.Service.Send(t.Context(), bob, room, "m.read", test.event, &test.thread)
 		if test.fits && err != nil {
 			t.Errorf("%s: %v", test.what, err)
 		}
 		if !test.fits {
-			wantCode(t, test.what, err, matrix.InvalidParam)
+			matrixtest.WantCode(t, err, matrix.InvalidParam, test.what)
 		}
 	}
 	main := "main"
-	wantCode(t, "a thread of m.fully_read", h.Send(t.Context(), bob, room, "m.fully_read", plain, &main), matrix.InvalidParam)
+	matrixtest.WantCode(t, h.Service.Send(t.Context(), bob, room, "m.fully_read", plain, &main), matrix.InvalidParam, "a thread of m.fully_read")
 }
 
 // TestReceiptOfMalformedRelation: what looks like a relation to a thread's root and is
 // none stands in the main timeline, and only there.
 func TestReceiptOfMalformedRelation(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	root := h.say(alice, room, "", "")
 	for _, relation := range []string{
 		`{"rel_type":"m.thread"}`, `{"event_id":"` + root + `"}`, `{"Rel_Type":"m.thread","Event_ID":"` + root + `"}`,
 		`{"rel_type":7,"event_id":"` + root + `"}`, `{"m.in_reply_to":{"event_id":"` + root + `"}}`,
 	} {
-		id, err := h.rooms.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "m.room.message",
+		id, err := h.Rooms.Send(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "m.room.message",
 			json.RawMessage(`{"body":"hi","m.relates_to":`+relation+`}`))
-		h.ok(err)
+		h.OK(err)
 		main := receipts.MainThread
-		if err := h.Send(t.Context(), bob, room, "m.read", id, &main); err != nil {
+		if err := h.Service.Send(t.Context(), bob, room, "m.read", id, &main); err != nil {
 			t.Errorf("%s, in the main timeline: %v", relation, err)
 		}
-		wantCode(t, relation+", in the thread", h.Send(t.Context(), bob, room, "m.read", id, &root), matrix.InvalidParam)
+		matrixtest.WantCode(t, h.Service.Send(t.Context(), bob, room, "m.read", id, &root), matrix.InvalidParam, relation+", in the thread")
 	}
 }
 
 func TestEachThreadHasItsReceipt(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	root := h.say(alice, room, "", "")
 	one := h.say(alice, room, "m.thread", root)
@@ -181,34 +182,34 @@ func TestEachThreadHasItsReceipt(t *testing.T) {
 }
 
 func TestBadReceipts(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room, other := h.room(), h.room()
 	id, elsewhere := h.say(alice, room, "", ""), h.say(alice, other, "", "")
-	send := func(user, room, typ, id string) error { return h.Send(t.Context(), user, room, typ, id, nil) }
+	send := func(user, room, typ, id string) error { return h.Service.Send(t.Context(), user, room, typ, id, nil) }
 	for _, typ := range []string{"m.read", "m.read.private", "m.fully_read"} {
-		wantCode(t, "no such event", send(bob, room, typ, "$unknown"), matrix.NotFound)
-		wantCode(t, "an event of another room", send(bob, room, typ, elsewhere), matrix.NotFound)
-		wantCode(t, "a stranger", send(carol, room, typ, id), matrix.Forbidden)
-		wantCode(t, "no such room", send(bob, "!unknown:localhost", typ, id), matrix.Forbidden)
+		matrixtest.WantCode(t, send(bob, room, typ, "$unknown"), matrix.NotFound, "no such event")
+		matrixtest.WantCode(t, send(bob, room, typ, elsewhere), matrix.NotFound, "an event of another room")
+		matrixtest.WantCode(t, send(carol, room, typ, id), matrix.Forbidden, "a stranger")
+		matrixtest.WantCode(t, send(bob, "!unknown:localhost", typ, id), matrix.Forbidden, "no such room")
 	}
-	wantCode(t, "an unknown type", send(bob, room, "m.seen", id), matrix.InvalidParam)
-	h.ok(h.rooms.Leave(t.Context(), bob, room, ""))
-	wantCode(t, "who has left", send(bob, room, "m.read", id), matrix.Forbidden)
+	matrixtest.WantCode(t, send(bob, room, "m.seen", id), matrix.InvalidParam, "an unknown type")
+	h.OK(h.Rooms.Leave(t.Context(), bob, room, ""))
+	matrixtest.WantCode(t, send(bob, room, "m.read", id), matrix.Forbidden, "who has left")
 }
 
 func TestMarkersAreSetTogether(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	first, second, third := h.say(alice, room, "", ""), h.say(alice, room, "", ""), h.say(alice, room, "", "")
-	h.ok(h.SetMarkers(t.Context(), bob, room, receipts.Markers{FullyRead: first, Read: second, ReadPrivate: third}))
+	h.OK(h.SetMarkers(t.Context(), bob, room, receipts.Markers{FullyRead: first, Read: second, ReadPrivate: third}))
 	h.want(bob, room, bob+" m.read  "+second, bob+" m.read.private  "+third)
 	content, err := h.data.Get(t.Context(), bob, room, "m.fully_read")
-	h.ok(err)
+	h.OK(err)
 	if want := fmt.Sprintf(`{"event_id":%q}`, first); string(content) != want {
 		t.Errorf("the marker is %s, want %s", content, want)
 	}
-	h.ok(h.SetMarkers(t.Context(), bob, room, receipts.Markers{}))
-	wantCode(t, "an unknown event", h.SetMarkers(t.Context(), bob, room, receipts.Markers{Read: "$unknown"}), matrix.NotFound)
+	h.OK(h.SetMarkers(t.Context(), bob, room, receipts.Markers{}))
+	matrixtest.WantCode(t, h.SetMarkers(t.Context(), bob, room, receipts.Markers{Read: "$unknown"}), matrix.NotFound, "an unknown event")
 }
 
 // The marks that are kept in memory are those of the database, whoever sends, at
@@ -216,7 +217,7 @@ func TestMarkersAreSetTogether(t *testing.T) {
 func TestMarksStayInStep(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
-	one, two := houseOn(t, pool), houseOn(t, pool)
+	one, two := envOn(t, pool), envOn(t, pool)
 	room := one.room()
 	root := one.say(alice, room, "", "")
 	var events []string
@@ -224,7 +225,7 @@ func TestMarksStayInStep(t *testing.T) {
 		events = append(events, one.say(alice, room, "", ""), one.say(alice, room, "m.thread", root))
 	}
 	var all sync.WaitGroup
-	for w, h := range []*house{one, two, one, two} {
+	for w, h := range []*env{one, two, one, two} {
 		all.Go(func() {
 			for i := range events {
 				id := events[(i*7+w*5)%len(events)]
@@ -232,7 +233,7 @@ func TestMarksStayInStep(t *testing.T) {
 				if w > 1 {
 					thread = new(root)
 				}
-				err := h.Send(t.Context(), bob, room, []string{"m.read", "m.read.private"}[i%2], id, thread)
+				err := h.Service.Send(t.Context(), bob, room, []string{"m.read", "m.read.private"}[i%2], id, thread)
 				if err != nil && !matrix.IsCode(err, matrix.InvalidParam) {
 					t.Errorf("send: %v", err)
 				}
@@ -241,13 +242,13 @@ func TestMarksStayInStep(t *testing.T) {
 		})
 	}
 	all.Wait()
-	newest := max(one.journal.Position(), two.journal.Position())
+	newest := max(one.Journal.Position(), two.Journal.Position())
 	want := push.ReadMarks{
 		Unthreaded: one.position(bob, room, events[len(events)-1]),
 		Threads:    map[string]journal.Position{root: one.position(bob, room, events[len(events)-1])},
 	}
-	for i, h := range []*house{one, two, houseOn(t, pool)} {
-		h.ok(h.journal.CatchUp(t.Context(), newest))
+	for i, h := range []*env{one, two, envOn(t, pool)} {
+		h.OK(h.Journal.CatchUp(t.Context(), newest))
 		if got := h.marks(bob, room); !reflect.DeepEqual(got, want) {
 			t.Errorf("process %d: marks are %v, want %v", i, got, want)
 		}
@@ -255,7 +256,7 @@ func TestMarksStayInStep(t *testing.T) {
 }
 
 func TestMarksTakeNoSQLInTheUsualCase(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	root := h.say(alice, room, "", "")
 	thread := h.say(alice, room, "m.thread", root)
@@ -263,12 +264,12 @@ func TestMarksTakeNoSQLInTheUsualCase(t *testing.T) {
 	h.read(bob, room, "m.read", root)
 	h.readThread(bob, room, "m.read.private", thread, root)
 	h.readThread(bob, room, "m.read", root, "main")
-	before := h.pool.Stat().AcquireCount()
+	before := h.Pool.Stat().AcquireCount()
 	got := h.marks(bob, room)
-	if more := h.pool.Stat().AcquireCount() - before; more != 0 {
+	if more := h.Pool.Stat().AcquireCount() - before; more != 0 {
 		t.Errorf("the database was asked %d times", more)
 	}
-	want := houseOn(t, h.pool).marks(bob, room)
+	want := envOn(t, h.Pool).marks(bob, room)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("from memory %v, from the database %v", got, want)
 	}
@@ -276,15 +277,15 @@ func TestMarksTakeNoSQLInTheUsualCase(t *testing.T) {
 
 // Whoever has read very many threads is not kept in memory.
 func TestMarksOfManyThreads(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
-	nid, err := h.rooms.Timeline.Number(t.Context(), room)
-	h.ok(err)
+	nid, err := h.Rooms.Timeline.Number(t.Context(), room)
+	h.OK(err)
 	fill := func(from, to int) {
-		_, err := h.pool.Exec(t.Context(), `
+		_, err := h.Pool.Exec(t.Context(), `
 			INSERT INTO receipts SELECT $1, '@bob:localhost', 'm.read', '$thread' || n, '$event' || n, n, 0, 0
 			FROM generate_series($2::int, $3::int) n`, nid, from, to)
-		h.ok(err)
+		h.OK(err)
 	}
 	fill(1, 100)
 	if got := len(h.marks(bob, room).Threads); got != 100 {
@@ -303,8 +304,8 @@ func TestMarksOfManyThreads(t *testing.T) {
 func TestReceiptsAtOnceMoveForward(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
-	houses := []*house{houseOn(t, pool), houseOn(t, pool)}
-	h := houses[0]
+	processes := []*env{envOn(t, pool), envOn(t, pool)}
+	h := processes[0]
 	room := h.room()
 	var events []string
 	for range 10 {
@@ -314,14 +315,14 @@ func TestReceiptsAtOnceMoveForward(t *testing.T) {
 	for i, id := range events {
 		for range 2 {
 			all.Go(func() {
-				if err := houses[i%2].Send(t.Context(), bob, room, "m.read", id, nil); err != nil {
+				if err := processes[i%2].Service.Send(t.Context(), bob, room, "m.read", id, nil); err != nil {
 					t.Errorf("send: %v", err)
 				}
 			})
 		}
 	}
 	all.Wait()
-	h.ok(h.journal.CatchUp(t.Context(), houses[1].journal.Position()))
+	h.OK(h.Journal.CatchUp(t.Context(), processes[1].Journal.Position()))
 	h.want(alice, room, bob+" m.read  "+events[9])
 }
 

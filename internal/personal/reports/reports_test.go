@@ -2,121 +2,50 @@ package reports_test
 
 import (
 	"bytes"
-	"context"
-	"crypto/ed25519"
 	"encoding/json"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/auth"
-	"homeserver/internal/event"
-	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/reports"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
 
-const (
-	alice = "@alice:localhost"
-	bob   = "@bob:localhost"
-	carol = "@carol:localhost"
-)
+const alice, bob, carol = roomstest.Alice, roomstest.Bob, roomstest.Carol
 
-// house is the services of one server on a database of its own, with three users.
-type house struct {
+// env is the harness with reports, and with accounts for the three users.
+type env struct {
+	*roomstest.Env
 	*reports.Service
-	t     *testing.T
-	pool  *pgxpool.Pool
-	rooms *rooms.Service
 	log   bytes.Buffer
-	mu    sync.Mutex // guards now
-	now   time.Time
+	clock matrixtest.Clock
 }
 
-func newHouse(t *testing.T, changes ...func(*reports.Options)) *house {
+func newEnv(t *testing.T, changes ...func(*reports.Options)) *env {
 	t.Helper()
-	t.Parallel()
-	h := &house{t: t, pool: postgrestest.New(t), now: time.UnixMilli(1_700_000_000_000)}
-	j := journal.New(h.pool, journal.Options{})
-	users := auth.New(h.pool, auth.Options{ServerName: "localhost"})
-	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	h.rooms = rooms.New(rooms.Options{Pool: h.pool, Journal: j, Profiles: profile.New(h.pool), Signer: signer})
+	h := &env{Env: roomstest.New(t)}
 	o := reports.Options{
-		Pool: h.pool, Rooms: h.rooms.Timeline,
-		Log: slog.New(slog.NewTextHandler(&h.log, nil)), Now: h.clock,
+		Pool: h.Pool, Rooms: h.Rooms.Timeline,
+		Log: slog.New(slog.NewTextHandler(&h.log, nil)), Now: h.clock.Now,
 	}
 	for _, change := range changes {
 		change(&o)
 	}
 	h.Service = reports.New(o)
-	h.ok(j.Start(t.Context()))
-	t.Cleanup(func() {
-		if err := j.Stop(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
 	for _, name := range []string{"alice", "bob", "carol"} {
-		_, err := users.CreateAccount(t.Context(), auth.NewAccount{Username: name})
-		h.ok(err)
+		h.Account(name)
 	}
 	return h
-}
-
-func (h *house) clock() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now
-}
-
-func (h *house) advance(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.now = h.now.Add(d)
-}
-
-func (h *house) ok(err error) {
-	h.t.Helper()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-}
-
-func (h *house) wantCode(err error, code matrix.Code) {
-	h.t.Helper()
-	if !matrix.IsCode(err, code) {
-		h.t.Errorf("got the error %v, want %s", err, code)
-	}
-}
-
-// room is a public room of alice's that the others have joined.
-func (h *house) room(joined ...string) string {
-	h.t.Helper()
-	made, err := h.rooms.Create(h.t.Context(), alice, rooms.CreateRequest{Preset: "public_chat"})
-	h.ok(err)
-	for _, user := range joined {
-		h.ok(h.rooms.Join(h.t.Context(), user, made.RoomID, ""))
-	}
-	return made.RoomID
-}
-
-func (h *house) send(user, room, body string) string {
-	h.t.Helper()
-	content, err := json.Marshal(map[string]string{"msgtype": "m.text", "body": body})
-	h.ok(err)
-	id, err := h.rooms.Send(h.t.Context(), rooms.Request{UserID: user, RoomID: room}, "m.room.message", content)
-	h.ok(err)
-	return id
 }
 
 // kept is a row of the table, as an operator reads it; "-" for NULL.
@@ -126,33 +55,33 @@ type kept struct {
 	ReceivedAt                          int64
 }
 
-func (h *house) kept() []kept {
-	h.t.Helper()
-	rows, err := h.pool.Query(h.t.Context(), `
+func (h *env) kept() []kept {
+	h.T.Helper()
+	rows, err := h.Pool.Query(h.T.Context(), `
 		SELECT reporter, coalesce(room_id, '-'), coalesce(event_id, '-'), coalesce(user_id, '-'), reason, score, received_at
 		FROM reports ORDER BY id`)
-	h.ok(err)
+	h.OK(err)
 	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[kept])
-	h.ok(err)
+	h.OK(err)
 	return all
 }
 
-func (h *house) wantKept(want ...kept) {
-	h.t.Helper()
+func (h *env) wantKept(want ...kept) {
+	h.T.Helper()
 	if diff := cmp.Diff(append([]kept{}, want...), h.kept()); diff != "" {
-		h.t.Errorf("the reports (-want +got):\n%s", diff)
+		h.T.Errorf("the reports (-want +got):\n%s", diff)
 	}
 }
 
 func TestReportsAreKeptForTheOperator(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
-	said := h.send(alice, room, "something terrible")
-	h.ok(h.Event(t.Context(), bob, room, said, "it is rude", new(-100)))
-	h.advance(time.Millisecond)
-	h.ok(h.Event(t.Context(), alice, room, said, "", nil))
-	h.ok(h.Room(t.Context(), carol, room, "sorry for 'quotes' and \U0001F600"))
-	h.ok(h.User(t.Context(), carol, alice, ""))
+	h := newEnv(t)
+	room := h.Public(bob)
+	said := h.Send(alice, room, "something terrible")
+	h.OK(h.Service.Event(t.Context(), bob, room, said, "it is rude", new(-100)))
+	h.clock.Pass(time.Millisecond)
+	h.OK(h.Service.Event(t.Context(), alice, room, said, "", nil))
+	h.OK(h.Room(t.Context(), carol, room, "sorry for 'quotes' and \U0001F600"))
+	h.OK(h.User(t.Context(), carol, alice, ""))
 	h.wantKept(
 		kept{bob, room, said, alice, "it is rude", new(-100), 1_700_000_000_000},
 		kept{alice, room, said, alice, "", nil, 1_700_000_000_001},
@@ -162,10 +91,10 @@ func TestReportsAreKeptForTheOperator(t *testing.T) {
 }
 
 func TestReportsAreLoggedWithoutWhatWasWritten(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
-	said := h.send(alice, room, "something terrible")
-	h.ok(h.Event(t.Context(), bob, room, said, "it is rude", nil))
+	h := newEnv(t)
+	room := h.Public(bob)
+	said := h.Send(alice, room, "something terrible")
+	h.OK(h.Service.Event(t.Context(), bob, room, said, "it is rude", nil))
 	log := h.log.String()
 	if strings.Count(log, "\n") != 1 || !strings.Contains(log, "level=INFO") {
 		t.Errorf("want one line of level info, got:\n%s", log)
@@ -181,45 +110,45 @@ func TestReportsAreLoggedWithoutWhatWasWritten(t *testing.T) {
 }
 
 func TestEventsAreReportedByWhoSeesThem(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
-	_, err := h.rooms.SetState(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "m.room.history_visibility", "",
+	h := newEnv(t)
+	room := h.Public()
+	_, err := h.Rooms.SetState(t.Context(), rooms.Request{UserID: alice, RoomID: room}, "m.room.history_visibility", "",
 		json.RawMessage(`{"history_visibility":"joined"}`))
-	h.ok(err)
-	before := h.send(alice, room, "among us")
-	h.wantCode(h.Event(t.Context(), bob, room, before, "", nil), matrix.NotFound)
-	h.ok(h.rooms.Join(t.Context(), bob, room, ""))
-	during := h.send(alice, room, "welcome")
-	h.wantCode(h.Event(t.Context(), bob, room, before, "", nil), matrix.NotFound)
-	h.ok(h.Event(t.Context(), bob, room, during, "", nil))
-	h.ok(h.rooms.Leave(t.Context(), bob, room, ""))
-	h.wantCode(h.Event(t.Context(), bob, room, during, "", nil), matrix.NotFound)
+	h.OK(err)
+	before := h.Send(alice, room, "among us")
+	matrixtest.WantCode(h.T, h.Service.Event(t.Context(), bob, room, before, "", nil), matrix.NotFound)
+	h.OK(h.Rooms.Join(t.Context(), bob, room, ""))
+	during := h.Send(alice, room, "welcome")
+	matrixtest.WantCode(h.T, h.Service.Event(t.Context(), bob, room, before, "", nil), matrix.NotFound)
+	h.OK(h.Service.Event(t.Context(), bob, room, during, "", nil))
+	h.OK(h.Rooms.Leave(t.Context(), bob, room, ""))
+	matrixtest.WantCode(h.T, h.Service.Event(t.Context(), bob, room, during, "", nil), matrix.NotFound)
 
-	elsewhere := h.room(carol)
+	elsewhere := h.Public(carol)
 	for _, at := range [][2]string{
 		{elsewhere, during}, {elsewhere, "$nonsense"}, {elsewhere, ""}, {"!nowhere:localhost", during},
 	} {
-		h.wantCode(h.Event(t.Context(), carol, at[0], at[1], "", nil), matrix.NotFound)
+		matrixtest.WantCode(h.T, h.Service.Event(t.Context(), carol, at[0], at[1], "", nil), matrix.NotFound)
 	}
-	h.wantCode(h.Event(t.Context(), carol, "nonsense", during, "", nil), matrix.InvalidParam)
+	matrixtest.WantCode(h.T, h.Service.Event(t.Context(), carol, "nonsense", during, "", nil), matrix.InvalidParam)
 	h.wantKept(kept{bob, room, during, alice, "", nil, 1_700_000_000_000})
 }
 
 func TestRedactedEventsCanBeReported(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
-	said := h.send(alice, room, "something terrible")
-	_, err := h.rooms.Redact(t.Context(), rooms.Request{UserID: alice, RoomID: room}, said, "")
-	h.ok(err)
-	h.ok(h.Event(t.Context(), bob, room, said, "I have seen it", nil))
+	h := newEnv(t)
+	room := h.Public(bob)
+	said := h.Send(alice, room, "something terrible")
+	_, err := h.Rooms.Redact(t.Context(), rooms.Request{UserID: alice, RoomID: room}, said, "")
+	h.OK(err)
+	h.OK(h.Service.Event(t.Context(), bob, room, said, "I have seen it", nil))
 }
 
 func TestRoomsAndUsersThatAreNotThere(t *testing.T) {
-	h := newHouse(t)
-	h.wantCode(h.Room(t.Context(), alice, "!nowhere:localhost", ""), matrix.NotFound)
-	h.wantCode(h.Room(t.Context(), alice, "nonsense", ""), matrix.InvalidParam)
+	h := newEnv(t)
+	matrixtest.WantCode(h.T, h.Room(t.Context(), alice, "!nowhere:localhost", ""), matrix.NotFound)
+	matrixtest.WantCode(h.T, h.Room(t.Context(), alice, "nonsense", ""), matrix.InvalidParam)
 	for _, user := range []string{"@nobody:localhost", "@bob:elsewhere.example", "nonsense", ""} {
-		h.ok(h.User(t.Context(), alice, user, ""))
+		h.OK(h.User(t.Context(), alice, user, ""))
 	}
 	h.wantKept()
 	if h.log.Len() != 0 {
@@ -228,18 +157,18 @@ func TestRoomsAndUsersThatAreNotThere(t *testing.T) {
 }
 
 func TestReasonsAndScoresHaveBounds(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
-	said := h.send(alice, room, "hello")
+	h := newEnv(t)
+	room := h.Public()
+	said := h.Send(alice, room, "hello")
 	long := strings.Repeat("ü", 1000)
-	h.ok(h.Event(t.Context(), alice, room, said, long, new(0)))
-	h.ok(h.Room(t.Context(), alice, room, long))
-	h.ok(h.User(t.Context(), alice, bob, long))
-	h.wantCode(h.Event(t.Context(), alice, room, said, long+"!", nil), matrix.InvalidParam)
-	h.wantCode(h.Room(t.Context(), alice, room, long+"!"), matrix.InvalidParam)
-	h.wantCode(h.User(t.Context(), alice, bob, long+"!"), matrix.InvalidParam)
+	h.OK(h.Service.Event(t.Context(), alice, room, said, long, new(0)))
+	h.OK(h.Room(t.Context(), alice, room, long))
+	h.OK(h.User(t.Context(), alice, bob, long))
+	matrixtest.WantCode(h.T, h.Service.Event(t.Context(), alice, room, said, long+"!", nil), matrix.InvalidParam)
+	matrixtest.WantCode(h.T, h.Room(t.Context(), alice, room, long+"!"), matrix.InvalidParam)
+	matrixtest.WantCode(h.T, h.User(t.Context(), alice, bob, long+"!"), matrix.InvalidParam)
 	for _, score := range []int{-101, 1, 1 << 40} {
-		h.wantCode(h.Event(t.Context(), alice, room, said, "", &score), matrix.InvalidParam)
+		matrixtest.WantCode(h.T, h.Service.Event(t.Context(), alice, room, said, "", &score), matrix.InvalidParam)
 	}
 	if n := len(h.kept()); n != 3 {
 		t.Errorf("%d reports are kept, want 3", n)
@@ -247,13 +176,13 @@ func TestReasonsAndScoresHaveBounds(t *testing.T) {
 }
 
 func TestTheLatestReportsAreKept(t *testing.T) {
-	h := newHouse(t)
-	h.ok(h.User(t.Context(), bob, alice, "of bob"))
-	_, err := h.pool.Exec(t.Context(), `
+	h := newEnv(t)
+	h.OK(h.User(t.Context(), bob, alice, "of bob"))
+	_, err := h.Pool.Exec(t.Context(), `
 		INSERT INTO reports (reporter, user_id, reason, received_at)
 		SELECT $1, $2, n::text, 0 FROM generate_series(1, 1000) n`, alice, bob)
-	h.ok(err)
-	h.ok(h.User(t.Context(), alice, bob, "the last"))
+	h.OK(err)
+	h.OK(h.User(t.Context(), alice, bob, "the last"))
 	all := h.kept()
 	if len(all) != 1001 || all[0].Reason != "of bob" || all[1].Reason != "2" || all[1000].Reason != "the last" {
 		t.Errorf("%d reports are kept, from %+v to %+v", len(all), all[0], all[len(all)-1])
@@ -261,13 +190,13 @@ func TestTheLatestReportsAreKept(t *testing.T) {
 }
 
 func TestAReportThatCannotBeKeptIsNotAcknowledged(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
-	said := h.send(alice, room, "hello")
-	_, err := h.pool.Exec(t.Context(), `ALTER TABLE reports RENAME TO gone`)
-	h.ok(err)
+	h := newEnv(t)
+	room := h.Public()
+	said := h.Send(alice, room, "hello")
+	_, err := h.Pool.Exec(t.Context(), `ALTER TABLE reports RENAME TO gone`)
+	h.OK(err)
 	for name, err := range map[string]error{
-		"event": h.Event(t.Context(), alice, room, said, "", nil),
+		"event": h.Service.Event(t.Context(), alice, room, said, "", nil),
 		"room":  h.Room(t.Context(), alice, room, ""),
 		"user":  h.User(t.Context(), alice, bob, ""),
 	} {

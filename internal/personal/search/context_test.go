@@ -11,11 +11,11 @@ import (
 )
 
 func TestContext(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.room(bob), h.room()
+	h := newEnv(t)
+	room, other := h.Public(bob), h.Public()
 	for _, body := range []string{"1", "2", "3", "word 4", "5", "word 6", "7"} {
-		h.send(alice, room, body)
-		h.send(alice, other, "elsewhere")
+		h.Send(alice, room, body)
+		h.Send(alice, other, "elsewhere")
 	}
 	two, one, none := 2, 1, 0
 	r := h.search(bob, search.Criteria{Term: "word", Order: search.OrderRecent, Context: &search.Context{Before: &two, After: &one}})
@@ -24,11 +24,11 @@ func TestContext(t *testing.T) {
 	equal(t, "before 4", bodiesOf(r.Results[1].Around.Before), []string{"3", "2"})
 	equal(t, "after 4", bodiesOf(r.Results[1].Around.After), []string{"5"})
 	around := r.Results[1].Around
-	page, err := h.rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{Backward: true, From: &around.Start, Limit: 1})
-	h.ok(err)
+	page, err := h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{Backward: true, From: &around.Start, Limit: 1})
+	h.OK(err)
 	equal(t, "history goes on before", bodiesOf(page.Events), []string{"1"})
-	page, err = h.rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{From: &around.End, Limit: 1})
-	h.ok(err)
+	page, err = h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{From: &around.End, Limit: 1})
+	h.OK(err)
 	equal(t, "history goes on after", bodiesOf(page.Events), []string{"word 6"})
 
 	r = h.search(bob, search.Criteria{Term: "word", Context: &search.Context{Before: &none, After: &none, WithProfiles: true}})
@@ -47,30 +47,30 @@ func TestContext(t *testing.T) {
 
 // Clients put what comes before a result into its place as they do for /context.
 func TestContextOfAResultIsInAnotherOrderThanThatOfAnEvent(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	for _, body := range []string{"1", "2", "word", "3", "4"} {
-		h.send(alice, room, body)
+		h.Send(alice, room, body)
 	}
 	two := 2
 	around := h.search(alice, search.Criteria{Term: "word", Context: &search.Context{Before: &two, After: &two}}).Results[0].Around
-	c, err := h.rooms.Timeline.Context(t.Context(), alice, room, h.search(alice, search.Criteria{Term: "word"}).Results[0].Event.ID, 4, nil)
-	h.ok(err)
+	c, err := h.Rooms.Timeline.Context(t.Context(), alice, room, h.search(alice, search.Criteria{Term: "word"}).Results[0].Event.ID, 4, nil)
+	h.OK(err)
 	equal(t, "before", bodiesOf(around.Before), []string{"2", "1"})
 	equal(t, "before, in /context", bodiesOf(c.Before.Events), bodiesOf(around.Before))
 	equal(t, "after, in /context", bodiesOf(c.After.Events), bodiesOf(around.After))
 }
 
 func TestContextShowsOnlyWhatMayBeRead(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	h.set(room, "m.room.history_visibility", "", `{"history_visibility":"joined"}`)
-	h.send(alice, room, "before")
-	h.join(bob, room)
-	h.send(alice, room, "word")
-	h.leave(bob, room)
-	h.send(alice, room, "after")
-	h.join(bob, room)
+	h.Send(alice, room, "before")
+	h.Join(bob, room)
+	h.Send(alice, room, "word")
+	h.Leave(bob, room)
+	h.Send(alice, room, "after")
+	h.Join(bob, room)
 	two := 2
 	r := h.search(bob, search.Criteria{Term: "word", Context: &search.Context{Before: &two}})
 	equal(t, "before", bodiesOf(r.Results[0].Around.Before), []string{"m.room.member", "m.room.history_visibility"})
@@ -78,20 +78,20 @@ func TestContextShowsOnlyWhatMayBeRead(t *testing.T) {
 }
 
 func TestProfilesAreThoseOfTheTime(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx := t.Context()
-	_, err := h.users.CreateAccount(ctx, auth.NewAccount{Username: "bob"})
-	h.ok(err)
+	_, err := h.Users.CreateAccount(ctx, auth.NewAccount{Username: "bob"})
+	h.OK(err)
 	call := func(name string) {
 		t.Helper()
-		h.ok(h.profile.Set(ctx, matrix.Session{UserID: bob}, bob, profileName, []byte(`"`+name+`"`)))
+		h.OK(h.Profiles.Set(ctx, matrix.Session{UserID: bob}, bob, profileName, []byte(`"`+name+`"`)))
 	}
 	call("Young Bob")
-	room := h.room(bob)
-	h.send(bob, room, "word one")
+	room := h.Public(bob)
+	h.Send(bob, room, "word one")
 	call("Old Bob")
-	h.send(bob, room, "word two")
-	h.send(alice, room, "word three")
+	h.Send(bob, room, "word two")
+	h.Send(alice, room, "word three")
 	none := 0
 	r := h.search(alice, search.Criteria{Term: "word", Order: search.OrderRecent, Context: &search.Context{Before: &none, After: &none, WithProfiles: true}})
 	for i, want := range []string{"", "Old Bob", "Young Bob"} {
@@ -114,13 +114,13 @@ func TestProfilesAreThoseOfTheTime(t *testing.T) {
 const profileName = "displayname"
 
 func TestStateIsWhatTheUserMayKnow(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.room(bob), h.room(bob)
-	h.send(alice, room, "word one")
-	h.send(alice, room, "word two")
-	h.send(alice, other, "nothing")
+	h := newEnv(t)
+	room, other := h.Public(bob), h.Public(bob)
+	h.Send(alice, room, "word one")
+	h.Send(alice, room, "word two")
+	h.Send(alice, other, "nothing")
 	h.set(room, "m.room.name", "", `{"name":"then"}`)
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	h.set(room, "m.room.name", "", `{"name":"now"}`)
 	name := func(user string) string {
 		t.Helper()

@@ -7,19 +7,20 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/search"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/timeline"
 )
 
 func TestFindsByWords(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	for _, body := range []string{
 		"Hello, World!", "the martians are coming", "Crème brûlée and Straße", "meet me at https://example.org/path",
 		"今天天气很好", "Привет, Ёлка", "it's O'Neil's \\ file", "first the one then the other",
 	} {
-		h.send(alice, room, body)
+		h.Send(alice, room, body)
 	}
 	for term, want := range map[string]string{
 		"hello":          "Hello, World!",
@@ -54,10 +55,10 @@ func TestFindsByWords(t *testing.T) {
 }
 
 func TestWholeWordsRankHigher(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	for _, body := range []string{"the cat sat", "a category", "cats and cat and cat", "dog"} {
-		h.send(alice, room, body)
+		h.Send(alice, room, body)
 	}
 	r := h.search(alice, search.Criteria{Term: "cat"})
 	equal(t, "by rank", texts(r), []string{"cats and cat and cat", "the cat sat", "a category"})
@@ -72,15 +73,15 @@ func TestWholeWordsRankHigher(t *testing.T) {
 }
 
 func TestFindsNamesAndTopics(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	h.set(room, "m.room.name", "", `{"name":"Garden party"}`)
 	h.set(room, "m.room.topic", "", `{"topic":"where the garden is","m.topic":{"m.text":[{"body":"plain rose"},{"body":"<b>html</b>","mimetype":"text/html"}]}}`)
 	h.set(room, "m.room.name", "x", `{"name":"garden of something else"}`)
 	h.set(room, "org.example", "", `{"body":"garden","name":"garden"}`)
-	h.sendEvent(alice, room, "org.example", `{"body":"garden"}`)
-	h.sendEvent(alice, room, "m.room.message", `{"body":7}`)
-	h.send(alice, room, "garden")
+	h.SendEvent(alice, room, "org.example", `{"body":"garden"}`)
+	h.SendEvent(alice, room, "m.room.message", `{"body":7}`)
+	h.Send(alice, room, "garden")
 	all := []string{"garden", "where the garden is", "Garden party"}
 	equal(t, "everywhere", h.find(alice, "garden"), all)
 	equal(t, "in the block", h.find(alice, "rose"), []string{"where the garden is"})
@@ -96,49 +97,49 @@ func TestFindsNamesAndTopics(t *testing.T) {
 }
 
 func TestFindsOnlyWhatMayBeRead(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
-	h.send(alice, room, "word before")
-	h.join(bob, room)
-	h.send(alice, room, "word while bob was here")
-	h.leave(bob, room)
-	h.send(alice, room, "word after")
+	h := newEnv(t)
+	room := h.Public()
+	h.Send(alice, room, "word before")
+	h.Join(bob, room)
+	h.Send(alice, room, "word while bob was here")
+	h.Leave(bob, room)
+	h.Send(alice, room, "word after")
 	equal(t, "a member", h.find(alice, "word"), []string{"word after", "word while bob was here", "word before"})
 	equal(t, "who has left", h.find(bob, "word"), []string{"word while bob was here", "word before"})
 	equal(t, "a stranger", h.find(carol, "word"), []string{})
 	h.set(room, "m.room.history_visibility", "", `{"history_visibility":"joined"}`)
-	h.send(alice, room, "word in secret")
-	h.join(bob, room)
-	h.send(alice, room, "word again")
+	h.Send(alice, room, "word in secret")
+	h.Join(bob, room)
+	h.Send(alice, room, "word again")
 	equal(t, "who has come back", h.find(bob, "word"), []string{"word again", "word after", "word while bob was here", "word before"})
-	h.leave(bob, room)
-	h.ok(h.rooms.Forget(t.Context(), bob, room))
+	h.Leave(bob, room)
+	h.OK(h.Rooms.Forget(t.Context(), bob, room))
 	equal(t, "who has forgotten", h.find(bob, "word"), []string{})
-	private, err := h.rooms.Create(t.Context(), alice, rooms.CreateRequest{Invite: []string{carol}})
-	h.ok(err)
-	h.send(alice, private.RoomID, "word for the invited")
+	private, err := h.Rooms.Create(t.Context(), alice, rooms.CreateRequest{Invite: []string{carol}})
+	h.OK(err)
+	h.Send(alice, private.RoomID, "word for the invited")
 	equal(t, "who is invited", h.find(carol, "word"), []string{})
 }
 
 func TestEncryptedRoomsAreLeftOut(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.room(), h.room()
-	h.send(alice, room, "word one")
-	h.send(alice, other, "word two")
+	h := newEnv(t)
+	room, other := h.Public(), h.Public()
+	h.Send(alice, room, "word one")
+	h.Send(alice, other, "word two")
 	h.set(room, "m.room.encryption", "", `{"algorithm":"m.megolm.v1.aes-sha2"}`)
 	equal(t, "found", h.find(alice, "word"), []string{"word two"})
 }
 
 func TestRedactedIsNotFound(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
-	id := h.send(bob, room, "a secret word")
-	early := h.send(bob, room, "another secret word")
+	h := newEnv(t)
+	room := h.Public(bob)
+	id := h.Send(bob, room, "a secret word")
+	early := h.Send(bob, room, "another secret word")
 	name := h.set(room, "m.room.name", "", `{"name":"secret name"}`)
 	redact := func(id string) {
 		t.Helper()
-		_, err := h.rooms.Redact(t.Context(), rooms.Request{UserID: alice, RoomID: room}, id, "")
-		h.ok(err)
+		_, err := h.Rooms.Redact(t.Context(), rooms.Request{UserID: alice, RoomID: room}, id, "")
+		h.OK(err)
 	}
 	redact(early) // maybe before it was indexed
 	equal(t, "before", h.find(alice, "secret"), []string{"secret name", "a secret word"})
@@ -146,30 +147,30 @@ func TestRedactedIsNotFound(t *testing.T) {
 	redact(name)
 	equal(t, "after", h.find(alice, "secret"), []string{})
 	var left int
-	h.ok(h.pool.QueryRow(t.Context(), `SELECT count(*) FROM search_index`).Scan(&left))
+	h.OK(h.Pool.QueryRow(t.Context(), `SELECT count(*) FROM search_index`).Scan(&left))
 	if left != 0 {
 		t.Errorf("%d rows are left of what was redacted", left)
 	}
 }
 
 func TestIgnoredPeopleAreNotFound(t *testing.T) {
-	h := newHouse(t)
-	room := h.room(bob)
-	h.send(alice, room, "word of alice")
-	h.send(bob, room, "word of bob")
+	h := newEnv(t)
+	room := h.Public(bob)
+	h.Send(alice, room, "word of alice")
+	h.Send(bob, room, "word of bob")
 	h.ignored[bob] = true
 	equal(t, "alice", h.find(alice, "word"), []string{"word of alice"})
 	equal(t, "bob", h.find(bob, "word"), []string{"word of bob", "word of alice"})
 }
 
 func TestFilters(t *testing.T) {
-	h := newHouse(t)
-	one, two := h.room(bob), h.room()
-	h.send(alice, one, "word 1")
-	h.send(bob, one, "word 2")
-	h.send(alice, two, "word 3")
+	h := newEnv(t)
+	one, two := h.Public(bob), h.Public()
+	h.Send(alice, one, "word 1")
+	h.Send(bob, one, "word 2")
+	h.Send(alice, two, "word 3")
 	h.set(two, "m.room.name", "", `{"name":"word 4"}`)
-	h.sendEvent(alice, two, "m.room.message", `{"msgtype":"m.image","body":"word 5","url":"mxc://localhost/x"}`)
+	h.SendEvent(alice, two, "m.room.message", `{"msgtype":"m.image","body":"word 5","url":"mxc://localhost/x"}`)
 	list := func(s ...string) *[]string { return &s }
 	yes, no, limit, none := true, false, 2, 0
 	for name, test := range map[string]struct {
@@ -199,10 +200,10 @@ func TestFilters(t *testing.T) {
 }
 
 func TestPaging(t *testing.T) {
-	h := newHouse(t)
-	one, two := h.room(), h.room()
+	h := newEnv(t)
+	one, two := h.Public(), h.Public()
 	for i := range 11 {
-		h.send(alice, []string{one, two}[i%2], strings.Repeat("word ", 1+i%3)+fmt.Sprint(i))
+		h.Send(alice, []string{one, two}[i%2], strings.Repeat("word ", 1+i%3)+fmt.Sprint(i))
 	}
 	for _, order := range []string{search.OrderRank, search.OrderRecent} {
 		limit := 100
@@ -229,8 +230,8 @@ func TestPaging(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	h.numbered(alice, room, "word", 3)
 	limit, negative := 1, -1
 	recent := h.search(alice, search.Criteria{Term: "word", Order: search.OrderRecent, Filter: &timeline.EventFilter{Limit: &limit}}).NextBatch
@@ -251,7 +252,7 @@ func TestRefusals(t *testing.T) {
 		"context":            {search.Criteria{Term: "word", Context: &search.Context{Before: &negative}}, matrix.InvalidParam},
 	} {
 		_, err := h.Search(t.Context(), alice, test.c)
-		wantCode(t, name, err, test.code)
+		matrixtest.WantCode(t, err, test.code, name)
 	}
 	long := h.search(alice, search.Criteria{Term: strings.Repeat("a", 1000)})
 	if len(long.Results) != 0 || long.Results == nil || long.Highlights == nil {
@@ -260,12 +261,12 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestGroups(t *testing.T) {
-	h := newHouse(t)
-	one, two := h.room(bob), h.room()
+	h := newEnv(t)
+	one, two := h.Public(bob), h.Public()
 	for i := range 4 {
-		h.send(alice, one, fmt.Sprint("word a", i))
-		h.send(bob, one, fmt.Sprint("word b", i))
-		h.send(alice, two, fmt.Sprint("word c", i))
+		h.Send(alice, one, fmt.Sprint("word a", i))
+		h.Send(bob, one, fmt.Sprint("word b", i))
+		h.Send(alice, two, fmt.Sprint("word c", i))
 	}
 	limit := 4
 	c := search.Criteria{
@@ -319,8 +320,8 @@ func TestGroups(t *testing.T) {
 // Clients and suites take a full page without next_batch for an error, and the empty
 // page after it for the end, as they know it from other servers.
 func TestFullPageWithoutNextBatch(t *testing.T) {
-	h := newHouse(t)
-	h.numbered(alice, h.room(), "word", 4)
+	h := newEnv(t)
+	h.numbered(alice, h.Public(), "word", 4)
 	limit := 2
 	for _, order := range []string{search.OrderRank, search.OrderRecent} {
 		c := search.Criteria{Term: "word", Order: order, Filter: &timeline.EventFilter{Limit: &limit}}
@@ -335,10 +336,10 @@ func TestFullPageWithoutNextBatch(t *testing.T) {
 }
 
 func TestSearchWaitsForTheIndex(t *testing.T) {
-	h := newHouse(t)
-	room := h.room()
+	h := newEnv(t)
+	room := h.Public()
 	for i := range 30 {
-		h.send(alice, room, fmt.Sprint("word number", i))
+		h.Send(alice, room, fmt.Sprint("word number", i))
 		if got := h.find(alice, fmt.Sprint("number", i)); len(got) == 0 || got[0] != fmt.Sprint("word number", i) {
 			t.Fatalf("message %d is not found: %q", i, got)
 		}

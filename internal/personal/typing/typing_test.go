@@ -1,113 +1,80 @@
 package typing
 
 import (
-	"context"
-	"crypto/ed25519"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/profile"
-	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
 
-const (
-	alice = "@alice:localhost"
-	bob   = "@bob:localhost"
-	carol = "@carol:localhost"
-)
+const alice, bob, carol = roomstest.Alice, roomstest.Bob, roomstest.Carol
+
+// env is the harness with who is typing.
+type env struct {
+	*roomstest.Env
+	*Service
+}
+
+func newEnv(t *testing.T) *env {
+	t.Helper()
+	t.Parallel()
+	h := &env{Env: roomstest.Open(t, roomstest.Options{})}
+	h.Service = New(h.Rooms.Timeline, h.Journal, journal.NewTicks(), nil, 0)
+	h.Run()
+	return h
+}
+
+// room makes a room of alice's and bob's.
+func (h *env) room() string {
+	h.T.Helper()
+	return h.Public(bob)
+}
 
 // patience turns what would hang into a failure.
 const patience = time.Minute
 
-type house struct {
-	*Service
-	rooms *rooms.Service
-	t     testing.TB
+func (h *env) types(user, room string, timeout time.Duration) {
+	h.T.Helper()
+	h.OK(h.Set(h.T.Context(), user, room, true, timeout))
 }
 
-func newHouse(t *testing.T) *house {
-	t.Helper()
-	t.Parallel()
-	pool := postgrestest.New(t)
-	book := journal.New(pool, journal.Options{})
-	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	names := profile.New(pool)
-	r := rooms.New(rooms.Options{Pool: pool, Journal: book, Profiles: names, Signer: signer})
-	h := &house{New(r.Timeline, book, journal.NewTicks(), nil, 0), r, t}
-	h.ok(book.Start(t.Context()))
-	t.Cleanup(func() {
-		if err := book.Stop(context.WithoutCancel(t.Context())); err != nil {
-			t.Errorf("stop the journal: %v", err)
-		}
-	})
-	return h
-}
-
-func (h *house) ok(err error) {
-	h.t.Helper()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-}
-
-// room makes a room of alice's and bob's.
-func (h *house) room() string {
-	h.t.Helper()
-	created, err := h.rooms.Create(h.t.Context(), alice, rooms.CreateRequest{Preset: "public_chat"})
-	h.ok(err)
-	h.ok(h.rooms.Join(h.t.Context(), bob, created.RoomID, ""))
-	return created.RoomID
-}
-
-func (h *house) nid(room string) journal.RoomNID {
-	h.t.Helper()
-	nid, err := h.rooms.Timeline.Number(h.t.Context(), room)
-	h.ok(err)
-	return nid
-}
-
-func (h *house) types(user, room string, timeout time.Duration) {
-	h.t.Helper()
-	h.ok(h.Set(h.t.Context(), user, room, true, timeout))
-}
-
-func (h *house) stops(user, room string) {
-	h.t.Helper()
-	h.ok(h.Set(h.t.Context(), user, room, false, 0))
+func (h *env) stops(user, room string) {
+	h.T.Helper()
+	h.OK(h.Set(h.T.Context(), user, room, false, 0))
 }
 
 // typists names who is typing in a room.
-func (h *house) typists(room string) string {
-	h.t.Helper()
+func (h *env) typists(room string) string {
+	h.T.Helper()
 	names := []string{}
-	for _, user := range h.Now(h.nid(room)).Users {
+	for _, user := range h.Now(h.NID(room)).Users {
 		names = append(names, strings.TrimSuffix(strings.TrimPrefix(user, "@"), ":localhost"))
 	}
 	return strings.Join(names, " ")
 }
 
-func (h *house) want(room, want string) {
-	h.t.Helper()
+func (h *env) want(room, want string) {
+	h.T.Helper()
 	if got := h.typists(room); got != want {
-		h.t.Errorf("%q are typing, want %q", got, want)
+		h.T.Errorf("%q are typing, want %q", got, want)
 	}
 }
 
 // await waits until the typing of a room is as wanted.
-func (h *house) await(room, want string) {
-	h.t.Helper()
+func (h *env) await(room, want string) {
+	h.T.Helper()
 	l := h.journal.Listen()
 	defer l.Close()
-	l.Follow(journal.Topic{Room: h.nid(room)})
+	l.Follow(journal.Topic{Room: h.NID(room)})
 	late := time.After(patience)
 	for {
 		woken := l.Woken()
@@ -117,7 +84,7 @@ func (h *house) await(room, want string) {
 		select {
 		case <-woken:
 		case <-late:
-			h.t.Fatalf("%q go on typing", h.typists(room))
+			h.T.Fatalf("%q go on typing", h.typists(room))
 		}
 	}
 }
@@ -125,7 +92,7 @@ func (h *house) await(room, want string) {
 func everywhere(journal.RoomNID) bool { return true }
 
 func TestTyping(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room, other := h.room(), h.room()
 	h.want(room, "")
 	h.types(bob, room, time.Hour)
@@ -142,7 +109,7 @@ func TestTyping(t *testing.T) {
 }
 
 func TestOnlyMembersType(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	for _, typing := range []bool{true, false} {
 		for _, in := range []string{room, "!unknown:localhost"} {
@@ -158,7 +125,7 @@ func TestOnlyMembersType(t *testing.T) {
 }
 
 func TestTypingEndsByItself(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	h.types(alice, room, time.Hour)
 	h.types(bob, room, time.Millisecond)
@@ -169,9 +136,9 @@ func TestTypingEndsByItself(t *testing.T) {
 
 // A timer that has run out when its typing was begun again must not end the new one.
 func TestOldTimeoutDoesNotEndNewTyping(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
-	nid := h.nid(room)
+	nid := h.NID(room)
 	for range 200 {
 		h.start(nid, bob, time.Nanosecond, time.Time{})
 		h.start(nid, bob, time.Hour, time.Time{})
@@ -187,26 +154,26 @@ func TestOldTimeoutDoesNotEndNewTyping(t *testing.T) {
 }
 
 func TestTypingEndsWithLeaving(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
-	h.ok(h.rooms.Join(t.Context(), carol, room, ""))
+	h.OK(h.Rooms.Join(t.Context(), carol, room, ""))
 	for _, user := range []string{alice, bob, carol} {
 		h.types(user, room, time.Hour)
 	}
-	h.ok(h.rooms.Leave(t.Context(), bob, room, ""))
+	h.OK(h.Rooms.Leave(t.Context(), bob, room, ""))
 	h.want(room, "alice carol")
-	h.ok(h.rooms.Kick(t.Context(), alice, room, carol, ""))
+	h.OK(h.Rooms.Kick(t.Context(), alice, room, carol, ""))
 	h.want(room, "alice")
-	h.ok(h.rooms.UpdateProfile(t.Context(), alice, profile.Profile{DisplayName: "Alice"}))
+	h.OK(h.Rooms.UpdateProfile(t.Context(), alice, profile.Profile{DisplayName: "Alice"}))
 	h.want(room, "alice")
 }
 
 func TestTypingWakesTheRoom(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	l := h.journal.Listen()
 	defer l.Close()
-	l.Follow(journal.Topic{Room: h.nid(room)})
+	l.Follow(journal.Topic{Room: h.NID(room)})
 	for _, step := range []struct {
 		what  string
 		do    func()
@@ -233,9 +200,9 @@ func TestTypingWakesTheRoom(t *testing.T) {
 }
 
 func TestWhatHasChangedSince(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	one, two := h.room(), h.room()
-	name := map[journal.RoomNID]string{h.nid(one): "one", h.nid(two): "two"}
+	name := map[journal.RoomNID]string{h.NID(one): "one", h.NID(two): "two"}
 	changed := func(since journal.Tick, in func(journal.RoomNID) bool) string {
 		text := ""
 		for _, c := range h.Changed(since, in) {
@@ -266,7 +233,7 @@ func TestWhatHasChangedSince(t *testing.T) {
 }
 
 func TestRoomsAreBounded(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	const each = roomBytes + typistBytes + len(alice)
 	h.share = 100*each + each/2
 	for nid := range journal.RoomNID(110) {
@@ -289,7 +256,7 @@ func TestRoomsAreBounded(t *testing.T) {
 
 // Everybody in a large room may type; so many are remembered as there is memory for.
 func TestTypistsOfOneRoomAreBounded(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	h.share = 100 * (typistBytes + 10)
 	h.start(1, alice, time.Hour, time.Time{})
 	for i := range 200 {
@@ -301,11 +268,11 @@ func TestTypistsOfOneRoomAreBounded(t *testing.T) {
 }
 
 func TestWhatWasHandedOutStays(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
 	h.types(alice, room, time.Hour)
 	h.types(bob, room, time.Hour)
-	before := h.Now(h.nid(room))
+	before := h.Now(h.NID(room))
 	h.stops(alice, room)
 	h.types(alice, room, time.Hour)
 	if got := string(AppendJSON(nil, before.Users)); got != `{"content":{"user_ids":["@alice:localhost","@bob:localhost"]},"type":"m.typing"}` {
@@ -317,9 +284,9 @@ func TestWhatWasHandedOutStays(t *testing.T) {
 }
 
 func TestTypingAtOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.room()
-	nid := h.nid(room)
+	nid := h.NID(room)
 	var all sync.WaitGroup
 	for i, user := range []string{alice, bob, carol} {
 		all.Go(func() {

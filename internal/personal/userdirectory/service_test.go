@@ -1,8 +1,6 @@
 package userdirectory_test
 
 import (
-	"context"
-	"crypto/ed25519"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,93 +9,63 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/event"
-	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
 
-// house is the services of one server on a database of its own.
-type house struct {
+// env is the harness with the directory of users.
+type env struct {
+	*roomstest.Env
 	*userdirectory.Service
-	t        *testing.T
-	users    *auth.Service
-	profiles *profile.Service
-	rooms    *rooms.Service
-	open     string // a public room of the first user's
+	open string // a public room of the first user's
 }
 
-func newHouse(t *testing.T) *house {
+func newEnv(t *testing.T) *env {
 	t.Helper()
 	t.Parallel()
-	pool := postgrestest.New(t)
-	j := journal.New(pool, journal.Options{})
-	h := &house{t: t, users: auth.New(pool, auth.Options{
-		ServerName: "localhost", Argon: auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1},
-	})}
-	h.profiles = profile.New(pool)
-	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: h.profiles, Signer: signer})
-	h.profiles.OnChange(h.rooms.UpdateProfile)
-	h.users.OnDeactivate(h.rooms.LeaveAll)
-	h.Service = userdirectory.New(pool, j, h.rooms.Timeline, h.profiles)
-	h.ok(j.Start(t.Context()))
+	h := &env{Env: roomstest.Open(t, roomstest.Options{})}
+	h.Profiles.OnChange(h.Rooms.UpdateProfile)
+	h.Users.OnDeactivate(h.Rooms.LeaveAll)
+	h.Service = userdirectory.New(h.Pool, h.Journal, h.Rooms.Timeline, h.Profiles)
+	h.Run()
 	h.Start(t.Context())
-	t.Cleanup(func() {
-		h.Stop()
-		if err := j.Stop(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(h.Stop)
 	return h
 }
 
-func (h *house) ok(err error) {
-	h.t.Helper()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-}
-
 // user makes an account with a display name, "" for none, in the public room.
-func (h *house) user(name, displayName string) string {
-	h.t.Helper()
-	userID, err := h.users.CreateAccount(h.t.Context(), auth.NewAccount{Username: name})
-	h.ok(err)
+func (h *env) user(name, displayName string) string {
+	h.T.Helper()
+	userID, err := h.Users.CreateAccount(h.T.Context(), auth.NewAccount{Username: name})
+	h.OK(err)
 	if displayName != "" {
 		h.name(userID, displayName)
 	}
 	if h.open == "" {
-		h.open = h.room(userID, rooms.CreateRequest{Preset: "public_chat"})
+		h.open = h.Create(userID, rooms.CreateRequest{Preset: "public_chat"})
 		return userID
 	}
-	h.ok(h.rooms.Join(h.t.Context(), userID, h.open, ""))
+	h.OK(h.Rooms.Join(h.T.Context(), userID, h.open, ""))
 	return userID
 }
 
-func (h *house) name(userID, displayName string) {
-	h.t.Helper()
-	h.ok(h.profiles.Set(h.t.Context(), matrix.Session{UserID: userID}, userID, profile.DisplayName, fmt.Appendf(nil, "%q", displayName)))
-}
-
-func (h *house) room(creator string, q rooms.CreateRequest) string {
-	h.t.Helper()
-	created, err := h.rooms.Create(h.t.Context(), creator, q)
-	h.ok(err)
-	return created.RoomID
+func (h *env) name(userID, displayName string) {
+	h.T.Helper()
+	h.OK(h.Profiles.Set(h.T.Context(), matrix.Session{UserID: userID}, userID, profile.DisplayName, fmt.Appendf(nil, "%q", displayName)))
 }
 
 // finds gives the names of those whom a user finds, in order.
-func (h *house) finds(asker, term string) []string {
-	h.t.Helper()
+func (h *env) finds(asker, term string) []string {
+	h.T.Helper()
 	most := 50
-	found, err := h.Search(h.t.Context(), asker, term, &most)
-	h.ok(err)
+	found, err := h.Search(h.T.Context(), asker, term, &most)
+	h.OK(err)
 	names := []string{}
 	for _, u := range found.Results {
 		name, _, _ := strings.Cut(u.UserID[1:], ":")
@@ -106,15 +74,15 @@ func (h *house) finds(asker, term string) []string {
 	return names
 }
 
-func (h *house) wantFinds(asker, term string, want ...string) {
-	h.t.Helper()
+func (h *env) wantFinds(asker, term string, want ...string) {
+	h.T.Helper()
 	if got := h.finds(asker, term); !slices.Equal(got, want) {
-		h.t.Errorf("%s finds %q by %q, want %q", asker, got, term, want)
+		h.T.Errorf("%s finds %q by %q, want %q", asker, got, term, want)
 	}
 }
 
 func TestFindsByNameAndID(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	asker := h.user("asker", "")
 	h.user("ada", "Ada Lovelace")
 	h.user("zz1", "Élodie Øster")
@@ -143,7 +111,7 @@ func TestFindsByNameAndID(t *testing.T) {
 }
 
 func TestFindsAUserIDWithoutItsSigil(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	asker := h.user("asker", "")
 	h.user("ada", "")
 	h.user("adam", "")
@@ -158,7 +126,7 @@ func TestFindsAUserIDWithoutItsSigil(t *testing.T) {
 }
 
 func TestFindsWordsAcrossApostrophesAndDots(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	asker := h.user("asker", "")
 	h.user("zz1", "Conan O'Brien")
 	h.user("zz2", "Sinéad O’Connor")
@@ -177,7 +145,7 @@ func TestFindsWordsAcrossApostrophesAndDots(t *testing.T) {
 }
 
 func TestBestComeFirst(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	asker := h.user("asker", "")
 	h.user("m1", "Xbobby")
 	h.user("m2", "Little Bobby")
@@ -189,26 +157,26 @@ func TestBestComeFirst(t *testing.T) {
 }
 
 func TestFindsOnlyPeopleWhomOneMayKnowOf(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, bob := h.user("alice", "Find Alice"), h.user("bob", "Find Bob")
 	ctx := t.Context()
-	h.ok(h.rooms.Leave(ctx, bob, h.open, ""))
-	carol, err := h.users.CreateAccount(ctx, auth.NewAccount{Username: "carol"})
-	h.ok(err)
+	h.OK(h.Rooms.Leave(ctx, bob, h.open, ""))
+	carol, err := h.Users.CreateAccount(ctx, auth.NewAccount{Username: "carol"})
+	h.OK(err)
 	h.name(carol, "Find Carol")
 	h.wantFinds(bob, "find", "alice") // who is in a public room, as bob is no more
-	private := h.room(carol, rooms.CreateRequest{Invite: []string{bob}})
+	private := h.Create(carol, rooms.CreateRequest{Invite: []string{bob}})
 	h.wantFinds(bob, "find", "alice") // invited is not joined
-	h.ok(h.rooms.Join(ctx, bob, private, ""))
+	h.OK(h.Rooms.Join(ctx, bob, private, ""))
 	h.wantFinds(bob, "find", "alice", "carol")
 	h.wantFinds(carol, "find", "alice", "bob")
 	h.wantFinds(alice, "find", "alice")
-	h.ok(h.rooms.Leave(ctx, bob, private, ""))
+	h.OK(h.Rooms.Leave(ctx, bob, private, ""))
 	h.wantFinds(carol, "find", "alice")
 }
 
 func TestFollowsTheProfile(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, bob := h.user("alice", ""), h.user("bob", "")
 	for i := range 10 {
 		name := fmt.Sprint("Name", i, "x")
@@ -216,28 +184,28 @@ func TestFollowsTheProfile(t *testing.T) {
 		h.wantFinds(alice, name, "bob")
 	}
 	h.wantFinds(alice, "Name0x")
-	h.ok(h.profiles.Set(t.Context(), matrix.Session{UserID: bob}, bob, profile.AvatarURL, []byte(`"mxc://localhost/b"`)))
+	h.OK(h.Profiles.Set(t.Context(), matrix.Session{UserID: bob}, bob, profile.AvatarURL, []byte(`"mxc://localhost/b"`)))
 	found, err := h.Search(t.Context(), alice, "bob", nil)
-	h.ok(err)
+	h.OK(err)
 	want := &userdirectory.Found{Results: []userdirectory.User{{UserID: bob, DisplayName: "Name9x", AvatarURL: "mxc://localhost/b"}}}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Error(diff)
 	}
-	h.ok(h.profiles.Delete(t.Context(), matrix.Session{UserID: bob}, bob, profile.DisplayName))
+	h.OK(h.Profiles.Delete(t.Context(), matrix.Session{UserID: bob}, bob, profile.DisplayName))
 	h.wantFinds(alice, "Name9x")
 	h.wantFinds(alice, "bob", "bob")
 }
 
 func TestDeactivatedPeopleAreFoundByNobody(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, bob := h.user("alice", ""), h.user("bob", "Bob")
 	h.wantFinds(alice, "bob", "bob")
-	h.ok(h.rooms.LeaveAll(t.Context(), bob))
+	h.OK(h.Rooms.LeaveAll(t.Context(), bob))
 	h.wantFinds(alice, "bob")
 }
 
 func TestLimits(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	asker := h.user("asker", "")
 	for i := range 60 {
 		h.user(fmt.Sprintf("many%02d", i), "")
@@ -253,7 +221,7 @@ func TestLimits(t *testing.T) {
 		{"many0", nil, 10, false}, {"many0", limit(9), 9, true}, {"many01", limit(1), 1, false}, {"none", nil, 0, false},
 	} {
 		found, err := h.Search(t.Context(), asker, test.term, test.limit)
-		h.ok(err)
+		h.OK(err)
 		if len(found.Results) != test.want || found.Limited != test.limited || found.Results == nil {
 			t.Errorf("%+v: %d results, limited %v", test, len(found.Results), found.Limited)
 		}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
@@ -82,11 +81,6 @@ func forClient(t testing.TB, what string, err error) {
 	if err != nil && !errors.As(err, &e) {
 		t.Errorf("%s: an internal error: %v", what, err)
 	}
-}
-
-// eventOfType is an event that has a type and nothing else.
-func eventOfType(evType string) *timeline.Event {
-	return &timeline.Event{Event: &event.Event{Type: evType, Content: []byte(`{}`)}}
 }
 
 // window is what stands in memory of all events, as alice gets it.

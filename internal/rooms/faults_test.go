@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
@@ -95,8 +96,8 @@ func TestRoomThatTheDatabaseRefusesLeavesNothing(t *testing.T) {
 func TestDeletionOfAnAliasIsOneCommit(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()
-	h.alias(alice, "#a:localhost", room)
-	h.SetState(alice, room, canonicalAlias, "", `{"alias":"#a:localhost"}`)
+	h.OK(h.Rooms.Directory.CreateAlias(t.Context(), alice, "#a:localhost", room))
+	h.SetState(alice, room, event.TypeCanonicalAlias, "", `{"alias":"#a:localhost"}`)
 	_, err := h.Pool.Exec(t.Context(), `
 		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
 		CREATE TRIGGER keep BEFORE DELETE ON room_aliases FOR EACH ROW EXECUTE FUNCTION refuse()`)
@@ -104,7 +105,7 @@ func TestDeletionOfAnAliasIsOneCommit(t *testing.T) {
 	if err := h.Rooms.DeleteAlias(t.Context(), alice, "#a:localhost", false); err == nil {
 		t.Error("the alias was deleted")
 	}
-	h.WantContent(alice, room, canonicalAlias, "", `{"alias":"#a:localhost"}`)
+	h.WantContent(alice, room, event.TypeCanonicalAlias, "", `{"alias":"#a:localhost"}`)
 }
 
 func TestFullQueueIsSaidSo(t *testing.T) {

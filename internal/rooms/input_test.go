@@ -70,7 +70,7 @@ func (h *env) sendHostile(room, id, x string) map[string]error {
 			return h.TrySetState(alice, room, event.TypeJoinRules, "", `{"join_rule":`+string(roomstest.Raw(x))+`}`)
 		},
 		"alias state": func() error {
-			return h.TrySetState(alice, room, canonicalAlias, "", `{"alias":`+string(roomstest.Raw(x))+`}`)
+			return h.TrySetState(alice, room, event.TypeCanonicalAlias, "", `{"alias":`+string(roomstest.Raw(x))+`}`)
 		},
 		"redact":    func() error { return h.tryRedact(alice, room, x) },
 		"redact in": func() error { return h.tryRedact(alice, x, id) },

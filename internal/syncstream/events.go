@@ -171,10 +171,10 @@ func (v *viewer) sources(since, upToNow journal.Position) ([]*source, bool) {
 	}
 	var list []*source
 	for _, st := range v.rooms {
-		memberships := upTo(st.Memberships, upToNow)
+		memberships := st.Memberships.UpTo(upToNow)
 		src := &source{nid: st.Room, roomID: st.RoomID, told: membersSee(memberships, since, upToNow)}
-		if now := last(memberships); now.Value == event.Join {
-			src.joinedAt = heldSince(memberships)
+		if now := memberships.Last(); now.Value == event.Join {
+			src.joinedAt = memberships.HeldSince()
 		}
 		if src.joinedAt > 0 || len(src.told) > 0 {
 			src.access = st.accessAt(upToNow)
@@ -187,7 +187,7 @@ func (v *viewer) sources(since, upToNow journal.Position) ([]*source, bool) {
 // membersSee gives the positions in (since, upTo] at which a user was in a room, or
 // became anything else. Later changes don't alter what it says of earlier
 // positions, so it doesn't matter at which of them an answer ends.
-func membersSee(memberships []timeline.Change, since, upTo journal.Position) []timeline.Range {
+func membersSee(memberships timeline.Changes, since, upTo journal.Position) []timeline.Range {
 	var told []timeline.Range
 	for i, m := range memberships {
 		to := m.From

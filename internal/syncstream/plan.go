@@ -132,24 +132,14 @@ func newPlan(view journal.View, v *viewer, r *request) *plan {
 	return p
 }
 
-// upTo cuts off the changes after a position, which a viewer may have loaded
-// before they were published here.
-func upTo(changes []timeline.Change, p journal.Position) []timeline.Change {
-	n := len(changes)
-	for n > 0 && changes[n-1].From > p {
-		n--
-	}
-	return changes[:n]
-}
-
 // room decides what the answer tells of a room; nil: nothing.
 func (p *plan) room(st *standing) *Room {
-	memberships := upTo(st.Memberships, p.upTo)
+	memberships := st.Memberships.UpTo(p.upTo)
 	if len(memberships) == 0 {
 		return nil
 	}
 	r := &Room{RoomID: st.RoomID, nid: st.Room, since: p.since, from: p.since, upTo: p.upTo, Access: st.accessAt(p.upTo)}
-	now := last(memberships)
+	now := memberships.Last()
 	switch now.Value {
 	case event.Join:
 		p.joined(r, memberships)
@@ -175,10 +165,10 @@ func (p *plan) room(st *standing) *Room {
 // joined plans a room that the user is in. Who has come in since the last answer
 // gets the whole state; and, without having been in at the time of the last
 // answer, history from before it.
-func (p *plan) joined(r *Room, memberships []timeline.Change) {
+func (p *plan) joined(r *Room, memberships timeline.Changes) {
 	r.stateUpTo = r.upTo
 	r.full = p.FullState
-	if heldSince(memberships) > p.since {
+	if memberships.HeldSince() > p.since {
 		r.full, r.fresh = true, true
 		r.gained = r.reopen(p.since, memberships) && !p.initial
 	}
@@ -188,8 +178,8 @@ func (p *plan) joined(r *Room, memberships []timeline.Change) {
 // left plans a room that the user is out of. Whoever was in it since the last
 // answer gets the rest, until the end; others just hear how their own membership
 // has changed, and nothing of the state.
-func (p *plan) left(r *Room, memberships []timeline.Change) {
-	r.stateUpTo = leftAt(memberships)
+func (p *plan) left(r *Room, memberships timeline.Changes) {
+	r.stateUpTo = memberships.LeftAt()
 	r.full = p.FullState
 	if r.stateUpTo > p.since {
 		if r.reopen(p.since, memberships) {
@@ -201,32 +191,12 @@ func (p *plan) left(r *Room, memberships []timeline.Change) {
 
 // reopen looks further back than the last answer, unless the user was in the room
 // then; it reports whether it does.
-func (r *Room) reopen(since journal.Position, memberships []timeline.Change) bool {
-	if last(upTo(memberships, since)).Value == event.Join {
+func (r *Room) reopen(since journal.Position, memberships timeline.Changes) bool {
+	if memberships.UpTo(since).Last().Value == event.Join {
 		return false
 	}
 	r.since, r.from = 0, 0
 	return true
-}
-
-// heldSince gives the position since which the last membership has held, over
-// changes of the profile.
-func heldSince(memberships []timeline.Change) journal.Position {
-	i := len(memberships) - 1
-	for i > 0 && memberships[i-1].Value == memberships[i].Value {
-		i--
-	}
-	return memberships[i].From
-}
-
-// leftAt gives the position at which the user last left; 0: was never in.
-func leftAt(memberships []timeline.Change) journal.Position {
-	for i := len(memberships) - 1; i > 0; i-- {
-		if memberships[i-1].Value == event.Join && memberships[i].Value != event.Join {
-			return memberships[i].From
-		}
-	}
-	return 0
 }
 
 // quiet gives the plan of a room that the user is in, for what is not part of
@@ -259,7 +229,7 @@ func (p *plan) joinedRoom(nid journal.RoomNID) *standing {
 	i, ok := slices.BinarySearchFunc(p.viewer.rooms, nid, func(st *standing, nid journal.RoomNID) int {
 		return cmp.Compare(st.Room, nid)
 	})
-	if !ok || last(upTo(p.viewer.rooms[i].Memberships, p.upTo)).Value != event.Join {
+	if !ok || p.viewer.rooms[i].Memberships.UpTo(p.upTo).Last().Value != event.Join {
 		return nil
 	}
 	return p.viewer.rooms[i]

@@ -49,11 +49,11 @@ type standing struct {
 // accessAt gives what the user may read as of a position. The standing may have
 // been loaded when the database was ahead of this process.
 func (st *standing) accessAt(p journal.Position) *timeline.Access {
-	if last(st.Memberships).From <= p && last(st.Visibilities).From <= p {
+	if st.Memberships.Last().From <= p && st.Visibilities.Last().From <= p {
 		return st.access
 	}
 	then := st.AccessChanges
-	then.Visibilities, then.Memberships = upTo(st.Visibilities, p), upTo(st.Memberships, p)
+	then.Visibilities, then.Memberships = st.Visibilities.UpTo(p), st.Memberships.UpTo(p)
 	return then.Access()
 }
 
@@ -252,7 +252,7 @@ func (vs *viewers) follow(v *viewer, st *standing) {
 		vs.byRoom[st.Room] = map[*viewer]struct{}{}
 	}
 	vs.byRoom[st.Room][v] = struct{}{}
-	if last(st.Memberships).Value == event.Join {
+	if st.Memberships.Last().Value == event.Join {
 		v.listener.Follow(journal.Topic{Room: st.Room})
 	}
 }
@@ -336,7 +336,7 @@ func (v *viewer) staysJoined(e *timeline.Event) bool {
 	if !ok || e.Membership() != event.Join {
 		return false
 	}
-	before := last(v.rooms[i].Memberships)
+	before := v.rooms[i].Memberships.Last()
 	return before.Value == event.Join && before.From < e.Position
 }
 
@@ -347,12 +347,4 @@ func (vs *viewers) reset(journal.Position) {
 	for _, v := range vs.byUser {
 		vs.drop(v)
 	}
-}
-
-// last gives the latest change; before there was any, "leave" from 0 on.
-func last(changes []timeline.Change) timeline.Change {
-	if len(changes) == 0 {
-		return timeline.Change{Value: event.Leave}
-	}
-	return changes[len(changes)-1]
 }

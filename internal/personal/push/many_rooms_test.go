@@ -122,23 +122,6 @@ func TestNotificationsOfRoomsThatOneIsOutOf(t *testing.T) {
 	h.wantListed(NotificationQuery{UserID: bob, Limit: 10})
 }
 
-func TestHeldSince(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		changes []timeline.Change
-		want    journal.Position
-	}{
-		{[]timeline.Change{{From: 3, Value: "join"}}, 3},
-		{[]timeline.Change{{From: 3, Value: "join"}, {From: 5, Value: "join"}, {From: 9, Value: "join"}}, 3},
-		{[]timeline.Change{{From: 3, Value: "join"}, {From: 5, Value: "leave"}, {From: 9, Value: "join"}}, 9},
-		{[]timeline.Change{{From: 2, Value: "invite"}, {From: 5, Value: "join"}, {From: 9, Value: "join"}}, 5},
-	} {
-		if got := heldSince(test.changes); got != test.want {
-			t.Errorf("%v: %d, want %d", test.changes, got, test.want)
-		}
-	}
-}
-
 func TestKnownSince(t *testing.T) {
 	t.Parallel()
 	list := func(rs ...journal.RoomNID) []*timeline.Event {

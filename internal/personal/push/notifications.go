@@ -109,30 +109,19 @@ func (l *listing) open(ctx context.Context) error {
 		return err
 	}
 	for _, st := range standings {
-		n := len(st.Memberships)
-		if st.Forgotten || n == 0 {
+		if st.Forgotten || len(st.Memberships) == 0 {
 			continue
 		}
 		l.access[st.Room] = st.Access()
-		switch last := st.Memberships[n-1]; last.Value {
+		switch last := st.Memberships.Last(); last.Value {
 		case event.Join:
 			l.joined = append(l.joined, st.Room)
-			l.windows = append(l.windows, timeline.Window{Room: st.Room, Range: timeline.Range{From: heldSince(st.Memberships), To: l.now}})
+			l.windows = append(l.windows, timeline.Window{Room: st.Room, Range: timeline.Range{From: st.Memberships.HeldSince(), To: l.now}})
 		case event.Invite:
 			l.windows = append(l.windows, timeline.Window{Room: st.Room, Range: timeline.Range{From: last.From, To: last.From}})
 		}
 	}
 	return nil
-}
-
-// heldSince gives the position since which the last membership has held, over
-// changes of the profile.
-func heldSince(memberships []timeline.Change) journal.Position {
-	i := len(memberships) - 1
-	for i > 0 && memberships[i-1].Value == memberships[i].Value {
-		i--
-	}
-	return memberships[i].From
 }
 
 // round looks at the newest events that have not been looked at.

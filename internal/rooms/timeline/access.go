@@ -8,12 +8,6 @@ import (
 	"homeserver/internal/journal"
 )
 
-// Change is a value that holds from a position on, until the next change.
-type Change struct {
-	From  journal.Position
-	Value string
-}
-
 // Range is a closed range of positions.
 type Range struct{ From, To journal.Position }
 
@@ -24,8 +18,7 @@ const unbounded = journal.Position(math.MaxInt64)
 // only those can read the messages who could when the user was erased, and for others
 // redacted copies take their place. Everything that reads history goes through it.
 type Access struct {
-	visibilities []Change
-	memberships  []Change
+	visibilities, memberships Changes
 	// erased is who wants to be forgotten; nil: nobody.
 	erased *erasures
 	ranges []Range
@@ -44,9 +37,9 @@ type Access struct {
 // An event that changes either value may be read if the state before or after
 // it allows. What is about the reader's own membership may always be read: it is
 // how one learns of having been invited, kicked or banned.
-func NewAccess(visibilities, memberships []Change) *Access {
+func NewAccess(visibilities, memberships Changes) *Access {
 	a := &Access{visibilities: visibilities, memberships: memberships}
-	a.world = valueAt(visibilities, unbounded, event.VisibilityShared) == event.VisibilityWorldReadable
+	a.world = visibilities.At(unbounded, event.VisibilityShared) == event.VisibilityWorldReadable
 	lastJoin := journal.Position(-1)
 	for _, m := range memberships {
 		if m.Value == event.Join {
@@ -59,10 +52,10 @@ func NewAccess(visibilities, memberships []Change) *Access {
 		if i+1 < len(bounds) {
 			to = bounds[i+1]
 		}
-		if readable(valueAt(visibilities, from, event.VisibilityShared), valueAt(memberships, from, event.Leave), from <= lastJoin) {
+		if readable(visibilities.At(from, event.VisibilityShared), memberships.At(from, event.Leave), from <= lastJoin) {
 			a.allow(Range{from, to})
 			a.any = true
-		} else if isChange(memberships, from) {
+		} else if memberships.changesAt(from) {
 			a.allow(Range{from, from})
 		}
 	}
@@ -78,10 +71,6 @@ func (a *Access) bounds() []journal.Position {
 	}
 	slices.Sort(bounds)
 	return slices.Compact(bounds)
-}
-
-func isChange(changes []Change, p journal.Position) bool {
-	return slices.ContainsFunc(changes, func(c Change) bool { return c.From == p })
 }
 
 // readable is the rule for a stretch of history with one visibility and one
@@ -144,27 +133,17 @@ func (a *Access) Ranges(after, upTo journal.Position) []Range {
 // MembershipAt gives the user's membership at a position, with the change that
 // the event there makes; "leave" before there was any.
 func (a *Access) MembershipAt(p journal.Position) string {
-	return valueAt(a.memberships, p, event.Leave)
+	return a.memberships.At(p, event.Leave)
 }
 
 // Membership gives the latest membership, and the position since which it holds;
 // "leave" and 0 if the user never had one.
 func (a *Access) Membership() (string, journal.Position) {
-	if n := len(a.memberships); n > 0 {
-		return a.memberships[n-1].Value, a.memberships[n-1].From
+	if len(a.memberships) == 0 {
+		return event.Leave, 0
 	}
-	return event.Leave, 0
-}
-
-func valueAt(changes []Change, p journal.Position, initial string) string {
-	value := initial
-	for _, c := range changes {
-		if c.From > p {
-			break
-		}
-		value = c.Value
-	}
-	return value
+	last := a.memberships.Last()
+	return last.Value, last.From
 }
 
 // worldReadable reports whether anybody may read what happens now.
@@ -176,10 +155,6 @@ func (a *Access) StateUpTo(now journal.Position) (journal.Position, bool) {
 	if membership, _ := a.Membership(); membership == event.Join || a.worldReadable() {
 		return now, true
 	}
-	for i := len(a.memberships) - 1; i > 0; i-- {
-		if a.memberships[i-1].Value == event.Join && a.memberships[i].Value != event.Join {
-			return a.memberships[i].From, true
-		}
-	}
-	return 0, false
+	left := a.memberships.LeftAt()
+	return left, left != 0
 }

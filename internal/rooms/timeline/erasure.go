@@ -117,13 +117,13 @@ func (a *Access) hides(sender, typ string, isState bool, p journal.Position) boo
 	}
 	erased, ok := a.erased.since(sender)
 	// What is about the reader's own membership was always for the reader.
-	return ok && !isChange(a.memberships, p) && !a.couldSee(p, erased)
+	return ok && !a.memberships.changesAt(p) && !a.couldSee(p, erased)
 }
 
 // couldSee reports whether the reader could see the messages at a position by the time
 // of another, as somebody who has been in the room by then.
 func (a *Access) couldSee(p, by journal.Position) bool {
-	membership, visibility := a.MembershipAt(p), valueAt(a.visibilities, p, event.VisibilityShared)
+	membership, visibility := a.MembershipAt(p), a.visibilities.At(p, event.VisibilityShared)
 	switch {
 	case membership == event.Join:
 		return true

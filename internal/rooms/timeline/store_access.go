@@ -24,7 +24,7 @@ func (s *Store) AccessIn(ctx context.Context, room journal.RoomNID, userID strin
 
 // AccessChanges is what a user's access to a room is worked out from.
 type AccessChanges struct {
-	Visibilities, Memberships []Change
+	Visibilities, Memberships Changes
 	erased                    *erasures
 }
 

@@ -345,7 +345,7 @@ func (s *Store) Standings(ctx context.Context, userID string) ([]*Standing, erro
 		}
 	}
 	for _, m := range forgotten {
-		last := AccessChanges{Memberships: []Change{{From: m.Since, Value: m.Value}}}
+		last := AccessChanges{Memberships: Changes{{From: m.Since, Value: m.Value}}}
 		standings = append(standings, &Standing{Room: m.Room, RoomID: m.RoomID, Forgotten: true, AccessChanges: last})
 	}
 	slices.SortFunc(standings, func(a, b *Standing) int { return cmp.Compare(a.Room, b.Room) })
@@ -370,7 +370,7 @@ func (s *Store) forgotten(ctx context.Context, userID string, but []journal.Room
 }
 
 // Visibilities reads how the history visibility of a room has changed.
-func (s *Store) Visibilities(ctx context.Context, room journal.RoomNID) ([]Change, error) {
+func (s *Store) Visibilities(ctx context.Context, room journal.RoomNID) (Changes, error) {
 	changes, err := s.accessChanges(ctx, []journal.RoomNID{room}, "")
 	if err != nil || changes[room] == nil {
 		return nil, err

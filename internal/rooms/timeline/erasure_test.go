@@ -1,4 +1,4 @@
-package rooms_test
+package timeline_test
 
 import (
 	"strings"

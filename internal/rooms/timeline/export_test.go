@@ -3,7 +3,7 @@ package timeline
 import "homeserver/internal/journal"
 
 // NewErasedAccess is NewAccess where one user is erased since a position.
-func NewErasedAccess(visibilities, memberships []Change, userID string, since journal.Position) *Access {
+func NewErasedAccess(visibilities, memberships Changes, userID string, since journal.Position) *Access {
 	a := NewAccess(visibilities, memberships)
 	a.erased = newErasures()
 	a.erased.add(userID, since)

@@ -1,6 +1,7 @@
-package rooms_test
+package timeline_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -23,7 +24,7 @@ var (
 // first event has position 1.
 type story []string
 
-func (s story) changes() (visibilities, memberships []timeline.Change) {
+func (s story) changes() (visibilities, memberships timeline.Changes) {
 	for i, what := range s {
 		p := journal.Position(i + 1)
 		if v, ok := strings.CutPrefix(what, "v:"); ok {
@@ -210,7 +211,7 @@ func (h *env) actOut(room string, changes []string) (want []string) {
 		if v, ok := strings.CutPrefix(change, "v:"); ok {
 			h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"`+v+`"}`)
 		} else {
-			h.OK(acts[change](h, map[bool]string{true: bob, false: alice}[change == "join" || change == "leave"], room))
+			h.change(room, change)
 			change = "m:" + h.Membership(room, bob)
 		}
 		told = append(told, change)
@@ -223,6 +224,20 @@ func (h *env) actOut(room string, changes []string) (want []string) {
 		}
 	}
 	return want
+}
+
+// change changes the membership of bob in a room of alice's.
+func (h *env) change(room, change string) {
+	h.T.Helper()
+	ctx := h.T.Context()
+	h.OK(map[string]func() error{
+		"join":   func() error { return h.Rooms.Join(ctx, bob, room, "") },
+		"leave":  func() error { return h.Rooms.Leave(ctx, bob, room, "") },
+		"invite": func() error { return h.Rooms.Invite(ctx, alice, room, bob, "") },
+		"kick":   func() error { return h.Rooms.Kick(ctx, alice, room, bob, "") },
+		"ban":    func() error { return h.Rooms.Ban(ctx, alice, room, bob, "") },
+		"unban":  func() error { return h.Rooms.Unban(ctx, alice, room, bob, "") },
+	}[change]())
 }
 
 // tale is what has happened in a new room.
@@ -276,7 +291,7 @@ func (h *env) checkBodies(room, what string, want []string) {
 	for _, e := range st.Events {
 		if e.Type == "m.room.message" {
 			body := roomstest.Object{}
-			h.OK(unmarshal(e.Content(), &body))
+			h.OK(json.Unmarshal(e.Content(), &body))
 			got = append(got, strings.Trim(string(body["body"]), `"`))
 		}
 	}

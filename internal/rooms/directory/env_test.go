@@ -1,0 +1,28 @@
+package directory_test
+
+import (
+	"slices"
+	"testing"
+
+	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/rooms/roomstest"
+)
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
+
+const alice, bob, carol, dave = roomstest.Alice, roomstest.Bob, roomstest.Carol, roomstest.Dave
+
+// env is the harness with what only the tests of this package look at.
+type env struct{ *roomstest.Env }
+
+func newEnv(t *testing.T) *env {
+	t.Helper()
+	return &env{roomstest.New(t)}
+}
+
+func equal(t testing.TB, what string, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: got %q, want %q", what, got, want)
+	}
+}

@@ -1,0 +1,43 @@
+package timeline_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/event"
+	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/rooms/roomstest"
+	"homeserver/internal/rooms/timeline"
+)
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
+
+const alice, bob, carol, dave = roomstest.Alice, roomstest.Bob, roomstest.Carol, roomstest.Dave
+
+// env is the harness with what only the tests of this package look at.
+type env struct{ *roomstest.Env }
+
+func newEnv(t *testing.T) *env {
+	t.Helper()
+	return &env{roomstest.New(t)}
+}
+
+// envOn starts another server process, as it were, on a database.
+func envOn(t *testing.T, pool *pgxpool.Pool) *env {
+	t.Helper()
+	return &env{roomstest.Open(t, roomstest.Options{Pool: pool}).Run()}
+}
+
+func equal(t testing.TB, what string, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: got %q, want %q", what, got, want)
+	}
+}
+
+// eventOfType is an event that has a type and nothing else.
+func eventOfType(evType string) *timeline.Event {
+	return &timeline.Event{Event: &event.Event{Type: evType, Content: []byte(`{}`)}}
+}

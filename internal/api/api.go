@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/journal"
 	"homeserver/internal/media"
@@ -31,6 +32,7 @@ import (
 // Options is what an API is made of.
 type Options struct {
 	Auth      *auth.Service
+	Stages    *uia.Service
 	Profile   *profile.Service
 	Journal   *journal.Journal
 	Rooms     *rooms.Service
@@ -65,6 +67,7 @@ type Options struct {
 // API answers the client-server API over HTTP.
 type API struct {
 	auth      *auth.Service
+	stages    *uia.Service
 	profile   *profile.Service
 	journal   *journal.Journal
 	rooms     *rooms.Service
@@ -110,6 +113,7 @@ func New(opts Options) (*API, error) {
 		typing:        opts.Typing,
 		presence:      opts.Presence,
 		media:         opts.Media,
+		stages:        opts.Stages,
 		threepids:     opts.Threepids,
 		push:          opts.Push,
 		searches:      opts.Searches,

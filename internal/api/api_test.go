@@ -11,6 +11,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/identity"
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/journal"
@@ -57,6 +58,8 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	for _, change := range changes {
 		change(&addresses)
 	}
+	stages := uia.New(pool, nil)
+	addresses.Stages = stages
 	threepids := threepid.New(addresses)
 	t.Cleanup(threepids.Stop)
 	users := auth.New(pool, auth.Options{
@@ -64,6 +67,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		Argon:               auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1},
 		RegistrationEnabled: true,
 		GuestsEnabled:       true,
+		Stages:              stages,
 		Threepids:           threepids,
 		SharedSecret:        sharedSecret,
 		Logger:              log,
@@ -114,7 +118,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		}
 	})
 	return Options{
-		Auth: users, Threepids: threepids, Profile: profiles, Journal: book, Rooms: house, Stream: stream, Media: files, Push: pushes,
+		Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: house, Stream: stream, Media: files, Push: pushes,
 		Data: data, Receipts: read, Typing: typists, Presence: online,
 		Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
 		Reports:     reports.New(reports.Options{Pool: pool, Rooms: house.Timeline, Log: log}),

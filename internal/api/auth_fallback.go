@@ -10,13 +10,14 @@ import (
 	"homeserver/internal/api/pages"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
 
 // fallbackStages are the stages that people can complete by a page.
-var fallbackStages = []string{auth.StageDummy, auth.StagePassword, auth.StageEmail, auth.StagePhone}
+var fallbackStages = []string{uia.StageDummy, uia.StagePassword, uia.StageEmail, uia.StagePhone}
 
 // stagePage is what the page of a stage shows.
 type stagePage struct {
@@ -44,19 +45,19 @@ func (a *API) authFallback(r *httpapi.Request) (any, error) {
 }
 
 // fallbackStage finds the stage of a fallback, if there is a page for it.
-func (a *API) fallbackStage(r *httpapi.Request) (auth.FallbackStage, error) {
+func (a *API) fallbackStage(r *httpapi.Request) (uia.FallbackStage, error) {
 	if !slices.Contains(fallbackStages, r.Param("authType")) {
-		return auth.FallbackStage{}, matrix.Errorf(matrix.Unrecognized, "This server has no page for this kind of authentication")
+		return uia.FallbackStage{}, matrix.Errorf(matrix.Unrecognized, "This server has no page for this kind of authentication")
 	}
 	session := r.Query("session")
 	if session == "" {
-		return auth.FallbackStage{}, matrix.Errorf(matrix.MissingParam, "The address lacks the session that it is for")
+		return uia.FallbackStage{}, matrix.Errorf(matrix.MissingParam, "The address lacks the session that it is for")
 	}
-	return a.auth.Fallback(r.Context(), session, r.Param("authType"))
+	return a.stages.Fallback(r.Context(), session, r.Param("authType"))
 }
 
 // newStagePage fills the page with what is known and with what was typed.
-func (a *API) newStagePage(r *httpapi.Request, stage auth.FallbackStage, form url.Values) stagePage {
+func (a *API) newStagePage(r *httpapi.Request, stage uia.FallbackStage, form url.Values) stagePage {
 	page := stagePage{
 		ServerName: a.serverName, Stage: r.Param("authType"), Effect: stage.Effect,
 		User: form.Get("user"), UserKnown: stage.UserID != "",
@@ -84,9 +85,9 @@ func (a *API) submitAuthFallback(r *httpapi.Request) (any, error) {
 		return a.authFallback(r)
 	}
 	page := a.newStagePage(r, stage, form)
-	aboutAddress := page.Stage == auth.StageEmail || page.Stage == auth.StagePhone
+	aboutAddress := page.Stage == uia.StageEmail || page.Stage == uia.StagePhone
 	if aboutAddress && page.Sent.SID == "" {
-		page.Sent, err = a.sendProof(r, stage.Purpose, page)
+		page.Sent, err = a.sendProof(r, threepid.PurposeOf(stage.Operation), page)
 		return a.nextPage("auth_stage.html", page, err)
 	}
 	return a.nextPage("auth_done.html", page, a.completeStage(r, page, form))
@@ -112,7 +113,7 @@ func (a *API) sendProof(r *httpapi.Request, purpose threepid.Purpose, page stage
 	secret, attempt := rand.Text(), int64(1)
 	var sent threepid.Session
 	var err error
-	if page.Stage == auth.StageEmail {
+	if page.Stage == uia.StageEmail {
 		request := threepid.EmailRequest{ClientSecret: secret, Email: page.Address, SendAttempt: &attempt}
 		sent, err = a.threepids.RequestEmail(r.Context(), purpose, request)
 	} else {
@@ -129,17 +130,17 @@ func (a *API) sendProof(r *httpapi.Request, purpose threepid.Purpose, page stage
 func (a *API) completeStage(r *httpapi.Request, page stagePage, form url.Values) error {
 	fields := map[string]any{}
 	switch page.Stage {
-	case auth.StagePassword:
+	case uia.StagePassword:
 		fields["identifier"] = auth.Identifier{Type: "m.id.user", User: page.User}
 		fields["password"] = form.Get("password")
-	case auth.StageEmail:
+	case uia.StageEmail:
 		fields["threepid_creds"] = page.Sent
-	case auth.StagePhone:
+	case uia.StagePhone:
 		fields["threepid_creds"] = page.Sent
 		code := threepid.Submission{SID: page.Sent.SID, ClientSecret: page.Sent.ClientSecret, Token: form.Get("code")}
 		if err := a.threepids.Submit(r.Context(), code); err != nil {
 			return err
 		}
 	}
-	return a.auth.CompleteFallback(r.Context(), r.Query("session"), page.Stage, fields)
+	return a.stages.CompleteFallback(r.Context(), r.Query("session"), page.Stage, fields)
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"homeserver/internal/api/pages"
-	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
@@ -49,21 +48,21 @@ func (a *API) getThreepids(r *httpapi.Request, who matrix.Session) (any, error) 
 // postThreepid adds an address as clients did before there was /add, after
 // interactive authentication too. POST /account/3pid.
 func (a *API) postThreepid(r *httpapi.Request, who matrix.Session) (any, error) {
-	var body auth.PostThreepidRequest
+	var body threepid.AddOrBindRequest
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return httpapi.Empty{}, a.auth.PostThreepid(r.Context(), who, body)
+	return httpapi.Empty{}, a.threepids.AddOrBind(r.Context(), who, body)
 }
 
 // addThreepid adds an address after interactive authentication.
 // POST /account/3pid/add.
 func (a *API) addThreepid(r *httpapi.Request, who matrix.Session) (any, error) {
-	var body auth.AddThreepidRequest
+	var body threepid.AddRequest
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return httpapi.Empty{}, a.auth.AddThreepid(r.Context(), who, body)
+	return httpapi.Empty{}, a.threepids.Add(r.Context(), who, body)
 }
 
 // bindThreepid binds an address at an identity server. POST /account/3pid/bind.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/directory"
@@ -18,7 +19,7 @@ import (
 // registrationFlows lists the ways to register, which were in api/v1 those to log
 // in. Anybody may ask. "Registration and Login", GET /register.
 func (a *API) registrationFlows(*httpapi.Request) (any, error) {
-	return loginFlowsAnswer{Flows: []loginFlow{{Type: auth.StagePassword}}}, nil
+	return loginFlowsAnswer{Flows: []loginFlow{{Type: uia.StagePassword}}}, nil
 }
 
 // registerV1 makes an account in one request: with a name and a password, both of
@@ -35,15 +36,15 @@ func (a *API) registerV1(r *httpapi.Request) (any, error) {
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	if body.Type != "" && body.Type != auth.StagePassword {
-		return nil, matrix.Errorf(matrix.Unknown, "the type of a registration is %s", auth.StagePassword)
+	if body.Type != "" && body.Type != uia.StagePassword {
+		return nil, matrix.Errorf(matrix.Unknown, "the type of a registration is %s", uia.StagePassword)
 	}
 	name, err := a.localName(cmp.Or(body.User, body.UserID))
 	if err != nil {
 		return nil, err
 	}
 	return a.auth.Register(r.Context(), auth.RegisterRequest{
-		Username: name, Password: body.Password, Auth: json.RawMessage(`{"type":"` + auth.StageDummy + `"}`),
+		Username: name, Password: body.Password, Auth: json.RawMessage(`{"type":"` + uia.StageDummy + `"}`),
 	}, r.Client())
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"homeserver/internal/api/pages"
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
@@ -61,7 +62,7 @@ func (a *API) submitLogin(r *httpapi.Request) (any, error) {
 		return errorPage(err)
 	}
 	credentials, err := a.auth.Login(r.Context(), auth.LoginRequest{
-		Type:                     auth.StagePassword,
+		Type:                     uia.StagePassword,
 		Identifier:               &auth.Identifier{Type: "m.id.user", User: form.Get("user")},
 		Password:                 form.Get("password"),
 		DeviceID:                 form.Get("device_id"),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
@@ -88,7 +89,7 @@ func mustRegister(t testing.TB, s *Service, name string, changes ...func(*Regist
 
 func loginRequest(name, password string) LoginRequest {
 	return LoginRequest{
-		Type: StagePassword, Identifier: &Identifier{Type: "m.id.user", User: name}, Password: password,
+		Type: uia.StagePassword, Identifier: &Identifier{Type: "m.id.user", User: name}, Password: password,
 	}
 }
 
@@ -155,7 +156,7 @@ func must(t testing.TB, err error) {
 func passwordAuth(t testing.TB, name, password, session string) json.RawMessage {
 	t.Helper()
 	object := map[string]any{
-		"type":       StagePassword,
+		"type":       uia.StagePassword,
 		"identifier": map[string]string{"type": "m.id.user", "user": name},
 		"password":   password,
 	}
@@ -173,6 +174,11 @@ type challenge struct {
 	Params    map[string]any `json:"params"`
 	Session   string         `json:"session"`
 	Completed []string       `json:"completed"`
+}
+
+// flow is one of the flows in it.
+type flow struct {
+	Stages []string `json:"stages"`
 }
 
 // wantChallenge checks that an error asks for interactive authentication, with the

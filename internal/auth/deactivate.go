@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
 
@@ -58,17 +59,17 @@ func (s *Service) Deactivate(ctx context.Context, session matrix.Session, r Deac
 	if r.Erase {
 		effect += ", and erase what you have written"
 	}
-	op := passwordOperation("POST /account/deactivate", session).about(effect, r.Erase)
-	proof, err := s.interact(ctx, op, r.Auth)
+	op := uia.ByPassword("POST /account/deactivate", session).About(effect, r.Erase)
+	proof, err := s.o.Stages.Interact(ctx, op, r.Auth)
 	if err != nil {
 		return Deactivation{}, err
 	}
-	bound, err := s.deactivate(ctx, proof.userID, r.Erase, proof)
+	bound, err := s.deactivate(ctx, proof.UserID, r.Erase, proof)
 	if err != nil {
 		return Deactivation{}, err
 	}
 	// The client may hang up now; nobody could ask for it again.
-	return Deactivation{s.o.Threepids.UnbindAll(context.WithoutCancel(ctx), proof.userID, bound, r.IDServer)}, nil
+	return Deactivation{s.o.Threepids.UnbindAll(context.WithoutCancel(ctx), proof.UserID, bound, r.IDServer)}, nil
 }
 
 // DeactivateAccount does the same for the operator, who names the account by its
@@ -80,19 +81,19 @@ func (s *Service) DeactivateAccount(ctx context.Context, name string, erase bool
 	if err != nil {
 		return err
 	}
-	_, err = s.deactivate(ctx, userID, erase, approval{})
+	_, err = s.deactivate(ctx, userID, erase, uia.Approval{})
 	return err
 }
 
 // deactivate gives what is to be unbound.
-func (s *Service) deactivate(ctx context.Context, userID string, erase bool, proof approval) (bound []threepid.Binding, err error) {
+func (s *Service) deactivate(ctx context.Context, userID string, erase bool, proof uia.Approval) (bound []threepid.Binding, err error) {
 	var revoked []secret.Hash
 	p := account.Deactivation{UserID: userID}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := account.Lock(ctx, tx, userID); err != nil {
 			return err
 		}
-		if err := proof.consume(ctx, tx); err != nil {
+		if err := proof.Consume(ctx, tx); err != nil {
 			return err
 		}
 		var err error

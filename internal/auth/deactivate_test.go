@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"homeserver/internal/matrix"
 )
@@ -172,7 +173,7 @@ func TestDeactivationTwiceKeepsTheFirstTime(t *testing.T) {
 	mustRegister(t, s, "example")
 	must(t, s.DeactivateAccount(t.Context(), "example", true))
 	first := c.Now().UnixMilli()
-	c.advance(interactionLifetime)
+	c.advance(24 * time.Hour)
 
 	must(t, s.DeactivateAccount(t.Context(), "example", false))
 

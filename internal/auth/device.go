@@ -12,6 +12,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
 
@@ -89,13 +90,13 @@ func (s *Service) DeleteDevices(ctx context.Context, session matrix.Session, dev
 
 func (s *Service) deleteDevices(ctx context.Context, name string, session matrix.Session, ids []string, auth json.RawMessage) error {
 	slices.Sort(ids)
-	op := passwordOperation(name, session).about(describeDevices(ids), ids)
-	proof, err := s.interact(ctx, op, auth)
+	op := uia.ByPassword(name, session).About(describeDevices(ids), ids)
+	proof, err := s.o.Stages.Interact(ctx, op, auth)
 	if err != nil {
 		return err
 	}
 	return s.logOut(ctx, session.UserID, func(tx pgx.Tx) ([]secret.Hash, error) {
-		if err := proof.consume(ctx, tx); err != nil {
+		if err := proof.Consume(ctx, tx); err != nil {
 			return nil, err
 		}
 		return removeDevices(ctx, tx, session.UserID, ids)

@@ -1,18 +1,18 @@
 package auth
 
 import (
-	"bytes"
 	"fmt"
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
 
 // complete completes a stage of the example of two flows by a page.
 func complete(t *testing.T, s *Service, session, stage, credential string) error {
 	t.Helper()
-	return s.CompleteFallback(t.Context(), session, stage, map[string]any{"credential": credential})
+	return s.o.Stages.CompleteFallback(t.Context(), session, stage, map[string]any{"credential": credential})
 }
 
 func TestFallbackCompletesAStageForTheClient(t *testing.T) {
@@ -21,16 +21,16 @@ func TestFallbackCompletesAStageForTheClient(t *testing.T) {
 	withStages(s)
 	session := begin(t, s, twoFlows)
 
-	open, err := s.Fallback(t.Context(), session, "example.type.foo")
+	open, err := s.o.Stages.Fallback(t.Context(), session, "example.type.foo")
 	must(t, err)
 	if open.Completed || open.UserID != "" || open.Params != nil {
 		t.Errorf("got %+v", open)
 	}
 	must(t, complete(t, s, session, "example.type.foo", "foo"))
-	if open, err = s.Fallback(t.Context(), session, "example.type.foo"); err != nil || !open.Completed {
+	if open, err = s.o.Stages.Fallback(t.Context(), session, "example.type.foo"); err != nil || !open.Completed {
 		t.Errorf("got %+v, %v, want it completed", open, err)
 	}
-	if open, err = s.Fallback(t.Context(), session, "example.type.baz"); err != nil || open.Params["example_key"] != "foobar" {
+	if open, err = s.o.Stages.Fallback(t.Context(), session, "example.type.baz"); err != nil || open.Params["example_key"] != "foobar" {
 		t.Errorf("got %+v, %v, want the parameters of the stage", open, err)
 	}
 
@@ -52,15 +52,15 @@ func TestFallbackMixesWithRequests(t *testing.T) {
 	session := begin(t, s, twoFlows)
 	_, err := try(t, s, twoFlows, `{"type":"example.type.foo","session":%q,"credential":"foo"}`, session)
 	wantChallenge(t, err, "")
-	must(t, s.CompleteFallback(t.Context(), session, "example.type.bar",
+	must(t, s.o.Stages.CompleteFallback(t.Context(), session, "example.type.bar",
 		map[string]any{"credential": "bar", "user": userID("example")}))
 
-	open, err := s.Fallback(t.Context(), session, "example.type.bar")
+	open, err := s.o.Stages.Fallback(t.Context(), session, "example.type.bar")
 	if err != nil || open.UserID != userID("example") {
 		t.Errorf("got %+v, %v, want to know who has proved to be whom", open, err)
 	}
 	proof, err := try(t, s, twoFlows, `{"session":%q}`, session)
-	if err != nil || proof.userID != userID("example") {
+	if err != nil || proof.UserID != userID("example") {
 		t.Errorf("got %+v, %v", proof, err)
 	}
 }
@@ -71,8 +71,8 @@ func TestFallbackThatFailsChangesNothing(t *testing.T) {
 	withStages(s)
 	session := begin(t, s, twoFlows)
 	wantCode(t, complete(t, s, session, "example.type.foo", "wrong"), matrix.Forbidden)
-	wantCode(t, s.CompleteFallback(t.Context(), session, "example.type.foo", nil), matrix.Forbidden)
-	if open, err := s.Fallback(t.Context(), session, "example.type.foo"); err != nil || open.Completed {
+	wantCode(t, s.o.Stages.CompleteFallback(t.Context(), session, "example.type.foo", nil), matrix.Forbidden)
+	if open, err := s.o.Stages.Fallback(t.Context(), session, "example.type.foo"); err != nil || open.Completed {
 		t.Errorf("got %+v, %v", open, err)
 	}
 }
@@ -84,11 +84,11 @@ func TestFallbackDecidesTypeAndSession(t *testing.T) {
 	withStages(s)
 	mine, other := begin(t, s, twoFlows), begin(t, s, twoFlows)
 	fields := map[string]any{"credential": "foo", "type": "example.type.baz", "session": other}
-	must(t, s.CompleteFallback(t.Context(), mine, "example.type.foo", fields))
+	must(t, s.o.Stages.CompleteFallback(t.Context(), mine, "example.type.foo", fields))
 	if fields["session"] != other {
 		t.Error("the fields of the caller were changed")
 	}
-	if open, err := s.Fallback(t.Context(), other, "example.type.foo"); err != nil || open.Completed {
+	if open, err := s.o.Stages.Fallback(t.Context(), other, "example.type.foo"); err != nil || open.Completed {
 		t.Errorf("the other session: %+v, %v", open, err)
 	}
 }
@@ -100,13 +100,13 @@ func TestFallbackKeepsToTheFlows(t *testing.T) {
 	session := begin(t, s, twoFlows)
 	tests := map[string]matrix.Code{
 		"example.type.baz": matrix.Forbidden, // not yet
-		StageDummy:         matrix.Unrecognized,
-		StagePassword:      matrix.Unrecognized,
+		uia.StageDummy:     matrix.Unrecognized,
+		uia.StagePassword:  matrix.Unrecognized,
 		"unknown":          matrix.Unrecognized,
 		"":                 matrix.Unrecognized,
 	}
 	for stage, code := range tests {
-		_, err := s.Fallback(t.Context(), session, stage)
+		_, err := s.o.Stages.Fallback(t.Context(), session, stage)
 		wantCode(t, err, code)
 		wantCode(t, complete(t, s, session, stage, "baz"), code)
 	}
@@ -118,11 +118,11 @@ func TestFallbackOfUnknownSessions(t *testing.T) {
 	withStages(s)
 	session := begin(t, s, twoFlows)
 	for _, unknown := range []string{"", "guess", session + "x"} {
-		_, err := s.Fallback(t.Context(), unknown, "example.type.foo")
+		_, err := s.o.Stages.Fallback(t.Context(), unknown, "example.type.foo")
 		wantCode(t, err, matrix.NotFound)
 		wantCode(t, complete(t, s, unknown, "example.type.foo", "foo"), matrix.NotFound)
 	}
-	clock.advance(interactionLifetime + time.Second)
+	clock.advance(24*time.Hour + time.Second)
 	wantCode(t, complete(t, s, session, "example.type.foo", "foo"), matrix.NotFound)
 }
 
@@ -131,14 +131,14 @@ func TestFallbackOfPasswordIsForTheOwnerOfTheRequest(t *testing.T) {
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example")
 	mustRegister(t, s, "other")
-	op := operation{name: "x", userID: userID("example"), flows: [][]string{{StagePassword}}}.about("Do something")
+	op := uia.Operation{Name: "x", UserID: userID("example"), Flows: [][]string{{uia.StagePassword}}}.About("Do something")
 	session := begin(t, s, op)
-	open, err := s.Fallback(t.Context(), session, StagePassword)
+	open, err := s.o.Stages.Fallback(t.Context(), session, uia.StagePassword)
 	if err != nil || open.UserID != userID("example") {
 		t.Errorf("got %+v, %v", open, err)
 	}
 	as := func(name, password string) error {
-		return s.CompleteFallback(t.Context(), session, StagePassword, map[string]any{
+		return s.o.Stages.CompleteFallback(t.Context(), session, uia.StagePassword, map[string]any{
 			"identifier": Identifier{Type: "m.id.user", User: name}, "password": password,
 		})
 	}
@@ -157,10 +157,10 @@ func TestAPageAskedForAPasswordForAStranger(t *testing.T) {
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example")
 	session := wantChallenge(t, s.ChangePassword(t.Context(), matrix.Session{}, ChangePasswordRequest{NewPassword: "chosen by a stranger"}), "").Session
-	_, err := s.Fallback(t.Context(), session, StagePassword)
+	_, err := s.o.Stages.Fallback(t.Context(), session, uia.StagePassword)
 	wantCode(t, err, matrix.Unrecognized)
 	typed := map[string]any{"identifier": Identifier{Type: "m.id.user", User: "example"}, "password": testPassword}
-	wantCode(t, s.CompleteFallback(t.Context(), session, StagePassword, typed), matrix.Unrecognized)
+	wantCode(t, s.o.Stages.CompleteFallback(t.Context(), session, uia.StagePassword, typed), matrix.Unrecognized)
 }
 
 // The page said that the account would be closed, and not that all would be erased.
@@ -173,7 +173,7 @@ func TestAPageDidNotSayThatAllWouldBeErased(t *testing.T) {
 		true:  "Close your account for ever, and erase what you have written",
 	} {
 		_, err := s.Deactivate(t.Context(), owner, DeactivateRequest{Erase: erase})
-		open, err := s.Fallback(t.Context(), wantChallenge(t, err, "").Session, StagePassword)
+		open, err := s.o.Stages.Fallback(t.Context(), wantChallenge(t, err, "").Session, uia.StagePassword)
 		must(t, err)
 		if open.Effect != want {
 			t.Errorf("the page says: %s", open.Effect)
@@ -190,13 +190,13 @@ func TestAnApprovalOnAPageHeldForOtherParameters(t *testing.T) {
 		mustLogin(t, s, "example", onDevice(id))
 	}
 	session := wantChallenge(t, s.DeleteDevices(t.Context(), owner, []string{"ONE"}, nil), "").Session
-	open, err := s.Fallback(t.Context(), session, StagePassword)
+	open, err := s.o.Stages.Fallback(t.Context(), session, uia.StagePassword)
 	must(t, err)
 	if open.Effect != "Log out and delete your device ONE" {
 		t.Errorf("the page says: %s", open.Effect)
 	}
 	typed := map[string]any{"identifier": Identifier{Type: "m.id.user", User: "example"}, "password": testPassword}
-	must(t, s.CompleteFallback(t.Context(), session, StagePassword, typed))
+	must(t, s.o.Stages.CompleteFallback(t.Context(), session, uia.StagePassword, typed))
 
 	approved := fmt.Appendf(nil, `{"session":%q}`, session)
 	e := wantCode(t, s.DeleteDevices(t.Context(), owner, []string{"ONE", "TWO"}, approved), matrix.Forbidden)
@@ -208,18 +208,5 @@ func TestAnApprovalOnAPageHeldForOtherParameters(t *testing.T) {
 	must(t, err)
 	if len(left) != 2 {
 		t.Errorf("%d devices are left, want 2", len(left))
-	}
-}
-
-// A password is not kept in a form in which it could be guessed.
-func TestTheParametersOfARequestAreKeptKeyed(t *testing.T) {
-	t.Parallel()
-	op := passwordOperation(operationPassword, matrix.Session{}).about("x", "new password")
-	one, err := op.mac("one session")
-	must(t, err)
-	other, err := op.mac("another session")
-	must(t, err)
-	if len(one) != 32 || bytes.Equal(one, other) {
-		t.Error("two sessions have the same digest of the parameters")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"homeserver/internal/auth/account"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
 
@@ -132,7 +133,7 @@ func TestGuestUpgradeRefusals(t *testing.T) {
 	wantCode(t, err, matrix.UserInUse)
 	// Deactivated between the check and the transaction.
 	must(t, s.DeactivateAccount(t.Context(), guest.UserID, false))
-	_, err = s.register(t.Context(), registration{account: account.Account{UserID: guest.UserID}, upgrade: true}, testPassword, testClient, approval{})
+	_, err = s.register(t.Context(), registration{account: account.Account{UserID: guest.UserID}, upgrade: true}, testPassword, testClient, uia.Approval{})
 	wantCode(t, err, matrix.UserInUse)
 }
 

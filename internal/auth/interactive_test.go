@@ -10,61 +10,63 @@ import (
 	"testing"
 	"time"
 
+	jsonexp "github.com/go-json-experiment/json"
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
 
 // twoFlows are the flows of the example in the specification, "User-interactive API
 // in the REST API".
-var twoFlows = operation{
-	name:  "POST /endpoint",
-	flows: [][]string{{"example.type.foo", "example.type.bar"}, {"example.type.foo", "example.type.baz"}},
+var twoFlows = uia.Operation{
+	Name:  "POST /endpoint",
+	Flows: [][]string{{"example.type.foo", "example.type.bar"}, {"example.type.foo", "example.type.baz"}},
 }
 
 // withStages adds the stages of the example. Each wants a credential that is the
 // last part of its name, and bar tells who the client is.
 func withStages(s *Service) *Service {
 	for _, name := range []string{"foo", "bar", "baz"} {
-		stage := stage{check: func(_ context.Context, a attempt) (evidence, error) {
+		stage := uia.Stage{Check: func(_ context.Context, a uia.Attempt) (uia.Evidence, error) {
 			var sent struct {
 				Credential string `json:"credential"`
 				User       string `json:"user"`
 			}
-			if err := json.Unmarshal(a.auth, &sent); err != nil {
-				return evidence{}, matrix.Errorf(matrix.BadJSON, "bad credential")
+			if err := a.Decode(&sent); err != nil {
+				return uia.Evidence{}, matrix.Errorf(matrix.BadJSON, "bad credential")
 			}
 			if sent.Credential != name {
-				return evidence{}, matrix.Errorf(matrix.Forbidden, "Invalid credential")
+				return uia.Evidence{}, matrix.Errorf(matrix.Forbidden, "Invalid credential")
 			}
-			return evidence{userID: sent.User}, nil
+			return uia.Evidence{UserID: sent.User}, nil
 		}}
 		if name == "baz" {
-			stage.params = map[string]any{"example_key": "foobar"}
+			stage.Params = map[string]any{"example_key": "foobar"}
 		}
-		s.stages["example.type."+name] = stage
+		s.o.Stages.Register("example.type."+name, stage)
 	}
 	return s
 }
 
 // try sends an auth object for an operation.
-func try(t *testing.T, s *Service, op operation, format string, args ...any) (approval, error) {
+func try(t *testing.T, s *Service, op uia.Operation, format string, args ...any) (uia.Approval, error) {
 	t.Helper()
-	return s.interact(t.Context(), op, fmt.Appendf(nil, format, args...))
+	return s.o.Stages.Interact(t.Context(), op, fmt.Appendf(nil, format, args...))
 }
 
 // begin starts an interaction and returns its session.
-func begin(t *testing.T, s *Service, op operation) string {
+func begin(t *testing.T, s *Service, op uia.Operation) string {
 	t.Helper()
-	_, err := s.interact(t.Context(), op, nil)
+	_, err := s.o.Stages.Interact(t.Context(), op, nil)
 	return wantChallenge(t, err, "").Session
 }
 
-func consume(t *testing.T, s *Service, proof approval) error {
+func consume(t *testing.T, s *Service, proof uia.Approval) error {
 	t.Helper()
-	return pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error { return proof.consume(t.Context(), tx) })
+	return pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error { return proof.Consume(t.Context(), tx) })
 }
 
 func TestInteractionDescribesItsFlows(t *testing.T) {
@@ -73,7 +75,7 @@ func TestInteractionDescribesItsFlows(t *testing.T) {
 	withStages(s)
 
 	for _, auth := range []string{"", "null", "{}"} {
-		_, err := s.interact(t.Context(), twoFlows, json.RawMessage(auth))
+		_, err := s.o.Stages.Interact(t.Context(), twoFlows, json.RawMessage(auth))
 		e := wantCode(t, err, "")
 		delete(e.Fields, "session")
 		body, err := json.Marshal(e.Fields)
@@ -191,15 +193,15 @@ func TestInteractionIsBoundToItsOperationAndUser(t *testing.T) {
 	s, _ := newTestService(t)
 	withStages(s)
 	op := twoFlows
-	op.userID = userID("example")
+	op.UserID = userID("example")
 	session := begin(t, s, op)
 
 	elsewhere, stranger, nobody := op, op, op
-	elsewhere.name, stranger.userID, nobody.userID = "DELETE /endpoint", userID("stranger"), ""
-	for _, other := range []operation{elsewhere, stranger, nobody} {
+	elsewhere.Name, stranger.UserID, nobody.UserID = "DELETE /endpoint", userID("stranger"), ""
+	for _, other := range []uia.Operation{elsewhere, stranger, nobody} {
 		_, err := try(t, s, other, `{"type":"example.type.foo","session":%q,"credential":"foo"}`, session)
 		if e := wantCode(t, err, matrix.Forbidden); e.HTTPStatus() != 403 {
-			t.Errorf("the session for %s of %q: status %d, want 403", other.name, other.userID, e.HTTPStatus())
+			t.Errorf("the session for %s of %q: status %d, want 403", other.Name, other.UserID, e.HTTPStatus())
 		}
 	}
 	_, err := try(t, s, op, `{"type":"example.type.foo","session":%q,"credential":"foo"}`, session)
@@ -228,7 +230,7 @@ func TestInteractionExpires(t *testing.T) {
 	s, c := newTestService(t)
 	withStages(s)
 	session := begin(t, s, twoFlows)
-	c.advance(interactionLifetime - time.Second)
+	c.advance(24*time.Hour - time.Second)
 	must(t, s.tidy(t.Context()))
 	_, err := try(t, s, twoFlows, `{"session":%q}`, session)
 	wantChallenge(t, err, "")
@@ -242,21 +244,24 @@ func TestInteractionExpires(t *testing.T) {
 	}
 }
 
+// What the package uia promises.
+const mostOfUser, mostOfNobody = 20, 5000
+
 func TestInteractionsOfAUserAreBounded(t *testing.T) {
 	t.Parallel()
 	s, c := newTestService(t)
 	withStages(s)
 	stranger := begin(t, s, twoFlows)
 	op := twoFlows
-	op.userID = userID("example")
+	op.UserID = userID("example")
 	first := begin(t, s, op)
-	for range maxInteractionsOfUser {
+	for range mostOfUser {
 		c.advance(time.Millisecond)
 		begin(t, s, op)
 	}
 
-	if n := count(t, s, `SELECT count(*) FROM interactive_sessions WHERE user_id <> ''`); n != maxInteractionsOfUser {
-		t.Errorf("got %d sessions, want %d", n, maxInteractionsOfUser)
+	if n := count(t, s, `SELECT count(*) FROM interactive_sessions WHERE user_id <> ''`); n != mostOfUser {
+		t.Errorf("got %d sessions, want %d", n, mostOfUser)
 	}
 	_, err := try(t, s, op, `{"session":%q}`, first)
 	wantChallenge(t, err, matrix.Unknown)
@@ -271,13 +276,13 @@ func TestInteractionsOfStrangersAreBounded(t *testing.T) {
 	_, err := s.pool.Exec(t.Context(), `
 		INSERT INTO interactive_sessions (session_hash, operation, user_id, created_at)
 		SELECT decode(md5(n::text), 'hex'), '', '', $1::bigint - n FROM generate_series(1, $2::int) n`,
-		c.Now().UnixMilli(), maxInteractionsOfNobody+7)
+		c.Now().UnixMilli(), mostOfNobody+7)
 	must(t, err)
 
 	session := begin(t, s, twoFlows)
 
-	if n := count(t, s, `SELECT count(*) FROM interactive_sessions`); n != maxInteractionsOfNobody {
-		t.Errorf("got %d sessions, want %d", n, maxInteractionsOfNobody)
+	if n := count(t, s, `SELECT count(*) FROM interactive_sessions`); n != mostOfNobody {
+		t.Errorf("got %d sessions, want %d", n, mostOfNobody)
 	}
 	_, err = try(t, s, twoFlows, `{"session":%q}`, session)
 	wantChallenge(t, err, "")
@@ -287,7 +292,7 @@ func TestInteractionWithoutSessionStoresNothing(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 
-	proof, err := try(t, s, operation{name: "x", flows: [][]string{{StageDummy}}}, `{"type":"m.login.dummy"}`)
+	proof, err := try(t, s, uia.Operation{Name: "x", Flows: [][]string{{uia.StageDummy}}}, `{"type":"m.login.dummy"}`)
 	must(t, err)
 	must(t, consume(t, s, proof))
 
@@ -299,9 +304,9 @@ func TestInteractionWithoutSessionStoresNothing(t *testing.T) {
 func TestInteractionIsUsedOnce(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
-	op := operation{name: "x", flows: [][]string{{StageDummy}}}
+	op := uia.Operation{Name: "x", Flows: [][]string{{uia.StageDummy}}}
 	session := begin(t, s, op)
-	var proofs []approval
+	var proofs []uia.Approval
 	for range 4 {
 		proof, err := try(t, s, op, `{"type":"m.login.dummy","session":%q}`, session)
 		must(t, err)
@@ -311,7 +316,7 @@ func TestInteractionIsUsedOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for _, proof := range proofs {
 		group.Go(func() {
-			results <- pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error { return proof.consume(t.Context(), tx) })
+			results <- pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error { return proof.Consume(t.Context(), tx) })
 		})
 	}
 	group.Wait()
@@ -342,8 +347,8 @@ func TestInteractionStagesMustAgreeOnTheUser(t *testing.T) {
 	wantChallenge(t, err, matrix.Forbidden)
 	proof, err := try(t, s, twoFlows, `{"type":"example.type.bar","session":%q,"credential":"bar"}`, session)
 	must(t, err)
-	if proof.userID != "@a:b" {
-		t.Errorf("got the user %q, want whom the first stage has found", proof.userID)
+	if proof.UserID != "@a:b" {
+		t.Errorf("got the user %q, want whom the first stage has found", proof.UserID)
 	}
 }
 
@@ -374,7 +379,7 @@ func TestPasswordStage(t *testing.T) {
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example")
 	mustRegister(t, s, "another")
-	op := operation{name: "x", userID: userID("example"), flows: [][]string{{StagePassword}}}
+	op := uia.Operation{Name: "x", UserID: userID("example"), Flows: [][]string{{uia.StagePassword}}}
 	tests := map[string]struct {
 		members string
 		want    matrix.Code
@@ -396,7 +401,7 @@ func TestPasswordStage(t *testing.T) {
 	for name, test := range tests {
 		proof, err := try(t, s, op, `{"type":"m.login.password",%s}`, test.members)
 		if test.status == 0 {
-			if err != nil || proof.userID != userID("example") {
+			if err != nil || proof.UserID != userID("example") {
 				t.Errorf("%s: got %+v, %v", name, proof, err)
 			}
 			continue
@@ -412,7 +417,7 @@ func TestPasswordStageCountsAsLogin(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t, limitFailedLogins(ratelimit.Limit{PerSecond: 1, Burst: 1}))
 	mustRegister(t, s, "example")
-	op := operation{name: "x", userID: userID("example"), flows: [][]string{{StagePassword}}}
+	op := uia.Operation{Name: "x", UserID: userID("example"), Flows: [][]string{{uia.StagePassword}}}
 	_, err := try(t, s, op, `{"type":"m.login.password","user":"example","password":"wrong"}`)
 	wantChallenge(t, err, matrix.Forbidden)
 
@@ -432,7 +437,7 @@ func FuzzInteractionAuth(f *testing.F) {
 			Identifier *Identifier `json:"identifier"`
 			User       string      `json:"user"`
 		}
-		if decodeAuth(auth, &sent) != nil {
+		if jsonexp.Unmarshal(auth, &sent) != nil {
 			return
 		}
 		name, err := readName(sent.Identifier, sent.User, "", "")

@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
 
@@ -56,7 +57,7 @@ const LoginByToken = "m.login.token" //nolint:gosec // G101: the name of it, not
 
 // LoginTypes lists the values that the type of a LoginRequest may have, for
 // GET /login.
-func (s *Service) LoginTypes() []string { return []string{StagePassword, LoginByToken} }
+func (s *Service) LoginTypes() []string { return []string{uia.StagePassword, LoginByToken} }
 
 // Login checks a password, or a token for this, and logs a device in: the one named
 // by device_id, whose earlier tokens become void, or a new one. Client-server API,
@@ -68,7 +69,7 @@ func (s *Service) LoginTypes() []string { return []string{StagePassword, LoginBy
 func (s *Service) Login(ctx context.Context, r LoginRequest, client matrix.Client) (Credentials, error) {
 	device := newDevice{r.DeviceID, r.InitialDeviceDisplayName, r.RefreshToken}
 	switch r.Type {
-	case StagePassword:
+	case uia.StagePassword:
 		return s.loginByPassword(ctx, r, device, client)
 	case LoginByToken:
 		return s.loginByToken(ctx, r.Token, device, client)

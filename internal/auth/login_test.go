@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
@@ -29,7 +30,7 @@ func TestLoginIdentifiesTheUser(t *testing.T) {
 		"identifier goes before email": {Identifier: &Identifier{Type: "m.id.user", User: "example"}, Medium: "email"},
 	}
 	for name, r := range tests {
-		r.Type, r.Password = StagePassword, testPassword
+		r.Type, r.Password = uia.StagePassword, testPassword
 		got, err := s.Login(t.Context(), r, testClient)
 		if err != nil || got.UserID != userID("example") || got.HomeServer != testServer {
 			t.Errorf("%s: got %+v, %v", name, got, err)
@@ -50,13 +51,13 @@ func TestLoginRefuses(t *testing.T) {
 	}{
 		"no type":              {LoginRequest{Identifier: user("example"), Password: testPassword}, matrix.MissingParam},
 		"unknown type":         {LoginRequest{Type: "m.login.magic", Password: testPassword}, matrix.Unknown},
-		"nobody named":         {LoginRequest{Type: StagePassword, Password: testPassword}, matrix.MissingParam},
-		"empty user":           {LoginRequest{Type: StagePassword, Identifier: user("")}, matrix.MissingParam},
-		"unknown identifier":   {LoginRequest{Type: StagePassword, Identifier: &Identifier{Type: "m.id.fax"}}, matrix.InvalidParam},
-		"identifier of email":  {LoginRequest{Type: StagePassword, Identifier: &Identifier{Type: "m.id.thirdparty", Medium: "email", Address: "a@b"}}, matrix.Forbidden},
-		"email without type":   {LoginRequest{Type: StagePassword, Identifier: &Identifier{Medium: "email", Address: "a@b"}}, matrix.Forbidden},
-		"deprecated email":     {LoginRequest{Type: StagePassword, Medium: "email", Address: "a@b"}, matrix.Forbidden},
-		"phone":                {LoginRequest{Type: StagePassword, Identifier: &Identifier{Type: "m.id.phone", Country: "GB", Phone: "1"}}, matrix.Forbidden},
+		"nobody named":         {LoginRequest{Type: uia.StagePassword, Password: testPassword}, matrix.MissingParam},
+		"empty user":           {LoginRequest{Type: uia.StagePassword, Identifier: user("")}, matrix.MissingParam},
+		"unknown identifier":   {LoginRequest{Type: uia.StagePassword, Identifier: &Identifier{Type: "m.id.fax"}}, matrix.InvalidParam},
+		"identifier of email":  {LoginRequest{Type: uia.StagePassword, Identifier: &Identifier{Type: "m.id.thirdparty", Medium: "email", Address: "a@b"}}, matrix.Forbidden},
+		"email without type":   {LoginRequest{Type: uia.StagePassword, Identifier: &Identifier{Medium: "email", Address: "a@b"}}, matrix.Forbidden},
+		"deprecated email":     {LoginRequest{Type: uia.StagePassword, Medium: "email", Address: "a@b"}, matrix.Forbidden},
+		"phone":                {LoginRequest{Type: uia.StagePassword, Identifier: &Identifier{Type: "m.id.phone", Country: "GB", Phone: "1"}}, matrix.Forbidden},
 		"wrong password":       {loginRequest("example", "wrong"), matrix.Forbidden},
 		"password of capitals": {loginRequest("example", "CORRECT HORSE"), matrix.Forbidden},
 		"no password":          {loginRequest("example", ""), matrix.Forbidden},
@@ -66,7 +67,7 @@ func TestLoginRefuses(t *testing.T) {
 		"NUL in the name":      {loginRequest("exa\x00mple", testPassword), matrix.Forbidden},
 		"name not UTF-8":       {loginRequest("\xff", testPassword), matrix.Forbidden},
 		"only an at sign":      {loginRequest("@:test.example", testPassword), matrix.Forbidden},
-		"bad device":           {LoginRequest{Type: StagePassword, User: "example", Password: testPassword, DeviceID: "\x00"}, matrix.InvalidParam},
+		"bad device":           {LoginRequest{Type: uia.StagePassword, User: "example", Password: testPassword, DeviceID: "\x00"}, matrix.InvalidParam},
 	}
 	for name, test := range tests {
 		_, err := s.Login(t.Context(), test.r, testClient)

@@ -10,6 +10,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
 
@@ -26,8 +27,8 @@ type NewLoginToken struct {
 // once, after interactive authentication each time. Client-server API,
 // POST /login/get_token.
 func (s *Service) LoginToken(ctx context.Context, session matrix.Session, auth json.RawMessage) (NewLoginToken, error) {
-	op := passwordOperation("POST /login/get_token", session).about("Log in another device as you")
-	proof, err := s.interact(ctx, op, auth)
+	op := uia.ByPassword("POST /login/get_token", session).About("Log in another device as you")
+	proof, err := s.o.Stages.Interact(ctx, op, auth)
 	if err != nil {
 		return NewLoginToken{}, err
 	}
@@ -36,7 +37,7 @@ func (s *Service) LoginToken(ctx context.Context, session matrix.Session, auth j
 		if err := account.LockLive(ctx, tx, session.UserID); err != nil {
 			return err
 		}
-		if err := proof.consume(ctx, tx); err != nil {
+		if err := proof.Consume(ctx, tx); err != nil {
 			return err
 		}
 		return insertLoginToken(ctx, tx, secret.HashOf(made.Token), session.UserID, s.nowMS()+made.ExpiresInMS)

@@ -14,6 +14,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
@@ -101,6 +102,26 @@ func (s *Service) verify(ctx context.Context, password, phc string) (ok, outdate
 	return ok, true, err
 }
 
+// checkPasswordStage is the stage m.login.password: "Password-based".
+func (s *Service) checkPasswordStage(ctx context.Context, a uia.Attempt) (uia.Evidence, error) {
+	var sent struct {
+		Identifier *Identifier `json:"identifier"`
+		User       string      `json:"user"`
+		Medium     string      `json:"medium"`
+		Address    string      `json:"address"`
+		Password   string      `json:"password"`
+	}
+	if err := a.Decode(&sent); err != nil {
+		return uia.Evidence{}, matrix.Errorf(matrix.BadJSON, "A member of auth has a wrong type")
+	}
+	name, err := readName(sent.Identifier, sent.User, sent.Medium, sent.Address)
+	if err != nil {
+		return uia.Evidence{}, err
+	}
+	found, _, err := s.checkPassword(ctx, name, sent.Password)
+	return uia.Evidence{UserID: found.UserID}, err
+}
+
 // attempts are what one try of a password is counted by.
 type attempts []*ratelimit.Claim
 
@@ -149,20 +170,20 @@ func (s *Service) ChangePassword(ctx context.Context, session matrix.Session, r 
 	if err := s.checkNewPassword(r.NewPassword); err != nil {
 		return err
 	}
-	op := passwordOperation(operationPassword, session).about("Give your account a new password", r.NewPassword, r.LogoutDevices)
-	op.flows = append(op.flows, s.threepidFlows()...)
-	proof, err := s.interact(ctx, op, r.Auth)
+	op := uia.ByPassword(uia.ChangePassword, session).About("Give your account a new password", r.NewPassword, r.LogoutDevices)
+	op.Flows = append(op.Flows, s.o.Stages.Alone(uia.ChangePassword)...)
+	proof, err := s.o.Stages.Interact(ctx, op, r.Auth)
 	if err != nil {
 		return err
 	}
 	change := passwordChange{
-		userID: proof.userID, password: r.NewPassword,
+		userID: proof.UserID, password: r.NewPassword,
 		logout: r.LogoutDevices == nil || *r.LogoutDevices, keep: session.DeviceID,
 	}
 	if err := s.changePassword(ctx, change, proof); err != nil {
 		return err
 	}
-	s.o.Threepids.TellNewPassword(ctx, proof.userID)
+	s.o.Threepids.TellNewPassword(ctx, proof.UserID)
 	return nil
 }
 
@@ -177,7 +198,7 @@ func (s *Service) SetPassword(ctx context.Context, name, password string, logout
 	if err != nil {
 		return err
 	}
-	return s.changePassword(ctx, passwordChange{userID: userID, password: password, logout: logout}, approval{})
+	return s.changePassword(ctx, passwordChange{userID: userID, password: password, logout: logout}, uia.Approval{})
 }
 
 // passwordChange is one change of a password; keep is the device that stays
@@ -188,7 +209,7 @@ type passwordChange struct {
 	keep             string
 }
 
-func (s *Service) changePassword(ctx context.Context, c passwordChange, proof approval) error {
+func (s *Service) changePassword(ctx context.Context, c passwordChange, proof uia.Approval) error {
 	hash, err := s.hasher.hash(ctx, preparePassword(c.password))
 	if err != nil {
 		return err
@@ -198,13 +219,11 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ap
 		if err := account.LockLive(ctx, tx, c.userID); err != nil {
 			return err
 		}
-		if err := proof.consume(ctx, tx); err != nil {
+		if err := proof.Consume(ctx, tx); err != nil {
 			return err
 		}
-		if proof.threepidSID != "" {
-			if err := s.o.Threepids.ClaimOwned(ctx, tx, proof.threepidSID, c.userID); err != nil {
-				return err
-			}
+		if err := proof.Claim(ctx, tx, c.userID); err != nil {
+			return err
 		}
 		if err := account.SetPassword(ctx, tx, c.userID, hash); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
@@ -99,7 +100,7 @@ func TestARequestWentOnWaitingAfterItsTokenHadEnded(t *testing.T) {
 		}, false},
 		"the device logs in anew": {func(s *Service, c Credentials) error {
 			_, err := s.Login(t.Context(), LoginRequest{
-				Type: StagePassword, User: "example", Password: testPassword, DeviceID: c.DeviceID,
+				Type: uia.StagePassword, User: "example", Password: testPassword, DeviceID: c.DeviceID,
 			}, matrix.Client{})
 			return err
 		}, true},

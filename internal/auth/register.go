@@ -12,6 +12,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
 
@@ -51,13 +52,10 @@ func (s *Service) Register(ctx context.Context, r RegisterRequest, client matrix
 		return Credentials{}, err
 	}
 	if wanted.account.Guest {
-		return s.register(ctx, wanted, "", client, approval{})
+		return s.register(ctx, wanted, "", client, uia.Approval{})
 	}
-	op := operation{
-		name:  operationRegister,
-		flows: append([][]string{{StageDummy}}, s.threepidFlows()...),
-	}
-	proof, err := s.interact(ctx, op, r.Auth)
+	op := uia.Operation{Name: uia.Register, Flows: s.o.Stages.Alone(uia.Register)}
+	proof, err := s.o.Stages.Interact(ctx, op, r.Auth)
 	if err != nil {
 		return Credentials{}, err
 	}
@@ -140,7 +138,7 @@ type registration struct {
 
 // register makes the account, its address, its device and its tokens in one
 // transaction.
-func (s *Service) register(ctx context.Context, r registration, password string, client matrix.Client, proof approval) (Credentials, error) {
+func (s *Service) register(ctx context.Context, r registration, password string, client matrix.Client, proof uia.Approval) (Credentials, error) {
 	var err error
 	if r.account.PasswordHash, err = s.newPasswordHash(ctx, password); err != nil {
 		return Credentials{}, err
@@ -148,17 +146,15 @@ func (s *Service) register(ctx context.Context, r registration, password string,
 	credentials := Credentials{UserID: r.account.UserID, HomeServer: s.o.ServerName}
 	var stale, revoked []secret.Hash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := proof.consume(ctx, tx); err != nil {
+		if err := proof.Consume(ctx, tx); err != nil {
 			return err
 		}
 		var err error
 		if stale, err = s.makeAccount(ctx, tx, r); err != nil {
 			return err
 		}
-		if proof.threepidSID != "" {
-			if err := s.o.Threepids.ClaimNew(ctx, tx, proof.threepidSID, r.account.UserID); err != nil {
-				return err
-			}
+		if err := proof.Claim(ctx, tx, r.account.UserID); err != nil {
+			return err
 		}
 		if r.inhibit {
 			return nil

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"homeserver/internal/auth/account"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
 
@@ -186,7 +187,7 @@ func TestRegisterAsksForAuthentication(t *testing.T) {
 
 	_, err := s.Register(t.Context(), r, testClient)
 	first := wantChallenge(t, err, "")
-	if first.Flows[0].Stages[0] != StageDummy || first.Completed != nil {
+	if first.Flows[0].Stages[0] != uia.StageDummy || first.Completed != nil {
 		t.Fatalf("got %+v, want the flow m.login.dummy and nothing completed", first)
 	}
 
@@ -205,8 +206,8 @@ func TestRegisterKeepsTheAuthenticationWhenTheNameHasBeenTaken(t *testing.T) {
 	_, err := s.Register(t.Context(), RegisterRequest{Username: "wanted"}, testClient)
 	session := wantChallenge(t, err, "").Session
 	auth := fmt.Appendf(nil, `{"type":"m.login.dummy","session":%q}`, session)
-	op := operation{name: "POST /register", flows: [][]string{{StageDummy}}}
-	proof, err := s.interact(t.Context(), op, auth)
+	op := uia.Operation{Name: "POST /register", Flows: [][]string{{uia.StageDummy}}}
+	proof, err := s.o.Stages.Interact(t.Context(), op, auth)
 	must(t, err)
 	mustRegister(t, s, "wanted")
 

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal/replica"
 )
@@ -38,6 +39,8 @@ type Options struct {
 	SharedSecret string
 	// GuestsEnabled lets strangers make guest accounts.
 	GuestsEnabled bool
+	// Stages is what interactive authentication knows; nil: what is needed here.
+	Stages *uia.Service
 	// Threepids knows the addresses of users; nil: none can be proved.
 	Threepids *threepid.Service
 	// Limits bounds wrong passwords; nil: there are no limits.
@@ -70,7 +73,6 @@ type Service struct {
 	watches *watches
 	seen    *lastSeen
 	nonces  *nonces
-	stages  map[string]stage
 	leave   []func(ctx context.Context, userID string) error
 	erase   []func(ctx context.Context, userID string) error
 
@@ -89,8 +91,11 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 	if o.AccessTokenLifetime == 0 {
 		o.AccessTokenLifetime = defaultTokenLifetime
 	}
+	if o.Stages == nil {
+		o.Stages = uia.New(pool, o.Now)
+	}
 	if o.Threepids == nil {
-		o.Threepids = threepid.New(threepid.Options{Pool: pool, Now: o.Now})
+		o.Threepids = threepid.New(threepid.Options{Pool: pool, Stages: o.Stages, Now: o.Now})
 	}
 	s := &Service{
 		pool:    pool,
@@ -111,12 +116,7 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 			s.watches.suspect("")
 		})
 	}
-	s.stages = map[string]stage{
-		StageDummy:    {check: checkDummy},
-		StagePassword: {check: s.checkPasswordStage},
-		StageEmail:    {check: s.checkThreepidStage(threepid.Email)},
-		StagePhone:    {check: s.checkThreepidStage(threepid.Phone)},
-	}
+	o.Stages.Register(uia.StagePassword, uia.Stage{Check: s.checkPasswordStage})
 	return s
 }
 
@@ -161,7 +161,7 @@ func (s *Service) Stop() {
 func (s *Service) tidy(ctx context.Context) error {
 	return errors.Join(
 		s.flushSeen(ctx),
-		deleteInteractionsBefore(ctx, s.pool, s.nowMS()-interactionLifetime.Milliseconds()),
+		s.o.Stages.DeleteExpired(ctx),
 		deleteLoginTokensBefore(ctx, s.pool, s.nowMS()),
 		deleteOpenIDTokensBefore(ctx, s.pool, s.nowMS()),
 		s.ResumeDeactivations(ctx),

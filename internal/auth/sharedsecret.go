@@ -13,6 +13,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/cache"
 	"homeserver/internal/matrix"
 )
@@ -79,7 +80,7 @@ func (s *Service) RegisterWithSharedSecret(ctx context.Context, r SharedSecretRe
 		return Credentials{}, err
 	}
 	wanted := registration{account: account.Account{UserID: userID, Admin: r.Admin}}
-	return s.register(ctx, wanted, r.Password, client, approval{})
+	return s.register(ctx, wanted, r.Password, client, uia.Approval{})
 }
 
 // authentic reports whether the MAC was made with the secret.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/uia"
+
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 )
@@ -57,7 +59,7 @@ func deleteLoginTokensBefore(ctx context.Context, q account.Querier, now int64) 
 // was begun with an earlier password: interactive sessions, login tokens and OpenID
 // tokens.
 func deletePending(ctx context.Context, tx pgx.Tx, userID string) error {
-	if err := deleteInteractionsOf(ctx, tx, userID); err != nil {
+	if err := uia.DeleteOf(ctx, tx, userID); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `DELETE FROM login_tokens WHERE user_id = $1`, userID); err != nil {

@@ -15,6 +15,7 @@ import (
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/threepid/threepidtest"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
@@ -47,8 +48,9 @@ func newPost(t testing.TB, options ...func(*Options)) *post {
 	must(t, err)
 	gateway, err := threepid.NewGateway(threepid.GatewayOptions{URL: p.gateway.URL})
 	must(t, err)
+	stages := uia.New(pool, p.Now)
 	p.threepids = threepid.New(threepid.Options{
-		Pool: pool, ServerName: testServer, BaseURL: "https://test.example", Registration: true, Mail: mailer, Gateway: gateway,
+		Pool: pool, Stages: stages, ServerName: testServer, BaseURL: "https://test.example", Registration: true, Mail: mailer, Gateway: gateway,
 		IdentityServers: []string{p.identity.URL},
 		Outgoing:        safehttp.New(safehttp.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 		Signer:          &event.Signer{ServerName: testServer, KeyID: "ed25519:1", Key: ed25519.NewKeyFromSeed(make([]byte, 32))},
@@ -56,7 +58,7 @@ func newPost(t testing.TB, options ...func(*Options)) *post {
 	})
 	t.Cleanup(p.threepids.Stop)
 	o := Options{
-		ServerName: testServer, Argon: cheapArgon, RegistrationEnabled: true, Threepids: p.threepids,
+		ServerName: testServer, Argon: cheapArgon, RegistrationEnabled: true, Stages: stages, Threepids: p.threepids,
 		Now: p.Now,
 	}
 	for _, option := range options {
@@ -184,8 +186,8 @@ func TestRegisterGoesOnAfterTheNameWasTaken(t *testing.T) {
 	_, err := p.Register(t.Context(), RegisterRequest{Username: "wanted"}, testClient)
 	session := wantChallenge(t, err, "").Session
 	sid := p.prove(t, threepid.ForRegistration, "a@example.org")
-	op := operation{name: operationRegister, flows: append([][]string{{StageDummy}}, p.threepidFlows()...)}
-	_, err = p.interact(t.Context(), op, emailAuth(sid, session))
+	op := uia.Operation{Name: uia.Register, Flows: p.o.Stages.Alone(uia.Register)}
+	_, err = p.o.Stages.Interact(t.Context(), op, emailAuth(sid, session))
 	must(t, err)
 
 	r := RegisterRequest{Username: "another", Auth: fmt.Appendf(nil, `{"session":%q}`, session)}
@@ -213,7 +215,7 @@ func TestThreepidStageRefusals(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
 	byMail := p.prove(t, threepid.ForRegistration, "a@example.org")
-	op := operation{name: operationRegister, flows: [][]string{{StageEmail}, {StagePhone}}}
+	op := uia.Operation{Name: uia.Register, Flows: [][]string{{uia.StageEmail}, {uia.StagePhone}}}
 	tests := map[string]struct {
 		auth   string
 		want   matrix.Code
@@ -231,8 +233,8 @@ func TestThreepidStageRefusals(t *testing.T) {
 			t.Errorf("%s: got %d", name, e.HTTPStatus())
 		}
 	}
-	op.name = "POST /elsewhere"
-	_, err := p.interact(t.Context(), op, emailAuth(byMail, ""))
+	op.Name = "POST /elsewhere"
+	_, err := p.o.Stages.Interact(t.Context(), op, emailAuth(byMail, ""))
 	wantChallenge(t, err, matrix.ThreepidAuthFailed)
 }
 
@@ -301,14 +303,17 @@ func TestForgottenPasswordOfAnAddressThatWasTakenAway(t *testing.T) {
 	alice := mustRegister(t, p.Service, "alice")
 	p.give(t, alice.UserID, "a@example.org")
 	sid := p.prove(t, threepid.ForPassword, "a@example.org")
-	_, err := p.threepids.Delete(t.Context(), alice.UserID, threepid.Removal{Medium: "email", Address: "a@example.org"})
+	op := uia.Operation{Name: uia.ChangePassword, Flows: p.o.Stages.Alone(uia.ChangePassword)}
+	proof, err := p.o.Stages.Interact(t.Context(), op, emailAuth(sid, ""))
+	must(t, err)
+	_, err = p.threepids.Delete(t.Context(), alice.UserID, threepid.Removal{Medium: "email", Address: "a@example.org"})
 	must(t, err)
 	r := ChangePasswordRequest{NewPassword: "new password", Auth: emailAuth(sid, "")}
 	wantChallenge(t, p.ChangePassword(t.Context(), matrix.Session{}, r), matrix.ThreepidNotFound)
 
 	// Between the check and the transaction, too.
 	c := passwordChange{userID: alice.UserID, password: "new password"}
-	err = p.changePassword(t.Context(), c, approval{userID: alice.UserID, threepidSID: sid})
+	err = p.changePassword(t.Context(), c, proof)
 	wantCode(t, err, matrix.ThreepidAuthFailed)
 	mustLogin(t, p.Service, "alice")
 }
@@ -317,22 +322,22 @@ func TestAddThreepid(t *testing.T) {
 	t.Parallel()
 	p := newPost(t)
 	alice := mustAuthenticate(t, p.Service, mustRegister(t, p.Service, "alice").AccessToken)
-	r := AddThreepidRequest{ClientSecret: clientSecret, SID: p.ask(t, threepid.ForAccount, "a@example.org")}
-	wantCode(t, p.AddThreepid(t.Context(), alice, r), matrix.ThreepidAuthFailed)
+	r := threepid.AddRequest{ClientSecret: clientSecret, SID: p.ask(t, threepid.ForAccount, "a@example.org")}
+	wantCode(t, p.threepids.Add(t.Context(), alice, r), matrix.ThreepidAuthFailed)
 	p.click(t)
-	challenge := wantChallenge(t, p.AddThreepid(t.Context(), alice, r), "")
+	challenge := wantChallenge(t, p.threepids.Add(t.Context(), alice, r), "")
 	if got := fmt.Sprint(challenge.Flows); got != "[{[m.login.password]}]" {
 		t.Errorf("got the flows %s", got)
 	}
 	r.Auth = passwordAuth(t, "alice", "wrong", challenge.Session)
-	wantChallenge(t, p.AddThreepid(t.Context(), alice, r), matrix.Forbidden)
+	wantChallenge(t, p.threepids.Add(t.Context(), alice, r), matrix.Forbidden)
 	r.Auth = passwordAuth(t, "alice", testPassword, challenge.Session)
-	must(t, p.AddThreepid(t.Context(), alice, r))
+	must(t, p.threepids.Add(t.Context(), alice, r))
 	if all := p.addresses(t, alice.UserID); !slices.Equal(all, []string{"a@example.org"}) {
 		t.Errorf("got %v", all)
 	}
-	wantCode(t, p.AddThreepid(t.Context(), alice, r), matrix.ThreepidAuthFailed)
-	wantCode(t, p.AddThreepid(t.Context(), alice, AddThreepidRequest{}), matrix.MissingParam)
+	wantCode(t, p.threepids.Add(t.Context(), alice, r), matrix.ThreepidAuthFailed)
+	wantCode(t, p.threepids.Add(t.Context(), alice, threepid.AddRequest{}), matrix.MissingParam)
 }
 
 func TestLoginByThirdPartyIdentifier(t *testing.T) {
@@ -353,7 +358,7 @@ func TestLoginByThirdPartyIdentifier(t *testing.T) {
 		{Medium: "email", Address: "a@example.org"},
 	}
 	for _, r := range good {
-		r.Type, r.Password = StagePassword, testPassword
+		r.Type, r.Password = uia.StagePassword, testPassword
 		got, err := p.Login(t.Context(), r, testClient)
 		if err != nil || got.UserID != alice {
 			t.Errorf("%+v: got %s, %v", r, got.UserID, err)
@@ -370,12 +375,12 @@ func TestLoginByThirdPartyIdentifier(t *testing.T) {
 		{Type: "m.id.phone", Country: "DE", Phone: "07700 900001"},
 		{Type: "m.id.phone"},
 	} {
-		_, err := p.Login(t.Context(), LoginRequest{Type: StagePassword, Identifier: &id, Password: testPassword}, testClient)
+		_, err := p.Login(t.Context(), LoginRequest{Type: uia.StagePassword, Identifier: &id, Password: testPassword}, testClient)
 		if !matrix.IsCode(err, matrix.Forbidden) {
 			t.Errorf("%+v: got %v", id, err)
 		}
 	}
-	op := operation{name: "x", userID: alice, flows: [][]string{{StagePassword}}}
+	op := uia.Operation{Name: "x", UserID: alice, Flows: [][]string{{uia.StagePassword}}}
 	_, err := try(t, p.Service, op, `{"type":"m.login.password","identifier":{"type":"m.id.thirdparty","medium":"email","address":"a@example.org"},"password":%q}`, testPassword)
 	must(t, err)
 }
@@ -386,7 +391,7 @@ func TestWrongPasswordsAreCountedForUnknownAddressesToo(t *testing.T) {
 	p := newPost(t, limitFailedLogins(ratelimit.Limit{PerSecond: 0.001, Burst: 2}))
 	p.give(t, mustRegister(t, p.Service, "alice").UserID, "known@example.org")
 	for _, address := range []string{"known@example.org", "unknown@example.org", "another@example.org"} {
-		r := LoginRequest{Type: StagePassword, Medium: "email", Address: address, Password: "wrong"}
+		r := LoginRequest{Type: uia.StagePassword, Medium: "email", Address: address, Password: "wrong"}
 		for range 2 {
 			_, err := p.Login(t.Context(), r, testClient)
 			wantCode(t, err, matrix.Forbidden)
@@ -429,7 +434,7 @@ func TestDeactivateFreesAndUnbindsAddresses(t *testing.T) {
 		if bound := p.identity.Bound("email", "shared@example.org"); (bound != "") != test.broken {
 			t.Errorf("%s: still bound: %q", test.name, bound)
 		}
-		_, err = p.Login(t.Context(), LoginRequest{Type: StagePassword, Medium: "email", Address: "shared@example.org", Password: testPassword}, testClient)
+		_, err = p.Login(t.Context(), LoginRequest{Type: uia.StagePassword, Medium: "email", Address: "shared@example.org", Password: testPassword}, testClient)
 		wantCode(t, err, matrix.Forbidden)
 	}
 }

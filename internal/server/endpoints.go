@@ -19,7 +19,7 @@ const healthTimeout = 2 * time.Second
 func (s *Server) newAPI(pool *pgxpool.Pool, registry *prometheus.Registry) (*api.API, error) {
 	cfg, on := s.cfg, s.services
 	return api.New(api.Options{
-		Auth: on.auth, Threepids: on.threepids, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Media: on.media,
+		Auth: on.auth, Stages: on.stages, Threepids: on.threepids, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Media: on.media,
 		Stream: on.stream.sync, Data: on.stream.data, Receipts: on.stream.receipts, Typing: on.stream.typing, Presence: on.stream.presence, Push: on.stream.push,
 		Searches: on.found.search, Directory: on.found.users, Invitations: on.found.invitations, Turn: newTurn(cfg),
 		Reports:    reports.New(reports.Options{Pool: pool, Rooms: on.rooms.Timeline, Log: s.log}),

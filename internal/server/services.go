@@ -10,6 +10,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
@@ -29,6 +30,7 @@ type services struct {
 	journal   *journal.Journal
 	limits    *ratelimit.Limits
 	disks     *disks
+	stages    *uia.Service
 	threepids *threepid.Service
 	auth      *auth.Service
 	profiles  *profile.Service
@@ -43,16 +45,16 @@ type services struct {
 // newServices makes the services on a migrated database. It starts none of them.
 func newServices(cfg *config.Config, db *database, signer *event.Signer, log *slog.Logger) (*services, error) {
 	pool, budget := db.pool, cfg.Budget()
-	s := &services{others: replica.New(pool, log), limits: newLimits(cfg.RateLimits, &budget.Caches), disks: newDisks(cfg, db.cluster, log)}
+	s := &services{others: replica.New(pool, log), stages: uia.New(pool, nil), limits: newLimits(cfg.RateLimits, &budget.Caches), disks: newDisks(cfg, db.cluster, log)}
 	s.journal = journal.New(pool, journal.Options{
 		Channel:     s.others,
 		WindowBytes: int(budget.LiveWindow), QueueBytes: int(budget.WriteQueue), Limits: s.limits, Log: log,
 	})
 	var err error
-	if s.threepids, err = newThreepids(cfg, pool, signer, s.limits, log); err != nil {
+	if s.threepids, err = newThreepids(cfg, pool, s.stages, signer, s.limits, log); err != nil {
 		return nil, err
 	}
-	s.auth = newAuth(cfg, pool, s.threepids, s.limits, s.others, log)
+	s.auth = newAuth(cfg, pool, s.stages, s.threepids, s.limits, s.others, log)
 	s.profiles = profile.New(pool)
 	s.rooms = rooms.New(rooms.Options{
 		Pool: pool, Journal: s.journal, Profiles: s.profiles, Signer: signer, Limits: s.limits, Guests: s.auth.Guests, Log: log,
@@ -81,7 +83,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 
 // newAuth makes the service of accounts, which commands use without the others.
 func newAuth(
-	cfg *config.Config, pool *pgxpool.Pool, threepids *threepid.Service, limits *ratelimit.Limits, others *replica.Channel, log *slog.Logger,
+	cfg *config.Config, pool *pgxpool.Pool, stages *uia.Service, threepids *threepid.Service, limits *ratelimit.Limits, others *replica.Channel, log *slog.Logger,
 ) *auth.Service {
 	shares := cfg.Budget().Caches
 	return auth.New(pool, auth.Options{
@@ -89,6 +91,7 @@ func newAuth(
 		MinPasswordLength:   cfg.Password.MinLength,
 		RegistrationEnabled: cfg.RegistrationOpen(),
 		GuestsEnabled:       cfg.GuestsAllowed(),
+		Stages:              stages,
 		Threepids:           threepids,
 		SharedSecret:        string(cfg.Registration.SharedSecret),
 		Limits:              limits,

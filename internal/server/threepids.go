@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/safehttp"
@@ -13,9 +14,9 @@ import (
 )
 
 // newThreepids makes the service of e-mail addresses and phone numbers.
-func newThreepids(cfg *config.Config, pool *pgxpool.Pool, signer *event.Signer, limits *ratelimit.Limits, log *slog.Logger) (*threepid.Service, error) {
+func newThreepids(cfg *config.Config, pool *pgxpool.Pool, stages *uia.Service, signer *event.Signer, limits *ratelimit.Limits, log *slog.Logger) (*threepid.Service, error) {
 	o := threepid.Options{
-		Pool: pool, ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL,
+		Pool: pool, Stages: stages, ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL,
 		Registration:      cfg.RegistrationOpen(),
 		ConcealRegistered: cfg.Threepids.ConcealRegistered,
 		EmailDomains:      cfg.Email.AllowedDomains,

@@ -36,9 +36,9 @@ func (s *Service) TellNewPassword(ctx context.Context, userID string) {
 	})
 }
 
-// TellAdded tells the addresses that an account had before of a new one, as
+// tellAdded tells the addresses that an account had before of a new one, as
 // TellNewPassword does.
-func (s *Service) TellAdded(ctx context.Context, userID string, added Address) {
+func (s *Service) tellAdded(ctx context.Context, userID string, added Address) {
 	s.tell(ctx, notice{
 		userID: userID, about: added, subject: "Your account on " + s.o.ServerName + " has a new address",
 		what: fmt.Sprintf("The address %s was added to %s. With it a new password can be set.", added.Address, userID),

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth/identity"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
@@ -42,6 +43,8 @@ const (
 // Options sets up a Service.
 type Options struct {
 	Pool *pgxpool.Pool
+	// Stages is where the stages that prove an address are registered.
+	Stages *uia.Service
 	// ServerName is what messages call the server.
 	ServerName string
 	// BaseURL is where people and clients reach the server, without a slash at the end.
@@ -101,11 +104,14 @@ func New(o Options) *Service {
 		o.Log = slog.Default()
 	}
 	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
-	return &Service{
+	s := &Service{
 		o:        o,
 		identity: identityClient{identity.New(identity.Options{Outgoing: o.Outgoing, Servers: o.IdentityServers}), o.Signer},
 		notices:  make(chan struct{}, maxNotices),
 	}
+	o.Stages.Register(uia.StageEmail, s.stage(Email))
+	o.Stages.Register(uia.StagePhone, s.stage(Phone))
+	return s
 }
 
 // Proves reports whether addresses of a medium can be proved, so that what needs

@@ -17,6 +17,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/threepid/threepidtest"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
@@ -68,7 +69,7 @@ func newHouse(t testing.TB, options ...func(*threepid.Options)) *house {
 		identity: threepidtest.NewIdentityServer(t),
 	}
 	o := threepid.Options{
-		Pool: h.pool, ServerName: server, BaseURL: base + "/", Registration: true,
+		Pool: h.pool, Stages: uia.New(h.pool, h.Now), ServerName: server, BaseURL: base + "/", Registration: true,
 		Mail:            mailer(t, threepid.MailOptions{Host: h.mail.Host, Port: h.mail.Port, TLS: threepid.NoTLS}),
 		Gateway:         gateway(t, threepid.GatewayOptions{URL: h.gateway.URL, Authorization: "Bearer sms"}),
 		IdentityServers: []string{h.identity.URL},

@@ -265,7 +265,7 @@ func (s *Service) Validated(ctx context.Context, purpose Purpose, c Credentials)
 }
 
 // ClaimNew uses a validated session up, and gives its address to a user, in the
-// transaction of what that allows; for an account that has others, TellAdded follows.
+// transaction of what that allows; for an account that has others, tellAdded follows.
 // M_THREEPID_AUTH_FAILED where another request has
 // used it, M_THREEPID_IN_USE where another account has got the address meanwhile,
 // M_THREEPID_DENIED where the user has too many.

@@ -1,4 +1,4 @@
-package auth
+package uia
 
 import (
 	"context"
@@ -11,12 +11,12 @@ import (
 	"homeserver/internal/auth/secret"
 )
 
-// insertInteraction stores a new interaction. Where its owner has too many, the
+// insertSession stores a new session. Where its owner has too many, the
 // oldest ones give way.
-func insertInteraction(ctx context.Context, q account.Querier, op operation, i interaction, now int64) error {
-	most := maxInteractionsOfUser
-	if op.userID == "" {
-		most = maxInteractionsOfNobody
+func insertSession(ctx context.Context, q account.Querier, op Operation, i session, now int64) error {
+	most := maxSessionsOfUser
+	if op.UserID == "" {
+		most = maxSessionsOfNobody
 	}
 	hash := i.hash()
 	mac, err := op.mac(i.id)
@@ -30,35 +30,35 @@ func insertInteraction(ctx context.Context, q account.Querier, op operation, i i
 				ORDER BY created_at DESC OFFSET $7 - 1))
 		INSERT INTO interactive_sessions (session_hash, operation, user_id, proved_user_id, completed, created_at, flows, threepid_sid, effect, parameters_mac)
 		VALUES ($1, $2, $3, $4, $5, $6, $8, $9, $10, $11)`,
-		hash[:], op.name, op.userID, i.provedUserID, notNil(i.completed), now, most, op.flows, i.threepidSID, op.effect, mac)
+		hash[:], op.Name, op.UserID, i.provedUserID, notNil(i.completed), now, most, op.Flows, i.proof, op.effect, mac)
 	if err != nil {
 		return fmt.Errorf("insert an interactive session: %w", err)
 	}
 	return nil
 }
 
-// findInteraction reads an interaction that is newer than oldest by its ID, with the
+// findSession reads a session that is newer than oldest by its ID, with the
 // operation that it is about; one that is not stored where there is none.
-func findInteraction(ctx context.Context, q account.Querier, id string, oldest int64) (operation, interaction, error) {
+func findSession(ctx context.Context, q account.Querier, id string, oldest int64) (Operation, session, error) {
 	hash := secret.HashOf(id)
 	rows, err := q.Query(ctx, `
 		SELECT operation, user_id, flows, effect, completed, proved_user_id, threepid_sid, parameters_mac, by_page FROM interactive_sessions
 		WHERE session_hash = $1 AND created_at > $2`, hash[:], oldest)
 	if err != nil {
-		return operation{}, interaction{}, fmt.Errorf("query an interactive session: %w", err)
+		return Operation{}, session{}, fmt.Errorf("query an interactive session: %w", err)
 	}
-	var op operation
-	i, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (interaction, error) {
-		found := interaction{id: id, stored: true}
-		err := row.Scan(&op.name, &op.userID, &op.flows, &op.effect, &found.completed, &found.provedUserID, &found.threepidSID,
+	var op Operation
+	i, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (session, error) {
+		found := session{id: id, stored: true}
+		err := row.Scan(&op.Name, &op.UserID, &op.Flows, &op.effect, &found.completed, &found.provedUserID, &found.proof,
 			&found.mac, &found.byPage)
 		return found, err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return operation{}, interaction{}, nil
+		return Operation{}, session{}, nil
 	}
 	if err != nil {
-		return operation{}, interaction{}, fmt.Errorf("read an interactive session: %w", err)
+		return Operation{}, session{}, fmt.Errorf("read an interactive session: %w", err)
 	}
 	return op, i, nil
 }
@@ -66,20 +66,20 @@ func findInteraction(ctx context.Context, q account.Querier, id string, oldest i
 // storeProgress stores that a stage has been completed. Where another request has
 // completed one at the same time, its progress stays, and this one's is lost: the
 // client sees that from the next answer.
-func storeProgress(ctx context.Context, q account.Querier, before, after interaction) error {
+func storeProgress(ctx context.Context, q account.Querier, before, after session) error {
 	hash := before.hash()
 	_, err := q.Exec(ctx, `
 		UPDATE interactive_sessions SET completed = $2, proved_user_id = $3, threepid_sid = $5, by_page = $6
 		WHERE session_hash = $1 AND completed = $4`,
-		hash[:], after.completed, after.provedUserID, notNil(before.completed), after.threepidSID, after.byPage)
+		hash[:], after.completed, after.provedUserID, notNil(before.completed), after.proof, after.byPage)
 	if err != nil {
 		return fmt.Errorf("store the progress of an interactive session: %w", err)
 	}
 	return nil
 }
 
-// deleteInteraction reports whether there was one.
-func deleteInteraction(ctx context.Context, q account.Querier, hash secret.Hash) (bool, error) {
+// deleteSession reports whether there was one.
+func deleteSession(ctx context.Context, q account.Querier, hash secret.Hash) (bool, error) {
 	tag, err := q.Exec(ctx, `DELETE FROM interactive_sessions WHERE session_hash = $1`, hash[:])
 	if err != nil {
 		return false, fmt.Errorf("delete an interactive session: %w", err)
@@ -87,9 +87,9 @@ func deleteInteraction(ctx context.Context, q account.Querier, hash secret.Hash)
 	return tag.RowsAffected() > 0, nil
 }
 
-// deleteInteractionsOf ends what a user, or somebody who has proved to be the user,
+// DeleteOf ends what a user, or somebody who has proved to be the user,
 // has begun.
-func deleteInteractionsOf(ctx context.Context, q account.Querier, userID string) error {
+func DeleteOf(ctx context.Context, q account.Querier, userID string) error {
 	_, err := q.Exec(ctx, `
 		DELETE FROM interactive_sessions WHERE user_id = $1 OR user_id = '' AND proved_user_id = $1`, userID)
 	if err != nil {
@@ -98,8 +98,8 @@ func deleteInteractionsOf(ctx context.Context, q account.Querier, userID string)
 	return nil
 }
 
-// deleteInteractionsBefore deletes what has expired.
-func deleteInteractionsBefore(ctx context.Context, q account.Querier, oldest int64) error {
+// deleteSessionsBefore deletes what has expired.
+func deleteSessionsBefore(ctx context.Context, q account.Querier, oldest int64) error {
 	if _, err := q.Exec(ctx, `DELETE FROM interactive_sessions WHERE created_at <= $1`, oldest); err != nil {
 		return fmt.Errorf("delete expired interactive sessions: %w", err)
 	}

@@ -1,4 +1,4 @@
-package auth
+package uia
 
 import (
 	"cmp"
@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 
-	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
 )
 
@@ -22,8 +21,8 @@ type FallbackStage struct {
 	Effect string
 	// Params is what the challenge tells of the stage; nil for nothing.
 	Params map[string]any
-	// Purpose is what an address has to be proved for, where the stage is about one.
-	Purpose threepid.Purpose
+	// Operation is the name of what the session is to allow.
+	Operation string
 	// Completed says that nothing is left to be done.
 	Completed bool
 }
@@ -35,13 +34,13 @@ type FallbackStage struct {
 // A page that asks for a password must say what it is for, and whose request it was:
 // else everybody could have other people approve what they do not know of. There is
 // none (M_UNRECOGNIZED) for a request without an access token.
-func (s *Service) Fallback(ctx context.Context, session, name string) (FallbackStage, error) {
-	op, current, err := s.openInteraction(ctx, session, name)
+func (s *Service) Fallback(ctx context.Context, id, name string) (FallbackStage, error) {
+	op, current, err := s.openSession(ctx, id, name)
 	if err != nil {
 		return FallbackStage{}, err
 	}
 	open := FallbackStage{
-		UserID: cmp.Or(op.userID, current.provedUserID), Effect: op.effect, Params: s.stages[name].params, Purpose: op.purpose(),
+		UserID: cmp.Or(op.UserID, current.provedUserID), Effect: op.effect, Params: s.stages[name].Params, Operation: op.Name,
 	}
 	if slices.Contains(current.completed, name) {
 		open.Completed = true
@@ -58,8 +57,8 @@ func (s *Service) Fallback(ctx context.Context, session, name string) (FallbackS
 // alone. The fields are the members of the auth object that the stage wants. A
 // stage that has been completed stays so. Errors are those of Fallback, and those
 // of the stage, such as M_FORBIDDEN for a wrong password.
-func (s *Service) CompleteFallback(ctx context.Context, session, name string, fields map[string]any) error {
-	op, current, err := s.openInteraction(ctx, session, name)
+func (s *Service) CompleteFallback(ctx context.Context, id, name string, fields map[string]any) error {
+	op, current, err := s.openSession(ctx, id, name)
 	if err != nil {
 		return err
 	}
@@ -70,27 +69,27 @@ func (s *Service) CompleteFallback(ctx context.Context, session, name string, fi
 	if sent == nil {
 		sent = map[string]any{}
 	}
-	sent["type"], sent["session"] = name, session
+	sent["type"], sent["session"] = name, id
 	auth, err := json.Marshal(sent)
 	if err != nil {
 		return fmt.Errorf("encode the auth object of a fallback: %w", err)
 	}
-	_, failure, err := s.tryStage(ctx, op, current, name, attempt{auth: auth, byPage: true})
+	_, failure, err := s.tryStage(ctx, op, current, name, Attempt{Operation: op.Name, auth: auth, byPage: true})
 	if failure != nil {
 		return failure
 	}
 	return err
 }
 
-// openInteraction finds a session, with its operation, by its ID alone, for a page of a
+// openSession finds a session, with its operation, by its ID alone, for a page of a
 // stage.
-func (s *Service) openInteraction(ctx context.Context, session, stage string) (operation, interaction, error) {
-	op, current, err := findInteraction(ctx, s.pool, session, s.nowMS()-interactionLifetime.Milliseconds())
+func (s *Service) openSession(ctx context.Context, id, stage string) (Operation, session, error) {
+	op, current, err := findSession(ctx, s.pool, id, s.oldest())
 	switch {
 	case err != nil:
 	case !current.stored:
 		err = matrix.Errorf(matrix.NotFound, "The session is unknown or has expired")
-	case stage == StagePassword && (op.userID == "" || op.effect == ""):
+	case stage == StagePassword && (op.UserID == "" || op.effect == ""):
 		err = matrix.Errorf(matrix.Unrecognized, "There is no page on which this request could be approved")
 	}
 	return op, current, err

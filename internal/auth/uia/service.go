@@ -1,0 +1,127 @@
+package uia
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	jsonexp "github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/matrix"
+)
+
+// The stages of interactive authentication that this server knows. Client-server
+// API, "Authentication types".
+const (
+	StageDummy    = "m.login.dummy"
+	StagePassword = "m.login.password"
+	StageEmail    = "m.login.email.identity"
+	StagePhone    = "m.login.msisdn"
+)
+
+// stagePhoneOld is what some clients call StagePhone.
+const stagePhoneOld = "m.login.msisdn.identity"
+
+const (
+	// sessionLifetime is how long a client may take for all stages.
+	sessionLifetime = 24 * time.Hour
+	// maxSessionsOfUser bounds the unfinished sessions of one user, and
+	// maxSessionsOfNobody those of all clients without an access token. Beyond it the
+	// oldest is forgotten.
+	maxSessionsOfUser   = 20
+	maxSessionsOfNobody = 5000
+)
+
+// Service knows the stages and the sessions. It may be used concurrently once all
+// stages have been registered.
+type Service struct {
+	pool   *pgxpool.Pool
+	now    func() time.Time
+	stages map[string]Stage
+	names  []string // of the stages, in the order in which they were registered
+}
+
+// New makes a Service on a migrated database, with the one stage that proves nothing:
+// "Dummy Auth". Without a clock it is time.Now.
+func New(pool *pgxpool.Pool, now func() time.Time) *Service {
+	if now == nil {
+		now = time.Now
+	}
+	s := &Service{pool: pool, now: now, stages: map[string]Stage{}}
+	s.Register(StageDummy, Stage{
+		Check: func(context.Context, Attempt) (Evidence, error) { return Evidence{}, nil },
+		Alone: []string{Register},
+	})
+	return s
+}
+
+// Stage is one type of authentication.
+type Stage struct {
+	// Check judges what a client has sent. A *matrix.Error means that the client may
+	// try again.
+	Check func(ctx context.Context, a Attempt) (Evidence, error)
+	// Params is what a client must know to complete the stage; nil for nothing.
+	Params map[string]any
+	// Alone are the names of the operations that the stage allows by itself, so that it
+	// is one of their flows.
+	Alone []string
+	// Claim uses up the proof of an Evidence for the user whom the operation is about,
+	// in its transaction; nil where the stage has none.
+	Claim func(ctx context.Context, tx pgx.Tx, operation, proof, userID string) error
+}
+
+// Attempt is what a stage judges.
+type Attempt struct {
+	Operation string // the name of what is to be allowed
+	auth      json.RawMessage
+	byPage    bool // it was typed on a page of this server
+}
+
+// Decode reads the auth object as it was sent. As in the rest of a body, names must
+// match exactly, which the standard library can't do.
+func (a Attempt) Decode(into any) error { return jsonexp.Unmarshal(a.auth, into) }
+
+// Evidence is what a stage has found out: whom the client has proved to be, and what
+// is to be claimed later. Either is "" where the stage does not tell.
+type Evidence struct {
+	UserID, Proof string
+}
+
+// Register adds a stage. It is meant for wiring, before the first request.
+func (s *Service) Register(name string, stage Stage) {
+	s.stages[name] = stage
+	s.names = append(s.names, name)
+}
+
+// Alone returns a flow for each stage that allows the operation by itself.
+func (s *Service) Alone(operation string) [][]string {
+	var flows [][]string
+	for _, name := range s.names {
+		if slices.Contains(s.stages[name].Alone, operation) {
+			flows = append(flows, []string{name})
+		}
+	}
+	return flows
+}
+
+// DeleteExpired deletes the sessions that took too long.
+func (s *Service) DeleteExpired(ctx context.Context) error {
+	return deleteSessionsBefore(ctx, s.pool, s.oldest())
+}
+
+// oldest is when the oldest session was begun that is good.
+func (s *Service) oldest() int64 { return s.now().Add(-sessionLifetime).UnixMilli() }
+
+// retriable reports whether an error of a stage is about the authentication. The
+// others are about the request, and are answered as they are.
+func retriable(err *matrix.Error) bool {
+	switch err.Code {
+	case matrix.LimitExceeded, matrix.BadJSON, matrix.MissingParam, matrix.InvalidParam:
+		return false
+	default:
+		return true
+	}
+}

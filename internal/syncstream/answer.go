@@ -5,48 +5,54 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"time"
 
 	"homeserver/internal/event"
-	"homeserver/internal/personal/presence"
+	"homeserver/internal/personal/receipts"
+	"homeserver/internal/personal/typing"
 	"homeserver/internal/reserve"
 	"homeserver/internal/rooms/timeline"
 )
 
-// Answer is what is new for a user: client-server API, GET /sync.
+// Answer is what is new for a user: client-server API, GET /sync. It writes itself in the
+// shape of r0 and later; [V2Alpha] and [InitialSync] are the shapes before it.
 type Answer struct {
 	// NextBatch is the token of the answer.
 	NextBatch string
-	Rooms     []*Room
 
-	*plan
-	service *Service
-	now     time.Time
+	plan      *plan // of the rooms that the answer shows
+	service   *Service
+	stateName string // of the member that holds the state of a room
 }
 
-// empty reports whether there is nothing worth waking a client for. One's own
-// presence is not: most often it has changed by asking.
-func (a *Answer) empty() bool {
-	return len(a.Rooms)+len(a.accountData) == 0 &&
-		!slices.ContainsFunc(a.presence, func(st presence.State) bool { return st.UserID != a.UserID })
+// newAnswer keeps the rooms of the plan in which something is new.
+func (s *Service) newAnswer(p *plan, r *request) *Answer {
+	p.rooms = p.which(func(r *room) bool { return r.shown })
+	if p.byNID != nil { // some may have been added at the end
+		slices.SortFunc(p.rooms, func(a, b *room) int { return cmp.Compare(a.nid, b.nid) })
+	}
+	name := "state"
+	if r.UseStateAfter {
+		name = cmp.Or(r.StateAfter, "state_after")
+	}
+	return &Answer{NextBatch: s.token(p.upTo, p.tickUpTo, r.Since), plan: p, service: s, stateName: name}
 }
 
 // WriteJSON writes the answer. The lists that are empty stand there all the
 // same, as clients of all ages expect.
 func (a *Answer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
-	w.B = appendList(w.B, a.accountData)
+	w.B = appendList(w.B, a.plan.accountData)
 	w.B = append(w.B, `},"next_batch":`...)
 	w.B = event.AppendString(w.B, a.NextBatch)
 	w.B = append(w.B, `,"presence":{"events":[`...)
-	for i := range a.presence {
-		w.B = a.presence[i].AppendJSON(comma(w.B, i), a.now)
+	for i := range a.plan.presence {
+		w.B = a.plan.presence[i].AppendJSON(comma(w.B, i), a.plan.now)
 	}
 	w.B = append(w.B, `]},"rooms":{`...)
 	for i, section := range []struct {
 		name    string
-		section Section
-	}{{"invite", Invited}, {"join", Joined}, {"knock", Knocked}, {"leave", Left}} {
+		section section
+	}{{"invite", invited}, {"join", joined}, {"knock", knocked}, {"leave", left}} {
 		w.B = append(comma(w.B, i), `"`+section.name+`":{`...)
 		if err := a.writeSection(ctx, w, section.section); err != nil {
 			return err
@@ -57,8 +63,8 @@ func (a *Answer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	return nil
 }
 
-// State gives the state of a room that the answer tells of.
-func (a *Answer) State(r *Room) *timeline.Cursor { return a.service.Rooms.Cursor(r.State) }
+// state returns the state of a room, all of which need not be in memory.
+func (a *Answer) state(r *room) *timeline.Cursor { return a.service.Rooms.Cursor(r.state) }
 
 // comma separates the members of a list.
 func comma(dst []byte, i int) []byte {
@@ -85,22 +91,22 @@ func appendList[T interface{ AppendJSON([]byte) []byte }](dst []byte, list []T) 
 	return append(dst, ']')
 }
 
-func (a *Answer) writeSection(ctx context.Context, w *reserve.Writer, section Section) error {
+func (a *Answer) writeSection(ctx context.Context, w *reserve.Writer, section section) error {
 	first := true
-	for _, r := range a.Rooms {
-		if r.Section != section {
+	for _, r := range a.plan.rooms {
+		if r.section != section {
 			continue
 		}
 		if !first {
 			w.B = append(w.B, ',')
 		}
 		first = false
-		w.B = append(event.AppendString(w.B, r.RoomID), ':')
+		w.B = append(event.AppendString(w.B, r.id), ':')
 		var err error
 		switch section {
-		case Invited:
+		case invited:
 			err = a.writeStripped(ctx, w, "invite_state", r)
-		case Knocked:
+		case knocked:
 			err = a.writeStripped(ctx, w, "knock_state", r)
 		default:
 			err = a.writeRoom(ctx, w, r)
@@ -112,62 +118,54 @@ func (a *Answer) writeSection(ctx context.Context, w *reserve.Writer, section Se
 	return nil
 }
 
-func (a *Answer) writeStripped(ctx context.Context, w *reserve.Writer, name string, r *Room) error {
+func (a *Answer) writeStripped(ctx context.Context, w *reserve.Writer, name string, r *room) error {
 	w.B = append(w.B, `{"`+name+`":{"events":`...)
-	err := timeline.WriteList(ctx, w, a.State(r), timeline.AppendStripped)
+	err := timeline.WriteList(ctx, w, a.state(r), timeline.AppendStripped)
 	w.B = append(w.B, `}}`...)
 	return err
 }
 
 // writeRoom writes a room that the user is in, or has left.
-func (a *Answer) writeRoom(ctx context.Context, w *reserve.Writer, r *Room) error {
+func (a *Answer) writeRoom(ctx context.Context, w *reserve.Writer, r *room) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
-	w.B = appendList(w.B, r.AccountData)
-	if r.Section == Joined {
+	w.B = appendList(w.B, r.accountData)
+	if r.section == joined {
 		w.B = append(w.B, `},"ephemeral":{"events":[`...)
 		w.B = append(r.appendEphemeral(w.B), ']')
 	}
 	w.B = append(w.B, `},`...)
-	if r.Summary != nil {
-		w.B = appendSummary(w.B, r.Summary)
+	if r.summary != nil {
+		w.B = appendSummary(w.B, r.summary)
 	}
-	w.B = append(w.B, `"`+a.stateName()+`":{"events":`...)
+	w.B = append(w.B, `"`+a.stateName+`":{"events":`...)
 	if err := a.writeState(ctx, w, r); err != nil {
 		return err
 	}
 	w.B = append(w.B, `},"timeline":{"events":`...)
-	shown := a.service.Rooms.Cursor(timeline.List{Events: r.Timeline})
+	shown := a.service.Rooms.Cursor(timeline.List{Events: r.timeline})
 	if err := timeline.WriteList(ctx, w, shown, a.eventFormat(r)); err != nil {
 		return err
 	}
 	w.B = append(w.B, `,"limited":`...)
-	w.B = strconv.AppendBool(w.B, r.Limited)
+	w.B = strconv.AppendBool(w.B, r.limited)
 	w.B = append(w.B, `,"prev_batch":`...)
-	w.B = event.AppendString(w.B, FormatToken(r.PrevBatch))
+	w.B = event.AppendString(w.B, FormatToken(r.prevBatch))
 	w.B = append(w.B, '}')
-	if r.Unread != nil {
-		w.B = a.appendUnread(w.B, r.Unread)
+	if r.unread != nil {
+		w.B = a.plan.appendUnread(w.B, r.unread)
 	}
 	w.B = append(w.B, '}')
 	return w.Pass()
 }
 
-// stateName is the member that holds the state of a room.
-func (a *Answer) stateName() string {
-	if !a.UseStateAfter {
-		return "state"
-	}
-	return cmp.Or(a.StateAfter, "state_after")
-}
-
 // writeState writes the state of a room, and notes the members that were not read
 // before.
-func (a *Answer) writeState(ctx context.Context, w *reserve.Writer, r *Room) error {
+func (a *Answer) writeState(ctx context.Context, w *reserve.Writer, r *room) error {
 	format := a.eventFormat(r)
-	if !a.filter.lazy() || len(r.State.Left) == 0 {
-		return timeline.WriteList(ctx, w, a.State(r), format)
+	if !a.plan.filter.lazy() || len(r.state.Left) == 0 {
+		return timeline.WriteList(ctx, w, a.state(r), format)
 	}
-	return timeline.WriteList(ctx, w, a.State(r), func(dst []byte, e *timeline.Event) []byte {
+	return timeline.WriteList(ctx, w, a.state(r), func(dst []byte, e *timeline.Event) []byte {
 		a.service.lazy.remember(a.plan, r, []*timeline.Event{e})
 		return format(dst, e)
 	})
@@ -175,15 +173,15 @@ func (a *Answer) writeState(ctx context.Context, w *reserve.Writer, r *Room) err
 
 // eventFormat is how the events of a room are written, cut down to the filter's
 // event_fields.
-func (a *Answer) eventFormat(r *Room) func(dst []byte, e *timeline.Event) []byte {
-	f := a.Format(r)
-	if a.filter.fields == nil {
+func (a *Answer) eventFormat(r *room) func(dst []byte, e *timeline.Event) []byte {
+	f := a.format(r)
+	if a.plan.filter.fields == nil {
 		return f.AppendJSON
 	}
 	var whole []byte
 	return func(dst []byte, e *timeline.Event) []byte {
 		whole = f.AppendJSON(whole[:0], e)
-		dst, _ = a.filter.fields.appendObject(dst, whole)
+		dst, _ = a.plan.filter.fields.appendObject(dst, whole)
 		return dst
 	}
 }
@@ -201,4 +199,30 @@ func appendSummary(dst []byte, s *timeline.Summary) []byte {
 	dst = append(dst, `,"m.joined_member_count":`...)
 	dst = strconv.AppendInt(dst, s.Joined, 10)
 	return append(dst, `},`...)
+}
+
+// appendRoomID adds room_id to the event that was written last.
+func appendRoomID(dst []byte, roomID string) []byte {
+	dst = append(dst[:len(dst)-1], `,"room_id":`...)
+	return append(event.AppendString(dst, roomID), '}')
+}
+
+// format is how the answer writes the events of a room, but for the filter's
+// event_fields.
+func (a *Answer) format(r *room) timeline.Format {
+	return timeline.Format{
+		Now: a.plan.now, UserID: a.plan.userID, DeviceID: a.plan.deviceID, Access: r.access,
+		Federation: a.plan.filter.EventFormat == "federation",
+	}
+}
+
+func (r *room) appendEphemeral(dst []byte) []byte {
+	n := len(r.receipts)
+	if n > 0 {
+		dst = receipts.AppendEvents(dst, r.receipts)
+	}
+	if r.typingChanged {
+		dst = typing.AppendJSON(comma(dst, n), r.typing)
+	}
+	return dst
 }

@@ -94,9 +94,9 @@ func TestLazyMembersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 	const share = 8 << 20
 	l := newLazyMembers(share)
 	cachetest.Fill(t, share, l.sent.Stats, func() {
-		r := &Room{nid: 1}
+		r := &room{nid: 1}
 		for i := range 200_000 {
-			p := &plan{request: &request{Query: Query{UserID: strings.Repeat("u", 255), DeviceID: "D"}}}
+			p := &plan{userID: strings.Repeat("u", 255), deviceID: "D"}
 			l.sent.Put(l.key(p, r, fmt.Sprint("@member", i)), 1)
 		}
 	})

@@ -59,9 +59,9 @@ func (s *Service) snapshot(ctx context.Context, q InitialQuery, only *[]string) 
 
 // RoomIDs lists the rooms.
 func (i *InitialSync) RoomIDs() []string {
-	ids := make([]string, len(i.answer.Rooms))
-	for n, r := range i.answer.Rooms {
-		ids[n] = r.RoomID
+	ids := make([]string, len(i.answer.plan.rooms))
+	for n, r := range i.answer.plan.rooms {
+		ids[n] = r.id
 	}
 	return ids
 }
@@ -69,22 +69,22 @@ func (i *InitialSync) RoomIDs() []string {
 // WriteJSON writes the answer.
 func (i *InitialSync) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"account_data":`...)
-	w.B = appendList(w.B, i.answer.accountData)
+	w.B = appendList(w.B, i.answer.plan.accountData)
 	w.B = append(w.B, `,"end":`...)
 	w.B = event.AppendString(w.B, i.answer.NextBatch)
 	w.B = append(w.B, `,"presence":`...)
-	w.B = presence.AppendOldList(w.B, i.answer.presence, i.answer.now)
+	w.B = presence.AppendOldList(w.B, i.answer.plan.presence, i.answer.plan.now)
 	w.B = append(w.B, `,"receipts":[`...)
 	begin := len(w.B)
-	for _, r := range i.answer.Rooms {
-		if len(r.Receipts) > 0 {
-			w.B = appendReceiptsIn(separate(w.B, begin), r.RoomID, r.Receipts)
+	for _, r := range i.answer.plan.rooms {
+		if len(r.receipts) > 0 {
+			w.B = appendReceiptsIn(separate(w.B, begin), r.id, r.receipts)
 		}
 	}
 	w.B = append(w.B, `],"rooms":[`...)
-	for n, r := range i.answer.Rooms {
+	for n, r := range i.answer.plan.rooms {
 		w.B = append(comma(w.B, n), '{')
-		if err := i.answer.info(r, i.v1, i.Listed[r.RoomID]).writeMembers(ctx, w); err != nil {
+		if err := i.answer.info(r, i.v1, i.Listed[r.id]).writeMembers(ctx, w); err != nil {
 			return err
 		}
 		w.B = append(w.B, '}')
@@ -113,28 +113,28 @@ type roomHistory struct {
 }
 
 // info shows a room of the answer.
-func (a *Answer) info(r *Room, v1, listed bool) *roomInfo {
+func (a *Answer) info(r *room, v1, listed bool) *roomInfo {
 	info := &roomInfo{
-		format: a.Format(r), roomID: r.RoomID, membership: r.Access.MembershipAt(r.upTo), listed: listed, accountData: r.AccountData,
+		format: a.format(r), roomID: r.id, membership: r.access.MembershipAt(r.upTo), listed: listed, accountData: r.accountData,
 	}
 	info.format.WithRoomID, info.format.V1 = true, v1
 	switch {
-	case r.Section == Invited:
-		state := r.State.Events
+	case r.section == invited:
+		state := r.state.Events
 		info.format.InviteState = state
-		i := slices.IndexFunc(state, func(e *timeline.Event) bool { return e.IsState(event.TypeMember, a.UserID) })
+		i := slices.IndexFunc(state, func(e *timeline.Event) bool { return e.IsState(event.TypeMember, a.plan.userID) })
 		if i >= 0 {
 			info.invite = state[i]
 		}
 	case r.wasIn():
-		info.history = &roomHistory{r.Timeline, r.PrevBatch, r.upTo, a.State(r)}
+		info.history = &roomHistory{r.timeline, r.prevBatch, r.upTo, a.state(r)}
 	}
 	return info
 }
 
 // wasIn reports whether the user is in the room, or was when it last changed for
 // the answer. A user who never was is shown nothing of the state.
-func (r *Room) wasIn() bool { return r.hasTimeline() && !r.secret }
+func (r *room) wasIn() bool { return r.hasTimeline() && !r.stateHidden }
 
 // writeMembers writes the members of the room's object.
 func (i *roomInfo) writeMembers(ctx context.Context, w *reserve.Writer) error {
@@ -188,15 +188,15 @@ func (s *Service) RoomInitialSync(ctx context.Context, q InitialQuery, roomID st
 	if err != nil {
 		return nil, err
 	}
-	if len(answer.Rooms) == 0 || !answer.Rooms[0].wasIn() {
+	if len(answer.plan.rooms) == 0 || !answer.plan.rooms[0].wasIn() {
 		return s.preview(ctx, q, roomID)
 	}
-	r := answer.Rooms[0]
-	result := &RoomInitialSync{info: answer.info(r, q.V1, false), now: answer.now}
-	if len(r.Receipts) > 0 {
-		result.receipts = func(dst []byte) []byte { return appendReceiptsIn(dst, roomID, r.Receipts) }
+	r := answer.plan.rooms[0]
+	result := &RoomInitialSync{info: answer.info(r, q.V1, false), now: answer.plan.now}
+	if len(r.receipts) > 0 {
+		result.receipts = func(dst []byte) []byte { return appendReceiptsIn(dst, roomID, r.receipts) }
 	}
-	if r.Section == Joined {
+	if r.section == joined {
 		result.presence = s.Presence.Changed(q.UserID, 0, func(nid journal.RoomNID) bool { return nid == r.nid }, nil)
 	}
 	return result, nil

@@ -39,12 +39,12 @@ func newMetrics() *metrics {
 	return m
 }
 
-func (m *metrics) observe(p *plan, took time.Duration) {
+func (m *metrics) observe(p *plan, waited bool, took time.Duration) {
 	kind, source := kindIncremental, fromDatabase
 	switch {
 	case p.initial:
 		kind = kindInitial
-	case p.waited:
+	case waited:
 		kind = kindWaited
 	}
 	if p.inWindow() {

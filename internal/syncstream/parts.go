@@ -1,42 +1,91 @@
 package syncstream
 
 import (
-	"maps"
+	"context"
 	"slices"
-
-	"homeserver/internal/event"
-	"homeserver/internal/personal/receipts"
-	"homeserver/internal/personal/typing"
-	"homeserver/internal/rooms/timeline"
 )
 
-// Format is how the answer writes the events of a room, but for the filter's
-// event_fields.
-func (a *Answer) Format(r *Room) timeline.Format {
-	return timeline.Format{
-		Now: a.now, UserID: a.UserID, DeviceID: a.DeviceID, Access: r.Access,
-		Federation: a.filter.EventFormat == "federation",
-	}
+// part is one kind of thing that an answer of /sync brings. What it brings stands in the
+// plan and in its rooms; functions beside fill append it as JSON.
+type part struct {
+	name string
+	// after names the parts that it builds on.
+	after []string
+	// fill reads it for all rooms of the plan at once: from the live window what that
+	// holds, and the rest in one statement for each kind.
+	fill func(*Service, context.Context, *plan) error
+	// isNew reports whether there is something in it, beside what belongs to rooms, that
+	// is worth answering a waiting client for.
+	isNew func(*plan) bool
+	// isNewIn reports the same of a room; such rooms stand in the answer.
+	isNewIn func(*room) bool
 }
 
-// appendReceiptsIn writes one event for each thread, as [receipts.AppendEvents] does.
-func appendReceiptsIn(dst []byte, roomID string, list []*receipts.Receipt) []byte {
-	byThread := map[string][]*receipts.Receipt{}
-	for _, r := range list {
-		byThread[r.ThreadID] = append(byThread[r.ThreadID], r)
-	}
-	for i, thread := range slices.Sorted(maps.Keys(byThread)) {
-		dst = appendRoomID(receipts.AppendEvents(comma(dst, i), byThread[thread]), roomID)
-	}
-	return dst
+// parts lists the parts in the order in which they are filled: each after those that it
+// builds on.
+var parts = []part{
+	{
+		name: "timelines", fill: (*Service).fillTimelines,
+		isNewIn: func(r *room) bool { return r.limited || len(r.timeline) > 0 },
+	},
+	{
+		name: "state", after: []string{"timelines"}, fill: (*Service).fillState,
+		isNewIn: func(r *room) bool { return r.fullState || len(r.state.Events) > 0 },
+	},
+	{
+		name: "summaries", after: []string{"state"}, fill: (*Service).fillSummaries,
+		isNewIn: func(r *room) bool { return r.summary != nil },
+	},
+	{
+		name: "lazy-loaded members", after: []string{"timelines", "state", "summaries"}, fill: (*Service).fillMembers,
+		isNewIn: func(r *room) bool { return len(r.state.Events) > 0 },
+	},
+	{
+		name: "stripped state", fill: (*Service).fillStripped,
+	},
+	{
+		name: "account data", fill: (*Service).fillAccountData,
+		isNew:   func(p *plan) bool { return len(p.accountData) > 0 },
+		isNewIn: func(r *room) bool { return len(r.accountData) > 0 },
+	},
+	{
+		name: "receipts", fill: (*Service).fillReceipts,
+		isNewIn: func(r *room) bool { return r.readFurther || len(r.receipts) > 0 },
+	},
+	{
+		name: "typing", fill: (*Service).fillTyping,
+		isNewIn: func(r *room) bool { return r.typingChanged },
+	},
+	{
+		name: "presence", fill: (*Service).fillPresence,
+		isNew: (*plan).othersPresenceChanged,
+	},
+	{
+		name: "unread counts", fill: (*Service).fillUnread, // of the rooms in which something is new
+		after: []string{"timelines", "state", "summaries", "lazy-loaded members", "account data", "receipts", "typing"},
+	},
 }
 
-func appendTypingIn(dst []byte, roomID string, users []string) []byte {
-	return appendRoomID(typing.AppendJSON(dst, users), roomID)
+// fill fills all parts, and notes in which rooms something is new.
+func (s *Service) fill(ctx context.Context, p *plan) error {
+	if p.covered && len(p.rooms)+len(p.own) == 0 && !p.ephemeralChanged() {
+		return nil
+	}
+	for i := range parts {
+		if err := parts[i].fill(s, ctx, p); err != nil {
+			return err
+		}
+		if isNewIn := parts[i].isNewIn; isNewIn != nil {
+			for _, r := range p.rooms {
+				r.shown = r.shown || isNewIn(r)
+			}
+		}
+	}
+	return nil
 }
 
-// appendRoomID adds room_id to the event that was written last.
-func appendRoomID(dst []byte, roomID string) []byte {
-	dst = append(dst[:len(dst)-1], `,"room_id":`...)
-	return append(event.AppendString(dst, roomID), '}')
+// empty reports whether there is nothing worth answering a waiting client for.
+func (p *plan) empty() bool {
+	return !slices.ContainsFunc(p.rooms, func(r *room) bool { return r.shown }) &&
+		!slices.ContainsFunc(parts, func(of part) bool { return of.isNew != nil && of.isNew(p) })
 }

@@ -3,6 +3,7 @@ package syncstream
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -13,218 +14,242 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// plan is what one answer is about: the rooms, and the range of positions of
-// each, as of one moment of the journal.
+// plan is what one answer is about: the user, the rooms, and the range of positions of
+// each, as of one moment of the journal. The parts of the answer fill it.
 type plan struct {
-	*request
-	viewer   *viewer
-	timeline *timeline.EventFilter // of the request, and without whom the user ignores
-	upTo     journal.Position
-	tickUpTo journal.Tick
-	rooms    []*Room
+	userID, deviceID string
+	ignored          []string // users whose messages, invites, receipts and so on are not shown
+	filter           *Filter
+	timelineFilter   *timeline.EventFilter // of filter, and without the messages of ignored users
+	initial          bool
+	fullState        bool // asked for
+	stateAfter       bool // the state at the end of timelines is asked for
+	now              time.Time
 
-	// covered tells that the live window holds all since the last answer; own are
-	// then the user's own entries in it.
+	// What is asked for has happened in (since, upTo]; what is not durable, in (tick, tickUpTo].
+	since, upTo    journal.Position
+	tick, tickUpTo journal.Tick
+	// covered reports that the live window holds all of that; own are then the user's
+	// own entries in it.
 	covered bool
 	own     []*journal.Entry
+
+	viewer *viewer
+	rooms  []*room
+	byNID  map[journal.RoomNID]*room // of rooms, as soon as it is asked for
+
 	// What concerns no room.
 	accountData []accountEvent
 	presence    []presence.State
-
-	byNID map[journal.RoomNID]*Room // of rooms, as soon as it is asked for
 }
 
-// Section is the part of the answer that a room stands in.
-type Section int
+// section is the part of the answer that a room stands in.
+type section int
 
 // The sections of rooms.
 const (
-	Joined Section = iota
-	Invited
-	Knocked
-	Left
+	joined section = iota
+	invited
+	knocked
+	left
 )
 
-// Room is one room in an answer. Its events are what the reader may see.
-type Room struct {
-	Section Section
-	RoomID  string
-	// Timeline holds the newest events, oldest first. Limited tells that there are
-	// older ones since the last answer; PrevBatch is where they end.
-	Timeline  []*timeline.Event
-	Limited   bool
-	PrevBatch journal.Position
-	// State is the state that the timeline begins with (or, if that was asked for,
-	// ends with), as far as it is new; of a room that one is invited to or knocks
-	// at, the stripped state. What of it was not read, because it is too much to be
-	// held at once, is what [Answer.State] goes on with.
-	State timeline.List
-	// Summary is nil where nothing in it has changed.
-	Summary *timeline.Summary
-	Access  *timeline.Access
+// room is one room in an answer.
+type room struct {
+	section section
+	id      string
+	nid     journal.RoomNID
+	access  *timeline.Access
 
-	nid journal.RoomNID
-	// The room is looked at in (since, upTo]. The timeline begins after from, and all
-	// before it is a gap.
-	since, from, upTo journal.Position
-	// stateUpTo is how far the reader may know the state; full asks for all of it,
-	// and not just for what is new.
-	stateUpTo journal.Position
-	full      bool
-	// fresh: the room is new to the client, with all that is not its history. gained:
-	// the user has come in since the last answer.
-	fresh, gained bool
-	// secret: the reader was not in, and is told of no state.
-	secret bool
+	// The room is looked at in (since, upTo], and its state up to stateUpTo: as far as the
+	// user may know it.
+	since, upTo, stateUpTo journal.Position
+	// fullState asks for all state, and not just for what is new.
+	fullState bool
+	// isNew: the room is new to the client, with all that is not its history. hasCome: the
+	// user has come in since the last answer.
+	isNew, hasCome bool
+	// stateHidden: the user was not in, and is shown no state.
+	stateHidden bool
 	// live holds the room's entries after since, where inWindow.
 	live     []*journal.Entry
 	inWindow bool
-	// still: the tables hold no event of the room after since.
-	still bool
-	// What is not part of the room's history.
-	AccountData []*accountdata.Item
-	Receipts    []*receipts.Receipt
-	// Typing is who is typing now, where NewTyping.
-	Typing    []string
-	NewTyping bool
-	// readOn tells that the reader has read on, be it with another device.
-	readOn bool
-	// Unread counts notifications; nil unless the reader is in the room.
-	Unread *push.Unread
-	// inviter is who has sent the member event of a reader who is invited, where that
-	// is not in State yet.
+	// shown: the room stands in the answer.
+	shown bool
+
+	// timeline holds the newest events that the user may see, oldest first. limited: there
+	// are older ones since the last answer; prevBatch is where they end.
+	timeline  []*timeline.Event
+	limited   bool
+	prevBatch journal.Position
+	// unchanged: the tables hold no event of the room after since.
+	unchanged bool
+	// state is the state that the timeline begins with (or, if that was asked for, ends
+	// with), as far as it is new; of a room that the user is invited to or knocks at, the
+	// stripped state. What of it was not read, because it is too much to be held at once,
+	// is read when the answer is written.
+	state timeline.List
+	// inviter is the sender of the member event of a user who is invited, where that is
+	// not in state yet.
 	inviter string
-	// newMembers tells that somebody has come or gone.
-	newMembers bool
+	// membersChanged: somebody has come or gone.
+	membersChanged bool
+	// summary is nil where nothing in it has changed.
+	summary     *timeline.Summary
+	accountData []*accountdata.Item
+	receipts    []*receipts.Receipt
+	// readFurther: the user has read on, be it with another device.
+	readFurther bool
+	// typing lists who is typing now, where typingChanged.
+	typing        []string
+	typingChanged bool
+	// unread counts notifications; nil unless the user is in the room.
+	unread *push.Unread
 }
 
 // newPlan chooses the rooms. It runs inside the journal: no I/O.
 func newPlan(view journal.View, v *viewer, r *request) *plan {
-	p := &plan{request: r, viewer: v, upTo: view.Position, timeline: r.filter.Room.Timeline}
+	p := &plan{
+		userID: r.UserID, deviceID: r.DeviceID, ignored: v.ignored, filter: r.filter, timelineFilter: r.filter.Room.Timeline,
+		initial: r.initial, fullState: r.FullState, stateAfter: r.UseStateAfter,
+		since: r.since, upTo: view.Position, tick: r.tick, viewer: v,
+	}
 	if len(v.ignored) > 0 {
-		p.timeline = p.timeline.WithoutMessagesOf(v.ignored)
+		p.timelineFilter = p.timelineFilter.WithoutMessagesOf(v.ignored)
 	}
-	if p.covered = !r.initial && (r.since >= p.upTo || r.since > 0 && view.Covers(r.since)); p.covered {
-		p.own = view.About(journal.Topic{User: v.userID}, r.since)
+	if p.covered = !p.initial && (p.since >= p.upTo || p.since > 0 && view.Covers(p.since)); p.covered {
+		p.own = view.About(journal.Topic{User: v.userID}, p.since)
 	}
-	if !r.initial && r.since >= p.upTo && !r.FullState {
+	if !p.initial && p.since >= p.upTo && !p.fullState {
 		return p
 	}
-	covered := p.covered && r.since > 0
-	for _, st := range v.rooms {
-		var live []*journal.Entry
-		if covered {
-			live = view.About(journal.Topic{Room: st.Room}, r.since)
-			if len(live) == 0 && !r.FullState {
-				continue // the membership is as it was, too
-			}
-		}
-		if !r.filter.wants(st.RoomID) {
-			continue
-		}
-		if room := p.room(st); room != nil {
-			if covered && room.since > 0 {
-				room.inWindow, room.live = true, live
-			}
-			p.rooms = append(p.rooms, room)
-		}
-	}
+	p.chooseRooms(view)
 	return p
 }
 
-// room decides what the answer tells of a room; nil: nothing.
-func (p *plan) room(st *standing) *Room {
+// chooseRooms plans the rooms in which something has happened, or may have.
+func (p *plan) chooseRooms(view journal.View) {
+	covered := p.covered && p.since > 0
+	for _, st := range p.viewer.rooms {
+		var live []*journal.Entry
+		if covered {
+			live = view.About(journal.Topic{Room: st.Room}, p.since)
+			if len(live) == 0 && !p.fullState {
+				continue // the membership is as it was, too
+			}
+		}
+		if !p.filter.wants(st.RoomID) {
+			continue
+		}
+		if r := p.newRoom(st); r != nil {
+			if covered && r.since > 0 {
+				r.inWindow, r.live = true, live
+			}
+			p.rooms = append(p.rooms, r)
+		}
+	}
+}
+
+// newRoom decides what the answer shows of a room; nil: nothing.
+func (p *plan) newRoom(st *standing) *room {
 	memberships := st.Memberships.UpTo(p.upTo)
 	if len(memberships) == 0 {
 		return nil
 	}
-	r := &Room{RoomID: st.RoomID, nid: st.Room, since: p.since, from: p.since, upTo: p.upTo, Access: st.accessAt(p.upTo)}
+	r := &room{id: st.RoomID, nid: st.Room, since: p.since, upTo: p.upTo, access: st.accessAt(p.upTo)}
 	now := memberships.Last()
 	switch now.Value {
 	case event.Join:
-		p.joined(r, memberships)
+		p.planJoined(r, memberships)
 	case event.Invite, event.Knock:
-		r.Section, r.upTo = Invited, now.From
+		r.section, r.upTo, r.shown = invited, now.From, true
 		if now.Value == event.Knock {
-			r.Section = Knocked
+			r.section = knocked
 		}
-		if !p.initial && !p.FullState && now.From <= p.since {
+		if !p.initial && !p.fullState && now.From <= p.since {
 			return nil
 		}
 	default:
-		r.Section, r.upTo = Left, now.From
+		r.section, r.upTo, r.shown = left, now.From, true
 		known := now.From <= p.since || p.initial
-		if known && !(p.filter.Room.IncludeLeave && !st.Forgotten && (p.initial || p.FullState)) {
+		if known && !(p.filter.Room.IncludeLeave && !st.Forgotten && (p.initial || p.fullState)) {
 			return nil
 		}
-		p.left(r, memberships)
+		p.planLeft(r, memberships)
 	}
 	return r
 }
 
-// joined plans a room that the user is in. Who has come in since the last answer
-// gets the whole state; and, without having been in at the time of the last
+// planJoined plans a room that the user is in. A user who has come in since the last
+// answer gets the whole state; and, without having been in at the time of the last
 // answer, history from before it.
-func (p *plan) joined(r *Room, memberships timeline.Changes) {
+func (p *plan) planJoined(r *room, memberships timeline.Changes) {
 	r.stateUpTo = r.upTo
-	r.full = p.FullState
+	r.fullState = p.fullState
 	if memberships.HeldSince() > p.since {
-		r.full, r.fresh = true, true
-		r.gained = r.reopen(p.since, memberships) && !p.initial
+		r.fullState, r.isNew = true, true
+		r.hasCome = r.reopen(memberships) && !p.initial
 	}
-	r.newMembers = r.full
+	r.membersChanged = r.fullState
 }
 
-// left plans a room that the user is out of. Whoever was in it since the last
+// planLeft plans a room that the user is out of. A user who was in it since the last
 // answer gets the rest, until the end; others just hear how their own membership
 // has changed, and nothing of the state.
-func (p *plan) left(r *Room, memberships timeline.Changes) {
+func (p *plan) planLeft(r *room, memberships timeline.Changes) {
 	r.stateUpTo = memberships.LeftAt()
-	r.full = p.FullState
-	if r.stateUpTo > p.since {
-		if r.reopen(p.since, memberships) {
-			r.full, r.fresh = true, true
-		}
+	r.fullState = p.fullState
+	if r.stateUpTo > p.since && r.reopen(memberships) {
+		r.fullState, r.isNew = true, true
 	}
-	r.secret = r.stateUpTo == 0 || r.stateUpTo <= p.since && !r.full
+	r.stateHidden = r.stateUpTo == 0 || r.stateUpTo <= p.since && !r.fullState
 }
 
 // reopen looks further back than the last answer, unless the user was in the room
 // then; it reports whether it does.
-func (r *Room) reopen(since journal.Position, memberships timeline.Changes) bool {
-	if memberships.UpTo(since).Last().Value == event.Join {
+func (r *room) reopen(memberships timeline.Changes) bool {
+	if memberships.UpTo(r.since).Last().Value == event.Join {
 		return false
 	}
-	r.since, r.from = 0, 0
+	r.since = 0
 	return true
 }
 
-// quiet gives the plan of a room that the user is in, for what is not part of
-// its history; nil if the answer is not to tell of the room.
-func (p *plan) quiet(nid journal.RoomNID) *Room {
+// planned returns a room of the plan; nil if it isn't there.
+func (p *plan) planned(nid journal.RoomNID) *room {
 	if p.byNID == nil {
-		p.byNID = make(map[journal.RoomNID]*Room, len(p.rooms))
+		p.byNID = make(map[journal.RoomNID]*room, len(p.rooms))
 		for _, r := range p.rooms {
 			p.byNID[r.nid] = r
 		}
 	}
-	if r := p.byNID[nid]; r != nil {
+	return p.byNID[nid]
+}
+
+// room returns a room of the plan. Where nothing has happened in its history but the user
+// is in it, it comes into the plan with what is not its history. It returns nil if the
+// answer does not show the room.
+func (p *plan) room(nid journal.RoomNID) *room {
+	if r := p.planned(nid); r != nil {
 		return r
 	}
 	st := p.joinedRoom(nid)
 	if st == nil || !p.filter.wants(st.RoomID) {
 		return nil
 	}
-	r := &Room{
-		RoomID: st.RoomID, nid: nid, since: p.upTo, from: p.upTo, upTo: p.upTo, stateUpTo: p.upTo,
-		PrevBatch: p.upTo, inWindow: true, Access: st.accessAt(p.upTo),
+	r := &room{
+		id: st.RoomID, nid: nid, since: p.upTo, upTo: p.upTo, stateUpTo: p.upTo,
+		prevBatch: p.upTo, inWindow: true, access: st.accessAt(p.upTo),
 	}
 	p.byNID[nid] = r
 	p.rooms = append(p.rooms, r)
 	return r
 }
 
-// joinedRoom gives how the user stands to a room that they are in; else nil.
+// isJoined reports whether the user is in a room.
+func (p *plan) isJoined(nid journal.RoomNID) bool { return p.joinedRoom(nid) != nil }
+
+// joinedRoom returns how the user stands to a room that they are in; else nil.
 func (p *plan) joinedRoom(nid journal.RoomNID) *standing {
 	i, ok := slices.BinarySearchFunc(p.viewer.rooms, nid, func(st *standing, nid journal.RoomNID) int {
 		return cmp.Compare(st.Room, nid)
@@ -235,19 +260,19 @@ func (p *plan) joinedRoom(nid journal.RoomNID) *standing {
 	return p.viewer.rooms[i]
 }
 
-// tells reports whether there is something to tell of the room.
-func (r *Room) tells() bool {
-	return r.full || r.Section != Joined || r.Limited || r.Summary != nil || r.NewTyping || r.readOn ||
-		len(r.Timeline)+len(r.State.Events)+len(r.AccountData)+len(r.Receipts) > 0
+// which returns the rooms of the plan that a condition holds for.
+func (p *plan) which(holds func(r *room) bool) []*room {
+	var list []*room
+	for _, r := range p.rooms {
+		if holds(r) {
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
-// answer keeps the rooms that there is something to tell of.
-func (p *plan) answer(s *Service) *Answer {
-	if p.byNID != nil { // some may have been added at the end
-		slices.SortFunc(p.rooms, func(a, b *Room) int { return cmp.Compare(a.nid, b.nid) })
-	}
-	return &Answer{
-		NextBatch: s.token(p.upTo, p.tickUpTo, p.Since), Rooms: p.which((*Room).tells),
-		plan: p, service: s, now: s.Now(),
-	}
-}
+// hasTimeline reports whether the room's section shows events at all.
+func (r *room) hasTimeline() bool { return r.section == joined || r.section == left }
+
+// ignores reports whether the user ignores another.
+func (p *plan) ignores(userID string) bool { return slices.Contains(p.ignored, userID) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/doctor"
 	"homeserver/internal/matrix"
 )
 
@@ -55,4 +56,9 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 		return fmt.Errorf("erase the filters of %s: %w", userID, err)
 	}
 	return nil
+}
+
+// Checks are what is to be right about stored filters, for the operator's doctor.
+func (*Service) Checks() []doctor.Check {
+	return []doctor.Check{doctor.Orphans("Filters: their users", "filters", "user_id", "accounts", "user_id").Check()}
 }

@@ -41,11 +41,11 @@ type member struct {
 // fillNewMembers notes in which rooms somebody has come or gone since the last answer.
 // Who has only changed their profile counts in the summary as before: that ends no wait
 // if the filter keeps the event out, and costs no query for each member who waits.
-func (s *Service) fillNewMembers(ctx context.Context, changed []*Room, events map[journal.RoomNID]timeline.List) error {
+func (s *Service) fillNewMembers(ctx context.Context, changed []*room, events map[journal.RoomNID]timeline.List) error {
 	before, after := map[member]string{}, map[member]string{}
 	var missing []timeline.MemberAt
 	for _, r := range changed {
-		if r.newMembers || r.Section != Joined {
+		if r.membersChanged || r.section != joined {
 			continue
 		}
 		for user, c := range membershipChanges(events[r.nid].Events) {
@@ -75,7 +75,7 @@ func (s *Service) fillNewMembers(ctx context.Context, changed []*Room, events ma
 		moved[m.room] = moved[m.room] || before[m] != membership
 	}
 	for _, r := range changed {
-		r.newMembers = r.newMembers || moved[r.nid]
+		r.membersChanged = r.membersChanged || moved[r.nid]
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (s *Service) fillNewMembers(ctx context.Context, changed []*Room, events ma
 // fillSummaries reads the summaries of rooms that are new to the client, or where
 // somebody has come or gone.
 func (s *Service) fillSummaries(ctx context.Context, p *plan) error {
-	changed := p.which(func(r *Room) bool { return r.Section == Joined && r.newMembers })
+	changed := p.which(func(r *room) bool { return r.section == joined && r.membersChanged })
 	if len(changed) == 0 {
 		return nil
 	}
@@ -91,13 +91,13 @@ func (s *Service) fillSummaries(ctx context.Context, p *plan) error {
 	for i, r := range changed {
 		nids[i] = r.nid
 	}
-	summaries, err := s.Rooms.Summaries(ctx, nids, p.UserID)
+	summaries, err := s.Rooms.Summaries(ctx, nids, p.userID)
 	if err != nil {
 		return err
 	}
 	for i := range summaries {
-		at := slices.IndexFunc(changed, func(r *Room) bool { return r.nid == summaries[i].Room })
-		changed[at].Summary = &summaries[i]
+		at := slices.IndexFunc(changed, func(r *room) bool { return r.nid == summaries[i].Room })
+		changed[at].summary = &summaries[i]
 	}
 	return nil
 }

@@ -18,46 +18,46 @@ type V2Alpha struct{ *Answer }
 // WriteJSON writes the answer. There was no knocking yet.
 func (v V2Alpha) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
-	w.B = appendList(w.B, v.accountData)
+	w.B = appendList(w.B, v.plan.accountData)
 	w.B = append(w.B, `},"next_batch":`...)
 	w.B = event.AppendString(w.B, v.NextBatch)
 	w.B = append(w.B, `,"presence":{"events":`...)
-	w.B = presence.AppendOldList(w.B, v.presence, v.now)
+	w.B = presence.AppendOldList(w.B, v.plan.presence, v.plan.now)
 	w.B = append(w.B, `},"rooms":{"archived":{`...)
-	if err := v.writeSection(ctx, w, Left); err != nil {
+	if err := v.writeSection(ctx, w, left); err != nil {
 		return err
 	}
 	w.B = append(w.B, `},"invited":{`...)
-	if err := v.writeSection(ctx, w, Invited); err != nil {
+	if err := v.writeSection(ctx, w, invited); err != nil {
 		return err
 	}
 	w.B = append(w.B, `},"joined":{`...)
-	if err := v.writeSection(ctx, w, Joined); err != nil {
+	if err := v.writeSection(ctx, w, joined); err != nil {
 		return err
 	}
 	w.B = append(w.B, `}}}`...)
 	return nil
 }
 
-func (v V2Alpha) writeSection(ctx context.Context, w *reserve.Writer, section Section) error {
+func (v V2Alpha) writeSection(ctx context.Context, w *reserve.Writer, section section) error {
 	first := true
-	for _, r := range v.Rooms {
-		if r.Section != section {
+	for _, r := range v.Answer.plan.rooms {
+		if r.section != section {
 			continue
 		}
 		if !first {
 			w.B = append(w.B, ',')
 		}
 		first = false
-		w.B = append(event.AppendString(w.B, r.RoomID), ':')
-		if section != Invited {
+		w.B = append(event.AppendString(w.B, r.id), ':')
+		if section != invited {
 			if err := v.writeRoom(ctx, w, r); err != nil {
 				return err
 			}
 			continue
 		}
 		w.B = append(w.B, `{"invite_state":{"events":`...)
-		if err := timeline.WriteList(ctx, w, v.State(r), timeline.AppendStripped); err != nil {
+		if err := timeline.WriteList(ctx, w, v.state(r), timeline.AppendStripped); err != nil {
 			return err
 		}
 		w.B = append(w.B, `}}`...)
@@ -65,17 +65,17 @@ func (v V2Alpha) writeSection(ctx context.Context, w *reserve.Writer, section Se
 	return nil
 }
 
-func (v V2Alpha) writeRoom(ctx context.Context, w *reserve.Writer, r *Room) error {
+func (v V2Alpha) writeRoom(ctx context.Context, w *reserve.Writer, r *room) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
-	w.B = append(appendList(w.B, r.AccountData), '}')
-	if r.Section == Joined {
+	w.B = append(appendList(w.B, r.accountData), '}')
+	if r.section == joined {
 		w.B = append(w.B, `,"ephemeral":{"events":[`...)
 		begin := len(w.B)
-		if len(r.Receipts) > 0 {
-			w.B = appendReceiptsIn(w.B, r.RoomID, r.Receipts)
+		if len(r.receipts) > 0 {
+			w.B = appendReceiptsIn(w.B, r.id, r.receipts)
 		}
-		if r.NewTyping {
-			w.B = appendTypingIn(separate(w.B, begin), r.RoomID, r.Typing)
+		if r.typingChanged {
+			w.B = appendTypingIn(separate(w.B, begin), r.id, r.typing)
 		}
 		w.B = append(w.B, `]}`...)
 	}
@@ -84,19 +84,19 @@ func (v V2Alpha) writeRoom(ctx context.Context, w *reserve.Writer, r *Room) erro
 		return err
 	}
 	w.B = append(w.B, `},"state":{"events":`...)
-	if err := timeline.WriteList(ctx, w, v.State(r), appendID); err != nil {
+	if err := timeline.WriteList(ctx, w, v.state(r), appendID); err != nil {
 		return err
 	}
 	w.B = append(w.B, `},"timeline":{"events":`...)
-	w.B = appendIDs(w.B, r.Timeline)
-	w.B = strconv.AppendBool(append(w.B, `,"limited":`...), r.Limited)
-	w.B = event.AppendString(append(w.B, `,"prev_batch":`...), FormatToken(r.PrevBatch))
+	w.B = appendIDs(w.B, r.timeline)
+	w.B = strconv.AppendBool(append(w.B, `,"limited":`...), r.limited)
+	w.B = event.AppendString(append(w.B, `,"prev_batch":`...), FormatToken(r.prevBatch))
 	w.B = append(w.B, `}}`...)
 	return w.Pass()
 }
 
 // writeEventMap writes the events of the timeline and of the state, each once.
-func (v V2Alpha) writeEventMap(ctx context.Context, w *reserve.Writer, r *Room) error {
+func (v V2Alpha) writeEventMap(ctx context.Context, w *reserve.Writer, r *room) error {
 	written := map[string]bool{}
 	first := true
 	add := func(e *timeline.Event) error {
@@ -108,13 +108,13 @@ func (v V2Alpha) writeEventMap(ctx context.Context, w *reserve.Writer, r *Room) 
 		w.B = v.appendEvent(w.B, r, e)
 		return w.Pass()
 	}
-	for _, e := range r.Timeline {
+	for _, e := range r.timeline {
 		if err := add(e); err != nil {
 			return err
 		}
 		written[e.ID] = true
 	}
-	for e, err := range v.State(r).All(ctx) {
+	for e, err := range v.state(r).All(ctx) {
 		if err != nil {
 			return err
 		}
@@ -130,13 +130,13 @@ func (v V2Alpha) writeEventMap(ctx context.Context, w *reserve.Writer, r *Room) 
 
 // appendEvent writes one event of a room without its ID, cut down to the filter's
 // event_fields.
-func (v V2Alpha) appendEvent(dst []byte, r *Room, e *timeline.Event) []byte {
-	f := v.Format(r)
+func (v V2Alpha) appendEvent(dst []byte, r *room, e *timeline.Event) []byte {
+	f := v.format(r)
 	f.WithoutID = true
-	if v.filter.fields == nil {
+	if v.plan.filter.fields == nil {
 		return f.AppendJSON(dst, e)
 	}
-	dst, _ = v.filter.fields.appendObject(dst, f.AppendJSON(nil, e))
+	dst, _ = v.plan.filter.fields.appendObject(dst, f.AppendJSON(nil, e))
 	return dst
 }
 

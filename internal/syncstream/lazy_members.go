@@ -28,12 +28,12 @@ func newLazyMembers(share int) *lazyMembers {
 	}
 }
 
-func (l *lazyMembers) key(p *plan, r *Room, member string) knownMember {
+func (l *lazyMembers) key(p *plan, r *room, member string) knownMember {
 	type sent struct {
 		user, device, member string
 		room                 journal.RoomNID
 	}
-	return knownMember(maphash.Comparable(l.seed, sent{p.UserID, p.DeviceID, member, r.nid}))
+	return knownMember(maphash.Comparable(l.seed, sent{p.userID, p.deviceID, member, r.nid}))
 }
 
 // fillMembers adds the member events of those who sent something in a timeline,
@@ -58,36 +58,36 @@ func (s *Service) fillMembers(ctx context.Context, p *plan) error {
 		}
 		found := list.ByRoom()
 		for _, r := range rs {
-			r.State = r.State.And(found[r.nid])
+			r.state = r.state.And(found[r.nid])
 		}
 	}
 	for _, r := range rs {
-		s.lazy.remember(p, r, r.Timeline)
-		s.lazy.remember(p, r, r.State.Events)
+		s.lazy.remember(p, r, r.timeline)
+		s.lazy.remember(p, r, r.state.Events)
 	}
 	return nil
 }
 
 // wanted lists the members that the device needs for a room, and may not know.
-func (l *lazyMembers) wanted(p *plan, r *Room) map[string]struct{} {
+func (l *lazyMembers) wanted(p *plan, r *room) map[string]struct{} {
 	wanted := map[string]struct{}{}
-	for _, e := range r.Timeline {
+	for _, e := range r.timeline {
 		wanted[e.Sender] = struct{}{}
 	}
-	if r.full {
-		wanted[p.UserID] = struct{}{}
+	if r.fullState {
+		wanted[p.userID] = struct{}{}
 	}
-	if r.Summary != nil {
-		for _, hero := range r.Summary.Heroes {
+	if r.summary != nil {
+		for _, hero := range r.summary.Heroes {
 			wanted[hero] = struct{}{}
 		}
 	}
-	for _, e := range r.State.Events {
+	for _, e := range r.state.Events {
 		if e.Type == event.TypeMember {
 			delete(wanted, *e.StateKey)
 		}
 	}
-	if r.full || p.filter.redundant() {
+	if r.fullState || p.filter.redundant() {
 		return wanted
 	}
 	for member := range wanted {
@@ -100,7 +100,7 @@ func (l *lazyMembers) wanted(p *plan, r *Room) map[string]struct{} {
 }
 
 // remember notes the members among events that the answer tells of.
-func (l *lazyMembers) remember(p *plan, r *Room, events []*timeline.Event) {
+func (l *lazyMembers) remember(p *plan, r *room, events []*timeline.Event) {
 	for _, e := range events {
 		if e.Type != event.TypeMember || e.StateKey == nil {
 			continue

@@ -1,0 +1,84 @@
+package syncstream
+
+import (
+	"context"
+	"slices"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms/timeline"
+)
+
+// fillTimelines reads the newest events of rooms.
+func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
+	filter := p.timelineFilter
+	limit := filter.LimitOr(timeline.DefaultLimit)
+	var windows []timeline.Window
+	var stored []*room
+	var outdated []mayBeOutdated
+	take := func(r *room, newest timeline.List) {
+		if p.mayShowOutdated(r, newest.Events[:min(limit, len(newest.Events))]) {
+			outdated = append(outdated, newMayBeOutdated(r, newest, limit))
+		} else {
+			r.setTimeline(newest, limit, r.since)
+		}
+	}
+	for _, r := range p.which((*room).hasTimeline) {
+		switch {
+		case !filter.WantsRoom(r.id):
+			r.prevBatch = r.upTo
+		case r.inWindow:
+			take(r, timeline.List{Events: r.newest(filter, limit+1)})
+		default:
+			stored = append(stored, r)
+			for _, within := range r.access.Ranges(r.since, r.upTo) {
+				windows = append(windows, timeline.Window{Room: r.nid, Range: within})
+			}
+		}
+	}
+	if len(stored) > 0 {
+		events, err := s.Rooms.Timelines(ctx, windows, limit, filter)
+		if err != nil {
+			return err
+		}
+		found := events.ByRoom()
+		for _, r := range stored {
+			none := len(found[r.nid].Events)+len(found[r.nid].Left) == 0
+			r.unchanged = filter == nil && none && r.access.SeesAll(r.since, r.upTo)
+			take(r, found[r.nid])
+		}
+	}
+	return s.cutOutdated(ctx, outdated, limit)
+}
+
+// newest returns the newest events of the window that may be shown, newest first.
+func (r *room) newest(filter *timeline.EventFilter, most int) []*timeline.Event {
+	events := make([]*timeline.Event, 0, min(most, len(r.live)))
+	for i := len(r.live) - 1; i >= 0 && len(events) < most; i-- {
+		e := timeline.EventOf(r.live[i])
+		if e != nil && e.Position <= r.upTo && filter.Match(e) && r.access.Sees(e.Position) {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// setTimeline takes the newest events, newest first; one more than the limit, or that
+// some were left, means that there are older ones. The timeline begins after a position,
+// and all before it is a gap. A room that the user has just come into counts as having
+// older events: clients know from other servers that they have to ask for its history. A
+// user who sees nothing of the room but how their own membership changed is not told
+// so: history is not for them.
+func (r *room) setTimeline(list timeline.List, limit int, after journal.Position) {
+	newest, shown := list.Events, 0
+	for shown < min(limit, len(newest)) && newest[shown].Position > after {
+		shown++
+	}
+	r.limited = r.hasCome || (shown < len(newest) || len(list.Left) > 0) && r.access.SeesAny()
+	newest = newest[:shown]
+	slices.Reverse(newest)
+	r.timeline = newest
+	r.prevBatch = r.upTo
+	if len(newest) > 0 {
+		r.prevBatch = newest[0].Position - 1
+	}
+}

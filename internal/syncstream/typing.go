@@ -1,0 +1,57 @@
+package syncstream
+
+import (
+	"context"
+	"slices"
+
+	"homeserver/internal/personal/typing"
+)
+
+// typeTyping is the type of the event that shows who is typing.
+const typeTyping = "m.typing"
+
+// fillTyping reads who is typing where that has changed since the last answer, and in
+// rooms that are new to the client.
+func (s *Service) fillTyping(_ context.Context, p *plan) error {
+	if !p.ephemeralChanged() {
+		return nil
+	}
+	for _, t := range s.Typing.Changed(p.tick, p.isJoined) {
+		r := p.room(t.Room)
+		p.addTyping(r, t.Users, p.tick != 0 && r != nil && !r.isNew)
+	}
+	for _, r := range p.rooms {
+		if r.isNew && r.section == joined {
+			p.addTyping(r, s.Typing.Now(r.nid).Users, false)
+		}
+	}
+	return nil
+}
+
+// ephemeralChanged reports whether what is not durable may have changed since the last
+// answer, or be new to the client with a room.
+func (p *plan) ephemeralChanged() bool {
+	return p.tick <= 0 || p.tickUpTo > p.tick || p.hasNewRooms()
+}
+
+// hasNewRooms reports whether the user has come into a room since the last answer.
+func (p *plan) hasNewRooms() bool {
+	return slices.ContainsFunc(p.rooms, func(r *room) bool { return r.isNew && r.section == joined })
+}
+
+// addTyping adds who is typing in a room; that nobody is, only where that is news.
+func (p *plan) addTyping(r *room, users []string, evenNobody bool) {
+	if len(p.ignored) > 0 {
+		users = slices.DeleteFunc(slices.Clone(users), p.ignores)
+	}
+	if len(users) == 0 && !evenNobody {
+		return
+	}
+	if r != nil && wantsOf(p.filter.Room.Ephemeral, r, typeTyping) {
+		r.typing, r.typingChanged = users, true
+	}
+}
+
+func appendTypingIn(dst []byte, roomID string, users []string) []byte {
+	return appendRoomID(typing.AppendJSON(dst, users), roomID)
+}

@@ -18,14 +18,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrixtest"
-	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 )
 
 // dataFolder returns a data folder in which a server can have a private cluster, even if the tests run
 // as root: PostgreSQL's user must be able to enter it.
 func dataFolder(t *testing.T) string {
 	t.Helper()
-	dir, err := postgres.MakeThrowawayDir("homeserver-test-data-")
+	dir, err := cluster.MakeThrowawayDir("homeserver-test-data-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func (d *daemon) anySession(t *testing.T) (pid int) {
 }
 
 func (d *daemon) askSession(ctx context.Context) (pid int, err error) {
-	url, err := postgres.RunningURL(filepath.Join(d.dataDir, "postgres"), "homeserver")
+	url, err := cluster.RunningURL(filepath.Join(d.dataDir, "postgres"), "homeserver")
 	if err != nil {
 		return 0, err
 	}

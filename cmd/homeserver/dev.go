@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"homeserver/internal/auth"
-	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 	"homeserver/internal/server/config"
 )
 
@@ -43,11 +43,11 @@ var devCommand = command{
 
 // dev runs a server in a temporary folder.
 func (a *app) dev(ctx context.Context, s *settings, users []auth.NewAccount) error {
-	dir, err := postgres.MakeThrowawayDir(throwawayPrefix)
+	dir, err := cluster.MakeThrowawayDir(throwawayPrefix)
 	if err != nil {
 		return err
 	}
-	remove, err := postgres.RemoveAfterKill(dir)
+	remove, err := cluster.RemoveAfterKill(dir)
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}

@@ -9,20 +9,20 @@ import (
 	"testing"
 
 	"homeserver/internal/matrixtest"
-	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 )
 
 // startDatabase starts a PostgreSQL in a folder, for a server that is given one.
-func startDatabase(t *testing.T, dir string) *postgres.Cluster {
+func startDatabase(t *testing.T, dir string) *cluster.Cluster {
 	t.Helper()
-	cluster, err := postgres.StartCluster(t.Context(), postgres.ClusterOptions{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	cluster, err := cluster.Start(t.Context(), cluster.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return cluster
 }
 
-func stopDatabase(t *testing.T, cluster *postgres.Cluster) {
+func stopDatabase(t *testing.T, cluster *cluster.Cluster) {
 	t.Helper()
 	if err := cluster.Stop(t.Context()); err != nil {
 		t.Error(err)

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/matrixtest"
-	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 )
 
 // starved is a server on a PostgreSQL of its own, which gets into trouble while the
@@ -20,7 +20,7 @@ import (
 type starved struct {
 	t        *testing.T
 	folder   string // of PostgreSQL
-	database *postgres.Cluster
+	database *cluster.Cluster
 	*daemon
 	alice, bob *matrixtest.Client
 	room       string

@@ -19,13 +19,14 @@ import (
 
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 )
 
 // ownCluster starts a PostgreSQL of the test's own, for being stopped, in a folder
 // that a second one can be started in.
-func ownCluster(t *testing.T) (cluster *postgres.Cluster, dir string) {
+func ownCluster(t *testing.T) (running *cluster.Cluster, dir string) {
 	t.Helper()
-	dir, err := postgres.MakeThrowawayDir("homeserver-test-")
+	dir, err := cluster.MakeThrowawayDir("homeserver-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,9 +38,9 @@ func ownCluster(t *testing.T) (cluster *postgres.Cluster, dir string) {
 	return startIn(t, dir), dir
 }
 
-func startIn(t *testing.T, dir string) *postgres.Cluster {
+func startIn(t *testing.T, dir string) *cluster.Cluster {
 	t.Helper()
-	cluster, err := postgres.StartCluster(t.Context(), postgres.ClusterOptions{Dir: dir, Durable: true})
+	cluster, err := cluster.Start(t.Context(), cluster.Options{Dir: dir, Durable: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func startIn(t *testing.T, dir string) *postgres.Cluster {
 }
 
 // stop may be called again.
-func stop(t *testing.T, cluster *postgres.Cluster) {
+func stop(t *testing.T, cluster *cluster.Cluster) {
 	t.Helper()
 	if err := cluster.Stop(context.WithoutCancel(t.Context())); err != nil {
 		t.Error(err)
@@ -56,7 +57,7 @@ func stop(t *testing.T, cluster *postgres.Cluster) {
 }
 
 // serverOn runs the whole API on a cluster.
-func serverOn(t *testing.T, cluster *postgres.Cluster) (*API, *matrixtest.Client) {
+func serverOn(t *testing.T, cluster *cluster.Cluster) (*API, *matrixtest.Client) {
 	t.Helper()
 	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver"), MaxConns: 8})
 	if err != nil {
@@ -226,7 +227,7 @@ func follow(c *matrixtest.Client, room, since string, count int) (seen []string)
 }
 
 // killPostmaster ends the PostgreSQL that a cluster runs, without warning.
-func killPostmaster(t *testing.T, cluster *postgres.Cluster) {
+func killPostmaster(t *testing.T, cluster *cluster.Cluster) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), cluster.URL("homeserver"))
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 )
 
 // faults breaks connections at a chosen moment.
@@ -313,9 +314,9 @@ func clusterFolder(t testing.TB) string {
 	return dir
 }
 
-func startCluster(t testing.TB, dir string, durable bool) *postgres.Cluster {
+func startCluster(t testing.TB, dir string, durable bool) *cluster.Cluster {
 	t.Helper()
-	cluster, err := postgres.StartCluster(t.Context(), postgres.ClusterOptions{Dir: dir, Durable: durable})
+	cluster, err := cluster.Start(t.Context(), cluster.Options{Dir: dir, Durable: durable})
 	if err != nil {
 		t.Fatalf("start PostgreSQL: %v", err)
 	}
@@ -323,7 +324,7 @@ func startCluster(t testing.TB, dir string, durable bool) *postgres.Cluster {
 	return cluster
 }
 
-func stopCluster(t testing.TB, cluster *postgres.Cluster) {
+func stopCluster(t testing.TB, cluster *cluster.Cluster) {
 	t.Helper()
 	if err := cluster.Stop(context.Background()); err != nil {
 		t.Errorf("stop PostgreSQL: %v", err)

@@ -1,6 +1,5 @@
-// Package postgres is the server's way to PostgreSQL: the pool of connections,
-// the migrations at start, and the private cluster that the server runs for
-// itself when nobody gives it a database.
+// Package postgres is the server's way to PostgreSQL: the pool of connections and
+// the migrations at start.
 //
 // It promises:
 //
@@ -13,9 +12,6 @@
 //     for ever, not even if PostgreSQL stands still. After a crash or a restart of
 //     PostgreSQL the pool lets go of its connections at the first that turns out dead.
 //   - [Unavailable] tells an outage, which passes, from a mistake, which does not.
-//   - A cluster from [StartCluster] listens on a Unix socket only, belongs to one
-//     server, never runs as root, stops with the server however that ends, is
-//     recovered after a crash of either, and is started again if it dies.
 //
 // The package knows no table but goose's own. It logs no passwords.
 //

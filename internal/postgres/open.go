@@ -20,8 +20,8 @@ const (
 	startTimeout = 30 * time.Second
 	// connectTimeout bounds one attempt to connect.
 	connectTimeout = 10 * time.Second
-	// minVersion is the oldest PostgreSQL, as server_version_num has it.
-	minVersion = 140000
+	// MinVersion is the oldest PostgreSQL, as server_version_num has it.
+	MinVersion = 140000
 )
 
 // sessionDefaults are settings of each connection of the pool. They apply unless
@@ -176,7 +176,7 @@ func checkDatabase(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("ask PostgreSQL for its version: %w", err)
 	}
-	if number < minVersion {
+	if number < MinVersion {
 		return fmt.Errorf("PostgreSQL is version %s: 14 or newer is needed", version)
 	}
 	var wrong string

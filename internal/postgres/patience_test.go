@@ -1,4 +1,4 @@
-package postgres
+package postgres_test
 
 import (
 	"context"
@@ -7,22 +7,20 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/postgrestest"
 )
 
-// impatient opens a pool that waits as long as a test says.
-func impatient(t *testing.T, url string, most int32, p *patience) *pgxpool.Pool {
+// impatient opens a pool of a database of its own that waits as long as a test says.
+func impatient(t *testing.T, settings string, most int32, acquire, statement time.Duration) *pgxpool.Pool {
 	t.Helper()
-	config, err := poolConfig(Options{URL: url, MaxConns: most})
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.ConnConfig.Tracer = p
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	o := postgres.Options{URL: postgrestest.URL(t) + settings, MaxConns: most}
+	pool, err := postgres.OpenImpatiently(t.Context(), o, acquire, statement)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	p.pool.Store(pool)
 	return pool
 }
 
@@ -38,15 +36,14 @@ func patiently(t *testing.T) context.Context {
 // own patience.
 func wantSlow(ctx context.Context, t *testing.T, what string, err error) {
 	t.Helper()
-	if ctx.Err() != nil || !Unavailable(err) {
+	if ctx.Err() != nil || !postgres.Unavailable(err) {
 		t.Errorf("%s: got %v, want an outage in time", what, err)
 	}
 }
 
 func TestWaitForAConnectionEnds(t *testing.T) {
 	t.Parallel()
-	cluster := start(t, ClusterOptions{Dir: folder(t)})
-	pool := impatient(t, cluster.URL("homeserver"), 1, &patience{acquire: 100 * time.Millisecond})
+	pool := impatient(t, "", 1, 100*time.Millisecond, 0)
 	ctx := patiently(t)
 	held, err := pool.Acquire(ctx)
 	for err != nil && ctx.Err() == nil { // a busy machine may need longer to connect
@@ -69,8 +66,7 @@ func TestWaitForAConnectionEnds(t *testing.T) {
 // PostgreSQL ends no statement if it stands still itself.
 func TestStatementThatIsNeverAnsweredEnds(t *testing.T) {
 	t.Parallel()
-	cluster := start(t, ClusterOptions{Dir: folder(t)})
-	pool := impatient(t, cluster.URL("homeserver"), 1, &patience{acquire: time.Minute, statement: time.Second})
+	pool := impatient(t, "", 1, time.Minute, time.Second)
 	if _, err := pool.Exec(t.Context(), "SET statement_timeout = 0"); err != nil {
 		t.Fatal(err)
 	}
@@ -94,8 +90,7 @@ func TestStatementThatIsNeverAnsweredEnds(t *testing.T) {
 
 func TestLockAndStatementTimeoutsAreOutages(t *testing.T) {
 	t.Parallel()
-	cluster := start(t, ClusterOptions{Dir: folder(t)})
-	pool := impatient(t, cluster.URL("homeserver")+"&lock_timeout=10&statement_timeout=20000", 2, &patience{})
+	pool := impatient(t, "&lock_timeout=10&statement_timeout=20000", 2, 0, 0)
 	ctx := patiently(t)
 	holder, err := pool.Begin(ctx)
 	if err != nil {
@@ -111,81 +106,4 @@ func TestLockAndStatementTimeoutsAreOutages(t *testing.T) {
 	}
 	_, err = pool.Exec(ctx, "SET statement_timeout = 10; SELECT pg_sleep(3600)", pgx.QueryExecModeSimpleProtocol)
 	wantSlow(ctx, t, "sleeping", err)
-}
-
-// After a restart each connection of the pool is dead. Only who finds that out first
-// must pay for it.
-func TestPoolLetsGoOfConnectionsThatDiedWithPostgreSQL(t *testing.T) {
-	t.Parallel()
-	const most = 8
-	cluster := start(t, ClusterOptions{Dir: folder(t), Durable: true})
-	pool, err := Open(t.Context(), Options{URL: cluster.URL("homeserver"), MaxConns: most})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	fill := func() {
-		var held []*pgxpool.Conn
-		for range most {
-			conn, err := pool.Acquire(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			held = append(held, conn)
-		}
-		for _, conn := range held {
-			conn.Release()
-		}
-	}
-	fill()
-	before := running(cluster)
-	cluster.signal(immediateShutdown)
-	<-before.gone
-	probe := eventualConn(t, cluster.URL("homeserver"))
-	if err := probe.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	failed := 0
-	for range most {
-		if _, err := pool.Exec(t.Context(), "SELECT 1"); err != nil {
-			failed++
-		}
-	}
-	if failed > 1 {
-		t.Errorf("%d of %d statements failed after PostgreSQL was there again", failed, most)
-	}
-}
-
-// eventualConn connects as soon as PostgreSQL lets it.
-func eventualConn(t *testing.T, url string) *pgx.Conn {
-	t.Helper()
-	ctx := patiently(t)
-	for {
-		conn, err := pgx.Connect(ctx, url)
-		if err == nil {
-			return conn
-		}
-		if ctx.Err() != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func TestPatienceFollowsTheStatementTimeout(t *testing.T) {
-	t.Parallel()
-	for url, want := range map[string]time.Duration{
-		"postgres://db/matrix":                        30*time.Second + lateness,
-		"postgres://db/matrix?statement_timeout=1500": 1500*time.Millisecond + lateness,
-		"postgres://db/matrix?statement_timeout=2s":   2*time.Second + lateness,
-		"postgres://db/matrix?statement_timeout=0":    0,
-		"postgres://db/matrix?statement_timeout=1d":   0,
-	} {
-		config, err := poolConfig(Options{URL: url})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := newPatience(config.ConnConfig).statement; got != want {
-			t.Errorf("%s: %v, want %v", url, got, want)
-		}
-	}
 }

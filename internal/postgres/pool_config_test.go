@@ -92,3 +92,22 @@ func TestBadURLIsToldInOneLine(t *testing.T) {
 		}
 	}
 }
+
+func TestPatienceFollowsTheStatementTimeout(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]time.Duration{
+		"postgres://db/matrix":                        30*time.Second + lateness,
+		"postgres://db/matrix?statement_timeout=1500": 1500*time.Millisecond + lateness,
+		"postgres://db/matrix?statement_timeout=2s":   2*time.Second + lateness,
+		"postgres://db/matrix?statement_timeout=0":    0,
+		"postgres://db/matrix?statement_timeout=1d":   0,
+	} {
+		config, err := poolConfig(Options{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := newPatience(config.ConnConfig).statement; got != want {
+			t.Errorf("%s: %v, want %v", url, got, want)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 	"homeserver/internal/server/config"
 )
 
@@ -21,7 +22,7 @@ const databaseName = "homeserver"
 type database struct {
 	url     string
 	pool    *pgxpool.Pool
-	cluster *postgres.Cluster
+	cluster *cluster.Cluster
 }
 
 // admission refuses a database that is not to be used. See [postgres.Options].
@@ -49,9 +50,9 @@ func openDatabaseBeside(ctx context.Context, cfg *config.Config, admit admission
 // findDatabaseBeside finds the database for such a command.
 func findDatabaseBeside(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
 	db, err := findDatabase(ctx, cfg, log)
-	if errors.Is(err, postgres.ErrInUse) {
+	if errors.Is(err, cluster.ErrInUse) {
 		db = &database{}
-		db.url, err = postgres.RunningURL(clusterDir(cfg), databaseName)
+		db.url, err = cluster.RunningURL(clusterDir(cfg), databaseName)
 	}
 	if err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func findDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*d
 	if cfg.Database.URL != "" {
 		return &database{url: string(cfg.Database.URL)}, nil
 	}
-	cluster, err := postgres.StartCluster(ctx, postgres.ClusterOptions{
+	cluster, err := cluster.Start(ctx, cluster.Options{
 		Dir: clusterDir(cfg), Durable: cfg.ThrowawayCluster == "", Log: log,
 	})
 	if err != nil {

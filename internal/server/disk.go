@@ -4,7 +4,7 @@ import (
 	"context"
 	"log/slog"
 
-	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 	"homeserver/internal/server/config"
 	"homeserver/internal/server/disk"
 )
@@ -16,7 +16,7 @@ type disks struct {
 }
 
 // newDisks finds them. The cluster is the server's own; nil: the database is on a disk that is somebody else's.
-func newDisks(cfg *config.Config, cluster *postgres.Cluster, log *slog.Logger) *disks {
+func newDisks(cfg *config.Config, cluster *cluster.Cluster, log *slog.Logger) *disks {
 	d := &disks{watch: disk.NewWatch(disk.Options{Floor: int64(cfg.Limits.FreeDisk), Log: log})}
 	if cluster != nil {
 		d.database = d.watch.Add(cluster.DataDir())

@@ -12,6 +12,7 @@ import (
 
 	"homeserver/internal/doctor"
 	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 	"homeserver/internal/server/backup"
 	"homeserver/internal/server/config"
 	"homeserver/internal/server/serveridentity"
@@ -67,7 +68,7 @@ func backupServer(cfg *config.Config, db *database, log *slog.Logger, progress i
 // findDatabaseAlone finds the database for a command that must have it for itself.
 func findDatabaseAlone(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
 	db, err := findDatabase(ctx, cfg, log)
-	if errors.Is(err, postgres.ErrInUse) {
+	if errors.Is(err, cluster.ErrInUse) {
 		err = fmt.Errorf("the server runs: stop it first: %w", err)
 	}
 	return db, err

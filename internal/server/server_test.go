@@ -16,7 +16,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrixtest"
-	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 	"homeserver/internal/server/config"
 )
 
@@ -270,7 +270,7 @@ func TestSecondShutdownDoesNothing(t *testing.T) {
 
 func TestPrivateClusterKeepsWhatWasWritten(t *testing.T) {
 	t.Parallel()
-	dir, err := postgres.MakeThrowawayDir("homeserver-test-server-")
+	dir, err := cluster.MakeThrowawayDir("homeserver-test-server-")
 	if err != nil {
 		t.Fatal(err)
 	}

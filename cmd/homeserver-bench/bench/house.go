@@ -13,6 +13,7 @@ import (
 
 	"homeserver/cmd/homeserver-bench/bare"
 	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 )
 
 // house is what a run measures: a server on a durable PostgreSQL, and what is in
@@ -22,7 +23,7 @@ type house struct {
 	size sizes
 	dir  string
 
-	cluster    *postgres.Cluster
+	cluster    *cluster.Cluster
 	made       time.Duration // how long it took to make the cluster and the database
 	pool       *pgxpool.Pool
 	postmaster int
@@ -60,7 +61,7 @@ func (h *house) open(ctx context.Context) error {
 func (h *house) dataDir() string { return filepath.Join(h.dir, "data") }
 
 func (h *house) startCluster(ctx context.Context) (err error) {
-	h.cluster, err = postgres.StartCluster(ctx, postgres.ClusterOptions{Dir: filepath.Join(h.dataDir(), "postgres"), Durable: true})
+	h.cluster, err = cluster.Start(ctx, cluster.Options{Dir: filepath.Join(h.dataDir(), "postgres"), Durable: true})
 	return err
 }
 

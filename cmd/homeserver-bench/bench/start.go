@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 )
 
 // starting measures how long the server takes to its first answer.
@@ -137,7 +138,7 @@ func (s *starting) own(ctx context.Context) (figures []Figure, err error) {
 // cluster starts PostgreSQL in a data folder, opens its database, and stops it.
 func (s *starting) cluster(ctx context.Context, dataDir string) (time.Duration, error) {
 	started := time.Now()
-	cluster, err := postgres.StartCluster(ctx, postgres.ClusterOptions{Dir: filepath.Join(dataDir, "postgres"), Durable: true})
+	cluster, err := cluster.Start(ctx, cluster.Options{Dir: filepath.Join(dataDir, "postgres"), Durable: true})
 	if err != nil {
 		return 0, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 )
 
 // Open starts a durable PostgreSQL on disk, which is gone when the benchmark
@@ -30,7 +31,7 @@ func Open(tb testing.TB) *pgxpool.Pool {
 	if err := os.Chmod(dir, 0o711); err != nil { // PostgreSQL's own user enters it
 		tb.Fatal(err)
 	}
-	cluster, err := postgres.StartCluster(tb.Context(), postgres.ClusterOptions{Dir: dir, Durable: true})
+	cluster, err := cluster.Start(tb.Context(), cluster.Options{Dir: dir, Durable: true})
 	if err != nil {
 		tb.Fatalf("start PostgreSQL: %v", err)
 	}

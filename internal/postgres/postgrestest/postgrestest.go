@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/postgres"
+	"homeserver/internal/postgres/cluster"
 )
 
 const (
@@ -31,7 +32,7 @@ const (
 type server struct {
 	start    sync.Once
 	err      error
-	cluster  *postgres.Cluster // nil if the server is not ours
+	cluster  *cluster.Cluster // nil if the server is not ours
 	dir      string
 	remove   func() error // removes dir
 	admin    *pgxpool.Pool
@@ -159,14 +160,14 @@ func (s *server) open(ctx context.Context) error {
 
 // startCluster starts a cluster in a temporary folder.
 func (s *server) startCluster(ctx context.Context) (address string, err error) {
-	if s.dir, err = postgres.MakeThrowawayDir("homeserver-test-"); err != nil {
+	if s.dir, err = cluster.MakeThrowawayDir("homeserver-test-"); err != nil {
 		return "", err
 	}
-	if s.remove, err = postgres.RemoveAfterKill(s.dir); err != nil {
+	if s.remove, err = cluster.RemoveAfterKill(s.dir); err != nil {
 		return "", err
 	}
 	warnings := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s.cluster, err = postgres.StartCluster(ctx, postgres.ClusterOptions{Dir: s.dir, Log: warnings})
+	s.cluster, err = cluster.Start(ctx, cluster.Options{Dir: s.dir, Log: warnings})
 	if err != nil {
 		return "", err
 	}

@@ -1,4 +1,4 @@
-package postgres
+package cluster
 
 import (
 	"bufio"
@@ -13,10 +13,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/postgres"
 )
 
 // serverEnv makes TestServerProcess, in a process of its own, run a cluster in
@@ -29,7 +32,7 @@ func TestServerProcess(t *testing.T) {
 	if dir == "" {
 		t.Skip("runs only inside other tests")
 	}
-	cluster, err := StartCluster(t.Context(), ClusterOptions{Dir: dir, Durable: true})
+	cluster, err := Start(t.Context(), Options{Dir: dir, Durable: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +88,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 	kill(t, server.Process.Pid)
 	_ = server.Wait() // it was killed
 	// At once, while its PostgreSQL may still be going down.
-	cluster := start(t, ClusterOptions{Dir: dir, Durable: true})
+	cluster := start(t, Options{Dir: dir, Durable: true})
 	if got := query[int](t, cluster.URL("homeserver"), "SELECT n FROM kept"); got != 42 {
 		t.Errorf("n = %d", got)
 	}
@@ -99,7 +102,7 @@ func TestServerAndPostgreSQLKilledTogether(t *testing.T) {
 	kill(t, server.Process.Pid)
 	kill(t, postmaster)
 	_ = server.Wait() // it was killed
-	cluster := start(t, ClusterOptions{Dir: dir, Durable: true})
+	cluster := start(t, Options{Dir: dir, Durable: true})
 	if got := query[int](t, cluster.URL("homeserver"), "SELECT n FROM kept"); got != 42 {
 		t.Errorf("n = %d", got)
 	}
@@ -111,7 +114,7 @@ func eventually(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	matrixtest.Until(t, "service is back", func() bool {
 		_, err := pool.Exec(t.Context(), "SELECT 1")
-		if err != nil && !Unavailable(err) {
+		if err != nil && !postgres.Unavailable(err) {
 			t.Fatalf("service did not come back: %v", err)
 		}
 		return err == nil
@@ -124,8 +127,8 @@ func TestServiceResumesWhenPostgreSQLDies(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
 			var log logBuffer
-			cluster := start(t, ClusterOptions{Dir: folder(t), Durable: true, Log: log.logger()})
-			pool, err := Open(t.Context(), Options{URL: cluster.URL("homeserver")})
+			cluster := start(t, Options{Dir: folder(t), Durable: true, Log: log.logger()})
+			pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,8 +158,8 @@ func TestServiceResumesWhenPostgreSQLDies(t *testing.T) {
 // itself.
 func TestServiceResumesWhenASessionCrashes(t *testing.T) {
 	t.Parallel()
-	cluster := start(t, ClusterOptions{Dir: folder(t), Durable: true})
-	pool, err := Open(t.Context(), Options{URL: cluster.URL("homeserver")})
+	cluster := start(t, Options{Dir: folder(t), Durable: true})
+	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +201,7 @@ func orphan(t *testing.T, cluster *Cluster) *exec.Cmd {
 func TestOrphanIsTakenOver(t *testing.T) {
 	t.Parallel()
 	var log logBuffer
-	opts := ClusterOptions{Dir: folder(t), Durable: true, Log: log.logger()}
+	opts := Options{Dir: folder(t), Durable: true, Log: log.logger()}
 	cluster := start(t, opts)
 	stop(t, cluster)
 	left := orphan(t, cluster)
@@ -223,8 +226,8 @@ func TestOrphanIsTakenOver(t *testing.T) {
 // that PostgreSQL left is soon that of somebody else.
 func TestReusedProcessNumberIsNoPostmaster(t *testing.T) {
 	t.Parallel()
-	other := start(t, ClusterOptions{Dir: folder(t)})
-	opts := ClusterOptions{Dir: folder(t)}
+	other := start(t, Options{Dir: folder(t)})
+	opts := Options{Dir: folder(t)}
 	cluster := start(t, opts)
 	pidFile := filepath.Join(cluster.place.data(), postmasterFile)
 	content, err := os.ReadFile(pidFile)
@@ -243,7 +246,7 @@ func TestReusedProcessNumberIsNoPostmaster(t *testing.T) {
 		if err := os.Lchown(pidFile, cluster.place.owner.uid, cluster.place.owner.gid); err != nil {
 			t.Fatal(err)
 		}
-		again, err := StartCluster(t.Context(), opts)
+		again, err := Start(t.Context(), opts)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -259,8 +262,8 @@ func TestReusedProcessNumberIsNoPostmaster(t *testing.T) {
 // nothing is there twice.
 func TestAcknowledgedIsDurable(t *testing.T) {
 	t.Parallel()
-	cluster := start(t, ClusterOptions{Dir: folder(t), Durable: true})
-	pool, err := Open(t.Context(), Options{URL: cluster.URL("homeserver")})
+	cluster := start(t, Options{Dir: folder(t), Durable: true})
+	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +282,7 @@ func TestAcknowledgedIsDurable(t *testing.T) {
 			<-killed.gone // the sessions go on until they notice
 		}
 		_, err := pool.Exec(t.Context(), "INSERT INTO acknowledged VALUES ($1)", n)
-		if err != nil && !Unavailable(err) {
+		if err != nil && !postgres.Unavailable(err) {
 			t.Fatalf("while PostgreSQL is away: %v", err)
 		}
 		if err != nil {
@@ -309,8 +312,8 @@ func TestServiceResumesWhenTheCauseIsGone(t *testing.T) {
 		default:
 		}
 	}), &slog.HandlerOptions{Level: slog.LevelError}))
-	cluster := start(t, ClusterOptions{Dir: folder(t), Durable: true, Log: log})
-	pool, err := Open(t.Context(), Options{URL: cluster.URL("homeserver")})
+	cluster := start(t, Options{Dir: folder(t), Durable: true, Log: log})
+	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +326,7 @@ func TestServiceResumesWhenTheCauseIsGone(t *testing.T) {
 	for range 4 { // it ended; it does not start; that again
 		<-tried
 	}
-	if _, err := pool.Exec(t.Context(), "SELECT 1"); !Unavailable(err) {
+	if _, err := pool.Exec(t.Context(), "SELECT 1"); !postgres.Unavailable(err) {
 		t.Errorf("while it does not start: %v", err)
 	}
 	if err := os.Rename(control+".away", control); err != nil {
@@ -334,7 +337,7 @@ func TestServiceResumesWhenTheCauseIsGone(t *testing.T) {
 
 func TestStopEndsAPostgreSQLThatDoesNotStart(t *testing.T) {
 	t.Parallel()
-	cluster := start(t, ClusterOptions{Dir: folder(t)})
+	cluster := start(t, Options{Dir: folder(t)})
 	before := running(cluster)
 	if err := os.Remove(filepath.Join(cluster.place.data(), "global", "pg_control")); err != nil {
 		t.Fatal(err)
@@ -348,7 +351,7 @@ func TestStopEndsAPostgreSQLThatDoesNotStart(t *testing.T) {
 // must outlive it until the server has finished its work.
 func TestPostgreSQLHasItsOwnProcessGroup(t *testing.T) {
 	t.Parallel()
-	cluster := start(t, ClusterOptions{Dir: folder(t)})
+	cluster := start(t, Options{Dir: folder(t)})
 	group, err := syscall.Getpgid(running(cluster).cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
@@ -369,5 +372,64 @@ func TestRunningClusterIsReachedFromAnotherProcess(t *testing.T) {
 	}
 	if got := query[int](t, url, "SELECT 1"); got != 1 {
 		t.Errorf("SELECT 1 = %d", got)
+	}
+}
+
+// After a restart each connection of the pool is dead. Only who finds that out first
+// must pay for it.
+func TestPoolLetsGoOfConnectionsThatDiedWithPostgreSQL(t *testing.T) {
+	t.Parallel()
+	const most = 8
+	cluster := start(t, Options{Dir: folder(t), Durable: true})
+	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver"), MaxConns: most})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	fill := func() {
+		var held []*pgxpool.Conn
+		for range most {
+			conn, err := pool.Acquire(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, conn)
+		}
+		for _, conn := range held {
+			conn.Release()
+		}
+	}
+	fill()
+	before := running(cluster)
+	cluster.signal(immediateShutdown)
+	<-before.gone
+	probe := eventualConn(t, cluster.URL("homeserver"))
+	if err := probe.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for range most {
+		if _, err := pool.Exec(t.Context(), "SELECT 1"); err != nil {
+			failed++
+		}
+	}
+	if failed > 1 {
+		t.Errorf("%d of %d statements failed after PostgreSQL was there again", failed, most)
+	}
+}
+
+// eventualConn connects as soon as PostgreSQL lets it.
+func eventualConn(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, url)
+		if err == nil {
+			return conn
+		}
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
 	}
 }

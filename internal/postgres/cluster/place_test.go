@@ -1,4 +1,4 @@
-package postgres
+package cluster
 
 import (
 	"errors"
@@ -73,9 +73,9 @@ func TestFolderThatCannotBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{file, filepath.Join(file, "postgres")} {
-		_, err := StartCluster(t.Context(), ClusterOptions{Dir: dir})
+		_, err := Start(t.Context(), Options{Dir: dir})
 		if err == nil || !strings.Contains(err.Error(), file) {
-			t.Errorf("StartCluster in %s: %v", dir, err)
+			t.Errorf("Start in %s: %v", dir, err)
 		}
 	}
 }
@@ -88,8 +88,8 @@ func TestLinkedFolderIsTheSameCluster(t *testing.T) {
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)
 	}
-	cluster := start(t, ClusterOptions{Dir: link})
-	if _, err := StartCluster(t.Context(), ClusterOptions{Dir: dir}); !errors.Is(err, ErrInUse) {
+	cluster := start(t, Options{Dir: link})
+	if _, err := Start(t.Context(), Options{Dir: dir}); !errors.Is(err, ErrInUse) {
 		t.Errorf("the folder under its other name: %v", err)
 	}
 	if url, err := RunningURL(link, "homeserver"); err != nil || url != cluster.URL("homeserver") {
@@ -100,7 +100,7 @@ func TestLinkedFolderIsTheSameCluster(t *testing.T) {
 func TestOthersCannotReachTheSocket(t *testing.T) {
 	t.Parallel()
 	asRoot(t)
-	cluster := start(t, ClusterOptions{Dir: folder(t)})
+	cluster := start(t, Options{Dir: folder(t)})
 	other := &owner{name: "somebody", uid: 65533, gid: 65533}
 	if err := other.command(t.Context(), "/", "/bin/ls", cluster.place.socketDir).Run(); err == nil {
 		t.Error("another user can look into the folder of the socket")

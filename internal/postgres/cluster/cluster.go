@@ -1,4 +1,4 @@
-package postgres
+package cluster
 
 import (
 	"context"
@@ -27,12 +27,12 @@ const (
 	stopTimeout = 60 * time.Second
 )
 
-// ErrInUse is wrapped by the error of [StartCluster] when another process runs
+// ErrInUse is wrapped by the error of [Start] when another process runs
 // the cluster. [RunningURL] then tells how to reach it.
 var ErrInUse = errors.New("in use by another homeserver")
 
-// ClusterOptions says where a managed cluster stands and what it is for.
-type ClusterOptions struct {
+// Options says where a managed cluster stands and what it is for.
+type Options struct {
 	// Dir is the folder of the cluster, made if it is missing. It belongs to this
 	// package alone.
 	Dir string
@@ -43,7 +43,7 @@ type ClusterOptions struct {
 	Log *slog.Logger
 }
 
-// Cluster is a PostgreSQL server of our own. It is made by [StartCluster]; its
+// Cluster is a PostgreSQL server of our own. It is made by [Start]; its
 // methods may be called from several goroutines.
 type Cluster struct {
 	place    place
@@ -60,7 +60,7 @@ type Cluster struct {
 	child *child // the running postmaster
 }
 
-// StartCluster starts PostgreSQL in opts.Dir, after making a cluster there if
+// Start starts PostgreSQL in opts.Dir, after making a cluster there if
 // there is none, and returns once the database "homeserver" in it can be used.
 // From then on the cluster is kept running until Stop.
 //
@@ -72,7 +72,7 @@ type Cluster struct {
 // of existing data, else homeserver, postgres or nobody). If that user cannot
 // enter Dir the cluster stands under /var/lib/homeserver, and a file in Dir says
 // where.
-func StartCluster(ctx context.Context, opts ClusterOptions) (*Cluster, error) {
+func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	log := opts.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

@@ -1,4 +1,4 @@
-package postgres
+package cluster
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"homeserver/internal/postgres"
 )
 
 // binaryPlaces are where packages put the programs of PostgreSQL when they are
@@ -108,7 +110,7 @@ func parseVersion(output string) (major int, ok bool) {
 func chooseBinaries(installed []binaries, data string) (binaries, error) {
 	var usable []binaries
 	for _, candidate := range installed {
-		if candidate.major >= minVersion/10000 {
+		if candidate.major >= postgres.MinVersion/10000 {
 			usable = append(usable, candidate)
 		}
 	}

@@ -1,4 +1,4 @@
-package postgres
+package cluster
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ func TestPostgreSQLNeverRunsAsRoot(t *testing.T) {
 	t.Parallel()
 	asRoot(t)
 	dir := folder(t)
-	cluster := start(t, ClusterOptions{Dir: dir})
+	cluster := start(t, Options{Dir: dir})
 	if cluster.place.owner.uid == 0 {
 		t.Error("its user is root")
 	}
@@ -59,7 +59,7 @@ func TestDataStaysWithItsOwner(t *testing.T) {
 func TestDataOfRootIsGivenToTheOwner(t *testing.T) {
 	t.Parallel()
 	asRoot(t)
-	opts := ClusterOptions{Dir: folder(t)}
+	opts := Options{Dir: folder(t)}
 	cluster := start(t, opts)
 	execute(t, cluster.URL("homeserver"), "CREATE TABLE kept AS SELECT 42 AS n")
 	stop(t, cluster)
@@ -84,7 +84,7 @@ func TestClosedFolderPutsTheClusterElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log logBuffer
-	opts := ClusterOptions{Dir: filepath.Join(closed, "postgres"), Log: log.logger()}
+	opts := Options{Dir: filepath.Join(closed, "postgres"), Log: log.logger()}
 	cluster := start(t, opts)
 	t.Cleanup(func() {
 		_ = os.RemoveAll(cluster.place.base)
@@ -110,7 +110,7 @@ func TestClosedFolderPutsTheClusterElsewhere(t *testing.T) {
 	if err := os.Rename(opts.Dir, moved); err != nil {
 		t.Fatal(err)
 	}
-	cluster = start(t, ClusterOptions{Dir: moved})
+	cluster = start(t, Options{Dir: moved})
 	if got := query[int](t, cluster.URL("homeserver"), "SELECT n FROM kept"); got != 42 {
 		t.Errorf("n = %d", got)
 	}
@@ -120,12 +120,12 @@ func TestExistingDataIsNeverLeftBehind(t *testing.T) {
 	t.Parallel()
 	asRoot(t)
 	parent := folder(t)
-	opts := ClusterOptions{Dir: filepath.Join(parent, "postgres")}
+	opts := Options{Dir: filepath.Join(parent, "postgres")}
 	stop(t, start(t, opts))
 	if err := os.Chmod(parent, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	_, err := StartCluster(t.Context(), opts)
+	_, err := Start(t.Context(), opts)
 	if err == nil || !strings.Contains(err.Error(), "cannot enter "+opts.Dir) {
 		t.Errorf("a cluster that became unreachable gave %v", err)
 	}

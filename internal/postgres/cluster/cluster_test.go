@@ -1,4 +1,4 @@
-package postgres
+package cluster
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/postgres"
 )
 
 // folder returns a temporary folder that PostgreSQL's user can enter, which that
@@ -37,9 +39,9 @@ func folder(t *testing.T) string {
 }
 
 // start starts a cluster that is stopped, if it still runs, when the test ends.
-func start(t *testing.T, opts ClusterOptions) *Cluster {
+func start(t *testing.T, opts Options) *Cluster {
 	t.Helper()
-	cluster, err := StartCluster(t.Context(), opts)
+	cluster, err := Start(t.Context(), opts)
 	if err != nil {
 		t.Fatalf("start the cluster: %v", err)
 	}
@@ -115,11 +117,11 @@ func (b *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(
 
 func TestClusterKeepsItsDataOverRestarts(t *testing.T) {
 	t.Parallel()
-	opts := ClusterOptions{Dir: filepath.Join(folder(t), "postgres"), Durable: true}
+	opts := Options{Dir: filepath.Join(folder(t), "postgres"), Durable: true}
 	cluster := start(t, opts)
 	execute(t, cluster.URL("homeserver"), "CREATE TABLE kept AS SELECT 42 AS n")
 	stop(t, cluster)
-	if _, err := pgx.Connect(t.Context(), cluster.URL("homeserver")); !Unavailable(err) {
+	if _, err := pgx.Connect(t.Context(), cluster.URL("homeserver")); !postgres.Unavailable(err) {
 		t.Errorf("after Stop, Unavailable(%v) = false", err)
 	}
 	stop(t, cluster) // again: nothing happens
@@ -132,7 +134,7 @@ func TestClusterKeepsItsDataOverRestarts(t *testing.T) {
 
 func TestClusterIsFitForTheServer(t *testing.T) {
 	t.Parallel()
-	cluster := start(t, ClusterOptions{Dir: folder(t), Durable: true})
+	cluster := start(t, Options{Dir: folder(t), Durable: true})
 	url := cluster.URL("homeserver")
 	for setting, want := range map[string]string{
 		"listen_addresses": "", "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
@@ -145,7 +147,7 @@ func TestClusterIsFitForTheServer(t *testing.T) {
 	if query[bool](t, url, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") {
 		t.Error("the server is a superuser of its database")
 	}
-	pool, err := Open(t.Context(), Options{URL: url})
+	pool, err := postgres.Open(t.Context(), postgres.Options{URL: url})
 	if err != nil {
 		t.Fatalf("open its database: %v", err)
 	}
@@ -154,7 +156,7 @@ func TestClusterIsFitForTheServer(t *testing.T) {
 
 func TestThrowawayClusterDoesNotWaitForTheDisk(t *testing.T) {
 	t.Parallel()
-	cluster := start(t, ClusterOptions{Dir: folder(t)})
+	cluster := start(t, Options{Dir: folder(t)})
 	for _, setting := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
 		if got := query[string](t, cluster.URL("homeserver"), "SHOW "+setting); got != "off" {
 			t.Errorf("%s = %q", setting, got)
@@ -166,7 +168,7 @@ func TestThrowawayClusterDoesNotWaitForTheDisk(t *testing.T) {
 // server depends on cannot.
 func TestAdministratorCanTuneTheCluster(t *testing.T) {
 	t.Parallel()
-	opts := ClusterOptions{Dir: folder(t)}
+	opts := Options{Dir: folder(t)}
 	cluster := start(t, opts)
 	admin := socketURL(cluster.place.socketDir, superuser, "postgres")
 	for _, statement := range []string{
@@ -190,8 +192,8 @@ func TestClusterBelongsToOneServer(t *testing.T) {
 	if _, err := RunningURL(dir, "homeserver"); err == nil {
 		t.Error("RunningURL found a server where none is")
 	}
-	cluster := start(t, ClusterOptions{Dir: dir})
-	_, err := StartCluster(t.Context(), ClusterOptions{Dir: dir})
+	cluster := start(t, Options{Dir: dir})
+	_, err := Start(t.Context(), Options{Dir: dir})
 	if !errors.Is(err, ErrInUse) {
 		t.Fatalf("the second owner got %v", err)
 	}
@@ -210,8 +212,8 @@ func TestClusterBelongsToOneServer(t *testing.T) {
 
 func TestOpenSessionsDoNotHoldUpStop(t *testing.T) {
 	t.Parallel()
-	cluster := start(t, ClusterOptions{Dir: folder(t)})
-	pool, err := Open(t.Context(), Options{URL: cluster.URL("homeserver")})
+	cluster := start(t, Options{Dir: folder(t)})
+	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,10 +223,10 @@ func TestOpenSessionsDoNotHoldUpStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop(t, cluster)
-	if _, err := tx.Exec(t.Context(), "SELECT 1"); !Unavailable(err) {
+	if _, err := tx.Exec(t.Context(), "SELECT 1"); !postgres.Unavailable(err) {
 		t.Errorf("the open transaction got %v", err)
 	}
-	if _, err := pool.Exec(t.Context(), "SELECT 1"); !Unavailable(err) {
+	if _, err := pool.Exec(t.Context(), "SELECT 1"); !postgres.Unavailable(err) {
 		t.Errorf("the pool got %v", err)
 	}
 	_ = tx.Rollback(t.Context()) // gives the dead connection back
@@ -232,7 +234,7 @@ func TestOpenSessionsDoNotHoldUpStop(t *testing.T) {
 
 func TestOpenWaitsForTheCluster(t *testing.T) {
 	t.Parallel()
-	opts := ClusterOptions{Dir: folder(t)}
+	opts := Options{Dir: folder(t)}
 	cluster := start(t, opts)
 	stop(t, cluster)
 
@@ -240,7 +242,7 @@ func TestOpenWaitsForTheCluster(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(writerFunc(sync.OnceFunc(func() { close(waiting) })), nil))
 	opened := make(chan error, 1)
 	go func() {
-		pool, err := Open(t.Context(), Options{URL: cluster.URL("homeserver"), Log: log})
+		pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver"), Log: log})
 		if err == nil {
 			pool.Close()
 		}
@@ -260,7 +262,7 @@ func (f writerFunc) Write(p []byte) (int, error) { f(); return len(p), nil }
 
 func TestStopDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
-	opts := ClusterOptions{Dir: folder(t), Durable: true}
+	opts := Options{Dir: folder(t), Durable: true}
 	cluster := start(t, opts)
 	execute(t, cluster.URL("homeserver"), "CREATE TABLE kept AS SELECT 42 AS n")
 	cancelled, cancel := context.WithCancel(t.Context())
@@ -276,10 +278,10 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 
 func TestInterruptedStartLeavesTheFolderFree(t *testing.T) {
 	t.Parallel()
-	opts := ClusterOptions{Dir: folder(t)}
+	opts := Options{Dir: folder(t)}
 	for _, patience := range []time.Duration{0, 100 * time.Millisecond, 500 * time.Millisecond} {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		cluster, err := StartCluster(ctx, opts)
+		cluster, err := Start(ctx, opts)
 		cancel()
 		if err == nil {
 			stop(t, cluster)
@@ -294,7 +296,7 @@ func TestInterruptedStartLeavesTheFolderFree(t *testing.T) {
 func TestLongPathGetsAShortSocket(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(folder(t), strings.Repeat("long/", 30))
-	cluster := start(t, ClusterOptions{Dir: dir})
+	cluster := start(t, Options{Dir: dir})
 	t.Cleanup(func() { _ = os.RemoveAll(cluster.place.socketDir) })
 	if strings.HasPrefix(cluster.place.socketDir, dir) {
 		t.Errorf("the socket is in %s", cluster.place.socketDir)
@@ -314,20 +316,20 @@ func TestLongPathGetsAShortSocket(t *testing.T) {
 func TestUnusableDataIsToldInOneLine(t *testing.T) {
 	t.Parallel()
 	var log logBuffer
-	opts := ClusterOptions{Dir: folder(t), Log: log.logger()}
+	opts := Options{Dir: folder(t), Log: log.logger()}
 	cluster := start(t, opts)
 	stop(t, cluster)
 	if err := os.Remove(filepath.Join(cluster.place.data(), "global", "pg_control")); err != nil {
 		t.Fatal(err)
 	}
-	_, err := StartCluster(t.Context(), opts)
+	_, err := Start(t.Context(), opts)
 	if err == nil {
 		t.Fatal("a cluster without its control file started")
 	}
 	if !strings.Contains(err.Error(), "could not find the database system") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("the error is %q", err)
 	}
-	_, err = StartCluster(t.Context(), opts)
+	_, err = Start(t.Context(), opts)
 	if errors.Is(err, ErrInUse) {
 		t.Errorf("the failed start kept the folder: %v", err)
 	}
@@ -340,7 +342,7 @@ func TestUnfinishedClusterIsMadeAgain(t *testing.T) {
 	if err := os.MkdirAll(unfinished, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	start(t, ClusterOptions{Dir: dir})
+	start(t, Options{Dir: dir})
 	if _, err := os.Stat(unfinished); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what was unfinished is still there: %v", err)
 	}

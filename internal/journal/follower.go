@@ -15,9 +15,6 @@ import (
 const (
 	// followerBatch is how many positions a follower is shown at once, at most.
 	followerBatch = 1000
-	// followerRetry is the time after which a follower tries again that could not
-	// go on, or looks whether it may lead now.
-	followerRetry = time.Second
 	// followerLook is how often those who wait for a follower of another process
 	// look how far it has come.
 	followerLook = 50 * time.Millisecond
@@ -37,12 +34,10 @@ type Step func(ctx context.Context, tx pgx.Tx, after, upTo Position) error
 
 // Follower does background work on everything that is committed, from a position
 // that it keeps in the database, so that it goes on where it ended. It begins
-// at the beginning of the journal. Of all processes on one database, one leads:
-// it holds an advisory lock on a connection of its own, by which it writes, too.
+// at the beginning of the journal. Of all processes on one database, one leads.
 // No commit ever waits for a follower.
 type Follower struct {
-	j    *Journal
-	name string
+	leader
 	step Step
 
 	more  chan struct{} // tells that the journal has moved
@@ -52,21 +47,18 @@ type Follower struct {
 	reached Position
 	moved   chan struct{} // closed and replaced when reached has grown
 
-	retry   time.Duration // as followerRetry, but in tests
-	stuckAt Position      // the position that has failed by itself
-	failed  int           // how often
-
-	cancel context.CancelFunc
-	done   chan struct{}
+	stuckAt Position // the position that has failed by itself
+	failed  int      // how often
 }
 
 // Follower adds a follower of that name, which runs between Start and Stop. Call
 // it before the journal is started.
 func (j *Journal) Follower(name string, step Step) *Follower {
 	f := &Follower{
-		j: j, name: name, step: step, retry: followerRetry,
+		step: step,
 		more: make(chan struct{}, 1), hurry: make(chan struct{}, 1), moved: make(chan struct{}),
 	}
+	f.leader = newLeader(j, name, f.follow)
 	j.Observe(Observer{
 		Committed: func(View, []*Entry) { signal(f.more) },
 		Reset:     func(Position) { signal(f.more) },
@@ -80,23 +72,6 @@ func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// Start takes up the work. Call it once, after the journal has been started. Only
-// Stop ends it.
-func (f *Follower) Start(ctx context.Context) {
-	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	f.done = make(chan struct{})
-	go f.run(ctx)
-}
-
-// Stop breaks off the work, which goes on there after the next Start of a server,
-// and returns when it has ended. It does nothing where Start was not called.
-func (f *Follower) Stop() {
-	if f.cancel != nil {
-		f.cancel()
-		<-f.done
 	}
 }
 
@@ -166,51 +141,8 @@ func (f *Follower) advance(p Position) {
 	}
 }
 
-// run leads whenever it may, and tries again after whatever goes wrong. It tells
-// of the first failure only.
-func (f *Follower) run(ctx context.Context) {
-	defer close(f.done)
-	failing := false
-	for {
-		err := f.lead(ctx, func() { failing = false })
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil && !failing {
-			failing = true
-			f.j.o.Log.Error("background work on the journal", "follower", f.name, "error", err)
-		}
-		select {
-		case <-time.After(f.retry):
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// lead does the work for as long as this process holds the lock. It returns nil
-// where another one does.
-func (f *Follower) lead(ctx context.Context, well func()) error {
-	if free, err := f.isFree(ctx); err != nil || !free {
-		return err
-	}
-	config := f.j.pool.Config().ConnConfig
-	// What a crash takes back is done again, together with the position: no commit
-	// of a follower needs to wait for the disk, and keep those of senders waiting.
-	config.RuntimeParams["synchronous_commit"] = "off"
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	defer f.disconnect(ctx, conn)
-	var leads bool
-	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(`+followerLock+`)`, f.name).Scan(&leads)
-	if err != nil {
-		return fmt.Errorf("take the lock: %w", err)
-	}
-	if !leads {
-		return nil
-	}
+// follow does the work for as long as this process leads.
+func (f *Follower) follow(ctx context.Context, conn *pgx.Conn, well func()) error {
 	after, err := f.stored(ctx, conn)
 	if err != nil {
 		return err
@@ -247,19 +179,6 @@ func (f *Follower) lead(ctx context.Context, well func()) error {
 			after = upTo
 		}
 	}
-}
-
-const followerLock = `hashtextextended('follower ' || $1, 0)`
-
-// isFree reports whether nobody leads. It is asked on a connection of the pool, so
-// that a process that waits for its turn neither keeps a connection for that nor makes
-// new ones. It does not wait in the lock: a statement that waits keeps what it can see
-// from being vacuumed, for as long as the other process lives.
-func (f *Follower) isFree(ctx context.Context) (free bool, err error) {
-	if err := f.j.pool.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(`+followerLock+`)`, f.name).Scan(&free); err != nil {
-		return false, fmt.Errorf("ask who leads: %w", err)
-	}
-	return free, nil
 }
 
 // goWithout steps over an entry that cannot be handled, after some attempts: what
@@ -318,13 +237,4 @@ func (f *Follower) handle(ctx context.Context, conn *pgx.Conn, after, upTo Posit
 		return fmt.Errorf("handle the entries after %d up to %d: %w", after, upTo, err)
 	}
 	return nil
-}
-
-// disconnect gives up the lock with the connection.
-func (f *Follower) disconnect(ctx context.Context, conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if err := conn.Close(ctx); err != nil {
-		f.j.o.Log.Debug("close the connection of a follower", "follower", f.name, "error", err)
-	}
 }

@@ -285,7 +285,7 @@ func TestFollowerGoesOnWithoutWhatItCannotHandle(t *testing.T) {
 type counted struct{ connections, queries atomic.Int64 }
 
 func (c *counted) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
-	if strings.Contains(q.SQL, "pg_try_advisory_xact_lock") {
+	if strings.Contains(q.SQL, "wait_to_lead") {
 		c.queries.Add(1)
 	}
 	return ctx
@@ -313,7 +313,7 @@ func (c *counted) pool(t *testing.T, url string) *pgxpool.Pool {
 }
 
 // Each follower of a process that did not lead made a new connection every second.
-func TestWhoWaitsToLeadMakesNoConnections(t *testing.T) {
+func TestWhoWaitsToLeadKeepsItsConnection(t *testing.T) {
 	t.Parallel()
 	pool := copiesPool(t)
 	one := &copies{}
@@ -326,7 +326,7 @@ func TestWhoWaitsToLeadMakesNoConnections(t *testing.T) {
 	j2 := New(idle.pool(t, pool.Config().ConnString()), Options{Watch: never})
 	other := &copies{}
 	f := j2.Follower("copies", other.step)
-	f.retry = time.Millisecond
+	f.wait = time.Millisecond
 	start(t, j2)
 	f.Start(t.Context())
 	t.Cleanup(f.Stop)

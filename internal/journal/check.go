@@ -11,7 +11,7 @@ func (j *Journal) Checks() []doctor.Check {
 	tables := j.Tables()
 	selects, newest := make([]string, len(tables)), make([]string, len(tables))
 	for i, t := range tables {
-		selects[i] = `SELECT '` + t + `' AS name, position FROM ` + t
+		selects[i] = `SELECT '` + t + `' AS name, position FROM ` + t + ` WHERE position IS NOT NULL`
 		newest[i] = `SELECT '` + t + `' AS name, max(position) AS position FROM ` + t
 	}
 	all, last := strings.Join(selects, ` UNION ALL `), strings.Join(newest, ` UNION ALL `)

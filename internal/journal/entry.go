@@ -28,6 +28,8 @@ type Entry struct {
 	Value any
 	// Size is about how many bytes the entry takes in memory.
 	Size int
+
+	posted int64 // its number in the outbox; 0: it does not come from there
 }
 
 // Topic is what an entry is about: a room, or one user.
@@ -48,6 +50,9 @@ type Table struct {
 	// with their positions, as Queue was given them, in no order. What has been
 	// overwritten since is left out.
 	Read func(ctx context.Context, conn *pgx.Conn, after, upTo Position) ([]*Entry, error)
+	// Decode, where it is not nil, makes the value of an entry of what was put into the
+	// outbox for it: see [Post].
+	Decode func(payload []byte) (value any, err error)
 }
 
 // Write is what is committed together or not at all.

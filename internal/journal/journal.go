@@ -80,6 +80,7 @@ type Journal struct {
 	notifier  notifier
 	tables    []*Table
 	followers []*Follower
+	handlers  *handlers
 
 	queue queue
 	turns *gauge.Gauge // who may put something into the queue
@@ -110,8 +111,9 @@ func New(pool *pgxpool.Pool, o Options) *Journal {
 		pool: pool, o: o, metrics: newMetrics(), timeout: groupTimeout,
 		window:   newWindow(0, o.WindowBytes),
 		notifier: notifier{listeners: map[Topic]map[*Listener]struct{}{}},
-		queue:    queue{filled: make(chan struct{}, 1)},
+		queue:    queue{filled: make(chan struct{}, 1), outbox: true},
 	}
+	j.handlers = newHandlers(j)
 	j.turns = gauge.New(gauge.Options{
 		Total: int64(groupsAtOnce * o.GroupBytes), Each: int64(groupsAtOnce * o.GroupBytes / 2),
 		Waiting: o.QueueWrites, EachWaiting: o.QueueWrites / 2, Refused: j.metrics.refused,
@@ -119,7 +121,9 @@ func New(pool *pgxpool.Pool, o Options) *Journal {
 	if o.Channel != nil {
 		o.Channel.Handle(kindPosition, j.onPosition)
 		o.Channel.Handle(kindHurry, j.onHurry)
-		o.Channel.OnMissed(j.lookSoon)
+		o.Channel.Handle(kindOutbox, func(string) { j.lookSoon(true) })
+		o.Channel.Handle(kindHandled, j.handlers.onHandled)
+		o.Channel.OnMissed(func() { j.lookSoon(true) })
 	}
 	return j
 }
@@ -142,8 +146,8 @@ func (j *Journal) Tables() []string {
 // Observe adds an observer. Call it before Start.
 func (j *Journal) Observe(o Observer) { j.observers = append(j.observers, o) }
 
-// Start reads the position and starts the writer, which ends with Stop. Call it
-// once. The context bounds the start alone.
+// Start reads the position and starts the writer and the handlers, which end with Stop.
+// Call it once. The context bounds the start alone.
 func (j *Journal) Start(ctx context.Context) error {
 	w := &writer{j: j, first: true}
 	if err := w.connect(ctx); err != nil {
@@ -152,14 +156,32 @@ func (j *Journal) Start(ctx context.Context) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	j.cancel, j.done = cancel, make(chan struct{})
 	go w.run(running)
+	if len(j.handlers.do) > 0 {
+		j.handlers.leader.Start(ctx)
+	}
 	return nil
 }
 
-// Stop refuses new writes, commits what is queued, and returns when the writer
-// has ended. If the context ends before, what is not committed by then fails
-// with 503, and Stop returns the context's error. Call it after Start has
+// Stop breaks off the handlers, refuses new writes, commits what is queued, and returns
+// when all of that has ended. If the context ends before, what is not committed by then
+// fails with 503, and Stop returns the context's error. Call it after Start has
 // returned; after a failed Start it only refuses what is queued.
 func (j *Journal) Stop(ctx context.Context) error {
+	handlers := make(chan struct{})
+	go func() {
+		defer close(handlers)
+		j.handlers.leader.Stop()
+	}()
+	select {
+	case <-handlers: // which may have waited for their writes
+	case <-ctx.Done():
+	}
+	err := j.stopWriter(ctx)
+	<-handlers
+	return err
+}
+
+func (j *Journal) stopWriter(ctx context.Context) error {
 	j.queue.close()
 	if j.done == nil {
 		j.queue.take(math.MaxInt, math.MaxInt).fail(errStopping())
@@ -198,22 +220,28 @@ func (j *Journal) CatchUp(ctx context.Context, p Position) error {
 	if j.Position() >= p {
 		return nil
 	}
-	looked, err := j.queue.look()
-	if err != nil {
+	if err := j.lookNow(ctx, false); err != nil {
 		return err
-	}
-	select {
-	case err := <-looked:
-		if err != nil {
-			return err
-		}
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	if j.Position() < p {
 		return matrix.Errorf(matrix.InvalidParam, "this token is from a future that this server does not know")
 	}
 	return nil
+}
+
+// lookNow returns when everything that others have committed by now is shown here, and
+// what stood in the outbox, if it is asked for, is in the log.
+func (j *Journal) lookNow(ctx context.Context, outbox bool) error {
+	looked, err := j.queue.look(outbox)
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-looked:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Listen makes a listener that follows nothing yet. Close it after use.

@@ -34,7 +34,7 @@ const notesSchema = `CREATE TABLE notes (
 // special.
 var notes = &Table{Name: "notes", Queue: queueNotes}
 
-func init() { notes.Read = readOtherNotes }
+func init() { notes.Read, notes.Decode = readOtherNotes, decodeNote }
 
 const (
 	refusedByDatabase = "bad"     // the table's constraint
@@ -79,6 +79,13 @@ func readOtherNotes(ctx context.Context, conn *pgx.Conn, after, upTo Position) (
 		e.Value = body
 		return e, err
 	})
+}
+
+func decodeNote(payload []byte) (any, error) {
+	if string(payload) == notUnderstood {
+		return nil, errors.New("this note is not understood")
+	}
+	return string(payload), nil
 }
 
 func note(room RoomNID, body string) *Write {

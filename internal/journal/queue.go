@@ -20,6 +20,7 @@ type queue struct {
 	writes []*Pending
 	bytes  int
 	looks  []chan<- error // who wants to know what others have committed
+	outbox bool           // there may be something in the outbox
 	closed bool           // nothing is let in any more
 }
 
@@ -161,15 +162,16 @@ func errStopping() error {
 	}
 }
 
-// look asks the writer to look for what others have committed; it answers once.
-func (q *queue) look() (<-chan error, error) {
+// look asks the writer to look for what others have committed, after it has taken over
+// what is in the outbox, if that is asked for; it answers once.
+func (q *queue) look(outbox bool) (<-chan error, error) {
 	looked := make(chan error, 1)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return nil, errStopping()
 	}
-	q.looks = append(q.looks, looked)
+	q.looks, q.outbox = append(q.looks, looked), q.outbox || outbox
 	signal(q.filled)
 	return looked, nil
 }
@@ -204,12 +206,14 @@ func (q *queue) close() {
 
 // work is what the writer does next.
 type work struct {
-	group []*Pending
-	looks []chan<- error
-	last  bool // nothing will follow
+	group  []*Pending
+	looks  []chan<- error
+	outbox bool // look into the outbox
+	watch  bool // nobody asks, but it is time to look
+	last   bool // nothing will follow
 }
 
-func (w *work) empty() bool { return len(w.group) == 0 && len(w.looks) == 0 }
+func (w *work) empty() bool { return len(w.group) == 0 && len(w.looks) == 0 && !w.outbox }
 
 // take gives the next work: a group within the bounds, and all who want a look.
 func (q *queue) take(maxWrites, maxBytes int) *work {
@@ -220,13 +224,13 @@ func (q *queue) take(maxWrites, maxBytes int) *work {
 		bytes += q.writes[n].size
 		n++
 	}
-	w := &work{group: q.writes[:n:n], looks: q.looks}
-	q.writes, q.looks = q.writes[n:], nil
+	w := &work{group: q.writes[:n:n], looks: q.looks, outbox: q.outbox}
+	q.writes, q.looks, q.outbox = q.writes[n:], nil, false
 	q.bytes -= bytes
 	if len(q.writes) == 0 {
 		q.writes = nil
 	}
-	w.last = q.closed && w.empty()
+	w.last = q.closed && len(w.group) == 0 && len(w.looks) == 0 // the outbox can wait for the next start
 	return w
 }
 

@@ -33,7 +33,7 @@ func (j *Journal) notifyPosition(b *pgx.Batch, p Position) {
 func (j *Journal) onPosition(data string) {
 	p, err := strconv.ParseInt(data, 10, 64)
 	if err == nil && Position(p) > j.Position() {
-		j.lookSoon()
+		j.lookSoon(false)
 	}
 }
 
@@ -53,9 +53,9 @@ func (j *Journal) onHurry(name string) {
 	}
 }
 
-// lookSoon makes the writer look for what others have committed.
-func (j *Journal) lookSoon() {
-	_, _ = j.queue.look() // refused only while the journal stops
+// lookSoon makes the writer look for what others have committed, and into the outbox.
+func (j *Journal) lookSoon(outbox bool) {
+	_, _ = j.queue.look(outbox) // refused only while the journal stops
 }
 
 // advance brings this process up to a position that the database has reached, with

@@ -41,38 +41,51 @@ func (w *writer) run(ctx context.Context) {
 	defer watch.Stop()
 	for {
 		next := w.j.queue.take(w.j.o.GroupWrites, w.j.o.GroupBytes)
-		switch {
-		case next.last:
+		if next.last {
 			return
-		case !next.empty():
-			if w.answerLooks(ctx, next) {
-				w.writeGroup(ctx, next.group)
+		}
+		if next.empty() {
+			select {
+			case <-w.j.queue.filled:
+				continue
+			case <-watch.C:
+				next.watch, next.outbox = true, true
 			}
-			// Those who were just answered may have more to write: let them come
-			// first, or groups alternate between the few who were fast and the rest.
-			runtime.Gosched()
-			continue
+		} else {
+			select {
+			case <-watch.C: // also where it is never idle
+				next.outbox = true
+			default:
+			}
 		}
-		select {
-		case <-w.j.queue.filled:
-		case <-watch.C:
-			_ = w.catchUp(ctx) // logged; the next one who needs the database gets the error
+		if w.look(ctx, next) {
+			w.writeGroup(ctx, next.group)
 		}
+		// Those who were just answered may have more to write: let them come
+		// first, or groups alternate between the few who were fast and the rest.
+		runtime.Gosched()
 	}
 }
 
-// answerLooks looks for what others have committed, if somebody asks for it or there is
-// no connection, and reports whether there is one now. If not, everything that waits
-// fails: trying again for each group would keep the last in the queue waiting for as
-// many timeouts as there are groups.
-func (w *writer) answerLooks(ctx context.Context, next *work) (connected bool) {
-	if len(next.looks) > 0 || w.conn == nil {
-		if err := w.catchUp(ctx); err != nil {
-			err = w.outcome(ctx, err)
-			next.fail(err)
-			w.failQueue(err)
-			return false
+// look takes over what is in the outbox and looks for what others have committed, where
+// that is to be done or there is no connection, and reports whether there is one now. If
+// not, everything that waits fails: trying again for each group would keep the last in
+// the queue waiting for as many timeouts as there are groups.
+func (w *writer) look(ctx context.Context, next *work) (connected bool) {
+	var err error
+	if next.outbox {
+		if err = w.takeOver(ctx); isRefusal(err) {
+			w.j.o.Log.ErrorContext(ctx, "the outbox cannot be read", "error", err)
+			err = nil
 		}
+	}
+	if err == nil && (next.watch || len(next.looks) > 0 || w.conn == nil) {
+		err = w.catchUp(ctx)
+	}
+	if err = w.outcome(ctx, err); err != nil {
+		next.fail(err)
+		w.failQueue(err)
+		return false
 	}
 	for _, looked := range next.looks {
 		looked <- nil
@@ -110,7 +123,7 @@ func (w *writer) writeGroup(ctx context.Context, group []*Pending) {
 		return
 	}
 	err = w.outcome(ctx, err)
-	if len(entries) > 0 {
+	if err == nil && len(entries) > 0 {
 		w.j.metrics.observe(len(entries), took)
 		w.j.publish(entries)
 	}
@@ -160,10 +173,8 @@ func entriesOf(group []*Pending) []*Entry {
 func (w *writer) transact(ctx context.Context, group []*Pending) (_ []*Pending, _ []*Entry, err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.j.timeout)
 	defer cancel()
-	if w.conn == nil {
-		if err := w.connect(ctx); err != nil {
-			return group, nil, err
-		}
+	if err := w.ready(ctx); err != nil {
+		return group, nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -178,25 +189,34 @@ func (w *writer) transact(ctx context.Context, group []*Pending) (_ []*Pending, 
 	b := &pgx.Batch{}
 	if fresh, changed := w.replaceStale(group); changed {
 		group, entries = fresh, entriesOf(fresh)
-		b.Queue("UPDATE journal SET position = $1", before+Position(len(entries)))
+		b.Queue(setPosition, before+Position(len(entries)))
 	}
 	if len(group) == 0 {
 		_, err := w.conn.Exec(ctx, "ROLLBACK")
 		return nil, nil, err
 	}
+	return group, entries, w.commit(ctx, b, group, entries, before)
+}
+
+// setPosition moves the journal, whose row is locked, to a position.
+const setPosition = "UPDATE journal SET position = $1"
+
+// commit writes the entries, whose positions follow on the one before them, and ends the
+// transaction.
+func (w *writer) commit(ctx context.Context, b *pgx.Batch, group []*Pending, entries []*Entry, before Position) error {
 	for i, e := range entries {
 		e.Position = before + 1 + Position(i)
 	}
-	err = w.j.guard("a journal table", func() error { return w.j.queueGroup(b, group, entries) })
+	err := w.j.guard("a journal table", func() error { return w.j.queueGroup(b, group, entries) })
 	if err != nil {
-		return group, nil, &queueError{err}
+		return &queueError{err}
 	}
 	w.j.notifyPosition(b, before+Position(len(entries)))
 	b.Queue("COMMIT")
 	if err := w.conn.SendBatch(ctx, b).Close(); err != nil {
-		return group, nil, fmt.Errorf("commit %d journal entries: %w", len(entries), err)
+		return fmt.Errorf("commit %d journal entries: %w", len(entries), err)
 	}
-	return group, entries, nil
+	return nil
 }
 
 // reserve begins a transaction, moves the journal on by n positions, and returns the
@@ -285,6 +305,15 @@ func (w *writer) abandon(ctx context.Context, cause error) {
 	w.disconnect(ctx)
 }
 
+// failed is abandon for a statement outside of a transaction; it returns the error.
+func (w *writer) failed(ctx context.Context, err error, doing string) error {
+	if err == nil {
+		return nil
+	}
+	w.abandon(ctx, err)
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
 // report logs once that there is no connection.
 func (w *writer) report(cause error) {
 	if !w.away {
@@ -304,6 +333,14 @@ func (w *writer) disconnect(ctx context.Context) {
 	if err := conn.Close(ctx); err != nil {
 		w.j.o.Log.Debug("close the journal's connection", "error", err)
 	}
+}
+
+// ready makes a connection if there is none.
+func (w *writer) ready(ctx context.Context) error {
+	if w.conn != nil {
+		return nil
+	}
+	return w.connect(ctx)
 }
 
 // connect makes a connection and looks where the journal stands: a commit whose

@@ -11,19 +11,19 @@ import (
 )
 
 // store sets a piece of account data; room "" stands for the whole account.
-func (h *house) store(user, room, typ, content string) {
-	h.t.Helper()
-	h.ok(h.data.Set(h.t.Context(), user, room, typ, json.RawMessage(content)))
+func (h *env) store(user, room, typ, content string) {
+	h.T.Helper()
+	h.OK(h.data.Set(h.T.Context(), user, room, typ, json.RawMessage(content)))
 }
 
-func (h *house) tag(user, room, name string) {
-	h.t.Helper()
-	h.ok(h.data.SetTag(h.t.Context(), user, room, name, json.RawMessage(`{"order":0.5}`)))
+func (h *env) tag(user, room, name string) {
+	h.T.Helper()
+	h.OK(h.data.SetTag(h.T.Context(), user, room, name, json.RawMessage(`{"order":0.5}`)))
 }
 
 func TestAccountDataComesOnce(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c, other := h.synced(bob, ""), h.synced(alice, "")
 	h.store(bob, "", "org.example", `{"n":1}`)
 	h.store(bob, "", "org.example", `{"n":2}`)
@@ -53,19 +53,19 @@ func TestAccountDataComesOnce(t *testing.T) {
 }
 
 func TestInitialSyncHasAllAccountData(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.store(bob, "", "a", `{}`)
 	h.store(bob, room, "b", `{}`)
-	h.ok(h.data.SetFullyRead(t.Context(), bob, room, "$event"))
+	h.OK(h.data.SetFullyRead(t.Context(), bob, room, "$event"))
 	a := h.client(bob, "").sync()
 	equal(t, "of the account", a.AccountData.types(), "a", "m.push_rules")
 	equal(t, "of the room", a.in(t, room).AccountData.types(), "b", "m.fully_read")
 }
 
 func TestAccountDataWakesPolls(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(bob, "")
 	for _, step := range []struct {
 		what string
@@ -75,7 +75,7 @@ func TestAccountDataWakesPolls(t *testing.T) {
 		{"of the account", func() { h.store(bob, "", "a", `{}`) }, func(a *answer) bool { return len(a.AccountData.Events) == 1 }},
 		{"of the room", func() { h.store(bob, room, "a", `{}`) }, func(a *answer) bool { return len(a.in(t, room).AccountData.Events) == 1 }},
 		{"the push rules", func() {
-			h.ok(h.push.SetEnabled(t.Context(), bob, push.Override, ".m.rule.master", true))
+			h.OK(h.push.SetEnabled(t.Context(), bob, push.Override, ".m.rule.master", true))
 		}, func(a *answer) bool { return a.AccountData.of(t, "m.push_rules") != nil }},
 	} {
 		w := h.await(c.Query)
@@ -90,8 +90,8 @@ func TestAccountDataWakesPolls(t *testing.T) {
 
 // Who comes into a room gets what they had stored for it before.
 func TestAccountDataOfARoomThatIsJoined(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	h.store(bob, room, "before", `{}`)
 	c := h.client(bob, "")
 	if a := c.sync(); !a.empty() {
@@ -102,7 +102,7 @@ func TestAccountDataOfARoomThatIsJoined(t *testing.T) {
 		t.Errorf("of a room that bob is not in: %s", a.raw)
 	}
 	h.tag(bob, room, "u.changed")
-	h.join(bob, room)
+	h.Join(bob, room)
 	h.store(bob, room, "after", `{}`)
 	equal(t, "after joining", c.sync().in(t, room).AccountData.types(), "before", "outside", "m.tag", "after")
 	h.store(bob, room, "after", `{}`)
@@ -115,20 +115,20 @@ func TestAccountDataOfARoomThatIsJoined(t *testing.T) {
 }
 
 func TestAccountDataOfRoomsThatAreLeft(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.store(bob, room, "before", `{}`)
 	c := h.synced(bob, "")
 	h.store(bob, room, "last", `{}`)
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	equal(t, "on leaving", c.sync().out(t, room).AccountData.types(), "last")
 	a := h.client(bob, `{"room":{"include_leave":true}}`).sync()
 	equal(t, "in an initial sync", a.out(t, room).AccountData.types(), "before", "last")
 }
 
 func TestFiltersOfAccountData(t *testing.T) {
-	h := newHouse(t)
-	one, two := h.public(bob), h.public(bob)
+	h := newEnv(t)
+	one, two := h.Public(bob), h.Public(bob)
 	from := h.synced(bob, "").Since
 	h.store(bob, "", "org.example.a", `{}`)
 	h.store(bob, "", "org.example.b", `{}`)
@@ -174,8 +174,8 @@ func dataOf(a *answer, room string) *stateList {
 
 // What is not told for a filter wakes nobody for good.
 func TestFilteredAccountDataGoesOnWaiting(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	w := h.await(h.synced(bob, `{"account_data":{"types":["wanted"]},"room":{"account_data":{"types":[]}}}`).Query)
 	h.store(bob, "", "unwanted", `{}`)
 	w.waitsAgain()
@@ -186,12 +186,12 @@ func TestFilteredAccountDataGoesOnWaiting(t *testing.T) {
 }
 
 func TestPushRulesComeWhenTheyChange(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(bob, "")
 	away := h.client(bob, "")
 	away.Since = c.Since
-	h.ok(h.push.PutRule(t.Context(), bob, push.Room, room, push.NewRule{Actions: []json.RawMessage{}}, push.Place{}))
+	h.OK(h.push.PutRule(t.Context(), bob, push.Room, room, push.NewRule{Actions: []json.RawMessage{}}, push.Place{}))
 	for _, device := range []*client{c, away} {
 		global, _ := device.sync().AccountData.of(t, "m.push_rules")["global"].(map[string]any)
 		if list, _ := global["room"].([]any); len(list) != 1 {
@@ -201,16 +201,16 @@ func TestPushRulesComeWhenTheyChange(t *testing.T) {
 			t.Errorf("they come again: %s", a.raw)
 		}
 	}
-	slow := houseOn(t, h.pool, journal.Options{})
+	slow := envOn(t, h.Pool, journal.Options{})
 	if got := slow.sync(syncstream.Query{UserID: bob, Since: syncstream.FormatToken(1)}).AccountData.types(); len(got) != 1 {
 		t.Errorf("from SQL come %v", got)
 	}
 }
 
 func TestReadYourAccountData(t *testing.T) {
-	h := newHouse(t)
-	other := houseOn(t, h.pool, journal.Options{})
-	room := h.public(bob)
+	h := newEnv(t)
+	other := envOn(t, h.Pool, journal.Options{})
+	room := h.Public(bob)
 	c := h.synced(bob, "")
 	for n := range 10 {
 		h.store(bob, room, "org.example", fmt.Sprintf(`{"n":%d}`, n))

@@ -5,22 +5,21 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/presence"
-	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/syncstream"
 )
 
 // benchmark makes a server with n rooms of alice's that bob is in, too.
-func benchmark(b *testing.B, n int) (*house, []string) {
+func benchmark(b *testing.B, n int) (*env, []string) {
 	b.Helper()
-	h := houseOn(b, postgrestest.New(b), journal.Options{})
+	h := envOn(b, nil, journal.Options{})
 	var list []string
 	for range n {
-		list = append(list, h.public(bob))
+		list = append(list, h.Public(bob))
 	}
 	return h, list
 }
 
-func (h *house) bench(b *testing.B, q syncstream.Query) {
+func (h *env) bench(b *testing.B, q syncstream.Query) {
 	b.Helper()
 	n := 0
 	b.ReportAllocs()
@@ -52,7 +51,7 @@ func BenchmarkNothingNewOnline(b *testing.B) {
 func BenchmarkNothingNewForTheUser(b *testing.B) {
 	h, _ := benchmark(b, 100)
 	c := h.synced(bob, "")
-	h.say(alice, h.public(), "elsewhere")
+	h.say(alice, h.Public(), "elsewhere")
 	h.bench(b, c.Query)
 }
 

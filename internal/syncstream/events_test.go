@@ -12,6 +12,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/timeline"
@@ -20,15 +21,15 @@ import (
 
 // listener is a client of /events.
 type listener struct {
-	h *house
+	h *env
 	syncstream.EventsQuery
 }
 
 // listening gives a client that hears of what happens from now on.
-func (h *house) listening(user string) *listener {
-	h.t.Helper()
+func (h *env) listening(user string) *listener {
+	h.T.Helper()
 	l := &listener{h, syncstream.EventsQuery{UserID: user, DeviceID: "PHONE"}}
-	equal(h.t, "what "+user+" hears at once", l.hear())
+	equal(h.T, "what "+user+" hears at once", l.hear())
 	return l
 }
 
@@ -46,7 +47,7 @@ func (l *listener) ask(ctx context.Context) (*chunk, error) {
 	}
 	c := &chunk{raw: string(answer.AppendJSON(nil))}
 	if err := json.Unmarshal([]byte(c.raw), c); err != nil {
-		l.h.t.Errorf("the answer is no JSON: %v\n%s", err, c.raw)
+		l.h.T.Errorf("the answer is no JSON: %v\n%s", err, c.raw)
 	}
 	l.From = c.End
 	return c, nil
@@ -54,25 +55,25 @@ func (l *listener) ask(ctx context.Context) (*chunk, error) {
 
 // next asks without waiting, goes on from there, and leaves out presence.
 func (l *listener) next() *chunk {
-	l.h.t.Helper()
-	c, err := l.ask(l.h.t.Context())
-	l.h.ok(err)
+	l.h.T.Helper()
+	c, err := l.ask(l.h.T.Context())
+	l.h.OK(err)
 	c.Chunk = slices.DeleteFunc(c.Chunk, func(e *ev) bool { return e.Type == "m.presence" })
 	return c
 }
 
 // hear names what next gives.
 func (l *listener) hear() []string {
-	l.h.t.Helper()
+	l.h.T.Helper()
 	return words(l.next().Chunk)
 }
 
 // wait starts to wait for the next thing, and returns when it waits; the function
 // that it gives waits for the answer.
 func (l *listener) wait() func() *chunk {
-	l.h.t.Helper()
+	l.h.T.Helper()
 	l.Timeout = 10 * patience
-	ctx, cancel := context.WithCancel(l.h.t.Context())
+	ctx, cancel := context.WithCancel(l.h.T.Context())
 	waits, done := make(chan struct{}, 1000), make(chan struct{})
 	var answer *chunk
 	var err error
@@ -80,30 +81,30 @@ func (l *listener) wait() func() *chunk {
 		defer close(done)
 		answer, err = l.ask(&waitContext{ctx, waits})
 	}()
-	l.h.t.Cleanup(func() { cancel(); <-done })
+	l.h.T.Cleanup(func() { cancel(); <-done })
 	select {
 	case <-waits:
 	case <-done:
-		l.h.t.Fatalf("it does not wait: %+v, %v", answer, err)
+		l.h.T.Fatalf("it does not wait: %+v, %v", answer, err)
 	case <-time.After(patience):
-		l.h.t.Fatal("it does not begin to wait")
+		l.h.T.Fatal("it does not begin to wait")
 	}
 	return func() *chunk {
-		l.h.t.Helper()
+		l.h.T.Helper()
 		select {
 		case <-done:
 		case <-time.After(patience):
-			l.h.t.Fatal("it goes on waiting")
+			l.h.T.Fatal("it goes on waiting")
 		}
-		l.h.ok(err)
+		l.h.OK(err)
 		l.Timeout = 0
 		return answer
 	}
 }
 
 func TestStreamTellsWhatHappensInOrder(t *testing.T) {
-	h := newHouse(t)
-	one, other := h.public(bob), h.public(bob)
+	h := newEnv(t)
+	one, other := h.Public(bob), h.Public(bob)
 	l := h.listening(bob)
 	h.say(alice, one, "1")
 	h.say(alice, other, "2")
@@ -116,7 +117,7 @@ func TestStreamTellsWhatHappensInOrder(t *testing.T) {
 }
 
 func TestStreamTellsOfTheOwnMembership(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.create(rooms.CreateRequest{Name: "Kitchen"})
 	l := h.listening(bob)
 	h.say(alice, room, "secret")
@@ -127,7 +128,7 @@ func TestStreamTellsOfTheOwnMembership(t *testing.T) {
 	if state := fmt.Sprint(c.Chunk[0].Unsigned["invite_room_state"]); !strings.Contains(state, "Kitchen") {
 		t.Errorf("the invite comes without the name of the room: %s", c.raw)
 	}
-	h.join(bob, room)
+	h.Join(bob, room)
 	h.say(alice, room, "welcome")
 	equal(t, "chunk", l.hear(), "bob join", "welcome")
 	h.say(alice, room, "go")
@@ -139,8 +140,8 @@ func TestStreamTellsOfTheOwnMembership(t *testing.T) {
 }
 
 func TestStreamGoesOnWhereSyncEndsAndTheOtherWayRound(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c, l := h.synced(bob, ""), h.listening(bob)
 	for i := range 5 {
 		h.say(alice, room, fmt.Sprint("first ", i))
@@ -153,8 +154,8 @@ func TestStreamGoesOnWhereSyncEndsAndTheOtherWayRound(t *testing.T) {
 }
 
 func TestStreamWakes(t *testing.T) {
-	h := newHouse(t)
-	room, open := h.public(bob), h.public()
+	h := newEnv(t)
+	room, open := h.Public(bob), h.Public()
 	private := h.create(rooms.CreateRequest{})
 	said := h.send(alice, room, "hello")
 	l := h.listening(bob)
@@ -166,7 +167,7 @@ func TestStreamWakes(t *testing.T) {
 	}{
 		{"message", func() error { h.say(alice, room, "wake up"); return nil }, "wake up"},
 		{"invite", func() error { h.invite(bob, private); return nil }, `"membership":"invite"`},
-		{"join", func() error { h.join(bob, open); return nil }, `"membership":"join"`},
+		{"join", func() error { h.Join(bob, open); return nil }, `"membership":"join"`},
 		{"message in a new room", func() error { h.say(alice, open, "welcome"); return nil }, "welcome"},
 		{"typing", func() error { return h.typing.Set(ctx, alice, room, true, time.Minute) }, `{"content":{"user_ids":["` + alice + `"]},"type":"m.typing","room_id":"` + room},
 		{"receipt", func() error { return h.receipts.Send(ctx, alice, room, "m.read", said, nil) }, `"type":"m.receipt","room_id":"` + room},
@@ -176,7 +177,7 @@ func TestStreamWakes(t *testing.T) {
 		{"presence", func() error { return h.presence.Set(ctx, alice, "online", "busy") }, `"user_id":"` + alice},
 	} {
 		get := l.wait()
-		h.ok(step.do())
+		h.OK(step.do())
 		if c := get(); !strings.Contains(c.raw, step.want) {
 			t.Errorf("%s: %s", step.what, c.raw)
 		}
@@ -184,11 +185,11 @@ func TestStreamWakes(t *testing.T) {
 }
 
 func TestStreamDoesNotWakeForTheOwnPresence(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	l := h.listening(bob)
 	get := l.wait()
-	h.ok(h.presence.Set(t.Context(), bob, "online", "reading"))
+	h.OK(h.presence.Set(t.Context(), bob, "online", "reading"))
 	h.say(alice, room, "hello")
 	if c := get(); !strings.Contains(c.raw, "hello") {
 		t.Errorf("the answer is only of the own presence: %s", c.raw)
@@ -196,8 +197,8 @@ func TestStreamDoesNotWakeForTheOwnPresence(t *testing.T) {
 }
 
 func TestStreamEndsWithItsTimeout(t *testing.T) {
-	h := newHouse(t)
-	h.public(bob)
+	h := newEnv(t)
+	h.Public(bob)
 	l := h.listening(bob)
 	l.Timeout = time.Millisecond
 	if c := l.next(); len(c.Chunk) != 0 || c.Start != c.End {
@@ -206,22 +207,22 @@ func TestStreamEndsWithItsTimeout(t *testing.T) {
 }
 
 func TestStreamRefusesTokensOfOthers(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, token := range []string{"x", "s", "s-1", "s1_", "t1-2"} {
 		_, err := h.Stream(t.Context(), syncstream.EventsQuery{UserID: alice, From: token})
-		wantCode(t, token, err, matrix.InvalidParam)
+		matrixtest.WantCode(t, err, matrix.InvalidParam, token)
 	}
 }
 
 func TestStreamLeavesOutWhomOneIgnores(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.public(bob, carol), h.create(rooms.CreateRequest{Preset: "public_chat"})
-	h.join(carol, other)
-	h.ok(h.data.Set(t.Context(), bob, "", "m.ignored_user_list", json.RawMessage(`{"ignored_users":{"`+carol+`":{}}}`)))
+	h := newEnv(t)
+	room, other := h.Public(bob, carol), h.create(rooms.CreateRequest{Preset: "public_chat"})
+	h.Join(carol, other)
+	h.OK(h.data.Set(t.Context(), bob, "", "m.ignored_user_list", json.RawMessage(`{"ignored_users":{"`+carol+`":{}}}`)))
 	l := h.listening(bob)
 	h.say(carol, room, "spam")
 	h.rename(carol, room, "Spammer")
-	h.ok(h.rooms.Invite(t.Context(), carol, other, bob, ""))
+	h.OK(h.Rooms.Invite(t.Context(), carol, other, bob, ""))
 	h.say(alice, room, "hello")
 	equal(t, "chunk", l.hear(), "carol join", "hello")
 	for _, own := range []string{room, ""} {
@@ -232,8 +233,8 @@ func TestStreamLeavesOutWhomOneIgnores(t *testing.T) {
 }
 
 func TestPeekingIntoWorldReadableRooms(t *testing.T) {
-	h := newHouse(t)
-	room, closed, mine := h.public(), h.public(), h.public(bob)
+	h := newEnv(t)
+	room, closed, mine := h.Public(), h.Public(), h.Public(bob)
 	h.visibility(room, "world_readable")
 	l := h.listening(bob)
 	l.RoomID = room
@@ -250,7 +251,7 @@ func TestPeekingIntoWorldReadableRooms(t *testing.T) {
 	for what, id := range map[string]string{"no longer": room, "never": closed, "no room": "!none:localhost"} {
 		l.RoomID = id
 		_, err := l.ask(t.Context())
-		wantCode(t, what, err, matrix.Forbidden)
+		matrixtest.WantCode(t, err, matrix.Forbidden, what)
 	}
 	l.RoomID, l.From = mine, syncstream.FormatToken(0)
 	if got := l.hear(); !slices.Contains(got, "elsewhere") || slices.Contains(got, "look") {
@@ -259,8 +260,8 @@ func TestPeekingIntoWorldReadableRooms(t *testing.T) {
 }
 
 func TestPeekingEndsWhenTheRoomCloses(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	h.visibility(room, "world_readable")
 	l := h.listening(bob)
 	l.RoomID = room
@@ -269,7 +270,7 @@ func TestPeekingEndsWhenTheRoomCloses(t *testing.T) {
 	h.say(alice, room, "among us")
 	equal(t, "what could be read", l.hear(), "before", "history_visibility")
 	_, err := l.ask(t.Context())
-	wantCode(t, "closed meanwhile", err, matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden, "closed meanwhile")
 }
 
 // What happened is told in pieces where there is much of it, without a gap, whether
@@ -277,8 +278,8 @@ func TestPeekingEndsWhenTheRoomCloses(t *testing.T) {
 func TestStreamOfALongAbsenceComesInPieces(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
-	window := houseOn(t, pool, journal.Options{})
-	room, other := window.public(bob), window.public(bob)
+	window := envOn(t, pool, journal.Options{})
+	room, other := window.Public(bob), window.Public(bob)
 	from := window.listening(bob).From
 	const each = 60
 	var wg sync.WaitGroup
@@ -290,11 +291,11 @@ func TestStreamOfALongAbsenceComesInPieces(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	sql := houseOn(t, pool, journal.Options{WindowBytes: 1})
-	for what, h := range map[string]*house{"window": window, "SQL": sql} {
+	sql := envOn(t, pool, journal.Options{WindowBytes: 1})
+	for what, h := range map[string]*env{"window": window, "SQL": sql} {
 		l := h.listening(bob)
 		l.From = from
-		h.ok(h.typing.Set(t.Context(), alice, room, true, time.Minute))
+		h.OK(h.typing.Set(t.Context(), alice, room, true, time.Minute))
 		first, second := l.next(), l.next()
 		if len(first.Chunk) != 1000 || first.End == second.End {
 			t.Errorf("%s: the first piece holds %d events", what, len(first.Chunk))
@@ -327,10 +328,10 @@ func TestStreamOfALongAbsenceComesInPieces(t *testing.T) {
 func TestStreamLosesAndRepeatsNothing(t *testing.T) {
 	eachHistory(t, 3, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
-		window, sql := houseOn(t, pool, journal.Options{}), houseOn(t, pool, journal.Options{WindowBytes: 1})
-		other := houseOn(t, pool, journal.Options{Watch: time.Hour})
+		window, sql := envOn(t, pool, journal.Options{}), envOn(t, pool, journal.Options{WindowBytes: 1})
+		other := envOn(t, pool, journal.Options{Watch: time.Hour})
 		y := window.history(seed)
-		y.others = []*house{other}
+		y.others = []*env{other}
 		begin := window.listening(alice).From
 		listeners, heard := map[string]*listener{}, map[string][]*ev{}
 		hear := func(user string) { heard[user] = append(heard[user], listeners[user].next().Chunk...) }
@@ -341,10 +342,10 @@ func TestStreamLosesAndRepeatsNothing(t *testing.T) {
 		for range 40 {
 			y.happen(8)
 			user := y.pick(everybody...)
-			listeners[user].h = y.house
+			listeners[user].h = y.env
 			hear(user)
 		}
-		all := map[string]*house{"window": window, "SQL": sql, "another process": other}
+		all := map[string]*env{"window": window, "SQL": sql, "another process": other}
 		for _, h := range all {
 			h.catchUp()
 		}
@@ -381,7 +382,7 @@ func (y *history) remembered(user string, events []*ev) []string {
 // happenedTo works out from the whole history, which alice sees, what was to be told
 // to a user since a token, of rooms that the user has never forgotten.
 func (y *history) happenedTo(user, since string) []string {
-	y.t.Helper()
+	y.T.Helper()
 	var told []*timeline.Event
 	after := *y.position(since)
 	for _, room := range y.rooms {
@@ -389,7 +390,7 @@ func (y *history) happenedTo(user, since string) []string {
 			continue
 		}
 		membership := "leave"
-		all := y.backward(alice, room, syncstream.FormatToken(y.journal.Position()), "", nil)
+		all := y.backward(alice, room, syncstream.FormatToken(y.Journal.Position()), "", nil)
 		slices.Reverse(all)
 		for _, e := range all {
 			own := e.IsState("m.room.member", user)

@@ -8,48 +8,49 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/syncstream"
 )
 
 func TestStoredFilterIsUsed(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	id, err := h.StoreFilter(t.Context(), bob, json.RawMessage(`{"room":{"timeline":{"limit":1}}}`))
-	h.ok(err)
+	h.OK(err)
 	equal(t, "timeline", h.client(bob, id).sync().in(t, room).timeline(), "bob join")
 }
 
 func TestUsualPollNeedsNoDatabase(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	id, err := h.StoreFilter(t.Context(), bob, json.RawMessage(lazy))
-	h.ok(err)
+	h.OK(err)
 	c := h.synced(bob, id)
 	h.say(alice, room, "members come first")
 	c.sync()
-	before := h.pool.Stat().AcquireCount()
+	before := h.Pool.Stat().AcquireCount()
 	wantEmpty(t, c.sync())
 	c.Filter = lazy
 	wantEmpty(t, c.sync())
-	if more := h.pool.Stat().AcquireCount() - before; more != 0 {
+	if more := h.Pool.Stat().AcquireCount() - before; more != 0 {
 		t.Errorf("two polls with nothing new asked the database %d times", more)
 	}
 	h.say(alice, room, "hi")
-	before = h.pool.Stat().AcquireCount()
+	before = h.Pool.Stat().AcquireCount()
 	c.Filter = id
 	equal(t, "timeline", c.sync().in(t, room).timeline(), "hi")
-	if more := h.pool.Stat().AcquireCount() - before; more != 0 {
+	if more := h.Pool.Stat().AcquireCount() - before; more != 0 {
 		t.Errorf("a poll with one new message asked the database %d times", more)
 	}
 }
 
 func TestStoredFilterIsGivenBackAsItWas(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	definition := `{"room": {"timeline": {"limit": 1, "unknown": [1.5]}}, "event_format": "client"}`
 	id, err := h.StoreFilter(t.Context(), bob, json.RawMessage(definition))
-	h.ok(err)
+	h.OK(err)
 	got, err := h.StoredFilter(t.Context(), bob, id)
-	h.ok(err)
+	h.OK(err)
 	if string(got) != definition {
 		t.Errorf("got %s, want %s", got, definition)
 	}
@@ -59,11 +60,11 @@ func TestStoredFilterIsGivenBackAsItWas(t *testing.T) {
 }
 
 func TestSameDefinitionHasTheSameID(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	ids := map[string]string{}
 	for _, definition := range []string{`{"room":{"rooms":[]},"event_format":"client"}`, `{"event_format": "client", "room": {"rooms": []}}`, `{}`, `{ }`} {
 		id, err := h.StoreFilter(t.Context(), bob, json.RawMessage(definition))
-		h.ok(err)
+		h.OK(err)
 		ids[definition] = id
 	}
 	if ids[`{}`] != ids[`{ }`] || ids[`{"room":{"rooms":[]},"event_format":"client"}`] != ids[`{"event_format": "client", "room": {"rooms": []}}`] {
@@ -75,21 +76,21 @@ func TestSameDefinitionHasTheSameID(t *testing.T) {
 }
 
 func TestFiltersOfOthersAreNotFound(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	id, err := h.StoreFilter(t.Context(), bob, json.RawMessage(`{}`))
-	h.ok(err)
+	h.OK(err)
 	_, err = h.StoredFilter(t.Context(), alice, id)
-	wantCode(t, "another user's", err, matrix.NotFound)
+	matrixtest.WantCode(t, err, matrix.NotFound, "another user's")
 	for _, id := range []string{"", "1", "-1", "x", "0x0", "99999999999999999999", "\x00"} {
 		_, err = h.StoredFilter(t.Context(), bob, id)
-		wantCode(t, id, err, matrix.NotFound)
+		matrixtest.WantCode(t, err, matrix.NotFound, id)
 	}
 	_, err = h.Sync(t.Context(), syncstream.Query{UserID: alice, Filter: id})
-	wantCode(t, "another user's in /sync", err, matrix.InvalidParam)
+	matrixtest.WantCode(t, err, matrix.InvalidParam, "another user's in /sync")
 }
 
 func TestFiltersStoredAtOnce(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	var wg sync.WaitGroup
 	ids := make([]string, 60)
 	for i := range ids {
@@ -112,25 +113,25 @@ func TestFiltersStoredAtOnce(t *testing.T) {
 }
 
 func TestTooManyFilters(t *testing.T) {
-	h := newHouse(t)
-	_, err := h.pool.Exec(t.Context(), `INSERT INTO filters (user_id, filter_id, definition, hash)
+	h := newEnv(t)
+	_, err := h.Pool.Exec(t.Context(), `INSERT INTO filters (user_id, filter_id, definition, hash)
 		SELECT $1, n, '{}', n::text::bytea FROM generate_series(0, 998) n`, bob)
-	h.ok(err)
+	h.OK(err)
 	id, err := h.StoreFilter(t.Context(), bob, json.RawMessage(`{"last":1}`))
-	h.ok(err)
+	h.OK(err)
 	_, err = h.StoreFilter(t.Context(), bob, json.RawMessage(`{"too":"many"}`))
-	wantCode(t, "one too many", err, matrix.Unknown)
+	matrixtest.WantCode(t, err, matrix.Unknown, "one too many")
 	again, err := h.StoreFilter(t.Context(), bob, json.RawMessage(`{"last":1}`))
-	h.ok(err)
+	h.OK(err)
 	if again != id {
 		t.Errorf("a filter that is there has ID %s, then %s", id, again)
 	}
 	_, err = h.StoreFilter(t.Context(), carol, json.RawMessage(`{"too":"many"}`))
-	h.ok(err)
+	h.OK(err)
 }
 
 func TestBadFilters(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	deep := strings.Repeat(`{"a":`, 200) + `1` + strings.Repeat(`}`, 200)
 	for definition, code := range map[string]matrix.Code{
 		`{`:                                                          matrix.NotJSON,
@@ -166,20 +167,20 @@ func TestBadFilters(t *testing.T) {
 	} {
 		what := definition[:min(len(definition), 60)]
 		_, err := h.StoreFilter(t.Context(), bob, json.RawMessage(definition))
-		wantCode(t, "stored: "+what, err, code)
+		matrixtest.WantCode(t, err, code, "stored: "+what)
 		_, err = h.Sync(t.Context(), syncstream.Query{UserID: bob, Filter: definition})
-		wantCode(t, "inline: "+what, err, code)
+		matrixtest.WantCode(t, err, code, "inline: "+what)
 	}
 	for _, definition := range []string{`[]`, `null`, `"x"`, `1`} {
 		_, err := h.StoreFilter(t.Context(), bob, json.RawMessage(definition))
-		wantCode(t, definition, err, matrix.BadJSON)
+		matrixtest.WantCode(t, err, matrix.BadJSON, definition)
 	}
 }
 
 // A filter that names a room by its alias, or a user by a name, lets nothing through
 // and leaves the client wondering.
 func TestFilterNamesRoomsAndUsersThatCannotBe(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	long := "!" + strings.Repeat("a", 255)
 	for list, impossible := range map[string][]string{
 		"senders": {"", "alice", "@", "@alice", "!a:b", "*", "@a*"}, "not_senders": {"bob", "@bob"},
@@ -196,18 +197,18 @@ func TestFilterNamesRoomsAndUsersThatCannotBe(t *testing.T) {
 			}
 			for _, definition := range definitions {
 				_, err := h.StoreFilter(t.Context(), bob, json.RawMessage(definition))
-				wantCode(t, "stored: "+definition, err, matrix.InvalidParam)
+				matrixtest.WantCode(t, err, matrix.InvalidParam, "stored: "+definition)
 				_, err = h.Sync(t.Context(), syncstream.Query{UserID: bob, Filter: definition})
-				wantCode(t, "inline: "+definition, err, matrix.InvalidParam)
+				matrixtest.WantCode(t, err, matrix.InvalidParam, "inline: "+definition)
 			}
 			_, err := syncstream.ParseEventFilter(part)
-			wantCode(t, "of /messages: "+part, err, matrix.InvalidParam)
+			matrixtest.WantCode(t, err, matrix.InvalidParam, "of /messages: "+part)
 		}
 	}
 }
 
 func TestFiltersThatAreFine(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, definition := range []string{
 		`{}`, `{"unknown":{"nested":[1.5,null]}}`, `{"room":null}`, `{"room":{"timeline":null,"state":{}}}`,
 		`{"room":{"timeline":{"limit":9007199254740991}}}`, `{"event_format":"federation"}`,

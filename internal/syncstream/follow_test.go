@@ -31,7 +31,7 @@ type known struct {
 }
 
 func (f *follower) step() {
-	f.h.t.Helper()
+	f.h.T.Helper()
 	before := f.Since
 	a := f.sync()
 	for id, r := range a.Rooms.Join {
@@ -50,7 +50,7 @@ func (f *follower) step() {
 }
 
 func (f *follower) take(id string, r *room, before string, joined bool) {
-	f.h.t.Helper()
+	f.h.T.Helper()
 	k := f.rooms[id]
 	if k == nil {
 		k = &known{state: map[string]string{}, events: map[string]bool{}}
@@ -65,7 +65,7 @@ func (f *follower) take(id string, r *room, before string, joined bool) {
 	if r.Timeline.Limited {
 		for _, e := range f.gap(id, r.Timeline.PrevBatch, before) {
 			if k.joined && k.events[e.ID] {
-				f.h.t.Errorf("%s gets %s in the gap a second time", f.UserID, e.ID)
+				f.h.T.Errorf("%s gets %s in the gap a second time", f.UserID, e.ID)
 			}
 			k.events[e.ID] = true
 		}
@@ -83,7 +83,7 @@ func (f *follower) take(id string, r *room, before string, joined bool) {
 	}
 	for _, e := range r.Timeline.Events {
 		if k.joined && k.events[e.EventID] {
-			f.h.t.Errorf("%s gets %s a second time", f.UserID, e.EventID)
+			f.h.T.Errorf("%s gets %s a second time", f.UserID, e.EventID)
 		}
 		k.events[e.EventID] = true
 	}
@@ -92,8 +92,8 @@ func (f *follower) take(id string, r *room, before string, joined bool) {
 
 // gap reads what a limited timeline has left out.
 func (f *follower) gap(id, from, before string) []*timeline.Event {
-	f.h.t.Helper()
-	_, err := f.h.rooms.Timeline.Messages(f.h.t.Context(), f.UserID, id, timeline.Page{})
+	f.h.T.Helper()
+	_, err := f.h.Rooms.Timeline.Messages(f.h.T.Context(), f.UserID, id, timeline.Page{})
 	if refused(err) && f.h.lags() {
 		return nil // the user has left and forgotten the room, but not here yet
 	}
@@ -102,28 +102,28 @@ func (f *follower) gap(id, from, before string) []*timeline.Event {
 
 // lags reports whether the process has not heard of everything. What it reads from
 // the tables, and whom it lets read, may then be newer than its answers.
-func (h *house) lags() bool {
-	h.t.Helper()
-	return h.journal.Position() < h.newest()
+func (h *env) lags() bool {
+	h.T.Helper()
+	return h.Journal.Position() < h.newest()
 }
 
 // check compares what the client knows of the rooms in an answer with what the
 // server says of them.
 func (f *follower) check(a *answer) {
-	f.h.t.Helper()
+	f.h.T.Helper()
 	if f.h.lags() {
 		return // what is wrong now shows later as well
 	}
 	for id := range a.Rooms.Join {
-		state, _, err := f.h.rooms.Timeline.State(f.h.t.Context(), f.UserID, id)
-		f.h.ok(err)
+		state, _, err := f.h.Rooms.Timeline.State(f.h.T.Context(), f.UserID, id)
+		f.h.OK(err)
 		want := map[string]string{}
-		for e, err := range state.All(f.h.t.Context()) {
-			f.h.ok(err)
+		for e, err := range state.All(f.h.T.Context()) {
+			f.h.OK(err)
 			want[e.Type+"|"+*e.StateKey] = e.ID
 		}
 		if got := f.rooms[id].state; !maps.Equal(got, want) {
-			f.h.t.Errorf("%s with %s thinks that the state of %s is\n%v, not\n%v\n%s", f.UserID, f.Filter, id, got, want, a.raw)
+			f.h.T.Errorf("%s with %s thinks that the state of %s is\n%v, not\n%v\n%s", f.UserID, f.Filter, id, got, want, a.raw)
 		}
 		if !f.wholeHistory() {
 			continue
@@ -135,7 +135,7 @@ func (f *follower) check(a *answer) {
 			}
 		}
 		if missed > 0 {
-			f.h.t.Errorf("%s with %s has missed %d events of %s", f.UserID, f.Filter, missed, id)
+			f.h.T.Errorf("%s with %s has missed %d events of %s", f.UserID, f.Filter, missed, id)
 		}
 	}
 }
@@ -146,7 +146,7 @@ func (f *follower) wholeHistory() bool {
 		Room struct{ Timeline timeline.EventFilter }
 	}
 	if f.Filter != "" {
-		f.h.ok(json.Unmarshal([]byte(f.Filter), &filter))
+		f.h.OK(json.Unmarshal([]byte(f.Filter), &filter))
 	}
 	return filter.Room.Timeline.Types == nil && filter.Room.Timeline.Senders == nil
 }
@@ -158,19 +158,19 @@ func TestFollowersKnowStateAndHistory(t *testing.T) {
 	eachHistory(t, 6, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
 		o := journal.Options{WindowBytes: []int{1, 20_000, 1 << 20}[seed%3], Watch: time.Hour}
-		h := houseOn(t, pool, o)
-		houses := []*house{h}
+		h := envOn(t, pool, o)
+		processes := []*env{h}
 		if seed/3%2 == 1 {
-			houses = append(houses, houseOn(t, pool, o), houseOn(t, pool, o))
+			processes = append(processes, envOn(t, pool, o), envOn(t, pool, o))
 		}
 		y := h.history(seed)
-		y.others = slices.Clone(houses[1:])
+		y.others = slices.Clone(processes[1:])
 		followers := y.followers()
 		for range 40 {
 			y.happen(6)
 			for _, f := range followers {
 				if y.IntN(3) == 0 {
-					f.h = houses[y.IntN(len(houses))]
+					f.h = processes[y.IntN(len(processes))]
 					if y.IntN(2) == 0 {
 						f.h.catchUp()
 					}
@@ -203,19 +203,19 @@ func (y *history) followers() (list []*follower) {
 func TestLoopsUnderLoadMissNothing(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
-	one, two := houseOn(t, pool, journal.Options{}), houseOn(t, pool, journal.Options{WindowBytes: 50_000})
+	one, two := envOn(t, pool, journal.Options{}), envOn(t, pool, journal.Options{WindowBytes: 50_000})
 	users := []string{bob, carol, dave}
-	list := []string{one.public(users...), one.public(users...), one.public(users...)}
+	list := []string{one.Public(users...), one.Public(users...), one.Public(users...)}
 	const each = 60
-	since := syncstream.FormatToken(one.journal.Position())
+	since := syncstream.FormatToken(one.Journal.Position())
 	var writers, readers sync.WaitGroup
 	for i, room := range list {
 		for w := range 3 {
-			h := []*house{one, two, one}[w]
+			h := []*env{one, two, one}[w]
 			writers.Go(func() {
 				for n := range each {
 					body := fmt.Sprintf(`{"body":"%d/%d/%d"}`, i, w, n)
-					if _, err := h.rooms.Send(t.Context(), rooms.Request{UserID: users[w], RoomID: room}, "m.room.message", json.RawMessage(body)); err != nil {
+					if _, err := h.Rooms.Send(t.Context(), rooms.Request{UserID: users[w], RoomID: room}, "m.room.message", json.RawMessage(body)); err != nil {
 						t.Errorf("send: %v", err)
 					}
 				}
@@ -228,7 +228,7 @@ func TestLoopsUnderLoadMissNothing(t *testing.T) {
 		readers.Go(func() {
 			got := map[string][]string{}
 			for total := 0; total < each*3*len(list) && !t.Failed(); {
-				c.h = []*house{one, two}[(i+total)%2]
+				c.h = []*env{one, two}[(i+total)%2]
 				total += c.collect(got)
 			}
 			wantInOrder(t, c.UserID, got, each)
@@ -244,12 +244,12 @@ func (c *client) collect(got map[string][]string) int {
 	before := c.Since
 	q := c.Query
 	q.Timeout = patience
-	a, err := c.h.Sync(c.h.t.Context(), q)
+	a, err := c.h.Sync(c.h.T.Context(), q)
 	if err != nil {
-		c.h.t.Errorf("sync: %v", err)
+		c.h.T.Errorf("sync: %v", err)
 		return 0
 	}
-	parsed := parse(c.h.t, a)
+	parsed := parse(c.h.T, a)
 	c.Since = parsed.NextBatch
 	n := 0
 	for id, r := range parsed.Rooms.Join {

@@ -16,11 +16,11 @@ var everybody = []string{alice, bob, carol, dave}
 
 // history makes things happen at random in some rooms.
 type history struct {
-	*house
+	*env
 	*rand.Rand
 	// others are further processes, where things happen as well. Each hears of the
 	// rest now and then.
-	others []*house
+	others []*env
 	rooms  []string
 	events map[string][]string // what may be redacted, by room
 	ignore bool                // users also ignore one another
@@ -31,20 +31,20 @@ type history struct {
 
 type forgetting struct{ user, room string }
 
-func (h *house) history(seed uint64) *history {
-	h.t.Helper()
-	h.t.Cleanup(func() {
-		if h.t.Failed() {
-			h.t.Logf("the seed is %d", seed)
+func (h *env) history(seed uint64) *history {
+	h.T.Helper()
+	h.T.Cleanup(func() {
+		if h.T.Failed() {
+			h.T.Logf("the seed is %d", seed)
 		}
 	})
 	y := &history{
-		house: h, Rand: rand.New(rand.NewPCG(seed, 0)),
+		env: h, Rand: rand.New(rand.NewPCG(seed, 0)),
 		events: map[string][]string{}, forgot: map[forgetting]journal.Position{},
 	}
 	for _, visibility := range []string{"shared", "invited", "joined", "world_readable"} {
 		room := h.create(rooms.CreateRequest{Preset: "public_chat", RoomVersion: y.pick("6", "11", "12")})
-		h.set(alice, room, "m.room.power_levels", "", h.powers(room))
+		h.SetState(alice, room, "m.room.power_levels", "", h.powers(room))
 		h.visibility(room, visibility)
 		y.rooms = append(y.rooms, room)
 	}
@@ -52,16 +52,16 @@ func (h *house) history(seed uint64) *history {
 }
 
 // powers lets everybody do everything, but for what the room version forbids.
-func (h *house) powers(room string) string {
-	h.t.Helper()
-	e, _, err := h.rooms.Timeline.StateEvent(h.t.Context(), alice, room, "m.room.create", "")
-	h.ok(err)
+func (h *env) powers(room string) string {
+	h.T.Helper()
+	e, _, err := h.Rooms.Timeline.StateEvent(h.T.Context(), alice, room, "m.room.create", "")
+	h.OK(err)
 	users := map[string]int{bob: 60, carol: 50, dave: 50}
 	if e.Version.ID != "12" {
 		users[alice] = 100
 	}
 	text, err := json.Marshal(map[string]any{"users": users, "events": map[string]int{"m.room.history_visibility": 50}})
-	h.ok(err)
+	h.OK(err)
 	return string(text)
 }
 
@@ -69,10 +69,10 @@ func (y *history) pick(list ...string) string { return list[y.IntN(len(list))] }
 
 // happen lets n things be tried; what is forbidden does not happen.
 func (y *history) happen(n int) {
-	y.t.Helper()
+	y.T.Helper()
 	for range n {
 		if err := y.act(); err != nil && !refused(err) {
-			y.t.Fatal(err)
+			y.T.Fatal(err)
 		}
 	}
 }
@@ -84,7 +84,7 @@ func (y *history) elsewhere() {
 		return
 	}
 	if i := y.IntN(len(y.others) + 1); i > 0 {
-		y.house, y.others[i-1] = y.others[i-1], y.house
+		y.env, y.others[i-1] = y.others[i-1], y.env
 	}
 	if y.IntN(4) == 0 {
 		y.catchUp()
@@ -92,16 +92,16 @@ func (y *history) elsewhere() {
 }
 
 // newest is how far the journal has come in all processes together.
-func (h *house) newest() (p journal.Position) {
-	h.t.Helper()
-	h.ok(h.pool.QueryRow(h.t.Context(), `SELECT position FROM journal`).Scan(&p))
+func (h *env) newest() (p journal.Position) {
+	h.T.Helper()
+	h.OK(h.Pool.QueryRow(h.T.Context(), `SELECT position FROM journal`).Scan(&p))
 	return p
 }
 
 // catchUp lets a process hear of all that has happened.
-func (h *house) catchUp() {
-	h.t.Helper()
-	h.ok(h.journal.CatchUp(h.t.Context(), h.newest()))
+func (h *env) catchUp() {
+	h.T.Helper()
+	h.OK(h.Journal.CatchUp(h.T.Context(), h.newest()))
 }
 
 func (y *history) act() error {
@@ -145,15 +145,15 @@ func (y *history) speak(q rooms.Request) error {
 		q.TxnID = fmt.Sprint(y.n)
 	}
 	typ := y.pick("m.room.message", "m.room.message", "org.example.other")
-	id, err := y.house.rooms.Send(y.t.Context(), q, typ, json.RawMessage(content))
+	id, err := y.env.Rooms.Send(y.T.Context(), q, typ, json.RawMessage(content))
 	return y.keep(q.RoomID, id, err)
 }
 
 // change lets a user set state, or redact something.
 func (y *history) change(kind int, q rooms.Request) error {
-	ctx := y.t.Context()
+	ctx := y.T.Context()
 	set := func(evType, key, content string) error {
-		id, err := y.house.rooms.SetState(ctx, q, evType, key, json.RawMessage(content))
+		id, err := y.env.Rooms.SetState(ctx, q, evType, key, json.RawMessage(content))
 		return y.keep(q.RoomID, id, err)
 	}
 	switch {
@@ -172,13 +172,13 @@ func (y *history) change(kind int, q rooms.Request) error {
 	if y.IntN(2) == 0 {
 		targets = targets[max(0, len(targets)-5):]
 	}
-	_, err := y.house.rooms.Redact(ctx, q, y.pick(targets...), y.pick("", fmt.Sprint("reason ", y.n)))
+	_, err := y.env.Rooms.Redact(ctx, q, y.pick(targets...), y.pick("", fmt.Sprint("reason ", y.n)))
 	return err
 }
 
 // move changes how a user stands to a room, by the user's own or somebody else's doing.
 func (y *history) move(kind int, user, room, other string) error {
-	ctx, r := y.t.Context(), y.house.rooms
+	ctx, r := y.T.Context(), y.env.Rooms
 	switch {
 	case kind < 9:
 		return r.Join(ctx, other, room, "")
@@ -202,7 +202,7 @@ func (y *history) move(kind int, user, room, other string) error {
 func (y *history) forget(user string) error {
 	for _, i := range y.Perm(len(y.rooms)) {
 		room, before := y.rooms[i], y.newest()
-		if err := y.house.rooms.Forget(y.t.Context(), user, room); err != nil && !refused(err) {
+		if err := y.env.Rooms.Forget(y.T.Context(), user, room); err != nil && !refused(err) {
 			return err
 		}
 		if now := y.newest(); now > before {
@@ -215,7 +215,7 @@ func (y *history) forget(user string) error {
 
 // personal lets a user do what is no event of a room.
 func (y *history) personal(kind int, user, room string) error {
-	ctx := y.t.Context()
+	ctx := y.T.Context()
 	switch {
 	case kind < 4:
 		return y.data.Set(ctx, user, "", y.pick("org.example.a", "org.example.b"), json.RawMessage(fmt.Sprintf(`{"n":%d}`, y.n)))

@@ -13,21 +13,21 @@ import (
 )
 
 // ignore makes a user ignore some others and nobody else.
-func (h *house) ignore(user string, others ...string) {
-	h.t.Helper()
+func (h *env) ignore(user string, others ...string) {
+	h.T.Helper()
 	list := map[string]struct{}{}
 	for _, other := range others {
 		list[other] = struct{}{}
 	}
 	content, err := json.Marshal(map[string]any{"ignored_users": list})
-	h.ok(err)
+	h.OK(err)
 	h.store(user, "", "m.ignored_user_list", string(content))
 }
 
 func TestIgnoredMessagesAreNotTold(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
-	h.set(alice, room, "m.room.power_levels", "", `{"state_default":0,"users":{"@alice:localhost":100}}`)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
+	h.SetState(alice, room, "m.room.power_levels", "", `{"state_default":0,"users":{"@alice:localhost":100}}`)
 	c := h.synced(alice, "")
 	h.say(bob, room, "before")
 	h.ignore(alice, bob)
@@ -64,8 +64,8 @@ func (r *room) timelineOr() []string {
 }
 
 func TestPollWaitsOverIgnoredMessages(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	h.ignore(alice, bob, carol)
 	w := h.await(h.synced(alice, "").Query)
 	h.say(bob, room, "hidden")
@@ -80,7 +80,7 @@ func TestPollWaitsOverIgnoredMessages(t *testing.T) {
 }
 
 func TestInvitesOfIgnoredUsers(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.create(rooms.CreateRequest{})
 	h.ignore(bob, alice)
 	c := h.synced(bob, "")
@@ -94,13 +94,13 @@ func TestInvitesOfIgnoredUsers(t *testing.T) {
 		t.Error("the invite is not shown when alice is not ignored any more")
 	}
 	h.ignore(bob, alice)
-	h.join(bob, room)
+	h.Join(bob, room)
 	c.sync().in(t, room)
 }
 
 func TestEphemeralOfIgnoredUsers(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	h.ignore(alice, bob)
 	c := h.synced(alice, "")
 	id := h.send(carol, room, "hi")
@@ -111,7 +111,7 @@ func TestEphemeralOfIgnoredUsers(t *testing.T) {
 	h.status(carol, "online", "")
 	h.read(bob, room, "m.read", id)
 	h.read(carol, room, "m.read", id)
-	for _, a := range []*answer{c.sync(), h.client(alice, "").sync(), houseOn(t, h.pool, journal.Options{}).client(alice, "").sync()} {
+	for _, a := range []*answer{c.sync(), h.client(alice, "").sync(), envOn(t, h.Pool, journal.Options{}).client(alice, "").sync()} {
 		same(t, "receipts", a.in(t, room).receipts(), "carol m.read "+id)
 		if got := a.typists(t, room); got != nil {
 			equal(t, "typing", got, "carol")
@@ -128,8 +128,8 @@ func TestEphemeralOfIgnoredUsers(t *testing.T) {
 
 // Messages, and what is around an event, are read with the same filter.
 func TestIgnoredInHistory(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	var middle string
 	for i := range 6 {
 		h.say(bob, room, fmt.Sprint("hidden ", i))
@@ -137,15 +137,15 @@ func TestIgnoredInHistory(t *testing.T) {
 	}
 	var none *timeline.EventFilter
 	f := none.WithoutMessagesOf([]string{bob})
-	st, err := h.rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: true, Limit: 6, Filter: f})
-	h.ok(err)
+	st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: true, Limit: 6, Filter: f})
+	h.OK(err)
 	var got []string
 	for _, e := range slices.Backward(st.Events) {
 		got = append(got, string(e.Content()))
 	}
 	equal(t, "messages", got, `{"body":"shown 0"}`, `{"body":"shown 1"}`, `{"body":"shown 2"}`, `{"body":"shown 3"}`, `{"body":"shown 4"}`, `{"body":"shown 5"}`)
-	around, err := h.rooms.Timeline.Context(t.Context(), alice, room, middle, 4, f)
-	h.ok(err)
+	around, err := h.Rooms.Timeline.Context(t.Context(), alice, room, middle, 4, f)
+	h.OK(err)
 	for _, e := range around.Before.Events {
 		if e.Sender == bob && e.StateKey == nil {
 			t.Errorf("the context shows %s", e.Content())
@@ -154,8 +154,8 @@ func TestIgnoredInHistory(t *testing.T) {
 }
 
 func TestNobodyIgnoresThemself(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.ignore(alice, alice)
 	c := h.synced(alice, "")
 	h.say(alice, room, "mine")

@@ -7,14 +7,13 @@ import (
 	"testing"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/postgres/postgrestest"
 )
 
 // fill sets so many entries of the state of a room, of 60 KB each.
-func (h *house) fill(room string, entries int) {
-	h.t.Helper()
+func (h *env) fill(room string, entries int) {
+	h.T.Helper()
 	for n := range entries {
-		h.set(alice, room, "org.example.large", fmt.Sprint(n), fmt.Sprintf(`{"n":%d,"a":%q}`, n, strings.Repeat("a", 60_000)))
+		h.SetState(alice, room, "org.example.large", fmt.Sprint(n), fmt.Sprintf(`{"n":%d,"a":%q}`, n, strings.Repeat("a", 60_000)))
 	}
 }
 
@@ -35,8 +34,8 @@ func largeKeys(list *stateList) []string {
 // hides state from the timeline.
 func TestStateThatIsTooMuchForOneReadIsTold(t *testing.T) {
 	const entries = 120
-	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1}) // all is read from the tables
-	room := h.public(bob)
+	h := envOn(t, nil, journal.Options{WindowBytes: 1}) // all is read from the tables
+	room := h.Public(bob)
 	away := h.client(bob, `{"room":{"timeline":{"limit":1}}}`)
 	away.sync()
 	h.fill(room, entries)

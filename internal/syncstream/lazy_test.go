@@ -16,14 +16,14 @@ const (
 
 // crowd makes a room with many members who say nothing and who come before the
 // others, so that they are its heroes.
-func (h *house) crowd(users ...string) string {
-	h.t.Helper()
-	room := h.public()
+func (h *env) crowd(users ...string) string {
+	h.T.Helper()
+	room := h.Public()
 	for i := range 8 {
-		h.join(fmt.Sprintf("@quiet%d:localhost", i), room)
+		h.Join(fmt.Sprintf("@quiet%d:localhost", i), room)
 	}
 	for _, user := range users {
-		h.join(user, room)
+		h.Join(user, room)
 	}
 	return room
 }
@@ -34,7 +34,7 @@ func besidesHeroes(r *room) []string {
 }
 
 func TestLazyLoadingGivesSendersAndOneself(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.crowd(bob, carol, dave)
 	h.say(carol, room, "hi", "again")
 	r := h.client(bob, lazy).sync().in(t, room)
@@ -56,17 +56,17 @@ func TestLazyLoadingGivesSendersAndOneself(t *testing.T) {
 }
 
 func TestLazyLoadingGivesOneselfOnJoining(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.crowd()
 	h.say(alice, room, "1", "2")
 	c := h.synced(bob, lazy)
-	h.join(bob, room)
+	h.Join(bob, room)
 	h.say(alice, room, "3", "4")
 	equal(t, "members", besidesHeroes(c.sync().in(t, room)), "alice", "bob")
 }
 
 func TestLazyLoadingDoesNotRepeatMembers(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.crowd(bob, carol, dave)
 	h.say(carol, room, "1", "2")
 	c, again := h.synced(bob, lazy), h.synced(bob, redundant)
@@ -89,7 +89,7 @@ func TestLazyLoadingDoesNotRepeatMembers(t *testing.T) {
 }
 
 func TestEachDeviceGetsTheMembers(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.crowd(bob, carol)
 	h.say(bob, room, "1", "2")
 	phone, desktop := h.synced(bob, lazy), h.client(bob, lazy)
@@ -101,7 +101,7 @@ func TestEachDeviceGetsTheMembers(t *testing.T) {
 }
 
 func TestAnswerThatGotLostIsRepeatedWithItsMembers(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.crowd(bob, carol)
 	h.say(bob, room, "1", "2")
 	c := h.synced(bob, lazy)
@@ -120,13 +120,13 @@ func TestAnswerThatGotLostIsRepeatedWithItsMembers(t *testing.T) {
 }
 
 func TestMembersOfTheGapAlwaysCome(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.crowd(bob, carol)
 	h.say(carol, room, "1", "2")
 	c := h.synced(bob, lazy)
 	h.rename(carol, room, "Caroline")
 	h.rename("@quiet7:localhost", room, "Louder")
-	h.join(dave, room)
+	h.Join(dave, room)
 	h.say(alice, room, "3", "4")
 	r := c.sync().in(t, room)
 	got := r.members()
@@ -138,11 +138,11 @@ func TestMembersOfTheGapAlwaysCome(t *testing.T) {
 }
 
 func TestMemberThatTheTimelineShowsNeedsNoState(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.crowd(bob)
 	h.say(bob, room, "1", "2")
 	c := h.synced(bob, lazy)
-	h.join(carol, room)
+	h.Join(carol, room)
 	h.say(carol, room, "hi")
 	r := c.sync().in(t, room)
 	equal(t, "timeline", r.timeline(), "carol join", "hi")
@@ -154,7 +154,7 @@ func TestMemberThatTheTimelineShowsNeedsNoState(t *testing.T) {
 }
 
 func TestNameOfTheStartIsGivenWhereTheTimelineChangesIt(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.crowd(bob, carol)
 	h.say(bob, room, "1", "2")
 	c := h.synced(bob, lazy)
@@ -169,10 +169,10 @@ func TestNameOfTheStartIsGivenWhereTheTimelineChangesIt(t *testing.T) {
 }
 
 func TestHiddenMemberEventsOfSendersCome(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.crowd(bob)
 	h.say(bob, room, "1")
-	h.join(carol, room)
+	h.Join(carol, room)
 	h.say(carol, room, "2")
 	filter := `{"room":{"state":{"lazy_load_members":true},"timeline":{"types":["m.room.message"],"limit":2}}}`
 	r := h.client(bob, filter).sync().in(t, room)
@@ -181,7 +181,7 @@ func TestHiddenMemberEventsOfSendersCome(t *testing.T) {
 }
 
 func TestLazyLoadingWithStateAfter(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.crowd(bob, carol)
 	h.say(carol, room, "1", "2")
 	c := h.client(bob, lazy)
@@ -200,7 +200,7 @@ func TestLazyLoadingWithStateAfter(t *testing.T) {
 }
 
 func TestLazyLoadedFullState(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.crowd(bob, carol)
 	h.say(carol, room, "1", "2")
 	c := h.synced(bob, lazy)
@@ -211,49 +211,49 @@ func TestLazyLoadedFullState(t *testing.T) {
 }
 
 func TestHeroesAreLazyLoaded(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.say(bob, room, "1", "2")
 	c := h.synced(bob, lazy)
-	h.join(carol, room)
+	h.Join(carol, room)
 	h.say(bob, room, "3", "4")
 	r := c.sync().in(t, room)
 	equal(t, "members", r.members(), "carol")
-	h.join(dave, room)
+	h.Join(dave, room)
 	r = c.sync().in(t, room)
 	equal(t, "heroes that are known", r.members())
 }
 
 // Clients calculate pictures by the heroes, also of rooms that have a name.
 func TestRoomWithANameHasNoHeroes(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.create(rooms.CreateRequest{Preset: "public_chat", Name: "House", AliasName: "house"})
-	h.join(bob, room)
+	h.Join(bob, room)
 	c := h.synced(bob, "")
 	equal(t, "heroes of a first sync", h.client(bob, "").sync().in(t, room).Summary.Heroes, alice)
-	h.join(carol, room)
+	h.Join(carol, room)
 	equal(t, "heroes after a join", c.sync().in(t, room).Summary.Heroes, alice, carol)
 }
 
 // What a client knows of the members must be the same whether it hears of each change
 // at once or of all of them together.
 func TestSummaryAfterComingAndGoing(t *testing.T) {
-	h := newHouse(t)
-	sql := houseOn(t, h.pool, journal.Options{WindowBytes: 1})
-	room := h.public(bob)
+	h := newEnv(t)
+	sql := envOn(t, h.Pool, journal.Options{WindowBytes: 1})
+	room := h.Public(bob)
 	for what, step := range map[string]struct {
 		do   func()
 		told bool
 	}{
 		"renamed twice":    {func() { h.rename(bob, room, "1"); h.rename(bob, room, "2") }, false},
-		"gone and back":    {func() { h.leave(bob, room); h.join(bob, room) }, false},
-		"come and renamed": {func() { h.join(carol, room); h.rename(carol, room, "3") }, true},
-		"come and gone":    {func() { h.join(dave, room); h.leave(dave, room) }, true},
+		"gone and back":    {func() { h.Leave(bob, room); h.Join(bob, room) }, false},
+		"come and renamed": {func() { h.Join(carol, room); h.rename(carol, room, "3") }, true},
+		"come and gone":    {func() { h.Join(dave, room); h.Leave(dave, room) }, true},
 	} {
 		since := h.synced(alice, "").Since
 		step.do()
 		sql.catchUp()
-		for where, process := range map[string]*house{"window": h, "SQL": sql} {
+		for where, process := range map[string]*env{"window": h, "SQL": sql} {
 			c := process.client(alice, "")
 			c.Since = since
 			if s := c.sync().in(t, room).Summary; (s != nil) != step.told {
@@ -264,7 +264,7 @@ func TestSummaryAfterComingAndGoing(t *testing.T) {
 }
 
 func TestSummary(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.create(rooms.CreateRequest{Preset: "public_chat"})
 	c := h.client(alice, "")
 	want := func(what string, joined, invited int, heroes ...string) {
@@ -281,9 +281,9 @@ func TestSummary(t *testing.T) {
 	want("alone", 1, 0)
 	h.invite(bob, room)
 	want("an invite", 1, 1, bob)
-	h.join(carol, room)
+	h.Join(carol, room)
 	want("a join", 2, 1, bob, carol)
-	h.join(bob, room)
+	h.Join(bob, room)
 	want("an accepted invite", 3, 0, carol, bob)
 	h.say(bob, room, "hi")
 	h.topic(alice, room, "talk")
@@ -293,11 +293,11 @@ func TestSummary(t *testing.T) {
 	var users []string
 	for i := range 5 {
 		users = append(users, fmt.Sprintf("@user%d:localhost", i))
-		h.join(users[i], room)
+		h.Join(users[i], room)
 	}
 	want("five at most", 8, 0, carol, bob, users[0], users[1], users[2])
 	for _, user := range append(users, bob) {
-		h.leave(user, room)
+		h.Leave(user, room)
 	}
 	want("back to two", 2, 0, carol)
 	h.ban(carol, room)

@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/timeline"
 )
@@ -20,12 +21,12 @@ func wantPart(t testing.TB, what, text, part string) {
 }
 
 func TestNewlyJoinedRoomComesWithItsStateAndHistory(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	h.topic(alice, room, "welcome")
 	h.say(alice, room, "1", "2")
 	c := h.synced(bob, `{"room":{"timeline":{"limit":2}}}`)
-	h.join(bob, room)
+	h.Join(bob, room)
 	r := c.sync().in(t, room)
 	equal(t, "timeline", r.timeline(), "2", "bob join")
 	same(t, "state", r.state(), "create", "alice join", "power_levels", "join_rules", "history_visibility", "guest_access", "topic welcome")
@@ -37,7 +38,7 @@ func TestNewlyJoinedRoomComesWithItsStateAndHistory(t *testing.T) {
 }
 
 func TestInvitedRoomShowsStrippedState(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, version := range []string{"1", "11", "12"} {
 		room := h.create(rooms.CreateRequest{
 			RoomVersion: version, Name: "House", Topic: "Talk", AliasName: "house" + version,
@@ -49,7 +50,7 @@ func TestInvitedRoomShowsStrippedState(t *testing.T) {
 		})
 		c := h.synced(bob, "")
 		h.invite(bob, room)
-		h.set(alice, room, "m.room.name", "", `{"name":"Renamed after the invite"}`)
+		h.SetState(alice, room, "m.room.name", "", `{"name":"Renamed after the invite"}`)
 		a := c.sync()
 		invite := a.Rooms.Invite[room]
 		if invite == nil {
@@ -69,20 +70,20 @@ func TestInvitedRoomShowsStrippedState(t *testing.T) {
 		if c.Since = ""; c.sync().Rooms.Invite[room] == nil {
 			t.Errorf("version %s: an initial sync does not tell of the invite", version)
 		}
-		h.leave(bob, room)
+		h.Leave(bob, room)
 	}
 }
 
 // Clients show who invites by the name and the picture in the member event; for a
 // direct chat they have nothing else to show.
 func TestInvitationHidesWhoInvites(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(carol)
+	h := newEnv(t)
+	room := h.Public(carol)
 	c := h.synced(bob, "")
-	h.set(carol, room, "m.room.member", carol, `{"membership":"join","displayname":"Carol","avatar_url":"mxc://localhost/carol"}`)
-	h.ok(h.rooms.Invite(t.Context(), carol, room, bob, ""))
+	h.SetState(carol, room, "m.room.member", carol, `{"membership":"join","displayname":"Carol","avatar_url":"mxc://localhost/carol"}`)
+	h.OK(h.Rooms.Invite(t.Context(), carol, room, bob, ""))
 	h.rename(carol, room, "Renamed after the invite")
-	h.leave(carol, room)
+	h.Leave(carol, room)
 	invite := c.sync().Rooms.Invite[room]
 	if invite == nil {
 		t.Fatal("there is no invite")
@@ -101,29 +102,29 @@ func TestInvitationHidesWhoInvites(t *testing.T) {
 }
 
 func TestKnockedRoomShowsStrippedState(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.create(rooms.CreateRequest{InitialState: []rooms.InitialState{
 		{Type: "m.room.join_rules", Content: json.RawMessage(`{"join_rule":"knock"}`)}}})
 	c := h.synced(bob, "")
-	h.ok(h.rooms.Knock(t.Context(), bob, room, "please"))
+	h.OK(h.Rooms.Knock(t.Context(), bob, room, "please"))
 	knock := c.sync().Rooms.Knock[room]
 	if knock == nil {
 		t.Fatal("the knock is not told")
 	}
 	same(t, "knock state", words(knock.State.Events), "create", "join_rules", "bob knock")
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	r := c.sync().out(t, room)
 	equal(t, "timeline", r.timeline(), "bob leave")
 	equal(t, "state of a room never joined", r.state())
 }
 
 func TestRejectedInviteIsTold(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	h.invite(bob, room)
 	c, late := h.synced(bob, ""), h.client(bob, "")
 	h.say(alice, room, "unseen")
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	h.say(alice, room, "unseen, too")
 	r := c.sync().out(t, room)
 	equal(t, "timeline", r.timeline(), "bob leave")
@@ -135,14 +136,14 @@ func TestRejectedInviteIsTold(t *testing.T) {
 // Whoever never was in a room is told how the own membership has changed, but not of
 // older events: /messages refuses them.
 func TestWhoNeverWasInARoomIsNotToldOfMore(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	since := h.synced(bob, "").Since
 	h.ban(bob, room)
-	h.ok(h.rooms.Unban(t.Context(), alice, room, bob, ""))
-	_, err := h.rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{})
-	wantCode(t, "history", err, matrix.Forbidden)
-	for what, process := range map[string]*house{"window": h, "SQL": houseOn(t, h.pool, journal.Options{})} {
+	h.OK(h.Rooms.Unban(t.Context(), alice, room, bob, ""))
+	_, err := h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{})
+	matrixtest.WantCode(t, err, matrix.Forbidden, "history")
+	for what, process := range map[string]*env{"window": h, "SQL": envOn(t, h.Pool, journal.Options{})} {
 		c := process.client(bob, `{"room":{"timeline":{"limit":1}}}`)
 		c.Since = since
 		r := c.sync().out(t, room)
@@ -154,9 +155,9 @@ func TestWhoNeverWasInARoomIsNotToldOfMore(t *testing.T) {
 }
 
 func TestLeftRoomEndsWithTheLeave(t *testing.T) {
-	h := newHouse(t)
-	for what, leave := range map[string]func(user, room string){"leave": h.leave, "kick": h.kick, "ban": h.ban} {
-		room := h.public(bob)
+	h := newEnv(t)
+	for what, leave := range map[string]func(user, room string){"leave": h.Leave, "kick": h.kick, "ban": h.ban} {
+		room := h.Public(bob)
 		c := h.synced(bob, "")
 		h.say(alice, room, "last words")
 		leave(bob, room)
@@ -177,8 +178,8 @@ func TestLeftRoomEndsWithTheLeave(t *testing.T) {
 }
 
 func TestStateAfterLeavingIsNotTold(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c, after, initial := h.synced(bob, ""), h.synced(bob, ""), h.client(bob, `{"room":{"include_leave":true}}`)
 	after.UseStateAfter = true
 	h.topic(alice, room, "known")
@@ -200,20 +201,20 @@ func TestStateAfterLeavingIsNotTold(t *testing.T) {
 			t.Errorf("%s: timeline %v", what, got)
 		}
 	}
-	h.ok(h.rooms.Unban(t.Context(), alice, room, bob, ""))
+	h.OK(h.Rooms.Unban(t.Context(), alice, room, bob, ""))
 	r := c.sync().out(t, room)
 	equal(t, "lifted ban", r.timeline(), "bob leave")
 	equal(t, "state with a lifted ban", r.state())
 }
 
 func TestIncludeLeave(t *testing.T) {
-	h := newHouse(t)
-	room, rejected := h.public(bob), h.public()
+	h := newEnv(t)
+	room, rejected := h.Public(bob), h.Public()
 	h.topic(alice, room, "old")
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	h.topic(alice, room, "new")
 	h.invite(bob, rejected)
-	h.leave(bob, rejected)
+	h.Leave(bob, rejected)
 	wantEmpty(t, h.client(bob, "").sync())
 	c := h.client(bob, `{"room":{"include_leave":true,"timeline":{"limit":1}}}`)
 	a := c.sync()
@@ -225,12 +226,12 @@ func TestIncludeLeave(t *testing.T) {
 }
 
 func TestJoinAndLeaveBetweenTwoSyncs(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	c := h.synced(bob, `{"room":{"timeline":{"limit":3}}}`)
-	h.join(bob, room)
+	h.Join(bob, room)
 	h.say(bob, room, "hello and goodbye")
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	h.topic(alice, room, "secret")
 	r := c.sync().out(t, room)
 	equal(t, "timeline", r.timeline(), "bob join", "hello and goodbye", "bob leave")
@@ -238,14 +239,14 @@ func TestJoinAndLeaveBetweenTwoSyncs(t *testing.T) {
 }
 
 func TestLeaveAndRejoinBetweenTwoSyncs(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.say(alice, room, "old")
 	c := h.synced(bob, "")
 	h.say(alice, room, "before")
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	h.topic(alice, room, "while away")
-	h.join(bob, room)
+	h.Join(bob, room)
 	h.say(alice, room, "after")
 	r := c.sync().in(t, room)
 	equal(t, "shared history, once", r.timeline(), "before", "bob leave", "topic while away", "bob join", "after")
@@ -257,24 +258,24 @@ func TestLeaveAndRejoinBetweenTwoSyncs(t *testing.T) {
 // A timeline with a hole in it was cut off at the hole, so that who came back to a room
 // saw one event of it.
 func TestTimelineAfterAJoinEndsAtWhatTheReaderMayNotRead(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.visibility(room, "joined")
 	away := h.synced(bob, "")
 	h.say(alice, room, "1", "2")
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	h.say(alice, room, "hidden")
-	h.join(bob, room)
+	h.Join(bob, room)
 	h.say(alice, room, "3")
-	sql := houseOn(t, h.pool, journal.Options{WindowBytes: 1})
+	sql := envOn(t, h.Pool, journal.Options{WindowBytes: 1})
 	for what, c := range map[string]*client{
 		"initial": h.client(bob, `{"room":{"timeline":{"limit":5}}}`), "since before": away,
 		"initial, SQL": sql.client(bob, `{"room":{"timeline":{"limit":5}}}`), "since before, SQL": {sql, away.Query},
 	} {
 		r := c.sync().in(t, room)
 		equal(t, what, r.timeline(), "1", "2", "bob leave", "bob join", "3")
-		older, err := h.rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{Limit: 100})
-		h.ok(err)
+		older, err := h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{Limit: 100})
+		h.OK(err)
 		if n := len(older.Events); n != 13 { // 6 of the creation, 2 before, and these
 			t.Errorf("%s: /messages has %d events", what, n)
 		}
@@ -284,10 +285,10 @@ func TestTimelineAfterAJoinEndsAtWhatTheReaderMayNotRead(t *testing.T) {
 // Other servers call the timeline of a room that one has just come into limited, so
 // that clients ask for the history before it.
 func TestTimelineOfANewRoomIsNotLimited(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
-	c, sql := h.synced(bob, ""), houseOn(t, h.pool, journal.Options{WindowBytes: 1})
-	h.join(bob, room)
+	h := newEnv(t)
+	room := h.Public()
+	c, sql := h.synced(bob, ""), envOn(t, h.Pool, journal.Options{WindowBytes: 1})
+	h.Join(bob, room)
 	for what, c := range map[string]*client{"window": {h, c.Query}, "SQL": {sql, c.Query}} {
 		sql.catchUp()
 		if r := c.sync().in(t, room); !r.Timeline.Limited || r.timeline()[0] != "create" {
@@ -305,16 +306,16 @@ func TestTimelineOfANewRoomIsNotLimited(t *testing.T) {
 }
 
 func TestRejoinOverHiddenHistory(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.visibility(room, "joined")
 	c := h.synced(bob, "")
 	since := c.Since
 	h.topic(alice, room, "seen")
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	h.topic(alice, room, "while away")
 	h.say(alice, room, "hidden")
-	h.join(bob, room)
+	h.Join(bob, room)
 	h.say(alice, room, "after")
 	r := c.sync().in(t, room)
 	// The topic of before would be taken for that of now.
@@ -329,24 +330,24 @@ func TestRejoinOverHiddenHistory(t *testing.T) {
 }
 
 func TestRejoinAfterASyncBringsTheRoomBack(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(bob, `{"room":{"timeline":{"limit":3}}}`)
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	c.sync().out(t, room)
 	h.topic(alice, room, "while away")
-	h.join(bob, room)
+	h.Join(bob, room)
 	r := c.sync().in(t, room)
 	equal(t, "timeline", r.timeline(), "bob leave", "topic while away", "bob join")
 	same(t, "state", r.state(), "create", "alice join", "power_levels", "join_rules", "history_visibility", "guest_access", "bob join")
 }
 
 func TestRoomsOfAllVersionsAreSynced(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, version := range []string{"1", "3", "6", "10", "11", "12"} {
 		room := h.create(rooms.CreateRequest{Preset: "public_chat", RoomVersion: version})
 		c := h.synced(bob, `{"room":{"timeline":{"limit":2}}}`)
-		h.join(bob, room)
+		h.Join(bob, room)
 		h.say(alice, room, "hi")
 		r := c.sync().in(t, room)
 		equal(t, version, r.timeline(), "bob join", "hi")
@@ -357,20 +358,20 @@ func TestRoomsOfAllVersionsAreSynced(t *testing.T) {
 }
 
 func TestHistoryVisibilityOfWhoJoins(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for visibility, want := range map[string][]string{
 		"world_readable": {"1", "bob invite", "2", "bob join", "3"},
 		"shared":         {"1", "bob invite", "2", "bob join", "3"},
 		"invited":        {"bob invite", "2", "bob join", "3"},
 		"joined":         {"bob invite", "bob join", "3"},
 	} {
-		room := h.public()
+		room := h.Public()
 		h.visibility(room, visibility)
 		c := h.synced(bob, "")
 		h.say(alice, room, "1")
 		h.invite(bob, room)
 		h.say(alice, room, "2")
-		h.join(bob, room)
+		h.Join(bob, room)
 		h.say(alice, room, "3")
 		for what, a := range map[string]*answer{"incremental": c.sync(), "initial": h.client(bob, "").sync()} {
 			got := slices.DeleteFunc(a.in(t, room).timeline(), func(e string) bool { // what is of the room's creation
@@ -382,14 +383,14 @@ func TestHistoryVisibilityOfWhoJoins(t *testing.T) {
 }
 
 func TestHiddenStateOfBeforeTheJoinIsNotTold(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	h.visibility(room, "joined")
 	h.topic(alice, room, "private plans")
 	c := h.synced(bob, "")
 	h.invite(bob, room)
 	h.topic(alice, room, "public plans")
-	h.join(bob, room)
+	h.Join(bob, room)
 	a := c.sync()
 	if got := a.in(t, room).state(); !slices.Contains(got, "topic public plans") {
 		t.Errorf("the topic at the time of joining is not in %v", got)
@@ -400,14 +401,14 @@ func TestHiddenStateOfBeforeTheJoinIsNotTold(t *testing.T) {
 }
 
 func TestChangeOfVisibilityCountsFromThenOn(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(carol, "")
 	h.visibility(room, "joined")
 	h.say(alice, room, "hidden")
 	h.visibility(room, "shared")
 	h.say(alice, room, "open")
-	h.join(carol, room)
+	h.Join(carol, room)
 	r := c.sync().in(t, room)
 	equal(t, "timeline", r.timeline()[6:], "history_visibility", "history_visibility", "open", "carol join")
 	if !r.Timeline.Limited {

@@ -9,17 +9,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/syncstream"
 )
 
 // measured gives how often answers of each kind and source were worked out, and how many requests wait.
-func (h *house) measured() (counts map[string]uint64, waiting float64) {
-	h.t.Helper()
+func (h *env) measured() (counts map[string]uint64, waiting float64) {
+	h.T.Helper()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(h.Collectors()...)
 	families, err := registry.Gather()
-	h.ok(err)
+	h.OK(err)
 	counts = map[string]uint64{}
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
@@ -37,8 +36,8 @@ func (h *house) measured() (counts map[string]uint64, waiting float64) {
 }
 
 func TestMetricsTellAnswersApart(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	want := func(expected map[string]uint64) {
 		t.Helper()
 		got, _ := h.measured()
@@ -71,8 +70,8 @@ func TestMetricsTellAnswersApart(t *testing.T) {
 
 func TestMetricsTellWhatTheWindowMisses(t *testing.T) {
 	t.Parallel()
-	h := houseOn(t, postgrestest.New(t), journal.Options{WindowBytes: 1})
-	room := h.public(bob)
+	h := envOn(t, nil, journal.Options{WindowBytes: 1})
+	room := h.Public(bob)
 	c := h.synced(bob, "")
 	h.say(alice, room, "too large for the window")
 	c.sync()
@@ -83,8 +82,8 @@ func TestMetricsTellWhatTheWindowMisses(t *testing.T) {
 }
 
 func TestCachesTellHowTheyAreUsed(t *testing.T) {
-	h := newHouse(t)
-	h.public(bob)
+	h := newEnv(t)
+	h.Public(bob)
 	h.synced(bob, "")
 	h.synced(bob, "")
 	if got := h.Caches()["viewers"](); got.Entries != 1 || got.Hits != 1 || got.Misses != 1 || got.Bytes < 1000 {

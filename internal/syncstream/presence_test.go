@@ -13,14 +13,14 @@ import (
 	"homeserver/internal/syncstream"
 )
 
-func (h *house) status(user, presence, message string) {
-	h.t.Helper()
-	h.ok(h.presence.Set(h.t.Context(), user, presence, message))
+func (h *env) status(user, presence, message string) {
+	h.T.Helper()
+	h.OK(h.presence.Set(h.T.Context(), user, presence, message))
 }
 
 // watch lets time pass and the watch for who is idle or away run.
-func (h *house) watch(d time.Duration) {
-	h.clock.pass(d)
+func (h *env) watch(d time.Duration) {
+	h.clock.Pass(d)
 	h.presence.Watch()
 }
 
@@ -35,20 +35,20 @@ func (a *answer) present() []string {
 
 // seen syncs and is shown as it says.
 func (c *client) seen(shown string) *answer {
-	c.h.t.Helper()
+	c.h.T.Helper()
 	q := c.Query
 	q.SetPresence = shown
-	a, err := c.h.Service.Sync(c.h.t.Context(), q)
-	c.h.ok(err)
-	parsed := parse(c.h.t, a)
+	a, err := c.h.Service.Sync(c.h.T.Context(), q)
+	c.h.OK(err)
+	parsed := parse(c.h.T, a)
 	c.Since = parsed.NextBatch
 	return parsed
 }
 
 func TestPresenceIsTold(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
-	h.public(carol)
+	h := newEnv(t)
+	room := h.Public(bob)
+	h.Public(carol)
 	c, stranger := h.synced(alice, ""), h.synced(dave, "")
 	h.status(bob, "online", "here")
 	a := c.sync()
@@ -66,15 +66,15 @@ func TestPresenceIsTold(t *testing.T) {
 	wantEmpty(t, c.sync())
 	wantEmpty(t, stranger.sync())
 	wantEmpty(t, h.synced(carol, "").sync())
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	c.sync()
 	h.status(bob, "unavailable", "")
 	same(t, "after bob has left", c.sync().present())
 }
 
 func TestSyncMakesOnline(t *testing.T) {
-	h := newHouse(t)
-	h.public(bob)
+	h := newEnv(t)
+	h.Public(bob)
 	c, b := h.synced(alice, ""), h.client(bob, "")
 	for _, step := range []struct {
 		shown string
@@ -91,8 +91,8 @@ func TestSyncMakesOnline(t *testing.T) {
 }
 
 func TestWhoIsIdleOrGone(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(alice, "")
 	q := h.synced(bob, "").Query
 	q.Timeout, q.SetPresence = 10*patience, "online"
@@ -116,8 +116,8 @@ func TestWhoIsIdleOrGone(t *testing.T) {
 }
 
 func TestPresenceWakesPolls(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	w, own := h.await(h.synced(alice, "").Query), h.await(h.synced(bob, "").Query)
 	h.status(bob, "online", "")
 	same(t, "alice sees", w.get().present(), "bob online")
@@ -131,8 +131,8 @@ func TestPresenceWakesPolls(t *testing.T) {
 
 // What is not shown alone wakes nobody: a message by who is active already.
 func TestPresenceIsNotRepeated(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.client(alice, "")
 	c.seen("online")
 	h.status(bob, "online", "")
@@ -146,46 +146,46 @@ func TestPresenceIsNotRepeated(t *testing.T) {
 }
 
 func TestPresenceInInitialSyncs(t *testing.T) {
-	h := newHouse(t)
-	h.public(bob, carol)
+	h := newEnv(t)
+	h.Public(bob, carol)
 	h.status(bob, "unavailable", "")
 	h.status(carol, "online", "")
 	h.status(carol, "offline", "")
 	h.status(dave, "online", "")
 	same(t, "alice sees", h.client(alice, "").sync().present(), "bob unavailable")
 	same(t, "and with a token of another process", h.sync(syncstream.Query{
-		UserID: alice, Since: syncstream.FormatToken(h.journal.Position()) + "_zzzzzzzz.5",
+		UserID: alice, Since: syncstream.FormatToken(h.Journal.Position()) + "_zzzzzzzz.5",
 	}).present(), "bob unavailable", "carol offline")
-	same(t, "in another process", houseOn(t, h.pool, journal.Options{}).client(alice, "").sync().present())
+	same(t, "in another process", envOn(t, h.Pool, journal.Options{}).client(alice, "").sync().present())
 }
 
 func TestPresenceInARoomThatIsJoined(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
-	other := h.public(dave)
+	h := newEnv(t)
+	room := h.Public(bob)
+	other := h.Public(dave)
 	h.status(bob, "online", "")
 	h.status(carol, "online", "")
 	h.status(dave, "online", "")
 	c, b := h.synced(carol, ""), h.synced(bob, "")
-	h.join(carol, room)
+	h.Join(carol, room)
 	same(t, "carol, who has joined, sees", c.sync().present(), "bob online", "carol online")
 	same(t, "bob sees", b.sync().present(), "carol online")
 	wantEmpty(t, c.sync())
 	wantEmpty(t, b.sync())
-	h.join(bob, other)
+	h.Join(bob, other)
 	same(t, "carol is told of bob again", c.sync().present(), "bob online")
 	same(t, "bob sees", b.sync().present(), "bob online", "dave online")
 }
 
 func TestProfileReachesPresence(t *testing.T) {
-	h := newHouse(t)
-	h.public(bob)
-	_, err := h.users.CreateAccount(t.Context(), auth.NewAccount{Username: "bob", Password: "wordpass"})
-	h.ok(err)
-	h.names.OnChange(h.rooms.UpdateProfile)
+	h := newEnv(t)
+	h.Public(bob)
+	_, err := h.Users.CreateAccount(t.Context(), auth.NewAccount{Username: "bob", Password: "wordpass"})
+	h.OK(err)
+	h.Profiles.OnChange(h.Rooms.UpdateProfile)
 	h.status(bob, "online", "")
 	c := h.synced(alice, "")
-	h.ok(h.names.Set(t.Context(), matrix.Session{UserID: bob}, bob, "displayname", json.RawMessage(`"Bobby"`)))
+	h.OK(h.Profiles.Set(t.Context(), matrix.Session{UserID: bob}, bob, "displayname", json.RawMessage(`"Bobby"`)))
 	a := c.sync()
 	if content := a.Presence.of(t, "m.presence"); content["displayname"] != "Bobby" {
 		t.Errorf("presence: %s", a.raw)
@@ -193,8 +193,8 @@ func TestProfileReachesPresence(t *testing.T) {
 }
 
 func TestFiltersOfPresence(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	for filter, want := range map[string][]string{
 		``:                                      {"bob online", "carol online"},
 		`{"presence":{"types":["m.presence"]}}`: {"bob online", "carol online"},
@@ -215,8 +215,8 @@ func TestFiltersOfPresence(t *testing.T) {
 }
 
 func TestPollsThatWaitStayOnline(t *testing.T) {
-	h := newHouse(t)
-	h.public(bob)
+	h := newEnv(t)
+	h.Public(bob)
 	q := h.synced(bob, "").Query
 	q.Timeout, q.SetPresence = 10*patience, presence.Unavailable
 	w := h.startFor(q)

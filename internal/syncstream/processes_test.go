@@ -20,19 +20,19 @@ import (
 func TestProcessesAgree(t *testing.T) {
 	eachHistory(t, 2, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
-		start := func(window int) *house {
-			return houseOn(t, pool, journal.Options{WindowBytes: window, Watch: time.Hour})
+		start := func(window int) *env {
+			return envOn(t, pool, journal.Options{WindowBytes: window, Watch: time.Hour})
 		}
 		one, other := start(0), start(0)
 		reader, forgetful, sql := start(0), start(20_000), start(1)
-		all := map[string]*house{"one": one, "other": other, "reader": reader, "forgetful": forgetful, "SQL": sql}
+		all := map[string]*env{"one": one, "other": other, "reader": reader, "forgetful": forgetful, "SQL": sql}
 		y := one.history(seed)
-		y.ignore, y.others = true, []*house{other}
+		y.ignore, y.others = true, []*env{other}
 		told := 0
 		for range 6 {
 			for range 6 {
 				y.happen(6)
-				[]*house{reader, forgetful, sql}[y.IntN(3)].catchUp()
+				[]*env{reader, forgetful, sql}[y.IntN(3)].catchUp()
 			}
 			for _, h := range all {
 				h.catchUp()
@@ -49,20 +49,20 @@ func TestProcessesAgree(t *testing.T) {
 }
 
 // compareStreams does as compare with /events.
-func (y *history) compareStreams(houses map[string]*house) {
-	y.t.Helper()
+func (y *history) compareStreams(processes map[string]*env) {
+	y.T.Helper()
 	q := syncstream.EventsQuery{
 		UserID: y.pick(everybody...), DeviceID: "PHONE",
-		From: syncstream.FormatToken(journal.Position(y.Int64N(int64(y.journal.Position()) + 1))),
+		From: syncstream.FormatToken(journal.Position(y.Int64N(int64(y.Journal.Position()) + 1))),
 	}
 	var of string
 	var want []string
-	for _, name := range slices.Sorted(maps.Keys(houses)) {
-		l := &listener{houses[name], q}
+	for _, name := range slices.Sorted(maps.Keys(processes)) {
+		l := &listener{processes[name], q}
 		got := l.news()
 		if of != "" {
 			if diff := cmp.Diff(want, got); diff != "" {
-				y.t.Fatalf("%+v: %s (+) beside %s (-):\n%s", q, name, of, diff)
+				y.T.Fatalf("%+v: %s (+) beside %s (-):\n%s", q, name, of, diff)
 			}
 		}
 		of, want = name, got
@@ -72,16 +72,16 @@ func (y *history) compareStreams(houses map[string]*house) {
 // news gives the chunk without presence, and of account data the last of each kind:
 // whether what was overwritten is told, too, is a matter of memory.
 func (l *listener) news() []string {
-	l.h.t.Helper()
-	answer, err := l.h.Stream(l.h.t.Context(), l.EventsQuery)
-	l.h.ok(err)
+	l.h.T.Helper()
+	answer, err := l.h.Stream(l.h.T.Context(), l.EventsQuery)
+	l.h.OK(err)
 	var c struct{ Chunk []json.RawMessage }
-	l.h.ok(json.Unmarshal(answer.AppendJSON(nil), &c))
+	l.h.OK(json.Unmarshal(answer.AppendJSON(nil), &c))
 	list := []string{}
 	seen := map[string]bool{}
 	for _, raw := range slices.Backward(c.Chunk) {
 		var e ev
-		l.h.ok(json.Unmarshal(raw, &e))
+		l.h.OK(json.Unmarshal(raw, &e))
 		ownData := e.Sender == "" && e.Type != "m.receipt"
 		kind := e.Type + " " + e.RoomID
 		if e.Type == "m.presence" || ownData && seen[kind] {

@@ -22,8 +22,8 @@ import (
 func TestWindowAndSQLAgree(t *testing.T) {
 	eachHistory(t, 3, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
-		window := houseOn(t, pool, journal.Options{WindowBytes: []int{0, 100_000, 20_000}[seed%3]})
-		sql := houseOn(t, pool, journal.Options{WindowBytes: 1})
+		window := envOn(t, pool, journal.Options{WindowBytes: []int{0, 100_000, 20_000}[seed%3]})
+		sql := envOn(t, pool, journal.Options{WindowBytes: 1})
 		y := window.history(seed)
 		y.ignore = true
 		told := 0
@@ -31,7 +31,7 @@ func TestWindowAndSQLAgree(t *testing.T) {
 			y.happen(30)
 			sql.catchUp()
 			for range 25 {
-				told += y.compare(map[string]*house{"window": window, "SQL": sql})
+				told += y.compare(map[string]*env{"window": window, "SQL": sql})
 			}
 		}
 		if told < 50 {
@@ -42,26 +42,26 @@ func TestWindowAndSQLAgree(t *testing.T) {
 
 // compare asks all processes the same at random, which have heard of everything. It
 // gives 1 if the answers tell of a room.
-func (y *history) compare(houses map[string]*house) (told int) {
-	y.t.Helper()
+func (y *history) compare(processes map[string]*env) (told int) {
+	y.T.Helper()
 	q := syncstream.Query{
 		UserID: y.pick(everybody...), DeviceID: y.pick("PHONE", fmt.Sprint("NEW", y.Int())),
 		Filter: y.filter(), FullState: y.IntN(8) == 0, UseStateAfter: y.IntN(4) == 0,
-		Since: syncstream.FormatToken(journal.Position(y.Int64N(int64(y.journal.Position()) + 1))),
+		Since: syncstream.FormatToken(journal.Position(y.Int64N(int64(y.Journal.Position()) + 1))),
 	}
 	var of, want string
-	for _, name := range slices.Sorted(maps.Keys(houses)) {
-		a, err := houses[name].Sync(y.t.Context(), q)
-		y.ok(err)
+	for _, name := range slices.Sorted(maps.Keys(processes)) {
+		a, err := processes[name].Sync(y.T.Context(), q)
+		y.OK(err)
 		a.NextBatch = durable(a.NextBatch)
-		got := string(written(y.t, a))
+		got := string(written(y.T, a))
 		if of != "" && got != want {
-			y.t.Fatalf("%+v\n%s: %s\n%s: %s\n%s", q, of, want, name, got, cmp.Diff(indented(want), indented(got)))
+			y.T.Fatalf("%+v\n%s: %s\n%s: %s\n%s", q, of, want, name, got, cmp.Diff(indented(want), indented(got)))
 		}
 		of, want = name, got
 	}
 	var shown struct{ Rooms map[string]map[string]any }
-	y.ok(json.Unmarshal([]byte(want), &shown))
+	y.OK(json.Unmarshal([]byte(want), &shown))
 	for _, section := range shown.Rooms {
 		told = min(1, told+len(section))
 	}
@@ -87,7 +87,7 @@ func durable(token string) string {
 // that there is, once.
 func TestPrevBatchLeavesNoGap(t *testing.T) {
 	eachHistory(t, 3, func(t *testing.T, seed uint64) {
-		h := houseOn(t, postgrestest.New(t), journal.Options{})
+		h := envOn(t, nil, journal.Options{})
 		y := h.history(seed)
 		for range 6 {
 			y.happen(25)
@@ -107,17 +107,17 @@ var timelineFilters = []string{
 }
 
 func (y *history) checkPrevBatch(q syncstream.Query) {
-	y.t.Helper()
+	y.T.Helper()
 	var f struct {
 		Room struct{ Timeline timeline.EventFilter }
 	}
-	y.ok(json.Unmarshal([]byte(q.Filter), &f))
+	y.OK(json.Unmarshal([]byte(q.Filter), &f))
 	a := y.sync(q)
 	for _, section := range []map[string]*room{a.Rooms.Join, a.Rooms.Leave} {
 		for id, r := range section {
-			if _, err := y.house.rooms.Timeline.Messages(y.t.Context(), q.UserID, id, timeline.Page{}); refused(err) {
+			if _, err := y.env.Rooms.Timeline.Messages(y.T.Context(), q.UserID, id, timeline.Page{}); refused(err) {
 				if r.Timeline.Limited {
-					y.t.Errorf("%+v: limited, but there is no more of %s: %v", q, id, err)
+					y.T.Errorf("%+v: limited, but there is no more of %s: %v", q, id, err)
 				}
 				continue // a room that one was never in
 			}
@@ -126,7 +126,7 @@ func (y *history) checkPrevBatch(q syncstream.Query) {
 				got = append(got, e.ID)
 			}
 			if older := len(got) > 0; older != r.Timeline.Limited {
-				y.t.Errorf("%+v: limited is %v, but there are %d older events in %s", q, r.Timeline.Limited, len(got), id)
+				y.T.Errorf("%+v: limited is %v, but there are %d older events in %s", q, r.Timeline.Limited, len(got), id)
 			}
 			slices.Reverse(got)
 			for _, e := range r.Timeline.Events {
@@ -142,7 +142,7 @@ func (y *history) checkPrevBatch(q syncstream.Query) {
 				all = all[:len(got)] // a world-readable room goes on without the user
 			}
 			if !slices.Equal(got, all) {
-				y.t.Errorf("%+v in %s:\ngot  %v\nwant %v\n%s", q, id, got, all, a.raw)
+				y.T.Errorf("%+v in %s:\ngot  %v\nwant %v\n%s", q, id, got, all, a.raw)
 			}
 		}
 	}

@@ -11,14 +11,14 @@ import (
 	"homeserver/internal/syncstream"
 )
 
-func (h *house) read(user, room, typ, id string) {
-	h.t.Helper()
-	h.ok(h.receipts.Send(h.t.Context(), user, room, typ, id, nil))
+func (h *env) read(user, room, typ, id string) {
+	h.T.Helper()
+	h.OK(h.receipts.Send(h.T.Context(), user, room, typ, id, nil))
 }
 
-func (h *house) readThread(user, room, typ, id, thread string) {
-	h.t.Helper()
-	h.ok(h.receipts.Send(h.t.Context(), user, room, typ, id, &thread))
+func (h *env) readThread(user, room, typ, id, thread string) {
+	h.T.Helper()
+	h.OK(h.receipts.Send(h.T.Context(), user, room, typ, id, &thread))
 }
 
 // receipts lists the receipts of a room, as "user type event thread".
@@ -45,8 +45,8 @@ func (r *room) receipts() []string {
 }
 
 func TestReceiptsAreTold(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	id := h.send(alice, room, "hi")
 	clients := map[string]*client{}
 	for _, user := range []string{alice, bob, carol, dave} {
@@ -62,8 +62,8 @@ func TestReceiptsAreTold(t *testing.T) {
 		wantEmpty(t, c.sync())
 	}
 	// And all of them in initial syncs, and in such as reach further back than memory.
-	away := houseOn(t, h.pool, journal.Options{})
-	for _, h := range []*house{h, away} {
+	away := envOn(t, h.Pool, journal.Options{})
+	for _, h := range []*env{h, away} {
 		for _, since := range []string{"", syncstream.FormatToken(1)} {
 			for user, want := range map[string][]string{alice: {public}, bob: {public}, carol: {public, private}} {
 				same(t, user+" sees", h.sync(syncstream.Query{UserID: user, Since: since}).in(t, room).receipts(), want...)
@@ -73,8 +73,8 @@ func TestReceiptsAreTold(t *testing.T) {
 }
 
 func TestReceiptsWakePolls(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	id := h.send(alice, room, "hi")
 	polls := map[string]*waiting{}
 	for _, user := range []string{alice, bob, carol} {
@@ -88,8 +88,8 @@ func TestReceiptsWakePolls(t *testing.T) {
 }
 
 func TestOnlyTheLastReceiptOfAKindIsTold(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	one, two := h.send(alice, room, "one"), h.send(alice, room, "two")
 	c := h.synced(alice, "")
 	h.read(bob, room, "m.read", one)
@@ -101,8 +101,8 @@ func TestOnlyTheLastReceiptOfAKindIsTold(t *testing.T) {
 }
 
 func TestReceiptsOfThreadsStandBesideOthers(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	root := h.send(alice, room, "root")
 	c := h.synced(alice, "")
 	h.read(bob, room, "m.read", root)
@@ -114,31 +114,31 @@ func TestReceiptsOfThreadsStandBesideOthers(t *testing.T) {
 }
 
 func TestReceiptsOfARoomThatIsJoined(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	id := h.send(alice, room, "hi")
 	h.read(bob, room, "m.read", id)
 	h.read(bob, room, "m.read.private", id)
 	c := h.synced(carol, "")
-	h.join(carol, room)
+	h.Join(carol, room)
 	same(t, "carol sees", c.sync().in(t, room).receipts(), "bob m.read "+id)
-	h.leave(carol, room)
+	h.Leave(carol, room)
 	c.sync()
 	h.read(alice, room, "m.read", id)
 	wantEmpty(t, c.sync())
-	h.join(carol, room)
+	h.Join(carol, room)
 	same(t, "after coming back", c.sync().in(t, room).receipts(), "alice m.read "+id, "bob m.read "+id)
 	// In and out between two answers.
-	h.leave(carol, room)
-	h.join(carol, room)
+	h.Leave(carol, room)
+	h.Join(carol, room)
 	same(t, "after a short absence", c.sync().in(t, room).receipts(), "alice m.read "+id, "bob m.read "+id)
 	c.FullState = true
 	same(t, "with the full state", c.sync().in(t, room).receipts())
 }
 
 func TestFiltersOfReceipts(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.public(bob), h.public(bob)
+	h := newEnv(t)
+	room, other := h.Public(bob), h.Public(bob)
 
 	for filter, want := range map[string][]string{
 		`{"room":{"ephemeral":{"types":["m.receipt"]}}}`:          {room, other},
@@ -169,11 +169,11 @@ func TestFiltersOfReceipts(t *testing.T) {
 }
 
 func TestFullyReadIsAccountData(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	id := h.send(alice, room, "hi")
 	c, other := h.synced(bob, ""), h.synced(alice, "")
-	h.ok(h.receipts.SetMarkers(t.Context(), bob, room, receipts.Markers{FullyRead: id}))
+	h.OK(h.receipts.SetMarkers(t.Context(), bob, room, receipts.Markers{FullyRead: id}))
 	r := c.sync().in(t, room)
 	if got := r.AccountData.of(t, "m.fully_read"); got["event_id"] != id {
 		t.Errorf("the marker is %v", got)
@@ -184,14 +184,14 @@ func TestFullyReadIsAccountData(t *testing.T) {
 
 // A device that wants no receipts hears all the same that another has read.
 func TestCountsAreToldWithoutReceipts(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	id := h.send(alice, room, "hi")
 	const filter = `{"room":{"ephemeral":{"types":[]}}}`
 	for _, typ := range []string{"m.read", "m.read.private"} {
 		c := h.synced(bob, filter)
 		h.read(bob, room, typ, id)
-		away := houseOn(t, h.pool, journal.Options{}).client(bob, filter)
+		away := envOn(t, h.Pool, journal.Options{}).client(bob, filter)
 		away.Since = c.Since
 		for _, c := range []*client{c, away} {
 			r := c.sync().in(t, room)
@@ -203,11 +203,11 @@ func TestCountsAreToldWithoutReceipts(t *testing.T) {
 }
 
 func TestReceiptsOfManyRoomsInOrder(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	var list []string
 	ids := map[string]string{}
 	for range 4 {
-		room := h.public(bob)
+		room := h.Public(bob)
 		ids[room] = h.send(alice, room, "hi")
 		list = append(list, room)
 	}

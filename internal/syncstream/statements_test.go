@@ -14,17 +14,17 @@ import (
 // An answer reads what it needs of all rooms at once: it costs as many statements
 // however many rooms there are, and none where nothing is new.
 func TestStatementsOfAnswers(t *testing.T) {
-	h := newHouse(t)
-	config := h.pool.Config().Copy()
+	h := newEnv(t)
+	config := h.Pool.Config().Copy()
 	count := &counter{}
 	config.ConnConfig.Tracer = count
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	h.ok(err)
+	h.OK(err)
 	t.Cleanup(pool.Close)
 	begin := syncstream.FormatToken(h.newest())
 	var list []string
 	for range 3 {
-		room := h.public(bob, carol)
+		room := h.Public(bob, carol)
 		list = append(list, room)
 		h.say(alice, room, "1", "2", "3")
 		h.topic(alice, room, "new")
@@ -53,7 +53,7 @@ func TestStatementsOfAnswers(t *testing.T) {
 		"incremental and full state": {syncstream.Query{Since: middle, FullState: true}, 12},
 		"nothing new":                {syncstream.Query{Since: syncstream.FormatToken(h.newest())}, 0},
 	} {
-		readers := houseOn(t, pool, journal.Options{WindowBytes: 1, Watch: time.Hour})
+		readers := envOn(t, pool, journal.Options{WindowBytes: 1, Watch: time.Hour})
 		test.q.UserID, test.q.DeviceID = bob, "PHONE"
 		readers.sync(syncstream.Query{UserID: bob, Since: syncstream.FormatToken(h.newest())}) // so that it is known how bob stands to rooms
 		before := count.statements.Load()

@@ -8,15 +8,16 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
 
 func TestInitialSyncGivesEachRoom(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.say(alice, room, "one", "two")
-	h.public() // bob is not in it
+	h.Public() // bob is not in it
 	a := h.client(bob, "").sync()
 	if len(a.Rooms.Join) != 1 || len(a.Rooms.Leave)+len(a.Rooms.Invite)+len(a.Rooms.Knock) != 0 {
 		t.Fatalf("got %s, want one joined room", a.raw)
@@ -31,15 +32,15 @@ func TestInitialSyncGivesEachRoom(t *testing.T) {
 }
 
 func TestAnswerHasTheFormOfTheSpecification(t *testing.T) {
-	h := newHouse(t)
-	joined := h.public(bob)
-	left := h.public(bob)
-	invited := h.public()
+	h := newEnv(t)
+	joined := h.Public(bob)
+	left := h.Public(bob)
+	invited := h.Public()
 	c := h.synced(bob, "")
 	c.Since = ""
 	h.invite(bob, invited)
 	c.Filter = `{"room":{"include_leave":true}}`
-	h.leave(bob, left)
+	h.Leave(bob, left)
 	keys := func(object json.RawMessage) []string {
 		members := map[string]json.RawMessage{}
 		if err := json.Unmarshal(object, &members); err != nil {
@@ -78,8 +79,8 @@ func TestAnswerHasTheFormOfTheSpecification(t *testing.T) {
 }
 
 func TestIncrementalSyncGivesWhatIsNew(t *testing.T) {
-	h := newHouse(t)
-	room, quiet := h.public(bob), h.public(bob)
+	h := newEnv(t)
+	room, quiet := h.Public(bob), h.Public(bob)
 	c := h.synced(bob, "")
 	h.say(alice, room, "hello")
 	h.topic(alice, room, "news")
@@ -99,9 +100,9 @@ func TestIncrementalSyncGivesWhatIsNew(t *testing.T) {
 }
 
 func TestRoomsStandInTheSameOrderEachTime(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for range 5 {
-		h.public(bob)
+		h.Public(bob)
 	}
 	first := h.client(bob, "").sync().raw
 	for range 5 {
@@ -112,19 +113,19 @@ func TestRoomsStandInTheSameOrderEachTime(t *testing.T) {
 }
 
 func TestBadTokens(t *testing.T) {
-	h := newHouse(t)
-	h.public()
+	h := newEnv(t)
+	h.Public()
 	for _, since := range []string{"s", "x", "5", "s-1", "s+1", "s-0", "s01", "s1 ", " s1", "s1.0", "s9223372036854775808", "S1", "s1_0", "s\x001"} {
 		_, err := h.Sync(t.Context(), syncstream.Query{UserID: alice, Since: since})
-		wantCode(t, since, err, matrix.InvalidParam)
+		matrixtest.WantCode(t, err, matrix.InvalidParam, since)
 	}
-	_, err := h.Sync(t.Context(), syncstream.Query{UserID: alice, Since: syncstream.FormatToken(h.journal.Position() + 1)})
-	wantCode(t, "a token from the future", err, matrix.InvalidParam)
+	_, err := h.Sync(t.Context(), syncstream.Query{UserID: alice, Since: syncstream.FormatToken(h.Journal.Position() + 1)})
+	matrixtest.WantCode(t, err, matrix.InvalidParam, "a token from the future")
 }
 
 func TestFirstPositionIsAToken(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	a := h.sync(syncstream.Query{UserID: alice, Since: syncstream.FormatToken(0)})
 	if r := a.in(t, room); r.timeline()[0] != "create" {
 		t.Errorf("got %v, want the room from its beginning", r.timeline())
@@ -132,10 +133,10 @@ func TestFirstPositionIsAToken(t *testing.T) {
 }
 
 func TestEmptyAnswerComesAtOnceWithoutTimeout(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	for _, timeout := range []time.Duration{0, -time.Hour} {
-		q := syncstream.Query{UserID: alice, Since: syncstream.FormatToken(h.journal.Position()), Timeout: timeout}
+		q := syncstream.Query{UserID: alice, Since: syncstream.FormatToken(h.Journal.Position()), Timeout: timeout}
 		if a := h.sync(q); !a.empty() || !strings.HasPrefix(a.NextBatch, q.Since+"_") {
 			t.Errorf("timeout %v: %s", timeout, a.raw)
 		}
@@ -144,13 +145,13 @@ func TestEmptyAnswerComesAtOnceWithoutTimeout(t *testing.T) {
 	if a := h.sync(syncstream.Query{UserID: bob, Timeout: patience * 10}); !a.empty() {
 		t.Errorf("bob has no rooms: %s", a.raw)
 	}
-	q := syncstream.Query{UserID: alice, Since: syncstream.FormatToken(h.journal.Position()), Timeout: patience * 10, FullState: true}
+	q := syncstream.Query{UserID: alice, Since: syncstream.FormatToken(h.Journal.Position()), Timeout: patience * 10, FullState: true}
 	h.sync(q).in(t, room)
 }
 
 func TestTimeoutEndsWithWhatIsKnown(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(bob, `{"room":{"timeline":{"not_types":["m.room.message"]}}}`)
 	before := c.Since
 	h.say(alice, room, "unheard")
@@ -163,8 +164,8 @@ func TestTimeoutEndsWithWhatIsKnown(t *testing.T) {
 }
 
 func TestFullStateGivesAllStateAtOnce(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(bob, "")
 	h.say(alice, room, "new")
 	c.FullState = true
@@ -183,9 +184,9 @@ func TestFullStateGivesAllStateAtOnce(t *testing.T) {
 }
 
 func TestFullStateOfLeftRoomsOnlyWhereAskedFor(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
-	h.leave(bob, room)
+	h := newEnv(t)
+	room := h.Public(bob)
+	h.Leave(bob, room)
 	h.topic(alice, room, "later")
 	c := h.synced(bob, "")
 	c.FullState = true
@@ -197,8 +198,8 @@ func TestFullStateOfLeftRoomsOnlyWhereAskedFor(t *testing.T) {
 }
 
 func TestStateAfter(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.client(bob, `{"room":{"timeline":{"limit":1}}}`)
 	c.UseStateAfter = true
 	h.topic(alice, room, "old")
@@ -234,8 +235,8 @@ func TestStateAfter(t *testing.T) {
 }
 
 func TestTransactionIDComesBackToTheSendingDevice(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	phone, desktop, other := h.synced(alice, ""), h.synced(alice, ""), h.synced(bob, "")
 	desktop.DeviceID = "DESKTOP"
 	h.sendAs(rooms.Request{UserID: alice, DeviceID: "PHONE", RoomID: room, TxnID: "t1"}, "m.room.message", `{"body":"x"}`)
@@ -247,12 +248,12 @@ func TestTransactionIDComesBackToTheSendingDevice(t *testing.T) {
 }
 
 func TestUnsignedTellsAgeAndMembership(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.create(rooms.CreateRequest{Preset: "public_chat"})
 	h.say(alice, room, "before")
 	h.invite(bob, room)
 	h.say(alice, room, "invited")
-	h.join(bob, room)
+	h.Join(bob, room)
 	h.say(alice, room, "joined")
 	got := map[string]any{}
 	for _, e := range h.client(bob, "").sync().in(t, room).Timeline.Events {
@@ -274,8 +275,8 @@ func TestUnsignedTellsAgeAndMembership(t *testing.T) {
 }
 
 func TestEventFormatFederation(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	h.say(alice, room, "x")
 	a := h.client(alice, `{"event_format":"federation","room":{"timeline":{"limit":1}}}`).sync()
 	for _, part := range []string{`"auth_events":`, `"prev_events":`, `"signatures":`, `"hashes":`, `"room_id":`} {
@@ -289,12 +290,12 @@ func TestEventFormatFederation(t *testing.T) {
 }
 
 func TestRedactedEventsAreShownSo(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(bob, "")
 	id := h.send(alice, room, "regret")
-	_, err := h.rooms.Redact(t.Context(), rooms.Request{UserID: alice, RoomID: room}, id, "typo")
-	h.ok(err)
+	_, err := h.Rooms.Redact(t.Context(), rooms.Request{UserID: alice, RoomID: room}, id, "typo")
+	h.OK(err)
 	r := c.sync().in(t, room)
 	equal(t, "timeline", r.timeline(), "<nil>", "redaction")
 	if r.Timeline.Events[0].Unsigned["redacted_because"] == nil {

@@ -11,8 +11,8 @@ import (
 )
 
 func TestTimelineIsLimited(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.say(alice, room, "1", "2", "3")
 	for _, c := range []struct {
 		limit   string
@@ -45,13 +45,13 @@ func TestTimelineIsLimited(t *testing.T) {
 }
 
 func TestLimitedTimelineCarriesTheStateOfTheGap(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(bob, `{"room":{"timeline":{"limit":2}}}`)
 	h.topic(alice, room, "one")
 	h.topic(alice, room, "two")
-	h.join(carol, room)
-	h.leave(carol, room)
+	h.Join(carol, room)
+	h.Leave(carol, room)
 	h.topic(alice, room, "three")
 	h.say(alice, room, "end")
 	r := c.sync().in(t, room)
@@ -63,8 +63,8 @@ func TestLimitedTimelineCarriesTheStateOfTheGap(t *testing.T) {
 }
 
 func TestPrevBatchContinuesInMessages(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.say(alice, room, "1", "2", "3")
 	c := h.client(bob, `{"room":{"timeline":{"limit":2}}}`)
 	r := c.sync().in(t, room)
@@ -83,8 +83,8 @@ func TestPrevBatchContinuesInMessages(t *testing.T) {
 }
 
 // before names the events of /messages from one token back to another, newest first.
-func (h *house) before(user, room, from, to string, f *timeline.EventFilter) []string {
-	h.t.Helper()
+func (h *env) before(user, room, from, to string, f *timeline.EventFilter) []string {
+	h.T.Helper()
 	list := []string{}
 	for _, e := range h.backward(user, room, from, to, f) {
 		switch body, ok := e.Event.StateKey, e.Type == "m.room.message"; {
@@ -100,27 +100,27 @@ func (h *house) before(user, room, from, to string, f *timeline.EventFilter) []s
 }
 
 // backward reads /messages from one token back to another ("": the beginning).
-func (h *house) backward(user, room, from, to string, f *timeline.EventFilter) []*timeline.Event {
-	h.t.Helper()
+func (h *env) backward(user, room, from, to string, f *timeline.EventFilter) []*timeline.Event {
+	h.T.Helper()
 	page := timeline.Page{Backward: true, Limit: timeline.MaxLimit, From: h.position(from), Filter: f}
 	if to != "" {
 		page.To = h.position(to)
 	}
-	st, err := h.rooms.Timeline.Messages(h.t.Context(), user, room, page)
-	h.ok(err)
+	st, err := h.Rooms.Timeline.Messages(h.T.Context(), user, room, page)
+	h.OK(err)
 	return st.Events
 }
 
-func (h *house) position(token string) *journal.Position {
-	h.t.Helper()
+func (h *env) position(token string) *journal.Position {
+	h.T.Helper()
 	p, err := syncstream.ParseToken(token)
-	h.ok(err)
+	h.OK(err)
 	return &p
 }
 
 func TestTimelineFilters(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.public(bob), h.public(bob)
+	h := newEnv(t)
+	room, other := h.Public(bob), h.Public(bob)
 	c := h.synced(bob, "")
 	h.say(alice, room, "by alice")
 	h.say(bob, room, "by bob")
@@ -177,8 +177,8 @@ func TestTimelineFilters(t *testing.T) {
 }
 
 func TestRoomFilterLeavesRoomsOut(t *testing.T) {
-	h := newHouse(t)
-	one, two, invited := h.public(bob), h.public(bob), h.public()
+	h := newEnv(t)
+	one, two, invited := h.Public(bob), h.Public(bob), h.Public()
 	h.invite(bob, invited)
 	for filter, want := range map[string][2]int{
 		`{"room":{"rooms":["` + one + `"]}}`:                                     {1, 0},
@@ -198,8 +198,8 @@ func TestRoomFilterLeavesRoomsOut(t *testing.T) {
 }
 
 func TestStateThatTheTimelineFilterHidesComesAsState(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.topic(alice, room, "first")
 	h.say(alice, room, "1")
 	h.topic(alice, room, "second")
@@ -236,8 +236,8 @@ func TestStateThatTheTimelineFilterHidesComesAsState(t *testing.T) {
 }
 
 func TestStateFilters(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.topic(alice, room, "x")
 	for filter, want := range map[string][]string{
 		`{"types":["m.room.topic"]}`:                                    {"topic x"},
@@ -264,8 +264,8 @@ func TestStateFilters(t *testing.T) {
 }
 
 func TestEventFields(t *testing.T) {
-	h := newHouse(t)
-	room := h.public()
+	h := newEnv(t)
+	room := h.Public()
 	c := h.synced(alice, "")
 	h.sendAs(rooms.Request{UserID: alice, RoomID: room}, "m.room.message",
 		`{"body":"hi","m.relates_to":{"rel_type":"x","event_id":"$y"},"a\\b":1,"a.b":{"c":2,"d":3},"list":[{"body":1}]}`)
@@ -286,7 +286,7 @@ func TestEventFields(t *testing.T) {
 		`["", ".", "no.such", "type"]`:        `{"type":"m.room.message"}`,
 	} {
 		a, err := h.Sync(t.Context(), syncstream.Query{UserID: alice, Since: c.Since, Filter: `{"event_fields":` + fields + `}`})
-		h.ok(err)
+		h.OK(err)
 		wantPart(t, fields, string(written(t, a)), `"timeline":{"events":[`+want+`]`)
 	}
 	for _, all := range []string{`[]`, `null`} {

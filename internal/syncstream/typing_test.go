@@ -8,14 +8,14 @@ import (
 	"homeserver/internal/syncstream"
 )
 
-func (h *house) types(user, room string, timeout time.Duration) {
-	h.t.Helper()
-	h.ok(h.typing.Set(h.t.Context(), user, room, true, timeout))
+func (h *env) types(user, room string, timeout time.Duration) {
+	h.T.Helper()
+	h.OK(h.typing.Set(h.T.Context(), user, room, true, timeout))
 }
 
-func (h *house) stops(user, room string) {
-	h.t.Helper()
-	h.ok(h.typing.Set(h.t.Context(), user, room, false, 0))
+func (h *env) stops(user, room string) {
+	h.T.Helper()
+	h.OK(h.typing.Set(h.T.Context(), user, room, false, 0))
 }
 
 // typists names who is typing as the answer tells; nil: it tells nothing.
@@ -36,8 +36,8 @@ func (a *answer) typists(t testing.TB, id string) []string {
 }
 
 func TestTypingIsTold(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c, outside := h.synced(alice, ""), h.synced(carol, "")
 	h.types(bob, room, time.Hour)
 	a := c.sync()
@@ -59,8 +59,8 @@ func TestTypingIsTold(t *testing.T) {
 }
 
 func TestTypingWakesPolls(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.public(bob), h.public(carol)
+	h := newEnv(t)
+	room, other := h.Public(bob), h.Public(carol)
 	w, outside := h.await(h.synced(alice, "").Query), h.await(h.synced(bob, "").Query)
 	h.types(carol, other, time.Hour)
 	equal(t, "typing", w.get().typists(t, other), "carol")
@@ -69,8 +69,8 @@ func TestTypingWakesPolls(t *testing.T) {
 }
 
 func TestTypingRunsOut(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(alice, "")
 	c.Timeout = patience
 	h.types(bob, room, time.Millisecond)
@@ -84,41 +84,41 @@ func TestTypingRunsOut(t *testing.T) {
 }
 
 func TestTypingEndsOnLeaving(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.types(bob, room, time.Hour)
 	c := h.synced(alice, "")
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	if got := c.sync().typists(t, room); got == nil || len(got) != 0 {
 		t.Errorf("after leaving: %v", got)
 	}
 }
 
 func TestTypingInARoomThatIsJoined(t *testing.T) {
-	h := newHouse(t)
-	room, quiet := h.public(bob), h.public()
+	h := newEnv(t)
+	room, quiet := h.Public(bob), h.Public()
 	h.types(bob, room, time.Hour)
 	h.types(alice, quiet, time.Hour)
 	h.stops(alice, quiet)
 	equal(t, "in an initial sync", h.client(bob, "").sync().typists(t, room), "bob")
 	c := h.synced(carol, "")
-	h.join(carol, room)
-	h.join(carol, quiet)
+	h.Join(carol, room)
+	h.Join(carol, quiet)
 	a := c.sync()
 	equal(t, "after joining", a.typists(t, room), "bob")
 	if got := a.typists(t, quiet); got != nil {
 		t.Errorf("where nobody is typing: %v", got)
 	}
 	wantEmpty(t, c.sync())
-	h.leave(carol, room)
+	h.Leave(carol, room)
 	c.sync()
 	h.stops(bob, room)
 	wantEmpty(t, c.sync())
 }
 
 func TestFiltersOfTyping(t *testing.T) {
-	h := newHouse(t)
-	room, other := h.public(bob), h.public(bob)
+	h := newEnv(t)
+	room, other := h.Public(bob), h.Public(bob)
 	for filter, want := range map[string][2]bool{
 		``: {true, true},
 		`{"room":{"ephemeral":{"types":["m.typing"]}}}`:         {true, true},
@@ -141,8 +141,8 @@ func TestFiltersOfTyping(t *testing.T) {
 }
 
 func TestPollWaitsOverTypingThatIsFilteredOut(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	w := h.await(h.synced(alice, `{"room":{"ephemeral":{"types":[]}}}`).Query)
 	h.types(bob, room, time.Hour)
 	w.waitsAgain()
@@ -155,9 +155,9 @@ func TestPollWaitsOverTypingThatIsFilteredOut(t *testing.T) {
 // To a token of another process, or from before a restart, all that is current is
 // new; and what it knew of is not lost.
 func TestTokensOfAnotherProcess(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
-	other := houseOn(t, h.pool, journal.Options{})
+	h := newEnv(t)
+	room := h.Public(bob)
+	other := envOn(t, h.Pool, journal.Options{})
 	c := h.synced(alice, "")
 	moved := other.client(alice, "")
 	moved.Since = c.Since
@@ -165,12 +165,12 @@ func TestTokensOfAnotherProcess(t *testing.T) {
 	h.types(bob, room, time.Hour)
 	c.sync()
 	back := h.client(alice, "")
-	for _, since := range []string{moved.Since, syncstream.FormatToken(h.journal.Position()), durable(c.Since) + "_zzzzzzzz.99"} {
+	for _, since := range []string{moved.Since, syncstream.FormatToken(h.Journal.Position()), durable(c.Since) + "_zzzzzzzz.99"} {
 		back.Since = since
 		equal(t, "with "+since, back.sync().typists(t, room), "bob")
 		wantEmpty(t, back.sync())
 	}
-	other.ok(other.journal.CatchUp(t.Context(), h.journal.Position()))
+	other.OK(other.Journal.CatchUp(t.Context(), h.Journal.Position()))
 	moved.Since = c.Since
 	wantEmpty(t, moved.sync())
 }

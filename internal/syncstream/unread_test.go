@@ -21,14 +21,14 @@ func (a *answer) unread(t testing.TB, id string) count {
 	return *r.Unread
 }
 
-func (h *house) mention(sender, room, user string) string {
-	h.t.Helper()
+func (h *env) mention(sender, room, user string) string {
+	h.T.Helper()
 	return h.sendAs(rooms.Request{UserID: sender, RoomID: room}, "m.room.message",
 		fmt.Sprintf(`{"body":"hey","m.mentions":{"user_ids":[%q]}}`, user))
 }
 
-func (h *house) inThread(sender, room, root string) string {
-	h.t.Helper()
+func (h *env) inThread(sender, room, root string) string {
+	h.T.Helper()
 	return h.sendAs(rooms.Request{UserID: sender, RoomID: room}, "m.room.message",
 		fmt.Sprintf(`{"body":"hi","m.relates_to":{"rel_type":"m.thread","event_id":%q}}`, root))
 }
@@ -41,8 +41,8 @@ func wantCounts(t testing.TB, what string, got count, notifications, highlights 
 }
 
 func TestUnreadCounts(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	c := h.client(bob, "")
 	wantCounts(t, "at first", c.sync().unread(t, room), 0, 0)
 	h.say(alice, room, "one", "two")
@@ -53,7 +53,7 @@ func TestUnreadCounts(t *testing.T) {
 	h.topic(alice, room, "state")
 	wantCounts(t, "what does not notify", c.sync().unread(t, room), 3, 1)
 	wantCounts(t, "in an initial sync", h.client(bob, "").sync().unread(t, room), 3, 1)
-	wantCounts(t, "in another process", houseOn(t, h.pool, journal.Options{}).client(bob, "").sync().unread(t, room), 3, 1)
+	wantCounts(t, "in another process", envOn(t, h.Pool, journal.Options{}).client(bob, "").sync().unread(t, room), 3, 1)
 	h.read(bob, room, "m.read", last)
 	wantCounts(t, "all read", c.sync().unread(t, room), 0, 0)
 	h.say(alice, room, "three")
@@ -64,8 +64,8 @@ func TestUnreadCounts(t *testing.T) {
 }
 
 func TestPrivateReceiptsClearCounts(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(bob, "")
 	first := h.send(alice, room, "one")
 	second := h.mention(alice, room, bob)
@@ -82,19 +82,19 @@ func TestPrivateReceiptsClearCounts(t *testing.T) {
 }
 
 func TestRulesDecideWhatIsCounted(t *testing.T) {
-	h := newHouse(t)
-	quiet, loud := h.public(bob), h.public(bob)
-	h.ok(h.push.PutRule(t.Context(), bob, push.Room, quiet, push.NewRule{Actions: []json.RawMessage{}}, push.Place{}))
+	h := newEnv(t)
+	quiet, loud := h.Public(bob), h.Public(bob)
+	h.OK(h.push.PutRule(t.Context(), bob, push.Room, quiet, push.NewRule{Actions: []json.RawMessage{}}, push.Place{}))
 	c := h.synced(bob, "")
 	h.say(alice, quiet, "one")
 	h.say(alice, loud, "one")
 	a := c.sync()
 	wantCounts(t, "in a room that is muted", a.unread(t, quiet), 0, 0)
 	wantCounts(t, "in another", a.unread(t, loud), 1, 0)
-	h.ok(h.push.DeleteRule(t.Context(), bob, push.Room, quiet))
+	h.OK(h.push.DeleteRule(t.Context(), bob, push.Room, quiet))
 	h.say(alice, quiet, "two")
 	wantCounts(t, "not muted any more", c.sync().unread(t, quiet), 2, 0)
-	h.ok(h.push.PutRule(t.Context(), bob, push.Content, "cake", push.NewRule{
+	h.OK(h.push.PutRule(t.Context(), bob, push.Content, "cake", push.NewRule{
 		Pattern: new("cake"), Actions: []json.RawMessage{json.RawMessage(`"notify"`), json.RawMessage(`{"set_tweak":"highlight"}`)},
 	}, push.Place{}))
 	h.say(alice, loud, "there is Cake")
@@ -104,8 +104,8 @@ func TestRulesDecideWhatIsCounted(t *testing.T) {
 const threaded = `{"room":{"timeline":{"unread_thread_notifications":true}}}`
 
 func TestUnreadThreads(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	c, plain := h.synced(bob, threaded), h.synced(bob, "")
 	root := h.send(alice, room, "root")
 	h.inThread(alice, room, root)
@@ -138,8 +138,8 @@ func TestUnreadThreads(t *testing.T) {
 
 // TestThreadCountsAreLeftOutWhereEmpty: the member is there only where it holds anything.
 func TestThreadCountsAreLeftOutWhereEmpty(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.client(bob, threaded)
 	there := func(what string, want bool) {
 		t.Helper()
@@ -158,17 +158,17 @@ func TestThreadCountsAreLeftOutWhereEmpty(t *testing.T) {
 }
 
 func TestCountsOfWhoComesBack(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(bob, "")
 	h.say(alice, room, "one")
-	h.leave(bob, room)
+	h.Leave(bob, room)
 	a := c.sync()
 	if r := a.out(t, room); r.Unread != nil {
 		t.Errorf("a room that was left has counts: %s", a.raw)
 	}
 	h.say(alice, room, "two")
-	h.join(bob, room)
+	h.Join(bob, room)
 	wantCounts(t, "after coming back", c.sync().unread(t, room), 0, 0)
 	h.say(alice, room, "three")
 	wantCounts(t, "one more", c.sync().unread(t, room), 1, 0)
@@ -177,8 +177,8 @@ func TestCountsOfWhoComesBack(t *testing.T) {
 // In the usual case a poll needs no SQL for the counts, the marks and the lists that
 // they depend on: those move with what is committed.
 func TestCountsNeedNoDatabase(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	h.ignore(bob, dave)
 	c := h.synced(bob, threaded)
 	root := h.send(alice, room, "root")
@@ -197,14 +197,14 @@ func TestCountsNeedNoDatabase(t *testing.T) {
 		"presence":              func() { h.status(alice, "online", what(h)) },
 	} {
 		do()
-		before := h.pool.Stat().AcquireCount()
+		before := h.Pool.Stat().AcquireCount()
 		if a := c.sync(); a.empty() {
 			t.Errorf("%s is not told", what)
 		}
-		if more := h.pool.Stat().AcquireCount() - before; more != 0 {
+		if more := h.Pool.Stat().AcquireCount() - before; more != 0 {
 			t.Errorf("after %s a poll asks the database %d times", what, more)
 		}
 	}
 }
 
-func what(h *house) string { return fmt.Sprint(h.journal.Position()) }
+func what(h *env) string { return fmt.Sprint(h.Journal.Position()) }

@@ -16,24 +16,25 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
 )
 
 func TestPollWakesTheMomentSomethingIsCommitted(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	w := h.await(h.synced(bob, "").Query)
 	h.say(alice, room, "wake up")
 	equal(t, "timeline", w.get().in(t, room).timeline(), "wake up")
 }
 
 func TestPollWakesForTheOwnMembership(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	room := h.create(rooms.CreateRequest{Preset: "public_chat"})
-	h.set(alice, room, "m.room.join_rules", "", `{"join_rule":"knock"}`)
-	open := h.public()
+	h.SetState(alice, room, "m.room.join_rules", "", `{"join_rule":"knock"}`)
+	open := h.Public()
 	c := h.synced(bob, "")
 	steps := []struct {
 		what string
@@ -41,14 +42,14 @@ func TestPollWakesForTheOwnMembership(t *testing.T) {
 		seen func(a *answer) bool
 	}{
 		{"invite", func() { h.invite(bob, room) }, func(a *answer) bool { return a.Rooms.Invite[room] != nil }},
-		{"rejected invite", func() { h.leave(bob, room) }, func(a *answer) bool { return a.Rooms.Leave[room] != nil }},
-		{"knock", func() { h.ok(h.rooms.Knock(t.Context(), bob, room, "")) }, func(a *answer) bool { return a.Rooms.Knock[room] != nil }},
+		{"rejected invite", func() { h.Leave(bob, room) }, func(a *answer) bool { return a.Rooms.Leave[room] != nil }},
+		{"knock", func() { h.OK(h.Rooms.Knock(t.Context(), bob, room, "")) }, func(a *answer) bool { return a.Rooms.Knock[room] != nil }},
 		{"accepted knock", func() { h.invite(bob, room) }, func(a *answer) bool { return a.Rooms.Invite[room] != nil }},
-		{"join", func() { h.join(bob, room) }, func(a *answer) bool { return a.Rooms.Join[room] != nil }},
-		{"join of a room never heard of", func() { h.join(bob, open) }, func(a *answer) bool { return a.Rooms.Join[open] != nil }},
+		{"join", func() { h.Join(bob, room) }, func(a *answer) bool { return a.Rooms.Join[room] != nil }},
+		{"join of a room never heard of", func() { h.Join(bob, open) }, func(a *answer) bool { return a.Rooms.Join[open] != nil }},
 		{"kick", func() { h.kick(bob, open) }, func(a *answer) bool { return a.Rooms.Leave[open] != nil }},
 		{"ban", func() { h.ban(bob, room) }, func(a *answer) bool { return a.Rooms.Leave[room] != nil }},
-		{"unban", func() { h.ok(h.rooms.Unban(t.Context(), alice, room, bob, "")) }, func(a *answer) bool { return a.Rooms.Leave[room] != nil }},
+		{"unban", func() { h.OK(h.Rooms.Unban(t.Context(), alice, room, bob, "")) }, func(a *answer) bool { return a.Rooms.Leave[room] != nil }},
 	}
 	for _, step := range steps {
 		w := h.await(c.Query)
@@ -62,11 +63,11 @@ func TestPollWakesForTheOwnMembership(t *testing.T) {
 }
 
 func TestSecondInviteIsTold(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(carol)
+	h := newEnv(t)
+	room := h.Public(carol)
 	h.invite(bob, room)
 	w := h.await(h.synced(bob, "").Query)
-	h.ok(h.rooms.Invite(t.Context(), carol, room, bob, ""))
+	h.OK(h.Rooms.Invite(t.Context(), carol, room, bob, ""))
 	invite := w.get().Rooms.Invite[room]
 	if invite == nil {
 		t.Fatal("the second invite is not told")
@@ -77,38 +78,38 @@ func TestSecondInviteIsTold(t *testing.T) {
 }
 
 func TestForgettingWakesNobodyForNothing(t *testing.T) {
-	h := newHouse(t)
-	left, other := h.public(bob), h.public(bob)
-	h.leave(bob, left)
+	h := newEnv(t)
+	left, other := h.Public(bob), h.Public(bob)
+	h.Leave(bob, left)
 	w := h.await(h.synced(bob, `{"room":{"include_leave":true}}`).Query)
-	h.ok(h.rooms.Forget(t.Context(), bob, left))
+	h.OK(h.Rooms.Forget(t.Context(), bob, left))
 	w.waitsAgain()
 	h.say(alice, other, "still here")
 	equal(t, "timeline", w.get().in(t, other).timeline(), "still here")
 }
 
 func TestDeviceThatWasAwayHearsOfARoomLeftAndForgotten(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(bob, "")
 	h.say(alice, room, "before")
-	h.leave(bob, room)
-	h.ok(h.rooms.Forget(t.Context(), bob, room))
+	h.Leave(bob, room)
+	h.OK(h.Rooms.Forget(t.Context(), bob, room))
 	r := c.sync().out(t, room)
 	equal(t, "timeline", r.timeline(), "bob leave")
 	equal(t, "state", r.state())
 	wantEmpty(t, c.sync())
 	c = h.client(bob, `{"room":{"include_leave":true}}`)
 	wantEmpty(t, c.sync())
-	h.join(bob, room)
+	h.Join(bob, room)
 	if r := c.sync().in(t, room); len(r.timeline()) == 0 {
 		t.Error("the room is not told of to who has come back")
 	}
 }
 
 func TestWakeUpThatTheFilterEmptiesGoesOnWaiting(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	w := h.await(h.synced(bob, `{"room":{"timeline":{"types":["m.room.message"]},"state":{"types":[]}}}`).Query)
 	h.sendAs(rooms.Request{UserID: alice, RoomID: room}, "org.example.noise", `{}`)
 	w.waitsAgain()
@@ -118,22 +119,22 @@ func TestWakeUpThatTheFilterEmptiesGoesOnWaiting(t *testing.T) {
 	a := w.get()
 	equal(t, "timeline", a.in(t, room).timeline(), "wanted")
 	// Nothing was skipped for another filter that starts from the same token.
-	if p, err := syncstream.ParseToken(a.NextBatch); err != nil || p != h.journal.Position() {
+	if p, err := syncstream.ParseToken(a.NextBatch); err != nil || p != h.Journal.Position() {
 		t.Errorf("next_batch is %s", a.NextBatch)
 	}
 }
 
 // A rename changes no numbers, and nobody among those by whom a room is named.
 func TestRenameThatIsFilteredOutEndsAWait(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	const noMembers = `{"room":{"timeline":{"not_types":["m.room.member"]},"state":{"not_types":["m.room.member"]}}}`
 	w := h.await(h.synced(bob, noMembers).Query)
 	for _, name := range []string{"Carol", "Caroline"} {
 		h.rename(carol, room, name)
 		w.waitsAgain()
 	}
-	h.leave(carol, room)
+	h.Leave(carol, room)
 	if s := w.get().in(t, room).Summary; s == nil || s.Joined != 2 {
 		t.Errorf("carol has left, but the summary is %v", s)
 	}
@@ -149,19 +150,19 @@ func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQ
 func (c *counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 func TestRenameCostsAQueryForEachWaitingMember(t *testing.T) {
-	h := newHouse(t)
-	config := h.pool.Config().Copy()
+	h := newEnv(t)
+	config := h.Pool.Config().Copy()
 	statements := &counter{}
 	config.ConnConfig.Tracer = statements
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	h.ok(err)
+	h.OK(err)
 	t.Cleanup(pool.Close)
-	readers := houseOn(t, pool, journal.Options{Watch: time.Hour})
-	room := h.public(carol)
+	readers := envOn(t, pool, journal.Options{Watch: time.Hour})
+	room := h.Public(carol)
 	const many = 30
 	user := func(i int) string { return fmt.Sprintf("@member%d:localhost", i) }
 	for i := range many {
-		h.join(user(i), room)
+		h.Join(user(i), room)
 	}
 	readers.catchUp()
 	var polls []*waiting
@@ -184,8 +185,8 @@ func TestRenameCostsAQueryForEachWaitingMember(t *testing.T) {
 }
 
 func TestEventsOfManyWakeUpsComeTogether(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	c := h.synced(bob, `{"room":{"timeline":{"not_senders":["@alice:localhost"]},"state":{"not_senders":["@alice:localhost"]}}}`)
 	w := h.await(c.Query)
 	h.topic(alice, room, "hidden")
@@ -195,8 +196,8 @@ func TestEventsOfManyWakeUpsComeTogether(t *testing.T) {
 }
 
 func TestManyWaiters(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob, carol)
+	h := newEnv(t)
+	room := h.Public(bob, carol)
 	var polls []*waiting
 	for i := range 60 {
 		polls = append(polls, h.await(h.synced([]string{alice, bob, carol}[i%3], "").Query))
@@ -208,8 +209,8 @@ func TestManyWaiters(t *testing.T) {
 }
 
 func TestClientThatGoesAwayFreesItsGoroutine(t *testing.T) {
-	h := newHouse(t)
-	h.public(bob)
+	h := newEnv(t)
+	h.Public(bob)
 	w := h.await(h.synced(bob, "").Query)
 	w.cancel()
 	w.end()
@@ -220,8 +221,8 @@ func TestClientThatGoesAwayFreesItsGoroutine(t *testing.T) {
 
 // It counts the goroutines of the whole process, so no other test runs beside it.
 func TestPollCostsOneGoroutineAndLeavesNoneBehind(t *testing.T) {
-	h := houseOn(t, postgrestest.New(t), journal.Options{})
-	h.public(bob)
+	h := envOn(t, nil, journal.Options{})
+	h.Public(bob)
 	q := h.synced(bob, "").Query
 	const n = 50
 	before := runtime.NumGoroutine()
@@ -242,8 +243,8 @@ func TestPollCostsOneGoroutineAndLeavesNoneBehind(t *testing.T) {
 }
 
 func TestTimeoutIsBounded(t *testing.T) {
-	h := newHouse(t)
-	room := h.public(bob)
+	h := newEnv(t)
+	room := h.Public(bob)
 	q := h.synced(bob, "").Query
 	q.Timeout = math.MaxInt64
 	w := h.startFor(q)
@@ -253,8 +254,8 @@ func TestTimeoutIsBounded(t *testing.T) {
 }
 
 func TestStopAnswersWaitingPolls(t *testing.T) {
-	h := newHouse(t)
-	h.public(bob)
+	h := newEnv(t)
+	h.Public(bob)
 	c := h.synced(bob, "")
 	w := h.await(c.Query)
 	h.Release()
@@ -269,33 +270,33 @@ func TestStopAnswersWaitingPolls(t *testing.T) {
 }
 
 func TestOtherProcessWakesPolls(t *testing.T) {
-	h := newHouse(t)
-	other := houseOn(t, h.pool, journal.Options{})
-	room := h.public(bob)
+	h := newEnv(t)
+	other := envOn(t, h.Pool, journal.Options{})
+	room := h.Public(bob)
 	w := h.await(h.synced(bob, "").Query)
 	other.say(alice, room, "from afar")
-	h.ok(h.journal.CatchUp(t.Context(), other.journal.Position())) // or once a second by itself
+	h.OK(h.Journal.CatchUp(t.Context(), other.Journal.Position())) // or once a second by itself
 	equal(t, "timeline", w.get().in(t, room).timeline(), "from afar")
 }
 
 func TestOtherProcessChangesMembershipAndVisibility(t *testing.T) {
-	h := newHouse(t)
-	other := houseOn(t, h.pool, journal.Options{})
-	room := h.public()
+	h := newEnv(t)
+	other := envOn(t, h.Pool, journal.Options{})
+	room := h.Public()
 	c := h.synced(bob, "")
 	w := h.await(c.Query)
 	other.visibility(room, "joined")
 	other.say(alice, room, "hidden")
-	other.join(bob, room)
+	other.Join(bob, room)
 	other.say(alice, room, "shown")
-	h.ok(h.journal.CatchUp(t.Context(), other.journal.Position()))
+	h.OK(h.Journal.CatchUp(t.Context(), other.Journal.Position()))
 	equal(t, "timeline", w.get().in(t, room).timeline()[6:], "history_visibility", "bob join", "shown")
 }
 
 func TestTokenOfAnotherProcessIsCaughtUpWith(t *testing.T) {
-	h := newHouse(t)
-	other := houseOn(t, h.pool, journal.Options{Watch: time.Hour})
-	room := h.public(bob)
+	h := newEnv(t)
+	other := envOn(t, h.Pool, journal.Options{Watch: time.Hour})
+	room := h.Public(bob)
 	c := h.synced(bob, "")
 	h.say(alice, room, "one")
 	a := c.sync()
@@ -309,8 +310,8 @@ func TestTokenOfAnotherProcessIsCaughtUpWith(t *testing.T) {
 }
 
 func TestCancelledPollIsNoErrorOfTheOthers(t *testing.T) {
-	h := newHouse(t)
-	h.public(bob)
+	h := newEnv(t)
+	h.Public(bob)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var wg sync.WaitGroup
@@ -329,12 +330,12 @@ func TestCancelledPollIsNoErrorOfTheOthers(t *testing.T) {
 }
 
 func TestDatabaseThatIsAwayIsAnErrorAndComesBack(t *testing.T) {
-	h := newHouse(t)
-	pool, err := pgxpool.NewWithConfig(t.Context(), h.pool.Config())
-	h.ok(err)
-	away := houseOn(t, pool, journal.Options{})
+	h := newEnv(t)
+	pool, err := pgxpool.NewWithConfig(t.Context(), h.Pool.Config())
+	h.OK(err)
+	away := envOn(t, pool, journal.Options{})
 	pool.Close()
-	room := h.public(bob)
+	room := h.Public(bob)
 	if _, err := away.Sync(t.Context(), syncstream.Query{UserID: bob}); err == nil || refused(err) {
 		t.Errorf("without a database a first sync gives %v", err)
 	}
@@ -358,10 +359,10 @@ func TestCommitBetweenLookAndWaitIsNotLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	h := houseOn(t, pool, journal.Options{Watch: time.Hour})
-	room := h.public(dave)
-	for user, do := range map[string]func(user, room string){bob: h.invite, carol: h.join, dave: h.kick} {
-		since := syncstream.FormatToken(h.journal.Position())
+	h := envOn(t, pool, journal.Options{Watch: time.Hour})
+	room := h.Public(dave)
+	for user, do := range map[string]func(user, room string){bob: h.invite, carol: h.Join, dave: h.kick} {
+		since := syncstream.FormatToken(h.Journal.Position())
 		committed, announce := gate.close()
 		written := make(chan struct{})
 		go func() { defer close(written); do(user, room) }()
@@ -411,9 +412,9 @@ func (g *commitGate) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, _ pgx.Trace
 }
 
 func TestUnknownFilterOfAPoll(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	for _, filter := range []string{"0", "17", "-1", "nonsense", "99999999999999999999"} {
 		_, err := h.Sync(t.Context(), syncstream.Query{UserID: bob, Filter: filter})
-		wantCode(t, filter, err, matrix.InvalidParam)
+		matrixtest.WantCode(t, err, matrix.InvalidParam, filter)
 	}
 }

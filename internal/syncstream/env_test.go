@@ -2,7 +2,6 @@ package syncstream_test
 
 import (
 	"context"
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,30 +14,24 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/auth"
-	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/personal/typing"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/profile"
 	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/syncstream"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
 
-const (
-	alice = "@alice:localhost"
-	bob   = "@bob:localhost"
-	carol = "@carol:localhost"
-	dave  = "@dave:localhost"
-)
+const alice, bob, carol, dave = roomstest.Alice, roomstest.Bob, roomstest.Carol, roomstest.Dave
 
 // patience turns what would hang into a failure.
 const patience = time.Minute
@@ -49,185 +42,127 @@ var (
 	ticks   atomic.Int64
 )
 
-func sending() time.Time { return started.Add(time.Duration(ticks.Add(1)) * time.Millisecond) }
-func reading() time.Time { return started.Add(time.Hour) }
-
-// clock is what reading and presence go by: it stands still until it is moved.
-type clock struct{ passed atomic.Int64 }
-
-func (c *clock) now() time.Time       { return reading().Add(time.Duration(c.passed.Load())) }
-func (c *clock) pass(d time.Duration) { c.passed.Add(int64(d)) }
-
-// house is the services of one server process.
-type house struct {
+// env is the harness with all that a user sees of it. What reads, and presence, go by the clock.
+type env struct {
+	*roomstest.Env
 	*syncstream.Service
-	t       testing.TB
-	pool    *pgxpool.Pool
-	journal *journal.Journal
-	rooms   *rooms.Service
-	users   *auth.Service
-	names   *profile.Service
 
 	data     *accountdata.Service
 	receipts *receipts.Service
 	push     *push.Service
 	typing   *typing.Service
 	presence *presence.Service
-	clock    *clock
+	clock    matrixtest.Clock
 }
 
-func newHouse(t *testing.T) *house {
+func newEnv(t *testing.T) *env {
 	t.Helper()
 	t.Parallel()
-	return houseOn(t, postgrestest.New(t), journal.Options{})
+	return envOn(t, nil, journal.Options{})
 }
 
-// houseOn starts another server process, as it were, on a database.
-func houseOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *house {
+// envOn starts another server process, as it were, on a database; nil: a new one.
+func envOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *env {
 	t.Helper()
-	h := &house{t: t, pool: pool, journal: journal.New(pool, o), clock: &clock{}}
-	h.users = auth.New(pool, auth.Options{ServerName: "localhost"})
-	h.names = profile.New(pool)
-	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	h.rooms = rooms.New(rooms.Options{Pool: pool, Journal: h.journal, Profiles: h.names, Signer: signer, Now: sending})
-	ticks := journal.NewTicks()
-	h.data = accountdata.New(pool, h.journal, h.rooms.Timeline, 0)
-	h.receipts = receipts.New(pool, h.journal, h.rooms.Timeline, h.data, 0)
-	h.typing = typing.New(h.rooms.Timeline, h.journal, ticks, nil, 0)
+	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool, Journal: o, Rooms: func(o *rooms.Options) { o.Now = sending }})}
+	h.clock.Pass(time.Hour)
+	ticks, store := journal.NewTicks(), h.Rooms.Timeline
+	h.data = accountdata.New(h.Pool, h.Journal, store, 0)
+	h.receipts = receipts.New(h.Pool, h.Journal, store, h.data, 0)
+	h.typing = typing.New(store, h.Journal, ticks, nil, 0)
 	h.presence = presence.New(presence.Options{
-		Pool: pool, Journal: h.journal, Rooms: h.rooms.Timeline, Profiles: h.names, Ticks: ticks, Now: h.clock.now,
+		Pool: h.Pool, Journal: h.Journal, Rooms: store, Profiles: h.Profiles, Ticks: ticks, Now: h.clock.Now,
 	})
 	h.push = push.New(push.Options{
-		Pool: pool, Journal: h.journal, Rooms: h.rooms.Timeline, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored,
+		Pool: h.Pool, Journal: h.Journal, Rooms: store, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored,
 	})
 	h.Service = syncstream.New(syncstream.Options{
-		Pool: pool, Journal: h.journal, Rooms: h.rooms.Timeline, Data: h.data, Receipts: h.receipts, Push: h.push,
-		Typing: h.typing, Presence: h.presence, Ticks: ticks, Now: h.clock.now,
+		Pool: h.Pool, Journal: h.Journal, Rooms: store, Data: h.data, Receipts: h.receipts, Push: h.push,
+		Typing: h.typing, Presence: h.presence, Ticks: ticks, Now: h.clock.Now,
 	})
-	h.ok(h.journal.Start(t.Context()))
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := h.journal.Stop(ctx); err != nil {
-			t.Errorf("stop the journal: %v", err)
-		}
-	})
+	h.Run()
 	return h
 }
 
+func sending() time.Time { return started.Add(time.Duration(ticks.Add(1)) * time.Millisecond) }
+
 // Sync asks without being shown as online, which would be news to others.
-func (h *house) Sync(ctx context.Context, q syncstream.Query) (*syncstream.Answer, error) {
+func (h *env) Sync(ctx context.Context, q syncstream.Query) (*syncstream.Answer, error) {
 	if q.SetPresence == "" {
 		q.SetPresence = presence.Offline
 	}
 	return h.Service.Sync(ctx, q)
 }
 
-func (h *house) ok(err error) {
-	h.t.Helper()
-	if err != nil {
-		h.t.Fatal(err)
-	}
+func (h *env) create(q rooms.CreateRequest) string {
+	h.T.Helper()
+	return h.Create(alice, q)
 }
 
-func (h *house) create(q rooms.CreateRequest) string {
-	h.t.Helper()
-	created, err := h.rooms.Create(h.t.Context(), alice, q)
-	h.ok(err)
-	return created.RoomID
+func (h *env) invite(user, room string) {
+	h.T.Helper()
+	h.Invite(alice, room, user)
 }
 
-// public makes a public room of alice's with the users in it.
-func (h *house) public(joined ...string) string {
-	h.t.Helper()
-	room := h.create(rooms.CreateRequest{Preset: "public_chat"})
-	for _, user := range joined {
-		h.join(user, room)
-	}
-	return room
+func (h *env) kick(user, room string) {
+	h.T.Helper()
+	h.OK(h.Rooms.Kick(h.T.Context(), alice, room, user, ""))
 }
 
-func (h *house) join(user, room string) {
-	h.t.Helper()
-	h.ok(h.rooms.Join(h.t.Context(), user, room, ""))
+func (h *env) ban(user, room string) {
+	h.T.Helper()
+	h.OK(h.Rooms.Ban(h.T.Context(), alice, room, user, ""))
 }
 
-func (h *house) leave(user, room string) {
-	h.t.Helper()
-	h.ok(h.rooms.Leave(h.t.Context(), user, room, ""))
-}
-
-func (h *house) invite(user, room string) {
-	h.t.Helper()
-	h.ok(h.rooms.Invite(h.t.Context(), alice, room, user, ""))
-}
-
-func (h *house) kick(user, room string) {
-	h.t.Helper()
-	h.ok(h.rooms.Kick(h.t.Context(), alice, room, user, ""))
-}
-
-func (h *house) ban(user, room string) {
-	h.t.Helper()
-	h.ok(h.rooms.Ban(h.t.Context(), alice, room, user, ""))
-}
-
-func (h *house) send(user, room, body string) string {
-	h.t.Helper()
+func (h *env) send(user, room, body string) string {
+	h.T.Helper()
 	return h.sendAs(rooms.Request{UserID: user, RoomID: room}, "m.room.message", fmt.Sprintf(`{"body":%q}`, body))
 }
 
 // say sends messages, one after the other.
-func (h *house) say(user, room string, bodies ...string) {
-	h.t.Helper()
+func (h *env) say(user, room string, bodies ...string) {
+	h.T.Helper()
 	for _, body := range bodies {
 		h.send(user, room, body)
 	}
 }
 
-func (h *house) sendAs(q rooms.Request, evType, content string) string {
-	h.t.Helper()
-	id, err := h.rooms.Send(h.t.Context(), q, evType, json.RawMessage(content))
-	h.ok(err)
+func (h *env) sendAs(q rooms.Request, evType, content string) string {
+	h.T.Helper()
+	id, err := h.Rooms.Send(h.T.Context(), q, evType, json.RawMessage(content))
+	h.OK(err)
 	return id
 }
 
-func (h *house) set(user, room, evType, key, content string) string {
-	h.t.Helper()
-	id, err := h.rooms.SetState(h.t.Context(), rooms.Request{UserID: user, RoomID: room}, evType, key, json.RawMessage(content))
-	h.ok(err)
-	return id
+func (h *env) topic(user, room, topic string) {
+	h.T.Helper()
+	h.SetState(user, room, "m.room.topic", "", fmt.Sprintf(`{"topic":%q}`, topic))
 }
 
-func (h *house) topic(user, room, topic string) {
-	h.t.Helper()
-	h.set(user, room, "m.room.topic", "", fmt.Sprintf(`{"topic":%q}`, topic))
-}
-
-func (h *house) visibility(room, visibility string) {
-	h.t.Helper()
-	h.set(alice, room, "m.room.history_visibility", "", fmt.Sprintf(`{"history_visibility":%q}`, visibility))
+func (h *env) visibility(room, visibility string) {
+	h.T.Helper()
+	h.SetState(alice, room, "m.room.history_visibility", "", fmt.Sprintf(`{"history_visibility":%q}`, visibility))
 }
 
 // rename gives a user another display name in a room.
-func (h *house) rename(user, room, name string) {
-	h.t.Helper()
-	h.set(user, room, "m.room.member", user, fmt.Sprintf(`{"membership":"join","displayname":%q}`, name))
+func (h *env) rename(user, room, name string) {
+	h.T.Helper()
+	h.SetState(user, room, "m.room.member", user, fmt.Sprintf(`{"membership":"join","displayname":%q}`, name))
 }
 
 // client is one device of a user that syncs again and again.
 type client struct {
-	h *house
+	h *env
 	syncstream.Query
 }
 
-func (h *house) client(user, filter string) *client {
+func (h *env) client(user, filter string) *client {
 	return &client{h: h, Query: syncstream.Query{UserID: user, DeviceID: "PHONE", Filter: filter}}
 }
 
 // synced gives a client that knows all there is by now.
-func (h *house) synced(user, filter string) *client {
-	h.t.Helper()
+func (h *env) synced(user, filter string) *client {
+	h.T.Helper()
 	c := h.client(user, filter)
 	c.sync()
 	return c
@@ -235,19 +170,19 @@ func (h *house) synced(user, filter string) *client {
 
 // sync asks for what is new, without waiting, and remembers the token.
 func (c *client) sync() *answer {
-	c.h.t.Helper()
+	c.h.T.Helper()
 	a := c.h.sync(c.Query)
 	c.Since = a.NextBatch
 	return a
 }
 
-func (h *house) sync(q syncstream.Query) *answer {
-	h.t.Helper()
-	a, err := h.Sync(h.t.Context(), q)
+func (h *env) sync(q syncstream.Query) *answer {
+	h.T.Helper()
+	a, err := h.Sync(h.T.Context(), q)
 	if err != nil {
-		h.t.Fatalf("sync: %v", err)
+		h.T.Fatalf("sync: %v", err)
 	}
-	return parse(h.t, a)
+	return parse(h.T, a)
 }
 
 // answer is an answer to /sync as a client reads it.
@@ -442,13 +377,6 @@ func same(t testing.TB, what string, got []string, want ...string) {
 	equal(t, what, got, want...)
 }
 
-func wantCode(t testing.TB, what string, err error, code matrix.Code) {
-	t.Helper()
-	if !matrix.IsCode(err, code) {
-		t.Errorf("%s: got %v, want %s", what, err, code)
-	}
-}
-
 // waiting is a poll that was started and goes on beside the test.
 type waiting struct {
 	t      testing.TB
@@ -460,8 +388,8 @@ type waiting struct {
 }
 
 // await starts a poll that would wait for long, and returns when it waits.
-func (h *house) await(q syncstream.Query) *waiting {
-	h.t.Helper()
+func (h *env) await(q syncstream.Query) *waiting {
+	h.T.Helper()
 	q.Timeout = 10 * patience
 	w := h.startFor(q)
 	w.waitsAgain()
@@ -469,17 +397,17 @@ func (h *house) await(q syncstream.Query) *waiting {
 }
 
 // startFor starts a poll with the timeout of the query.
-func (h *house) startFor(q syncstream.Query) *waiting {
-	ctx, cancel := context.WithCancel(h.t.Context())
-	w := &waiting{t: h.t, cancel: cancel, waits: make(chan struct{}, 1000), done: make(chan struct{})}
+func (h *env) startFor(q syncstream.Query) *waiting {
+	ctx, cancel := context.WithCancel(h.T.Context())
+	w := &waiting{t: h.T, cancel: cancel, waits: make(chan struct{}, 1000), done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
 		a, err := h.Sync(&waitContext{ctx, w.waits}, q)
 		if w.err = err; err == nil {
-			w.answer = parse(h.t, a)
+			w.answer = parse(h.T, a)
 		}
 	}()
-	h.t.Cleanup(func() { cancel(); <-w.done })
+	h.T.Cleanup(func() { cancel(); <-w.done })
 	return w
 }
 

@@ -24,15 +24,15 @@ func (e accountEvent) AppendJSON(dst []byte) []byte {
 	return append(event.AppendString(dst, e.typ), '}')
 }
 
-// fillAccountData gives what the user has stored since the last answer, and all
+// fillAccountData reads what the user has stored since the last answer, and all
 // that there is for rooms that are new to the client.
 func (s *Service) fillAccountData(ctx context.Context, p *plan) error {
-	items, rules := p.ownItems()
-	if !p.covered {
-		var err error
-		if items, err = s.Data.Changes(ctx, p.userID, p.since, p.upTo); err != nil {
-			return err
-		}
+	items, err := s.changedItems(ctx, p)
+	if err != nil {
+		return err
+	}
+	if p.covered {
+		items = lastOfEachKind(items)
 	}
 	older, err := s.olderItems(ctx, p)
 	if err != nil {
@@ -41,41 +41,48 @@ func (s *Service) fillAccountData(ctx context.Context, p *plan) error {
 	for _, i := range append(older, items...) {
 		p.addItem(i)
 	}
-	if !p.covered || rules {
-		return s.fillPushRules(ctx, p, rules)
+	rulesChanged := slices.ContainsFunc(p.own, func(entry *journal.Entry) bool {
+		_, ok := entry.Value.(*push.Changed)
+		return ok
+	})
+	if !p.covered || rulesChanged {
+		return s.fillPushRules(ctx, p, rulesChanged)
 	}
 	return nil
 }
 
-// ownItems gives the account data in the live window, the last of each kind, and
-// whether the push rules have changed.
-func (p *plan) ownItems() (items []*accountdata.Item, rules bool) {
+// changedItems returns what the user has stored since the last answer, oldest first. The
+// live window holds what was overwritten, too.
+func (s *Service) changedItems(ctx context.Context, p *plan) ([]*accountdata.Item, error) {
+	if !p.covered {
+		return s.Data.Changes(ctx, p.userID, p.since, p.upTo)
+	}
+	var items []*accountdata.Item
+	for _, entry := range p.own {
+		if i, ok := entry.Value.(*accountdata.Item); ok && entry.Position <= p.upTo {
+			items = append(items, i)
+		}
+	}
+	return items, nil
+}
+
+// lastOfEachKind leaves out what was overwritten.
+func lastOfEachKind(items []*accountdata.Item) []*accountdata.Item {
+	if len(items) < 2 {
+		return items
+	}
 	type kind struct {
 		room journal.RoomNID
 		typ  string
 	}
-	var seen map[kind]bool
-	for _, entry := range slices.Backward(p.own) {
-		switch value := entry.Value.(type) {
-		case *accountdata.Item:
-			k := kind{value.Room, value.Type}
-			if seen[k] {
-				continue
-			}
-			if seen == nil {
-				seen = map[kind]bool{}
-			}
-			seen[k] = true
-			items = append(items, value)
-		case *push.Changed:
-			rules = true
-		}
+	last := make(map[kind]*accountdata.Item, len(items))
+	for _, i := range items {
+		last[kind{i.Room, i.Type}] = i
 	}
-	slices.Reverse(items)
-	return items, rules
+	return slices.DeleteFunc(items, func(i *accountdata.Item) bool { return last[kind{i.Room, i.Type}] != i })
 }
 
-// olderItems gives the account data, from before the last answer, of rooms that
+// olderItems returns the account data, from before the last answer, of rooms that
 // are new to the client.
 func (s *Service) olderItems(ctx context.Context, p *plan) ([]*accountdata.Item, error) {
 	if p.initial {
@@ -109,7 +116,7 @@ func wantsOf(f *timeline.EventFilter, r *room, typ string) bool {
 	return f.WantsRoom(r.id) && f.MatchOther(typ, "")
 }
 
-// fillPushRules gives the push rules if they are new to the client.
+// fillPushRules adds the push rules if they are new to the client.
 func (s *Service) fillPushRules(ctx context.Context, p *plan, changed bool) error {
 	if !p.filter.AccountData.MatchOther(accountdata.TypePushRules, "") {
 		return nil

@@ -3,84 +3,129 @@ package syncstream
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
-	"time"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/accountdata"
-	"homeserver/internal/personal/presence"
-	"homeserver/internal/personal/receipts"
 	"homeserver/internal/rooms/timeline"
 )
 
-// Chunk is what has happened between two tokens: client-server API, GET /events.
+// Chunk is what has happened between two tokens: client-server API, GET /events. Its plan
+// is like that of /sync, without a filter; of the parts it has those that are not the
+// history of rooms, and in place of that the events in the order of positions.
 type Chunk struct {
 	// Start and End are the tokens.
 	Start, End string
-	// Events are those of rooms, in the order of positions.
-	Events []*timeline.Event
 	// V1 makes the chunk write its events in the format of api/v1.
 	V1 bool
 
-	*following
-	now      time.Time
-	upTo     journal.Position
-	tickUpTo journal.Tick
-	cut      bool // there are more events after upTo
-	sources  []*source
-	ignored  []string
-	// covered tells that the live window holds everything; own are then the user's
-	// own entries in it.
-	covered bool
-	own     []*journal.Entry
-
-	invites     map[journal.RoomNID]timeline.List // stripped state
-	receipts    map[journal.RoomNID][]*receipts.Receipt
+	plan        *plan
+	ignored     []string // users whose messages and invites are not shown
+	events      []*timeline.Event
+	cut         bool // there are more events after the plan's upTo
 	accountData []*accountdata.Item
-	typing      map[journal.RoomNID][]string
-	presence    []presence.State
 }
 
-// empty reports whether there is nothing worth ending a wait for: that the user's
-// own presence has changed is told with the next thing that is, since most often it
-// did by asking.
+// empty reports whether there is nothing worth ending a wait for.
 func (c *Chunk) empty() bool {
-	others := slices.ContainsFunc(c.presence, func(st presence.State) bool { return st.UserID != c.UserID })
-	return len(c.Events)+len(c.receipts)+len(c.accountData)+len(c.typing) == 0 && !others
+	return len(c.events)+len(c.accountData) == 0 && !c.plan.othersPresenceChanged() &&
+		!slices.ContainsFunc(c.plan.rooms, func(r *room) bool { return len(r.receipts) > 0 || r.typingChanged })
 }
 
-// readEvents gives the events of rooms, and cuts the chunk off where there are too
-// many or they are too large: all else is then told up to there, too.
+// chunk works out the answer as of now, or returns nil if the viewer is gone.
+func (s *Service) chunk(ctx context.Context, f *following, choose roomChoice, ignored []string) (*Chunk, error) {
+	p := &plan{
+		userID: f.UserID, deviceID: f.DeviceID, filter: &Filter{}, now: s.Now(),
+		since: f.since, tick: f.tick, tickUpTo: s.Ticks.Now(),
+	}
+	known := false
+	s.Journal.Read(func(view journal.View) {
+		p.upTo = max(view.Position, p.since)
+		if p.rooms, known = choose(p); !known {
+			return
+		}
+		if p.covered = view.Covers(p.since); p.covered {
+			for _, r := range p.rooms {
+				r.inWindow, r.live = true, view.About(journal.Topic{Room: r.nid}, p.since)
+			}
+			p.own = view.About(journal.Topic{User: p.userID}, p.since)
+		}
+	})
+	if !known {
+		return nil, nil
+	}
+	c := &Chunk{plan: p, ignored: ignored}
+	if err := s.fillChunk(ctx, c, f.RoomID != ""); err != nil {
+		return nil, fmt.Errorf("events for %s: %w", f.UserID, err)
+	}
+	c.Start = s.token(p.since, p.tick, f.From)
+	c.End = s.token(p.upTo, p.tickUpTo, f.From)
+	return c, nil
+}
+
+// fillChunk reads what the chunk shows: first the events, which may cut it off. Typing and
+// presence are then left to the next one.
+func (s *Service) fillChunk(ctx context.Context, c *Chunk, oneRoom bool) error {
+	if err := s.readEvents(ctx, c); err != nil {
+		return err
+	}
+	if err := s.readInvites(ctx, c); err != nil {
+		return err
+	}
+	if err := s.fillReceipts(ctx, c.plan); err != nil {
+		return err
+	}
+	items, err := s.changedItems(ctx, c.plan)
+	if err != nil {
+		return err
+	}
+	for _, i := range items {
+		if i.Room == 0 && !oneRoom || c.plan.isJoined(i.Room) {
+			c.accountData = append(c.accountData, i)
+		}
+	}
+	if c.cut || !slices.ContainsFunc(c.plan.rooms, func(r *room) bool { return r.section == joined }) {
+		return nil
+	}
+	if err := s.fillTyping(ctx, c.plan); err != nil {
+		return err
+	}
+	return s.fillPresence(ctx, c.plan)
+}
+
+// readEvents reads the events of rooms, and cuts the chunk off where there are too
+// many or they are too large: all else is then shown up to there, too.
 func (s *Service) readEvents(ctx context.Context, c *Chunk) error {
 	var filter *timeline.EventFilter
 	if len(c.ignored) > 0 {
 		filter = filter.WithoutMessagesOf(c.ignored)
 	}
-	if c.covered {
-		c.Events = c.liveEvents(filter)
+	if c.plan.covered {
+		c.events = c.liveEvents(filter)
 	} else {
 		list, err := s.storedEvents(ctx, c, filter)
 		if err != nil {
 			return err
 		}
-		c.Events, c.cut = list.Events, len(list.Left) > 0
+		c.events, c.cut = list.Events, len(list.Left) > 0
 	}
-	if len(c.Events) > maxChunk {
-		c.cut, c.Events = true, c.Events[:maxChunk]
+	if len(c.events) > maxChunk {
+		c.cut, c.events = true, c.events[:maxChunk]
 	}
 	if c.cut {
-		c.upTo, c.tickUpTo = c.Events[len(c.Events)-1].Position, c.tick
+		c.plan.upTo, c.plan.tickUpTo = c.events[len(c.events)-1].Position, c.plan.tick
 	}
-	c.Events = slices.DeleteFunc(c.Events, c.isIgnoredInvite)
+	c.events = slices.DeleteFunc(c.events, c.isIgnoredInvite)
 	return nil
 }
 
 func (c *Chunk) liveEvents(filter *timeline.EventFilter) []*timeline.Event {
 	var events []*timeline.Event
-	for _, src := range c.sources {
-		for _, entry := range src.live {
-			if e := timeline.EventOf(entry); e != nil && src.tells(e.Position) && filter.Match(e) {
+	for _, r := range c.plan.rooms {
+		for _, entry := range r.live {
+			if e := timeline.EventOf(entry); e != nil && r.showsAt(e.Position) && filter.Match(e) {
 				events = append(events, e)
 			}
 		}
@@ -91,9 +136,9 @@ func (c *Chunk) liveEvents(filter *timeline.EventFilter) []*timeline.Event {
 
 func (s *Service) storedEvents(ctx context.Context, c *Chunk, filter *timeline.EventFilter) (timeline.List, error) {
 	var windows []timeline.Window
-	for _, src := range c.sources {
-		for _, told := range src.told {
-			windows = append(windows, timeline.Window{Room: src.nid, Range: told})
+	for _, r := range c.plan.rooms {
+		for _, within := range r.ranges {
+			windows = append(windows, timeline.Window{Room: r.nid, Range: within})
 		}
 	}
 	if len(windows) == 0 {
@@ -102,9 +147,14 @@ func (s *Service) storedEvents(ctx context.Context, c *Chunk, filter *timeline.E
 	return s.Rooms.Oldest(ctx, windows, maxChunk, filter)
 }
 
+// showsAt reports whether the event at a position is shown.
+func (r *room) showsAt(p journal.Position) bool {
+	return slices.ContainsFunc(r.ranges, func(within timeline.Range) bool { return within.From <= p && p <= within.To })
+}
+
 // isInvite reports whether an event invites the user.
 func (c *Chunk) isInvite(e *timeline.Event) bool {
-	return e.IsState(event.TypeMember, c.UserID) && e.Membership() == event.Invite
+	return e.IsState(event.TypeMember, c.plan.userID) && e.Membership() == event.Invite
 }
 
 // isIgnoredInvite reports whether an event invites the user in the name of somebody
@@ -113,11 +163,11 @@ func (c *Chunk) isIgnoredInvite(e *timeline.Event) bool {
 	return c.isInvite(e) && slices.Contains(c.ignored, e.Sender)
 }
 
-// readInvites gives the stripped state that goes with invites, as far as one read can
+// readInvites reads the stripped state that goes with invites, as far as one read can
 // bring it.
 func (s *Service) readInvites(ctx context.Context, c *Chunk) error {
 	at := map[journal.RoomNID]journal.Position{}
-	for _, e := range c.Events {
+	for _, e := range c.events {
 		if c.isInvite(e) {
 			at[e.Room] = e.Position
 		}
@@ -129,101 +179,11 @@ func (s *Service) readInvites(ctx context.Context, c *Chunk) error {
 	for nid, position := range at {
 		invited = append(invited, timeline.RoomAt{Room: nid, At: position})
 	}
-	state, err := s.Rooms.Stripped(ctx, invited, c.UserID)
-	c.invites = state.ByRoom()
-	return err
-}
-
-// readReceipts gives the receipts in rooms that the user is in.
-func (s *Service) readReceipts(ctx context.Context, c *Chunk) error {
-	c.receipts = map[journal.RoomNID][]*receipts.Receipt{}
-	add := func(after journal.Position, entry *journal.Entry) {
-		if r, ok := entry.Value.(*receipts.Receipt); ok && entry.Position > after && entry.Position <= c.upTo {
-			c.receipts[r.Room] = append(c.receipts[r.Room], r)
-		}
-	}
-	var stored []receipts.Since
-	joinedAt := map[journal.RoomNID]journal.Position{}
-	for _, src := range c.sources {
-		if src.joinedAt == 0 || src.joinedAt > c.upTo {
-			continue
-		}
-		joinedAt[src.nid] = src.joinedAt
-		stored = append(stored, receipts.Since{Room: src.nid, After: max(c.since, src.joinedAt)})
-		for _, entry := range src.live {
-			add(src.joinedAt, entry)
-		}
-	}
-	if c.covered {
-		for _, entry := range c.own {
-			if r, ok := entry.Value.(*receipts.Receipt); ok && joinedAt[r.Room] > 0 {
-				add(joinedAt[r.Room], entry)
-			}
-		}
-		return nil
-	}
-	if len(stored) == 0 || c.since >= c.upTo {
-		return nil
-	}
-	found, err := s.Receipts.Changes(ctx, c.UserID, stored, c.upTo)
-	for _, r := range found {
-		c.receipts[r.Room] = append(c.receipts[r.Room], r)
+	state, err := s.Rooms.Stripped(ctx, invited, c.plan.userID)
+	for nid, list := range state.ByRoom() {
+		c.plan.planned(nid).state = list
 	}
 	return err
-}
-
-// readAccountData gives what the user has stored: for the account, unless one room
-// is asked for, and for rooms that the user is in.
-func (s *Service) readAccountData(ctx context.Context, c *Chunk) (err error) {
-	var items []*accountdata.Item
-	if c.covered {
-		for _, entry := range c.own {
-			if i, ok := entry.Value.(*accountdata.Item); ok && entry.Position <= c.upTo {
-				items = append(items, i)
-			}
-		}
-	} else if items, err = s.Data.Changes(ctx, c.UserID, c.since, c.upTo); err != nil {
-		return err
-	}
-	for _, i := range items {
-		src := c.source(i.Room)
-		if i.Room == 0 && c.RoomID == "" || src != nil && src.joinedAt > 0 {
-			c.accountData = append(c.accountData, i)
-		}
-	}
-	return nil
-}
-
-// readEphemeral gives who is typing and who is online, as far as it has changed. A
-// chunk that was cut off leaves that to the next.
-func (s *Service) readEphemeral(c *Chunk) {
-	c.typing = map[journal.RoomNID][]string{}
-	if c.cut || c.tick > 0 && c.tickUpTo <= c.tick {
-		return
-	}
-	joined := map[journal.RoomNID]bool{}
-	for _, src := range c.sources {
-		if src.joinedAt == 0 {
-			continue
-		}
-		joined[src.nid] = true
-	}
-	if len(joined) == 0 {
-		return
-	}
-	in := func(nid journal.RoomNID) bool { return joined[nid] }
-	for _, now := range s.Typing.Changed(c.tick, in) {
-		c.typing[now.Room] = now.Users
-	}
-	c.presence = s.Presence.Changed(c.UserID, c.tick, in, nil)
-}
-
-func (c *Chunk) source(nid journal.RoomNID) *source {
-	i := slices.IndexFunc(c.sources, func(src *source) bool { return src.nid == nid })
-	if i < 0 {
-		return nil
-	}
-	return c.sources[i]
 }
 
 // AppendJSON writes the chunk: first the events of rooms in their order, then what
@@ -231,38 +191,24 @@ func (c *Chunk) source(nid journal.RoomNID) *source {
 func (c *Chunk) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"chunk":[`...)
 	begin := len(dst)
-	next := func() {
-		if len(dst) > begin {
-			dst = append(dst, ',')
+	for _, e := range c.events {
+		dst = c.format(c.plan.planned(e.Room)).AppendJSON(separate(dst, begin), e)
+	}
+	for _, r := range c.plan.rooms {
+		if len(r.receipts) > 0 {
+			dst = appendReceiptsIn(separate(dst, begin), r.id, r.receipts)
 		}
-	}
-	byNID := make(map[journal.RoomNID]*source, len(c.sources))
-	for _, src := range c.sources {
-		byNID[src.nid] = src
-	}
-	for _, e := range c.Events {
-		next()
-		dst = c.format(byNID[e.Room]).AppendJSON(dst, e)
-	}
-	for _, src := range c.sources {
-		if list := c.receipts[src.nid]; len(list) > 0 {
-			next()
-			dst = appendReceiptsIn(dst, src.roomID, list)
-		}
-		if users, changed := c.typing[src.nid]; changed {
-			next()
-			dst = appendTypingIn(dst, src.roomID, users)
+		if r.typingChanged {
+			dst = appendTypingIn(separate(dst, begin), r.id, r.typing)
 		}
 	}
 	for _, i := range c.accountData {
-		next()
-		if dst = i.AppendJSON(dst); i.Room != 0 {
-			dst = appendRoomID(dst, byNID[i.Room].roomID)
+		if dst = i.AppendJSON(separate(dst, begin)); i.Room != 0 {
+			dst = appendRoomID(dst, c.plan.planned(i.Room).id)
 		}
 	}
-	for i := range c.presence {
-		next()
-		dst = c.presence[i].AppendOldJSON(dst, c.now)
+	for i := range c.plan.presence {
+		dst = c.plan.presence[i].AppendOldJSON(separate(dst, begin), c.plan.now)
 	}
 	dst = append(dst, `],"end":`...)
 	dst = event.AppendString(dst, c.End)
@@ -271,9 +217,9 @@ func (c *Chunk) AppendJSON(dst []byte) []byte {
 }
 
 // format is how the events of a room are written for the reader.
-func (c *Chunk) format(src *source) *timeline.Format {
+func (c *Chunk) format(r *room) *timeline.Format {
 	return &timeline.Format{
-		WithRoomID: true, V1: c.V1, Now: c.now, UserID: c.UserID, DeviceID: c.DeviceID,
-		Access: src.access, InviteState: c.invites[src.nid].Events,
+		WithRoomID: true, V1: c.V1, Now: c.plan.now, UserID: c.plan.userID, DeviceID: c.plan.deviceID,
+		Access: r.access, InviteState: r.state.Events,
 	}
 }

@@ -1,5 +1,5 @@
-// Package syncstream is what one user sees of the journal: /sync, the filters
-// that shape it, and /events of the generations before it.
+// Package syncstream is what one user sees of the journal: /sync in all its generations,
+// the filters that shape it, and /initialSync and /events of the time before it.
 //
 // Promises:
 //
@@ -7,7 +7,7 @@
 //     next_batch that concerns the user, and nothing after it.
 //   - What one answer leaves out the next one brings: nothing is lost or given
 //     twice between two tokens, whichever process answers. But for two things: a
-//     room that one comes (back) to shows older history again, and the summary of
+//     room that the user comes (back) to shows older history again, and the summary of
 //     a room may be newer than next_batch.
 //   - prev_batch continues in /messages without a gap.
 //   - A waiting request costs one goroutine; it is woken by a commit that concerns
@@ -15,19 +15,23 @@
 //     client's connection.
 //   - In the usual case an answer takes no SQL: everything in it is in the live
 //     window or kept in memory in step with the journal.
-//   - Who ignores somebody is shown none of their messages, invites, receipts,
-//     typing or presence.
-//   - Of what is not durable, typing and presence, the next answer gives how it is
+//   - A user who ignores somebody is shown none of their messages and invites, and in
+//     /sync none of their receipts, typing or presence.
+//   - Of what is not durable, typing and presence, the next answer shows how it is
 //     then; to a token of another process, everything that is current.
 //
 // Data flow:
 //
 //	Sync ─▶ viewer (how the user stands to rooms, kept in step by the journal)
 //	     ─▶ plan: which rooms, from where to where, in one moment of the journal
-//	     ─▶ fill: timelines, state, members, summaries: from the live window, and
-//	        in bulk by SQL for what it does not hold; account data, receipts, typing,
-//	        presence and unread counts from their services
-//	     ─▶ Answer, which writes itself as JSON
-//	Stream ─▶ viewer, or one room that anybody may read
-//	     ─▶ chunk: what happened between two tokens, in order ─▶ Chunk, likewise
+//	     ─▶ parts: timelines, state, receipts, presence and so on, each filled for all
+//	        rooms at once: from the live window, and by SQL for what that does not hold
+//	     ─▶ Answer, which writes itself as JSON; V2Alpha, InitialSync and
+//	        RoomInitialSync write the same plan as older generations had it
+//	Stream ─▶ a plan of the rooms of the viewer, or of one room that anybody may read
+//	     ─▶ their events in order, and the parts that are not the history of rooms
+//	     ─▶ Chunk, likewise
+//
+// A new part of /sync is a file with its fill and append functions, a field of plan or
+// room, its line in the list of parts, and its member in the writers that show it.
 package syncstream

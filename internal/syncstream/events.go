@@ -2,7 +2,6 @@ package syncstream
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -29,10 +28,10 @@ type EventsQuery struct {
 	Timeout time.Duration
 }
 
-// Stream gives what has happened after a token, waiting for it if there is nothing:
+// Stream returns what has happened after a token, waiting for it if there is nothing:
 // the events of the rooms that the user was in at the time of each, how the user's
 // own membership changed, receipts, account data, who is typing and who is online.
-// Whoever goes on from the end of each answer gets each event once, in the order of
+// A client that goes on from the end of each answer gets each event once, in the order of
 // positions, however often the answers are asked for. M_INVALID_PARAM for a token
 // that is none; M_FORBIDDEN for a room that the user may not watch.
 func (s *Service) Stream(ctx context.Context, q EventsQuery) (*Chunk, error) {
@@ -86,7 +85,7 @@ func (s *Service) begin(ctx context.Context, f *following) error {
 	return s.Journal.CatchUp(ctx, f.since)
 }
 
-// watchAll looks at all rooms of the user. If there is nothing it waits, and gives
+// watchAll looks at all rooms of the user. If there is nothing it waits, and returns
 // nil where there may be more to see then.
 func (s *Service) watchAll(ctx context.Context, f *following, deadline <-chan time.Time) (*Chunk, error) {
 	v, err := s.viewers.use(ctx, f.UserID)
@@ -95,11 +94,11 @@ func (s *Service) watchAll(ctx context.Context, f *following, deadline <-chan ti
 	}
 	defer s.viewers.release(v)
 	woken := v.listener.Woken() // before the journal is looked at
-	return s.chunkOrWait(ctx, f, woken, deadline, v.sources, v.ignored)
+	return s.chunkOrWait(ctx, f, woken, deadline, v.roomsToWatch, v.ignored)
 }
 
-// watchRoom does the same with one room, in which the user need not be. Who may not
-// watch it any longer is told what came before that first.
+// watchRoom does the same with one room, in which the user need not be. A user who may not
+// watch it any longer is shown what came before that first.
 func (s *Service) watchRoom(ctx context.Context, f *following, deadline <-chan time.Time) (*Chunk, error) {
 	nid, _, err := s.Rooms.Access(ctx, f.UserID, f.RoomID)
 	if err != nil {
@@ -119,27 +118,27 @@ func (s *Service) watchRoom(ctx context.Context, f *following, deadline <-chan t
 	if err != nil {
 		return nil, err
 	}
-	from := func(since, upTo journal.Position) ([]*source, bool) {
-		src := &source{nid: nid, roomID: f.RoomID, access: access, told: access.Ranges(since, upTo)}
+	choose := func(p *plan) ([]*room, bool) {
+		r := &room{section: left, id: f.RoomID, nid: nid, access: access, since: p.since, ranges: access.Ranges(p.since, p.upTo)}
 		if membership, _ := access.Membership(); membership == event.Join {
-			src.joinedAt = 1 // since ever: the room is all that is asked for
+			r.section = joined
 		}
-		return []*source{src}, true
+		return []*room{r}, true
 	}
 	if refused := access.MayWatch(); refused != nil {
-		c, err := s.chunk(ctx, f, from, slices.Collect(maps.Keys(ignored)))
+		c, err := s.chunk(ctx, f, choose, slices.Collect(maps.Keys(ignored)))
 		if err == nil && c.empty() {
 			return nil, refused
 		}
 		return c, err
 	}
-	return s.chunkOrWait(ctx, f, woken, deadline, from, slices.Collect(maps.Keys(ignored)))
+	return s.chunkOrWait(ctx, f, woken, deadline, choose, slices.Collect(maps.Keys(ignored)))
 }
 
 func (s *Service) chunkOrWait(
-	ctx context.Context, f *following, woken <-chan struct{}, deadline <-chan time.Time, from sources, ignored []string,
+	ctx context.Context, f *following, woken <-chan struct{}, deadline <-chan time.Time, choose roomChoice, ignored []string,
 ) (*Chunk, error) {
-	c, err := s.chunk(ctx, f, from, ignored)
+	c, err := s.chunk(ctx, f, choose, ignored)
 	if c == nil || err != nil || !c.empty() || f.Timeout <= 0 {
 		return c, err
 	}
@@ -149,46 +148,35 @@ func (s *Service) chunkOrWait(
 	return c, nil
 }
 
-// sources chooses what is told of which rooms in (since, upTo], as of upTo; false
-// if that is not known any more.
-type sources func(since, upTo journal.Position) ([]*source, bool)
+// roomChoice returns the rooms that are shown in the plan; false if that is not known
+// any more. It runs inside the journal: no I/O.
+type roomChoice func(p *plan) ([]*room, bool)
 
-// source is a room whose events are told.
-type source struct {
-	nid    journal.RoomNID
-	roomID string
-	access *timeline.Access
-	told   []timeline.Range // of positions
-	// joinedAt is the position since which the user is in; 0: is not.
-	joinedAt journal.Position
-	live     []*journal.Entry // of the window, if that reaches back far enough
-}
-
-// sources chooses the rooms of the viewer. It runs inside the journal: no I/O.
-func (v *viewer) sources(since, upToNow journal.Position) ([]*source, bool) {
+// roomsToWatch returns the rooms that the user is in, or was in after the token.
+func (v *viewer) roomsToWatch(p *plan) ([]*room, bool) {
 	if v.gone.Load() {
 		return nil, false
 	}
-	var list []*source
+	var list []*room
 	for _, st := range v.rooms {
-		memberships := st.Memberships.UpTo(upToNow)
-		src := &source{nid: st.Room, roomID: st.RoomID, told: membersSee(memberships, since, upToNow)}
-		if now := memberships.Last(); now.Value == event.Join {
-			src.joinedAt = memberships.HeldSince()
+		memberships := st.Memberships.UpTo(p.upTo)
+		r := &room{section: left, id: st.RoomID, nid: st.Room, since: p.since, ranges: rangesOfMember(memberships, p.since, p.upTo)}
+		if memberships.Last().Value == event.Join {
+			r.section, r.since = joined, max(p.since, memberships.HeldSince())
 		}
-		if src.joinedAt > 0 || len(src.told) > 0 {
-			src.access = st.accessAt(upToNow)
-			list = append(list, src)
+		if r.section == joined || len(r.ranges) > 0 {
+			r.access = st.accessAt(p.upTo)
+			list = append(list, r)
 		}
 	}
 	return list, true
 }
 
-// membersSee gives the positions in (since, upTo] at which a user was in a room, or
+// rangesOfMember returns the positions in (since, upTo] at which a user was in a room, or
 // became anything else. Later changes don't alter what it says of earlier
 // positions, so it doesn't matter at which of them an answer ends.
-func membersSee(memberships timeline.Changes, since, upTo journal.Position) []timeline.Range {
-	var told []timeline.Range
+func rangesOfMember(memberships timeline.Changes, since, upTo journal.Position) []timeline.Range {
+	var shown []timeline.Range
 	for i, m := range memberships {
 		to := m.From
 		if m.Value == event.Join {
@@ -198,50 +186,8 @@ func membersSee(memberships timeline.Changes, since, upTo journal.Position) []ti
 			}
 		}
 		if from := max(m.From, since+1); from <= min(to, upTo) {
-			told = append(told, timeline.Range{From: from, To: min(to, upTo)})
+			shown = append(shown, timeline.Range{From: from, To: min(to, upTo)})
 		}
 	}
-	return told
-}
-
-func (src *source) tells(p journal.Position) bool {
-	for _, r := range src.told {
-		if r.From <= p && p <= r.To {
-			return true
-		}
-	}
-	return false
-}
-
-// chunk works out the answer as of now, or gives nil if the viewer is gone.
-func (s *Service) chunk(ctx context.Context, f *following, from sources, ignored []string) (*Chunk, error) {
-	c := &Chunk{following: f, ignored: ignored, now: s.Now()}
-	known := false
-	c.tickUpTo = s.Ticks.Now()
-	s.Journal.Read(func(view journal.View) {
-		c.upTo = max(view.Position, f.since)
-		if c.sources, known = from(f.since, c.upTo); !known {
-			return
-		}
-		if c.covered = view.Covers(f.since); c.covered {
-			for _, src := range c.sources {
-				src.live = view.About(journal.Topic{Room: src.nid}, f.since)
-			}
-			c.own = view.About(journal.Topic{User: f.UserID}, f.since)
-		}
-	})
-	if !known {
-		return nil, nil
-	}
-	for _, step := range []func(context.Context, *Chunk) error{
-		s.readEvents, s.readInvites, s.readReceipts, s.readAccountData,
-	} {
-		if err := step(ctx, c); err != nil {
-			return nil, fmt.Errorf("events for %s: %w", f.UserID, err)
-		}
-	}
-	s.readEphemeral(c)
-	c.Start = s.token(f.since, f.tick, f.From)
-	c.End = s.token(c.upTo, c.tickUpTo, f.From)
-	return c, nil
+	return shown
 }

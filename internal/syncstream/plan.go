@@ -34,7 +34,7 @@ type plan struct {
 	covered bool
 	own     []*journal.Entry
 
-	viewer *viewer
+	viewer *viewer // nil where rooms are all that the answer shows
 	rooms  []*room
 	byNID  map[journal.RoomNID]*room // of rooms, as soon as it is asked for
 
@@ -74,6 +74,8 @@ type room struct {
 	// live holds the room's entries after since, where inWindow.
 	live     []*journal.Entry
 	inWindow bool
+	// ranges are the positions whose events /events shows.
+	ranges []timeline.Range
 	// shown: the room stands in the answer.
 	shown bool
 
@@ -238,7 +240,7 @@ func (p *plan) room(nid journal.RoomNID) *room {
 		return nil
 	}
 	r := &room{
-		id: st.RoomID, nid: nid, since: p.upTo, upTo: p.upTo, stateUpTo: p.upTo,
+		id: st.RoomID, nid: nid, since: p.since, upTo: p.upTo, stateUpTo: p.upTo,
 		prevBatch: p.upTo, inWindow: true, access: st.accessAt(p.upTo),
 	}
 	p.byNID[nid] = r
@@ -247,10 +249,19 @@ func (p *plan) room(nid journal.RoomNID) *room {
 }
 
 // isJoined reports whether the user is in a room.
-func (p *plan) isJoined(nid journal.RoomNID) bool { return p.joinedRoom(nid) != nil }
+func (p *plan) isJoined(nid journal.RoomNID) bool {
+	if p.viewer == nil {
+		r := p.planned(nid)
+		return r != nil && r.section == joined
+	}
+	return p.joinedRoom(nid) != nil
+}
 
 // joinedRoom returns how the user stands to a room that they are in; else nil.
 func (p *plan) joinedRoom(nid journal.RoomNID) *standing {
+	if p.viewer == nil {
+		return nil
+	}
 	i, ok := slices.BinarySearchFunc(p.viewer.rooms, nid, func(st *standing, nid journal.RoomNID) int {
 		return cmp.Compare(st.Room, nid)
 	})

@@ -5,13 +5,14 @@ import (
 	"maps"
 	"slices"
 
+	"homeserver/internal/journal"
 	"homeserver/internal/personal/receipts"
 )
 
 // typeReceipt is the type of the event in which receipts are shown.
 const typeReceipt = "m.receipt"
 
-// fillReceipts gives the receipts since the last answer, and all that there are in
+// fillReceipts reads the receipts since the last answer, and all that there are in
 // rooms that are new to the client.
 func (s *Service) fillReceipts(ctx context.Context, p *plan) error {
 	var stored []receipts.Since
@@ -20,20 +21,18 @@ func (s *Service) fillReceipts(ctx context.Context, p *plan) error {
 		case r.section != joined:
 		case r.isNew:
 			stored = append(stored, receipts.Since{Room: r.nid})
-		case !r.inWindow:
-			stored = append(stored, receipts.Since{Room: r.nid, After: p.since})
-		default:
+		case r.inWindow:
 			for _, entry := range r.live {
-				if receipt, ok := entry.Value.(*receipts.Receipt); ok && entry.Position <= r.upTo {
-					p.addReceipt(r, receipt)
-				}
+				p.addLiveReceipt(r, entry)
 			}
+		case r.since < p.upTo:
+			stored = append(stored, receipts.Since{Room: r.nid, After: r.since})
 		}
 	}
 	for _, entry := range p.own {
 		if receipt, ok := entry.Value.(*receipts.Receipt); ok {
-			if r := p.room(receipt.Room); r != nil && r.inWindow && !r.isNew {
-				p.addReceipt(r, receipt)
+			if r := p.room(receipt.Room); r != nil && r.section == joined && r.inWindow && !r.isNew {
+				p.addLiveReceipt(r, entry)
 			}
 		}
 	}
@@ -48,6 +47,13 @@ func (s *Service) fillReceipts(ctx context.Context, p *plan) error {
 		p.addReceipt(p.room(receipt.Room), receipt)
 	}
 	return nil
+}
+
+// addLiveReceipt adds the receipt of an entry of the window, if it is one.
+func (p *plan) addLiveReceipt(r *room, entry *journal.Entry) {
+	if receipt, ok := entry.Value.(*receipts.Receipt); ok && entry.Position > r.since && entry.Position <= p.upTo {
+		p.addReceipt(r, receipt)
+	}
 }
 
 // addReceipt adds a receipt, unless the filter or the list of ignored users keeps it

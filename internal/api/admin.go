@@ -8,7 +8,7 @@ import (
 // whois tells from where a user uses the server. Section "Server Administration",
 // GET /admin/whois/{userId}.
 func (a *API) whois(r *httpapi.Request, who matrix.Session) (any, error) {
-	return a.auth.Whois(r.Context(), who, r.Param("userId"))
+	return a.auth.Sessions.Whois(r.Context(), who, r.Param("userId"))
 }
 
 // putNetworkVisibility refuses to publish a room in the directory of a network, which

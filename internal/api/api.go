@@ -129,7 +129,7 @@ func New(opts Options) (*API, error) {
 		isReady:       opts.Ready,
 	}
 	if opts.Auth != nil { // tests of what needs no service have none
-		opts.HTTP.Sessions, a.timeline, a.published = opts.Auth, opts.Rooms.Timeline, opts.Rooms.Directory
+		opts.HTTP.Sessions, a.timeline, a.published = opts.Auth.Sessions, opts.Rooms.Timeline, opts.Rooms.Directory
 	}
 	var err error
 	if a.engine, err = httpapi.New(opts.HTTP); err != nil {

@@ -3,25 +3,25 @@ package api
 import (
 	"encoding/json"
 
-	"homeserver/internal/auth"
+	"homeserver/internal/auth/session"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 type devicesAnswer struct {
-	Devices []auth.Device `json:"devices"`
+	Devices []session.Device `json:"devices"`
 }
 
 // listDevices lists the devices of the user who asks. Section "Device
 // Management", GET /devices.
 func (a *API) listDevices(r *httpapi.Request, who matrix.Session) (any, error) {
-	devices, err := a.auth.Devices(r.Context(), who.UserID)
+	devices, err := a.auth.Sessions.Devices(r.Context(), who.UserID)
 	return devicesAnswer{devices}, err
 }
 
 // getDevice is one device of the user who asks. GET /devices/{deviceId}.
 func (a *API) getDevice(r *httpapi.Request, who matrix.Session) (any, error) {
-	return a.auth.Device(r.Context(), who.UserID, r.Param("deviceId"))
+	return a.auth.Sessions.Device(r.Context(), who.UserID, r.Param("deviceId"))
 }
 
 type deviceRequest struct {
@@ -34,7 +34,7 @@ func (a *API) putDevice(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return httpapi.Empty{}, a.auth.RenameDevice(r.Context(), who.UserID, r.Param("deviceId"), body.DisplayName)
+	return httpapi.Empty{}, a.auth.Sessions.RenameDevice(r.Context(), who.UserID, r.Param("deviceId"), body.DisplayName)
 }
 
 type deleteDeviceRequest struct {
@@ -48,7 +48,7 @@ func (a *API) deleteDevice(r *httpapi.Request, who matrix.Session) (any, error) 
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return httpapi.Empty{}, a.auth.DeleteDevice(r.Context(), who, r.Param("deviceId"), body.Auth)
+	return httpapi.Empty{}, a.auth.Sessions.DeleteDevice(r.Context(), who, r.Param("deviceId"), body.Auth)
 }
 
 type deleteDevicesRequest struct {
@@ -66,5 +66,5 @@ func (a *API) deleteDevices(r *httpapi.Request, who matrix.Session) (any, error)
 	if body.Devices == nil {
 		return nil, matrix.Errorf(matrix.MissingParam, "devices is missing")
 	}
-	return httpapi.Empty{}, a.auth.DeleteDevices(r.Context(), who, body.Devices, body.Auth)
+	return httpapi.Empty{}, a.auth.Sessions.DeleteDevices(r.Context(), who, body.Devices, body.Auth)
 }

@@ -37,13 +37,13 @@ func (a *API) login(r *httpapi.Request) (any, error) {
 // logout ends the session of the access token, and its device. Its body, which
 // should be empty, is not looked at. Section "Login", POST /logout.
 func (a *API) logout(r *httpapi.Request, who matrix.Session) (any, error) {
-	return httpapi.Empty{}, a.auth.Logout(r.Context(), who)
+	return httpapi.Empty{}, a.auth.Sessions.Logout(r.Context(), who)
 }
 
 // logoutAll ends all sessions of a user. Its body, which should be empty, is not
 // looked at. Section "Login", POST /logout/all.
 func (a *API) logoutAll(r *httpapi.Request, who matrix.Session) (any, error) {
-	return httpapi.Empty{}, a.auth.LogoutAll(r.Context(), who.UserID)
+	return httpapi.Empty{}, a.auth.Sessions.LogoutAll(r.Context(), who.UserID)
 }
 
 type refreshRequest struct {
@@ -58,5 +58,5 @@ func (a *API) refresh(r *httpapi.Request) (any, error) {
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return a.auth.Refresh(r.Context(), body.RefreshToken)
+	return a.auth.Sessions.Refresh(r.Context(), body.RefreshToken)
 }

@@ -16,5 +16,5 @@ func (a *API) getLoginToken(r *httpapi.Request, who matrix.Session) (any, error)
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return a.auth.LoginToken(r.Context(), who, body.Auth)
+	return a.auth.Sessions.LoginToken(r.Context(), who, body.Auth)
 }

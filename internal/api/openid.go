@@ -15,7 +15,7 @@ func (a *API) requestOpenIDToken(r *httpapi.Request, who matrix.Session) (any, e
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return a.auth.OpenIDToken(r.Context(), who.UserID)
+	return a.auth.Sessions.OpenIDToken(r.Context(), who.UserID)
 }
 
 type userInfoAnswer struct {
@@ -29,6 +29,6 @@ func (a *API) openIDUserInfo(r *httpapi.Request) (any, error) {
 	if token == "" {
 		return nil, httpapi.ErrMissingToken
 	}
-	userID, err := a.auth.OpenIDUser(r.Context(), token)
+	userID, err := a.auth.Sessions.OpenIDUser(r.Context(), token)
 	return userInfoAnswer{userID}, err
 }

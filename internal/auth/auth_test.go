@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
@@ -24,6 +25,16 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 const (
 	testServer   = "test.example"
 	testPassword = "correct horse"
+)
+
+// What the package session promises.
+const (
+	maxDevices           = 1000
+	maxOpenIDTokens      = 100
+	cacheLifetime        = 30 * time.Second
+	repeatWindow         = time.Minute
+	maxRepeatedRefreshes = 10
+	rememberedTokens     = 5
 )
 
 var (
@@ -74,7 +85,7 @@ func sibling(s *Service) *Service { return New(s.pool, s.o) }
 func userID(localpart string) string { return "@" + localpart + ":" + testServer }
 
 // mustRegister makes an account with the test password and a device.
-func mustRegister(t testing.TB, s *Service, name string, changes ...func(*RegisterRequest)) Credentials {
+func mustRegister(t testing.TB, s *Service, name string, changes ...func(*RegisterRequest)) session.Credentials {
 	t.Helper()
 	r := RegisterRequest{Username: name, Password: testPassword, Auth: dummyAuth}
 	for _, change := range changes {
@@ -94,7 +105,7 @@ func loginRequest(name, password string) LoginRequest {
 }
 
 // mustLogin logs in with the test password.
-func mustLogin(t testing.TB, s *Service, name string, changes ...func(*LoginRequest)) Credentials {
+func mustLogin(t testing.TB, s *Service, name string, changes ...func(*LoginRequest)) session.Credentials {
 	t.Helper()
 	r := loginRequest(name, testPassword)
 	for _, change := range changes {
@@ -113,7 +124,7 @@ func onDevice(id string) func(*LoginRequest) {
 
 func mustAuthenticate(t testing.TB, s *Service, token string) matrix.Session {
 	t.Helper()
-	got, err := s.Authenticate(t.Context(), token)
+	got, err := s.Sessions.Authenticate(t.Context(), token)
 	if err != nil {
 		t.Fatalf("authenticate: %v", err)
 	}
@@ -123,7 +134,7 @@ func mustAuthenticate(t testing.TB, s *Service, token string) matrix.Session {
 // wantUnknown checks that a token is refused, and how softly.
 func wantUnknown(t testing.TB, s *Service, token string, soft bool) {
 	t.Helper()
-	_, err := s.Authenticate(t.Context(), token)
+	_, err := s.Sessions.Authenticate(t.Context(), token)
 	wantSoftLogout(t, err, soft)
 }
 

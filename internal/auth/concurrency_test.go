@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
 )
 
@@ -43,12 +44,12 @@ func TestNobodyIsLoggedInAfterADeactivation(t *testing.T) {
 	for i := range 5 {
 		name := fmt.Sprintf("user%d", i)
 		own := mustRegister(t, s, name, func(r *RegisterRequest) { r.RefreshToken = true })
-		var loggedIn Credentials
-		var refreshed Tokens
+		var loggedIn session.Credentials
+		var refreshed session.Tokens
 		var login, refresh, deactivated error
 		atOnce(
 			func() { loggedIn, login = s.Login(t.Context(), loginRequest(name, testPassword), testClient) },
-			func() { refreshed, refresh = s.Refresh(t.Context(), own.RefreshToken) },
+			func() { refreshed, refresh = s.Sessions.Refresh(t.Context(), own.RefreshToken) },
 			func() { deactivated = s.DeactivateAccount(t.Context(), name, false) },
 		)
 		must(t, deactivated)
@@ -69,7 +70,7 @@ func TestNobodyWithTheOldPasswordIsLoggedInAfterAChange(t *testing.T) {
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example", func(r *RegisterRequest) { r.InhibitLogin = true })
 	for i := range 5 {
-		var loggedIn Credentials
+		var loggedIn session.Credentials
 		var login, changed error
 		must(t, s.SetPassword(t.Context(), "example", testPassword, true))
 		atOnce(
@@ -96,21 +97,21 @@ func TestDeletingDevicesWhileTheyAreRefreshedAndSeen(t *testing.T) {
 		ids = append(ids, got.DeviceID)
 		session := mustAuthenticate(t, s, got.AccessToken)
 		functions = append(functions, func() {
-			tokens, err := s.Refresh(t.Context(), got.RefreshToken)
+			tokens, err := s.Sessions.Refresh(t.Context(), got.RefreshToken)
 			wantNilOr(t, "refresh", err, matrix.UnknownToken)
-			_, err = s.Authenticate(t.Context(), tokens.AccessToken)
+			_, err = s.Sessions.Authenticate(t.Context(), tokens.AccessToken)
 			wantNilOr(t, "authenticate", err, matrix.UnknownToken)
 		}, func() {
-			s.Seen(session, testClient)
-			wantNilOr(t, "write when it was seen", s.flushSeen(t.Context()))
+			s.Sessions.Seen(session, testClient)
+			wantNilOr(t, "write when it was seen", s.Sessions.WriteSeen(t.Context()))
 		})
 	}
 	c.advance(1)
 	session := matrix.Session{UserID: userID("example"), DeviceID: "keeps"}
 	auth := passwordAuth(t, "example", testPassword, "")
 	functions = append(functions,
-		func() { wantNilOr(t, "delete", s.DeleteDevices(t.Context(), session, ids[:4], auth)) },
-		func() { wantNilOr(t, "delete", s.DeleteDevices(t.Context(), session, ids[2:], auth)) },
+		func() { wantNilOr(t, "delete", s.Sessions.DeleteDevices(t.Context(), session, ids[:4], auth)) },
+		func() { wantNilOr(t, "delete", s.Sessions.DeleteDevices(t.Context(), session, ids[2:], auth)) },
 	)
 	atOnce(functions...)
 
@@ -133,7 +134,7 @@ func TestOneDeviceLoggedInAndOutAtOnce(t *testing.T) {
 				_, err := s.Login(t.Context(), r, testClient)
 				wantNilOr(t, "log in", err)
 			},
-			func() { wantNilOr(t, "log out", s.Logout(t.Context(), session)) },
+			func() { wantNilOr(t, "log out", s.Sessions.Logout(t.Context(), session)) },
 		)
 	}
 	atOnce(functions...)

@@ -11,6 +11,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
@@ -100,19 +101,19 @@ func (s *Service) deactivate(ctx context.Context, userID string, erase bool, pro
 		if p.Erased, err = account.MarkDeactivated(ctx, tx, userID, erase, s.nowMS()); err != nil {
 			return err
 		}
-		if err := deletePending(ctx, tx, userID); err != nil {
+		if err := session.DeletePending(ctx, tx, userID); err != nil {
 			return err
 		}
 		if bound, err = s.o.Threepids.RemoveAll(ctx, tx, userID); err != nil {
 			return err
 		}
-		revoked, err = removeOtherDevices(ctx, tx, userID, "")
+		revoked, err = session.RemoveOthers(ctx, tx, userID, "")
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("deactivate %s: %w", userID, err)
 	}
-	s.revoke(revoked)
+	s.Sessions.Revoke(revoked)
 	// The client may hang up now; what has begun goes on.
 	s.logFailure(s.finishDeactivations(context.WithoutCancel(ctx), []account.Deactivation{p}))
 	return bound, nil

@@ -8,12 +8,13 @@ import (
 	"sync"
 	"testing"
 
+	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
 )
 
 func deviceIDs(t *testing.T, s *Service, user string) []string {
 	t.Helper()
-	devices, err := s.Devices(t.Context(), user)
+	devices, err := s.Sessions.Devices(t.Context(), user)
 	must(t, err)
 	ids := []string{}
 	for _, d := range devices {
@@ -23,11 +24,11 @@ func deviceIDs(t *testing.T, s *Service, user string) []string {
 }
 
 // threeDevices makes a user with devices a, b and c, and returns their tokens.
-func threeDevices(t *testing.T, s *Service) (a, b, c Credentials) {
+func threeDevices(t *testing.T, s *Service) (a, b, c session.Credentials) {
 	t.Helper()
 	a = mustRegister(t, s, "example", func(r *RegisterRequest) { r.DeviceID = "a" })
 	b, c = mustLogin(t, s, "example", onDevice("b")), mustLogin(t, s, "example", onDevice("c"))
-	for _, each := range []Credentials{a, b, c} {
+	for _, each := range []session.Credentials{a, b, c} {
 		mustAuthenticate(t, s, each.AccessToken)
 	}
 	return a, b, c
@@ -45,13 +46,13 @@ func TestDevicesListsTheOwnersOnly(t *testing.T) {
 	if got := deviceIDs(t, s, userID("nobody")); len(got) != 0 {
 		t.Errorf("got %v", got)
 	}
-	_, err := s.Device(t.Context(), userID("example"), "d")
+	_, err := s.Sessions.Device(t.Context(), userID("example"), "d")
 	wantCode(t, err, matrix.NotFound)
 }
 
 func TestDeviceJSON(t *testing.T) {
 	t.Parallel()
-	body, err := json.Marshal([]Device{
+	body, err := json.Marshal([]session.Device{
 		{DeviceID: "A", DisplayName: "n", LastSeenIP: "1.2.3.4", LastSeenTS: 5}, {DeviceID: "B", LastSeenTS: 6},
 	})
 	must(t, err)
@@ -71,20 +72,20 @@ func TestRenameDevice(t *testing.T) {
 		want string
 	}{{new("New"), "New"}, {nil, "New"}, {new(strings.Repeat("x", 255)), strings.Repeat("x", 255)}, {new(""), ""}}
 	for _, step := range steps {
-		must(t, s.RenameDevice(t.Context(), user, "a", step.name))
-		if got, err := s.Device(t.Context(), user, "a"); err != nil || string(got.DisplayName) != step.want {
+		must(t, s.Sessions.RenameDevice(t.Context(), user, "a", step.name))
+		if got, err := s.Sessions.Device(t.Context(), user, "a"); err != nil || string(got.DisplayName) != step.want {
 			t.Errorf("got %+v, %v, want %q", got, err, step.want)
 		}
 	}
 
 	for _, id := range []string{"b", "unknown", "", "\x00", "\xff", strings.Repeat("x", 300)} {
-		wantCode(t, s.RenameDevice(t.Context(), user, id, new("x")), matrix.NotFound)
-		wantCode(t, s.RenameDevice(t.Context(), user, id, nil), matrix.NotFound)
-		_, err := s.Device(t.Context(), user, id)
+		wantCode(t, s.Sessions.RenameDevice(t.Context(), user, id, new("x")), matrix.NotFound)
+		wantCode(t, s.Sessions.RenameDevice(t.Context(), user, id, nil), matrix.NotFound)
+		_, err := s.Sessions.Device(t.Context(), user, id)
 		wantCode(t, err, matrix.NotFound)
 	}
 	for _, name := range []string{strings.Repeat("x", 256), "a\x00b", "\xff"} {
-		wantCode(t, s.RenameDevice(t.Context(), user, "a", &name), matrix.InvalidParam)
+		wantCode(t, s.Sessions.RenameDevice(t.Context(), user, "a", &name), matrix.InvalidParam)
 	}
 }
 
@@ -93,12 +94,12 @@ func TestDeleteDevice(t *testing.T) {
 	s, _ := newTestService(t)
 	a, b, c := threeDevices(t, s)
 	session := mustAuthenticate(t, s, a.AccessToken)
-	first := wantChallenge(t, s.DeleteDevice(t.Context(), session, "b", nil), "").Session
+	first := wantChallenge(t, s.Sessions.DeleteDevice(t.Context(), session, "b", nil), "").Session
 	mustAuthenticate(t, s, b.AccessToken)
 
 	auth := passwordAuth(t, "example", testPassword, first)
-	wantCode(t, s.DeleteDevice(t.Context(), session, "c", auth), matrix.Forbidden)
-	must(t, s.DeleteDevice(t.Context(), session, "b", auth))
+	wantCode(t, s.Sessions.DeleteDevice(t.Context(), session, "c", auth), matrix.Forbidden)
+	must(t, s.Sessions.DeleteDevice(t.Context(), session, "b", auth))
 
 	wantUnknown(t, s, b.AccessToken, false)
 	mustAuthenticate(t, s, a.AccessToken)
@@ -115,11 +116,11 @@ func TestDeleteDeviceThatIsUnknownOrOfAnother(t *testing.T) {
 	another := mustRegister(t, s, "another", func(r *RegisterRequest) { r.DeviceID = "theirs" })
 
 	for _, id := range []string{"unknown", "theirs"} {
-		must(t, s.DeleteDevice(t.Context(), session, id, passwordAuth(t, "example", testPassword, "")))
+		must(t, s.Sessions.DeleteDevice(t.Context(), session, id, passwordAuth(t, "example", testPassword, "")))
 	}
 	mustAuthenticate(t, s, another.AccessToken)
 	for _, id := range []string{"", "\x00", "\xff"} {
-		wantCode(t, s.DeleteDevice(t.Context(), session, id, nil), matrix.InvalidParam)
+		wantCode(t, s.Sessions.DeleteDevice(t.Context(), session, id, nil), matrix.InvalidParam)
 	}
 }
 
@@ -130,14 +131,14 @@ func TestDeleteDevices(t *testing.T) {
 	session := mustAuthenticate(t, s, a.AccessToken)
 	ids := []string{"a", "b", "unknown", "b", "\x00", "\xff"}
 
-	wantChallenge(t, s.DeleteDevices(t.Context(), session, ids, nil), "")
-	wantChallenge(t, s.DeleteDevices(t.Context(), session, ids, passwordAuth(t, "example", "wrong", "")), matrix.Forbidden)
-	must(t, s.DeleteDevices(t.Context(), session, ids, passwordAuth(t, "example", testPassword, "")))
+	wantChallenge(t, s.Sessions.DeleteDevices(t.Context(), session, ids, nil), "")
+	wantChallenge(t, s.Sessions.DeleteDevices(t.Context(), session, ids, passwordAuth(t, "example", "wrong", "")), matrix.Forbidden)
+	must(t, s.Sessions.DeleteDevices(t.Context(), session, ids, passwordAuth(t, "example", testPassword, "")))
 
 	wantUnknown(t, s, a.AccessToken, false)
 	wantUnknown(t, s, b.AccessToken, false)
 	mustAuthenticate(t, s, c.AccessToken)
-	must(t, s.DeleteDevices(t.Context(), session, nil, passwordAuth(t, "example", testPassword, "")))
+	must(t, s.Sessions.DeleteDevices(t.Context(), session, nil, passwordAuth(t, "example", testPassword, "")))
 	mustAuthenticate(t, s, c.AccessToken)
 }
 
@@ -146,7 +147,7 @@ func TestLogout(t *testing.T) {
 	s, _ := newTestService(t)
 	a, b, _ := threeDevices(t, s)
 
-	must(t, s.Logout(t.Context(), mustAuthenticate(t, s, a.AccessToken)))
+	must(t, s.Sessions.Logout(t.Context(), mustAuthenticate(t, s, a.AccessToken)))
 
 	wantUnknown(t, s, a.AccessToken, false)
 	mustAuthenticate(t, s, b.AccessToken)
@@ -161,9 +162,9 @@ func TestLogoutAll(t *testing.T) {
 	a, b, c := threeDevices(t, s)
 	another := mustRegister(t, s, "another")
 
-	must(t, s.LogoutAll(t.Context(), a.UserID))
+	must(t, s.Sessions.LogoutAll(t.Context(), a.UserID))
 
-	for _, each := range []Credentials{a, b, c} {
+	for _, each := range []session.Credentials{a, b, c} {
 		wantUnknown(t, s, each.AccessToken, false)
 	}
 	mustAuthenticate(t, s, another.AccessToken)
@@ -185,13 +186,13 @@ func TestLogoutOfAllWhileLoggingIn(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			_, err = s.Authenticate(t.Context(), got.AccessToken)
+			_, err = s.Sessions.Authenticate(t.Context(), got.AccessToken)
 			if e, ok := errors.AsType[*matrix.Error](err); err != nil && (!ok || e.Code != matrix.UnknownToken) {
 				t.Error(err)
 			}
 		})
 		group.Go(func() {
-			if err := s.LogoutAll(t.Context(), userID("example")); err != nil {
+			if err := s.Sessions.LogoutAll(t.Context(), userID("example")); err != nil {
 				t.Error(err)
 			}
 		})

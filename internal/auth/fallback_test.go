@@ -189,7 +189,7 @@ func TestAnApprovalOnAPageHeldForOtherParameters(t *testing.T) {
 	for _, id := range []string{"ONE", "TWO"} {
 		mustLogin(t, s, "example", onDevice(id))
 	}
-	session := wantChallenge(t, s.DeleteDevices(t.Context(), owner, []string{"ONE"}, nil), "").Session
+	session := wantChallenge(t, s.Sessions.DeleteDevices(t.Context(), owner, []string{"ONE"}, nil), "").Session
 	open, err := s.o.Stages.Fallback(t.Context(), session, uia.StagePassword)
 	must(t, err)
 	if open.Effect != "Log out and delete your device ONE" {
@@ -199,12 +199,12 @@ func TestAnApprovalOnAPageHeldForOtherParameters(t *testing.T) {
 	must(t, s.o.Stages.CompleteFallback(t.Context(), session, uia.StagePassword, typed))
 
 	approved := fmt.Appendf(nil, `{"session":%q}`, session)
-	e := wantCode(t, s.DeleteDevices(t.Context(), owner, []string{"ONE", "TWO"}, approved), matrix.Forbidden)
+	e := wantCode(t, s.Sessions.DeleteDevices(t.Context(), owner, []string{"ONE", "TWO"}, approved), matrix.Forbidden)
 	if e.HTTPStatus() != 403 {
 		t.Errorf("got status %d, want 403", e.HTTPStatus())
 	}
-	must(t, s.DeleteDevices(t.Context(), owner, []string{"ONE"}, approved))
-	left, err := s.Devices(t.Context(), owner.UserID)
+	must(t, s.Sessions.DeleteDevices(t.Context(), owner, []string{"ONE"}, approved))
+	left, err := s.Sessions.Devices(t.Context(), owner.UserID)
 	must(t, err)
 	if len(left) != 2 {
 		t.Errorf("%d devices are left, want 2", len(left))

@@ -8,13 +8,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth/account"
+	"homeserver/internal/auth/session"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
 
 // operations lists everything that a Service does with the database, for an account
 // "example" with the session and the tokens given.
-func operations(t *testing.T, s *Service, own Credentials) map[string]func(context.Context) error {
+func operations(t *testing.T, s *Service, own session.Credentials) map[string]func(context.Context) error {
 	t.Helper()
 	session := matrix.Session{UserID: own.UserID, DeviceID: own.DeviceID}
 	password := passwordAuth(t, "example", testPassword, "")
@@ -22,7 +23,7 @@ func operations(t *testing.T, s *Service, own Credentials) map[string]func(conte
 	return map[string]func(context.Context) error{
 		"Accounts": func(ctx context.Context) error { return ignore(s.Accounts(ctx, "", 1)) },
 		"Authenticate": func(ctx context.Context) error {
-			return ignore(s.Authenticate(ctx, own.AccessToken))
+			return ignore(s.Sessions.Authenticate(ctx, own.AccessToken))
 		},
 		"ChangePassword": func(ctx context.Context) error {
 			return s.ChangePassword(ctx, session, ChangePasswordRequest{NewPassword: "new", Auth: password})
@@ -36,23 +37,25 @@ func operations(t *testing.T, s *Service, own Credentials) map[string]func(conte
 		},
 		"DeactivateAccount": func(ctx context.Context) error { return s.DeactivateAccount(ctx, "example", false) },
 		"DeleteDevice": func(ctx context.Context) error {
-			return s.DeleteDevice(ctx, session, "x", password)
+			return s.Sessions.DeleteDevice(ctx, session, "x", password)
 		},
 		"DeleteDevice, asking": func(ctx context.Context) error {
-			return s.DeleteDevice(ctx, session, "x", nil)
+			return s.Sessions.DeleteDevice(ctx, session, "x", nil)
 		},
-		"Device":  func(ctx context.Context) error { return ignore(s.Device(ctx, own.UserID, own.DeviceID)) },
-		"Devices": func(ctx context.Context) error { return ignore(s.Devices(ctx, own.UserID)) },
+		"Device":  func(ctx context.Context) error { return ignore(s.Sessions.Device(ctx, own.UserID, own.DeviceID)) },
+		"Devices": func(ctx context.Context) error { return ignore(s.Sessions.Devices(ctx, own.UserID)) },
 		"Login": func(ctx context.Context) error {
 			return ignore(s.Login(ctx, loginRequest("example", testPassword), testClient))
 		},
-		"Logout":    func(ctx context.Context) error { return s.Logout(ctx, session) },
-		"LogoutAll": func(ctx context.Context) error { return s.LogoutAll(ctx, own.UserID) },
-		"Refresh":   func(ctx context.Context) error { return ignore(s.Refresh(ctx, own.RefreshToken)) },
+		"Logout":    func(ctx context.Context) error { return s.Sessions.Logout(ctx, session) },
+		"LogoutAll": func(ctx context.Context) error { return s.Sessions.LogoutAll(ctx, own.UserID) },
+		"Refresh":   func(ctx context.Context) error { return ignore(s.Sessions.Refresh(ctx, own.RefreshToken)) },
 		"Register": func(ctx context.Context) error {
 			return ignore(s.Register(ctx, RegisterRequest{Username: "new", Auth: dummyAuth}, testClient))
 		},
-		"RenameDevice":        func(ctx context.Context) error { return s.RenameDevice(ctx, own.UserID, own.DeviceID, new("x")) },
+		"RenameDevice": func(ctx context.Context) error {
+			return s.Sessions.RenameDevice(ctx, own.UserID, own.DeviceID, new("x"))
+		},
 		"ResumeDeactivations": s.ResumeDeactivations,
 		"SetPassword":         func(ctx context.Context) error { return s.SetPassword(ctx, "example", "new", true) },
 		"Exists":              func(ctx context.Context) error { return ignore(account.Exists(ctx, s.pool, own.UserID)) },
@@ -62,7 +65,7 @@ func operations(t *testing.T, s *Service, own Credentials) map[string]func(conte
 
 // faultService makes a service with the account "example" that does something
 // after deactivations.
-func faultService(t *testing.T) (*Service, Credentials) {
+func faultService(t *testing.T) (*Service, session.Credentials) {
 	t.Helper()
 	s, _ := newTestService(t)
 	recordLeaving(s)
@@ -139,7 +142,7 @@ func TestEveryOperationIsAtomic(t *testing.T) {
 	if _, _, err := s.checkPassword(t.Context(), userName{name: "example"}, testPassword); err != nil {
 		t.Errorf("the password has changed: %v", err)
 	}
-	if _, err := s.Device(t.Context(), session.UserID, session.DeviceID); err != nil {
+	if _, err := s.Sessions.Device(t.Context(), session.UserID, session.DeviceID); err != nil {
 		t.Error(err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
 )
 
@@ -17,8 +18,8 @@ func (s *Service) checkGuest(r RegisterRequest) (registration, error) {
 	if !s.o.GuestsEnabled {
 		return registration{}, matrix.Errorf(matrix.GuestAccessForbidden, "Guest accounts are not allowed")
 	}
-	device := newDevice{displayName: r.InitialDeviceDisplayName}
-	if err := device.check(); err != nil {
+	device := session.NewDevice{DisplayName: r.InitialDeviceDisplayName}
+	if err := device.Check(); err != nil {
 		return registration{}, err
 	}
 	userID, err := s.newUserID("guest-" + generatedName())
@@ -32,7 +33,7 @@ func (s *Service) checkUpgrade(ctx context.Context, r RegisterRequest) (userID s
 	if r.Username == "" {
 		return "", matrix.Errorf(matrix.MissingParam, "username is needed beside guest_access_token")
 	}
-	session, err := s.Authenticate(ctx, r.GuestAccessToken)
+	session, err := s.Sessions.Authenticate(ctx, r.GuestAccessToken)
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +61,7 @@ func upgrade(ctx context.Context, tx pgx.Tx, a account.Account) ([]secret.Hash, 
 	if err := account.Upgrade(ctx, tx, a); err != nil {
 		return nil, err
 	}
-	return listAccessTokens(ctx, tx, a.UserID)
+	return session.AccessTokens(ctx, tx, a.UserID)
 }
 
 // Guests picks the guests out of a list of users.

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"homeserver/internal/auth/account"
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
 
 func withGuests(o *Options) { o.GuestsEnabled = true }
 
-func mustGuest(t testing.TB, s *Service) Credentials {
+func mustGuest(t testing.TB, s *Service) session.Credentials {
 	t.Helper()
 	got, err := s.Register(t.Context(), RegisterRequest{Kind: "guest"}, testClient)
 	must(t, err)
@@ -27,16 +28,16 @@ func TestGuestsMadeTheirAddressFamiliar(t *testing.T) {
 	s, c := newTestService(t, withGuests)
 	session := mustAuthenticate(t, s, mustGuest(t, s).AccessToken)
 	c.advance(time.Second)
-	s.Seen(session, testClient)
-	must(t, s.flushSeen(t.Context()))
-	must(t, s.recall(t.Context()))
+	s.Sessions.Seen(session, testClient)
+	must(t, s.Sessions.WriteSeen(t.Context()))
+	must(t, s.Sessions.LastAddresses(t.Context(), maxRecalled, s.hasher.familiar.addSeen))
 	if s.hasher.familiar.knows(testClient.Address.String()) {
 		t.Error("the address of a guest is familiar")
 	}
 	user := mustAuthenticate(t, s, mustRegister(t, s, "example").AccessToken)
 	c.advance(time.Second)
-	s.Seen(user, testClient)
-	must(t, s.flushSeen(t.Context()))
+	s.Sessions.Seen(user, testClient)
+	must(t, s.Sessions.WriteSeen(t.Context()))
 	if !s.hasher.familiar.knows(testClient.Address.String()) {
 		t.Error("the address of a user is not familiar")
 	}
@@ -55,7 +56,7 @@ func TestGuestNeedsNothing(t *testing.T) {
 	if !session.Guest || session.UserID != got.UserID || !strings.HasPrefix(got.UserID, "@guest-") || got.RefreshToken != "" {
 		t.Errorf("got %+v with %+v", session, got)
 	}
-	device, err := s.Device(t.Context(), got.UserID, got.DeviceID)
+	device, err := s.Sessions.Device(t.Context(), got.UserID, got.DeviceID)
 	if err != nil || device.DisplayName != "Kiosk" {
 		t.Errorf("got %+v, %v", device, err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
@@ -44,14 +45,6 @@ type LoginRequest struct {
 	RefreshToken             bool        `json:"refresh_token"`
 }
 
-// Credentials is the answer to a login or a registration.
-type Credentials struct {
-	UserID     string `json:"user_id"`
-	HomeServer string `json:"home_server"`
-	DeviceID   string `json:"device_id,omitzero"`
-	Tokens
-}
-
 // LoginByToken is the type of a login by a token that LoginToken has made.
 const LoginByToken = "m.login.token" //nolint:gosec // G101: the name of it, not a secret
 
@@ -66,27 +59,27 @@ func (s *Service) LoginTypes() []string { return []string{uia.StagePassword, Log
 // M_FORBIDDEN for a wrong user, password or token, M_USER_DEACTIVATED,
 // M_LIMIT_EXCEEDED, M_UNKNOWN for another type of login, M_MISSING_PARAM,
 // M_INVALID_PARAM.
-func (s *Service) Login(ctx context.Context, r LoginRequest, client matrix.Client) (Credentials, error) {
-	device := newDevice{r.DeviceID, r.InitialDeviceDisplayName, r.RefreshToken}
+func (s *Service) Login(ctx context.Context, r LoginRequest, client matrix.Client) (session.Credentials, error) {
+	device := session.NewDevice{ID: r.DeviceID, DisplayName: r.InitialDeviceDisplayName, Refreshable: r.RefreshToken}
 	switch r.Type {
 	case uia.StagePassword:
 		return s.loginByPassword(ctx, r, device, client)
 	case LoginByToken:
-		return s.loginByToken(ctx, r.Token, device, client)
+		return s.Sessions.LogIn(ctx, r.Token, device, client)
 	case "":
-		return Credentials{}, matrix.Errorf(matrix.MissingParam, "type is missing")
+		return session.Credentials{}, matrix.Errorf(matrix.MissingParam, "type is missing")
 	default:
-		return Credentials{}, matrix.Errorf(matrix.Unknown, "This type of login is not supported")
+		return session.Credentials{}, matrix.Errorf(matrix.Unknown, "This type of login is not supported")
 	}
 }
 
-func (s *Service) loginByPassword(ctx context.Context, r LoginRequest, device newDevice, client matrix.Client) (Credentials, error) {
+func (s *Service) loginByPassword(ctx context.Context, r LoginRequest, device session.NewDevice, client matrix.Client) (session.Credentials, error) {
 	name, err := readName(r.Identifier, r.User, r.Medium, r.Address)
 	if err != nil {
-		return Credentials{}, err
+		return session.Credentials{}, err
 	}
-	if err := device.check(); err != nil {
-		return Credentials{}, err
+	if err := device.Check(); err != nil {
+		return session.Credentials{}, err
 	}
 	credentials, err := s.checkAndLogIn(ctx, name, r.Password, device, client)
 	if errors.Is(err, errHashChanged) {
@@ -96,15 +89,15 @@ func (s *Service) loginByPassword(ctx context.Context, r LoginRequest, device ne
 	return credentials, err
 }
 
-func (s *Service) checkAndLogIn(ctx context.Context, name userName, password string, device newDevice, client matrix.Client) (Credentials, error) {
+func (s *Service) checkAndLogIn(ctx context.Context, name userName, password string, device session.NewDevice, client matrix.Client) (session.Credentials, error) {
 	a, outdated, err := s.checkPassword(ctx, name, password)
 	if err != nil {
-		return Credentials{}, err
+		return session.Credentials{}, err
 	}
 	rehashed := ""
 	if outdated {
 		if rehashed, err = s.hasher.hash(ctx, preparePassword(password)); err != nil {
-			return Credentials{}, err
+			return session.Credentials{}, err
 		}
 	}
 	return s.logIn(ctx, a, rehashed, device, client)
@@ -115,8 +108,8 @@ var errHashChanged = errLogin()
 
 // logIn starts a session on an account whose password has been checked; errHashChanged
 // where what it was checked by has changed since then.
-func (s *Service) logIn(ctx context.Context, checked account.Account, rehashed string, device newDevice, client matrix.Client) (Credentials, error) {
-	var credentials Credentials
+func (s *Service) logIn(ctx context.Context, checked account.Account, rehashed string, device session.NewDevice, client matrix.Client) (session.Credentials, error) {
+	var credentials session.Credentials
 	var revoked []secret.Hash
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		now, err := account.Lock(ctx, tx, checked.UserID)
@@ -131,13 +124,13 @@ func (s *Service) logIn(ctx context.Context, checked account.Account, rehashed s
 				return err
 			}
 		}
-		credentials, revoked, err = s.startSession(ctx, tx, checked.UserID, device, client)
+		credentials, revoked, err = s.Sessions.Begin(ctx, tx, checked.UserID, device, client)
 		return err
 	})
 	if err != nil {
-		return Credentials{}, fmt.Errorf("log in %s: %w", checked.UserID, err)
+		return session.Credentials{}, fmt.Errorf("log in %s: %w", checked.UserID, err)
 	}
-	s.revoke(revoked)
+	s.Sessions.Revoke(revoked)
 	return credentials, nil
 }
 

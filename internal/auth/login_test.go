@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
@@ -144,11 +145,11 @@ func TestLoginWithAKnownDeviceReplacesItsTokens(t *testing.T) {
 	})
 
 	wantUnknown(t, s, first.AccessToken, true)
-	_, err := s.Refresh(t.Context(), first.RefreshToken)
+	_, err := s.Sessions.Refresh(t.Context(), first.RefreshToken)
 	wantSoftLogout(t, err, true)
 	mustAuthenticate(t, s, second.AccessToken)
 	mustAuthenticate(t, s, other.AccessToken)
-	device, err := s.Device(t.Context(), userID("example"), "phone")
+	device, err := s.Sessions.Device(t.Context(), userID("example"), "phone")
 	must(t, err)
 	if device.DisplayName != "My phone" || device.LastSeenTS != c.Now().UnixMilli() {
 		t.Errorf("got %+v, want the first name, seen now", device)
@@ -194,7 +195,7 @@ func TestLoginManyTimesAtOnceOnOneDevice(t *testing.T) {
 
 	good := 0
 	for token := range tokens {
-		if _, err := s.Authenticate(t.Context(), token); err == nil {
+		if _, err := s.Sessions.Authenticate(t.Context(), token); err == nil {
 			good++
 		}
 	}
@@ -223,7 +224,7 @@ func TestLoginForgetsTheDeviceThatWasSilentForLongest(t *testing.T) {
 	if n := count(t, s, `SELECT count(*) FROM devices`); n != maxDevices {
 		t.Errorf("got %d devices, want %d", n, maxDevices)
 	}
-	_, err = s.Device(t.Context(), got.UserID, "last")
+	_, err = s.Sessions.Device(t.Context(), got.UserID, "last")
 	must(t, err)
 }
 
@@ -274,7 +275,7 @@ func TestLoginWithAPasswordThatWasChangedMeanwhile(t *testing.T) {
 
 	must(t, s.SetPassword(t.Context(), "example", "another", true))
 
-	_, err = s.logIn(t.Context(), checked, "", newDevice{}, testClient)
+	_, err = s.logIn(t.Context(), checked, "", session.NewDevice{}, testClient)
 	wantCode(t, err, matrix.Forbidden)
 }
 
@@ -325,7 +326,7 @@ func TestGuessesOfOthersLockedOutTheOwner(t *testing.T) {
 	_, err = s.Login(home, loginRequest("example", testPassword), testClient)
 	must(t, err)
 	session := mustAuthenticate(t, s, owner.AccessToken)
-	must(t, s.DeleteDevice(by(t, session.UserID), session, "x", passwordAuth(t, "example", testPassword, "")))
+	must(t, s.Sessions.DeleteDevice(by(t, session.UserID), session, "x", passwordAuth(t, "example", testPassword, "")))
 }
 
 // Whoever had stolen an access token could guess the password for as long as he liked.
@@ -335,9 +336,9 @@ func TestAStolenTokenAllowedEndlessGuesses(t *testing.T) {
 	session := mustAuthenticate(t, s, mustRegister(t, s, "example").AccessToken)
 	stolen := by(t, session.UserID)
 	for range 3 {
-		wantChallenge(t, s.DeleteDevice(stolen, session, "x", passwordAuth(t, "example", "wrong", "")), matrix.Forbidden)
+		wantChallenge(t, s.Sessions.DeleteDevice(stolen, session, "x", passwordAuth(t, "example", "wrong", "")), matrix.Forbidden)
 	}
-	wantCode(t, s.DeleteDevice(stolen, session, "x", passwordAuth(t, "example", testPassword, "")), matrix.LimitExceeded)
+	wantCode(t, s.Sessions.DeleteDevice(stolen, session, "x", passwordAuth(t, "example", testPassword, "")), matrix.LimitExceeded)
 	_, err := s.Login(by(t, "192.0.2.1"), loginRequest("example", testPassword), testClient)
 	must(t, err)
 }
@@ -366,13 +367,13 @@ func TestAddressesWereNewAfterARestart(t *testing.T) {
 	s, c := newTestService(t)
 	got := mustRegister(t, s, "example")
 	c.advance(time.Second)
-	s.Seen(mustAuthenticate(t, s, got.AccessToken), matrix.Client{Address: netip.MustParseAddr("2001:db8:1:2::3")})
-	must(t, s.flushSeen(t.Context()))
+	s.Sessions.Seen(mustAuthenticate(t, s, got.AccessToken), matrix.Client{Address: netip.MustParseAddr("2001:db8:1:2::3")})
+	must(t, s.Sessions.WriteSeen(t.Context()))
 	if !s.hasher.familiar.knows("2001:db8:1:2::/64") {
 		t.Error("an address is new after it was seen")
 	}
 	again := New(s.pool, s.o)
-	must(t, again.recall(t.Context()))
+	must(t, again.Sessions.LastAddresses(t.Context(), maxRecalled, again.hasher.familiar.addSeen))
 	if f := again.hasher.familiar; !f.knowsAt("2001:db8:1:2::/64", []string{got.UserID}) || f.knows("2001:db8:1:3::/64") {
 		t.Error("an address is new after a restart, or another is not")
 	}

@@ -7,13 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
 )
 
 // mustLoginToken makes a login token for a user who knows the test password.
-func mustLoginToken(t testing.TB, s *Service, c Credentials, name string) NewLoginToken {
+func mustLoginToken(t testing.TB, s *Service, c session.Credentials, name string) session.NewLoginToken {
 	t.Helper()
-	got, err := s.LoginToken(t.Context(), mustAuthenticate(t, s, c.AccessToken), passwordAuth(t, name, testPassword, ""))
+	got, err := s.Sessions.LoginToken(t.Context(), mustAuthenticate(t, s, c.AccessToken), passwordAuth(t, name, testPassword, ""))
 	must(t, err)
 	return got
 }
@@ -25,7 +26,7 @@ func TestLoginTokenIsGoodOnce(t *testing.T) {
 	s, c := newTestService(t)
 	alice := mustRegister(t, s, "alice")
 	session := mustAuthenticate(t, s, alice.AccessToken)
-	_, err := s.LoginToken(t.Context(), session, nil)
+	_, err := s.Sessions.LoginToken(t.Context(), session, nil)
 	if got := fmt.Sprint(wantChallenge(t, err, "").Flows); got != "[{[m.login.password]}]" {
 		t.Errorf("got the flows %s", got)
 	}
@@ -51,11 +52,11 @@ func TestLoginTokenAsksForAuthenticationEachTime(t *testing.T) {
 	s, _ := newTestService(t)
 	alice := mustRegister(t, s, "alice")
 	session := mustAuthenticate(t, s, alice.AccessToken)
-	_, err := s.LoginToken(t.Context(), session, nil)
+	_, err := s.Sessions.LoginToken(t.Context(), session, nil)
 	auth := passwordAuth(t, "alice", testPassword, wantChallenge(t, err, "").Session)
-	_, err = s.LoginToken(t.Context(), session, auth)
+	_, err = s.Sessions.LoginToken(t.Context(), session, auth)
 	must(t, err)
-	_, err = s.LoginToken(t.Context(), session, nil)
+	_, err = s.Sessions.LoginToken(t.Context(), session, nil)
 	wantChallenge(t, err, "")
 }
 

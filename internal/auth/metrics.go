@@ -18,9 +18,9 @@ func (s *Service) Collectors() []prometheus.Collector {
 	}
 }
 
-// Caches tells how the caches are used.
+// Caches returns how the caches are used.
 func (s *Service) Caches() cache.Caches {
-	return cache.Caches{
-		"access_tokens": s.cache.stats, "sightings": s.seen.stats, "familiar_addresses": s.hasher.familiar.known.Stats,
-	}
+	all := s.Sessions.Caches()
+	all["familiar_addresses"] = s.hasher.familiar.known.Stats
+	return all
 }

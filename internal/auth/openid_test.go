@@ -4,12 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
 )
 
-func mustOpenIDToken(t testing.TB, s *Service, userID string) OpenIDToken {
+func mustOpenIDToken(t testing.TB, s *Service, userID string) session.OpenIDToken {
 	t.Helper()
-	made, err := s.OpenIDToken(t.Context(), userID)
+	made, err := s.Sessions.OpenIDToken(t.Context(), userID)
 	must(t, err)
 	return made
 }
@@ -17,7 +18,7 @@ func mustOpenIDToken(t testing.TB, s *Service, userID string) OpenIDToken {
 // wantOpenIDUser checks whose a token is; "" for nobody's.
 func wantOpenIDUser(t testing.TB, s *Service, token, want string) {
 	t.Helper()
-	got, err := s.OpenIDUser(t.Context(), token)
+	got, err := s.Sessions.OpenIDUser(t.Context(), token)
 	if want == "" {
 		if e := wantCode(t, err, matrix.UnknownToken); e.HTTPStatus() != 401 {
 			t.Errorf("got %d, want 401", e.HTTPStatus())
@@ -74,7 +75,7 @@ func TestOpenIDTokensEndWithThePasswordAndTheAccount(t *testing.T) {
 	must(t, s.DeactivateAccount(t.Context(), "alice", false))
 	wantOpenIDUser(t, s, second.AccessToken, "")
 	wantOpenIDUser(t, s, other.AccessToken, bob)
-	_, err := s.OpenIDToken(t.Context(), alice)
+	_, err := s.Sessions.OpenIDToken(t.Context(), alice)
 	wantCode(t, err, matrix.UserDeactivated)
 }
 
@@ -108,10 +109,10 @@ func TestOpenIDFaults(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 	alice := mustRegister(t, s, "alice").UserID
-	if _, err := s.OpenIDToken(canceled(t), alice); err == nil || matrix.IsCode(err, matrix.UnknownToken) {
+	if _, err := s.Sessions.OpenIDToken(canceled(t), alice); err == nil || matrix.IsCode(err, matrix.UnknownToken) {
 		t.Errorf("making a token: got %v", err)
 	}
-	if _, err := s.OpenIDUser(canceled(t), "x"); err == nil || matrix.IsCode(err, matrix.UnknownToken) {
+	if _, err := s.Sessions.OpenIDUser(canceled(t), "x"); err == nil || matrix.IsCode(err, matrix.UnknownToken) {
 		t.Errorf("asking for the user: got %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
@@ -228,18 +229,18 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ui
 		if err := account.SetPassword(ctx, tx, c.userID, hash); err != nil {
 			return err
 		}
-		if err := deletePending(ctx, tx, c.userID); err != nil {
+		if err := session.DeletePending(ctx, tx, c.userID); err != nil {
 			return err
 		}
 		if !c.logout {
 			return nil
 		}
-		revoked, err = removeOtherDevices(ctx, tx, c.userID, c.keep)
+		revoked, err = session.RemoveOthers(ctx, tx, c.userID, c.keep)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("change the password of %s: %w", c.userID, err)
 	}
-	s.revoke(revoked)
+	s.Sessions.Revoke(revoked)
 	return nil
 }

@@ -317,10 +317,10 @@ func TestChangePasswordEndsOtherInteractions(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 	session := mustAuthenticate(t, s, mustRegister(t, s, "example").AccessToken)
-	begun := wantChallenge(t, s.DeleteDevice(t.Context(), session, "x", nil), "").Session
+	begun := wantChallenge(t, s.Sessions.DeleteDevice(t.Context(), session, "x", nil), "").Session
 	must(t, s.SetPassword(t.Context(), "example", "new", false))
 
-	err := s.DeleteDevice(t.Context(), session, "x", passwordAuth(t, "example", "new", begun))
+	err := s.Sessions.DeleteDevice(t.Context(), session, "x", passwordAuth(t, "example", "new", begun))
 
 	if again := wantChallenge(t, err, matrix.Unknown); again.Session == begun {
 		t.Error("the session goes on")

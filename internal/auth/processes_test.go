@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/matrix"
@@ -31,21 +32,21 @@ func processes(t *testing.T) (a, b *Service) {
 func awaitRefused(t *testing.T, s *Service, token string) {
 	t.Helper()
 	matrixtest.Until(t, "the token is refused here", func() bool {
-		_, err := s.Authenticate(t.Context(), token)
+		_, err := s.Sessions.Authenticate(t.Context(), token)
 		return matrix.IsCode(err, matrix.UnknownToken)
 	})
 }
 
 func TestOtherProcessesForgetRevokedTokens(t *testing.T) {
 	t.Parallel()
-	for name, revoke := range map[string]func(s *Service, c Credentials) error{
-		"logout": func(s *Service, c Credentials) error {
-			return s.Logout(t.Context(), matrix.Session{UserID: c.UserID, DeviceID: c.DeviceID})
+	for name, revoke := range map[string]func(s *Service, c session.Credentials) error{
+		"logout": func(s *Service, c session.Credentials) error {
+			return s.Sessions.Logout(t.Context(), matrix.Session{UserID: c.UserID, DeviceID: c.DeviceID})
 		},
-		"another password": func(s *Service, _ Credentials) error {
+		"another password": func(s *Service, _ session.Credentials) error {
 			return s.SetPassword(t.Context(), "example", "another", true)
 		},
-		"SQL of the operator": func(s *Service, c Credentials) error {
+		"SQL of the operator": func(s *Service, c session.Credentials) error {
 			_, err := s.pool.Exec(t.Context(), `DELETE FROM devices WHERE user_id = $1`, c.UserID)
 			return err
 		},
@@ -62,7 +63,7 @@ func TestOtherProcessesForgetRevokedTokens(t *testing.T) {
 			must(t, revoke(a, got))
 			awaitRefused(t, b, got.AccessToken)
 			awaitRefused(t, a, got.AccessToken)
-			if _, err := b.Authenticate(canceled(t), kept.AccessToken); err != nil {
+			if _, err := b.Sessions.Authenticate(canceled(t), kept.AccessToken); err != nil {
 				t.Errorf("the token of somebody else is not in memory any more: %v", err)
 			}
 		})
@@ -75,7 +76,7 @@ func poll(t *testing.T, s *Service, token string) <-chan error {
 	t.Helper()
 	began, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- s.WhileGood(t.Context(), token, func(ctx context.Context) error {
+		ended <- s.Sessions.WhileGood(t.Context(), token, func(ctx context.Context) error {
 			close(began)
 			<-ctx.Done()
 			return ctx.Err()
@@ -88,23 +89,25 @@ func poll(t *testing.T, s *Service, token string) <-chan error {
 func TestARequestWentOnWaitingAfterItsTokenHadEnded(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		end  func(s *Service, c Credentials) error
+		end  func(s *Service, c session.Credentials) error
 		soft bool
 	}{
-		"logout": {func(s *Service, c Credentials) error {
-			return s.Logout(t.Context(), matrix.Session{UserID: c.UserID, DeviceID: c.DeviceID})
+		"logout": {func(s *Service, c session.Credentials) error {
+			return s.Sessions.Logout(t.Context(), matrix.Session{UserID: c.UserID, DeviceID: c.DeviceID})
 		}, false},
-		"logout of all": {func(s *Service, c Credentials) error { return s.LogoutAll(t.Context(), c.UserID) }, false},
-		"another password": {func(s *Service, _ Credentials) error {
+		"logout of all": {func(s *Service, c session.Credentials) error { return s.Sessions.LogoutAll(t.Context(), c.UserID) }, false},
+		"another password": {func(s *Service, _ session.Credentials) error {
 			return s.SetPassword(t.Context(), "example", "another", true)
 		}, false},
-		"the device logs in anew": {func(s *Service, c Credentials) error {
+		"the device logs in anew": {func(s *Service, c session.Credentials) error {
 			_, err := s.Login(t.Context(), LoginRequest{
 				Type: uia.StagePassword, User: "example", Password: testPassword, DeviceID: c.DeviceID,
 			}, matrix.Client{})
 			return err
 		}, true},
-		"deactivation": {func(s *Service, _ Credentials) error { return s.DeactivateAccount(t.Context(), "example", false) }, false},
+		"deactivation": {func(s *Service, _ session.Credentials) error {
+			return s.DeactivateAccount(t.Context(), "example", false)
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -133,18 +136,4 @@ func TestARequestWentOnWaitingAfterItsTokenHadExpired(t *testing.T) {
 	mustRegister(t, s, "example")
 	got := mustLogin(t, s, "example", refreshable)
 	wantSoftLogout(t, <-poll(t, s, got.AccessToken), true)
-}
-
-// What a request has found when its token ends is for nobody any more.
-func TestAnAnswerCameAfterItsTokenHadEnded(t *testing.T) {
-	t.Parallel()
-	s, _ := newTestService(t)
-	got := mustRegister(t, s, "example")
-	err := s.WhileGood(t.Context(), got.AccessToken, func(context.Context) error {
-		return s.LogoutAll(t.Context(), got.UserID)
-	})
-	wantSoftLogout(t, err, false)
-	if len(s.watches.waiting) != 0 || len(s.watches.byToken) != 0 {
-		t.Error("the request is remembered")
-	}
 }

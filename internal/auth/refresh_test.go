@@ -6,14 +6,15 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
 )
 
 func refreshable(r *LoginRequest) { r.RefreshToken = true }
 
-func mustRefresh(t *testing.T, s *Service, token string) Tokens {
+func mustRefresh(t *testing.T, s *Service, token string) session.Tokens {
 	t.Helper()
-	got, err := s.Refresh(t.Context(), token)
+	got, err := s.Sessions.Refresh(t.Context(), token)
 	if err != nil {
 		t.Fatalf("refresh: %v", err)
 	}
@@ -22,7 +23,7 @@ func mustRefresh(t *testing.T, s *Service, token string) Tokens {
 
 func wantNoRefresh(t *testing.T, s *Service, token string, soft bool) {
 	t.Helper()
-	_, err := s.Refresh(t.Context(), token)
+	_, err := s.Sessions.Refresh(t.Context(), token)
 	wantSoftLogout(t, err, soft)
 }
 
@@ -104,11 +105,11 @@ func TestRefreshCanBeRepeatedWhenTheAnswerWasLost(t *testing.T) {
 // Two tabs of a client, or two processes, ask at about the same time.
 func TestARepeatedRefreshVoidedWhatWasJustGiven(t *testing.T) {
 	t.Parallel()
-	for name, between := range map[string]func(s *Service, c *clock, one Tokens){
-		"at once":                   func(*Service, *clock, Tokens) {},
-		"after the first is in use": func(s *Service, _ *clock, one Tokens) { mustAuthenticate(t, s, one.AccessToken) },
-		"after half a minute":       func(_ *Service, c *clock, _ Tokens) { c.advance(repeatWindow / 2) },
-		"after the first is refreshed": func(s *Service, _ *clock, one Tokens) {
+	for name, between := range map[string]func(s *Service, c *clock, one session.Tokens){
+		"at once":                   func(*Service, *clock, session.Tokens) {},
+		"after the first is in use": func(s *Service, _ *clock, one session.Tokens) { mustAuthenticate(t, s, one.AccessToken) },
+		"after half a minute":       func(_ *Service, c *clock, _ session.Tokens) { c.advance(repeatWindow / 2) },
+		"after the first is refreshed": func(s *Service, _ *clock, one session.Tokens) {
 			mustAuthenticate(t, s, mustRefresh(t, s, one.RefreshToken).AccessToken)
 		},
 	} {
@@ -206,7 +207,7 @@ func TestRefreshOfADeletedDevice(t *testing.T) {
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example")
 	first := mustLogin(t, s, "example", refreshable)
-	must(t, s.Logout(t.Context(), mustAuthenticate(t, s, first.AccessToken)))
+	must(t, s.Sessions.Logout(t.Context(), mustAuthenticate(t, s, first.AccessToken)))
 
 	wantNoRefresh(t, s, first.RefreshToken, false)
 	wantUnknown(t, s, first.AccessToken, false)
@@ -217,7 +218,7 @@ func TestRefreshRefusesOtherTokens(t *testing.T) {
 	s, _ := newTestService(t)
 	first := mustRegister(t, s, "example", func(r *RegisterRequest) { r.RefreshToken = true })
 
-	_, err := s.Refresh(t.Context(), "")
+	_, err := s.Sessions.Refresh(t.Context(), "")
 	wantCode(t, err, matrix.MissingParam)
 	wantNoRefresh(t, s, "nonsense", false)
 	wantNoRefresh(t, s, first.AccessToken, false)
@@ -229,11 +230,11 @@ func TestRefreshManyTimesAtOnce(t *testing.T) {
 	s, _ := newTestService(t)
 	mustRegister(t, s, "example")
 	first := mustLogin(t, s, "example", refreshable)
-	results := make(chan Tokens, 6)
+	results := make(chan session.Tokens, 6)
 	var group sync.WaitGroup
 	for range cap(results) {
 		group.Go(func() {
-			got, err := s.Refresh(t.Context(), first.RefreshToken)
+			got, err := s.Sessions.Refresh(t.Context(), first.RefreshToken)
 			if err != nil {
 				t.Error(err)
 			}
@@ -256,8 +257,8 @@ func TestRefreshWhileTheNewTokenIsTakenIntoUse(t *testing.T) {
 	second := mustRefresh(t, s, first.RefreshToken)
 	var used, repeated error
 	var group sync.WaitGroup
-	group.Go(func() { _, used = s.Authenticate(t.Context(), second.AccessToken) })
-	group.Go(func() { _, repeated = s.Refresh(t.Context(), first.RefreshToken) })
+	group.Go(func() { _, used = s.Sessions.Authenticate(t.Context(), second.AccessToken) })
+	group.Go(func() { _, repeated = s.Sessions.Refresh(t.Context(), first.RefreshToken) })
 	group.Wait()
 
 	if used != nil || repeated != nil {
@@ -279,7 +280,7 @@ func TestSoftLogoutWasFalseForSupersededTokensOfADeviceThatLives(t *testing.T) {
 	wantUnknown(t, s, first.AccessToken, true)
 	wantUnknown(t, s, second.AccessToken, true)
 
-	must(t, s.Logout(t.Context(), mustAuthenticate(t, s, third.AccessToken)))
+	must(t, s.Sessions.Logout(t.Context(), mustAuthenticate(t, s, third.AccessToken)))
 	for _, token := range []string{first.AccessToken, second.AccessToken, third.AccessToken} {
 		wantUnknown(t, s, token, false)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
@@ -46,10 +47,10 @@ type RegisterRequest struct {
 // M_GUEST_ACCESS_FORBIDDEN for a guest account where there are none, and for
 // guest_access_token M_MISSING_PARAM and M_UNKNOWN_TOKEN. As the specification
 // demands, what can be is checked before authentication is asked for.
-func (s *Service) Register(ctx context.Context, r RegisterRequest, client matrix.Client) (Credentials, error) {
+func (s *Service) Register(ctx context.Context, r RegisterRequest, client matrix.Client) (session.Credentials, error) {
 	wanted, err := s.checkRegistration(ctx, r)
 	if err != nil {
-		return Credentials{}, err
+		return session.Credentials{}, err
 	}
 	if wanted.account.Guest {
 		return s.register(ctx, wanted, "", client, uia.Approval{})
@@ -57,7 +58,7 @@ func (s *Service) Register(ctx context.Context, r RegisterRequest, client matrix
 	op := uia.Operation{Name: uia.Register, Flows: s.o.Stages.Alone(uia.Register)}
 	proof, err := s.o.Stages.Interact(ctx, op, r.Auth)
 	if err != nil {
-		return Credentials{}, err
+		return session.Credentials{}, err
 	}
 	return s.register(ctx, wanted, r.Password, client, proof)
 }
@@ -75,11 +76,11 @@ func (s *Service) checkRegistration(ctx context.Context, r RegisterRequest) (reg
 		return registration{}, matrix.Errorf(matrix.Forbidden, "Registration is disabled")
 	}
 	wanted := registration{
-		device:  newDevice{r.DeviceID, r.InitialDeviceDisplayName, r.RefreshToken},
+		device:  session.NewDevice{ID: r.DeviceID, DisplayName: r.InitialDeviceDisplayName, Refreshable: r.RefreshToken},
 		inhibit: r.InhibitLogin,
 		upgrade: r.GuestAccessToken != "",
 	}
-	if err := wanted.device.check(); err != nil {
+	if err := wanted.device.Check(); err != nil {
 		return registration{}, err
 	}
 	if r.Password != "" {
@@ -132,18 +133,18 @@ func (s *Service) CheckAvailable(ctx context.Context, username string) error {
 // the account is a guest's already.
 type registration struct {
 	account          account.Account
-	device           newDevice
+	device           session.NewDevice
 	inhibit, upgrade bool
 }
 
 // register makes the account, its address, its device and its tokens in one
 // transaction.
-func (s *Service) register(ctx context.Context, r registration, password string, client matrix.Client, proof uia.Approval) (Credentials, error) {
+func (s *Service) register(ctx context.Context, r registration, password string, client matrix.Client, proof uia.Approval) (session.Credentials, error) {
 	var err error
 	if r.account.PasswordHash, err = s.newPasswordHash(ctx, password); err != nil {
-		return Credentials{}, err
+		return session.Credentials{}, err
 	}
-	credentials := Credentials{UserID: r.account.UserID, HomeServer: s.o.ServerName}
+	credentials := session.Credentials{UserID: r.account.UserID, HomeServer: s.o.ServerName}
 	var stale, revoked []secret.Hash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := proof.Consume(ctx, tx); err != nil {
@@ -159,14 +160,14 @@ func (s *Service) register(ctx context.Context, r registration, password string,
 		if r.inhibit {
 			return nil
 		}
-		credentials, revoked, err = s.startSession(ctx, tx, r.account.UserID, r.device, client)
+		credentials, revoked, err = s.Sessions.Begin(ctx, tx, r.account.UserID, r.device, client)
 		return err
 	})
 	if err != nil {
-		return Credentials{}, fmt.Errorf("register %s: %w", r.account.UserID, err)
+		return session.Credentials{}, fmt.Errorf("register %s: %w", r.account.UserID, err)
 	}
-	s.cache.remove(stale) // they remain good
-	s.revoke(revoked)
+	s.Sessions.Forget(stale) // they remain good
+	s.Sessions.Revoke(revoked)
 	return credentials, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"homeserver/internal/auth/account"
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
@@ -60,8 +61,8 @@ func TestRegisterUsesTheDeviceOfTheClient(t *testing.T) {
 		r.DeviceID, r.InitialDeviceDisplayName = "phone", "My phone"
 	})
 
-	want := Device{DeviceID: "phone", DisplayName: "My phone", LastSeenIP: "192.0.2.7", LastSeenTS: c.Now().UnixMilli()}
-	device, err := s.Device(t.Context(), got.UserID, "phone")
+	want := session.Device{DeviceID: "phone", DisplayName: "My phone", LastSeenIP: "192.0.2.7", LastSeenTS: c.Now().UnixMilli()}
+	device, err := s.Sessions.Device(t.Context(), got.UserID, "phone")
 	must(t, err)
 	if device != want {
 		t.Errorf("got %+v, want %+v", device, want)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
@@ -20,8 +21,6 @@ const (
 	tidyInterval = time.Minute
 	// lastTidyTimeout bounds the final write at shutdown.
 	lastTidyTimeout = 5 * time.Second
-	// defaultTokenLifetime is how long an access token lives that can be refreshed.
-	defaultTokenLifetime = time.Hour
 )
 
 // Options sets up a Service.
@@ -63,18 +62,18 @@ type Options struct {
 // were logged in may take in memory; 0: [kept.UsualShare].
 type Shares struct{ Tokens, Sightings, Familiar int }
 
-// Service holds the rules of accounts, devices and tokens. It is safe for
+// Service holds the rules of accounts and passwords. It is safe for
 // concurrent use once OnDeactivate and OnErase have been called for the last time.
 type Service struct {
-	pool    *pgxpool.Pool
-	o       Options
-	hasher  *hasher
-	cache   *tokenCache
-	watches *watches
-	seen    *lastSeen
-	nonces  *nonces
-	leave   []func(ctx context.Context, userID string) error
-	erase   []func(ctx context.Context, userID string) error
+	// Sessions are the devices and tokens of the accounts.
+	Sessions *session.Service
+
+	pool   *pgxpool.Pool
+	o      Options
+	hasher *hasher
+	nonces *nonces
+	leave  []func(ctx context.Context, userID string) error
+	erase  []func(ctx context.Context, userID string) error
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup
@@ -88,34 +87,17 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if o.AccessTokenLifetime == 0 {
-		o.AccessTokenLifetime = defaultTokenLifetime
-	}
 	if o.Stages == nil {
 		o.Stages = uia.New(pool, o.Now)
 	}
 	if o.Threepids == nil {
 		o.Threepids = threepid.New(threepid.Options{Pool: pool, Stages: o.Stages, Now: o.Now})
 	}
-	s := &Service{
-		pool:    pool,
-		o:       o,
-		hasher:  newHasher(o.Argon, o.Shares.Familiar),
-		cache:   newTokenCache(o.Shares.Tokens),
-		watches: newWatches(),
-		seen:    newLastSeen(o.Shares.Sightings),
-		nonces:  newNonces(o.SharedSecret),
-	}
-	if o.Channel != nil {
-		o.Channel.Handle("tokens", func(userID string) {
-			s.cache.forgetUser(userID)
-			s.watches.suspect(userID)
-		})
-		o.Channel.OnMissed(func() {
-			s.cache.forgetAll()
-			s.watches.suspect("")
-		})
-	}
+	s := &Service{pool: pool, o: o, hasher: newHasher(o.Argon, o.Shares.Familiar), nonces: newNonces(o.SharedSecret)}
+	s.Sessions = session.New(session.Options{
+		Pool: pool, ServerName: o.ServerName, Stages: o.Stages, AccessTokenLifetime: o.AccessTokenLifetime, Channel: o.Channel,
+		TokenBytes: o.Shares.Tokens, SeenBytes: o.Shares.Sightings, OnSeen: s.hasher.familiar.addSeen, Log: o.Logger, Now: o.Now,
+	})
 	o.Stages.Register(uia.StagePassword, uia.Stage{Check: s.checkPasswordStage})
 	return s
 }
@@ -127,8 +109,8 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 func (s *Service) Start(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.workers.Go(func() {
-		s.logFailure(s.recall(ctx))
-		s.recheck(ctx)
+		s.logFailure(s.Sessions.LastAddresses(ctx, maxRecalled, s.hasher.familiar.addSeen))
+		s.Sessions.Recheck(ctx)
 	})
 	s.workers.Go(func() {
 		ticker := time.NewTicker(tidyInterval)
@@ -140,7 +122,7 @@ func (s *Service) Start(ctx context.Context) {
 			case <-ctx.Done():
 				last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastTidyTimeout)
 				defer cancel()
-				s.logFailure(s.flushSeen(last))
+				s.logFailure(s.Sessions.WriteSeen(last))
 				return
 			}
 		}
@@ -160,10 +142,8 @@ func (s *Service) Stop() {
 // tidy does each piece of background work once.
 func (s *Service) tidy(ctx context.Context) error {
 	return errors.Join(
-		s.flushSeen(ctx),
+		s.Sessions.Tidy(ctx),
 		s.o.Stages.DeleteExpired(ctx),
-		deleteLoginTokensBefore(ctx, s.pool, s.nowMS()),
-		deleteOpenIDTokensBefore(ctx, s.pool, s.nowMS()),
 		s.ResumeDeactivations(ctx),
 	)
 }

@@ -15,11 +15,11 @@ func TestStopWritesWhatWasSeen(t *testing.T) {
 	got := mustRegister(t, s, "example")
 	s.Start(t.Context())
 	c.advance(time.Second)
-	s.Seen(mustAuthenticate(t, s, got.AccessToken), testClient)
+	s.Sessions.Seen(mustAuthenticate(t, s, got.AccessToken), testClient)
 
 	s.Stop()
 
-	device, err := s.Device(t.Context(), got.UserID, got.DeviceID)
+	device, err := s.Sessions.Device(t.Context(), got.UserID, got.DeviceID)
 	must(t, err)
 	if device.LastSeenTS != c.Now().UnixMilli() {
 		t.Errorf("got %+v, want it seen a second later", device)
@@ -58,7 +58,7 @@ func TestBackgroundFailuresAreLoggedWithoutSecrets(t *testing.T) {
 	var log bytes.Buffer
 	s, _ := newTestService(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	got := mustRegister(t, s, "example")
-	s.Seen(mustAuthenticate(t, s, got.AccessToken), testClient)
+	s.Sessions.Seen(mustAuthenticate(t, s, got.AccessToken), testClient)
 	_, err := s.pool.Exec(t.Context(), `ALTER TABLE devices RENAME TO elsewhere`)
 	must(t, err)
 
@@ -74,7 +74,7 @@ func TestOptionsHaveDefaults(t *testing.T) {
 	t.Parallel()
 	s := New(nil, Options{ServerName: testServer})
 
-	if s.o.Now == nil || s.o.Logger == nil || s.o.AccessTokenLifetime != time.Hour {
+	if s.o.Now == nil || s.o.Logger == nil {
 		t.Errorf("got %+v", s.o)
 	}
 	if s.hasher.params != DefaultArgonParams() {

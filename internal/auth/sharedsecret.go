@@ -13,6 +13,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/cache"
 	"homeserver/internal/matrix"
@@ -55,29 +56,29 @@ func (s *Service) RegistrationNonce() (string, error) {
 // M_UNKNOWN where there is no shared secret or the nonce is not good, M_FORBIDDEN
 // for a wrong MAC, M_MISSING_PARAM, M_INVALID_PARAM, M_INVALID_USERNAME,
 // M_WEAK_PASSWORD, M_USER_IN_USE.
-func (s *Service) RegisterWithSharedSecret(ctx context.Context, r SharedSecretRequest, client matrix.Client) (Credentials, error) {
+func (s *Service) RegisterWithSharedSecret(ctx context.Context, r SharedSecretRequest, client matrix.Client) (session.Credentials, error) {
 	if s.o.SharedSecret == "" {
-		return Credentials{}, errNoSharedSecret()
+		return session.Credentials{}, errNoSharedSecret()
 	}
 	if r.Nonce == "" || r.Username == "" || r.Password == "" || r.MAC == "" {
-		return Credentials{}, matrix.Errorf(matrix.MissingParam, "nonce, username, password and mac are needed")
+		return session.Credentials{}, matrix.Errorf(matrix.MissingParam, "nonce, username, password and mac are needed")
 	}
 	// With a NUL inside one of its parts, one MAC would stand for several requests.
 	if strings.ContainsRune(r.Username+r.Password+r.UserType, 0) {
-		return Credentials{}, matrix.Errorf(matrix.InvalidParam, "NUL is not allowed")
+		return session.Credentials{}, matrix.Errorf(matrix.InvalidParam, "NUL is not allowed")
 	}
 	if !s.nonces.use(r.Nonce, s.o.Now()) {
-		return Credentials{}, matrix.Errorf(matrix.Unknown, "The nonce is unknown, used or older than a minute")
+		return session.Credentials{}, matrix.Errorf(matrix.Unknown, "The nonce is unknown, used or older than a minute")
 	}
 	if !r.authentic(s.o.SharedSecret) {
-		return Credentials{}, matrix.Errorf(matrix.Forbidden, "The MAC is wrong")
+		return session.Credentials{}, matrix.Errorf(matrix.Forbidden, "The MAC is wrong")
 	}
 	if err := s.checkNewPassword(r.Password); err != nil {
-		return Credentials{}, err
+		return session.Credentials{}, err
 	}
 	userID, err := s.availableUserID(ctx, r.Username)
 	if err != nil {
-		return Credentials{}, err
+		return session.Credentials{}, err
 	}
 	wanted := registration{account: account.Account{UserID: userID, Admin: r.Admin}}
 	return s.register(ctx, wanted, r.Password, client, uia.Approval{})

@@ -8,9 +8,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"homeserver/internal/auth/secret"
-	"homeserver/internal/matrix"
 )
 
 func TestTokensAreStoredAsSHA256(t *testing.T) {
@@ -67,11 +64,11 @@ func TestAuthenticateAnswersFromMemory(t *testing.T) {
 	mustAuthenticate(t, s, got.AccessToken)
 
 	// No query can run in a context that has ended.
-	if _, err := s.Authenticate(canceled(t), got.AccessToken); err != nil {
+	if _, err := s.Sessions.Authenticate(canceled(t), got.AccessToken); err != nil {
 		t.Errorf("got %v, want an answer from memory", err)
 	}
 	c.advance(cacheLifetime)
-	if _, err := s.Authenticate(canceled(t), got.AccessToken); !errors.Is(err, context.Canceled) {
+	if _, err := s.Sessions.Authenticate(canceled(t), got.AccessToken); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the database to be asked again", err)
 	}
 }
@@ -83,26 +80,11 @@ func TestAuthenticateInAnotherProcess(t *testing.T) {
 	got := mustRegister(t, s, "example")
 	session := mustAuthenticate(t, other, got.AccessToken)
 
-	must(t, s.Logout(t.Context(), session))
+	must(t, s.Sessions.Logout(t.Context(), session))
 
 	wantUnknown(t, s, got.AccessToken, false)
 	c.advance(cacheLifetime)
 	wantUnknown(t, other, got.AccessToken, false)
-}
-
-func TestAuthenticateRefusesATokenThatWasRevokedWhileItWasRead(t *testing.T) {
-	t.Parallel()
-	s, c := newTestService(t)
-	got := mustRegister(t, s, "example")
-	hash := secret.HashOf(got.AccessToken)
-	_, version, _ := s.cache.get(hash, c.Now())
-	read, err := s.loadToken(t.Context(), hash)
-	must(t, err)
-	must(t, s.Logout(t.Context(), read.session))
-
-	s.cache.put(hash, read, version, c.Now())
-
-	wantUnknown(t, s, got.AccessToken, false)
 }
 
 func TestAuthenticateWhileOthersLogOut(t *testing.T) {
@@ -113,20 +95,20 @@ func TestAuthenticateWhileOthersLogOut(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		leaves := mustRegister(t, s, name)
 		group.Go(func() {
-			session, err := s.Authenticate(t.Context(), leaves.AccessToken)
+			session, err := s.Sessions.Authenticate(t.Context(), leaves.AccessToken)
 			if err == nil {
-				err = s.Logout(t.Context(), session)
+				err = s.Sessions.Logout(t.Context(), session)
 			}
 			if err != nil {
 				t.Errorf("log %s out: %v", name, err)
 			}
-			if _, err := s.Authenticate(t.Context(), leaves.AccessToken); err == nil {
+			if _, err := s.Sessions.Authenticate(t.Context(), leaves.AccessToken); err == nil {
 				t.Errorf("the token of %s is good after its logout", name)
 			}
 		})
 		group.Go(func() {
 			for range 50 {
-				if _, err := s.Authenticate(t.Context(), stays.AccessToken); err != nil {
+				if _, err := s.Sessions.Authenticate(t.Context(), stays.AccessToken); err != nil {
 					t.Error(err)
 				}
 			}
@@ -153,30 +135,13 @@ func TestAuthenticateRefusesAnExpiredToken(t *testing.T) {
 	mustAuthenticate(t, s, lasting.AccessToken)
 }
 
-func TestCacheIsBounded(t *testing.T) {
-	t.Parallel()
-	const share, sessions = 1 << 20, 10_000
-	cache := newTokenCache(share)
-	now := time.Unix(0, 0)
-	long := matrix.Session{UserID: strings.Repeat("u", 255), DeviceID: strings.Repeat("d", 255)}
-	for i := range sessions {
-		cache.put(secret.Hash{byte(i), byte(i >> 8)}, knownToken{session: long}, 0, now)
-	}
-	if got := cache.stats(); got.Bytes > share || got.Entries < share/1500 || got.Entries > share/700 {
-		t.Errorf("got %+v", got)
-	}
-	if _, _, ok := cache.get(secret.Hash{}, now); ok {
-		t.Error("the oldest token is still there")
-	}
-}
-
 func BenchmarkAuthenticateCached(b *testing.B) {
 	s, _ := newTestService(b)
 	got := mustRegister(b, s, "example")
 	mustAuthenticate(b, s, got.AccessToken)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Authenticate(b.Context(), got.AccessToken); err != nil {
+		if _, err := s.Sessions.Authenticate(b.Context(), got.AccessToken); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
 )
 
@@ -17,10 +18,10 @@ func TestWhoisTellsFromWhereDevicesWereSeen(t *testing.T) {
 	mustRegister(t, s, "bob")
 	phone := mustLogin(t, s, "alice", onDevice("PHONE"))
 	c.advance(time.Minute)
-	s.Seen(mustAuthenticate(t, s, phone.AccessToken), matrix.Client{Address: netip.MustParseAddr("2001:db8::1"), UserAgent: "phone/1"})
+	s.Sessions.Seen(mustAuthenticate(t, s, phone.AccessToken), matrix.Client{Address: netip.MustParseAddr("2001:db8::1"), UserAgent: "phone/1"})
 	must(t, s.tidy(t.Context()))
 
-	got, err := s.Whois(t.Context(), mustAuthenticate(t, s, alice.AccessToken), alice.UserID)
+	got, err := s.Sessions.Whois(t.Context(), mustAuthenticate(t, s, alice.AccessToken), alice.UserID)
 	must(t, err)
 	devices := slices.Sorted(maps.Keys(got.Devices))
 	want := []string{"PHONE", alice.DeviceID}
@@ -28,12 +29,12 @@ func TestWhoisTellsFromWhereDevicesWereSeen(t *testing.T) {
 	if got.UserID != alice.UserID || !slices.Equal(devices, want) {
 		t.Fatalf("got %+v, want the devices %v", got, want)
 	}
-	for device, want := range map[string]Connection{
-		"PHONE":        {"2001:db8::1", 1_700_000_060_000, "phone/1"},
-		alice.DeviceID: {"192.0.2.7", 1_700_000_000_000, "curl/8"},
+	for device, want := range map[string]session.Connection{
+		"PHONE":        {IP: "2001:db8::1", LastSeen: 1_700_000_060_000, UserAgent: "phone/1"},
+		alice.DeviceID: {IP: "192.0.2.7", LastSeen: 1_700_000_000_000, UserAgent: "curl/8"},
 	} {
 		sessions := got.Devices[device].Sessions
-		if len(sessions) != 1 || !slices.Equal(sessions[0].Connections, []Connection{want}) {
+		if len(sessions) != 1 || !slices.Equal(sessions[0].Connections, []session.Connection{want}) {
 			t.Errorf("%s: got %+v, want %+v", device, sessions, want)
 		}
 	}
@@ -45,27 +46,27 @@ func TestWhoisIsForOneselfAndAdministrators(t *testing.T) {
 	alice, bob := mustRegister(t, s, "alice"), mustRegister(t, s, "bob")
 	asBob := mustAuthenticate(t, s, bob.AccessToken)
 	for _, userID := range []string{alice.UserID, userID("nobody"), "@alice:elsewhere.example", "nonsense"} {
-		_, err := s.Whois(t.Context(), asBob, userID)
+		_, err := s.Sessions.Whois(t.Context(), asBob, userID)
 		wantCode(t, err, matrix.Forbidden)
 	}
 	admin := asBob
 	admin.Admin = true
-	got, err := s.Whois(t.Context(), admin, alice.UserID)
+	got, err := s.Sessions.Whois(t.Context(), admin, alice.UserID)
 	must(t, err)
 	if len(got.Devices) != 1 {
 		t.Errorf("got %+v", got)
 	}
 	for _, userID := range []string{userID("nobody"), "@alice:elsewhere.example", "nonsense"} {
-		_, err := s.Whois(t.Context(), admin, userID)
+		_, err := s.Sessions.Whois(t.Context(), admin, userID)
 		wantCode(t, err, matrix.NotFound)
 	}
 	must(t, s.DeactivateAccount(t.Context(), "alice", false))
-	got, err = s.Whois(t.Context(), admin, alice.UserID)
+	got, err = s.Sessions.Whois(t.Context(), admin, alice.UserID)
 	must(t, err)
 	if got.Devices == nil || len(got.Devices) != 0 {
 		t.Errorf("a deactivated user: got %+v", got)
 	}
-	if _, err := s.Whois(canceled(t), admin, alice.UserID); err == nil {
+	if _, err := s.Sessions.Whois(canceled(t), admin, alice.UserID); err == nil {
 		t.Error("a query that could not be made was not told")
 	}
 }

@@ -18,7 +18,7 @@ func TestAccountsAreLoggedIn(t *testing.T) {
 	}
 	service := auth.New(h.pool, auth.Options{ServerName: "localhost"})
 	for _, u := range users {
-		session, err := service.Authenticate(t.Context(), u.token)
+		session, err := service.Sessions.Authenticate(t.Context(), u.token)
 		if err != nil || session.UserID != u.id || session.DeviceID != "BENCHMARK" {
 			t.Errorf("%v is %+v: %v", u, session, err)
 		}

@@ -27,7 +27,7 @@ func (h *env) login(name, deviceID string) matrix.Session {
 	}
 	creds, err := h.Users.Login(ctx, auth.LoginRequest{Type: "m.login.password", User: name, Password: "wordpass", DeviceID: deviceID}, matrix.Client{})
 	h.OK(err)
-	who, err := h.Users.Authenticate(ctx, creds.AccessToken)
+	who, err := h.Users.Sessions.Authenticate(ctx, creds.AccessToken)
 	h.OK(err)
 	return who
 }
@@ -136,10 +136,10 @@ func TestPusherGoesWithItsDevice(t *testing.T) {
 	h.OK(h.setPusher(tablet, map[string]string{"pushkey": `"tablet"`}))
 	h.OK(h.setPusher(phone, map[string]string{"pushkey": `"moves"`}))
 	h.OK(h.setPusher(tablet, map[string]string{"pushkey": `"moves"`}))
-	h.OK(h.Users.Logout(t.Context(), phone))
+	h.OK(h.Users.Sessions.Logout(t.Context(), phone))
 	h.wantKeys(alice, "moves", "tablet")
 	matrixtest.WantCode(h.T, h.setPusher(phone, map[string]string{"pushkey": `"late"`}), matrix.UnknownToken)
-	h.OK(h.Users.LogoutAll(t.Context(), alice))
+	h.OK(h.Users.Sessions.LogoutAll(t.Context(), alice))
 	h.wantKeys(alice)
 }
 

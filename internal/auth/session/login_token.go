@@ -1,4 +1,4 @@
-package auth
+package session
 
 import (
 	"context"
@@ -33,7 +33,7 @@ func (s *Service) LoginToken(ctx context.Context, session matrix.Session, auth j
 		return NewLoginToken{}, err
 	}
 	made := NewLoginToken{Token: secret.New("hsl_"), ExpiresInMS: loginTokenLifetime.Milliseconds()}
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
 		if err := account.LockLive(ctx, tx, session.UserID); err != nil {
 			return err
 		}
@@ -48,22 +48,22 @@ func (s *Service) LoginToken(ctx context.Context, session matrix.Session, auth j
 	return made, nil
 }
 
-// loginByToken logs a device in, and uses the token up in the same transaction.
-func (s *Service) loginByToken(ctx context.Context, token string, device newDevice, client matrix.Client) (Credentials, error) {
+// LogIn logs a device in, and uses the token up in the same transaction.
+func (s *Service) LogIn(ctx context.Context, token string, device NewDevice, client matrix.Client) (Credentials, error) {
 	if token == "" {
 		return Credentials{}, matrix.Errorf(matrix.MissingParam, "token is missing")
 	}
-	if err := device.check(); err != nil {
+	if err := device.Check(); err != nil {
 		return Credentials{}, err
 	}
 	// Read first, since an account is always locked before what belongs to it.
-	userID, err := findLoginToken(ctx, s.pool, secret.HashOf(token), s.nowMS())
+	userID, err := findLoginToken(ctx, s.o.Pool, secret.HashOf(token), s.nowMS())
 	if err != nil {
 		return Credentials{}, err
 	}
 	var credentials Credentials
 	var revoked []secret.Hash
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
 		a, err := account.Lock(ctx, tx, userID)
 		if err != nil {
 			return err
@@ -75,13 +75,13 @@ func (s *Service) loginByToken(ctx context.Context, token string, device newDevi
 		if !found || a.Deactivated {
 			return errLoginToken()
 		}
-		credentials, revoked, err = s.startSession(ctx, tx, userID, device, client)
+		credentials, revoked, err = s.Begin(ctx, tx, userID, device, client)
 		return err
 	})
 	if err != nil {
 		return Credentials{}, fmt.Errorf("log in by a token: %w", err)
 	}
-	s.revoke(revoked)
+	s.Revoke(revoked)
 	return credentials, nil
 }
 

@@ -1,4 +1,4 @@
-package auth
+package session
 
 import (
 	"context"
@@ -154,9 +154,9 @@ func (ws *watches) giveBack(hashes []secret.Hash) {
 	ws.signal()
 }
 
-// recheck ends the requests whose tokens another process has revoked, until the
+// Recheck ends the requests whose tokens another process has revoked, until the
 // context is over.
-func (s *Service) recheck(ctx context.Context) {
+func (s *Service) Recheck(ctx context.Context) {
 	for {
 		select {
 		case <-s.watches.suspected:
@@ -164,12 +164,14 @@ func (s *Service) recheck(ctx context.Context) {
 			return
 		}
 		hashes := s.watches.take()
-		ended, err := revokedAmong(ctx, s.pool, hashes)
+		ended, err := revokedAmong(ctx, s.o.Pool, hashes)
 		if err == nil {
 			s.watches.end(ended)
 			continue
 		}
-		s.logFailure(err)
+		if !errors.Is(err, context.Canceled) {
+			s.o.Log.Error("background work on sessions", "error", err)
+		}
 		s.watches.giveBack(hashes)
 		select {
 		case <-time.After(recheckPause):

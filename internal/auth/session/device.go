@@ -1,4 +1,4 @@
-package auth
+package session
 
 import (
 	"context"
@@ -36,7 +36,7 @@ type Device struct {
 
 // Devices lists the devices of a user, in the order of their IDs.
 func (s *Service) Devices(ctx context.Context, userID string) ([]Device, error) {
-	return listDevices(ctx, s.pool, userID)
+	return listDevices(ctx, s.o.Pool, userID)
 }
 
 // Device returns one device of a user; M_NOT_FOUND.
@@ -45,7 +45,7 @@ func (s *Service) Device(ctx context.Context, userID, deviceID string) (Device, 
 	if !isText(deviceID) {
 		return Device{}, errNoDevice()
 	}
-	return findDevice(ctx, s.pool, userID, deviceID)
+	return findDevice(ctx, s.o.Pool, userID, deviceID)
 }
 
 // RenameDevice gives a device another display name; nil changes nothing, and ""
@@ -62,7 +62,7 @@ func (s *Service) RenameDevice(ctx context.Context, userID, deviceID string, dis
 	if err := checkDisplayName(*displayName); err != nil {
 		return err
 	}
-	return renameDevice(ctx, s.pool, userID, deviceID, *displayName)
+	return renameDevice(ctx, s.o.Pool, userID, deviceID, *displayName)
 }
 
 // DeleteDevice deletes a device of the user who asks, and its tokens, after
@@ -124,14 +124,14 @@ func (s *Service) Logout(ctx context.Context, session matrix.Session) error {
 // Client-server API, POST /logout/all.
 func (s *Service) LogoutAll(ctx context.Context, userID string) error {
 	return s.logOut(ctx, userID, func(tx pgx.Tx) ([]secret.Hash, error) {
-		return removeOtherDevices(ctx, tx, userID, "")
+		return RemoveOthers(ctx, tx, userID, "")
 	})
 }
 
 // logOut runs a removal of devices while nobody else logs in to the account.
 func (s *Service) logOut(ctx context.Context, userID string, remove func(pgx.Tx) ([]secret.Hash, error)) error {
 	var revoked []secret.Hash
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
 		if _, err := account.Lock(ctx, tx, userID); err != nil {
 			return err
 		}
@@ -142,23 +142,23 @@ func (s *Service) logOut(ctx context.Context, userID string, remove func(pgx.Tx)
 	if err != nil {
 		return fmt.Errorf("remove devices of %s: %w", userID, err)
 	}
-	s.revoke(revoked)
+	s.Revoke(revoked)
 	return nil
 }
 
-// newDevice is what a client wants to log in with. An empty ID means a new one.
-type newDevice struct {
-	id, displayName string
-	refreshable     bool
+// NewDevice is what a client wants to log in with. An empty ID means a new one.
+type NewDevice struct {
+	ID, DisplayName string
+	Refreshable     bool
 }
 
-// check refuses an ID or a name that is too long or can't be stored:
+// Check refuses an ID or a name that is too long or can't be stored:
 // M_INVALID_PARAM.
-func (d newDevice) check() error {
-	if d.id != "" && !isText(d.id) {
+func (d NewDevice) Check() error {
+	if d.ID != "" && !isText(d.ID) {
 		return matrix.Errorf(matrix.InvalidParam, "A device ID must be text of at most %d bytes", maxDeviceText)
 	}
-	return checkDisplayName(d.displayName)
+	return checkDisplayName(d.DisplayName)
 }
 
 func checkDisplayName(name string) error {
@@ -174,14 +174,14 @@ func isText(text string) bool {
 	return text != "" && len(text) <= maxDeviceText && matrix.IsText(text)
 }
 
-// startSession logs a device in to an account that is locked. It returns the access
-// tokens that are void now.
-func (s *Service) startSession(ctx context.Context, tx pgx.Tx, userID string, d newDevice, client matrix.Client) (Credentials, []secret.Hash, error) {
-	if d.id == "" {
-		d.id = rand.Text()[:generatedDeviceIDLength]
+// Begin logs a device in to an account that is locked. It returns the access
+// tokens that are void now, for Revoke once that has been committed.
+func (s *Service) Begin(ctx context.Context, tx pgx.Tx, userID string, d NewDevice, client matrix.Client) (Credentials, []secret.Hash, error) {
+	if d.ID == "" {
+		d.ID = rand.Text()[:generatedDeviceIDLength]
 	}
-	session := matrix.Session{UserID: userID, DeviceID: d.id}
-	created, err := upsertDevice(ctx, tx, session, d.displayName, sightingOf(client, s.nowMS()))
+	session := matrix.Session{UserID: userID, DeviceID: d.ID}
+	created, err := upsertDevice(ctx, tx, session, d.DisplayName, sightingOf(client, s.nowMS()))
 	if err != nil {
 		return Credentials{}, nil, err
 	}
@@ -195,8 +195,8 @@ func (s *Service) startSession(ctx context.Context, tx pgx.Tx, userID string, d 
 	if err != nil {
 		return Credentials{}, nil, err
 	}
-	tokens, err := s.issueTokens(ctx, tx, session, generation, d.refreshable)
-	return Credentials{UserID: userID, HomeServer: s.o.ServerName, DeviceID: d.id, Tokens: tokens}, revoked, err
+	tokens, err := s.issueTokens(ctx, tx, session, generation, d.Refreshable)
+	return Credentials{UserID: userID, HomeServer: s.o.ServerName, DeviceID: d.ID, Tokens: tokens}, revoked, err
 }
 
 // errNoDevice is the answer where the user has no such device.

@@ -1,4 +1,4 @@
-package auth
+package session
 
 import (
 	"context"
@@ -101,8 +101,8 @@ func removeDevices(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []st
 		ORDER BY device_id FOR UPDATE`, userID, deviceIDs)
 }
 
-// removeOtherDevices does the same for all devices but one; "" for really all.
-func removeOtherDevices(ctx context.Context, tx pgx.Tx, userID, keep string) ([]secret.Hash, error) {
+// RemoveOthers does the same for all devices but one; "" for really all.
+func RemoveOthers(ctx context.Context, tx pgx.Tx, userID, keep string) ([]secret.Hash, error) {
 	return lockAndRemove(ctx, tx, userID, `
 		SELECT device_id FROM devices WHERE user_id = $1 AND device_id <> $2
 		ORDER BY device_id FOR UPDATE`, userID, keep)
@@ -171,6 +171,26 @@ func storeSightings(ctx context.Context, q account.Querier, sightings map[device
 		userIDs, deviceIDs, times, ips, agents)
 	if err != nil {
 		return fmt.Errorf("write when devices were last seen: %w", err)
+	}
+	return nil
+}
+
+// LastAddresses calls the function with users, guests excepted, and the addresses from
+// which their devices were seen last, the latest first, of so many devices at most.
+func (s *Service) LastAddresses(ctx context.Context, most int, do func(userID, ip string)) error {
+	rows, err := s.o.Pool.Query(ctx, `
+		SELECT user_id, last_seen_ip FROM devices JOIN accounts USING (user_id)
+		WHERE NOT guest ORDER BY last_seen_ts DESC LIMIT $1`, most)
+	if err != nil {
+		return fmt.Errorf("query where devices were seen: %w", err)
+	}
+	var userID, ip string
+	_, err = pgx.ForEachRow(rows, []any{&userID, &ip}, func() error {
+		do(userID, ip)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read where devices were seen: %w", err)
 	}
 	return nil
 }

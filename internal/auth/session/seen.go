@@ -1,4 +1,4 @@
-package auth
+package session
 
 import (
 	"cmp"
@@ -89,18 +89,18 @@ func (l *lastSeen) take() map[deviceKey]sighting {
 	return taken
 }
 
-// flushSeen writes what has been gathered. If that fails, it is gathered again.
-func (s *Service) flushSeen(ctx context.Context) error {
+// WriteSeen writes what has been gathered. If that fails, it is gathered again.
+func (s *Service) WriteSeen(ctx context.Context) error {
 	taken := s.seen.take()
 	if len(taken) == 0 {
 		return nil
 	}
 	for key, seen := range taken {
-		if !seen.guest { // anybody gets that without a password
-			s.hasher.familiar.addSeen(key.userID, seen.ip)
+		if s.o.OnSeen != nil && !seen.guest { // anybody gets that without a password
+			s.o.OnSeen(key.userID, seen.ip)
 		}
 	}
-	err := storeSightings(ctx, s.pool, taken)
+	err := storeSightings(ctx, s.o.Pool, taken)
 	if err != nil {
 		for key, seen := range taken {
 			s.seen.note(key, seen)

@@ -1,4 +1,4 @@
-package auth
+package session
 
 import (
 	"context"
@@ -55,10 +55,10 @@ func deleteLoginTokensBefore(ctx context.Context, q account.Querier, now int64) 
 	return nil
 }
 
-// deletePending takes from a user, or somebody who has proved to be the user, what
+// DeletePending takes from a user, or somebody who has proved to be the user, what
 // was begun with an earlier password: interactive sessions, login tokens and OpenID
 // tokens.
-func deletePending(ctx context.Context, tx pgx.Tx, userID string) error {
+func DeletePending(ctx context.Context, tx pgx.Tx, userID string) error {
 	if err := uia.DeleteOf(ctx, tx, userID); err != nil {
 		return err
 	}

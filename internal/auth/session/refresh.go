@@ -1,4 +1,4 @@
-package auth
+package session
 
 import (
 	"context"
@@ -35,14 +35,14 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (Tokens, err
 	}
 	var tokens Tokens
 	var revoked []secret.Hash
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+	err := pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) (err error) {
 		tokens, revoked, err = s.refresh(ctx, tx, secret.HashOf(refreshToken))
 		return err
 	})
 	if err != nil {
 		return Tokens{}, fmt.Errorf("refresh a token: %w", err)
 	}
-	s.revoke(revoked)
+	s.Revoke(revoked)
 	return tokens, nil
 }
 

@@ -1,22 +1,13 @@
-package auth
+package session
 
 import (
 	"context"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/auth/secret"
-	"homeserver/internal/cache"
 	"homeserver/internal/matrix"
-)
-
-const (
-	// cacheLifetime is how long another process may go on accepting a token that
-	// this one has revoked, where it does not hear of that at once.
-	cacheLifetime = 30 * time.Second
 )
 
 // Tokens is what a client gets to authenticate with. ExpiresInMS is 0 where the
@@ -25,6 +16,14 @@ type Tokens struct {
 	AccessToken  string `json:"access_token,omitzero"`
 	RefreshToken string `json:"refresh_token,omitzero"`
 	ExpiresInMS  int64  `json:"expires_in_ms,omitzero"`
+}
+
+// Credentials is the answer to a login or a registration.
+type Credentials struct {
+	UserID     string `json:"user_id"`
+	HomeServer string `json:"home_server"`
+	DeviceID   string `json:"device_id,omitzero"`
+	Tokens
 }
 
 // Authenticate tells whose access token this is. It answers from memory in the
@@ -52,9 +51,9 @@ func (s *Service) authenticate(ctx context.Context, token string) (knownToken, e
 	return known, nil
 }
 
-// revoke forgets tokens that have been revoked, and ends the requests that wait with
+// Revoke forgets tokens that have been revoked, and ends the requests that wait with
 // them. It is called once their removal has been committed, and before anybody is told.
-func (s *Service) revoke(hashes []secret.Hash) {
+func (s *Service) Revoke(hashes []secret.Hash) {
 	s.cache.remove(hashes)
 	s.watches.end(hashes)
 }
@@ -62,7 +61,7 @@ func (s *Service) revoke(hashes []secret.Hash) {
 // loadToken reads an access token from the database. Where it is the first use of
 // a refreshed token, its predecessors are revoked: "Refreshing access tokens".
 func (s *Service) loadToken(ctx context.Context, hash secret.Hash) (knownToken, error) {
-	row, err := findAccessToken(ctx, s.pool, hash)
+	row, err := findAccessToken(ctx, s.o.Pool, hash)
 	if err != nil {
 		return knownToken{}, err
 	}
@@ -70,7 +69,7 @@ func (s *Service) loadToken(ctx context.Context, hash secret.Hash) (knownToken, 
 		return row.knownToken, nil
 	}
 	var revoked []secret.Hash
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err = pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
 		if err := lockDeviceOfAccessToken(ctx, tx, hash); err != nil {
 			return err
 		}
@@ -83,9 +82,20 @@ func (s *Service) loadToken(ctx context.Context, hash secret.Hash) (knownToken, 
 	if err != nil {
 		return knownToken{}, fmt.Errorf("take a refreshed token into use: %w", err)
 	}
-	s.revoke(revoked)
+	s.Revoke(revoked)
 	return row.knownToken, nil
 }
+
+// Knows reports whether the access token has been used lately, as far as this process
+// remembers; it never asks the database. It does not report whether the token is
+// still good.
+func (s *Service) Knows(token string) bool {
+	_, _, ok := s.cache.get(secret.HashOf(token), s.o.Now())
+	return ok
+}
+
+// Forget has tokens read again that remain good, whose account has changed.
+func (s *Service) Forget(hashes []secret.Hash) { s.cache.remove(hashes) }
 
 // unknownToken is the answer to a token that is not, or no longer, good. A soft
 // logout tells the client that its device still exists.
@@ -96,89 +106,6 @@ func unknownToken(soft bool) *matrix.Error {
 	}
 	err.Fields = map[string]any{"soft_logout": soft}
 	return err
-}
-
-// knownToken is what the cache knows of an access token. expiresAt is in
-// milliseconds since the epoch; 0 means never.
-type knownToken struct {
-	session   matrix.Session
-	expiresAt int64
-}
-
-// tokenCache keeps the access tokens in use. Each removal raises its version, so
-// that what was read before a removal is not put in after it.
-type tokenCache struct {
-	mu      sync.Mutex
-	version uint64
-	tokens  *cache.LRU[secret.Hash, cachedToken]
-	uses    cache.Uses
-}
-
-type cachedToken struct {
-	knownToken
-	readAt time.Time
-}
-
-func newTokenCache(share int) *tokenCache {
-	return &tokenCache{tokens: cache.NewLRU(cache.Options[secret.Hash, cachedToken]{
-		Share: share,
-		Weigh: func(_ secret.Hash, t cachedToken) int { return cache.Text(t.session.UserID, t.session.DeviceID) },
-	})}
-}
-
-// get returns a token that was read a short time ago. The version is to be handed
-// to put.
-func (c *tokenCache) get(hash secret.Hash, now time.Time) (known knownToken, version uint64, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	cached, ok := c.tokens.Get(hash)
-	ok = ok && now.Sub(cached.readAt) < cacheLifetime
-	c.uses.Count(ok)
-	if !ok {
-		return knownToken{}, c.version, false
-	}
-	return cached.knownToken, c.version, true
-}
-
-func (c *tokenCache) stats() cache.Stats {
-	all := c.tokens.Stats()
-	return c.uses.Stats(all.Entries, all.Bytes)
-}
-
-// put keeps what was read after get had returned version.
-func (c *tokenCache) put(hash secret.Hash, known knownToken, version uint64, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if version == c.version {
-		c.tokens.Put(hash, cachedToken{known, now})
-	}
-}
-
-// remove forgets tokens that have been revoked. It is called once their removal
-// has been committed.
-func (c *tokenCache) remove(hashes []secret.Hash) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.version++
-	for _, hash := range hashes {
-		c.tokens.Remove(hash)
-	}
-}
-
-// forgetUser forgets the tokens of a user, some of which have been revoked.
-func (c *tokenCache) forgetUser(userID string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.version++
-	c.tokens.RemoveAll(func(_ secret.Hash, t cachedToken) bool { return t.session.UserID == userID })
-}
-
-// forgetAll forgets all tokens: it is not known which have been revoked.
-func (c *tokenCache) forgetAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.version++
-	c.tokens.RemoveAll(nil)
 }
 
 // issueTokens makes the tokens of a generation. An access token expires only if

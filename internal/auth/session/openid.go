@@ -1,4 +1,4 @@
-package auth
+package session
 
 import (
 	"context"
@@ -37,7 +37,7 @@ func (s *Service) OpenIDToken(ctx context.Context, userID string) (OpenIDToken, 
 		ServerName:  s.o.ServerName,
 		ExpiresIn:   int64(openIDLifetime.Seconds()),
 	}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
 		if err := account.LockLive(ctx, tx, userID); err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (s *Service) OpenIDToken(ctx context.Context, userID string) (OpenIDToken, 
 // M_UNKNOWN_TOKEN where it is unknown or has expired. Server-server API, "OpenID",
 // GET /openid/userinfo.
 func (s *Service) OpenIDUser(ctx context.Context, token string) (string, error) {
-	return findOpenIDToken(ctx, s.pool, secret.HashOf(token), s.nowMS())
+	return findOpenIDToken(ctx, s.o.Pool, secret.HashOf(token), s.nowMS())
 }
 
 func errOpenIDToken() *matrix.Error {

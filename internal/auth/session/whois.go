@@ -1,4 +1,4 @@
-package auth
+package session
 
 import (
 	"context"
@@ -38,13 +38,13 @@ func (s *Service) Whois(ctx context.Context, session matrix.Session, userID stri
 	if userID != session.UserID && !session.Admin {
 		return Whois{}, matrix.Errorf(matrix.Forbidden, "Only administrators may look up other users")
 	}
-	exists, err := account.Exists(ctx, s.pool, userID)
+	exists, err := account.Exists(ctx, s.o.Pool, userID)
 	if err != nil {
 		return Whois{}, err
 	}
 	if !exists {
 		return Whois{}, matrix.Errorf(matrix.NotFound, "There is no such user")
 	}
-	devices, err := listConnections(ctx, s.pool, userID)
+	devices, err := listConnections(ctx, s.o.Pool, userID)
 	return Whois{UserID: userID, Devices: devices}, err
 }

@@ -1,4 +1,4 @@
-package auth
+package session
 
 import (
 	"context"
@@ -233,8 +233,8 @@ func deleteDeviceTokens(ctx context.Context, tx pgx.Tx, userID string, deviceIDs
 		DELETE FROM access_tokens WHERE user_id = $1 AND device_id = ANY ($2) RETURNING token_hash`, userID, deviceIDs)
 }
 
-// listAccessTokens lists the access tokens of a user.
-func listAccessTokens(ctx context.Context, tx pgx.Tx, userID string) ([]secret.Hash, error) {
+// AccessTokens lists the access tokens of a user.
+func AccessTokens(ctx context.Context, tx pgx.Tx, userID string) ([]secret.Hash, error) {
 	return accessTokens(ctx, tx, `SELECT token_hash FROM access_tokens WHERE user_id = $1`, userID)
 }
 

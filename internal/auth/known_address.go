@@ -1,15 +1,11 @@
 package auth
 
 import (
-	"context"
-	"fmt"
 	"hash/maphash"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/cache"
 	"homeserver/internal/httpapi/ratelimit"
@@ -95,24 +91,4 @@ func (f *familiar) addSeen(userID, ip string) {
 	if address, err := netip.ParseAddr(ip); err == nil {
 		f.add(ratelimit.AddressKey(address), userID)
 	}
-}
-
-// recall makes the addresses familiar from which devices were seen last, after a start;
-// those of guests, who have no password, are not.
-func (s *Service) recall(ctx context.Context) error {
-	rows, err := s.pool.Query(ctx, `
-		SELECT user_id, last_seen_ip FROM devices JOIN accounts USING (user_id)
-		WHERE NOT guest ORDER BY last_seen_ts DESC LIMIT $1`, maxRecalled)
-	if err != nil {
-		return fmt.Errorf("query where devices were seen: %w", err)
-	}
-	var userID, ip string
-	_, err = pgx.ForEachRow(rows, []any{&userID, &ip}, func() error {
-		s.hasher.familiar.addSeen(userID, ip)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("read where devices were seen: %w", err)
-	}
-	return nil
 }

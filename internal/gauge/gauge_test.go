@@ -11,13 +11,14 @@ import (
 
 	"homeserver/internal/gauge"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
-func wantCode(t *testing.T, err error, code matrix.Code, status int) {
+// wantRefused checks that a caller is refused, and learns when to come back.
+func wantRefused(t *testing.T, err error, code matrix.Code, status int) {
 	t.Helper()
-	e, ok := errors.AsType[*matrix.Error](err)
-	if !ok || e.Code != code || e.HTTPStatus() != status || e.RetryAfter == 0 {
-		t.Fatalf("got %v, want %d %s with a time to come back", err, status, code)
+	if e := matrixtest.WantStatus(t, err, code, status); e.RetryAfter == 0 {
+		t.Fatalf("%v has no time to come back", err)
 	}
 }
 
@@ -29,11 +30,11 @@ func TestTryEnter(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wantCode(t, g.TryEnter("a", 1), matrix.LimitExceeded, 429)
+	wantRefused(t, g.TryEnter("a", 1), matrix.LimitExceeded, 429)
 	if err := g.TryEnter("b", 4); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, g.TryEnter("c", 1), matrix.Unknown, 503)
+	wantRefused(t, g.TryEnter("c", 1), matrix.Unknown, 503)
 	g.Leave("a", 3)
 	g.Leave("a", 3)
 	if err := g.TryEnter("c", 6); err != nil {
@@ -211,7 +212,7 @@ func TestWaitingIsBounded(t *testing.T) {
 				continue
 			}
 			_, err := g.Enter(ctx, "c", 1)
-			wantCode(t, err, matrix.Unknown, 503)
+			wantRefused(t, err, matrix.Unknown, 503)
 		}
 		cancel()
 		all.Wait()
@@ -226,7 +227,7 @@ func TestWaitingIsBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		_, err := g.Enter(t.Context(), "a", 1)
-		wantCode(t, err, matrix.LimitExceeded, 429)
+		wantRefused(t, err, matrix.LimitExceeded, 429)
 		g.Leave("x", 1)
 		all.Wait()
 		if g.Held() != 0 || g.Callers() != 0 {

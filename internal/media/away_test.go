@@ -15,13 +15,14 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/media/blob/blobtest"
 )
 
-// newBucketHouse is a house with a bucket, whichever way the test is run.
-func newBucketHouse(t *testing.T, change func(*Options)) *house {
+// newBucketEnv is one with a bucket, whichever way the test is run.
+func newBucketEnv(t *testing.T, change func(*Options)) *env {
 	t.Helper()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	h.s3 = blobtest.New(t)
 	h.open(t, change)
 	return h
@@ -29,7 +30,7 @@ func newBucketHouse(t *testing.T, change func(*Options)) *house {
 
 func wantAway(t *testing.T, what string, err error) {
 	t.Helper()
-	wantCode(t, what, err, matrix.Unknown, 503)
+	matrixtest.WantStatus(t, err, matrix.Unknown, 503, what)
 	if public, ok := errors.AsType[*matrix.Error](err); !ok || public.RetryAfter <= 0 {
 		t.Errorf("%s: clients are not told when to come again", what)
 	}
@@ -42,7 +43,7 @@ func wantAway(t *testing.T, what string, err error) {
 // is back.
 func TestStorageThatIsAway(t *testing.T) {
 	t.Parallel()
-	h := newBucketHouse(t, nil)
+	h := newBucketEnv(t, nil)
 	file := jpegOf(t, quarters(300, 300))
 	known, fresh, announced := h.upload(t, alice, file), h.upload(t, alice, pngOf(t, quarters(200, 200))), h.create(t, alice)
 	q := ThumbnailQuery{Server: "localhost", MediaID: known, Width: 96, Height: 96, Crop: true}
@@ -73,7 +74,7 @@ func TestStorageThatIsAway(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = h.Open(t.Context(), "localhost", announced, 0)
-	wantCode(t, "what has not come", err, notYetUploaded, 504)
+	matrixtest.WantStatus(t, err, notYetUploaded, 504, "what has not come")
 
 	h.s3.Up()
 	if content, _ := h.download(t, known); content != file {
@@ -123,7 +124,7 @@ func TestPreviewWhileTheStorageIsAway(t *testing.T) {
 func TestDownloadThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	h := newBucketHouse(t, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	h := newBucketEnv(t, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	id := h.upload(t, alice, "content")
 	file, err := h.Open(t.Context(), "localhost", id, 0)
 	if err != nil {
@@ -159,7 +160,7 @@ func TestDownloadThatBreaksOff(t *testing.T) {
 // picture itself is not touched, not even its header.
 func TestMadeThumbnailNeedsNoSource(t *testing.T) {
 	t.Parallel()
-	h := newBucketHouse(t, nil)
+	h := newBucketEnv(t, nil)
 	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, jpegOf(t, quarters(300, 300))), Width: 96, Height: 96}
 	ask := func() (asked []string) {
 		h.s3.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -181,7 +182,7 @@ func TestMadeThumbnailNeedsNoSource(t *testing.T) {
 	q.MediaID = h.upload(t, alice, "no picture")
 	for range 2 {
 		_, err := h.Thumbnail(t.Context(), q)
-		wantCode(t, "no picture", err, matrix.Unknown, 400)
+		matrixtest.WantStatus(t, err, matrix.Unknown, 400, "no picture")
 		h.s3.Down()
 	}
 }
@@ -189,7 +190,7 @@ func TestMadeThumbnailNeedsNoSource(t *testing.T) {
 // TestDiskThatFails has a folder that nothing can be written to.
 func TestDiskThatFails(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.upload(t, alice, "known")
 	if err := os.RemoveAll(filepath.Join(h.dir, "temp")); err != nil {
 		t.Fatal(err)
@@ -208,7 +209,7 @@ func TestDiskThatFails(t *testing.T) {
 // while the storage works: all of them are free.
 func TestUploadThatStallsTheStorage(t *testing.T) {
 	t.Parallel()
-	h := newBucketHouse(t, nil)
+	h := newBucketEnv(t, nil)
 	going, storing := make(chan struct{}), make(chan struct{}, 100)
 	h.s3.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut {
@@ -249,7 +250,7 @@ func TestUploadThatStallsTheStorage(t *testing.T) {
 
 func TestFileThatIsGoneComesBackByUploading(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.upload(t, alice, "content")
 	for _, key := range h.files(t) {
 		if err := h.storage.Remove(t.Context(), key); err != nil {
@@ -265,7 +266,7 @@ func TestFileThatIsGoneComesBackByUploading(t *testing.T) {
 // TestStopEndsCleaning has a storage that never answers.
 func TestStopEndsCleaning(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	asked := make(chan struct{})
 	s := h.another(t, func(o *Options) { o.Storage = silent{h.storage, asked} })
 	s.Start(t.Context())

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestDownloadOfWhatThereIsNot(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *Options) { o.AwaitLifetime = time.Hour })
+	h := newEnv(t, func(o *Options) { o.AwaitLifetime = time.Hour })
 	expired := h.create(t, alice)
-	h.pass(time.Hour)
+	h.clock.Pass(time.Hour)
 	id := h.upload(t, alice, "content")
 	for name, place := range map[string][2]string{
 		"unknown":          {"localhost", "AQwafuaFswefuhsfAFAgsw"},
@@ -33,19 +34,19 @@ func TestDownloadOfWhatThereIsNot(t *testing.T) {
 		"letters":          {"localhost", "änderung"},
 	} {
 		_, err := h.Open(within(t), place[0], place[1], time.Hour)
-		wantCode(t, name, err, matrix.NotFound, 404)
+		matrixtest.WantStatus(t, err, matrix.NotFound, 404, name)
 		_, err = h.Thumbnail(within(t), ThumbnailQuery{Server: place[0], MediaID: place[1], Width: 1, Height: 1, Wait: time.Hour})
-		wantCode(t, name+": thumbnail", err, matrix.NotFound, 404)
+		matrixtest.WantStatus(t, err, matrix.NotFound, 404, name+": thumbnail")
 	}
 }
 
 func TestDownloadThatIsTooEarly(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.create(t, alice)
 	for _, wait := range []time.Duration{0, time.Millisecond} {
 		_, err := h.Open(within(t), "localhost", id, wait)
-		wantCode(t, "too early", err, notYetUploaded, 504)
+		matrixtest.WantStatus(t, err, notYetUploaded, 504, "too early")
 	}
 	if len(h.arrivals.waiting) != 0 {
 		t.Error("something waits that nobody waits for")
@@ -53,7 +54,7 @@ func TestDownloadThatIsTooEarly(t *testing.T) {
 }
 
 // watched waits until somebody waits for the upload.
-func (h *house) watched(t *testing.T, id string, watchers int) {
+func (h *env) watched(t *testing.T, id string, watchers int) {
 	t.Helper()
 	for ctx := within(t); ; {
 		h.arrivals.mu.Lock()
@@ -73,7 +74,7 @@ func (h *house) watched(t *testing.T, id string, watchers int) {
 
 func TestDownloadWaitsForTheUpload(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.create(t, alice)
 	type result struct {
 		file *File
@@ -108,7 +109,7 @@ func TestDownloadWaitsForTheUpload(t *testing.T) {
 // process would.
 func TestDownloadFindsWhatCameElsewhere(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.create(t, alice)
 	found := make(chan error)
 	go func() {
@@ -129,17 +130,17 @@ func TestDownloadFindsWhatCameElsewhere(t *testing.T) {
 
 func TestWaitingEnds(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(*house, context.CancelFunc) error{
-		"with the request": func(_ *house, cancel context.CancelFunc) error { cancel(); return context.Canceled },
-		"with the service": func(h *house, _ context.CancelFunc) error { h.Stop(); return errNotYetUploaded },
-		"when the ID expires": func(h *house, _ context.CancelFunc) error {
-			h.pass(48 * time.Hour)
+	for name, end := range map[string]func(*env, context.CancelFunc) error{
+		"with the request": func(_ *env, cancel context.CancelFunc) error { cancel(); return context.Canceled },
+		"with the service": func(h *env, _ context.CancelFunc) error { h.Stop(); return errNotYetUploaded },
+		"when the ID expires": func(h *env, _ context.CancelFunc) error {
+			h.clock.Pass(48 * time.Hour)
 			return errNotFound
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHouse(t, nil)
+			h := newEnv(t, nil)
 			id := h.create(t, alice)
 			ctx, cancel := context.WithCancel(within(t))
 			defer cancel()
@@ -161,7 +162,7 @@ func TestWaitingEnds(t *testing.T) {
 // error of the server, and not of the client.
 func TestFileThatIsGone(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.upload(t, alice, "content")
 	for _, key := range h.files(t) {
 		if err := h.storage.Remove(t.Context(), key); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // stored are the keys of what lies in the storage, with their sizes.
-func (h *house) stored(t *testing.T) []string {
+func (h *env) stored(t *testing.T) []string {
 	t.Helper()
 	var all []string
 	err := h.Stored(t.Context(), func(key string, bytes int64) error {
@@ -27,7 +27,7 @@ func (h *house) stored(t *testing.T) []string {
 // TestBackupAndRestore copies all that the database refers to into an empty storage.
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	picture := jpegOf(t, quarters(300, 300))
 	ids := map[string]string{
 		h.upload(t, alice, "one"): "one", h.upload(t, bob, "one"): "one", h.upload(t, alice, "two"): "two",
@@ -38,7 +38,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if n := len(h.stored(t)); n != 5 {
 		t.Errorf("%d objects are stored, want 4 files and a thumbnail: %v", n, h.stored(t))
 	}
-	empty := newHouse(t, nil)
+	empty := newEnv(t, nil)
 	var total int64
 	var last string
 	for file, err := range h.Files(t.Context(), "") {
@@ -72,7 +72,7 @@ func TestBackupAndRestore(t *testing.T) {
 
 func TestFilesGoOnAfterAKey(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	for i := range 10 {
 		h.upload(t, alice, fmt.Sprint(i))
 	}
@@ -105,7 +105,7 @@ func TestFilesGoOnAfterAKey(t *testing.T) {
 // TestManyFiles has more than are read at a time.
 func TestManyFiles(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	const many = 2*filesPage + 5
 	_, err := h.pool.Exec(t.Context(), `
 		INSERT INTO media (media_id, user_id, created_at, hash, bytes)
@@ -127,7 +127,7 @@ func TestManyFiles(t *testing.T) {
 
 func TestKeysThatAreNone(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	name := strings.Repeat("ab", 31)
 	for _, key := range []string{
 		"", "content", "content/", "content/ab/" + name + "/1x1", "content/ab/../" + name, "content/AB/" + name, "/content/ab/" + name,
@@ -149,7 +149,7 @@ func TestKeysThatAreNone(t *testing.T) {
 
 func TestPutOfWhatIsDamaged(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	h.upload(t, alice, "whole")
 	key := h.files(t)[0]
 	if err := h.PutStored(t.Context(), key, strings.NewReader("hole")); !errors.Is(err, errOtherContent) {
@@ -177,7 +177,7 @@ func TestPutOfWhatIsDamaged(t *testing.T) {
 // being uploaded, and one that is neither.
 func TestOnlyUnreferencedFilesAreRemoved(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	h.upload(t, alice, "referred to")
 	h.killed(t, "being uploaded", "")
 	h.killed(t, "left over", "")

@@ -40,7 +40,7 @@ func (tell) Read([]byte) (int, error) {
 
 // age makes what is being received look as if nobody had touched it for long, and what
 // is held as if its time was over.
-func (h *house) age(t *testing.T) {
+func (h *env) age(t *testing.T) {
 	t.Helper()
 	temp := filepath.Join(h.dir, "temp")
 	entries, err := os.ReadDir(temp)
@@ -58,7 +58,7 @@ func (h *house) age(t *testing.T) {
 	}
 }
 
-func (h *house) mustClean(t *testing.T) {
+func (h *env) mustClean(t *testing.T) {
 	t.Helper()
 	if err := h.clean(t.Context()); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func (h *house) mustClean(t *testing.T) {
 // TestKilledWhileReceiving kills a process in the middle of an upload.
 func TestKilledWhileReceiving(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	process := exec.CommandContext(ctx, os.Args[0])
@@ -104,7 +104,7 @@ func TestKilledWhileReceiving(t *testing.T) {
 
 // killed takes the steps of an upload up to where its file is stored and its record
 // isn't committed, or is, and stops there.
-func (h *house) killed(t *testing.T, content, id string) {
+func (h *env) killed(t *testing.T, content, id string) {
 	t.Helper()
 	in, err := h.takeIn(strings.NewReader(content), 100)
 	if err != nil {
@@ -127,7 +127,7 @@ func (h *house) killed(t *testing.T, content, id string) {
 
 func TestKilledBeforeTheRecord(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	known := h.upload(t, bob, "known")
 	h.killed(t, "new", "")
 	h.killed(t, "recorded", "recorded")
@@ -149,7 +149,7 @@ func TestKilledBeforeTheRecord(t *testing.T) {
 // another uploads it: the upload waits, and stores the file again.
 func TestUploadOfWhatIsBeingRemoved(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	h.killed(t, "left", "")
 	h.age(t)
 	uploaded := make(chan string, 1)
@@ -186,7 +186,7 @@ func (s slowRemoval) Remove(ctx context.Context, key string) error {
 }
 
 // waitForLock waits until somebody waits for a lock in the database.
-func (h *house) waitForLock(t *testing.T) {
+func (h *env) waitForLock(t *testing.T) {
 	t.Helper()
 	for ctx := within(t); ; {
 		var waiting bool
@@ -205,7 +205,7 @@ func (h *house) waitForLock(t *testing.T) {
 // that takes its time.
 func TestCleaningLeavesUploadsAlone(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	other := h.another(t, nil)
 	clean := func() {
 		if err := other.clean(t.Context()); err != nil {
@@ -245,7 +245,7 @@ func (s cleaningStorage) Put(ctx context.Context, key string, content *os.File, 
 // refused in the end.
 func TestFailedUploadLeavesTheSameOfOthers(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	in, err := h.takeIn(strings.NewReader("same"), 100)
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +273,7 @@ func TestFailedUploadLeavesTheSameOfOthers(t *testing.T) {
 
 func TestCleaningRemovesWhateverIsOldInTemp(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.upload(t, alice, "content")
 	write := func(name string) {
 		if err := os.WriteFile(filepath.Join(h.dir, "temp", name), []byte("x"), 0o600); err != nil {
@@ -300,7 +300,7 @@ func TestCleaningRemovesWhateverIsOldInTemp(t *testing.T) {
 // TestStartCleans waits for the first time.
 func TestStartCleans(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	h.killed(t, "left", "")
 	h.age(t)
 	h.Start(t.Context())
@@ -317,7 +317,7 @@ func TestStartCleans(t *testing.T) {
 // TestKeysAreMadeOfHashes makes sure that nothing of what clients say is in any key.
 func TestKeysAreMadeOfHashes(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	u := text("hello")
 	u.Filename, u.ContentType = "../../evil.sh", "text/x-evil"
 	if _, err := h.Upload(t.Context(), alice, u); err != nil {

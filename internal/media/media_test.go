@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/media/blob/blobtest"
 	"homeserver/internal/postgres/postgrestest"
 )
@@ -32,23 +32,21 @@ var (
 	bob   = matrix.Session{UserID: "@bob:localhost", DeviceID: "LAPTOP"}
 )
 
-// house is a service on a database and a storage of its own, with a clock that stands
+// env is a service on a database and a storage of its own, with a clock that stands
 // still.
-type house struct {
+type env struct {
 	*Service
-	pool *pgxpool.Pool
-	dir  string            // of the folder; of what is being received if it is a bucket
-	s3   *blobtest.Service // nil: it is a folder
-
-	mu  sync.Mutex
-	now time.Time
+	pool  *pgxpool.Pool
+	clock matrixtest.Clock
+	dir   string            // of the folder; of what is being received if it is a bucket
+	s3    *blobtest.Service // nil: it is a folder
 }
 
-// newHouse makes a house with a folder, or with a bucket for the tests that are run by
+// newEnv makes one with a folder, or with a bucket for the tests that are run by
 // TestOnABucket.
-func newHouse(t testing.TB, change func(*Options)) *house {
+func newEnv(t testing.TB, change func(*Options)) *env {
 	t.Helper()
-	h := &house{pool: postgrestest.New(t), dir: filepath.Join(t.TempDir(), "media"), now: time.UnixMilli(1_700_000_000_000)}
+	h := &env{pool: postgrestest.New(t), dir: filepath.Join(t.TempDir(), "media")}
 	if strings.HasPrefix(t.Name(), "TestOnABucket/") {
 		h.s3 = blobtest.New(t)
 	}
@@ -63,7 +61,7 @@ func newHouse(t testing.TB, change func(*Options)) *house {
 }
 
 // open makes the service, anew if there is one.
-func (h *house) open(t testing.TB, change func(*Options)) {
+func (h *env) open(t testing.TB, change func(*Options)) {
 	t.Helper()
 	h.Service = h.another(t, change)
 	if err := h.clean(t.Context()); err != nil {
@@ -72,9 +70,9 @@ func (h *house) open(t testing.TB, change func(*Options)) {
 }
 
 // another makes a service on the same database and storage, as another process does.
-func (h *house) another(t testing.TB, change func(*Options)) *Service {
+func (h *env) another(t testing.TB, change func(*Options)) *Service {
 	t.Helper()
-	o := Options{Pool: h.pool, Dir: h.dir, ServerName: "localhost", Log: slog.New(slog.DiscardHandler), Now: h.clock}
+	o := Options{Pool: h.pool, Dir: h.dir, ServerName: "localhost", Log: slog.New(slog.DiscardHandler), Now: h.clock.Now}
 	if h.s3 != nil {
 		o.Storage = h.s3.OpenAt(t, h.dir)
 	}
@@ -89,20 +87,8 @@ func (h *house) another(t testing.TB, change func(*Options)) *Service {
 	return s
 }
 
-func (h *house) clock() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now
-}
-
-func (h *house) pass(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.now = h.now.Add(d)
-}
-
 // upload keeps content for a user and gives its ID.
-func (h *house) upload(t testing.TB, who matrix.Session, content string) string {
+func (h *env) upload(t testing.TB, who matrix.Session, content string) string {
 	t.Helper()
 	uri, err := h.Upload(t.Context(), who, text(content))
 	if err != nil {
@@ -111,7 +97,7 @@ func (h *house) upload(t testing.TB, who matrix.Session, content string) string 
 	return idOf(t, uri)
 }
 
-func (h *house) create(t testing.TB, who matrix.Session) string {
+func (h *env) create(t testing.TB, who matrix.Session) string {
 	t.Helper()
 	uri, _, err := h.Create(t.Context(), who)
 	if err != nil {
@@ -135,7 +121,7 @@ func text(content string) Upload {
 }
 
 // download gives the content of a file, and the file, closed.
-func (h *house) download(t testing.TB, id string) (string, *File) {
+func (h *env) download(t testing.TB, id string) (string, *File) {
 	t.Helper()
 	file, err := h.Open(t.Context(), "localhost", id, 0)
 	if err != nil {
@@ -155,7 +141,7 @@ func contentOf(t testing.TB, file *File) string {
 
 // files are the keys of all that lies in the storage, and the paths of what is being
 // received.
-func (h *house) files(t testing.TB) []string {
+func (h *env) files(t testing.TB) []string {
 	t.Helper()
 	var all []string
 	err := h.storage.Walk(t.Context(), "", func(key string, _ int64) error {
@@ -177,7 +163,7 @@ func (h *house) files(t testing.TB) []string {
 
 // wantFiles fails the test unless there are so many files, and nothing else is left of
 // their uploads.
-func (h *house) wantFiles(t testing.TB, contents int) {
+func (h *env) wantFiles(t testing.TB, contents int) {
 	t.Helper()
 	n := 0
 	for _, path := range h.files(t) {
@@ -198,7 +184,7 @@ func (h *house) wantFiles(t testing.TB, contents int) {
 }
 
 // overwrite replaces an object, as nothing in the service does.
-func (h *house) overwrite(t testing.TB, key, content string) {
+func (h *env) overwrite(t testing.TB, key, content string) {
 	t.Helper()
 	in, err := h.takeIn(strings.NewReader(content), 1<<20)
 	if err != nil {
@@ -207,14 +193,6 @@ func (h *house) overwrite(t testing.TB, key, content string) {
 	defer in.discard()
 	if err := h.storage.Put(t.Context(), key, in.file, in.hash); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func wantCode(t testing.TB, what string, err error, code matrix.Code, status int) {
-	t.Helper()
-	public, ok := errors.AsType[*matrix.Error](err)
-	if !ok || public.Code != code || public.HTTPStatus() != status {
-		t.Errorf("%s: got %v, want %s with status %d", what, err, code, status)
 	}
 }
 

@@ -316,7 +316,7 @@ func TestAnimatedWebPHadNoThumbnail(t *testing.T) {
 	if err != nil || p != want {
 		t.Errorf("got %+v, %v, want %+v", p, err, want)
 	}
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	for _, animated := range []bool{false, true} {
 		m, kind, _ := h.thumb(t, file, ThumbnailQuery{Width: 32, Height: 16, Animated: animated, Crop: true})
 		wantSize(t, "still", m, 32, 16)

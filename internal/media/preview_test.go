@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/safehttp"
 )
 
@@ -56,10 +57,10 @@ func newSite(t testing.TB, pages map[string]page) *site {
 	return s
 }
 
-// newPreviews is a house that makes previews of pages on this machine.
-func newPreviews(t testing.TB) *house {
+// newPreviews is a service that makes previews of pages on this machine.
+func newPreviews(t testing.TB) *env {
 	t.Helper()
-	return newHouse(t, func(o *Options) {
+	return newEnv(t, func(o *Options) {
 		o.Previews = safehttp.New(safehttp.Options{
 			AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 			MaxRedirects:  3,
@@ -69,7 +70,7 @@ func newPreviews(t testing.TB) *house {
 }
 
 // preview gives a preview, decoded.
-func (h *house) preview(t testing.TB, url string) map[string]any {
+func (h *env) preview(t testing.TB, url string) map[string]any {
 	t.Helper()
 	answer, err := h.Preview(t.Context(), url)
 	if err != nil {
@@ -184,7 +185,7 @@ func TestPreviewIsKept(t *testing.T) {
 	if n := s.visits.Load(); n != 2 {
 		t.Errorf("%d visits, want 2", n)
 	}
-	h.pass(time.Hour)
+	h.clock.Pass(time.Hour)
 	wantProperties(t, "after an hour", h.preview(t, s.URL+"/"), first) // the same picture has the same URI
 	if n := s.visits.Load(); n != 4 {
 		t.Errorf("%d visits after an hour, want 4", n)
@@ -196,7 +197,7 @@ func TestPreviewsNeedRoom(t *testing.T) {
 	t.Parallel()
 	var full atomic.Bool
 	noRoom := errors.New("no room")
-	h := newHouse(t, func(o *Options) {
+	h := newEnv(t, func(o *Options) {
 		o.Previews = safehttp.New(safehttp.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 		o.Room = func() error {
 			if full.Load() {
@@ -224,7 +225,7 @@ func TestExpiredPreviewsAreRemoved(t *testing.T) {
 	for i := range 5 {
 		h.preview(t, fmt.Sprintf("%s/?page=%d", s.URL, i))
 	}
-	h.pass(2 * time.Hour)
+	h.clock.Pass(2 * time.Hour)
 	h.preview(t, s.URL+"/")
 	var rows int
 	if err := h.pool.QueryRow(t.Context(), `SELECT count(*) FROM url_previews`).Scan(&rows); err != nil || rows != 1 {
@@ -262,7 +263,7 @@ func TestPreviewErrors(t *testing.T) {
 		"http://example.org/\x7f", "http://example.org/" + strings.Repeat("a", 2048),
 	} {
 		_, err := h.Preview(t.Context(), link)
-		wantCode(t, link, err, matrix.InvalidParam, 400)
+		matrixtest.WantStatus(t, err, matrix.InvalidParam, 400, link)
 	}
 	for _, link := range []string{
 		"http://10.0.0.1/", "http://169.254.169.254/latest/meta-data/", "http://[::1]:8008/", "http://[fd00::1]/",
@@ -277,11 +278,11 @@ func TestPreviewErrors(t *testing.T) {
 	}
 	for _, path := range []string{"/missing", "/broken", "/loop", "/redirect"} {
 		_, err := h.Preview(t.Context(), s.URL+path)
-		wantCode(t, path, err, matrix.Unknown, 502)
+		matrixtest.WantStatus(t, err, matrix.Unknown, 502, path)
 	}
 	s.Close()
 	_, err := h.Preview(t.Context(), s.URL+"/")
-	wantCode(t, "closed", err, matrix.Unknown, 502)
+	matrixtest.WantStatus(t, err, matrix.Unknown, 502, "closed")
 }
 
 func TestPreviewWithoutItsPicture(t *testing.T) {
@@ -317,9 +318,9 @@ func TestPreviewReadsTheBeginningOnly(t *testing.T) {
 
 func TestPreviewsCanBeOff(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	_, err := h.Preview(t.Context(), "https://matrix.org/")
-	wantCode(t, "off", err, matrix.Forbidden, 403)
+	matrixtest.WantStatus(t, err, matrix.Forbidden, 403, "off")
 }
 
 func TestPreviewsWaitForTheirTurn(t *testing.T) {

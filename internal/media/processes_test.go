@@ -8,15 +8,16 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // TestThreeProcesses announces an upload to one process, makes it to another, and has a
 // third wait for it, as three do who share a database and a storage.
 func TestThreeProcesses(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.create(t, alice)
-	third := &house{Service: h.another(t, nil), pool: h.pool}
+	third := &env{Service: h.another(t, nil), pool: h.pool}
 	came := make(chan string, 1)
 	go func() {
 		file, err := third.Open(within(t), "localhost", id, time.Hour)
@@ -29,20 +30,20 @@ func TestThreeProcesses(t *testing.T) {
 	}()
 	third.watched(t, id, 1)
 	second := h.another(t, nil)
-	wantCode(t, "somebody else's", second.UploadTo(t.Context(), bob, "localhost", id, text("mine")), matrix.Forbidden, 403)
+	matrixtest.WantStatus(t, second.UploadTo(t.Context(), bob, "localhost", id, text("mine")), matrix.Forbidden, 403, "somebody else's")
 	if err := second.UploadTo(t.Context(), alice, "localhost", id, text("from elsewhere")); err != nil {
 		t.Fatal(err)
 	}
 	if got := <-came; got != "from elsewhere" {
 		t.Errorf("got %q", got)
 	}
-	wantCode(t, "again", h.UploadTo(t.Context(), alice, "localhost", id, text("x")), cannotOverwrite, 409)
+	matrixtest.WantStatus(t, h.UploadTo(t.Context(), alice, "localhost", id, text("x")), cannotOverwrite, 409, "again")
 	h.wantFiles(t, 1)
 }
 
 func TestProcessesKeepTheSameContentOnce(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	processes := []*Service{h.Service, h.another(t, nil)}
 	var uploading sync.WaitGroup
 	for i := range 12 {
@@ -52,7 +53,7 @@ func TestProcessesKeepTheSameContentOnce(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if content, _ := (&house{Service: processes[1-i%2]}).download(t, idOf(t, uri)); content != fmt.Sprint("same", i%3) {
+			if content, _ := (&env{Service: processes[1-i%2]}).download(t, idOf(t, uri)); content != fmt.Sprint("same", i%3) {
 				t.Errorf("got %q", content)
 			}
 		})
@@ -65,7 +66,7 @@ func TestProcessesShareQuotasAndLimits(t *testing.T) {
 	t.Parallel()
 	const fit = 3
 	limited := func(o *Options) { o.UserQuotaBytes, o.MaxAwaited = fit*4096, fit }
-	h := newHouse(t, limited)
+	h := newEnv(t, limited)
 	processes := []*Service{h.Service, h.another(t, limited)}
 	var working sync.WaitGroup
 	var mu sync.Mutex
@@ -79,12 +80,12 @@ func TestProcessesShareQuotasAndLimits(t *testing.T) {
 			if uploading == nil {
 				kept++
 			} else {
-				wantCode(t, "beyond the quota", uploading, matrix.Forbidden, 403)
+				matrixtest.WantStatus(t, uploading, matrix.Forbidden, 403, "beyond the quota")
 			}
 			if creating == nil {
 				created++
 			} else {
-				wantCode(t, "too many", creating, matrix.LimitExceeded, 429)
+				matrixtest.WantStatus(t, creating, matrix.LimitExceeded, 429, "too many")
 			}
 		})
 	}
@@ -97,7 +98,7 @@ func TestProcessesShareQuotasAndLimits(t *testing.T) {
 
 func TestProcessesShareThumbnails(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	other := h.another(t, nil)
 	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, jpegOf(t, quarters(300, 300))), Width: 96, Height: 96, Crop: true}
 	first, err := h.Thumbnail(t.Context(), q)
@@ -121,7 +122,7 @@ func TestProcessesShareThumbnails(t *testing.T) {
 // which a killed process has recorded only, is made again.
 func TestThumbnailThatIsGone(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, jpegOf(t, quarters(300, 300))), Width: 96, Height: 96, Crop: true}
 	for range 2 {
 		thumbnail, err := h.Thumbnail(t.Context(), q)
@@ -139,7 +140,7 @@ func TestThumbnailThatIsGone(t *testing.T) {
 // removes it to make room: its record stays, so that it is counted.
 func TestThumbnailThatIsMadeAgainMeanwhile(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	ctx, of := t.Context(), hash{1}
 	if err := insertThumbnail(ctx, h.pool, of, "1x1", "image/png"); err != nil {
 		t.Fatal(err)

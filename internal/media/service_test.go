@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestUploadAndDownload(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	u := text("War and Peace")
 	u.Filename = "Война и мир.txt"
 	uri, err := h.Upload(t.Context(), alice, u)
@@ -26,7 +27,7 @@ func TestUploadAndDownload(t *testing.T) {
 	if content != "War and Peace" || file.ContentType != "text/plain" || file.Filename != "Война и мир.txt" {
 		t.Errorf("got %q, %q, %q", content, file.ContentType, file.Filename)
 	}
-	if !file.Modified.Equal(h.clock()) || len(file.ETag) != 64 {
+	if !file.Modified.Equal(h.clock.Now()) || len(file.ETag) != 64 {
 		t.Errorf("got modified %v, ETag %q", file.Modified, file.ETag)
 	}
 	h.wantFiles(t, 1)
@@ -34,7 +35,7 @@ func TestUploadAndDownload(t *testing.T) {
 
 func TestUploadOfNothingAtAll(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	if content, _ := h.download(t, h.upload(t, alice, "")); content != "" {
 		t.Errorf("got %q", content)
 	}
@@ -42,7 +43,7 @@ func TestUploadOfNothingAtAll(t *testing.T) {
 
 func TestUploadOfUnknownLength(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	uri, err := h.Upload(t.Context(), alice, Upload{Body: strings.NewReader("chunks"), Bytes: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +56,7 @@ func TestUploadOfUnknownLength(t *testing.T) {
 
 func TestSameContentIsKeptOnce(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	first, second := h.upload(t, alice, "same"), h.upload(t, bob, "same")
 	if first == second {
 		t.Error("two uploads have the same ID")
@@ -72,7 +73,7 @@ func TestSameContentIsKeptOnce(t *testing.T) {
 
 func TestSameContentAtTheSameTime(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	var uploading sync.WaitGroup
 	for range 8 {
 		uploading.Go(func() {
@@ -106,7 +107,7 @@ func TestContentTypes(t *testing.T) {
 
 func TestSizeIsLimited(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *Options) { o.MaxUploadBytes = 1000 })
+	h := newEnv(t, func(o *Options) { o.MaxUploadBytes = 1000 })
 	if n := h.MaxUploadBytes(); n != 1000 {
 		t.Errorf("clients are told of %d bytes", n)
 	}
@@ -117,36 +118,36 @@ func TestSizeIsLimited(t *testing.T) {
 		"a lie":         {Body: &repeated{1 << 40}, Bytes: 5},
 	} {
 		_, err := h.Upload(t.Context(), alice, u)
-		wantCode(t, name, err, matrix.TooLarge, 413)
+		matrixtest.WantStatus(t, err, matrix.TooLarge, 413, name)
 	}
 	_, err := h.Upload(t.Context(), alice, Upload{Body: strings.NewReader(""), Filename: strings.Repeat("x", 1025)})
-	wantCode(t, "a long name", err, matrix.InvalidParam, 400)
+	matrixtest.WantStatus(t, err, matrix.InvalidParam, 400, "a long name")
 	h.wantFiles(t, 1)
 }
 
 // TestQuota makes sure that files count in blocks of 4 KiB.
 func TestQuota(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *Options) { o.UserQuotaBytes = 5 * 4096 })
+	h := newEnv(t, func(o *Options) { o.UserQuotaBytes = 5 * 4096 })
 	h.upload(t, alice, strings.Repeat("x", 4097)) // two blocks
 	h.upload(t, alice, "y")
 	h.upload(t, alice, "")
 	_, err := h.Upload(t.Context(), alice, Upload{Body: failing{}, Bytes: 4097})
-	wantCode(t, "announced", err, matrix.Forbidden, 403)
+	matrixtest.WantStatus(t, err, matrix.Forbidden, 403, "announced")
 	_, err = h.Upload(t.Context(), alice, Upload{Body: &repeated{4097}, Bytes: -1})
-	wantCode(t, "not announced", err, matrix.Forbidden, 403)
+	matrixtest.WantStatus(t, err, matrix.Forbidden, 403, "not announced")
 	h.wantFiles(t, 3)
 
 	h.upload(t, alice, strings.Repeat("x", 4097)[:4096])
 	_, err = h.Upload(t.Context(), alice, text(""))
-	wantCode(t, "used up", err, matrix.Forbidden, 403)
+	matrixtest.WantStatus(t, err, matrix.Forbidden, 403, "used up")
 	h.upload(t, bob, "z")
 }
 
 func TestQuotaHoldsForUploadsAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	const fit = 3
-	h := newHouse(t, func(o *Options) { o.UserQuotaBytes = fit * 4096 })
+	h := newEnv(t, func(o *Options) { o.UserQuotaBytes = fit * 4096 })
 	var uploading sync.WaitGroup
 	var mu sync.Mutex
 	kept := 0
@@ -158,7 +159,7 @@ func TestQuotaHoldsForUploadsAtTheSameTime(t *testing.T) {
 			if err == nil {
 				kept++
 			} else {
-				wantCode(t, "beyond the quota", err, matrix.Forbidden, 403)
+				matrixtest.WantStatus(t, err, matrix.Forbidden, 403, "beyond the quota")
 			}
 		})
 	}
@@ -171,7 +172,7 @@ func TestQuotaHoldsForUploadsAtTheSameTime(t *testing.T) {
 
 func TestBrokenUploadLeavesNothing(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	if _, err := h.Upload(t.Context(), alice, Upload{Body: broken("half of"), Bytes: 100}); !errors.Is(err, errBroken) {
 		t.Errorf("got %v, want the error of the body", err)
 	}
@@ -193,7 +194,7 @@ func TestBrokenUploadLeavesNothing(t *testing.T) {
 // before the database has taken its record.
 func TestDatabaseThatFailsLeavesNothing(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	if _, err := h.pool.Exec(t.Context(), `ALTER TABLE media ADD CHECK (bytes <> 7)`); err != nil {
 		t.Fatal(err)
 	}
@@ -205,24 +206,24 @@ func TestDatabaseThatFailsLeavesNothing(t *testing.T) {
 
 func TestCreateAndUploadLater(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *Options) { o.AwaitLifetime = time.Hour })
+	h := newEnv(t, func(o *Options) { o.AwaitLifetime = time.Hour })
 	uri, expiresAt, err := h.Create(t.Context(), alice)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := h.clock().Add(time.Hour).UnixMilli(); expiresAt != want {
+	if want := h.clock.Now().Add(time.Hour).UnixMilli(); expiresAt != want {
 		t.Errorf("expires at %d, want %d", expiresAt, want)
 	}
 	id := idOf(t, uri)
-	wantCode(t, "somebody else's", h.UploadTo(t.Context(), bob, "localhost", id, text("mine")), matrix.Forbidden, 403)
+	matrixtest.WantStatus(t, h.UploadTo(t.Context(), bob, "localhost", id, text("mine")), matrix.Forbidden, 403, "somebody else's")
 	if err := h.UploadTo(t.Context(), alice, "localhost", id, text("first")); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, "again", h.UploadTo(t.Context(), alice, "localhost", id, text("second")), cannotOverwrite, 409)
+	matrixtest.WantStatus(t, h.UploadTo(t.Context(), alice, "localhost", id, text("second")), cannotOverwrite, 409, "again")
 	if content, _ := h.download(t, id); content != "first" {
 		t.Errorf("got %q", content)
 	}
-	h.pass(2 * time.Hour)
+	h.clock.Pass(2 * time.Hour)
 	if content, _ := h.download(t, id); content != "first" {
 		t.Errorf("when an unused ID would have expired: got %q", content)
 	}
@@ -230,9 +231,9 @@ func TestCreateAndUploadLater(t *testing.T) {
 
 func TestUploadToWhatWasNotCreated(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *Options) { o.AwaitLifetime = time.Hour })
+	h := newEnv(t, func(o *Options) { o.AwaitLifetime = time.Hour })
 	expired := h.create(t, alice)
-	h.pass(time.Hour)
+	h.clock.Pass(time.Hour)
 	for name, place := range map[string][2]string{
 		"unknown":        {"localhost", "abc"},
 		"expired":        {"localhost", expired},
@@ -240,17 +241,17 @@ func TestUploadToWhatWasNotCreated(t *testing.T) {
 		"a path":         {"localhost", "../../etc/passwd"},
 	} {
 		err := h.UploadTo(t.Context(), alice, place[0], place[1], text("content"))
-		wantCode(t, name, err, matrix.NotFound, 404)
+		matrixtest.WantStatus(t, err, matrix.NotFound, 404, name)
 	}
 	uploaded := h.upload(t, alice, "content")
-	wantCode(t, "an upload", h.UploadTo(t.Context(), alice, "localhost", uploaded, text("other")), cannotOverwrite, 409)
+	matrixtest.WantStatus(t, h.UploadTo(t.Context(), alice, "localhost", uploaded, text("other")), cannotOverwrite, 409, "an upload")
 }
 
 // TestTwoUploadsToOneID makes sure that of two that are on their way at the same
 // time one wins, and nothing is left of the other.
 func TestTwoUploadsToOneID(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.create(t, alice)
 	slow, first := io.Pipe()
 	done := make(chan error)
@@ -266,7 +267,7 @@ func TestTwoUploadsToOneID(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, "the slow one", <-done, cannotOverwrite, 409)
+	matrixtest.WantStatus(t, <-done, cannotOverwrite, 409, "the slow one")
 	if content, _ := h.download(t, id); content != "fast" {
 		t.Errorf("got %q", content)
 	}
@@ -275,14 +276,14 @@ func TestTwoUploadsToOneID(t *testing.T) {
 
 func TestUploadThatComesTooLate(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.create(t, alice)
 	late := readerFunc(func([]byte) (int, error) {
-		h.pass(25 * time.Hour)
+		h.clock.Pass(25 * time.Hour)
 		return 0, io.EOF
 	})
 	err := h.UploadTo(t.Context(), alice, "localhost", id, Upload{Body: late, Bytes: -1})
-	wantCode(t, "too late", err, matrix.NotFound, 404)
+	matrixtest.WantStatus(t, err, matrix.NotFound, 404, "too late")
 	h.wantFiles(t, 0)
 }
 
@@ -292,19 +293,19 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestAnnouncedUploadsAreLimited(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *Options) { o.MaxAwaited, o.AwaitLifetime = 2, time.Hour })
+	h := newEnv(t, func(o *Options) { o.MaxAwaited, o.AwaitLifetime = 2, time.Hour })
 	first := h.create(t, alice)
 	h.create(t, alice)
 	_, _, err := h.Create(t.Context(), alice)
-	wantCode(t, "a third", err, matrix.LimitExceeded, 429)
+	matrixtest.WantStatus(t, err, matrix.LimitExceeded, 429, "a third")
 	h.create(t, bob)
 	if err := h.UploadTo(t.Context(), alice, "localhost", first, text("content")); err != nil {
 		t.Fatal(err)
 	}
 	h.create(t, alice)
 	_, _, err = h.Create(t.Context(), alice)
-	wantCode(t, "a third once more", err, matrix.LimitExceeded, 429)
-	h.pass(time.Hour)
+	matrixtest.WantStatus(t, err, matrix.LimitExceeded, 429, "a third once more")
+	h.clock.Pass(time.Hour)
 	h.create(t, alice)
 	var rows int
 	if err := h.pool.QueryRow(t.Context(), `SELECT count(*) FROM media WHERE user_id = $1`, alice.UserID).Scan(&rows); err != nil || rows != 2 {
@@ -314,7 +315,7 @@ func TestAnnouncedUploadsAreLimited(t *testing.T) {
 
 func TestAnnouncementsAtTheSameTimeAreLimited(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *Options) { o.MaxAwaited = 2 })
+	h := newEnv(t, func(o *Options) { o.MaxAwaited = 2 })
 	var creating sync.WaitGroup
 	var mu sync.Mutex
 	created := 0

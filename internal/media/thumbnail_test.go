@@ -21,11 +21,12 @@ import (
 
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // thumb asks for a thumbnail of a file that is uploaded for it, and gives it
 // decoded, with its type and its bytes.
-func (h *house) thumb(t testing.TB, file string, q ThumbnailQuery) (image.Image, string, string) {
+func (h *env) thumb(t testing.TB, file string, q ThumbnailQuery) (image.Image, string, string) {
 	t.Helper()
 	q.Server, q.MediaID = "localhost", h.upload(t, alice, file)
 	thumbnail, err := h.Thumbnail(t.Context(), q)
@@ -52,7 +53,7 @@ func wantSize(t testing.TB, what string, m image.Image, width, height int) {
 
 func TestThumbnailSizes(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	file := pngOf(t, quarters(1000, 500))
 	for _, test := range []struct {
 		width, height int
@@ -98,7 +99,7 @@ func TestThumbnailSizes(t *testing.T) {
 // TestThumbnailShowsTheRightPart looks at the colours.
 func TestThumbnailShowsTheRightPart(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	for _, crop := range []bool{true, false} {
 		m, _, _ := h.thumb(t, pngOf(t, quarters(640, 400)), ThumbnailQuery{Width: 90, Height: 60, Crop: crop})
 		wantQuarters(t, fmt.Sprintf("crop %v", crop), m)
@@ -118,7 +119,7 @@ func wantQuarters(t testing.TB, what string, m image.Image) {
 
 func TestThumbnailOfEachFormat(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	see := image.NewNRGBA(image.Rect(0, 0, 200, 100))
 	for i := range see.Pix {
 		see.Pix[i] = 0x80
@@ -145,7 +146,7 @@ func TestThumbnailOfEachFormat(t *testing.T) {
 
 func TestThumbnailIsTurnedUpright(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	upright := quarters(160, 120)
 	for orientation := 1; orientation <= 8; orientation++ {
 		// The pixels as a camera stores them that is held that way.
@@ -175,7 +176,7 @@ func TestThumbnailIsTurnedUpright(t *testing.T) {
 
 func TestAnimatedThumbnail(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	file := moving(t, 400, 300, red, blue, green)
 	_, kind, content := h.thumb(t, file, ThumbnailQuery{Width: 96, Height: 96, Crop: true, Animated: true})
 	g, err := gif.DecodeAll(strings.NewReader(content))
@@ -200,7 +201,7 @@ func TestAnimatedThumbnail(t *testing.T) {
 // file that is small enough to be its own thumbnail.
 func TestStillOfAnimation(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	for name, file := range map[string]string{
 		"GIF": moving(t, 60, 40, red, blue),
 		"PNG": movingPNG(t, quarters(60, 40)),
@@ -228,7 +229,7 @@ func TestStillOfAnimation(t *testing.T) {
 // take it back in the ways that there are.
 func TestFramesThatBuildOnEachOther(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	palette := color.Palette{color.RGBA{}, red, blue, green}
 	frame := func(r image.Rectangle, c byte) *image.Paletted {
 		m := image.NewPaletted(r, palette)
@@ -261,7 +262,7 @@ func TestFramesThatBuildOnEachOther(t *testing.T) {
 
 func TestGIFWithManyFramesBecomesAStill(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	one := moving(t, 2000, 2000, red, blue)
 	start := strings.Index(one, "\x21\xf9")
 	frames := one[start : len(one)-1]
@@ -331,7 +332,7 @@ func TestGIFThatHidesFrames(t *testing.T) {
 
 func TestNoThumbnailOfBombs(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	bigJPEG := []byte(jpegOf(t, quarters(8, 8)))
 	at := bytes.Index(bigJPEG, []byte{0xff, 0xc0})
 	copy(bigJPEG[at+5:], "\xff\xff\xff\xff")
@@ -346,14 +347,14 @@ func TestNoThumbnailOfBombs(t *testing.T) {
 		id := h.upload(t, alice, file)
 		for _, animated := range []bool{false, true} {
 			_, err := h.Thumbnail(t.Context(), ThumbnailQuery{Server: "localhost", MediaID: id, Width: 96, Height: 96, Animated: animated})
-			wantCode(t, name, err, matrix.TooLarge, 413)
+			matrixtest.WantStatus(t, err, matrix.TooLarge, 413, name)
 		}
 	}
 }
 
 func TestNoThumbnailOfBrokenFiles(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	m := quarters(300, 300)
 	lying := moving(t, 300, 300, red)
 	for name, file := range map[string]string{
@@ -369,7 +370,7 @@ func TestNoThumbnailOfBrokenFiles(t *testing.T) {
 	} {
 		id := h.upload(t, alice, file)
 		_, err := h.Thumbnail(t.Context(), ThumbnailQuery{Server: "localhost", MediaID: id, Width: 96, Height: 96})
-		wantCode(t, name, err, matrix.Unknown, 400)
+		matrixtest.WantStatus(t, err, matrix.Unknown, 400, name)
 	}
 	if left := h.files(t); len(left) != 9 {
 		t.Errorf("more than the uploads is left: %v", left)
@@ -378,17 +379,17 @@ func TestNoThumbnailOfBrokenFiles(t *testing.T) {
 
 func TestThumbnailOfNoSize(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.upload(t, alice, pngOf(t, quarters(8, 8)))
 	for _, size := range []image.Point{{0, 1}, {1, 0}, {-1, 5}} {
 		_, err := h.Thumbnail(t.Context(), ThumbnailQuery{Server: "localhost", MediaID: id, Width: size.X, Height: size.Y})
-		wantCode(t, size.String(), err, matrix.InvalidParam, 400)
+		matrixtest.WantStatus(t, err, matrix.InvalidParam, 400, size.String())
 	}
 }
 
 func TestThumbnailThatTakesTooLong(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	file := pngOf(t, quarters(300, 300))
@@ -414,13 +415,13 @@ func TestThumbnailThatTakesTooLong(t *testing.T) {
 // TestThumbnailsWaitForTheirTurn holds all the memory that there is for them.
 func TestThumbnailsWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *Options) { o.ThumbnailMemory, o.ThumbnailTime = 1<<20, 50*time.Millisecond })
+	h := newEnv(t, func(o *Options) { o.ThumbnailMemory, o.ThumbnailTime = 1<<20, 50*time.Millisecond })
 	if err := h.pictures.TryEnter("others", 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, pngOf(t, quarters(200, 200))), Width: 96, Height: 96}
 	_, err := h.Thumbnail(t.Context(), q)
-	wantCode(t, "no turn", err, matrix.LimitExceeded, 429)
+	matrixtest.WantStatus(t, err, matrix.LimitExceeded, 429, "no turn")
 	h.pictures.Leave("others", 1<<20)
 	h.open(t, nil)
 	thumbnail, err := h.Thumbnail(t.Context(), q)
@@ -432,7 +433,7 @@ func TestThumbnailsWaitForTheirTurn(t *testing.T) {
 
 func TestThumbnailIsMadeOnce(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, jpegOf(t, quarters(300, 300))), Width: 96, Height: 96, Crop: true}
 	var asking sync.WaitGroup
 	for range 8 {
@@ -478,7 +479,7 @@ func TestEverNewSizesMadeEverNewThumbnails(t *testing.T) {
 		t.Errorf("%d thumbnails can be made of a picture, and %d are kept", len(all), maxThumbnails)
 	}
 
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.upload(t, alice, pngOf(t, quarters(300, 300)))
 	for i := range 60 {
 		thumbnail, err := h.Thumbnail(t.Context(), ThumbnailQuery{Server: "localhost", MediaID: id, Width: 40 + i, Height: 30, Crop: true})
@@ -495,7 +496,7 @@ func TestEverNewSizesMadeEverNewThumbnails(t *testing.T) {
 // One caller filled the queue with large pictures, and others waited behind them.
 func TestOneCallerHeldAllPlacesForThumbnails(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	flood := matrix.WithCaller(t.Context(), "192.0.2.1")
 	for h.painters.TryEnter("192.0.2.1", 1) == nil { // the flood works at all that may be worked at
 		t.Cleanup(func() { h.painters.Leave("192.0.2.1", 1) })
@@ -535,7 +536,7 @@ func TestOneCallerHeldAllPlacesForThumbnails(t *testing.T) {
 func TestThumbnailsCostTheirTime(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	h := newHouse(t, func(o *Options) {
+	h := newEnv(t, func(o *Options) {
 		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.Thumbnails: {PerSecond: 1, Burst: 5000}}, func() time.Time { return now }, 0)
 	})
 	ctx := matrix.WithCaller(t.Context(), "192.0.2.1")
@@ -553,7 +554,7 @@ func TestThumbnailsCostTheirTime(t *testing.T) {
 	q.Width = 32
 	q.Height = 32
 	_, err = h.Thumbnail(ctx, q)
-	wantCode(t, "a new one", err, matrix.LimitExceeded, 429)
+	matrixtest.WantStatus(t, err, matrix.LimitExceeded, 429, "a new one")
 	if thumbnail, err = h.Thumbnail(matrix.WithCaller(t.Context(), "192.0.2.2"), q); err != nil {
 		t.Fatalf("by somebody else: %v", err)
 	}
@@ -587,7 +588,7 @@ func TestTheRefusalOfOneWasThatOfAllWhoWaitedWithHim(t *testing.T) {
 
 func TestRefusalsAreOfOneCaller(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *Options) {
+	h := newEnv(t, func(o *Options) {
 		o.ThumbnailMemory = 1 << 20
 		o.Limits = ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.Thumbnails: {PerSecond: 1, Burst: 1}}, time.Now, 0)
 	})
@@ -601,7 +602,7 @@ func TestRefusalsAreOfOneCaller(t *testing.T) {
 		if _, ok := errors.AsType[refusal](err); !ok {
 			t.Errorf("%s: got %v", what, err)
 		}
-		wantCode(t, what, err, matrix.LimitExceeded, 429)
+		matrixtest.WantStatus(t, err, matrix.LimitExceeded, 429, what)
 		h.o.Limits.Charge(ratelimit.Thumbnails, "192.0.2.1", 5000)
 	}
 }
@@ -609,7 +610,7 @@ func TestRefusalsAreOfOneCaller(t *testing.T) {
 // A small picture was its own thumbnail, with the place where it was taken.
 func TestTheSmallestThumbnailToldWhereItWasTaken(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	comment := []byte("taken at home")
 	jpegComment := "\xff\xfe" + string(binary.BigEndian.AppendUint16(nil, uint16(len(comment)+2))) + string(comment)
 	plain := pngOf(t, quarters(20, 10))
@@ -634,7 +635,7 @@ func TestTheSmallestThumbnailToldWhereItWasTaken(t *testing.T) {
 
 func TestThumbnailETags(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, nil)
+	h := newEnv(t, nil)
 	id := h.upload(t, alice, pngOf(t, quarters(300, 300)))
 	seen := map[string]bool{}
 	for _, q := range []ThumbnailQuery{{Width: 50, Height: 40}, {Width: 50, Height: 40, Crop: true}, {Width: 96, Height: 96, Crop: true}, {Width: 500, Height: 500}} {

@@ -13,6 +13,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
@@ -52,13 +53,6 @@ func whole(t *testing.T, s *Service) string {
 	return string(text)
 }
 
-func wantCode(t *testing.T, what string, err error, code matrix.Code) {
-	t.Helper()
-	if !matrix.IsCode(err, code) {
-		t.Errorf("%s: got %v, want %s", what, err, code)
-	}
-}
-
 func TestProfileOfUserWhoHasSetNothing(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -67,7 +61,7 @@ func TestProfileOfUserWhoHasSetNothing(t *testing.T) {
 	}
 	for _, name := range []string{DisplayName, AvatarURL, TimeZone, "org.example.x"} {
 		_, err := s.Field(t.Context(), alice.UserID, name)
-		wantCode(t, name, err, matrix.NotFound)
+		matrixtest.WantCode(t, err, matrix.NotFound, name)
 	}
 }
 
@@ -79,9 +73,9 @@ func TestProfileOfNobody(t *testing.T) {
 		"alice": matrix.InvalidParam, "": matrix.InvalidParam, "@alice": matrix.InvalidParam,
 	} {
 		_, err := s.Get(t.Context(), userID)
-		wantCode(t, userID, err, code)
+		matrixtest.WantCode(t, err, code, userID)
 		_, err = s.Field(t.Context(), userID, DisplayName)
-		wantCode(t, userID, err, code)
+		matrixtest.WantCode(t, err, code, userID)
 	}
 }
 
@@ -131,8 +125,8 @@ func TestOnlyTheOwnerMayChange(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for _, userID := range []string{"@bob:localhost", "@alice:elsewhere.example", "", "@ALICE:localhost"} {
-		wantCode(t, userID, s.Set(t.Context(), alice, userID, DisplayName, json.RawMessage(`"x"`)), matrix.Forbidden)
-		wantCode(t, userID, s.Delete(t.Context(), alice, userID, DisplayName), matrix.Forbidden)
+		matrixtest.WantCode(t, s.Set(t.Context(), alice, userID, DisplayName, json.RawMessage(`"x"`)), matrix.Forbidden, userID)
+		matrixtest.WantCode(t, s.Delete(t.Context(), alice, userID, DisplayName), matrix.Forbidden, userID)
 	}
 }
 
@@ -143,11 +137,11 @@ func TestNamesOfFields(t *testing.T) {
 		set(t, s, good, `"x"`)
 	}
 	for _, bad := range []string{"", "job", "Org.example", "1.a", ".a", "a.", "-a.b", "org.exämple", "org example.x", "a.b\x00", "a.B"} {
-		wantCode(t, bad, s.Set(t.Context(), alice, alice.UserID, bad, json.RawMessage(`1`)), matrix.InvalidParam)
-		wantCode(t, bad, s.Delete(t.Context(), alice, alice.UserID, bad), matrix.InvalidParam)
+		matrixtest.WantCode(t, s.Set(t.Context(), alice, alice.UserID, bad, json.RawMessage(`1`)), matrix.InvalidParam, bad)
+		matrixtest.WantCode(t, s.Delete(t.Context(), alice, alice.UserID, bad), matrix.InvalidParam, bad)
 	}
 	long := "org." + strings.Repeat("x", 252)
-	wantCode(t, "too long", s.Set(t.Context(), alice, alice.UserID, long, json.RawMessage(`1`)), keyTooLarge)
+	matrixtest.WantCode(t, s.Set(t.Context(), alice, alice.UserID, long, json.RawMessage(`1`)), keyTooLarge, "too long")
 }
 
 func TestValuesThatCannotBe(t *testing.T) {
@@ -171,7 +165,7 @@ func TestValuesThatCannotBe(t *testing.T) {
 		{"org.example.x", ``, matrix.BadJSON},
 	} {
 		err := s.Set(t.Context(), alice, alice.UserID, test.name, json.RawMessage(test.value))
-		wantCode(t, fmt.Sprintf("%s %.40s", test.name, test.value), err, test.code)
+		matrixtest.WantCode(t, err, test.code, fmt.Sprintf("%s %.40s", test.name, test.value))
 	}
 	set(t, s, DisplayName, `"`+strings.Repeat("ü", MaxDisplayNameRunes)+`"`)
 }
@@ -195,11 +189,11 @@ func TestWholeProfileStaysBelowItsLimit(t *testing.T) {
 	fill := func(n int) json.RawMessage { return json.RawMessage(`"` + strings.Repeat("x", n) + `"`) }
 	const most = MaxProfileBytes - 1 - 20
 	err := s.Set(t.Context(), alice, alice.UserID, "org.example.a", fill(most+1))
-	wantCode(t, "one byte too many", err, tooLarge)
+	matrixtest.WantCode(t, err, tooLarge, "one byte too many")
 	if err := s.Set(t.Context(), alice, alice.UserID, "org.example.a", fill(most)); err != nil {
 		t.Fatalf("the largest profile: %v", err)
 	}
-	wantCode(t, "a second field", s.Set(t.Context(), alice, alice.UserID, DisplayName, json.RawMessage(`"A"`)), tooLarge)
+	matrixtest.WantCode(t, s.Set(t.Context(), alice, alice.UserID, DisplayName, json.RawMessage(`"A"`)), tooLarge, "a second field")
 	if got := len(whole(t, s)); got != MaxProfileBytes-1 {
 		t.Errorf("the profile has %d bytes", got)
 	}

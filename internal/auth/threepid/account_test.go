@@ -14,12 +14,13 @@ import (
 	"homeserver/internal/auth/threepid/threepidtest"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/safehttp"
 )
 
 func TestListIsInTheOrderOfAdding(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	alice := h.user(t, "alice")
 	list, err := h.List(t.Context(), alice)
 	must(t, err)
@@ -28,8 +29,8 @@ func TestListIsInTheOrderOfAdding(t *testing.T) {
 	}
 	for _, address := range []string{"z@example.org", "a@example.org"} {
 		h.give(t, alice, address)
-		h.advance(1)
-		h.advance(1_000_000)
+		h.Pass(1)
+		h.Pass(1_000_000)
 	}
 	list, err = h.List(t.Context(), alice)
 	must(t, err)
@@ -44,7 +45,7 @@ func TestListIsInTheOrderOfAdding(t *testing.T) {
 
 func TestResolve(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	sid := h.ask(t, threepid.ForAccount, email("a@example.org", 1))
 	ours := threepid.Credentials{SID: sid, ClientSecret: secret, IDServer: h.identity.Name, IDAccessToken: threepidtest.AccessToken}
 	theirs := threepid.Credentials{SID: "theirs", ClientSecret: secret, IDServer: h.identity.Name, IDAccessToken: threepidtest.AccessToken}
@@ -72,18 +73,18 @@ func TestResolve(t *testing.T) {
 
 func TestAddressesOfAUserAreBounded(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	alice := h.user(t, "alice")
 	_, err := h.pool.Exec(t.Context(), `
 		INSERT INTO user_threepids (medium, address, user_id, validated_at, added_at)
 		SELECT 'email', n || '@example.org', $1, 0, 0 FROM generate_series(1, 100) n`, alice)
 	must(t, err)
 	sid := h.prove(t, threepid.ForAccount, "more@example.org")
-	wantCode(t, h.claim(t, h.ClaimNew, sid, alice), matrix.ThreepidDenied)
+	matrixtest.WantCode(t, h.claim(t, h.ClaimNew, sid, alice), matrix.ThreepidDenied)
 }
 
 // bind binds an address at the identity server.
-func (h *house) bind(t testing.TB, userID, address string) {
+func (h *env) bind(t testing.TB, userID, address string) {
 	t.Helper()
 	h.identity.Validate("sid-"+address[:1], secret, "email", address)
 	must(t, h.Bind(t.Context(), userID, threepid.Credentials{
@@ -96,7 +97,7 @@ func (h *house) bind(t testing.TB, userID, address string) {
 
 func TestBindAndUnbind(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	alice := h.user(t, "alice")
 	h.bind(t, alice, "a@example.org")
 	asked := h.identity.Requests()[0]
@@ -122,7 +123,7 @@ func TestBindAndUnbind(t *testing.T) {
 var xMatrix = regexp.MustCompile(`^X-Matrix origin="([^"]*)",destination="([^"]*)",key="([^"]*)",sig="([^"]*)"$`)
 
 // wantSigned checks that an identity server could verify who asks.
-func wantSigned(t *testing.T, h *house, asked threepidtest.IdentityRequest) {
+func wantSigned(t *testing.T, h *env, asked threepidtest.IdentityRequest) {
 	t.Helper()
 	header := xMatrix.FindStringSubmatch(asked.Authorization)
 	if header == nil || header[1] != server || header[2] != h.identity.Name || header[3] != "ed25519:1" {
@@ -135,7 +136,7 @@ func wantSigned(t *testing.T, h *house, asked threepidtest.IdentityRequest) {
 
 func TestDelete(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, bob := h.user(t, "alice"), h.user(t, "bob")
 	h.give(t, alice, "a@example.org")
 	h.give(t, alice, "b@example.org")
@@ -168,17 +169,17 @@ func TestDelete(t *testing.T) {
 	}
 	for _, r := range []threepid.Removal{{Medium: "email"}, {Address: "a@example.org"}} {
 		_, err := h.Delete(t.Context(), alice, r)
-		wantCode(t, err, matrix.MissingParam)
+		matrixtest.WantCode(t, err, matrix.MissingParam)
 		_, err = h.Unbind(t.Context(), alice, r)
-		wantCode(t, err, matrix.MissingParam)
+		matrixtest.WantCode(t, err, matrix.MissingParam)
 	}
 	_, err := h.Delete(t.Context(), alice, threepid.Removal{Medium: "pigeon", Address: "a"})
-	wantCode(t, err, matrix.InvalidParam)
+	matrixtest.WantCode(t, err, matrix.InvalidParam)
 }
 
 func TestAnswersOfTheIdentityServerAreGivenOn(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	alice := h.user(t, "alice")
 	bind := threepid.Credentials{SID: "x", ClientSecret: secret, IDServer: h.identity.Name, IDAccessToken: threepidtest.AccessToken}
 	for _, test := range []struct {
@@ -201,20 +202,20 @@ func TestAnswersOfTheIdentityServerAreGivenOn(t *testing.T) {
 		{302, ``, matrix.Unknown, 502, ""},
 	} {
 		h.identity.Answer(test.status, test.body)
-		e := wantCode(t, h.Bind(t.Context(), alice, bind), test.code)
+		e := matrixtest.WantCode(t, h.Bind(t.Context(), alice, bind), test.code)
 		if e.HTTPStatus() != test.want || e.Message == "" {
 			t.Errorf("bind, %d %s: got %d %s", test.status, test.body, e.HTTPStatus(), e.Message)
 		}
 		got, err := h.Unbind(t.Context(), alice, threepid.Removal{Medium: "email", Address: "a@example.org", IDServer: h.identity.Name})
 		if test.unbind == "" {
-			wantCode(t, err, test.code)
+			matrixtest.WantCode(t, err, test.code)
 		} else if err != nil || got != test.unbind {
 			t.Errorf("unbind, %d %s: got %s, %v", test.status, test.body, got, err)
 		}
 	}
 	for _, nonsense := range []string{`{}`, `[]`, `{"medium":"email"}`, `{"medium":"email","address":"none"}`} {
 		h.identity.Answer(200, nonsense)
-		if e := wantCode(t, h.Bind(t.Context(), alice, bind), matrix.Unknown); e.HTTPStatus() != 502 {
+		if e := matrixtest.WantCode(t, h.Bind(t.Context(), alice, bind), matrix.Unknown); e.HTTPStatus() != 502 {
 			t.Errorf("%s: got %d", nonsense, e.HTTPStatus())
 		}
 	}
@@ -222,7 +223,7 @@ func TestAnswersOfTheIdentityServerAreGivenOn(t *testing.T) {
 
 func TestBindRefusals(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	whole := threepid.Credentials{SID: "x", ClientSecret: secret, IDServer: h.identity.Name, IDAccessToken: "y"}
 	for name, test := range map[string]struct {
 		change func(*threepid.Credentials)
@@ -249,12 +250,12 @@ func TestBindRefusals(t *testing.T) {
 
 func TestPrivateIdentityServersAreNotReached(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *threepid.Options) { o.IdentityServers, o.Outgoing = nil, safehttp.New(safehttp.Options{}) })
+	h := newEnv(t, func(o *threepid.Options) { o.IdentityServers, o.Outgoing = nil, safehttp.New(safehttp.Options{}) })
 	for _, name := range []string{h.identity.Name, "localhost:1", "[::1]:1", "169.254.169.254"} {
 		err := h.Bind(t.Context(), "@alice:test.example", threepid.Credentials{
 			SID: "x", ClientSecret: secret, IDServer: name, IDAccessToken: threepidtest.AccessToken,
 		})
-		if e := wantCode(t, err, matrix.Unknown); e.HTTPStatus() != 502 {
+		if e := matrixtest.WantCode(t, err, matrix.Unknown); e.HTTPStatus() != 502 {
 			t.Errorf("%s: got %d", name, e.HTTPStatus())
 		}
 	}
@@ -265,7 +266,7 @@ func TestPrivateIdentityServersAreNotReached(t *testing.T) {
 
 func TestRemoveAllAndUnbindAll(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, bob := h.user(t, "alice"), h.user(t, "bob")
 	h.give(t, alice, "a@example.org")
 	h.bind(t, alice, "a@example.org")
@@ -306,7 +307,7 @@ func TestRemoveAllAndUnbindAll(t *testing.T) {
 
 func TestBindingsOfAUserAreBounded(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	alice := h.user(t, "alice")
 	_, err := h.pool.Exec(t.Context(), `
 		INSERT INTO threepid_bindings (user_id, medium, address, id_server, bound_at)

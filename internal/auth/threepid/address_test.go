@@ -6,6 +6,7 @@ import (
 
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestCanonicalEmail(t *testing.T) {
@@ -44,7 +45,7 @@ func TestCanonicalEmail(t *testing.T) {
 	} {
 		got, err := threepid.CanonicalEmail(given)
 		if want == "" {
-			wantCode(t, err, matrix.InvalidParam)
+			matrixtest.WantCode(t, err, matrix.InvalidParam)
 			continue
 		}
 		if err != nil || got != (threepid.Address{Medium: "email", Address: want}) {
@@ -75,7 +76,7 @@ func TestCanonicalPhone(t *testing.T) {
 	} {
 		got, err := threepid.CanonicalPhone(test.country, test.number)
 		if test.want == "" {
-			wantCode(t, err, matrix.InvalidParam)
+			matrixtest.WantCode(t, err, matrix.InvalidParam)
 			continue
 		}
 		if err != nil || got != (threepid.Address{Medium: "msisdn", Address: test.want}) {
@@ -96,7 +97,7 @@ func TestCanonical(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	_, err := threepid.Canonical("pigeon", "a@b.c")
-	wantCode(t, err, matrix.InvalidParam)
+	matrixtest.WantCode(t, err, matrix.InvalidParam)
 }
 
 func FuzzCanonicalEmail(f *testing.F) {

@@ -19,6 +19,7 @@ import (
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/threepid/threepidtest"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // newCertificate makes a certificate for loopback, and the trust in it.
@@ -47,7 +48,7 @@ func TestMailGoesThroughTLS(t *testing.T) {
 		o := threepid.MailOptions{
 			Host: server.Host, Port: server.Port, TLS: how, User: threepidtest.User, Password: threepidtest.Password, TLSConfig: trust,
 		}
-		h := newHouse(t, func(ho *threepid.Options) { ho.Mail = mailer(t, o) })
+		h := newEnv(t, func(ho *threepid.Options) { ho.Mail = mailer(t, o) })
 		h.mail = server
 		h.ask(t, threepid.ForAccount, email("a@example.org", 1))
 		if got := server.Last(t); !got.Secure || !got.LoggedIn {
@@ -60,9 +61,9 @@ func TestMailGoesThroughTLS(t *testing.T) {
 		} {
 			bad := o
 			change(&bad)
-			h := newHouse(t, func(ho *threepid.Options) { ho.Mail = mailer(t, bad) })
+			h := newEnv(t, func(ho *threepid.Options) { ho.Mail = mailer(t, bad) })
 			_, err := h.RequestEmail(t.Context(), threepid.ForAccount, email("a@example.org", 1))
-			wantCode(t, err, matrix.Unknown)
+			matrixtest.WantCode(t, err, matrix.Unknown)
 			if len(server.Mails()) != 1 {
 				t.Errorf("%s: with %s a mail was sent", how, name)
 			}
@@ -72,11 +73,11 @@ func TestMailGoesThroughTLS(t *testing.T) {
 
 func TestStartTLSIsInsistedOn(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	o := threepid.MailOptions{Host: h.mail.Host, Port: h.mail.Port, TLS: threepid.StartTLS}
-	strict := newHouse(t, func(ho *threepid.Options) { ho.Mail = mailer(t, o) })
+	strict := newEnv(t, func(ho *threepid.Options) { ho.Mail = mailer(t, o) })
 	_, err := strict.RequestEmail(t.Context(), threepid.ForAccount, email("a@example.org", 1))
-	wantCode(t, err, matrix.Unknown)
+	matrixtest.WantCode(t, err, matrix.Unknown)
 	if len(h.mail.Mails()) != 0 {
 		t.Error("the mail went in the clear")
 	}
@@ -110,7 +111,7 @@ func TestGatewayBodyIsATemplate(t *testing.T) {
 		bodies <- r.Header.Get("Content-Type") + " " + string(body)
 	}))
 	t.Cleanup(server.Close)
-	h := newHouse(t, func(o *threepid.Options) {
+	h := newEnv(t, func(o *threepid.Options) {
 		o.ServerName = `"quoted"`
 		o.Gateway = gateway(t, threepid.GatewayOptions{URL: server.URL, Body: `{"messages":[{"number":"{to}","body":"To {to}: {text}"}],"from":"us"}`})
 	})
@@ -137,7 +138,7 @@ func TestGatewayRefusesBadTemplates(t *testing.T) {
 
 func TestRequestEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := h.RequestEmail(ctx, threepid.ForAccount, email("a@example.org", 1)); err == nil {

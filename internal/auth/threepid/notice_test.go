@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/matrixtest"
 )
 
 func TestNoticeGoesByTextMessageWhereThereIsNoMail(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	alice := h.user(t, "alice")
 	s, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1))
 	must(t, err)
@@ -36,12 +37,12 @@ func TestNoticeGoesByTextMessageWhereThereIsNoMail(t *testing.T) {
 // What strangers ask for must not use up what warns the owner.
 func TestNoticeComesAfterManyMailsThatStrangersAskedFor(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, limitMails(2))
+	h := newEnv(t, limitMails(2))
 	alice := h.user(t, "alice")
 	h.give(t, alice, "a@example.org")
 	h.ask(t, threepid.ForPassword, email("a@example.org", 1))
 	_, err := h.RequestEmail(t.Context(), threepid.ForPassword, email("a@example.org", 2))
-	wantCode(t, err, "M_LIMIT_EXCEEDED")
+	matrixtest.WantCode(t, err, "M_LIMIT_EXCEEDED")
 	for range 3 {
 		h.TellNewPassword(t.Context(), alice)
 		h.Stop()

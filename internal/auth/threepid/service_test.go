@@ -21,6 +21,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/safehttp"
 )
@@ -35,35 +36,21 @@ const (
 
 var signer = &event.Signer{ServerName: server, KeyID: "ed25519:1", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 
-// house is a service with everything that it talks to.
-type house struct {
+// env is a service with everything that it talks to.
+type env struct {
 	*threepid.Service
+	matrixtest.Clock
 	pool     *pgxpool.Pool
 	mail     *threepidtest.MailServer
 	gateway  *threepidtest.Gateway
 	identity *threepidtest.IdentityServer
-
-	mu  sync.Mutex
-	now time.Time
 }
 
-func (h *house) Now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now
-}
-
-func (h *house) advance(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.now = h.now.Add(d)
-}
-
-// newHouse makes a service without rate limits unless an option says otherwise.
-func newHouse(t testing.TB, options ...func(*threepid.Options)) *house {
+// newEnv makes a service without rate limits unless an option says otherwise.
+func newEnv(t testing.TB, options ...func(*threepid.Options)) *env {
 	t.Helper()
-	h := &house{
-		pool: postgrestest.New(t), now: time.UnixMilli(1_700_000_000_000),
+	h := &env{
+		pool:     postgrestest.New(t),
 		mail:     threepidtest.NewMailServer(t, nil, false),
 		gateway:  threepidtest.NewGateway(t),
 		identity: threepidtest.NewIdentityServer(t),
@@ -107,17 +94,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func wantCode(t testing.TB, err error, code matrix.Code) *matrix.Error {
-	t.Helper()
-	e, ok := errors.AsType[*matrix.Error](err)
-	if !ok || e.Code != code {
-		t.Fatalf("got the error %v, want %s", err, code)
-	}
-	return e
-}
-
 // user makes an account and returns its ID.
-func (h *house) user(t testing.TB, name string) string {
+func (h *env) user(t testing.TB, name string) string {
 	t.Helper()
 	accounts := auth.New(h.pool, auth.Options{ServerName: server, Logger: slog.New(slog.DiscardHandler)})
 	id, err := accounts.CreateAccount(t.Context(), auth.NewAccount{Username: name})
@@ -137,7 +115,7 @@ func phone(number string, n int64) threepid.PhoneRequest {
 }
 
 // ask asks for a mail and returns the sid.
-func (h *house) ask(t testing.TB, purpose threepid.Purpose, r threepid.EmailRequest) string {
+func (h *env) ask(t testing.TB, purpose threepid.Purpose, r threepid.EmailRequest) string {
 	t.Helper()
 	got, err := h.RequestEmail(t.Context(), purpose, r)
 	must(t, err)
@@ -148,7 +126,7 @@ func (h *house) ask(t testing.TB, purpose threepid.Purpose, r threepid.EmailRequ
 }
 
 // click follows the link of the last mail and presses the button.
-func (h *house) click(t testing.TB) threepid.Pending {
+func (h *env) click(t testing.TB) threepid.Pending {
 	t.Helper()
 	query := h.mail.Last(t).Link().Query()
 	got, err := h.Confirm(t.Context(), query.Get("sid"), query.Get("token"))
@@ -157,7 +135,7 @@ func (h *house) click(t testing.TB) threepid.Pending {
 }
 
 // prove goes through a whole validation for a purpose and returns the sid.
-func (h *house) prove(t testing.TB, purpose threepid.Purpose, address string) string {
+func (h *env) prove(t testing.TB, purpose threepid.Purpose, address string) string {
 	t.Helper()
 	sid := h.ask(t, purpose, email(address, 1))
 	h.click(t)
@@ -165,26 +143,26 @@ func (h *house) prove(t testing.TB, purpose threepid.Purpose, address string) st
 }
 
 // give gives a user an address.
-func (h *house) give(t testing.TB, userID, address string) {
+func (h *env) give(t testing.TB, userID, address string) {
 	t.Helper()
 	sid := h.prove(t, threepid.ForAccount, address)
 	must(t, h.claim(t, h.ClaimNew, sid, userID))
 }
 
-func (h *house) claim(t testing.TB, claim func(ctx context.Context, tx pgx.Tx, sid, userID string) error, sid, userID string) error {
+func (h *env) claim(t testing.TB, claim func(ctx context.Context, tx pgx.Tx, sid, userID string) error, sid, userID string) error {
 	t.Helper()
 	return pgx.BeginFunc(t.Context(), h.pool, func(tx pgx.Tx) error { return claim(t.Context(), tx, sid, userID) })
 }
 
 func TestMailLeadsToTheAddressBeingProved(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	r := email("Alice@Example.ORG", 1)
 	r.NextLink = "https://app.example.org/next?a=b"
 	sid := h.ask(t, threepid.ForAccount, r)
 	credentials := threepid.Credentials{SID: sid, ClientSecret: secret}
 	_, err := h.Validated(t.Context(), threepid.ForAccount, credentials)
-	wantCode(t, err, matrix.ThreepidAuthFailed)
+	matrixtest.WantCode(t, err, matrix.ThreepidAuthFailed)
 
 	link := h.mail.Last(t).Link()
 	if !strings.HasPrefix(link.String(), base+threepid.ConfirmPath+"?") {
@@ -200,15 +178,15 @@ func TestMailLeadsToTheAddressBeingProved(t *testing.T) {
 		t.Errorf("got %+v, want %+v", pending, want)
 	}
 	_, err = h.Validated(t.Context(), threepid.ForAccount, credentials)
-	wantCode(t, err, matrix.ThreepidAuthFailed) // opening the page is not enough
+	matrixtest.WantCode(t, err, matrix.ThreepidAuthFailed) // opening the page is not enough
 
-	h.advance(time.Minute)
+	h.Pass(time.Minute)
 	want.Validated = true
 	for range 2 {
 		if got := h.click(t); got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
-		h.advance(time.Minute) // to confirm again changes nothing
+		h.Pass(time.Minute) // to confirm again changes nothing
 	}
 	got, err := h.Validated(t.Context(), threepid.ForAccount, credentials)
 	must(t, err)
@@ -219,7 +197,7 @@ func TestMailLeadsToTheAddressBeingProved(t *testing.T) {
 
 func TestCodeLeadsToTheNumberBeingProved(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	got, err := h.RequestPhone(t.Context(), threepid.ForRegistration, phone("07700 900001", 1))
 	must(t, err)
 	if got.SubmitURL != base+threepid.SubmitPath {
@@ -241,7 +219,7 @@ func TestCodeLeadsToTheNumberBeingProved(t *testing.T) {
 
 func TestMessagesSayWhatTheyAreAbout(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *threepid.Options) { o.ConcealRegistered = true })
+	h := newEnv(t, func(o *threepid.Options) { o.ConcealRegistered = true })
 	alice := h.user(t, "alice")
 	h.give(t, alice, "taken@example.org")
 	phones := func(purpose threepid.Purpose) string {
@@ -283,7 +261,7 @@ func TestMessagesSayWhatTheyAreAbout(t *testing.T) {
 
 func TestSameAttemptSendsOneMessage(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	sid := h.ask(t, threepid.ForAccount, email("a@example.org", 1))
 	for _, n := range []int64{1, 0, 1} {
 		if got := h.ask(t, threepid.ForAccount, email("A@example.org", n)); got != sid {
@@ -308,7 +286,7 @@ func TestSameAttemptSendsOneMessage(t *testing.T) {
 
 func TestOneAttemptAtOnceSendsOneMessage(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	var all sync.WaitGroup
 	sids := make([]string, 8)
 	for i := range sids {
@@ -334,7 +312,7 @@ func TestOneAttemptAtOnceSendsOneMessage(t *testing.T) {
 
 func TestOlderMailsStayGoodAndOlderCodesDoNot(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	h.ask(t, threepid.ForAccount, email("a@example.org", 1))
 	first := h.mail.Last(t).Link().Query()
 	h.ask(t, threepid.ForAccount, email("a@example.org", 2))
@@ -351,16 +329,16 @@ func TestOlderMailsStayGoodAndOlderCodesDoNot(t *testing.T) {
 		t.Skip("once in a million the two codes are the same")
 	}
 	err = h.Submit(t.Context(), threepid.Submission{SID: s.SID, ClientSecret: secret, Token: old})
-	wantCode(t, err, matrix.TokenIncorrect)
+	matrixtest.WantCode(t, err, matrix.TokenIncorrect)
 }
 
 func TestUnsentMessageCanBeAttemptedAgain(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, limitMails(5))
+	h := newEnv(t, limitMails(5))
 	h.mail.Refuse(errors.New("mailbox on fire"))
 	for range 2 {
 		_, err := h.RequestEmail(t.Context(), threepid.ForAccount, email("a@example.org", 1))
-		if e := wantCode(t, err, matrix.Unknown); e.HTTPStatus() != 500 || strings.Contains(e.Message, "fire") {
+		if e := matrixtest.WantCode(t, err, matrix.Unknown); e.HTTPStatus() != 500 || strings.Contains(e.Message, "fire") {
 			t.Errorf("got %d %s", e.HTTPStatus(), e.Message)
 		}
 		if !strings.Contains(err.Error(), "fire") {
@@ -373,7 +351,7 @@ func TestUnsentMessageCanBeAttemptedAgain(t *testing.T) {
 
 	h.gateway.Answer(503)
 	_, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1))
-	wantCode(t, err, matrix.Unknown)
+	matrixtest.WantCode(t, err, matrix.Unknown)
 	h.gateway.Answer(200)
 	_, err = h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1))
 	must(t, err)
@@ -384,7 +362,7 @@ func TestUnsentMessageCanBeAttemptedAgain(t *testing.T) {
 
 func TestRequestRefusals(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *threepid.Options) {
+	h := newEnv(t, func(o *threepid.Options) {
 		o.EmailDomains = []string{"Example.org"}
 		o.PhoneCountries = []string{"gb"}
 		o.NextLinkHosts = []string{"app.example.org"}
@@ -426,13 +404,13 @@ func TestRequestRefusals(t *testing.T) {
 		}
 	}
 	_, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("+1 212 555 0123", 1))
-	if e := wantCode(t, err, matrix.ThreepidDenied); e.HTTPStatus() != 403 {
+	if e := matrixtest.WantCode(t, err, matrix.ThreepidDenied); e.HTTPStatus() != 403 {
 		t.Errorf("got %d", e.HTTPStatus())
 	}
 	_, err = h.RequestPhone(t.Context(), threepid.ForAccount, phone("1", 1))
-	wantCode(t, err, matrix.InvalidParam)
+	matrixtest.WantCode(t, err, matrix.InvalidParam)
 	_, err = h.RequestPhone(t.Context(), threepid.ForAccount, phone("", 1))
-	wantCode(t, err, matrix.MissingParam)
+	matrixtest.WantCode(t, err, matrix.MissingParam)
 	if n := len(h.mail.Mails()); n != 1 {
 		t.Errorf("%d mails were sent", n)
 	}
@@ -440,13 +418,13 @@ func TestRequestRefusals(t *testing.T) {
 
 func TestWithoutMailServerAndGateway(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *threepid.Options) { o.Mail, o.Gateway = nil, nil })
+	h := newEnv(t, func(o *threepid.Options) { o.Mail, o.Gateway = nil, nil })
 	_, err := h.RequestEmail(t.Context(), threepid.ForAccount, email("a@example.org", 1))
-	if e := wantCode(t, err, matrix.ThreepidMediumNotSupported); e.HTTPStatus() != 400 {
+	if e := matrixtest.WantCode(t, err, matrix.ThreepidMediumNotSupported); e.HTTPStatus() != 400 {
 		t.Errorf("got %d", e.HTTPStatus())
 	}
 	_, err = h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1))
-	wantCode(t, err, matrix.ThreepidMediumNotSupported)
+	matrixtest.WantCode(t, err, matrix.ThreepidMediumNotSupported)
 	if h.Proves(threepid.Email) || h.Proves(threepid.Phone) || h.Proves("pigeon") {
 		t.Error("it claims to prove addresses")
 	}
@@ -454,16 +432,16 @@ func TestWithoutMailServerAndGateway(t *testing.T) {
 
 func TestRegistrationCanBeDisabled(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, func(o *threepid.Options) { o.Registration = false })
+	h := newEnv(t, func(o *threepid.Options) { o.Registration = false })
 	_, err := h.RequestEmail(t.Context(), threepid.ForRegistration, email("a@example.org", 1))
-	wantCode(t, err, matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
 	h.ask(t, threepid.ForAccount, email("a@example.org", 1))
 }
 
 func TestAnswersTellWhatIsRegisteredUnlessConcealed(t *testing.T) {
 	t.Parallel()
 	for _, conceal := range []bool{false, true} {
-		h := newHouse(t, func(o *threepid.Options) { o.ConcealRegistered = conceal })
+		h := newEnv(t, func(o *threepid.Options) { o.ConcealRegistered = conceal })
 		h.give(t, h.user(t, "alice"), "taken@example.org")
 		for _, test := range []struct {
 			purpose threepid.Purpose
@@ -479,7 +457,7 @@ func TestAnswersTellWhatIsRegisteredUnlessConcealed(t *testing.T) {
 			r.ClientSecret = "fresh"
 			got, err := h.RequestEmail(t.Context(), test.purpose, r)
 			if !conceal {
-				if e := wantCode(t, err, test.want); e.HTTPStatus() != 400 || len(h.mail.Mails()) != before {
+				if e := matrixtest.WantCode(t, err, test.want); e.HTTPStatus() != 400 || len(h.mail.Mails()) != before {
 					t.Errorf("%s: got %d, and %d mails", test.purpose, e.HTTPStatus(), len(h.mail.Mails())-before)
 				}
 				continue
@@ -491,7 +469,7 @@ func TestAnswersTellWhatIsRegisteredUnlessConcealed(t *testing.T) {
 			}
 			// There is nothing to be guessed.
 			_, err = h.Confirm(t.Context(), got.SID, "")
-			wantCode(t, err, matrix.TokenIncorrect)
+			matrixtest.WantCode(t, err, matrix.TokenIncorrect)
 		}
 	}
 }
@@ -500,7 +478,7 @@ func TestAnswersTellWhatIsRegisteredUnlessConcealed(t *testing.T) {
 // address that was typed.
 func TestMessageGoesToTheCanonicalAddressOnly(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	h.give(t, h.user(t, "alice"), "strauss@example.org")
 	h.ask(t, threepid.ForPassword, email("strauß@example.org", 1))
 	if got := h.mail.Last(t).To; got != "strauss@example.org" {
@@ -519,20 +497,20 @@ func limitMails(burst int) func(*threepid.Options) {
 
 func TestMessagesToAnAddressAreLimited(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, limitMails(2))
+	h := newEnv(t, limitMails(2))
 	ask := func(address string, n int64) error {
 		_, err := h.RequestEmail(t.Context(), threepid.ForAccount, email(address, n))
 		return err
 	}
 	must(t, ask("a@example.org", 1))
 	must(t, ask("a@example.org", 2))
-	if e := wantCode(t, ask("A@example.org", 3), matrix.LimitExceeded); e.RetryAfter <= 0 || len(h.mail.Mails()) != 2 {
+	if e := matrixtest.WantCode(t, ask("A@example.org", 3), matrix.LimitExceeded); e.RetryAfter <= 0 || len(h.mail.Mails()) != 2 {
 		t.Errorf("got %v and %d mails", e.RetryAfter, len(h.mail.Mails()))
 	}
 	must(t, ask("b@example.org", 1))
 	must(t, ask("b@example.org", 1)) // no mail
 	must(t, ask("b@example.org", 2))
 
-	h.advance(1000 * time.Second)
+	h.Pass(1000 * time.Second)
 	must(t, ask("a@example.org", 3)) // what was refused was not attempted
 }

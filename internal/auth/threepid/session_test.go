@@ -10,11 +10,12 @@ import (
 
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestSubmitRefusals(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	s, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1))
 	must(t, err)
 	code := h.gateway.Last(t).Code()
@@ -41,41 +42,41 @@ func TestSubmitRefusals(t *testing.T) {
 	}
 	// A code is nothing for the page, which asks for no secret.
 	_, err = h.Confirm(t.Context(), s.SID, code)
-	wantCode(t, err, matrix.NoValidSession)
+	matrixtest.WantCode(t, err, matrix.NoValidSession)
 	_, err = h.Pending(t.Context(), s.SID, code)
-	wantCode(t, err, matrix.NoValidSession)
+	matrixtest.WantCode(t, err, matrix.NoValidSession)
 	must(t, h.Submit(t.Context(), threepid.Submission{SID: s.SID, ClientSecret: secret, Token: code}))
 }
 
 func TestCodesCannotBeGuessed(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	s, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1))
 	must(t, err)
 	r := threepid.Submission{SID: s.SID, ClientSecret: secret, Token: "wrong"}
 	for range 5 {
-		wantCode(t, h.Submit(t.Context(), r), matrix.TokenIncorrect)
+		matrixtest.WantCode(t, h.Submit(t.Context(), r), matrix.TokenIncorrect)
 	}
 	r.Token = h.gateway.Last(t).Code()
-	wantCode(t, h.Submit(t.Context(), r), matrix.SessionExpired)
+	matrixtest.WantCode(t, h.Submit(t.Context(), r), matrix.SessionExpired)
 
 	// A new code for the same session gives no new guesses.
 	_, err = h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 2))
 	must(t, err)
 	r.Token = h.gateway.Last(t).Code()
-	wantCode(t, h.Submit(t.Context(), r), matrix.SessionExpired)
+	matrixtest.WantCode(t, h.Submit(t.Context(), r), matrix.SessionExpired)
 }
 
 func TestSessionsExpire(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	sid := h.ask(t, threepid.ForAccount, email("a@example.org", 1))
 	token := h.mail.Last(t).Link().Query().Get("token")
-	h.advance(24 * time.Hour)
+	h.Pass(24 * time.Hour)
 	_, err := h.Confirm(t.Context(), sid, token)
-	wantCode(t, err, matrix.SessionExpired)
+	matrixtest.WantCode(t, err, matrix.SessionExpired)
 	_, err = h.Pending(t.Context(), sid, token)
-	wantCode(t, err, matrix.NoValidSession)
+	matrixtest.WantCode(t, err, matrix.NoValidSession)
 
 	again := h.ask(t, threepid.ForAccount, email("a@example.org", 1))
 	if again == sid {
@@ -85,15 +86,15 @@ func TestSessionsExpire(t *testing.T) {
 	credentials := threepid.Credentials{SID: again, ClientSecret: secret}
 	_, err = h.Validated(t.Context(), threepid.ForAccount, credentials)
 	must(t, err)
-	h.advance(24 * time.Hour)
+	h.Pass(24 * time.Hour)
 	_, err = h.Validated(t.Context(), threepid.ForAccount, credentials)
-	wantCode(t, err, matrix.ThreepidAuthFailed)
-	wantCode(t, h.claim(t, h.ClaimNew, again, h.user(t, "alice")), matrix.ThreepidAuthFailed)
+	matrixtest.WantCode(t, err, matrix.ThreepidAuthFailed)
+	matrixtest.WantCode(t, h.claim(t, h.ClaimNew, again, h.user(t, "alice")), matrix.ThreepidAuthFailed)
 }
 
 func TestValidatedRefusals(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	sid := h.prove(t, threepid.ForAccount, "a@example.org")
 	for _, test := range []struct {
 		purpose     threepid.Purpose
@@ -108,7 +109,7 @@ func TestValidatedRefusals(t *testing.T) {
 		{threepid.ForRegistration, sid, secret, matrix.ThreepidAuthFailed},
 	} {
 		_, err := h.Validated(t.Context(), test.purpose, threepid.Credentials{SID: test.sid, ClientSecret: test.secret})
-		wantCode(t, err, test.want)
+		matrixtest.WantCode(t, err, test.want)
 	}
 	_, err := h.Validated(t.Context(), threepid.ForAccount, threepid.Credentials{SID: sid, ClientSecret: secret})
 	must(t, err)
@@ -116,25 +117,25 @@ func TestValidatedRefusals(t *testing.T) {
 
 func TestClaimIsGoodOnce(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, bob := h.user(t, "alice"), h.user(t, "bob")
 	sid := h.prove(t, threepid.ForAccount, "a@example.org")
 	must(t, h.claim(t, h.ClaimNew, sid, alice))
-	wantCode(t, h.claim(t, h.ClaimNew, sid, alice), matrix.ThreepidAuthFailed)
+	matrixtest.WantCode(t, h.claim(t, h.ClaimNew, sid, alice), matrix.ThreepidAuthFailed)
 	owner, err := h.Owner(t.Context(), threepid.Address{Medium: "email", Address: "a@example.org"})
 	if err != nil || owner != alice {
 		t.Errorf("got %s, %v", owner, err)
 	}
 
 	reset := h.prove(t, threepid.ForPassword, "a@example.org")
-	wantCode(t, h.claim(t, h.ClaimOwned, reset, bob), matrix.ThreepidAuthFailed)
+	matrixtest.WantCode(t, h.claim(t, h.ClaimOwned, reset, bob), matrix.ThreepidAuthFailed)
 	must(t, h.claim(t, h.ClaimOwned, reset, alice)) // what failed did not use it up
-	wantCode(t, h.claim(t, h.ClaimOwned, reset, alice), matrix.ThreepidAuthFailed)
+	matrixtest.WantCode(t, h.claim(t, h.ClaimOwned, reset, alice), matrix.ThreepidAuthFailed)
 }
 
 func TestAddressBelongsToOneAccount(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, bob := h.user(t, "alice"), h.user(t, "bob")
 	// Both prove it while nobody has it.
 	one := email("a@example.org", 1)
@@ -146,8 +147,8 @@ func TestAddressBelongsToOneAccount(t *testing.T) {
 	h.click(t)
 
 	must(t, h.claim(t, h.ClaimNew, first, alice))
-	wantCode(t, h.claim(t, h.ClaimNew, second, bob), matrix.ThreepidInUse)
-	h.advance(time.Minute)
+	matrixtest.WantCode(t, h.claim(t, h.ClaimNew, second, bob), matrix.ThreepidInUse)
+	h.Pass(time.Minute)
 	must(t, h.claim(t, h.ClaimNew, second, alice)) // proved anew
 
 	got, err := h.List(t.Context(), alice)
@@ -159,15 +160,15 @@ func TestAddressBelongsToOneAccount(t *testing.T) {
 
 func TestUnconfirmedSessionCannotBeClaimed(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	sid := h.ask(t, threepid.ForAccount, email("a@example.org", 1))
-	wantCode(t, h.claim(t, h.ClaimNew, sid, h.user(t, "alice")), matrix.ThreepidAuthFailed)
+	matrixtest.WantCode(t, h.claim(t, h.ClaimNew, sid, h.user(t, "alice")), matrix.ThreepidAuthFailed)
 	h.click(t) // it is still there
 }
 
 func TestNothingSecretIsStored(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newEnv(t)
 	h.ask(t, threepid.ForAccount, email("a@example.org", 1))
 	token := h.mail.Last(t).Link().Query().Get("token")
 	_, err := h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 1))

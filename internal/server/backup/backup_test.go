@@ -122,7 +122,7 @@ func TestARestoreBroughtRevokedTokensBack(t *testing.T) {
 	was := furnished(t)
 	was.exec(t, `INSERT INTO refresh_tokens (token_hash, user_id, device_id, generation) VALUES ('\x02', '@alice:example.org', 'DEVICE', 1)`)
 	dir := was.backup(t)
-	back := newHouse(t, emptyDatabase(t))
+	back := newEnv(t, emptyDatabase(t))
 	if _, err := Restore(t.Context(), dir, back.Server); err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestBackupOfAnOlderSchema(t *testing.T) {
 	if known == oldestSchema {
 		t.Skip("there is no older one yet")
 	}
-	h := newHouse(t, emptyDatabase(t))
+	h := newEnv(t, emptyDatabase(t))
 	if _, _, err := postgres.MigrateTo(t.Context(), h.DatabaseURL, oldestSchema); err != nil {
 		t.Fatal(err)
 	}
@@ -202,13 +202,13 @@ func TestBackupOfAnOlderSchema(t *testing.T) {
 
 func TestDatabaseThatCannotBeBackedUp(t *testing.T) {
 	t.Parallel()
-	for name, prepare := range map[string]func(h *house){
-		"older": func(h *house) {
+	for name, prepare := range map[string]func(h *env){
+		"older": func(h *env) {
 			if _, _, err := postgres.MigrateTo(t.Context(), h.DatabaseURL, oldestSchema-1); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"newer": func(h *house) {
+		"newer": func(h *env) {
 			if _, _, err := postgres.Migrate(t.Context(), h.DatabaseURL); err != nil {
 				t.Fatal(err)
 			}
@@ -216,7 +216,7 @@ func TestDatabaseThatCannotBeBackedUp(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, emptyDatabase(t))
+			h := newEnv(t, emptyDatabase(t))
 			prepare(h)
 			if err := os.WriteFile(h.SigningKey, []byte("key"), 0o600); err != nil {
 				t.Fatal(err)
@@ -336,7 +336,7 @@ func TestMediaThatIsMissingOrDamagedIsNamed(t *testing.T) {
 	if !slices.Equal(summary.Missing, want) || summary.Files != 1 {
 		t.Errorf("got %+v, want the missing %v", summary, want)
 	}
-	back := newHouse(t, emptyDatabase(t))
+	back := newEnv(t, emptyDatabase(t))
 	if summary, err = Restore(t.Context(), dir, back.Server); err != nil || !slices.Equal(summary.Missing, want) {
 		t.Errorf("restored %+v (%v)", summary, err)
 	}
@@ -376,7 +376,7 @@ func TestManifestTellsWhatThereIs(t *testing.T) {
 
 func TestEveryTableIsInTheBackup(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, postgrestest.URL(t))
+	h := newEnv(t, postgrestest.URL(t))
 	if err := os.WriteFile(h.SigningKey, []byte("key"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -50,13 +50,13 @@ func TestDamagedBackupIsRefusedBeforeAnythingIsChanged(t *testing.T) {
 			} else if err := damage.how(filepath.Join(dir, filepath.FromSlash(damage.file))); err != nil {
 				t.Fatal(err)
 			}
-			newHouse(t, postgrestest.URL(t)).refuses(t, dir, damage.reason)
+			newEnv(t, postgrestest.URL(t)).refuses(t, dir, damage.reason)
 		})
 	}
 }
 
 // backupIn is backup for subtests that run beside each other.
-func (h *house) backupIn(t *testing.T) string {
+func (h *env) backupIn(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "backup")
 	if _, err := Write(t.Context(), dir, h.Server); err != nil {
@@ -106,7 +106,7 @@ func TestBackupThatDoesNotFitIsRefused(t *testing.T) {
 			t.Parallel()
 			dir := h.backupIn(t)
 			change(t, dir, test.how)
-			target := newHouse(t, postgrestest.URL(t))
+			target := newEnv(t, postgrestest.URL(t))
 			if err := os.WriteFile(target.SigningKey, []byte("ed25519 a_key seed\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +118,7 @@ func TestBackupThatDoesNotFitIsRefused(t *testing.T) {
 func TestDatabaseWithAnythingInItIsNotTouched(t *testing.T) {
 	t.Parallel()
 	dir := furnished(t).backup(t)
-	target := newHouse(t, postgrestest.URL(t))
+	target := newEnv(t, postgrestest.URL(t))
 	target.exec(t, `INSERT INTO accounts (user_id, created_at) VALUES ('@carol:example.org', 1)`)
 	target.refuses(t, dir, "there are accounts in it")
 	target.exec(t, `DELETE FROM accounts`)
@@ -133,7 +133,7 @@ func TestDatabaseWithAnythingInItIsNotTouched(t *testing.T) {
 func TestDatabaseInUseIsNotTouched(t *testing.T) {
 	t.Parallel()
 	dir := furnished(t).backup(t)
-	target := newHouse(t, postgrestest.URL(t))
+	target := newEnv(t, postgrestest.URL(t))
 	pool, err := postgres.Open(t.Context(), postgres.Options{URL: target.DatabaseURL})
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ func TestDatabaseInUseIsNotTouched(t *testing.T) {
 func TestAnotherSigningKeyIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	dir := furnished(t).backup(t)
-	target := newHouse(t, postgrestest.URL(t))
+	target := newEnv(t, postgrestest.URL(t))
 	if err := os.WriteFile(target.SigningKey, []byte("ed25519 a_other seed\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestDatabaseThatIsNewerThanTheBackup(t *testing.T) {
 	if known == oldestSchema {
 		t.Skip("there is none yet")
 	}
-	newHouse(t, postgrestest.URL(t)).refuses(t, dir, "that no server was started on")
+	newEnv(t, postgrestest.URL(t)).refuses(t, dir, "that no server was started on")
 }
 
 // A restore that breaks off can be tried again: what it has done before the rows is
@@ -178,7 +178,7 @@ func TestRestoreIsTriedAgain(t *testing.T) {
 	fox := h.upload(t, "a fox")
 	was := h.tables(t)
 	dir := h.backup(t)
-	target := newHouse(t, emptyDatabase(t))
+	target := newEnv(t, emptyDatabase(t))
 	target.KeepSessions = true
 	// It breaks off while the rows are loaded.
 	change(t, dir, func(m *manifest) { m.Tables[0].Rows++ })

@@ -24,15 +24,15 @@ import (
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
 
-// house is a server's data: a database, media and a key.
-type house struct {
+// env is a server's data: a database, media and a key.
+type env struct {
 	Server
 	conn *pgx.Conn
 	root string
 }
 
-// newHouse makes one in a database.
-func newHouse(t *testing.T, address string) *house {
+// newEnv makes one in a database.
+func newEnv(t *testing.T, address string) *env {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), address)
 	if err != nil {
@@ -44,7 +44,7 @@ func newHouse(t *testing.T, address string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &house{conn: conn, root: root, Server: Server{
+	return &env{conn: conn, root: root, Server: Server{
 		Name: "example.org", DatabaseURL: address, Media: files,
 		SigningKey: filepath.Join(root, "signing.key"), Progress: io.Discard,
 	}}
@@ -71,14 +71,14 @@ func emptyDatabase(t *testing.T) string {
 	return strings.Replace(own, "/"+admin.Config().Database+"?", "/"+name+"?", 1)
 }
 
-func (h *house) exec(t *testing.T, sql string, args ...any) {
+func (h *env) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
 	if _, err := h.conn.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
 
-func (h *house) number(t *testing.T, sql string, args ...any) (n int64) {
+func (h *env) number(t *testing.T, sql string, args ...any) (n int64) {
 	t.Helper()
 	if err := h.conn.QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -89,8 +89,8 @@ func (h *house) number(t *testing.T, sql string, args ...any) (n int64) {
 // nasty is a text that a careless format would break.
 const nasty = "a\ttab, a\nline, a\r\\backslash, \\N, \\., \"quotes\", ü, 🦊, \x01"
 
-// furnish fills a house: some rows in tables of each kind, media, and a key.
-func (h *house) furnish(t *testing.T) {
+// furnish fills a server: some rows in tables of each kind, media, and a key.
+func (h *env) furnish(t *testing.T) {
 	t.Helper()
 	h.exec(t, `UPDATE journal SET position = 7`)
 	h.exec(t, `INSERT INTO followers VALUES ('search', 6)`)
@@ -112,7 +112,7 @@ func (h *house) furnish(t *testing.T) {
 }
 
 // upload keeps a file with its record, and returns its key.
-func (h *house) upload(t *testing.T, content string) media.StoredFile {
+func (h *env) upload(t *testing.T, content string) media.StoredFile {
 	t.Helper()
 	sum := sha256.Sum256([]byte(content))
 	name := hex.EncodeToString(sum[:])
@@ -126,7 +126,7 @@ func (h *house) upload(t *testing.T, content string) media.StoredFile {
 }
 
 // read gives the content of a file; "" if it is not there.
-func (h *house) read(t *testing.T, f media.StoredFile) string {
+func (h *env) read(t *testing.T, f media.StoredFile) string {
 	t.Helper()
 	r, err := h.Media.OpenStored(t.Context(), f.Key)
 	if err != nil {
@@ -141,7 +141,7 @@ func (h *house) read(t *testing.T, f media.StoredFile) string {
 }
 
 // tables gives a text of all rows of each table.
-func (h *house) tables(t *testing.T) map[string]string {
+func (h *env) tables(t *testing.T) map[string]string {
 	t.Helper()
 	tables, err := postgres.Tables(t.Context(), h.conn)
 	if err != nil {
@@ -160,7 +160,7 @@ func (h *house) tables(t *testing.T) map[string]string {
 }
 
 // backup makes a backup, and returns its folder.
-func (h *house) backup(t *testing.T) string {
+func (h *env) backup(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "backup")
 	if _, err := Write(t.Context(), dir, h.Server); err != nil {
@@ -169,18 +169,18 @@ func (h *house) backup(t *testing.T) string {
 	return dir
 }
 
-// furnished gives a house that has something to lose.
-func furnished(t *testing.T) *house {
+// furnished returns a server that has something to lose.
+func furnished(t *testing.T) *env {
 	t.Helper()
-	h := newHouse(t, postgrestest.URL(t))
+	h := newEnv(t, postgrestest.URL(t))
 	h.furnish(t)
 	return h
 }
 
-// restored restores a backup in a new house.
-func restored(t *testing.T, dir string) *house {
+// restored restores a backup in a new server.
+func restored(t *testing.T, dir string) *env {
 	t.Helper()
-	h := newHouse(t, emptyDatabase(t))
+	h := newEnv(t, emptyDatabase(t))
 	h.KeepSessions = true
 	if _, err := Restore(t.Context(), dir, h.Server); err != nil {
 		t.Fatal(err)
@@ -188,8 +188,8 @@ func restored(t *testing.T, dir string) *house {
 	return h
 }
 
-// sameAs compares a restored house with the one that it was.
-func (h *house) sameAs(t *testing.T, was map[string]string, position journal.Position) {
+// sameAs compares a restored server with the one that it was.
+func (h *env) sameAs(t *testing.T, was map[string]string, position journal.Position) {
 	t.Helper()
 	is := h.tables(t)
 	want := maps.Clone(was)
@@ -233,7 +233,7 @@ func files(t *testing.T, dir string) map[string][]byte {
 
 // refuses checks that a backup is not restored, for a reason, and that nothing has
 // been changed by the attempt.
-func (h *house) refuses(t *testing.T, dir, reason string) {
+func (h *env) refuses(t *testing.T, dir, reason string) {
 	t.Helper()
 	before, there := h.tables(t), files(t, h.root)
 	_, err := Restore(t.Context(), dir, h.Server)

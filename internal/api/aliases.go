@@ -13,7 +13,7 @@ type aliasAnswer struct {
 // getAlias gives the room that an alias points to. Anybody may ask. Section
 // "Room aliases", GET /directory/room/{roomAlias}.
 func (a *API) getAlias(r *httpapi.Request) (any, error) {
-	roomID, err := a.published.ResolveAlias(r.Context(), r.Param("roomAlias"))
+	roomID, err := a.rooms.Directory.ResolveAlias(r.Context(), r.Param("roomAlias"))
 	return aliasAnswer{roomID, []string{a.serverName}}, err
 }
 
@@ -29,7 +29,7 @@ func (a *API) putAlias(r *httpapi.Request, who matrix.Session) (any, error) {
 	if body.RoomID == "" {
 		return nil, matrix.Errorf(matrix.MissingParam, "room_id is missing")
 	}
-	return httpapi.Empty{}, a.published.CreateAlias(r.Context(), who.UserID, r.Param("roomAlias"), body.RoomID)
+	return httpapi.Empty{}, a.rooms.Directory.CreateAlias(r.Context(), who.UserID, r.Param("roomAlias"), body.RoomID)
 }
 
 // deleteAlias takes an alias away. Section "Room aliases",
@@ -45,6 +45,6 @@ type aliasesAnswer struct {
 // aliases lists the aliases that point to a room. Section "Room aliases",
 // GET /rooms/{roomId}/aliases.
 func (a *API) aliases(r *httpapi.Request, who matrix.Session) (any, error) {
-	list, err := a.published.Aliases(r.Context(), who.UserID, r.Param("roomId"))
+	list, err := a.rooms.Directory.Aliases(r.Context(), who.UserID, r.Param("roomId"))
 	return aliasesAnswer{list}, err
 }

@@ -24,8 +24,6 @@ import (
 	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
-	"homeserver/internal/rooms/directory"
-	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
@@ -71,8 +69,6 @@ type API struct {
 	profile   *profile.Service
 	journal   *journal.Journal
 	rooms     *rooms.Service
-	timeline  *timeline.Store
-	published *directory.Service
 	stream    *syncstream.Service
 	data      *accountdata.Service
 	receipts  *receipts.Service
@@ -129,7 +125,7 @@ func New(opts Options) (*API, error) {
 		isReady:       opts.Ready,
 	}
 	if opts.Auth != nil { // tests of what needs no service have none
-		opts.HTTP.Sessions, a.timeline, a.published = opts.Auth.Sessions, opts.Rooms.Timeline, opts.Rooms.Directory
+		opts.HTTP.Sessions = opts.Auth.Sessions
 	}
 	var err error
 	if a.engine, err = httpapi.New(opts.HTTP); err != nil {

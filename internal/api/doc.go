@@ -8,7 +8,7 @@
 // membership.go, and one row in routes.go:
 //
 //	func (a *API) joinedRooms(r *httpapi.Request, who matrix.Session) (any, error) {
-//		list, err := a.timeline.JoinedRooms(r.Context(), who.UserID)
+//		list, err := a.rooms.Timeline.JoinedRooms(r.Context(), who.UserID)
 //		return joinedRoomsAnswer{list}, err
 //	}
 //

@@ -47,7 +47,7 @@ func (l eventsAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 // getEvent gives one event. Section "Getting events for a room",
 // GET /rooms/{roomId}/event/{eventId}.
 func (a *API) getEvent(r *httpapi.Request, who matrix.Session) (any, error) {
-	e, access, err := a.timeline.Event(r.Context(), who.UserID, r.Param("roomId"), r.Param("eventId"))
+	e, access, err := a.rooms.Timeline.For(who.UserID).Event(r.Context(), r.Param("roomId"), r.Param("eventId"))
 	if err != nil {
 		return nil, err
 	}

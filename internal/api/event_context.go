@@ -47,9 +47,9 @@ func (a *API) eventContext(r *httpapi.Request, who matrix.Session) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.timeline.Context(r.Context(), who.UserID, r.Param("roomId"), r.Param("eventId"), min(limit, timeline.MaxLimit), filter)
+	c, err := a.rooms.Timeline.For(who.UserID).Context(r.Context(), r.Param("roomId"), r.Param("eventId"), min(limit, timeline.MaxLimit), filter)
 	if err != nil {
 		return nil, err
 	}
-	return contextAnswer{a.format(r, who, c.Access), c, a.timeline.Cursor(c.State)}, nil
+	return contextAnswer{a.format(r, who, c.Access), c, a.rooms.Timeline.Cursor(c.State)}, nil
 }

@@ -48,14 +48,14 @@ func (a *API) events(r *httpapi.Request, who matrix.Session) (any, error) {
 // user may see. Section "Getting events for a room" of r0, GET /events/{eventId}.
 func (a *API) oneEvent(r *httpapi.Request, who matrix.Session) (any, error) {
 	eventID := r.Param("eventId")
-	found, err := a.timeline.EventsByID(r.Context(), []string{eventID})
+	found, err := a.rooms.Timeline.EventsByID(r.Context(), []string{eventID})
 	if err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
 		return nil, matrix.Errorf(matrix.NotFound, "there is no such event")
 	}
-	e, access, err := a.timeline.Event(r.Context(), who.UserID, found[0].RoomID, eventID)
+	e, access, err := a.rooms.Timeline.For(who.UserID).Event(r.Context(), found[0].RoomID, eventID)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (a *API) initialSync(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer.Listed, err = a.published.ListedAmong(r.Context(), answer.RoomIDs())
+	answer.Listed, err = a.rooms.Directory.ListedAmong(r.Context(), answer.RoomIDs())
 	return answer, err
 }
 
@@ -39,7 +39,7 @@ func (a *API) roomInitialSync(r *httpapi.Request, who matrix.Session) (any, erro
 	if err != nil {
 		return nil, err
 	}
-	answer.Listed, err = a.published.Listed(r.Context(), roomID)
+	answer.Listed, err = a.rooms.Directory.Listed(r.Context(), roomID)
 	return answer, err
 }
 

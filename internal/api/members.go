@@ -22,7 +22,7 @@ func (a *API) members(r *httpapi.Request, who matrix.Session) (any, error) {
 	filter := timeline.MemberFilter{
 		Membership: r.Query("membership"), NotMembership: r.Query("not_membership"), At: at,
 	}
-	events, access, err := a.timeline.Members(r.Context(), who.UserID, r.Param("roomId"), filter)
+	events, access, err := a.rooms.Timeline.For(who.UserID).Members(r.Context(), r.Param("roomId"), filter)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func contentText(content []byte, name string) matrix.Nullable {
 // joinedMembers lists who is in a room, by name. Section "Getting events for a
 // room", GET /rooms/{roomId}/joined_members.
 func (a *API) joinedMembers(r *httpapi.Request, who matrix.Session) (any, error) {
-	events, err := a.timeline.JoinedMembers(r.Context(), who.UserID, r.Param("roomId"))
+	events, err := a.rooms.Timeline.For(who.UserID).JoinedMembers(r.Context(), r.Param("roomId"))
 	if err != nil {
 		return nil, err
 	}

@@ -96,7 +96,7 @@ func (a *API) enter(r *httpapi.Request, who matrix.Session, change func(ctx cont
 	if err != nil {
 		return nil, err
 	}
-	roomID, err := a.published.Resolve(r.Context(), r.Param("roomIdOrAlias"))
+	roomID, err := a.rooms.Directory.Resolve(r.Context(), r.Param("roomIdOrAlias"))
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +175,6 @@ type joinedRoomsAnswer struct {
 // joinedRooms lists the rooms that the user is in. Section "Room membership",
 // GET /joined_rooms.
 func (a *API) joinedRooms(r *httpapi.Request, who matrix.Session) (any, error) {
-	list, err := a.timeline.JoinedRooms(r.Context(), who.UserID)
+	list, err := a.rooms.Timeline.JoinedRooms(r.Context(), who.UserID)
 	return joinedRoomsAnswer{list}, err
 }

@@ -56,7 +56,7 @@ func (a *API) messages(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := a.timeline.Messages(r.Context(), who.UserID, r.Param("roomId"), *page)
+	st, err := a.rooms.Timeline.For(who.UserID).Messages(r.Context(), r.Param("roomId"), *page)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (a *API) messages(r *httpapi.Request, who matrix.Session) (any, error) {
 	if given := r.Query("from"); page.From != nil {
 		start = given
 	}
-	return messagesAnswer{a.format(r, who, st.Access), st, start, r.Generation() != httpapi.V3, a.timeline.Cursor(st.Members)}, nil
+	return messagesAnswer{a.format(r, who, st.Access), st, start, r.Generation() != httpapi.V3, a.rooms.Timeline.Cursor(st.Members)}, nil
 }
 
 func (a *API) page(r *httpapi.Request, who matrix.Session) (*timeline.Page, error) {

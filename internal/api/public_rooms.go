@@ -16,7 +16,7 @@ func (a *API) getPublicRooms(r *httpapi.Request) (any, error) {
 	if err := a.ownDirectory(r); err != nil {
 		return nil, err
 	}
-	return a.published.PublicRooms(r.Context(), directory.PublicQuery{Limit: limit, Since: r.Query("since")})
+	return a.rooms.Directory.PublicRooms(r.Context(), directory.PublicQuery{Limit: limit, Since: r.Query("since")})
 }
 
 // postPublicRooms does the same with a filter. Section "Published room directory",
@@ -44,7 +44,7 @@ func (a *API) postPublicRooms(r *httpapi.Request, _ matrix.Session) (any, error)
 	case body.Network != "":
 		return &directory.PublicPage{Chunk: []*directory.PublicRoom{}}, nil // there are no third-party networks here
 	}
-	return a.published.PublicRooms(r.Context(), directory.PublicQuery{
+	return a.rooms.Directory.PublicRooms(r.Context(), directory.PublicQuery{
 		Limit: body.Limit, Since: body.Since, Term: body.Filter.Term, RoomTypes: body.Filter.RoomTypes,
 	})
 }
@@ -70,7 +70,7 @@ type visibilityAnswer struct {
 // getVisibility tells whether a room is published. Anybody may ask. Section "Published
 // room directory", GET /directory/list/room/{roomId}.
 func (a *API) getVisibility(r *httpapi.Request) (any, error) {
-	listed, err := a.published.Listed(r.Context(), r.Param("roomId"))
+	listed, err := a.rooms.Directory.Listed(r.Context(), r.Param("roomId"))
 	if listed {
 		return visibilityAnswer{visibilityPublic}, err
 	}
@@ -87,5 +87,5 @@ func (a *API) putVisibility(r *httpapi.Request, who matrix.Session) (any, error)
 	if body.Visibility != visibilityPublic && body.Visibility != visibilityPrivate {
 		return nil, matrix.Errorf(matrix.InvalidParam, `visibility must be "public" or "private"`)
 	}
-	return httpapi.Empty{}, a.published.SetListed(r.Context(), who.UserID, r.Param("roomId"), who.Admin, body.Visibility == visibilityPublic)
+	return httpapi.Empty{}, a.rooms.Directory.SetListed(r.Context(), who.UserID, r.Param("roomId"), who.Admin, body.Visibility == visibilityPublic)
 }

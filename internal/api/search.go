@@ -71,7 +71,7 @@ func (a *API) search(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return searchAnswer{a.format(r, who, nil), results, a.timeline}, nil
+	return searchAnswer{a.format(r, who, nil), results, a.rooms.Timeline}, nil
 }
 
 // searchAnswer is the answer in the category room_events.

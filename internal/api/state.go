@@ -27,7 +27,7 @@ func (a *API) getState(r *httpapi.Request, who matrix.Session) (any, error) {
 	if format != "" && format != "content" && format != "event" {
 		return nil, matrix.Errorf(matrix.InvalidParam, `format must be "content" or "event"`)
 	}
-	e, access, err := a.timeline.StateEvent(r.Context(), who.UserID, r.Param("roomId"), r.Param("eventType"), r.Param("stateKey"))
+	e, access, err := a.rooms.Timeline.For(who.UserID).StateEvent(r.Context(), r.Param("roomId"), r.Param("eventType"), r.Param("stateKey"))
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (a *API) getState(r *httpapi.Request, who matrix.Session) (any, error) {
 // getRoomState lists the state of a room. Section "Getting events for a room",
 // GET /rooms/{roomId}/state.
 func (a *API) getRoomState(r *httpapi.Request, who matrix.Session) (any, error) {
-	events, access, err := a.timeline.State(r.Context(), who.UserID, r.Param("roomId"))
+	events, access, err := a.rooms.Timeline.For(who.UserID).State(r.Context(), r.Param("roomId"))
 	if err != nil {
 		return nil, err
 	}

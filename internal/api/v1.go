@@ -82,7 +82,7 @@ func (a *API) publicRoomsV1(r *httpapi.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := a.published.PublicRooms(r.Context(), directory.PublicQuery{Limit: limit, Since: since})
+	page, err := a.rooms.Directory.PublicRooms(r.Context(), directory.PublicQuery{Limit: limit, Since: since})
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ import (
 // unsignedOf is unsigned of an event as a user reads it.
 func (h *env) unsignedOf(user, room, id string) roomstest.Object {
 	h.T.Helper()
-	e, access, err := h.Rooms.Timeline.Event(h.T.Context(), user, room, id)
+	e, access, err := h.Rooms.Timeline.For(user).Event(h.T.Context(), room, id)
 	h.OK(err)
 	_, unsigned := shown(h.T, &timeline.Format{UserID: user, Access: access}, e)
 	return unsigned
@@ -44,7 +44,7 @@ func TestEventAsClientsGetIt(t *testing.T) {
 	if _, has := whole["room_id"]; has {
 		t.Error("room_id is there, not asked for")
 	}
-	state, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, event.TypeJoinRules, "")
+	state, _, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, event.TypeJoinRules, "")
 	h.OK(err)
 	if whole, _ = shown(t, &timeline.Format{}, state); string(whole["state_key"]) != `""` {
 		t.Errorf("state_key is %s", whole["state_key"])
@@ -90,12 +90,12 @@ func TestMembershipOfTheReaderAtEachEvent(t *testing.T) {
 	h.Invite(alice, room, bob)
 	want[h.Send(alice, room, "2")] = "invite"
 	h.Join(bob, room)
-	joined, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+	joined, _, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, event.TypeMember, bob)
 	h.OK(err)
 	want[joined.ID] = "join"
 	want[h.Send(alice, room, "3")] = "join"
 	h.Leave(bob, room)
-	left, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+	left, _, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, event.TypeMember, bob)
 	h.OK(err)
 	want[left.ID] = "leave"
 	for id, membership := range want {
@@ -137,7 +137,7 @@ func TestMembershipChangesSayWhatWasBefore(t *testing.T) {
 	room := h.Public()
 	h.Invite(alice, room, bob)
 	h.Join(bob, room)
-	e, _, err := h.Rooms.Timeline.StateEvent(t.Context(), bob, room, event.TypeMember, bob)
+	e, _, err := h.Rooms.Timeline.For(bob).StateEvent(t.Context(), room, event.TypeMember, bob)
 	h.OK(err)
 	if got := string(h.unsignedOf(bob, room, e.ID)["prev_content"]); got != `{"membership":"invite"}` {
 		t.Errorf("prev_content is %s", got)
@@ -147,7 +147,7 @@ func TestMembershipChangesSayWhatWasBefore(t *testing.T) {
 func TestStrippedState(t *testing.T) {
 	h := newEnv(t)
 	room := h.Create(alice, rooms.CreateRequest{Name: "n"})
-	e, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, "m.room.name", "")
+	e, _, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, "m.room.name", "")
 	h.OK(err)
 	want := `{"content":{"name":"n"},"sender":"` + alice + `","state_key":"","type":"m.room.name"}`
 	if got := string(timeline.AppendStripped(nil, e)); got != want {
@@ -209,7 +209,7 @@ func TestEventsInMemoryLookLikeThoseInTheDatabase(t *testing.T) {
 	random := rand.New(rand.NewPCG(11, 13))
 	for version := 1; version <= 12; version++ {
 		room := h.busy(random, version)
-		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: timeline.MaxLimit})
+		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: timeline.MaxLimit})
 		h.OK(err)
 		inMemory := h.roomWindow(st.Events[0].Room)
 		equal(t, "the events", roomstest.IDs(inMemory), roomstest.IDs(st.Events))

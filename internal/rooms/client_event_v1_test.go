@@ -60,9 +60,9 @@ func TestInviteOfV1ComesWithTheState(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()
 	h.Invite(alice, room, bob)
-	state, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+	state, _, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, event.TypeMember, bob)
 	h.OK(err)
-	rules, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, event.TypeJoinRules, "")
+	rules, _, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, event.TypeJoinRules, "")
 	h.OK(err)
 	for user, has := range map[string]bool{bob: true, alice: false} {
 		got := h.old(timeline.Format{UserID: user, InviteState: []*timeline.Event{rules}}, state)
@@ -99,14 +99,17 @@ func TestWhoMayWatchARoom(t *testing.T) {
 		{"nobody any more", func() { h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"shared"}`) }, false},
 	} {
 		step.do()
-		_, err := h.Rooms.Timeline.Peek(t.Context(), bob, room)
+		_, err := h.Rooms.Timeline.For(bob).Peek(t.Context(), room)
 		if may := err == nil; may != step.may || !may && !matrix.IsCode(err, matrix.Forbidden) {
 			t.Errorf("%s: %v", step.what, err)
 		}
 	}
 	for _, look := range []func() error{
-		func() error { _, err := h.Rooms.Timeline.Peek(t.Context(), bob, "!none:localhost"); return err },
-		func() error { _, _, err := h.Rooms.Timeline.Access(t.Context(), bob, "!none:localhost"); return err },
+		func() error { _, err := h.Rooms.Timeline.For(bob).Peek(t.Context(), "!none:localhost"); return err },
+		func() error {
+			_, _, err := h.Rooms.Timeline.For(bob).Access(t.Context(), "!none:localhost")
+			return err
+		},
 	} {
 		if err := look(); !matrix.IsCode(err, matrix.Forbidden) {
 			t.Errorf("no room: %v", err)

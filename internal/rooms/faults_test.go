@@ -205,7 +205,7 @@ func TestRequestThatIsGivenUpEndsInNoClientError(t *testing.T) {
 		"join":   h.Rooms.Join(ctx, bob, room, ""),
 		"create": func() error { _, err := h.Rooms.Create(ctx, alice, rooms.CreateRequest{}); return err }(),
 		"alias":  h.Rooms.Directory.CreateAlias(ctx, alice, "#a:localhost", room),
-		"state":  func() error { _, _, err := h.Rooms.Timeline.State(ctx, alice, room); return err }(),
+		"state":  func() error { _, _, err := h.Rooms.Timeline.For(alice).State(ctx, room); return err }(),
 		"leave":  h.Rooms.LeaveAll(ctx, alice),
 	} {
 		var e *matrix.Error

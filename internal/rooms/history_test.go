@@ -48,7 +48,7 @@ func (h *env) long(random *rand.Rand) string {
 func (h *env) pageThrough(user, room string, p timeline.Page) (events []*timeline.Event) {
 	h.T.Helper()
 	for range 1000 {
-		st, err := h.Rooms.Timeline.Messages(h.T.Context(), user, room, p)
+		st, err := h.Rooms.Timeline.For(user).Messages(h.T.Context(), room, p)
 		h.OK(err)
 		if len(st.Events) > p.Limit {
 			h.T.Fatalf("%d events in a page of %d", len(st.Events), p.Limit)
@@ -75,7 +75,7 @@ func TestPagingVisitsEveryEventOnce(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 7))
 		room := h.long(random)
 		for _, user := range []string{alice, bob} {
-			all, err := h.Rooms.Timeline.Messages(t.Context(), user, room, timeline.Page{Limit: timeline.MaxLimit})
+			all, err := h.Rooms.Timeline.For(user).Messages(t.Context(), room, timeline.Page{Limit: timeline.MaxLimit})
 			if matrix.IsCode(err, matrix.Forbidden) {
 				continue // bob never was let in
 			}
@@ -119,7 +119,7 @@ func TestPagingBetweenTwoTokens(t *testing.T) {
 				slices.Reverse(want)
 			}
 			p := timeline.Page{Backward: backward, From: &from, To: &to, Limit: timeline.MaxLimit}
-			st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, p)
+			st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, p)
 			h.OK(err)
 			equal(t, fmt.Sprintf("from %d to %d, backward %v", from, to, backward), roomstest.IDs(st.Events), want)
 			if from <= end {
@@ -136,9 +136,9 @@ func TestTokenOfOneDirectionServesTheOther(t *testing.T) {
 	for i := range 9 {
 		h.Send(alice, room, fmt.Sprint(i))
 	}
-	back, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: true, Limit: 4})
+	back, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Backward: true, Limit: 4})
 	h.OK(err)
-	forth, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &back.End, Limit: 10})
+	forth, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{From: &back.End, Limit: 10})
 	h.OK(err)
 	want := roomstest.IDs(back.Events)
 	slices.Reverse(want)
@@ -146,13 +146,13 @@ func TestTokenOfOneDirectionServesTheOther(t *testing.T) {
 	if forth.More {
 		t.Error("there is more than everything")
 	}
-	start, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &back.Start, Limit: 10})
+	start, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{From: &back.Start, Limit: 10})
 	h.OK(err)
 	if len(start.Events) != 0 || start.End != start.Start {
 		t.Errorf("%d events come after the newest", len(start.Events))
 	}
 	h.Send(alice, room, "new")
-	next, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &forth.End, Limit: 10})
+	next, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{From: &forth.End, Limit: 10})
 	h.OK(err)
 	if len(next.Events) != 1 {
 		t.Errorf("%d events are new", len(next.Events))
@@ -164,18 +164,18 @@ func TestLimits(t *testing.T) {
 	room := h.Public()
 	id := h.Send(alice, room, "one")
 	for _, limit := range []int{-1 << 62, -1, 0} {
-		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: limit})
+		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: limit})
 		h.OK(err)
 		if len(st.Events) != 0 || !st.More {
 			t.Errorf("limit %d gives %d events", limit, len(st.Events))
 		}
-		c, err := h.Rooms.Timeline.Context(t.Context(), alice, room, id, limit, nil)
+		c, err := h.Rooms.Timeline.For(alice).Context(t.Context(), room, id, limit, nil)
 		h.OK(err)
 		if c.Event.ID != id || len(c.Before.Events)+len(c.After.Events) != 0 {
 			t.Errorf("limit %d gives %d events around", limit, len(c.Before.Events)+len(c.After.Events))
 		}
 	}
-	st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 1 << 62})
+	st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: 1 << 62})
 	h.OK(err)
 	if len(st.Events) != 7 || st.More {
 		t.Errorf("an enormous limit gives %d events", len(st.Events))
@@ -190,10 +190,10 @@ func TestRoomsAreNotReadByStrangers(t *testing.T) {
 		room := h.Public()
 		id := h.Send(alice, room, "hi")
 		enter(h, room)
-		_, err := h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{Limit: 1})
+		_, err := h.Rooms.Timeline.For(bob).Messages(t.Context(), room, timeline.Page{Limit: 1})
 		matrixtest.WantCode(t, err, matrix.Forbidden, from+": messages")
-		matrixtest.WantCode(t, second(h.Rooms.Timeline.Event(t.Context(), bob, room, id)), matrix.NotFound, from+": event")
-		_, err = h.Rooms.Timeline.Context(t.Context(), bob, room, id, 5, nil)
+		matrixtest.WantCode(t, second(h.Rooms.Timeline.For(bob).Event(t.Context(), room, id)), matrix.NotFound, from+": event")
+		_, err = h.Rooms.Timeline.For(bob).Context(t.Context(), room, id, 5, nil)
 		matrixtest.WantCode(t, err, matrix.NotFound, from+": context")
 	}
 	other := h.Public()
@@ -201,13 +201,13 @@ func TestRoomsAreNotReadByStrangers(t *testing.T) {
 		"of another room": {other, id}, "of no room": {"!none:localhost", id}, "that is none": {room, "$none"},
 		"with NUL": {room, "$\x00"}, "not UTF-8": {room, "$\xff"}, "too long": {room, "$" + strings.Repeat("x", 300)}, "empty": {room, ""},
 	} {
-		matrixtest.WantCode(t, second(h.Rooms.Timeline.Event(t.Context(), alice, where[0], where[1])), matrix.NotFound, "event "+what)
-		_, err := h.Rooms.Timeline.Context(t.Context(), alice, where[0], where[1], 5, nil)
+		matrixtest.WantCode(t, second(h.Rooms.Timeline.For(alice).Event(t.Context(), where[0], where[1])), matrix.NotFound, "event "+what)
+		_, err := h.Rooms.Timeline.For(alice).Context(t.Context(), where[0], where[1], 5, nil)
 		matrixtest.WantCode(t, err, matrix.NotFound, "context of an event "+what)
 	}
-	_, err := h.Rooms.Timeline.Messages(t.Context(), alice, "!none:localhost", timeline.Page{Limit: 1})
+	_, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), "!none:localhost", timeline.Page{Limit: 1})
 	matrixtest.WantCode(t, err, matrix.Forbidden, "messages of no room")
-	_, err = h.Rooms.Timeline.Messages(t.Context(), alice, "none", timeline.Page{Limit: 1})
+	_, err = h.Rooms.Timeline.For(alice).Messages(t.Context(), "none", timeline.Page{Limit: 1})
 	matrixtest.WantCode(t, err, matrix.InvalidParam, "messages of what is no room ID")
 }
 
@@ -216,11 +216,11 @@ func TestInviteeSeesTheInviteAndNothingElse(t *testing.T) {
 	room := h.withRule("invite")
 	h.Send(alice, room, "before")
 	h.Invite(alice, room, bob)
-	invite, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+	invite, _, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, event.TypeMember, bob)
 	h.OK(err)
 	h.Send(alice, room, "after")
-	matrixtest.WantCode(t, second(h.Rooms.Timeline.Event(t.Context(), bob, room, invite.ID)), "", "the own invite")
-	c, err := h.Rooms.Timeline.Context(t.Context(), bob, room, invite.ID, 10, nil)
+	matrixtest.WantCode(t, second(h.Rooms.Timeline.For(bob).Event(t.Context(), room, invite.ID)), "", "the own invite")
+	c, err := h.Rooms.Timeline.For(bob).Context(t.Context(), room, invite.ID, 10, nil)
 	h.OK(err)
 	if n := len(c.Before.Events) + len(c.After.Events) + len(c.State.Events); n != 0 {
 		t.Errorf("around the invite %d events are seen", n)
@@ -242,12 +242,12 @@ func TestContext(t *testing.T) {
 	for _, c := range []struct{ at, limit, from, to int }{
 		{5, 4, 3, 8}, {5, 5, 3, 9}, {5, 1, 5, 7}, {5, 0, 5, 6}, {10, 6, 7, 11}, {9, 6, 6, 11},
 	} {
-		got, err := h.Rooms.Timeline.Context(t.Context(), alice, room, sent[c.at], c.limit, nil)
+		got, err := h.Rooms.Timeline.For(alice).Context(t.Context(), room, sent[c.at], c.limit, nil)
 		h.OK(err)
 		what := fmt.Sprintf("%d events around %d: ", c.limit, c.at)
 		equal(t, what+"before", roomstest.IDs(got.Before.Events), reversed(sent[c.from:c.at]))
 		equal(t, what+"after", roomstest.IDs(got.After.Events), sent[c.at+1:c.to])
-		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{From: &got.Before.End, To: &got.After.End, Limit: 100})
+		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{From: &got.Before.End, To: &got.After.End, Limit: 100})
 		h.OK(err)
 		equal(t, what+"between its tokens", roomstest.IDs(st.Events), sent[c.from:c.to])
 	}
@@ -257,7 +257,7 @@ func TestContextOfTheFirstEvent(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()
 	first := h.History(alice, room)[0]
-	c, err := h.Rooms.Timeline.Context(t.Context(), alice, room, first.ID, 4, nil)
+	c, err := h.Rooms.Timeline.For(alice).Context(t.Context(), room, first.ID, 4, nil)
 	h.OK(err)
 	if len(c.Before.Events) != 0 || c.Before.More || len(c.After.Events) != 2 || !c.After.More {
 		t.Errorf("%d before, %d after", len(c.Before.Events), len(c.After.Events))
@@ -272,13 +272,13 @@ func TestContextFilter(t *testing.T) {
 	at := h.Send(alice, room, "the one")
 	h.SetState(alice, room, "m.room.name", "", `{"name":"n"}`)
 	h.Send(bob, room, "of bob again")
-	c, err := h.Rooms.Timeline.Context(t.Context(), alice, room, at, 20, &timeline.EventFilter{Senders: &[]string{bob}})
+	c, err := h.Rooms.Timeline.For(alice).Context(t.Context(), room, at, 20, &timeline.EventFilter{Senders: &[]string{bob}})
 	h.OK(err)
 	if c.Event.ID != at || len(c.Before.Events) != 2 || len(c.After.Events) != 1 {
 		t.Errorf("%d before, %d after", len(c.Before.Events), len(c.After.Events))
 	}
 	equal(t, "filtered state", roomstest.Keys(c.State.Events), []string{"m.room.member|" + bob})
-	c, err = h.Rooms.Timeline.Context(t.Context(), alice, room, at, 20, &timeline.EventFilter{NotRooms: []string{room}})
+	c, err = h.Rooms.Timeline.For(alice).Context(t.Context(), room, at, 20, &timeline.EventFilter{NotRooms: []string{room}})
 	h.OK(err)
 	if n := len(c.Before.Events) + len(c.After.Events) + len(c.State.Events); n != 0 {
 		t.Errorf("%d events of a room that is filtered out", n)
@@ -292,7 +292,7 @@ func TestContextOfFormerMemberEndsWhereTheyLeft(t *testing.T) {
 	h.Leave(bob, room)
 	h.SetState(alice, room, "m.room.name", "", `{"name":"secret"}`)
 	h.Send(alice, room, "after")
-	c, err := h.Rooms.Timeline.Context(t.Context(), bob, room, at, 20, nil)
+	c, err := h.Rooms.Timeline.For(bob).Context(t.Context(), room, at, 20, nil)
 	h.OK(err)
 	for _, e := range slices.Concat(c.After.Events, c.State.Events) {
 		if e.Type == "m.room.name" || e.Type == "m.room.message" {
@@ -312,16 +312,16 @@ func TestLazyLoadedMembers(t *testing.T) {
 	h.Send(carol, room, "three")
 	lazy := &timeline.EventFilter{LazyLoadMembers: true, Types: &[]string{"m.room.message"}}
 	for _, backward := range []bool{false, true} {
-		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: backward, Limit: 10, Filter: lazy})
+		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Backward: backward, Limit: 10, Filter: lazy})
 		h.OK(err)
 		equal(t, "members of a page", roomstest.Members(st.Members.Events), []string{bob + " join", carol + " join"})
 	}
-	st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 10})
+	st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: 10})
 	h.OK(err)
 	if st.Members.Events != nil {
 		t.Errorf("not asked for, %d members come", len(st.Members.Events))
 	}
-	c, err := h.Rooms.Timeline.Context(t.Context(), alice, room, at, 0, &timeline.EventFilter{LazyLoadMembers: true})
+	c, err := h.Rooms.Timeline.For(alice).Context(t.Context(), room, at, 0, &timeline.EventFilter{LazyLoadMembers: true})
 	h.OK(err)
 	if list := roomstest.Keys(c.State.Events); !slices.Contains(list, "m.room.member|"+bob) || slices.Contains(list, "m.room.member|"+dave) || len(list) != 6 {
 		t.Errorf("the state is %q", list)
@@ -335,7 +335,7 @@ func TestLazyLoadedMembersAreThoseOfThatTime(t *testing.T) {
 	h.Leave(bob, room)
 	h.SetState(alice, room, event.TypeMember, alice, `{"membership":"join","displayname":"not for bob"}`)
 	for _, backward := range []bool{false, true} {
-		st, err := h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{
+		st, err := h.Rooms.Timeline.For(bob).Messages(t.Context(), room, timeline.Page{
 			Backward: backward, Limit: 10, Filter: &timeline.EventFilter{LazyLoadMembers: true, Senders: &[]string{alice}},
 		})
 		h.OK(err)

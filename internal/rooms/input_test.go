@@ -116,18 +116,21 @@ func (h *env) changeHostile(room, x string) map[string]error {
 func (h *env) readHostile(room, id, x string) map[string]error {
 	ctx := h.T.Context()
 	return errorsOf(map[string]func() error{
-		"state":         func() error { _, _, err := h.Rooms.Timeline.State(ctx, alice, x); return err },
-		"entry of type": func() error { return second(h.Rooms.Timeline.StateEvent(ctx, alice, room, x, "")) },
-		"entry of key":  func() error { return second(h.Rooms.Timeline.StateEvent(ctx, alice, room, event.TypeMember, x)) },
+		"state":         func() error { _, _, err := h.Rooms.Timeline.For(alice).State(ctx, x); return err },
+		"entry of type": func() error { return second(h.Rooms.Timeline.For(alice).StateEvent(ctx, room, x, "")) },
+		"entry of key":  func() error { return second(h.Rooms.Timeline.For(alice).StateEvent(ctx, room, event.TypeMember, x)) },
 		"members": func() error {
-			_, _, err := h.Rooms.Timeline.Members(ctx, alice, x, timeline.MemberFilter{})
+			_, _, err := h.Rooms.Timeline.For(alice).Members(ctx, x, timeline.MemberFilter{})
 			return err
 		},
-		"joined":   func() error { _, err := h.Rooms.Timeline.JoinedMembers(ctx, alice, x); return err },
-		"messages": func() error { _, err := h.Rooms.Timeline.Messages(ctx, alice, x, timeline.Page{Limit: 1}); return err },
-		"event":    func() error { return second(h.Rooms.Timeline.Event(ctx, alice, room, x)) },
-		"event in": func() error { return second(h.Rooms.Timeline.Event(ctx, alice, x, id)) },
-		"context":  func() error { _, err := h.Rooms.Timeline.Context(ctx, alice, room, x, 3, nil); return err },
+		"joined": func() error { _, err := h.Rooms.Timeline.For(alice).JoinedMembers(ctx, x); return err },
+		"messages": func() error {
+			_, err := h.Rooms.Timeline.For(alice).Messages(ctx, x, timeline.Page{Limit: 1})
+			return err
+		},
+		"event":    func() error { return second(h.Rooms.Timeline.For(alice).Event(ctx, room, x)) },
+		"event in": func() error { return second(h.Rooms.Timeline.For(alice).Event(ctx, x, id)) },
+		"context":  func() error { _, err := h.Rooms.Timeline.For(alice).Context(ctx, room, x, 3, nil); return err },
 	})
 }
 

@@ -104,7 +104,7 @@ func (s *Service) Redact(ctx context.Context, q Request, eventID, reason string)
 
 // redactable reads an event that a user wants to redact.
 func (s *Service) redactable(ctx context.Context, q Request, eventID string) (*timeline.Event, error) {
-	e, _, err := s.Timeline.SeenEvent(ctx, q.UserID, q.RoomID, eventID)
+	e, _, err := s.Timeline.For(q.UserID).SeenEvent(ctx, q.RoomID, eventID)
 	return e, err
 }
 

@@ -162,11 +162,11 @@ func TestRedactedStateStaysState(t *testing.T) {
 	h.EachVersion(rooms.CreateRequest{Preset: "public_chat", Name: "a name"}, func(version int, room string) {
 		h.Join(bob, room)
 		h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"joined","x":1}`)
-		name, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, "m.room.name", "")
+		name, _, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, "m.room.name", "")
 		h.OK(err)
-		member, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, event.TypeMember, bob)
+		member, _, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, event.TypeMember, bob)
 		h.OK(err)
-		visibility, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, "m.room.history_visibility", "")
+		visibility, _, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, "m.room.history_visibility", "")
 		h.OK(err)
 		for _, id := range []string{name.ID, member.ID, visibility.ID} {
 			h.Redact(alice, room, id, "")
@@ -201,7 +201,7 @@ func TestRedactedInviteLevelNoLongerCounts(t *testing.T) {
 		room := h.Create(alice, rooms.CreateRequest{RoomVersion: version, Preset: "public_chat", PowerLevels: roomstest.Object{"invite": roomstest.Raw(50)}})
 		h.Join(bob, room)
 		matrixtest.WantCode(t, h.Rooms.Invite(t.Context(), bob, room, carol, ""), matrix.Forbidden, "before")
-		levels, _, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, event.TypePowerLevels, "")
+		levels, _, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, event.TypePowerLevels, "")
 		h.OK(err)
 		h.Redact(alice, room, levels.ID, "")
 		matrixtest.WantCode(t, h.Rooms.Invite(t.Context(), bob, room, carol, ""), code, "in memory, version "+version)
@@ -213,7 +213,7 @@ func TestRedactedContentDoesNotComeBackAsPrevContent(t *testing.T) {
 	h := newEnv(t)
 	check := func(room, what string) {
 		t.Helper()
-		e, access, err := h.Rooms.Timeline.StateEvent(t.Context(), alice, room, "m.room.topic", "")
+		e, access, err := h.Rooms.Timeline.For(alice).StateEvent(t.Context(), room, "m.room.topic", "")
 		h.OK(err)
 		_, unsigned := shown(t, &timeline.Format{Access: access}, e)
 		if got := string(unsigned["prev_content"]); got != `{}` {

@@ -126,7 +126,7 @@ func TestTwoProcessesWriteToOneRoom(t *testing.T) {
 // checkChain checks that each event of a room is built on the one before it.
 func checkChain(t *testing.T, h *env, room string) {
 	t.Helper()
-	st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 1000})
+	st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: 1000})
 	h.OK(err)
 	for i, e := range st.Events {
 		switch {
@@ -146,7 +146,7 @@ func TestEventsAreSignedAndHashed(t *testing.T) {
 	for version := 1; version <= 12; version++ {
 		room := h.Create(alice, rooms.CreateRequest{RoomVersion: fmt.Sprint(version), Name: "signed"})
 		h.Send(alice, room, "hello")
-		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100})
+		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: 100})
 		h.OK(err)
 		for _, e := range st.Events {
 			if err := e.VerifyHash(); err != nil {

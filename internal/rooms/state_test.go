@@ -20,9 +20,9 @@ import (
 func (h *env) readings(user, room string) map[string]error {
 	h.T.Helper()
 	ctx := h.T.Context()
-	_, _, state := h.Rooms.Timeline.State(ctx, user, room)
-	_, _, one := h.Rooms.Timeline.StateEvent(ctx, user, room, event.TypeCreate, "")
-	_, _, members := h.Rooms.Timeline.Members(ctx, user, room, timeline.MemberFilter{})
+	_, _, state := h.Rooms.Timeline.For(user).State(ctx, room)
+	_, _, one := h.Rooms.Timeline.For(user).StateEvent(ctx, room, event.TypeCreate, "")
+	_, _, members := h.Rooms.Timeline.For(user).Members(ctx, room, timeline.MemberFilter{})
 	return map[string]error{"state": state, "one entry": one, "members": members}
 }
 
@@ -40,14 +40,14 @@ func TestWhoMayReadTheState(t *testing.T) {
 			for what, err := range h.readings(bob, room) {
 				matrixtest.WantCode(t, err, want, fmt.Sprintf("%s reads %s, %s", from, what, visibility))
 			}
-			_, err := h.Rooms.Timeline.JoinedMembers(t.Context(), bob, room)
+			_, err := h.Rooms.Timeline.For(bob).JoinedMembers(t.Context(), room)
 			matrixtest.WantCode(t, err, map[bool]matrix.Code{true: "", false: matrix.Forbidden}[from == "joined"], from+" reads the joined members")
 		}
 	}
 	for what, err := range h.readings(alice, "!none:localhost") {
 		matrixtest.WantCode(t, err, matrix.Forbidden, what+" of no room")
 	}
-	_, err := h.Rooms.Timeline.JoinedMembers(t.Context(), alice, "!none:localhost")
+	_, err := h.Rooms.Timeline.For(alice).JoinedMembers(t.Context(), "!none:localhost")
 	matrixtest.WantCode(t, err, matrix.Forbidden, "joined members of no room")
 }
 
@@ -62,7 +62,7 @@ func TestStateIsGivenInTheOrderInWhichItCameAbout(t *testing.T) {
 		"m.room.history_visibility|", "m.room.guest_access|", "m.room.member|" + bob, "m.room.topic|", "m.room.name|",
 	}
 	for range 3 {
-		state, _, err := h.Rooms.Timeline.State(t.Context(), alice, room)
+		state, _, err := h.Rooms.Timeline.For(alice).State(t.Context(), room)
 		h.OK(err)
 		equal(t, "state", roomstest.Keys(h.all(state)), want)
 	}
@@ -87,12 +87,12 @@ func TestFormerMembersSeeTheStateOfWhenTheyLeft(t *testing.T) {
 		if got := h.Content(bob, room, "org.example", ""); got != "" {
 			t.Errorf("after %s, bob sees %s", name, got)
 		}
-		state, _, err := h.Rooms.Timeline.State(t.Context(), bob, room)
+		state, _, err := h.Rooms.Timeline.For(bob).State(t.Context(), room)
 		h.OK(err)
 		if seen := roomstest.Keys(h.all(state)); slices.Contains(seen, "org.example|") || slices.Contains(seen, "m.room.member|"+dave) {
 			t.Errorf("after %s, bob sees %q", name, seen)
 		}
-		list, _, err := h.Rooms.Timeline.Members(t.Context(), bob, room, timeline.MemberFilter{Membership: event.Join})
+		list, _, err := h.Rooms.Timeline.For(bob).Members(t.Context(), room, timeline.MemberFilter{Membership: event.Join})
 		h.OK(err)
 		equal(t, "members after "+name, roomstest.Members(h.all(list)), []string{alice + " join", carol + " join"})
 	}
@@ -170,12 +170,12 @@ func TestMembersByMembership(t *testing.T) {
 		{"leave", "leave", all},
 		{"join", "invite", with("join", "leave", "ban", "knock")},
 	} {
-		list, _, err := h.Rooms.Timeline.Members(t.Context(), alice, room, timeline.MemberFilter{Membership: c.membership, NotMembership: c.not})
+		list, _, err := h.Rooms.Timeline.For(alice).Members(t.Context(), room, timeline.MemberFilter{Membership: c.membership, NotMembership: c.not})
 		h.OK(err)
 		equal(t, fmt.Sprintf("membership %q, not %q", c.membership, c.not), roomstest.Members(h.all(list)), c.want)
 	}
 	for _, f := range []timeline.MemberFilter{{Membership: "x"}, {NotMembership: "x"}, {Membership: "\x00"}} {
-		_, _, err := h.Rooms.Timeline.Members(t.Context(), alice, room, f)
+		_, _, err := h.Rooms.Timeline.For(alice).Members(t.Context(), room, f)
 		matrixtest.WantCode(t, err, matrix.InvalidParam, fmt.Sprintf("%+v", f))
 	}
 }
@@ -193,7 +193,7 @@ func TestMembersAtATime(t *testing.T) {
 	at["bob left"] = now()
 	read := func(user string, p *journal.Position) []string {
 		t.Helper()
-		list, _, err := h.Rooms.Timeline.Members(t.Context(), user, room, timeline.MemberFilter{Membership: event.Join, At: p})
+		list, _, err := h.Rooms.Timeline.For(user).Members(t.Context(), room, timeline.MemberFilter{Membership: event.Join, At: p})
 		h.OK(err)
 		return roomstest.Members(h.all(list))
 	}
@@ -216,14 +216,14 @@ func TestMembersComeInTheOrderOfTheirEvents(t *testing.T) {
 	h.Leave(dave, room)
 	h.Join(dave, room)
 	want := []string{"m.room.member|" + alice, "m.room.member|" + bob, "m.room.member|" + carol, "m.room.member|" + dave}
-	list, _, err := h.Rooms.Timeline.Members(t.Context(), alice, room, timeline.MemberFilter{})
+	list, _, err := h.Rooms.Timeline.For(alice).Members(t.Context(), room, timeline.MemberFilter{})
 	h.OK(err)
 	equal(t, "members", roomstest.Keys(h.all(list)), want)
-	list, err = h.Rooms.Timeline.JoinedMembers(t.Context(), alice, room)
+	list, err = h.Rooms.Timeline.For(alice).JoinedMembers(t.Context(), room)
 	h.OK(err)
 	equal(t, "joined members", roomstest.Keys(h.all(list)), want)
 	h.Leave(bob, room)
-	list, err = h.Rooms.Timeline.JoinedMembers(t.Context(), alice, room)
+	list, err = h.Rooms.Timeline.For(alice).JoinedMembers(t.Context(), room)
 	h.OK(err)
 	equal(t, "joined members after bob has left", roomstest.Keys(h.all(list)), slices.Delete(want, 1, 2))
 }
@@ -232,7 +232,7 @@ func TestStateEntries(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public(bob)
 	id := h.SetState(alice, room, "org.example", "key", `{"n":1}`)
-	e, access, err := h.Rooms.Timeline.StateEvent(t.Context(), bob, room, "org.example", "key")
+	e, access, err := h.Rooms.Timeline.For(bob).StateEvent(t.Context(), room, "org.example", "key")
 	h.OK(err)
 	if e.ID != id || access == nil || e.Sender != alice {
 		t.Errorf("got %s of %s", e.ID, e.Sender)
@@ -241,10 +241,10 @@ func TestStateEntries(t *testing.T) {
 		{"org.example", ""}, {"org.example", "KEY"}, {"org.EXAMPLE", "key"}, {"", ""}, {"org.example", "%"},
 		{"org.example\x00", "key"}, {"org.example", "\x00"}, {"org.example", "\xff"}, {strings.Repeat("x", 300), "key"},
 	} {
-		_, _, err := h.Rooms.Timeline.StateEvent(t.Context(), bob, room, absent[0], absent[1])
+		_, _, err := h.Rooms.Timeline.For(bob).StateEvent(t.Context(), room, absent[0], absent[1])
 		matrixtest.WantCode(t, err, matrix.NotFound, fmt.Sprintf("%q", absent))
 	}
-	matrixtest.WantCode(t, second(h.Rooms.Timeline.StateEvent(t.Context(), dave, room, "\x00", "")), matrix.Forbidden, "a type with NUL, by a stranger")
+	matrixtest.WantCode(t, second(h.Rooms.Timeline.For(dave).StateEvent(t.Context(), room, "\x00", "")), matrix.Forbidden, "a type with NUL, by a stranger")
 }
 
 func second(_ *timeline.Event, _ *timeline.Access, err error) error { return err }

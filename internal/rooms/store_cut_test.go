@@ -29,7 +29,7 @@ func TestPagesOfLargeEventsWereBoundedByNumberOnly(t *testing.T) {
 		var got []string
 		p := timeline.Page{Backward: backward, Limit: 1000, Filter: f}
 		for {
-			st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, p)
+			st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, p)
 			h.OK(err)
 			if n := len(st.Events); n > 80 || n == 0 {
 				t.Fatalf("a page has %d events", n)
@@ -54,7 +54,7 @@ func TestStateThatIsReadInPartsIsWhole(t *testing.T) {
 		h.SetState(alice, room, "org.example.large", fmt.Sprint(n), large(n))
 		h.SetState(alice, room, "org.example.small", fmt.Sprint(n), `{}`)
 	}
-	state, _, err := h.Rooms.Timeline.State(t.Context(), bob, room)
+	state, _, err := h.Rooms.Timeline.For(bob).State(t.Context(), room)
 	h.OK(err)
 	events := h.all(state)
 	if !slices.IsSortedFunc(events, func(a, b *timeline.Event) int { return int(a.Position - b.Position) }) {

@@ -210,7 +210,7 @@ func TestTwoProcessesChangeMembershipsOfOneRoom(t *testing.T) {
 	}
 	wg.Wait()
 	reader := envOn(t, a.Pool)
-	list, err := reader.Rooms.Timeline.JoinedMembers(t.Context(), alice, room)
+	list, err := reader.Rooms.Timeline.For(alice).JoinedMembers(t.Context(), room)
 	a.OK(err)
 	if n := len(a.all(list)); n != 31 {
 		t.Errorf("%d have joined", n)

@@ -100,7 +100,7 @@ func (s *Service) watchAll(ctx context.Context, f *following, deadline <-chan ti
 // watchRoom does the same with one room, in which the user need not be. A user who may not
 // watch it any longer is shown what came before that first.
 func (s *Service) watchRoom(ctx context.Context, f *following, deadline <-chan time.Time) (*Chunk, error) {
-	nid, _, err := s.Rooms.Access(ctx, f.UserID, f.RoomID)
+	nid, _, err := s.Rooms.For(f.UserID).Access(ctx, f.RoomID)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (s *Service) watchRoom(ctx context.Context, f *following, deadline <-chan t
 	listener.Follow(journal.Topic{User: f.UserID})
 	woken := listener.Woken()
 	// Once more, so that it cannot change between looking and listening.
-	_, access, err := s.Rooms.Access(ctx, f.UserID, f.RoomID)
+	_, access, err := s.Rooms.For(f.UserID).Access(ctx, f.RoomID)
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func (f *follower) take(id string, r *room, before string, joined bool) {
 // gap reads what a limited timeline has left out.
 func (f *follower) gap(id, from, before string) []*timeline.Event {
 	f.h.T.Helper()
-	_, err := f.h.Rooms.Timeline.Messages(f.h.T.Context(), f.UserID, id, timeline.Page{})
+	_, err := f.h.Rooms.Timeline.For(f.UserID).Messages(f.h.T.Context(), id, timeline.Page{})
 	if refused(err) && f.h.lags() {
 		return nil // the user has left and forgotten the room, but not here yet
 	}
@@ -115,7 +115,7 @@ func (f *follower) check(a *answer) {
 		return // what is wrong now shows later as well
 	}
 	for id := range a.Rooms.Join {
-		state, _, err := f.h.Rooms.Timeline.State(f.h.T.Context(), f.UserID, id)
+		state, _, err := f.h.Rooms.Timeline.For(f.UserID).State(f.h.T.Context(), id)
 		f.h.OK(err)
 		want := map[string]string{}
 		for e, err := range state.All(f.h.T.Context()) {

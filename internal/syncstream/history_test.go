@@ -54,7 +54,7 @@ func (h *env) history(seed uint64) *history {
 // powers lets everybody do everything, but for what the room version forbids.
 func (h *env) powers(room string) string {
 	h.T.Helper()
-	e, _, err := h.Rooms.Timeline.StateEvent(h.T.Context(), alice, room, "m.room.create", "")
+	e, _, err := h.Rooms.Timeline.For(alice).StateEvent(h.T.Context(), room, "m.room.create", "")
 	h.OK(err)
 	users := map[string]int{bob: 60, carol: 50, dave: 50}
 	if e.Version.ID != "12" {

@@ -137,14 +137,14 @@ func TestIgnoredInHistory(t *testing.T) {
 	}
 	var none *timeline.EventFilter
 	f := none.WithoutMessagesOf([]string{bob})
-	st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Backward: true, Limit: 6, Filter: f})
+	st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Backward: true, Limit: 6, Filter: f})
 	h.OK(err)
 	var got []string
 	for _, e := range slices.Backward(st.Events) {
 		got = append(got, string(e.Content()))
 	}
 	equal(t, "messages", got, `{"body":"shown 0"}`, `{"body":"shown 1"}`, `{"body":"shown 2"}`, `{"body":"shown 3"}`, `{"body":"shown 4"}`, `{"body":"shown 5"}`)
-	around, err := h.Rooms.Timeline.Context(t.Context(), alice, room, middle, 4, f)
+	around, err := h.Rooms.Timeline.For(alice).Context(t.Context(), room, middle, 4, f)
 	h.OK(err)
 	for _, e := range around.Before.Events {
 		if e.Sender == bob && e.StateKey == nil {

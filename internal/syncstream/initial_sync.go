@@ -205,15 +205,15 @@ func (s *Service) RoomInitialSync(ctx context.Context, q InitialQuery, roomID st
 // preview shows a room to a user who is not in it, if anybody may look in.
 func (s *Service) preview(ctx context.Context, q InitialQuery, roomID string) (*RoomInitialSync, error) {
 	now := s.Journal.Position()
-	access, err := s.Rooms.Peek(ctx, q.UserID, roomID)
+	access, err := s.Rooms.For(q.UserID).Peek(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
-	page, err := s.Rooms.Messages(ctx, q.UserID, roomID, timeline.Page{Backward: true, From: &now, Limit: q.Limit})
+	page, err := s.Rooms.For(q.UserID).Messages(ctx, roomID, timeline.Page{Backward: true, From: &now, Limit: q.Limit})
 	if err != nil {
 		return nil, err
 	}
-	state, _, err := s.Rooms.State(ctx, q.UserID, roomID)
+	state, _, err := s.Rooms.For(q.UserID).State(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func TestWhoNeverWasInARoomIsNotToldOfMore(t *testing.T) {
 	since := h.synced(bob, "").Since
 	h.ban(bob, room)
 	h.OK(h.Rooms.Unban(t.Context(), alice, room, bob, ""))
-	_, err := h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{})
+	_, err := h.Rooms.Timeline.For(bob).Messages(t.Context(), room, timeline.Page{})
 	matrixtest.WantCode(t, err, matrix.Forbidden, "history")
 	for what, process := range map[string]*env{"window": h, "SQL": envOn(t, h.Pool, journal.Options{})} {
 		c := process.client(bob, `{"room":{"timeline":{"limit":1}}}`)
@@ -274,7 +274,7 @@ func TestTimelineAfterAJoinEndsAtWhatTheReaderMayNotRead(t *testing.T) {
 	} {
 		r := c.sync().in(t, room)
 		equal(t, what, r.timeline(), "1", "2", "bob leave", "bob join", "3")
-		older, err := h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{Limit: 100})
+		older, err := h.Rooms.Timeline.For(bob).Messages(t.Context(), room, timeline.Page{Limit: 100})
 		h.OK(err)
 		if n := len(older.Events); n != 13 { // 6 of the creation, 2 before, and these
 			t.Errorf("%s: /messages has %d events", what, n)

@@ -115,7 +115,7 @@ func (y *history) checkPrevBatch(q syncstream.Query) {
 	a := y.sync(q)
 	for _, section := range []map[string]*room{a.Rooms.Join, a.Rooms.Leave} {
 		for id, r := range section {
-			if _, err := y.env.Rooms.Timeline.Messages(y.T.Context(), q.UserID, id, timeline.Page{}); refused(err) {
+			if _, err := y.env.Rooms.Timeline.For(q.UserID).Messages(y.T.Context(), id, timeline.Page{}); refused(err) {
 				if r.Timeline.Limited {
 					y.T.Errorf("%+v: limited, but there is no more of %s: %v", q, id, err)
 				}

@@ -106,7 +106,7 @@ func (h *env) backward(user, room, from, to string, f *timeline.EventFilter) []*
 	if to != "" {
 		page.To = h.position(to)
 	}
-	st, err := h.Rooms.Timeline.Messages(h.T.Context(), user, room, page)
+	st, err := h.Rooms.Timeline.For(user).Messages(h.T.Context(), room, page)
 	h.OK(err)
 	return st.Events
 }

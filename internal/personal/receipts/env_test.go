@@ -96,7 +96,7 @@ func (h *env) marks(user, room string) push.ReadMarks {
 
 func (h *env) position(user, room, id string) journal.Position {
 	h.T.Helper()
-	e, _, err := h.Rooms.Timeline.Event(h.T.Context(), user, room, id)
+	e, _, err := h.Rooms.Timeline.For(user).Event(h.T.Context(), room, id)
 	h.OK(err)
 	return e.Position
 }

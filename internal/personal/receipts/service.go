@@ -94,10 +94,10 @@ func (s *Service) Send(ctx context.Context, userID, roomID, typ, eventID string,
 	if threadID != nil && (typ == FullyRead || *threadID == "") {
 		return matrix.Errorf(matrix.InvalidParam, "thread_id must not be empty, and m.fully_read has none")
 	}
-	if err := s.rooms.MustBeJoined(ctx, userID, roomID); err != nil {
+	if err := s.rooms.For(userID).MustBeJoined(ctx, roomID); err != nil {
 		return err
 	}
-	e, _, err := s.rooms.Event(ctx, userID, roomID, eventID)
+	e, _, err := s.rooms.For(userID).Event(ctx, roomID, eventID)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (s *Service) checkThread(ctx context.Context, userID string, e *timeline.Ev
 			thread = relation.EventID
 			break
 		}
-		parent, _, err := s.rooms.Event(ctx, userID, e.RoomID, relation.EventID)
+		parent, _, err := s.rooms.For(userID).Event(ctx, e.RoomID, relation.EventID)
 		if matrix.IsCode(err, matrix.NotFound) {
 			break
 		}

@@ -61,14 +61,14 @@ func (s *Service) Event(ctx context.Context, reporter, roomID, eventID, reason s
 	if err := checkReason(reason); err != nil {
 		return err
 	}
-	err := s.rooms.MustBeJoined(ctx, reporter, roomID)
+	err := s.rooms.For(reporter).MustBeJoined(ctx, roomID)
 	if matrix.IsCode(err, matrix.Forbidden) {
 		return matrix.Errorf(matrix.NotFound, "there is no such event in a room that you are in")
 	}
 	if err != nil {
 		return err
 	}
-	e, _, err := s.rooms.Event(ctx, reporter, roomID, eventID)
+	e, _, err := s.rooms.For(reporter).Event(ctx, roomID, eventID)
 	if err != nil {
 		return err
 	}

@@ -24,10 +24,10 @@ func TestContext(t *testing.T) {
 	equal(t, "before 4", bodiesOf(r.Results[1].Around.Before), []string{"3", "2"})
 	equal(t, "after 4", bodiesOf(r.Results[1].Around.After), []string{"5"})
 	around := r.Results[1].Around
-	page, err := h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{Backward: true, From: &around.Start, Limit: 1})
+	page, err := h.Rooms.Timeline.For(bob).Messages(t.Context(), room, timeline.Page{Backward: true, From: &around.Start, Limit: 1})
 	h.OK(err)
 	equal(t, "history goes on before", bodiesOf(page.Events), []string{"1"})
-	page, err = h.Rooms.Timeline.Messages(t.Context(), bob, room, timeline.Page{From: &around.End, Limit: 1})
+	page, err = h.Rooms.Timeline.For(bob).Messages(t.Context(), room, timeline.Page{From: &around.End, Limit: 1})
 	h.OK(err)
 	equal(t, "history goes on after", bodiesOf(page.Events), []string{"word 6"})
 
@@ -54,7 +54,7 @@ func TestContextOfAResultIsInAnotherOrderThanThatOfAnEvent(t *testing.T) {
 	}
 	two := 2
 	around := h.search(alice, search.Criteria{Term: "word", Context: &search.Context{Before: &two, After: &two}}).Results[0].Around
-	c, err := h.Rooms.Timeline.Context(t.Context(), alice, room, h.search(alice, search.Criteria{Term: "word"}).Results[0].Event.ID, 4, nil)
+	c, err := h.Rooms.Timeline.For(alice).Context(t.Context(), room, h.search(alice, search.Criteria{Term: "word"}).Results[0].Event.ID, 4, nil)
 	h.OK(err)
 	equal(t, "before", bodiesOf(around.Before), []string{"2", "1"})
 	equal(t, "before, in /context", bodiesOf(c.Before.Events), bodiesOf(around.Before))

@@ -55,7 +55,7 @@ func (h *env) email(address string) thirdpartyinvite.Address {
 // content gives the content of a state event as alice sees it; nil if there is none.
 func (h *env) content(room, evType, key string) (content map[string]any) {
 	h.T.Helper()
-	e, _, err := h.Rooms.Timeline.StateEvent(h.T.Context(), alice, room, evType, key)
+	e, _, err := h.Rooms.Timeline.For(alice).StateEvent(h.T.Context(), room, evType, key)
 	if matrix.IsCode(err, matrix.NotFound) {
 		return nil
 	}
@@ -195,7 +195,7 @@ func TestAnInvitationIsRedeemed(t *testing.T) {
 		if got := h.content(room, "m.room.member", bob)["reason"]; got != "here I am" {
 			t.Errorf("reason %v", got)
 		}
-		st, err := h.Rooms.Timeline.Messages(ctx, alice, room, timeline.Page{Backward: true, Limit: 2})
+		st, err := h.Rooms.Timeline.For(alice).Messages(ctx, room, timeline.Page{Backward: true, Limit: 2})
 		h.OK(err)
 		invite := st.Events[1]
 		if invite.Sender != alice || invite.Membership() != "invite" || !strings.Contains(string(invite.Content()), `"third_party_invite":{"display_name":"b...","signed":{`) {

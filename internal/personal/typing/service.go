@@ -81,7 +81,7 @@ func (s *Service) Set(ctx context.Context, userID, roomID string, typing bool, t
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
-	if err := s.rooms.MustBeJoined(ctx, userID, roomID); err != nil {
+	if err := s.rooms.For(userID).MustBeJoined(ctx, roomID); err != nil {
 		return err
 	}
 	nid, err := s.rooms.Number(ctx, roomID)

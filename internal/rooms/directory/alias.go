@@ -126,7 +126,7 @@ func (s *Service) DeleteAlias(ctx context.Context, userID, alias string, any boo
 // unless the user is in the room, or it is world_readable. Client-server API,
 // GET /rooms/{roomId}/aliases.
 func (s *Service) Aliases(ctx context.Context, userID, roomID string) ([]string, error) {
-	nid, access, err := s.timeline.Access(ctx, userID, roomID)
+	nid, access, err := s.timeline.For(userID).Access(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func publishedAliases(content []byte) (*published, error) {
 // not point to the room: M_INVALID_PARAM for what is no alias, M_BAD_ALIAS
 // otherwise. Client-server API, PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 func (s *Service) CheckPublished(ctx context.Context, userID, roomID, stateKey string, content []byte) error {
-	nid, _, err := s.timeline.Access(ctx, userID, roomID)
+	nid, _, err := s.timeline.For(userID).Access(ctx, roomID)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func (env *Env) NID(room string) journal.RoomNID {
 // Event is an event as a user sees it.
 func (env *Env) Event(user, room, id string) *timeline.Event {
 	env.T.Helper()
-	e, _, err := env.Rooms.Timeline.Event(env.T.Context(), user, room, id)
+	e, _, err := env.Rooms.Timeline.For(user).Event(env.T.Context(), room, id)
 	env.OK(err)
 	return e
 }
@@ -28,7 +28,7 @@ func (env *Env) Event(user, room, id string) *timeline.Event {
 // Content is the content of a state entry as a user sees it; "" if there is none.
 func (env *Env) Content(user, room, evType, key string) string {
 	env.T.Helper()
-	e, _, err := env.Rooms.Timeline.StateEvent(env.T.Context(), user, room, evType, key)
+	e, _, err := env.Rooms.Timeline.For(user).StateEvent(env.T.Context(), room, evType, key)
 	if matrix.IsCode(err, matrix.NotFound) {
 		return ""
 	}
@@ -71,7 +71,7 @@ func (env *Env) WantMembership(room, user, want string) {
 // History is all that a user sees of a room, oldest first.
 func (env *Env) History(user, room string) []*timeline.Event {
 	env.T.Helper()
-	st, err := env.Rooms.Timeline.Messages(env.T.Context(), user, room, timeline.Page{Limit: timeline.MaxLimit})
+	st, err := env.Rooms.Timeline.For(user).Messages(env.T.Context(), room, timeline.Page{Limit: timeline.MaxLimit})
 	if err != nil {
 		env.T.Fatalf("%s reads the history: %v", user, err)
 	}

@@ -158,3 +158,20 @@ func (a *Access) StateUpTo(now journal.Position) (journal.Position, bool) {
 	left := a.memberships.LeftAt()
 	return left, left != 0
 }
+
+// MayWatch refuses those with M_FORBIDDEN who are not in the room now, unless
+// anybody may read it.
+func (a *Access) MayWatch() error {
+	if membership, _ := a.Membership(); membership != event.Join && !a.worldReadable() {
+		return ErrNotInRoom()
+	}
+	return nil
+}
+
+// MustBeJoined refuses those with M_FORBIDDEN who are not in the room now.
+func (a *Access) MustBeJoined() error {
+	if membership, _ := a.Membership(); membership != event.Join {
+		return ErrNotInRoom()
+	}
+	return nil
+}

@@ -279,7 +279,7 @@ func TestHistoryOfEachVisibilityAndMembership(t *testing.T) {
 // checkBodies compares what bob reads with what bob is to read.
 func (h *env) checkBodies(room, what string, want []string) {
 	h.T.Helper()
-	st, err := h.Rooms.Timeline.Messages(h.T.Context(), bob, room, timeline.Page{Limit: 100})
+	st, err := h.Rooms.Timeline.For(bob).Messages(h.T.Context(), room, timeline.Page{Limit: 100})
 	if len(want) == 0 && matrix.IsCode(err, matrix.Forbidden) {
 		return
 	}

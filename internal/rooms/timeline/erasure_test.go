@@ -11,7 +11,7 @@ import (
 // shows reports whether a reader sees what a message says.
 func (h *env) shows(reader, room, id, text string) bool {
 	h.T.Helper()
-	e, access, err := h.Rooms.Timeline.Event(h.T.Context(), reader, room, id)
+	e, access, err := h.Rooms.Timeline.For(reader).Event(h.T.Context(), room, id)
 	h.OK(err)
 	for _, f := range []timeline.Format{{}, {Federation: true}, {V1: true}} {
 		f.Access = access
@@ -55,7 +55,7 @@ func TestErasedNamesAreNotShownInWhatReplacedThem(t *testing.T) {
 	h.OK(h.Rooms.Timeline.Erase(t.Context(), bob))
 	h.Join(dave, room)
 	for reader, want := range map[string]bool{alice: true, dave: false} {
-		e, access, err := h.Rooms.Timeline.StateEvent(t.Context(), reader, room, "m.room.member", bob)
+		e, access, err := h.Rooms.Timeline.For(reader).StateEvent(t.Context(), room, "m.room.member", bob)
 		h.OK(err)
 		f := timeline.Format{Access: access}
 		if got := strings.Contains(string(f.AppendJSON(nil, e)), "Sesame"); got != want {

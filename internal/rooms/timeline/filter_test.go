@@ -79,7 +79,7 @@ func TestFilterInMemoryAgreesWithTheOneInSQL(t *testing.T) {
 				want = append(want, e.ID)
 			}
 		}
-		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: timeline.MaxLimit, Filter: f})
+		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: timeline.MaxLimit, Filter: f})
 		h.OK(err)
 		equal(t, string(roomstest.Raw(f)), roomstest.IDs(st.Events), want)
 		if t.Failed() {
@@ -111,7 +111,7 @@ func TestFilterByType(t *testing.T) {
 		"":                {},
 		"none":            {},
 	} {
-		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100, Filter: &timeline.EventFilter{Types: &[]string{pattern}}})
+		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: 100, Filter: &timeline.EventFilter{Types: &[]string{pattern}}})
 		h.OK(err)
 		got := []string{}
 		for _, e := range st.Events {
@@ -128,7 +128,7 @@ func TestExclusionsWin(t *testing.T) {
 	h.Send(bob, room, "b")
 	count := func(f timeline.EventFilter) int {
 		t.Helper()
-		st, err := h.Rooms.Timeline.Messages(t.Context(), alice, room, timeline.Page{Limit: 100, Filter: &f})
+		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: 100, Filter: &f})
 		h.OK(err)
 		return len(st.Events)
 	}

@@ -32,55 +32,40 @@ type Stretch struct {
 	Access  *Access
 }
 
-// reader is a user who looks at a room, at one moment.
-type reader struct {
-	room   journal.RoomNID
-	roomID string
-	access *Access
-	now    journal.Position
-}
-
-// reader finds a room and what a user may read of it: errors of readable.
-func (s *Store) reader(ctx context.Context, userID, roomID string) (*reader, error) {
-	now := s.journal.Position()
-	nid, access, err := s.readable(ctx, userID, roomID)
-	return &reader{room: nid, roomID: roomID, access: access, now: now}, err
-}
-
 // Messages gives a page of a room's history, of MaxLimit events at most and fewer where
 // they are large.
 // M_FORBIDDEN for who may see nothing of the room. Client-server API,
 // GET /rooms/{roomId}/messages.
-func (s *Store) Messages(ctx context.Context, userID, roomID string, p Page) (*Stretch, error) {
-	r, err := s.reader(ctx, userID, roomID)
+func (r Reader) Messages(ctx context.Context, roomID string, p Page) (*Stretch, error) {
+	v, err := r.view(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
-	if !r.access.SeesAny() {
+	if !v.access.SeesAny() {
 		return nil, ErrNotInRoom()
 	}
-	return s.stretch(ctx, r, p)
+	return r.store.stretch(ctx, v, p)
 }
 
 // stretch reads a page of a room, of what the reader may see.
-func (s *Store) stretch(ctx context.Context, r *reader, p Page) (st *Stretch, err error) {
-	st = &Stretch{Access: r.access}
+func (s *Store) stretch(ctx context.Context, v *view, p Page) (st *Stretch, err error) {
+	st = &Stretch{Access: v.access}
 	p.Limit = max(0, min(p.Limit, MaxLimit))
-	low, high := p.bounds(r.now)
+	low, high := p.bounds(v.now)
 	st.Start = high
 	if !p.Backward {
 		st.Start = low
 	}
 	st.End = st.Start
-	if ranges := r.access.Ranges(low, high); len(ranges) > 0 && p.Filter.WantsRoom(r.roomID) {
-		if err := s.read(ctx, st, r.room, ranges, &p); err != nil {
+	if ranges := v.access.Ranges(low, high); len(ranges) > 0 && p.Filter.WantsRoom(v.roomID) {
+		if err := s.read(ctx, st, v.room, ranges, &p); err != nil {
 			return nil, err
 		}
 	}
 	if p.Filter != nil && p.Filter.LazyLoadMembers && len(st.Events) > 0 {
 		// As of the newest event: what came later may not be for this reader.
 		newest := max(st.Events[0].Position, st.Events[len(st.Events)-1].Position)
-		st.Members, err = s.membersOf(ctx, r.room, st.Events, newest)
+		st.Members, err = s.membersOf(ctx, v.room, st.Events, newest)
 	}
 	return st, err
 }
@@ -160,19 +145,19 @@ func (s *Store) membersOf(ctx context.Context, nid journal.RoomNID, events []*Ev
 
 // Event gives one event of a room. M_NOT_FOUND if there is none that the user
 // may see. Client-server API, GET /rooms/{roomId}/event/{eventId}.
-func (s *Store) Event(ctx context.Context, userID, roomID, eventID string) (*Event, *Access, error) {
-	e, access, err := s.SeenEvent(ctx, userID, roomID, eventID)
+func (r Reader) Event(ctx context.Context, roomID, eventID string) (*Event, *Access, error) {
+	e, access, err := r.SeenEvent(ctx, roomID, eventID)
 	return e, access, hideRoom(err)
 }
 
 // SeenEvent is Event for who must be told that there is no such room: M_FORBIDDEN.
-func (s *Store) SeenEvent(ctx context.Context, userID, roomID, eventID string) (*Event, *Access, error) {
-	r, err := s.reader(ctx, userID, roomID)
+func (r Reader) SeenEvent(ctx context.Context, roomID, eventID string) (*Event, *Access, error) {
+	v, err := r.view(ctx, roomID)
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err := s.visible(ctx, r, eventID)
-	return e, r.access, err
+	e, err := r.store.visible(ctx, v, eventID)
+	return e, v.access, err
 }
 
 // hideRoom answers for the events of a room that is not there as for events that
@@ -185,12 +170,12 @@ func hideRoom(err error) error {
 }
 
 // visible reads an event that the reader may see; M_NOT_FOUND if there is none.
-func (s *Store) visible(ctx context.Context, r *reader, eventID string) (*Event, error) {
-	e, err := s.EventByID(ctx, r.room, eventID)
+func (s *Store) visible(ctx context.Context, v *view, eventID string) (*Event, error) {
+	e, err := s.EventByID(ctx, v.room, eventID)
 	if err != nil {
 		return nil, err
 	}
-	if !r.access.Sees(e.Position) {
+	if !v.access.Sees(e.Position) {
 		return nil, errNoEvent()
 	}
 	return e, nil
@@ -208,45 +193,45 @@ type EventContext struct {
 // Context gives the events around an event, at most limit of them, and the
 // state after the last. M_NOT_FOUND as for Event. Client-server API,
 // GET /rooms/{roomId}/context/{eventId}.
-func (s *Store) Context(ctx context.Context, userID, roomID, eventID string, limit int, f *EventFilter) (*EventContext, error) {
-	r, err := s.reader(ctx, userID, roomID)
+func (r Reader) Context(ctx context.Context, roomID, eventID string, limit int, f *EventFilter) (*EventContext, error) {
+	v, err := r.view(ctx, roomID)
 	if err != nil {
 		return nil, hideRoom(err)
 	}
-	e, err := s.visible(ctx, r, eventID)
+	e, err := r.store.visible(ctx, v, eventID)
 	if err != nil {
 		return nil, err
 	}
 	limit = max(0, min(limit, MaxLimit))
 	before, at := e.Position-1, e.Position
-	c := &EventContext{Event: e, Access: r.access}
-	c.Before, err = s.stretch(ctx, r, Page{Backward: true, From: &before, Limit: limit / 2, Filter: f})
+	c := &EventContext{Event: e, Access: v.access}
+	c.Before, err = r.store.stretch(ctx, v, Page{Backward: true, From: &before, Limit: limit / 2, Filter: f})
 	if err != nil {
 		return nil, err
 	}
-	c.After, err = s.stretch(ctx, r, Page{From: &at, Limit: limit - limit/2, Filter: f})
+	c.After, err = r.store.stretch(ctx, v, Page{From: &at, Limit: limit - limit/2, Filter: f})
 	if err != nil {
 		return nil, err
 	}
-	c.State, err = s.contextState(ctx, r, c, f)
+	c.State, err = r.store.contextState(ctx, v, c, f)
 	return c, err
 }
 
 // contextState reads the state at the last event of a context; with lazily
 // loaded members, only those of the senders.
-func (s *Store) contextState(ctx context.Context, r *reader, c *EventContext, f *EventFilter) (List, error) {
+func (s *Store) contextState(ctx context.Context, v *view, c *EventContext, f *EventFilter) (List, error) {
 	last := max(c.After.End, c.Event.Position)
-	upTo, ok := r.access.StateUpTo(last)
-	if !ok || !f.WantsRoom(r.roomID) {
+	upTo, ok := v.access.StateUpTo(last)
+	if !ok || !f.WantsRoom(v.roomID) {
 		return List{}, nil
 	}
 	last = min(last, upTo)
 	lazy := f != nil && f.LazyLoadMembers
-	state, err := s.States(ctx, []RoomAt{{r.room, last}}, f, !lazy)
+	state, err := s.States(ctx, []RoomAt{{v.room, last}}, f, !lazy)
 	if err != nil || !lazy {
 		return state, err
 	}
 	all := slices.Concat(c.Before.Events, []*Event{c.Event}, c.After.Events)
-	members, err := s.membersOf(ctx, r.room, all, last)
+	members, err := s.membersOf(ctx, v.room, all, last)
 	return state.And(members), err
 }

@@ -1,0 +1,87 @@
+package timeline
+
+import (
+	"context"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// Reader reads rooms for one user, and returns nothing that the user may not read. What
+// the Store itself reads is for those who have made sure of that in another way, as by the
+// ranges of an [Access], or who show it to nobody.
+type Reader struct {
+	store  *Store
+	userID string
+}
+
+// For returns the Reader of a user, whom the caller has authenticated.
+func (s *Store) For(userID string) Reader { return Reader{s, userID} }
+
+// Access finds a room and what the user may read of it. M_FORBIDDEN if there is no such
+// room, as for a room that the user has nothing to do with; M_INVALID_PARAM for what is no
+// room ID.
+func (r Reader) Access(ctx context.Context, roomID string) (journal.RoomNID, *Access, error) {
+	if !matrix.IsRoomID(roomID) {
+		return 0, nil, matrix.Errorf(matrix.InvalidParam, "this is not a room ID")
+	}
+	changes, err := r.store.readAccess(ctx, `r.room_id = $1`, roomID, r.userID)
+	if err != nil {
+		return 0, nil, err
+	}
+	for nid, c := range changes {
+		return nid, c.Access(), nil
+	}
+	return 0, nil, ErrNotInRoom()
+}
+
+// Peek returns what the user may read of a room that the user may watch. M_FORBIDDEN
+// for other rooms, and if there is no such room. Client-server API, "Room Previews".
+func (r Reader) Peek(ctx context.Context, roomID string) (*Access, error) {
+	_, access, err := r.Access(ctx, roomID)
+	if err != nil {
+		return nil, err
+	}
+	return access, access.MayWatch()
+}
+
+// MustBeJoined refuses who is not in a room: M_FORBIDDEN, also if there is no such room.
+func (r Reader) MustBeJoined(ctx context.Context, roomID string) error {
+	_, access, err := r.Access(ctx, roomID)
+	if err != nil {
+		return err
+	}
+	return access.MustBeJoined()
+}
+
+// view is a room as a user may read it, at one moment.
+type view struct {
+	room   journal.RoomNID
+	roomID string
+	access *Access
+	now    journal.Position
+}
+
+// view finds a room and what the user may read of it: errors of Access.
+func (r Reader) view(ctx context.Context, roomID string) (*view, error) {
+	now := r.store.journal.Position()
+	nid, access, err := r.Access(ctx, roomID)
+	return &view{room: nid, roomID: roomID, access: access, now: now}, err
+}
+
+// stateView finds a room and the position at which the user may read its state: now for
+// who is in it or may look in, the time of leaving for who was. M_FORBIDDEN for others.
+func (r Reader) stateView(ctx context.Context, roomID string) (v *view, at journal.Position, err error) {
+	v, err = r.view(ctx, roomID)
+	if err != nil {
+		return nil, 0, err
+	}
+	at, ok := v.access.StateUpTo(v.now)
+	if !ok {
+		return nil, 0, ErrNotInRoom()
+	}
+	return v, at, nil
+}
+
+// errNoEvent is the error for an event that is not there, or not for this reader.
+func errNoEvent() error { return matrix.Errorf(matrix.NotFound, "there is no such event") }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/api/client"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/identity"
 	"homeserver/internal/auth/threepid"
@@ -118,12 +119,15 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		}
 	})
 	return Options{
-		Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: house, Stream: stream, Media: files, Push: pushes,
-		Data: data, Receipts: read, Typing: typists, Presence: online,
-		Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
-		Reports:     reports.New(reports.Options{Pool: pool, Rooms: house.Timeline, Log: log}),
-		Invitations: thirdpartyinvite.New(book, house, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),
-		ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/", HTTP: httpapi.Options{Limits: limits, Logger: log},
+		Services: client.Services{
+			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: house, Stream: stream, Media: files, Push: pushes,
+			Data: data, Receipts: read, Typing: typists, Presence: online,
+			Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
+			Reports:     reports.New(reports.Options{Pool: pool, Rooms: house.Timeline, Log: log}),
+			Invitations: thirdpartyinvite.New(book, house, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),
+			ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/",
+		},
+		HTTP: httpapi.Options{Limits: limits, Logger: log},
 	}
 }
 

@@ -61,10 +61,9 @@ var forGuests = map[string]bool{
 func TestGuestsReachWhatTheSpecificationListsAndNothingElse(t *testing.T) {
 	t.Parallel()
 	opts := services(t)
-	a := newAPI(t, opts)
-	guest := newGuest(matrixtest.New(t, a.Handler()))
+	guest := newGuest(matrixtest.New(t, newAPI(t, opts).Handler()))
 	fill := strings.NewReplacer("{userId}", guest.UserID, "{keyName}", "displayname", "{roomId}", "!x:localhost", "{", "", "}", "")
-	for _, rt := range a.routes() {
+	for _, rt := range routes(Options{}) {
 		what := rt.Method + " " + rt.Path
 		if rt.Handler.Access == httpapi.AccessPublic {
 			continue

@@ -156,9 +156,8 @@ func (p *place) try(method, path, body string) {
 func nonsense(t *testing.T, test func(rt httpapi.Route, p *place)) {
 	t.Helper()
 	t.Parallel()
-	a := newAPI(t, services(t))
-	anyone := matrixtest.New(t, a.Handler())
-	for _, rt := range a.routes() {
+	anyone := newServer(t)
+	for _, rt := range routes(Options{}) {
 		test(rt, newPlace(anyone))
 	}
 }

@@ -33,9 +33,8 @@ func concrete(rt httpapi.Route) string {
 // reads the route table.
 func TestEveryRouteWithoutAndWithWrongToken(t *testing.T) {
 	t.Parallel()
-	a := newAPI(t, services(t))
-	c := matrixtest.New(t, a.Handler())
-	for _, rt := range a.routes() {
+	c := newServer(t)
+	for _, rt := range routes(Options{}) {
 		path := concrete(rt)
 		c.Token = ""
 		if rt.Handler.Access == httpapi.AccessUser {
@@ -79,10 +78,9 @@ var forms = map[string]bool{
 // TestEveryRouteWithABodyThatIsNoJSON, the same for bodies.
 func TestEveryRouteWithABodyThatIsNoJSON(t *testing.T) {
 	t.Parallel()
-	a := newAPI(t, services(t))
-	anyone := matrixtest.New(t, a.Handler())
+	anyone := newServer(t)
 	alice := anyone.Register("alice", "wordpass")
-	for _, rt := range a.routes() {
+	for _, rt := range routes(Options{}) {
 		if rt.Method == http.MethodGet || rt.Handler.Streams || bodiless[rt.Method+" "+rt.Path] || forms[rt.Method+" "+rt.Path] {
 			continue
 		}

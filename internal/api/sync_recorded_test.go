@@ -16,6 +16,7 @@ import (
 
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/syncstream"
 )
 
 var recordAnew = flag.Bool("record", false, "write the recorded answers of sync anew")
@@ -247,7 +248,7 @@ func (h *recordedHistory) snapshotsAndEvents() []string {
 			matrixtest.Path("rooms", room, "initialSync")+"?limit=2",
 			"/events?timeout=0&room_id="+url.QueryEscape(room)+"&from="+h.start)
 	}
-	for _, from := range []string{tokenStart, tokenEnd, h.start, h.middle, h.late} {
+	for _, from := range []string{syncstream.TokenStart, syncstream.TokenEnd, h.start, h.middle, h.late} {
 		paths = append(paths, "/events?timeout=0&from="+from)
 	}
 	return paths

@@ -34,6 +34,14 @@ func clientOf(r *http.Request, x *exchange) matrix.Client {
 	return matrix.Client{Address: x.client, UserAgent: r.UserAgent()}
 }
 
+// CheckOwn refuses to serve a user at the path of another: M_FORBIDDEN.
+func (r *Request) CheckOwn(who matrix.Session) error {
+	if r.Param("userId") != who.UserID {
+		return errOtherUser
+	}
+	return nil
+}
+
 // Charge counts the request as n more of a kind. M_LIMIT_EXCEEDED.
 func (r *Request) Charge(kind ratelimit.Kind, n int) error {
 	_, err := r.x.engine.limits.TakeN(kind, r.x.caller(), n)

@@ -8,6 +8,12 @@ import (
 	"homeserver/internal/matrix"
 )
 
+// The tokens with which clients of api/v1 name the two ends of everything there is.
+const (
+	TokenStart = "START"
+	TokenEnd   = "END"
+)
+
 // FormatToken writes a position as the token that clients get: next_batch and
 // prev_batch of /sync, start and end of /messages. It stands for the gap after
 // the position.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -13,6 +14,9 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"homeserver/internal/httpapi"
+	"homeserver/internal/matrix"
 )
 
 // FilesPath is the path below which the pages look for scripts, styles and
@@ -148,3 +152,22 @@ var templates = sync.OnceValues(func() (map[string]*template.Template, error) {
 	}
 	return pages, nil
 })
+
+// tutorial is the page that a newcomer meets first. GET /.
+func (a *api) tutorial(*httpapi.Request) (any, error) { return Tutorial() }
+
+// webFile is a script, a style or a picture of the pages.
+func (a *api) webFile(r *httpapi.Request) (any, error) {
+	if file, ok := Named(r.Param("fileName")); ok {
+		return file, nil
+	}
+	return nil, httpapi.ErrUnknownPath
+}
+
+// errorPage tells a person of an error that is for clients otherwise.
+func errorPage(err error) (any, error) {
+	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
+		return Render("error.html", refusal.HTTPStatus(), refusal.Message)
+	}
+	return nil, err
+}

@@ -1,0 +1,42 @@
+package client
+
+import (
+	"homeserver/internal/auth/threepid"
+	"homeserver/internal/event"
+	"homeserver/internal/httpapi"
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms"
+)
+
+type capability struct {
+	Enabled bool `json:"enabled"`
+}
+
+type roomVersionsCapability struct {
+	Default   string            `json:"default"`
+	Available map[string]string `json:"available"`
+}
+
+type capabilitiesAnswer struct {
+	Capabilities map[string]any `json:"capabilities"`
+}
+
+// capabilities tells what a user can and can't do here. Section "Capabilities
+// negotiation", GET /capabilities.
+func (a *api) capabilities(*httpapi.Request, matrix.Session) (any, error) {
+	available := map[string]string{}
+	for _, version := range event.Versions() {
+		available[version] = "stable"
+	}
+	return capabilitiesAnswer{map[string]any{
+		"m.change_password": capability{true},
+		"m.room_versions":   roomVersionsCapability{rooms.DefaultVersion, available},
+		"m.profile_fields":  capability{true},
+		"m.set_displayname": capability{true},
+		"m.set_avatar_url":  capability{true},
+		"m.3pid_changes":    capability{a.Threepids.Proves(threepid.Email) || a.Threepids.Proves(threepid.Phone)},
+		"m.get_login_token": capability{true},
+
+		"uk.tcpip.msc4133.profile_fields": capability{true}, // m.profile_fields to clients that know the proposal
+	}}, nil
+}

@@ -1,0 +1,52 @@
+package client
+
+import (
+	"maps"
+	"slices"
+
+	"homeserver/internal/httpapi"
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/timeline"
+	"homeserver/internal/syncstream"
+)
+
+type filterIDAnswer struct {
+	FilterID string `json:"filter_id"`
+}
+
+// postFilter stores a filter. Section "Filtering", POST /user/{userId}/filter.
+func (a *api) postFilter(r *httpapi.Request, who matrix.Session) (any, error) {
+	if err := r.CheckOwn(who); err != nil {
+		return nil, err
+	}
+	definition, err := r.RawObject()
+	if err != nil {
+		return nil, err
+	}
+	id, err := a.Stream.StoreFilter(r.Context(), who.UserID, definition)
+	return filterIDAnswer{id}, err
+}
+
+// getFilter gives a filter that was stored. Section "Filtering",
+// GET /user/{userId}/filter/{filterId}.
+func (a *api) getFilter(r *httpapi.Request, who matrix.Session) (any, error) {
+	if err := r.CheckOwn(who); err != nil {
+		return nil, err
+	}
+	return a.Stream.StoredFilter(r.Context(), who.UserID, r.Param("filterId"))
+}
+
+// queryFilter reads a filter for the events of a room from the query, and keeps
+// out what those have written whom the reader ignores. Section "Ignoring Users".
+func (a *api) queryFilter(r *httpapi.Request, who matrix.Session) (filter *timeline.EventFilter, err error) {
+	if text := r.Query("filter"); text != "" {
+		if filter, err = syncstream.ParseEventFilter(text); err != nil {
+			return nil, err
+		}
+	}
+	ignored, err := a.Data.Ignored(r.Context(), who.UserID)
+	if err != nil || len(ignored) == 0 {
+		return filter, err
+	}
+	return filter.WithoutMessagesOf(slices.Collect(maps.Keys(ignored))), nil
+}

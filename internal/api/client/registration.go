@@ -1,0 +1,26 @@
+package client
+
+import (
+	"homeserver/internal/auth"
+	"homeserver/internal/httpapi"
+)
+
+// register makes an account. Section "Account registration", POST /register.
+func (a *api) register(r *httpapi.Request) (any, error) {
+	var body auth.RegisterRequest
+	if err := r.Decode(&body); err != nil {
+		return nil, err
+	}
+	body.Kind = r.Query("kind")
+	return a.Auth.Register(r.Context(), body, r.Client())
+}
+
+type availableAnswer struct {
+	Available bool `json:"available"`
+}
+
+// registerAvailable tells whether a user name is free; it is an error if not.
+// Section "Account registration", GET /register/available.
+func (a *api) registerAvailable(r *httpapi.Request) (any, error) {
+	return availableAnswer{true}, a.Auth.CheckAvailable(r.Context(), r.Query("username"))
+}

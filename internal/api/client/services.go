@@ -1,0 +1,53 @@
+package client
+
+import (
+	"homeserver/internal/auth"
+	"homeserver/internal/auth/threepid"
+	"homeserver/internal/auth/uia"
+	"homeserver/internal/journal"
+	"homeserver/internal/media"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/presence"
+	"homeserver/internal/personal/push"
+	"homeserver/internal/personal/receipts"
+	"homeserver/internal/personal/reports"
+	"homeserver/internal/personal/search"
+	"homeserver/internal/personal/thirdpartyinvite"
+	"homeserver/internal/personal/turn"
+	"homeserver/internal/personal/typing"
+	"homeserver/internal/personal/userdirectory"
+	"homeserver/internal/profile"
+	"homeserver/internal/rooms"
+	"homeserver/internal/syncstream"
+)
+
+// Services are what the endpoints call.
+type Services struct {
+	Auth      *auth.Service
+	Stages    *uia.Service
+	Profile   *profile.Service
+	Journal   *journal.Journal
+	Rooms     *rooms.Service
+	Stream    *syncstream.Service
+	Data      *accountdata.Service
+	Receipts  *receipts.Service
+	Typing    *typing.Service
+	Presence  *presence.Service
+	Media     *media.Service
+	Threepids *threepid.Service
+	Push      *push.Service
+
+	Searches    *search.Service
+	Directory   *userdirectory.Service
+	Invitations *thirdpartyinvite.Service
+	Turn        *turn.Service
+	Reports     *reports.Service
+
+	ServerName    string // the part of user IDs after the colon
+	PublicBaseURL string // where clients reach the server; empty: /.well-known/matrix/client is 404
+	// MediaClosed answers downloads without a token as if there were no files.
+	MediaClosed bool
+}
+
+// api has the endpoints as its methods.
+type api struct{ Services }

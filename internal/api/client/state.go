@@ -1,0 +1,48 @@
+package client
+
+import (
+	"encoding/json"
+
+	"homeserver/internal/httpapi"
+	"homeserver/internal/matrix"
+)
+
+// setState sets an entry of a room's state; without a state key in the path, it
+// is the empty one. Section "Sending events to a room",
+// PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
+func (a *api) setState(r *httpapi.Request, who matrix.Session) (any, error) {
+	content, err := r.RawObject()
+	if err != nil {
+		return nil, err
+	}
+	id, err := a.Rooms.SetState(r.Context(), roomRequest(r, who), r.Param("eventType"), r.Param("stateKey"), content)
+	return eventIDAnswer{id}, err
+}
+
+// getState gives the content of an entry of a room's state, or with
+// format=event the event. Section "Getting events for a room",
+// GET /rooms/{roomId}/state/{eventType}/{stateKey}.
+func (a *api) getState(r *httpapi.Request, who matrix.Session) (any, error) {
+	format := r.Query("format")
+	if format != "" && format != "content" && format != "event" {
+		return nil, matrix.Errorf(matrix.InvalidParam, `format must be "content" or "event"`)
+	}
+	e, access, err := a.Rooms.Timeline.For(who.UserID).StateEvent(r.Context(), r.Param("roomId"), r.Param("eventType"), r.Param("stateKey"))
+	if err != nil {
+		return nil, err
+	}
+	if format == "event" {
+		return eventAnswer{a.format(r, who, access), e}, nil
+	}
+	return json.RawMessage(access.ContentOf(e)), nil
+}
+
+// getRoomState lists the state of a room. Section "Getting events for a room",
+// GET /rooms/{roomId}/state.
+func (a *api) getRoomState(r *httpapi.Request, who matrix.Session) (any, error) {
+	events, access, err := a.Rooms.Timeline.For(who.UserID).State(r.Context(), r.Param("roomId"))
+	if err != nil {
+		return nil, err
+	}
+	return eventsAnswer{a.format(r, who, access), "", events}, nil
+}

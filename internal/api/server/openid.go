@@ -1,0 +1,20 @@
+package server
+
+import (
+	"homeserver/internal/httpapi"
+)
+
+type userInfoAnswer struct {
+	Subject string `json:"sub"`
+}
+
+// openIDUserInfo tells such a service whose token it has. Server-server API, section
+// "OpenID", GET /openid/userinfo.
+func (a *api) openIDUserInfo(r *httpapi.Request) (any, error) {
+	token := r.Query("access_token")
+	if token == "" {
+		return nil, httpapi.ErrMissingToken
+	}
+	userID, err := a.Auth.Sessions.OpenIDUser(r.Context(), token)
+	return userInfoAnswer{userID}, err
+}

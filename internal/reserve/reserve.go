@@ -10,7 +10,7 @@
 //
 // That alone would refuse large answers. So there are no large reads: who reads lists
 // that may be long asks [Bytes] how much one read may bring, cuts the list there, and
-// says where it goes on, or writes what it has before reading the next part.
+// says where it goes on, or writes what it has before reading the next part: [Parts].
 package reserve
 
 import (
@@ -225,7 +225,8 @@ func (c *Counter) drop() {
 }
 
 // Read calls a function that reads rows and counts them. Where there is no room for
-// them, it lets go of what was read, waits for its turn, and calls it once more. What
+// them, it lets go of what was read, waits for its turn, and calls it once more. What a
+// read has counted that fails in the end counts no more. What
 // is read without an account, for the server itself, is not bounded. 503 M_UNKNOWN
 // and M_LIMIT_EXCEEDED, with RetryAfter, where the turn does not come in time.
 func Read(ctx context.Context, read func(c *Counter) error) error {
@@ -238,6 +239,9 @@ func Read(ctx context.Context, read func(c *Counter) error) error {
 			return err
 		}
 		err = read(c)
+	}
+	if err != nil {
+		c.drop()
 	}
 	if errors.Is(err, errNoRoom) {
 		return c.account.memory.gauge.Overloaded()

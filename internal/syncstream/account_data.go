@@ -8,6 +8,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/push"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -27,19 +28,26 @@ func (e accountEvent) AppendJSON(dst []byte) []byte {
 // fillAccountData reads what the user has stored since the last answer, and all
 // that there is for rooms that are new to the client.
 func (s *Service) fillAccountData(ctx context.Context, p *plan) error {
-	items, err := s.changedItems(ctx, p)
+	var isNew []journal.RoomNID
+	if !p.initial {
+		for _, r := range p.which(func(r *room) bool { return r.isNew }) {
+			isNew = append(isNew, r.nid)
+		}
+	}
+	items, err := s.readItems(ctx, p, isNew, p.wantsItem)
 	if err != nil {
 		return err
 	}
 	if p.covered {
 		items = lastOfEachKind(items)
 	}
-	older, err := s.olderItems(ctx, p)
-	if err != nil {
-		return err
-	}
-	for _, i := range append(older, items...) {
+	for _, i := range items {
 		p.addItem(i)
+	}
+	for nid := range p.moreData.Keys() {
+		if nid != 0 {
+			p.room(nid).moreData = true
+		}
 	}
 	rulesChanged := slices.ContainsFunc(p.own, func(entry *journal.Entry) bool {
 		_, ok := entry.Value.(*push.Changed)
@@ -51,15 +59,21 @@ func (s *Service) fillAccountData(ctx context.Context, p *plan) error {
 	return nil
 }
 
-// changedItems returns what the user has stored since the last answer, oldest first. The
-// live window holds what was overwritten, too.
-func (s *Service) changedItems(ctx context.Context, p *plan) ([]*accountdata.Item, error) {
-	if !p.covered {
-		return s.Data.Changes(ctx, p.userID, p.since, p.upTo)
+// readItems returns what the user has stored since the last answer, and what there was for
+// some rooms before, oldest first, as far as it is wanted. The live window holds what was
+// overwritten, too. What is too much to be held at once is in the plan's moreData instead.
+func (s *Service) readItems(
+	ctx context.Context, p *plan, before []journal.RoomNID, wants func(nid journal.RoomNID, typ string) bool,
+) (items []*accountdata.Item, err error) {
+	q := accountdata.Query{UserID: p.userID, After: p.since, UpTo: p.upTo, Rooms: before, Wants: wants}
+	if p.covered {
+		q.UpTo = q.After
 	}
-	var items []*accountdata.Item
+	if items, p.moreData, err = s.Data.Read(ctx, q); err != nil || !p.covered {
+		return items, err
+	}
 	for _, entry := range p.own {
-		if i, ok := entry.Value.(*accountdata.Item); ok && entry.Position <= p.upTo {
+		if i, ok := entry.Value.(*accountdata.Item); ok && entry.Position <= p.upTo && wants(i.Room, i.Type) {
 			items = append(items, i)
 		}
 	}
@@ -82,34 +96,22 @@ func lastOfEachKind(items []*accountdata.Item) []*accountdata.Item {
 	return slices.DeleteFunc(items, func(i *accountdata.Item) bool { return last[kind{i.Room, i.Type}] != i })
 }
 
-// olderItems returns the account data, from before the last answer, of rooms that
-// are new to the client.
-func (s *Service) olderItems(ctx context.Context, p *plan) ([]*accountdata.Item, error) {
-	if p.initial {
-		return nil, nil
+// wantsItem reports whether a piece of account data is shown.
+func (p *plan) wantsItem(nid journal.RoomNID, typ string) bool {
+	if nid == 0 {
+		return p.filter.AccountData.MatchOther(typ, "")
 	}
-	var nids []journal.RoomNID
-	for _, r := range p.rooms {
-		if r.isNew {
-			nids = append(nids, r.nid)
-		}
-	}
-	if len(nids) == 0 {
-		return nil, nil
-	}
-	return s.Data.OfRooms(ctx, p.userID, nids, p.since)
+	r := p.room(nid)
+	return r != nil && r.hasTimeline() && wantsOf(p.filter.Room.AccountData, r, typ)
 }
 
 func (p *plan) addItem(i *accountdata.Item) {
 	if i.Room == 0 {
-		if p.filter.AccountData.MatchOther(i.Type, "") {
-			p.accountData = append(p.accountData, accountEvent{i.Type, i.Content})
-		}
+		p.accountData = append(p.accountData, accountEvent{i.Type, i.Content})
 		return
 	}
-	if r := p.room(i.Room); r != nil && r.hasTimeline() && wantsOf(p.filter.Room.AccountData, r, i.Type) {
-		r.accountData = append(r.accountData, i)
-	}
+	r := p.room(i.Room)
+	r.accountData = append(r.accountData, i)
 }
 
 func wantsOf(f *timeline.EventFilter, r *room, typ string) bool {
@@ -128,5 +130,43 @@ func (s *Service) fillPushRules(ctx context.Context, p *plan, changed bool) erro
 	if p.initial || changed || at > p.since {
 		p.accountData = append(p.accountData, accountEvent{accountdata.TypePushRules, content})
 	}
+	return nil
+}
+
+// writeAccountData writes the list of the whole account's data.
+func (p *plan) writeAccountData(ctx context.Context, w *reserve.Writer) error {
+	return writeData(ctx, w, p.moreData, 0, p.accountData)
+}
+
+// writeRoomData writes the list of the account data of a room.
+func (p *plan) writeRoomData(ctx context.Context, w *reserve.Writer, r *room) error {
+	return writeData(ctx, w, p.moreData, r.nid, r.accountData)
+}
+
+type appender interface{ AppendJSON(dst []byte) []byte }
+
+// writeData writes a list of account data: that of a room in some parts, and then what
+// has been read.
+func writeData[T appender](
+	ctx context.Context, w *reserve.Writer, parts *accountdata.Parts, nid journal.RoomNID, read []T,
+) error {
+	w.B = append(w.B, '[')
+	l := list{w: w}
+	for items, err := range parts.Of(ctx, nid) {
+		if err != nil {
+			return err
+		}
+		for _, i := range items {
+			if err := l.add(i.AppendJSON); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range read {
+		if err := l.add(read[i].AppendJSON); err != nil {
+			return err
+		}
+	}
+	w.B = append(w.B, ']')
 	return nil
 }

@@ -41,12 +41,17 @@ func (s *Service) newAnswer(p *plan, r *request) *Answer {
 // same, as clients of all ages expect.
 func (a *Answer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
-	w.B = appendList(w.B, a.plan.accountData)
+	if err := a.plan.writeAccountData(ctx, w); err != nil {
+		return err
+	}
 	w.B = append(w.B, `},"next_batch":`...)
 	w.B = event.AppendString(w.B, a.NextBatch)
 	w.B = append(w.B, `,"presence":{"events":[`...)
 	for i := range a.plan.presence {
 		w.B = a.plan.presence[i].AppendJSON(comma(w.B, i), a.plan.now)
+		if err := w.Pass(); err != nil {
+			return err
+		}
 	}
 	w.B = append(w.B, `]},"rooms":{`...)
 	for i, section := range []struct {
@@ -66,29 +71,28 @@ func (a *Answer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 // state returns the state of a room, all of which need not be in memory.
 func (a *Answer) state(r *room) *timeline.Cursor { return a.service.Rooms.Cursor(r.state) }
 
+// list writes the members of a JSON array, separated by commas.
+type list struct {
+	w     *reserve.Writer
+	begun bool
+}
+
+// add writes one member, or several, as a function appends them.
+func (l *list) add(appendJSON func(dst []byte) []byte) error {
+	if l.begun {
+		l.w.B = append(l.w.B, ',')
+	}
+	l.begun = true
+	l.w.B = appendJSON(l.w.B)
+	return l.w.Pass()
+}
+
 // comma separates the members of a list.
 func comma(dst []byte, i int) []byte {
 	if i > 0 {
 		return append(dst, ',')
 	}
 	return dst
-}
-
-// separate puts a comma behind the members of a list that has begun.
-func separate(dst []byte, begin int) []byte {
-	if len(dst) > begin {
-		return append(dst, ',')
-	}
-	return dst
-}
-
-// appendList writes a list of what writes itself.
-func appendList[T interface{ AppendJSON([]byte) []byte }](dst []byte, list []T) []byte {
-	dst = append(dst, '[')
-	for i := range list {
-		dst = list[i].AppendJSON(comma(dst, i))
-	}
-	return append(dst, ']')
 }
 
 func (a *Answer) writeSection(ctx context.Context, w *reserve.Writer, section section) error {
@@ -128,10 +132,15 @@ func (a *Answer) writeStripped(ctx context.Context, w *reserve.Writer, name stri
 // writeRoom writes a room that the user is in, or has left.
 func (a *Answer) writeRoom(ctx context.Context, w *reserve.Writer, r *room) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
-	w.B = appendList(w.B, r.accountData)
+	if err := a.plan.writeRoomData(ctx, w, r); err != nil {
+		return err
+	}
 	if r.section == joined {
 		w.B = append(w.B, `},"ephemeral":{"events":[`...)
-		w.B = append(r.appendEphemeral(w.B), ']')
+		if err := a.plan.writeEphemeral(ctx, w, r); err != nil {
+			return err
+		}
+		w.B = append(w.B, ']')
 	}
 	w.B = append(w.B, `},`...)
 	if r.summary != nil {
@@ -216,13 +225,12 @@ func (a *Answer) format(r *room) timeline.Format {
 	}
 }
 
-func (r *room) appendEphemeral(dst []byte) []byte {
-	n := len(r.receipts)
-	if n > 0 {
-		dst = receipts.AppendEvents(dst, r.receipts)
+// writeEphemeral writes the receipts of a room and who is typing in it.
+func (p *plan) writeEphemeral(ctx context.Context, w *reserve.Writer, r *room) error {
+	l := &list{w: w}
+	err := p.writeReceipts(ctx, l, r, receipts.AppendEvents)
+	if err != nil || !r.typingChanged {
+		return err
 	}
-	if r.typingChanged {
-		dst = typing.AppendJSON(comma(dst, n), r.typing)
-	}
-	return dst
+	return l.add(func(dst []byte) []byte { return typing.AppendJSON(dst, r.typing) })
 }

@@ -9,6 +9,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -30,7 +31,8 @@ type Chunk struct {
 
 // empty reports whether there is nothing worth ending a wait for.
 func (c *Chunk) empty() bool {
-	return len(c.events)+len(c.accountData) == 0 && !c.plan.othersPresenceChanged() &&
+	return len(c.events)+len(c.accountData) == 0 && c.plan.moreData == nil && c.plan.moreReceipts == nil &&
+		!c.plan.othersPresenceChanged() &&
 		!slices.ContainsFunc(c.plan.rooms, func(r *room) bool { return len(r.receipts) > 0 || r.typingChanged })
 }
 
@@ -77,14 +79,12 @@ func (s *Service) fillChunk(ctx context.Context, c *Chunk, oneRoom bool) error {
 	if err := s.fillReceipts(ctx, c.plan); err != nil {
 		return err
 	}
-	items, err := s.changedItems(ctx, c.plan)
+	var err error
+	c.accountData, err = s.readItems(ctx, c.plan, nil, func(nid journal.RoomNID, _ string) bool {
+		return nid == 0 && !oneRoom || c.plan.isJoined(nid)
+	})
 	if err != nil {
 		return err
-	}
-	for _, i := range items {
-		if i.Room == 0 && !oneRoom || c.plan.isJoined(i.Room) {
-			c.accountData = append(c.accountData, i)
-		}
 	}
 	if c.cut || !slices.ContainsFunc(c.plan.rooms, func(r *room) bool { return r.section == joined }) {
 		return nil
@@ -186,34 +186,64 @@ func (s *Service) readInvites(ctx context.Context, c *Chunk) error {
 	return err
 }
 
-// AppendJSON writes the chunk: first the events of rooms in their order, then what
+// WriteJSON writes the chunk: first the events of rooms in their order, then what
 // has none.
-func (c *Chunk) AppendJSON(dst []byte) []byte {
-	dst = append(dst, `{"chunk":[`...)
-	begin := len(dst)
+func (c *Chunk) WriteJSON(ctx context.Context, w *reserve.Writer) error {
+	w.B = append(w.B, `{"chunk":[`...)
+	l := &list{w: w}
 	for _, e := range c.events {
-		dst = c.format(c.plan.planned(e.Room)).AppendJSON(separate(dst, begin), e)
+		f := c.format(c.plan.planned(e.Room))
+		if err := l.add(func(dst []byte) []byte { return f.AppendJSON(dst, e) }); err != nil {
+			return err
+		}
 	}
 	for _, r := range c.plan.rooms {
-		if len(r.receipts) > 0 {
-			dst = appendReceiptsIn(separate(dst, begin), r.id, r.receipts)
-		}
-		if r.typingChanged {
-			dst = appendTypingIn(separate(dst, begin), r.id, r.typing)
+		if err := c.plan.writeEphemeralIn(ctx, l, r); err != nil {
+			return err
 		}
 	}
-	for _, i := range c.accountData {
-		if dst = i.AppendJSON(separate(dst, begin)); i.Room != 0 {
-			dst = appendRoomID(dst, c.plan.planned(i.Room).id)
-		}
+	if err := c.writeAccountData(ctx, l); err != nil {
+		return err
 	}
 	for i := range c.plan.presence {
-		dst = c.plan.presence[i].AppendOldJSON(separate(dst, begin), c.plan.now)
+		if err := l.add(func(dst []byte) []byte { return c.plan.presence[i].AppendOldJSON(dst, c.plan.now) }); err != nil {
+			return err
+		}
 	}
-	dst = append(dst, `],"end":`...)
-	dst = event.AppendString(dst, c.End)
-	dst = append(dst, `,"start":`...)
-	return append(event.AppendString(dst, c.Start), '}')
+	w.B = append(w.B, `],"end":`...)
+	w.B = event.AppendString(w.B, c.End)
+	w.B = append(w.B, `,"start":`...)
+	w.B = append(event.AppendString(w.B, c.Start), '}')
+	return nil
+}
+
+// writeAccountData adds the account data to a list, with room_id where it is of a room.
+func (c *Chunk) writeAccountData(ctx context.Context, l *list) error {
+	write := func(items []*accountdata.Item) error {
+		for _, i := range items {
+			err := l.add(func(dst []byte) []byte {
+				if dst = i.AppendJSON(dst); i.Room != 0 {
+					dst = appendRoomID(dst, c.plan.planned(i.Room).id)
+				}
+				return dst
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for nid := range c.plan.moreData.Keys() {
+		for items, err := range c.plan.moreData.Of(ctx, nid) {
+			if err == nil {
+				err = write(items)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return write(c.accountData)
 }
 
 // format is how the events of a room are written for the reader.

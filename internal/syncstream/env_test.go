@@ -241,15 +241,25 @@ type ev struct {
 	Unsigned map[string]any
 }
 
+// writer is an answer that is sent while it is written.
+type writer interface {
+	WriteJSON(ctx context.Context, w *reserve.Writer) error
+}
+
 // written is what an answer looks like when it is sent.
-func written(t testing.TB, a *syncstream.Answer) []byte {
+func written(t testing.TB, a writer) []byte {
+	t.Helper()
+	return writtenIn(t.Context(), t, a)
+}
+
+func writtenIn(ctx context.Context, t testing.TB, a writer) []byte {
 	t.Helper()
 	var sent []byte
 	w := reserve.NewWriter(nil, func(piece []byte) error {
 		sent = append(sent, piece...)
 		return nil
 	})
-	if err := a.WriteJSON(t.Context(), w); err != nil {
+	if err := a.WriteJSON(ctx, w); err != nil {
 		t.Fatal(err)
 	}
 	return append(sent, w.B...)

@@ -45,7 +45,7 @@ func (l *listener) ask(ctx context.Context) (*chunk, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &chunk{raw: string(answer.AppendJSON(nil))}
+	c := &chunk{raw: string(written(l.h.T, answer))}
 	if err := json.Unmarshal([]byte(c.raw), c); err != nil {
 		l.h.T.Errorf("the answer is no JSON: %v\n%s", err, c.raw)
 	}

@@ -7,7 +7,6 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
-	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/reserve"
 	"homeserver/internal/rooms/timeline"
@@ -69,16 +68,18 @@ func (i *InitialSync) RoomIDs() []string {
 // WriteJSON writes the answer.
 func (i *InitialSync) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"account_data":`...)
-	w.B = appendList(w.B, i.answer.plan.accountData)
+	if err := i.answer.plan.writeAccountData(ctx, w); err != nil {
+		return err
+	}
 	w.B = append(w.B, `,"end":`...)
 	w.B = event.AppendString(w.B, i.answer.NextBatch)
 	w.B = append(w.B, `,"presence":`...)
 	w.B = presence.AppendOldList(w.B, i.answer.plan.presence, i.answer.plan.now)
 	w.B = append(w.B, `,"receipts":[`...)
-	begin := len(w.B)
+	l := &list{w: w}
 	for _, r := range i.answer.plan.rooms {
-		if len(r.receipts) > 0 {
-			w.B = appendReceiptsIn(separate(w.B, begin), r.id, r.receipts)
+		if err := i.answer.plan.writeReceiptsIn(ctx, l, r); err != nil {
+			return err
 		}
 	}
 	w.B = append(w.B, `],"rooms":[`...)
@@ -95,12 +96,14 @@ func (i *InitialSync) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 
 // roomInfo is a room as /initialSync shows it: RoomInfo of the specification.
 type roomInfo struct {
-	format      timeline.Format
-	roomID      string
-	membership  string // "": never had one
-	listed      bool
-	invite      *timeline.Event // that the user has not answered
-	accountData []*accountdata.Item
+	format     timeline.Format
+	roomID     string
+	membership string // "": never had one
+	listed     bool
+	invite     *timeline.Event // that the user has not answered
+	// plan is that of room; nil for a user who was never in it.
+	plan *plan
+	room *room
 	// history is shown to those who are in the room, or were; nil for others.
 	history *roomHistory
 }
@@ -115,7 +118,7 @@ type roomHistory struct {
 // info shows a room of the answer.
 func (a *Answer) info(r *room, v1, listed bool) *roomInfo {
 	info := &roomInfo{
-		format: a.format(r), roomID: r.id, membership: r.access.MembershipAt(r.upTo), listed: listed, accountData: r.accountData,
+		format: a.format(r), roomID: r.id, membership: r.access.MembershipAt(r.upTo), listed: listed, plan: a.plan, room: r,
 	}
 	info.format.WithRoomID, info.format.V1 = true, v1
 	switch {
@@ -139,7 +142,11 @@ func (r *room) wasIn() bool { return r.hasTimeline() && !r.stateHidden }
 // writeMembers writes the members of the room's object.
 func (i *roomInfo) writeMembers(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `"account_data":`...)
-	w.B = appendList(w.B, i.accountData)
+	if i.plan == nil {
+		w.B = append(w.B, `[]`...)
+	} else if err := i.plan.writeRoomData(ctx, w, i.room); err != nil {
+		return err
+	}
 	if i.invite != nil {
 		w.B = i.format.AppendJSON(append(w.B, `,"invite":`...), i.invite)
 		w.B = event.AppendString(append(w.B, `,"inviter":`...), i.invite.Sender)
@@ -174,7 +181,6 @@ type RoomInitialSync struct {
 	Listed bool
 
 	info     *roomInfo
-	receipts func(dst []byte) []byte
 	presence []presence.State
 	now      time.Time
 }
@@ -193,9 +199,6 @@ func (s *Service) RoomInitialSync(ctx context.Context, q InitialQuery, roomID st
 	}
 	r := answer.plan.rooms[0]
 	result := &RoomInitialSync{info: answer.info(r, q.V1, false), now: answer.plan.now}
-	if len(r.receipts) > 0 {
-		result.receipts = func(dst []byte) []byte { return appendReceiptsIn(dst, roomID, r.receipts) }
-	}
 	if r.section == joined {
 		result.presence = s.Presence.Changed(q.UserID, 0, func(nid journal.RoomNID) bool { return nid == r.nid }, nil)
 	}
@@ -238,8 +241,10 @@ func (i *RoomInitialSync) WriteJSON(ctx context.Context, w *reserve.Writer) erro
 	w.B = append(w.B, `,"presence":`...)
 	w.B = presence.AppendOldList(w.B, i.presence, i.now)
 	w.B = append(w.B, `,"receipts":[`...)
-	if i.receipts != nil {
-		w.B = i.receipts(w.B)
+	if i.info.plan != nil {
+		if err := i.info.plan.writeReceiptsIn(ctx, &list{w: w}, i.info.room); err != nil {
+			return err
+		}
 	}
 	w.B = append(w.B, `]}`...)
 	return nil

@@ -45,12 +45,12 @@ var parts = []part{
 	},
 	{
 		name: "account data", fill: (*Service).fillAccountData,
-		isNew:   func(p *plan) bool { return len(p.accountData) > 0 },
-		isNewIn: func(r *room) bool { return len(r.accountData) > 0 },
+		isNew:   func(p *plan) bool { return p.moreData != nil || len(p.accountData) > 0 },
+		isNewIn: func(r *room) bool { return r.moreData || len(r.accountData) > 0 },
 	},
 	{
 		name: "receipts", fill: (*Service).fillReceipts,
-		isNewIn: func(r *room) bool { return r.readFurther || len(r.receipts) > 0 },
+		isNewIn: func(r *room) bool { return r.readFurther || r.moreReceipts || len(r.receipts) > 0 },
 	},
 	{
 		name: "typing", fill: (*Service).fillTyping,

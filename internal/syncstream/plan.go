@@ -41,6 +41,10 @@ type plan struct {
 	// What concerns no room.
 	accountData []accountEvent
 	presence    []presence.State
+	// moreData and moreReceipts are too much to be held at once, of rooms, too: they are
+	// read when the answer is written. nil: nothing is.
+	moreData     *accountdata.Parts
+	moreReceipts *receipts.Parts
 }
 
 // section is the part of the answer that a room stands in.
@@ -100,6 +104,8 @@ type room struct {
 	summary     *timeline.Summary
 	accountData []*accountdata.Item
 	receipts    []*receipts.Receipt
+	// moreData and moreReceipts: there are more in those of the plan.
+	moreData, moreReceipts bool
 	// readFurther: the user has read on, be it with another device.
 	readFurther bool
 	// typing lists who is typing now, where typingChanged.

@@ -76,7 +76,7 @@ func (l *listener) news() []string {
 	answer, err := l.h.Stream(l.h.T.Context(), l.EventsQuery)
 	l.h.OK(err)
 	var c struct{ Chunk []json.RawMessage }
-	l.h.OK(json.Unmarshal(answer.AppendJSON(nil), &c))
+	l.h.OK(json.Unmarshal(written(l.h.T, answer), &c))
 	list := []string{}
 	seen := map[string]bool{}
 	for _, raw := range slices.Backward(c.Chunk) {

@@ -39,12 +39,16 @@ func (s *Service) fillReceipts(ctx context.Context, p *plan) error {
 	if len(stored) == 0 {
 		return nil
 	}
-	found, err := s.Receipts.Changes(ctx, p.userID, stored, p.upTo)
+	found, parts, err := s.Receipts.Changes(ctx, p.userID, stored, p.upTo)
 	if err != nil {
 		return err
 	}
 	for _, receipt := range found {
 		p.addReceipt(p.room(receipt.Room), receipt)
+	}
+	p.moreReceipts = parts
+	for nid := range parts.Keys() {
+		p.room(nid).moreReceipts = true
 	}
 	return nil
 }
@@ -60,9 +64,42 @@ func (p *plan) addLiveReceipt(r *room, entry *journal.Entry) {
 // out. That the reader has read on changes the counts in any case.
 func (p *plan) addReceipt(r *room, receipt *receipts.Receipt) {
 	r.readFurther = r.readFurther || receipt.UserID == p.userID
-	if wantsOf(p.filter.Room.Ephemeral, r, typeReceipt) && !p.ignores(receipt.UserID) {
+	if p.wantsReceipt(r, receipt) {
 		r.receipts = append(r.receipts, receipt)
 	}
+}
+
+func (p *plan) wantsReceipt(r *room, receipt *receipts.Receipt) bool {
+	return wantsOf(p.filter.Room.Ephemeral, r, typeReceipt) && !p.ignores(receipt.UserID)
+}
+
+// writeReceipts adds the m.receipt events of a room to a list, as a function appends them.
+func (p *plan) writeReceipts(ctx context.Context, l *list, r *room, appendEvents func([]byte, []*receipts.Receipt) []byte) error {
+	add := func(some []*receipts.Receipt) error {
+		if len(some) == 0 {
+			return nil
+		}
+		return l.add(func(dst []byte) []byte { return appendEvents(dst, some) })
+	}
+	if err := add(r.receipts); err != nil {
+		return err
+	}
+	for some, err := range p.moreReceipts.Of(ctx, r.nid) {
+		if err == nil {
+			err = add(slices.DeleteFunc(slices.Clone(some), func(one *receipts.Receipt) bool { return !p.wantsReceipt(r, one) }))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeReceiptsIn adds them with their room_id, as the generations before r0 have it.
+func (p *plan) writeReceiptsIn(ctx context.Context, l *list, r *room) error {
+	return p.writeReceipts(ctx, l, r, func(dst []byte, some []*receipts.Receipt) []byte {
+		return appendReceiptsIn(dst, r.id, some)
+	})
 }
 
 // appendReceiptsIn writes one event for each thread, as [receipts.AppendEvents] does.

@@ -55,3 +55,13 @@ func (p *plan) addTyping(r *room, users []string, evenNobody bool) {
 func appendTypingIn(dst []byte, roomID string, users []string) []byte {
 	return appendRoomID(typing.AppendJSON(dst, users), roomID)
 }
+
+// writeEphemeralIn adds the receipts of a room and who is typing in it to a list, with
+// their room_id.
+func (p *plan) writeEphemeralIn(ctx context.Context, l *list, r *room) error {
+	err := p.writeReceiptsIn(ctx, l, r)
+	if err != nil || !r.typingChanged {
+		return err
+	}
+	return l.add(func(dst []byte) []byte { return appendTypingIn(dst, r.id, r.typing) })
+}

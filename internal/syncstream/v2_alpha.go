@@ -18,7 +18,9 @@ type V2Alpha struct{ *Answer }
 // WriteJSON writes the answer. There was no knocking yet.
 func (v V2Alpha) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
-	w.B = appendList(w.B, v.plan.accountData)
+	if err := v.plan.writeAccountData(ctx, w); err != nil {
+		return err
+	}
 	w.B = append(w.B, `},"next_batch":`...)
 	w.B = event.AppendString(w.B, v.NextBatch)
 	w.B = append(w.B, `,"presence":{"events":`...)
@@ -67,15 +69,14 @@ func (v V2Alpha) writeSection(ctx context.Context, w *reserve.Writer, section se
 
 func (v V2Alpha) writeRoom(ctx context.Context, w *reserve.Writer, r *room) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
-	w.B = append(appendList(w.B, r.accountData), '}')
+	if err := v.plan.writeRoomData(ctx, w, r); err != nil {
+		return err
+	}
+	w.B = append(w.B, '}')
 	if r.section == joined {
 		w.B = append(w.B, `,"ephemeral":{"events":[`...)
-		begin := len(w.B)
-		if len(r.receipts) > 0 {
-			w.B = appendReceiptsIn(w.B, r.id, r.receipts)
-		}
-		if r.typingChanged {
-			w.B = appendTypingIn(separate(w.B, begin), r.id, r.typing)
+		if err := v.plan.writeEphemeralIn(ctx, &list{w: w}, r); err != nil {
+			return err
 		}
 		w.B = append(w.B, `]}`...)
 	}
@@ -144,9 +145,8 @@ func appendID(dst []byte, e *timeline.Event) []byte { return event.AppendString(
 
 func appendIDs(dst []byte, events []*timeline.Event) []byte {
 	dst = append(dst, '[')
-	begin := len(dst)
-	for _, e := range events {
-		dst = appendID(separate(dst, begin), e)
+	for i, e := range events {
+		dst = appendID(comma(dst, i), e)
 	}
 	return append(dst, ']')
 }

@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/personal/accountdata"
 )
 
 func TestWhatIsSetIsRead(t *testing.T) {
@@ -98,7 +99,8 @@ func TestChangesAreThoseOfTheUserInOrder(t *testing.T) {
 	h.set(alice, room, "b", `{"n":2}`)
 	upTo := h.Journal.Position()
 	h.set(alice, "", "d", `{}`)
-	items, err := h.Changes(t.Context(), alice, from, upTo)
+	all := func(journal.RoomNID, string) bool { return true }
+	items, _, err := h.Read(t.Context(), accountdata.Query{UserID: alice, After: from, UpTo: upTo, Wants: all})
 	h.OK(err)
 	got := ""
 	for _, i := range items {
@@ -109,11 +111,17 @@ func TestChangesAreThoseOfTheUserInOrder(t *testing.T) {
 	}
 	nid, err := h.Rooms.Timeline.Number(t.Context(), room)
 	h.OK(err)
-	if items, err = h.OfRooms(t.Context(), alice, []journal.RoomNID{nid}, upTo); err != nil || len(items) != 1 || items[0].Type != "b" {
-		t.Errorf("of the room: %v %v", items, err)
+	ofRoom := func(upTo journal.Position) []*accountdata.Item {
+		q := accountdata.Query{UserID: alice, After: upTo, UpTo: upTo, Rooms: []journal.RoomNID{nid}, Wants: all}
+		items, _, err := h.Read(t.Context(), q)
+		h.OK(err)
+		return items
 	}
-	if items, err = h.OfRooms(t.Context(), alice, []journal.RoomNID{nid}, from); err != nil || len(items) != 0 {
-		t.Errorf("of the room before: %v %v", items, err)
+	if items = ofRoom(upTo); len(items) != 1 || items[0].Type != "b" {
+		t.Errorf("of the room: %v", items)
+	}
+	if items = ofRoom(from); len(items) != 0 {
+		t.Errorf("of the room before: %v", items)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -61,9 +60,15 @@ var errTwice = errors.New("one item is changed twice in a group")
 func (s *Service) load(
 	ctx context.Context, userID string, room journal.RoomNID, typ string,
 ) (content json.RawMessage, at journal.Position, err error) {
-	err = s.pool.QueryRow(ctx, `
-		SELECT content, position FROM account_data WHERE user_id = $1 AND room_nid = $2 AND type = $3`,
-		userID, room, typ).Scan((*[]byte)(&content), &at)
+	err = reserve.Read(ctx, func(c *reserve.Counter) error {
+		err := s.pool.QueryRow(ctx, `
+			SELECT content, position FROM account_data WHERE user_id = $1 AND room_nid = $2 AND type = $3`,
+			userID, room, typ).Scan((*[]byte)(&content), &at)
+		if err == nil {
+			err = c.Add(2 * len(content))
+		}
+		return err
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, 0, nil
 	}
@@ -90,37 +95,6 @@ func (s *Service) checkSpace(ctx context.Context, i *Item) error {
 		return matrix.Errorf(matrix.TooLarge, "a user has at most %d pieces of account data of together %d bytes", maxItems, maxBytes)
 	}
 	return nil
-}
-
-// OfRooms reads the items of a user for some rooms that were set up to a
-// position.
-func (s *Service) OfRooms(ctx context.Context, userID string, nids []journal.RoomNID, upTo journal.Position) ([]*Item, error) {
-	return s.items(ctx, `room_nid = ANY($2) AND position <= $3`, userID, nids, upTo)
-}
-
-// Changes reads the items of a user that were set in (after, upTo], in the
-// order of setting.
-func (s *Service) Changes(ctx context.Context, userID string, after, upTo journal.Position) ([]*Item, error) {
-	return s.items(ctx, `position > $2 AND position <= $3`, userID, after, upTo)
-}
-
-func (s *Service) items(ctx context.Context, condition, userID string, args ...any) ([]*Item, error) {
-	items, err := reserve.Collect(ctx, func() pgx.Rows {
-		rows, _ := s.pool.Query(ctx, `
-			SELECT user_id, room_nid, type, content FROM account_data
-			WHERE user_id = $1 AND `+condition+` ORDER BY position`, append([]any{userID}, args...)...)
-		return rows
-	}, func(row pgx.CollectableRow) (*Item, error) {
-		i := &Item{}
-		return i, row.Scan(&i.UserID, &i.Room, &i.Type, (*[]byte)(&i.Content))
-	}, func(i *Item) int {
-		const besideContent = 400
-		return 2*len(i.Content) + besideContent
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the account data of %s: %w", userID, err)
-	}
-	return slices.DeleteFunc(items, func(i *Item) bool { return s.isDamaged(ctx, i) }), nil
 }
 
 // readOthers reads the items that other processes have written in (after, upTo].

@@ -76,7 +76,7 @@ func (h *env) seen(user, room string) []string {
 	h.T.Helper()
 	nid, err := h.Rooms.Timeline.Number(h.T.Context(), room)
 	h.OK(err)
-	list, err := h.Changes(h.T.Context(), user, []receipts.Since{{Room: nid}}, h.Journal.Position())
+	list, _, err := h.Changes(h.T.Context(), user, []receipts.Since{{Room: nid}}, h.Journal.Position())
 	h.OK(err)
 	found := []string{}
 	for _, r := range list {

@@ -3,6 +3,7 @@ package receipts
 import (
 	"context"
 	"fmt"
+	"unsafe"
 
 	"github.com/jackc/pgx/v5"
 
@@ -57,29 +58,101 @@ type Since struct {
 	After journal.Position
 }
 
+// Parts is receipts, by room, that are too much to be held at once. Those that move on
+// before they are read are missing: they are then newer.
+type Parts = reserve.Parts[journal.RoomNID, *Receipt]
+
 // Changes reads the receipts in rooms up to a position that a user may know:
-// the public ones, and the own.
-func (s *Service) Changes(ctx context.Context, userID string, rooms []Since, upTo journal.Position) ([]*Receipt, error) {
+// the public ones, and the own, in no order. Where that is too much for one read, it gives parts
+// instead.
+func (s *Service) Changes(
+	ctx context.Context, userID string, rooms []Since, upTo journal.Position,
+) ([]*Receipt, *Parts, error) {
 	room, after := make([]journal.RoomNID, len(rooms)), make([]journal.Position, len(rooms))
 	for i, r := range rooms {
 		room[i], after[i] = r.Room, r.After
 	}
-	list, err := reserve.Collect(ctx, func() pgx.Rows {
-		rows, _ := s.pool.Query(ctx, `
-			SELECT r.room_nid, r.user_id, r.type, r.thread_id, r.event_id, r.event_position, r.ts
-			FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, after)
-			JOIN receipts r ON r.room_nid = w.room_nid AND r.position > w.after AND r.position <= $3
-			WHERE r.type = 'm.read' OR r.user_id = $4
-			ORDER BY r.position`, room, after, upTo, userID)
+	before, most := reserve.Used(ctx), reserve.Bytes(ctx)
+	list, more, err := reserve.CollectSome(ctx, most, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, selectReceipts+fromRooms+` LIMIT $5`,
+			room, after, upTo, userID, most/besideIDs+2)
 		return rows
-	}, pgx.RowToAddrOfStructByPos[Receipt], func(r *Receipt) int {
-		const besideIDs = 200
-		return 2*(len(r.UserID)+len(r.EventID)+len(r.ThreadID)) + besideIDs
+	}, pgx.RowToAddrOfStructByPos[Receipt], (*Receipt).cost)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read receipts for %s: %w", userID, err)
+	}
+	if !more {
+		return list, nil, nil
+	}
+	reserve.Drop(ctx, reserve.Used(ctx)-before)
+	parts, err := s.parts(ctx, userID, room, after, upTo)
+	return nil, parts, err
+}
+
+const (
+	selectReceipts = `SELECT r.room_nid, r.user_id, r.type, r.thread_id, r.event_id, r.event_position, r.ts `
+	// fromRooms finds the receipts in rooms ($1), each after a position ($2) up to
+	// another one ($3), that a user ($4) may know.
+	fromRooms = `
+		FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, after)
+		JOIN receipts r ON r.room_nid = w.room_nid AND r.position > w.after AND r.position <= $3
+		WHERE (r.type = 'm.read' OR r.user_id = $4)`
+)
+
+const (
+	besideIDs = 200
+	// together is how many receipts are read together where there are many: as many as
+	// take up a part, as long as most of them are.
+	together = 1000
+)
+
+// cost is about how much memory a receipt takes, once as it is and once as it is written.
+func (r *Receipt) cost() int { return 2*(len(r.UserID)+len(r.EventID)+len(r.ThreadID)) + besideIDs }
+
+// parts finds out in which parts receipts can be read.
+func (s *Service) parts(
+	ctx context.Context, userID string, room []journal.RoomNID, after []journal.Position, upTo journal.Position,
+) (*Parts, error) {
+	stretches, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, `
+			SELECT room_nid, min(position) - 1, max(position), (sum(cost) + count(*) * $5)::bigint
+			FROM (
+				SELECT r.room_nid, r.position,
+					2 * (octet_length(r.user_id) + octet_length(r.event_id) + octet_length(r.thread_id)) AS cost,
+					(row_number() OVER (PARTITION BY r.room_nid ORDER BY r.position) - 1) / $6 AS part `+fromRooms+`) p
+			GROUP BY room_nid, part ORDER BY room_nid, part`, room, after, upTo, userID, besideIDs, together)
+		return rows
+	}, pgx.RowToStructByPos[reserve.Stretch[journal.RoomNID]], func(st reserve.Stretch[journal.RoomNID]) int {
+		return 2 * int(unsafe.Sizeof(st))
 	})
+	if err != nil {
+		return nil, fmt.Errorf("measure receipts for %s: %w", userID, err)
+	}
+	return reserve.NewParts(ctx, stretches, func(ctx context.Context, part []reserve.Stretch[journal.RoomNID]) (map[journal.RoomNID][]*Receipt, error) {
+		return s.part(ctx, userID, part)
+	})
+}
+
+// part reads some of the parts.
+func (s *Service) part(
+	ctx context.Context, userID string, part []reserve.Stretch[journal.RoomNID],
+) (map[journal.RoomNID][]*Receipt, error) {
+	room, after, upTo := reserve.Columns(part)
+	list, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, selectReceipts+`
+			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, after, up_to)
+			JOIN receipts r ON r.room_nid = w.room_nid AND r.position > w.after AND r.position <= w.up_to
+			WHERE r.type = 'm.read' OR r.user_id = $4`, room, after, upTo, userID)
+		return rows
+	}, pgx.RowToAddrOfStructByPos[Receipt], (*Receipt).cost)
 	if err != nil {
 		return nil, fmt.Errorf("read receipts for %s: %w", userID, err)
 	}
-	return list, nil
+	found := make(map[journal.RoomNID][]*Receipt, len(part))
+	for _, r := range list {
+		found[r.Room] = append(found[r.Room], r)
+	}
+	return found, nil
 }
 
 func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]push.ReadMarks, error) {

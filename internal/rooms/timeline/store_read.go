@@ -204,15 +204,11 @@ func collectCounted(rows pgx.Rows, c *reserve.Counter) ([]*Event, error) {
 // errTooMuch where there is another after so many bytes; then nothing is kept. The log
 // is told of those that are damaged.
 func (s *Store) readEvents(ctx context.Context, most int64, sql string, args ...any) (f found, err error) {
-	before := reserve.Used(ctx)
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
 		rows, _ := s.pool.Query(ctx, sql, args...)
 		f, err = sortEvents(rows, c, most)
 		return err
 	})
-	if errors.Is(err, errTooMuch) {
-		reserve.Drop(ctx, reserve.Used(ctx)-before)
-	}
 	for i := range f.bad {
 		s.damage.Found(ctx, f.bad[i].name(), f.bad[i].why)
 	}

@@ -1,0 +1,108 @@
+package reserve
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
+)
+
+// PartCost is how much memory a part should take. One that cannot be divided takes more.
+const PartCost = 512 << 10
+
+// Stretch is what stands in (After, UpTo] of a list for a key, and about how much memory
+// that takes.
+type Stretch[K cmp.Ordered] struct {
+	Key         K
+	After, UpTo int64
+	Cost        int64
+}
+
+// Columns takes stretches apart, as arguments of a query.
+func Columns[K cmp.Ordered](part []Stretch[K]) (key []K, after, upTo []int64) {
+	for _, st := range part {
+		key, after, upTo = append(key, st.Key), append(after, st.After), append(upTo, st.UpTo)
+	}
+	return key, after, upTo
+}
+
+// Parts is a list that is too much to be held at once: it is read while it is written.
+// What it takes in memory is counted, and waited for before anything is written. It is
+// not for concurrent use.
+type Parts[K cmp.Ordered, T any] struct {
+	stretches []Stretch[K]
+	read      func(ctx context.Context, part []Stretch[K]) (map[K][]T, error)
+
+	from, to int // the stretches that were read last
+	found    map[K][]T
+	held     int64
+}
+
+// NewParts makes a list of stretches, in the order of their keys and of what stands in
+// them; nil where there are none. A function reads some of them and counts what it reads.
+// Errors of [Read].
+func NewParts[K cmp.Ordered, T any](
+	ctx context.Context, stretches []Stretch[K], read func(ctx context.Context, part []Stretch[K]) (map[K][]T, error),
+) (*Parts[K, T], error) {
+	if len(stretches) == 0 {
+		return nil, nil
+	}
+	most := int64(PartCost)
+	for _, st := range stretches {
+		most = max(most, st.Cost)
+	}
+	return &Parts[K, T]{stretches: stretches, read: read}, Ahead(ctx, most)
+}
+
+// Keys gives the keys for which there is something. There are none in nil.
+func (p *Parts[K, T]) Keys() iter.Seq[K] {
+	return func(yield func(K) bool) {
+		for i := 0; p != nil && i < len(p.stretches); i++ {
+			key := p.stretches[i].Key
+			if (i == 0 || p.stretches[i-1].Key != key) && !yield(key) {
+				return
+			}
+		}
+	}
+}
+
+// Of gives what stands in the list for a key, part by part, until an error. Nothing of
+// a part must be kept when the next is asked for. Keys that follow each other are read
+// together. There is nothing in nil.
+func (p *Parts[K, T]) Of(ctx context.Context, key K) iter.Seq2[[]T, error] {
+	return func(yield func([]T, error) bool) {
+		if p == nil {
+			return
+		}
+		at, _ := slices.BinarySearchFunc(p.stretches, key, func(st Stretch[K], key K) int { return cmp.Compare(st.Key, key) })
+		for at < len(p.stretches) && p.stretches[at].Key == key {
+			if at < p.from || at >= p.to {
+				if err := p.next(ctx, at); err != nil {
+					yield(nil, err)
+					return
+				}
+			}
+			if !yield(p.found[key], nil) {
+				return
+			}
+			for at < p.to && p.stretches[at].Key == key {
+				at++
+			}
+		}
+	}
+}
+
+// next reads the part that begins with a stretch.
+func (p *Parts[K, T]) next(ctx context.Context, from int) (err error) {
+	Drop(ctx, p.held)
+	p.found, p.held = nil, 0
+	to, cost := from+1, p.stretches[from].Cost
+	for to < len(p.stretches) && cost+p.stretches[to].Cost <= PartCost {
+		cost += p.stretches[to].Cost
+		to++
+	}
+	before := Used(ctx)
+	p.found, err = p.read(ctx, p.stretches[from:to])
+	p.from, p.to, p.held = from, to, Used(ctx)-before
+	return err
+}

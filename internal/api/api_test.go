@@ -73,9 +73,9 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		SharedSecret:        sharedSecret,
 		Logger:              log,
 	})
-	profiles := profile.New(pool)
 	limits := addresses.Limits
 	book := journal.New(pool, journal.Options{Limits: limits, Log: log})
+	profiles := profile.New(pool, book)
 	house := rooms.New(rooms.Options{
 		Pool: pool, Journal: book, Profiles: profiles, Log: log,
 		Signer: testSigner, Limits: limits, Guests: users.Guests,

@@ -15,8 +15,7 @@
 //
 // # Flow of data
 //
-// Set and Delete lock the user's row, change it and note the change in one
-// transaction. Then, outside of it, whoever has claimed the change calls the hooks,
-// which bring it into the rooms, and forgets it. A claim is a lease in the database:
-// what is not kept, because the process has died, is taken over by another.
+// Set and Delete lock the user's row, change it and post an entry to the journal's
+// outbox in one transaction. The journal takes that over into the log and has the
+// hooks called, which bring the change into the rooms.
 package profile

@@ -5,17 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth/account"
-	"homeserver/internal/cache"
 	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres"
 )
@@ -79,24 +77,25 @@ func encode(v any) ([]byte, error) {
 // OnChange has been called for the last time.
 type Service struct {
 	pool     *pgxpool.Pool
-	log      *slog.Logger
+	journal  *journal.Journal
 	damage   *postgres.Damage
 	onChange []func(ctx context.Context, userID string, p Profile) error
 	count    func(ctx context.Context, userID string) (ratelimit.Claims, error)
-	turns    cache.Turns // of those who wait for another process to tell a change
-
-	stop    context.CancelFunc
-	running sync.WaitGroup
 }
 
-// New makes a Service on a migrated database.
-func New(pool *pgxpool.Pool) *Service {
-	return &Service{pool: pool, log: slog.New(slog.DiscardHandler)}
+// New makes a Service on a migrated database, before the journal is started. Without a
+// journal, changes are left for another process to announce.
+func New(pool *pgxpool.Pool, j *journal.Journal) *Service {
+	s := &Service{pool: pool, journal: j}
+	if j != nil {
+		j.Handle(kindChange, s.announce)
+	}
+	return s
 }
 
-// ReportTo sets where background work that fails is logged, and profiles that cannot be
-// read are. It is meant for wiring, before the first request.
-func (s *Service) ReportTo(log *slog.Logger, damage *postgres.Damage) { s.log, s.damage = log, damage }
+// ReportTo sets where profiles that cannot be read are logged. It is meant for wiring,
+// before the first request.
+func (s *Service) ReportTo(damage *postgres.Damage) { s.damage = damage }
 
 // Get is a user's whole profile, which may be empty. M_NOT_FOUND for a user who
 // doesn't exist here. Anybody may ask. GET /profile/{userId}.
@@ -213,8 +212,8 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	return remove(ctx, s.pool, userID)
 }
 
-// change applies one change under the lock of the profile's row, and tells the
-// hooks of it. That it is to be told is committed with it.
+// change applies one change under the lock of the profile's row, and has the
+// hooks called. That they are to be called is committed with it.
 func (s *Service) change(ctx context.Context, userID, name string, apply func(*Profile)) error {
 	shown := name == DisplayName || name == AvatarURL
 	var claims ratelimit.Claims
@@ -224,13 +223,13 @@ func (s *Service) change(ctx context.Context, userID, name string, apply func(*P
 			return err
 		}
 	}
-	var told change
-	changed, holder := false, s.holder()
+	var posted int64
+	changed := false
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
 		if changed, err = s.apply(ctx, tx, userID, apply); err != nil || !shown {
 			return err
 		}
-		told, err = noteChange(ctx, tx, userID, holder)
+		posted, err = journal.Post(ctx, tx, kindChange, []journal.Topic{{User: userID}}, nil)
 		return err
 	})
 	if err != nil || !changed {
@@ -239,10 +238,10 @@ func (s *Service) change(ctx context.Context, userID, name string, apply func(*P
 	if err != nil {
 		return fmt.Errorf("change the profile of %s: %w", userID, err)
 	}
-	if !shown {
+	if !shown || s.journal == nil {
 		return nil
 	}
-	return s.tell(ctx, told, holder)
+	return s.journal.Settle(ctx, posted)
 }
 
 // apply changes a profile, and reports whether it is another one now.

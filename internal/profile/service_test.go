@@ -10,8 +10,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
@@ -24,12 +26,42 @@ var alice = matrix.Session{UserID: "@alice:localhost", DeviceID: "PHONE"}
 // newService is a service on a database of its own, with the user alice.
 func newService(t *testing.T) *Service {
 	t.Helper()
+	return processOn(t, newDatabase(t))
+}
+
+// processOn is the service of one more process on a database, with the hooks that it has
+// before it starts.
+func processOn(t *testing.T, pool *pgxpool.Pool, hooks ...func(context.Context, string, Profile) error) *Service {
+	t.Helper()
+	j := journal.New(pool, journal.Options{})
+	s := New(pool, j)
+	for _, hook := range hooks {
+		s.OnChange(hook)
+	}
+	if err := j.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, s) })
+	return s
+}
+
+// stop ends a process; it may be called again.
+func stop(t *testing.T, s *Service) {
+	t.Helper()
+	if err := s.journal.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+// newDatabase is a database with the user alice.
+func newDatabase(t *testing.T) *pgxpool.Pool {
+	t.Helper()
 	pool := postgrestest.New(t)
 	users := auth.New(pool, auth.Options{ServerName: "localhost"})
 	if _, err := users.CreateAccount(t.Context(), auth.NewAccount{Username: "alice"}); err != nil {
 		t.Fatal(err)
 	}
-	return New(pool)
+	return pool
 }
 
 func set(t *testing.T, s *Service, name, value string) {
@@ -283,12 +315,14 @@ func TestChangeWhileAHookRuns(t *testing.T) {
 	s.OnChange(func(ctx context.Context, userID string, p Profile) error {
 		seen = append(seen, p.DisplayName)
 		if len(seen) == 1 {
-			other := New(s.pool)
+			other := New(s.pool, nil)
 			return other.Set(ctx, alice, userID, DisplayName, json.RawMessage(`"second"`))
 		}
 		return nil
 	})
 	set(t, s, DisplayName, `"first"`)
+	waitUntilTold(t, s)
+	stop(t, s)
 	if diff := cmp.Diff([]string{"first", "second"}, seen); diff != "" {
 		t.Error(diff)
 	}

@@ -51,12 +51,13 @@ func TestNewNameReachesAllRoomsAfterACrash(t *testing.T) {
 	h := newEnv(t)
 	who := h.Account("bob")
 	told, untold := h.Public(bob), h.Public(bob)
-	first := true
+	first, revived := true, make(chan struct{})
 	h.Profiles.OnChange(func(ctx context.Context, userID string, p profile.Profile) error {
 		if first {
 			first = false
 			return errors.New("the process dies")
 		}
+		<-revived
 		return h.Rooms.UpdateProfile(ctx, userID, p)
 	})
 	if err := h.Profiles.Set(t.Context(), who, bob, "displayname", roomstest.Raw("Bob")); err == nil {
@@ -64,8 +65,7 @@ func TestNewNameReachesAllRoomsAfterACrash(t *testing.T) {
 	}
 	h.SetState(bob, told, event.TypeMember, bob, `{"membership":"join","displayname":"Bob"}`)
 	before := len(h.History(alice, told))
-	h.Profiles.Start(t.Context())
-	t.Cleanup(h.Profiles.Stop)
+	close(revived)
 	const want = `{"membership":"join","displayname":"Bob"}`
 	for deadline := time.Now().Add(time.Minute); !roomstest.SameJSON(h.Content(alice, untold, event.TypeMember, bob), want); {
 		if time.Now().After(deadline) {

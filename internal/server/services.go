@@ -55,7 +55,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 		return nil, err
 	}
 	s.auth = newAuth(cfg, pool, s.stages, s.threepids, s.limits, s.others, log)
-	s.profiles = profile.New(pool)
+	s.profiles = profile.New(pool, s.journal)
 	s.rooms = rooms.New(rooms.Options{
 		Pool: pool, Journal: s.journal, Profiles: s.profiles, Signer: signer, Limits: s.limits, Guests: s.auth.Guests, Log: log,
 		Keys: func(ctx context.Context, conn *pgx.Conn) (map[string]ed25519.PublicKey, error) {
@@ -63,7 +63,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 		},
 		Shares: rooms.Shares{State: int(budget.Caches.RoomState), Transactions: int(budget.Caches.Transactions)},
 	})
-	s.profiles.ReportTo(log, s.rooms.Timeline.Damage())
+	s.profiles.ReportTo(s.rooms.Timeline.Damage())
 	s.profiles.OnChange(s.rooms.UpdateProfile)
 	s.profiles.CountBy(s.rooms.CountProfile)
 	s.auth.OnDeactivate(s.rooms.LeaveAll)

@@ -37,7 +37,7 @@ func viewersOn(t *testing.T, pool *pgxpool.Pool) (*viewers, *rooms.Service, stri
 	t.Helper()
 	j := journal.New(pool, journal.Options{})
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	r := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool), Signer: signer})
+	r := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool, j), Signer: signer})
 	vs := newViewers(r.Timeline, accountdata.New(pool, j, r.Timeline, 0), j, viewerBytes)
 	j.Observe(journal.Observer{Committed: vs.committed, Reset: vs.reset})
 	if err := j.Start(t.Context()); err != nil {

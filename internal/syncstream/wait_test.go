@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -143,8 +144,11 @@ func TestRenameThatIsFilteredOutEndsAWait(t *testing.T) {
 // counter counts the statements of a pool.
 type counter struct{ statements atomic.Int64 }
 
-func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	c.statements.Add(1)
+func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	// What the journal does by itself, whatever is asked for, is not counted.
+	if !strings.Contains(q.SQL, "wait_to_lead") && !strings.Contains(q.SQL, "outbox") {
+		c.statements.Add(1)
+	}
 	return ctx
 }
 func (c *counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}

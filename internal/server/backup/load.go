@@ -76,11 +76,17 @@ func endSessions(ctx context.Context, tx pgx.Tx, m *manifest) error {
 	return nil
 }
 
-// analyze gathers statistics: the planner knows nothing of tables that are new.
+// analyze gathers statistics: the planner knows nothing of tables that are new. Those of
+// an older schema may be gone.
 func analyze(ctx context.Context, conn *pgx.Conn, m *manifest) error {
 	names := make([]string, len(m.Tables))
 	for i, t := range m.Tables {
 		names[i] = quote(t.Name)
+	}
+	rows, _ := conn.Query(ctx, `SELECT name FROM unnest($1::text[]) name WHERE to_regclass(name) IS NOT NULL`, names)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("find the tables that are left: %w", err)
 	}
 	if _, err := conn.Exec(ctx, `ANALYZE `+strings.Join(names, ", ")); err != nil {
 		return fmt.Errorf("gather statistics: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"homeserver/internal/matrixtest"
 	"log/slog"
 	"slices"
 	"strings"
@@ -155,13 +156,7 @@ func TestFollowerTriesAgain(t *testing.T) {
 	failed := func(more int) {
 		t.Helper()
 		from := c.count()
-		for deadline := within(t); c.count() < from+more; {
-			select {
-			case <-time.After(time.Millisecond):
-			case <-deadline.Done():
-				t.Fatal("it has not tried again")
-			}
-		}
+		matrixtest.Until(t, "it tries again", func() bool { return c.count() >= from+more })
 	}
 	failed(1)
 	if n, _ := f.progress(); n != 0 {
@@ -236,9 +231,7 @@ func TestFollowerStopsInTheMiddle(t *testing.T) {
 	c := &copies{blocked: make(chan struct{})}
 	j, f := following(t, pool, c)
 	commit(t, j, note(1, "a"))
-	for c.count() == 0 {
-		<-time.After(time.Millisecond)
-	}
+	matrixtest.Until(t, "it copies", func() bool { return c.count() > 0 })
 	f.Stop()
 	if n := len(written(t, pool, 0)); n != 1 {
 		t.Errorf("%d notes", n)
@@ -331,9 +324,9 @@ func TestWhoWaitsToLeadKeepsItsConnection(t *testing.T) {
 	f.Start(t.Context())
 	t.Cleanup(f.Stop)
 	const once, attempts = 3, 50
-	waitFor(t, func() bool { return idle.queries.Load() >= once })
+	matrixtest.Until(t, "it tries once", func() bool { return idle.queries.Load() >= once })
 	made := idle.connections.Load()
-	waitFor(t, func() bool { return idle.queries.Load() >= once+attempts })
+	matrixtest.Until(t, "it tries again and again", func() bool { return idle.queries.Load() >= once+attempts })
 	if n := idle.connections.Load() - made; n != 0 {
 		t.Errorf("%d connections were made while it waited", n)
 	}

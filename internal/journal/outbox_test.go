@@ -19,6 +19,7 @@ import (
 
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 const alice, bob = "@alice:localhost", "@bob:localhost"
@@ -285,7 +286,7 @@ func TestWhatCannotBeHandledIsTriedAgain(t *testing.T) {
 		}
 		signal(h.handlers.more)
 	}
-	waitFor(t, func() bool { hurry(); return len(left(t, pool)) == 0 })
+	matrixtest.Until(t, "nothing is left", func() bool { hurry(); return len(left(t, pool)) == 0 })
 	if got := h.list(); attempts.Load() != 3 || !slices.Equal(got, []string{"easy", "hard"}) {
 		t.Errorf("%d attempts, handled is %q", attempts.Load(), got)
 	}
@@ -377,14 +378,14 @@ func TestWhatAKilledProcessHasPostedIsTakenOver(t *testing.T) {
 	if err := process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool { return len(left(t, pool)) == 2 })
+	matrixtest.Until(t, "two are left", func() bool { return len(left(t, pool)) == 2 })
 	if err := process.Process.Kill(); err != nil {
 		t.Error(err)
 	}
 	_ = process.Wait() // it was killed
 	release()
 	h := handles(t, pool, Options{Watch: never}, nil)
-	waitFor(t, func() bool { return len(left(t, pool)) == 0 })
+	matrixtest.Until(t, "nothing is left", func() bool { return len(left(t, pool)) == 0 })
 	if got := h.list(); !slices.Equal(got, []string{"a thing"}) {
 		t.Errorf("handled is %q", got)
 	}

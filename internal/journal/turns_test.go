@@ -10,6 +10,7 @@ import (
 
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // One caller with a thousand writes kept everybody else's at the end of the queue.
@@ -28,13 +29,13 @@ func TestWhoFloodsTheQueueWaitsForHimself(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, func() bool { return j.turns.Waiting() == flood-4 }) // half of two groups of 4 MiB is on its way
+	matrixtest.Until(t, "the flood waits", func() bool { return j.turns.Waiting() == flood-4 }) // half of two groups of 4 MiB is on its way
 	all.Go(func() {
 		if err := j.Commit(matrix.WithCaller(t.Context(), "@other:localhost"), note(1, "other")); err != nil {
 			t.Error(err)
 		}
 	})
-	waitFor(t, func() bool { // however many of the flood are with the writer already
+	matrixtest.Until(t, "the others wait as well", func() bool { // however many of the flood are with the writer already
 		j.queue.mu.Lock()
 		defer j.queue.mu.Unlock()
 		return slices.ContainsFunc(j.queue.writes, func(p *Pending) bool { return p.size < len(large) })
@@ -91,17 +92,5 @@ func TestWrittenBytesAreCountedForTheCaller(t *testing.T) {
 	}
 	if n := len(written(t, pool, 0)); n != 3 {
 		t.Errorf("%d notes are written", n)
-	}
-}
-
-// waitFor looks again and again until something is so.
-func waitFor(t *testing.T, so func() bool) {
-	t.Helper()
-	for deadline := within(t); !so(); {
-		select {
-		case <-time.After(time.Millisecond):
-		case <-deadline.Done():
-			t.Fatal("it does not come about")
-		}
 	}
 }

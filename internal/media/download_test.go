@@ -56,20 +56,12 @@ func TestDownloadThatIsTooEarly(t *testing.T) {
 // watched waits until somebody waits for the upload.
 func (h *env) watched(t *testing.T, id string, watchers int) {
 	t.Helper()
-	for ctx := within(t); ; {
+	matrixtest.Until(t, "somebody waits", func() bool {
 		h.arrivals.mu.Lock()
+		defer h.arrivals.mu.Unlock()
 		of := h.arrivals.waiting[id]
-		there := of != nil && of.watchers == watchers
-		h.arrivals.mu.Unlock()
-		if there {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal("nobody waits")
-		case <-time.After(time.Millisecond):
-		}
-	}
+		return of != nil && of.watchers == watchers
+	})
 }
 
 func TestDownloadWaitsForTheUpload(t *testing.T) {

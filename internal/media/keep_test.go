@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"homeserver/internal/matrixtest"
 	"io"
 	"os"
 	"os/exec"
@@ -304,13 +305,7 @@ func TestStartCleans(t *testing.T) {
 	h.killed(t, "left", "")
 	h.age(t)
 	h.Start(t.Context())
-	for ctx := within(t); len(h.files(t)) > 0; {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("still there: %v", h.files(t))
-		case <-time.After(time.Millisecond):
-		}
-	}
+	matrixtest.Until(t, "no file is left", func() bool { return len(h.files(t)) == 0 })
 	h.Stop()
 }
 

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/roomstest"
@@ -67,12 +67,9 @@ func TestNewNameReachesAllRoomsAfterACrash(t *testing.T) {
 	before := len(h.History(alice, told))
 	close(revived)
 	const want = `{"membership":"join","displayname":"Bob"}`
-	for deadline := time.Now().Add(time.Minute); !roomstest.SameJSON(h.Content(alice, untold, event.TypeMember, bob), want); {
-		if time.Now().After(deadline) {
-			t.Fatal("a room does not get the new name")
-		}
-		<-time.After(10 * time.Millisecond)
-	}
+	matrixtest.Until(t, "the room gets the new name", func() bool {
+		return roomstest.SameJSON(h.Content(alice, untold, event.TypeMember, bob), want)
+	})
 	if n := len(h.History(alice, told)) - before; n != 0 {
 		t.Errorf("a room is told %d times more", n)
 	}

@@ -163,7 +163,7 @@ func (s *Service) filter(ctx context.Context, userID, given string) (*Filter, er
 	return f, err
 }
 
-// StoreFilter keeps a filter for a user and gives its ID; the same definition
+// StoreFilter keeps a filter for a user and returns its ID; the same definition
 // has the same ID. Errors as for a filter that /sync is given, and M_UNKNOWN if
 // the user has too many. Client-server API, POST /user/{userId}/filter.
 func (s *Service) StoreFilter(ctx context.Context, userID string, definition json.RawMessage) (filterID string, err error) {
@@ -182,7 +182,7 @@ func (s *Service) StoreFilter(ctx context.Context, userID string, definition jso
 	return strconv.FormatInt(id, 10), nil
 }
 
-// StoredFilter gives a filter as it was stored. M_NOT_FOUND if the user has none
+// StoredFilter returns a filter as it was stored. M_NOT_FOUND if the user has none
 // of that ID. Client-server API, GET /user/{userId}/filter/{filterId}.
 func (s *Service) StoredFilter(ctx context.Context, userID, filterID string) (json.RawMessage, error) {
 	id, err := strconv.ParseInt(filterID, 10, 64)

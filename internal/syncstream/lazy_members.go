@@ -17,7 +17,7 @@ type lazyMembers struct {
 	seed maphash.Seed
 }
 
-// knownMember stands for a member that a device was told of; the four texts would take
+// knownMember stands for a member that was sent to a device; the four texts would take
 // many times the memory. The value beside it is the token of that answer: a device that
 // comes back with an older one has not got it.
 type knownMember uint64
@@ -36,10 +36,10 @@ func (l *lazyMembers) key(p *plan, r *room, member string) knownMember {
 	return knownMember(maphash.Comparable(l.seed, sent{p.userID, p.deviceID, member, r.nid}))
 }
 
-// fillMembers adds the member events of those who sent something in a timeline,
+// fillLazyMembers adds the member events of those who sent something in a timeline,
 // of the heroes, and, with a full state, of the reader; but for those whom the
 // device knows.
-func (s *Service) fillMembers(ctx context.Context, p *plan) error {
+func (s *Service) fillLazyMembers(ctx context.Context, p *plan) error {
 	if !p.filter.lazy() {
 		return nil
 	}
@@ -99,7 +99,7 @@ func (l *lazyMembers) wanted(p *plan, r *room) map[string]struct{} {
 	return wanted
 }
 
-// remember notes the members among events that the answer tells of.
+// remember notes the members among events of the answer.
 func (l *lazyMembers) remember(p *plan, r *room, events []*timeline.Event) {
 	for _, e := range events {
 		if e.Type != event.TypeMember || e.StateKey == nil {

@@ -71,7 +71,7 @@ func (s *Service) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{s.metrics.waiting, s.metrics.seconds}
 }
 
-// Caches tells how the caches are used.
+// Caches reports how the caches are used.
 func (s *Service) Caches() cache.Caches {
 	return cache.Caches{
 		"viewers": s.viewers.stats,

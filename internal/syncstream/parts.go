@@ -37,7 +37,7 @@ var parts = []part{
 		isNewIn: func(r *room) bool { return r.summary != nil },
 	},
 	{
-		name: "lazy-loaded members", after: []string{"timelines", "state", "summaries"}, fill: (*Service).fillMembers,
+		name: "lazy-loaded members", after: []string{"timelines", "state", "summaries"}, fill: (*Service).fillLazyMembers,
 		isNewIn: func(r *room) bool { return len(r.state.Events) > 0 },
 	},
 	{

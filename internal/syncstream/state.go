@@ -27,12 +27,12 @@ func (p *plan) stateAt(r *room) journal.Position {
 	return min(r.prevBatch, r.stateUpTo)
 }
 
-// showsState reports whether state of the room is asked for, and may be told.
+// showsState reports whether state of the room is asked for, and may be shown.
 func (p *plan) showsState(r *room) bool {
 	return r.hasTimeline() && !r.stateHidden && p.filter.Room.State.WantsRoom(r.id)
 }
 
-// readFullState gives the state that the timelines of rooms begin with; and what has
+// readFullState reads the state that the timelines of rooms begin with; and what has
 // changed since and does not stand in the timeline, kept out by the filter or because the
 // reader may not read it.
 func (s *Service) readFullState(ctx context.Context, p *plan, full []*room) error {
@@ -72,9 +72,9 @@ func (s *Service) readFullState(ctx context.Context, p *plan, full []*room) erro
 	return err
 }
 
-// fillStateChanges gives the state that changed since the last answer and does
+// fillStateChanges reads the state that changed since the last answer and does
 // not stand in the timeline: in a gap, kept out by the filter, or in a stretch that
-// the reader may not read. Where that is too much to be held at once, it gives the whole
+// the reader may not read. Where that is too much to be held at once, it reads the whole
 // state.
 func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
 	var changed, full []*room
@@ -108,16 +108,16 @@ func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
 	if err := s.readFullState(ctx, p, full); err != nil {
 		return err
 	}
-	return s.fillNewMembers(ctx, changed, found)
+	return s.fillMembersChanged(ctx, changed, found)
 }
 
-// hasStateChanges reports whether there may be state to tell of beside the timeline,
-// where the whole state is not told.
+// hasStateChanges reports whether there may be state to show beside the timeline,
+// where the whole state is not shown.
 func (p *plan) hasStateChanges(r *room) bool {
 	return !r.fullState && r.hasTimeline() && !r.stateHidden && !r.unchanged
 }
 
-// liveState gives the state events of the room's entries in the window.
+// liveState returns the state events of the room's entries in the window.
 func (r *room) liveState(since journal.Position) []*timeline.Event {
 	var events []*timeline.Event
 	for _, entry := range r.live {
@@ -130,7 +130,7 @@ func (r *room) liveState(since journal.Position) []*timeline.Event {
 }
 
 // setStateChanges takes the state events since the last answer, oldest first. Of
-// each state entry it gives what it is in the end, unless the timeline shows that:
+// each state entry it takes what it is in the end, unless the timeline shows that:
 // then what it was when the timeline begins.
 func (p *plan) setStateChanges(r *room, changes []*timeline.Event) {
 	if len(changes) == 0 {
@@ -146,17 +146,17 @@ func (p *plan) setStateChanges(r *room, changes []*timeline.Event) {
 	if !p.showsState(r) {
 		return
 	}
-	var told []*timeline.Event
+	var shown []*timeline.Event
 	for _, e := range changes {
 		wanted := atEnd[stateKey(e)]
 		if !p.stateAfter && r.shows(wanted) {
 			wanted = atStart[stateKey(e)]
 		}
 		if e == wanted && p.filter.Room.State.Match(e) {
-			told = append(told, e)
+			shown = append(shown, e)
 		}
 	}
-	r.state.Events = told
+	r.state.Events = shown
 }
 
 func stateKey(e *timeline.Event) event.StateKey {

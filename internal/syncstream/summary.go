@@ -38,10 +38,10 @@ type member struct {
 	user string
 }
 
-// fillNewMembers notes in which rooms somebody has come or gone since the last answer.
-// Who has only changed their profile counts in the summary as before: that ends no wait
+// fillMembersChanged notes in which rooms somebody has come or gone since the last answer.
+// A user who has only changed their profile counts in the summary as before: that ends no wait
 // if the filter keeps the event out, and costs no query for each member who waits.
-func (s *Service) fillNewMembers(ctx context.Context, changed []*room, events map[journal.RoomNID]timeline.List) error {
+func (s *Service) fillMembersChanged(ctx context.Context, changed []*room, events map[journal.RoomNID]timeline.List) error {
 	before, after := map[member]string{}, map[member]string{}
 	var missing []timeline.MemberAt
 	for _, r := range changed {
@@ -53,7 +53,7 @@ func (s *Service) fillNewMembers(ctx context.Context, changed []*room, events ma
 			after[m] = c.last.Membership()
 			if c.first.Replaces == nil || c.first.Replaces.Position <= r.since {
 				before[m] = c.first.MembershipBefore()
-			} else { // the tables have told of the end alone
+			} else { // the tables have the end alone
 				missing = append(missing, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: r.nid, At: r.since}, User: user})
 			}
 		}

@@ -66,8 +66,8 @@ func (r *room) newest(filter *timeline.EventFilter, most int) []*timeline.Event 
 // some were left, means that there are older ones. The timeline begins after a position,
 // and all before it is a gap. A room that the user has just come into counts as having
 // older events: clients know from other servers that they have to ask for its history. A
-// user who sees nothing of the room but how their own membership changed is not told
-// so: history is not for them.
+// user who sees nothing of the room but how their own membership changed is shown a
+// timeline that is not limited: history is not for them.
 func (r *room) setTimeline(list timeline.List, limit int, after journal.Position) {
 	newest, shown := list.Events, 0
 	for shown < min(limit, len(newest)) && newest[shown].Position > after {

@@ -45,7 +45,7 @@ func (s *Service) token(p journal.Position, tick journal.Tick, before string) st
 	return token
 }
 
-// tickOf gives the part of a token that says how far what is not durable is known.
+// tickOf returns the part of a token that says how far what is not durable is known.
 func tickOf(token string) string {
 	_, tick, _ := strings.Cut(token, "_")
 	return tick

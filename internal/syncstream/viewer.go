@@ -37,16 +37,13 @@ type viewer struct {
 	err    error
 }
 
-// ignores reports whether the user ignores another.
-func (v *viewer) ignores(userID string) bool { return slices.Contains(v.ignored, userID) }
-
 // standing is how a user stands to a room, and what the user may read of it.
 type standing struct {
 	*timeline.Standing
 	access *timeline.Access
 }
 
-// accessAt gives what the user may read as of a position. The standing may have
+// accessAt returns what the user may read as of a position. The standing may have
 // been loaded when the database was ahead of this process.
 func (st *standing) accessAt(p journal.Position) *timeline.Access {
 	if st.Memberships.Last().From <= p && st.Visibilities.Last().From <= p {
@@ -115,7 +112,7 @@ func (vs *viewers) stats() cache.Stats {
 	return vs.uses.Stats(len(vs.byUser), vs.bytes)
 }
 
-// use gives the viewer of a user, loading it if need be, until release. It may
+// use returns the viewer of a user, loading it if need be, until release. It may
 // be gone by the time it is looked at.
 func (vs *viewers) use(ctx context.Context, userID string) (*viewer, error) {
 	for {

@@ -17,6 +17,7 @@ import (
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/media/blob/blobtest"
+	"homeserver/internal/media/picture/picturetest"
 )
 
 // newBucketEnv is one with a bucket, whichever way the test is run.
@@ -44,8 +45,8 @@ func wantAway(t *testing.T, what string, err error) {
 func TestStorageThatIsAway(t *testing.T) {
 	t.Parallel()
 	h := newBucketEnv(t, nil)
-	file := jpegOf(t, quarters(300, 300))
-	known, fresh, announced := h.upload(t, alice, file), h.upload(t, alice, pngOf(t, quarters(200, 200))), h.create(t, alice)
+	file := picturetest.JPEG(t, picturetest.Quarters(300, 300))
+	known, fresh, announced := h.upload(t, alice, file), h.upload(t, alice, picturetest.PNG(t, picturetest.Quarters(200, 200))), h.create(t, alice)
 	q := ThumbnailQuery{Server: "localhost", MediaID: known, Width: 96, Height: 96, Crop: true}
 	made, err := h.Thumbnail(t.Context(), q)
 	if err != nil {
@@ -108,7 +109,7 @@ func TestPreviewWhileTheStorageIsAway(t *testing.T) {
 	h.Service = h.another(t, func(o *Options) { o.Previews, o.Storage = h.o.Previews, s3.Open(t) })
 	s := newSite(t, map[string]page{
 		"/":  {contentType: "text/html", body: `<title>T</title><meta property=og:image content=/i>`},
-		"/i": {contentType: "image/png", body: pngOf(t, quarters(4, 4))},
+		"/i": {contentType: "image/png", body: picturetest.PNG(t, picturetest.Quarters(4, 4))},
 	})
 	s3.Down()
 	_, err := h.Preview(t.Context(), s.URL)
@@ -161,7 +162,7 @@ func TestDownloadThatBreaksOff(t *testing.T) {
 func TestMadeThumbnailNeedsNoSource(t *testing.T) {
 	t.Parallel()
 	h := newBucketEnv(t, nil)
-	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, jpegOf(t, quarters(300, 300))), Width: 96, Height: 96}
+	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, picturetest.JPEG(t, picturetest.Quarters(300, 300))), Width: 96, Height: 96}
 	ask := func() (asked []string) {
 		h.s3.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 			asked = append(asked, r.Method+" "+strings.Split(r.URL.Path, "/")[3])

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"homeserver/internal/media/picture/picturetest"
 )
 
 // stored are the keys of what lies in the storage, with their sizes.
@@ -28,7 +30,7 @@ func (h *env) stored(t *testing.T) []string {
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	h := newEnv(t, nil)
-	picture := jpegOf(t, quarters(300, 300))
+	picture := picturetest.JPEG(t, picturetest.Quarters(300, 300))
 	ids := map[string]string{
 		h.upload(t, alice, "one"): "one", h.upload(t, bob, "one"): "one", h.upload(t, alice, "two"): "two",
 		h.upload(t, alice, ""): "", h.upload(t, bob, picture): picture,

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/html/charset"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/media/picture"
 )
 
 const (
@@ -194,11 +195,11 @@ func (s *Service) addPicture(ctx context.Context, properties map[string]any, bod
 		return nil
 	}
 	defer in.discard()
-	p, err := inspect(in.file, in.bytes)
+	p, err := picture.Inspect(in.file, in.bytes)
 	if err != nil {
 		return nil //nolint:nilerr // it is no picture; the preview does without
 	}
-	contentType := string(p.format)
+	contentType := string(p.Format)
 	m := media{ID: rand.Text(), CreatedAt: s.nowMS(), Hash: in.hash[:], Bytes: &in.bytes, ContentType: &contentType}
 	err = s.keep(ctx, in, func(tx pgx.Tx) error {
 		known, err := serversOwn(ctx, tx, in.hash)
@@ -216,8 +217,8 @@ func (s *Service) addPicture(ctx context.Context, properties map[string]any, bod
 	}
 	properties["og:image"] = s.uri(m.ID)
 	properties["og:image:type"] = contentType
-	properties["og:image:width"] = p.width
-	properties["og:image:height"] = p.height
+	properties["og:image:width"] = p.Width
+	properties["og:image:height"] = p.Height
 	properties["matrix:image:size"] = in.bytes
 	return nil
 }

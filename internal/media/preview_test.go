@@ -19,6 +19,7 @@ import (
 
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/media/picture/picturetest"
 	"homeserver/internal/safehttp"
 )
 
@@ -93,7 +94,7 @@ func wantProperties(t testing.TB, what string, got map[string]any, want map[stri
 func TestPreview(t *testing.T) {
 	t.Parallel()
 	h := newPreviews(t)
-	picture := jpegOf(t, quarters(48, 32))
+	picture := picturetest.JPEG(t, picturetest.Quarters(48, 32))
 	s := newSite(t, map[string]page{
 		"/blog/post": {contentType: "text/html; charset=utf-8", body: `<!DOCTYPE html><html><head>
 			<title>A title for the browser</title>
@@ -140,7 +141,7 @@ func TestPreviewFallsBack(t *testing.T) {
 func TestPreviewOfWhatIsNoPage(t *testing.T) {
 	t.Parallel()
 	h := newPreviews(t)
-	picture := pngOf(t, quarters(20, 10))
+	picture := picturetest.PNG(t, picturetest.Quarters(20, 10))
 	s := newSite(t, map[string]page{
 		"/picture": {contentType: "image/png", body: picture},
 		"/svg":     {contentType: "image/svg+xml", body: `<svg xmlns="http://www.w3.org/2000/svg"/>`},
@@ -174,7 +175,7 @@ func TestPreviewReadsOldCharsets(t *testing.T) {
 func TestPreviewIsKept(t *testing.T) {
 	t.Parallel()
 	h := newPreviews(t)
-	picture := page{contentType: "image/png", body: pngOf(t, quarters(4, 4))}
+	picture := page{contentType: "image/png", body: picturetest.PNG(t, picturetest.Quarters(4, 4))}
 	s := newSite(t, map[string]page{
 		"/":  {contentType: "text/html", body: `<title>Kept</title><meta property=og:image content=/i>`},
 		"/i": picture,
@@ -288,7 +289,7 @@ func TestPreviewErrors(t *testing.T) {
 func TestPreviewWithoutItsPicture(t *testing.T) {
 	t.Parallel()
 	h := newPreviews(t)
-	huge := pngOf(t, quarters(4, 4)) + strings.Repeat("x", maxPictureBytes)
+	huge := picturetest.PNG(t, picturetest.Quarters(4, 4)) + strings.Repeat("x", maxPictureBytes)
 	s := newSite(t, map[string]page{
 		"/huge": {contentType: "image/png", body: huge},
 		"/text": {contentType: "image/png", body: "no picture at all"},

@@ -9,6 +9,7 @@ import (
 
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/media/picture/picturetest"
 )
 
 // TestThreeProcesses announces an upload to one process, makes it to another, and has a
@@ -100,14 +101,14 @@ func TestProcessesShareThumbnails(t *testing.T) {
 	t.Parallel()
 	h := newEnv(t, nil)
 	other := h.another(t, nil)
-	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, jpegOf(t, quarters(300, 300))), Width: 96, Height: 96, Crop: true}
+	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, picturetest.JPEG(t, picturetest.Quarters(300, 300))), Width: 96, Height: 96, Crop: true}
 	first, err := h.Thumbnail(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
 	contentOf(t, first)
 	// What is there is not made again: a mark in its place comes back.
-	mark := pngOf(t, quarters(1, 1))
+	mark := picturetest.PNG(t, picturetest.Quarters(1, 1))
 	h.overwrite(t, h.files(t)[1], mark)
 	second, err := other.Thumbnail(t.Context(), q)
 	if err != nil {
@@ -123,7 +124,7 @@ func TestProcessesShareThumbnails(t *testing.T) {
 func TestThumbnailThatIsGone(t *testing.T) {
 	t.Parallel()
 	h := newEnv(t, nil)
-	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, jpegOf(t, quarters(300, 300))), Width: 96, Height: 96, Crop: true}
+	q := ThumbnailQuery{Server: "localhost", MediaID: h.upload(t, alice, picturetest.JPEG(t, picturetest.Quarters(300, 300))), Width: 96, Height: 96, Crop: true}
 	for range 2 {
 		thumbnail, err := h.Thumbnail(t.Context(), q)
 		if err != nil {

@@ -8,35 +8,37 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/media/picture"
 )
 
-// loadPicture reads what a file's header told; errNoPicture and errTooBig as inspect
+// loadPicture reads what a file's header told; picture.ErrNoPicture and picture.ErrTooBig as inspect
 // gives them, and false where nobody has looked yet.
-func loadPicture(ctx context.Context, pool *pgxpool.Pool, h hash) (p picture, known bool, err error) {
+func loadPicture(ctx context.Context, pool *pgxpool.Pool, h hash) (p picture.Picture, known bool, err error) {
 	var tooBig bool
 	err = pool.QueryRow(ctx, `
 		SELECT format, too_big, width, height, orientation, animated, frames, unpacked, metadata
 		FROM media_pictures WHERE hash = $1`, h[:]).
-		Scan(&p.format, &tooBig, &p.width, &p.height, &p.orientation, &p.animated, &p.frames, &p.unpacked, &p.metadata)
+		Scan(&p.Format, &tooBig, &p.Width, &p.Height, &p.Orientation, &p.Animated, &p.Frames, &p.Unpacked, &p.Metadata)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return picture{}, false, nil
+		return picture.Picture{}, false, nil
 	case err != nil:
-		return picture{}, false, fmt.Errorf("load a picture: %w", err)
+		return picture.Picture{}, false, fmt.Errorf("load a picture: %w", err)
 	case tooBig:
-		return picture{}, true, errTooBig
-	case p.format == "":
-		return picture{}, true, errNoPicture
+		return picture.Picture{}, true, picture.ErrTooBig
+	case p.Format == "":
+		return picture.Picture{}, true, picture.ErrNoPicture
 	}
 	return p, true, nil
 }
 
 // storePicture keeps what a file's header told, or that it is none that is read.
-func storePicture(ctx context.Context, pool *pgxpool.Pool, h hash, p picture, tooBig bool) error {
+func storePicture(ctx context.Context, pool *pgxpool.Pool, h hash, p picture.Picture, tooBig bool) error {
 	_, err := pool.Exec(ctx, `
 		INSERT INTO media_pictures (hash, format, too_big, width, height, orientation, animated, frames, unpacked, metadata)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (hash) DO NOTHING`,
-		h[:], p.format, tooBig, p.width, p.height, p.orientation, p.animated, p.frames, p.unpacked, p.metadata)
+		h[:], p.Format, tooBig, p.Width, p.Height, p.Orientation, p.Animated, p.Frames, p.Unpacked, p.Metadata)
 	if err != nil {
 		return fmt.Errorf("store a picture: %w", err)
 	}

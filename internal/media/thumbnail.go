@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image/gif"
-	"image/jpeg"
-	"image/png"
 	"io"
 	"io/fs"
 	"time"
 
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
+	"homeserver/internal/media/picture"
 )
 
 const (
@@ -23,13 +21,6 @@ const (
 	// maxWaitingPaintersEach how many of one caller.
 	maxWaitingPainters     = 200
 	maxWaitingPaintersEach = 20
-	// maxMovingPixels and maxPaintedPixels bound the pixels of all frames together,
-	// of the source and of the thumbnail, and maxMovingFrames the frames; what has more
-	// becomes a still.
-	maxMovingPixels  = 100 << 20
-	maxPaintedPixels = 16 << 20
-	maxMovingFrames  = 2000
-	jpegQuality      = 85
 )
 
 // ThumbnailQuery asks for a small picture of a file: section "Thumbnails".
@@ -66,22 +57,22 @@ func (s *Service) Thumbnail(ctx context.Context, q ThumbnailQuery) (*File, error
 		return nil, err
 	}
 	p, err := s.pictureOf(ctx, m.hash())
-	if errors.Is(err, errTooBig) {
+	if errors.Is(err, picture.ErrTooBig) {
 		return nil, errTooBigToThin
 	}
-	if errors.Is(err, errNoPicture) {
+	if errors.Is(err, picture.ErrNoPicture) {
 		return nil, errNoThumbnail
 	}
 	if err != nil {
 		return nil, err
 	}
-	t := plan(p, q)
-	if t.original {
+	t := picture.Plan(p, picture.Wanted{Width: q.Width, Height: q.Height, Crop: q.Crop, Animated: q.Animated})
+	if t.Original {
 		file, err := s.openMedia(ctx, m)
 		if err != nil {
 			return nil, err
 		}
-		file.ContentType, file.Filename = string(p.format), ""
+		file.ContentType, file.Filename = string(p.Format), ""
 		return file, nil
 	}
 	file, err := s.openThumbnail(ctx, m, t)
@@ -94,62 +85,62 @@ func (s *Service) Thumbnail(ctx context.Context, q ThumbnailQuery) (*File, error
 	return file, err
 }
 
-// pictureOf gives what the header of a file tells: errNoPicture for what is none that
-// can be read, errTooBig for sides beyond maxSide. It looks once.
-func (s *Service) pictureOf(ctx context.Context, h hash) (picture, error) {
+// pictureOf gives what the header of a file tells: picture.ErrNoPicture for what is none that
+// can be read, picture.ErrTooBig for sides beyond maxSide. It looks once.
+func (s *Service) pictureOf(ctx context.Context, h hash) (picture.Picture, error) {
 	p, known, err := loadPicture(ctx, s.pool, h)
 	if known || err != nil {
 		return p, err
 	}
 	source, err := s.open(ctx, contentKey(h))
 	if err != nil {
-		return picture{}, fmt.Errorf("open a picture: %w", err)
+		return picture.Picture{}, fmt.Errorf("open a picture: %w", err)
 	}
 	defer source.Close() //nolint:errcheck // it was only read
 	size, err := source.Seek(0, io.SeekEnd)
 	if err != nil {
-		return picture{}, away("look at a picture", err)
+		return picture.Picture{}, away("look at a picture", err)
 	}
-	p, err = inspect(source, size)
+	p, err = picture.Inspect(source, size)
 	if source.failed != nil {
-		return picture{}, away("look at a picture", source.failed)
+		return picture.Picture{}, away("look at a picture", source.failed)
 	}
-	if err != nil && !errors.Is(err, errTooBig) {
-		err = errNoPicture
+	if err != nil && !errors.Is(err, picture.ErrTooBig) {
+		err = picture.ErrNoPicture
 	}
-	return p, errors.Join(err, storePicture(ctx, s.pool, h, p, errors.Is(err, errTooBig)))
+	return p, errors.Join(err, storePicture(ctx, s.pool, h, p, errors.Is(err, picture.ErrTooBig)))
 }
 
 // openThumbnail gives a thumbnail that has been made: fs.ErrNotExist if it has not, or
 // is gone.
-func (s *Service) openThumbnail(ctx context.Context, m media, t target) (*File, error) {
-	contentType, err := thumbnailType(ctx, s.pool, m.hash(), t.name())
+func (s *Service) openThumbnail(ctx context.Context, m media, t picture.Target) (*File, error) {
+	contentType, err := thumbnailType(ctx, s.pool, m.hash(), t.Name())
 	if err != nil {
 		return nil, err
 	}
 	if contentType == "" {
 		return nil, fs.ErrNotExist
 	}
-	object, err := s.open(ctx, thumbnailKey(m.hash(), t.name()))
+	object, err := s.open(ctx, thumbnailKey(m.hash(), t.Name()))
 	if err != nil {
 		return nil, err
 	}
 	return &File{
 		content: object, ContentType: contentType, Modified: time.UnixMilli(m.CreatedAt),
-		ETag: m.hash().String() + "-" + t.name(), log: s.o.Log,
+		ETag: m.hash().String() + "-" + t.Name(), log: s.o.Log,
 	}, nil
 }
 
 // make makes a thumbnail and stores it, once for all who want it now, and also if the
 // one who asked first goes away. It is in the turn, and on the account, of that one.
-func (s *Service) make(ctx context.Context, h hash, p picture, t target) error {
-	_, err := once(ctx, &s.thumbnails, thumbnailKey(h, t.name()), func() (any, error) {
+func (s *Service) make(ctx context.Context, h hash, p picture.Picture, t picture.Target) error {
+	_, err := once(ctx, &s.thumbnails, thumbnailKey(h, t.Name()), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ThumbnailTime)
 		defer cancel()
 		if err := s.o.Room(); err != nil {
 			return nil, err
 		}
-		leave, err := s.enterPictures(ctx, t.memory(p))
+		leave, err := s.enterPictures(ctx, t.Memory(p))
 		if err != nil {
 			return nil, err
 		}
@@ -202,29 +193,29 @@ func refusedTurn(err error, busy *matrix.Error) error {
 
 // write makes a thumbnail. Its record comes first: an object without one would never
 // be counted.
-func (s *Service) write(ctx context.Context, h hash, p picture, t target) error {
+func (s *Service) write(ctx context.Context, h hash, p picture.Picture, t picture.Target) error {
 	made, contentType, err := s.draw(ctx, h, p, t)
 	if err != nil {
 		return err
 	}
 	defer made.discard()
-	if err := insertThumbnail(ctx, s.pool, h, t.name(), contentType); err != nil {
+	if err := insertThumbnail(ctx, s.pool, h, t.Name(), contentType); err != nil {
 		return err
 	}
-	if err := s.storage.Put(ctx, thumbnailKey(h, t.name()), made.file, made.hash); err != nil {
+	if err := s.storage.Put(ctx, thumbnailKey(h, t.Name()), made.file, made.hash); err != nil {
 		return away("store a thumbnail", err)
 	}
 	return s.prune(ctx, h)
 }
 
 // draw makes a thumbnail as a scratch file, and gives its media type.
-func (s *Service) draw(ctx context.Context, h hash, p picture, t target) (*incoming, string, error) {
+func (s *Service) draw(ctx context.Context, h hash, p picture.Picture, t picture.Target) (*incoming, string, error) {
 	source, err := s.open(ctx, contentKey(h))
 	if err != nil {
 		return nil, "", fmt.Errorf("open a picture: %w", err)
 	}
 	defer source.Close() //nolint:errcheck // it was only read
-	contentType, encode, err := t.render(ctx, source, p)
+	contentType, encode, err := t.Render(ctx, source, p)
 	switch {
 	case source.failed != nil:
 		return nil, "", away("read a picture", source.failed)
@@ -253,49 +244,4 @@ func (s *Service) prune(ctx context.Context, h hash) error {
 		}
 	}
 	return nil
-}
-
-// render makes the picture, and gives its media type and what writes it: as JPEG where
-// nothing of it is transparent, else as PNG, and as GIF if it moves.
-func (t target) render(ctx context.Context, source io.ReaderAt, p picture) (contentType string, encode func(io.Writer) error, err error) {
-	r := patience{ctx}
-	if t.animated {
-		moving, err := animate(ctx, r.reader(io.NewSectionReader(source, 0, 1<<62)), p, t)
-		return string(formatGIF), func(w io.Writer) error { return gif.EncodeAll(w, moving) }, err
-	}
-	large, err := p.decode(source, r)
-	if err != nil {
-		return "", nil, err
-	}
-	if !t.crop.In(large.Bounds().Sub(large.Bounds().Min)) {
-		return "", nil, errNoPicture // it is not as large as its header said
-	}
-	small, err := scale(ctx, large, t.crop.Add(large.Bounds().Min), t.width, t.height)
-	if err != nil {
-		return "", nil, err
-	}
-	small = upright(small, p.orientation)
-	if small.Opaque() {
-		return string(formatJPEG), func(w io.Writer) error { return jpeg.Encode(w, small, &jpeg.Options{Quality: jpegQuality}) }, nil
-	}
-	return string(formatPNG), func(w io.Writer) error { return png.Encode(w, small) }, nil
-}
-
-// patience is how long a picture may be read.
-type patience struct{ ctx context.Context }
-
-func (p patience) reader(r io.Reader) io.Reader { return &patientReader{p.ctx, r} }
-
-// patientReader reads for as long as there is time.
-type patientReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-// Read implements io.Reader. After the end of time it gives the context's error.
-func (p *patientReader) Read(b []byte) (int, error) {
-	if err := p.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return p.r.Read(b)
 }

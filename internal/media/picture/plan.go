@@ -1,4 +1,4 @@
-package media
+package picture
 
 import (
 	"fmt"
@@ -6,9 +6,27 @@ import (
 	"math"
 )
 
-// target is what thumbnail is to be made of a picture.
-type target struct {
-	original      bool // none: the source itself is the answer
+const (
+	// maxMovingPixels and maxPaintedPixels bound the pixels of all frames together,
+	// of the source and of the thumbnail, and maxMovingFrames the frames; what has more
+	// becomes a still.
+	maxMovingPixels  = 100 << 20
+	maxPaintedPixels = 16 << 20
+	maxMovingFrames  = 2000
+)
+
+// Wanted is the thumbnail that is asked for.
+type Wanted struct {
+	Width, Height int // the least that is wanted, if the source has as much
+	// Crop asks for the aspect of width and height; else the source's aspect is kept.
+	Crop bool
+	// Animated asks for one that moves, if the source does and is a GIF.
+	Animated bool
+}
+
+// Target is what thumbnail is to be made of a picture.
+type Target struct {
+	Original      bool // none: the source itself is the answer
 	width, height int  // before it is turned upright
 	crop          image.Rectangle
 	cropped       bool
@@ -16,8 +34,8 @@ type target struct {
 	orientation   int // from which it is turned upright
 }
 
-// name is the last part of the thumbnail's key.
-func (t target) name() string {
+// Name is the last part of the thumbnail's key.
+func (t Target) Name() string {
 	name := fmt.Sprintf("%dx%d", t.width, t.height)
 	if t.cropped {
 		name += "-crop"
@@ -34,15 +52,15 @@ func (t target) name() string {
 // frameBytes is what a frame of a GIF takes beside its pixels: its colours.
 const frameBytes = 8 << 10
 
-// memory is what making it takes: the unpacked source, a strip of it, and the picture
+// Memory is what making it takes: the unpacked source, a strip of it, and the picture
 // while it is scaled, turned and written.
-func (t target) memory(p picture) int64 {
+func (t Target) Memory(p Picture) int64 {
 	made := int64(t.width) * int64(t.height)
 	strip := 4 * int64(t.crop.Dx()) * int64(squareOf(t.crop, t.width, t.height))
 	if t.animated {
-		return 12*int64(p.width)*int64(p.height) + int64(p.frames)*(made+frameBytes) + strip + 24*made
+		return 12*int64(p.Width)*int64(p.Height) + int64(p.Frames)*(made+frameBytes) + strip + 24*made
 	}
-	return p.unpacked + strip + 24*made
+	return p.Unpacked + strip + 24*made
 }
 
 // ladder holds the sizes that thumbnails are made in: those that section "Thumbnails"
@@ -79,16 +97,16 @@ func nearestAspect(box image.Point) (nearest image.Point) {
 	return nearest
 }
 
-// plan chooses the size: the next one of the ladder. Nothing is ever made larger. The
+// Plan chooses the size: the next one of the ladder. Nothing is ever made larger. The
 // source itself is the answer where it is no larger, moves or not as it was asked for,
 // lies upright, and bears nothing beside the picture, such as where it was taken.
-func plan(p picture, q ThumbnailQuery) target {
-	t := target{cropped: q.Crop, animated: q.Animated && p.animated && p.format == formatGIF, orientation: p.orientation}
+func Plan(p Picture, q Wanted) Target {
+	t := Target{cropped: q.Crop, animated: q.Animated && p.Animated && p.Format == formatGIF, orientation: p.Orientation}
 	want := rung(image.Pt(min(q.Width, maxSide), min(q.Height, maxSide)), q.Crop)
-	size := image.Pt(p.width, p.height)
-	stop := p.animated && !q.Animated // a still is wanted, whatever its size
+	size := image.Pt(p.Width, p.Height)
+	stop := p.Animated && !q.Animated // a still is wanted, whatever its size
 	if want.X >= size.X && want.Y >= size.Y || !q.Crop && (want.X >= size.X || want.Y >= size.Y) {
-		t.original, want = !stop && !p.metadata && p.orientation == 1, size
+		t.Original, want = !stop && !p.Metadata && p.Orientation == 1, size
 	}
 	part := size
 	if q.Crop {
@@ -97,13 +115,13 @@ func plan(p picture, q ThumbnailQuery) target {
 	} else {
 		want = enclose(want, size)
 	}
-	if p.orientation > 4 { // the source lies on its side
+	if p.Orientation > 4 { // the source lies on its side
 		want, part, size = image.Pt(want.Y, want.X), image.Pt(part.Y, part.X), image.Pt(size.Y, size.X)
 	}
 	t.width, t.height = want.X, want.Y
 	corner := size.Sub(part).Div(2)
 	t.crop = image.Rectangle{Min: corner, Max: corner.Add(part)}
-	frames := int64(p.frames)
+	frames := int64(p.Frames)
 	if frames > maxMovingFrames || frames*int64(size.X)*int64(size.Y) > maxMovingPixels || frames*int64(t.width)*int64(t.height) > maxPaintedPixels {
 		t.animated = false
 	}

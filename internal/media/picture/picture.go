@@ -1,4 +1,4 @@
-package media
+package picture
 
 import (
 	"bufio"
@@ -14,38 +14,39 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// format is one of the formats of pictures that are understood.
-type format string
+// Format is one of the formats of pictures that are understood.
+type Format string
 
 const (
-	formatJPEG format = "image/jpeg"
-	formatPNG  format = "image/png"
-	formatGIF  format = "image/gif"
-	formatWebP format = "image/webp"
+	formatJPEG Format = "image/jpeg"
+	formatPNG  Format = "image/png"
+	formatGIF  Format = "image/gif"
+	formatWebP Format = "image/webp"
 )
 
 // maxSide is the longest side of a picture that is looked at, which keeps sums of
 // pixels far from overflowing.
 const maxSide = 1 << 16
 
+// The errors of [Inspect], and of a picture that is not what its header says.
 var (
-	errNoPicture = errors.New("not a picture of a known format")
-	errTooBig    = errors.New("the picture is too big")
+	ErrNoPicture = errors.New("not a picture of a known format")
+	ErrTooBig    = errors.New("the picture is too big")
 )
 
-// picture is what the header of a file tells, before anything is unpacked.
-type picture struct {
-	format        format
-	width, height int   // as they are to be seen: turned upright
-	orientation   int   // EXIF's, 1 to 8; 1: upright
-	animated      bool  // whether it moves
-	frames        int   // of a GIF
-	unpacked      int64 // bytes of memory that decoding takes
-	metadata      bool  // it bears more than the picture, such as where it was taken
+// Picture is what the header of a file tells, before anything is unpacked.
+type Picture struct {
+	Format        Format
+	Width, Height int   // as they are to be seen: turned upright
+	Orientation   int   // EXIF's, 1 to 8; 1: upright
+	Animated      bool  // whether it moves
+	Frames        int   // of a GIF
+	Unpacked      int64 // bytes of memory that decoding takes
+	Metadata      bool  // it bears more than the picture, such as where it was taken
 }
 
 // sniff tells the format by the first bytes.
-func sniff(head []byte) (format, bool) {
+func sniff(head []byte) (Format, bool) {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xff\xd8\xff")):
 		return formatJPEG, true
@@ -59,73 +60,73 @@ func sniff(head []byte) (format, bool) {
 	return "", false
 }
 
-// inspect reads the header of a picture. errNoPicture or the decoder's error for
-// what is none, errTooBig for sides beyond maxSide.
-func inspect(file io.ReaderAt, size int64) (picture, error) {
+// Inspect reads the header of a picture. ErrNoPicture or the decoder's error for
+// what is none, ErrTooBig for sides beyond maxSide.
+func Inspect(file io.ReaderAt, size int64) (Picture, error) {
 	head := make([]byte, 32)
 	n, err := file.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return picture{}, err
+		return Picture{}, err
 	}
 	kind, ok := sniff(head[:n])
 	if !ok {
-		return picture{}, errNoPicture
+		return Picture{}, ErrNoPicture
 	}
 	config, err := kind.decodeConfig(section(file, size))
 	if err != nil {
-		return picture{}, err
+		return Picture{}, err
 	}
 	if config.Width <= 0 || config.Height <= 0 {
-		return picture{}, errNoPicture
+		return Picture{}, ErrNoPicture
 	}
 	if config.Width > maxSide || config.Height > maxSide {
-		return picture{}, errTooBig
+		return Picture{}, ErrTooBig
 	}
-	p := picture{format: kind, width: config.Width, height: config.Height, orientation: 1}
-	pixels := int64(p.width) * int64(p.height)
+	p := Picture{Format: kind, Width: config.Width, Height: config.Height, Orientation: 1}
+	pixels := int64(p.Width) * int64(p.Height)
 	switch kind {
 	case formatJPEG:
 		h := inspectJPEG(section(file, size))
-		p.orientation, p.metadata = h.orientation, h.metadata
-		p.unpacked = jpegBytes(pixels, config.ColorModel, h.progressive)
+		p.Orientation, p.Metadata = h.orientation, h.metadata
+		p.Unpacked = jpegBytes(pixels, config.ColorModel, h.progressive)
 	case formatPNG:
 		h := inspectPNG(section(file, size))
-		p.orientation, p.animated, p.metadata = h.orientation, h.animated, h.metadata
-		p.unpacked = pngBytes(pixels, config.ColorModel, h.transparent, head[28] != 0)
+		p.Orientation, p.Animated, p.Metadata = h.orientation, h.animated, h.metadata
+		p.Unpacked = pngBytes(pixels, config.ColorModel, h.transparent, head[28] != 0)
 	case formatGIF:
-		p.frames, p.metadata = inspectGIF(section(file, size))
-		p.animated = p.frames > 1
-		p.unpacked = 5 * pixels // the frame, and the canvas that it is painted on
+		p.Frames, p.Metadata = inspectGIF(section(file, size))
+		p.Animated = p.Frames > 1
+		p.Unpacked = 5 * pixels // the frame, and the canvas that it is painted on
 	case formatWebP:
 		h := inspectWebP(section(file, size))
-		if !h.fits(image.Pt(p.width, p.height)) {
-			return picture{}, errNoPicture
+		if !h.fits(image.Pt(p.Width, p.Height)) {
+			return Picture{}, ErrNoPicture
 		}
-		p.orientation, p.animated, p.metadata = h.orientation, h.animated, h.metadata
-		p.unpacked = 8 * pixels
-		if p.animated {
-			p.unpacked += 4*pixels + size // the canvas, and the frame before it is unpacked
+		p.Orientation, p.Animated, p.Metadata = h.orientation, h.animated, h.metadata
+		p.Unpacked = 8 * pixels
+		if p.Animated {
+			p.Unpacked += 4*pixels + size // the canvas, and the frame before it is unpacked
 		}
 	}
-	if p.orientation > 4 {
-		p.width, p.height = p.height, p.width
+	if p.Orientation > 4 {
+		p.Width, p.Height = p.Height, p.Width
 	}
 	return p, nil
 }
 
 // lying is the size of the picture as it lies in the file, before it is turned upright.
-func (p picture) lying() image.Point {
-	if p.orientation > 4 {
-		return image.Pt(p.height, p.width)
+func (p Picture) lying() image.Point {
+	if p.Orientation > 4 {
+		return image.Pt(p.Height, p.Width)
 	}
-	return image.Pt(p.width, p.height)
+	return image.Pt(p.Width, p.Height)
 }
 
 func section(file io.ReaderAt, size int64) *bufio.Reader {
 	return bufio.NewReader(io.NewSectionReader(file, 0, size))
 }
 
-func (f format) decodeConfig(r io.Reader) (image.Config, error) {
+func (f Format) decodeConfig(r io.Reader) (image.Config, error) {
 	switch f {
 	case formatJPEG:
 		return jpeg.DecodeConfig(r)
@@ -139,9 +140,9 @@ func (f format) decodeConfig(r io.Reader) (image.Config, error) {
 }
 
 // decode unpacks a picture; of one that moves, the first frame.
-func (p picture) decode(source io.ReaderAt, while patience) (image.Image, error) {
+func (p Picture) decode(source io.ReaderAt, while patience) (image.Image, error) {
 	r := while.reader(io.NewSectionReader(source, 0, 1<<62))
-	switch p.format {
+	switch p.Format {
 	case formatJPEG:
 		return decodeJPEG(source, while)
 	case formatPNG:
@@ -153,7 +154,7 @@ func (p picture) decode(source io.ReaderAt, while patience) (image.Image, error)
 		}
 		return firstFrame(first, p), nil
 	default:
-		return decodeWebP(r, p.animated, p.lying())
+		return decodeWebP(r, p.Animated, p.lying())
 	}
 }
 

@@ -1,4 +1,4 @@
-package media
+package picture
 
 import (
 	"bufio"
@@ -185,24 +185,24 @@ func (g *gifWalker) decode(controls gifControls, frame []byte) (*image.Paletted,
 	}
 	paletted, ok := decoded.(*image.Paletted)
 	if !ok {
-		return nil, errNoPicture
+		return nil, ErrNoPicture
 	}
 	return paletted, nil
 }
 
 // animate makes a small GIF of a large one, frame by frame. A file that breaks off
 // gives the frames up to there.
-func animate(ctx context.Context, source io.Reader, p picture, t target) (*gif.GIF, error) {
+func animate(ctx context.Context, source io.Reader, p Picture, t Target) (*gif.GIF, error) {
 	walker, err := walkGIF(bufio.NewReader(source))
 	if err != nil {
 		return nil, err
 	}
 	small := &gif.GIF{}
-	canvas := image.NewRGBA(image.Rect(0, 0, p.width, p.height))
-	for range p.frames {
+	canvas := image.NewRGBA(image.Rect(0, 0, p.Width, p.Height))
+	for range p.Frames {
 		// No honest frame takes more than two bytes for a pixel.
 		var block bytes.Buffer
-		controls, err := walker.next(&limitedWriter{&block, 2*int64(p.width)*int64(p.height) + 64<<10})
+		controls, err := walker.next(&limitedWriter{&block, 2*int64(p.Width)*int64(p.Height) + 64<<10})
 		if err != nil {
 			return nil, err
 		}
@@ -225,7 +225,7 @@ func animate(ctx context.Context, source io.Reader, p picture, t target) (*gif.G
 
 // show paints a frame on the canvas, gives what is to be seen, small, and leaves
 // the canvas as the next frame shall find it.
-func show(ctx context.Context, canvas *image.RGBA, frame *image.Paletted, disposal byte, t target) (*image.RGBA, error) {
+func show(ctx context.Context, canvas *image.RGBA, frame *image.Paletted, disposal byte, t Target) (*image.RGBA, error) {
 	var before []byte
 	if disposal == gif.DisposalPrevious {
 		before = bytes.Clone(canvas.Pix)
@@ -242,8 +242,8 @@ func show(ctx context.Context, canvas *image.RGBA, frame *image.Paletted, dispos
 }
 
 // firstFrame paints the first frame of a GIF where it belongs on the whole picture.
-func firstFrame(frame image.Image, p picture) image.Image {
-	whole := image.NewRGBA(image.Rect(0, 0, p.width, p.height))
+func firstFrame(frame image.Image, p Picture) image.Image {
+	whole := image.NewRGBA(image.Rect(0, 0, p.Width, p.Height))
 	draw.Draw(whole, frame.Bounds(), frame, frame.Bounds().Min, draw.Src)
 	return whole
 }

@@ -42,7 +42,7 @@ func (s *Service) DeleteAlias(ctx context.Context, userID, alias string, admin b
 // one commit. It does nothing, and says so, where the alias is not published.
 func (s *Service) unpublishAlias(ctx context.Context, userID, roomID, alias string) (done bool, err error) {
 	key := ""
-	_, err = s.add(ctx, roomID, draft{
+	_, err = s.submit(ctx, roomID, draft{
 		sender: userID, typ: event.TypeCanonicalAlias, stateKey: &key,
 		prepare: func(d *draft, current *timeline.Event) (bool, error) {
 			if done = false; current == nil {

@@ -13,8 +13,8 @@
 //
 // Data flow of an event:
 //
-//	Send ─▶ draft ─▶ under the room's lock: build on the head, authorise, sign,
-//	                 move the head, queue ─▶ journal ─▶ tables (package timeline)
+//	Send ─▶ submit ─▶ stage, under the room's lock: build on the head, authorise, sign,
+//	                      move the head, queue ─▶ journal ─▶ tables (package timeline)
 //
 // A room in memory runs ahead of the database by what is queued. Only the
 // authorisation of later events looks at that; every read serves what is

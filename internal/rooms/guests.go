@@ -38,20 +38,6 @@ func letsGuestsIn(e *timeline.Event) bool {
 	return json.Unmarshal(e.Content(), &content) == nil && content.GuestAccess == event.GuestsCanJoin
 }
 
-// put adds an event that a client has asked for, and does what must follow from it:
-// guests leave a room that no longer lets them in. Where that fails, the client asks
-// again.
-func (s *Service) put(ctx context.Context, roomID string, d draft) (eventID string, err error) {
-	eventID, err = s.add(ctx, roomID, d)
-	if err != nil || s.guests == nil {
-		return eventID, err
-	}
-	if d.typ == event.TypeGuestAccess || d.target != nil && d.target.Type == event.TypeGuestAccess {
-		err = s.turnGuestsOut(ctx, roomID)
-	}
-	return eventID, err
-}
-
 // turnGuestsOut makes the guests of a room leave, unless it lets them in.
 // Client-server API, "Guest Access", Server behaviour.
 func (s *Service) turnGuestsOut(ctx context.Context, roomID string) error {

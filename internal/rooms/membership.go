@@ -69,7 +69,7 @@ func (s *Service) changeMembership(ctx context.Context, roomID, sender, target s
 	if err != nil {
 		return err
 	}
-	_, err = s.add(ctx, roomID, d)
+	_, err = s.submit(ctx, roomID, d)
 	return err
 }
 
@@ -108,7 +108,7 @@ func (s *Service) JoinWith(ctx context.Context, q JoinRequest) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.add(ctx, q.RoomID, d); err != nil {
+	if _, err := s.submit(ctx, q.RoomID, d); err != nil {
 		return err
 	}
 	return s.settleProfile(ctx, q.RoomID, q.UserID, c)
@@ -159,7 +159,7 @@ func (s *Service) tellProfile(ctx context.Context, roomID, userID string, p prof
 		return err
 	}
 	d.counted = true // with the change of the profile, or the join
-	_, err = s.add(ctx, roomID, d)
+	_, err = s.submit(ctx, roomID, d)
 	return err
 }
 
@@ -305,7 +305,7 @@ func (s *Service) turnOut(ctx context.Context, roomID, userID string) error {
 		return err
 	}
 	d.counted = true // with the join
-	_, err = s.add(ctx, roomID, d)
+	_, err = s.submit(ctx, roomID, d)
 	return err
 }
 

@@ -42,7 +42,7 @@ func (s *Service) Send(ctx context.Context, q Request, evType string, content js
 			return "", err
 		}
 	}
-	return s.put(ctx, q.RoomID, d)
+	return s.submit(ctx, q.RoomID, d)
 }
 
 // aimRedaction finds the target of a redaction that is sent like any other
@@ -99,7 +99,7 @@ func (s *Service) Redact(ctx context.Context, q Request, eventID, reason string)
 	if reason != "" {
 		d.content = append(event.AppendString([]byte(`{"reason":`), reason), '}')
 	}
-	return s.put(ctx, q.RoomID, d)
+	return s.submit(ctx, q.RoomID, d)
 }
 
 // redactable reads an event that a user wants to redact.
@@ -137,7 +137,7 @@ func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey stri
 	if err != nil {
 		return "", err
 	}
-	return s.put(ctx, q.RoomID, d)
+	return s.submit(ctx, q.RoomID, d)
 }
 
 // checkContent refuses what no user may put into any room that there is: a second

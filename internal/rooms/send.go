@@ -50,28 +50,39 @@ const attempts = 100
 // errBroken tells the loop below to load the room again.
 var errBroken = errors.New("the room in memory is broken")
 
-// add builds the events on the room's head, commits them together and returns
+// submit builds the events on the room's head, commits them together and returns
 // the ID of the first once they are durable. Where the first draft repeats a
 // transaction, or sets state that is already so, it is the event there is.
 // M_FORBIDDEN if there is no such room: strangers need not know.
 // M_LIMIT_EXCEEDED, as of charge.
 //
 // What they cost is counted for the context's caller, and given back where nothing
-// came of them; the staging waits for the caller's turn in the journal.
-func (s *Service) add(ctx context.Context, roomID string, drafts ...draft) (eventID string, err error) {
+// came of them. Guests leave a room that no longer lets them in; where that fails, so does
+// submit, and the client asks again.
+func (s *Service) submit(ctx context.Context, roomID string, drafts ...draft) (eventID string, err error) {
 	claims, err := s.charge(ctx, drafts, 0)
 	if err != nil {
 		return "", err
 	}
-	eventID, err = s.addCounted(ctx, roomID, drafts)
+	eventID, err = s.commit(ctx, roomID, drafts)
 	if err != nil || !slices.ContainsFunc(drafts, func(d draft) bool { return d.added }) {
 		claims.GiveBack()
+	}
+	if err == nil && s.guests != nil && slices.ContainsFunc(drafts, draft.changesGuestAccess) {
+		err = s.turnGuestsOut(ctx, roomID)
 	}
 	return eventID, err
 }
 
-// addCounted adds the events of drafts that are counted already.
-func (s *Service) addCounted(ctx context.Context, roomID string, drafts []draft) (eventID string, err error) {
+// changesGuestAccess reports whether the draft sets who is let in as a guest, or redacts it.
+func (d draft) changesGuestAccess() bool {
+	return d.typ == event.TypeGuestAccess || d.target != nil && d.target.Type == event.TypeGuestAccess
+}
+
+// commit stages drafts whose cost is counted and waits until they are durable, as often
+// as the room has moved on meanwhile. The staging waits for the caller's turn in the
+// journal.
+func (s *Service) commit(ctx context.Context, roomID string, drafts []draft) (eventID string, err error) {
 	for range attempts {
 		r, err := s.room(ctx, roomID)
 		if matrix.IsCode(err, matrix.NotFound) {
@@ -87,7 +98,7 @@ func (s *Service) addCounted(ctx context.Context, roomID string, drafts []draft)
 		if err != nil {
 			return "", err
 		}
-		eventID, err := s.tryAdd(ctx, r, drafts, end)
+		eventID, err := s.stageInTurn(ctx, r, drafts, end)
 		if err == nil {
 			return eventID, nil
 		}
@@ -122,9 +133,9 @@ func (r *live) markBrokenUnlessRefused(err error) {
 	}
 }
 
-// tryAdd stages the drafts under the room's lock, waits for the commit, and
+// stageInTurn stages the drafts under the room's lock, waits for the commit, and
 // loads state that authorisation turned out to need. It ends the caller's turn.
-func (s *Service) tryAdd(ctx context.Context, r *live, drafts []draft, end func()) (eventID string, err error) {
+func (s *Service) stageInTurn(ctx context.Context, r *live, drafts []draft, end func()) (eventID string, err error) {
 	defer end()
 	defer s.weigh(r) // once all is committed, and may be forgotten
 	for range attempts {

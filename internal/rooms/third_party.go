@@ -79,7 +79,7 @@ func (s *Service) Redeem(ctx context.Context, q JoinRequest, signed json.RawMess
 	if err != nil {
 		return err
 	}
-	if _, err := s.add(ctx, q.RoomID, invite, join); err != nil {
+	if _, err := s.submit(ctx, q.RoomID, invite, join); err != nil {
 		return err
 	}
 	return s.settleProfile(ctx, q.RoomID, q.UserID, c)
@@ -97,7 +97,7 @@ func (s *Service) Exchange(ctx context.Context, userID, roomID string, signed js
 	if err != nil {
 		return err
 	}
-	_, err = s.add(ctx, roomID, invite)
+	_, err = s.submit(ctx, roomID, invite)
 	return err
 }
 

@@ -33,23 +33,24 @@ type Format struct {
 
 // AppendJSON appends the event in the format for clients.
 func (f *Format) AppendJSON(dst []byte, e *Event) []byte {
-	shown, because := f.Access.shown(e)
+	shown := f.show(e)
 	switch {
 	case f.Federation:
 		return append(dst, shown.JSON...)
 	case f.V1:
-		return f.appendV1(dst, e, shown, because)
+		return f.appendV1(dst, &shown)
 	}
-	dst = f.appendFields(dst, e, shown)
-	dst = f.appendTimes(append(dst, `,"unsigned":{`...), e)
-	dst = f.appendBeside(dst, e, because)
+	dst = f.appendFields(dst, &shown)
+	dst = f.appendTimes(append(dst, `,"unsigned":{`...), &shown)
+	dst = f.appendBeside(dst, &shown)
 	return append(dst, "}}"...)
 }
 
 // appendFields begins the event with all that does not stand in unsigned.
-func (f *Format) appendFields(dst []byte, e *Event, shown *event.Event) []byte {
+func (f *Format) appendFields(dst []byte, shown *Shown) []byte {
+	e := shown.Stored
 	dst = append(dst, `{"content":`...)
-	dst = appendContent(dst, shown)
+	dst = appendContent(dst, shown.Event)
 	if !f.WithoutID {
 		dst = append(dst, `,"event_id":`...)
 		dst = event.AppendString(dst, e.ID)
@@ -91,11 +92,11 @@ func appendContent(dst []byte, shown *event.Event) []byte {
 
 // appendTimes appends how long ago the event was, and how the reader stood to
 // the room then.
-func (f *Format) appendTimes(dst []byte, e *Event) []byte {
-	dst = f.appendAge(dst, e)
-	if f.Access != nil {
+func (f *Format) appendTimes(dst []byte, shown *Shown) []byte {
+	dst = f.appendAge(dst, shown.Stored)
+	if shown.ReaderIs != "" {
 		dst = append(dst, `,"membership":`...)
-		dst = event.AppendString(dst, f.Access.MembershipAt(e.Position))
+		dst = event.AppendString(dst, shown.ReaderIs)
 	}
 	return dst
 }
@@ -106,39 +107,40 @@ func (f *Format) appendAge(dst []byte, e *Event) []byte {
 }
 
 // appendBeside appends what is known of the event beside what it says itself.
-func (f *Format) appendBeside(dst []byte, e, because *Event) []byte {
+func (f *Format) appendBeside(dst []byte, shown *Shown) []byte {
+	e := shown.Stored
 	if r := e.Replaces; r != nil {
-		hidden := f.Access.hides(r.Sender, e.Type, true, r.Position)
-		if !e.Redacted() && !hidden && (f.Access == nil || f.Access.Sees(r.Position)) {
+		if shown.PrevContent != nil {
 			dst = append(dst, `,"prev_content":`...)
-			dst = append(dst, r.Content()...)
+			dst = append(dst, shown.PrevContent...)
 			dst = append(dst, `,"prev_sender":`...)
 			dst = event.AppendString(dst, r.Sender)
 		}
 		dst = append(dst, `,"replaces_state":`...)
 		dst = event.AppendString(dst, r.EventID)
 	}
-	if because != nil {
-		dst = f.appendBecause(append(dst, `,"redacted_because":`...), because)
+	if shown.Because != nil {
+		dst = f.appendBecause(append(dst, `,"redacted_because":`...), shown.Because)
 	}
 	if len(f.InviteState) > 0 && e.IsState(event.TypeMember, f.UserID) && e.Membership() == event.Invite {
 		dst = AppendStrippedEvents(append(dst, `,"invite_room_state":`...), f.InviteState)
 	}
-	if e.TxnID != "" && e.DeviceID == f.DeviceID && e.Sender == f.UserID {
+	if shown.TxnID != "" {
 		dst = append(dst, `,"transaction_id":`...)
-		dst = event.AppendString(dst, e.TxnID)
+		dst = event.AppendString(dst, shown.TxnID)
 	}
 	return dst
 }
 
-// appendBecause appends the redaction of an event.
+// appendBecause appends the redaction of an event, without what stands beside it.
 func (f *Format) appendBecause(dst []byte, because *Event) []byte {
-	shown, _ := f.Access.shown(because)
+	shown := f.show(because)
+	shown.Because = nil
 	if f.V1 {
-		return f.appendV1(dst, because, shown, nil)
+		return f.appendV1(dst, &shown)
 	}
-	dst = f.appendFields(dst, because, shown)
-	return append(f.appendTimes(append(dst, `,"unsigned":{`...), because), "}}"...)
+	dst = f.appendFields(dst, &shown)
+	return append(f.appendTimes(append(dst, `,"unsigned":{`...), &shown), "}}"...)
 }
 
 // AppendEvents appends a JSON array of the events.

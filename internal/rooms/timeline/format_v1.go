@@ -6,14 +6,15 @@ import "homeserver/internal/event"
 // today stands in the event itself there, the sender is called user_id, too, and a
 // member event tells its membership outside of the content. The text of that time
 // is "Events", "Event formats", in the specification of November 2015.
-func (f *Format) appendV1(dst []byte, e *Event, shown *event.Event, because *Event) []byte {
-	dst = f.appendFields(dst, e, shown)
+func (f *Format) appendV1(dst []byte, shown *Shown) []byte {
+	e := shown.Stored
+	dst = f.appendFields(dst, shown)
 	dst = f.appendAge(append(dst, ','), e)
 	if e.StateKey != nil && e.Type == event.TypeMember {
 		dst = append(dst, `,"membership":`...)
 		dst = event.AppendString(dst, shown.Membership())
 	}
-	dst = f.appendBeside(dst, e, because)
+	dst = f.appendBeside(dst, shown)
 	dst = append(dst, `,"user_id":`...)
 	return append(event.AppendString(dst, e.Sender), '}')
 }

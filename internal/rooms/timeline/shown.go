@@ -1,0 +1,40 @@
+package timeline
+
+import "homeserver/internal/event"
+
+// Shown is a stored event as one reader is to see it. What is written for readers is
+// written of this type, so that nothing of an [Event] gets out that is not for them.
+type Shown struct {
+	// Event is its redacted form, where the event was redacted or is hidden.
+	*event.Event
+	// Stored is what is behind it. Its ID, type, sender and time are for everybody.
+	Stored *Event
+	// Because is the event that has redacted it; nil: none has.
+	Because *Event
+	// ReaderIs is the membership that the reader had then; "": it is not known who reads.
+	ReaderIs string
+	// PrevContent is the content of the state event that it replaced; nil: there is none,
+	// or it is not for the reader.
+	PrevContent []byte
+	// TxnID is that of the request, for the device that has sent the event.
+	TxnID string
+}
+
+// show returns an event as the reader of the format is to see it.
+func (f *Format) show(e *Event) Shown {
+	s := Shown{Stored: e}
+	s.Event, s.Because = f.Access.shown(e)
+	if f.Access != nil {
+		s.ReaderIs = f.Access.MembershipAt(e.Position)
+	}
+	if r := e.Replaces; r != nil {
+		hidden := f.Access.hides(r.Sender, e.Type, true, r.Position)
+		if !e.Redacted() && !hidden && (f.Access == nil || f.Access.Sees(r.Position)) {
+			s.PrevContent = r.Content()
+		}
+	}
+	if e.DeviceID == f.DeviceID && e.Sender == f.UserID {
+		s.TxnID = e.TxnID
+	}
+	return s
+}

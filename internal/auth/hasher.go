@@ -67,7 +67,7 @@ type hasher struct {
 }
 
 // newHasher makes a hasher that remembers so many bytes of familiar addresses; 0:
-// [kept.UsualShare].
+// [cache.UsualShare].
 func newHasher(params ArgonParams, familiarBytes int) *hasher {
 	if params == (ArgonParams{}) {
 		params = DefaultArgonParams()

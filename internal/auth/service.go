@@ -59,7 +59,7 @@ type Options struct {
 }
 
 // Shares is how many bytes access tokens, when devices were seen last, and from where users
-// were logged in may take in memory; 0: [kept.UsualShare].
+// were logged in may take in memory; 0: [cache.UsualShare].
 type Shares struct{ Tokens, Sightings, Familiar int }
 
 // Service holds the rules of accounts and passwords. It is safe for

@@ -2,9 +2,8 @@ package matrix
 
 import "net/netip"
 
-// Session is who makes a request, which is all that every part may know of the access
-// token that came with it:
-// a user on a device. The zero value is nobody.
+// Session is who makes a request: a user on a device. It is all that every part may know
+// of the access token that came with the request. The zero value is nobody.
 type Session struct {
 	UserID, DeviceID string
 	Admin, Guest     bool

@@ -52,7 +52,7 @@ func lookAround(conn *pgx.Conn, serverName string) serveridentity.Look {
 		if err != nil || schema == 0 {
 			return left, err
 		}
-		if left.Users, left.ForeignUser, err = account.Of(ctx, conn, serverName); err != nil {
+		if left.Users, left.ForeignUser, err = account.ForServer(ctx, conn, serverName); err != nil {
 			return left, err
 		}
 		left.Newest, err = timeline.NewestEvent(ctx, conn)

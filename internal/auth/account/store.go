@@ -204,9 +204,9 @@ func ErrInUse() *matrix.Error {
 	return matrix.Errorf(matrix.UserInUse, "This user ID is already taken")
 }
 
-// Of looks into the accounts on behalf of a server that is called serverName: it
+// ForServer looks into the accounts on behalf of a server that is called serverName: it
 // reports whether there are any, and one that is another server's, or "" if there is none.
-func Of(ctx context.Context, conn *pgx.Conn, serverName string) (exist bool, foreign string, err error) {
+func ForServer(ctx context.Context, conn *pgx.Conn, serverName string) (exist bool, foreign string, err error) {
 	err = conn.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM accounts),
 			coalesce((SELECT user_id FROM accounts WHERE right(user_id, length($1) + 1) <> ':' || $1 LIMIT 1), '')`,

@@ -19,6 +19,9 @@
 //   - A service that panics over an entry ends neither the server nor the log.
 //   - A follower handles everything that is committed, in order and at least once,
 //     in one process at a time, and goes on where it ended. No commit waits for it.
+//   - What a service posts to the outbox in a transaction of its own comes into the log,
+//     whatever happens to the process after its commit: by one process, and in order for
+//     each topic. If the kind has a handler, that is called at least once.
 //
 // Data flow:
 //
@@ -28,6 +31,8 @@
 //	    Wait returns ◀─ wake the listeners ◀─ observers ◀─ live window
 //	                                             │
 //	                          followers ◀────────┘ and, at a start, the database
+//
+//	service: Post, in its own transaction ─▶ outbox ─▶ writer ─▶ log ─▶ handler
 //
 // The services own their tables: each Table given with an entry queues the
 // statements that write the rows of a whole group at once.

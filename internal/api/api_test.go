@@ -63,6 +63,8 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	addresses.Stages = stages
 	threepids := threepid.New(addresses)
 	t.Cleanup(threepids.Stop)
+	limits := addresses.Limits
+	book := journal.New(pool, journal.Options{Limits: limits, Log: log})
 	users := auth.New(pool, auth.Options{
 		ServerName:          "localhost",
 		Argon:               auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1},
@@ -71,10 +73,9 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		Stages:              stages,
 		Threepids:           threepids,
 		SharedSecret:        sharedSecret,
+		Journal:             book,
 		Logger:              log,
 	})
-	limits := addresses.Limits
-	book := journal.New(pool, journal.Options{Limits: limits, Log: log})
 	profiles := profile.New(pool, book)
 	house := rooms.New(rooms.Options{
 		Pool: pool, Journal: book, Profiles: profiles, Log: log,

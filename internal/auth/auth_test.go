@@ -16,6 +16,7 @@ import (
 	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres/postgrestest"
 )
@@ -81,6 +82,19 @@ func newTestService(t testing.TB, options ...func(*Options)) (*Service, *clock) 
 
 // sibling is another process on the same database.
 func sibling(s *Service) *Service { return New(s.pool, s.o) }
+
+// serverOn is another process on the same database, with a journal, that does what
+// follows from changes: what the hooks say.
+func serverOn(t testing.TB, s *Service, hooks func(server *Service)) *Service {
+	t.Helper()
+	o := s.o
+	o.Journal = journal.New(s.pool, journal.Options{})
+	server := New(s.pool, o)
+	hooks(server)
+	must(t, o.Journal.Start(t.Context()))
+	t.Cleanup(func() { must(t, o.Journal.Stop(context.Background())) })
+	return server
+}
 
 func userID(localpart string) string { return "@" + localpart + ":" + testServer }
 

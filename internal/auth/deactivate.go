@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -14,6 +13,7 @@ import (
 	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
+	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 )
 
@@ -31,9 +31,18 @@ type Deactivation struct {
 	IDServerUnbindResult string `json:"id_server_unbind_result"`
 }
 
+// kindDeactivation is the kind of the entries of the outbox that say that an account is
+// deactivated. Their topic is the user.
+const kindDeactivation = "deactivation"
+
+// deactivation is the payload of such an entry.
+type deactivation struct {
+	Erase bool `json:"erase"`
+}
+
 // OnDeactivate adds something to be done after an account has been deactivated,
 // such as leaving its rooms. Since it is tried again until it succeeds, also by a
-// later process or by several at once, it must bear being done twice. To be called
+// later process, it must bear being done twice. To be called
 // while the server is being wired, not later.
 func (s *Service) OnDeactivate(do func(ctx context.Context, userID string) error) {
 	s.leave = append(s.leave, do)
@@ -89,7 +98,7 @@ func (s *Service) DeactivateAccount(ctx context.Context, name string, erase bool
 // deactivate gives what is to be unbound.
 func (s *Service) deactivate(ctx context.Context, userID string, erase bool, proof uia.Approval) (bound []threepid.Binding, err error) {
 	var revoked []secret.Hash
-	p := account.Deactivation{UserID: userID}
+	var posted int64
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := account.Lock(ctx, tx, userID); err != nil {
 			return err
@@ -97,8 +106,8 @@ func (s *Service) deactivate(ctx context.Context, userID string, erase bool, pro
 		if err := proof.Consume(ctx, tx); err != nil {
 			return err
 		}
-		var err error
-		if p.Erased, err = account.MarkDeactivated(ctx, tx, userID, erase, s.nowMS()); err != nil {
+		erased, err := account.MarkDeactivated(ctx, tx, userID, erase, s.nowMS())
+		if err != nil {
 			return err
 		}
 		if err := session.DeletePending(ctx, tx, userID); err != nil {
@@ -107,59 +116,41 @@ func (s *Service) deactivate(ctx context.Context, userID string, erase bool, pro
 		if bound, err = s.o.Threepids.RemoveAll(ctx, tx, userID); err != nil {
 			return err
 		}
-		revoked, err = session.RemoveOthers(ctx, tx, userID, "")
+		if revoked, err = session.RemoveOthers(ctx, tx, userID, ""); err != nil {
+			return err
+		}
+		follows, err := json.Marshal(deactivation{erased})
+		if err != nil {
+			return fmt.Errorf("note what follows: %w", err)
+		}
+		posted, err = journal.Post(ctx, tx, kindDeactivation, []journal.Topic{{User: userID}}, follows)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("deactivate %s: %w", userID, err)
 	}
 	s.Sessions.Revoke(revoked)
-	// The client may hang up now; what has begun goes on.
-	s.logFailure(s.finishDeactivations(context.WithoutCancel(ctx), []account.Deactivation{p}))
+	if s.o.Journal != nil {
+		// The client may hang up now; what has begun goes on.
+		s.logFailure(s.o.Journal.Settle(context.WithoutCancel(ctx), posted))
+	}
 	return bound, nil
 }
 
-// ResumeDeactivations does what a process that ended, or a fault, has left undone
-// of deactivations. Start does so at once, and again every minute. It returns what
-// went wrong; the others have been done nevertheless.
-func (s *Service) ResumeDeactivations(ctx context.Context) error {
-	if len(s.leave) == 0 {
-		return nil
+// finishDeactivation does what follows from a deactivation.
+func (s *Service) finishDeactivation(ctx context.Context, e *journal.Entry) error {
+	var d deactivation
+	if err := json.Unmarshal(e.Value.(*journal.Posted).Payload, &d); err != nil {
+		return fmt.Errorf("read what follows from a deactivation: %w", err)
 	}
-	pending, err := account.Unfinished(ctx, s.pool)
-	if err != nil || len(pending) == 0 {
-		return err
-	}
-	return s.finishDeactivations(ctx, pending)
-}
-
-// finishDeactivations does what follows from the deactivation of each user, and
-// notes for whom all of it has been done.
-func (s *Service) finishDeactivations(ctx context.Context, pending []account.Deactivation) error {
-	if len(s.leave) == 0 {
-		return nil
-	}
-	var done []string
-	var failures []error
-	for _, p := range pending {
-		if err := s.finishDeactivation(ctx, p); err != nil {
-			failures = append(failures, fmt.Errorf("finish the deactivation of %s: %w", p.UserID, err))
-			continue
-		}
-		done = append(done, p.UserID)
-	}
-	failures = append(failures, account.MarkFinished(ctx, s.pool, done))
-	return errors.Join(failures...)
-}
-
-func (s *Service) finishDeactivation(ctx context.Context, p account.Deactivation) error {
 	todo := s.leave
-	if p.Erased {
+	if d.Erase {
 		todo = slices.Concat(s.leave, s.erase)
 	}
+	userID := e.Topics[0].User
 	for _, do := range todo {
-		if err := do(ctx, p.UserID); err != nil {
-			return err
+		if err := do(ctx, userID); err != nil {
+			return fmt.Errorf("finish the deactivation of %s: %w", userID, err)
 		}
 	}
 	return nil

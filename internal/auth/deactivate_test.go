@@ -11,25 +11,36 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// recordLeaving has a service note whose deactivation it finishes.
-func recordLeaving(s *Service) *[]string {
+// recordLeaving is a server that notes whose deactivation it finishes.
+func recordLeaving(t *testing.T, s *Service) (*Service, *[]string) {
+	t.Helper()
 	var left []string
-	s.OnDeactivate(func(_ context.Context, userID string) error {
-		left = append(left, userID)
-		return nil
-	})
-	return &left
+	return serverOn(t, s, func(server *Service) {
+		server.OnDeactivate(func(_ context.Context, userID string) error {
+			left = append(left, userID)
+			return nil
+		})
+	}), &left
 }
 
 func pending(t *testing.T, s *Service) int {
 	t.Helper()
-	return count(t, s, `SELECT count(*) FROM accounts WHERE deactivation_pending`)
+	return count(t, s, `SELECT count(*) FROM outbox`)
+}
+
+func waitUntilFinished(t *testing.T, s *Service) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); pending(t, s) > 0; <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("deactivations are not finished")
+		}
+	}
 }
 
 func TestDeactivate(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
-	left := recordLeaving(s)
+	s, left := recordLeaving(t, s)
 	own := mustRegister(t, s, "example", func(r *RegisterRequest) { r.RefreshToken = true })
 	other := mustLogin(t, s, "example")
 	session := mustAuthenticate(t, s, own.AccessToken)
@@ -61,7 +72,7 @@ func TestDeactivate(t *testing.T) {
 func TestDeactivateRefuses(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
-	left := recordLeaving(s)
+	s, left := recordLeaving(t, s)
 	own := mustRegister(t, s, "example")
 	mustRegister(t, s, "another")
 	session := mustAuthenticate(t, s, own.AccessToken)
@@ -97,11 +108,15 @@ func TestDeactivationIsFinishedLaterWhenItGoesWrong(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 	broken := errors.New("the room is out of reach")
-	s.OnDeactivate(func(_ context.Context, user string) error {
-		if user == userID("stuck") {
-			return broken
-		}
-		return nil
+	attempts := 0
+	s = serverOn(t, s, func(server *Service) {
+		server.OnDeactivate(func(_ context.Context, user string) error {
+			if user == userID("stuck") {
+				attempts++
+				return broken
+			}
+			return nil
+		})
 	})
 	for _, name := range []string{"fine", "stuck"} {
 		mustRegister(t, s, name)
@@ -110,20 +125,16 @@ func TestDeactivationIsFinishedLaterWhenItGoesWrong(t *testing.T) {
 	if n := pending(t, s); n != 1 {
 		t.Fatalf("%d unfinished, want 1", n)
 	}
-	if err := s.ResumeDeactivations(t.Context()); !errors.Is(err, broken) {
-		t.Errorf("got %v, want %v", err, broken)
+	must(t, s.o.Journal.Stop(t.Context()))
+	if attempts == 0 {
+		t.Error("it was not tried at once")
 	}
 
-	later := sibling(s)
-	left := recordLeaving(later)
-	must(t, later.ResumeDeactivations(t.Context()))
-
-	if !slices.Equal(*left, []string{userID("stuck")}) || pending(t, s) != 0 {
-		t.Errorf("finished for %v, %d unfinished", *left, pending(t, s))
-	}
-	must(t, later.ResumeDeactivations(t.Context()))
-	if len(*left) != 1 {
-		t.Errorf("finished again: %v", *left)
+	later, left := recordLeaving(t, s)
+	waitUntilFinished(t, s)
+	must(t, later.o.Journal.Stop(t.Context()))
+	if !slices.Equal(*left, []string{userID("stuck")}) {
+		t.Errorf("finished for %v", *left)
 	}
 }
 
@@ -134,10 +145,12 @@ func TestDeactivationIsFinishedAfterTheClientHasGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var seen error
-	s.OnDeactivate(func(ctx context.Context, _ string) error {
-		cancel()
-		seen = ctx.Err()
-		return seen
+	s = serverOn(t, s, func(server *Service) {
+		server.OnDeactivate(func(ctx context.Context, _ string) error {
+			cancel()
+			seen = ctx.Err()
+			return seen
+		})
 	})
 
 	must(t, s.DeactivateAccount(ctx, "example", false))
@@ -153,16 +166,15 @@ func TestDeactivationByTheCommandLineIsLeftToTheServer(t *testing.T) {
 	mustRegister(t, s, "example")
 
 	must(t, s.DeactivateAccount(t.Context(), "example", true))
-	must(t, s.ResumeDeactivations(t.Context()))
 	if n := pending(t, s); n != 1 {
 		t.Fatalf("%d unfinished, want 1", n)
 	}
 
-	server := sibling(s)
-	left := recordLeaving(server)
-	must(t, server.tidy(t.Context()))
-	if len(*left) != 1 || pending(t, s) != 0 {
-		t.Errorf("finished for %v, %d unfinished", *left, pending(t, s))
+	server, left := recordLeaving(t, s)
+	waitUntilFinished(t, s)
+	must(t, server.o.Journal.Stop(t.Context()))
+	if len(*left) != 1 {
+		t.Errorf("finished for %v", *left)
 	}
 	wantCode(t, s.DeactivateAccount(t.Context(), "nobody", false), matrix.NotFound)
 }

@@ -56,19 +56,16 @@ func operations(t *testing.T, s *Service, own session.Credentials) map[string]fu
 		"RenameDevice": func(ctx context.Context) error {
 			return s.Sessions.RenameDevice(ctx, own.UserID, own.DeviceID, new("x"))
 		},
-		"ResumeDeactivations": s.ResumeDeactivations,
-		"SetPassword":         func(ctx context.Context) error { return s.SetPassword(ctx, "example", "new", true) },
-		"Exists":              func(ctx context.Context) error { return ignore(account.Exists(ctx, s.pool, own.UserID)) },
-		"tidy":                s.tidy,
+		"SetPassword": func(ctx context.Context) error { return s.SetPassword(ctx, "example", "new", true) },
+		"Exists":      func(ctx context.Context) error { return ignore(account.Exists(ctx, s.pool, own.UserID)) },
+		"tidy":        s.tidy,
 	}
 }
 
-// faultService makes a service with the account "example" that does something
-// after deactivations.
+// faultService makes a service with the account "example".
 func faultService(t *testing.T) (*Service, session.Credentials) {
 	t.Helper()
 	s, _ := newTestService(t)
-	recordLeaving(s)
 	return s, mustRegister(t, s, "example", func(r *RegisterRequest) { r.RefreshToken = true })
 }
 
@@ -95,7 +92,6 @@ func TestEveryOperationTellsThatTheDatabaseIsAway(t *testing.T) {
 	o := s.o
 	o.Stages, o.Threepids = nil, nil
 	away := New(elsewhere, o)
-	recordLeaving(away)
 
 	for name, run := range operations(t, away, own) {
 		err := run(t.Context())

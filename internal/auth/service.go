@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
 )
 
@@ -50,6 +51,9 @@ type Options struct {
 	// Channel tells which tokens other processes have revoked; nil: they are found out
 	// half a minute later.
 	Channel *replica.Channel
+	// Journal takes over what follows from the deactivation of accounts; nil: another
+	// process does it.
+	Journal *journal.Journal
 	// Shares is what caches may hold.
 	Shares Shares
 	// Logger gets what goes wrong in the background; nil means slog.Default.
@@ -98,12 +102,15 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 		Pool: pool, ServerName: o.ServerName, Stages: o.Stages, AccessTokenLifetime: o.AccessTokenLifetime, Channel: o.Channel,
 		TokenBytes: o.Shares.Tokens, SeenBytes: o.Shares.Sightings, OnSeen: s.hasher.familiar.addSeen, Log: o.Logger, Now: o.Now,
 	})
+	if o.Journal != nil {
+		o.Journal.Handle(kindDeactivation, s.finishDeactivation)
+	}
 	o.Stages.Register(uia.StagePassword, uia.Stage{Check: s.checkPasswordStage})
 	return s
 }
 
 // Start takes up the background work: writing when devices were last seen,
-// removing what has expired, finishing deactivations, and ending requests whose
+// removing what has expired, and ending requests whose
 // token another process has revoked. Only Stop ends it, and not the end of ctx. It must
 // be called once at most.
 func (s *Service) Start(ctx context.Context) {
@@ -144,7 +151,6 @@ func (s *Service) tidy(ctx context.Context) error {
 	return errors.Join(
 		s.Sessions.Tidy(ctx),
 		s.o.Stages.DeleteExpired(ctx),
-		s.ResumeDeactivations(ctx),
 	)
 }
 

@@ -33,26 +33,6 @@ func TestStopWithoutStart(t *testing.T) {
 	s.Stop()
 }
 
-func TestStartFinishesDeactivations(t *testing.T) {
-	t.Parallel()
-	s, _ := newTestService(t)
-	mustRegister(t, s, "example")
-	must(t, s.DeactivateAccount(t.Context(), "example", false))
-	server := sibling(s)
-	finished := make(chan string, 1)
-	server.OnDeactivate(func(_ context.Context, userID string) error {
-		finished <- userID
-		return nil
-	})
-
-	server.Start(t.Context())
-	defer server.Stop()
-
-	if got := <-finished; got != userID("example") {
-		t.Errorf("got %s", got)
-	}
-}
-
 func TestBackgroundFailuresAreLoggedWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer

@@ -443,23 +443,26 @@ func TestEraseIsDoneAfterLeaving(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 	var done []string
-	s.OnErase(func(_ context.Context, userID string) error { done = append(done, "erase "+userID); return nil })
-	s.OnDeactivate(func(_ context.Context, userID string) error { done = append(done, "leave "+userID); return nil })
+	hooks := func(server *Service) {
+		server.OnErase(func(_ context.Context, userID string) error { done = append(done, "erase "+userID); return nil })
+		server.OnDeactivate(func(_ context.Context, userID string) error { done = append(done, "leave "+userID); return nil })
+	}
+	server := serverOn(t, s, hooks)
 	for _, name := range []string{"alice", "bob"} {
 		mustRegister(t, s, name)
-		must(t, s.DeactivateAccount(t.Context(), name, name == "bob"))
+		must(t, server.DeactivateAccount(t.Context(), name, name == "bob"))
 	}
 	want := []string{"leave " + userID("alice"), "leave " + userID("bob"), "erase " + userID("bob")}
 	if !slices.Equal(done, want) {
 		t.Errorf("got %q, want %q", done, want)
 	}
 	// What was left undone is known after a restart.
-	must(t, pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
-		_, err := account.MarkDeactivated(t.Context(), tx, userID("bob"), false, 0)
-		return err
-	}))
+	must(t, server.o.Journal.Stop(t.Context()))
+	must(t, s.DeactivateAccount(t.Context(), "bob", false))
 	done = nil
-	must(t, s.ResumeDeactivations(t.Context()))
+	server = serverOn(t, s, hooks)
+	waitUntilFinished(t, s)
+	must(t, server.o.Journal.Stop(t.Context()))
 	if want := want[1:]; !slices.Equal(done, want) {
 		t.Errorf("resumed: got %q, want %q", done, want)
 	}

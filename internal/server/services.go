@@ -54,7 +54,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	if s.threepids, err = newThreepids(cfg, pool, s.stages, signer, s.limits, log); err != nil {
 		return nil, err
 	}
-	s.auth = newAuth(cfg, pool, s.stages, s.threepids, s.limits, s.others, log)
+	s.auth = newAuth(cfg, pool, s.stages, s.threepids, s.limits, s.others, s.journal, log)
 	s.profiles = profile.New(pool, s.journal)
 	s.rooms = rooms.New(rooms.Options{
 		Pool: pool, Journal: s.journal, Profiles: s.profiles, Signer: signer, Limits: s.limits, Guests: s.auth.Guests, Log: log,
@@ -83,7 +83,8 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 
 // newAuth makes the service of accounts, which commands use without the others.
 func newAuth(
-	cfg *config.Config, pool *pgxpool.Pool, stages *uia.Service, threepids *threepid.Service, limits *ratelimit.Limits, others *replica.Channel, log *slog.Logger,
+	cfg *config.Config, pool *pgxpool.Pool, stages *uia.Service, threepids *threepid.Service, limits *ratelimit.Limits, others *replica.Channel,
+	entries *journal.Journal, log *slog.Logger,
 ) *auth.Service {
 	shares := cfg.Budget().Caches
 	return auth.New(pool, auth.Options{
@@ -96,6 +97,7 @@ func newAuth(
 		SharedSecret:        string(cfg.Registration.SharedSecret),
 		Limits:              limits,
 		Channel:             others,
+		Journal:             entries,
 		Shares:              auth.Shares{Tokens: int(shares.AccessTokens), Sightings: int(shares.Sightings), Familiar: int(shares.Familiar)},
 		Logger:              log,
 	})

@@ -110,13 +110,12 @@ func SetPassword(ctx context.Context, tx pgx.Tx, userID, hash string) error {
 	return nil
 }
 
-// MarkDeactivated ends an account. Doing so again keeps the first time, and starts
-// what follows once more. It reports whether the user wants, or has wanted, to be
+// MarkDeactivated ends an account. Doing so again keeps the first time. It reports whether the user wants, or has wanted, to be
 // erased.
 func MarkDeactivated(ctx context.Context, tx pgx.Tx, userID string, erase bool, at int64) (erased bool, err error) {
 	rows, err := tx.Query(ctx, `
 		UPDATE accounts
-		SET deactivated_at = coalesce(deactivated_at, $2), deactivation_pending = true, erased = erased OR $3
+		SET deactivated_at = coalesce(deactivated_at, $2), erased = erased OR $3
 		WHERE user_id = $1 RETURNING erased`, userID, at, erase)
 	if err != nil {
 		return false, fmt.Errorf("mark %s as deactivated: %w", userID, err)
@@ -125,34 +124,6 @@ func MarkDeactivated(ctx context.Context, tx pgx.Tx, userID string, erase bool, 
 		return false, fmt.Errorf("mark %s as deactivated: %w", userID, err)
 	}
 	return erased, nil
-}
-
-// Deactivation is a deactivation of which something is left to be done.
-type Deactivation struct {
-	UserID string
-	Erased bool
-}
-
-// Unfinished lists the deactivations of which something is left to be done.
-func Unfinished(ctx context.Context, q Querier) ([]Deactivation, error) {
-	rows, err := q.Query(ctx, `SELECT user_id, erased FROM accounts WHERE deactivation_pending ORDER BY user_id`)
-	if err != nil {
-		return nil, fmt.Errorf("query unfinished deactivations: %w", err)
-	}
-	pending, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Deactivation])
-	if err != nil {
-		return nil, fmt.Errorf("read unfinished deactivations: %w", err)
-	}
-	return pending, nil
-}
-
-// MarkFinished notes that nothing is left to be done for the users.
-func MarkFinished(ctx context.Context, q Querier, userIDs []string) error {
-	_, err := q.Exec(ctx, `UPDATE accounts SET deactivation_pending = false WHERE user_id = ANY ($1)`, userIDs)
-	if err != nil {
-		return fmt.Errorf("mark deactivations as finished: %w", err)
-	}
-	return nil
 }
 
 // List lists the accounts whose user ID comes after the one given, in the order of their

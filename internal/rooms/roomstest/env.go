@@ -76,7 +76,7 @@ func Open(t testing.TB, o Options) *Env {
 	}
 	env := &Env{T: t, Pool: o.Pool, Journal: journal.New(o.Pool, o.Journal)}
 	env.Users = auth.New(o.Pool, auth.Options{
-		ServerName: Signer.ServerName, GuestsEnabled: true, Argon: auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1},
+		ServerName: Signer.ServerName, GuestsEnabled: true, Journal: env.Journal, Argon: auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1},
 	})
 	env.Profiles = profile.New(o.Pool, env.Journal)
 	options := rooms.Options{Pool: o.Pool, Journal: env.Journal, Profiles: env.Profiles, Signer: Signer, Guests: env.Users.Guests}

@@ -48,8 +48,9 @@ type Table struct {
 	Queue func(b *pgx.Batch, entries []*Entry) error
 	// Read gives the entries that other processes have written in (after, upTo],
 	// with their positions, as Queue was given them, in no order. What has been
-	// overwritten since is left out.
-	Read func(ctx context.Context, conn *pgx.Conn, after, upTo Position) ([]*Entry, error)
+	// overwritten since is left out. Where they take more than so many bytes it keeps
+	// none, and the error is [ErrTooMuch].
+	Read func(ctx context.Context, conn *pgx.Conn, after, upTo Position, most int) ([]*Entry, error)
 	// Decode, where it is not nil, makes the value of an entry of what was put into the
 	// outbox for it: see [Post].
 	Decode func(payload []byte) (value any, err error)
@@ -72,6 +73,24 @@ type Write struct {
 // ErrStale says that a write was made from what another process has changed
 // meanwhile. Nothing of it is written.
 var ErrStale = errors.New("the write is overtaken by another process")
+
+// ErrTooMuch says that entries take more bytes than one read may bring.
+var ErrTooMuch = errors.New("more than is read at once")
+
+// CollectEntries collects the entries of the rows of a query, until they take more than so
+// many bytes: then the error is [ErrTooMuch].
+func CollectEntries(rows pgx.Rows, most int, scan pgx.RowToFunc[*Entry]) ([]*Entry, error) {
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Entry, error) {
+		e, err := scan(row)
+		if err != nil {
+			return nil, err
+		}
+		if most -= e.cost(); most < 0 {
+			return nil, ErrTooMuch
+		}
+		return e, nil
+	})
+}
 
 func (w *Write) size() int {
 	n := 0

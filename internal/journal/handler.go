@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,8 +112,8 @@ func (h *handlers) entry(p *positioned) *Entry {
 	}
 }
 
-func (h *handlers) collect(rows pgx.Rows) ([]*Entry, error) {
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Entry, error) {
+func (h *handlers) collect(rows pgx.Rows, most int) ([]*Entry, error) {
+	return CollectEntries(rows, most, func(row pgx.CollectableRow) (*Entry, error) {
 		p, err := pgx.RowToAddrOfStructByPos[positioned](row)
 		if err != nil {
 			return nil, err
@@ -122,9 +123,9 @@ func (h *handlers) collect(rows pgx.Rows) ([]*Entry, error) {
 }
 
 // readPosted reads what other processes have taken over, but for what is handled already.
-func (h *handlers) readPosted(ctx context.Context, conn *pgx.Conn, after, upTo Position) ([]*Entry, error) {
+func (h *handlers) readPosted(ctx context.Context, conn *pgx.Conn, after, upTo Position, most int) ([]*Entry, error) {
 	rows, _ := conn.Query(ctx, selectPositioned+`WHERE position > $1 AND position <= $2`, after, upTo)
-	return h.collect(rows)
+	return h.collect(rows, most)
 }
 
 // handled is a posted entry whose handler has ended.
@@ -190,7 +191,7 @@ func (h *handlers) due(ctx context.Context, conn *pgx.Conn, running map[int64]*E
 			AND NOT rooms && $2::bigint[] AND NOT users && $3::text[] AND id <> ALL($4::bigint[])
 		ORDER BY position LIMIT $5`,
 		h.kinds(), rooms, users, ids, handledAtOnce-len(running)).Query(func(rows pgx.Rows) (err error) {
-		entries, err = h.collect(rows)
+		entries, err = h.collect(rows, math.MaxInt)
 		return err
 	})
 	b.Queue(`

@@ -67,16 +67,16 @@ func queueNotes(b *pgx.Batch, entries []*Entry) error {
 // notUnderstood is a note that cannot be read back.
 const notUnderstood = "?"
 
-func readOtherNotes(ctx context.Context, conn *pgx.Conn, after, upTo Position) ([]*Entry, error) {
+func readOtherNotes(ctx context.Context, conn *pgx.Conn, after, upTo Position, most int) ([]*Entry, error) {
 	rows, _ := conn.Query(ctx, `SELECT position, room, reader, body FROM notes WHERE position > $1 AND position <= $2`, after, upTo)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Entry, error) {
+	return CollectEntries(rows, most, func(row pgx.CollectableRow) (*Entry, error) {
 		e := &Entry{Table: notes, Topics: make([]Topic, 1)}
 		var body string
 		err := row.Scan(&e.Position, &e.Topics[0].Room, &e.Topics[0].User, &body)
 		if body == notUnderstood {
 			return nil, errors.New("this note is not understood")
 		}
-		e.Value = body
+		e.Value, e.Size = body, len(body)
 		return e, err
 	})
 }

@@ -17,9 +17,11 @@ const (
 	kindPosition = "position"
 	// kindHurry is the message that somebody waits for the follower of that name.
 	kindHurry = "hurry"
-	// readAtOnce is how many entries of other processes are read into memory at once.
-	// A process that is further behind gives up what is in memory and goes on from there.
-	readAtOnce = 5000
+	// readAtOnce is how many entries of other processes are read into memory at once, and
+	// bytesAtOnce of how many bytes. A process that is further behind gives up what is in
+	// memory and goes on from there.
+	readAtOnce  = 5000
+	bytesAtOnce = 16 << 20
 )
 
 // notifyPosition notifies other processes, with the commit, how far the journal is.
@@ -78,6 +80,9 @@ func (w *writer) advance(ctx context.Context, upTo Position) error {
 	switch {
 	case errors.As(err, &pg) || postgres.Unavailable(err):
 		return err
+	case errors.Is(err, ErrTooMuch):
+		w.j.reset(upTo)
+		return nil
 	case err != nil: // a row that is not understood
 		w.j.o.Log.ErrorContext(ctx, "what other processes have written cannot be kept in memory", "error", err)
 		w.j.reset(upTo)
@@ -91,11 +96,11 @@ func (w *writer) advance(ctx context.Context, upTo Position) error {
 // read returns the entries in (after, upTo]. What has been overwritten since has an
 // entry without topics: its successor stands at a higher position.
 func (w *writer) read(ctx context.Context, after, upTo Position) ([]*Entry, error) {
-	entries := make([]*Entry, upTo-after)
+	entries, most := make([]*Entry, upTo-after), bytesAtOnce
 	for _, t := range w.j.tables {
 		var found []*Entry
 		err := w.j.guard("a journal table", func() (err error) {
-			found, err = t.Read(ctx, w.conn, after, upTo)
+			found, err = t.Read(ctx, w.conn, after, upTo, most)
 			return err
 		})
 		if err != nil {
@@ -103,6 +108,7 @@ func (w *writer) read(ctx context.Context, after, upTo Position) ([]*Entry, erro
 		}
 		for _, e := range found {
 			entries[e.Position-after-1] = e
+			most -= e.cost()
 		}
 	}
 	for i := range entries {

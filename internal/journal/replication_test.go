@@ -153,6 +153,35 @@ func TestWhoIsFarBehindReadsNothing(t *testing.T) {
 
 // Two processes write to one thing, each from what it has seen of it: whoever comes
 // second builds anew, in time for the same transaction.
+// TestMoreBytesThanOneReadBringsAreNotRead lets another process write few entries, of
+// which each is large.
+func TestMoreBytesThanOneReadBringsAreNotRead(t *testing.T) {
+	t.Parallel()
+	pool := notesPool(t)
+	a := started(t, pool, Options{Watch: never})
+	b := started(t, pool, Options{Watch: never})
+	commit(t, b, note(1, "before"))
+	const size = 1 << 20
+	for range bytesAtOnce/size - 1 {
+		commit(t, a, note(1, strings.Repeat("a", size)))
+	}
+	commit(t, b, note(1, "between"))
+	b.Read(func(v View) {
+		if !v.Covers(0) {
+			t.Error("what fits is not read")
+		}
+	})
+	for range bytesAtOnce / size {
+		commit(t, a, note(1, strings.Repeat("a", size)))
+	}
+	commit(t, b, note(1, "after"))
+	b.Read(func(v View) {
+		if p := v.Position; v.Covers(p-2) || !v.Covers(p-1) || v.At(p).Value != "after" {
+			t.Error("more is read than fits")
+		}
+	})
+}
+
 func TestStaleWritesAreBuiltAnew(t *testing.T) {
 	t.Parallel()
 	pool := notesPool(t)

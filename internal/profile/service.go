@@ -117,7 +117,8 @@ func (s *Service) Get(ctx context.Context, userID string) (Profile, error) {
 	return Profile{}, nil
 }
 
-// Many gives the profiles of those of the users who have set anything, by user ID.
+// Many gives the names and avatars of those of the users who have set anything, by user
+// ID, without their other fields.
 func (s *Service) Many(ctx context.Context, userIDs []string) (map[string]Profile, error) {
 	if len(userIDs) == 0 {
 		return nil, nil

@@ -54,17 +54,18 @@ func (s *Service) load(ctx context.Context, userID string) (p Profile, found boo
 	return stored.profile(ctx, userID, s.damage), true, nil
 }
 
-// loadMany reads the profiles that there are for the users.
+// loadMany reads the names and avatars that there are for the users.
 func (s *Service) loadMany(ctx context.Context, userIDs []string) (map[string]Profile, error) {
-	rows, err := s.pool.Query(ctx, `SELECT user_id, displayname, avatar_url, fields FROM profiles WHERE user_id = ANY($1)`, userIDs)
+	rows, err := s.pool.Query(ctx, `
+		SELECT user_id, coalesce(displayname, ''), coalesce(avatar_url, '') FROM profiles WHERE user_id = ANY($1)`, userIDs)
 	if err != nil {
 		return nil, fmt.Errorf("load profiles: %w", err)
 	}
 	profiles := make(map[string]Profile, len(userIDs))
 	var userID string
-	var stored row
-	_, err = pgx.ForEachRow(rows, []any{&userID, &stored.DisplayName, &stored.AvatarURL, &stored.Fields}, func() error {
-		profiles[userID] = stored.profile(ctx, userID, s.damage)
+	var p Profile
+	_, err = pgx.ForEachRow(rows, []any{&userID, &p.DisplayName, &p.AvatarURL}, func() error {
+		profiles[userID] = p
 		return nil
 	})
 	if err != nil {

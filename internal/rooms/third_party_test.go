@@ -1,17 +1,21 @@
 package rooms_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/roomstest"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestWhoMayInvite(t *testing.T) {
@@ -61,6 +65,19 @@ func TestRedeemIsAuthorised(t *testing.T) {
 	h.WantMembership(room, bob, "")
 }
 
+// between lists the events of some types that a follower reads, by their positions.
+func (h *env) between(after, upTo journal.Position, types ...string) (events []*timeline.Event) {
+	h.T.Helper()
+	c, err := h.Rooms.Timeline.EventsBetween(h.T.Context(), after, upTo, types)
+	h.OK(err)
+	for e, err := range c.All(h.T.Context()) {
+		h.OK(err)
+		events = append(events, e)
+	}
+	slices.SortFunc(events, func(a, b *timeline.Event) int { return cmp.Compare(a.Position, b.Position) })
+	return events
+}
+
 func TestWhatFollowersRead(t *testing.T) {
 	h := newEnv(t)
 	ctx := t.Context()
@@ -70,14 +87,12 @@ func TestWhatFollowersRead(t *testing.T) {
 	two := h.Send(alice, room, "two")
 	h.SetState(alice, room, "m.room.name", "", `{"name":"n"}`)
 	h.Redact(alice, room, one, "")
-	events, err := h.Rooms.Timeline.EventsBetween(ctx, from, h.Journal.Position(), []string{"m.room.message"})
-	h.OK(err)
+	events := h.between(from, h.Journal.Position(), "m.room.message")
 	equal(t, "messages", roomstest.IDs(events), []string{one, two})
 	if !events[0].Redacted() || events[1].Redacted() {
 		t.Error("they are not as they are now")
 	}
-	events, err = h.Rooms.Timeline.EventsBetween(ctx, from+1, from+2, []string{"m.room.message"})
-	h.OK(err)
+	events = h.between(from+1, from+2, "m.room.message")
 	equal(t, "a part", roomstest.IDs(events), []string{two})
 	redacted, err := h.Rooms.Timeline.RedactedBetween(ctx, from, h.Journal.Position())
 	h.OK(err)
@@ -91,6 +106,31 @@ func TestWhatFollowersRead(t *testing.T) {
 	}
 }
 
+// TestManyLargeEventsAreReadByFollowersInParts measures what one step holds of them.
+func TestManyLargeEventsAreReadByFollowersInParts(t *testing.T) {
+	h := newEnv(t)
+	const events, bytes = 60, 60_000
+	room := h.Public()
+	from := h.Journal.Position()
+	for range events {
+		h.Send(alice, room, strings.Repeat("a", bytes))
+	}
+	fresh := envOn(t, h.Pool) // which has nothing in memory
+	ctx := reserve.With(t.Context(), reserve.New(64<<20, nil).Open(""))
+	c, err := fresh.Rooms.Timeline.EventsBetween(ctx, from, h.Journal.Position(), []string{"m.room.message"})
+	h.OK(err)
+	n := 0
+	for e, err := range c.All(ctx) {
+		h.OK(err)
+		if n++; e.Position != from+journal.Position(n) || reserve.Used(ctx) > events*bytes/2 {
+			t.Fatalf("event %d stands at %d, %d bytes are held", n, e.Position-from, reserve.Used(ctx))
+		}
+	}
+	if n != events {
+		t.Errorf("%d of %d events are read", n, events)
+	}
+}
+
 func TestFollowersReadTheSameWithoutTheWindow(t *testing.T) {
 	h := newEnv(t)
 	ctx := t.Context()
@@ -101,10 +141,7 @@ func TestFollowersReadTheSameWithoutTheWindow(t *testing.T) {
 	for after := journal.Position(0); after < end; after += 13 {
 		upTo := min(end, after+40)
 		types := []string{"m.room.message", "m.room.member"}
-		inMemory, err := h.Rooms.Timeline.EventsBetween(ctx, after, upTo, types)
-		h.OK(err)
-		stored, err := fresh.Rooms.Timeline.EventsBetween(ctx, after, upTo, types)
-		h.OK(err)
+		inMemory, stored := h.between(after, upTo, types...), fresh.between(after, upTo, types...)
 		equal(t, fmt.Sprintf("after %d up to %d", after, upTo), roomstest.IDs(stored), roomstest.IDs(inMemory))
 		one, err := h.Rooms.Timeline.RedactedBetween(ctx, after, upTo)
 		h.OK(err)

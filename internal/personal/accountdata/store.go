@@ -98,10 +98,10 @@ func (s *Service) checkSpace(ctx context.Context, i *Item) error {
 }
 
 // readOthers reads the items that other processes have written in (after, upTo].
-func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, most int) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, `
 		SELECT user_id, room_nid, type, content, position FROM account_data WHERE position > $1 AND position <= $2`, after, upTo)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*journal.Entry, error) {
+	return journal.CollectEntries(rows, most, func(row pgx.CollectableRow) (*journal.Entry, error) {
 		i, at := &Item{}, journal.Position(0)
 		err := row.Scan(&i.UserID, &i.Room, &i.Type, (*[]byte)(&i.Content), &at)
 		if err == nil && s.isDamaged(ctx, i) {

@@ -61,9 +61,9 @@ func (s *Service) loadRules(ctx context.Context, userID string) (*ownRules, jour
 var errNoRules = errors.New("they are no object")
 
 // readOthers reads which users' rules other processes have changed in (after, upTo].
-func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, most int) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, `SELECT user_id, position FROM push_rules WHERE position > $1 AND position <= $2`, after, upTo)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*journal.Entry, error) {
+	return journal.CollectEntries(rows, most, func(row pgx.CollectableRow) (*journal.Entry, error) {
 		c, at := &Changed{}, journal.Position(0)
 		err := row.Scan(&c.UserID, &at)
 		return &journal.Entry{Position: at, Table: s.table, Topics: []journal.Topic{{User: c.UserID}}, Value: c, Size: len(c.UserID)}, err

@@ -189,11 +189,11 @@ func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.
 }
 
 // readOthers reads the receipts that other processes have written in (after, upTo].
-func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, most int) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, `
 		SELECT room_nid, user_id, type, thread_id, event_id, event_position, ts, position
 		FROM receipts WHERE position > $1 AND position <= $2`, after, upTo)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*journal.Entry, error) {
+	return journal.CollectEntries(rows, most, func(row pgx.CollectableRow) (*journal.Entry, error) {
 		r, at := &Receipt{}, journal.Position(0)
 		err := row.Scan(&r.Room, &r.UserID, &r.Type, &r.ThreadID, &r.EventID, &r.EventPosition, &r.TS, &at)
 		entry := s.entry(r)

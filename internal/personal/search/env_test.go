@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"homeserver/internal/event"
 	"homeserver/internal/personal/search"
 	"homeserver/internal/postgres/postgrestest"
@@ -29,7 +31,13 @@ type env struct {
 func newEnv(t *testing.T) *env {
 	t.Helper()
 	t.Parallel()
-	h := &env{Env: roomstest.Open(t, roomstest.Options{}), ignored: map[string]bool{}}
+	return envOn(t, nil)
+}
+
+// envOn starts another server process, as it were, on a database; nil: a new one.
+func envOn(t *testing.T, pool *pgxpool.Pool) *env {
+	t.Helper()
+	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool}), ignored: map[string]bool{}}
 	h.Profiles.OnChange(h.Rooms.UpdateProfile)
 	h.Service = search.New(search.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: h.Rooms.Timeline,

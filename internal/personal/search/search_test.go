@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/search"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -50,6 +51,30 @@ func TestFindsByWords(t *testing.T) {
 		got := strings.Join(h.find(alice, term), "|")
 		if got != want {
 			t.Errorf("%q finds %q, want %q", term, got, want)
+		}
+	}
+}
+
+// TestFindsWhatIsIndexedInSeveralParts indexes in one step what is too much to be written
+// at once.
+func TestFindsWhatIsIndexedInSeveralParts(t *testing.T) {
+	t.Parallel()
+	before := roomstest.Open(t, roomstest.Options{})
+	before.Run()
+	room := before.Public()
+	var words strings.Builder
+	for n := range 9000 {
+		fmt.Fprintf(&words, "w%05d ", n)
+	}
+	var want []string
+	for n := range 30 {
+		before.Send(alice, room, fmt.Sprintf("%s unique%02d", words.String(), n))
+		want = append(want, fmt.Sprintf("unique%02d", n))
+	}
+	h := envOn(t, before.Pool)
+	for _, word := range want {
+		if found := h.find(alice, word); len(found) == 0 {
+			t.Errorf("%q is not found", word)
 		}
 	}
 }

@@ -22,11 +22,29 @@ func (s *Service) index(ctx context.Context, tx pgx.Tx, after, upTo journal.Posi
 	if err != nil {
 		return err
 	}
-	b := &pgx.Batch{}
-	queueRows(b, events)
+	var b pgx.Batch
+	var r rows
+	for e, err := range events.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if r.add(e); r.bytes < maxRowBytes {
+			continue
+		}
+		r.queue(&b)
+		if err := send(ctx, tx, &b); err != nil {
+			return err
+		}
+		b, r = pgx.Batch{}, rows{}
+	}
+	r.queue(&b)
 	if len(redacted) > 0 {
 		b.Queue(`DELETE FROM search_index WHERE position = ANY($1)`, redacted)
 	}
+	return send(ctx, tx, &b)
+}
+
+func send(ctx context.Context, tx pgx.Tx, b *pgx.Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}
@@ -36,23 +54,34 @@ func (s *Service) index(ctx context.Context, tx pgx.Tx, after, upTo journal.Posi
 	return nil
 }
 
-// queueRows writes the rows of those events that have words.
-func queueRows(b *pgx.Batch, events []*timeline.Event) {
-	var position []journal.Position
-	var room []journal.RoomNID
-	var sender, key, words []string
-	var hasURL []bool
-	for _, e := range events {
-		k, text := textOf(e)
-		vector := tsvector(text)
-		if e.Redacted() || vector == "" {
-			continue
-		}
-		position, room = append(position, e.Position), append(room, e.Room)
-		sender, key, words = append(sender, e.Sender), append(key, k), append(words, vector)
-		hasURL = append(hasURL, event.Field(e.Content(), "url") != nil)
+// maxRowBytes is how many bytes of words are written at once.
+const maxRowBytes = 1 << 20
+
+// rows are rows of the index that are to be written.
+type rows struct {
+	position           []journal.Position
+	room               []journal.RoomNID
+	sender, key, words []string
+	hasURL             []bool
+	bytes              int // of the words
+}
+
+// add adds the row of an event, if that has words.
+func (r *rows) add(e *timeline.Event) {
+	key, text := textOf(e)
+	vector := tsvector(text)
+	if e.Redacted() || vector == "" {
+		return
 	}
-	if len(position) == 0 {
+	r.position, r.room = append(r.position, e.Position), append(r.room, e.Room)
+	r.sender, r.key, r.words = append(r.sender, e.Sender), append(r.key, key), append(r.words, vector)
+	r.hasURL = append(r.hasURL, event.Field(e.Content(), "url") != nil)
+	r.bytes += len(vector)
+}
+
+// queue writes the rows.
+func (r *rows) queue(b *pgx.Batch) {
+	if len(r.position) == 0 {
 		return
 	}
 	b.Queue(`
@@ -60,7 +89,7 @@ func queueRows(b *pgx.Batch, events []*timeline.Event) {
 		SELECT position, room_nid, sender, key, has_url, words::tsvector
 		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::text[])
 			AS n(position, room_nid, sender, key, has_url, words)
-		ON CONFLICT (position) DO NOTHING`, position, room, sender, key, hasURL, words)
+		ON CONFLICT (position) DO NOTHING`, r.position, r.room, r.sender, r.key, r.hasURL, r.words)
 }
 
 // hit is an entry of the index that a query has found.

@@ -153,7 +153,10 @@ func (s *Service) update(ctx context.Context, tx pgx.Tx, after, upTo journal.Pos
 		return err
 	}
 	var userIDs []string
-	for _, e := range events {
+	for e, err := range events.All(ctx) {
+		if err != nil {
+			return err
+		}
 		if e.StateKey != nil && e.Membership() == event.Join {
 			userIDs = append(userIDs, *e.StateKey)
 		}

@@ -88,7 +88,7 @@ func selectCut(conditions string, o order, bytes string) string {
 func (s *Store) cut(ctx context.Context, o order, bytes int64, conditions string, args ...any) (found, error) {
 	given := strings.ReplaceAll(o.given, "c.", "e.")
 	whole, err := s.readEvents(ctx, bytes, selectEvents+conditions+` ORDER BY `+given, args...)
-	if !errors.Is(err, errTooMuch) {
+	if !errors.Is(err, journal.ErrTooMuch) {
 		return whole, err
 	}
 	return s.cutLarge(ctx, o, bytes, conditions, args...)

@@ -24,9 +24,9 @@ func queueErasures(b *pgx.Batch, entries []*journal.Entry) error {
 }
 
 // readErasures reads what other processes have written down.
-func (s *Store) readErasures(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+func (s *Store) readErasures(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, most int) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, `SELECT user_id, position FROM erased_users WHERE position > $1 AND position <= $2`, after, upTo)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*journal.Entry, error) {
+	return journal.CollectEntries(rows, most, func(row pgx.CollectableRow) (*journal.Entry, error) {
 		e, at := &Erasure{}, journal.Position(0)
 		err := row.Scan(&e.UserID, &at)
 		entry := s.erasureEntry(e)

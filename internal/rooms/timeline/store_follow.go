@@ -16,13 +16,12 @@ import (
 // for search. It asks nobody whether they may know.
 
 // EventsBetween reads the events of some types in (after, upTo], as they are to be
-// shown now, oldest first.
-func (s *Store) EventsBetween(ctx context.Context, after, upTo journal.Position, types []string) ([]*Event, error) {
+// shown now, in parts. Those of each room come oldest first.
+func (s *Store) EventsBetween(ctx context.Context, after, upTo journal.Position, types []string) (*Cursor, error) {
 	if events, ok := s.inWindow(after, upTo, types); ok {
-		return events, nil
+		return s.Cursor(List{Events: events}), nil
 	}
-	return s.events(ctx, selectEvents+`
-		WHERE e.position > $1 AND e.position <= $2 AND e.type = ANY($3) ORDER BY e.position`, after, upTo, types)
+	return s.cursor(ctx, `SELECT position FROM events WHERE position > $1 AND position <= $2 AND type = ANY($3)`, ``, after, upTo, types)
 }
 
 // inWindow gives the same out of memory, if everything is there.

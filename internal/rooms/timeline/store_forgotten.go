@@ -32,10 +32,10 @@ func queueForgotten(b *pgx.Batch, entries []*journal.Entry) error {
 }
 
 // readForgotten reads what other processes have written down.
-func (s *Store) readForgotten(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+func (s *Store) readForgotten(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, most int) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, `
 		SELECT user_id, room_nid, position FROM forgotten_rooms WHERE position > $1 AND position <= $2`, after, upTo)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*journal.Entry, error) {
+	return journal.CollectEntries(rows, most, func(row pgx.CollectableRow) (*journal.Entry, error) {
 		f, at := &Forgotten{}, journal.Position(0)
 		err := row.Scan(&f.UserID, &f.Room, &at)
 		entry := s.ForgottenEntry(f)

@@ -6,12 +6,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/reserve"
 )
 
 // readOthers reads the events that other processes have written in (after, upTo].
-func (s *Store) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position) ([]*journal.Entry, error) {
+func (s *Store) readOthers(
+	ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, most int,
+) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, selectEvents+`WHERE e.position > $1 AND e.position <= $2`, after, upTo)
-	events, err := collectEvents(rows)
+	events, err := collectSound(rows, &reserve.Counter{}, int64(most))
 	if err != nil {
 		return nil, err
 	}
@@ -20,7 +23,7 @@ func (s *Store) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo jour
 		WHERE e.position = ANY(ARRAY(
 			SELECT t.position FROM events b JOIN events t ON t.redacted_by = b.position AND t.event_id = b.redacts
 			WHERE b.position > $1 AND b.position <= $2 AND b.redacts IS NOT NULL))`, after, upTo)
-	targets, err := collectEvents(rows)
+	targets, err := collectSound(rows, &reserve.Counter{}, int64(most))
 	if err != nil {
 		return nil, err
 	}

@@ -156,17 +156,14 @@ type found struct {
 	bad []damaged
 }
 
-// errTooMuch ends a read of more bytes than one may bring.
-var errTooMuch = errors.New("more than one read may bring")
-
-// sortEvents collects rows of selectEvents, counting what they weigh: errTooMuch where
+// sortEvents collects rows of selectEvents, counting what they weigh: journal.ErrTooMuch where
 // there is another after so many bytes.
 func sortEvents(rows pgx.Rows, c *reserve.Counter, most int64) (found, error) {
 	var row eventRow
 	f := found{List: List{Events: []*Event{}}}
 	_, err := pgx.ForEachRow(rows, row.columns(), func() error {
 		if most <= 0 {
-			return errTooMuch
+			return journal.ErrTooMuch
 		}
 		most -= row.weight()
 		if row.json == nil {
@@ -189,11 +186,10 @@ func sortEvents(rows pgx.Rows, c *reserve.Counter, most int64) (found, error) {
 	return f, nil
 }
 
-// collectEvents collects rows of selectEvents. A damaged one is an error.
-func collectEvents(rows pgx.Rows) ([]*Event, error) { return collectCounted(rows, &reserve.Counter{}) }
-
-func collectCounted(rows pgx.Rows, c *reserve.Counter) ([]*Event, error) {
-	f, err := sortEvents(rows, c, math.MaxInt64)
+// collectSound collects rows of selectEvents. A damaged one is an error, and journal.ErrTooMuch
+// where there is another after so many bytes.
+func collectSound(rows pgx.Rows, c *reserve.Counter, most int64) ([]*Event, error) {
+	f, err := sortEvents(rows, c, most)
 	if err == nil && len(f.bad) > 0 {
 		err = f.bad[0].err()
 	}
@@ -201,7 +197,7 @@ func collectCounted(rows pgx.Rows, c *reserve.Counter) ([]*Event, error) {
 }
 
 // readEvents reads the events that a query gives, whose rows are those of selectEvents:
-// errTooMuch where there is another after so many bytes; then nothing is kept. The log
+// journal.ErrTooMuch where there is another after so many bytes; then nothing is kept. The log
 // is told of those that are damaged.
 func (s *Store) readEvents(ctx context.Context, most int64, sql string, args ...any) (f found, err error) {
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
@@ -230,7 +226,7 @@ func (s *Store) events(ctx context.Context, sql string, args ...any) ([]*Event, 
 func (s *Store) soundEvents(ctx context.Context, sql string, args ...any) (events []*Event, err error) {
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
 		rows, _ := s.pool.Query(ctx, sql, args...)
-		events, err = collectCounted(rows, c)
+		events, err = collectSound(rows, c, math.MaxInt64)
 		return err
 	})
 	return events, err

@@ -77,31 +77,31 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		Logger:              log,
 	})
 	profiles := profile.New(pool, book)
-	house := rooms.New(rooms.Options{
+	roomService := rooms.New(rooms.Options{
 		Pool: pool, Journal: book, Profiles: profiles, Log: log,
 		Signer: testSigner, Limits: limits, Guests: users.Guests,
 	})
-	data := accountdata.New(pool, book, house.Timeline, 0)
-	read := receipts.New(pool, book, house.Timeline, data, 0)
-	pushes := push.New(push.Options{Pool: pool, Journal: book, Rooms: house.Timeline, ReadUpTo: read.Marks, Ignored: data.Ignored})
+	data := accountdata.New(pool, book, roomService.Timeline, 0)
+	read := receipts.New(pool, book, roomService.Timeline, data, 0)
+	pushes := push.New(push.Options{Pool: pool, Journal: book, Rooms: roomService.Timeline, ReadUpTo: read.Marks, Ignored: data.Ignored})
 	ticks := journal.NewTicks()
-	typists := typing.New(house.Timeline, book, ticks, nil, 0)
-	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: house.Timeline, Profiles: profiles, Ticks: ticks})
+	typists := typing.New(roomService.Timeline, book, ticks, nil, 0)
+	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: roomService.Timeline, Profiles: profiles, Ticks: ticks})
 	stream := syncstream.New(syncstream.Options{
-		Pool: pool, Journal: book, Rooms: house.Timeline, Data: data, Receipts: read, Push: pushes, Typing: typists,
+		Pool: pool, Journal: book, Rooms: roomService.Timeline, Data: data, Receipts: read, Push: pushes, Typing: typists,
 		Presence: online, Ticks: ticks,
 	})
 	files, err := media.New(media.Options{Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := search.New(search.Options{Pool: pool, Journal: book, Rooms: house.Timeline, Ignored: data.Ignored})
-	people := userdirectory.New(pool, book, house.Timeline, profiles)
-	profiles.OnChange(house.UpdateProfile)
-	profiles.CountBy(house.CountProfile)
-	users.OnDeactivate(house.LeaveAll)
+	found := search.New(search.Options{Pool: pool, Journal: book, Rooms: roomService.Timeline, Ignored: data.Ignored})
+	people := userdirectory.New(pool, book, roomService.Timeline, profiles)
+	profiles.OnChange(roomService.UpdateProfile)
+	profiles.CountBy(roomService.CountProfile)
+	users.OnDeactivate(roomService.LeaveAll)
 	for _, erase := range []func(context.Context, string) error{
-		house.Timeline.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase,
+		roomService.Timeline.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase,
 	} {
 		users.OnErase(erase)
 	}
@@ -121,11 +121,11 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	})
 	return Options{
 		Services: client.Services{
-			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: house, Stream: stream, Media: files, Push: pushes,
+			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: roomService, Stream: stream, Media: files, Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online,
 			Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
-			Reports:     reports.New(reports.Options{Pool: pool, Rooms: house.Timeline, Log: log}),
-			Invitations: thirdpartyinvite.New(book, house, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),
+			Reports:     reports.New(reports.Options{Pool: pool, Rooms: roomService.Timeline, Log: log}),
+			Invitations: thirdpartyinvite.New(book, roomService, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),
 			ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/",
 		},
 		HTTP: httpapi.Options{Limits: limits, Logger: log},

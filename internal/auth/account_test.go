@@ -6,6 +6,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestCreateAccount(t *testing.T) {
@@ -26,7 +27,7 @@ func TestCreateAccount(t *testing.T) {
 	}
 	for want, n := range tests {
 		_, err := s.CreateAccount(t.Context(), n)
-		wantCode(t, err, want)
+		matrixtest.WantCode(t, err, want)
 	}
 
 	accounts, err := s.Accounts(t.Context(), "", 10)

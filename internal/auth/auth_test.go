@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 )
 
@@ -44,29 +44,11 @@ var (
 	dummyAuth  = json.RawMessage(`{"type":"m.login.dummy"}`)
 )
 
-// clock is a clock that only moves when told.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // newTestService makes a service on a database of its own, with open registration,
 // cheap hashes and no rate limits unless an option says otherwise.
-func newTestService(t testing.TB, options ...func(*Options)) (*Service, *clock) {
+func newTestService(t testing.TB, options ...func(*Options)) (*Service, *matrixtest.Clock) {
 	t.Helper()
-	c := &clock{now: time.UnixMilli(1_700_000_000_000)}
+	c := &matrixtest.Clock{}
 	o := Options{
 		ServerName:          testServer,
 		Argon:               cheapArgon,
@@ -154,20 +136,10 @@ func wantUnknown(t testing.TB, s *Service, token string, soft bool) {
 
 func wantSoftLogout(t testing.TB, err error, soft bool) {
 	t.Helper()
-	e := wantCode(t, err, matrix.UnknownToken)
+	e := matrixtest.WantCode(t, err, matrix.UnknownToken)
 	if e.HTTPStatus() != http.StatusUnauthorized || e.Fields["soft_logout"] != soft {
 		t.Fatalf("got %d with %v, want 401 with soft_logout %v", e.HTTPStatus(), e.Fields, soft)
 	}
-}
-
-// wantCode checks the errcode of an error and returns the error.
-func wantCode(t testing.TB, err error, code matrix.Code) *matrix.Error {
-	t.Helper()
-	e, ok := errors.AsType[*matrix.Error](err)
-	if !ok || e.Code != code {
-		t.Fatalf("got the error %v, want %q", err, code)
-	}
-	return e
 }
 
 func must(t testing.TB, err error) {
@@ -210,9 +182,9 @@ type flow struct {
 // errcode given ("" for none).
 func wantChallenge(t testing.TB, err error, code matrix.Code) challenge {
 	t.Helper()
-	e := wantCode(t, err, code)
-	if e.HTTPStatus() != http.StatusUnauthorized {
-		t.Fatalf("got status %d, want 401", e.HTTPStatus())
+	e, ok := errors.AsType[*matrix.Error](err)
+	if !ok || e.Code != code || e.HTTPStatus() != http.StatusUnauthorized {
+		t.Fatalf("got the error %v, want a challenge with %q", err, code)
 	}
 	body, err := json.Marshal(e.Fields)
 	must(t, err)

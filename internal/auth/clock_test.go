@@ -11,7 +11,7 @@ func TestTokensWhenTheClockJumps(t *testing.T) {
 	lasting := mustRegister(t, s, "lasting") // asked for no refresh token: its token does not expire
 	short := mustRegister(t, s, "short", func(r *RegisterRequest) { r.RefreshToken = true })
 	for _, jump := range []time.Duration{-time.Hour, time.Hour, 3 * time.Hour, -3 * time.Hour} {
-		clock.advance(jump)
+		clock.Pass(jump)
 		for _, process := range []*Service{s, sibling(s)} {
 			mustAuthenticate(t, process, lasting.AccessToken)
 		}
@@ -22,7 +22,7 @@ func TestTokensWhenTheClockJumps(t *testing.T) {
 		}
 		mustAuthenticate(t, s, tokens.AccessToken)
 		short.RefreshToken = tokens.RefreshToken
-		clock.advance(5 * time.Minute)
+		clock.Pass(5 * time.Minute)
 		wantUnknown(t, s, tokens.AccessToken, true)
 		// ... and others may come.
 		mustAuthenticate(t, s, mustLogin(t, s, "short").AccessToken)
@@ -34,12 +34,12 @@ func TestLoginTokenWhenTheClockJumps(t *testing.T) {
 	s, clock := newTestService(t)
 	own := mustRegister(t, s, "example")
 	token := mustLoginToken(t, s, own, "example")
-	clock.advance(-time.Hour)
+	clock.Pass(-time.Hour)
 	if _, err := s.Login(t.Context(), tokenLogin(token.Token), testClient); err != nil {
 		t.Errorf("after a jump back: %v", err)
 	}
 	token = mustLoginToken(t, s, own, "example")
-	clock.advance(time.Hour)
+	clock.Pass(time.Hour)
 	if _, err := s.Login(t.Context(), tokenLogin(token.Token), testClient); err == nil {
 		t.Error("a token is good for an hour")
 	}

@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // atOnce runs functions at the same time and waits for all of them.
@@ -106,7 +107,7 @@ func TestDeletingDevicesWhileTheyAreRefreshedAndSeen(t *testing.T) {
 			wantNilOr(t, "write when it was seen", s.Sessions.WriteSeen(t.Context()))
 		})
 	}
-	c.advance(1)
+	c.Pass(1)
 	session := matrix.Session{UserID: userID("example"), DeviceID: "keeps"}
 	auth := passwordAuth(t, "example", testPassword, "")
 	functions = append(functions,
@@ -179,5 +180,5 @@ func TestCreatingOneAccountByTwoProcesses(t *testing.T) {
 	if (results[0] == nil) == (results[1] == nil) {
 		t.Fatalf("got %v, want exactly one to succeed", results)
 	}
-	wantCode(t, errors.Join(results...), matrix.UserInUse)
+	matrixtest.WantCode(t, errors.Join(results...), matrix.UserInUse)
 }

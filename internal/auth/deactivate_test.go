@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // recordLeaving is a server that notes whose deactivation it finishes.
@@ -60,7 +61,7 @@ func TestDeactivate(t *testing.T) {
 	wantUnknown(t, s, other.AccessToken, false)
 	wantNoRefresh(t, s, own.RefreshToken, false)
 	_, err = s.Login(t.Context(), loginRequest("example", testPassword), testClient)
-	wantCode(t, err, matrix.UserDeactivated)
+	matrixtest.WantCode(t, err, matrix.UserDeactivated)
 	if !slices.Equal(*left, []string{userID("example")}) || pending(t, s) != 0 {
 		t.Errorf("finished for %v, %d unfinished", *left, pending(t, s))
 	}
@@ -176,7 +177,7 @@ func TestDeactivationByTheCommandLineIsLeftToTheServer(t *testing.T) {
 	if len(*left) != 1 {
 		t.Errorf("finished for %v", *left)
 	}
-	wantCode(t, s.DeactivateAccount(t.Context(), "nobody", false), matrix.NotFound)
+	matrixtest.WantCode(t, s.DeactivateAccount(t.Context(), "nobody", false), matrix.NotFound)
 }
 
 func TestDeactivationTwiceKeepsTheFirstTime(t *testing.T) {
@@ -185,7 +186,7 @@ func TestDeactivationTwiceKeepsTheFirstTime(t *testing.T) {
 	mustRegister(t, s, "example")
 	must(t, s.DeactivateAccount(t.Context(), "example", true))
 	first := c.Now().UnixMilli()
-	c.advance(24 * time.Hour)
+	c.Pass(24 * time.Hour)
 
 	must(t, s.DeactivateAccount(t.Context(), "example", false))
 

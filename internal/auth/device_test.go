@@ -10,6 +10,7 @@ import (
 
 	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func deviceIDs(t *testing.T, s *Service, user string) []string {
@@ -47,7 +48,7 @@ func TestDevicesListsTheOwnersOnly(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	_, err := s.Sessions.Device(t.Context(), userID("example"), "d")
-	wantCode(t, err, matrix.NotFound)
+	matrixtest.WantCode(t, err, matrix.NotFound)
 }
 
 func TestDeviceJSON(t *testing.T) {
@@ -79,13 +80,13 @@ func TestRenameDevice(t *testing.T) {
 	}
 
 	for _, id := range []string{"b", "unknown", "", "\x00", "\xff", strings.Repeat("x", 300)} {
-		wantCode(t, s.Sessions.RenameDevice(t.Context(), user, id, new("x")), matrix.NotFound)
-		wantCode(t, s.Sessions.RenameDevice(t.Context(), user, id, nil), matrix.NotFound)
+		matrixtest.WantCode(t, s.Sessions.RenameDevice(t.Context(), user, id, new("x")), matrix.NotFound)
+		matrixtest.WantCode(t, s.Sessions.RenameDevice(t.Context(), user, id, nil), matrix.NotFound)
 		_, err := s.Sessions.Device(t.Context(), user, id)
-		wantCode(t, err, matrix.NotFound)
+		matrixtest.WantCode(t, err, matrix.NotFound)
 	}
 	for _, name := range []string{strings.Repeat("x", 256), "a\x00b", "\xff"} {
-		wantCode(t, s.Sessions.RenameDevice(t.Context(), user, "a", &name), matrix.InvalidParam)
+		matrixtest.WantCode(t, s.Sessions.RenameDevice(t.Context(), user, "a", &name), matrix.InvalidParam)
 	}
 }
 
@@ -98,7 +99,7 @@ func TestDeleteDevice(t *testing.T) {
 	mustAuthenticate(t, s, b.AccessToken)
 
 	auth := passwordAuth(t, "example", testPassword, first)
-	wantCode(t, s.Sessions.DeleteDevice(t.Context(), session, "c", auth), matrix.Forbidden)
+	matrixtest.WantCode(t, s.Sessions.DeleteDevice(t.Context(), session, "c", auth), matrix.Forbidden)
 	must(t, s.Sessions.DeleteDevice(t.Context(), session, "b", auth))
 
 	wantUnknown(t, s, b.AccessToken, false)
@@ -120,7 +121,7 @@ func TestDeleteDeviceThatIsUnknownOrOfAnother(t *testing.T) {
 	}
 	mustAuthenticate(t, s, another.AccessToken)
 	for _, id := range []string{"", "\x00", "\xff"} {
-		wantCode(t, s.Sessions.DeleteDevice(t.Context(), session, id, nil), matrix.InvalidParam)
+		matrixtest.WantCode(t, s.Sessions.DeleteDevice(t.Context(), session, id, nil), matrix.InvalidParam)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // complete completes a stage of the example of two flows by a page.
@@ -42,7 +43,7 @@ func TestFallbackCompletesAStageForTheClient(t *testing.T) {
 	proof, err := try(t, s, twoFlows, `{"session":%q}`, session)
 	must(t, err)
 	must(t, consume(t, s, proof))
-	wantCode(t, complete(t, s, session, "example.type.baz", "baz"), matrix.NotFound)
+	matrixtest.WantCode(t, complete(t, s, session, "example.type.baz", "baz"), matrix.NotFound)
 }
 
 func TestFallbackMixesWithRequests(t *testing.T) {
@@ -70,8 +71,8 @@ func TestFallbackThatFailsChangesNothing(t *testing.T) {
 	s, _ := newTestService(t)
 	withStages(s)
 	session := begin(t, s, twoFlows)
-	wantCode(t, complete(t, s, session, "example.type.foo", "wrong"), matrix.Forbidden)
-	wantCode(t, s.o.Stages.CompleteFallback(t.Context(), session, "example.type.foo", nil), matrix.Forbidden)
+	matrixtest.WantCode(t, complete(t, s, session, "example.type.foo", "wrong"), matrix.Forbidden)
+	matrixtest.WantCode(t, s.o.Stages.CompleteFallback(t.Context(), session, "example.type.foo", nil), matrix.Forbidden)
 	if open, err := s.o.Stages.Fallback(t.Context(), session, "example.type.foo"); err != nil || open.Completed {
 		t.Errorf("got %+v, %v", open, err)
 	}
@@ -107,8 +108,8 @@ func TestFallbackKeepsToTheFlows(t *testing.T) {
 	}
 	for stage, code := range tests {
 		_, err := s.o.Stages.Fallback(t.Context(), session, stage)
-		wantCode(t, err, code)
-		wantCode(t, complete(t, s, session, stage, "baz"), code)
+		matrixtest.WantCode(t, err, code)
+		matrixtest.WantCode(t, complete(t, s, session, stage, "baz"), code)
 	}
 }
 
@@ -119,11 +120,11 @@ func TestFallbackOfUnknownSessions(t *testing.T) {
 	session := begin(t, s, twoFlows)
 	for _, unknown := range []string{"", "guess", session + "x"} {
 		_, err := s.o.Stages.Fallback(t.Context(), unknown, "example.type.foo")
-		wantCode(t, err, matrix.NotFound)
-		wantCode(t, complete(t, s, unknown, "example.type.foo", "foo"), matrix.NotFound)
+		matrixtest.WantCode(t, err, matrix.NotFound)
+		matrixtest.WantCode(t, complete(t, s, unknown, "example.type.foo", "foo"), matrix.NotFound)
 	}
-	clock.advance(24*time.Hour + time.Second)
-	wantCode(t, complete(t, s, session, "example.type.foo", "foo"), matrix.NotFound)
+	clock.Pass(24*time.Hour + time.Second)
+	matrixtest.WantCode(t, complete(t, s, session, "example.type.foo", "foo"), matrix.NotFound)
 }
 
 func TestFallbackOfPasswordIsForTheOwnerOfTheRequest(t *testing.T) {
@@ -142,8 +143,8 @@ func TestFallbackOfPasswordIsForTheOwnerOfTheRequest(t *testing.T) {
 			"identifier": Identifier{Type: "m.id.user", User: name}, "password": password,
 		})
 	}
-	wantCode(t, as("other", testPassword), matrix.Forbidden)
-	wantCode(t, as("example", "wrong"), matrix.Forbidden)
+	matrixtest.WantCode(t, as("other", testPassword), matrix.Forbidden)
+	matrixtest.WantCode(t, as("example", "wrong"), matrix.Forbidden)
 	must(t, as("example", testPassword))
 	if _, err := try(t, s, op, `{"session":%q}`, session); err != nil {
 		t.Error(err)
@@ -158,9 +159,9 @@ func TestAPageAskedForAPasswordForAStranger(t *testing.T) {
 	mustRegister(t, s, "example")
 	session := wantChallenge(t, s.ChangePassword(t.Context(), matrix.Session{}, ChangePasswordRequest{NewPassword: "chosen by a stranger"}), "").Session
 	_, err := s.o.Stages.Fallback(t.Context(), session, uia.StagePassword)
-	wantCode(t, err, matrix.Unrecognized)
+	matrixtest.WantCode(t, err, matrix.Unrecognized)
 	typed := map[string]any{"identifier": Identifier{Type: "m.id.user", User: "example"}, "password": testPassword}
-	wantCode(t, s.o.Stages.CompleteFallback(t.Context(), session, uia.StagePassword, typed), matrix.Unrecognized)
+	matrixtest.WantCode(t, s.o.Stages.CompleteFallback(t.Context(), session, uia.StagePassword, typed), matrix.Unrecognized)
 }
 
 // The page said that the account would be closed, and not that all would be erased.
@@ -199,7 +200,7 @@ func TestAnApprovalOnAPageHeldForOtherParameters(t *testing.T) {
 	must(t, s.o.Stages.CompleteFallback(t.Context(), session, uia.StagePassword, typed))
 
 	approved := fmt.Appendf(nil, `{"session":%q}`, session)
-	e := wantCode(t, s.Sessions.DeleteDevices(t.Context(), owner, []string{"ONE", "TWO"}, approved), matrix.Forbidden)
+	e := matrixtest.WantCode(t, s.Sessions.DeleteDevices(t.Context(), owner, []string{"ONE", "TWO"}, approved), matrix.Forbidden)
 	if e.HTTPStatus() != 403 {
 		t.Errorf("got status %d, want 403", e.HTTPStatus())
 	}

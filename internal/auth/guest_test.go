@@ -11,6 +11,7 @@ import (
 	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func withGuests(o *Options) { o.GuestsEnabled = true }
@@ -27,7 +28,7 @@ func TestGuestsMadeTheirAddressFamiliar(t *testing.T) {
 	t.Parallel()
 	s, c := newTestService(t, withGuests)
 	session := mustAuthenticate(t, s, mustGuest(t, s).AccessToken)
-	c.advance(time.Second)
+	c.Pass(time.Second)
 	s.Sessions.Seen(session, testClient)
 	must(t, s.Sessions.WriteSeen(t.Context()))
 	must(t, s.Sessions.LastAddresses(t.Context(), maxRecalled, s.hasher.familiar.addSeen))
@@ -35,7 +36,7 @@ func TestGuestsMadeTheirAddressFamiliar(t *testing.T) {
 		t.Error("the address of a guest is familiar")
 	}
 	user := mustAuthenticate(t, s, mustRegister(t, s, "example").AccessToken)
-	c.advance(time.Second)
+	c.Pass(time.Second)
 	s.Sessions.Seen(user, testClient)
 	must(t, s.Sessions.WriteSeen(t.Context()))
 	if !s.hasher.familiar.knows(testClient.Address.String()) {
@@ -64,21 +65,21 @@ func TestGuestNeedsNothing(t *testing.T) {
 		t.Error("two guests are one")
 	}
 	_, err = s.Login(t.Context(), loginRequest(got.UserID, "x"), testClient)
-	wantCode(t, err, matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
 }
 
 func TestGuestRefusals(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
 	_, err := s.Register(t.Context(), RegisterRequest{Kind: "guest"}, testClient)
-	if e := wantCode(t, err, matrix.GuestAccessForbidden); e.HTTPStatus() != 403 {
+	if e := matrixtest.WantCode(t, err, matrix.GuestAccessForbidden); e.HTTPStatus() != 403 {
 		t.Errorf("got %d", e.HTTPStatus())
 	}
 	open, _ := newTestService(t, withGuests, func(o *Options) {
 		o.RegistrationEnabled = false
 	})
 	_, err = open.Register(t.Context(), RegisterRequest{Kind: "guest", InitialDeviceDisplayName: "\xff"}, testClient)
-	wantCode(t, err, matrix.InvalidParam)
+	matrixtest.WantCode(t, err, matrix.InvalidParam)
 	mustGuest(t, open)
 }
 
@@ -105,7 +106,7 @@ func TestGuestBecomesAUser(t *testing.T) {
 	}
 	mustLogin(t, s, name)
 	_, err = s.Register(t.Context(), r, testClient)
-	wantCode(t, err, matrix.InvalidParam) // no longer a guest
+	matrixtest.WantCode(t, err, matrix.InvalidParam) // no longer a guest
 }
 
 func TestGuestUpgradeRefusals(t *testing.T) {
@@ -131,11 +132,11 @@ func TestGuestUpgradeRefusals(t *testing.T) {
 	}
 	// Without the token the name is taken.
 	_, err := s.Register(t.Context(), RegisterRequest{Username: name, Auth: dummyAuth}, testClient)
-	wantCode(t, err, matrix.UserInUse)
+	matrixtest.WantCode(t, err, matrix.UserInUse)
 	// Deactivated between the check and the transaction.
 	must(t, s.DeactivateAccount(t.Context(), guest.UserID, false))
 	_, err = s.register(t.Context(), registration{account: account.Account{UserID: guest.UserID}, upgrade: true}, testPassword, testClient, uia.Approval{})
-	wantCode(t, err, matrix.UserInUse)
+	matrixtest.WantCode(t, err, matrix.UserInUse)
 }
 
 func TestGuestsArePickedOut(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // twoFlows are the flows of the example in the specification, "User-interactive API
@@ -76,7 +77,10 @@ func TestInteractionDescribesItsFlows(t *testing.T) {
 
 	for _, auth := range []string{"", "null", "{}"} {
 		_, err := s.o.Stages.Interact(t.Context(), twoFlows, json.RawMessage(auth))
-		e := wantCode(t, err, "")
+		e, ok := errors.AsType[*matrix.Error](err)
+		if !ok || e.Code != "" {
+			t.Fatalf("auth %q: got the error %v, want one without an errcode", auth, err)
+		}
 		delete(e.Fields, "session")
 		body, err := json.Marshal(e.Fields)
 		must(t, err)
@@ -146,7 +150,7 @@ func TestInteractionRefusesABadRequest(t *testing.T) {
 	withStages(s)
 	for _, auth := range []string{`"text"`, `[]`, `{"type":1}`, `{"session":{}}`, `{"type":"example.type.foo","credential":1}`} {
 		_, err := try(t, s, twoFlows, "%s", auth)
-		if e := wantCode(t, err, matrix.BadJSON); e.HTTPStatus() != 400 {
+		if e := matrixtest.WantCode(t, err, matrix.BadJSON); e.HTTPStatus() != 400 {
 			t.Errorf("%s: got status %d, want 400", auth, e.HTTPStatus())
 		}
 	}
@@ -200,7 +204,7 @@ func TestInteractionIsBoundToItsOperationAndUser(t *testing.T) {
 	elsewhere.Name, stranger.UserID, nobody.UserID = "DELETE /endpoint", userID("stranger"), ""
 	for _, other := range []uia.Operation{elsewhere, stranger, nobody} {
 		_, err := try(t, s, other, `{"type":"example.type.foo","session":%q,"credential":"foo"}`, session)
-		if e := wantCode(t, err, matrix.Forbidden); e.HTTPStatus() != 403 {
+		if e := matrixtest.WantCode(t, err, matrix.Forbidden); e.HTTPStatus() != 403 {
 			t.Errorf("the session for %s of %q: status %d, want 403", other.Name, other.UserID, e.HTTPStatus())
 		}
 	}
@@ -214,7 +218,7 @@ func TestAFailedStageDidNotSayWhatWasCompleted(t *testing.T) {
 	withStages(s)
 	session := begin(t, s, twoFlows)
 	_, err := try(t, s, twoFlows, `{"type":"example.type.foo","session":%q,"credential":"wrong"}`, session)
-	e := wantCode(t, err, matrix.Forbidden)
+	e := matrixtest.WantCode(t, err, matrix.Forbidden)
 	for _, field := range []string{"flows", "params", "session", "completed"} {
 		if e.Fields[field] == nil {
 			t.Errorf("the answer lacks %s", field)
@@ -230,12 +234,12 @@ func TestInteractionExpires(t *testing.T) {
 	s, c := newTestService(t)
 	withStages(s)
 	session := begin(t, s, twoFlows)
-	c.advance(24*time.Hour - time.Second)
+	c.Pass(24*time.Hour - time.Second)
 	must(t, s.tidy(t.Context()))
 	_, err := try(t, s, twoFlows, `{"session":%q}`, session)
 	wantChallenge(t, err, "")
 
-	c.advance(time.Second)
+	c.Pass(time.Second)
 	_, err = try(t, s, twoFlows, `{"session":%q}`, session)
 	wantChallenge(t, err, matrix.Unknown)
 	must(t, s.tidy(t.Context()))
@@ -256,7 +260,7 @@ func TestInteractionsOfAUserAreBounded(t *testing.T) {
 	op.UserID = userID("example")
 	first := begin(t, s, op)
 	for range mostOfUser {
-		c.advance(time.Millisecond)
+		c.Pass(time.Millisecond)
 		begin(t, s, op)
 	}
 
@@ -328,7 +332,7 @@ func TestInteractionIsUsedOnce(t *testing.T) {
 			used++
 			continue
 		}
-		wantCode(t, err, matrix.Forbidden)
+		matrixtest.WantCode(t, err, matrix.Forbidden)
 	}
 	if used != 1 {
 		t.Errorf("used %d times, want once", used)
@@ -423,7 +427,7 @@ func TestPasswordStageCountsAsLogin(t *testing.T) {
 
 	_, err = try(t, s, op, `{"type":"m.login.password","user":"example","password":"correct horse"}`)
 
-	if e := wantCode(t, err, matrix.LimitExceeded); e.HTTPStatus() != 429 || e.Fields != nil {
+	if e := matrixtest.WantCode(t, err, matrix.LimitExceeded); e.HTTPStatus() != 429 || e.Fields != nil {
 		t.Errorf("got %d with %v, want a plain 429", e.HTTPStatus(), e.Fields)
 	}
 }

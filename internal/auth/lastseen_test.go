@@ -19,7 +19,7 @@ func TestSeenIsWrittenInTheBackground(t *testing.T) {
 	mustRegister(t, s, "another")
 	session := mustAuthenticate(t, s, got.AccessToken)
 	before := c.Now().UnixMilli()
-	c.advance(time.Minute)
+	c.Pass(time.Minute)
 
 	s.Sessions.Seen(session, matrix.Client{Address: netip.MustParseAddr("::ffff:203.0.113.9"), UserAgent: "Browser"})
 
@@ -43,7 +43,7 @@ func TestSeenIsKeptWhenItCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	s, c := newTestService(t)
 	got := mustRegister(t, s, "example")
-	c.advance(time.Second)
+	c.Pass(time.Second)
 	s.Sessions.Seen(matrix.Session{UserID: got.UserID, DeviceID: got.DeviceID}, testClient)
 
 	if err := s.Sessions.WriteSeen(canceled(t)); err == nil {
@@ -62,7 +62,7 @@ func TestSeenPassesOverDevicesThatAreLockedOrGone(t *testing.T) {
 	t.Parallel()
 	s, c := newTestService(t)
 	locked, free := mustRegister(t, s, "locked"), mustRegister(t, s, "free")
-	c.advance(time.Second)
+	c.Pass(time.Second)
 	for _, each := range []session.Credentials{locked, free} {
 		s.Sessions.Seen(matrix.Session{UserID: each.UserID, DeviceID: each.DeviceID}, testClient)
 	}

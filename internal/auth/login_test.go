@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestLoginIdentifiesTheUser(t *testing.T) {
@@ -88,7 +89,7 @@ func TestLoginTellsNothingAboutWhoExists(t *testing.T) {
 
 	for _, name := range []string{"example", "nobody", "passwordless", "gone"} {
 		_, err := s.Login(t.Context(), loginRequest(name, "wrong"), testClient)
-		e := wantCode(t, err, matrix.Forbidden)
+		e := matrixtest.WantCode(t, err, matrix.Forbidden)
 		if e.Message != "Invalid username or password" || e.HTTPStatus() != http.StatusForbidden {
 			t.Errorf("%s: got %d %q", name, e.HTTPStatus(), e.Message)
 		}
@@ -103,7 +104,7 @@ func TestLoginOfADeactivatedUser(t *testing.T) {
 
 	_, err := s.Login(t.Context(), loginRequest("gone", testPassword), testClient)
 
-	if e := wantCode(t, err, matrix.UserDeactivated); e.HTTPStatus() != http.StatusForbidden {
+	if e := matrixtest.WantCode(t, err, matrix.UserDeactivated); e.HTTPStatus() != http.StatusForbidden {
 		t.Errorf("got status %d, want 403", e.HTTPStatus())
 	}
 }
@@ -138,7 +139,7 @@ func TestLoginWithAKnownDeviceReplacesItsTokens(t *testing.T) {
 	other := mustLogin(t, s, "example", onDevice("laptop"))
 	mustAuthenticate(t, s, first.AccessToken)
 	mustAuthenticate(t, s, other.AccessToken)
-	c.advance(time.Hour / 2)
+	c.Pass(time.Hour / 2)
 
 	second := mustLogin(t, s, "example", onDevice("phone"), func(r *LoginRequest) {
 		r.InitialDeviceDisplayName = "Another name"
@@ -214,7 +215,7 @@ func TestLoginForgetsTheDeviceThatWasSilentForLongest(t *testing.T) {
 		SELECT $1, 'd' || n, 0, $2, '', '' FROM generate_series(2, $3::int) n`,
 		got.UserID, c.Now().UnixMilli()+1, maxDevices)
 	must(t, err)
-	c.advance(time.Second)
+	c.Pass(time.Second)
 
 	mustLogin(t, s, "busy", onDevice("d2"))
 	mustAuthenticate(t, s, got.AccessToken)
@@ -276,7 +277,7 @@ func TestLoginWithAPasswordThatWasChangedMeanwhile(t *testing.T) {
 	must(t, s.SetPassword(t.Context(), "example", "another", true))
 
 	_, err = s.logIn(t.Context(), checked, "", session.NewDevice{}, testClient)
-	wantCode(t, err, matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
 }
 
 func TestLoginFailuresAreLimitedByAccountAndAddress(t *testing.T) {
@@ -287,18 +288,18 @@ func TestLoginFailuresAreLimitedByAccountAndAddress(t *testing.T) {
 	here := by(t, "198.51.100.1")
 	for range 3 {
 		_, err := s.Login(here, loginRequest("Example", "wrong"), testClient)
-		wantCode(t, err, matrix.Forbidden)
+		matrixtest.WantCode(t, err, matrix.Forbidden)
 	}
 
 	_, err := s.Login(here, loginRequest("@example:test.example", testPassword), testClient)
-	if e := wantCode(t, err, matrix.LimitExceeded); e.RetryAfter != 10*time.Second {
+	if e := matrixtest.WantCode(t, err, matrix.LimitExceeded); e.RetryAfter != 10*time.Second {
 		t.Errorf("got RetryAfter %v, want 10s", e.RetryAfter)
 	}
 	_, err = s.Login(here, loginRequest("another", testPassword), testClient)
 	must(t, err)
 	_, err = s.Login(by(t, "198.51.100.2"), loginRequest("example", testPassword), testClient)
 	must(t, err)
-	c.advance(10 * time.Second)
+	c.Pass(10 * time.Second)
 	_, err = s.Login(here, loginRequest("example", testPassword), testClient)
 	must(t, err)
 }
@@ -318,10 +319,10 @@ func TestGuessesOfOthersLockedOutTheOwner(t *testing.T) {
 	must(t, err)
 	for i := range 5 {
 		_, err := s.Login(by(t, fmt.Sprintf("198.51.100.%d", i)), loginRequest("example", "wrong"), testClient)
-		wantCode(t, err, matrix.Forbidden)
+		matrixtest.WantCode(t, err, matrix.Forbidden)
 	}
 	_, err = s.Login(by(t, "203.0.113.1"), loginRequest("example", testPassword), testClient)
-	wantCode(t, err, matrix.LimitExceeded) // it could be one of them
+	matrixtest.WantCode(t, err, matrix.LimitExceeded) // it could be one of them
 
 	_, err = s.Login(home, loginRequest("example", testPassword), testClient)
 	must(t, err)
@@ -338,7 +339,7 @@ func TestAStolenTokenAllowedEndlessGuesses(t *testing.T) {
 	for range 3 {
 		wantChallenge(t, s.Sessions.DeleteDevice(stolen, session, "x", passwordAuth(t, "example", "wrong", "")), matrix.Forbidden)
 	}
-	wantCode(t, s.Sessions.DeleteDevice(stolen, session, "x", passwordAuth(t, "example", testPassword, "")), matrix.LimitExceeded)
+	matrixtest.WantCode(t, s.Sessions.DeleteDevice(stolen, session, "x", passwordAuth(t, "example", testPassword, "")), matrix.LimitExceeded)
 	_, err := s.Login(by(t, "192.0.2.1"), loginRequest("example", testPassword), testClient)
 	must(t, err)
 }
@@ -366,7 +367,7 @@ func TestAddressesWereNewAfterARestart(t *testing.T) {
 	t.Parallel()
 	s, c := newTestService(t)
 	got := mustRegister(t, s, "example")
-	c.advance(time.Second)
+	c.Pass(time.Second)
 	s.Sessions.Seen(mustAuthenticate(t, s, got.AccessToken), matrix.Client{Address: netip.MustParseAddr("2001:db8:1:2::3")})
 	must(t, s.Sessions.WriteSeen(t.Context()))
 	if !s.hasher.familiar.knows("2001:db8:1:2::/64") {

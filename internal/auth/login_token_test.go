@@ -9,6 +9,7 @@ import (
 
 	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // mustLoginToken makes a login token for a user who knows the test password.
@@ -34,7 +35,7 @@ func TestLoginTokenIsGoodOnce(t *testing.T) {
 	if made.ExpiresInMS != 120_000 || made.Token == "" {
 		t.Fatalf("got %+v", made)
 	}
-	c.advance(2*time.Minute - time.Millisecond)
+	c.Pass(2*time.Minute - time.Millisecond)
 	got, err := s.Login(t.Context(), LoginRequest{Type: LoginByToken, Token: made.Token, DeviceID: "PHONE"}, testClient)
 	must(t, err)
 	if session := mustAuthenticate(t, s, got.AccessToken); session.UserID != alice.UserID || session.DeviceID != "PHONE" {
@@ -42,7 +43,7 @@ func TestLoginTokenIsGoodOnce(t *testing.T) {
 	}
 	mustAuthenticate(t, s, alice.AccessToken)
 	_, err = s.Login(t.Context(), tokenLogin(made.Token), testClient)
-	if e := wantCode(t, err, matrix.Forbidden); e.HTTPStatus() != 403 {
+	if e := matrixtest.WantCode(t, err, matrix.Forbidden); e.HTTPStatus() != 403 {
 		t.Errorf("got %d", e.HTTPStatus())
 	}
 }
@@ -65,7 +66,7 @@ func TestLoginTokensThatAreNotGood(t *testing.T) {
 	s, c := newTestService(t)
 	alice := mustRegister(t, s, "alice")
 	for name, spoil := range map[string]func(){
-		"expired":          func() { c.advance(2 * time.Minute) },
+		"expired":          func() { c.Pass(2 * time.Minute) },
 		"password changed": func() { must(t, s.SetPassword(t.Context(), "alice", testPassword, false)) },
 	} {
 		made := mustLoginToken(t, s, alice, "alice")
@@ -77,14 +78,14 @@ func TestLoginTokensThatAreNotGood(t *testing.T) {
 	made := mustLoginToken(t, s, alice, "alice")
 	must(t, s.DeactivateAccount(t.Context(), "alice", false))
 	_, err := s.Login(t.Context(), tokenLogin(made.Token), testClient)
-	wantCode(t, err, matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
 
 	_, err = s.Login(t.Context(), tokenLogin(""), testClient)
-	wantCode(t, err, matrix.MissingParam)
+	matrixtest.WantCode(t, err, matrix.MissingParam)
 	_, err = s.Login(t.Context(), tokenLogin("hsl_nonsense"), testClient)
-	wantCode(t, err, matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
 	_, err = s.Login(t.Context(), LoginRequest{Type: LoginByToken, Token: "x", DeviceID: "a\x00b"}, testClient)
-	wantCode(t, err, matrix.InvalidParam)
+	matrixtest.WantCode(t, err, matrix.InvalidParam)
 }
 
 func TestLoginTokenManyTimesAtOnce(t *testing.T) {
@@ -115,7 +116,7 @@ func TestLoginTokensAreTidiedUp(t *testing.T) {
 	alice := mustRegister(t, s, "alice")
 	mustLoginToken(t, s, alice, "alice")
 
-	c.advance(2 * time.Minute)
+	c.Pass(2 * time.Minute)
 	must(t, s.tidy(t.Context()))
 	if n := count(t, s, `SELECT count(*) FROM login_tokens`); n != 0 {
 		t.Errorf("%d expired tokens are kept", n)

@@ -63,7 +63,7 @@ func TestTokenCacheTellsHowItIsUsed(t *testing.T) {
 	if got, want := s.Caches()["access_tokens"](), (cache.Stats{Entries: 1, Bytes: bytes, Hits: 1, Misses: 1}); got != want || bytes == 0 {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	c.advance(cacheLifetime)
+	c.Pass(cacheLifetime)
 	mustAuthenticate(t, s, own.AccessToken)
 	if got, want := s.Caches()["access_tokens"](), (cache.Stats{Entries: 1, Bytes: bytes, Hits: 1, Misses: 2}); got != want {
 		t.Errorf("once it is old: got %+v, want %+v", got, want)

@@ -6,6 +6,7 @@ import (
 
 	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func mustOpenIDToken(t testing.TB, s *Service, userID string) session.OpenIDToken {
@@ -20,7 +21,7 @@ func wantOpenIDUser(t testing.TB, s *Service, token, want string) {
 	t.Helper()
 	got, err := s.Sessions.OpenIDUser(t.Context(), token)
 	if want == "" {
-		if e := wantCode(t, err, matrix.UnknownToken); e.HTTPStatus() != 401 {
+		if e := matrixtest.WantCode(t, err, matrix.UnknownToken); e.HTTPStatus() != 401 {
 			t.Errorf("got %d, want 401", e.HTTPStatus())
 		}
 		return
@@ -39,11 +40,11 @@ func TestOpenIDTokenTellsItsUserForAnHour(t *testing.T) {
 	if made.TokenType != "Bearer" || made.ServerName != testServer || made.ExpiresIn != 3600 {
 		t.Errorf("got %+v", made)
 	}
-	c.advance(time.Hour - time.Millisecond)
+	c.Pass(time.Hour - time.Millisecond)
 	wantOpenIDUser(t, s, made.AccessToken, alice)
 	wantOpenIDUser(t, sibling(s), made.AccessToken, alice)
 	wantOpenIDUser(t, s, other.AccessToken, bob)
-	c.advance(time.Millisecond)
+	c.Pass(time.Millisecond)
 	wantOpenIDUser(t, s, made.AccessToken, "")
 	must(t, s.tidy(t.Context()))
 	if n := count(t, s, `SELECT count(*) FROM openid_tokens`); n != 0 {
@@ -58,7 +59,7 @@ func TestOpenIDTokenIsGoodForNothingElse(t *testing.T) {
 	made := mustOpenIDToken(t, s, alice.UserID)
 	wantUnknown(t, s, made.AccessToken, false)
 	_, err := s.Login(t.Context(), tokenLogin(made.AccessToken), testClient)
-	wantCode(t, err, matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
 	wantOpenIDUser(t, s, alice.AccessToken, "")
 	wantOpenIDUser(t, s, "", "")
 	wantOpenIDUser(t, s, "no\x00text\xff", "")
@@ -76,7 +77,7 @@ func TestOpenIDTokensEndWithThePasswordAndTheAccount(t *testing.T) {
 	wantOpenIDUser(t, s, second.AccessToken, "")
 	wantOpenIDUser(t, s, other.AccessToken, bob)
 	_, err := s.Sessions.OpenIDToken(t.Context(), alice)
-	wantCode(t, err, matrix.UserDeactivated)
+	matrixtest.WantCode(t, err, matrix.UserDeactivated)
 }
 
 func TestOpenIDTokensAreBounded(t *testing.T) {
@@ -85,9 +86,9 @@ func TestOpenIDTokensAreBounded(t *testing.T) {
 	alice, bob := mustRegister(t, s, "alice").UserID, mustRegister(t, s, "bob").UserID
 	other := mustOpenIDToken(t, s, bob)
 	first := mustOpenIDToken(t, s, alice)
-	c.advance(time.Second)
+	c.Pass(time.Second)
 	second := mustOpenIDToken(t, s, alice)
-	c.advance(time.Second)
+	c.Pass(time.Second)
 	for range maxOpenIDTokens - 1 {
 		mustOpenIDToken(t, s, alice)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestHashIsAPHCString(t *testing.T) {
@@ -220,7 +221,7 @@ func TestAPasswordTypedDecomposedWasWrong(t *testing.T) {
 		must(t, err)
 	}
 	_, err = s.Login(t.Context(), loginRequest("umlaut", "passwords"), testClient)
-	wantCode(t, err, matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
 
 	// A hash of before, of the password as it was typed, goes on working and is replaced.
 	old, err := s.hasher.hash(t.Context(), decomposed)
@@ -228,7 +229,7 @@ func TestAPasswordTypedDecomposedWasWrong(t *testing.T) {
 	_, err = s.pool.Exec(t.Context(), `UPDATE accounts SET password_hash = $1`, old)
 	must(t, err)
 	_, err = s.Login(t.Context(), loginRequest("umlaut", composed), testClient)
-	wantCode(t, err, matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
 	_, err = s.Login(t.Context(), loginRequest("umlaut", decomposed), testClient)
 	must(t, err)
 	_, err = s.Login(t.Context(), loginRequest("umlaut", composed), testClient)
@@ -242,7 +243,7 @@ func TestPasswordsWithControlCharacters(t *testing.T) {
 		"word\u0000word": matrix.InvalidParam,
 		"wordword\n":     matrix.InvalidParam,
 	} {
-		wantCode(t, s.checkNewPassword(password), code)
+		matrixtest.WantCode(t, s.checkNewPassword(password), code)
 	}
 	must(t, s.checkNewPassword("\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f word"))
 }
@@ -261,7 +262,7 @@ func TestChangePasswordLogsOtherDevicesOut(t *testing.T) {
 	mustAuthenticate(t, s, own.AccessToken)
 	wantUnknown(t, s, other.AccessToken, false)
 	_, err := s.Login(t.Context(), loginRequest("example", testPassword), testClient)
-	wantCode(t, err, matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
 	_, err = s.Login(t.Context(), loginRequest("example", "new"), testClient)
 	must(t, err)
 }
@@ -289,8 +290,8 @@ func TestChangePasswordRefuses(t *testing.T) {
 		return s.ChangePassword(t.Context(), session, ChangePasswordRequest{NewPassword: password, Auth: auth})
 	}
 
-	wantCode(t, change("", passwordAuth(t, "example", testPassword, "")), matrix.MissingParam)
-	wantCode(t, change("short", passwordAuth(t, "example", testPassword, "")), matrix.WeakPassword)
+	matrixtest.WantCode(t, change("", passwordAuth(t, "example", testPassword, "")), matrix.MissingParam)
+	matrixtest.WantCode(t, change("short", passwordAuth(t, "example", testPassword, "")), matrix.WeakPassword)
 	wantChallenge(t, change("long enough", nil), "")
 	wantChallenge(t, change("long enough", passwordAuth(t, "example", "wrong", "")), matrix.Forbidden)
 	wantChallenge(t, change("long enough", passwordAuth(t, "another", testPassword, "")), matrix.Forbidden)
@@ -340,11 +341,11 @@ func TestSetPassword(t *testing.T) {
 	must(t, s.SetPassword(t.Context(), "@example:test.example", "new", true))
 	wantUnknown(t, s, got.AccessToken, false)
 
-	wantCode(t, s.SetPassword(t.Context(), "nobody", "new", false), matrix.NotFound)
-	wantCode(t, s.SetPassword(t.Context(), "@a:other.example", "new", false), matrix.Forbidden)
-	wantCode(t, s.SetPassword(t.Context(), "example", "", false), matrix.WeakPassword)
+	matrixtest.WantCode(t, s.SetPassword(t.Context(), "nobody", "new", false), matrix.NotFound)
+	matrixtest.WantCode(t, s.SetPassword(t.Context(), "@a:other.example", "new", false), matrix.Forbidden)
+	matrixtest.WantCode(t, s.SetPassword(t.Context(), "example", "", false), matrix.WeakPassword)
 	must(t, s.DeactivateAccount(t.Context(), "example", false))
-	wantCode(t, s.SetPassword(t.Context(), "example", "new", false), matrix.UserDeactivated)
+	matrixtest.WantCode(t, s.SetPassword(t.Context(), "example", "new", false), matrix.UserDeactivated)
 }
 
 func TestPasswordsAreNotStored(t *testing.T) {

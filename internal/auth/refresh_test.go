@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func refreshable(r *LoginRequest) { r.RefreshToken = true }
@@ -38,7 +39,7 @@ func TestRefreshGivesNewTokensForTheSameDevice(t *testing.T) {
 	if first.ExpiresInMS != time.Hour.Milliseconds() {
 		t.Errorf("got a lifetime of %d ms, want an hour", first.ExpiresInMS)
 	}
-	c.advance(2 * time.Hour)
+	c.Pass(2 * time.Hour)
 	wantUnknown(t, s, first.AccessToken, true)
 
 	second := mustRefresh(t, s, first.RefreshToken)
@@ -63,7 +64,7 @@ func TestRefreshRevokesTheOldTokensOnceTheNewAccessTokenIsUsed(t *testing.T) {
 	mustAuthenticate(t, s, second.AccessToken)
 
 	wantUnknown(t, s, first.AccessToken, true)
-	c.advance(repeatWindow + time.Second)
+	c.Pass(repeatWindow + time.Second)
 	wantNoRefresh(t, s, first.RefreshToken, true)
 	mustAuthenticate(t, s, second.AccessToken)
 	mustRefresh(t, s, second.RefreshToken)
@@ -79,7 +80,7 @@ func TestRefreshRevokesTheOldTokensOnceTheNewRefreshTokenIsUsed(t *testing.T) {
 	third := mustRefresh(t, s, second.RefreshToken)
 
 	wantUnknown(t, s, first.AccessToken, true)
-	c.advance(repeatWindow + time.Second)
+	c.Pass(repeatWindow + time.Second)
 	wantNoRefresh(t, s, first.RefreshToken, true)
 	mustAuthenticate(t, s, second.AccessToken)
 	mustAuthenticate(t, s, third.AccessToken)
@@ -92,7 +93,7 @@ func TestRefreshCanBeRepeatedWhenTheAnswerWasLost(t *testing.T) {
 	mustRegister(t, s, "example")
 	first := mustLogin(t, s, "example", refreshable)
 	lost := mustRefresh(t, s, first.RefreshToken)
-	c.advance(repeatWindow + time.Second)
+	c.Pass(repeatWindow + time.Second)
 
 	again := mustRefresh(t, s, first.RefreshToken)
 
@@ -105,11 +106,11 @@ func TestRefreshCanBeRepeatedWhenTheAnswerWasLost(t *testing.T) {
 // Two tabs of a client, or two processes, ask at about the same time.
 func TestARepeatedRefreshVoidedWhatWasJustGiven(t *testing.T) {
 	t.Parallel()
-	for name, between := range map[string]func(s *Service, c *clock, one session.Tokens){
-		"at once":                   func(*Service, *clock, session.Tokens) {},
-		"after the first is in use": func(s *Service, _ *clock, one session.Tokens) { mustAuthenticate(t, s, one.AccessToken) },
-		"after half a minute":       func(_ *Service, c *clock, _ session.Tokens) { c.advance(repeatWindow / 2) },
-		"after the first is refreshed": func(s *Service, _ *clock, one session.Tokens) {
+	for name, between := range map[string]func(s *Service, c *matrixtest.Clock, one session.Tokens){
+		"at once":                   func(*Service, *matrixtest.Clock, session.Tokens) {},
+		"after the first is in use": func(s *Service, _ *matrixtest.Clock, one session.Tokens) { mustAuthenticate(t, s, one.AccessToken) },
+		"after half a minute":       func(_ *Service, c *matrixtest.Clock, _ session.Tokens) { c.Pass(repeatWindow / 2) },
+		"after the first is refreshed": func(s *Service, _ *matrixtest.Clock, one session.Tokens) {
 			mustAuthenticate(t, s, mustRefresh(t, s, one.RefreshToken).AccessToken)
 		},
 	} {
@@ -121,7 +122,7 @@ func TestARepeatedRefreshVoidedWhatWasJustGiven(t *testing.T) {
 			one := mustRefresh(t, s, first.RefreshToken)
 			between(s, c, one)
 			other := mustRefresh(t, s, first.RefreshToken)
-			c.advance(2 * repeatWindow)
+			c.Pass(2 * repeatWindow)
 			if name != "after the first is refreshed" {
 				mustAuthenticate(t, s, one.AccessToken)
 				mustRefresh(t, s, one.RefreshToken)
@@ -172,7 +173,7 @@ func TestARefreshWasRepeatedAfterANewLogin(t *testing.T) {
 	first := mustLogin(t, s, "example", refreshable, onDevice("phone"))
 	mustAuthenticate(t, s, mustRefresh(t, s, first.RefreshToken).AccessToken)
 	mustRefresh(t, s, first.RefreshToken)
-	c.advance(time.Second)
+	c.Pass(time.Second)
 	mustLogin(t, s, "example", onDevice("phone"))
 	wantNoRefresh(t, s, first.RefreshToken, true)
 }
@@ -185,13 +186,13 @@ func TestTokensThatCountedAsLostLoggedOutHard(t *testing.T) {
 	mustRegister(t, s, "example")
 	first := mustLogin(t, s, "example", refreshable)
 	slept := mustRefresh(t, s, first.RefreshToken)
-	c.advance(2 * repeatWindow)
+	c.Pass(2 * repeatWindow)
 	mustRefresh(t, s, first.RefreshToken)
 	wantUnknown(t, s, slept.AccessToken, true)
 	wantNoRefresh(t, s, slept.RefreshToken, true)
 
 	for range 3 * maxRepeatedRefreshes {
-		c.advance(2 * repeatWindow)
+		c.Pass(2 * repeatWindow)
 		mustRefresh(t, s, first.RefreshToken)
 	}
 	if n := count(t, s, `SELECT count(*) FROM refresh_tokens`); n > 2+rememberedTokens {
@@ -219,7 +220,7 @@ func TestRefreshRefusesOtherTokens(t *testing.T) {
 	first := mustRegister(t, s, "example", func(r *RegisterRequest) { r.RefreshToken = true })
 
 	_, err := s.Sessions.Refresh(t.Context(), "")
-	wantCode(t, err, matrix.MissingParam)
+	matrixtest.WantCode(t, err, matrix.MissingParam)
 	wantNoRefresh(t, s, "nonsense", false)
 	wantNoRefresh(t, s, first.AccessToken, false)
 	wantUnknown(t, s, first.RefreshToken, false)

@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestRegisterLogsADeviceIn(t *testing.T) {
@@ -92,7 +93,7 @@ func TestRegisterWithoutPasswordAllowsNoLogin(t *testing.T) {
 
 	mustAuthenticate(t, s, got.AccessToken)
 	_, err := s.Login(t.Context(), loginRequest("example", ""), testClient)
-	wantCode(t, err, matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
 }
 
 func TestRegisterNames(t *testing.T) {
@@ -120,8 +121,8 @@ func TestRegisterNames(t *testing.T) {
 		available := s.CheckAvailable(t.Context(), test.username)
 		got, err := s.Register(t.Context(), RegisterRequest{Username: test.username, Auth: dummyAuth}, testClient)
 		if test.want == "" {
-			wantCode(t, available, matrix.InvalidUsername)
-			wantCode(t, err, matrix.InvalidUsername)
+			matrixtest.WantCode(t, available, matrix.InvalidUsername)
+			matrixtest.WantCode(t, err, matrix.InvalidUsername)
 			continue
 		}
 		if available != nil || err != nil || got.UserID != userID(test.want) {
@@ -139,8 +140,8 @@ func TestRegisterRefusesATakenName(t *testing.T) {
 
 	for _, name := range []string{"gone", "GONE", "active"} {
 		_, err := s.Register(t.Context(), RegisterRequest{Username: name, Auth: dummyAuth}, testClient)
-		wantCode(t, err, matrix.UserInUse)
-		wantCode(t, s.CheckAvailable(t.Context(), name), matrix.UserInUse)
+		matrixtest.WantCode(t, err, matrix.UserInUse)
+		matrixtest.WantCode(t, s.CheckAvailable(t.Context(), name), matrix.UserInUse)
 	}
 }
 
@@ -177,8 +178,8 @@ func TestRegisterCanBeDisabled(t *testing.T) {
 	s, _ := newTestService(t, func(o *Options) { o.RegistrationEnabled = false })
 
 	_, err := s.Register(t.Context(), RegisterRequest{Username: "a", Auth: dummyAuth}, testClient)
-	wantCode(t, err, matrix.Forbidden)
-	wantCode(t, s.CheckAvailable(t.Context(), "a"), matrix.Forbidden)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
+	matrixtest.WantCode(t, s.CheckAvailable(t.Context(), "a"), matrix.Forbidden)
 }
 
 func TestRegisterAsksForAuthentication(t *testing.T) {
@@ -215,7 +216,7 @@ func TestRegisterKeepsTheAuthenticationWhenTheNameHasBeenTaken(t *testing.T) {
 	// The name was taken between the check and the transaction.
 	wanted := registration{account: account.Account{UserID: userID("wanted")}}
 	_, err = s.register(t.Context(), wanted, testPassword, testClient, proof)
-	wantCode(t, err, matrix.UserInUse)
+	matrixtest.WantCode(t, err, matrix.UserInUse)
 
 	r := RegisterRequest{Username: "another", Auth: fmt.Appendf(nil, `{"session":%q}`, session)}
 	got, err := s.Register(t.Context(), r, testClient)
@@ -247,7 +248,7 @@ func TestRegisterOneNameManyTimesAtOnce(t *testing.T) {
 			registered++
 			continue
 		}
-		wantCode(t, err, matrix.UserInUse)
+		matrixtest.WantCode(t, err, matrix.UserInUse)
 	}
 	if registered != 1 {
 		t.Errorf("%d registrations succeeded, want 1", registered)

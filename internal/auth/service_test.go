@@ -14,7 +14,7 @@ func TestStopWritesWhatWasSeen(t *testing.T) {
 	s, c := newTestService(t)
 	got := mustRegister(t, s, "example")
 	s.Start(t.Context())
-	c.advance(time.Second)
+	c.Pass(time.Second)
 	s.Sessions.Seen(mustAuthenticate(t, s, got.AccessToken), testClient)
 
 	s.Stop()

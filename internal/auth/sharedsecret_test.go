@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func withSharedSecret(o *Options) { o.SharedSecret, o.RegistrationEnabled = "shared", false }
@@ -107,13 +108,13 @@ func TestSharedSecretIsOffWithoutASecret(t *testing.T) {
 	s, _ := newTestService(t)
 
 	_, err := s.RegistrationNonce()
-	if e := wantCode(t, err, matrix.Unknown); e.HTTPStatus() != 400 || e.Message != "Shared secret registration is not enabled" {
+	if e := matrixtest.WantCode(t, err, matrix.Unknown); e.HTTPStatus() != 400 || e.Message != "Shared secret registration is not enabled" {
 		t.Errorf("got %d %q", e.HTTPStatus(), e.Message)
 	}
 	r := SharedSecretRequest{Nonce: "x", Username: "root", Password: "x", Admin: true}
 	r.MAC = sign(r, "")
 	_, err = s.RegisterWithSharedSecret(t.Context(), r, testClient)
-	wantCode(t, err, matrix.Unknown)
+	matrixtest.WantCode(t, err, matrix.Unknown)
 }
 
 func TestNonces(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,6 +18,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/safehttp"
 )
@@ -28,7 +28,7 @@ const clientSecret = "d0nt-T3ll"
 // post is a service of accounts whose users can prove addresses.
 type post struct {
 	*Service
-	*clock
+	*matrixtest.Clock
 	threepids *threepid.Service
 	mail      *threepidtest.MailServer
 	gateway   *threepidtest.Gateway
@@ -39,7 +39,7 @@ func newPost(t testing.TB, options ...func(*Options)) *post {
 	t.Helper()
 	pool := postgrestest.New(t)
 	p := &post{
-		clock:    &clock{now: time.UnixMilli(1_700_000_000_000)},
+		Clock:    &matrixtest.Clock{},
 		mail:     threepidtest.NewMailServer(t, nil, false),
 		gateway:  threepidtest.NewGateway(t),
 		identity: threepidtest.NewIdentityServer(t),
@@ -205,7 +205,7 @@ func TestRegisterWithAnAddressIsOneTransaction(t *testing.T) {
 	sid := p.prove(t, threepid.ForRegistration, "a@example.org")
 	p.give(t, userID("alice"), "a@example.org") // somebody was faster
 	_, err := p.Register(t.Context(), RegisterRequest{Username: "bob", Auth: emailAuth(sid, "")}, testClient)
-	wantCode(t, err, matrix.ThreepidInUse)
+	matrixtest.WantCode(t, err, matrix.ThreepidInUse)
 	if exists, err := account.Exists(t.Context(), p.pool, userID("bob")); err != nil || exists {
 		t.Errorf("the account exists: %v, %v", exists, err)
 	}
@@ -229,7 +229,7 @@ func TestThreepidStageRefusals(t *testing.T) {
 	}
 	for name, test := range tests {
 		_, err := try(t, p.Service, op, "%s", test.auth)
-		if e := wantCode(t, err, test.want); e.HTTPStatus() != test.status {
+		if e := matrixtest.WantCode(t, err, test.want); e.HTTPStatus() != test.status {
 			t.Errorf("%s: got %d", name, e.HTTPStatus())
 		}
 	}
@@ -314,7 +314,7 @@ func TestForgottenPasswordOfAnAddressThatWasTakenAway(t *testing.T) {
 	// Between the check and the transaction, too.
 	c := passwordChange{userID: alice.UserID, password: "new password"}
 	err = p.changePassword(t.Context(), c, proof)
-	wantCode(t, err, matrix.ThreepidAuthFailed)
+	matrixtest.WantCode(t, err, matrix.ThreepidAuthFailed)
 	mustLogin(t, p.Service, "alice")
 }
 
@@ -323,7 +323,7 @@ func TestAddThreepid(t *testing.T) {
 	p := newPost(t)
 	alice := mustAuthenticate(t, p.Service, mustRegister(t, p.Service, "alice").AccessToken)
 	r := threepid.AddRequest{ClientSecret: clientSecret, SID: p.ask(t, threepid.ForAccount, "a@example.org")}
-	wantCode(t, p.threepids.Add(t.Context(), alice, r), matrix.ThreepidAuthFailed)
+	matrixtest.WantCode(t, p.threepids.Add(t.Context(), alice, r), matrix.ThreepidAuthFailed)
 	p.click(t)
 	challenge := wantChallenge(t, p.threepids.Add(t.Context(), alice, r), "")
 	if got := fmt.Sprint(challenge.Flows); got != "[{[m.login.password]}]" {
@@ -336,8 +336,8 @@ func TestAddThreepid(t *testing.T) {
 	if all := p.addresses(t, alice.UserID); !slices.Equal(all, []string{"a@example.org"}) {
 		t.Errorf("got %v", all)
 	}
-	wantCode(t, p.threepids.Add(t.Context(), alice, r), matrix.ThreepidAuthFailed)
-	wantCode(t, p.threepids.Add(t.Context(), alice, threepid.AddRequest{}), matrix.MissingParam)
+	matrixtest.WantCode(t, p.threepids.Add(t.Context(), alice, r), matrix.ThreepidAuthFailed)
+	matrixtest.WantCode(t, p.threepids.Add(t.Context(), alice, threepid.AddRequest{}), matrix.MissingParam)
 }
 
 func TestLoginByThirdPartyIdentifier(t *testing.T) {
@@ -365,7 +365,7 @@ func TestLoginByThirdPartyIdentifier(t *testing.T) {
 		}
 		r.Password = "wrong"
 		_, err = p.Login(t.Context(), r, testClient)
-		wantCode(t, err, matrix.Forbidden)
+		matrixtest.WantCode(t, err, matrix.Forbidden)
 	}
 	for _, id := range []Identifier{
 		{Type: "m.id.thirdparty", Medium: "email", Address: "b@example.org"},
@@ -394,14 +394,14 @@ func TestWrongPasswordsAreCountedForUnknownAddressesToo(t *testing.T) {
 		r := LoginRequest{Type: uia.StagePassword, Medium: "email", Address: address, Password: "wrong"}
 		for range 2 {
 			_, err := p.Login(t.Context(), r, testClient)
-			wantCode(t, err, matrix.Forbidden)
+			matrixtest.WantCode(t, err, matrix.Forbidden)
 		}
 		_, err := p.Login(t.Context(), r, testClient)
-		wantCode(t, err, matrix.LimitExceeded)
+		matrixtest.WantCode(t, err, matrix.LimitExceeded)
 	}
 	// The account is the same by whatever name.
 	_, err := p.Login(t.Context(), loginRequest("alice", testPassword), testClient)
-	wantCode(t, err, matrix.LimitExceeded)
+	matrixtest.WantCode(t, err, matrix.LimitExceeded)
 }
 
 func TestDeactivateFreesAndUnbindsAddresses(t *testing.T) {
@@ -435,7 +435,7 @@ func TestDeactivateFreesAndUnbindsAddresses(t *testing.T) {
 			t.Errorf("%s: still bound: %q", test.name, bound)
 		}
 		_, err = p.Login(t.Context(), LoginRequest{Type: uia.StagePassword, Medium: "email", Address: "shared@example.org", Password: testPassword}, testClient)
-		wantCode(t, err, matrix.Forbidden)
+		matrixtest.WantCode(t, err, matrix.Forbidden)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestAuthenticateAnswersFromMemory(t *testing.T) {
 	if _, err := s.Sessions.Authenticate(canceled(t), got.AccessToken); err != nil {
 		t.Errorf("got %v, want an answer from memory", err)
 	}
-	c.advance(cacheLifetime)
+	c.Pass(cacheLifetime)
 	if _, err := s.Sessions.Authenticate(canceled(t), got.AccessToken); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the database to be asked again", err)
 	}
@@ -83,7 +83,7 @@ func TestAuthenticateInAnotherProcess(t *testing.T) {
 	must(t, s.Sessions.Logout(t.Context(), session))
 
 	wantUnknown(t, s, got.AccessToken, false)
-	c.advance(cacheLifetime)
+	c.Pass(cacheLifetime)
 	wantUnknown(t, other, got.AccessToken, false)
 }
 
@@ -125,12 +125,12 @@ func TestAuthenticateRefusesAnExpiredToken(t *testing.T) {
 		t.Fatalf("got a lifetime of %d ms", got.ExpiresInMS)
 	}
 	lasting := mustLogin(t, s, "example")
-	c.advance(19 * time.Second)
+	c.Pass(19 * time.Second)
 	mustAuthenticate(t, s, got.AccessToken)
 
-	c.advance(time.Second)
+	c.Pass(time.Second)
 	wantUnknown(t, s, got.AccessToken, true)
-	c.advance(time.Hour)
+	c.Pass(time.Hour)
 	wantUnknown(t, s, got.AccessToken, true)
 	mustAuthenticate(t, s, lasting.AccessToken)
 }

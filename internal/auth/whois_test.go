@@ -9,6 +9,7 @@ import (
 
 	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestWhoisTellsFromWhereDevicesWereSeen(t *testing.T) {
@@ -17,7 +18,7 @@ func TestWhoisTellsFromWhereDevicesWereSeen(t *testing.T) {
 	alice := mustRegister(t, s, "alice")
 	mustRegister(t, s, "bob")
 	phone := mustLogin(t, s, "alice", onDevice("PHONE"))
-	c.advance(time.Minute)
+	c.Pass(time.Minute)
 	s.Sessions.Seen(mustAuthenticate(t, s, phone.AccessToken), matrix.Client{Address: netip.MustParseAddr("2001:db8::1"), UserAgent: "phone/1"})
 	must(t, s.tidy(t.Context()))
 
@@ -47,7 +48,7 @@ func TestWhoisIsForOneselfAndAdministrators(t *testing.T) {
 	asBob := mustAuthenticate(t, s, bob.AccessToken)
 	for _, userID := range []string{alice.UserID, userID("nobody"), "@alice:elsewhere.example", "nonsense"} {
 		_, err := s.Sessions.Whois(t.Context(), asBob, userID)
-		wantCode(t, err, matrix.Forbidden)
+		matrixtest.WantCode(t, err, matrix.Forbidden)
 	}
 	admin := asBob
 	admin.Admin = true
@@ -58,7 +59,7 @@ func TestWhoisIsForOneselfAndAdministrators(t *testing.T) {
 	}
 	for _, userID := range []string{userID("nobody"), "@alice:elsewhere.example", "nonsense"} {
 		_, err := s.Sessions.Whois(t.Context(), admin, userID)
-		wantCode(t, err, matrix.NotFound)
+		matrixtest.WantCode(t, err, matrix.NotFound)
 	}
 	must(t, s.DeactivateAccount(t.Context(), "alice", false))
 	got, err = s.Sessions.Whois(t.Context(), admin, alice.UserID)

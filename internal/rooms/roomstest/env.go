@@ -58,6 +58,7 @@ type Env struct {
 type Options struct {
 	Pool    *pgxpool.Pool // of the database; nil: a new one
 	Journal journal.Options
+	Users   func(*auth.Options)  // changes the options of the accounts; may be nil
 	Rooms   func(*rooms.Options) // changes the options of the rooms; may be nil
 }
 
@@ -75,9 +76,13 @@ func Open(t testing.TB, o Options) *Env {
 		o.Pool = postgrestest.New(t)
 	}
 	env := &Env{T: t, Pool: o.Pool, Journal: journal.New(o.Pool, o.Journal)}
-	env.Users = auth.New(o.Pool, auth.Options{
+	users := auth.Options{
 		ServerName: Signer.ServerName, GuestsEnabled: true, Journal: env.Journal, Argon: auth.ArgonParams{MemoryKiB: 8, Passes: 1, Threads: 1},
-	})
+	}
+	if o.Users != nil {
+		o.Users(&users)
+	}
+	env.Users = auth.New(o.Pool, users)
 	env.Profiles = profile.New(o.Pool, env.Journal)
 	options := rooms.Options{Pool: o.Pool, Journal: env.Journal, Profiles: env.Profiles, Signer: Signer, Guests: env.Users.Guests}
 	if o.Rooms != nil {

@@ -1,4 +1,4 @@
-package matrixtest
+package matrixtest_test
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 // complaints is a test that goes on, and gathers what it complains about.
@@ -34,13 +35,13 @@ func TestWantCodeComplains(t *testing.T) {
 		{errors.New("internal"), matrix.NotFound, "a room 1: got the error internal, want M_NOT_FOUND"},
 	} {
 		c := &complaints{TB: t}
-		if e := WantCode(c, test.err, test.code, "a room ", 1); e == nil || fmt.Sprint(c.list) != "["+test.want+"]" {
+		if e := matrixtest.WantCode(c, test.err, test.code, "a room ", 1); e == nil || fmt.Sprint(c.list) != "["+test.want+"]" {
 			t.Errorf("got %v and %q, want %q", e, c.list, test.want)
 		}
 	}
 	c := &complaints{TB: t}
-	WantStatus(c, notFound, matrix.NotFound, 404)
-	WantStatus(c, notFound, matrix.NotFound, 400)
+	matrixtest.WantStatus(c, notFound, matrix.NotFound, 404)
+	matrixtest.WantStatus(c, notFound, matrix.NotFound, 400)
 	if want := "[got the status 404, want 400]"; fmt.Sprint(c.list) != want {
 		t.Errorf("got %v, want %v", c.list, want)
 	}

@@ -30,7 +30,7 @@ var onBoth = []func(*testing.T){
 	TestPreview, TestPreviewIsKept, TestPreviewWithoutItsPicture,
 }
 
-// TestOnABucket runs the tests of the service once more, on a bucket: newHouse sees
+// TestOnABucket runs the tests of the service once more, on a bucket: newEnv sees
 // that by their names.
 func TestOnABucket(t *testing.T) {
 	t.Parallel()

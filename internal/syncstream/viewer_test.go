@@ -2,7 +2,6 @@ package syncstream
 
 import (
 	"context"
-	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,46 +12,32 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/postgres/postgrestest"
-	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
 // viewerBytes is what viewers may take in these tests.
 const viewerBytes = 4 << 20
 
-// viewersHouse is what the cache of viewers needs, with a room that somebody made.
-func viewersHouse(t *testing.T) (*viewers, *rooms.Service, string) {
+// viewersEnv is what the cache of viewers needs, with a room that somebody made.
+func viewersEnv(t *testing.T) (*viewers, *rooms.Service, string) {
 	t.Helper()
 	t.Parallel()
-	pool := postgrestest.New(t)
-	return viewersOn(t, pool)
+	return viewersOn(t, nil)
 }
 
+// viewersOn is the same on a database; nil: a new one.
 func viewersOn(t *testing.T, pool *pgxpool.Pool) (*viewers, *rooms.Service, string) {
 	t.Helper()
-	j := journal.New(pool, journal.Options{})
-	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
-	r := rooms.New(rooms.Options{Pool: pool, Journal: j, Profiles: profile.New(pool, j), Signer: signer})
-	vs := newViewers(r.Timeline, accountdata.New(pool, j, r.Timeline, 0), j, viewerBytes)
-	j.Observe(journal.Observer{Committed: vs.committed, Reset: vs.reset})
-	if err := j.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := j.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	created, err := r.Create(t.Context(), "@alice:localhost", rooms.CreateRequest{Preset: "public_chat"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return vs, r, created.RoomID
+	h := roomstest.Open(t, roomstest.Options{Pool: pool})
+	vs := newViewers(h.Rooms.Timeline, accountdata.New(h.Pool, h.Journal, h.Rooms.Timeline, 0), h.Journal, viewerBytes)
+	h.Journal.Observe(journal.Observer{Committed: vs.committed, Reset: vs.reset})
+	h.Run()
+	return vs, h.Rooms, h.Public()
 }
 
 func (vs *viewers) mustUse(t *testing.T, user string) *viewer {
@@ -94,7 +79,7 @@ func (vs *viewers) fill(first, users, roomsEach int) {
 func TestIdleViewersAreBounded(t *testing.T) {
 	for name, each := range map[string]int{"few rooms": 1, "many rooms": 1000} {
 		t.Run(name, func(t *testing.T) {
-			vs, _, _ := viewersHouse(t)
+			vs, _, _ := viewersEnv(t)
 			busy := vs.mustUse(t, "@alice:localhost")
 			most := viewerBytes / (450 * each)
 			vs.fill(0, most+10, each)
@@ -130,7 +115,7 @@ func isWoken(v *viewer) bool {
 
 // Who waits with a large account once kept all of it in memory for as long as that took.
 func TestLargeViewersOfWaitingRequestsMakeRoom(t *testing.T) {
-	vs, r, room := viewersHouse(t)
+	vs, r, room := viewersEnv(t)
 	small := vs.mustUse(t, "@alice:localhost")
 	vs.rest(small)
 	vs.fill(0, 1, 1000)
@@ -166,7 +151,7 @@ func TestLargeViewersOfWaitingRequestsMakeRoom(t *testing.T) {
 
 // Another request of somebody whose viewer went while one waits finds all rooms again.
 func TestEmptiedViewerIsNotUsed(t *testing.T) {
-	vs, _, _ := viewersHouse(t)
+	vs, _, _ := viewersEnv(t)
 	v := vs.mustUse(t, "@alice:localhost")
 	vs.rest(v)
 	vs.mu.Lock()
@@ -185,7 +170,7 @@ func TestEmptiedViewerIsNotUsed(t *testing.T) {
 }
 
 func TestViewerGoesWithEachChangeOfStanding(t *testing.T) {
-	vs, r, room := viewersHouse(t)
+	vs, r, room := viewersEnv(t)
 	const bob = "@bob:localhost"
 	state := func(user, evType, key, content string) func() error {
 		return func() error {
@@ -276,7 +261,7 @@ func (g *loadGate) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQu
 }
 
 func TestViewerThatCannotBeLoadedIsNotKept(t *testing.T) {
-	vs, _, _ := viewersHouse(t)
+	vs, _, _ := viewersEnv(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := vs.use(ctx, "@bob:localhost"); !errors.Is(err, context.Canceled) {

@@ -21,7 +21,7 @@ const (
 	// bytesAtOnce of how many bytes. A process that is further behind gives up what is in
 	// memory and goes on from there.
 	readAtOnce  = 5000
-	bytesAtOnce = 16 << 20
+	bytesAtOnce = 8 << 20
 )
 
 // notifyPosition notifies other processes, with the commit, how far the journal is.

@@ -14,6 +14,13 @@ func Collect[T any](ctx context.Context, query func() pgx.Rows, scan pgx.RowToFu
 	return list, err
 }
 
+// CostOfText is about how much memory a text takes in a list, once as it is and once as it
+// is written.
+func CostOfText(text string) int {
+	const beside = 48
+	return 2*len(text) + beside
+}
+
 // CollectSome collects the first rows of a query, until they cost so much, and reports
 // whether there are more.
 func CollectSome[T any](

@@ -201,7 +201,7 @@ type Counter struct {
 	counted int64
 }
 
-// Add counts n bytes that are about to be kept. An error is to end the read, and to be
+// Add counts n bytes that are about to be kept; fewer than none are let go. An error is to end the read, and to be
 // returned from it.
 func (c *Counter) Add(n int) error {
 	if c.account == nil {

@@ -156,34 +156,35 @@ func (s *Service) part(
 }
 
 func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]push.ReadMarks, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT room_nid, thread_id, max(event_position) FROM receipts
-		WHERE user_id = $1 AND room_nid = ANY($2) GROUP BY room_nid, thread_id`, userID, rooms)
+	type mark struct {
+		Room   journal.RoomNID
+		Thread string
+		UpTo   journal.Position
+	}
+	list, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, `
+			SELECT room_nid, thread_id, max(event_position) FROM receipts
+			WHERE user_id = $1 AND room_nid = ANY($2) GROUP BY room_nid, thread_id`, userID, rooms)
+		return rows
+	}, pgx.RowToStructByPos[mark], func(m mark) int { return reserve.CostOfText(m.Thread) + 2*int(unsafe.Sizeof(m)) })
 	if err != nil {
 		return nil, fmt.Errorf("read how far %s has read: %w", userID, err)
 	}
 	found := map[journal.RoomNID]push.ReadMarks{}
-	var nid journal.RoomNID
-	var thread string
-	var upTo journal.Position
-	_, err = pgx.ForEachRow(rows, []any{&nid, &thread, &upTo}, func() error {
-		marks := found[nid]
-		switch thread {
+	for _, m := range list {
+		marks := found[m.Room]
+		switch m.Thread {
 		case "":
-			marks.Unthreaded = upTo
+			marks.Unthreaded = m.UpTo
 		case MainThread:
-			marks.Main = upTo
+			marks.Main = m.UpTo
 		default:
 			if marks.Threads == nil {
 				marks.Threads = map[string]journal.Position{}
 			}
-			marks.Threads[thread] = upTo
+			marks.Threads[m.Thread] = m.UpTo
 		}
-		found[nid] = marks
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read how far %s has read: %w", userID, err)
+		found[m.Room] = marks
 	}
 	return found, nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/profile"
+	"homeserver/internal/reserve"
 	"homeserver/internal/text"
 )
 
@@ -36,21 +37,23 @@ const joiners = "'’‘ʼ.·"
 
 // find lists those who match, the best first, then those with a name.
 func (s *Service) find(ctx context.Context, q query) ([]string, error) {
-	rows, _ := s.pool.Query(ctx, `
-		WITH people AS (
-			SELECT user_id, name, localpart, words, ' ' || translate(name || ' ' || localpart, $4, '') AS joined
-			FROM user_directory)
-		SELECT user_id FROM people
-		WHERE $1 <> '' AND starts_with(lower(user_id), $1)
-			OR cardinality($3::text[]) > 0
-				AND (SELECT bool_and(strpos(words, w) > 0 OR strpos(joined, w) > 0) FROM unnest($3::text[]) AS w)
-		ORDER BY CASE
-				WHEN name = $2 OR localpart = $2 OR lower(user_id) = $1 THEN 0
-				WHEN starts_with(name, $2) OR starts_with(localpart, $2) OR starts_with(joined, ' ' || $2) THEN 1
-				WHEN (SELECT bool_and(strpos(words, ' ' || w) > 0 OR strpos(joined, ' ' || w) > 0) FROM unnest($3::text[]) AS w) THEN 2
-				ELSE 3 END,
-			name = '', user_id LIMIT $5`, q.userID, q.whole, q.words, joiners, maxCandidates)
-	userIDs, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	userIDs, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, `
+			WITH people AS (
+				SELECT user_id, name, localpart, words, ' ' || translate(name || ' ' || localpart, $4, '') AS joined
+				FROM user_directory)
+			SELECT user_id FROM people
+			WHERE $1 <> '' AND starts_with(lower(user_id), $1)
+				OR cardinality($3::text[]) > 0
+					AND (SELECT bool_and(strpos(words, w) > 0 OR strpos(joined, w) > 0) FROM unnest($3::text[]) AS w)
+			ORDER BY CASE
+					WHEN name = $2 OR localpart = $2 OR lower(user_id) = $1 THEN 0
+					WHEN starts_with(name, $2) OR starts_with(localpart, $2) OR starts_with(joined, ' ' || $2) THEN 1
+					WHEN (SELECT bool_and(strpos(words, ' ' || w) > 0 OR strpos(joined, ' ' || w) > 0) FROM unnest($3::text[]) AS w) THEN 2
+					ELSE 3 END,
+				name = '', user_id LIMIT $5`, q.userID, q.whole, q.words, joiners, maxCandidates)
+		return rows
+	}, pgx.RowTo[string], reserve.CostOfText)
 	if err != nil {
 		return nil, fmt.Errorf("search the user directory: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/reserve"
 	"homeserver/internal/text"
 )
 
@@ -81,27 +82,77 @@ func (s *Service) PublicRooms(ctx context.Context, q PublicQuery) (*PublicPage, 
 	if err != nil {
 		return nil, err
 	}
-	words := text.Folded(q.Term)
-	if words == "" && strings.TrimSpace(q.Term) == "" && q.RoomTypes == nil {
-		found, total, err := s.listedRooms(ctx, from, q.Limit+1)
-		if err != nil {
-			return nil, err
+	var f *found
+	err = reserve.Read(ctx, func(c *reserve.Counter) error {
+		f = &found{counter: c, limit: q.Limit, room: reserve.Bytes(ctx)}
+		if strings.TrimSpace(q.Term) == "" && text.Folded(q.Term) == "" && q.RoomTypes == nil {
+			return s.listedRooms(ctx, from, q.Limit+1, func(r *PublicRoom, total int64) error {
+				f.total = total
+				return f.add(r)
+			})
 		}
-		return from.page(found, q.Limit, total), nil
-	}
-	all, _, err := s.listedRooms(ctx, nil, maxFilteredRooms)
+		f.keepsLast = from != nil && from.backward
+		return s.listedRooms(ctx, nil, maxFilteredRooms, func(r *PublicRoom, _ int64) error {
+			if !q.matches(r) {
+				return nil
+			}
+			if f.total++; from != nil && !from.beyond(r) {
+				return nil
+			}
+			return f.add(r)
+		})
+	})
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(r *PublicRoom) bool { return !q.matches(r) })
-	total := int64(len(all))
-	if from != nil {
-		all = slices.DeleteFunc(all, func(r *PublicRoom) bool { return !from.beyond(r) })
-		if from.backward {
-			slices.Reverse(all)
+	if f.keepsLast {
+		slices.Reverse(f.rooms)
+	}
+	return from.page(f), nil
+}
+
+// found is the rooms of a page as they are read: as many as it may have, and as have room
+// in memory; one in any case.
+type found struct {
+	rooms     []*PublicRoom
+	total     int64
+	more      bool // than the rooms
+	keepsLast bool // and not the first
+
+	counter *reserve.Counter
+	limit   int
+	room    int64 // bytes that are left
+}
+
+func (f *found) add(r *PublicRoom) error {
+	cost := r.cost()
+	if !f.keepsLast {
+		if f.more = f.more || len(f.rooms) == f.limit || len(f.rooms) > 0 && f.room < int64(cost); f.more {
+			return nil
 		}
 	}
-	return from.page(all[:min(len(all), q.Limit+1)], q.Limit, total), nil
+	f.rooms, f.room = append(f.rooms, r), f.room-int64(cost)
+	if err := f.counter.Add(cost); err != nil {
+		return err
+	}
+	for len(f.rooms) > f.limit || len(f.rooms) > 1 && f.room < 0 {
+		first := f.rooms[0].cost()
+		f.rooms, f.room, f.more = f.rooms[1:], f.room+int64(first), true
+		if err := f.counter.Add(-first); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cost is about how much memory a room takes, once as it is and once as it is written.
+func (r *PublicRoom) cost() int {
+	const structs, each = 600, 32
+	bytes := len(r.RoomID) + len(r.Name) + len(r.Topic) + len(r.AvatarURL) + len(r.CanonicalAlias) + len(r.JoinRule) + len(r.RoomType)
+	for _, alias := range r.Aliases {
+		bytes += each + len(alias)
+	}
+	return 2*bytes + structs
 }
 
 // matches reports whether a room passes the filter.
@@ -162,11 +213,9 @@ func (p *place) beyond(r *PublicRoom) bool {
 	return (r.Joined > p.joined) == p.backward
 }
 
-// page makes a page of the rooms found in the direction of the place, of which
-// one more than wanted tells that there is more.
-func (p *place) page(found []*PublicRoom, limit int, total int64) *PublicPage {
-	more := len(found) > limit
-	page := &PublicPage{Chunk: found[:min(len(found), limit)], Total: total}
+// page makes a page of the rooms found in the direction of the place.
+func (p *place) page(f *found) *PublicPage {
+	page := &PublicPage{Chunk: f.rooms, Total: f.total}
 	backward := p != nil && p.backward
 	if backward {
 		slices.Reverse(page.Chunk)
@@ -175,10 +224,10 @@ func (p *place) page(found []*PublicRoom, limit int, total int64) *PublicPage {
 		page.Chunk = []*PublicRoom{}
 		return page
 	}
-	if more || backward {
+	if f.more || backward {
 		page.NextBatch = placeOf(page.Chunk[len(page.Chunk)-1], false)
 	}
-	if p != nil && (more || !backward) {
+	if p != nil && (f.more || !backward) {
 		page.PrevBatch = placeOf(page.Chunk[0], true)
 	}
 	return page

@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/directory"
 	"homeserver/internal/rooms/roomstest"
@@ -136,6 +137,41 @@ func TestDirectoryIsPagedBothWays(t *testing.T) {
 			}
 			equal(t, fmt.Sprintf("backward by %d", limit), backward, all)
 		}
+	}
+}
+
+// TestDirectoryOfLargeTopicsIsPagedByBytes lets a page have fewer rooms than are asked for.
+func TestDirectoryOfLargeTopicsIsPagedByBytes(t *testing.T) {
+	h := newEnv(t)
+	var all []string
+	for i := range 7 {
+		all = append(all, fmt.Sprintf("room %d", i))
+		h.SetState(alice, h.listed(all[i], 1), "m.room.topic", "", fmt.Sprintf(`{"topic":%q}`, strings.Repeat("a", 50_000)))
+	}
+	for _, term := range []string{"", "room"} {
+		page := func(since string) *directory.PublicPage {
+			t.Helper()
+			ctx := reserve.With(t.Context(), reserve.New(1<<20, nil).Open(alice))
+			page, err := h.Rooms.Directory.PublicRooms(ctx, directory.PublicQuery{Term: term, Since: since})
+			h.OK(err)
+			if n := len(page.Chunk); n == 0 || n > 3 || page.Total != 7 || reserve.Used(ctx) > 512<<10 {
+				t.Fatalf("since %q there are %d rooms of %d, for which %d bytes are held", since, n, page.Total, reserve.Used(ctx))
+			}
+			return page
+		}
+		last := page("")
+		forward := names(last)
+		for last.NextBatch != "" {
+			last = page(last.NextBatch)
+			forward = append(forward, names(last)...)
+		}
+		equal(t, "forward", forward, all)
+		backward := names(last)
+		for last.PrevBatch != "" {
+			last = page(last.PrevBatch)
+			backward = append(names(last), backward...)
+		}
+		equal(t, "backward", backward, all)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/reserve"
 )
 
 // aliased reads the ID of the room that an alias points to; "" if there is none.
@@ -23,8 +24,10 @@ func (s *Service) aliased(ctx context.Context, alias string) (roomID string, err
 
 // aliasesOf lists the aliases of a room, the oldest first.
 func (s *Service) aliasesOf(ctx context.Context, room journal.RoomNID) ([]string, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT alias FROM room_aliases WHERE room_nid = $1 ORDER BY created_at, alias`, room)
-	aliases, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	aliases, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, `SELECT alias FROM room_aliases WHERE room_nid = $1 ORDER BY created_at, alias`, room)
+		return rows
+	}, pgx.RowTo[string], reserve.CostOfText)
 	if err != nil {
 		return nil, fmt.Errorf("list the aliases of a room: %w", err)
 	}

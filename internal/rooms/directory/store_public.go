@@ -27,7 +27,7 @@ const (
 			SELECT r.room_nid, r.room_id, r.joined_members FROM rooms r WHERE r.listed AND r.joined_members > 0 AND `
 	listedDetails = `)
 		SELECT p.room_nid, p.room_id, p.joined_members,
-			ARRAY(SELECT a.alias FROM room_aliases a WHERE a.room_nid = p.room_nid ORDER BY a.created_at, a.alias),
+			ARRAY(SELECT a.alias FROM room_aliases a WHERE a.room_nid = p.room_nid ORDER BY a.created_at, a.alias LIMIT 1000),
 			ARRAY(SELECT ARRAY[s.type, s.value] FROM room_state s
 				WHERE s.room_nid = p.room_nid AND s.type = ANY($4) AND s.state_key = '' AND s.replaced_at IS NULL AND s.value IS NOT NULL),
 			(SELECT count(*) FROM rooms r WHERE r.listed AND r.joined_members > 0)
@@ -35,8 +35,8 @@ const (
 )
 
 // listedRooms reads the published rooms behind a place, in its direction, nil
-// being the beginning, and how many there are in all.
-func (s *Service) listedRooms(ctx context.Context, from *place, limit int) (list []*PublicRoom, total int64, err error) {
+// being the beginning. A function takes each, and how many there are in all.
+func (s *Service) listedRooms(ctx context.Context, from *place, limit int, take func(r *PublicRoom, total int64) error) error {
 	if from == nil {
 		from = &place{joined: math.MaxInt64}
 	}
@@ -46,11 +46,11 @@ func (s *Service) listedRooms(ctx context.Context, from *place, limit int) (list
 	}
 	rows, err := s.pool.Query(ctx, sql, limit, from.joined, from.nid, publicTypes)
 	if err != nil {
-		return nil, 0, fmt.Errorf("list the published rooms: %w", err)
+		return fmt.Errorf("list the published rooms: %w", err)
 	}
 	var nid journal.RoomNID
 	var roomID string
-	var joined int64
+	var joined, total int64
 	var aliases []string
 	var state [][]string
 	_, err = pgx.ForEachRow(rows, []any{&nid, &roomID, &joined, &aliases, &state, &total}, func() error {
@@ -58,13 +58,13 @@ func (s *Service) listedRooms(ctx context.Context, from *place, limit int) (list
 		for _, s := range state {
 			r.show(s[0], s[1])
 		}
-		list, aliases, state = append(list, r), nil, nil
-		return nil
+		aliases, state = nil, nil
+		return take(r, total)
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("list the published rooms: %w", err)
+		return fmt.Errorf("list the published rooms: %w", err)
 	}
-	return list, total, nil
+	return nil
 }
 
 // show sets what a state event tells of a room.

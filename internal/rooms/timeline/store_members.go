@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/reserve"
 )
 
 // Membership is how a user stands to a room now.
@@ -22,17 +24,19 @@ type Membership struct {
 // Memberships lists how a user stands to rooms, one entry a room, but for rooms
 // that were forgotten, and not joined, invited to or knocked on since.
 func (s *Store) Memberships(ctx context.Context, userID string) ([]Membership, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT s.room_nid, r.room_id, s.value, s.position
-		FROM room_state s JOIN rooms r USING (room_nid)
-		WHERE s.type = 'm.room.member' AND s.state_key = $1 AND s.replaced_at IS NULL
-			AND NOT EXISTS (SELECT FROM forgotten_rooms f
-				WHERE f.user_id = $1 AND f.room_nid = s.room_nid AND NOT EXISTS (
-					SELECT FROM room_state back
-					WHERE back.room_nid = s.room_nid AND back.type = s.type AND back.state_key = s.state_key
-						AND back.position > f.position AND back.value IN ('join', 'invite', 'knock')))
-		ORDER BY s.position`, userID)
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Membership])
+	list, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, `
+			SELECT s.room_nid, r.room_id, s.value, s.position
+			FROM room_state s JOIN rooms r USING (room_nid)
+			WHERE s.type = 'm.room.member' AND s.state_key = $1 AND s.replaced_at IS NULL
+				AND NOT EXISTS (SELECT FROM forgotten_rooms f
+					WHERE f.user_id = $1 AND f.room_nid = s.room_nid AND NOT EXISTS (
+						SELECT FROM room_state back
+						WHERE back.room_nid = s.room_nid AND back.type = s.type AND back.state_key = s.state_key
+							AND back.position > f.position AND back.value IN ('join', 'invite', 'knock')))
+			ORDER BY s.position`, userID)
+		return rows
+	}, pgx.RowToStructByName[Membership], func(m Membership) int { return reserve.CostOfText(m.RoomID) + 2*int(unsafe.Sizeof(m)) })
 	if err != nil {
 		return nil, fmt.Errorf("list the rooms of %s: %w", userID, err)
 	}

@@ -155,10 +155,11 @@ const (
 	partCost = 2 * (partBytes + 3*event.MaxBytes + 1<<10)
 )
 
-// cursor reads the same as list in parts, of which it reads the first.
-func (s *Store) cursor(ctx context.Context, positions, conditions string, args ...any) (*Cursor, error) {
+// cursor reads the events at the positions that a query gives in parts, of which it reads the
+// first.
+func (s *Store) cursor(ctx context.Context, positions string, args ...any) (*Cursor, error) {
 	before := reserve.Used(ctx)
-	read, err := s.cut(ctx, byRoom, partBytes, wherePosition(positions)+conditions, args...)
+	read, err := s.cut(ctx, byRoom, partBytes, wherePosition(positions), args...)
 	if err == nil && len(read.Left) > 0 {
 		err = reserve.Ahead(ctx, partCost)
 	}

@@ -21,7 +21,7 @@ func (s *Store) EventsBetween(ctx context.Context, after, upTo journal.Position,
 	if events, ok := s.inWindow(after, upTo, types); ok {
 		return s.Cursor(List{Events: events}), nil
 	}
-	return s.cursor(ctx, `SELECT position FROM events WHERE position > $1 AND position <= $2 AND type = ANY($3)`, ``, after, upTo, types)
+	return s.cursor(ctx, `SELECT position FROM events WHERE position > $1 AND position <= $2 AND type = ANY($3)`, after, upTo, types)
 }
 
 // inWindow gives the same out of memory, if everything is there.

@@ -17,7 +17,7 @@ func (r Reader) State(ctx context.Context, roomID string) (*Cursor, *Access, err
 	if err != nil {
 		return nil, nil, err
 	}
-	events, err := r.store.cursor(ctx, stateAt, "", []journal.RoomNID{v.room}, []journal.Position{at})
+	events, err := r.store.cursor(ctx, stateAt, []journal.RoomNID{v.room}, []journal.Position{at})
 	return events, v.access, err
 }
 
@@ -79,7 +79,7 @@ func (r Reader) Members(ctx context.Context, roomID string, f MemberFilter) (*Cu
 	events, err := r.store.cursor(ctx, stateAt+`
 		WHERE s.type = 'm.room.member'
 			AND ($3 = '' AND $4 = '' OR $3 <> '' AND s.value = $3 OR $4 <> '' AND s.value <> $4)`,
-		"", []journal.RoomNID{v.room}, []journal.Position{at}, f.Membership, f.NotMembership)
+		[]journal.RoomNID{v.room}, []journal.Position{at}, f.Membership, f.NotMembership)
 	return events, v.access, err
 }
 
@@ -108,5 +108,5 @@ func (r Reader) JoinedMembers(ctx context.Context, roomID string) (*Cursor, erro
 	}
 	return r.store.cursor(ctx, `
 		SELECT position FROM room_state
-		WHERE room_nid = $1 AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL`, "", nid)
+		WHERE room_nid = $1 AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL`, nid)
 }

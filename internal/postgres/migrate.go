@@ -87,6 +87,9 @@ func migrateUp(ctx context.Context, db *sql.DB, files fs.FS, version int64) (fro
 			"the database has schema version %d, this program knows %d: it was used by a newer homeserver; install that one", from, to)
 	}
 	to = min(to, version)
+	if from < to {
+		defer showProgress(ctx, db)()
+	}
 	if _, err := provider.UpTo(ctx, to); err != nil {
 		return from, from, fmt.Errorf("migrate the database: %w", err)
 	}

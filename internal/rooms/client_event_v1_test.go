@@ -121,7 +121,7 @@ func TestOldestOfManyRooms(t *testing.T) {
 	h := newEnv(t)
 	one, first := h.described(5)
 	two, second := h.described(6)
-	end := h.Journal.Position()
+	end := timeline.PlaceOf(h.Journal.Position())
 	all := slices.Concat(first, second)
 	slices.SortFunc(all, func(a, b *timeline.Event) int { return int(a.Position - b.Position) })
 	f := &timeline.EventFilter{Types: &[]string{"m.room.m*"}}

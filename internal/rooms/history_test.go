@@ -103,7 +103,7 @@ func TestPagingBetweenTwoTokens(t *testing.T) {
 	all := h.History(alice, room)
 	end := h.Journal.Position()
 	for range 60 {
-		from, to := journal.Position(random.IntN(int(end)+3)), journal.Position(random.IntN(int(end)+3))
+		from, to := timeline.PlaceOf(journal.Position(random.IntN(int(end)+3))), timeline.PlaceOf(journal.Position(random.IntN(int(end)+3)))
 		for _, backward := range []bool{false, true} {
 			low, high := from, to
 			if backward {
@@ -111,7 +111,7 @@ func TestPagingBetweenTwoTokens(t *testing.T) {
 			}
 			var want []string
 			for _, e := range all {
-				if low < e.Position && e.Position <= high {
+				if low < e.Place && e.Place <= high {
 					want = append(want, e.ID)
 				}
 			}
@@ -122,7 +122,7 @@ func TestPagingBetweenTwoTokens(t *testing.T) {
 			st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, p)
 			h.OK(err)
 			equal(t, fmt.Sprintf("from %d to %d, backward %v", from, to, backward), roomstest.IDs(st.Events), want)
-			if from <= end {
+			if from <= timeline.PlaceOf(end) {
 				p.Limit = 1 + random.IntN(9)
 				equal(t, "in pages", roomstest.IDs(h.pageThrough(alice, room, p)), want)
 			}

@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// live is a room in memory, for adding events to it: its head, which moves when
+// live is a room in memory, for adding events to it: its heads, which move when
 // an event is queued, and as much of its state as authorisation has asked for.
 // When a queued event turns out not to be committed, the room is broken: what
 // was built on it fails too, and the room is loaded again.
@@ -22,40 +22,53 @@ type live struct {
 
 	mu     sync.Mutex
 	broken bool
-	head   head
+	heads  heads
 	state  liveState
 	// stateBytes is the size of all of the room's state; see [StateSize].
 	stateBytes int64
 	last       atomic.Pointer[journal.Pending] // the newest write to the room; nil: none yet
-	// lastState is the newest write of state. turn counts how often others have moved
-	// the head: what was built before and is not committed yet is stale.
+	// lastState is the newest write of state. overtaken counts how often others have moved
+	// the heads: what was built before and is not committed yet is stale.
 	lastState *journal.Pending
-	turn      int
+	overtaken int
 }
 
-// head is the event that the next one is built on. Its reference hash is known
-// in rooms of versions 1 and 2 only, where events state it.
-type head struct {
-	ID    string
+// heads are the events that the next one is built on.
+type heads struct {
+	IDs []string
+	// Depth is the largest of theirs.
 	Depth int64
-	Hash  string
+	// Turn is how many events have moved the heads of the room.
+	Turn int64
+	// Hashes are the reference hashes in rooms of versions 1 and 2, where events state
+	// them; else nil.
+	Hashes map[string]string
 }
 
-// headAt is the head of a room whose newest event this is.
-func headAt(e *event.Event) (h head, err error) {
-	h = head{ID: e.ID, Depth: e.Depth}
+// after returns the heads once an event is added that was built on all of them.
+func (h *heads) after(e *event.Event) (next heads, err error) {
+	next = heads{IDs: []string{e.ID}, Depth: e.Depth, Turn: h.Turn + 1}
 	if e.Version.EventIDs == event.RandomEventID {
-		h.Hash, err = e.ReferenceHash()
+		hash, err := e.ReferenceHash()
+		next.Hashes = map[string]string{e.ID: hash}
+		return next, err
 	}
-	return h, err
+	return next, nil
 }
 
-func (s *Service) referenceHash(ctx context.Context, r *live) (string, error) {
-	e, err := s.Timeline.EventByID(ctx, r.nid, r.head.ID)
-	if err != nil {
-		return "", err
+// referenceHashes reads what heads state in rooms of versions 1 and 2.
+func (s *Service) referenceHashes(ctx context.Context, r *live) (map[string]string, error) {
+	hashes := map[string]string{}
+	for _, id := range r.heads.IDs {
+		e, err := s.Timeline.EventByID(ctx, r.nid, id)
+		if err != nil {
+			return nil, err
+		}
+		if hashes[id], err = e.ReferenceHash(); err != nil {
+			return nil, err
+		}
 	}
-	return e.ReferenceHash()
+	return hashes, nil
 }
 
 // room gives the room in memory, loading it if need be. M_NOT_FOUND if there is
@@ -77,10 +90,10 @@ func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
 	}
 	r := &live{
 		nid: row.NID, id: roomID, version: version,
-		head: head{ID: row.HeadEventID, Depth: row.Depth}, stateBytes: row.StateBytes, state: newLiveState(false),
+		heads: heads{IDs: row.Heads, Depth: row.Depth, Turn: row.Turn}, stateBytes: row.StateBytes, state: newLiveState(false),
 	}
 	if version.EventIDs == event.RandomEventID {
-		if r.head.Hash, err = s.referenceHash(ctx, r); err != nil {
+		if r.heads.Hashes, err = s.referenceHashes(ctx, r); err != nil {
 			return nil, err
 		}
 	}
@@ -106,12 +119,12 @@ func (r *live) isBroken() bool {
 func (r *live) follow(e *timeline.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h, err := headAt(e.Event)
+	next, err := r.heads.after(e.Event)
 	if err != nil || r.lastState != nil && !r.lastState.Committed() {
 		r.broken = true
 	}
-	r.turn++
-	r.head = h
+	r.overtaken++
+	r.heads = next
 	if e.StateKey != nil {
 		r.followSize(e)
 		r.state.set(event.StateKey{Type: e.Type, Key: *e.StateKey}, e, nil)
@@ -124,15 +137,16 @@ func (r *live) isWriting() bool {
 	return last != nil && !last.Answered()
 }
 
-// stale tells, for the journal, whether something built in a turn still fits.
-func (r *live) stale(turn int) bool {
+// stale tells, for the journal, whether something built when the room had been overtaken
+// so often still fits.
+func (r *live) stale(overtaken int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.broken || r.turn != turn
+	return r.broken || r.overtaken != overtaken
 }
 
 // letGo takes a broken room out of memory once all that was queued for it is
-// answered. Loaded before that, it would be built on a head that is about to move.
+// answered. Loaded before that, it would be built on heads that are about to move.
 func (s *Service) letGo(r *live) {
 	if last := r.last.Load(); last != nil {
 		_ = last.Wait() // its own caller hears of the error

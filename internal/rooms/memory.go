@@ -9,7 +9,7 @@ func newLiveRooms(share int) *cache.LRU[string, *live] {
 	return cache.NewLRU(cache.Options[string, *live]{
 		Share: share,
 		Weigh: func(id string, r *live) int { return structs + cache.Text(id) + int(r.state.bytes.Load()) },
-		// Loaded again while something is queued, it would be built on a head that is about to move.
+		// Loaded again while something is queued, it would be built on heads that are about to move.
 		Spare: func(_ string, r *live) bool { return r.isWriting() },
 	})
 }

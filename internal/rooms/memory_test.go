@@ -122,7 +122,7 @@ func TestStateIsForgottenWhileOthersWriteIt(t *testing.T) {
 	var overlaps, open int
 	h.OK(h.Pool.QueryRow(t.Context(), `
 		SELECT count(*) FILTER (WHERE n.replaced_at IS NULL), count(*) FILTER (WHERE n.replaced_at IS DISTINCT FROM n.next)
-		FROM (SELECT s.replaced_at, lead(s.position) OVER (PARTITION BY s.state_key ORDER BY s.position) AS next
+		FROM (SELECT s.replaced_at, lead(s.place) OVER (PARTITION BY s.state_key ORDER BY s.place) AS next
 			FROM room_state s WHERE s.type = 'org.example.seat') n`).Scan(&open, &overlaps))
 	if open != 5 || overlaps != 0 {
 		t.Errorf("%d entries hold, %d end not where the next begins", open, overlaps)

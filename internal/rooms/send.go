@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -50,7 +51,7 @@ const attempts = 100
 // errBroken tells the loop below to load the room again.
 var errBroken = errors.New("the room in memory is broken")
 
-// submit builds the events on the room's head, commits them together and returns
+// submit builds the events on the room's heads, commits them together and returns
 // the ID of the first once they are durable. Where the first draft repeats a
 // transaction, or sets state that is already so, it is the event there is.
 // M_FORBIDDEN if there is no such room: strangers need not know.
@@ -158,7 +159,7 @@ func (s *Service) stageInTurn(ctx context.Context, r *live, drafts []draft, end 
 	return "", errTooManyWriters()
 }
 
-// stage builds, authorises and queues the drafts, and moves the room's head.
+// stage builds, authorises and queues the drafts, and moves the room's heads.
 // This is all that happens under the room's lock; it does no I/O. It may find
 // that state must be loaded first.
 func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.StateKey, err error) {
@@ -170,7 +171,7 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 	if before, ok := s.recent.get(r.nid, &drafts[0]); ok {
 		return before, nil, nil
 	}
-	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*timeline.Event{}}, head: r.head, ts: s.now().UnixMilli()}
+	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*timeline.Event{}}, heads: r.heads, ts: s.now().UnixMilli()}
 	for i := range drafts {
 		err := b.build(&drafts[i])
 		if len(b.o.missed) > 0 {
@@ -181,9 +182,9 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 		}
 	}
 	if len(b.fresh) > 0 {
-		turn := r.turn
+		overtaken := r.overtaken
 		pending, err := s.journal.Enqueue(&journal.Write{
-			Entries: s.entries(b.fresh), Also: b.also(), Stale: func() bool { return r.stale(turn) },
+			Entries: s.entries(b.fresh), Also: b.also(), Stale: func() bool { return r.stale(overtaken) },
 		})
 		if err != nil {
 			return nil, nil, err
@@ -199,7 +200,7 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 
 // advance moves the room to where the builder has come.
 func (r *live) advance(b *builder, last *journal.Pending) {
-	r.head = b.head
+	r.heads = b.heads
 	r.last.Store(last)
 	r.stateBytes += b.stateBytes
 	for k, e := range b.o.added {
@@ -216,11 +217,11 @@ func (s *Service) entries(events []*timeline.Event) []*journal.Entry {
 	return entries
 }
 
-// builder adds one event after another to a room's state and head.
+// builder adds one event after another to a room's state and heads.
 type builder struct {
 	s     *Service
 	o     *overlay
-	head  head
+	heads heads
 	ts    int64             // of the events, in milliseconds since the epoch
 	ids   []string          // one for each draft; "" where nothing was done and nothing is there
 	fresh []*timeline.Event // those that are to be committed
@@ -254,7 +255,7 @@ func (b *builder) build(d *draft) error {
 	v := b.o.r.version
 	p := event.Proto{
 		RoomID: b.o.r.id, Type: d.typ, Sender: d.sender, StateKey: d.stateKey, Content: d.content,
-		Redacts: d.redacts(), OriginServerTS: b.ts, Depth: b.head.Depth + 1,
+		Redacts: d.redacts(), OriginServerTS: b.ts, Depth: b.heads.Depth + 1,
 	}
 	if err := b.references(v, &p); err != nil {
 		return err
@@ -273,7 +274,7 @@ func (b *builder) build(d *draft) error {
 		b.o.r.id = built.RoomID
 	}
 	e := &timeline.Event{Event: built, Room: b.o.r.nid, DeviceID: d.device, TxnID: d.txn}
-	e.Staged = &timeline.Staged{Head: b.head.ID, Target: d.target}
+	e.Staged = &timeline.Staged{Turn: b.heads.Turn, Target: d.target}
 	if e.StateKey != nil {
 		old, already := b.setState(e)
 		if already {
@@ -286,7 +287,7 @@ func (b *builder) build(d *draft) error {
 	if err := b.redact(e); err != nil {
 		return err
 	}
-	if b.head, err = headAt(built); err != nil {
+	if b.heads, err = b.heads.after(built); err != nil {
 		return err
 	}
 	b.ids = append(b.ids, e.ID)
@@ -326,16 +327,14 @@ func (b *builder) skip(current *timeline.Event) {
 
 // references names the events before this one and those that allow it.
 func (b *builder) references(v *event.Version, p *event.Proto) error {
-	if b.head.ID != "" {
-		p.PrevEvents = []string{b.head.ID}
-	}
+	p.PrevEvents = b.heads.IDs
 	keys, err := event.AuthKeys(v, p)
 	if err != nil {
 		return err
 	}
 	withHashes := v.EventIDs == event.RandomEventID
 	if withHashes {
-		p.ReferenceHashes = map[string]string{b.head.ID: b.head.Hash}
+		p.ReferenceHashes = maps.Clone(b.heads.Hashes)
 	}
 	for _, k := range keys {
 		e := b.o.get(k)

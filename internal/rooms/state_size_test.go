@@ -37,7 +37,7 @@ func (h *env) sizes() (counted, sum int64) {
 	h.T.Helper()
 	h.OK(h.Pool.QueryRow(h.T.Context(), `SELECT sum(state_bytes) FROM rooms`).Scan(&counted))
 	h.OK(h.Pool.QueryRow(h.T.Context(), `
-		SELECT sum(octet_length(e.json) + 1024) FROM room_state s JOIN events e ON e.position = s.position
+		SELECT sum(octet_length(e.json) + 1024) FROM room_state s JOIN events e ON e.event_nid = s.event_nid
 		WHERE s.replaced_at IS NULL AND NOT (e.type = 'm.room.member' AND octet_length(e.json) <= 8192)`).Scan(&sum))
 	return counted, sum
 }

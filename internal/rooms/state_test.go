@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"homeserver/internal/event"
-	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
@@ -183,15 +182,15 @@ func TestMembersByMembership(t *testing.T) {
 func TestMembersAtATime(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()
-	now := func() *journal.Position { p := h.Journal.Position(); return &p }
-	at := map[string]*journal.Position{"created": now()}
+	now := func() *timeline.Place { p := timeline.PlaceOf(h.Journal.Position()); return &p }
+	at := map[string]*timeline.Place{"created": now()}
 	h.Join(bob, room)
 	at["bob joined"] = now()
 	h.Join(carol, room)
 	at["carol joined"] = now()
 	h.Leave(bob, room)
 	at["bob left"] = now()
-	read := func(user string, p *journal.Position) []string {
+	read := func(user string, p *timeline.Place) []string {
 		t.Helper()
 		list, _, err := h.Rooms.Timeline.For(user).Members(t.Context(), room, timeline.MemberFilter{Membership: event.Join, At: p})
 		h.OK(err)
@@ -203,7 +202,7 @@ func TestMembersAtATime(t *testing.T) {
 	equal(t, "bob left", read(alice, at["bob left"]), []string{alice + " join", carol + " join"})
 	equal(t, "now", read(alice, nil), []string{alice + " join", carol + " join"})
 	future := *now() + 1000
-	equal(t, "before everything", read(alice, new(journal.Position)), []string{alice + " join"})
+	equal(t, "before everything", read(alice, new(timeline.Place)), []string{alice + " join"})
 	equal(t, "in the future", read(alice, &future), []string{alice + " join", carol + " join"})
 	h.Join(dave, room)
 	equal(t, "who has left, of now", read(bob, now()), []string{alice + " join", carol + " join"})

@@ -60,7 +60,7 @@ func TestStateThatIsReadInPartsIsWhole(t *testing.T) {
 	if !slices.IsSortedFunc(events, func(a, b *timeline.Event) int { return int(a.Position - b.Position) }) {
 		t.Error("the state is in no order")
 	}
-	want := sortedIDs(stateAt(h.History(alice, room), h.Journal.Position()), everything)
+	want := sortedIDs(stateAt(h.History(alice, room), timeline.PlaceOf(h.Journal.Position())), everything)
 	equal(t, "state", roomstest.IDs(events), want)
 }
 
@@ -74,18 +74,18 @@ func TestLargeTimelinesOfOneRoomLeaveThoseOfOthersTheirNewest(t *testing.T) {
 			h.OK(err)
 		}
 		windows[i].Room = h.History(alice, room)[0].Room
-		windows[i].To = h.Journal.Position()
+		windows[i].To = timeline.PlaceOf(h.Journal.Position())
 	}
 	list, err := h.Rooms.Timeline.Timelines(t.Context(), windows, 100, nil)
 	h.OK(err)
-	read, left := map[journal.RoomNID]int{}, map[journal.RoomNID]journal.Position{}
+	read, left := map[journal.RoomNID]int{}, map[journal.RoomNID]timeline.Place{}
 	for _, l := range list.Left {
-		left[l.Room] = max(left[l.Room], l.Position)
+		left[l.Room] = max(left[l.Room], l.Place)
 	}
 	for _, e := range list.Events {
 		read[e.Room]++
-		if e.Position <= left[e.Room] {
-			t.Errorf("%d is read, and %d was left", e.Position, left[e.Room])
+		if e.Place <= left[e.Room] {
+			t.Errorf("%d is read, and %d was left", e.Place, left[e.Room])
 		}
 	}
 	for _, w := range windows {

@@ -14,17 +14,17 @@ import (
 )
 
 // stateAt works out the state of a room from its whole history.
-func stateAt(history []*timeline.Event, at journal.Position) map[event.StateKey]*timeline.Event {
+func stateAt(history []*timeline.Event, at timeline.Place) map[event.StateKey]*timeline.Event {
 	state := map[event.StateKey]*timeline.Event{}
 	for _, e := range history {
-		if e.Position <= at && e.StateKey != nil {
+		if e.Place <= at && e.StateKey != nil {
 			state[event.StateKey{Type: e.Type, Key: *e.StateKey}] = e
 		}
 	}
 	return state
 }
 
-// sortedIDs gives the IDs of events that pass, in the order of positions.
+// sortedIDs gives the IDs of events that pass, in the order of places.
 func sortedIDs(state map[event.StateKey]*timeline.Event, pass func(e *timeline.Event) bool) []string {
 	var list []*timeline.Event
 	for _, e := range state {
@@ -32,7 +32,7 @@ func sortedIDs(state map[event.StateKey]*timeline.Event, pass func(e *timeline.E
 			list = append(list, e)
 		}
 	}
-	slices.SortFunc(list, func(a, b *timeline.Event) int { return int(a.Position - b.Position) })
+	slices.SortFunc(list, func(a, b *timeline.Event) int { return int(a.Place - b.Place) })
 	return roomstest.IDs(list)
 }
 
@@ -52,7 +52,7 @@ func TestStateOfManyRoomsAtAnyTime(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	end := int(h.Journal.Position())
 	for range 40 {
-		a, b := journal.Position(random.IntN(end+2)), journal.Position(random.IntN(end+2))
+		a, b := timeline.PlaceOf(journal.Position(random.IntN(end+2))), timeline.PlaceOf(journal.Position(random.IntN(end+2)))
 		f := &timeline.EventFilter{Types: &[]string{"m.room.*"}, NotTypes: []string{"m.room.name"}}
 		got, err := h.Rooms.Timeline.States(t.Context(), []timeline.RoomAt{{Room: one, At: a}, {Room: two, At: b}}, f, false)
 		h.OK(err)
@@ -74,13 +74,13 @@ func TestStateChangesBetweenTwoTimes(t *testing.T) {
 	random := rand.New(rand.NewPCG(6, 7))
 	end := int(h.Journal.Position())
 	for range 80 {
-		cut := []journal.Position{journal.Position(random.IntN(end)), journal.Position(random.IntN(end)), journal.Position(random.IntN(end))}
+		cut := []timeline.Place{timeline.PlaceOf(journal.Position(random.IntN(end))), timeline.PlaceOf(journal.Position(random.IntN(end))), timeline.PlaceOf(journal.Position(random.IntN(end)))}
 		slices.Sort(cut)
 		since, start, upTo := cut[0], cut[1]+1, cut[2]
 		want := map[string]bool{}
 		for _, state := range []map[event.StateKey]*timeline.Event{stateAt(history, start-1), stateAt(history, upTo)} {
 			for _, e := range state {
-				if e.Position > since {
+				if e.Place > since {
 					want[e.ID] = true
 				}
 			}
@@ -111,14 +111,14 @@ func TestNewestEventsOfManyRooms(t *testing.T) {
 		limit := random.IntN(6)
 		f := &timeline.EventFilter{NotTypes: []string{"m.room.name"}}
 		for nid, history := range map[journal.RoomNID][]*timeline.Event{one: first, two: second} {
-			low, high := journal.Position(random.IntN(end)), journal.Position(random.IntN(end))
+			low, high := timeline.PlaceOf(journal.Position(random.IntN(end))), timeline.PlaceOf(journal.Position(random.IntN(end)))
 			windows = append(windows, timeline.Window{Room: nid, Range: timeline.Range{From: low, To: high}})
 			within := slices.DeleteFunc(slices.Clone(history), func(e *timeline.Event) bool {
-				return e.Position < low || e.Position > high || !f.Match(e)
+				return e.Place < low || e.Place > high || !f.Match(e)
 			})
 			want = append(want, within[max(0, len(within)-limit-1):]...)
 		}
-		slices.SortFunc(want, func(a, b *timeline.Event) int { return int(b.Position - a.Position) })
+		slices.SortFunc(want, func(a, b *timeline.Event) int { return int(b.Place - a.Place) })
 		got, err := h.Rooms.Timeline.Timelines(t.Context(), windows, limit, f)
 		h.OK(err)
 		equal(t, fmt.Sprintf("%+v", windows), roomstest.IDs(got.Events), roomstest.IDs(want))
@@ -128,7 +128,7 @@ func TestNewestEventsOfManyRooms(t *testing.T) {
 func TestMemberEventsAtAnyTime(t *testing.T) {
 	h := newEnv(t)
 	nid, history := h.described(12)
-	for at := journal.Position(0); at <= h.Journal.Position(); at += 7 {
+	for at := timeline.Place(0); at <= timeline.PlaceOf(h.Journal.Position()); at += timeline.PlaceOf(7) {
 		var places []timeline.MemberAt
 		for _, user := range []string{alice, bob, "@nobody:localhost"} {
 			places = append(places, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: nid, At: at}, User: user})
@@ -149,7 +149,7 @@ func TestStrippedStateIsWhatTheSpecificationLists(t *testing.T) {
 	}
 	h.SetState(alice, room, "m.room.name", "other", `{"name":"of something else"}`)
 	nid := h.History(alice, room)[0].Room
-	got, err := h.Rooms.Timeline.Stripped(t.Context(), []timeline.RoomAt{{Room: nid, At: h.Journal.Position()}}, bob)
+	got, err := h.Rooms.Timeline.Stripped(t.Context(), []timeline.RoomAt{{Room: nid, At: timeline.PlaceOf(h.Journal.Position())}}, bob)
 	h.OK(err)
 	equal(t, "stripped", roomstest.Keys(got.Events), []string{
 		"m.room.create|", "m.room.member|" + alice, "m.room.canonical_alias|", "m.room.join_rules|", "m.room.name|", "m.room.topic|",

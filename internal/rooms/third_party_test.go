@@ -96,7 +96,7 @@ func TestWhatFollowersRead(t *testing.T) {
 	equal(t, "a part", roomstest.IDs(events), []string{two})
 	redacted, err := h.Rooms.Timeline.RedactedBetween(ctx, from, h.Journal.Position())
 	h.OK(err)
-	if len(redacted) != 1 || redacted[0] != from+1 {
+	if len(redacted) != 1 || redacted[0] != timeline.EventNID(from+1) {
 		t.Errorf("redacted: %v, want %d", redacted, from+1)
 	}
 	redacted, err = h.Rooms.Timeline.RedactedBetween(ctx, from, h.Journal.Position()-1)

@@ -134,7 +134,7 @@ func (p *patient) examined(repair bool) (doctor.Summary, string) {
 // messages is all that was ever said.
 func (p *patient) messages() (text string) {
 	p.t.Helper()
-	err := p.conn.QueryRow(p.t.Context(), `SELECT string_agg(position || event_id || encode(json, 'hex'), ' ' ORDER BY position) FROM events`).Scan(&text)
+	err := p.conn.QueryRow(p.t.Context(), `SELECT string_agg(event_nid || event_id || encode(json, 'hex'), ' ' ORDER BY event_nid) FROM events`).Scan(&text)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ type illness struct {
 	forGood bool
 }
 
-const anyState = `(SELECT s.position FROM room_state s WHERE s.type = 'm.room.name' AND s.replaced_at IS NULL ORDER BY 1 LIMIT 1)`
+const anyState = `(SELECT s.event_nid FROM room_state s WHERE s.type = 'm.room.name' AND s.replaced_at IS NULL ORDER BY 1 LIMIT 1)`
 
 var illnesses = map[string]illness{
 	"a journal that was set back": {
@@ -239,28 +239,28 @@ var illnesses = map[string]illness{
 		check: "Journal: followers", says: "the follower search is at position 99999",
 	},
 	"an event of another type": {
-		spoil: []string{`UPDATE events SET type = 'm.other' WHERE position = (SELECT max(position) FROM events WHERE type = 'm.room.message')`},
+		spoil: []string{`UPDATE events SET type = 'm.other' WHERE event_nid = (SELECT max(event_nid) FROM events WHERE type = 'm.room.message')`},
 		check: "Events: bytes, hashes and signatures", says: "has another type in its bytes", forGood: true,
 	},
 	"an event of another sender": {
-		spoil: []string{`UPDATE events SET sender = '@eve:localhost' WHERE position = (SELECT max(position) FROM events WHERE type = 'm.room.message')`},
+		spoil: []string{`UPDATE events SET sender = '@eve:localhost' WHERE event_nid = (SELECT max(event_nid) FROM events WHERE type = 'm.room.message')`},
 		check: "Events: bytes, hashes and signatures", says: "has another sender in its bytes", forGood: true,
 	},
 	"an event of no room": {
-		spoil: []string{`UPDATE events SET room_nid = 9999 WHERE position = (SELECT max(position) FROM events WHERE type = 'm.room.message')`},
+		spoil: []string{`UPDATE events SET room_nid = 9999 WHERE event_nid = (SELECT max(event_nid) FROM events WHERE type = 'm.room.message')`},
 		check: "Events: bytes, hashes and signatures", says: "is of a room that there is not", forGood: true,
 	},
 	"an event that is gone": {
-		spoil: []string{`DELETE FROM events WHERE position = (SELECT min(position) FROM events WHERE type = 'm.room.power_levels')`},
+		spoil: []string{`DELETE FROM events WHERE event_nid = (SELECT min(event_nid) FROM events WHERE type = 'm.room.power_levels')`},
 		check: "Events: bytes, hashes and signatures", says: "which is not there", forGood: true,
 	},
 	"a redaction that nobody made": {
-		spoil: []string{`UPDATE events SET redacted_by = position + 1 WHERE position = (SELECT max(position) FROM events WHERE type = 'm.room.create')`},
+		spoil: []string{`UPDATE events SET redacted_by = event_nid + 1 WHERE event_nid = (SELECT max(event_nid) FROM events WHERE type = 'm.room.create')`},
 		check: "Events: bytes, hashes and signatures", says: "where no redaction of it stands", forGood: true,
 	},
 	"a redaction that was not carried out": {
-		spoil: []string{`UPDATE events e SET redacted_by = r.position FROM events r
-			WHERE r.redacts IS NOT NULL AND e.position = (SELECT max(position) FROM events WHERE type = 'm.room.message' AND redacted_by IS NULL)`},
+		spoil: []string{`UPDATE events e SET redacted_by = r.event_nid FROM events r
+			WHERE r.redacts IS NOT NULL AND e.event_nid = (SELECT max(event_nid) FROM events WHERE type = 'm.room.message' AND redacted_by IS NULL)`},
 		check: "Events: bytes, hashes and signatures", says: "still has more than its redacted form", forGood: true,
 	},
 	"a wrong mark of URLs": {
@@ -268,15 +268,15 @@ var illnesses = map[string]illness{
 		check: "Events: bytes, hashes and signatures", says: "is said to have a URL",
 	},
 	"state with another value": {
-		spoil: []string{`UPDATE room_state SET value = 'leave' WHERE position = (SELECT max(position) FROM room_state WHERE value = 'join')`},
+		spoil: []string{`UPDATE room_state SET value = 'leave' WHERE event_nid = (SELECT max(event_nid) FROM room_state WHERE value = 'join')`},
 		check: "Events: bytes, hashes and signatures", says: "with another value than it has",
 	},
 	"state that is missing": {
-		spoil: []string{`DELETE FROM room_state WHERE position = ` + anyState},
+		spoil: []string{`DELETE FROM room_state WHERE event_nid = ` + anyState},
 		check: "Events: bytes, hashes and signatures", says: "is missing in the state of its room",
 	},
 	"state of no event": {
-		spoil: []string{`INSERT INTO room_state SELECT room_nid, 'm.nothing', '', position, NULL, NULL FROM room_state WHERE position = ` + anyState},
+		spoil: []string{`INSERT INTO room_state SELECT room_nid, 'm.nothing', '', event_nid, NULL, NULL, place, true FROM room_state WHERE event_nid = ` + anyState},
 		check: "State: events behind it", says: "state m.nothing",
 	},
 	"intervals that overlap": {
@@ -284,26 +284,26 @@ var illnesses = map[string]illness{
 		check: "State: intervals", says: "instead of",
 	},
 	"an interval that has ended too early": {
-		spoil: []string{`UPDATE room_state SET replaced_at = position + 1 WHERE position = ` + anyState},
-		check: "State: intervals", says: "instead of no position",
+		spoil: []string{`UPDATE room_state SET replaced_at = place + 1 WHERE event_nid = ` + anyState},
+		check: "State: intervals", says: "instead of no place",
 	},
 	"an interval that goes on": {
 		spoil: []string{
 			`DROP INDEX room_state_current`,
 			`UPDATE room_state SET replaced_at = NULL WHERE replaced_at IS NOT NULL`,
 		},
-		check: "State: intervals", says: "ends at no position instead of",
+		check: "State: intervals", says: "ends at no place instead of",
 	},
 	"state that replaces something else": {
 		spoil: []string{`UPDATE events SET replaces = NULL WHERE replaces IS NOT NULL`},
 		check: "State: what was replaced", says: "is said to replace the one at no position",
 	},
 	"a head that is behind": {
-		spoil: []string{`UPDATE rooms SET head_event_id = '$other', depth = 3`},
+		spoil: []string{`UPDATE rooms SET heads = '{$other}', depth = 3`},
 		check: "Rooms: heads", says: "goes on from event $other at depth 3 instead of",
 	},
 	"a room without events": {
-		spoil: []string{`INSERT INTO rooms VALUES (9999, '!empty:localhost', '10', '', 0, 0, 0)`},
+		spoil: []string{`INSERT INTO rooms (room_nid, room_id, version, heads, depth, joined_members, invited_members) VALUES (9999, '!empty:localhost', '10', '{}', 0, 0, 0)`},
 		check: "Rooms: heads", says: "room !empty:localhost has no events", forGood: true,
 	},
 	"a room of no version": {
@@ -343,11 +343,11 @@ var illnesses = map[string]illness{
 		check: "Filters: their users", says: "@nobody:localhost",
 	},
 	"a search that finds nothing": {
-		spoil: []string{`INSERT INTO search_index VALUES (999999, 1, '', '', false, '')`},
+		spoil: []string{`INSERT INTO search_index VALUES (999999, 1, '', '', false, '', 1)`},
 		check: "Search: what is found", says: "the index finds position 999999",
 	},
 	"a search that finds what was taken back": {
-		spoil: []string{`INSERT INTO search_index SELECT position, room_nid, sender, '', false, '' FROM events WHERE redacted_by IS NOT NULL AND type = 'm.room.message' LIMIT 1`},
+		spoil: []string{`INSERT INTO search_index SELECT event_nid, room_nid, sender, '', false, '', place FROM events WHERE redacted_by IS NOT NULL AND type = 'm.room.message' LIMIT 1`},
 		check: "Search: what is found", says: "where no event stands that can be found",
 	},
 	"a wrong sum of media": {
@@ -403,7 +403,7 @@ func findsEveryDamage(t *testing.T, healthy *patient) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := healthy.cloned(t)
-			p.spoil(`UPDATE events SET json = ` + damage + ` WHERE position = (SELECT max(position) FROM events WHERE type = 'm.room.message' AND redacted_by IS NULL)`)
+			p.spoil(`UPDATE events SET json = ` + damage + ` WHERE event_nid = (SELECT max(event_nid) FROM events WHERE type = 'm.room.message' AND redacted_by IS NULL)`)
 			for _, repair := range []bool{false, true} {
 				if s, out := p.examined(repair); s.Remaining() == 0 || !says(out, "WRONG", "Events: bytes, hashes and signatures", "event ") {
 					t.Errorf("with repair %v found %s", repair, out)

@@ -266,7 +266,7 @@ func TestDamagedStateFailsAlone(t *testing.T) {
 		spoil(in, "m.room.create", uncreated)
 		exec(`UPDATE rooms SET version = 'org.example.none' WHERE room_id = $1`, unknown)
 		exec(`UPDATE room_state SET value = E'\x01' WHERE type = 'm.room.join_rules'`)
-		exec(`UPDATE room_state SET position = 999999 WHERE type = 'm.room.guest_access'`)
+		exec(`UPDATE room_state SET event_nid = 999999, place = 999999 * 1024 WHERE type = 'm.room.guest_access'`)
 	})
 	p.at(alice, bob, carol)
 
@@ -319,7 +319,7 @@ func TestDamagedPersonalRowsFailAlone(t *testing.T) {
 		exec(`UPDATE account_data SET content = '' WHERE type = 'org.example.empty'`)
 		exec(`UPDATE push_rules SET rules = '{"Predefined":'`)
 		exec(`UPDATE pushers SET data = 'x'`)
-		exec(`UPDATE receipts SET type = E'm.read\x01"', event_id = E'"\\', thread_id = '"}', ts = -1, event_position = 9000000000000000`)
+		exec(`UPDATE receipts SET type = E'm.read\x01"', event_id = E'"\\', thread_id = '"}', ts = -1, event_place = 9000000000000000`)
 		exec(`UPDATE filters SET definition = '{'`)
 	})
 	p.at(alice, bob)

@@ -158,7 +158,7 @@ func (a *Answer) writeRoom(ctx context.Context, w *reserve.Writer, r *room) erro
 	w.B = append(w.B, `,"limited":`...)
 	w.B = strconv.AppendBool(w.B, r.limited)
 	w.B = append(w.B, `,"prev_batch":`...)
-	w.B = event.AppendString(w.B, FormatToken(r.prevBatch))
+	w.B = event.AppendString(w.B, FormatPlace(r.prevBatch))
 	w.B = append(w.B, '}')
 	if r.unread != nil {
 		w.B = a.plan.appendUnread(w.B, r.unread)

@@ -125,7 +125,7 @@ func (c *Chunk) liveEvents(filter *timeline.EventFilter) []*timeline.Event {
 	var events []*timeline.Event
 	for _, r := range c.plan.rooms {
 		for _, entry := range r.live {
-			if e := timeline.EventOf(entry); e != nil && r.showsAt(e.Position) && filter.Match(e) {
+			if e := timeline.EventOf(entry); e != nil && r.showsAt(e.Place) && filter.Match(e) {
 				events = append(events, e)
 			}
 		}
@@ -147,8 +147,8 @@ func (s *Service) storedEvents(ctx context.Context, c *Chunk, filter *timeline.E
 	return s.Rooms.Oldest(ctx, windows, maxChunk, filter)
 }
 
-// showsAt reports whether the event at a position is shown.
-func (r *room) showsAt(p journal.Position) bool {
+// showsAt reports whether the event at a place is shown.
+func (r *room) showsAt(p timeline.Place) bool {
 	return slices.ContainsFunc(r.ranges, func(within timeline.Range) bool { return within.From <= p && p <= within.To })
 }
 
@@ -166,18 +166,18 @@ func (c *Chunk) isIgnoredInvite(e *timeline.Event) bool {
 // readInvites reads the stripped state that goes with invites, as far as one read can
 // bring it.
 func (s *Service) readInvites(ctx context.Context, c *Chunk) error {
-	at := map[journal.RoomNID]journal.Position{}
+	at := map[journal.RoomNID]timeline.Place{}
 	for _, e := range c.events {
 		if c.isInvite(e) {
-			at[e.Room] = e.Position
+			at[e.Room] = e.Place
 		}
 	}
 	if len(at) == 0 {
 		return nil
 	}
 	var invited []timeline.RoomAt
-	for nid, position := range at {
-		invited = append(invited, timeline.RoomAt{Room: nid, At: position})
+	for nid, place := range at {
+		invited = append(invited, timeline.RoomAt{Room: nid, At: place})
 	}
 	state, err := s.Rooms.Stripped(ctx, invited, c.plan.userID)
 	for nid, list := range state.ByRoom() {

@@ -119,7 +119,8 @@ func (s *Service) watchRoom(ctx context.Context, f *following, deadline <-chan t
 		return nil, err
 	}
 	choose := func(p *plan) ([]*room, bool) {
-		r := &room{section: left, id: f.RoomID, nid: nid, access: access, since: p.since, ranges: access.Ranges(p.since, p.upTo)}
+		since, upTo := p.gaps()
+		r := &room{section: left, id: f.RoomID, nid: nid, access: access, since: since, ranges: access.Ranges(since, upTo)}
 		if membership, _ := access.Membership(); membership == event.Join {
 			r.section = joined
 		}
@@ -158,24 +159,25 @@ func (v *viewer) roomsToWatch(p *plan) ([]*room, bool) {
 		return nil, false
 	}
 	var list []*room
+	since, upTo := p.gaps()
 	for _, st := range v.rooms {
-		memberships := st.Memberships.UpTo(p.upTo)
-		r := &room{section: left, id: st.RoomID, nid: st.Room, since: p.since, ranges: rangesOfMember(memberships, p.since, p.upTo)}
+		memberships := st.Memberships.UpTo(upTo)
+		r := &room{section: left, id: st.RoomID, nid: st.Room, since: since, ranges: rangesOfMember(memberships, since, upTo)}
 		if memberships.Last().Value == event.Join {
-			r.section, r.since = joined, max(p.since, memberships.HeldSince())
+			r.section, r.since = joined, max(since, memberships.HeldSince())
 		}
 		if r.section == joined || len(r.ranges) > 0 {
-			r.access = st.accessAt(p.upTo)
+			r.access = st.accessAt(upTo)
 			list = append(list, r)
 		}
 	}
 	return list, true
 }
 
-// rangesOfMember returns the positions in (since, upTo] at which a user was in a room, or
+// rangesOfMember returns the places in (since, upTo] at which a user was in a room, or
 // became anything else. Later changes don't alter what it says of earlier
 // positions, so it doesn't matter at which of them an answer ends.
-func rangesOfMember(memberships timeline.Changes, since, upTo journal.Position) []timeline.Range {
+func rangesOfMember(memberships timeline.Changes, since, upTo timeline.Place) []timeline.Range {
 	var shown []timeline.Range
 	for i, m := range memberships {
 		to := m.From

@@ -384,7 +384,7 @@ func (y *history) remembered(user string, events []*ev) []string {
 func (y *history) happenedTo(user, since string) []string {
 	y.T.Helper()
 	var told []*timeline.Event
-	after := *y.position(since)
+	after := *y.place(since)
 	for _, room := range y.rooms {
 		if _, forgot := y.forgot[forgetting{user, room}]; forgot {
 			continue
@@ -397,7 +397,7 @@ func (y *history) happenedTo(user, since string) []string {
 			if own {
 				membership = e.Membership()
 			}
-			if e.Position > after && (own || membership == "join") {
+			if e.Place > after && (own || membership == "join") {
 				told = append(told, e)
 			}
 		}

@@ -56,7 +56,7 @@ func (f *follower) take(id string, r *room, before string, joined bool) {
 		k = &known{state: map[string]string{}, events: map[string]bool{}}
 		f.rooms[id] = k
 	}
-	if k.joined && f.y.forgot[forgetting{f.UserID, id}] > *f.h.position(before) {
+	if k.joined && f.y.forgot[forgetting{f.UserID, id}] > f.h.place(before).Position() {
 		k.joined = false // what was before is over, be it that the user is back
 	}
 	if !k.joined {

@@ -52,7 +52,7 @@ func manyChanges(nid, changes int) *standing {
 		if i%2 == 1 {
 			membership = event.Leave
 		}
-		at := journal.Position(10 * i)
+		at := timeline.Place(10 * i)
 		st.Memberships = append(st.Memberships, timeline.Change{From: at, Value: strings.Clone(membership)})
 		st.Visibilities = append(st.Visibilities, timeline.Change{From: at + 5, Value: strings.Clone("shared")})
 	}

@@ -111,7 +111,7 @@ type roomInfo struct {
 // roomHistory is the newest messages and the state of a room.
 type roomHistory struct {
 	events     []*timeline.Event
-	start, end journal.Position
+	start, end timeline.Place
 	state      *timeline.Cursor
 }
 
@@ -156,8 +156,8 @@ func (i *roomInfo) writeMembers(ctx context.Context, w *reserve.Writer) error {
 	}
 	if h := i.history; h != nil {
 		w.B = i.format.AppendEvents(append(w.B, `,"messages":{"chunk":`...), h.events)
-		w.B = event.AppendString(append(w.B, `,"end":`...), FormatToken(h.end))
-		w.B = event.AppendString(append(w.B, `,"start":`...), FormatToken(h.start))
+		w.B = event.AppendString(append(w.B, `,"end":`...), FormatPlace(h.end))
+		w.B = event.AppendString(append(w.B, `,"start":`...), FormatPlace(h.start))
 		w.B = append(w.B, '}')
 	}
 	w.B = event.AppendString(append(w.B, `,"room_id":`...), i.roomID)
@@ -207,7 +207,7 @@ func (s *Service) RoomInitialSync(ctx context.Context, q InitialQuery, roomID st
 
 // preview shows a room to a user who is not in it, if anybody may look in.
 func (s *Service) preview(ctx context.Context, q InitialQuery, roomID string) (*RoomInitialSync, error) {
-	now := s.Journal.Position()
+	now := timeline.PlaceOf(s.Journal.Position())
 	access, err := s.Rooms.For(q.UserID).Peek(ctx, roomID)
 	if err != nil {
 		return nil, err

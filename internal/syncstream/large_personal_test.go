@@ -50,7 +50,7 @@ func (h *env) number(room string) journal.RoomNID {
 func (h *env) readIn(room string, after, users int) {
 	h.T.Helper()
 	h.mustExec(`
-		INSERT INTO receipts (room_nid, user_id, type, thread_id, event_id, event_position, ts, position)
+		INSERT INTO receipts (room_nid, user_id, type, thread_id, event_id, event_place, ts, position)
 		SELECT $1, '@user' || n || ':localhost', 'm.read', CASE WHEN n % 3 = 0 THEN 'main' ELSE '' END, '$event' || n % 7, n % 7, n, $2 + n
 		FROM generate_series(1, $3) n`, h.number(room), after, users)
 }

@@ -19,19 +19,19 @@ import (
 type mayBeOutdated struct {
 	room   *room
 	newest timeline.List // of the timeline, newest first
-	after  journal.Position
+	after  timeline.Place
 }
 
 func newMayBeOutdated(r *room, newest timeline.List, limit int) mayBeOutdated {
 	oldest := newest.Events[min(limit, len(newest.Events))-1]
-	return mayBeOutdated{r, newest, oldest.Position - 1}
+	return mayBeOutdated{r, newest, oldest.Place - 1}
 }
 
 // mayShowOutdated reports whether a timeline of these events, newest first, shows state
 // before a stretch that the reader may not read. Clients that ask for the state after
 // the timeline do not read state from it.
 func (p *plan) mayShowOutdated(r *room, newest []*timeline.Event) bool {
-	if len(newest) == 0 || p.stateAfter || r.access.SeesAll(newest[len(newest)-1].Position-1, r.stateUpTo) {
+	if len(newest) == 0 || p.stateAfter || r.access.SeesAll(newest[len(newest)-1].Place-1, r.stateUpTo) {
 		return false
 	}
 	return slices.ContainsFunc(newest, func(e *timeline.Event) bool { return e.StateKey != nil })
@@ -72,12 +72,12 @@ func (o *mayBeOutdated) cut(changes timeline.List, limit int) {
 	}
 	begin := o.room.since
 	for _, e := range o.newest.Events[:min(limit, len(o.newest.Events))] {
-		if e.StateKey == nil || e.Position > o.room.stateUpTo {
+		if e.StateKey == nil || e.Place > o.room.stateUpTo {
 			continue
 		}
 		now := last[stateKey(e)]
-		if len(changes.Left) > 0 || now != nil && now.Position > e.Position && !o.room.access.Sees(now.Position) {
-			begin = max(begin, e.Position)
+		if len(changes.Left) > 0 || now != nil && now.Place > e.Place && !o.room.access.Sees(now.Place) {
+			begin = max(begin, e.Place)
 			break // all others are older
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// plan is what one answer is about: the user, the rooms, and the range of positions of
+// plan is what one answer is about: the user, the rooms, and the range of places of
 // each, as of one moment of the journal. The parts of the answer fill it.
 type plan struct {
 	userID, deviceID string
@@ -67,7 +67,7 @@ type room struct {
 
 	// The room is looked at in (since, upTo], and its state up to stateUpTo: as far as the
 	// user may know it.
-	since, upTo, stateUpTo journal.Position
+	since, upTo, stateUpTo timeline.Place
 	// fullState asks for all state, and not just for what is new.
 	fullState bool
 	// isNew: the room is new to the client, with all that is not its history. hasCome: the
@@ -78,7 +78,7 @@ type room struct {
 	// live holds the room's entries after since, where inWindow.
 	live     []*journal.Entry
 	inWindow bool
-	// ranges are the positions whose events /events shows.
+	// ranges are the places whose events /events shows.
 	ranges []timeline.Range
 	// shown: the room stands in the answer.
 	shown bool
@@ -87,7 +87,7 @@ type room struct {
 	// are older ones since the last answer; prevBatch is where they end.
 	timeline  []*timeline.Event
 	limited   bool
-	prevBatch journal.Position
+	prevBatch timeline.Place
 	// unchanged: the tables hold no event of the room after since.
 	unchanged bool
 	// state is the state that the timeline begins with (or, if that was asked for, ends
@@ -158,13 +158,19 @@ func (p *plan) chooseRooms(view journal.View) {
 	}
 }
 
+// gaps returns the gaps in each room between which the answer lies.
+func (p *plan) gaps() (since, upTo timeline.Place) {
+	return timeline.PlaceOf(p.since), timeline.PlaceOf(p.upTo)
+}
+
 // newRoom decides what the answer shows of a room; nil: nothing.
 func (p *plan) newRoom(st *standing) *room {
-	memberships := st.Memberships.UpTo(p.upTo)
+	since, upTo := p.gaps()
+	memberships := st.Memberships.UpTo(upTo)
 	if len(memberships) == 0 {
 		return nil
 	}
-	r := &room{id: st.RoomID, nid: st.Room, since: p.since, upTo: p.upTo, access: st.accessAt(p.upTo)}
+	r := &room{id: st.RoomID, nid: st.Room, since: since, upTo: upTo, access: st.accessAt(upTo)}
 	now := memberships.Last()
 	switch now.Value {
 	case event.Join:
@@ -174,12 +180,12 @@ func (p *plan) newRoom(st *standing) *room {
 		if now.Value == event.Knock {
 			r.section = knocked
 		}
-		if !p.initial && !p.fullState && now.From <= p.since {
+		if !p.initial && !p.fullState && now.From <= since {
 			return nil
 		}
 	default:
 		r.section, r.upTo, r.shown = left, now.From, true
-		known := now.From <= p.since || p.initial
+		known := now.From <= since || p.initial
 		if known && !(p.filter.Room.IncludeLeave && !st.Forgotten && (p.initial || p.fullState)) {
 			return nil
 		}
@@ -194,7 +200,7 @@ func (p *plan) newRoom(st *standing) *room {
 func (p *plan) planJoined(r *room, memberships timeline.Changes) {
 	r.stateUpTo = r.upTo
 	r.fullState = p.fullState
-	if memberships.HeldSince() > p.since {
+	if memberships.HeldSince() > r.since {
 		r.fullState, r.isNew = true, true
 		r.hasCome = r.reopen(memberships) && !p.initial
 	}
@@ -207,10 +213,11 @@ func (p *plan) planJoined(r *room, memberships timeline.Changes) {
 func (p *plan) planLeft(r *room, memberships timeline.Changes) {
 	r.stateUpTo = memberships.LeftAt()
 	r.fullState = p.fullState
-	if r.stateUpTo > p.since && r.reopen(memberships) {
+	since := r.since
+	if r.stateUpTo > since && r.reopen(memberships) {
 		r.fullState, r.isNew = true, true
 	}
-	r.stateHidden = r.stateUpTo == 0 || r.stateUpTo <= p.since && !r.fullState
+	r.stateHidden = r.stateUpTo == 0 || r.stateUpTo <= since && !r.fullState
 }
 
 // reopen looks further back than the last answer, unless the user was in the room
@@ -245,9 +252,10 @@ func (p *plan) room(nid journal.RoomNID) *room {
 	if st == nil || !p.filter.wants(st.RoomID) {
 		return nil
 	}
+	since, upTo := p.gaps()
 	r := &room{
-		id: st.RoomID, nid: nid, since: p.since, upTo: p.upTo, stateUpTo: p.upTo,
-		prevBatch: p.upTo, inWindow: true, access: st.accessAt(p.upTo),
+		id: st.RoomID, nid: nid, since: since, upTo: upTo, stateUpTo: upTo,
+		prevBatch: upTo, inWindow: true, access: st.accessAt(upTo),
 	}
 	p.byNID[nid] = r
 	p.rooms = append(p.rooms, r)
@@ -271,7 +279,7 @@ func (p *plan) joinedRoom(nid journal.RoomNID) *standing {
 	i, ok := slices.BinarySearchFunc(p.viewer.rooms, nid, func(st *standing, nid journal.RoomNID) int {
 		return cmp.Compare(st.Room, nid)
 	})
-	if !ok || p.viewer.rooms[i].Memberships.UpTo(p.upTo).Last().Value != event.Join {
+	if !ok || p.viewer.rooms[i].Memberships.UpTo(timeline.PlaceOf(p.upTo)).Last().Value != event.Join {
 		return nil
 	}
 	return p.viewer.rooms[i]

@@ -7,6 +7,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/receipts"
+	"homeserver/internal/rooms/timeline"
 )
 
 // typeReceipt is the type of the event in which receipts are shown.
@@ -25,8 +26,8 @@ func (s *Service) fillReceipts(ctx context.Context, p *plan) error {
 			for _, entry := range r.live {
 				p.addLiveReceipt(r, entry)
 			}
-		case r.since < p.upTo:
-			stored = append(stored, receipts.Since{Room: r.nid, After: r.since})
+		case r.since < timeline.PlaceOf(p.upTo):
+			stored = append(stored, receipts.Since{Room: r.nid, After: r.since.Position()})
 		}
 	}
 	for _, entry := range p.own {
@@ -55,7 +56,7 @@ func (s *Service) fillReceipts(ctx context.Context, p *plan) error {
 
 // addLiveReceipt adds the receipt of an entry of the window, if it is one.
 func (p *plan) addLiveReceipt(r *room, entry *journal.Entry) {
-	if receipt, ok := entry.Value.(*receipts.Receipt); ok && entry.Position > r.since && entry.Position <= p.upTo {
+	if receipt, ok := entry.Value.(*receipts.Receipt); ok && entry.Position > r.since.Position() && entry.Position <= p.upTo {
 		p.addReceipt(r, receipt)
 	}
 }

@@ -19,8 +19,8 @@ func (s *Service) fillState(ctx context.Context, p *plan) error {
 	return s.fillStateChanges(ctx, p)
 }
 
-// stateAt is the position of the state that goes with the timeline.
-func (p *plan) stateAt(r *room) journal.Position {
+// stateAt is the place of the state that goes with the timeline.
+func (p *plan) stateAt(r *room) timeline.Place {
 	if p.stateAfter {
 		return r.stateUpTo
 	}
@@ -41,7 +41,7 @@ func (s *Service) readFullState(ctx context.Context, p *plan, full []*room) erro
 	}
 	at := make([]timeline.RoomAt, len(full))
 	around := make([]timeline.Around, len(full))
-	shown := []journal.Position{} // nil would be NULL
+	shown := []timeline.EventNID{} // nil would be NULL
 	changes := false
 	for i, r := range full {
 		start := p.stateAt(r)
@@ -54,7 +54,7 @@ func (s *Service) readFullState(ctx context.Context, p *plan, full []*room) erro
 		changes, around[i].Until = true, r.stateUpTo
 		for _, e := range r.timeline {
 			if e.StateKey != nil {
-				shown = append(shown, e.Position)
+				shown = append(shown, e.NID)
 			}
 		}
 	}
@@ -118,11 +118,11 @@ func (p *plan) hasStateChanges(r *room) bool {
 }
 
 // liveState returns the state events of the room's entries in the window.
-func (r *room) liveState(since journal.Position) []*timeline.Event {
+func (r *room) liveState(since timeline.Place) []*timeline.Event {
 	var events []*timeline.Event
 	for _, entry := range r.live {
 		e := timeline.EventOf(entry)
-		if e != nil && e.StateKey != nil && e.Position > since && e.Position <= r.stateUpTo {
+		if e != nil && e.StateKey != nil && e.Place > since && e.Place <= r.stateUpTo {
 			events = append(events, e)
 		}
 	}
@@ -139,7 +139,7 @@ func (p *plan) setStateChanges(r *room, changes []*timeline.Event) {
 	atStart, atEnd := map[event.StateKey]*timeline.Event{}, map[event.StateKey]*timeline.Event{}
 	for _, e := range changes {
 		atEnd[stateKey(e)] = e
-		if e.Position <= p.stateAt(r) {
+		if e.Place <= p.stateAt(r) {
 			atStart[stateKey(e)] = e
 		}
 	}
@@ -165,8 +165,8 @@ func stateKey(e *timeline.Event) event.StateKey {
 
 // shows reports whether the timeline holds an event, be it another copy.
 func (r *room) shows(e *timeline.Event) bool {
-	_, ok := slices.BinarySearchFunc(r.timeline, e.Position, func(t *timeline.Event, p journal.Position) int {
-		return cmp.Compare(t.Position, p)
+	_, ok := slices.BinarySearchFunc(r.timeline, e.Place, func(t *timeline.Event, p timeline.Place) int {
+		return cmp.Compare(t.Place, p)
 	})
 	return ok
 }

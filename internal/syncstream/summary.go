@@ -51,7 +51,7 @@ func (s *Service) fillMembersChanged(ctx context.Context, changed []*room, event
 		for user, c := range membershipChanges(events[r.nid].Events) {
 			m := member{r.nid, user}
 			after[m] = c.last.Membership()
-			if c.first.Replaces == nil || c.first.Replaces.Position <= r.since {
+			if c.first.Replaces == nil || c.first.Replaces.Place <= r.since {
 				before[m] = c.first.MembershipBefore()
 			} else { // the tables have the end alone
 				missing = append(missing, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: r.nid, At: r.since}, User: user})

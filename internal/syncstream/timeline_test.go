@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
@@ -102,20 +101,21 @@ func (h *env) before(user, room, from, to string, f *timeline.EventFilter) []str
 // backward reads /messages from one token back to another ("": the beginning).
 func (h *env) backward(user, room, from, to string, f *timeline.EventFilter) []*timeline.Event {
 	h.T.Helper()
-	page := timeline.Page{Backward: true, Limit: timeline.MaxLimit, From: h.position(from), Filter: f}
+	page := timeline.Page{Backward: true, Limit: timeline.MaxLimit, From: h.place(from), Filter: f}
 	if to != "" {
-		page.To = h.position(to)
+		page.To = h.place(to)
 	}
 	st, err := h.Rooms.Timeline.For(user).Messages(h.T.Context(), room, page)
 	h.OK(err)
 	return st.Events
 }
 
-func (h *env) position(token string) *journal.Position {
+func (h *env) place(token string) *timeline.Place {
 	h.T.Helper()
 	p, err := syncstream.ParseToken(token)
 	h.OK(err)
-	return &p
+	place := timeline.PlaceOf(p)
+	return &place
 }
 
 func TestTimelineFilters(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"homeserver/internal/journal"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -55,7 +54,7 @@ func (r *room) newest(filter *timeline.EventFilter, most int) []*timeline.Event 
 	events := make([]*timeline.Event, 0, min(most, len(r.live)))
 	for i := len(r.live) - 1; i >= 0 && len(events) < most; i-- {
 		e := timeline.EventOf(r.live[i])
-		if e != nil && e.Position <= r.upTo && filter.Match(e) && r.access.Sees(e.Position) {
+		if e != nil && e.Place <= r.upTo && filter.Match(e) && r.access.Sees(e.Place) {
 			events = append(events, e)
 		}
 	}
@@ -63,14 +62,14 @@ func (r *room) newest(filter *timeline.EventFilter, most int) []*timeline.Event 
 }
 
 // setTimeline takes the newest events, newest first; one more than the limit, or that
-// some were left, means that there are older ones. The timeline begins after a position,
+// some were left, means that there are older ones. The timeline begins after a place,
 // and all before it is a gap. A room that the user has just come into counts as having
 // older events: clients know from other servers that they have to ask for its history. A
 // user who sees nothing of the room but how their own membership changed is shown a
 // timeline that is not limited: history is not for them.
-func (r *room) setTimeline(list timeline.List, limit int, after journal.Position) {
+func (r *room) setTimeline(list timeline.List, limit int, after timeline.Place) {
 	newest, shown := list.Events, 0
-	for shown < min(limit, len(newest)) && newest[shown].Position > after {
+	for shown < min(limit, len(newest)) && newest[shown].Place > after {
 		shown++
 	}
 	r.limited = r.hasCome || (shown < len(newest) || len(list.Left) > 0) && r.access.SeesAny()
@@ -79,6 +78,6 @@ func (r *room) setTimeline(list timeline.List, limit int, after journal.Position
 	r.timeline = newest
 	r.prevBatch = r.upTo
 	if len(newest) > 0 {
-		r.prevBatch = newest[0].Position - 1
+		r.prevBatch = newest[0].Place - 1
 	}
 }

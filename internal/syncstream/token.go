@@ -6,6 +6,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/timeline"
 )
 
 // The tokens with which clients of api/v1 name the two ends of everything there is.
@@ -20,6 +21,9 @@ const (
 func FormatToken(p journal.Position) string {
 	return "s" + strconv.FormatInt(int64(p), 10)
 }
+
+// FormatPlace writes the token of the gap after a place of a room.
+func FormatPlace(p timeline.Place) string { return FormatToken(p.Position()) }
 
 // ParseToken reads a token, or the position in one of /sync, behind which stands
 // how far what is not durable is known, of each process that the client has asked:

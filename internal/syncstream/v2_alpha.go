@@ -91,7 +91,7 @@ func (v V2Alpha) writeRoom(ctx context.Context, w *reserve.Writer, r *room) erro
 	w.B = append(w.B, `},"timeline":{"events":`...)
 	w.B = appendIDs(w.B, r.timeline)
 	w.B = strconv.AppendBool(append(w.B, `,"limited":`...), r.limited)
-	w.B = event.AppendString(append(w.B, `,"prev_batch":`...), FormatToken(r.prevBatch))
+	w.B = event.AppendString(append(w.B, `,"prev_batch":`...), FormatPlace(r.prevBatch))
 	w.B = append(w.B, `}}`...)
 	return w.Pass()
 }

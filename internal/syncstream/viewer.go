@@ -45,7 +45,7 @@ type standing struct {
 
 // accessAt returns what the user may read as of a position. The standing may have
 // been loaded when the database was ahead of this process.
-func (st *standing) accessAt(p journal.Position) *timeline.Access {
+func (st *standing) accessAt(p timeline.Place) *timeline.Access {
 	if st.Memberships.Last().From <= p && st.Visibilities.Last().From <= p {
 		return st.access
 	}
@@ -334,7 +334,7 @@ func (v *viewer) staysJoined(e *timeline.Event) bool {
 		return false
 	}
 	before := v.rooms[i].Memberships.Last()
-	return before.Value == event.Join && before.From < e.Position
+	return before.Value == event.Join && before.From < e.Place
 }
 
 // reset drops everybody: the journal has moved over what is not known here.

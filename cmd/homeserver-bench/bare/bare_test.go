@@ -59,9 +59,9 @@ func TestMessagesAreCopiesOfOneThatThereIs(t *testing.T) {
 	}
 	pool = postgrestest.New(t)
 	_, err := pool.Exec(t.Context(), `
-		INSERT INTO rooms (room_nid, room_id, version, head_event_id, depth, joined_members, invited_members)
-		VALUES (1, '!a', '11', '$a', 1, 1, 0), (2, '!b', '11', '$b', 1, 1, 0);
-		INSERT INTO events (position, room_nid, event_id, type, sender, json, has_url)
+		INSERT INTO rooms (room_nid, room_id, version, heads, depth, joined_members, invited_members)
+		VALUES (1, '!a', '11', '{$a}', 1, 1, 0), (2, '!b', '11', '{$b}', 1, 1, 0);
+		INSERT INTO events (event_nid, room_nid, event_id, type, sender, json, has_url)
 		VALUES (1, 1, '$a', 'm.room.message', '@a:x', 'text', false)`)
 	if err != nil {
 		t.Fatal(err)

@@ -37,7 +37,7 @@ func StartMessages(ctx context.Context, pool *pgxpool.Pool) (*Messages, error) {
 	m := &Messages{}
 	err := pool.QueryRow(ctx, `
 		SELECT (SELECT array_agg(room_nid ORDER BY room_nid) FROM rooms), json
-		FROM events WHERE type = 'm.room.message' ORDER BY position DESC LIMIT 1`).Scan(&m.nids, &m.text)
+		FROM events WHERE type = 'm.room.message' ORDER BY event_nid DESC LIMIT 1`).Scan(&m.nids, &m.text)
 	if err != nil {
 		return nil, fmt.Errorf("find a message for the bare loop: %w", err)
 	}
@@ -54,12 +54,13 @@ func (m *Messages) insert(batch *pgx.Batch, rows []message) {
 	for i, r := range rows {
 		room[i], id[i], raw[i] = r.room, r.id, m.text
 	}
-	batch.Queue(`UPDATE bare_rooms SET head_event_id = n.id, depth = depth + 1
+	batch.Queue(`UPDATE bare_rooms SET heads = ARRAY[n.id], depth = depth + 1, turn = turn + 1
 		FROM unnest($1::bigint[], $2::text[]) AS n(room, id) WHERE room_nid = n.room`, room, id)
 	batch.Queue(`
-		INSERT INTO bare_events (position, room_nid, event_id, type, sender, json, has_url, device_id, txn_id)
-		SELECT j.position - $1 + n.i, n.room, n.id, 'm.room.message', '@user0:localhost', n.json, false, 'BENCHMARK', n.id
-		FROM bare_journal j, unnest($2::bigint[], $3::text[], $4::bytea[]) WITH ORDINALITY AS n(room, id, json, i)`,
+		INSERT INTO bare_events (event_nid, position, place, room_nid, event_id, type, sender, json, has_url, device_id, txn_id)
+		SELECT p.at, p.at, p.at * 1024, n.room, n.id, 'm.room.message', '@user0:localhost', n.json, false, 'BENCHMARK', n.id
+		FROM bare_journal j, unnest($2::bigint[], $3::text[], $4::bytea[]) WITH ORDINALITY AS n(room, id, json, i),
+			LATERAL (SELECT j.position - $1 + n.i) p(at)`,
 		n, room, id, raw)
 }
 

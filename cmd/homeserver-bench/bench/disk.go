@@ -59,7 +59,7 @@ func (k *keeping) space(ctx context.Context) (s space, err error) {
 	}
 	err = k.h.pool.QueryRow(ctx, `
 		SELECT sum(pg_table_size(c.oid)), sum(pg_indexes_size(c.oid)),
-			(SELECT max(position) FROM events), (SELECT count(*) FROM events)
+			(SELECT max(event_nid) FROM events), (SELECT count(*) FROM events)
 		FROM pg_class c
 		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname NOT LIKE 'bare%'`,
 	).Scan(&s.tables, &s.indexes, &s.position, &s.events)
@@ -83,7 +83,7 @@ func (k *keeping) measure(ctx context.Context, write func(ctx context.Context) e
 		return nil, err
 	}
 	var bytes float64
-	err = k.h.pool.QueryRow(ctx, `SELECT avg(length(json)) FROM events WHERE position > $1`, before.position).Scan(&bytes)
+	err = k.h.pool.QueryRow(ctx, `SELECT avg(length(json)) FROM events WHERE event_nid > $1`, before.position).Scan(&bytes)
 	if err != nil {
 		return nil, fmt.Errorf("read the length of events: %w", err)
 	}

@@ -107,9 +107,9 @@ func (r *reading) query(ctx context.Context, room string, latencies *[]time.Dura
 	for n := 0; n < r.h.size.history; n += pageEvents {
 		begun := time.Now()
 		rows, err := r.h.pool.Query(ctx, `
-			SELECT e.position, e.json FROM events e
-			WHERE e.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND e.position < $2
-			ORDER BY e.position DESC LIMIT $3`, room, before, pageEvents)
+			SELECT e.place, e.json FROM events e
+			WHERE e.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND e.place < $2
+			ORDER BY e.place DESC LIMIT $3`, room, before, pageEvents)
 		if err != nil {
 			return fmt.Errorf("read history: %w", err)
 		}

@@ -170,16 +170,16 @@ const (
 			SELECT room_nid FROM room_state
 			WHERE type = 'm.room.member' AND state_key = $1 AND value = 'join' AND replaced_at IS NULL)`
 	allState = roomsOfUser + `
-		SELECT e.json FROM mine JOIN room_state s USING (room_nid) JOIN events e USING (position)
+		SELECT e.json FROM mine JOIN room_state s USING (room_nid) JOIN events e USING (event_nid)
 		WHERE s.replaced_at IS NULL` + newestEvents
 	stateWithoutMembers = roomsOfUser + `
-		SELECT e.json FROM mine JOIN room_state s USING (room_nid) JOIN events e USING (position)
+		SELECT e.json FROM mine JOIN room_state s USING (room_nid) JOIN events e USING (event_nid)
 		WHERE s.replaced_at IS NULL AND s.type <> 'm.room.member'` + newestEvents
 	newestEvents = `
 		UNION ALL
 		SELECT e.json FROM mine
-		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid ORDER BY position DESC LIMIT 10) e`
+		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid ORDER BY place DESC LIMIT 10) e`
 	laterEvents = roomsOfUser + `
 		SELECT e.json FROM mine
-		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid AND position > $2 ORDER BY position DESC LIMIT 10) e`
+		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid AND place > $2 * 1024 ORDER BY place DESC LIMIT 10) e`
 )

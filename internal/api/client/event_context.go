@@ -21,7 +21,7 @@ type contextAnswer struct {
 // WriteJSON writes the event and what is around it.
 func (c contextAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"end":`...)
-	w.B = event.AppendString(w.B, syncstream.FormatToken(c.After.End))
+	w.B = event.AppendString(w.B, syncstream.FormatPlace(c.After.End))
 	w.B = append(w.B, `,"event":`...)
 	w.B = c.AppendJSON(w.B, c.Event)
 	w.B = append(w.B, `,"events_after":`...)
@@ -29,7 +29,7 @@ func (c contextAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `,"events_before":`...)
 	w.B = c.AppendEvents(w.B, c.Before.Events)
 	w.B = append(w.B, `,"start":`...)
-	w.B = event.AppendString(w.B, syncstream.FormatToken(c.Before.End))
+	w.B = event.AppendString(w.B, syncstream.FormatPlace(c.Before.End))
 	w.B = append(w.B, `,"state":`...)
 	err := c.WriteEvents(ctx, w, c.state)
 	w.B = append(w.B, '}')

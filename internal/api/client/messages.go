@@ -5,7 +5,6 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi"
-	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
 	"homeserver/internal/rooms/timeline"
@@ -32,7 +31,7 @@ func (m messagesAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error 
 	w.B = m.AppendEvents(w.B, m.Events)
 	if m.More || m.old { // which told by an empty page that there is no more
 		w.B = append(w.B, `,"end":`...)
-		w.B = event.AppendString(w.B, syncstream.FormatToken(m.End))
+		w.B = event.AppendString(w.B, syncstream.FormatPlace(m.End))
 	}
 	w.B = append(w.B, `,"start":`...)
 	w.B = event.AppendString(w.B, m.start)
@@ -60,7 +59,7 @@ func (a *api) messages(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	start := syncstream.FormatToken(st.Start)
+	start := syncstream.FormatPlace(st.Start)
 	if given := r.Query("from"); page.From != nil {
 		start = given
 	}
@@ -96,20 +95,21 @@ func (a *api) page(r *httpapi.Request, who matrix.Session) (*timeline.Page, erro
 }
 
 // queryToken reads a token from the query; nil if it isn't there.
-func (a *api) queryToken(r *httpapi.Request, name string) (*journal.Position, error) {
+func (a *api) queryToken(r *httpapi.Request, name string) (*timeline.Place, error) {
 	text := r.Query(name)
 	switch text {
 	case "":
 		return nil, nil
 	case syncstream.TokenStart:
-		return new(journal.Position), nil
+		return new(timeline.Place), nil
 	case syncstream.TokenEnd:
-		now := a.Journal.Position()
+		now := timeline.PlaceOf(a.Journal.Position())
 		return &now, nil
 	}
 	p, err := syncstream.ParseToken(text)
 	if err != nil {
 		return nil, err
 	}
-	return &p, a.Journal.CatchUp(r.Context(), p)
+	place := timeline.PlaceOf(p)
+	return &place, a.Journal.CatchUp(r.Context(), p)
 }

@@ -23,7 +23,7 @@ func (n notificationsAnswer) AppendJSON(dst []byte) []byte {
 	dst = append(dst, '{')
 	if n.Next != nil {
 		dst = append(dst, `"next_token":`...)
-		dst = event.AppendString(dst, syncstream.FormatToken(*n.Next))
+		dst = event.AppendString(dst, syncstream.FormatPlace(*n.Next))
 		dst = append(dst, ',')
 	}
 	dst = append(dst, `"notifications":[`...)

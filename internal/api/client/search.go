@@ -155,7 +155,7 @@ func (s searchAnswer) writeResult(w *reserve.Writer, r *search.Result) error {
 	if around := r.Around; around != nil {
 		w.B = s.format.AppendEvents(append(w.B, `"context":{"events_after":`...), around.After)
 		w.B = s.format.AppendEvents(append(w.B, `,"events_before":`...), around.Before)
-		w.B = event.AppendString(append(w.B, `,"end":`...), syncstream.FormatToken(around.End))
+		w.B = event.AppendString(append(w.B, `,"end":`...), syncstream.FormatPlace(around.End))
 		if len(around.Profiles) > 0 {
 			profiles, err := json.Marshal(profilesOf(s.format.Access, around.Profiles))
 			if err != nil {
@@ -163,7 +163,7 @@ func (s searchAnswer) writeResult(w *reserve.Writer, r *search.Result) error {
 			}
 			w.B = append(append(w.B, `,"profile_info":`...), profiles...)
 		}
-		w.B = event.AppendString(append(w.B, `,"start":`...), syncstream.FormatToken(around.Start))
+		w.B = event.AppendString(append(w.B, `,"start":`...), syncstream.FormatPlace(around.Start))
 		w.B = append(w.B, `},`...)
 	}
 	w.B = strconv.AppendFloat(append(w.B, `"rank":`...), r.Rank, 'g', -1, 64)

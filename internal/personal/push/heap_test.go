@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/rooms/timeline"
 )
 
 // notifyOnly are the least actions.
@@ -145,7 +146,7 @@ func TestTalliesTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 				for i := 0; i < 4*share/(100*items+500); i++ {
 					var steps []step
 					for n := range items {
-						st := at(journal.Position(n+1), notify, "")
+						st := at(timeline.Place(n+1), notify, "")
 						st.event.ID, st.thread = fmt.Sprintf("$%043d", n), fmt.Sprintf("$%043d", n)
 						steps = append(steps, st)
 					}

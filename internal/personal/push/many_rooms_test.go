@@ -127,14 +127,14 @@ func TestKnownSince(t *testing.T) {
 	list := func(rs ...journal.RoomNID) []*timeline.Event {
 		var events []*timeline.Event
 		for i, room := range rs {
-			events = append(events, &timeline.Event{Room: room, Position: journal.Position(100 - i)})
+			events = append(events, &timeline.Event{Room: room, Place: timeline.Place(100 - i)})
 		}
 		return events
 	}
 	for _, test := range []struct {
 		events []*timeline.Event
 		each   int
-		want   journal.Position
+		want   timeline.Place
 	}{
 		{nil, 2, 0},
 		{list(1, 2, 3), 2, 0},

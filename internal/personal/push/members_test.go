@@ -48,8 +48,8 @@ func TestCountsReachBackOverMembers(t *testing.T) {
 	h.Send(alice, room, "long ago")
 	_, err := h.Pool.Exec(t.Context(), `
 		WITH p AS (UPDATE journal SET position = position + 1100 RETURNING position - 1100 AS before)
-		INSERT INTO events (position, room_nid, event_id, type, state_key, sender, json, has_url)
-		SELECT before + i, $1, '$member' || i, 'm.room.member', u, u, convert_to(json_build_object(
+		INSERT INTO events (event_nid, position, place, room_nid, event_id, type, state_key, sender, json, has_url)
+		SELECT before + i, before + i, (before + i) * 1024, $1, '$member' || i, 'm.room.member', u, u, convert_to(json_build_object(
 			'content', json_build_object('membership', 'join'), 'depth', i, 'room_id', $2::text,
 			'sender', u, 'state_key', u, 'type', 'm.room.member')::text, 'UTF8'), false
 		FROM p, generate_series(1, 1100) i, concat('@u', i, ':x') u`, h.NID(room), room)

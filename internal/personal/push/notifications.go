@@ -21,8 +21,8 @@ const (
 // NotificationQuery asks for notifications, newest first.
 type NotificationQuery struct {
 	UserID string
-	// From is the newest position to look at; nil: now.
-	From *journal.Position
+	// From is the newest place to look at; nil: now.
+	From *timeline.Place
 	// Limit is how many to give, MaxNotifications at most.
 	Limit int
 	// Highlights leaves out what has no highlight.
@@ -43,7 +43,7 @@ type Notification struct {
 // there are no more.
 type NotificationPage struct {
 	List []Notification
-	Next *journal.Position
+	Next *timeline.Place
 }
 
 // How much one call looks at: so many times, a number of events spread over the
@@ -62,9 +62,9 @@ const (
 func (s *Service) Notifications(ctx context.Context, q NotificationQuery) (*NotificationPage, error) {
 	l := &listing{s: s, q: q, now: s.journal.Position(), access: map[journal.RoomNID]*timeline.Access{}}
 	l.limit = max(1, min(q.Limit, MaxNotifications))
-	l.at = l.now
+	l.at = timeline.PlaceOf(l.now)
 	if q.From != nil {
-		l.at = min(*q.From, l.now)
+		l.at = min(*q.From, l.at)
 	}
 	var err error
 	if l.evaluation, err = s.newEvaluation(ctx, q.UserID); err != nil {
@@ -94,7 +94,7 @@ type listing struct {
 	q       NotificationQuery
 	limit   int
 	now     journal.Position
-	at      journal.Position // the newest position to look at
+	at      timeline.Place // the newest place to look at
 	joined  []journal.RoomNID
 	access  map[journal.RoomNID]*timeline.Access
 	windows []timeline.Window
@@ -116,7 +116,7 @@ func (l *listing) open(ctx context.Context) error {
 		switch last := st.Memberships.Last(); last.Value {
 		case event.Join:
 			l.joined = append(l.joined, st.Room)
-			l.windows = append(l.windows, timeline.Window{Room: st.Room, Range: timeline.Range{From: st.Memberships.HeldSince(), To: l.now}})
+			l.windows = append(l.windows, timeline.Window{Room: st.Room, Range: timeline.Range{From: st.Memberships.HeldSince(), To: timeline.PlaceOf(l.now)}})
 		case event.Invite:
 			l.windows = append(l.windows, timeline.Window{Room: st.Room, Range: timeline.Range{From: last.From, To: last.From}})
 		}
@@ -144,9 +144,9 @@ func (l *listing) round(ctx context.Context) error {
 	events := list.Events
 	known := knownSince(events, each)
 	for _, left := range list.Left {
-		known = max(known, left.Position+1)
+		known = max(known, left.Place+1)
 	}
-	end := slices.IndexFunc(events, func(e *timeline.Event) bool { return e.Position < known })
+	end := slices.IndexFunc(events, func(e *timeline.Event) bool { return e.Place < known })
 	if end >= 0 {
 		events = events[:end]
 	}
@@ -158,13 +158,13 @@ func (l *listing) round(ctx context.Context) error {
 	return nil
 }
 
-// knownSince gives the position since which the events, newest first, are all that
+// knownSince returns the place since which the events, newest first, are all that
 // there are, if so many of each room were read; 0: since ever.
-func knownSince(events []*timeline.Event, each int) (since journal.Position) {
+func knownSince(events []*timeline.Event, each int) (since timeline.Place) {
 	seen := map[journal.RoomNID]int{}
 	for _, e := range events {
 		if seen[e.Room]++; seen[e.Room] == each {
-			since = max(since, e.Position)
+			since = max(since, e.Place)
 		}
 	}
 	return since
@@ -181,7 +181,7 @@ func (l *listing) add(events []*timeline.Event) {
 			continue
 		}
 		if len(l.page.List) == l.limit {
-			l.at = l.page.List[l.limit-1].Event.Position - 1
+			l.at = l.page.List[l.limit-1].Event.Place - 1
 			return
 		}
 		l.page.List = append(l.page.List, Notification{Event: e, Actions: outcome.Actions, Access: l.access[e.Room]})
@@ -199,14 +199,14 @@ func (l *listing) markRead(ctx context.Context) error {
 	}
 	slices.Sort(nids)
 	nids = slices.Compact(nids)
-	unread, err := l.s.unreadPositions(ctx, l.q.UserID, nids, l.now)
+	unread, err := l.s.unreadPlaces(ctx, l.q.UserID, nids, l.now)
 	if err != nil {
 		return fmt.Errorf("find what %s has not read: %w", l.q.UserID, err)
 	}
 	for i := range l.page.List {
 		n := &l.page.List[i]
 		_, joined := slices.BinarySearch(nids, n.Event.Room)
-		n.Read = joined && !unread[n.Event.Position]
+		n.Read = joined && !unread[n.Event.Place]
 	}
 	return nil
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"homeserver/internal/event"
-	"homeserver/internal/journal"
 	"homeserver/internal/rooms/roomstest"
+	"homeserver/internal/rooms/timeline"
 )
 
 // listed lists the bodies of all of a user's notifications, page by page, with a
@@ -65,7 +65,7 @@ func TestNotifications(t *testing.T) {
 		h.wantListed(NotificationQuery{UserID: bob, Limit: limit}, "m.room.member", "hey", "two (read)", "one")
 		h.wantListed(NotificationQuery{UserID: bob, Limit: limit, Highlights: true}, "hey")
 	}
-	h.mark(bob, first, func(m *ReadMarks) { m.Unthreaded = h.Journal.Position() })
+	h.mark(bob, first, func(m *ReadMarks) { m.Unthreaded = timeline.PlaceOf(h.Journal.Position()) })
 	h.wantListed(NotificationQuery{UserID: bob, Limit: 10}, "m.room.member", "hey (read)", "two (read)", "one (read)")
 
 	h.read.ignored[bob] = map[string]bool{alice: true}
@@ -107,9 +107,9 @@ func TestNotificationsLookAtSoMuch(t *testing.T) {
 		t.Errorf("got %+v", page)
 	}
 	h.wantListed(NotificationQuery{UserID: bob, Limit: 5}, "at last")
-	future := h.Journal.Position() + 1000
+	future := timeline.PlaceOf(h.Journal.Position() + 1000)
 	h.wantListed(NotificationQuery{UserID: bob, Limit: 0, From: &future}, "at last")
-	if page, err := h.Notifications(t.Context(), NotificationQuery{UserID: bob, Limit: 5, From: new(journal.Position(0))}); err != nil || page.Next != nil {
+	if page, err := h.Notifications(t.Context(), NotificationQuery{UserID: bob, Limit: 5, From: new(timeline.Place(0))}); err != nil || page.Next != nil {
 		t.Errorf("from the beginning: %+v, %v", page, err)
 	}
 }
@@ -124,7 +124,7 @@ func TestNotificationsTellActionsAndAccess(t *testing.T) {
 	if len(n.Actions) != 3 || string(n.Actions[0]) != `"notify"` || n.Event.Room != h.NID(room) {
 		t.Errorf("got %+v", n)
 	}
-	if n.Access == nil || !n.Access.Sees(n.Event.Position) {
+	if n.Access == nil || !n.Access.Sees(n.Event.Place) {
 		t.Error("the access is missing")
 	}
 	_, err = h.Rooms.Redact(t.Context(), roomstest.As(alice, room), n.Event.ID, "")

@@ -51,7 +51,7 @@ func (s *Service) roomContexts(ctx context.Context, nids []journal.RoomNID) (map
 // here on makes others read them again. What the tables hold of a redacted event is
 // its redacted form.
 func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*RoomContext) error {
-	now := s.journal.Position()
+	now := timeline.PlaceOf(s.journal.Position())
 	nids := make([]journal.RoomNID, 0, len(read))
 	at := make([]timeline.RoomAt, 0, len(read))
 	for nid := range read {
@@ -99,7 +99,7 @@ func (s *Service) addNames(ctx context.Context, userID string, in map[journal.Ro
 	if len(missing) == 0 {
 		return nil
 	}
-	now := s.journal.Position()
+	now := timeline.PlaceOf(s.journal.Position())
 	members := make([]timeline.MemberAt, 0, len(missing))
 	for nid := range missing {
 		members = append(members, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: nid, At: now}, User: userID})

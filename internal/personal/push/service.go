@@ -15,12 +15,12 @@ import (
 )
 
 // ReadMarks tells how far a user has read a room, by receipts public or private:
-// everything up to a position is read. Marks never move back. 0: nothing.
+// everything up to a place is read. Marks never move back. 0: nothing.
 type ReadMarks struct {
 	// Unthreaded is for the room as a whole, Main for what is in no thread.
-	Unthreaded, Main journal.Position
+	Unthreaded, Main timeline.Place
 	// Threads holds how far threads are read, by the event ID of their root.
-	Threads map[string]journal.Position
+	Threads map[string]timeline.Place
 }
 
 // Options is what a Service is made of.

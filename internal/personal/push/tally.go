@@ -35,9 +35,9 @@ type step struct {
 	thread    string // event ID of the root; "": the main timeline
 }
 
-// tally is what is unread of a room for one user, up to a position.
+// tally is what is unread of a room for one user, up to a place.
 type tally struct {
-	position journal.Position
+	upTo timeline.Place
 	basis
 	items []item // oldest first
 	// roughUntil is when the tally is void because the budget of the user's rules did not
@@ -66,17 +66,17 @@ func newBasis(rules journal.Position, ignored map[string]bool) basis {
 
 // item is one unread notification.
 type item struct {
-	at        journal.Position
+	at        timeline.Place
 	eventID   string
 	thread    string
 	highlight bool
 }
 
 // take applies steps, oldest first, leaving out those that are in already.
-func (t *tally) take(steps []step, upTo journal.Position) {
+func (t *tally) take(steps []step, upTo timeline.Place) {
 	for i := range steps {
 		st := &steps[i]
-		if st.event.Position <= t.position {
+		if st.event.Place <= t.upTo {
 			continue
 		}
 		switch st.effect {
@@ -88,20 +88,20 @@ func (t *tally) take(steps []step, upTo journal.Position) {
 			t.drop(func(i item) bool { return i.eventID == st.event.Redacts })
 		case notify:
 			t.items = append(t.items, item{
-				at: st.event.Position, eventID: st.event.ID, thread: st.thread, highlight: st.highlight,
+				at: st.event.Place, eventID: st.event.ID, thread: st.thread, highlight: st.highlight,
 			})
 		}
 	}
 	if more := len(t.items) - MaxUnread; more > 0 {
 		t.items = slices.Clone(t.items[more:])
 	}
-	t.position = max(t.position, upTo)
+	t.upTo = max(t.upTo, upTo)
 }
 
 func (t *tally) drop(gone func(item) bool) { t.items = slices.DeleteFunc(t.items, gone) }
 
 // upTo gives how far something is read.
-func (m *ReadMarks) upTo(thread string) journal.Position {
+func (m *ReadMarks) upTo(thread string) timeline.Place {
 	if thread == "" {
 		return max(m.Unthreaded, m.Main)
 	}
@@ -142,9 +142,9 @@ func (ts *tallies) stats() cache.Stats {
 	return ts.uses.Stats(all.Entries, all.Bytes)
 }
 
-// find gives a tally that was worked out by a basis, and its position; nil if
+// find gives a tally that was worked out by a basis, and where it ends; nil if
 // there is none that still holds.
-func (ts *tallies) find(key tallyKey, b *basis, now time.Time) (*tally, journal.Position) {
+func (ts *tallies) find(key tallyKey, b *basis, now time.Time) (*tally, timeline.Place) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	t, ok := ts.byKey.Get(key)
@@ -153,19 +153,19 @@ func (ts *tallies) find(key tallyKey, b *basis, now time.Time) (*tally, journal.
 	if !ok {
 		return nil, 0
 	}
-	return t, t.position
+	return t, t.upTo
 }
 
-// progress is what is new for a tally: what has happened up to a position, and what is
+// progress is what is new for a tally: what has happened up to a place, and what is
 // read. roughUntil is that of the tally, if any of it was looked at by half.
 type progress struct {
 	steps      []step
-	upTo       journal.Position
+	upTo       timeline.Place
 	marks      ReadMarks
 	roughUntil time.Time
 }
 
-// settle brings a tally to a position, takes out what is read, and shows what is
+// settle brings a tally to a place, takes out what is read, and shows what is
 // left up to there, oldest first, which is not to be kept.
 func (ts *tallies) settle(key tallyKey, t *tally, p progress, show func(left []item)) {
 	ts.mu.Lock()
@@ -187,6 +187,8 @@ func (ts *tallies) settle(key tallyKey, t *tally, p progress, show func(left []i
 // rules say.
 func effectOf(e *timeline.Event, userID string, ignored map[string]bool) effect {
 	switch {
+	case e.Position == 0:
+		return ignore // it was never new
 	case e.Type == event.TypeMember && e.StateKey != nil && *e.StateKey == userID:
 		if e.Membership() == event.Join && e.Replaces != nil && isJoin(e.Replaces.Content()) {
 			return ignore // a new name or picture

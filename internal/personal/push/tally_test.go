@@ -7,19 +7,18 @@ import (
 	"time"
 
 	"homeserver/internal/event"
-	"homeserver/internal/journal"
 	"homeserver/internal/rooms/timeline"
 )
 
-// at is a step of an event at a position.
-func at(p journal.Position, does effect, thread string) step {
+// at is a step of an event at a place.
+func at(p timeline.Place, does effect, thread string) step {
 	id := fmt.Sprintf("$%d", p)
-	return step{event: &timeline.Event{Event: &event.Event{ID: id, Redacts: "$2"}, Position: p}, effect: does, thread: thread}
+	return step{event: &timeline.Event{Event: &event.Event{ID: id, Redacts: "$2"}, Place: p}, effect: does, thread: thread}
 }
 
-// left lists the positions of what is in a tally.
-func (t *tally) left() []journal.Position {
-	list := []journal.Position{}
+// left lists the places of what is in a tally.
+func (t *tally) left() []timeline.Place {
+	list := []timeline.Place{}
 	for _, i := range t.items {
 		list = append(list, i.at)
 	}
@@ -32,15 +31,15 @@ func TestTallyTakesSteps(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		step step
-		want []journal.Position
+		want []timeline.Place
 	}{
-		{"a notification", at(5, notify, ""), []journal.Position{1, 2, 3, 4, 5}},
-		{"one's word in the main timeline", at(5, read, ""), []journal.Position{2, 4}},
-		{"in a thread", at(5, read, "$t"), []journal.Position{1, 3, 4}},
-		{"in another thread", at(5, read, "$v"), []journal.Position{1, 2, 3, 4}},
-		{"a redaction", at(5, redact, ""), []journal.Position{1, 3, 4}},
-		{"one's own membership", at(5, restart, ""), []journal.Position{}},
-		{"something known", at(4, restart, ""), []journal.Position{1, 2, 3, 4}},
+		{"a notification", at(5, notify, ""), []timeline.Place{1, 2, 3, 4, 5}},
+		{"one's word in the main timeline", at(5, read, ""), []timeline.Place{2, 4}},
+		{"in a thread", at(5, read, "$t"), []timeline.Place{1, 3, 4}},
+		{"in another thread", at(5, read, "$v"), []timeline.Place{1, 2, 3, 4}},
+		{"a redaction", at(5, redact, ""), []timeline.Place{1, 3, 4}},
+		{"one's own membership", at(5, restart, ""), []timeline.Place{}},
+		{"something known", at(4, restart, ""), []timeline.Place{1, 2, 3, 4}},
 	} {
 		tally := &tally{}
 		tally.take(begin, 4)
@@ -48,12 +47,12 @@ func TestTallyTakesSteps(t *testing.T) {
 		if got := tally.left(); !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
 		}
-		if tally.position != 9 {
-			t.Errorf("%s: at %d", test.name, tally.position)
+		if tally.upTo != 9 {
+			t.Errorf("%s: at %d", test.name, tally.upTo)
 		}
 		tally.take(nil, 3)
-		if tally.position != 9 {
-			t.Errorf("%s: moved back to %d", test.name, tally.position)
+		if tally.upTo != 9 {
+			t.Errorf("%s: moved back to %d", test.name, tally.upTo)
 		}
 	}
 }
@@ -62,7 +61,7 @@ func TestTallyKeepsTheNewest(t *testing.T) {
 	t.Parallel()
 	var steps []step
 	for i := range MaxUnread + 3 {
-		steps = append(steps, at(journal.Position(i+1), notify, ""))
+		steps = append(steps, at(timeline.Place(i+1), notify, ""))
 	}
 	tally := &tally{}
 	tally.take(steps, MaxUnread+3)
@@ -73,8 +72,8 @@ func TestTallyKeepsTheNewest(t *testing.T) {
 
 func TestReadMarks(t *testing.T) {
 	t.Parallel()
-	m := ReadMarks{Unthreaded: 5, Main: 7, Threads: map[string]journal.Position{"$old": 3, "$new": 9}}
-	for thread, want := range map[string]journal.Position{"": 7, "$old": 5, "$new": 9, "$none": 5} {
+	m := ReadMarks{Unthreaded: 5, Main: 7, Threads: map[string]timeline.Place{"$old": 3, "$new": 9}}
+	for thread, want := range map[string]timeline.Place{"": 7, "$old": 5, "$new": 9, "$none": 5} {
 		if got := m.upTo(thread); got != want {
 			t.Errorf("%q is read up to %d, want %d", thread, got, want)
 		}
@@ -85,7 +84,7 @@ func TestReadMarks(t *testing.T) {
 }
 
 // settled settles a tally and gives what is left.
-func (ts *tallies) settled(key tallyKey, t *tally, steps []step, upTo journal.Position, m ReadMarks) (left []item) {
+func (ts *tallies) settled(key tallyKey, t *tally, steps []step, upTo timeline.Place, m ReadMarks) (left []item) {
 	ts.settle(key, t, progress{steps: steps, upTo: upTo, marks: m}, func(items []item) { left = slices.Clone(items) })
 	return left
 }
@@ -124,7 +123,7 @@ func TestTalliesKnowWhatTheyWeigh(t *testing.T) {
 	ts := newTallies(share)
 	var steps []step
 	for i := range MaxUnread {
-		steps = append(steps, at(journal.Position(i+1), notify, ""))
+		steps = append(steps, at(timeline.Place(i+1), notify, ""))
 	}
 	for i := range users {
 		key := tallyKey{user: fmt.Sprint(i)}
@@ -162,6 +161,7 @@ func TestEffects(t *testing.T) {
 	own.Sender = alice
 	ignored := newEvent(t, "m.room.message", `{}`, nil)
 	ignored.Sender = carol
+	old := newEvent(t, "m.room.message", `{}`, nil)
 	for _, test := range []struct {
 		name  string
 		event *timeline.Event
@@ -176,7 +176,11 @@ func TestEffects(t *testing.T) {
 		{"a message", newEvent(t, "m.room.message", `{}`, nil), notify},
 		{"one of somebody who is ignored", ignored, ignore},
 		{"a redaction", redaction, redact},
+		{"history that was learnt of later", old, ignore},
 	} {
+		if test.event != old {
+			test.event.Position = 1
+		}
 		if got := effectOf(test.event, alice, map[string]bool{carol: true}); got != test.want {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
 		}

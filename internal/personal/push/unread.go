@@ -76,14 +76,14 @@ func (s *Service) Counts(ctx context.Context, userID string, nids []journal.Room
 // scan is the part of a room that is yet to be looked at.
 type scan struct {
 	room journal.RoomNID
-	// from is the position after which it begins; high is where it ends.
-	from, high journal.Position
+	// from is the place after which it begins; high is where it ends.
+	from, high timeline.Place
 	// base is the tally that it continues, nil: none.
 	base *tally
 	// main is how far the main timeline is read. Of what is before only threads
 	// count, and it is looked at no further back than threadLookback, unless a
 	// tally is continued.
-	main  journal.Position
+	main  timeline.Place
 	below int
 
 	events []*timeline.Event // newest first
@@ -166,8 +166,8 @@ func (c *counting) plan(nids []journal.RoomNID) (live, stored []*scan) {
 	c.s.journal.Read(func(v journal.View) {
 		c.upTo = min(c.upTo, v.Position)
 		for _, sc := range scans {
-			sc.high = c.upTo
-			if sc.from >= c.upTo || v.Covers(sc.from) {
+			sc.high = timeline.PlaceOf(c.upTo)
+			if sc.from >= sc.high || v.Covers(sc.from.Position()) {
 				c.takeLive(sc, v)
 				live = append(live, sc)
 			} else {
@@ -180,10 +180,10 @@ func (c *counting) plan(nids []journal.RoomNID) (live, stored []*scan) {
 
 // takeLive takes the events of the live window, the newest only if there are many.
 func (c *counting) takeLive(sc *scan, v journal.View) {
-	if sc.from >= c.upTo {
+	if sc.from >= sc.high {
 		return
 	}
-	entries := v.About(journal.Topic{Room: sc.room}, sc.from)
+	entries := v.About(journal.Topic{Room: sc.room}, sc.from.Position())
 	for i := len(entries) - 1; i >= 0 && len(sc.events) < MaxUnread; i-- {
 		if e := timeline.EventOf(entries[i]); e != nil && e.Position <= c.upTo && !c.isQuiet(e) {
 			sc.events = append(sc.events, e)
@@ -309,12 +309,12 @@ func (sc *scan) take(newestFirst []*timeline.Event, limit int, cut bool, userID 
 	sc.done, sc.cut = len(newestFirst) < limit && !cut, cut
 	for _, e := range newestFirst {
 		sc.events = append(sc.events, e)
-		sc.high = e.Position - 1
+		sc.high = e.Place - 1
 		effect := effectOf(e, userID, nil)
 		if effect == read && e.Relation() == (event.Relation{}) {
-			sc.main = max(sc.main, e.Position)
+			sc.main = max(sc.main, e.Place)
 		}
-		if e.Position <= sc.main && sc.base == nil {
+		if e.Place <= sc.main && sc.base == nil {
 			sc.below++
 		}
 		if effect == restart || sc.below >= threadLookback {
@@ -373,20 +373,20 @@ func (c *counting) steps(events []*timeline.Event) []step {
 func (c *counting) settle(sc *scan, steps []step) {
 	t := sc.base
 	if t == nil || len(sc.events) >= MaxUnread || sc.cut {
-		t = &tally{basis: c.basis, position: sc.from}
+		t = &tally{basis: c.basis, upTo: sc.from}
 	}
 	sc.events = nil
 	key := tallyKey{c.userID, sc.room}
-	p := progress{steps: steps, upTo: c.upTo, marks: c.marks[sc.room]}
+	p := progress{steps: steps, upTo: timeline.PlaceOf(c.upTo), marks: c.marks[sc.room]}
 	if c.cut[sc.room] {
 		p.roughUntil = c.s.now().Add(budgetRefill)
 	}
 	c.s.tallies.settle(key, t, p, func(left []item) { c.show(sc.room, left) })
 }
 
-// unreadPositions gives where the unread notifications of a user in rooms stand.
-func (s *Service) unreadPositions(ctx context.Context, userID string, nids []journal.RoomNID, upTo journal.Position) (map[journal.Position]bool, error) {
-	unread := map[journal.Position]bool{}
+// unreadPlaces returns where the unread notifications of a user in rooms stand.
+func (s *Service) unreadPlaces(ctx context.Context, userID string, nids []journal.RoomNID, upTo journal.Position) (map[timeline.Place]bool, error) {
+	unread := map[timeline.Place]bool{}
 	err := s.unread(ctx, userID, nids, upTo, func(_ journal.RoomNID, items []item) {
 		for _, i := range items {
 			unread[i.at] = true

@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms/roomstest"
+	"homeserver/internal/rooms/timeline"
 )
 
 // main is so many unread in the main timeline, so many of them highlighted.
@@ -60,9 +61,9 @@ func TestCountsBeginWithJoining(t *testing.T) {
 func TestReceiptsClear(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public(bob)
-	var at []journal.Position
+	var at []timeline.Place
 	for i := range 4 {
-		at = append(at, h.Event(alice, room, h.Send(alice, room, fmt.Sprint(i))).Position)
+		at = append(at, h.Event(alice, room, h.Send(alice, room, fmt.Sprint(i))).Place)
 	}
 	h.wantUnread(bob, room, mainTimeline(4, 0))
 	h.mark(bob, room, func(m *ReadMarks) { m.Unthreaded = at[1] })
@@ -96,10 +97,10 @@ func TestCountsOfThreads(t *testing.T) {
 		t.Errorf("total %v", total)
 	}
 
-	upTo := h.Event(alice, room, fourth).Position
+	upTo := h.Event(alice, room, fourth).Place
 	h.mark(bob, room, func(m *ReadMarks) { m.Main = upTo })
 	h.wantUnread(bob, room, Unread{Threads: threads})
-	h.mark(bob, room, func(m *ReadMarks) { m.Threads = map[string]journal.Position{first: upTo} })
+	h.mark(bob, room, func(m *ReadMarks) { m.Threads = map[string]timeline.Place{first: upTo} })
 	h.wantUnread(bob, room, Unread{Threads: map[string]Count{second: {1, 0}}})
 	h.inThread(alice, room, first)
 	h.Send(alice, room, "main")
@@ -109,7 +110,7 @@ func TestCountsOfThreads(t *testing.T) {
 	h.wantUnread(bob, room, Unread{Main: Count{1, 0}, Threads: map[string]Count{first: {1, 0}}})
 	h.Send(bob, room, "main")
 	h.wantUnread(bob, room, Unread{Threads: map[string]Count{first: {1, 0}}})
-	h.mark(bob, room, func(m *ReadMarks) { m.Unthreaded = h.Journal.Position() })
+	h.mark(bob, room, func(m *ReadMarks) { m.Unthreaded = timeline.PlaceOf(h.Journal.Position()) })
 	h.wantUnread(bob, room, Unread{})
 }
 
@@ -182,7 +183,9 @@ func TestRulesSeeTheRoom(t *testing.T) {
 		t.Helper()
 		h.OK(h.put(bob, Override, "only", `{"conditions":[`+condition+`],"actions":["notify",{"set_tweak":"highlight"}]}`, Place{}))
 	}
-	clear := func() { h.mark(bob, room, func(m *ReadMarks) { m.Unthreaded = h.Journal.Position() }) }
+	clear := func() {
+		h.mark(bob, room, func(m *ReadMarks) { m.Unthreaded = timeline.PlaceOf(h.Journal.Position()) })
+	}
 
 	only(`{"kind":"room_member_count","is":"2"}`)
 	h.Send(alice, room, "among two")
@@ -298,7 +301,7 @@ func randomHistory(h *env, r *rand.Rand) {
 			_, err := h.Rooms.Redact(h.T.Context(), roomstest.As(alice, room), target, "")
 			h.OK(err)
 		case 8:
-			at := h.Journal.Position() - journal.Position(r.IntN(5))
+			at := timeline.PlaceOf(h.Journal.Position() - journal.Position(r.IntN(5)))
 			which := r.IntN(3)
 			h.mark(user, room, func(m *ReadMarks) {
 				switch which {
@@ -307,7 +310,7 @@ func randomHistory(h *env, r *rand.Rand) {
 				case 1:
 					m.Main = max(m.Main, at)
 				case 2:
-					m.Threads = map[string]journal.Position{said[0]: max(m.Threads[said[0]], at)}
+					m.Threads = map[string]timeline.Place{said[0]: max(m.Threads[said[0]], at)}
 				}
 			})
 		case 9:

@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/roomstest"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -94,9 +95,9 @@ func (h *env) marks(user, room string) push.ReadMarks {
 	return marks[nid]
 }
 
-func (h *env) position(user, room, id string) journal.Position {
+func (h *env) place(user, room, id string) timeline.Place {
 	h.T.Helper()
 	e, _, err := h.Rooms.Timeline.For(user).Event(h.T.Context(), room, id)
 	h.OK(err)
-	return e.Position
+	return e.Place
 }

@@ -13,11 +13,11 @@ import (
 // Of several of one kind it shows the furthest. It sorts the list.
 func AppendEvents(dst []byte, list []*Receipt) []byte {
 	slices.SortFunc(list, func(a, b *Receipt) int {
-		return cmp.Or(a.compareKind(b), cmp.Compare(b.EventPosition, a.EventPosition))
+		return cmp.Or(a.compareKind(b), cmp.Compare(b.EventPlace, a.EventPlace))
 	})
 	list = slices.CompactFunc(list, func(a, b *Receipt) bool { return a.compareKind(b) == 0 })
 	slices.SortStableFunc(list, func(a, b *Receipt) int {
-		return cmp.Or(cmp.Compare(a.ThreadID, b.ThreadID), cmp.Compare(a.EventPosition, b.EventPosition))
+		return cmp.Or(cmp.Compare(a.ThreadID, b.ThreadID), cmp.Compare(a.EventPlace, b.EventPlace))
 	})
 	for first := true; len(list) > 0; first = false {
 		n := runOf(list, func(a, b *Receipt) bool { return a.ThreadID == b.ThreadID })

@@ -6,8 +6,8 @@ import (
 
 	"homeserver/internal/cache"
 	"homeserver/internal/cache/cachetest"
-	"homeserver/internal/journal"
 	"homeserver/internal/personal/push"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestReadMarksTakeNoMoreMemoryThanTheirShare(t *testing.T) {
@@ -19,7 +19,7 @@ func TestReadMarksTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 				for i := 0; i < 4*share/(80*threads+250); i++ {
 					m := &push.ReadMarks{Main: 1}
 					if threads > 0 {
-						m.Threads = map[string]journal.Position{}
+						m.Threads = map[string]timeline.Place{}
 					}
 					for n := range threads {
 						m.Threads[fmt.Sprintf("$%043d", n)] = 1

@@ -8,6 +8,7 @@ import (
 	"homeserver/internal/cache"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/push"
+	"homeserver/internal/rooms/timeline"
 )
 
 // Marks tells how far a user has read rooms, by receipts public or private. In the
@@ -70,15 +71,15 @@ func moved(old *push.ReadMarks, r *Receipt) *push.ReadMarks {
 	marks := *old
 	switch r.ThreadID {
 	case "":
-		marks.Unthreaded = max(marks.Unthreaded, r.EventPosition)
+		marks.Unthreaded = max(marks.Unthreaded, r.EventPlace)
 	case MainThread:
-		marks.Main = max(marks.Main, r.EventPosition)
+		marks.Main = max(marks.Main, r.EventPlace)
 	default:
 		threads := maps.Clone(marks.Threads)
 		if threads == nil {
-			threads = map[string]journal.Position{}
+			threads = map[string]timeline.Place{}
 		}
-		threads[r.ThreadID] = max(threads[r.ThreadID], r.EventPosition)
+		threads[r.ThreadID] = max(threads[r.ThreadID], r.EventPlace)
 		if len(threads) > keptThreads {
 			return nil
 		}

@@ -15,6 +15,7 @@ import (
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/timeline"
 )
 
 func (h *env) want(who, room string, want ...string) {
@@ -42,7 +43,7 @@ func TestReceiptsOnlyMoveForward(t *testing.T) {
 	h.read(bob, room, "m.read.private", first) // of another kind
 	h.read(bob, room, "m.read", third)
 	h.want(bob, room, bob+" m.read  "+third, bob+" m.read.private  "+first)
-	if got, want := h.marks(bob, room), (push.ReadMarks{Unthreaded: h.position(bob, room, third)}); !reflect.DeepEqual(got, want) {
+	if got, want := h.marks(bob, room), (push.ReadMarks{Unthreaded: h.place(bob, room, third)}); !reflect.DeepEqual(got, want) {
 		t.Errorf("marks are %v, want %v", got, want)
 	}
 }
@@ -172,8 +173,8 @@ func TestEachThreadHasItsReceipt(t *testing.T) {
 	h.readThread(bob, room, "m.read", plain, "main")
 	h.read(bob, room, "m.read", root)
 	want := push.ReadMarks{
-		Unthreaded: h.position(bob, room, root), Main: h.position(bob, room, plain),
-		Threads: map[string]journal.Position{root: h.position(bob, room, two)},
+		Unthreaded: h.place(bob, room, root), Main: h.place(bob, room, plain),
+		Threads: map[string]timeline.Place{root: h.place(bob, room, two)},
 	}
 	if got := h.marks(bob, room); !reflect.DeepEqual(got, want) {
 		t.Errorf("marks are %v, want %v", got, want)
@@ -244,8 +245,8 @@ func TestMarksStayInStep(t *testing.T) {
 	all.Wait()
 	newest := max(one.Journal.Position(), two.Journal.Position())
 	want := push.ReadMarks{
-		Unthreaded: one.position(bob, room, events[len(events)-1]),
-		Threads:    map[string]journal.Position{root: one.position(bob, room, events[len(events)-1])},
+		Unthreaded: one.place(bob, room, events[len(events)-1]),
+		Threads:    map[string]timeline.Place{root: one.place(bob, room, events[len(events)-1])},
 	}
 	for i, h := range []*env{one, two, envOn(t, pool)} {
 		h.OK(h.Journal.CatchUp(t.Context(), newest))
@@ -328,8 +329,8 @@ func TestReceiptsAtOnceMoveForward(t *testing.T) {
 
 func TestReceiptEvents(t *testing.T) {
 	t.Parallel()
-	at := func(user, typ, thread, id string, p journal.Position) *receipts.Receipt {
-		return &receipts.Receipt{UserID: user, Type: typ, ThreadID: thread, EventID: id, EventPosition: p, TS: int64(p) * 10}
+	at := func(user, typ, thread, id string, p timeline.Place) *receipts.Receipt {
+		return &receipts.Receipt{UserID: user, Type: typ, ThreadID: thread, EventID: id, EventPlace: p, TS: int64(p) * 10}
 	}
 	list := []*receipts.Receipt{
 		at(bob, "m.read", "", "$2", 2),

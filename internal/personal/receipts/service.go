@@ -31,13 +31,13 @@ const MainThread = "main"
 // Receipt tells that a user has read a room, or a thread in it, up to an event.
 // It is the value of its journal entry, and does not change.
 type Receipt struct {
-	Room          journal.RoomNID
-	UserID        string
-	Type          string
-	ThreadID      string // "": of the whole room
-	EventID       string
-	EventPosition journal.Position
-	TS            int64 // milliseconds since the epoch
+	Room       journal.RoomNID
+	UserID     string
+	Type       string
+	ThreadID   string // "": of the whole room
+	EventID    string
+	EventPlace timeline.Place
+	TS         int64 // milliseconds since the epoch
 }
 
 // Service holds the rules of receipts. Its methods may be called concurrently.
@@ -105,7 +105,7 @@ func (s *Service) Send(ctx context.Context, userID, roomID, typ, eventID string,
 		return s.data.SetFullyRead(ctx, userID, roomID, eventID)
 	}
 	r := &Receipt{
-		Room: e.Room, UserID: userID, Type: typ, EventID: e.ID, EventPosition: e.Position, TS: s.now().UnixMilli(),
+		Room: e.Room, UserID: userID, Type: typ, EventID: e.ID, EventPlace: e.Place, TS: s.now().UnixMilli(),
 	}
 	if threadID != nil {
 		r.ThreadID = *threadID

@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/push"
 	"homeserver/internal/reserve"
+	"homeserver/internal/rooms/timeline"
 )
 
 // errBehind says that there is a receipt as far on already.
@@ -19,20 +20,20 @@ const errBehind = "HS004"
 // kind, unless another process has written one as far on.
 func queueReceipts(b *pgx.Batch, entries []*journal.Entry) error {
 	n := len(entries)
-	room, at, ts, position := make([]journal.RoomNID, n), make([]journal.Position, n), make([]int64, n), make([]journal.Position, n)
+	room, at, ts, position := make([]journal.RoomNID, n), make([]timeline.Place, n), make([]int64, n), make([]journal.Position, n)
 	user, typ, thread, id := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, entry := range entries {
 		r := entry.Value.(*Receipt)
-		room[i], at[i], ts[i], position[i] = r.Room, r.EventPosition, r.TS, entry.Position
+		room[i], at[i], ts[i], position[i] = r.Room, r.EventPlace, r.TS, entry.Position
 		user[i], typ[i], thread[i], id[i] = r.UserID, r.Type, r.ThreadID, r.EventID
 	}
 	b.Queue(`
 		WITH moved AS (
-			INSERT INTO receipts AS r (room_nid, user_id, type, thread_id, event_id, event_position, ts, position)
+			INSERT INTO receipts AS r (room_nid, user_id, type, thread_id, event_id, event_place, ts, position)
 			SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])
 			ON CONFLICT (room_nid, user_id, type, thread_id) DO UPDATE SET event_id = excluded.event_id,
-				event_position = excluded.event_position, ts = excluded.ts, position = excluded.position
-			WHERE r.event_position < excluded.event_position
+				event_place = excluded.event_place, ts = excluded.ts, position = excluded.position
+			WHERE r.event_place < excluded.event_place
 			RETURNING 1
 		)
 		SELECT expect_rows(count(*), $9, '`+errBehind+`') FROM moved`,
@@ -44,8 +45,8 @@ func queueReceipts(b *pgx.Batch, entries []*journal.Entry) error {
 func (s *Service) isBehind(ctx context.Context, r *Receipt) (behind bool, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM receipts
-			WHERE room_nid = $1 AND user_id = $2 AND type = $3 AND thread_id = $4 AND event_position >= $5)`,
-		r.Room, r.UserID, r.Type, r.ThreadID, r.EventPosition).Scan(&behind)
+			WHERE room_nid = $1 AND user_id = $2 AND type = $3 AND thread_id = $4 AND event_place >= $5)`,
+		r.Room, r.UserID, r.Type, r.ThreadID, r.EventPlace).Scan(&behind)
 	if err != nil {
 		return false, fmt.Errorf("compare a receipt of %s: %w", r.UserID, err)
 	}
@@ -90,7 +91,7 @@ func (s *Service) Changes(
 }
 
 const (
-	selectReceipts = `SELECT r.room_nid, r.user_id, r.type, r.thread_id, r.event_id, r.event_position, r.ts `
+	selectReceipts = `SELECT r.room_nid, r.user_id, r.type, r.thread_id, r.event_id, r.event_place, r.ts `
 	// fromRooms finds the receipts in rooms ($1), each after a position ($2) up to
 	// another one ($3), that a user ($4) may know.
 	fromRooms = `
@@ -159,11 +160,11 @@ func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.
 	type mark struct {
 		Room   journal.RoomNID
 		Thread string
-		UpTo   journal.Position
+		UpTo   timeline.Place
 	}
 	list, err := reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.pool.Query(ctx, `
-			SELECT room_nid, thread_id, max(event_position) FROM receipts
+			SELECT room_nid, thread_id, max(event_place) FROM receipts
 			WHERE user_id = $1 AND room_nid = ANY($2) GROUP BY room_nid, thread_id`, userID, rooms)
 		return rows
 	}, pgx.RowToStructByPos[mark], func(m mark) int { return reserve.CostOfText(m.Thread) + 2*int(unsafe.Sizeof(m)) })
@@ -180,7 +181,7 @@ func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.
 			marks.Main = m.UpTo
 		default:
 			if marks.Threads == nil {
-				marks.Threads = map[string]journal.Position{}
+				marks.Threads = map[string]timeline.Place{}
 			}
 			marks.Threads[m.Thread] = m.UpTo
 		}
@@ -192,11 +193,11 @@ func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.
 // readOthers reads the receipts that other processes have written in (after, upTo].
 func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, most int) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, `
-		SELECT room_nid, user_id, type, thread_id, event_id, event_position, ts, position
+		SELECT room_nid, user_id, type, thread_id, event_id, event_place, ts, position
 		FROM receipts WHERE position > $1 AND position <= $2`, after, upTo)
 	return journal.CollectEntries(rows, most, func(row pgx.CollectableRow) (*journal.Entry, error) {
 		r, at := &Receipt{}, journal.Position(0)
-		err := row.Scan(&r.Room, &r.UserID, &r.Type, &r.ThreadID, &r.EventID, &r.EventPosition, &r.TS, &at)
+		err := row.Scan(&r.Room, &r.UserID, &r.Type, &r.ThreadID, &r.EventID, &r.EventPlace, &r.TS, &at)
 		entry := s.entry(r)
 		entry.Position = at
 		return entry, err

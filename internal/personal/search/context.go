@@ -1,6 +1,7 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -30,14 +31,14 @@ func (s *Service) surround(ctx context.Context, r *Results, c *Context) error {
 	if err != nil {
 		return err
 	}
-	now := s.journal.Position()
+	now := timeline.PlaceOf(s.journal.Position())
 	var behind, ahead []timeline.Window
 	for _, result := range r.Results {
 		e := result.Event
-		for _, within := range r.Access[e.Room].Ranges(0, e.Position-1) {
+		for _, within := range r.Access[e.Room].Ranges(0, e.Place-1) {
 			behind = append(behind, timeline.Window{Room: e.Room, Range: within})
 		}
-		for _, within := range r.Access[e.Room].Ranges(e.Position, now) {
+		for _, within := range r.Access[e.Room].Ranges(e.Place, now) {
 			ahead = append(ahead, timeline.Window{Room: e.Room, Range: within})
 		}
 	}
@@ -61,43 +62,43 @@ func (s *Service) surround(ctx context.Context, r *Results, c *Context) error {
 }
 
 // around picks the events nearest to a result out of what was read for all results
-// of its room, in the order of positions. It ends where one was left.
+// of its room, in the order of places. It ends where one was left.
 func around(e *timeline.Event, behind, ahead timeline.List, before, after int) *Surroundings {
 	older, newer := behind.Events, ahead.Events
-	older = older[:firstFrom(older, e.Position)]
-	newer = newer[firstFrom(newer, e.Position+1):]
+	older = older[:firstFrom(older, e.Place)]
+	newer = newer[firstFrom(newer, e.Place+1):]
 	for _, left := range behind.Left {
-		if left.Position < e.Position {
-			older = older[firstFrom(older, left.Position):]
+		if left.Place < e.Place {
+			older = older[firstFrom(older, left.Place):]
 		}
 	}
 	for _, left := range ahead.Left {
-		if left.Position > e.Position {
-			newer = newer[:firstFrom(newer, left.Position)]
+		if left.Place > e.Place {
+			newer = newer[:firstFrom(newer, left.Place)]
 		}
 	}
 	a := &Surroundings{
 		Before: slices.Clone(older[max(0, len(older)-before):]), After: newer[:min(len(newer), after)],
-		Start: e.Position - 1, End: e.Position,
+		Start: e.Place - 1, End: e.Place,
 	}
 	slices.Reverse(a.Before)
 	if n := len(a.Before); n > 0 {
-		a.Start = a.Before[n-1].Position - 1
+		a.Start = a.Before[n-1].Place - 1
 	}
 	if n := len(a.After); n > 0 {
-		a.End = a.After[n-1].Position
+		a.End = a.After[n-1].Place
 	}
 	return a
 }
 
-// firstFrom gives the index of the first event at a position or after it.
-func firstFrom(events []*timeline.Event, p journal.Position) int {
-	i, _ := slices.BinarySearchFunc(events, p, func(e *timeline.Event, p journal.Position) int { return int(e.Position - p) })
+// firstFrom gives the index of the first event at a place or after it.
+func firstFrom(events []*timeline.Event, p timeline.Place) int {
+	i, _ := slices.BinarySearchFunc(events, p, func(e *timeline.Event, p timeline.Place) int { return cmp.Compare(e.Place, p) })
 	return i
 }
 
-// place is a user in a room.
-type place struct {
+// member is a user in a room.
+type member struct {
 	room journal.RoomNID
 	user string
 }
@@ -105,13 +106,13 @@ type place struct {
 // profiles reads how the senders of all events shown called themselves when they
 // sent the last of them, as far as one read can bring that.
 func (s *Service) profiles(ctx context.Context, r *Results) error {
-	last := make([]map[place]journal.Position, len(r.Results))
+	last := make([]map[member]timeline.Place, len(r.Results))
 	var wanted []timeline.MemberAt
 	for i, result := range r.Results {
-		last[i] = map[place]journal.Position{}
+		last[i] = map[member]timeline.Place{}
 		for _, e := range slices.Concat(result.Around.Before, []*timeline.Event{result.Event}, result.Around.After) {
-			p := place{e.Room, e.Sender}
-			last[i][p] = max(last[i][p], e.Position)
+			p := member{e.Room, e.Sender}
+			last[i][p] = max(last[i][p], e.Place)
 		}
 		for p, at := range last[i] {
 			wanted = append(wanted, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: p.room, At: at}, User: p.user})
@@ -121,9 +122,9 @@ func (s *Service) profiles(ctx context.Context, r *Results) error {
 	if err != nil {
 		return err
 	}
-	byPlace := map[place][]*timeline.Event{}
+	byPlace := map[member][]*timeline.Event{}
 	for _, e := range members.Events {
-		p := place{e.Room, *e.StateKey}
+		p := member{e.Room, *e.StateKey}
 		byPlace[p] = append(byPlace[p], e)
 	}
 	for i, result := range r.Results {

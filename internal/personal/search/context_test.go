@@ -34,7 +34,7 @@ func TestContext(t *testing.T) {
 	r = h.search(bob, search.Criteria{Term: "word", Context: &search.Context{Before: &none, After: &none, WithProfiles: true}})
 	for _, result := range r.Results {
 		a := result.Around
-		if len(a.Before)+len(a.After) != 0 || a.Start != result.Event.Position-1 || a.End != result.Event.Position || len(a.Profiles) != 1 {
+		if len(a.Before)+len(a.After) != 0 || a.Start != result.Event.Place-1 || a.End != result.Event.Place || len(a.Profiles) != 1 {
 			t.Errorf("nothing around: %+v", a)
 		}
 	}

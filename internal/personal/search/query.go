@@ -96,6 +96,7 @@ type cursor struct {
 	Recent   bool             `json:"recent,omitempty"`
 	Rank     float64          `json:"rank,omitempty"`
 	Position journal.Position `json:"position"`
+	Below    int64            `json:"below,omitempty"` // so many places
 	Key      string           `json:"key,omitempty"`
 	Value    string           `json:"value,omitempty"`
 }
@@ -122,6 +123,11 @@ func (c *cursor) token() string {
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
+// place is that of the result.
+func (c *cursor) place() timeline.Place {
+	return timeline.PlaceOf(c.Position) - timeline.Place(c.Below)
+}
+
 // wantsRoom reports whether results of a room may follow.
 func (c *cursor) wantsRoom(roomID string) bool {
 	return c == nil || c.Key != GroupRoom || c.Value == roomID
@@ -129,7 +135,8 @@ func (c *cursor) wantsRoom(roomID string) bool {
 
 // after gives the place after a hit, for the whole or for a group.
 func (q *query) after(h hit, key, value string) *cursor {
-	c := &cursor{Recent: q.recent, Position: h.Position, Key: key, Value: value}
+	c := &cursor{Recent: q.recent, Key: key, Value: value}
+	c.Position, c.Below = h.Place.Live()
 	if !q.recent {
 		c.Rank = h.Rank
 	}

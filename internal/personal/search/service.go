@@ -132,10 +132,10 @@ type Result struct {
 
 // Surroundings is what stands around a result, in the order of /context: Before from
 // the newest to the oldest, After from the oldest to the newest. Start and End are the
-// positions at which history goes on.
+// gaps at which history goes on.
 type Surroundings struct {
 	Before, After []*timeline.Event
-	Start, End    journal.Position
+	Start, End    timeline.Place
 	// Profiles holds the member events of the senders, as of their events.
 	Profiles []*timeline.Event
 }
@@ -195,7 +195,7 @@ func (s *Service) restrict(ctx context.Context, q *query, r *Results, userID str
 	if err != nil {
 		return err
 	}
-	now := s.journal.Position()
+	now := timeline.PlaceOf(s.journal.Position())
 	for _, st := range standings {
 		if encrypted[st.Room] || !q.from.wantsRoom(st.RoomID) {
 			continue
@@ -243,21 +243,21 @@ func (s *Service) hidden(ctx context.Context, accesses map[journal.RoomNID]*time
 // load reads the events of the hits, of as many of the first as one read may bring, and
 // gives the number of these. One that has been redacted since is left out.
 func (s *Service) load(ctx context.Context, q *query, r *Results, hits []hit) (read int, err error) {
-	positions := make([]journal.Position, len(hits))
+	numbers := make([]timeline.EventNID, len(hits))
 	for i, h := range hits {
-		positions[i] = h.Position
+		numbers[i] = h.NID
 	}
-	list, err := s.rooms.EventsAt(ctx, positions)
+	list, err := s.rooms.EventsOf(ctx, numbers)
 	if err != nil {
 		return 0, err
 	}
-	byPosition := make(map[journal.Position]*timeline.Event, len(list.Events))
+	byNumber := make(map[timeline.EventNID]*timeline.Event, len(list.Events))
 	for _, e := range list.Events {
-		byPosition[e.Position] = e
+		byNumber[e.NID] = e
 	}
 	hits = hits[:len(hits)-len(list.Left)]
 	for _, h := range hits {
-		if e := byPosition[h.Position]; e != nil && !e.Redacted() {
+		if e := byNumber[h.NID]; e != nil && !e.Redacted() {
 			r.Results = append(r.Results, &Result{Event: e, Rank: h.Rank})
 			_, text := textOf(e)
 			r.Highlights = q.terms.highlight(r.Highlights, text)
@@ -269,7 +269,7 @@ func (s *Service) load(ctx context.Context, q *query, r *Results, hits []hit) (r
 // states reads the state of the rooms of the results: now, or as it was when the
 // user left.
 func (s *Service) states(ctx context.Context, r *Results) error {
-	now := s.journal.Position()
+	now := timeline.PlaceOf(s.journal.Position())
 	r.State = map[string]timeline.List{}
 	var places []timeline.RoomAt
 	ids := map[journal.RoomNID]string{}

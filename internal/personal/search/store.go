@@ -39,7 +39,7 @@ func (s *Service) index(ctx context.Context, tx pgx.Tx, after, upTo journal.Posi
 	}
 	r.queue(&b)
 	if len(redacted) > 0 {
-		b.Queue(`DELETE FROM search_index WHERE position = ANY($1)`, redacted)
+		b.Queue(`DELETE FROM search_index WHERE event_nid = ANY($1)`, redacted)
 	}
 	return send(ctx, tx, &b)
 }
@@ -59,7 +59,8 @@ const maxRowBytes = 1 << 20
 
 // rows are rows of the index that are to be written.
 type rows struct {
-	position           []journal.Position
+	number             []timeline.EventNID
+	place              []timeline.Place
 	room               []journal.RoomNID
 	sender, key, words []string
 	hasURL             []bool
@@ -73,7 +74,7 @@ func (r *rows) add(e *timeline.Event) {
 	if e.Redacted() || vector == "" {
 		return
 	}
-	r.position, r.room = append(r.position, e.Position), append(r.room, e.Room)
+	r.number, r.place, r.room = append(r.number, e.NID), append(r.place, e.Place), append(r.room, e.Room)
 	r.sender, r.key, r.words = append(r.sender, e.Sender), append(r.key, key), append(r.words, vector)
 	r.hasURL = append(r.hasURL, event.Field(e.Content(), "url") != nil)
 	r.bytes += len(vector)
@@ -81,21 +82,22 @@ func (r *rows) add(e *timeline.Event) {
 
 // queue writes the rows.
 func (r *rows) queue(b *pgx.Batch) {
-	if len(r.position) == 0 {
+	if len(r.number) == 0 {
 		return
 	}
 	b.Queue(`
-		INSERT INTO search_index (position, room_nid, sender, key, has_url, words)
-		SELECT position, room_nid, sender, key, has_url, words::tsvector
-		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::boolean[], $6::text[])
-			AS n(position, room_nid, sender, key, has_url, words)
-		ON CONFLICT (position) DO NOTHING`, r.position, r.room, r.sender, r.key, r.hasURL, r.words)
+		INSERT INTO search_index (event_nid, place, room_nid, sender, key, has_url, words)
+		SELECT event_nid, place, room_nid, sender, key, has_url, words::tsvector
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::text[])
+			AS n(event_nid, place, room_nid, sender, key, has_url, words)
+		ON CONFLICT (event_nid) DO NOTHING`, r.number, r.place, r.room, r.sender, r.key, r.hasURL, r.words)
 }
 
 // hit is an entry of the index that a query has found.
 type hit struct {
-	Position journal.Position
-	Rank     float64
+	NID   timeline.EventNID
+	Place timeline.Place
+	Rank  float64
 }
 
 // findings is a page of hits, and the number of all hits.
@@ -115,19 +117,19 @@ func (a *arguments) add(v any) string {
 // found gives the common table of all that matches, with its rank.
 func (q *query) found(a *arguments) string {
 	n := len(q.windows)
-	room, low, high := make([]journal.RoomNID, n), make([]journal.Position, n), make([]journal.Position, n)
+	room, low, high := make([]journal.RoomNID, n), make([]timeline.Place, n), make([]timeline.Place, n)
 	for i, w := range q.windows {
 		room[i], low[i], high[i] = w.Room, w.From, w.To
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `
 		WITH found AS MATERIALIZED (
-			SELECT i.position, i.room_nid, i.sender,
+			SELECT i.event_nid, i.place, i.room_nid, i.sender,
 				10 * ts_rank(i.words, %s::text::tsquery, 1)::float8 + ts_rank(i.words, %s::text::tsquery, 1)::float8 AS rank
 			FROM search_index i
 			WHERE i.words @@ %[2]s::text::tsquery AND i.key = ANY(%s)
 				AND EXISTS (SELECT FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS w(room_nid, low, high)
-					WHERE w.room_nid = i.room_nid AND i.position BETWEEN w.low AND w.high)`,
+					WHERE w.room_nid = i.room_nid AND i.place BETWEEN w.low AND w.high)`,
 		a.add(q.whole), a.add(q.tsquery), a.add(q.keys), a.add(room), a.add(low), a.add(high))
 	q.exceptHidden(&b, a)
 	notSenders := q.notSenders
@@ -162,14 +164,14 @@ func (q *query) exceptHidden(b *strings.Builder, a *arguments) {
 		return
 	}
 	room, sender := make([]journal.RoomNID, n), make([]string, n)
-	low, high := make([]journal.Position, n), make([]journal.Position, n)
+	low, high := make([]timeline.Place, n), make([]timeline.Place, n)
 	for i, h := range q.hidden {
 		room[i], sender[i], low[i], high[i] = h.Room, h.sender, h.From, h.To
 	}
 	fmt.Fprintf(b, `
 				AND NOT (i.key = %s AND EXISTS (
 					SELECT FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[]) AS h(room_nid, sender, low, high)
-					WHERE h.room_nid = i.room_nid AND h.sender = i.sender AND i.position BETWEEN h.low AND h.high))`,
+					WHERE h.room_nid = i.room_nid AND h.sender = i.sender AND i.place BETWEEN h.low AND h.high))`,
 		a.add(types["m.room.message"]), a.add(room), a.add(sender), a.add(low), a.add(high))
 }
 
@@ -179,21 +181,21 @@ func (c *cursor) behind(a *arguments) string {
 	case c == nil:
 		return `true`
 	case c.Recent:
-		return `position < ` + a.add(c.Position)
+		return `place < ` + a.add(c.place())
 	default:
-		return `(rank, position) < (` + a.add(c.Rank) + `::float8, ` + a.add(c.Position) + `::bigint)`
+		return `(rank, place) < (` + a.add(c.Rank) + `::float8, ` + a.add(c.place()) + `::bigint)`
 	}
 }
 
 // find reads a page of the index. The number of all hits comes with an empty page, too.
 func (s *Service) find(ctx context.Context, q *query) (*findings, error) {
 	var a arguments
-	order := `f.rank DESC, f.position DESC`
+	order := `f.rank DESC, f.place DESC`
 	if q.recent {
-		order = `f.position DESC`
+		order = `f.place DESC`
 	}
 	sql := q.found(&a) + `
-		SELECT coalesce(f.position, 0), coalesce(f.rank, 0), c.count
+		SELECT coalesce(f.event_nid, 0), coalesce(f.place, 0), coalesce(f.rank, 0), c.count
 		FROM (SELECT count(*) FROM found) c LEFT JOIN found f ON ` + q.from.behind(&a) + `
 		ORDER BY ` + order + ` LIMIT ` + a.add(max(q.limit, 1))
 	rows, err := s.pool.Query(ctx, sql, a...)
@@ -202,8 +204,8 @@ func (s *Service) find(ctx context.Context, q *query) (*findings, error) {
 	}
 	found := &findings{}
 	var h hit
-	_, err = pgx.ForEachRow(rows, []any{&h.Position, &h.Rank, &found.count}, func() error {
-		if h.Position > 0 && len(found.hits) < q.limit {
+	_, err = pgx.ForEachRow(rows, []any{&h.NID, &h.Place, &h.Rank, &found.count}, func() error {
+		if h.NID > 0 && len(found.hits) < q.limit {
 			found.hits = append(found.hits, h)
 		}
 		return nil

@@ -122,7 +122,7 @@ func (s *Service) describe(ctx context.Context, sender, roomID string) (identity
 	if err != nil {
 		return invite, err
 	}
-	now := s.journal.Position()
+	now := timeline.PlaceOf(s.journal.Position())
 	state, err := s.rooms.Timeline.Stripped(ctx, []timeline.RoomAt{{Room: nid, At: now}}, sender)
 	if err != nil {
 		return invite, err

@@ -5,14 +5,13 @@ import (
 	"slices"
 
 	"homeserver/internal/event"
-	"homeserver/internal/journal"
 )
 
-// Range is a closed range of positions.
-type Range struct{ From, To journal.Position }
+// Range is a closed range of places.
+type Range struct{ From, To Place }
 
 // unbounded is the end of a range that is still open.
-const unbounded = journal.Position(math.MaxInt64)
+const unbounded = Place(math.MaxInt64)
 
 // Access is what one user may read of a room, and whether in full: of an erased user
 // only those can read the messages who could when the user was erased, and for others
@@ -29,7 +28,7 @@ type Access struct {
 
 // NewAccess works out what a user may read from how the room's history
 // visibility and the user's own membership changed, each in the order of
-// positions: client-server API, "Room history visibility", Server behaviour.
+// places: client-server API, "Room history visibility", Server behaviour.
 //
 // An event may be read if, with the state at the event, the room is
 // world_readable, or the user is joined, or the room is shared and the user
@@ -40,7 +39,7 @@ type Access struct {
 func NewAccess(visibilities, memberships Changes) *Access {
 	a := &Access{visibilities: visibilities, memberships: memberships}
 	a.world = visibilities.At(unbounded, event.VisibilityShared) == event.VisibilityWorldReadable
-	lastJoin := journal.Position(-1)
+	lastJoin := Place(-1)
 	for _, m := range memberships {
 		if m.Value == event.Join {
 			lastJoin = m.From
@@ -63,9 +62,9 @@ func NewAccess(visibilities, memberships Changes) *Access {
 }
 
 // bounds gives where the visibility or the membership changes, in the order of
-// positions, and 0.
-func (a *Access) bounds() []journal.Position {
-	bounds := []journal.Position{0}
+// places, and 0.
+func (a *Access) bounds() []Place {
+	bounds := []Place{0}
 	for _, c := range slices.Concat(a.visibilities, a.memberships) {
 		bounds = append(bounds, c.From)
 	}
@@ -96,8 +95,8 @@ func (a *Access) allow(r Range) {
 	a.ranges = append(a.ranges, r)
 }
 
-// Sees reports whether the event at the position may be read.
-func (a *Access) Sees(p journal.Position) bool {
+// Sees reports whether the event at the place may be read.
+func (a *Access) Sees(p Place) bool {
 	for _, r := range a.ranges {
 		if r.From <= p && p <= r.To {
 			return true
@@ -107,7 +106,7 @@ func (a *Access) Sees(p journal.Position) bool {
 }
 
 // SeesAll reports whether everything in (after, upTo] may be read.
-func (a *Access) SeesAll(after, upTo journal.Position) bool {
+func (a *Access) SeesAll(after, upTo Place) bool {
 	for _, r := range a.ranges {
 		if r.From <= after+1 && upTo <= r.To {
 			return true
@@ -120,7 +119,7 @@ func (a *Access) SeesAll(after, upTo journal.Position) bool {
 func (a *Access) SeesAny() bool { return a.any }
 
 // Ranges gives what may be read in (after, upTo], as closed ranges.
-func (a *Access) Ranges(after, upTo journal.Position) []Range {
+func (a *Access) Ranges(after, upTo Place) []Range {
 	var within []Range
 	for _, r := range a.ranges {
 		if cut := (Range{max(r.From, after+1), min(r.To, upTo)}); cut.From <= cut.To {
@@ -130,15 +129,15 @@ func (a *Access) Ranges(after, upTo journal.Position) []Range {
 	return within
 }
 
-// MembershipAt gives the user's membership at a position, with the change that
+// MembershipAt gives the user's membership at a place, with the change that
 // the event there makes; "leave" before there was any.
-func (a *Access) MembershipAt(p journal.Position) string {
+func (a *Access) MembershipAt(p Place) string {
 	return a.memberships.At(p, event.Leave)
 }
 
-// Membership gives the latest membership, and the position since which it holds;
+// Membership gives the latest membership, and the place since which it holds;
 // "leave" and 0 if the user never had one.
-func (a *Access) Membership() (string, journal.Position) {
+func (a *Access) Membership() (string, Place) {
 	if len(a.memberships) == 0 {
 		return event.Leave, 0
 	}
@@ -149,9 +148,9 @@ func (a *Access) Membership() (string, journal.Position) {
 // worldReadable reports whether anybody may read what happens now.
 func (a *Access) worldReadable() bool { return a.world }
 
-// StateUpTo gives the position up to which the user may know the room's state:
+// StateUpTo gives the place up to which the user may know the room's state:
 // all of it while joined or where anybody may, else until the user left.
-func (a *Access) StateUpTo(now journal.Position) (journal.Position, bool) {
+func (a *Access) StateUpTo(now Place) (Place, bool) {
 	if membership, _ := a.Membership(); membership == event.Join || a.worldReadable() {
 		return now, true
 	}

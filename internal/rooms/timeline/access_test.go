@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
@@ -26,7 +25,7 @@ type story []string
 
 func (s story) changes() (visibilities, memberships timeline.Changes) {
 	for i, what := range s {
-		p := journal.Position(i + 1)
+		p := timeline.Place(i + 1)
 		if v, ok := strings.CutPrefix(what, "v:"); ok {
 			visibilities = append(visibilities, timeline.Change{From: p, Value: v})
 		}
@@ -89,7 +88,7 @@ func checkAccess(t *testing.T, s story) bool {
 	access := timeline.NewAccess(s.changes())
 	seesAny := false
 	for i := range s {
-		p := journal.Position(i + 1)
+		p := timeline.Place(i + 1)
 		if got, want := access.Sees(p), s.sees(i); got != want {
 			t.Errorf("%q: event %d is seen: %v, want %v", []string(s), p, got, want)
 			return false
@@ -159,10 +158,10 @@ func TestAccessAgreesWithTheRuleForLongStories(t *testing.T) {
 func checkRanges(t *testing.T, s story) bool {
 	t.Helper()
 	access := timeline.NewAccess(s.changes())
-	end := journal.Position(len(s))
-	for after := journal.Position(0); after <= end; after++ {
+	end := timeline.Place(len(s))
+	for after := timeline.Place(0); after <= end; after++ {
 		for upTo := after; upTo <= end; upTo++ {
-			inside := map[journal.Position]bool{}
+			inside := map[timeline.Place]bool{}
 			for _, r := range access.Ranges(after, upTo) {
 				for p := r.From; p <= r.To; p++ {
 					inside[p] = true

@@ -4,16 +4,15 @@ import (
 	"slices"
 
 	"homeserver/internal/event"
-	"homeserver/internal/journal"
 )
 
-// Change is a value that holds from a position on, until the next change.
+// Change is a value that holds from a place on, until the next change.
 type Change struct {
-	From  journal.Position
+	From  Place
 	Value string
 }
 
-// Changes is how one value has changed, in the order of positions: the membership of a
+// Changes is how one value has changed, in the order of places: the membership of a
 // user in a room, or the history visibility of a room.
 type Changes []Change
 
@@ -25,8 +24,8 @@ func (c Changes) Last() Change {
 	return c[len(c)-1]
 }
 
-// UpTo returns the changes without those after a position.
-func (c Changes) UpTo(p journal.Position) Changes {
+// UpTo returns the changes without those after a place.
+func (c Changes) UpTo(p Place) Changes {
 	n := len(c)
 	for n > 0 && c[n-1].From > p {
 		n--
@@ -34,9 +33,9 @@ func (c Changes) UpTo(p journal.Position) Changes {
 	return c[:n]
 }
 
-// At returns the value at a position, with the change that is made there; initial before
+// At returns the value at a place, with the change that is made there; initial before
 // there was any.
-func (c Changes) At(p journal.Position, initial string) string {
+func (c Changes) At(p Place, initial string) string {
 	value := initial
 	for _, change := range c {
 		if change.From > p {
@@ -47,14 +46,14 @@ func (c Changes) At(p journal.Position, initial string) string {
 	return value
 }
 
-// changesAt reports whether there is a change at a position.
-func (c Changes) changesAt(p journal.Position) bool {
+// changesAt reports whether there is a change at a place.
+func (c Changes) changesAt(p Place) bool {
 	return slices.ContainsFunc(c, func(change Change) bool { return change.From == p })
 }
 
-// HeldSince returns the position since which the last value has held, over changes to the
+// HeldSince returns the place since which the last value has held, over changes to the
 // same, as a member's changes of the profile are. There must be a change.
-func (c Changes) HeldSince() journal.Position {
+func (c Changes) HeldSince() Place {
 	i := len(c) - 1
 	for i > 0 && c[i-1].Value == c[i].Value {
 		i--
@@ -62,9 +61,9 @@ func (c Changes) HeldSince() journal.Position {
 	return c[i].From
 }
 
-// LeftAt returns the position at which the user whose membership this is last left the
+// LeftAt returns the place at which the user whose membership this is last left the
 // room; 0: was never in it.
-func (c Changes) LeftAt() journal.Position {
+func (c Changes) LeftAt() Place {
 	for i := len(c) - 1; i > 0; i-- {
 		if c[i-1].Value == event.Join && c[i].Value != event.Join {
 			return c[i].From

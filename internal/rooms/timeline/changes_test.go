@@ -3,7 +3,6 @@ package timeline_test
 import (
 	"testing"
 
-	"homeserver/internal/journal"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -11,7 +10,7 @@ func TestHeldSince(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		changes timeline.Changes
-		want    journal.Position
+		want    timeline.Place
 	}{
 		{timeline.Changes{{From: 3, Value: "join"}}, 3},
 		{timeline.Changes{{From: 3, Value: "join"}, {From: 5, Value: "join"}, {From: 9, Value: "join"}}, 3},

@@ -20,30 +20,30 @@ func (s *Store) Checks() []doctor.Check {
 var checkStateOfNothing = doctor.Rows{
 	Title: "State: events behind it",
 	Find: `
-		SELECT format('state %s %s of room %s has no event at position %s', s.type, s.state_key, coalesce(r.room_id, s.room_nid::text), s.position)
+		SELECT format('state %s %s of room %s has no event at position %s', s.type, s.state_key, coalesce(r.room_id, s.room_nid::text), s.event_nid)
 		FROM room_state s
-		LEFT JOIN events e ON e.position = s.position AND e.room_nid = s.room_nid AND e.type = s.type AND e.state_key = s.state_key
+		LEFT JOIN events e ON e.event_nid = s.event_nid AND e.room_nid = s.room_nid AND e.type = s.type AND e.state_key = s.state_key
 		LEFT JOIN rooms r ON r.room_nid = s.room_nid
-		WHERE e.position IS NULL`,
+		WHERE s.event_nid IS NOT NULL AND e.event_nid IS NULL`,
 	Repair: []string{`
-		DELETE FROM room_state s WHERE NOT EXISTS (
+		DELETE FROM room_state s WHERE s.event_nid IS NOT NULL AND NOT EXISTS (
 			SELECT FROM events e
-			WHERE e.position = s.position AND e.room_nid = s.room_nid AND e.type = s.type AND e.state_key = s.state_key)`},
+			WHERE e.event_nid = s.event_nid AND e.room_nid = s.room_nid AND e.type = s.type AND e.state_key = s.state_key)`},
 }
 
-// nextState is each entry of state with the positions of the one before and the next.
+// nextState is each entry of state with the event of the one before and the place of the next.
 const nextState = `
-	SELECT room_nid, type, state_key, position, replaced_at,
-		lag(position) OVER w AS before, lead(position) OVER w AS next
-	FROM room_state WINDOW w AS (PARTITION BY room_nid, type, state_key ORDER BY position)`
+	SELECT room_nid, type, state_key, event_nid, place, replaced_at,
+		lag(event_nid) OVER w AS before, lead(place) OVER w AS next
+	FROM room_state WINDOW w AS (PARTITION BY room_nid, type, state_key ORDER BY place)`
 
 // checkIntervals finds entries of state that do not end where the next one begins:
 // intervals that overlap or leave a hole.
 var checkIntervals = doctor.Rows{
 	Title: "State: intervals",
 	Find: `
-		SELECT format('state %s %s of room %s from position %s on ends at %s instead of %s', s.type, s.state_key,
-			coalesce(r.room_id, s.room_nid::text), s.position, coalesce(s.replaced_at::text, 'no position'), coalesce(s.next::text, 'no position'))
+		SELECT format('state %s %s of room %s from place %s on ends at %s instead of %s', s.type, s.state_key,
+			coalesce(r.room_id, s.room_nid::text), s.place, coalesce(s.replaced_at::text, 'no place'), coalesce(s.next::text, 'no place'))
 		FROM (` + nextState + `) s LEFT JOIN rooms r ON r.room_nid = s.room_nid
 		WHERE s.replaced_at IS DISTINCT FROM s.next`,
 	// First the ends, so that never two entries hold at once.
@@ -52,20 +52,20 @@ var checkIntervals = doctor.Rows{
 
 const endIntervals = `
 	UPDATE room_state s SET replaced_at = n.next FROM (` + nextState + `) n
-	WHERE s.room_nid = n.room_nid AND s.type = n.type AND s.state_key = n.state_key AND s.position = n.position
+	WHERE s.room_nid = n.room_nid AND s.type = n.type AND s.state_key = n.state_key AND s.place = n.place
 		AND n.replaced_at IS DISTINCT FROM n.next AND n.next `
 
 // checkReplaced finds state events that do not name the one that they replaced.
 var checkReplaced = doctor.Rows{
 	Title: "State: what was replaced",
 	Find: `
-		SELECT format('event %s at position %s is said to replace the one at %s instead of %s', e.event_id, e.position,
+		SELECT format('event %s at position %s is said to replace the one at %s instead of %s', e.event_id, e.event_nid,
 			coalesce(e.replaces::text, 'no position'), coalesce(s.before::text, 'no position'))
-		FROM (` + nextState + `) s JOIN events e ON e.position = s.position
+		FROM (` + nextState + `) s JOIN events e ON e.event_nid = s.event_nid
 		WHERE e.replaces IS DISTINCT FROM s.before`,
 	Repair: []string{`
 		UPDATE events e SET replaces = s.before FROM (` + nextState + `) s
-		WHERE e.position = s.position AND e.replaces IS DISTINCT FROM s.before`},
+		WHERE e.event_nid = s.event_nid AND e.replaces IS DISTINCT FROM s.before`},
 }
 
 // countedMembers is how many members rooms have, and how many they are said to have.
@@ -92,7 +92,7 @@ var countedState = `
 	SELECT r.room_nid, r.room_id, r.state_bytes, n.bytes
 	FROM rooms r CROSS JOIN LATERAL (
 		SELECT coalesce(sum(` + sizeOfState("e.json") + `), 0) AS bytes
-		FROM room_state s JOIN events e ON e.position = s.position
+		FROM room_state s JOIN events e ON e.event_nid = s.event_nid
 		WHERE s.room_nid = r.room_nid AND s.replaced_at IS NULL) n
 	WHERE r.state_bytes <> n.bytes`
 

@@ -27,7 +27,8 @@ type eventCheck struct {
 
 // checkedEvent is an event with what is kept of it elsewhere.
 type checkedEvent struct {
-	Position journal.Position
+	NID      EventNID
+	Place    *Place
 	Room     journal.RoomNID
 	RoomID   *string
 	Version  *string
@@ -37,8 +38,8 @@ type checkedEvent struct {
 	Sender   string
 	JSON     []byte
 	HasURL   bool
-	// RedactedBy is where the redaction stands; Redacts what the event there redacts.
-	RedactedBy *journal.Position
+	// RedactedBy is the redaction; Redacts what that redacts.
+	RedactedBy *EventNID
 	Redacts    *string
 	// InState tells that there is an entry of state for it, with a value.
 	InState bool
@@ -60,16 +61,16 @@ func (c *eventCheck) look(ctx context.Context, e *doctor.Exam) error {
 		return fmt.Errorf("count events: %w", err)
 	}
 	e.Expect(number)
-	after := journal.Position(-1 << 63)
+	after := EventNID(-1 << 63)
 	for {
 		rows, _ := e.Conn.Query(ctx, `
-			SELECT e.position, e.room_nid, r.room_id, r.version, e.event_id, e.type, e.state_key, e.sender, e.json, e.has_url,
-				e.redacted_by, d.redacts, s.position IS NOT NULL, s.value
-			FROM (SELECT * FROM events WHERE position > $1 ORDER BY position LIMIT $2) e
+			SELECT e.event_nid, e.place, e.room_nid, r.room_id, r.version, e.event_id, e.type, e.state_key, e.sender, e.json, e.has_url,
+				e.redacted_by, d.redacts, s.place IS NOT NULL, s.value
+			FROM (SELECT * FROM events WHERE event_nid > $1 ORDER BY event_nid LIMIT $2) e
 			LEFT JOIN rooms r ON r.room_nid = e.room_nid
-			LEFT JOIN events d ON d.position = e.redacted_by
-			LEFT JOIN room_state s ON s.room_nid = e.room_nid AND s.type = e.type AND s.state_key = e.state_key AND s.position = e.position
-			ORDER BY e.position`, after, eventPage)
+			LEFT JOIN events d ON d.event_nid = e.redacted_by
+			LEFT JOIN room_state s ON s.room_nid = e.room_nid AND s.type = e.type AND s.state_key = e.state_key AND s.place = e.place
+			ORDER BY e.event_nid`, after, eventPage)
 		page, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[checkedEvent])
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
@@ -81,7 +82,7 @@ func (c *eventCheck) look(ctx context.Context, e *doctor.Exam) error {
 		if len(page) < eventPage {
 			return nil
 		}
-		after = page[len(page)-1].Position
+		after = page[len(page)-1].NID
 	}
 }
 
@@ -146,7 +147,7 @@ func (c *eventCheck) lookAt(e *doctor.Exam, row *checkedEvent) *event.Event {
 
 // String names the event in a finding.
 func (row *checkedEvent) String() string {
-	return fmt.Sprintf("event %s at position %d", row.EventID, row.Position)
+	return fmt.Sprintf("event %s at position %d", row.EventID, row.NID)
 }
 
 // differsFrom gives the first column that is not what the event says.
@@ -202,7 +203,7 @@ func (row *checkedEvent) lookBeside(e *doctor.Exam, parsed *event.Event, repairs
 	}
 	if withURL := hasURL(parsed.Content); withURL != row.HasURL {
 		tell("%s is said to have a URL, or to have none, and that is not so", row)
-		repair(`UPDATE events SET has_url = $2 WHERE position = $1`, row.Position, withURL)
+		repair(`UPDATE events SET has_url = $2 WHERE event_nid = $1`, row.NID, withURL)
 	}
 	if row.StateKey == nil || row.differsFrom(parsed) != "" {
 		return
@@ -212,12 +213,12 @@ func (row *checkedEvent) lookBeside(e *doctor.Exam, parsed *event.Event, repairs
 	case !row.InState:
 		tell("%s is missing in the state of its room", row)
 		// It ends where it begins, until the check of intervals finds the right end.
-		repair(`INSERT INTO room_state (room_nid, type, state_key, position, replaced_at, value) VALUES ($1, $2, $3, $4, $4, $5)`,
-			row.Room, row.Type, *row.StateKey, row.Position, value)
+		repair(`INSERT INTO room_state (room_nid, type, state_key, event_nid, place, replaced_at, value) VALUES ($1, $2, $3, $4, $5, $5, $6)`,
+			row.Room, row.Type, *row.StateKey, row.NID, row.Place, value)
 	case (value == nil) != (row.Value == nil) || value != nil && *value != *row.Value:
 		tell("%s stands in the state of its room with another value than it has", row)
-		repair(`UPDATE room_state SET value = $5 WHERE room_nid = $1 AND type = $2 AND state_key = $3 AND position = $4`,
-			row.Room, row.Type, *row.StateKey, row.Position, value)
+		repair(`UPDATE room_state SET value = $5 WHERE room_nid = $1 AND type = $2 AND state_key = $3 AND event_nid = $4`,
+			row.Room, row.Type, *row.StateKey, row.NID, value)
 	}
 }
 
@@ -241,29 +242,29 @@ func (l *links) add(row *checkedEvent, e *event.Event) {
 
 // look finds events that refer to what is not there, in another room, or later.
 func (l *links) look(ctx context.Context, e *doctor.Exam) error {
-	type place struct {
-		EventID  string
-		Room     journal.RoomNID
-		Position journal.Position
+	type found struct {
+		EventID string
+		Room    journal.RoomNID
+		NID     EventNID
 	}
 	slices.Sort(l.ids)
 	l.ids = slices.Compact(l.ids)
-	rows, _ := e.Conn.Query(ctx, `SELECT event_id, room_nid, position FROM events WHERE event_id = ANY($1)`, l.ids)
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[place])
+	rows, _ := e.Conn.Query(ctx, `SELECT event_id, room_nid, event_nid FROM events WHERE event_id = ANY($1)`, l.ids)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[found])
 	if err != nil {
 		return fmt.Errorf("look for earlier events: %w", err)
 	}
-	places := make(map[string]place, len(list))
+	byID := make(map[string]found, len(list))
 	for _, p := range list {
-		places[p.EventID] = p
+		byID[p.EventID] = p
 	}
 	for _, link := range l.from {
-		switch p, ok := places[link.id]; {
+		switch p, ok := byID[link.id]; {
 		case !ok:
 			e.Found("%s refers to event %s, which is not there", link.row, link.id)
 		case p.Room != link.row.Room:
 			e.Found("%s refers to event %s of another room", link.row, link.id)
-		case p.Position >= link.row.Position:
+		case p.NID >= link.row.NID:
 			e.Found("%s refers to event %s, which stands after it", link.row, link.id)
 		}
 	}

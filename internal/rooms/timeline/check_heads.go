@@ -3,6 +3,8 @@ package timeline
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -19,13 +21,13 @@ type headRow struct {
 	Room          journal.RoomNID
 	RoomID        string
 	Version       string
-	Head          string
+	Heads         []string
 	Depth         int64
 	NewestEventID *string
 	JSON          []byte
 }
 
-// checkHeads finds rooms whose head is not their newest event.
+// checkHeads finds rooms that do not go on from their newest event.
 func checkHeads(ctx context.Context, e *doctor.Exam) error {
 	var number int64
 	if err := e.Conn.QueryRow(ctx, `SELECT count(*) FROM rooms`).Scan(&number); err != nil {
@@ -35,10 +37,10 @@ func checkHeads(ctx context.Context, e *doctor.Exam) error {
 	after := journal.RoomNID(-1 << 63)
 	for {
 		rows, _ := e.Conn.Query(ctx, `
-			SELECT r.room_nid, r.room_id, r.version, r.head_event_id, r.depth, newest.event_id, newest.json
+			SELECT r.room_nid, r.room_id, r.version, r.heads, r.depth, newest.event_id, newest.json
 			FROM (SELECT * FROM rooms WHERE room_nid > $1 ORDER BY room_nid LIMIT $2) r
 			LEFT JOIN LATERAL (
-				SELECT e.event_id, e.json FROM events e WHERE e.room_nid = r.room_nid ORDER BY e.position DESC LIMIT 1
+				SELECT e.event_id, e.json FROM events e WHERE e.room_nid = r.room_nid ORDER BY e.place DESC LIMIT 1
 			) newest ON true
 			ORDER BY r.room_nid`, after, headPage)
 		page, err := pgx.CollectRows(rows, pgx.RowToStructByPos[headRow])
@@ -78,15 +80,15 @@ func (r *headRow) isWrong(e *doctor.Exam) bool {
 	if err != nil {
 		return false // the check of events tells of it
 	}
-	if r.Head == newest.ID && r.Depth == newest.Depth {
+	if slices.Equal(r.Heads, []string{newest.ID}) && r.Depth == newest.Depth {
 		return false
 	}
 	tell := e.Found
 	if e.Repair {
 		tell = e.Repaired
 	}
-	tell("room %s goes on from event %s at depth %d instead of %s at depth %d", r.RoomID, r.Head, r.Depth, newest.ID, newest.Depth)
-	r.Head, r.Depth = newest.ID, newest.Depth
+	tell("room %s goes on from event %s at depth %d instead of %s at depth %d", r.RoomID, strings.Join(r.Heads, " and "), r.Depth, newest.ID, newest.Depth)
+	r.Heads, r.Depth = []string{newest.ID}, newest.Depth
 	return true
 }
 
@@ -96,7 +98,7 @@ func repairHeads(ctx context.Context, e *doctor.Exam, wrong []headRow) error {
 	}
 	b := &pgx.Batch{}
 	for _, r := range wrong {
-		b.Queue(`UPDATE rooms SET head_event_id = $2, depth = $3 WHERE room_nid = $1`, r.Room, r.Head, r.Depth)
+		b.Queue(`UPDATE rooms SET heads = $2, depth = $3 WHERE room_nid = $1`, r.Room, r.Heads, r.Depth)
 	}
 	if err := e.Conn.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("repair the heads of rooms: %w", err)

@@ -42,16 +42,16 @@ func (s *Store) ErasedIn(ctx context.Context, rooms []journal.RoomNID) (map[jour
 	return s.erasedMembers(ctx, rooms)
 }
 
-// erasures is who is erased, and since which position. Nobody ever comes back.
+// erasures is who is erased, and since which place of every room. Nobody ever comes back.
 type erasures struct {
 	loaded atomic.Bool
 	number atomic.Int64 // of users, so that nobody looks further where there are none
 
 	mu    sync.RWMutex
-	users map[string]journal.Position
+	users map[string]Place
 }
 
-func newErasures() *erasures { return &erasures{users: map[string]journal.Position{}} }
+func newErasures() *erasures { return &erasures{users: map[string]Place{}} }
 
 // load reads who is erased, unless that is known already.
 func (r *erasures) load(ctx context.Context, pool *pgxpool.Pool) error {
@@ -63,13 +63,13 @@ func (r *erasures) load(ctx context.Context, pool *pgxpool.Pool) error {
 		return err
 	}
 	for userID, at := range users {
-		r.add(userID, at)
+		r.add(userID, PlaceOf(at))
 	}
 	r.loaded.Store(true)
 	return nil
 }
 
-func (r *erasures) add(userID string, at journal.Position) {
+func (r *erasures) add(userID string, at Place) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, known := r.users[userID]; !known {
@@ -81,7 +81,7 @@ func (r *erasures) add(userID string, at journal.Position) {
 func (r *erasures) any() bool { return r.number.Load() > 0 }
 
 // since tells when a user was erased. A nil *erasures knows nobody.
-func (r *erasures) since(userID string) (at journal.Position, erased bool) {
+func (r *erasures) since(userID string) (at Place, erased bool) {
 	if r == nil || !r.any() {
 		return 0, false
 	}
@@ -95,7 +95,7 @@ func (r *erasures) since(userID string) (at journal.Position, erased bool) {
 // A nil Access shows all that there is.
 func (a *Access) shown(e *Event) (*event.Event, *Event) {
 	shown, because := e.Seen()
-	if e.Redacted() || !a.hides(e.Sender, e.Type, e.StateKey != nil, e.Position) {
+	if e.Redacted() || !a.hides(e.Sender, e.Type, e.StateKey != nil, e.Place) {
 		return shown, because
 	}
 	return redactedCopy(shown), nil
@@ -111,7 +111,7 @@ func (a *Access) ContentOf(e *Event) []byte {
 // is erased, and the reader could not see it before that. State that is not about
 // members is the room's and not its sender's: rooms would lose their names and, worse,
 // their encryption.
-func (a *Access) hides(sender, typ string, isState bool, p journal.Position) bool {
+func (a *Access) hides(sender, typ string, isState bool, p Place) bool {
 	if a == nil || isState && typ != event.TypeMember {
 		return false
 	}
@@ -120,9 +120,9 @@ func (a *Access) hides(sender, typ string, isState bool, p journal.Position) boo
 	return ok && !a.memberships.changesAt(p) && !a.couldSee(p, erased)
 }
 
-// couldSee reports whether the reader could see the messages at a position by the time
+// couldSee reports whether the reader could see the messages at a place by the time
 // of another, as somebody who has been in the room by then.
-func (a *Access) couldSee(p, by journal.Position) bool {
+func (a *Access) couldSee(p, by Place) bool {
 	membership, visibility := a.MembershipAt(p), a.visibilities.At(p, event.VisibilityShared)
 	switch {
 	case membership == event.Join:

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"homeserver/internal/journal"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -69,22 +68,22 @@ func TestWhereErasedMessagesAreHidden(t *testing.T) {
 	for _, test := range []struct {
 		story story
 		at    int // the position of the erasure
-		want  []journal.Position
+		want  []timeline.Place
 	}{
 		{story{"v:shared", "", "m:join", ""}, 4, nil},
-		{story{"v:shared", "", "m:join", ""}, 2, []journal.Position{2}},
-		{story{"v:shared", "", "m:join", "m:leave", "", "m:join", ""}, 5, []journal.Position{5}},
-		{story{"v:world_readable", ""}, 2, []journal.Position{2}},
+		{story{"v:shared", "", "m:join", ""}, 2, []timeline.Place{2}},
+		{story{"v:shared", "", "m:join", "m:leave", "", "m:join", ""}, 5, []timeline.Place{5}},
+		{story{"v:world_readable", ""}, 2, []timeline.Place{2}},
 		{story{"v:world_readable", "", "m:join"}, 3, nil},
 		{story{"v:invited", "m:invite", "", "m:join"}, 3, nil},
-		{story{"v:shared", "m:invite", "", "m:join"}, 3, []journal.Position{3}},
+		{story{"v:shared", "m:invite", "", "m:join"}, 3, []timeline.Place{3}},
 		{story{"v:joined", "m:join", "", "m:leave"}, 9, nil},
 	} {
 		visibilities, memberships := test.story.changes()
-		access := timeline.NewErasedAccess(visibilities, memberships, bob, journal.Position(test.at))
-		var got []journal.Position
+		access := timeline.NewErasedAccess(visibilities, memberships, bob, timeline.Place(test.at))
+		var got []timeline.Place
 		for i, what := range test.story {
-			p := journal.Position(i + 1)
+			p := timeline.Place(i + 1)
 			if what == "" && access.Sees(p) && access.Hides(bob, p) {
 				got = append(got, p)
 			}
@@ -100,7 +99,7 @@ func TestWhereErasedMessagesAreHidden(t *testing.T) {
 	}
 }
 
-func within(ranges []timeline.Range, p journal.Position) bool {
+func within(ranges []timeline.Range, p timeline.Place) bool {
 	for _, r := range ranges {
 		if r.From <= p && p <= r.To {
 			return true

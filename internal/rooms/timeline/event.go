@@ -14,8 +14,12 @@ import (
 // safe for concurrent use.
 type Event struct {
 	*event.Event
-	Room     journal.RoomNID
+	Room journal.RoomNID
+	NID  EventNID
+	// Position is where it stands in the journal; 0: it was never new to clients.
 	Position journal.Position
+	// Place is where it stands in the room; 0: in no timeline.
+	Place Place
 
 	// Replaces describes the state event that this one replaced; nil: none.
 	Replaces *Replaced
@@ -30,11 +34,12 @@ type Event struct {
 
 // Replaced is what an event tells of the state event before it.
 type Replaced struct {
-	EventID  string
-	Sender   string
-	Position journal.Position
-	content  atomic.Pointer[[]byte]
-	event    *Event // holds the position until the replaced event is committed itself
+	EventID string
+	Sender  string
+	NID     EventNID
+	Place   Place
+	content atomic.Pointer[[]byte]
+	event   *Event // holds the numbers until the replaced event is committed itself
 }
 
 // Replace notes that the event is about to replace another one.
@@ -132,8 +137,8 @@ type Staged struct {
 	Elsewhere bool
 	// NewRoom tells that it is the first event of its room, with which that is written.
 	NewRoom bool
-	// Head is the event that this one was built on.
-	Head string
+	// Turn is that of the room when the event was built, with those built before it.
+	Turn int64
 	// Joined and Invited are how the numbers of members change.
 	Joined, Invited int
 	// Target is the event that this one redacts, and Redacted its new form.

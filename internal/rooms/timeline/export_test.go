@@ -1,9 +1,7 @@
 package timeline
 
-import "homeserver/internal/journal"
-
 // NewErasedAccess is NewAccess where one user is erased since a position.
-func NewErasedAccess(visibilities, memberships Changes, userID string, since journal.Position) *Access {
+func NewErasedAccess(visibilities, memberships Changes, userID string, since Place) *Access {
 	a := NewAccess(visibilities, memberships)
 	a.erased = newErasures()
 	a.erased.add(userID, since)
@@ -11,6 +9,6 @@ func NewErasedAccess(visibilities, memberships Changes, userID string, since jou
 }
 
 // Hides reports whether a message of a user is shown redacted.
-func (a *Access) Hides(sender string, p journal.Position) bool {
+func (a *Access) Hides(sender string, p Place) bool {
 	return a.hides(sender, "m.room.message", false, p)
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"homeserver/internal/event"
-	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 )
 
@@ -27,8 +26,8 @@ type EventFilter struct {
 
 	// ignored are users whose messages, but not their state events, are kept out.
 	ignored []string
-	// not are the positions of events that are kept out: they are damaged.
-	not []journal.Position
+	// not are events that are kept out: they are damaged.
+	not []EventNID
 }
 
 // The number of events in one answer, where the request does not say, and at most.
@@ -125,14 +124,13 @@ func (f *EventFilter) WithoutMessagesOf(users []string) *EventFilter {
 	return &narrower
 }
 
-// withoutEvents gives the filter that keeps out, besides, what stands at some
-// positions.
-func (f *EventFilter) withoutEvents(at []journal.Position) *EventFilter {
+// withoutEvents gives the filter that keeps out some events besides.
+func (f *EventFilter) withoutEvents(not []EventNID) *EventFilter {
 	narrower := EventFilter{}
 	if f != nil {
 		narrower = *f
 	}
-	narrower.not = slices.Concat(narrower.not, at)
+	narrower.not = slices.Concat(narrower.not, not)
 	return &narrower
 }
 
@@ -216,7 +214,7 @@ func (f *EventFilter) where(q *query) string {
 		and("(e.state_key IS NOT NULL OR e.sender <> ALL(%s::text[]))", f.ignored)
 	}
 	if len(f.not) > 0 {
-		and("e.position <> ALL(%s::bigint[])", f.not)
+		and("e.event_nid <> ALL(%s::bigint[])", f.not)
 	}
 	return b.String()
 }

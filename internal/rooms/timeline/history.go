@@ -9,13 +9,13 @@ import (
 )
 
 // Page is a request for a stretch of a room's history. A token stands for the
-// gap after a position.
+// gap after a place.
 type Page struct {
 	// Backward goes from newer to older events.
 	Backward bool
-	// From and To are positions; nil: the end of what the user may see. The events
+	// From and To are gaps; nil: the end of what the user may see. The events
 	// between them are given, from From on.
-	From, To *journal.Position
+	From, To *Place
 	Limit    int
 	Filter   *EventFilter
 }
@@ -25,7 +25,7 @@ type Stretch struct {
 	Events []*Event
 	// Start is where the stretch begins, in the direction asked for; End is where
 	// the next one would, where More.
-	Start, End journal.Position
+	Start, End Place
 	More       bool
 	// Members holds the member events of the senders, where they are lazy-loaded.
 	Members List
@@ -64,14 +64,14 @@ func (s *Store) stretch(ctx context.Context, v *view, p Page) (st *Stretch, err 
 	}
 	if p.Filter != nil && p.Filter.LazyLoadMembers && len(st.Events) > 0 {
 		// As of the newest event: what came later may not be for this reader.
-		newest := max(st.Events[0].Position, st.Events[len(st.Events)-1].Position)
+		newest := max(st.Events[0].Place, st.Events[len(st.Events)-1].Place)
 		st.Members, err = s.membersOf(ctx, v.room, st.Events, newest)
 	}
 	return st, err
 }
 
-// bounds gives the positions that the page lies in, as (low, high].
-func (p *Page) bounds(now journal.Position) (low, high journal.Position) {
+// bounds gives the places that the page lies in, as (low, high].
+func (p *Page) bounds(now Place) (low, high Place) {
 	low, high = 0, now
 	from, to := &high, &low
 	if !p.Backward {
@@ -88,11 +88,11 @@ func (p *Page) bounds(now journal.Position) (low, high journal.Position) {
 
 // read fills a stretch with the events in the ranges.
 func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ranges []Range, p *Page) error {
-	from, to := make([]journal.Position, len(ranges)), make([]journal.Position, len(ranges))
+	from, to := make([]Place, len(ranges)), make([]Place, len(ranges))
 	for i, r := range ranges {
 		from[i], to[i] = r.From, r.To
 	}
-	order := ` ORDER BY e.position`
+	order := ` ORDER BY e.place`
 	if p.Backward {
 		order += ` DESC`
 	}
@@ -102,10 +102,10 @@ func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, rang
 	}
 	list, err := s.page(ctx, o, p.Filter, func(f *EventFilter) (string, []any) {
 		q := &query{}
-		sql := `SELECT e.position FROM events e WHERE e.room_nid = ` + q.arg(nid) +
-			` AND e.position BETWEEN ` + q.arg(from[0]) + ` AND ` + q.arg(to[len(to)-1]) +
+		sql := `SELECT e.event_nid FROM events e WHERE e.room_nid = ` + q.arg(nid) +
+			` AND e.place BETWEEN ` + q.arg(from[0]) + ` AND ` + q.arg(to[len(to)-1]) +
 			` AND EXISTS (SELECT FROM unnest(` + q.arg(from) + `::bigint[], ` + q.arg(to) + `::bigint[]) AS w(low, high)
-			WHERE e.position BETWEEN w.low AND w.high)` + f.where(q) + order +
+			WHERE e.place BETWEEN w.low AND w.high)` + f.where(q) + order +
 			` LIMIT ` + q.arg(p.Limit+1) // one more than wanted tells whether there is more
 		return sql, q.args
 	})
@@ -121,7 +121,7 @@ func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, rang
 	}
 	st.Events = events
 	if n := len(events); n > 0 {
-		st.End = events[n-1].Position
+		st.End = events[n-1].Place
 		if p.Backward {
 			st.End--
 		}
@@ -129,8 +129,8 @@ func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, rang
 	return nil
 }
 
-// membersOf reads the member events of the senders of events, at a position.
-func (s *Store) membersOf(ctx context.Context, nid journal.RoomNID, events []*Event, at journal.Position) (List, error) {
+// membersOf reads the member events of the senders of events, at a place.
+func (s *Store) membersOf(ctx context.Context, nid journal.RoomNID, events []*Event, at Place) (List, error) {
 	var senders []string
 	for _, e := range events {
 		senders = append(senders, e.Sender)
@@ -175,7 +175,7 @@ func (s *Store) visible(ctx context.Context, v *view, eventID string) (*Event, e
 	if err != nil {
 		return nil, err
 	}
-	if !v.access.Sees(e.Position) {
+	if !v.access.Sees(e.Place) {
 		return nil, errNoEvent()
 	}
 	return e, nil
@@ -203,7 +203,7 @@ func (r Reader) Context(ctx context.Context, roomID, eventID string, limit int, 
 		return nil, err
 	}
 	limit = max(0, min(limit, MaxLimit))
-	before, at := e.Position-1, e.Position
+	before, at := e.Place-1, e.Place
 	c := &EventContext{Event: e, Access: v.access}
 	c.Before, err = r.store.stretch(ctx, v, Page{Backward: true, From: &before, Limit: limit / 2, Filter: f})
 	if err != nil {
@@ -220,7 +220,7 @@ func (r Reader) Context(ctx context.Context, roomID, eventID string, limit int, 
 // contextState reads the state at the last event of a context; with lazily
 // loaded members, only those of the senders.
 func (s *Store) contextState(ctx context.Context, v *view, c *EventContext, f *EventFilter) (List, error) {
-	last := max(c.After.End, c.Event.Position)
+	last := max(c.After.End, c.Event.Place)
 	upTo, ok := v.access.StateUpTo(last)
 	if !ok || !f.WantsRoom(v.roomID) {
 		return List{}, nil

@@ -59,19 +59,19 @@ type view struct {
 	room   journal.RoomNID
 	roomID string
 	access *Access
-	now    journal.Position
+	now    Place
 }
 
 // view finds a room and what the user may read of it: errors of Access.
 func (r Reader) view(ctx context.Context, roomID string) (*view, error) {
-	now := r.store.journal.Position()
+	now := PlaceOf(r.store.journal.Position())
 	nid, access, err := r.Access(ctx, roomID)
 	return &view{room: nid, roomID: roomID, access: access, now: now}, err
 }
 
-// stateView finds a room and the position at which the user may read its state: now for
+// stateView finds a room and the place at which the user may read its state: now for
 // who is in it or may look in, the time of leaving for who was. M_FORBIDDEN for others.
-func (r Reader) stateView(ctx context.Context, roomID string) (v *view, at journal.Position, err error) {
+func (r Reader) stateView(ctx context.Context, roomID string) (v *view, at Place, err error) {
 	v, err = r.view(ctx, roomID)
 	if err != nil {
 		return nil, 0, err

@@ -25,11 +25,11 @@ func (f *Format) show(e *Event) Shown {
 	s := Shown{Stored: e}
 	s.Event, s.Because = f.Access.shown(e)
 	if f.Access != nil {
-		s.ReaderIs = f.Access.MembershipAt(e.Position)
+		s.ReaderIs = f.Access.MembershipAt(e.Place)
 	}
 	if r := e.Replaces; r != nil {
-		hidden := f.Access.hides(r.Sender, e.Type, true, r.Position)
-		if !e.Redacted() && !hidden && (f.Access == nil || f.Access.Sees(r.Position)) {
+		hidden := f.Access.hides(r.Sender, e.Type, true, r.Place)
+		if !e.Redacted() && !hidden && (f.Access == nil || f.Access.Sees(r.Place)) {
 			s.PrevContent = r.Content()
 		}
 	}

@@ -17,7 +17,7 @@ func (r Reader) State(ctx context.Context, roomID string) (*Cursor, *Access, err
 	if err != nil {
 		return nil, nil, err
 	}
-	events, err := r.store.cursor(ctx, stateAt, []journal.RoomNID{v.room}, []journal.Position{at})
+	events, err := r.store.cursor(ctx, stateAt, []journal.RoomNID{v.room}, []Place{at})
 	return events, v.access, err
 }
 
@@ -31,7 +31,7 @@ func (r Reader) StateEvent(ctx context.Context, roomID, evType, stateKey string)
 	}
 	var events []*Event
 	if matrix.IsText(evType) && matrix.IsText(stateKey) {
-		events, err = r.store.events(ctx, atPositions(stateAt+`WHERE s.type = $3 AND s.state_key = $4`), []journal.RoomNID{v.room}, []journal.Position{at}, evType, stateKey)
+		events, err = r.store.events(ctx, byNumbers(stateAt+`WHERE s.type = $3 AND s.state_key = $4`), []journal.RoomNID{v.room}, []Place{at}, evType, stateKey)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -48,7 +48,7 @@ func (r Reader) StateEvent(ctx context.Context, roomID, evType, stateKey string)
 // that is what clients mean by the prev_batch of a timeline that begins with it.
 type MemberFilter struct {
 	Membership, NotMembership string
-	At                        *journal.Position
+	At                        *Place
 }
 
 func (f *MemberFilter) check() error {
@@ -79,15 +79,15 @@ func (r Reader) Members(ctx context.Context, roomID string, f MemberFilter) (*Cu
 	events, err := r.store.cursor(ctx, stateAt+`
 		WHERE s.type = 'm.room.member'
 			AND ($3 = '' AND $4 = '' OR $3 <> '' AND s.value = $3 OR $4 <> '' AND s.value <> $4)`,
-		[]journal.RoomNID{v.room}, []journal.Position{at}, f.Membership, f.NotMembership)
+		[]journal.RoomNID{v.room}, []Place{at}, f.Membership, f.NotMembership)
 	return events, v.access, err
 }
 
-// creatorJoined gives the position at which a room got its first member.
-func (s *Store) creatorJoined(ctx context.Context, nid journal.RoomNID) (at journal.Position, err error) {
+// creatorJoined returns the place at which a room got its first member.
+func (s *Store) creatorJoined(ctx context.Context, nid journal.RoomNID) (at Place, err error) {
 	err = s.pool.QueryRow(ctx, `
-		SELECT coalesce(min(position), 0) FROM (
-			SELECT position FROM room_state WHERE room_nid = $1 AND type = 'm.room.member' ORDER BY position LIMIT 1) m`,
+		SELECT coalesce(min(place), 0) FROM (
+			SELECT place FROM room_state WHERE room_nid = $1 AND type = 'm.room.member' ORDER BY place LIMIT 1) m`,
 		nid).Scan(&at)
 	if err != nil {
 		return 0, fmt.Errorf("find the first member of a room: %w", err)
@@ -107,6 +107,6 @@ func (r Reader) JoinedMembers(ctx context.Context, roomID string) (*Cursor, erro
 		return nil, err
 	}
 	return r.store.cursor(ctx, `
-		SELECT position FROM room_state
+		SELECT event_nid FROM room_state
 		WHERE room_nid = $1 AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL`, nid)
 }

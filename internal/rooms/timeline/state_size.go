@@ -4,7 +4,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/event"
-	"homeserver/internal/journal"
 )
 
 const (
@@ -33,33 +32,33 @@ func sizeOfState(json string) string {
 // queueStateSizes counts the state events of a group in the sizes of their rooms. It is
 // queued after the events, and before those that they redact are replaced.
 func queueStateSizes(b *pgx.Batch, events []*Event) {
-	var position []journal.Position
+	var number []EventNID
 	var sign []int64
-	count := func(at journal.Position, by int64) {
-		position, sign = append(position, at), append(sign, by)
+	count := func(of EventNID, by int64) {
+		number, sign = append(number, of), append(sign, by)
 	}
 	for _, e := range events {
 		if e.StateKey == nil || IsSmallMember(e) {
 			continue
 		}
-		count(e.Position, 1)
+		count(e.NID, 1)
 		if e.Replaces != nil {
-			count(e.Replaces.Position, -1)
+			count(e.Replaces.NID, -1)
 		}
 	}
-	if len(position) > 0 {
+	if len(number) > 0 {
 		b.Queue(`
 			UPDATE rooms r SET state_bytes = r.state_bytes + n.bytes
 			FROM (SELECT e.room_nid, sum(w.sign * `+sizeOfState("e.json")+`) AS bytes
-				FROM unnest($1::bigint[], $2::bigint[]) AS w(position, sign) JOIN events e ON e.position = w.position
+				FROM unnest($1::bigint[], $2::bigint[]) AS w(event_nid, sign) JOIN events e ON e.event_nid = w.event_nid
 				GROUP BY e.room_nid) n
-			WHERE r.room_nid = n.room_nid`, position, sign)
+			WHERE r.room_nid = n.room_nid`, number, sign)
 	}
 	for _, e := range events {
 		if e.Staged.Redacted != nil && e.Staged.Target.StateKey != nil {
 			b.Queue(`
 				UPDATE rooms r SET state_bytes = r.state_bytes - `+sizeOfState("e.json")+` + `+sizeOfState("$2::bytea")+`
-				FROM events e JOIN room_state s ON s.position = e.position AND s.room_nid = e.room_nid AND s.replaced_at IS NULL
+				FROM events e JOIN room_state s ON s.event_nid = e.event_nid AND s.room_nid = e.room_nid AND s.replaced_at IS NULL
 				WHERE e.event_id = $1 AND e.redacted_by IS NULL AND r.room_nid = e.room_nid`, e.Staged.Target.ID, e.Staged.Redacted.JSON)
 		}
 	}

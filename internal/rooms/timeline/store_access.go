@@ -36,22 +36,22 @@ func (c *AccessChanges) Access() *Access {
 }
 
 // selectAccess reads the changes of history visibility and of the membership of
-// user $2 in rooms, in the order of positions. A room without any has one row.
+// user $2 in rooms, in the order of places. A room without any has one row.
 // Conditions go on r.
 const selectAccess = `
-	SELECT r.room_nid, coalesce(s.type, ''), coalesce(s.position, 0), coalesce(s.value, '')
+	SELECT r.room_nid, coalesce(s.type, ''), coalesce(s.place, 0), coalesce(s.value, '')
 	FROM rooms r LEFT JOIN LATERAL (
-		SELECT type, position, value FROM room_state
+		SELECT type, place, value FROM room_state
 		WHERE room_nid = r.room_nid AND type = 'm.room.history_visibility' AND state_key = ''
 		UNION ALL
-		SELECT type, position, value FROM room_state m
+		SELECT type, place, value FROM room_state m
 		WHERE room_nid = r.room_nid AND type = 'm.room.member' AND state_key = $2 AND NOT EXISTS (
 			SELECT FROM forgotten_rooms f
-			WHERE f.user_id = $2 AND f.room_nid = m.room_nid AND f.position >= m.position)) s ON true
-	WHERE %s ORDER BY s.position`
+			WHERE f.user_id = $2 AND f.room_nid = m.room_nid AND f.position * ` + placesEachSQL + ` >= m.place)) s ON true
+	WHERE %s ORDER BY s.place`
 
 // accessChanges reads the changes of history visibility and of one user's
-// membership in rooms, in the order of positions.
+// membership in rooms, in the order of places.
 func (s *Store) accessChanges(ctx context.Context, rooms []journal.RoomNID, userID string) (map[journal.RoomNID]*AccessChanges, error) {
 	return s.readAccess(ctx, `r.room_nid = ANY($1)`, rooms, userID)
 }

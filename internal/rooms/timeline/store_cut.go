@@ -18,8 +18,9 @@ import (
 // Left is an event that was found and not read, because those before it took up all
 // the bytes that one read may bring.
 type Left struct {
-	Room     journal.RoomNID
-	Position journal.Position
+	Room  journal.RoomNID
+	NID   EventNID
+	Place Place
 }
 
 // List is a list of events, which may have been cut: those in Left are read by a
@@ -55,11 +56,11 @@ func (l List) ByRoom() map[journal.RoomNID]List {
 type order struct{ cut, given string }
 
 var (
-	byRoom      = order{`room_nid, position`, `c.room_nid, c.position`}
-	oldestFirst = order{`position`, `c.position`}
-	newestFirst = order{`position DESC`, `c.position`}
+	byRoom      = order{`room_nid, place`, `c.room_nid, c.place`}
+	oldestFirst = order{`place`, `c.place`}
+	newestFirst = order{`place DESC`, `c.place`}
 	// evenly lets each room have its newest event, then each its second newest, and so on.
-	evenly = order{`nth, room_nid`, `c.position`}
+	evenly = order{`nth, room_nid`, `c.place`}
 )
 
 // selectCut reads events as selectEvents does, as many as have room in the bytes that
@@ -68,12 +69,12 @@ func selectCut(conditions string, o order, bytes string) string {
 	fits := func(column string) string { return `CASE WHEN c.before < ` + bytes + ` THEN c.` + column + ` END` }
 	nth := ``
 	if o == evenly {
-		nth = `, row_number() OVER (PARTITION BY e.room_nid ORDER BY e.position DESC) AS nth`
+		nth = `, row_number() OVER (PARTITION BY e.room_nid ORDER BY e.place DESC) AS nth`
 	}
 	return `
-	SELECT c.position, c.room_nid, c.version, c.event_id, c.type, c.state_key, c.sender, ` + fits("json") + `,
-		c.device_id, c.txn_id, c.prev_position, c.prev_id, c.prev_sender, ` + fits("prev_json") + `,
-		c.redaction_position, c.redaction_id, ` + fits("redaction_json") + `
+	SELECT c.event_nid, c.position, c.place, c.room_nid, c.version, c.event_id, c.type, c.state_key, c.sender, ` + fits("json") + `,
+		c.device_id, c.txn_id, c.prev_nid, c.prev_place, c.prev_id, c.prev_sender, ` + fits("prev_json") + `,
+		c.redaction_nid, c.redaction_place, c.redaction_id, ` + fits("redaction_json") + `
 	FROM (
 		SELECT *, sum(weight) OVER (ORDER BY ` + o.cut + ` ROWS UNBOUNDED PRECEDING) - weight AS before
 		FROM (SELECT ` + eventColumns + `,
@@ -105,30 +106,30 @@ func (s *Store) cutLarge(ctx context.Context, o order, bytes int64, conditions s
 const pagesOfDamage = 10
 
 // page reads a page of events, for who concludes from the number of them whether there
-// are more, and lists those that are on it and were not read. The positions are those
+// are more, and lists those that are on it and were not read. The numbers are those
 // of a query that is made for a filter, and of a length that is bounded: damaged
 // events do not count.
 func (s *Store) page(
-	ctx context.Context, o order, f *EventFilter, positions func(f *EventFilter) (sql string, args []any),
+	ctx context.Context, o order, f *EventFilter, numbers func(f *EventFilter) (sql string, args []any),
 ) (List, error) {
 	for i := 0; ; i++ {
-		sql, args := positions(f)
-		read, err := s.cut(ctx, o, reserve.Bytes(ctx), wherePosition(sql), args...)
+		sql, args := numbers(f)
+		read, err := s.cut(ctx, o, reserve.Bytes(ctx), whereNumber(sql), args...)
 		if err != nil || len(read.bad) == 0 || i == pagesOfDamage {
 			return read.List, err
 		}
-		at := make([]journal.Position, len(read.bad))
+		bad := make([]EventNID, len(read.bad))
 		for i := range read.bad {
-			at[i] = read.bad[i].position
+			bad[i] = read.bad[i].nid
 		}
-		f = f.withoutEvents(at)
+		f = f.withoutEvents(bad)
 	}
 }
 
-// list reads the events at the positions that a query gives, as far as further
-// conditions let through, by room and in the order of positions.
-func (s *Store) list(ctx context.Context, positions, conditions string, args ...any) (List, error) {
-	read, err := s.cut(ctx, byRoom, reserve.Bytes(ctx), wherePosition(positions)+conditions, args...)
+// list reads the events of the numbers that a query gives, as far as further
+// conditions let through, by room and in the order of places.
+func (s *Store) list(ctx context.Context, numbers, conditions string, args ...any) (List, error) {
+	read, err := s.cut(ctx, byRoom, reserve.Bytes(ctx), whereNumber(numbers)+conditions, args...)
 	if err == nil && len(read.Left) > 0 {
 		err = reserve.Ahead(ctx, partCost)
 	}
@@ -155,11 +156,11 @@ const (
 	partCost = 2 * (partBytes + 3*event.MaxBytes + 1<<10)
 )
 
-// cursor reads the events at the positions that a query gives in parts, of which it reads the
+// cursor reads the events of the numbers that a query returns in parts, of which it reads the
 // first.
-func (s *Store) cursor(ctx context.Context, positions string, args ...any) (*Cursor, error) {
+func (s *Store) cursor(ctx context.Context, numbers string, args ...any) (*Cursor, error) {
 	before := reserve.Used(ctx)
-	read, err := s.cut(ctx, byRoom, partBytes, wherePosition(positions), args...)
+	read, err := s.cut(ctx, byRoom, partBytes, whereNumber(numbers), args...)
 	if err == nil && len(read.Left) > 0 {
 		err = reserve.Ahead(ctx, partCost)
 	}
@@ -210,12 +211,12 @@ func (c *Cursor) read(ctx context.Context) error {
 	reserve.Drop(ctx, c.held)
 	c.held = 0
 	part := c.next.Left[:min(len(c.next.Left), max(c.wide, fewEvents), partEvents)]
-	at := make([]int64, len(part))
+	numbers := make([]int64, len(part))
 	for i := range part {
-		at[i] = int64(part[i].Position)
+		numbers[i] = int64(part[i].NID)
 	}
 	before := reserve.Used(ctx)
-	read, err := c.s.cutLarge(ctx, byRoom, partBytes, `WHERE e.position = ANY($1)`, at)
+	read, err := c.s.cutLarge(ctx, byRoom, partBytes, `WHERE e.event_nid = ANY($1)`, numbers)
 	if err != nil {
 		return err
 	}

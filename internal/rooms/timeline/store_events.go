@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/journal"
 )
 
-// errMoved says that the room's head is not where an event was built on.
+// errMoved says that the room has moved on since an event was built.
 const errMoved = "HS001"
 
 // Moved reports whether a commit failed because the room had moved on.
@@ -31,9 +31,9 @@ func queueEvents(b *pgx.Batch, entries []*journal.Entry) error {
 	events := make([]*Event, len(entries))
 	for i, entry := range entries {
 		e := eventOf(entry)
-		e.Position = entry.Position
+		e.Position, e.NID, e.Place = entry.Position, EventNID(entry.Position), PlaceOf(entry.Position)
 		if e.Replaces != nil && e.Replaces.event != nil {
-			e.Replaces.Position = e.Replaces.event.Position
+			e.Replaces.NID, e.Replaces.Place = e.Replaces.event.NID, e.Replaces.event.Place
 		}
 		events[i] = e
 	}
@@ -49,8 +49,8 @@ func queueEvents(b *pgx.Batch, entries []*journal.Entry) error {
 func queueNewRooms(b *pgx.Batch, events []*Event) {
 	for _, e := range events {
 		if e.Staged.NewRoom {
-			b.Queue(`INSERT INTO rooms (room_nid, room_id, version, head_event_id, depth, joined_members, invited_members)
-				VALUES ($1, $2, $3, '', 0, 0, 0)`, e.Room, e.RoomID, e.Version.ID)
+			b.Queue(`INSERT INTO rooms (room_nid, room_id, version, heads, depth, joined_members, invited_members)
+				VALUES ($1, $2, $3, '{}', 0, 0, 0)`, e.Room, e.RoomID, e.Version.ID)
 		}
 	}
 }
@@ -59,7 +59,8 @@ func queueNewRooms(b *pgx.Batch, events []*Event) {
 type heads struct {
 	index                  map[journal.RoomNID]int
 	room                   []journal.RoomNID
-	expected, head         []string
+	turn, turns            []int64 // where the room is expected, and how many more there are
+	head                   []string
 	depth, joined, invited []int64
 	broken                 bool
 }
@@ -70,21 +71,23 @@ func (h *heads) add(e *Event) {
 		i = len(h.room)
 		h.index[e.Room] = i
 		h.room = append(h.room, e.Room)
-		h.expected = append(h.expected, e.Staged.Head)
+		h.turn = append(h.turn, e.Staged.Turn)
+		h.turns = append(h.turns, 0)
 		h.head = append(h.head, "")
 		h.depth = append(h.depth, 0)
 		h.joined = append(h.joined, 0)
 		h.invited = append(h.invited, 0)
-	} else if h.head[i] != e.Staged.Head {
+	} else if h.turn[i]+h.turns[i] != e.Staged.Turn {
 		h.broken = true // built on an event that was not committed
 	}
+	h.turns[i]++
 	h.head[i], h.depth[i] = e.ID, e.Depth
 	h.joined[i] += int64(e.Staged.Joined)
 	h.invited[i] += int64(e.Staged.Invited)
 }
 
-// queueHeads moves each room's head from where the events were built on to the
-// last event, or fails the group with errMoved.
+// queueHeads moves each room's heads to the last event, if the room is still in the turn in
+// which the events were built; else it fails the group with errMoved.
 func queueHeads(b *pgx.Batch, events []*Event) {
 	h := &heads{index: map[journal.RoomNID]int{}}
 	for _, e := range events {
@@ -96,41 +99,41 @@ func queueHeads(b *pgx.Batch, events []*Event) {
 	}
 	b.Queue(`
 		WITH moved AS (
-			UPDATE rooms r SET head_event_id = n.head, depth = n.depth,
+			UPDATE rooms r SET heads = ARRAY[n.head], depth = n.depth, turn = n.turn + n.turns,
 				joined_members = r.joined_members + n.joined, invited_members = r.invited_members + n.invited
-			FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
-				AS n(room_nid, expected, head, depth, joined, invited)
-			WHERE r.room_nid = n.room_nid AND r.head_event_id = n.expected
+			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
+				AS n(room_nid, turn, turns, head, depth, joined, invited)
+			WHERE r.room_nid = n.room_nid AND r.turn = n.turn
 			RETURNING 1)
-		SELECT expect_rows(count(*), $7, '`+errMoved+`') FROM moved`,
-		h.room, h.expected, h.head, h.depth, h.joined, h.invited, wanted)
+		SELECT expect_rows(count(*), $8, '`+errMoved+`') FROM moved`,
+		h.room, h.turn, h.turns, h.head, h.depth, h.joined, h.invited, wanted)
 }
 
 func queueInsertEvents(b *pgx.Batch, events []*Event) {
 	n := len(events)
-	position, room := make([]journal.Position, n), make([]journal.RoomNID, n)
+	position, place, room := make([]journal.Position, n), make([]Place, n), make([]journal.RoomNID, n)
 	id, typ, sender, raw := make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
 	stateKey, redacts := make([]*string, n), make([]*string, n)
 	device, txn := make([]*string, n), make([]*string, n)
-	replaces, withURL := make([]*journal.Position, n), make([]bool, n)
+	replaces, withURL := make([]*EventNID, n), make([]bool, n)
 	for i, e := range events {
-		position[i], room[i], id[i], typ[i], sender[i], raw[i] = e.Position, e.Room, e.ID, e.Type, e.Sender, e.JSON
+		position[i], place[i], room[i], id[i], typ[i], sender[i], raw[i] = e.Position, e.Place, e.Room, e.ID, e.Type, e.Sender, e.JSON
 		stateKey[i], withURL[i] = e.StateKey, hasURL(e.Event.Content)
 		if e.Staged.Target != nil {
 			redacts[i] = &e.Staged.Target.ID
 		}
 		if e.Replaces != nil {
-			replaces[i] = &e.Replaces.Position
+			replaces[i] = &e.Replaces.NID
 		}
 		if e.TxnID != "" {
 			device[i], txn[i] = &e.DeviceID, &e.TxnID
 		}
 	}
 	b.Queue(`
-		INSERT INTO events (position, room_nid, event_id, type, state_key, sender, json, has_url, redacts, replaces, device_id, txn_id)
-		SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
-			$8::boolean[], $9::text[], $10::bigint[], $11::text[], $12::text[])`,
-		position, room, id, typ, stateKey, sender, raw, withURL, redacts, replaces, device, txn)
+		INSERT INTO events (event_nid, position, place, room_nid, event_id, type, state_key, sender, json, has_url, redacts, replaces, device_id, txn_id)
+		SELECT n.position, n.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[],
+			$9::boolean[], $10::text[], $11::bigint[], $12::text[], $13::text[]) AS n(position)`,
+		position, place, room, id, typ, stateKey, sender, raw, withURL, redacts, replaces, device, txn)
 }
 
 func nonEmpty(s string) *string {
@@ -149,12 +152,13 @@ func queueState(b *pgx.Batch, events []*Event) {
 	}
 	var room []journal.RoomNID
 	var typ, stateKey []string
-	var position []journal.Position
-	var replacedAt []*journal.Position
+	var number []EventNID
+	var place []Place
+	var replacedAt []*Place
 	var value []*string
 	var endRoom []journal.RoomNID
 	var endType, endKey []string
-	var endAt []journal.Position
+	var endAt []Place
 	last := map[key]int{}
 	for _, e := range events {
 		if e.StateKey == nil {
@@ -162,28 +166,28 @@ func queueState(b *pgx.Batch, events []*Event) {
 		}
 		k := key{e.Room, event.StateKey{Type: e.Type, Key: *e.StateKey}}
 		if before, ok := last[k]; ok {
-			replacedAt[before] = &e.Position
+			replacedAt[before] = &e.Place
 		} else if e.Replaces != nil {
 			endRoom, endType, endKey = append(endRoom, e.Room), append(endType, e.Type), append(endKey, *e.StateKey)
-			endAt = append(endAt, e.Position)
+			endAt = append(endAt, e.Place)
 		}
 		last[k] = len(room)
 		room, typ, stateKey = append(room, e.Room), append(typ, e.Type), append(stateKey, *e.StateKey)
-		position, replacedAt = append(position, e.Position), append(replacedAt, nil)
+		number, place, replacedAt = append(number, e.NID), append(place, e.Place), append(replacedAt, nil)
 		value = append(value, e.stateValue())
 	}
 	if len(endRoom) > 0 {
 		b.Queue(`
-			UPDATE room_state s SET replaced_at = n.position
-			FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]) AS n(room_nid, type, state_key, position)
+			UPDATE room_state s SET replaced_at = n.place
+			FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]) AS n(room_nid, type, state_key, place)
 			WHERE s.room_nid = n.room_nid AND s.type = n.type AND s.state_key = n.state_key AND s.replaced_at IS NULL`,
 			endRoom, endType, endKey, endAt)
 	}
 	if len(room) > 0 {
 		b.Queue(`
-			INSERT INTO room_state (room_nid, type, state_key, position, replaced_at, value)
-			SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[])`,
-			room, typ, stateKey, position, replacedAt, value)
+			INSERT INTO room_state (room_nid, type, state_key, event_nid, place, replaced_at, value)
+			SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])`,
+			room, typ, stateKey, number, place, replacedAt, value)
 	}
 }
 
@@ -196,10 +200,10 @@ func queueRedactions(b *pgx.Batch, events []*Event) {
 		}
 		target, redacted := e.Staged.Target, e.Staged.Redacted
 		b.Queue(`UPDATE events SET json = $2, has_url = $3, redacted_by = $4 WHERE event_id = $1 AND redacted_by IS NULL`,
-			target.ID, redacted.JSON, hasURL(redacted.Content), e.Position)
+			target.ID, redacted.JSON, hasURL(redacted.Content), e.NID)
 		if target.StateKey != nil {
-			b.Queue(`UPDATE room_state SET value = $5 WHERE room_nid = $1 AND type = $2 AND state_key = $3 AND position = $4`,
-				target.Room, target.Type, *target.StateKey, target.Position, valueOfState(redacted))
+			b.Queue(`UPDATE room_state SET value = $5 WHERE room_nid = $1 AND type = $2 AND state_key = $3 AND event_nid = $4`,
+				target.Room, target.Type, *target.StateKey, target.NID, valueOfState(redacted))
 		}
 	}
 }

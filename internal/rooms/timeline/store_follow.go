@@ -21,7 +21,7 @@ func (s *Store) EventsBetween(ctx context.Context, after, upTo journal.Position,
 	if events, ok := s.inWindow(after, upTo, types); ok {
 		return s.Cursor(List{Events: events}), nil
 	}
-	return s.cursor(ctx, `SELECT position FROM events WHERE position > $1 AND position <= $2 AND type = ANY($3)`, after, upTo, types)
+	return s.cursor(ctx, `SELECT e.event_nid FROM events e WHERE `+inJournal("e")+` AND e.type = ANY($3)`, after, upTo, types)
 }
 
 // inWindow gives the same out of memory, if everything is there.
@@ -39,33 +39,33 @@ func (s *Store) inWindow(after, upTo journal.Position, types []string) (events [
 	return events, ok
 }
 
-// RedactedBetween lists the positions of events that were redacted by those in
+// RedactedBetween lists the events that were redacted by those in
 // (after, upTo].
-func (s *Store) RedactedBetween(ctx context.Context, after, upTo journal.Position) ([]journal.Position, error) {
+func (s *Store) RedactedBetween(ctx context.Context, after, upTo journal.Position) ([]EventNID, error) {
 	if redactions, ok := s.inWindow(after, upTo, []string{event.TypeRedaction}); ok && len(redactions) == 0 {
 		return nil, nil
 	}
 	rows, _ := s.pool.Query(ctx, `
-		SELECT t.position FROM events e JOIN events t ON t.event_id = e.redacts
-		WHERE e.position > $1 AND e.position <= $2 AND e.redacts IS NOT NULL`, after, upTo)
-	list, err := pgx.CollectRows(rows, pgx.RowTo[journal.Position])
+		SELECT t.event_nid FROM events e JOIN events t ON t.event_id = e.redacts
+		WHERE `+inJournal("e")+` AND e.redacts IS NOT NULL`, after, upTo)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[EventNID])
 	if err != nil {
 		return nil, fmt.Errorf("list redacted events: %w", err)
 	}
 	return list, nil
 }
 
-// EventsAt reads the events at some positions, as many of the first as one read may
+// EventsOf reads the events of some numbers, as many of the first as one read may
 // bring, in no order.
-func (s *Store) EventsAt(ctx context.Context, positions []journal.Position) (List, error) {
-	asListed := order{`array_position($1::bigint[], position)`, `c.position`}
-	read, err := s.cut(ctx, asListed, reserve.Bytes(ctx), `WHERE e.position = ANY($1)`, positions)
+func (s *Store) EventsOf(ctx context.Context, numbers []EventNID) (List, error) {
+	asListed := order{`array_position($1::bigint[], event_nid)`, `c.place`}
+	read, err := s.cut(ctx, asListed, reserve.Bytes(ctx), `WHERE e.event_nid = ANY($1)`, numbers)
 	return read.List, err
 }
 
 // Neighbours reads the events next to each window's lower end (forward) or upper
 // end, at most limit of each. Windows may share events, which are given once, in
-// the order of positions. Where that is too much for one read, the oldest are left.
+// the order of places. Where that is too much for one read, the oldest are left.
 func (s *Store) Neighbours(ctx context.Context, windows []Window, forward bool, limit int) (List, error) {
 	direction := " DESC"
 	if forward {
@@ -73,13 +73,13 @@ func (s *Store) Neighbours(ctx context.Context, windows []Window, forward bool, 
 	}
 	room, low, high := columnsOfWindows(windows)
 	read, err := s.cut(ctx, newestFirst, reserve.Bytes(ctx), `
-		WHERE e.position IN (
-			SELECT near.position
+		WHERE e.event_nid IN (
+			SELECT near.event_nid
 			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
 			CROSS JOIN LATERAL (
-				SELECT n.position FROM events n
-				WHERE n.room_nid = w.room_nid AND n.position BETWEEN w.low AND w.high
-				ORDER BY n.position`+direction+` LIMIT $4) near)`, room, low, high, limit)
+				SELECT n.event_nid FROM events n
+				WHERE n.room_nid = w.room_nid AND n.place BETWEEN w.low AND w.high
+				ORDER BY n.place`+direction+` LIMIT $4) near)`, room, low, high, limit)
 	return read.List, err
 }
 

@@ -15,10 +15,10 @@ import (
 
 // Membership is how a user stands to a room now.
 type Membership struct {
-	Room   journal.RoomNID  `db:"room_nid"`
-	RoomID string           `db:"room_id"`
-	Value  string           `db:"value"`
-	Since  journal.Position `db:"position"`
+	Room   journal.RoomNID `db:"room_nid"`
+	RoomID string          `db:"room_id"`
+	Value  string          `db:"value"`
+	Since  Place           `db:"place"`
 }
 
 // Memberships lists how a user stands to rooms, one entry a room, but for rooms
@@ -26,15 +26,15 @@ type Membership struct {
 func (s *Store) Memberships(ctx context.Context, userID string) ([]Membership, error) {
 	list, err := reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.pool.Query(ctx, `
-			SELECT s.room_nid, r.room_id, s.value, s.position
+			SELECT s.room_nid, r.room_id, s.value, s.place
 			FROM room_state s JOIN rooms r USING (room_nid)
 			WHERE s.type = 'm.room.member' AND s.state_key = $1 AND s.replaced_at IS NULL
 				AND NOT EXISTS (SELECT FROM forgotten_rooms f
 					WHERE f.user_id = $1 AND f.room_nid = s.room_nid AND NOT EXISTS (
 						SELECT FROM room_state back
 						WHERE back.room_nid = s.room_nid AND back.type = s.type AND back.state_key = s.state_key
-							AND back.position > f.position AND back.value IN ('join', 'invite', 'knock')))
-			ORDER BY s.position`, userID)
+							AND back.place > f.position * `+placesEachSQL+` AND back.value IN ('join', 'invite', 'knock')))
+			ORDER BY s.place`, userID)
 		return rows
 	}, pgx.RowToStructByName[Membership], func(m Membership) int { return reserve.CostOfText(m.RoomID) + 2*int(unsafe.Sizeof(m)) })
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *Store) LongestJoined(
 		WHERE room_nid = $1 AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL
 			AND (state_key = ANY($2) OR $3 AND state_key <> ALL($4))
 			AND right(state_key, length($5)) = $5
-		ORDER BY position LIMIT 1`,
+		ORDER BY place LIMIT 1`,
 		room, users, others, named, ":"+server).Scan(&userID)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return "", fmt.Errorf("find who has been in a room for the longest: %w", err)

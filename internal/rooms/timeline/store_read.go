@@ -19,34 +19,36 @@ import (
 )
 
 // selectEvents reads events with what clients are told beside them: the state
-// event that they replaced, and the redaction; 0 stands for the position of what is
+// event that they replaced, and the redaction; 0 stands for the number of what is
 // not there. Conditions go on e (and r).
 const selectEvents = `SELECT ` + eventColumns + fromEvents
 
 const eventColumns = `
-	e.position, e.room_nid, r.version, e.event_id, e.type, e.state_key, e.sender, e.json,
+	e.event_nid, coalesce(e.position, 0) AS position, coalesce(e.place, 0) AS place, e.room_nid, r.version, e.event_id, e.type, e.state_key, e.sender, e.json,
 	coalesce(e.device_id, '') AS device_id, coalesce(e.txn_id, '') AS txn_id,
-	coalesce(p.position, 0) AS prev_position, p.event_id AS prev_id, p.sender AS prev_sender, p.json AS prev_json,
-	coalesce(d.position, 0) AS redaction_position, d.event_id AS redaction_id, d.json AS redaction_json`
+	coalesce(p.event_nid, 0) AS prev_nid, coalesce(p.place, 0) AS prev_place, p.event_id AS prev_id, p.sender AS prev_sender, p.json AS prev_json,
+	coalesce(d.event_nid, 0) AS redaction_nid, coalesce(d.place, 0) AS redaction_place, d.event_id AS redaction_id, d.json AS redaction_json`
 
 const fromEvents = `
 	FROM events e
 	JOIN rooms r ON r.room_nid = e.room_nid
-	LEFT JOIN events p ON p.position = e.replaces
-	LEFT JOIN events d ON d.position = e.redacted_by `
+	LEFT JOIN events p ON p.event_nid = e.replaces
+	LEFT JOIN events d ON d.event_nid = e.redacted_by `
 
 // eventRow is a row of selectEvents. One is used for all rows of a query.
 type eventRow struct {
-	position, room        int64
+	nid, position, place  int64
+	room                  int64
 	version               borrowed
 	eventID               string
 	typ, stateKey, sender borrowed
 	json                  []byte
 	deviceID, txnID       string
-	prevPosition          int64
+	prevNID, prevPlace    int64
 	prevID, prevSender    borrowed
 	prevJSON              borrowed
-	redactionPosition     int64
+	redactionNID          int64
+	redactionPlace        int64
 	redactionID           borrowed
 	redactionJSON         []byte
 }
@@ -64,9 +66,9 @@ func (b *borrowed) ScanBytes(v []byte) error {
 // columns is where the columns of selectEvents go.
 func (row *eventRow) columns() []any {
 	return []any{
-		&row.position, &row.room, &row.version, &row.eventID, &row.typ, &row.stateKey, &row.sender, &row.json,
-		&row.deviceID, &row.txnID, &row.prevPosition, &row.prevID, &row.prevSender, &row.prevJSON,
-		&row.redactionPosition, &row.redactionID, &row.redactionJSON,
+		&row.nid, &row.position, &row.place, &row.room, &row.version, &row.eventID, &row.typ, &row.stateKey, &row.sender, &row.json,
+		&row.deviceID, &row.txnID, &row.prevNID, &row.prevPlace, &row.prevID, &row.prevSender, &row.prevJSON,
+		&row.redactionNID, &row.redactionPlace, &row.redactionID, &row.redactionJSON,
 	}
 }
 
@@ -92,19 +94,20 @@ func (row *eventRow) event() (*Event, error) {
 		return nil, errors.New("its JSON is that of another event")
 	}
 	e := &Event{
-		Event: parsed, Room: journal.RoomNID(row.room), Position: journal.Position(row.position),
+		Event: parsed, Room: journal.RoomNID(row.room),
+		NID: EventNID(row.nid), Position: journal.Position(row.position), Place: Place(row.place),
 		DeviceID: row.deviceID, TxnID: row.txnID,
 	}
-	if row.prevPosition != 0 {
+	if row.prevNID != 0 {
 		e.Replaces = &Replaced{
-			EventID: string(row.prevID), Sender: string(row.prevSender), Position: journal.Position(row.prevPosition),
+			EventID: string(row.prevID), Sender: string(row.prevSender), NID: EventNID(row.prevNID), Place: Place(row.prevPlace),
 		}
 		e.Replaces.show(bytes.Clone(contentIn(row.prevJSON)))
 	}
-	if row.redactionPosition != 0 {
+	if row.redactionNID != 0 {
 		r := &redaction{redacted: parsed}
 		if because, err := event.ParseTrusted(v, string(row.redactionID), row.redactionJSON); err == nil {
-			r.because = &Event{Event: because, Room: e.Room, Position: journal.Position(row.redactionPosition)}
+			r.because = &Event{Event: because, Room: e.Room, NID: EventNID(row.redactionNID), Place: Place(row.redactionPlace)}
 		}
 		e.redaction.Store(r)
 	}
@@ -131,12 +134,12 @@ func contentIn(raw []byte) []byte {
 
 // damaged is a row of selectEvents that is of no use.
 type damaged struct {
-	id       string
-	position journal.Position
-	why      error
+	id  string
+	nid EventNID
+	why error
 }
 
-func (d *damaged) name() string { return fmt.Sprintf("event %s at position %d", d.id, d.position) }
+func (d *damaged) name() string { return fmt.Sprintf("event %s at position %d", d.id, d.nid) }
 
 func (d *damaged) err() error {
 	return fmt.Errorf("%s is %w: %w", d.name(), postgres.ErrDamaged, d.why)
@@ -167,7 +170,7 @@ func sortEvents(rows pgx.Rows, c *reserve.Counter, most int64) (found, error) {
 		}
 		most -= row.weight()
 		if row.json == nil {
-			f.Left = append(f.Left, Left{journal.RoomNID(row.room), journal.Position(row.position)})
+			f.Left = append(f.Left, Left{journal.RoomNID(row.room), EventNID(row.nid), Place(row.place)})
 			return c.Add(int(unsafe.Sizeof(Left{})))
 		}
 		if err := c.Add(row.cost()); err != nil {
@@ -176,7 +179,7 @@ func sortEvents(rows pgx.Rows, c *reserve.Counter, most int64) (found, error) {
 		if e, err := row.event(); err == nil {
 			f.Events = append(f.Events, e)
 		} else {
-			f.bad = append(f.bad, damaged{row.eventID, journal.Position(row.position), err})
+			f.bad = append(f.bad, damaged{row.eventID, EventNID(row.nid), err})
 		}
 		return nil
 	})
@@ -232,12 +235,12 @@ func (s *Store) soundEvents(ctx context.Context, sql string, args ...any) (event
 	return events, err
 }
 
-// atPositions reads the events at the positions that a query gives. The positions are
+// byNumbers reads the events of the numbers that a query gives. The numbers are
 // found first and the events by them: joined in one go, PostgreSQL may choose to
 // read whole tables, as long as it has no statistics.
-func atPositions(query string) string { return selectEvents + wherePosition(query) }
+func byNumbers(query string) string { return selectEvents + whereNumber(query) }
 
-func wherePosition(query string) string { return `WHERE e.position = ANY(ARRAY(` + query + `))` }
+func whereNumber(query string) string { return `WHERE e.event_nid = ANY(ARRAY(` + query + `))` }
 
 // EventByID reads one event of a room. M_NOT_FOUND if it has none of that ID.
 func (s *Store) EventByID(ctx context.Context, room journal.RoomNID, eventID string) (*Event, error) {
@@ -272,10 +275,10 @@ func (s *Store) CurrentState(ctx context.Context, room journal.RoomNID, keys []e
 	for i, k := range keys {
 		types[i], stateKeys[i] = k.Type, k.Key
 	}
-	events, err := s.soundEvents(ctx, atPositions(`
-		SELECT s.position FROM unnest($2::text[], $3::text[]) AS w(type, state_key)
+	events, err := s.soundEvents(ctx, byNumbers(`
+		SELECT s.event_nid FROM unnest($2::text[], $3::text[]) AS w(type, state_key)
 		CROSS JOIN LATERAL (
-			SELECT position FROM room_state
+			SELECT event_nid FROM room_state
 			WHERE room_nid = $1 AND type = w.type AND state_key = w.state_key AND replaced_at IS NULL LIMIT 1) s`),
 		room, types, stateKeys)
 	if err != nil {
@@ -311,7 +314,7 @@ const newestTried = 10
 func NewestEvent(ctx context.Context, conn *pgx.Conn) (*event.Event, error) {
 	rows, _ := conn.Query(ctx, `
 		SELECT r.version, e.event_id, e.json FROM events e JOIN rooms r ON r.room_nid = e.room_nid
-		ORDER BY e.position DESC LIMIT $1`, newestTried)
+		ORDER BY e.event_nid DESC LIMIT $1`, newestTried)
 	var newest *event.Event
 	var version, id string
 	var raw []byte

@@ -13,13 +13,16 @@ import (
 
 // Room is a row of the table of rooms.
 type Room struct {
-	NID            journal.RoomNID `db:"room_nid"`
-	Version        string          `db:"version"`
-	HeadEventID    string          `db:"head_event_id"`
-	Depth          int64           `db:"depth"`
-	JoinedMembers  int64           `db:"joined_members"`
-	InvitedMembers int64           `db:"invited_members"`
-	StateBytes     int64           `db:"state_bytes"`
+	NID     journal.RoomNID `db:"room_nid"`
+	Version string          `db:"version"`
+	// Heads are the events that nothing is built on yet, Depth the largest of theirs.
+	Heads []string `db:"heads"`
+	Depth int64    `db:"depth"`
+	// Turn is how many events have moved the heads.
+	Turn           int64 `db:"turn"`
+	JoinedMembers  int64 `db:"joined_members"`
+	InvitedMembers int64 `db:"invited_members"`
+	StateBytes     int64 `db:"state_bytes"`
 }
 
 // Room reads the row of a room. M_NOT_FOUND if there is none of that ID, M_INVALID_PARAM
@@ -29,7 +32,7 @@ func (s *Store) Room(ctx context.Context, roomID string) (*Room, error) {
 		return nil, matrix.Errorf(matrix.InvalidParam, "this is not a room ID")
 	}
 	rows, _ := s.pool.Query(ctx, `
-		SELECT room_nid, version, head_event_id, depth, joined_members, invited_members, state_bytes
+		SELECT room_nid, version, heads, depth, turn, joined_members, invited_members, state_bytes
 		FROM rooms WHERE room_id = $1`, roomID)
 	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Room])
 	if errors.Is(err, pgx.ErrNoRows) {

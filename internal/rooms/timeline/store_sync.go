@@ -13,12 +13,12 @@ import (
 )
 
 // What stands in this file reads many rooms at once, for /sync. It asks nobody
-// whether they may know: the caller brings the ranges of positions that they may.
+// whether they may know: the caller brings the ranges of places that they may.
 
 // EventOf gives the room event that a journal entry holds, or nil.
 func EventOf(e *journal.Entry) *Event { return eventOf(e) }
 
-// Window is a range of a room's positions to read.
+// Window is a range of a room's places to read.
 type Window struct {
 	Room journal.RoomNID
 	Range
@@ -53,11 +53,11 @@ func (s *Store) timelines(ctx context.Context, o order, windows []Window, limit 
 	list, err := s.page(ctx, o, f, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1}}
 		sql := `
-		SELECT n.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+		SELECT n.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
 		CROSS JOIN LATERAL (
-			SELECT e.position FROM events e
-			WHERE e.room_nid = w.room_nid AND e.position BETWEEN w.low AND w.high` + f.where(q) + `
-			ORDER BY e.position DESC LIMIT $4) n`
+			SELECT e.event_nid, e.place FROM events e
+			WHERE e.room_nid = w.room_nid AND e.place BETWEEN w.low AND w.high` + f.where(q) + `
+			ORDER BY e.place DESC LIMIT $4) n`
 		return sql, q.args
 	})
 	slices.Reverse(list.Events)
@@ -76,14 +76,14 @@ func (s *Store) TimelinesButMembers(ctx context.Context, windows []Window, limit
 	list, err := s.page(ctx, evenly, nil, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1, userID, maxLooked}}
 		sql := `
-		SELECT n.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+		SELECT n.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
 		CROSS JOIN LATERAL (
-			SELECT looked.position FROM (
-				SELECT e.position, e.type, e.state_key, e.sender FROM events e
-				WHERE e.room_nid = w.room_nid AND e.position BETWEEN w.low AND w.high` + f.where(q) + `
-				ORDER BY e.position DESC LIMIT $6) looked
+			SELECT looked.event_nid FROM (
+				SELECT e.event_nid, e.place, e.type, e.state_key, e.sender FROM events e
+				WHERE e.room_nid = w.room_nid AND e.place BETWEEN w.low AND w.high` + f.where(q) + `
+				ORDER BY e.place DESC LIMIT $6) looked
 			WHERE looked.type <> 'm.room.member' OR looked.state_key IS NULL OR looked.state_key = $5 OR looked.sender = $5
-			ORDER BY looked.position DESC LIMIT $4) n`
+			ORDER BY looked.place DESC LIMIT $4) n`
 		return sql, q.args
 	})
 	slices.Reverse(list.Events)
@@ -97,46 +97,46 @@ func (s *Store) Oldest(ctx context.Context, windows []Window, limit int, f *Even
 	return s.page(ctx, oldestFirst, f, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1}}
 		sql := `
-		SELECT n.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+		SELECT n.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
 		CROSS JOIN LATERAL (
-			SELECT e.position FROM events e
-			WHERE e.room_nid = w.room_nid AND e.position BETWEEN w.low AND w.high` + f.where(q) + `
-			ORDER BY e.position LIMIT $4) n
-		ORDER BY n.position LIMIT $4`
+			SELECT e.event_nid, e.place FROM events e
+			WHERE e.room_nid = w.room_nid AND e.place BETWEEN w.low AND w.high` + f.where(q) + `
+			ORDER BY e.place LIMIT $4) n
+		ORDER BY n.place LIMIT $4`
 		return sql, q.args
 	})
 }
 
-// RoomAt is a room at a position.
+// RoomAt is a room at a place.
 type RoomAt struct {
 	Room journal.RoomNID
-	At   journal.Position
+	At   Place
 }
 
-// stateAt gives the positions of the state of each room $1 at its position $2.
+// stateAt gives the numbers of the state of each room $1 at its place $2.
 // What holds now and what has been replaced since are found by an index each.
 const stateAt = `
-	SELECT s.position FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
+	SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
 	CROSS JOIN LATERAL (
-		SELECT position, type, state_key, value FROM room_state
-		WHERE room_nid = w.room_nid AND replaced_at IS NULL AND position <= w.at
+		SELECT event_nid, type, state_key, value FROM room_state
+		WHERE room_nid = w.room_nid AND replaced_at IS NULL AND place <= w.at
 		UNION ALL
-		SELECT position, type, state_key, value FROM room_state
-		WHERE room_nid = w.room_nid AND replaced_at > w.at AND position <= w.at) s `
+		SELECT event_nid, type, state_key, value FROM room_state
+		WHERE room_nid = w.room_nid AND replaced_at > w.at AND place <= w.at) s `
 
 // stateButMembersAt is stateAt without the members, however many there are: of what
 // holds now, the index gives what stands before them and after them.
 const stateButMembersAt = `
-	SELECT s.position FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
+	SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
 	CROSS JOIN LATERAL (
-		SELECT position FROM room_state
-		WHERE room_nid = w.room_nid AND type < 'm.room.member' AND replaced_at IS NULL AND position <= w.at
+		SELECT event_nid FROM room_state
+		WHERE room_nid = w.room_nid AND type < 'm.room.member' AND replaced_at IS NULL AND place <= w.at
 		UNION ALL
-		SELECT position FROM room_state
-		WHERE room_nid = w.room_nid AND type > 'm.room.member' AND replaced_at IS NULL AND position <= w.at
+		SELECT event_nid FROM room_state
+		WHERE room_nid = w.room_nid AND type > 'm.room.member' AND replaced_at IS NULL AND place <= w.at
 		UNION ALL
-		SELECT position FROM room_state
-		WHERE room_nid = w.room_nid AND type <> 'm.room.member' AND replaced_at > w.at AND position <= w.at) s`
+		SELECT event_nid FROM room_state
+		WHERE room_nid = w.room_nid AND type <> 'm.room.member' AND replaced_at > w.at AND place <= w.at) s`
 
 func columnsOf(rooms []RoomAt) (room, at []int64) {
 	room, at = make([]int64, len(rooms)), make([]int64, len(rooms))
@@ -146,16 +146,16 @@ func columnsOf(rooms []RoomAt) (room, at []int64) {
 	return room, at
 }
 
-// States reads the state of each room at its position, as far as the filter
+// States reads the state of each room at its place, as far as the filter
 // lets through; without the members if withMembers is false. What one read cannot
 // bring is left.
 func (s *Store) States(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) (List, error) {
 	room, at := columnsOf(rooms)
 	q := &query{args: []any{room, at}}
-	return s.list(ctx, statePositions(withMembers), f.where(q), q.args...)
+	return s.list(ctx, stateNumbers(withMembers), f.where(q), q.args...)
 }
 
-func statePositions(withMembers bool) string {
+func stateNumbers(withMembers bool) string {
 	if withMembers {
 		return stateAt
 	}
@@ -166,12 +166,12 @@ func statePositions(withMembers bool) string {
 // is at Until, but as it was at Start where the timeline shows the change.
 type Around struct {
 	Room         journal.RoomNID
-	Start, Until journal.Position
+	Start, Until Place
 }
 
-// StatesAround is States for who is shown timelines with state events at some positions.
+// StatesAround is States for who is shown timelines with some state events.
 func (s *Store) StatesAround(
-	ctx context.Context, rooms []Around, shown []journal.Position, f *EventFilter, withMembers bool,
+	ctx context.Context, rooms []Around, shown []EventNID, f *EventFilter, withMembers bool,
 ) (List, error) {
 	n := len(rooms)
 	room, start, until := make([]int64, n), make([]int64, n), make([]int64, n)
@@ -183,27 +183,27 @@ func (s *Store) StatesAround(
 	if !withMembers { // but those that have changed out of sight
 		but = ` AND s.type <> 'm.room.member'
 	UNION ALL
-	SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, until, start)
-	JOIN room_state s ON s.room_nid = w.room_nid AND s.position > w.start AND s.position <= w.until
-	WHERE s.type = 'm.room.member' AND (s.replaced_at IS NULL OR s.replaced_at > w.until) AND s.position <> ALL($4)`
+	SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, until, start)
+	JOIN room_state s ON s.room_nid = w.room_nid AND s.place > w.start AND s.place <= w.until
+	WHERE s.type = 'm.room.member' AND (s.replaced_at IS NULL OR s.replaced_at > w.until) AND s.event_nid <> ALL($4)`
 	}
-	positions := `
-	SELECT held.position FROM (` + statePositions(withMembers) + `) held WHERE held.position <> ALL($4::bigint[])
+	numbers := `
+	SELECT held.event_nid FROM (` + stateNumbers(withMembers) + `) held WHERE held.event_nid <> ALL($4::bigint[])
 	UNION ALL
-	SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, until, start)
-	JOIN room_state s ON s.room_nid = w.room_nid AND s.position <= w.start AND s.replaced_at > w.start AND s.replaced_at <= w.until
+	SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, until, start)
+	JOIN room_state s ON s.room_nid = w.room_nid AND s.place <= w.start AND s.replaced_at > w.start AND s.replaced_at <= w.until
 	WHERE EXISTS (SELECT FROM room_state n WHERE n.room_nid = s.room_nid AND n.type = s.type AND n.state_key = s.state_key
-		AND n.position > w.start AND n.position <= w.until AND n.position = ANY($4))` + but
-	return s.list(ctx, positions, f.where(q), q.args...)
+		AND n.place > w.start AND n.place <= w.until AND n.event_nid = ANY($4))` + but
+	return s.list(ctx, numbers, f.where(q), q.args...)
 }
 
-// MemberAt is a user's place in a room at a position.
+// MemberAt is how a user stands to a room at a place.
 type MemberAt struct {
 	RoomAt
 	User string
 }
 
-// MemberEvents reads the member events that there are for the places, as far as the
+// MemberEvents reads the member events that there are for them, as far as the
 // filter lets through. What one read cannot bring is left.
 func (s *Store) MemberEvents(ctx context.Context, members []MemberAt, f *EventFilter) (List, error) {
 	n := len(members)
@@ -213,16 +213,16 @@ func (s *Store) MemberEvents(ctx context.Context, members []MemberAt, f *EventFi
 	}
 	q := &query{args: []any{room, at, user}}
 	return s.list(ctx, `
-		SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w(room_nid, at, user_id)
+		SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w(room_nid, at, user_id)
 		CROSS JOIN LATERAL (`+memberAt("w.user_id")+`) s`, f.where(q), q.args...)
 }
 
-// memberAt selects the member event of a user in room w.room_nid at position w.at.
+// memberAt selects the member event of a user in room w.room_nid at place w.at.
 func memberAt(user string) string {
 	return `
-			SELECT position FROM room_state
+			SELECT event_nid FROM room_state
 			WHERE room_nid = w.room_nid AND type = 'm.room.member' AND state_key = ` + user + `
-				AND position <= w.at AND (replaced_at IS NULL OR replaced_at > w.at) LIMIT 1`
+				AND place <= w.at AND (replaced_at IS NULL OR replaced_at > w.at) LIMIT 1`
 }
 
 // strippedTypes is what stripped state holds: client-server API, "Stripped state".
@@ -231,7 +231,7 @@ var strippedTypes = []string{
 }
 
 // Stripped reads what is shown of rooms to users who are invited to them or knock:
-// the stripped state at a position, the user's own member event and, beside an
+// the stripped state at a place, the user's own member event and, beside an
 // invitation, that of the user who invites, from which clients take the name and the
 // picture of that user. What one read cannot bring is left.
 func (s *Store) Stripped(ctx context.Context, rooms []RoomAt, userID string) (List, error) {
@@ -239,9 +239,9 @@ func (s *Store) Stripped(ctx context.Context, rooms []RoomAt, userID string) (Li
 	return s.list(ctx, stateAt+`
 		WHERE s.type = ANY($3) AND s.state_key = '' OR s.type = 'm.room.member' AND s.state_key = $4
 		UNION ALL
-		SELECT inviter.position FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
+		SELECT inviter.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
 		CROSS JOIN LATERAL (`+memberAt("$4")+`) own
-		JOIN events e ON e.position = own.position
+		JOIN events e ON e.event_nid = own.event_nid
 		CROSS JOIN LATERAL (`+memberAt("e.sender")+`) inviter`,
 		"", room, at, strippedTypes, userID)
 }
@@ -250,7 +250,7 @@ func (s *Store) Stripped(ctx context.Context, rooms []RoomAt, userID string) (Li
 // before Start, and to what it is at UpTo.
 type Delta struct {
 	Room               journal.RoomNID
-	Since, Start, UpTo journal.Position
+	Since, Start, UpTo Place
 }
 
 // StateChanges reads the state events after Since that held just before Start,
@@ -263,11 +263,11 @@ func (s *Store) StateChanges(ctx context.Context, deltas []Delta) (List, error) 
 		room[i], since[i], start[i], upTo[i] = int64(d.Room), int64(d.Since), int64(d.Start), int64(d.UpTo)
 	}
 	return s.list(ctx, `
-		SELECT s.position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)
+		SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)
 		CROSS JOIN LATERAL (
-			SELECT position FROM room_state
-			WHERE room_nid = w.room_nid AND position > w.since AND position <= w.up_to
-				AND (position < w.start AND (replaced_at IS NULL OR replaced_at >= w.start)
+			SELECT event_nid FROM room_state
+			WHERE room_nid = w.room_nid AND place > w.since AND place <= w.up_to
+				AND (place < w.start AND (replaced_at IS NULL OR replaced_at >= w.start)
 					OR replaced_at IS NULL OR replaced_at > w.up_to)) s`, "", room, since, start, upTo)
 }
 
@@ -290,18 +290,18 @@ func (s *Store) Summaries(ctx context.Context, rooms []journal.RoomNID, userID s
 				SELECT s.state_key FROM room_state s
 				WHERE s.room_nid = r.room_nid AND s.type = 'm.room.member' AND s.replaced_at IS NULL
 					AND s.value IN ('leave', 'ban') AND s.state_key <> $2
-				ORDER BY s.position LIMIT $3) END
+				ORDER BY s.place LIMIT $3) END
 		FROM rooms r
 		CROSS JOIN LATERAL (SELECT ARRAY(
 			SELECT h.state_key FROM (
-				(SELECT s.state_key, s.position FROM room_state s
+				(SELECT s.state_key, s.place FROM room_state s
 				WHERE s.room_nid = r.room_nid AND s.type = 'm.room.member' AND s.replaced_at IS NULL
-					AND s.value = 'join' AND s.state_key <> $2 ORDER BY s.position LIMIT $3)
+					AND s.value = 'join' AND s.state_key <> $2 ORDER BY s.place LIMIT $3)
 				UNION ALL
-				(SELECT s.state_key, s.position FROM room_state s
+				(SELECT s.state_key, s.place FROM room_state s
 				WHERE s.room_nid = r.room_nid AND s.type = 'm.room.member' AND s.replaced_at IS NULL
-					AND s.value = 'invite' AND s.state_key <> $2 ORDER BY s.position LIMIT $3)) h
-			ORDER BY h.position LIMIT $3) AS users) present
+					AND s.value = 'invite' AND s.state_key <> $2 ORDER BY s.place LIMIT $3)) h
+			ORDER BY h.place LIMIT $3) AS users) present
 		WHERE r.room_nid = ANY($1)`, rooms, userID, heroes)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Summary])
 	if err != nil {
@@ -356,10 +356,10 @@ func (s *Store) Standings(ctx context.Context, userID string) ([]*Standing, erro
 // those that the user has come back to.
 func (s *Store) forgotten(ctx context.Context, userID string, but []journal.RoomNID) ([]Membership, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT s.room_nid, r.room_id, s.value, s.position
+		SELECT s.room_nid, r.room_id, s.value, s.place
 		FROM forgotten_rooms f
 		JOIN room_state s ON s.room_nid = f.room_nid AND s.type = 'm.room.member' AND s.state_key = f.user_id
-			AND s.replaced_at IS NULL AND s.position <= f.position
+			AND s.replaced_at IS NULL AND s.place <= f.position * `+placesEachSQL+`
 		JOIN rooms r ON r.room_nid = f.room_nid
 		WHERE f.user_id = $1 AND f.room_nid <> ALL($2)`, userID, but)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Membership])
@@ -380,13 +380,13 @@ func (s *Store) Visibilities(ctx context.Context, room journal.RoomNID) (Changes
 
 // Inviters says who sent the member events of a user that are among those left.
 func (s *Store) Inviters(ctx context.Context, left []Left, userID string) (map[journal.RoomNID]string, error) {
-	at := make([]int64, len(left))
+	numbers := make([]int64, len(left))
 	for i := range left {
-		at[i] = int64(left[i].Position)
+		numbers[i] = int64(left[i].NID)
 	}
 	rows, _ := s.pool.Query(ctx, `
 		SELECT room_nid, sender FROM events
-		WHERE position = ANY($1) AND type = 'm.room.member' AND state_key = $2`, at, userID)
+		WHERE event_nid = ANY($1) AND type = 'm.room.member' AND state_key = $2`, numbers, userID)
 	senders := map[journal.RoomNID]string{}
 	var nid journal.RoomNID
 	var sender string

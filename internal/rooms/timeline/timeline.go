@@ -67,7 +67,7 @@ func New(o Options) *Store {
 func (s *Store) committed(v journal.View, entries []*journal.Entry) {
 	for _, entry := range entries {
 		if erasure, ok := entry.Value.(*Erasure); ok {
-			s.erased.add(erasure.UserID, entry.Position)
+			s.erased.add(erasure.UserID, PlaceOf(entry.Position))
 		}
 		e := eventOf(entry)
 		if e == nil {

@@ -1,6 +1,11 @@
 package client
 
-import "homeserver/internal/httpapi"
+import (
+	"encoding/json"
+	"sync"
+
+	"homeserver/internal/httpapi"
+)
 
 // specVersions are the versions of the specification whose endpoints are served,
 // in the shapes that they have there. A later one joins the list together with
@@ -37,5 +42,11 @@ type versionsAnswer struct {
 // has beside them. Anybody may ask. Section "API Versions",
 // GET /_matrix/client/versions.
 func (a *api) versions(*httpapi.Request) (any, error) {
-	return versionsAnswer{specVersions, unstableFeatures}, nil
+	return encodedVersions()
 }
+
+// encodedVersions is the answer, which is always the same.
+var encodedVersions = sync.OnceValues(func() (any, error) {
+	answer, err := json.Marshal(versionsAnswer{specVersions, unstableFeatures})
+	return json.RawMessage(answer), err
+})

@@ -5,12 +5,11 @@
 // # The way of a request
 //
 //	observe    request ID, CORS and security headers, access log, metrics, panics (observe.go)
-//	compress   gzip for answers of 1 KiB and more
 //	route      chi, on the path as it was sent (mount.go); 404 and 405 M_UNRECOGNIZED
 //	serve      path parameters, query, access token, body: each checked once (serve.go);
 //	           how often the caller may (work.go), and how much goes on at once (overload.go)
 //	handler    decode, call one service method, return
-//	respond    the answer or the error becomes JSON (respond.go)
+//	respond    the answer or the error becomes JSON (respond.go), with gzip from 1 KiB on
 //
 // Files take two ways round: a handler that is marked as [Streaming] reads its body
 // itself, by [Request.Stream], and an answer that is a http.Handler writes itself.

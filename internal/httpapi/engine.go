@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -11,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/klauspost/compress/gzhttp"
-	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/httpapi/ratelimit"
@@ -65,11 +62,13 @@ type Engine struct {
 	maxBodyBytes   int64
 	bodyTimeout    time.Duration
 	answerTimeout  time.Duration
+	compress       func(http.Handler) http.HandlerFunc
 
 	log      *slog.Logger
 	quiet    bool // no line for each request
 	registry *prometheus.Registry
 	metrics  *metrics
+	outcomes *outcomes
 
 	run      string        // prefix of this run's request IDs
 	requests atomic.Uint64 // count of them
@@ -94,7 +93,11 @@ func New(o Options) (*Engine, error) {
 	if e.metrics, err = newMetrics(e.registry); err != nil {
 		return nil, err
 	}
+	e.outcomes = &outcomes{metrics: e.metrics, log: e.log.Handler(), all: map[outcomeKey]*outcome{}}
 	if e.bounds, err = newBounds(o.Bounds, e.registry); err != nil {
+		return nil, err
+	}
+	if e.compress, err = newCompress(); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -108,17 +111,7 @@ func (e *Engine) Handler(table []Route) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The fastest level: an answer is compressed once and read once, and the
-	// machine has better things to do. No zstd: its encoders hold megabytes.
-	compress, err := gzhttp.NewWrapper(
-		gzhttp.MinSize(1<<10),
-		gzhttp.CompressionLevel(gzip.BestSpeed),
-		gzhttp.EnableZstd(false),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("set up compression: %w", err)
-	}
-	return e.observe(compress(router)), nil
+	return e.observe(router), nil
 }
 
 func orDefault[T comparable](value, fallback T) T {

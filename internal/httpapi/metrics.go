@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,19 +50,64 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) observe(x *exchange, method string, status int, duration time.Duration) {
-	route := "unknown"
-	if x.route != nil {
-		route = x.route.Path
-	}
+// outcome is a way in which requests end: an endpoint, a method and a status. What all
+// that end so have in common is found and put into words once.
+type outcome struct {
+	status          int
+	requests, bytes prometheus.Counter
+	duration        prometheus.Observer
+	log             slog.Handler // for lines that need not name the endpoint, the method and the status any more
+}
+
+// count counts one request.
+func (o *outcome) count(bytes int64, duration time.Duration) {
+	o.requests.Inc()
+	o.duration.Observe(duration.Seconds())
+	o.bytes.Add(float64(bytes))
+}
+
+type outcomeKey struct {
+	route  *Route // nil: no such endpoint
+	method string
+	status int
+}
+
+// outcomes are all that there were. The route table bounds them.
+type outcomes struct {
+	metrics *metrics
+	log     slog.Handler
+
+	mu  sync.RWMutex
+	all map[outcomeKey]*outcome
+}
+
+// of returns the outcome of a request.
+func (o *outcomes) of(route *Route, method string, status int) *outcome {
 	switch method {
 	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodHead, http.MethodOptions:
 	default:
 		method = "unknown"
 	}
-	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
-	m.duration.WithLabelValues(route, method).Observe(duration.Seconds())
-	m.bytes.WithLabelValues(route, method).Add(float64(x.bytes))
+	key := outcomeKey{route, method, status}
+	o.mu.RLock()
+	known := o.all[key]
+	o.mu.RUnlock()
+	if known != nil {
+		return known
+	}
+	path, log := "unknown", o.log
+	if route != nil {
+		path = route.Path
+		log = log.WithAttrs([]slog.Attr{slog.String("method", method), slog.String("route", path), slog.Int("status", status)})
+	}
+	known = &outcome{
+		status: status, log: log, requests: o.metrics.requests.WithLabelValues(path, method, strconv.Itoa(status)),
+		duration: o.metrics.duration.WithLabelValues(path, method), bytes: o.metrics.bytes.WithLabelValues(path, method),
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all[key] = known
+	return known
 }
 
 // MetricsHandler serves everything in the registry in Prometheus' format. It is

@@ -122,9 +122,9 @@ func routeAsSent(next http.Handler) http.Handler {
 		if len(path) > 1 {
 			path = strings.TrimSuffix(path, "/")
 		}
-		rctx := chi.RouteContext(r.Context())
-		rctx.RoutePath = path
-		rctx.RouteMethod = http.MethodGet
+		x := exchangeOf(r)
+		x.params.RoutePath = path
+		x.params.RouteMethod = http.MethodGet
 		next.ServeHTTP(w, r)
 	})
 }

@@ -9,10 +9,14 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
+
+	"github.com/go-chi/chi/v5"
 
 	"homeserver/internal/gauge"
 	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
 )
 
@@ -25,10 +29,14 @@ const statusClientGone = 499
 // below it write to.
 type exchange struct {
 	http.ResponseWriter
-	engine *Engine
+	engine  *Engine
+	context requestContext
+	params  *chi.Context // the route that chi has found, and the parts of its path
 
 	id      string
+	ids     [1]string  // room for the header's list of it
 	client  netip.Addr // the real client's, behind trusted proxies too
+	address string     // the same as text
 	started time.Time
 	route   *Route // nil: no such endpoint
 	user    string // empty: nobody, or not yet known
@@ -42,10 +50,40 @@ type exchange struct {
 	bodyHeld int64            // how much of the memory for bodies is its
 	account  *reserve.Account // of what is read and answered; nil: not yet
 
+	compressed bool // the answer is, if it is long enough
+
 	status int // 0: nothing was written yet
 	bytes  int64
 	gone   bool // the client went away while it was being served
 }
+
+// requestContext is the context of a request. It is made once for each, and finds for
+// whoever asks what has become known meanwhile: a layer for each would copy the request
+// every time.
+type requestContext struct {
+	context.Context
+	x *exchange
+}
+
+// Value returns what the exchange knows, or else what the context beneath does.
+func (c *requestContext) Value(key any) any {
+	switch key {
+	case exchangeKey{}:
+		return c.x
+	case chi.RouteCtxKey:
+		return c.x.params
+	case matrix.CallerKey{}:
+		if c.x.account != nil {
+			return c.x.caller()
+		}
+	case reserve.AccountKey{}:
+		return c.x.account
+	}
+	return c.Context.Value(key)
+}
+
+// routings are the contexts of chi that can be used again.
+var routings = sync.Pool{New: func() any { return chi.NewRouteContext() }}
 
 type exchangeKey struct{}
 
@@ -80,7 +118,8 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 func (e *Engine) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer := peerAddress(r)
-		x := &exchange{ResponseWriter: w, engine: e, started: time.Now(), client: peer}
+		x := &exchange{ResponseWriter: w, engine: e, started: time.Now(), client: peer, params: routings.Get().(*chi.Context)}
+		x.context = requestContext{r.Context(), x}
 		x.id = e.newRequestID()
 		if e.trusted(peer) {
 			x.client = e.forwardedFor(r, peer)
@@ -88,7 +127,8 @@ func (e *Engine) observe(next http.Handler) http.Handler {
 				x.id = id
 			}
 		}
-		setCommonHeaders(w.Header(), x.id)
+		x.address, x.ids[0] = x.client.String(), x.id
+		setCommonHeaders(w.Header(), x.ids[:])
 		e.metrics.inFlight.Inc()
 		defer e.finish(x, r)
 
@@ -96,7 +136,7 @@ func (e *Engine) observe(next http.Handler) http.Handler {
 			x.WriteHeader(http.StatusNoContent)
 			return
 		}
-		next.ServeHTTP(x, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+		next.ServeHTTP(x, r.WithContext(&x.context))
 	})
 }
 
@@ -124,11 +164,11 @@ func SetCORSHeaders(h http.Header) {
 // setCommonHeaders sets what every answer carries: the headers for browsers, and
 // what keeps an answer with somebody's messages or tokens out of caches and from
 // being taken for a page.
-func setCommonHeaders(h http.Header, requestID string) {
+func setCommonHeaders(h http.Header, requestID []string) {
 	SetCORSHeaders(h)
 	h["Cache-Control"] = noStore
 	h["X-Content-Type-Options"] = nosniff
-	h["X-Request-Id"] = []string{requestID}
+	h["X-Request-Id"] = requestID
 }
 
 // finish is deferred: it turns a panic into a 500, and writes the line in the
@@ -145,7 +185,7 @@ func (e *Engine) finish(x *exchange, r *http.Request) {
 				"request_id", x.id, "panic", cause, "stack", string(debug.Stack()))
 		}
 		if !abort {
-			e.writeError(r.Context(), x, errInternal)
+			e.writeError(x, r, errInternal)
 		}
 	}
 	x.givePlace()
@@ -153,17 +193,20 @@ func (e *Engine) finish(x *exchange, r *http.Request) {
 	if x.account != nil {
 		x.account.Close()
 	}
+	x.params.Reset()
+	routings.Put(x.params)
 	e.metrics.inFlight.Dec()
-	status := x.outcome()
+	status := x.finalStatus()
 	duration := time.Since(x.started)
-	e.metrics.observe(x, r.Method, status, duration)
-	e.logAccess(x, r, status, duration)
+	as := e.outcomes.of(x.route, r.Method, status)
+	as.count(x.bytes, duration)
+	e.logAccess(x, r, as, duration)
 	if abort {
 		panic(http.ErrAbortHandler) //nolint:forbidigo // how net/http is told to end the connection
 	}
 }
 
-func (x *exchange) outcome() int {
+func (x *exchange) finalStatus() int {
 	switch {
 	case x.gone:
 		return statusClientGone
@@ -176,27 +219,20 @@ func (x *exchange) outcome() int {
 
 // logAccess writes one line for each request: never the query, which may hold
 // an access token, and the path itself only where there is no endpoint to name.
-func (e *Engine) logAccess(x *exchange, r *http.Request, status int, duration time.Duration) {
+func (e *Engine) logAccess(x *exchange, r *http.Request, as *outcome, duration time.Duration) {
 	if e.quiet || !e.log.Enabled(r.Context(), slog.LevelInfo) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 8)
-	attrs = append(attrs, slog.String("method", Clip(r.Method, 16)))
-	if x.route != nil {
-		attrs = append(attrs, slog.String("route", x.route.Path))
-	} else {
-		attrs = append(attrs, slog.String("path", Clip(r.URL.Path, 128)))
+	// Not by a method of the logger, which would look for the place in the program.
+	line := slog.NewRecord(x.started.Add(duration), slog.LevelInfo, "request", 0)
+	if x.route == nil {
+		line.AddAttrs(slog.String("method", Clip(r.Method, 16)), slog.String("path", Clip(r.URL.Path, 128)), slog.Int("status", as.status))
 	}
-	attrs = append(attrs,
-		slog.Int("status", status),
-		slog.Int64("bytes", x.bytes),
-		slog.Duration("duration", duration),
-		slog.String("client", x.client.String()),
-		slog.String("request_id", x.id))
+	line.AddAttrs(slog.Int64("bytes", x.bytes), slog.Duration("duration", duration), slog.String("client", x.address), slog.String("request_id", x.id))
 	if x.user != "" {
-		attrs = append(attrs, slog.String("user", x.user))
+		line.AddAttrs(slog.String("user", x.user))
 	}
-	e.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
+	_ = as.log.Handle(r.Context(), line) // what cannot be logged cannot be told either
 }
 
 // newRequestID gives an ID that is unique for this server's run and, by its

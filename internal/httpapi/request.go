@@ -8,8 +8,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/go-chi/chi/v5"
-
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
@@ -22,7 +20,7 @@ type Request struct {
 }
 
 // Param returns a part of the path, decoded; empty if the route has no such part.
-func (r *Request) Param(name string) string { return chi.URLParam(r.Request, name) }
+func (r *Request) Param(name string) string { return r.x.params.URLParam(name) }
 
 // Generation returns the generation of the API that the request is one to.
 func (r *Request) Generation() Generation { return r.x.generation }
@@ -87,8 +85,8 @@ func (r *Request) QueryBool(name string) (bool, error) {
 
 // decodeParams decodes the escapes of each part of the path, after routing has
 // parted it. M_INVALID_PARAM for a part that no identifier could be.
-func decodeParams(r *http.Request) error {
-	params := &chi.RouteContext(r.Context()).URLParams
+func (x *exchange) decodeParams() error {
+	params := &x.params.URLParams
 	for i, raw := range params.Values {
 		value, err := url.PathUnescape(raw)
 		if err != nil || !isText(value) {

@@ -95,13 +95,15 @@ func (e *encoder) encode(answer any) error {
 // writes itself, status and headers included: files and pages.
 func (e *Engine) respond(w http.ResponseWriter, r *http.Request, answer any) {
 	if self, ok := answer.(http.Handler); ok {
-		self.ServeHTTP(&patientWriter{w, http.NewResponseController(w), e.answerTimeout}, r)
+		e.compressed(w, r, func(w http.ResponseWriter) {
+			self.ServeHTTP(&patientWriter{w, http.NewResponseController(w), e.answerTimeout}, r)
+		})
 		return
 	}
 	enc := encoders.Get().(*encoder)
 	defer enc.release()
 	if long, ok := answer.(writer); ok {
-		e.respondInPieces(w, r, enc, long)
+		e.compressed(w, r, func(w http.ResponseWriter) { e.respondInPieces(w, r, enc, long) })
 		return
 	}
 	err := enc.encode(answer)
@@ -113,7 +115,7 @@ func (e *Engine) respond(w http.ResponseWriter, r *http.Request, answer any) {
 		e.refuse(w, r, err)
 		return
 	}
-	e.write(r.Context(), w, http.StatusOK, enc.bytes)
+	e.write(w, r, http.StatusOK, enc.bytes)
 }
 
 // respondInPieces sends an answer while it is being written.
@@ -125,11 +127,11 @@ func (e *Engine) respondInPieces(w http.ResponseWriter, r *http.Request, enc *en
 		}
 		return out.send(piece)
 	})
-	err := answer.WriteJSON(exchangeOf(r).context(r), pieces)
+	err := answer.WriteJSON(r.Context(), pieces)
 	enc.bytes = append(pieces.B, '\n')
 	switch {
 	case err == nil && !pieces.Begun():
-		e.write(r.Context(), w, http.StatusOK, enc.bytes)
+		e.write(w, r, http.StatusOK, enc.bytes)
 	case err == nil:
 		if err := out.send(enc.bytes); err != nil {
 			e.log.DebugContext(r.Context(), "answer not sent", "error", err)
@@ -169,7 +171,7 @@ func (e *Engine) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		e.log.ErrorContext(r.Context(), "request failed", "error", err)
 		public = errInternal
 	}
-	e.writeError(r.Context(), w, public)
+	e.writeError(w, r, public)
 }
 
 // isOurFault reports whether an error tells of something wrong here: not those that
@@ -180,7 +182,7 @@ func isOurFault(err *matrix.Error) bool {
 		err.RetryAfter == 0
 }
 
-func (e *Engine) writeError(ctx context.Context, w http.ResponseWriter, err *matrix.Error) {
+func (e *Engine) writeError(w http.ResponseWriter, r *http.Request, err *matrix.Error) {
 	body := maps.Clone(err.Fields)
 	if body == nil {
 		body = map[string]any{}
@@ -198,10 +200,10 @@ func (e *Engine) writeError(ctx context.Context, w http.ResponseWriter, err *mat
 	enc := encoders.Get().(*encoder)
 	defer enc.release()
 	if err := enc.encode(body); err != nil {
-		e.log.ErrorContext(ctx, "encode an error", "error", err)
+		e.log.ErrorContext(r.Context(), "encode an error", "error", err)
 		enc.bytes = append(enc.bytes[:0], `{"errcode":"M_UNKNOWN","error":"Internal server error"}`...)
 	}
-	e.write(ctx, w, err.HTTPStatus(), enc.bytes)
+	e.write(w, r, err.HTTPStatus(), enc.bytes)
 }
 
 // slowestBytesPerSecond is what a client must be able to read at, once the
@@ -216,12 +218,22 @@ const pieceBytes = 64 << 10
 
 // write sends a whole answer, within a time that allows for a bad line but not
 // for a reader that has stalled.
-func (e *Engine) write(ctx context.Context, w http.ResponseWriter, status int, body []byte) {
-	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+func (e *Engine) write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	h := w.Header()
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if len(body) >= minCompressed {
+		e.compressed(w, r, func(w http.ResponseWriter) { e.send(w, r, status, body) })
+		return
+	}
+	h["Vary"] = varyEncoding
+	e.send(w, r, status, body)
+}
+
+func (e *Engine) send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	out := e.newSender(w)
 	out.begin(status)
 	if err := out.send(body); err != nil {
-		e.log.DebugContext(ctx, "answer not sent", "error", err)
+		e.log.DebugContext(r.Context(), "answer not sent", "error", err)
 	}
 }
 
@@ -235,30 +247,27 @@ type sender struct {
 	failed   bool
 }
 
-func (e *Engine) newSender(w http.ResponseWriter) *sender {
-	return &sender{
-		ResponseWriter: w, control: http.NewResponseController(w), patience: e.answerTimeout, end: time.Now().Add(e.answerTimeout),
-	}
+func (e *Engine) newSender(w http.ResponseWriter) sender {
+	return sender{ResponseWriter: w, control: http.NewResponseController(w), patience: e.answerTimeout}
 }
 
-// begin sends the status.
+// begin sets the status, which goes out with the first part of the answer.
 func (s *sender) begin(status int) {
 	s.begun = true
 	s.Header()["Content-Type"] = contentTypeJSON
-	// Where the deadline can't be set, send will tell.
-	_ = setDeadline(s.control.SetWriteDeadline, s.end)
 	s.WriteHeader(status)
 }
 
 // send sends a part of the answer. What takes long to be put together does not count
 // against its reader.
 func (s *sender) send(part []byte) error {
-	if now := time.Now(); s.end.Before(now.Add(s.patience)) {
+	now := time.Now()
+	if s.end.Before(now.Add(s.patience)) {
 		s.end = now.Add(s.patience)
 	}
 	s.end = s.end.Add(time.Duration(len(part)/slowestBytesPerSecond) * time.Second)
-	for len(part) > 0 {
-		deadline := time.Now().Add(s.patience + pieceBytes/slowestBytesPerSecond*time.Second)
+	for ; len(part) > 0; now = time.Now() {
+		deadline := now.Add(s.patience + pieceBytes/slowestBytesPerSecond*time.Second)
 		if deadline.After(s.end) {
 			deadline = s.end
 		}

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"homeserver/internal/matrix"
-	"homeserver/internal/reserve"
 )
 
 // serve runs one endpoint: it checks what came with the request, once and for
@@ -31,7 +30,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, rt *Route, genera
 // query, and reads the body only of those who may call. The request takes its place
 // among others once its body is there: to send slowly holds up nobody.
 func (e *Engine) call(r *http.Request, x *exchange, rt *Route) (any, error) {
-	if err := decodeParams(r); err != nil {
+	if err := x.decodeParams(); err != nil {
 		return nil, err
 	}
 	if err := x.readQuery(r); err != nil {
@@ -58,7 +57,6 @@ func (e *Engine) call(r *http.Request, x *exchange, rt *Route) (any, error) {
 		return nil, err
 	}
 	x.account = e.bounds.answers.Open(x.caller())
-	r = r.WithContext(x.context(r))
 	if rt.Work.load == awaiting && x.user != "" && x.waits() {
 		return e.poll(r, x, rt, who)
 	}
@@ -72,11 +70,6 @@ func (e *Engine) poll(r *http.Request, x *exchange, rt *Route, who matrix.Sessio
 		return err
 	})
 	return answer, err
-}
-
-// context is that of the request with on whose account it works, and for what memory.
-func (x *exchange) context(r *http.Request) context.Context {
-	return reserve.With(matrix.WithCaller(r.Context(), x.caller()), x.account)
 }
 
 // authenticate finds out who holds the request's access token, as far as the

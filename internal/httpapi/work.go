@@ -82,6 +82,9 @@ func (x *exchange) caller() string {
 	if x.user != "" {
 		return x.user
 	}
+	if x.client.Is4() {
+		return x.address
+	}
 	return ratelimit.AddressKey(x.client)
 }
 

@@ -2,16 +2,17 @@ package matrix
 
 import "context"
 
-type callerKey struct{}
+// CallerKey is the key of the caller in contexts, for a context that knows it anyway.
+type CallerKey struct{}
 
 // WithCaller says in a context on whose account work is done: the user, or the
 // address of who is not known.
 func WithCaller(ctx context.Context, caller string) context.Context {
-	return context.WithValue(ctx, callerKey{}, caller)
+	return context.WithValue(ctx, CallerKey{}, caller)
 }
 
 // Caller is on whose account work is done. Empty: it is the server's own.
 func Caller(ctx context.Context) string {
-	caller, _ := ctx.Value(callerKey{}).(string)
+	caller, _ := ctx.Value(CallerKey{}).(string)
 	return caller
 }

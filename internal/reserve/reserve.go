@@ -134,15 +134,16 @@ func (a *Account) await(ctx context.Context, n int64) error {
 	return nil
 }
 
-type accountKey struct{}
+// AccountKey is the key of the account in contexts, for a context that knows it anyway.
+type AccountKey struct{}
 
 // With gives a context whose reads count for an account.
 func With(ctx context.Context, a *Account) context.Context {
-	return context.WithValue(ctx, accountKey{}, a)
+	return context.WithValue(ctx, AccountKey{}, a)
 }
 
 func of(ctx context.Context) *Account {
-	a, _ := ctx.Value(accountKey{}).(*Account)
+	a, _ := ctx.Value(AccountKey{}).(*Account)
 	return a
 }
 

@@ -56,7 +56,7 @@ func (b *buckets) number(kind Kind, key string) uint64 {
 
 // Claim is one token taken from a bucket.
 type Claim struct {
-	reservation *rate.Reservation
+	reservation rate.Reservation
 	at          time.Time
 }
 
@@ -88,7 +88,7 @@ func (l *Limiter) TakeN(key string, n int) (*Claim, error) {
 		wait = time.Hour // the bucket holds nothing at all
 	}
 	if wait == 0 {
-		return &Claim{reservation, now}, nil
+		return &Claim{*reservation, now}, nil
 	}
 	reservation.CancelAt(now)
 	return nil, TooMany(wait)

@@ -1,0 +1,43 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/klauspost/compress/gzip"
+)
+
+// minCompressed is the length from which answers are compressed.
+const minCompressed = 1 << 10
+
+// varyEncoding is the value of the header Vary of all answers: the longer ones depend
+// on what encodings the client accepts.
+var varyEncoding = []string{"Accept-Encoding"}
+
+// newCompress makes what compresses answers, at the fastest level: an answer is
+// compressed once and read once, and the machine has better things to do. No zstd: its
+// encoders hold megabytes.
+func newCompress() (func(http.Handler) http.HandlerFunc, error) {
+	compress, err := gzhttp.NewWrapper(
+		gzhttp.MinSize(minCompressed),
+		gzhttp.CompressionLevel(gzip.BestSpeed),
+		gzhttp.EnableZstd(false),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("set up compression: %w", err)
+	}
+	return compress, nil
+}
+
+// compressed has an answer sent by a writer that compresses it, if it turns out long
+// enough and the client accepts that. What is known to be short goes without.
+func (e *Engine) compressed(w http.ResponseWriter, r *http.Request, send func(http.ResponseWriter)) {
+	x := exchangeOf(r)
+	if x.compressed {
+		send(w)
+		return
+	}
+	x.compressed = true
+	e.compress(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { send(w) })).ServeHTTP(w, r)
+}

@@ -79,10 +79,10 @@ func (p *post) ask(t testing.TB, purpose threepid.Purpose, address string) strin
 	return s.SID
 }
 
-// click confirms by the last mail.
+// click confirms by the last mail with a link.
 func (p *post) click(t testing.TB) {
 	t.Helper()
-	query := p.mail.Last(t).Link().Query()
+	query := p.mail.LastLink(t).Query()
 	_, err := p.threepids.Confirm(t.Context(), query.Get("sid"), query.Get("token"))
 	must(t, err)
 }

@@ -13,6 +13,7 @@ import (
 	"net/mail"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -106,6 +107,19 @@ func (m *MailServer) Last(t testing.TB) Mail {
 		t.Fatal("no mail has arrived")
 	}
 	return all[len(all)-1]
+}
+
+// LastLink is the link of the last mail that has one; the test fails where there is none.
+// A notice that the server sends on its own, at any time, has no link.
+func (m *MailServer) LastLink(t testing.TB) *url.URL {
+	t.Helper()
+	for _, mail := range slices.Backward(m.Mails()) {
+		if link := mail.Link(); link != nil {
+			return link
+		}
+	}
+	t.Fatal("no mail with a link has arrived")
+	return nil
 }
 
 var link = regexp.MustCompile(`https?://\S+`)

@@ -221,7 +221,7 @@ func (c *crash) finish(t *testing.T, d *daemon) {
 func (c *crash) check(t *testing.T) {
 	t.Helper()
 	for _, room := range c.rooms {
-		messages := history(c.readers[0].client, room)
+		messages := historyBy(c.readers[0].client, room, getPatiently)
 		for i, r := range c.readers {
 			if diff := cmp.Diff(matrixtest.Bodies(messages), r.seen[room]); diff != "" {
 				t.Errorf("%s: /sync has not given the history to reader %d (-history +/sync):\n%s", room, i, diff)
@@ -247,9 +247,28 @@ func (c *crash) check(t *testing.T) {
 // history reads all messages of a room, oldest first.
 func history(c *matrixtest.Client, room string) []matrixtest.Event {
 	c.T.Helper()
+	return historyBy(c, room, func(c *matrixtest.Client, path string) *matrixtest.Response { return c.Do(http.MethodGet, path, nil) })
+}
+
+// getPatiently asks again and again while the answer is to come back later: connections that
+// died with the database are found out one by one.
+func getPatiently(c *matrixtest.Client, path string) (answer *matrixtest.Response) {
+	c.T.Helper()
+	matrixtest.Until(c.T, path+": the server is back", func() bool {
+		answer = c.Do(http.MethodGet, path, nil)
+		return answer.Status != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == ""
+	})
+	return answer
+}
+
+// historyBy is history, with each page read by get.
+func historyBy(
+	c *matrixtest.Client, room string, get func(c *matrixtest.Client, path string) *matrixtest.Response,
+) []matrixtest.Event {
+	c.T.Helper()
 	var events []matrixtest.Event
 	for from := ""; ; {
-		page := c.Do(http.MethodGet, matrixtest.Path("rooms", room, "messages")+"?dir=b&limit=500&from="+from, nil).OK()
+		page := get(c, matrixtest.Path("rooms", room, "messages")+"?dir=b&limit=500&from="+from).OK()
 		events = append(events, page.Events("chunk")...)
 		if from = page.String("end"); from == "" {
 			break

@@ -100,9 +100,14 @@ func (j *Journal) entry(p *posted) (*Entry, error) {
 }
 
 const (
-	duePosts    = ` FROM outbox WHERE position IS NULL AND due <= clock_timestamp() AND kind = ANY($1) `
-	anyDue      = `SELECT EXISTS (SELECT` + duePosts + `)`
-	selectDue   = `SELECT id, kind, rooms, users, payload` + duePosts + `ORDER BY id LIMIT $2`
+	duePosts = ` FROM outbox WHERE position IS NULL AND due <= clock_timestamp() AND kind = ANY($1) `
+	anyDue   = `SELECT EXISTS (SELECT` + duePosts + `)`
+	// The last row is the one that reaches the bound of bytes, so there is always one.
+	selectDue = `
+		SELECT id, kind, rooms, users, payload FROM (
+			SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
+			FROM (SELECT id, kind, rooms, users, payload` + duePosts + `ORDER BY id LIMIT $2) d) d
+		WHERE bytes_before < $3 ORDER BY id`
 	postponeDue = `
 		UPDATE outbox SET failed = failed + 1, due = clock_timestamp() + least($2::interval * power(2, least(failed, 20)), $3::interval)
 		WHERE id = (SELECT id` + duePosts + `ORDER BY id LIMIT 1)`
@@ -125,7 +130,7 @@ func (w *writer) takeOver(ctx context.Context) error {
 		return w.failed(ctx, err, "look into the outbox")
 	}
 	for limit := w.j.o.GroupWrites; ; {
-		n, err := w.takeOverSome(ctx, kinds, limit)
+		more, err := w.takeOverSome(ctx, kinds, limit)
 		switch {
 		case isRefusal(err) && limit > 1:
 			limit /= 2
@@ -135,7 +140,7 @@ func (w *writer) takeOver(ctx context.Context) error {
 				return err
 			}
 			limit = w.j.o.GroupWrites
-		case err != nil || n < limit:
+		case err != nil || !more:
 			return err
 		}
 	}
@@ -150,11 +155,12 @@ func (w *writer) postpone(ctx context.Context, kinds []string) error {
 	return w.failed(ctx, err, "postpone an entry of the outbox")
 }
 
-// takeOverSome writes some entries of the outbox in one transaction. That holds the
-// journal's row, so nobody else takes them.
-func (w *writer) takeOverSome(ctx context.Context, kinds []string, limit int) (n int, err error) {
+// takeOverSome writes some entries of the outbox in one transaction, and reports whether
+// there may be more: it stops at the limit, and once they take as many bytes as a group.
+// The transaction holds the journal's row, so nobody else takes them.
+func (w *writer) takeOverSome(ctx context.Context, kinds []string, limit int) (more bool, err error) {
 	if err := w.ready(ctx); err != nil {
-		return 0, err
+		return false, err
 	}
 	defer func() {
 		if err != nil {
@@ -167,35 +173,37 @@ func (w *writer) takeOverSome(ctx context.Context, kinds []string, limit int) (n
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
 	b.Queue("SELECT position FROM journal FOR UPDATE").QueryRow(func(row pgx.Row) error { return row.Scan(&before) })
-	b.Queue(selectDue, kinds, limit).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(selectDue, kinds, limit, w.j.o.GroupBytes).Query(func(rows pgx.Rows) (err error) {
 		posts, err = pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[posted])
 		return err
 	})
 	if err := w.conn.SendBatch(ctx, b).Close(); err != nil {
-		return 0, fmt.Errorf("read the outbox: %w", err)
+		return false, fmt.Errorf("read the outbox: %w", err)
 	}
 	if err := w.advance(ctx, before); err != nil {
-		return 0, err
+		return false, err
 	}
 	if len(posts) == 0 { // another process was first
 		_, err := w.conn.Exec(ctx, "ROLLBACK")
-		return 0, err
+		return false, err
 	}
+	bytes := 0
 	entries := make([]*Entry, len(posts))
 	for i, p := range posts {
 		if entries[i], err = w.j.entry(p); err != nil {
-			return 0, err
+			return false, err
 		}
+		bytes += len(p.Payload)
 	}
 	b = &pgx.Batch{}
 	b.Queue(setPosition, before+Position(len(entries)))
 	w.j.queueRemoval(b, entries)
 	if err := w.commit(ctx, b, nil, entries, before); err != nil {
-		return 0, err
+		return false, err
 	}
 	w.j.metrics.observe(len(entries), time.Since(started))
 	w.j.publish(entries)
-	return len(entries), nil
+	return len(entries) == limit || bytes >= w.j.o.GroupBytes, nil
 }
 
 // queueRemoval takes entries out of the outbox that now stand in tables of their own.

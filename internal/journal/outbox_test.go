@@ -133,6 +133,42 @@ func TestOneProcessTakesOverEachInOrder(t *testing.T) {
 	}
 }
 
+func TestPostsAreTakenOverWithinTheBoundsOfAGroup(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		o    Options
+		want string
+	}{
+		"number":  {Options{GroupWrites: 4}, "[4 4 2]"},
+		"bytes":   {Options{GroupBytes: 25}, "[3 3 3 1]"}, // the third reaches it
+		"exactly": {Options{GroupBytes: 50}, "[5 5]"},
+		"too big": {Options{GroupBytes: 5}, "[1 1 1 1 1 1 1 1 1 1]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := notesPool(t)
+			var want []string
+			for i := range 10 {
+				want = append(want, fmt.Sprintf("ten bytes%d", i))
+				post(t, pool, "notes", want[i], Topic{Room: 1})
+			}
+			j := New(pool, c.o)
+			var groups []int
+			j.Observe(Observer{
+				Committed: func(_ View, entries []*Entry) { groups = append(groups, len(entries)) },
+				Reset:     func(Position) {},
+			})
+			start(t, j)
+			if err := j.lookNow(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			if got := bodies(written(t, pool, 0)); fmt.Sprint(groups) != c.want || !slices.Equal(got, want) {
+				t.Errorf("in groups of %v %q are written", groups, got)
+			}
+		})
+	}
+}
+
 func TestABadPostHarmsOnlyItself(t *testing.T) {
 	t.Parallel()
 	pool := notesPool(t)

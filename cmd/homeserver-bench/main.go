@@ -22,7 +22,6 @@ import (
 	"syscall"
 
 	"homeserver/cmd/homeserver-bench/bench"
-	"homeserver/internal/server/config"
 )
 
 // Exit codes, which are those of the server's program.
@@ -135,14 +134,10 @@ func (b *benchmark) write(report *bench.Report) (err error) {
 	return err
 }
 
-// withoutSettings returns the environment without what would configure a server.
+// withoutSettings returns the environment without what would configure a server, or what a
+// server would take for a setting that it does not know.
 func withoutSettings(environ []string) []string {
-	var settings []string
-	for _, key := range config.Keys() {
-		settings = append(settings, key.Env, key.Env+"_FILE")
-	}
 	return slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
-		name, _, _ := strings.Cut(variable, "=")
-		return slices.Contains(settings, name)
+		return strings.HasPrefix(variable, "HOMESERVER_")
 	})
 }

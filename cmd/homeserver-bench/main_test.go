@@ -43,7 +43,7 @@ func TestBenchMeasuresEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What would configure a server is for another one.
-	environ := append(os.Environ(), "HOMESERVER_DATABASE_URL=nonsense")
+	environ := append(os.Environ(), "HOMESERVER_DATABASE_URL=nonsense", "HOMESERVER_UNKNOWN=nonsense")
 	got := runIn(t, environ, "--quick", "--json", figures, "--document", document)
 	if got.code != exitOK {
 		t.Fatalf("code %d: %s", got.code, got.stderr)

@@ -190,7 +190,7 @@ func TestBackupOfAnOlderSchema(t *testing.T) {
 	if _, _, err := postgres.MigrateTo(t.Context(), h.DatabaseURL, oldestSchema); err != nil {
 		t.Fatal(err)
 	}
-	h.furnish(t)
+	h.furnishOldest(t)
 	back := restored(t, h.backup(t))
 	if got, err := postgres.Schema(t.Context(), back.conn); err != nil || got != known {
 		t.Errorf("the schema is %d (%v), want %d", got, err, known)

@@ -92,6 +92,28 @@ const nasty = "a\ttab, a\nline, a\r\\backslash, \\N, \\., \"quotes\", ü, 🦊, 
 // furnish fills a server: some rows in tables of each kind, media, and a key.
 func (h *env) furnish(t *testing.T) {
 	t.Helper()
+	h.furnishBeside(t)
+	h.exec(t, `INSERT INTO rooms (room_nid, room_id, version, heads, depth, joined_members, invited_members)
+		VALUES (nextval('room_nids'), '!room:example.org', '10', '{$7}', 7, 1, 0)`)
+	h.exec(t, `INSERT INTO room_aliases VALUES ('#a:example.org', 1, '@alice:example.org', '2024-02-29 12:34:56.789012+02')`)
+	h.exec(t, `INSERT INTO events (event_nid, position, place, room_nid, event_id, type, sender, json, has_url)
+		SELECT n, n, n * 1024, 1, '$' || n, 'm.room.message', '@alice:example.org', convert_to($1 || n, 'UTF8'), n % 2 = 0 FROM generate_series(1, 7) n`, nasty)
+	h.exec(t, `INSERT INTO search_index VALUES (1, 1, '@alice:example.org', 'content.body', false, $1::tsvector, 1024)`, `'it''s':1 'a\\b':2,3`)
+}
+
+// furnishOldest does the same in a database of the oldest schema.
+func (h *env) furnishOldest(t *testing.T) {
+	t.Helper()
+	h.furnishBeside(t)
+	h.exec(t, `INSERT INTO rooms VALUES (nextval('room_nids'), '!room:example.org', '10', '$7', 7, 1, 0)`)
+	h.exec(t, `INSERT INTO events (position, room_nid, event_id, type, sender, json, has_url)
+		SELECT n, 1, '$' || n, 'm.room.message', '@alice:example.org', convert_to($1 || n, 'UTF8'), n % 2 = 0 FROM generate_series(1, 7) n`, nasty)
+	h.exec(t, `INSERT INTO search_index VALUES (1, 1, '@alice:example.org', 'content.body', false, $1::tsvector)`, `'it''s':1 'a\\b':2,3`)
+}
+
+// furnishBeside fills what is the same in all schemas.
+func (h *env) furnishBeside(t *testing.T) {
+	t.Helper()
 	h.exec(t, `UPDATE journal SET position = 7`)
 	h.exec(t, `INSERT INTO followers VALUES ('search', 6)`)
 	h.exec(t, `INSERT INTO accounts (user_id, password_hash, created_at) VALUES ('@alice:example.org', $1, 1), ('@bob:example.org', NULL, 2)`, nasty)
@@ -100,11 +122,6 @@ func (h *env) furnish(t *testing.T) {
 	h.exec(t, `INSERT INTO access_tokens VALUES ('\x00010203ff', '@alice:example.org', 'DEVICE', 1, NULL)`)
 	h.exec(t, `INSERT INTO login_tokens VALUES ('\x00', '@alice:example.org', 99999999999999)`)
 	h.exec(t, `INSERT INTO interactive_sessions (session_hash, operation, user_id, completed, created_at) VALUES ('\x01', 'x', '', '{}', 1)`)
-	h.exec(t, `INSERT INTO rooms VALUES (nextval('room_nids'), '!room:example.org', '10', '$7', 7, 1, 0)`)
-	h.exec(t, `INSERT INTO room_aliases VALUES ('#a:example.org', 1, '@alice:example.org', '2024-02-29 12:34:56.789012+02')`)
-	h.exec(t, `INSERT INTO events (position, room_nid, event_id, type, sender, json, has_url)
-		SELECT n, 1, '$' || n, 'm.room.message', '@alice:example.org', convert_to($1 || n, 'UTF8'), n % 2 = 0 FROM generate_series(1, 7) n`, nasty)
-	h.exec(t, `INSERT INTO search_index VALUES (1, 1, '@alice:example.org', 'content.body', false, $1::tsvector)`, `'it''s':1 'a\\b':2,3`)
 	h.exec(t, `INSERT INTO reports (reporter, reason, score, received_at) VALUES ('@bob:example.org', $1, -50, 3)`, nasty)
 	if err := os.WriteFile(h.SigningKey, []byte("ed25519 a_key seed\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -248,7 +248,7 @@ type loadGate struct {
 type lastQuery struct{}
 
 func (g *loadGate) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	return context.WithValue(ctx, lastQuery{}, strings.Contains(data.SQL, "FROM forgotten_rooms f\n\t\tJOIN"))
+	return context.WithValue(ctx, lastQuery{}, strings.Contains(data.SQL, "FROM forgotten_rooms f\n\t\tCROSS JOIN"))
 }
 
 func (g *loadGate) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {

@@ -180,11 +180,15 @@ func (s *Store) StatesAround(
 	}
 	q := &query{args: []any{room, until, start, shown}}
 	but := ``
-	if !withMembers { // but those that have changed out of sight
+	if !withMembers {
+		// But those that have changed out of sight. OFFSET 0 has them found by their places:
+		// by their type, all members of the room would be looked at.
 		but = ` AND s.type <> 'm.room.member'
 	UNION ALL
 	SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, until, start)
-	JOIN room_state s ON s.room_nid = w.room_nid AND s.place > w.start AND s.place <= w.until
+	CROSS JOIN LATERAL (
+		SELECT event_nid, type, replaced_at FROM room_state
+		WHERE room_nid = w.room_nid AND place > w.start AND place <= w.until OFFSET 0) s
 	WHERE s.type = 'm.room.member' AND (s.replaced_at IS NULL OR s.replaced_at > w.until) AND s.event_nid <> ALL($4)`
 	}
 	numbers := `
@@ -353,15 +357,17 @@ func (s *Store) Standings(ctx context.Context, userID string) ([]*Standing, erro
 }
 
 // forgotten lists the rooms that a user has left and then forgotten, but for
-// those that the user has come back to.
+// those that the user has come back to. Their rooms lead to the memberships, which there
+// is one of each: joined in one go, those of everybody may be read.
 func (s *Store) forgotten(ctx context.Context, userID string, but []journal.RoomNID) ([]Membership, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT s.room_nid, r.room_id, s.value, s.place
 		FROM forgotten_rooms f
-		JOIN room_state s ON s.room_nid = f.room_nid AND s.type = 'm.room.member' AND s.state_key = f.user_id
-			AND s.replaced_at IS NULL AND s.place <= f.position * `+placesEachSQL+`
+		CROSS JOIN LATERAL (
+			SELECT room_nid, value, place FROM room_state
+			WHERE room_nid = f.room_nid AND type = 'm.room.member' AND state_key = f.user_id AND replaced_at IS NULL LIMIT 1) s
 		JOIN rooms r ON r.room_nid = f.room_nid
-		WHERE f.user_id = $1 AND f.room_nid <> ALL($2)`, userID, but)
+		WHERE f.user_id = $1 AND f.room_nid <> ALL($2) AND s.place <= f.position * `+placesEachSQL, userID, but)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Membership])
 	if err != nil {
 		return nil, fmt.Errorf("list the rooms that %s has forgotten: %w", userID, err)

@@ -1,0 +1,213 @@
+package timeline_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms/roomstest"
+	"homeserver/internal/rooms/timeline"
+)
+
+// copies of a room of 330 events or so.
+const copies = 300
+
+// copyRoom copies a room, with all of its events and of its state, and moves the journal
+// past them. The copies stand after the room and keep its numbers: those of copy k are
+// k times the number of positions higher.
+const copyRoom = `
+	WITH j AS (SELECT position AS step FROM journal)
+	, copied_rooms AS (
+		INSERT INTO rooms (room_nid, room_id, version, heads, depth, joined_members, invited_members, state_bytes, turn)
+		SELECT room_nid + 1000 * k, room_id || k, version, heads, depth, joined_members, invited_members, state_bytes, turn
+		FROM rooms, generate_series(1, $1::int) k)
+	, copied_events AS (
+		INSERT INTO events (event_nid, position, place, room_nid, event_id, type, state_key, sender, json, has_url, redacts, replaces, redacted_by)
+		SELECT event_nid + k * step, position + k * step, place + k * step * 1024, room_nid + 1000 * k, event_id || k, type, state_key,
+			sender, json, has_url, redacts || k, replaces + k * step, redacted_by + k * step
+		FROM generate_series(1, $1::int) k, events, j ORDER BY k, event_nid)
+	, copied_state AS (
+		INSERT INTO room_state (room_nid, type, state_key, event_nid, place, replaced_at, value)
+		SELECT room_nid + 1000 * k, type, CASE WHEN state_key LIKE '@member%' THEN state_key || k ELSE state_key END, event_nid + k * step, place + k * step * 1024, replaced_at + k * step * 1024, value
+		FROM generate_series(1, $1::int) k, room_state, j ORDER BY k, place)
+	UPDATE journal SET position = step * ($1::int + 1) FROM j`
+
+// manyRooms fills the database, and returns one of the rooms.
+func (h *env) manyRooms() (room string) {
+	h.T.Helper()
+	room = h.Public(bob, carol, dave)
+	for i := range 10 {
+		h.Join(fmt.Sprintf("@member%d:localhost", i), room)
+	}
+	for i := range 30 {
+		id := h.Send(alice, room, fmt.Sprint("first ", i))
+		for n := range 8 {
+			h.Send(bob, room, fmt.Sprint("and ", n))
+		}
+		h.SetState(alice, room, "m.room.topic", "", fmt.Sprintf(`{"topic":"Number %d"}`, i))
+		if i%10 == 0 {
+			h.Redact(alice, room, id, "")
+		}
+	}
+	_, err := h.Pool.Exec(h.T.Context(), copyRoom, copies)
+	h.OK(err)
+	return room
+}
+
+// readers returns what reads events and state of many rooms at once, and of one.
+func (h *env) readers(room string) map[string]func() error {
+	ctx, store, now := h.T.Context(), h.Rooms.Timeline, h.Journal.Position()
+	end := timeline.PlaceOf(now)
+	var windows []timeline.Window
+	var at []timeline.RoomAt
+	var around []timeline.Around
+	var deltas []timeline.Delta
+	var members []timeline.MemberAt
+	var nids []journal.RoomNID
+	first := h.NID(room)
+	for k := range 50 {
+		nid, middle := first+journal.RoomNID(1000*k), timeline.PlaceOf(now*journal.Position(2*k+1)/(2*(copies+1)))
+		nids = append(nids, nid)
+		windows = append(windows, timeline.Window{Room: nid, Range: timeline.Range{From: middle, To: end}})
+		at = append(at, timeline.RoomAt{Room: nid, At: middle})
+		around = append(around, timeline.Around{Room: nid, Start: middle, Until: end})
+		deltas = append(deltas, timeline.Delta{Room: nid, Since: middle, Start: end - 10, UpTo: end})
+		members = append(members, timeline.MemberAt{RoomAt: at[k], User: bob})
+	}
+	topics := &timeline.EventFilter{Types: &[]string{"m.room.topic"}}
+	lists := map[string]func() (timeline.List, error){
+		"Timelines":           func() (timeline.List, error) { return store.Timelines(ctx, windows, 20, nil) },
+		"Timelines, filtered": func() (timeline.List, error) { return store.Timelines(ctx, windows, 20, topics) },
+		"TimelinesButMembers": func() (timeline.List, error) { return store.TimelinesButMembers(ctx, windows, 20, bob) },
+		"Newest":              func() (timeline.List, error) { return store.Newest(ctx, windows, 20) },
+		"Oldest":              func() (timeline.List, error) { return store.Oldest(ctx, windows, 20, nil) },
+		"Neighbours":          func() (timeline.List, error) { return store.Neighbours(ctx, windows, true, 5) },
+		"States":              func() (timeline.List, error) { return store.States(ctx, at, nil, true) },
+		"States, no members":  func() (timeline.List, error) { return store.States(ctx, at, nil, false) },
+		"StatesAround": func() (timeline.List, error) {
+			return store.StatesAround(ctx, around, []timeline.EventNID{9}, nil, true)
+		},
+		"StatesAround, no members": func() (timeline.List, error) {
+			return store.StatesAround(ctx, around, []timeline.EventNID{9}, nil, false)
+		},
+		"MemberEvents": func() (timeline.List, error) { return store.MemberEvents(ctx, members, nil) },
+		"Stripped":     func() (timeline.List, error) { return store.Stripped(ctx, at, bob) },
+		"StateChanges": func() (timeline.List, error) { return store.StateChanges(ctx, deltas) },
+	}
+	reads := map[string]func() error{
+		"Standings":       func() error { _, err := store.Standings(ctx, bob); return err },
+		"Summaries":       func() error { _, err := store.Summaries(ctx, nids, bob); return err },
+		"EventsBetween":   func() error { _, err := store.EventsBetween(ctx, 500, 900, []string{"m.room.message"}); return err },
+		"RedactedBetween": func() error { _, err := store.RedactedBetween(ctx, 500, 900); return err },
+		"State":           func() error { _, _, err := store.For(bob).State(ctx, room); return err },
+		"StateEvent":      func() error { _, _, err := store.For(bob).StateEvent(ctx, room, "m.room.topic", ""); return err },
+		"Members": func() error {
+			_, _, err := store.For(bob).Members(ctx, room, timeline.MemberFilter{At: &at[0].At})
+			return err
+		},
+		"Messages": func() error {
+			_, err := store.For(bob).Messages(ctx, room, timeline.Page{Limit: 20})
+			return err
+		},
+		"Messages, backward": func() error {
+			lazy := &timeline.EventFilter{LazyLoadMembers: true}
+			_, err := store.For(bob).Messages(ctx, room, timeline.Page{Backward: true, Limit: 20, Filter: lazy})
+			return err
+		},
+	}
+	for name, list := range lists {
+		reads[name] = func() error {
+			l, err := list()
+			if err == nil && len(l.Events) == 0 && name != "Neighbours" {
+				h.T.Errorf("%s finds nothing", name)
+			}
+			return err
+		}
+	}
+	return reads
+}
+
+// sentByReaders returns the statements by which another server process reads, by what reads.
+func (h *env) sentByReaders(room string) map[string]statement {
+	h.T.Helper()
+	pool, sent := h.traced()
+	reader := &env{roomstest.Open(h.T, roomstest.Options{Pool: pool, Journal: journal.Options{WindowBytes: 1, Watch: time.Hour}}).Run()}
+	h.Send(alice, room, "of another process")
+	reads := reader.readers(room)
+	statements := map[string]statement{}
+	sent.take()
+	take := func(reader string) {
+		for i, q := range sent.take() {
+			if strings.HasPrefix(strings.TrimSpace(q.sql), "SELECT") {
+				statements[fmt.Sprintf("%s, statement %d", reader, i)] = q
+			}
+		}
+	}
+	for name, read := range reads {
+		h.OK(read())
+		take(name)
+	}
+	reader.Send(alice, room, "after what the other has sent")
+	take("the writer")
+	return statements
+}
+
+// With statistics and without them, as in a young database; with the arguments and for any.
+func TestReadersFindEventsAndStateByIndexes(t *testing.T) {
+	h := newEnv(t)
+	statements := h.sentByReaders(h.manyRooms())
+	conn, err := h.Pool.Acquire(t.Context())
+	h.OK(err)
+	defer conn.Release()
+	exec := func(sql string) {
+		_, err := conn.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)
+		h.OK(err)
+	}
+	explain := func(what, sql string, args ...any) {
+		var plans []struct{ Plan node }
+		h.OK(conn.QueryRow(t.Context(), `EXPLAIN (FORMAT JSON) `+sql, args...).Scan(&plans))
+		for _, n := range plans[0].Plan.readingAll() {
+			t.Errorf("%s reads all of %s%s (%s):\n%s", what, n.Table, n.Index, n.Type, sql)
+		}
+	}
+	exec(`SET plan_cache_mode = force_generic_plan`)
+	for _, statistics := range []string{"no statistics", "statistics"} {
+		if statistics == "statistics" {
+			exec(`ANALYZE events, room_state, rooms, forgotten_rooms`)
+		}
+		for name, q := range statements {
+			explain(statistics+", "+name, q.sql, q.args...)
+			if len(q.args) > 0 {
+				exec(`PREPARE q AS ` + q.sql)
+				explain(statistics+", any arguments, "+name, `EXECUTE q(NULL`+strings.Repeat(", NULL", len(q.args)-1)+`)`)
+				exec(`DEALLOCATE q`)
+			}
+		}
+	}
+}
+
+// node is a node of a plan, as PostgreSQL describes it.
+type node struct {
+	Type  string `json:"Node Type"`
+	Table string `json:"Relation Name"`
+	Index string `json:"Index Name"`
+	Cond  string `json:"Index Cond"`
+	Plans []node `json:"Plans"`
+}
+
+// readingAll returns what in a plan reads a table of events or of state as a whole, or an
+// index of them.
+func (n node) readingAll() (all []node) {
+	whole := n.Type == "Seq Scan" || n.Index != "" && n.Cond == ""
+	if whole && (strings.HasPrefix(n.Table+n.Index, "events") || strings.HasPrefix(n.Table+n.Index, "room_state")) {
+		all = append(all, n)
+	}
+	for _, part := range n.Plans {
+		all = append(all, part.readingAll()...)
+	}
+	return all
+}

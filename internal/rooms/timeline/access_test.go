@@ -20,7 +20,7 @@ var (
 
 // story is what happened in a room, event by event: "v:" and a history
 // visibility, "m:" and the reader's membership, or "" for anything else. The
-// first event has position 1.
+// first event has place 1.
 type story []string
 
 func (s story) changes() (visibilities, memberships timeline.Changes) {
@@ -154,7 +154,7 @@ func TestAccessAgreesWithTheRuleForLongStories(t *testing.T) {
 	}
 }
 
-// checkRanges compares what is said of ranges with what is said of positions.
+// checkRanges compares what is said of ranges with what is said of places.
 func checkRanges(t *testing.T, s story) bool {
 	t.Helper()
 	access := timeline.NewAccess(s.changes())

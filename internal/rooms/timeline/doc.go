@@ -11,6 +11,18 @@
 //   - A row that cannot be read is left out and reported, but for those by which
 //     something is allowed: there it is an error.
 //
-// State is kept as intervals of positions, so that the state at any position,
-// and what changed between two, are single range queries.
+// Four things are kept of an event, each in a column of its own:
+//
+//   - event_nid, its identity (EventNID), by which other rows refer to it.
+//   - position, where it stands in the journal ([journal.Position]); NULL: it was
+//     never new to clients. Tokens of /sync and whatever follows the journal go by it.
+//   - place, where it stands in its room (Place); NULL: in no timeline. History,
+//     state, access and receipts go by it.
+//   - status, what this server makes of it; 0: it is live.
+//
+// A new event of this server has its position as its identity, and PlaceOf its
+// position as its place. That costs its row no more than 40 bytes, and no index.
+//
+// State is kept as intervals of places, each of which names the event that holds, so
+// that the state at any place, and what changed between two, are single range queries.
 package timeline

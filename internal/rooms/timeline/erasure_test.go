@@ -67,7 +67,7 @@ func TestWhereErasedMessagesAreHidden(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		story story
-		at    int // the position of the erasure
+		at    int // the place of the erasure
 		want  []timeline.Place
 	}{
 		{story{"v:shared", "", "m:join", ""}, 4, nil},

@@ -1,6 +1,6 @@
 package timeline
 
-// NewErasedAccess is NewAccess where one user is erased since a position.
+// NewErasedAccess is NewAccess where one user is erased since a place.
 func NewErasedAccess(visibilities, memberships Changes, userID string, since Place) *Access {
 	a := NewAccess(visibilities, memberships)
 	a.erased = newErasures()

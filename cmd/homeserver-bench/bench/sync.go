@@ -178,7 +178,7 @@ const (
 	newestEvents = `
 		UNION ALL
 		SELECT e.json FROM mine
-		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid ORDER BY place DESC LIMIT 10) e`
+		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid AND place IS NOT NULL ORDER BY place DESC LIMIT 10) e`
 	laterEvents = roomsOfUser + `
 		SELECT e.json FROM mine
 		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid AND place > $2 * 1024 ORDER BY place DESC LIMIT 10) e`

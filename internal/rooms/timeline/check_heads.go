@@ -40,7 +40,7 @@ func checkHeads(ctx context.Context, e *doctor.Exam) error {
 			SELECT r.room_nid, r.room_id, r.version, r.heads, r.depth, newest.event_id, newest.json
 			FROM (SELECT * FROM rooms WHERE room_nid > $1 ORDER BY room_nid LIMIT $2) r
 			LEFT JOIN LATERAL (
-				SELECT e.event_id, e.json FROM events e WHERE e.room_nid = r.room_nid ORDER BY e.place DESC LIMIT 1
+				SELECT e.event_id, e.json FROM events e WHERE e.room_nid = r.room_nid AND e.place IS NOT NULL ORDER BY e.place DESC LIMIT 1
 			) newest ON true
 			ORDER BY r.room_nid`, after, headPage)
 		page, err := pgx.CollectRows(rows, pgx.RowToStructByPos[headRow])

@@ -174,17 +174,11 @@ func (h *handlers) run(ctx context.Context, conn *pgx.Conn, well func()) error {
 // due returns entries that may be handled now, beside those that are, and after what
 // time to look again.
 func (h *handlers) due(ctx context.Context, conn *pgx.Conn, running map[int64]*Entry) (entries []*Entry, next time.Duration, err error) {
-	ids, rooms, users := []int64{}, []RoomNID{}, []string{}
+	ids, topics := []int64{}, []Topic{}
 	for id, e := range running {
-		ids = append(ids, id)
-		for _, t := range e.Topics {
-			if t.User != "" {
-				users = append(users, t.User)
-			} else {
-				rooms = append(rooms, t.Room)
-			}
-		}
+		ids, topics = append(ids, id), append(topics, e.Topics...)
 	}
+	rooms, users := split(topics)
 	b := &pgx.Batch{}
 	b.Queue(selectPositioned+`
 		WHERE position IS NOT NULL AND due <= clock_timestamp() AND kind = ANY($1)
@@ -230,10 +224,7 @@ func (h *handlers) finish(ctx context.Context, conn *pgx.Conn, one handled) erro
 	if one.err != nil {
 		h.j.o.Log.ErrorContext(ctx, "what follows from a change is tried again later",
 			"kind", one.e.Value.(*Posted).Kind, "position", one.e.Position, "error", one.err)
-		sql = `
-			UPDATE outbox SET failed = failed + 1,
-				due = clock_timestamp() + least($2::interval * power(2, least(failed, 20)), $3::interval) WHERE id = $1`
-		args = append(args, firstRetry, lastRetry)
+		sql, args = putOff+`id = $1`, append(args, firstRetry, lastRetry)
 	}
 	if _, err := conn.Exec(ctx, sql, args...); err != nil {
 		return fmt.Errorf("note that an entry was handled: %w", err)

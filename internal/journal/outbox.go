@@ -29,15 +29,13 @@ func Post(ctx context.Context, tx pgx.Tx, kind string, topics []Topic, payload [
 	if payload == nil {
 		payload = []byte{}
 	}
-	rooms, users, locks := []int64{}, []string{}, []string{}
-	for _, t := range topics {
-		if t.User != "" {
-			users = append(users, t.User)
-			locks = append(locks, "outbox "+t.User)
-			continue
-		}
-		rooms = append(rooms, int64(t.Room))
-		locks = append(locks, "outbox "+strconv.FormatInt(int64(t.Room), 10))
+	rooms, users := split(topics)
+	locks := []string{}
+	for _, user := range users {
+		locks = append(locks, "outbox "+user)
+	}
+	for _, room := range rooms {
+		locks = append(locks, "outbox "+strconv.FormatInt(int64(room), 10))
 	}
 	slices.Sort(locks) // so that two never wait for each other
 	// The number is drawn after the locks are held.
@@ -50,6 +48,19 @@ func Post(ctx context.Context, tx pgx.Tx, kind string, topics []Topic, payload [
 		return 0, fmt.Errorf("put an entry of %s into the outbox: %w", kind, err)
 	}
 	return id, nil
+}
+
+// split takes topics apart, as columns.
+func split(topics []Topic) (rooms []RoomNID, users []string) {
+	rooms, users = []RoomNID{}, []string{} // nil would be NULL
+	for _, t := range topics {
+		if t.User != "" {
+			users = append(users, t.User)
+		} else {
+			rooms = append(rooms, t.Room)
+		}
+	}
+	return rooms, users
 }
 
 // posted is a row of the outbox.
@@ -108,9 +119,11 @@ const (
 			SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
 			FROM (SELECT id, kind, rooms, users, payload` + duePosts + `ORDER BY id LIMIT $2) d) d
 		WHERE bytes_before < $3 ORDER BY id`
-	postponeDue = `
+	// putOff lets a row that has failed wait: after $2 at first, $3 in the end.
+	putOff = `
 		UPDATE outbox SET failed = failed + 1, due = clock_timestamp() + least($2::interval * power(2, least(failed, 20)), $3::interval)
-		WHERE id = (SELECT id` + duePosts + `ORDER BY id LIMIT 1)`
+		WHERE `
+	postponeDue = putOff + `id = (SELECT id` + duePosts + `ORDER BY id LIMIT 1)`
 )
 
 // takeOver writes what is due in the outbox into the log. What the database or its table

@@ -10,6 +10,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
@@ -212,7 +213,7 @@ func TestEventsInMemoryLookLikeThoseInTheDatabase(t *testing.T) {
 		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: timeline.MaxLimit})
 		h.OK(err)
 		inMemory := h.roomWindow(st.Events[0].Room)
-		equal(t, "the events", roomstest.IDs(inMemory), roomstest.IDs(st.Events))
+		matrixtest.Equal(t, "the events", roomstest.IDs(inMemory), roomstest.IDs(st.Events))
 		f := timeline.Format{WithRoomID: true, UserID: alice, DeviceID: "A", Access: st.Access, Now: time.Now()}
 		for i, e := range st.Events {
 			if inMemory, stored := f.AppendJSON(nil, inMemory[i]), f.AppendJSON(nil, e); string(inMemory) != string(stored) {

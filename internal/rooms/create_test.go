@@ -28,7 +28,7 @@ func TestNewRoomHasItsEventsInTheSpecifiedOrder(t *testing.T) {
 	for version := 1; version <= 12; version++ {
 		q.RoomVersion, q.AliasName = fmt.Sprint(version), fmt.Sprintf("thepub%d", version)
 		room := h.Create(alice, q)
-		equal(t, fmt.Sprintf("version %d", version), roomstest.Keys(h.History(alice, room)), []string{
+		matrixtest.Equal(t, fmt.Sprintf("version %d", version), roomstest.Keys(h.History(alice, room)), []string{
 			"m.room.create|", "m.room.member|" + alice, "m.room.power_levels|", "m.room.canonical_alias|",
 			"m.room.join_rules|", "m.room.history_visibility|", "m.room.guest_access|",
 			"org.example.second|b", "org.example.first|a", "m.room.name|", "m.room.topic|",
@@ -339,7 +339,7 @@ func TestOneOfManyGetsTheAlias(t *testing.T) {
 	a.OK(err)
 	joined, err := a.Rooms.Timeline.JoinedRooms(t.Context(), alice)
 	a.OK(err)
-	equal(t, "rooms", joined, []string{room})
+	matrixtest.Equal(t, "rooms", joined, []string{room})
 	if room != winners[0] {
 		t.Errorf("the alias points to %s, not %s", room, winners[0])
 	}

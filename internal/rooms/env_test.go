@@ -3,7 +3,6 @@ package rooms_test
 import (
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,13 +51,6 @@ func (h *env) all(c *timeline.Cursor) []*timeline.Event {
 }
 
 func unmarshal(text []byte, into any) error { return json.Unmarshal(text, into) }
-
-func equal(t testing.TB, what string, got, want []string) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s: got %q, want %q", what, got, want)
-	}
-}
 
 // shown is an event as a reader gets it.
 func shown(t testing.TB, f *timeline.Format, e *timeline.Event) (whole, unsigned roomstest.Object) {

@@ -105,7 +105,7 @@ func TestRejoiningAForgottenRoomShowsSharedHistory(t *testing.T) {
 	h.Send(alice, room, "two")
 	h.Join(bob, room)
 	h.Send(alice, room, "three")
-	equal(t, "history", h.Bodies(bob, room), []string{"one", "two", "three"})
+	matrixtest.Equal(t, "history", h.Bodies(bob, room), []string{"one", "two", "three"})
 }
 
 func TestForgettingIsEachUsersOwn(t *testing.T) {
@@ -127,5 +127,5 @@ func TestForgottenRoomThatAnybodyMayReadStaysReadable(t *testing.T) {
 	h.Send(alice, room, "for all")
 	h.Leave(bob, room)
 	h.OK(h.Rooms.Forget(t.Context(), bob, room))
-	equal(t, "history", h.Bodies(bob, room), []string{"for all"})
+	matrixtest.Equal(t, "history", h.Bodies(bob, room), []string{"for all"})
 }

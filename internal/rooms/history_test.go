@@ -88,9 +88,9 @@ func TestPagingVisitsEveryEventOnce(t *testing.T) {
 					}
 				}
 				limit := 1 + random.IntN(12)
-				equal(t, "forward", roomstest.IDs(h.pageThrough(user, room, timeline.Page{Limit: limit, Filter: f})), want)
+				matrixtest.Equal(t, "forward", roomstest.IDs(h.pageThrough(user, room, timeline.Page{Limit: limit, Filter: f})), want)
 				slices.Reverse(want)
-				equal(t, "backward", roomstest.IDs(h.pageThrough(user, room, timeline.Page{Limit: limit, Filter: f, Backward: true})), want)
+				matrixtest.Equal(t, "backward", roomstest.IDs(h.pageThrough(user, room, timeline.Page{Limit: limit, Filter: f, Backward: true})), want)
 			}
 		}
 	}
@@ -121,10 +121,10 @@ func TestPagingBetweenTwoTokens(t *testing.T) {
 			p := timeline.Page{Backward: backward, From: &from, To: &to, Limit: timeline.MaxLimit}
 			st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, p)
 			h.OK(err)
-			equal(t, fmt.Sprintf("from %d to %d, backward %v", from, to, backward), roomstest.IDs(st.Events), want)
+			matrixtest.Equal(t, fmt.Sprintf("from %d to %d, backward %v", from, to, backward), roomstest.IDs(st.Events), want)
 			if from <= timeline.PlaceOf(end) {
 				p.Limit = 1 + random.IntN(9)
-				equal(t, "in pages", roomstest.IDs(h.pageThrough(alice, room, p)), want)
+				matrixtest.Equal(t, "in pages", roomstest.IDs(h.pageThrough(alice, room, p)), want)
 			}
 		}
 	}
@@ -142,7 +142,7 @@ func TestTokenOfOneDirectionServesTheOther(t *testing.T) {
 	h.OK(err)
 	want := roomstest.IDs(back.Events)
 	slices.Reverse(want)
-	equal(t, "there and back", roomstest.IDs(forth.Events), want)
+	matrixtest.Equal(t, "there and back", roomstest.IDs(forth.Events), want)
 	if forth.More {
 		t.Error("there is more than everything")
 	}
@@ -245,11 +245,11 @@ func TestContext(t *testing.T) {
 		got, err := h.Rooms.Timeline.For(alice).Context(t.Context(), room, sent[c.at], c.limit, nil)
 		h.OK(err)
 		what := fmt.Sprintf("%d events around %d: ", c.limit, c.at)
-		equal(t, what+"before", roomstest.IDs(got.Before.Events), reversed(sent[c.from:c.at]))
-		equal(t, what+"after", roomstest.IDs(got.After.Events), sent[c.at+1:c.to])
+		matrixtest.Equal(t, what+"before", roomstest.IDs(got.Before.Events), reversed(sent[c.from:c.at]))
+		matrixtest.Equal(t, what+"after", roomstest.IDs(got.After.Events), sent[c.at+1:c.to])
 		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{From: &got.Before.End, To: &got.After.End, Limit: 100})
 		h.OK(err)
-		equal(t, what+"between its tokens", roomstest.IDs(st.Events), sent[c.from:c.to])
+		matrixtest.Equal(t, what+"between its tokens", roomstest.IDs(st.Events), sent[c.from:c.to])
 	}
 }
 
@@ -262,7 +262,7 @@ func TestContextOfTheFirstEvent(t *testing.T) {
 	if len(c.Before.Events) != 0 || c.Before.More || len(c.After.Events) != 2 || !c.After.More {
 		t.Errorf("%d before, %d after", len(c.Before.Events), len(c.After.Events))
 	}
-	equal(t, "the state after the last", roomstest.Keys(c.State.Events), []string{"m.room.create|", "m.room.member|" + alice, "m.room.power_levels|"})
+	matrixtest.Equal(t, "the state after the last", roomstest.Keys(c.State.Events), []string{"m.room.create|", "m.room.member|" + alice, "m.room.power_levels|"})
 }
 
 func TestContextFilter(t *testing.T) {
@@ -277,7 +277,7 @@ func TestContextFilter(t *testing.T) {
 	if c.Event.ID != at || len(c.Before.Events) != 2 || len(c.After.Events) != 1 {
 		t.Errorf("%d before, %d after", len(c.Before.Events), len(c.After.Events))
 	}
-	equal(t, "filtered state", roomstest.Keys(c.State.Events), []string{"m.room.member|" + bob})
+	matrixtest.Equal(t, "filtered state", roomstest.Keys(c.State.Events), []string{"m.room.member|" + bob})
 	c, err = h.Rooms.Timeline.For(alice).Context(t.Context(), room, at, 20, &timeline.EventFilter{NotRooms: []string{room}})
 	h.OK(err)
 	if n := len(c.Before.Events) + len(c.After.Events) + len(c.State.Events); n != 0 {
@@ -314,7 +314,7 @@ func TestLazyLoadedMembers(t *testing.T) {
 	for _, backward := range []bool{false, true} {
 		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Backward: backward, Limit: 10, Filter: lazy})
 		h.OK(err)
-		equal(t, "members of a page", roomstest.Members(st.Members.Events), []string{bob + " join", carol + " join"})
+		matrixtest.Equal(t, "members of a page", roomstest.Members(st.Members.Events), []string{bob + " join", carol + " join"})
 	}
 	st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: 10})
 	h.OK(err)

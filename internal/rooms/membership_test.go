@@ -353,7 +353,7 @@ func TestDeactivationLeavesEveryRoom(t *testing.T) {
 	}
 	list, err := h.Rooms.Timeline.JoinedRooms(ctx, bob)
 	h.OK(err)
-	equal(t, "joined rooms", list, []string{})
+	matrixtest.Equal(t, "joined rooms", list, []string{})
 }
 
 func TestJoinedRooms(t *testing.T) {
@@ -363,7 +363,7 @@ func TestJoinedRooms(t *testing.T) {
 	h.Leave(bob, first)
 	list, err := h.Rooms.Timeline.JoinedRooms(t.Context(), bob)
 	h.OK(err)
-	equal(t, "joined rooms", list, []string{second})
+	matrixtest.Equal(t, "joined rooms", list, []string{second})
 	list, err = h.Rooms.Timeline.JoinedRooms(t.Context(), "@nobody:localhost")
 	h.OK(err)
 	if list == nil || len(list) != 0 {

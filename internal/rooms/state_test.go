@@ -63,7 +63,7 @@ func TestStateIsGivenInTheOrderInWhichItCameAbout(t *testing.T) {
 	for range 3 {
 		state, _, err := h.Rooms.Timeline.For(alice).State(t.Context(), room)
 		h.OK(err)
-		equal(t, "state", roomstest.Keys(h.all(state)), want)
+		matrixtest.Equal(t, "state", roomstest.Keys(h.all(state)), want)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestFormerMembersSeeTheStateOfWhenTheyLeft(t *testing.T) {
 		}
 		list, _, err := h.Rooms.Timeline.For(bob).Members(t.Context(), room, timeline.MemberFilter{Membership: event.Join})
 		h.OK(err)
-		equal(t, "members after "+name, roomstest.Members(h.all(list)), []string{alice + " join", carol + " join"})
+		matrixtest.Equal(t, "members after "+name, roomstest.Members(h.all(list)), []string{alice + " join", carol + " join"})
 	}
 }
 
@@ -124,7 +124,7 @@ func TestPeekingEndsWithWorldReadability(t *testing.T) {
 	for what, err := range h.readings(bob, room) {
 		matrixtest.WantCode(t, err, matrix.Forbidden, what)
 	}
-	equal(t, "what stays readable", h.Bodies(bob, room), []string{"for all"})
+	matrixtest.Equal(t, "what stays readable", h.Bodies(bob, room), []string{"for all"})
 }
 
 func TestMembersByMembership(t *testing.T) {
@@ -171,7 +171,7 @@ func TestMembersByMembership(t *testing.T) {
 	} {
 		list, _, err := h.Rooms.Timeline.For(alice).Members(t.Context(), room, timeline.MemberFilter{Membership: c.membership, NotMembership: c.not})
 		h.OK(err)
-		equal(t, fmt.Sprintf("membership %q, not %q", c.membership, c.not), roomstest.Members(h.all(list)), c.want)
+		matrixtest.Equal(t, fmt.Sprintf("membership %q, not %q", c.membership, c.not), roomstest.Members(h.all(list)), c.want)
 	}
 	for _, f := range []timeline.MemberFilter{{Membership: "x"}, {NotMembership: "x"}, {Membership: "\x00"}} {
 		_, _, err := h.Rooms.Timeline.For(alice).Members(t.Context(), room, f)
@@ -196,17 +196,17 @@ func TestMembersAtATime(t *testing.T) {
 		h.OK(err)
 		return roomstest.Members(h.all(list))
 	}
-	equal(t, "created", read(alice, at["created"]), []string{alice + " join"})
-	equal(t, "bob joined", read(alice, at["bob joined"]), []string{alice + " join", bob + " join"})
-	equal(t, "carol joined", read(alice, at["carol joined"]), []string{alice + " join", bob + " join", carol + " join"})
-	equal(t, "bob left", read(alice, at["bob left"]), []string{alice + " join", carol + " join"})
-	equal(t, "now", read(alice, nil), []string{alice + " join", carol + " join"})
+	matrixtest.Equal(t, "created", read(alice, at["created"]), []string{alice + " join"})
+	matrixtest.Equal(t, "bob joined", read(alice, at["bob joined"]), []string{alice + " join", bob + " join"})
+	matrixtest.Equal(t, "carol joined", read(alice, at["carol joined"]), []string{alice + " join", bob + " join", carol + " join"})
+	matrixtest.Equal(t, "bob left", read(alice, at["bob left"]), []string{alice + " join", carol + " join"})
+	matrixtest.Equal(t, "now", read(alice, nil), []string{alice + " join", carol + " join"})
 	future := *now() + 1000
-	equal(t, "before everything", read(alice, new(timeline.Place)), []string{alice + " join"})
-	equal(t, "in the future", read(alice, &future), []string{alice + " join", carol + " join"})
+	matrixtest.Equal(t, "before everything", read(alice, new(timeline.Place)), []string{alice + " join"})
+	matrixtest.Equal(t, "in the future", read(alice, &future), []string{alice + " join", carol + " join"})
 	h.Join(dave, room)
-	equal(t, "who has left, of now", read(bob, now()), []string{alice + " join", carol + " join"})
-	equal(t, "who has left, of before", read(bob, at["bob joined"]), []string{alice + " join", bob + " join"})
+	matrixtest.Equal(t, "who has left, of now", read(bob, now()), []string{alice + " join", carol + " join"})
+	matrixtest.Equal(t, "who has left, of before", read(bob, at["bob joined"]), []string{alice + " join", bob + " join"})
 }
 
 func TestMembersComeInTheOrderOfTheirEvents(t *testing.T) {
@@ -217,14 +217,14 @@ func TestMembersComeInTheOrderOfTheirEvents(t *testing.T) {
 	want := []string{"m.room.member|" + alice, "m.room.member|" + bob, "m.room.member|" + carol, "m.room.member|" + dave}
 	list, _, err := h.Rooms.Timeline.For(alice).Members(t.Context(), room, timeline.MemberFilter{})
 	h.OK(err)
-	equal(t, "members", roomstest.Keys(h.all(list)), want)
+	matrixtest.Equal(t, "members", roomstest.Keys(h.all(list)), want)
 	list, err = h.Rooms.Timeline.For(alice).JoinedMembers(t.Context(), room)
 	h.OK(err)
-	equal(t, "joined members", roomstest.Keys(h.all(list)), want)
+	matrixtest.Equal(t, "joined members", roomstest.Keys(h.all(list)), want)
 	h.Leave(bob, room)
 	list, err = h.Rooms.Timeline.For(alice).JoinedMembers(t.Context(), room)
 	h.OK(err)
-	equal(t, "joined members after bob has left", roomstest.Keys(h.all(list)), slices.Delete(want, 1, 2))
+	matrixtest.Equal(t, "joined members after bob has left", roomstest.Keys(h.all(list)), slices.Delete(want, 1, 2))
 }
 
 func TestStateEntries(t *testing.T) {

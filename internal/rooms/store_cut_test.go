@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
@@ -43,7 +44,7 @@ func TestPagesOfLargeEventsWereBoundedByNumberOnly(t *testing.T) {
 		if backward {
 			slices.Reverse(got)
 		}
-		equal(t, fmt.Sprintf("backward %v", backward), got, sent)
+		matrixtest.Equal(t, fmt.Sprintf("backward %v", backward), got, sent)
 	}
 }
 
@@ -61,7 +62,7 @@ func TestStateThatIsReadInPartsIsWhole(t *testing.T) {
 		t.Error("the state is in no order")
 	}
 	want := sortedIDs(stateAt(h.History(alice, room), timeline.PlaceOf(h.Journal.Position())), everything)
-	equal(t, "state", roomstest.IDs(events), want)
+	matrixtest.Equal(t, "state", roomstest.IDs(events), want)
 }
 
 func TestLargeTimelinesOfOneRoomLeaveThoseOfOthersTheirNewest(t *testing.T) {

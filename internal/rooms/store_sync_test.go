@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
@@ -61,10 +62,10 @@ func TestStateOfManyRoomsAtAnyTime(t *testing.T) {
 		slices.Sort(want)
 		sorted := roomstest.IDs(got.Events)
 		slices.Sort(sorted)
-		equal(t, fmt.Sprintf("state at %d and %d", a, b), sorted, want)
+		matrixtest.Equal(t, fmt.Sprintf("state at %d and %d", a, b), sorted, want)
 		got, err = h.Rooms.Timeline.States(t.Context(), []timeline.RoomAt{{Room: one, At: a}}, nil, true)
 		h.OK(err)
-		equal(t, fmt.Sprintf("state at %d", a), roomstest.IDs(got.Events), sortedIDs(stateAt(first, a), everything))
+		matrixtest.Equal(t, fmt.Sprintf("state at %d", a), roomstest.IDs(got.Events), sortedIDs(stateAt(first, a), everything))
 	}
 }
 
@@ -121,7 +122,7 @@ func TestNewestEventsOfManyRooms(t *testing.T) {
 		slices.SortFunc(want, func(a, b *timeline.Event) int { return int(b.Place - a.Place) })
 		got, err := h.Rooms.Timeline.Timelines(t.Context(), windows, limit, f)
 		h.OK(err)
-		equal(t, fmt.Sprintf("%+v", windows), roomstest.IDs(got.Events), roomstest.IDs(want))
+		matrixtest.Equal(t, fmt.Sprintf("%+v", windows), roomstest.IDs(got.Events), roomstest.IDs(want))
 	}
 }
 
@@ -135,7 +136,7 @@ func TestMemberEventsAtAnyTime(t *testing.T) {
 		}
 		got, err := h.Rooms.Timeline.MemberEvents(t.Context(), places, nil)
 		h.OK(err)
-		equal(t, fmt.Sprintf("members at %d", at), roomstest.IDs(got.Events), sortedIDs(stateAt(history, at), func(e *timeline.Event) bool {
+		matrixtest.Equal(t, fmt.Sprintf("members at %d", at), roomstest.IDs(got.Events), sortedIDs(stateAt(history, at), func(e *timeline.Event) bool {
 			return e.IsState(event.TypeMember, alice) || e.IsState(event.TypeMember, bob)
 		}))
 	}
@@ -151,7 +152,7 @@ func TestStrippedStateIsWhatTheSpecificationLists(t *testing.T) {
 	nid := h.History(alice, room)[0].Room
 	got, err := h.Rooms.Timeline.Stripped(t.Context(), []timeline.RoomAt{{Room: nid, At: timeline.PlaceOf(h.Journal.Position())}}, bob)
 	h.OK(err)
-	equal(t, "stripped", roomstest.Keys(got.Events), []string{
+	matrixtest.Equal(t, "stripped", roomstest.Keys(got.Events), []string{
 		"m.room.create|", "m.room.member|" + alice, "m.room.canonical_alias|", "m.room.join_rules|", "m.room.name|", "m.room.topic|",
 		"m.room.member|" + bob, "m.room.avatar|", "m.room.encryption|",
 	})
@@ -179,16 +180,16 @@ func TestSummaries(t *testing.T) {
 	}
 	h.Invite(alice, room, user(7))
 	s := summary()
-	equal(t, "heroes", s.Heroes, []string{user(0), user(1), user(2), user(3), user(4)})
+	matrixtest.Equal(t, "heroes", s.Heroes, []string{user(0), user(1), user(2), user(3), user(4)})
 	if s.Joined != 8 || s.Invited != 1 {
 		t.Errorf("full: %+v", s)
 	}
 	for i := range 7 {
 		h.Leave(user(i), room)
 	}
-	equal(t, "the invited hero", summary().Heroes, []string{user(7)})
+	matrixtest.Equal(t, "the invited hero", summary().Heroes, []string{user(7)})
 	h.Leave(user(7), room)
-	equal(t, "who has left", summary().Heroes, []string{user(0), user(1), user(2), user(3), user(4)})
+	matrixtest.Equal(t, "who has left", summary().Heroes, []string{user(0), user(1), user(2), user(3), user(4)})
 }
 
 func TestStandings(t *testing.T) {

@@ -88,12 +88,12 @@ func TestWhatFollowersRead(t *testing.T) {
 	h.SetState(alice, room, "m.room.name", "", `{"name":"n"}`)
 	h.Redact(alice, room, one, "")
 	events := h.between(from, h.Journal.Position(), "m.room.message")
-	equal(t, "messages", roomstest.IDs(events), []string{one, two})
+	matrixtest.Equal(t, "messages", roomstest.IDs(events), []string{one, two})
 	if !events[0].Redacted() || events[1].Redacted() {
 		t.Error("they are not as they are now")
 	}
 	events = h.between(from+1, from+2, "m.room.message")
-	equal(t, "a part", roomstest.IDs(events), []string{two})
+	matrixtest.Equal(t, "a part", roomstest.IDs(events), []string{two})
 	redacted, err := h.Rooms.Timeline.RedactedBetween(ctx, from, h.Journal.Position())
 	h.OK(err)
 	if len(redacted) != 1 || redacted[0] != timeline.EventNID(from+1) {
@@ -142,7 +142,7 @@ func TestFollowersReadTheSameWithoutTheWindow(t *testing.T) {
 		upTo := min(end, after+40)
 		types := []string{"m.room.message", "m.room.member"}
 		inMemory, stored := h.between(after, upTo, types...), fresh.between(after, upTo, types...)
-		equal(t, fmt.Sprintf("after %d up to %d", after, upTo), roomstest.IDs(stored), roomstest.IDs(inMemory))
+		matrixtest.Equal(t, fmt.Sprintf("after %d up to %d", after, upTo), roomstest.IDs(stored), roomstest.IDs(inMemory))
 		one, err := h.Rooms.Timeline.RedactedBetween(ctx, after, upTo)
 		h.OK(err)
 		other, err := fresh.Rooms.Timeline.RedactedBetween(ctx, after, upTo)

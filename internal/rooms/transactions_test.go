@@ -58,7 +58,7 @@ func TestTransactionThatWasRefusedMayBeTriedAgain(t *testing.T) {
 	h.Join(bob, room)
 	_, err = h.Rooms.Send(t.Context(), q, "m.room.message", roomstest.Message("x"))
 	matrixtest.WantCode(t, err, "", "inside")
-	equal(t, "messages", h.Bodies(bob, room), []string{"x"})
+	matrixtest.Equal(t, "messages", h.Bodies(bob, room), []string{"x"})
 }
 
 func TestRepeatedRequestIsAnsweredAsBeforeEvenAfterLeaving(t *testing.T) {
@@ -108,7 +108,7 @@ func TestTransactionKeepsTheFirstContent(t *testing.T) {
 		_, err := h.Rooms.Send(t.Context(), by(room, "1"), "m.room.message", roomstest.Message(body))
 		h.OK(err)
 	}
-	equal(t, "messages", h.Bodies(alice, room), []string{"first"})
+	matrixtest.Equal(t, "messages", h.Bodies(alice, room), []string{"first"})
 }
 
 func TestEventsWithoutTransactionAreAllKept(t *testing.T) {

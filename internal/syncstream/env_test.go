@@ -374,9 +374,7 @@ func wantEmpty(t testing.TB, a *answer) {
 
 func equal(t testing.TB, what string, got []string, want ...string) {
 	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s: got %q, want %q", what, got, want)
-	}
+	matrixtest.Equal(t, what, got, want)
 }
 
 // same compares without order.

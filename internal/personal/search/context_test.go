@@ -6,6 +6,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/search"
 	"homeserver/internal/rooms/timeline"
 )
@@ -19,17 +20,17 @@ func TestContext(t *testing.T) {
 	}
 	two, one, none := 2, 1, 0
 	r := h.search(bob, search.Criteria{Term: "word", Order: search.OrderRecent, Context: &search.Context{Before: &two, After: &one}})
-	equal(t, "before 6", bodiesOf(r.Results[0].Around.Before), []string{"5", "word 4"})
-	equal(t, "after 6", bodiesOf(r.Results[0].Around.After), []string{"7"})
-	equal(t, "before 4", bodiesOf(r.Results[1].Around.Before), []string{"3", "2"})
-	equal(t, "after 4", bodiesOf(r.Results[1].Around.After), []string{"5"})
+	matrixtest.Equal(t, "before 6", bodiesOf(r.Results[0].Around.Before), []string{"5", "word 4"})
+	matrixtest.Equal(t, "after 6", bodiesOf(r.Results[0].Around.After), []string{"7"})
+	matrixtest.Equal(t, "before 4", bodiesOf(r.Results[1].Around.Before), []string{"3", "2"})
+	matrixtest.Equal(t, "after 4", bodiesOf(r.Results[1].Around.After), []string{"5"})
 	around := r.Results[1].Around
 	page, err := h.Rooms.Timeline.For(bob).Messages(t.Context(), room, timeline.Page{Backward: true, From: &around.Start, Limit: 1})
 	h.OK(err)
-	equal(t, "history goes on before", bodiesOf(page.Events), []string{"1"})
+	matrixtest.Equal(t, "history goes on before", bodiesOf(page.Events), []string{"1"})
 	page, err = h.Rooms.Timeline.For(bob).Messages(t.Context(), room, timeline.Page{From: &around.End, Limit: 1})
 	h.OK(err)
-	equal(t, "history goes on after", bodiesOf(page.Events), []string{"word 6"})
+	matrixtest.Equal(t, "history goes on after", bodiesOf(page.Events), []string{"word 6"})
 
 	r = h.search(bob, search.Criteria{Term: "word", Context: &search.Context{Before: &none, After: &none, WithProfiles: true}})
 	for _, result := range r.Results {
@@ -39,7 +40,7 @@ func TestContext(t *testing.T) {
 		}
 	}
 	r = h.search(bob, search.Criteria{Term: "word", Order: search.OrderRecent, Context: &search.Context{}})
-	equal(t, "by default before", bodiesOf(r.Results[0].Around.Before), []string{"5", "word 4", "3", "2", "1"})
+	matrixtest.Equal(t, "by default before", bodiesOf(r.Results[0].Around.Before), []string{"5", "word 4", "3", "2", "1"})
 	if r = h.search(bob, search.Criteria{Term: "word"}); r.Results[0].Around != nil {
 		t.Error("what is around was not asked for")
 	}
@@ -56,9 +57,9 @@ func TestContextOfAResultIsInAnotherOrderThanThatOfAnEvent(t *testing.T) {
 	around := h.search(alice, search.Criteria{Term: "word", Context: &search.Context{Before: &two, After: &two}}).Results[0].Around
 	c, err := h.Rooms.Timeline.For(alice).Context(t.Context(), room, h.search(alice, search.Criteria{Term: "word"}).Results[0].Event.ID, 4, nil)
 	h.OK(err)
-	equal(t, "before", bodiesOf(around.Before), []string{"2", "1"})
-	equal(t, "before, in /context", bodiesOf(c.Before.Events), bodiesOf(around.Before))
-	equal(t, "after, in /context", bodiesOf(c.After.Events), bodiesOf(around.After))
+	matrixtest.Equal(t, "before", bodiesOf(around.Before), []string{"2", "1"})
+	matrixtest.Equal(t, "before, in /context", bodiesOf(c.Before.Events), bodiesOf(around.Before))
+	matrixtest.Equal(t, "after, in /context", bodiesOf(c.After.Events), bodiesOf(around.After))
 }
 
 func TestContextShowsOnlyWhatMayBeRead(t *testing.T) {
@@ -73,8 +74,8 @@ func TestContextShowsOnlyWhatMayBeRead(t *testing.T) {
 	h.Join(bob, room)
 	two := 2
 	r := h.search(bob, search.Criteria{Term: "word", Context: &search.Context{Before: &two}})
-	equal(t, "before", bodiesOf(r.Results[0].Around.Before), []string{"m.room.member", "m.room.history_visibility"})
-	equal(t, "after", bodiesOf(r.Results[0].Around.After), []string{"m.room.member", "m.room.member"})
+	matrixtest.Equal(t, "before", bodiesOf(r.Results[0].Around.Before), []string{"m.room.member", "m.room.history_visibility"})
+	matrixtest.Equal(t, "after", bodiesOf(r.Results[0].Around.After), []string{"m.room.member", "m.room.member"})
 }
 
 func TestProfilesAreThoseOfTheTime(t *testing.T) {

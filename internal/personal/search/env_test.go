@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -103,13 +102,6 @@ func bodiesOf(events []*timeline.Event) []string {
 		list = append(list, textOf(e))
 	}
 	return list
-}
-
-func equal(t *testing.T, what string, got, want []string) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s: got %q, want %q", what, got, want)
-	}
 }
 
 // numbered sends messages "word 0", "word 1", …

@@ -86,15 +86,15 @@ func TestWholeWordsRankHigher(t *testing.T) {
 		h.Send(alice, room, body)
 	}
 	r := h.search(alice, search.Criteria{Term: "cat"})
-	equal(t, "by rank", texts(r), []string{"cats and cat and cat", "the cat sat", "a category"})
+	matrixtest.Equal(t, "by rank", texts(r), []string{"cats and cat and cat", "the cat sat", "a category"})
 	for i, result := range r.Results {
 		if result.Rank <= 0 || i > 0 && result.Rank > r.Results[i-1].Rank {
 			t.Errorf("rank %d is %v", i, result.Rank)
 		}
 	}
-	equal(t, "recent", h.find(alice, "cat"), []string{"cats and cat and cat", "a category", "the cat sat"})
+	matrixtest.Equal(t, "recent", h.find(alice, "cat"), []string{"cats and cat and cat", "a category", "the cat sat"})
 	slices.Sort(r.Highlights)
-	equal(t, "highlights", r.Highlights, []string{"cat", "category", "cats"})
+	matrixtest.Equal(t, "highlights", r.Highlights, []string{"cat", "category", "cats"})
 }
 
 func TestFindsNamesAndTopics(t *testing.T) {
@@ -108,17 +108,17 @@ func TestFindsNamesAndTopics(t *testing.T) {
 	h.SendEvent(alice, room, "m.room.message", `{"body":7}`)
 	h.Send(alice, room, "garden")
 	all := []string{"garden", "where the garden is", "Garden party"}
-	equal(t, "everywhere", h.find(alice, "garden"), all)
-	equal(t, "in the block", h.find(alice, "rose"), []string{"where the garden is"})
-	equal(t, "in HTML", h.find(alice, "html"), []string{})
+	matrixtest.Equal(t, "everywhere", h.find(alice, "garden"), all)
+	matrixtest.Equal(t, "in the block", h.find(alice, "rose"), []string{"where the garden is"})
+	matrixtest.Equal(t, "in HTML", h.find(alice, "html"), []string{})
 	for keys, want := range map[string][]string{
 		"content.body": all[:1], "content.name": all[2:], "content.topic": all[1:2], "content.topic content.name": all[1:],
 	} {
 		r := h.search(alice, search.Criteria{Term: "garden", Order: search.OrderRecent, Keys: strings.Fields(keys)})
-		equal(t, keys, texts(r), want)
+		matrixtest.Equal(t, keys, texts(r), want)
 	}
 	r := h.search(alice, search.Criteria{Term: "garden", Keys: []string{}})
-	equal(t, "nowhere", texts(r), []string{})
+	matrixtest.Equal(t, "nowhere", texts(r), []string{})
 }
 
 func TestFindsOnlyWhatMayBeRead(t *testing.T) {
@@ -129,21 +129,21 @@ func TestFindsOnlyWhatMayBeRead(t *testing.T) {
 	h.Send(alice, room, "word while bob was here")
 	h.Leave(bob, room)
 	h.Send(alice, room, "word after")
-	equal(t, "a member", h.find(alice, "word"), []string{"word after", "word while bob was here", "word before"})
-	equal(t, "who has left", h.find(bob, "word"), []string{"word while bob was here", "word before"})
-	equal(t, "a stranger", h.find(carol, "word"), []string{})
+	matrixtest.Equal(t, "a member", h.find(alice, "word"), []string{"word after", "word while bob was here", "word before"})
+	matrixtest.Equal(t, "who has left", h.find(bob, "word"), []string{"word while bob was here", "word before"})
+	matrixtest.Equal(t, "a stranger", h.find(carol, "word"), []string{})
 	h.set(room, "m.room.history_visibility", "", `{"history_visibility":"joined"}`)
 	h.Send(alice, room, "word in secret")
 	h.Join(bob, room)
 	h.Send(alice, room, "word again")
-	equal(t, "who has come back", h.find(bob, "word"), []string{"word again", "word after", "word while bob was here", "word before"})
+	matrixtest.Equal(t, "who has come back", h.find(bob, "word"), []string{"word again", "word after", "word while bob was here", "word before"})
 	h.Leave(bob, room)
 	h.OK(h.Rooms.Forget(t.Context(), bob, room))
-	equal(t, "who has forgotten", h.find(bob, "word"), []string{})
+	matrixtest.Equal(t, "who has forgotten", h.find(bob, "word"), []string{})
 	private, err := h.Rooms.Create(t.Context(), alice, rooms.CreateRequest{Invite: []string{carol}})
 	h.OK(err)
 	h.Send(alice, private.RoomID, "word for the invited")
-	equal(t, "who is invited", h.find(carol, "word"), []string{})
+	matrixtest.Equal(t, "who is invited", h.find(carol, "word"), []string{})
 }
 
 func TestEncryptedRoomsAreLeftOut(t *testing.T) {
@@ -152,7 +152,7 @@ func TestEncryptedRoomsAreLeftOut(t *testing.T) {
 	h.Send(alice, room, "word one")
 	h.Send(alice, other, "word two")
 	h.set(room, "m.room.encryption", "", `{"algorithm":"m.megolm.v1.aes-sha2"}`)
-	equal(t, "found", h.find(alice, "word"), []string{"word two"})
+	matrixtest.Equal(t, "found", h.find(alice, "word"), []string{"word two"})
 }
 
 func TestRedactedIsNotFound(t *testing.T) {
@@ -167,10 +167,10 @@ func TestRedactedIsNotFound(t *testing.T) {
 		h.OK(err)
 	}
 	redact(early) // maybe before it was indexed
-	equal(t, "before", h.find(alice, "secret"), []string{"secret name", "a secret word"})
+	matrixtest.Equal(t, "before", h.find(alice, "secret"), []string{"secret name", "a secret word"})
 	redact(id)
 	redact(name)
-	equal(t, "after", h.find(alice, "secret"), []string{})
+	matrixtest.Equal(t, "after", h.find(alice, "secret"), []string{})
 	var left int
 	h.OK(h.Pool.QueryRow(t.Context(), `SELECT count(*) FROM search_index`).Scan(&left))
 	if left != 0 {
@@ -184,8 +184,8 @@ func TestIgnoredPeopleAreNotFound(t *testing.T) {
 	h.Send(alice, room, "word of alice")
 	h.Send(bob, room, "word of bob")
 	h.ignored[bob] = true
-	equal(t, "alice", h.find(alice, "word"), []string{"word of alice"})
-	equal(t, "bob", h.find(bob, "word"), []string{"word of bob", "word of alice"})
+	matrixtest.Equal(t, "alice", h.find(alice, "word"), []string{"word of alice"})
+	matrixtest.Equal(t, "bob", h.find(bob, "word"), []string{"word of bob", "word of alice"})
 }
 
 func TestFilters(t *testing.T) {
@@ -246,7 +246,7 @@ func TestPaging(t *testing.T) {
 					break
 				}
 			}
-			equal(t, fmt.Sprint(order, " by ", limit), all, whole)
+			matrixtest.Equal(t, fmt.Sprint(order, " by ", limit), all, whole)
 		}
 	}
 	if r := h.search(alice, search.Criteria{Term: "word"}); len(r.Results) != 10 || r.NextBatch == "" {
@@ -308,9 +308,9 @@ func TestGroups(t *testing.T) {
 		}
 		return list
 	}
-	equal(t, "room one", r.Groups["room_id"][one].EventIDs, ids(1, 2))
-	equal(t, "room two", r.Groups["room_id"][two].EventIDs, ids(0, 3))
-	equal(t, "bob", r.Groups["sender"][bob].EventIDs, ids(1))
+	matrixtest.Equal(t, "room one", r.Groups["room_id"][one].EventIDs, ids(1, 2))
+	matrixtest.Equal(t, "room two", r.Groups["room_id"][two].EventIDs, ids(0, 3))
+	matrixtest.Equal(t, "bob", r.Groups["sender"][bob].EventIDs, ids(1))
 	if r.Groups["room_id"][two].Order != 1 || r.Groups["room_id"][one].Order != 2 {
 		t.Error("the groups are not in order")
 	}
@@ -326,7 +326,7 @@ func TestGroups(t *testing.T) {
 			}
 			next.NextBatch = page.NextBatch
 		}
-		equal(t, key+" "+value, got, want)
+		matrixtest.Equal(t, key+" "+value, got, want)
 	}
 	follow("room_id", two, "word c1", "word c0")
 	follow("room_id", one, "word b2", "word a2", "word b1", "word a1", "word b0", "word a0")

@@ -214,7 +214,7 @@ func TestAliasesOfARoom(t *testing.T) {
 	h.alias(alice, "#elsewhere:localhost", h.Public())
 	list, err := h.Rooms.Directory.Aliases(t.Context(), bob, room)
 	h.OK(err)
-	equal(t, "aliases", list, []string{"#first:localhost", "#second:localhost"})
+	matrixtest.Equal(t, "aliases", list, []string{"#first:localhost", "#second:localhost"})
 	_, err = h.Rooms.Directory.Aliases(t.Context(), carol, room)
 	matrixtest.WantCode(t, err, matrix.Forbidden, "a stranger")
 	_, err = h.Rooms.Directory.Aliases(t.Context(), alice, "!none:localhost")

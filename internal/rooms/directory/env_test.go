@@ -1,7 +1,6 @@
 package directory_test
 
 import (
-	"slices"
 	"testing"
 
 	"homeserver/internal/postgres/postgrestest"
@@ -18,11 +17,4 @@ type env struct{ *roomstest.Env }
 func newEnv(t *testing.T) *env {
 	t.Helper()
 	return &env{roomstest.New(t)}
-}
-
-func equal(t testing.TB, what string, got, want []string) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s: got %q, want %q", what, got, want)
-	}
 }

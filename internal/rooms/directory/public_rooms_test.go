@@ -126,7 +126,7 @@ func TestDirectoryIsPagedBothWays(t *testing.T) {
 					break
 				}
 			}
-			equal(t, fmt.Sprintf("forward by %d", limit), forward, all)
+			matrixtest.Equal(t, fmt.Sprintf("forward by %d", limit), forward, all)
 			backward := names(last)
 			for last.PrevBatch != "" {
 				last = h.directory(directory.PublicQuery{Limit: limit, Term: term, Since: last.PrevBatch})
@@ -135,7 +135,7 @@ func TestDirectoryIsPagedBothWays(t *testing.T) {
 					t.Errorf("limit %d: there is no way forward again", limit)
 				}
 			}
-			equal(t, fmt.Sprintf("backward by %d", limit), backward, all)
+			matrixtest.Equal(t, fmt.Sprintf("backward by %d", limit), backward, all)
 		}
 	}
 }
@@ -165,13 +165,13 @@ func TestDirectoryOfLargeTopicsIsPagedByBytes(t *testing.T) {
 			last = page(last.NextBatch)
 			forward = append(forward, names(last)...)
 		}
-		equal(t, "forward", forward, all)
+		matrixtest.Equal(t, "forward", forward, all)
 		backward := names(last)
 		for last.PrevBatch != "" {
 			last = page(last.PrevBatch)
 			backward = append(names(last), backward...)
 		}
-		equal(t, "backward", backward, all)
+		matrixtest.Equal(t, "backward", backward, all)
 	}
 }
 
@@ -264,7 +264,7 @@ func TestVisibleAreThoseInTheSameOrAnOpenRoom(t *testing.T) {
 			got = append(got, user)
 		}
 		slices.Sort(got)
-		equal(t, "visible to "+asker, got, want)
+		matrixtest.Equal(t, "visible to "+asker, got, want)
 	}
 	visible(alice, bob)
 	visible(bob, alice)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
@@ -294,7 +295,7 @@ func (h *env) checkBodies(room, what string, want []string) {
 			got = append(got, strings.Trim(string(body["body"]), `"`))
 		}
 	}
-	equal(h.T, what, got, want)
+	matrixtest.Equal(h.T, what, got, want)
 }
 
 func TestHistoryWhereTheVisibilityChanges(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/roomstest"
 )
@@ -83,7 +84,7 @@ func TestIndexesOfEventsAndState(t *testing.T) {
 		rows, _ := h.Pool.Query(t.Context(), `SELECT indexname FROM pg_indexes WHERE tablename = $1 ORDER BY 1`, table)
 		got, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		h.OK(err)
-		equal(t, table, got, want)
+		matrixtest.Equal(t, table, got, want)
 	}
 	// The one index more is for what was here before it was new to clients.
 	var held int
@@ -162,5 +163,5 @@ func TestStatementsOfALocalMessage(t *testing.T) {
 		got = append(got, strings.Join(words[:min(len(words), 2)], " "))
 	}
 	each := []string{"BEGIN", "UPDATE journal", "WITH moved", "INSERT INTO", "COMMIT"}
-	equal(t, "statements", got, slices.Repeat(each, messages))
+	matrixtest.Equal(t, "statements", got, slices.Repeat(each, messages))
 }

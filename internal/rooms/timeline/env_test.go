@@ -1,7 +1,6 @@
 package timeline_test
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -28,13 +27,6 @@ func newEnv(t *testing.T) *env {
 func envOn(t *testing.T, pool *pgxpool.Pool) *env {
 	t.Helper()
 	return &env{roomstest.Open(t, roomstest.Options{Pool: pool}).Run()}
-}
-
-func equal(t testing.TB, what string, got, want []string) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("%s: got %q, want %q", what, got, want)
-	}
 }
 
 // eventOfType is an event that has a type and nothing else.

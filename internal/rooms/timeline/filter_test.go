@@ -81,7 +81,7 @@ func TestFilterInMemoryAgreesWithTheOneInSQL(t *testing.T) {
 		}
 		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: timeline.MaxLimit, Filter: f})
 		h.OK(err)
-		equal(t, string(roomstest.Raw(f)), roomstest.IDs(st.Events), want)
+		matrixtest.Equal(t, string(roomstest.Raw(f)), roomstest.IDs(st.Events), want)
 		if t.Failed() {
 			return
 		}
@@ -117,7 +117,7 @@ func TestFilterByType(t *testing.T) {
 		for _, e := range st.Events {
 			got = append(got, e.Type)
 		}
-		equal(t, fmt.Sprintf("%q", pattern), got, want)
+		matrixtest.Equal(t, fmt.Sprintf("%q", pattern), got, want)
 	}
 }
 

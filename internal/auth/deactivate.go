@@ -95,7 +95,8 @@ func (s *Service) DeactivateAccount(ctx context.Context, name string, erase bool
 	return err
 }
 
-// deactivate gives what is to be unbound.
+// deactivate deactivates the account and returns the bindings that are to be removed
+// from identity servers.
 func (s *Service) deactivate(ctx context.Context, userID string, erase bool, proof uia.Approval) (bound []threepid.Binding, err error) {
 	var revoked []secret.Hash
 	var posted int64

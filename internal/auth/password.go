@@ -157,13 +157,12 @@ type ChangePasswordRequest struct {
 	Auth          json.RawMessage `json:"auth"`
 }
 
-// ChangePassword gives a user a new password after interactive authentication, and
-// logs out all devices but the one that asks unless logout_devices is false. With
-// a zero session, that is without an access token, the user is whom the
-// authentication proves: by the old password, or by an address of the account. The
-// addresses of the account are told.
-// M_MISSING_PARAM, M_WEAK_PASSWORD.
-// Client-server API, POST /account/password.
+// ChangePassword sets a user's password after interactive authentication, and logs out
+// all devices but the one that asks unless logout_devices is false. With a zero
+// session, that is without an access token, the user is the one that the authentication
+// proves: by the old password, or by an address of the account. The addresses of the
+// account get a message. M_MISSING_PARAM, M_WEAK_PASSWORD. Client-server API, POST
+// /account/password.
 func (s *Service) ChangePassword(ctx context.Context, session matrix.Session, r ChangePasswordRequest) error {
 	if r.NewPassword == "" {
 		return matrix.Errorf(matrix.MissingParam, "new_password is missing")
@@ -188,9 +187,9 @@ func (s *Service) ChangePassword(ctx context.Context, session matrix.Session, r 
 	return nil
 }
 
-// SetPassword gives an account, named by its user ID or the local part of it, a
-// new password without asking for the old one, and logs out all its devices if
-// logout is set. For the operator. M_NOT_FOUND, M_WEAK_PASSWORD.
+// SetPassword sets the password of an account, named by its user ID or the local part
+// of it, without asking for the old one, and logs out all its devices if logout is set.
+// For the operator. M_NOT_FOUND, M_WEAK_PASSWORD.
 func (s *Service) SetPassword(ctx context.Context, name, password string, logout bool) error {
 	if err := s.checkNewPassword(password); err != nil {
 		return err

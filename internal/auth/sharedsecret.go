@@ -39,7 +39,7 @@ type SharedSecretRequest struct {
 	MAC      string `json:"mac"`
 }
 
-// RegistrationNonce gives a nonce for one registration by shared secret within a
+// RegistrationNonce returns a nonce for one registration by shared secret within a
 // minute, in any process. M_UNKNOWN where there is no shared secret.
 func (s *Service) RegistrationNonce() (string, error) {
 	if s.o.SharedSecret == "" {

@@ -31,7 +31,7 @@ func New[K comparable, V any](share int, weigh func(K, *V) int) *Cache[K, V] {
 	})}
 }
 
-// Place gives the place of a key's value. Take it before reading the value.
+// Place returns the place of a key's value. Take it before reading the value.
 func (c *Cache[K, V]) Place(key K) Place[K, V] {
 	at, ok := c.slots.Get(key)
 	c.uses.Count(ok && at.value.Load() != nil)
@@ -47,7 +47,7 @@ func (c *Cache[K, V]) Stats() Stats {
 	return c.uses.Stats(all.Entries, all.Bytes)
 }
 
-// Load gives the value; nil: nobody has read it yet.
+// Load returns the value; nil: nobody has read it yet.
 func (p Place[K, V]) Load() *V { return p.value.Load() }
 
 // Store puts a value that was read, unless somebody else was first.

@@ -21,7 +21,7 @@ func (u *Uses) Count(hit bool) {
 	}
 }
 
-// Stats gives the counts, beside how many values the cache holds and what they weigh.
+// Stats returns the counts, beside how many values the cache holds and what they weigh.
 func (u *Uses) Stats(entries, bytes int) Stats {
 	return Stats{Entries: entries, Bytes: bytes, Hits: u.hits.Load(), Misses: u.misses.Load()}
 }

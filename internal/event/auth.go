@@ -168,13 +168,13 @@ func (a *authorizer) senderJoined() error {
 	return nil
 }
 
-// membership gives the membership of a user in the room, "" for one who never was
-// in it.
+// membership returns the membership of a user in the room, "" for one who never was in
+// it.
 func (a *authorizer) membership(userID string) string {
 	return a.state.Event(TypeMember, userID).Membership()
 }
 
-// userPower gives the power of a user in the room.
+// userPower returns the power of a user in the room.
 func (a *authorizer) userPower(userID string) Power {
 	return userPower(a.version, a.create, a.levels, userID)
 }

@@ -32,7 +32,7 @@ func (a *authorizer) redeemInvite(target string, invite []byte) error {
 	return nil
 }
 
-// invitationToken gives the token of an invitation that is for the target: rules
+// invitationToken returns the token of an invitation that is for the target: rules
 // 4.4.1.3 and 4.4.1.4.
 func invitationToken(signed []byte, target string) (string, error) {
 	mxid, hasID := StringField(signed, "mxid")
@@ -46,8 +46,8 @@ func invitationToken(signed []byte, target string) (string, error) {
 	return token, nil
 }
 
-// inviteKeys gives the public keys of an m.room.third_party_invite event, those
-// that can be decoded: rules 4.4.1.7.1 and 4.4.1.7.2.
+// inviteKeys returns the public keys of an m.room.third_party_invite event, those that
+// can be decoded: rules 4.4.1.7.1 and 4.4.1.7.2.
 func inviteKeys(e *Event) [][]byte {
 	var keys [][]byte
 	add := func(object []byte) {

@@ -81,7 +81,7 @@ func (a *authorizer) firstJoin(target string) bool {
 		a.create.CreateContent().Creators[0] == target
 }
 
-// joinRule gives the room's join rule, and "" where the room version doesn't know it.
+// joinRule returns the room's join rule, and "" where the room version doesn't know it.
 func (a *authorizer) joinRule() string {
 	rule := a.state.Event(TypeJoinRules, "").JoinRule()
 	switch {

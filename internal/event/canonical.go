@@ -22,9 +22,9 @@ const (
 	maxNesting = 128
 )
 
-// Canonical gives JSON in the form of the appendices, "Canonical JSON": UTF-8,
-// keys sorted by code point, no white space, no needless escapes. Input that is
-// in this form already is returned as it is, so the answer may share its memory.
+// Canonical returns JSON in the form of the appendices, "Canonical JSON": UTF-8, keys
+// sorted by code point, no white space, no needless escapes. Input that is in this form
+// already is returned as it is, so the answer may share its memory.
 //
 // An integer within ±(2^53-1) is written in the one form that it has there: as in the
 // examples of the specification, 1e10 becomes 10000000000 and -0 becomes 0; 1.0
@@ -141,7 +141,7 @@ func (t *transcoder) keep(n int) {
 	t.pos += n
 }
 
-// output gives what has been written so far.
+// output returns what has been written so far.
 func (t *transcoder) output() []byte {
 	if t.diverged {
 		return t.out
@@ -156,7 +156,7 @@ func (t *transcoder) replace(n int, with ...byte) {
 	t.pos += n
 }
 
-// peek gives the next byte, and 0 at the end, where 0 can't be valid either.
+// peek returns the next byte, and 0 at the end, where 0 can't be valid either.
 func (t *transcoder) peek() byte {
 	if t.pos < len(t.src) {
 		return t.src[t.pos]
@@ -390,9 +390,9 @@ func (t *transcoder) text() error {
 	}
 }
 
-// plainRun gives the length of the text at the start of s that stands in a JSON
-// string as it is. It stops before a quote, a backslash, a control character and
-// before what is not UTF-8.
+// plainRun returns the length of the text at the start of s that stands in a JSON
+// string as it is. It stops before a quote, a backslash, a control character and before
+// what is not UTF-8.
 func plainRun(s []byte) int {
 	i := 0
 	for i < len(s) {
@@ -540,7 +540,7 @@ func digitRun(s []byte) int {
 // maxExponent is far beyond that of any integer that canonical JSON can hold.
 const maxExponent = 1 << 20
 
-// value gives the number where it is an integer within ±(2^53-1), however it is
+// value returns the number where it is an integer within ±(2^53-1), however it is
 // written: 1000.0 and 1e3 are 1000.
 func (n *number) value() (int64, bool) {
 	digits := n.digits

@@ -115,8 +115,8 @@ func (e *Event) IsState(evType, stateKey string) bool {
 	return e.StateKey != nil && *e.StateKey == stateKey && e.Type == evType
 }
 
-// Membership gives membership of an m.room.member event, and "" for any other
-// event, for nil, and where it is not a string.
+// Membership returns membership of an m.room.member event, and "" for any other event,
+// for nil, and where it is not a string.
 func (e *Event) Membership() string {
 	if e == nil || e.Type != TypeMember {
 		return ""
@@ -131,8 +131,8 @@ func (e *Event) Membership() string {
 	return membership
 }
 
-// JoinRule gives join_rule of an m.room.join_rules event. It is "invite", as in
-// a room without that event, for nil, and "" where it is not a string.
+// JoinRule returns join_rule of an m.room.join_rules event. It is "invite", as in a
+// room without that event, for nil, and "" where it is not a string.
 func (e *Event) JoinRule() string {
 	if e == nil {
 		return JoinRuleInvite
@@ -141,10 +141,10 @@ func (e *Event) JoinRule() string {
 	return rule
 }
 
-// PowerLevels gives the levels of an m.room.power_levels event, parsed once. For
-// nil, a room without that event, it gives nil, on which all methods of
-// [PowerLevels] answer with the defaults. M_FORBIDDEN where a level is not what
-// the room version takes for one, as [Authorize] refuses such an event.
+// PowerLevels returns the levels of an m.room.power_levels event, parsed once. For nil,
+// a room without that event, it gives nil, on which all methods of [PowerLevels] answer
+// with the defaults. M_FORBIDDEN where a level is not what the room version takes for
+// one, as [Authorize] refuses such an event.
 func (e *Event) PowerLevels() (*PowerLevels, error) {
 	if e == nil {
 		return nil, nil
@@ -171,8 +171,8 @@ type CreateContent struct {
 	RoomType string
 }
 
-// CreateContent gives what an m.room.create event says, parsed once. Values of
-// the wrong kind count as absent.
+// CreateContent returns what an m.room.create event says, parsed once. Values of the
+// wrong kind count as absent.
 func (e *Event) CreateContent() *CreateContent {
 	if parsed := e.create.Load(); parsed != nil {
 		return parsed

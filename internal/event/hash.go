@@ -11,9 +11,9 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// ReferenceHash gives the reference hash of the event in unpadded Base64, by
-// which events of versions 1 and 2 refer to it (see [Proto].ReferenceHashes).
-// Server-server API, "Calculating the reference hash for an event".
+// ReferenceHash returns the reference hash of the event in unpadded Base64, by which
+// events of versions 1 and 2 refer to it (see [Proto].ReferenceHashes). Server-server
+// API, "Calculating the reference hash for an event".
 func (e *Event) ReferenceHash() (string, error) {
 	hash, err := referenceHash(e.Version, e.JSON)
 	if err != nil {
@@ -71,7 +71,7 @@ func hashRoomID(createID string) string { return "!" + strings.TrimPrefix(create
 // the server. Appendices, "Room IDs".
 func NewRoomID(server string) string { return "!" + randomLetters() + ":" + server }
 
-// randomLetters gives 18 letters, which is 102 bits.
+// randomLetters returns 18 letters, which is 102 bits.
 func randomLetters() string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	var text [18]byte

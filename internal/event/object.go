@@ -13,9 +13,9 @@ import (
 // of it. It trusts the form: on anything else the answers are wrong or missing,
 // but nothing panics.
 
-// Field gives the value of a member of a JSON object in canonical form, as the
-// JSON that stands there, and nil where there is no such member. The key is one
-// that needs no escapes. The answer is part of the object.
+// Field returns the value of a member of a JSON object in canonical form, as the JSON
+// that stands there, and nil where there is no such member. The key is one that needs
+// no escapes. The answer is part of the object.
 func Field(object []byte, key string) []byte {
 	for m := membersOf(object); m.next(); {
 		if string(m.key) == key {
@@ -25,7 +25,7 @@ func Field(object []byte, key string) []byte {
 	return nil
 }
 
-// StringField gives the text of a member of a JSON object in canonical form, and
+// StringField returns the text of a member of a JSON object in canonical form, and
 // false where there is no such member or it is not a string.
 func StringField(object []byte, key string) (string, bool) {
 	return Unquote(Field(object, key))
@@ -98,8 +98,8 @@ func takeValue(rest, value *[]byte) bool {
 	return true
 }
 
-// valueEnd gives the length of the JSON value at the start of b, and 0 or less
-// where there is none.
+// valueEnd returns the length of the JSON value at the start of b, and 0 or less where
+// there is none.
 func valueEnd(b []byte) int {
 	if len(b) == 0 {
 		return -1
@@ -139,8 +139,8 @@ func nestedEnd(b []byte) int {
 	return -1
 }
 
-// stringEnd gives the length of the JSON string at the start of b, quotes
-// included, and -1 where there is none.
+// stringEnd returns the length of the JSON string at the start of b, quotes included,
+// and -1 where there is none.
 func stringEnd(b []byte) int {
 	if len(b) < 2 || b[0] != '"' {
 		return -1
@@ -167,7 +167,7 @@ func isQuoted(value []byte, s string) bool {
 	return len(value) == len(s)+2 && value[0] == '"' && string(value[1:len(value)-1]) == s
 }
 
-// Unquote gives the text of a JSON string in canonical form, and false for any other
+// Unquote returns the text of a JSON string in canonical form, and false for any other
 // value.
 func Unquote(value []byte) (string, bool) {
 	if len(value) < 2 || value[0] != '"' {
@@ -304,8 +304,8 @@ func appendMember(dst []byte, first *bool, key, value []byte) []byte {
 	return append(dst, value...)
 }
 
-// setMember gives an object in canonical form with one member added or replaced.
-// What is not an object counts as empty.
+// setMember returns an object in canonical form with one member added or replaced. What
+// is not an object counts as empty.
 func setMember(object []byte, key string, value []byte) []byte {
 	quoted := AppendString(nil, key)
 	escaped := quoted[1 : len(quoted)-1]

@@ -251,7 +251,7 @@ func isUserID(id string) bool {
 	return ok && !strings.ContainsRune(localpart, 0) && matrix.IsServerName(server)
 }
 
-// domainOf gives the server name in a user ID, room ID or event ID, and "" where
+// domainOf returns the server name in a user ID, room ID or event ID, and "" where
 // there is none.
 func domainOf(id string) string {
 	_, domain, _ := strings.Cut(id, ":")

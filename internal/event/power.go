@@ -22,7 +22,7 @@ const (
 	minPower = -maxPower
 )
 
-// String gives the level as a number.
+// String returns the level as a number.
 func (p Power) String() string {
 	if p == Infinite {
 		return "infinite"
@@ -44,7 +44,7 @@ var singleLevels = [...]string{
 	"users_default", "events_default", "state_default", "ban", "redact", "kick", "invite",
 }
 
-// User gives the level of a user. It knows nothing of the room's creators: what a
+// User returns the level of a user. It knows nothing of the room's creators: what a
 // user may do in a room is [UserPower].
 func (p *PowerLevels) User(userID string) Power {
 	if p != nil {
@@ -55,7 +55,7 @@ func (p *PowerLevels) User(userID string) Power {
 	return p.level("users_default", 0)
 }
 
-// Event gives the level that is needed to send an event of the type.
+// Event returns the level that is needed to send an event of the type.
 func (p *PowerLevels) Event(evType string, isState bool) Power {
 	if p != nil {
 		if level, ok := p.events[evType]; ok {
@@ -68,8 +68,8 @@ func (p *PowerLevels) Event(evType string, isState bool) Power {
 	return p.level("events_default", 0)
 }
 
-// Notification gives the level that is needed to notify everybody in the way that
-// the key names, such as "room" for @room.
+// Notification returns the level that is needed to notify everybody in the way that the
+// key names, such as "room" for @room.
 func (p *PowerLevels) Notification(key string) Power {
 	if p != nil {
 		if level, ok := p.notifications[key]; ok {
@@ -79,16 +79,16 @@ func (p *PowerLevels) Notification(key string) Power {
 	return 50
 }
 
-// Ban gives the level that is needed to ban and to unban.
+// Ban returns the level that is needed to ban and to unban.
 func (p *PowerLevels) Ban() Power { return p.level("ban", 50) }
 
-// Invite gives the level that is needed to invite.
+// Invite returns the level that is needed to invite.
 func (p *PowerLevels) Invite() Power { return p.level("invite", 0) }
 
-// Kick gives the level that is needed to kick.
+// Kick returns the level that is needed to kick.
 func (p *PowerLevels) Kick() Power { return p.level("kick", 50) }
 
-// Redact gives the level that is needed to redact the events of others.
+// Redact returns the level that is needed to redact the events of others.
 func (p *PowerLevels) Redact() Power { return p.level("redact", 50) }
 
 func (p *PowerLevels) level(name string, otherwise Power) Power {
@@ -100,9 +100,9 @@ func (p *PowerLevels) level(name string, otherwise Power) Power {
 	return otherwise
 }
 
-// UserPower gives the power of a user in a room. A creator's is [Infinite] from
-// version 12 on. Before that, where there is no usable m.room.power_levels, it is
-// 100 for the creator and 0 for everybody else.
+// UserPower returns the power of a user in a room. A creator's is [Infinite] from
+// version 12 on. Before that, where there is no usable m.room.power_levels, it is 100
+// for the creator and 0 for everybody else.
 func UserPower(v *Version, s State, userID string) Power {
 	levels, err := s.Event(TypePowerLevels, "").PowerLevels()
 	if err != nil {

@@ -70,11 +70,11 @@ var (
 	}, wholeCreate: true, signedInvite: true}
 )
 
-// Redact gives the redacted form of an event in canonical JSON, signatures
-// included: the event without all that the room version doesn't protect, unsigned
-// among it. It is the same for an event that is redacted already. Errors are those
-// of [Canonical], and M_BAD_JSON where type or content is missing or of the wrong
-// kind. "Redactions" of each room version.
+// Redact returns the redacted form of an event in canonical JSON, signatures included:
+// the event without all that the room version doesn't protect, unsigned among it. It is
+// the same for an event that is redacted already. Errors are those of [Canonical], and
+// M_BAD_JSON where type or content is missing or of the wrong kind. "Redactions" of
+// each room version.
 func Redact(v *Version, raw []byte) ([]byte, error) {
 	canonical, err := canonicalObject(raw, v.signedNumbers(), 0)
 	if err != nil {
@@ -107,9 +107,9 @@ func redact(v *Version, canonical []byte, without ...string) ([]byte, error) {
 	return append(redacted, '}'), nil
 }
 
-// RedactContent gives what redaction leaves of the content of an event of the
-// type. The content is a canonical JSON object, and so is the answer, which may
-// share its memory.
+// RedactContent returns what redaction leaves of the content of an event of the type.
+// The content is a canonical JSON object, and so is the answer, which may share its
+// memory.
 func RedactContent(v *Version, evType string, content []byte) []byte {
 	if evType == TypeCreate && v.redaction.wholeCreate {
 		return content
@@ -132,7 +132,7 @@ func RedactContent(v *Version, evType string, content []byte) []byte {
 	return append(kept, '}')
 }
 
-// onlySigned gives third_party_invite with nothing but its member signed.
+// onlySigned returns third_party_invite with nothing but its member signed.
 func onlySigned(invite []byte) []byte {
 	signed := Field(invite, "signed")
 	if signed == nil {

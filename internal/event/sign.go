@@ -16,9 +16,9 @@ type Signer struct {
 	Key   ed25519.PrivateKey
 }
 
-// SignJSON gives the object in canonical JSON with the server's signature added
-// to its signatures. What stands under unsigned is kept and not signed. Errors are
-// those of [Canonical], with strict rules. Appendices, "Signing Details".
+// SignJSON returns the object in canonical JSON with the server's signature added to
+// its signatures. What stands under unsigned is kept and not signed. Errors are those
+// of [Canonical], with strict rules. Appendices, "Signing Details".
 func (s *Signer) SignJSON(raw []byte) ([]byte, error) {
 	object, err := canonicalObject(raw, integersOnly, 0)
 	if err != nil {
@@ -30,7 +30,7 @@ func (s *Signer) SignJSON(raw []byte) ([]byte, error) {
 	return setMember(object, "signatures", signatures), nil
 }
 
-// sign gives the signature in unpadded Base64.
+// sign returns the signature in unpadded Base64.
 func (s *Signer) sign(message []byte) string {
 	return base64.RawStdEncoding.EncodeToString(ed25519.Sign(s.Key, message))
 }

@@ -108,8 +108,8 @@ func makeVersions() []*Version {
 	return all
 }
 
-// LookupVersion gives the room version with the ID, and false for one that is
-// not known.
+// LookupVersion returns the room version with the ID, and false for one that is not
+// known.
 func LookupVersion(id string) (*Version, bool) {
 	at := slices.IndexFunc(versions, func(v *Version) bool { return v.ID == id })
 	if at < 0 {
@@ -118,7 +118,7 @@ func LookupVersion(id string) (*Version, bool) {
 	return versions[at], true
 }
 
-// Versions gives the IDs of all room versions, oldest first.
+// Versions returns the IDs of all room versions, oldest first.
 func Versions() []string {
 	ids := make([]string, len(versions))
 	for i, v := range versions {

@@ -299,8 +299,8 @@ func (j *Journal) reset(p Position) {
 	j.notifier.wakeAll()
 }
 
-// forget gives up all that is kept in memory. Readers of older tokens are
-// served by SQL from now on.
+// forget drops all that is kept in memory. Readers of older tokens are served by SQL
+// from then on.
 func (j *Journal) forget(p Position) {
 	j.position = p
 	j.window = newWindow(p, j.o.WindowBytes)

@@ -93,7 +93,7 @@ func (l *leader) lead(ctx context.Context, well func()) error {
 	return l.work(ctx, conn, well)
 }
 
-// disconnect gives up the lock with the connection.
+// disconnect releases the lock by closing the connection.
 func (l *leader) disconnect(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

@@ -215,7 +215,7 @@ type work struct {
 
 func (w *work) empty() bool { return len(w.group) == 0 && len(w.looks) == 0 && !w.outbox }
 
-// take gives the next work: a group within the bounds, and all who want a look.
+// take returns the next work: a group within the bounds, and all who want a look.
 func (q *queue) take(maxWrites, maxBytes int) *work {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -36,10 +36,10 @@ func NewTicks() *Ticks {
 	return c
 }
 
-// Next gives the tick of a change.
+// Next returns the tick of a change.
 func (c *Ticks) Next() Tick { return Tick(c.tick.Add(1)) }
 
-// Now gives the tick of the newest change.
+// Now returns the tick of the newest change.
 func (c *Ticks) Now() Tick { return Tick(c.tick.Load()) }
 
 // maxParts is how many processes a token remembers.

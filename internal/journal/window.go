@@ -90,7 +90,7 @@ const (
 
 func (e *Entry) cost() int { return e.Size + entryOverhead + topicOverhead*len(e.Topics) }
 
-// between gives the part with positions in (after, upTo].
+// between returns the part with positions in (after, upTo].
 func (l *list) between(after, upTo Position) []*Entry {
 	if l == nil || l.entries[len(l.entries)-1].Position <= after {
 		return nil
@@ -122,7 +122,7 @@ func (v View) About(t Topic, after Position) []*Entry {
 	return v.w.byTopic[t].between(after, v.Position)
 }
 
-// At gives the entry at a position, or nil where the window does not reach.
+// At returns the entry at a position, or nil where the window does not reach.
 func (v View) At(p Position) *Entry {
 	if p <= v.w.floor || p > v.Position {
 		return nil

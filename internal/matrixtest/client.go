@@ -32,7 +32,7 @@ func New(t testing.TB, handler http.Handler) *Client {
 	return At(t, server.URL, server.Client())
 }
 
-// At gives a client, not logged in, for a server that runs already.
+// At returns a client, not logged in, for a server that runs already.
 func At(t testing.TB, baseURL string, using *http.Client) *Client {
 	own := *using
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -64,7 +64,7 @@ func (c *Client) session(r *Response) *Client {
 	return &in
 }
 
-// As gives the same client for another test, such as a subtest.
+// As returns the same client for another test, such as a subtest.
 func (c *Client) As(t testing.TB) *Client {
 	other := *c
 	other.T = t

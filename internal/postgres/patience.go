@@ -54,7 +54,7 @@ func parseTimeout(text string) time.Duration {
 
 type cancelKey struct{}
 
-// bound gives the context its end, which release takes back.
+// bound returns a context that ends after a time, unless release is called before.
 func bound(ctx context.Context, after time.Duration) context.Context {
 	if after <= 0 {
 		return ctx

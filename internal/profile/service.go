@@ -117,8 +117,8 @@ func (s *Service) Get(ctx context.Context, userID string) (Profile, error) {
 	return Profile{}, nil
 }
 
-// Many gives the names and avatars of those of the users who have set anything, by user
-// ID, without their other fields.
+// Many returns the names and avatars of those of the users who have set anything, by
+// user ID, without their other fields.
 func (s *Service) Many(ctx context.Context, userIDs []string) (map[string]Profile, error) {
 	if len(userIDs) == 0 {
 		return nil, nil
@@ -155,12 +155,11 @@ func (s *Service) Field(ctx context.Context, userID, name string) (json.RawMessa
 
 var errNoField = &matrix.Error{Code: matrix.NotFound, Message: "The profile has no such field"}
 
-// Set gives a field of one's own profile a value, which is any JSON for the
-// fields that the specification doesn't know. An empty display name or avatar is
-// the same as none. M_FORBIDDEN for anybody else's profile; M_INVALID_PARAM for a
-// name or a value that can't be; M_BAD_JSON for a value of the wrong type;
-// M_KEY_TOO_LARGE and M_PROFILE_TOO_LARGE beyond the limits.
-// PUT /profile/{userId}/{keyName}.
+// Set sets a field of one's own profile to a value, which is any JSON for the fields
+// that the specification doesn't know. An empty display name or avatar is the same as
+// none. M_FORBIDDEN for anybody else's profile; M_INVALID_PARAM for a name or a value
+// that can't be; M_BAD_JSON for a value of the wrong type; M_KEY_TOO_LARGE and
+// M_PROFILE_TOO_LARGE beyond the limits. PUT /profile/{userId}/{keyName}.
 func (s *Service) Set(ctx context.Context, who matrix.Session, userID, name string, value json.RawMessage) error {
 	if err := mayChange(who, userID, name); err != nil {
 		return err

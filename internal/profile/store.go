@@ -19,7 +19,7 @@ type row struct {
 	Fields      string
 }
 
-// profile gives the profile of a row. Fields that are damaged are as good as none:
+// profile returns the profile of a row. Fields that are damaged are as good as none:
 // the next one that is set replaces them.
 func (r row) profile(ctx context.Context, userID string, log *postgres.Damage) Profile {
 	p := Profile{Fields: map[string]json.RawMessage{}}

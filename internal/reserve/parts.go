@@ -54,7 +54,7 @@ func NewParts[K cmp.Ordered, T any](
 	return &Parts[K, T]{stretches: stretches, read: read}, Ahead(ctx, most)
 }
 
-// Keys gives the keys for which there is something. There are none in nil.
+// Keys returns the keys for which there is something. There are none in nil.
 func (p *Parts[K, T]) Keys() iter.Seq[K] {
 	return func(yield func(K) bool) {
 		for i := 0; p != nil && i < len(p.stretches); i++ {
@@ -66,9 +66,9 @@ func (p *Parts[K, T]) Keys() iter.Seq[K] {
 	}
 }
 
-// Of gives what stands in the list for a key, part by part, until an error. Nothing of
-// a part must be kept when the next is asked for. Keys that follow each other are read
-// together. There is nothing in nil.
+// Of returns what stands in the list for a key, part by part, until an error. Nothing
+// of a part must be kept when the next is asked for. Keys that follow each other are
+// read together. There is nothing in nil.
 func (p *Parts[K, T]) Of(ctx context.Context, key K) iter.Seq2[[]T, error] {
 	return func(yield func([]T, error) bool) {
 		if p == nil {

@@ -63,7 +63,7 @@ type Account struct {
 // Open makes the account of a request, until Close.
 func (m *Memory) Open(caller string) *Account { return &Account{memory: m, caller: caller} }
 
-// Close gives everything back.
+// Close releases all that the account holds.
 func (a *Account) Close() { a.shrink(0) }
 
 // Settle says that n bytes are in use from now on, as when what was read has become an
@@ -137,7 +137,7 @@ func (a *Account) await(ctx context.Context, n int64) error {
 // AccountKey is the key of the account in contexts, for a context that knows it anyway.
 type AccountKey struct{}
 
-// With gives a context whose reads count for an account.
+// With returns a context whose reads count for an account.
 func With(ctx context.Context, a *Account) context.Context {
 	return context.WithValue(ctx, AccountKey{}, a)
 }

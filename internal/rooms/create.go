@@ -134,9 +134,9 @@ func (s *Service) makeRoom(ctx context.Context, c *creation, drafts []draft) (*l
 	return r, nil
 }
 
-// creationTime gives the time in milliseconds, and no time twice: from version 12
-// on the ID of a room is the hash of its first event, which nothing else might
-// tell from that of another room.
+// creationTime returns the time in milliseconds, and no time twice: from version 12 on
+// the ID of a room is the hash of its first event, which nothing else might tell from
+// that of another room.
 func (s *Service) creationTime() int64 {
 	for {
 		last := s.lastCreation.Load()
@@ -337,8 +337,8 @@ func (c *creation) additionalCreators() json.RawMessage {
 	return append(list, ']')
 }
 
-// powerLevels gives the first m.room.power_levels: the defaults of the
-// specification, spelt out, with what protects a room from its own members.
+// powerLevels returns the first m.room.power_levels: the defaults of the specification,
+// spelt out, with what protects a room from its own members.
 func (c *creation) powerLevels() map[string]any {
 	users := map[string]int64{}
 	tombstone := 100
@@ -369,8 +369,8 @@ func (c *creation) powerLevels() map[string]any {
 	return content
 }
 
-// presetState gives the events of the preset, but for those that initial_state
-// sets itself.
+// presetState returns the events of the preset, but for those that initial_state sets
+// itself.
 func (c *creation) presetState() []InitialState {
 	state := []InitialState{
 		{Type: event.TypeJoinRules, Content: json.RawMessage(`{"join_rule":"` + c.preset.joinRule + `"}`)},
@@ -382,7 +382,7 @@ func (c *creation) presetState() []InitialState {
 	})
 }
 
-// topicContent gives m.room.topic with its plain-text representation.
+// topicContent returns m.room.topic with its plain-text representation.
 func topicContent(topic string) map[string]any {
 	return map[string]any{
 		"topic":   topic,
@@ -390,7 +390,7 @@ func topicContent(topic string) map[string]any {
 	}
 }
 
-// also gives what is committed with the room's events.
+// also returns what is committed with the room's events.
 func (c *creation) also(nid journal.RoomNID) func(*pgx.Batch) {
 	return func(b *pgx.Batch) {
 		if c.alias != "" {

@@ -37,7 +37,7 @@ func newLiveState(complete bool) liveState {
 	return liveState{entries: map[event.StateKey]*knownState{}, complete: complete}
 }
 
-// get gives an entry, which may be known to be absent.
+// get returns an entry, which may be known to be absent.
 func (s *liveState) get(k event.StateKey) (e *timeline.Event, isKnown bool) {
 	if known := s.entries[k]; known != nil {
 		known.used = s.round

@@ -40,7 +40,7 @@ func (s *Service) withProfile(ctx context.Context, c memberContent, userID strin
 	return c.showing(profiles[userID]), nil
 }
 
-// showing gives the content with the name and avatar of a profile.
+// showing returns the content with the name and avatar of a profile.
 func (c memberContent) showing(p profile.Profile) memberContent {
 	c.DisplayName, c.AvatarURL = p.DisplayName, p.AvatarURL
 	return c
@@ -168,7 +168,7 @@ func alreadyIs(membership string) preparation {
 	return func(_ *draft, current *timeline.Event) (bool, error) { return membershipOf(current) == membership, nil }
 }
 
-// membershipOf gives the membership that a member event, or none, stands for.
+// membershipOf returns the membership that a member event, or none, stands for.
 func membershipOf(e *timeline.Event) string {
 	if e == nil {
 		return event.Leave

@@ -163,9 +163,9 @@ func checkStateKey(stateKey string) error {
 	return nil
 }
 
-// completeMember gives a membership that is set as state what the endpoints for
-// membership give it: the profile, and the word of a member of a restricted
-// room, which nobody can give themself.
+// completeMember adds to a membership that is set as state what the endpoints for
+// membership add: the profile, and the member of a restricted room that authorises the
+// join, whom no user can name.
 func (s *Service) completeMember(ctx context.Context, roomID string, d *draft) error {
 	if _, _, err := matrix.ParseUserID(*d.stateKey); err != nil {
 		return err
@@ -198,7 +198,7 @@ func (s *Service) completeMember(ctx context.Context, roomID string, d *draft) e
 // a restricted room.
 const authorisedBy = "join_authorised_via_users_server"
 
-// knownOf gives what the server adds to a membership that is set as state.
+// knownOf returns what the server adds to a membership that is set as state.
 func (s *Service) knownOf(ctx context.Context, roomID string, d *draft, membership string) (map[string]string, error) {
 	var c memberContent
 	var err error

@@ -125,8 +125,8 @@ func errTooManyWriters() error {
 	}
 }
 
-// markBrokenUnlessRefused gives the room up after anything but an event that
-// was refused before it was queued.
+// markBrokenUnlessRefused marks the room broken after any error but that of an event
+// that was refused before it was queued.
 func (r *live) markBrokenUnlessRefused(err error) {
 	var refused *matrix.Error
 	if !errors.As(err, &refused) {
@@ -230,7 +230,7 @@ type builder struct {
 	with       []func(*pgx.Batch) // what is committed with them
 }
 
-// also gives what is committed with the events, or nil.
+// also returns what is committed with the events, or nil.
 func (b *builder) also() func(*pgx.Batch) {
 	if len(b.with) == 0 {
 		return nil

@@ -107,7 +107,7 @@ func (s *Service) committed(e *timeline.Event, was *timeline.Staged) {
 	}
 }
 
-// known gives the number of a room that is in memory.
+// known returns the number of a room that is in memory.
 func (s *Service) known(roomID string) (journal.RoomNID, bool) {
 	if r, ok := s.live.Peek(roomID); ok {
 		return r.nid, true

@@ -31,7 +31,7 @@ func (s *Service) MayInvite(ctx context.Context, userID, roomID string) error {
 	return nil
 }
 
-// PendingInvite gives the m.room.third_party_invite event of a token. M_FORBIDDEN if
+// PendingInvite returns the m.room.third_party_invite event of a token. M_FORBIDDEN if
 // the room has none, or there is no such room.
 func (s *Service) PendingInvite(ctx context.Context, roomID, token string) (*timeline.Event, error) {
 	r, err := s.room(ctx, roomID)

@@ -36,7 +36,7 @@ func (s *Server) newAPI(pool *pgxpool.Pool, registry *prometheus.Registry) (*api
 	})
 }
 
-// healthy tells whether the database answers.
+// healthy reports whether the database answers.
 func healthy(pool *pgxpool.Pool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, healthTimeout)

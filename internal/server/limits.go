@@ -20,7 +20,7 @@ func newLimits(c config.RateLimits, shares *config.Caches) *ratelimit.Limits {
 	return ratelimit.NewLimits(limits, time.Now, int(shares.RateLimits))
 }
 
-// newBounds gives the bounds of what may go on at once.
+// newBounds returns the bounds of what may go on at once.
 func newBounds(c config.Limits, budget config.Budget) httpapi.Bounds {
 	return httpapi.Bounds{
 		Requests: c.Requests, Polls: c.Polls, PollsPerUser: c.PollsPerUser, Transfers: c.Transfers,

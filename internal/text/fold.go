@@ -15,7 +15,7 @@ const maxWordRunes = 128
 // letters are those that Unicode does not take apart, but people do.
 var letters = strings.NewReplacer("ø", "o", "ł", "l", "đ", "d", "ħ", "h", "ı", "i", "æ", "ae", "œ", "oe", "þ", "th", "ð", "d")
 
-// Fold gives the form of a text to compare with other folded texts: without case,
+// Fold returns the form of a text to compare with other folded texts: without case,
 // accents and compatibility forms.
 func Fold(text string) string {
 	if isPlain(text) {
@@ -63,7 +63,7 @@ func Words(text string) []Word {
 	return words
 }
 
-// Folded gives the folded words of a text, each with one space before it.
+// Folded returns the folded words of a text, each with one space before it.
 func Folded(text string) string {
 	var b strings.Builder
 	for _, w := range Words(text) {

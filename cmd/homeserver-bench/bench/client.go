@@ -38,7 +38,7 @@ func dial(ctx context.Context, address, token string) (*client, error) {
 	return c, nil
 }
 
-// close gives up the connection.
+// close closes the connection.
 func (c *client) close() {
 	c.unbind()
 	_ = c.conn.Close() // whatever was to be read has been

@@ -81,8 +81,7 @@ func (h *house) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-// bareMessages gives the ceiling of what writes messages. There is a message
-// already.
+// bareMessages returns the ceiling of what writes messages. There is a message already.
 func (h *house) bareMessages(ctx context.Context) (_ *bare.Messages, err error) {
 	if h.bare == nil {
 		h.bare, err = bare.StartMessages(ctx, h.pool)

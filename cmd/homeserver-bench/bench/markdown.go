@@ -47,7 +47,7 @@ func (r *Report) WriteInto(file string) error {
 	return nil
 }
 
-// table gives the rows of cells of a family, the heading first: a case a row, a
+// table returns the rows of cells of a family, the heading first: a case a row, a
 // figure a column.
 func (f *Family) table() [][]string {
 	var names []string

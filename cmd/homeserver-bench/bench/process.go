@@ -106,7 +106,7 @@ func (p *process) stop() {
 	<-p.ended
 }
 
-// lastWords gives the end of what the server has logged.
+// lastWords returns the end of what the server has logged.
 func (p *process) lastWords() string {
 	const most = 1000
 	content, err := os.ReadFile(p.log)

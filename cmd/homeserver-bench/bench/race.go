@@ -35,7 +35,7 @@ func (r *run) rate() float64 {
 	return float64(len(r.latencies)) / r.took.Seconds()
 }
 
-// percentile gives a latency in microseconds, of which that many percent are not
+// percentile returns a latency in microseconds, of which that many percent are not
 // longer.
 func (r *run) percentile(percent int) float64 { return percentile(r.latencies, percent) }
 

@@ -147,7 +147,7 @@ func repeat(c *client, path string) part {
 	}
 }
 
-// answering gives the figures of requests that read, beside a ceiling with its
+// answering returns the figures of requests that read, beside a ceiling with its
 // processor time.
 func answering(m, y *run, ceiling time.Duration) []Figure {
 	const noise = 5 // microseconds: who takes less of PostgreSQL does not ask it at all

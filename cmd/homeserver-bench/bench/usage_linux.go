@@ -60,7 +60,7 @@ func stat(pid, place int) int {
 	return n
 }
 
-// parentOf tells which process started another one.
+// parentOf returns which process started another one.
 func parentOf(pid int) int { return stat(pid, statParent) }
 
 // familyTime is the processor time of a process and of those that it has started,

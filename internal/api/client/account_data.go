@@ -7,9 +7,9 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// getAccountData gives a piece of one's own account data, of the account or of
-// a room. Section "Client Config", GET /user/{userId}/account_data/{type} and
-// GET /user/{userId}/rooms/{roomId}/account_data/{type}.
+// getAccountData returns a piece of one's own account data, of the account or of a
+// room. Section "Client Config", GET /user/{userId}/account_data/{type} and GET
+// /user/{userId}/rooms/{roomId}/account_data/{type}.
 func (a *api) getAccountData(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := r.CheckOwn(who); err != nil {
 		return nil, err

@@ -10,8 +10,8 @@ type aliasAnswer struct {
 	Servers []string `json:"servers"`
 }
 
-// getAlias gives the room that an alias points to. Anybody may ask. Section
-// "Room aliases", GET /directory/room/{roomAlias}.
+// getAlias returns the room that an alias points to. Anybody may ask. Section "Room
+// aliases", GET /directory/room/{roomAlias}.
 func (a *api) getAlias(r *httpapi.Request) (any, error) {
 	roomID, err := a.Rooms.Directory.ResolveAlias(r.Context(), r.Param("roomAlias"))
 	return aliasAnswer{roomID, []string{a.ServerName}}, err

@@ -45,8 +45,8 @@ func (l eventsAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	return err
 }
 
-// getEvent gives one event. Section "Getting events for a room",
-// GET /rooms/{roomId}/event/{eventId}.
+// getEvent returns one event. Section "Getting events for a room", GET
+// /rooms/{roomId}/event/{eventId}.
 func (a *api) getEvent(r *httpapi.Request, who matrix.Session) (any, error) {
 	e, access, err := a.Rooms.Timeline.For(who.UserID).Event(r.Context(), r.Param("roomId"), r.Param("eventId"))
 	if err != nil {

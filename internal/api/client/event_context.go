@@ -36,8 +36,8 @@ func (c contextAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	return err //nolint:wrapcheck // it becomes the answer
 }
 
-// eventContext gives what happened around an event. Section "Event context",
-// GET /rooms/{roomId}/context/{eventId}.
+// eventContext returns what happened around an event. Section "Event context", GET
+// /rooms/{roomId}/context/{eventId}.
 func (a *api) eventContext(r *httpapi.Request, who matrix.Session) (any, error) {
 	filter, err := a.queryFilter(r, who)
 	if err != nil {

@@ -27,8 +27,8 @@ func (a *api) postFilter(r *httpapi.Request, who matrix.Session) (any, error) {
 	return filterIDAnswer{id}, err
 }
 
-// getFilter gives a filter that was stored. Section "Filtering",
-// GET /user/{userId}/filter/{filterId}.
+// getFilter returns a filter that was stored. Section "Filtering", GET
+// /user/{userId}/filter/{filterId}.
 func (a *api) getFilter(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := r.CheckOwn(who); err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ func (a *api) upload(r *httpapi.Request, who matrix.Session) (any, error) {
 	return uploadAnswer{ContentURI: uri}, err
 }
 
-// createMedia gives a URI for a file that comes later. POST /create.
+// createMedia returns a URI for a file that comes later. POST /create.
 func (a *api) createMedia(r *httpapi.Request, who matrix.Session) (any, error) {
 	uri, expiresAt, err := a.Media.Create(r.Context(), who)
 	return uploadAnswer{uri, expiresAt}, err
@@ -64,9 +64,9 @@ func (a *api) previewURL(r *httpapi.Request, _ matrix.Session) (any, error) {
 	return preview, err
 }
 
-// download gives a file to anybody. allow_remote and allow_redirect make no
-// difference: there are no files of other servers here, and no other place where
-// the own ones are. GET /_matrix/media/v3/download/{serverName}/{mediaId}[/{fileName}].
+// download returns a file to anybody. allow_remote and allow_redirect make no
+// difference: there are no files of other servers here, and no other place where the
+// own ones are. GET /_matrix/media/v3/download/{serverName}/{mediaId}[/{fileName}].
 func (a *api) download(r *httpapi.Request) (any, error) {
 	wait, err := mediaWait(r)
 	if err != nil {
@@ -97,14 +97,14 @@ func (a *api) unlessClosed(h func(*httpapi.Request) (any, error)) func(*httpapi.
 	}
 }
 
-// authedDownload gives a file to those who are logged in.
-// GET /_matrix/client/v1/media/download/{serverName}/{mediaId}[/{fileName}].
+// authedDownload returns a file to those who are logged in. GET
+// /_matrix/client/v1/media/download/{serverName}/{mediaId}[/{fileName}].
 func (a *api) authedDownload(r *httpapi.Request, _ matrix.Session) (any, error) {
 	return onlyForUsers(a.download(r))
 }
 
-// thumbnail gives a small picture of a file to anybody.
-// GET /_matrix/media/v3/thumbnail/{serverName}/{mediaId}.
+// thumbnail returns a small picture of a file to anybody. GET
+// /_matrix/media/v3/thumbnail/{serverName}/{mediaId}.
 func (a *api) thumbnail(r *httpapi.Request) (any, error) {
 	q := media.ThumbnailQuery{Server: r.Param("serverName"), MediaID: r.Param("mediaId")}
 	var err error
@@ -142,8 +142,8 @@ func wantedSide(r *httpapi.Request, name string) (int, error) {
 	return r.QueryInt(name, 0)
 }
 
-// authedThumbnail gives a small picture of a file to those who are logged in.
-// GET /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}.
+// authedThumbnail returns a small picture of a file to those who are logged in. GET
+// /_matrix/client/v1/media/thumbnail/{serverName}/{mediaId}.
 func (a *api) authedThumbnail(r *httpapi.Request, _ matrix.Session) (any, error) {
 	return onlyForUsers(a.thumbnail(r))
 }

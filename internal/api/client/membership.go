@@ -72,7 +72,7 @@ func (a *api) joinAs(r *httpapi.Request, who matrix.Session) (func(ctx context.C
 	}, nil
 }
 
-// proofOf gives third_party_signed in canonical form; nil if there is nothing in it.
+// proofOf returns third_party_signed in canonical form; nil if there is nothing in it.
 func proofOf(given json.RawMessage) (json.RawMessage, error) {
 	if len(given) == 0 || given[0] != '{' {
 		return nil, nil

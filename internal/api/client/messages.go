@@ -45,7 +45,7 @@ func (m messagesAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error 
 	return nil
 }
 
-// messages gives a page of a room's history. M_INVALID_PARAM for a token, a
+// messages returns a page of a room's history. M_INVALID_PARAM for a token, a
 // direction, a limit or a filter that is none; M_MISSING_PARAM in v3 without a
 // direction, which is forward in older generations: their clients know servers that
 // took it so. These find an end in every answer, as it was specified then. Section

@@ -17,8 +17,8 @@ type presenceAnswer struct {
 // AppendJSON writes the state.
 func (p presenceAnswer) AppendJSON(dst []byte) []byte { return p.AppendContent(dst, p.now, false) }
 
-// getPresence tells whether a user is online. Section "Presence",
-// GET /presence/{userId}/status.
+// getPresence reports whether a user is online. Section "Presence", GET
+// /presence/{userId}/status.
 func (a *api) getPresence(r *httpapi.Request, who matrix.Session) (any, error) {
 	state, err := a.Presence.Get(r.Context(), who.UserID, r.Param("userId"))
 	return presenceAnswer{state, time.Now()}, err

@@ -67,8 +67,8 @@ type visibilityAnswer struct {
 	Visibility string `json:"visibility"`
 }
 
-// getVisibility tells whether a room is published. Anybody may ask. Section "Published
-// room directory", GET /directory/list/room/{roomId}.
+// getVisibility reports whether a room is published. Anybody may ask. Section
+// "Published room directory", GET /directory/list/room/{roomId}.
 func (a *api) getVisibility(r *httpapi.Request) (any, error) {
 	listed, err := a.Rooms.Directory.Listed(r.Context(), r.Param("roomId"))
 	if listed {

@@ -9,14 +9,14 @@ import (
 	"homeserver/internal/personal/push"
 )
 
-// getPushRules gives all rulesets of the user who asks, of which there is one.
+// getPushRules returns all rulesets of the user who asks, of which there is one.
 // Section "Push Rules: API", GET /pushrules/.
 func (a *api) getPushRules(r *httpapi.Request, who matrix.Session) (any, error) {
 	content, _, err := a.Push.RulesEvent(r.Context(), who.UserID)
 	return content, err
 }
 
-// getGlobalPushRules gives that ruleset. GET /pushrules/global/.
+// getGlobalPushRules returns that ruleset. GET /pushrules/global/.
 func (a *api) getGlobalPushRules(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.Push.Ruleset(r.Context(), who.UserID)
 }
@@ -63,7 +63,7 @@ func (a *api) pushRule(r *httpapi.Request, who matrix.Session) (push.Rule, error
 	return rule, nil
 }
 
-// getPushRule gives one rule. GET /pushrules/global/{kind}/{ruleId}.
+// getPushRule returns one rule. GET /pushrules/global/{kind}/{ruleId}.
 func (a *api) getPushRule(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.pushRule(r, who)
 }
@@ -95,8 +95,8 @@ type ruleEnabled struct {
 	Enabled *bool `json:"enabled"`
 }
 
-// getPushRuleEnabled tells whether a rule is enabled.
-// GET /pushrules/global/{kind}/{ruleId}/enabled.
+// getPushRuleEnabled reports whether a rule is enabled. GET
+// /pushrules/global/{kind}/{ruleId}/enabled.
 func (a *api) getPushRuleEnabled(r *httpapi.Request, who matrix.Session) (any, error) {
 	rule, err := a.pushRule(r, who)
 	return ruleEnabled{&rule.Enabled}, err
@@ -130,8 +130,8 @@ type ruleActions struct {
 	Actions []json.RawMessage `json:"actions"`
 }
 
-// getPushRuleActions gives the actions of a rule.
-// GET /pushrules/global/{kind}/{ruleId}/actions.
+// getPushRuleActions returns the actions of a rule. GET
+// /pushrules/global/{kind}/{ruleId}/actions.
 func (a *api) getPushRuleActions(r *httpapi.Request, who matrix.Session) (any, error) {
 	rule, err := a.pushRule(r, who)
 	return ruleActions{rule.Actions}, err

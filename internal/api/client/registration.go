@@ -19,8 +19,8 @@ type availableAnswer struct {
 	Available bool `json:"available"`
 }
 
-// registerAvailable tells whether a user name is free; it is an error if not.
-// Section "Account registration", GET /register/available.
+// registerAvailable reports whether a user name is free; it is an error if not. Section
+// "Account registration", GET /register/available.
 func (a *api) registerAvailable(r *httpapi.Request) (any, error) {
 	return availableAnswer{true}, a.Auth.CheckAvailable(r.Context(), r.Query("username"))
 }

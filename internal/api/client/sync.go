@@ -9,8 +9,8 @@ import (
 	"homeserver/internal/syncstream"
 )
 
-// sync gives what is new for the user, waiting for it if asked to. Section
-// "Syncing", GET /sync.
+// sync returns what is new for the user, waiting for it if asked to. Section "Syncing",
+// GET /sync.
 func (a *api) sync(r *httpapi.Request, who matrix.Session) (any, error) {
 	q, err := syncQuery(r, who)
 	if err != nil {

@@ -38,9 +38,9 @@ type versionsAnswer struct {
 	UnstableFeatures map[string]bool `json:"unstable_features"`
 }
 
-// versions tells which versions of the specification the server speaks, and what it
-// has beside them. Anybody may ask. Section "API Versions",
-// GET /_matrix/client/versions.
+// versions returns which versions of the specification the server speaks, and what it
+// has beside them. Anybody may ask. Section "API Versions", GET
+// /_matrix/client/versions.
 func (a *api) versions(*httpapi.Request) (any, error) {
 	return encodedVersions()
 }

@@ -5,7 +5,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// turnServer gives the means to use a TURN server, {} where there is none. Section
+// turnServer returns the means to use a TURN server, {} where there is none. Section
 // "Voice over IP", GET /voip/turnServer.
 func (a *api) turnServer(_ *httpapi.Request, who matrix.Session) (any, error) {
 	credentials, err := a.Turn.Credentials(who.UserID, who.Guest)

@@ -14,7 +14,7 @@ import (
 // milliseconds.
 const defaultEventsTimeout = 5000
 
-// events gives what has happened after a token, waiting for it if there is nothing;
+// events returns what has happened after a token, waiting for it if there is nothing;
 // with room_id, in a room that one need not be in. Section "Syncing" of r0, "Room
 // Previews", GET /events.
 func (a *api) events(r *httpapi.Request, who matrix.Session) (any, error) {
@@ -40,8 +40,8 @@ func (a *api) events(r *httpapi.Request, who matrix.Session) (any, error) {
 	return chunk, nil
 }
 
-// oneEvent gives an event by its ID alone. M_NOT_FOUND if there is none that the
-// user may see. Section "Getting events for a room" of r0, GET /events/{eventId}.
+// oneEvent returns an event by its ID alone. M_NOT_FOUND if there is none that the user
+// may see. Section "Getting events for a room" of r0, GET /events/{eventId}.
 func (a *api) oneEvent(r *httpapi.Request, who matrix.Session) (any, error) {
 	eventID := r.Param("eventId")
 	found, err := a.Rooms.Timeline.EventsByID(r.Context(), []string{eventID})

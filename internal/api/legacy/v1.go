@@ -49,7 +49,7 @@ func (a *api) registerV1(r *httpapi.Request) (any, error) {
 	}, r.Client())
 }
 
-// localName gives the local part of what may be a user ID. M_INVALID_USERNAME for
+// localName returns the local part of what may be a user ID. M_INVALID_USERNAME for
 // that of another server.
 func (a *api) localName(name string) (string, error) {
 	if !strings.HasPrefix(name, "@") {

@@ -103,8 +103,8 @@ func Named(name string) (*File, bool) {
 	return newFile(contentType, body), true
 }
 
-// newFile gives a file the hash of its content as ETag: a weak one, because it may
-// be compressed on its way.
+// newFile returns a file with the hash of its content as its ETag: a weak one, because
+// it may be compressed on its way.
 func newFile(contentType string, body []byte) *File {
 	sum := sha256.Sum256(body)
 	return &File{contentType, `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`, body}

@@ -129,7 +129,7 @@ func (c *Client) Exchange(p Place, request *http.Request) (status int, body []by
 	return response.StatusCode, body, nil
 }
 
-// refusal gives on what an identity server has against a request.
+// refusal turns an error of an identity server into the error for the client.
 func refusal(p Place, status int, body []byte) error {
 	var said struct {
 		Code    matrix.Code `json:"errcode"`

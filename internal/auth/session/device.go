@@ -48,9 +48,8 @@ func (s *Service) Device(ctx context.Context, userID, deviceID string) (Device, 
 	return findDevice(ctx, s.o.Pool, userID, deviceID)
 }
 
-// RenameDevice gives a device another display name; nil changes nothing, and ""
-// takes the name away. M_NOT_FOUND, M_INVALID_PARAM.
-// Client-server API, PUT /devices/{deviceId}.
+// RenameDevice sets the display name of a device; nil changes nothing, and "" removes
+// the name. M_NOT_FOUND, M_INVALID_PARAM. Client-server API, PUT /devices/{deviceId}.
 func (s *Service) RenameDevice(ctx context.Context, userID, deviceID string, displayName *string) error {
 	if displayName == nil {
 		_, err := s.Device(ctx, userID, deviceID)

@@ -89,8 +89,8 @@ func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 	}
 }
 
-// Get gives the content of an item; roomID "" means the whole account.
-// M_NOT_FOUND if there is none, M_INVALID_PARAM for what is no room ID.
+// Get returns the content of an item; roomID "" means the whole account. M_NOT_FOUND if
+// there is none, M_INVALID_PARAM for what is no room ID.
 func (s *Service) Get(ctx context.Context, userID, roomID, typ string) (json.RawMessage, error) {
 	room, err := s.room(ctx, roomID)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Tags gives the tags that a user has set on a room, by name. Client-server API,
+// Tags returns the tags that a user has set on a room, by name. Client-server API,
 // "Room Tagging", GET /user/{userId}/rooms/{roomId}/tags.
 func (s *Service) Tags(ctx context.Context, userID, roomID string) (map[string]json.RawMessage, error) {
 	room, err := s.room(ctx, roomID)

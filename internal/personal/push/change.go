@@ -103,7 +103,7 @@ func (n *NewRule) rule(k Kind, id string) (rule Rule, err error) {
 	return rule, nil
 }
 
-// conditions gives the conditions in canonical form; none at all are an empty list
+// conditions returns the conditions in canonical form; none at all are an empty list
 // for the kinds that may have some, and nil for the others.
 func (n *NewRule) conditions(k Kind) ([]json.RawMessage, error) {
 	if k != Override && k != Underride {

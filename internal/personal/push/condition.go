@@ -223,7 +223,7 @@ func (c *condition) contains(array []byte) bool {
 	return false
 }
 
-// elementEnd gives where the first element of what is left of an array ends: at a
+// elementEnd returns where the first element of what is left of an array ends: at a
 // comma or bracket outside of texts and of what the element holds itself.
 func elementEnd(rest []byte) int {
 	depth, inText := 0, false

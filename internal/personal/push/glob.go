@@ -71,8 +71,8 @@ func (g *glob) isJSON(value []byte, e *effort) bool {
 	return ok && g.matches(text, e)
 }
 
-// skipMiddle gives where the parts between the first and the last end, each found
-// as far to the left as it can be; -1: they are not all there.
+// skipMiddle returns where the parts between the first and the last end, each found as
+// far to the left as it can be; -1: they are not all there.
 func (g *glob) skipMiddle(text string, at int, e *effort) int {
 	for i := 1; i < len(g.parts)-1; i++ {
 		if _, at = g.parts[i].find(text, at, e); at < 0 {
@@ -113,7 +113,7 @@ func (p *part) findWhole(text string, e *effort) bool {
 	return false
 }
 
-// findStart gives where the first place ends at which the part begins a word.
+// findStart returns where the first place ends at which the part begins a word.
 func (p *part) findStart(text string, e *effort) int {
 	for start, end := p.find(text, 0, e); start >= 0; start, end = p.find(text, after(text, start), e) {
 		if isBoundary(text, start-1) {
@@ -133,8 +133,8 @@ func (p *part) findEnd(text string, from int, e *effort) bool {
 	return false
 }
 
-// find gives the first place of the part in a text, and where it ends; -1, -1 if
-// it is not there, or there is no effort left to look.
+// find returns the first place of the part in a text, and where it ends; -1, -1 if it
+// is not there, or there is no effort left to look.
 func (p *part) find(text string, from int, e *effort) (start, end int) {
 	if from > len(text) {
 		return -1, -1
@@ -169,7 +169,7 @@ func (p *part) findLiteral(text string, from int, e *effort) (start, end int) {
 	return from + i, from + i + len(p.text)
 }
 
-// at gives where the part ends if it stands at a place of a text; else -1.
+// at returns where the part ends if it stands at a place of a text; else -1.
 func (p *part) at(text string, at int) int {
 	if !p.wild {
 		if strings.HasPrefix(text[at:], p.text) {
@@ -192,8 +192,8 @@ func (p *part) at(text string, at int) int {
 	return at
 }
 
-// startBefore gives where the part must begin to end with the text; -1 if the
-// text is too short.
+// startBefore returns where the part must begin to end with the text; -1 if the text is
+// too short.
 func (p *part) startBefore(text string) int {
 	if !p.wild {
 		return len(text) - len(p.text)
@@ -209,7 +209,7 @@ func (p *part) startBefore(text string) int {
 	return at
 }
 
-// after gives where the character at a place ends; past the end, one further.
+// after returns where the character at a place ends; past the end, one further.
 func after(text string, at int) int {
 	_, size := utf8.DecodeRuneInString(text[at:])
 	return at + max(size, 1)

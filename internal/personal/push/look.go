@@ -36,7 +36,7 @@ func (l *look) begin(r *Ruleset, e *timeline.Event, in *RoomContext) {
 	l.effort.begin()
 }
 
-// member gives the value of a member of the content; nil if it is not there. All that
+// member returns the value of a member of the content; nil if it is not there. All that
 // rules ask for are found in one pass.
 func (l *look) member(slot int) []byte {
 	if !l.hasMembers {
@@ -62,7 +62,7 @@ func (l *look) readMembers() {
 	}
 }
 
-// value gives the JSON that a path leads to within the content; nil if there is none.
+// value returns the JSON that a path leads to within the content; nil if there is none.
 func (l *look) value(p *path) []byte {
 	if !p.isInContent() {
 		return nil
@@ -77,7 +77,7 @@ func (l *look) value(p *path) []byte {
 	return value
 }
 
-// text gives what a path leads to if it is a string.
+// text returns what a path leads to if it is a string.
 func (l *look) text(p *path) (string, bool) {
 	if !p.isInContent() {
 		return p.text(l.event)
@@ -89,7 +89,7 @@ func (l *look) text(p *path) (string, bool) {
 	return event.Unquote(value)
 }
 
-// words gives what rules look at of content.body, in lower case, if it is a string.
+// words returns what rules look at of content.body, in lower case, if it is a string.
 func (l *look) words() (string, bool) {
 	if !l.hasBody {
 		l.hasBody = true
@@ -101,7 +101,7 @@ func (l *look) words() (string, bool) {
 	return l.body, l.bodyIsText
 }
 
-// firstWords gives the text of a JSON string, of a long one only its beginning, which
+// firstWords returns the text of a JSON string, of a long one only its beginning, which
 // ends with a word.
 func firstWords(value []byte) (string, bool) {
 	if len(value) <= maxBodyBytes || value[0] != '"' {

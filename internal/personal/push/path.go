@@ -54,7 +54,7 @@ func splitPath(key string) []string {
 	return append(names, name.String())
 }
 
-// text gives a property outside of the content if it is a string.
+// text returns a property outside of the content if it is a string.
 func (p *path) text(e *timeline.Event) (string, bool) {
 	if len(p.inside) > 0 {
 		return "", false

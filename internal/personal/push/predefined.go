@@ -9,10 +9,10 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// predefinedRules gives the rules that every user has: client-server API,
-// "Predefined Rules", in the order of the text of version 1.16, which still had those
-// for mentions as clients made them before m.mentions. Most are the same for all users, who
-// share them in memory: they must not be written to.
+// predefinedRules returns the rules that every user has: client-server API, "Predefined
+// Rules", in the order of the text of version 1.16, which still had those for mentions
+// as clients made them before m.mentions. Most are the same for all users, who share
+// them in memory: they must not be written to.
 func predefinedRules(userID string) [kinds][]Rule {
 	me := string(event.AppendString(nil, userID))
 	localpart, _, _ := matrix.ParseUserID(userID) // an account's ID is one

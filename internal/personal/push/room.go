@@ -13,7 +13,7 @@ import (
 // contextTypes are the state events that RoomContext holds.
 var contextTypes = []string{event.TypeCreate, event.TypePowerLevels}
 
-// roomContexts gives what the rules may ask about rooms, as of now, reading what is
+// roomContexts returns what the rules may ask about rooms, as of now, reading what is
 // not in memory in bulk. The display names are left out.
 func (s *Service) roomContexts(ctx context.Context, nids []journal.RoomNID) (map[journal.RoomNID]RoomContext, error) {
 	found := make(map[journal.RoomNID]RoomContext, len(nids))

@@ -26,7 +26,7 @@ const (
 
 var kindNames = [kinds]string{"override", "content", "room", "sender", "underride"}
 
-// String gives the name of the kind in paths and rulesets.
+// String returns the name of the kind in paths and rulesets.
 func (k Kind) String() string { return kindNames[k] }
 
 // ParseKind reads the name of a kind.

@@ -100,7 +100,7 @@ func (t *tally) take(steps []step, upTo timeline.Place) {
 
 func (t *tally) drop(gone func(item) bool) { t.items = slices.DeleteFunc(t.items, gone) }
 
-// upTo gives how far something is read.
+// upTo returns how far something is read.
 func (m *ReadMarks) upTo(thread string) timeline.Place {
 	if thread == "" {
 		return max(m.Unthreaded, m.Main)
@@ -142,8 +142,8 @@ func (ts *tallies) stats() cache.Stats {
 	return ts.uses.Stats(all.Entries, all.Bytes)
 }
 
-// find gives a tally that was worked out by a basis, and where it ends; nil if
-// there is none that still holds.
+// find returns a tally that was worked out by a basis, and where it ends; nil if there
+// is none that still holds.
 func (ts *tallies) find(key tallyKey, b *basis, now time.Time) (*tally, timeline.Place) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()

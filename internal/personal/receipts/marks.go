@@ -66,7 +66,7 @@ func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 	}
 }
 
-// moved gives the marks with one more receipt; nil: there are too many to keep.
+// moved returns the marks with one more receipt; nil: there are too many to keep.
 func moved(old *push.ReadMarks, r *Receipt) *push.ReadMarks {
 	marks := *old
 	switch r.ThreadID {

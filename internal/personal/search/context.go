@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// limits gives how many events are wanted before and after each result.
+// limits returns how many events are wanted before and after each result.
 func (c *Context) limits() (before, after int, err error) {
 	before, after = defaultContext, defaultContext
 	if c.Before != nil {
@@ -91,7 +91,7 @@ func around(e *timeline.Event, behind, ahead timeline.List, before, after int) *
 	return a
 }
 
-// firstFrom gives the index of the first event at a place or after it.
+// firstFrom returns the index of the first event at a place or after it.
 func firstFrom(events []*timeline.Event, p timeline.Place) int {
 	i, _ := slices.BinarySearchFunc(events, p, func(e *timeline.Event, p timeline.Place) int { return cmp.Compare(e.Place, p) })
 	return i

@@ -25,7 +25,7 @@ func (q *query) group(r *Results, hits []hit, more bool) {
 	}
 }
 
-// valueOf gives what a result is grouped by.
+// valueOf returns what a result is grouped by.
 func valueOf(e *timeline.Event, key string) string {
 	if key == GroupRoom {
 		return e.RoomID
@@ -33,7 +33,7 @@ func valueOf(e *timeline.Event, key string) string {
 	return e.Sender
 }
 
-// groupsOf gives the groups of results by each of the keys; nil if there are none.
+// groupsOf returns the groups of results by each of the keys; nil if there are none.
 func groupsOf(results []*Result, keys []string) map[string]map[string]*Group {
 	if len(keys) == 0 {
 		return nil

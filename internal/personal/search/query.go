@@ -133,7 +133,7 @@ func (c *cursor) wantsRoom(roomID string) bool {
 	return c == nil || c.Key != GroupRoom || c.Value == roomID
 }
 
-// after gives the place after a hit, for the whole or for a group.
+// after returns the place after a hit, for the whole or for a group.
 func (q *query) after(h hit, key, value string) *cursor {
 	c := &cursor{Recent: q.recent, Key: key, Value: value}
 	c.Position, c.Below = h.Place.Live()

@@ -222,7 +222,7 @@ func (s *Service) restrict(ctx context.Context, q *query, r *Results, userID str
 	return nil
 }
 
-// hidden gives where messages are shown redacted to the user, whose text must not be
+// hidden returns where messages are shown redacted to the user, whose text must not be
 // found: those of erased users.
 func (s *Service) hidden(ctx context.Context, accesses map[journal.RoomNID]*timeline.Access) ([]hiddenFrom, error) {
 	erased, err := s.rooms.ErasedIn(ctx, slices.Collect(maps.Keys(accesses)))
@@ -312,8 +312,7 @@ func isFindable(e *timeline.Event) bool {
 	return e.StateKey != nil && *e.StateKey == ""
 }
 
-// textOf gives the text by which an event is found, and its key; "" if there is
-// none.
+// textOf returns the text by which an event is found, and its key; "" if there is none.
 func textOf(e *timeline.Event) (key, text string) {
 	key = types[e.Type]
 	if key == "" || !isFindable(e) {

@@ -114,7 +114,7 @@ func (a *arguments) add(v any) string {
 	return fmt.Sprintf("$%d", len(*a))
 }
 
-// found gives the common table of all that matches, with its rank.
+// found returns the common table of all that matches, with its rank.
 func (q *query) found(a *arguments) string {
 	n := len(q.windows)
 	room, low, high := make([]journal.RoomNID, n), make([]timeline.Place, n), make([]timeline.Place, n)
@@ -175,7 +175,7 @@ func (q *query) exceptHidden(b *strings.Builder, a *arguments) {
 		a.add(types["m.room.message"]), a.add(room), a.add(sender), a.add(low), a.add(high))
 }
 
-// behind gives the condition for results after a place.
+// behind returns the condition for results after a place.
 func (c *cursor) behind(a *arguments) string {
 	switch {
 	case c == nil:

@@ -42,7 +42,7 @@ func parseTerms(query string) terms {
 	return list
 }
 
-// tsquery gives the terms in PostgreSQL's text form of a tsquery; "" if there are
+// tsquery returns the terms in PostgreSQL's text form of a tsquery; "" if there are
 // none.
 func (t terms) tsquery(whole bool) string {
 	var b strings.Builder
@@ -88,8 +88,8 @@ func (t terms) has(folded string) bool {
 	})
 }
 
-// tsvector gives the words of a text, with their places, in PostgreSQL's text form
-// of a tsvector; "" if there are none.
+// tsvector returns the words of a text, with their places, in PostgreSQL's text form of
+// a tsvector; "" if there are none.
 func tsvector(body string) string {
 	var b strings.Builder
 	for i, w := range text.Words(body) {
@@ -101,7 +101,7 @@ func tsvector(body string) string {
 	return b.String()
 }
 
-// topicText gives the texts of m.room.topic: topic, and the representations in
+// topicText returns the texts of m.room.topic: topic, and the representations in
 // text/plain, as that is what a representation without a type is.
 func topicText(content []byte) string {
 	text, _ := event.StringField(content, "topic")

@@ -45,9 +45,9 @@ func New(o Options) *Service {
 	return &Service{o}
 }
 
-// Credentials gives a user the means to use the TURN servers; nil if there are none.
-// M_GUEST_ACCESS_FORBIDDEN for a guest where guests may not. Client-server API,
-// GET /voip/turnServer.
+// Credentials returns the credentials with which a user may use the TURN servers; nil
+// if there are none. M_GUEST_ACCESS_FORBIDDEN for a guest where guests may not.
+// Client-server API, GET /voip/turnServer.
 func (s *Service) Credentials(userID string, guest bool) (*Credentials, error) {
 	if len(s.o.URIs) == 0 {
 		return nil, nil

@@ -102,7 +102,7 @@ func (s *Service) Search(ctx context.Context, asker, term string, limit *int) (*
 	return s.show(ctx, known[:min(len(known), most)], len(known) > most)
 }
 
-// show gives people with their names and avatars as they are now.
+// show returns people with their names and avatars as they are now.
 func (s *Service) show(ctx context.Context, userIDs []string, limited bool) (*Found, error) {
 	profiles, err := s.profiles.Many(ctx, userIDs)
 	if err != nil {
@@ -142,7 +142,7 @@ func newQuery(term string) query {
 	return q
 }
 
-// foldedName gives the form in which whole names are compared.
+// foldedName returns the form in which whole names are compared.
 func foldedName(name string) string { return strings.Join(strings.Fields(text.Fold(name)), " ") }
 
 // update brings the directory up to a position: whoever has joined a room, or was

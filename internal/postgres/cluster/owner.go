@@ -122,8 +122,8 @@ func (o *owner) makeFolder(dir string) error {
 	return nil
 }
 
-// takeOver gives data that belongs to root, such as a restored backup, to the
-// owner.
+// takeOver makes the owner of the cluster the owner of data that belongs to root, such
+// as a restored backup.
 func (o *owner) takeOver(data string) error {
 	info, err := os.Lstat(data)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (!o.isOther() || ownerOf(info) == o.uid) {

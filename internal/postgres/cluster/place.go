@@ -106,7 +106,7 @@ func lockDir(dir string) (*os.File, error) {
 	return file, nil
 }
 
-// unlock gives the lock up. To close the file is not enough: a process that is being
+// unlock releases the lock. Closing the file is not enough: a process that is being
 // started at this moment has it open, too, until it becomes another program.
 func unlock(file *os.File) error {
 	err := syscall.Flock(int(file.Fd()), syscall.LOCK_UN)

@@ -26,9 +26,9 @@ func (s *Service) CheckLocalAlias(alias string) error {
 	return nil
 }
 
-// ResolveAlias gives the ID of the room that an alias points to. M_NOT_FOUND
-// if there is none, M_INVALID_PARAM if it is no alias. Anybody may ask.
-// Client-server API, "Room aliases".
+// ResolveAlias returns the ID of the room that an alias points to. M_NOT_FOUND if there
+// is none, M_INVALID_PARAM if it is no alias. Anybody may ask. Client-server API, "Room
+// aliases".
 func (s *Service) ResolveAlias(ctx context.Context, alias string) (roomID string, err error) {
 	if _, _, err := matrix.ParseRoomAlias(alias); err != nil {
 		return "", err
@@ -40,7 +40,7 @@ func (s *Service) ResolveAlias(ctx context.Context, alias string) (roomID string
 	return roomID, err
 }
 
-// Resolve gives the room ID for what is a room ID already, or an alias.
+// Resolve returns the room ID for what is a room ID already, or an alias.
 func (s *Service) Resolve(ctx context.Context, roomIDOrAlias string) (string, error) {
 	if matrix.IsRoomID(roomIDOrAlias) {
 		return roomIDOrAlias, nil

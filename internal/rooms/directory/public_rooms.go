@@ -192,7 +192,7 @@ func parsePlace(token string) (*place, error) {
 	return p, nil
 }
 
-// String gives the token.
+// String returns the token.
 func (p *place) String() string {
 	direction := "n"
 	if p.backward {

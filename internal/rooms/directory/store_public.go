@@ -89,7 +89,7 @@ func (r *PublicRoom) show(evType, value string) {
 	}
 }
 
-// ListedAmong tells which of some rooms are in the published directory.
+// ListedAmong returns which of some rooms are in the published directory.
 func (s *Service) ListedAmong(ctx context.Context, roomIDs []string) (map[string]bool, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT room_id FROM rooms WHERE room_id = ANY($1) AND listed`, roomIDs)
 	listed, err := pgx.CollectRows(rows, pgx.RowTo[string])

@@ -61,7 +61,7 @@ func NewAccess(visibilities, memberships Changes) *Access {
 	return a
 }
 
-// bounds gives where the visibility or the membership changes, in the order of
+// bounds returns where the visibility or the membership changes, in the order of
 // places, and 0.
 func (a *Access) bounds() []Place {
 	bounds := []Place{0}
@@ -118,7 +118,7 @@ func (a *Access) SeesAll(after, upTo Place) bool {
 // SeesAny reports whether anything may be read but for the own membership.
 func (a *Access) SeesAny() bool { return a.any }
 
-// Ranges gives what may be read in (after, upTo], as closed ranges.
+// Ranges returns what may be read in (after, upTo], as closed ranges.
 func (a *Access) Ranges(after, upTo Place) []Range {
 	var within []Range
 	for _, r := range a.ranges {
@@ -129,14 +129,14 @@ func (a *Access) Ranges(after, upTo Place) []Range {
 	return within
 }
 
-// MembershipAt gives the user's membership at a place, with the change that
-// the event there makes; "leave" before there was any.
+// MembershipAt returns the user's membership at a place, with the change that the event
+// there makes; "leave" before there was any.
 func (a *Access) MembershipAt(p Place) string {
 	return a.memberships.At(p, event.Leave)
 }
 
-// Membership gives the latest membership, and the place since which it holds;
-// "leave" and 0 if the user never had one.
+// Membership returns the latest membership, and the place since which it holds; "leave"
+// and 0 if the user never had one.
 func (a *Access) Membership() (string, Place) {
 	if len(a.memberships) == 0 {
 		return event.Leave, 0
@@ -148,8 +148,8 @@ func (a *Access) Membership() (string, Place) {
 // worldReadable reports whether anybody may read what happens now.
 func (a *Access) worldReadable() bool { return a.world }
 
-// StateUpTo gives the place up to which the user may know the room's state:
-// all of it while joined or where anybody may, else until the user left.
+// StateUpTo returns the place up to which the user may know the room's state: all of it
+// while joined or where anybody may, else until the user left.
 func (a *Access) StateUpTo(now Place) (Place, bool) {
 	if membership, _ := a.Membership(); membership == event.Join || a.worldReadable() {
 		return now, true

@@ -150,7 +150,7 @@ func (row *checkedEvent) String() string {
 	return fmt.Sprintf("event %s at position %d", row.EventID, row.NID)
 }
 
-// differsFrom gives the first column that is not what the event says.
+// differsFrom returns the first column that is not what the event says.
 func (row *checkedEvent) differsFrom(e *event.Event) string {
 	switch {
 	case row.Type != e.Type:

@@ -91,8 +91,8 @@ func (r *erasures) since(userID string) (at Place, erased bool) {
 	return at, erased
 }
 
-// shown gives an event as the reader is to see it, and the event that has redacted it.
-// A nil Access shows all that there is.
+// shown returns an event as the reader is to see it, and the event that has redacted
+// it. A nil Access shows all that there is.
 func (a *Access) shown(e *Event) (*event.Event, *Event) {
 	shown, because := e.Seen()
 	if e.Redacted() || !a.hides(e.Sender, e.Type, e.StateKey != nil, e.Place) {

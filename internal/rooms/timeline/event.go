@@ -100,8 +100,8 @@ type redaction struct {
 	because  *Event
 }
 
-// Seen gives the event as it is to be shown: its redacted form once it was
-// redacted, and then the event that did so.
+// Seen returns the event as it is to be shown: its redacted form once it was redacted,
+// and then the event that did so.
 func (e *Event) Seen() (*event.Event, *Event) {
 	if r := e.redaction.Load(); r != nil {
 		return r.redacted, r.because
@@ -212,7 +212,7 @@ func valueOfState(e *event.Event) *string {
 	return nil
 }
 
-// plainTopic gives the plain text of m.room.topic: of its first representation in
+// plainTopic returns the plain text of m.room.topic: of its first representation in
 // text/plain, which is what a representation without a type is, or else of topic.
 // Client-server API, "m.room.topic".
 func plainTopic(content []byte) string {

@@ -78,7 +78,7 @@ func (f *EventFilter) checkRooms() error {
 	return nil
 }
 
-// listed gives a list that may not be there.
+// listed returns a list that may not be there.
 func listed(list *[]string) []string {
 	if list == nil {
 		return nil
@@ -100,7 +100,7 @@ func isTexts(list []string) bool {
 	return !slices.ContainsFunc(list, func(s string) bool { return !matrix.IsText(s) })
 }
 
-// LimitOr gives the limit, within its bounds, or a default.
+// LimitOr returns the limit, within its bounds, or a default.
 func (f *EventFilter) LimitOr(otherwise int) int {
 	if f == nil || f.Limit == nil {
 		return otherwise
@@ -113,8 +113,8 @@ func (f *EventFilter) WantsRoom(roomID string) bool {
 	return f == nil || (f.Rooms == nil || slices.Contains(*f.Rooms, roomID)) && !slices.Contains(f.NotRooms, roomID)
 }
 
-// WithoutMessagesOf gives the filter that keeps out, besides, what some users
-// send, except for state events: client-server API, "Ignoring Users".
+// WithoutMessagesOf returns the filter that keeps out, besides, what some users send,
+// except for state events: client-server API, "Ignoring Users".
 func (f *EventFilter) WithoutMessagesOf(users []string) *EventFilter {
 	narrower := EventFilter{}
 	if f != nil {
@@ -124,7 +124,7 @@ func (f *EventFilter) WithoutMessagesOf(users []string) *EventFilter {
 	return &narrower
 }
 
-// withoutEvents gives the filter that keeps out some events besides.
+// withoutEvents returns the filter that keeps out some events besides.
 func (f *EventFilter) withoutEvents(not []EventNID) *EventFilter {
 	narrower := EventFilter{}
 	if f != nil {
@@ -188,7 +188,7 @@ func (q *query) arg(v any) string {
 	return fmt.Sprintf("$%d", len(q.args))
 }
 
-// where gives the filter as conditions on events e, each beginning with AND.
+// where returns the filter as conditions on events e, each beginning with AND.
 func (f *EventFilter) where(q *query) string {
 	if f == nil {
 		return ""

@@ -181,7 +181,7 @@ func AppendStrippedEvents(dst []byte, state []*Event) []byte {
 	return append(dst, ']')
 }
 
-// eventOf gives the room event of a journal entry, or nil.
+// eventOf returns the room event of a journal entry, or nil.
 func eventOf(e *journal.Entry) *Event {
 	ev, _ := e.Value.(*Event)
 	return ev

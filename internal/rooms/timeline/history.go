@@ -32,10 +32,9 @@ type Stretch struct {
 	Access  *Access
 }
 
-// Messages gives a page of a room's history, of MaxLimit events at most and fewer where
-// they are large.
-// M_FORBIDDEN for who may see nothing of the room. Client-server API,
-// GET /rooms/{roomId}/messages.
+// Messages returns a page of a room's history, of MaxLimit events at most and fewer
+// where they are large. M_FORBIDDEN for who may see nothing of the room. Client-server
+// API, GET /rooms/{roomId}/messages.
 func (r Reader) Messages(ctx context.Context, roomID string, p Page) (*Stretch, error) {
 	v, err := r.view(ctx, roomID)
 	if err != nil {
@@ -70,7 +69,7 @@ func (s *Store) stretch(ctx context.Context, v *view, p Page) (st *Stretch, err 
 	return st, err
 }
 
-// bounds gives the places that the page lies in, as (low, high].
+// bounds returns the places that the page lies in, as (low, high].
 func (p *Page) bounds(now Place) (low, high Place) {
 	low, high = 0, now
 	from, to := &high, &low
@@ -143,8 +142,8 @@ func (s *Store) membersOf(ctx context.Context, nid journal.RoomNID, events []*Ev
 	return s.MemberEvents(ctx, members, nil)
 }
 
-// Event gives one event of a room. M_NOT_FOUND if there is none that the user
-// may see. Client-server API, GET /rooms/{roomId}/event/{eventId}.
+// Event returns one event of a room. M_NOT_FOUND if there is none that the user may
+// see. Client-server API, GET /rooms/{roomId}/event/{eventId}.
 func (r Reader) Event(ctx context.Context, roomID, eventID string) (*Event, *Access, error) {
 	e, access, err := r.SeenEvent(ctx, roomID, eventID)
 	return e, access, hideRoom(err)
@@ -190,9 +189,9 @@ type EventContext struct {
 	Access *Access
 }
 
-// Context gives the events around an event, at most limit of them, and the
-// state after the last. M_NOT_FOUND as for Event. Client-server API,
-// GET /rooms/{roomId}/context/{eventId}.
+// Context returns the events around an event, at most limit of them, and the state
+// after the last. M_NOT_FOUND as for Event. Client-server API, GET
+// /rooms/{roomId}/context/{eventId}.
 func (r Reader) Context(ctx context.Context, roomID, eventID string, limit int, f *EventFilter) (*EventContext, error) {
 	v, err := r.view(ctx, roomID)
 	if err != nil {

@@ -145,7 +145,7 @@ func load(ctx context.Context, root *os.Root, tx pgx.Tx, m *manifest, bar *progr
 	return nil
 }
 
-// loadOrder gives the tables of the backup so that each comes after those that its
+// loadOrder returns the tables of the backup so that each comes after those that its
 // rows refer to.
 func loadOrder(ctx context.Context, conn *pgx.Conn, m *manifest) ([]table, error) {
 	known, err := postgres.Tables(ctx, conn)

@@ -172,7 +172,7 @@ func (a *localAuthority) create() (*keyPair, error) {
 	return a.certify(ca)
 }
 
-// certify gives the authority's key a certificate that starts now.
+// certify makes a certificate, signed by the authority's key, that is valid from now.
 func (a *localAuthority) certify(ca *keyPair) (*keyPair, error) {
 	// The letters tell the authorities of several servers apart in a browser's list.
 	template := newTemplate("homeserver local CA "+rand.Text()[:6], a.now(), caLifetime)

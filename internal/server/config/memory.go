@@ -98,8 +98,9 @@ func newCaches(all Size) Caches {
 	}
 }
 
-// autoLimit gives a quarter of the machine, where there are others, or most of what the group of
-// processes is given by a container or a unit of systemd: half of it where PostgreSQL is part of the group.
+// autoLimit returns a quarter of the machine, where there are others, or most of what
+// the group of processes is given by a container or a unit of systemd: half of it where
+// PostgreSQL is part of the group.
 func (c *Config) autoLimit(root fs.FS) Size {
 	machine, known := machineMemory(root)
 	limit := machine / 4

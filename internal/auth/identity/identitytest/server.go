@@ -54,7 +54,7 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// Client gives a client that may connect to this server, and to no other.
+// Client returns a client that may connect to this server, and to no other.
 func (s *Server) Client() *identity.Client {
 	return identity.New(identity.Options{
 		Servers:  []string{s.URL},
@@ -100,7 +100,8 @@ func (s *Server) Requests() []string {
 	return s.requests
 }
 
-// Sign gives a user the proof to own the address of the invitation with the token.
+// Sign returns the proof that the user owns the address of the invitation with the
+// token.
 func (s *Server) Sign(token, userID, sender string) json.RawMessage {
 	s.t.Helper()
 	signed, err := s.signer.SignJSON(fmt.Appendf(nil, `{"mxid":%q,"sender":%q,"token":%q}`, userID, sender, token))

@@ -9,7 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
 
@@ -83,7 +82,7 @@ func (g *Gauge) TryEnter(key string, n int64) error {
 	case g.held+n > g.o.Total:
 		return g.refuse(errOverloaded)
 	case c.held+n > g.o.Each:
-		return g.refuse(ratelimit.TooMany(time.Second))
+		return g.refuse(matrix.TooMany(time.Second))
 	}
 	g.held += n
 	c.held += n

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/matrix"
 )
 
 // waiter is who waits for a turn.
@@ -66,7 +66,7 @@ func (g *Gauge) join(key string, n int64) (*waiter, error) {
 		g.forget(key, c)
 		return nil, g.refuse(errOverloaded)
 	case len(c.waiting) >= g.o.EachWaiting:
-		return nil, g.refuse(ratelimit.TooMany(time.Second))
+		return nil, g.refuse(matrix.TooMany(time.Second))
 	}
 	w := &waiter{key: key, n: n, enter: make(chan struct{})}
 	c.waiting = append(c.waiting, w)

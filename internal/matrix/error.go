@@ -3,6 +3,7 @@ package matrix
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 )
@@ -90,6 +91,13 @@ type Error struct {
 // Errorf makes an error with a code and a message for people.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// TooMany is the M_LIMIT_EXCEEDED that says when to come back.
+func TooMany(wait time.Duration) *Error {
+	err := Errorf(LimitExceeded, "Too many requests: try again later")
+	err.RetryAfter = min(wait, math.MaxInt32*time.Millisecond)
+	return err
 }
 
 // Error returns the code and the message.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/matrix"
 )
 
 // Caps bounds the text messages of the whole server, whoever asked for them: each
@@ -39,7 +39,7 @@ func (s *Service) sendText(ctx context.Context, to Address, text string) error {
 		if s.cappedIn.Swap(hour) != hour {
 			s.o.Log.WarnContext(ctx, "text messages are refused: the server has sent as many as it may", "limit", reached)
 		}
-		return ratelimit.TooMany(time.Duration((hour+1)*hourMS-s.nowMS()) * time.Millisecond)
+		return matrix.TooMany(time.Duration((hour+1)*hourMS-s.nowMS()) * time.Millisecond)
 	}
 	if err := s.o.Gateway.send(ctx, to, text); err != nil {
 		return errors.Join(err, s.uncountText(ctx, hour))

@@ -2,7 +2,6 @@ package ratelimit
 
 import (
 	"hash/maphash"
-	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -91,7 +90,7 @@ func (l *Limiter) TakeN(key string, n int) (*Claim, error) {
 		return &Claim{*reservation, now}, nil
 	}
 	reservation.CancelAt(now)
-	return nil, TooMany(wait)
+	return nil, matrix.TooMany(wait)
 }
 
 // Charge takes n tokens of the key's bucket for work that has been done already, also
@@ -126,13 +125,6 @@ func (l *Limiter) Spent(key string) bool {
 	defer l.mu.Unlock()
 	bucket, ok := l.buckets.Get(l.buckets.number(l.kind, key))
 	return ok && bucket.TokensAt(l.now()) < 1
-}
-
-// TooMany is the M_LIMIT_EXCEEDED that says when to come back.
-func TooMany(wait time.Duration) *matrix.Error {
-	err := matrix.Errorf(matrix.LimitExceeded, "Too many requests: try again later")
-	err.RetryAfter = min(wait, time.Duration(math.MaxInt32)*time.Millisecond)
-	return err
 }
 
 // AddressKey is what an address is counted as: an IPv4 address, or the /64 network

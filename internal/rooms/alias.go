@@ -10,11 +10,10 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// DeleteAlias takes an alias away. Whoever made it may, a moderator who may set
-// the room's canonical alias, and an administrator of the server; M_FORBIDDEN for
-// others, M_NOT_FOUND if there is none. A moderator's deletion also takes it out
-// of the room's published aliases.
-// Client-server API, DELETE /directory/room/{roomAlias}.
+// DeleteAlias deletes an alias. Its creator, a moderator who may set the room's
+// canonical alias, and an administrator of the server may do so; M_FORBIDDEN for
+// others, M_NOT_FOUND if there is none. A moderator's deletion also removes it from the
+// room's published aliases. Client-server API, DELETE /directory/room/{roomAlias}.
 func (s *Service) DeleteAlias(ctx context.Context, userID, alias string, admin bool) error {
 	roomID, err := s.Directory.ResolveAlias(ctx, alias)
 	if err != nil {
@@ -38,8 +37,8 @@ func (s *Service) DeleteAlias(ctx context.Context, userID, alias string, admin b
 	return s.Directory.DeleteAlias(ctx, userID, alias, moderator || admin)
 }
 
-// unpublishAlias deletes an alias and takes it out of m.room.canonical_alias, in
-// one commit. It does nothing, and says so, where the alias is not published.
+// unpublishAlias deletes an alias and removes it from m.room.canonical_alias, in one
+// commit. It does nothing, and reports that, where the alias is not published.
 func (s *Service) unpublishAlias(ctx context.Context, userID, roomID, alias string) (done bool, err error) {
 	key := ""
 	_, err = s.submit(ctx, roomID, draft{

@@ -8,16 +8,17 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// eventBytes is about what an event takes in the database beside its content.
+// eventBytes estimates the size of an event in the database, its content left out.
 const eventBytes = 600
 
 // charge counts, before anything is done, what the events of some drafts cost the
 // context's caller, who may be the server itself: then nobody's limits are touched. An
-// event is a message, or what its membership makes it: an invitation, or a join, which
-// a knock counts as, too. All of them are bytes that are written. An invitation counts
-// for who is invited, too, whoever sends it, so that nobody can be buried under them. So many
-// messages are free: they belong to what was counted before. M_LIMIT_EXCEEDED with
-// RetryAfter. What comes to nothing is to be given back.
+// event counts as a message or, by its membership, as an invitation or a join; a knock
+// counts as a join. All of them count as bytes written. An invitation counts for its
+// target as well, whoever the sender is, so that nobody can be buried under them. The
+// first messages, free in number, cost nothing: they were counted before.
+// M_LIMIT_EXCEEDED with RetryAfter. The caller gives back the claims of what is not
+// done after all.
 func (s *Service) charge(ctx context.Context, drafts []draft, free int) (ratelimit.Claims, error) {
 	caller := matrix.Caller(ctx)
 	var costs []ratelimit.Cost
@@ -42,7 +43,7 @@ func (s *Service) charge(ctx context.Context, drafts []draft, free int) (ratelim
 	return s.limits.TakeAll(costs)
 }
 
-// kind is what kind of work the event of a draft is.
+// kind returns the kind of work that the event of a draft is.
 func (d *draft) kind() ratelimit.Kind {
 	if d.typ != event.TypeMember || d.stateKey == nil {
 		return ratelimit.Messages
@@ -57,7 +58,7 @@ func (d *draft) kind() ratelimit.Kind {
 	}
 }
 
-// weight is about what the events of some drafts will take in the journal.
+// weight estimates the size of the events of some drafts in the journal.
 func weight(drafts []draft) int {
 	n := 0
 	for i := range drafts {

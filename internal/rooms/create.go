@@ -89,18 +89,19 @@ func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (
 		claims.GiveBack()
 		return nil, err
 	}
-	// Unless somebody who was told of the room by the commit has come first.
+	// Somebody who learnt of the room by the commit may have loaded it before.
 	if _, isNew := s.live.PutNew(r.id, r); isNew {
 		s.weigh(r)
 	}
 	return &Created{RoomID: r.id, RoomAlias: c.alias}, nil
 }
 
-// ownEvents is how many events, beside the creator's join, a room has that is made with
-// nothing but a name, a topic and an alias. They are what making it is counted for.
+// ownEvents is the number of events, beside the creator's join, of a room that is made
+// with nothing but a name, a topic and an alias. The charge for making a room covers
+// them.
 const ownEvents = 8
 
-// makeRoom builds and commits a room in the turn of who makes it.
+// makeRoom builds and commits a room in its creator's turn.
 func (s *Service) makeRoom(ctx context.Context, c *creation, drafts []draft) (*live, error) {
 	end, err := s.journal.Turn(ctx, weight(drafts))
 	if err != nil {
@@ -135,8 +136,8 @@ func (s *Service) makeRoom(ctx context.Context, c *creation, drafts []draft) (*l
 }
 
 // creationTime returns the time in milliseconds, and no time twice: from version 12 on
-// the ID of a room is the hash of its first event, which nothing else might tell from
-// that of another room.
+// the ID of a room is the hash of its first event, and the time may be all in which two
+// such events differ.
 func (s *Service) creationTime() int64 {
 	for {
 		last := s.lastCreation.Load()
@@ -146,7 +147,7 @@ func (s *Service) creationTime() int64 {
 	}
 }
 
-// invalidState tells that the request itself asks for what is not allowed.
+// invalidState turns a refusal of the room's own rules into an error of the request.
 func invalidState(err error) error {
 	var refused *matrix.Error
 	if errors.As(err, &refused) && refused.Code == matrix.Forbidden {
@@ -255,7 +256,7 @@ func (l *draftList) add(typ, stateKey string, content any) {
 	l.drafts = append(l.drafts, draft{sender: l.sender, typ: typ, stateKey: &stateKey, content: raw})
 }
 
-// check refuses what cannot be an entry of initial_state: M_MISSING_PARAM,
+// check refuses an entry that initial_state cannot have: M_MISSING_PARAM,
 // M_INVALID_PARAM, M_FORBIDDEN.
 func (i *InitialState) check(s *Service) error {
 	switch {
@@ -269,7 +270,8 @@ func (i *InitialState) check(s *Service) error {
 	return nil
 }
 
-// checkPeople refuses who cannot be in the room, and state that is none.
+// checkPeople refuses members that the room cannot have, and content that is no
+// membership.
 func (c *creation) checkPeople() error {
 	if len(c.InitialState)+len(c.Invite) > maxInitialEvents {
 		return matrix.Errorf(matrix.InvalidParam, "a room can be created with at most %d events and invites", maxInitialEvents)
@@ -287,7 +289,7 @@ func (c *creation) checkPeople() error {
 	return nil
 }
 
-// invitees lists who is invited, each once, in the order of the request.
+// invitees lists the invited users, each once, in the order of the request.
 func (c *creation) invitees() []string {
 	var invitees []string
 	for _, userID := range c.Invite {
@@ -314,7 +316,7 @@ func (c *creation) createContent() map[string]json.RawMessage {
 	return content
 }
 
-// additionalCreators joins those asked for with the invitees. What is not a
+// additionalCreators merges those of the request with the invitees. A value that is no
 // list is left for the authorisation rules to refuse.
 func (c *creation) additionalCreators() json.RawMessage {
 	asked := c.CreationContent["additional_creators"]
@@ -338,7 +340,7 @@ func (c *creation) additionalCreators() json.RawMessage {
 }
 
 // powerLevels returns the first m.room.power_levels: the defaults of the specification,
-// spelt out, with what protects a room from its own members.
+// spelt out, with some raised to protect a room from its own members.
 func (c *creation) powerLevels() map[string]any {
 	users := map[string]int64{}
 	tombstone := 100
@@ -369,7 +371,7 @@ func (c *creation) powerLevels() map[string]any {
 	return content
 }
 
-// presetState returns the events of the preset, but for those that initial_state sets
+// presetState returns the events of the preset, without those that initial_state sets
 // itself.
 func (c *creation) presetState() []InitialState {
 	state := []InitialState{
@@ -390,7 +392,8 @@ func topicContent(topic string) map[string]any {
 	}
 }
 
-// also returns what is committed with the room's events.
+// also returns the function that queues the statements committed with the room's
+// events.
 func (c *creation) also(nid journal.RoomNID) func(*pgx.Batch) {
 	return func(b *pgx.Batch) {
 		if c.alias != "" {

@@ -1,5 +1,5 @@
-// Package rooms changes rooms: it builds, authorises and commits their events. What is
-// kept of rooms, and how it is read and written, is in package timeline.
+// Package rooms changes rooms: it builds, authorises and commits their events.
+// Package timeline stores and reads them.
 //
 // Promises:
 //
@@ -16,8 +16,8 @@
 //	Send ─▶ submit ─▶ stage, under the room's lock: build on the head, authorise, sign,
 //	                      move the head, queue ─▶ journal ─▶ tables (package timeline)
 //
-// A room in memory runs ahead of the database by what is queued. Only the
-// authorisation of later events looks at that; every read serves what is
-// committed. When a queued event is not committed after all, or another process
-// has moved the head, the room is let go of and the event is built anew.
+// A room in memory is ahead of the database by the events that are queued. Only the
+// authorisation of later events looks at those; every read serves committed ones.
+// When a queued event is not committed after all, or another process has moved the
+// head, the room is loaded again and the event is built anew.
 package rooms

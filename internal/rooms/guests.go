@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// admit refuses the join of a guest unless the room lets guests in. It may find that
+// admit refuses the join of a guest unless the room admits guests. It may find that
 // state must be loaded first.
 func (b *builder) admit(d *draft) error {
 	if !d.guest || d.typ != event.TypeMember {
@@ -38,7 +38,7 @@ func letsGuestsIn(e *timeline.Event) bool {
 	return json.Unmarshal(e.Content(), &content) == nil && content.GuestAccess == event.GuestsCanJoin
 }
 
-// turnGuestsOut makes the guests of a room leave, unless it lets them in.
+// turnGuestsOut makes the guests of a room leave, unless it admits guests.
 // Client-server API, "Guest Access", Server behaviour.
 func (s *Service) turnGuestsOut(ctx context.Context, roomID string) error {
 	room, err := s.Timeline.Number(ctx, roomID)

@@ -9,23 +9,23 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// liveState is what is known in memory of the current state of a room: what
-// authorisation has asked for, and what was written here. It is bounded in bytes: what
-// is not asked for is forgotten, and read again when it is. Its owner guards it, but
-// for the counts.
+// liveState is the part of the current state of a room that is in memory: the entries
+// that authorisation has asked for, and those written here. It is bounded in bytes:
+// unused entries are forgotten, and read again when they are needed. Its owner guards
+// it, but for the counts.
 type liveState struct {
 	entries map[event.StateKey]*knownState
-	// complete tells that what is not in entries is absent: the room was made here, and
-	// nothing of it was forgotten.
+	// complete reports that the room has no state but entries: the room was made here,
+	// and nothing of it was forgotten.
 	complete bool
-	// round counts the rounds of forgetting. What was used in the current one stays; so
-	// whatever is written or read in it is still there in its end.
+	// round counts the rounds of forgetting. Entries used in the current one stay; so
+	// all that is written or read in a round is still there at its end.
 	round int
 
 	bytes, count atomic.Int64 // of entries
 }
 
-// knownState is what is known of one state entry.
+// knownState is one state entry in memory.
 type knownState struct {
 	event *timeline.Event  // nil: it is known to be absent
 	write *journal.Pending // of the event; nil: it was committed before
@@ -74,9 +74,10 @@ func (s *liveState) weigh(k event.StateKey, known *knownState) {
 	known.bytes = bytes
 }
 
-// trim forgets what was not used in this round until the rest has not much more than
-// three quarters of so many bytes, if it has more than all of them. What is not committed
-// yet is nowhere else, and stays. Where too much is left, another round begins.
+// trim, if the state is larger than most, forgets entries that were not used in this
+// round until not much more than three quarters of that is left. Entries that are not
+// committed yet are nowhere else, and stay. Where too much is left, another round
+// begins.
 func (s *liveState) trim(most int) {
 	if s.bytes.Load() <= int64(most) {
 		return

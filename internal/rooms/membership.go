@@ -46,7 +46,7 @@ func (c memberContent) showing(p profile.Profile) memberContent {
 	return c
 }
 
-// preparation is what a draft does before it is built: see draft.prepare.
+// preparation is the step of a draft before it is built: see draft.prepare.
 type preparation = func(d *draft, current *timeline.Event) (done bool, err error)
 
 // member drafts a change of somebody's membership.
@@ -76,8 +76,8 @@ func (s *Service) changeMembership(ctx context.Context, roomID, sender, target s
 // JoinRequest is a request to join a room by its ID.
 type JoinRequest struct {
 	UserID, RoomID, Reason string
-	// Content is what the client adds to its member event. What the server says there
-	// itself is left out.
+	// Content has the members that the client adds to its member event. Those that the
+	// server sets itself are ignored.
 	Content map[string]json.RawMessage
 	// Guest says that the user is a guest.
 	Guest bool
@@ -88,11 +88,11 @@ func (s *Service) Join(ctx context.Context, userID, roomID, reason string) error
 	return s.JoinWith(ctx, JoinRequest{UserID: userID, RoomID: roomID, Reason: reason})
 }
 
-// JoinWith makes a user join a room by its ID. A user who is in the room already
-// stays as is. M_NOT_FOUND if there is no such room; M_FORBIDDEN if its join
-// rules, or a ban, forbid it; M_GUEST_ACCESS_FORBIDDEN for a guest whom the room does
-// not let in; M_BAD_JSON and M_TOO_LARGE for a content that no event can have.
-// Client-server API, "Joining rooms" and "Guest Access".
+// JoinWith makes a user join a room by its ID. A user who is in the room already stays
+// as is. M_NOT_FOUND if there is no such room; M_FORBIDDEN if its join rules, or a ban,
+// forbid it; M_GUEST_ACCESS_FORBIDDEN for a guest if the room does not admit guests;
+// M_BAD_JSON and M_TOO_LARGE for a content that no event can have. Client-server API,
+// "Joining rooms" and "Guest Access".
 func (s *Service) JoinWith(ctx context.Context, q JoinRequest) error {
 	if _, err := s.Timeline.Number(ctx, q.RoomID); err != nil {
 		return err
@@ -118,9 +118,9 @@ func (s *Service) JoinWith(ctx context.Context, q JoinRequest) error {
 // are of the request and not of the event.
 var serversWord = []string{"membership", "reason", authorisedBy, "third_party_invite", "third_party_signed"}
 
-// draft drafts the join, with what the client adds to it. A name or an avatar there is
-// for this room, in the place of the profile's, as it is where members set their
-// member event.
+// draft drafts the join, with the client's additions. A name or an avatar there
+// replaces the profile's in this room, as it does when members set their own member
+// event.
 func (q *JoinRequest) draft(c memberContent) (draft, error) {
 	d, err := member(q.UserID, q.UserID, c, alreadyIs(event.Join))
 	if err != nil {
@@ -142,8 +142,8 @@ func (q *JoinRequest) draft(c memberContent) (draft, error) {
 	return d, nil
 }
 
-// settleProfile looks whether the profile has changed while a user joined: the
-// change did not know of the room yet, nor the join of the change.
+// settleProfile updates the member event if the profile has changed while the user
+// joined: the change did not reach this room yet, and the join did not see the change.
 func (s *Service) settleProfile(ctx context.Context, roomID, userID string, joined memberContent) error {
 	now, err := s.withProfile(ctx, joined, userID)
 	if err != nil || now == joined {
@@ -188,8 +188,8 @@ func (s *Service) Invite(ctx context.Context, sender, roomID, userID, reason str
 	return s.changeMembership(ctx, roomID, sender, userID, c, nil)
 }
 
-// invitation makes the content of an invite. M_INVALID_PARAM if that is no
-// user ID, M_FORBIDDEN for users of other servers, whom nothing here can reach.
+// invitation makes the content of an invite. M_INVALID_PARAM if userID is no user ID,
+// M_FORBIDDEN for users of other servers, which are out of reach.
 func (s *Service) invitation(ctx context.Context, userID string) (memberContent, error) {
 	if err := s.mayBeInvited(userID); err != nil {
 		return memberContent{}, err
@@ -207,9 +207,9 @@ func (s *Service) mayBeInvited(userID string) error {
 	return nil
 }
 
-// Leave makes a user leave a room, reject an invite or take back a knock.
-// Leaving again does nothing. M_FORBIDDEN for who was never in the room, or is
-// banned. Client-server API, "Leaving rooms".
+// Leave makes a user leave a room, reject an invite or take back a knock. Leaving again
+// does nothing. M_FORBIDDEN for a user who was never in the room, or is banned.
+// Client-server API, "Leaving rooms".
 func (s *Service) Leave(ctx context.Context, userID, roomID, reason string) error {
 	return s.changeMembership(ctx, roomID, userID, userID, memberContent{Membership: event.Leave, Reason: reason},
 		func(_ *draft, current *timeline.Event) (bool, error) {
@@ -231,7 +231,7 @@ func (s *Service) Kick(ctx context.Context, sender, roomID, userID, reason strin
 		})
 }
 
-// Ban bans a user from a room, wherever the user stands. M_FORBIDDEN if the
+// Ban bans a user from a room, whatever the user's membership is. M_FORBIDDEN if the
 // sender may not. Client-server API, "Banning users in a room".
 func (s *Service) Ban(ctx context.Context, sender, roomID, userID, reason string) error {
 	return s.changeMembership(ctx, roomID, sender, userID, memberContent{Membership: event.Ban, Reason: reason}, nil)
@@ -249,9 +249,9 @@ func (s *Service) Unban(ctx context.Context, sender, roomID, userID, reason stri
 		})
 }
 
-// Knock asks to be let into a room. M_NOT_FOUND if there is no such room,
-// M_FORBIDDEN if it takes no knocks, or none from this user. Client-server API,
-// "Knocking on rooms".
+// Knock asks for an invite to a room. M_NOT_FOUND if there is no such room, M_FORBIDDEN
+// if it allows no knocks, or none from this user. Client-server API, "Knocking on
+// rooms".
 func (s *Service) Knock(ctx context.Context, userID, roomID, reason string) error {
 	if _, err := s.Timeline.Number(ctx, roomID); err != nil {
 		return err
@@ -309,14 +309,14 @@ func (s *Service) turnOut(ctx context.Context, roomID, userID string) error {
 	return err
 }
 
-// unlessGone does nothing to who has left, or was banned, meanwhile.
+// unlessGone skips the draft if the user has left, or was banned, meanwhile.
 func unlessGone(_ *draft, current *timeline.Event) (done bool, err error) {
 	membership := membershipOf(current)
 	return membership == event.Leave || membership == event.Ban, nil
 }
 
-// CountProfile counts, before a profile is changed, the events by which UpdateProfile
-// will tell of it: each is a message of the context's caller. M_LIMIT_EXCEEDED.
+// CountProfile counts, before a profile is changed, the events that UpdateProfile will
+// send: each is a message of the context's caller. M_LIMIT_EXCEEDED.
 func (s *Service) CountProfile(ctx context.Context, userID string) (ratelimit.Claims, error) {
 	all, err := s.Timeline.Memberships(ctx, userID)
 	if err != nil {
@@ -337,8 +337,8 @@ func (s *Service) CountProfile(ctx context.Context, userID string) (ratelimit.Cl
 	})
 }
 
-// UpdateProfile tells all rooms that a user is in of a new name or avatar.
-// Client-server API, "Events on Change of Profile Information".
+// UpdateProfile puts a new name or avatar into the user's member event in all rooms
+// that the user is in. Client-server API, "Events on Change of Profile Information".
 func (s *Service) UpdateProfile(ctx context.Context, userID string, p profile.Profile) error {
 	return s.inEachRoom(ctx, userID, []string{event.Join}, func(ctx context.Context, roomID string) error {
 		err := s.tellProfile(ctx, roomID, userID, p)
@@ -349,9 +349,8 @@ func (s *Service) UpdateProfile(ctx context.Context, userID string, p profile.Pr
 	})
 }
 
-// showProfile keeps what the member event says beside the name and the avatar,
-// but for what was about the act of joining, and leaves alone who has left
-// meanwhile.
+// showProfile replaces the name and the avatar in a member event and keeps the rest,
+// except what was about the act of joining. It skips a user who has left meanwhile.
 func showProfile(p profile.Profile) preparation {
 	return func(d *draft, current *timeline.Event) (done bool, err error) {
 		if membershipOf(current) != event.Join {

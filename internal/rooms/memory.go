@@ -22,8 +22,8 @@ func (s *Service) weigh(r *live) {
 	s.live.Reweigh(r.id)
 }
 
-// Caches tells how the caches are used: rooms that can be added to with the state that is
-// needed for that, and transactions. The bytes of the state are among those of the rooms.
+// Caches reports the use of the caches: rooms that can be added to, with the state that
+// this needs, and transactions. The bytes of the state are among those of the rooms.
 func (s *Service) Caches() cache.Caches {
 	return cache.Caches{"rooms": s.live.Stats, "room_state": s.stateStats, "transactions": s.recent.recent.Stats}
 }

@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// Request says who sends an event, and by which transaction.
+// Request names the sender of an event and the transaction that it is sent in.
 type Request struct {
 	UserID, DeviceID string
 	RoomID           string
@@ -19,15 +19,15 @@ type Request struct {
 	TxnID string
 	// Guest says that the user is a guest.
 	Guest bool
-	// Counted says that what the event costs was counted before.
+	// Counted is true if the cost of the event was counted before.
 	Counted bool
 }
 
-// Send adds a message event, with any JSON object as content, and gives its
-// ID. M_FORBIDDEN if the user may not, M_TOO_LARGE for an event over 64 KiB,
-// M_BAD_JSON for a content that canonical JSON cannot hold; m.room.create and
-// m.room.power_levels are checked as by SetState. A redaction is taken
-// as one, whatever the room version. Client-server API, "Sending events to a room".
+// Send adds a message event, with any JSON object as content, and returns its ID.
+// M_FORBIDDEN if the user may not, M_TOO_LARGE for an event over 64 KiB, M_BAD_JSON for
+// a content that canonical JSON cannot hold; m.room.create and m.room.power_levels are
+// checked as by SetState. A redaction is treated as one, whatever the room version.
+// Client-server API, "Sending events to a room".
 func (s *Service) Send(ctx context.Context, q Request, evType string, content json.RawMessage) (eventID string, err error) {
 	d, err := q.draft(evType)
 	if err != nil {
@@ -45,9 +45,9 @@ func (s *Service) Send(ctx context.Context, q Request, evType string, content js
 	return s.submit(ctx, q.RoomID, d)
 }
 
-// aimRedaction finds the target of a redaction that is sent like any other
-// event, and takes it out of the content: Build puts it where the room version
-// wants it. Client-server API, "Redactions", Client behaviour.
+// aimRedaction finds the target of a redaction that is sent like any other event, and
+// removes it from the content: Build puts it where the room version wants it.
+// Client-server API, "Redactions", Client behaviour.
 func (s *Service) aimRedaction(ctx context.Context, q Request, d *draft) (err error) {
 	content := map[string]json.RawMessage{}
 	if err := json.Unmarshal(d.content, &content); err != nil {
@@ -83,10 +83,10 @@ func (q *Request) draft(evType string) (draft, error) {
 	return draft{sender: q.UserID, typ: evType, device: q.DeviceID, txn: q.TxnID, guest: q.Guest, counted: q.Counted}, nil
 }
 
-// Redact strips an event of all that is not needed to keep the room together,
-// and gives the ID of the redaction. M_NOT_FOUND if the room has no such event
-// that the user can see, M_FORBIDDEN if it is somebody else's and the user has
-// not the power. Client-server API, "Redactions".
+// Redact strips an event of all that is not needed to keep the room together, and
+// returns the ID of the redaction. M_NOT_FOUND if the room has no such event that the
+// user can see, M_FORBIDDEN if it is somebody else's and the user's power does not
+// suffice. Client-server API, "Redactions".
 func (s *Service) Redact(ctx context.Context, q Request, eventID, reason string) (redactionID string, err error) {
 	d, err := q.draft(event.TypeRedaction)
 	if err != nil {
@@ -108,12 +108,12 @@ func (s *Service) redactable(ctx context.Context, q Request, eventID string) (*t
 	return e, err
 }
 
-// SetState sets an entry of a room's state and gives the ID of its event. State
-// that is so already stays as it is. M_FORBIDDEN if the user may not;
+// SetState sets an entry of a room's state and returns the ID of its event. An entry
+// that has the content already stays as it is. M_FORBIDDEN if the user may not;
 // M_INVALID_PARAM and M_BAD_ALIAS for aliases that do not point to the room;
-// M_INVALID_PARAM for m.room.create, of which a room has one; M_BAD_JSON for power
-// levels that are no integers, or, in version 12, are a creator's.
-// Client-server API, PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
+// M_INVALID_PARAM for m.room.create, as a room has one only; M_BAD_JSON for power
+// levels that are no integers, or, in version 12, are a creator's. Client-server API,
+// PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey string, content json.RawMessage) (eventID string, err error) {
 	d, err := q.draft(evType)
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey stri
 	return s.submit(ctx, q.RoomID, d)
 }
 
-// checkContent refuses what no user may put into any room that there is: a second
+// checkContent refuses content that no user may put into an existing room: a second
 // m.room.create (M_INVALID_PARAM), and power levels that are none (M_BAD_JSON).
 func checkContent(evType string, content json.RawMessage) error {
 	switch evType {
@@ -152,7 +152,7 @@ func checkContent(evType string, content json.RawMessage) error {
 	return nil
 }
 
-// checkStateKey refuses what is no state key: M_TOO_LARGE, M_INVALID_PARAM.
+// checkStateKey refuses a text that is no state key: M_TOO_LARGE, M_INVALID_PARAM.
 func checkStateKey(stateKey string) error {
 	switch {
 	case len(stateKey) > matrix.MaxIDBytes:
@@ -194,11 +194,12 @@ func (s *Service) completeMember(ctx context.Context, roomID string, d *draft) e
 	return nil
 }
 
-// authorisedBy is the member of a member event that names who lets a user into
-// a restricted room.
+// authorisedBy is the member of a member event that names the user who authorises the
+// join of a restricted room.
 const authorisedBy = "join_authorised_via_users_server"
 
-// knownOf returns what the server adds to a membership that is set as state.
+// knownOf returns the content that the server adds to a membership that is set as
+// state.
 func (s *Service) knownOf(ctx context.Context, roomID string, d *draft, membership string) (map[string]string, error) {
 	var c memberContent
 	var err error

@@ -12,10 +12,10 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// authoriseRestricted names the member of this server on whose word a user may
-// join a restricted room without an invite; "" where no such word is needed.
-// M_FORBIDDEN if no condition is met, M_UNABLE_TO_GRANT_JOIN if nobody in the
-// room may give the word. Client-server API, "Restricted rooms".
+// authoriseRestricted names the member of this server that authorises a user's join of
+// a restricted room without an invite; "" where none is needed. M_FORBIDDEN if no
+// condition is met, M_UNABLE_TO_GRANT_JOIN if nobody in the room may authorise it.
+// Client-server API, "Restricted rooms".
 func (s *Service) authoriseRestricted(ctx context.Context, roomID, userID string) (string, error) {
 	r, err := s.room(ctx, roomID)
 	if err != nil || !r.version.Restricted {
@@ -62,9 +62,9 @@ func (s *Service) meetsCondition(ctx context.Context, rules *event.Event, userID
 	return s.Timeline.IsJoinedToAny(ctx, userID, allowed)
 }
 
-// whoMayInvite finds a joined member of this server with the power to invite,
-// the one who has been there for the longest. It looks at those whose power is
-// set one by one, and at one of all the others, who have the same.
+// whoMayInvite returns the member of this server with the power to invite who has been
+// joined for the longest. Members whose power is set are checked one by one; of all
+// others, who have the same power, one is.
 func (s *Service) whoMayInvite(ctx context.Context, r *live, state timeline.Snapshot) (userID string, err error) {
 	levels, err := state.Event(event.TypePowerLevels, "").PowerLevels()
 	if err != nil {

@@ -34,7 +34,7 @@ type draft struct {
 	// replace (nil: there is none) before anything is built. It may refuse, set
 	// the draft's content, or say that there is nothing left to do.
 	prepare func(d *draft, current *timeline.Event) (done bool, err error)
-	// also, where it is not nil, queues what is committed with the event.
+	// also, unless it is nil, queues statements that are committed with the event.
 	also func(b *pgx.Batch)
 }
 
@@ -48,18 +48,17 @@ func (d *draft) redacts() string {
 // attempts is how often an event is built anew because its room has moved on.
 const attempts = 100
 
-// errBroken tells the loop below to load the room again.
+// errBroken makes the loop below load the room again.
 var errBroken = errors.New("the room in memory is broken")
 
-// submit builds the events on the room's heads, commits them together and returns
-// the ID of the first once they are durable. Where the first draft repeats a
-// transaction, or sets state that is already so, it is the event there is.
-// M_FORBIDDEN if there is no such room: strangers need not know.
-// M_LIMIT_EXCEEDED, as of charge.
+// submit builds the events on the room's heads, commits them together and returns the
+// ID of the first once they are durable. Where the first draft repeats a transaction,
+// or sets state that is so already, it is the existing event's. M_FORBIDDEN if there is
+// no such room: strangers need not learn that. M_LIMIT_EXCEEDED, as of charge.
 //
-// What they cost is counted for the context's caller, and given back where nothing
-// came of them. Guests leave a room that no longer lets them in; where that fails, so does
-// submit, and the client asks again.
+// The cost of the events is counted for the context's caller, and given back if they
+// are not sent. Guests leave a room that no longer admits them; where that fails, so
+// does submit, and the client asks again.
 func (s *Service) submit(ctx context.Context, roomID string, drafts ...draft) (eventID string, err error) {
 	claims, err := s.charge(ctx, drafts, 0)
 	if err != nil {
@@ -75,7 +74,8 @@ func (s *Service) submit(ctx context.Context, roomID string, drafts ...draft) (e
 	return eventID, err
 }
 
-// changesGuestAccess reports whether the draft sets who is let in as a guest, or redacts it.
+// changesGuestAccess reports whether the draft changes whether guests are admitted: it
+// sets that state, or redacts it.
 func (d draft) changesGuestAccess() bool {
 	return d.typ == event.TypeGuestAccess || d.target != nil && d.target.Type == event.TypeGuestAccess
 }
@@ -109,7 +109,8 @@ func (s *Service) commit(ctx context.Context, roomID string, drafts []draft) (ev
 		r.markBrokenUnlessRefused(err)
 		switch {
 		case timeline.Repeated(err), matrix.IsCode(err, matrix.Forbidden) && drafts[0].txn != "":
-			// What was sent before is answered as before, also to who may no longer send.
+			// A repeated request gets its first answer, even if the user may no longer
+			// send.
 			return s.byTransaction(ctx, r.nid, &drafts[0], err)
 		case !errors.Is(err, errBroken) && !timeline.Moved(err):
 			return "", err
@@ -191,8 +192,8 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 		}
 		r.advance(b, pending)
 	}
-	// With nothing fresh it waits for what is queued already: the state that is
-	// so may not be durable yet.
+	// With no new event, wait for those queued: the state that is so already may not be
+	// durable yet.
 	done = &sent{eventID: b.ids[0], pending: r.last.Load()}
 	s.recent.put(r.nid, &drafts[0], done)
 	return done, nil, nil
@@ -227,10 +228,11 @@ type builder struct {
 	fresh []*timeline.Event // those that are to be committed
 	// stateBytes is by how much they make the state of the room larger.
 	stateBytes int64
-	with       []func(*pgx.Batch) // what is committed with them
+	with       []func(*pgx.Batch) // queue statements that are committed with them
 }
 
-// also returns what is committed with the events, or nil.
+// also returns the function that queues the statements committed with the events, or
+// nil.
 func (b *builder) also() func(*pgx.Batch) {
 	if len(b.with) == 0 {
 		return nil
@@ -299,8 +301,8 @@ func (b *builder) build(d *draft) error {
 	return nil
 }
 
-// prepare lets a draft look at what it would replace, unless state must be
-// loaded first.
+// prepare runs the draft's own step on the event that it would replace, unless state
+// must be loaded first.
 func (b *builder) prepare(d *draft) (done bool, err error) {
 	if d.prepare == nil {
 		return false, nil
@@ -316,7 +318,7 @@ func (b *builder) prepare(d *draft) (done bool, err error) {
 	return done, err
 }
 
-// skip lets the event there is, if any, stand for a draft.
+// skip answers a draft with the existing event, if there is one.
 func (b *builder) skip(current *timeline.Event) {
 	id := ""
 	if current != nil {
@@ -351,9 +353,9 @@ func (b *builder) references(v *event.Version, p *event.Proto) error {
 	return nil
 }
 
-// setState puts a state event into the overlay, and notes what it replaces and
-// how it changes the numbers of members. It reports whether the state was so
-// already; then the event there is takes the draft's place.
+// setState puts a state event into the overlay, and notes what it replaces and how it
+// changes the numbers of members. It reports whether the state was so already; then the
+// existing event answers the draft.
 func (b *builder) setState(e *timeline.Event) (old *timeline.Event, already bool) {
 	key := event.StateKey{Type: e.Type, Key: *e.StateKey}
 	old = b.o.get(key)

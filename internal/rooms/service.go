@@ -21,7 +21,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// Options is what a Service is made of.
+// Options has all that a Service needs.
 type Options struct {
 	Pool     *pgxpool.Pool
 	Journal  *journal.Journal
@@ -35,12 +35,12 @@ type Options struct {
 	Limits *ratelimit.Limits
 	// Guests picks the guests out of a list of users; nil: there are none.
 	Guests func(ctx context.Context, userIDs []string) ([]string, error)
-	// Shares is what caches may hold.
+	// Shares bounds the caches.
 	Shares Shares
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
 	Log *slog.Logger
-	// Damage is told of rows that cannot be read; nil: Log is.
+	// Damage is called for rows that cannot be read; nil: they are logged.
 	Damage *postgres.Damage
 }
 
@@ -48,8 +48,8 @@ type Options struct {
 // 0: [cache.UsualShare].
 type Shares struct{ State, Transactions int }
 
-// Service holds the rules of rooms. Its methods may be called concurrently.
-// They take the ID of the user who asks, whom the caller has authenticated.
+// Service holds the rules of rooms. Its methods may be called concurrently. The user ID
+// that they are given is that of the user who asks, authenticated by the caller.
 type Service struct {
 	pool       *pgxpool.Pool
 	journal    *journal.Journal
@@ -60,9 +60,9 @@ type Service struct {
 	guests     func(ctx context.Context, userIDs []string) ([]string, error)
 	now        func() time.Time
 
-	// Timeline is what is read of rooms.
+	// Timeline reads rooms.
 	Timeline *timeline.Store
-	// Directory is by what names rooms are found.
+	// Directory finds rooms by their names.
 	Directory *directory.Service
 
 	live      *cache.LRU[string, *live]
@@ -91,8 +91,8 @@ func New(o Options) *Service {
 	return s
 }
 
-// committed takes a committed event to the room in memory: it shows the redaction of
-// state there, and what another process has written moves the room along.
+// committed brings a committed event to the room in memory: it applies redactions of
+// state there, and moves the heads for an event of another process.
 func (s *Service) committed(e *timeline.Event, was *timeline.Staged) {
 	r, ok := s.live.Peek(e.RoomID)
 	if !ok {

@@ -6,12 +6,12 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// maxStateBytes bounds the current state of a room: what everybody who comes in has
-// to be sent.
+// maxStateBytes bounds the current state of a room, which is sent to everybody who
+// joins.
 const maxStateBytes = 64 << 20
 
-// resize counts what a state event changes in the size of its room's state. M_TOO_LARGE
-// where that becomes larger than a room's state may be.
+// resize adds the change of size by a state event to the size of its room's state.
+// M_TOO_LARGE where that would exceed maxStateBytes.
 func (b *builder) resize(e *event.Event, old *timeline.Event) error {
 	more := timeline.StateSize(e)
 	if old != nil {
@@ -25,8 +25,8 @@ func (b *builder) resize(e *event.Event, old *timeline.Event) error {
 	return nil
 }
 
-// followSize counts what another process has changed, as far as that is known here: the
-// next loading of the room puts it right.
+// followSize counts a change by another process, as far as it is known here: the next
+// loading of the room puts the size right.
 func (r *live) followSize(e *timeline.Event) {
 	r.stateBytes += timeline.StateSize(e.Event)
 	if e.Replaces != nil && !timeline.IsSmallMember(e) {

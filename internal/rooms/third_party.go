@@ -9,8 +9,8 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// MayInvite refuses who may not invite anybody to a room: M_FORBIDDEN, also if there
-// is no such room.
+// MayInvite returns M_FORBIDDEN for a user who may not invite anybody to a room, also
+// if there is no such room.
 func (s *Service) MayInvite(ctx context.Context, userID, roomID string) error {
 	nid, err := s.Timeline.Number(ctx, roomID)
 	if matrix.IsCode(err, matrix.NotFound) {
@@ -56,7 +56,7 @@ func errNoInvite() error {
 	return matrix.Errorf(matrix.Forbidden, "the room has no such invitation")
 }
 
-// thirdPartyInvite is what tells in a member event that somebody was invited by an
+// thirdPartyInvite is the member of a member event that records an invitation by an
 // address outside Matrix.
 type thirdPartyInvite struct {
 	DisplayName string          `json:"display_name"`
@@ -64,9 +64,9 @@ type thirdPartyInvite struct {
 }
 
 // Redeem makes a user join a room by an invitation to an address outside Matrix: it
-// turns it into one for the user, in the name of whoever invited, and accepts that,
-// in one commit. signed is third_party_signed. For who is invited already it only
-// joins; who is in the room stays as is. M_FORBIDDEN where the invitation is not
+// turns it into one for the user, in the name of the user who sent it, and accepts
+// that, in one commit. signed is third_party_signed. A user who is invited already just
+// joins; one who is in the room stays as is. M_FORBIDDEN where the invitation is not
 // pending, not for this user or not signed by the identity server, and as for JoinWith.
 // Client-server API, POST /rooms/{roomId}/join.
 func (s *Service) Redeem(ctx context.Context, q JoinRequest, signed json.RawMessage) error {
@@ -86,9 +86,10 @@ func (s *Service) Redeem(ctx context.Context, q JoinRequest, signed json.RawMess
 }
 
 // Exchange turns an invitation to an address outside Matrix into one for the user who
-// has the address now, in the name of whoever invited. Who is invited or in the room
-// already stays as is. signed is what the identity server has signed. Errors as for
-// Redeem. Client-server API, "Third-party invites", Server behaviour.
+// has the address now, in the name of the user who sent it. A user who is invited or in
+// the room already stays as is. signed is the object that the identity server has
+// signed. Errors as for Redeem. Client-server API, "Third-party invites", Server
+// behaviour.
 func (s *Service) Exchange(ctx context.Context, userID, roomID string, signed json.RawMessage) error {
 	if err := s.mayBeInvited(userID); err != nil {
 		return err
@@ -101,8 +102,7 @@ func (s *Service) Exchange(ctx context.Context, userID, roomID string, signed js
 	return err
 }
 
-// redeeming makes the invite that takes the place of a pending invitation, and gives
-// its content.
+// redeeming makes the content of the invite that replaces a pending invitation.
 func (s *Service) redeeming(ctx context.Context, userID, roomID string, signed json.RawMessage) (draft, memberContent, error) {
 	token, _ := event.StringField(signed, "token")
 	pending, err := s.PendingInvite(ctx, roomID, token)

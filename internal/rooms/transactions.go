@@ -12,7 +12,7 @@ type transaction struct {
 	user, device, txn, typ, redactedID string
 }
 
-// sent is what became of a request: an event that is queued, or there already.
+// sent is the result of a request: an event that is queued, or existed already.
 type sent struct {
 	eventID string
 	pending *journal.Pending // nil: nothing to wait for
@@ -25,9 +25,9 @@ func (s *sent) wait() error {
 	return s.pending.Wait()
 }
 
-// transactions answers a repeated request with what the first one did, even
-// while that is still being committed. Those that memory has no room for are found by
-// the unique index, which is slower but as sure.
+// transactions answers a repeated request as the first one, even while that is still
+// being committed. Those that are not in memory are found by the unique index, which is
+// slower but as sure.
 type transactions struct {
 	recent *cache.LRU[transaction, *sent]
 }
@@ -60,7 +60,7 @@ func (t *transactions) put(room journal.RoomNID, d *draft, s *sent) {
 	}
 }
 
-// drop forgets what was not committed after all, unless it was sent anew.
+// drop forgets a transaction whose event was not committed, unless it was sent anew.
 func (t *transactions) drop(room journal.RoomNID, d *draft, failed *sent) {
 	t.recent.RemoveIf(transactionOf(room, d), func(now *sent) bool { return now == failed })
 }

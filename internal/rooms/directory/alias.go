@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// CheckLocalAlias refuses what is no alias of this server: M_INVALID_PARAM.
+// CheckLocalAlias returns M_INVALID_PARAM for a text that is no alias of this server.
 func (s *Service) CheckLocalAlias(alias string) error {
 	_, server, err := matrix.ParseRoomAlias(alias)
 	if err != nil {
@@ -40,7 +40,7 @@ func (s *Service) ResolveAlias(ctx context.Context, alias string) (roomID string
 	return roomID, err
 }
 
-// Resolve returns the room ID for what is a room ID already, or an alias.
+// Resolve returns the room ID that a room ID or an alias stands for.
 func (s *Service) Resolve(ctx context.Context, roomIDOrAlias string) (string, error) {
 	if matrix.IsRoomID(roomIDOrAlias) {
 		return roomIDOrAlias, nil
@@ -112,7 +112,7 @@ func WithoutAlias(content []byte, alias string) (without []byte, found bool) {
 	return without, err == nil
 }
 
-// DeleteAlias takes an alias away, of whoever made it, and of others if any is true.
+// DeleteAlias deletes an alias for the user who made it, or for anybody if any is true.
 // M_FORBIDDEN otherwise.
 func (s *Service) DeleteAlias(ctx context.Context, userID, alias string, any bool) error {
 	deleted, err := s.deleteAlias(ctx, userID, alias, any)
@@ -136,7 +136,7 @@ func (s *Service) Aliases(ctx context.Context, userID, roomID string) ([]string,
 	return s.aliasesOf(ctx, nid)
 }
 
-// published is what m.room.canonical_alias names.
+// published has the aliases that m.room.canonical_alias names.
 type published struct {
 	Alias      string
 	AltAliases []string
@@ -165,8 +165,8 @@ func publishedAliases(content []byte) (*published, error) {
 	return &p, nil
 }
 
-// CheckPublished refuses aliases that are new in m.room.canonical_alias and do
-// not point to the room: M_INVALID_PARAM for what is no alias, M_BAD_ALIAS
+// CheckPublished refuses aliases that are new in m.room.canonical_alias and do not
+// point to the room: M_INVALID_PARAM for a text that is no alias, M_BAD_ALIAS
 // otherwise. Client-server API, PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 func (s *Service) CheckPublished(ctx context.Context, userID, roomID, stateKey string, content []byte) error {
 	nid, _, err := s.timeline.For(userID).Access(ctx, roomID)

@@ -21,8 +21,8 @@ const (
 	maxPublicRooms     = 500
 )
 
-// maxFilteredRooms is how many of the directory's rooms a filter looks at, the
-// largest first.
+// maxFilteredRooms is the number of rooms, the largest first, in which a filter
+// searches.
 const maxFilteredRooms = 10_000
 
 // PublicRoom is a room in the published directory: client-server API,
@@ -145,7 +145,7 @@ func (f *found) add(r *PublicRoom) error {
 	return nil
 }
 
-// cost is about how much memory a room takes, once as it is and once as it is written.
+// cost estimates the memory of a room, once as a value and once as it is encoded.
 func (r *PublicRoom) cost() int {
 	const structs, each = 600, 32
 	bytes := len(r.RoomID) + len(r.Name) + len(r.Topic) + len(r.AvatarURL) + len(r.CanonicalAlias) + len(r.JoinRule) + len(r.RoomType)
@@ -244,10 +244,10 @@ func (s *Service) Listed(ctx context.Context, roomID string) (listed bool, err e
 	return s.isListed(ctx, nid)
 }
 
-// SetListed puts a room into the published directory or takes it out. Whoever may
-// set the canonical alias of the room may, and an administrator of the server;
-// M_FORBIDDEN for others, M_NOT_FOUND if there is no such room. Client-server API,
-// PUT /directory/list/room/{roomId}.
+// SetListed adds a room to the published directory or removes it. A user who may set
+// the canonical alias of the room may do so, and an administrator of the server;
+// M_FORBIDDEN for others, M_NOT_FOUND if there is no such room. Client-server API, PUT
+// /directory/list/room/{roomId}.
 func (s *Service) SetListed(ctx context.Context, userID, roomID string, admin, listed bool) error {
 	nid, err := s.knownRoom(ctx, roomID)
 	if err != nil {
@@ -265,7 +265,7 @@ func (s *Service) SetListed(ctx context.Context, userID, roomID string, admin, l
 	return s.setListed(ctx, nid, listed)
 }
 
-// knownRoom finds the number of a room; M_NOT_FOUND also for what is no room ID.
+// knownRoom finds the number of a room; M_NOT_FOUND also for a text that is no room ID.
 func (s *Service) knownRoom(ctx context.Context, roomID string) (journal.RoomNID, error) {
 	if !matrix.IsRoomID(roomID) {
 		return 0, matrix.Errorf(matrix.NotFound, "there is no such room")

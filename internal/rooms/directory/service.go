@@ -7,7 +7,8 @@ import (
 )
 
 // Service holds the rules of aliases and of published rooms. Its methods may be called
-// concurrently. They take the ID of the user who asks, whom the caller has authenticated.
+// concurrently. The user ID that they are given is that of the user who asks,
+// authenticated by the caller.
 type Service struct {
 	pool       *pgxpool.Pool
 	timeline   *timeline.Store

@@ -49,13 +49,13 @@ func QueueAlias(b *pgx.Batch, alias string, room journal.RoomNID, creator string
 	b.Queue(`INSERT INTO room_aliases (alias, room_nid, creator) VALUES ($1, $2, $3)`, alias, room, creator)
 }
 
-// QueueDeleteAlias queues that an alias is taken away, whoever made it.
+// QueueDeleteAlias queues the deletion of an alias, whoever made it.
 func QueueDeleteAlias(b *pgx.Batch, alias string) {
 	b.Queue(`DELETE FROM room_aliases WHERE alias = $1`, alias)
 }
 
-// deleteAlias takes an alias away if the user made it, or any is true. It reports whether
-// that was so.
+// deleteAlias deletes an alias if the user made it, or any is true. It reports whether
+// it did.
 func (s *Service) deleteAlias(ctx context.Context, userID, alias string, any bool) (deleted bool, err error) {
 	tag, err := s.pool.Exec(ctx, `
 		DELETE FROM room_aliases WHERE alias = $1 AND (creator = $2 OR $3)`, alias, userID, any)

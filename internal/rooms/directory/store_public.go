@@ -34,8 +34,8 @@ const (
 		FROM page p ORDER BY `
 )
 
-// listedRooms reads the published rooms behind a place, in its direction, nil
-// being the beginning. A function takes each, and how many there are in all.
+// listedRooms reads the published rooms behind a place, in its direction; nil is the
+// beginning. It calls take with each, and with the number of all.
 func (s *Service) listedRooms(ctx context.Context, from *place, limit int, take func(r *PublicRoom, total int64) error) error {
 	if from == nil {
 		from = &place{joined: math.MaxInt64}
@@ -67,7 +67,7 @@ func (s *Service) listedRooms(ctx context.Context, from *place, limit int, take 
 	return nil
 }
 
-// show sets what a state event tells of a room.
+// show sets the field that a state event of the room has the value for.
 func (r *PublicRoom) show(evType, value string) {
 	switch evType {
 	case event.TypeCreate:

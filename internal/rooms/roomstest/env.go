@@ -1,5 +1,6 @@
-// Package roomstest is the harness of all tests that need rooms: the services of one server
-// process on a database of the test's own, and short ways to act in rooms and to look at them.
+// Package roomstest is the harness of all tests that need rooms: the services of one
+// server process on a database of the test's own, and short methods to act in rooms and
+// to read them.
 //
 //	env := roomstest.New(t)
 //	room := env.Public(roomstest.Bob)
@@ -13,7 +14,7 @@
 //	data := accountdata.New(env.Pool, env.Journal, env.Rooms.Timeline, 0)
 //	env.Run()
 //
-// What must work ends the test where it does not.
+// A step that fails ends the test, unless its method returns the error.
 package roomstest
 
 import (
@@ -54,7 +55,7 @@ type Env struct {
 	Rooms    *rooms.Service
 }
 
-// Options says what is not as usual.
+// Options has the deviations from the usual set-up.
 type Options struct {
 	Pool    *pgxpool.Pool // of the database; nil: a new one
 	Journal journal.Options

@@ -65,7 +65,7 @@ func (env *Env) Join(user, room string) {
 	}
 }
 
-// Leave takes a user out of a room, or refuses an invite.
+// Leave makes a user leave a room, or reject an invite.
 func (env *Env) Leave(user, room string) {
 	env.T.Helper()
 	if err := env.Rooms.Leave(env.T.Context(), user, room, ""); err != nil {

@@ -13,16 +13,16 @@ type Range struct{ From, To Place }
 // unbounded is the end of a range that is still open.
 const unbounded = Place(math.MaxInt64)
 
-// Access is what one user may read of a room, and whether in full: of an erased user
-// only those can read the messages who could when the user was erased, and for others
-// redacted copies take their place. Everything that reads history goes through it.
+// Access is what one user may read of a room, and whether in full: messages of an
+// erased user are readable only for those who could read them when the user was erased;
+// others get redacted copies. Everything that reads history for a user goes through it.
 type Access struct {
 	visibilities, memberships Changes
-	// erased is who wants to be forgotten; nil: nobody.
+	// erased has the erased users; nil: none.
 	erased *erasures
 	ranges []Range
 	any    bool
-	// world tells that anybody may read what happens from now on.
+	// world reports that anybody may read what happens from now on.
 	world bool
 }
 
@@ -30,12 +30,12 @@ type Access struct {
 // visibility and the user's own membership changed, each in the order of
 // places: client-server API, "Room history visibility", Server behaviour.
 //
-// An event may be read if, with the state at the event, the room is
-// world_readable, or the user is joined, or the room is shared and the user
-// joins then or later, or the room is invited and the user is invited or joined.
-// An event that changes either value may be read if the state before or after
-// it allows. What is about the reader's own membership may always be read: it is
-// how one learns of having been invited, kicked or banned.
+// An event may be read if, with the state at the event, the room is world_readable, or
+// the user is joined, or the room is shared and the user joins then or later, or the
+// room is invited and the user is invited or joined. An event that changes either value
+// may be read if the state before or after it allows. Events about the reader's own
+// membership may always be read: users learn by them that they were invited, kicked or
+// banned.
 func NewAccess(visibilities, memberships Changes) *Access {
 	a := &Access{visibilities: visibilities, memberships: memberships}
 	a.world = visibilities.At(unbounded, event.VisibilityShared) == event.VisibilityWorldReadable
@@ -61,8 +61,8 @@ func NewAccess(visibilities, memberships Changes) *Access {
 	return a
 }
 
-// bounds returns where the visibility or the membership changes, in the order of
-// places, and 0.
+// bounds returns 0 and the places where the visibility or the membership changes, in
+// order.
 func (a *Access) bounds() []Place {
 	bounds := []Place{0}
 	for _, c := range slices.Concat(a.visibilities, a.memberships) {
@@ -118,7 +118,7 @@ func (a *Access) SeesAll(after, upTo Place) bool {
 // SeesAny reports whether anything may be read but for the own membership.
 func (a *Access) SeesAny() bool { return a.any }
 
-// Ranges returns what may be read in (after, upTo], as closed ranges.
+// Ranges returns the places in (after, upTo] that may be read, as closed ranges.
 func (a *Access) Ranges(after, upTo Place) []Range {
 	var within []Range
 	for _, r := range a.ranges {
@@ -158,8 +158,8 @@ func (a *Access) StateUpTo(now Place) (Place, bool) {
 	return left, left != 0
 }
 
-// MayWatch refuses those with M_FORBIDDEN who are not in the room now, unless
-// anybody may read it.
+// MayWatch returns M_FORBIDDEN for a user who is not in the room now, unless anybody
+// may read it.
 func (a *Access) MayWatch() error {
 	if membership, _ := a.Membership(); membership != event.Join && !a.worldReadable() {
 		return ErrNotInRoom()
@@ -167,7 +167,7 @@ func (a *Access) MayWatch() error {
 	return nil
 }
 
-// MustBeJoined refuses those with M_FORBIDDEN who are not in the room now.
+// MustBeJoined returns M_FORBIDDEN for a user who is not in the room now.
 func (a *Access) MustBeJoined() error {
 	if membership, _ := a.Membership(); membership != event.Join {
 		return ErrNotInRoom()

@@ -2,7 +2,7 @@ package timeline
 
 import "homeserver/internal/doctor"
 
-// Checks are what is to be right about rooms, for the operator's doctor.
+// Checks returns the checks of rooms for the operator's doctor.
 func (s *Store) Checks() []doctor.Check {
 	return []doctor.Check{
 		{Title: "Events: bytes, hashes and signatures", Look: s.checkEvents},
@@ -87,7 +87,7 @@ var checkMembers = doctor.Rows{
 		FROM (` + countedMembers + `) c WHERE r.room_nid = c.room_nid`},
 }
 
-// countedState is the size of the state of rooms, and what it is said to be.
+// countedState selects the size of the state of rooms as counted, and as recorded.
 var countedState = `
 	SELECT r.room_nid, r.room_id, r.state_bytes, n.bytes
 	FROM rooms r CROSS JOIN LATERAL (

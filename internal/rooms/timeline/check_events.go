@@ -18,14 +18,14 @@ import (
 // eventPage is how many events are looked at at a time. An event has 64 KiB at most.
 const eventPage = 500
 
-// eventCheck looks at each event: whether its bytes are those that its ID, its hash
-// and its signature vouch for, and whether what is kept beside them follows from them.
+// eventCheck checks each event: whether its bytes match its ID, its hash and its
+// signature, and whether the columns beside them follow from them.
 type eventCheck struct {
 	serverName string
 	keys       map[string]ed25519.PublicKey // of the server, by their IDs
 }
 
-// checkedEvent is an event with what is kept of it elsewhere.
+// checkedEvent is an event with the rows about it in other tables.
 type checkedEvent struct {
 	NID      EventNID
 	Place    *Place
@@ -41,12 +41,12 @@ type checkedEvent struct {
 	// RedactedBy is the redaction; Redacts what that redacts.
 	RedactedBy *EventNID
 	Redacts    *string
-	// InState tells that there is an entry of state for it, with a value.
+	// InState reports that there is an entry of state for it, with a value.
 	InState bool
 	Value   *string
 }
 
-// checkEvents looks at all events.
+// checkEvents checks all events.
 func (s *Store) checkEvents(ctx context.Context, e *doctor.Exam) error {
 	keys, err := s.o.Keys(ctx, e.Conn)
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *eventCheck) lookAtPage(ctx context.Context, e *doctor.Exam, page []*che
 	return links.look(ctx, e)
 }
 
-// lookAt looks at the event itself. It gives the event as far as it can be read.
+// lookAt checks the event itself. It returns the event as far as it can be read.
 func (c *eventCheck) lookAt(e *doctor.Exam, row *checkedEvent) *event.Event {
 	wrong := func(format string, args ...any) { e.Found("%s %s", row, fmt.Sprintf(format, args...)) }
 	if row.RoomID == nil {
@@ -165,7 +165,7 @@ func (row *checkedEvent) differsFrom(e *event.Event) string {
 	return ""
 }
 
-// lookAtRedaction looks whether what was taken back is gone, and by whom it was.
+// lookAtRedaction checks whether redacted content is gone, and by which event.
 func (row *checkedEvent) lookAtRedaction(version *event.Version, wrong func(string, ...any)) {
 	if row.Redacts == nil || *row.Redacts != row.EventID {
 		wrong("is redacted by position %d, where no redaction of it stands", *row.RedactedBy)
@@ -175,8 +175,7 @@ func (row *checkedEvent) lookAtRedaction(version *event.Version, wrong func(stri
 	}
 }
 
-// lookAtSignature looks whether an event that was sent here has this server's
-// signature.
+// lookAtSignature checks that an event that was sent here has this server's signature.
 func (c *eventCheck) lookAtSignature(e *event.Event, wrong func(string, ...any)) {
 	if !strings.HasSuffix(e.Sender, ":"+c.serverName) {
 		return
@@ -190,7 +189,7 @@ func (c *eventCheck) lookAtSignature(e *event.Event, wrong func(string, ...any))
 	wrong("is not signed as this server signs: %v", err)
 }
 
-// lookBeside compares what is kept for searching with what follows from the event.
+// lookBeside compares the columns for searching with the event.
 func (row *checkedEvent) lookBeside(e *doctor.Exam, parsed *event.Event, repairs *pgx.Batch) {
 	tell := e.Found
 	if e.Repair {
@@ -240,7 +239,8 @@ func (l *links) add(row *checkedEvent, e *event.Event) {
 	}
 }
 
-// look finds events that refer to what is not there, in another room, or later.
+// look finds events that refer to events that do not exist, are in another room, or are
+// later.
 func (l *links) look(ctx context.Context, e *doctor.Exam) error {
 	type found struct {
 		EventID string

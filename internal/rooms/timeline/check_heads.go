@@ -64,8 +64,8 @@ func checkHeads(ctx context.Context, e *doctor.Exam) error {
 	}
 }
 
-// isWrong reports whether the head is to be repaired, and sets it to what it should
-// be. What cannot be repaired it tells itself.
+// isWrong reports whether the head is to be repaired, and sets it to what it should be.
+// It reports itself what cannot be repaired.
 func (r *headRow) isWrong(e *doctor.Exam) bool {
 	if r.NewestEventID == nil {
 		e.Found("room %s has no events", r.RoomID)

@@ -1,7 +1,8 @@
-// Package timeline is what is read of rooms: events, their order, the state at any
-// place, who was a member when, and what of it one user may read. It owns the tables
-// events, room_state, rooms, forgotten_rooms and erased_users: their SQL stands here, also
-// that which package rooms has the journal write. Package rooms decides what is written.
+// Package timeline reads rooms: events, their order, the state at any place, the
+// members at any place, and the parts that one user may read. It owns the tables
+// events, room_state, rooms, forgotten_rooms and erased_users, with all SQL for them,
+// also the statements that package rooms has the journal write. Package rooms decides
+// what is written.
 //
 // Promises:
 //
@@ -11,7 +12,7 @@
 //   - A row that cannot be read is left out and reported, but for those by which
 //     something is allowed: there it is an error.
 //
-// Four things are kept of an event, each in a column of its own:
+// An event has four numbers, each in a column of its own:
 //
 //   - event_nid, its identity (EventNID), by which other rows refer to it.
 //   - position, where it stands in the journal ([journal.Position]); NULL: it was

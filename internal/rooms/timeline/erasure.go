@@ -17,8 +17,8 @@ import (
 // entry, and does not change.
 type Erasure struct{ UserID string }
 
-// Erase has a user's messages shown in their redacted form to those who have not been
-// in the room by now: see Access. It may be repeated, which changes nothing.
+// Erase marks a user as erased: from then on the user's messages are shown redacted to
+// those who have not been in the room by now: see Access. To repeat it changes nothing.
 // Client-server API, POST /account/deactivate, erase.
 func (s *Store) Erase(ctx context.Context, userID string) error {
 	var wasInRooms bool
@@ -42,7 +42,8 @@ func (s *Store) ErasedIn(ctx context.Context, rooms []journal.RoomNID) (map[jour
 	return s.erasedMembers(ctx, rooms)
 }
 
-// erasures is who is erased, and since which place of every room. Nobody ever comes back.
+// erasures has the erased users, and the place in every room since which they are. No
+// user is ever taken out.
 type erasures struct {
 	loaded atomic.Bool
 	number atomic.Int64 // of users, so that nobody looks further where there are none
@@ -53,7 +54,7 @@ type erasures struct {
 
 func newErasures() *erasures { return &erasures{users: map[string]Place{}} }
 
-// load reads who is erased, unless that is known already.
+// load reads the erased users, unless they are in memory already.
 func (r *erasures) load(ctx context.Context, pool *pgxpool.Pool) error {
 	if r.loaded.Load() {
 		return nil
@@ -80,7 +81,7 @@ func (r *erasures) add(userID string, at Place) {
 
 func (r *erasures) any() bool { return r.number.Load() > 0 }
 
-// since tells when a user was erased. A nil *erasures knows nobody.
+// since returns the place of a user's erasure. A nil *erasures has no users.
 func (r *erasures) since(userID string) (at Place, erased bool) {
 	if r == nil || !r.any() {
 		return 0, false
@@ -92,7 +93,7 @@ func (r *erasures) since(userID string) (at Place, erased bool) {
 }
 
 // shown returns an event as the reader is to see it, and the event that has redacted
-// it. A nil Access shows all that there is.
+// it. A nil Access shows everything.
 func (a *Access) shown(e *Event) (*event.Event, *Event) {
 	shown, because := e.Seen()
 	if e.Redacted() || !a.hides(e.Sender, e.Type, e.StateKey != nil, e.Place) {
@@ -116,12 +117,12 @@ func (a *Access) hides(sender, typ string, isState bool, p Place) bool {
 		return false
 	}
 	erased, ok := a.erased.since(sender)
-	// What is about the reader's own membership was always for the reader.
+	// Events about the reader's own membership are always shown in full.
 	return ok && !a.memberships.changesAt(p) && !a.couldSee(p, erased)
 }
 
-// couldSee reports whether the reader could see the messages at a place by the time
-// of another, as somebody who has been in the room by then.
+// couldSee reports whether the reader could see the messages at a place at the time of
+// another, having been in the room by then.
 func (a *Access) couldSee(p, by Place) bool {
 	membership, visibility := a.MembershipAt(p), a.visibilities.At(p, event.VisibilityShared)
 	switch {
@@ -135,8 +136,8 @@ func (a *Access) couldSee(p, by Place) bool {
 	return slices.ContainsFunc(a.memberships, func(c Change) bool { return c.Value == event.Join && p < c.From && c.From <= by })
 }
 
-// Hidden lists where the messages of a user are shown redacted; nowhere for one who is
-// not erased.
+// Hidden returns the ranges in which the messages of a user are shown redacted; none
+// for a user who is not erased.
 func (a *Access) Hidden(userID string) []Range {
 	erased, ok := a.erased.since(userID)
 	if !ok {

@@ -9,9 +9,9 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Event is an event of a room as this server keeps it: what is federated, and
-// what is known here beside it. It is immutable but for a later redaction, and
-// safe for concurrent use.
+// Event is an event of a room as this server stores it: the federated part, and what
+// only this server knows of it. It is immutable but for a later redaction, and safe for
+// concurrent use.
 type Event struct {
 	*event.Event
 	Room journal.RoomNID
@@ -23,16 +23,16 @@ type Event struct {
 
 	// Replaces describes the state event that this one replaced; nil: none.
 	Replaces *Replaced
-	// DeviceID and TxnID are those of the request that sent the event, where it
-	// gave a transaction ID.
+	// DeviceID and TxnID are those of the request that sent the event, if it had a
+	// transaction ID.
 	DeviceID, TxnID string
-	// Staged is what is yet to be written beside the event; nil once it is committed.
+	// Staged has what is to be written with the event; nil once it is committed.
 	Staged *Staged
 
 	redaction atomic.Pointer[redaction]
 }
 
-// Replaced is what an event tells of the state event before it.
+// Replaced describes the state event that an event replaced.
 type Replaced struct {
 	EventID string
 	Sender  string
@@ -60,8 +60,8 @@ func (e *Event) Earlier(id string) *Event {
 	return e
 }
 
-// Settle is called once the event is committed. It lets go of what was needed for writing
-// it, and returns what that was.
+// Settle is called once the event is committed. It drops what was needed for writing
+// it, and returns that.
 func (e *Event) Settle() *Staged {
 	was := e.Staged
 	e.Staged = nil
@@ -82,8 +82,8 @@ func (r *Replaced) Content() []byte { return *r.content.Load() }
 
 func (r *Replaced) show(content []byte) { r.content.Store(&content) }
 
-// settle lets go of the replaced event, once this one is committed. If that has
-// been redacted meanwhile, it is shown so here, too.
+// settle drops the replaced event, once this one is committed. If that has been
+// redacted meanwhile, it is shown redacted here, too.
 func (r *Replaced) settle() {
 	if r.event == nil { // it was written elsewhere
 		return
@@ -94,14 +94,14 @@ func (r *Replaced) settle() {
 	r.event = nil
 }
 
-// redaction is what became of an event that was redacted.
+// redaction is the result of an event's redaction.
 type redaction struct {
 	redacted *event.Event
 	because  *Event
 }
 
-// Seen returns the event as it is to be shown: its redacted form once it was redacted,
-// and then the event that did so.
+// Seen returns the event as it is to be shown: if it was redacted, its redacted form
+// and the redaction.
 func (e *Event) Seen() (*event.Event, *Event) {
 	if r := e.redaction.Load(); r != nil {
 		return r.redacted, r.because
@@ -131,11 +131,12 @@ func (e *Event) MembershipBefore() string {
 // Relation is how the event is related to another one, by the content that may be shown.
 func (e *Event) Relation() event.Relation { return event.RelationOf(e.Content()) }
 
-// Staged is what is written with an event, beside the event itself.
+// Staged has what is written with an event, beside the event itself.
 type Staged struct {
-	// Elsewhere tells that another process has written the event.
+	// Elsewhere reports that another process has written the event.
 	Elsewhere bool
-	// NewRoom tells that it is the first event of its room, with which that is written.
+	// NewRoom reports that the event is the first of its room, whose row is written
+	// with it.
 	NewRoom bool
 	// Turn is that of the room when the event was built, with those built before it.
 	Turn int64
@@ -146,11 +147,12 @@ type Staged struct {
 	Redacted *event.Event
 }
 
-// MemorySize is about how many bytes the event takes in memory, at most, as it is now.
+// MemorySize estimates how many bytes the event occupies in memory now, at most.
 func (e *Event) MemorySize() int {
 	const (
 		structs = 150
-		// rest is what the replaced event has beside its content, all of which stays in memory.
+		// rest is the size of the replaced event without its content, all of which
+		// stays in memory.
 		rest = 1000
 	)
 	n := structs + e.Event.Size()
@@ -172,8 +174,8 @@ func (s *Store) Entry(e *Event) *journal.Entry {
 	return &journal.Entry{Table: s.table, Topics: []journal.Topic{{Room: e.Room}}, Value: e, Size: e.MemorySize() + len(e.JSON)}
 }
 
-// stateValue is what the table of state keeps of the content that may be shown,
-// for searching and for lists of rooms; nil: nothing.
+// stateValue returns the value that the table of state stores of the content, for
+// searching and for lists of rooms; nil: none.
 func (e *Event) stateValue() *string {
 	shown, _ := e.Seen()
 	return valueOfState(shown)

@@ -10,7 +10,7 @@ import (
 )
 
 // EventFilter chooses room events: client-server API, "Filtering", the schema
-// RoomEventFilter. A nil filter lets everything through.
+// RoomEventFilter. A nil filter selects every event.
 type EventFilter struct {
 	Limit                   *int      `json:"limit"`
 	Types                   *[]string `json:"types"`
@@ -78,7 +78,7 @@ func (f *EventFilter) checkRooms() error {
 	return nil
 }
 
-// listed returns a list that may not be there.
+// listed returns a list that may be missing.
 func listed(list *[]string) []string {
 	if list == nil {
 		return nil
@@ -113,7 +113,7 @@ func (f *EventFilter) WantsRoom(roomID string) bool {
 	return f == nil || (f.Rooms == nil || slices.Contains(*f.Rooms, roomID)) && !slices.Contains(f.NotRooms, roomID)
 }
 
-// WithoutMessagesOf returns the filter that keeps out, besides, what some users send,
+// WithoutMessagesOf returns the filter that also excludes events that some users sent,
 // except for state events: client-server API, "Ignoring Users".
 func (f *EventFilter) WithoutMessagesOf(users []string) *EventFilter {
 	narrower := EventFilter{}
@@ -124,7 +124,7 @@ func (f *EventFilter) WithoutMessagesOf(users []string) *EventFilter {
 	return &narrower
 }
 
-// withoutEvents returns the filter that keeps out some events besides.
+// withoutEvents returns the filter that also excludes some events.
 func (f *EventFilter) withoutEvents(not []EventNID) *EventFilter {
 	narrower := EventFilter{}
 	if f != nil {
@@ -141,7 +141,7 @@ func (f *EventFilter) MatchOther(typ, sender string) bool {
 		(f.Senders == nil || sender == "" || slices.Contains(*f.Senders, sender)) && !slices.Contains(f.NotSenders, sender)
 }
 
-// Match reports whether an event passes. It agrees with what where selects.
+// Match reports whether an event passes. It agrees with the SQL of where.
 func (f *EventFilter) Match(e *Event) bool {
 	if f == nil {
 		return true

@@ -13,20 +13,20 @@ import (
 type Format struct {
 	// WithRoomID adds room_id, as everywhere but in /sync.
 	WithRoomID bool
-	// Federation gives the bytes that are federated, and nothing beside them.
+	// Federation selects the bytes that are federated, without anything else.
 	Federation bool
-	// V1 gives the format of api/v1: see appendV1.
+	// V1 selects the format of api/v1: see appendV1.
 	V1 bool
 	// WithoutID leaves out event_id.
 	WithoutID bool
-	// InviteState is the stripped state that goes with the reader's invites.
+	// InviteState is the stripped state that is added to the reader's invites.
 	InviteState []*Event
-	// Now is what unsigned.age is counted from.
+	// Now is the time from which unsigned.age is counted.
 	Now time.Time
 	// UserID and DeviceID are the reader's: the device that sent an event gets
 	// its transaction ID back.
 	UserID, DeviceID string
-	// Access tells which membership the reader had at an event, whether the event is
+	// Access decides which membership the reader had at an event, whether the event is
 	// shown redacted, and whether the content of a replaced event may be shown.
 	Access *Access
 }
@@ -46,7 +46,7 @@ func (f *Format) AppendJSON(dst []byte, e *Event) []byte {
 	return append(dst, "}}"...)
 }
 
-// appendFields begins the event with all that does not stand in unsigned.
+// appendFields begins the event with all members outside of unsigned.
 func (f *Format) appendFields(dst []byte, shown *Shown) []byte {
 	e := shown.Stored
 	dst = append(dst, `{"content":`...)
@@ -75,9 +75,9 @@ func (f *Format) appendFields(dst []byte, shown *Shown) []byte {
 	return event.AppendString(dst, e.Type)
 }
 
-// appendContent appends the content. What a redaction is aimed at stands both in
-// the content and beside it, whatever the room version, for clients old and new:
-// room version 11, "Moving the redacts property".
+// appendContent appends the content. The target of a redaction is both in the content
+// and beside it, whatever the room version, for clients old and new: room version 11,
+// "Moving the redacts property".
 func appendContent(dst []byte, shown *event.Event) []byte {
 	if shown.Redacts == "" || event.Field(shown.Content, "redacts") != nil {
 		return append(dst, shown.Content...)
@@ -106,7 +106,7 @@ func (f *Format) appendAge(dst []byte, e *Event) []byte {
 	return strconv.AppendInt(dst, max(0, f.Now.UnixMilli()-e.OriginServerTS), 10)
 }
 
-// appendBeside appends what is known of the event beside what it says itself.
+// appendBeside appends unsigned: what this server knows of the event.
 func (f *Format) appendBeside(dst []byte, shown *Shown) []byte {
 	e := shown.Stored
 	if r := e.Replaces; r != nil {
@@ -132,7 +132,7 @@ func (f *Format) appendBeside(dst []byte, shown *Shown) []byte {
 	return dst
 }
 
-// appendBecause appends the redaction of an event, without what stands beside it.
+// appendBecause appends the redaction of an event, without unsigned.
 func (f *Format) appendBecause(dst []byte, because *Event) []byte {
 	shown := f.show(because)
 	shown.Because = nil

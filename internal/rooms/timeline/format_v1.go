@@ -2,10 +2,10 @@ package timeline
 
 import "homeserver/internal/event"
 
-// appendV1 appends the event in the format of api/v1: what stands in unsigned
-// today stands in the event itself there, the sender is called user_id, too, and a
-// member event tells its membership outside of the content. The text of that time
-// is "Events", "Event formats", in the specification of November 2015.
+// appendV1 appends the event in the format of api/v1: members of today's unsigned are
+// in the event itself, the sender is called user_id, too, and a member event has its
+// membership also outside of the content. The text of that time is "Events", "Event
+// formats", in the specification of November 2015.
 func (f *Format) appendV1(dst []byte, shown *Shown) []byte {
 	e := shown.Stored
 	dst = f.appendFields(dst, shown)

@@ -8,13 +8,13 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Page is a request for a stretch of a room's history. A token stands for the
-// gap after a place.
+// Page is a request for a part of a room's history. A token stands for the gap after a
+// place.
 type Page struct {
 	// Backward goes from newer to older events.
 	Backward bool
-	// From and To are gaps; nil: the end of what the user may see. The events
-	// between them are given, from From on.
+	// From and To are gaps; nil: the end of what the user may see. The page has the
+	// events between them, from From on.
 	From, To *Place
 	Limit    int
 	Filter   *EventFilter
@@ -33,8 +33,8 @@ type Stretch struct {
 }
 
 // Messages returns a page of a room's history, of MaxLimit events at most and fewer
-// where they are large. M_FORBIDDEN for who may see nothing of the room. Client-server
-// API, GET /rooms/{roomId}/messages.
+// where they are large. M_FORBIDDEN for a user who may see nothing of the room.
+// Client-server API, GET /rooms/{roomId}/messages.
 func (r Reader) Messages(ctx context.Context, roomID string, p Page) (*Stretch, error) {
 	v, err := r.view(ctx, roomID)
 	if err != nil {
@@ -46,7 +46,7 @@ func (r Reader) Messages(ctx context.Context, roomID string, p Page) (*Stretch, 
 	return r.store.stretch(ctx, v, p)
 }
 
-// stretch reads a page of a room, of what the reader may see.
+// stretch reads a page of a room: the events on it that the reader may see.
 func (s *Store) stretch(ctx context.Context, v *view, p Page) (st *Stretch, err error) {
 	st = &Stretch{Access: v.access}
 	p.Limit = max(0, min(p.Limit, MaxLimit))
@@ -62,7 +62,7 @@ func (s *Store) stretch(ctx context.Context, v *view, p Page) (st *Stretch, err 
 		}
 	}
 	if p.Filter != nil && p.Filter.LazyLoadMembers && len(st.Events) > 0 {
-		// As of the newest event: what came later may not be for this reader.
+		// As of the newest event: the reader may not be allowed to know later ones.
 		newest := max(st.Events[0].Place, st.Events[len(st.Events)-1].Place)
 		st.Members, err = s.membersOf(ctx, v.room, st.Events, newest)
 	}
@@ -149,7 +149,7 @@ func (r Reader) Event(ctx context.Context, roomID, eventID string) (*Event, *Acc
 	return e, access, hideRoom(err)
 }
 
-// SeenEvent is Event for who must be told that there is no such room: M_FORBIDDEN.
+// SeenEvent is Event for endpoints that return M_FORBIDDEN if there is no such room.
 func (r Reader) SeenEvent(ctx context.Context, roomID, eventID string) (*Event, *Access, error) {
 	v, err := r.view(ctx, roomID)
 	if err != nil {
@@ -180,11 +180,11 @@ func (s *Store) visible(ctx context.Context, v *view, eventID string) (*Event, e
 	return e, nil
 }
 
-// EventContext is what happened around an event.
+// EventContext has the events around an event.
 type EventContext struct {
 	Event         *Event
 	Before, After *Stretch
-	// State is the state after the last event; empty for who may not know it.
+	// State is the state after the last event; empty if the reader may not know it.
 	State  List
 	Access *Access
 }

@@ -2,18 +2,17 @@ package timeline
 
 import "homeserver/internal/journal"
 
-// EventNID is the number that stands for an event in tables and in memory. That of an
-// event that was live when it was first written is its position.
+// EventNID is an event's number in tables and in memory. It is the position of an event
+// that was live when it was first written.
 type EventNID int64
 
-// Place is where an event stands in its room, and what the history and the state of a
-// room are ordered by. Between the places of two positions there are free ones, for
-// history that is learnt of later. It also stands for the gap after it, as a position
-// does.
+// Place is the number by which the history and the state of a room are ordered. Between
+// the places of two positions there are free ones, for history that arrives later. It
+// also stands for the gap after it, as a position does.
 type Place int64
 
-// placesEach is how many places there are for each position. The last is that of the
-// live event. More would be beyond 64 bits: a restored journal goes on at the time in
+// placesEach is the number of places for each position. The last is that of the live
+// event. More would not fit into 64 bits: a restored journal continues at the time in
 // microseconds.
 const placesEach = 1 << 10
 
@@ -25,8 +24,8 @@ func PlaceOf(p journal.Position) Place { return Place(p) * placesEach }
 // before that of the event.
 func (p Place) Position() journal.Position { return journal.Position(p / placesEach) }
 
-// Live returns the position of the live event that stands at a place, or next above it,
-// and how many places below that the place is.
+// Live returns the position of the live event at a place, or next above it, and the
+// distance of the place below that.
 func (p Place) Live() (at journal.Position, below int64) {
 	at = journal.Position((p + placesEach - 1) / placesEach)
 	return at, int64(PlaceOf(at) - p)

@@ -7,9 +7,9 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Reader reads rooms for one user, and returns nothing that the user may not read. What
-// the Store itself reads is for those who have made sure of that in another way, as by the
-// ranges of an [Access], or who show it to nobody.
+// Reader reads rooms for one user, and returns nothing that the user may not read. The
+// Store's own methods are for callers that ensure that in another way, as by the ranges
+// of an [Access], or that show nobody what they read.
 type Reader struct {
 	store  *Store
 	userID string
@@ -18,9 +18,9 @@ type Reader struct {
 // For returns the Reader of a user, whom the caller has authenticated.
 func (s *Store) For(userID string) Reader { return Reader{s, userID} }
 
-// Access finds a room and what the user may read of it. M_FORBIDDEN if there is no such
-// room, as for a room that the user has nothing to do with; M_INVALID_PARAM for what is no
-// room ID.
+// Access returns the number of a room and the user's access to it. M_FORBIDDEN if there
+// is no such room, as for a room that the user has nothing to do with; M_INVALID_PARAM
+// for a text that is no room ID.
 func (r Reader) Access(ctx context.Context, roomID string) (journal.RoomNID, *Access, error) {
 	if !matrix.IsRoomID(roomID) {
 		return 0, nil, matrix.Errorf(matrix.InvalidParam, "this is not a room ID")
@@ -35,8 +35,8 @@ func (r Reader) Access(ctx context.Context, roomID string) (journal.RoomNID, *Ac
 	return 0, nil, ErrNotInRoom()
 }
 
-// Peek returns what the user may read of a room that the user may watch. M_FORBIDDEN
-// for other rooms, and if there is no such room. Client-server API, "Room Previews".
+// Peek returns the user's access to a room that the user may watch. M_FORBIDDEN for
+// other rooms, and if there is no such room. Client-server API, "Room Previews".
 func (r Reader) Peek(ctx context.Context, roomID string) (*Access, error) {
 	_, access, err := r.Access(ctx, roomID)
 	if err != nil {
@@ -45,7 +45,8 @@ func (r Reader) Peek(ctx context.Context, roomID string) (*Access, error) {
 	return access, access.MayWatch()
 }
 
-// MustBeJoined refuses who is not in a room: M_FORBIDDEN, also if there is no such room.
+// MustBeJoined returns M_FORBIDDEN for a user who is not in a room, also if there is no
+// such room.
 func (r Reader) MustBeJoined(ctx context.Context, roomID string) error {
 	_, access, err := r.Access(ctx, roomID)
 	if err != nil {
@@ -62,15 +63,16 @@ type view struct {
 	now    Place
 }
 
-// view finds a room and what the user may read of it: errors of Access.
+// view returns a room with the user's access to it: errors of Access.
 func (r Reader) view(ctx context.Context, roomID string) (*view, error) {
 	now := PlaceOf(r.store.journal.Position())
 	nid, access, err := r.Access(ctx, roomID)
 	return &view{room: nid, roomID: roomID, access: access, now: now}, err
 }
 
-// stateView finds a room and the place at which the user may read its state: now for
-// who is in it or may look in, the time of leaving for who was. M_FORBIDDEN for others.
+// stateView returns a room and the place at which the user may read its state: now for
+// a user who is in it or may watch it, the place of leaving for one who was.
+// M_FORBIDDEN for others.
 func (r Reader) stateView(ctx context.Context, roomID string) (v *view, at Place, err error) {
 	v, err = r.view(ctx, roomID)
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	"homeserver/internal/journal"
 )
 
-// Rights is what a user may do in a room, by the state that is committed. It is for those
-// who ask before anything is tried: events are authorised when they are added.
+// Rights has what a user may do in a room, by the committed state. It is for questions
+// before an attempt: events are authorised when they are added.
 type Rights struct {
-	// Joined tells that the user is in the room. Others may do nothing.
+	// Joined reports that the user is in the room. Others may do nothing.
 	Joined bool
 	power  event.Power
 	levels *event.PowerLevels

@@ -2,16 +2,16 @@ package timeline
 
 import "homeserver/internal/event"
 
-// Shown is a stored event as one reader is to see it. What is written for readers is
-// written of this type, so that nothing of an [Event] gets out that is not for them.
+// Shown is a stored event as one reader is to see it. Answers are written from this
+// type alone, so that nothing of an [Event] reaches a reader for whom it is not meant.
 type Shown struct {
 	// Event is its redacted form, where the event was redacted or is hidden.
 	*event.Event
-	// Stored is what is behind it. Its ID, type, sender and time are for everybody.
+	// Stored is the event itself. Its ID, type, sender and time are for everybody.
 	Stored *Event
 	// Because is the event that has redacted it; nil: none has.
 	Because *Event
-	// ReaderIs is the membership that the reader had then; "": it is not known who reads.
+	// ReaderIs is the membership that the reader had then; "": the reader is not known.
 	ReaderIs string
 	// PrevContent is the content of the state event that it replaced; nil: there is none,
 	// or it is not for the reader.

@@ -7,16 +7,15 @@ import (
 )
 
 const (
-	// EntryBytes is what an entry counts beside its event, so that the bound is one of
-	// their number, too.
+	// EntryBytes is added for each entry, so that their number is bounded, too.
 	EntryBytes = 1 << 10
 	// memberBytes is the length up to which a membership does not count: anybody must be
 	// able to come and go.
 	memberBytes = 8 << 10
 )
 
-// StateSize is what an event counts as an entry of the state, as sizeOfState says it in
-// SQL.
+// StateSize returns the size of an event as an entry of the state, as sizeOfState does
+// in SQL.
 func StateSize(e *event.Event) int64 {
 	if e.Type == event.TypeMember && len(e.JSON) <= memberBytes {
 		return 0
@@ -64,8 +63,8 @@ func queueStateSizes(b *pgx.Batch, events []*Event) {
 	}
 }
 
-// IsSmallMember reports whether a membership counts nothing, and surely what it
-// replaces does not either.
+// IsSmallMember reports whether a membership does not count, and the one that it
+// replaces surely does not either.
 func IsSmallMember(e *Event) bool {
 	const besideContent = 4 << 10
 	return e.Type == event.TypeMember && len(e.JSON) <= memberBytes &&

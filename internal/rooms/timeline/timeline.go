@@ -14,12 +14,12 @@ import (
 	"homeserver/internal/postgres"
 )
 
-// Options is what a Store is made of.
+// Options has all that a Store needs.
 type Options struct {
 	Pool    *pgxpool.Pool
 	Journal *journal.Journal
-	// Committed, where it is not nil, is called for each event that is committed, in
-	// their order, with what was staged for it.
+	// Committed, unless it is nil, is called for each committed event, in their order,
+	// with what was staged for it.
 	Committed func(e *Event, was *Staged)
 	// Known, where it is not nil, knows the numbers of some rooms without the database.
 	Known func(roomID string) (nid journal.RoomNID, ok bool)
@@ -28,11 +28,11 @@ type Options struct {
 	ServerName string
 	Keys       func(ctx context.Context, conn *pgx.Conn) (map[string]ed25519.PublicKey, error)
 	Log        *slog.Logger
-	// Damage is told of rows that cannot be read; nil: Log is.
+	// Damage is called for rows that cannot be read; nil: they are logged.
 	Damage *postgres.Damage
 }
 
-// Store is what is kept of rooms. Its methods may be called concurrently.
+// Store reads and writes rooms. Its methods may be called concurrently.
 type Store struct {
 	pool    *pgxpool.Pool
 	journal *journal.Journal
@@ -57,13 +57,14 @@ func New(o Options) *Store {
 	o.Journal.Add(s.forgottenTable)
 	s.erasureTable = &journal.Table{Name: "erased_users", Queue: queueErasures, Read: s.readErasures}
 	o.Journal.Add(s.erasureTable)
-	// What else is missed here shows in the heads of rooms, which each commit checks.
+	// All else that is missed here is found by the heads of rooms, which each commit
+	// checks.
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.erased.loaded.Store(false) }})
 	return s
 }
 
-// committed finishes the events of a group: it lets go of what was needed for writing
-// them, and shows redactions on events that are in memory.
+// committed finishes the events of a group: it drops what was needed for writing them,
+// and applies redactions to events that are in memory.
 func (s *Store) committed(v journal.View, entries []*journal.Entry) {
 	for _, entry := range entries {
 		if erasure, ok := entry.Value.(*Erasure); ok {
@@ -83,8 +84,8 @@ func (s *Store) committed(v journal.View, entries []*journal.Entry) {
 	}
 }
 
-// showRedaction shows a redaction wherever its target stands in the window: as it is, and
-// in the event that has replaced it.
+// showRedaction applies a redaction wherever its target is in the window: to the event,
+// and in the one that has replaced it.
 func showRedaction(v journal.View, was *Staged, because *Event) {
 	if old := v.At(was.Target.Position); old != nil {
 		if e := eventOf(old); e != nil {
@@ -106,13 +107,13 @@ func redactReplaced(after []*journal.Entry, was *Staged) {
 	}
 }
 
-// ErrNotInRoom is what somebody gets who has no business in a room, whether
-// there is one or not.
+// ErrNotInRoom is the M_FORBIDDEN for users outside of a room; it is the same if there
+// is no such room.
 func ErrNotInRoom() error {
 	return matrix.Errorf(matrix.Forbidden, "you are not in this room")
 }
 
-// NewNumber takes the number for a new room.
+// NewNumber reserves the number for a new room.
 func (s *Store) NewNumber(ctx context.Context) (nid journal.RoomNID, err error) {
 	if err := s.pool.QueryRow(ctx, `SELECT nextval('room_nids')`).Scan(&nid); err != nil {
 		return 0, fmt.Errorf("number a new room: %w", err)

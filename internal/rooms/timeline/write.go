@@ -6,13 +6,12 @@ import (
 	"homeserver/internal/reserve"
 )
 
-// WriteEvents writes a JSON array of the events that a cursor gives.
+// WriteEvents writes a JSON array of the events of a cursor.
 func (f *Format) WriteEvents(ctx context.Context, w *reserve.Writer, c *Cursor) error {
 	return WriteList(ctx, w, c, f.AppendJSON)
 }
 
-// WriteList writes a JSON array of the events that a cursor gives, each as a function
-// appends it.
+// WriteList writes a JSON array of the events of a cursor, each written by appendJSON.
 func WriteList(ctx context.Context, w *reserve.Writer, c *Cursor, appendJSON func([]byte, *Event) []byte) error {
 	w.B = append(w.B, '[')
 	first := true

@@ -12,6 +12,7 @@ import (
 
 	"homeserver/internal/doctor"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/progress"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -47,11 +48,16 @@ func legs(repair ...string) doctor.Check {
 	}.Check()
 }
 
+// bars shows progress as the server's command does.
+func bars(w io.Writer) func(string, int64) doctor.Bar {
+	return func(title string, steps int64) doctor.Bar { return progress.New(w, title, steps) }
+}
+
 // run makes checks, and returns what was written.
 func run(t *testing.T, conn *pgx.Conn, repair bool, checks ...doctor.Check) (doctor.Summary, string) {
 	t.Helper()
 	var out strings.Builder
-	s, err := doctor.Run(t.Context(), conn, checks, repair, &out, io.Discard)
+	s, err := doctor.Run(t.Context(), conn, checks, repair, &out, bars(io.Discard))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +107,7 @@ func TestRepairIsLookedAtAgain(t *testing.T) {
 func TestRepairIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, 1)
-	_, err := doctor.Run(t.Context(), conn, []doctor.Check{legs(`UPDATE pets SET legs = 6`, `SELECT 1/0`)}, true, io.Discard, io.Discard)
+	_, err := doctor.Run(t.Context(), conn, []doctor.Check{legs(`UPDATE pets SET legs = 6`, `SELECT 1/0`)}, true, io.Discard, bars(io.Discard))
 	if err == nil || !strings.Contains(err.Error(), "pets: legs: repair:") {
 		t.Errorf("got %v", err)
 	}
@@ -157,7 +163,7 @@ func TestErrorEndsTheExam(t *testing.T) {
 		{Title: "Second", Look: func(_ context.Context, e *doctor.Exam) error { e.Expect(5); e.Step(1); return broken }},
 		{Title: "Third", Look: func(context.Context, *doctor.Exam) error { t.Error("went on"); return nil }},
 	}
-	_, err := doctor.Run(t.Context(), nil, checks, false, &out, io.Discard)
+	_, err := doctor.Run(t.Context(), nil, checks, false, &out, bars(io.Discard))
 	if !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "second: ") || out.String() != "ok        First\n" {
 		t.Errorf("got %v, and %q", err, out.String())
 	}
@@ -165,7 +171,7 @@ func TestErrorEndsTheExam(t *testing.T) {
 
 func TestProgressIsShown(t *testing.T) {
 	t.Parallel()
-	var progress strings.Builder
+	var shown strings.Builder
 	_, err := doctor.Run(t.Context(), nil, []doctor.Check{{Title: "Steps", Look: func(_ context.Context, e *doctor.Exam) error {
 		e.Expect(3)
 		for i := range 3 {
@@ -173,11 +179,11 @@ func TestProgressIsShown(t *testing.T) {
 			e.Found("step %d", i)
 		}
 		return nil
-	}}}, false, io.Discard, &progress)
-	if err != nil || !strings.HasPrefix(progress.String(), "Steps: done in ") {
-		t.Errorf("got %q (%v)", progress.String(), err)
+	}}}, false, io.Discard, bars(&shown))
+	if err != nil || !strings.HasPrefix(shown.String(), "Steps: done in ") {
+		t.Errorf("got %q (%v)", shown.String(), err)
 	}
-	if _, err := doctor.Run(t.Context(), nil, []doctor.Check{{Title: "A", Look: func(context.Context, *doctor.Exam) error { return nil }}}, false, brokenPipe{}, io.Discard); err == nil {
+	if _, err := doctor.Run(t.Context(), nil, []doctor.Check{{Title: "A", Look: func(context.Context, *doctor.Exam) error { return nil }}}, false, brokenPipe{}, bars(io.Discard)); err == nil {
 		t.Error("findings that could not be written were not missed")
 	}
 }

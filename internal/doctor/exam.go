@@ -8,8 +8,6 @@ import (
 	"unicode"
 
 	"github.com/jackc/pgx/v5"
-
-	"homeserver/internal/progress"
 )
 
 // told is how many findings of a check are told; of more, the number is.
@@ -23,6 +21,15 @@ type Check struct {
 	Look func(ctx context.Context, e *Exam) error
 }
 
+// Bar shows how far a check has come.
+type Bar interface {
+	// Add is called when so many more steps have been taken.
+	Add(steps int64)
+	// Done is called when the check is finished, Stop when it was broken off.
+	Done()
+	Stop()
+}
+
 // Exam is one run of one check.
 type Exam struct {
 	// Conn is the connection for looking and for repairing.
@@ -31,8 +38,8 @@ type Exam struct {
 	Repair bool
 
 	title    string
-	progress io.Writer
-	bar      *progress.Bar
+	begin    func(title string, steps int64) Bar
+	bar      Bar
 	lines    []string
 	wrong    int
 	repaired int
@@ -40,7 +47,7 @@ type Exam struct {
 
 // Expect tells how many steps the check will take; without that there is no bar.
 func (e *Exam) Expect(steps int64) {
-	e.bar = progress.New(e.progress, e.title, steps)
+	e.bar = e.begin(e.title, steps)
 }
 
 // Step tells that steps have been taken.
@@ -86,12 +93,14 @@ type Summary struct{ Wrong, Repaired int }
 // Remaining is how many things are wrong now.
 func (s Summary) Remaining() int { return s.Wrong - s.Repaired }
 
-// Run makes the checks one after the other. It writes the findings to out, and how far
-// it has come to progress.
-func Run(ctx context.Context, conn *pgx.Conn, checks []Check, repair bool, out, progress io.Writer) (Summary, error) {
+// Run makes the checks one after the other. It writes the findings to out, and shows how
+// far it has come with bars, which begin makes.
+func Run(
+	ctx context.Context, conn *pgx.Conn, checks []Check, repair bool, out io.Writer, begin func(title string, steps int64) Bar,
+) (Summary, error) {
 	var s Summary
 	for _, c := range checks {
-		e := &Exam{Conn: conn, Repair: repair, title: c.Title, progress: progress}
+		e := &Exam{Conn: conn, Repair: repair, title: c.Title, begin: begin}
 		err := c.Look(ctx, e)
 		if e.bar != nil && err == nil {
 			e.bar.Done()

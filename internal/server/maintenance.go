@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/doctor"
 	"homeserver/internal/postgres"
 	"homeserver/internal/postgres/cluster"
+	"homeserver/internal/progress"
 	"homeserver/internal/server/backup"
 	"homeserver/internal/server/config"
 	"homeserver/internal/server/serveridentity"
@@ -92,7 +93,7 @@ func Doctor(ctx context.Context, cfg *config.Config, log *slog.Logger, repair bo
 	return summary, errors.Join(err, db.close(context.WithoutCancel(ctx)))
 }
 
-func examine(ctx context.Context, cfg *config.Config, db *database, log *slog.Logger, repair bool, out, progress io.Writer) (s doctor.Summary, err error) {
+func examine(ctx context.Context, cfg *config.Config, db *database, log *slog.Logger, repair bool, out, w io.Writer) (s doctor.Summary, err error) {
 	signer, err := loadSigner(cfg)
 	if err != nil {
 		return s, err
@@ -116,7 +117,9 @@ func examine(ctx context.Context, cfg *config.Config, db *database, log *slog.Lo
 	checks := slices.Concat(
 		postgres.Checks(), serveridentity.Checks(serveridentity.Of(signer), lookAround(conn, cfg.ServerName)), services.parts.checks(),
 	)
-	return doctor.Run(ctx, conn, checks, repair, out, progress)
+	return doctor.Run(ctx, conn, checks, repair, out, func(title string, steps int64) doctor.Bar {
+		return progress.New(w, title, steps)
+	})
 }
 
 // mustBeExaminable refuses a database of another schema, and to repair one that is in use.

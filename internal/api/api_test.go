@@ -69,7 +69,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	})
 	users, profiles, book, store := env.Users, env.Profiles, env.Journal, env.Rooms.Timeline
 	data := accountdata.New(pool, book, store, 0)
-	read := receipts.New(pool, book, store, data, 0)
+	read := receipts.New(pool, book, store, data.SetFullyRead, 0)
 	pushes := push.New(push.Options{Pool: pool, Journal: book, Rooms: store, ReadUpTo: read.Marks, Ignored: data.Ignored})
 	ticks := journal.NewTicks()
 	typists := typing.New(store, book, ticks, nil, 0)

@@ -39,7 +39,7 @@ func newStream(
 	data := accountdata.New(pool, entries, r, int(shares.IgnoredUsers))
 	s := &stream{
 		data:     data,
-		receipts: receipts.New(pool, entries, r, data, int(shares.ReadMarks)),
+		receipts: receipts.New(pool, entries, r, data.SetFullyRead, int(shares.ReadMarks)),
 		typing:   typing.New(r, entries, ticks, others, int(shares.Typing)),
 		presence: presence.New(presence.Options{
 			Pool: pool, Journal: entries, Rooms: r, Profiles: profiles, Ticks: ticks, Others: others, Log: log,

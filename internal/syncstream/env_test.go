@@ -68,7 +68,7 @@ func envOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *env {
 	h.clock.Pass(time.Hour)
 	ticks, store := journal.NewTicks(), h.Rooms.Timeline
 	h.data = accountdata.New(h.Pool, h.Journal, store, 0)
-	h.receipts = receipts.New(h.Pool, h.Journal, store, h.data, 0)
+	h.receipts = receipts.New(h.Pool, h.Journal, store, h.data.SetFullyRead, 0)
 	h.typing = typing.New(store, h.Journal, ticks, nil, 0)
 	h.presence = presence.New(presence.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, Profiles: h.Profiles, Ticks: ticks, Now: h.clock.Now,

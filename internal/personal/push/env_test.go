@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms/roomstest"
+	"homeserver/internal/rooms/timeline"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -38,7 +39,7 @@ func envOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *env {
 	t.Helper()
 	h := &env{
 		Env:  roomstest.Open(t, roomstest.Options{Pool: pool, Journal: o}),
-		read: &marks{byUser: map[string]map[journal.RoomNID]ReadMarks{}, ignored: map[string]map[string]bool{}},
+		read: &marks{byUser: map[string]map[journal.RoomNID]timeline.ReadMarks{}, ignored: map[string]map[string]bool{}},
 	}
 	h.Service = New(h.options())
 	h.Run()
@@ -48,11 +49,11 @@ func envOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *env {
 // marks is how far users have read, and whom they ignore.
 type marks struct {
 	mu      sync.Mutex
-	byUser  map[string]map[journal.RoomNID]ReadMarks
+	byUser  map[string]map[journal.RoomNID]timeline.ReadMarks
 	ignored map[string]map[string]bool
 }
 
-func (m *marks) upTo(_ context.Context, userID string, _ []journal.RoomNID) (map[journal.RoomNID]ReadMarks, error) {
+func (m *marks) upTo(_ context.Context, userID string, _ []journal.RoomNID) (map[journal.RoomNID]timeline.ReadMarks, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.byUser[userID], nil
@@ -97,13 +98,13 @@ func (h *env) inThread(user, roomID, root string) string {
 }
 
 // mark sets how far a user has read a room.
-func (h *env) mark(user, roomID string, set func(m *ReadMarks)) {
+func (h *env) mark(user, roomID string, set func(m *timeline.ReadMarks)) {
 	h.T.Helper()
 	nid := h.NID(roomID)
 	h.read.mu.Lock()
 	defer h.read.mu.Unlock()
 	all := h.read.byUser[user]
-	next := map[journal.RoomNID]ReadMarks{}
+	next := map[journal.RoomNID]timeline.ReadMarks{}
 	for room, m := range all {
 		next[room] = m
 	}

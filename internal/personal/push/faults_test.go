@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/roomstest"
+	"homeserver/internal/rooms/timeline"
 )
 
 // TestErrorsOfTheDatabaseAreInternal: they are told to nobody as errors of Matrix,
@@ -63,7 +64,7 @@ func TestErrorsOfOthersReachTheCaller(t *testing.T) {
 		return err
 	}
 	o := h.options()
-	o.ReadUpTo = func(context.Context, string, []journal.RoomNID) (map[journal.RoomNID]ReadMarks, error) {
+	o.ReadUpTo = func(context.Context, string, []journal.RoomNID) (map[journal.RoomNID]timeline.ReadMarks, error) {
 		return nil, broken
 	}
 	if err := count(o); !errors.Is(err, broken) {

@@ -65,7 +65,7 @@ func TestNotifications(t *testing.T) {
 		h.wantListed(NotificationQuery{UserID: bob, Limit: limit}, "m.room.member", "hey", "two (read)", "one")
 		h.wantListed(NotificationQuery{UserID: bob, Limit: limit, Highlights: true}, "hey")
 	}
-	h.mark(bob, first, func(m *ReadMarks) { m.Unthreaded = timeline.PlaceOf(h.Journal.Position()) })
+	h.mark(bob, first, func(m *timeline.ReadMarks) { m.Unthreaded = timeline.PlaceOf(h.Journal.Position()) })
 	h.wantListed(NotificationQuery{UserID: bob, Limit: 10}, "m.room.member", "hey (read)", "two (read)", "one (read)")
 
 	h.read.ignored[bob] = map[string]bool{alice: true}

@@ -14,22 +14,13 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// ReadMarks tells how far a user has read a room, by receipts public or private:
-// everything up to a place is read. Marks never move back. 0: nothing.
-type ReadMarks struct {
-	// Unthreaded is for the room as a whole, Main for what is in no thread.
-	Unthreaded, Main timeline.Place
-	// Threads holds how far threads are read, by the event ID of their root.
-	Threads map[string]timeline.Place
-}
-
 // Options is what a Service is made of.
 type Options struct {
 	Pool    *pgxpool.Pool
 	Journal *journal.Journal
 	Rooms   *timeline.Store
 	// ReadUpTo tells how far a user has read rooms; nil: nobody sends receipts.
-	ReadUpTo func(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]ReadMarks, error)
+	ReadUpTo func(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]timeline.ReadMarks, error)
 	// Ignored tells whom a user ignores; nil: nobody.
 	Ignored func(ctx context.Context, userID string) (map[string]bool, error)
 	// OwnsEmail tells whether an e-mail address belongs to a user's account; nil:

@@ -100,14 +100,6 @@ func (t *tally) take(steps []step, upTo timeline.Place) {
 
 func (t *tally) drop(gone func(item) bool) { t.items = slices.DeleteFunc(t.items, gone) }
 
-// upTo returns how far something is read.
-func (m *ReadMarks) upTo(thread string) timeline.Place {
-	if thread == "" {
-		return max(m.Unthreaded, m.Main)
-	}
-	return max(m.Unthreaded, m.Threads[thread])
-}
-
 // tallyKey is whose tally it is.
 type tallyKey struct {
 	user string
@@ -161,7 +153,7 @@ func (ts *tallies) find(key tallyKey, b *basis, now time.Time) (*tally, timeline
 type progress struct {
 	steps      []step
 	upTo       timeline.Place
-	marks      ReadMarks
+	marks      timeline.ReadMarks
 	roughUntil time.Time
 }
 
@@ -174,7 +166,7 @@ func (ts *tallies) settle(key tallyKey, t *tally, p progress, show func(left []i
 	if t.roughUntil.IsZero() {
 		t.roughUntil = p.roughUntil
 	}
-	t.drop(func(i item) bool { return i.at <= p.marks.upTo(i.thread) })
+	t.drop(func(i item) bool { return i.at <= p.marks.UpTo(i.thread) })
 	end := len(t.items)
 	for end > 0 && t.items[end-1].at > p.upTo {
 		end--

@@ -72,19 +72,19 @@ func TestTallyKeepsTheNewest(t *testing.T) {
 
 func TestReadMarks(t *testing.T) {
 	t.Parallel()
-	m := ReadMarks{Unthreaded: 5, Main: 7, Threads: map[string]timeline.Place{"$old": 3, "$new": 9}}
+	m := timeline.ReadMarks{Unthreaded: 5, Main: 7, Threads: map[string]timeline.Place{"$old": 3, "$new": 9}}
 	for thread, want := range map[string]timeline.Place{"": 7, "$old": 5, "$new": 9, "$none": 5} {
-		if got := m.upTo(thread); got != want {
+		if got := m.UpTo(thread); got != want {
 			t.Errorf("%q is read up to %d, want %d", thread, got, want)
 		}
 	}
-	if got := (&ReadMarks{}).upTo("$t"); got != 0 {
+	if got := (&timeline.ReadMarks{}).UpTo("$t"); got != 0 {
 		t.Errorf("without receipts up to %d", got)
 	}
 }
 
 // settled settles a tally and gives what is left.
-func (ts *tallies) settled(key tallyKey, t *tally, steps []step, upTo timeline.Place, m ReadMarks) (left []item) {
+func (ts *tallies) settled(key tallyKey, t *tally, steps []step, upTo timeline.Place, m timeline.ReadMarks) (left []item) {
 	ts.settle(key, t, progress{steps: steps, upTo: upTo, marks: m}, func(items []item) { left = slices.Clone(items) })
 	return left
 }
@@ -95,10 +95,10 @@ func TestTalliesAreFoundByTheirBasis(t *testing.T) {
 	key := tallyKey{alice, 1}
 	b := newBasis(3, map[string]bool{bob: true})
 	kept := &tally{basis: b}
-	if left := ts.settled(key, kept, []step{at(1, notify, ""), at(2, notify, "")}, 2, ReadMarks{Unthreaded: 1}); len(left) != 1 || left[0].at != 2 {
+	if left := ts.settled(key, kept, []step{at(1, notify, ""), at(2, notify, "")}, 2, timeline.ReadMarks{Unthreaded: 1}); len(left) != 1 || left[0].at != 2 {
 		t.Errorf("left: %v", left)
 	}
-	if left := ts.settled(key, kept, nil, 1, ReadMarks{}); len(left) != 0 {
+	if left := ts.settled(key, kept, nil, 1, timeline.ReadMarks{}); len(left) != 0 {
 		t.Errorf("left up to before: %v", left)
 	}
 	same := newBasis(3, map[string]bool{bob: true})
@@ -127,8 +127,8 @@ func TestTalliesKnowWhatTheyWeigh(t *testing.T) {
 	}
 	for i := range users {
 		key := tallyKey{user: fmt.Sprint(i)}
-		ts.settled(key, &tally{}, steps, MaxUnread, ReadMarks{})
-		ts.settled(key, &tally{}, steps, MaxUnread, ReadMarks{}) // in place of the first
+		ts.settled(key, &tally{}, steps, MaxUnread, timeline.ReadMarks{})
+		ts.settled(key, &tally{}, steps, MaxUnread, timeline.ReadMarks{}) // in place of the first
 	}
 	if got := ts.stats(); got.Bytes > share || got.Bytes < share/2 || got.Entries < 10 || got.Entries >= users {
 		t.Errorf("got %+v", got)
@@ -142,7 +142,7 @@ func TestTalliesKnowWhatTheyWeigh(t *testing.T) {
 		t.Fatal("the newest is gone")
 	}
 	before := ts.stats().Bytes
-	ts.settled(key, got, nil, MaxUnread, ReadMarks{Unthreaded: MaxUnread})
+	ts.settled(key, got, nil, MaxUnread, timeline.ReadMarks{Unthreaded: MaxUnread})
 	if after := ts.stats().Bytes; after >= before {
 		t.Errorf("what was read still weighs: %d, and before %d", after, before)
 	}

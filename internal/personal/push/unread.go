@@ -100,7 +100,7 @@ type counting struct {
 	*evaluation
 	s      *Service
 	userID string
-	marks  map[journal.RoomNID]ReadMarks
+	marks  map[journal.RoomNID]timeline.ReadMarks
 	upTo   journal.Position
 	show   func(journal.RoomNID, []item)
 }
@@ -159,7 +159,7 @@ func (c *counting) plan(nids []journal.RoomNID) (live, stored []*scan) {
 		sc := &scan{room: nid}
 		if sc.base, sc.from = c.s.tallies.find(tallyKey{c.userID, nid}, &c.basis, c.s.now()); sc.base == nil {
 			marks := c.marks[nid]
-			sc.from, sc.main = marks.Unthreaded, marks.upTo("")
+			sc.from, sc.main = marks.Unthreaded, marks.UpTo("")
 		}
 		scans[i] = sc
 	}

@@ -89,17 +89,17 @@ func TestOldThreadsAreFollowedBackSoFar(t *testing.T) {
 	for i := range threadLookback - 2 {
 		h.Send(alice, room, fmt.Sprint(i))
 	}
-	h.mark(bob, room, func(m *ReadMarks) { m.Main = timeline.PlaceOf(h.Journal.Position()) })
+	h.mark(bob, room, func(m *timeline.ReadMarks) { m.Main = timeline.PlaceOf(h.Journal.Position()) })
 	inThread := Unread{Threads: map[string]Count{root: {1, 0}}}
 	h.wantUnread(bob, room, inThread)
 	h.Send(alice, room, "one more")
-	h.mark(bob, room, func(m *ReadMarks) { m.Main = timeline.PlaceOf(h.Journal.Position()) })
+	h.mark(bob, room, func(m *timeline.ReadMarks) { m.Main = timeline.PlaceOf(h.Journal.Position()) })
 	nid := h.NID(room)
 	if diff := cmp.Diff(inThread, h.unreadBy(h.Service, bob, nid)); diff != "" {
 		t.Errorf("what is in memory is forgotten (-want +got):\n%s", diff)
 	}
 	h.Send(alice, room, "two more")
-	h.mark(bob, room, func(m *ReadMarks) { m.Main = timeline.PlaceOf(h.Journal.Position()) })
+	h.mark(bob, room, func(m *timeline.ReadMarks) { m.Main = timeline.PlaceOf(h.Journal.Position()) })
 	if got := h.unreadBy(h.another(), bob, nid); len(got.Threads) > 0 {
 		t.Errorf("looked back too far: %v", got)
 	}

@@ -66,11 +66,11 @@ func TestReceiptsClear(t *testing.T) {
 		at = append(at, h.Event(alice, room, h.Send(alice, room, fmt.Sprint(i))).Place)
 	}
 	h.wantUnread(bob, room, mainTimeline(4, 0))
-	h.mark(bob, room, func(m *ReadMarks) { m.Unthreaded = at[1] })
+	h.mark(bob, room, func(m *timeline.ReadMarks) { m.Unthreaded = at[1] })
 	h.wantUnread(bob, room, mainTimeline(2, 0))
-	h.mark(bob, room, func(m *ReadMarks) { m.Main = at[2] })
+	h.mark(bob, room, func(m *timeline.ReadMarks) { m.Main = at[2] })
 	h.wantUnread(bob, room, mainTimeline(1, 0))
-	h.mark(bob, room, func(m *ReadMarks) { m.Unthreaded = at[3] })
+	h.mark(bob, room, func(m *timeline.ReadMarks) { m.Unthreaded = at[3] })
 	h.wantUnread(bob, room, Unread{})
 	h.Send(alice, room, "new")
 	h.wantUnread(bob, room, mainTimeline(1, 0))
@@ -98,9 +98,9 @@ func TestCountsOfThreads(t *testing.T) {
 	}
 
 	upTo := h.Event(alice, room, fourth).Place
-	h.mark(bob, room, func(m *ReadMarks) { m.Main = upTo })
+	h.mark(bob, room, func(m *timeline.ReadMarks) { m.Main = upTo })
 	h.wantUnread(bob, room, Unread{Threads: threads})
-	h.mark(bob, room, func(m *ReadMarks) { m.Threads = map[string]timeline.Place{first: upTo} })
+	h.mark(bob, room, func(m *timeline.ReadMarks) { m.Threads = map[string]timeline.Place{first: upTo} })
 	h.wantUnread(bob, room, Unread{Threads: map[string]Count{second: {1, 0}}})
 	h.inThread(alice, room, first)
 	h.Send(alice, room, "main")
@@ -110,7 +110,7 @@ func TestCountsOfThreads(t *testing.T) {
 	h.wantUnread(bob, room, Unread{Main: Count{1, 0}, Threads: map[string]Count{first: {1, 0}}})
 	h.Send(bob, room, "main")
 	h.wantUnread(bob, room, Unread{Threads: map[string]Count{first: {1, 0}}})
-	h.mark(bob, room, func(m *ReadMarks) { m.Unthreaded = timeline.PlaceOf(h.Journal.Position()) })
+	h.mark(bob, room, func(m *timeline.ReadMarks) { m.Unthreaded = timeline.PlaceOf(h.Journal.Position()) })
 	h.wantUnread(bob, room, Unread{})
 }
 
@@ -184,7 +184,7 @@ func TestRulesSeeTheRoom(t *testing.T) {
 		h.OK(h.put(bob, Override, "only", `{"conditions":[`+condition+`],"actions":["notify",{"set_tweak":"highlight"}]}`, Place{}))
 	}
 	clear := func() {
-		h.mark(bob, room, func(m *ReadMarks) { m.Unthreaded = timeline.PlaceOf(h.Journal.Position()) })
+		h.mark(bob, room, func(m *timeline.ReadMarks) { m.Unthreaded = timeline.PlaceOf(h.Journal.Position()) })
 	}
 
 	only(`{"kind":"room_member_count","is":"2"}`)
@@ -303,7 +303,7 @@ func randomHistory(h *env, r *rand.Rand) {
 		case 8:
 			at := timeline.PlaceOf(h.Journal.Position() - journal.Position(r.IntN(5)))
 			which := r.IntN(3)
-			h.mark(user, room, func(m *ReadMarks) {
+			h.mark(user, room, func(m *timeline.ReadMarks) {
 				switch which {
 				case 0:
 					m.Unthreaded = max(m.Unthreaded, at)

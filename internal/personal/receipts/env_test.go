@@ -9,7 +9,6 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/accountdata"
-	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
@@ -39,7 +38,7 @@ func envOn(t testing.TB, pool *pgxpool.Pool) *env {
 	t.Helper()
 	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool})}
 	h.data = accountdata.New(h.Pool, h.Journal, h.Rooms.Timeline, 0)
-	h.Service = receipts.New(h.Pool, h.Journal, h.Rooms.Timeline, h.data, 0)
+	h.Service = receipts.New(h.Pool, h.Journal, h.Rooms.Timeline, h.data.SetFullyRead, 0)
 	h.Run()
 	return h
 }
@@ -86,7 +85,7 @@ func (h *env) seen(user, room string) []string {
 	return found
 }
 
-func (h *env) marks(user, room string) push.ReadMarks {
+func (h *env) marks(user, room string) timeline.ReadMarks {
 	h.T.Helper()
 	nid, err := h.Rooms.Timeline.Number(h.T.Context(), room)
 	h.OK(err)

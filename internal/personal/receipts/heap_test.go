@@ -6,7 +6,6 @@ import (
 
 	"homeserver/internal/cache"
 	"homeserver/internal/cache/cachetest"
-	"homeserver/internal/personal/push"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -17,7 +16,7 @@ func TestReadMarksTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 			marks := cache.New(share, weighMarks)
 			cachetest.Fill(t, share, marks.Stats, func() {
 				for i := 0; i < 4*share/(80*threads+250); i++ {
-					m := &push.ReadMarks{Main: 1}
+					m := &timeline.ReadMarks{Main: 1}
 					if threads > 0 {
 						m.Threads = map[string]timeline.Place{}
 					}

@@ -7,15 +7,14 @@ import (
 
 	"homeserver/internal/cache"
 	"homeserver/internal/journal"
-	"homeserver/internal/personal/push"
 	"homeserver/internal/rooms/timeline"
 )
 
 // Marks tells how far a user has read rooms, by receipts public or private. In the
 // usual case it takes no SQL. The marks must not be written to.
-func (s *Service) Marks(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]push.ReadMarks, error) {
-	found := make(map[journal.RoomNID]push.ReadMarks, len(rooms))
-	var missing map[journal.RoomNID]cache.Place[place, push.ReadMarks]
+func (s *Service) Marks(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]timeline.ReadMarks, error) {
+	found := make(map[journal.RoomNID]timeline.ReadMarks, len(rooms))
+	var missing map[journal.RoomNID]cache.Place[place, timeline.ReadMarks]
 	for _, nid := range rooms {
 		at := s.marks.Place(place{userID, nid})
 		if known := at.Load(); known != nil {
@@ -23,7 +22,7 @@ func (s *Service) Marks(ctx context.Context, userID string, rooms []journal.Room
 			continue
 		}
 		if missing == nil {
-			missing = map[journal.RoomNID]cache.Place[place, push.ReadMarks]{}
+			missing = map[journal.RoomNID]cache.Place[place, timeline.ReadMarks]{}
 		}
 		missing[nid] = at
 	}
@@ -45,7 +44,7 @@ func (s *Service) Marks(ctx context.Context, userID string, rooms []journal.Room
 }
 
 // weighMarks is about how many bytes it takes how far a user has read a room.
-func weighMarks(at place, marks *push.ReadMarks) int {
+func weighMarks(at place, marks *timeline.ReadMarks) int {
 	const structs, aMap, inMap = 100, 250, 48
 	bytes := structs + cache.Text(at.user)
 	if marks != nil && marks.Threads != nil {
@@ -61,13 +60,13 @@ func weighMarks(at place, marks *push.ReadMarks) int {
 func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 	for _, entry := range entries {
 		if r, ok := entry.Value.(*Receipt); ok {
-			s.marks.Change(place{r.UserID, r.Room}, func(old *push.ReadMarks) *push.ReadMarks { return moved(old, r) })
+			s.marks.Change(place{r.UserID, r.Room}, func(old *timeline.ReadMarks) *timeline.ReadMarks { return moved(old, r) })
 		}
 	}
 }
 
 // moved returns the marks with one more receipt; nil: there are too many to keep.
-func moved(old *push.ReadMarks, r *Receipt) *push.ReadMarks {
+func moved(old *timeline.ReadMarks, r *Receipt) *timeline.ReadMarks {
 	marks := *old
 	switch r.ThreadID {
 	case "":

@@ -11,7 +11,6 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
-	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
@@ -43,7 +42,7 @@ func TestReceiptsOnlyMoveForward(t *testing.T) {
 	h.read(bob, room, "m.read.private", first) // of another kind
 	h.read(bob, room, "m.read", third)
 	h.want(bob, room, bob+" m.read  "+third, bob+" m.read.private  "+first)
-	if got, want := h.marks(bob, room), (push.ReadMarks{Unthreaded: h.place(bob, room, third)}); !reflect.DeepEqual(got, want) {
+	if got, want := h.marks(bob, room), (timeline.ReadMarks{Unthreaded: h.place(bob, room, third)}); !reflect.DeepEqual(got, want) {
 		t.Errorf("marks are %v, want %v", got, want)
 	}
 }
@@ -172,7 +171,7 @@ func TestEachThreadHasItsReceipt(t *testing.T) {
 	h.readThread(bob, room, "m.read.private", two, root)
 	h.readThread(bob, room, "m.read", plain, "main")
 	h.read(bob, room, "m.read", root)
-	want := push.ReadMarks{
+	want := timeline.ReadMarks{
 		Unthreaded: h.place(bob, room, root), Main: h.place(bob, room, plain),
 		Threads: map[string]timeline.Place{root: h.place(bob, room, two)},
 	}
@@ -244,7 +243,7 @@ func TestMarksStayInStep(t *testing.T) {
 	}
 	all.Wait()
 	newest := max(one.Journal.Position(), two.Journal.Position())
-	want := push.ReadMarks{
+	want := timeline.ReadMarks{
 		Unthreaded: one.place(bob, room, events[len(events)-1]),
 		Threads:    map[string]timeline.Place{root: one.place(bob, room, events[len(events)-1])},
 	}

@@ -13,8 +13,6 @@ import (
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
-	"homeserver/internal/personal/accountdata"
-	"homeserver/internal/personal/push"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -46,11 +44,12 @@ type Service struct {
 	pool    *pgxpool.Pool
 	journal *journal.Journal
 	rooms   *timeline.Store
-	data    *accountdata.Service
-	now     func() time.Time
 	table   *journal.Table
 	turns   cache.Turns
-	marks   *cache.Cache[place, push.ReadMarks]
+	marks   *cache.Cache[place, timeline.ReadMarks]
+	now     func() time.Time
+
+	setFullyRead func(ctx context.Context, userID, roomID, eventID string) error
 }
 
 // place is a user's in a room.
@@ -63,12 +62,16 @@ type place struct {
 // read them: all are copied with each receipt.
 const keptThreads = 100
 
-// New makes the service on a migrated database. How far users have read is kept in
-// memory, so many bytes of it; 0: [cache.UsualShare]. Call it before the journal is
-// started.
-func New(pool *pgxpool.Pool, j *journal.Journal, r *timeline.Store, data *accountdata.Service, markBytes int) *Service {
+// New makes the service on a migrated database. setFullyRead moves the fully read marker
+// of a user in a room, which is account data, to an event. How far users have read is
+// kept in memory, so many bytes of it; 0: [cache.UsualShare]. Call it before the journal
+// is started.
+func New(
+	pool *pgxpool.Pool, j *journal.Journal, r *timeline.Store,
+	setFullyRead func(ctx context.Context, userID, roomID, eventID string) error, markBytes int,
+) *Service {
 	s := &Service{
-		pool: pool, journal: j, rooms: r, data: data, now: time.Now,
+		pool: pool, journal: j, rooms: r, setFullyRead: setFullyRead, now: time.Now,
 		marks: cache.New(markBytes, weighMarks),
 	}
 	s.table = &journal.Table{Name: "receipts", Queue: queueReceipts, Read: s.readOthers}
@@ -102,7 +105,7 @@ func (s *Service) Send(ctx context.Context, userID, roomID, typ, eventID string,
 		return err
 	}
 	if typ == FullyRead {
-		return s.data.SetFullyRead(ctx, userID, roomID, eventID)
+		return s.setFullyRead(ctx, userID, roomID, eventID)
 	}
 	r := &Receipt{
 		Room: e.Room, UserID: userID, Type: typ, EventID: e.ID, EventPlace: e.Place, TS: s.now().UnixMilli(),

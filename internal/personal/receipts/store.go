@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/journal"
-	"homeserver/internal/personal/push"
 	"homeserver/internal/reserve"
 	"homeserver/internal/rooms/timeline"
 )
@@ -156,7 +155,7 @@ func (s *Service) part(
 	return found, nil
 }
 
-func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]push.ReadMarks, error) {
+func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]timeline.ReadMarks, error) {
 	type mark struct {
 		Room   journal.RoomNID
 		Thread string
@@ -171,7 +170,7 @@ func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.
 	if err != nil {
 		return nil, fmt.Errorf("read how far %s has read: %w", userID, err)
 	}
-	found := map[journal.RoomNID]push.ReadMarks{}
+	found := map[journal.RoomNID]timeline.ReadMarks{}
 	for _, m := range list {
 		marks := found[m.Room]
 		switch m.Thread {

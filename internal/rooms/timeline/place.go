@@ -33,3 +33,20 @@ func (p Place) Live() (at journal.Position, below int64) {
 
 // placesEachSQL is placesEach in SQL.
 const placesEachSQL = `1024`
+
+// ReadMarks tells how far a user has read a room, by receipts public or private:
+// everything up to a place is read. Marks never move back. 0: nothing.
+type ReadMarks struct {
+	// Unthreaded is for the room as a whole, Main for what is in no thread.
+	Unthreaded, Main Place
+	// Threads holds how far threads are read, by the event ID of their root.
+	Threads map[string]Place
+}
+
+// UpTo returns how far a thread is read, by the event ID of its root; "" is what is in no thread.
+func (m *ReadMarks) UpTo(thread string) Place {
+	if thread == "" {
+		return max(m.Unthreaded, m.Main)
+	}
+	return max(m.Unthreaded, m.Threads[thread])
+}

@@ -103,7 +103,19 @@ type positioned struct {
 	Position Position
 }
 
-const selectPositioned = `SELECT id, kind, rooms, users, payload, position FROM outbox `
+const (
+	positionedColumns = `id, kind, rooms, users, payload, position`
+	selectPositioned  = `SELECT ` + positionedColumns + ` FROM outbox `
+	// The last row is the one that reaches the bound of bytes.
+	selectHandling = `
+		SELECT ` + positionedColumns + ` FROM (
+			SELECT *, sum(octet_length(payload)) OVER (ORDER BY position) - octet_length(payload) AS bytes_before
+			FROM (` + selectPositioned + `
+				WHERE position IS NOT NULL AND due <= clock_timestamp() AND kind = ANY($1)
+					AND NOT rooms && $2::bigint[] AND NOT users && $3::text[] AND id <> ALL($4::bigint[])
+				ORDER BY position LIMIT $5) d) d
+		WHERE bytes_before < $6 ORDER BY position`
+)
 
 func (h *handlers) entry(p *positioned) *Entry {
 	return &Entry{
@@ -171,20 +183,17 @@ func (h *handlers) run(ctx context.Context, conn *pgx.Conn, well func()) error {
 	}
 }
 
-// due returns entries that may be handled now, beside those that are, and after what
-// time to look again.
+// due returns entries that may be handled now, beside those that are being handled, and
+// the time after which to look again. All together they are handledAtOnce at most, and
+// not many more bytes than a group of the log.
 func (h *handlers) due(ctx context.Context, conn *pgx.Conn, running map[int64]*Entry) (entries []*Entry, next time.Duration, err error) {
-	ids, topics := []int64{}, []Topic{}
+	ids, topics, bytes := []int64{}, []Topic{}, h.j.o.GroupBytes
 	for id, e := range running {
-		ids, topics = append(ids, id), append(topics, e.Topics...)
+		ids, topics, bytes = append(ids, id), append(topics, e.Topics...), bytes-e.Size
 	}
 	rooms, users := split(topics)
 	b := &pgx.Batch{}
-	b.Queue(selectPositioned+`
-		WHERE position IS NOT NULL AND due <= clock_timestamp() AND kind = ANY($1)
-			AND NOT rooms && $2::bigint[] AND NOT users && $3::text[] AND id <> ALL($4::bigint[])
-		ORDER BY position LIMIT $5`,
-		h.kinds(), rooms, users, ids, handledAtOnce-len(running)).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(selectHandling, h.kinds(), rooms, users, ids, handledAtOnce-len(running), bytes).Query(func(rows pgx.Rows) (err error) {
 		entries, err = h.collect(rows, math.MaxInt)
 		return err
 	})

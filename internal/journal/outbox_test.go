@@ -293,6 +293,34 @@ func TestOneTopicIsHandledInOrderAndKeepsNoOtherWaiting(t *testing.T) {
 	}
 }
 
+func TestPostedEntriesAreHandledWithinTheBytesOfAGroup(t *testing.T) {
+	t.Parallel()
+	pool := notesPool(t)
+	begun, goOn := make(chan struct{}, 10), make(chan struct{})
+	var running, most atomic.Int64
+	var last int64
+	for i := range 10 {
+		last = post(t, pool, "things", fmt.Sprintf("ten bytes%d", i), Topic{Room: RoomNID(i + 1)})
+	}
+	h := handles(t, pool, Options{Watch: never, GroupBytes: 25}, func(context.Context, string) error {
+		most.Store(max(most.Load(), running.Add(1)))
+		defer running.Add(-1)
+		begun <- struct{}{}
+		<-goOn
+		return nil
+	})
+	for range 3 { // the third reaches the bound
+		<-begun
+	}
+	close(goOn)
+	if err := h.Settle(within(t), last); err != nil {
+		t.Fatal(err)
+	}
+	if n := most.Load(); n > 3 {
+		t.Errorf("%d are handled at once", n)
+	}
+}
+
 func TestWhatCannotBeHandledIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	pool := notesPool(t)

@@ -50,10 +50,23 @@ func (s *Service) turnGuestsOut(ctx context.Context, roomID string) error {
 	if err != nil || letsGuestsIn(state[key]) {
 		return err
 	}
-	members, err := s.Timeline.StateKeysWith(ctx, room, event.TypeMember, event.Join)
-	if err != nil {
-		return err
+	for after := ""; ; {
+		members, err := s.Timeline.UsersWith(ctx, room, event.Join, after, membersAtOnce)
+		if err != nil {
+			return err
+		}
+		if err := s.turnOutAmong(ctx, roomID, members); err != nil || len(members) < membersAtOnce {
+			return err
+		}
+		after = members[len(members)-1]
 	}
+}
+
+// membersAtOnce is how many members of a room are looked up as guests at once.
+const membersAtOnce = 1000
+
+// turnOutAmong makes the guests among some members of a room leave.
+func (s *Service) turnOutAmong(ctx context.Context, roomID string, members []string) error {
 	guests, err := s.guests(ctx, members)
 	if err != nil {
 		return fmt.Errorf("find the guests in %s: %w", roomID, err)

@@ -59,17 +59,18 @@ func (s *Store) JoinedRooms(ctx context.Context, userID string) ([]string, error
 	return joined, nil
 }
 
-// StateKeysWith lists the state keys of a type whose entries have a value now, such
-// as the users with a membership.
-func (s *Store) StateKeysWith(ctx context.Context, room journal.RoomNID, evType, value string) ([]string, error) {
+// UsersWith lists users with a membership of a room now, in the order of their IDs: at
+// most limit of those after an ID.
+func (s *Store) UsersWith(ctx context.Context, room journal.RoomNID, membership, after string, limit int) ([]string, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT state_key FROM room_state
-		WHERE room_nid = $1 AND type = $2 AND value = $3 AND replaced_at IS NULL`, room, evType, value)
-	keys, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		WHERE room_nid = $1 AND type = 'm.room.member' AND state_key > $3 AND value = $2 AND replaced_at IS NULL
+		ORDER BY state_key LIMIT $4`, room, membership, after, limit)
+	users, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("list state keys: %w", err)
+		return nil, fmt.Errorf("list the members of a room: %w", err)
 	}
-	return keys, nil
+	return users, nil
 }
 
 // Visible gives those of the users whom somebody may know of: who are joined to a

@@ -296,7 +296,7 @@ var illnesses = map[string]illness{
 	},
 	"state that replaces something else": {
 		spoil: []string{`UPDATE events SET replaces = NULL WHERE replaces IS NOT NULL`},
-		check: "State: what was replaced", says: "is said to replace the one at no position",
+		check: "State: what was replaced", says: "is said to replace none instead of number",
 	},
 	"a head that is behind": {
 		spoil: []string{`UPDATE rooms SET heads = '{$other}', depth = 3`},

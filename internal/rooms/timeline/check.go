@@ -20,7 +20,7 @@ func (s *Store) Checks() []doctor.Check {
 var checkStateOfNothing = doctor.Rows{
 	Title: "State: events behind it",
 	Find: `
-		SELECT format('state %s %s of room %s has no event at position %s', s.type, s.state_key, coalesce(r.room_id, s.room_nid::text), s.event_nid)
+		SELECT format('state %s %s of room %s has no event of number %s', s.type, s.state_key, coalesce(r.room_id, s.room_nid::text), s.event_nid)
 		FROM room_state s
 		LEFT JOIN events e ON e.event_nid = s.event_nid AND e.room_nid = s.room_nid AND e.type = s.type AND e.state_key = s.state_key
 		LEFT JOIN rooms r ON r.room_nid = s.room_nid
@@ -59,8 +59,8 @@ const endIntervals = `
 var checkReplaced = doctor.Rows{
 	Title: "State: what was replaced",
 	Find: `
-		SELECT format('event %s at position %s is said to replace the one at %s instead of %s', e.event_id, e.event_nid,
-			coalesce(e.replaces::text, 'no position'), coalesce(s.before::text, 'no position'))
+		SELECT format('event %s, number %s, is said to replace %s instead of %s', e.event_id, e.event_nid,
+			coalesce('number ' || e.replaces, 'none'), coalesce('number ' || s.before, 'none'))
 		FROM (` + nextState + `) s JOIN events e ON e.event_nid = s.event_nid
 		WHERE e.replaces IS DISTINCT FROM s.before`,
 	Repair: []string{`

@@ -147,7 +147,7 @@ func (c *eventCheck) lookAt(e *doctor.Exam, row *checkedEvent) *event.Event {
 
 // String names the event in a finding.
 func (row *checkedEvent) String() string {
-	return fmt.Sprintf("event %s at position %d", row.EventID, row.NID)
+	return fmt.Sprintf("event %s, number %d,", row.EventID, row.NID)
 }
 
 // differsFrom returns the first column that is not what the event says.
@@ -168,7 +168,7 @@ func (row *checkedEvent) differsFrom(e *event.Event) string {
 // lookAtRedaction checks whether redacted content is gone, and by which event.
 func (row *checkedEvent) lookAtRedaction(version *event.Version, wrong func(string, ...any)) {
 	if row.Redacts == nil || *row.Redacts != row.EventID {
-		wrong("is redacted by position %d, where no redaction of it stands", *row.RedactedBy)
+		wrong("is redacted by number %d, where no redaction of it stands", *row.RedactedBy)
 	}
 	if redacted, err := event.Redact(version, row.JSON); err != nil || !bytes.Equal(redacted, row.JSON) {
 		wrong("is redacted, and still has more than its redacted form")

@@ -96,7 +96,7 @@ func TestRoomThatTheDatabaseRefusesLeavesNothing(t *testing.T) {
 func TestDeletionOfAnAliasIsOneCommit(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()
-	h.OK(h.Rooms.Directory.CreateAlias(t.Context(), alice, "#a:localhost", room))
+	h.OK(h.Rooms.CreateAlias(t.Context(), alice, "#a:localhost", room))
 	h.SetState(alice, room, event.TypeCanonicalAlias, "", `{"alias":"#a:localhost"}`)
 	_, err := h.Pool.Exec(t.Context(), `
 		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
@@ -204,7 +204,7 @@ func TestRequestThatIsGivenUpEndsInNoClientError(t *testing.T) {
 	for what, err := range map[string]error{
 		"join":   h.Rooms.Join(ctx, bob, room, ""),
 		"create": func() error { _, err := h.Rooms.Create(ctx, alice, rooms.CreateRequest{}); return err }(),
-		"alias":  h.Rooms.Directory.CreateAlias(ctx, alice, "#a:localhost", room),
+		"alias":  h.Rooms.CreateAlias(ctx, alice, "#a:localhost", room),
 		"state":  func() error { _, _, err := h.Rooms.Timeline.For(alice).State(ctx, room); return err }(),
 		"leave":  h.Rooms.LeaveAll(ctx, alice),
 	} {

@@ -105,10 +105,10 @@ func (h *env) changeHostile(room, x string) map[string]error {
 		"knock":        func() error { return h.Rooms.Knock(ctx, dave, x, "") },
 		"forget":       func() error { return h.Rooms.Forget(ctx, dave, x) },
 		"resolve":      func() error { _, err := h.Rooms.Directory.Resolve(ctx, x); return err },
-		"make alias":   func() error { return h.Rooms.Directory.CreateAlias(ctx, alice, x, room) },
-		"alias for":    func() error { return h.Rooms.Directory.CreateAlias(ctx, alice, "#for:localhost", x) },
+		"make alias":   func() error { return h.Rooms.CreateAlias(ctx, alice, x, room) },
+		"alias for":    func() error { return h.Rooms.CreateAlias(ctx, alice, "#for:localhost", x) },
 		"delete alias": func() error { return h.Rooms.DeleteAlias(ctx, alice, x, false) },
-		"aliases":      func() error { _, err := h.Rooms.Directory.Aliases(ctx, alice, x); return err },
+		"aliases":      func() error { _, err := h.Rooms.Aliases(ctx, alice, x); return err },
 	})
 }
 

@@ -128,7 +128,7 @@ func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey stri
 	d.stateKey, d.content = &stateKey, content
 	switch evType {
 	case event.TypeCanonicalAlias:
-		err = s.Directory.CheckPublished(ctx, q.UserID, q.RoomID, stateKey, content)
+		err = s.checkPublished(ctx, q.UserID, q.RoomID, stateKey, content)
 	case event.TypeMember:
 		err = s.completeMember(ctx, q.RoomID, &d)
 	case event.TypeRedaction:

@@ -15,7 +15,6 @@ import (
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
-	"homeserver/internal/postgres"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms/directory"
 	"homeserver/internal/rooms/timeline"
@@ -40,8 +39,6 @@ type Options struct {
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
 	Log *slog.Logger
-	// Damage is called for rows that cannot be read; nil: they are logged.
-	Damage *postgres.Damage
 }
 
 // Shares is how many bytes the state of rooms, and transactions, may take in memory;
@@ -85,9 +82,9 @@ func New(o Options) *Service {
 	s.recent = newTransactions(o.Shares.Transactions)
 	s.Timeline = timeline.New(timeline.Options{
 		Pool: o.Pool, Journal: o.Journal, Committed: s.committed, Known: s.known, ServerName: s.serverName, Keys: o.Keys,
-		Log: o.Log, Damage: o.Damage,
+		Log: o.Log,
 	})
-	s.Directory = directory.New(o.Pool, s.Timeline, s.serverName)
+	s.Directory = directory.New(o.Pool, s.serverName)
 	return s
 }
 

@@ -29,7 +29,7 @@ func (a *api) putAlias(r *httpapi.Request, who matrix.Session) (any, error) {
 	if body.RoomID == "" {
 		return nil, matrix.Errorf(matrix.MissingParam, "room_id is missing")
 	}
-	return httpapi.Empty{}, a.Rooms.Directory.CreateAlias(r.Context(), who.UserID, r.Param("roomAlias"), body.RoomID)
+	return httpapi.Empty{}, a.Rooms.CreateAlias(r.Context(), who.UserID, r.Param("roomAlias"), body.RoomID)
 }
 
 // deleteAlias takes an alias away. Section "Room aliases",
@@ -45,6 +45,6 @@ type aliasesAnswer struct {
 // aliases lists the aliases that point to a room. Section "Room aliases",
 // GET /rooms/{roomId}/aliases.
 func (a *api) aliases(r *httpapi.Request, who matrix.Session) (any, error) {
-	list, err := a.Rooms.Directory.Aliases(r.Context(), who.UserID, r.Param("roomId"))
+	list, err := a.Rooms.Aliases(r.Context(), who.UserID, r.Param("roomId"))
 	return aliasesAnswer{list}, err
 }

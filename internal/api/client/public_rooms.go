@@ -87,7 +87,7 @@ func (a *api) putVisibility(r *httpapi.Request, who matrix.Session) (any, error)
 	if body.Visibility != visibilityPublic && body.Visibility != visibilityPrivate {
 		return nil, matrix.Errorf(matrix.InvalidParam, `visibility must be "public" or "private"`)
 	}
-	return httpapi.Empty{}, a.Rooms.Directory.SetListed(r.Context(), who.UserID, r.Param("roomId"), who.Admin, body.Visibility == visibilityPublic)
+	return httpapi.Empty{}, a.Rooms.SetListed(r.Context(), who.UserID, r.Param("roomId"), who.Admin, body.Visibility == visibilityPublic)
 }
 
 // putNetworkVisibility refuses to publish a room in the directory of a network, which

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 )
@@ -60,27 +59,15 @@ func ErrTaken(err error) error {
 	return err
 }
 
-// CreateAlias makes an alias of this server point to a room. M_INVALID_PARAM if
-// it is none, M_UNKNOWN with 409 if it is taken, M_NOT_FOUND if there is no such
-// room, M_FORBIDDEN if the user is not in it.
-func (s *Service) CreateAlias(ctx context.Context, userID, alias, roomID string) error {
+// CreateAlias makes an alias point to a room. M_INVALID_PARAM if it is none of this server,
+// M_UNKNOWN with 409 if it is taken.
+func (s *Service) CreateAlias(ctx context.Context, creator, alias string, room journal.RoomNID) error {
 	if err := s.CheckLocalAlias(alias); err != nil {
 		return err
 	}
-	nid, err := s.timeline.Number(ctx, roomID)
-	if err != nil {
-		return err
-	}
-	access, err := s.timeline.AccessIn(ctx, nid, userID)
-	if err != nil {
-		return err
-	}
-	if err := access.MustBeJoined(); err != nil {
-		return err
-	}
 	b := &pgx.Batch{}
-	QueueAlias(b, alias, nid, userID)
-	err = s.pool.SendBatch(ctx, b).Close()
+	QueueAlias(b, alias, room, creator)
+	err := s.pool.SendBatch(ctx, b).Close()
 	switch {
 	case err == nil:
 		return nil
@@ -122,20 +109,6 @@ func (s *Service) DeleteAlias(ctx context.Context, userID, alias string, any boo
 	return err
 }
 
-// Aliases lists the aliases of this server that point to a room. M_FORBIDDEN
-// unless the user is in the room, or it is world_readable. Client-server API,
-// GET /rooms/{roomId}/aliases.
-func (s *Service) Aliases(ctx context.Context, userID, roomID string) ([]string, error) {
-	nid, access, err := s.timeline.For(userID).Access(ctx, roomID)
-	if err != nil {
-		return nil, err
-	}
-	if err := access.MayWatch(); err != nil {
-		return nil, err
-	}
-	return s.aliasesOf(ctx, nid)
-}
-
 // published has the aliases that m.room.canonical_alias names.
 type published struct {
 	Alias      string
@@ -165,52 +138,34 @@ func publishedAliases(content []byte) (*published, error) {
 	return &p, nil
 }
 
-// CheckPublished refuses aliases that are new in m.room.canonical_alias and do not
-// point to the room: M_INVALID_PARAM for a text that is no alias, M_BAD_ALIAS
-// otherwise. Client-server API, PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
-func (s *Service) CheckPublished(ctx context.Context, userID, roomID, stateKey string, content []byte) error {
-	nid, _, err := s.timeline.For(userID).Access(ctx, roomID)
+// CheckPublished refuses aliases that are new in a content of m.room.canonical_alias and do
+// not point to the room: M_INVALID_PARAM for a text that is no alias, M_BAD_ALIAS otherwise.
+// current is the content that the room has now; nil: none.
+func (s *Service) CheckPublished(ctx context.Context, room journal.RoomNID, current, content []byte) error {
+	wanted, err := publishedAliases(content)
 	if err != nil {
 		return err
 	}
-	fresh, err := s.freshAliases(ctx, nid, stateKey, content)
-	if err != nil || len(fresh) == 0 {
-		return err
+	added := wanted.all()
+	if before, err := publishedAliases(current); err == nil {
+		added = slices.DeleteFunc(added, func(a string) bool { return slices.Contains(before.all(), a) })
 	}
-	for _, alias := range fresh {
+	if len(added) == 0 {
+		return nil
+	}
+	for _, alias := range added {
 		if _, _, err := matrix.ParseRoomAlias(alias); err != nil {
 			return err
 		}
 	}
-	pointing, err := s.pointing(ctx, nid, fresh)
+	pointing, err := s.pointing(ctx, room, added)
 	if err != nil {
 		return err
 	}
-	for _, alias := range fresh {
+	for _, alias := range added {
 		if !slices.Contains(pointing, alias) {
 			return matrix.Errorf(matrix.BadAlias, "the alias %s does not point to this room", alias)
 		}
 	}
 	return nil
-}
-
-// freshAliases lists the aliases that a content of m.room.canonical_alias would
-// publish and the state there is does not.
-func (s *Service) freshAliases(ctx context.Context, nid journal.RoomNID, stateKey string, content []byte) ([]string, error) {
-	wanted, err := publishedAliases(content)
-	if err != nil {
-		return nil, err
-	}
-	key := event.StateKey{Type: event.TypeCanonicalAlias, Key: stateKey}
-	state, err := s.timeline.CurrentState(ctx, nid, []event.StateKey{key})
-	if err != nil {
-		return nil, err
-	}
-	fresh := wanted.all()
-	if current := state[key]; current != nil {
-		if before, err := publishedAliases(current.Content()); err == nil {
-			fresh = slices.DeleteFunc(fresh, func(a string) bool { return slices.Contains(before.all(), a) })
-		}
-	}
-	return fresh, nil
 }

@@ -16,7 +16,7 @@ import (
 
 func (h *env) alias(user, alias, room string) {
 	h.T.Helper()
-	if err := h.Rooms.Directory.CreateAlias(h.T.Context(), user, alias, room); err != nil {
+	if err := h.Rooms.CreateAlias(h.T.Context(), user, alias, room); err != nil {
 		h.T.Fatalf("%s makes %s: %v", user, alias, err)
 	}
 }
@@ -64,12 +64,12 @@ func TestWhatIsNoAliasIsInvalid(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()
 	for _, alias := range badAliases {
-		matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(t.Context(), alice, alias, room), matrix.InvalidParam, fmt.Sprintf("create %q", alias))
+		matrixtest.WantCode(t, h.Rooms.CreateAlias(t.Context(), alice, alias, room), matrix.InvalidParam, fmt.Sprintf("create %q", alias))
 		_, err := h.Rooms.Directory.ResolveAlias(t.Context(), alias)
 		matrixtest.WantCode(t, err, matrix.InvalidParam, fmt.Sprintf("resolve %q", alias))
 		matrixtest.WantCode(t, h.Rooms.DeleteAlias(t.Context(), alice, alias, true), matrix.InvalidParam, fmt.Sprintf("delete %q", alias))
 	}
-	matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(t.Context(), alice, "#a:elsewhere.example", room), matrix.InvalidParam, "of another server")
+	matrixtest.WantCode(t, h.Rooms.CreateAlias(t.Context(), alice, "#a:elsewhere.example", room), matrix.InvalidParam, "of another server")
 	_, err := h.Rooms.Directory.ResolveAlias(t.Context(), "#a:elsewhere.example")
 	matrixtest.WantCode(t, err, matrix.NotFound, "resolve one of another server")
 }
@@ -78,11 +78,11 @@ func TestWhoMayMakeAnAlias(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public(bob)
 	ctx := t.Context()
-	matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(ctx, carol, "#x:localhost", room), matrix.Forbidden, "a stranger")
-	matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(ctx, alice, "#x:localhost", "!none:localhost"), matrix.NotFound, "no such room")
-	matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(ctx, alice, "#x:localhost", "none"), matrix.InvalidParam, "no room ID")
-	matrixtest.WantCode(t, h.Rooms.Directory.CreateAlias(ctx, bob, "#x:localhost", room), "", "a member")
-	err := h.Rooms.Directory.CreateAlias(ctx, alice, "#x:localhost", h.Public())
+	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, carol, "#x:localhost", room), matrix.Forbidden, "a stranger")
+	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, alice, "#x:localhost", "!none:localhost"), matrix.NotFound, "no such room")
+	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, alice, "#x:localhost", "none"), matrix.InvalidParam, "no room ID")
+	matrixtest.WantCode(t, h.Rooms.CreateAlias(ctx, bob, "#x:localhost", room), "", "a member")
+	err := h.Rooms.CreateAlias(ctx, alice, "#x:localhost", h.Public())
 	matrixtest.WantCode(t, err, matrix.Unknown, "one that is taken")
 	if e, ok := errors.AsType[*matrix.Error](err); !ok || e.HTTPStatus() != http.StatusConflict {
 		t.Errorf("a taken alias is answered with %v", err)
@@ -212,20 +212,20 @@ func TestAliasesOfARoom(t *testing.T) {
 	h.Join(bob, room)
 	h.alias(bob, "#second:localhost", room)
 	h.alias(alice, "#elsewhere:localhost", h.Public())
-	list, err := h.Rooms.Directory.Aliases(t.Context(), bob, room)
+	list, err := h.Rooms.Aliases(t.Context(), bob, room)
 	h.OK(err)
 	matrixtest.Equal(t, "aliases", list, []string{"#first:localhost", "#second:localhost"})
-	_, err = h.Rooms.Directory.Aliases(t.Context(), carol, room)
+	_, err = h.Rooms.Aliases(t.Context(), carol, room)
 	matrixtest.WantCode(t, err, matrix.Forbidden, "a stranger")
-	_, err = h.Rooms.Directory.Aliases(t.Context(), alice, "!none:localhost")
+	_, err = h.Rooms.Aliases(t.Context(), alice, "!none:localhost")
 	matrixtest.WantCode(t, err, matrix.Forbidden, "no such room")
 	h.Leave(bob, room)
-	_, err = h.Rooms.Directory.Aliases(t.Context(), bob, room)
+	_, err = h.Rooms.Aliases(t.Context(), bob, room)
 	matrixtest.WantCode(t, err, matrix.Forbidden, "a former member")
 	h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
-	_, err = h.Rooms.Directory.Aliases(t.Context(), carol, room)
+	_, err = h.Rooms.Aliases(t.Context(), carol, room)
 	matrixtest.WantCode(t, err, "", "a stranger, where anybody may look in")
-	none, err := h.Rooms.Directory.Aliases(t.Context(), alice, h.Public())
+	none, err := h.Rooms.Aliases(t.Context(), alice, h.Public())
 	h.OK(err)
 	if none == nil || len(none) != 0 {
 		t.Errorf("a room without aliases has %v", none)
@@ -237,7 +237,7 @@ func TestInviteeOfARoomOpenToInviteesDoesNotSeeItsAliases(t *testing.T) {
 	room := h.Public()
 	h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"invited"}`)
 	h.Invite(alice, room, bob)
-	_, err := h.Rooms.Directory.Aliases(t.Context(), bob, room)
+	_, err := h.Rooms.Aliases(t.Context(), bob, room)
 	matrixtest.WantCode(t, err, matrix.Forbidden, "an invitee")
 }
 
@@ -248,7 +248,7 @@ func TestOneOfManyMakesTheAlias(t *testing.T) {
 	made := make(chan bool, 20)
 	for range cap(made) {
 		wg.Go(func() {
-			err := h.Rooms.Directory.CreateAlias(t.Context(), alice, "#one:localhost", room)
+			err := h.Rooms.CreateAlias(t.Context(), alice, "#one:localhost", room)
 			if err != nil {
 				matrixtest.WantCode(t, err, matrix.Unknown, "a loser")
 			}

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
@@ -231,44 +230,4 @@ func (p *place) page(f *found) *PublicPage {
 		page.PrevBatch = placeOf(page.Chunk[0], true)
 	}
 	return page
-}
-
-// Listed reports whether a room is in the published directory. M_NOT_FOUND if
-// there is no such room. Anybody may ask. Client-server API,
-// GET /directory/list/room/{roomId}.
-func (s *Service) Listed(ctx context.Context, roomID string) (listed bool, err error) {
-	nid, err := s.knownRoom(ctx, roomID)
-	if err != nil {
-		return false, err
-	}
-	return s.isListed(ctx, nid)
-}
-
-// SetListed adds a room to the published directory or removes it. A user who may set
-// the canonical alias of the room may do so, and an administrator of the server;
-// M_FORBIDDEN for others, M_NOT_FOUND if there is no such room. Client-server API, PUT
-// /directory/list/room/{roomId}.
-func (s *Service) SetListed(ctx context.Context, userID, roomID string, admin, listed bool) error {
-	nid, err := s.knownRoom(ctx, roomID)
-	if err != nil {
-		return err
-	}
-	if !admin {
-		rights, err := s.timeline.Rights(ctx, nid, userID)
-		if err != nil {
-			return err
-		}
-		if !rights.MaySetState(event.TypeCanonicalAlias) {
-			return matrix.Errorf(matrix.Forbidden, "you need the power to set the room's canonical alias")
-		}
-	}
-	return s.setListed(ctx, nid, listed)
-}
-
-// knownRoom finds the number of a room; M_NOT_FOUND also for a text that is no room ID.
-func (s *Service) knownRoom(ctx context.Context, roomID string) (journal.RoomNID, error) {
-	if !matrix.IsRoomID(roomID) {
-		return 0, matrix.Errorf(matrix.NotFound, "there is no such room")
-	}
-	return s.timeline.Number(ctx, roomID)
 }

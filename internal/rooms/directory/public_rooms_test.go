@@ -56,7 +56,7 @@ func TestDirectoryShowsWhatThereIsToKnow(t *testing.T) {
 	h.SetState(alice, full, "m.room.name", "other", `{"name":"of something else"}`)
 	h.SetState(alice, full, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
 	h.SetState(alice, full, "m.room.guest_access", "", `{"guest_access":"can_join"}`)
-	h.OK(h.Rooms.Directory.CreateAlias(t.Context(), alice, "#another:localhost", full))
+	h.OK(h.Rooms.CreateAlias(t.Context(), alice, "#another:localhost", full))
 	bare := h.Create(alice, rooms.CreateRequest{Visibility: "public", Preset: "private_chat"})
 	page := h.directory(directory.PublicQuery{})
 	want := []*directory.PublicRoom{
@@ -234,18 +234,18 @@ func TestWhoMayPublishARoom(t *testing.T) {
 		}
 	}
 	listed(false)
-	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, bob, room, false, true), matrix.Forbidden, "a member")
-	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, dave, room, false, true), matrix.Forbidden, "a stranger")
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, bob, room, false, true), matrix.Forbidden, "a member")
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, dave, room, false, true), matrix.Forbidden, "a stranger")
 	listed(false)
-	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, carol, room, false, true), "", "a moderator")
-	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, carol, room, false, true), "", "again")
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, carol, room, false, true), "", "a moderator")
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, carol, room, false, true), "", "again")
 	listed(true)
-	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, dave, room, true, false), "", "an administrator")
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, dave, room, true, false), "", "an administrator")
 	listed(false)
 	h.Leave(carol, room)
-	matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, carol, room, false, true), matrix.Forbidden, "who has left")
+	matrixtest.WantCode(t, h.Rooms.SetListed(ctx, carol, room, false, true), matrix.Forbidden, "who has left")
 	for _, none := range []string{"!none:localhost", "none", ""} {
-		matrixtest.WantCode(t, h.Rooms.Directory.SetListed(ctx, alice, none, true, true), matrix.NotFound, none)
+		matrixtest.WantCode(t, h.Rooms.SetListed(ctx, alice, none, true, true), matrix.NotFound, none)
 		_, err := h.Rooms.Directory.Listed(ctx, none)
 		matrixtest.WantCode(t, err, matrix.NotFound, none)
 	}

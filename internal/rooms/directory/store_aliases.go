@@ -22,8 +22,8 @@ func (s *Service) aliased(ctx context.Context, alias string) (roomID string, err
 	return roomID, nil
 }
 
-// aliasesOf lists the aliases of a room, the oldest first.
-func (s *Service) aliasesOf(ctx context.Context, room journal.RoomNID) ([]string, error) {
+// Aliases lists the aliases of this server that point to a room, the oldest first.
+func (s *Service) Aliases(ctx context.Context, room journal.RoomNID) ([]string, error) {
 	aliases, err := reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.pool.Query(ctx, `SELECT alias FROM room_aliases WHERE room_nid = $1 ORDER BY created_at, alias`, room)
 		return rows

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -9,6 +10,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
 )
 
 // publicTypes are the types of state events that the directory shows.
@@ -103,8 +105,15 @@ func (s *Service) ListedAmong(ctx context.Context, roomIDs []string) (map[string
 	return among, nil
 }
 
-func (s *Service) isListed(ctx context.Context, room journal.RoomNID) (listed bool, err error) {
-	if err := s.pool.QueryRow(ctx, `SELECT listed FROM rooms WHERE room_nid = $1`, room).Scan(&listed); err != nil {
+// Listed reports whether a room is in the published directory. M_NOT_FOUND if
+// there is no such room. Anybody may ask. Client-server API,
+// GET /directory/list/room/{roomId}.
+func (s *Service) Listed(ctx context.Context, roomID string) (listed bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT listed FROM rooms WHERE room_id = $1`, roomID).Scan(&listed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, matrix.Errorf(matrix.NotFound, "there is no such room")
+	}
+	if err != nil {
 		return false, fmt.Errorf("look whether a room is published: %w", err)
 	}
 	return listed, nil
@@ -112,7 +121,8 @@ func (s *Service) isListed(ctx context.Context, room journal.RoomNID) (listed bo
 
 const updateListed = `UPDATE rooms SET listed = $2 WHERE room_nid = $1`
 
-func (s *Service) setListed(ctx context.Context, room journal.RoomNID, listed bool) error {
+// SetListed puts a room into the published directory or takes it out.
+func (s *Service) SetListed(ctx context.Context, room journal.RoomNID, listed bool) error {
 	if _, err := s.pool.Exec(ctx, updateListed, room, listed); err != nil {
 		return fmt.Errorf("publish a room: %w", err)
 	}

@@ -28,8 +28,6 @@ type Options struct {
 	ServerName string
 	Keys       func(ctx context.Context, conn *pgx.Conn) (map[string]ed25519.PublicKey, error)
 	Log        *slog.Logger
-	// Damage is called for rows that cannot be read; nil: they are logged.
-	Damage *postgres.Damage
 }
 
 // Store reads and writes rooms. Its methods may be called concurrently.
@@ -47,10 +45,7 @@ type Store struct {
 // New makes the store, and adds its tables to the journal. Call it before the journal is
 // started.
 func New(o Options) *Store {
-	s := &Store{pool: o.Pool, journal: o.Journal, o: o, damage: o.Damage, erased: newErasures()}
-	if s.damage == nil {
-		s.damage = postgres.NewDamage(o.Log)
-	}
+	s := &Store{pool: o.Pool, journal: o.Journal, o: o, damage: postgres.NewDamage(o.Log), erased: newErasures()}
 	s.table = &journal.Table{Name: "events", Queue: queueEvents, Read: s.readOthers}
 	o.Journal.Add(s.table)
 	s.forgottenTable = &journal.Table{Name: "forgotten_rooms", Queue: queueForgotten, Read: s.readForgotten}

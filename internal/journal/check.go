@@ -6,7 +6,7 @@ import (
 	"homeserver/internal/doctor"
 )
 
-// Checks are what is to be right about positions, for the operator's doctor.
+// Checks returns the checks of positions for the operator's doctor.
 func (j *Journal) Checks() []doctor.Check {
 	tables := j.Tables()
 	selects, newest := make([]string, len(tables)), make([]string, len(tables))

@@ -15,33 +15,32 @@ import (
 const (
 	// followerBatch is how many positions a follower is shown at once, at most.
 	followerBatch = 1000
-	// followerLook is how often those who wait for a follower of another process
-	// look how far it has come.
+	// followerLook is how often the position of a follower in another process is read
+	// while a caller waits for it.
 	followerLook = 50 * time.Millisecond
-	// followerGather is how long a follower lets entries gather after a step, unless
-	// somebody here waits for it: many small steps cost more than they are worth.
+	// followerGather is how long a follower waits for more entries after a step, unless
+	// a caller here waits for it: many small steps would cost more than they are worth.
 	followerGather = 200 * time.Millisecond
 	// followerAttempts is how often a follower tries an entry by itself before it goes
 	// on without it.
 	followerAttempts = 3
 )
 
-// Step handles the entries in (after, upTo], of which there may be up to 1,000.
-// What it writes by tx is committed together with the follower's new position,
-// or not at all: this happens exactly once. Everything else that it does happens
-// at least once.
+// Step handles the entries in (after, upTo], of which there may be up to 1,000. Its
+// writes by tx are committed together with the follower's new position, or not at all:
+// they happen exactly once. Everything else that it does happens at least once.
 type Step func(ctx context.Context, tx pgx.Tx, after, upTo Position) error
 
-// Follower does background work on everything that is committed, from a position
-// that it keeps in the database, so that it goes on where it ended. It begins
-// at the beginning of the journal. Of all processes on one database, one leads.
-// No commit ever waits for a follower.
+// Follower does background work on everything that is committed. Its position is stored
+// in the database, so that it goes on where it ended. It begins at the beginning of the
+// journal. Of all processes on one database, one leads. No commit ever waits for a
+// follower.
 type Follower struct {
 	leader
 	step Step
 
-	more  chan struct{} // tells that the journal has moved
-	hurry chan struct{} // tells that somebody waits
+	more  chan struct{} // the journal has moved
+	hurry chan struct{} // a caller waits
 
 	mu      sync.Mutex
 	reached Position
@@ -103,7 +102,7 @@ func (f *Follower) Await(ctx context.Context, p Position) error {
 }
 
 // AwaitNewest returns when the follower has handled everything that is committed now,
-// or patience is over: whoever asks then goes on without the newest.
+// or patience is over: the caller then goes on without the newest.
 func (f *Follower) AwaitNewest(ctx context.Context, patience time.Duration) error {
 	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -181,8 +180,8 @@ func (f *Follower) follow(ctx context.Context, conn *pgx.Conn, well func()) erro
 	}
 }
 
-// goWithout steps over an entry that cannot be handled, after some attempts: what
-// comes after must not wait for it for ever.
+// goWithout skips an entry that cannot be handled, after some attempts: later ones must
+// not wait for it for ever.
 func (f *Follower) goWithout(ctx context.Context, conn *pgx.Conn, p Position, cause error) error {
 	if f.stuckAt != p {
 		f.stuckAt, f.failed = p, 0

@@ -18,8 +18,8 @@ type gap struct{ After, UpTo Position }
 // gaps are all of them, in order.
 type gaps []gap
 
-// past returns the position itself, or the end of the gap where it is at the beginning
-// of one or inside: no entry stands between.
+// past returns the position itself, or, if it is at the beginning of a gap or inside,
+// the end of the gap: there is no entry between.
 func (g gaps) past(p Position) Position {
 	for _, one := range g {
 		if one.After <= p && p < one.UpTo {
@@ -34,8 +34,8 @@ func (g gaps) holds(p Position) bool {
 	return slices.ContainsFunc(g, func(one gap) bool { return one.After < p && p < one.UpTo })
 }
 
-// Lost reports whether a position was told to clients by a database that has been set
-// back since: what they have learnt up to there may never have been.
+// Lost reports whether clients got a position from a database that has been set back
+// since: the entries that they have seen up to there may not exist.
 func (j *Journal) Lost(p Position) bool {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -51,7 +51,7 @@ func loadGaps(ctx context.Context, conn *pgx.Conn) (gaps, error) {
 	return list, nil
 }
 
-// Stored reads how far the journal is, for who has no journal that runs.
+// Stored reads the position of the journal, for callers without a running one.
 func Stored(ctx context.Context, from interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 },
@@ -62,11 +62,11 @@ func Stored(ctx context.Context, from interface {
 	return p, nil
 }
 
-// Skip moves the journal on to a position without entries in between: the one
-// exception to positions without gaps, for a database that was set back to an earlier
-// time. The next entry stands after the position, which has to be beyond everything
-// that clients were told before. Whoever asks by a token from the gap gets what was
-// written after it, and followers step over it. Nobody may write meanwhile.
+// Skip moves the journal on to a position without entries in between: the one exception
+// to positions without gaps, for a database that was set back to an earlier time. The
+// next entry comes after the position, which must be beyond every position that clients
+// got before. A request with a token from the gap gets the entries after it, and
+// followers skip it. Nothing may be written meanwhile.
 func Skip(ctx context.Context, tx pgx.Tx, to Position) error {
 	_, err := tx.Exec(ctx, `INSERT INTO journal_gaps (after, up_to) SELECT position, $1 FROM journal`, to)
 	if err == nil {
@@ -83,8 +83,8 @@ func Skip(ctx context.Context, tx pgx.Tx, to Position) error {
 const skipMargin Position = 1_000_000
 
 // skipLost deals with a database that has lost what it had committed, as when a replica
-// took over that was behind: positions that clients know would be given out again, to
-// other entries, which those clients would never see.
+// took over that was behind: positions that clients know would be used again, for other
+// entries, which those clients would never see.
 func (w *writer) skipLost(ctx context.Context) (to Position, err error) {
 	known := w.j.Position()
 	err = pgx.BeginFunc(ctx, w.conn, func(tx pgx.Tx) error {
@@ -106,8 +106,9 @@ func (w *writer) skipLost(ctx context.Context) (to Position, err error) {
 	return to, nil
 }
 
-// errSetBack fails the writes in whose transaction it turns out that the database was
-// set back. The writer then makes a new connection and skips what was lost.
+// errSetBack is the error of writes in whose transaction the database is found to have
+// been set back. The writer then makes a new connection and skips the positions that
+// were lost.
 func errSetBack() error {
 	return &matrix.Error{
 		Code: matrix.Unknown, Message: "The database was set back to an earlier time; try again",

@@ -23,7 +23,7 @@ const kindHandled = "handled"
 const (
 	// handledAtOnce is how many posted entries are handled at the same time.
 	handledAtOnce = 16
-	// handledLook is how often those who wait for an entry look for themselves, in case
+	// handledLook is how often a caller that waits for an entry reads its row, in case
 	// a message of another process was lost.
 	handledLook = time.Second
 )
@@ -37,16 +37,16 @@ type Posted struct {
 // Handler handles a posted entry outside of any transaction.
 type Handler func(ctx context.Context, e *Entry) error
 
-// Handle sets what is done for each entry of a kind that is posted, once it stands in
-// the log: at least once, in one process at a time, and for one topic one after the
-// other. An entry that fails is tried again later, by whatever process is there, and
-// keeps no other one waiting; so a handler must not mind being called again, or after
-// what was posted later. The work is done on the account of the first user among the
-// topics. Call Handle before Start.
+// Handle sets the handler of the posted entries of a kind. It is called for each, once
+// the entry is in the log: at least once, in one process at a time, and for one topic
+// one after the other. An entry that fails is tried again later, by any process, and
+// delays no other one; so a handler must allow for being called again, and for an entry
+// after later ones. The work is done on the account of the first user among the topics.
+// Call Handle before Start.
 func (j *Journal) Handle(kind string, do Handler) { j.handlers.do[kind] = do }
 
-// handlers do what is to be done for posted entries. Of all processes on one database
-// one leads.
+// handlers calls the handlers of posted entries. Of all processes on one database one
+// leads.
 type handlers struct {
 	j      *Journal
 	do     map[string]Handler
@@ -84,8 +84,8 @@ func (h *handlers) kinds() []string { return slices.Collect(maps.Keys(h.do)) }
 
 func (h *handlers) handles(kind string) bool { return h.do[kind] != nil }
 
-// queuePosted notes where entries that are to be handled stand in the log. They stay in
-// the outbox until then.
+// queuePosted stores the positions of posted entries. They stay in the outbox until
+// they are handled.
 func queuePosted(b *pgx.Batch, entries []*Entry) error {
 	ids, positions := make([]int64, len(entries)), make([]Position, len(entries))
 	for i, e := range entries {
@@ -97,7 +97,7 @@ func queuePosted(b *pgx.Batch, entries []*Entry) error {
 	return nil
 }
 
-// positioned is a row of the outbox that stands in the log.
+// positioned is a row of the outbox that is in the log.
 type positioned struct {
 	posted
 	Position Position
@@ -134,7 +134,8 @@ func (h *handlers) collect(rows pgx.Rows, most int) ([]*Entry, error) {
 	})
 }
 
-// readPosted reads what other processes have taken over, but for what is handled already.
+// readPosted reads the entries that other processes have taken over and that are not
+// handled yet.
 func (h *handlers) readPosted(ctx context.Context, conn *pgx.Conn, after, upTo Position, most int) ([]*Entry, error) {
 	rows, _ := conn.Query(ctx, selectPositioned+`WHERE position > $1 AND position <= $2`, after, upTo)
 	return h.collect(rows, most)
@@ -272,8 +273,8 @@ func (h *handlers) onHandled(data string) {
 var errHandledElsewhere = errors.New("another process could not do yet what follows from a change")
 
 // Settle returns when an entry that was posted, in a transaction that is committed, is
-// handled, and what its handler has committed is shown here. It returns the error of the
-// handler where that has failed, which is called again later; the context's; or 503 when
+// handled, and the handler's own commits are shown here. It returns the error of the
+// handler if that has failed, which is called again later; the context's; or 503 when
 // the journal is stopping.
 func (j *Journal) Settle(ctx context.Context, id int64) error {
 	ended := make(chan outcome, 1)
@@ -310,7 +311,7 @@ func (h *handlers) forget(id int64, ended chan<- outcome) {
 	}
 }
 
-// look looks what has become of an entry.
+// look reads whether an entry has been handled, or has failed.
 func (h *handlers) look(ctx context.Context, id int64) {
 	var failed int
 	err := h.j.pool.QueryRow(ctx, `SELECT failed FROM outbox WHERE id = $1`, id).Scan(&failed)

@@ -18,21 +18,21 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Options are the bounds of a journal. A zero takes the default.
+// Options are the bounds of a journal. Zero selects the default.
 type Options struct {
 	// WindowBytes bounds the live window; default 64 MiB.
 	WindowBytes int
-	// QueueWrites and QueueBytes bound what waits for the writer; beyond them
-	// callers get M_LIMIT_EXCEEDED. As many as QueueWrites may wait for their turn.
-	// Default 8,192 and 64 MiB.
+	// QueueWrites and QueueBytes bound the queue of the writer; beyond them callers get
+	// M_LIMIT_EXCEEDED. As many as QueueWrites may wait for their turn. Default 8,192
+	// and 64 MiB.
 	QueueWrites, QueueBytes int
 	// GroupWrites and GroupBytes bound one transaction; default 512 and 4 MiB.
 	GroupWrites, GroupBytes int
-	// Watch is how often an idle writer looks for what other processes have
-	// committed; default one second.
+	// Watch is how often an idle writer reads the commits of other processes; default
+	// one second.
 	Watch time.Duration
-	// Channel tells other processes what is committed here, and the reverse, at
-	// once; nil: they find out by looking.
+	// Channel tells other processes at once of commits here, and the reverse; nil: they
+	// read them when they look.
 	Channel *replica.Channel
 	// Limits is how many bytes callers may write by Commit; nil: as many as they like.
 	Limits *ratelimit.Limits
@@ -59,7 +59,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// groupsAtOnce is how many full groups are let into the queue: one that is being
+// groupsAtOnce is how many full groups are admitted to the queue: one that is being
 // written and one that gathers. A single caller may fill half of that.
 const groupsAtOnce = 2
 
@@ -70,8 +70,8 @@ type Journal struct {
 	metrics *metrics
 	timeout time.Duration // of one transaction, and of making a connection
 
-	// mu guards what has been committed and is shown: the position, the live
-	// window, and the observers' state, which all move together.
+	// mu guards what is shown: the position, the live window, and the observers' state,
+	// which all move together.
 	mu        sync.RWMutex
 	position  Position
 	gaps      gaps
@@ -91,16 +91,15 @@ type Journal struct {
 	done   chan struct{}
 }
 
-// Observer keeps something in memory in step with the journal. Its functions
-// are called in the order of commits, before anybody is woken or answered,
-// while readers of the journal wait: they must be quick, touch only memory, and
-// not call the journal but for Wake. If one panics, everything kept in memory is given up
-// and read anew: see Reset.
+// Observer keeps something in memory in step with the journal. Its functions are called
+// in the order of commits, before anybody is woken or answered, while readers of the
+// journal wait: they must be quick, touch only memory, and not call the journal but for
+// Wake. If one panics, everything in memory is dropped and read anew: see Reset.
 type Observer struct {
-	// Committed is told of the entries of one group, which the view shows already.
+	// Committed is called with the entries of one group, which the view shows already.
 	Committed func(v View, entries []*Entry)
-	// Reset is told that the journal has moved to a position by entries that are
-	// not known here: what is kept must be read anew.
+	// Reset is called when the journal has moved to a position by entries that are not
+	// known here: state in memory must be read anew.
 	Reset func(p Position)
 }
 
@@ -128,9 +127,9 @@ func New(pool *pgxpool.Pool, o Options) *Journal {
 	return j
 }
 
-// Add makes a table known, which has a column position. What other processes write in it
-// can then be read by its position, and the operator's doctor looks at it. Call it before
-// Start, for each table that entries name.
+// Add registers a table, which must have a column position: rows of other processes are
+// then read by it, and the operator's doctor checks it. Call Add before Start, for each
+// table that entries name.
 func (j *Journal) Add(t *Table) { j.tables = append(j.tables, t) }
 
 // Tables returns the names of the tables that hold entries, in order.
@@ -162,10 +161,10 @@ func (j *Journal) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop breaks off the handlers, refuses new writes, commits what is queued, and returns
-// when all of that has ended. If the context ends before, what is not committed by then
-// fails with 503, and Stop returns the context's error. Call it after Start has
-// returned; after a failed Start it only refuses what is queued.
+// Stop cancels the handlers, refuses new writes, commits the queued ones, and returns
+// when all of that has ended. If the context ends before, writes that are not committed
+// by then fail with 503, and Stop returns the context's error. Call it after Start has
+// returned; after a failed Start it only refuses the queued writes.
 func (j *Journal) Stop(ctx context.Context) error {
 	handlers := make(chan struct{})
 	go func() {
@@ -204,18 +203,17 @@ func (j *Journal) Position() Position {
 	return j.position
 }
 
-// Read calls f with the journal as it stands, which does not move meanwhile. f
-// must be quick, do no I/O and not call the journal: commits wait for it.
+// Read calls f with the journal as it is now; it does not move meanwhile. f must be
+// quick, do no I/O and not call the journal: commits wait for it.
 func (j *Journal) Read(f func(v View)) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	f(View{Position: j.position, w: j.window})
 }
 
-// CatchUp returns when the journal has reached the position, looking for what
-// other processes have committed if need be. M_INVALID_PARAM if there is no
-// such position yet; 503 when the journal is stopping; the error of the
-// database where that cannot tell.
+// CatchUp returns when the journal has reached the position, reading the commits of
+// other processes if need be. M_INVALID_PARAM if there is no such position yet; 503
+// when the journal is stopping; the error of the database if it cannot be asked.
 func (j *Journal) CatchUp(ctx context.Context, p Position) error {
 	if j.Position() >= p {
 		return nil
@@ -229,8 +227,8 @@ func (j *Journal) CatchUp(ctx context.Context, p Position) error {
 	return nil
 }
 
-// lookNow returns when everything that others have committed by now is shown here, and
-// what stood in the outbox, if it is asked for, is in the log.
+// lookNow returns when everything that others have committed by now is shown here, and,
+// if outbox is true, the entries of the outbox are in the log.
 func (j *Journal) lookNow(ctx context.Context, outbox bool) error {
 	looked, err := j.queue.look(outbox)
 	if err != nil {
@@ -247,7 +245,7 @@ func (j *Journal) lookNow(ctx context.Context, outbox bool) error {
 // Listen makes a listener that follows nothing yet. Close it after use.
 func (j *Journal) Listen() *Listener { return j.notifier.listen() }
 
-// Wake wakes the listeners to some topics, for what is told without an entry.
+// Wake wakes the listeners to some topics, for changes without an entry.
 func (j *Journal) Wake(topics ...Topic) {
 	if len(topics) == 0 {
 		return
@@ -259,8 +257,8 @@ func (j *Journal) Wake(topics ...Topic) {
 	j.notifier.wake(set)
 }
 
-// publish shows a committed group: first in the window and to the observers,
-// then by waking who listens.
+// publish shows a committed group: first in the window and to the observers, then by
+// waking the listeners.
 func (j *Journal) publish(entries []*Entry) {
 	topics := map[Topic]struct{}{}
 	for _, e := range entries {
@@ -279,8 +277,8 @@ func (j *Journal) publish(entries []*Entry) {
 	j.notifier.wake(topics)
 }
 
-// observe calls all observers with what is committed. It reports false when one has
-// panicked: nobody knows how far that has come, but the entries are durable.
+// observe calls all observers with a committed group. It returns false when one has
+// panicked: its state is undefined then, but the entries are durable.
 func (j *Journal) observe(v View, entries []*Entry) (ok bool) {
 	ok = true
 	for _, o := range j.observers {
@@ -309,8 +307,8 @@ func (j *Journal) forget(p Position) {
 	}
 }
 
-// guard calls what belongs to a service and turns its panic into an error, so
-// that one entry that is not understood does not end the server.
+// guard calls a function of a service and turns its panic into an error, so that one
+// entry that it cannot handle does not end the server.
 func (j *Journal) guard(what string, f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// leaderRetry is the time after which background work goes on that has failed.
+	// leaderRetry is the time after which background work that has failed goes on.
 	leaderRetry = time.Second
 	// leaderWait is how long one statement waits for the lock. While it waits it keeps
 	// dead rows from being removed, of which the journal's row leaves one for each
@@ -17,8 +17,8 @@ const (
 	leaderWait = time.Second
 )
 
-// leader is background work that one of all processes on a database does: the one that
-// holds an advisory lock, on a connection of its own, by which the work writes, too.
+// leader runs background work in one of all processes on a database: the one that holds
+// an advisory lock, on a connection of its own, by which the work writes, too.
 type leader struct {
 	j    *Journal
 	name string
@@ -35,16 +35,16 @@ func newLeader(j *Journal, name string, work func(context.Context, *pgx.Conn, fu
 	return leader{j: j, name: name, work: work, retry: leaderRetry, wait: leaderWait}
 }
 
-// Start takes up the work. Call it once, after the journal has been started. Only
-// Stop ends it.
+// Start begins the work. Call it once, after the journal has been started. Only Stop
+// ends it.
 func (l *leader) Start(ctx context.Context) {
 	ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	l.done = make(chan struct{})
 	go l.run(ctx)
 }
 
-// Stop breaks off the work, which goes on there after the next Start of a server,
-// and returns when it has ended. It does nothing where Start was not called.
+// Stop cancels the work, which the next server to start goes on with, and returns when
+// it has ended. It does nothing where Start was not called.
 func (l *leader) Stop() {
 	if l.cancel != nil {
 		l.cancel()
@@ -52,8 +52,8 @@ func (l *leader) Stop() {
 	}
 }
 
-// run leads whenever it may, and tries again after whatever goes wrong. It logs the
-// first failure only.
+// run leads whenever it may, and tries again after any error. It logs the first failure
+// only.
 func (l *leader) run(ctx context.Context) {
 	defer close(l.done)
 	failing := false
@@ -77,8 +77,8 @@ func (l *leader) run(ctx context.Context) {
 // lead waits for the lock and does the work until that fails.
 func (l *leader) lead(ctx context.Context, well func()) error {
 	config := l.j.pool.Config().ConnConfig
-	// What a crash takes back is done again, together with the position: no commit
-	// of a follower needs to wait for the disk, and keep those of senders waiting.
+	// Work that is lost in a crash is done again, as the position is lost with it: no
+	// commit of a follower needs to wait for the disk and delay those of senders.
 	config.RuntimeParams["synchronous_commit"] = "off"
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {

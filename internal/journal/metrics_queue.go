@@ -2,7 +2,7 @@ package journal
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// queueCollectors tell how much waits to be written, and how far followers have come.
+// queueCollectors returns the metrics of the queue and of the followers' positions.
 func (j *Journal) queueCollectors() []prometheus.Collector {
 	waits := func(of func(q *queue) int) func() float64 {
 		return func() float64 {
@@ -26,7 +26,7 @@ func (j *Journal) queueCollectors() []prometheus.Collector {
 	}
 }
 
-// followerCollector tells how far each follower has come.
+// followerCollector collects the position of each follower.
 type followerCollector struct {
 	j        *Journal
 	position *prometheus.Desc

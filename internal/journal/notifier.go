@@ -2,8 +2,9 @@ package journal
 
 import "sync"
 
-// notifier wakes the listeners that follow the topics of what was committed.
-// The work of a wake-up grows with those who listen, never with those who could.
+// notifier wakes the listeners that follow the topics of what was committed. The cost
+// of a wake-up grows with the listeners of its topics, never with the users who could
+// listen.
 type notifier struct {
 	mu        sync.Mutex
 	listeners map[Topic]map[*Listener]struct{}
@@ -37,7 +38,7 @@ func (l *Listener) Follow(t Topic) {
 	l.n.listeners[t][l] = struct{}{}
 }
 
-// Unfollow takes a topic away.
+// Unfollow ends the following of a topic.
 func (l *Listener) Unfollow(t Topic) {
 	l.n.mu.Lock()
 	defer l.n.mu.Unlock()
@@ -52,16 +53,16 @@ func (l *Listener) unfollow(t Topic) {
 	}
 }
 
-// Woken gives a channel that is closed at the next wake-up. Take it before
-// looking at the journal, then wait on it: no wake-up is lost between. That of
-// a closed listener is closed.
+// Woken returns a channel that is closed at the next wake-up. Call it before reading
+// the journal, then wait on the channel: no wake-up is lost between. The channel of a
+// closed listener is closed.
 func (l *Listener) Woken() <-chan struct{} {
 	l.n.mu.Lock()
 	defer l.n.mu.Unlock()
 	return l.woken
 }
 
-// Close forgets all topics and wakes whoever waits, now or later.
+// Close forgets all topics and wakes all who wait, now or later.
 func (l *Listener) Close() {
 	l.n.mu.Lock()
 	defer l.n.mu.Unlock()
@@ -90,7 +91,7 @@ func (n *notifier) wake(topics map[Topic]struct{}) {
 	}
 }
 
-// wakeAll wakes everybody: what was committed is not known.
+// wakeAll wakes all listeners: the topics of what was committed are not known.
 func (n *notifier) wakeAll() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

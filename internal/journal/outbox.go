@@ -13,8 +13,8 @@ import (
 // kindOutbox is the message of the database that something was put into the outbox.
 const kindOutbox = "outbox"
 
-// What cannot be written, or handled, is tried again after firstRetry; each further time
-// takes twice as long, up to lastRetry.
+// An entry that cannot be written, or handled, is tried again after firstRetry; the
+// delay doubles each time, up to lastRetry.
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Hour
@@ -50,7 +50,7 @@ func Post(ctx context.Context, tx pgx.Tx, kind string, topics []Topic, payload [
 	return id, nil
 }
 
-// split takes topics apart, as columns.
+// split returns topics as two columns.
 func split(topics []Topic) (rooms []RoomNID, users []string) {
 	rooms, users = []RoomNID{}, []string{} // nil would be NULL
 	for _, t := range topics {
@@ -83,8 +83,8 @@ func (p *posted) topics() []Topic {
 	return topics
 }
 
-// kinds lists what may be taken over here: what another version of the server knows is
-// left to that.
+// kinds lists the kinds that are known here: others are left to the version of the
+// server that knows them.
 func (j *Journal) kinds() []string {
 	kinds := j.handlers.kinds()
 	for _, t := range j.tables {
@@ -95,7 +95,7 @@ func (j *Journal) kinds() []string {
 	return kinds
 }
 
-// entry makes an entry of what was posted.
+// entry makes the entry of a row.
 func (j *Journal) entry(p *posted) (*Entry, error) {
 	e := &Entry{Topics: p.topics(), Size: len(p.Payload), posted: p.ID}
 	if j.handlers.handles(p.Kind) {
@@ -119,15 +119,15 @@ const (
 			SELECT *, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
 			FROM (SELECT id, kind, rooms, users, payload` + duePosts + `ORDER BY id LIMIT $2) d) d
 		WHERE bytes_before < $3 ORDER BY id`
-	// putOff lets a row that has failed wait: after $2 at first, $3 in the end.
+	// putOff delays a row that has failed: by $2 at first, by $3 at most.
 	putOff = `
 		UPDATE outbox SET failed = failed + 1, due = clock_timestamp() + least($2::interval * power(2, least(failed, 20)), $3::interval)
 		WHERE `
 	postponeDue = putOff + `id = (SELECT id` + duePosts + `ORDER BY id LIMIT 1)`
 )
 
-// takeOver writes what is due in the outbox into the log. What the database or its table
-// refuses keeps nothing else waiting, and is tried again later.
+// takeOver writes the due entries of the outbox into the log. An entry that the
+// database or its table refuses delays no other, and is tried again later.
 func (w *writer) takeOver(ctx context.Context) error {
 	kinds := w.j.kinds()
 	if len(kinds) == 0 {
@@ -168,9 +168,10 @@ func (w *writer) postpone(ctx context.Context, kinds []string) error {
 	return w.failed(ctx, err, "postpone an entry of the outbox")
 }
 
-// takeOverSome writes some entries of the outbox in one transaction, and reports whether
-// there may be more: it stops at the limit, and once they take as many bytes as a group.
-// The transaction holds the journal's row, so nobody else takes them.
+// takeOverSome writes some entries of the outbox in one transaction, and reports
+// whether there may be more: it stops at the limit, and once they have as many bytes as
+// a group. The transaction holds the journal's row, so no other process takes them
+// over.
 func (w *writer) takeOverSome(ctx context.Context, kinds []string, limit int) (more bool, err error) {
 	if err := w.ready(ctx); err != nil {
 		return false, err
@@ -219,7 +220,7 @@ func (w *writer) takeOverSome(ctx context.Context, kinds []string, limit int) (m
 	return len(entries) == limit || bytes >= w.j.o.GroupBytes, nil
 }
 
-// queueRemoval takes entries out of the outbox that now stand in tables of their own.
+// queueRemoval removes the entries from the outbox that are in tables of their own now.
 func (j *Journal) queueRemoval(b *pgx.Batch, entries []*Entry) {
 	var ids []int64
 	for _, e := range entries {

@@ -11,9 +11,9 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// queue is what waits for the writer.
+// queue has the writes that wait for the writer.
 type queue struct {
-	// filled tells the writer that there is something to do.
+	// filled signals to the writer that there is something to do.
 	filled chan struct{}
 
 	mu     sync.Mutex
@@ -21,7 +21,7 @@ type queue struct {
 	bytes  int
 	looks  []chan<- error // who wants to know what others have committed
 	outbox bool           // there may be something in the outbox
-	closed bool           // nothing is let in any more
+	closed bool           // refuses writes from now on
 }
 
 // Pending is a write on its way.
@@ -67,10 +67,9 @@ func (p *Pending) answer(err error) {
 	close(p.done)
 }
 
-// Commit waits for the turn of whoever asks for it, enqueues a write, and waits until
-// it is durable and shown. Its bytes are counted for the context's caller, who may be
-// the server itself. M_LIMIT_EXCEEDED where that is too much; errors of Turn, Enqueue
-// and Wait.
+// Commit waits for the caller's turn, enqueues a write, and waits until it is durable
+// and shown. Its bytes are counted for the context's caller, who may be the server
+// itself. M_LIMIT_EXCEEDED if these are too many; errors of Turn, Enqueue and Wait.
 func (j *Journal) Commit(ctx context.Context, w *Write) error {
 	claims, err := j.charge(ctx, w)
 	if err != nil {
@@ -101,12 +100,12 @@ func (j *Journal) commit(ctx context.Context, w *Write) error {
 	return p.Wait()
 }
 
-// Turn waits until it is the turn of the context's caller to write about so many
-// bytes. end is called when the write is answered, which lets others have theirs. Who
-// has no turn must not enqueue, so that a caller with much to write waits for himself
-// and not in front of all others. Where the order of writes matters it is that of
-// Enqueue, and it is settled after the turn has come. The context's error where that is
-// over first; 503 M_UNKNOWN or M_LIMIT_EXCEEDED where too many wait already.
+// Turn waits until it is the turn of the context's caller to write about so many bytes.
+// The caller calls end when the write is answered, which ends its turn. Only a caller
+// that has a turn may enqueue, so that one with much to write waits for itself and not
+// in front of all others. Where the order of writes matters it is that of Enqueue, and
+// must be settled after the turn has come. The context's error if that ends first; 503
+// M_UNKNOWN or M_LIMIT_EXCEEDED if too many wait already.
 func (j *Journal) Turn(ctx context.Context, bytes int) (end func(), err error) {
 	caller := matrix.Caller(ctx)
 	least := j.o.GroupBytes / j.o.GroupWrites // many small writes fill a group, too
@@ -117,10 +116,10 @@ func (j *Journal) Turn(ctx context.Context, bytes int) (end func(), err error) {
 	return func() { j.turns.Leave(caller, n) }, nil
 }
 
-// Enqueue puts a write at the end of the queue without blocking; writes are
-// committed in the order of the queue. M_LIMIT_EXCEEDED when the queue is
-// full, M_TOO_LARGE for what no empty queue would hold, 503 when the journal is
-// stopping. Only who has a turn may call it: see Turn.
+// Enqueue puts a write at the end of the queue without blocking; writes are committed
+// in the order of the queue. M_LIMIT_EXCEEDED when the queue is full, M_TOO_LARGE for a
+// write that is larger than an empty queue holds, 503 when the journal is stopping.
+// Only a caller that has a turn may call it: see Turn.
 func (j *Journal) Enqueue(w *Write) (*Pending, error) {
 	if len(w.Entries) == 0 {
 		return nil, errors.New("a write to the journal needs an entry")
@@ -162,8 +161,8 @@ func errStopping() error {
 	}
 }
 
-// look asks the writer to look for what others have committed, after it has taken over
-// what is in the outbox, if that is asked for; it answers once.
+// look asks the writer to read the commits of others, after it has taken over the
+// entries of the outbox if outbox is true; it answers once.
 func (q *queue) look(outbox bool) (<-chan error, error) {
 	looked := make(chan error, 1)
 	q.mu.Lock()
@@ -176,8 +175,8 @@ func (q *queue) look(outbox bool) (<-chan error, error) {
 	return looked, nil
 }
 
-// await returns when so many writes wait, or the time is over. Only the writer may
-// call it: it takes the signal that there is something to do.
+// await returns when so many writes wait, or the time is over. Only the writer may call
+// it: it consumes the signal that there is something to do.
 func (q *queue) await(writes int, patience time.Duration) {
 	over := time.NewTimer(patience)
 	defer over.Stop()
@@ -196,7 +195,7 @@ func (q *queue) waiting() int {
 	return len(q.writes)
 }
 
-// close lets nothing in from now on.
+// close refuses writes from now on.
 func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true
@@ -204,7 +203,7 @@ func (q *queue) close() {
 	signal(q.filled)
 }
 
-// work is what the writer does next.
+// work is the writer's next task.
 type work struct {
 	group  []*Pending
 	looks  []chan<- error
@@ -215,7 +214,7 @@ type work struct {
 
 func (w *work) empty() bool { return len(w.group) == 0 && len(w.looks) == 0 && !w.outbox }
 
-// take returns the next work: a group within the bounds, and all who want a look.
+// take returns the next work: a group within the bounds, and all requests for a look.
 func (q *queue) take(maxWrites, maxBytes int) *work {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -17,9 +17,9 @@ const (
 	kindPosition = "position"
 	// kindHurry is the message that somebody waits for the follower of that name.
 	kindHurry = "hurry"
-	// readAtOnce is how many entries of other processes are read into memory at once, and
-	// bytesAtOnce of how many bytes. A process that is further behind gives up what is in
-	// memory and goes on from there.
+	// readAtOnce is how many entries of other processes are read into memory at once,
+	// and bytesAtOnce is how many bytes. A process that is further behind drops what is
+	// in memory and goes on from the newest position.
 	readAtOnce  = 5000
 	bytesAtOnce = 8 << 20
 )
@@ -55,7 +55,8 @@ func (j *Journal) onHurry(name string) {
 	}
 }
 
-// lookSoon makes the writer look for what others have committed, and into the outbox.
+// lookSoon makes the writer read the commits of others, and the outbox if that is asked
+// for.
 func (j *Journal) lookSoon(outbox bool) {
 	_, _ = j.queue.look(outbox) // refused only while the journal stops
 }
@@ -93,8 +94,8 @@ func (w *writer) advance(ctx context.Context, upTo Position) error {
 	return nil
 }
 
-// read returns the entries in (after, upTo]. What has been overwritten since has an
-// entry without topics: its successor stands at a higher position.
+// read returns the entries in (after, upTo]. A row that has been overwritten since has
+// an entry without topics: its successor is at a higher position.
 func (w *writer) read(ctx context.Context, after, upTo Position) ([]*Entry, error) {
 	entries, most := make([]*Entry, upTo-after), bytesAtOnce
 	for _, t := range w.j.tables {

@@ -7,22 +7,22 @@ import (
 	"sync/atomic"
 )
 
-// Tick is a moment of one process in what is not durable, typing and presence: 1 at
-// first, then 2, 3, … 0 is none. It stands beside the position in the tokens of /sync.
+// Tick numbers the changes of what is not durable, typing and presence, in one process:
+// 1 at first, then 2, 3, … 0 is none. Tokens of /sync have it beside the position.
 type Tick int64
 
-// Elsewhere is the tick of who knows something, but not from this process:
-// everything that is kept here is new, and what has ended is told, too.
+// Elsewhere is the tick of a client that has answers of other processes only: all that
+// this process has is new to it, and what has ended is sent, too.
 const Elsewhere Tick = -1
 
-// Ticks counts the changes of one process. Whoever keeps something by it takes
-// Next while holding the lock that guards the thing, and readers take Now before
-// that lock: then what they see is complete up to their tick.
+// Ticks counts the changes of one process. A service that has something counted calls
+// Next while it holds the lock that guards the thing, and readers call Now before they
+// take that lock: then what they see is complete up to their tick.
 //
-// Promise: whoever has read up to a tick has seen every state that was set up to it, or
-// a newer one of the same thing. Each process has ticks of its own, and new ones after
-// a restart; a token carries those of the processes that its client has asked lately.
-// From one that it has not asked, the client gets what is kept there.
+// Promise: a reader up to a tick has seen every state that was set up to it, or a newer
+// one of the same thing. Each process has ticks of its own, and new ones after a
+// restart; a token carries those of the processes that its client has asked lately.
+// From a process that it has not asked, the client gets all that is in its memory.
 type Ticks struct {
 	instance string
 	tick     atomic.Int64
@@ -45,9 +45,9 @@ func (c *Ticks) Now() Tick { return Tick(c.tick.Load()) }
 // maxParts is how many processes a token remembers.
 const maxParts = 8
 
-// Format writes a tick as a part of a token, instance.tick, followed by those of
-// other processes that stood in the token before: a client whose requests go to
-// several processes in turn is told everything once by each, and not again.
+// Format writes a tick as a part of a token, instance.tick, followed by those of other
+// processes that were in the token before: a client whose requests go to several
+// processes in turn gets everything from each once, and not again.
 func (c *Ticks) Format(t Tick, before string) string {
 	var parts []string
 	if t != Elsewhere {
@@ -61,9 +61,9 @@ func (c *Ticks) Format(t Tick, before string) string {
 	return strings.Join(parts, "_")
 }
 
-// Parse finds the tick of this process in what Format has written, here or
-// elsewhere: 0 for who has none at all, Elsewhere for who has one of other processes
-// alone, or one that cannot be.
+// Parse finds the tick of this process in a text that Format has written, here or
+// elsewhere: 0 if there is none at all, Elsewhere if there are only those of other
+// processes, or one that cannot be.
 func (c *Ticks) Parse(text string) Tick {
 	if text == "" {
 		return 0

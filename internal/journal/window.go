@@ -5,9 +5,8 @@ import (
 	"slices"
 )
 
-// window keeps the newest entries, found by position and by topic. Its owner
-// guards it. Positions have no gaps, so the entry at position p is
-// all.entries[p-floor-1].
+// window has the newest entries, found by position and by topic. Its owner guards it.
+// Positions have no gaps, so the entry at position p is all.entries[p-floor-1].
 type window struct {
 	floor   Position // everything after the floor is here
 	all     list
@@ -26,9 +25,9 @@ type list struct {
 	gone    int // how many before entries the array may still hold
 }
 
-// dropFirst lets go of the oldest entry. What was handed out stays as it is, so
-// the place is not cleared; once more is gone than is left, what is left moves
-// to an array of its own: a quiet room must not keep a busy past in memory.
+// dropFirst drops the oldest entry. Slices that were returned stay as they are, so the
+// element is not cleared; once more is gone than is left, the rest moves to an array of
+// its own: a quiet room must not keep a busy past in memory.
 func (l *list) dropFirst() {
 	l.entries = l.entries[1:]
 	l.gone++
@@ -37,9 +36,9 @@ func (l *list) dropFirst() {
 	}
 }
 
-// add appends the entries, which follow on the last without a gap, and lets go
-// of the oldest beyond the limit. Slices handed out before stay valid: what
-// they show is never written again.
+// add appends the entries, which follow the last without a gap, and drops the oldest
+// beyond the limit. Slices returned before stay valid: their elements are never written
+// again.
 func (w *window) add(entries []*Entry) {
 	for _, e := range entries {
 		w.all.entries = append(w.all.entries, e)
@@ -81,8 +80,9 @@ func (w *window) dropFirst(t Topic) {
 	l.dropFirst()
 }
 
-// What an entry costs beside its value, at most: the struct and its place in the list
-// of all; and for each topic the topic itself, a place in its list, and one in the map.
+// The cost of an entry beside its value, at most: the struct and its element in the
+// list of all; and for each topic the topic itself, an element in its list, and one in
+// the map.
 const (
 	entryOverhead = 80
 	topicOverhead = 160
@@ -104,9 +104,9 @@ func (l *list) search(p Position) int {
 	return i
 }
 
-// View is the journal at one moment: nothing is committed while it is looked
-// at. It is valid only inside the function that it was given to; the slices of
-// entries stay valid after.
+// View is the journal at one moment: nothing is committed while it is read. It is valid
+// only inside the function that it was passed to; the slices of entries stay valid
+// after.
 type View struct {
 	// Position is the newest committed position.
 	Position Position

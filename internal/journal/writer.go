@@ -19,8 +19,8 @@ import (
 // it the writes of the group fail, and the writer starts on a new connection.
 const groupTimeout = 20 * time.Second
 
-// longCommit is the part of it after which a commit that fails has taken long: what
-// waits behind it is not tried any more.
+// longCommit is the part of the timeout after which a failed commit counts as slow: the
+// writes that wait behind it are not tried any more.
 const longCommit = 4
 
 // writer is the one goroutine of a process that writes the journal. It has a
@@ -30,7 +30,7 @@ type writer struct {
 	j     *Journal
 	conn  *pgx.Conn // nil: there is none at the moment
 	away  bool      // it was logged that there is no connection
-	first bool      // where the journal stands has not been looked up yet
+	first bool      // the journal's position has not been read yet
 }
 
 func (w *writer) run(ctx context.Context) {
@@ -61,16 +61,16 @@ func (w *writer) run(ctx context.Context) {
 		if w.look(ctx, next) {
 			w.writeGroup(ctx, next.group)
 		}
-		// Those who were just answered may have more to write: let them come
-		// first, or groups alternate between the few who were fast and the rest.
+		// Callers that were just answered may have more to write: they come first, or
+		// groups would alternate between the few fast ones and the rest.
 		runtime.Gosched()
 	}
 }
 
-// look takes over what is in the outbox and looks for what others have committed, where
-// that is to be done or there is no connection, and reports whether there is one now. If
-// not, everything that waits fails: trying again for each group would keep the last in
-// the queue waiting for as many timeouts as there are groups.
+// look takes over the entries of the outbox and reads the commits of others, if that is
+// asked for or there is no connection, and reports whether there is one now. If not,
+// all writes that wait fail: with a new attempt for each group the last would wait for
+// as many timeouts as there are groups.
 func (w *writer) look(ctx context.Context, next *work) (connected bool) {
 	var err error
 	if next.outbox {
@@ -96,8 +96,8 @@ func (w *writer) look(ctx context.Context, next *work) (connected bool) {
 // failQueue fails everything that waits.
 func (w *writer) failQueue(err error) { w.j.queue.take(math.MaxInt, math.MaxInt).fail(err) }
 
-// outcome is what callers get for an error: when the journal was told to stop
-// at once, that is why.
+// outcome returns the error for the callers: that the journal stops, if it was told to
+// stop at once.
 func (w *writer) outcome(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return errStopping()
@@ -105,10 +105,10 @@ func (w *writer) outcome(ctx context.Context, err error) error {
 	return err
 }
 
-// writeGroup writes the group and answers each of its members. A group that is
-// refused is tried again in halves, so that only the guilty fail, and one of
-// them costs the others but a few attempts. What else waits fails, too, if the
-// database does not answer in time.
+// writeGroup writes the group and answers each of its members. A group that is refused
+// is tried again in halves, so that only the bad ones fail, and one of them costs the
+// others a few attempts only. All other writes that wait fail, too, if the database
+// does not answer in time.
 func (w *writer) writeGroup(ctx context.Context, group []*Pending) {
 	if len(group) == 0 {
 		return
@@ -135,9 +135,9 @@ func (w *writer) writeGroup(ctx context.Context, group []*Pending) {
 	}
 }
 
-// isRefusal reports whether the transaction surely failed for what was in it.
-// Nothing else may be tried again: after a lost connection it could be written
-// twice.
+// isRefusal reports whether the transaction surely failed because of its contents.
+// After no other error may it be tried again: after a lost connection it could be
+// written twice.
 func isRefusal(err error) bool {
 	if err == nil || postgres.Unavailable(err) {
 		return false
@@ -165,11 +165,10 @@ func entriesOf(group []*Pending) []*Entry {
 	return entries
 }
 
-// transact writes a group in one transaction, and returns the entries that are
-// committed and the writes that the outcome is that of: without those that have turned
-// out to be stale, which were answered, and with what has come instead. A first round
-// trip takes the positions, which locks the journal's row, and a second one writes
-// everything and commits.
+// transact writes a group in one transaction, and returns the writes that the outcome
+// is for and the entries that are committed: without stale writes, which were answered,
+// and with those that replaced them. A first round trip reserves the positions, which
+// locks the journal's row, and a second one writes everything and commits.
 func (w *writer) transact(ctx context.Context, group []*Pending) (_ []*Pending, _ []*Entry, err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.j.timeout)
 	defer cancel()
@@ -232,8 +231,8 @@ func (w *writer) reserve(ctx context.Context, n int) (before Position, err error
 	return before, w.advance(ctx, before)
 }
 
-// queueGroup lets each table write its rows, tables in the order in which they
-// first appear, and adds what else belongs to the writes.
+// queueGroup queues the rows of each table, tables in the order in which they first
+// appear, and the other statements of the writes.
 func (j *Journal) queueGroup(b *pgx.Batch, group []*Pending, entries []*Entry) error {
 	var tables []*Table
 	byTable := map[*Table][]*Entry{}
@@ -263,9 +262,9 @@ func (j *Journal) queueGroup(b *pgx.Batch, group []*Pending, entries []*Entry) e
 // back, built anew.
 const rebuildPatience = 5 * time.Millisecond
 
-// replaceStale takes the stale writes out of a group and answers them. In their place
-// comes what is enqueued within a short time: while this transaction is open no
-// other process writes, so a write that is built anew now is not overtaken again.
+// replaceStale removes the stale writes from a group and answers them. Writes that are
+// enqueued within a short time replace them: while this transaction is open no other
+// process writes, so a write that is built anew now is not overtaken again.
 func (w *writer) replaceStale(group []*Pending) (fresh []*Pending, changed bool) {
 	fresh = w.j.dropStale(group)
 	stale := len(group) - len(fresh)
@@ -343,8 +342,8 @@ func (w *writer) ready(ctx context.Context) error {
 	return w.connect(ctx)
 }
 
-// connect makes a connection and looks where the journal stands: a commit whose
-// answer was lost may have succeeded, and another process may have written.
+// connect makes a connection and reads the journal's position: a commit whose answer
+// was lost may have succeeded, and another process may have written.
 func (w *writer) connect(ctx context.Context) error {
 	conn, err := pgx.ConnectConfig(ctx, w.j.pool.Config().ConnConfig)
 	if err != nil {
@@ -395,7 +394,7 @@ func (w *writer) learnGaps(ctx context.Context) error {
 	return nil
 }
 
-// catchUp looks for what others have committed, on a new connection if need be.
+// catchUp reads the commits of others, on a new connection if need be.
 func (w *writer) catchUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.j.timeout)
 	defer cancel()

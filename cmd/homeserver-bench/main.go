@@ -3,6 +3,18 @@
 // It starts the server's own program on a PostgreSQL of its own, in a temporary folder, and writes a table:
 // each figure beside its ceiling, which is measured in the same run. All of it takes some minutes, and wants
 // a machine that has nothing else to do. Names of cases are like "send/64 into one room".
+//
+// No figure stands alone. Beside each is its ceiling: what the least does that can
+// be done at all, measured in the same run, by turns where both are rates. Ratios
+// mean the same on every machine; bare milliseconds don't.
+//
+// Processor time is that of each process, as the operating system counts it. What
+// the server does in the background, after its answers, is waited for and counted
+// as well.
+//
+// A family of cases has a file of its own. Clients live in this process and speak
+// HTTP over loopback by as little code as there can be, because they take their
+// part of the same processors.
 package main
 
 import (
@@ -20,8 +32,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-
-	"homeserver/cmd/homeserver-bench/bench"
 )
 
 // Exit codes, which are those of the server's program.
@@ -34,14 +44,14 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	code := execute(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// run measures what the arguments ask for, and returns the exit code.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	b := benchmark{Options: bench.Options{Environ: withoutSettings(environ), Progress: stderr}}
+// execute measures what the arguments ask for, and returns the exit code.
+func execute(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	b := benchmark{Options: Options{Environ: withoutSettings(environ), Progress: stderr}}
 	flags := b.flags(stderr)
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return exitOK
@@ -61,7 +71,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 
 // benchmark is one run of the program.
 type benchmark struct {
-	bench.Options
+	Options
 	list                   bool
 	server, json, document string
 }
@@ -85,7 +95,7 @@ func (b *benchmark) flags(stderr io.Writer) *flag.FlagSet {
 
 func (b *benchmark) run(ctx context.Context, stdout io.Writer) (err error) {
 	if b.list {
-		_, err := fmt.Fprintln(stdout, strings.Join(bench.Names(b.Quick), "\n"))
+		_, err := fmt.Fprintln(stdout, strings.Join(caseNames(b.Quick), "\n"))
 		return err
 	}
 	if b.server == "" {
@@ -104,7 +114,7 @@ func (b *benchmark) run(ctx context.Context, stdout io.Writer) (err error) {
 		return fmt.Errorf("find the server's program: %w", err)
 	}
 	b.Program = []string{program}
-	report, err := bench.Run(ctx, b.Options)
+	report, err := measure(ctx, b.Options)
 	if err != nil {
 		return err
 	}
@@ -123,7 +133,7 @@ func build(ctx context.Context, file string) error {
 }
 
 // write puts the report into the files that were asked for.
-func (b *benchmark) write(report *bench.Report) (err error) {
+func (b *benchmark) write(report *Report) (err error) {
 	if b.json != "" {
 		content, encoding := json.MarshalIndent(report, "", "  ")
 		err = errors.Join(encoding, os.WriteFile(b.json, append(content, '\n'), 0o644)) //nolint:gosec // nothing secret

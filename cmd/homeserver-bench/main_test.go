@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"homeserver/cmd/homeserver-bench/bench"
 )
 
 // result is what came of a run of the program.
@@ -20,7 +18,7 @@ type result struct {
 func runIn(t *testing.T, environ []string, args ...string) result {
 	t.Helper()
 	var stdout, stderr strings.Builder
-	code := run(t.Context(), args, environ, &stdout, &stderr)
+	code := execute(t.Context(), args, environ, &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}
 }
 
@@ -90,7 +88,7 @@ func TestBenchMeasuresEverything(t *testing.T) {
 			}
 		}
 	}
-	if all := bench.Names(true); len(names) != len(all) {
+	if all := caseNames(true); len(names) != len(all) {
 		t.Errorf("measured %q, not all of %q", names, all)
 	}
 }

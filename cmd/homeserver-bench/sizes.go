@@ -1,0 +1,58 @@
+package main
+
+import "time"
+
+// sizes are how much a run does.
+type sizes struct {
+	// turn is how long each side of a race goes on at a time, turns how often.
+	turn  time.Duration
+	turns int
+	// rooms is how many rooms many rooms are.
+	rooms int
+	// listeners wait for messages, of which they get one in each of the rounds, and
+	// then a burst.
+	listeners, rounds, burst int
+	// readRooms is how many rooms somebody is in who reads.
+	readRooms int
+	// joins is how many users join one room, of whom the first and the last are
+	// compared.
+	joins, joinsCompared int
+	// waiting is how many requests wait while memory is looked at, and quiet the time
+	// without requests before that.
+	waiting int
+	quiet   time.Duration
+	// members and events are those of rooms that are compared, the smallest first.
+	members, events []int
+	// history is how many events are read back, kept how many messages, and how many
+	// members, are looked at on the disk, and starts how often the server starts.
+	history, kept, starts int
+}
+
+// full is for measuring: some minutes in all.
+var full = sizes{
+	turn:  time.Second,
+	turns: 3,
+	rooms: 64,
+
+	listeners: 200, rounds: 60, burst: 400,
+	readRooms: 100,
+	joins:     1000, joinsCompared: 100,
+	waiting: 1000, quiet: 3 * time.Second,
+	members: []int{10, 1000, 10_000}, events: []int{1000, 200_000},
+	history: 100_000, kept: 10_000, starts: 3,
+}
+
+// quick is for trying the benchmark out: seconds in all, and figures that mean
+// nothing.
+var quick = sizes{
+	turn:  20 * time.Millisecond,
+	turns: 1,
+	rooms: 8,
+
+	listeners: 12, rounds: 2, burst: 24,
+	readRooms: 10,
+	joins:     20, joinsCompared: 5,
+	waiting: 200, quiet: 10 * time.Millisecond,
+	members: []int{10, 20, 40}, events: []int{20, 300},
+	history: 200, kept: 100, starts: 1,
+}

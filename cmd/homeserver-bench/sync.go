@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// syncing measures /sync of somebody in many rooms.
+type syncing struct {
+	h      *house
+	users  []user // the first one reads
+	rooms  []string
+	before string // a token with one event after it
+	txn    int
+}
+
+// lazyMembers asks for those members alone who have written what is shown.
+const lazyMembers = `{"room":{"state":{"lazy_load_members":true}}}`
+
+func newSyncing(h *house) *family {
+	s := &syncing{h: h}
+	rooms := h.size.readRooms
+	return &family{
+		key: "sync", name: fmt.Sprintf("Reading what is new in %d rooms", rooms), prepare: s.prepare,
+		ceiling: "while the live window has it, whoami, which is as little as a request with a token can be; " +
+			"else one query that reads the same events from PostgreSQL, without a network between",
+		cases: []testCase{
+			{name: "nothing new", run: s.nothing},
+			{name: "one event", run: s.one},
+			{name: "everything", run: func(ctx context.Context) ([]Figure, error) {
+				return s.beside(ctx, syncPath("", "", 0), allState, s.users[0].id)
+			}},
+			{name: "everything, members lazily", run: func(ctx context.Context) ([]Figure, error) {
+				return s.beside(ctx, syncPath("", lazyMembers, 0), stateWithoutMembers, s.users[0].id)
+			}},
+			{name: "one event, older than the live window", run: s.old, restart: true},
+		},
+	}
+}
+
+// prepare makes rooms of some members with some messages, and one event that is new.
+func (s *syncing) prepare(ctx context.Context) (err error) {
+	const members, messages = 10, 10
+	if s.users, err = s.h.accounts(ctx, "reader", members); err != nil {
+		return err
+	}
+	g, making := errgroup.WithContext(ctx)
+	s.rooms = make([]string, s.h.size.readRooms)
+	for worker := range members {
+		g.Go(func() error { return s.makeRooms(making, worker, messages) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := s.h.fill(ctx, s.users, func(int) []string { return s.rooms }); err != nil {
+		return err
+	}
+	return s.newEvent(ctx)
+}
+
+// makeRooms makes the rooms of one of the members, each with messages.
+func (s *syncing) makeRooms(ctx context.Context, worker, messages int) error {
+	c, err := dial(ctx, s.h.server.address, s.users[worker].token)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	for i := worker; i < len(s.rooms); i += len(s.users) {
+		if s.rooms[i], err = c.createRoom(); err != nil {
+			return err
+		}
+		for m := range messages {
+			if _, err := c.say(s.rooms[i], fmt.Sprint(m)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// newEvent sends one message, and remembers the token before it.
+func (s *syncing) newEvent(ctx context.Context) error {
+	list, err := s.h.listeners(ctx, s.users[1:2], s.rooms[0])
+	if err != nil {
+		return err
+	}
+	defer closeListeners(list)
+	s.before = list[0].since
+	s.txn++
+	_, err = list[0].say(s.rooms[0], fmt.Sprint("new", s.txn))
+	return err
+}
+
+// nothing asks again and again when nothing is new.
+func (s *syncing) nothing(ctx context.Context) ([]Figure, error) {
+	list, err := s.h.listeners(ctx, s.users[:1], s.rooms[0])
+	if err != nil {
+		return nil, err
+	}
+	defer closeListeners(list)
+	return s.besideWhoami(ctx, list[0].since)
+}
+
+// one asks again and again from before an event that the live window has.
+func (s *syncing) one(ctx context.Context) ([]Figure, error) { return s.besideWhoami(ctx, s.before) }
+
+func (s *syncing) besideWhoami(ctx context.Context, since string) ([]Figure, error) {
+	c, err := dial(ctx, s.h.server.address, s.users[0].token)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	m, y, err := s.h.race(ctx, 1, repeat(c, syncPath(since, "", 0)), repeat(c, api+"/account/whoami"))
+	return answering(&m, &y, y.used.server), err
+}
+
+// old asks from before an event that was sent to another life of the server.
+func (s *syncing) old(ctx context.Context) ([]Figure, error) {
+	var position int64
+	if _, err := fmt.Sscanf(s.before, "s%d", &position); err != nil {
+		return nil, fmt.Errorf("read the position of %s: %w", s.before, err)
+	}
+	return s.beside(ctx, syncPath(s.before, "", 0), laterEvents, s.users[0].id, position)
+}
+
+// beside makes one request again and again, by turns with a query for the same
+// events.
+func (s *syncing) beside(ctx context.Context, path, query string, args ...any) ([]Figure, error) {
+	c, err := dial(ctx, s.h.server.address, s.users[0].token)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	m, y, err := s.h.race(ctx, 1, repeat(c, path), func(int) error { return s.h.read(ctx, query, args...) })
+	return answering(&m, &y, y.used.here), err
+}
+
+// repeat makes one request again and again on one connection.
+func repeat(c *client, path string) part {
+	return func(int) error {
+		_, err := c.do(http.MethodGet, path, "")
+		return err
+	}
+}
+
+// answering returns the figures of requests that read, beside a ceiling with its
+// processor time.
+func answering(m, y *run, ceiling time.Duration) []Figure {
+	const noise = 5 // microseconds: who takes less of PostgreSQL does not ask it at all
+	postgres := y.each(y.used.postgres)
+	if postgres < noise {
+		postgres = 0
+	}
+	return []Figure{
+		{"p50", Micros, m.percentile(50), y.percentile(50)},
+		{"p99", Micros, m.percentile(99), y.percentile(99)},
+		{"CPU of the server", Micros, m.each(m.used.server), y.each(ceiling)},
+		{"of PostgreSQL", Micros, m.each(m.used.postgres), postgres},
+	}
+}
+
+// The rooms of a user, and what of their events an answer shows.
+const (
+	roomsOfUser = `
+		WITH mine AS MATERIALIZED (
+			SELECT room_nid FROM room_state
+			WHERE type = 'm.room.member' AND state_key = $1 AND value = 'join' AND replaced_at IS NULL)`
+	allState = roomsOfUser + `
+		SELECT e.json FROM mine JOIN room_state s USING (room_nid) JOIN events e USING (event_nid)
+		WHERE s.replaced_at IS NULL` + newestEvents
+	stateWithoutMembers = roomsOfUser + `
+		SELECT e.json FROM mine JOIN room_state s USING (room_nid) JOIN events e USING (event_nid)
+		WHERE s.replaced_at IS NULL AND s.type <> 'm.room.member'` + newestEvents
+	newestEvents = `
+		UNION ALL
+		SELECT e.json FROM mine
+		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid AND place IS NOT NULL ORDER BY place DESC LIMIT 10) e`
+	laterEvents = roomsOfUser + `
+		SELECT e.json FROM mine
+		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid AND place > $2 * 1024 ORDER BY place DESC LIMIT 10) e`
+)

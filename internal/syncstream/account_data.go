@@ -25,8 +25,8 @@ func (e accountEvent) AppendJSON(dst []byte) []byte {
 	return append(event.AppendString(dst, e.typ), '}')
 }
 
-// fillAccountData reads what the user has stored since the last answer, and all
-// that there is for rooms that are new to the client.
+// fillAccountData reads what the user has stored since the last answer, and all account
+// data of rooms that are new to the client.
 func (s *Service) fillAccountData(ctx context.Context, p *plan) error {
 	var isNew []journal.RoomNID
 	if !p.initial {
@@ -59,9 +59,10 @@ func (s *Service) fillAccountData(ctx context.Context, p *plan) error {
 	return nil
 }
 
-// readItems returns what the user has stored since the last answer, and what there was for
-// some rooms before, oldest first, as far as it is wanted. The live window holds what was
-// overwritten, too. What is too much to be held at once is in the plan's moreData instead.
+// readItems returns what the user has stored since the last answer, and the older items
+// of some rooms, oldest first, as far as they are wanted. Those from the live window
+// include overwritten ones. Items that are too many to be held at once are in the
+// plan's moreData instead.
 func (s *Service) readItems(
 	ctx context.Context, p *plan, before []journal.RoomNID, wants func(nid journal.RoomNID, typ string) bool,
 ) (items []*accountdata.Item, err error) {
@@ -80,7 +81,7 @@ func (s *Service) readItems(
 	return items, nil
 }
 
-// lastOfEachKind leaves out what was overwritten.
+// lastOfEachKind leaves out overwritten items.
 func lastOfEachKind(items []*accountdata.Item) []*accountdata.Item {
 	if len(items) < 2 {
 		return items
@@ -145,8 +146,8 @@ func (p *plan) writeRoomData(ctx context.Context, w *reserve.Writer, r *room) er
 
 type appender interface{ AppendJSON(dst []byte) []byte }
 
-// writeData writes a list of account data: that of a room in some parts, and then what
-// has been read.
+// writeData writes a list of account data: that of a room in some parts, and then the
+// items that were read.
 func writeData[T appender](
 	ctx context.Context, w *reserve.Writer, parts *accountdata.Parts, nid journal.RoomNID, read []T,
 ) error {

@@ -24,7 +24,7 @@ type Answer struct {
 	stateName string // of the member that holds the state of a room
 }
 
-// newAnswer keeps the rooms of the plan in which something is new.
+// newAnswer makes the answer of the plan's rooms in which something is new.
 func (s *Service) newAnswer(p *plan, r *request) *Answer {
 	p.rooms = p.which(func(r *room) bool { return r.shown })
 	if p.byNID != nil { // some may have been added at the end
@@ -37,8 +37,8 @@ func (s *Service) newAnswer(p *plan, r *request) *Answer {
 	return &Answer{NextBatch: s.token(p.upTo, p.tickUpTo, r.Since), plan: p, service: s, stateName: name}
 }
 
-// WriteJSON writes the answer. The lists that are empty stand there all the
-// same, as clients of all ages expect.
+// WriteJSON writes the answer. Empty lists are written as well, as clients of all ages
+// expect.
 func (a *Answer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"account_data":{"events":`...)
 	if err := a.plan.writeAccountData(ctx, w); err != nil {
@@ -225,7 +225,7 @@ func (a *Answer) format(r *room) timeline.Format {
 	}
 }
 
-// writeEphemeral writes the receipts of a room and who is typing in it.
+// writeEphemeral writes the receipts of a room and the users typing in it.
 func (p *plan) writeEphemeral(ctx context.Context, w *reserve.Writer, r *room) error {
 	l := &list{w: w}
 	err := p.writeReceipts(ctx, l, r, receipts.AppendEvents)

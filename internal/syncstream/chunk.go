@@ -67,8 +67,8 @@ func (s *Service) chunk(ctx context.Context, f *following, choose roomChoice, ig
 	return c, nil
 }
 
-// fillChunk reads what the chunk shows: first the events, which may cut it off. Typing and
-// presence are then left to the next one.
+// fillChunk fills the parts of the chunk: first the events, which may cut it off.
+// Typing and presence are then left to the next one.
 func (s *Service) fillChunk(ctx context.Context, c *Chunk, oneRoom bool) error {
 	if err := s.readEvents(ctx, c); err != nil {
 		return err
@@ -163,7 +163,7 @@ func (c *Chunk) isIgnoredInvite(e *timeline.Event) bool {
 	return c.isInvite(e) && slices.Contains(c.ignored, e.Sender)
 }
 
-// readInvites reads the stripped state that goes with invites, as far as one read can
+// readInvites reads the stripped state that is added to invites, as far as one read can
 // bring it.
 func (s *Service) readInvites(ctx context.Context, c *Chunk) error {
 	at := map[journal.RoomNID]timeline.Place{}
@@ -186,8 +186,8 @@ func (s *Service) readInvites(ctx context.Context, c *Chunk) error {
 	return err
 }
 
-// WriteJSON writes the chunk: first the events of rooms in their order, then what
-// has none.
+// WriteJSON writes the chunk: first the events of rooms in their order, then the rest,
+// which has no order.
 func (c *Chunk) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"chunk":[`...)
 	l := &list{w: w}

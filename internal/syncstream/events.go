@@ -29,11 +29,11 @@ type EventsQuery struct {
 }
 
 // Stream returns what has happened after a token, waiting for it if there is nothing:
-// the events of the rooms that the user was in at the time of each, how the user's
-// own membership changed, receipts, account data, who is typing and who is online.
-// A client that goes on from the end of each answer gets each event once, in the order of
-// positions, however often the answers are asked for. M_INVALID_PARAM for a token
-// that is none; M_FORBIDDEN for a room that the user may not watch.
+// the events of the rooms that the user was in at the time of each, how the user's own
+// membership changed, receipts, account data, typing and presence. A client that goes
+// on from the end of each answer gets each event once, in the order of positions,
+// however often the answers are asked for. M_INVALID_PARAM for a text that is no token;
+// M_FORBIDDEN for a room that the user may not watch.
 func (s *Service) Stream(ctx context.Context, q EventsQuery) (*Chunk, error) {
 	// The user is shown as online before it is worked out what "now" is: one's own
 	// coming online is no news.
@@ -175,8 +175,8 @@ func (v *viewer) roomsToWatch(p *plan) ([]*room, bool) {
 }
 
 // rangesOfMember returns the places in (since, upTo] at which a user was in a room, or
-// became anything else. Later changes don't alter what it says of earlier
-// positions, so it doesn't matter at which of them an answer ends.
+// became anything else. Later changes don't alter the ranges at earlier positions, so
+// it doesn't matter at which of them an answer ends.
 func rangesOfMember(memberships timeline.Changes, since, upTo timeline.Place) []timeline.Range {
 	var shown []timeline.Range
 	for i, m := range memberships {

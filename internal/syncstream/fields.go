@@ -45,7 +45,7 @@ func (f *fields) child(name string) *fields {
 	return c
 }
 
-// weigh is about how many bytes the tree takes.
+// weigh estimates the bytes of the tree in memory.
 func (f *fields) weigh() int {
 	const structs = 350 // with a map of its own
 	if f == nil {
@@ -58,8 +58,8 @@ func (f *fields) weigh() int {
 	return bytes
 }
 
-// splitPath takes a path apart: appendices, "Dot-separated property paths". A
-// backslash before anything but a dot or a backslash stands for itself.
+// splitPath splits a path: appendices, "Dot-separated property paths". A backslash
+// before anything but a dot or a backslash stands for itself.
 func splitPath(path string) []string {
 	var names []string
 	var name strings.Builder
@@ -78,8 +78,8 @@ func splitPath(path string) []string {
 	return append(names, name.String())
 }
 
-// appendObject appends a JSON object cut down to the fields, and reports whether
-// it has any of them. What is no object has none.
+// appendObject appends a JSON object cut down to the fields, and reports whether it has
+// any of them. A value that is no object has none.
 func (f *fields) appendObject(dst, object []byte) (_ []byte, hasAny bool) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(object, &members) != nil {

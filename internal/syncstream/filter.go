@@ -38,8 +38,7 @@ const (
 	maxFilters     = 1000
 )
 
-// parseFilter reads a filter. M_NOT_JSON, M_BAD_JSON or M_INVALID_PARAM for
-// what is none.
+// parseFilter reads a filter. M_NOT_JSON, M_BAD_JSON or M_INVALID_PARAM if it is none.
 func parseFilter(definition []byte) (*Filter, error) {
 	var f Filter
 	if err := decodeFilter(definition, &f); err != nil {
@@ -120,12 +119,12 @@ func (f *Filter) lazy() bool { return f.Room.State != nil && f.Room.State.LazyLo
 // redundant reports whether members come again with each answer.
 func (f *Filter) redundant() bool { return f.Room.State != nil && f.Room.State.IncludeRedundantMembers }
 
-// storedFilter names a stored filter. What is stored under a name never changes.
+// storedFilter is the key of a stored filter. The filter of a key never changes.
 type storedFilter struct{ user, id string }
 
-// weighFilter is about how many bytes a stored filter takes when it is parsed.
+// weighFilter estimates the bytes of a parsed filter in memory.
 func weighFilter(of storedFilter, f *keptFilter) int {
-	// A text takes 16 bytes beside its own, and three in JSON.
+	// A string has 16 bytes beside its own, and three in JSON.
 	const structs, perByte = 1000, 8
 	return structs + cache.Text(of.user, of.id) + perByte*f.definition + f.fields.weigh()
 }
@@ -163,9 +162,9 @@ func (s *Service) filter(ctx context.Context, userID, given string) (*Filter, er
 	return f, err
 }
 
-// StoreFilter keeps a filter for a user and returns its ID; the same definition
-// has the same ID. Errors as for a filter that /sync is given, and M_UNKNOWN if
-// the user has too many. Client-server API, POST /user/{userId}/filter.
+// StoreFilter stores a filter for a user and returns its ID; the same definition has
+// the same ID. Errors as for a filter in a request for /sync, and M_UNKNOWN if the user
+// has too many. Client-server API, POST /user/{userId}/filter.
 func (s *Service) StoreFilter(ctx context.Context, userID string, definition json.RawMessage) (filterID string, err error) {
 	if _, err := parseFilter(definition); err != nil {
 		return "", err

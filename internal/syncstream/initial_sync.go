@@ -104,7 +104,7 @@ type roomInfo struct {
 	// plan is that of room; nil for a user who was never in it.
 	plan *plan
 	room *room
-	// history is shown to those who are in the room, or were; nil for others.
+	// history is that of the room for users who are in it, or were; nil for others.
 	history *roomHistory
 }
 
@@ -175,7 +175,7 @@ func (i *roomInfo) writeMembers(ctx context.Context, w *reserve.Writer) error {
 	return w.Pass()
 }
 
-// RoomInitialSync is one room, with those who are online in it.
+// RoomInitialSync is one room, with the presence of its members.
 type RoomInitialSync struct {
 	// Listed reports whether the room is in the published directory.
 	Listed bool
@@ -185,9 +185,10 @@ type RoomInitialSync struct {
 	now      time.Time
 }
 
-// RoomInitialSync returns a room with its state and newest messages: as it is to users who
-// are in it or where anybody may look in, as it was to a user who has left. M_FORBIDDEN for
-// others. Client-server API r0, "Room Previews", GET /rooms/{roomId}/initialSync.
+// RoomInitialSync returns a room with its state and newest messages: as it is now to
+// users who are in it or if anybody may watch it, as it was then to a user who has
+// left. M_FORBIDDEN for others. Client-server API r0, "Room Previews", GET
+// /rooms/{roomId}/initialSync.
 func (s *Service) RoomInitialSync(ctx context.Context, q InitialQuery, roomID string) (*RoomInitialSync, error) {
 	q.Archived = true
 	answer, err := s.snapshot(ctx, q, &[]string{roomID})
@@ -205,7 +206,7 @@ func (s *Service) RoomInitialSync(ctx context.Context, q InitialQuery, roomID st
 	return result, nil
 }
 
-// preview shows a room to a user who is not in it, if anybody may look in.
+// preview shows a room to a user who is not in it, if anybody may watch it.
 func (s *Service) preview(ctx context.Context, q InitialQuery, roomID string) (*RoomInitialSync, error) {
 	now := timeline.PlaceOf(s.Journal.Position())
 	access, err := s.Rooms.For(q.UserID).Peek(ctx, roomID)

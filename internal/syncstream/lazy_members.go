@@ -17,9 +17,9 @@ type lazyMembers struct {
 	seed maphash.Seed
 }
 
-// knownMember stands for a member that was sent to a device; the four texts would take
-// many times the memory. The value beside it is the token of that answer: a device that
-// comes back with an older one has not got it.
+// knownMember stands for a member that was sent to a device; the four texts would need
+// many times the memory. Its value is the token of that answer: a device that comes
+// back with an older one has not received it.
 type knownMember uint64
 
 func newLazyMembers(share int) *lazyMembers {
@@ -36,9 +36,8 @@ func (l *lazyMembers) key(p *plan, r *room, member string) knownMember {
 	return knownMember(maphash.Comparable(l.seed, sent{p.userID, p.deviceID, member, r.nid}))
 }
 
-// fillLazyMembers adds the member events of those who sent something in a timeline,
-// of the heroes, and, with a full state, of the reader; but for those whom the
-// device knows.
+// fillLazyMembers adds the member events of the senders in a timeline, of the heroes,
+// and, with a full state, of the reader; except members that the device knows.
 func (s *Service) fillLazyMembers(ctx context.Context, p *plan) error {
 	if !p.filter.lazy() {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"homeserver/internal/cache"
 )
 
-// What answers are told apart by: whether there was a token, and whether the request
-// had to wait; and whether the events all stood in the live window.
+// Labels of answers: whether there was a token, and whether the request had to wait;
+// and whether all events were in the live window.
 const (
 	kindInitial, kindIncremental, kindWaited = "initial", "incremental", "waited"
 	fromWindow, fromDatabase                 = "window", "database"

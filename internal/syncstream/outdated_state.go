@@ -9,10 +9,10 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// A timeline leaves out what the reader may not read, and goes on before it. State that
-// has changed there is shown as the state before the timeline. But where the timeline
-// shows the same entry of the state as it was before, a client would take that for what
-// it is now. Such a timeline begins after what is outdated.
+// A timeline leaves out events that the reader may not read, and goes on before them.
+// State that has changed there is shown as the state before the timeline. But if the
+// timeline shows the same entry of the state as it was before, a client would believe
+// that this is the current one. Such a timeline begins after the outdated event.
 
 // mayBeOutdated is a room whose timeline may show state that has changed since, in an event
 // that the reader may not read.
@@ -37,7 +37,7 @@ func (p *plan) mayShowOutdated(r *room, newest []*timeline.Event) bool {
 	return slices.ContainsFunc(newest, func(e *timeline.Event) bool { return e.StateKey != nil })
 }
 
-// cutOutdated sets the timelines of rooms so that they begin after what is outdated.
+// cutOutdated sets the timelines of rooms so that they begin after outdated state.
 func (s *Service) cutOutdated(ctx context.Context, list []mayBeOutdated, limit int) error {
 	var deltas []timeline.Delta
 	for _, o := range list {

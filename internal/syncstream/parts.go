@@ -5,19 +5,19 @@ import (
 	"slices"
 )
 
-// part is one kind of thing that an answer of /sync brings. What it brings stands in the
-// plan and in its rooms; functions beside fill append it as JSON.
+// part is one kind of content of an answer of /sync. fill stores it in the plan and in
+// its rooms; functions beside fill append it as JSON.
 type part struct {
 	name string
 	// after names the parts that it builds on.
 	after []string
-	// fill reads it for all rooms of the plan at once: from the live window what that
-	// holds, and the rest in one statement for each kind.
+	// fill reads it for all rooms of the plan at once: from the live window if it is
+	// there, and the rest in one statement for each kind.
 	fill func(*Service, context.Context, *plan) error
 	// isNew reports whether there is something in it, beside what belongs to rooms, that
 	// is worth answering a waiting client for.
 	isNew func(*plan) bool
-	// isNewIn reports the same of a room; such rooms stand in the answer.
+	// isNewIn reports the same of a room; such rooms are in the answer.
 	isNewIn func(*room) bool
 }
 

@@ -26,11 +26,11 @@ type plan struct {
 	stateAfter       bool // the state at the end of timelines is asked for
 	now              time.Time
 
-	// What is asked for has happened in (since, upTo]; what is not durable, in (tick, tickUpTo].
+	// The answer covers positions in (since, upTo], and ticks in (tick, tickUpTo].
 	since, upTo    journal.Position
 	tick, tickUpTo journal.Tick
-	// covered reports that the live window holds all of that; own are then the user's
-	// own entries in it.
+	// covered reports that the live window covers all of that; own has the user's own
+	// entries in it then.
 	covered bool
 	own     []*journal.Entry
 
@@ -38,7 +38,7 @@ type plan struct {
 	rooms  []*room
 	byNID  map[journal.RoomNID]*room // of rooms, as soon as it is asked for
 
-	// What concerns no room.
+	// Content that concerns no room.
 	accountData []accountEvent
 	presence    []presence.State
 	// moreData and moreReceipts are too much to be held at once, of rooms, too: they are
@@ -47,7 +47,7 @@ type plan struct {
 	moreReceipts *receipts.Parts
 }
 
-// section is the part of the answer that a room stands in.
+// section is the part of the answer that a room is in.
 type section int
 
 // The sections of rooms.
@@ -68,32 +68,32 @@ type room struct {
 	// The room is looked at in (since, upTo], and its state up to stateUpTo: as far as the
 	// user may know it.
 	since, upTo, stateUpTo timeline.Place
-	// fullState asks for all state, and not just for what is new.
+	// fullState asks for all state, and not only for changes.
 	fullState bool
 	// isNew: the room is new to the client, with all that is not its history. hasCome: the
 	// user has come in since the last answer.
 	isNew, hasCome bool
 	// stateHidden: the user was not in, and is shown no state.
 	stateHidden bool
-	// live holds the room's entries after since, where inWindow.
+	// live has the room's entries after since, where inWindow.
 	live     []*journal.Entry
 	inWindow bool
 	// ranges are the places whose events /events shows.
 	ranges []timeline.Range
-	// shown: the room stands in the answer.
+	// shown: the room is in the answer.
 	shown bool
 
-	// timeline holds the newest events that the user may see, oldest first. limited: there
-	// are older ones since the last answer; prevBatch is where they end.
+	// timeline has the newest events that the user may see, oldest first. limited:
+	// there are older ones since the last answer; prevBatch is where they end.
 	timeline  []*timeline.Event
 	limited   bool
 	prevBatch timeline.Place
 	// unchanged: the tables hold no event of the room after since.
 	unchanged bool
-	// state is the state that the timeline begins with (or, if that was asked for, ends
-	// with), as far as it is new; of a room that the user is invited to or knocks at, the
-	// stripped state. What of it was not read, because it is too much to be held at once,
-	// is read when the answer is written.
+	// state is the state at the beginning of the timeline (or, if that was asked for,
+	// at its end), as far as it is new; of a room that the user is invited to or knocks
+	// at, the stripped state. Events of it that are too many to be held at once are
+	// read when the answer is written.
 	state timeline.List
 	// inviter is the sender of the member event of a user who is invited, where that is
 	// not in state yet.
@@ -108,7 +108,7 @@ type room struct {
 	moreData, moreReceipts bool
 	// readFurther: the user has read on, be it with another device.
 	readFurther bool
-	// typing lists who is typing now, where typingChanged.
+	// typing has the users typing now, if typingChanged.
 	typing        []string
 	typingChanged bool
 	// unread counts notifications; nil unless the user is in the room.
@@ -163,7 +163,7 @@ func (p *plan) gaps() (since, upTo timeline.Place) {
 	return timeline.PlaceOf(p.since), timeline.PlaceOf(p.upTo)
 }
 
-// newRoom decides what the answer shows of a room; nil: nothing.
+// newRoom plans the content of the answer for a room; nil: none.
 func (p *plan) newRoom(st *standing) *room {
 	since, upTo := p.gaps()
 	memberships := st.Memberships.UpTo(upTo)
@@ -194,9 +194,9 @@ func (p *plan) newRoom(st *standing) *room {
 	return r
 }
 
-// planJoined plans a room that the user is in. A user who has come in since the last
-// answer gets the whole state; and, without having been in at the time of the last
-// answer, history from before it.
+// planJoined plans a room that the user is in. A user who has joined since the last
+// answer gets the whole state; and, if not in the room at the time of the last answer,
+// history from before it.
 func (p *plan) planJoined(r *room, memberships timeline.Changes) {
 	r.stateUpTo = r.upTo
 	r.fullState = p.fullState
@@ -207,9 +207,9 @@ func (p *plan) planJoined(r *room, memberships timeline.Changes) {
 	r.membersChanged = r.fullState
 }
 
-// planLeft plans a room that the user is out of. A user who was in it since the last
-// answer gets the rest, until the end; others just hear how their own membership
-// has changed, and nothing of the state.
+// planLeft plans a room that the user has left. A user who was in it since the last
+// answer gets the rest, until the end; others get only the changes of their own
+// membership, and nothing of the state.
 func (p *plan) planLeft(r *room, memberships timeline.Changes) {
 	r.stateUpTo = memberships.LeftAt()
 	r.fullState = p.fullState
@@ -220,7 +220,7 @@ func (p *plan) planLeft(r *room, memberships timeline.Changes) {
 	r.stateHidden = r.stateUpTo == 0 || r.stateUpTo <= since && !r.fullState
 }
 
-// reopen looks further back than the last answer, unless the user was in the room
+// reopen moves the beginning to before the last answer, unless the user was in the room
 // then; it reports whether it does.
 func (r *room) reopen(memberships timeline.Changes) bool {
 	if memberships.UpTo(r.since).Last().Value == event.Join {
@@ -241,9 +241,9 @@ func (p *plan) planned(nid journal.RoomNID) *room {
 	return p.byNID[nid]
 }
 
-// room returns a room of the plan. Where nothing has happened in its history but the user
-// is in it, it comes into the plan with what is not its history. It returns nil if the
-// answer does not show the room.
+// room returns a room of the plan. If there are no new events but the user is in it, it
+// joins the plan for its other parts. It returns nil if the answer does not show the
+// room.
 func (p *plan) room(nid journal.RoomNID) *room {
 	if r := p.planned(nid); r != nil {
 		return r
@@ -271,7 +271,7 @@ func (p *plan) isJoined(nid journal.RoomNID) bool {
 	return p.joinedRoom(nid) != nil
 }
 
-// joinedRoom returns how the user stands to a room that they are in; else nil.
+// joinedRoom returns the user's standing in a room that the user is in; else nil.
 func (p *plan) joinedRoom(nid journal.RoomNID) *standing {
 	if p.viewer == nil {
 		return nil
@@ -285,7 +285,7 @@ func (p *plan) joinedRoom(nid journal.RoomNID) *standing {
 	return p.viewer.rooms[i]
 }
 
-// which returns the rooms of the plan that a condition holds for.
+// which returns the rooms of the plan for which a condition is true.
 func (p *plan) which(holds func(r *room) bool) []*room {
 	var list []*room
 	for _, r := range p.rooms {

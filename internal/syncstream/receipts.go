@@ -61,8 +61,8 @@ func (p *plan) addLiveReceipt(r *room, entry *journal.Entry) {
 	}
 }
 
-// addReceipt adds a receipt, unless the filter or the list of ignored users keeps it
-// out. That the reader has read on changes the counts in any case.
+// addReceipt adds a receipt, unless the filter or the list of ignored users excludes
+// it. A receipt of the reader changes the counts in any case.
 func (p *plan) addReceipt(r *room, receipt *receipts.Receipt) {
 	r.readFurther = r.readFurther || receipt.UserID == p.userID
 	if p.wantsReceipt(r, receipt) {

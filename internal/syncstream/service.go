@@ -16,7 +16,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// Options is what a Service is made of. All of it is needed but the last two.
+// Options has all that a Service needs. Only the last two may be missing.
 type Options struct {
 	Pool     *pgxpool.Pool
 	Journal  *journal.Journal
@@ -28,14 +28,15 @@ type Options struct {
 	Presence *presence.Service
 	// Ticks is the clock that typing and presence go by.
 	Ticks *journal.Ticks
-	// Shares is what caches may hold.
+	// Shares bounds the caches.
 	Shares Shares
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
 }
 
-// Shares is how many bytes it may take in memory how users stand to rooms, which members
-// their devices know, and their filters; 0: [cache.UsualShare].
+// Shares are the bytes that may be used in memory for the standing of users in rooms,
+// for the members that their devices know, and for their filters; 0:
+// [cache.UsualShare].
 type Shares struct{ Viewers, Members, Filters int }
 
 // Service answers /sync. Its methods may be called concurrently.

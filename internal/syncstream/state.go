@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// fillState reads the state that goes with the timelines: all of it, or what has changed.
+// fillState reads the state that belongs to the timelines: all of it, or its changes.
 func (s *Service) fillState(ctx context.Context, p *plan) error {
 	if err := s.readFullState(ctx, p, p.which(func(r *room) bool { return r.fullState && p.showsState(r) })); err != nil {
 		return err
@@ -19,7 +19,7 @@ func (s *Service) fillState(ctx context.Context, p *plan) error {
 	return s.fillStateChanges(ctx, p)
 }
 
-// stateAt is the place of the state that goes with the timeline.
+// stateAt is the place of the state that belongs to the timeline.
 func (p *plan) stateAt(r *room) timeline.Place {
 	if p.stateAfter {
 		return r.stateUpTo
@@ -32,9 +32,9 @@ func (p *plan) showsState(r *room) bool {
 	return r.hasTimeline() && !r.stateHidden && p.filter.Room.State.WantsRoom(r.id)
 }
 
-// readFullState reads the state that the timelines of rooms begin with; and what has
-// changed since and does not stand in the timeline, kept out by the filter or because the
-// reader may not read it.
+// readFullState reads the state at the beginning of the timelines of rooms; and later
+// changes that are not in the timeline, excluded by the filter or because the reader
+// may not read them.
 func (s *Service) readFullState(ctx context.Context, p *plan, full []*room) error {
 	if len(full) == 0 {
 		return nil
@@ -72,10 +72,9 @@ func (s *Service) readFullState(ctx context.Context, p *plan, full []*room) erro
 	return err
 }
 
-// fillStateChanges reads the state that changed since the last answer and does
-// not stand in the timeline: in a gap, kept out by the filter, or in a stretch that
-// the reader may not read. Where that is too much to be held at once, it reads the whole
-// state.
+// fillStateChanges reads the state that changed since the last answer and is not in the
+// timeline: in a gap, excluded by the filter, or in a range that the reader may not
+// read. Where that is too much to be held at once, it reads the whole state.
 func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
 	var changed, full []*room
 	var deltas []timeline.Delta
@@ -129,9 +128,9 @@ func (r *room) liveState(since timeline.Place) []*timeline.Event {
 	return events
 }
 
-// setStateChanges takes the state events since the last answer, oldest first. Of
-// each state entry it takes what it is in the end, unless the timeline shows that:
-// then what it was when the timeline begins.
+// setStateChanges sets the state from the state events since the last answer, oldest
+// first. Of each entry it has the last event, unless the timeline shows that: then the
+// last before the timeline.
 func (p *plan) setStateChanges(r *room, changes []*timeline.Event) {
 	if len(changes) == 0 {
 		return
@@ -163,7 +162,7 @@ func stateKey(e *timeline.Event) event.StateKey {
 	return event.StateKey{Type: e.Type, Key: *e.StateKey}
 }
 
-// shows reports whether the timeline holds an event, be it another copy.
+// shows reports whether the timeline has an event, be it another copy.
 func (r *room) shows(e *timeline.Event) bool {
 	_, ok := slices.BinarySearchFunc(r.timeline, e.Place, func(t *timeline.Event, p timeline.Place) int {
 		return cmp.Compare(t.Place, p)

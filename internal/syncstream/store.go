@@ -49,8 +49,7 @@ func (s *Service) loadFilter(ctx context.Context, userID string, id int64) (defi
 	return definition, nil
 }
 
-// Erase deletes the filters of a user who cannot log in any more and wants to be
-// forgotten.
+// Erase deletes the filters of a user who is deactivated and is to be erased.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	if _, err := s.Pool.Exec(ctx, `DELETE FROM filters WHERE user_id = $1`, userID); err != nil {
 		return fmt.Errorf("erase the filters of %s: %w", userID, err)
@@ -58,7 +57,7 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	return nil
 }
 
-// Checks are what is to be right about stored filters, for the operator's doctor.
+// Checks returns the checks of stored filters, for the operator's doctor.
 func (*Service) Checks() []doctor.Check {
 	return []doctor.Check{doctor.Orphans("Filters: their users", "filters", "user_id", "accounts", "user_id").Check()}
 }

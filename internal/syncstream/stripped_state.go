@@ -38,8 +38,8 @@ func (s *Service) fillStripped(ctx context.Context, p *plan) error {
 	return nil
 }
 
-// isIgnoredInvite reports whether a room is one that somebody invites to whom the
-// user ignores: client-server API, "Ignoring Users".
+// isIgnoredInvite reports whether the user is invited to a room by an ignored user:
+// client-server API, "Ignoring Users".
 func (p *plan) isIgnoredInvite(r *room) bool {
 	if r.section != invited {
 		return false

@@ -38,9 +38,9 @@ type member struct {
 	user string
 }
 
-// fillMembersChanged notes in which rooms somebody has come or gone since the last answer.
-// A user who has only changed their profile counts in the summary as before: that ends no wait
-// if the filter keeps the event out, and costs no query for each member who waits.
+// fillMembersChanged notes the rooms whose members have changed since the last answer.
+// A change of a profile alone does not change the summary: it ends no wait if the
+// filter excludes the event, and costs no query for each member who waits.
 func (s *Service) fillMembersChanged(ctx context.Context, changed []*room, events map[journal.RoomNID]timeline.List) error {
 	before, after := map[member]string{}, map[member]string{}
 	var missing []timeline.MemberAt

@@ -114,14 +114,14 @@ func (s *Service) wait(ctx context.Context, woken <-chan struct{}, deadline <-ch
 	return false, nil
 }
 
-// request is a query with what has been worked out of it.
+// request is a query with the values derived from it.
 type request struct {
 	Query
 	filter  *Filter
 	initial bool
 	waited  bool             // there was nothing new at first
 	since   journal.Position // 0 if initial
-	tick    journal.Tick     // what is not durable is known up to here; 0: not at all
+	tick    journal.Tick     // ticks are known up to here; 0: none
 }
 
 func (r *request) immediate() bool { return r.initial || r.FullState || r.Timeout <= 0 }
@@ -136,11 +136,11 @@ func (s *Service) resume(ctx context.Context, r *request) error {
 		return err
 	}
 	r.tick = s.Ticks.Parse(tickOf(r.Since))
-	r.FullState = r.FullState || s.Journal.Lost(r.since) // what the client knows of the state may never have been
+	r.FullState = r.FullState || s.Journal.Lost(r.since) // the state that the client has may not exist
 	return s.Journal.CatchUp(ctx, r.since)
 }
 
-// answer works out what is new as of now, or returns nil if the viewer is gone.
+// answer returns what is new as of now; nil if the viewer is gone.
 func (s *Service) answer(ctx context.Context, v *viewer, r *request) (*Answer, error) {
 	var p *plan
 	tick := s.Ticks.Now()

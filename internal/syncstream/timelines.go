@@ -61,12 +61,12 @@ func (r *room) newest(filter *timeline.EventFilter, most int) []*timeline.Event 
 	return events
 }
 
-// setTimeline takes the newest events, newest first; one more than the limit, or that
-// some were left, means that there are older ones. The timeline begins after a place,
-// and all before it is a gap. A room that the user has just come into counts as having
-// older events: clients know from other servers that they have to ask for its history. A
-// user who sees nothing of the room but how their own membership changed is shown a
-// timeline that is not limited: history is not for them.
+// setTimeline sets the timeline from the newest events, newest first; if there is one
+// more than the limit, or some were left, there are older ones. The timeline begins
+// after a place, and all before it is a gap. A room that the user has just joined
+// counts as having older events: clients know from other servers that they have to ask
+// for its history. The timeline of a user who sees only changes of their own membership
+// is not limited: that user may read no history.
 func (r *room) setTimeline(list timeline.List, limit int, after timeline.Place) {
 	newest, shown := list.Events, 0
 	for shown < min(limit, len(newest)) && newest[shown].Place > after {

@@ -25,10 +25,10 @@ func FormatToken(p journal.Position) string {
 // FormatPlace writes the token of the gap after a place of a room.
 func FormatPlace(p timeline.Place) string { return FormatToken(p.Position()) }
 
-// ParseToken reads a token, or the position in one of /sync, behind which stands
-// how far what is not durable is known, of each process that the client has asked:
-// s<position>_<instance>.<tick>_<instance>.<tick>…
-// M_INVALID_PARAM for what this server never writes.
+// ParseToken reads a token, or the position in one of /sync, which is followed by the
+// ticks of each process that the client has asked:
+// s<position>_<instance>.<tick>_<instance>.<tick>… M_INVALID_PARAM for a text that this
+// server never writes.
 func ParseToken(token string) (journal.Position, error) {
 	durable, rest, more := strings.Cut(token, "_")
 	digits, ok := strings.CutPrefix(durable, "s")
@@ -49,13 +49,13 @@ func (s *Service) token(p journal.Position, tick journal.Tick, before string) st
 	return token
 }
 
-// tickOf returns the part of a token that says how far what is not durable is known.
+// tickOf returns the part of a token that has the ticks.
 func tickOf(token string) string {
 	_, tick, _ := strings.Cut(token, "_")
 	return tick
 }
 
-// areTicks reports whether the text may be what Clock.Format writes.
+// areTicks reports whether the text may be written by Ticks.Format.
 func areTicks(text string) bool {
 	if len(text) > maxTickBytes {
 		return false

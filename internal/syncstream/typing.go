@@ -10,8 +10,8 @@ import (
 // typeTyping is the type of the event that shows who is typing.
 const typeTyping = "m.typing"
 
-// fillTyping reads who is typing where that has changed since the last answer, and in
-// rooms that are new to the client.
+// fillTyping reads the users typing in rooms where that has changed since the last
+// answer, and in rooms that are new to the client.
 func (s *Service) fillTyping(_ context.Context, p *plan) error {
 	if !p.ephemeralChanged() {
 		return nil
@@ -28,7 +28,7 @@ func (s *Service) fillTyping(_ context.Context, p *plan) error {
 	return nil
 }
 
-// ephemeralChanged reports whether what is not durable may have changed since the last
+// ephemeralChanged reports whether typing or presence may have changed since the last
 // answer, or be new to the client with a room.
 func (p *plan) ephemeralChanged() bool {
 	return p.tick <= 0 || p.tickUpTo > p.tick || p.hasNewRooms()
@@ -39,7 +39,7 @@ func (p *plan) hasNewRooms() bool {
 	return slices.ContainsFunc(p.rooms, func(r *room) bool { return r.isNew && r.section == joined })
 }
 
-// addTyping adds who is typing in a room; that nobody is, only where that is news.
+// addTyping adds the users typing in a room; an empty list only if evenNobody is true.
 func (p *plan) addTyping(r *room, users []string, evenNobody bool) {
 	if len(p.ignored) > 0 {
 		users = slices.DeleteFunc(slices.Clone(users), p.ignores)
@@ -56,8 +56,8 @@ func appendTypingIn(dst []byte, roomID string, users []string) []byte {
 	return appendRoomID(typing.AppendJSON(dst, users), roomID)
 }
 
-// writeEphemeralIn adds the receipts of a room and who is typing in it to a list, with
-// their room_id.
+// writeEphemeralIn adds the receipts of a room and the users typing in it to a list,
+// with their room_id.
 func (p *plan) writeEphemeralIn(ctx context.Context, l *list, r *room) error {
 	err := p.writeReceiptsIn(ctx, l, r)
 	if err != nil || !r.typingChanged {

@@ -54,10 +54,10 @@ type Runner func(sender, i int) error
 // laps is how often the two take turns, so that neither has the better moment.
 const laps = 4
 
-// Race lets so many senders do b.N parts each of two things by turns, and
-// reports the rates of both in parts per second, and their ratio; also the ratio
-// of the median latencies, which says more for a lone sender. The benchmark's
-// own time is that of the first.
+// Race lets so many senders do b.N parts each of two things by turns, and reports the
+// rates of both in parts per second, and their ratio; also the ratio of the median
+// latencies, which is more telling for a lone sender. The benchmark's own time is that
+// of the first.
 func Race(b *testing.B, senders int, measured, yardstick Runner) {
 	b.Helper()
 	var m, y result

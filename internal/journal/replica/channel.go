@@ -16,15 +16,16 @@ import (
 const (
 	// channelName is the channel of PostgreSQL. Each database has its own of that name.
 	channelName = "homeserver"
-	// signEvery is how often a process gives a sign of life, and peerFor how long it
-	// counts as there after the last.
+	// signEvery is how often a process sends a sign of life, and peerFor is how long it
+	// counts as running after the last one.
 	signEvery = 10 * time.Second
 	peerFor   = 35 * time.Second
 	// retryAfter is the pause before a lost connection is made again.
 	retryAfter = time.Second
 	// maxPeers bounds the processes that are remembered.
 	maxPeers = 1000
-	// outboxMessages bounds what waits to be sent, sendAtOnce what goes in one statement.
+	// outboxMessages bounds the messages that wait to be sent, sendAtOnce those in one
+	// statement.
 	outboxMessages = 4096
 	sendAtOnce     = 256
 )
@@ -40,7 +41,8 @@ const (
 	kindHere  = "here"
 )
 
-// database is the sender of what triggers of the database tell everybody.
+// database is the sender of messages that triggers of the database send to all
+// processes.
 const database = "-"
 
 // Channel is one process's end. Its methods may be called concurrently, unless
@@ -63,8 +65,8 @@ type Channel struct {
 	ended  sync.WaitGroup
 }
 
-// New makes a channel on a database. Until Start it hears nothing; what is told in
-// transactions is told all the same, as by the commands of an operator.
+// New makes a channel on a database. Until Start it receives nothing; messages in
+// transactions are sent without it, as by the commands of an operator.
 func New(pool *pgxpool.Pool, log *slog.Logger) *Channel {
 	return &Channel{
 		pool: pool, log: log, instance: strings.ToLower(rand.Text()[:8]),
@@ -72,9 +74,9 @@ func New(pool *pgxpool.Pool, log *slog.Logger) *Channel {
 	}
 }
 
-// Handle sets who is told of the messages of a kind, a word, that other processes
-// or triggers of the database send. f is called for one message after the other: it must be quick and do no
-// I/O. Call it before Start.
+// Handle sets the function for messages of a kind, a word, of other processes or
+// triggers of the database. f is called for one message after the other: it must be
+// quick and do no I/O. Call it before Start.
 func (c *Channel) Handle(kind string, f func(data string)) { c.handlers[kind] = f }
 
 // OnMissed adds a function that is called when messages may have been missed: as
@@ -82,9 +84,9 @@ func (c *Channel) Handle(kind string, f func(data string)) { c.handlers[kind] = 
 // It must be quick. Call OnMissed before Start.
 func (c *Channel) OnMissed(f func()) { c.missed = append(c.missed, f) }
 
-// OnJoined adds a function that is called when another process begins to listen,
-// which knows nothing yet of what is kept in memory alone. It must be quick. Call
-// OnJoined before Start.
+// OnJoined adds a function that is called when another process begins to listen, which
+// does not have yet what is in memory alone. It must be quick. Call OnJoined before
+// Start.
 func (c *Channel) OnJoined(f func()) { c.joined = append(c.joined, f) }
 
 // Start begins to listen and to send, until Stop. The context is for the start alone.
@@ -121,8 +123,8 @@ func (c *Channel) Alone() bool {
 	return c.listening
 }
 
-// Send tells the other processes something of at most MaxData bytes. It is dropped
-// where there are none, or too much waits.
+// Send sends a message of at most MaxData bytes to the other processes. It is dropped
+// if there are none, or if too many messages wait.
 func (c *Channel) Send(kind, data string) {
 	if c.Alone() {
 		return

@@ -60,7 +60,7 @@ func (c *Channel) reconnect(ctx context.Context) *pgx.Conn {
 	}
 }
 
-// hear hands out what is heard on one connection, until that is lost.
+// hear calls the handlers for messages on one connection, until that is lost.
 func (c *Channel) hear(ctx context.Context, conn *pgx.Conn) error {
 	c.setListening(true)
 	c.post(kindHello, "")
@@ -104,8 +104,8 @@ func (c *Channel) heard(message string) {
 	}
 }
 
-// met notes that another process is there. One that is only telling, such as a
-// command of the operator, counts as there for a while, too.
+// met notes that another process runs. One that only sends, such as a command of the
+// operator, counts as running for a while, too.
 func (c *Channel) met(instance string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 // testConfig returns the configuration of a server on free ports of loopback, with a data folder and a
 // database of its own.
-func testConfig(t *testing.T) *config.Config {
+func testConfig(t testing.TB) *config.Config {
 	t.Helper()
 	cfg := config.Default()
 	cfg.DataDir = t.TempDir()
@@ -36,7 +36,7 @@ func mustStart(t *testing.T, cfg *config.Config) *Server {
 	return s
 }
 
-func shutDown(t *testing.T, s *Server) {
+func shutDown(t testing.TB, s *Server) {
 	t.Helper()
 	ctx, cancel := contextFor(time.Minute)
 	defer cancel()

@@ -21,7 +21,7 @@ import (
 )
 
 // clientAt returns a client for one listener of a server, which verifies its certificate.
-func clientAt(t *testing.T, s *Server, i int) *matrixtest.Client {
+func clientAt(t testing.TB, s *Server, i int) *matrixtest.Client {
 	t.Helper()
 	transport := &http.Transport{ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)

@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/auth"
 	"homeserver/internal/server/config"
 )
 
@@ -27,38 +27,58 @@ import (
 // a bare handler of net/http that answers the same bytes. DESIGN allows half as much
 // again.
 func BenchmarkVersions(b *testing.B) {
-	cfg := config.Default()
-	cfg.DataDir = b.TempDir()
-	cfg.Database.URL = config.Secret(postgrestest.URL(b))
+	benchmarkBesideBare(b, startForBenchmark(b), "/_matrix/client/versions", "")
+}
+
+// BenchmarkWhoami is the same with an access token, which is all that the endpoint looks at.
+func BenchmarkWhoami(b *testing.B) {
+	s := startForBenchmark(b, auth.NewAccount{Username: "alice", Password: "password"})
+	benchmarkBesideBare(b, s, "/_matrix/client/v3/account/whoami", clientAt(b, s, 0).Login("alice", "password").Token)
+}
+
+// startForBenchmark starts a server that logs into a file.
+func startForBenchmark(b *testing.B, accounts ...auth.NewAccount) *Server {
+	b.Helper()
+	cfg := testConfig(b)
 	cfg.Listen = []config.Listener{{Address: "127.0.0.1:0"}}
+	cfg.RateLimits.Enabled = true
 	cfg.RateLimits.Requests = config.Rate{PerSecond: 1e9, Burst: 1e9}
-	lines, err := os.Create(filepath.Join(b.TempDir(), "log"))
+	file, err := os.Create(filepath.Join(b.TempDir(), "log"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := Start(b.Context(), cfg, slog.New(slog.NewTextHandler(lines, nil)))
+	s, err := Start(b.Context(), cfg, slog.New(slog.NewTextHandler(file, nil)), accounts...)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		ctx, cancel := contextFor(time.Minute)
-		defer cancel()
-		_ = s.Shutdown(ctx)
-	})
-	answer := httptest.NewRecorder()
-	s.Handler().ServeHTTP(answer, httptest.NewRequestWithContext(b.Context(), "GET", "/_matrix/client/versions", nil))
-	body := answer.Body.Bytes()
+	b.Cleanup(func() { shutDown(b, s) })
+	return s
+}
+
+// benchmarkBesideBare asks a server and a bare handler by turns, since the machine has
+// other things to do, too.
+func benchmarkBesideBare(b *testing.B, s *Server, path, token string) {
+	b.Helper()
+	c := clientAt(b, s, 0)
+	c.Token = token
+	body := c.Do("GET", path, nil).OK().Body
 	bare := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		_, _ = w.Write(body)
 	}))
 	b.Cleanup(bare.Close)
+	request := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n"
+	if token != "" {
+		request += "Authorization: Bearer " + token + "\r\n"
+	}
+	request += "\r\n"
 	var own, least time.Duration
 	b.ReportAllocs()
-	for done := 0; done < b.N; done += batch { // by turns, since the machine has other things to do, too
-		least += processorTime(b, bare.Listener.Addr().String(), body)
-		own += processorTime(b, s.Addresses()[0].Address, body)
+	b.ResetTimer()
+	for done := 0; done < b.N; done += batch {
+		least += processorTime(b, bare.Listener.Addr().String(), []byte(request), body)
+		own += processorTime(b, s.Addresses()[0].Address, []byte(request), body)
 	}
 	requests := (b.N + batch - 1) / batch * batch
 	b.ReportMetric(float64(own.Nanoseconds())/1e3/float64(requests), "µs/request")
@@ -73,8 +93,7 @@ const (
 
 // processorTime is what a batch of requests costs this process, without its clients,
 // whose threads do nothing else.
-func processorTime(b *testing.B, address string, body []byte) time.Duration {
-	request := []byte("GET /_matrix/client/versions HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n\r\n")
+func processorTime(b *testing.B, address string, request, body []byte) time.Duration {
 	to, err := net.ResolveTCPAddr("tcp4", address)
 	if err != nil {
 		b.Fatal(err)

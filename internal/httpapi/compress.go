@@ -11,10 +11,6 @@ import (
 // minCompressed is the length from which answers are compressed.
 const minCompressed = 1 << 10
 
-// varyEncoding is the value of the header Vary of all answers: the longer ones depend
-// on what encodings the client accepts.
-var varyEncoding = []string{"Accept-Encoding"}
-
 // newCompress makes what compresses answers, at the fastest level: an answer is
 // compressed once and read once, and the machine has better things to do. No zstd: its
 // encoders hold megabytes.

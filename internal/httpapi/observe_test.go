@@ -59,6 +59,19 @@ func TestEveryAnswerHasTheCommonHeaders(t *testing.T) {
 		if answer.Header.Get("X-Request-Id") == "" {
 			t.Errorf("%s %s: no request ID", test.method, test.path)
 		}
+		if age := answer.Header.Get("Access-Control-Max-Age"); (age == "86400") != (test.method == "OPTIONS") {
+			t.Errorf("%s %s: Access-Control-Max-Age is %q", test.method, test.path, age)
+		}
+	}
+}
+
+// A map that holds more than eight grows to twice the size, in net/http's copy too.
+func TestShortAnswersHaveNoMoreHeadersThanASmallMapHolds(t *testing.T) {
+	t.Parallel()
+	answer := httptest.NewRecorder()
+	newBench(t, Options{}).handle(t, get("/ok", ok)).ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), "GET", "/ok", nil))
+	if headers := answer.Header(); len(headers) > 8 {
+		t.Errorf("%d headers: %v", len(headers), headers)
 	}
 }
 

@@ -217,16 +217,15 @@ var contentTypeJSON = []string{"application/json"}
 const pieceBytes = 64 << 10
 
 // write sends a whole answer, within a time that allows for a bad line but not
-// for a reader that has stalled.
+// for a reader that has stalled. Of a short one, which is the same for whatever
+// encodings the client accepts, net/http finds the length.
 func (e *Engine) write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
-	h := w.Header()
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	if len(body) >= minCompressed {
-		e.compressed(w, r, func(w http.ResponseWriter) { e.send(w, r, status, body) })
+	if len(body) < minCompressed {
+		e.send(w, r, status, body)
 		return
 	}
-	h["Vary"] = varyEncoding
-	e.send(w, r, status, body)
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	e.compressed(w, r, func(w http.ResponseWriter) { e.send(w, r, status, body) })
 }
 
 func (e *Engine) send(w http.ResponseWriter, r *http.Request, status int, body []byte) {

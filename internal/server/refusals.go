@@ -120,7 +120,7 @@ func (c *plainConn) Write(p []byte) (int, error) {
 // learns of the error only if it gets that.
 func (c *plainConn) refusal(answer []byte) []byte {
 	if c.preflight.Load() {
-		return wireAnswer(http.StatusNoContent, nil, nil)
+		return wireAnswer(http.StatusNoContent, nil, http.Header{"Access-Control-Max-Age": {httpapi.PreflightMaxAge}})
 	}
 	switch status := statusOf(answer); status {
 	case http.StatusBadRequest:

@@ -30,6 +30,7 @@ import (
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/safehttp"
+	"homeserver/internal/server"
 	"homeserver/internal/syncstream"
 )
 
@@ -39,12 +40,12 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 const sharedSecret = "correct horse"
 
 // services are real ones on a database of the test's own.
-func services(t testing.TB) Options { return servicesOn(t, postgrestest.New(t)) }
+func services(t testing.TB) server.APIOptions { return servicesOn(t, postgrestest.New(t)) }
 
 // servicesOn wires the services together like the server does. They stop with the
 // test: first what waits, then what writes. Addresses can be proved where a change
 // says how.
-func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Options)) Options {
+func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Options)) server.APIOptions {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	addresses := threepid.Options{
@@ -101,7 +102,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		stream.Release()
 		files.Stop()
 	})
-	return Options{
+	return server.APIOptions{
 		Services: client.Services{
 			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Stream: stream, Media: files, Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online,
@@ -120,11 +121,14 @@ func newServer(t testing.TB) *matrixtest.Client {
 	return matrixtest.New(t, newAPI(t, services(t)).Handler())
 }
 
-func newAPI(t testing.TB, opts Options) *API {
+func newAPI(t testing.TB, opts server.APIOptions) *server.API {
 	t.Helper()
-	a, err := New(opts)
+	a, err := server.NewAPI(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
+
+// routes is the route table of the server.
+func routes() []httpapi.Route { return server.Routes(server.APIOptions{}) }

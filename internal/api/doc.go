@@ -1,7 +1,7 @@
 // Package api is the endpoints of the server and nothing else: routes, decoding,
 // encoding. No SQL and no rule of Matrix lives here, and what all endpoints have in
-// common is in internal/httpapi. This package puts their tables together, and has the
-// tests over HTTP; the endpoints are in
+// common is in internal/httpapi. This package has the tests over HTTP; package server
+// puts the tables of endpoints together, which are in
 //
 //	client    /_matrix/client, /_matrix/media and /.well-known/matrix/client, in the
 //	          shape of today, in whatever generation that is served

@@ -63,7 +63,7 @@ func TestGuestsReachWhatTheSpecificationListsAndNothingElse(t *testing.T) {
 	opts := services(t)
 	guest := newGuest(matrixtest.New(t, newAPI(t, opts).Handler()))
 	fill := strings.NewReplacer("{userId}", guest.UserID, "{keyName}", "displayname", "{roomId}", "!x:localhost", "{", "", "}", "")
-	for _, rt := range routes(Options{}) {
+	for _, rt := range routes() {
 		what := rt.Method + " " + rt.Path
 		if rt.Handler.Access == httpapi.AccessPublic {
 			continue

@@ -157,7 +157,7 @@ func nonsense(t *testing.T, test func(rt httpapi.Route, p *place)) {
 	t.Helper()
 	t.Parallel()
 	anyone := newServer(t)
-	for _, rt := range routes(Options{}) {
+	for _, rt := range routes() {
 		test(rt, newPlace(anyone))
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres"
 	"homeserver/internal/postgres/cluster"
+	"homeserver/internal/server"
 )
 
 // ownCluster starts a PostgreSQL of the test's own, for being stopped, in a folder
@@ -57,7 +58,7 @@ func stop(t *testing.T, cluster *cluster.Cluster) {
 }
 
 // serverOn runs the whole API on a cluster.
-func serverOn(t *testing.T, cluster *cluster.Cluster) (*API, *matrixtest.Client) {
+func serverOn(t *testing.T, cluster *cluster.Cluster) (*server.API, *matrixtest.Client) {
 	t.Helper()
 	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver"), MaxConns: 8})
 	if err != nil {

@@ -122,7 +122,7 @@ func TestDiskOfFilesIsNearlyFull(t *testing.T) {
 
 func TestReadingAndRemovingNeedNoRoom(t *testing.T) {
 	t.Parallel()
-	for _, rt := range routes(Options{}) {
+	for _, rt := range routes() {
 		if reads := rt.Method == http.MethodGet || rt.Method == http.MethodDelete; reads && bool(rt.Work.Grows) {
 			t.Errorf("%s %s is refused while the disk is nearly full", rt.Method, rt.Path)
 		}

@@ -34,7 +34,7 @@ func concrete(rt httpapi.Route) string {
 func TestEveryRouteWithoutAndWithWrongToken(t *testing.T) {
 	t.Parallel()
 	c := newServer(t)
-	for _, rt := range routes(Options{}) {
+	for _, rt := range routes() {
 		path := concrete(rt)
 		c.Token = ""
 		if rt.Handler.Access == httpapi.AccessUser {
@@ -80,7 +80,7 @@ func TestEveryRouteWithABodyThatIsNoJSON(t *testing.T) {
 	t.Parallel()
 	anyone := newServer(t)
 	alice := anyone.Register("alice", "wordpass")
-	for _, rt := range routes(Options{}) {
+	for _, rt := range routes() {
 		if rt.Method == http.MethodGet || rt.Handler.Streams || bodiless[rt.Method+" "+rt.Path] || forms[rt.Method+" "+rt.Path] {
 			continue
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/server"
 )
 
 // keysAt lists the names of the members of an object in the answer.
@@ -230,7 +231,7 @@ func TestSyncOptions(t *testing.T) {
 
 // waiting starts a long poll of ten minutes and returns once the server has it,
 // with a function that waits for the status of its answer.
-func waiting(ctx context.Context, c *matrixtest.Client, a *API, since string) (status func() (int, error)) {
+func waiting(ctx context.Context, c *matrixtest.Client, a *server.API, since string) (status func() (int, error)) {
 	c.T.Helper()
 	before := inFlight(c.T, a)
 	request := c.Request("GET", matrixtest.SyncPath(since, "timeout", "600000"), nil).WithContext(ctx)
@@ -259,13 +260,13 @@ func until(t testing.TB, what string, holds func() bool) {
 }
 
 // inFlight is how many requests are being answered.
-func inFlight(t testing.TB, a *API) int {
+func inFlight(t testing.TB, a *server.API) int {
 	t.Helper()
 	return measure(t, a, "homeserver_http_requests_in_flight")
 }
 
 // measure reads a metric without labels.
-func measure(t testing.TB, a *API, name string) int {
+func measure(t testing.TB, a *server.API, name string) int {
 	t.Helper()
 	answer := httptest.NewRecorder()
 	a.MetricsHandler().ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))

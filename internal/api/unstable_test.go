@@ -171,7 +171,7 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"GET " + unstable + "org.matrix.msc3916/media/download/{serverName}/{mediaId}/{fileName}": "download/{serverName}/{mediaId}/{fileName}",
 	}
 	found := map[string]string{}
-	for _, rt := range routes(Options{}) {
+	for _, rt := range routes() {
 		for _, prefix := range rt.Prefixes {
 			if strings.Contains(prefix.Path, "/unstable") {
 				found[rt.Method+" "+prefix.Path+rt.Path] = rt.Path[1:]

@@ -13,6 +13,7 @@ import (
 
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/server"
 )
 
 func TestVersions(t *testing.T) {
@@ -35,7 +36,7 @@ func TestWellKnown(t *testing.T) {
 	if diff := cmp.Diff(any(want), newServer(t).Do("GET", path, nil).OK().At()); diff != "" {
 		t.Error(diff)
 	}
-	none := matrixtest.New(t, newAPI(t, Options{}).Handler())
+	none := matrixtest.New(t, newAPI(t, server.APIOptions{}).Handler())
 	none.Do("GET", path, nil).Refused(404, "M_NOT_FOUND")
 }
 
@@ -66,7 +67,7 @@ func TestCapabilities(t *testing.T) {
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	var sick error
-	c := matrixtest.New(t, newAPI(t, Options{Healthy: func(context.Context) error { return sick }}).Handler())
+	c := matrixtest.New(t, newAPI(t, server.APIOptions{Healthy: func(context.Context) error { return sick }}).Handler())
 	c.Prefix = ""
 	if got := c.Do("GET", "/health", nil).OK().String("status"); got != "ok" {
 		t.Errorf("status %q", got)
@@ -81,7 +82,7 @@ func TestReadyAsksNoDatabase(t *testing.T) {
 	t.Parallel()
 	ready := true
 	lines := matrixtest.NewLog()
-	c := matrixtest.New(t, newAPI(t, Options{
+	c := matrixtest.New(t, newAPI(t, server.APIOptions{
 		Ready:   func() bool { return ready },
 		Healthy: func(context.Context) error { return &pgconn.PgError{Code: "57P03"} },
 		HTTP:    httpapi.Options{Logger: slog.New(slog.NewTextHandler(lines, nil))},

@@ -47,7 +47,7 @@ func wantLimited(t *testing.T, answer *matrixtest.Response) {
 func TestEveryRouteSaysWhatWorkItIs(t *testing.T) {
 	t.Parallel()
 	kinds := ratelimit.Kinds()
-	for _, rt := range routes(Options{}) {
+	for _, rt := range routes() {
 		if !slices.Contains(kinds, rt.Work.Kind) {
 			t.Errorf("%s %s is work of the kind %q, for which there is no limit", rt.Method, rt.Path, rt.Work.Kind)
 		}
@@ -69,7 +69,7 @@ func TestEveryRouteSaysWhatWorkItIs(t *testing.T) {
 // by the journal, or with its body.
 func TestEveryRouteIsCountedForWhatItWrites(t *testing.T) {
 	t.Parallel()
-	for _, rt := range routes(Options{}) {
+	for _, rt := range routes() {
 		changesRoom := strings.HasPrefix(rt.Path, "/rooms/") && rt.Work != httpapi.Reporting ||
 			slices.Contains([]string{"/createRoom", "/join/{roomIdOrAlias}", "/knock/{roomIdOrAlias}", "/directory/room/{roomAlias}"}, rt.Path)
 		eventful := slices.Contains([]httpapi.Work{httpapi.Sending, httpapi.Redacting, httpapi.Joining, httpapi.Inviting, httpapi.CreatingRooms}, rt.Work)
@@ -83,7 +83,7 @@ func TestEveryRouteIsCountedForWhatItWrites(t *testing.T) {
 	}
 	_, table, _ := strings.Cut(string(text), "## What a request may cost")
 	table, _, _ = strings.Cut(table, "\n## ")
-	for _, rt := range routes(Options{}) {
+	for _, rt := range routes() {
 		if !strings.Contains(table, "`"+string(rt.Work.Kind)+"`") {
 			t.Errorf("docs/security.md does not say what %s %s may cost, which is work of the kind %s", rt.Method, rt.Path, rt.Work.Kind)
 		}

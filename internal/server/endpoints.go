@@ -2,24 +2,80 @@ package server
 
 import (
 	"context"
+	"net/http"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"homeserver/internal/api"
 	"homeserver/internal/api/client"
+	"homeserver/internal/api/legacy"
+	"homeserver/internal/api/pages"
+	apiserver "homeserver/internal/api/server"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/personal/reports"
 )
+
+// APIOptions has all that an API needs.
+type APIOptions struct {
+	client.Services
+
+	// Healthy, if set, says for /health whether the server can do its work.
+	Healthy func(context.Context) error
+	// Ready, if set, says for /ready whether the server wants to be sent requests.
+	Ready func() bool
+
+	HTTP httpapi.Options // the accounts of Auth are its Sessions
+}
+
+// API answers requests by all endpoints there are.
+type API struct {
+	engine  *httpapi.Engine
+	handler http.Handler
+}
+
+// NewAPI makes the API with all its routes. The error is one of wiring: metrics
+// that are registered twice, a route that is there twice.
+func NewAPI(o APIOptions) (*API, error) {
+	if o.Auth != nil { // tests of what needs no service have none
+		o.HTTP.Sessions = o.Auth.Sessions
+	}
+	engine, err := httpapi.New(o.HTTP)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := engine.Handler(Routes(o))
+	if err != nil {
+		return nil, err
+	}
+	return &API{engine, handler}, nil
+}
+
+// Routes is the route table: every endpoint of the server, once.
+func Routes(o APIOptions) []httpapi.Route {
+	return slices.Concat(
+		client.Routes(o.Services),
+		legacy.Routes(legacy.Services{Auth: o.Auth, Rooms: o.Rooms, Stream: o.Stream, Presence: o.Presence, ServerName: o.ServerName}),
+		apiserver.Routes(apiserver.Services{Auth: o.Auth, Invitations: o.Invitations, Healthy: o.Healthy, Ready: o.Ready}),
+		pages.Routes(pages.Services{Auth: o.Auth, Stages: o.Stages, Threepids: o.Threepids, ServerName: o.ServerName}),
+	)
+}
+
+// Handler is the whole client-server API. It is to be served as [httpapi.Engine.Handler] says.
+func (a *API) Handler() http.Handler { return a.handler }
+
+// MetricsHandler serves the metrics of the server in Prometheus' format. It is
+// meant for a listener of its own, since it has no access control.
+func (a *API) MetricsHandler() http.Handler { return a.engine.MetricsHandler() }
 
 // healthTimeout bounds the question of /health to the database.
 const healthTimeout = 2 * time.Second
 
 // newAPI makes the API on the services.
-func (s *Server) newAPI(pool *pgxpool.Pool, registry *prometheus.Registry) (*api.API, error) {
+func (s *Server) newAPI(pool *pgxpool.Pool, registry *prometheus.Registry) (*API, error) {
 	cfg, on := s.cfg, s.services
-	return api.New(api.Options{
+	return NewAPI(APIOptions{
 		Services: client.Services{
 			Auth: on.auth, Stages: on.stages, Threepids: on.threepids, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Media: on.media,
 			Stream: on.stream.sync, Data: on.stream.data, Receipts: on.stream.receipts, Typing: on.stream.typing, Presence: on.stream.presence, Push: on.stream.push,

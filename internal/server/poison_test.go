@@ -114,8 +114,8 @@ func (p *poisoned) wantToldOnce(rows ...string) {
 	}
 }
 
-// pages reads all messages of a room by small pages, oldest first.
-func pages(c *matrixtest.Client, room string) []string {
+// readInPages reads all messages of a room by small pages, oldest first.
+func readInPages(c *matrixtest.Client, room string) []string {
 	c.T.Helper()
 	texts := []string{}
 	for from := ""; ; {
@@ -203,7 +203,7 @@ func TestDamagedMessagesFailAlone(t *testing.T) {
 
 	for _, c := range []*matrixtest.Client{alice, bob} {
 		reads(c, room, last, since)
-		if diff := cmp.Diff(texts, pages(c, room)); diff != "" {
+		if diff := cmp.Diff(texts, readInPages(c, room)); diff != "" {
 			t.Errorf("the pages of history (-healthy +shown):\n%s", diff)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"homeserver/internal/api"
 	"homeserver/internal/auth"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/server/certs"
@@ -26,7 +25,7 @@ type Server struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	services *services
-	api      *api.API
+	api      *API
 	registry *prometheus.Registry
 	certs    *certs.Source
 

@@ -81,10 +81,10 @@ func lowerASCII(text string) string {
 	}, text)
 }
 
-// localUserIDs lists the user IDs that a name of a user may mean, the likelier
-// first: as it was typed, and in lower case. The name is a user ID or the local part
-// of one. M_FORBIDDEN for a user of another server. A name that nobody can have
-// gives the user ID "", which nobody has.
+// localUserIDs lists the user IDs that a name of a user may mean, the likelier first:
+// as it was typed, and in lower case. The name is a user ID or the local part of one.
+// M_FORBIDDEN for a user of another server. For a name that nobody can have it is "",
+// which nobody has.
 func (s *Service) localUserIDs(name string) ([]string, error) {
 	userID := name
 	if !strings.HasPrefix(name, "@") {

@@ -48,22 +48,20 @@ func (s *Service) OnDeactivate(do func(ctx context.Context, userID string) error
 	s.leave = append(s.leave, do)
 }
 
-// OnErase adds something to be done, after all that OnDeactivate has added, where the
-// user wants to be forgotten, such as clearing the profile. What holds there holds
-// here too.
+// OnErase adds a function that is called, after those of OnDeactivate, if the user
+// wants to be erased, such as clearing the profile. The rules of OnDeactivate apply.
 func (s *Service) OnErase(do func(ctx context.Context, userID string) error) {
 	s.erase = append(s.erase, do)
 }
 
-// Deactivate ends an account for good after interactive authentication: nobody can
-// log in any more, and nobody gets the user ID again. The password hash stays, so
-// that only whoever knows the password learns that the account has been
-// deactivated. Others may use the addresses of the account from now on, and identity
-// servers are asked to forget them. What follows (see OnDeactivate) is tried before this returns, but if
-// it goes wrong it is left to the background work, since nobody is logged in who
-// could ask again. With a zero session, that is without an access token, the user
-// is whom the authentication proves.
-// Client-server API, POST /account/deactivate.
+// Deactivate ends an account for good after interactive authentication: nobody can log
+// in any more, and nobody gets the user ID again. The password hash stays, so that only
+// a person with the password learns that the account has been deactivated. Others may
+// use the addresses of the account from then on, and identity servers are asked to
+// forget them. The functions of OnDeactivate are called before this returns, but if
+// they fail that is left to the background work, since nobody is logged in who could
+// ask again. With a zero session, that is without an access token, the user is the one
+// that the authentication proves. Client-server API, POST /account/deactivate.
 func (s *Service) Deactivate(ctx context.Context, session matrix.Session, r DeactivateRequest) (Deactivation, error) {
 	effect := "Close your account for ever"
 	if r.Erase {
@@ -82,10 +80,9 @@ func (s *Service) Deactivate(ctx context.Context, session matrix.Session, r Deac
 	return Deactivation{s.o.Threepids.UnbindAll(context.WithoutCancel(ctx), proof.UserID, bound, r.IDServer)}, nil
 }
 
-// DeactivateAccount does the same for the operator, who names the account by its
-// user ID or the local part of it, except that identity servers are not asked. A
-// process that has nothing to do after a deactivation leaves that to one that has.
-// M_NOT_FOUND.
+// DeactivateAccount does the same for the operator, who names the account by its user
+// ID or the local part of it, except that identity servers are not asked. A process
+// without functions of OnDeactivate leaves these to one that has them. M_NOT_FOUND.
 func (s *Service) DeactivateAccount(ctx context.Context, name string, erase bool) error {
 	userID, err := s.existingUser(ctx, name)
 	if err != nil {
@@ -132,13 +129,13 @@ func (s *Service) deactivate(ctx context.Context, userID string, erase bool, pro
 	}
 	s.Sessions.Revoke(revoked)
 	if s.o.Journal != nil {
-		// The client may hang up now; what has begun goes on.
+		// The client may close the connection now; the deactivation goes on.
 		s.logFailure(s.o.Journal.Settle(context.WithoutCancel(ctx), posted))
 	}
 	return bound, nil
 }
 
-// finishDeactivation does what follows from a deactivation.
+// finishDeactivation calls the functions that follow a deactivation.
 func (s *Service) finishDeactivation(ctx context.Context, e *journal.Entry) error {
 	var d deactivation
 	if err := json.Unmarshal(e.Value.(*journal.Posted).Payload, &d); err != nil {

@@ -26,8 +26,8 @@ func (s *Service) checkGuest(r RegisterRequest) (registration, error) {
 	return registration{account: account.Account{UserID: userID, Guest: true}, device: device}, err
 }
 
-// checkUpgrade finds the guest who becomes a user. M_MISSING_PARAM without a user
-// name, M_UNKNOWN_TOKEN, M_INVALID_PARAM where the token is no guest's or the name
+// checkUpgrade returns the guest who becomes a user. M_MISSING_PARAM without a user
+// name, M_UNKNOWN_TOKEN, M_INVALID_PARAM if the token is no guest's or the name is
 // another's. Client-server API, "Guest Access".
 func (s *Service) checkUpgrade(ctx context.Context, r RegisterRequest) (userID string, err error) {
 	if r.Username == "" {

@@ -17,24 +17,25 @@ import (
 )
 
 const (
-	// hashersAtOnce bounds the memory and the cores that passwords may take, and
-	// strangersAtOnce what of it is for addresses that nobody has logged in from yet.
+	// hashersAtOnce bounds the memory and the cores for passwords, and strangersAtOnce
+	// the part of it for addresses from which nobody has logged in yet.
 	hashersAtOnce   = 2
 	strangersAtOnce = 1
-	// maxWaitingHashers bounds the queue in front of them, and maxWaitingStrangers what
-	// strangers may have of it.
+	// maxWaitingHashers bounds the queue in front of them, and maxWaitingStrangers the
+	// part of it for strangers.
 	maxWaitingHashers   = 100
 	maxWaitingStrangers = 75
 	// maxHashersEach is how many passwords of one caller may be on their way, and
-	// maxHashersOfNetwork of a wider network: whoever has many addresses has them there.
+	// maxHashersOfNetwork those of a wider network: the addresses of one attacker are
+	// in the same one.
 	maxHashersEach      = 10
 	maxHashersOfNetwork = 25
 
 	saltBytes = 16
 	keyBytes  = 32
 
-	// What a stored hash may cost at most. One that would cost more was not made here,
-	// and computing it would take the memory or the time of everybody.
+	// The highest cost of a stored hash. One that would cost more was not made here,
+	// and computing it would use up the memory or the time of all.
 	maxArgonMemoryKiB = 256 << 10
 	maxArgonPasses    = 16
 	maxArgonThreads   = 16
@@ -95,8 +96,8 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	return encodePHC(h.params, salt, key), nil
 }
 
-// verify reports whether the password has the hash. With an empty hash it takes
-// the time of a check and says no.
+// verify reports whether the password has the hash. With an empty hash it needs the
+// time of a check and returns false.
 func (h *hasher) verify(ctx context.Context, password, phc string) (bool, error) {
 	known := phc != ""
 	if !known {
@@ -128,7 +129,7 @@ func (h *hasher) derive(ctx context.Context, p ArgonParams, password string, sal
 	return argon2.IDKey([]byte(password), salt, p.Passes, p.MemoryKiB, p.Threads, size), nil
 }
 
-// enter waits for a place to hash in, and returns what gives it up.
+// enter waits for a place to hash in, and returns the function that frees it.
 func (h *hasher) enter(ctx context.Context) (leave func(), err error) {
 	caller := matrix.Caller(ctx)
 	network := widerNetwork(caller)
@@ -158,8 +159,9 @@ func (h *hasher) enter(ctx context.Context) (leave func(), err error) {
 	}, nil
 }
 
-// widerNetwork is what callers without a name are counted by together: the /24 of an
-// IPv4 address, the /48 of an IPv6 one. A user is counted alone.
+// widerNetwork returns the network by which callers without a name are counted
+// together: the /24 of an IPv4 address, the /48 of an IPv6 one. A user is counted
+// alone.
 func widerNetwork(caller string) string {
 	text, _, _ := strings.Cut(caller, "/")
 	address, err := netip.ParseAddr(text)
@@ -183,14 +185,14 @@ func encodePHC(p ArgonParams, salt, key []byte) string {
 		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
 }
 
-// errHash says that what stands in the database is no hash of ours. It does not
-// tell the hash, which is a secret.
+// errHash is the error for a value in the database that is no hash of ours. It does not
+// contain the hash, which is a secret.
 var errHash = errors.New("a stored password hash is not argon2id in the PHC string format")
 
 // errCostlyHash says that a stored hash would cost more than any that is made here.
 var errCostlyHash = errors.New("a stored password hash costs more memory or time than is allowed")
 
-// parsePHC reads what encodePHC has written.
+// parsePHC parses a text that encodePHC has written.
 func parsePHC(phc string) (p ArgonParams, salt, key []byte, err error) {
 	var version int
 	var encoded string

@@ -14,19 +14,19 @@ import (
 const (
 	// maxRecalled is how many devices are asked for their addresses after a start.
 	maxRecalled = 10_000
-	// maxFamiliarOfUser is how many addresses are remembered of one user: whoever has a
-	// network full of them must not push out those of all others.
+	// maxFamiliarOfUser is how many addresses are remembered of one user: a user with a
+	// network full of them must not displace those of all others.
 	maxFamiliarOfUser = 16
 )
 
-// familiar are the addresses from which somebody was logged in, at all and to which
-// account; guests don't count, since anybody can be one. An address is known as what it
-// is counted as: see [ratelimit.AddressKey].
+// familiar has the addresses from which users were logged in, with their accounts;
+// guests don't count, since anybody can be one. An address is stored by the key by
+// which it is counted: see [ratelimit.AddressKey].
 type familiar struct {
 	seed maphash.Seed
 	mu   sync.Mutex // held while something is added
-	// known has, by numbers that stand for them, each address, each address with an
-	// account, and each account with its addresses, the latest last.
+	// known has, by their numbers, each address, each address with an account, and each
+	// account with its addresses, the latest last.
 	known *cache.LRU[uint64, []place]
 }
 
@@ -38,7 +38,8 @@ func newFamiliar(share int) *familiar {
 	return &familiar{seed: maphash.MakeSeed(), known: cache.NewLRU(cache.Options[uint64, []place]{Share: share, Weigh: weigh})}
 }
 
-// number stands for an address, an account, or both together; "": it is not about one.
+// number returns the number of an address, an account, or both together; "" leaves one
+// out.
 func (f *familiar) number(caller, userID string) uint64 {
 	return maphash.Comparable(f.seed, [2]string{caller, userID})
 }

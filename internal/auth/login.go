@@ -26,7 +26,7 @@ type Identifier struct {
 	Address string `json:"address"`
 	Country string `json:"country"`
 	Phone   string `json:"phone"`
-	// Number is what Phone was called once.
+	// Number is the former name of Phone.
 	Number string `json:"number"`
 }
 
@@ -107,7 +107,7 @@ func (s *Service) checkAndLogIn(ctx context.Context, name userName, password str
 var errHashChanged = errLogin()
 
 // logIn starts a session on an account whose password has been checked; errHashChanged
-// where what it was checked by has changed since then.
+// if the hash that it was checked by has changed since then.
 func (s *Service) logIn(ctx context.Context, checked account.Account, rehashed string, device session.NewDevice, client matrix.Client) (session.Credentials, error) {
 	var credentials session.Credentials
 	var revoked []secret.Hash
@@ -141,8 +141,9 @@ type userName struct {
 	address threepid.Address
 }
 
-// readName takes the name of a user out of what a client sent to identify one.
-// M_MISSING_PARAM, M_INVALID_PARAM for other types. What is no address names nobody.
+// readName returns the name of a user in the identifier that a client sent.
+// M_MISSING_PARAM, M_INVALID_PARAM for other types. A text that is no address is the
+// name of nobody.
 func readName(id *Identifier, user, medium, address string) (userName, error) {
 	if id == nil {
 		id = &Identifier{User: user, Medium: medium, Address: address}
@@ -174,12 +175,13 @@ func addressOrNobody(a threepid.Address, err error) userName {
 	return userName{address: a}
 }
 
-// accountKey is what a user name is counted as, in whichever case it was typed.
+// accountKey is the key by which a user name is counted, in whichever case it was
+// typed.
 func accountKey(userID string) string { return strings.ToLower(userID) }
 
-// candidates lists the user IDs that a name may mean, the likelier first, and what
-// wrong passwords for it are counted as. A name that nobody has gives the user ID
-// "", which nobody has either. M_FORBIDDEN for a user of another server.
+// candidates lists the user IDs that a name may mean, the likelier first, and the key
+// by which wrong passwords for it are counted. For a name that nobody has the user ID
+// is "", which nobody has either. M_FORBIDDEN for a user of another server.
 func (s *Service) candidates(ctx context.Context, n userName) (userIDs []string, key string, err error) {
 	if n.address == (threepid.Address{}) {
 		userIDs, err = s.localUserIDs(n.name)
@@ -192,6 +194,6 @@ func (s *Service) candidates(ctx context.Context, n userName) (userIDs []string,
 	if err != nil {
 		return nil, "", err
 	}
-	// Whether anybody has the address must not show in what is counted.
+	// The counting must not show whether anybody has the address.
 	return []string{owner}, accountKey(cmp.Or(owner, n.address.Medium+":"+n.address.Address)), nil
 }

@@ -22,8 +22,8 @@ import (
 
 // preparePassword brings a password into the form in which it is compared, so that it
 // does not matter how a keyboard writes a letter: all spaces are the ASCII one, and
-// letters are composed (NFC). That is what PRECIS has for passwords, RFC 8265, section
-// 4.2.2, but for the classes of characters that it refuses: emoji made of several are
+// letters are composed (NFC). This is the rule of PRECIS for passwords, RFC 8265,
+// section 4.2.2, without the classes of characters that it refuses: emoji made of several are
 // among them, and people have them in passwords.
 func preparePassword(password string) string {
 	return norm.NFC.String(strings.Map(func(r rune) rune {
@@ -51,8 +51,8 @@ func (s *Service) checkNewPassword(password string) error {
 	return nil
 }
 
-// errLogin is the one answer to a wrong user, a wrong password, and a user who has
-// no password, so that it tells nothing about who exists.
+// errLogin is the one answer to a wrong user, a wrong password, and a user who has no
+// password, so that it does not show which users exist.
 func errLogin() *matrix.Error {
 	return matrix.Errorf(matrix.Forbidden, "Invalid username or password")
 }
@@ -123,7 +123,7 @@ func (s *Service) checkPasswordStage(ctx context.Context, a uia.Attempt) (uia.Ev
 	return uia.Evidence{UserID: found.UserID}, err
 }
 
-// attempts are what one try of a password is counted by.
+// attempts are the claims of one try of a password.
 type attempts []*ratelimit.Claim
 
 func (as attempts) giveBack() {
@@ -134,9 +134,9 @@ func (as attempts) giveBack() {
 
 // countAttempt counts a password that may be wrong: for the caller at the account, and
 // for the account by all callers together, of whom there may be many. The second does
-// not hold for who is logged in to the account, nor for addresses from which somebody
-// was, so that the guesses of others lock out nobody. The first holds for them, too: an
-// access token may be stolen. M_LIMIT_EXCEEDED.
+// not apply to a user who is logged in to the account, nor to addresses from which the
+// user was, so that the guesses of others lock out nobody. The first applies to them,
+// too: an access token may be stolen. M_LIMIT_EXCEEDED.
 func (s *Service) countAttempt(caller, key string, candidates []string) (attempts, error) {
 	own, err := s.o.Limits.Take(ratelimit.FailedLogin, key+" "+caller)
 	loggedIn := caller != "" && slices.Contains(candidates, caller)
@@ -201,8 +201,8 @@ func (s *Service) SetPassword(ctx context.Context, name, password string, logout
 	return s.changePassword(ctx, passwordChange{userID: userID, password: password, logout: logout}, uia.Approval{})
 }
 
-// passwordChange is one change of a password; keep is the device that stays
-// logged in whatever logout says.
+// passwordChange is one change of a password; keep is the device that stays logged in
+// even with logout.
 type passwordChange struct {
 	userID, password string
 	logout           bool

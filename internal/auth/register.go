@@ -35,18 +35,18 @@ type RegisterRequest struct {
 	Auth                     json.RawMessage `json:"auth"`
 }
 
-// Register makes an account for a stranger, after interactive authentication, and
-// logs a device in unless inhibit_login is set. Without a username one is made up;
-// without a password the account works, but nobody can log in to it later. An
-// address that was proved on the way becomes the account's. A guest needs no
-// authentication; with guest_access_token a guest becomes a user.
-// Client-server API, POST /register, and "Guest Access".
+// Register makes an account after interactive authentication, and logs a device in
+// unless inhibit_login is set. Anybody may call it. Without a username one is made up;
+// without a password the account works, but nobody can log in to it later. An address
+// that was proved in the authentication becomes the account's. A guest needs no
+// authentication; with guest_access_token a guest becomes a user. Client-server API,
+// POST /register, and "Guest Access".
 //
 // M_FORBIDDEN where registration is disabled, M_USER_IN_USE, M_INVALID_USERNAME,
-// M_WEAK_PASSWORD, M_INVALID_PARAM, M_THREEPID_IN_USE,
-// M_GUEST_ACCESS_FORBIDDEN for a guest account where there are none, and for
-// guest_access_token M_MISSING_PARAM and M_UNKNOWN_TOKEN. As the specification
-// demands, what can be is checked before authentication is asked for.
+// M_WEAK_PASSWORD, M_INVALID_PARAM, M_THREEPID_IN_USE, M_GUEST_ACCESS_FORBIDDEN for a
+// guest account where there are none, and for guest_access_token M_MISSING_PARAM and
+// M_UNKNOWN_TOKEN. As the specification demands, everything that can be is checked
+// before authentication is asked for.
 func (s *Service) Register(ctx context.Context, r RegisterRequest, client matrix.Client) (session.Credentials, error) {
 	wanted, err := s.checkRegistration(ctx, r)
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *Service) CheckAvailable(ctx context.Context, username string) error {
 	return err
 }
 
-// registration is an account to be made, with what is to be logged in. With upgrade
+// registration is an account to be made, with the device to be logged in. With upgrade
 // the account is a guest's already.
 type registration struct {
 	account          account.Account
@@ -171,8 +171,8 @@ func (s *Service) register(ctx context.Context, r registration, password string,
 	return credentials, nil
 }
 
-// makeAccount makes the account, or makes it a user's. It returns the access tokens
-// whose owner is no longer what the cache says.
+// makeAccount makes the account, or makes a guest's account a user's. It returns the
+// access tokens whose owner in the cache is out of date.
 func (s *Service) makeAccount(ctx context.Context, tx pgx.Tx, r registration) ([]secret.Hash, error) {
 	if r.upgrade {
 		return upgrade(ctx, tx, r.account)

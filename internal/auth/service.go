@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// tidyInterval is the time between two writes of what was gathered in memory.
+	// tidyInterval is the time between two writes of last-seen times from memory.
 	tidyInterval = time.Minute
 	// lastTidyTimeout bounds the final write at shutdown.
 	lastTidyTimeout = 5 * time.Second
@@ -33,13 +33,14 @@ type Options struct {
 	// MinPasswordLength is the least number of characters of a new password.
 	// With 0 every password but the empty one is accepted.
 	MinPasswordLength int
-	// RegistrationEnabled lets strangers make accounts.
+	// RegistrationEnabled allows anybody to make an account.
 	RegistrationEnabled bool
-	// SharedSecret allows registration by whoever knows it; empty: nobody.
+	// SharedSecret allows registration to everybody who knows it; empty: to nobody.
 	SharedSecret string
-	// GuestsEnabled lets strangers make guest accounts.
+	// GuestsEnabled allows anybody to make a guest account.
 	GuestsEnabled bool
-	// Stages is what interactive authentication knows; nil: what is needed here.
+	// Stages is interactive authentication; nil: one with the stages of this package
+	// only.
 	Stages *uia.Service
 	// Threepids knows the addresses of users; nil: none can be proved.
 	Threepids *threepid.Service
@@ -48,15 +49,14 @@ type Options struct {
 	// AccessTokenLifetime is how long an access token lives whose client can
 	// refresh it; 0 means one hour. Other access tokens do not expire.
 	AccessTokenLifetime time.Duration
-	// Channel tells which tokens other processes have revoked; nil: they are found out
+	// Channel receives the tokens that other processes have revoked; nil: they are read
 	// half a minute later.
 	Channel *replica.Channel
-	// Journal takes over what follows from the deactivation of accounts; nil: another
-	// process does it.
+	// Journal handles what follows a deactivation; nil: another process does.
 	Journal *journal.Journal
-	// Shares is what caches may hold.
+	// Shares bounds the caches.
 	Shares Shares
-	// Logger gets what goes wrong in the background; nil means slog.Default.
+	// Logger logs errors in the background; nil means slog.Default.
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -109,10 +109,9 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 	return s
 }
 
-// Start takes up the background work: writing when devices were last seen,
-// removing what has expired, and ending requests whose
-// token another process has revoked. Only Stop ends it, and not the end of ctx. It must
-// be called once at most.
+// Start begins the background work: writing when devices were last seen, removing
+// expired rows, and ending requests whose token another process has revoked. Only Stop
+// ends it, and not the end of ctx. It must be called once at most.
 func (s *Service) Start(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.workers.Go(func() {
@@ -154,8 +153,8 @@ func (s *Service) tidy(ctx context.Context) error {
 	)
 }
 
-// logFailure tells the operator of background work that failed. It is tried again
-// in the next round, so that nothing else is to be done.
+// logFailure logs an error of background work. The work is tried again in the next
+// round, so that nothing else is to be done.
 func (s *Service) logFailure(err error) {
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.o.Logger.Error("background work on accounts", "error", err)

@@ -48,10 +48,10 @@ func (s *Service) RegistrationNonce() (string, error) {
 	return s.nonces.give(s.o.Now()), nil
 }
 
-// RegisterWithSharedSecret makes an account for whoever knows the shared secret,
-// whether or not registration is enabled, and logs a device in. This is how tools
-// that deploy servers make accounts, and administrators among them. There is no
-// rate limit: nothing costly is done before the MAC is known to be right.
+// RegisterWithSharedSecret makes an account for a caller who knows the shared secret,
+// whether or not registration is enabled, and logs a device in. Tools that deploy
+// servers make accounts in this way, also those of administrators. There is no rate
+// limit: nothing costly is done before the MAC is known to be right.
 //
 // M_UNKNOWN where there is no shared secret or the nonce is not good, M_FORBIDDEN
 // for a wrong MAC, M_MISSING_PARAM, M_INVALID_PARAM, M_INVALID_USERNAME,
@@ -63,7 +63,7 @@ func (s *Service) RegisterWithSharedSecret(ctx context.Context, r SharedSecretRe
 	if r.Nonce == "" || r.Username == "" || r.Password == "" || r.MAC == "" {
 		return session.Credentials{}, matrix.Errorf(matrix.MissingParam, "nonce, username, password and mac are needed")
 	}
-	// With a NUL inside one of its parts, one MAC would stand for several requests.
+	// With a NUL inside one of its parts, one MAC would be right for several requests.
 	if strings.ContainsRune(r.Username+r.Password+r.UserType, 0) {
 		return session.Credentials{}, matrix.Errorf(matrix.InvalidParam, "NUL is not allowed")
 	}
@@ -108,9 +108,9 @@ func errNoSharedSecret() *matrix.Error {
 	return matrix.Errorf(matrix.Unknown, "Shared secret registration is not enabled")
 }
 
-// nonces makes nonces that each process can check which knows the shared secret, and
-// remembers which were used here. Elsewhere one may be used again, which is of no
-// use: the MAC that goes with it names the account, and that exists by then.
+// nonces makes nonces that each process with the shared secret can check, and remembers
+// those that were used here. Elsewhere one may be used again, to no effect: its MAC is
+// for the same account, which exists by then.
 type nonces struct {
 	key  []byte
 	used *cache.LRU[string, struct{}]
@@ -140,7 +140,7 @@ func (n *nonces) seal(nonce []byte) []byte {
 	return mac.Sum(nonce)
 }
 
-// use takes a nonce back, and reports whether it was good.
+// use marks a nonce as used, and reports whether it was good.
 func (n *nonces) use(given string, now time.Time) bool {
 	nonce, err := hex.DecodeString(given)
 	if err != nil || len(nonce) != nonceBytes {

@@ -1,6 +1,7 @@
 // Package account holds the rows of accounts, for all that belongs to accounts: their
-// passwords (internal/auth), devices and tokens (session), addresses (threepid). Whoever
-// changes one of these locks the account first, by [Lock], and then what belongs to it.
+// passwords (internal/auth), devices and tokens (session), addresses (threepid). Code
+// that changes one of these locks the account first, by [Lock], and then its other
+// rows.
 package account
 
 import (
@@ -60,8 +61,7 @@ func Exists(ctx context.Context, q Querier, userID string) (bool, error) {
 	return a.UserID != "", err
 }
 
-// LockLive locks an account for what only an account that is in use may do;
-// M_USER_DEACTIVATED for one that is not.
+// LockLive locks an account that must be in use; M_USER_DEACTIVATED if it is not.
 func LockLive(ctx context.Context, tx pgx.Tx, userID string) error {
 	a, err := Lock(ctx, tx, userID)
 	if err == nil && a.Deactivated {
@@ -70,8 +70,8 @@ func LockLive(ctx context.Context, tx pgx.Tx, userID string) error {
 	return err
 }
 
-// Lock reads an account and keeps others from changing it, or from logging
-// in to it, until the end of the transaction; M_NOT_FOUND.
+// Lock reads an account and locks it against changes and logins by others until the end
+// of the transaction; M_NOT_FOUND.
 func Lock(ctx context.Context, tx pgx.Tx, userID string) (Account, error) {
 	rows, err := tx.Query(ctx, `SELECT `+columns+` FROM accounts WHERE user_id = $1 FOR NO KEY UPDATE`, userID)
 	if err != nil {
@@ -110,8 +110,8 @@ func SetPassword(ctx context.Context, tx pgx.Tx, userID, hash string) error {
 	return nil
 }
 
-// MarkDeactivated ends an account. Doing so again keeps the first time. It reports whether the user wants, or has wanted, to be
-// erased.
+// MarkDeactivated ends an account. To repeat it keeps the first time. It reports
+// whether the user wants, or has wanted, to be erased.
 func MarkDeactivated(ctx context.Context, tx pgx.Tx, userID string, erase bool, at int64) (erased bool, err error) {
 	rows, err := tx.Query(ctx, `
 		UPDATE accounts
@@ -165,7 +165,7 @@ func Guests(ctx context.Context, q Querier, userIDs []string) ([]string, error) 
 	return guests, nil
 }
 
-// ErrDeactivated is the answer to what only an account that is in use may do.
+// ErrDeactivated is M_USER_DEACTIVATED, for operations that need an account in use.
 func ErrDeactivated() error {
 	return matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
 }
@@ -175,8 +175,8 @@ func ErrInUse() *matrix.Error {
 	return matrix.Errorf(matrix.UserInUse, "This user ID is already taken")
 }
 
-// ForServer looks into the accounts on behalf of a server that is called serverName: it
-// reports whether there are any, and one that is another server's, or "" if there is none.
+// ForServer checks the accounts for a server with the name serverName: it reports
+// whether there are any, and returns one of another server, or "" if there is none.
 func ForServer(ctx context.Context, conn *pgx.Conn, serverName string) (exist bool, foreign string, err error) {
 	err = conn.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM accounts),

@@ -1,6 +1,6 @@
-// Package secret makes and compares what only its owner knows: access and refresh
-// tokens, IDs of interactive sessions, client secrets. What is kept of one is its SHA-256,
-// which is enough since nobody can guess them; passwords are another matter.
+// Package secret makes and compares secrets of clients: access and refresh tokens, IDs
+// of interactive sessions, client secrets. Only their SHA-256 is stored, which is
+// enough since nobody can guess them; passwords are hashed differently.
 package secret
 
 import (
@@ -13,7 +13,7 @@ import (
 // randomness is how many random bytes a secret has.
 const randomness = 24
 
-// Hash is what is kept of a secret.
+// Hash is the stored form of a secret.
 type Hash [sha256.Size]byte
 
 // HashOf returns the hash of a secret.
@@ -26,7 +26,7 @@ func Is(stored []byte, text string) bool {
 }
 
 // New makes a secret that nobody can guess, of the characters that URLs can have. The
-// prefix says to people, and to scanners for leaked secrets, what it is.
+// prefix shows its kind to people, and to scanners for leaked secrets.
 func New(prefix string) string {
 	return prefix + base64.RawURLEncoding.EncodeToString(Bytes(randomness))
 }

@@ -13,15 +13,15 @@ import (
 // this one has revoked, where it does not hear of that at once.
 const cacheLifetime = 30 * time.Second
 
-// knownToken is what the cache knows of an access token. expiresAt is in
-// milliseconds since the epoch; 0 means never.
+// knownToken is an access token in the cache. expiresAt is in milliseconds since the
+// epoch; 0 means never.
 type knownToken struct {
 	session   matrix.Session
 	expiresAt int64
 }
 
-// tokenCache keeps the access tokens in use. Each removal raises its version, so
-// that what was read before a removal is not put in after it.
+// tokenCache has the access tokens in use. Each removal raises its version, so that a
+// token that was read before a removal is not put in after it.
 type tokenCache struct {
 	mu      sync.Mutex
 	version uint64
@@ -60,7 +60,7 @@ func (c *tokenCache) stats() cache.Stats {
 	return c.uses.Stats(all.Entries, all.Bytes)
 }
 
-// put keeps what was read after get had returned version.
+// put adds a token that was read after get had returned version.
 func (c *tokenCache) put(hash secret.Hash, known knownToken, version uint64, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -64,10 +64,9 @@ func (s *Service) RenameDevice(ctx context.Context, userID, deviceID string, dis
 	return renameDevice(ctx, s.o.Pool, userID, deviceID, *displayName)
 }
 
-// DeleteDevice deletes a device of the user who asks, and its tokens, after
-// interactive authentication. To delete an unknown one is fine. M_INVALID_PARAM for
-// what can't be the ID of a device.
-// Client-server API, DELETE /devices/{deviceId}.
+// DeleteDevice deletes a device of the user who asks, and its tokens, after interactive
+// authentication. To delete an unknown one is fine. M_INVALID_PARAM for a text that
+// can't be the ID of a device. Client-server API, DELETE /devices/{deviceId}.
 func (s *Service) DeleteDevice(ctx context.Context, session matrix.Session, deviceID string, auth json.RawMessage) error {
 	if !isText(deviceID) {
 		return matrix.Errorf(matrix.InvalidParam, "This is not the ID of a device")
@@ -145,7 +144,8 @@ func (s *Service) logOut(ctx context.Context, userID string, remove func(pgx.Tx)
 	return nil
 }
 
-// NewDevice is what a client wants to log in with. An empty ID means a new one.
+// NewDevice is the device that a client wants to log in with. An empty ID means a new
+// one.
 type NewDevice struct {
 	ID, DisplayName string
 	Refreshable     bool

@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// loginTokenLifetime is what the specification recommends.
+// loginTokenLifetime is the value that the specification recommends.
 const loginTokenLifetime = 2 * time.Minute
 
 // NewLoginToken is a token for one login. ExpiresInMS is how long it is good.
@@ -56,7 +56,7 @@ func (s *Service) LogIn(ctx context.Context, token string, device NewDevice, cli
 	if err := device.Check(); err != nil {
 		return Credentials{}, err
 	}
-	// Read first, since an account is always locked before what belongs to it.
+	// Read first, since an account is always locked before its other rows.
 	userID, err := findLoginToken(ctx, s.o.Pool, secret.HashOf(token), s.nowMS())
 	if err != nil {
 		return Credentials{}, err

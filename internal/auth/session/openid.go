@@ -18,7 +18,7 @@ const (
 	maxOpenIDTokens = 100
 )
 
-// OpenIDToken lets a service of somebody else ask this server who a user is, and
+// OpenIDToken allows another service to ask this server for the user's identity, and
 // nothing more. ExpiresIn is in seconds. Client-server API, "OpenID".
 type OpenIDToken struct {
 	AccessToken string `json:"access_token"`
@@ -27,9 +27,9 @@ type OpenIDToken struct {
 	ExpiresIn   int64  `json:"expires_in"`
 }
 
-// OpenIDToken makes a token by which others can verify who the user is. Of more than
-// 100 that are good, the oldest give way. Client-server API,
-// POST /user/{userId}/openid/request_token. M_USER_DEACTIVATED.
+// OpenIDToken makes a token by which others can verify the user's identity. If there
+// are more than 100 valid ones, the oldest are deleted. Client-server API, POST
+// /user/{userId}/openid/request_token. M_USER_DEACTIVATED.
 func (s *Service) OpenIDToken(ctx context.Context, userID string) (OpenIDToken, error) {
 	made := OpenIDToken{
 		AccessToken: secret.New("hso_"),
@@ -49,9 +49,9 @@ func (s *Service) OpenIDToken(ctx context.Context, userID string) (OpenIDToken, 
 	return made, nil
 }
 
-// OpenIDUser tells whose OpenID token this is. Anybody may ask, more than once.
-// M_UNKNOWN_TOKEN where it is unknown or has expired. Server-server API, "OpenID",
-// GET /openid/userinfo.
+// OpenIDUser returns the user of an OpenID token. Anybody may ask, more than once.
+// M_UNKNOWN_TOKEN if it is unknown or has expired. Server-server API, "OpenID", GET
+// /openid/userinfo.
 func (s *Service) OpenIDUser(ctx context.Context, token string) (string, error) {
 	return findOpenIDToken(ctx, s.o.Pool, secret.HashOf(token), s.nowMS())
 }

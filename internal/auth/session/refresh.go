@@ -15,7 +15,7 @@ const (
 	// repeatWindow is how long a refresh may be repeated after its outcome is in use: by
 	// a second tab or process of the client, or because the answer was lost.
 	repeatWindow = time.Minute
-	// maxRepeatedRefreshes bounds what one refresh token is exchanged for.
+	// maxRepeatedRefreshes bounds the tokens that one refresh token is exchanged for.
 	maxRepeatedRefreshes = 10
 	// rememberedTokens is how many void access tokens of a device are remembered, how
 	// many generations of its refresh tokens, and how many of these that were lost.
@@ -69,9 +69,9 @@ func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash secret.Hash) (tok
 	return tokens, revoked, err
 }
 
-// settleBefore decides whether a refresh token is good, and makes void what came
-// before it, and what it was exchanged for without anybody using that. It returns the
-// access tokens among it.
+// settleBefore decides whether a refresh token is good. It makes void the tokens before
+// it, and those that it was exchanged for but that nobody has used, and returns the
+// access tokens among them.
 func (s *Service) settleBefore(ctx context.Context, tx pgx.Tx, session matrix.Session, row refreshTokenRow) ([]secret.Hash, error) {
 	now := s.nowMS()
 	before := now - repeatWindow.Milliseconds()

@@ -17,7 +17,7 @@ type sighting struct {
 	guest         bool
 }
 
-// sightingOf cuts down to size what a client says of itself.
+// sightingOf shortens a client's description of itself to the limits.
 func sightingOf(client matrix.Client, at int64) sighting {
 	agent := strings.ReplaceAll(client.UserAgent, "\x00", "")
 	agent = strings.ToValidUTF8(agent[:min(len(agent), maxDeviceText)], "")
@@ -44,7 +44,7 @@ func newLastSeen(share int) *lastSeen {
 	return &lastSeen{share: cmp.Or(share, cache.UsualShare), devices: map[deviceKey]sighting{}}
 }
 
-// weigh is about how many bytes a sighting takes.
+// weigh estimates the bytes of a sighting in memory.
 func (s *sighting) weigh(key deviceKey) int {
 	const structs = 200
 	return structs + cache.Text(key.userID, key.deviceID, s.ip, s.userAgent)
@@ -64,7 +64,7 @@ func (l *lastSeen) stats() cache.Stats {
 	return cache.Stats{Entries: len(l.devices), Bytes: l.bytes}
 }
 
-// note keeps a sighting unless a newer one is known.
+// note records a sighting unless a newer one is known.
 func (l *lastSeen) note(key deviceKey, seen sighting) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,7 +80,7 @@ func (l *lastSeen) note(key deviceKey, seen sighting) {
 	l.bytes += more
 }
 
-// take returns what has been gathered, and starts afresh.
+// take returns the gathered sightings, and begins anew.
 func (l *lastSeen) take() map[deviceKey]sighting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,7 +89,7 @@ func (l *lastSeen) take() map[deviceKey]sighting {
 	return taken
 }
 
-// WriteSeen writes what has been gathered. If that fails, it is gathered again.
+// WriteSeen writes the gathered sightings. If that fails, they are gathered again.
 func (s *Service) WriteSeen(ctx context.Context) error {
 	taken := s.seen.take()
 	if len(taken) == 0 {

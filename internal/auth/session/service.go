@@ -21,7 +21,8 @@ type Options struct {
 	Pool *pgxpool.Pool
 	// ServerName is the part of user IDs after the colon.
 	ServerName string
-	// Stages is interactive authentication, for what a token alone does not allow.
+	// Stages is interactive authentication, for operations that a token alone does not
+	// allow.
 	Stages *uia.Service
 	// AccessTokenLifetime is how long an access token lives whose client can
 	// refresh it; 0 means one hour. Other access tokens do not expire.
@@ -29,8 +30,8 @@ type Options struct {
 	// Channel says which tokens other processes have revoked; nil: they are found out
 	// half a minute later.
 	Channel *replica.Channel
-	// TokenBytes and SeenBytes are what access tokens, and when devices were seen last,
-	// may take in memory; 0: [cache.UsualShare].
+	// TokenBytes and SeenBytes bound the memory for access tokens, and for the times
+	// when devices were last seen; 0: [cache.UsualShare].
 	TokenBytes, SeenBytes int
 	// OnSeen, if set, is called with the address of each device that was seen, but for
 	// those of guests, when that is written.
@@ -67,7 +68,7 @@ func New(o Options) *Service {
 	return s
 }
 
-// Tidy writes when devices were last seen, and deletes what has expired.
+// Tidy writes when devices were last seen, and deletes expired rows.
 func (s *Service) Tidy(ctx context.Context) error {
 	return errors.Join(
 		s.WriteSeen(ctx),

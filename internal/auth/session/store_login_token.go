@@ -47,7 +47,7 @@ func deleteLoginToken(ctx context.Context, tx pgx.Tx, hash secret.Hash) (bool, e
 	return tag.RowsAffected() > 0, nil
 }
 
-// deleteLoginTokensBefore deletes what has expired.
+// deleteLoginTokensBefore deletes expired tokens.
 func deleteLoginTokensBefore(ctx context.Context, q account.Querier, now int64) error {
 	if _, err := q.Exec(ctx, `DELETE FROM login_tokens WHERE expires_at <= $1`, now); err != nil {
 		return fmt.Errorf("delete expired login tokens: %w", err)
@@ -55,9 +55,8 @@ func deleteLoginTokensBefore(ctx context.Context, q account.Querier, now int64) 
 	return nil
 }
 
-// DeletePending takes from a user, or somebody who has proved to be the user, what
-// was begun with an earlier password: interactive sessions, login tokens and OpenID
-// tokens.
+// DeletePending deletes what a user, or a person who has proved to be the user, has
+// begun with an earlier password: interactive sessions, login tokens and OpenID tokens.
 func DeletePending(ctx context.Context, tx pgx.Tx, userID string) error {
 	if err := uia.DeleteOf(ctx, tx, userID); err != nil {
 		return err

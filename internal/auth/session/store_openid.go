@@ -11,8 +11,8 @@ import (
 	"homeserver/internal/auth/secret"
 )
 
-// insertOpenIDToken stores a token of an account that is locked. Where there are too
-// many, those that expire first give way.
+// insertOpenIDToken stores a token of an account that is locked. If there are too many,
+// those that expire first are deleted.
 func insertOpenIDToken(ctx context.Context, tx pgx.Tx, hash secret.Hash, userID string, expiresAt int64) error {
 	_, err := tx.Exec(ctx, `
 		WITH oldest AS (
@@ -43,7 +43,7 @@ func findOpenIDToken(ctx context.Context, q account.Querier, hash secret.Hash, n
 	return userID, nil
 }
 
-// deleteOpenIDTokensBefore deletes what has expired.
+// deleteOpenIDTokensBefore deletes expired tokens.
 func deleteOpenIDTokensBefore(ctx context.Context, q account.Querier, now int64) error {
 	if _, err := q.Exec(ctx, `DELETE FROM openid_tokens WHERE expires_at <= $1`, now); err != nil {
 		return fmt.Errorf("delete expired OpenID tokens: %w", err)
@@ -51,7 +51,7 @@ func deleteOpenIDTokensBefore(ctx context.Context, q account.Querier, now int64)
 	return nil
 }
 
-// deleteOpenIDTokensOf deletes what was made with an earlier password.
+// deleteOpenIDTokensOf deletes tokens that were made with an earlier password.
 func deleteOpenIDTokensOf(ctx context.Context, tx pgx.Tx, userID string) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM openid_tokens WHERE user_id = $1`, userID); err != nil {
 		return fmt.Errorf("delete the OpenID tokens of %s: %w", userID, err)

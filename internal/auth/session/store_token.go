@@ -111,8 +111,8 @@ func lockDeviceOf(ctx context.Context, tx pgx.Tx, sql string, hash secret.Hash) 
 	return session, nil
 }
 
-// revokeBefore revokes what is older than a generation that is in use, and returns
-// the access tokens among it.
+// revokeBefore revokes the tokens that are older than a generation in use, and returns
+// the access tokens among them.
 func revokeBefore(ctx context.Context, tx pgx.Tx, session matrix.Session, generation, now int64) ([]secret.Hash, error) {
 	if err := revokeRefreshTokens(ctx, tx, session, generation, now); err != nil {
 		return nil, err
@@ -143,9 +143,10 @@ func revokeRefreshTokens(ctx context.Context, tx pgx.Tx, session matrix.Session,
 // longAgo is when a refresh token was revoked that must not be exchanged again.
 const longAgo = 0
 
-// voidLost makes tokens void that are newer than a generation and were given before a
-// time: their answer has not come, or they would have been used. The newest of them are
-// remembered, for who uses them later after all. It returns the access tokens among them.
+// voidLost makes tokens void that are newer than a generation and were made before a
+// time: the client has not got them, or it would have used them. The newest of them are
+// remembered, in case it uses them later after all. It returns the access tokens among
+// them.
 func voidLost(ctx context.Context, tx pgx.Tx, session matrix.Session, generation int64, before, lifetime, now int64) ([]secret.Hash, error) {
 	_, err := tx.Exec(ctx, `
 		UPDATE refresh_tokens SET revoked = true, revoked_at = $5
@@ -214,7 +215,7 @@ func supersedeTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, now
 	if err != nil {
 		return 0, nil, fmt.Errorf("look up the generation of a device's tokens: %w", err)
 	}
-	// They were not exchanged for what is given now: no refresh may be repeated.
+	// They were not exchanged for the new tokens: no refresh may be repeated.
 	if err := revokeRefreshTokens(ctx, tx, session, generation, longAgo); err != nil {
 		return 0, nil, err
 	}

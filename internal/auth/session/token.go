@@ -10,8 +10,8 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Tokens is what a client gets to authenticate with. ExpiresInMS is 0 where the
-// access token does not expire, which is so where there is no refresh token.
+// Tokens are the tokens with which a client authenticates. ExpiresInMS is 0 if the
+// access token does not expire, which is the case if there is no refresh token.
 type Tokens struct {
 	AccessToken  string `json:"access_token,omitzero"`
 	RefreshToken string `json:"refresh_token,omitzero"`
@@ -26,10 +26,10 @@ type Credentials struct {
 	Tokens
 }
 
-// Authenticate tells whose access token this is. It answers from memory in the
-// usual case. M_UNKNOWN_TOKEN for any other token, with soft_logout true where it
-// has expired, or another has taken its place, and the device still exists.
-// Client-server API, "Using access tokens" and "Soft logout".
+// Authenticate returns the session of an access token, from memory in the usual case.
+// M_UNKNOWN_TOKEN for any other token, with soft_logout true if it has expired, or
+// another has taken its place, and the device still exists. Client-server API, "Using
+// access tokens" and "Soft logout".
 func (s *Service) Authenticate(ctx context.Context, token string) (matrix.Session, error) {
 	known, err := s.authenticate(ctx, token)
 	return known.session, err
@@ -52,7 +52,8 @@ func (s *Service) authenticate(ctx context.Context, token string) (knownToken, e
 }
 
 // Revoke forgets tokens that have been revoked, and ends the requests that wait with
-// them. It is called once their removal has been committed, and before anybody is told.
+// them. It is called once their removal has been committed, and before any answer is
+// sent.
 func (s *Service) Revoke(hashes []secret.Hash) {
 	s.cache.remove(hashes)
 	s.watches.end(hashes)

@@ -22,8 +22,8 @@ var errTokenEnded = errors.New("the access token has ended")
 
 // WhileGood runs a request that may wait for long, for as long as its access token is
 // good: the context that it gets ends with the token, at once where this process ends
-// it, and as soon as another process has told. What the request has found by then is
-// not for its client any more: M_UNKNOWN_TOKEN, as of [Service.Authenticate].
+// it, and as soon as a message of another process arrives. The client no longer gets
+// the result of the request then: M_UNKNOWN_TOKEN, as of [Service.Authenticate].
 func (s *Service) WhileGood(ctx context.Context, token string, do func(ctx context.Context) error) error {
 	waiting, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -62,7 +62,7 @@ type watches struct {
 	waiting  map[*watch]struct{}
 	byToken  map[secret.Hash]map[*watch]struct{}
 	suspects map[secret.Hash]struct{}
-	// suspected tells the worker that there are suspects.
+	// suspected signals to the worker that there are suspects.
 	suspected chan struct{}
 }
 

@@ -7,19 +7,19 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Whois tells from where a user uses the server, by device ID. Client-server API,
-// GET /admin/whois/{userId}.
+// Whois lists from where a user uses the server, by device ID. Client-server API, GET
+// /admin/whois/{userId}.
 type Whois struct {
 	UserID  string                 `json:"user_id"`
 	Devices map[string]WhoisDevice `json:"devices"`
 }
 
-// WhoisDevice is what Whois tells of a device: one session.
+// WhoisDevice is a device in Whois: one session.
 type WhoisDevice struct {
 	Sessions []WhoisSession `json:"sessions"`
 }
 
-// WhoisSession is what Whois tells of a session: the latest connection only.
+// WhoisSession is a session in Whois, with the latest connection only.
 type WhoisSession struct {
 	Connections []Connection `json:"connections"`
 }
@@ -32,7 +32,7 @@ type Connection struct {
 	UserAgent string `json:"user_agent"`
 }
 
-// Whois tells of the devices of a user, to that user and to administrators of the
+// Whois returns the devices of a user, to that user and to administrators of the
 // server: M_FORBIDDEN for others, whether there is such a user or not. M_NOT_FOUND.
 func (s *Service) Whois(ctx context.Context, session matrix.Session, userID string) (Whois, error) {
 	if userID != session.UserID && !session.Admin {

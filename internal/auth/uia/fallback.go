@@ -11,29 +11,29 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// FallbackStage is what a page for one stage of an interactive authentication has
-// to know. Client-server API, "Fallback".
+// FallbackStage has what a page needs for one stage of an interactive authentication.
+// Client-server API, "Fallback".
 type FallbackStage struct {
-	// UserID is whom the stage has to be completed by; "" where that is open.
+	// UserID is the user who has to complete the stage; "" if that is open.
 	UserID string
-	// Effect says what the request would do that the session is about; "": it does
-	// nothing to an account that there is.
+	// Effect describes what the request of the session would do; "": it does nothing to
+	// an existing account.
 	Effect string
-	// Params is what the challenge tells of the stage; nil for nothing.
+	// Params has the parameters of the stage in the challenge; nil for none.
 	Params map[string]any
-	// Operation is the name of what the session is to allow.
+	// Operation is the name of the operation that the session is to allow.
 	Operation string
 	// Completed says that nothing is left to be done.
 	Completed bool
 }
 
-// Fallback looks a stage of a session up, for whoever knows the session's ID.
-// M_NOT_FOUND for a session that is unknown, used up or expired, M_UNRECOGNIZED for
-// a stage that it does not have, M_FORBIDDEN for one whose turn has not come.
+// Fallback returns a stage of a session to everybody who knows the session's ID.
+// M_NOT_FOUND for a session that is unknown, used up or expired, M_UNRECOGNIZED for a
+// stage that it does not have, M_FORBIDDEN for one whose turn has not come.
 //
 // A page that asks for a password must say what it is for, and whose request it was:
-// else everybody could have other people approve what they do not know of. There is
-// none (M_UNRECOGNIZED) for a request without an access token.
+// otherwise anybody could make other people approve something that they do not know of.
+// There is no such page (M_UNRECOGNIZED) for a request without an access token.
 func (s *Service) Fallback(ctx context.Context, id, name string) (FallbackStage, error) {
 	op, current, err := s.openSession(ctx, id, name)
 	if err != nil {
@@ -52,11 +52,11 @@ func (s *Service) Fallback(ctx context.Context, id, name string) (FallbackStage,
 	return open, nil
 }
 
-// CompleteFallback tries to complete a stage of a session without the request that
-// the session is about; its client goes on by repeating that with the session
-// alone. The fields are the members of the auth object that the stage wants. A
-// stage that has been completed stays so. Errors are those of Fallback, and those
-// of the stage, such as M_FORBIDDEN for a wrong password.
+// CompleteFallback tries to complete a stage of a session without the request that the
+// session is about; its client goes on by repeating that with the session alone. The
+// fields are the members of the auth object that the stage needs. A stage that has been
+// completed stays so. Errors are those of Fallback, and those of the stage, such as
+// M_FORBIDDEN for a wrong password.
 func (s *Service) CompleteFallback(ctx context.Context, id, name string, fields map[string]any) error {
 	op, current, err := s.openSession(ctx, id, name)
 	if err != nil {

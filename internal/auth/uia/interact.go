@@ -60,9 +60,9 @@ func (s *Service) Interact(ctx context.Context, op Operation, auth json.RawMessa
 	return s.approve(op, current), nil
 }
 
-// resume finds a session by its ID; one that is not stored where there is
-// none. M_FORBIDDEN for one of another user or another request, and where the request
-// is not what was approved on a page.
+// resume finds a session by its ID, or makes one that is not stored if there is none.
+// M_FORBIDDEN for one of another user or another request, and if the request is not the
+// one that was approved on a page.
 func (s *Service) resume(ctx context.Context, op Operation, id string) (session, error) {
 	of, current, err := findSession(ctx, s.pool, id, s.oldest())
 	if err != nil || !current.stored {

@@ -16,20 +16,20 @@ const (
 	ChangePassword = "POST /account/password" //nolint:gosec // G101: a path, not a secret
 )
 
-// Operation is what a session of interactive authentication allows: one endpoint,
-// with what stands in its path, for one user. The specification has the client
-// repeat the same request; a client may nevertheless change the other parameters of
-// its body on the way, such as a user name that somebody else has taken meanwhile:
-// it proves who it is in the request that has them. Only what somebody has approved
-// on a page must stay as it was.
+// Operation is what a session of interactive authentication allows: one endpoint, with
+// the parameters of its path, for one user. The specification has the client repeat the
+// same request; a client may nevertheless change the other parameters of its body on
+// the way, such as a user name that is in use meanwhile: it authenticates in the
+// request that has them. Only what a user has approved on a page must stay as it was.
 type Operation struct {
 	Name   string // method and path
 	UserID string // the owner of the access token; "" without one
 	Flows  [][]string
-	// effect says to people what the request would do; "": they are not asked on a page.
+	// effect describes to people what the request would do; "": they are not asked on a
+	// page.
 	effect string
-	// parameters are those of the request that an approval on a page holds for; nil: it
-	// holds for any.
+	// parameters are those of the request for which an approval on a page is valid;
+	// nil: for any.
 	parameters []any
 }
 
@@ -38,14 +38,14 @@ func ByPassword(name string, session matrix.Session) Operation {
 	return Operation{Name: name, UserID: session.UserID, Flows: [][]string{{StagePassword}}}
 }
 
-// About says what the operation would do, and by which parameters.
+// About sets the description of what the operation would do, and its parameters.
 func (op Operation) About(effect string, parameters ...any) Operation {
 	op.effect, op.parameters = effect, parameters
 	return op
 }
 
-// mac is what is kept of the parameters. Its key is the session's ID, which is not
-// kept, so that it tells nothing of a password among them.
+// mac returns the stored form of the parameters. Its key is the session's ID, which is
+// not stored, so that it reveals nothing of a password among them.
 func (op Operation) mac(session string) ([]byte, error) {
 	if op.parameters == nil {
 		return []byte{}, nil
@@ -72,8 +72,8 @@ func (op Operation) describeFlows() []flow {
 	return flows
 }
 
-// refuses returns why a stage can't be attempted: it stands in no flow, or its turn
-// has not come. nil where it can.
+// refuses returns why a stage can't be attempted: it is in no flow, or its turn has not
+// come. nil if it can.
 func (op Operation) refuses(completed []string, name string) *matrix.Error {
 	known := false
 	for _, stages := range op.Flows {

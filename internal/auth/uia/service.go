@@ -22,7 +22,7 @@ const (
 	StagePhone    = "m.login.msisdn"
 )
 
-// stagePhoneOld is what some clients call StagePhone.
+// stagePhoneOld is the name of StagePhone in some clients.
 const stagePhoneOld = "m.login.msisdn.identity"
 
 const (
@@ -60,20 +60,19 @@ func New(pool *pgxpool.Pool, now func() time.Time) *Service {
 
 // Stage is one type of authentication.
 type Stage struct {
-	// Check judges what a client has sent. A *matrix.Error means that the client may
-	// try again.
+	// Check checks an attempt. A *matrix.Error means that the client may try again.
 	Check func(ctx context.Context, a Attempt) (Evidence, error)
-	// Params is what a client must know to complete the stage; nil for nothing.
+	// Params has what a client needs to complete the stage; nil for nothing.
 	Params map[string]any
 	// Alone are the names of the operations that the stage allows by itself, so that it
 	// is one of their flows.
 	Alone []string
-	// Claim uses up the proof of an Evidence for the user whom the operation is about,
-	// in its transaction; nil where the stage has none.
+	// Claim uses up the proof of an Evidence for the user of the operation, in its
+	// transaction; nil if the stage has none.
 	Claim func(ctx context.Context, tx pgx.Tx, operation, proof, userID string) error
 }
 
-// Attempt is what a stage judges.
+// Attempt is a client's attempt to complete a stage.
 type Attempt struct {
 	Operation string // the name of what is to be allowed
 	auth      json.RawMessage
@@ -84,8 +83,8 @@ type Attempt struct {
 // match exactly, which the standard library can't do.
 func (a Attempt) Decode(into any) error { return jsonexp.Unmarshal(a.auth, into) }
 
-// Evidence is what a stage has found out: whom the client has proved to be, and what
-// is to be claimed later. Either is "" where the stage does not tell.
+// Evidence is the result of a stage: the user that the client has proved to be, and the
+// proof to be claimed later. Either is "" if the stage has none.
 type Evidence struct {
 	UserID, Proof string
 }

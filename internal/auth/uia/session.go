@@ -16,7 +16,8 @@ type session struct {
 	id        string // as the client knows it
 	stored    bool
 	completed []string
-	// provedUserID is whom a stage has found the client to be; "" if none has.
+	// provedUserID is the user that the client has proved to be in a stage; "" if in
+	// none.
 	provedUserID string
 	// proof is what a stage has to claim; "" if none has.
 	proof string
@@ -26,8 +27,8 @@ type session struct {
 	byPage bool
 }
 
-// holdsFor reports whether what was approved on a page, if anything was, is what a
-// request would do.
+// holdsFor reports whether a request would do what was approved on a page, if anything
+// was.
 func (i session) holdsFor(op Operation) (bool, error) {
 	mac, err := op.mac(i.id)
 	return err == nil && (!i.byPage || hmac.Equal(mac, i.mac)), err
@@ -35,9 +36,9 @@ func (i session) holdsFor(op Operation) (bool, error) {
 
 func (i session) hash() secret.Hash { return secret.HashOf(i.id) }
 
-// Approval is a completed session. Its zero value stands for what needs none.
+// Approval is a completed session. The zero value is for operations that need none.
 type Approval struct {
-	// UserID is whom the operation is about; "" where nobody has been proved.
+	// UserID is the user of the operation; "" if no user has been proved.
 	UserID  string
 	session *session // nil where nothing was stored
 	claim   func(ctx context.Context, tx pgx.Tx, userID string) error
@@ -59,9 +60,9 @@ func (s *Service) approve(op Operation, done session) Approval {
 	return p
 }
 
-// Consume uses the session up, in the transaction of what it allows; so if that
-// fails, the client need not authenticate again. M_FORBIDDEN where another request
-// has used it.
+// Consume uses the session up, in the transaction of the operation that it allows; so
+// if that fails, the client need not authenticate again. M_FORBIDDEN where another
+// request has used it.
 func (p Approval) Consume(ctx context.Context, tx pgx.Tx) error {
 	if p.session == nil {
 		return nil
@@ -73,7 +74,7 @@ func (p Approval) Consume(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// Claim uses up what the stages have proved, such as an address, for a user whose
+// Claim uses up the proofs of the stages, such as of an address, for a user whose
 // account is locked. Errors are those of the stage.
 func (p Approval) Claim(ctx context.Context, tx pgx.Tx, userID string) error {
 	if p.claim == nil {

@@ -11,8 +11,8 @@ import (
 	"homeserver/internal/auth/secret"
 )
 
-// insertSession stores a new session. Where its owner has too many, the
-// oldest ones give way.
+// insertSession stores a new session. If its owner has too many, the oldest ones are
+// deleted.
 func insertSession(ctx context.Context, q account.Querier, op Operation, i session, now int64) error {
 	most := maxSessionsOfUser
 	if op.UserID == "" {
@@ -87,8 +87,8 @@ func deleteSession(ctx context.Context, q account.Querier, hash secret.Hash) (bo
 	return tag.RowsAffected() > 0, nil
 }
 
-// DeleteOf ends what a user, or somebody who has proved to be the user,
-// has begun.
+// DeleteOf deletes the sessions of a user, also those without a token in which the user
+// was proved.
 func DeleteOf(ctx context.Context, q account.Querier, userID string) error {
 	_, err := q.Exec(ctx, `
 		DELETE FROM interactive_sessions WHERE user_id = $1 OR user_id = '' AND proved_user_id = $1`, userID)
@@ -98,7 +98,7 @@ func DeleteOf(ctx context.Context, q account.Querier, userID string) error {
 	return nil
 }
 
-// deleteSessionsBefore deletes what has expired.
+// deleteSessionsBefore deletes expired sessions.
 func deleteSessionsBefore(ctx context.Context, q account.Querier, oldest int64) error {
 	if _, err := q.Exec(ctx, `DELETE FROM interactive_sessions WHERE created_at <= $1`, oldest); err != nil {
 		return fmt.Errorf("delete expired interactive sessions: %w", err)
@@ -106,7 +106,7 @@ func deleteSessionsBefore(ctx context.Context, q account.Querier, oldest int64) 
 	return nil
 }
 
-// notNil makes an empty array of what would otherwise be NULL.
+// notNil returns an empty array instead of nil, which would be NULL.
 func notNil(list []string) []string {
 	if list == nil {
 		return []string{}

@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/auth/identity"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
+	"homeserver/internal/e2ee/keybackup"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrixtest"
@@ -87,7 +88,9 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	people := userdirectory.New(pool, book, store, profiles)
 	profiles.OnChange(env.Rooms.UpdateProfile)
 	profiles.CountBy(env.Rooms.CountProfile)
+	backups := keybackup.New(pool, store.Damage())
 	users.OnDeactivate(env.Rooms.LeaveAll)
+	users.OnDeactivate(backups.RemoveAll)
 	for _, erase := range []func(context.Context, string) error{
 		store.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase,
 	} {
@@ -106,7 +109,8 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 		Services: client.Services{
 			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Stream: stream, Media: files, Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online,
-			Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
+			KeyBackups: backups,
+			Searches:   found, Directory: people, Turn: turn.New(turn.Options{}),
 			Reports:     reports.New(reports.Options{Pool: pool, Rooms: store, Log: log}),
 			Invitations: thirdpartyinvite.New(book, env.Rooms, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),
 			ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/",

@@ -6,16 +6,16 @@ package event
 // with a thousand state events, and for any event.
 const MaxValues = 50_000
 
-// HasTooManyValues reports whether JSON has more than MaxValues. It looks at no more of
+// HasMoreValues reports whether JSON has more than so many values. It looks at no more of
 // it than that, and not at all at what is too short. What is not JSON may give either
 // answer.
-func HasTooManyValues(raw []byte) bool {
-	if len(raw) <= MaxValues {
+func HasMoreValues(raw []byte, most int) bool {
+	if len(raw) <= most {
 		return false
 	}
 	// Each value but the first of all stands behind one of these.
 	n, inString := 1, false
-	for i := 0; i < len(raw) && n <= MaxValues; i++ {
+	for i := 0; i < len(raw) && n <= most; i++ {
 		switch c := raw[i]; {
 		case inString && c == '\\':
 			i++
@@ -25,5 +25,5 @@ func HasTooManyValues(raw []byte) bool {
 			n++
 		}
 	}
-	return n > MaxValues
+	return n > most
 }

@@ -23,7 +23,7 @@ func TestValuesAreCounted(t *testing.T) {
 		"quotes in a string":     {`"` + strings.Repeat(`\",\\`, event.MaxValues) + `"`, false},
 		"what is behind strings": {list(`"\\"`, event.MaxValues), true},
 	} {
-		if got := event.HasTooManyValues([]byte(c.json)); got != c.many {
+		if got := event.HasMoreValues([]byte(c.json), event.MaxValues); got != c.many {
 			t.Errorf("%s: got %v", what, got)
 		}
 	}

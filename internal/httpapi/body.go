@@ -18,14 +18,18 @@ func (e *Engine) readBody(x *exchange, r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
-	if r.ContentLength > e.maxBodyBytes {
+	most := e.maxBodyBytes
+	if x.large() {
+		most = max(most, largeBodyBytes)
+	}
+	if r.ContentLength > most {
 		return errBodyTooLarge
 	}
 	control := http.NewResponseController(x.ResponseWriter)
 	if err := setDeadline(control.SetReadDeadline, time.Now().Add(e.bodyTimeout)); err != nil {
 		return errBodyIncomplete
 	}
-	body, err := e.readAll(x, http.MaxBytesReader(x.ResponseWriter, r.Body, e.maxBodyBytes), r.ContentLength)
+	body, err := e.readAll(x, http.MaxBytesReader(x.ResponseWriter, r.Body, most), r.ContentLength)
 	if err != nil {
 		return bodyError(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/reserve"
 )
 
 // Decode puts the request's JSON object into the value that into points to.
@@ -22,14 +23,18 @@ import (
 //
 // M_NOT_JSON if it isn't JSON in UTF-8 or something follows it; M_BAD_JSON if it
 // isn't an object, has a name twice, or a field has the wrong type, and then the
-// message names the field; M_TOO_LARGE if it has more than [event.MaxValues] values.
+// message names the field; M_TOO_LARGE if it has more than [event.MaxValues] values, or more than
+// may be in a [LargeBody].
 // Strings may not hold a NUL; inside raw JSON they may.
 func (r *Request) Decode(into any) error {
 	body := r.RawJSON()
 	if len(body) == 0 {
 		body = []byte("{}")
 	}
-	if err := checkValues(body); err != nil {
+	if err := r.checkValues(body); err != nil {
+		return err
+	}
+	if err := r.reserveDecoded(body); err != nil {
 		return err
 	}
 	err := unmarshal(body, into)
@@ -68,7 +73,7 @@ func (r *Request) RawObject() (stdjson.RawMessage, error) {
 	if len(body) == 0 || body[0] != '{' {
 		return nil, decodeError(body, nil)
 	}
-	if err := checkValues(body); err != nil {
+	if err := r.checkValues(body); err != nil {
 		return nil, err
 	}
 	return event.Canonical(body, false)
@@ -76,15 +81,28 @@ func (r *Request) RawObject() (stdjson.RawMessage, error) {
 
 // checkValues refuses a body with so many values that it would take up far more memory
 // than its bytes: M_TOO_LARGE, or M_NOT_JSON for what only looks like that.
-func checkValues(body []byte) error {
+func (r *Request) checkValues(body []byte) error {
+	most := event.MaxValues
+	if r.x.large() {
+		most = largeBodyValues
+	}
 	switch {
-	case !event.HasTooManyValues(body):
+	case !event.HasMoreValues(body, most):
 		return nil
 	case !jsontext.Value(body).IsValid(jsontext.AllowDuplicateNames(true)): // which need not be remembered then
 		return matrix.Errorf(matrix.NotJSON, "the body is not valid JSON in UTF-8")
 	default:
-		return matrix.Errorf(matrix.TooLarge, "the body has more than %d values", event.MaxValues)
+		return matrix.Errorf(matrix.TooLarge, "the body has more than %d values", most)
 	}
+}
+
+// reserveDecoded counts what becomes of a large body as what its sender reads: it is as large once
+// more. Errors of [reserve.Read].
+func (r *Request) reserveDecoded(body []byte) error {
+	if !r.x.large() || int64(len(body)) <= r.x.engine.maxBodyBytes {
+		return nil
+	}
+	return reserve.Read(r.Context(), func(c *reserve.Counter) error { return c.Add(len(body)) })
 }
 
 // DecodeForm returns the body as the form that browsers send. M_INVALID_PARAM.

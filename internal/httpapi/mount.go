@@ -28,6 +28,8 @@ type Handler struct {
 	answer func(*Request, matrix.Session) (any, error)
 	// Streams says that the handler reads the body itself, by [Request.Stream].
 	Streams bool
+	// Large says that the body may be larger than others: see [LargeBody].
+	Large bool
 }
 
 // Access is what an endpoint asks of its callers.
@@ -69,6 +71,21 @@ func Streaming(h Handler) Handler {
 	h.Streams = true
 	return h
 }
+
+// LargeBody is for endpoints whose body has many small parts, such as the keys of a backup: it
+// may have up to 16 MiB and 200,000 values, where that is more than other bodies may.
+func LargeBody(h Handler) Handler {
+	h.Large = true
+	return h
+}
+
+const (
+	largeBodyBytes  = 16 << 20
+	largeBodyValues = 200_000
+)
+
+// large reports whether the request may have a large body.
+func (x *exchange) large() bool { return x.route != nil && x.route.Handler.Large }
 
 // resource is everything that is served at one path, by method.
 type resource struct {

@@ -51,6 +51,7 @@ const (
 	UserDeactivated            Code = "M_USER_DEACTIVATED"
 	UserInUse                  Code = "M_USER_IN_USE"
 	WeakPassword               Code = "M_WEAK_PASSWORD"
+	WrongRoomKeysVersion       Code = "M_WRONG_ROOM_KEYS_VERSION"
 )
 
 // statuses holds the HTTP status of each code that is not answered with 400.
@@ -69,6 +70,7 @@ var statuses = map[Code]int{
 	UnknownToken:            http.StatusUnauthorized,
 	Unrecognized:            http.StatusNotFound,
 	UserDeactivated:         http.StatusForbidden,
+	WrongRoomKeysVersion:    http.StatusForbidden,
 }
 
 // Error is an error that may be shown to a client. Any other error is internal:

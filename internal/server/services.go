@@ -11,6 +11,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
+	"homeserver/internal/e2ee/keybackup"
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
@@ -37,6 +38,7 @@ type services struct {
 	rooms     *rooms.Service
 	stream    *stream
 	found     *discovery
+	backups   *keybackup.Service
 	media     *media.Service
 	// parts are those of them of which the server asks anything: see [parts].
 	parts parts
@@ -66,7 +68,9 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	s.profiles.ReportTo(s.rooms.Timeline.Damage())
 	s.profiles.OnChange(s.rooms.UpdateProfile)
 	s.profiles.CountBy(s.rooms.CountProfile)
+	s.backups = keybackup.New(pool, s.rooms.Timeline.Damage())
 	s.auth.OnDeactivate(s.rooms.LeaveAll)
+	s.auth.OnDeactivate(s.backups.RemoveAll)
 	s.stream = newStream(pool, s.journal, s.others, s.rooms.Timeline, s.profiles, s.threepids, &budget.Caches, log)
 	s.found = newDiscovery(cfg, pool, s.journal, s.rooms, s.profiles, s.limits, s.stream.data.Ignored)
 	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, log); err != nil {
@@ -75,7 +79,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	s.parts = parts{
 		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.rooms, s.rooms.Timeline, s.profiles,
 		s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.presence, s.stream.sync,
-		s.found.search, s.found.users, s.media,
+		s.found.search, s.found.users, s.media, s.backups,
 	}
 	s.parts.eraseWith(s.auth)
 	return s, nil

@@ -11,7 +11,7 @@ import (
 func Routes(services Services) []httpapi.Route {
 	a := &api{services}
 	return slices.Concat(a.serverRoutes(), a.accountRoutes(), a.profileRoutes(), a.threepidRoutes(), a.discoveryRoutes(), a.roomRoutes(),
-		a.membershipRoutes(), a.syncRoutes(), a.personalRoutes(), a.mediaRoutes(), a.pushRoutes(), a.reportRoutes())
+		a.membershipRoutes(), a.syncRoutes(), a.personalRoutes(), a.mediaRoutes(), a.pushRoutes(), a.keyBackupRoutes(), a.reportRoutes())
 }
 
 // serverRoutes: "Server Discovery", "Capabilities negotiation".
@@ -212,6 +212,29 @@ func (a *api) pushRoutes() []httpapi.Route {
 		httpapi.SinceV1.Get("/pushers", httpapi.Reading, httpapi.User(a.getPushers)),
 		httpapi.SinceV1.Post("/pushers/set", httpapi.Storing, httpapi.User(a.setPusher)),
 		httpapi.Client.Get("/notifications", httpapi.Reading, httpapi.User(a.notifications)),
+	}
+}
+
+// keyBackupRoutes: "Server-side key backups".
+func (a *api) keyBackupRoutes() []httpapi.Route {
+	const version, keys, ofRoom, ofSession = "/room_keys/version", "/room_keys/keys", "/room_keys/keys/{roomId}", "/room_keys/keys/{roomId}/{sessionId}"
+	backups := httpapi.Client.OrUnstable("")
+	return []httpapi.Route{
+		backups.Post(version, httpapi.Storing, httpapi.User(a.postBackup)),
+		backups.Get(version, httpapi.Reading, httpapi.User(a.getNewestBackup)),
+		backups.Get(version+"/{version}", httpapi.Reading, httpapi.User(a.getBackup)),
+		backups.Put(version+"/{version}", httpapi.Storing, httpapi.User(a.putBackup)),
+		backups.Delete(version+"/{version}", httpapi.Removing, httpapi.User(a.deleteBackup)),
+
+		backups.Put(keys, httpapi.Storing, httpapi.LargeBody(httpapi.User(a.putRoomKeys))),
+		backups.Put(ofRoom, httpapi.Storing, httpapi.LargeBody(httpapi.User(a.putKeysOfRoom))),
+		backups.Put(ofSession, httpapi.Storing, httpapi.User(a.putRoomKey)),
+		backups.Get(keys, httpapi.Reading, httpapi.User(a.getRoomKeys)),
+		backups.Get(ofRoom, httpapi.Reading, httpapi.User(a.getRoomKeys)),
+		backups.Get(ofSession, httpapi.Reading, httpapi.User(a.getRoomKey)),
+		backups.Delete(keys, httpapi.Removing, httpapi.User(a.deleteRoomKeys)),
+		backups.Delete(ofRoom, httpapi.Removing, httpapi.User(a.deleteRoomKeys)),
+		backups.Delete(ofSession, httpapi.Removing, httpapi.User(a.deleteRoomKeys)),
 	}
 }
 

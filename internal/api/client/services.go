@@ -4,6 +4,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
+	"homeserver/internal/e2ee/keybackup"
 	"homeserver/internal/journal"
 	"homeserver/internal/media"
 	"homeserver/internal/personal/accountdata"
@@ -36,6 +37,8 @@ type Services struct {
 	Media     *media.Service
 	Threepids *threepid.Service
 	Push      *push.Service
+
+	KeyBackups *keybackup.Service
 
 	Searches    *search.Service
 	Directory   *userdirectory.Service

@@ -123,7 +123,7 @@ func (c *Client) Exchange(p Place, request *http.Request) (status int, body []by
 	if err != nil {
 		return 0, nil, p.Unreachable("its answer broke off")
 	}
-	if event.HasTooManyValues(body) {
+	if event.HasMoreValues(body, event.MaxValues) {
 		return 0, nil, p.Unreachable("its answer is too large")
 	}
 	return response.StatusCode, body, nil

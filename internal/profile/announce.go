@@ -12,17 +12,17 @@ import (
 // avatar has changed. Their topic is the user.
 const kindChange = "profile"
 
-// OnChange adds a hook that is called after each change of a display name or an
-// avatar, before the client gets its answer; also where the new value is the old
-// one. Where a hook fails, or the process ends meanwhile, it is called again later, by
-// whatever process is there. So it must do no harm to call it again. For one user they
-// are called by one process at a time. It is meant for wiring, before the first request.
+// OnChange adds a hook that is called after each change of a display name or an avatar,
+// before the client gets its answer; also if the new value is the old one. If a hook
+// fails, or the process ends meanwhile, it is called again later, by any process. So it
+// must do no harm to call it again. The hooks for one user are called by one process at
+// a time. It is meant for wiring, before the first request.
 func (s *Service) OnChange(hook func(ctx context.Context, userID string, p Profile) error) {
 	s.onChange = append(s.onChange, hook)
 }
 
-// CountBy sets what counts the work of the hooks for a user, before anything is
-// changed. It is meant for wiring, before the first request.
+// CountBy sets the function that counts the work of the hooks for a user, before
+// anything is changed. It is meant for wiring, before the first request.
 func (s *Service) CountBy(count func(ctx context.Context, userID string) (ratelimit.Claims, error)) {
 	s.count = count
 }

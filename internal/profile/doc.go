@@ -1,4 +1,4 @@
-// Package profile keeps what users tell about themselves: display name, avatar,
+// Package profile stores what users publish about themselves: display name, avatar,
 // and the free fields. Client-server API, section "Profiles".
 //
 // # Promises
@@ -9,13 +9,13 @@
 //     doesn't exist has none.
 //   - After each change of display name or avatar the hooks set with OnChange see
 //     the profile as it is stored, and the last of them to run sees the last
-//     change, also where several clients change it at once. That it is to be told is
-//     committed with the change, so that a crash, or a hook that fails, puts it off and
-//     does not lose it. When a client is answered, all is told.
+//     change, also where several clients change it at once. The call is
+//     posted in the change's transaction, so that a crash, or a hook that fails, delays
+//     it and does not lose it. All hooks have run before the client is answered.
 //
 // # Flow of data
 //
 // Set and Delete lock the user's row, change it and post an entry to the journal's
-// outbox in one transaction. The journal takes that over into the log and has the
-// hooks called, which bring the change into the rooms.
+// outbox in one transaction. The journal writes that into the log and calls the
+// hooks, which bring the change into the rooms.
 package profile

@@ -18,7 +18,7 @@ import (
 	"homeserver/internal/postgres"
 )
 
-// The fields that the specification gives a meaning.
+// The fields that the specification defines.
 const (
 	DisplayName = "displayname"
 	AvatarURL   = "avatar_url"
@@ -40,8 +40,7 @@ const (
 	keyTooLarge matrix.Code = "M_KEY_TOO_LARGE"
 )
 
-// Profile is what a user tells about themself. Empty texts are fields that are
-// not set.
+// Profile is a user's profile. Empty texts are fields that are not set.
 type Profile struct {
 	DisplayName string
 	AvatarURL   string
@@ -97,7 +96,7 @@ func New(pool *pgxpool.Pool, j *journal.Journal) *Service {
 // before the first request.
 func (s *Service) ReportTo(damage *postgres.Damage) { s.damage = damage }
 
-// Get is a user's whole profile, which may be empty. M_NOT_FOUND for a user who
+// Get returns a user's whole profile, which may be empty. M_NOT_FOUND for a user who
 // doesn't exist here. Anybody may ask. GET /profile/{userId}.
 func (s *Service) Get(ctx context.Context, userID string) (Profile, error) {
 	if _, _, err := matrix.ParseUserID(userID); err != nil {
@@ -126,9 +125,9 @@ func (s *Service) Many(ctx context.Context, userIDs []string) (map[string]Profil
 	return s.loadMany(ctx, userIDs)
 }
 
-// Field is the value of one field of a profile. M_NOT_FOUND for a user who
-// doesn't exist here and for a field that isn't set. Anybody may ask.
-// GET /profile/{userId}/{keyName}.
+// Field returns the value of one field of a profile. M_NOT_FOUND for a user who doesn't
+// exist here and for a field that isn't set. Anybody may ask. GET
+// /profile/{userId}/{keyName}.
 func (s *Service) Field(ctx context.Context, userID, name string) (json.RawMessage, error) {
 	p, err := s.Get(ctx, userID)
 	if err != nil {
@@ -187,9 +186,9 @@ func (s *Service) Set(ctx context.Context, who matrix.Session, userID, name stri
 	})
 }
 
-// Delete takes a field out of one's own profile; it is no error if it isn't
-// there. M_FORBIDDEN for anybody else's profile, M_INVALID_PARAM for a name that
-// can't be. DELETE /profile/{userId}/{keyName}.
+// Delete removes a field from one's own profile; it is no error if it isn't there.
+// M_FORBIDDEN for anybody else's profile, M_INVALID_PARAM for a name that can't be.
+// DELETE /profile/{userId}/{keyName}.
 func (s *Service) Delete(ctx context.Context, who matrix.Session, userID, name string) error {
 	if err := mayChange(who, userID, name); err != nil {
 		return err
@@ -206,8 +205,8 @@ func (s *Service) Delete(ctx context.Context, who matrix.Session, userID, name s
 	})
 }
 
-// Erase empties the profile of a user who wants to be forgotten. The hooks are not
-// called: it is for somebody who has left all rooms.
+// Erase empties the profile of a user who is to be erased. The hooks are not called,
+// since the user has left all rooms.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	return remove(ctx, s.pool, userID)
 }
@@ -259,7 +258,7 @@ func (s *Service) apply(ctx context.Context, tx pgx.Tx, userID string, apply fun
 	if err != nil {
 		return false, err
 	}
-	// Whoever is over the limit may still make the profile smaller.
+	// A profile over the limit may still be made smaller.
 	if len(after) >= MaxProfileBytes && len(after) > len(before) {
 		return false, matrix.Errorf(tooLarge, "The whole profile must stay below %d bytes", MaxProfileBytes)
 	}
@@ -310,7 +309,8 @@ func compact(value json.RawMessage) (json.RawMessage, error) {
 }
 
 // textField checks the value of a field that the specification knows. The URI of an
-// avatar may be of any kind, as on other servers: what is no mxc:// URI shows nothing.
+// avatar may be of any kind, as on other servers: one that is no mxc:// URI shows
+// nothing.
 func textField(name string, value json.RawMessage) (string, error) {
 	var text *string
 	if err := json.Unmarshal(value, &text); err != nil || text == nil {

@@ -74,8 +74,8 @@ func (s *Service) loadMany(ctx context.Context, userIDs []string) (map[string]Pr
 	return profiles, nil
 }
 
-// lock reads a profile, making it if need be, and keeps its row locked until the
-// end of the transaction.
+// lock reads a profile, making it if need be, and locks its row until the end of the
+// transaction.
 func (s *Service) lock(ctx context.Context, tx pgx.Tx, userID string) (Profile, error) {
 	rows, err := tx.Query(ctx, `
 		INSERT INTO profiles (user_id) VALUES ($1)

@@ -15,7 +15,7 @@ import (
 	"homeserver/internal/safehttp"
 )
 
-// Options is what a Client is made of.
+// Options has all that a Client needs.
 type Options struct {
 	Outgoing *safehttp.Client
 	// Servers are the only identity servers that are spoken to, as host names, or as
@@ -32,7 +32,7 @@ func New(o Options) *Client { return &Client{o} }
 
 // Server is an identity server and the access token that the user has there.
 type Server struct {
-	// Name is a host name with an optional port; what stands before :// is ignored.
+	// Name is a host name with an optional port; a scheme before :// is ignored.
 	Name  string
 	Token string
 }
@@ -41,9 +41,9 @@ type Server struct {
 // port.
 type Place struct{ Name, BaseURL string }
 
-// Find finds the server that a client names, as a host name or, as sloppy clients
-// do, a URL. M_INVALID_PARAM for what is no server name, M_SERVER_NOT_TRUSTED for one
-// that is not listed.
+// Find returns the server that a client names, as a host name or, as careless clients
+// do, a URL. M_INVALID_PARAM for a text that is no server name, M_SERVER_NOT_TRUSTED
+// for one that is not listed.
 func (c *Client) Find(named string) (Place, error) {
 	name := named
 	if _, after, isURL := strings.Cut(named, "://"); isURL {
@@ -67,9 +67,9 @@ func (c *Client) Find(named string) (Place, error) {
 	return Place{}, matrix.Errorf(matrix.ServerNotTrusted, "This server does not trust the identity server %s", name)
 }
 
-// call asks an endpoint of an identity server, with a body if that is not nil, and
-// decodes the answer. An error of the identity server is given on; what is about the
-// token there must not look as if the client's were void here.
+// call calls an endpoint of an identity server, with a body if that is not nil, and
+// decodes the answer. An error of the identity server is passed on; but one about the
+// token there must not look as if the client's token here were void.
 func (c *Client) call(ctx context.Context, s Server, method, path string, body, answer any) error {
 	place, err := c.Find(s.Name)
 	if err != nil {
@@ -106,10 +106,10 @@ func (c *Client) send(p Place, request *http.Request, answer any) error {
 	return nil
 }
 
-// Exchange sends a request to a server and gives the status and the body of the
-// answer. M_UNKNOWN with 502 for a server that can't be reached; one at an address that
-// must not be is answered alike, since who asks must not learn which names there are
-// inside the network of this server.
+// Exchange sends a request to a server and returns the status and the body of the
+// answer. M_UNKNOWN with 502 for a server that can't be reached; the same for one at an
+// address that is not allowed, since the client must not learn which names exist in the
+// network of this server.
 func (c *Client) Exchange(p Place, request *http.Request) (status int, body []byte, err error) {
 	response, err := c.o.Outgoing.Do(request)
 	switch {
@@ -146,7 +146,7 @@ func refusal(p Place, status int, body []byte) error {
 	}
 }
 
-// Unreachable tells that it is the identity server that fails: M_UNKNOWN with 502.
+// Unreachable returns the error for a failing identity server: M_UNKNOWN with 502.
 func (p Place) Unreachable(why string) *matrix.Error {
 	return &matrix.Error{
 		Code: matrix.Unknown, Status: http.StatusBadGateway,

@@ -21,9 +21,9 @@ const attempts = 2
 
 const invalidPepper matrix.Code = "M_INVALID_PEPPER"
 
-// Lookup finds the user to whom an address is bound; "" if it is to nobody. Errors
-// are those of the identity server, M_UNKNOWN with 502 if it doesn't answer,
-// M_SERVER_NOT_TRUSTED if it is not to be asked. Identity service API, POST /lookup.
+// Lookup returns the user to whom an address is bound; "" if there is none. Errors are
+// those of the identity server, M_UNKNOWN with 502 if it doesn't answer,
+// M_SERVER_NOT_TRUSTED if it may not be asked. Identity service API, POST /lookup.
 func (c *Client) Lookup(ctx context.Context, s Server, medium, address string) (userID string, err error) {
 	for range attempts {
 		userID, err = c.lookup(ctx, s, medium, address)
@@ -66,8 +66,8 @@ func (c *Client) lookup(ctx context.Context, s Server, medium, address string) (
 	return userID, nil
 }
 
-// Invite is an invitation that an identity server is to keep and to tell of. What is
-// not required is "" where it is not known.
+// Invite is an invitation for an identity server to store and to send a mail about.
+// Optional fields are "" if they are not known.
 type Invite struct {
 	Medium       string `json:"medium"`
 	Address      string `json:"address"`
@@ -89,7 +89,7 @@ type PublicKey struct {
 	ValidityURL string `json:"key_validity_url,omitempty"`
 }
 
-// StoredInvite is what a room must know of a stored invitation.
+// StoredInvite has the data of a stored invitation that the room needs.
 type StoredInvite struct {
 	Token       string      `json:"token"`
 	DisplayName string      `json:"display_name"`

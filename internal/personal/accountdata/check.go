@@ -2,7 +2,7 @@ package accountdata
 
 import "homeserver/internal/doctor"
 
-// Checks are what is to be right about account data, for the operator's doctor.
+// Checks returns the checks of account data, for the operator's doctor.
 func (*Service) Checks() []doctor.Check {
 	const ofNoRoom = ` FROM account_data a
 		WHERE a.room_nid <> 0 AND NOT EXISTS (SELECT FROM rooms r WHERE r.room_nid = a.room_nid)`

@@ -18,8 +18,8 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// maxItems and maxBytes bound what a user can store, and maxTagsBytes the tags of
-// one room.
+// maxItems and maxBytes bound the data that a user can store, and maxTagsBytes the tags
+// of one room.
 const (
 	maxItems     = 50_000
 	maxBytes     = 32 << 20
@@ -46,13 +46,13 @@ type Item struct {
 	Type    string
 	Content json.RawMessage // a JSON object
 
-	// replaces is the position of the item that this one was made from, where
-	// nothing may have come between; nil: whatever there is.
+	// replaces is the position of the item that this one was made from, and must
+	// replace; nil: it replaces any.
 	replaces *journal.Position
 }
 
-// Service holds the rules of account data. Its methods may be called
-// concurrently. They serve the user whom the caller has authenticated.
+// Service holds the rules of account data. Its methods may be called concurrently. The
+// user ID that they are given is authenticated by the caller.
 type Service struct {
 	pool    *pgxpool.Pool
 	journal *journal.Journal
@@ -76,7 +76,7 @@ func New(pool *pgxpool.Pool, j *journal.Journal, r *timeline.Store, ignoredBytes
 	return s
 }
 
-// Caches tells how the caches are used.
+// Caches reports the use of the caches.
 func (s *Service) Caches() cache.Caches { return cache.Caches{"ignored_users": s.ignored.Stats} }
 
 // committed forgets the lists of ignored users that have changed. It runs inside
@@ -90,7 +90,7 @@ func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 }
 
 // Get returns the content of an item; roomID "" means the whole account. M_NOT_FOUND if
-// there is none, M_INVALID_PARAM for what is no room ID.
+// there is none, M_INVALID_PARAM for a text that is no room ID.
 func (s *Service) Get(ctx context.Context, userID, roomID, typ string) (json.RawMessage, error) {
 	room, err := s.room(ctx, roomID)
 	if err != nil {
@@ -104,8 +104,8 @@ func (s *Service) Get(ctx context.Context, userID, roomID, typ string) (json.Raw
 }
 
 // Set stores an item. M_BAD_JSON with 405 for a type that the server manages,
-// M_BAD_JSON or M_NOT_JSON for what is no object, M_NOT_FOUND if there is no
-// such room, M_TOO_LARGE for who has stored too much.
+// M_BAD_JSON or M_NOT_JSON if the content is no object, M_NOT_FOUND if there is no such
+// room, M_TOO_LARGE if the user has stored too much.
 func (s *Service) Set(ctx context.Context, userID, roomID, typ string, content json.RawMessage) error {
 	if slices.Contains(managed, typ) {
 		return &matrix.Error{
@@ -126,8 +126,8 @@ func (s *Service) Set(ctx context.Context, userID, roomID, typ string, content j
 	return s.commit(ctx, i)
 }
 
-// Erase deletes all that a user has stored, tags and markers included, for somebody
-// who cannot log in any more and wants to be forgotten.
+// Erase deletes all that a user has stored, tags and markers included. The user is
+// deactivated and is to be erased.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	if _, err := s.pool.Exec(ctx, `DELETE FROM account_data WHERE user_id = $1`, userID); err != nil {
 		return fmt.Errorf("erase the account data of %s: %w", userID, err)
@@ -136,7 +136,7 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	return nil
 }
 
-// SetFullyRead moves the fully read marker of a room, which stands at an event.
+// SetFullyRead moves the fully read marker of a room to an event.
 func (s *Service) SetFullyRead(ctx context.Context, userID, roomID, eventID string) error {
 	room, err := s.room(ctx, roomID)
 	if err != nil {
@@ -179,8 +179,8 @@ func (i *Item) AppendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// Ignored lists whom a user ignores; it must not be written to. Client-server API,
-// "Ignoring Users".
+// Ignored returns the users that a user ignores; the map must not be written to.
+// Client-server API, "Ignoring Users".
 func (s *Service) Ignored(ctx context.Context, userID string) (map[string]bool, error) {
 	place := s.ignored.Place(userID)
 	if known := place.Load(); known != nil {
@@ -195,7 +195,7 @@ func (s *Service) Ignored(ctx context.Context, userID string) (map[string]bool, 
 	return ignored, nil
 }
 
-// weighIgnored is about how many bytes a user's list of ignored users takes.
+// weighIgnored estimates the bytes of a user's list of ignored users in memory.
 func weighIgnored(userID string, ignored *map[string]bool) int {
 	const structs, inMap = 150, 40
 	bytes := structs + cache.Text(userID)
@@ -207,8 +207,8 @@ func weighIgnored(userID string, ignored *map[string]bool) int {
 	return bytes
 }
 
-// ignoredIn reads a user's list of ignored users. What has not the form of one
-// ignores nobody, and nobody ignores themself.
+// ignoredIn reads a user's list of ignored users. Content that has not the form of one
+// ignores nobody, and no user ignores themself.
 func ignoredIn(content json.RawMessage, userID string) map[string]bool {
 	var list struct {
 		Users map[string]json.RawMessage `json:"ignored_users"`

@@ -52,8 +52,8 @@ func queueItems(b *pgx.Batch, entries []*journal.Entry) error {
 	return nil
 }
 
-// errTwice makes the journal write the members of a group one by one: two of
-// them change the same item, each made from what was there before.
+// errTwice makes the journal write the members of a group one by one: two of them
+// change the same item, each made from the item before the group.
 var errTwice = errors.New("one item is changed twice in a group")
 
 // load reads an item and its position; nil and 0 where there is none.
@@ -82,7 +82,7 @@ func (s *Service) load(
 	return content, at, nil
 }
 
-// checkSpace refuses an item to who has stored too many, or too much: M_TOO_LARGE.
+// checkSpace returns M_TOO_LARGE if the user has stored too many items, or too much.
 func (s *Service) checkSpace(ctx context.Context, i *Item) error {
 	var number, size int
 	err := s.pool.QueryRow(ctx, `
@@ -113,8 +113,8 @@ func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo jo
 	})
 }
 
-// isDamaged reports whether what was stored is no JSON object any more, which clients
-// would choke on, and tells the log of it.
+// isDamaged reports whether a stored content is no JSON object any more, which clients
+// could not read, and logs that.
 func (s *Service) isDamaged(ctx context.Context, i *Item) bool {
 	if len(i.Content) > 0 && i.Content[0] == '{' && event.IsJSON(i.Content) {
 		return false

@@ -24,12 +24,12 @@ type Query struct {
 	Wants func(room journal.RoomNID, typ string) bool
 }
 
-// Parts is account data, by room, that is too much to be held at once. Whatever is set
-// anew before it is read is missing: it is then an item of after UpTo.
+// Parts is account data, by room, that is too much to be held at once. An item that is
+// set anew before it is read is missing: it is one of after UpTo then.
 type Parts = reserve.Parts[journal.RoomNID, *Item]
 
-// Read reads account data in the order of setting. Where that is too much for one read,
-// it gives parts instead, each room's in that order.
+// Read reads account data in the order of setting. If that is too much for one read, it
+// returns parts instead, each room's in that order.
 func (s *Service) Read(ctx context.Context, q Query) ([]*Item, *Parts, error) {
 	where, args := q.condition()
 	if where == "" {
@@ -51,7 +51,7 @@ func (s *Service) Read(ctx context.Context, q Query) ([]*Item, *Parts, error) {
 	return nil, parts, err
 }
 
-// condition is what the query's items have in common; "": it asks for none.
+// condition returns the SQL condition of the query's items; "": it selects none.
 func (q *Query) condition() (where string, args []any) {
 	switch changes := q.After < q.UpTo; {
 	case changes && len(q.Rooms) > 0:
@@ -72,7 +72,7 @@ func scanItem(row pgx.CollectableRow) (*Item, error) {
 	return i, row.Scan(&i.UserID, &i.Room, &i.Type, (*[]byte)(&i.Content))
 }
 
-// costOf is about how much memory an item takes, once as it is and once as it is written.
+// costOf estimates the memory of an item, once as a value and once as it is encoded.
 func costOf(content int) int {
 	const besideContent = 400
 	return 2*content + besideContent
@@ -80,7 +80,7 @@ func costOf(content int) int {
 
 func (i *Item) cost() int { return costOf(len(i.Content)) }
 
-// sound leaves out what is not asked for, and what is damaged.
+// sound leaves out items that are not asked for, and damaged ones.
 func (s *Service) sound(ctx context.Context, q Query, items []*Item) []*Item {
 	return slices.DeleteFunc(items, func(i *Item) bool { return !q.Wants(i.Room, i.Type) || s.isDamaged(ctx, i) })
 }

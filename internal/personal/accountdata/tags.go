@@ -44,8 +44,8 @@ func (s *Service) SetTag(ctx context.Context, userID, roomID, tag string, conten
 	})
 }
 
-// DeleteTag takes a tag away from a room; where there is none, it does nothing.
-// DELETE /user/{userId}/rooms/{roomId}/tags/{tag}.
+// DeleteTag removes a tag from a room; it does nothing if there is none. DELETE
+// /user/{userId}/rooms/{roomId}/tags/{tag}.
 func (s *Service) DeleteTag(ctx context.Context, userID, roomID, tag string) error {
 	return s.changeTags(ctx, userID, roomID, func(tags map[string]json.RawMessage) bool {
 		_, found := tags[tag]
@@ -54,7 +54,7 @@ func (s *Service) DeleteTag(ctx context.Context, userID, roomID, tag string) err
 	})
 }
 
-// errChanged says that an item is not what a new one was made from.
+// errChanged is the error of an item made from one that has changed meanwhile.
 const errChanged = "HS002"
 
 // patience is how long tags are made again because another process has changed them.
@@ -102,8 +102,8 @@ func (s *Service) changeTags(ctx context.Context, userID, roomID string, change 
 	}
 }
 
-// tags reads the tags of a room, and the position of the item that holds them;
-// 0: there is none.
+// tags reads the tags of a room, and the position of the item that has them; 0: there
+// is none.
 func (s *Service) tags(ctx context.Context, userID string, room journal.RoomNID) (map[string]json.RawMessage, journal.Position, error) {
 	content, at, err := s.load(ctx, userID, room, TypeTag)
 	tags := map[string]json.RawMessage{}
@@ -113,7 +113,8 @@ func (s *Service) tags(ctx context.Context, userID string, room journal.RoomNID)
 	var stored struct {
 		Tags map[string]json.RawMessage `json:"tags"`
 	}
-	// A client may have stored m.tag as it likes; what has not the form is replaced.
+	// A client may have stored m.tag as it likes; content that has not the form is
+	// replaced.
 	if json.Unmarshal(content, &stored) == nil && stored.Tags != nil {
 		tags = stored.Tags
 	}

@@ -26,8 +26,8 @@ const (
 	maxRuleIDBytes = 255
 )
 
-// Changed is the value of the journal entry that tells of a change of a user's
-// rules. What they are then is for RulesEvent to say.
+// Changed is the value of the journal entry of a change of a user's rules. RulesEvent
+// returns the rules.
 type Changed struct {
 	UserID string
 
@@ -43,16 +43,17 @@ type NewRule struct {
 	Pattern    *string           `json:"pattern"`
 }
 
-// Place says where among the user's own rules of its kind a rule shall stand: next
-// to the rule of an ID, above it or below it. Before goes first; "" says nothing.
+// Place is the place of a rule among the user's own rules of its kind: next to the rule
+// with an ID, above it (Before) or below it (After). Before has precedence; "" is not
+// set.
 type Place struct{ Before, After string }
 
-// PutRule adds a rule, enabled and above the others of its kind unless its place
-// is given, or changes the one of that ID, which stays as enabled as it is, and
-// where it is. M_INVALID_PARAM for an ID that a user's rule cannot have and for what
-// does not go with the kind; M_MISSING_PARAM, M_BAD_JSON and M_INVALID_PARAM for
-// actions, conditions and patterns that are none; M_UNKNOWN if there is no rule of
-// the user's at the place, or there are too many; M_TOO_LARGE for too long rules.
+// PutRule adds a rule, enabled and above the others of its kind unless its place is
+// given, or changes the one with that ID, which keeps its place and stays enabled or
+// disabled. M_INVALID_PARAM for an ID that a user's rule cannot have and for fields
+// that the kind does not have; M_MISSING_PARAM, M_BAD_JSON and M_INVALID_PARAM for
+// actions, conditions and patterns that are none; M_UNKNOWN if there is no rule of the
+// user's at the place, or there are too many; M_TOO_LARGE for too long rules.
 // Client-server API, PUT /pushrules/global/{kind}/{ruleId}.
 func (s *Service) PutRule(ctx context.Context, userID string, k Kind, id string, n NewRule, at Place) error {
 	if err := checkRuleID(id); err != nil {
@@ -78,7 +79,7 @@ func checkRuleID(id string) error {
 	return nil
 }
 
-// rule checks what a client has sent.
+// rule checks the rule that a client has sent, and makes it.
 func (n *NewRule) rule(k Kind, id string) (rule Rule, err error) {
 	rule = Rule{ID: id, Enabled: true}
 	if rule.Actions, err = canonicalList(n.Actions); err != nil {
@@ -223,8 +224,8 @@ func (s *Service) SetActions(ctx context.Context, userID string, k Kind, id stri
 	return s.changeRule(ctx, userID, k, id, changedRule{Actions: canonical})
 }
 
-// changeRule changes a rule of the user's own, or notes what is changed in a
-// predefined one.
+// changeRule changes a rule of the user's own, or stores the change of a predefined
+// one.
 func (s *Service) changeRule(ctx context.Context, userID string, k Kind, id string, c changedRule) error {
 	return s.change(ctx, userID, func(own *ownRules) error {
 		if i := indexRule(own.Rules[k], id); i >= 0 {

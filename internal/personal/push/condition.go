@@ -18,7 +18,7 @@ const (
 	maxPathNames    = 32
 )
 
-// test is what a condition looks at.
+// test is the kind of a condition.
 type test int
 
 const (
@@ -57,9 +57,9 @@ type conditionJSON struct {
 	Value   stdjson.RawMessage `json:"value"`
 }
 
-// parseCondition compiles a condition, which is canonical JSON. One that is not
-// known here never holds. M_BAD_JSON for what is no object or has a wrong type in
-// it, M_MISSING_PARAM and M_INVALID_PARAM for one that cannot be.
+// parseCondition compiles a condition, which is canonical JSON. One of an unknown kind
+// never holds. M_BAD_JSON if it is no object or has a wrong type in it, M_MISSING_PARAM
+// and M_INVALID_PARAM for other errors.
 func parseCondition(raw []byte) (condition, error) {
 	var c conditionJSON
 	if err := json.Unmarshal(raw, &c); err != nil || raw[0] != '{' {
@@ -157,8 +157,8 @@ func (c *conditionJSON) memberCount() (condition, error) {
 	return condition{test: memberCount, op: op, count: n}, nil
 }
 
-// holds reports whether the condition holds for an event. Where there is no effort left
-// to look at something, it is as if that were not there.
+// holds reports whether the condition holds for an event. A property for which no
+// effort is left counts as missing.
 func (c *condition) holds(l *look) bool {
 	switch c.test {
 	case matchProperty:
@@ -207,8 +207,8 @@ func (c *condition) is(l *look) bool {
 	return ok && c.isText && text == c.text
 }
 
-// contains reports whether the value stands in a JSON array, and not just in
-// something within it.
+// contains reports whether the value is an element of a JSON array, and not only inside
+// of one.
 func (c *condition) contains(array []byte) bool {
 	if len(array) == 0 || array[0] != '[' {
 		return false
@@ -223,8 +223,8 @@ func (c *condition) contains(array []byte) bool {
 	return false
 }
 
-// elementEnd returns where the first element of what is left of an array ends: at a
-// comma or bracket outside of texts and of what the element holds itself.
+// elementEnd returns where the first element of the rest of an array ends: at a comma
+// or bracket outside of texts and of the element itself.
 func elementEnd(rest []byte) int {
 	depth, inText := 0, false
 	for i := 0; i < len(rest); i++ {

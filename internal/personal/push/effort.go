@@ -7,36 +7,37 @@ import (
 	"homeserver/internal/cache"
 )
 
-// How much rules may look at, in bytes, more or less, each of which takes about a
+// How much text rules may examine, in bytes, more or less, each of which costs about a
 // nanosecond. Without a bound, a few long messages and many patterns would keep the
 // server busy for minutes.
 const (
-	// freeEffort is what looking at an event costs nobody: no more than reading the
-	// event takes, and enough for the predefined rules on a message of usual length.
+	// freeEffort is the part of each event's cost that is not counted: no more than the
+	// cost of reading the event, and enough for the predefined rules on a message of
+	// usual length.
 	freeEffort = 4 << 10
-	// maxEffort is what one event may take.
+	// maxEffort is the highest cost of one event.
 	maxEffort = 1 << 20
-	// maxBudget is what a user's rules may take at once beyond what is free, over all
-	// events, rooms and requests, and budgetPerSecond what they get back.
+	// maxBudget is the highest cost of a user's rules beyond the free part, over all
+	// events, rooms and requests, and budgetPerSecond the part of it that comes back.
 	maxBudget       = 64 << 20
 	budgetPerSecond = 2 << 20
 	// maxBodyBytes is how much of a body rules look at.
 	maxBodyBytes = 4 << 10
 )
 
-// budgetRefill is how long it takes until a budget that is used up is whole again.
+// budgetRefill is the time until a used-up budget is full again.
 const budgetRefill = maxBudget / budgetPerSecond * time.Second
 
-// budget is what the rules of one user may still look at beyond what is free. All that
-// evaluates them at the same time shares it.
+// budget is the cost that the rules of one user may still have beyond the free part.
+// All evaluations of them at the same time share it.
 type budget struct {
 	mu   sync.Mutex
 	left int
 	at   time.Time
 }
 
-// weighBudget is about how many bytes a budget takes. Those are kept of who needed more
-// than what is free last.
+// weighBudget estimates the bytes of a budget in memory. Budgets are kept of users who
+// needed more than the free part recently.
 func weighBudget(userID string, _ *budget) int {
 	const structs = 60
 	return structs + cache.Text(userID)
@@ -44,7 +45,7 @@ func weighBudget(userID string, _ *budget) int {
 
 func newBudget(now time.Time) *budget { return &budget{left: maxBudget, at: now} }
 
-// take takes as much as is there, want at most, and reports how much that is.
+// take reserves as much as is left, want at most, and returns how much that is.
 func (b *budget) take(now time.Time, want int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,16 +64,16 @@ func (b *budget) giveBack(n int) {
 	b.left = min(maxBudget, b.left+n)
 }
 
-// effort is what evaluating rules on one event may still take.
+// effort is the cost that evaluating rules on one event may still have.
 type effort struct {
 	left int
 	// granted is how much of left came from the budget of the rules' owner.
 	granted int
 	asked   bool
-	// cut tells that something was not looked at which a full budget had allowed.
+	// cut reports that something was not examined that a full budget would have
+	// allowed.
 	cut bool
-	// budget gives the budget of the rules' owner; nil: there is all that one event may
-	// take.
+	// budget returns the budget of the rules' owner; nil: it is maxEffort.
 	budget func() *budget
 	now    func() time.Time
 }
@@ -82,8 +83,8 @@ func (e *effort) begin() {
 	e.left, e.granted, e.asked, e.cut = freeEffort, 0, false, false
 }
 
-// spend takes some of it, and reports false where there is not as much left: then it
-// takes nothing, and what was to be looked at counts as not there.
+// spend uses some of it. It returns false if there is not as much left: then it uses
+// nothing, and the property to be examined counts as missing.
 func (e *effort) spend(bytes int) bool {
 	if bytes > e.left && !e.asked {
 		e.ask()
@@ -96,7 +97,7 @@ func (e *effort) spend(bytes int) bool {
 	return true
 }
 
-// ask asks for what one event may take beyond what is free.
+// ask reserves the effort that one event may need beyond the free part.
 func (e *effort) ask() {
 	e.asked, e.granted = true, maxEffort-freeEffort
 	if e.budget != nil {
@@ -105,7 +106,7 @@ func (e *effort) ask() {
 	e.left += e.granted
 }
 
-// end returns what was not needed to the budget.
+// end returns the unused effort to the budget.
 func (e *effort) end() {
 	if unused := min(e.left, e.granted); e.budget != nil && unused > 0 {
 		e.budget().giveBack(unused)

@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// Outcome is what the rules say about an event. The zero value: nothing.
+// Outcome is the result of the rules for an event. The zero value: no notification.
 type Outcome struct {
 	Notify, Highlight bool
 	// Tweaks are the tweaks that are set, by name, as JSON: client-server API,
@@ -21,7 +21,7 @@ type Outcome struct {
 	Actions []stdjson.RawMessage
 }
 
-// RoomContext is what rules may ask about the room of an event.
+// RoomContext has the properties of an event's room that rules may examine.
 type RoomContext struct {
 	// Members is how many have joined.
 	Members int64
@@ -33,7 +33,7 @@ type RoomContext struct {
 	Create, Levels *event.Event
 }
 
-// Event makes RoomContext an event.State that holds what power depends on.
+// Event makes RoomContext an event.State, which has the events that power depends on.
 func (r *RoomContext) Event(evType, stateKey string) *event.Event {
 	switch {
 	case stateKey != "":
@@ -51,7 +51,7 @@ type compiledRule struct {
 	outcome    Outcome
 }
 
-// The members of the content that every ruleset asks for stand in these slots.
+// The slots of members of the content that every ruleset examines.
 const (
 	bodySlot = iota
 	mentionsSlot
@@ -84,7 +84,7 @@ func (r *Ruleset) compileRule(k Kind, rule *Rule) compiledRule {
 	default:
 		c.conditions = slices.Grow(c.conditions, len(rule.Conditions))
 		for _, raw := range rule.Conditions {
-			// What was stored has been checked; the zero value never holds.
+			// Stored conditions have been checked; the zero value never holds.
 			parsed, _ := parseCondition(raw)
 			r.needsName = r.needsName || parsed.test == containsName
 			c.conditions = append(c.conditions, parsed)
@@ -140,9 +140,9 @@ func outcomeOf(actions []stdjson.RawMessage) Outcome {
 	return o
 }
 
-// checkActions refuses what is no list of actions: M_MISSING_PARAM if it is not
-// there at all, M_BAD_JSON for what is neither text nor object, M_INVALID_PARAM for
-// an action that is not known.
+// checkActions checks a list of actions: M_MISSING_PARAM if it is missing, M_BAD_JSON
+// for an element that is neither text nor object, M_INVALID_PARAM for an action that is
+// not known.
 func checkActions(actions []stdjson.RawMessage) error {
 	if actions == nil {
 		return matrix.Errorf(matrix.MissingParam, "actions is missing")
@@ -168,9 +168,9 @@ func checkActions(actions []stdjson.RawMessage) error {
 	return nil
 }
 
-// evaluate says what the rules make of an event, in the room as it is described: what
-// the first rule that matches says. It is nothing for what the owner of the rules has
-// sent, and for what was redacted.
+// evaluate returns the outcome of the rules for an event, in a room with that context:
+// that of the first rule that matches. For events of the rules' owner, and for redacted
+// ones, it is zero.
 func (r *Ruleset) evaluate(e *timeline.Event, in *RoomContext, l *look) Outcome {
 	l.begin(r, e, in)
 	defer l.end()

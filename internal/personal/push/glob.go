@@ -8,13 +8,12 @@ import (
 	"homeserver/internal/event"
 )
 
-// glob is a compiled pattern in which * stands for any text and ? for one
-// character: appendices, "Glob-style Matching". It looks at text in lower case.
+// glob is a compiled pattern in which * stands for any text and ? for one character:
+// appendices, "Glob-style Matching". It matches text in lower case.
 type glob struct {
 	// literal is the pattern as it was written; nil if it has * or ?.
 	literal []byte
-	// parts are what stands between the asterisks, in lower case; there is at
-	// least one.
+	// parts are the texts between the asterisks, in lower case; there is at least one.
 	parts []part
 }
 
@@ -103,7 +102,7 @@ func (g *glob) matchesWords(text string, e *effort) bool {
 	return last.text == "" || last.findEnd(text, at, e)
 }
 
-// findWhole looks for the part as whole words.
+// findWhole reports whether the text has the part as whole words.
 func (p *part) findWhole(text string, e *effort) bool {
 	for start, end := p.find(text, 0, e); start >= 0; start, end = p.find(text, after(text, start), e) {
 		if isBoundary(text, start-1) && isBoundary(text, end) {
@@ -150,8 +149,8 @@ func (p *part) find(text string, from int, e *effort) (start, end int) {
 	return -1, -1
 }
 
-// bytesAtOnce is how many bytes of a literal are compared in about the time that one
-// takes in a part with wildcards.
+// bytesAtOnce is how many bytes of a literal are compared in about the time of one byte
+// in a part with wildcards.
 const bytesAtOnce = 8
 
 func (p *part) findLiteral(text string, from int, e *effort) (start, end int) {
@@ -169,7 +168,7 @@ func (p *part) findLiteral(text string, from int, e *effort) (start, end int) {
 	return from + i, from + i + len(p.text)
 }
 
-// at returns where the part ends if it stands at a place of a text; else -1.
+// at returns where the part ends if it is at a place of a text; else -1.
 func (p *part) at(text string, at int) int {
 	if !p.wild {
 		if strings.HasPrefix(text[at:], p.text) {

@@ -8,8 +8,8 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// look is an event while rules look at it: what several of them ask for is worked out
-// once, and what it takes is counted. One look serves one event after the other.
+// look is an event while rules examine it: properties that several of them need are
+// found once, and the cost is counted. One look serves one event after the other.
 type look struct {
 	effort
 	rules *Ruleset
@@ -20,7 +20,7 @@ type look struct {
 	members []([]byte)
 	body    string // what is looked at of it, in lower case
 	power   event.Power
-	// What of the above has been worked out, and whether the body is a string.
+	// Which of the above have been found, and whether the body is a string.
 	hasMembers, hasBody, hasPower, bodyIsText bool
 }
 
@@ -77,7 +77,7 @@ func (l *look) value(p *path) []byte {
 	return value
 }
 
-// text returns what a path leads to if it is a string.
+// text returns the value of a path if it is a string.
 func (l *look) text(p *path) (string, bool) {
 	if !p.isInContent() {
 		return p.text(l.event)
@@ -89,7 +89,8 @@ func (l *look) text(p *path) (string, bool) {
 	return event.Unquote(value)
 }
 
-// words returns what rules look at of content.body, in lower case, if it is a string.
+// words returns the part of content.body that rules examine, in lower case, if it is a
+// string.
 func (l *look) words() (string, bool) {
 	if !l.hasBody {
 		l.hasBody = true
@@ -116,7 +117,7 @@ func firstWords(value []byte) (string, bool) {
 	return strings.TrimRightFunc(text, func(c rune) bool { return c < utf8.RuneSelf && isWord(byte(c)) }), ok
 }
 
-// characterSize is how many bytes the first character within a JSON string takes.
+// characterSize returns how many bytes the first character within a JSON string has.
 func characterSize(s []byte) int {
 	switch {
 	case s[0] != '\\':

@@ -11,8 +11,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// How many notifications one call gives, where the request does not say, and at
-// most.
+// How many notifications one call returns, by default and at most.
 const (
 	DefaultNotifications = 20
 	MaxNotifications     = 200
@@ -23,9 +22,9 @@ type NotificationQuery struct {
 	UserID string
 	// From is the newest place to look at; nil: now.
 	From *timeline.Place
-	// Limit is how many to give, MaxNotifications at most.
+	// Limit is how many to return, MaxNotifications at most.
 	Limit int
-	// Highlights leaves out what has no highlight.
+	// Highlights leaves out notifications without a highlight.
 	Highlights bool
 }
 
@@ -35,7 +34,7 @@ type Notification struct {
 	Event   *timeline.Event
 	Actions []json.RawMessage
 	Read    bool
-	// Access is what the user may read of the room.
+	// Access is the user's access to the room.
 	Access *timeline.Access
 }
 
@@ -46,8 +45,8 @@ type NotificationPage struct {
 	Next *timeline.Place
 }
 
-// How much one call looks at: so many times, a number of events spread over the
-// rooms, each of which gets between least and most.
+// How much one call reads: so many rounds, each of a number of events that is spread
+// over the rooms, each of which gets between least and most.
 const (
 	notificationRounds = 5
 	notificationEvents = 2000
@@ -55,10 +54,10 @@ const (
 	mostOfRoom         = 100
 )
 
-// Notifications lists what a user was notified of in the rooms that the user is in
-// or invited to, by the rules as they are now. One call looks at a bounded number of
-// events: it may give less than the limit, even nothing, and say where to go on.
-// Client-server API, "Listing Notifications".
+// Notifications lists what a user was notified of in the rooms that the user is in or
+// invited to, by the rules as they are now. One call reads a bounded number of events:
+// it may return less than the limit, even nothing, and a token to go on. Client-server
+// API, "Listing Notifications".
 func (s *Service) Notifications(ctx context.Context, q NotificationQuery) (*NotificationPage, error) {
 	l := &listing{s: s, q: q, now: s.journal.Position(), access: map[journal.RoomNID]*timeline.Access{}}
 	l.limit = max(1, min(q.Limit, MaxNotifications))
@@ -124,7 +123,7 @@ func (l *listing) open(ctx context.Context) error {
 	return nil
 }
 
-// round looks at the newest events that have not been looked at.
+// round evaluates the newest events that have not been evaluated yet.
 func (l *listing) round(ctx context.Context) error {
 	var windows []timeline.Window
 	for _, w := range l.windows {
@@ -170,7 +169,7 @@ func knownSince(events []*timeline.Event, each int) (since timeline.Place) {
 	return since
 }
 
-// add adds what the rules notify of, until there are enough.
+// add adds the events that the rules notify of, until there are enough.
 func (l *listing) add(events []*timeline.Event) {
 	for _, e := range events {
 		if l.ignored[e.Sender] {
@@ -188,8 +187,8 @@ func (l *listing) add(events []*timeline.Event) {
 	}
 }
 
-// markRead says what of the list has been read. An invitation is unread for as long
-// as it is open.
+// markRead marks what has been read in the list. An invitation is unread for as long as
+// it is open.
 func (l *listing) markRead(ctx context.Context) error {
 	var nids []journal.RoomNID
 	for _, n := range l.page.List {

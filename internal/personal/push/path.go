@@ -8,16 +8,17 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// path is where a property of an event stands: appendices, "Dot-separated
-// property paths".
+// path is the path of a property of an event: appendices, "Dot-separated property
+// paths".
 type path struct {
 	// top is the name of the property of the event itself.
 	top string
 	// inside are the names within it, escaped as in JSON.
 	inside []string
-	// slot is where a look keeps the member of the content that the path begins with.
+	// slot is the index in a look of the member of the content that the path begins
+	// with.
 	slot int
-	// body tells that this is content.body, which is matched by words.
+	// body reports that this is content.body, which is matched by words.
 	body bool
 }
 
@@ -34,8 +35,8 @@ func newPath(key string) path {
 	return p
 }
 
-// splitPath takes a path apart. A backslash before anything but a dot or a
-// backslash stands for itself.
+// splitPath splits a path. A backslash before anything but a dot or a backslash stands
+// for itself.
 func splitPath(key string) []string {
 	var names []string
 	var name strings.Builder

@@ -33,7 +33,7 @@ func predefinedRules(userID string) [kinds][]Rule {
 	return rules
 }
 
-// sharedRules are the predefined rules but for what names the user.
+// sharedRules are the predefined rules, without those that name the user.
 var sharedRules = sync.OnceValue(func() [kinds][]Rule {
 	name := predefined(ruleContainsUserName, mentioned)
 	name.Conditions = nil

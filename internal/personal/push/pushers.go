@@ -36,8 +36,8 @@ type Pusher struct {
 	Pushkey           string          `json:"pushkey"`
 }
 
-// PusherRequest is the body of POST /pushers/set. Nil is what was not sent. Kind is
-// JSON: null deletes.
+// PusherRequest is the body of POST /pushers/set. Members that were not sent are nil.
+// Kind is JSON: null deletes.
 type PusherRequest struct {
 	AppDisplayName    *string         `json:"app_display_name"`
 	AppID             *string         `json:"app_id"`
@@ -56,10 +56,10 @@ func (s *Service) Pushers(ctx context.Context, userID string) ([]Pusher, error) 
 }
 
 // SetPusher makes, changes or deletes a pusher of a user, which belongs to the device
-// that asks from then on, and goes with it. Unless Append is set, those of other users
-// with the same app and key go. To delete one that is not there is fine.
-// M_MISSING_PARAM names what is missing; M_INVALID_PARAM and M_BAD_JSON for values
-// that cannot be; M_THREEPID_NOT_FOUND for an e-mail address that is not the user's;
+// that asks from then on, and is deleted with it. Unless Append is set, those of other
+// users with the same app and key are deleted. To delete one that does not exist is no
+// error. M_MISSING_PARAM names the missing members; M_INVALID_PARAM and M_BAD_JSON for
+// invalid values; M_THREEPID_NOT_FOUND for an e-mail address that is not the user's;
 // M_UNKNOWN for too many pushers; M_UNKNOWN_TOKEN if the device is gone meanwhile.
 // Client-server API, POST /pushers/set.
 func (s *Service) SetPusher(ctx context.Context, userID, deviceID string, q PusherRequest) error {
@@ -162,8 +162,8 @@ func (s *Service) checkTarget(ctx context.Context, userID string, p *Pusher) err
 // gatewayPath is where push gateways take notifications: push gateway API.
 const gatewayPath = "/_matrix/push/v1/notify"
 
-// checkGateway refuses data that does not say where an HTTP pusher sends to.
-// Its format is free text: what is not known is the same as none.
+// checkGateway refuses data of an HTTP pusher without a valid URL. Its format is free
+// text: an unknown one is the same as none.
 func checkGateway(data json.RawMessage) error {
 	raw := event.Field(data, "url")
 	if isNull(raw) {

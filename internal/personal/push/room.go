@@ -10,11 +10,11 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// contextTypes are the state events that RoomContext holds.
+// contextTypes are the state events that RoomContext has.
 var contextTypes = []string{event.TypeCreate, event.TypePowerLevels}
 
-// roomContexts returns what the rules may ask about rooms, as of now, reading what is
-// not in memory in bulk. The display names are left out.
+// roomContexts returns the contexts of rooms, as of now, and reads those that are not
+// in memory in bulk. The display names are left out.
 func (s *Service) roomContexts(ctx context.Context, nids []journal.RoomNID) (map[journal.RoomNID]RoomContext, error) {
 	found := make(map[journal.RoomNID]RoomContext, len(nids))
 	var read map[journal.RoomNID]*RoomContext
@@ -47,9 +47,8 @@ func (s *Service) roomContexts(ctx context.Context, nids []journal.RoomNID) (map
 	return found, nil
 }
 
-// readContexts reads rooms. Their places are taken by now: what is committed from
-// here on makes others read them again. What the tables hold of a redacted event is
-// its redacted form.
+// readContexts reads rooms. Their places in the cache are taken before: a later commit
+// makes others read them again. The tables have the redacted form of a redacted event.
 func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*RoomContext) error {
 	now := timeline.PlaceOf(s.journal.Position())
 	nids := make([]journal.RoomNID, 0, len(read))
@@ -125,7 +124,7 @@ func (s *Service) addNames(ctx context.Context, userID string, in map[journal.Ro
 	return nil
 }
 
-// weighContext is about how many bytes it takes what rules ask about a room.
+// weighContext estimates the bytes of the context of a room in memory.
 func weighContext(_ journal.RoomNID, c *RoomContext) int {
 	const structs = 80
 	bytes := structs
@@ -138,7 +137,7 @@ func weighContext(_ journal.RoomNID, c *RoomContext) int {
 	return bytes
 }
 
-// weighName is about how many bytes a member's name takes.
+// weighName estimates the bytes of a member's name in memory.
 func weighName(of tallyKey, name *string) int {
 	const structs = 24
 	bytes := structs + cache.Text(of.user)
@@ -156,7 +155,7 @@ type evaluation struct {
 	basis   basis // of both
 	rooms   map[journal.RoomNID]RoomContext
 	look    look
-	// cut holds the rooms of the events for which the user's budget did not suffice.
+	// cut has the rooms of the events for which the user's budget did not suffice.
 	cut map[journal.RoomNID]bool
 }
 
@@ -189,8 +188,8 @@ func (v *evaluation) outcome(e *timeline.Event) Outcome {
 	return outcome
 }
 
-// newEvaluation gets the rules of a user and whom they ignore. All evaluations for the
-// user at the same time have one budget.
+// newEvaluation reads the rules of a user and the users that they ignore. All
+// evaluations for the user at the same time have one budget.
 func (s *Service) newEvaluation(ctx context.Context, userID string) (*evaluation, error) {
 	rules, err := s.Ruleset(ctx, userID)
 	if err != nil {

@@ -57,15 +57,15 @@ type Ruleset struct {
 	userID   string
 	rules    [kinds][]Rule // the most important first
 	compiled []compiledRule
-	// slots numbers the members of the content that the rules ask for, by their names as
-	// they stand in JSON.
+	// slots numbers the members of the content that the rules examine, by their names
+	// in JSON.
 	slots map[string]int
-	// needsName tells that some rule asks for the user's display name.
+	// needsName reports that some rule examines the user's display name.
 	needsName bool
-	// quietMembers tells that nothing is said of how others change the membership of
-	// others: then these events need not even be read.
+	// quietMembers reports that no rule notifies of changes that others make to the
+	// membership of others: then these events need not even be read.
 	quietMembers bool
-	// content gives the content of m.push_rules, which is made when it is first asked for.
+	// content returns the content of m.push_rules, which is made at the first call.
 	content func() ([]byte, error)
 }
 
@@ -80,7 +80,7 @@ func newRuleset(userID string, own *ownRules, changed journal.Position) *Ruleset
 				c.apply(&list[i])
 			}
 		}
-		// The master rule stands above all others, the rest below the user's own.
+		// The master rule is above all others, the rest below the user's own.
 		first := 0
 		if k == Override {
 			first = 1
@@ -94,7 +94,7 @@ func newRuleset(userID string, own *ownRules, changed journal.Position) *Ruleset
 }
 
 // quietMembers reports whether the predefined rule about members is in force, and no
-// rule that notifies stands above it, but for the one about one's own invites.
+// rule that notifies is above it, except that about one's own invites.
 func quietMembers(override []Rule) bool {
 	for _, rule := range override {
 		if !rule.Enabled || rule.ID == ruleInviteForMe {
@@ -191,15 +191,15 @@ func indexRule(rules []Rule, id string) int {
 	return slices.IndexFunc(rules, func(r Rule) bool { return r.ID == id })
 }
 
-// ownRules is what a user has made of the rules, as the table keeps it.
+// ownRules has a user's own and changed rules, as the table stores them.
 type ownRules struct {
-	// Rules holds the user's own rules, the most important first.
+	// Rules has the user's own rules, the most important first.
 	Rules [kinds][]Rule `json:"rules"`
-	// Predefined holds what is changed in predefined rules, by predefinedKey.
+	// Predefined has the changes of predefined rules, by predefinedKey.
 	Predefined map[string]changedRule `json:"predefined,omitempty"`
 }
 
-// changedRule is what a user has changed in a predefined rule; nil: nothing.
+// changedRule is a user's change of a predefined rule; nil: none.
 type changedRule struct {
 	Enabled *bool             `json:"enabled,omitempty"`
 	Actions []json.RawMessage `json:"actions,omitzero"`

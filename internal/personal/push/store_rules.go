@@ -15,8 +15,8 @@ import (
 // errRulesMoved says that a user's rules are not those that new ones were made from.
 const errRulesMoved = "HS003"
 
-// queueRules writes the rules of the users in a group, each of whom stands in it
-// once, unless another process has changed them meanwhile.
+// queueRules writes the rules of the users in a group, each of whom is in it once,
+// unless another process has changed them meanwhile.
 func queueRules(b *pgx.Batch, entries []*journal.Entry) error {
 	n := len(entries)
 	user, rules := make([]string, n), make([][]byte, n)
@@ -38,8 +38,8 @@ func queueRules(b *pgx.Batch, entries []*journal.Entry) error {
 	return nil
 }
 
-// loadRules reads what a user has made of the rules, and the position of the last
-// change; nothing and 0 for who has changed none.
+// loadRules reads a user's own and changed rules, and the position of the last change;
+// nothing and 0 for a user who has changed none.
 func (s *Service) loadRules(ctx context.Context, userID string) (*ownRules, journal.Position, error) {
 	own := &ownRules{Predefined: map[string]changedRule{}}
 	var raw []byte
@@ -70,8 +70,8 @@ func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo jo
 	})
 }
 
-// Erase deletes the push rules of a user who cannot log in any more and wants to be
-// forgotten. The pushers went with the devices.
+// Erase deletes the push rules of a user who is deactivated and is to be erased. The
+// pushers went with the devices.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	if _, err := s.pool.Exec(ctx, `DELETE FROM push_rules WHERE user_id = $1`, userID); err != nil {
 		return fmt.Errorf("erase the push rules of %s: %w", userID, err)

@@ -16,18 +16,18 @@ import (
 // of its newest events are looked at for them.
 const MaxUnread = 1000
 
-// effect is what an event does to what is unread.
+// effect is the effect of an event on what is unread.
 type effect int
 
 const (
 	ignore  effect = iota
-	restart        // the user's own membership: what was before counts no more
-	read           // the user's own word: what was before in the thread is read
+	restart        // the user's own membership: earlier events count no more
+	read           // the user's own message: earlier ones in the thread are read
 	redact
 	notify
 )
 
-// step is what one event does to a tally.
+// step is the change of a tally by one event.
 type step struct {
 	event     *timeline.Event
 	effect    effect
@@ -35,7 +35,7 @@ type step struct {
 	thread    string // event ID of the root; "": the main timeline
 }
 
-// tally is what is unread of a room for one user, up to a place.
+// tally has the unread events of a room for one user, up to a place.
 type tally struct {
 	upTo timeline.Place
 	basis
@@ -45,7 +45,8 @@ type tally struct {
 	roughUntil time.Time
 }
 
-// basis is what a tally was worked out by. When it changes, the tally is void.
+// basis identifies the rules and the ignored users that a tally was worked out by. When
+// it changes, the tally is void.
 type basis struct {
 	rules   journal.Position
 	ignored uint64 // stands for the list of ignored users
@@ -55,7 +56,8 @@ type basis struct {
 // lists that have the same.
 var seed = maphash.MakeSeed()
 
-// newBasis makes a basis of the position of the last change of rules and of who is ignored.
+// newBasis makes a basis of the position of the last change of rules and of the ignored
+// users.
 func newBasis(rules journal.Position, ignored map[string]bool) basis {
 	b := basis{rules: rules}
 	for user := range ignored {
@@ -106,8 +108,8 @@ type tallyKey struct {
 	room journal.RoomNID
 }
 
-// tallies keeps the tallies that were used last. A tally changes under the lock
-// only, also one that has been let go of while somebody uses it.
+// tallies has the tallies that were used last. A tally changes under the lock only,
+// also one that has been dropped while a caller uses it.
 type tallies struct {
 	uses cache.Uses
 
@@ -119,7 +121,7 @@ func newTallies(share int) *tallies {
 	return &tallies{byKey: cache.NewLRU(cache.Options[tallyKey, *tally]{Share: share, Weigh: weighTally})}
 }
 
-// weighTally is about how many bytes a tally takes.
+// weighTally estimates the bytes of a tally in memory.
 func weighTally(key tallyKey, t *tally) int {
 	const structs, each = 120, 56
 	bytes := structs + cache.Text(key.user) + each*cap(t.items)
@@ -148,8 +150,8 @@ func (ts *tallies) find(key tallyKey, b *basis, now time.Time) (*tally, timeline
 	return t, t.upTo
 }
 
-// progress is what is new for a tally: what has happened up to a place, and what is
-// read. roughUntil is that of the tally, if any of it was looked at by half.
+// progress has what is new for a tally: the events up to a place, and how far they are
+// read. roughUntil is that of the tally, if any event was evaluated only in part.
 type progress struct {
 	steps      []step
 	upTo       timeline.Place
@@ -157,8 +159,8 @@ type progress struct {
 	roughUntil time.Time
 }
 
-// settle brings a tally to a place, takes out what is read, and shows what is
-// left up to there, oldest first, which is not to be kept.
+// settle brings a tally to a place, removes what is read, and calls show with the rest
+// up to there, oldest first; show must not keep it.
 func (ts *tallies) settle(key tallyKey, t *tally, p progress, show func(left []item)) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -175,8 +177,8 @@ func (ts *tallies) settle(key tallyKey, t *tally, p progress, show func(left []i
 	ts.byKey.Put(key, t)
 }
 
-// effectOf says what an event does to what is unread for a user, but for what the
-// rules say.
+// effectOf returns the effect of an event on what is unread for a user, apart from the
+// rules.
 func effectOf(e *timeline.Event, userID string, ignored map[string]bool) effect {
 	switch {
 	case e.Position == 0:

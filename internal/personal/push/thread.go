@@ -36,7 +36,7 @@ func (s *Service) findThreads(ctx context.Context, steps []step) error {
 	return nil
 }
 
-// follow looks at an event that the step's event is related to, or at itself.
+// follow follows the step to an event that its event is related to, or to itself.
 func (st *step) follow(e *timeline.Event, open map[*step]string) {
 	switch relation := e.Relation(); relation.Type {
 	case "":

@@ -22,11 +22,11 @@ func (c *Count) add(highlight bool) {
 	}
 }
 
-// Unread is what a user has not read of a room.
+// Unread has the counts of what a user has not read in a room.
 type Unread struct {
-	// Main is what is in no thread.
+	// Main counts the events in no thread.
 	Main Count
-	// Threads holds the threads with anything unread, by the event ID of their root.
+	// Threads has the threads with unread events, by the event ID of their root.
 	Threads map[string]Count
 }
 
@@ -53,11 +53,11 @@ func (u *Unread) add(i *item) {
 	u.Threads[i.thread] = c
 }
 
-// Counts says what a user has not read of rooms that the user is in, as of a
-// position: of the events after the newest receipt, and after the user's own last
-// event in the same thread, those that the rules notify of. There is an answer for
-// each room, which counts to MaxUnread. Client-server API, "Receiving
-// notifications" and "Marking notifications as read".
+// Counts returns the unread counts of a user in rooms that the user is in, as of a
+// position: of the events after the newest receipt, and after the user's own last event
+// in the same thread, those that the rules notify of. There is an answer for each room,
+// which counts to MaxUnread. Client-server API, "Receiving notifications" and "Marking
+// notifications as read".
 func (s *Service) Counts(ctx context.Context, userID string, nids []journal.RoomNID, upTo journal.Position) (map[journal.RoomNID]Unread, error) {
 	counts := make(map[journal.RoomNID]Unread, len(nids))
 	err := s.unread(ctx, userID, nids, upTo, func(nid journal.RoomNID, items []item) {
@@ -80,9 +80,8 @@ type scan struct {
 	from, high timeline.Place
 	// base is the tally that it continues, nil: none.
 	base *tally
-	// main is how far the main timeline is read. Of what is before only threads
-	// count, and it is looked at no further back than threadLookback, unless a
-	// tally is continued.
+	// main is how far the main timeline is read. Of earlier events only those in
+	// threads count, no further back than threadLookback, unless a tally is continued.
 	main  timeline.Place
 	below int
 
@@ -124,9 +123,9 @@ func (s *Service) unread(ctx context.Context, userID string, nids []journal.Room
 	return c.readInTurn(ctx, stored)
 }
 
-// readInTurn counts in rooms of which the tables are to be read. Of the requests of one
-// user one at a time does, by the rules as they are then: the next ones find what it has
-// counted, where they would else read the same at the same time.
+// readInTurn counts in rooms whose tables must be read. Requests of one user do so one
+// at a time, by the rules as they are then: the next ones find the counts of the first,
+// and need not read the same.
 func (c *counting) readInTurn(ctx context.Context, scans []*scan) error {
 	end, err := c.s.reads.Take(ctx, c.userID)
 	if err != nil {
@@ -152,7 +151,7 @@ func (c *counting) readInTurn(ctx context.Context, scans []*scan) error {
 	return nil
 }
 
-// plan finds where to begin in each room, and takes what the live window holds.
+// plan finds where to begin in each room, and reads events in the live window.
 func (c *counting) plan(nids []journal.RoomNID) (live, stored []*scan) {
 	scans := make([]*scan, len(nids))
 	for i, nid := range nids {
@@ -178,7 +177,7 @@ func (c *counting) plan(nids []journal.RoomNID) (live, stored []*scan) {
 	return live, stored
 }
 
-// takeLive takes the events of the live window, the newest only if there are many.
+// takeLive adds the events of the live window, only the newest if there are many.
 func (c *counting) takeLive(sc *scan, v journal.View) {
 	if sc.from >= sc.high {
 		return
@@ -214,10 +213,10 @@ var (
 )
 
 // cutPages is how many more pages are read of a room alone whose last page was cut
-// because its events are large. What even these do not hold is not counted.
+// because its events are large. Events beyond them are not counted.
 const cutPages = 4
 
-// read looks at what the tables hold of some rooms. Nothing of that stays in memory.
+// read evaluates events of some rooms from the tables. None of them stays in memory.
 func (c *counting) read(ctx context.Context, scans []*scan) error {
 	before := reserve.Used(ctx)
 	defer func() { reserve.Drop(ctx, reserve.Used(ctx)-before) }()
@@ -243,7 +242,7 @@ func (c *counting) read(ctx context.Context, scans []*scan) error {
 	return nil
 }
 
-// readLast looks at the rest of rooms of which one page was not enough.
+// readLast reads the rest of rooms for which one page was not enough.
 func (c *counting) readLast(ctx context.Context, scans []*scan) error {
 	before := reserve.Used(ctx)
 	defer func() { reserve.Drop(ctx, reserve.Used(ctx)-before) }()
@@ -324,7 +323,7 @@ func (sc *scan) take(newestFirst []*timeline.Event, limit int, cut bool, userID 
 	}
 }
 
-// finish evaluates what was found in rooms, and settles their tallies.
+// finish evaluates the events that were found in rooms, and settles their tallies.
 func (c *counting) finish(ctx context.Context, scans []*scan) error {
 	var all []*timeline.Event
 	for _, sc := range scans {
@@ -384,7 +383,7 @@ func (c *counting) settle(sc *scan, steps []step) {
 	c.s.tallies.settle(key, t, p, func(left []item) { c.show(sc.room, left) })
 }
 
-// unreadPlaces returns where the unread notifications of a user in rooms stand.
+// unreadPlaces returns the places of a user's unread notifications in rooms.
 func (s *Service) unreadPlaces(ctx context.Context, userID string, nids []journal.RoomNID, upTo journal.Position) (map[timeline.Place]bool, error) {
 	unread := map[timeline.Place]bool{}
 	err := s.unread(ctx, userID, nids, upTo, func(_ journal.RoomNID, items []item) {

@@ -2,7 +2,7 @@ package receipts
 
 import "homeserver/internal/doctor"
 
-// Checks are what is to be right about receipts, for the operator's doctor.
+// Checks returns the checks of receipts, for the operator's doctor.
 func (*Service) Checks() []doctor.Check {
 	const ofNoEvent = ` FROM receipts r
 		WHERE NOT EXISTS (SELECT FROM events e

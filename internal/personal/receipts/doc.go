@@ -1,4 +1,4 @@
-// Package receipts keeps how far users have read in rooms: client-server API,
+// Package receipts stores how far users have read in rooms: client-server API,
 // "Receipts" and "Read and unread markers".
 //
 // Promises:
@@ -9,7 +9,7 @@
 //   - Each receipt is an entry of the journal: for the room, or, if it is private,
 //     for its user.
 //
-// Data flow: Send ─▶ journal ─▶ table receipts; Changes is what /sync reads
-// beyond the live window. Marks, what unread counts begin from, are kept in memory
-// and move with the journal.
+// Data flow: Send ─▶ journal ─▶ table receipts; /sync reads it by Changes
+// beyond the live window. Marks, where unread counts begin, are kept in memory and
+// move with the journal.
 package receipts

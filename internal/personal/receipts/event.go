@@ -30,7 +30,7 @@ func AppendEvents(dst []byte, list []*Receipt) []byte {
 	return dst
 }
 
-// compareKind compares what a user has one receipt for.
+// compareKind compares the keys of receipts: a user has one of each.
 func (r *Receipt) compareKind(other *Receipt) int {
 	return cmp.Or(cmp.Compare(r.ThreadID, other.ThreadID), cmp.Compare(r.Type, other.Type), cmp.Compare(r.UserID, other.UserID))
 }

@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// Marks tells how far a user has read rooms, by receipts public or private. In the
+// Marks returns how far a user has read rooms, by receipts public or private. In the
 // usual case it takes no SQL. The marks must not be written to.
 func (s *Service) Marks(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]timeline.ReadMarks, error) {
 	found := make(map[journal.RoomNID]timeline.ReadMarks, len(rooms))
@@ -43,7 +43,7 @@ func (s *Service) Marks(ctx context.Context, userID string, rooms []journal.Room
 	return found, nil
 }
 
-// weighMarks is about how many bytes it takes how far a user has read a room.
+// weighMarks estimates the bytes of a user's marks of a room in memory.
 func weighMarks(at place, marks *timeline.ReadMarks) int {
 	const structs, aMap, inMap = 100, 250, 48
 	bytes := structs + cache.Text(at.user)

@@ -23,11 +23,11 @@ const (
 	FullyRead   = "m.fully_read"
 )
 
-// MainThread is the thread ID of what is in no thread.
+// MainThread is the thread ID of events outside of threads.
 const MainThread = "main"
 
-// Receipt tells that a user has read a room, or a thread in it, up to an event.
-// It is the value of its journal entry, and does not change.
+// Receipt states that a user has read a room, or a thread in it, up to an event. It is
+// the value of its journal entry, and does not change.
 type Receipt struct {
 	Room       journal.RoomNID
 	UserID     string
@@ -38,8 +38,8 @@ type Receipt struct {
 	TS         int64 // milliseconds since the epoch
 }
 
-// Service holds the rules of receipts. Its methods may be called concurrently.
-// They serve the user whom the caller has authenticated.
+// Service holds the rules of receipts. Its methods may be called concurrently. The user
+// ID that they are given is authenticated by the caller.
 type Service struct {
 	pool    *pgxpool.Pool
 	journal *journal.Journal
@@ -83,12 +83,12 @@ func New(
 	return s
 }
 
-// Caches tells how the caches are used.
+// Caches reports the use of the caches.
 func (s *Service) Caches() cache.Caches { return cache.Caches{"read_marks": s.marks.Stats} }
 
-// Send sets a receipt at an event. threadID is that of the request, nil where it
-// gave none. M_INVALID_PARAM for a type or a thread that does not fit, M_NOT_FOUND
-// for an event that the user cannot see, M_FORBIDDEN for who is not in the room.
+// Send sets a receipt at an event. threadID is that of the request, nil if it had none.
+// M_INVALID_PARAM for a type or a thread that does not fit, M_NOT_FOUND for an event
+// that the user cannot see, M_FORBIDDEN for a user who is not in the room.
 // Client-server API, POST /rooms/{roomId}/receipt/{receiptType}/{eventId}.
 func (s *Service) Send(ctx context.Context, userID, roomID, typ, eventID string, threadID *string) error {
 	if !slices.Contains([]string{Read, ReadPrivate, FullyRead}, typ) {
@@ -146,7 +146,7 @@ func (s *Service) entry(r *Receipt) *journal.Entry {
 	return &journal.Entry{Table: s.table, Topics: []journal.Topic{concerned}, Value: r, Size: r.size()}
 }
 
-// size is about how many bytes a receipt takes in memory.
+// size estimates the bytes of a receipt in memory.
 func (r *Receipt) size() int {
 	const fixed = 100
 	return fixed + len(r.UserID) + len(r.ThreadID) + len(r.EventID)
@@ -174,9 +174,9 @@ func (s *Service) SetMarkers(ctx context.Context, userID, roomID string, m Marke
 }
 
 // checkThread refuses a receipt for a thread that the event has nothing to do with:
-// M_INVALID_PARAM. Fit are the root of the thread, what is in the thread, and what is
-// related to either in any way. What is in no thread fits [MainThread]; that is, too,
-// where what is related to a root belongs, so that it fits both.
+// M_INVALID_PARAM. An event fits if it is the root of the thread, in the thread, or
+// related to one of these in any way. An event in no thread fits [MainThread]; so one
+// that is related to a root fits both.
 func (s *Service) checkThread(ctx context.Context, userID string, e *timeline.Event, threadID string) error {
 	thread, fits := MainThread, e.ID == threadID
 	for range event.MaxThreadHops {

@@ -62,9 +62,9 @@ type Since struct {
 // before they are read are missing: they are then newer.
 type Parts = reserve.Parts[journal.RoomNID, *Receipt]
 
-// Changes reads the receipts in rooms up to a position that a user may know:
-// the public ones, and the own, in no order. Where that is too much for one read, it gives parts
-// instead.
+// Changes reads the receipts in rooms up to a position that a user may know: the public
+// ones, and the user's own, in no order. If that is too much for one read, it returns
+// parts instead.
 func (s *Service) Changes(
 	ctx context.Context, userID string, rooms []Since, upTo journal.Position,
 ) ([]*Receipt, *Parts, error) {
@@ -106,7 +106,7 @@ const (
 	together = 1000
 )
 
-// cost is about how much memory a receipt takes, once as it is and once as it is written.
+// cost estimates the memory of a receipt, once as a value and once as it is encoded.
 func (r *Receipt) cost() int { return 2*(len(r.UserID)+len(r.EventID)+len(r.ThreadID)) + besideIDs }
 
 // parts finds out in which parts receipts can be read.
@@ -203,8 +203,7 @@ func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo jo
 	})
 }
 
-// Erase deletes the receipts of a user who cannot log in any more and wants to be
-// forgotten.
+// Erase deletes the receipts of a user who is deactivated and is to be erased.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	if _, err := s.pool.Exec(ctx, `DELETE FROM receipts WHERE user_id = $1`, userID); err != nil {
 		return fmt.Errorf("erase the receipts of %s: %w", userID, err)

@@ -1,16 +1,15 @@
-// Package reports takes what users report to the operator of the server: events,
-// rooms and users. Client-server API, "Reporting Content".
+// Package reports stores the reports of users to the operator of the server: about
+// events, rooms and users. Client-server API, "Reporting Content".
 //
 // # Promises
 //
 //   - A report that was answered with success is in the database, in the table
-//     reports, and one line about it is in the log. The line names who reports whom
-//     or what; the reason, like all that people have written, is not in it.
-//   - Events can be reported by who is in the room and may see them. To everybody else
-//     they are not there. Rooms and users can be reported by everybody.
-//   - The answer does not tell whether there is a user of a name. Nothing is kept of
-//     reports of users whom this server does not have.
-//   - The operator lists, reads and closes reports. A closed one is kept like any other.
-//   - What is kept of a user's reports has a bound: the latest 1,000. How fast they
-//     come has one too.
+//     reports, and one line about it is in the log. The line names the reporter and
+//     what is reported; the reason, like all texts of people, is not in it.
+//   - Users in a room can report events there that they may see. For everybody else
+//     these do not exist. Rooms and users can be reported by everybody.
+//   - The answer does not show whether a user exists. Reports about users whom this
+//     server does not have are not stored.
+//   - The operator lists, reads and closes reports. A closed one stays like any other.
+//   - The latest 1,000 reports of each user are stored. Their rate is limited, too.
 package reports

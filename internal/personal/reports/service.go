@@ -15,13 +15,13 @@ import (
 const (
 	// maxReasonBytes bounds the reason of a report.
 	maxReasonBytes = 2000
-	// maxKept bounds the reports that are kept of each user who reports.
+	// maxKept bounds the stored reports of each reporter.
 	maxKept = 1000
 	// worstScore is that of the most offensive events.
 	worstScore = -100
 )
 
-// Options is what a Service is made of.
+// Options has all that a Service needs.
 type Options struct {
 	Pool  *pgxpool.Pool
 	Rooms *timeline.Store  // nil: no reports are taken, as in the operator's commands
@@ -29,7 +29,7 @@ type Options struct {
 	Now   func() time.Time // the clock; nil: time.Now
 }
 
-// Service takes reports. It is safe for concurrent use.
+// Service stores reports. It is safe for concurrent use.
 type Service struct {
 	pool  *pgxpool.Pool
 	rooms *timeline.Store
@@ -77,9 +77,9 @@ func (s *Service) Event(ctx context.Context, reporter, roomID, eventID, reason s
 	})
 }
 
-// Room reports a room, in which the reporter need not be. The reason may be empty,
-// and has 2,000 bytes at most. M_NOT_FOUND if there is no such room;
-// M_INVALID_PARAM (also for what is no room ID). Client-server API, POST /rooms/{roomId}/report.
+// Room reports a room, in which the reporter need not be. The reason may be empty, and
+// has 2,000 bytes at most. M_NOT_FOUND if there is no such room; M_INVALID_PARAM (also
+// for a text that is no room ID). Client-server API, POST /rooms/{roomId}/report.
 func (s *Service) Room(ctx context.Context, reporter, roomID, reason string) error {
 	if err := checkReason(reason); err != nil {
 		return err
@@ -91,9 +91,9 @@ func (s *Service) Room(ctx context.Context, reporter, roomID, reason string) err
 }
 
 // User reports a user, with whom the reporter need not have a room in common. The
-// reason may be empty, and has 2,000 bytes at most. It succeeds as well where there
-// is no such user, so that nobody learns who is here. M_INVALID_PARAM.
-// Client-server API, POST /users/{userId}/report.
+// reason may be empty, and has 2,000 bytes at most. It also succeeds if there is no
+// such user, so that nobody learns which users exist. M_INVALID_PARAM. Client-server
+// API, POST /users/{userId}/report.
 func (s *Service) User(ctx context.Context, reporter, userID, reason string) error {
 	if err := checkReason(reason); err != nil {
 		return err
@@ -105,7 +105,7 @@ func (s *Service) User(ctx context.Context, reporter, userID, reason string) err
 	return s.take(ctx, report{reporter: reporter, userID: userID, reason: reason})
 }
 
-// checkReason checks what holds for all reports.
+// checkReason checks the reason of any report.
 func checkReason(reason string) error {
 	if len(reason) > maxReasonBytes {
 		return matrix.Errorf(matrix.InvalidParam, "reason must not be longer than %d bytes", maxReasonBytes)
@@ -113,7 +113,7 @@ func checkReason(reason string) error {
 	return nil
 }
 
-// take keeps a report and tells the operator that it has come.
+// take stores a report and logs it for the operator.
 func (s *Service) take(ctx context.Context, r report) error {
 	id, err := insertReport(ctx, s.pool, r, s.now().UnixMilli())
 	if err != nil {

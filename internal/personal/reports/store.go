@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// report is a report of an event, a room or a user. What it is not about is empty.
+// report is a report of an event, a room or a user. Fields of other kinds are empty.
 type report struct {
 	reporter                string
 	roomID, eventID, userID string
@@ -17,8 +17,8 @@ type report struct {
 	score                   *int // nil: not said
 }
 
-// insertReport stores a report and returns its number. The oldest ones of its
-// reporter give way where there are too many.
+// insertReport stores a report and returns its number. If its reporter has too many,
+// the oldest are deleted.
 func insertReport(ctx context.Context, pool *pgxpool.Pool, r report, now int64) (id int64, err error) {
 	rows, err := pool.Query(ctx, `
 		WITH oldest AS (
@@ -38,7 +38,7 @@ func insertReport(ctx context.Context, pool *pgxpool.Pool, r report, now int64) 
 	return id, nil
 }
 
-// Report is a report as it is kept. What it is not about is empty.
+// Report is a stored report. Fields of other kinds are empty.
 type Report struct {
 	ID       int64
 	Reporter string
@@ -48,7 +48,7 @@ type Report struct {
 	EventID string
 	// UserID is the user who is reported, or who has sent the event.
 	UserID string
-	// Reason is what the reporter has written; often empty.
+	// Reason is the reporter's text; often empty.
 	Reason string
 	// Score is how offensive an event is, from -100 (most) to 0; nil: not said.
 	Score *int

@@ -2,9 +2,9 @@ package search
 
 import "homeserver/internal/doctor"
 
-// Checks are what is to be right about the index, for the operator's doctor.
+// Checks returns the checks of the index, for the operator's doctor.
 func (*Service) Checks() []doctor.Check {
-	// A redaction takes effect here when the follower has come to it.
+	// A redaction takes effect in the index when the follower has handled it.
 	const ofNothing = ` FROM search_index i
 		WHERE NOT EXISTS (SELECT FROM events e
 			WHERE e.event_nid = i.event_nid AND e.room_nid = i.room_nid

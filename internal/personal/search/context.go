@@ -25,7 +25,7 @@ func (c *Context) limits() (before, after int, err error) {
 	return min(before, maxContext), min(after, maxContext), nil
 }
 
-// surround reads what stands around all results, in as many statements as for one.
+// surround reads the surroundings of all results, in as many statements as for one.
 func (s *Service) surround(ctx context.Context, r *Results, c *Context) error {
 	before, after, err := c.limits()
 	if err != nil {
@@ -61,8 +61,8 @@ func (s *Service) surround(ctx context.Context, r *Results, c *Context) error {
 	return nil
 }
 
-// around picks the events nearest to a result out of what was read for all results
-// of its room, in the order of places. It ends where one was left.
+// around selects the events nearest to a result from those that were read for all
+// results of its room, in the order of places. It ends at an event that was not read.
 func around(e *timeline.Event, behind, ahead timeline.List, before, after int) *Surroundings {
 	older, newer := behind.Events, ahead.Events
 	older = older[:firstFrom(older, e.Place)]

@@ -3,16 +3,16 @@
 //
 // Promises:
 //
-//   - Whoever was answered finds what was written: a search first waits until the
-//     index has come to where the journal stood, for a few seconds at most.
-//   - Sending waits for nothing here: the index follows the journal in the
+//   - A user finds a message once its request is answered: a search first waits until
+//     the index has reached the journal's position, for a few seconds at most.
+//   - Sending does not wait for the index, which follows the journal in the
 //     background.
-//   - Only what timeline.NewAccess lets the asker read is found, in rooms that the asker
-//     is or was in, and nothing of encrypted rooms.
-//   - What was redacted is found no more, nor kept.
+//   - Only events that the user may read by timeline.NewAccess are found, in rooms that
+//     the user is or was in, and none of encrypted rooms.
+//   - Redacted text is found no more, nor stored.
 //   - Case, accents and the forms of letters make no difference, and any language can
 //     be searched. All words must be there, whole or as beginnings of longer ones;
-//     what stands in double quotes must be there as it is. Whole words rank higher.
+//     text in double quotes must be there as it is. Whole words rank higher.
 //
 // Data flow:
 //

@@ -2,11 +2,10 @@ package search
 
 import "homeserver/internal/rooms/timeline"
 
-// group sets the token of the next page, and the groups with theirs. In each group
-// the results come in the order of the whole, so that everything in a group before
-// the end of this page stands on it. A page that is full has tokens, even if nothing
-// should come after it: clients know that from other servers, and go on until an empty
-// page.
+// group sets the token of the next page, and the groups with theirs. In each group the
+// results come in the order of the whole, so that all results of a group before the end
+// of this page are on it. A full page has tokens, even if there may be nothing after
+// it: other servers do so, and clients go on until an empty page.
 func (q *query) group(r *Results, hits []hit, more bool) {
 	r.Groups = groupsOf(r.Results, q.groupBy)
 	if len(hits) == 0 || !more {
@@ -25,7 +24,7 @@ func (q *query) group(r *Results, hits []hit, more bool) {
 	}
 }
 
-// valueOf returns what a result is grouped by.
+// valueOf returns the value by which a result is grouped.
 func valueOf(e *timeline.Event, key string) string {
 	if key == GroupRoom {
 		return e.RoomID

@@ -64,8 +64,8 @@ func newQuery(c *Criteria) (*query, error) {
 	return q, err
 }
 
-// keysOf lists where to look: the keys asked for, of those types of events that the
-// filter lets through.
+// keysOf lists the keys to search: those asked for, of the types of events that the
+// filter allows.
 func keysOf(c *Criteria) ([]string, error) {
 	known := slices.Collect(maps.Values(types))
 	for _, key := range c.Keys {
@@ -101,8 +101,8 @@ type cursor struct {
 	Value    string           `json:"value,omitempty"`
 }
 
-// parseCursor reads a token; nil for none. M_INVALID_PARAM for what is none, or one
-// of another order.
+// parseCursor reads a token; nil for none. M_INVALID_PARAM for a text that is none, or
+// for one of another order.
 func parseCursor(token string, recent bool) (*cursor, error) {
 	if token == "" {
 		return nil, nil

@@ -37,12 +37,12 @@ const (
 	GroupSender = "sender"
 )
 
-// Options is what a Service is made of.
+// Options has all that a Service needs.
 type Options struct {
 	Pool    *pgxpool.Pool
 	Journal *journal.Journal
 	Rooms   *timeline.Store
-	// Ignored tells whom a user ignores; nil: nobody.
+	// Ignored returns the users that a user ignores; nil: none.
 	Ignored func(ctx context.Context, userID string) (map[string]bool, error)
 }
 
@@ -70,8 +70,8 @@ func (s *Service) Start(ctx context.Context) { s.follower.Start(ctx) }
 // Stop ends the work on the index.
 func (s *Service) Stop() { s.follower.Stop() }
 
-// Criteria says what is searched for: client-server API, POST /search, Room Events
-// Criteria.
+// Criteria has the terms and conditions of a search: client-server API, POST /search,
+// Room Events Criteria.
 type Criteria struct {
 	Term string
 	// Keys are where to look: content.body, content.name, content.topic; nil:
@@ -80,7 +80,7 @@ type Criteria struct {
 	Filter *timeline.EventFilter
 	// Order is OrderRank, which is also the default, or OrderRecent.
 	Order string
-	// Context asks for what stands around each result; nil: it is not wanted.
+	// Context asks for the surroundings of each result; nil: they are not wanted.
 	Context *Context
 	// WithState asks for the state of the rooms of the results.
 	WithState bool
@@ -90,15 +90,15 @@ type Criteria struct {
 	NextBatch string
 }
 
-// Context says how much of what stands around a result is wanted: 5 events before
-// and after it where that is nil, 20 at most.
+// Context has how many events around a result are wanted: 5 before and after it if that
+// is nil, 20 at most.
 type Context struct {
 	Before, After *int
 	// WithProfiles asks for how the senders called themselves at the time.
 	WithProfiles bool
 }
 
-// Results is a page of what was found.
+// Results is a page of results.
 type Results struct {
 	Count   int64
 	Results []*Result
@@ -109,9 +109,9 @@ type Results struct {
 	Highlights []string
 	// Groups are the groups of this page, by key and value.
 	Groups map[string]map[string]*Group
-	// State holds the state of the rooms by room ID, as far as the asker may know it.
+	// State has the state of the rooms by room ID, as far as the asker may know it.
 	State map[string]timeline.List
-	// Access is what the asker may read, by room.
+	// Access is the asker's access, by room.
 	Access map[journal.RoomNID]*timeline.Access
 }
 
@@ -130,13 +130,13 @@ type Result struct {
 	Around *Surroundings
 }
 
-// Surroundings is what stands around a result, in the order of /context: Before from
+// Surroundings has the events around a result, in the order of /context: Before from
 // the newest to the oldest, After from the oldest to the newest. Start and End are the
-// gaps at which history goes on.
+// tokens at which history goes on.
 type Surroundings struct {
 	Before, After []*timeline.Event
 	Start, End    timeline.Place
-	// Profiles holds the member events of the senders, as of their events.
+	// Profiles has the member events of the senders, as of their events.
 	Profiles []*timeline.Event
 }
 
@@ -179,8 +179,8 @@ func (s *Service) Search(ctx context.Context, userID string, c Criteria) (*Resul
 	return r, err
 }
 
-// restrict lets the query find only what the user may read, of whom the user does
-// not ignore.
+// restrict makes the query find only events that the user may read, of senders that the
+// user does not ignore.
 func (s *Service) restrict(ctx context.Context, q *query, r *Results, userID string) error {
 	standings, err := s.rooms.Standings(ctx, userID)
 	if err != nil {
@@ -240,8 +240,8 @@ func (s *Service) hidden(ctx context.Context, accesses map[journal.RoomNID]*time
 	return hidden, nil
 }
 
-// load reads the events of the hits, of as many of the first as one read may bring, and
-// gives the number of these. One that has been redacted since is left out.
+// load reads the events of the first hits, of as many as one read may bring, and
+// returns the number of these. One that has been redacted since is left out.
 func (s *Service) load(ctx context.Context, q *query, r *Results, hits []hit) (read int, err error) {
 	numbers := make([]timeline.EventNID, len(hits))
 	for i, h := range hits {
@@ -296,7 +296,7 @@ func (s *Service) states(ctx context.Context, r *Results) error {
 // errNoTerm answers a search for nothing.
 func errNoTerm() error { return matrix.Errorf(matrix.MissingParam, "search_term is missing") }
 
-// types are the types of events that can be found, and where their text stands.
+// types are the types of events that can be found, and the keys of their text.
 var types = map[string]string{
 	"m.room.message": "content.body",
 	"m.room.name":    "content.name",

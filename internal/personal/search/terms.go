@@ -16,15 +16,15 @@ const maxHighlights = 100
 // phrase is words that must follow on each other.
 type phrase struct {
 	words []string
-	// exact tells that the last word must be whole.
+	// exact reports that the last word must be whole.
 	exact bool
 }
 
-// terms is what must be in a text, all of it.
+// terms are the phrases that must all be in a text.
 type terms []phrase
 
-// parseTerms reads what people type: words, and phrases in double quotes. Words that
-// nothing parts, as in Chinese, are a phrase as well.
+// parseTerms parses a search: words, and phrases in double quotes. Words without a
+// space between them, as in Chinese, are a phrase as well.
 func parseTerms(query string) terms {
 	var list terms
 	for i, part := range strings.Split(query, `"`) {
@@ -102,7 +102,7 @@ func tsvector(body string) string {
 }
 
 // topicText returns the texts of m.room.topic: topic, and the representations in
-// text/plain, as that is what a representation without a type is.
+// text/plain, which is also the type of a representation without one.
 func topicText(content []byte) string {
 	text, _ := event.StringField(content, "topic")
 	var block struct {

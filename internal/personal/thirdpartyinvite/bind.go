@@ -10,11 +10,11 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// MaxBound is how many invitations an identity server can tell of at once.
+// MaxBound is how many invitations an identity server can report at once.
 const MaxBound = 50
 
-// Binding is what an identity server tells of an address that has been bound to a
-// user: the body of PUT /_matrix/federation/v1/3pid/onbind.
+// Binding is an identity server's report of an address that has been bound to a user:
+// the body of PUT /_matrix/federation/v1/3pid/onbind.
 type Binding struct {
 	Medium  string        `json:"medium"`
 	Address string        `json:"address"`

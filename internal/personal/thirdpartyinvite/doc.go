@@ -1,13 +1,13 @@
-// Package thirdpartyinvite invites people to rooms of whom only an address outside Matrix
-// is known: client-server API, "Third-party invites".
+// Package thirdpartyinvite invites people to rooms by an address outside Matrix:
+// client-server API, "Third-party invites".
 //
 // # Promises
 //
-//   - An identity server is asked only for those who may invite to the room.
-//   - Whoever has the address bound to a user ID is invited like anybody else. For
-//     others the identity server keeps the invitation, and the room holds a
+//   - An identity server is asked only for users who may invite to the room.
+//   - A person whose address is bound to a user ID is invited like anybody else. For
+//     others the identity server stores the invitation, and the room has an
 //     m.room.third_party_invite event that its keys can redeem.
-//   - Addresses stand in no event.
+//   - No event has an address in it.
 //   - An invitation is redeemed only with a signature of a key that is still valid.
 //
 // # Data flow

@@ -17,12 +17,12 @@ import (
 // maxSignatures bounds how many signatures are tried; strangers choose them.
 const maxSignatures = 16
 
-// Join makes a user join a room by an invitation to an address that is now the
-// user's. signed is the third_party_signed that the identity server has given out.
-// M_BAD_JSON for what is no JSON of an event, M_FORBIDDEN where it redeems no pending invitation, or is signed by no key that is
-// still valid; M_UNKNOWN with 502 where the identity server does not answer for its
-// key; else as for rooms.Service.Redeem. Client-server API,
-// POST /rooms/{roomId}/join.
+// Join makes a user join a room by an invitation to an address that is now the user's.
+// signed is the third_party_signed of the identity server. M_BAD_JSON if it is no JSON
+// that an event can have, M_FORBIDDEN if it redeems no pending invitation, or is signed
+// by no key that is still valid; M_UNKNOWN with 502 if the identity server does not
+// answer for its key; else as for rooms.Service.Redeem. Client-server API, POST
+// /rooms/{roomId}/join.
 func (s *Service) Join(ctx context.Context, q rooms.JoinRequest, signed json.RawMessage) error {
 	signed, err := event.Canonical(signed, false)
 	if err != nil {
@@ -42,8 +42,9 @@ func (s *Service) Join(ctx context.Context, q rooms.JoinRequest, signed json.Raw
 	return s.rooms.Redeem(ctx, q, signed)
 }
 
-// verify refuses what is signed by no key of a pending invitation, or by one that is
-// no longer valid: errors of Join. Nobody is asked where the signature is wrong.
+// verify refuses an object that is signed by no key of a pending invitation, or by one
+// that is no longer valid: errors of Join. If the signature is wrong no server is
+// asked.
 func (s *Service) verify(ctx context.Context, pending *timeline.Event, signed json.RawMessage) error {
 	key, ok := signingKey(signed, pending.Content())
 	if !ok {

@@ -53,8 +53,8 @@ func (a *Address) server() identity.Server {
 	return identity.Server{Name: a.IDServer, Token: a.IDAccessToken}
 }
 
-// check refuses what is no address, and gives it the form in which addresses are
-// compared: M_MISSING_PARAM, M_INVALID_PARAM. Appendices, "3PID Types".
+// check brings an address into the form in which addresses are compared.
+// M_MISSING_PARAM or M_INVALID_PARAM if it is none. Appendices, "3PID Types".
 func (a *Address) check() error {
 	for name, value := range map[string]string{
 		"id_server": a.IDServer, "id_access_token": a.IDAccessToken, "medium": a.Medium, "address": a.Address,
@@ -68,11 +68,11 @@ func (a *Address) check() error {
 	return err
 }
 
-// Invite invites whoever has an address to a room. M_FORBIDDEN if the sender may not
-// invite, or whom the address leads to cannot be invited; M_MISSING_PARAM and
-// M_INVALID_PARAM for what is no address; M_LIMIT_EXCEEDED for more than one may send or
-// an address may get; the errors of identity.Client.Lookup and StoreInvite.
-// Client-server API, POST /rooms/{roomId}/invite.
+// Invite invites the owner of an address to a room. M_FORBIDDEN if the sender may not
+// invite, or the user of the address cannot be invited; M_MISSING_PARAM and
+// M_INVALID_PARAM for a text that is no address; M_LIMIT_EXCEEDED for more invitations
+// than a user may send or an address may get; the errors of identity.Client.Lookup and
+// StoreInvite. Client-server API, POST /rooms/{roomId}/invite.
 func (s *Service) Invite(ctx context.Context, sender, roomID, reason string, a Address) error {
 	if err := a.check(); err != nil {
 		return err
@@ -114,8 +114,8 @@ func (s *Service) store(ctx context.Context, sender, roomID string, a Address) e
 	return err
 }
 
-// describe tells the identity server what it may tell in its mail about the room and
-// the sender.
+// describe makes the invitation for the identity server, with what its mail may say
+// about the room and the sender.
 func (s *Service) describe(ctx context.Context, sender, roomID string) (identity.Invite, error) {
 	invite := identity.Invite{RoomID: roomID, Sender: sender}
 	nid, err := s.rooms.Timeline.Number(ctx, roomID)
@@ -151,9 +151,9 @@ func (s *Service) describe(ctx context.Context, sender, roomID string) (identity
 }
 
 // Create makes a room with invitations by address among others, which are looked up
-// before. Errors as for Invite and rooms.Service.Create. The room stays where an
-// identity server takes an invitation no more after it was created, and the error
-// tells. Client-server API, POST /createRoom, invite_3pid.
+// before. Errors as for Invite and rooms.Service.Create. If an identity server refuses
+// an invitation after the room was created, the room stays, and the error names it.
+// Client-server API, POST /createRoom, invite_3pid.
 func (s *Service) Create(ctx context.Context, creator string, q rooms.CreateRequest) (*rooms.Created, error) {
 	addresses, err := readAddresses(q.Invite3PID)
 	if err != nil {

@@ -14,13 +14,13 @@ import (
 type Options struct {
 	// URIs are those of the TURN servers; empty: there is none.
 	URIs []string
-	// SharedSecret is that of the TURN servers; empty: Username and Password are
-	// what everybody uses.
+	// SharedSecret is that of the TURN servers; empty: all users have Username and
+	// Password.
 	SharedSecret       string
 	Username, Password string
 	// Lifetime is how long credentials are valid.
 	Lifetime time.Duration
-	// AllowGuests lets guests use the TURN servers, too.
+	// AllowGuests allows guests to use the TURN servers, too.
 	AllowGuests bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time

@@ -3,14 +3,14 @@
 //
 // Promises:
 //
-//   - Only people whom the asker may know of are found: those who are joined to a
-//     room together with the asker, or to one that anybody may join or read. Who is
-//     in no room, such as somebody who is deactivated, is found by nobody.
-//   - Whoever was answered finds what was written: a search first waits until the
-//     directory has come to where the journal stood, for a few seconds at most.
+//   - Only people whom the searching user may know of are found: those who are joined
+//     to a room together with that user, or to one that anybody may join or read. A
+//     user in no room, such as a deactivated one, is found by nobody.
+//   - A user finds a change once its request is answered: a search first waits until
+//     the directory has reached the journal's position, for a few seconds at most.
 //   - Case, accents and the forms of letters make no difference, nor do apostrophes and
 //     dots in a word: obrien finds O'Brien.
-//   - The best come first: whole name or ID, then its beginning, the beginning of a
+//   - The best matches come first: whole name or ID, then its beginning, the beginning of a
 //     word of it, and any other part.
 //
 // Data flow:

@@ -23,14 +23,14 @@ const (
 	maxLimit     = 50
 	maxTermBytes = 255
 	maxTermWords = 8
-	// maxCandidates is how many of those who match are looked at, the best first:
-	// most of them may be strangers to the asker.
+	// maxCandidates is how many matches are checked, the best first: most of them may
+	// be strangers to the asker.
 	maxCandidates = 5000
 	// patience is how long a search waits for the directory.
 	patience = 5 * time.Second
 )
 
-// Service keeps the directory and searches it. Its methods may be called
+// Service updates the directory and searches it. Its methods may be called
 // concurrently.
 type Service struct {
 	pool     *pgxpool.Pool
@@ -55,15 +55,14 @@ func (s *Service) Start(ctx context.Context) { s.follower.Start(ctx) }
 // Stop ends the work on the directory.
 func (s *Service) Stop() { s.follower.Stop() }
 
-// User is somebody who was found. DisplayName and AvatarURL are "" where there are
-// none.
+// User is a user who was found. DisplayName and AvatarURL are "" if there are none.
 type User struct {
 	UserID      string          `json:"user_id"`
 	DisplayName matrix.Nullable `json:"display_name"`
 	AvatarURL   matrix.Nullable `json:"avatar_url"`
 }
 
-// Found is the answer to a search. Limited tells that there are more.
+// Found is the answer to a search. Limited reports that there are more.
 type Found struct {
 	Results []User `json:"results"`
 	Limited bool   `json:"limited"`
@@ -116,7 +115,7 @@ func (s *Service) show(ctx context.Context, userIDs []string, limited bool) (*Fo
 	return found, nil
 }
 
-// query is what a name or ID is compared with.
+// query has the texts that a name or ID is compared with.
 type query struct {
 	// whole is the folded term, and words its words.
 	whole string
@@ -145,8 +144,8 @@ func newQuery(term string) query {
 // foldedName returns the form in which whole names are compared.
 func foldedName(name string) string { return strings.Join(strings.Fields(text.Fold(name)), " ") }
 
-// update brings the directory up to a position: whoever has joined a room, or was
-// shown in one with a new name, is entered anew. It is a journal.Step.
+// update brings the directory up to a position: users who have joined a room, or got a
+// new name in one, are entered anew. It is a journal.Step.
 func (s *Service) update(ctx context.Context, tx pgx.Tx, after, upTo journal.Position) error {
 	events, err := s.rooms.EventsBetween(ctx, after, upTo, []string{event.TypeMember})
 	if err != nil {

@@ -32,10 +32,10 @@ func store(ctx context.Context, tx pgx.Tx, userIDs []string, profiles map[string
 	return nil
 }
 
-// joiners are what may stand inside a word.
+// joiners are characters that may be inside a word.
 const joiners = "'’‘ʼ.·"
 
-// find lists those who match, the best first, then those with a name.
+// find lists the matches, the best first, then those with a name.
 func (s *Service) find(ctx context.Context, q query) ([]string, error) {
 	userIDs, err := reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.pool.Query(ctx, `

@@ -12,6 +12,7 @@ import (
 	"homeserver/internal/auth/identity"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
+	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/e2ee/keybackup"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/journal"
@@ -76,9 +77,10 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	ticks := journal.NewTicks()
 	typists := typing.New(store, book, ticks, nil, 0)
 	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: store, Profiles: profiles, Ticks: ticks})
+	keys := devicekeys.New(devicekeys.Options{Pool: pool, Journal: book, Stages: stages, ServerName: "localhost"})
 	stream := syncstream.New(syncstream.Options{
 		Pool: pool, Journal: book, Rooms: store, Data: data, Receipts: read, Push: pushes, Typing: typists,
-		Presence: online, Ticks: ticks,
+		Presence: online, Keys: keys, Ticks: ticks,
 	})
 	files, err := media.New(media.Options{Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: log})
 	if err != nil {
@@ -108,7 +110,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	return server.APIOptions{
 		Services: client.Services{
 			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Stream: stream, Media: files, Push: pushes,
-			Data: data, Receipts: read, Typing: typists, Presence: online,
+			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys,
 			KeyBackups: backups,
 			Searches:   found, Directory: people, Turn: turn.New(turn.Options{}),
 			Reports:     reports.New(reports.Options{Pool: pool, Rooms: store, Log: log}),

@@ -279,6 +279,11 @@ func appendEscaped(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
 }
 
+// Without returns a JSON object in canonical form without the members named.
+func Without(object []byte, keys ...string) []byte {
+	return appendWithout(make([]byte, 0, len(object)), object, keys...)
+}
+
 // appendWithout appends a JSON object in canonical form without the members named.
 func appendWithout(dst, object []byte, keys ...string) []byte {
 	dst = append(dst, '{')

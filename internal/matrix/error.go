@@ -24,6 +24,7 @@ const (
 	IncompatibleRoomVersion    Code = "M_INCOMPATIBLE_ROOM_VERSION"
 	InvalidParam               Code = "M_INVALID_PARAM"
 	InvalidRoomState           Code = "M_INVALID_ROOM_STATE"
+	InvalidSignature           Code = "M_INVALID_SIGNATURE"
 	InvalidUsername            Code = "M_INVALID_USERNAME"
 	LimitExceeded              Code = "M_LIMIT_EXCEEDED"
 	MissingParam               Code = "M_MISSING_PARAM"

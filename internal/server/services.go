@@ -11,6 +11,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
+	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/e2ee/keybackup"
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
@@ -36,6 +37,7 @@ type services struct {
 	auth      *auth.Service
 	profiles  *profile.Service
 	rooms     *rooms.Service
+	keys      *devicekeys.Service
 	stream    *stream
 	found     *discovery
 	backups   *keybackup.Service
@@ -71,14 +73,18 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	s.backups = keybackup.New(pool, s.rooms.Timeline.Damage())
 	s.auth.OnDeactivate(s.rooms.LeaveAll)
 	s.auth.OnDeactivate(s.backups.RemoveAll)
-	s.stream = newStream(pool, s.journal, s.others, s.rooms.Timeline, s.profiles, s.threepids, &budget.Caches, log)
+	s.keys = devicekeys.New(devicekeys.Options{
+		Pool: pool, Journal: s.journal, Stages: s.stages, Channel: s.others, ServerName: cfg.ServerName,
+		CountBytes: int(budget.Caches.KeyCounts),
+	})
+	s.stream = newStream(pool, s.journal, s.others, s.rooms.Timeline, s.profiles, s.threepids, s.keys, &budget.Caches, log)
 	s.found = newDiscovery(cfg, pool, s.journal, s.rooms, s.profiles, s.limits, s.stream.data.Ignored)
 	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, log); err != nil {
 		return nil, err
 	}
 	s.parts = parts{
 		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.rooms, s.rooms.Timeline, s.profiles,
-		s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.presence, s.stream.sync,
+		s.keys, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.presence, s.stream.sync,
 		s.found.search, s.found.users, s.media, s.backups,
 	}
 	s.parts.eraseWith(s.auth)

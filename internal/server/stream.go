@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/personal/accountdata"
@@ -33,7 +34,8 @@ type stream struct {
 // newStream makes the services on a journal that is not started yet.
 func newStream(
 	pool *pgxpool.Pool, entries *journal.Journal, others *replica.Channel,
-	r *timeline.Store, profiles *profile.Service, threepids *threepid.Service, shares *config.Caches, log *slog.Logger,
+	r *timeline.Store, profiles *profile.Service, threepids *threepid.Service, keys *devicekeys.Service,
+	shares *config.Caches, log *slog.Logger,
 ) *stream {
 	ticks := journal.NewTicks()
 	data := accountdata.New(pool, entries, r, int(shares.IgnoredUsers))
@@ -63,7 +65,7 @@ func newStream(
 	})
 	s.sync = syncstream.New(syncstream.Options{
 		Pool: pool, Journal: entries, Rooms: r, Data: data, Receipts: s.receipts, Push: s.push, Typing: s.typing,
-		Presence: s.presence, Ticks: ticks,
+		Presence: s.presence, Keys: keys, Ticks: ticks,
 		Shares: syncstream.Shares{Viewers: int(shares.Viewers), Members: int(shares.LazyMembers), Filters: int(shares.Filters)},
 	})
 	return s

@@ -44,7 +44,8 @@ func (a *Answer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	if err := a.plan.writeAccountData(ctx, w); err != nil {
 		return err
 	}
-	w.B = append(w.B, `},"next_batch":`...)
+	w.B = a.plan.keyCounts.AppendMembers(append(w.B, `},`...))
+	w.B = append(w.B, `,"next_batch":`...)
 	w.B = event.AppendString(w.B, a.NextBatch)
 	w.B = append(w.B, `,"presence":{"events":[`...)
 	for i := range a.plan.presence {

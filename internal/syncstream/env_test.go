@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
@@ -78,7 +79,8 @@ func envOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *env {
 	})
 	h.Service = syncstream.New(syncstream.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, Data: h.data, Receipts: h.receipts, Push: h.push,
-		Typing: h.typing, Presence: h.presence, Ticks: ticks, Now: h.clock.Now,
+		Typing: h.typing, Presence: h.presence, Keys: devicekeys.New(devicekeys.Options{Pool: h.Pool, Journal: h.Journal}),
+		Ticks: ticks, Now: h.clock.Now,
 	})
 	h.Run()
 	return h

@@ -9,6 +9,8 @@ import (
 // its rooms; functions beside fill append it as JSON.
 type part struct {
 	name string
+	// always: it is filled also where nothing has happened.
+	always bool
 	// after names the parts that it builds on.
 	after []string
 	// fill reads it for all rooms of the plan at once: from the live window if it is
@@ -61,6 +63,10 @@ var parts = []part{
 		isNew: (*plan).othersPresenceChanged,
 	},
 	{
+		name: "key counts", always: true, fill: (*Service).fillKeyCounts,
+		isNew: (*plan).keyCountsChanged,
+	},
+	{
 		name: "unread counts", fill: (*Service).fillUnread, // of the rooms in which something is new
 		after: []string{"timelines", "state", "summaries", "lazy-loaded members", "account data", "receipts", "typing"},
 	},
@@ -68,10 +74,11 @@ var parts = []part{
 
 // fill fills all parts, and notes in which rooms something is new.
 func (s *Service) fill(ctx context.Context, p *plan) error {
-	if p.covered && len(p.rooms)+len(p.own) == 0 && !p.ephemeralChanged() {
-		return nil
-	}
+	idle := p.covered && len(p.rooms)+len(p.own) == 0 && !p.ephemeralChanged()
 	for i := range parts {
+		if idle && !parts[i].always {
+			continue
+		}
 		if err := parts[i].fill(s, ctx, p); err != nil {
 			return err
 		}

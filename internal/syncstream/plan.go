@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/accountdata"
@@ -41,6 +42,9 @@ type plan struct {
 	// Content that concerns no room.
 	accountData []accountEvent
 	presence    []presence.State
+	// keyCounts is which one-time keys of the device are left, and keyCountsBefore which
+	// were when the request came; nil: it has just come.
+	keyCounts, keyCountsBefore *devicekeys.Counts
 	// moreData and moreReceipts are too much to be held at once, of rooms, too: they are
 	// read when the answer is written. nil: nothing is.
 	moreData     *accountdata.Parts
@@ -120,7 +124,7 @@ func newPlan(view journal.View, v *viewer, r *request) *plan {
 	p := &plan{
 		userID: r.UserID, deviceID: r.DeviceID, ignored: v.ignored, filter: r.filter, timelineFilter: r.filter.Room.Timeline,
 		initial: r.initial, fullState: r.FullState, stateAfter: r.UseStateAfter,
-		since: r.since, upTo: view.Position, tick: r.tick, viewer: v,
+		since: r.since, upTo: view.Position, tick: r.tick, viewer: v, keyCountsBefore: r.keyCounts,
 	}
 	if len(v.ignored) > 0 {
 		p.timelineFilter = p.timelineFilter.WithoutMessagesOf(v.ignored)

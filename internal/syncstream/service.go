@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/cache"
+	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/presence"
@@ -26,6 +27,7 @@ type Options struct {
 	Push     *push.Service
 	Typing   *typing.Service
 	Presence *presence.Service
+	Keys     *devicekeys.Service
 	// Ticks is the clock that typing and presence go by.
 	Ticks *journal.Ticks
 	// Shares bounds the caches.

@@ -55,7 +55,8 @@ func TestStatementsOfAnswers(t *testing.T) {
 	} {
 		readers := envOn(t, pool, journal.Options{WindowBytes: 1, Watch: time.Hour})
 		test.q.UserID, test.q.DeviceID = bob, "PHONE"
-		readers.sync(syncstream.Query{UserID: bob, Since: syncstream.FormatToken(h.newest())}) // so that it is known how bob stands to rooms
+		// So that it is known how bob stands to rooms, and which keys the device has.
+		readers.sync(syncstream.Query{UserID: bob, DeviceID: "PHONE", Since: syncstream.FormatToken(h.newest())})
 		before := count.statements.Load()
 		readers.sync(test.q)
 		if n := count.statements.Load() - before; n != test.want {

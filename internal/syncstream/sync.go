@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/journal"
 )
 
@@ -95,6 +96,9 @@ func (s *Service) answerOrWait(ctx context.Context, r *request, deadline <-chan 
 	if len(a.plan.presence) == 0 {
 		r.tick = a.plan.tickUpTo // up to here there was nothing for this user
 	}
+	if r.keyCounts == nil {
+		r.keyCounts = a.plan.keyCounts
+	}
 	r.waited = true
 	return nil, err
 }
@@ -122,6 +126,8 @@ type request struct {
 	waited  bool             // there was nothing new at first
 	since   journal.Position // 0 if initial
 	tick    journal.Tick     // ticks are known up to here; 0: none
+	// keyCounts is which one-time keys the device had when the request came; nil: not known yet.
+	keyCounts *devicekeys.Counts
 }
 
 func (r *request) immediate() bool { return r.initial || r.FullState || r.Timeout <= 0 }

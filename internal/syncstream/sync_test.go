@@ -63,7 +63,8 @@ func TestAnswerHasTheFormOfTheSpecification(t *testing.T) {
 		return object
 	}
 	raw := json.RawMessage(c.sync().raw)
-	same(t, "answer", keys(raw), "account_data", "next_batch", "presence", "rooms")
+	same(t, "answer", keys(raw), "account_data", "device_one_time_keys_count", "device_unused_fallback_key_types", "next_batch",
+		"org.matrix.msc2732.device_unused_fallback_key_types", "presence", "rooms")
 	same(t, "rooms", keys(at(raw, "rooms")), "invite", "join", "knock", "leave")
 	same(t, "joined room", keys(at(raw, "rooms", "join", joined)),
 		"account_data", "ephemeral", "state", "summary", "timeline", "unread_notifications")

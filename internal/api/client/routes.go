@@ -11,7 +11,8 @@ import (
 func Routes(services Services) []httpapi.Route {
 	a := &api{services}
 	return slices.Concat(a.serverRoutes(), a.accountRoutes(), a.profileRoutes(), a.threepidRoutes(), a.discoveryRoutes(), a.roomRoutes(),
-		a.membershipRoutes(), a.syncRoutes(), a.personalRoutes(), a.mediaRoutes(), a.pushRoutes(), a.keyBackupRoutes(), a.reportRoutes())
+		a.membershipRoutes(), a.syncRoutes(), a.keyRoutes(), a.personalRoutes(), a.mediaRoutes(), a.pushRoutes(),
+		a.keyBackupRoutes(), a.reportRoutes())
 }
 
 // serverRoutes: "Server Discovery", "Capabilities negotiation".
@@ -152,6 +153,16 @@ func (a *api) syncRoutes() []httpapi.Route {
 		httpapi.SinceV2Alpha.Get("/sync", httpapi.Polling, httpapi.Guest(a.sync)),
 		httpapi.SinceV2Alpha.Post("/user/{userId}/filter", httpapi.Filtering, httpapi.User(a.postFilter)),
 		httpapi.SinceV2Alpha.Get("/user/{userId}/filter/{filterId}", httpapi.Reading, httpapi.User(a.getFilter)),
+	}
+}
+
+// keyRoutes: "End-to-End Encryption".
+func (a *api) keyRoutes() []httpapi.Route {
+	keys := httpapi.SinceV2Alpha.OrUnstable("")
+	return []httpapi.Route{
+		keys.Post("/keys/upload", httpapi.Storing, httpapi.Guest(a.uploadKeys)),
+		keys.Post("/keys/upload/{deviceId}", httpapi.Storing, httpapi.Guest(a.uploadKeys)),
+		keys.Post("/keys/query", httpapi.Reading, httpapi.Guest(a.queryKeys)),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
+	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/e2ee/keybackup"
 	"homeserver/internal/journal"
 	"homeserver/internal/media"
@@ -37,6 +38,7 @@ type Services struct {
 	Media     *media.Service
 	Threepids *threepid.Service
 	Push      *push.Service
+	Keys      *devicekeys.Service
 
 	KeyBackups *keybackup.Service
 

@@ -61,6 +61,20 @@ func Exists(ctx context.Context, q Querier, userID string) (bool, error) {
 	return a.UserID != "", err
 }
 
+// Existing returns those of the user IDs that belong to accounts of this server, be they
+// deactivated or not, in no order.
+func Existing(ctx context.Context, q Querier, userIDs []string) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT user_id FROM accounts WHERE user_id = ANY ($1)`, userIDs)
+	if err != nil {
+		return nil, fmt.Errorf("query which accounts there are: %w", err)
+	}
+	existing, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read which accounts there are: %w", err)
+	}
+	return existing, nil
+}
+
 // LockLive locks an account that must be in use; M_USER_DEACTIVATED if it is not.
 func LockLive(ctx context.Context, tx pgx.Tx, userID string) error {
 	a, err := Lock(ctx, tx, userID)

@@ -80,6 +80,7 @@ type Caches struct {
 	Presence, Typing                             Size
 	AccessTokens, Sightings, Familiar            Size // internal/auth
 	RateLimits                                   Size
+	KeyCounts                                    Size // internal/e2ee/devicekeys
 }
 
 // newCaches shares out the memory for caches. What is read at each request, and is dear to
@@ -90,11 +91,12 @@ func newCaches(all Size) Caches {
 		RoomState: share(26), Transactions: share(5),
 		Viewers: share(12), LazyMembers: share(5), Filters: share(2),
 		PushRules: share(12), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
-		UnreadCounts: share(5), ReadMarks: share(3),
+		UnreadCounts: share(5), ReadMarks: share(2),
 		IgnoredUsers: share(2),
 		Presence:     share(8), Typing: share(1),
 		AccessTokens: share(3), Sightings: share(1), Familiar: share(2),
 		RateLimits: share(5),
+		KeyCounts:  share(1),
 	}
 }
 

@@ -1,0 +1,33 @@
+// Package devicekeys keeps the public keys of end-to-end encryption: those of devices,
+// one-time and fallback keys, and cross-signing keys with their signatures. Client-server
+// API, "End-to-End Encryption", sections "Key Distribution" and "Cross-signing".
+//
+// # Promises
+//
+//   - What is handed on to others was checked before it was stored: whose it is, that its
+//     keys are keys, and that its signatures verify. A request that fails in any of that
+//     stores nothing.
+//   - A one-time key is given out once, in the order of upload, whatever processes there
+//     are and whenever one dies: it is marked in the transaction that reads it, which is
+//     committed before the answer. A key that was given out is not taken in again from a
+//     client that repeats its upload, and none comes back by a restore from a backup.
+//   - Users see the signatures that section "Key and signature security" lists: those of
+//     the owner of a key, and their own.
+//   - How many one-time keys a device has left is known in memory, so that /sync reads
+//     nothing; a claim in any process wakes the device's /sync.
+//   - The keys of a device go with the device, in the same commit.
+//
+// # Data flow
+//
+//	Upload, UploadSigningKeys, UploadSignatures ─▶ checks ─▶ one transaction: tables, and
+//	    the change that others learn of by their device lists
+//	Claim ─▶ one statement ─▶ answer
+//	Query ─▶ answer, which reads in parts while it is written, where it is long
+//	Counts ◀─ /sync
+//
+// # Bounds
+//
+// Of a device 200 one-time keys are kept, beyond which the oldest go, and the IDs of 200
+// that were claimed; each key has a bound in bytes. All of that goes with the device, of
+// which a user has 1,000.
+package devicekeys

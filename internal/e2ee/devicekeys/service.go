@@ -1,0 +1,63 @@
+package devicekeys
+
+import (
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/auth/uia"
+	"homeserver/internal/cache"
+	"homeserver/internal/journal"
+	"homeserver/internal/journal/replica"
+)
+
+// Limits of what a request may bring and of what is kept.
+const (
+	maxDeviceKeysBytes = 8 << 10 // of the keys of one device, and of a cross-signing key
+	maxKeyBytes        = 2 << 10 // of a one-time or fallback key
+	maxNameBytes       = 255     // of an algorithm, and of a key's name
+	maxAlgorithms      = 100     // of a device
+	// maxOneTimeKeys bounds the one-time keys of a request, and those of a device that are
+	// left. Clients hold 50 to 100.
+	maxOneTimeKeys = 200
+	// maxFallbackKeys bounds the algorithms of which a device has a fallback key.
+	maxFallbackKeys = 10
+)
+
+// Options is what a Service is made of.
+type Options struct {
+	Pool    *pgxpool.Pool
+	Journal *journal.Journal
+	// Stages is interactive authentication, for the replacement of cross-signing keys.
+	Stages *uia.Service
+	// Channel says of which devices other processes have given out or taken in one-time
+	// keys; nil: there is no other process.
+	Channel *replica.Channel
+	// ServerName is the part of user IDs after the colon.
+	ServerName string
+	// CountBytes is what the counts of one-time keys may take in memory; 0:
+	// [cache.UsualShare].
+	CountBytes int
+}
+
+// Service holds the rules of keys. Its methods may be called concurrently.
+type Service struct {
+	o      Options
+	pool   *pgxpool.Pool
+	counts *cache.Cache[device, Counts]
+}
+
+// device is whose one-time keys are counted.
+type device struct{ UserID, DeviceID string }
+
+// New makes the service on a migrated database. Call it before the journal and the
+// channel are started.
+func New(o Options) *Service {
+	s := &Service{o: o, pool: o.Pool, counts: cache.New(o.CountBytes, weighCounts)}
+	if o.Channel != nil {
+		o.Channel.Handle(kindCounts, s.onCounts)
+		o.Channel.OnMissed(s.counts.ForgetAll)
+	}
+	return s
+}
+
+// Caches returns how the caches are used.
+func (s *Service) Caches() cache.Caches { return cache.Caches{"key_counts": s.counts.Stats} }

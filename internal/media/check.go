@@ -15,7 +15,7 @@ import (
 	"homeserver/internal/doctor"
 )
 
-// Checks are what is to be right about media, for the operator's doctor.
+// Checks returns the checks of media, for the operator's doctor.
 func (s *Service) Checks() []doctor.Check {
 	return []doctor.Check{
 		{Title: "Media: files", Look: s.checkFiles},
@@ -24,8 +24,8 @@ func (s *Service) Checks() []doctor.Check {
 	}
 }
 
-// checkFiles finds records without their file, and files that are not what was
-// uploaded. Nothing here can bring them back.
+// checkFiles finds records without their file, and files that differ from what was
+// uploaded. Nothing here can restore them.
 func (s *Service) checkFiles(ctx context.Context, e *doctor.Exam) error {
 	var number int64
 	if err := e.Conn.QueryRow(ctx, `SELECT count(DISTINCT hash) FROM media`).Scan(&number); err != nil {
@@ -48,7 +48,7 @@ func (s *Service) checkFiles(ctx context.Context, e *doctor.Exam) error {
 	return nil
 }
 
-// checkFile tells what is wrong with a file; "": nothing.
+// checkFile returns what is wrong with a file; "": nothing.
 func (s *Service) checkFile(ctx context.Context, f StoredFile) (problem string, err error) {
 	content, err := s.OpenStored(ctx, f.Key)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -126,7 +126,7 @@ func (s *Service) lookForStrays(ctx context.Context, e *doctor.Exam, keys []stri
 	return nil
 }
 
-// stray tells of an object that belongs to nothing, and removes it.
+// stray reports an object that belongs to nothing, and removes it.
 func (s *Service) stray(ctx context.Context, e *doctor.Exam, key string) error {
 	if !e.Repair {
 		e.Found("%s belongs to nothing", key)
@@ -146,7 +146,7 @@ func (s *Service) stray(ctx context.Context, e *doctor.Exam, key string) error {
 	return err
 }
 
-// hashOfKey gives the hash of the file that an object is, or is a thumbnail of.
+// hashOfKey returns the hash of the file that an object is, or is a thumbnail of.
 func hashOfKey(key string) (hash, bool) {
 	parts := keyPattern.FindStringSubmatch(key)
 	if parts == nil {
@@ -155,8 +155,7 @@ func hashOfKey(key string) (hash, bool) {
 	return parseContentKey(contentPrefix + parts[2])
 }
 
-// countedUsage is what users' files count towards their quota, and what they are said
-// to count.
+// countedUsage selects the usage of users as counted from their files, and as recorded.
 const countedUsage = `
 	SELECT coalesce(u.user_id, m.user_id) AS user_id, coalesce(u.bytes, 0) AS said, coalesce(m.bytes, 0) AS counted
 	FROM media_usage u FULL JOIN (

@@ -3,33 +3,33 @@
 //
 // # Promises
 //
-//   - A file is kept once, under the hash of its content, however often it is
-//     uploaded. What an upload was called and who made it stands in the table media.
+//   - A file is stored once, under the hash of its content, however often it is
+//     uploaded. The table media has the name and the owner of each upload.
 //   - Bytes stream: neither uploads nor downloads are held in memory.
 //   - An answered upload is durable. One that breaks off, by the client or by an
-//     error, leaves nothing behind; what a killed process leaves, another removes two
-//     hours later. Nobody ever sees a part of a file.
-//   - Keys of objects are made of hashes and numbers only. Nothing that a client sends
-//     ever becomes a part of a key or a path.
+//     error, leaves nothing behind; files that a killed process leaves, another removes
+//     two hours later. No client ever gets a part of a file.
+//   - Keys of objects are made of hashes and numbers only. No text of a client ever
+//     becomes a part of a key or a path.
 //   - A user's uploads are bounded in size, in sum and in the number of those that
 //     are announced but have not come.
-//   - Making a thumbnail is bounded in memory, by what the picture's header says
-//     before anything is unpacked, and in time. No thumbnail is larger than its
-//     source. They have few sizes, so that each source keeps a bounded number of them.
+//   - Making a thumbnail is bounded in memory, by the picture's header before
+//     anything is unpacked, and in time. No thumbnail is larger than its
+//     source. They have few sizes, so that each source has a bounded number of them.
 //   - Half of the processors make thumbnails; callers take turns at that, and are
-//     charged for the time. What one of them is refused, no other is for that reason.
-//   - A thumbnail bears nothing but the picture. It is the source itself only where
-//     that bears nothing else either.
+//     charged for the time. A refusal of one caller is no reason to refuse another.
+//   - A thumbnail has no metadata. It is the source itself only if that has none
+//     either.
 //   - Pages and pictures for previews are fetched through internal/safehttp alone.
-//   - While the storage is away, whoever needs it gets M_UNKNOWN (503) and when to
-//     come again. No connection to the database is held meanwhile.
+//   - While the storage is away, requests that need it get M_UNKNOWN (503) and the time
+//     to try again. No connection to the database is held meanwhile.
 //
 // # Several processes
 //
 // Any number of processes may serve one database and one [Storage]. All that they must
-// agree on stands in the database; what a process keeps in memory only saves work: who
-// makes a thumbnail or a preview for all who want it now, and who is to be woken by an
-// upload. A download that waits for an upload also looks into the database by itself.
+// agree on is in the database; the memory of a process only saves work: which request
+// makes a thumbnail or a preview for all that want it now, and which ones an upload
+// wakes. A download that waits for an upload also reads the database by itself.
 //
 // # Flow of data
 //

@@ -14,16 +14,16 @@ import (
 const (
 	// maxWait bounds how long a download waits for its upload.
 	maxWait = time.Minute
-	// lookSoon and lookLate are how soon it looks by itself, for the case that the
-	// upload came to another process: first, and in the end.
+	// lookSoon and lookLate are the times after which it reads the database, in case
+	// the upload came to another process: at first, and in the end.
 	lookSoon = 50 * time.Millisecond
 	lookLate = 2 * time.Second
 )
 
-// Open gives a file. If its content has not come yet, it waits for it, for a
-// minute at most: M_NOT_YET_UPLOADED (504) after that. M_NOT_FOUND for an ID that
-// there isn't, or that can't be, and for files of other servers. Anybody may ask.
-// GET /download/{serverName}/{mediaId}.
+// Open opens a file. If its content has not come yet, it waits for it, for a minute at
+// most: M_NOT_YET_UPLOADED (504) after that. M_NOT_FOUND for an ID that there isn't, or
+// that can't be, and for files of other servers. Anybody may ask. GET
+// /download/{serverName}/{mediaId}.
 func (s *Service) Open(ctx context.Context, server, mediaID string, wait time.Duration) (*File, error) {
 	m, err := s.await(ctx, server, mediaID, wait)
 	if err != nil {
@@ -109,7 +109,7 @@ func (s *Service) await(ctx context.Context, server, mediaID string, wait time.D
 	}
 }
 
-// arrivals wakes those who wait for an upload.
+// arrivals wakes downloads that wait for an upload.
 type arrivals struct {
 	mu      sync.Mutex
 	waiting map[string]*arrival
@@ -120,7 +120,7 @@ type arrival struct {
 	came     chan struct{} // closed when it has come
 }
 
-// watch gives a channel that is closed once the upload has come. The caller calls
+// watch returns a channel that is closed once the upload has come. The caller calls
 // leave when it no longer waits.
 func (a *arrivals) watch(mediaID string) (came <-chan struct{}, leave func()) {
 	a.mu.Lock()
@@ -140,7 +140,7 @@ func (a *arrivals) watch(mediaID string) (came <-chan struct{}, leave func()) {
 	}
 }
 
-// announce tells of an upload that has come.
+// announce wakes those who wait for an upload that has come.
 func (a *arrivals) announce(mediaID string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

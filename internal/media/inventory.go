@@ -28,10 +28,10 @@ type StoredFile struct {
 // filesPage is how many files are read from the database at a time.
 const filesPage = 1000
 
-// Files goes through the files that the database refers to, each once, in the order of
-// keys, from the one after that key on; "" means all. Thumbnails are not among them:
-// they can be made again. What a record refers to is never changed or removed, so that
-// files added meanwhile are all that can be missing.
+// Files lists the files that the database refers to, each once, in the order of keys,
+// from the one after a key on; "" means all. Thumbnails are not among them: they can be
+// made again. A file with a record is never changed or removed, so that only files
+// added meanwhile can be missing.
 func (s *Service) Files(ctx context.Context, after string) iter.Seq2[StoredFile, error] {
 	return func(yield func(StoredFile, error) bool) {
 		if _, ok := parseContentKey(after); !ok && after != "" {
@@ -62,7 +62,7 @@ func (s *Service) Files(ctx context.Context, after string) iter.Seq2[StoredFile,
 	}
 }
 
-// OpenStored gives the object with a key: fs.ErrNotExist if there is none.
+// OpenStored returns the object with a key: fs.ErrNotExist if there is none.
 func (s *Service) OpenStored(ctx context.Context, key string) (io.ReadCloser, error) {
 	if !isKey(key) {
 		return nil, fmt.Errorf("%q is not the key of a file or a thumbnail", key)
@@ -76,8 +76,8 @@ func (s *Service) OpenStored(ctx context.Context, key string) (io.ReadCloser, er
 
 var errOtherContent = errors.New("the content is not what its key says")
 
-// PutStored stores an object under its key, in place of what may be there. A file must
-// have the hash that its key tells. It is durable when PutStored returns.
+// PutStored stores an object under its key, and replaces one that is there. A file must
+// have the hash in its key. It is durable when PutStored returns.
 func (s *Service) PutStored(ctx context.Context, key string, r io.Reader) error {
 	if !isKey(key) {
 		return fmt.Errorf("%q is not the key of a file or a thumbnail", key)
@@ -96,8 +96,8 @@ func (s *Service) PutStored(ctx context.Context, key string, r io.Reader) error 
 	return away("store "+key, s.storage.Put(ctx, key, in.file, in.hash))
 }
 
-// Stored goes through what lies in the storage, files and then thumbnails, each in the
-// order of keys, and calls visit with the size in bytes. It ends at the first error.
+// Stored lists the objects in the storage, files and then thumbnails, each in the order
+// of keys, and calls visit with the size in bytes. It ends at the first error.
 func (s *Service) Stored(ctx context.Context, visit func(key string, bytes int64) error) error {
 	for _, prefix := range []string{contentPrefix, thumbnailPrefix} {
 		if err := s.storage.Walk(ctx, prefix, visit); err != nil {
@@ -128,7 +128,7 @@ func isKey(key string) bool {
 	return parts != nil && (parts[1] == "content") == (parts[3] == "")
 }
 
-// parseContentKey gives the hash of the file with that key.
+// parseContentKey returns the hash of the file with that key.
 func parseContentKey(key string) (hash, bool) {
 	if !isKey(key) || !strings.HasPrefix(key, contentPrefix) {
 		return hash{}, false

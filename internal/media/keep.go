@@ -14,12 +14,13 @@ import (
 )
 
 const (
-	// storeTime bounds how long a file that has come takes to be stored and recorded.
+	// storeTime bounds the time in which a received file is stored and recorded.
 	storeTime = time.Hour
 	// abandonedAfter is when a file without a record belongs to nobody any more. It is
 	// well beyond storeTime.
 	abandonedAfter = 2 * time.Hour
-	// cleanInterval is how often each process looks for what others have left behind.
+	// cleanInterval is how often each process looks for files that others have left
+	// behind.
 	cleanInterval = 15 * time.Minute
 	// tidyTime bounds the removal of one file.
 	tidyTime = 30 * time.Second
@@ -35,8 +36,8 @@ type incoming struct {
 	bytes int64
 }
 
-// takeIn takes in a body of most bytes at most: errTooMuch otherwise. The caller calls
-// discard in the end, whatever became of it.
+// takeIn receives a body of most bytes at most: errTooMuch otherwise. The caller calls
+// discard in the end, also after keep.
 func (s *Service) takeIn(body io.Reader, most int64) (*incoming, error) {
 	return s.scratch(func(w io.Writer) error {
 		n, err := io.Copy(w, io.LimitReader(body, most+1))
@@ -47,7 +48,7 @@ func (s *Service) takeIn(body io.Reader, most int64) (*incoming, error) {
 	})
 }
 
-// scratch makes a file of what fill writes.
+// scratch makes a file with the bytes that fill writes.
 func (s *Service) scratch(fill func(io.Writer) error) (*incoming, error) {
 	file, err := s.storage.Scratch()
 	if err != nil {
@@ -70,17 +71,17 @@ func (s *Service) scratch(fill func(io.Writer) error) (*incoming, error) {
 	return in, nil
 }
 
-// discard closes the file, and removes it unless it has become an object. What can't
-// be removed now, is once it is old.
+// discard closes the file, and removes it unless it has become an object. A file that
+// can't be removed now will be once it is old.
 func (in *incoming) discard() {
 	_ = in.file.Close()
 	_ = os.Remove(in.file.Name())
 }
 
-// keep stores a file that has come, and records it. No connection to the database is
-// held while the storage works. A row in media_storing tells all processes to leave
-// the file alone until the record is there; if it never comes, the file is removed:
-// now, or when the row is old.
+// keep stores a received file, and records it. No connection to the database is held
+// while the storage works. A row in media_storing protects the file from all processes
+// until the record is there; if it never comes, the file is removed: now, or when the
+// row is old.
 func (s *Service) keep(ctx context.Context, in *incoming, record func(pgx.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
@@ -123,8 +124,8 @@ func (s *Service) store(ctx context.Context, in *incoming) error {
 	return away("store "+key, s.storage.Put(ctx, key, in.file, in.hash))
 }
 
-// letGo takes back what keep has begun, also for a client that has gone. A storage
-// that has just failed is left alone.
+// letGo undoes what keep has begun, also for a client that has gone. A storage that has
+// just failed is left alone.
 func (s *Service) letGo(ctx context.Context, h hash, stored bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
 	defer cancel()
@@ -137,8 +138,8 @@ func (s *Service) letGo(ctx context.Context, h hash, stored bool) {
 	}
 }
 
-// removeAbandoned removes a file that has no record, and that nobody relies on. While
-// it does, its row is locked, and whoever uploads the same file waits.
+// removeAbandoned removes a file that has no record, and that no upload holds. Its row
+// is locked meanwhile, so that an upload of the same file waits.
 func (s *Service) removeAbandoned(ctx context.Context, h hash) (removed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, tidyTime)
 	defer cancel()
@@ -162,7 +163,7 @@ func (s *Service) removeAbandoned(ctx context.Context, h hash) (removed bool, er
 	return removed && err == nil, err
 }
 
-// clean removes what killed processes have left behind, in the storage they share.
+// clean removes files that killed processes have left behind in the shared storage.
 func (s *Service) clean(ctx context.Context) error {
 	removed, err := s.storage.Clean(ctx, abandonedAfter)
 	if err != nil {
@@ -187,8 +188,8 @@ func (s *Service) clean(ctx context.Context) error {
 	return nil
 }
 
-// cleanAlways cleans now and then, and tells if that fails: it is the first to learn
-// that the storage is away.
+// cleanAlways cleans now and then, and logs if that fails: it is the first to find that
+// the storage is away.
 func (s *Service) cleanAlways(ctx context.Context) {
 	next := time.NewTicker(cleanInterval)
 	defer next.Stop()

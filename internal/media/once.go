@@ -11,12 +11,12 @@ import (
 // asked for, or the caller's turn did not come in time.
 type refusal struct{ error }
 
-// Unwrap gives the error that is answered.
+// Unwrap returns the error that is answered.
 func (r refusal) Unwrap() error { return r.error }
 
-// once does something once for all who want it at the moment. Where the one who does it
-// is refused, the others try themselves: else nobody could have what somebody asks for
-// who has asked for too much.
+// once does something once for all callers that want it at the moment. If the caller
+// who does it is refused, the others try themselves: otherwise a caller over its limits
+// would spoil the request of all.
 func once(ctx context.Context, group *singleflight.Group, key string, do func() (any, error)) (any, error) {
 	for {
 		own := false

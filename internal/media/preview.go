@@ -30,8 +30,8 @@ const (
 	maxWaitingFetchesEach = 20
 	fetchPatience         = 10 * time.Second
 	maxURLBytes           = 2048
-	// maxPageBytes is how much of a page is read: what a preview is made of stands
-	// at its beginning.
+	// maxPageBytes is how much of a page is read: the data of a preview is at its
+	// beginning.
 	maxPageBytes    = 512 << 10
 	maxPictureBytes = 10 << 20
 )
@@ -43,10 +43,10 @@ var (
 	errPreviewFetch = &matrix.Error{Code: matrix.Unknown, Message: "The page could not be loaded", Status: http.StatusBadGateway}
 )
 
-// Preview gives what the page at a URL tells of itself by OpenGraph, as the JSON of
-// the answer, with its picture as an mxc:// URI. It is empty for what is no page.
-// M_INVALID_PARAM for what is no http or https URL; M_FORBIDDEN where previews are
-// switched off; M_UNKNOWN (502) for a page that could not be loaded, or must not be
+// Preview returns the OpenGraph data of the page at a URL, as the JSON of the answer,
+// with its picture as an mxc:// URI. It is empty for content that is no page.
+// M_INVALID_PARAM for a text that is no http or https URL; M_FORBIDDEN where previews
+// are switched off; M_UNKNOWN (502) for a page that could not be loaded, or must not be
 // because its address is not public; M_LIMIT_EXCEEDED if too many are asked for at
 // once. GET /preview_url.
 func (s *Service) Preview(ctx context.Context, link string) (json.RawMessage, error) {
@@ -64,7 +64,7 @@ func (s *Service) Preview(ctx context.Context, link string) (json.RawMessage, er
 	if err := s.o.Room(); err != nil {
 		return nil, err
 	}
-	// It is made once for all who want it now, and also if the first goes away.
+	// It is made once for all callers that want it now, also if the first goes away.
 	made, err := once(ctx, &s.previews, key, func() (any, error) {
 		return s.makePreview(context.WithoutCancel(ctx), page)
 	})
@@ -74,7 +74,7 @@ func (s *Service) Preview(ctx context.Context, link string) (json.RawMessage, er
 	return made.(json.RawMessage), nil
 }
 
-// parseLink checks a URL, and takes off what the page's server never sees.
+// parseLink checks a URL, and removes the fragment, which the page's server never sees.
 func parseLink(link string) (*url.URL, error) {
 	u, err := url.Parse(link)
 	if err != nil || len(link) > maxURLBytes || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
@@ -108,7 +108,7 @@ func (s *Service) makePreview(ctx context.Context, page *url.URL) (json.RawMessa
 	return made, err
 }
 
-// lookAt loads what is at a URL, and gives the properties of its preview.
+// lookAt loads the content of a URL, and returns the properties of its preview.
 func (s *Service) lookAt(ctx context.Context, page *url.URL) (map[string]any, error) {
 	answer, err := s.fetch(ctx, page.String(), "text/html, application/xhtml+xml;q=0.9, image/*;q=0.8, */*;q=0.5")
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *Service) lookAt(ctx context.Context, page *url.URL) (map[string]any, er
 	return properties, err
 }
 
-// fetch asks for something, and gives the answer if it is a success.
+// fetch requests a URL, and returns the answer if it is a success.
 func (s *Service) fetch(ctx context.Context, link, accept string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
 	if err != nil {
@@ -159,8 +159,8 @@ func (s *Service) fetch(ctx context.Context, link, accept string) (*http.Respons
 	answer, err := s.o.Previews.Do(request)
 	switch {
 	case err != nil:
-		// Also for an address that must not be connected to: who asks must not learn
-		// which names and addresses there are inside the network of this server.
+		// Also for a forbidden address: the client must not learn which names and
+		// addresses exist inside the network of this server.
 		s.o.Log.DebugContext(ctx, "page for a preview not loaded", "error", err)
 		return nil, errPreviewFetch
 	case answer.StatusCode != http.StatusOK:
@@ -183,8 +183,9 @@ func (s *Service) addPictureAt(ctx context.Context, properties map[string]any, a
 	return s.addPicture(ctx, properties, answer.Body)
 }
 
-// addPicture keeps a picture as media of the server's own, and adds what a preview
-// tells of it. What is no picture that clients can be expected to show is left out.
+// addPicture stores a picture as media of the server's own, and adds its properties of
+// a preview. Content that is no picture that clients can be expected to show is left
+// out.
 func (s *Service) addPicture(ctx context.Context, properties map[string]any, body io.Reader) error {
 	in, err := s.takeIn(body, min(maxPictureBytes, s.o.MaxUploadBytes))
 	if errors.Is(err, errAway) {

@@ -15,15 +15,15 @@ const (
 	maxTextRunes  = 1000
 )
 
-// graph is what a page tells of itself.
+// graph has the data that a page has about itself.
 type graph struct {
 	properties map[string]string // by OpenGraph's names, without those of the picture
 	picture    string            // a URL, perhaps relative; empty: none
 }
 
-// readPage reads a page by the tags of OpenGraph, or else of others that say the
-// same. The error is one of reading; of a page that breaks off, what stands before
-// that is good enough.
+// readPage reads a page by the tags of OpenGraph, or else of others with the same
+// meaning. The error is one of reading; of a page that breaks off, the part before that
+// suffices.
 func readPage(r io.Reader) (graph, error) {
 	tags := html.NewTokenizer(r)
 	found := map[string]string{}
@@ -46,7 +46,7 @@ func readPage(r io.Reader) (graph, error) {
 	}
 }
 
-// readMeta takes a <meta> tag: its name stands in property or in name.
+// readMeta reads a <meta> tag: its name is in property or in name.
 func readMeta(tags *html.Tokenizer, found map[string]string) {
 	var name, content string
 	for more := true; more; {
@@ -68,7 +68,7 @@ func readMeta(tags *html.Tokenizer, found map[string]string) {
 	}
 }
 
-// note takes a text: the first one of a name counts.
+// note records a text: the first one of a name counts.
 func note(found map[string]string, name, text string) {
 	text = cleanText(text)
 	if _, known := found[name]; !known && text != "" && len(found) < maxProperties {
@@ -76,7 +76,7 @@ func note(found map[string]string, name, text string) {
 	}
 }
 
-// cleanText makes one line of a text, without what no text has, of a bounded length.
+// cleanText makes one line of a text, without control characters, of a bounded length.
 func cleanText(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
@@ -94,7 +94,7 @@ func cleanText(text string) string {
 	return text
 }
 
-// newGraph sorts out what was found.
+// newGraph makes a graph of the texts that were found.
 func newGraph(found map[string]string) graph {
 	g := graph{properties: map[string]string{}}
 	first := func(names ...string) string {

@@ -31,7 +31,7 @@ const (
 	cannotOverwrite matrix.Code = "M_CANNOT_OVERWRITE_MEDIA"
 )
 
-// Limits of what is kept beside an upload's content.
+// Limits of an upload's texts.
 const (
 	maxFilenameBytes    = 1024
 	maxContentTypeBytes = 255
@@ -41,7 +41,7 @@ const (
 	blockBytes = 4 << 10
 )
 
-// defaultContentType is what a file is that nobody has said anything about.
+// defaultContentType is the type of a file for which none was sent.
 const defaultContentType = "application/octet-stream"
 
 // Options sets up a Service. Numbers that are 0 mean the default.
@@ -62,11 +62,10 @@ type Options struct {
 	// AwaitLifetime is how long such an ID waits for its content; default 24 h.
 	AwaitLifetime time.Duration
 
-	// ThumbnailMemory bounds the bytes that all pictures together take while
-	// thumbnails are made of them; default 256 MiB. What needs more alone has no
-	// thumbnails.
+	// ThumbnailMemory bounds the memory for all pictures together while thumbnails are
+	// made of them; default 256 MiB. A picture that needs more alone has no thumbnails.
 	ThumbnailMemory int64
-	// ThumbnailTime bounds how long one takes, with the wait for its turn; default 30 s.
+	// ThumbnailTime bounds the time for one, with the wait for its turn; default 30 s.
 	ThumbnailTime time.Duration
 
 	// Previews fetches pages and pictures for URL previews; nil: there are none.
@@ -74,8 +73,8 @@ type Options struct {
 	// PreviewLifetime is how long a preview is kept; default 1 h.
 	PreviewLifetime time.Duration
 
-	// Room returns the error for what asks for files to be kept while there is too
-	// little room for them; nil: there always is.
+	// Room returns the error for requests that store files while there is too little
+	// room for them; nil: there always is.
 	Room func() error
 
 	// Limits bounds how much of the processor callers may take; nil: nothing does.
@@ -152,10 +151,9 @@ func orDefault[T comparable](value, fallback T) T {
 	return value
 }
 
-// Start begins to remove, now and then, what uploads have left behind whose processes
-// were killed, this server's or another's on the same storage. That goes on until
-// Stop, and not only for as long as ctx. A storage that is away stops nobody from
-// starting.
+// Start begins to remove, now and then, files of uploads whose processes were killed,
+// this server's or another's on the same storage. That goes on until Stop, and not only
+// for as long as ctx. Start succeeds also while the storage is away.
 func (s *Service) Start(ctx context.Context) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cleaning.Go(func() { s.cleanAlways(ctx) })
@@ -165,7 +163,7 @@ func (s *Service) Start(ctx context.Context) {
 	})
 }
 
-// Release makes downloads that wait for an upload give up, and later ones not wait.
+// Release ends the waiting of downloads for uploads; later ones do not wait.
 func (s *Service) Release() { s.stopOnce.Do(func() { close(s.stopping) }) }
 
 // Stop does the same, and returns when the work that Start has begun is over.
@@ -187,10 +185,10 @@ type Upload struct {
 	Filename    string // empty: none
 }
 
-// Upload keeps a file, and gives its mxc:// URI. M_TOO_LARGE beyond the limit of
-// size, M_FORBIDDEN beyond the user's quota (the code and status that section
-// "Security considerations" of the content repository names for it),
-// M_INVALID_PARAM for a name that is too long. POST /upload.
+// Upload stores a file, and returns its mxc:// URI. M_TOO_LARGE beyond the limit of
+// size, M_FORBIDDEN beyond the user's quota (the code and status that section "Security
+// considerations" of the content repository names for it), M_INVALID_PARAM for a name
+// that is too long. POST /upload.
 func (s *Service) Upload(ctx context.Context, who matrix.Session, u Upload) (string, error) {
 	in, err := s.receive(ctx, who, &u)
 	if err != nil {
@@ -211,9 +209,9 @@ func (s *Service) Upload(ctx context.Context, who matrix.Session, u Upload) (str
 	return s.uri(m.ID), nil
 }
 
-// Create gives an mxc:// URI whose content comes later, and the time, in
-// milliseconds since the epoch, until which it must have come. M_LIMIT_EXCEEDED
-// where the user has too many of them. POST /create.
+// Create returns an mxc:// URI whose content comes later, and the time, in milliseconds
+// since the epoch, until which it must have come. M_LIMIT_EXCEEDED if the user has too
+// many of them. POST /create.
 func (s *Service) Create(ctx context.Context, who matrix.Session) (uri string, expiresAt int64, err error) {
 	if err := s.o.Room(); err != nil {
 		return "", 0, err
@@ -246,10 +244,10 @@ var errTooManyAwaited = &matrix.Error{
 	RetryAfter: time.Minute,
 }
 
-// UploadTo brings the content for a URI that Create has given, and wakes those who
-// wait for it. M_NOT_FOUND for an ID that was never created or has expired;
-// M_FORBIDDEN for anybody else's; M_CANNOT_OVERWRITE_MEDIA (409) if it has come
-// already; else the errors of Upload. PUT /upload/{serverName}/{mediaId}.
+// UploadTo stores the content for a URI of Create, and wakes the downloads that wait
+// for it. M_NOT_FOUND for an ID that was never created or has expired; M_FORBIDDEN for
+// anybody else's; M_CANNOT_OVERWRITE_MEDIA (409) if it has come already; else the
+// errors of Upload. PUT /upload/{serverName}/{mediaId}.
 func (s *Service) UploadTo(ctx context.Context, who matrix.Session, server, mediaID string, u Upload) error {
 	if err := s.mayFill(ctx, who, server, mediaID); err != nil {
 		return err
@@ -303,7 +301,8 @@ func (s *Service) mayFill(ctx context.Context, who matrix.Session, server, media
 	return nil
 }
 
-// receive checks what is known of a file before it comes, and takes it in.
+// receive checks the properties of a file that are known before it comes, and receives
+// it.
 func (s *Service) receive(ctx context.Context, who matrix.Session, u *Upload) (*incoming, error) {
 	if err := s.o.Room(); err != nil {
 		return nil, err
@@ -326,7 +325,7 @@ func (s *Service) receive(ctx context.Context, who matrix.Session, u *Upload) (*
 		return nil, fmt.Errorf("receive a file of %s: %w", who.UserID, err)
 	}
 	s.received.Add(float64(in.bytes))
-	// Its length is known now. What won't be kept, isn't stored either.
+	// Its length is known now. A file that won't be kept isn't stored either.
 	if err := s.mayKeep(ctx, who.UserID, in.bytes); err != nil {
 		in.discard()
 		return nil, err
@@ -353,7 +352,7 @@ func (s *Service) errTooLarge() error {
 
 var errQuota = &matrix.Error{Code: matrix.Forbidden, Message: "The quota for uploaded files is used up"}
 
-// charge adds a file to what the user has, or refuses it: M_FORBIDDEN.
+// charge adds a file to the user's usage; M_FORBIDDEN if that exceeds the quota.
 func (s *Service) charge(ctx context.Context, tx pgx.Tx, userID string, bytes int64) error {
 	used, err := addUsage(ctx, tx, userID, charged(bytes))
 	if err == nil && s.o.UserQuotaBytes > 0 && used > s.o.UserQuotaBytes {
@@ -362,13 +361,13 @@ func (s *Service) charge(ctx context.Context, tx pgx.Tx, userID string, bytes in
 	return err
 }
 
-// charged is what a file counts towards the quota: whole blocks, and one at least.
-// A length that isn't known counts as the least.
+// charged returns the size of a file for the quota: whole blocks, and one at least. A
+// length that isn't known counts as the least.
 func charged(bytes int64) int64 {
 	return max(1, (bytes+blockBytes-1)/blockBytes) * blockBytes
 }
 
-// describe says what has come.
+// describe sets the properties of the received content.
 func (m *media) describe(in *incoming, u Upload) {
 	m.Hash, m.Bytes, m.ContentType = in.hash[:], &in.bytes, &u.ContentType
 	if u.Filename != "" {
@@ -382,8 +381,7 @@ func (s *Service) uri(mediaID string) string { return "mxc://" + s.o.ServerName 
 // nowMS is the present in milliseconds since the epoch.
 func (s *Service) nowMS() int64 { return s.o.Now().UnixMilli() }
 
-// cleanContentType is the type as the client gave it, or the default where it
-// isn't one.
+// cleanContentType returns the client's type, or the default if it isn't one.
 func cleanContentType(contentType string) string {
 	if len(contentType) > maxContentTypeBytes {
 		return defaultContentType

@@ -20,17 +20,17 @@ import (
 // are there whole or not at all. An error that is not fs.ErrNotExist means that the
 // storage is away at the moment.
 type Storage interface {
-	// Scratch gives an empty file to receive content in. Its user closes it and then
+	// Scratch returns an empty file to receive content in. Its user closes it and then
 	// removes it by its name, which may be gone.
 	Scratch() (*os.File, error)
 	// Put makes a scratch file with that SHA-256 an object. It is durable then.
 	Put(ctx context.Context, key string, content *os.File, hash [32]byte) error
-	// Open gives an object, to be read while the context lasts; fs.ErrNotExist if
-	// there is none.
+	// Open returns an object, which can be read while the context lasts; fs.ErrNotExist
+	// if there is none.
 	Open(ctx context.Context, key string) (blob.Object, error)
 	// Remove removes an object, if there is one.
 	Remove(ctx context.Context, key string) error
-	// Walk goes through the objects whose keys begin with the prefix, in order.
+	// Walk visits the objects whose keys begin with the prefix, in order.
 	Walk(ctx context.Context, prefix string, visit func(key string, bytes int64) error) error
 	// Clean removes scratch files that nobody has touched for so long.
 	Clean(ctx context.Context, age time.Duration) (removed int, err error)
@@ -54,7 +54,7 @@ func (h hash) path() string {
 	return name[:2] + "/" + name[2:]
 }
 
-// errAway is what clients are told while the storage is away.
+// errAway is the answer to clients while the storage is away.
 var errAway = &matrix.Error{
 	Code:       matrix.Unknown,
 	Message:    "The server can't reach the storage of its files at the moment",
@@ -62,8 +62,8 @@ var errAway = &matrix.Error{
 	RetryAfter: 5 * time.Second,
 }
 
-// away makes an error of the storage one for clients, and keeps its text for the log.
-// That the one who asked has gone is no such error.
+// away makes an error of the storage one for clients, with its text for the log. A
+// cancelled context is no such error.
 func away(what string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
@@ -72,7 +72,7 @@ func away(what string, err error) error {
 }
 
 // content is an open object that remembers how reading it failed, which decoders of
-// pictures don't tell.
+// pictures don't report.
 type content struct {
 	blob.Object
 	failed error
@@ -122,8 +122,8 @@ type File struct {
 	log *slog.Logger
 }
 
-// Close closes the file. If it could not be read to its end, whoever got it has a part
-// of it, and the log tells.
+// Close closes the file. If it could not be read to its end, the client has only a part
+// of it, which is logged.
 func (f *File) Close() error {
 	if f.failed != nil && !errors.Is(f.failed, context.Canceled) {
 		f.log.Warn("a file could not be read; its download broke off", "error", f.failed)

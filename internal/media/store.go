@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// media is a row of the table: one mxc:// URI. What is nil is NULL.
+// media is a row of the table: one mxc:// URI. Nil is NULL.
 type media struct {
 	ID          string
 	UserID      *string
@@ -81,7 +81,7 @@ func countAwaited(ctx context.Context, tx pgx.Tx, userID string, now int64) (int
 	return n, nil
 }
 
-// usage is what a user's files count towards the quota.
+// usage reads the size of a user's files for the quota.
 func usage(ctx context.Context, pool *pgxpool.Pool, userID string) (int64, error) {
 	var bytes int64
 	err := pool.QueryRow(ctx, `SELECT coalesce(sum(bytes), 0)::bigint FROM media_usage WHERE user_id = $1`, userID).Scan(&bytes)
@@ -91,7 +91,7 @@ func usage(ctx context.Context, pool *pgxpool.Pool, userID string) (int64, error
 	return bytes, nil
 }
 
-// addUsage adds to a user's usage and gives the sum. The user's row stays locked
+// addUsage adds to a user's usage and returns the sum. The user's row stays locked
 // until the end of the transaction.
 func addUsage(ctx context.Context, tx pgx.Tx, userID string, bytes int64) (int64, error) {
 	var sum int64

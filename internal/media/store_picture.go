@@ -12,8 +12,8 @@ import (
 	"homeserver/internal/media/picture"
 )
 
-// loadPicture reads what a file's header told; picture.ErrNoPicture and picture.ErrTooBig as inspect
-// gives them, and false where nobody has looked yet.
+// loadPicture reads the stored properties of a file's header; picture.ErrNoPicture and
+// picture.ErrTooBig as of Inspect, and false if it has not been inspected yet.
 func loadPicture(ctx context.Context, pool *pgxpool.Pool, h hash) (p picture.Picture, known bool, err error) {
 	var tooBig bool
 	err = pool.QueryRow(ctx, `
@@ -33,7 +33,7 @@ func loadPicture(ctx context.Context, pool *pgxpool.Pool, h hash) (p picture.Pic
 	return p, true, nil
 }
 
-// storePicture keeps what a file's header told, or that it is none that is read.
+// storePicture stores the properties of a file's header, or that it is no picture.
 func storePicture(ctx context.Context, pool *pgxpool.Pool, h hash, p picture.Picture, tooBig bool) error {
 	_, err := pool.Exec(ctx, `
 		INSERT INTO media_pictures (hash, format, too_big, width, height, orientation, animated, frames, unpacked, metadata)
@@ -45,7 +45,7 @@ func storePicture(ctx context.Context, pool *pgxpool.Pool, h hash, p picture.Pic
 	return nil
 }
 
-// thumbnailType gives the media type of a thumbnail; "" if there is none.
+// thumbnailType returns the media type of a thumbnail; "" if there is none.
 func thumbnailType(ctx context.Context, pool *pgxpool.Pool, h hash, name string) (string, error) {
 	var contentType string
 	err := pool.QueryRow(ctx, `SELECT content_type FROM media_thumbnails WHERE hash = $1 AND name = $2`, h[:], name).Scan(&contentType)
@@ -73,7 +73,7 @@ type oldThumbnail struct {
 	MadeAt time.Time
 }
 
-// oldThumbnails gives those of a file beyond the newest.
+// oldThumbnails returns those of a file beyond the newest.
 func oldThumbnails(ctx context.Context, pool *pgxpool.Pool, h hash, newest int) ([]oldThumbnail, error) {
 	rows, err := pool.Query(ctx, `
 		SELECT name, made_at FROM media_thumbnails WHERE hash = $1 ORDER BY made_at DESC, name OFFSET $2`, h[:], newest)

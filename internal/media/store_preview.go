@@ -19,7 +19,7 @@ func loadPreview(ctx context.Context, pool *pgxpool.Pool, url string, now int64)
 	return answer, nil
 }
 
-// storePreview keeps a preview until it expires, and removes those that have.
+// storePreview stores a preview until it expires, and removes expired ones.
 func storePreview(ctx context.Context, pool *pgxpool.Pool, url, answer string, now, expiresAt int64) error {
 	var batch pgx.Batch
 	batch.Queue(`DELETE FROM url_previews WHERE expires_at <= $1`, now)
@@ -33,7 +33,7 @@ func storePreview(ctx context.Context, pool *pgxpool.Pool, url, answer string, n
 	return nil
 }
 
-// serversOwn gives the ID of a file that the server fetched itself, by its content;
+// serversOwn returns the ID of a file that the server fetched itself, by its content;
 // "" if there is none.
 func serversOwn(ctx context.Context, tx pgx.Tx, h hash) (string, error) {
 	var mediaID string

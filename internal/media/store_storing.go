@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// hold has everybody leave a file alone until abandonedAfter has passed. It waits for
-// one who is just removing it.
+// hold protects a file from removal until abandonedAfter has passed. It waits for a
+// process that is just removing it.
 func hold(ctx context.Context, pool *pgxpool.Pool, h hash) error {
 	_, err := pool.Exec(ctx, `
 		INSERT INTO media_storing AS s (hash, holders, until) VALUES ($1, 1, now() + $2::interval)
@@ -21,7 +21,7 @@ func hold(ctx context.Context, pool *pgxpool.Pool, h hash) error {
 	return nil
 }
 
-// unhold takes back a hold of a file that has got no record.
+// unhold ends the hold of a file that has got no record.
 func unhold(ctx context.Context, pool *pgxpool.Pool, h hash) error {
 	_, err := pool.Exec(ctx, `UPDATE media_storing SET holders = holders - 1 WHERE hash = $1 AND holders > 0`, h[:])
 	if err != nil {
@@ -48,7 +48,7 @@ func release(ctx context.Context, tx pgx.Tx, h hash) error {
 	return nil
 }
 
-// abandoned gives files that nobody holds any more, and that may have no record.
+// abandoned returns files that no process holds any more, and that may have no record.
 func abandoned(ctx context.Context, pool *pgxpool.Pool) ([]hash, error) {
 	rows, err := pool.Query(ctx, `SELECT hash FROM media_storing WHERE holders = 0 OR until < now() LIMIT 1000`)
 	if err != nil {
@@ -66,7 +66,7 @@ func abandoned(ctx context.Context, pool *pgxpool.Pool) ([]hash, error) {
 }
 
 // lockAbandoned locks the row of a file that nobody holds until the end of the
-// transaction; false if there is none, or somebody else has locked it.
+// transaction; false if there is none, or another process has locked it.
 func lockAbandoned(ctx context.Context, tx pgx.Tx, h hash) (bool, error) {
 	var one int
 	err := tx.QueryRow(ctx, `
@@ -98,7 +98,7 @@ func forget(ctx context.Context, tx pgx.Tx, h hash) error {
 	return nil
 }
 
-// abandon makes a file one that nobody holds, unless somebody does.
+// abandon marks a file as abandoned, unless a process holds it.
 func abandon(ctx context.Context, pool *pgxpool.Pool, h hash) error {
 	_, err := pool.Exec(ctx, `
 		INSERT INTO media_storing (hash, holders, until) VALUES ($1, 0, now())

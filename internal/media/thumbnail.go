@@ -35,19 +35,18 @@ type ThumbnailQuery struct {
 	Wait time.Duration
 }
 
-// The errors of what has no thumbnails. GET /thumbnail, 400 and 413.
+// The errors of files without thumbnails. GET /thumbnail, 400 and 413.
 var (
 	errNoThumbnail  = &matrix.Error{Code: matrix.Unknown, Message: "There are no thumbnails of this file: it is no picture that can be read"}
 	errTooBigToThin = &matrix.Error{Code: matrix.TooLarge, Message: "The picture is too large for thumbnails of it"}
 	errBusy         = &matrix.Error{Code: matrix.LimitExceeded, Message: "Too many thumbnails are being made", RetryAfter: 5 * time.Second}
 )
 
-// Thumbnail gives a thumbnail of a PNG, JPEG, GIF or WebP file, or the file itself
-// if it is no larger than asked for. M_INVALID_PARAM for a size that can't be;
-// M_UNKNOWN for a file that is no such picture or can't be read; M_TOO_LARGE for
-// one that would take too much memory or time; M_LIMIT_EXCEEDED if too many are
-// asked for at once; else the errors of Open. Anybody may ask.
-// GET /thumbnail/{serverName}/{mediaId}.
+// Thumbnail returns a thumbnail of a PNG, JPEG, GIF or WebP file, or the file itself if
+// it is no larger than asked for. M_INVALID_PARAM for a size that can't be; M_UNKNOWN
+// for a file that is no such picture or can't be read; M_TOO_LARGE for one that needs
+// too much memory or time; M_LIMIT_EXCEEDED if too many are asked for at once; else the
+// errors of Open. Anybody may ask. GET /thumbnail/{serverName}/{mediaId}.
 func (s *Service) Thumbnail(ctx context.Context, q ThumbnailQuery) (*File, error) {
 	if q.Width < 1 || q.Height < 1 {
 		return nil, matrix.Errorf(matrix.InvalidParam, "width and height must be 1 or more")
@@ -85,8 +84,9 @@ func (s *Service) Thumbnail(ctx context.Context, q ThumbnailQuery) (*File, error
 	return file, err
 }
 
-// pictureOf gives what the header of a file tells: picture.ErrNoPicture for what is none that
-// can be read, picture.ErrTooBig for sides beyond maxSide. It looks once.
+// pictureOf returns the properties in the header of a file: picture.ErrNoPicture if it
+// is no readable picture, picture.ErrTooBig for sides beyond maxSide. A file is
+// inspected once.
 func (s *Service) pictureOf(ctx context.Context, h hash) (picture.Picture, error) {
 	p, known, err := loadPicture(ctx, s.pool, h)
 	if known || err != nil {
@@ -111,8 +111,8 @@ func (s *Service) pictureOf(ctx context.Context, h hash) (picture.Picture, error
 	return p, errors.Join(err, storePicture(ctx, s.pool, h, p, errors.Is(err, picture.ErrTooBig)))
 }
 
-// openThumbnail gives a thumbnail that has been made: fs.ErrNotExist if it has not, or
-// is gone.
+// openThumbnail returns a thumbnail that has been made: fs.ErrNotExist if it has not,
+// or is gone.
 func (s *Service) openThumbnail(ctx context.Context, m media, t picture.Target) (*File, error) {
 	contentType, err := thumbnailType(ctx, s.pool, m.hash(), t.Name())
 	if err != nil {
@@ -131,8 +131,8 @@ func (s *Service) openThumbnail(ctx context.Context, m media, t picture.Target) 
 	}, nil
 }
 
-// make makes a thumbnail and stores it, once for all who want it now, and also if the
-// one who asked first goes away. It is in the turn, and on the account, of that one.
+// make makes a thumbnail and stores it, once for all callers that want it now, also if
+// the first one goes away. It is made in the first one's turn and on its account.
 func (s *Service) make(ctx context.Context, h hash, p picture.Picture, t picture.Target) error {
 	_, err := once(ctx, &s.thumbnails, thumbnailKey(h, t.Name()), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ThumbnailTime)
@@ -157,9 +157,9 @@ func (s *Service) make(ctx context.Context, h hash, p picture.Picture, t picture
 }
 
 // enterPictures waits for the turn of a caller to work on a picture, and for its
-// memory, and returns what gives both up. Those who have used up their time are
-// refused: M_LIMIT_EXCEEDED, as where too many wait, or the turn does not come in time;
-// M_TOO_LARGE for what would take more than all of the memory.
+// memory, and returns the function that releases both. M_LIMIT_EXCEEDED if the caller
+// has used up its time, too many wait, or the turn does not come in time; M_TOO_LARGE
+// for a picture that needs more than all of the memory.
 func (s *Service) enterPictures(ctx context.Context, memory int64) (leave func(), err error) {
 	if memory > s.o.ThumbnailMemory {
 		return nil, errTooBigToThin
@@ -182,7 +182,7 @@ func (s *Service) enterPictures(ctx context.Context, memory int64) (leave func()
 	}, nil
 }
 
-// refusedTurn is what to answer to whom a gauge has not let in: that it is busy, if the
+// refusedTurn returns the answer to a caller that a gauge has refused: busy, if the
 // turn has not come in time.
 func refusedTurn(err error, busy *matrix.Error) error {
 	if _, ok := errors.AsType[*matrix.Error](err); ok {
@@ -208,7 +208,7 @@ func (s *Service) write(ctx context.Context, h hash, p picture.Picture, t pictur
 	return s.prune(ctx, h)
 }
 
-// draw makes a thumbnail as a scratch file, and gives its media type.
+// draw makes a thumbnail as a scratch file, and returns its media type.
 func (s *Service) draw(ctx context.Context, h hash, p picture.Picture, t picture.Target) (*incoming, string, error) {
 	source, err := s.open(ctx, contentKey(h))
 	if err != nil {

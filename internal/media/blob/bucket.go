@@ -21,12 +21,12 @@ const (
 	// attempts is how often a request is sent before its error counts.
 	attempts = 3
 	dialTime = 5 * time.Second
-	// stallTime is how long a connection may stand still while something is due.
+	// stallTime is how long a connection may be silent while data is due.
 	stallTime = 30 * time.Second
 	// askTime bounds requests without content, with all their attempts.
 	askTime = 20 * time.Second
-	// maxObjectBytes is what the protocol takes in one request, which is how an object
-	// is there whole or not at all.
+	// maxObjectBytes is the most that the protocol allows in one request; in one
+	// request an object is stored whole or not at all.
 	maxObjectBytes = 5 << 30
 )
 
@@ -41,12 +41,12 @@ type BucketOptions struct {
 	// PathStyle has the bucket named in the path of URLs; else it is a part of the host.
 	PathStyle            bool
 	AccessKey, SecretKey string
-	// LocalDir is a folder of this machine for what is being received; it is made if
-	// need be.
+	// LocalDir is a folder of this machine for files that are being received; it is
+	// made if need be.
 	LocalDir string
 }
 
-// Bucket keeps objects in a bucket of an S3 service.
+// Bucket stores objects in a bucket of an S3 service.
 type Bucket struct {
 	client minio.Core
 	bucket string
@@ -83,20 +83,20 @@ func NewBucket(o BucketOptions) (*Bucket, error) {
 	return &Bucket{client: *client, bucket: o.Bucket, prefix: o.Prefix, local: local}, nil
 }
 
-// Scratch gives an empty local file to write to, and then to Put. The caller closes
-// it. Where the system allows, it has no name any more and is gone with the process.
+// Scratch returns an empty local file to write to, and then to Put. The caller closes
+// it. If the system allows that, it has no name any more and is gone with the process.
 func (b *Bucket) Scratch() (*os.File, error) {
 	file, err := b.local.Scratch()
 	if err != nil {
 		return nil, err
 	}
-	// Where an open file keeps its name, its user and Clean remove it.
+	// If an open file keeps its name, its user and Clean remove it.
 	_ = os.Remove(file.Name())
 	return file, nil
 }
 
-// Put sends the content of a file to the service, in place of what may be there. The
-// service checks the hash, the SHA-256 of the content.
+// Put sends the content of a file to the service, and replaces an object that is there.
+// The service checks the hash, the SHA-256 of the content.
 func (b *Bucket) Put(ctx context.Context, key string, content *os.File, hash [32]byte) error {
 	size, err := content.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -110,8 +110,8 @@ func (b *Bucket) Put(ctx context.Context, key string, content *os.File, hash [32
 	return named("store", key, err)
 }
 
-// Open gives an object; an error that is fs.ErrNotExist if there is none. The content
-// is asked for when it is read, and for as long as the context lasts.
+// Open returns an object; an error that is fs.ErrNotExist if there is none. The content
+// is requested when it is read, which works while the context lasts.
 func (b *Bucket) Open(ctx context.Context, key string) (Object, error) {
 	asking, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -165,7 +165,7 @@ func (b *Bucket) Clean(ctx context.Context, age time.Duration) (removed int, err
 	return b.local.Clean(ctx, age)
 }
 
-// named says in an error what was to be done. What is not there is fs.ErrNotExist.
+// named adds to an error what was attempted. For a missing object it is fs.ErrNotExist.
 func named(what, key string, err error) error {
 	if err == nil {
 		return nil
@@ -176,8 +176,8 @@ func named(what, key string, err error) error {
 	return fmt.Errorf("%s %s in the bucket: %w", what, key, err)
 }
 
-// newTransport makes what speaks HTTP with the service. It has no bound for a whole
-// request, since files take as long as they take, but one for each of its steps.
+// newTransport makes the HTTP transport to the service. It has no bound for a whole
+// request, since large files need long, but one for each of its steps.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,

@@ -19,11 +19,11 @@ type Object = interface {
 	io.ReaderAt
 }
 
-// tempDir is the folder for what has no key yet. Renaming a file from there to its
+// tempDir is the folder for files without a key yet. Renaming a file from there to its
 // place is one step only within one file system.
 const tempDir = "temp"
 
-// Folder keeps objects as files. Several processes may share it, by NFS for example.
+// Folder stores objects as files. Several processes may share it, by NFS for example.
 type Folder struct{ root string }
 
 // OpenFolder makes the folder if need be.
@@ -39,11 +39,11 @@ func (f *Folder) temp() string { return filepath.Join(f.root, tempDir) }
 
 func (f *Folder) path(key string) string { return filepath.Join(f.root, filepath.FromSlash(key)) }
 
-// Scratch gives an empty file to write to, and then to Put. The caller closes it and
-// removes it by its name, unless it was put; what he doesn't get to, Clean does.
+// Scratch returns an empty file to write to, and then to Put. The caller closes it and
+// removes it by its name, unless it was put; Clean removes those that are left.
 func (f *Folder) Scratch() (*os.File, error) { return os.CreateTemp(f.temp(), "received-*") }
 
-// Put moves a scratch file to where the key says, in place of what may be there.
+// Put moves a scratch file to the place of its key, and replaces a file that is there.
 func (f *Folder) Put(_ context.Context, key string, content *os.File, _ [32]byte) error {
 	if err := content.Sync(); err != nil {
 		return err
@@ -68,7 +68,7 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Open gives an object; an error that is fs.ErrNotExist if there is none.
+// Open returns an object; an error that is fs.ErrNotExist if there is none.
 func (f *Folder) Open(_ context.Context, key string) (Object, error) {
 	file, err := os.Open(f.path(key))
 	if err == nil {
@@ -131,10 +131,10 @@ func skip(key string) error {
 	return fs.SkipDir
 }
 
-// Clean removes scratch files that nobody has written to for so long, which processes
-// have left behind that were killed, and gives their number. The time is that of the
-// file system, so that no other clock matters. Those of other processes that are
-// receiving at the moment stay.
+// Clean removes scratch files that were last written before a time, which killed
+// processes have left behind, and returns their number. The time is that of the file
+// system, so that no other clock matters. Files that other processes are receiving at
+// the moment stay.
 func (f *Folder) Clean(ctx context.Context, age time.Duration) (removed int, err error) {
 	entries, err := os.ReadDir(f.temp())
 	if err != nil || len(entries) == 0 {

@@ -142,8 +142,8 @@ func dialPatiently(ctx context.Context, network, address string) (net.Conn, erro
 	return &patientConn{conn, stallTime}, nil
 }
 
-// patientConn gives each step of a connection its time. Writing also gives time to
-// the reading that goes on beside it: the answer comes once all is written.
+// patientConn bounds the time of each step of a connection. A write also extends the
+// time of a concurrent read: the answer comes once all is written.
 type patientConn struct {
 	net.Conn
 	patience time.Duration

@@ -1,7 +1,7 @@
 // Package picture makes thumbnails of pictures: PNG, JPEG, GIF and WebP.
 //
-// [Inspect] reads what the header of a file says, [Plan] chooses what thumbnail is made of
-// it, and [Target.Render] makes that. Before anything is unpacked it is known how much
-// memory that takes: [Target.Memory]. A thumbnail is never larger than its source, and
-// bears nothing but the picture.
+// [Inspect] reads the header of a file, [Plan] chooses the thumbnail, and
+// [Target.Render] makes it. [Target.Memory] returns how much memory that needs, before
+// anything is unpacked. A thumbnail is never larger than its source, and has no
+// metadata.
 package picture

@@ -23,14 +23,14 @@ const (
 	gifComment     = 0xfe
 )
 
-// gifWalker goes through a GIF file frame by frame. Decoding one frame at a time,
-// from exactly the bytes that were walked over, keeps memory at one frame, and
-// leaves no room for a file that two readers understand differently.
+// gifWalker reads a GIF file frame by frame. Decoding one frame at a time, from exactly
+// the bytes that were read, needs memory for one frame only, and no file can be
+// understood differently by two readers.
 type gifWalker struct {
 	r     *bufio.Reader
 	head  []byte // header, size and colours, which each frame needs
 	loops int    // how often to play it; -1: once, 0: for ever
-	// metadata tells that there was a comment, or data of a program.
+	// metadata reports that there was a comment, or data of a program.
 	metadata bool
 }
 
@@ -43,7 +43,7 @@ func walkGIF(r *bufio.Reader) (*gifWalker, error) {
 	return &gifWalker{r: r, head: head.Bytes(), loops: -1}, err
 }
 
-// gifControls is what the file says about how to show a frame.
+// gifControls has the file's settings for showing a frame.
 type gifControls struct {
 	raw      []byte // the whole extension; empty if there was none
 	disposal byte
@@ -119,7 +119,7 @@ func (g *gifWalker) frame(sink io.Writer) error {
 	return copyBlocks(sink, g.r)
 }
 
-// copyTable copies the table of colours that the flags tell of.
+// copyTable copies the table of colours that the flags announce.
 func copyTable(sink io.Writer, r io.Reader, flags byte) error {
 	if flags&0x80 == 0 {
 		return nil
@@ -149,7 +149,7 @@ func copyBlocks(sink io.Writer, r *bufio.Reader) error {
 
 var errFrameTooLong = errors.New("a block of the GIF is too long")
 
-// limitedWriter refuses what is more than left.
+// limitedWriter refuses more bytes than are left.
 type limitedWriter struct {
 	w    io.Writer
 	left int64
@@ -163,8 +163,8 @@ func (l *limitedWriter) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
-// inspectGIF tells how many frames a GIF has up to where it breaks off, if it does, and
-// whether it bears metadata.
+// inspectGIF returns how many frames a GIF has, up to where it breaks off, if it does,
+// and whether it has metadata.
 func inspectGIF(r *bufio.Reader) (frames int, metadata bool) {
 	walker, err := walkGIF(r)
 	for err == nil {
@@ -190,8 +190,8 @@ func (g *gifWalker) decode(controls gifControls, frame []byte) (*image.Paletted,
 	return paletted, nil
 }
 
-// animate makes a small GIF of a large one, frame by frame. A file that breaks off
-// gives the frames up to there.
+// animate makes a small GIF of a large one, frame by frame. Of a file that breaks off
+// it has the frames up to there.
 func animate(ctx context.Context, source io.Reader, p Picture, t Target) (*gif.GIF, error) {
 	walker, err := walkGIF(bufio.NewReader(source))
 	if err != nil {
@@ -200,7 +200,7 @@ func animate(ctx context.Context, source io.Reader, p Picture, t Target) (*gif.G
 	small := &gif.GIF{}
 	canvas := image.NewRGBA(image.Rect(0, 0, p.Width, p.Height))
 	for range p.Frames {
-		// No honest frame takes more than two bytes for a pixel.
+		// No honest frame needs more than two bytes for a pixel.
 		var block bytes.Buffer
 		controls, err := walker.next(&limitedWriter{&block, 2*int64(p.Width)*int64(p.Height) + 64<<10})
 		if err != nil {
@@ -223,8 +223,8 @@ func animate(ctx context.Context, source io.Reader, p Picture, t Target) (*gif.G
 	return small, nil
 }
 
-// show paints a frame on the canvas, gives what is to be seen, small, and leaves
-// the canvas as the next frame shall find it.
+// show paints a frame on the canvas, returns the result, scaled down, and leaves the
+// canvas as the next frame needs it.
 func show(ctx context.Context, canvas *image.RGBA, frame *image.Paletted, disposal byte, t Target) (*image.RGBA, error) {
 	var before []byte
 	if disposal == gif.DisposalPrevious {

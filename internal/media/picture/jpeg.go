@@ -22,7 +22,7 @@ const (
 	markerCOM   = 0xfe // a comment
 )
 
-// jpegHead is what the segments before the picture tell.
+// jpegHead has the properties in the segments before the picture.
 type jpegHead struct {
 	orientation int // EXIF's, 1 if it doesn't say
 	progressive bool
@@ -31,8 +31,8 @@ type jpegHead struct {
 	metadata    bool
 }
 
-// inspectJPEG reads the segments before the picture. What can't be read is left out;
-// decoding tells of it.
+// inspectJPEG reads the segments before the picture. Segments that can't be read are
+// left out; decoding reports them.
 func inspectJPEG(r *bufio.Reader) jpegHead {
 	h := jpegHead{orientation: 1}
 	if _, err := r.Discard(2); err != nil {
@@ -58,7 +58,7 @@ func inspectJPEG(r *bufio.Reader) jpegHead {
 	}
 }
 
-// take takes note of a segment.
+// take records the properties of a segment.
 func (h *jpegHead) take(marker byte, segment []byte) {
 	switch marker {
 	case markerSOF0, markerSOF1, markerSOF2:
@@ -96,9 +96,9 @@ func nextMarker(r *bufio.Reader) (byte, error) {
 	}
 }
 
-// decodeJPEG decodes a JPEG file. One of four components without Adobe's marker is
-// taken for CMYK, as everywhere: the decoder wants the marker, and takes the colours of
-// files that have it for inverted.
+// decodeJPEG decodes a JPEG file. One of four components without Adobe's marker counts
+// as CMYK, as everywhere: the decoder needs the marker, and inverts the colours of
+// files that have it.
 func decodeJPEG(source io.ReaderAt, while patience) (image.Image, error) {
 	file := io.NewSectionReader(source, 0, 1<<62)
 	head := inspectJPEG(bufio.NewReader(file))

@@ -24,17 +24,17 @@ const (
 	formatWebP Format = "image/webp"
 )
 
-// maxSide is the longest side of a picture that is looked at, which keeps sums of
-// pixels far from overflowing.
+// maxSide is the longest side of a picture that is read, so that sums of pixels are far
+// from overflowing.
 const maxSide = 1 << 16
 
-// The errors of [Inspect], and of a picture that is not what its header says.
+// The errors of [Inspect], and of a picture that differs from its header.
 var (
 	ErrNoPicture = errors.New("not a picture of a known format")
 	ErrTooBig    = errors.New("the picture is too big")
 )
 
-// Picture is what the header of a file tells, before anything is unpacked.
+// Picture has the properties in the header of a file, before anything is unpacked.
 type Picture struct {
 	Format        Format
 	Width, Height int   // as they are to be seen: turned upright
@@ -45,7 +45,7 @@ type Picture struct {
 	Metadata      bool  // it bears more than the picture, such as where it was taken
 }
 
-// sniff tells the format by the first bytes.
+// sniff recognises the format by the first bytes.
 func sniff(head []byte) (Format, bool) {
 	switch {
 	case bytes.HasPrefix(head, []byte("\xff\xd8\xff")):
@@ -60,8 +60,8 @@ func sniff(head []byte) (Format, bool) {
 	return "", false
 }
 
-// Inspect reads the header of a picture. ErrNoPicture or the decoder's error for
-// what is none, ErrTooBig for sides beyond maxSide.
+// Inspect reads the header of a picture. ErrNoPicture or the decoder's error if it is
+// none, ErrTooBig for sides beyond maxSide.
 func Inspect(file io.ReaderAt, size int64) (Picture, error) {
 	head := make([]byte, 32)
 	n, err := file.ReadAt(head, 0)
@@ -158,9 +158,9 @@ func (p Picture) decode(source io.ReaderAt, while patience) (image.Image, error)
 	}
 }
 
-// jpegBytes is what decoding takes: a progressive file has all its coefficients,
-// of four bytes, in memory before it has a picture, and some kinds of colours are
-// converted afterwards.
+// jpegBytes returns the memory for decoding: a progressive file has all its
+// coefficients, of four bytes, in memory before it has a picture, and some kinds of
+// colours are converted afterwards.
 func jpegBytes(pixels int64, model color.Model, progressive bool) int64 {
 	channels, converted := int64(3), int64(0)
 	switch model {
@@ -177,8 +177,9 @@ func jpegBytes(pixels int64, model color.Model, progressive bool) int64 {
 	return pixels * (channels + converted)
 }
 
-// pngBytes is what decoding takes: gray gets three more channels where a shade of it is
-// transparent, and an interlaced file is put together of parts that are as large again.
+// pngBytes returns the memory for decoding: gray gets three more channels where a shade
+// of it is transparent, and an interlaced file is put together of parts that are as
+// large again.
 func pngBytes(pixels int64, model color.Model, transparent, interlaced bool) int64 {
 	channels := int64(1)
 	switch model {

@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// maxMovingPixels and maxPaintedPixels bound the pixels of all frames together,
-	// of the source and of the thumbnail, and maxMovingFrames the frames; what has more
-	// becomes a still.
+	// maxMovingPixels and maxPaintedPixels bound the pixels of all frames together, of
+	// the source and of the thumbnail, and maxMovingFrames the frames; a picture with
+	// more becomes a still.
 	maxMovingPixels  = 100 << 20
 	maxPaintedPixels = 16 << 20
 	maxMovingFrames  = 2000
@@ -24,7 +24,7 @@ type Wanted struct {
 	Animated bool
 }
 
-// Target is what thumbnail is to be made of a picture.
+// Target is the thumbnail to be made of a picture.
 type Target struct {
 	Original      bool // none: the source itself is the answer
 	width, height int  // before it is turned upright
@@ -49,11 +49,11 @@ func (t Target) Name() string {
 	return name
 }
 
-// frameBytes is what a frame of a GIF takes beside its pixels: its colours.
+// frameBytes is the size of a frame of a GIF beside its pixels: its colours.
 const frameBytes = 8 << 10
 
-// Memory is what making it takes: the unpacked source, a strip of it, and the picture
-// while it is scaled, turned and written.
+// Memory returns the memory for making it: the unpacked source, a strip of it, and the
+// picture while it is scaled, turned and written.
 func (t Target) Memory(p Picture) int64 {
 	made := int64(t.width) * int64(t.height)
 	strip := 4 * int64(t.crop.Dx()) * int64(squareOf(t.crop, t.width, t.height))
@@ -63,8 +63,8 @@ func (t Target) Memory(p Picture) int64 {
 	return p.Unpacked + strip + 24*made
 }
 
-// ladder holds the sizes that thumbnails are made in: those that section "Thumbnails"
-// names, and one for large screens. Whoever asks for ever new sizes gets what is there.
+// ladder has the sizes of thumbnails: those that section "Thumbnails" names, and one
+// for large screens. Requests for other sizes get one of these.
 var ladder = []image.Point{{X: 32, Y: 32}, {X: 96, Y: 96}, {X: 320, Y: 240}, {X: 640, Y: 480}, {X: 800, Y: 600}, {X: 1600, Y: 1200}}
 
 // aspects are those of cropped thumbnails, whose longer side is one of the ladder.

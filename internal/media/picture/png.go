@@ -6,7 +6,7 @@ import (
 	"io"
 )
 
-// pngHead is what the chunks of a PNG file tell.
+// pngHead has the properties in the chunks of a PNG file.
 type pngHead struct {
 	animated    bool // a chunk acTL before the first IDAT
 	orientation int  // eXIf's, 1 to 8; 1: upright
@@ -53,7 +53,7 @@ func inspectPNG(r *bufio.Reader) pngHead {
 	}
 }
 
-// maxExif is how much is read of EXIF data; the orientation stands near its beginning.
+// maxExif is how much is read of EXIF data; the orientation is near its beginning.
 const maxExif = 64 << 10
 
 // readExif reads the beginning of a chunk with EXIF data, and says how much is left.

@@ -10,8 +10,8 @@ import (
 
 const jpegQuality = 85
 
-// Render makes the thumbnail, and returns its media type and what writes it: as JPEG where
-// nothing of it is transparent, else as PNG, and as GIF if it moves.
+// Render makes the thumbnail, and returns its media type and the function that writes
+// it: as JPEG if nothing of it is transparent, else as PNG, and as GIF if it moves.
 func (t Target) Render(ctx context.Context, source io.ReaderAt, p Picture) (contentType string, encode func(io.Writer) error, err error) {
 	r := patience{ctx}
 	if t.animated {
@@ -47,7 +47,7 @@ type patientReader struct {
 	r   io.Reader
 }
 
-// Read implements io.Reader. After the end of time it gives the context's error.
+// Read implements io.Reader. After the end of time it returns the context's error.
 func (p *patientReader) Read(b []byte) (int, error) {
 	if err := p.ctx.Err(); err != nil {
 		return 0, err

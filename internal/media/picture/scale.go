@@ -35,8 +35,8 @@ func squareOf(part image.Rectangle, width, height int) int {
 	return max(1, min(part.Dx()/width, part.Dy()/height))
 }
 
-// average fills a row of pixels with the means of the squares that a strip is made
-// of. Colours are premultiplied, so that what can't be seen doesn't count.
+// average fills a row of pixels with the means of the squares that a strip is made of.
+// Colours are premultiplied, so that invisible ones don't count.
 func average(row []byte, strip *image.RGBA, square int) {
 	area := uint64(square) * uint64(square)
 	for x := 0; x < len(row); x += 4 {

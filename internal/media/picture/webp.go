@@ -12,10 +12,10 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// webpHead is what the chunks of a WebP file tell.
+// webpHead has the properties in the chunks of a WebP file.
 type webpHead struct {
-	// size is what the first picture says it has itself, which the file's header need
-	// not agree with; of a file that moves it is the first frame.
+	// size is the size in the first picture's own header, which may differ from the
+	// file's header; of an animated file it is that of the first frame.
 	size        image.Point
 	animated    bool
 	orientation int // EXIF's, 1 to 8; 1: upright
@@ -63,8 +63,8 @@ func inspectWebP(r *bufio.Reader) webpHead {
 	}
 }
 
-// fits reports whether the picture is what the file's header says: as large, and where
-// it moves, no larger.
+// fits reports whether the picture agrees with the file's header: as large, or if it is
+// animated, no larger.
 func (h webpHead) fits(size image.Point) bool {
 	if h.animated {
 		return h.size.X > 0 && h.size.Y > 0 && h.size.X <= size.X && h.size.Y <= size.Y

@@ -241,8 +241,8 @@ func (e *Engine) logAccess(x *exchange, r *http.Request, as *outcome, duration t
 	_ = as.log.Handle(r.Context(), line) // what cannot be logged cannot be told either
 }
 
-// newRequestID gives an ID that is unique for this server's run and, by its
-// random prefix, in practice for all.
+// newRequestID returns an ID that is unique for this server's run and, by its random
+// prefix, in practice for all.
 func (e *Engine) newRequestID() string {
 	id := make([]byte, 0, 24)
 	id = append(id, e.run...)

@@ -51,7 +51,8 @@ func newBounds(o Bounds, registry *prometheus.Registry) (*bounds, error) {
 
 func half(n int64) int64 { return (n + 1) / 2 }
 
-// takePlace takes the request's place among those of its load, which givePlace gives up.
+// takePlace reserves the request's place among those of its load, which givePlace
+// frees.
 func (e *Engine) takePlace(x *exchange) error {
 	var in *gauge.Gauge
 	switch load := x.route.Work.load; {
@@ -80,7 +81,7 @@ func (x *exchange) waits() bool {
 	return x.query.Has("since") || x.query.Has("from") || x.route.Path != "/sync"
 }
 
-// givePlace gives up the request's place, if it still has one.
+// givePlace frees the request's place, if it still has one.
 func (x *exchange) givePlace() {
 	if x.place != nil {
 		x.place.Leave(x.caller(), 1)

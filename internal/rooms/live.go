@@ -71,8 +71,8 @@ func (s *Service) referenceHashes(ctx context.Context, r *live) (map[string]stri
 	return hashes, nil
 }
 
-// room gives the room in memory, loading it if need be. M_NOT_FOUND if there is
-// no such room.
+// room returns the room in memory, loading it if need be. M_NOT_FOUND if there is no
+// such room.
 func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
 	if r, ok := s.live.Get(roomID); ok {
 		if !r.isBroken() {

@@ -25,7 +25,7 @@ func (s *Service) List(ctx context.Context, userID string) ([]Contact, error) {
 	return listAddresses(ctx, s.o.Pool, userID)
 }
 
-// Owner finds the user who has an address; "" where nobody does.
+// Owner returns the user who has an address; "" if none has.
 func (s *Service) Owner(ctx context.Context, a Address) (userID string, err error) {
 	return findOwner(ctx, s.o.Pool, a)
 }
@@ -33,10 +33,10 @@ func (s *Service) Owner(ctx context.Context, a Address) (userID string, err erro
 // maxCredentials bounds the credentials of one request.
 const maxCredentials = 10
 
-// Resolve tells the credentials of POST /account/3pid apart: proved are addresses that
+// Resolve separates the credentials of POST /account/3pid: proved are addresses that
 // sessions of this server have proved, to be claimed; elsewhere are credentials that
-// this server does not know and that name an identity server, for Bind, which is all
-// that the endpoint does today. Client-server API, POST /account/3pid.
+// this server does not know and that name an identity server, for Bind, as the endpoint
+// only binds today. Client-server API, POST /account/3pid.
 //
 // M_MISSING_PARAM, M_THREEPID_AUTH_FAILED where an address is not confirmed.
 func (s *Service) Resolve(ctx context.Context, list CredentialsList) (proved []Validated, elsewhere []Credentials, err error) {
@@ -70,13 +70,13 @@ type Binding struct {
 	IDServer string
 }
 
-// Bind binds an address to a user at an identity server where somebody has proved
-// it, and remembers that. The credentials must all be there. Client-server API,
-// POST /account/3pid/bind.
+// Bind binds an address to a user at the identity server where it was proved, and
+// remembers that. All credentials are required. Client-server API, POST
+// /account/3pid/bind.
 //
 // M_MISSING_PARAM, M_SERVER_NOT_TRUSTED for a server that is not configured,
-// M_THREEPID_AUTH_FAILED where it does not know the access token, M_UNKNOWN with
-// status 502 where it can't be reached or talks nonsense; else what it says.
+// M_THREEPID_AUTH_FAILED if it does not know the access token, M_UNKNOWN with status
+// 502 if it can't be reached or its answer is invalid; else its own error.
 func (s *Service) Bind(ctx context.Context, userID string, c Credentials) error {
 	if c.SID == "" || c.ClientSecret == "" || c.IDServer == "" || c.IDAccessToken == "" {
 		return matrix.Errorf(matrix.MissingParam, "sid, client_secret, id_server and id_access_token are needed")
@@ -111,7 +111,7 @@ const (
 	NoSupport = "no-support"
 )
 
-// UnbindResult gives the value of id_server_unbind_result.
+// UnbindResult returns the value of id_server_unbind_result.
 func UnbindResult(ok bool) string {
 	if ok {
 		return Unbound
@@ -119,9 +119,10 @@ func UnbindResult(ok bool) string {
 	return NoSupport
 }
 
-// Delete takes an address from a user, who may not have it, and unbinds it, as far
-// as the identity server wants, where it is bound. It returns id_server_unbind_result.
-// The address and the others of the account are told. M_MISSING_PARAM, M_INVALID_PARAM. Client-server API, POST /account/3pid/delete.
+// Delete removes an address from a user, who need not have it, and unbinds it where it
+// is bound, if the identity server supports that. It returns id_server_unbind_result.
+// The address and the others of the account get a message. M_MISSING_PARAM,
+// M_INVALID_PARAM. Client-server API, POST /account/3pid/delete.
 func (s *Service) Delete(ctx context.Context, userID string, r Removal) (string, error) {
 	address, err := r.address()
 	if err != nil {
@@ -182,8 +183,8 @@ func (s *Service) boundAt(ctx context.Context, userID string, a Address, named s
 	return slices.DeleteFunc(all, func(b Binding) bool { return b.Address != a }), err
 }
 
-// RemoveAll takes all addresses from a user, in the transaction that ends the
-// account, and gives where they were bound, for UnbindAll after it.
+// RemoveAll removes all addresses of a user, in the transaction that ends the account,
+// and returns their bindings, for UnbindAll after it.
 func (s *Service) RemoveAll(ctx context.Context, tx pgx.Tx, userID string) ([]Binding, error) {
 	return deleteAll(ctx, tx, userID)
 }
@@ -208,7 +209,7 @@ func (s *Service) UnbindAll(ctx context.Context, userID string, bound []Binding,
 // unbindsAtOnce bounds the connections to identity servers that one request makes.
 const unbindsAtOnce = 4
 
-// unbindEach unbinds and forgets each of the bindings, and gives the first error.
+// unbindEach unbinds and forgets each of the bindings, and returns the first error.
 func (s *Service) unbindEach(ctx context.Context, userID string, bound []Binding) error {
 	var g errgroup.Group
 	g.SetLimit(unbindsAtOnce)

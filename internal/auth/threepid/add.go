@@ -21,12 +21,12 @@ type AddRequest struct {
 	Auth         json.RawMessage `json:"auth"`
 }
 
-// Add gives the address that a session has proved to the user who asks,
+// Add adds the address that a session has proved to the account of the user who asks,
 // after interactive authentication. Client-server API, POST /account/3pid/add.
 //
-// M_MISSING_PARAM, M_THREEPID_AUTH_FAILED where the address is not confirmed,
-// M_THREEPID_IN_USE where another account has it, M_THREEPID_DENIED where the user
-// has too many.
+// M_MISSING_PARAM, M_THREEPID_AUTH_FAILED if the address is not confirmed,
+// M_THREEPID_IN_USE if another account has it, M_THREEPID_DENIED if the user has too
+// many.
 func (s *Service) Add(ctx context.Context, session matrix.Session, r AddRequest) error {
 	v, err := s.Validated(ctx, ForAccount, Credentials{SID: r.SID, ClientSecret: r.ClientSecret})
 	if err != nil {
@@ -45,11 +45,11 @@ type AddOrBindRequest struct {
 	Auth      json.RawMessage `json:"auth"`
 }
 
-// AddOrBind gives a user the addresses that sessions of this server have proved,
-// as Add does and after the same interactive authentication: with an address a
+// AddOrBind adds the addresses that sessions of this server have proved to a user's
+// account, as Add does and after the same interactive authentication: with an address a
 // new password can be set, and an access token alone must not be enough for that.
-// Sessions of identity servers are bound there, without. Client-server API,
-// POST /account/3pid. Errors as for Add and Bind.
+// Sessions of identity servers are bound there, without authentication. Client-server
+// API, POST /account/3pid. Errors as for Add and Bind.
 func (s *Service) AddOrBind(ctx context.Context, session matrix.Session, r AddOrBindRequest) error {
 	list := slices.Concat(r.Creds, r.OldCreds, r.AuthCreds, r.MoreCreds)
 	proved, elsewhere, err := s.Resolve(ctx, list)
@@ -69,7 +69,7 @@ func (s *Service) AddOrBind(ctx context.Context, session matrix.Session, r AddOr
 	return nil
 }
 
-// addOperation is the operation that gives a user addresses.
+// addOperation is the operation that adds addresses to an account.
 func addOperation(name string, session matrix.Session, proved ...Validated) uia.Operation {
 	addresses := make([]string, len(proved))
 	for i, v := range proved {
@@ -79,8 +79,8 @@ func addOperation(name string, session matrix.Session, proved ...Validated) uia.
 		"Add "+strings.Join(addresses, ", ")+" to your account, so that your password can be reset with it", addresses)
 }
 
-// claimAll gives a user addresses after interactive authentication, and tells the
-// others that the user has.
+// claimAll adds addresses to a user's account after interactive authentication, and
+// sends a message to the others of the account.
 func (s *Service) claimAll(ctx context.Context, op uia.Operation, auth json.RawMessage, proved []Validated) error {
 	proof, err := s.o.Stages.Interact(ctx, op, auth)
 	if err != nil {

@@ -30,8 +30,8 @@ type Address struct {
 	Address string `json:"address"`
 }
 
-// Canonical gives the canonical form of an address that claims to be in it already,
-// as old clients claim of what people typed. M_INVALID_PARAM for anything else, and
+// Canonical returns the canonical form of an address that claims to be in it already,
+// as old clients do with text that people typed. M_INVALID_PARAM for anything else, and
 // for other media.
 func Canonical(medium, address string) (Address, error) {
 	switch medium {
@@ -44,9 +44,9 @@ func Canonical(medium, address string) (Address, error) {
 	}
 }
 
-// CanonicalEmail folds the case of an e-mail address. M_INVALID_PARAM for what is
-// none, such as one with a name beside it, and for one whose mails go to a machine
-// that is named by its address, which need not be on the internet. Appendices, "E-Mail".
+// CanonicalEmail folds the case of an e-mail address. M_INVALID_PARAM for a text that
+// is none, such as one with a name beside it, and for one whose mails go to a machine
+// by its IP address, which need not be on the internet. Appendices, "E-Mail".
 func CanonicalEmail(address string) (Address, error) {
 	address = strings.TrimSpace(address)
 	parsed, err := mail.ParseAddress(address)
@@ -54,7 +54,7 @@ func CanonicalEmail(address string) (Address, error) {
 		return Address{}, errEmail()
 	}
 	folded := cases.Fold().String(address)
-	// Folding may make of one letter what the parser has not seen.
+	// Folding may make characters that the parser has not seen.
 	again, err := mail.ParseAddress(folded)
 	if err != nil || again.Address != folded || len(folded) > maxEmailBytes || strings.ContainsAny(folded, " \"\t\x00") {
 		return Address{}, errEmail()
@@ -66,10 +66,10 @@ func CanonicalEmail(address string) (Address, error) {
 	return a, nil
 }
 
-// isDomain reports whether what stands behind the at sign is a name, and no address
+// isDomain reports whether the part behind the at sign is a name, and no address
 // literal, with brackets or without: no top-level domain begins with a digit, RFC 3696,
 // section 2. Other scripts have digits and full stops of their own, which mail servers
-// take for these.
+// treat as these.
 func isDomain(domain string) bool {
 	ascii, err := idna.Lookup.ToASCII(domain)
 	if err != nil {
@@ -84,9 +84,9 @@ func errEmail() *matrix.Error {
 	return matrix.Errorf(matrix.InvalidParam, "This is not an e-mail address")
 }
 
-// CanonicalPhone makes a phone number of what somebody would dial in a country, a
+// CanonicalPhone makes a phone number of the digits that are dialled in a country, a
 // two-letter ISO 3166-1 code; with a plus sign in front it may be "". M_INVALID_PARAM
-// for a number that can't exist. Whether somebody has it only a message tells.
+// for a number that can't exist. Only a message can show whether anybody has it.
 // Appendices, "PSTN Phone numbers".
 func CanonicalPhone(country, number string) (Address, error) {
 	parsed, err := phonenumbers.Parse(number, strings.ToUpper(country))
@@ -107,7 +107,7 @@ func errPhone() *matrix.Error {
 	return matrix.Errorf(matrix.InvalidParam, "This is not a phone number of that country")
 }
 
-// domain is what stands behind the at sign of an e-mail address.
+// domain returns the part behind the at sign of an e-mail address.
 func (a Address) domain() string {
 	return a.Address[strings.LastIndexByte(a.Address, '@')+1:]
 }

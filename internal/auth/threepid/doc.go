@@ -1,5 +1,5 @@
-// Package threepid knows the e-mail addresses and phone numbers of users: it has
-// their owners prove them, keeps them with the accounts, and binds them at identity
+// Package threepid has the e-mail addresses and phone numbers of users: it lets
+// their owners prove them, stores them with the accounts, and binds them at identity
 // servers. Client-server API, "Adding Account Administrative Contact Information";
 // appendices, "3PID Types".
 //
@@ -8,21 +8,21 @@
 //   - An address belongs to one account at most, in canonical form: case-folded
 //     e-mail, E.164 phone numbers. A message goes to the canonical form and to no
 //     other, so that an address that only looks like somebody's proves nothing.
-//   - A validation session proves one address, for one purpose, to whoever holds its
-//     client secret, for 24 hours and once: it is used up in the transaction of what
-//     it allows. Secrets and tokens are kept as SHA-256.
+//   - A validation session proves one address, for one purpose, to the client with its
+//     client secret, for 24 hours and once: it is used up in the transaction of the
+//     operation that it allows. Secrets and tokens are stored as SHA-256.
 //   - The same send_attempt sends no second message. A message that could not be
 //     sent counts as not attempted.
 //   - A link in a mail changes nothing by being opened, since mail scanners open
 //     links: it leads to a page with a button.
-//   - Where the configuration conceals who is registered, strangers get the same
-//     answer either way, and only the owner of the address reads in a message how
-//     things are.
+//   - Where the configuration conceals which addresses are registered, strangers get the
+//     same answer either way, and only the owner of the address learns the truth, by a
+//     message.
 //   - Messages are limited by the client and by the address, and wrong tokens by the
-//     session. At most 10,000 sessions are kept.
+//     session. At most 10,000 sessions are stored.
 //   - An address that can set a new password was added with the old one. The other
-//     addresses of an account are told, and those of a new password all, unless the
-//     process ends before the message is sent.
+//     addresses of an account get a message, and all of them one about a new password,
+//     unless the process ends before the message is sent.
 //   - No database connection is held while a mail server, a gateway or an identity
 //     server is being waited for.
 //

@@ -16,7 +16,7 @@ import (
 	"homeserver/internal/safehttp"
 )
 
-// DefaultGatewayBody is what a gateway is sent where no other template is given.
+// DefaultGatewayBody is the template of the body where no other is configured.
 const DefaultGatewayBody = `{"to": "{to}", "text": "{text}"}`
 
 // GatewayOptions say how text messages are sent: by a POST of JSON to a gateway.
@@ -25,8 +25,8 @@ type GatewayOptions struct {
 	URL string
 	// Authorization is the header of that name; "": none.
 	Authorization string
-	// Body is a template of the JSON object: {to} stands for the number, with a plus
-	// sign in front, and {text} for the message, each inside a string. "" means
+	// Body is a template of the JSON object: {to} is replaced by the number, with a
+	// plus sign in front, and {text} by the message, each inside a string. "" means
 	// DefaultGatewayBody.
 	Body string
 }
@@ -43,7 +43,7 @@ func NewGateway(o GatewayOptions) (*Gateway, error) {
 		o.Body = DefaultGatewayBody
 	}
 	g := &Gateway{o: o, client: safehttp.New(safehttp.Options{
-		// The operator has chosen where this goes, and it may well be the next machine.
+		// The operator has chosen the address, and it may be on the local network.
 		AllowedRanges: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
 	})}
 	if !json.Valid(g.body("+1", "text")) || !strings.Contains(o.Body, "{to}") || !strings.Contains(o.Body, "{text}") {

@@ -48,7 +48,7 @@ func (i identityClient) bind(ctx context.Context, server identity.Place, userID 
 	return address, nil
 }
 
-// unbind takes the publication back, as this server. M_UNRECOGNIZED where the
+// unbind removes the binding, in the name of this server. M_UNRECOGNIZED if the
 // identity server does not support that. Identity service API, POST /3pid/unbind.
 func (i identityClient) unbind(ctx context.Context, server identity.Place, userID string, a Address) error {
 	body, err := json.Marshal(map[string]any{"mxid": userID, "threepid": a})
@@ -87,7 +87,7 @@ func (i identityClient) sign(server identity.Place, path string, body []byte) (s
 		i.signer.KeyID, result.Signatures[i.signer.ServerName][i.signer.KeyID]), nil
 }
 
-// post sends a request and gives the body of the answer if it is 200.
+// post sends a request and returns the body of the answer if that is 200.
 func (i identityClient) post(ctx context.Context, server identity.Place, path, authorization string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.BaseURL+path, bytes.NewReader(body))
 	if err != nil {
@@ -105,12 +105,13 @@ func (i identityClient) post(ctx context.Context, server identity.Place, path, a
 	return content, nil
 }
 
-// maxSaidBytes bounds what of an identity server's words reaches a client.
+// maxSaidBytes bounds the part of an identity server's error text that reaches a
+// client.
 const maxSaidBytes = 500
 
-// refusal gives an error of an identity server on. What is not in the form of Matrix
-// means that it does not know the endpoint. What is about its own access token, or
-// says that somebody is logged out, must not look as if that were so here.
+// refusal passes an error of an identity server on. One that has not the form of Matrix
+// means that it does not know the endpoint. One about its own access token, or that a
+// user is logged out, must not look as if it were from here.
 func refusal(server identity.Place, status int, body []byte) error {
 	var said struct {
 		Code    matrix.Code `json:"errcode"`

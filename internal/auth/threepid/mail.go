@@ -41,7 +41,7 @@ type MailOptions struct {
 	User, Password string
 	// From is the sender: an address, with a name if wanted.
 	From string
-	// HELO is what the server calls itself; "": the name of the machine.
+	// HELO is the name that the server announces; "": the name of the machine.
 	HELO string
 	// TLSConfig is for servers whose certificate is not publicly trusted; nil: the
 	// usual trust.
@@ -100,8 +100,8 @@ func NewMailer(o MailOptions) (*Mailer, error) {
 	return m, nil
 }
 
-// errNotSent is what clients learn when a message could not be sent; the reason is
-// for the log.
+// errNotSent is the answer to clients if a message could not be sent; the reason is for
+// the log.
 var errNotSent = &matrix.Error{
 	Code: matrix.Unknown, Message: "The message could not be sent: try again later", Status: http.StatusInternalServerError,
 }

@@ -8,8 +8,8 @@ import (
 	"homeserver/internal/httpapi/ratelimit"
 )
 
-// message is what the owner of an address is to be told. useful is false where
-// there is nothing to confirm, which the message says instead.
+// message is a message to the owner of an address. useful is false if there is nothing
+// to confirm, which the message says instead.
 type message struct {
 	purpose    Purpose
 	to         Address
@@ -80,7 +80,7 @@ func (m message) text(server string) string {
 	return fmt.Sprintf("%s is your code for %s, %s. Do not tell it to anybody.", m.token, server, what)
 }
 
-// useless says how things are to somebody who has nothing to confirm.
+// useless returns the text for a person who has nothing to confirm.
 func (m message) useless(server, thing string) []string {
 	if m.purpose == ForPassword {
 		return []string{

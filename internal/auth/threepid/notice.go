@@ -16,8 +16,8 @@ const (
 	noticeTimeout = 2 * time.Minute
 )
 
-// notice tells the owner of an account of a change that a thief of the account would
-// make too.
+// notice is a message to the owner of an account about a change that a thief of the
+// account would make too.
 type notice struct {
 	userID string
 	// about is the address that was added or removed; the zero value: neither.
@@ -27,8 +27,8 @@ type notice struct {
 	what    string
 }
 
-// TellNewPassword tells all addresses of an account that it has a new password. It
-// does not wait for the messages to be sent; what goes wrong is logged.
+// TellNewPassword sends a message to all addresses of an account that it has a new
+// password. It does not wait until the messages are sent; errors are logged.
 func (s *Service) TellNewPassword(ctx context.Context, userID string) {
 	s.tell(ctx, notice{
 		userID: userID, subject: "The password of your account on " + s.o.ServerName + " was changed",
@@ -36,7 +36,7 @@ func (s *Service) TellNewPassword(ctx context.Context, userID string) {
 	})
 }
 
-// tellAdded tells the addresses that an account had before of a new one, as
+// tellAdded sends a message about a new address to those that an account had before, as
 // TellNewPassword does.
 func (s *Service) tellAdded(ctx context.Context, userID string, added Address) {
 	s.tell(ctx, notice{
@@ -73,7 +73,7 @@ func (s *Service) tell(ctx context.Context, n notice) {
 	})
 }
 
-// deliver sends a notice to those whom it concerns.
+// deliver sends a notice to its receivers.
 func (s *Service) deliver(ctx context.Context, n notice) {
 	contacts, err := listAddresses(ctx, s.o.Pool, n.userID)
 	if err != nil {
@@ -87,8 +87,8 @@ func (s *Service) deliver(ctx context.Context, n notice) {
 	}
 }
 
-// receivers picks the addresses that are told: those for mail, and phone numbers only
-// where no mail can be sent.
+// receivers selects the addresses that get the notice: those for mail, and phone
+// numbers only where no mail can be sent.
 func (n notice) receivers(contacts []Contact, reaches func(medium string) bool) []Address {
 	var all []Address
 	if n.removed {

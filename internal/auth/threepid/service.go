@@ -24,8 +24,8 @@ const (
 	// sessionLifetime is how long an address may take to be proved, and the proof to
 	// be used.
 	sessionLifetime = 24 * time.Hour
-	// maxSessions bounds the sessions of everybody; beyond it the one that would
-	// expire first gives way.
+	// maxSessions bounds all sessions; beyond it the one that would expire first is
+	// deleted.
 	maxSessions = 10_000
 	// maxAddresses bounds the addresses of one user, and as many bindings.
 	maxAddresses = 100
@@ -33,8 +33,8 @@ const (
 	forgetTimeout = 5 * time.Second
 )
 
-// The paths, below [Options.BaseURL], that messages and answers lead to. They stand
-// below /_matrix, which is what reverse proxies pass on.
+// The paths, below [Options.BaseURL], that messages and answers lead to. They are below
+// /_matrix, as reverse proxies pass that on.
 const (
 	ConfirmPath = "/_matrix/static/threepid/email"
 	SubmitPath  = "/_matrix/static/threepid/submit"
@@ -45,7 +45,7 @@ type Options struct {
 	Pool *pgxpool.Pool
 	// Stages is where the stages that prove an address are registered.
 	Stages *uia.Service
-	// ServerName is what messages call the server.
+	// ServerName is the name of the server in messages.
 	ServerName string
 	// BaseURL is where people and clients reach the server, without a slash at the end.
 	BaseURL string
@@ -57,7 +57,7 @@ type Options struct {
 	TextCaps Caps
 	// Registration says that strangers may register, and so prove an address for that.
 	Registration bool
-	// ConcealRegistered gives strangers the same answer for an address that is
+	// ConcealRegistered returns the same answer to strangers for an address that is
 	// registered and for one that is not.
 	ConcealRegistered bool
 	// EmailDomains are the only domains whose addresses are taken; empty: all.
@@ -74,13 +74,14 @@ type Options struct {
 	IdentityServers []string
 	// Outgoing reaches identity servers.
 	Outgoing *safehttp.Client
-	// Signer signs what identity servers must believe to come from this server.
+	// Signer signs requests that identity servers must believe to come from this
+	// server.
 	Signer *event.Signer
 
 	// Limits bounds the messages to an e-mail address or a phone number; nil: there are
 	// no limits.
 	Limits *ratelimit.Limits
-	// Log gets what goes wrong in the background; nil means slog.Default.
+	// Log logs errors in the background; nil means slog.Default.
 	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -114,7 +115,7 @@ func New(o Options) *Service {
 	return s
 }
 
-// Proves reports whether addresses of a medium can be proved, so that what needs
+// Proves reports whether addresses of a medium can be proved, so that stages that need
 // such a proof may be offered.
 func (s *Service) Proves(medium string) bool {
 	switch medium {
@@ -127,7 +128,8 @@ func (s *Service) Proves(medium string) bool {
 	}
 }
 
-// Purpose is what an address is proved for. A proof is good for nothing else.
+// Purpose is the purpose that an address is proved for. A proof is good for nothing
+// else.
 type Purpose string
 
 // The purposes, by the endpoint that the proof is for.
@@ -155,8 +157,8 @@ type PhoneRequest struct {
 	NextLink     string `json:"next_link"`
 }
 
-// Session is the answer to both. SubmitURL is where the client submits what the
-// user has read in the message; "" where the user does so by a page.
+// Session is the answer to both. SubmitURL is where the client submits the token that
+// the user has read in the message; "" if the user does so by a page.
 type Session struct {
 	SID       string `json:"sid"`
 	SubmitURL string `json:"submit_url,omitzero"`
@@ -181,9 +183,9 @@ func (s *Service) RequestEmail(ctx context.Context, purpose Purpose, r EmailRequ
 }
 
 // RequestPhone does the same with a text message whose code is to be submitted to
-// SubmitURL. M_THREEPID_DENIED is for countries, and M_LIMIT_EXCEEDED also for what the
-// whole server may send. Client-server API,
-// POST /register/msisdn/requestToken, also below /account/password and /account/3pid.
+// SubmitURL. M_THREEPID_DENIED is for countries, and M_LIMIT_EXCEEDED also for the
+// bound of the whole server. Client-server API, POST /register/msisdn/requestToken,
+// also below /account/password and /account/3pid.
 func (s *Service) RequestPhone(ctx context.Context, purpose Purpose, r PhoneRequest) (Session, error) {
 	return s.request(ctx, tokenRequest{
 		purpose: purpose, medium: Phone, clientSecret: r.ClientSecret, sendAttempt: r.SendAttempt, nextLink: r.NextLink,

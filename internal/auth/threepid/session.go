@@ -55,7 +55,7 @@ func (l *CredentialsList) UnmarshalJSON(raw []byte) error {
 	return err
 }
 
-// First gives the first of the credentials; the zero value where there are none.
+// First returns the first of the credentials; the zero value where there are none.
 func (l CredentialsList) First() Credentials {
 	if len(l) == 0 {
 		return Credentials{}
@@ -155,7 +155,7 @@ func (s *Service) Submit(ctx context.Context, r Submission) error {
 	return err
 }
 
-// Pending is a session as the page shows it to whoever has followed its link.
+// Pending is a session as the page behind its link shows it.
 type Pending struct {
 	Address
 	Purpose   Purpose
@@ -231,7 +231,7 @@ func (s *Service) validate(ctx context.Context, r Submission, secretNeeded bool)
 	return found, nil
 }
 
-// refuses tells why a token proves nothing; nil where it proves the address.
+// refuses returns why a token proves nothing; nil if it proves the address.
 func (f session) refuses(token string, own bool, now int64) *matrix.Error {
 	switch {
 	case f.sid == "" || !own:
@@ -246,7 +246,7 @@ func (f session) refuses(token string, own bool, now int64) *matrix.Error {
 	return nil
 }
 
-// Validated gives the address that a session has proved for a purpose.
+// Validated returns the address that a session has proved for a purpose.
 // M_THREEPID_AUTH_FAILED where it has not, or does not exist, or is another's;
 // M_MISSING_PARAM.
 func (s *Service) Validated(ctx context.Context, purpose Purpose, c Credentials) (Validated, error) {
@@ -264,11 +264,10 @@ func (s *Service) Validated(ctx context.Context, purpose Purpose, c Credentials)
 	return Validated{Address: found.address, SID: found.sid, At: found.validatedAt}, nil
 }
 
-// ClaimNew uses a validated session up, and gives its address to a user, in the
-// transaction of what that allows; for an account that has others, tellAdded follows.
-// M_THREEPID_AUTH_FAILED where another request has
-// used it, M_THREEPID_IN_USE where another account has got the address meanwhile,
-// M_THREEPID_DENIED where the user has too many.
+// ClaimNew uses a validated session up, and adds its address to a user's account, in
+// the transaction of the operation; for an account that has others, tellAdded follows.
+// M_THREEPID_AUTH_FAILED if another request has used it, M_THREEPID_IN_USE if another
+// account has got the address meanwhile, M_THREEPID_DENIED if the user has too many.
 func (s *Service) ClaimNew(ctx context.Context, tx pgx.Tx, sid, userID string) error {
 	v, err := s.claim(ctx, tx, sid)
 	if err != nil {

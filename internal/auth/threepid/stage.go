@@ -49,8 +49,8 @@ func (s *Service) stage(medium string) uia.Stage {
 	return stage
 }
 
-// PurposeOf returns what an address must be proved for to complete a stage of an
-// operation; "" where none of the stages is about an address.
+// PurposeOf returns the purpose that an address must be proved for to complete a stage
+// of an operation; "" if none of the stages is about an address.
 func PurposeOf(operation string) Purpose {
 	switch operation {
 	case uia.Register:

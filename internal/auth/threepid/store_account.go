@@ -25,9 +25,9 @@ func findOwner(ctx context.Context, q querier, a Address) (userID string, err er
 	return userID, nil
 }
 
-// insertAddress gives an address to a user, who may have it already.
-// M_THREEPID_IN_USE where somebody else has it, M_THREEPID_DENIED beyond the number
-// that a user may have.
+// insertAddress adds an address to a user's account, which may have it already.
+// M_THREEPID_IN_USE if another account has it, M_THREEPID_DENIED beyond the number that
+// a user may have.
 func insertAddress(ctx context.Context, tx pgx.Tx, userID string, v Validated, now int64) error {
 	rows, err := tx.Query(ctx, `
 		INSERT INTO user_threepids AS t (medium, address, user_id, validated_at, added_at)
@@ -69,7 +69,7 @@ func listAddresses(ctx context.Context, q querier, userID string) ([]Contact, er
 	return contacts, nil
 }
 
-// deleteAddress takes an address from a user, and reports whether the user had it.
+// deleteAddress removes an address of a user, and reports whether the user had it.
 func deleteAddress(ctx context.Context, q querier, userID string, a Address) (had bool, err error) {
 	tag, err := q.Exec(ctx, `
 		DELETE FROM user_threepids WHERE user_id = $1 AND medium = $2 AND address = $3`, userID, a.Medium, a.Address)
@@ -104,7 +104,7 @@ func listBindings(ctx context.Context, q querier, userID string) ([]Binding, err
 	return bindings(ctx, q, `SELECT medium, address, id_server FROM threepid_bindings WHERE user_id = $1 ORDER BY bound_at`, userID)
 }
 
-// deleteAll takes all addresses and bindings from a user, and gives the bindings.
+// deleteAll removes all addresses and bindings of a user, and returns the bindings.
 func deleteAll(ctx context.Context, q querier, userID string) ([]Binding, error) {
 	if _, err := q.Exec(ctx, `DELETE FROM user_threepids WHERE user_id = $1`, userID); err != nil {
 		return nil, fmt.Errorf("delete the addresses of %s: %w", userID, err)

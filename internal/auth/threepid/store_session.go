@@ -59,7 +59,8 @@ func upsertSession(ctx context.Context, tx pgx.Tx, n newSession) (sid string, st
 	return sid, false, nil
 }
 
-// deleteSessions deletes what has expired, and beyond a number what would next.
+// deleteSessions deletes expired sessions, and beyond a number those that would expire
+// next.
 func deleteSessions(ctx context.Context, tx pgx.Tx, now int64, most int) error {
 	_, err := tx.Exec(ctx, `
 		DELETE FROM threepid_sessions WHERE expires_at <= $1 OR sid IN (
@@ -96,8 +97,7 @@ func findSession(ctx context.Context, q querier, sid, lock string) (session, err
 	return oneSession(ctx, q, `SELECT `+sessionColumns+` FROM threepid_sessions WHERE sid = $1 `+lock, sid)
 }
 
-// deleteSession deletes a session and gives what it was; the zero value where there
-// was none.
+// deleteSession deletes a session and returns it; the zero value if there was none.
 func deleteSession(ctx context.Context, tx pgx.Tx, sid string) (session, error) {
 	return oneSession(ctx, tx, `DELETE FROM threepid_sessions WHERE sid = $1 RETURNING `+sessionColumns, sid)
 }

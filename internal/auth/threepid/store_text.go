@@ -7,9 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// textsSent reads how many text messages were sent in an hour, and in the day that
-// ends with it. Until the end of the transaction nobody else counts. What is older is
-// forgotten.
+// textsSent reads how many text messages were sent in an hour, and in the day that ends
+// with it. Until the end of the transaction no other process counts. Older counts are
+// deleted.
 func textsSent(ctx context.Context, tx pgx.Tx, hour int64) (inHour, inDay int, err error) {
 	if _, err := tx.Exec(ctx, `LOCK TABLE text_messages_sent IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 		return 0, 0, fmt.Errorf("lock the count of text messages: %w", err)

@@ -114,7 +114,7 @@ func (s *Service) reset(journal.Position) {
 	s.names.ForgetAll()
 }
 
-// Ruleset gives all rules of a user.
+// Ruleset returns all rules of a user.
 func (s *Service) Ruleset(ctx context.Context, userID string) (*Ruleset, error) {
 	place := s.rulesets.Place(userID)
 	if r := place.Load(); r != nil {
@@ -129,7 +129,7 @@ func (s *Service) Ruleset(ctx context.Context, userID string) (*Ruleset, error) 
 	return r, nil
 }
 
-// RulesEvent gives the content of the account data m.push_rules of a user, and the
+// RulesEvent returns the content of the account data m.push_rules of a user, and the
 // position of its last change; 0: there was none. The content must not be written to.
 // Client-server API, "Push Rules: Events".
 func (s *Service) RulesEvent(ctx context.Context, userID string) (json.RawMessage, journal.Position, error) {

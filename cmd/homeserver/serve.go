@@ -54,7 +54,8 @@ var serveCommand = command{
 
 // serve runs a server, with some accounts made before it answers, until the context ends.
 func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.NewAccount) (err error) {
-	log := newLog(a.stderr, cfg.Log)
+	lines := server.NewLogWriter(a.stderr)
+	log := newLog(lines, cfg.Log)
 	log.Info("starting", "version", buildinfo.Version(), "configuration", cfg.FileText(), "data_dir", cfg.DataDir)
 	debug.SetMemoryLimit(int64(cfg.Budget().Limit))
 	hangups := make(chan os.Signal, 1)
@@ -64,6 +65,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.Ne
 	pipes := make(chan os.Signal, 1)
 	signal.Notify(pipes, syscall.SIGPIPE)
 	defer signal.Stop(pipes)
+	defer lines.Flush() // before SIGPIPE ends the process again
 
 	s, err := a.start(ctx, cfg, log, accounts)
 	if err != nil {

@@ -1,0 +1,55 @@
+package server
+
+import (
+	"io"
+	"sync"
+	"time"
+)
+
+const (
+	// logDelay is how long a line of the log waits for others.
+	logDelay = 10 * time.Millisecond
+	// maxLogBytes is how much may wait.
+	maxLogBytes = 64 << 10
+)
+
+// LogWriter writes the lines of a log a moment later, together with what was logged meanwhile and in the same order:
+// a system call for each costs more than to make the line. What was logged in the moment before the process is
+// killed is lost. It may be used concurrently.
+type LogWriter struct {
+	to io.Writer
+
+	mu      sync.Mutex
+	waiting []byte
+}
+
+// NewLogWriter makes a LogWriter. Its user calls Flush at the end.
+func NewLogWriter(to io.Writer) *LogWriter { return &LogWriter{to: to} }
+
+// Write takes a line. It waits for the writer beneath only where that falls behind.
+func (l *LogWriter) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		time.AfterFunc(logDelay, l.Flush)
+	}
+	l.waiting = append(l.waiting, line...)
+	if len(l.waiting) >= maxLogBytes {
+		l.flush()
+	}
+	return len(line), nil
+}
+
+// Flush writes at once what waits.
+func (l *LogWriter) Flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.flush()
+}
+
+func (l *LogWriter) flush() {
+	if len(l.waiting) > 0 {
+		_, _ = l.to.Write(l.waiting) // what cannot be logged cannot be told either
+		l.waiting = l.waiting[:0]
+	}
+}

@@ -1,0 +1,50 @@
+package server
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// writes keeps what each call of Write was given.
+type writes []string
+
+func (w *writes) Write(p []byte) (int, error) {
+	*w = append(*w, string(p))
+	return len(p), nil
+}
+
+func TestLinesOfTheLogAreWrittenTogetherInTheirOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var got writes
+		log := NewLogWriter(&got)
+		write := func(lines ...string) {
+			for _, line := range lines {
+				if n, err := log.Write([]byte(line)); n != len(line) || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+		}
+		wait := func() {
+			<-time.After(logDelay) // of the bubble
+			synctest.Wait()
+		}
+		write("one\n", "two\n")
+		if len(got) != 0 {
+			t.Errorf("written at once: %q", got)
+		}
+		wait()
+		write("three\n")
+		wait()
+		long := strings.Repeat("x", maxLogBytes) + "\n"
+		write("four\n", long, "five\n")
+		log.Flush()
+		wait()
+		if want := []string{"one\ntwo\n", "three\n", "four\n" + long, "five\n"}; !slices.Equal(got, want) {
+			t.Errorf("written: %q", got)
+		}
+	})
+}

@@ -33,9 +33,9 @@ type Access struct {
 // An event may be read if, with the state at the event, the room is world_readable, or
 // the user is joined, or the room is shared and the user joins then or later, or the
 // room is invited and the user is invited or joined. An event that changes either value
-// may be read if the state before or after it allows. Events about the reader's own
-// membership may always be read: users learn by them that they were invited, kicked or
-// banned.
+// may be read if the state before or after it allows; one at whose place a resolution
+// changes them, if both do. Events about the reader's own membership may always be read:
+// users learn by them that they were invited, kicked or banned.
 func NewAccess(visibilities, memberships Changes) *Access {
 	a := &Access{visibilities: visibilities, memberships: memberships}
 	a.world = visibilities.At(unbounded, event.VisibilityShared) == event.VisibilityWorldReadable
@@ -46,19 +46,32 @@ func NewAccess(visibilities, memberships Changes) *Access {
 		}
 	}
 	bounds := a.bounds()
+	before := false // whether what comes before may be read
 	for i, from := range bounds {
-		to := unbounded
+		r := Range{from, unbounded}
 		if i+1 < len(bounds) {
-			to = bounds[i+1]
+			if r.To = bounds[i+1]; !a.isByEventAt(r.To) {
+				r.To--
+			}
 		}
-		if readable(visibilities.At(from, event.VisibilityShared), memberships.At(from, event.Leave), from <= lastJoin) {
-			a.allow(Range{from, to})
-			a.any = true
-		} else if memberships.changesAt(from) {
+		now := readable(visibilities.At(from, event.VisibilityShared), memberships.At(from, event.Leave), from <= lastJoin)
+		switch {
+		case now:
+			if a.any = true; i > 0 && !before && !a.isByEventAt(from) {
+				r.From++
+			}
+			a.allow(r)
+		case memberships.isByEventAt(from):
 			a.allow(Range{from, from})
 		}
+		before = now
 	}
 	return a
+}
+
+// isByEventAt reports whether the event at a place has changed what may be read.
+func (a *Access) isByEventAt(p Place) bool {
+	return a.visibilities.isByEventAt(p) || a.memberships.isByEventAt(p)
 }
 
 // bounds returns 0 and the places where the visibility or the membership changes, in
@@ -88,7 +101,10 @@ func readable(visibility, membership string, joinsLater bool) bool {
 }
 
 func (a *Access) allow(r Range) {
-	if n := len(a.ranges); n > 0 && a.ranges[n-1].To >= r.From {
+	if r.From > r.To {
+		return
+	}
+	if n := len(a.ranges); n > 0 && a.ranges[n-1].To >= r.From-1 {
 		a.ranges[n-1].To = r.To
 		return
 	}

@@ -10,6 +10,9 @@ import (
 type Change struct {
 	From  Place
 	Value string
+	// Resolved: it came of resolving the state, or without any event. The event that stands
+	// at From, if there is one, did not make the change.
+	Resolved bool
 }
 
 // Changes is how one value has changed, in the order of places: the membership of a
@@ -46,9 +49,9 @@ func (c Changes) At(p Place, initial string) string {
 	return value
 }
 
-// changesAt reports whether there is a change at a place.
-func (c Changes) changesAt(p Place) bool {
-	return slices.ContainsFunc(c, func(change Change) bool { return change.From == p })
+// isByEventAt reports whether the event at a place has changed the value.
+func (c Changes) isByEventAt(p Place) bool {
+	return slices.ContainsFunc(c, func(change Change) bool { return change.From == p && !change.Resolved })
 }
 
 // HeldSince returns the place since which the last value has held, over changes to the

@@ -118,7 +118,7 @@ func (a *Access) hides(sender, typ string, isState bool, p Place) bool {
 	}
 	erased, ok := a.erased.since(sender)
 	// Events about the reader's own membership are always shown in full.
-	return ok && !a.memberships.changesAt(p) && !a.couldSee(p, erased)
+	return ok && !a.memberships.isByEventAt(p) && !a.couldSee(p, erased)
 }
 
 // couldSee reports whether the reader could see the messages at a place at the time of

@@ -36,15 +36,18 @@ func (c *AccessChanges) Access() *Access {
 }
 
 // selectAccess reads the changes of history visibility and of the membership of
-// user $2 in rooms, in the order of places. A room without any has one row.
+// user $2 in rooms, in the order of places, and whether an event made them that stands
+// there, as one does that has the number of its position. A room without any has one row.
 // Conditions go on r.
 const selectAccess = `
-	SELECT r.room_nid, coalesce(s.type, ''), coalesce(s.place, 0), coalesce(s.value, '')
+	SELECT r.room_nid, coalesce(s.type, ''), coalesce(s.place, 0), coalesce(s.value, ''),
+		CASE WHEN s.place = s.event_nid * ` + placesEachSQL + ` THEN false
+		ELSE (SELECT e.place FROM events e WHERE e.event_nid = s.event_nid) IS DISTINCT FROM s.place END
 	FROM rooms r LEFT JOIN LATERAL (
-		SELECT type, place, value FROM room_state
+		SELECT type, place, event_nid, value FROM room_state
 		WHERE room_nid = r.room_nid AND type = 'm.room.history_visibility' AND state_key = ''
 		UNION ALL
-		SELECT type, place, value FROM room_state m
+		SELECT type, place, event_nid, value FROM room_state m
 		WHERE room_nid = r.room_nid AND type = 'm.room.member' AND state_key = $2 AND NOT EXISTS (
 			SELECT FROM forgotten_rooms f
 			WHERE f.user_id = $2 AND f.room_nid = m.room_nid AND f.position * ` + placesEachSQL + ` >= m.place)) s ON true
@@ -69,7 +72,7 @@ func (s *Store) readAccess(ctx context.Context, condition string, rooms any, use
 	var room journal.RoomNID
 	var typ string
 	var c Change
-	_, err = pgx.ForEachRow(rows, []any{&room, &typ, &c.From, &c.Value}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&room, &typ, &c.From, &c.Value, &c.Resolved}, func() error {
 		if found[room] == nil {
 			found[room] = &AccessChanges{erased: s.erased}
 		}

@@ -114,20 +114,22 @@ func (r *live) isBroken() bool {
 	return r.broken
 }
 
-// follow moves the room to an event that another process has committed. Where
-// state is queued here that will not be, the room is broken.
-func (r *live) follow(e *timeline.Event) {
+// follow moves the room to a change that another process has committed. Where state is
+// queued here that will not be, the room is broken. Without an event the heads stay.
+func (r *live) follow(c timeline.RoomChange) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next, err := r.heads.after(e.Event)
+	var err error
+	if c.Event != nil {
+		r.heads, err = r.heads.after(c.Event.Event)
+	}
 	if err != nil || r.lastState != nil && !r.lastState.Committed() {
 		r.broken = true
 	}
 	r.overtaken++
-	r.heads = next
-	if e.StateKey != nil {
-		r.followSize(e)
-		r.state.set(event.StateKey{Type: e.Type, Key: *e.StateKey}, e, nil)
+	for at := range c.Line {
+		r.followSize(at.Event)
+		r.state.set(at.StateKey, at.Event, nil)
 	}
 }
 

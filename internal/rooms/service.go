@@ -88,18 +88,18 @@ func New(o Options) *Service {
 	return s
 }
 
-// committed brings a committed event to the room in memory: it applies redactions of
-// state there, and moves the heads for an event of another process.
-func (s *Service) committed(e *timeline.Event, was *timeline.Staged) {
-	r, ok := s.live.Peek(e.RoomID)
+// committed brings a committed change to the room in memory: it applies redactions of
+// state there, and lets the room follow what was not staged here.
+func (s *Service) committed(c timeline.RoomChange, was *timeline.Staged) {
+	r, ok := s.live.Peek(c.RoomID)
 	if !ok {
 		return
 	}
-	if was.Redacted != nil && was.Target.StateKey != nil {
-		r.redact(was, e)
+	if was != nil && was.Redacted != nil && was.Target.StateKey != nil {
+		r.redact(was, c.Event)
 	}
-	if was.Elsewhere {
-		r.follow(e)
+	if was == nil || was.Elsewhere {
+		r.follow(c)
 		s.weigh(r)
 	}
 }

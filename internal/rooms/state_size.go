@@ -25,9 +25,12 @@ func (b *builder) resize(e *event.Event, old *timeline.Event) error {
 	return nil
 }
 
-// followSize counts a change by another process, as far as it is known here: the next
-// loading of the room puts the size right.
+// followSize counts state that another process has set, as far as it is known here: the
+// next loading of the room puts the size right.
 func (r *live) followSize(e *timeline.Event) {
+	if e == nil {
+		return
+	}
 	r.stateBytes += timeline.StateSize(e.Event)
 	if e.Replaces != nil && !timeline.IsSmallMember(e) {
 		r.stateBytes -= int64(len(e.Replaces.Content())) + timeline.EntryBytes

@@ -290,14 +290,14 @@ func (vs *viewers) committed(_ journal.View, entries []*journal.Entry) {
 	defer vs.mu.Unlock()
 	for _, entry := range entries {
 		switch value := entry.Value.(type) {
-		case *timeline.Event:
-			vs.observe(value)
 		case *timeline.Forgotten:
 			vs.dropUser(value.UserID)
 		case *accountdata.Item:
 			if value.Type == accountdata.TypeIgnoredUsers {
 				vs.dropUser(value.UserID)
 			}
+		default:
+			vs.observe(timeline.ChangeOf(entry))
 		}
 	}
 }
@@ -308,33 +308,35 @@ func (vs *viewers) dropUser(userID string) {
 	}
 }
 
-func (vs *viewers) observe(e *timeline.Event) {
-	switch {
-	case e.StateKey == nil:
-	case e.Type == event.TypeMember:
-		if v, ok := vs.byUser[*e.StateKey]; ok && !v.staysJoined(e) {
-			vs.drop(v)
-		}
-	case e.Type == event.TypeHistoryVisibility && *e.StateKey == "":
-		vs.visibilities++
-		for v := range vs.byRoom[e.Room] {
-			vs.drop(v)
+// observe drops the viewers whose standing a change of a room changes. The lock is held.
+func (vs *viewers) observe(c timeline.RoomChange) {
+	for at := range c.Line {
+		switch {
+		case at.Type == event.TypeMember:
+			if v, ok := vs.byUser[at.Key]; ok && !v.staysJoined(c.Room, at) {
+				vs.drop(v)
+			}
+		case at.Type == event.TypeHistoryVisibility && at.Key == "":
+			vs.visibilities++
+			for v := range vs.byRoom[c.Room] {
+				vs.drop(v)
+			}
 		}
 	}
 }
 
-// staysJoined reports whether a member event of the user changes nothing but
-// the profile. A viewer that was loaded from a database which was ahead knows
-// the event already; it goes all the same, so that who waits on it is woken.
-func (v *viewer) staysJoined(e *timeline.Event) bool {
-	i, ok := slices.BinarySearchFunc(v.rooms, e.Room, func(st *standing, room journal.RoomNID) int {
+// staysJoined reports whether a change of the user's membership in a room is one of nothing
+// but the profile. A viewer that was loaded from a database which was ahead knows it
+// already, and goes all the same, so that requests that wait on it are woken.
+func (v *viewer) staysJoined(room journal.RoomNID, at timeline.Interval) bool {
+	i, ok := slices.BinarySearchFunc(v.rooms, room, func(st *standing, room journal.RoomNID) int {
 		return cmp.Compare(st.Room, room)
 	})
-	if !ok || e.Membership() != event.Join {
+	if !ok || at.Membership() != event.Join {
 		return false
 	}
 	before := v.rooms[i].Memberships.Last()
-	return before.Value == event.Join && before.From < e.Place
+	return before.Value == event.Join && before.From < at.From
 }
 
 // reset drops everybody: the journal has moved over what is not known here.

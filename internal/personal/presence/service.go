@@ -349,25 +349,24 @@ func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, entry := range entries {
-		e := timeline.EventOf(entry)
-		if e == nil {
-			continue
+		c := timeline.ChangeOf(entry)
+		if c.Event != nil && s.users[c.Event.Sender] != nil {
+			s.active(s.users[c.Event.Sender])
 		}
-		if u := s.users[e.Sender]; u != nil {
-			s.active(u)
+		for at := range c.Line {
+			if at.Type == event.TypeMember && s.users[at.Key] != nil {
+				s.move(s.users[at.Key], c.Room, at.Membership() == event.Join)
+			}
 		}
-		if e.StateKey == nil || e.Type != event.TypeMember {
-			continue
-		}
-		u := s.users[*e.StateKey]
-		if u == nil {
-			continue
-		}
-		if u.moves(e.Room, e.Membership() == event.Join) && u.Presence != Offline {
-			s.touch(u) // those in the room are woken by the entry
-		}
-		s.weigh(u)
 	}
+}
+
+// move notes that a user is now in a room, or not. The lock is held.
+func (s *Service) move(u *user, room journal.RoomNID, in bool) {
+	if u.moves(room, in) && u.Presence != Offline {
+		s.touch(u) // those in the room are woken by the entry
+	}
+	s.weigh(u)
 }
 
 // active notes that a user has done something, which makes who was idle online.

@@ -88,19 +88,17 @@ func (s *Service) Caches() cache.Caches {
 // journal.
 func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 	for _, entry := range entries {
-		switch value := entry.Value.(type) {
-		case *Changed:
-			s.rulesets.Forget(value.UserID)
-		case *timeline.Event:
-			if value.StateKey == nil {
-				continue
-			}
-			switch value.Type {
+		if changed, ok := entry.Value.(*Changed); ok {
+			s.rulesets.Forget(changed.UserID)
+		}
+		c := timeline.ChangeOf(entry)
+		for at := range c.Line {
+			switch at.Type {
 			case event.TypeMember:
-				s.names.Forget(tallyKey{*value.StateKey, value.Room})
-				s.contexts.Forget(value.Room)
+				s.names.Forget(tallyKey{at.Key, c.Room})
+				s.contexts.Forget(c.Room)
 			case event.TypePowerLevels, event.TypeCreate:
-				s.contexts.Forget(value.Room)
+				s.contexts.Forget(c.Room)
 			}
 		}
 	}

@@ -190,9 +190,11 @@ func (s *Service) change(r *room) {
 // committed ends the typing of who leaves a room. It runs inside the journal.
 func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 	for _, entry := range entries {
-		e := timeline.EventOf(entry)
-		if e != nil && e.StateKey != nil && e.Type == event.TypeMember && e.Membership() != event.Join {
-			s.end(e.Room, *e.StateKey, nil)
+		c := timeline.ChangeOf(entry)
+		for at := range c.Line {
+			if at.Type == event.TypeMember && at.Membership() != event.Join {
+				s.end(c.Room, at.Key, nil)
+			}
 		}
 	}
 }

@@ -147,7 +147,7 @@ func foldedName(name string) string { return strings.Join(strings.Fields(text.Fo
 // update brings the directory up to a position: users who have joined a room, or got a
 // new name in one, are entered anew. It is a journal.Step.
 func (s *Service) update(ctx context.Context, tx pgx.Tx, after, upTo journal.Position) error {
-	events, err := s.rooms.EventsBetween(ctx, after, upTo, []string{event.TypeMember})
+	events, err := s.rooms.StateBetween(ctx, after, upTo, event.TypeMember)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (s *Service) update(ctx context.Context, tx pgx.Tx, after, upTo journal.Pos
 		if err != nil {
 			return err
 		}
-		if e.StateKey != nil && e.Membership() == event.Join {
+		if e.Membership() == event.Join {
 			userIDs = append(userIDs, *e.StateKey)
 		}
 	}

@@ -174,6 +174,22 @@ func (s *Store) Entry(e *Event) *journal.Entry {
 	return &journal.Entry{Table: s.table, Topics: []journal.Topic{{Room: e.Room}}, Value: e, Size: e.MemorySize() + len(e.JSON)}
 }
 
+// entryOf makes the journal entry of a change that brings an event. Mostly that is all.
+func (s *Store) entryOf(c RoomChange) *journal.Entry {
+	entry := s.Entry(c.Event)
+	if c.Intervals == nil {
+		return entry
+	}
+	const structs = 200
+	entry.Value = &c
+	for _, i := range c.Intervals {
+		if entry.Size += structs + len(i.Type) + len(i.Key); i.Event != nil && i.Event != c.Event {
+			entry.Size += i.Event.MemorySize() + len(i.Event.JSON)
+		}
+	}
+	return entry
+}
+
 // stateValue returns the value that the table of state stores of the content, for
 // searching and for lists of rooms; nil: none.
 func (e *Event) stateValue() *string {

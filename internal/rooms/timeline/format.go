@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"homeserver/internal/event"
-	"homeserver/internal/journal"
 )
 
 // Format is how events are written for one reader: client-server API, "Room
@@ -179,10 +178,4 @@ func AppendStrippedEvents(dst []byte, state []*Event) []byte {
 		dst = AppendStripped(dst, e)
 	}
 	return append(dst, ']')
-}
-
-// eventOf returns the room event of a journal entry, or nil.
-func eventOf(e *journal.Entry) *Event {
-	ev, _ := e.Value.(*Event)
-	return ev
 }

@@ -100,6 +100,7 @@ func (h *env) readers(room string) map[string]func() error {
 	}
 	reads := map[string]func() error{
 		"Standings":       func() error { _, err := store.Standings(ctx, bob); return err },
+		"StateBetween":    func() error { _, err := store.StateBetween(ctx, 500, 900, "m.room.member"); return err },
 		"Summaries":       func() error { _, err := store.Summaries(ctx, nids, bob); return err },
 		"EventsBetween":   func() error { _, err := store.EventsBetween(ctx, 500, 900, []string{"m.room.message"}); return err },
 		"RedactedBetween": func() error { _, err := store.RedactedBetween(ctx, 500, 900); return err },

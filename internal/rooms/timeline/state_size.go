@@ -37,12 +37,14 @@ func queueStateSizes(b *pgx.Batch, events []*Event) {
 		number, sign = append(number, of), append(sign, by)
 	}
 	for _, e := range events {
-		if e.StateKey == nil || IsSmallMember(e) {
-			continue
-		}
-		count(e.NID, 1)
-		if e.Replaces != nil {
-			count(e.Replaces.NID, -1)
+		for at := range ChangeBy(e).Line {
+			if IsSmallMember(at.Event) {
+				continue
+			}
+			count(at.Event.NID, 1)
+			if e.Replaces != nil {
+				count(e.Replaces.NID, -1)
+			}
 		}
 	}
 	if len(number) > 0 {

@@ -30,7 +30,7 @@ func Repeated(err error) bool {
 func queueEvents(b *pgx.Batch, entries []*journal.Entry) error {
 	events := make([]*Event, len(entries))
 	for i, entry := range entries {
-		e := eventOf(entry)
+		e := EventOf(entry)
 		e.Position, e.NID, e.Place = entry.Position, EventNID(entry.Position), PlaceOf(entry.Position)
 		if e.Replaces != nil && e.Replaces.event != nil {
 			e.Replaces.NID, e.Replaces.Place = e.Replaces.event.NID, e.Replaces.event.Place
@@ -161,20 +161,19 @@ func queueState(b *pgx.Batch, events []*Event) {
 	var endAt []Place
 	last := map[key]int{}
 	for _, e := range events {
-		if e.StateKey == nil {
-			continue
+		for at := range ChangeBy(e).Line {
+			k := key{e.Room, at.StateKey}
+			if before, ok := last[k]; ok {
+				replacedAt[before] = &e.Place
+			} else if e.Replaces != nil {
+				endRoom, endType, endKey = append(endRoom, e.Room), append(endType, at.Type), append(endKey, at.Key)
+				endAt = append(endAt, at.From)
+			}
+			last[k] = len(room)
+			room, typ, stateKey = append(room, e.Room), append(typ, at.Type), append(stateKey, at.Key)
+			number, place, replacedAt = append(number, at.Event.NID), append(place, at.From), append(replacedAt, nil)
+			value = append(value, at.Event.stateValue())
 		}
-		k := key{e.Room, event.StateKey{Type: e.Type, Key: *e.StateKey}}
-		if before, ok := last[k]; ok {
-			replacedAt[before] = &e.Place
-		} else if e.Replaces != nil {
-			endRoom, endType, endKey = append(endRoom, e.Room), append(endType, e.Type), append(endKey, *e.StateKey)
-			endAt = append(endAt, e.Place)
-		}
-		last[k] = len(room)
-		room, typ, stateKey = append(room, e.Room), append(typ, e.Type), append(stateKey, *e.StateKey)
-		number, place, replacedAt = append(number, e.NID), append(place, e.Place), append(replacedAt, nil)
-		value = append(value, e.stateValue())
 	}
 	if len(endRoom) > 0 {
 		b.Queue(`

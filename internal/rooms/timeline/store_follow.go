@@ -18,31 +18,40 @@ import (
 // EventsBetween reads the events of some types in (after, upTo], as they are to be
 // shown now, in parts. Those of each room come oldest first.
 func (s *Store) EventsBetween(ctx context.Context, after, upTo journal.Position, types []string) (*Cursor, error) {
-	if events, ok := s.inWindow(after, upTo, types); ok {
+	if events, ok := s.eventsInWindow(after, upTo, types); ok {
 		return s.Cursor(List{Events: events}), nil
 	}
 	return s.cursor(ctx, `SELECT e.event_nid FROM events e WHERE `+inJournal("e")+` AND e.type = ANY($3)`, after, upTo, types)
 }
 
-// inWindow gives the same out of memory, if everything is there.
-func (s *Store) inWindow(after, upTo journal.Position, types []string) (events []*Event, ok bool) {
-	s.journal.Read(func(v journal.View) {
-		if ok = v.Covers(after) && v.Position >= upTo; !ok {
-			return
-		}
-		for p := after + 1; p <= upTo; p++ {
-			if e := eventOf(v.At(p)); e != nil && slices.Contains(types, e.Type) {
-				events = append(events, e)
-			}
+// eventsInWindow returns the same out of memory, if everything is there.
+func (s *Store) eventsInWindow(after, upTo journal.Position, types []string) (events []*Event, ok bool) {
+	ok = s.inWindow(after, upTo, func(c RoomChange) {
+		if c.Event != nil && slices.Contains(types, c.Event.Type) {
+			events = append(events, c.Event)
 		}
 	})
 	return events, ok
 }
 
+// inWindow looks at the changes in (after, upTo] if all of them are in memory, and reports
+// whether they are.
+func (s *Store) inWindow(after, upTo journal.Position, look func(RoomChange)) (ok bool) {
+	s.journal.Read(func(v journal.View) {
+		if ok = v.Covers(after) && v.Position >= upTo; !ok {
+			return
+		}
+		for p := after + 1; p <= upTo; p++ {
+			look(ChangeOf(v.At(p)))
+		}
+	})
+	return ok
+}
+
 // RedactedBetween lists the events that were redacted by those in
 // (after, upTo].
 func (s *Store) RedactedBetween(ctx context.Context, after, upTo journal.Position) ([]EventNID, error) {
-	if redactions, ok := s.inWindow(after, upTo, []string{event.TypeRedaction}); ok && len(redactions) == 0 {
+	if redactions, ok := s.eventsInWindow(after, upTo, []string{event.TypeRedaction}); ok && len(redactions) == 0 {
 		return nil, nil
 	}
 	rows, _ := s.pool.Query(ctx, `

@@ -2,10 +2,12 @@ package timeline
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/reserve"
 )
@@ -19,8 +21,35 @@ func (s *Store) readOthers(
 	if err != nil {
 		return nil, err
 	}
-	// What they have redacted, which may be in memory here as it was before.
-	rows, _ = conn.Query(ctx, selectEvents+`
+	lines, err := readLines(ctx, conn, after, upTo, events, most)
+	if err != nil {
+		return nil, err
+	}
+	redacted, err := readRedacted(ctx, conn, after, upTo, events, most)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]*journal.Entry, len(events))
+	for i, e := range events {
+		e.Staged = &Staged{Elsewhere: true}
+		if t := redacted[e.NID]; t != nil {
+			e.Staged.Target, e.Staged.Redacted = t, t.Event
+		}
+		entries[i] = s.entryOf(ChangeBy(e).asRead(lines[RoomAt{e.Room, e.Place}]))
+		entries[i].Position = e.Position
+	}
+	return entries, nil
+}
+
+// readRedacted reads what others have redacted in (after, upTo], by the redaction: it may be
+// in memory here as it was before.
+func readRedacted(
+	ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, events []*Event, most int,
+) (map[EventNID]*Event, error) {
+	if !slices.ContainsFunc(events, func(e *Event) bool { return e.Type == event.TypeRedaction }) {
+		return nil, nil
+	}
+	rows, _ := conn.Query(ctx, selectEvents+`
 		WHERE e.event_nid = ANY(ARRAY(
 			SELECT t.event_nid FROM events b JOIN events t ON t.redacted_by = b.event_nid AND t.event_id = b.redacts
 			WHERE `+inJournal("b")+` AND b.redacts IS NOT NULL))`, after, upTo)
@@ -32,16 +61,7 @@ func (s *Store) readOthers(
 	for _, t := range targets {
 		redacted[t.redaction.Load().because.NID] = t
 	}
-	entries := make([]*journal.Entry, len(events))
-	for i, e := range events {
-		e.Staged = &Staged{Elsewhere: true}
-		if t := redacted[e.NID]; t != nil {
-			e.Staged.Target, e.Staged.Redacted = t, t.Event
-		}
-		entries[i] = s.Entry(e)
-		entries[i].Position = e.Position
-	}
-	return entries, nil
+	return redacted, nil
 }
 
 // inJournal selects what stands in the journal after position $1 and up to $2. The number

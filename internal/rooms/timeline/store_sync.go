@@ -15,9 +15,6 @@ import (
 // What stands in this file reads many rooms at once, for /sync. It asks nobody
 // whether they may know: the caller brings the ranges of places that they may.
 
-// EventOf gives the room event that a journal entry holds, or nil.
-func EventOf(e *journal.Entry) *Event { return eventOf(e) }
-
 // Window is a range of a room's places to read.
 type Window struct {
 	Room journal.RoomNID

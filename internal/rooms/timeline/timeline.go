@@ -18,9 +18,9 @@ import (
 type Options struct {
 	Pool    *pgxpool.Pool
 	Journal *journal.Journal
-	// Committed, unless it is nil, is called for each committed event, in their order,
-	// with what was staged for it.
-	Committed func(e *Event, was *Staged)
+	// Committed, unless it is nil, is called for each committed change of a room, in their
+	// order, with what was staged for its event; nil where there is none.
+	Committed func(c RoomChange, was *Staged)
 	// Known, where it is not nil, knows the numbers of some rooms without the database.
 	Known func(roomID string) (nid journal.RoomNID, ok bool)
 	// ServerName is that of this server, and Keys reads the keys that it has ever signed
@@ -65,16 +65,15 @@ func (s *Store) committed(v journal.View, entries []*journal.Entry) {
 		if erasure, ok := entry.Value.(*Erasure); ok {
 			s.erased.add(erasure.UserID, PlaceOf(entry.Position))
 		}
-		e := eventOf(entry)
-		if e == nil {
-			continue
+		c, was := ChangeOf(entry), (*Staged)(nil)
+		if c.Event != nil {
+			was = c.Event.Settle()
+			if was.Redacted != nil {
+				showRedaction(v, was, c.Event)
+			}
 		}
-		was := e.Settle()
-		if was.Redacted != nil {
-			showRedaction(v, was, e)
-		}
-		if s.o.Committed != nil {
-			s.o.Committed(e, was)
+		if s.o.Committed != nil && c.RoomID != "" {
+			s.o.Committed(c, was)
 		}
 	}
 }
@@ -83,7 +82,7 @@ func (s *Store) committed(v journal.View, entries []*journal.Entry) {
 // and in the one that has replaced it.
 func showRedaction(v journal.View, was *Staged, because *Event) {
 	if old := v.At(was.Target.Position); old != nil {
-		if e := eventOf(old); e != nil {
+		if e := EventOf(old); e != nil {
 			e.Redact(was.Redacted, because)
 		}
 	}
@@ -95,7 +94,7 @@ func showRedaction(v journal.View, was *Staged, because *Event) {
 // redactReplaced finds the event that replaced the target of a redaction.
 func redactReplaced(after []*journal.Entry, was *Staged) {
 	for _, entry := range after {
-		if e := eventOf(entry); e != nil && e.Replaces != nil && e.Replaces.EventID == was.Target.ID {
+		if e := EventOf(entry); e != nil && e.Replaces != nil && e.Replaces.EventID == was.Target.ID {
 			e.Replaces.show(was.Redacted.Content)
 			return
 		}

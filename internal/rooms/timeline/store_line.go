@@ -1,0 +1,81 @@
+package timeline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/reserve"
+)
+
+// begunInJournal selects the intervals s that begin at the places of events e in the
+// journal, after position $1 and up to $2. State events can change the line, and of others
+// those whose state is not that of the line: these have a base. OFFSET 0 has the intervals
+// of each event found by its place.
+var begunInJournal = `
+	FROM events e CROSS JOIN LATERAL (
+		SELECT type, state_key, event_nid FROM room_state WHERE room_nid = e.room_nid AND place = e.place OFFSET 0) s
+	WHERE ` + inJournal("e") + ` AND (e.state_key IS NOT NULL OR e.base IS NOT NULL)`
+
+// readLines reads how the lines of rooms changed in (after, upTo], by places. The events of
+// that range are known, and taken from there.
+func readLines(
+	ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, known []*Event, most int,
+) (map[RoomAt][]Interval, error) {
+	type begun struct {
+		RoomAt
+		event.StateKey
+		NID EventNID
+	}
+	rows, _ := conn.Query(ctx, `
+		SELECT e.room_nid, e.place, s.type, s.state_key, coalesce(s.event_nid, 0)`+begunInJournal+`
+		ORDER BY e.place, s.type, s.state_key`, after, upTo)
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[begun])
+	if err != nil {
+		return nil, fmt.Errorf("read how the state of rooms has changed: %w", err)
+	}
+	byNID := make(map[EventNID]*Event, len(known))
+	for _, e := range known {
+		byNID[e.NID] = e
+	}
+	var older []EventNID
+	for _, b := range list {
+		if b.NID != 0 && byNID[b.NID] == nil {
+			older = append(older, b.NID)
+		}
+	}
+	if len(older) > 0 {
+		rows, _ := conn.Query(ctx, selectEvents+`WHERE e.event_nid = ANY($1)`, older)
+		events, err := collectSound(rows, &reserve.Counter{}, int64(most))
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range events {
+			byNID[e.NID] = e
+		}
+	}
+	lines := map[RoomAt][]Interval{}
+	for _, b := range list {
+		lines[b.RoomAt] = append(lines[b.RoomAt], Interval{b.StateKey, b.At, byNID[b.NID]})
+	}
+	return lines, nil
+}
+
+// StateBetween reads the events that began to hold in (after, upTo] as state of a type, as
+// they are to be shown now, in parts.
+func (s *Store) StateBetween(ctx context.Context, after, upTo journal.Position, evType string) (*Cursor, error) {
+	var events []*Event
+	if s.inWindow(after, upTo, func(c RoomChange) {
+		for at := range c.Line {
+			if at.Type == evType && at.Event != nil {
+				events = append(events, at.Event)
+			}
+		}
+	}) {
+		return s.Cursor(List{Events: events}), nil
+	}
+	return s.cursor(ctx, `SELECT s.event_nid`+begunInJournal+` AND s.type = $3`, after, upTo, evType)
+}

@@ -88,11 +88,11 @@ func TestStateChangesBetweenTwoTimes(t *testing.T) {
 		}
 		got, err := h.Rooms.Timeline.StateChanges(t.Context(), []timeline.Delta{{Room: nid, Since: since, Start: start, UpTo: upTo}})
 		h.OK(err)
-		for _, e := range got.Events {
-			if !want[e.ID] {
-				t.Errorf("after %d, before %d or at %d: %s is no change", since, start, upTo, e.ID)
+		for _, at := range got[nid].Intervals {
+			if !want[at.Event.ID] || !at.IsByEvent() {
+				t.Errorf("after %d, before %d or at %d: %+v is no change", since, start, upTo, at)
 			}
-			delete(want, e.ID)
+			delete(want, at.Event.ID)
 		}
 		if len(want) > 0 {
 			t.Errorf("after %d, before %d or at %d: %d changes are missing", since, start, upTo, len(want))

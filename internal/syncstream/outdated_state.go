@@ -45,18 +45,17 @@ func (s *Service) cutOutdated(ctx context.Context, list []mayBeOutdated, limit i
 			deltas = append(deltas, timeline.Delta{Room: o.room.nid, Since: o.after, Start: o.after + 1, UpTo: o.room.stateUpTo})
 		}
 	}
-	stored := map[journal.RoomNID]timeline.List{}
+	var stored map[journal.RoomNID]timeline.LineChange
 	if len(deltas) > 0 {
-		events, err := s.Rooms.StateChanges(ctx, deltas)
-		if err != nil {
+		var err error
+		if stored, err = s.Rooms.StateChanges(ctx, deltas); err != nil {
 			return err
 		}
-		stored = events.ByRoom()
 	}
 	for _, o := range list {
 		changes := stored[o.room.nid]
 		if o.room.inWindow {
-			changes.Events = o.room.liveState(o.after)
+			changes.Intervals = o.room.liveState(o.after)
 		}
 		o.cut(changes, limit)
 	}
@@ -65,18 +64,18 @@ func (s *Service) cutOutdated(ctx context.Context, list []mayBeOutdated, limit i
 
 // cut sets the timeline, given how the state changed in it, oldest first. Where not all
 // of that could be read, all state counts as outdated.
-func (o *mayBeOutdated) cut(changes timeline.List, limit int) {
-	last := map[event.StateKey]*timeline.Event{}
-	for _, e := range changes.Events {
-		last[stateKey(e)] = e
+func (o *mayBeOutdated) cut(changes timeline.LineChange, limit int) {
+	last := map[event.StateKey]timeline.Place{}
+	for _, at := range changes.Intervals {
+		last[at.StateKey] = at.From
 	}
 	begin := o.room.since
 	for _, e := range o.newest.Events[:min(limit, len(o.newest.Events))] {
 		if e.StateKey == nil || e.Place > o.room.stateUpTo {
 			continue
 		}
-		now := last[stateKey(e)]
-		if len(changes.Left) > 0 || now != nil && now.Place > e.Place && !o.room.access.Sees(now.Place) {
+		now := last[event.StateKey{Type: e.Type, Key: *e.StateKey}]
+		if changes.Cut || now > e.Place && !o.room.access.Sees(now) {
 			begin = max(begin, e.Place)
 			break // all others are older
 		}

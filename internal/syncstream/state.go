@@ -78,25 +78,25 @@ func (s *Service) readFullState(ctx context.Context, p *plan, full []*room) erro
 func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
 	var changed, full []*room
 	var deltas []timeline.Delta
-	found := map[journal.RoomNID]timeline.List{}
+	found := map[journal.RoomNID]timeline.LineChange{}
 	for _, r := range p.which(p.hasStateChanges) {
 		changed = append(changed, r)
 		if r.inWindow {
-			found[r.nid] = timeline.List{Events: r.liveState(r.since)}
+			found[r.nid] = timeline.LineChange{Intervals: r.liveState(r.since)}
 			continue
 		}
 		deltas = append(deltas, timeline.Delta{Room: r.nid, Since: r.since, Start: p.stateAt(r) + 1, UpTo: r.stateUpTo})
 	}
 	if len(deltas) > 0 {
-		list, err := s.Rooms.StateChanges(ctx, deltas)
+		stored, err := s.Rooms.StateChanges(ctx, deltas)
 		if err != nil {
 			return err
 		}
-		maps.Copy(found, list.ByRoom())
+		maps.Copy(found, stored)
 	}
 	for _, r := range changed {
-		if len(found[r.nid].Left) == 0 {
-			p.setStateChanges(r, found[r.nid].Events)
+		if !found[r.nid].Cut {
+			p.setStateChanges(r, found[r.nid].Intervals)
 			continue
 		}
 		if r.membersChanged = true; p.showsState(r) {
@@ -116,50 +116,49 @@ func (p *plan) hasStateChanges(r *room) bool {
 	return !r.fullState && r.hasTimeline() && !r.stateHidden && !r.unchanged
 }
 
-// liveState returns the state events of the room's entries in the window.
-func (r *room) liveState(since timeline.Place) []*timeline.Event {
-	var events []*timeline.Event
+// liveState returns how the state has changed by the room's entries in the window.
+func (r *room) liveState(since timeline.Place) []timeline.Interval {
+	var changes []timeline.Interval
 	for _, entry := range r.live {
-		e := timeline.EventOf(entry)
-		if e != nil && e.StateKey != nil && e.Place > since && e.Place <= r.stateUpTo {
-			events = append(events, e)
+		for at := range timeline.ChangeOf(entry).Line {
+			if at.From > since && at.From <= r.stateUpTo {
+				changes = append(changes, at)
+			}
 		}
 	}
-	return events
+	return changes
 }
 
-// setStateChanges sets the state from the state events since the last answer, oldest
-// first. Of each entry it has the last event, unless the timeline shows that: then the
-// last before the timeline.
-func (p *plan) setStateChanges(r *room, changes []*timeline.Event) {
+// setStateChanges sets the state from its changes since the last answer, oldest first. Of
+// each entry it has the event that holds in the end, unless the timeline shows that or
+// nothing holds: then the one that holds where the timeline begins.
+func (p *plan) setStateChanges(r *room, changes []timeline.Interval) {
 	if len(changes) == 0 {
 		return
 	}
-	atStart, atEnd := map[event.StateKey]*timeline.Event{}, map[event.StateKey]*timeline.Event{}
-	for _, e := range changes {
-		atEnd[stateKey(e)] = e
-		if e.Place <= p.stateAt(r) {
-			atStart[stateKey(e)] = e
+	atStart, atEnd := map[event.StateKey]*timeline.Interval{}, map[event.StateKey]*timeline.Interval{}
+	for i := range changes {
+		at := &changes[i]
+		atEnd[at.StateKey] = at
+		if at.From <= p.stateAt(r) {
+			atStart[at.StateKey] = at
 		}
 	}
 	if !p.showsState(r) {
 		return
 	}
 	var shown []*timeline.Event
-	for _, e := range changes {
-		wanted := atEnd[stateKey(e)]
-		if !p.stateAfter && r.shows(wanted) {
-			wanted = atStart[stateKey(e)]
+	for i := range changes {
+		at := &changes[i]
+		wanted := atEnd[at.StateKey]
+		if wanted.Event == nil || !p.stateAfter && r.shows(wanted.Event) {
+			wanted = atStart[at.StateKey]
 		}
-		if e == wanted && p.filter.Room.State.Match(e) {
-			shown = append(shown, e)
+		if at == wanted && at.Event != nil && p.filter.Room.State.Match(at.Event) {
+			shown = append(shown, at.Event)
 		}
 	}
 	r.state.Events = shown
-}
-
-func stateKey(e *timeline.Event) event.StateKey {
-	return event.StateKey{Type: e.Type, Key: *e.StateKey}
 }
 
 // shows reports whether the timeline has an event, be it another copy.

@@ -9,27 +9,27 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// membershipChange is the first and the last of the member events of a user that are
-// known since the last answer.
-type membershipChange struct{ first, last *timeline.Event }
+// membershipChange is the first and the last of the changes of a user's membership that
+// are known since the last answer.
+type membershipChange struct{ first, last timeline.Interval }
 
-// membershipChanges collects the member events, oldest first, by user.
-func membershipChanges(events []*timeline.Event) map[string]membershipChange {
-	var changes map[string]membershipChange
-	for _, e := range events {
-		if e.Type != event.TypeMember {
+// membershipChanges picks those of memberships out of changes, oldest first, by user.
+func membershipChanges(changes []timeline.Interval) map[string]membershipChange {
+	var byUser map[string]membershipChange
+	for _, at := range changes {
+		if at.Type != event.TypeMember {
 			continue
 		}
-		if changes == nil {
-			changes = map[string]membershipChange{}
+		if byUser == nil {
+			byUser = map[string]membershipChange{}
 		}
-		c := changes[*e.StateKey]
-		if c.last = e; c.first == nil {
-			c.first = e
+		c, known := byUser[at.Key]
+		if c.last = at; !known {
+			c.first = at
 		}
-		changes[*e.StateKey] = c
+		byUser[at.Key] = c
 	}
-	return changes
+	return byUser
 }
 
 // member is a user in a room.
@@ -41,18 +41,18 @@ type member struct {
 // fillMembersChanged notes the rooms whose members have changed since the last answer.
 // A change of a profile alone does not change the summary: it ends no wait if the
 // filter excludes the event, and costs no query for each member who waits.
-func (s *Service) fillMembersChanged(ctx context.Context, changed []*room, events map[journal.RoomNID]timeline.List) error {
+func (s *Service) fillMembersChanged(ctx context.Context, changed []*room, lines map[journal.RoomNID]timeline.LineChange) error {
 	before, after := map[member]string{}, map[member]string{}
 	var missing []timeline.MemberAt
 	for _, r := range changed {
 		if r.membersChanged || r.section != joined {
 			continue
 		}
-		for user, c := range membershipChanges(events[r.nid].Events) {
+		for user, c := range membershipChanges(lines[r.nid].Intervals) {
 			m := member{r.nid, user}
 			after[m] = c.last.Membership()
-			if c.first.Replaces == nil || c.first.Replaces.Place <= r.since {
-				before[m] = c.first.MembershipBefore()
+			if e := c.first.Event; c.first.IsByEvent() && (e.Replaces == nil || e.Replaces.Place <= r.since) {
+				before[m] = e.MembershipBefore()
 			} else { // the tables have the end alone
 				missing = append(missing, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: r.nid, At: r.since}, User: user})
 			}

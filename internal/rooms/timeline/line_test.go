@@ -170,6 +170,17 @@ func TestLineOfSeveralEntriesIsReadBack(t *testing.T) {
 		t.Errorf("another process reads\n%s instead of\n%s", got, want)
 	}
 
+	changes, err := writer.Rooms.Timeline.StateChanges(t.Context(), []timeline.Delta{{
+		Room: first.Room, Since: timeline.PlaceOf(created), Start: timeline.PlaceOf(at), UpTo: timeline.PlaceOf(at),
+	}})
+	writer.OK(err)
+	var got []string
+	for _, i := range changes[first.Room].Intervals {
+		got = append(got, fmt.Sprintf("%s from %d", i.Event.Content(), i.From))
+	}
+	matrixtest.Equal(t, "changes of the state", got, []string{
+		fmt.Sprintf(`{"topic":"second"} from %d`, timeline.PlaceOf(created+1)), fmt.Sprintf(`{"topic":"first"} from %d`, timeline.PlaceOf(at)),
+	})
 	for name, h := range map[string]*lineEnv{"window": reader, "SQL": newLineEnv(t, pool)} {
 		c, err := h.Rooms.Timeline.StateBetween(t.Context(), created, at, "m.room.topic")
 		h.OK(err)

@@ -53,32 +53,52 @@ func (l List) ByRoom() map[journal.RoomNID]List {
 
 // order is the order in which events take up the bytes of a read, and in which they are
 // given.
-type order struct{ cut, given string }
+type order struct {
+	cut, given string
+	// Where intervals are read, with is what stands before the query, and from is a column
+	// more of it: the place at which the interval begins.
+	with, from string
+}
 
 var (
-	byRoom      = order{`room_nid, place`, `c.room_nid, c.place`}
-	oldestFirst = order{`place`, `c.place`}
-	newestFirst = order{`place DESC`, `c.place`}
+	byRoom      = order{cut: `room_nid, place`, given: `c.room_nid, c.place`}
+	oldestFirst = order{cut: `place`, given: `c.place`}
+	newestFirst = order{cut: `place DESC`, given: `c.place`}
 	// evenly lets each room have its newest event, then each its second newest, and so on.
-	evenly = order{`nth, room_nid`, `c.place`}
+	evenly = order{cut: `nth, room_nid`, given: `c.place`}
 )
+
+// byBeginning is the order of the intervals whose numbers and places a query returns. Their
+// events are read on the condition whereHeld.
+func byBeginning(intervals string) order {
+	return order{
+		cut: `room_nid, held_from`, given: `c.room_nid, held_from`,
+		with: `WITH held AS MATERIALIZED (` + intervals + `) `, from: `, held.place AS held_from`,
+	}
+}
+
+// whereHeld finds the events by their numbers first, as byNumbers does.
+const whereHeld = `JOIN held ON held.event_nid = e.event_nid WHERE e.event_nid = ANY(ARRAY(SELECT event_nid FROM held))`
 
 // selectCut reads events as selectEvents does, as many as have room in the bytes that
 // an argument holds: rows after that have no JSON. The first has it in any case.
 func selectCut(conditions string, o order, bytes string) string {
 	fits := func(column string) string { return `CASE WHEN c.before < ` + bytes + ` THEN c.` + column + ` END` }
-	nth := ``
-	if o == evenly {
-		nth = `, row_number() OVER (PARTITION BY e.room_nid ORDER BY e.place DESC) AS nth`
+	column, from := o.from, ``
+	switch {
+	case o == evenly:
+		column = `, row_number() OVER (PARTITION BY e.room_nid ORDER BY e.place DESC) AS nth`
+	case o.from != ``:
+		from = `, c.held_from`
 	}
-	return `
+	return o.with + `
 	SELECT c.event_nid, c.position, c.place, c.room_nid, c.version, c.event_id, c.type, c.state_key, c.sender, ` + fits("json") + `,
 		c.device_id, c.txn_id, c.prev_nid, c.prev_place, c.prev_id, c.prev_sender, ` + fits("prev_json") + `,
-		c.redaction_nid, c.redaction_place, c.redaction_id, ` + fits("redaction_json") + `
+		c.redaction_nid, c.redaction_place, c.redaction_id, ` + fits("redaction_json") + from + `
 	FROM (
 		SELECT *, sum(weight) OVER (ORDER BY ` + o.cut + ` ROWS UNBOUNDED PRECEDING) - weight AS before
 		FROM (SELECT ` + eventColumns + `,
-			octet_length(e.json) + coalesce(octet_length(p.json), 0) + coalesce(octet_length(d.json), 0) + ` + strconv.Itoa(weightBesideJSON) + ` AS weight` + nth +
+			octet_length(e.json) + coalesce(octet_length(p.json), 0) + coalesce(octet_length(d.json), 0) + ` + strconv.Itoa(weightBesideJSON) + ` AS weight` + column +
 		fromEvents + conditions + `) w) c
 	ORDER BY ` + o.given
 }
@@ -88,7 +108,7 @@ func selectCut(conditions string, o order, bytes string) string {
 // tried first to read all, which is cheaper than to add up lengths and sort by them.
 func (s *Store) cut(ctx context.Context, o order, bytes int64, conditions string, args ...any) (found, error) {
 	given := strings.ReplaceAll(o.given, "c.", "e.")
-	whole, err := s.readEvents(ctx, bytes, selectEvents+conditions+` ORDER BY `+given, args...)
+	whole, err := s.readEvents(ctx, bytes, o.with+`SELECT `+eventColumns+o.from+fromEvents+conditions+` ORDER BY `+given, args...)
 	if !errors.Is(err, journal.ErrTooMuch) {
 		return whole, err
 	}

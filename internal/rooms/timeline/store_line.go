@@ -79,3 +79,50 @@ func (s *Store) StateBetween(ctx context.Context, after, upTo journal.Position, 
 	}
 	return s.cursor(ctx, `SELECT s.event_nid`+begunInJournal+` AND s.type = $3`, after, upTo, evType)
 }
+
+// Delta asks how the state of a room changed after Since: to what it was just
+// before Start, and to what it is at UpTo.
+type Delta struct {
+	Room               journal.RoomNID
+	Since, Start, UpTo Place
+}
+
+// LineChange is how the state of a room has changed: the intervals that were asked for and
+// name an event, in the order of their places.
+type LineChange struct {
+	Intervals []Interval
+	// Cut: there are more, which one read could not bring.
+	Cut bool
+}
+
+// StateChanges reads the intervals that begin after Since, and held just before Start or
+// hold at UpTo.
+func (s *Store) StateChanges(ctx context.Context, deltas []Delta) (map[journal.RoomNID]LineChange, error) {
+	n := len(deltas)
+	room, since := make([]int64, n), make([]int64, n)
+	start, upTo := make([]int64, n), make([]int64, n)
+	for i, d := range deltas {
+		room[i], since[i], start[i], upTo[i] = int64(d.Room), int64(d.Since), int64(d.Start), int64(d.UpTo)
+	}
+	read, err := s.cut(ctx, byBeginning(`
+		SELECT s.event_nid, s.place FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)
+		CROSS JOIN LATERAL (
+			SELECT event_nid, place FROM room_state
+			WHERE room_nid = w.room_nid AND place > w.since AND place <= w.up_to
+				AND (place < w.start AND (replaced_at IS NULL OR replaced_at >= w.start)
+					OR replaced_at IS NULL OR replaced_at > w.up_to)) s`),
+		reserve.Bytes(ctx), whereHeld, room, since, start, upTo)
+	if err == nil && len(read.Left) > 0 {
+		err = reserve.Ahead(ctx, partCost)
+	}
+	changes := map[journal.RoomNID]LineChange{}
+	for i, e := range read.Events {
+		c := changes[e.Room]
+		c.Intervals = append(c.Intervals, Interval{event.StateKey{Type: e.Type, Key: *e.StateKey}, read.from[i], e})
+		changes[e.Room] = c
+	}
+	for _, left := range read.Left {
+		changes[left.Room] = LineChange{changes[left.Room].Intervals, true}
+	}
+	return changes, err
+}

@@ -51,6 +51,7 @@ type eventRow struct {
 	redactionPlace        int64
 	redactionID           borrowed
 	redactionJSON         []byte
+	from                  int64 // where an interval is read: its beginning
 }
 
 // borrowed is a column that is not kept: it is good until the next row is read, and
@@ -63,13 +64,15 @@ func (b *borrowed) ScanBytes(v []byte) error {
 	return nil
 }
 
-// columns is where the columns of selectEvents go.
-func (row *eventRow) columns() []any {
-	return []any{
+// columns is where the columns of selectEvents go, which are one more where intervals are
+// read.
+func (row *eventRow) columns(rows pgx.Rows) []any {
+	all := []any{
 		&row.nid, &row.position, &row.place, &row.room, &row.version, &row.eventID, &row.typ, &row.stateKey, &row.sender, &row.json,
 		&row.deviceID, &row.txnID, &row.prevNID, &row.prevPlace, &row.prevID, &row.prevSender, &row.prevJSON,
-		&row.redactionNID, &row.redactionPlace, &row.redactionID, &row.redactionJSON,
+		&row.redactionNID, &row.redactionPlace, &row.redactionID, &row.redactionJSON, &row.from,
 	}
+	return all[:len(rows.FieldDescriptions())]
 }
 
 // cost is about how much memory the event of a row takes, once as it is and once as it
@@ -156,7 +159,8 @@ const weightBesideJSON = 512
 // found is what a query gave.
 type found struct {
 	List
-	bad []damaged
+	from []Place // of each of the events, where intervals are read
+	bad  []damaged
 }
 
 // sortEvents collects rows of selectEvents, counting what they weigh: journal.ErrTooMuch where
@@ -164,7 +168,7 @@ type found struct {
 func sortEvents(rows pgx.Rows, c *reserve.Counter, most int64) (found, error) {
 	var row eventRow
 	f := found{List: List{Events: []*Event{}}}
-	_, err := pgx.ForEachRow(rows, row.columns(), func() error {
+	_, err := pgx.ForEachRow(rows, row.columns(rows), func() error {
 		if most <= 0 {
 			return journal.ErrTooMuch
 		}
@@ -178,6 +182,9 @@ func sortEvents(rows pgx.Rows, c *reserve.Counter, most int64) (found, error) {
 		}
 		if e, err := row.event(); err == nil {
 			f.Events = append(f.Events, e)
+			if row.from != 0 {
+				f.from = append(f.from, Place(row.from))
+			}
 		} else {
 			f.bad = append(f.bad, damaged{row.eventID, EventNID(row.nid), err})
 		}

@@ -247,31 +247,6 @@ func (s *Store) Stripped(ctx context.Context, rooms []RoomAt, userID string) (Li
 		"", room, at, strippedTypes, userID)
 }
 
-// Delta asks how the state of a room changed after Since: to what it was just
-// before Start, and to what it is at UpTo.
-type Delta struct {
-	Room               journal.RoomNID
-	Since, Start, UpTo Place
-}
-
-// StateChanges reads the state events after Since that held just before Start,
-// or hold at UpTo. What one read cannot bring is left.
-func (s *Store) StateChanges(ctx context.Context, deltas []Delta) (List, error) {
-	n := len(deltas)
-	room, since := make([]int64, n), make([]int64, n)
-	start, upTo := make([]int64, n), make([]int64, n)
-	for i, d := range deltas {
-		room[i], since[i], start[i], upTo[i] = int64(d.Room), int64(d.Since), int64(d.Start), int64(d.UpTo)
-	}
-	return s.list(ctx, `
-		SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)
-		CROSS JOIN LATERAL (
-			SELECT event_nid FROM room_state
-			WHERE room_nid = w.room_nid AND place > w.since AND place <= w.up_to
-				AND (place < w.start AND (replaced_at IS NULL OR replaced_at >= w.start)
-					OR replaced_at IS NULL OR replaced_at > w.up_to)) s`, "", room, since, start, upTo)
-}
-
 // Summary is what a client needs to name a room: client-server API, GET /sync,
 // RoomSummary.
 type Summary struct {

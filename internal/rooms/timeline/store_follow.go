@@ -96,7 +96,7 @@ func (s *Store) Neighbours(ctx context.Context, windows []Window, forward bool, 
 func (s *Store) Encrypted(ctx context.Context, rooms []journal.RoomNID) (map[journal.RoomNID]bool, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT room_nid FROM room_state
-		WHERE room_nid = ANY($1) AND type = 'm.room.encryption' AND state_key = '' AND replaced_at IS NULL`, rooms)
+		WHERE room_nid = ANY($1) AND type = 'm.room.encryption' AND state_key = '' AND replaced_at IS NULL AND event_nid IS NOT NULL`, rooms)
 	list, err := pgx.CollectRows(rows, pgx.RowTo[journal.RoomNID])
 	if err != nil {
 		return nil, fmt.Errorf("look for encrypted rooms: %w", err)

@@ -28,7 +28,7 @@ func (s *Store) Memberships(ctx context.Context, userID string) ([]Membership, e
 		rows, _ := s.pool.Query(ctx, `
 			SELECT s.room_nid, r.room_id, s.value, s.place
 			FROM room_state s JOIN rooms r USING (room_nid)
-			WHERE s.type = 'm.room.member' AND s.state_key = $1 AND s.replaced_at IS NULL
+			WHERE s.type = 'm.room.member' AND s.state_key = $1 AND s.replaced_at IS NULL AND s.event_nid IS NOT NULL
 				AND NOT EXISTS (SELECT FROM forgotten_rooms f
 					WHERE f.user_id = $1 AND f.room_nid = s.room_nid AND NOT EXISTS (
 						SELECT FROM room_state back

@@ -337,7 +337,7 @@ func (s *Store) forgotten(ctx context.Context, userID string, but []journal.Room
 		FROM forgotten_rooms f
 		CROSS JOIN LATERAL (
 			SELECT room_nid, value, place FROM room_state
-			WHERE room_nid = f.room_nid AND type = 'm.room.member' AND state_key = f.user_id AND replaced_at IS NULL LIMIT 1) s
+			WHERE room_nid = f.room_nid AND type = 'm.room.member' AND state_key = f.user_id AND replaced_at IS NULL AND event_nid IS NOT NULL LIMIT 1) s
 		JOIN rooms r ON r.room_nid = f.room_nid
 		WHERE f.user_id = $1 AND f.room_nid <> ALL($2) AND s.place <= f.position * `+placesEachSQL, userID, but)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Membership])

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// peerAddress is the address of whoever holds the other end of the connection.
+// peerAddress returns the address of the other end of the connection.
 func peerAddress(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -21,9 +21,9 @@ func (e *Engine) trusted(addr netip.Addr) bool {
 	return slices.ContainsFunc(e.trustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// forwardedFor is the client's address by X-Forwarded-For, which each proxy
-// appends to: the last one that isn't a proxy of ours. What stands further left
-// was sent by the client and proves nothing.
+// forwardedFor is the client's address by X-Forwarded-For, which each proxy appends to:
+// the last one that isn't a proxy of ours. Addresses further left were sent by the
+// client and prove nothing.
 func (e *Engine) forwardedFor(r *http.Request, peer netip.Addr) netip.Addr {
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	client := peer

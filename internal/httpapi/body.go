@@ -11,9 +11,9 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// readBody reads the whole body before the handler runs, so that a long poll
-// afterwards notices when its client goes away, and so that a sender that
-// dawdles is given up in one place. 413 M_TOO_LARGE beyond the limit.
+// readBody reads the whole body before the handler runs, so that a long poll afterwards
+// notices when its client goes away, and so that slow senders are cut off in one place.
+// 413 M_TOO_LARGE beyond the limit.
 func (e *Engine) readBody(x *exchange, r *http.Request) error {
 	if r.ContentLength == 0 {
 		return nil
@@ -40,7 +40,7 @@ func (e *Engine) readBody(x *exchange, r *http.Request) error {
 	return nil
 }
 
-// firstBodyBytes is what a body gets in memory before any of it has come.
+// firstBodyBytes is the memory for a body before any of it has come.
 const firstBodyBytes = 16 << 10
 
 // readAll reads to the end, or as much as was announced; a negative length means that
@@ -75,8 +75,8 @@ func (e *Engine) readAll(x *exchange, body io.Reader, length int64) ([]byte, err
 	}
 }
 
-// bodyError tells a body that is too large from one that didn't arrive: because
-// the connection broke, or because it took too long.
+// bodyError returns the error for a body that is too large, or for one that didn't
+// arrive: because the connection broke, or because it took too long.
 func bodyError(err error) error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return errBodyTooLarge
@@ -105,8 +105,8 @@ type bodyStream struct {
 	deadline time.Time
 }
 
-// Read implements io.Reader. At the end of the body it takes the deadline off, so
-// that the connection is watched again for a client that goes away.
+// Read implements io.Reader. At the end of the body it removes the deadline, so that
+// the connection is watched again for a client that goes away.
 func (s *bodyStream) Read(p []byte) (int, error) {
 	if err := setDeadline(s.control.SetReadDeadline, s.deadline); err != nil {
 		return 0, errBodyIncomplete

@@ -11,9 +11,9 @@ import (
 // minCompressed is the length from which answers are compressed.
 const minCompressed = 1 << 10
 
-// newCompress makes what compresses answers, at the fastest level: an answer is
-// compressed once and read once, and the machine has better things to do. No zstd: its
-// encoders hold megabytes.
+// newCompress makes the middleware that compresses answers, at the fastest level: an
+// answer is compressed once and read once, so that a better level does not pay off. No
+// zstd: its encoders hold megabytes.
 func newCompress() (func(http.Handler) http.HandlerFunc, error) {
 	compress, err := gzhttp.NewWrapper(
 		gzhttp.MinSize(minCompressed),
@@ -26,8 +26,9 @@ func newCompress() (func(http.Handler) http.HandlerFunc, error) {
 	return compress, nil
 }
 
-// compressed has an answer sent by a writer that compresses it, if it turns out long
-// enough and the client accepts that. What is known to be short goes without.
+// compressed sends an answer by a writer that compresses it, if it turns out long
+// enough and the client accepts that. Answers that are known to be short are not
+// compressed.
 func (e *Engine) compressed(w http.ResponseWriter, r *http.Request, send func(http.ResponseWriter)) {
 	x := exchangeOf(r)
 	if x.compressed {

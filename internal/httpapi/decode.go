@@ -64,9 +64,9 @@ func unmarshal(body []byte, into any) error {
 	return json.Unmarshal(body, into)
 }
 
-// RawObject returns the request's JSON object as a whole, for what is kept as it
-// is, in canonical form but for its numbers: their range depends on where it goes.
-// M_NOT_JSON if there is no body; M_BAD_JSON if it is JSON, but no object; else
+// RawObject returns the request's JSON object as a whole, for objects that are stored
+// as they are, in canonical form except for its numbers, whose range depends on the
+// use. M_NOT_JSON if there is no body; M_BAD_JSON if it is JSON, but no object; else
 // the errors of [event.Canonical], M_TOO_LARGE among them.
 func (r *Request) RawObject() (stdjson.RawMessage, error) {
 	body := r.RawJSON()
@@ -80,7 +80,7 @@ func (r *Request) RawObject() (stdjson.RawMessage, error) {
 }
 
 // checkValues refuses a body with so many values that it would take up far more memory
-// than its bytes: M_TOO_LARGE, or M_NOT_JSON for what only looks like that.
+// than its bytes: M_TOO_LARGE, or M_NOT_JSON if it only looks like that.
 func (r *Request) checkValues(body []byte) error {
 	most := event.MaxValues
 	if r.x.large() {
@@ -96,8 +96,8 @@ func (r *Request) checkValues(body []byte) error {
 	}
 }
 
-// reserveDecoded counts what becomes of a large body as what its sender reads: it is as large once
-// more. Errors of [reserve.Read].
+// reserveDecoded counts the decoded values of a large body as read by its sender: they
+// are as large once more. Errors of [reserve.Read].
 func (r *Request) reserveDecoded(body []byte) error {
 	if !r.x.large() || int64(len(body)) <= r.x.engine.maxBodyBytes {
 		return nil
@@ -139,7 +139,7 @@ var noNULs = json.WithUnmarshalers(json.UnmarshalFromFunc(func(dec *jsontext.Dec
 	return nil
 }))
 
-// decodeError says what is wrong with a body in the client's terms.
+// decodeError returns the error for an invalid body in the client's terms.
 func decodeError(body []byte, err error) error {
 	if wrongName, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		if errors.Is(err, jsontext.ErrDuplicateName) {
@@ -176,7 +176,7 @@ func field(at jsontext.Pointer) string {
 
 const wholeNumber = "a whole number"
 
-// jsonName is what JSON calls the type that a field should have had.
+// jsonName returns JSON's name of the type that a field should have had.
 func jsonName(t reflect.Type) string {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()

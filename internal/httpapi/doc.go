@@ -1,6 +1,6 @@
-// Package httpapi is the HTTP engine: what all endpoints have in common. It knows
-// requests, callers, limits, bodies and errors, and no endpoint; those are in
-// internal/api, and reach it by a table of [Route].
+// Package httpapi is the HTTP engine, which all endpoints share. It handles requests,
+// callers, limits, bodies and errors, and knows no endpoint; those are in internal/api,
+// and reach it by a table of [Route].
 //
 // # The way of a request
 //
@@ -11,7 +11,7 @@
 //	handler    decode, call one service method, return
 //	respond    the answer or the error becomes JSON (respond.go), with gzip from 1 KiB on
 //
-// Files take two ways round: a handler that is marked as [Streaming] reads its body
+// Files are exceptions: a handler that is marked as [Streaming] reads its body
 // itself, by [Request.Stream], and an answer that is a http.Handler writes itself.
 //
 // # Promises
@@ -20,12 +20,13 @@
 //     is answered for any path without running anything.
 //   - A body is JSON whatever its Content-Type, at most [Options.MaxBodyBytes] long.
 //   - No text that a client sent and a handler sees as a string holds a NUL or
-//     invalid UTF-8; PostgreSQL takes neither.
+//     invalid UTF-8; PostgreSQL accepts neither.
 //   - A *matrix.Error reaches the client; any other error is logged with the
-//     request ID, and its text stays here.
+//     request ID, and the client gets none of its text.
 //   - A client that reads or writes too slowly loses its connection; one that goes
 //     away cancels the context of its request.
-//   - What is too much is refused at once, and takes no memory: of one caller with
-//     M_LIMIT_EXCEEDED, of all together with 503; either says when to come again.
+//   - Requests over a limit are refused at once, and use no memory: over that of one
+//     caller with M_LIMIT_EXCEEDED, over that of all with 503; both with the time to try
+//     again.
 //   - No access token is ever logged.
 package httpapi

@@ -30,7 +30,7 @@ type Sessions interface {
 	WhileGood(ctx context.Context, token string, do func(context.Context) error) error
 }
 
-// Options is what an Engine is made of.
+// Options has all that an Engine needs.
 type Options struct {
 	Sessions       Sessions       // nil: there are only endpoints that look at no access token
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed

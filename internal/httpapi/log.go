@@ -5,9 +5,9 @@ import (
 	"log/slog"
 )
 
-// LogRequestIDs makes a handler of log records that adds request_id to each that
-// is logged with the context of a request, in whatever service: by slog's methods
-// that take a context.
+// LogRequestIDs makes a handler of log records that adds request_id to each that is
+// logged with the context of a request, in any service: by slog's methods with a
+// context.
 func LogRequestIDs(next slog.Handler) slog.Handler { return &requestLog{next} }
 
 type requestLog struct{ slog.Handler }

@@ -50,8 +50,8 @@ func newMetrics(registry *prometheus.Registry) (*metrics, error) {
 	return m, nil
 }
 
-// outcome is a way in which requests end: an endpoint, a method and a status. What all
-// that end so have in common is found and put into words once.
+// outcome is a way in which requests end: an endpoint, a method and a status. The
+// labels and texts of each are made once.
 type outcome struct {
 	status          int
 	requests, bytes prometheus.Counter

@@ -17,12 +17,13 @@ type Route struct {
 	Prefixes Prefixes
 	Method   string
 	Path     string // as the specification writes it, below the prefix
-	Work     Work   // what calling it means to the server
+	Work     Work   // its cost to the server
 	Handler  Handler
 }
 
-// Handler is what answers a request, and who may call it. It returns what becomes the
-// JSON of the answer, or a http.Handler that writes the answer itself.
+// Handler is the function that answers a request, with the callers that it is for. It
+// returns the value that is encoded as the JSON of the answer, or a http.Handler that
+// writes the answer itself.
 type Handler struct {
 	Access Access
 	answer func(*Request, matrix.Session) (any, error)
@@ -32,10 +33,10 @@ type Handler struct {
 	Large bool
 }
 
-// Access is what an endpoint asks of its callers.
+// Access is the kind of callers that an endpoint is for.
 type Access int
 
-// What endpoints ask for.
+// The kinds of callers.
 const (
 	AccessPublic   Access = iota // tokens are not looked at
 	AccessOptional               // a token need not be there, but must be valid
@@ -95,8 +96,7 @@ type resource struct {
 	allow      string
 }
 
-// mount builds the router of the table. The error names a row that stands there
-// twice.
+// mount builds the router of the table. The error names a row that is there twice.
 func (e *Engine) mount(table []Route) (http.Handler, error) {
 	resources := map[string]*resource{}
 	for i := range table {
@@ -124,12 +124,11 @@ func (e *Engine) mount(table []Route) (http.Handler, error) {
 	return mux, nil
 }
 
-// routeAsSent makes chi look at the path with its escapes still in place, so
-// that an encoded slash inside an identifier doesn't part it, and so that each
-// parameter can be decoded exactly once. It forgives doubled slashes in front
-// and one slash at the end: no endpoint is told from another by that, and the
-// empty state key may be written either way. The method is the resource's
-// business, not the router's.
+// routeAsSent makes chi route the path with its escapes still in place, so that an
+// encoded slash inside an identifier doesn't split it, and so that each parameter can
+// be decoded exactly once. It accepts doubled slashes in front and one slash at the
+// end: no two endpoints differ by that, and the empty state key may be written either
+// way. The method is the resource's business, not the router's.
 func routeAsSent(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()

@@ -20,13 +20,13 @@ import (
 	"homeserver/internal/reserve"
 )
 
-// statusClientGone stands in the access log and in the metrics for a request
+// statusClientGone is the status in the access log and in the metrics for a request
 // whose client went away before it was answered.
 const statusClientGone = 499
 
-// exchange is one request and its answer: what the stages of the way learn of
-// it and what the access log tells. It is the ResponseWriter that the stages
-// below it write to.
+// exchange is one request and its answer: all that the stages of the way learn of it
+// and that the access log needs. It is the ResponseWriter that the stages below it
+// write to.
 type exchange struct {
 	http.ResponseWriter
 	engine  *Engine
@@ -57,15 +57,15 @@ type exchange struct {
 	gone   bool // the client went away while it was being served
 }
 
-// requestContext is the context of a request. It is made once for each, and finds for
-// whoever asks what has become known meanwhile: a layer for each would copy the request
-// every time.
+// requestContext is the context of a request. It is made once for each, and has the
+// values that have become known meanwhile: a layer for each value would copy the
+// request every time.
 type requestContext struct {
 	context.Context
 	x *exchange
 }
 
-// Value returns what the exchange knows, or else what the context beneath does.
+// Value returns a value of the exchange, or else of the context beneath.
 func (c *requestContext) Value(key any) any {
 	switch key {
 	case exchangeKey{}:
@@ -110,11 +110,11 @@ func (x *exchange) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap lets http.ResponseController find the connection.
+// Unwrap is how http.ResponseController finds the connection.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
-// observe is the outermost stage: whatever happens inside, the answer has its
-// headers, and the log and the metrics hear of it.
+// observe is the outermost stage: whatever happens inside, the answer has its headers,
+// a line in the log and its place in the metrics.
 func (e *Engine) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer := peerAddress(r)
@@ -156,8 +156,8 @@ var (
 // has asked for permission, by OPTIONS, need not ask again.
 const PreflightMaxAge = "86400"
 
-// SetCORSHeaders sets the headers of section "Web Browser Clients", and lets scripts
-// read those headers of answers that say something which the body does not.
+// SetCORSHeaders sets the headers of section "Web Browser Clients", and allows scripts
+// to read those headers of answers whose information the body does not have.
 func SetCORSHeaders(h http.Header) {
 	h["Access-Control-Allow-Origin"] = corsOrigin
 	h["Access-Control-Allow-Methods"] = corsMethods
@@ -165,11 +165,11 @@ func SetCORSHeaders(h http.Header) {
 	h["Access-Control-Expose-Headers"] = corsExposed
 }
 
-// setCommonHeaders sets what every answer carries: the headers for browsers, and
-// what keeps an answer with somebody's messages or tokens out of caches and from
-// being taken for a page. With the Content-Type they are eight, which is what a map
-// holds before it grows; a ninth would cost a tenth of the whole request, since net/http
-// copies the map (BenchmarkVersions).
+// setCommonHeaders sets the headers of every answer: those for browsers, and those that
+// keep an answer with a user's messages or tokens out of caches and from being rendered
+// as a page. With the Content-Type they are eight, which a map has room for before it
+// grows; a ninth would cost a tenth of the whole request, since net/http copies the map
+// (BenchmarkVersions).
 func setCommonHeaders(h http.Header, requestID []string) {
 	SetCORSHeaders(h)
 	h["Cache-Control"] = noStore
@@ -177,9 +177,9 @@ func setCommonHeaders(h http.Header, requestID []string) {
 	h["X-Request-Id"] = requestID
 }
 
-// finish is deferred: it turns a panic into a 500, and writes the line in the
-// access log. A panic after the answer has begun ends the connection, so that
-// nobody takes half an answer for a whole one.
+// finish is deferred: it turns a panic into a 500, and writes the line in the access
+// log. A panic after the answer has begun ends the connection, so that no client
+// believes half an answer to be a whole one.
 func (e *Engine) finish(x *exchange, r *http.Request) {
 	abort := false
 	if cause := recover(); cause != nil {
@@ -238,7 +238,7 @@ func (e *Engine) logAccess(x *exchange, r *http.Request, as *outcome, duration t
 	if x.user != "" {
 		line.AddAttrs(slog.String("user", x.user))
 	}
-	_ = as.log.Handle(r.Context(), line) // what cannot be logged cannot be told either
+	_ = as.log.Handle(r.Context(), line) // an error of logging cannot be logged either
 }
 
 // newRequestID returns an ID that is unique for this server's run and, by its random
@@ -249,7 +249,7 @@ func (e *Engine) newRequestID() string {
 	return string(strconv.AppendUint(id, e.requests.Add(1), 36))
 }
 
-// isRequestID reports whether an ID that a proxy handed on may stand in our log.
+// isRequestID reports whether an ID of a proxy may be written to our log.
 func isRequestID(id string) bool {
 	if id == "" || len(id) > 128 {
 		return false
@@ -263,7 +263,7 @@ func isRequestID(id string) bool {
 	return true
 }
 
-// Clip cuts a text off, which keeps what a stranger sent from filling the log.
+// Clip shortens a text, so that no stranger can fill the log.
 func Clip(s string, most int) string {
 	if len(s) > most {
 		return s[:most] + "…"

@@ -9,7 +9,8 @@ import (
 // Generation is a generation of the client-server API. Later ones are greater.
 type Generation int
 
-// The generations. What is younger than v3, or a proposal still, belongs to V3.
+// The generations. Endpoints that are younger than v3, or proposals still, belong to
+// V3.
 const (
 	NoGeneration Generation = iota // of what is not the client-server API
 	APIV1
@@ -33,8 +34,8 @@ var (
 	Root   = Prefixes{{"", NoGeneration}}
 	Client = Prefixes{{"/_matrix/client/r0", R0}, {"/_matrix/client/v3", V3}}
 
-	// The generations before those. The second was written in two ways. What they
-	// had has mostly the same shape today; the younger one had only what was new in
+	// The generations before those. The second was written in two ways. Their endpoints
+	// have mostly the same shape today; the younger one had only those that were new in
 	// it.
 	OnlyV1       = Prefixes{{"/_matrix/client/api/v1", APIV1}}
 	OnlyV2Alpha  = Prefixes{{"/_matrix/client/v2_alpha", V2Alpha}, {"/_matrix/client/api/v2_alpha", V2Alpha}}
@@ -46,15 +47,16 @@ var (
 	// MisprintedR0 is how one version of the specification wrote r0 here and there.
 	MisprintedR0 = Prefixes{{"/_matrix/client/api/r0", R0}}
 
-	// SinceV3 is for what r0 never had, and ClientV1 for endpoints that are younger than v3.
+	// SinceV3 is for endpoints that r0 never had, and ClientV1 for endpoints that are
+	// younger than v3.
 	SinceV3  = Client[1:]
 	ClientV1 = Prefixes{{"/_matrix/client/v1", V3}}
 
 	// Federation is the server-server API, of which services that users have chosen need two endpoints.
 	Federation = Prefixes{{"/_matrix/federation/v1", NoGeneration}}
 
-	// Files, to everybody who knows where they are, and to those only who are
-	// logged in.
+	// Files, for everybody who knows their address, and only for users who are logged
+	// in.
 	OpenMedia   = Prefixes{{"/_matrix/media/v1", V3}, {"/_matrix/media/r0", R0}, {"/_matrix/media/v3", V3}}
 	AuthedMedia = Prefixes{{"/_matrix/client/v1/media", V3}, {"/_matrix/client/unstable/org.matrix.msc3916/media", V3}}
 

@@ -12,8 +12,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Request is a request as an endpoint sees it: with what came with it checked and
-// taken apart.
+// Request is a request as an endpoint sees it: with its parts checked and decoded.
 type Request struct {
 	*http.Request
 	x *exchange
@@ -25,7 +24,7 @@ func (r *Request) Param(name string) string { return r.x.params.URLParam(name) }
 // Generation returns the generation of the API that the request is one to.
 func (r *Request) Generation() Generation { return r.x.generation }
 
-// Client returns what the connection says about who is asking.
+// Client returns the client's properties known from the connection.
 func (r *Request) Client() matrix.Client { return clientOf(r.Request, r.x) }
 
 func clientOf(r *http.Request, x *exchange) matrix.Client {
@@ -56,7 +55,7 @@ func (r *Request) QueryValues() url.Values { return r.x.query }
 func (r *Request) Query(name string) string { return r.x.query.Get(name) }
 
 // QueryInt returns a whole number from the query string, or the fallback if it isn't
-// there. What is too large for an int is the largest one. M_INVALID_PARAM for
+// there. A number too large for an int becomes the largest one. M_INVALID_PARAM for
 // anything else, or below 0.
 func (r *Request) QueryInt(name string, fallback int) (int, error) {
 	text := r.Query(name)

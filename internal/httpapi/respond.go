@@ -54,7 +54,8 @@ type encoder struct {
 	json  *json.Encoder
 }
 
-// maxPooledBytes keeps one huge answer from staying in memory for ever.
+// maxPooledBytes is the size up to which a buffer is used again: one huge answer must
+// not stay in memory for ever.
 const maxPooledBytes = 256 << 10
 
 var encoders = sync.Pool{New: func() any {
@@ -64,7 +65,7 @@ var encoders = sync.Pool{New: func() any {
 	return e
 }}
 
-// Write appends; it is what the JSON encoder writes to.
+// Write appends; the JSON encoder writes to it.
 func (e *encoder) Write(p []byte) (int, error) {
 	e.bytes = append(e.bytes, p...)
 	return len(p), nil
@@ -108,7 +109,7 @@ func (e *Engine) respond(w http.ResponseWriter, r *http.Request, answer any) {
 	}
 	err := enc.encode(answer)
 	if account := exchangeOf(r).account; err == nil && account != nil {
-		// What was read for it is in the answer now, which stays until it is sent.
+		// The rows that were read are in the answer now, which stays until it is sent.
 		err = account.Settle(r.Context(), int64(cap(enc.bytes)))
 	}
 	if err != nil {
@@ -161,8 +162,8 @@ func (e *Engine) refuse(w http.ResponseWriter, r *http.Request, err error) {
 			e.log.WarnContext(r.Context(), "request refused for now", "error", err)
 		}
 	case r.Context().Err() != nil:
-		// Most likely nobody is left to read this; but if it was the server that
-		// broke it off, the client learns that it may come again.
+		// Most likely no client is left to read this; but if the server broke the
+		// request off, the client learns that it may try again.
 		x.gone, public = true, errStopping
 	case postgres.Unavailable(err):
 		e.log.WarnContext(r.Context(), "database unavailable", "error", err)
@@ -174,8 +175,8 @@ func (e *Engine) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e.writeError(w, r, public)
 }
 
-// isOurFault reports whether an error tells of something wrong here: not those that
-// a gateway answers with when somebody else doesn't deliver, nor what passes by itself.
+// isOurFault reports whether the cause of an error is here: not in a server that this
+// one has asked, nor a state that passes by itself.
 func isOurFault(err *matrix.Error) bool {
 	status := err.HTTPStatus()
 	return status >= http.StatusInternalServerError && status != http.StatusBadGateway && status != http.StatusGatewayTimeout &&
@@ -206,8 +207,8 @@ func (e *Engine) writeError(w http.ResponseWriter, r *http.Request, err *matrix.
 	e.write(w, r, err.HTTPStatus(), enc.bytes)
 }
 
-// slowestBytesPerSecond is what a client must be able to read at, once the
-// answer's first seconds are over.
+// slowestBytesPerSecond is the slowest rate of a client's reading, once the answer's
+// first seconds are over.
 const slowestBytesPerSecond = 16 << 10
 
 var contentTypeJSON = []string{"application/json"}
@@ -216,9 +217,9 @@ var contentTypeJSON = []string{"application/json"}
 // found out by the piece, however long its answer is and may take.
 const pieceBytes = 64 << 10
 
-// write sends a whole answer, within a time that allows for a bad line but not
-// for a reader that has stalled. Of a short one, which is the same for whatever
-// encodings the client accepts, net/http finds the length.
+// write sends a whole answer, within a time that allows for a bad line but not for a
+// reader that has stalled. net/http sets the length of a short one, which is the same
+// for all encodings that the client accepts.
 func (e *Engine) write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	if len(body) < minCompressed {
 		e.send(w, r, status, body)
@@ -250,15 +251,15 @@ func (e *Engine) newSender(w http.ResponseWriter) sender {
 	return sender{ResponseWriter: w, control: http.NewResponseController(w), patience: e.answerTimeout}
 }
 
-// begin sets the status, which goes out with the first part of the answer.
+// begin sets the status, which is sent with the first part of the answer.
 func (s *sender) begin(status int) {
 	s.begun = true
 	s.Header()["Content-Type"] = contentTypeJSON
 	s.WriteHeader(status)
 }
 
-// send sends a part of the answer. What takes long to be put together does not count
-// against its reader.
+// send sends a part of the answer. The time for making it does not count against its
+// reader.
 func (s *sender) send(part []byte) error {
 	now := time.Now()
 	if s.end.Before(now.Add(s.patience)) {
@@ -284,8 +285,8 @@ func (s *sender) send(part []byte) error {
 	return nil
 }
 
-// patientWriter lets an answer of any length be sent for as long as its reader
-// takes each piece of it in time.
+// patientWriter sends an answer of any length, for as long as its reader reads each
+// piece of it in time.
 type patientWriter struct {
 	http.ResponseWriter
 	control  *http.ResponseController
@@ -294,7 +295,7 @@ type patientWriter struct {
 
 // WriteHeader begins the answer.
 func (p *patientWriter) WriteHeader(status int) {
-	// Where the deadline can't be set, Write will tell.
+	// If the deadline can't be set, Write will fail.
 	_ = setDeadline(p.control.SetWriteDeadline, time.Now().Add(p.patience))
 	p.ResponseWriter.WriteHeader(status)
 }

@@ -8,14 +8,14 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// serve runs one endpoint: it checks what came with the request, once and for
-// all handlers, calls the handler, and answers.
+// serve runs one endpoint: it checks the parts of the request, once and for all
+// handlers, calls the handler, and answers.
 func (e *Engine) serve(w http.ResponseWriter, r *http.Request, rt *Route, generation Generation) {
 	x := exchangeOf(r)
 	x.route, x.generation = rt, generation
 	answer, err := e.call(r, x, rt)
 	if rt.Work.load != transferring {
-		x.givePlace() // whoever reads an answer slowly takes up nothing but a connection
+		x.givePlace() // a client that reads an answer slowly occupies a connection only
 		e.dropBody(x)
 	}
 	if err != nil {
@@ -26,9 +26,9 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, rt *Route, genera
 	e.respond(w, r, answer)
 }
 
-// call checks path and query before the token, since the token may stand in the
-// query, and reads the body only of those who may call. The request takes its place
-// among others once its body is there: to send slowly holds up nobody.
+// call checks path and query before the token, since the token may be in the query, and
+// reads the body only if the caller is allowed. The request gets its place among others
+// once its body is there: a slow sender delays nobody.
 func (e *Engine) call(r *http.Request, x *exchange, rt *Route) (any, error) {
 	if err := x.decodeParams(); err != nil {
 		return nil, err
@@ -72,9 +72,9 @@ func (e *Engine) poll(r *http.Request, x *exchange, rt *Route, who matrix.Sessio
 	return answer, err
 }
 
-// authenticate finds out who holds the request's access token, as far as the
-// endpoint wants to know. M_MISSING_TOKEN, M_UNKNOWN_TOKEN; M_GUEST_ACCESS_FORBIDDEN
-// for guests where they have no business. Section "Using access tokens".
+// authenticate returns the session of the request's access token, if the endpoint needs
+// it. M_MISSING_TOKEN, M_UNKNOWN_TOKEN; M_GUEST_ACCESS_FORBIDDEN for guests at
+// endpoints that are not for them. Section "Using access tokens".
 func (e *Engine) authenticate(r *http.Request, x *exchange, needed Access) (matrix.Session, error) {
 	if needed == AccessPublic {
 		return matrix.Session{}, nil

@@ -7,8 +7,9 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Work says what calling an endpoint means to the server: how often one caller may,
-// and how much of the like may go on at once. Each row of the route table names one.
+// Work describes the cost of an endpoint to the server: how often one caller may call
+// it, and how much of the same may go on at once. Each row of the route table names
+// one.
 type Work struct {
 	Kind    ratelimit.Kind // counted besides ratelimit.Requests, which every request is
 	load    load
@@ -16,17 +17,18 @@ type Work struct {
 	Grows   growth
 }
 
-// load is what a request takes up while it is being answered.
+// load is what a request occupies while it is being answered.
 type load int
 
 const (
 	working      load = iota // the processor and the database, for a moment
 	awaiting                 // nothing much, for long: until something happens
-	transferring             // a connection, for as long as its other end takes
+	transferring             // a connection, for as long as its other end needs
 	nothing                  // so little that it is always answered
 )
 
-// charged says what of the kind a request is counted for, and where.
+// charged is the amount that a request is counted for, and the place where it is
+// counted.
 type charged int
 
 const (
@@ -35,9 +37,9 @@ const (
 	forEvents                // not here: package rooms counts the events that it makes
 )
 
-// growth is whether a request asks for more to be kept for good in the database. What
-// does is refused while the disk is nearly full; the rest goes on: reading, logging in
-// and out, redacting and removing.
+// growth is whether a request adds data to the database for good. Such requests are
+// refused while the disk is nearly full; the rest goes on: reading, logging in and out,
+// redacting and removing.
 type growth bool
 
 const (
@@ -63,7 +65,7 @@ var (
 	Removing          = Work{ratelimit.Changes, working, asOne, steady}    // also tokens, by logging out
 	Renewing          = Work{ratelimit.Changes, working, asOne, steady}    // tokens
 	Filtering         = Work{ratelimit.Changes, working, withBody, steady} // few filters, and reading begins with one
-	Telling           = Work{ratelimit.Changes, working, asOne, steady}    // what is known in memory only
+	Telling           = Work{ratelimit.Changes, working, asOne, steady}    // changes of memory only
 	Searching         = Work{ratelimit.Searches, working, asOne, steady}
 	LoggingIn         = Work{ratelimit.Login, working, asOne, steady}
 	MakingLoginTokens = Work{ratelimit.LoginTokens, working, asOne, steady}
@@ -77,7 +79,8 @@ var (
 	Previewing        = Work{ratelimit.Previews, transferring, asOne, steady}
 )
 
-// caller is whom a request counts for: the user, or the address of who isn't known.
+// caller returns the key that a request counts for: the user, or the address without a
+// session.
 func (x *exchange) caller() string {
 	if x.user != "" {
 		return x.user
@@ -88,12 +91,12 @@ func (x *exchange) caller() string {
 	return ratelimit.AddressKey(x.client)
 }
 
-// admit finds out who asks and counts the request. Whoever has a valid token counts
-// for himself, so that people behind one address don't get in each other's way.
-// Strangers count for their address, and so do tokens that are not valid: once an
-// address has asked for too much, a token from there is looked up in memory only,
-// since a flood of guesses must not reach the database. M_LIMIT_EXCEEDED, and the
-// errors of [Engine.authenticate]. Section "Rate limiting".
+// admit authenticates and counts the request. A user with a valid token is counted
+// alone, so that people behind one address don't affect each other. Strangers are
+// counted by their address, and so are tokens that are not valid: once an address is
+// over its limit, a token from there is looked up in memory only, since a flood of
+// guesses must not reach the database. M_LIMIT_EXCEEDED, and the errors of
+// [Engine.authenticate]. Section "Rate limiting".
 func (e *Engine) admit(r *http.Request, x *exchange, rt *Route) (matrix.Session, error) {
 	if rt.Handler.Access != AccessPublic && e.limits.Spent(ratelimit.Requests, x.caller()) && !e.sessions.Knows(accessToken(r, x)) {
 		if _, err := e.limits.Take(ratelimit.Requests, x.caller()); err != nil {
@@ -124,8 +127,8 @@ func (e *Engine) chargeBody(x *exchange, rt *Route) error {
 	return err
 }
 
-// forgive takes back what an error shows to have come to nothing: attempts that
-// clients repeat every few seconds until the user has opened a mail.
+// forgive takes back the count of attempts that an error shows to be in vain: those
+// that clients repeat every few seconds until the user has opened a mail.
 func (x *exchange) forgive(err error) {
 	if matrix.IsCode(err, matrix.ThreepidAuthFailed) {
 		x.counted.GiveBack()

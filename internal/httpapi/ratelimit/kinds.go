@@ -12,12 +12,12 @@ import (
 // limit in the configuration, and the label in the metrics.
 type Kind string
 
-// The kinds of work. Where nothing else is said, the caller is counted: the user, or
-// the address of who sends no access token.
+// The kinds of work. Unless stated otherwise the caller is counted: the user, or the
+// address of a request without an access token.
 const (
 	// Requests are requests of any kind.
 	Requests Kind = "requests"
-	// Messages are events made in rooms, other than those below, by whatever request.
+	// Messages are events made in rooms, other than those below, by any request.
 	Messages Kind = "messages"
 	// RoomCreation is making a room.
 	RoomCreation Kind = "room_creation"
@@ -29,7 +29,7 @@ const (
 	InvitesToUser Kind = "invites_to_user"
 	// Profile is a change of a profile.
 	Profile Kind = "profile"
-	// WrittenBytes are the bytes of what is written: events, and the bodies of other
+	// WrittenBytes are the bytes that are written: events, and the bodies of other
 	// changes.
 	WrittenBytes Kind = "written_bytes"
 	// Changes are other writes, such as receipts, typing and account data.
@@ -42,8 +42,8 @@ const (
 	// FailedLogin is a wrong password: the account together with the caller is counted,
 	// whether it exists or not.
 	FailedLogin Kind = "failed_login"
-	// FailedLoginAccount is a wrong password from an address that is new to the account:
-	// the account is counted, whoever tries.
+	// FailedLoginAccount is a wrong password from an address that is new to the
+	// account: it is counted for the account, whoever tries.
 	FailedLoginAccount Kind = "failed_login_account"
 	// LoginTokens are tokens made to log in another device.
 	LoginTokens Kind = "login_tokens"
@@ -60,11 +60,12 @@ const (
 	// Reports are reports of content to the operator.
 	Reports Kind = "reports"
 
-	// Uploads are files, or places for files, given to the media repository.
+	// Uploads are files, or URIs for files, in the media repository.
 	Uploads Kind = "uploads"
 	// Downloads are files and thumbnails taken from it.
 	Downloads Kind = "downloads"
-	// Thumbnails are thumbnails that have to be made, by the milliseconds that this takes.
+	// Thumbnails are thumbnails that have to be made, by the milliseconds that this
+	// needs.
 	Thumbnails Kind = "thumbnails"
 	// Previews are previews of web pages.
 	Previews Kind = "previews"
@@ -87,8 +88,8 @@ type Limits struct {
 	refused  *prometheus.CounterVec
 }
 
-// NewLimits makes Limits with a clock. A kind that no limit is given for has none. What
-// they remember takes so many bytes; 0: [cache.UsualShare].
+// NewLimits makes Limits with a clock. A kind without a limit is not limited. share
+// bounds the bytes in memory; 0: [cache.UsualShare].
 func NewLimits(limits map[Kind]Limit, now func() time.Time, share int) *Limits {
 	l := &Limits{
 		limiters: make(map[Kind]*Limiter, len(limits)), buckets: newBuckets(share),
@@ -132,7 +133,7 @@ func (l *Limits) Charge(kind Kind, key string, n int) {
 	}
 }
 
-// Caches tells of whom the limits remember something. Nil has none.
+// Caches reports the use of the memory of the limits. Nil has none.
 func (l *Limits) Caches() cache.Caches {
 	if l == nil {
 		return nil
@@ -147,9 +148,9 @@ type Cost struct {
 	N    int
 }
 
-// TakeAll takes the costs of a piece of work, all or none: see [Limiter.TakeN]. What
-// is on no key's account is the server's own, and is not counted. It returns a claim
-// for each cost, or nil where there are no limits.
+// TakeAll takes the costs of a piece of work, all or none: see [Limiter.TakeN]. A cost
+// without a key is the server's own, and is not counted. It returns a claim for each
+// cost, or nil if there are no limits.
 func (l *Limits) TakeAll(costs []Cost) (Claims, error) {
 	if l == nil {
 		return nil, nil
@@ -170,7 +171,7 @@ func (l *Limits) TakeAll(costs []Cost) (Claims, error) {
 	return claims, nil
 }
 
-// Claims are what was taken for one piece of work.
+// Claims are the tokens that were taken for one piece of work.
 type Claims []*Claim
 
 // GiveBack returns all of them, for work that came to nothing.
@@ -180,7 +181,7 @@ func (c Claims) GiveBack() {
 	}
 }
 
-// Collectors are the metrics of what was refused. Nil has none.
+// Collectors returns the metrics of refusals. Nil has none.
 func (l *Limits) Collectors() []prometheus.Collector {
 	if l == nil {
 		return nil

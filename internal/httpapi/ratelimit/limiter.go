@@ -18,7 +18,7 @@ type Limit struct {
 	Burst     int
 }
 
-// Limiter holds one bucket for each key. It may be used concurrently.
+// Limiter has one bucket for each key. It may be used concurrently.
 type Limiter struct {
 	kind  Kind
 	limit Limit
@@ -34,8 +34,8 @@ func New(kind Kind, limit Limit, now func() time.Time, b *buckets) *Limiter {
 	return &Limiter{kind: kind, limit: limit, now: now, buckets: b}
 }
 
-// buckets holds buckets by a number that stands for the kind of work and the key: keys may
-// be long, and would take more memory than all else.
+// buckets has the buckets by a number for the kind of work and the key: keys may be
+// long, and would need more memory than all else.
 type buckets struct {
 	seed maphash.Seed
 	*cache.LRU[uint64, *rate.Limiter]
@@ -67,13 +67,13 @@ func (c *Claim) GiveBack() {
 	}
 }
 
-// Take takes one token of the key's bucket. M_LIMIT_EXCEEDED with RetryAfter where
-// there is none. A nil Limiter gives a nil Claim.
+// Take takes one token of the key's bucket. M_LIMIT_EXCEEDED with RetryAfter if there
+// is none. A nil Limiter returns a nil Claim.
 func (l *Limiter) Take(key string) (*Claim, error) { return l.TakeN(key, 1) }
 
-// TakeN takes n tokens of the key's bucket, or all that it can hold where that is
-// less, so that nothing is refused for ever. M_LIMIT_EXCEEDED with RetryAfter where
-// there are not as many. A nil Limiter gives a nil Claim.
+// TakeN takes n tokens of the key's bucket, or all that it can have if that is less, so
+// that nothing is refused for ever. M_LIMIT_EXCEEDED with RetryAfter if there are not
+// as many. A nil Limiter returns a nil Claim.
 func (l *Limiter) TakeN(key string, n int) (*Claim, error) {
 	if l == nil {
 		return nil, nil
@@ -94,8 +94,8 @@ func (l *Limiter) TakeN(key string, n int) (*Claim, error) {
 }
 
 // Charge takes n tokens of the key's bucket for work that has been done already, also
-// those that are not there: the key is refused until they have come back. A bucket that
-// holds fewer owes no more than all that it holds.
+// more than there are: the key is refused until they have come back. A bucket owes no
+// more than its size.
 func (l *Limiter) Charge(key string, n int) {
 	if l == nil || n < 1 {
 		return
@@ -127,8 +127,9 @@ func (l *Limiter) Spent(key string) bool {
 	return ok && bucket.TokensAt(l.now()) < 1
 }
 
-// AddressKey is what an address is counted as: an IPv4 address, or the /64 network
-// of an IPv6 address, since whoever has one address of a /64 usually has all of it.
+// AddressKey returns the key by which an address is counted: an IPv4 address, or the
+// /64 network of an IPv6 address, since a client with one address of a /64 usually has
+// all of it.
 func AddressKey(address netip.Addr) string {
 	address = address.Unmap().WithZone("")
 	if !address.Is6() {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/postgres/postgrestest"
 )
 
 const backupAlgorithm = "m.megolm_backup.v1.curve25519-aes-sha2"
@@ -194,6 +195,49 @@ func TestTheBetterRoomKeyIsKept(t *testing.T) {
 		if kept := alice.Do("GET", keysPath(version, "!a:x", "s"), nil).OK().At("session_data", "step") == float64(i); kept != step.kept {
 			t.Errorf("step %d is kept: %v, want %v", i, kept, step.kept)
 		}
+	}
+}
+
+// TestABatchOfTenThousandKeys sends as many keys as clients make of them, in one body, which is larger
+// than others may be.
+func TestABatchOfTenThousandKeys(t *testing.T) {
+	t.Parallel()
+	alice := newServer(t).Register("alice", "wordpass")
+	version := newBackup(alice)
+	rooms := map[string]any{}
+	for r := range 50 {
+		keys := map[string]any{}
+		for s := range 200 {
+			keys[fmt.Sprintf("%042d", s)] = roomKey(map[string]any{"session_data": map[string]any{
+				"ephemeral": strings.Repeat("e", 43), "ciphertext": strings.Repeat("c", 700), "mac": "0123456789a",
+			}})
+		}
+		rooms[fmt.Sprintf("!room%d:localhost", r)] = sessions(keys)
+	}
+	body := map[string]any{"rooms": rooms}
+	if got := alice.Do("PUT", keysPath(version), body).OK().At("count"); got != 10_000.0 {
+		t.Errorf("the count is %v", got)
+	}
+	wantJSON(t, alice.Do("GET", keysPath(version), nil), body)
+	wantJSON(t, alice.Do("GET", keysPath(version, "!room7:localhost"), nil), rooms["!room7:localhost"])
+	if got := alice.Do("DELETE", keysPath(version), nil).OK().At("count"); got != 0.0 {
+		t.Errorf("after all were deleted the count is %v", got)
+	}
+	many := strings.Repeat(`"!a:x":{},`, 200_001)
+	alice.Do("PUT", keysPath(version), `{"rooms":{`+many[:len(many)-1]+`}}`).Refused(413, "M_TOO_LARGE")
+	alice.Do("PUT", keysPath(version, "!a:x", "s"), `{"session_data":"`+strings.Repeat("x", 1<<20)+`"}`).Refused(413, "M_TOO_LARGE")
+}
+
+func TestDeactivationDeletesKeyBackups(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	alice := matrixtest.New(t, newAPI(t, servicesOn(t, pool)).Handler()).Register("alice", "wordpass")
+	alice.Do("PUT", keysPath(newBackup(alice), "!a:x", "s"), roomKey(nil)).OK()
+	alice.Do("POST", "/account/deactivate", map[string]any{"auth": passwordOf(alice.UserID, "wordpass")}).OK()
+	var n int
+	err := pool.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM key_backups) + (SELECT count(*) FROM room_keys)`).Scan(&n)
+	if err != nil || n != 0 {
+		t.Errorf("%d rows are left, %v", n, err)
 	}
 }
 

@@ -81,6 +81,11 @@ var (
 		"POST /register":                               {"username", "password", "auth", "device_id", "initial_device_display_name", "inhibit_login"},
 		"POST /login":                                  {"type", "user", "identifier", "password", "device_id", "initial_device_display_name"},
 		"POST /refresh":                                {"refresh_token"},
+		"POST /room_keys/version":                      {"algorithm", "auth_data"},
+		"PUT /room_keys/version/{version}":             {"algorithm", "auth_data", "version"},
+		"PUT /room_keys/keys":                          {"rooms"},
+		"PUT /room_keys/keys/{roomId}":                 {"sessions"},
+		"PUT /room_keys/keys/{roomId}/{sessionId}":     {"first_message_index", "forwarded_count", "is_verified", "session_data"},
 	}
 	queryFields = map[string][]string{
 		"/publicRooms":                      {"limit", "since", "server"},
@@ -93,6 +98,7 @@ var (
 		"/rooms/{roomId}/members":           {"at", "membership", "not_membership"},
 		"/rooms/{roomId}/state/{eventType}": {"format"},
 		"/register/available":               {"username"},
+		"/room_keys/keys":                   {"version"},
 	}
 	// oddQueries are values for them, escaped.
 	oddQueries = []string{

@@ -170,6 +170,14 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"PUT /_matrix/media/unstable/fi.mau.msc2246/upload/{serverName}/{mediaId}":                "upload/{serverName}/{mediaId}",
 		"GET " + unstable + "org.matrix.msc3916/media/download/{serverName}/{mediaId}/{fileName}": "download/{serverName}/{mediaId}/{fileName}",
 	}
+	for path, methods := range map[string]string{
+		"room_keys/version": "GET POST", "room_keys/version/{version}": "GET PUT DELETE", "room_keys/keys": "GET PUT DELETE",
+		"room_keys/keys/{roomId}": "GET PUT DELETE", "room_keys/keys/{roomId}/{sessionId}": "GET PUT DELETE",
+	} {
+		for method := range strings.FieldsSeq(methods) {
+			served[method+" "+unstable+path] = path
+		}
+	}
 	found := map[string]string{}
 	for _, rt := range routes() {
 		for _, prefix := range rt.Prefixes {

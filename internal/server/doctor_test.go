@@ -67,6 +67,9 @@ func liveIn(t *testing.T, s *Server) {
 	carol.Do("POST", matrixtest.Path("rooms", room, "forget"), `{}`).OK()
 	alice.Do("POST", matrixtest.Path("user", alice.UserID, "filter"), `{}`).OK()
 	alice.Do("PUT", "/pushrules/global/override/.m.rule.master/enabled", `{"enabled":true}`).OK()
+	version := alice.Do("POST", "/room_keys/version", `{"algorithm":"m.megolm_backup.v1.curve25519-aes-sha2","auth_data":{}}`).OK().String("version")
+	alice.Do("PUT", matrixtest.Path("room_keys", "keys", room, "session")+"?version="+version,
+		`{"first_message_index":0,"forwarded_count":0,"is_verified":false,"session_data":{}}`).OK()
 	alice.Do("POST", "/search", `{"search_categories":{"room_events":{"search_term":"findable"}}}`).OK()
 }
 
@@ -333,6 +336,18 @@ var illnesses = map[string]illness{
 	"push rules of nobody": {
 		spoil: []string{`UPDATE push_rules SET user_id = '@nobody:localhost'`},
 		check: "Push rules: their users", says: "@nobody:localhost",
+	},
+	"a key backup of nobody": {
+		spoil: []string{`UPDATE key_backups SET user_id = '@nobody:localhost'`},
+		check: "Key backups: their users", says: "@nobody:localhost",
+	},
+	"keys of no backup": {
+		spoil: []string{`INSERT INTO room_keys SELECT 99, room_id, session_id, 0, 0, false, '{}' FROM room_keys`},
+		check: "Key backups: their keys", says: "is of 99",
+	},
+	"wrong numbers of keys": {
+		spoil: []string{`UPDATE key_backups SET keys = 7`},
+		check: "Key backups: their numbers", says: "has 1 keys of 202 bytes, and says that it has 7 of 202",
 	},
 	"a presence list of nobody": {
 		spoil: []string{`INSERT INTO presence_lists VALUES ('@nobody:localhost', '@alice:localhost')`},

@@ -100,16 +100,18 @@ func (k *stored) isFor(other *Key) bool {
 	return k.RoomID == other.RoomID && k.SessionID == other.SessionID
 }
 
-// findStored reads what there is for the sessions of keys, in order.
+// findStored reads what there is for the sessions of keys, in their order: each is looked up by itself,
+// since a large backup must not be gone through for a few keys.
 func findStored(ctx context.Context, tx pgx.Tx, backup int64, keys []*Key) ([]stored, error) {
 	rooms, sessions := make([]string, len(keys)), make([]string, len(keys))
 	for i, k := range keys {
 		rooms[i], sessions[i] = k.RoomID, k.SessionID
 	}
 	rows, _ := tx.Query(ctx, `
-		SELECT room_id, session_id, first_message_index, forwarded_count, is_verified, octet_length(session_data)
-		FROM unnest($2::text[], $3::text[]) AS given (room_id, session_id) JOIN room_keys USING (room_id, session_id)
-		WHERE backup_id = $1 ORDER BY room_id COLLATE "C", session_id COLLATE "C"`, backup, rooms, sessions)
+		SELECT k.* FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS given (room_id, session_id, nth) CROSS JOIN LATERAL (
+			SELECT room_id, session_id, first_message_index, forwarded_count, is_verified, octet_length(session_data)
+			FROM room_keys WHERE backup_id = $1 AND room_id = given.room_id AND session_id = given.session_id LIMIT 1) k
+		ORDER BY nth`, backup, rooms, sessions)
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (k stored, err error) {
 		err = row.Scan(&k.RoomID, &k.SessionID, &k.FirstMessageIndex, &k.ForwardedCount, &k.IsVerified, &k.size)
 		k.size += besideData

@@ -47,6 +47,10 @@ func TestEverythingComesBack(t *testing.T) {
 	if n := back.number(t, `SELECT max(id) FROM reports`); n != 2 {
 		t.Errorf("the next report gets the number %d", n)
 	}
+	back.exec(t, `INSERT INTO key_backups (user_id, version, algorithm, auth_data, etag) VALUES ('', 2, '', '', '')`)
+	if n := back.number(t, `SELECT max(backup_id) FROM key_backups`); n != 2 {
+		t.Errorf("the next key backup gets the number %d", n)
+	}
 }
 
 // A backup is made while the server goes on: it must not hold one half of what was

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 )
 
-// Write replaces the content of the file at path, or makes it, with exactly the permissions of mode
-// whatever the umask. The folder must exist. Nobody without permission to read the file can read it
-// in between either.
+// Write replaces the content of the file at path, or makes it, with exactly the
+// permissions of mode whatever the umask. The folder must exist. At no time can the
+// file be read without permission.
 func Write(path string, content []byte, mode fs.FileMode) error {
 	return place(path, content, mode, os.Rename)
 }

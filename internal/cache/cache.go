@@ -2,17 +2,17 @@ package cache
 
 import "sync/atomic"
 
-// Cache is a bounded cache of what is read from the database and forgotten, or
-// brought up to date, when that changes. Whoever reads a value takes its place
-// first, and stores the value there: a place that was forgotten meanwhile is
-// nobody else's any more, so that nothing outdated is ever found. It is bounded in
-// bytes like [LRU]. Its methods may be called concurrently.
+// Cache is a bounded cache of values that are read from the database, and forgotten or
+// updated when they change there. A reader gets the value's place first, and stores the
+// value there: a place that was forgotten meanwhile is not in the cache any more, so
+// that no outdated value is ever found. It is bounded in bytes like [LRU]. Its methods
+// may be called concurrently.
 type Cache[K comparable, V any] struct {
 	slots *LRU[K, *slot[V]]
 	uses  Uses
 }
 
-// Place is where one value of a cache stands.
+// Place is the place of one value in a cache.
 type Place[K comparable, V any] struct {
 	*slot[V]
 	key   K
@@ -41,7 +41,7 @@ func (c *Cache[K, V]) Place(key K) Place[K, V] {
 	return Place[K, V]{slot: at, key: key, cache: c}
 }
 
-// Stats tells how the cache is used.
+// Stats reports the use of the cache.
 func (c *Cache[K, V]) Stats() Stats {
 	all := c.slots.Stats()
 	return c.uses.Stats(all.Entries, all.Bytes)

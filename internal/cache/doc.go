@@ -1,7 +1,6 @@
-// Package cache holds what services keep in memory beside the database: values that
-// were read, for as long as they hold ([LRU], [Cache]), and whose turn it is to change
-// something ([Turns]).
+// Package cache has the memory of services beside the database: values that were read,
+// for as long as they are valid ([LRU], [Cache]), and turns for changes ([Turns]).
 //
-// Promises: whoever looks into a cache after a commit was announced finds nothing
-// from before it; everything is bounded, caches in bytes.
+// Promises: a reader of a cache finds nothing from before a commit that was announced;
+// everything is bounded, caches in bytes.
 package cache

@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// UsualShare is how many bytes a cache holds that is given no share.
+// UsualShare is the size in bytes of a cache without a configured share.
 const UsualShare = 16 << 20
 
-// LRU is a cache that is bounded in bytes: what was used last is kept, and what is
+// LRU is a cache that is bounded in bytes: the values used last are kept, and a value
 // larger than the whole share is not. Its methods may be called concurrently.
 type LRU[K comparable, V any] struct {
 	o     Options[K, V]
@@ -22,18 +22,18 @@ type LRU[K comparable, V any] struct {
 	bytes   int
 }
 
-// Options is what an LRU is made of.
+// Options has all that an LRU needs.
 type Options[K comparable, V any] struct {
 	// Share is how many bytes all entries may have together; 0: [UsualShare].
 	Share int
 	// Weigh returns how many bytes the key and the value point to. It is called under
 	// the cache's lock; so it must be quick, and must not use the cache. nil: none.
 	Weigh func(K, V) int
-	// Spare reports whether a value must not be let go of at this moment. It is called
-	// like Weigh. nil: everything may go.
+	// Spare reports whether a value must not be dropped at this moment. It is called
+	// like Weigh. nil: all may be dropped.
 	Spare func(K, V) bool
-	// Gone is told of values that were let go of to make room, and of nothing else. The
-	// cache is not locked then. nil: nobody is.
+	// Gone is called with values that were dropped to make room, and with no others.
+	// The cache is not locked then. nil: it is not called.
 	Gone func(K, V)
 }
 
@@ -84,7 +84,7 @@ func (c *LRU[K, V]) Peek(key K) (value V, ok bool) {
 	return at.Value.(*entry[K, V]).value, true
 }
 
-// Put keeps a value in place of what the key had.
+// Put sets the value of a key.
 func (c *LRU[K, V]) Put(key K, value V) {
 	c.mu.Lock()
 	gone := c.settle(c.put(key, value))
@@ -92,7 +92,7 @@ func (c *LRU[K, V]) Put(key K, value V) {
 	c.tell(gone)
 }
 
-// PutNew keeps a value unless the key has one, and returns the one that it has then.
+// PutNew sets the value of a key that has none, and returns the value that it has then.
 func (c *LRU[K, V]) PutNew(key K, value V) (now V, isNew bool) {
 	c.mu.Lock()
 	if at, ok := c.entries[key]; ok {
@@ -116,13 +116,13 @@ func (c *LRU[K, V]) Reweigh(key K) {
 	c.tell(gone)
 }
 
-// Remove takes a key out, and reports whether it was there.
+// Remove removes a key, and reports whether it was there.
 func (c *LRU[K, V]) Remove(key K) bool {
 	return c.RemoveIf(key, func(V) bool { return true })
 }
 
-// RemoveIf takes a key out whose value is one of those that are meant, and reports
-// whether it was there.
+// RemoveIf removes a key if meant returns true for its value, and reports whether it
+// did.
 func (c *LRU[K, V]) RemoveIf(key K, meant func(V) bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -134,7 +134,7 @@ func (c *LRU[K, V]) RemoveIf(key K, meant func(V) bool) bool {
 	return true
 }
 
-// RemoveAll takes out everything that is meant; nil: all.
+// RemoveAll removes all keys and values for which meant returns true; nil: all.
 func (c *LRU[K, V]) RemoveAll(meant func(K, V) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -158,7 +158,7 @@ func (c *LRU[K, V]) Each(see func(K, V)) {
 // Share is how many bytes all entries may have together.
 func (c *LRU[K, V]) Share() int { return c.o.Share }
 
-// Stats tells how the cache is used.
+// Stats reports the use of the cache.
 func (c *LRU[K, V]) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,8 +176,8 @@ func (c *LRU[K, V]) put(key K, value V) *list.Element {
 	return at
 }
 
-// settle weighs an entry. It lets go of it where it is too large alone, and else of what
-// was used least lately, until the rest has room. What is spared stays where it is.
+// settle weighs an entry. It drops it if it is too large alone, and else the least
+// recently used ones until the rest has room. Spared entries stay in place.
 func (c *LRU[K, V]) settle(changed *list.Element) (gone []*entry[K, V]) {
 	e := changed.Value.(*entry[K, V])
 	c.bytes -= e.bytes
@@ -218,7 +218,7 @@ func (c *LRU[K, V]) tell(gone []*entry[K, V]) {
 	}
 }
 
-// Text weighs strings: their bytes, and what their allocations are rounded up by.
+// Text weighs strings: their bytes, and the rounding of their allocations.
 func Text[S ~string | ~[]byte](all ...S) (bytes int) {
 	for _, s := range all {
 		if len(s) > 0 {

@@ -2,8 +2,8 @@ package cache
 
 import "sync/atomic"
 
-// Stats tells how a cache is used: how many values it holds, what they weigh, and how
-// often it was asked for one that it had, and that it had not.
+// Stats is the use of a cache: how many values it has, their weight, and how often a
+// value was found, and not found.
 type Stats struct {
 	Entries, Bytes int
 	Hits, Misses   uint64
@@ -21,10 +21,10 @@ func (u *Uses) Count(hit bool) {
 	}
 }
 
-// Stats returns the counts, beside how many values the cache holds and what they weigh.
+// Stats returns the counts, with the number of values in the cache and their weight.
 func (u *Uses) Stats(entries, bytes int) Stats {
 	return Stats{Entries: entries, Bytes: bytes, Hits: u.hits.Load(), Misses: u.misses.Load()}
 }
 
-// Caches gives the statistics of caches by name.
+// Caches has the functions that return the statistics of caches, by name.
 type Caches map[string]func() Stats

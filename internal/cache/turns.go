@@ -5,22 +5,23 @@ import (
 	"sync"
 )
 
-// Turns lets those who change the same things, such as those of one user, do so one
-// after the other. Between processes something else must tell, such as the position
-// of the last change; here a change that comes second would only fail and take the
-// rest of its group along. The zero value is ready for use.
+// Turns makes changes of the same things, such as those of one user, happen one after
+// the other. Between processes something else must order them, such as the position of
+// the last change; in one process a second change would only fail, together with the
+// rest of its group. The zero value is ready for use.
 type Turns struct {
 	mu    sync.Mutex
 	taken map[string]*turn
 }
 
-// turn is what those wait on who change the same things.
+// turn is the turn of changes with one key.
 type turn struct {
 	free chan struct{} // holds a token while nobody has the turn
-	many int           // who has it or waits for it
+	many int           // number of those who have it or wait for it
 }
 
-// Take waits for the turn, and gives what ends it; else the context's error.
+// Take waits for the turn, and returns the function that ends it; else the context's
+// error.
 func (t *Turns) Take(ctx context.Context, key string) (end func(), err error) {
 	mine := t.join(key)
 	select {

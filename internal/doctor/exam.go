@@ -10,14 +10,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// told is how many findings of a check are told; of more, the number is.
+// told is how many findings of a check are printed; of more, only the number is.
 const told = 20
 
 // Check is one thing to look at.
 type Check struct {
 	// Title says what should be in order, such as "Rooms: numbers of members".
 	Title string
-	// Look goes through it and tells the exam. An error ends the exam.
+	// Look checks it and reports findings to the exam. An error ends the exam.
 	Look func(ctx context.Context, e *Exam) error
 }
 
@@ -34,7 +34,7 @@ type Bar interface {
 type Exam struct {
 	// Conn is the connection for looking and for repairing.
 	Conn *pgx.Conn
-	// Repair says that what can be repaired is to be.
+	// Repair is true if findings are to be repaired where that is possible.
 	Repair bool
 
 	title    string
@@ -45,25 +45,25 @@ type Exam struct {
 	repaired int
 }
 
-// Expect tells how many steps the check will take; without that there is no bar.
+// Expect sets how many steps the check will have; without it there is no bar.
 func (e *Exam) Expect(steps int64) {
 	e.bar = e.begin(e.title, steps)
 }
 
-// Step tells that steps have been taken.
+// Step adds steps that have been done.
 func (e *Exam) Step(steps int64) {
 	if e.bar != nil {
 		e.bar.Add(steps)
 	}
 }
 
-// Found tells of something that is wrong and stays so.
+// Found reports something that is wrong and stays so.
 func (e *Exam) Found(format string, args ...any) {
 	e.wrong++
 	e.tell(fmt.Sprintf(format, args...))
 }
 
-// Repaired tells of something that was wrong.
+// Repaired reports something that was wrong and is repaired.
 func (e *Exam) Repaired(format string, args ...any) {
 	e.wrong++
 	e.repaired++
@@ -76,7 +76,7 @@ func (e *Exam) tell(line string) {
 	}
 }
 
-// clean takes out of a line what could change the look of a terminal: much of it was
+// clean removes characters from a line that could control a terminal: much of it was
 // written by strangers.
 func clean(line string) string {
 	return strings.Map(func(r rune) rune {
@@ -119,7 +119,7 @@ func Run(
 	return s, nil
 }
 
-// report is what is written of a check.
+// report returns the output of a check.
 func (e *Exam) report() string {
 	word := "ok"
 	switch {

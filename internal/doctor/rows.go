@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Rows is a check of what a statement finds.
+// Rows is a check whose findings are the rows of a statement.
 type Rows struct {
 	Title string
 	// Find selects one text for each thing that is wrong.
@@ -75,7 +75,7 @@ func (r Rows) find(ctx context.Context, conn *pgx.Conn) (findings, error) {
 	return f, nil
 }
 
-// tell tells as many as there are.
+// tell calls a function with the findings.
 func (f findings) tell(how func(string, ...any)) {
 	for i := range f.number {
 		text := ""
@@ -86,8 +86,8 @@ func (f findings) tell(how func(string, ...any)) {
 	}
 }
 
-// Orphans is a check of rows of a table that name something which is not there: what
-// stands in their column is no key of the other table. They are removed.
+// Orphans returns a check of rows of a table whose column names no row of another
+// table. They are removed.
 func Orphans(title, table, column, other, key string) Rows {
 	missing := ` FROM ` + table + ` t WHERE NOT EXISTS (SELECT FROM ` + other + ` o WHERE o.` + key + ` = t.` + column + `)`
 	return Rows{

@@ -12,8 +12,8 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Options is what a Gauge is made of. Total and the bounds of each caller are in
-// whatever unit the work is measured in.
+// Options has all that a Gauge needs. Total and the bounds of each caller are in the
+// unit that the work is measured in.
 type Options struct {
 	// Total is how much may go on at once.
 	Total int64
@@ -22,11 +22,11 @@ type Options struct {
 	// Waiting is how many may wait for their turn, and EachWaiting how many of one
 	// caller; 0: as many as ask.
 	Waiting, EachWaiting int
-	// Refused counts what was refused; nil: nothing does.
+	// Refused counts refusals; nil: they are not counted.
 	Refused prometheus.Counter
 }
 
-// Gauge counts what goes on. It may be used concurrently.
+// Gauge counts the work that goes on. It may be used concurrently.
 type Gauge struct {
 	o Options
 
@@ -36,15 +36,15 @@ type Gauge struct {
 	turns   turns
 	waiting int
 	now     int64 // the turn of what was let in last
-	sweepAt int   // when so many callers are remembered, those who need not be are dropped
+	sweepAt int   // at so many callers, those that need not be remembered are dropped
 }
 
-// caller is what one caller holds and waits for.
+// caller has the work that one caller holds and waits for.
 type caller struct {
 	held    int64
 	waiting []*waiter
-	// next is the turn of what the caller asks for next: it moves along with what the
-	// caller is given, and with what others are given while the caller has nothing.
+	// next is the turn of the caller's next work: it moves along with work that the
+	// caller gets, and with work that others get while the caller has none.
 	next  int64
 	index int // in turns; -1: not in there
 }
@@ -63,16 +63,16 @@ func New(o Options) *Gauge {
 	return &Gauge{o: o, callers: map[string]*caller{}}
 }
 
-// errOverloaded answers what would be too much at the moment.
+// errOverloaded is the answer to work that would be too much at the moment.
 var errOverloaded = &matrix.Error{
 	Code: matrix.Unknown, Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 	Message: "The server is too busy at the moment: try again in a second",
 }
 
-// TryEnter counts n more for a caller, until Leave takes them back. It never waits:
-// what goes on is counted and not queued, so that the answer comes at once. 503
-// M_UNKNOWN where that would be too much in total, M_LIMIT_EXCEEDED where it would be
-// for one caller; both with RetryAfter.
+// TryEnter counts n more for a caller, until Leave subtracts them. It never waits: work
+// is counted and not queued, so that the answer comes at once. 503 M_UNKNOWN if that
+// would be too much in total, M_LIMIT_EXCEEDED if it would be for one caller; both with
+// RetryAfter.
 func (g *Gauge) TryEnter(key string, n int64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -105,11 +105,11 @@ func (g *Gauge) TakeFree(key string, n int64) bool {
 	return true
 }
 
-// Overloaded counts one who has waited in vain, and is what to answer: 503 M_UNKNOWN
-// with RetryAfter.
+// Overloaded counts a caller that has waited in vain, and returns the answer: 503
+// M_UNKNOWN with RetryAfter.
 func (g *Gauge) Overloaded() error { return g.refuse(errOverloaded) }
 
-// Leave takes back what was counted for a caller, and lets in who waits for it.
+// Leave subtracts what was counted for a caller, and admits those who wait for it.
 func (g *Gauge) Leave(key string, n int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -121,7 +121,7 @@ func (g *Gauge) Leave(key string, n int64) {
 	g.admit()
 }
 
-// Held is how much goes on at the moment.
+// Held returns how much goes on at the moment.
 func (g *Gauge) Held() int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -171,7 +171,7 @@ func (g *Gauge) sweep() {
 	g.sweepAt = 2 * len(g.callers)
 }
 
-// forget drops a caller who need not be remembered; all of them where nothing goes on.
+// forget drops a caller that need not be remembered; all of them if nothing goes on.
 func (g *Gauge) forget(key string, c *caller) {
 	switch {
 	case g.waiting == 0 && g.held == 0:
@@ -181,8 +181,8 @@ func (g *Gauge) forget(key string, c *caller) {
 	}
 }
 
-// forgettable reports whether a caller has nothing, and would have to wait no longer
-// than one who is not known.
+// forgettable reports whether a caller has nothing, and would wait no longer than a new
+// one.
 func (g *Gauge) forgettable(c *caller) bool {
 	return c.held == 0 && len(c.waiting) == 0 && (c.next <= g.now || g.waiting == 0)
 }

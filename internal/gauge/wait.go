@@ -9,18 +9,18 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// waiter is who waits for a turn.
+// waiter is one piece of work that waits for its turn.
 type waiter struct {
 	key   string
 	n     int64
-	enter chan struct{} // closed when let in
+	enter chan struct{} // closed when admitted
 }
 
-// Enter counts n more for a caller, until Leave takes them back, and waits for its
-// turn where there is no room yet. More than the bounds allow at all is taken for as
-// much as they allow: it returns what was counted, which is what to take back. The
-// context's error where that is over first; 503 M_UNKNOWN where too many wait
-// already, M_LIMIT_EXCEEDED where too many of one caller do.
+// Enter counts n more for a caller, until Leave subtracts them, and waits for its turn
+// if there is no room yet. More than the bounds allow at all counts as much as they
+// allow: it returns what was counted, for Leave. The context's error if that ends
+// first; 503 M_UNKNOWN if too many wait already, M_LIMIT_EXCEEDED if too many of one
+// caller do.
 func (g *Gauge) Enter(ctx context.Context, key string, n int64) (counted int64, err error) {
 	n = min(n, g.o.Each, g.o.Total)
 	w, err := g.join(key, n)
@@ -76,9 +76,9 @@ func (g *Gauge) join(key string, n int64) (*waiter, error) {
 	return w, nil
 }
 
-// line puts a caller among those who take turns, or takes it out: who has all that
-// one caller may have waits for himself, and holds up nobody. What others were given
-// meanwhile is not made up for: turns never go back.
+// line adds a caller to those who take turns, or removes it: a caller that has all that
+// one may have waits for itself, and delays nobody. It does not get later what others
+// got meanwhile: turns never go back.
 func (g *Gauge) line(c *caller) {
 	ready := len(c.waiting) > 0 && c.held+c.waiting[0].n <= g.o.Each
 	switch {
@@ -98,9 +98,9 @@ func (g *Gauge) give(c *caller, n int64) {
 	c.held += n
 }
 
-// admit lets in whose turn it is, as long as there is room. A large piece of work
-// whose turn it is waits for room, and what comes after it waits, too: else it would
-// wait for ever.
+// admit admits the work whose turn it is, as long as there is room. A large piece of
+// work whose turn it is waits for room, and the ones after it wait, too: otherwise it
+// would wait for ever.
 func (g *Gauge) admit() {
 	for len(g.turns) > 0 {
 		c := g.turns[0]
@@ -117,7 +117,7 @@ func (g *Gauge) admit() {
 	}
 }
 
-// turns is a heap of the callers that can be let in, by whose turn it is.
+// turns is a heap of the callers that can be admitted, by their turns.
 type turns []*caller
 
 // Len implements heap.Interface.

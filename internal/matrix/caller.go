@@ -5,8 +5,8 @@ import "context"
 // CallerKey is the key of the caller in contexts, for a context that knows it anyway.
 type CallerKey struct{}
 
-// WithCaller says in a context on whose account work is done: the user, or the
-// address of who is not known.
+// WithCaller returns a context with the caller on whose account work is done: the user,
+// or the address of an unknown client.
 func WithCaller(ctx context.Context, caller string) context.Context {
 	return context.WithValue(ctx, CallerKey{}, caller)
 }

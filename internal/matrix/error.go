@@ -55,7 +55,7 @@ const (
 	WrongRoomKeysVersion       Code = "M_WRONG_ROOM_KEYS_VERSION"
 )
 
-// statuses holds the HTTP status of each code that is not answered with 400.
+// statuses has the HTTP status of each code that is not answered with 400.
 var statuses = map[Code]int{
 	CannotLeaveServerNotice: http.StatusForbidden,
 	Forbidden:               http.StatusForbidden,
@@ -84,8 +84,8 @@ type Error struct {
 
 	// Status is the HTTP status; 0 means the usual one of the code.
 	Status int
-	// RetryAfter, where it is not 0, tells the client when to come back: it
-	// becomes retry_after_ms (for M_LIMIT_EXCEEDED) and the header Retry-After.
+	// RetryAfter, where it is not 0, is the time after which the client may try again:
+	// it becomes retry_after_ms (for M_LIMIT_EXCEEDED) and the header Retry-After.
 	RetryAfter time.Duration
 	// Fields are further members of the answer, such as soft_logout.
 	Fields map[string]any

@@ -34,8 +34,8 @@ func ParseRoomAlias(alias string) (localpart, server string, err error) {
 	return localpart, server, nil
 }
 
-// IsText reports whether a text is UTF-8 without the character NUL, which is what the
-// database can hold. What is not is no part of anything that is kept.
+// IsText reports whether a text is UTF-8 without the character NUL, as the database
+// requires it. Other texts are no part of anything that is stored.
 func IsText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // IsRoomID reports whether the text can be a room ID: with a server name up to
@@ -120,7 +120,7 @@ func printableASCII(s string) bool {
 	return true
 }
 
-// clip keeps what a stranger sent from filling an error message.
+// clip shortens a text, so that no stranger can fill an error message.
 func clip(s string) string {
 	const most = 64
 	if len(s) <= most {

@@ -2,14 +2,14 @@ package matrix
 
 import "net/netip"
 
-// Session is who makes a request: a user on a device. It is all that every part may know
-// of the access token that came with the request. The zero value is nobody.
+// Session is the author of a request: a user on a device. It is all that every part may
+// know of the access token of the request. The zero value is nobody.
 type Session struct {
 	UserID, DeviceID string
 	Admin, Guest     bool
 }
 
-// Client is what the connection says about who is asking.
+// Client has the properties of a client known from the connection.
 type Client struct {
 	Address   netip.Addr
 	UserAgent string

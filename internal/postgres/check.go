@@ -6,7 +6,7 @@ import (
 	"homeserver/internal/doctor"
 )
 
-// Checks are what is to be right about the database itself, for the operator's doctor.
+// Checks returns the checks of the database itself, for the operator's doctor.
 func Checks() []doctor.Check {
 	return []doctor.Check{
 		{Title: "Database: version, encoding and collation", Look: func(ctx context.Context, e *doctor.Exam) error {
@@ -20,7 +20,7 @@ func Checks() []doctor.Check {
 			Find: `
 				SELECT format('the index %s of %s is not valid', indexrelid::regclass, indrelid::regclass)
 				FROM ` + invalidIndexes,
-			// One that cannot be built because of what is in the table is left.
+			// One that cannot be built because of the rows of the table is left.
 			Repair: []string{`
 				DO $$ DECLARE broken regclass; BEGIN
 					FOR broken IN SELECT indexrelid FROM ` + invalidIndexes + ` LOOP

@@ -14,8 +14,8 @@ import (
 	"homeserver/migrations"
 )
 
-// unbounded are the settings of a connection for work that takes as long as it
-// takes, and reads whole tables.
+// unbounded are the settings of a connection for work that may take any time, and reads
+// whole tables.
 var unbounded = map[string]string{
 	"enable_seqscan":                      "on",
 	"statement_timeout":                   "0",
@@ -60,7 +60,7 @@ func KnownSchema() (newest int64, err error) {
 	return newest, nil
 }
 
-// SchemaTable is where the versions of the schema stand. It is no data.
+// SchemaTable is the table of the versions of the schema. It is no data.
 const SchemaTable = goose.DefaultTablename
 
 // Schema reads the version of the database's schema; 0 where there is none yet.
@@ -101,7 +101,7 @@ func MustBeAlone(ctx context.Context, conn *pgx.Conn) error {
 			return ctx.Err()
 		case <-time.After(leaveTime / 30):
 		}
-		// Within a transaction PostgreSQL would give the same answer for ever.
+		// Within a transaction PostgreSQL would return the same answer for ever.
 		if _, err := conn.Exec(ctx, `SELECT pg_stat_clear_snapshot()`); err != nil {
 			return fmt.Errorf("look who uses the database: %w", err)
 		}
@@ -128,13 +128,13 @@ func Tables(ctx context.Context, conn *pgx.Conn) ([]Table, error) {
 	return tables, nil
 }
 
-// Table is what the database says of one of its tables.
+// Table is one of the tables of the database.
 type Table struct {
 	Name    string
 	Columns []string
 	// References are the tables in which its rows must find others.
 	References []string
-	// Bytes is what it takes on disk, without its indexes.
+	// Bytes is its size on disk, without its indexes.
 	Bytes int64
 }
 

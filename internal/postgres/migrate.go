@@ -63,7 +63,7 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, version int64) (from, 
 	if err != nil {
 		return 0, 0, fmt.Errorf("connect for migrations: %w", err)
 	}
-	// Ending the session is what gives up the lock, even after an error.
+	// The end of the session releases the lock, even after an error.
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	if _, err := lock.ExecContext(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
 		return 0, 0, fmt.Errorf("wait for other migrations: %w", err)

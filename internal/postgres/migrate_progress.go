@@ -38,8 +38,8 @@ func showProgress(ctx context.Context, db *sql.DB) (end func()) {
 }
 
 // drawProgress shows by how much the database has grown: a table that is written anew
-// stands beside the old one until the commit. What it was before is about what there is
-// to write. A database that cannot be measured has no bar.
+// is beside the old one until the commit. Its size before is about what there is to
+// write. A database that cannot be measured has no bar.
 func drawProgress(ctx context.Context, db *sql.DB, w io.Writer) {
 	size := func() (bytes int64, err error) {
 		err = db.QueryRowContext(ctx, `SELECT pg_database_size(current_database())`).Scan(&bytes)

@@ -29,7 +29,7 @@ const (
 var sessionDefaults = map[string]string{
 	"application_name": "homeserver",
 	"timezone":         "UTC",
-	// Our statements are short and many: compiling them costs more than it gives.
+	// Our statements are short and many: compiling them costs more than it saves.
 	"jit": "off",
 	// Each of our statements finds its rows by an index. Without statistics, as
 	// in a young database, the planner would rather read whole tables, and keep to
@@ -43,15 +43,16 @@ var sessionDefaults = map[string]string{
 
 // Options says which database to open and how.
 type Options struct {
-	// URL is what libpq and pgx take: postgres://user:password@host/database?sslmode=…
-	// or keyword=value pairs. TLS, pool_* and session settings in it are honoured.
+	// URL is a connection string of libpq and pgx:
+	// postgres://user:password@host/database?sslmode=… or keyword=value pairs. TLS,
+	// pool_* and session settings in it are honoured.
 	URL string
 	// MaxConns bounds the pool; 0 means pool_max_conns of the URL, or else 20.
 	MaxConns int32
 	// Admit is called once the schema is up to date, before the pool opens. Its error
 	// refuses the database. nil: any database will do.
 	Admit func(ctx context.Context, conn *pgx.Conn) error
-	// Log is told of waiting and of migrations; nil means nobody is.
+	// Log logs waiting and migrations; nil: nothing is logged.
 	Log *slog.Logger
 }
 

@@ -12,25 +12,25 @@ import (
 )
 
 const (
-	// acquireTimeout is how long a statement waits for a connection of the pool. Who
-	// waits longer is one of too many.
+	// acquireTimeout is how long a statement waits for a connection of the pool. If it
+	// waits longer there are too many.
 	acquireTimeout = 10 * time.Second
-	// lateness is how much later than PostgreSQL itself this process gives a statement
-	// up: for a PostgreSQL, a machine or a network that does not answer at all.
+	// lateness is how much later than PostgreSQL itself this process cancels a
+	// statement: for a PostgreSQL, a machine or a network that does not answer at all.
 	lateness = 5 * time.Second
 )
 
-// patience bounds how long this process waits for PostgreSQL, and lets go of
-// connections that died with it. It is a tracer because there pgx lets every
-// statement, and every wait for a connection, pass by.
+// patience bounds how long this process waits for PostgreSQL, and drops connections
+// that died with it. It is a tracer because pgx calls that for every statement and
+// every wait for a connection.
 type patience struct {
 	acquire   time.Duration
 	statement time.Duration // 0: for ever
 	pool      atomic.Pointer[pgxpool.Pool]
 }
 
-// newPatience is for connections of this configuration: its statement_timeout tells
-// how long a statement may take.
+// newPatience is for connections of this configuration: its statement_timeout bounds a
+// statement.
 func newPatience(config *pgx.ConnConfig) *patience {
 	p := &patience{acquire: acquireTimeout}
 	if timeout := parseTimeout(config.RuntimeParams["statement_timeout"]); timeout > 0 {
@@ -39,8 +39,8 @@ func newPatience(config *pgx.ConnConfig) *patience {
 	return p
 }
 
-// parseTimeout reads a time as PostgreSQL has it, in milliseconds unless it says
-// otherwise; 0 for what it does not understand, which PostgreSQL is left to judge.
+// parseTimeout reads a time as PostgreSQL has it, in milliseconds unless it has a unit;
+// 0 for a text that it does not understand, which is left to PostgreSQL.
 func parseTimeout(text string) time.Duration {
 	if ms, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return time.Duration(ms) * time.Millisecond
@@ -104,9 +104,9 @@ func (p *patience) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.T
 	p.look(conn, data.Err)
 }
 
-// look looks at how a statement has ended. If PostgreSQL has closed the connection,
-// it has most likely closed all: those of the pool are made anew, instead of being
-// handed out one by one to requests that then fail.
+// look checks how a statement has ended. If PostgreSQL has closed the connection, it
+// has most likely closed all: those of the pool are made anew, instead of failing one
+// request after the other.
 func (p *patience) look(conn *pgx.Conn, err error) {
 	if err == nil || !conn.IsClosed() || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || !Unavailable(err) {
 		return

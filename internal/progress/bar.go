@@ -15,7 +15,7 @@ const (
 	// redraw is the least time between two pictures of a bar.
 	redraw = 100 * time.Millisecond
 	// cells is how wide a bar is, and labelWidth how wide its label is at least, so
-	// that the bars of several pieces of work stand below each other.
+	// that the bars of several pieces of work are aligned.
 	cells, labelWidth = 30, 24
 )
 
@@ -34,8 +34,8 @@ type Bar struct {
 }
 
 // New begins to show progress towards the total, which may be an estimate: the bar
-// never passes its end before Done. A total that is not positive is not known, and
-// what has been done is shown as a number. Only on a terminal is there a bar.
+// never passes its end before Done. A total that is not positive is not known, and the
+// progress is shown as a number. Only on a terminal is there a bar.
 func New(w io.Writer, label string, total int64) *Bar {
 	b := &Bar{w: w, terminal: isTerminal(w), label: label, total: total, started: time.Now()}
 	b.Add(0)
@@ -47,7 +47,7 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Add tells that n more has been done.
+// Add adds n to what has been done.
 func (b *Bar) Add(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,5 +116,5 @@ func (b *Bar) elapsed() string {
 	return fmt.Sprintf("%-6s", d.Round(time.Second)) // covers the longest before it
 }
 
-// print writes for somebody who cannot be told if that fails.
+// print writes a text; an error of that has nowhere to go.
 func (b *Bar) print(text string) { _, _ = io.WriteString(b.w, text) }

@@ -7,15 +7,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Collect is [pgx.CollectRows] by [Read]: it counts what a function says that each row
-// costs. The query may run more than once.
+// Collect is [pgx.CollectRows] by [Read]: it counts the bytes that cost returns for
+// each row. The query may run more than once.
 func Collect[T any](ctx context.Context, query func() pgx.Rows, scan pgx.RowToFunc[T], cost func(T) int) ([]T, error) {
 	list, _, err := CollectSome(ctx, math.MaxInt64, query, scan, cost)
 	return list, err
 }
 
-// CostOfText is about how much memory a text takes in a list, once as it is and once as it
-// is written.
+// CostOfText estimates the memory of a text in a list, once as a value and once as it
+// is encoded.
 func CostOfText(text string) int {
 	const beside = 48
 	return 2*len(text) + beside

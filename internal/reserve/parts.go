@@ -7,18 +7,18 @@ import (
 	"slices"
 )
 
-// PartCost is how much memory a part should take. One that cannot be divided takes more.
+// PartCost is how much memory a part should need. One that cannot be divided needs
+// more.
 const PartCost = 512 << 10
 
-// Stretch is what stands in (After, UpTo] of a list for a key, and about how much memory
-// that takes.
+// Stretch is the range (After, UpTo] of a list for a key, with its estimated memory.
 type Stretch[K cmp.Ordered] struct {
 	Key         K
 	After, UpTo int64
 	Cost        int64
 }
 
-// Columns takes stretches apart, as arguments of a query.
+// Columns returns stretches as columns, for the arguments of a query.
 func Columns[K cmp.Ordered](part []Stretch[K]) (key []K, after, upTo []int64) {
 	for _, st := range part {
 		key, after, upTo = append(key, st.Key), append(after, st.After), append(upTo, st.UpTo)
@@ -27,8 +27,8 @@ func Columns[K cmp.Ordered](part []Stretch[K]) (key []K, after, upTo []int64) {
 }
 
 // Parts is a list that is too much to be held at once: it is read while it is written.
-// What it takes in memory is counted, and waited for before anything is written. It is
-// not for concurrent use.
+// Its memory is counted, and waited for before anything is written. It is not for
+// concurrent use.
 type Parts[K cmp.Ordered, T any] struct {
 	stretches []Stretch[K]
 	read      func(ctx context.Context, part []Stretch[K]) (map[K][]T, error)
@@ -38,9 +38,8 @@ type Parts[K cmp.Ordered, T any] struct {
 	held     int64
 }
 
-// NewParts makes a list of stretches, in the order of their keys and of what stands in
-// them; nil where there are none. A function reads some of them and counts what it reads.
-// Errors of [Read].
+// NewParts makes a list of stretches, in the order of their keys and ranges; nil if
+// there are none. read reads some of them and counts their bytes. Errors of [Read].
 func NewParts[K cmp.Ordered, T any](
 	ctx context.Context, stretches []Stretch[K], read func(ctx context.Context, part []Stretch[K]) (map[K][]T, error),
 ) (*Parts[K, T], error) {
@@ -66,9 +65,9 @@ func (p *Parts[K, T]) Keys() iter.Seq[K] {
 	}
 }
 
-// Of returns what stands in the list for a key, part by part, until an error. Nothing
-// of a part must be kept when the next is asked for. Keys that follow each other are
-// read together. There is nothing in nil.
+// Of returns the list for a key, part by part, until an error. The caller must keep
+// nothing of a part when it asks for the next. Keys that follow each other are read
+// together. A nil list is empty.
 func (p *Parts[K, T]) Of(ctx context.Context, key K) iter.Seq2[[]T, error] {
 	return func(yield func([]T, error) bool) {
 		if p == nil {

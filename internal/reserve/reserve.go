@@ -1,16 +1,16 @@
 // Package reserve bounds the memory of what requests read from the database, and of
 // the answers made of it.
 //
-// A request has an [Account]. Whatever reads rows counts their bytes there as they
-// come: what is small is free, and for more the account reserves memory of a
-// [Memory], which has so much in total and a share for each caller. Where there is
-// none at the moment, reading is broken off, waits for its turn without holding a
-// connection, and begins again: see [Read]. All is given back when the answer has
-// been sent.
+// A request has an [Account]. Code that reads rows counts their bytes there as they
+// come: small amounts are free, and for more the account reserves memory of a [Memory],
+// which has a bound in total and a share for each caller. If there is none at the
+// moment, reading is broken off, waits for its turn without holding a connection, and
+// begins again: see [Read]. All is released when the answer has been sent.
 //
-// That alone would refuse large answers. So there are no large reads: who reads lists
-// that may be long asks [Bytes] how much one read may bring, cuts the list there, and
-// says where it goes on, or writes what it has before reading the next part: [Parts].
+// That alone would refuse large answers. So there are no large reads: code that reads
+// lists that may be long asks [Bytes] how much one read may bring, cuts the list there,
+// and returns where it goes on, or writes the first part before reading the next:
+// [Parts].
 package reserve
 
 import (
@@ -25,24 +25,24 @@ import (
 )
 
 const (
-	// pocket is what a request may hold without asking: as much as a few pages of a
-	// chat. There are no more of them than requests that have a connection to the
-	// database at the same time.
+	// pocket is how much a request may hold without a reservation: a few pages of a
+	// chat. There are only as many as requests with a connection to the database at the
+	// same time.
 	pocket = 64 << 10
-	// step is what is reserved at once.
+	// step is the size of a reservation.
 	step = 256 << 10
 	// patience is how long a request waits for its turn.
 	patience = 10 * time.Second
 )
 
-// Memory is what all requests share. It may be used concurrently.
+// Memory is the memory that all requests share. It may be used concurrently.
 type Memory struct {
 	gauge *gauge.Gauge
 	each  int64
 }
 
 // New makes a Memory of so many bytes, of which one caller may have a quarter. refused
-// counts those who waited in vain; nil: nothing does.
+// counts requests that waited in vain; nil: they are not counted.
 func New(total int64, refused prometheus.Counter) *Memory {
 	each := max(1, total/4)
 	return &Memory{each: each, gauge: gauge.New(gauge.Options{Total: total, Each: each, Refused: refused})}
@@ -51,7 +51,7 @@ func New(total int64, refused prometheus.Counter) *Memory {
 // Held is how many bytes are reserved at the moment.
 func (m *Memory) Held() int64 { return m.gauge.Held() }
 
-// Account is what one request holds. It may be used concurrently.
+// Account is the memory that one request holds. It may be used concurrently.
 type Account struct {
 	memory *Memory
 	caller string
@@ -66,8 +66,8 @@ func (m *Memory) Open(caller string) *Account { return &Account{memory: m, calle
 // Close releases all that the account holds.
 func (a *Account) Close() { a.shrink(0) }
 
-// Settle says that n bytes are in use from now on, as when what was read has become an
-// answer, and gives back what is not; it waits for what is missing. Errors of [Read].
+// Settle sets the bytes in use to n, as when the rows have become an answer, and
+// releases the rest; it waits for what is missing. Errors of [Read].
 func (a *Account) Settle(ctx context.Context, n int64) error {
 	a.shrink(n)
 	if n <= pocket {
@@ -76,7 +76,7 @@ func (a *Account) Settle(ctx context.Context, n int64) error {
 	return a.await(ctx, 0)
 }
 
-// shrink sets what is in use, and gives back what is reserved beyond.
+// shrink sets the bytes in use, and releases those reserved beyond.
 func (a *Account) shrink(n int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -158,8 +158,8 @@ func Used(ctx context.Context) int64 {
 	return a.used
 }
 
-// Drop says that n bytes of what the request of a context has read are in use no more.
-// What is reserved stays, for what it reads next.
+// Drop subtracts n bytes, which are in use no more, from the account of a context. The
+// reservation stays, for the next read.
 func Drop(ctx context.Context, n int64) {
 	if a := of(ctx); a != nil {
 		a.mu.Lock()
@@ -178,13 +178,13 @@ func Ahead(ctx context.Context, n int64) error {
 }
 
 const (
-	// leastBytes and mostBytes bound what one read may bring, whatever the memory is.
+	// leastBytes and mostBytes bound the bytes of one read, whatever the memory is.
 	leastBytes = 256 << 10
 	mostBytes  = 4 << 20
 )
 
-// Bytes is how many bytes of rows one read may bring of a list that goes on: less
-// than a caller's share, since they are kept in several forms.
+// Bytes returns how many bytes of rows one read of a longer list may bring: less than a
+// caller's share, since they are held in several forms.
 func Bytes(ctx context.Context) int64 {
 	a := of(ctx)
 	if a == nil {
@@ -202,8 +202,8 @@ type Counter struct {
 	counted int64
 }
 
-// Add counts n bytes that are about to be kept; fewer than none are let go. An error is to end the read, and to be
-// returned from it.
+// Add counts n bytes that are about to be held; a negative number releases them. On an
+// error the read must end and return it.
 func (c *Counter) Add(n int) error {
 	if c.account == nil {
 		return nil
@@ -215,7 +215,7 @@ func (c *Counter) Add(n int) error {
 	return nil
 }
 
-// drop takes back what a read has counted.
+// drop subtracts all that a read has counted.
 func (c *Counter) drop() {
 	if c.account != nil {
 		c.account.mu.Lock()
@@ -225,11 +225,11 @@ func (c *Counter) drop() {
 	}
 }
 
-// Read calls a function that reads rows and counts them. Where there is no room for
-// them, it lets go of what was read, waits for its turn, and calls it once more. What a
-// read has counted that fails in the end counts no more. What
-// is read without an account, for the server itself, is not bounded. 503 M_UNKNOWN
-// and M_LIMIT_EXCEEDED, with RetryAfter, where the turn does not come in time.
+// Read calls a function that reads rows and counts them. If there is no room for them,
+// it drops what was counted, waits for its turn, and calls the function once more. The
+// count of a read that fails in the end is dropped. Reads without an account, for the
+// server itself, are not bounded. 503 M_UNKNOWN and M_LIMIT_EXCEEDED, with RetryAfter,
+// if the turn does not come in time.
 func Read(ctx context.Context, read func(c *Counter) error) error {
 	c := &Counter{account: of(ctx)}
 	err := read(c)

@@ -4,10 +4,10 @@ package reserve
 // sent as a whole.
 const PieceBytes = 128 << 10
 
-// Writer is an answer on its way. What is appended to B is sent whenever Pass finds
-// that it is enough for a piece. It is not for concurrent use.
+// Writer writes an answer in pieces: Pass sends B once it is long enough. It is not for
+// concurrent use.
 type Writer struct {
-	// B is what has been written and not sent.
+	// B has the bytes that have been written and not sent.
 	B []byte
 
 	send  func(piece []byte) error
@@ -19,7 +19,7 @@ func NewWriter(b []byte, send func(piece []byte) error) *Writer {
 	return &Writer{B: b[:0], send: send}
 }
 
-// Pass sends what there is, if it is enough. What was sent is not in B any more.
+// Pass sends B if it is long enough, and empties it then.
 func (w *Writer) Pass() error {
 	if len(w.B) < PieceBytes {
 		return nil
@@ -27,7 +27,7 @@ func (w *Writer) Pass() error {
 	return w.Flush()
 }
 
-// Flush sends what there is.
+// Flush sends B, and empties it.
 func (w *Writer) Flush() error {
 	w.begun = true
 	err := w.send(w.B)

@@ -91,10 +91,10 @@ func redirects(most int) func(*http.Request, []*http.Request) error {
 	}
 }
 
-// Do sends a request, http or https, and gives the answer, whatever its status.
-// The caller closes its body; reading more of it than allowed gives a
-// *http.MaxBytesError. The error wraps [ErrForbidden] where the address was
-// refused; a net.Error whose Timeout is true means that it took too long.
+// Do sends a request, http or https, and returns the answer, whatever its status. The
+// caller closes its body; reading more of it than allowed returns a
+// *http.MaxBytesError. The error wraps [ErrForbidden] if the address was refused; a
+// net.Error whose Timeout is true means that it took too long.
 func (c *Client) Do(r *http.Request) (*http.Response, error) {
 	if r.Header.Get("User-Agent") == "" {
 		r.Header.Set("User-Agent", c.userAgent)

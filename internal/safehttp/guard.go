@@ -92,9 +92,9 @@ func isPublic(address netip.Addr) bool {
 	return address.IsValid() && !contains(reserved, address)
 }
 
-// isOwn reports whether an address is this machine's: what listens there takes who
-// comes from here for one of its own, such as a service that trusts the machine. They
-// are looked up for each connection, since they change while the server runs.
+// isOwn reports whether an address is this machine's: services that listen there may
+// trust connections from this machine. The addresses are looked up for each connection,
+// since they change while the server runs.
 func (g guard) isOwn(address netip.Addr) (bool, error) {
 	own, err := g.interfaces()
 	if err != nil {

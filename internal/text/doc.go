@@ -4,6 +4,6 @@
 // Promises:
 //
 //   - Folding is a pure function, idempotent, and the same for all languages.
-//   - Words of a text are what stands between what is neither letter, digit nor
-//     mark. In scripts that do not part words, each character is a word of its own.
+//   - Words of a text are runs of letters, digits and marks. In scripts without
+//     spaces between words, each character is a word of its own.
 package text

@@ -22,7 +22,7 @@ func Fold(text string) string {
 		return strings.ToLower(text)
 	}
 	text = cases.Fold().String(norm.NFKD.String(strings.ToValidUTF8(text, "\ufffd")))
-	// Folding may put together what has a decomposition again.
+	// Folding may make characters that have a decomposition again.
 	text = norm.NFKD.String(text)
 	return letters.Replace(strings.Map(withoutMarks, text))
 }
@@ -45,12 +45,12 @@ func withoutMarks(r rune) rune {
 
 // Word is a word of a text.
 type Word struct {
-	// Text is how it stands there.
+	// Text is the word as it is in the text.
 	Text string
-	// Folded is what it is compared by; it is not empty.
+	// Folded is its form for comparing; it is not empty.
 	Folded string
-	// Adjoins tells that nothing parts the word from the one before it, as in
-	// scripts that are written without spaces.
+	// Adjoins reports that there is nothing between the word and the one before it, as
+	// in scripts that are written without spaces.
 	Adjoins bool
 }
 
@@ -82,8 +82,8 @@ var unparted = []*unicode.RangeTable{
 	unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar, unicode.So,
 }
 
-// appendRun parts what stands without a separator where the script changes from
-// or to one that doesn't part words, and at each character of those.
+// appendRun splits a run without separators where the script changes from or to one
+// without spaces between words, and at each character of those.
 func appendRun(words []Word, run string) []Word {
 	start, first := 0, true
 	end := func(at int) {

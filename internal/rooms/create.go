@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -300,16 +299,16 @@ func (c *creation) invitees() []string {
 	return invitees
 }
 
-func (c *creation) createContent() map[string]json.RawMessage {
-	content := maps.Clone(c.CreationContent)
-	if content == nil {
-		content = map[string]json.RawMessage{}
+func (c *creation) createContent() map[string]any {
+	content := map[string]any{}
+	for key, value := range c.CreationContent {
+		content[key] = value
 	}
 	delete(content, "creator")
 	if !c.version.SenderIsCreator {
-		content["creator"] = event.AppendString(nil, c.creator)
+		content["creator"] = c.creator
 	}
-	content["room_version"] = event.AppendString(nil, c.version.ID)
+	content["room_version"] = c.version.ID
 	if c.version.PrivilegedCreators && c.preset.trusted && len(c.Invite) > 0 {
 		content["additional_creators"] = c.additionalCreators()
 	}
@@ -318,7 +317,7 @@ func (c *creation) createContent() map[string]json.RawMessage {
 
 // additionalCreators merges those of the request with the invitees. A value that is no
 // list is left for the authorisation rules to refuse.
-func (c *creation) additionalCreators() json.RawMessage {
+func (c *creation) additionalCreators() any {
 	asked := c.CreationContent["additional_creators"]
 	var creators []string
 	if len(asked) > 0 && json.Unmarshal(asked, &creators) != nil {
@@ -329,14 +328,7 @@ func (c *creation) additionalCreators() json.RawMessage {
 			creators = append(creators, userID)
 		}
 	}
-	list := []byte{'['}
-	for i, userID := range creators {
-		if i > 0 {
-			list = append(list, ',')
-		}
-		list = event.AppendString(list, userID)
-	}
-	return append(list, ']')
+	return creators
 }
 
 // powerLevels returns the first m.room.power_levels: the defaults of the specification,

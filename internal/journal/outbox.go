@@ -3,11 +3,15 @@ package journal
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/postgres"
 )
 
 // kindOutbox is the message of the database that something was put into the outbox.
@@ -207,7 +211,11 @@ func (w *writer) takeOverSome(ctx context.Context, kinds []string, limit int) (m
 		if entries[i], err = w.j.entry(p); err != nil {
 			return false, err
 		}
+		entries[i].Position = before + 1 + Position(i)
 		bytes += len(p.Payload)
+	}
+	if err := w.addTopics(ctx, entries); err != nil {
+		return false, err
 	}
 	b = &pgx.Batch{}
 	b.Queue(setPosition, before+Position(len(entries)))
@@ -217,8 +225,53 @@ func (w *writer) takeOverSome(ctx context.Context, kinds []string, limit int) (m
 	}
 	w.j.metrics.observe(len(entries), time.Since(started))
 	w.j.publish(entries)
+	w.j.chargeTopics(entries)
 	return len(entries) == limit || bytes >= w.j.o.GroupBytes, nil
 }
+
+// addTopics has tables add topics to entries of the outbox. Where that would be more than a
+// group may cost, fewer are taken over at once; one entry may have any number.
+func (w *writer) addTopics(ctx context.Context, entries []*Entry) error {
+	tables, byTable := splitByTable(entries)
+	most := w.j.o.GroupBytes / topicOverhead
+	if len(entries) == 1 {
+		most = math.MaxInt
+	}
+	for _, t := range tables {
+		if t.AddTopics == nil {
+			continue
+		}
+		err := w.j.guard("a journal table", func() error { return t.AddTopics(ctx, w.conn, byTable[t], most) })
+		if postgres.Unavailable(err) {
+			return err
+		}
+		if err != nil {
+			return &queueError{fmt.Errorf("add topics to entries of %s: %w", t.Name, err)}
+		}
+		for _, e := range byTable[t] {
+			most -= len(e.Topics)
+		}
+	}
+	return nil
+}
+
+// chargeTopics charges the topics that were added to entries to the users whose they are:
+// they take up the live window as other bytes do.
+func (j *Journal) chargeTopics(entries []*Entry) {
+	for _, e := range entries {
+		if e.Table.AddTopics == nil {
+			continue
+		}
+		if i := slices.IndexFunc(e.Topics, func(t Topic) bool { return t.User != "" }); i >= 0 {
+			j.o.Limits.Charge(ratelimit.WrittenBytes, e.Topics[i].User, topicOverhead*(len(e.Topics)-1))
+		}
+	}
+}
+
+// ShowPosted returns when everything that was posted, in transactions that are committed,
+// stands in the log and is shown here, but for what could not be written and is tried again
+// later. Errors of the database, the context's, or 503 when the journal is stopping.
+func (j *Journal) ShowPosted(ctx context.Context) error { return j.lookNow(ctx, true) }
 
 // queueRemoval removes the entries from the outbox that are in tables of their own now.
 func (j *Journal) queueRemoval(b *pgx.Batch, entries []*Entry) {

@@ -234,14 +234,7 @@ func (w *writer) reserve(ctx context.Context, n int) (before Position, err error
 // queueGroup queues the rows of each table, tables in the order in which they first
 // appear, and the other statements of the writes.
 func (j *Journal) queueGroup(b *pgx.Batch, group []*Pending, entries []*Entry) error {
-	var tables []*Table
-	byTable := map[*Table][]*Entry{}
-	for _, e := range entries {
-		if byTable[e.Table] == nil {
-			tables = append(tables, e.Table)
-		}
-		byTable[e.Table] = append(byTable[e.Table], e)
-	}
+	tables, byTable := splitByTable(entries)
 	for _, t := range tables {
 		if !slices.Contains(j.tables, t) {
 			return fmt.Errorf("write %s: the journal does not know this table, so others could not read it", t.Name)
@@ -256,6 +249,19 @@ func (j *Journal) queueGroup(b *pgx.Batch, group []*Pending, entries []*Entry) e
 		}
 	}
 	return nil
+}
+
+// splitByTable lists the tables of entries in the order in which they first appear, and the
+// entries of each.
+func splitByTable(entries []*Entry) (tables []*Table, byTable map[*Table][]*Entry) {
+	byTable = map[*Table][]*Entry{}
+	for _, e := range entries {
+		if byTable[e.Table] == nil {
+			tables = append(tables, e.Table)
+		}
+		byTable[e.Table] = append(byTable[e.Table], e)
+	}
+	return tables, byTable
 }
 
 // rebuildPatience is how long a transaction waits for writes that were stale to come

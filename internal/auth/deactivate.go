@@ -114,7 +114,7 @@ func (s *Service) deactivate(ctx context.Context, userID string, erase bool, pro
 		if bound, err = s.o.Threepids.RemoveAll(ctx, tx, userID); err != nil {
 			return err
 		}
-		if revoked, err = session.RemoveOthers(ctx, tx, userID, ""); err != nil {
+		if revoked, err = s.Sessions.RemoveOthers(ctx, tx, userID, ""); err != nil {
 			return err
 		}
 		follows, err := json.Marshal(deactivation{erased})

@@ -234,12 +234,12 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ui
 		if !c.logout {
 			return nil
 		}
-		revoked, err = session.RemoveOthers(ctx, tx, c.userID, c.keep)
+		revoked, err = s.Sessions.RemoveOthers(ctx, tx, c.userID, c.keep)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("change the password of %s: %w", c.userID, err)
 	}
-	s.Sessions.Revoke(revoked)
+	s.Sessions.Removed(ctx, revoked)
 	return nil
 }

@@ -52,7 +52,8 @@ type Options struct {
 	// Channel receives the tokens that other processes have revoked; nil: they are read
 	// half a minute later.
 	Channel *replica.Channel
-	// Journal handles what follows a deactivation; nil: another process does.
+	// Journal handles what follows a deactivation, and shows what is posted with changes of
+	// devices; nil: another process does.
 	Journal *journal.Journal
 	// Shares bounds the caches.
 	Shares Shares
@@ -99,7 +100,7 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 	}
 	s := &Service{pool: pool, o: o, hasher: newHasher(o.Argon, o.Shares.Familiar), nonces: newNonces(o.SharedSecret)}
 	s.Sessions = session.New(session.Options{
-		Pool: pool, ServerName: o.ServerName, Stages: o.Stages, AccessTokenLifetime: o.AccessTokenLifetime, Channel: o.Channel,
+		Pool: pool, ServerName: o.ServerName, Stages: o.Stages, AccessTokenLifetime: o.AccessTokenLifetime, Channel: o.Channel, Journal: o.Journal,
 		TokenBytes: o.Shares.Tokens, SeenBytes: o.Shares.Sightings, OnSeen: s.hasher.familiar.addSeen, Log: o.Logger, Now: o.Now,
 	})
 	if o.Journal != nil {

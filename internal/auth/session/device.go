@@ -61,7 +61,23 @@ func (s *Service) RenameDevice(ctx context.Context, userID, deviceID string, dis
 	if err := checkDisplayName(*displayName); err != nil {
 		return err
 	}
-	return renameDevice(ctx, s.o.Pool, userID, deviceID, *displayName)
+	err := pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
+		renamed, err := renameDevice(ctx, tx, userID, deviceID, *displayName)
+		if err != nil || !renamed {
+			return err
+		}
+		for _, follow := range s.onRename {
+			if err := follow(ctx, tx, userID, deviceID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("rename device %s of %s: %w", deviceID, userID, err)
+	}
+	s.showPosted(ctx)
+	return nil
 }
 
 // DeleteDevice deletes a device of the user who asks, and its tokens, after interactive
@@ -97,7 +113,7 @@ func (s *Service) deleteDevices(ctx context.Context, name string, session matrix
 		if err := proof.Consume(ctx, tx); err != nil {
 			return nil, err
 		}
-		return removeDevices(ctx, tx, session.UserID, ids)
+		return s.removeDevices(ctx, tx, session.UserID, ids)
 	})
 }
 
@@ -114,7 +130,7 @@ func describeDevices(ids []string) string {
 // Client-server API, POST /logout.
 func (s *Service) Logout(ctx context.Context, session matrix.Session) error {
 	return s.logOut(ctx, session.UserID, func(tx pgx.Tx) ([]secret.Hash, error) {
-		return removeDevices(ctx, tx, session.UserID, []string{session.DeviceID})
+		return s.removeDevices(ctx, tx, session.UserID, []string{session.DeviceID})
 	})
 }
 
@@ -122,7 +138,7 @@ func (s *Service) Logout(ctx context.Context, session matrix.Session) error {
 // Client-server API, POST /logout/all.
 func (s *Service) LogoutAll(ctx context.Context, userID string) error {
 	return s.logOut(ctx, userID, func(tx pgx.Tx) ([]secret.Hash, error) {
-		return RemoveOthers(ctx, tx, userID, "")
+		return s.RemoveOthers(ctx, tx, userID, "")
 	})
 }
 
@@ -140,8 +156,15 @@ func (s *Service) logOut(ctx context.Context, userID string, remove func(pgx.Tx)
 	if err != nil {
 		return fmt.Errorf("remove devices of %s: %w", userID, err)
 	}
-	s.Revoke(revoked)
+	s.Removed(ctx, revoked)
 	return nil
+}
+
+// Removed is called once the removal of devices is committed, with the access tokens that
+// were theirs: it revokes those, and returns when what was posted with the removal is shown.
+func (s *Service) Removed(ctx context.Context, revoked []secret.Hash) {
+	s.Revoke(revoked)
+	s.showPosted(ctx)
 }
 
 // NewDevice is the device that a client wants to log in with. An empty ID means a new
@@ -187,7 +210,7 @@ func (s *Service) Begin(ctx context.Context, tx pgx.Tx, userID string, d NewDevi
 	generation := int64(1)
 	var revoked []secret.Hash
 	if created {
-		revoked, err = removeSilentDevices(ctx, tx, session, maxDevices)
+		revoked, err = s.removeSilentDevices(ctx, tx, session, maxDevices)
 	} else {
 		generation, revoked, err = supersedeTokens(ctx, tx, session, s.nowMS())
 	}

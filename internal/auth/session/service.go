@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/cache"
+	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
 )
 
@@ -30,6 +32,8 @@ type Options struct {
 	// Channel says which tokens other processes have revoked; nil: they are found out
 	// half a minute later.
 	Channel *replica.Channel
+	// Journal shows what is posted with changes of devices; nil: another process does.
+	Journal *journal.Journal
 	// TokenBytes and SeenBytes bound the memory for access tokens, and for the times
 	// when devices were last seen; 0: [cache.UsualShare].
 	TokenBytes, SeenBytes int
@@ -40,12 +44,15 @@ type Options struct {
 	Now    func() time.Time
 }
 
-// Service holds the rules of devices and tokens. It may be used concurrently.
+// Service holds the rules of devices and tokens. It may be used concurrently once OnRemove
+// and OnRename have been called for the last time.
 type Service struct {
-	o       Options
-	cache   *tokenCache
-	watches *watches
-	seen    *lastSeen
+	o        Options
+	cache    *tokenCache
+	watches  *watches
+	seen     *lastSeen
+	onRemove []func(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) error
+	onRename []func(ctx context.Context, tx pgx.Tx, userID, deviceID string) error
 }
 
 // New makes a Service on a migrated database. It starts nothing: internal/auth calls
@@ -66,6 +73,32 @@ func New(o Options) *Service {
 		})
 	}
 	return s
+}
+
+// OnRemove adds a hook that is called whenever devices of a user are removed, in the
+// transaction that does so and before their rows are gone: on a logout, a deletion, a change
+// of password, a deactivation, where there are too many devices, and by the commands of the
+// operator. Its error keeps the devices. It is meant for wiring, before the first request.
+func (s *Service) OnRemove(follow func(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) error) {
+	s.onRemove = append(s.onRemove, follow)
+}
+
+// OnRename adds a hook that is called when the display name of a device has changed, in the
+// transaction that changes it. Its error keeps the old name. It is meant for wiring, before
+// the first request.
+func (s *Service) OnRename(follow func(ctx context.Context, tx pgx.Tx, userID, deviceID string) error) {
+	s.onRename = append(s.onRename, follow)
+}
+
+// showPosted returns when what hooks have posted to the journal's outbox is shown here. If
+// that cannot be, the change is committed all the same, and is shown later.
+func (s *Service) showPosted(ctx context.Context) {
+	if s.o.Journal == nil || len(s.onRemove)+len(s.onRename) == 0 {
+		return
+	}
+	if err := s.o.Journal.ShowPosted(ctx); err != nil && ctx.Err() == nil {
+		s.o.Log.ErrorContext(ctx, "a change of devices is shown later", "error", err)
+	}
 }
 
 // Tidy writes when devices were last seen, and deletes expired rows.

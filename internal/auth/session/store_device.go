@@ -61,16 +61,20 @@ func findDevice(ctx context.Context, q account.Querier, userID, deviceID string)
 	return device, nil
 }
 
-func renameDevice(ctx context.Context, q account.Querier, userID, deviceID, displayName string) error {
-	tag, err := q.Exec(ctx, `
-		UPDATE devices SET display_name = nullif($3, '') WHERE user_id = $1 AND device_id = $2`, userID, deviceID, displayName)
+// renameDevice sets or removes the name of a device, and reports whether it was another
+// one before. M_NOT_FOUND.
+func renameDevice(ctx context.Context, tx pgx.Tx, userID, deviceID, displayName string) (renamed bool, err error) {
+	err = tx.QueryRow(ctx, `
+		WITH old AS (SELECT display_name FROM devices WHERE user_id = $1 AND device_id = $2 FOR NO KEY UPDATE)
+		UPDATE devices d SET display_name = nullif($3, '') FROM old WHERE d.user_id = $1 AND d.device_id = $2
+		RETURNING old.display_name IS DISTINCT FROM nullif($3, '')`, userID, deviceID, displayName).Scan(&renamed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, errNoDevice()
+	}
 	if err != nil {
-		return fmt.Errorf("rename a device of %s: %w", userID, err)
+		return false, fmt.Errorf("rename a device of %s: %w", userID, err)
 	}
-	if tag.RowsAffected() == 0 {
-		return errNoDevice()
-	}
-	return nil
+	return renamed, nil
 }
 
 // upsertDevice makes a device, or notes that a known one was seen, and reports
@@ -95,32 +99,34 @@ func upsertDevice(ctx context.Context, tx pgx.Tx, session matrix.Session, displa
 
 // removeDevices deletes devices and their tokens, and returns the access tokens
 // among them.
-func removeDevices(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) ([]secret.Hash, error) {
-	return lockAndRemove(ctx, tx, userID, `
+func (s *Service) removeDevices(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) ([]secret.Hash, error) {
+	return s.lockAndRemove(ctx, tx, userID, `
 		SELECT device_id FROM devices WHERE user_id = $1 AND device_id = ANY ($2)
 		ORDER BY device_id FOR UPDATE`, userID, deviceIDs)
 }
 
-// RemoveOthers does the same for all devices but one; "" for really all.
-func RemoveOthers(ctx context.Context, tx pgx.Tx, userID, keep string) ([]secret.Hash, error) {
-	return lockAndRemove(ctx, tx, userID, `
+// RemoveOthers does the same for all devices but one; "" for really all. Once it is
+// committed, the tokens are to be given to Removed.
+func (s *Service) RemoveOthers(ctx context.Context, tx pgx.Tx, userID, keep string) ([]secret.Hash, error) {
+	return s.lockAndRemove(ctx, tx, userID, `
 		SELECT device_id FROM devices WHERE user_id = $1 AND device_id <> $2
 		ORDER BY device_id FOR UPDATE`, userID, keep)
 }
 
 // removeSilentDevices leaves the user's most devices that were seen last, the one
 // of the session among them.
-func removeSilentDevices(ctx context.Context, tx pgx.Tx, session matrix.Session, most int) ([]secret.Hash, error) {
-	return lockAndRemove(ctx, tx, session.UserID, `
+func (s *Service) removeSilentDevices(ctx context.Context, tx pgx.Tx, session matrix.Session, most int) ([]secret.Hash, error) {
+	return s.lockAndRemove(ctx, tx, session.UserID, `
 		SELECT device_id FROM devices WHERE user_id = $1 AND device_id IN (
 			SELECT device_id FROM devices WHERE user_id = $1 AND device_id <> $2
 			ORDER BY last_seen_ts DESC, device_id OFFSET $3 - 1)
 		ORDER BY device_id FOR UPDATE`, session.UserID, session.DeviceID, most)
 }
 
-// lockAndRemove removes the devices that a query locks. While they are locked no
-// token can be added, so that the tokens returned are all that there were.
-func lockAndRemove(ctx context.Context, tx pgx.Tx, userID, query string, args ...any) ([]secret.Hash, error) {
+// lockAndRemove removes the devices that a query locks, with all that follows from that.
+// While they are locked no token can be added, so that the tokens returned are all that
+// there were.
+func (s *Service) lockAndRemove(ctx context.Context, tx pgx.Tx, userID, query string, args ...any) ([]secret.Hash, error) {
 	rows, err := tx.Query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("query devices of %s: %w", userID, err)
@@ -131,6 +137,11 @@ func lockAndRemove(ctx context.Context, tx pgx.Tx, userID, query string, args ..
 	}
 	if len(deviceIDs) == 0 {
 		return nil, nil
+	}
+	for _, follow := range s.onRemove {
+		if err := follow(ctx, tx, userID, deviceIDs); err != nil {
+			return nil, err
+		}
 	}
 	hashes, err := deleteDeviceTokens(ctx, tx, userID, deviceIDs)
 	if err != nil {

@@ -93,6 +93,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	backups := keybackup.New(pool, store.Damage())
 	users.OnDeactivate(env.Rooms.LeaveAll)
 	users.OnDeactivate(backups.RemoveAll)
+	users.Sessions.OnRemove(accountdata.DeleteOfDevices)
 	for _, erase := range []func(context.Context, string) error{
 		store.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase,
 	} {

@@ -40,6 +40,26 @@ func TestDevices(t *testing.T) {
 	phone.Do("GET", "/devices", nil).Refused(401, "M_UNKNOWN_TOKEN")
 }
 
+func TestTheNotificationSettingsOfADeviceEndWithIt(t *testing.T) {
+	t.Parallel()
+	c := newServer(t)
+	alice, phone := c.Register("alice", "wordpass"), c.Login("alice", "wordpass")
+	const stable, unstable = "m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings."
+	gone := []string{stable + phone.DeviceID, unstable + phone.DeviceID}
+	stay := []string{stable + alice.DeviceID, unstable + alice.DeviceID, "m.direct", stable}
+	path := func(typ string) string { return matrixtest.Path("user", alice.UserID, "account_data", typ) }
+	for _, typ := range append(gone, stay...) {
+		alice.Do("PUT", path(typ), `{"is_silenced":true}`).OK()
+	}
+	phone.Do("POST", "/logout", nil).OK()
+	for _, typ := range gone {
+		alice.Do("GET", path(typ), nil).Refused(404, "M_NOT_FOUND")
+	}
+	for _, typ := range stay {
+		alice.Do("GET", path(typ), nil).OK()
+	}
+}
+
 func TestDeleteDevices(t *testing.T) {
 	t.Parallel()
 	c := newServer(t)

@@ -47,7 +47,11 @@ func noServer(cfg *config.Config, lacks string) error {
 // WithAccounts calls do with the service of accounts, for the commands of the operator. A server may or
 // may not be running on the same database meanwhile. Where none ever has, it is refused.
 func WithAccounts(ctx context.Context, cfg *config.Config, log *slog.Logger, do func(*auth.Service) error) error {
-	return withDatabase(ctx, cfg, log, func(pool *pgxpool.Pool) error { return do(newAuth(cfg, pool, nil, nil, nil, nil, nil, log)) })
+	return withDatabase(ctx, cfg, log, func(pool *pgxpool.Pool) error {
+		accounts := newAuth(cfg, pool, nil, nil, nil, nil, nil, log)
+		followDevices(accounts)
+		return do(accounts)
+	})
 }
 
 // ReportBook is what the operator's commands read reports by.

@@ -19,6 +19,7 @@ import (
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/media"
 	"homeserver/internal/media/blob"
+	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
 	"homeserver/internal/safehttp"
@@ -59,6 +60,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 		return nil, err
 	}
 	s.auth = newAuth(cfg, pool, s.stages, s.threepids, s.limits, s.others, s.journal, log)
+	followDevices(s.auth)
 	s.profiles = profile.New(pool, s.journal)
 	s.rooms = rooms.New(rooms.Options{
 		Pool: pool, Journal: s.journal, Profiles: s.profiles, Signer: signer, Limits: s.limits, Guests: s.auth.Guests, Log: log,
@@ -111,6 +113,11 @@ func newAuth(
 		Shares:              auth.Shares{Tokens: int(shares.AccessTokens), Sightings: int(shares.Sightings), Familiar: int(shares.Familiar)},
 		Logger:              log,
 	})
+}
+
+// followDevices has all that belongs to devices removed with them. It is for commands, too.
+func followDevices(accounts *auth.Service) {
+	accounts.Sessions.OnRemove(accountdata.DeleteOfDevices)
 }
 
 // previewPictureBytes is the longest answer that is read of other servers: the largest picture that a

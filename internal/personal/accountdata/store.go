@@ -82,6 +82,26 @@ func (s *Service) load(
 	return content, at, nil
 }
 
+// localNotifications are what the types begin with under which clients keep the settings of
+// the notifications that a device makes itself; behind it stands the device's ID. MSC3890.
+var localNotifications = []string{"m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings."}
+
+// DeleteOfDevices deletes the settings of devices that are being removed, in the same
+// transaction.
+func DeleteOfDevices(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) error {
+	var types []string
+	for _, prefix := range localNotifications {
+		for _, id := range deviceIDs {
+			types = append(types, prefix+id)
+		}
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM account_data WHERE user_id = $1 AND room_nid = 0 AND type = ANY($2)`, userID, types)
+	if err != nil {
+		return fmt.Errorf("delete the settings of devices of %s: %w", userID, err)
+	}
+	return nil
+}
+
 // checkSpace returns M_TOO_LARGE if the user has stored too many items, or too much.
 func (s *Service) checkSpace(ctx context.Context, i *Item) error {
 	var number, size int

@@ -94,6 +94,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	users.OnDeactivate(env.Rooms.LeaveAll)
 	users.OnDeactivate(backups.RemoveAll)
 	users.Sessions.OnRemove(accountdata.DeleteOfDevices)
+	devicekeys.FollowDevices(users.Sessions)
 	for _, erase := range []func(context.Context, string) error{
 		store.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase,
 	} {

@@ -56,9 +56,9 @@ type Table struct {
 	Decode func(payload []byte) (value any, err error)
 	// AddTopics, where it is not nil, adds topics to entries that come from the outbox, as
 	// they are at the positions of the entries: it is called in the transaction that writes
-	// these, while nobody else can write to the log. If it would add more than so many
-	// topics, the error is [ErrTooMuch]. What they cost is charged to the first user of the
-	// entry.
+	// these, while nobody else can write to the log; and for what Read has returned. If it
+	// would add more than so many topics, the error is [ErrTooMuch]. What they cost is charged
+	// to the first user of the entry.
 	AddTopics func(ctx context.Context, conn *pgx.Conn, entries []*Entry, most int) error
 }
 

@@ -102,7 +102,10 @@ func (w *writer) read(ctx context.Context, after, upTo Position) ([]*Entry, erro
 		var found []*Entry
 		err := w.j.guard("a journal table", func() (err error) {
 			found, err = t.Read(ctx, w.conn, after, upTo, most)
-			return err
+			if err != nil || t.AddTopics == nil || len(found) == 0 {
+				return err
+			}
+			return t.AddTopics(ctx, w.conn, found, most/topicOverhead)
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read %s after %d up to %d: %w", t.Name, after, upTo, err)

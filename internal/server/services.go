@@ -118,6 +118,7 @@ func newAuth(
 // followDevices has all that belongs to devices removed with them. It is for commands, too.
 func followDevices(accounts *auth.Service) {
 	accounts.Sessions.OnRemove(accountdata.DeleteOfDevices)
+	devicekeys.FollowDevices(accounts.Sessions)
 }
 
 // previewPictureBytes is the longest answer that is read of other servers: the largest picture that a

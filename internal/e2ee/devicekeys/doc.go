@@ -16,11 +16,17 @@
 //   - How many one-time keys a device has left is known in memory, so that /sync reads
 //     nothing; a claim in any process wakes the device's /sync.
 //   - The keys of a device go with the device, in the same commit.
+//   - Users who share a room with another learn of each change of that one's device list,
+//     by /sync and GET /keys/changes: a change is an entry of the journal that concerns the
+//     rooms which its user is in where it stands in the log, so that no join slips in
+//     between. It is posted in the transaction that changes the keys. A device without keys
+//     changes no list.
 //
 // # Data flow
 //
 //	Upload, UploadSigningKeys, UploadSignatures ─▶ checks ─▶ one transaction: tables, and
-//	    the change that others learn of by their device lists
+//	    the change that others learn of by their device lists (postChange)
+//	postChange ─▶ outbox ─▶ journal (addRooms) ─▶ table device_lists ─▶ /sync, keys/changes
 //	Claim ─▶ one statement ─▶ answer
 //	Query ─▶ answer, which reads in parts while it is written, where it is long
 //	Counts ◀─ /sync

@@ -40,9 +40,10 @@ type Options struct {
 
 // Service holds the rules of keys. Its methods may be called concurrently.
 type Service struct {
-	o      Options
-	pool   *pgxpool.Pool
-	counts *cache.Cache[device, Counts]
+	o       Options
+	pool    *pgxpool.Pool
+	changes *journal.Table
+	counts  *cache.Cache[device, Counts]
 }
 
 // device is whose one-time keys are counted.
@@ -52,6 +53,10 @@ type device struct{ UserID, DeviceID string }
 // channel are started.
 func New(o Options) *Service {
 	s := &Service{o: o, pool: o.Pool, counts: cache.New(o.CountBytes, weighCounts)}
+	s.changes = &journal.Table{
+		Name: listTable, Queue: queueChanges, Read: s.readChanges, Decode: decodeChange, AddTopics: addRooms,
+	}
+	o.Journal.Add(s.changes)
 	if o.Channel != nil {
 		o.Channel.Handle(kindCounts, s.onCounts)
 		o.Channel.OnMissed(s.counts.ForgetAll)

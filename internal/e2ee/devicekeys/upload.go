@@ -194,5 +194,5 @@ func (s *Service) storeDevice(ctx context.Context, tx pgx.Tx, u *upload, stored 
 	if err := upsertDevice(ctx, tx, u.who, next); err != nil {
 		return false, err
 	}
-	return true, s.postChange(ctx, tx, u.who.UserID)
+	return true, postChange(ctx, tx, u.who.UserID)
 }

@@ -218,7 +218,9 @@ func (s *Store) MemberEvents(ctx context.Context, members []MemberAt, f *EventFi
 		CROSS JOIN LATERAL (`+memberAt("w.user_id")+`) s`, f.where(q), q.args...)
 }
 
-// memberAt selects the member event of a user in room w.room_nid at place w.at.
+// memberAt selects the member event of a user in room w.room_nid at place w.at. The type
+// is not written as a constant, so that the index of a user's memberships cannot serve it,
+// by which those in all rooms might be looked at.
 func memberAt(user string) string {
 	return `
 			SELECT event_nid FROM room_state
@@ -277,7 +279,7 @@ func (s *Store) Summaries(ctx context.Context, rooms []journal.RoomNID, userID s
 				(SELECT s.state_key, s.place FROM room_state s
 				WHERE s.room_nid = r.room_nid AND s.type = 'm.room.member' AND s.replaced_at IS NULL
 					AND s.value = 'invite' AND s.state_key <> $2 ORDER BY s.place LIMIT $3)) h
-			ORDER BY h.place LIMIT $3) AS users) present
+			ORDER BY h.place LIMIT $3) AS users OFFSET 0) present
 		WHERE r.room_nid = ANY($1)`, rooms, userID, heroes)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Summary])
 	if err != nil {

@@ -101,12 +101,12 @@ func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, rang
 	}
 	list, err := s.page(ctx, o, p.Filter, func(f *EventFilter) (string, []any) {
 		q := &query{}
-		sql := `SELECT e.event_nid FROM events e WHERE e.room_nid = ` + q.arg(nid) +
+		sql := `WHERE e.room_nid = ` + q.arg(nid) +
 			` AND e.place BETWEEN ` + q.arg(from[0]) + ` AND ` + q.arg(to[len(to)-1]) +
 			` AND EXISTS (SELECT FROM unnest(` + q.arg(from) + `::bigint[], ` + q.arg(to) + `::bigint[]) AS w(low, high)
 			WHERE e.place BETWEEN w.low AND w.high)` + f.where(q) + order +
 			` LIMIT ` + q.arg(p.Limit+1) // one more than wanted tells whether there is more
-		return sql, q.args
+		return fromEvents(sql), q.args
 	})
 	if err != nil {
 		return err

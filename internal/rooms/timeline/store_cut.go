@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -51,47 +51,70 @@ func (l List) ByRoom() map[journal.RoomNID]List {
 	return byRoom
 }
 
-// order is the order in which events take up the bytes of a read, and in which they are
-// given.
+// order is the order in which events take up the bytes of a read. They are returned by
+// their places, or by room and then by their places.
 type order struct {
-	cut, given string
-	// Where intervals are read, with is what stands before the query, and from is a column
-	// more of it: the place at which the interval begins.
-	with, from string
+	cut    string
+	byRoom bool
+	// held: intervals are read, with the place held.place at which each begins. They are
+	// returned in no order.
+	held bool
 }
 
 var (
-	byRoom      = order{cut: `room_nid, place`, given: `c.room_nid, c.place`}
-	oldestFirst = order{cut: `place`, given: `c.place`}
-	newestFirst = order{cut: `place DESC`, given: `c.place`}
+	byRoom      = order{cut: `room_nid, place`, byRoom: true}
+	oldestFirst = order{cut: `place`}
+	newestFirst = order{cut: `place DESC`}
 	// evenly lets each room have its newest event, then each its second newest, and so on.
-	evenly = order{cut: `nth, room_nid`, given: `c.place`}
+	evenly      = order{cut: `nth, room_nid`}
+	byBeginning = order{cut: `room_nid, held_from`, held: true}
 )
 
-// byBeginning is the order of the intervals whose numbers and places a query returns. Their
-// events are read on the condition whereHeld.
-func byBeginning(intervals string) order {
-	return order{
-		cut: `room_nid, held_from`, given: `c.room_nid, held_from`,
-		with: `WITH held AS MATERIALIZED (` + intervals + `) `, from: `, held.place AS held_from`,
+// sort orders what was read. Here that takes less time than in PostgreSQL, which cannot
+// return the first row before it has all.
+func (o order) sort(l List) {
+	if o.held {
+		return
 	}
+	compare := func(a, b Left) int {
+		if o.byRoom && a.Room != b.Room {
+			return cmp.Compare(a.Room, b.Room)
+		}
+		return cmp.Compare(a.Place, b.Place)
+	}
+	slices.SortFunc(l.Left, compare)
+	slices.SortFunc(l.Events, func(a, b *Event) int {
+		return compare(Left{a.Room, a.NID, a.Place}, Left{b.Room, b.NID, b.Place})
+	})
 }
 
-// whereHeld finds the events by their numbers first, as byNumbers does.
-const whereHeld = `JOIN held ON held.event_nid = e.event_nid WHERE e.event_nid = ANY(ARRAY(SELECT event_nid FROM held))`
+// selectFrom is selectEvents for what stands after FROM, of which a part is named e and
+// has all columns of events.
+func (o order) selectFrom(events string) string {
+	columns := eventColumns
+	if o.held {
+		columns += heldFrom
+	}
+	return `SELECT ` + columns + ` FROM ` + events + besideEvents
+}
 
-// selectCut reads events as selectEvents does, as many as have room in the bytes that
-// an argument holds: rows after that have no JSON. The first has it in any case.
-func selectCut(conditions string, o order, bytes string) string {
+const heldFrom = `, held.place AS held_from`
+
+// fromEvents is such a part: the table of events, as far as clauses let through.
+func fromEvents(clauses string) string { return `(SELECT * FROM events e ` + clauses + `) e` }
+
+// selectCut is selectFrom for as many events as have room in the bytes that an argument
+// holds: rows after that have no JSON. The first has it in any case.
+func (o order) selectCut(events, bytes string) string {
 	fits := func(column string) string { return `CASE WHEN c.before < ` + bytes + ` THEN c.` + column + ` END` }
-	column, from := o.from, ``
+	column, from := ``, ``
 	switch {
 	case o == evenly:
 		column = `, row_number() OVER (PARTITION BY e.room_nid ORDER BY e.place DESC) AS nth`
-	case o.from != ``:
-		from = `, c.held_from`
+	case o.held:
+		column, from = heldFrom, `, c.held_from`
 	}
-	return o.with + `
+	return `
 	SELECT c.event_nid, c.position, c.place, c.room_nid, c.version, c.event_id, c.type, c.state_key, c.sender, ` + fits("json") + `,
 		c.device_id, c.txn_id, c.prev_nid, c.prev_place, c.prev_id, c.prev_sender, ` + fits("prev_json") + `,
 		c.redaction_nid, c.redaction_place, c.redaction_id, ` + fits("redaction_json") + from + `
@@ -99,26 +122,27 @@ func selectCut(conditions string, o order, bytes string) string {
 		SELECT *, sum(weight) OVER (ORDER BY ` + o.cut + ` ROWS UNBOUNDED PRECEDING) - weight AS before
 		FROM (SELECT ` + eventColumns + `,
 			octet_length(e.json) + coalesce(octet_length(p.json), 0) + coalesce(octet_length(d.json), 0) + ` + strconv.Itoa(weightBesideJSON) + ` AS weight` + column +
-		fromEvents + conditions + `) w) c
-	ORDER BY ` + o.given
+		` FROM ` + events + besideEvents + `) w) c`
 }
 
-// cut reads events in an order, as many as one read may bring, and lists the others.
-// The conditions are what follows selectEvents. Mostly there are no others: so it is
-// tried first to read all, which is cheaper than to add up lengths and sort by them.
-func (s *Store) cut(ctx context.Context, o order, bytes int64, conditions string, args ...any) (found, error) {
-	given := strings.ReplaceAll(o.given, "c.", "e.")
-	whole, err := s.readEvents(ctx, bytes, o.with+`SELECT `+eventColumns+o.from+fromEvents+conditions+` ORDER BY `+given, args...)
-	if !errors.Is(err, journal.ErrTooMuch) {
-		return whole, err
+// cut reads events as selectFrom has them, in an order, as many as one read may bring, and
+// lists the others. Mostly there are no others: so it is tried first to read all, which is
+// cheaper than to add up lengths and sort by them.
+func (s *Store) cut(ctx context.Context, o order, bytes int64, events string, args ...any) (found, error) {
+	whole, err := s.readEvents(ctx, bytes, o.selectFrom(events), args...)
+	if errors.Is(err, journal.ErrTooMuch) {
+		return s.cutLarge(ctx, o, bytes, events, args...)
 	}
-	return s.cutLarge(ctx, o, bytes, conditions, args...)
+	o.sort(whole.List)
+	return whole, err
 }
 
 // cutLarge does the same where it is known that there is more.
-func (s *Store) cutLarge(ctx context.Context, o order, bytes int64, conditions string, args ...any) (found, error) {
+func (s *Store) cutLarge(ctx context.Context, o order, bytes int64, events string, args ...any) (found, error) {
 	args = append(args[:len(args):len(args)], bytes)
-	return s.readEvents(ctx, math.MaxInt64, selectCut(conditions, o, fmt.Sprintf("$%d", len(args))), args...)
+	part, err := s.readEvents(ctx, math.MaxInt64, o.selectCut(events, fmt.Sprintf("$%d", len(args))), args...)
+	o.sort(part.List)
+	return part, err
 }
 
 // pagesOfDamage bounds how often a page is read again because of damaged events.
@@ -126,15 +150,15 @@ func (s *Store) cutLarge(ctx context.Context, o order, bytes int64, conditions s
 const pagesOfDamage = 10
 
 // page reads a page of events, for who concludes from the number of them whether there
-// are more, and lists those that are on it and were not read. The numbers are those
-// of a query that is made for a filter, and of a length that is bounded: damaged
-// events do not count.
+// are more, and lists those that are on it and were not read. The events are selected
+// for a filter, as selectFrom has them, and their number is bounded: damaged events do
+// not count.
 func (s *Store) page(
-	ctx context.Context, o order, f *EventFilter, numbers func(f *EventFilter) (sql string, args []any),
+	ctx context.Context, o order, f *EventFilter, events func(f *EventFilter) (sql string, args []any),
 ) (List, error) {
 	for i := 0; ; i++ {
-		sql, args := numbers(f)
-		read, err := s.cut(ctx, o, reserve.Bytes(ctx), whereNumber(sql), args...)
+		sql, args := events(f)
+		read, err := s.cut(ctx, o, reserve.Bytes(ctx), sql, args...)
 		if err != nil || len(read.bad) == 0 || i == pagesOfDamage {
 			return read.List, err
 		}
@@ -149,7 +173,7 @@ func (s *Store) page(
 // list reads the events of the numbers that a query gives, as far as further
 // conditions let through, by room and in the order of places.
 func (s *Store) list(ctx context.Context, numbers, conditions string, args ...any) (List, error) {
-	read, err := s.cut(ctx, byRoom, reserve.Bytes(ctx), whereNumber(numbers)+conditions, args...)
+	read, err := s.cut(ctx, byRoom, reserve.Bytes(ctx), fromEvents(whereNumber(numbers)+conditions), args...)
 	if err == nil && len(read.Left) > 0 {
 		err = reserve.Ahead(ctx, partCost)
 	}
@@ -180,7 +204,7 @@ const (
 // first.
 func (s *Store) cursor(ctx context.Context, numbers string, args ...any) (*Cursor, error) {
 	before := reserve.Used(ctx)
-	read, err := s.cut(ctx, byRoom, partBytes, whereNumber(numbers), args...)
+	read, err := s.cut(ctx, byRoom, partBytes, fromEvents(whereNumber(numbers)), args...)
 	if err == nil && len(read.Left) > 0 {
 		err = reserve.Ahead(ctx, partCost)
 	}
@@ -236,7 +260,7 @@ func (c *Cursor) read(ctx context.Context) error {
 		numbers[i] = int64(part[i].NID)
 	}
 	before := reserve.Used(ctx)
-	read, err := c.s.cutLarge(ctx, byRoom, partBytes, `WHERE e.event_nid = ANY($1)`, numbers)
+	read, err := c.s.cutLarge(ctx, byRoom, partBytes, fromEvents(`WHERE e.event_nid = ANY($1)`), numbers)
 	if err != nil {
 		return err
 	}

@@ -67,8 +67,8 @@ func (s *Store) RedactedBetween(ctx context.Context, after, upTo journal.Positio
 // EventsOf reads the events of some numbers, as many of the first as one read may
 // bring, in no order.
 func (s *Store) EventsOf(ctx context.Context, numbers []EventNID) (List, error) {
-	asListed := order{cut: `array_position($1::bigint[], event_nid)`, given: `c.place`}
-	read, err := s.cut(ctx, asListed, reserve.Bytes(ctx), `WHERE e.event_nid = ANY($1)`, numbers)
+	asListed := order{cut: `array_position($1::bigint[], event_nid)`}
+	read, err := s.cut(ctx, asListed, reserve.Bytes(ctx), fromEvents(`WHERE e.event_nid = ANY($1)`), numbers)
 	return read.List, err
 }
 
@@ -81,14 +81,14 @@ func (s *Store) Neighbours(ctx context.Context, windows []Window, forward bool, 
 		direction = ""
 	}
 	room, low, high := columnsOfWindows(windows)
-	read, err := s.cut(ctx, newestFirst, reserve.Bytes(ctx), `
+	read, err := s.cut(ctx, newestFirst, reserve.Bytes(ctx), fromEvents(`
 		WHERE e.event_nid IN (
 			SELECT near.event_nid
 			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
 			CROSS JOIN LATERAL (
 				SELECT n.event_nid FROM events n
 				WHERE n.room_nid = w.room_nid AND n.place BETWEEN w.low AND w.high
-				ORDER BY n.place`+direction+` LIMIT $4) near)`, room, low, high, limit)
+				ORDER BY n.place`+direction+` LIMIT $4) near)`), room, low, high, limit)
 	return read.List, err
 }
 

@@ -1,8 +1,10 @@
 package timeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -104,14 +106,15 @@ func (s *Store) StateChanges(ctx context.Context, deltas []Delta) (map[journal.R
 	for i, d := range deltas {
 		room[i], since[i], start[i], upTo[i] = int64(d.Room), int64(d.Since), int64(d.Start), int64(d.UpTo)
 	}
-	read, err := s.cut(ctx, byBeginning(`
-		SELECT s.event_nid, s.place FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)
+	// LIMIT has each event found by its number.
+	read, err := s.cut(ctx, byBeginning, reserve.Bytes(ctx), `
+		unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)
 		CROSS JOIN LATERAL (
 			SELECT event_nid, place FROM room_state
 			WHERE room_nid = w.room_nid AND place > w.since AND place <= w.up_to
 				AND (place < w.start AND (replaced_at IS NULL OR replaced_at >= w.start)
-					OR replaced_at IS NULL OR replaced_at > w.up_to)) s`),
-		reserve.Bytes(ctx), whereHeld, room, since, start, upTo)
+					OR replaced_at IS NULL OR replaced_at > w.up_to)) held
+		CROSS JOIN LATERAL (SELECT * FROM events WHERE event_nid = held.event_nid LIMIT 1) e`, room, since, start, upTo)
 	if err == nil && len(read.Left) > 0 {
 		err = reserve.Ahead(ctx, partCost)
 	}
@@ -123,6 +126,9 @@ func (s *Store) StateChanges(ctx context.Context, deltas []Delta) (map[journal.R
 	}
 	for _, left := range read.Left {
 		changes[left.Room] = LineChange{changes[left.Room].Intervals, true}
+	}
+	for _, c := range changes {
+		slices.SortFunc(c.Intervals, func(a, b Interval) int { return cmp.Compare(a.From, b.From) })
 	}
 	return changes, err
 }

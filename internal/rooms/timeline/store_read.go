@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/event"
@@ -19,39 +20,47 @@ import (
 )
 
 // selectEvents reads events with what clients are told beside them: the state
-// event that they replaced, and the redaction; 0 stands for the number of what is
-// not there. Conditions go on e (and r).
-const selectEvents = `SELECT ` + eventColumns + fromEvents
+// event that they replaced, and the redaction. Conditions go on e (and r).
+const selectEvents = `SELECT ` + eventColumns + ` FROM events e` + besideEvents
 
 const eventColumns = `
-	e.event_nid, coalesce(e.position, 0) AS position, coalesce(e.place, 0) AS place, e.room_nid, r.version, e.event_id, e.type, e.state_key, e.sender, e.json,
-	coalesce(e.device_id, '') AS device_id, coalesce(e.txn_id, '') AS txn_id,
-	coalesce(p.event_nid, 0) AS prev_nid, coalesce(p.place, 0) AS prev_place, p.event_id AS prev_id, p.sender AS prev_sender, p.json AS prev_json,
-	coalesce(d.event_nid, 0) AS redaction_nid, coalesce(d.place, 0) AS redaction_place, d.event_id AS redaction_id, d.json AS redaction_json`
+	e.event_nid, e.position, e.place, e.room_nid, r.version, e.event_id, e.type, e.state_key, e.sender, e.json, e.device_id, e.txn_id,
+	p.event_nid AS prev_nid, p.place AS prev_place, p.event_id AS prev_id, p.sender AS prev_sender, p.json AS prev_json,
+	d.event_nid AS redaction_nid, d.place AS redaction_place, d.event_id AS redaction_id, d.json AS redaction_json`
 
-const fromEvents = `
-	FROM events e
+// besideEvents joins what is read beside events e. LIMIT has it looked up for each event:
+// joined in one go, PostgreSQL may choose to read the whole table.
+const besideEvents = `
 	JOIN rooms r ON r.room_nid = e.room_nid
-	LEFT JOIN events p ON p.event_nid = e.replaces
-	LEFT JOIN events d ON d.event_nid = e.redacted_by `
+	LEFT JOIN LATERAL (SELECT event_nid, place, event_id, sender, json FROM events WHERE event_nid = e.replaces LIMIT 1) p ON true
+	LEFT JOIN LATERAL (SELECT event_nid, place, event_id, json FROM events WHERE event_nid = e.redacted_by LIMIT 1) d ON true `
 
 // eventRow is a row of selectEvents. One is used for all rows of a query.
 type eventRow struct {
-	nid, position, place  int64
-	room                  int64
+	nid, position, place  number
+	room                  number
 	version               borrowed
 	eventID               string
 	typ, stateKey, sender borrowed
 	json                  []byte
-	deviceID, txnID       string
-	prevNID, prevPlace    int64
+	deviceID, txnID       borrowed
+	prevNID, prevPlace    number
 	prevID, prevSender    borrowed
 	prevJSON              borrowed
-	redactionNID          int64
-	redactionPlace        int64
+	redactionNID          number
+	redactionPlace        number
 	redactionID           borrowed
 	redactionJSON         []byte
-	from                  int64 // where an interval is read: its beginning
+	from                  number // where an interval is read: its beginning
+}
+
+// number is a column of integers. NULL is 0.
+type number int64
+
+// ScanInt64 makes number a pgtype.Int64Scanner.
+func (n *number) ScanInt64(v pgtype.Int8) error {
+	*n = number(v.Int64)
+	return nil
 }
 
 // borrowed is a column that is not kept: it is good until the next row is read, and
@@ -99,7 +108,7 @@ func (row *eventRow) event() (*Event, error) {
 	e := &Event{
 		Event: parsed, Room: journal.RoomNID(row.room),
 		NID: EventNID(row.nid), Position: journal.Position(row.position), Place: Place(row.place),
-		DeviceID: row.deviceID, TxnID: row.txnID,
+		DeviceID: string(row.deviceID), TxnID: string(row.txnID),
 	}
 	if row.prevNID != 0 {
 		e.Replaces = &Replaced{

@@ -49,12 +49,11 @@ func (s *Store) timelines(ctx context.Context, o order, windows []Window, limit 
 	room, low, high := columnsOfWindows(windows)
 	list, err := s.page(ctx, o, f, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1}}
-		sql := `
-		SELECT n.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+		sql := `unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
 		CROSS JOIN LATERAL (
-			SELECT e.event_nid, e.place FROM events e
+			SELECT * FROM events e
 			WHERE e.room_nid = w.room_nid AND e.place BETWEEN w.low AND w.high` + f.where(q) + `
-			ORDER BY e.place DESC LIMIT $4) n`
+			ORDER BY e.place DESC LIMIT $4) e`
 		return sql, q.args
 	})
 	slices.Reverse(list.Events)
@@ -72,15 +71,14 @@ func (s *Store) TimelinesButMembers(ctx context.Context, windows []Window, limit
 	room, low, high := columnsOfWindows(windows)
 	list, err := s.page(ctx, evenly, nil, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1, userID, maxLooked}}
-		sql := `
-		SELECT n.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+		sql := `unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
 		CROSS JOIN LATERAL (
-			SELECT looked.event_nid FROM (
-				SELECT e.event_nid, e.place, e.type, e.state_key, e.sender FROM events e
+			SELECT * FROM (
+				SELECT * FROM events e
 				WHERE e.room_nid = w.room_nid AND e.place BETWEEN w.low AND w.high` + f.where(q) + `
 				ORDER BY e.place DESC LIMIT $6) looked
 			WHERE looked.type <> 'm.room.member' OR looked.state_key IS NULL OR looked.state_key = $5 OR looked.sender = $5
-			ORDER BY looked.place DESC LIMIT $4) n`
+			ORDER BY looked.place DESC LIMIT $4) e`
 		return sql, q.args
 	})
 	slices.Reverse(list.Events)
@@ -100,7 +98,7 @@ func (s *Store) Oldest(ctx context.Context, windows []Window, limit int, f *Even
 			WHERE e.room_nid = w.room_nid AND e.place BETWEEN w.low AND w.high` + f.where(q) + `
 			ORDER BY e.place LIMIT $4) n
 		ORDER BY n.place LIMIT $4`
-		return sql, q.args
+		return fromEvents(whereNumber(sql)), q.args
 	})
 }
 
@@ -224,7 +222,7 @@ func (s *Store) MemberEvents(ctx context.Context, members []MemberAt, f *EventFi
 func memberAt(user string) string {
 	return `
 			SELECT event_nid FROM room_state
-			WHERE room_nid = w.room_nid AND type = 'm.room.member' AND state_key = ` + user + `
+			WHERE room_nid = w.room_nid AND type = (SELECT 'm.room.member') AND state_key = ` + user + `
 				AND place <= w.at AND (replaced_at IS NULL OR replaced_at > w.at) LIMIT 1`
 }
 

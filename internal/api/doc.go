@@ -1,13 +1,13 @@
-// Package api is the endpoints of the server and nothing else: routes, decoding,
-// encoding. No SQL and no rule of Matrix lives here, and what all endpoints have in
-// common is in internal/httpapi. This package has the tests over HTTP; package server
+// Package api has the endpoints of the server and nothing else: routes, decoding,
+// encoding. No SQL and no rule of Matrix is here, and the code that all endpoints share
+// is in internal/httpapi. This package has the tests over HTTP; package server
 // puts the tables of endpoints together, which are in
 //
 //	client    /_matrix/client, /_matrix/media and /.well-known/matrix/client, in the
-//	          shape of today, in whatever generation that is served
-//	legacy    what earlier generations had alone or in another shape
-//	server    what services and operators call: /_matrix/federation, /health, /_synapse
-//	pages     what people see in a browser
+//	          shape of today, in all generations that have it
+//	legacy    endpoints that only earlier generations had, or had in another shape
+//	server    endpoints for services and operators: /_matrix/federation, /health, /_synapse
+//	pages     pages for people in a browser
 //
 // Each has a routes.go: place, method, path, work, handler.
 //
@@ -23,6 +23,6 @@
 //
 //	httpapi.Client.Get("/joined_rooms", httpapi.Reading, httpapi.User(a.joinedRooms)),
 //
-// The row says where the endpoint is served, which is of which generation it is, and
-// what kind of work it is, which decides what limits it.
+// The row has the prefixes of the endpoint, and so its generations, and its kind of
+// work, which decides its limits.
 package api

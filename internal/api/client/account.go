@@ -12,15 +12,15 @@ type whoamiAnswer struct {
 	IsGuest  bool   `json:"is_guest"`
 }
 
-// whoami tells whose access token it is. Section "Current account information",
-// GET /account/whoami.
+// whoami returns the user and the device of the access token. Section "Current account
+// information", GET /account/whoami.
 func (a *api) whoami(_ *httpapi.Request, who matrix.Session) (any, error) {
 	return whoamiAnswer{UserID: who.UserID, DeviceID: who.DeviceID, IsGuest: who.Guest}, nil
 }
 
-// changePassword sets a new password after interactive authentication, also for
-// somebody who has no access token but knows the old password. Section "Password
-// management", POST /account/password.
+// changePassword sets a new password after interactive authentication, also without an
+// access token for a user who knows the old password. Section "Password management",
+// POST /account/password.
 func (a *api) changePassword(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body auth.ChangePasswordRequest
 	if err := r.Decode(&body); err != nil {

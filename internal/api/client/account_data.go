@@ -61,8 +61,8 @@ func (a *api) putTag(r *httpapi.Request, who matrix.Session) (any, error) {
 	return httpapi.Empty{}, a.Data.SetTag(r.Context(), who.UserID, r.Param("roomId"), r.Param("tag"), content)
 }
 
-// deleteTag takes a tag away from a room. Section "Room Tagging",
-// DELETE /user/{userId}/rooms/{roomId}/tags/{tag}.
+// deleteTag removes a tag from a room. Section "Room Tagging", DELETE
+// /user/{userId}/rooms/{roomId}/tags/{tag}.
 func (a *api) deleteTag(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := r.CheckOwn(who); err != nil {
 		return nil, err

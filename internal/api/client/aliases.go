@@ -32,8 +32,8 @@ func (a *api) putAlias(r *httpapi.Request, who matrix.Session) (any, error) {
 	return httpapi.Empty{}, a.Rooms.CreateAlias(r.Context(), who.UserID, r.Param("roomAlias"), body.RoomID)
 }
 
-// deleteAlias takes an alias away. Section "Room aliases",
-// DELETE /directory/room/{roomAlias}.
+// deleteAlias deletes an alias. Section "Room aliases", DELETE
+// /directory/room/{roomAlias}.
 func (a *api) deleteAlias(r *httpapi.Request, who matrix.Session) (any, error) {
 	return httpapi.Empty{}, a.Rooms.DeleteAlias(r.Context(), who.UserID, r.Param("roomAlias"), who.Admin)
 }

@@ -12,10 +12,11 @@ import (
 const maxRanges = 32
 
 // byteRanges reads the header Range of a request for a file of so many bytes, and
-// writes it as http.ServeContent, which knows less of the grammar, understands it.
-// Ranges beyond the end are left out; if that leaves none, what comes back is one
+// writes it in the form that http.ServeContent, which supports less of the grammar,
+// understands. Ranges beyond the end are left out; if none is left, the result is one
 // that can't be satisfied either. Empty: the header is to be ignored, because it is of
-// another unit, malformed, or asks for too many parts. RFC 9110, sections 14.1 and 14.2.
+// another unit, malformed, or asks for too many parts. RFC 9110, sections 14.1 and
+// 14.2.
 func byteRanges(header string, size int64) string {
 	unit, set, _ := strings.Cut(header, "=")
 	if !strings.EqualFold(strings.TrimSpace(unit), "bytes") {
@@ -69,7 +70,7 @@ func parseRange(spec string, size int64) (start, end int64, ok bool) {
 	return start, min(until, size-1) + 1, ok && untilOK && start <= until
 }
 
-// parsePosition reads digits. What is too large for an int64 is the largest one.
+// parsePosition reads digits. A number too large for an int64 becomes the largest one.
 func parsePosition(digits string) (int64, bool) {
 	if strings.Trim(digits, "0123456789") != "" {
 		return 0, false

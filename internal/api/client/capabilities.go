@@ -21,7 +21,7 @@ type capabilitiesAnswer struct {
 	Capabilities map[string]any `json:"capabilities"`
 }
 
-// capabilities tells what a user can and can't do here. Section "Capabilities
+// capabilities lists what a user can and can't do here. Section "Capabilities
 // negotiation", GET /capabilities.
 func (a *api) capabilities(*httpapi.Request, matrix.Session) (any, error) {
 	available := map[string]string{}

@@ -19,7 +19,7 @@ func (a *api) listDevices(r *httpapi.Request, who matrix.Session) (any, error) {
 	return devicesAnswer{devices}, err
 }
 
-// getDevice is one device of the user who asks. GET /devices/{deviceId}.
+// getDevice returns one device of the user who asks. GET /devices/{deviceId}.
 func (a *api) getDevice(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.Auth.Sessions.Device(r.Context(), who.UserID, r.Param("deviceId"))
 }

@@ -11,14 +11,14 @@ import (
 	"homeserver/internal/syncstream"
 )
 
-// contextAnswer is what happened around an event.
+// contextAnswer is an event with the events around it.
 type contextAnswer struct {
 	timeline.Format
 	*timeline.EventContext
 	state *timeline.Cursor
 }
 
-// WriteJSON writes the event and what is around it.
+// WriteJSON writes the event and the events around it.
 func (c contextAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"end":`...)
 	w.B = event.AppendString(w.B, syncstream.FormatPlace(c.After.End))
@@ -36,7 +36,7 @@ func (c contextAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	return err //nolint:wrapcheck // it becomes the answer
 }
 
-// eventContext returns what happened around an event. Section "Event context", GET
+// eventContext returns an event with the events around it. Section "Event context", GET
 // /rooms/{roomId}/context/{eventId}.
 func (a *api) eventContext(r *httpapi.Request, who matrix.Session) (any, error) {
 	filter, err := a.queryFilter(r, who)

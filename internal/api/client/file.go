@@ -40,12 +40,11 @@ var (
 	errRange        = &matrix.Error{Code: matrix.InvalidParam, Message: "The file does not reach as far as the range that was asked for", Status: http.StatusRequestedRangeNotSatisfiable}
 )
 
-// ServeHTTP sends the file, or the parts of it that are wanted, or nothing but the
-// news that it has not changed, and closes it. Content is never compressed on the
-// way: its length and its parts are those of the file. It may be kept for a day
-// without asking again, since what an ID stands for never changes, though it may
-// be gone. M_INVALID_PARAM with 416 for ranges that are all beyond the end, with 412
-// for preconditions that don't hold.
+// ServeHTTP sends the file, or the parts of it that are wanted, or only that it has not
+// changed, and closes it. Content is never compressed on the way: its length and its
+// parts are those of the file. It may be cached for a day without asking again, since
+// the file of an ID never changes, though it may be gone. M_INVALID_PARAM with 416 for
+// ranges that are all beyond the end, with 412 for preconditions that don't hold.
 func (f fileAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.Close() //nolint:errcheck // it was only read
 	r, err := f.withKnownRange(r)
@@ -93,7 +92,7 @@ func (f fileAnswer) withKnownRange(r *http.Request) (*http.Request, error) {
 	return known, nil
 }
 
-// contentWriter holds back the refusals of http.ServeContent, which are plain text.
+// contentWriter intercepts the refusals of http.ServeContent, which are plain text.
 type contentWriter struct {
 	http.ResponseWriter
 	refused int // the status; 0: none
@@ -116,7 +115,7 @@ func (c *contentWriter) Write(p []byte) (int, error) {
 	return c.ResponseWriter.Write(p)
 }
 
-// refusal is the standard error for what was held back.
+// refusal returns the standard error for an intercepted refusal.
 func (c *contentWriter) refusal() error {
 	switch c.refused {
 	case http.StatusPreconditionFailed:
@@ -128,8 +127,8 @@ func (c *contentWriter) refusal() error {
 	}
 }
 
-// disposition says whether a file may be shown, and what it is called. Names that
-// are not plain ASCII are encoded by RFC 8187.
+// disposition returns the header that says whether a file may be shown, and its name.
+// Names that are not plain ASCII are encoded by RFC 8187.
 func disposition(contentType, filename string) string {
 	kind := "attachment"
 	if mediaType, _, err := mime.ParseMediaType(contentType); err == nil && slices.Contains(inlineTypes, mediaType) {

@@ -36,8 +36,8 @@ func (a *api) getFilter(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.Stream.StoredFilter(r.Context(), who.UserID, r.Param("filterId"))
 }
 
-// queryFilter reads a filter for the events of a room from the query, and keeps
-// out what those have written whom the reader ignores. Section "Ignoring Users".
+// queryFilter reads a filter for the events of a room from the query, and excludes
+// events of users whom the reader ignores. Section "Ignoring Users".
 func (a *api) queryFilter(r *httpapi.Request, who matrix.Session) (filter *timeline.EventFilter, err error) {
 	if text := r.Query("filter"); text != "" {
 		if filter, err = syncstream.ParseEventFilter(text); err != nil {

@@ -17,7 +17,7 @@ type uploadAnswer struct {
 	ExpiresAt  int64  `json:"unused_expires_at,omitzero"`
 }
 
-// upload takes a file. POST /upload.
+// upload stores a file. POST /upload.
 func (a *api) upload(r *httpapi.Request, who matrix.Session) (any, error) {
 	uri, err := a.Media.Upload(r.Context(), who, a.uploadOf(r))
 	return uploadAnswer{ContentURI: uri}, err
@@ -29,7 +29,7 @@ func (a *api) createMedia(r *httpapi.Request, who matrix.Session) (any, error) {
 	return uploadAnswer{uri, expiresAt}, err
 }
 
-// uploadTo takes the file for such a URI. PUT /upload/{serverName}/{mediaId}.
+// uploadTo stores the file for such a URI. PUT /upload/{serverName}/{mediaId}.
 func (a *api) uploadTo(r *httpapi.Request, who matrix.Session) (any, error) {
 	err := a.Media.UploadTo(r.Context(), who, r.Param("serverName"), r.Param("mediaId"), a.uploadOf(r))
 	return httpapi.Empty{}, err
@@ -48,13 +48,13 @@ type mediaConfigAnswer struct {
 	UploadSize int64 `json:"m.upload.size"`
 }
 
-// mediaConfig tells how large a file may be. GET /config.
+// mediaConfig returns how large a file may be. GET /config.
 func (a *api) mediaConfig(*httpapi.Request, matrix.Session) (any, error) {
 	return mediaConfigAnswer{a.Media.MaxUploadBytes()}, nil
 }
 
-// previewURL tells what is behind a link. The newest preview that there is counts,
-// whatever time ts names. GET /preview_url.
+// previewURL returns the preview of a link, the newest one there is, whatever time ts
+// names. GET /preview_url.
 func (a *api) previewURL(r *httpapi.Request, _ matrix.Session) (any, error) {
 	link := r.Query("url")
 	if link == "" {
@@ -85,7 +85,7 @@ func (a *api) download(r *httpapi.Request) (any, error) {
 // errMediaClosed is how files look to strangers where media are for users only.
 var errMediaClosed = &matrix.Error{Code: matrix.NotFound, Message: "There is no such file here for those who are not logged in: use /_matrix/client/v1/media"}
 
-// unlessClosed is the handler of an endpoint that gives files to anybody. M_NOT_FOUND
+// unlessClosed is the handler of an endpoint that returns files to anybody. M_NOT_FOUND
 // for all of them where the operator has closed it: section "Content repository",
 // freezing unauthenticated media.
 func (a *api) unlessClosed(h func(*httpapi.Request) (any, error)) func(*httpapi.Request) (any, error) {
@@ -148,7 +148,7 @@ func (a *api) authedThumbnail(r *httpapi.Request, _ matrix.Session) (any, error)
 	return onlyForUsers(a.thumbnail(r))
 }
 
-// thumbnailNames are what thumbnails are called when they are saved.
+// thumbnailNames are the file names of thumbnails that are saved.
 var thumbnailNames = map[string]string{
 	"image/jpeg": "thumbnail.jpg", "image/png": "thumbnail.png",
 	"image/gif": "thumbnail.gif", "image/webp": "thumbnail.webp",
@@ -159,7 +159,7 @@ func mediaWait(r *httpapi.Request) (time.Duration, error) {
 	return time.Duration(min(ms, 3_600_000)) * time.Millisecond, err
 }
 
-// onlyForUsers keeps a file that takes a token out of the caches between.
+// onlyForUsers keeps a file that needs a token out of the caches between.
 func onlyForUsers(answer any, err error) (any, error) {
 	if file, ok := answer.(fileAnswer); ok {
 		file.cache = "private"

@@ -29,15 +29,15 @@ func (a *api) members(r *httpapi.Request, who matrix.Session) (any, error) {
 	return eventsAnswer{a.format(r, who, access), "chunk", events}, nil
 }
 
-// joinedMember is what /joined_members tells of a member. Its field names are
-// those of the specification, which differ from the member event's. A client may
-// have put anything into that; what is no text is null.
+// joinedMember is a member in the answer of /joined_members. Its field names are those
+// of the specification, which differ from the member event's. A client may have put
+// anything into that; a value that is no text is null.
 type joinedMember struct {
 	DisplayName matrix.Nullable `json:"display_name"`
 	AvatarURL   matrix.Nullable `json:"avatar_url"`
 }
 
-// joinedMembersAnswer is who is in a room.
+// joinedMembersAnswer has the members of a room.
 type joinedMembersAnswer struct{ events *timeline.Cursor }
 
 // WriteJSON writes the members by their names.
@@ -71,8 +71,8 @@ func contentText(content []byte, name string) matrix.Nullable {
 	return matrix.Nullable(text)
 }
 
-// joinedMembers lists who is in a room, by name. Section "Getting events for a
-// room", GET /rooms/{roomId}/joined_members.
+// joinedMembers returns the members of a room. Section "Getting events for a room", GET
+// /rooms/{roomId}/joined_members.
 func (a *api) joinedMembers(r *httpapi.Request, who matrix.Session) (any, error) {
 	events, err := a.Rooms.Timeline.For(who.UserID).JoinedMembers(r.Context(), r.Param("roomId"))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/rooms"
 )
 
-// reason is the reason that the body gives for a change of membership, if any.
+// reason returns the reason for a change of membership in the body, if any.
 func reason(r *httpapi.Request) (string, error) {
 	var body struct {
 		Reason string `json:"reason"`
@@ -49,10 +49,10 @@ func (a *api) joinRoomOrAlias(r *httpapi.Request, who matrix.Session) (any, erro
 	return a.enter(r, who, join)
 }
 
-// joinAs is how somebody joins: guests only get into rooms that let them in, and
-// others with third_party_signed by an invitation to an address of theirs. Some
-// clients send it empty where there is nothing to prove. What else stands in the body
-// goes into the member event, as on other servers.
+// joinAs returns the function that makes the caller join: guests join only rooms that
+// admit them, and others with third_party_signed by an invitation to an address of
+// theirs. Some clients send it empty where there is nothing to prove. The other members
+// of the body are added to the member event, as on other servers.
 func (a *api) joinAs(r *httpapi.Request, who matrix.Session) (func(ctx context.Context, userID, roomID, reason string) error, error) {
 	var body map[string]json.RawMessage
 	if err := r.Decode(&body); err != nil {
@@ -84,8 +84,8 @@ func proofOf(given json.RawMessage) (json.RawMessage, error) {
 	return signed, nil
 }
 
-// knock asks to be let into a room. Section "Knocking on rooms",
-// POST /knock/{roomIdOrAlias}.
+// knock asks for an invite to a room. Section "Knocking on rooms", POST
+// /knock/{roomIdOrAlias}.
 func (a *api) knock(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.enter(r, who, a.Rooms.Knock)
 }
@@ -119,8 +119,8 @@ func (a *api) forget(r *httpapi.Request, who matrix.Session) (any, error) {
 	return httpapi.Empty{}, a.Rooms.Forget(r.Context(), who.UserID, r.Param("roomId"))
 }
 
-// invite invites another user, or whoever has an address. Sections "Joining rooms"
-// and "Third-party invites", POST /rooms/{roomId}/invite.
+// invite invites another user, or the owner of an address. Sections "Joining rooms" and
+// "Third-party invites", POST /rooms/{roomId}/invite.
 func (a *api) invite(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body struct {
 		thirdpartyinvite.Address

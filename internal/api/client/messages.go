@@ -29,7 +29,7 @@ type messagesAnswer struct {
 func (m messagesAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `{"chunk":`...)
 	w.B = m.AppendEvents(w.B, m.Events)
-	if m.More || m.old { // which told by an empty page that there is no more
+	if m.More || m.old { // which showed by an empty page that there is no more
 		w.B = append(w.B, `,"end":`...)
 		w.B = event.AppendString(w.B, syncstream.FormatPlace(m.End))
 	}
@@ -48,7 +48,7 @@ func (m messagesAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error 
 // messages returns a page of a room's history. M_INVALID_PARAM for a token, a
 // direction, a limit or a filter that is none; M_MISSING_PARAM in v3 without a
 // direction, which is forward in older generations: their clients know servers that
-// took it so. These find an end in every answer, as it was specified then. Section
+// treat it so. Their answers always have an end, as it was specified then. Section
 // "Getting events for a room", GET /rooms/{roomId}/messages.
 func (a *api) messages(r *httpapi.Request, who matrix.Session) (any, error) {
 	page, err := a.page(r, who)

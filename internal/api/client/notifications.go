@@ -56,7 +56,7 @@ func (n *notificationsAnswer) appendNotification(dst []byte, one *push.Notificat
 	return append(dst, '}')
 }
 
-// notifications lists what the user who asks was notified of. M_INVALID_PARAM for a
+// notifications lists the notifications of the user who asks. M_INVALID_PARAM for a
 // token or a limit that is none. Section "Listing Notifications", GET /notifications.
 func (a *api) notifications(r *httpapi.Request, who matrix.Session) (any, error) {
 	from, err := a.queryToken(r, "from")

@@ -5,8 +5,8 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// requestOpenIDToken makes a token by which a service of somebody else can verify
-// who the user is. Section "OpenID", POST /user/{userId}/openid/request_token.
+// requestOpenIDToken makes a token by which another service can verify the user's
+// identity. Section "OpenID", POST /user/{userId}/openid/request_token.
 func (a *api) requestOpenIDToken(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := r.CheckOwn(who); err != nil {
 		return nil, err

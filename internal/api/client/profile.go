@@ -40,8 +40,8 @@ func (a *api) putProfileField(r *httpapi.Request, who matrix.Session) (any, erro
 	return httpapi.Empty{}, a.Profile.Set(r.Context(), who, r.Param("userId"), name, value)
 }
 
-// deleteProfileField takes a field out of one's own profile. Section "Profiles",
-// DELETE /profile/{userId}/{keyName}.
+// deleteProfileField removes a field from one's own profile. Section "Profiles", DELETE
+// /profile/{userId}/{keyName}.
 func (a *api) deleteProfileField(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := mayChangeField(who, r.Param("keyName")); err != nil {
 		return nil, err

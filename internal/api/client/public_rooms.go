@@ -77,8 +77,8 @@ func (a *api) getVisibility(r *httpapi.Request) (any, error) {
 	return visibilityAnswer{visibilityPrivate}, err
 }
 
-// putVisibility publishes a room, or takes it out of the directory. Section
-// "Published room directory", PUT /directory/list/room/{roomId}.
+// putVisibility publishes a room, or removes it from the directory. Section "Published
+// room directory", PUT /directory/list/room/{roomId}.
 func (a *api) putVisibility(r *httpapi.Request, who matrix.Session) (any, error) {
 	body := visibilityAnswer{visibilityPublic}
 	if err := r.Decode(&body); err != nil {

@@ -6,8 +6,8 @@ import (
 	"homeserver/internal/personal/receipts"
 )
 
-// postReceipt tells how far one has read. Section "Receipts",
-// POST /rooms/{roomId}/receipt/{receiptType}/{eventId}.
+// postReceipt sets how far the user has read. Section "Receipts", POST
+// /rooms/{roomId}/receipt/{receiptType}/{eventId}.
 func (a *api) postReceipt(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body struct {
 		ThreadID any `json:"thread_id"`

@@ -5,9 +5,9 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// reportEvent tells the operator of an event. Section "Reporting Content",
-// POST /rooms/{roomId}/report/{eventId}. The score went in v1.18; who sends one is
-// still heard.
+// reportEvent reports an event to the operator. Section "Reporting Content", POST
+// /rooms/{roomId}/report/{eventId}. The score was removed in v1.18; requests with one
+// still work.
 func (a *api) reportEvent(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body struct {
 		Reason string `json:"reason"`
@@ -19,8 +19,8 @@ func (a *api) reportEvent(r *httpapi.Request, who matrix.Session) (any, error) {
 	return httpapi.Empty{}, a.Reports.Event(r.Context(), who.UserID, r.Param("roomId"), r.Param("eventId"), body.Reason, body.Score)
 }
 
-// reportRoom tells the operator of a room. Section "Reporting Content",
-// POST /rooms/{roomId}/report.
+// reportRoom reports a room to the operator. Section "Reporting Content", POST
+// /rooms/{roomId}/report.
 func (a *api) reportRoom(r *httpapi.Request, who matrix.Session) (any, error) {
 	reason, err := requiredReason(r)
 	if err != nil {
@@ -29,8 +29,8 @@ func (a *api) reportRoom(r *httpapi.Request, who matrix.Session) (any, error) {
 	return httpapi.Empty{}, a.Reports.Room(r.Context(), who.UserID, r.Param("roomId"), reason)
 }
 
-// reportUser tells the operator of a user. Section "Reporting Content",
-// POST /users/{userId}/report.
+// reportUser reports a user to the operator. Section "Reporting Content", POST
+// /users/{userId}/report.
 func (a *api) reportUser(r *httpapi.Request, who matrix.Session) (any, error) {
 	reason, err := requiredReason(r)
 	if err != nil {

@@ -48,7 +48,7 @@ func (a *api) accountRoutes() []httpapi.Route {
 	}
 }
 
-// threepidRoutes: "Adding Account Administrative Contact Information", and what goes
+// threepidRoutes: "Adding Account Administrative Contact Information", and the requests
 // before registrations and changes of passwords by an address.
 func (a *api) threepidRoutes() []httpapi.Route {
 	const register, password, account = threepid.ForRegistration, threepid.ForPassword, threepid.ForAccount

@@ -81,7 +81,7 @@ type searchAnswer struct {
 	timeline *timeline.Store
 }
 
-// searchHead is what stands before the results.
+// searchHead is the part of the answer before the results.
 type searchHead struct {
 	Count      int64                            `json:"count"`
 	Groups     map[string]map[string]foundGroup `json:"groups,omitempty"`
@@ -101,8 +101,8 @@ type shownProfile struct {
 	AvatarURL   matrix.Nullable `json:"avatar_url"`
 }
 
-// WriteJSON writes the page. What stands around results may be the same events again
-// and again, and the state of their rooms may be long: the page is sent meanwhile.
+// WriteJSON writes the page. The events around results may be the same ones again and
+// again, and the state of their rooms may be long: the page is sent meanwhile.
 func (s searchAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	head, err := s.head()
 	if err != nil {

@@ -21,7 +21,7 @@ func (a *api) send(r *httpapi.Request, who matrix.Session) (any, error) {
 	return eventIDAnswer{id}, err
 }
 
-// roomRequest says who sends an event to which room, and by which transaction.
+// roomRequest returns the sender, the room and the transaction of a request.
 func roomRequest(r *httpapi.Request, who matrix.Session) rooms.Request {
 	return rooms.Request{
 		UserID: who.UserID, DeviceID: who.DeviceID, RoomID: r.Param("roomId"), TxnID: r.Param("txnId"), Guest: who.Guest,

@@ -23,7 +23,7 @@ import (
 	"homeserver/internal/syncstream"
 )
 
-// Services are what the endpoints call.
+// Services are the services that the endpoints call.
 type Services struct {
 	Auth      *auth.Service
 	Stages    *uia.Service

@@ -19,9 +19,9 @@ func (a *api) setState(r *httpapi.Request, who matrix.Session) (any, error) {
 	return eventIDAnswer{id}, err
 }
 
-// getState gives the content of an entry of a room's state, or with
-// format=event the event. Section "Getting events for a room",
-// GET /rooms/{roomId}/state/{eventType}/{stateKey}.
+// getState returns the content of an entry of a room's state, or with format=event the
+// event. Section "Getting events for a room", GET
+// /rooms/{roomId}/state/{eventType}/{stateKey}.
 func (a *api) getState(r *httpapi.Request, who matrix.Session) (any, error) {
 	format := r.Query("format")
 	if format != "" && format != "content" && format != "event" {

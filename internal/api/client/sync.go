@@ -23,7 +23,7 @@ func (a *api) sync(r *httpapi.Request, who matrix.Session) (any, error) {
 	return syncstream.V2Alpha{Answer: answer}, nil
 }
 
-// syncQuery reads the parameters of /sync. M_INVALID_PARAM for what is none.
+// syncQuery reads the parameters of /sync. M_INVALID_PARAM for invalid ones.
 func syncQuery(r *httpapi.Request, who matrix.Session) (syncstream.Query, error) {
 	q := syncstream.Query{
 		UserID: who.UserID, DeviceID: who.DeviceID, Since: r.Query("since"), Filter: r.Query("filter"),

@@ -76,12 +76,12 @@ type unbindAnswer struct {
 	IDServerUnbindResult string `json:"id_server_unbind_result"`
 }
 
-// deleteThreepid takes an address from an account. POST /account/3pid/delete.
+// deleteThreepid removes an address from an account. POST /account/3pid/delete.
 func (a *api) deleteThreepid(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.removeThreepid(r, who, a.Threepids.Delete)
 }
 
-// unbindThreepid takes an address from an identity server, and leaves it with the
+// unbindThreepid removes an address from an identity server, and keeps it at the
 // account. POST /account/3pid/unbind.
 func (a *api) unbindThreepid(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.removeThreepid(r, who, a.Threepids.Unbind)
@@ -100,7 +100,7 @@ type submitAnswer struct {
 	Success bool `json:"success"`
 }
 
-// submitToken takes the code of a text message from a client. Its body may be a form,
+// submitToken submits the code of a text message for a client. Its body may be a form,
 // as drafts of the identity service API had it. POST submit_url.
 func (a *api) submitToken(r *httpapi.Request) (any, error) {
 	var body threepid.Submission

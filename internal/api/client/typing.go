@@ -7,8 +7,8 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// putTyping tells that one is typing, or has stopped. Section "Typing
-// Notifications", PUT /rooms/{roomId}/typing/{userId}.
+// putTyping sets whether the user is typing. Section "Typing Notifications", PUT
+// /rooms/{roomId}/typing/{userId}.
 func (a *api) putTyping(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := r.CheckOwn(who); err != nil {
 		return nil, err

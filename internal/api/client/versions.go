@@ -15,9 +15,9 @@ var specVersions = []string{
 	"v1.1",
 }
 
-// unstableFeatures are what is served of later versions and of proposals, by the
-// flags that clients in use look for. A flag joins the list together with what it
-// promises: a test calls what each stands for.
+// unstableFeatures are the served parts of later versions and of proposals, by the
+// flags that clients in use look for. A flag joins the list together with its
+// endpoints: a test calls those of each.
 var unstableFeatures = map[string]bool{
 	"com.beeper.msc4169":                      true, // m.room.redaction is sent like any other event
 	"fi.mau.msc2246.stable":                   true, // a file comes after its URI
@@ -38,8 +38,8 @@ type versionsAnswer struct {
 	UnstableFeatures map[string]bool `json:"unstable_features"`
 }
 
-// versions returns which versions of the specification the server speaks, and what it
-// has beside them. Anybody may ask. Section "API Versions", GET
+// versions returns which versions of the specification the server speaks, and its
+// features beside them. Anybody may ask. Section "API Versions", GET
 // /_matrix/client/versions.
 func (a *api) versions(*httpapi.Request) (any, error) {
 	return encodedVersions()

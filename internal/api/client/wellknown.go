@@ -13,9 +13,9 @@ type discovery struct {
 	} `json:"m.homeserver"`
 }
 
-// wellKnown tells clients that only know the server name where the server is.
-// 404 M_NOT_FOUND where no public address is configured. Section "Well-known
-// URIs", GET /.well-known/matrix/client.
+// wellKnown returns the address of the server, for clients that only know its name. 404
+// M_NOT_FOUND if no public address is configured. Section "Well-known URIs", GET
+// /.well-known/matrix/client.
 func (a *api) wellKnown(*httpapi.Request) (any, error) {
 	if a.PublicBaseURL == "" {
 		return nil, matrix.Errorf(matrix.NotFound, "This server has no public address configured")

@@ -29,8 +29,8 @@ func (a *api) getPresenceList(r *httpapi.Request, who matrix.Session) (any, erro
 	return presenceList{states, time.Now()}, err
 }
 
-// postPresenceList puts users on one's own presence list, and takes others off it. Of
-// r0.2 and before: section "Presence", POST /presence/list/{userId}.
+// postPresenceList adds users to one's own presence list, and removes others from it.
+// Of r0.2 and before: section "Presence", POST /presence/list/{userId}.
 func (a *api) postPresenceList(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err := r.CheckOwn(who); err != nil {
 		return nil, err

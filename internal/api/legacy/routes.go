@@ -1,6 +1,6 @@
-// Package legacy is what earlier generations of the client-server API had alone, or in
-// another shape: thin adapters over the services of today. What they had in the shape
-// of today is in package client.
+// Package legacy has the endpoints that only earlier generations of the client-server
+// API had, or had in another shape: thin adapters over the services of today. Those in
+// the shape of today are in package client.
 package legacy
 
 import (
@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/syncstream"
 )
 
-// Services are what the endpoints call.
+// Services are the services that the endpoints call.
 type Services struct {
 	Auth       *auth.Service
 	Rooms      *rooms.Service

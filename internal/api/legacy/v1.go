@@ -14,8 +14,8 @@ import (
 	"homeserver/internal/syncstream"
 )
 
-// What api/v1 had in another shape than later generations. The text of that time is
-// the specification of November 2015 and, for accounts, of April 2015.
+// Endpoints that api/v1 had in another shape than later generations. The text of that
+// time is the specification of November 2015 and, for accounts, of April 2015.
 
 // registrationFlows lists the ways to register, which were in api/v1 those to log
 // in. Anybody may ask. "Registration and Login", GET /register.
@@ -31,7 +31,7 @@ func (a *api) registerV1(r *httpapi.Request) (any, error) {
 	var body struct {
 		Type     string `json:"type"`
 		User     string `json:"user"`
-		UserID   string `json:"user_id"` // what user was called at first
+		UserID   string `json:"user_id"` // the first name of user
 		Password string `json:"password"`
 	}
 	if err := r.Decode(&body); err != nil {
@@ -49,8 +49,8 @@ func (a *api) registerV1(r *httpapi.Request) (any, error) {
 	}, r.Client())
 }
 
-// localName returns the local part of what may be a user ID. M_INVALID_USERNAME for
-// that of another server.
+// localName returns the local part of a name that may be a user ID. M_INVALID_USERNAME
+// for one of another server.
 func (a *api) localName(name string) (string, error) {
 	if !strings.HasPrefix(name, "@") {
 		return name, nil

@@ -18,7 +18,7 @@ import (
 // fallbackStages are the stages that people can complete by a page.
 var fallbackStages = []string{uia.StageDummy, uia.StagePassword, uia.StageEmail, uia.StagePhone}
 
-// stagePage is what the page of a stage shows.
+// stagePage has the content of a stage's page.
 type stagePage struct {
 	ServerName, Stage, Error string
 	Effect                   string // what the request would do
@@ -55,7 +55,7 @@ func (a *api) fallbackStage(r *httpapi.Request) (uia.FallbackStage, error) {
 	return a.Stages.Fallback(r.Context(), session, r.Param("authType"))
 }
 
-// newStagePage fills the page with what is known and with what was typed.
+// newStagePage fills the page with the stage and with the texts that were typed.
 func (a *api) newStagePage(r *httpapi.Request, stage uia.FallbackStage, form url.Values) stagePage {
 	page := stagePage{
 		ServerName: a.ServerName, Stage: r.Param("authType"), Effect: stage.Effect,
@@ -69,8 +69,8 @@ func (a *api) newStagePage(r *httpapi.Request, stage uia.FallbackStage, form url
 	return page
 }
 
-// submitAuthFallback takes the next step of a stage: it sends the message to an
-// address, or it completes the stage. POST to the same address.
+// submitAuthFallback does the next step of a stage: it sends the message to an address,
+// or it completes the stage. POST to the same address.
 func (a *api) submitAuthFallback(r *httpapi.Request) (any, error) {
 	stage, err := a.fallbackStage(r)
 	if err != nil {
@@ -125,7 +125,7 @@ func (a *api) sendProof(r *httpapi.Request, purpose threepid.Purpose, page stage
 	return threepid.Credentials{SID: sent.SID, ClientSecret: secret}, nil
 }
 
-// completeStage hands what the page has gathered to the stage.
+// completeStage completes the stage with the fields of the page.
 func (a *api) completeStage(r *httpapi.Request, page stagePage, form url.Values) error {
 	fields := map[string]any{}
 	switch page.Stage {

@@ -1,6 +1,6 @@
-// Package pages holds the pages for people: the login fallback, the fallback of
+// Package pages has the pages for people: the login fallback, the fallback of
 // interactive authentication, and the interactive tutorial. Everything is
-// embedded, and served as it lies in this folder: there is no build step.
+// embedded, and served as it is in this folder: there is no build step.
 //
 // # Promises
 //
@@ -9,7 +9,7 @@
 //     so that text from others cannot become a program.
 //   - No page can be framed. Clients open the fallback pages in a browser or as the
 //     top of a web view, where framing has no part.
-//   - What is only a form works without JavaScript.
+//   - A page that is only a form works without JavaScript.
 //   - Pages can be read and used with a keyboard, with a screen reader, on a narrow
 //     screen, and in light and dark.
 //

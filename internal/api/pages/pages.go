@@ -19,18 +19,18 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// FilesPath is the path below which the pages look for scripts, styles and
-// pictures. It stands below /_matrix, which is what reverse proxies pass on.
+// FilesPath is the path below which the pages look for scripts, styles and pictures. It
+// is below /_matrix, as reverse proxies pass that on.
 const FilesPath = "/_matrix/static/"
 
 //go:embed *.html *.css *.js *.svg
 var files embed.FS
 
-// contentSecurityPolicy allows what this server serves and nothing else.
+// contentSecurityPolicy allows content of this server and nothing else.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// contentTypes are the types of what is served by name.
+// contentTypes are the types of the files that are served by name.
 var contentTypes = map[string]string{
 	".css": "text/css; charset=utf-8",
 	".js":  "text/javascript; charset=utf-8",
@@ -69,11 +69,11 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(p.body)))
 	w.WriteHeader(p.status)
-	_, _ = w.Write(p.body) // if nobody is there to read it, there is nobody to tell
+	_, _ = w.Write(p.body) // if nobody is there to read it, the error concerns nobody
 }
 
-// setPageHeaders sets what every page carries. The address of a page may hold the
-// session of an authentication, so it goes to no other site.
+// setPageHeaders sets the headers of every page. The address of a page may have the
+// session of an authentication in it, so it is sent to no other site.
 func setPageHeaders(h http.Header) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", contentSecurityPolicy)
@@ -164,7 +164,7 @@ func (a *api) webFile(r *httpapi.Request) (any, error) {
 	return nil, httpapi.ErrUnknownPath
 }
 
-// errorPage tells a person of an error that is for clients otherwise.
+// errorPage shows an error for clients to a person.
 func errorPage(err error) (any, error) {
 	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
 		return Render("error.html", refusal.HTTPStatus(), refusal.Message)

@@ -7,7 +7,7 @@ import (
 	"homeserver/internal/httpapi"
 )
 
-// Services are what the endpoints call.
+// Services are the services that the endpoints call.
 type Services struct {
 	Auth       *auth.Service
 	Stages     *uia.Service

@@ -7,7 +7,7 @@ import (
 	"homeserver/internal/httpapi"
 )
 
-// confirmPage is what the pages about an address show.
+// confirmPage has the content of the pages about an address.
 type confirmPage struct {
 	ServerName, SID, Token string
 	threepid.Pending
@@ -27,7 +27,7 @@ func (a *api) threepidPage(r *httpapi.Request) (any, error) {
 	return Render("threepid.html", http.StatusOK, confirmPage{a.ServerName, sid, token, found})
 }
 
-// confirmThreepid is what its button does.
+// confirmThreepid is called by the button of the page.
 func (a *api) confirmThreepid(r *httpapi.Request) (any, error) {
 	form, err := r.DecodeForm()
 	if err != nil {

@@ -13,8 +13,8 @@ type healthAnswer struct {
 	Status string `json:"status"`
 }
 
-// health answers 200 while the server can do its work, and 503 while it can't
-// reach its database. For those who watch over it.
+// health answers 200 while the server can do its work, and 503 while it can't reach its
+// database. It is for monitoring.
 func (a *api) health(r *httpapi.Request) (any, error) {
 	if a.Healthy == nil {
 		return healthAnswer{"ok"}, nil
@@ -27,9 +27,9 @@ func (a *api) health(r *httpapi.Request) (any, error) {
 
 var errNotReady = &matrix.Error{Code: matrix.Unknown, Message: "The server is stopping", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
 
-// ready answers 200 while the server wants to be sent requests, and 503 from the
-// moment at which it begins to stop. It does not ask the database, without which no
-// other server could do better. For those who share requests out.
+// ready answers 200 while the server wants to be sent requests, and 503 from the moment
+// at which it begins to stop. It does not ask the database, without which no other
+// server could do better. It is for load balancers.
 func (a *api) ready(*httpapi.Request) (any, error) {
 	if a.Ready != nil && !a.Ready() {
 		return nil, errNotReady

@@ -8,8 +8,8 @@ type userInfoAnswer struct {
 	Subject string `json:"sub"`
 }
 
-// openIDUserInfo tells such a service whose token it has. Server-server API, section
-// "OpenID", GET /openid/userinfo.
+// openIDUserInfo returns the user of a token to such a service. Server-server API,
+// section "OpenID", GET /openid/userinfo.
 func (a *api) openIDUserInfo(r *httpapi.Request) (any, error) {
 	token := r.Query("access_token")
 	if token == "" {

@@ -17,8 +17,8 @@ func (a *api) registrationNonce(*httpapi.Request) (any, error) {
 	return nonceAnswer{nonce}, err
 }
 
-// registerWithSharedSecret makes an account, maybe an administrator's, for
-// whoever knows the shared secret. POST /_synapse/admin/v1/register.
+// registerWithSharedSecret makes an account, maybe an administrator's, for a caller who
+// knows the shared secret. POST /_synapse/admin/v1/register.
 func (a *api) registerWithSharedSecret(r *httpapi.Request) (any, error) {
 	var body auth.SharedSecretRequest
 	if err := r.Decode(&body); err != nil {

@@ -1,5 +1,6 @@
-// Package server is the endpoints that no client of a user calls: those of services
-// that ask about users, by the server-server API; those of operators and what they run.
+// Package server has the endpoints that no client of a user calls: those for services
+// that ask about users, by the server-server API, and those for operators and their
+// tools.
 package server
 
 import (
@@ -10,7 +11,7 @@ import (
 	"homeserver/internal/personal/thirdpartyinvite"
 )
 
-// Services are what the endpoints call.
+// Services are the services that the endpoints call.
 type Services struct {
 	Auth        *auth.Service
 	Invitations *thirdpartyinvite.Service

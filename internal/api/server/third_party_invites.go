@@ -6,8 +6,8 @@ import (
 	"homeserver/internal/personal/thirdpartyinvite"
 )
 
-// onBind is told by an identity server that an address is bound to a user now, who so
-// gets the invitations to the address. Anybody may ask: what counts is signed.
+// onBind is called by an identity server when an address is bound to a user, who gets
+// the invitations to the address then. Anybody may call it: the body is signed.
 // Server-server API, section "Third-party invites", PUT /3pid/onbind; the identity
 // service API, "Invitation storage", has it as a POST.
 func (a *api) onBind(r *httpapi.Request) (any, error) {

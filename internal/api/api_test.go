@@ -18,6 +18,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/media"
+	"homeserver/internal/media/preview"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/personal/push"
@@ -111,7 +112,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	})
 	return server.APIOptions{
 		Services: client.Services{
-			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Stream: stream, Media: files, Push: pushes,
+			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys,
 			KeyBackups: backups,
 			Searches:   found, Directory: people, Turn: turn.New(turn.Options{}),

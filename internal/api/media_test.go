@@ -19,6 +19,7 @@ import (
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/media"
+	"homeserver/internal/media/preview"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/safehttp"
 )
@@ -476,9 +477,12 @@ func TestPreviewURL(t *testing.T) {
 		}
 	}))
 	t.Cleanup(site.Close)
-	anyone := newMediaServer(t, func(o *media.Options) {
-		o.Previews = safehttp.New(safehttp.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
-	})
+	pool := postgrestest.New(t)
+	opts := servicesOn(t, pool)
+	opts.Previews = preview.New(preview.Options{Pool: pool, Files: opts.Media, Client: safehttp.New(safehttp.Options{
+		AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	})})
+	anyone := matrixtest.New(t, newAPI(t, opts).Handler())
 	alice := anyone.Register("alice", "wordpass")
 	ask := func(prefix, link string) *matrixtest.Response {
 		return alice.Do("GET", prefix+"/preview_url?ts=1510610716656&url="+matrixtest.Path(link)[1:], nil)

@@ -100,26 +100,6 @@ func TestStorageThatIsAway(t *testing.T) {
 	}
 }
 
-// TestPreviewWhileTheStorageIsAway makes sure that a preview without its picture is not
-// kept for the next hour.
-func TestPreviewWhileTheStorageIsAway(t *testing.T) {
-	t.Parallel()
-	h := newPreviews(t)
-	s3 := blobtest.New(t)
-	h.Service = h.another(t, func(o *Options) { o.Previews, o.Storage = h.o.Previews, s3.Open(t) })
-	s := newSite(t, map[string]page{
-		"/":  {contentType: "text/html", body: `<title>T</title><meta property=og:image content=/i>`},
-		"/i": {contentType: "image/png", body: picturetest.PNG(t, picturetest.Quarters(4, 4))},
-	})
-	s3.Down()
-	_, err := h.Preview(t.Context(), s.URL)
-	wantAway(t, "preview", err)
-	s3.Up()
-	if got := h.preview(t, s.URL); got["og:image"] == nil {
-		t.Errorf("got %v", got)
-	}
-}
-
 // TestDownloadThatBreaksOff has the service fail when a download has begun already: the
 // log tells.
 func TestDownloadThatBreaksOff(t *testing.T) {

@@ -27,7 +27,6 @@ var onBoth = []func(*testing.T){
 	TestThreeProcesses, TestProcessesKeepTheSameContentOnce, TestProcessesShareQuotasAndLimits,
 	TestProcessesShareThumbnails, TestThumbnailThatIsGone, TestFileThatIsGoneComesBackByUploading,
 	TestBackupAndRestore, TestPutOfWhatIsDamaged, TestOnlyUnreferencedFilesAreRemoved,
-	TestPreview, TestPreviewIsKept, TestPreviewWithoutItsPicture,
 }
 
 // TestOnABucket runs the tests of the service once more, on a bucket: newEnv sees

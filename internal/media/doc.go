@@ -1,5 +1,5 @@
-// Package media is the content repository: files that users upload, thumbnails of
-// them, and previews of links. Client-server API, section "Content repository".
+// Package media is the content repository: files that users upload, and
+// thumbnails of them. Client-server API, section "Content repository".
 //
 // # Promises
 //
@@ -20,7 +20,6 @@
 //     charged for the time. A refusal of one caller is no reason to refuse another.
 //   - A thumbnail has no metadata. It is the source itself only if that has none
 //     either.
-//   - Pages and pictures for previews are fetched through internal/safehttp alone.
 //   - While the storage is away, requests that need it get M_UNKNOWN (503) and the time
 //     to try again. No connection to the database is held meanwhile.
 //
@@ -28,7 +27,7 @@
 //
 // Any number of processes may serve one database and one [Storage]. All that they must
 // agree on is in the database; the memory of a process only saves work: which request
-// makes a thumbnail or a preview for all that want it now, and which ones an upload
+// makes a thumbnail for all that want it now, and which ones an upload
 // wakes. A download that waits for an upload also reads the database by itself.
 //
 // # Flow of data
@@ -39,7 +38,6 @@
 //	download   row in media → content/…
 //	thumbnail  row in media → header, from media_pictures or the object → thumbnails/…, or
 //	           decode → scale → row in media_thumbnails → thumbnails/…
-//	preview    url_previews, or page → OpenGraph → picture → media → url_previews
 //
 // The keys of objects:
 //

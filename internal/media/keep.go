@@ -2,6 +2,7 @@ package media
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/media/picture"
 )
 
 const (
@@ -203,4 +206,47 @@ func (s *Service) cleanAlways(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// Picture is a picture that the server keeps as media of its own.
+type Picture struct {
+	URI, ContentType string
+	Width, Height    int
+	Bytes            int64
+}
+
+// KeepPicture keeps a picture of most bytes at most as media of the server's own, once
+// however often it comes. It returns nil for what is no picture that clients can be
+// expected to show, or breaks off.
+func (s *Service) KeepPicture(ctx context.Context, body io.Reader, most int64) (*Picture, error) {
+	in, err := s.takeIn(body, min(most, s.o.MaxUploadBytes))
+	if errors.Is(err, ErrAway) {
+		return nil, fmt.Errorf("receive a picture: %w", err)
+	}
+	if err != nil {
+		s.o.Log.DebugContext(ctx, "picture not loaded", "error", err)
+		return nil, nil
+	}
+	defer in.discard()
+	p, err := picture.Inspect(in.file, in.bytes)
+	if err != nil {
+		return nil, nil //nolint:nilerr // it is no picture
+	}
+	contentType := string(p.Format)
+	m := media{ID: rand.Text(), CreatedAt: s.nowMS(), Hash: in.hash[:], Bytes: &in.bytes, ContentType: &contentType}
+	err = s.keep(ctx, in, func(tx pgx.Tx) error {
+		known, err := serversOwn(ctx, tx, in.hash)
+		if err != nil {
+			return err
+		}
+		if known != "" {
+			m.ID = known
+			return nil
+		}
+		return insert(ctx, tx, m)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Picture{s.uri(m.ID), contentType, p.Width, p.Height, in.bytes}, nil
 }

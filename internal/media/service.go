@@ -22,7 +22,6 @@ import (
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 	"homeserver/internal/media/blob"
-	"homeserver/internal/safehttp"
 )
 
 // The codes that only media answer with.
@@ -68,11 +67,6 @@ type Options struct {
 	// ThumbnailTime bounds the time for one, with the wait for its turn; default 30 s.
 	ThumbnailTime time.Duration
 
-	// Previews fetches pages and pictures for URL previews; nil: there are none.
-	Previews *safehttp.Client
-	// PreviewLifetime is how long a preview is kept; default 1 h.
-	PreviewLifetime time.Duration
-
 	// Room returns the error for requests that store files while there is too little
 	// room for them; nil: there always is.
 	Room func() error
@@ -94,8 +88,6 @@ type Service struct {
 	painters   *gauge.Gauge // thumbnails being made
 	pictures   *gauge.Gauge // and their memory in bytes
 	thumbnails singleflight.Group
-	fetches    *gauge.Gauge // of previews
-	previews   singleflight.Group
 	received   prometheus.Counter // in bytes
 
 	stopOnce sync.Once
@@ -110,7 +102,6 @@ func New(o Options) (*Service, error) {
 	o.AwaitLifetime = orDefault(o.AwaitLifetime, 24*time.Hour)
 	o.ThumbnailMemory = orDefault(o.ThumbnailMemory, 256<<20)
 	o.ThumbnailTime = orDefault(o.ThumbnailTime, 30*time.Second)
-	o.PreviewLifetime = orDefault(o.PreviewLifetime, time.Hour)
 	o.Log = orDefault(o.Log, slog.Default())
 	if o.Now == nil {
 		o.Now = time.Now
@@ -135,9 +126,6 @@ func New(o Options) (*Service, error) {
 			Total: int64(max(1, runtime.GOMAXPROCS(0)/2)), Waiting: maxWaitingPainters, EachWaiting: maxWaitingPaintersEach,
 		}),
 		pictures: gauge.New(gauge.Options{Total: o.ThumbnailMemory}),
-		fetches: gauge.New(gauge.Options{
-			Total: maxFetches, Each: maxFetchesEach, Waiting: maxWaitingFetches, EachWaiting: maxWaitingFetchesEach,
-		}),
 		received: newReceived(),
 		stopping: make(chan struct{}),
 	}, nil

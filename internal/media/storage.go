@@ -54,8 +54,8 @@ func (h hash) path() string {
 	return name[:2] + "/" + name[2:]
 }
 
-// errAway is the answer to clients while the storage is away.
-var errAway = &matrix.Error{
+// ErrAway is the answer to clients while the storage is away.
+var ErrAway = &matrix.Error{
 	Code:       matrix.Unknown,
 	Message:    "The server can't reach the storage of its files at the moment",
 	Status:     http.StatusServiceUnavailable,
@@ -68,7 +68,7 @@ func away(what string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	return fmt.Errorf("%s: %w: %w", what, errAway, err)
+	return fmt.Errorf("%s: %w: %w", what, ErrAway, err)
 }
 
 // content is an open object that remembers how reading it failed, which decoders of

@@ -110,3 +110,14 @@ func lockUsage(ctx context.Context, tx pgx.Tx, userID string) error {
 	_, err := addUsage(ctx, tx, userID, 0)
 	return err
 }
+
+// serversOwn returns the ID of a file that the server fetched itself, by its content;
+// "" if there is none.
+func serversOwn(ctx context.Context, tx pgx.Tx, h hash) (string, error) {
+	var mediaID string
+	err := tx.QueryRow(ctx, `SELECT media_id FROM media WHERE hash = $1 AND user_id IS NULL LIMIT 1`, h[:]).Scan(&mediaID)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return "", fmt.Errorf("look for a file by its content: %w", err)
+	}
+	return mediaID, nil
+}

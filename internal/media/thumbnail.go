@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"time"
 
+	"homeserver/internal/gauge"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 	"homeserver/internal/media/picture"
@@ -134,7 +135,7 @@ func (s *Service) openThumbnail(ctx context.Context, m media, t picture.Target) 
 // make makes a thumbnail and stores it, once for all callers that want it now, also if
 // the first one goes away. It is made in the first one's turn and on its account.
 func (s *Service) make(ctx context.Context, h hash, p picture.Picture, t picture.Target) error {
-	_, err := once(ctx, &s.thumbnails, thumbnailKey(h, t.Name()), func() (any, error) {
+	_, err := gauge.Once(ctx, &s.thumbnails, thumbnailKey(h, t.Name()), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.ThumbnailTime)
 		defer cancel()
 		if err := s.o.Room(); err != nil {
@@ -148,7 +149,7 @@ func (s *Service) make(ctx context.Context, h hash, p picture.Picture, t picture
 		started := time.Now()
 		err = s.write(ctx, h, p, t)
 		s.o.Limits.Charge(ratelimit.Thumbnails, matrix.Caller(ctx), int(time.Since(started).Milliseconds()))
-		if ctx.Err() != nil && !errors.Is(err, errAway) {
+		if ctx.Err() != nil && !errors.Is(err, ErrAway) {
 			return nil, errTooBigToThin
 		}
 		return nil, err
@@ -166,29 +167,20 @@ func (s *Service) enterPictures(ctx context.Context, memory int64) (leave func()
 	}
 	caller := matrix.Caller(ctx)
 	if _, err := s.o.Limits.Take(ratelimit.Thumbnails, caller); err != nil {
-		return nil, refusal{err}
+		return nil, gauge.Refuse(err)
 	}
 	if _, err := s.painters.Enter(ctx, caller, 1); err != nil {
-		return nil, refusedTurn(err, errBusy)
+		return nil, gauge.RefuseTurn(err, errBusy)
 	}
 	memory, err = s.pictures.Enter(ctx, caller, memory)
 	if err != nil {
 		s.painters.Leave(caller, 1)
-		return nil, refusedTurn(err, errBusy)
+		return nil, gauge.RefuseTurn(err, errBusy)
 	}
 	return func() {
 		s.pictures.Leave(caller, memory)
 		s.painters.Leave(caller, 1)
 	}, nil
-}
-
-// refusedTurn returns the answer to a caller that a gauge has refused: busy, if the
-// turn has not come in time.
-func refusedTurn(err error, busy *matrix.Error) error {
-	if _, ok := errors.AsType[*matrix.Error](err); ok {
-		return refusal{err}
-	}
-	return refusal{busy}
 }
 
 // write makes a thumbnail. Its record comes first: an object without one would never

@@ -12,11 +12,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
+	"homeserver/internal/gauge"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
@@ -491,31 +489,6 @@ func TestThumbnailsCostTheirTime(t *testing.T) {
 	contentOf(t, thumbnail)
 }
 
-// Who asked for the same thumbnail as somebody whose turn did not come was refused, too.
-func TestTheRefusalOfOneWasThatOfAllWhoWaitedWithHim(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var group singleflight.Group
-		refuse, waited := make(chan struct{}), make(chan error, 1)
-		go func() {
-			_, _ = once(t.Context(), &group, "key", func() (any, error) {
-				<-refuse
-				return nil, refusal{errBusy}
-			})
-		}()
-		synctest.Wait()
-		go func() {
-			_, err := once(t.Context(), &group, "key", func() (any, error) { return "made", nil })
-			waited <- err
-		}()
-		synctest.Wait()
-		close(refuse)
-		if err := <-waited; err != nil {
-			t.Errorf("got %v", err)
-		}
-	})
-}
-
 func TestRefusalsAreOfOneCaller(t *testing.T) {
 	t.Parallel()
 	h := newEnv(t, func(o *Options) {
@@ -529,7 +502,7 @@ func TestRefusalsAreOfOneCaller(t *testing.T) {
 	}
 	for _, what := range []string{"no turn", "time used up"} {
 		_, err := h.enterPictures(ended, 1)
-		if _, ok := errors.AsType[refusal](err); !ok {
+		if _, ok := errors.AsType[gauge.Refusal](err); !ok {
 			t.Errorf("%s: got %v", what, err)
 		}
 		matrixtest.WantStatus(t, err, matrix.LimitExceeded, 429, what)

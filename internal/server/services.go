@@ -19,6 +19,7 @@ import (
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/media"
 	"homeserver/internal/media/blob"
+	"homeserver/internal/media/preview"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
@@ -43,6 +44,7 @@ type services struct {
 	found     *discovery
 	backups   *keybackup.Service
 	media     *media.Service
+	previews  *preview.Service
 	// parts are those of them of which the server asks anything: see [parts].
 	parts parts
 }
@@ -84,6 +86,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, log); err != nil {
 		return nil, err
 	}
+	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, log)
 	s.parts = parts{
 		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.rooms, s.rooms.Timeline, s.profiles,
 		s.keys, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.presence, s.stream.sync,
@@ -121,11 +124,7 @@ func followDevices(accounts *auth.Service) {
 	devicekeys.FollowDevices(accounts.Sessions)
 }
 
-// previewPictureBytes is the longest answer that is read of other servers: the largest picture that a
-// preview has.
-const previewPictureBytes = 10 << 20
-
-// newMedia makes the service of files and previews.
+// newMedia makes the service of files.
 func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, limits *ratelimit.Limits, room func() error, log *slog.Logger) (*media.Service, error) {
 	o := media.Options{
 		Pool: pool, Dir: cfg.MediaDir(), ServerName: cfg.ServerName,
@@ -143,15 +142,25 @@ func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, limi
 		}
 		o.Storage = bucket
 	}
+	return media.New(o)
+}
+
+// previewPictureBytes is the longest answer that is read of other servers: the largest picture that a
+// preview has.
+const previewPictureBytes = 10 << 20
+
+// newPreviews makes the service of previews of web pages.
+func newPreviews(cfg *config.Config, pool *pgxpool.Pool, files *media.Service, room func() error, log *slog.Logger) *preview.Service {
+	o := preview.Options{Pool: pool, Files: files, Room: room, Log: log}
 	if cfg.URLPreviews.Enabled {
-		o.Previews = safehttp.New(safehttp.Options{
+		o.Client = safehttp.New(safehttp.Options{
 			AllowedRanges: cfg.Outgoing.AllowedRanges,
 			MaxRedirects:  5,
 			MaxBodyBytes:  previewPictureBytes,
 			UserAgent:     "homeserver (Matrix URL preview bot; " + cfg.ServerName + ")",
 		})
 	}
-	return media.New(o)
+	return preview.New(o)
 }
 
 // newBucket makes the storage of files that an S3 service keeps. The operator has named it, and so it may be

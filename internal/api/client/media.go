@@ -60,7 +60,7 @@ func (a *api) previewURL(r *httpapi.Request, _ matrix.Session) (any, error) {
 	if link == "" {
 		return nil, matrix.Errorf(matrix.MissingParam, "url is missing")
 	}
-	preview, err := a.Media.Preview(r.Context(), link)
+	preview, err := a.Previews.Preview(r.Context(), link)
 	return preview, err
 }
 

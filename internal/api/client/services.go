@@ -8,6 +8,7 @@ import (
 	"homeserver/internal/e2ee/keybackup"
 	"homeserver/internal/journal"
 	"homeserver/internal/media"
+	"homeserver/internal/media/preview"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/personal/push"
@@ -36,6 +37,7 @@ type Services struct {
 	Typing    *typing.Service
 	Presence  *presence.Service
 	Media     *media.Service
+	Previews  *preview.Service
 	Threepids *threepid.Service
 	Push      *push.Service
 	Keys      *devicekeys.Service

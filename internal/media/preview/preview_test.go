@@ -1,27 +1,158 @@
-package media
+package preview
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/media"
+	"homeserver/internal/media/blob"
+	"homeserver/internal/media/blob/blobtest"
 	"homeserver/internal/media/picture/picturetest"
+	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/safehttp"
 )
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
+
+// env is a service on a database and a storage of its own, with a clock that stands still.
+type env struct {
+	*Service
+	pool    *pgxpool.Pool
+	clock   matrixtest.Clock
+	dir     string // of the folder; of what is being received if it is a bucket
+	storage media.Storage
+}
+
+// newEnv makes one with a folder, or with a bucket for the tests that are run by
+// TestOnABucket.
+func newEnv(t testing.TB, change func(*Options)) *env {
+	t.Helper()
+	h := &env{pool: postgrestest.New(t), dir: filepath.Join(t.TempDir(), "media")}
+	if strings.HasPrefix(t.Name(), "TestOnABucket/") {
+		h.storage = blobtest.New(t).OpenAt(t, h.dir)
+	} else {
+		folder, err := blob.OpenFolder(h.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.storage = folder
+	}
+	o := Options{Pool: h.pool, Files: h.files(t, h.storage), Log: slog.New(slog.DiscardHandler), Now: h.clock.Now}
+	if change != nil {
+		change(&o)
+	}
+	h.Service = New(o)
+	return h
+}
+
+func (h *env) files(t testing.TB, storage media.Storage) *media.Service {
+	t.Helper()
+	files, err := media.New(media.Options{
+		Pool: h.pool, Storage: storage, ServerName: "localhost", Log: slog.New(slog.DiscardHandler), Now: h.clock.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(files.Stop)
+	return files
+}
+
+// newPreviews is a service that makes previews of pages on this machine.
+func newPreviews(t testing.TB) *env {
+	t.Helper()
+	return newEnv(t, func(o *Options) {
+		o.Client = safehttp.New(safehttp.Options{
+			AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			MaxRedirects:  3,
+			MaxBodyBytes:  maxPictureBytes,
+		})
+	})
+}
+
+// preview returns a preview, decoded.
+func (h *env) preview(t testing.TB, url string) map[string]any {
+	t.Helper()
+	answer, err := h.Preview(t.Context(), url)
+	if err != nil {
+		t.Fatalf("%s: %v", url, err)
+	}
+	var properties map[string]any
+	if err := json.Unmarshal(answer, &properties); err != nil {
+		t.Fatalf("%s: %v", answer, err)
+	}
+	return properties
+}
+
+// download returns the content and the type of a file.
+func (h *env) download(t testing.TB, uri string) (content, contentType string) {
+	t.Helper()
+	id, ours := strings.CutPrefix(uri, "mxc://localhost/")
+	file, err := h.o.Files.Open(t.Context(), "localhost", id, 0)
+	if err != nil || !ours {
+		t.Fatalf("%s: %v", uri, err)
+	}
+	bytes, err := io.ReadAll(file)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return string(bytes), file.ContentType
+}
+
+// wantFiles fails the test unless there are so many files, and nothing else is left of
+// their making.
+func (h *env) wantFiles(t testing.TB, want int) {
+	t.Helper()
+	var keys []string
+	if err := h.storage.Walk(t.Context(), "content/", func(key string, _ int64) error {
+		keys = append(keys, key)
+		return nil
+	}); err != nil || len(keys) != want {
+		t.Errorf("there are %d files, want %d: %v (%v)", len(keys), want, keys, err)
+	}
+	if left, err := os.ReadDir(filepath.Join(h.dir, "temp")); err != nil || len(left) > 0 {
+		t.Errorf("%v was left behind (%v)", left, err)
+	}
+	var held int
+	if err := h.pool.QueryRow(t.Context(), `SELECT count(*) FROM media_storing`).Scan(&held); err != nil || held != 0 {
+		t.Errorf("%d files are held still, %v", held, err)
+	}
+}
+
+// breakingOff is a body that breaks off after its text.
+func breakingOff(text string) io.Reader {
+	return io.MultiReader(strings.NewReader(text), iotest.ErrReader(errors.New("connection lost")))
+}
+
+// TestOnABucket runs the tests that keep pictures once more, on a bucket: newEnv sees
+// that by their names.
+func TestOnABucket(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]func(*testing.T){
+		"TestPreview": TestPreview, "TestPreviewIsKept": TestPreviewIsKept, "TestPreviewWithoutItsPicture": TestPreviewWithoutItsPicture,
+	} {
+		t.Run(name, test)
+	}
+}
 
 // site is a web site on this machine, made of pages by path.
 type site struct {
@@ -58,32 +189,6 @@ func newSite(t testing.TB, pages map[string]page) *site {
 	return s
 }
 
-// newPreviews is a service that makes previews of pages on this machine.
-func newPreviews(t testing.TB) *env {
-	t.Helper()
-	return newEnv(t, func(o *Options) {
-		o.Previews = safehttp.New(safehttp.Options{
-			AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-			MaxRedirects:  3,
-			MaxBodyBytes:  maxPictureBytes,
-		})
-	})
-}
-
-// preview gives a preview, decoded.
-func (h *env) preview(t testing.TB, url string) map[string]any {
-	t.Helper()
-	answer, err := h.Preview(t.Context(), url)
-	if err != nil {
-		t.Fatalf("%s: %v", url, err)
-	}
-	var properties map[string]any
-	if err := json.Unmarshal(answer, &properties); err != nil {
-		t.Fatalf("%s: %v", answer, err)
-	}
-	return properties
-}
-
 func wantProperties(t testing.TB, what string, got map[string]any, want map[string]any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -116,9 +221,8 @@ func TestPreview(t *testing.T) {
 		"og:image": uri, "og:image:type": "image/jpeg", "og:image:width": 48.0, "og:image:height": 32.0,
 		"matrix:image:size": float64(len(picture)),
 	})
-	content, file := h.download(t, idOf(t, uri))
-	if content != picture || file.ContentType != "image/jpeg" {
-		t.Errorf("the picture is %d bytes of %s", len(content), file.ContentType)
+	if content, contentType := h.download(t, uri); content != picture || contentType != "image/jpeg" {
+		t.Errorf("the picture is %d bytes of %s", len(content), contentType)
 	}
 	h.wantFiles(t, 1)
 }
@@ -199,7 +303,7 @@ func TestPreviewsNeedRoom(t *testing.T) {
 	var full atomic.Bool
 	noRoom := errors.New("no room")
 	h := newEnv(t, func(o *Options) {
-		o.Previews = safehttp.New(safehttp.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+		o.Client = safehttp.New(safehttp.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 		o.Room = func() error {
 			if full.Load() {
 				return noRoom
@@ -273,8 +377,8 @@ func TestPreviewErrors(t *testing.T) {
 		// By another answer for what is private users could find out what there is inside
 		// the network of the server.
 		_, err := h.Preview(t.Context(), link)
-		if !errors.Is(err, errPreviewFetch) {
-			t.Errorf("%s: got %v, want %v", link, err, errPreviewFetch)
+		if !errors.Is(err, errFetch) {
+			t.Errorf("%s: got %v, want %v", link, err, errFetch)
 		}
 	}
 	for _, path := range []string{"/missing", "/broken", "/loop", "/redirect"} {
@@ -357,6 +461,28 @@ func TestOneUserHeldAllPlacesForPreviews(t *testing.T) {
 	wantProperties(t, "by another", h.preview(t, s.URL), map[string]any{"og:title": "T"})
 }
 
+// TestPreviewWhileTheStorageIsAway makes sure that a preview without its picture is not
+// kept for the next hour.
+func TestPreviewWhileTheStorageIsAway(t *testing.T) {
+	t.Parallel()
+	h := newPreviews(t)
+	s3 := blobtest.New(t)
+	h.o.Files = h.files(t, s3.Open(t))
+	s := newSite(t, map[string]page{
+		"/":  {contentType: "text/html", body: `<title>T</title><meta property=og:image content=/i>`},
+		"/i": {contentType: "image/png", body: picturetest.PNG(t, picturetest.Quarters(4, 4))},
+	})
+	s3.Down()
+	_, err := h.Preview(t.Context(), s.URL)
+	if refused := matrixtest.WantStatus(t, err, matrix.Unknown, 503, "preview"); refused.RetryAfter <= 0 {
+		t.Error("clients are not told when to come again")
+	}
+	s3.Up()
+	if got := h.preview(t, s.URL); got["og:image"] == nil {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestPageThatTellsVeryMuch(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
@@ -377,10 +503,10 @@ func TestPageThatTellsVeryMuch(t *testing.T) {
 
 func TestPageThatBreaksOff(t *testing.T) {
 	t.Parallel()
-	if g, err := readPage(broken(`<title>Enough</title><meta prop`)); err != nil || g.properties["og:title"] != "Enough" {
+	if g, err := readPage(breakingOff(`<title>Enough</title><meta prop`)); err != nil || g.properties["og:title"] != "Enough" {
 		t.Errorf("got %v, %v", g, err)
 	}
-	if _, err := readPage(broken(`<html><head>`)); err == nil {
+	if _, err := readPage(breakingOff(`<html><head>`)); err == nil {
 		t.Error("nothing was read, without an error")
 	}
 }
@@ -399,6 +525,30 @@ func FuzzReadPage(f *testing.F) {
 			if !strings.HasPrefix(name, "og:") || text == "" || !utf8.ValidString(text) || strings.ContainsAny(text, "\x00\n\r") || strings.HasPrefix(name, "og:image:") {
 				t.Errorf("%q: %q", name, text)
 			}
+		}
+	})
+}
+
+// FuzzLink makes sure that a link which is followed is one that leads to a web site,
+// and is the same when it is read again.
+func FuzzLink(f *testing.F) {
+	for _, seed := range []string{
+		"https://example.org/a?b=c#d", "http://user:pass@example.org", "http://[::1]:80/", "HTTP://EXAMPLE.ORG", "file:///etc/passwd", "http:///x",
+		"http://example.org\x00", "//x", "http://a@b@c/", "https://example.org:port/", "http://%41/", "http://x/%zz",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, link string) {
+		u, err := parseLink(link)
+		if err != nil {
+			return
+		}
+		if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+			t.Errorf("%q leads to %q", link, u)
+		}
+		again, err := parseLink(u.String())
+		if err == nil && again.Host != u.Host {
+			t.Errorf("%q leads to %q or %q", link, u.Host, again.Host)
 		}
 	})
 }

@@ -1,24 +1,27 @@
-package media
+package preview
 
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/net/html/charset"
+	"golang.org/x/sync/singleflight"
 
+	"homeserver/internal/gauge"
 	"homeserver/internal/matrix"
-	"homeserver/internal/media/picture"
+	"homeserver/internal/media"
+	"homeserver/internal/safehttp"
 )
 
 const (
@@ -38,10 +41,52 @@ const (
 
 // The errors of previews, for which the specification has no codes of its own.
 var (
-	errPreviewsOff  = &matrix.Error{Code: matrix.Forbidden, Message: "This server makes no previews of URLs"}
-	errPreviewBusy  = &matrix.Error{Code: matrix.LimitExceeded, Message: "Too many previews are being made", RetryAfter: 5 * time.Second}
-	errPreviewFetch = &matrix.Error{Code: matrix.Unknown, Message: "The page could not be loaded", Status: http.StatusBadGateway}
+	errOff   = &matrix.Error{Code: matrix.Forbidden, Message: "This server makes no previews of URLs"}
+	errBusy  = &matrix.Error{Code: matrix.LimitExceeded, Message: "Too many previews are being made", RetryAfter: 5 * time.Second}
+	errFetch = &matrix.Error{Code: matrix.Unknown, Message: "The page could not be loaded", Status: http.StatusBadGateway}
 )
+
+// Options has all that a Service needs.
+type Options struct {
+	Pool *pgxpool.Pool
+	// Client fetches pages and pictures; nil: there are no previews.
+	Client *safehttp.Client
+	// Files keeps the pictures.
+	Files *media.Service
+	// Lifetime is how long a preview is kept; 0: 1 h.
+	Lifetime time.Duration
+	// Room returns the error for what asks for more to be kept while there is too little
+	// room for it; nil: there always is.
+	Room func() error
+	Log  *slog.Logger     // nil: the default one
+	Now  func() time.Time // the clock; nil: the real one
+}
+
+// Service makes previews. It may be used concurrently.
+type Service struct {
+	o       Options
+	fetches *gauge.Gauge
+	making  singleflight.Group
+}
+
+// New makes a Service on a migrated database.
+func New(o Options) *Service {
+	if o.Lifetime == 0 {
+		o.Lifetime = time.Hour
+	}
+	if o.Room == nil {
+		o.Room = func() error { return nil }
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Service{o: o, fetches: gauge.New(gauge.Options{
+		Total: maxFetches, Each: maxFetchesEach, Waiting: maxWaitingFetches, EachWaiting: maxWaitingFetchesEach,
+	})}
+}
 
 // Preview returns the OpenGraph data of the page at a URL, as the JSON of the answer,
 // with its picture as an mxc:// URI. It is empty for content that is no page.
@@ -50,23 +95,23 @@ var (
 // because its address is not public; M_LIMIT_EXCEEDED if too many are asked for at
 // once. GET /preview_url.
 func (s *Service) Preview(ctx context.Context, link string) (json.RawMessage, error) {
-	if s.o.Previews == nil {
-		return nil, errPreviewsOff
+	if s.o.Client == nil {
+		return nil, errOff
 	}
 	page, err := parseLink(link)
 	if err != nil {
 		return nil, err
 	}
 	key := page.String()
-	if known, err := loadPreview(ctx, s.pool, key, s.nowMS()); err != nil || known != "" {
+	if known, err := load(ctx, s.o.Pool, key, s.o.Now().UnixMilli()); err != nil || known != "" {
 		return json.RawMessage(known), err
 	}
 	if err := s.o.Room(); err != nil {
 		return nil, err
 	}
 	// It is made once for all callers that want it now, also if the first goes away.
-	made, err := once(ctx, &s.previews, key, func() (any, error) {
-		return s.makePreview(context.WithoutCancel(ctx), page)
+	made, err := gauge.Once(ctx, &s.making, key, func() (any, error) {
+		return s.make(context.WithoutCancel(ctx), page)
 	})
 	if err != nil {
 		return nil, err
@@ -84,12 +129,12 @@ func parseLink(link string) (*url.URL, error) {
 	return u, nil
 }
 
-func (s *Service) makePreview(ctx context.Context, page *url.URL) (json.RawMessage, error) {
+func (s *Service) make(ctx context.Context, page *url.URL) (json.RawMessage, error) {
 	waiting, cancel := context.WithTimeout(ctx, fetchPatience)
 	defer cancel()
 	caller := matrix.Caller(ctx)
 	if _, err := s.fetches.Enter(waiting, caller, 1); err != nil {
-		return nil, refusedTurn(err, errPreviewBusy)
+		return nil, gauge.RefuseTurn(err, errBusy)
 	}
 	defer s.fetches.Leave(caller, 1)
 	properties, err := s.lookAt(ctx, page)
@@ -103,8 +148,8 @@ func (s *Service) makePreview(ctx context.Context, page *url.URL) (json.RawMessa
 		return nil, fmt.Errorf("encode a preview: %w", err)
 	}
 	made := bytes.TrimSpace(answer.Bytes())
-	now := s.nowMS()
-	err = storePreview(ctx, s.pool, page.String(), string(made), now, now+s.o.PreviewLifetime.Milliseconds())
+	now := s.o.Now().UnixMilli()
+	err = store(ctx, s.o.Pool, page.String(), string(made), now, now+s.o.Lifetime.Milliseconds())
 	return made, err
 }
 
@@ -128,11 +173,11 @@ func (s *Service) lookAt(ctx context.Context, page *url.URL) (map[string]any, er
 	}
 	text, err := charset.NewReader(io.LimitReader(answer.Body, maxPageBytes), contentType)
 	if err != nil {
-		return nil, errPreviewFetch
+		return nil, errFetch
 	}
 	graph, err := readPage(text)
 	if err != nil {
-		return nil, errPreviewFetch
+		return nil, errFetch
 	}
 	for name, value := range graph.properties {
 		properties[name] = value
@@ -143,7 +188,7 @@ func (s *Service) lookAt(ctx context.Context, page *url.URL) (map[string]any, er
 	}
 	// Without its picture a preview is a preview still.
 	err = s.addPictureAt(ctx, properties, picture)
-	if _, public := errors.AsType[*matrix.Error](err); public && !errors.Is(err, errAway) {
+	if _, public := errors.AsType[*matrix.Error](err); public && !errors.Is(err, media.ErrAway) {
 		return properties, nil
 	}
 	return properties, err
@@ -153,19 +198,19 @@ func (s *Service) lookAt(ctx context.Context, page *url.URL) (map[string]any, er
 func (s *Service) fetch(ctx context.Context, link, accept string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
 	if err != nil {
-		return nil, errPreviewFetch
+		return nil, errFetch
 	}
 	request.Header.Set("Accept", accept)
-	answer, err := s.o.Previews.Do(request)
+	answer, err := s.o.Client.Do(request)
 	switch {
 	case err != nil:
 		// Also for a forbidden address: the client must not learn which names and
 		// addresses exist inside the network of this server.
 		s.o.Log.DebugContext(ctx, "page for a preview not loaded", "error", err)
-		return nil, errPreviewFetch
+		return nil, errFetch
 	case answer.StatusCode != http.StatusOK:
 		_ = answer.Body.Close()
-		return nil, errPreviewFetch
+		return nil, errFetch
 	}
 	return answer, nil
 }
@@ -183,43 +228,17 @@ func (s *Service) addPictureAt(ctx context.Context, properties map[string]any, a
 	return s.addPicture(ctx, properties, answer.Body)
 }
 
-// addPicture stores a picture as media of the server's own, and adds its properties of
-// a preview. Content that is no picture that clients can be expected to show is left
-// out.
+// addPicture keeps a picture as media of the server's own, and adds what a preview says of
+// it. What is no picture that clients can be expected to show is left out.
 func (s *Service) addPicture(ctx context.Context, properties map[string]any, body io.Reader) error {
-	in, err := s.takeIn(body, min(maxPictureBytes, s.o.MaxUploadBytes))
-	if errors.Is(err, errAway) {
-		return fmt.Errorf("receive a picture for a preview: %w", err)
-	}
-	if err != nil {
-		s.o.Log.DebugContext(ctx, "picture for a preview not loaded", "error", err)
-		return nil
-	}
-	defer in.discard()
-	p, err := picture.Inspect(in.file, in.bytes)
-	if err != nil {
-		return nil //nolint:nilerr // it is no picture; the preview does without
-	}
-	contentType := string(p.Format)
-	m := media{ID: rand.Text(), CreatedAt: s.nowMS(), Hash: in.hash[:], Bytes: &in.bytes, ContentType: &contentType}
-	err = s.keep(ctx, in, func(tx pgx.Tx) error {
-		known, err := serversOwn(ctx, tx, in.hash)
-		if err != nil {
-			return err
-		}
-		if known != "" {
-			m.ID = known
-			return nil
-		}
-		return insert(ctx, tx, m)
-	})
-	if err != nil {
+	p, err := s.o.Files.KeepPicture(ctx, body, maxPictureBytes)
+	if err != nil || p == nil {
 		return err
 	}
-	properties["og:image"] = s.uri(m.ID)
-	properties["og:image:type"] = contentType
+	properties["og:image"] = p.URI
+	properties["og:image:type"] = p.ContentType
 	properties["og:image:width"] = p.Width
 	properties["og:image:height"] = p.Height
-	properties["matrix:image:size"] = in.bytes
+	properties["matrix:image:size"] = p.Bytes
 	return nil
 }

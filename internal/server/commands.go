@@ -17,8 +17,8 @@ import (
 	"homeserver/internal/server/config"
 )
 
-// MustHaveServed refuses a data folder that no server has used: whoever names the wrong one should hear
-// of it, and not get a new and empty server.
+// MustHaveServed refuses a data folder that no server has used: an operator who names
+// the wrong one should get an error, and not a new and empty server.
 func MustHaveServed(cfg *config.Config) error {
 	_, err := os.Stat(signingKeyPath(cfg))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,19 +54,19 @@ func WithAccounts(ctx context.Context, cfg *config.Config, log *slog.Logger, do 
 	})
 }
 
-// ReportBook is what the operator's commands read reports by.
+// ReportBook reads reports for the operator's commands.
 type ReportBook struct {
 	*reports.Service
 	pool *pgxpool.Pool
 }
 
-// Event returns the event that a report is about, as it is stored; nil if there is none. redacted tells that
-// most of it is gone.
+// Event returns the event that a report is about, as it is stored; nil if there is
+// none. redacted reports that most of it is gone.
 func (b *ReportBook) Event(ctx context.Context, r *reports.Report) (raw []byte, redacted bool, err error) {
 	return timeline.StoredEvent(ctx, b.pool, r.EventID)
 }
 
-// WithReports does the same as [WithAccounts] with what users have reported.
+// WithReports does the same as [WithAccounts] with the reports of users.
 func WithReports(ctx context.Context, cfg *config.Config, log *slog.Logger, do func(*ReportBook) error) error {
 	return withDatabase(ctx, cfg, log, func(pool *pgxpool.Pool) error {
 		return do(&ReportBook{reports.New(reports.Options{Pool: pool, Log: log}), pool})

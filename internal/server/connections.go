@@ -18,15 +18,17 @@ import (
 )
 
 const (
-	// ownFiles is what the server needs of its open files for itself: the database, media, the log.
+	// ownFiles is how many of its open files the server needs for itself: the database,
+	// media, the log.
 	ownFiles = 256
-	// refusalsAtOnce bounds the connections that are told why they are closed; others are closed at once.
+	// refusalsAtOnce bounds the closed connections that get an answer; others are
+	// closed at once.
 	refusalsAtOnce = 64
-	// refusalTimeout is for a client that is being told.
+	// refusalTimeout bounds the sending of that answer.
 	refusalTimeout = 2 * time.Second
 )
 
-// refusal is what a client is told that is one too many. It is the answer to whatever it asks.
+// refusal is the answer to any request on a connection that is one too many.
 var refusal = wireError(http.StatusServiceUnavailable, matrix.Unknown, "The server has too many clients",
 	http.Header{"Retry-After": {"5"}})
 
@@ -86,7 +88,8 @@ func (c *connections) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{c.gauge, c.refused}
 }
 
-// take counts a connection and returns what counts it no more, once; nil: it is one too many.
+// take counts a connection and returns the function that ends that, once; nil: it is
+// one too many.
 func (c *connections) take(conn net.Conn) func() {
 	key := ""
 	if peer, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && !c.uncounted(peer.Addr().Unmap()) {
@@ -119,7 +122,8 @@ func (c *connections) take(conn net.Conn) func() {
 type countingListener struct {
 	net.Listener
 	*connections
-	// plain says that clients speak HTTP without TLS, so that they can be told why they are refused.
+	// plain is true if clients speak HTTP without TLS, so that a refusal can be
+	// answered.
 	plain bool
 }
 
@@ -167,7 +171,7 @@ func tellRefused(conn net.Conn) {
 	if _, err := conn.Read(make([]byte, 8<<10)); err != nil {
 		return
 	}
-	// Whoever does not want to hear it need not.
+	// An error means that the client does not read the answer.
 	_, _ = conn.Write(refusal)
 }
 

@@ -19,14 +19,14 @@ import (
 	"homeserver/internal/server/config"
 )
 
-// discovery is what finds events and people, and invites people.
+// discovery has the services that find events and people, and invite people.
 type discovery struct {
 	search      *search.Service
 	users       *userdirectory.Service
 	invitations *thirdpartyinvite.Service
 }
 
-// newDiscovery makes these services. ignored tells whom a user ignores.
+// newDiscovery makes these services. ignored returns the users that a user ignores.
 func newDiscovery(
 	cfg *config.Config, pool *pgxpool.Pool, entries *journal.Journal, r *rooms.Service, profiles *profile.Service, limits *ratelimit.Limits,
 	ignored func(ctx context.Context, userID string) (map[string]bool, error),

@@ -38,7 +38,7 @@ type API struct {
 // NewAPI makes the API with all its routes. The error is one of wiring: metrics
 // that are registered twice, a route that is there twice.
 func NewAPI(o APIOptions) (*API, error) {
-	if o.Auth != nil { // tests of what needs no service have none
+	if o.Auth != nil { // tests without services have none
 		o.HTTP.Sessions = o.Auth.Sessions
 	}
 	engine, err := httpapi.New(o.HTTP)

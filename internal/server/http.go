@@ -17,7 +17,7 @@ const (
 	// readHeaderTimeout is for clients that open a connection and say little. Bodies and answers have
 	// deadlines of their own, which the API sets for each request: one for all would end long polls.
 	readHeaderTimeout = 10 * time.Second
-	// idleTimeout lets a client keep its connection between two polls.
+	// idleTimeout is how long a client may keep its connection between two polls.
 	idleTimeout = 3 * time.Minute
 	// maxHeaderBytes has room for the longest URLs that are of use, filters as parameters included.
 	maxHeaderBytes = 128 << 10
@@ -58,7 +58,8 @@ func (s *Server) serve(on *listeners) {
 	})
 }
 
-// drain closes the listeners at once, lets the requests finish, and breaks those that don't in time.
+// drain closes the listeners at once, waits for the requests, and breaks off those that
+// don't end in time.
 func drain(ctx context.Context, servers ...*http.Server) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
@@ -98,14 +99,14 @@ func (s *Server) serveMetrics(sockets []net.Listener) {
 		})
 	}
 	s.stopMetrics = func() error {
-		err := metrics.Close() // not orderly: a profile takes as long as it was asked to
+		err := metrics.Close() // not orderly: a profile may be asked to last long
 		running.Wait()
 		return err
 	}
 }
 
-// metricsHandler serves what is for the operator: /metrics, /health and /ready, and the profiles of
-// net/http/pprof.
+// metricsHandler serves the operator's paths: /metrics, /health and /ready, and the
+// profiles of net/http/pprof.
 func (s *Server) metricsHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.api.MetricsHandler())
@@ -119,7 +120,7 @@ func (s *Server) metricsHandler() http.Handler {
 	return mux
 }
 
-// fail tells of the first error after which the server is of no use.
+// fail reports the first error after which the server is of no use.
 func (s *Server) fail(err error) {
 	select {
 	case s.failed <- err:
@@ -127,7 +128,7 @@ func (s *Server) fail(err error) {
 	}
 }
 
-// httpLog takes what net/http has to say.
+// httpLog receives the messages of net/http.
 type httpLog struct{ log *slog.Logger }
 
 // Write logs one line. A failed TLS handshake is nearly always the client's doing, such as one that

@@ -45,7 +45,7 @@ func (o *owner) claim(ctx context.Context, conn *pgx.Conn) error {
 	return serveridentity.Claim(ctx, conn, serveridentity.Of(signer), look)
 }
 
-// lookAround looks for what the users of a server have left in a database.
+// lookAround searches a database for the users of a server.
 func lookAround(conn *pgx.Conn, serverName string) serveridentity.Look {
 	return func(ctx context.Context) (left serveridentity.Traces, err error) {
 		schema, err := postgres.Schema(ctx, conn)
@@ -74,7 +74,7 @@ func mustOwn(ctx context.Context, cfg *config.Config, url string) (err error) {
 	return serveridentity.Verify(ctx, conn, serveridentity.Of(signer), lookAround(conn, cfg.ServerName))
 }
 
-// Adopted is what came of [AdoptSigningKey].
+// Adopted is the result of [AdoptSigningKey].
 type Adopted struct {
 	// KeyID is the key that the server signs with from now on, Before the one before; empty: not known.
 	KeyID, Before string

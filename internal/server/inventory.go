@@ -22,12 +22,12 @@ import (
 const (
 	// inventoryAge is how old counts of the database may be. To count is to read whole tables.
 	inventoryAge = 5 * time.Minute
-	// inventoryTimeout bounds the counting, below what Prometheus waits for.
+	// inventoryTimeout bounds the counting, below the patience of Prometheus.
 	inventoryTimeout = 5 * time.Second
 )
 
-// inventory tells what the server has: accounts, rooms, files and room on the disk. It counts when it is
-// asked, and not more often than each inventoryAge.
+// inventory collects what the server has: accounts, rooms, files and room on the disk.
+// It counts at a scrape, and not more often than each inventoryAge.
 type inventory struct {
 	accounts *auth.Service
 	rooms    *timeline.Store
@@ -55,7 +55,8 @@ func (i *inventory) Describe(descriptions chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. While the database is away, it tells what it knew.
+// Collect implements prometheus.Collector. While the database is away, it returns the
+// last counts.
 func (i *inventory) Collect(metrics chan<- prometheus.Metric) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -75,8 +76,8 @@ func (i *inventory) Collect(metrics chan<- prometheus.Metric) {
 	gauge(mediaDesc, i.bytes)
 }
 
-// count counts everything; the caller holds the lock. What fails is not tried again at the next scrape: it
-// may be the counting that is too slow.
+// count counts everything; the caller holds the lock. A failed count is not tried again
+// at the next scrape: it may have been too slow.
 func (i *inventory) count() {
 	ctx, cancel := context.WithTimeout(context.Background(), inventoryTimeout)
 	defer cancel()
@@ -91,7 +92,7 @@ func (i *inventory) count() {
 	i.known, i.people, i.roomsN, i.bytes = true, people, number, bytes
 }
 
-// newBuildInfo makes the metric that tells which version runs; its value is 1.
+// newBuildInfo makes the metric of the running version; its value is 1.
 func newBuildInfo() prometheus.Collector {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "homeserver_build_info", Help: "The version that runs, as labels; always 1.",

@@ -27,7 +27,8 @@ type listeners struct {
 	metrics []net.Listener
 }
 
-// listen opens all sockets, and counts what connects to those for clients. They are closed by Shutdown.
+// listen opens all sockets, and counts the connections to those for clients. They are
+// closed by Shutdown.
 func (s *Server) listen(ctx context.Context) (*listeners, error) {
 	var all listeners
 	for _, l := range s.cfg.Listen {
@@ -92,8 +93,8 @@ func (s *Server) bind(ctx context.Context, address string) ([]net.Listener, int,
 	return sockets, sockets[0].Addr().(*net.TCPAddr).Port, nil
 }
 
-// bindAll opens the sockets of an address. A browser or curl takes localhost for ::1 or for 127.0.0.1,
-// whichever it tries first, so that the server is on both.
+// bindAll opens the sockets of an address. For a browser or curl localhost is ::1 or
+// 127.0.0.1, whichever it tries first, so that the server is on both.
 func bindAll(ctx context.Context, address string) ([]net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -138,7 +139,7 @@ func bindLoopback(ctx context.Context, port string) ([]net.Listener, error) {
 			return nil, err
 		}
 		sockets = append(sockets, socket)
-		// Where any port was asked for, the second address takes the port of the first.
+		// If any port was asked for, the second address uses the port of the first.
 		port = strconv.Itoa(socket.Addr().(*net.TCPAddr).Port)
 	}
 	if len(sockets) == 0 {

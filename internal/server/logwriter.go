@@ -13,9 +13,10 @@ const (
 	maxLogBytes = 64 << 10
 )
 
-// LogWriter writes the lines of a log a moment later, together with what was logged meanwhile and in the same order:
-// a system call for each costs more than to make the line. What was logged in the moment before the process is
-// killed is lost. It may be used concurrently.
+// LogWriter writes the lines of a log a moment later, together with those logged
+// meanwhile and in the same order: a system call for each costs more than to make the
+// line. Lines logged in the moment before the process is killed are lost. It may be
+// used concurrently.
 type LogWriter struct {
 	to io.Writer
 
@@ -26,7 +27,7 @@ type LogWriter struct {
 // NewLogWriter makes a LogWriter. Its user calls Flush at the end.
 func NewLogWriter(to io.Writer) *LogWriter { return &LogWriter{to: to} }
 
-// Write takes a line. It waits for the writer beneath only where that falls behind.
+// Write adds a line. It waits for the writer beneath only if that falls behind.
 func (l *LogWriter) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -40,7 +41,7 @@ func (l *LogWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Flush writes at once what waits.
+// Flush writes the waiting lines at once.
 func (l *LogWriter) Flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -49,7 +50,7 @@ func (l *LogWriter) Flush() {
 
 func (l *LogWriter) flush() {
 	if len(l.waiting) > 0 {
-		_, _ = l.to.Write(l.waiting) // what cannot be logged cannot be told either
+		_, _ = l.to.Write(l.waiting) // an error of logging cannot be logged either
 		l.waiting = l.waiting[:0]
 	}
 }

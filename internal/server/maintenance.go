@@ -75,7 +75,7 @@ func findDatabaseAlone(ctx context.Context, cfg *config.Config, log *slog.Logger
 	return db, err
 }
 
-// Doctor looks for what is wrong in the server's data and writes what it finds to out. A server may run
+// Doctor checks the server's data and writes its findings to out. A server may run
 // meanwhile, unless the doctor is to repair.
 func Doctor(ctx context.Context, cfg *config.Config, log *slog.Logger, repair bool, out, progress io.Writer) (doctor.Summary, error) {
 	if err := MustHaveServed(cfg); err != nil {

@@ -11,8 +11,8 @@ import (
 	"homeserver/internal/cache"
 )
 
-// newRegistry returns a registry with what the process, the connections to the database and the parts of the
-// server tell of themselves, and what the server has.
+// newRegistry returns a registry with the metrics of the process, of the connections to
+// the database and of the parts of the server, and the inventory.
 func (s *Server) newRegistry(pool *pgxpool.Pool) (*prometheus.Registry, error) {
 	on := s.services
 	all := slices.Concat(
@@ -35,7 +35,7 @@ func (s *Server) newRegistry(pool *pgxpool.Pool) (*prometheus.Registry, error) {
 	return registry, nil
 }
 
-// poolCollector tells of the connections to the database.
+// poolCollector collects the metrics of the connections to the database.
 type poolCollector struct {
 	pool                                  *pgxpool.Pool
 	connections, most, taken, waits, time *prometheus.Desc
@@ -78,7 +78,7 @@ func (c *poolCollector) Collect(metrics chan<- prometheus.Metric) {
 	add(c.time, counter, stat.EmptyAcquireWaitTime().Seconds())
 }
 
-// cacheCollector tells how caches are used.
+// cacheCollector collects the use of the caches.
 type cacheCollector struct {
 	caches                       cache.Caches
 	entries, bytes, hits, misses *prometheus.Desc

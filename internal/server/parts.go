@@ -12,8 +12,8 @@ import (
 	"homeserver/internal/doctor"
 )
 
-// A part is one capability of the server. What the server does with its parts, it does with all of them in a
-// loop, by these methods; a part has those of them that it needs.
+// A part is one capability of the server. The server does everything with its parts in
+// loops over all of them, by these methods; a part has those of them that it needs.
 type (
 	// starter begins its background work. The context is for the start alone: the work goes on until Stop.
 	starter interface{ Start(ctx context.Context) }
@@ -21,7 +21,8 @@ type (
 	fallibleStarter interface {
 		Start(ctx context.Context) error
 	}
-	// releaser answers the requests that wait for something, and lets none wait any more. The server stops.
+	// releaser answers the requests that wait, and makes later ones not wait. It is
+	// called when the server stops.
 	releaser interface{ Release() }
 	// stopper ends its background work and returns when that is over. No request is served any more.
 	stopper interface{ Stop() }
@@ -29,7 +30,8 @@ type (
 	fallibleStopper interface {
 		Stop(ctx context.Context) error
 	}
-	// eraser forgets what it keeps of a user whose account is erased. It may be called again.
+	// eraser deletes its data of a user whose account is erased. It may be called
+	// again.
 	eraser interface {
 		Erase(ctx context.Context, userID string) error
 	}
@@ -37,7 +39,7 @@ type (
 	checked interface{ Checks() []doctor.Check }
 	// measured has metrics.
 	measured interface{ Collectors() []prometheus.Collector }
-	// caching keeps things in memory, under names that no other part has.
+	// caching has caches, under names that no other part has.
 	caching interface{ Caches() cache.Caches }
 )
 

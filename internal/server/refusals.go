@@ -14,8 +14,9 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// wireError is a standard error response as it goes over the wire, for clients that no handler gets to see. The
-// connection ends with it. Client-server API, "Standard error response".
+// wireError is a standard error response as it goes over the wire, for requests that
+// reach no handler. The connection ends with it. Client-server API, "Standard error
+// response".
 func wireError(status int, code matrix.Code, message string, header http.Header) []byte {
 	// Strings can be written as JSON.
 	body, _ := json.Marshal(map[string]string{"errcode": string(code), "error": message})
@@ -42,10 +43,11 @@ func wireAnswer(status int, body []byte, header http.Header) []byte {
 	return b.Bytes()
 }
 
-// refuseInJSON lets a server answer in the form of the specification, with the headers for browsers, also where
-// net/http refuses a request before any handler runs: a path with a broken escape, a header that is too long, and all
-// that is not HTTP. It does so on the connections of plainConn. On those with TLS nothing can be put between net/http
-// and the client, but for what would cost HTTP/2.
+// refuseInJSON makes a server answer in the form of the specification, with the headers
+// for browsers, also where net/http refuses a request before any handler runs: a path
+// with a broken escape, a header that is too long, and all that is not HTTP. It does so
+// on the connections of plainConn. On those with TLS nothing can be put between
+// net/http and the client without losing HTTP/2.
 func refuseInJSON(server *http.Server) {
 	handler := server.Handler
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -72,7 +74,8 @@ var preflight = []byte("OPTIONS ")
 // plainConn is a connection of HTTP/1 without TLS.
 type plainConn struct {
 	net.Conn
-	// answering says that a handler has been called for the request. What is written before comes from net/http itself.
+	// answering reports that a handler has been called for the request. Writes before
+	// that come from net/http itself.
 	answering atomic.Bool
 	// begun says that the first bytes of the request were read, and preflight that they are OPTIONS.
 	begun, preflight atomic.Bool
@@ -87,8 +90,8 @@ func (c *plainConn) next() {
 	c.preflight.Store(false)
 }
 
-// Read reads from the client. A single byte is what net/http reads while a handler runs, to learn of a client that goes
-// away.
+// Read reads from the client. net/http reads a single byte while a handler runs, to
+// notice a client that goes away.
 func (c *plainConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	switch {
@@ -105,7 +108,8 @@ func (c *plainConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sends what a handler answers as it is, and a standard error response in the place of what net/http answers.
+// Write sends the answer of a handler as it is, and a standard error response in place
+// of an answer of net/http.
 func (c *plainConn) Write(p []byte) (int, error) {
 	if c.answering.Load() {
 		return c.Conn.Write(p)
@@ -116,8 +120,8 @@ func (c *plainConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// refusal is what is sent for an answer of net/http. A browser asks for permission before it sends a token along, and
-// learns of the error only if it gets that.
+// refusal returns the response in place of an answer of net/http. A browser asks for
+// permission before it sends a token, and sees the error only if it gets that.
 func (c *plainConn) refusal(answer []byte) []byte {
 	if c.preflight.Load() {
 		return wireAnswer(http.StatusNoContent, nil, http.Header{"Access-Control-Max-Age": {httpapi.PreflightMaxAge}})

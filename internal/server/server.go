@@ -35,14 +35,16 @@ type Server struct {
 	metrics     string
 	failed      chan error
 	ready       atomic.Bool
-	// stops holds what takes each started part down, in the order of their starts.
+	// stops has the functions that stop each started part, in the order of their
+	// starts.
 	stops []func(context.Context) error
-	// stopMetrics ends what serves the operator's listener; nil: nothing does.
+	// stopMetrics stops serving the operator's listener; nil: there is none.
 	stopMetrics func() error
 }
 
-// Start brings up a server and returns once it answers. The accounts are made before it does. The
-// context is for the start alone; the server runs until Shutdown, or until Failed tells that it cannot.
+// Start brings up a server and returns once it answers. The accounts are made before it
+// does. The context is for the start alone; the server runs until Shutdown, or until
+// Failed reports that it cannot.
 func Start(ctx context.Context, cfg *config.Config, log *slog.Logger, accounts ...auth.NewAccount) (*Server, error) {
 	log = slog.New(httpapi.LogRequestIDs(log.Handler()))
 	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1), connections: newConnections(cfg, log)}
@@ -56,7 +58,8 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 	if err := makeDataDir(s.cfg.DataDir); err != nil {
 		return err
 	}
-	// The key and the certificates come early, because a mistake in them is told sooner than PostgreSQL starts.
+	// The key and the certificates come early, so that a mistake in them is reported
+	// before PostgreSQL starts.
 	_, err := loadSigner(s.cfg)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -64,7 +67,8 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 	if s.certs, err = certs.Load(s.cfg, s.log); err != nil {
 		return err
 	}
-	// So do the addresses, which another program may hold. Whoever connects already waits a moment.
+	// So do the addresses, which another program may use. Clients that connect already
+	// wait a moment.
 	listeners, err := s.listen(ctx)
 	if err != nil {
 		return err
@@ -109,8 +113,9 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 	return nil
 }
 
-// makeDataDir makes the data folder. Others may enter it: what they must not read has permissions of
-// its own, and PostgreSQL, which never runs as root, has to reach its folder in it.
+// makeDataDir makes the data folder. Other users may enter it: files that they must not
+// read have permissions of their own, and PostgreSQL, which never runs as root, has to
+// reach its folder in it.
 func makeDataDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // see above
 		return fmt.Errorf("make the data folder: %w", err)
@@ -118,8 +123,8 @@ func makeDataDir(dir string) error {
 	return nil
 }
 
-// stepBack says on /ready that no more requests are wanted, and goes on answering them for the configured
-// time: for load balancers, which take a while to notice.
+// stepBack makes /ready answer that no more requests are wanted, and goes on answering
+// them for the configured time: for load balancers, which need a while to notice.
 func (s *Server) stepBack(ctx context.Context) error {
 	s.ready.Store(false)
 	if s.cfg.ShutdownDelay == 0 {
@@ -132,12 +137,12 @@ func (s *Server) stepBack(ctx context.Context) error {
 	return nil
 }
 
-// onStop adds what Shutdown does before everything that was added earlier.
+// onStop adds a function that Shutdown calls before those that were added earlier.
 func (s *Server) onStop(stop func(context.Context) error) { s.stops = append(s.stops, stop) }
 
-// Shutdown takes the server down and returns when it is down. What takes longer than the context
-// allows is cut off: requests are broken, PostgreSQL is ended at once; nothing that was acknowledged is
-// lost by that. Further calls do nothing.
+// Shutdown stops the server and returns when it has stopped. Work that lasts longer
+// than the context is cut off: requests are broken, PostgreSQL is ended at once;
+// nothing that was acknowledged is lost by that. Further calls do nothing.
 func (s *Server) Shutdown(ctx context.Context) error {
 	var errs []error
 	for len(s.stops) > 0 {
@@ -149,8 +154,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Failed tells, once, of an error after which the server cannot serve any more. The caller then shuts
-// it down.
+// Failed reports, once, an error after which the server cannot serve any more. The
+// caller then shuts it down.
 func (s *Server) Failed() <-chan error { return s.failed }
 
 // Addresses returns where clients are served, in the order of the configuration, with the ports that
@@ -160,11 +165,11 @@ func (s *Server) Addresses() []config.Listener { return s.addresses }
 // MetricsAddress returns host:port of the listener for Prometheus, or "" if there is none.
 func (s *Server) MetricsAddress() string { return s.metrics }
 
-// CAFile returns the certificate that clients must trust to verify the server's, or "" if they need not
-// be told.
+// CAFile returns the certificate that clients must trust to verify the server's, or ""
+// if they trust it already.
 func (s *Server) CAFile() string { return s.certs.CAFile() }
 
-// ReloadCertificates takes up new TLS certificates at once, and returns what came of it.
+// ReloadCertificates loads new TLS certificates at once, and returns the result.
 func (s *Server) ReloadCertificates() (certs.Reloaded, error) { return s.certs.Reload() }
 
 // Handler returns the client-server API without the network.

@@ -163,8 +163,8 @@ func newPreviews(cfg *config.Config, pool *pgxpool.Pool, files *media.Service, r
 	return preview.New(o)
 }
 
-// newBucket makes the storage of files that an S3 service keeps. The operator has named it, and so it may be
-// anywhere, unlike what internal/safehttp connects to.
+// newBucket makes the storage of files in an S3 service. The operator has named it, and
+// so it may be at any address, unlike those of internal/safehttp.
 func newBucket(cfg *config.Config) (*blob.Bucket, error) {
 	s3 := cfg.Media.S3
 	return blob.NewBucket(blob.BucketOptions{

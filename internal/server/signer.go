@@ -16,8 +16,8 @@ import (
 	"homeserver/internal/server/config"
 )
 
-// signingKeyFile holds one line: the algorithm, the version of the key, and the seed in unpadded Base64,
-// as other servers of the protocol write it.
+// signingKeyFile has one line: the algorithm, the version of the key, and the seed in
+// unpadded Base64, as other servers of the protocol write it.
 const signingKeyFile = "signing.key"
 
 const signingAlgorithm = "ed25519"

@@ -8,12 +8,12 @@
 //   - It needs nothing of PostgreSQL but a connection: no programs, no privileges, the
 //     same for a private cluster and for a database far away.
 //   - A folder with the name that was asked for is a whole backup: it is written
-//     under another name, brought to disk, and renamed.
+//     under another name, synced to disk, and renamed.
 //   - Each file's SHA-256 is known. A restore checks them all before it changes
-//     anything, and never touches a database that holds anything.
+//     anything, and never touches a database that is not empty.
 //   - After a restore no client is refused, skips or sees twice what is new to it:
-//     the journal goes on behind every token that the lost server has given out.
-//   - What is good for one use only does not come back: it may have been used since.
+//     the journal goes on behind every token that the lost server has issued.
+//   - Tokens for one use do not come back: they may have been used since.
 //
 // The folder:
 //

@@ -23,8 +23,8 @@ type folder struct {
 	lock    *os.File // of the folder itself
 }
 
-// newFolder makes the folder. What a backup that was broken off has left there is
-// removed; one that is being written is not touched.
+// newFolder makes the folder. The remains of a backup that was broken off are removed;
+// one that is being written is not touched.
 func newFolder(dir string) (*folder, error) {
 	dir = filepath.Clean(dir)
 	entries, err := os.ReadDir(dir)
@@ -70,7 +70,7 @@ func (f *folder) discard() error {
 	return errors.Join(os.RemoveAll(f.partial), f.lock.Close())
 }
 
-// finish brings the folders to disk and gives the backup its name.
+// finish syncs the folders to disk and renames the backup to its name.
 func (f *folder) finish() error {
 	err := filepath.WalkDir(f.partial, func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() {
@@ -79,7 +79,7 @@ func (f *folder) finish() error {
 		return err
 	})
 	if err == nil {
-		// Unlike os.Rename, this takes the place of an empty folder.
+		// Unlike os.Rename, this replaces an empty folder.
 		err = syscall.Rename(f.partial, f.final)
 	}
 	if err == nil {
@@ -99,7 +99,7 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// write makes a file, brought to disk, of what fill writes.
+// write makes a file, synced to disk, with the bytes that fill writes.
 func (f *folder) write(name string, fill func(io.Writer) error) (made file, err error) {
 	full := filepath.Join(f.partial, filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
@@ -122,7 +122,7 @@ func (f *folder) write(name string, fill func(io.Writer) error) (made file, err 
 	return file{Path: name, Bytes: counted.n, SHA256: sum(digest)}, nil
 }
 
-// writeCompressed does the same, and compresses what is written.
+// writeCompressed does the same, and compresses the bytes.
 func (f *folder) writeCompressed(name string, fill func(io.Writer) error) (file, error) {
 	return f.write(name, func(w io.Writer) error {
 		compressor, err := zstd.NewWriter(w)
@@ -135,7 +135,7 @@ func (f *folder) writeCompressed(name string, fill func(io.Writer) error) (file,
 
 func sum(digest hash.Hash) string { return hex.EncodeToString(digest.Sum(nil)) }
 
-// counter counts what goes through.
+// counter counts the bytes that go through.
 type counter struct {
 	w io.Writer
 	n int64

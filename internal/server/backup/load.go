@@ -18,9 +18,9 @@ import (
 	"homeserver/internal/progress"
 )
 
-// oneTime are the tables whose rows are good for one use each. They stay empty: a row
-// may have been used up after the backup, and must not become good again. Whoever
-// adds such a table, for example of one-time keys, adds it here.
+// oneTime are the tables whose rows are valid for one use each. They stay empty: a row
+// may have been used up after the backup, and must not become valid again. New tables
+// of this kind, for example of one-time keys, belong here.
 var oneTime = []string{"interactive_sessions", "login_tokens", "threepid_sessions"}
 
 // restoreDatabase makes the schema of the backup, loads the rows, and brings the
@@ -31,8 +31,8 @@ func restoreDatabase(ctx context.Context, root *os.Root, conn *pgx.Conn, m *mani
 	}
 	bar := progress.New(s.Progress, "Restoring the database", m.rows())
 	defer bar.Stop()
-	// All or nothing: a database with a part of the rows could not be told from a
-	// whole one, nor one whose journal has not leaped.
+	// All or nothing: a database with a part of the rows would look like a whole one,
+	// as would one whose journal has not been moved on.
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if err := load(ctx, root, tx, m, bar); err != nil {
 			return err
@@ -58,8 +58,8 @@ func restoreDatabase(ctx context.Context, root *os.Root, conn *pgx.Conn, m *mani
 const schemaOfVoidTokens = 27
 
 // endSessions makes all tokens void. Some may have been revoked after the backup, as
-// those of a device that was stolen, and nobody would know. Their devices stay, and
-// are told to log in again.
+// those of a device that was stolen, and this would not be known. Their devices stay,
+// and must log in again.
 func endSessions(ctx context.Context, tx pgx.Tx, m *manifest) error {
 	statements := []string{
 		`UPDATE access_tokens SET void_at = coalesce(void_at, (extract(epoch FROM now()) * 1000)::bigint)`,
@@ -94,16 +94,16 @@ func analyze(ctx context.Context, conn *pgx.Conn, m *manifest) error {
 	return nil
 }
 
-// farBeyond is how far the journal leaps where the time does not tell: more than a
-// server that writes 10,000 entries a second does in three years.
+// farBeyond is how far the journal is moved on if the time does not suffice: more than
+// a server with 10,000 entries a second writes in three years.
 const farBeyond journal.Position = 1e12
 
 // resumeAt is the position after which a restored journal goes on: the present in
 // microseconds since 1970. A journal that has begun at 0, or at such a position, and
 // writes less than a million entries a second, is never beyond that; so every token
-// that any server has given out since the backup, this one restored before included,
-// is behind it. Where a wrong clock has put the backup itself beyond it, the journal
-// goes on far beyond the backup.
+// that any server has issued since the backup, including this one if it was restored
+// before, is behind it. If a wrong clock has put the backup itself beyond it, the
+// journal goes on far beyond the backup.
 func (m *manifest) resumeAt(now time.Time) journal.Position {
 	if at := journal.Position(now.UnixMicro()); at > m.Position {
 		return at
@@ -111,7 +111,7 @@ func (m *manifest) resumeAt(now time.Time) journal.Position {
 	return m.Position + farBeyond
 }
 
-// load replaces what is in the tables by the rows of the backup.
+// load replaces the rows of the tables by those of the backup.
 func load(ctx context.Context, root *os.Root, tx pgx.Tx, m *manifest, bar *progress.Bar) error {
 	order, err := loadOrder(ctx, tx.Conn(), m)
 	if err != nil {
@@ -124,7 +124,7 @@ func load(ctx context.Context, root *os.Root, tx pgx.Tx, m *manifest, bar *progr
 	if _, err := tx.Exec(ctx, `TRUNCATE `+strings.Join(names, ", ")); err != nil {
 		return fmt.Errorf("empty the tables: %w", err)
 	}
-	// Nobody can use the tables from now on. Who has come in before?
+	// The tables are locked from now on. Has anybody used them before?
 	if err := postgres.MustBeAlone(ctx, tx.Conn()); err != nil {
 		return err
 	}

@@ -20,11 +20,11 @@ const (
 	tablesFolder   = "database"
 )
 
-// format is the version of the layout of a backup. A program restores what has its
-// own, and no other.
+// format is the version of the layout of a backup. A program restores backups of its
+// own format, and no others.
 const format = 1
 
-// manifest is what manifest.json holds.
+// manifest is the content of manifest.json.
 type manifest struct {
 	Format     int              `json:"format"`
 	ServerName string           `json:"server_name"`
@@ -84,7 +84,7 @@ func (m *manifest) rows() (n int64) {
 	return n
 }
 
-// readManifest opens a backup and reads what is in it.
+// readManifest opens a backup and reads its manifest.
 func readManifest(dir string) (*os.Root, *manifest, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -36,7 +36,7 @@ func eachMedia(list io.Reader, do func(media.StoredFile) error) error {
 	return lines.Err()
 }
 
-// mediaPath is where the backup keeps a file.
+// mediaPath is the path of a file in the backup.
 func mediaPath(key string) string { return mediaFolder + "/" + key }
 
 // writeMedia copies the files of the list.
@@ -65,7 +65,7 @@ func (f *folder) writeMedia(ctx context.Context, s Server, m *manifest) (err err
 	return err
 }
 
-// errDamaged says that a file is not what the database says.
+// errDamaged is the error of a file that differs from the database's record.
 var errDamaged = errors.New("damaged")
 
 // writeContent copies one file, and notes it where it is missing or damaged: one
@@ -100,7 +100,7 @@ func (f *folder) copyContent(ctx context.Context, files *media.Service, stored m
 	return err
 }
 
-// restoreMedia puts the files of a backup where the server keeps them.
+// restoreMedia copies the files of a backup to the server's storage.
 func restoreMedia(ctx context.Context, root *os.Root, m *manifest, s Server) (err error) {
 	list, err := root.Open(mediaListName)
 	if err != nil {

@@ -47,8 +47,8 @@ func Restore(ctx context.Context, dir string, s Server) (summary *Summary, err e
 	if err := m.checkDatabase(ctx, conn); err != nil {
 		return nil, err
 	}
-	// The rows come last: with them the database is not empty any more, and what is
-	// not there by then could not be brought by another attempt.
+	// The rows come last: with them the database is not empty any more, and another
+	// attempt could not restore what is missing.
 	if err := restoreMedia(ctx, root, m, s); err != nil {
 		return nil, fmt.Errorf("restore the media: %w", err)
 	}
@@ -96,7 +96,7 @@ func checkKey(path string, key []byte) error {
 	return nil
 }
 
-// checkDatabase refuses a database that is in use, or holds anything.
+// checkDatabase refuses a database that is in use, or is not empty.
 func (m *manifest) checkDatabase(ctx context.Context, conn *pgx.Conn) error {
 	if err := postgres.MustBeAlone(ctx, conn); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/progress"
 )
 
-// verify reads every file of a backup and compares it with what the manifest says.
+// verify reads every file of a backup and compares it with the manifest.
 func verify(ctx context.Context, root *os.Root, m *manifest, w io.Writer) error {
 	bar := progress.New(w, "Checking the backup", m.bytes())
 	defer bar.Stop()
@@ -51,7 +51,7 @@ func verify(ctx context.Context, root *os.Root, m *manifest, w io.Writer) error 
 	return nil
 }
 
-// verifyFile compares one file with what is known of it.
+// verifyFile compares one file with its entry.
 func verifyFile(root *os.Root, want file, bar *progress.Bar) (err error) {
 	f, err := root.Open(filepath.FromSlash(want.Path))
 	if err != nil {
@@ -70,7 +70,7 @@ func verifyFile(root *os.Root, want file, bar *progress.Bar) (err error) {
 	return nil
 }
 
-// barWriter shows what goes through on a bar.
+// barWriter shows the bytes that go through on a bar.
 type barWriter struct{ bar *progress.Bar }
 
 // Write implements io.Writer.

@@ -14,23 +14,23 @@ import (
 	"homeserver/internal/progress"
 )
 
-// Server is what a backup is made of, or restored to.
+// Server has what a backup is made of, or restored to.
 type Server struct {
 	// Name is the server's name, which all IDs of users and rooms end in.
 	Name string
 	// DatabaseURL is where the database is.
 	DatabaseURL string
-	// Media keeps the files.
+	// Media stores the files.
 	Media *media.Service
 	// SigningKey is the path of the file with the key.
 	SigningKey string
-	// KeepSessions lets devices go on with their tokens after a restore.
+	// KeepSessions keeps the tokens of devices valid after a restore.
 	KeepSessions bool
 	// Progress is shown how far the work has come.
 	Progress io.Writer
 }
 
-// Summary is what a backup holds.
+// Summary describes the content of a backup.
 type Summary struct {
 	ServerName string
 	TakenAt    time.Time
@@ -99,7 +99,7 @@ func (f *folder) writeKey(from string) (file, error) {
 
 // writeDatabase copies all tables as of one moment. The transaction lasts only for
 // that, and not for the copying of files: as long as it is open, PostgreSQL cannot
-// clean up what is overwritten.
+// clean up overwritten rows.
 func (f *folder) writeDatabase(ctx context.Context, s Server, m *manifest) (err error) {
 	conn, err := postgres.Connect(ctx, s.DatabaseURL)
 	if err != nil {

@@ -85,11 +85,11 @@ func (s *Source) HTTPHandler(next http.Handler) http.Handler {
 	return s.acme.HTTPHandler(next)
 }
 
-// CAFile returns the certificate of the local authority, which clients must be told to trust, or "" if
-// the certificate comes from elsewhere.
+// CAFile returns the certificate of the local authority, which clients must be
+// configured to trust, or "" if the certificate comes from elsewhere.
 func (s *Source) CAFile() string { return s.caFile }
 
-// Reloaded is what came of [Source.Reload].
+// Reloaded is the result of [Source.Reload].
 type Reloaded struct {
 	// From is where the certificate comes from, for people.
 	From string
@@ -99,8 +99,9 @@ type Reloaded struct {
 	Expires time.Time
 }
 
-// Reload looks at once whether there is a newer certificate, instead of within a second. If it cannot
-// be used, the present one stays. With ACME there is nothing to look for.
+// Reload checks at once whether there is a newer certificate, instead of within a
+// second. If it cannot be used, the present one stays. With ACME there is nothing to
+// check.
 func (s *Source) Reload() (Reloaded, error) {
 	if s.rotation == nil {
 		return Reloaded{From: s.from}, nil

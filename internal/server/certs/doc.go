@@ -1,6 +1,6 @@
-// Package certs gives the TLS listeners their certificate.
+// Package certs has the certificates of the TLS listeners.
 //
-// It comes from one of three places: from two files that somebody else keeps up to date; from an ACME
+// One comes from one of three places: from two files that others keep up to date; from an ACME
 // authority such as Let's Encrypt; or, with no configuration, from a certificate authority of the
 // server's own, in the folder tls of the data folder, so that
 //
@@ -12,8 +12,8 @@
 //
 //   - Certificates are replaced while the server runs: files when they change, the others before they
 //     expire. A replacement that cannot be used is logged, and the old one stays in use.
-//   - The local authority and its certificate outlive restarts, so that whoever has trusted them
-//     needs to do it once.
+//   - The local authority and its certificate outlive restarts, so that users need to
+//     trust them only once.
 //   - The local authority can vouch for the names of this server only.
 //   - Private keys are readable by the server's user alone, and files are replaced whole.
 //   - Nothing older than TLS 1.2 is spoken.

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// files is a certificate in files that somebody else looks after.
+// files is a certificate in files that others update.
 type files struct {
 	certificate, key string
 	loaded           stamp
 }
 
-// stamp tells whether the two files have changed.
+// stamp shows whether the two files have changed.
 type stamp struct {
 	certificateTime, keyTime time.Time
 	certificateSize, keySize int64

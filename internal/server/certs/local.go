@@ -23,11 +23,12 @@ import (
 const (
 	caCertificate = "ca.pem"
 	caKey         = "ca-key.pem"
-	// serverPair holds certificate and key in one file, so that they are replaced together.
+	// serverPair is the file of both certificate and key, so that they are replaced
+	// together.
 	serverPair = "server.pem"
 
 	caLifetime = 10 * 365 * 24 * time.Hour
-	// serverLifetime is what the strictest of the clients accept.
+	// serverLifetime is the longest that the strictest clients accept.
 	serverLifetime = 397 * 24 * time.Hour
 	// renewBefore is how long before its end the server's certificate is replaced.
 	renewBefore = 30 * 24 * time.Hour
@@ -41,8 +42,8 @@ type localAuthority struct {
 	now   func() time.Time
 }
 
-// localNames returns the names by which clients may reach the server, sorted, each in the form in
-// which a certificate gives it back.
+// localNames returns the names by which clients may reach the server, sorted, each in
+// the form that a certificate has.
 func localNames(cfg *config.Config) []string {
 	names := []string{"localhost", "127.0.0.1", "::1", cfg.ServerHost()}
 	if u, err := url.Parse(cfg.PublicBaseURL); err == nil && u.Hostname() != "" {
@@ -113,8 +114,9 @@ func (a *localAuthority) open() (*keyPair, error) {
 	return ca, nil
 }
 
-// constrain lets an authority speak for the names of this server alone, so that whoever steals its key
-// cannot pretend to be anybody else to those who trust it. RFC 5280, section 4.2.1.10.
+// constrain restricts an authority to the names of this server, so that a thief of its
+// key cannot pretend to be another server to those who trust it. RFC 5280, section
+// 4.2.1.10.
 func (a *localAuthority) constrain(template *x509.Certificate) {
 	template.PermittedDNSDomainsCritical = true
 	hosts, addresses := a.split()
@@ -144,7 +146,7 @@ func (a *localAuthority) covers(ca *x509.Certificate) bool {
 	return true
 }
 
-// split tells the names that are hosts from those that are addresses.
+// split separates the names that are hosts from those that are addresses.
 func (a *localAuthority) split() (hosts []string, addresses []netip.Addr) {
 	for _, name := range a.names {
 		if ip, err := netip.ParseAddr(name); err == nil {
@@ -174,7 +176,7 @@ func (a *localAuthority) create() (*keyPair, error) {
 
 // certify makes a certificate, signed by the authority's key, that is valid from now.
 func (a *localAuthority) certify(ca *keyPair) (*keyPair, error) {
-	// The letters tell the authorities of several servers apart in a browser's list.
+	// The letters distinguish the authorities of several servers in a browser's list.
 	template := newTemplate("homeserver local CA "+rand.Text()[:6], a.now(), caLifetime)
 	template.IsCA = true
 	template.MaxPathLenZero = true
@@ -193,7 +195,8 @@ func (a *localAuthority) certify(ca *keyPair) (*keyPair, error) {
 	return signed, nil
 }
 
-// issue makes the server's certificate, with a new key, and keeps it for the next start.
+// issue makes the server's certificate, with a new key, and stores it for the next
+// start.
 func (a *localAuthority) issue(ca *keyPair) (*tls.Certificate, error) {
 	key, err := newKey()
 	if err != nil {

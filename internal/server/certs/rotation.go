@@ -15,8 +15,8 @@ const checkInterval = time.Second
 // is not called concurrently.
 type refreshFunc func(current *tls.Certificate) (*tls.Certificate, error)
 
-// rotation keeps a certificate fresh. It looks during handshakes, at most once each checkInterval, and
-// so needs no goroutine.
+// rotation keeps a certificate up to date. It checks during handshakes, at most once
+// each checkInterval, and so needs no goroutine.
 type rotation struct {
 	refresh refreshFunc
 	log     *slog.Logger
@@ -25,7 +25,7 @@ type rotation struct {
 	current atomic.Pointer[tls.Certificate]
 	checked atomic.Int64 // nanoseconds since the epoch
 
-	// mu serves refresh; handshakes other than the one that looks never wait for it.
+	// mu serves refresh; handshakes other than the one that checks never wait for it.
 	mu sync.Mutex
 	// failure is what was logged last, so that it is logged once and not each second.
 	failure string
@@ -41,7 +41,7 @@ func (r *rotation) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return r.current.Load(), nil
 }
 
-// renew looks for a newer certificate now.
+// renew checks for a newer certificate now.
 func (r *rotation) renew() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -16,22 +16,23 @@ type Config struct {
 	// ServerName is the part after the colon of every user ID. It cannot change once the server has
 	// users.
 	ServerName string `yaml:"server_name"`
-	// DataDir holds everything that the server writes outside PostgreSQL, and the private PostgreSQL
-	// cluster when there is no Database.URL.
+	// DataDir is the folder of everything that the server writes outside PostgreSQL,
+	// and the private PostgreSQL cluster when there is no Database.URL.
 	DataDir string `yaml:"data_dir"`
 	// Listen lists where clients are served.
 	Listen []Listener `yaml:"listen"`
-	// PublicBaseURL is what /.well-known/matrix/client tells clients to use; empty: it is not served.
+	// PublicBaseURL is the address for clients in /.well-known/matrix/client; empty: it
+	// is not served.
 	PublicBaseURL string `yaml:"public_base_url"`
 	// TLS says where the certificate of the TLS listeners comes from.
 	TLS TLS `yaml:"tls"`
 	// Database says which PostgreSQL is used.
 	Database Database `yaml:"database"`
-	// Registration says who may make an account.
+	// Registration has the rules of who may make an account.
 	Registration Registration `yaml:"registration"`
 	// Guests says whether there are guest accounts.
 	Guests Guests `yaml:"guests"`
-	// Password holds the rules about new passwords.
+	// Password has the rules about new passwords.
 	Password Password `yaml:"password"`
 	// Threepids says how e-mail addresses and phone numbers are dealt with.
 	Threepids Threepids `yaml:"threepids"`
@@ -39,15 +40,15 @@ type Config struct {
 	Email Email `yaml:"email"`
 	// SMS says how text messages are sent.
 	SMS SMS `yaml:"sms"`
-	// RateLimits bounds how often callers may do what.
+	// RateLimits bounds how often callers may do things.
 	RateLimits RateLimits `yaml:"rate_limits"`
-	// Log says what is logged, and how.
+	// Log selects what is logged, and how.
 	Log Log `yaml:"log"`
 	// Metrics says where Prometheus finds its figures.
 	Metrics Metrics `yaml:"metrics"`
-	// Memory bounds what the process takes.
+	// Memory bounds the memory of the process.
 	Memory Memory `yaml:"memory"`
-	// Limits bounds what requests may cost.
+	// Limits bounds the cost of requests.
 	Limits Limits `yaml:"limits"`
 	// Media bounds the files that users upload.
 	Media Media `yaml:"media"`
@@ -65,9 +66,9 @@ type Config struct {
 	// File is the path of the file that was read; empty: none was.
 	File string `yaml:"-"`
 
-	// ThrowawayCluster is the folder of a private PostgreSQL cluster that trades durability for speed;
-	// empty: the cluster is durable and stands in DataDir. It is for `homeserver dev` and tests, and cannot
-	// be configured.
+	// ThrowawayCluster is the folder of a private PostgreSQL cluster that trades
+	// durability for speed; empty: the cluster is durable and in DataDir. It is for
+	// `homeserver dev` and tests, and cannot be configured.
 	ThrowawayCluster string `yaml:"-"`
 }
 
@@ -104,15 +105,17 @@ type Database struct {
 
 // Registration says who may make an account.
 type Registration struct {
-	// Enabled lets everybody register; nil leaves it to [Config.RegistrationOpen].
+	// Enabled allows everybody to register; nil leaves it to [Config.RegistrationOpen].
 	Enabled *bool `yaml:"enabled"`
-	// SharedSecret lets those who know it register accounts, administrators too; empty: nobody.
+	// SharedSecret allows those who know it to register accounts, administrators too;
+	// empty: nobody.
 	SharedSecret Secret `yaml:"shared_secret"`
 }
 
 // Guests says whether there are guest accounts.
 type Guests struct {
-	// Enabled lets everybody make guest accounts; nil leaves it to [Config.GuestsAllowed].
+	// Enabled allows everybody to make guest accounts; nil leaves it to
+	// [Config.GuestsAllowed].
 	Enabled *bool `yaml:"enabled"`
 }
 
@@ -183,14 +186,14 @@ type Metrics struct {
 	Listen string `yaml:"listen"`
 }
 
-// Memory bounds what the process takes. See [Config.Budget].
+// Memory bounds the memory of the process. See [Config.Budget].
 type Memory struct {
-	// Limit is what the garbage collector works to keep to, and what the sizes of buffers and caches are
-	// derived from; 0: what there is decides.
+	// Limit is the limit for the garbage collector, from which the sizes of buffers and
+	// caches are derived; 0: it is derived from the machine's memory.
 	Limit Size `yaml:"limit"`
 }
 
-// Limits bounds what requests may cost.
+// Limits bounds the cost of requests.
 type Limits struct {
 	// RequestBody is the largest body of a request.
 	RequestBody Size `yaml:"request_body"`
@@ -211,8 +214,8 @@ type Limits struct {
 	// LiveWindow is the memory for the newest entries of the journal, from which /sync is served;
 	// 0: a share of the memory.
 	LiveWindow Size `yaml:"live_window"`
-	// WriteQueue is the memory for what waits to be written; beyond it senders are told to wait;
-	// 0: a share of the memory.
+	// WriteQueue is the memory for writes that wait; beyond it senders must wait; 0: a
+	// share of the memory.
 	WriteQueue Size `yaml:"write_queue"`
 	// FreeDisk is how much of a disk must be free for anything more to be kept there; 0: it may be filled.
 	FreeDisk Size `yaml:"free_disk"`
@@ -230,9 +233,10 @@ type Media struct {
 	MaxUpload Size `yaml:"max_upload"`
 	// UserQuota bounds the sum of a user's files, each counted in blocks of 4 KiB; 0: no bound.
 	UserQuota Size `yaml:"user_quota"`
-	// Open gives files to everybody who knows where they are; false: to users only.
+	// Open allows everybody who knows the address of a file to read it; false: users
+	// only.
 	Open bool `yaml:"open"`
-	// ThumbnailMemory is what pictures may take in memory, unpacked, while thumbnails are made;
+	// ThumbnailMemory bounds the memory of unpacked pictures while thumbnails are made;
 	// 0: a share of the memory.
 	ThumbnailMemory Size `yaml:"thumbnail_memory"`
 }
@@ -262,7 +266,7 @@ type Turn struct {
 	Password Secret `yaml:"password"`
 	// TTL is how many seconds credentials are valid.
 	TTL int `yaml:"ttl"`
-	// AllowGuests lets guests use the TURN servers too.
+	// AllowGuests allows guests to use the TURN servers too.
 	AllowGuests bool `yaml:"allow_guests"`
 }
 

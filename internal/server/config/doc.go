@@ -7,10 +7,10 @@
 //     variable and its place in the list of known keys all follow from that declaration.
 //   - A flag wins over the environment, the environment over the file, the file over the default.
 //   - Nothing is guessed and nothing is ignored: an unknown key, an unknown HOMESERVER_* variable, a
-//     key given twice or a value that cannot be used is an error, which names the place, the key and
+//     key set twice or a value that cannot be used is an error, which names the place, the key and
 //     what is allowed. All of them are reported at once.
 //   - A secret is never printed: [Secret] hides itself from fmt, slog, JSON and YAML.
 //
 // The data flows one way: file → environment → flags → [Config] → validation. The rules about
-// values stand in validate.go and nowhere else.
+// values are in validate.go and nowhere else.
 package config

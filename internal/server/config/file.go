@@ -12,7 +12,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// readFile takes the settings of a YAML file.
+// readFile reads the settings of a YAML file.
 func (l *loader) readFile(path string) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -22,7 +22,7 @@ func (l *loader) readFile(path string) {
 	l.parse(path, content)
 }
 
-// parse takes the settings of the content of the YAML file at path.
+// parse reads the settings from the content of the YAML file at path.
 func (l *loader) parse(path string, content []byte) {
 	file, err := parseYAML(path, content)
 	if err != nil {
@@ -153,7 +153,7 @@ func (f *fileReader) unknownKey(n ast.Node, key, section string, t reflect.Type)
 		f.reportNode(n, join(section, key), "is not a known key; did you mean "+join(section, near)+"?")
 		return
 	}
-	// It may be a known key that stands in the wrong section.
+	// It may be a known key that is in the wrong section.
 	for _, k := range f.keys {
 		if strings.HasSuffix(k.Name, "."+key) {
 			f.reportNode(n, join(section, key), "is not a known key; did you mean "+k.Name+"?")

@@ -18,7 +18,8 @@ type Key struct {
 	Name string
 	// Env is its environment variable: "HOMESERVER_DATABASE_URL".
 	Env string
-	// Secret says that it is never printed, and that Env+"_FILE" may name a file that holds it.
+	// Secret reports that it is never printed, and that Env+"_FILE" may name a file
+	// with it.
 	Secret bool
 
 	index []int

@@ -23,7 +23,7 @@ type Sources struct {
 	// DefaultFile is the path of a file that is read where neither names one, and it exists; empty: there is
 	// none.
 	DefaultFile string
-	// NoFile says that no file is to be read, whatever else is named.
+	// NoFile is true if no file is to be read, even if one is named.
 	NoFile bool
 	// Environ is the environment in the form of [os.Environ].
 	Environ []string
@@ -88,11 +88,11 @@ func (s Sources) file() string {
 	return s.DefaultFile
 }
 
-// loader gathers one configuration and what is wrong with it.
+// loader gathers one configuration and its errors.
 type loader struct {
 	cfg  *Config
 	keys []Key
-	// origins tells for each key where its value was set.
+	// origins has for each key where its value was set.
 	origins  map[string]string
 	problems []error
 }
@@ -101,7 +101,7 @@ func (l *loader) report(origin, key, text string) {
 	l.problems = append(l.problems, fmt.Errorf("%s: %s: %s", origin, key, text))
 }
 
-// origin returns where a key, or failing that the list or section it stands in, was set.
+// origin returns where a key, or failing that its list or section, was set.
 func (l *loader) origin(key string) string {
 	for {
 		if origin, ok := l.origins[key]; ok {
@@ -197,7 +197,7 @@ func (l *loader) set(key Key, origin, text string) {
 		l.report(origin, key.Name, err.Error())
 		return
 	}
-	// What is set here replaces a list from the file with all its items.
+	// A list that is set here replaces one from the file with all its items.
 	maps.DeleteFunc(l.origins, func(name, _ string) bool { return strings.HasPrefix(name, key.Name+"[") })
 	l.origins[key.Name] = origin
 }

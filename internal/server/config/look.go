@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// checkFiles returns what is wrong with the files and folders that the configuration names. It changes
-// nothing: folders that the server makes may be missing.
+// checkFiles returns the problems of the files and folders that the configuration
+// names. It changes nothing: folders that the server makes may be missing.
 func (c *Config) checkFiles(now time.Time) []problem {
 	v := &validator{}
 	v.folder("data_dir", c.DataDir)

@@ -6,11 +6,11 @@ import (
 	"regexp"
 )
 
-// S3 says which bucket of which S3 service keeps files.
+// S3 is the bucket of an S3 service for files.
 type S3 struct {
 	// Endpoint is the URL of the service, without the bucket.
 	Endpoint string `yaml:"endpoint"`
-	// Region is what requests are signed for.
+	// Region is the region that requests are signed for.
 	Region string `yaml:"region"`
 	// Bucket must be there already.
 	Bucket string `yaml:"bucket"`
@@ -24,8 +24,8 @@ type S3 struct {
 	SecretKey Secret `yaml:"secret_key"`
 }
 
-// MediaDir is the local folder for files: where they are kept, or, if an S3 service keeps them, where they
-// are received.
+// MediaDir is the local folder for files: where they are stored, or, if an S3 service
+// stores them, where they are received.
 func (c *Config) MediaDir() string {
 	if c.Media.Storage == "folder" && c.Media.Folder != "" {
 		return c.Media.Folder
@@ -33,7 +33,7 @@ func (c *Config) MediaDir() string {
 	return filepath.Join(c.DataDir, "media")
 }
 
-// maxS3Upload is what the S3 protocol takes in one request.
+// maxS3Upload is the most that the S3 protocol allows in one request.
 const maxS3Upload = Size(5 << 30)
 
 var (

@@ -10,40 +10,40 @@ import (
 )
 
 const (
-	// usualMemory is taken where nothing tells how much there is.
+	// usualMemory is used if the machine's memory is not known.
 	usualMemory = Size(1 << 30)
 	// minMemoryLimit has room for the program, two passwords being hashed, and small buffers.
 	minMemoryLimit = Size(128 << 20)
-	// maxAutoLimit is all that a server takes by itself of a large machine.
+	// maxAutoLimit is the highest limit without configuration, on a large machine.
 	maxAutoLimit = Size(4 << 30)
-	// maxShared is what is shared out at most, whatever the limit.
+	// maxShared is the most that is shared out, whatever the limit.
 	maxShared = Size(4 << 30)
-	// ownMemory is what the program needs for itself: 20 MiB when it has nothing to do, and
-	// twice 19 MiB for passwords being hashed.
+	// ownMemory is the memory of the program itself: 20 MiB when it is idle, and twice
+	// 19 MiB for passwords being hashed.
 	ownMemory = Size(60 << 20)
-	// minWriteQueue holds the largest write, which is a room of 1,000 events, and
-	// minThumbnailMemory a photograph of 12 megapixels.
+	// minWriteQueue has room for the largest write, which is a room of 1,000 events,
+	// and minThumbnailMemory a photograph of 12 megapixels.
 	minWriteQueue      = Size(8 << 20)
 	minThumbnailMemory = Size(32 << 20)
 )
 
-// Budget is how the memory is shared out. All shares together, with what the program needs
-// for itself, stay below the limit: where live memory comes near to it, the garbage
-// collector does nothing but run.
+// Budget is the division of the memory. All shares together, with the program's own
+// memory, stay below the limit: near it the garbage collector would run all the time.
 type Budget struct {
 	// Limit is for the whole process.
 	Limit Size
 	// LiveWindow, WriteQueue, RequestMemory and ThumbnailMemory are those of the
 	// configuration, or shares of the limit.
 	LiveWindow, WriteQueue, RequestMemory, ThumbnailMemory Size
-	// Answers is for what requests read from the database, and for the answers made of it.
+	// Answers is for rows that requests read from the database, and for the answers
+	// made of them.
 	Answers Size
-	// Caches is what each cache may hold.
+	// Caches has the size of each cache.
 	Caches Caches
 }
 
-// Budget shares out the memory: what is not configured is derived from the limit, and the limit, if it
-// is not configured, from what there is.
+// Budget divides the memory: shares that are not configured are derived from the limit,
+// and the limit, if it is not configured, from the machine's memory.
 func (c *Config) Budget() Budget { return c.budget(os.DirFS("/")) }
 
 func (c *Config) budget(root fs.FS) Budget {
@@ -52,7 +52,7 @@ func (c *Config) budget(root fs.FS) Budget {
 		limit = c.autoLimit(root)
 	}
 	left := max(min(limit, maxShared), minMemoryLimit) - ownMemory
-	// share keeps whole MiB, which are easier to read.
+	// share returns whole MiB, which are easier to read.
 	share := func(configured, sixteenths, least Size) Size {
 		if configured != 0 {
 			return configured
@@ -83,8 +83,8 @@ type Caches struct {
 	KeyCounts                                    Size // internal/e2ee/devicekeys
 }
 
-// newCaches shares out the memory for caches. What is read at each request, and is dear to
-// read again, has most.
+// newCaches divides the memory for caches. Values that each request needs, and that are
+// expensive to read again, get most.
 func newCaches(all Size) Caches {
 	share := func(percent Size) Size { return all * percent / 100 }
 	return Caches{
@@ -100,9 +100,9 @@ func newCaches(all Size) Caches {
 	}
 }
 
-// autoLimit returns a quarter of the machine, where there are others, or most of what
-// the group of processes is given by a container or a unit of systemd: half of it where
-// PostgreSQL is part of the group.
+// autoLimit returns a quarter of the machine, where there are others, or most of the
+// memory that a container or a unit of systemd allows the group of processes: half of
+// it where PostgreSQL is part of the group.
 func (c *Config) autoLimit(root fs.FS) Size {
 	machine, known := machineMemory(root)
 	limit := machine / 4
@@ -118,7 +118,7 @@ func (c *Config) autoLimit(root fs.FS) Size {
 	return min(max(limit>>20<<20, minMemoryLimit), maxAutoLimit)
 }
 
-// machineMemory reads the memory of the machine, as Linux tells it.
+// machineMemory reads the memory of the machine, as Linux reports it.
 func machineMemory(root fs.FS) (Size, bool) {
 	content, err := fs.ReadFile(root, "proc/meminfo")
 	if err != nil {
@@ -154,7 +154,8 @@ func groupMemory(root fs.FS) (least Size, ok bool) {
 		default:
 			continue
 		}
-		// Each group above sets bounds, too. In a container the first may lie outside of what can be seen.
+		// Each group above has bounds, too. In a container the first may be outside of
+		// the visible tree.
 		for group := path.Join("/", parts[2]); ; group = path.Dir(group) {
 			if n, found := readBytes(root, path.Join(base, group, file)); found {
 				least, ok = min(least, n), true
@@ -167,7 +168,7 @@ func groupMemory(root fs.FS) (least Size, ok bool) {
 	return least, ok
 }
 
-// readBytes reads a file with a number; "max" stands for none.
+// readBytes reads a file with a number; "max" means none.
 func readBytes(root fs.FS, name string) (Size, bool) {
 	content, err := fs.ReadFile(root, name)
 	if err != nil {

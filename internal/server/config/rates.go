@@ -5,8 +5,9 @@ import (
 	"reflect"
 )
 
-// RateLimits bounds how often callers may do what: the user, or the address of who sends no access token,
-// where nothing else is said. The keys are the kinds of work of internal/httpapi/ratelimit.
+// RateLimits bounds how often callers may do things. Unless stated otherwise a caller
+// is the user, or the address of a request without an access token. The keys are the
+// kinds of work of internal/httpapi/ratelimit.
 type RateLimits struct {
 	// Enabled switches all of them.
 	Enabled bool `yaml:"enabled"`
@@ -53,7 +54,7 @@ type RateLimits struct {
 	// Reports are reports of content.
 	Reports Rate `yaml:"reports"`
 
-	// Uploads are files given to the media repository.
+	// Uploads are files in the media repository.
 	Uploads Rate `yaml:"uploads"`
 	// Downloads are files and thumbnails taken from it.
 	Downloads Rate `yaml:"downloads"`
@@ -71,8 +72,8 @@ type Rate struct {
 	Burst int `yaml:"burst"`
 }
 
-// defaultRateLimits let people and their clients, bots and tests do what they do, at the speed at which
-// they do it, and stop programs that go on like that for minutes.
+// defaultRateLimits allow people and their clients, bots and tests to work at their
+// usual speed, and stop programs that go on like that for minutes.
 func defaultRateLimits() RateLimits {
 	return RateLimits{
 		Enabled:            true,

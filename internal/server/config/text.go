@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// setText sets v, a setting or an item of a list of them, from its text. The error says what is
-// allowed and never repeats the text, which may be a secret.
+// setText sets v, a setting or an item of a list of them, from its text. The error
+// states what is allowed and never repeats the text, which may be a secret.
 func setText(v reflect.Value, text, oneof string) error {
 	if oneof != "" && !slices.Contains(strings.Split(oneof, ", "), text) {
 		return fmt.Errorf("must be one of %s", oneof)

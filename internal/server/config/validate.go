@@ -138,8 +138,8 @@ func (v *validator) tls(c *Config) {
 	}
 }
 
-// threepids checks what is needed to send messages to addresses. Messages and answers lead people and
-// clients back to the server, which therefore must know its own address.
+// threepids checks the settings for messages to addresses. Messages and answers lead
+// people and clients back to the server, which therefore must know its own address.
 func (v *validator) threepids(c *Config) {
 	for i, host := range c.Threepids.NextLinkHosts {
 		v.check(matrix.IsServerName(host), fmt.Sprintf("threepids.next_link_hosts[%d]", i), "must be a host name, such as app.example.org")
@@ -170,7 +170,7 @@ func (v *validator) threepids(c *Config) {
 	v.check(c.SMS.MaxPerDay >= 0, "sms.max_per_day", "must be 0 for no bound, or more")
 }
 
-// minTurnTTL is about how long it takes to set up a call.
+// minTurnTTL is about the time for setting up a call.
 const minTurnTTL = 60
 
 func (v *validator) turn(t Turn) {

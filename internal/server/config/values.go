@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// Secret is a value that is never shown: whatever prints it, prints asterisks, or nothing if it is
-// empty. Only a conversion to string reveals it.
+// Secret is a value that is never shown: printing it prints asterisks, or nothing if it
+// is empty. Only a conversion to string reveals it.
 type Secret string
 
 const mask = "********"
@@ -34,8 +34,9 @@ func (s Secret) masked() string {
 	return mask
 }
 
-// URL is a URL that may hold secrets: a user, a password, keys in its query. Whatever prints it, masks
-// these, and all of a text that is no URL. Only a conversion to string reveals it.
+// URL is a URL that may hold secrets: a user, a password, keys in its query. Printing
+// it masks these, and all of a text that is no URL. Only a conversion to string reveals
+// it.
 type URL string
 
 // Format implements [fmt.Formatter] for every verb, so that no format string can reveal the secrets.

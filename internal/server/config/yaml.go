@@ -11,8 +11,8 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// parseYAML parses the content of the YAML file at path. The error names the line, and never quotes it:
-// secrets may stand there.
+// parseYAML parses the content of the YAML file at path. The error names the line, and
+// never quotes it: secrets may be there.
 func parseYAML(path string, content []byte) (*ast.File, error) {
 	content, err := plainText(path, content)
 	if err != nil {

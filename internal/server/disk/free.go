@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// errUnmeasured is the error of a file system that says it has no size at all, as some
-// of those do that stand for a service on the network.
+// errUnmeasured is the error of a file system that reports no size at all, as some do
+// that are services on the network.
 var errUnmeasured = errors.New("the file system does not tell how large it is")
 
 // Free returns how many bytes an ordinary user may still write into a folder.

@@ -10,12 +10,12 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// interval is how often the disks are looked at. The floor has to hold what can be
-// written meanwhile.
+// interval is how often the disks are measured. The floor must have room for all that
+// can be written meanwhile.
 const interval = 2 * time.Second
 
-// ErrFull is what clients are told while there is too little room for what they want
-// to have kept: M_UNKNOWN with 503.
+// ErrFull is the answer to requests that store data while there is too little room:
+// M_UNKNOWN with 503.
 var ErrFull = &matrix.Error{
 	Code:       matrix.Unknown,
 	Message:    "The server's disk is nearly full: it keeps nothing new until its operator has made room",
@@ -32,7 +32,7 @@ type Options struct {
 	Log  *slog.Logger
 }
 
-// Watch looks at disks. It may be used concurrently once all spaces are added.
+// Watch measures disks. It may be used concurrently once all spaces are added.
 type Watch struct {
 	o      Options
 	spaces []*Space
@@ -49,8 +49,8 @@ func NewWatch(o Options) *Watch {
 	return &Watch{o: o, stopping: make(chan struct{})}
 }
 
-// Space is the room on the disk of a folder. A nil Space always has room: it stands
-// for a disk that is none of ours.
+// Space is the room on the disk of a folder. A nil Space always has room: it is for a
+// disk that is none of ours.
 type Space struct {
 	folder string
 	full   atomic.Bool
@@ -77,7 +77,7 @@ func (s *Space) Check() error {
 	return nil
 }
 
-// Start looks at the disks now, and then every few seconds until Stop.
+// Start measures the disks now, and then every few seconds until Stop.
 func (w *Watch) Start() {
 	if w.o.Floor == 0 {
 		return
@@ -105,7 +105,7 @@ func (w *Watch) watch(s *Space) {
 	}
 }
 
-// look measures a disk. What can't be measured stays as it is.
+// look measures a disk. The state of one that can't be measured stays.
 func (w *Watch) look(s *Space) {
 	free, err := w.o.Free(s.folder)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"homeserver/internal/doctor"
 )
 
-// Checks are what is to be right about the server's name and key, for the operator's
-// doctor: that the database is the one of this configuration and this data folder.
+// Checks returns the checks of the server's name and key, for the operator's doctor:
+// that the database is the one of this configuration and this data folder.
 func Checks(id Identity, look Look) []doctor.Check {
 	return []doctor.Check{{
 		Title: "Server: name and signing key",

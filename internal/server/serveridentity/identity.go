@@ -18,13 +18,13 @@ import (
 // has to be the same in all versions of the server.
 const claimLock = 0x6964656e74 // "ident"
 
-// Identity is what a server is to its users and to other servers.
+// Identity is a server's identity for its users and for other servers.
 type Identity struct {
 	// ServerName is the part after the colon of every user ID.
 	ServerName string
 	// KeyID is that of the signing key: "ed25519:a_ABCD".
 	KeyID string
-	// PublicKey verifies what was signed with it.
+	// PublicKey verifies signatures made with the key.
 	PublicKey ed25519.PublicKey
 }
 
@@ -47,7 +47,7 @@ func (i Identity) sameKey(other Identity) bool {
 // Look finds the traces in a database. It is called where they matter.
 type Look func(ctx context.Context) (Traces, error)
 
-// Traces is what users have left in a database, by which it shows whose it is.
+// Traces are the data of users in a database, which show whose it is.
 type Traces struct {
 	// Users reports that there are accounts.
 	Users bool
@@ -126,9 +126,9 @@ func Verify(ctx context.Context, conn *pgx.Conn, id Identity, look Look) error {
 	return nil
 }
 
-// Adopt notes another signing key in place of the one that was noted, and keeps the
-// public part of that. It returns the ID of the key before, empty if none was known. No
-// process may use the database, and the name must be the one that it has.
+// Adopt replaces the stored signing key by another one, and keeps the public part of
+// the former. It returns the ID of the key before, empty if none was known. No process
+// may use the database, and the name must be the one that it has.
 func Adopt(ctx context.Context, conn *pgx.Conn, id Identity, look Look, now time.Time) (before string, err error) {
 	if err := postgres.MustBeAlone(ctx, conn); err != nil {
 		return "", err
@@ -174,7 +174,7 @@ func locked(ctx context.Context, conn *pgx.Conn, do func(pgx.Tx) error) error {
 	})
 }
 
-// refuse says how another identity differs, and what to do.
+// refuse returns an error that says how another identity differs, and what to do.
 func (i Identity) refuse(other Identity) error {
 	if i.ServerName != other.ServerName {
 		return wrongName(i.ServerName, other.ServerName)
@@ -193,7 +193,7 @@ func wrongName(is, configured string) error {
 		"or database.url or data_dir to another database; the name of a server that has users cannot change", is, configured, is)
 }
 
-// agree checks that what users have left can be of the server.
+// agree checks that the data of users can be of the server.
 func (t Traces) agree(id Identity) error {
 	if err := t.agreeOnName(id); err != nil {
 		return err

@@ -69,7 +69,7 @@ func store(ctx context.Context, tx pgx.Tx, id Identity) error {
 	return nil
 }
 
-// retire keeps the public part of a key that is replaced.
+// retire stores the public part of a key that is replaced.
 func retire(ctx context.Context, tx pgx.Tx, id Identity, now time.Time) error {
 	_, err := tx.Exec(ctx, `
 		INSERT INTO former_signing_keys (key_id, public_key, replaced_at) VALUES ($1, $2, $3)

@@ -116,8 +116,8 @@ type View struct {
 // Covers reports whether the live window holds everything after the position.
 func (v View) Covers(after Position) bool { return after >= v.w.floor }
 
-// About returns the entries about a topic in (after, v.Position]. The view must
-// cover after. An entry about several topics is returned for each.
+// About returns the entries about a topic in (after, v.Position], which are all if the
+// view covers after. An entry about several topics is returned for each.
 func (v View) About(t Topic, after Position) []*Entry {
 	return v.w.byTopic[t].between(after, v.Position)
 }

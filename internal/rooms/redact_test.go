@@ -231,6 +231,16 @@ func TestRedactedContentDoesNotComeBackAsPrevContent(t *testing.T) {
 	h.Redact(alice, room, old, "")
 	h.SetState(alice, room, "m.room.topic", "", `{"topic":"harmless"}`)
 	check(room, "redacted before it was replaced")
+
+	h = envWith(t, roomstest.Options{Journal: journal.Options{WindowBytes: 20_000}})
+	room = h.Public()
+	old = h.SetState(alice, room, "m.room.topic", "", `{"topic":"secret"}`)
+	for range 30 {
+		h.Send(alice, room, "so that the window moves on")
+	}
+	h.SetState(alice, room, "m.room.topic", "", `{"topic":"harmless"}`)
+	h.Redact(alice, room, old, "")
+	check(room, "redacted when it was no longer in the window")
 }
 
 func TestContentThatIsRedactedWhileItIsReplacedDoesNotComeBack(t *testing.T) {

@@ -86,7 +86,7 @@ func showRedaction(v journal.View, was *Staged, because *Event) {
 			e.Redact(was.Redacted, because)
 		}
 	}
-	if was.Target.StateKey != nil && v.Covers(was.Target.Position) {
+	if was.Target.StateKey != nil { // what has replaced it may be in the window where it is not
 		redactReplaced(v.About(journal.Topic{Room: because.Room}, was.Target.Position), was)
 	}
 }

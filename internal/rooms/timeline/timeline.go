@@ -79,7 +79,7 @@ func (s *Store) committed(v journal.View, entries []*journal.Entry) {
 }
 
 // showRedaction applies a redaction wherever its target is in the window: to the event,
-// and in the one that has replaced it.
+// and in the changes after it.
 func showRedaction(v journal.View, was *Staged, because *Event) {
 	if old := v.At(was.Target.Position); old != nil {
 		if e := EventOf(old); e != nil {
@@ -87,16 +87,21 @@ func showRedaction(v journal.View, was *Staged, because *Event) {
 		}
 	}
 	if was.Target.StateKey != nil { // what has replaced it may be in the window where it is not
-		redactReplaced(v.About(journal.Topic{Room: because.Room}, was.Target.Position), was)
+		for _, entry := range v.About(journal.Topic{Room: because.Room}, was.Target.Position) {
+			redactIn(ChangeOf(entry), was, because)
+		}
 	}
 }
 
-// redactReplaced finds the event that replaced the target of a redaction.
-func redactReplaced(after []*journal.Entry, was *Staged) {
-	for _, entry := range after {
-		if e := EventOf(entry); e != nil && e.Replaces != nil && e.Replaces.EventID == was.Target.ID {
-			e.Replaces.show(was.Redacted.Content)
-			return
+// redactIn applies a redaction in a later change: to the content that its event has
+// replaced, and to the target as it holds again.
+func redactIn(c RoomChange, was *Staged, because *Event) {
+	if e := c.Event; e != nil && e.Replaces != nil && e.Replaces.EventID == was.Target.ID {
+		e.Replaces.show(was.Redacted.Content)
+	}
+	for _, at := range c.Intervals {
+		if at.Event != nil && at.Event.ID == was.Target.ID {
+			at.Event.Redact(was.Redacted, because)
 		}
 	}
 }

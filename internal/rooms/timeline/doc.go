@@ -26,4 +26,8 @@
 //
 // State is kept as intervals of places, each of which names the event that holds, so
 // that the state at any place, and what changed between two, are single range queries.
+// All intervals of a room are its line. A commit yields a RoomChange, with the intervals
+// that begin at its place, which other processes and followers read back from there. A room
+// that changes without an event, as yet none does, will have a row of its own kind that
+// says at which place.
 package timeline

@@ -82,6 +82,7 @@ var (
 		"POST /login":                                  {"type", "user", "identifier", "password", "device_id", "initial_device_display_name"},
 		"POST /refresh":                                {"refresh_token"},
 		"POST /room_keys/version":                      {"algorithm", "auth_data"},
+		"PUT /dehydrated_device":                       {"device_id", "device_data", "initial_device_display_name", "device_keys", "one_time_keys", "fallback_keys"},
 		"PUT /room_keys/version/{version}":             {"algorithm", "auth_data", "version"},
 		"PUT /room_keys/keys":                          {"rooms"},
 		"PUT /room_keys/keys/{roomId}":                 {"sessions"},

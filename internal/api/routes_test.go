@@ -68,6 +68,7 @@ var bodiless = map[string]bool{
 	"DELETE /pushrules/global/{kind}/{ruleId}":        true,
 	"DELETE /room_keys/version/{version}":             true,
 	"DELETE /room_keys/keys":                          true,
+	"DELETE /dehydrated_device":                       true,
 	"DELETE /room_keys/keys/{roomId}":                 true,
 	"DELETE /room_keys/keys/{roomId}/{sessionId}":     true,
 }

@@ -178,6 +178,9 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 			served[method+" "+unstable+path] = path
 		}
 	}
+	for method := range strings.FieldsSeq("GET PUT DELETE") {
+		served[method+" "+unstable+"org.matrix.msc3814.v1/dehydrated_device"] = "dehydrated_device"
+	}
 	found := map[string]string{}
 	for _, rt := range routes() {
 		for _, prefix := range rt.Prefixes {

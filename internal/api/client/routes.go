@@ -12,7 +12,7 @@ func Routes(services Services) []httpapi.Route {
 	a := &api{services}
 	return slices.Concat(a.serverRoutes(), a.accountRoutes(), a.profileRoutes(), a.threepidRoutes(), a.discoveryRoutes(), a.roomRoutes(),
 		a.membershipRoutes(), a.syncRoutes(), a.keyRoutes(), a.personalRoutes(), a.mediaRoutes(), a.pushRoutes(),
-		a.keyBackupRoutes(), a.reportRoutes())
+		a.keyBackupRoutes(), a.dehydratedDeviceRoutes(), a.reportRoutes())
 }
 
 // serverRoutes: "Server Discovery", "Capabilities negotiation".
@@ -246,6 +246,17 @@ func (a *api) keyBackupRoutes() []httpapi.Route {
 		backups.Delete(keys, httpapi.Removing, httpapi.User(a.deleteRoomKeys)),
 		backups.Delete(ofRoom, httpapi.Removing, httpapi.User(a.deleteRoomKeys)),
 		backups.Delete(ofSession, httpapi.Removing, httpapi.User(a.deleteRoomKeys)),
+	}
+}
+
+// dehydratedDeviceRoutes: MSC3814, by its name as a proposal.
+func (a *api) dehydratedDeviceRoutes() []httpapi.Route {
+	const path = "/dehydrated_device"
+	proposal := httpapi.Prefixes{}.OrUnstable("org.matrix.msc3814.v1")
+	return []httpapi.Route{
+		proposal.Put(path, httpapi.Storing, httpapi.User(a.putDehydratedDevice)),
+		proposal.Get(path, httpapi.Reading, httpapi.User(a.getDehydratedDevice)),
+		proposal.Delete(path, httpapi.Removing, httpapi.User(a.deleteDehydratedDevice)),
 	}
 }
 

@@ -113,7 +113,7 @@ func (s *Service) deleteDevices(ctx context.Context, name string, session matrix
 		if err := proof.Consume(ctx, tx); err != nil {
 			return nil, err
 		}
-		return s.removeDevices(ctx, tx, session.UserID, ids)
+		return s.Remove(ctx, tx, session.UserID, ids)
 	})
 }
 
@@ -130,7 +130,7 @@ func describeDevices(ids []string) string {
 // Client-server API, POST /logout.
 func (s *Service) Logout(ctx context.Context, session matrix.Session) error {
 	return s.logOut(ctx, session.UserID, func(tx pgx.Tx) ([]secret.Hash, error) {
-		return s.removeDevices(ctx, tx, session.UserID, []string{session.DeviceID})
+		return s.Remove(ctx, tx, session.UserID, []string{session.DeviceID})
 	})
 }
 
@@ -219,6 +219,16 @@ func (s *Service) Begin(ctx context.Context, tx pgx.Tx, userID string, d NewDevi
 	}
 	tokens, err := s.issueTokens(ctx, tx, session, generation, d.Refreshable)
 	return Credentials{UserID: userID, HomeServer: s.o.ServerName, DeviceID: d.ID, Tokens: tokens}, revoked, err
+}
+
+// AddWithoutTokens adds a device that nobody is logged in to, to an account that is locked.
+// M_INVALID_PARAM where the user has a device of this ID.
+func (s *Service) AddWithoutTokens(ctx context.Context, tx pgx.Tx, userID string, d NewDevice) error {
+	added, err := insertDevice(ctx, tx, matrix.Session{UserID: userID, DeviceID: d.ID}, d.DisplayName, s.nowMS())
+	if err == nil && !added {
+		err = matrix.Errorf(matrix.InvalidParam, "You have a device with this ID")
+	}
+	return err
 }
 
 // errNoDevice is the answer where the user has no such device.

@@ -97,9 +97,21 @@ func upsertDevice(ctx context.Context, tx pgx.Tx, session matrix.Session, displa
 	return created, nil
 }
 
-// removeDevices deletes devices and their tokens, and returns the access tokens
+// insertDevice makes a device that was seen nowhere, and reports whether there was none.
+func insertDevice(ctx context.Context, tx pgx.Tx, session matrix.Session, displayName string, at int64) (bool, error) {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO devices (user_id, device_id, display_name, created_at, last_seen_ts, last_seen_ip, user_agent)
+		VALUES ($1, $2, nullif($3, ''), $4, $4, '', '') ON CONFLICT (user_id, device_id) DO NOTHING`,
+		session.UserID, session.DeviceID, displayName, at)
+	if err != nil {
+		return false, fmt.Errorf("insert a device of %s: %w", session.UserID, err)
+	}
+	return tag.RowsAffected() > 0, nil
+}
+
+// Remove deletes devices and their tokens, and returns the access tokens
 // among them.
-func (s *Service) removeDevices(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) ([]secret.Hash, error) {
+func (s *Service) Remove(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) ([]secret.Hash, error) {
 	return s.lockAndRemove(ctx, tx, userID, `
 		SELECT device_id FROM devices WHERE user_id = $1 AND device_id = ANY ($2)
 		ORDER BY device_id FOR UPDATE`, userID, deviceIDs)
@@ -191,7 +203,7 @@ func storeSightings(ctx context.Context, q account.Querier, sightings map[device
 func (s *Service) LastAddresses(ctx context.Context, most int, do func(userID, ip string)) error {
 	rows, err := s.o.Pool.Query(ctx, `
 		SELECT user_id, last_seen_ip FROM devices JOIN accounts USING (user_id)
-		WHERE NOT guest ORDER BY last_seen_ts DESC LIMIT $1`, most)
+		WHERE NOT guest AND last_seen_ip <> '' ORDER BY last_seen_ts DESC LIMIT $1`, most)
 	if err != nil {
 		return fmt.Errorf("query where devices were seen: %w", err)
 	}

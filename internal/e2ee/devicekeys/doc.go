@@ -16,6 +16,8 @@
 //   - How many one-time keys a device has left is known in memory, so that /sync reads
 //     nothing; a claim in any process wakes the device's /sync.
 //   - The keys of a device go with the device, in the same commit.
+//   - A user has one dehydrated device at most, which is a device without tokens, and which
+//     others see only with its keys: MSC3814.
 //   - Users who share a room with another learn of each change of that one's device list,
 //     by /sync and GET /keys/changes: a change is an entry of the journal that concerns the
 //     rooms which its user is in where it stands in the log, so that no join slips in

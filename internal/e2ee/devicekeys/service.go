@@ -3,6 +3,7 @@ package devicekeys
 import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/cache"
 	"homeserver/internal/journal"
@@ -26,6 +27,8 @@ const (
 type Options struct {
 	Pool    *pgxpool.Pool
 	Journal *journal.Journal
+	// Sessions adds and removes dehydrated devices.
+	Sessions *session.Service
 	// Stages is interactive authentication, for the replacement of cross-signing keys.
 	Stages *uia.Service
 	// Channel says of which devices other processes have given out or taken in one-time

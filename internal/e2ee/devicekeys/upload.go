@@ -140,13 +140,7 @@ func (s *Service) store(ctx context.Context, u *upload) error {
 		if len(u.oneTime)+len(u.fallback) == 0 && !changed {
 			return nil
 		}
-		if err := storeOneTimeKeys(ctx, tx, u.who, u.oneTime); err != nil {
-			return err
-		}
-		if err := storeFallbackKeys(ctx, tx, u.who, u.fallback); err != nil {
-			return err
-		}
-		return s.tellCounts(ctx, tx, []device{u.who})
+		return s.storeOthers(ctx, tx, u)
 	})
 	if err != nil {
 		return fmt.Errorf("store keys of %s: %w", u.who.UserID, err)
@@ -155,6 +149,17 @@ func (s *Service) store(ctx context.Context, u *upload) error {
 		return s.changeShown(ctx)
 	}
 	return nil
+}
+
+// storeOthers stores one-time and fallback keys.
+func (s *Service) storeOthers(ctx context.Context, tx pgx.Tx, u *upload) error {
+	if err := storeOneTimeKeys(ctx, tx, u.who, u.oneTime); err != nil {
+		return err
+	}
+	if err := storeFallbackKeys(ctx, tx, u.who, u.fallback); err != nil {
+		return err
+	}
+	return s.tellCounts(ctx, tx, []device{u.who})
 }
 
 // storeDevice stores the keys of a device, unless they are the same as before, and reports

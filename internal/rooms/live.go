@@ -11,10 +11,10 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// live is a room in memory, for adding events to it: its heads, which move when
-// an event is queued, and as much of its state as authorisation has asked for.
-// When a queued event turns out not to be committed, the room is broken: what
-// was built on it fails too, and the room is loaded again.
+// live is a room in memory, for adding events to it: its heads, which move when an
+// event is queued, and the part of its state that authorisation has asked for. When a
+// queued event turns out not to be committed, the room is broken: events built on it
+// fail too, and the room is loaded again.
 type live struct {
 	nid     journal.RoomNID
 	id      string
@@ -27,8 +27,9 @@ type live struct {
 	// stateBytes is the size of all of the room's state; see [StateSize].
 	stateBytes int64
 	last       atomic.Pointer[journal.Pending] // the newest write to the room; nil: none yet
-	// lastState is the newest write of state. overtaken counts how often others have moved
-	// the heads: what was built before and is not committed yet is stale.
+	// lastState is the newest write of state. overtaken counts how often others have
+	// moved the heads: events that were built before and are not committed yet are
+	// stale.
 	lastState *journal.Pending
 	overtaken int
 }
@@ -101,7 +102,7 @@ func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
 	return r, nil
 }
 
-// markBroken notes that what is queued for a room may not be committed.
+// markBroken notes that events queued for a room may not be committed.
 func (r *live) markBroken() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,16 +140,16 @@ func (r *live) isWriting() bool {
 	return last != nil && !last.Answered()
 }
 
-// stale tells, for the journal, whether something built when the room had been overtaken
-// so often still fits.
+// stale reports, for the journal, whether the room has been overtaken since something
+// was built.
 func (r *live) stale(overtaken int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.broken || r.overtaken != overtaken
 }
 
-// letGo takes a broken room out of memory once all that was queued for it is
-// answered. Loaded before that, it would be built on heads that are about to move.
+// letGo removes a broken room from memory once all that was queued for it is answered.
+// Loaded before that, it would be built on heads that are about to move.
 func (s *Service) letGo(r *live) {
 	if last := r.last.Load(); last != nil {
 		_ = last.Wait() // its own caller hears of the error
@@ -156,9 +157,9 @@ func (s *Service) letGo(r *live) {
 	s.live.RemoveIf(r.id, func(current *live) bool { return current == r })
 }
 
-// prefetch loads the state entries that are not in memory yet. What is written
-// meanwhile wins over what was read. Entries may still be missing after it, where so
-// much was going on that what was read may be outdated already.
+// prefetch loads the state entries that are not in memory yet. Entries written
+// meanwhile replace those that were read. Entries may still be missing after it, if so
+// much was going on that those that were read may be outdated already.
 func (s *Service) prefetch(ctx context.Context, r *live, keys []event.StateKey) error {
 	missing, round := r.missing(keys)
 	s.stateUses.Count(len(missing) == 0)
@@ -173,8 +174,8 @@ func (s *Service) prefetch(ctx context.Context, r *live, keys []event.StateKey) 
 	return nil
 }
 
-// learn takes up the state entries that were read in a round. After its end what was
-// written meanwhile may have been forgotten again.
+// learn adds the state entries that were read in a round. After its end entries written
+// meanwhile may have been forgotten again.
 func (r *live) learn(keys []event.StateKey, found map[event.StateKey]*timeline.Event, round int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -199,13 +200,13 @@ func (r *live) missing(keys []event.StateKey) (missing []event.StateKey, round i
 	return missing, r.state.round
 }
 
-// redact shows the redacted form of a state event to who authorises by it, or
-// has replaced it and is yet to be committed.
+// redact applies a redaction to a state event in memory, for events that are authorised
+// by it, or that replace it and are not committed yet.
 func (r *live) redact(was *timeline.Staged, because *timeline.Event) {
 	key := event.StateKey{Type: was.Target.Type, Key: *was.Target.StateKey}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	// Who has read the entry already, and is about to note it, may know the old form only.
+	// A reader that is about to add the entry may have the old form only.
 	r.state.round++
 	known := r.state.entries[key]
 	if known == nil {
@@ -217,8 +218,8 @@ func (r *live) redact(was *timeline.Staged, because *timeline.Event) {
 	}
 }
 
-// overlay is the state of a room with the events that are being added on top.
-// It remembers what it was asked for and did not know.
+// overlay is the state of a room with the events that are being added on top. It
+// remembers the keys that it was asked for and did not have.
 type overlay struct {
 	r      *live
 	added  map[event.StateKey]*timeline.Event

@@ -17,17 +17,17 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// viewer is how one user stands to rooms, and the listener that the user's
-// requests wait on. It does not change: when the user's standing does, it is
-// gone, and the next request loads another.
+// viewer has one user's standing in rooms, and the listener that the user's requests
+// wait on. It does not change: when the user's standing does, it is gone, and the next
+// request loads another.
 type viewer struct {
 	userID   string
 	listener *journal.Listener
 	rooms    []*standing // by number
 	ignored  []string    // users whose messages are not shown
 
-	// Guarded by viewers.mu: how many requests are at work on it, and wait on it; what
-	// it weighs; and whether nothing but its listener is left.
+	// Guarded by viewers.mu: how many requests are at work on it, and wait on it; its
+	// weight; and whether only its listener is left.
 	users, waiting int
 	bytes          int
 	emptied        bool
@@ -37,14 +37,14 @@ type viewer struct {
 	err    error
 }
 
-// standing is how a user stands to a room, and what the user may read of it.
+// standing is a user's membership of a room over time, and access to it.
 type standing struct {
 	*timeline.Standing
 	access *timeline.Access
 }
 
-// accessAt returns what the user may read as of a position. The standing may have
-// been loaded when the database was ahead of this process.
+// accessAt returns the user's access as of a place. The standing may have been loaded
+// when the database was ahead of this process.
 func (st *standing) accessAt(p timeline.Place) *timeline.Access {
 	if st.Memberships.Last().From <= p && st.Visibilities.Last().From <= p {
 		return st.access
@@ -54,7 +54,7 @@ func (st *standing) accessAt(p timeline.Place) *timeline.Access {
 	return then.Access()
 }
 
-// weigh is about how many bytes the viewer takes.
+// weigh estimates the bytes of the viewer in memory.
 func (v *viewer) weigh() int {
 	const structs, perRoom, perChange = 1100, 450, 48
 	bytes := structs + cache.Text(v.userID) + 16*len(v.ignored) + cache.Text(v.ignored...)
@@ -64,14 +64,14 @@ func (v *viewer) weigh() int {
 	return bytes
 }
 
-// lightShare is which part of the memory for viewers the one of a request that waits may
-// have for itself. What is larger may go while it waits, all but its listener, and is
+// lightShare is the part of the memory for viewers that the viewer of a waiting request
+// may use. A larger one may be dropped while it waits, except for its listener, and is
 // loaded again after that.
 const lightShare = 256
 
-// viewers keeps the viewers of users who sync. Those that requests are at work on stay,
-// and the light ones that requests wait on; of the others those that were used last, in
-// a bounded number of bytes.
+// viewers has the viewers of users who sync. Those that requests work on stay, and the
+// light ones that requests wait on; of the others those that were used last, in a
+// bounded number of bytes.
 type viewers struct {
 	rooms   *timeline.Store
 	data    *accountdata.Service
@@ -133,7 +133,7 @@ func (vs *viewers) use(ctx context.Context, userID string) (*viewer, error) {
 		if ctx.Err() != nil || !errors.Is(v.err, context.Canceled) && !errors.Is(v.err, context.DeadlineExceeded) {
 			return nil, v.err
 		}
-		// Whoever was loading it went away.
+		// The request that was loading it went away.
 	}
 }
 
@@ -189,7 +189,7 @@ func (vs *viewers) join(v *viewer) {
 	}
 }
 
-// leave takes a request from those at work on a viewer. The lock is held.
+// leave ends a request's work on a viewer. The lock is held.
 func (vs *viewers) leave(v *viewer) {
 	v.users--
 	switch {
@@ -206,8 +206,8 @@ func (vs *viewers) unidle(v *viewer) {
 	vs.idle.RemoveIf(v.userID, func(idle *viewer) bool { return idle == v })
 }
 
-// load reads how the user stands to rooms. The viewer is known to the observer
-// already, so that it is gone if something changes meanwhile.
+// load reads the user's standing in rooms. The viewer is known to the observer already,
+// so that it is gone if something changes meanwhile.
 func (vs *viewers) load(ctx context.Context, v *viewer) {
 	defer close(v.loaded)
 	vs.mu.Lock()
@@ -254,7 +254,7 @@ func (vs *viewers) follow(v *viewer, st *standing) {
 	}
 }
 
-// drop lets go of a viewer; whoever waits on it is woken. The lock is held.
+// drop removes a viewer, and wakes the requests that wait on it. The lock is held.
 func (vs *viewers) drop(v *viewer) {
 	if v.gone.Swap(true) {
 		return
@@ -265,7 +265,7 @@ func (vs *viewers) drop(v *viewer) {
 	v.listener.Close()
 }
 
-// empty lets go of all but the listener of a viewer that requests wait on. The lock is held.
+// empty drops all but the listener of a viewer that requests wait on. The lock is held.
 func (vs *viewers) empty(v *viewer) {
 	vs.unfollow(v)
 	v.rooms, v.ignored, v.emptied = nil, nil, true
@@ -339,7 +339,7 @@ func (v *viewer) staysJoined(room journal.RoomNID, at timeline.Interval) bool {
 	return before.Value == event.Join && before.From < at.From
 }
 
-// reset drops everybody: the journal has moved over what is not known here.
+// reset drops all viewers: the journal has moved over entries that are not known here.
 func (vs *viewers) reset(journal.Position) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()

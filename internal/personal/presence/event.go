@@ -16,8 +16,8 @@ func (st *State) AppendJSON(dst []byte, now time.Time) []byte {
 	return append(dst, `,"type":"m.presence"}`...)
 }
 
-// AppendOldJSON writes the state as the m.presence event of /events, /initialSync
-// and presence lists, which tells in the content, too, whom it is about.
+// AppendOldJSON writes the state as the m.presence event of /events, /initialSync and
+// presence lists, which names the user in the content, too.
 func (st *State) AppendOldJSON(dst []byte, now time.Time) []byte {
 	dst = append(dst, `{"content":`...)
 	dst = st.AppendContent(dst, now, true)
@@ -40,8 +40,8 @@ func AppendOldList(dst []byte, states []State, now time.Time) []byte {
 	return append(dst, ']')
 }
 
-// AppendContent writes what is told of the user, with the name and the avatar
-// or, as GET /presence/{userId}/status has it, without.
+// AppendContent writes the content about the user, with the name and the avatar or, as
+// GET /presence/{userId}/status has it, without.
 func (st *State) AppendContent(dst []byte, now time.Time, withProfile bool) []byte {
 	dst = append(dst, '{')
 	if withProfile {

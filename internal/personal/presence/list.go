@@ -7,8 +7,9 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// List gives how those on a user's presence list are shown. Who shares no room with
-// the user looks offline. Client-server API r0.2, GET /presence/list/{userId}.
+// List returns the states of the users on a user's presence list. One who shares no
+// room with the user looks offline. Client-server API r0.2, GET
+// /presence/list/{userId}.
 func (s *Service) List(ctx context.Context, userID string) ([]State, error) {
 	listed, err := s.loadList(ctx, userID)
 	if err != nil {
@@ -26,9 +27,9 @@ func (s *Service) List(ctx context.Context, userID string) ([]State, error) {
 	return states, nil
 }
 
-// ChangeList puts users on a user's presence list, and takes others off it.
-// M_INVALID_PARAM for what is no user ID, M_TOO_LARGE for more than 1,000 users.
-// Client-server API r0.2, POST /presence/list/{userId}.
+// ChangeList adds users to a user's presence list, and removes others. M_INVALID_PARAM
+// for a text that is no user ID, M_TOO_LARGE for more than 1,000 users. Client-server
+// API r0.2, POST /presence/list/{userId}.
 func (s *Service) ChangeList(ctx context.Context, userID string, invite, drop []string) error {
 	for _, other := range slices.Concat(invite, drop) {
 		if _, _, err := matrix.ParseUserID(other); err != nil {

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// kindPresence is the message that the JSON of a message below goes in.
+	// kindPresence is the kind of messages with the JSON of a message below.
 	kindPresence = "presence"
-	// tellEvery is how often other processes are told that a device goes on asking
+	// tellEvery is how often other processes get a message that a device goes on asking
 	// for news here. It is well below goneAfter.
 	tellEvery = 10 * time.Second
-	// maxNews bounds what waits to be taken in; beyond it, news are dropped, and
-	// told again with the next sign of the user.
+	// maxNews bounds the received messages that wait; beyond it they are dropped, and
+	// come again with the next sign of the user.
 	maxNews = 1024
 )
 
-// message is what processes tell each other of a user: that the user has set
-// something, that a device asks for news, or that the profile has changed.
+// message is a message between processes about a user: that the user has set something,
+// that a device asks for news, or that the profile has changed.
 type message struct {
 	User      string `json:"user"`
 	Presence  string `json:"presence,omitzero"`
@@ -39,7 +39,7 @@ func (s *Service) tell(m message) {
 	s.Others.Send(kindPresence, string(data))
 }
 
-// tellPolling tells, not too often unless there is news, that a device asks for news.
+// tellPolling sends, not too often unless there is news, that a device asks for news.
 // The lock is held.
 func (s *Service) tellPolling(u *user, deviceID string, d *device, news bool) {
 	if now := s.Now(); news || now.Sub(d.told) >= tellEvery {
@@ -48,7 +48,7 @@ func (s *Service) tellPolling(u *user, deviceID string, d *device, news bool) {
 	}
 }
 
-// tellAll tells a process that is new of everybody.
+// tellAll sends the state of all users to a new process.
 func (s *Service) tellAll() {
 	s.each(func(u *user) []journal.Topic {
 		if u.wasSet.User != "" {
@@ -61,7 +61,7 @@ func (s *Service) tellAll() {
 	})
 }
 
-// heard notes what another process tells.
+// heard is called for the messages of other processes.
 func (s *Service) heard(data string) {
 	var m message
 	if json.Unmarshal([]byte(data), &m) != nil || m.User == "" {
@@ -73,7 +73,7 @@ func (s *Service) heard(data string) {
 	}
 }
 
-// takeIn works through what other processes tell, which may need the database.
+// takeIn handles the messages of other processes, which may need the database.
 func (s *Service) takeIn(ctx context.Context) {
 	for {
 		select {

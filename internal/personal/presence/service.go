@@ -53,7 +53,7 @@ type State struct {
 	AvatarURL       string
 }
 
-// Options is what a Service is made of. All of it is needed but the clock.
+// Options has all that a Service needs. Only the clock may be missing.
 type Options struct {
 	Pool     *pgxpool.Pool
 	Journal  *journal.Journal
@@ -61,12 +61,12 @@ type Options struct {
 	Profiles *profile.Service
 	// Ticks is the clock that changes go by.
 	Ticks *journal.Ticks
-	// Others is how other processes are told; nil: there are none.
+	// Others sends messages to other processes; nil: there are none.
 	Others *replica.Channel
-	// Log is told of what is lost between processes; nil: nobody is.
+	// Log logs messages lost between processes; nil: they are not logged.
 	Log *slog.Logger
-	// Share is how many bytes users may take in memory; 0: [cache.UsualShare]. Beyond
-	// it the one is forgotten in whom nothing has changed for the longest time.
+	// Share bounds the bytes of users in memory; 0: [cache.UsualShare]. Beyond it the
+	// user who has not changed for the longest time is forgotten.
 	Share int
 	// Now is the clock; nil: the real one.
 	Now func() time.Time
@@ -107,8 +107,9 @@ func New(o Options) *Service {
 	return s
 }
 
-// Start begins to watch who goes idle or away, and to take in what other processes
-// tell. Call it once; Stop ends it, and not the end of the context.
+// Start begins to watch for users who become idle or go away, and to handle the
+// messages of other processes. Call it once; Stop ends it, and not the end of the
+// context.
 func (s *Service) Start(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.running.Go(func() {
@@ -132,9 +133,9 @@ func (s *Service) Stop() {
 	s.running.Wait()
 }
 
-// Set sets a user's own presence and status message. M_INVALID_PARAM for what
-// is no presence, or a message of more than 1,000 bytes. Client-server API,
-// PUT /presence/{userId}/status.
+// Set sets a user's own presence and status message. M_INVALID_PARAM for a text that is
+// no presence, or a message of more than 1,000 bytes. Client-server API, PUT
+// /presence/{userId}/status.
 func (s *Service) Set(ctx context.Context, userID, presence, statusMsg string) error {
 	switch presence {
 	case Online, Unavailable, Offline:
@@ -149,11 +150,10 @@ func (s *Service) Set(ctx context.Context, userID, presence, statusMsg string) e
 	return s.update(ctx, userID, func(u *user) { u.set(presence, statusMsg, now) })
 }
 
-// Polling tells that a user's device asks for news and how that is to be shown:
-// online, which is also the default, unavailable, or offline, which shows nothing.
-// Whoever is active with one device is not made unavailable by another. The returned
-// function tells that the request has ended. Client-server API, GET /sync,
-// set_presence.
+// Polling notes that a user's device asks for news, and how that is to be shown:
+// online, which is also the default, unavailable, or offline, which shows nothing. A
+// user who is active with one device is not made unavailable by another. The caller
+// calls done when the request has ended. Client-server API, GET /sync, set_presence.
 func (s *Service) Polling(ctx context.Context, userID, deviceID, shown string) (done func(), err error) {
 	if shown == Offline {
 		return func() {}, nil
@@ -177,7 +177,7 @@ func (s *Service) Polling(ctx context.Context, userID, deviceID, shown string) (
 	}, nil
 }
 
-// update changes the state of a user, and tells the others if it shows.
+// update changes the state of a user, and wakes the others if it shows.
 func (s *Service) update(ctx context.Context, userID string, change func(*user)) error {
 	if err := s.load(ctx, userID); err != nil {
 		return err
@@ -195,11 +195,11 @@ func (s *Service) update(ctx context.Context, userID string, change func(*user))
 	return nil
 }
 
-// show tells the others of a change that they can see. The lock is held.
+// show wakes the others if they can see a change. The lock is held.
 func (s *Service) show(u *user, before State) { s.Journal.Wake(s.shown(u, before)...) }
 
-// shown notes a change that others can see, and returns whom it concerns. The lock is
-// held.
+// shown notes a change that others can see, and returns the topics that it concerns.
+// The lock is held.
 func (s *Service) shown(u *user, before State) []journal.Topic {
 	u.CurrentlyActive = u.Presence == Online && s.Now().Sub(u.LastActive) < activeFor
 	after := u.State
@@ -251,7 +251,7 @@ func (s *Service) load(ctx context.Context, userID string) error {
 	return nil
 }
 
-// Caches tells of how many users the presence is known.
+// Caches reports the use of the memory for users.
 func (s *Service) Caches() cache.Caches {
 	return cache.Caches{"presence": func() cache.Stats {
 		s.mu.Lock()
@@ -320,7 +320,8 @@ func (s *Service) Watch() {
 	s.each(func(u *user) []journal.Topic { return s.watch(u, now) })
 }
 
-// watch looks at one user, and returns whom a change concerns. The lock is held.
+// watch checks one user, and returns the topics that a change concerns. The lock is
+// held.
 func (s *Service) watch(u *user, now time.Time) []journal.Topic {
 	if u.Presence == Offline {
 		return nil
@@ -343,8 +344,8 @@ func (s *Service) watch(u *user, now time.Time) []journal.Topic {
 	return s.shown(u, before)
 }
 
-// committed notes who has sent something, and who has come into rooms or left
-// them. It runs inside the journal.
+// committed notes the users who have sent something, and those who have joined rooms or
+// left them. It runs inside the journal.
 func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -369,8 +370,8 @@ func (s *Service) move(u *user, room journal.RoomNID, in bool) {
 	s.weigh(u)
 }
 
-// active notes that a user has done something, which makes who was idle online.
-// The lock is held.
+// active notes that a user has done something, which makes an idle user online. The
+// lock is held.
 func (s *Service) active(u *user) {
 	before := u.State
 	u.back()
@@ -409,9 +410,9 @@ func (s *Service) rename(userID string, p profile.Profile) {
 	}
 }
 
-// Get gives the presence of a user to somebody. M_FORBIDDEN unless they share a
-// room, M_NOT_FOUND for who does not exist. Client-server API,
-// GET /presence/{userId}/status.
+// Get returns the presence of a user to another one. M_FORBIDDEN unless they share a
+// room, M_NOT_FOUND for a user who does not exist. Client-server API, GET
+// /presence/{userId}/status.
 func (s *Service) Get(ctx context.Context, asker, userID string) (State, error) {
 	if _, err := s.Profiles.Get(ctx, userID); err != nil {
 		return State{}, err
@@ -431,8 +432,8 @@ func (s *Service) Get(ctx context.Context, asker, userID string) (State, error) 
 	return state, nil
 }
 
-// seen gives the state of a user as somebody may see it, and reports whether they
-// may. The lock is held.
+// seen returns the state of a user as the asker may see it, and reports whether the
+// asker may. The lock is held.
 func (s *Service) seen(asker, userID string) (State, bool) {
 	u, a := s.users[userID], s.users[asker]
 	switch {
@@ -444,11 +445,11 @@ func (s *Service) seen(asker, userID string) (State, bool) {
 	return State{UserID: userID, Presence: Offline}, false
 }
 
-// Changed lists the users whose presence has changed after the tick and who are
-// in one of the rooms that in reports, or are the reader; and those who are not
-// offline and in one of the rooms that fresh reports, if that is not nil. A tick of 0
-// stands for everybody who is not offline, Elsewhere for those, too, who have gone
-// offline lately. The latest change comes first.
+// Changed lists the users whose presence has changed after the tick and who are in one
+// of the rooms that in reports, or are the reader; and those who are not offline and in
+// one of the rooms that fresh reports, if that is not nil. A tick of 0 means all who
+// are not offline, Elsewhere also those who have gone offline lately. The latest change
+// comes first.
 func (s *Service) Changed(reader string, since journal.Tick, in, fresh func(journal.RoomNID) bool) []State {
 	if since > 0 && fresh == nil && s.Ticks.Now() <= since {
 		return nil

@@ -12,8 +12,8 @@ import (
 // maxListed is how many users are on a presence list at most.
 const maxListed = 1000
 
-// storeList adds users to a presence list and takes others away. M_TOO_LARGE if
-// there are too many then.
+// storeList adds users to a presence list and removes others. M_TOO_LARGE if there are
+// too many then.
 func (s *Service) storeList(ctx context.Context, userID string, invite, drop []string) error {
 	err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('presence list of ' || $1, 0))`, userID); err != nil {
@@ -49,8 +49,7 @@ func (s *Service) loadList(ctx context.Context, userID string) ([]string, error)
 	return listed, nil
 }
 
-// Erase deletes the presence list of a user who cannot log in any more and wants to be
-// forgotten.
+// Erase deletes the presence list of a user who is deactivated and is to be erased.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	if _, err := s.Pool.Exec(ctx, `DELETE FROM presence_lists WHERE user_id = $1`, userID); err != nil {
 		return fmt.Errorf("erase the presence list of %s: %w", userID, err)

@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// user is what is known of one user. Guarded by Service.mu.
+// user is the state of one user in memory. Guarded by Service.mu.
 type user struct {
 	State
 	devices  map[string]*device // those that ask for news
@@ -24,13 +24,13 @@ type user struct {
 	// deviceIDs is how many bytes the IDs of devices have together.
 	deviceIDs int
 
-	// rooms are those that the user is in. Until they have been loaded, moved holds
-	// where the user has come in (true) or gone out since.
+	// rooms are those that the user is in. Until they have been loaded, moved has the
+	// rooms that the user has joined (true) or left since.
 	rooms  map[journal.RoomNID]struct{}
 	loaded bool
 	moved  map[journal.RoomNID]bool
 	era    int // counts how often they were forgotten
-	// named tells that the profile is known better than whoever is loading it knows.
+	// named reports that the profile is newer than the one that is being loaded.
 	named bool
 }
 
@@ -52,7 +52,7 @@ func (u *user) device(id string) *device {
 	return d
 }
 
-// weigh is about how many bytes the user takes.
+// weigh estimates the bytes of the user in memory.
 func (u *user) weigh() int {
 	const structs, perDevice, perRoom = 800, 150, 32
 	return structs + cache.Text(u.UserID, u.StatusMsg, u.DisplayName, u.AvatarURL) +
@@ -110,7 +110,7 @@ func (u *user) polls(d *device, away bool, now time.Time) {
 	}
 }
 
-// back takes back what devices have said, as the user has done something since.
+// back resets the states that devices have set, as the user has done something since.
 func (u *user) back() {
 	u.away = false
 	for _, d := range u.devices {
@@ -127,7 +127,7 @@ func (u *user) forget() {
 	}
 }
 
-// fill takes what was loaded in an era; what was learnt meanwhile is newer.
+// fill sets what was loaded in an era; values that came meanwhile are newer.
 func (u *user) fill(era int, memberships []timeline.Membership, p profile.Profile) {
 	if u.loaded || u.era != era {
 		return

@@ -9,18 +9,18 @@ import (
 	"homeserver/internal/journal"
 )
 
-// kindTyping is the message that a user is typing for so many milliseconds from now
-// on, 0 for one who has stopped: "room milliseconds user".
+// kindTyping is the message that a user is typing for so many milliseconds from now on,
+// 0 for a user who has stopped: "room milliseconds user".
 const kindTyping = "typing"
 
-// tell tells other processes.
+// tell sends a message to the other processes.
 func (s *Service) tell(nid journal.RoomNID, userID string, timeout time.Duration) {
 	if s.others != nil {
 		s.others.Send(kindTyping, fmt.Sprintf("%d %d %s", nid, timeout.Milliseconds(), userID))
 	}
 }
 
-// tellAll tells a process that is new of everything that was said here.
+// tellAll sends all that was set here to a new process.
 func (s *Service) tellAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -33,7 +33,7 @@ func (s *Service) tellAll() {
 	}
 }
 
-// heard takes what another process tells.
+// heard is called for the messages of other processes.
 func (s *Service) heard(data string) {
 	room, rest, _ := strings.Cut(data, " ")
 	milliseconds, userID, _ := strings.Cut(rest, " ")

@@ -17,15 +17,16 @@ import (
 )
 
 const (
-	// defaultTimeout is how long somebody is typing who does not say, maxTimeout
-	// the longest that counts.
+	// defaultTimeout is how long a user is typing without a timeout in the request,
+	// maxTimeout the longest that counts.
 	defaultTimeout = 30 * time.Second
 	maxTimeout     = 2 * time.Minute
-	// roomBytes is about how many bytes a room takes, and typistBytes somebody who types.
+	// roomBytes estimates the bytes of a room in memory, and typistBytes those of a
+	// user who types.
 	roomBytes, typistBytes = 300, 400
 )
 
-// Service holds who is typing. Its methods may be called concurrently.
+// Service has the users who are typing. Its methods may be called concurrently.
 type Service struct {
 	rooms   *timeline.Store
 	journal *journal.Journal
@@ -39,7 +40,7 @@ type Service struct {
 	bytes  int        // of all rooms
 }
 
-// room is who is typing in one room.
+// room has the users who are typing in one room.
 type room struct {
 	nid     journal.RoomNID
 	users   []string // in the order of beginning; what was handed out stays as it is
@@ -55,8 +56,8 @@ type typist struct {
 	until time.Time // as was last said here; zero: another process was told
 }
 
-// New makes the service. It tells other processes by the channel, if that is not
-// nil. What is known takes so many bytes of memory; 0: [cache.UsualShare]. Call it before
+// New makes the service. It sends messages to other processes by the channel, if that
+// is not nil. share bounds the bytes in memory; 0: [cache.UsualShare]. Call it before
 // the journal and the channel are started.
 func New(r *timeline.Store, j *journal.Journal, clock *journal.Ticks, others *replica.Channel, share int) *Service {
 	s := &Service{

@@ -21,9 +21,9 @@ func (r Reader) State(ctx context.Context, roomID string) (*Cursor, *Access, err
 	return events, v.access, err
 }
 
-// StateEvent gives one entry of a room's state as the user may know it.
-// M_NOT_FOUND if the room has none. Client-server API,
-// GET /rooms/{roomId}/state/{eventType}/{stateKey}.
+// StateEvent returns one entry of a room's state as the user may know it. M_NOT_FOUND
+// if the room has none. Client-server API, GET
+// /rooms/{roomId}/state/{eventType}/{stateKey}.
 func (r Reader) StateEvent(ctx context.Context, roomID, evType, stateKey string) (*Event, *Access, error) {
 	v, at, err := r.stateView(ctx, roomID)
 	if err != nil {
@@ -42,10 +42,10 @@ func (r Reader) StateEvent(ctx context.Context, roomID, evType, stateKey string)
 	return events[0], v.access, nil
 }
 
-// MemberFilter chooses members: those with Membership, or those without
-// NotMembership; all if both are "". At is the time; nil: the latest that the
-// user may know. Before the room was there it counts as the moment of the creation:
-// that is what clients mean by the prev_batch of a timeline that begins with it.
+// MemberFilter chooses members: those with Membership, or those without NotMembership;
+// all if both are "". At is the time; nil: the latest that the user may know. A time
+// before the room existed counts as the moment of its creation: clients mean that by
+// the prev_batch of a timeline that begins with it.
 type MemberFilter struct {
 	Membership, NotMembership string
 	At                        *Place
@@ -95,9 +95,8 @@ func (s *Store) creatorJoined(ctx context.Context, nid journal.RoomNID) (at Plac
 	return at, nil
 }
 
-// JoinedMembers lists the member events of those who are in a room now.
-// M_FORBIDDEN unless the user is, too. Client-server API,
-// GET /rooms/{roomId}/joined_members.
+// JoinedMembers lists the member events of the users in a room now. M_FORBIDDEN unless
+// the asker is one of them. Client-server API, GET /rooms/{roomId}/joined_members.
 func (r Reader) JoinedMembers(ctx context.Context, roomID string) (*Cursor, error) {
 	nid, access, err := r.Access(ctx, roomID)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/journal"
 )
 
-// AccessIn reads what a user may see of a room, as of now.
+// AccessIn reads a user's access to a room, as of now.
 func (s *Store) AccessIn(ctx context.Context, room journal.RoomNID, userID string) (*Access, error) {
 	changes, err := s.accessChanges(ctx, []journal.RoomNID{room}, userID)
 	if err != nil {
@@ -22,23 +22,23 @@ func (s *Store) AccessIn(ctx context.Context, room journal.RoomNID, userID strin
 	return changes[room].Access(), nil
 }
 
-// AccessChanges is what a user's access to a room is worked out from.
+// AccessChanges has the changes that a user's access to a room is worked out from.
 type AccessChanges struct {
 	Visibilities, Memberships Changes
 	erased                    *erasures
 }
 
-// Access gives what the user may read by the changes.
+// Access returns the user's access by the changes.
 func (c *AccessChanges) Access() *Access {
 	a := NewAccess(c.Visibilities, c.Memberships)
 	a.erased = c.erased
 	return a
 }
 
-// selectAccess reads the changes of history visibility and of the membership of
-// user $2 in rooms, in the order of places, and whether an event made them that stands
-// there, as one does that has the number of its position. A room without any has one row.
-// Conditions go on r.
+// selectAccess reads the changes of history visibility and of the membership of user $2
+// in rooms, in the order of places, and whether an event made them that stands there,
+// as one does that has the number of its position. A room without any has one row.
+// Conditions are on r.
 const selectAccess = `
 	SELECT r.room_nid, coalesce(s.type, ''), coalesce(s.place, 0), coalesce(s.value, ''),
 		CASE WHEN s.place = s.event_nid * ` + placesEachSQL + ` THEN false

@@ -15,8 +15,8 @@ import (
 	"homeserver/internal/reserve"
 )
 
-// Left is an event that was found and not read, because those before it took up all
-// the bytes that one read may bring.
+// Left is an event that was found and not read, because those before it used up all the
+// bytes that one read may bring.
 type Left struct {
 	Room  journal.RoomNID
 	NID   EventNID
@@ -30,12 +30,12 @@ type List struct {
 	Left   []Left
 }
 
-// And gives both lists as one.
+// And returns both lists as one.
 func (l List) And(more List) List {
 	return List{slices.Concat(l.Events, more.Events), slices.Concat(l.Left, more.Left)}
 }
 
-// ByRoom takes a list apart.
+// ByRoom splits a list by rooms.
 func (l List) ByRoom() map[journal.RoomNID]List {
 	byRoom := map[journal.RoomNID]List{}
 	for _, e := range l.Events {
@@ -65,7 +65,7 @@ var (
 	byRoom      = order{cut: `room_nid, place`, byRoom: true}
 	oldestFirst = order{cut: `place`}
 	newestFirst = order{cut: `place DESC`}
-	// evenly lets each room have its newest event, then each its second newest, and so on.
+	// evenly orders the newest events of all rooms before the second newest, and so on.
 	evenly      = order{cut: `nth, room_nid`}
 	byBeginning = order{cut: `room_nid, held_from`, held: true}
 )
@@ -100,11 +100,11 @@ func (o order) selectFrom(events string) string {
 
 const heldFrom = `, held.place AS held_from`
 
-// fromEvents is such a part: the table of events, as far as clauses let through.
+// fromEvents is such a part: the table of events, restricted by clauses.
 func fromEvents(clauses string) string { return `(SELECT * FROM events e ` + clauses + `) e` }
 
 // selectCut is selectFrom for as many events as have room in the bytes that an argument
-// holds: rows after that have no JSON. The first has it in any case.
+// holds: later rows have no JSON. The first has it in any case.
 func (o order) selectCut(events, bytes string) string {
 	fits := func(column string) string { return `CASE WHEN c.before < ` + bytes + ` THEN c.` + column + ` END` }
 	column, from := ``, ``
@@ -149,10 +149,10 @@ func (s *Store) cutLarge(ctx context.Context, o order, bytes int64, events strin
 // Where there are more of them, the page is shorter than it could be.
 const pagesOfDamage = 10
 
-// page reads a page of events, for who concludes from the number of them whether there
-// are more, and lists those that are on it and were not read. The events are selected
-// for a filter, as selectFrom has them, and their number is bounded: damaged events do
-// not count.
+// page reads a page of events, for callers that conclude from their number whether
+// there are more, and lists those on it that were not read. The events are selected for
+// a filter, as selectFrom has them, and their number is bounded: damaged events do not
+// count.
 func (s *Store) page(
 	ctx context.Context, o order, f *EventFilter, events func(f *EventFilter) (sql string, args []any),
 ) (List, error) {
@@ -170,8 +170,8 @@ func (s *Store) page(
 	}
 }
 
-// list reads the events of the numbers that a query gives, as far as further
-// conditions let through, by room and in the order of places.
+// list reads the events with the numbers of a query that meet further conditions, by
+// room and in the order of places.
 func (s *Store) list(ctx context.Context, numbers, conditions string, args ...any) (List, error) {
 	read, err := s.cut(ctx, byRoom, reserve.Bytes(ctx), fromEvents(whereNumber(numbers)+conditions), args...)
 	if err == nil && len(read.Left) > 0 {
@@ -195,7 +195,7 @@ const (
 	partBytes  = 256 << 10
 	partEvents = 1000
 	fewEvents  = 16
-	// partCost is what a part takes at most: the last of its events may go beyond
+	// partCost is the largest cost of a part: the last of its events may go beyond
 	// partBytes, with what it has replaced and its redaction.
 	partCost = 2 * (partBytes + 3*event.MaxBytes + 1<<10)
 )
@@ -214,11 +214,12 @@ func (s *Store) cursor(ctx context.Context, numbers string, args ...any) (*Curso
 	return &Cursor{s: s, next: read.List, held: reserve.Used(ctx) - before}, nil
 }
 
-// Cursor gives a list of one room, or by rooms, and goes on with what was left of it.
+// Cursor returns a cursor over a list of one room, or by rooms, which also reads the
+// events that were left.
 func (s *Store) Cursor(l List) *Cursor { return &Cursor{s: s, next: l} }
 
-// All gives the events one by one, until an error. None must be kept when the next is
-// asked for.
+// All returns the events one by one, until an error. The caller must keep none when it
+// asks for the next.
 func (c *Cursor) All(ctx context.Context) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
 		for {
@@ -238,7 +239,7 @@ func (c *Cursor) All(ctx context.Context) iter.Seq2[*Event, error] {
 	}
 }
 
-// part gives the next events; none: that was all.
+// part returns the next events; none at the end.
 func (c *Cursor) part(ctx context.Context) ([]*Event, error) {
 	for len(c.next.Events) == 0 && len(c.next.Left) > 0 {
 		if err := c.read(ctx); err != nil {

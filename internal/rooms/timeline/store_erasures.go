@@ -14,7 +14,7 @@ func (s *Store) erasureEntry(e *Erasure) *journal.Entry {
 	return &journal.Entry{Table: s.erasureTable, Topics: []journal.Topic{{User: e.UserID}}, Value: e, Size: len(e.UserID)}
 }
 
-// queueErasures writes down who is erased. What was written first stays.
+// queueErasures stores the erased users. The first row of a user stays.
 func queueErasures(b *pgx.Batch, entries []*journal.Entry) error {
 	for _, entry := range entries {
 		b.Queue(`INSERT INTO erased_users (user_id, position) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING`,
@@ -23,7 +23,7 @@ func queueErasures(b *pgx.Batch, entries []*journal.Entry) error {
 	return nil
 }
 
-// readErasures reads what other processes have written down.
+// readErasures reads the rows of other processes.
 func (s *Store) readErasures(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, most int) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, `SELECT user_id, position FROM erased_users WHERE position > $1 AND position <= $2`, after, upTo)
 	return journal.CollectEntries(rows, most, func(row pgx.CollectableRow) (*journal.Entry, error) {

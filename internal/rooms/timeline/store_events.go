@@ -143,8 +143,8 @@ func nonEmpty(s string) *string {
 	return &s
 }
 
-// queueState ends the intervals of what is replaced, and begins those of the
-// new state. Within a group one key may change more than once.
+// queueState ends the intervals of replaced entries, and begins those of the new state.
+// Within a group one key may change more than once.
 func queueState(b *pgx.Batch, events []*Event) {
 	type key struct {
 		room journal.RoomNID
@@ -190,8 +190,8 @@ func queueState(b *pgx.Batch, events []*Event) {
 	}
 }
 
-// queueRedactions replaces the bytes of redacted events by their redacted form,
-// and what the table of state keeps of them: what was taken back is gone.
+// queueRedactions replaces the bytes of redacted events by their redacted form, and
+// their values in the table of state: redacted text is gone.
 func queueRedactions(b *pgx.Batch, events []*Event) {
 	for _, e := range events {
 		if e.Staged.Redacted == nil {

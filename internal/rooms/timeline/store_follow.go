@@ -12,8 +12,8 @@ import (
 	"homeserver/internal/reserve"
 )
 
-// What stands in this file is for who follows the journal in the background, and
-// for search. It asks nobody whether they may know.
+// The methods in this file are for followers of the journal in the background, and for
+// search. They check no access.
 
 // EventsBetween reads the events of some types in (after, upTo], as they are to be
 // shown now, in parts. Those of each room come oldest first.
@@ -92,7 +92,7 @@ func (s *Store) Neighbours(ctx context.Context, windows []Window, forward bool, 
 	return read.List, err
 }
 
-// Encrypted tells which of the rooms are end-to-end encrypted.
+// Encrypted returns which of the rooms are end-to-end encrypted.
 func (s *Store) Encrypted(ctx context.Context, rooms []journal.RoomNID) (map[journal.RoomNID]bool, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT room_nid FROM room_state

@@ -31,7 +31,7 @@ func queueForgotten(b *pgx.Batch, entries []*journal.Entry) error {
 	return nil
 }
 
-// readForgotten reads what other processes have written down.
+// readForgotten reads the rows of other processes.
 func (s *Store) readForgotten(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, most int) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, `
 		SELECT user_id, room_nid, position FROM forgotten_rooms WHERE position > $1 AND position <= $2`, after, upTo)

@@ -13,7 +13,7 @@ import (
 	"homeserver/internal/reserve"
 )
 
-// Membership is how a user stands to a room now.
+// Membership is a user's membership of a room now.
 type Membership struct {
 	Room   journal.RoomNID `db:"room_nid"`
 	RoomID string          `db:"room_id"`
@@ -21,8 +21,8 @@ type Membership struct {
 	Since  Place           `db:"place"`
 }
 
-// Memberships lists how a user stands to rooms, one entry a room, but for rooms
-// that were forgotten, and not joined, invited to or knocked on since.
+// Memberships lists a user's memberships, one a room, without rooms that were
+// forgotten, and not joined, invited to or knocked on since.
 func (s *Store) Memberships(ctx context.Context, userID string) ([]Membership, error) {
 	list, err := reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.pool.Query(ctx, `
@@ -73,10 +73,10 @@ func (s *Store) UsersWith(ctx context.Context, room journal.RoomNID, membership,
 	return users, nil
 }
 
-// Visible gives those of the users whom somebody may know of: who are joined to a
-// room that anybody may join or read, or to one that the asker is joined to.
-// Oneself counts as anybody else does, but for the rooms that one shares with
-// oneself alone. Client-server API, "User Directory".
+// Visible returns those of the users whom the asker may know of: who are joined to a
+// room that anybody may join or read, or to one that the asker is joined to. The asker
+// counts like any other user, except in rooms of the asker alone. Client-server API,
+// "User Directory".
 func (s *Store) Visible(ctx context.Context, asker string, users []string) (map[string]bool, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT u.user_id FROM unnest($2::text[]) AS u(user_id)
@@ -116,8 +116,9 @@ func (s *Store) IsJoinedToAny(ctx context.Context, userID string, roomIDs []stri
 	return is, nil
 }
 
-// LongestJoined returns who of a server has been in a room for the longest, among some
-// users and, if others is true, those that are not among named; "" if nobody.
+// LongestJoined returns the user of a server who has been in a room for the longest,
+// among some users and, if others is true, those that are not among named; "" if
+// nobody.
 func (s *Store) LongestJoined(
 	ctx context.Context, room journal.RoomNID, server string, users []string, others bool, named []string,
 ) (userID string, err error) {

@@ -41,8 +41,8 @@ func (s *Store) readOthers(
 	return entries, nil
 }
 
-// readRedacted reads what others have redacted in (after, upTo], by the redaction: it may be
-// in memory here as it was before.
+// readRedacted reads the events that others have redacted in (after, upTo], by the
+// redaction: they may be in memory here as they were before.
 func readRedacted(
 	ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, events []*Event, most int,
 ) (map[EventNID]*Event, error) {
@@ -64,9 +64,9 @@ func readRedacted(
 	return redacted, nil
 }
 
-// inJournal selects what stands in the journal after position $1 and up to $2. The number
-// of an event is its position, if it has one, but for those that were here before they
-// were new to clients.
+// inJournal selects the events in the journal after position $1 and up to $2. The
+// number of an event is its position, if it has one, but for those that were here
+// before they were new to clients.
 func inJournal(events string) string {
 	return strings.ReplaceAll(`(e.event_nid > $1 AND e.event_nid <= $2 AND e.position = e.event_nid
 		OR e.position > $1 AND e.position <= $2 AND e.position <> e.event_nid)`, "e.", events+".")

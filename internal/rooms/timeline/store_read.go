@@ -19,8 +19,8 @@ import (
 	"homeserver/internal/reserve"
 )
 
-// selectEvents reads events with what clients are told beside them: the state
-// event that they replaced, and the redaction. Conditions go on e (and r).
+// selectEvents reads events with two others that clients get beside them: the state
+// event that they replaced, and the redaction. Conditions are on e (and r).
 const selectEvents = `SELECT ` + eventColumns + ` FROM events e` + besideEvents
 
 const eventColumns = `
@@ -28,8 +28,8 @@ const eventColumns = `
 	p.event_nid AS prev_nid, p.place AS prev_place, p.event_id AS prev_id, p.sender AS prev_sender, p.json AS prev_json,
 	d.event_nid AS redaction_nid, d.place AS redaction_place, d.event_id AS redaction_id, d.json AS redaction_json`
 
-// besideEvents joins what is read beside events e. LIMIT has it looked up for each event:
-// joined in one go, PostgreSQL may choose to read the whole table.
+// besideEvents joins the rows that are read beside events e. LIMIT has it looked up for
+// each event: joined in one go, PostgreSQL may choose to read the whole table.
 const besideEvents = `
 	JOIN rooms r ON r.room_nid = e.room_nid
 	LEFT JOIN LATERAL (SELECT event_nid, place, event_id, sender, json FROM events WHERE event_nid = e.replaces LIMIT 1) p ON true
@@ -63,8 +63,8 @@ func (n *number) ScanInt64(v pgtype.Int8) error {
 	return nil
 }
 
-// borrowed is a column that is not kept: it is good until the next row is read, and
-// takes no memory of its own. NULL is nil.
+// borrowed is a column that is not copied: it is valid until the next row is read, and
+// needs no memory of its own. NULL is nil.
 type borrowed []byte
 
 // ScanBytes makes borrowed a pgtype.BytesScanner.
@@ -84,15 +84,15 @@ func (row *eventRow) columns(rows pgx.Rows) []any {
 	return all[:len(rows.FieldDescriptions())]
 }
 
-// cost is about how much memory the event of a row takes, once as it is and once as it
-// is written.
+// cost estimates the memory of the event of a row, once as a value and once as it is
+// encoded.
 func (row *eventRow) cost() int {
 	const besideJSON = 1 << 10
 	return 2*(len(row.json)+len(row.prevJSON)+len(row.redactionJSON)) + besideJSON
 }
 
-// event gives the event of a row, or an error if the row is damaged. What it tells
-// of others that are damaged is left out.
+// event returns the event of a row, or an error if the row is damaged. Damaged data of
+// the events beside it is left out.
 func (row *eventRow) event() (*Event, error) {
 	v, ok := event.LookupVersion(string(row.version))
 	if !ok {
@@ -134,7 +134,7 @@ func (row *eventRow) describes(e *event.Event) bool {
 	return e.Type == string(row.typ) && e.Sender == string(row.sender)
 }
 
-// contentIn gives the content in the JSON of an event; an empty one if that is
+// contentIn returns the content in the JSON of an event; an empty one if that is
 // damaged.
 func contentIn(raw []byte) []byte {
 	content := event.Field(raw, "content")
@@ -157,23 +157,22 @@ func (d *damaged) err() error {
 	return fmt.Errorf("%s is %w: %w", d.name(), postgres.ErrDamaged, d.why)
 }
 
-// weight is what an event counts of the bytes that one read may bring, as selectCut has
-// it.
+// weight returns how much of the bytes of one read an event uses, as in selectCut.
 func (row *eventRow) weight() int64 {
 	return int64(len(row.json) + len(row.prevJSON) + len(row.redactionJSON) + weightBesideJSON)
 }
 
 const weightBesideJSON = 512
 
-// found is what a query gave.
+// found is the result of a query.
 type found struct {
 	List
 	from []Place // of each of the events, where intervals are read
 	bad  []damaged
 }
 
-// sortEvents collects rows of selectEvents, counting what they weigh: journal.ErrTooMuch where
-// there is another after so many bytes.
+// sortEvents collects rows of selectEvents, and counts their weight: journal.ErrTooMuch
+// if there is another after so many bytes.
 func sortEvents(rows pgx.Rows, c *reserve.Counter, most int64) (found, error) {
 	var row eventRow
 	f := found{List: List{Events: []*Event{}}}
@@ -215,9 +214,9 @@ func collectSound(rows pgx.Rows, c *reserve.Counter, most int64) ([]*Event, erro
 	return f.Events, err
 }
 
-// readEvents reads the events that a query gives, whose rows are those of selectEvents:
-// journal.ErrTooMuch where there is another after so many bytes; then nothing is kept. The log
-// is told of those that are damaged.
+// readEvents reads the events of a query with the rows of selectEvents:
+// journal.ErrTooMuch if there is another after so many bytes; then it returns none.
+// Damaged ones are logged.
 func (s *Store) readEvents(ctx context.Context, most int64, sql string, args ...any) (f found, err error) {
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
 		rows, _ := s.pool.Query(ctx, sql, args...)
@@ -230,18 +229,18 @@ func (s *Store) readEvents(ctx context.Context, most int64, sql string, args ...
 	return f, err
 }
 
-// Damage is what the service tells of rows that cannot be read, as do those that
-// stand on it.
+// Damage returns the log of rows that cannot be read, also for the services above.
 func (s *Store) Damage() *postgres.Damage { return s.damage }
 
-// events reads the events that a query gives, which begins with selectEvents, but
-// for damaged ones.
+// events reads the events of a query that begins with selectEvents, without damaged
+// ones.
 func (s *Store) events(ctx context.Context, sql string, args ...any) ([]*Event, error) {
 	f, err := s.readEvents(ctx, math.MaxInt64, sql, args...)
 	return f.Events, err
 }
 
-// soundEvents is events for who must not go on without one: damage is an error.
+// soundEvents is events for callers that must not go on without one: damage is an
+// error.
 func (s *Store) soundEvents(ctx context.Context, sql string, args ...any) (events []*Event, err error) {
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
 		rows, _ := s.pool.Query(ctx, sql, args...)
@@ -251,9 +250,9 @@ func (s *Store) soundEvents(ctx context.Context, sql string, args ...any) (event
 	return events, err
 }
 
-// byNumbers reads the events of the numbers that a query gives. The numbers are
-// found first and the events by them: joined in one go, PostgreSQL may choose to
-// read whole tables, as long as it has no statistics.
+// byNumbers reads the events with the numbers of a query. The numbers are found first
+// and the events by them: joined in one go, PostgreSQL may choose to read whole tables,
+// as long as it has no statistics.
 func byNumbers(query string) string { return selectEvents + whereNumber(query) }
 
 func whereNumber(query string) string { return `WHERE e.event_nid = ANY(ARRAY(` + query + `))` }
@@ -348,9 +347,9 @@ func NewestEvent(ctx context.Context, conn *pgx.Conn) (*event.Event, error) {
 	return newest, nil
 }
 
-// StoredEvent reads an event as it is stored, whoever may see it: for the operator. It
-// returns nil if there is none, and whether the event is redacted: then most of it is
-// gone.
+// StoredEvent reads an event as it is stored, without a check of access: for the
+// operator. It returns nil if there is none, and whether the event is redacted: then
+// most of it is gone.
 func StoredEvent(ctx context.Context, pool *pgxpool.Pool, eventID string) (raw []byte, redacted bool, err error) {
 	err = pool.QueryRow(ctx, `SELECT json, redacted_by IS NOT NULL FROM events WHERE event_id = $1`, eventID).Scan(&raw, &redacted)
 	if errors.Is(err, pgx.ErrNoRows) {

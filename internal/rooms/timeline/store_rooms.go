@@ -25,8 +25,8 @@ type Room struct {
 	StateBytes     int64 `db:"state_bytes"`
 }
 
-// Room reads the row of a room. M_NOT_FOUND if there is none of that ID, M_INVALID_PARAM
-// for what is no room ID.
+// Room reads the row of a room. M_NOT_FOUND if there is none of that ID,
+// M_INVALID_PARAM for a text that is no room ID.
 func (s *Store) Room(ctx context.Context, roomID string) (*Room, error) {
 	if !matrix.IsRoomID(roomID) {
 		return nil, matrix.Errorf(matrix.InvalidParam, "this is not a room ID")
@@ -44,7 +44,7 @@ func (s *Store) Room(ctx context.Context, roomID string) (*Room, error) {
 	return row, nil
 }
 
-// Number gives the number of a room; M_NOT_FOUND if there is none of that ID.
+// Number returns the number of a room; M_NOT_FOUND if there is none of that ID.
 func (s *Store) Number(ctx context.Context, roomID string) (journal.RoomNID, error) {
 	if s.o.Known != nil {
 		if nid, ok := s.o.Known(roomID); ok {

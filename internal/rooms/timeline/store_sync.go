@@ -12,8 +12,8 @@ import (
 	"homeserver/internal/journal"
 )
 
-// What stands in this file reads many rooms at once, for /sync. It asks nobody
-// whether they may know: the caller brings the ranges of places that they may.
+// The methods in this file read many rooms at once, for /sync. They check no access:
+// the caller passes the ranges of places that the user may read.
 
 // Window is a range of a room's places to read.
 type Window struct {
@@ -21,7 +21,7 @@ type Window struct {
 	Range
 }
 
-// columnsOfWindows gives windows as columns. For []int64 the driver has a fast way,
+// columnsOfWindows returns windows as columns. For []int64 the driver has a fast way,
 // and for slices of other integers a slow one.
 func columnsOfWindows(windows []Window) (room, low, high []int64) {
 	n := len(windows)
@@ -32,14 +32,14 @@ func columnsOfWindows(windows []Window) (room, low, high []int64) {
 	return room, low, high
 }
 
-// Timelines reads the newest events in each window, at most limit+1 of each
-// that the filter lets through, newest first. Where that is too much for one read, each
-// room has its newest.
+// Timelines reads the newest events in each window, at most limit+1 of each that the
+// filter allows, newest first. If that is too much for one read, each room has its
+// newest.
 func (s *Store) Timelines(ctx context.Context, windows []Window, limit int, f *EventFilter) (List, error) {
 	return s.timelines(ctx, evenly, windows, limit, f)
 }
 
-// Newest does the same without a filter; where that is too much for one read, it gives
+// Newest does the same without a filter; if that is too much for one read, it returns
 // the newest of all.
 func (s *Store) Newest(ctx context.Context, windows []Window, limit int) (List, error) {
 	return s.timelines(ctx, newestFirst, windows, limit, nil)
@@ -63,10 +63,9 @@ func (s *Store) timelines(ctx context.Context, o order, windows []Window, limit 
 // maxLooked bounds how many events of a window TimelinesButMembers looks at.
 const maxLooked = 10_000
 
-// TimelinesButMembers is Timelines without a filter, leaving out how others have
-// changed the membership of others. Rooms with many members have little else that
-// is new to somebody who was away. No more than maxLooked events of a window are
-// looked at.
+// TimelinesButMembers is Timelines without a filter, without changes that others made
+// to the membership of others. Rooms with many members have little else that is new to
+// a user who was away. No more than maxLooked events of a window are read.
 func (s *Store) TimelinesButMembers(ctx context.Context, windows []Window, limit int, userID string) (List, error) {
 	room, low, high := columnsOfWindows(windows)
 	list, err := s.page(ctx, evenly, nil, func(f *EventFilter) (string, []any) {
@@ -85,8 +84,8 @@ func (s *Store) TimelinesButMembers(ctx context.Context, windows []Window, limit
 	return list, err
 }
 
-// Oldest reads the first events in all of the windows together, at most limit+1
-// that the filter lets through, oldest first.
+// Oldest reads the first events in all of the windows together, at most limit+1 that
+// the filter allows, oldest first.
 func (s *Store) Oldest(ctx context.Context, windows []Window, limit int, f *EventFilter) (List, error) {
 	room, low, high := columnsOfWindows(windows)
 	return s.page(ctx, oldestFirst, f, func(f *EventFilter) (string, []any) {
@@ -108,8 +107,8 @@ type RoomAt struct {
 	At   Place
 }
 
-// stateAt gives the numbers of the state of each room $1 at its place $2.
-// What holds now and what has been replaced since are found by an index each.
+// stateAt selects the numbers of the state of each room $1 at its place $2. Entries
+// that hold now and those replaced since are found by an index each.
 const stateAt = `
 	SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
 	CROSS JOIN LATERAL (
@@ -119,8 +118,8 @@ const stateAt = `
 		SELECT event_nid, type, state_key, value FROM room_state
 		WHERE room_nid = w.room_nid AND replaced_at > w.at AND place <= w.at) s `
 
-// stateButMembersAt is stateAt without the members, however many there are: of what
-// holds now, the index gives what stands before them and after them.
+// stateButMembersAt is stateAt without the members, however many there are: of the
+// entries that hold now, the index has those before them and those after them.
 const stateButMembersAt = `
 	SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
 	CROSS JOIN LATERAL (
@@ -141,9 +140,8 @@ func columnsOf(rooms []RoomAt) (room, at []int64) {
 	return room, at
 }
 
-// States reads the state of each room at its place, as far as the filter
-// lets through; without the members if withMembers is false. What one read cannot
-// bring is left.
+// States reads the state of each room at its place, as far as the filter allows;
+// without the members if withMembers is false. Events beyond one read are left.
 func (s *Store) States(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) (List, error) {
 	room, at := columnsOf(rooms)
 	q := &query{args: []any{room, at}}
@@ -157,14 +155,14 @@ func stateNumbers(withMembers bool) string {
 	return stateButMembersAt
 }
 
-// Around asks for the state of a room that is told around a part of its timeline: as it
-// is at Until, but as it was at Start where the timeline shows the change.
+// Around asks for the state of a room around a part of its timeline: as it is at Until,
+// but as it was at Start where the timeline shows the change.
 type Around struct {
 	Room         journal.RoomNID
 	Start, Until Place
 }
 
-// StatesAround is States for who is shown timelines with some state events.
+// StatesAround is States for timelines that show some state events.
 func (s *Store) StatesAround(
 	ctx context.Context, rooms []Around, shown []EventNID, f *EventFilter, withMembers bool,
 ) (List, error) {
@@ -196,14 +194,14 @@ func (s *Store) StatesAround(
 	return s.list(ctx, numbers, f.where(q), q.args...)
 }
 
-// MemberAt is how a user stands to a room at a place.
+// MemberAt is a user's membership of a room at a place.
 type MemberAt struct {
 	RoomAt
 	User string
 }
 
-// MemberEvents reads the member events that there are for them, as far as the
-// filter lets through. What one read cannot bring is left.
+// MemberEvents reads their member events, as far as the filter allows. Events beyond
+// one read are left.
 func (s *Store) MemberEvents(ctx context.Context, members []MemberAt, f *EventFilter) (List, error) {
 	n := len(members)
 	room, at, user := make([]int64, n), make([]int64, n), make([]string, n)
@@ -226,15 +224,15 @@ func memberAt(user string) string {
 				AND place <= w.at AND (replaced_at IS NULL OR replaced_at > w.at) LIMIT 1`
 }
 
-// strippedTypes is what stripped state holds: client-server API, "Stripped state".
+// strippedTypes are the types of stripped state: client-server API, "Stripped state".
 var strippedTypes = []string{
 	event.TypeCreate, event.TypeName, event.TypeAvatar, event.TypeTopic, event.TypeJoinRules, event.TypeCanonicalAlias, event.TypeEncryption,
 }
 
-// Stripped reads what is shown of rooms to users who are invited to them or knock:
-// the stripped state at a place, the user's own member event and, beside an
-// invitation, that of the user who invites, from which clients take the name and the
-// picture of that user. What one read cannot bring is left.
+// Stripped reads the state of rooms that users see who are invited to them or knock:
+// the stripped state at a place, the user's own member event and, beside an invitation,
+// that of the sender, from which clients show the sender's name and picture. Events
+// beyond one read are left.
 func (s *Store) Stripped(ctx context.Context, rooms []RoomAt, userID string) (List, error) {
 	room, at := columnsOf(rooms)
 	return s.list(ctx, stateAt+`

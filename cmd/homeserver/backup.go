@@ -13,43 +13,47 @@ import (
 	"homeserver/internal/server/config"
 )
 
-var backupCommand = command{
-	name:    "backup",
-	args:    "DIR",
-	summary: "Save the database, the media and the signing key in a new folder",
-	details: lines(
-		"The server may run meanwhile: the backup is of one moment. DIR must not exist, or be empty; it appears",
-		"when the backup is whole. It holds all that the server knows, so keep it as safe as the server.",
-	),
-	prepare: onFolder(func(ctx context.Context, a *app, cfg *config.Config, dir string) error {
-		summary, err := server.Backup(ctx, cfg, quietLog(a.stderr, cfg.Log), dir, a.stderr)
-		if err != nil {
-			return err
-		}
-		a.print(a.stdout, fmt.Sprintf("Backed up %s to %s: %s.\n", summary.ServerName, dir, contents(summary)))
-		a.mentionMissing(summary)
-		return nil
-	}),
+func backupCommand() command {
+	return command{
+		name:    "backup",
+		args:    "DIR",
+		summary: "Save the database, the media and the signing key in a new folder",
+		details: lines(
+			"The server may run meanwhile: the backup is of one moment. DIR must not exist, or be empty; it appears",
+			"when the backup is whole. It holds all that the server knows, so keep it as safe as the server.",
+		),
+		prepare: onFolder(func(ctx context.Context, a *app, cfg *config.Config, dir string) error {
+			summary, err := server.Backup(ctx, cfg, quietLog(a.stderr, cfg.Log), dir, a.stderr)
+			if err != nil {
+				return err
+			}
+			a.print(a.stdout, fmt.Sprintf("Backed up %s to %s: %s.\n", summary.ServerName, dir, contents(summary)))
+			a.mentionMissing(summary)
+			return nil
+		}),
+	}
 }
 
-var restoreCommand = command{
-	name:    "restore",
-	args:    "DIR",
-	summary: "Make the server of a backup again, in an empty database",
-	details: lines(
-		"Nothing is changed before every file of the backup has been checked. The database must be empty, no",
-		"server may use it, and the server must have the name that it had.",
-		"",
-		"What was written after the backup is lost. Everybody has to log in again, since a device that was logged",
-		"out after the backup would be logged in again otherwise. With --keep-sessions devices go on as if nothing",
-		"had happened, but for those that have logged in since.",
-	),
-	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-		keep := flags.Bool("keep-sessions", false, "let devices stay logged in, those logged out after the backup too")
-		return onFolder(func(ctx context.Context, a *app, cfg *config.Config, dir string) error {
-			return a.restore(ctx, cfg, dir, *keep)
-		})(a, flags)
-	},
+func restoreCommand() command {
+	return command{
+		name:    "restore",
+		args:    "DIR",
+		summary: "Make the server of a backup again, in an empty database",
+		details: lines(
+			"Nothing is changed before every file of the backup has been checked. The database must be empty, no",
+			"server may use it, and the server must have the name that it had.",
+			"",
+			"What was written after the backup is lost. Everybody has to log in again, since a device that was logged",
+			"out after the backup would be logged in again otherwise. With --keep-sessions devices go on as if nothing",
+			"had happened, but for those that have logged in since.",
+		),
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			keep := flags.Bool("keep-sessions", false, "let devices stay logged in, those logged out after the backup too")
+			return onFolder(func(ctx context.Context, a *app, cfg *config.Config, dir string) error {
+				return a.restore(ctx, cfg, dir, *keep)
+			})(a, flags)
+		},
+	}
 }
 
 // restore makes the server of a backup again, and says what has become of sessions.
@@ -100,37 +104,39 @@ func (a *app) mentionMissing(s *backup.Summary) {
 	}
 }
 
-var doctorCommand = command{
-	name:    "doctor",
-	summary: "Look for what is wrong in the server's data",
-	details: lines(
-		"It checks hashes and signatures of events, the state of rooms, positions, references to media, indexes",
-		"and more. The exit code is 1 if something is wrong. The server may run meanwhile.",
-		"",
-		"With --repair it puts right what follows from something else: counts, ends of intervals, indexes, files",
-		"that belong to nothing. It never changes a message. The server must not run then.",
-	),
-	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-		var s settings
-		s.declare(flags)
-		repair := flags.Bool("repair", false, "repair what can be repaired")
-		return func(ctx context.Context, _ []string) error {
-			cfg, err := s.load(a)
-			if err != nil {
-				return err
+func doctorCommand() command {
+	return command{
+		name:    "doctor",
+		summary: "Look for what is wrong in the server's data",
+		details: lines(
+			"It checks hashes and signatures of events, the state of rooms, positions, references to media, indexes",
+			"and more. The exit code is 1 if something is wrong. The server may run meanwhile.",
+			"",
+			"With --repair it puts right what follows from something else: counts, ends of intervals, indexes, files",
+			"that belong to nothing. It never changes a message. The server must not run then.",
+		),
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			var s settings
+			s.declare(flags)
+			repair := flags.Bool("repair", false, "repair what can be repaired")
+			return func(ctx context.Context, _ []string) error {
+				cfg, err := s.load(a)
+				if err != nil {
+					return err
+				}
+				// Elsewhere than on a terminal each check is a line on standard output, and needs no other.
+				progress := io.Discard
+				if isTerminal(a.stderr) {
+					progress = a.stderr
+				}
+				summary, err := server.Doctor(ctx, cfg, quietLog(a.stderr, cfg.Log), *repair, a.stdout, progress)
+				if err != nil {
+					return err
+				}
+				return a.conclude(summary)
 			}
-			// Elsewhere than on a terminal each check is a line on standard output, and needs no other.
-			progress := io.Discard
-			if isTerminal(a.stderr) {
-				progress = a.stderr
-			}
-			summary, err := server.Doctor(ctx, cfg, quietLog(a.stderr, cfg.Log), *repair, a.stdout, progress)
-			if err != nil {
-				return err
-			}
-			return a.conclude(summary)
-		}
-	},
+		},
+	}
 }
 
 // conclude sums up what the doctor has found; an error where something is wrong.

@@ -17,28 +17,30 @@ import (
 // throwawayPrefix begins the names of the folders of development servers.
 const throwawayPrefix = "homeserver-dev-"
 
-var devCommand = command{
-	name:    "dev",
-	summary: "Run a server for tests of clients and bots, gone when it stops",
-	details: lines(
-		"It is the real server, but its data is temporary, PostgreSQL does not wait for the disk, everybody may",
-		"register, and there are no rate limits. It reads no configuration file; environment variables count,",
-		"except where they contradict that. Its data goes when it ends, even if it is killed.",
-	),
-	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-		var s settings
-		var users []auth.NewAccount
-		s.declareServer(flags)
-		flags.Func("user", "make an account `NAME:PASSWORD`; may be repeated", func(value string) error {
-			name, password, found := strings.Cut(value, ":")
-			if !found || name == "" || password == "" {
-				return errors.New("must be NAME:PASSWORD")
-			}
-			users = append(users, auth.NewAccount{Username: name, Password: password})
-			return nil
-		})
-		return func(ctx context.Context, _ []string) error { return a.dev(ctx, &s, users) }
-	},
+func devCommand() command {
+	return command{
+		name:    "dev",
+		summary: "Run a server for tests of clients and bots, gone when it stops",
+		details: lines(
+			"It is the real server, but its data is temporary, PostgreSQL does not wait for the disk, everybody may",
+			"register, and there are no rate limits. It reads no configuration file; environment variables count,",
+			"except where they contradict that. Its data goes when it ends, even if it is killed.",
+		),
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			var s settings
+			var users []auth.NewAccount
+			s.declareServer(flags)
+			flags.Func("user", "make an account `NAME:PASSWORD`; may be repeated", func(value string) error {
+				name, password, found := strings.Cut(value, ":")
+				if !found || name == "" || password == "" {
+					return errors.New("must be NAME:PASSWORD")
+				}
+				users = append(users, auth.NewAccount{Username: name, Password: password})
+				return nil
+			})
+			return func(ctx context.Context, _ []string) error { return a.dev(ctx, &s, users) }
+		},
+	}
 }
 
 // dev runs a server in a temporary folder.

@@ -84,7 +84,7 @@ func (a *app) runGroup(group []command, args []string) int {
 }
 
 // usage returns what `homeserver help COMMAND` writes.
-func (c *command) usage(a *app) string {
+func (c command) usage(a *app) string {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	c.prepare(a, flags)
 	var table strings.Builder

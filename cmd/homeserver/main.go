@@ -66,23 +66,23 @@ type command struct {
 // commands returns all of them, in the order of the usage text.
 func commands() []command {
 	return []command{
-		serveCommand,
-		devCommand,
-		configCheckCommand,
-		migrateCommand,
-		userCreateCommand,
-		userPasswordCommand,
-		userListCommand,
-		userDeactivateCommand,
-		reportsListCommand,
-		reportsShowCommand,
-		reportsCloseCommand,
-		backupCommand,
-		restoreCommand,
-		doctorCommand,
-		signingKeyAdoptCommand,
-		healthCommand,
-		versionCommand,
+		serveCommand(),
+		devCommand(),
+		configCheckCommand(),
+		migrateCommand(),
+		userCreateCommand(),
+		userPasswordCommand(),
+		userListCommand(),
+		userDeactivateCommand(),
+		reportsListCommand(),
+		reportsShowCommand(),
+		reportsCloseCommand(),
+		backupCommand(),
+		restoreCommand(),
+		doctorCommand(),
+		signingKeyAdoptCommand(),
+		healthCommand(),
+		versionCommand(),
 	}
 }
 
@@ -99,11 +99,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 		return a.help(args[1:])
 	}
 	if len(args) == 1 && args[0] == "--version" {
-		args = []string{versionCommand.name}
+		args = []string{versionCommand().name}
 	}
 	// Flags alone are those of serve.
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
-		args = append([]string{serveCommand.name}, args...)
+		args = append([]string{serveCommand().name}, args...)
 	}
 	c, rest := findCommand(args)
 	if group := findGroup(args[0]); c == nil && group != nil {

@@ -16,75 +16,83 @@ import (
 	"homeserver/internal/server/config"
 )
 
-var configCheckCommand = command{
-	name:    "config check",
-	summary: "Check the configuration and print what is in effect",
-	details: "Everything that is wrong is reported at once, also with the files that it names. Secrets are not shown.",
-	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-		s := settings{look: true}
-		s.declare(flags)
-		s.declareServer(flags)
-		return func(context.Context, []string) error {
-			cfg, err := s.load(a)
+func configCheckCommand() command {
+	return command{
+		name:    "config check",
+		summary: "Check the configuration and print what is in effect",
+		details: "Everything that is wrong is reported at once, also with the files that it names. Secrets are not shown.",
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			s := settings{look: true}
+			s.declare(flags)
+			s.declareServer(flags)
+			return func(context.Context, []string) error {
+				cfg, err := s.load(a)
+				if err != nil {
+					return err
+				}
+				a.print(a.stdout, "# With "+cfg.FileText()+".\n"+
+					"# Environment variables are called HOMESERVER_ and the key in capitals:\n"+
+					"# database.url is HOMESERVER_DATABASE_URL.\n")
+				return cfg.Print(a.stdout)
+			}
+		},
+	}
+}
+
+func migrateCommand() command {
+	return command{
+		name:    "migrate",
+		summary: "Bring the database up to the schema of this version",
+		details: "Starting the server does the same; this is for those who want it to be a step of its own.",
+		prepare: withConfig(func(ctx context.Context, a *app, cfg *config.Config) error {
+			from, to, err := server.Migrate(ctx, cfg, quietLog(a.stderr, cfg.Log))
 			if err != nil {
 				return err
 			}
-			a.print(a.stdout, "# With "+cfg.FileText()+".\n"+
-				"# Environment variables are called HOMESERVER_ and the key in capitals:\n"+
-				"# database.url is HOMESERVER_DATABASE_URL.\n")
-			return cfg.Print(a.stdout)
-		}
-	},
-}
-
-var migrateCommand = command{
-	name:    "migrate",
-	summary: "Bring the database up to the schema of this version",
-	details: "Starting the server does the same; this is for those who want it to be a step of its own.",
-	prepare: withConfig(func(ctx context.Context, a *app, cfg *config.Config) error {
-		from, to, err := server.Migrate(ctx, cfg, quietLog(a.stderr, cfg.Log))
-		if err != nil {
-			return err
-		}
-		if from == to {
-			a.print(a.stdout, fmt.Sprintf("The database has schema %d already.\n", to))
-		} else {
-			a.print(a.stdout, fmt.Sprintf("The database has been brought from schema %d to %d.\n", from, to))
-		}
-		return nil
-	}),
-}
-
-var versionCommand = command{
-	name:    "version",
-	summary: "Print the version",
-	prepare: func(a *app, _ *flag.FlagSet) func(context.Context, []string) error {
-		return func(context.Context, []string) error {
-			a.print(a.stdout, fmt.Sprintf("homeserver %s (%s, %s/%s)\n", buildinfo.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH))
+			if from == to {
+				a.print(a.stdout, fmt.Sprintf("The database has schema %d already.\n", to))
+			} else {
+				a.print(a.stdout, fmt.Sprintf("The database has been brought from schema %d to %d.\n", from, to))
+			}
 			return nil
-		}
-	},
+		}),
+	}
+}
+
+func versionCommand() command {
+	return command{
+		name:    "version",
+		summary: "Print the version",
+		prepare: func(a *app, _ *flag.FlagSet) func(context.Context, []string) error {
+			return func(context.Context, []string) error {
+				a.print(a.stdout, fmt.Sprintf("homeserver %s (%s, %s/%s)\n", buildinfo.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH))
+				return nil
+			}
+		},
+	}
 }
 
 // healthTimeout bounds the answer of a server that is said to be healthy.
 const healthTimeout = 5 * time.Second
 
-var healthCommand = command{
-	name:    "health",
-	summary: "Ask the server on this machine whether it is well",
-	details: "It is found by the same configuration. For containers and supervisors: the exit code tells.",
-	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-		var s settings
-		s.declare(flags)
-		s.declareServer(flags)
-		return func(ctx context.Context, _ []string) error {
-			cfg, err := s.load(a)
-			if err != nil {
-				return err
+func healthCommand() command {
+	return command{
+		name:    "health",
+		summary: "Ask the server on this machine whether it is well",
+		details: "It is found by the same configuration. For containers and supervisors: the exit code tells.",
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			var s settings
+			s.declare(flags)
+			s.declareServer(flags)
+			return func(ctx context.Context, _ []string) error {
+				cfg, err := s.load(a)
+				if err != nil {
+					return err
+				}
+				return a.health(ctx, cfg)
 			}
-			return a.health(ctx, cfg)
-		}
-	},
+		},
+	}
 }
 
 // health asks the first listener, a plain one if there is any.

@@ -24,58 +24,64 @@ const (
 	reasonShown = 50
 )
 
-var reportsListCommand = command{
-	name:    "reports list",
-	summary: "List what users have reported, and nobody has dealt with",
-	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-		var s settings
-		s.declare(flags)
-		all := flags.Bool("all", false, "list closed reports, too")
-		return func(ctx context.Context, _ []string) error {
-			cfg, err := s.load(a)
+func reportsListCommand() command {
+	return command{
+		name:    "reports list",
+		summary: "List what users have reported, and nobody has dealt with",
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			var s settings
+			s.declare(flags)
+			all := flags.Bool("all", false, "list closed reports, too")
+			return func(ctx context.Context, _ []string) error {
+				cfg, err := s.load(a)
+				if err != nil {
+					return err
+				}
+				return a.withReports(ctx, cfg, func(book *server.ReportBook) error { return a.listReports(ctx, book, *all) })
+			}
+		},
+	}
+}
+
+func reportsShowCommand() command {
+	return command{
+		name:    "reports show",
+		args:    "NUMBER",
+		summary: "Show a report, with the event that it is about",
+		details: lines(
+			"The event is shown as the server has it now, whether or not the operator is in the room. Of one that is",
+			"encrypted the server has no text, and of one that was redacted not any more. What is not printable is",
+			"shown as \\u and a number, so that nobody can write commands for your terminal.",
+		),
+		prepare: onReport(func(ctx context.Context, a *app, book *server.ReportBook, id int64) error {
+			r, err := book.Find(ctx, id)
 			if err != nil {
 				return err
 			}
-			return a.withReports(ctx, cfg, func(book *server.ReportBook) error { return a.listReports(ctx, book, *all) })
-		}
-	},
+			return a.showReport(ctx, book, r)
+		}),
+	}
 }
 
-var reportsShowCommand = command{
-	name:    "reports show",
-	args:    "NUMBER",
-	summary: "Show a report, with the event that it is about",
-	details: lines(
-		"The event is shown as the server has it now, whether or not the operator is in the room. Of one that is",
-		"encrypted the server has no text, and of one that was redacted not any more. What is not printable is",
-		"shown as \\u and a number, so that nobody can write commands for your terminal.",
-	),
-	prepare: onReport(func(ctx context.Context, a *app, book *server.ReportBook, id int64) error {
-		r, err := book.Find(ctx, id)
-		if err != nil {
-			return err
-		}
-		return a.showReport(ctx, book, r)
-	}),
-}
-
-var reportsCloseCommand = command{
-	name:    "reports close",
-	args:    "NUMBER",
-	summary: "Note that a report has been dealt with",
-	details: "It is not listed any more, except by reports list --all. The user who has reported is not told.",
-	prepare: onReport(func(ctx context.Context, a *app, book *server.ReportBook, id int64) error {
-		closed, err := book.Close(ctx, id)
-		if err != nil {
-			return err
-		}
-		if closed {
-			a.print(a.stdout, fmt.Sprintf("Closed report %d.\n", id))
-		} else {
-			a.print(a.stdout, fmt.Sprintf("Report %d was closed already.\n", id))
-		}
-		return nil
-	}),
+func reportsCloseCommand() command {
+	return command{
+		name:    "reports close",
+		args:    "NUMBER",
+		summary: "Note that a report has been dealt with",
+		details: "It is not listed any more, except by reports list --all. The user who has reported is not told.",
+		prepare: onReport(func(ctx context.Context, a *app, book *server.ReportBook, id int64) error {
+			closed, err := book.Close(ctx, id)
+			if err != nil {
+				return err
+			}
+			if closed {
+				a.print(a.stdout, fmt.Sprintf("Closed report %d.\n", id))
+			} else {
+				a.print(a.stdout, fmt.Sprintf("Report %d was closed already.\n", id))
+			}
+			return nil
+		}),
+	}
 }
 
 // onReport makes a command of one that works on the report of a number.

@@ -26,30 +26,32 @@ const (
 	patience = time.Second
 )
 
-var serveCommand = command{
-	name:    "serve",
-	summary: "Run the server (the default)",
-	details: lines(
-		"Every setting has a default, can be set in a YAML file, overridden by an environment variable",
-		"(HOMESERVER_ and its key in capitals), and some by a flag. With neither file nor variables the server",
-		"is for this machine alone. The file is the one of --config, else of HOMESERVER_CONFIG, else",
-		"/etc/homeserver/config.yaml if that exists. What is printed at the start names it.",
-		"",
-		"It stops in an orderly way at Ctrl-C or SIGTERM, at once at the second. SIGHUP reads the files of the",
-		"TLS certificate again.",
-	),
-	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-		var s settings
-		s.declare(flags)
-		s.declareServer(flags)
-		return func(ctx context.Context, _ []string) error {
-			cfg, err := s.load(a)
-			if err != nil {
-				return err
+func serveCommand() command {
+	return command{
+		name:    "serve",
+		summary: "Run the server (the default)",
+		details: lines(
+			"Every setting has a default, can be set in a YAML file, overridden by an environment variable",
+			"(HOMESERVER_ and its key in capitals), and some by a flag. With neither file nor variables the server",
+			"is for this machine alone. The file is the one of --config, else of HOMESERVER_CONFIG, else",
+			"/etc/homeserver/config.yaml if that exists. What is printed at the start names it.",
+			"",
+			"It stops in an orderly way at Ctrl-C or SIGTERM, at once at the second. SIGHUP reads the files of the",
+			"TLS certificate again.",
+		),
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			var s settings
+			s.declare(flags)
+			s.declareServer(flags)
+			return func(ctx context.Context, _ []string) error {
+				cfg, err := s.load(a)
+				if err != nil {
+					return err
+				}
+				return a.serve(ctx, cfg)
 			}
-			return a.serve(ctx, cfg)
-		}
-	},
+		},
+	}
 }
 
 // serve runs a server, with some accounts made before it answers, until the context ends.

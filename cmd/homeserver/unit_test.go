@@ -57,7 +57,7 @@ func TestUnitFitsTheServer(t *testing.T) {
 		t.Errorf("systemd waits for %s, and the end takes up to %v", settings["Service.TimeoutStopSec"], shutdownTimeout)
 	}
 	command := strings.Fields(settings["Service.ExecStart"])
-	if command[0] != "/usr/local/bin/homeserver" || command[1] != "--config" || !strings.Contains(serveCommand.usage(&app{}), "--config FILE") {
+	if command[0] != "/usr/local/bin/homeserver" || command[1] != "--config" || !strings.Contains(serveCommand().usage(&app{}), "--config FILE") {
 		t.Errorf("starts %q", command)
 	}
 	if got := settings["Service.ExecReload"]; got != "/bin/kill -HUP $MAINPID" {

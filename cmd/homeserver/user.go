@@ -22,94 +22,102 @@ const passwordDetails = "The password is asked for without showing it, or read f
 // revocationDetails is so because a server keeps the tokens in use in memory.
 const revocationDetails = "A running server may accept a logged-out device for half a minute more."
 
-var userCreateCommand = command{
-	name:    "user create",
-	args:    "NAME",
-	summary: "Make an account, whether or not registration is open",
-	details: passwordDetails,
-	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-		var s settings
-		s.declare(flags)
-		admin := flags.Bool("admin", false, "make the account an administrator")
-		passwordFile := declarePasswordFile(flags)
-		return func(ctx context.Context, args []string) error {
-			return a.withPassword(ctx, &s, *passwordFile, func(accounts *auth.Service, password string) error {
-				userID, err := accounts.CreateAccount(ctx, auth.NewAccount{Username: args[0], Password: password, Admin: *admin})
+func userCreateCommand() command {
+	return command{
+		name:    "user create",
+		args:    "NAME",
+		summary: "Make an account, whether or not registration is open",
+		details: passwordDetails,
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			var s settings
+			s.declare(flags)
+			admin := flags.Bool("admin", false, "make the account an administrator")
+			passwordFile := declarePasswordFile(flags)
+			return func(ctx context.Context, args []string) error {
+				return a.withPassword(ctx, &s, *passwordFile, func(accounts *auth.Service, password string) error {
+					userID, err := accounts.CreateAccount(ctx, auth.NewAccount{Username: args[0], Password: password, Admin: *admin})
+					if err != nil {
+						return err
+					}
+					a.print(a.stdout, "Made the account "+userID+".\n")
+					return nil
+				})
+			}
+		},
+	}
+}
+
+func userPasswordCommand() command {
+	return command{
+		name:    "user password",
+		args:    "NAME",
+		summary: "Give an account a new password",
+		details: passwordDetails + "\n" + revocationDetails,
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			var s settings
+			s.declare(flags)
+			logout := flags.Bool("logout", false, "log out all devices of the account")
+			passwordFile := declarePasswordFile(flags)
+			return func(ctx context.Context, args []string) error {
+				return a.withPassword(ctx, &s, *passwordFile, func(accounts *auth.Service, password string) error {
+					if err := accounts.SetPassword(ctx, args[0], password, *logout); err != nil {
+						return err
+					}
+					a.print(a.stdout, "Changed the password of "+args[0]+".\n")
+					return nil
+				})
+			}
+		},
+	}
+}
+
+func userListCommand() command {
+	return command{
+		name:    "user list",
+		summary: "List all accounts",
+		prepare: withConfig(func(ctx context.Context, a *app, cfg *config.Config) error {
+			return server.WithAccounts(ctx, cfg, quietLog(a.stderr, cfg.Log), func(accounts *auth.Service) error {
+				return a.listUsers(ctx, accounts)
+			})
+		}),
+	}
+}
+
+func userDeactivateCommand() command {
+	return command{
+		name:    "user deactivate",
+		args:    "NAME",
+		summary: "End an account for good",
+		details: lines(
+			"Its devices are logged out, it leaves all rooms, and its name cannot be used again. There is no way back.",
+			"If no server is running, it leaves its rooms when one does.",
+			revocationDetails,
+		),
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			var s settings
+			s.declare(flags)
+			erase := flags.Bool("erase", false, "hide what the account has sent from those who join later")
+			yes := flags.Bool("yes", false, "do not ask")
+			return func(ctx context.Context, args []string) error {
+				cfg, err := s.load(a)
 				if err != nil {
 					return err
 				}
-				a.print(a.stdout, "Made the account "+userID+".\n")
-				return nil
-			})
-		}
-	},
-}
-
-var userPasswordCommand = command{
-	name:    "user password",
-	args:    "NAME",
-	summary: "Give an account a new password",
-	details: passwordDetails + "\n" + revocationDetails,
-	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-		var s settings
-		s.declare(flags)
-		logout := flags.Bool("logout", false, "log out all devices of the account")
-		passwordFile := declarePasswordFile(flags)
-		return func(ctx context.Context, args []string) error {
-			return a.withPassword(ctx, &s, *passwordFile, func(accounts *auth.Service, password string) error {
-				if err := accounts.SetPassword(ctx, args[0], password, *logout); err != nil {
-					return err
+				if !*yes {
+					if err := a.confirm("Deactivate " + args[0] + " for good?"); err != nil {
+						return err
+					}
 				}
-				a.print(a.stdout, "Changed the password of "+args[0]+".\n")
-				return nil
-			})
-		}
-	},
-}
-
-var userListCommand = command{
-	name:    "user list",
-	summary: "List all accounts",
-	prepare: withConfig(func(ctx context.Context, a *app, cfg *config.Config) error {
-		return server.WithAccounts(ctx, cfg, quietLog(a.stderr, cfg.Log), func(accounts *auth.Service) error {
-			return a.listUsers(ctx, accounts)
-		})
-	}),
-}
-
-var userDeactivateCommand = command{
-	name:    "user deactivate",
-	args:    "NAME",
-	summary: "End an account for good",
-	details: lines(
-		"Its devices are logged out, it leaves all rooms, and its name cannot be used again. There is no way back.",
-		"If no server is running, it leaves its rooms when one does.",
-		revocationDetails,
-	),
-	prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-		var s settings
-		s.declare(flags)
-		erase := flags.Bool("erase", false, "hide what the account has sent from those who join later")
-		yes := flags.Bool("yes", false, "do not ask")
-		return func(ctx context.Context, args []string) error {
-			cfg, err := s.load(a)
-			if err != nil {
-				return err
+				return server.WithAccounts(ctx, cfg, quietLog(a.stderr, cfg.Log), func(accounts *auth.Service) error {
+					if err := accounts.DeactivateAccount(ctx, args[0], *erase); err != nil {
+						return err
+					}
+					a.print(a.stdout, "Deactivated "+args[0]+".\n")
+					return nil
+				})
 			}
-			if !*yes {
-				if err := a.confirm("Deactivate " + args[0] + " for good?"); err != nil {
-					return err
-				}
-			}
-			return server.WithAccounts(ctx, cfg, quietLog(a.stderr, cfg.Log), func(accounts *auth.Service) error {
-				if err := accounts.DeactivateAccount(ctx, args[0], *erase); err != nil {
-					return err
-				}
-				a.print(a.stdout, "Deactivated "+args[0]+".\n")
-				return nil
-			})
-		}
-	},
+		},
+	}
 }
 
 func declarePasswordFile(flags *flag.FlagSet) *string {

@@ -20,7 +20,7 @@ func (s *Service) Checks() []doctor.Check {
 	return []doctor.Check{
 		{Title: "Media: files", Look: s.checkFiles},
 		{Title: "Media: files of nobody", Look: s.checkStrays},
-		checkUsage.Check(),
+		checkUsage(),
 	}
 }
 
@@ -163,10 +163,12 @@ const countedUsage = `
 		FROM media WHERE user_id IS NOT NULL AND hash IS NOT NULL GROUP BY user_id) m ON m.user_id = u.user_id
 	WHERE coalesce(u.bytes, 0) <> coalesce(m.bytes, 0)`
 
-var checkUsage = doctor.Rows{
-	Title: "Media: what counts towards quotas",
-	Find:  `SELECT format('the files of %s take %s bytes, and count as %s', user_id, counted, said) FROM (` + countedUsage + `) c`,
-	Repair: []string{`
+func checkUsage() doctor.Check {
+	return doctor.Rows{
+		Title: "Media: what counts towards quotas",
+		Find:  `SELECT format('the files of %s take %s bytes, and count as %s', user_id, counted, said) FROM (` + countedUsage + `) c`,
+		Repair: []string{`
 		INSERT INTO media_usage (user_id, bytes) SELECT user_id, counted FROM (` + countedUsage + `) c
 		ON CONFLICT (user_id) DO UPDATE SET bytes = excluded.bytes`},
+	}.Check()
 }

@@ -57,7 +57,7 @@ func serveCommand() command {
 // serve runs a server, with some accounts made before it answers, until the context ends.
 func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.NewAccount) (err error) {
 	lines := server.NewLogWriter(a.stderr)
-	log := newLog(lines, cfg.Log)
+	log := slog.New(lines.Handler(newLog(lines, cfg.Log).Handler()))
 	log.Info("starting", "version", buildinfo.Version(), "configuration", cfg.FileText(), "data_dir", cfg.DataDir)
 	debug.SetMemoryLimit(int64(cfg.Budget().Limit))
 	hangups := make(chan os.Signal, 1)

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -15,8 +17,8 @@ const (
 
 // LogWriter writes the lines of a log a moment later, together with those logged
 // meanwhile and in the same order: a system call for each costs more than to make the
-// line. Lines logged in the moment before the process is killed are lost. It may be
-// used concurrently.
+// line. Lines logged in the moment before the process is killed are lost, but for
+// warnings and errors: see Handler. It may be used concurrently.
 type LogWriter struct {
 	to io.Writer
 
@@ -53,4 +55,29 @@ func (l *LogWriter) flush() {
 		_, _ = l.to.Write(l.waiting) // an error of logging cannot be logged either
 		l.waiting = l.waiting[:0]
 	}
+}
+
+// Handler returns a handler of records whose lines another one writes to l. Warnings and errors, and all before them,
+// are written at once: what ends the process badly is often said just before.
+func (l *LogWriter) Handler(writes slog.Handler) slog.Handler { return &urgentHandler{writes, l} }
+
+type urgentHandler struct {
+	slog.Handler
+	lines *LogWriter
+}
+
+func (h *urgentHandler) Handle(ctx context.Context, r slog.Record) error {
+	err := h.Handler.Handle(ctx, r)
+	if r.Level >= slog.LevelWarn {
+		h.lines.Flush()
+	}
+	return err
+}
+
+func (h *urgentHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return h.lines.Handler(h.Handler.WithAttrs(attrs))
+}
+
+func (h *urgentHandler) WithGroup(name string) slog.Handler {
+	return h.lines.Handler(h.Handler.WithGroup(name))
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -44,6 +45,23 @@ func TestLinesOfTheLogAreWrittenTogetherInTheirOrder(t *testing.T) {
 		log.Flush()
 		wait()
 		if want := []string{"one\ntwo\n", "three\n", "four\n" + long, "five\n"}; !slices.Equal(got, want) {
+			t.Errorf("written: %q", got)
+		}
+	})
+}
+
+func TestWarningsAreWrittenAtOnceWithWhatCameBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var got writes
+		lines := NewLogWriter(&got)
+		log := slog.New(lines.Handler(slog.NewTextHandler(lines, nil))).With("part", "test").WithGroup("about")
+		log.Info("first")
+		if len(got) != 0 {
+			t.Errorf("written at once: %q", got)
+		}
+		log.Warn("second", "n", 2)
+		if len(got) != 1 || !strings.Contains(got[0], "first") || !strings.Contains(got[0], "second part=test about.n=2") {
 			t.Errorf("written: %q", got)
 		}
 	})

@@ -31,11 +31,7 @@ func pending(t *testing.T, s *Service) int {
 
 func waitUntilFinished(t *testing.T, s *Service) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); pending(t, s) > 0; <-time.After(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("deactivations are not finished")
-		}
-	}
+	matrixtest.Until(t, "deactivations are finished", func() bool { return pending(t, s) == 0 })
 }
 
 func TestDeactivate(t *testing.T) {

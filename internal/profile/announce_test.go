@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/matrixtest"
 )
 
 // patience turns what would hang into a failure.
@@ -48,12 +50,7 @@ func untold(t *testing.T, s *Service) int {
 
 func waitUntilTold(t *testing.T, s *Service) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); untold(t, s) > 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("changes are not told")
-		}
-		<-time.After(time.Millisecond)
-	}
+	matrixtest.Until(t, "all changes are told", func() bool { return untold(t, s) == 0 })
 }
 
 // A process that died after it had changed a profile, and before all rooms knew, left
@@ -130,14 +127,10 @@ func TestOneProcessTellsOfAUserAtATime(t *testing.T) {
 	next(t, names)
 	two, others := told(t, one.pool)
 	go change(two, `"second"`)
-	for deadline := time.Now().Add(patience); ; <-time.After(time.Millisecond) {
-		if p, err := one.Get(t.Context(), alice.UserID); err != nil || p.DisplayName == "second" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the second change is not stored")
-		}
-	}
+	matrixtest.Until(t, "the second change is stored", func() bool {
+		p, err := one.Get(t.Context(), alice.UserID)
+		return err != nil || p.DisplayName == "second"
+	})
 	if len(done) > 0 {
 		t.Error("a client is answered before all is told")
 	}

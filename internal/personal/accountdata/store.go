@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/doctor"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
@@ -148,4 +149,18 @@ var errNoObject = errors.New("it is no JSON object")
 // name names the item for the log.
 func (i *Item) name() string {
 	return fmt.Sprintf("account data %s of %s, room number %d", i.Type, i.UserID, i.Room)
+}
+
+// Checks returns the checks of account data, for the operator's doctor.
+func (*Service) Checks() []doctor.Check {
+	const ofNoRoom = ` FROM account_data a
+		WHERE a.room_nid <> 0 AND NOT EXISTS (SELECT FROM rooms r WHERE r.room_nid = a.room_nid)`
+	return []doctor.Check{
+		doctor.Orphans("Account data: its users", "account_data", "user_id", "accounts", "user_id").Check(),
+		doctor.Rows{
+			Title:  "Account data: its rooms",
+			Find:   `SELECT format('%s has %s for room number %s, which there is not', a.user_id, a.type, a.room_nid)` + ofNoRoom,
+			Repair: []string{`DELETE` + ofNoRoom},
+		}.Check(),
+	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/doctor"
 	"homeserver/internal/matrix"
 )
 
@@ -55,4 +56,9 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 		return fmt.Errorf("erase the presence list of %s: %w", userID, err)
 	}
 	return nil
+}
+
+// Checks returns the checks of presence lists, for the operator's doctor.
+func (*Service) Checks() []doctor.Check {
+	return []doctor.Check{doctor.Orphans("Presence lists: their users", "presence_lists", "user_id", "accounts", "user_id").Check()}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/doctor"
 	"homeserver/internal/journal"
 )
 
@@ -78,4 +79,9 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	}
 	s.rulesets.Forget(userID)
 	return nil
+}
+
+// Checks returns the checks of push rules, for the operator's doctor.
+func (*Service) Checks() []doctor.Check {
+	return []doctor.Check{doctor.Orphans("Push rules: their users", "push_rules", "user_id", "accounts", "user_id").Check()}
 }

@@ -147,7 +147,7 @@ func decodeError(body []byte, err error) error {
 		}
 		return matrix.Errorf(matrix.NotJSON, "the body is not valid JSON in UTF-8, at byte %d", wrongName.ByteOffset)
 	}
-	if !jsontext.Value(body).IsValid() {
+	if !jsontext.Value(body).IsValid(jsontext.AllowDuplicateNames(true)) {
 		return matrix.Errorf(matrix.NotJSON, "the body is not valid JSON in UTF-8")
 	}
 	if jsontext.Value(body).Kind() != '{' {

@@ -53,6 +53,7 @@ type env struct {
 	push     *push.Service
 	typing   *typing.Service
 	presence *presence.Service
+	keys     *devicekeys.Service
 	clock    matrixtest.Clock
 }
 
@@ -77,9 +78,10 @@ func envOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *env {
 	h.push = push.New(push.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored,
 	})
+	h.keys = devicekeys.New(devicekeys.Options{Pool: h.Pool, Journal: h.Journal, ServerName: "localhost"})
 	h.Service = syncstream.New(syncstream.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, Data: h.data, Receipts: h.receipts, Push: h.push,
-		Typing: h.typing, Presence: h.presence, Keys: devicekeys.New(devicekeys.Options{Pool: h.Pool, Journal: h.Journal}),
+		Typing: h.typing, Presence: h.presence, Keys: h.keys,
 		Ticks: ticks, Now: h.clock.Now,
 	})
 	h.Run()

@@ -20,6 +20,7 @@ package roomstest
 import (
 	"context"
 	"crypto/ed25519"
+	"net/netip"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -121,6 +122,22 @@ func (env *Env) Account(name string) matrix.Session {
 	userID, err := env.Users.CreateAccount(env.T.Context(), auth.NewAccount{Username: name})
 	env.OK(err)
 	return matrix.Session{UserID: userID}
+}
+
+// Device logs a device of a user in, whose account is made if there is none, and returns its
+// session.
+func (env *Env) Device(name, deviceID string) matrix.Session {
+	env.T.Helper()
+	const password = "wordpass"
+	_, err := env.Users.CreateAccount(env.T.Context(), auth.NewAccount{Username: name, Password: password})
+	if !matrix.IsCode(err, matrix.UserInUse) {
+		env.OK(err)
+	}
+	in, err := env.Users.Login(env.T.Context(), auth.LoginRequest{
+		Type: "m.login.password", User: name, Password: password, DeviceID: deviceID,
+	}, matrix.Client{Address: netip.IPv6Loopback()})
+	env.OK(err)
+	return matrix.Session{UserID: in.UserID, DeviceID: in.DeviceID}
 }
 
 // SetProfile sets a field of a profile to a text, as a client does.

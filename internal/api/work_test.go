@@ -53,7 +53,7 @@ func TestEveryRouteSaysWhatWorkItIs(t *testing.T) {
 		}
 		// What only reads does not count as anything else, but for what costs more.
 		reads := rt.Method == http.MethodGet
-		if !reads && rt.Work == httpapi.Reading && !strings.HasSuffix(rt.Path, "/tokenrefresh") {
+		if !reads && rt.Work == httpapi.Reading && !strings.HasSuffix(rt.Path, "/tokenrefresh") && rt.Path != "/keys/query" {
 			t.Errorf("%s %s changes something, and counts as reading", rt.Method, rt.Path)
 		}
 		if reads && rt.Work == httpapi.Changing {

@@ -66,6 +66,7 @@ var (
 	Renewing          = Work{ratelimit.Changes, working, asOne, steady}    // tokens
 	Filtering         = Work{ratelimit.Changes, working, withBody, steady} // few filters, and reading begins with one
 	Telling           = Work{ratelimit.Changes, working, asOne, steady}    // changes of memory only
+	Claiming          = Work{ratelimit.Changes, working, asOne, steady}    // one-time keys of others
 	Searching         = Work{ratelimit.Searches, working, asOne, steady}
 	LoggingIn         = Work{ratelimit.Login, working, asOne, steady}
 	MakingLoginTokens = Work{ratelimit.LoginTokens, working, asOne, steady}

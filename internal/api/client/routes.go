@@ -158,11 +158,15 @@ func (a *api) syncRoutes() []httpapi.Route {
 
 // keyRoutes: "End-to-End Encryption".
 func (a *api) keyRoutes() []httpapi.Route {
-	keys := httpapi.SinceV2Alpha.OrUnstable("")
+	keys, signing := httpapi.SinceV2Alpha.OrUnstable(""), httpapi.Client.OrUnstable("")
 	return []httpapi.Route{
 		keys.Post("/keys/upload", httpapi.Storing, httpapi.Guest(a.uploadKeys)),
 		keys.Post("/keys/upload/{deviceId}", httpapi.Storing, httpapi.Guest(a.uploadKeys)),
 		keys.Post("/keys/query", httpapi.Reading, httpapi.Guest(a.queryKeys)),
+		keys.Post("/keys/claim", httpapi.Claiming, httpapi.Guest(a.claimKeys)),
+
+		signing.Post("/keys/device_signing/upload", httpapi.Storing, httpapi.User(a.uploadSigningKeys)),
+		signing.Post("/keys/signatures/upload", httpapi.Storing, httpapi.User(a.uploadSignatures)),
 	}
 }
 

@@ -61,6 +61,15 @@ func findDevice(ctx context.Context, q account.Querier, userID, deviceID string)
 	return device, nil
 }
 
+// HasAny reports whether a user has a device with any of the IDs.
+func HasAny(ctx context.Context, q account.Querier, userID string, deviceIDs []string) (found bool, err error) {
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM devices WHERE user_id = $1 AND device_id = ANY ($2))`, userID, deviceIDs).Scan(&found)
+	if err != nil {
+		return false, fmt.Errorf("look for devices of %s: %w", userID, err)
+	}
+	return found, nil
+}
+
 // renameDevice sets or removes the name of a device, and reports whether it was another
 // one before. M_NOT_FOUND.
 func renameDevice(ctx context.Context, tx pgx.Tx, userID, deviceID, displayName string) (renamed bool, err error) {

@@ -19,8 +19,6 @@ import (
 	"homeserver/internal/rooms/roomstest"
 )
 
-func TestMain(m *testing.M) { postgrestest.Main(m) }
-
 // env is one server process.
 type env struct {
 	*roomstest.Env

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -12,6 +13,7 @@ import (
 	"homeserver/internal/auth/account"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
+	"homeserver/internal/reserve"
 )
 
 // storedDevice is a row of device_keys: the object without its signatures, and these.
@@ -20,6 +22,12 @@ type storedDevice struct {
 	signature string
 	// signedBy is the self-signing key that has signed it; "": none has.
 	signedBy, selfSignature string
+}
+
+// hash tells keys from others.
+func (d *storedDevice) hash() []byte {
+	sum := sha256.Sum256(d.keys)
+	return sum[:]
 }
 
 func (d *storedDevice) equal(other *storedDevice) bool {
@@ -94,4 +102,48 @@ func forgetSignedBy(ctx context.Context, tx pgx.Tx, who device) error {
 		}
 	}
 	return nil
+}
+
+// loadDevices reads the keys of devices of a user, by device ID, and counts them as memory.
+// Those that have none are missing.
+func loadDevices(ctx context.Context, q account.Querier, userID string, ids []string) (map[string]*storedDevice, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	devices := map[string]*storedDevice{}
+	_, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := q.Query(ctx, `
+			SELECT device_id, keys, signature, coalesce(signed_by, ''), coalesce(self_signature, '')
+			FROM device_keys WHERE user_id = $1 AND device_id = ANY ($2)`, userID, ids)
+		return rows
+	}, func(row pgx.CollectableRow) (*storedDevice, error) {
+		d, id := &storedDevice{}, ""
+		err := row.Scan(&id, &d.keys, &d.signature, &d.signedBy, &d.selfSignature)
+		devices[id] = d
+		return d, err
+	}, func(d *storedDevice) int { return len(d.keys) + besideDevice })
+	if err != nil {
+		return nil, fmt.Errorf("read the keys of devices of %s: %w", userID, err)
+	}
+	return devices, nil
+}
+
+// signDevices stores signatures of the self-signing key of a user on devices, and returns
+// how many of them are new.
+func signDevices(ctx context.Context, tx pgx.Tx, userID, by string, list []deviceSignature) (int, error) {
+	var ids, values []string
+	var keys [][]byte
+	for _, one := range list {
+		ids, values, keys = append(ids, one.DeviceID), append(values, one.Signature), append(keys, one.Keys)
+	}
+	tag, err := tx.Exec(ctx, `
+		UPDATE device_keys d SET signed_by = $2, self_signature = n.signature
+		FROM unnest($3::text[], $4::text[], $5::bytea[]) n (device_id, signature, keys)
+		WHERE d.user_id = $1 AND d.device_id = n.device_id AND sha256(convert_to(d.keys, 'UTF8')) = n.keys
+			AND (d.signed_by IS DISTINCT FROM $2 OR d.self_signature IS DISTINCT FROM n.signature)`,
+		userID, by, ids, values, keys)
+	if err != nil {
+		return 0, fmt.Errorf("store signatures on devices: %w", err)
+	}
+	return int(tag.RowsAffected()), nil
 }

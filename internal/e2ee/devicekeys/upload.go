@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/matrix"
 )
 
@@ -127,6 +128,11 @@ func (s *Service) store(ctx context.Context, u *upload) error {
 	changed := false
 	defer s.forgetCounts([]device{u.who})
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if u.keys != nil { // so that cross-signing keys do not change meanwhile
+			if err := account.LockLive(ctx, tx, u.who.UserID); err != nil {
+				return err
+			}
+		}
 		stored, err := lockDevice(ctx, tx, u.who)
 		if err != nil {
 			return err

@@ -106,9 +106,9 @@ func (s *Store) StateChanges(ctx context.Context, deltas []Delta) (map[journal.R
 	for i, d := range deltas {
 		room[i], since[i], start[i], upTo[i] = int64(d.Room), int64(d.Since), int64(d.Start), int64(d.UpTo)
 	}
-	// LIMIT has each event found by its number.
+	// LIMIT has each event found by its number. For the subqueries see eachWindow.
 	read, err := s.cut(ctx, byBeginning, reserve.Bytes(ctx), `
-		unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(room_nid, since, start, up_to)
+		unnest((SELECT $1::bigint[]), (SELECT $2::bigint[]), (SELECT $3::bigint[]), (SELECT $4::bigint[])) AS w(room_nid, since, start, up_to)
 		CROSS JOIN LATERAL (
 			SELECT event_nid, place FROM room_state
 			WHERE room_nid = w.room_nid AND place > w.since AND place <= w.up_to

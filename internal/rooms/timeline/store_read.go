@@ -20,7 +20,7 @@ import (
 )
 
 // selectEvents reads events with two others that clients get beside them: the state
-// event that they replaced, and the redaction. Conditions are on e (and r).
+// event that they replaced, and the redaction. Conditions are on e.
 const selectEvents = `SELECT ` + eventColumns + ` FROM events e` + besideEvents
 
 const eventColumns = `
@@ -31,7 +31,7 @@ const eventColumns = `
 // besideEvents joins the rows that are read beside events e. LIMIT has it looked up for
 // each event: joined in one go, PostgreSQL may choose to read the whole table.
 const besideEvents = `
-	JOIN rooms r ON r.room_nid = e.room_nid
+	JOIN LATERAL (SELECT version FROM rooms WHERE room_nid = e.room_nid LIMIT 1) r ON true
 	LEFT JOIN LATERAL (SELECT event_nid, place, event_id, sender, json FROM events WHERE event_nid = e.replaces LIMIT 1) p ON true
 	LEFT JOIN LATERAL (SELECT event_nid, place, event_id, json FROM events WHERE event_nid = e.redacted_by LIMIT 1) d ON true `
 

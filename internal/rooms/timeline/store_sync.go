@@ -32,6 +32,11 @@ func columnsOfWindows(windows []Window) (room, low, high []int64) {
 	return room, low, high
 }
 
+// eachWindow is the windows of columnsOfWindows, as arguments $1 to $3. PostgreSQL does not
+// look into the subqueries to see how many there are: where there are few, it would plan the
+// whole query anew each time, which takes longer than to run it.
+const eachWindow = `unnest((SELECT $1::bigint[]), (SELECT $2::bigint[]), (SELECT $3::bigint[])) AS w(room_nid, low, high)`
+
 // Timelines reads the newest events in each window, at most limit+1 of each that the
 // filter allows, newest first. If that is too much for one read, each room has its
 // newest.
@@ -49,7 +54,7 @@ func (s *Store) timelines(ctx context.Context, o order, windows []Window, limit 
 	room, low, high := columnsOfWindows(windows)
 	list, err := s.page(ctx, o, f, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1}}
-		sql := `unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+		sql := eachWindow + `
 		CROSS JOIN LATERAL (
 			SELECT * FROM events e
 			WHERE e.room_nid = w.room_nid AND e.place BETWEEN w.low AND w.high` + f.where(q) + `
@@ -70,7 +75,7 @@ func (s *Store) TimelinesButMembers(ctx context.Context, windows []Window, limit
 	room, low, high := columnsOfWindows(windows)
 	list, err := s.page(ctx, evenly, nil, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1, userID, maxLooked}}
-		sql := `unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, low, high)
+		sql := eachWindow + `
 		CROSS JOIN LATERAL (
 			SELECT * FROM (
 				SELECT * FROM events e

@@ -160,6 +160,9 @@ func (s *Service) logOut(ctx context.Context, userID string, remove func(pgx.Tx)
 	return nil
 }
 
+// Revoked are the access tokens of devices that are being removed, for [Service.Removed].
+type Revoked = []secret.Hash
+
 // Removed is called once the removal of devices is committed, with the access tokens that
 // were theirs: it revokes those, and returns when what was posted with the removal is shown.
 func (s *Service) Removed(ctx context.Context, revoked []secret.Hash) {

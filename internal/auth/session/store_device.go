@@ -120,7 +120,7 @@ func insertDevice(ctx context.Context, tx pgx.Tx, session matrix.Session, displa
 
 // Remove deletes devices and their tokens, and returns the access tokens
 // among them.
-func (s *Service) Remove(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) ([]secret.Hash, error) {
+func (s *Service) Remove(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) (Revoked, error) {
 	return s.lockAndRemove(ctx, tx, userID, `
 		SELECT device_id FROM devices WHERE user_id = $1 AND device_id = ANY ($2)
 		ORDER BY device_id FOR UPDATE`, userID, deviceIDs)

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/auth/account"
-	"homeserver/internal/auth/secret"
 	"homeserver/internal/auth/session"
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
@@ -71,7 +70,7 @@ func isNull(value json.RawMessage) bool { return value == nil || string(value) =
 
 // storeDehydrated replaces the dehydrated device of a user in one transaction.
 func (s *Service) storeDehydrated(ctx context.Context, u *upload, d session.NewDevice, data []byte) error {
-	var revoked []secret.Hash
+	var revoked session.Revoked
 	defer s.forgetCounts([]device{u.who})
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
 		if err = account.LockLive(ctx, tx, u.who.UserID); err != nil {
@@ -101,7 +100,7 @@ func (s *Service) storeDehydrated(ctx context.Context, u *upload, d session.NewD
 // removeDehydrated removes the dehydrated device of a user whose account is locked, and
 // returns its ID; "": there is none. Once that is committed, the tokens are to be given to
 // [session.Service.Removed].
-func (s *Service) removeDehydrated(ctx context.Context, tx pgx.Tx, userID string) (deviceID string, revoked []secret.Hash, err error) {
+func (s *Service) removeDehydrated(ctx context.Context, tx pgx.Tx, userID string) (deviceID string, revoked session.Revoked, err error) {
 	d, err := loadDehydrated(ctx, tx, userID)
 	if err != nil || d == nil {
 		return "", nil, err
@@ -123,7 +122,7 @@ func (s *Service) Dehydrated(ctx context.Context, userID string) (*DehydratedDev
 // DeleteDehydrated deletes the dehydrated device of a user, with its keys and messages, and
 // returns its ID; M_NOT_FOUND where there is none. MSC3814, DELETE /dehydrated_device.
 func (s *Service) DeleteDehydrated(ctx context.Context, userID string) (deviceID string, err error) {
-	var revoked []secret.Hash
+	var revoked session.Revoked
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
 		if _, err = account.Lock(ctx, tx, userID); err != nil {
 			return err

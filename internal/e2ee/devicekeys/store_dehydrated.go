@@ -9,7 +9,6 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/event"
-	"homeserver/internal/postgres"
 )
 
 // loadDehydrated reads the dehydrated device of a user; nil: there is none.
@@ -23,7 +22,7 @@ func loadDehydrated(ctx context.Context, q account.Querier, userID string) (*Deh
 	case err != nil:
 		return nil, fmt.Errorf("read the dehydrated device of %s: %w", userID, err)
 	case !event.IsJSON(d.Data):
-		return nil, fmt.Errorf("the dehydrated device of %s is %w", userID, postgres.ErrDamaged)
+		return nil, fmt.Errorf("the stored data of the dehydrated device of %s is no JSON", userID)
 	}
 	return d, nil
 }

@@ -8,7 +8,8 @@ import (
 	"homeserver/internal/server/config"
 )
 
-// announcement tells a person where the server is and what to try first.
+// announcement returns the text for a person: where the server is and what to try
+// first.
 func announcement(cfg *config.Config, s *server.Server) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\nThe homeserver %s is ready:\n\n", cfg.ServerName)

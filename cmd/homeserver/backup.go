@@ -56,7 +56,7 @@ func restoreCommand() command {
 	}
 }
 
-// restore makes the server of a backup again, and says what has become of sessions.
+// restore makes the server of a backup again, and prints what has become of sessions.
 func (a *app) restore(ctx context.Context, cfg *config.Config, dir string, keepSessions bool) error {
 	summary, err := server.Restore(ctx, cfg, quietLog(a.stderr, cfg.Log), dir, keepSessions, a.stderr)
 	if err != nil {
@@ -139,7 +139,7 @@ func doctorCommand() command {
 	}
 }
 
-// conclude sums up what the doctor has found; an error where something is wrong.
+// conclude sums up the doctor's findings; it returns an error if something is wrong.
 func (a *app) conclude(s doctor.Summary) error {
 	switch {
 	case s.Wrong == 0:

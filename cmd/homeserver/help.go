@@ -46,7 +46,7 @@ func tableOf(all []command) string {
 	for _, c := range all {
 		fmt.Fprintf(table, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
 	}
-	// The table goes to memory, which takes everything.
+	// The table is written to memory, which never fails.
 	_ = table.Flush()
 	return text.String()
 }
@@ -62,7 +62,7 @@ func findGroup(word string) []command {
 	return group
 }
 
-// groupUsage returns what `homeserver help user` writes.
+// groupUsage returns the output of `homeserver help user`.
 func groupUsage(word string, group []command) string {
 	return "Usage: homeserver " + word + " COMMAND [flags]\n\n" + tableOf(group) +
 		"\nhomeserver help " + word + " COMMAND tells more about one of them.\n"
@@ -83,7 +83,7 @@ func (a *app) runGroup(group []command, args []string) int {
 	return exitUsage
 }
 
-// usage returns what `homeserver help COMMAND` writes.
+// usage returns the output of `homeserver help COMMAND`.
 func (c command) usage(a *app) string {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	c.prepare(a, flags)
@@ -92,7 +92,7 @@ func (c command) usage(a *app) string {
 	count := 0
 	flags.VisitAll(func(f *flag.Flag) {
 		count++
-		// The value's name stands in backquotes in the description.
+		// The value's name is in backquotes in the description.
 		value, description := flag.UnquoteUsage(f)
 		fmt.Fprintf(columns, "  %s\t%s\n", strings.TrimSpace("--"+f.Name+" "+value), description)
 	})

@@ -26,7 +26,7 @@ const (
 // usualConfigFile is read where no configuration is named, and it exists.
 const usualConfigFile = "/etc/homeserver/config.yaml"
 
-// configFile is what usualConfigFile says, except in tests.
+// configFile is usualConfigFile, except in tests.
 var configFile = usualConfigFile
 
 func main() {
@@ -37,7 +37,7 @@ func main() {
 	go func() {
 		<-signals
 		cancel()
-		// Whoever signals twice does not want to wait for an orderly end.
+		// A second signal means that the operator does not wait for an orderly end.
 		<-signals
 		os.Exit(exitFailure)
 	}()
@@ -59,7 +59,7 @@ type command struct {
 	args    string // what follows, for the usage text
 	summary string
 	details string
-	// prepare declares the flags and returns what runs once they are parsed.
+	// prepare declares the flags and returns the function to run once they are parsed.
 	prepare func(a *app, flags *flag.FlagSet) func(ctx context.Context, args []string) error
 }
 
@@ -142,10 +142,11 @@ func (a *app) complain(format string, args ...any) {
 	a.print(a.stderr, "homeserver: "+strings.ReplaceAll(text, "\n", "\nhomeserver: ")+"\n")
 }
 
-// print writes text to somebody who cannot be told if that fails.
+// print writes text; an error of that has nowhere to go.
 func (a *app) print(w io.Writer, text string) { _, _ = io.WriteString(w, text) }
 
-// execute parses the flags, which may stand before and after other arguments, and runs the command.
+// execute parses the flags, which may be before and after other arguments, and runs the
+// command.
 func (a *app) execute(ctx context.Context, c *command, args []string) error {
 	flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)

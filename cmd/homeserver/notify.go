@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// What a service manager is told of the server.
+// Messages about the server to a service manager.
 const (
 	notifyReady    = "READY=1"
 	notifyStopping = "STOPPING=1"
 )
 
-// notify tells the service manager, if there is one that wants to hear it, how the server is:
-// sd_notify(3) of systemd. A server that it can't be told of runs all the same.
+// notify sends the server's state to the service manager, if there is one that asks for
+// it: sd_notify(3) of systemd. If that fails the server runs all the same.
 func (a *app) notify(log *slog.Logger, state string) {
 	for _, variable := range a.environ {
 		if address, found := strings.CutPrefix(variable, "NOTIFY_SOCKET="); found && address != "" {

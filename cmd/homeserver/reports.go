@@ -20,7 +20,7 @@ import (
 const (
 	// reportsPage is how many reports are listed at a time.
 	reportsPage = 1000
-	// reasonShown is how much of a reason stands in the list.
+	// reasonShown is how much of a reason is in the list.
 	reasonShown = 50
 )
 
@@ -131,7 +131,7 @@ func (a *app) listReports(ctx context.Context, book *server.ReportBook, all bool
 	}
 }
 
-// about says in a few words what is reported.
+// about returns in a few words what is reported.
 func about(r reports.Report) string {
 	switch {
 	case r.EventID != "":
@@ -178,7 +178,7 @@ func (a *app) showReport(ctx context.Context, book *server.ReportBook, r *report
 	if r.Score != nil {
 		row("Score", fmt.Sprintf("%d, from -100 (most offensive) to 0", *r.Score))
 	}
-	// The table goes to memory, which takes everything.
+	// The table is written to memory, which never fails.
 	_ = table.Flush()
 	section(&text, "Reason", r.Reason)
 	if r.EventID != "" {
@@ -221,8 +221,8 @@ func section(text *strings.Builder, title, content string) {
 	}
 }
 
-// printable makes text of users fit for a terminal: control characters and what changes the direction of
-// writing become \u and a number.
+// printable makes text of users fit for a terminal: control characters and those that
+// change the direction of writing become \u and a number.
 func printable(text string) string {
 	var b strings.Builder
 	for _, r := range text {

@@ -22,7 +22,8 @@ const (
 	// shutdownTimeout bounds an orderly end: requests, the journal, a checkpoint of PostgreSQL. The configured
 	// delay comes before.
 	shutdownTimeout = 40 * time.Second
-	// patience is how long a start may take before a person at a terminal is told what is going on.
+	// patience is how long a start may take before a person at a terminal sees what is
+	// going on.
 	patience = time.Second
 )
 
@@ -63,7 +64,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.Ne
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	// Who reads the output may go away: that ends commands, but no server.
+	// The reader of the output may go away: that ends commands, but no server.
 	pipes := make(chan os.Signal, 1)
 	signal.Notify(pipes, syscall.SIGPIPE)
 	defer signal.Stop(pipes)
@@ -90,7 +91,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.Ne
 	return a.wait(ctx, s, log, hangups)
 }
 
-// start starts the server, and tells a person who waits why it takes long.
+// start starts the server, and prints for a person who waits why it lasts long.
 func (a *app) start(ctx context.Context, cfg *config.Config, log *slog.Logger, accounts []auth.NewAccount) (*server.Server, error) {
 	if isTerminal(a.stderr) && cfg.Database.URL == "" {
 		explain := time.AfterFunc(patience, func() {
@@ -119,7 +120,7 @@ func (a *app) wait(ctx context.Context, s *server.Server, log *slog.Logger, hang
 	}
 }
 
-// reload does what SIGHUP asks for, and says what came of it.
+// reload does the work of SIGHUP, and logs the result.
 func reload(s *server.Server, log *slog.Logger) {
 	reloaded, err := s.ReloadCertificates()
 	if err != nil {

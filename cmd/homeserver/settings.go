@@ -86,7 +86,8 @@ func newLog(w io.Writer, cfg config.Log) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// quietLog returns the log of a command that is no server: what goes wrong, and not what goes on.
+// quietLog returns the log of a command that is no server: it has warnings and errors
+// only.
 func quietLog(w io.Writer, cfg config.Log) *slog.Logger {
 	if cfg.Level == "info" {
 		cfg.Level = "warn"

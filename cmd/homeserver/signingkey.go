@@ -45,7 +45,7 @@ func signingKeyAdoptCommand() command {
 	}
 }
 
-// adoption says what was done.
+// adoption returns the text about what was done.
 func adoption(did *server.Adopted) string {
 	if did.Before == did.KeyID {
 		return fmt.Sprintf("The server has the signing key %s already.\n", did.KeyID)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// maxPasswordFile bounds what is read where a password should stand.
+// maxPasswordFile bounds what is read as a password.
 const maxPasswordFile = 64 << 10
 
 // isTerminal reports whether a person is at the other end.
@@ -38,7 +38,7 @@ func (a *app) readPassword(file string) (string, error) {
 	}
 }
 
-// passwordFrom takes everything up to the end of the line that ends the file.
+// passwordFrom reads everything up to the end of the line that ends the file.
 func passwordFrom(r io.Reader) (string, error) {
 	content, err := io.ReadAll(io.LimitReader(r, maxPasswordFile))
 	if err != nil {

@@ -19,7 +19,7 @@ const accountsPage = 1000
 
 const passwordDetails = "The password is asked for without showing it, or read from standard input if that is no terminal."
 
-// revocationDetails is so because a server keeps the tokens in use in memory.
+// revocationDetails is true because a server has the tokens in use in memory.
 const revocationDetails = "A running server may accept a logged-out device for half a minute more."
 
 func userCreateCommand() command {
@@ -124,7 +124,7 @@ func declarePasswordFile(flags *flag.FlagSet) *string {
 	return flags.String("password-file", "", "read the password from `FILE`; - is standard input")
 }
 
-// withPassword gets a password, in whatever way, and then calls do.
+// withPassword reads a password, from a file or the terminal, and then calls do.
 func (a *app) withPassword(ctx context.Context, s *settings, file string, do func(*auth.Service, string) error) error {
 	cfg, err := s.loadServed(a)
 	if err != nil {

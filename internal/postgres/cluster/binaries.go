@@ -106,7 +106,7 @@ func parseVersion(output string) (major int, ok bool) {
 	return major, err == nil
 }
 
-// chooseBinaries chooses from what is installed, best first, for a data folder.
+// chooseBinaries chooses from the installed ones, best first, for a data folder.
 func chooseBinaries(installed []binaries, data string) (binaries, error) {
 	var usable []binaries
 	for _, candidate := range installed {

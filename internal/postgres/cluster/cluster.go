@@ -27,11 +27,11 @@ const (
 	stopTimeout = 60 * time.Second
 )
 
-// ErrInUse is wrapped by the error of [Start] when another process runs
-// the cluster. [RunningURL] then tells how to reach it.
+// ErrInUse is wrapped by the error of [Start] when another process runs the cluster.
+// [RunningURL] returns its address then.
 var ErrInUse = errors.New("in use by another homeserver")
 
-// Options says where a managed cluster stands and what it is for.
+// Options has the place of a managed cluster and its purpose.
 type Options struct {
 	// Dir is the folder of the cluster, made if it is missing. It belongs to this
 	// package alone.
@@ -39,7 +39,7 @@ type Options struct {
 	// Durable is false only for data that may be lost with the machine: tests and
 	// the development server. It must be the same for the life of the folder.
 	Durable bool
-	// Log gets what the cluster and PostgreSQL have to say; nil means nobody does.
+	// Log logs messages of the cluster and of PostgreSQL; nil: none are logged.
 	Log *slog.Logger
 }
 
@@ -64,14 +64,13 @@ type Cluster struct {
 // there is none, and returns once the database "homeserver" in it can be used.
 // From then on the cluster is kept running until Stop.
 //
-// Only one process may run a cluster; for others the error wraps [ErrInUse].
-// What an earlier process left behind, even a PostgreSQL that still runs, is
-// taken over: it is stopped, recovered and started anew.
+// Only one process may run a cluster; for others the error wraps [ErrInUse]. A cluster
+// that an earlier process left behind, even with a PostgreSQL that still runs, is taken
+// over: it is stopped, recovered and started anew.
 //
-// When the process is root, PostgreSQL runs as an unprivileged user (the owner
-// of existing data, else homeserver, postgres or nobody). If that user cannot
-// enter Dir the cluster stands under /var/lib/homeserver, and a file in Dir says
-// where.
+// When the process is root, PostgreSQL runs as an unprivileged user (the owner of
+// existing data, else homeserver, postgres or nobody). If that user cannot enter Dir
+// the cluster is under /var/lib/homeserver, and a file in Dir says where.
 func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	log := opts.Log
 	if log == nil {

@@ -33,8 +33,9 @@ func (c *Cluster) initialise(ctx context.Context) error {
 		args = append(args, "--no-sync")
 	}
 	cmd := c.place.owner.command(ctx, unfinished, c.binaries.path("initdb"), args...)
-	// A server that is killed while it makes a cluster leaves nobody behind who goes on with that. The signal
-	// comes when the thread ends that has started the child.
+	// A server that is killed while it makes a cluster leaves no process behind that
+	// goes on with that. The signal comes when the thread ends that has started the
+	// child.
 	dieWithParent(cmd)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

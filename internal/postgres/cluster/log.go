@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// What PostgreSQL says, in its own English (lc_messages is C).
+// Messages of PostgreSQL, in its own English (lc_messages is C).
 const (
 	readyMessage    = "database system is ready to accept connections"
 	leftoverMessage = "pre-existing shared memory block"
 )
 
-// readLog passes on what PostgreSQL says until all its processes have ended, and
+// readLog passes on the log of PostgreSQL until all its processes have ended, and
 // notices when it is ready.
 func (ch *child) readLog(pipe io.ReadCloser, log *slog.Logger, onReady func()) {
 	defer close(ch.gone)
@@ -45,9 +45,9 @@ func (ch *child) readLog(pipe io.ReadCloser, log *slog.Logger, onReady func()) {
 	}
 }
 
-// parseLogLine takes a line of PostgreSQL's log apart, which looks like
-// "client backend|ERROR:  message". A line with no severity, or with a hint or
-// detail, does not begin a message and has no level of its own.
+// parseLogLine parses a line of PostgreSQL's log, which looks like "client
+// backend|ERROR: message". A line with no severity, or with a hint or detail, does not
+// begin a message and has no level of its own.
 func parseLogLine(line string) (level slog.Level, message string, begins bool) {
 	source, rest, ok := strings.Cut(line, "|")
 	if !ok {

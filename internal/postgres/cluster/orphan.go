@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// postmaster is what a running PostgreSQL says of itself in its data folder.
+// postmaster is a running PostgreSQL, as described in its data folder.
 type postmaster struct {
 	pid       int
 	socketDir string

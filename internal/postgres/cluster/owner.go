@@ -44,7 +44,7 @@ func findOwner(data string) (*owner, error) {
 	return nil, fmt.Errorf("PostgreSQL does not run as root, and there is none of the users %q to run it as", unprivilegedUsers)
 }
 
-// lookUpOwner converts what the system knows of a user.
+// lookUpOwner converts the system's record of a user.
 func lookUpOwner(found *user.User, err error) (*owner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the user to run PostgreSQL as, who needs a name on this system: %w", err)

@@ -32,15 +32,14 @@ const (
 	// socketPort is only the last part of the socket's name.
 	socketPort = "5432"
 	socketName = ".s.PGSQL." + socketPort
-	// maxSocketPath is what the smallest of the systems (macOS) allows, less the
-	// final zero.
+	// maxSocketPath is the limit of the strictest system (macOS), less the final zero.
 	maxSocketPath = 103
-	// sharedFolder is where clusters stand whose own folder PostgreSQL's user
-	// cannot enter.
+	// sharedFolder is the folder of clusters whose own folder PostgreSQL's user cannot
+	// enter.
 	sharedFolder = "/var/lib/homeserver"
 )
 
-// place is where a cluster stands and whose it is.
+// place is the folder of a cluster and its owner.
 type place struct {
 	base      string // absolute, without symbolic links
 	socketDir string
@@ -116,7 +115,7 @@ func unlock(file *os.File) error {
 	return errors.Join(err, file.Close())
 }
 
-// currentPlace returns the folder in which the cluster of dir really stands.
+// currentPlace returns the folder in which the cluster of dir really is.
 func currentPlace(dir string) (string, error) {
 	location, err := os.ReadFile(filepath.Join(dir, locationFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -128,8 +127,8 @@ func currentPlace(dir string) (string, error) {
 	return strings.TrimSpace(string(location)), nil
 }
 
-// findPlace decides where the cluster of dir stands: in dir, or, when
-// PostgreSQL's user cannot enter that, in the shared folder.
+// findPlace decides where the cluster of dir is: in dir, or, when PostgreSQL's user
+// cannot enter that, in the shared folder.
 func findPlace(ctx context.Context, dir string, log *slog.Logger) (place, error) {
 	base, err := currentPlace(dir)
 	if err != nil {
@@ -218,8 +217,8 @@ func (p place) makeSocketDir() (string, error) {
 	return dir, p.owner.makeFolder(dir)
 }
 
-// removeSocket removes what a dead postmaster left in the folder of the socket,
-// whose process number may be taken again. The caller holds the lock, and no
+// removeSocket removes the files that a dead postmaster left in the folder of the
+// socket, whose process number may be taken again. The caller holds the lock, and no
 // postmaster runs.
 func (p place) removeSocket() error {
 	for _, name := range []string{socketName, socketName + ".lock"} {

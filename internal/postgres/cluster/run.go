@@ -31,7 +31,7 @@ type child struct {
 	cmd *exec.Cmd
 	// ready is closed when it accepts connections.
 	ready chan struct{}
-	// gone is closed when it and all its sessions have ended: nobody holds the
+	// gone is closed when it and all its sessions have ended: no process holds the
 	// other end of the log's pipe any more.
 	gone chan struct{}
 	// reason is the last thing it said that was fatal; read it after gone.
@@ -133,8 +133,8 @@ func (c *Cluster) launch(onReady func()) (*child, error) {
 	return running, nil
 }
 
-// postmasterCommand is the command that runs PostgreSQL. What it says on the
-// command line cannot be changed by ALTER SYSTEM.
+// postmasterCommand is the command that runs PostgreSQL. Settings on the command line
+// cannot be changed by ALTER SYSTEM.
 func (c *Cluster) postmasterCommand() *exec.Cmd {
 	return c.place.owner.command(context.Background(), c.place.data(), c.binaries.path("postgres"),
 		"-D", c.place.data(),

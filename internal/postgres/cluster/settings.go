@@ -49,7 +49,7 @@ max_wal_senders = 0
 dynamic_shared_memory_type = mmap
 `
 
-// access lets in only local users, by what the kernel says of who they are.
+// access admits only local users, by their identity from the kernel.
 const access = `# Written by homeserver at each start.
 local all all peer map=homeserver
 `
@@ -78,8 +78,8 @@ func (c *Cluster) writeSettings() error {
 	return nil
 }
 
-// userMap says which users of the operating system may be which roles: the
-// server's user, the owner of the files, and root, who can become either anyway.
+// userMap returns which users of the operating system may be which roles: the server's
+// user, the owner of the files, and root, who can become either anyway.
 func userMap(owner *owner) (string, error) {
 	current, err := user.LookupId(strconv.Itoa(os.Geteuid()))
 	if err != nil {

@@ -15,11 +15,11 @@ import (
 // count as abandoned: far more than passes between making and taking it.
 const abandonedAge = 10 * time.Minute
 
-// MakeThrowawayDir makes a folder for a cluster that is not durable, and returns
-// its path, which begins with the prefix. It stands in memory (/dev/shm) if there
-// are at least 2 GiB of room, where making clusters and databases takes a fraction
-// of the time, else with the temporary files. The caller removes it; what callers
-// with the same prefix left behind when they were killed is removed here.
+// MakeThrowawayDir makes a folder for a cluster that is not durable, and returns its
+// path, which begins with the prefix. It is in memory (/dev/shm) if there are at least
+// 2 GiB of room, where making clusters and databases takes a fraction of the time, else
+// with the temporary files. The caller removes it; folders that callers with the same
+// prefix left behind when they were killed are removed here.
 func MakeThrowawayDir(prefix string) (string, error) {
 	parent := throwawayParent()
 	removeAbandoned(parent, prefix)
@@ -50,7 +50,8 @@ func RemoveAfterKill(dir string) (remove func() error, err error) {
 	cmd := exec.CommandContext(context.Background(), "/bin/sh", "-c", heir, "sh", dir)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	// What ends this process, such as Ctrl-C at a terminal, must not end that one.
+	// A signal that ends this process, such as Ctrl-C at a terminal, must not end that
+	// one.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	end, err := cmd.StdinPipe()
 	if err == nil {
@@ -75,8 +76,8 @@ func throwawayParent() string {
 	return memory
 }
 
-// removeAbandoned removes the throwaway clusters that no process runs. What
-// cannot be removed stays for the next time: it is in nobody's way.
+// removeAbandoned removes the throwaway clusters that no process runs. One that cannot
+// be removed stays for the next time: it does no harm.
 func removeAbandoned(parent, prefix string) {
 	found, err := filepath.Glob(filepath.Join(parent, prefix+"*"))
 	if err != nil {

@@ -22,3 +22,6 @@ func (n Nullable) MarshalJSON() ([]byte, error) {
 	err := e.Encode(string(n))
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), err
 }
+
+// IsNull reports whether a member of a request is null or was not sent, which is the same.
+func IsNull(value []byte) bool { return value == nil || string(value) == "null" }

@@ -38,9 +38,9 @@ func (s *Service) Dehydrate(ctx context.Context, userID string, q DehydrateReque
 		return matrix.Errorf(matrix.MissingParam, "device_id is missing")
 	case *q.DeviceID == "":
 		return matrix.Errorf(matrix.InvalidParam, "device_id must not be empty")
-	case isNull(q.DeviceData):
+	case matrix.IsNull(q.DeviceData):
 		return matrix.Errorf(matrix.MissingParam, "device_data is missing")
-	case isNull(q.DeviceKeys):
+	case matrix.IsNull(q.DeviceKeys):
 		return matrix.Errorf(matrix.MissingParam, "device_keys is missing")
 	case q.DeviceData[0] != '{':
 		return matrix.Errorf(matrix.BadJSON, "device_data must be an object")
@@ -65,8 +65,6 @@ func (s *Service) Dehydrate(ctx context.Context, userID string, q DehydrateReque
 	}
 	return s.storeDehydrated(ctx, u, d, data)
 }
-
-func isNull(value json.RawMessage) bool { return value == nil || string(value) == "null" }
 
 // storeDehydrated replaces the dehydrated device of a user in one transaction.
 func (s *Service) storeDehydrated(ctx context.Context, u *upload, d session.NewDevice, data []byte) error {

@@ -113,7 +113,7 @@ var errNeedsAuthentication = errors.New("interactive authentication is needed")
 func (q *SigningKeysRequest) parse(userID string) (signingKeys, error) {
 	keys := signingKeys{}
 	for usage, raw := range map[Usage]json.RawMessage{Master: q.MasterKey, SelfSigning: q.SelfSigningKey, UserSigning: q.UserSigningKey} {
-		if raw == nil || string(raw) == "null" {
+		if matrix.IsNull(raw) {
 			continue
 		}
 		k, err := parseSigningKey(raw, usage, userID)

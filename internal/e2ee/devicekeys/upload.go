@@ -65,7 +65,7 @@ type UploadAnswer struct {
 
 func (q *UploadRequest) parse(who device) (u *upload, err error) {
 	u = &upload{who: who}
-	if q.DeviceKeys != nil && string(q.DeviceKeys) != "null" {
+	if !matrix.IsNull(q.DeviceKeys) {
 		if u.keys, err = parseDeviceKeys(q.DeviceKeys, who); err != nil {
 			return nil, err
 		}

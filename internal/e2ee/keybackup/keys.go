@@ -144,13 +144,8 @@ func (q KeyRequest) key(roomID, sessionID string) (*Key, error) {
 	if sessionID == "" || len(sessionID) > maxSessionIDBytes || !matrix.IsText(sessionID) {
 		return nil, matrix.Errorf(matrix.InvalidParam, "the ID of a session has 1 to %d bytes", maxSessionIDBytes)
 	}
-	for name, there := range map[string]bool{
-		"first_message_index": q.FirstMessageIndex != nil, "forwarded_count": q.ForwardedCount != nil,
-		"is_verified": q.IsVerified != nil, "session_data": !isNull(q.SessionData),
-	} {
-		if !there {
-			return nil, matrix.Errorf(matrix.MissingParam, "%s is missing", name)
-		}
+	if q.FirstMessageIndex == nil || q.ForwardedCount == nil || q.IsVerified == nil || matrix.IsNull(q.SessionData) {
+		return nil, matrix.Errorf(matrix.MissingParam, "a key needs first_message_index, forwarded_count, is_verified and session_data")
 	}
 	if !isCount(*q.FirstMessageIndex) || !isCount(*q.ForwardedCount) {
 		return nil, matrix.Errorf(matrix.InvalidParam, "first_message_index and forwarded_count must be from 0 to 2^53-1")

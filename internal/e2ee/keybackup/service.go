@@ -59,7 +59,7 @@ func (q *BackupRequest) check() error {
 	switch {
 	case q.Algorithm == nil:
 		return matrix.Errorf(matrix.MissingParam, "algorithm is missing")
-	case isNull(q.AuthData):
+	case matrix.IsNull(q.AuthData):
 		return matrix.Errorf(matrix.MissingParam, "auth_data is missing")
 	case *q.Algorithm == "" || len(*q.Algorithm) > maxAlgorithmBytes:
 		return matrix.Errorf(matrix.InvalidParam, "algorithm has 1 to %d bytes", maxAlgorithmBytes)
@@ -77,9 +77,6 @@ func object(name string, raw json.RawMessage) (json.RawMessage, error) {
 	}
 	return event.Canonical(raw, false)
 }
-
-// isNull reports whether a member of a request is null or was not sent.
-func isNull(value json.RawMessage) bool { return value == nil || string(value) == "null" }
 
 // Create makes a new, empty backup, the user's newest one, and returns its version.
 // M_MISSING_PARAM, M_BAD_JSON, M_INVALID_PARAM; M_TOO_LARGE for auth_data of more than

@@ -99,7 +99,7 @@ func (q *PusherRequest) checkComplete() error {
 		need("app_display_name", q.AppDisplayName != nil)
 		need("device_display_name", q.DeviceDisplayName != nil)
 		need("lang", q.Lang != nil)
-		need("data", q.Data != nil && string(q.Data) != "null")
+		need("data", !matrix.IsNull(q.Data))
 	}
 	if missing != nil {
 		return matrix.Errorf(matrix.MissingParam, "Missing parameters: %s", strings.Join(missing, ", "))
@@ -166,12 +166,12 @@ const gatewayPath = "/_matrix/push/v1/notify"
 // text: an unknown one is the same as none.
 func checkGateway(data json.RawMessage) error {
 	raw := event.Field(data, "url")
-	if isNull(raw) {
+	if matrix.IsNull(raw) {
 		return matrix.Errorf(matrix.MissingParam, "Missing parameters: data.url")
 	}
 	address, isText := event.Unquote(raw)
 	format := event.Field(data, "format")
-	if _, formatIsText := event.Unquote(format); !isText || !formatIsText && !isNull(format) {
+	if _, formatIsText := event.Unquote(format); !isText || !formatIsText && !matrix.IsNull(format) {
 		return matrix.Errorf(matrix.BadJSON, "data.url and data.format must be strings")
 	}
 	u, err := url.Parse(address)
@@ -180,9 +180,6 @@ func checkGateway(data json.RawMessage) error {
 	}
 	return nil
 }
-
-// isNull reports whether a member of a JSON object is null or not there.
-func isNull(value []byte) bool { return value == nil || string(value) == "null" }
 
 // checkEmail refuses an e-mail pusher to anywhere but the user's own address.
 func (s *Service) checkEmail(ctx context.Context, userID string, p *Pusher) error {

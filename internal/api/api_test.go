@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/e2ee/keybackup"
+	"homeserver/internal/e2ee/todevice"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrixtest"
@@ -79,9 +80,10 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	typists := typing.New(store, book, ticks, nil, 0)
 	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: store, Profiles: profiles, Ticks: ticks})
 	keys := devicekeys.New(devicekeys.Options{Pool: pool, Journal: book, Sessions: users.Sessions, Stages: stages, ServerName: "localhost"})
+	messages := todevice.New(todevice.Options{Pool: pool, Journal: book, ServerName: "localhost"})
 	stream := syncstream.New(syncstream.Options{
 		Pool: pool, Journal: book, Rooms: store, Data: data, Receipts: read, Push: pushes, Typing: typists,
-		Presence: online, Keys: keys, Ticks: ticks,
+		Presence: online, Keys: keys, ToDevice: messages, Ticks: ticks,
 	})
 	files, err := media.New(media.Options{Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: log})
 	if err != nil {
@@ -95,6 +97,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	users.OnDeactivate(env.Rooms.LeaveAll)
 	users.OnDeactivate(backups.RemoveAll)
 	users.Sessions.OnRemove(accountdata.DeleteOfDevices)
+	users.Sessions.OnRemove(todevice.DeleteOfDevices)
 	devicekeys.FollowDevices(users.Sessions)
 	for _, erase := range []func(context.Context, string) error{
 		store.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase,
@@ -113,7 +116,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	return server.APIOptions{
 		Services: client.Services{
 			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
-			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys,
+			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys, ToDevice: messages,
 			KeyBackups: backups,
 			Searches:   found, Directory: people, Turn: turn.New(turn.Options{}),
 			Reports:     reports.New(reports.Options{Pool: pool, Rooms: store, Log: log}),

@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/e2ee/keybackup"
+	"homeserver/internal/e2ee/todevice"
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
@@ -40,6 +41,7 @@ type services struct {
 	profiles  *profile.Service
 	rooms     *rooms.Service
 	keys      *devicekeys.Service
+	toDevice  *todevice.Service
 	stream    *stream
 	found     *discovery
 	backups   *keybackup.Service
@@ -81,7 +83,10 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 		Pool: pool, Journal: s.journal, Sessions: s.auth.Sessions, Stages: s.stages, Channel: s.others, ServerName: cfg.ServerName,
 		CountBytes: int(budget.Caches.KeyCounts),
 	})
-	s.stream = newStream(pool, s.journal, s.others, s.rooms.Timeline, s.profiles, s.threepids, s.keys, &budget.Caches, log)
+	s.toDevice = todevice.New(todevice.Options{
+		Pool: pool, Journal: s.journal, ServerName: cfg.ServerName, QueueBytes: int(budget.Caches.ToDevice),
+	})
+	s.stream = newStream(pool, s.journal, s.others, s.rooms.Timeline, s.profiles, s.threepids, s.keys, s.toDevice, &budget.Caches, log)
 	s.found = newDiscovery(cfg, pool, s.journal, s.rooms, s.profiles, s.limits, s.stream.data.Ignored)
 	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, log); err != nil {
 		return nil, err
@@ -89,7 +94,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, log)
 	s.parts = parts{
 		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.rooms, s.rooms.Timeline, s.profiles,
-		s.keys, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.presence, s.stream.sync,
+		s.keys, s.toDevice, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.presence, s.stream.sync,
 		s.found.search, s.found.users, s.media, s.backups,
 	}
 	s.parts.eraseWith(s.auth)
@@ -121,6 +126,7 @@ func newAuth(
 // followDevices has all that belongs to devices removed with them. It is for commands, too.
 func followDevices(accounts *auth.Service) {
 	accounts.Sessions.OnRemove(accountdata.DeleteOfDevices)
+	accounts.Sessions.OnRemove(todevice.DeleteOfDevices)
 	devicekeys.FollowDevices(accounts.Sessions)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/e2ee/devicekeys"
+	"homeserver/internal/e2ee/todevice"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/personal/accountdata"
@@ -34,7 +35,7 @@ type stream struct {
 // newStream makes the services on a journal that is not started yet.
 func newStream(
 	pool *pgxpool.Pool, entries *journal.Journal, others *replica.Channel,
-	r *timeline.Store, profiles *profile.Service, threepids *threepid.Service, keys *devicekeys.Service,
+	r *timeline.Store, profiles *profile.Service, threepids *threepid.Service, keys *devicekeys.Service, messages *todevice.Service,
 	shares *config.Caches, log *slog.Logger,
 ) *stream {
 	ticks := journal.NewTicks()
@@ -65,7 +66,7 @@ func newStream(
 	})
 	s.sync = syncstream.New(syncstream.Options{
 		Pool: pool, Journal: entries, Rooms: r, Data: data, Receipts: s.receipts, Push: s.push, Typing: s.typing,
-		Presence: s.presence, Keys: keys, Ticks: ticks,
+		Presence: s.presence, Keys: keys, ToDevice: messages, Ticks: ticks,
 		Shares: syncstream.Shares{Viewers: int(shares.Viewers), Members: int(shares.LazyMembers), Filters: int(shares.Filters)},
 	})
 	return s

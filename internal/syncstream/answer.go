@@ -34,7 +34,7 @@ func (s *Service) newAnswer(p *plan, r *request) *Answer {
 	if r.UseStateAfter {
 		name = cmp.Or(r.StateAfter, "state_after")
 	}
-	return &Answer{NextBatch: s.token(p.upTo, p.tickUpTo, r.Since), plan: p, service: s, stateName: name}
+	return &Answer{NextBatch: s.token(p, r.Since), plan: p, service: s, stateName: name}
 }
 
 // WriteJSON writes the answer. Empty lists are written as well, as clients of all ages
@@ -65,7 +65,11 @@ func (a *Answer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 		}
 		w.B = append(w.B, '}')
 	}
-	w.B = append(w.B, `}}`...)
+	w.B = append(w.B, `},`...)
+	if err := a.plan.writeToDevice(w); err != nil {
+		return err
+	}
+	w.B = append(w.B, '}')
 	return nil
 }
 

@@ -62,8 +62,9 @@ func (s *Service) chunk(ctx context.Context, f *following, choose roomChoice, ig
 	if err := s.fillChunk(ctx, c, f.RoomID != ""); err != nil {
 		return nil, fmt.Errorf("events for %s: %w", f.UserID, err)
 	}
-	c.Start = s.token(p.since, p.tick, f.From)
-	c.End = s.token(p.upTo, p.tickUpTo, f.From)
+	c.Start = s.token(&plan{upTo: p.since, toDeviceUpTo: p.since, tickUpTo: p.tick}, f.From)
+	p.toDeviceUpTo = p.upTo
+	c.End = s.token(p, f.From)
 	return c, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/e2ee/devicekeys"
+	"homeserver/internal/e2ee/todevice"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
@@ -82,7 +83,8 @@ func envOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *env {
 	h.Service = syncstream.New(syncstream.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, Data: h.data, Receipts: h.receipts, Push: h.push,
 		Typing: h.typing, Presence: h.presence, Keys: h.keys,
-		Ticks: ticks, Now: h.clock.Now,
+		ToDevice: todevice.New(todevice.Options{Pool: h.Pool, Journal: h.Journal, ServerName: "localhost"}),
+		Ticks:    ticks, Now: h.clock.Now,
 	})
 	h.Run()
 	return h

@@ -63,6 +63,10 @@ var parts = []part{
 		isNew: (*plan).othersPresenceChanged,
 	},
 	{
+		name: "to-device messages", always: true, fill: (*Service).fillToDevice,
+		isNew: func(p *plan) bool { return len(p.toDevice) > 0 },
+	},
+	{
 		name: "key counts", always: true, fill: (*Service).fillKeyCounts,
 		isNew: (*plan).keyCountsChanged,
 	},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"homeserver/internal/e2ee/devicekeys"
+	"homeserver/internal/e2ee/todevice"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/accountdata"
@@ -42,6 +43,11 @@ type plan struct {
 	// Content that concerns no room.
 	accountData []accountEvent
 	presence    []presence.State
+	// waiting is what waits for the device, as of upTo; nil: it is not shown. toDevice is what
+	// the answer has of it, and toDeviceUpTo how far that goes.
+	waiting      *todevice.Waiting
+	toDevice     []*todevice.Message
+	toDeviceUpTo journal.Position
 	// keyCounts is which one-time keys of the device are left, and keyCountsBefore which
 	// were when the request came; nil: it has just come.
 	keyCounts, keyCountsBefore *devicekeys.Counts

@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/cache"
 	"homeserver/internal/e2ee/devicekeys"
+	"homeserver/internal/e2ee/todevice"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/presence"
@@ -28,6 +29,7 @@ type Options struct {
 	Typing   *typing.Service
 	Presence *presence.Service
 	Keys     *devicekeys.Service
+	ToDevice *todevice.Service
 	// Ticks is the clock that typing and presence go by.
 	Ticks *journal.Ticks
 	// Shares bounds the caches.

@@ -126,6 +126,8 @@ type request struct {
 	waited  bool             // there was nothing new at first
 	since   journal.Position // 0 if initial
 	tick    journal.Tick     // ticks are known up to here; 0: none
+	// toDevice is how far messages to the device are known: 0 if initial.
+	toDevice journal.Position
 	// keyCounts is which one-time keys the device had when the request came; nil: not known yet.
 	keyCounts *devicekeys.Counts
 }
@@ -142,17 +144,23 @@ func (s *Service) resume(ctx context.Context, r *request) error {
 		return err
 	}
 	r.tick = s.Ticks.Parse(tickOf(r.Since))
+	r.toDevice = toDeviceOf(r.Since, r.since)
 	r.FullState = r.FullState || s.Journal.Lost(r.since) // the state that the client has may not exist
 	return s.Journal.CatchUp(ctx, r.since)
 }
 
 // answer returns what is new as of now; nil if the viewer is gone.
 func (s *Service) answer(ctx context.Context, v *viewer, r *request) (*Answer, error) {
+	queue, err := s.ToDevice.Queue(ctx, r.UserID, r.DeviceID)
+	if err != nil {
+		return nil, err
+	}
 	var p *plan
 	tick := s.Ticks.Now()
 	s.Journal.Read(func(view journal.View) {
 		if !v.gone.Load() {
 			p = newPlan(view, v, r)
+			p.waiting = queue.Look(view, r.toDevice)
 		}
 	})
 	if p == nil {

@@ -64,7 +64,7 @@ func TestAnswerHasTheFormOfTheSpecification(t *testing.T) {
 	}
 	raw := json.RawMessage(c.sync().raw)
 	same(t, "answer", keys(raw), "account_data", "device_one_time_keys_count", "device_unused_fallback_key_types", "next_batch",
-		"org.matrix.msc2732.device_unused_fallback_key_types", "presence", "rooms")
+		"org.matrix.msc2732.device_unused_fallback_key_types", "presence", "rooms", "to_device")
 	same(t, "rooms", keys(at(raw, "rooms")), "invite", "join", "knock", "leave")
 	same(t, "joined room", keys(at(raw, "rooms", "join", joined)),
 		"account_data", "ephemeral", "state", "summary", "timeline", "unread_notifications")

@@ -25,25 +25,45 @@ func FormatToken(p journal.Position) string {
 // FormatPlace writes the token of the gap after a place of a room.
 func FormatPlace(p timeline.Place) string { return FormatToken(p.Position()) }
 
-// ParseToken reads a token, or the position in one of /sync, which is followed by the
-// ticks of each process that the client has asked:
-// s<position>_<instance>.<tick>_<instance>.<tick>… M_INVALID_PARAM for a text that this
-// server never writes.
+// ParseToken reads a token, or the position in one of /sync, which may be followed by how
+// far messages to the device were given, where that is not as far as the position, and by
+// the ticks of each process that the client has asked:
+// s<position>_d<position>_<instance>.<tick>_<instance>.<tick>… M_INVALID_PARAM for a text
+// that this server never writes.
 func ParseToken(token string) (journal.Position, error) {
-	durable, rest, more := strings.Cut(token, "_")
-	digits, ok := strings.CutPrefix(durable, "s")
-	p, err := strconv.ParseInt(digits, 10, 64)
-	if !ok || err != nil || p < 0 || FormatToken(journal.Position(p)) != durable || more && !areTicks(rest) {
+	durable, toDevice, ticks := splitToken(token)
+	p, ok := parsePosition("s", durable)
+	d, known := parsePosition("d", toDevice)
+	if !ok || toDevice != "" && (!known || d >= p) || ticks != "" && !areTicks(ticks) || strings.HasSuffix(token, "_") {
 		return 0, errBadToken()
 	}
-	return journal.Position(p), nil
+	return p, nil
 }
 
-// token writes a position with a tick of this process, and those of others that stood
-// in the token before.
-func (s *Service) token(p journal.Position, tick journal.Tick, before string) string {
-	token := FormatToken(p)
-	if ticks := s.Ticks.Format(tick, tickOf(before)); ticks != "" {
+// splitToken returns the parts of a token; "": it has no such part.
+func splitToken(token string) (durable, toDevice, ticks string) {
+	durable, ticks, _ = strings.Cut(token, "_")
+	if first, rest, _ := strings.Cut(ticks, "_"); strings.HasPrefix(first, "d") && !strings.Contains(first, ".") {
+		toDevice, ticks = first, rest
+	}
+	return durable, toDevice, ticks
+}
+
+// parsePosition reads a position behind a letter, in the one way in which it is written.
+func parsePosition(letter, text string) (journal.Position, bool) {
+	digits, ok := strings.CutPrefix(text, letter)
+	p, err := strconv.ParseInt(digits, 10, 64)
+	return journal.Position(p), ok && err == nil && p >= 0 && strconv.FormatInt(p, 10) == digits
+}
+
+// token writes the token of a plan, with a tick of this process, and those of others that
+// stood in the token before.
+func (s *Service) token(p *plan, before string) string {
+	token := FormatToken(p.upTo)
+	if p.toDeviceUpTo < p.upTo {
+		token += "_d" + strconv.FormatInt(int64(p.toDeviceUpTo), 10)
+	}
+	if ticks := s.Ticks.Format(p.tickUpTo, tickOf(before)); ticks != "" {
 		token += "_" + ticks
 	}
 	return token
@@ -51,8 +71,17 @@ func (s *Service) token(p journal.Position, tick journal.Tick, before string) st
 
 // tickOf returns the part of a token that has the ticks.
 func tickOf(token string) string {
-	_, tick, _ := strings.Cut(token, "_")
-	return tick
+	_, _, ticks := splitToken(token)
+	return ticks
+}
+
+// toDeviceOf returns how far messages to the device were given, by a token of a position.
+func toDeviceOf(token string, p journal.Position) journal.Position {
+	_, part, _ := splitToken(token)
+	if d, ok := parsePosition("d", part); ok {
+		return d
+	}
+	return p
 }
 
 // areTicks reports whether the text may be written by Ticks.Format.

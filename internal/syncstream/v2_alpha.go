@@ -37,7 +37,11 @@ func (v V2Alpha) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	if err := v.writeSection(ctx, w, joined); err != nil {
 		return err
 	}
-	w.B = append(w.B, `}}}`...)
+	w.B = append(w.B, `}},`...)
+	if err := v.plan.writeToDevice(w); err != nil {
+		return err
+	}
+	w.B = append(w.B, '}')
 	return nil
 }
 

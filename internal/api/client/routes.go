@@ -11,7 +11,7 @@ import (
 func Routes(services Services) []httpapi.Route {
 	a := &api{services}
 	return slices.Concat(a.serverRoutes(), a.accountRoutes(), a.profileRoutes(), a.threepidRoutes(), a.discoveryRoutes(), a.roomRoutes(),
-		a.membershipRoutes(), a.syncRoutes(), a.keyRoutes(), a.personalRoutes(), a.mediaRoutes(), a.pushRoutes(),
+		a.membershipRoutes(), a.syncRoutes(), a.keyRoutes(), a.toDeviceRoutes(), a.personalRoutes(), a.mediaRoutes(), a.pushRoutes(),
 		a.keyBackupRoutes(), a.dehydratedDeviceRoutes(), a.reportRoutes())
 }
 
@@ -167,6 +167,13 @@ func (a *api) keyRoutes() []httpapi.Route {
 
 		signing.Post("/keys/device_signing/upload", httpapi.Storing, httpapi.User(a.uploadSigningKeys)),
 		signing.Post("/keys/signatures/upload", httpapi.Storing, httpapi.User(a.uploadSignatures)),
+	}
+}
+
+// toDeviceRoutes: "Send-to-Device messaging".
+func (a *api) toDeviceRoutes() []httpapi.Route {
+	return []httpapi.Route{
+		httpapi.SinceV2Alpha.OrUnstable("").Put("/sendToDevice/{eventType}/{txnId}", httpapi.Changing, httpapi.Guest(a.sendToDevice)),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/e2ee/keybackup"
+	"homeserver/internal/e2ee/todevice"
 	"homeserver/internal/journal"
 	"homeserver/internal/media"
 	"homeserver/internal/media/preview"
@@ -41,6 +42,7 @@ type Services struct {
 	Threepids *threepid.Service
 	Push      *push.Service
 	Keys      *devicekeys.Service
+	ToDevice  *todevice.Service
 
 	KeyBackups *keybackup.Service
 

@@ -80,7 +80,7 @@ type Caches struct {
 	Presence, Typing                             Size
 	AccessTokens, Sightings, Familiar            Size // internal/auth
 	RateLimits                                   Size
-	KeyCounts                                    Size // internal/e2ee/devicekeys
+	KeyCounts, ToDevice                          Size // internal/e2ee
 }
 
 // newCaches divides the memory for caches. Values that each request needs, and that are
@@ -88,7 +88,7 @@ type Caches struct {
 func newCaches(all Size) Caches {
 	share := func(percent Size) Size { return all * percent / 100 }
 	return Caches{
-		RoomState: share(26), Transactions: share(5),
+		RoomState: share(25), Transactions: share(5),
 		Viewers: share(12), LazyMembers: share(5), Filters: share(2),
 		PushRules: share(12), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
 		UnreadCounts: share(5), ReadMarks: share(2),
@@ -96,7 +96,7 @@ func newCaches(all Size) Caches {
 		Presence:     share(8), Typing: share(1),
 		AccessTokens: share(3), Sightings: share(1), Familiar: share(2),
 		RateLimits: share(5),
-		KeyCounts:  share(1),
+		KeyCounts:  share(1), ToDevice: share(1),
 	}
 }
 

@@ -1,0 +1,20 @@
+// Package todevice carries messages from device to device: client-server API,
+// "Send-to-Device messaging". Most of them are keys of encrypted rooms, which cannot be
+// had again if they are lost.
+//
+// # Promises
+//
+//   - A message is in the log before its sender is answered, and reaches each device once,
+//     in the order of the log. It is kept until the device acknowledges it by the next since
+//     token; until then the same token brings the same messages.
+//   - A request with a transaction ID is carried out once, however often and to whichever
+//     process it is sent.
+//   - A request is one entry of the journal and one commit, whoever it is for.
+//   - Messages go with their device, in the same commit. A device that is made anew under
+//     the same ID gets none of them.
+//
+// # Data flow
+//
+//	Send ─▶ journal ─▶ tables to_device, to_device_transactions
+//	Queue.Look ─▶ Read ─▶ /sync: from the live window; by SQL where that does not reach
+package todevice

@@ -1,0 +1,154 @@
+package todevice
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+)
+
+// Limits of one request.
+const (
+	// maxRecipients bounds the devices that one request reaches, and maxRequestBytes the
+	// bytes of their messages together.
+	maxRecipients   = 10_000
+	maxRequestBytes = 16 << 20
+	// rowBytes estimates what a message takes beside its content.
+	rowBytes = 250
+)
+
+// allDevices stands for all devices of a user.
+const allDevices = "*"
+
+// transaction is the scope of a transaction ID: one device and one path. Client-server
+// API, "Transaction identifiers".
+type transaction struct{ userID, deviceID, typ, txnID string }
+
+// Send sends messages of a type to devices: a map of user IDs to maps of device IDs to
+// contents, in canonical form but for numbers; nil: it is missing. The device ID * stands
+// for all devices of a user. Users and devices that there are not are passed over. A
+// request that repeats a transaction does nothing. M_MISSING_PARAM; M_BAD_JSON for what is
+// no object; M_INVALID_PARAM for what is no user ID, and for a type or transaction ID that
+// cannot be; M_TOO_LARGE for too many devices. Client-server API, PUT
+// /sendToDevice/{eventType}/{txnId}.
+func (s *Service) Send(ctx context.Context, who matrix.Session, typ, txnID string, messages json.RawMessage) error {
+	t := transaction{who.UserID, who.DeviceID, typ, txnID}
+	if err := t.check(); err != nil {
+		return err
+	}
+	wanted, err := s.parse(messages)
+	if err != nil {
+		return err
+	}
+	end, err := s.turns.Take(ctx, t.userID+" "+t.deviceID+" "+t.typ+" "+t.txnID)
+	if err != nil {
+		return err
+	}
+	defer end()
+	contents, err := s.expand(ctx, wanted)
+	if err != nil || len(contents) == 0 {
+		return err
+	}
+	m := &Messages{Sender: who.UserID, Type: typ, contents: contents, transaction: &t}
+	err = s.o.Journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{s.entry(m)}})
+	if isRepeated(err) {
+		return nil
+	}
+	return err
+}
+
+// check refuses a type or an ID that cannot be stored: M_INVALID_PARAM.
+func (t *transaction) check() error {
+	for _, text := range []string{t.typ, t.txnID} {
+		if text == "" || len(text) > matrix.MaxIDBytes || !matrix.IsText(text) {
+			return matrix.Errorf(matrix.InvalidParam, "an event type and a transaction ID have 1 to %d bytes of UTF-8 without the character NUL", matrix.MaxIDBytes)
+		}
+	}
+	return nil
+}
+
+// parse reads the messages for users of this server. Those for users of other servers go
+// nowhere yet.
+func (s *Service) parse(messages json.RawMessage) (map[device]json.RawMessage, error) {
+	if messages == nil || string(messages) == "null" {
+		return nil, matrix.Errorf(matrix.MissingParam, "messages is missing")
+	}
+	if messages[0] != '{' {
+		return nil, matrix.Errorf(matrix.BadJSON, "messages must be an object")
+	}
+	wanted := map[device]json.RawMessage{}
+	for name, devices := range event.Members(messages) {
+		userID, ok := event.Unquote(slices.Concat([]byte{'"'}, name, []byte{'"'}))
+		if !ok {
+			return nil, matrix.Errorf(matrix.BadJSON, "messages has a name that cannot be read")
+		}
+		_, server, err := matrix.ParseUserID(userID)
+		if err != nil {
+			return nil, err
+		}
+		if devices[0] != '{' {
+			return nil, matrix.Errorf(matrix.BadJSON, "the messages for %s must be an object", userID)
+		}
+		for name, content := range event.Members(devices) {
+			if content[0] != '{' {
+				return nil, matrix.Errorf(matrix.BadJSON, "a message for %s must be an object", userID)
+			}
+			deviceID, ok := event.Unquote(slices.Concat([]byte{'"'}, name, []byte{'"'}))
+			if ok && server == s.o.ServerName && deviceID != "" && len(deviceID) <= matrix.MaxIDBytes && matrix.IsText(deviceID) {
+				wanted[device{userID, deviceID}] = json.RawMessage(content)
+			}
+		}
+	}
+	return wanted, nil
+}
+
+// expand replaces messages for all devices of users by one for each. A device that is named
+// beside gets its own message. M_TOO_LARGE if the messages are too many, or too much.
+func (s *Service) expand(ctx context.Context, wanted map[device]json.RawMessage) (map[device]json.RawMessage, error) {
+	var ofAll []string
+	for d := range wanted {
+		if d.DeviceID == allDevices {
+			ofAll = append(ofAll, d.UserID)
+		}
+	}
+	contents := maps.Clone(wanted)
+	if len(ofAll) > 0 {
+		devices, err := s.devicesOf(ctx, ofAll, maxRecipients+1)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range devices {
+			if _, named := wanted[d]; !named {
+				contents[d] = wanted[device{d.UserID, allDevices}]
+			}
+		}
+		maps.DeleteFunc(contents, func(d device, _ json.RawMessage) bool { return d.DeviceID == allDevices })
+	}
+	bytes := 0
+	for _, content := range contents {
+		bytes += len(content)
+	}
+	if len(contents) > maxRecipients || bytes > maxRequestBytes {
+		return nil, matrix.Errorf(matrix.TooLarge, "one request reaches at most %d devices, with %d bytes", maxRecipients, maxRequestBytes)
+	}
+	return contents, nil
+}
+
+// entry makes the journal entry of messages, which concerns their users.
+func (s *Service) entry(m *Messages) *journal.Entry {
+	const fixed = 600 // of the transaction, and of the structs
+	e := &journal.Entry{Table: s.table, Value: m, Size: fixed + len(m.Sender) + len(m.Type)}
+	users := map[string]bool{}
+	for d, content := range m.contents {
+		e.Size += len(content) + rowBytes
+		if !users[d.UserID] {
+			users[d.UserID] = true
+			e.Topics = append(e.Topics, journal.Topic{User: d.UserID})
+		}
+	}
+	return e
+}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -110,4 +111,77 @@ func TestDehydratedDeviceRefusals(t *testing.T) {
 	alice.Do("PUT", dehydratedPath, own.dehydration(nil)).Refused(400, "M_INVALID_PARAM")
 	alice.Do("GET", "/account/whoami", nil).OK()
 	sameJSON(t, "after all refusals", alice.Do("GET", dehydratedPath, nil).OK().At(), kept)
+}
+
+// TestMessagesToADehydratedDevice reads them in both forms that clients use, and again.
+func TestMessagesToADehydratedDevice(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice, bob := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
+	d := dehydrated(alice)
+	path := dehydratedPath + matrixtest.Path(d.DeviceID, "events")
+	for _, method := range []string{"GET", "POST"} {
+		alice.Do(method, path, nil).Refused(403, "M_FORBIDDEN")
+	}
+	alice.Do("PUT", dehydratedPath, d.dehydration(nil)).OK()
+	const sent = 5
+	for i := range sent {
+		content := map[string]any{"n": i}
+		bob.Do("PUT", matrixtest.Path("sendToDevice", "m.room.encrypted", fmt.Sprint(i)),
+			map[string]any{"messages": map[string]any{alice.UserID: map[string]any{d.DeviceID: content, "NOBODY": content}}}).OK()
+	}
+	later := anyone.Login("alice", "wordpass")
+	for range 2 { // for another device that takes over when the first has failed
+		for _, limit := range []int{1, 2, 5, 100} {
+			wantNumbers(t, readMessages(t, sent, func(from string) *matrixtest.Response {
+				return later.Do("GET", fmt.Sprintf("%s?limit=%d&from=%s", path, limit, from), nil)
+			}), sent)
+			wantNumbers(t, readMessages(t, sent+1, func(from string) *matrixtest.Response {
+				return alice.Do("POST", fmt.Sprintf("%s?limit=%d", path, limit), map[string]any{"next_batch": from})
+			}), sent)
+		}
+	}
+	for _, c := range []*matrixtest.Client{alice, later} {
+		if got := c.Sync("").At("to_device", "events"); len(got.([]any)) != 0 {
+			t.Errorf("another device gets %v", got)
+		}
+	}
+	alice.Do("GET", path+"?from=x", nil).Refused(400, "M_INVALID_PARAM")
+	alice.Do("GET", path+"?limit=-1", nil).Refused(400, "M_INVALID_PARAM")
+	alice.Do("POST", path, `{"next_batch":"-1"}`).Refused(400, "M_INVALID_PARAM")
+	alice.Do("POST", path, `{"next_batch":1}`).Refused(400, "M_BAD_JSON")
+	bob.Do("GET", path, nil).Refused(403, "M_FORBIDDEN")
+	alice.Do("GET", dehydratedPath+matrixtest.Path(alice.DeviceID, "events"), nil).Refused(403, "M_FORBIDDEN")
+
+	alice.Do("PUT", dehydratedPath, d.dehydration(nil)).OK()
+	if got := alice.Do("GET", path, nil).OK().At("events").([]any); len(got) != 0 {
+		t.Errorf("a new device of the same ID gets %v", got)
+	}
+}
+
+// readMessages reads messages until there are no more, as clients do: until an answer has no
+// next_batch, or no events.
+func readMessages(t *testing.T, most int, get func(from string) *matrixtest.Response) (all []any) {
+	t.Helper()
+	for from := ""; ; {
+		answer := get(from).OK()
+		events, _ := answer.At("events").([]any)
+		all = append(all, events...)
+		if from = answer.String("next_batch"); from == "" || len(events) == 0 {
+			return all
+		}
+		if most--; most < 0 {
+			t.Fatal("it does not end")
+		}
+	}
+}
+
+// wantNumbers fails the test unless there are messages with the numbers from 0.
+func wantNumbers(t *testing.T, events []any, n int) {
+	t.Helper()
+	want := []any{}
+	for i := range n {
+		want = append(want, map[string]any{"sender": "@bob:localhost", "type": "m.room.encrypted", "content": map[string]any{"n": float64(i)}})
+	}
+	sameJSON(t, "the messages", events, want)
 }

@@ -89,17 +89,18 @@ var (
 		"PUT /room_keys/keys/{roomId}/{sessionId}":     {"first_message_index", "forwarded_count", "is_verified", "session_data"},
 	}
 	queryFields = map[string][]string{
-		"/publicRooms":                      {"limit", "since", "server"},
-		"/search":                           {"next_batch"},
-		"/sync":                             {"filter", "since", "full_state", "set_presence", "timeout", "use_state_after", "org.matrix.msc4222.use_state_after"},
-		"/initialSync":                      {"limit", "archived"},
-		"/rooms/{roomId}/initialSync":       {"limit"},
-		"/rooms/{roomId}/messages":          {"from", "to", "dir", "limit", "filter"},
-		"/rooms/{roomId}/context/{eventId}": {"limit", "filter"},
-		"/rooms/{roomId}/members":           {"at", "membership", "not_membership"},
-		"/rooms/{roomId}/state/{eventType}": {"format"},
-		"/register/available":               {"username"},
-		"/room_keys/keys":                   {"version"},
+		"/publicRooms":                         {"limit", "since", "server"},
+		"/search":                              {"next_batch"},
+		"/sync":                                {"filter", "since", "full_state", "set_presence", "timeout", "use_state_after", "org.matrix.msc4222.use_state_after"},
+		"/initialSync":                         {"limit", "archived"},
+		"/rooms/{roomId}/initialSync":          {"limit"},
+		"/rooms/{roomId}/messages":             {"from", "to", "dir", "limit", "filter"},
+		"/rooms/{roomId}/context/{eventId}":    {"limit", "filter"},
+		"/rooms/{roomId}/members":              {"at", "membership", "not_membership"},
+		"/rooms/{roomId}/state/{eventType}":    {"format"},
+		"/register/available":                  {"username"},
+		"/room_keys/keys":                      {"version"},
+		"/dehydrated_device/{deviceId}/events": {"from", "limit"},
 	}
 	// oddQueries are values for them, escaped.
 	oddQueries = []string{

@@ -194,8 +194,10 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 			served[method+" "+unstable+path] = path
 		}
 	}
-	for method := range strings.FieldsSeq("GET PUT DELETE") {
-		served[method+" "+unstable+"org.matrix.msc3814.v1/dehydrated_device"] = "dehydrated_device"
+	for path, methods := range map[string]string{"dehydrated_device": "GET PUT DELETE", "dehydrated_device/{deviceId}/events": "GET POST"} {
+		for method := range strings.FieldsSeq(methods) {
+			served[method+" "+unstable+"org.matrix.msc3814.v1/"+path] = path
+		}
 	}
 	found := map[string]string{}
 	for _, rt := range routes() {

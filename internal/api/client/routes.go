@@ -268,6 +268,8 @@ func (a *api) dehydratedDeviceRoutes() []httpapi.Route {
 		proposal.Put(path, httpapi.Storing, httpapi.User(a.putDehydratedDevice)),
 		proposal.Get(path, httpapi.Reading, httpapi.User(a.getDehydratedDevice)),
 		proposal.Delete(path, httpapi.Removing, httpapi.User(a.deleteDehydratedDevice)),
+		proposal.Get(path+"/{deviceId}/events", httpapi.Reading, httpapi.User(a.getDehydratedEvents)),
+		proposal.Post(path+"/{deviceId}/events", httpapi.Reading, httpapi.User(a.postDehydratedEvents)),
 	}
 }
 

@@ -117,6 +117,15 @@ func (s *Service) Dehydrated(ctx context.Context, userID string) (*DehydratedDev
 	return d, err
 }
 
+// CheckDehydrated refuses a device that is not the dehydrated one of the user: M_FORBIDDEN.
+func (s *Service) CheckDehydrated(ctx context.Context, userID, deviceID string) error {
+	d, err := loadDehydrated(ctx, s.pool, userID)
+	if err == nil && (d == nil || d.ID != deviceID) {
+		err = matrix.Errorf(matrix.Forbidden, "This is not your dehydrated device")
+	}
+	return err
+}
+
 // DeleteDehydrated deletes the dehydrated device of a user, with its keys and messages, and
 // returns its ID; M_NOT_FOUND where there is none. MSC3814, DELETE /dehydrated_device.
 func (s *Service) DeleteDehydrated(ctx context.Context, userID string) (deviceID string, err error) {

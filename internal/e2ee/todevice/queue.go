@@ -91,11 +91,8 @@ func (s *Service) Read(ctx context.Context, w *Waiting) (list []*Message, upTo j
 			return nil, 0, err
 		}
 	}
-	bytes := 0
-	for i, m := range list {
-		if bytes += m.size(); i > 0 && (i == maxMessages || bytes > maxBytes) {
-			return list[:i:i], list[i-1].Position, nil
-		}
+	if first := firstOf(list, maxMessages); len(first) < len(list) {
+		return first, first[len(first)-1].Position, nil
 	}
 	return list, w.upTo, nil
 }

@@ -82,6 +82,29 @@ func TestWhatIsPostedIsTakenOverIntoTheLog(t *testing.T) {
 	}
 }
 
+// A look was answered without one into the outbox while a write was built anew.
+func TestALookIntoTheOutboxWhileAWriteIsStale(t *testing.T) {
+	t.Parallel()
+	pool := notesPool(t)
+	j := started(t, pool, Options{Watch: never})
+	var looked <-chan error
+	w := note(1, "stale")
+	w.Stale = func() bool {
+		post(t, pool, "notes", "posted", Topic{Room: 1})
+		looked, _ = j.queue.look(true)
+		return true
+	}
+	if err := j.Commit(t.Context(), w); !errors.Is(err, ErrStale) {
+		t.Fatalf("got %v", err)
+	}
+	if err := <-looked; err != nil {
+		t.Fatal(err)
+	}
+	if got, rest := bodies(written(t, pool, 0)), left(t, pool); !slices.Equal(got, []string{"posted"}) || len(rest) > 0 {
+		t.Errorf("written is %q, left %q", got, rest)
+	}
+}
+
 func TestTheDatabaseTellsOfWhatIsPosted(t *testing.T) {
 	t.Parallel()
 	pool := notesPool(t)

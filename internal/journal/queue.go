@@ -214,21 +214,35 @@ type work struct {
 
 func (w *work) empty() bool { return len(w.group) == 0 && len(w.looks) == 0 && !w.outbox }
 
-// take returns the next work: a group within the bounds, and all requests for a look.
-func (q *queue) take(maxWrites, maxBytes int) *work {
+// takeGroup returns the next group, within the bounds, and leaves requests for a look.
+func (q *queue) takeGroup(maxWrites, maxBytes int) []*Pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.cut(maxWrites, maxBytes)
+}
+
+// cut takes a group off the queue. The lock is held.
+func (q *queue) cut(maxWrites, maxBytes int) []*Pending {
 	n, bytes := 0, 0
 	for n < len(q.writes) && n < maxWrites && (n == 0 || bytes+q.writes[n].size <= maxBytes) {
 		bytes += q.writes[n].size
 		n++
 	}
-	w := &work{group: q.writes[:n:n], looks: q.looks, outbox: q.outbox}
-	q.writes, q.looks, q.outbox = q.writes[n:], nil, false
+	group := q.writes[:n:n]
+	q.writes = q.writes[n:]
 	q.bytes -= bytes
 	if len(q.writes) == 0 {
 		q.writes = nil
 	}
+	return group
+}
+
+// take returns the next work: a group within the bounds, and all requests for a look.
+func (q *queue) take(maxWrites, maxBytes int) *work {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	w := &work{group: q.cut(maxWrites, maxBytes), looks: q.looks, outbox: q.outbox}
+	q.looks, q.outbox = nil, false
 	w.last = q.closed && len(w.group) == 0 && len(w.looks) == 0 // the outbox can wait for the next start
 	return w
 }

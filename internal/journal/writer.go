@@ -278,11 +278,8 @@ func (w *writer) replaceStale(group []*Pending) (fresh []*Pending, changed bool)
 		return group, false
 	}
 	w.j.queue.await(stale, rebuildPatience)
-	more := w.j.queue.take(w.j.o.GroupWrites-len(fresh), w.j.o.GroupBytes)
-	for _, looked := range more.looks {
-		looked <- nil
-	}
-	return append(fresh, w.j.dropStale(more.group)...), true
+	more := w.j.queue.takeGroup(w.j.o.GroupWrites-len(fresh), w.j.o.GroupBytes)
+	return append(fresh, w.j.dropStale(more)...), true
 }
 
 // dropStale answers the stale writes and returns the others.

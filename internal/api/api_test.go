@@ -79,7 +79,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	ticks := journal.NewTicks()
 	typists := typing.New(store, book, ticks, nil, 0)
 	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: store, Profiles: profiles, Ticks: ticks})
-	keys := devicekeys.New(devicekeys.Options{Pool: pool, Journal: book, Sessions: users.Sessions, Stages: stages, ServerName: "localhost"})
+	keys := devicekeys.New(devicekeys.Options{Pool: pool, Journal: book, Rooms: store, Sessions: users.Sessions, Stages: stages, ServerName: "localhost"})
 	messages := todevice.New(todevice.Options{Pool: pool, Journal: book, ServerName: "localhost"})
 	stream := syncstream.New(syncstream.Options{
 		Pool: pool, Journal: book, Rooms: store, Data: data, Receipts: read, Push: pushes, Typing: typists,

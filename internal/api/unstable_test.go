@@ -54,15 +54,6 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 			t.Errorf("unread in the thread: %v", got)
 		}
 	},
-	"org.matrix.e2e_cross_signing": func(t *testing.T, alice, bob *matrixtest.Client, _ string) {
-		public := strings.Repeat("A", 43)
-		key := map[string]any{"user_id": alice.UserID, "usage": []string{"master"}, "keys": map[string]any{"ed25519:" + public: public}}
-		alice.Do("POST", "/keys/device_signing/upload", map[string]any{"master_key": key}).OK()
-		found := bob.Do("POST", "/keys/query", map[string]any{"device_keys": map[string]any{alice.UserID: []string{}}}).OK()
-		if got := found.At("master_keys", alice.UserID, "keys", "ed25519:"+public); got != public {
-			t.Errorf("master key: %v", got)
-		}
-	},
 	"org.matrix.msc3827.stable": func(t *testing.T, alice, _ *matrixtest.Client, _ string) {
 		space := alice.CreateRoom(map[string]any{
 			"preset": "public_chat", "visibility": "public", "creation_content": map[string]any{"type": "m.space"},
@@ -174,7 +165,6 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"POST " + unstable + "keys/upload/{deviceId}":                                             "keys/upload/{deviceId}",
 		"POST " + unstable + "keys/query":                                                         "keys/query",
 		"POST " + unstable + "keys/claim":                                                         "keys/claim",
-		"PUT " + unstable + "sendToDevice/{eventType}/{txnId}":                                    "sendToDevice/{eventType}/{txnId}",
 		"POST " + unstable + "keys/device_signing/upload":                                         "keys/device_signing/upload",
 		"POST " + unstable + "keys/signatures/upload":                                             "keys/signatures/upload",
 		"POST " + unstable + "account/3pid/msisdn/requestToken":                                   "account/3pid/msisdn/requestToken",

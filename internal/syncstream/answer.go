@@ -44,7 +44,11 @@ func (a *Answer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	if err := a.plan.writeAccountData(ctx, w); err != nil {
 		return err
 	}
-	w.B = a.plan.keyCounts.AppendMembers(append(w.B, `},`...))
+	w.B = append(w.B, `},`...)
+	if err := a.writeDeviceLists(ctx, w); err != nil {
+		return err
+	}
+	w.B = a.plan.keyCounts.AppendMembers(w.B)
 	w.B = append(w.B, `,"next_batch":`...)
 	w.B = event.AppendString(w.B, a.NextBatch)
 	w.B = append(w.B, `,"presence":{"events":[`...)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/e2ee/devicekeys"
@@ -79,7 +80,7 @@ func envOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *env {
 	h.push = push.New(push.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored,
 	})
-	h.keys = devicekeys.New(devicekeys.Options{Pool: h.Pool, Journal: h.Journal, ServerName: "localhost"})
+	h.keys = devicekeys.New(devicekeys.Options{Pool: h.Pool, Journal: h.Journal, Rooms: store, ServerName: "localhost"})
 	h.Service = syncstream.New(syncstream.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, Data: h.data, Receipts: h.receipts, Push: h.push,
 		Typing: h.typing, Presence: h.presence, Keys: h.keys,
@@ -191,10 +192,35 @@ func (h *env) sync(q syncstream.Query) *answer {
 	return parse(h.T, a)
 }
 
+// keyChanges asks whose device lists have changed between two tokens.
+func (h *env) keyChanges(user, from, to string) *deviceLists {
+	h.T.Helper()
+	l, err := h.KeyChanges(h.T.Context(), user, from, to)
+	h.OK(err)
+	parsed := &deviceLists{}
+	h.OK(json.Unmarshal(written(h.T, l), parsed))
+	return parsed
+}
+
+// changeKeys announces a change of a user's device list, as other packages do with one of
+// keys, and returns when it is shown.
+func (h *env) changeKeys(user string) {
+	h.T.Helper()
+	h.OK(pgx.BeginFunc(h.T.Context(), h.Pool, func(tx pgx.Tx) error {
+		_, err := journal.Post(h.T.Context(), tx, "device_lists", []journal.Topic{{User: user}}, []byte(user))
+		return err
+	}))
+	h.OK(h.Journal.ShowPosted(h.T.Context()))
+}
+
+// deviceLists is whose device lists a client has to fetch, or to forget.
+type deviceLists struct{ Changed, Left []string }
+
 // answer is an answer to /sync as a client reads it.
 type answer struct {
-	NextBatch   string    `json:"next_batch"`
-	AccountData stateList `json:"account_data"`
+	DeviceLists *deviceLists `json:"device_lists"`
+	NextBatch   string       `json:"next_batch"`
+	AccountData stateList    `json:"account_data"`
 	Presence    stateList
 	Rooms       struct {
 		Join, Leave map[string]*room

@@ -71,6 +71,10 @@ var parts = []part{
 		isNew: (*plan).keyCountsChanged,
 	},
 	{
+		name: "device lists", always: true, fill: (*Service).fillDeviceLists,
+		isNew: (*plan).deviceListsChanged,
+	},
+	{
 		name: "unread counts", fill: (*Service).fillUnread, // of the rooms in which something is new
 		after: []string{"timelines", "state", "summaries", "lazy-loaded members", "account data", "receipts", "typing"},
 	},

@@ -51,6 +51,10 @@ type plan struct {
 	// keyCounts is which one-time keys of the device are left, and keyCountsBefore which
 	// were when the request came; nil: it has just come.
 	keyCounts, keyCountsBefore *devicekeys.Counts
+	// lists is what concerns device lists in the window, if that covers the answer, and
+	// deviceLists which of them to fetch; nil: the answer does not say.
+	lists       devicekeys.Seen
+	deviceLists *devicekeys.Lists
 	// moreData and moreReceipts are too much to be held at once, of rooms, too: they are
 	// read when the answer is written. nil: nothing is.
 	moreData     *accountdata.Parts
@@ -141,6 +145,7 @@ func newPlan(view journal.View, v *viewer, r *request) *plan {
 	if !p.initial && p.since >= p.upTo && !p.fullState {
 		return p
 	}
+	p.noteOwnLists()
 	p.chooseRooms(view)
 	return p
 }
@@ -152,7 +157,7 @@ func (p *plan) chooseRooms(view journal.View) {
 		var live []*journal.Entry
 		if covered {
 			live = view.About(journal.Topic{Room: st.Room}, p.since)
-			if len(live) == 0 && !p.fullState {
+			if !p.noteLists(st, live) && !p.fullState {
 				continue // the membership is as it was, too
 			}
 		}

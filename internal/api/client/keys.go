@@ -57,3 +57,8 @@ func (a *api) uploadSignatures(r *httpapi.Request, who matrix.Session) (any, err
 	}
 	return a.Keys.UploadSignatures(r.Context(), who, body)
 }
+
+// keyChanges returns whose keys have changed between two tokens of /sync. GET /keys/changes.
+func (a *api) keyChanges(r *httpapi.Request, who matrix.Session) (any, error) {
+	return a.Stream.KeyChanges(r.Context(), who.UserID, r.Query("from"), r.Query("to"))
+}

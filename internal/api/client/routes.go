@@ -164,6 +164,7 @@ func (a *api) keyRoutes() []httpapi.Route {
 		keys.Post("/keys/upload/{deviceId}", httpapi.Storing, httpapi.Guest(a.uploadKeys)),
 		keys.Post("/keys/query", httpapi.Reading, httpapi.Guest(a.queryKeys)),
 		keys.Post("/keys/claim", httpapi.Claiming, httpapi.Guest(a.claimKeys)),
+		keys.Get("/keys/changes", httpapi.Reading, httpapi.User(a.keyChanges)),
 
 		signing.Post("/keys/device_signing/upload", httpapi.Storing, httpapi.User(a.uploadSigningKeys)),
 		signing.Post("/keys/signatures/upload", httpapi.Storing, httpapi.User(a.uploadSignatures)),

@@ -8,6 +8,7 @@ import (
 	"homeserver/internal/cache"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
+	"homeserver/internal/rooms/timeline"
 )
 
 // Limits of what a request may bring and of what is kept.
@@ -27,6 +28,7 @@ const (
 type Options struct {
 	Pool    *pgxpool.Pool
 	Journal *journal.Journal
+	Rooms   *timeline.Store
 	// Sessions adds and removes dehydrated devices.
 	Sessions *session.Service
 	// Stages is interactive authentication, for the replacement of cross-signing keys.

@@ -25,6 +25,9 @@ func queueChanges(b *pgx.Batch, entries []*journal.Entry) error {
 	return nil
 }
 
+// changedAfter is a query for the users whose device lists have changed after the position $8.
+const changedAfter = `SELECT user_id FROM device_lists WHERE position > $8`
+
 // hasKeys reports whether one of some devices of a user has keys.
 func hasKeys(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) (has bool, err error) {
 	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM device_keys WHERE user_id = $1 AND device_id = ANY($2))`,

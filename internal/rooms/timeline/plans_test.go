@@ -107,7 +107,17 @@ func (h *env) readers(room string) map[string]func() error {
 			}
 			return err
 		},
-		"StateBetween":    func() error { _, err := store.StateBetween(ctx, 500, 900, "m.room.member"); return err },
+		"StateBetween": func() error { _, err := store.StateBetween(ctx, 500, 900, "m.room.member"); return err },
+		"Sharing": func() error {
+			list, err := store.Sharing(ctx, timeline.SharingQuery{
+				UserID: bob, Since: timeline.PlaceOf(500), UpTo: end, Moved: true, Users: []string{alice}, Most: 100,
+				ListedBy: `SELECT '@nobody:localhost' WHERE $8::bigint > 0`,
+			})
+			if err == nil && len(list) == 0 {
+				h.T.Error("Sharing finds nobody")
+			}
+			return err
+		},
 		"Summaries":       func() error { _, err := store.Summaries(ctx, nids, bob); return err },
 		"EventsBetween":   func() error { _, err := store.EventsBetween(ctx, 500, 900, []string{"m.room.message"}); return err },
 		"RedactedBetween": func() error { _, err := store.RedactedBetween(ctx, 500, 900); return err },
@@ -150,7 +160,7 @@ func (h *env) sentByReaders(room string) map[string]statement {
 	sent.take()
 	take := func(reader string) {
 		for i, q := range sent.take() {
-			if strings.HasPrefix(strings.TrimSpace(q.sql), "SELECT") {
+			if sql := strings.TrimSpace(q.sql); strings.HasPrefix(sql, "SELECT") || strings.HasPrefix(sql, "WITH own") {
 				statements[fmt.Sprintf("%s, statement %d", reader, i)] = q
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
+	"homeserver/internal/reserve"
 )
 
 // UserAt is a user as of a place of all rooms.
@@ -43,3 +45,103 @@ func SharedRooms(ctx context.Context, conn *pgx.Conn, users []UserAt, most int, 
 	}
 	return nil
 }
+
+// SharingQuery asks how users share rooms with one user between two places: those among
+// Users and Listed; all in rooms that the one has joined or left between; and, in each room
+// that the one was in all the time, those who have joined or left it, if Moved is set.
+type SharingQuery struct {
+	UserID      string
+	Since, UpTo Place
+	Users       []string
+	Moved       bool
+	// Listed are marked. ListedBy is a query for more of them: one column of user IDs, of rows
+	// after the position $8, which is ListedAfter. Users who share no room are left out.
+	Listed      []string
+	ListedBy    string
+	ListedAfter journal.Position
+	// Anew takes all rooms for joined anew.
+	Anew bool
+	// The answer has users after this one, so many at most.
+	After string
+	Most  int
+}
+
+// Sharing is how a user shares rooms with another. Both are joined to one that is shared.
+type Sharing struct {
+	UserID string
+	Listed bool
+	// Then and Now: they share a room at the earlier place, and at the later. Always: one in
+	// which both were all the time between.
+	Then, Now, Always bool
+	// EncryptedThen and EncryptedNow: a room that is encrypted is among them.
+	EncryptedThen, EncryptedNow bool
+}
+
+// selectSharing has the parameters of [Store.Sharing]. Each entry of room_state that it
+// looks at holds somewhere in the gap from $2 to $3.
+const (
+	ownRooms = `
+		WITH own AS MATERIALIZED (
+			SELECT room_nid, was, is_now, was AND is_now AND always AND NOT $7 AS held FROM (
+				SELECT room_nid, ` + heldBetween + ` FROM room_state s
+				WHERE s.type = 'm.room.member' AND s.state_key = $1 AND ` + touchesGap + ` GROUP BY room_nid) m
+			WHERE was OR is_now), `
+	heldBetween = `
+		coalesce(bool_or(s.value = 'join') FILTER (WHERE s.place <= $2), false) AS was,
+		coalesce(bool_or(s.value = 'join') FILTER (WHERE s.replaced_at IS NULL OR s.replaced_at > $3), false) AS is_now,
+		bool_and(coalesce(s.value = 'join', false)) AS always`
+	touchesGap = `s.place <= $3 AND (s.replaced_at IS NULL OR s.replaced_at > $2)`
+
+	// Of a room that was joined or left between, the members now and those who have left since
+	// are read by the indexes for each.
+	candidates = `
+		candidates AS (
+			SELECT user_id FROM unnest($4::text[]) AS u(user_id)
+			UNION SELECT user_id FROM listed WHERE user_id = $1 OR EXISTS (
+				SELECT FROM room_state s JOIN own USING (room_nid)
+				WHERE s.type = 'm.room.member' AND s.state_key = listed.user_id AND s.value = 'join' AND ` + touchesGap + `)
+			UNION SELECT s.state_key FROM own JOIN room_state s USING (room_nid)
+				WHERE NOT own.held AND s.type = 'm.room.member' AND s.value = 'join' AND s.replaced_at IS NULL AND s.place <= $3
+			UNION SELECT s.state_key FROM own JOIN room_state s USING (room_nid)
+				WHERE NOT own.held AND s.type = 'm.room.member' AND s.value = 'join' AND s.replaced_at > $2 AND s.place <= $3
+			UNION SELECT s.state_key FROM own JOIN room_state s USING (room_nid)
+				WHERE $6 AND own.held AND s.type = 'm.room.member' AND s.place > $2 AND s.place <= $3), `
+	sharing = `
+		page AS MATERIALIZED (
+			SELECT user_id FROM candidates WHERE user_id COLLATE "C" > $9 ORDER BY user_id COLLATE "C" LIMIT $10),
+		shared AS MATERIALIZED (
+			SELECT page.user_id, own.room_nid, own.was AND m.was AS was, own.is_now AND m.is_now AS is_now,
+				own.held AND m.was AND m.always AS always
+			FROM page CROSS JOIN LATERAL (
+				SELECT s.room_nid, ` + heldBetween + ` FROM room_state s
+				WHERE s.type = 'm.room.member' AND s.state_key = page.user_id AND ` + touchesGap + ` GROUP BY s.room_nid) m
+			JOIN own ON own.room_nid = m.room_nid
+			WHERE page.user_id <> $1),
+		encrypted AS MATERIALIZED (
+			SELECT s.room_nid, bool_or(s.place <= $2) AS was, bool_or(s.replaced_at IS NULL OR s.replaced_at > $3) AS is_now
+			FROM (SELECT DISTINCT room_nid FROM shared) r JOIN room_state s USING (room_nid)
+			WHERE s.type = 'm.room.encryption' AND s.state_key = '' AND s.event_nid IS NOT NULL AND ` + touchesGap + ` GROUP BY s.room_nid)
+		SELECT page.user_id, page.user_id IN (SELECT user_id FROM listed),
+			coalesce(bool_or(s.was), false), coalesce(bool_or(s.is_now), false), coalesce(bool_or(s.always), false),
+			coalesce(bool_or(s.was AND e.was), false), coalesce(bool_or(s.is_now AND e.is_now), false)
+		FROM page LEFT JOIN shared s USING (user_id) LEFT JOIN encrypted e USING (room_nid)
+		GROUP BY page.user_id ORDER BY page.user_id COLLATE "C"`
+)
+
+// Sharing reads how users share rooms with one user, in the order of their IDs. As many as
+// were asked for say that there may be more.
+func (s *Store) Sharing(ctx context.Context, q SharingQuery) ([]Sharing, error) {
+	listed := `listed AS MATERIALIZED (SELECT user_id FROM unnest($5::text[]) AS l(user_id) UNION ` + q.ListedBy + `), `
+	list, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, ownRooms+listed+candidates+sharing,
+			q.UserID, q.Since, q.UpTo, q.Users, q.Listed, q.Moved, q.Anew, q.ListedAfter, q.After, q.Most)
+		return rows
+	}, pgx.RowToStructByPos[Sharing], func(Sharing) int { return SharingCost })
+	if err != nil {
+		return nil, fmt.Errorf("look with whom %s shares rooms: %w", q.UserID, err)
+	}
+	return list, nil
+}
+
+// SharingCost is how much memory a Sharing takes at most, and once more as it is written.
+const SharingCost = 2*matrix.MaxIDBytes + 90

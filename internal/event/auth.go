@@ -6,10 +6,10 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// State gives the state of a room before an event: that of its auth_events
+// State is the state of a room before an event: that of its auth_events
 // ([AuthState]), or the room's current state.
 type State interface {
-	// Event gives the state event of the type and state key, and nil where there
+	// Event returns the state event of the type and state key, and nil where there
 	// is none.
 	Event(evType, stateKey string) *Event
 }
@@ -17,20 +17,20 @@ type State interface {
 // StateKey names an entry of a room's state.
 type StateKey struct{ Type, Key string }
 
-// Authorize applies the authorisation rules of the room version to an event,
-// given the room's state before it. The answer is nil, or M_FORBIDDEN with a
-// sentence that says which rule was broken; it is M_BAD_JSON where
-// m.room.power_levels names a creator, which nobody may do.
+// Authorize applies the authorisation rules of the room version to an event with
+// the room's state before it. It returns nil, or M_FORBIDDEN with a sentence that
+// says which rule was broken; M_BAD_JSON where m.room.power_levels names a creator,
+// which nobody may do.
 //
-// Two rules need more than state. That the events named in auth_events are the
-// right ones is for [AuthState]. And where a join is vouched for by
-// join_authorised_via_users_server, only the presence of that server's signature is
-// checked here, for which an event made by [Build] needs no keys;
-// [Event.VerifySignature] verifies it on an event that comes from elsewhere.
+// Two rules need more than state. [AuthState] checks that the events named in
+// auth_events are the right ones. And where join_authorised_via_users_server
+// authorises a join, Authorize only checks that there is a signature of that server,
+// so that an event made by [Build] needs no keys; [Event.VerifySignature] verifies
+// it on an event from another server.
 //
 // "Authorisation rules" of each room version. The functions follow the order of
-// the list there; the numbers in comments are those of version 11, in which no
-// rule is left of those that versions 1 to 5 had in addition.
+// the list there; the numbers in comments are those of version 11, which no longer
+// has the additional rules of versions 1 to 5.
 func Authorize(v *Version, e *Event, s State) error {
 	if e.Type == TypeCreate {
 		return authorizeCreate(v, e)
@@ -69,7 +69,7 @@ func Authorize(v *Version, e *Event, s State) error {
 	return nil
 }
 
-// authorizer is one event with what most rules ask about.
+// authorizer is one event, with the state that most rules read.
 type authorizer struct {
 	version *Version
 	event   *Event
@@ -79,8 +79,8 @@ type authorizer struct {
 	power   Power        // the sender's
 }
 
-// newAuthorizer applies rule 2.4 on the way, and rule 2 of version 12: there has
-// to be an m.room.create, of the same room.
+// newAuthorizer also applies rule 2.4, and rule 2 of version 12: there has to be an
+// m.room.create, of the same room.
 func newAuthorizer(v *Version, e *Event, s State) (*authorizer, error) {
 	create := s.Event(TypeCreate, "")
 	if create == nil {
@@ -99,7 +99,7 @@ func newAuthorizer(v *Version, e *Event, s State) (*authorizer, error) {
 	}, nil
 }
 
-// authorizeCreate is rule 1: m.room.create.
+// authorizeCreate applies rule 1: m.room.create.
 func authorizeCreate(v *Version, e *Event) error {
 	if len(e.PrevEvents) > 0 {
 		return forbidden("m.room.create has to be the first event of its room")
@@ -125,7 +125,7 @@ func authorizeCreate(v *Version, e *Event) error {
 	return nil
 }
 
-// checkAdditionalCreators is rule 1.4 of version 12.
+// checkAdditionalCreators applies rule 1.4 of version 12.
 func checkAdditionalCreators(value []byte) error {
 	if value == nil {
 		return nil
@@ -141,7 +141,7 @@ func checkAdditionalCreators(value []byte) error {
 	return nil
 }
 
-// federation is rule 3: m.federate.
+// federation applies rule 3: m.federate.
 func (a *authorizer) federation() error {
 	if !a.create.CreateContent().Federate && domainOf(a.event.Sender) != domainOf(a.create.Sender) {
 		return forbidden("the room is closed to users of other servers than %s", domainOf(a.create.Sender))
@@ -149,7 +149,7 @@ func (a *authorizer) federation() error {
 	return nil
 }
 
-// aliases is rule 4 of versions 1 to 5: m.room.aliases.
+// aliases applies rule 4 of versions 1 to 5: m.room.aliases.
 func (a *authorizer) aliases() error {
 	if a.event.StateKey == nil {
 		return forbidden("m.room.aliases has no state key")
@@ -160,7 +160,7 @@ func (a *authorizer) aliases() error {
 	return nil
 }
 
-// senderJoined is rule 5.
+// senderJoined applies rule 5.
 func (a *authorizer) senderJoined() error {
 	if a.membership(a.event.Sender) != Join {
 		return forbidden("%s is not in the room", a.event.Sender)
@@ -179,8 +179,8 @@ func (a *authorizer) userPower(userID string) Power {
 	return userPower(a.version, a.create, a.levels, userID)
 }
 
-// needsPower refuses a sender whose power is less than needed; purpose goes on
-// from "you need power level … to".
+// needsPower refuses a sender whose power is less than needed; purpose completes the
+// sentence "you need power level … to".
 func (a *authorizer) needsPower(needed Power, purpose string) error {
 	if a.power < needed {
 		return forbidden("you need power level %s to %s; you have %s", needed, purpose, a.power)
@@ -188,12 +188,12 @@ func (a *authorizer) needsPower(needed Power, purpose string) error {
 	return nil
 }
 
-// thirdPartyInvite is rule 6: m.room.third_party_invite.
+// thirdPartyInvite applies rule 6: m.room.third_party_invite.
 func (a *authorizer) thirdPartyInvite() error {
 	return a.needsPower(a.levels.Invite(), "invite")
 }
 
-// requiredPower is rule 7.
+// requiredPower applies rule 7.
 func (a *authorizer) requiredPower() error {
 	needed := a.levels.Event(a.event.Type, a.event.StateKey != nil)
 	if a.power >= needed {
@@ -202,7 +202,7 @@ func (a *authorizer) requiredPower() error {
 	return a.needsPower(needed, "send events of the type "+quote(a.event.Type))
 }
 
-// ownStateKey is rule 8.
+// ownStateKey applies rule 8.
 func (a *authorizer) ownStateKey() error {
 	key := a.event.StateKey
 	if key != nil && len(*key) > 0 && (*key)[0] == '@' && *key != a.event.Sender {
@@ -211,7 +211,7 @@ func (a *authorizer) ownStateKey() error {
 	return nil
 }
 
-// redaction is rule 11 of versions 1 and 2: m.room.redaction.
+// redaction applies rule 11 of versions 1 and 2: m.room.redaction.
 func (a *authorizer) redaction() error {
 	if domainOf(a.event.Redacts) == domainOf(a.event.ID) {
 		return nil
@@ -219,10 +219,9 @@ func (a *authorizer) redaction() error {
 	return a.needsPower(a.levels.Redact(), "redact the events of other servers")
 }
 
-// AuthKeys lists the entries of the room's state that go into auth_events of an
-// event, where the room has them: server-server API, "Auth events selection". No
-// entry comes twice. Errors are those of [Canonical], for an m.room.member whose
-// content it refuses.
+// AuthKeys returns the keys of the room's state whose events, if there are any, are the
+// auth_events of an event: server-server API, "Auth events selection". No key comes
+// twice. Errors are those of [Canonical], for the content of an m.room.member.
 func AuthKeys(v *Version, p *Proto) ([]StateKey, error) {
 	if p.Type == TypeCreate {
 		return nil, nil
@@ -242,7 +241,7 @@ func AuthKeys(v *Version, p *Proto) ([]StateKey, error) {
 	return appendMemberKeys(v, keys, *p.StateKey, content), nil
 }
 
-// appendMemberKeys adds what m.room.member is judged by in addition.
+// appendMemberKeys adds the keys that only m.room.member needs.
 func appendMemberKeys(v *Version, keys []StateKey, target string, content []byte) []StateKey {
 	add := func(key StateKey) {
 		if !slices.Contains(keys, key) {
@@ -268,18 +267,17 @@ func appendMemberKeys(v *Version, keys []StateKey, target string, content []byte
 	return keys
 }
 
-// authState is the state that an event's auth_events make up.
+// authState is the state that the auth_events of an event form.
 type authState map[StateKey]*Event
 
 // Event implements [State].
 func (s authState) Event(evType, stateKey string) *Event { return s[StateKey{evType, stateKey}] }
 
-// AuthState applies the rules about auth_events and gives the state that those
-// events make up, to authorise the event by. The caller has found the events, and
-// none that was rejected (rule 2.3). From version 12 on m.room.create may not be
-// among them and is given by itself; before, create is nil. M_FORBIDDEN where an
-// event among them does not belong there. Rule 2 of "Authorisation rules", 3 in
-// version 12.
+// AuthState applies the rules about auth_events and returns the state that those
+// events form, for [Authorize]. The caller has looked the events up, and checked that
+// none was rejected (rule 2.3). From version 12 on m.room.create may not be among
+// them and is passed as create; before, create is nil. M_FORBIDDEN where an event
+// among them does not belong there. Rule 2 of "Authorisation rules", 3 in version 12.
 func AuthState(v *Version, e *Event, create *Event, authEvents []*Event) (State, error) {
 	wanted, err := AuthKeys(v, &Proto{Type: e.Type, Sender: e.Sender, StateKey: e.StateKey, Content: e.Content})
 	if err != nil {

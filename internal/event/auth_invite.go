@@ -1,12 +1,12 @@
 package event
 
-// maxVerifications bounds how many signatures are verified for one event. Keys
-// and signatures are chosen by strangers, and each is tried with each; honest
-// events have one or two of both.
+// maxVerifications bounds how many signatures are verified for one event. Strangers
+// choose keys and signatures, and each is tried with each; honest events have one or
+// two of both.
 const maxVerifications = 64
 
-// redeemInvite is rule 4.4.1: an invitation that was sent to somebody's address
-// outside Matrix becomes one for a user.
+// redeemInvite applies rule 4.4.1: an invitation that was sent to an address outside
+// Matrix becomes one for a user.
 func (a *authorizer) redeemInvite(target string, invite []byte) error {
 	if a.membership(target) == Ban {
 		return forbidden("%s is banned from the room", target)

@@ -9,7 +9,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// redeemed gives an m.room.member that redeems an invitation signed by the signer.
+// redeemed returns an m.room.member that redeems an invitation signed by the signer.
 func redeemed(t testing.TB, s *Signer, sender, target, mxid, token string) Proto {
 	t.Helper()
 	signed, err := s.SignJSON([]byte(`{"mxid":"` + mxid + `","token":"` + token + `"}`))
@@ -75,7 +75,7 @@ func TestAuthorizeThirdPartyInvite(t *testing.T) {
 	})
 }
 
-// Many keys and signatures can't keep the server busy.
+// Many keys and signatures cannot keep the server busy.
 func TestThirdPartyInviteVerificationsAreBounded(t *testing.T) {
 	t.Parallel()
 	signer := testSigner("identity.example")
@@ -95,7 +95,8 @@ func TestThirdPartyInviteVerificationsAreBounded(t *testing.T) {
 	}
 }
 
-// Redaction keeps, from version 11 on, what the rules need of a redeemed invitation.
+// From version 11 on a redaction leaves the members of a redeemed invitation that the
+// rules need.
 func TestRedactedThirdPartyInvite(t *testing.T) {
 	t.Parallel()
 	signer := testSigner("identity.example")

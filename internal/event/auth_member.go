@@ -1,6 +1,6 @@
 package event
 
-// member is rule 4: m.room.member.
+// member applies rule 4: m.room.member.
 func (a *authorizer) member() error {
 	if a.event.StateKey == nil {
 		return forbidden("m.room.member has no state key")
@@ -28,7 +28,8 @@ func (a *authorizer) member() error {
 	return forbidden("the membership %s is not known in this room version", quote(membership))
 }
 
-// authorisedJoinSignature is rule 4.2: whoever vouches for a join has signed it.
+// authorisedJoinSignature applies rule 4.2: the server of the user who authorises a
+// join has signed it.
 func (a *authorizer) authorisedJoinSignature() error {
 	value := Field(a.event.Content, "join_authorised_via_users_server")
 	if value == nil || !a.version.Restricted {
@@ -44,7 +45,7 @@ func (a *authorizer) authorisedJoinSignature() error {
 	return forbidden("the event is not signed by the server of the user in join_authorised_via_users_server")
 }
 
-// join is rule 4.3.
+// join applies rule 4.3.
 func (a *authorizer) join(target string) error {
 	if a.firstJoin(target) {
 		return nil
@@ -75,13 +76,15 @@ func (a *authorizer) join(target string) error {
 	}
 }
 
-// firstJoin is rule 4.3.1: the creator joins right after m.room.create.
+// firstJoin reports whether rule 4.3.1 allows the join: the creator joins right after
+// m.room.create.
 func (a *authorizer) firstJoin(target string) bool {
 	return len(a.event.PrevEvents) == 1 && a.event.PrevEvents[0] == a.create.ID &&
 		a.create.CreateContent().Creators[0] == target
 }
 
-// joinRule returns the room's join rule, and "" where the room version doesn't know it.
+// joinRule returns the room's join rule, and "" for one that the room version does not
+// have.
 func (a *authorizer) joinRule() string {
 	rule := a.state.Event(TypeJoinRules, "").JoinRule()
 	switch {
@@ -93,7 +96,7 @@ func (a *authorizer) joinRule() string {
 	return rule
 }
 
-// restrictedJoin is rule 4.3.5.2: somebody who may invite vouches for the join.
+// restrictedJoin applies rule 4.3.5.2: a member who may invite authorises the join.
 func (a *authorizer) restrictedJoin() error {
 	user, ok := StringField(a.event.Content, "join_authorised_via_users_server")
 	if !ok {
@@ -109,7 +112,7 @@ func (a *authorizer) restrictedJoin() error {
 	return nil
 }
 
-// invite is rule 4.4.
+// invite applies rule 4.4.
 func (a *authorizer) invite(target string) error {
 	if invite := Field(a.event.Content, "third_party_invite"); invite != nil {
 		return a.redeemInvite(target, invite)
@@ -126,7 +129,7 @@ func (a *authorizer) invite(target string) error {
 	return a.needsPower(a.levels.Invite(), "invite")
 }
 
-// leave is rule 4.5: leaving, refusing an invitation, kicking and unbanning.
+// leave applies rule 4.5: leaving, refusing an invitation, kicking and unbanning.
 func (a *authorizer) leave(target string) error {
 	membership := a.membership(target)
 	if a.event.Sender == target {
@@ -149,7 +152,7 @@ func (a *authorizer) leave(target string) error {
 	return a.outranks(target)
 }
 
-// ban is rule 4.6.
+// ban applies rule 4.6.
 func (a *authorizer) ban(target string) error {
 	if err := a.senderJoined(); err != nil {
 		return err
@@ -168,7 +171,7 @@ func (a *authorizer) outranks(target string) error {
 	return nil
 }
 
-// knock is rule 4.7.
+// knock applies rule 4.7.
 func (a *authorizer) knock(target string) error {
 	if rule := a.joinRule(); rule != JoinRuleKnock && rule != JoinRuleKnockRestricted {
 		return forbidden("the room's join rule does not allow knocking")

@@ -6,7 +6,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Rule 4.1 and 4.8: what an m.room.member has to be.
+// Rules 4.1 and 4.8: the form of m.room.member.
 func TestAuthorizeMemberForm(t *testing.T) {
 	t.Parallel()
 	of := func(content string) Proto { return stateProto(alice, TypeMember, alice, content) }
@@ -76,7 +76,7 @@ func TestAuthorizeJoin(t *testing.T) {
 	})
 }
 
-// Rule 4.3.5.2 and 4.2: joins that a member vouches for.
+// Rules 4.3.5.2 and 4.2: joins that a member authorises.
 func TestAuthorizeRestrictedJoin(t *testing.T) {
 	t.Parallel()
 	via := func(joining, user string) Proto {
@@ -108,7 +108,7 @@ func TestAuthorizeRestrictedJoin(t *testing.T) {
 	})
 }
 
-// The signature of a vouching server may be one of several.
+// The signature of the authorising server may be one of several.
 func TestAuthorizeRestrictedJoinAcrossServers(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, "8-12", func(t *testing.T, v *Version) {
@@ -133,13 +133,14 @@ func TestAuthorizeRestrictedJoinAcrossServers(t *testing.T) {
 		}
 		wantError(t, Authorize(v, both, r.state), "", "")
 		for _, s := range r.signers {
-			// Version 8 forgets on redaction who vouches; the signature is the same.
+			// In version 8 a redaction removes join_authorised_via_users_server; the signature
+			// is the same.
 			wantError(t, both.VerifySignature(s.ServerName, s.KeyID, s.public()), "", "")
 		}
 	})
 }
 
-// A room without m.room.join_rules is one that needs an invitation.
+// A room without m.room.join_rules can be joined by invitation only.
 func TestAuthorizeJoinWithoutRule(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, "1-12", func(t *testing.T, v *Version) {
@@ -165,7 +166,7 @@ func TestAuthorizeFirstJoin(t *testing.T) {
 	})
 }
 
-// Up to version 10 the creator is whom content.creator names.
+// Up to version 10 content.creator names the creator.
 func TestAuthorizeFirstJoinOfNamedCreator(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, "1-12", func(t *testing.T, v *Version) {
@@ -285,7 +286,7 @@ func TestAuthorizeKnock(t *testing.T) {
 	})
 }
 
-// A privileged creator, additional ones among them, outranks everybody but another.
+// A privileged creator, also an additional one, outranks all users but other creators.
 func TestAuthorizeAdditionalCreators(t *testing.T) {
 	t.Parallel()
 	r := newEmptyRoom(t, mustVersion(t, "12"), `{"additional_creators":["`+mod+`"]}`)

@@ -7,8 +7,8 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// powerLevels is rule 9: m.room.power_levels. Rules 9.1 to 9.3, about its form,
-// are part of parsing it.
+// powerLevels applies rule 9: m.room.power_levels. Rules 9.1 to 9.3, about its form,
+// are applied when it is parsed.
 func (a *authorizer) powerLevels() error {
 	next, err := a.event.PowerLevels()
 	if err != nil {
@@ -34,8 +34,8 @@ func (a *authorizer) powerLevels() error {
 	return a.userChanges(a.levels.users, next.users)
 }
 
-// noCreatorLevels is rule 10.4 of version 12. What breaks it is no matter of the
-// sender's power: nobody may.
+// noCreatorLevels applies rule 10.4 of version 12. The error is not M_FORBIDDEN, since
+// no power level would be enough.
 func (a *authorizer) noCreatorLevels(next *PowerLevels) error {
 	if !a.version.PrivilegedCreators {
 		return nil
@@ -48,8 +48,8 @@ func (a *authorizer) noCreatorLevels(next *PowerLevels) error {
 	return nil
 }
 
-// levelChanges is rules 9.5 to 9.7: whoever changes a level needs both its old and
-// its new value.
+// levelChanges applies rules 9.5 to 9.7: to change a level the sender needs both its
+// old and its new value.
 func (a *authorizer) levelChanges(prefix string, current, next map[string]Power) error {
 	for _, name := range changes(current, next) {
 		if level, ok := current[name]; ok && level > a.power {
@@ -62,8 +62,8 @@ func (a *authorizer) levelChanges(prefix string, current, next map[string]Power)
 	return nil
 }
 
-// userChanges is rules 9.8 and 9.9: nobody changes the level of somebody who has
-// as much as they, and nobody gives more than they have.
+// userChanges applies rules 9.8 and 9.9: users may not change the level of another who
+// has as much as they do, nor set a level above their own.
 func (a *authorizer) userChanges(current, next map[string]Power) error {
 	for _, user := range changes(current, next) {
 		if level, ok := current[user]; ok && level >= a.power && user != a.event.Sender {

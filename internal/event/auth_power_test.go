@@ -7,8 +7,8 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Rules 9.1 to 9.3: the form of m.room.power_levels. Which values are levels is
-// tested with the parser; here, that the rules ask it.
+// Rules 9.1 to 9.3: the form of m.room.power_levels. The tests of the parser cover which
+// values are levels; this one, that the rules use it.
 func TestAuthorizePowerLevelForm(t *testing.T) {
 	t.Parallel()
 	of := func(content string) Proto { return stateProto(creator, TypePowerLevels, "", content) }
@@ -49,7 +49,7 @@ func TestAuthorizeFirstPowerLevels(t *testing.T) {
 	})
 }
 
-// Rule 10.4 of version 12: the creators have no level, additional ones neither.
+// Rule 10.4 of version 12: no creator has a level, also no additional one.
 func TestAuthorizeCreatorsHaveNoLevel(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"11", "12"} {
@@ -67,12 +67,12 @@ func TestAuthorizeCreatorsHaveNoLevel(t *testing.T) {
 	}
 }
 
-// Rule 9.5: the levels that stand alone.
+// Rule 9.5: the single levels.
 func TestAuthorizeSingleLevels(t *testing.T) {
 	t.Parallel()
 	for _, name := range singleLevels {
 		level := func(n int) string { return fmt.Sprintf(`"%s":%d`, name, n) }
-		// The moderator has 50, which is to stay enough to send the event.
+		// The moderator has 50, which has to remain enough to send the event.
 		cases := []struct {
 			what, from, to, want string
 		}{
@@ -206,10 +206,10 @@ func TestAuthorizeUserLevels(t *testing.T) {
 	}
 }
 
-// gone stands for a level that is removed.
+// gone means that the level is removed.
 const gone = -1 << 30
 
-// Levels are compared, not spellings.
+// Levels are compared by value, not by spelling.
 func TestAuthorizeSpellingIsNoChange(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ versions, from, to string }{
@@ -226,7 +226,7 @@ func TestAuthorizeSpellingIsNoChange(t *testing.T) {
 	}
 }
 
-// A privileged creator sets levels that nobody has.
+// A privileged creator may set levels that no user has.
 func TestAuthorizePrivilegedCreatorSetsLevels(t *testing.T) {
 	t.Parallel()
 	r := newTestRoom(t, mustVersion(t, "12"))

@@ -187,12 +187,12 @@ func TestAuthorizeEvents(t *testing.T) {
 		{"another's state key, as the creator", "1-12", nil, stateProto(creator, "x", alice, `{}`), "has to be your own user ID"},
 		{"@ further on", "1-12", nil, stateProto(mod, "x", "a@b", `{}`), ""},
 
-		// Later versions of the create event are judged by rule 1.
+		// Rule 1 also applies to a second m.room.create.
 		{"second create event", "1-12", nil, stateProto(creator, TypeCreate, "", `{"creator":"`+creator+`"}`), "first event"},
 	})
 }
 
-// Rule 11 of versions 1 and 2; later versions have none.
+// Rule 11 of versions 1 and 2; later versions have no such rule.
 func TestAuthorizeRedaction(t *testing.T) {
 	t.Parallel()
 	redaction := func(sender, target string) Proto {
@@ -240,7 +240,7 @@ func TestAuthorizeWithDamagedPowerLevels(t *testing.T) {
 	})
 }
 
-// The start of a room, as createRoom makes it.
+// The first events of a room, as createRoom makes them.
 func TestAuthorizeFirstEvents(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, "1-12", func(t *testing.T, v *Version) {
@@ -329,7 +329,7 @@ func TestAuthKeys(t *testing.T) {
 	})
 }
 
-// Rule 2 (3 in version 12): what may stand in auth_events.
+// Rule 2 (3 in version 12): which events auth_events may name.
 func TestAuthState(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, "1-12", func(t *testing.T, v *Version) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A message of about 300 bytes of content, as clients send them.
+// A message with about 300 bytes of content, as clients send it.
 var benchContent = []byte(`{"body":"` + strings.Repeat("Lorem ipsum dolor. ", 12) +
 	`","format":"org.matrix.custom.html","m.mentions":{},"msgtype":"m.text"}`)
 
@@ -29,7 +29,7 @@ func BenchmarkBuild(b *testing.B) {
 	}
 }
 
-// What Build can't be faster than.
+// The cryptography alone, as the lower bound for Build.
 func BenchmarkSignatureAlone(b *testing.B) {
 	s, text := testSigner(serverA), make([]byte, 400)
 	for b.Loop() {

@@ -19,20 +19,20 @@ const (
 	maxAuthEvents = 10
 )
 
-// Proto is what [Build] makes an event of.
+// Proto has the members from which [Build] makes an event.
 type Proto struct {
-	// RoomID is ignored for m.room.create of version 12, whose ID makes it.
+	// RoomID is ignored for m.room.create of version 12, which has no room_id.
 	RoomID   string
 	Type     string
 	Sender   string
 	StateKey *string // nil: not a state event
-	// Content is any JSON object; nil stands for an empty one.
+	// Content is any JSON object; nil: an empty one.
 	Content []byte
-	// Redacts is the target of m.room.redaction. Build puts it where the room
-	// version wants it; from version 11 on, "" leaves content.redacts alone.
+	// Redacts is the target of m.room.redaction. Build writes it into the member that
+	// the room version has for it; from version 11 on, "" leaves content.redacts as it is.
 	Redacts        string
 	OriginServerTS int64 // milliseconds since the epoch
-	Depth          int64 // beyond the version's limit it becomes the limit
+	Depth          int64 // above the version's limit: the limit
 	PrevEvents     []string
 	AuthEvents     []string
 	// ReferenceHashes holds, for versions 1 and 2 only, [Event.ReferenceHash] of
@@ -44,8 +44,8 @@ type Proto struct {
 //
 // M_BAD_JSON or M_NOT_JSON for a content that [Canonical] refuses or that is not
 // an object; M_TOO_LARGE for an event over [MaxBytes], and for a sender, room ID,
-// type or state key over 255 bytes; M_INVALID_PARAM where a sender or a room ID is
-// none, and for NUL in a type or a state key. Server-server API, "Adding hashes
+// type or state key over 255 bytes; M_INVALID_PARAM for a sender that is no user ID,
+// a wrong room ID, and NUL in a type or a state key. Server-server API, "Adding hashes
 // and signatures to outgoing events"; client-server API, "Size limits".
 func Build(v *Version, p Proto, s *Signer) (*Event, error) {
 	d, err := newDraft(v, &p, s)
@@ -73,7 +73,7 @@ func Build(v *Version, p Proto, s *Signer) (*Event, error) {
 	return d.event(text), nil
 }
 
-// draft is an event that is being built.
+// draft is an event while Build makes it.
 type draft struct {
 	*Proto
 	version  *Version
@@ -82,7 +82,7 @@ type draft struct {
 	content  []byte
 	redacts  string // at the top level; "" for none
 	depth    int64
-	// hash and signatures are left out as long as they are empty.
+	// append leaves out hash and signatures while they are empty.
 	hash       string
 	signatures []byte
 }
@@ -142,8 +142,7 @@ func (d *draft) check() error {
 	return d.checkReferences()
 }
 
-// checkReferences checks prev_events and auth_events, which are not a client's to
-// choose.
+// checkReferences checks prev_events and auth_events, which clients do not choose.
 func (d *draft) checkReferences() error {
 	if len(d.PrevEvents) > maxPrevEvents || len(d.AuthEvents) > maxAuthEvents {
 		return fmt.Errorf("build event: %d prev_events and %d auth_events are too many",
@@ -160,7 +159,7 @@ func (d *draft) checkReferences() error {
 	return nil
 }
 
-// append appends the event in canonical JSON, as far as it has got.
+// append appends the event in canonical JSON, with the members that are set so far.
 func (d *draft) append(dst []byte) []byte {
 	dst = append(dst, `{"auth_events":`...)
 	dst = d.appendReferences(dst, d.AuthEvents)
@@ -226,7 +225,7 @@ func appendSignature(dst []byte, s *Signer, signature string) []byte {
 	return append(dst, "}}"...)
 }
 
-// event makes the event of its finished JSON.
+// event returns the event with the finished JSON.
 func (d *draft) event(text []byte) *Event {
 	e := &Event{
 		ID: d.id, RoomID: d.RoomID, Type: d.Type, Sender: d.Sender,

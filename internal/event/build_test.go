@@ -66,7 +66,7 @@ func roundTripProtos(r *testRoom) map[string]Proto {
 	return protos
 }
 
-// What Build makes, Parse and ParseTrusted read back the same; hash and signature
+// Parse and ParseTrusted read the same event that Build made; hash and signature
 // verify; and the ID is the same after redaction.
 func TestBuildRoundTrip(t *testing.T) {
 	t.Parallel()
@@ -192,7 +192,7 @@ func TestNewRoomID(t *testing.T) {
 	}
 }
 
-// Redacts stands at the top level up to version 10, in content after that.
+// Redacts is a member of the event up to version 10, of content after that.
 func TestRedacts(t *testing.T) {
 	t.Parallel()
 	const target = "$target"
@@ -318,7 +318,7 @@ func TestBuildTooManyReferences(t *testing.T) {
 	}
 }
 
-// The content stands inside the event, which counts as nesting.
+// The event around the content counts as nesting.
 func TestBuildNesting(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, "1-12", func(t *testing.T, v *Version) {
@@ -340,7 +340,7 @@ func TestBuildNesting(t *testing.T) {
 	})
 }
 
-// Client-server API, "Size limits": the whole event counts.
+// Client-server API, "Size limits": the limit is for the whole event.
 func TestBuildSizeLimit(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, "1-12", func(t *testing.T, v *Version) {
@@ -383,7 +383,7 @@ func TestDepthStopsAtItsLimit(t *testing.T) {
 	})
 }
 
-// An event doesn't change with what it was made of.
+// Changes of its Proto do not change an event.
 func TestBuildCopies(t *testing.T) {
 	t.Parallel()
 	key := "key"

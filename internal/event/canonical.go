@@ -24,15 +24,14 @@ const (
 
 // Canonical returns JSON in the form of the appendices, "Canonical JSON": UTF-8, keys
 // sorted by code point, no white space, no needless escapes. Input that is in this form
-// already is returned as it is, so the answer may share its memory.
+// already is returned unchanged, so the result may share its memory.
 //
-// An integer within ±(2^53-1) is written in the one form that it has there: as in the
+// An integer within ±(2^53-1) is written in its only canonical form: as in the
 // examples of the specification, 1e10 becomes 10000000000 and -0 becomes 0; 1.0
 // becomes 1 likewise, since JSON has but one kind of numbers. Strict is for room
-// version 6 and later, and refuses all other numbers; else they stay as they are
-// written.
+// version 6 and later, and refuses all other numbers; else they are not changed.
 //
-// M_NOT_JSON for what is not JSON in UTF-8; M_BAD_JSON for numbers as above,
+// M_NOT_JSON for bytes that are not JSON in UTF-8; M_BAD_JSON for numbers as above,
 // duplicate keys, lone surrogates and nesting deeper than 128; M_TOO_LARGE where
 // the result is over [MaxBytes].
 func Canonical(raw []byte, strict bool) ([]byte, error) {
@@ -50,15 +49,16 @@ func checkSize(canonical []byte) error {
 	return nil
 }
 
-// numbers says what becomes of a number that is not written as canonical JSON has it.
+// numbers says how to handle a number that is not in canonical form.
 type numbers int
 
 const (
-	// integersOnly: it is written anew if it is an integer, and refused otherwise.
+	// integersOnly: it is rewritten if it is an integer, and refused otherwise.
 	integersOnly numbers = iota
-	// anyNumber: it is written anew if it is an integer, and stays otherwise.
+	// anyNumber: it is rewritten if it is an integer, and not changed otherwise.
 	anyNumber
-	// asWritten: it stays, since a signature or a hash of another server may cover it.
+	// asWritten: it is not changed, since a signature or a hash of another server may
+	// cover it.
 	asWritten
 )
 
@@ -69,10 +69,10 @@ func numbersFor(strict bool) numbers {
 	return anyNumber
 }
 
-// newNumbers are those of an event that this server makes.
+// newNumbers returns the numbers for an event that this server makes.
 func (v *Version) newNumbers() numbers { return numbersFor(v.StrictJSON) }
 
-// signedNumbers are those of an event that there is.
+// signedNumbers returns the numbers for an event that is signed already.
 func (v *Version) signedNumbers() numbers {
 	if v.StrictJSON {
 		return integersOnly
@@ -80,8 +80,8 @@ func (v *Version) signedNumbers() numbers {
 	return asWritten
 }
 
-// canonicalize is Canonical without the limit on size, for a value that is to
-// stand inside so many objects.
+// canonicalize is Canonical without the limit on size, for a value that will be nested
+// in depth objects.
 func canonicalize(raw []byte, n numbers, depth int) ([]byte, error) {
 	t := transcoder{src: raw, numbers: n, depth: depth}
 	if err := t.document(); err != nil {
@@ -93,7 +93,7 @@ func canonicalize(raw []byte, n numbers, depth int) ([]byte, error) {
 	return raw, nil
 }
 
-// canonicalObject is canonicalize for what has to be an object.
+// canonicalObject is canonicalize for a value that has to be an object.
 func canonicalObject(raw []byte, n numbers, depth int) ([]byte, error) {
 	canonical, err := canonicalize(raw, n, depth)
 	if err != nil {
@@ -105,9 +105,9 @@ func canonicalObject(raw []byte, n numbers, depth int) ([]byte, error) {
 	return canonical, nil
 }
 
-// transcoder turns JSON into canonical JSON in one pass. As long as the input is
-// canonical nothing is copied: the output is src[:pos]. The first difference
-// starts the output buffer.
+// transcoder turns JSON into canonical JSON in one pass. While the input is canonical
+// nothing is copied: the output is src[:pos]. The output buffer is made at the first
+// difference.
 type transcoder struct {
 	src      []byte
 	pos      int
@@ -120,12 +120,13 @@ type transcoder struct {
 	scratch []byte
 }
 
-// member says where a member of an object stands in the output.
+// member has the offsets of a member of an object in the output.
 type member struct {
 	start, keyEnd, end int
 }
 
-// diverge starts the output buffer: from here on input and output differ.
+// diverge makes the output buffer, unless there is one: from here on input and output
+// differ.
 func (t *transcoder) diverge() {
 	if !t.diverged {
 		t.diverged = true
@@ -133,7 +134,7 @@ func (t *transcoder) diverge() {
 	}
 }
 
-// keep takes n bytes of the input as they are.
+// keep copies n bytes of the input to the output.
 func (t *transcoder) keep(n int) {
 	if t.diverged {
 		t.out = append(t.out, t.src[t.pos:t.pos+n]...)
@@ -141,7 +142,7 @@ func (t *transcoder) keep(n int) {
 	t.pos += n
 }
 
-// output returns what has been written so far.
+// output returns the output so far.
 func (t *transcoder) output() []byte {
 	if t.diverged {
 		return t.out
@@ -149,14 +150,14 @@ func (t *transcoder) output() []byte {
 	return t.src[:t.pos]
 }
 
-// replace drops n bytes of the input and writes others instead.
+// replace skips n bytes of the input and writes others instead.
 func (t *transcoder) replace(n int, with ...byte) {
 	t.diverge()
 	t.out = append(t.out, with...)
 	t.pos += n
 }
 
-// peek returns the next byte, and 0 at the end, where 0 can't be valid either.
+// peek returns the next byte, and at the end 0, which is not valid JSON either.
 func (t *transcoder) peek() byte {
 	if t.pos < len(t.src) {
 		return t.src[t.pos]
@@ -234,7 +235,7 @@ func (t *transcoder) enter() error {
 	return nil
 }
 
-// leave ends it.
+// leave ends an object or an array.
 func (t *transcoder) leave() error {
 	t.depth--
 	t.keep(1)
@@ -322,14 +323,14 @@ func (t *transcoder) member() error {
 	return nil
 }
 
-// compare orders two members by the code points of their keys, which is the
-// order of the bytes of UTF-8.
+// compare orders two members by the code points of their keys. UTF-8 has the same
+// order by bytes.
 func (t *transcoder) compare(a, b member) int {
 	out := t.output()
 	return compareKeys(out[a.start+1:a.keyEnd-1], out[b.start+1:b.keyEnd-1])
 }
 
-// compareKeys orders keys as they stand in canonical JSON, without their quotes.
+// compareKeys orders keys that are escaped as in canonical JSON, without their quotes.
 func compareKeys(a, b []byte) int {
 	if bytes.IndexByte(a, '\\') >= 0 {
 		a = unescape(a)
@@ -340,7 +341,7 @@ func compareKeys(a, b []byte) int {
 	return bytes.Compare(a, b)
 }
 
-// sort puts the members at the end of the output in order.
+// sort sorts the members at the end of the output.
 func (t *transcoder) sort(list []member) error {
 	t.diverge()
 	base := list[0].start
@@ -362,7 +363,7 @@ func (t *transcoder) sort(list []member) error {
 	return nil
 }
 
-// clip keeps what a stranger sent from filling an error message.
+// clip shortens a text of a stranger for an error message.
 func clip(text []byte) []byte {
 	const most = 64
 	if len(text) <= most {
@@ -390,9 +391,9 @@ func (t *transcoder) text() error {
 	}
 }
 
-// plainRun returns the length of the text at the start of s that stands in a JSON
-// string as it is. It stops before a quote, a backslash, a control character and before
-// what is not UTF-8.
+// plainRun returns the length of the text at the start of s that needs no escapes in a
+// JSON string. It stops before a quote, a backslash, a control character and a byte that
+// is not UTF-8.
 func plainRun(s []byte) int {
 	i := 0
 	for i < len(s) {
@@ -413,7 +414,7 @@ func plainRun(s []byte) int {
 	return i
 }
 
-// escape reads one escape and writes the character as canonical JSON has it.
+// escape reads one escape and writes the character in canonical form.
 func (t *transcoder) escape() error {
 	rest := t.src[t.pos+1:]
 	if len(rest) == 0 {
@@ -434,7 +435,7 @@ func (t *transcoder) escape() error {
 }
 
 // unicodeEscape reads an escape of the form \uXXXX, or two of them for one
-// character; rest is what follows the u.
+// character; rest begins after the u.
 func (t *transcoder) unicodeEscape(rest []byte) error {
 	r, ok := hexRune(rest)
 	if !ok {
@@ -481,18 +482,18 @@ func (t *transcoder) number() error {
 	return nil
 }
 
-// number is a JSON number, taken apart.
+// number has the parts of a JSON number.
 type number struct {
 	text     []byte
 	digits   []byte // of the integer part
 	exponent []byte // with its sign, if any; nil where there is none
 	negative bool
 	fraction []byte // the digits after the point; nil where there is none
-	plain    bool   // an integer as canonical JSON writes it
+	plain    bool   // an integer in canonical form
 }
 
-// scanNumber reads the number at the start of s, by the grammar of JSON. Where
-// that fails, text is what was read.
+// scanNumber reads the number at the start of s, by the grammar of JSON, and reports
+// whether there is one. If not, text is the part that was read.
 func scanNumber(s []byte) (number, bool) {
 	var n number
 	i := 0
@@ -537,11 +538,11 @@ func digitRun(s []byte) int {
 	return i
 }
 
-// maxExponent is far beyond that of any integer that canonical JSON can hold.
+// maxExponent is far above the exponent of any integer in canonical JSON.
 const maxExponent = 1 << 20
 
-// value returns the number where it is an integer within ±(2^53-1), however it is
-// written: 1000.0 and 1e3 are 1000.
+// value returns the number, and reports whether it is an integer within ±(2^53-1), in
+// any notation: 1000.0 and 1e3 are 1000.
 func (n *number) value() (int64, bool) {
 	digits := n.digits
 	if n.fraction != nil {

@@ -195,7 +195,7 @@ func TestCanonicalRefuses(t *testing.T) {
 	}
 }
 
-// Room versions 1 to 5 don't enforce the rules for numbers.
+// Room versions 1 to 5 do not enforce the rules for numbers.
 func TestCanonicalNumbers(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{
@@ -264,7 +264,7 @@ func TestCanonicalSize(t *testing.T) {
 	wantError(t, err, matrix.TooLarge, "65537 bytes")
 }
 
-// It counts allocations, so it can't run beside others.
+// It counts allocations, so it must not run beside others.
 func TestCanonicalReturnsCanonicalInput(t *testing.T) {
 	in := []byte(`{"a":[1,2,{"b":"ü\n"}],"c":{"d":null}}`)
 	got, err := Canonical(in, true)
@@ -309,8 +309,8 @@ func TestCanonicalManyMembers(t *testing.T) {
 	}
 }
 
-// randomJSON makes a document in some spelling, and tells what it means by the
-// standard library.
+// randomJSON returns a document in a random spelling, and its value as the standard
+// library reads it.
 func randomJSON(r *rand.Rand, depth int) any {
 	letters := []rune("abz/\"\\\n\x01é日😀 ")
 	word := func() string {
@@ -343,8 +343,8 @@ func randomJSON(r *rand.Rand, depth int) any {
 	return word()
 }
 
-// The standard library writes sorted keys as well, so that it can say what the
-// canonical form of a document is, but for its own escapes.
+// The standard library sorts keys as well, so that it writes the canonical form of a
+// document, but for its own escapes.
 func TestCanonicalAgreesWithStandardLibrary(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(7, 7))

@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 )
 
-// The types of the events that the server knows by name.
+// The types of the events that the server handles specially.
 const (
 	TypeAliases           = "m.room.aliases"
 	TypeAvatar            = "m.room.avatar"
@@ -51,18 +51,19 @@ const (
 	VisibilityWorldReadable = "world_readable"
 )
 
-// GuestsCanJoin is the guest_access in m.room.guest_access that lets guests in. Any other
-// value keeps them out.
+// GuestsCanJoin is the guest_access in m.room.guest_access with which guests may join. With
+// any other value they may not.
 const GuestsCanJoin = "can_join"
 
 // Event is one persistent data unit. It is made by [Build], [Parse] or
-// [ParseTrusted], never changes after that, and is safe for concurrent use; what
-// its fields point to must not be written to either. It is used as a pointer only.
+// [ParseTrusted], never changes after that, and is safe for concurrent use; the
+// memory that its fields point to must not be written to either. It is used as a
+// pointer only.
 type Event struct {
-	// ID is the event ID, also where the JSON doesn't hold it.
+	// ID is the event ID, also where the JSON does not have it.
 	ID string
-	// RoomID is the room ID, also in m.room.create of version 12, where the JSON
-	// doesn't hold it.
+	// RoomID is the room ID, also in m.room.create of version 12, whose JSON does
+	// not have it.
 	RoomID string
 	Type   string
 	Sender string
@@ -70,11 +71,11 @@ type Event struct {
 	StateKey *string
 	// Content is the content, a JSON object in canonical form. It is part of JSON.
 	Content []byte
-	// Redacts is the ID of the event that this m.room.redaction is aimed at, from
-	// where the room version keeps it; "" for any other type.
+	// Redacts is the ID of the event that this m.room.redaction redacts, read from
+	// the member that the room version has for it; "" for any other type.
 	Redacts string
-	// OriginServerTS is when the sender's server says it made the event, in
-	// milliseconds since the epoch. Nobody vouches for it.
+	// OriginServerTS is the time at which the sender's server says it made the event,
+	// in milliseconds since the epoch. It may be wrong.
 	OriginServerTS int64
 	// Depth is one more than the greatest depth of the previous events.
 	Depth      int64
@@ -85,8 +86,8 @@ type Event struct {
 	JSON    []byte
 	Version *Version
 
-	// Parsed on first use. Two goroutines may both do the work; the results are
-	// the same.
+	// These are parsed on first use. Two goroutines may both do the work; the results
+	// are the same.
 	levels atomic.Pointer[parsedLevels]
 	create atomic.Pointer[CreateContent]
 }
@@ -96,11 +97,12 @@ type parsedLevels struct {
 	err    error
 }
 
-// Size is about how many bytes the event takes in memory, at most, once it was looked at.
+// Size returns about how many bytes the event takes in memory, at most, with its content
+// parsed.
 func (e *Event) Size() int {
 	const (
 		structs = 600
-		// parsed is by how much power levels are larger than their text, at most.
+		// parsed is how many times larger than their text power levels are, at most.
 		parsed = 10
 	)
 	n := structs + cap(e.JSON) + cap(e.JSON)/8
@@ -115,7 +117,7 @@ func (e *Event) IsState(evType, stateKey string) bool {
 	return e.StateKey != nil && *e.StateKey == stateKey && e.Type == evType
 }
 
-// Membership returns membership of an m.room.member event, and "" for any other event,
+// Membership returns the membership of an m.room.member event, and "" for any other event,
 // for nil, and where it is not a string.
 func (e *Event) Membership() string {
 	if e == nil || e.Type != TypeMember {
@@ -131,8 +133,8 @@ func (e *Event) Membership() string {
 	return membership
 }
 
-// JoinRule returns join_rule of an m.room.join_rules event. It is "invite", as in a
-// room without that event, for nil, and "" where it is not a string.
+// JoinRule returns the join_rule of an m.room.join_rules event, and "" where it is not a
+// string. For nil it returns "invite", which a room without that event has.
 func (e *Event) JoinRule() string {
 	if e == nil {
 		return JoinRuleInvite
@@ -142,9 +144,9 @@ func (e *Event) JoinRule() string {
 }
 
 // PowerLevels returns the levels of an m.room.power_levels event, parsed once. For nil,
-// a room without that event, it gives nil, on which all methods of [PowerLevels] answer
-// with the defaults. M_FORBIDDEN where a level is not what the room version takes for
-// one, as [Authorize] refuses such an event.
+// a room without that event, it returns nil, for which all methods of [PowerLevels]
+// return the defaults. M_FORBIDDEN where a level is none in the room version, since
+// [Authorize] refuses such an event.
 func (e *Event) PowerLevels() (*PowerLevels, error) {
 	if e == nil {
 		return nil, nil
@@ -158,20 +160,20 @@ func (e *Event) PowerLevels() (*PowerLevels, error) {
 	return parsed.levels, parsed.err
 }
 
-// CreateContent is what m.room.create says about its room.
+// CreateContent is the content of m.room.create.
 type CreateContent struct {
 	// Creators holds the room's creator, and from version 12 on the additional
 	// creators after it.
 	Creators []string
-	// Federate is false where users of other servers are kept out.
+	// Federate is false where users of other servers may not join.
 	Federate bool
-	// RoomVersion is the ID of the room's version, "1" where none is given.
+	// RoomVersion is the ID of the room's version, "1" where the content names none.
 	RoomVersion string
 	// RoomType is type, such as "m.space"; "" for an ordinary room.
 	RoomType string
 }
 
-// CreateContent returns what an m.room.create event says, parsed once. Values of the
+// CreateContent returns the content of an m.room.create event, parsed once. Values of the
 // wrong kind count as absent.
 func (e *Event) CreateContent() *CreateContent {
 	if parsed := e.create.Load(); parsed != nil {

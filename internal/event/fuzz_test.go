@@ -9,8 +9,8 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// ownError fails for an error that is not *matrix.Error: whatever strangers send,
-// they are told what is wrong with it.
+// ownError fails for an error that is not *matrix.Error: strangers always get an answer
+// that says what is wrong with their input.
 func ownError(t *testing.T, err error, codes ...matrix.Code) {
 	t.Helper()
 	for _, code := range codes {
@@ -96,7 +96,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte, n uint8) {
 		v := fuzzVersion(n)
 		if e, err := ParseTrusted(v, "$id", raw); err == nil {
-			e.Membership() // damaged bytes must not bring the server down
+			e.Membership() // damaged bytes must not make the server panic
 			e.JoinRule()
 			e.CreateContent()
 			_ = e.VerifyHash()
@@ -146,8 +146,8 @@ func FuzzRedact(f *testing.F) {
 	})
 }
 
-// Whatever the power levels are changed from and to, nobody is given more power
-// than whoever changes them has.
+// For all power levels before and after a change, no user gets more power than the user
+// who changes them.
 func FuzzAuthorizePowerLevels(f *testing.F) {
 	for i := range Versions() {
 		f.Add([]byte(`{"ban":50,"users":{"@mod:a.example":50}}`), []byte(`{"ban":51,"users":{"@mod:a.example":51}}`), uint8(i))
@@ -172,8 +172,8 @@ func FuzzAuthorizePowerLevels(f *testing.F) {
 			ownError(t, err, matrix.Forbidden)
 			return
 		}
-		// A level that is taken away leaves its user with users_default, which may be
-		// more: the rules allow that.
+		// A user whose level is removed has users_default, which may be more: the rules
+		// allow that.
 		before := r.state
 		r.state = maps.Clone(before)
 		r.put(creator, TypePowerLevels, "", string(next))

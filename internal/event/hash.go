@@ -30,15 +30,16 @@ func referenceHash(v *Version, canonical []byte) ([sha256.Size]byte, error) {
 	return sha256.Sum256(redacted), nil
 }
 
-// contentHash hashes an event in canonical JSON, hashes and signatures left out.
+// contentHash returns the hash of an event in canonical JSON, without hashes,
+// signatures and unsigned.
 // Server-server API, "Calculating the content hash for an event".
 func contentHash(canonical []byte) [sha256.Size]byte {
 	return sha256.Sum256(appendWithout(make([]byte, 0, len(canonical)), canonical, "hashes", "signatures", "unsigned"))
 }
 
-// VerifyHash checks that the content is what the sender's server hashed.
-// M_BAD_JSON where it is not: the event then is to be treated as [Redact] leaves
-// it. Server-server API, "Validating hashes and signatures on received events".
+// VerifyHash checks that the sender's server has hashed the event with this content.
+// M_BAD_JSON where it has not: callers then use the event in its redacted form
+// ([Redact]). Server-server API, "Validating hashes and signatures on received events".
 func (e *Event) VerifyHash() error {
 	text, _ := StringField(Field(e.JSON, "hashes"), "sha256")
 	claimed, err := decodeBase64(text)
@@ -51,7 +52,7 @@ func (e *Event) VerifyHash() error {
 	return nil
 }
 
-// hashID makes the ID of an event from its reference hash: "Event IDs" of room
+// hashID returns the ID of the event with a reference hash: "Event IDs" of room
 // versions 3 and 4.
 func hashID(v *Version, hash [sha256.Size]byte) string {
 	encoding := base64.RawURLEncoding
@@ -64,14 +65,14 @@ func hashID(v *Version, hash [sha256.Size]byte) string {
 	return string(text[:])
 }
 
-// hashRoomID makes the ID of a room of version 12 from that of its m.room.create.
+// hashRoomID returns the ID of a room of version 12 from that of its m.room.create.
 func hashRoomID(createID string) string { return "!" + strings.TrimPrefix(createID, "$") }
 
-// NewRoomID makes up the ID of a room of versions 1 to 11: 18 random letters on
-// the server. Appendices, "Room IDs".
+// NewRoomID returns a new ID for a room of versions 1 to 11: 18 random letters and
+// the server's name. Appendices, "Room IDs".
 func NewRoomID(server string) string { return "!" + randomLetters() + ":" + server }
 
-// randomLetters returns 18 letters, which is 102 bits.
+// randomLetters returns 18 random letters, which have 102 bits.
 func randomLetters() string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	var text [18]byte
@@ -83,8 +84,8 @@ func randomLetters() string {
 	return string(text[:])
 }
 
-// decodeBase64 decodes Base64 of either alphabet, with or without padding, as
-// both are found in keys and signatures.
+// decodeBase64 decodes Base64 of either alphabet, with or without padding: keys and
+// signatures come in all these forms.
 func decodeBase64(text string) ([]byte, error) {
 	text = strings.TrimRight(text, "=")
 	if strings.ContainsAny(text, "-_") {

@@ -75,11 +75,11 @@ func versionSpan(t testing.TB, span string) []string {
 	return Versions()[first-1 : last]
 }
 
-// text gives a pointer, for state keys.
+// text returns a pointer, for state keys.
 func text(s string) *string { return &s }
 
-// wantError checks an error's code and that its message holds a text; with code ""
-// it wants no error.
+// wantError checks an error's code and that its message contains a text; with code ""
+// there must be no error.
 func wantError(t testing.TB, err error, code matrix.Code, message string) {
 	t.Helper()
 	if code == "" {
@@ -96,7 +96,7 @@ func wantError(t testing.TB, err error, code matrix.Code, message string) {
 	}
 }
 
-// testRoom is a room in which the test's cast is found.
+// testRoom is a room with the users of the tests.
 type testRoom struct {
 	t       testing.TB
 	version *Version
@@ -107,8 +107,8 @@ type testRoom struct {
 	hashes  map[string]string
 }
 
-// newTestRoom gives a room with the cast, to be joined by invitation. Making one
-// takes many signatures, so each version's is made once and copied.
+// newTestRoom returns a room with the users of the tests, which can be joined by
+// invitation. Making one takes many signatures, so each version's is made once and copied.
 func newTestRoom(t testing.TB, v *Version) *testRoom {
 	t.Helper()
 	made, ok := castRooms.Load(v.ID)
@@ -153,8 +153,8 @@ func newEmptyRoom(t testing.TB, v *Version, createContent string) *testRoom {
 	return r
 }
 
-// levels gives the content of m.room.power_levels with the cast's levels, and with
-// more of them that are given as JSON members.
+// levels returns the content of m.room.power_levels with the levels of the tests' users,
+// and with more of them as JSON members.
 func (r *testRoom) levels(more string) string {
 	users := fmt.Sprintf(`{"%s":100,"%s":100,"%s":50}`, creator, admin, mod)
 	if r.version.PrivilegedCreators {
@@ -189,7 +189,7 @@ func (r *testRoom) keep(e *Event) {
 	r.last = e
 }
 
-// put sets a state event without asking whether it is allowed.
+// put sets a state event without authorising it.
 func (r *testRoom) put(sender, evType, stateKey, content string) *Event {
 	r.t.Helper()
 	e := r.build(Proto{
@@ -199,7 +199,7 @@ func (r *testRoom) put(sender, evType, stateKey, content string) *Event {
 	return e
 }
 
-// try builds an event after the last one and asks whether it is allowed.
+// try builds an event after the last one, and returns the error of Authorize.
 func (r *testRoom) try(p Proto) error {
 	r.t.Helper()
 	if p.PrevEvents == nil {
@@ -208,14 +208,14 @@ func (r *testRoom) try(p Proto) error {
 	return Authorize(r.version, r.build(p), r.state)
 }
 
-// authCase is one question to the authorisation rules.
+// authCase is one case for the authorisation rules.
 type authCase struct {
 	name     string
 	versions string
-	// state holds events that are put into the room first.
+	// state holds events that the room has before.
 	state []stateEvent
 	event Proto
-	// want is part of the reason for which the event is refused; "" where it is allowed.
+	// want is a part of the error; "" where the event is allowed.
 	want string
 }
 
@@ -283,7 +283,7 @@ func (r *testRoom) without(keys ...StateKey) *testRoom {
 	return r
 }
 
-// sameStrings compares lists of IDs, an empty one being the same as none.
+// sameStrings compares lists of IDs. An empty list and nil are the same.
 func sameStrings(a, b []string) bool {
 	return len(a) == 0 && len(b) == 0 || slices.Equal(a, b)
 }

@@ -9,13 +9,12 @@ import (
 	"unicode/utf8"
 )
 
-// What stands in this file takes canonical JSON apart without building values
-// of it. It trusts the form: on anything else the answers are wrong or missing,
-// but nothing panics.
+// The functions of this file read canonical JSON without decoding all of it. They trust
+// the form: on anything else the results are wrong or missing, but nothing panics.
 
-// Field returns the value of a member of a JSON object in canonical form, as the JSON
-// that stands there, and nil where there is no such member. The key is one that needs
-// no escapes. The answer is part of the object.
+// Field returns the JSON of a member's value in an object in canonical form, and nil
+// where there is no such member. The key must need no escapes. The result shares the
+// memory of the object.
 func Field(object []byte, key string) []byte {
 	for m := membersOf(object); m.next(); {
 		if string(m.key) == key {
@@ -31,8 +30,8 @@ func StringField(object []byte, key string) (string, bool) {
 	return Unquote(Field(object, key))
 }
 
-// Members walks the members of a JSON object in canonical form: the names, as they stand
-// there between their quotes, and the values as JSON. Both are part of the object.
+// Members yields the members of a JSON object in canonical form: the names, escaped and
+// without their quotes, and the values as JSON. Both share the memory of the object.
 func Members(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for m := membersOf(object); m.next(); {
@@ -43,10 +42,10 @@ func Members(object []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// members walks the members of an object.
+// members iterates over the members of an object.
 type members struct {
 	rest []byte
-	// key is without its quotes, and escaped as in the JSON; value is JSON.
+	// key is the current name, escaped and without its quotes; value is its JSON.
 	key, value []byte
 }
 
@@ -69,7 +68,7 @@ func (m *members) next() bool {
 	return takeValue(&m.rest, &m.value)
 }
 
-// elements walks the elements of an array.
+// elements iterates over the elements of an array.
 type elements struct {
 	rest, value []byte
 }
@@ -162,7 +161,7 @@ func stringEnd(b []byte) int {
 	return -1
 }
 
-// isQuoted reports whether the JSON value is the string s, which needs no escapes.
+// isQuoted reports whether the JSON value is the string s. s must need no escapes.
 func isQuoted(value []byte, s string) bool {
 	return len(value) == len(s)+2 && value[0] == '"' && string(value[1:len(value)-1]) == s
 }
@@ -180,7 +179,7 @@ func Unquote(value []byte) (string, bool) {
 	return string(unescape(inner)), true
 }
 
-// unescape resolves the escapes of a JSON string, given without its quotes.
+// unescape decodes the escapes of a JSON string, which comes without its quotes.
 func unescape(s []byte) []byte {
 	text := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
@@ -202,8 +201,7 @@ func unescape(s []byte) []byte {
 	return text
 }
 
-// plainEscapes gives the character that each escape of one letter stands for, and
-// 0 for what is no escape.
+// plainEscapes has the character for each escape of one letter, and 0 for other letters.
 var plainEscapes = [256]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
@@ -240,8 +238,8 @@ func surrogatePair(first rune, s []byte) (rune, bool) {
 
 const hexDigits = "0123456789abcdef"
 
-// AppendString appends a text as a JSON string in canonical form. What is not UTF-8
-// becomes U+FFFD.
+// AppendString appends a text as a JSON string in canonical form. Bytes that are not
+// UTF-8 become U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	if !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s, "\uFFFD")
@@ -279,12 +277,12 @@ func appendEscaped(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
 }
 
-// Without returns a JSON object in canonical form without the members named.
+// Without returns a JSON object in canonical form without some members.
 func Without(object []byte, keys ...string) []byte {
 	return appendWithout(make([]byte, 0, len(object)), object, keys...)
 }
 
-// appendWithout appends a JSON object in canonical form without the members named.
+// appendWithout appends a JSON object in canonical form without some members.
 func appendWithout(dst, object []byte, keys ...string) []byte {
 	dst = append(dst, '{')
 	first := true
@@ -296,8 +294,8 @@ func appendWithout(dst, object []byte, keys ...string) []byte {
 	return append(dst, '}')
 }
 
-// appendMember appends a member to an object that has been begun. The key is
-// escaped already.
+// appendMember appends a member to an object whose brace is open. The key is escaped
+// already.
 func appendMember(dst []byte, first *bool, key, value []byte) []byte {
 	if !*first {
 		dst = append(dst, ',')
@@ -309,8 +307,8 @@ func appendMember(dst []byte, first *bool, key, value []byte) []byte {
 	return append(dst, value...)
 }
 
-// setMember returns an object in canonical form with one member added or replaced. What
-// is not an object counts as empty.
+// setMember returns an object in canonical form with one member added or replaced. Any
+// other value counts as an empty object.
 func setMember(object []byte, key string, value []byte) []byte {
 	quoted := AppendString(nil, key)
 	escaped := quoted[1 : len(quoted)-1]

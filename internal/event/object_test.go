@@ -56,7 +56,7 @@ func TestAppendStringOfInvalidText(t *testing.T) {
 	}
 }
 
-// What is not canonical JSON gives no useful answer, and no panic either.
+// For bytes that are not canonical JSON the results are useless, but nothing panics.
 func TestFieldOfGarbage(t *testing.T) {
 	t.Parallel()
 	for _, garbage := range []string{

@@ -12,14 +12,14 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Parse reads an event as another server sent it, and works out its ID. It checks
-// the form of every member that the version's "Event format" names, and brings the
-// JSON into canonical form; unsigned is dropped, since nobody vouches for it.
-// Hash, signatures and authorisation are the caller's to check: [Event.VerifyHash],
-// [Event.VerifySignature], [Authorize]. The event may share memory with raw.
+// Parse reads an event that another server sent, and works out its ID. It checks the
+// form of every member that the version's "Event format" names, and brings the JSON
+// into canonical form, without unsigned, which no signature covers. The caller checks
+// hash, signatures and authorisation: [Event.VerifyHash], [Event.VerifySignature],
+// [Authorize]. The event may share memory with raw.
 //
-// Errors are those of [Canonical], M_BAD_JSON for what is not of the format, and
-// M_TOO_LARGE for what breaks a limit of the client-server API, "Size limits".
+// Errors are those of [Canonical], M_BAD_JSON for another format, and M_TOO_LARGE
+// above a limit of the client-server API, "Size limits".
 func Parse(v *Version, raw []byte) (*Event, error) {
 	text, err := canonicalObject(raw, v.signedNumbers(), 0)
 	if err != nil {
@@ -52,10 +52,10 @@ func Parse(v *Version, raw []byte) (*Event, error) {
 }
 
 // ParseTrusted reads an event that [Build] or [Parse] made before, from its ID and
-// its JSON. It hashes nothing and judges nothing: that is for bytes of our own
-// database. But it does look whether they are whole, since parts of them are handed
-// on to clients as they stand. The event shares the memory of raw. An error means
-// that the bytes are damaged, and is no [matrix.Error].
+// its JSON in our own database. It neither hashes nor authorises it. But it does check
+// that the JSON is whole, since parts of it are sent to clients unchanged. The event
+// shares the memory of raw. An error means that the bytes are damaged, and is no
+// [matrix.Error].
 func ParseTrusted(v *Version, id string, raw []byte) (*Event, error) {
 	if !IsJSON(raw) {
 		return nil, fmt.Errorf("read event %s: it is not JSON", id)
@@ -79,8 +79,8 @@ func IsJSON(raw []byte) bool {
 	return jsontext.Value(raw).IsValid(jsontext.AllowDuplicateNames(true))
 }
 
-// decode takes canonical JSON apart. It sets what is there, and refuses members
-// that are not of the right kind.
+// decode reads the members of an event in canonical JSON, of which all but content may
+// be missing. M_BAD_JSON for a member that is not of the right kind.
 func decode(v *Version, text []byte) (*Event, error) {
 	e := &Event{JSON: text, Version: v, Depth: -1}
 	redacts := ""
@@ -192,8 +192,8 @@ func (e *Event) checkFormat() error {
 	return badFormat(checkRoomID(e.RoomID))
 }
 
-// badFormat makes M_BAD_JSON of M_INVALID_PARAM: the parameters of a client are
-// the members of an event that another server sends.
+// badFormat turns M_INVALID_PARAM into M_BAD_JSON: the parameters of a client are
+// members of an event that another server sends.
 func badFormat(err error) error {
 	if e, ok := errors.AsType[*matrix.Error](err); ok && e.Code == matrix.InvalidParam {
 		return matrix.Errorf(matrix.BadJSON, "%s", e.Message)
@@ -202,7 +202,7 @@ func badFormat(err error) error {
 }
 
 // checkIDs checks the members that have limits of their own: client-server API,
-// "Size limits". M_TOO_LARGE, or M_INVALID_PARAM where one is no ID at all.
+// "Size limits". M_TOO_LARGE, or M_INVALID_PARAM for a text that is no ID.
 func checkIDs(evType, sender string, stateKey *string) error {
 	if err := checkText("type", evType); err != nil {
 		return err
@@ -241,8 +241,8 @@ func checkText(member, text string) error {
 	return nil
 }
 
-// isUserID reports whether the text can be the sender of an event. That includes
-// every user ID of the past: appendices, "Historical User IDs".
+// isUserID reports whether the text can be the sender of an event. That includes all
+// historical user IDs: appendices, "Historical User IDs".
 func isUserID(id string) bool {
 	if len(id) > matrix.MaxIDBytes || !strings.HasPrefix(id, "@") || !utf8.ValidString(id) {
 		return false

@@ -9,7 +9,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// receivedEvent is one of version 11, with a placeholder for each member.
+// receivedEvent is an event of version 11, with a placeholder for each member.
 var receivedMembers = map[string]string{
 	"auth_events":      `["$a","$b"]`,
 	"content":          `{"body":"x"}`,
@@ -24,7 +24,7 @@ var receivedMembers = map[string]string{
 	"type":             `"m.room.message"`,
 }
 
-// received gives an event with some members replaced; "" removes one.
+// received returns an event with some members replaced; "" removes one.
 func received(changes map[string]string) []byte {
 	var members []string
 	for key, value := range receivedMembers {
@@ -177,7 +177,7 @@ func TestParseRedacts(t *testing.T) {
 }
 
 // Versions 1 and 2 carry their ID, and pairs.
-// Their sender has hashed and signed them as they are.
+// Their sender has hashed and signed them in this form.
 func TestNumbersOfAnothersEventStayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, "3-5", func(t *testing.T, v *Version) {
@@ -327,7 +327,7 @@ func TestCreateContent(t *testing.T) {
 	}
 }
 
-// One event may be used from anywhere at once.
+// Several goroutines may use one event at once.
 func TestEventIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	r := newTestRoom(t, mustVersion(t, "12"))

@@ -9,12 +9,12 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Power is a power level. Levels beyond what 64 bits hold, which only room
-// versions 1 to 5 know, count as the greatest or the least finite one.
+// Power is a power level. Levels of more than 64 bits, which only room versions 1 to 5
+// have, count as the greatest or the least finite one.
 type Power int64
 
-// Infinite is the power of the creators of a room of version 12: greater than
-// any level that can be written down.
+// Infinite is the power of the creators of a room of version 12: greater than any
+// level in m.room.power_levels.
 const Infinite Power = math.MaxInt64
 
 const (
@@ -30,22 +30,22 @@ func (p Power) String() string {
 	return strconv.FormatInt(int64(p), 10)
 }
 
-// PowerLevels is the content of an m.room.power_levels event. A nil *PowerLevels
-// stands for a room without that event. What the event doesn't say has the
-// default of the client-server API, "m.room.power_levels".
+// PowerLevels is the content of an m.room.power_levels event. A nil *PowerLevels is
+// that of a room without that event. Levels that the event does not set have the
+// defaults of the client-server API, "m.room.power_levels".
 type PowerLevels struct {
-	// single holds the levels that stand alone, by name.
+	// single holds the levels of [singleLevels], by name.
 	single                       map[string]Power
 	users, events, notifications map[string]Power
 }
 
-// singleLevels names the levels that stand alone in m.room.power_levels.
+// singleLevels names the levels that are members of m.room.power_levels themselves.
 var singleLevels = [...]string{
 	"users_default", "events_default", "state_default", "ban", "redact", "kick", "invite",
 }
 
-// User returns the level of a user. It knows nothing of the room's creators: what a
-// user may do in a room is [UserPower].
+// User returns the level of a user. It disregards the room's creators, whose power
+// [UserPower] knows.
 func (p *PowerLevels) User(userID string) Power {
 	if p != nil {
 		if level, ok := p.users[userID]; ok {
@@ -68,8 +68,8 @@ func (p *PowerLevels) Event(evType string, isState bool) Power {
 	return p.level("events_default", 0)
 }
 
-// Notification returns the level that is needed to notify everybody in the way that the
-// key names, such as "room" for @room.
+// Notification returns the level that is needed for a kind of notification to all
+// members, such as "room" for @room.
 func (p *PowerLevels) Notification(key string) Power {
 	if p != nil {
 		if level, ok := p.notifications[key]; ok {
@@ -127,10 +127,9 @@ func userPower(v *Version, create *Event, levels *PowerLevels, userID string) Po
 	return levels.User(userID)
 }
 
-// parsePowerLevels reads the content of m.room.power_levels. It refuses what the
-// version doesn't take for a level: from version 10 on that is rules 9.1 to 9.3;
-// before that the rules name users only, but a level that is none can't be
-// compared either.
+// parsePowerLevels reads the content of m.room.power_levels. M_FORBIDDEN for a value
+// that is no level in the room version: from version 10 on by rules 9.1 to 9.3; before
+// that the rules name users only, but other levels have to be comparable, too.
 func parsePowerLevels(v *Version, content []byte) (*PowerLevels, error) {
 	p := &PowerLevels{single: make(map[string]Power, len(singleLevels))}
 	for _, name := range singleLevels {
@@ -165,20 +164,18 @@ func parsePowerLevels(v *Version, content []byte) (*PowerLevels, error) {
 	return p, nil
 }
 
-// strictLevels takes for a level what every version does.
-var strictLevels = &Version{StrictJSON: true, NotificationLevels: true, IntegerPowerLevels: true}
-
-// CheckPowerLevels refuses what a client of this server may not send as the content
-// of m.room.power_levels, whatever the room version: a level has to be an integer
-// within ±(2^53-1). Versions 1 to 9 take text as well, and 1 to 5 any number, but only
-// for what older servers have sent; programs disagree on what such levels are.
-// M_BAD_JSON, or as for [Canonical] where it is not an object of JSON.
+// CheckPowerLevels checks the content of an m.room.power_levels event that a client of
+// this server sends, by the same rules for every room version: a level has to be an
+// integer within ±(2^53-1). Versions 1 to 9 accept text as well, and 1 to 5 any number,
+// but only for events of older servers; programs disagree on what such levels mean.
+// M_BAD_JSON, or the errors of [Canonical] where it is not an object of JSON.
 func CheckPowerLevels(content []byte) error {
 	canonical, err := canonicalObject(content, anyNumber, 1)
 	if err != nil {
 		return err
 	}
-	_, err = parsePowerLevels(strictLevels, canonical)
+	strictest := Version{StrictJSON: true, NotificationLevels: true, IntegerPowerLevels: true}
+	_, err = parsePowerLevels(&strictest, canonical)
 	var refused *matrix.Error
 	if errors.As(err, &refused) {
 		return matrix.Errorf(matrix.BadJSON, "%s", refused.Message)
@@ -213,7 +210,7 @@ func forbidden(format string, args ...any) error {
 	return matrix.Errorf(matrix.Forbidden, format, args...)
 }
 
-// quote makes what a stranger sent fit for an error message.
+// quote returns a text of a stranger in a form for error messages.
 func quote(text string) string { return strconv.Quote(string(clip([]byte(text)))) }
 
 // parsePower reads one level: an integer; up to version 9 also a string that is
@@ -254,7 +251,8 @@ func parseIntegerPower(text string) (Power, bool) {
 	if digits == "" || len(text)-len(digits) > 1 || digitRun([]byte(digits)) != len(digits) {
 		return 0, false
 	}
-	// Out of range is the one error left, and gives the nearest number there is.
+	// The only error left is that it is out of range; ParseInt then returns the nearest
+	// number.
 	level, _ := strconv.ParseInt(text, 10, 64)
 	return min(max(Power(level), minPower), maxPower), true
 }

@@ -67,11 +67,11 @@ func TestPowerLevelsSpeltOut(t *testing.T) {
 	})
 }
 
-// "Event format" of versions 1, 6, 9 and 10 says what is a level.
+// "Event format" of versions 1, 6, 9 and 10 says which values are levels.
 func TestPowerLevelForms(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
-		value, versions string // the versions that take it
+		value, versions string // the versions that accept it
 		want            Power
 	}{
 		{`0`, "1-12", 0},
@@ -222,8 +222,8 @@ func TestUserPower(t *testing.T) {
 	})
 }
 
-// Version 12: additional_creators; earlier versions don't know it. Up to version
-// 10 content.creator counts, later the sender.
+// Version 12: additional_creators, which earlier versions do not have. Up to version 10
+// content.creator counts, later the sender.
 func TestCreators(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, "1-12", func(t *testing.T, v *Version) {

@@ -6,15 +6,16 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// redactionTable says what redaction keeps: "Redactions" of each room version.
+// redactionTable names the members that a redaction leaves: "Redactions" of each room
+// version.
 type redactionTable struct {
 	// event holds the members of the event that stay.
 	event []string
 	// content holds, by event type, the members of content that stay.
 	content map[string][]string
-	// wholeCreate keeps all the content of m.room.create.
+	// wholeCreate: all the content of m.room.create stays.
 	wholeCreate bool
-	// signedInvite keeps third_party_invite of m.room.member, with nothing but its
+	// signedInvite: third_party_invite of m.room.member stays, with nothing but its
 	// member signed.
 	signedInvite bool
 }
@@ -71,8 +72,8 @@ var (
 )
 
 // Redact returns the redacted form of an event in canonical JSON, signatures included:
-// the event without all that the room version doesn't protect, unsigned among it. It is
-// the same for an event that is redacted already. Errors are those of [Canonical], and
+// the event with only the members that the room version protects, thus without unsigned.
+// An event that is redacted already stays the same. Errors are those of [Canonical], and
 // M_BAD_JSON where type or content is missing or of the wrong kind. "Redactions" of
 // each room version.
 func Redact(v *Version, raw []byte) ([]byte, error) {
@@ -83,7 +84,7 @@ func Redact(v *Version, raw []byte) ([]byte, error) {
 	return redact(v, canonical)
 }
 
-// redact is Redact for canonical JSON; members named in without go as well.
+// redact is Redact for canonical JSON; it removes the members named in without, too.
 func redact(v *Version, canonical []byte, without ...string) ([]byte, error) {
 	evType, ok := StringField(canonical, "type")
 	if !ok {
@@ -107,9 +108,8 @@ func redact(v *Version, canonical []byte, without ...string) ([]byte, error) {
 	return append(redacted, '}'), nil
 }
 
-// RedactContent returns what redaction leaves of the content of an event of the type.
-// The content is a canonical JSON object, and so is the answer, which may share its
-// memory.
+// RedactContent returns the redacted content of an event of the type. The content is a
+// canonical JSON object, and so is the result, which may share its memory.
 func RedactContent(v *Version, evType string, content []byte) []byte {
 	if evType == TypeCreate && v.redaction.wholeCreate {
 		return content

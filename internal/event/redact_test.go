@@ -8,7 +8,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Every member that any version protects, and some that none does.
+// fullEvent has all members that any version protects, and some that none does.
 const fullEvent = `{"age":1,"auth_events":["$a"],"content":CONTENT,"depth":1,"event_id":"$e","hashes":{"sha256":"h"},` +
 	`"membership":"join","origin":"o","origin_server_ts":2,"other":{},"prev_events":["$p"],"prev_state":["$s"],` +
 	`"redacts":"$r","room_id":"!r","sender":"@u:d","signatures":{"d":{"ed25519:1":"s"}},"state_key":"k",` +

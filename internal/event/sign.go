@@ -8,7 +8,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Signer signs as one server.
+// Signer signs JSON and events in the name of one server.
 type Signer struct {
 	ServerName string
 	// KeyID is the signing key identifier, "ed25519:" and the key's version.
@@ -17,8 +17,8 @@ type Signer struct {
 }
 
 // SignJSON returns the object in canonical JSON with the server's signature added to
-// its signatures. What stands under unsigned is kept and not signed. Errors are those
-// of [Canonical], with strict rules. Appendices, "Signing Details".
+// its signatures. The member unsigned stays and is not signed. Errors are those of
+// [Canonical], with strict rules. Appendices, "Signing Details".
 func (s *Signer) SignJSON(raw []byte) ([]byte, error) {
 	object, err := canonicalObject(raw, integersOnly, 0)
 	if err != nil {
@@ -36,10 +36,10 @@ func (s *Signer) sign(message []byte) string {
 }
 
 // VerifySignature checks the server's signature with the key ID. M_UNAUTHORIZED
-// where it is missing or wrong. An event needs that of its sender's server; in
-// versions 1 and 2 also that of the server in its ID; and with
-// join_authorised_via_users_server that of the user named there. Server-server
-// API, "Validating hashes and signatures on received events".
+// where it is missing or wrong. An event needs the signature of its sender's server;
+// in versions 1 and 2 also that of the server in its ID; and with
+// join_authorised_via_users_server that of the server of the user named there.
+// Server-server API, "Validating hashes and signatures on received events".
 func (e *Event) VerifySignature(serverName, keyID string, key ed25519.PublicKey) error {
 	redacted, err := redact(e.Version, e.JSON)
 	if err != nil {
@@ -77,6 +77,5 @@ func validSignature(key ed25519.PublicKey, message []byte, signature string) boo
 	return err == nil && len(key) == ed25519.PublicKeySize && ed25519.Verify(key, message, decoded)
 }
 
-// isEd25519 reports whether a signing key identifier is of the one algorithm that
-// there is.
+// isEd25519 reports whether a signing key identifier is of the only algorithm in use.
 func isEd25519(keyID string) bool { return strings.HasPrefix(keyID, "ed25519:") }

@@ -32,8 +32,8 @@ func TestJSONSigningVectors(t *testing.T) {
 	}
 }
 
-// eventVectors are the events of "Event Signing", as signed there. The version is
-// one in which what the event looks like, origin and event_id, is protected.
+// eventVectors are the events of "Event Signing", as signed there. The version protects
+// all members that they have, such as origin and event_id.
 var eventVectors = []struct{ name, version, hash, signature, event string }{
 	{
 		"minimal", "10",
@@ -84,7 +84,7 @@ func TestEventSigningVectors(t *testing.T) {
 	}
 }
 
-// A minimal event of the vectors, put together as Build would, verifies.
+// A minimal event of the vectors, made as Build would, verifies.
 func TestVectorVerifies(t *testing.T) {
 	t.Parallel()
 	c := eventVectors[0]
@@ -188,7 +188,7 @@ func TestVerifySignatureOfEvent(t *testing.T) {
 		wantError(t, e.VerifySignature(serverB, s.KeyID, s.public()), matrix.Unauthorized, "no signature of b.example")
 		wantError(t, e.VerifySignature(serverA, "ed25519:2", s.public()), matrix.Unauthorized, "no signature")
 
-		// The signature doesn't cover what redaction takes away; the hash does.
+		// The signature does not cover members that a redaction removes; the hash does.
 		changed, err := Parse(v, []byte(strings.Replace(string(e.JSON), "hello", "howdy", 1)))
 		if err != nil {
 			t.Fatal(err)

@@ -2,14 +2,14 @@ package event
 
 import "slices"
 
-// EventIDFormat says how the ID of an event comes about.
+// EventIDFormat is the way in which an event gets its ID.
 type EventIDFormat int
 
 // The formats of event IDs.
 const (
-	// RandomEventID is "$opaque:server", carried in the event as event_id:
-	// versions 1 and 2. There, prev_events and auth_events hold pairs of an
-	// event ID and that event's reference hash.
+	// RandomEventID is "$opaque:server", a member of the event, event_id: versions
+	// 1 and 2. Their prev_events and auth_events hold pairs of an event ID and that
+	// event's reference hash.
 	RandomEventID EventIDFormat = iota
 	// HashEventID is "$" and the reference hash in unpadded Base64: version 3.
 	HashEventID
@@ -18,24 +18,24 @@ const (
 	URLSafeHashEventID
 )
 
-// Version is one room version, as a table of what differs between the versions.
-// It is read-only.
+// Version is one room version, as a table of the differences between the versions. It
+// must not be changed.
 type Version struct {
 	// ID is the version's name, as in room_version of m.room.create.
 	ID string
-	// Stable tells that the specification calls it stable, for m.room_versions
-	// of the capabilities.
+	// Stable: the specification calls the version stable, for m.room_versions of the
+	// capabilities.
 	Stable bool
 
-	// EventIDs is how events get their ID.
+	// EventIDs is the way in which events get their IDs.
 	EventIDs EventIDFormat
 	// StrictJSON: canonical JSON is enforced, so there are no floats and no
-	// integers beyond ±(2^53-1), and depth stops at 2^53-1. Version 6 and later.
+	// integers beyond ±(2^53-1), and depth ends at 2^53-1. Version 6 and later.
 	StrictJSON bool
 	// AliasesRule: m.room.aliases has its own authorisation rule. Up to version 5.
 	AliasesRule bool
 	// RedactionRule: m.room.redaction has its own authorisation rule. Versions 1
-	// and 2; later versions check when they apply the redaction.
+	// and 2; in later versions the check is made where the redaction is applied.
 	RedactionRule bool
 	// NotificationLevels: changes of notifications in m.room.power_levels are
 	// checked. Version 6 and later.
@@ -50,10 +50,10 @@ type Version struct {
 	// may be strings, and where StrictJSON is off floats, too.
 	IntegerPowerLevels bool
 	// SenderIsCreator: the sender of m.room.create is the room's creator; before
-	// version 11 it was named by content.creator.
+	// version 11 content.creator names the creator.
 	SenderIsCreator bool
-	// RedactsInContent: m.room.redaction names its target in content.redacts;
-	// before version 11 in redacts at the top level.
+	// RedactsInContent: m.room.redaction has its target in content.redacts; before
+	// version 11 in redacts at the top level.
 	RedactsInContent bool
 	// PrivilegedCreators: the creators, additional_creators among them, have
 	// infinite power. Version 12.
@@ -66,8 +66,8 @@ type Version struct {
 	redaction *redactionTable
 }
 
-// versions holds every room version, oldest first. Each is made of the one
-// before it by what its page in "Room Versions" says is new.
+// versions holds every room version, oldest first. Each is made from the one before it
+// by the changes that its page in "Room Versions" lists.
 var versions = makeVersions()
 
 func makeVersions() []*Version {
@@ -108,8 +108,7 @@ func makeVersions() []*Version {
 	return all
 }
 
-// LookupVersion returns the room version with the ID, and false for one that is not
-// known.
+// LookupVersion returns the room version with the ID, and false if there is none.
 func LookupVersion(id string) (*Version, bool) {
 	at := slices.IndexFunc(versions, func(v *Version) bool { return v.ID == id })
 	if at < 0 {
@@ -127,8 +126,8 @@ func Versions() []string {
 	return ids
 }
 
-// maxDepth is the greatest depth that an event may have: once a room is there,
-// its depth stays there. "Event format" of each version.
+// maxDepth is the greatest depth that an event may have: a room that has reached it
+// stays there. "Event format" of each version.
 func (v *Version) maxDepth() int64 {
 	if v.StrictJSON {
 		return maxSafeInteger

@@ -31,7 +31,7 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// The table, spelt out for each version.
+// The whole table, for each version.
 func TestVersionTable(t *testing.T) {
 	t.Parallel()
 	v1 := Version{AliasesRule: true, RedactionRule: true}

@@ -117,7 +117,9 @@ func TestPushRuleRefusals(t *testing.T) {
 		{rulePath("override", "none", "actions"), quiet, 404, "M_NOT_FOUND"},
 		{rulePath("override", "none", "actions"), `{}`, 400, "M_MISSING_PARAM"},
 		{rulePath("override", "x", "conditions"), quiet, 404, "M_UNRECOGNIZED"},
-		{matrixtest.Path("pushrules", "device", "override", "x"), quiet, 404, "M_UNRECOGNIZED"},
+		{matrixtest.Path("pushrules", "device", "override", "x"), quiet, 404, "M_NOT_FOUND"},
+		{matrixtest.Path("pushrules", "device", "override", "x", "enabled"), `{"enabled":true}`, 404, "M_NOT_FOUND"},
+		{matrixtest.Path("pushrules", "device", "override", "x", "actions"), quiet, 404, "M_NOT_FOUND"},
 		{matrixtest.Path("pushrules", "device", "tag", "override", "x"), quiet, 404, "M_UNRECOGNIZED"},
 	} {
 		alice.Do("PUT", test.path, test.body).Refused(test.status, test.code)
@@ -125,7 +127,9 @@ func TestPushRuleRefusals(t *testing.T) {
 	alice.Do("DELETE", rulePath("override", ".m.rule.master"), nil).Refused(400, "M_INVALID_PARAM")
 	alice.Do("GET", rulePath("override", "x", "enabled"), nil).Refused(404, "M_NOT_FOUND")
 	alice.Do("GET", rulePath("override", "x", "actions"), nil).Refused(404, "M_NOT_FOUND")
-	alice.Do("GET", "/pushrules/device/", nil).Refused(404, "M_UNRECOGNIZED")
+	for _, path := range []string{"", "override", "override/.m.rule.master", "override/.m.rule.master/enabled", "override/.m.rule.master/actions"} {
+		alice.Do("GET", "/pushrules/device/"+path, nil).Refused(404, "M_NOT_FOUND")
+	}
 	for _, kind := range []string{"override", "content", "room", "sender", "underride"} {
 		if got := ruleIDs(alice, kind); len(got) > 0 {
 			t.Errorf("after refusals there is %v", got)

@@ -18,12 +18,27 @@ func (a *api) getPushRules(r *httpapi.Request, who matrix.Session) (any, error) 
 
 // getGlobalPushRules returns that ruleset. GET /pushrules/global/.
 func (a *api) getGlobalPushRules(r *httpapi.Request, who matrix.Session) (any, error) {
+	if err := checkRuleScope(r); err != nil {
+		return nil, err
+	}
 	return a.Push.Ruleset(r.Context(), who.UserID)
 }
 
-// ruleKind reads the kind of rule from the path: M_NOT_FOUND for one that there is
-// not, as no rule has it.
+// checkRuleScope refuses a path with another scope than global, which was a parameter up
+// to version 1.11: M_NOT_FOUND, as no rule has it.
+func checkRuleScope(r *httpapi.Request) error {
+	if r.Param("scope") != "global" {
+		return matrix.Errorf(matrix.NotFound, "the scope of a rule is global")
+	}
+	return nil
+}
+
+// ruleKind reads the kind of rule from the path, and checks the scope: M_NOT_FOUND for
+// one that there is not, as no rule has it.
 func ruleKind(r *httpapi.Request) (push.Kind, error) {
+	if err := checkRuleScope(r); err != nil {
+		return 0, err
+	}
 	kind, ok := push.ParseKind(r.Param("kind"))
 	if !ok {
 		return 0, matrix.Errorf(matrix.NotFound, "the kind of a rule is override, content, room, sender or underride")

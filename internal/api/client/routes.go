@@ -219,11 +219,11 @@ func (a *api) mediaRoutes() []httpapi.Route {
 
 // pushRoutes: "Push Notifications".
 func (a *api) pushRoutes() []httpapi.Route {
-	const rule = "/pushrules/global/{kind}/{ruleId}"
+	const rule = "/pushrules/{scope}/{kind}/{ruleId}"
 	return []httpapi.Route{
 		httpapi.SinceV1.Get("/pushrules", httpapi.Reading, httpapi.User(a.getPushRules)),
-		httpapi.SinceV1.Get("/pushrules/global", httpapi.Reading, httpapi.User(a.getGlobalPushRules)),
-		httpapi.SinceV1.Get("/pushrules/global/{kind}", httpapi.Reading, httpapi.User(a.getPushRulesOfKind)),
+		httpapi.SinceV1.Get("/pushrules/{scope}", httpapi.Reading, httpapi.User(a.getGlobalPushRules)),
+		httpapi.SinceV1.Get("/pushrules/{scope}/{kind}", httpapi.Reading, httpapi.User(a.getPushRulesOfKind)),
 		httpapi.SinceV1.Get(rule, httpapi.Reading, httpapi.User(a.getPushRule)),
 		httpapi.SinceV1.Put(rule, httpapi.Changing, httpapi.User(a.putPushRule)),
 		httpapi.SinceV1.Delete(rule, httpapi.Removing, httpapi.User(a.deletePushRule)),

@@ -11,8 +11,8 @@ import (
 
 // predefinedRules returns the rules that every user has: client-server API, "Predefined
 // Rules", in the order of the text of version 1.16, which still had those for mentions
-// as clients made them before m.mentions. Most are the same for all users, who share
-// them in memory: they must not be written to.
+// as clients made them before m.mentions, and those of MSC3930 for polls. Most are the
+// same for all users, who share them in memory: they must not be written to.
 func predefinedRules(userID string) [kinds][]Rule {
 	me := string(event.AppendString(nil, userID))
 	localpart, _, _ := matrix.ParseUserID(userID) // an account's ID is one
@@ -55,6 +55,7 @@ var sharedRules = sync.OnceValue(func() [kinds][]Rule {
 			predefined(".m.rule.room.server_acl", nothing, match("type", "m.room.server_acl"), match("state_key", "")),
 			predefined(".m.rule.suppress_edits", nothing,
 				`{"kind":"event_property_is","key":"content.m\\.relates_to.rel_type","value":"m.replace"}`),
+			predefined(pollRules+"poll_response", nothing, match("type", pollEvents+"response")),
 		},
 		Content: {name},
 		Underride: {
@@ -63,6 +64,10 @@ var sharedRules = sync.OnceValue(func() [kinds][]Rule {
 			predefined(".m.rule.room_one_to_one", withSound("default"), twoMembers, match("type", "m.room.message")),
 			predefined(".m.rule.message", plain, match("type", "m.room.message")),
 			predefined(".m.rule.encrypted", plain, match("type", "m.room.encrypted")),
+			predefined(pollRules+"poll_start_one_to_one", withSound("default"), twoMembers, match("type", pollEvents+"start")),
+			predefined(pollRules+"poll_start", plain, match("type", pollEvents+"start")),
+			predefined(pollRules+"poll_end_one_to_one", withSound("default"), twoMembers, match("type", pollEvents+"end")),
+			predefined(pollRules+"poll_end", plain, match("type", pollEvents+"end")),
 		},
 	}
 })
@@ -81,6 +86,14 @@ const (
 	ruleContainsDisplayName = ".m.rule.contains_display_name"
 	ruleRoomNotif           = ".m.rule.roomnotif"
 	ruleContainsUserName    = ".m.rule.contains_user_name"
+)
+
+// The rules of MSC3930 for polls, and the events of MSC3381 that they are about, have no
+// names but those of the proposals: clients send polls by these, and switch the rules
+// together with those for messages.
+const (
+	pollRules  = ".org.matrix.msc3930.rule."
+	pollEvents = "org.matrix.msc3381.poll."
 )
 
 // isLegacyMention reports whether a rule holds only for events without m.mentions:

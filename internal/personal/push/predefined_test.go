@@ -13,7 +13,8 @@ import (
 
 // TestPredefinedRulesAreThoseOfTheSpecification compares with the definitions in
 // the text of version 1.16, which testdata/predefined.json holds in its order: those of
-// version 1.19, and the legacy ones for mentions.
+// version 1.19, the legacy ones for mentions, and at the end of each kind those of
+// MSC3930 for polls.
 func TestPredefinedRulesAreThoseOfTheSpecification(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile("testdata/predefined.json")

@@ -38,7 +38,7 @@ func TestRulesetOfNewUser(t *testing.T) {
 	for kind, rules := range got.Global {
 		ids[kind] = []string{}
 		for _, r := range rules {
-			ids[kind] = append(ids[kind], strings.TrimPrefix(r.ID, ".m.rule."))
+			ids[kind] = append(ids[kind], strings.TrimPrefix(strings.TrimPrefix(r.ID, ".m.rule."), ".org.matrix."))
 			if !r.Default || r.Enabled != (r.ID != ".m.rule.master") {
 				t.Errorf("%+v", r)
 			}
@@ -48,9 +48,13 @@ func TestRulesetOfNewUser(t *testing.T) {
 		"override": {
 			"master", "suppress_notices", "invite_for_me", "member_event", "is_user_mention", "contains_display_name",
 			"is_room_mention", "roomnotif", "tombstone", "reaction", "room.server_acl", "suppress_edits",
+			"msc3930.rule.poll_response",
 		},
 		"content": {"contains_user_name"}, "room": {}, "sender": {},
-		"underride": {"call", "encrypted_room_one_to_one", "room_one_to_one", "message", "encrypted"},
+		"underride": {
+			"call", "encrypted_room_one_to_one", "room_one_to_one", "message", "encrypted",
+			"msc3930.rule.poll_start_one_to_one", "msc3930.rule.poll_start", "msc3930.rule.poll_end_one_to_one", "msc3930.rule.poll_end",
+		},
 	}
 	if diff := cmp.Diff(want, ids); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -37,6 +37,17 @@ func TestCountsOfARoom(t *testing.T) {
 	h.wantUnread(alice, room, mainTimeline(1, 0))
 }
 
+// TestPollsNotify: the question and the end of a poll do, and no vote.
+func TestPollsNotify(t *testing.T) {
+	h := newEnv(t)
+	room := h.Public(bob, carol)
+	h.SendEvent(alice, room, "org.matrix.msc3381.poll.start", `{}`)
+	h.SendEvent(carol, room, "org.matrix.msc3381.poll.response", `{}`)
+	h.wantUnread(bob, room, mainTimeline(1, 0))
+	h.SendEvent(alice, room, "org.matrix.msc3381.poll.end", `{}`)
+	h.wantUnread(bob, room, mainTimeline(2, 0))
+}
+
 func TestCountsBeginWithJoining(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()

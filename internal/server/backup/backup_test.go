@@ -109,11 +109,16 @@ func TestBackupIsOfOneMoment(t *testing.T) {
 
 func TestWhatIsGoodForOneUseDoesNotComeBack(t *testing.T) {
 	t.Parallel()
-	back := restored(t, furnished(t).backup(t))
+	was := furnished(t)
+	was.exec(t, `UPDATE fallback_keys SET used = false`)
+	back := restored(t, was.backup(t))
 	for _, table := range oneTime {
 		if n := back.number(t, `SELECT count(*) FROM `+table); n > 0 {
 			t.Errorf("%s has %d rows", table, n)
 		}
+	}
+	if n := back.number(t, `SELECT count(*) FROM fallback_keys WHERE used`); n != 1 {
+		t.Errorf("%d fallback keys are used", n)
 	}
 	if n := back.number(t, `SELECT count(*) FROM access_tokens`); n != 1 {
 		t.Errorf("%d access tokens", n)

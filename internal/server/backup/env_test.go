@@ -99,6 +99,9 @@ func (h *env) furnish(t *testing.T) {
 	h.exec(t, `INSERT INTO events (event_nid, position, place, room_nid, event_id, type, sender, json, has_url)
 		SELECT n, n, n * 1024, 1, '$' || n, 'm.room.message', '@alice:example.org', convert_to($1 || n, 'UTF8'), n % 2 = 0 FROM generate_series(1, 7) n`, nasty)
 	h.exec(t, `INSERT INTO search_index VALUES (1, 1, '@alice:example.org', 'content.body', false, $1::tsvector, 1024)`, `'it''s':1 'a\\b':2,3`)
+	h.exec(t, `INSERT INTO device_keys (user_id, device_id, keys, signature) VALUES ('@alice:example.org', 'DEVICE', $1, 's')`, nasty)
+	h.exec(t, `INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key, hash) VALUES ('@alice:example.org', 'DEVICE', 'a', 'i', $1, '\x00')`, nasty)
+	h.exec(t, `INSERT INTO fallback_keys VALUES ('@alice:example.org', 'DEVICE', 'a', 'i', $1, true)`, nasty)
 	h.exec(t, `INSERT INTO key_backups (user_id, version, algorithm, auth_data, etag) VALUES ('@alice:example.org', 1, 'x', convert_to($1, 'UTF8'), 'e')`, nasty)
 	h.exec(t, `INSERT INTO room_keys VALUES (1, '!room:example.org', 'session', 1, 2, true, convert_to($1, 'UTF8'))`, nasty)
 }

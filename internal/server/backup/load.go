@@ -20,8 +20,8 @@ import (
 
 // oneTime are the tables whose rows are valid for one use each. They stay empty: a row
 // may have been used up after the backup, and must not become valid again. New tables
-// of this kind, for example of one-time keys, belong here.
-var oneTime = []string{"interactive_sessions", "login_tokens", "threepid_sessions"}
+// of this kind belong here.
+var oneTime = []string{"interactive_sessions", "login_tokens", "one_time_keys", "threepid_sessions"}
 
 // restoreDatabase makes the schema of the backup, loads the rows, and brings the
 // schema up to date.
@@ -35,6 +35,9 @@ func restoreDatabase(ctx context.Context, root *os.Root, conn *pgx.Conn, m *mani
 	// as would one whose journal has not been moved on.
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if err := load(ctx, root, tx, m, bar); err != nil {
+			return err
+		}
+		if err := markFallbackKeys(ctx, tx, m); err != nil {
 			return err
 		}
 		if !s.KeepSessions {
@@ -52,6 +55,18 @@ func restoreDatabase(ctx context.Context, root *os.Root, conn *pgx.Conn, m *mani
 		return err
 	}
 	return analyze(ctx, conn, m)
+}
+
+// markFallbackKeys marks fallback keys as given out, which they may have been after the
+// backup: their devices, which are told that they have no one-time keys either, upload others.
+func markFallbackKeys(ctx context.Context, tx pgx.Tx, m *manifest) error {
+	if !slices.ContainsFunc(m.Tables, func(t table) bool { return t.Name == "fallback_keys" }) {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `UPDATE fallback_keys SET used = true`); err != nil {
+		return fmt.Errorf("mark fallback keys as given out: %w", err)
+	}
+	return nil
 }
 
 // schemaOfVoidTokens is the first schema that remembers which tokens are void.

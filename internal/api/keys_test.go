@@ -205,4 +205,13 @@ func TestOneTimeKeysAreCounted(t *testing.T) {
 	sameJSON(t, "counts after a refusal", phone.upload(map[string]any{}).OK().At("one_time_key_counts"), want)
 
 	keysLeft(t, anyone.Login("alice", "wordpass").Sync(""), none)
+
+	// A device that was deleted and comes back has none.
+	phone.Do("POST", "/logout", nil).OK()
+	again := *phone.Client
+	again.Token = anyone.Do("POST", "/login", map[string]any{
+		"type": "m.login.password", "password": "wordpass", "device_id": phone.DeviceID,
+		"identifier": map[string]any{"type": "m.id.user", "user": "alice"},
+	}).OK().String("access_token")
+	keysLeft(t, again.Sync(""), none)
 }

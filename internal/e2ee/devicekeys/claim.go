@@ -2,8 +2,6 @@ package devicekeys
 
 import (
 	"context"
-	"maps"
-	"slices"
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
@@ -107,10 +105,11 @@ func (a *ClaimAnswer) WriteJSON(_ context.Context, w *reserve.Writer) error {
 }
 
 // owners returns whose keys were given out, each once.
-func owners(keys []*claimed) []device {
-	devices := map[device]struct{}{}
-	for _, k := range keys {
-		devices[device{k.UserID, k.DeviceID}] = struct{}{}
+func owners(keys []*claimed) (users []string) {
+	for i, k := range keys { // they are in the order of users
+		if i == 0 || keys[i-1].UserID != k.UserID {
+			users = append(users, k.UserID)
+		}
 	}
-	return slices.Collect(maps.Keys(devices))
+	return users
 }

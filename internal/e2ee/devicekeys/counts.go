@@ -3,11 +3,11 @@ package devicekeys
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -62,85 +62,105 @@ func (c *Counts) Equal(other *Counts) bool {
 	return c == other || bytes.Equal(c.members, other.members)
 }
 
-func weighCounts(d device, c *Counts) int {
-	const fixed, perAlgorithm = 250, 100
-	bytes := cache.Text(d.UserID, d.DeviceID)
-	if c != nil {
-		bytes += fixed + 2*len(c.members) + perAlgorithm*(len(c.OneTime)+len(c.UnusedFallback))
+// userCounts are the counts of those devices of one user that have asked for them. They are
+// given up together: counts that are read meanwhile end up in what nobody finds any more.
+type userCounts struct {
+	mu       sync.Mutex
+	byDevice map[string]*Counts
+	bytes    int
+}
+
+func weighCounts(userID string, u *userCounts) int {
+	const fixed = 100
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return fixed + cache.Text(userID) + u.bytes
+}
+
+func (u *userCounts) get(deviceID string) *Counts {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.byDevice[deviceID]
+}
+
+func (u *userCounts) put(deviceID string, c *Counts) {
+	const fixed, perAlgorithm = 300, 100
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.byDevice[deviceID] == nil {
+		u.bytes += fixed + cache.Text(deviceID) + cache.Text(c.members) + perAlgorithm*(len(c.OneTime)+len(c.UnusedFallback))
+		u.byDevice[deviceID] = c
 	}
-	return bytes
 }
 
 // Counts returns which keys of a device are left.
 func (s *Service) Counts(ctx context.Context, userID, deviceID string) (*Counts, error) {
-	d := device{userID, deviceID}
-	place := s.counts.Place(d)
-	if c := place.Load(); c != nil {
+	u, ok := s.counts.Get(userID)
+	if !ok {
+		u, _ = s.counts.PutNew(userID, &userCounts{byDevice: map[string]*Counts{}})
+	}
+	if c := u.get(deviceID); c != nil {
 		return c, nil
 	}
-	c, err := loadCounts(ctx, s.pool, d)
+	c, err := loadCounts(ctx, s.pool, device{userID, deviceID})
 	if err == nil {
-		place.Store(c)
+		u.put(deviceID, c)
+		s.counts.Reweigh(userID)
 	}
 	return c, err
 }
 
-// kindCounts is the message that devices have other keys left than before.
+// kindCounts is the message that devices of users have other keys left than before.
 const kindCounts = "key_counts"
 
-// tellCounts makes it part of a transaction that other processes forget the counts of
-// devices.
-func (s *Service) tellCounts(ctx context.Context, tx pgx.Tx, devices []device) error {
+// tellCounts makes it part of a transaction that other processes give up the counts of
+// users.
+func (s *Service) tellCounts(ctx context.Context, tx pgx.Tx, users ...string) error {
 	if s.o.Channel == nil || s.o.Channel.Alone() {
 		return nil
 	}
-	for _, message := range countMessages(devices) {
+	for _, message := range countMessages(users) {
 		if err := s.o.Channel.Tell(ctx, tx, kindCounts, message); err != nil {
-			return fmt.Errorf("tell which devices have fewer keys: %w", err)
+			return fmt.Errorf("tell whose devices have other keys left: %w", err)
 		}
 	}
 	return nil
 }
 
-// countMessages names devices in messages, which have a greatest length: JSON arrays of the
-// IDs of users and devices, one after the other.
-func countMessages(devices []device) (messages []string) {
-	message := []byte{'['}
-	for _, d := range devices {
-		one := event.AppendString(append(event.AppendString(nil, d.UserID), ','), d.DeviceID)
-		if len(message)+len(one)+2 > replica.MaxData {
-			messages, message = append(messages, string(append(message, ']'))), []byte{'['}
+// countMessages names users in messages, which have a greatest length.
+func countMessages(users []string) (messages []string) {
+	message := ""
+	for _, userID := range users {
+		if len(message)+1+len(userID) > replica.MaxData {
+			messages, message = append(messages, message), ""
 		}
-		if len(message) > 1 {
-			message = append(message, ',')
+		if message != "" {
+			message += " "
 		}
-		message = append(message, one...)
+		message += userID
 	}
-	return append(messages, string(append(message, ']')))
+	return append(messages, message)
 }
 
-// onCounts is called when another process has changed the keys of devices.
-func (s *Service) onCounts(data string) {
-	var names []string
-	if json.Unmarshal([]byte(data), &names) != nil {
-		return // of another version of the server
-	}
-	var devices []device
-	for pair := range slices.Chunk(names, 2) {
-		if len(pair) == 2 {
-			devices = append(devices, device{pair[0], pair[1]})
-		}
-	}
-	s.forgetCounts(devices)
-}
-
-// forgetCounts is called when devices may have other keys left than before: those that wait
-// in /sync look again.
-func (s *Service) forgetCounts(devices []device) {
-	topics := make([]journal.Topic, 0, len(devices))
-	for _, d := range devices {
-		s.counts.Forget(d)
-		topics = append(topics, journal.Topic{User: d.UserID})
+// forgetCounts is called when devices of users may have other keys left than before: those
+// that wait in /sync look again.
+func (s *Service) forgetCounts(users ...string) {
+	topics := make([]journal.Topic, 0, len(users))
+	for _, userID := range users {
+		s.counts.Remove(userID)
+		topics = append(topics, journal.Topic{User: userID})
 	}
 	s.o.Journal.Wake(topics...)
 }
+
+// committed gives up the counts of users whose devices have changed: a device that was
+// removed, by whatever process, has no keys if it comes back. It runs inside the journal.
+func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
+	for _, e := range entries {
+		if c, ok := e.Value.(*Changed); ok {
+			s.counts.Remove(c.UserID)
+		}
+	}
+}
+
+func (s *Service) forgetAllCounts() { s.counts.RemoveAll(nil) }

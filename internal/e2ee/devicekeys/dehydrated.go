@@ -69,7 +69,7 @@ func (s *Service) Dehydrate(ctx context.Context, userID string, q DehydrateReque
 // storeDehydrated replaces the dehydrated device of a user in one transaction.
 func (s *Service) storeDehydrated(ctx context.Context, u *upload, d session.NewDevice, data []byte) error {
 	var revoked session.Revoked
-	defer s.forgetCounts([]device{u.who})
+	defer s.forgetCounts(u.who.UserID)
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
 		if err = account.LockLive(ctx, tx, u.who.UserID); err != nil {
 			return err

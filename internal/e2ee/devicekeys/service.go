@@ -1,6 +1,8 @@
 package devicekeys
 
 import (
+	"strings"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth/session"
@@ -48,23 +50,24 @@ type Service struct {
 	o       Options
 	pool    *pgxpool.Pool
 	changes *journal.Table
-	counts  *cache.Cache[device, Counts]
+	counts  *cache.LRU[string, *userCounts] // by user ID
 }
 
-// device is whose one-time keys are counted.
+// device names a device.
 type device struct{ UserID, DeviceID string }
 
 // New makes the service on a migrated database. Call it before the journal and the
 // channel are started.
 func New(o Options) *Service {
-	s := &Service{o: o, pool: o.Pool, counts: cache.New(o.CountBytes, weighCounts)}
+	s := &Service{o: o, pool: o.Pool, counts: cache.NewLRU(cache.Options[string, *userCounts]{Share: o.CountBytes, Weigh: weighCounts})}
 	s.changes = &journal.Table{
 		Name: listTable, Queue: queueChanges, Read: s.readChanges, Decode: decodeChange, AddTopics: addRooms,
 	}
 	o.Journal.Add(s.changes)
+	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.forgetAllCounts() }})
 	if o.Channel != nil {
-		o.Channel.Handle(kindCounts, s.onCounts)
-		o.Channel.OnMissed(s.counts.ForgetAll)
+		o.Channel.Handle(kindCounts, func(users string) { s.forgetCounts(strings.Fields(users)...) })
+		o.Channel.OnMissed(s.forgetAllCounts)
 	}
 	return s
 }

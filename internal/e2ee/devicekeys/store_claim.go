@@ -50,7 +50,7 @@ func (s *Service) claim(ctx context.Context, wanted []claim) (keys []*claimed, e
 		}
 		users, devices, algorithms = append(users, c.UserID), append(devices, c.DeviceID), append(algorithms, c.algorithm)
 	}
-	defer func() { s.forgetCounts(owners(keys)) }()
+	defer func() { s.forgetCounts(owners(keys)...) }()
 	err = reserve.Read(ctx, func(counter *reserve.Counter) error {
 		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 			rows, _ := tx.Query(ctx, claimKeys, users, devices, algorithms)
@@ -64,7 +64,7 @@ func (s *Service) claim(ctx context.Context, wanted []claim) (keys []*claimed, e
 			if err != nil {
 				return err
 			}
-			return s.tellCounts(ctx, tx, owners(keys))
+			return s.tellCounts(ctx, tx, owners(keys)...)
 		})
 	})
 	if err != nil {

@@ -126,7 +126,7 @@ func (s *Service) signingKey(ctx context.Context, u *upload) (ed25519.PublicKey,
 // store stores what was uploaded in one transaction.
 func (s *Service) store(ctx context.Context, u *upload) error {
 	changed := false
-	defer s.forgetCounts([]device{u.who})
+	defer s.forgetCounts(u.who.UserID)
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if u.keys != nil { // so that cross-signing keys do not change meanwhile
 			if err := account.LockLive(ctx, tx, u.who.UserID); err != nil {
@@ -165,7 +165,7 @@ func (s *Service) storeOthers(ctx context.Context, tx pgx.Tx, u *upload) error {
 	if err := storeFallbackKeys(ctx, tx, u.who, u.fallback); err != nil {
 		return err
 	}
-	return s.tellCounts(ctx, tx, []device{u.who})
+	return s.tellCounts(ctx, tx, u.who.UserID)
 }
 
 // storeDevice stores the keys of a device, unless they are the same as before, and reports

@@ -1,0 +1,35 @@
+package devicekeys
+
+import (
+	"fmt"
+	"testing"
+
+	"homeserver/internal/cache"
+	"homeserver/internal/cache/cachetest"
+)
+
+func TestCountsTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	const share = 16 << 20
+	for name, size := range map[string]struct{ devices, algorithms int }{
+		"one device": {1, 1}, "many devices": {1000, 1}, "many algorithms": {1, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			counts := cache.NewLRU(cache.Options[string, *userCounts]{Share: share, Weigh: weighCounts})
+			cachetest.Fill(t, share, counts.Stats, func() {
+				for i, put := 0, 0; put < 2*share; i++ {
+					userID := fmt.Sprintf("@user%d:localhost", i)
+					u, _ := counts.PutNew(userID, &userCounts{byDevice: map[string]*Counts{}})
+					for d := range size.devices {
+						oneTime := map[string]int64{}
+						for a := range size.algorithms {
+							oneTime[fmt.Sprintf("org.example.algorithm%d", a)] = 1
+						}
+						u.put(fmt.Sprintf("DEVICE%d", d), newCounts(oneTime, []string{"signed_curve25519"}))
+						counts.Reweigh(userID)
+					}
+					put += weighCounts(userID, u)
+				}
+			})
+		})
+	}
+}

@@ -35,7 +35,7 @@ func envOn(t testing.TB, pool *pgxpool.Pool) *env {
 	h := &env{channel: replica.New(pool, slog.New(slog.DiscardHandler))}
 	h.Env = roomstest.Open(t, roomstest.Options{Pool: pool, Journal: journal.Options{Channel: h.channel, Watch: time.Hour}})
 	h.Service = devicekeys.New(devicekeys.Options{
-		Pool: pool, Journal: h.Journal, Stages: uia.New(pool, nil), Channel: h.channel, ServerName: "localhost",
+		Pool: pool, Journal: h.Journal, Rooms: h.Rooms.Timeline, Stages: uia.New(pool, nil), Channel: h.channel, ServerName: "localhost",
 	})
 	h.OK(h.channel.Start(t.Context()))
 	t.Cleanup(h.channel.Stop)

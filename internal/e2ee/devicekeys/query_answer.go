@@ -31,6 +31,8 @@ type shownDevice struct {
 }
 
 func (d *shownDevice) user() string { return d.UserID }
+func (d *shownDevice) text() []byte { return d.Keys }
+func (d *shownDevice) row() string  { return "keys of the device " + d.DeviceID + " of " + d.UserID }
 
 // cost is about how much memory a device takes, once as it is and once as it is written.
 func (d *shownDevice) cost() int { return 2*len(d.Keys) + besideDevice }
@@ -47,6 +49,8 @@ type shownKey struct {
 }
 
 func (k *shownKey) user() string { return k.UserID }
+func (k *shownKey) text() []byte { return k.Key }
+func (k *shownKey) row() string  { return "cross-signing key " + k.PublicKey + " of " + k.UserID }
 
 func (k *shownKey) cost() int { return 2*len(k.Key) + besideKey + len(k.Signers)*besideSignature }
 

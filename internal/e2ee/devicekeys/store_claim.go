@@ -2,10 +2,13 @@ package devicekeys
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/event"
 	"homeserver/internal/matrix"
 	"homeserver/internal/reserve"
 )
@@ -40,6 +43,8 @@ const claimKeys = `
 	UNION ALL SELECT user_id, device_id, algorithm, key_id, key FROM fallback
 	ORDER BY user_id, device_id`
 
+var errNoJSON = errors.New("it is no JSON")
+
 // claim gives out keys. They are counted as memory before that is committed, so that what
 // cannot be answered is not taken.
 func (s *Service) claim(ctx context.Context, wanted []claim) (keys []*claimed, err error) {
@@ -70,5 +75,11 @@ func (s *Service) claim(ctx context.Context, wanted []claim) (keys []*claimed, e
 	if err != nil {
 		return nil, fmt.Errorf("claim one-time keys: %w", err)
 	}
-	return keys, nil
+	return slices.DeleteFunc(keys, func(k *claimed) bool {
+		if event.IsJSON(k.Key) {
+			return false
+		}
+		s.o.Rooms.Damage().Found(ctx, "one-time key "+k.Algorithm+":"+k.KeyID+" of the device "+k.DeviceID+" of "+k.UserID, errNoJSON)
+		return true
+	}), nil
 }

@@ -2,12 +2,15 @@ package devicekeys
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"unsafe"
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/event"
+	"homeserver/internal/postgres"
 	"homeserver/internal/reserve"
 )
 
@@ -15,6 +18,9 @@ import (
 type shown interface {
 	user() string
 	cost() int
+	// row names the row that it was read from, and text is the JSON in it.
+	row() string
+	text() []byte
 }
 
 // byUser is a list by user: held as a whole or, where that is too much, read in parts. There
@@ -47,14 +53,14 @@ type queries struct {
 }
 
 // read reads a list, all at once if that is not too much.
-func read[T shown](ctx context.Context, what string, q queries, scan pgx.RowToFunc[T]) (*byUser[T], error) {
+func read[T shown](ctx context.Context, what string, damage *postgres.Damage, q queries, scan pgx.RowToFunc[T]) (*byUser[T], error) {
 	before, most := reserve.Used(ctx), reserve.Bytes(ctx)
 	list, more, err := reserve.CollectSome(ctx, most, func() pgx.Rows { return q.first(most/leastCost + 2) }, scan, T.cost)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
 	if !more {
-		return &byUser[T]{held: group(list)}, nil
+		return &byUser[T]{held: group(ctx, damage, list)}, nil
 	}
 	reserve.Drop(ctx, reserve.Used(ctx)-before)
 	stretches, err := reserve.Collect(ctx, q.measure, pgx.RowToStructByPos[reserve.Stretch[string]], func(st reserve.Stretch[string]) int {
@@ -69,18 +75,28 @@ func read[T shown](ctx context.Context, what string, q queries, scan pgx.RowToFu
 		if err != nil {
 			return nil, fmt.Errorf("read a part of %s: %w", what, err)
 		}
-		return group(list), nil
+		return group(ctx, damage, list), nil
 	})
 	return &byUser[T]{parts: parts}, err
 }
 
-func group[T shown](list []T) map[string][]T {
+// group parts a list by users, and leaves out what is damaged.
+func group[T shown](ctx context.Context, damage *postgres.Damage, list []T) map[string][]T {
 	found := map[string][]T{}
 	for _, one := range list {
+		if !isObject(one.text()) {
+			damage.Found(ctx, one.row(), errNoObject)
+			continue
+		}
 		found[one.user()] = append(found[one.user()], one)
 	}
 	return found
 }
+
+var errNoObject = errors.New("it is no JSON object")
+
+// isObject reports whether a text from the database is a JSON object with members.
+func isObject(text []byte) bool { return len(text) > 2 && text[0] == '{' && event.IsJSON(text) }
 
 const (
 	// Beside its keys a device takes so much for IDs, signatures and a name.
@@ -102,7 +118,7 @@ func (s *Service) readDevices(ctx context.Context, users []string) (*byUser[*sho
 		names = ` JOIN devices n ON n.user_id = d.user_id AND n.device_id = d.device_id `
 		order = ` ORDER BY d.user_id COLLATE "C", d.number `
 	)
-	return read(ctx, "the keys of devices", queries{
+	return read(ctx, "the keys of devices", s.o.Rooms.Damage(), queries{
 		first: func(limit int64) pgx.Rows {
 			rows, _ := s.pool.Query(ctx, columns+` FROM device_keys d `+names+`WHERE d.user_id = ANY($1)`+order+`LIMIT $2`, users, limit)
 			return rows
@@ -141,7 +157,7 @@ func (s *Service) readSigningKeys(ctx context.Context, users []string, usage Usa
 					ORDER BY signer_id, key_id) l) g
 			WHERE k.user_id = ANY($1) AND k.usage = $2 ORDER BY k.user_id COLLATE "C" `
 	)
-	return read(ctx, "cross-signing keys", queries{
+	return read(ctx, "cross-signing keys", s.o.Rooms.Damage(), queries{
 		first: func(limit int64) pgx.Rows {
 			rows, _ := s.pool.Query(ctx, columns+`LIMIT $4`, users, usage, viewer, limit)
 			return rows

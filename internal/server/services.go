@@ -79,6 +79,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	s.backups = keybackup.New(pool, s.rooms.Timeline.Damage())
 	s.auth.OnDeactivate(s.rooms.LeaveAll)
 	s.auth.OnDeactivate(s.backups.RemoveAll)
+	s.auth.OnDeactivate(s.keys.RemoveAll)
 	s.keys = devicekeys.New(devicekeys.Options{
 		Pool: pool, Journal: s.journal, Rooms: s.rooms.Timeline, Sessions: s.auth.Sessions, Stages: s.stages, Channel: s.others, ServerName: cfg.ServerName,
 		CountBytes: int(budget.Caches.KeyCounts),

@@ -257,7 +257,7 @@ func storeSigningKeys(ctx context.Context, tx pgx.Tx, userID string, before, nex
 	if err := upsertSigningKeys(ctx, tx, userID, next, changed); err != nil {
 		return err
 	}
-	if slices.Contains(changed, Master) {
+	if next[Master] != nil && slices.Contains(changed, Master) {
 		return keepOwnSignatures(ctx, tx, userID, next[Master])
 	}
 	return nil
@@ -290,4 +290,28 @@ func keepOwnSignatures(ctx context.Context, tx pgx.Tx, userID string, master *si
 	}
 	_, err = insertMasterSignatures(ctx, tx, userID, good)
 	return err
+}
+
+// RemoveAll deletes the cross-signing keys of a user whose account has ended, and all that
+// they have signed; the keys of the devices went with these. It may be called again.
+func (s *Service) RemoveAll(ctx context.Context, userID string) error {
+	changed := false
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		own, err := loadSigningKeys(ctx, tx, userID)
+		if err != nil || len(own) == 0 {
+			return err
+		}
+		changed = true
+		if err := storeSigningKeys(ctx, tx, userID, own, signingKeys{}, usages); err != nil {
+			return err
+		}
+		return postChange(ctx, tx, userID)
+	})
+	if err != nil {
+		return fmt.Errorf("delete the cross-signing keys of %s: %w", userID, err)
+	}
+	if changed {
+		return s.changeShown(ctx)
+	}
+	return nil
 }

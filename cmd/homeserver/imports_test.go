@@ -27,7 +27,7 @@ var wide = map[string]int{
 	"internal/api/legacy":      math.MaxInt, // the same
 	"internal/syncstream":      14,          // the parts of /sync, each with what is stored of it
 	"internal/auth":            11,          // accounts, with the sessions, stages and addresses that change with them
-	"internal/e2ee/devicekeys": 11,          // what keys follow: accounts, devices, the journal
+	"internal/e2ee/devicekeys": 13,          // what keys follow: accounts, devices, the journal
 }
 
 // imports returns which packages of ours each package imports outside of tests, by

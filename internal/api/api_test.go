@@ -96,6 +96,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	backups := keybackup.New(pool, store.Damage())
 	users.OnDeactivate(env.Rooms.LeaveAll)
 	users.OnDeactivate(backups.RemoveAll)
+	users.OnDeactivate(keys.RemoveAll)
 	users.Sessions.OnRemove(accountdata.DeleteOfDevices)
 	users.Sessions.OnRemove(todevice.DeleteOfDevices)
 	devicekeys.FollowDevices(users.Sessions)

@@ -237,3 +237,19 @@ func TestDeviceAndCrossSigningKeyMayNotHaveOneID(t *testing.T) {
 	late := newCrypto(login(publicOf(other.user)))
 	late.upload(map[string]any{"device_keys": late.identity()}).Refused(403, "M_FORBIDDEN")
 }
+
+func TestKeysEndWithTheirAccount(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	phone := encrypting(anyone.Register("alice", "wordpass"))
+	alice, bob := newCrossSigning(phone.Client), newCrossSigning(anyone.Register("bob", "wordpass"))
+	alice.upload(alice.all()).OK()
+	bob.upload(bob.all()).OK()
+	uploadSignature(phone.Client, bob.UserID, publicOf(bob.master), alice.by(alice.user, bob.masterKey()))
+	alice.Do("POST", "/account/deactivate", alice.authenticated(nil)).OK()
+	answer := query(bob.Client, alice.UserID)
+	sameJSON(t, "devices", answer.At("device_keys"), map[string]any{alice.UserID: map[string]any{}})
+	for _, member := range []string{"master_keys", "self_signing_keys"} {
+		sameJSON(t, member, answer.At(member), map[string]any{})
+	}
+}

@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrixtest"
 )
 
@@ -149,4 +151,15 @@ func manyDevices(n int) string {
 		all.WriteString(`"D` + strings.Repeat("x", i%7) + string(rune('a'+i/7%26)) + string(rune('a'+i/182%26)) + string(rune('a'+i/4732)) + `":"a",`)
 	}
 	return all.String()
+}
+
+// A claim of many devices counts as many changes.
+func TestClaimsOfManyDevicesAreLimited(t *testing.T) {
+	t.Parallel()
+	limits := ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.Changes: {PerSecond: 0.001, Burst: 20}}, time.Now, 0)
+	bob := newLimitedServer(t, limits).Register("bob", "wordpass")
+	many := `{"one_time_keys":{"@bob:localhost":{` + strings.TrimSuffix(manyDevices(1000), ",") + `}}}`
+	bob.Do("POST", "/keys/claim", many).OK() // 11 of 20
+	wantLimited(t, bob.Do("POST", "/keys/claim", many))
+	bob.Do("POST", "/keys/claim", `{"one_time_keys":{"@bob:localhost":{"D":"a"}}}`).OK()
 }

@@ -23,6 +23,11 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 		uri := alice.Do("POST", "/_matrix/media/v1/create", nil).OK().String("content_uri")
 		alice.Do("PUT", "/_matrix/media/v3/upload/"+strings.TrimPrefix(uri, "mxc://"), "later").OK()
 	},
+	"org.matrix.e2e_cross_signing": func(t *testing.T, alice, bob *matrixtest.Client, _ string) {
+		keys := newCrossSigning(alice)
+		alice.Do("POST", "/_matrix/client/unstable/keys/device_signing/upload", keys.all()).OK()
+		sameJSON(t, "self-signing key", query(bob, alice.UserID).At("self_signing_keys", alice.UserID), keys.selfKey())
+	},
 	"org.matrix.msc2285.stable": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		id := alice.SendText(room, "read in private")
 		bob.Do("POST", matrixtest.Path("rooms", room, "read_markers"), map[string]any{"m.read.private": id}).OK()

@@ -79,7 +79,6 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	s.backups = keybackup.New(pool, s.rooms.Timeline.Damage())
 	s.auth.OnDeactivate(s.rooms.LeaveAll)
 	s.auth.OnDeactivate(s.backups.RemoveAll)
-	s.auth.OnDeactivate(s.keys.RemoveAll)
 	s.keys = devicekeys.New(devicekeys.Options{
 		Pool: pool, Journal: s.journal, Rooms: s.rooms.Timeline, Sessions: s.auth.Sessions, Stages: s.stages, Channel: s.others, ServerName: cfg.ServerName,
 		CountBytes: int(budget.Caches.KeyCounts),
@@ -87,6 +86,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	s.toDevice = todevice.New(todevice.Options{
 		Pool: pool, Journal: s.journal, ServerName: cfg.ServerName, QueueBytes: int(budget.Caches.ToDevice),
 	})
+	s.auth.OnDeactivate(s.keys.RemoveAll)
 	s.stream = newStream(pool, s.journal, s.others, s.rooms.Timeline, s.profiles, s.threepids, s.keys, s.toDevice, &budget.Caches, log)
 	s.found = newDiscovery(cfg, pool, s.journal, s.rooms, s.profiles, s.limits, s.stream.data.Ignored)
 	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, log); err != nil {

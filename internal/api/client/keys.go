@@ -3,6 +3,7 @@ package client
 import (
 	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/httpapi"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
 
@@ -28,11 +29,20 @@ func (a *api) queryKeys(r *httpapi.Request, who matrix.Session) (any, error) {
 	return a.Keys.Query(r.Context(), who, body)
 }
 
+// claimsAtOnce is how many devices one claim may be for; it counts as one more change for
+// each so many.
+const claimsAtOnce = 100
+
 // claimKeys gives out one-time keys of devices. POST /keys/claim.
 func (a *api) claimKeys(r *httpapi.Request, _ matrix.Session) (any, error) {
 	var body devicekeys.ClaimRequest
 	if err := r.Decode(&body); err != nil {
 		return nil, err
+	}
+	if more := body.Devices() / claimsAtOnce; more > 0 {
+		if err := r.Charge(ratelimit.Changes, more); err != nil {
+			return nil, err
+		}
 	}
 	return a.Keys.Claim(r.Context(), body)
 }

@@ -21,6 +21,7 @@ var specVersions = []string{
 var unstableFeatures = map[string]bool{
 	"com.beeper.msc4169":                      true, // m.room.redaction is sent like any other event
 	"fi.mau.msc2246.stable":                   true, // a file comes after its URI
+	"org.matrix.e2e_cross_signing":            true, // keys to verify devices and people by
 	"org.matrix.msc2285.stable":               true, // private read receipts
 	"org.matrix.msc2432":                      true, // a room's local aliases
 	"org.matrix.msc3771":                      true, // read receipts in threads

@@ -19,6 +19,14 @@ type ClaimRequest struct {
 	OneTimeKeys map[string]map[string]string `json:"one_time_keys"`
 }
 
+// Devices is of how many devices keys are asked for.
+func (q *ClaimRequest) Devices() (n int) {
+	for _, byDevice := range q.OneTimeKeys {
+		n += len(byDevice)
+	}
+	return n
+}
+
 // claim is a key that is asked for.
 type claim struct {
 	device

@@ -87,7 +87,7 @@ func onFolder(do func(ctx context.Context, a *app, cfg *config.Config, dir strin
 	}
 }
 
-// contents says how much there is in a backup.
+// contents returns how much there is in a backup.
 func contents(s *backup.Summary) string {
 	return fmt.Sprintf("%d rows, %d files, %.1f MB", s.Rows, s.Files, float64(s.Bytes)/1e6)
 }

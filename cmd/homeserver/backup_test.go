@@ -44,7 +44,7 @@ func healthy(t *testing.T, environ []string) {
 	}
 }
 
-// moved gives the same client for another server.
+// moved returns the same client for another server.
 func moved(t *testing.T, c *matrixtest.Client, r *running) *matrixtest.Client {
 	t.Helper()
 	other := *c

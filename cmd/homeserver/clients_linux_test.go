@@ -18,7 +18,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// resident is how many bytes of memory the server takes, and mostResident how many it
+// resident returns how many bytes of memory the server takes, and mostResident how many it
 // has taken at most.
 func (d *daemon) resident(t *testing.T) int64     { return d.memory(t, "VmRSS:") }
 func (d *daemon) mostResident(t *testing.T) int64 { return d.memory(t, "VmHWM:") }
@@ -123,7 +123,7 @@ func newCrowd(t *testing.T) *crowd {
 	return c
 }
 
-// ask is the text of a request of alice's.
+// ask returns the text of a request of alice's.
 func (c *crowd) ask(method, path string, headers ...string) string {
 	return method + " /_matrix/client/v3" + path + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + c.alice.Token + "\r\n" +
 		strings.Join(append(headers, "\r\n"), "\r\n")

@@ -84,7 +84,7 @@ func readCompose(t *testing.T) compose {
 	return c
 }
 
-// containerConfig is the configuration in the container that compose starts.
+// containerConfig returns the configuration in the container that compose starts.
 func containerConfig(t *testing.T) *config.Config {
 	t.Helper()
 	environ := only(image(t), "ENV")

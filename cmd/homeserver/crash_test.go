@@ -39,7 +39,7 @@ type sender struct {
 	acked  []string // the IDs of its events, as the server has told them
 }
 
-// text is what the n-th message says; it is also its transaction ID.
+// text returns the text of the n-th message, which is also its transaction ID.
 func (s *sender) text(n int) string { return fmt.Sprintf("%s-%d", s.name, n) }
 
 // errAway is what a request gets whose fate its client cannot know.
@@ -261,7 +261,7 @@ func getPatiently(c *matrixtest.Client, path string) (answer *matrixtest.Respons
 	return answer
 }
 
-// historyBy is history, with each page read by get.
+// historyBy returns history, with each page read by get.
 func historyBy(
 	c *matrixtest.Client, room string, get func(c *matrixtest.Client, path string) *matrixtest.Response,
 ) []matrixtest.Event {

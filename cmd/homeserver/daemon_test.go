@@ -102,7 +102,7 @@ func (d *daemon) client(t *testing.T) *matrixtest.Client {
 	return matrixtest.At(t, d.http, &http.Client{Timeout: time.Minute, Transport: &http.Transport{}})
 }
 
-// clusterData is where the server's PostgreSQL has its data.
+// clusterData returns where the server's PostgreSQL has its data.
 func (d *daemon) clusterData() string { return filepath.Join(d.dataDir, "postgres/data") }
 
 // postmaster returns the process number of the server's PostgreSQL.
@@ -218,7 +218,7 @@ func (d *daemon) untilWaiting(t *testing.T, requests int) {
 	matrixtest.Until(t, "requests in flight", func() bool { return d.inFlight(t) == requests })
 }
 
-// inFlight is how many requests are being answered, as the server's metrics tell it.
+// inFlight returns how many requests are being answered, by the server's metrics.
 func (d *daemon) inFlight(t *testing.T) int {
 	t.Helper()
 	_, metrics := get(t, regexp.MustCompile(`http://\S+/metrics`).FindString(d.stdout.String()))

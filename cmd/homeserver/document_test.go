@@ -188,7 +188,7 @@ func (s step) judge(t *testing.T, o outcome) {
 // anything stands in a document for whatever a server makes up.
 const anything = "…"
 
-// mismatch tells where an answer is not what a document says, or "". In the document, "…" is any value; as
+// mismatch returns the place where an answer differs from a document, or "". In the document, "…" is any value; as
 // the name of a member, whatever its name; as the last item of a list, one or more items. The members of
 // the answer itself must be the same, while objects inside it may have more than a document shows, except
 // that {} is empty.

@@ -59,8 +59,8 @@ func fillDisk(t *testing.T, dir string) (ballast string) {
 // tooMany is how many messages, or pieces of a log, are more than any of the small disks holds.
 const tooMany = 1000
 
-// largeText is what a message says that takes several pages of a table; nothing makes
-// it smaller.
+// largeText returns the text of a message that takes several pages of a table; it cannot be
+// compressed.
 func largeText(n int) string {
 	var text strings.Builder
 	for i := 0; text.Len() < 40_000; i++ {

@@ -45,7 +45,7 @@ func newMediaHouse(t *testing.T, storage ...string) *mediaHouse {
 	return h
 }
 
-// at is alice at one of the servers.
+// at returns alice at one of the servers.
 func (h *mediaHouse) at(t *testing.T, i int) *matrixtest.Client {
 	t.Helper()
 	c := h.alice.As(t)

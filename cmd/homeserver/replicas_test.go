@@ -61,14 +61,14 @@ func startReplicas(t *testing.T, number int) *replicas {
 	return r
 }
 
-// next gives the base URL of the process whose turn it is.
+// next returns the base URL of the process whose turn it is.
 func (r *replicas) next() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.daemons[r.turn.Add(1)%uint64(len(r.daemons))].http
 }
 
-// at gives a client's other self, which asks one process only.
+// at returns a client's other self, which asks one process only.
 func (r *replicas) at(t *testing.T, i int, c *matrixtest.Client) *matrixtest.Client {
 	t.Helper()
 	c = c.As(t)
@@ -76,7 +76,7 @@ func (r *replicas) at(t *testing.T, i int, c *matrixtest.Client) *matrixtest.Cli
 	return c
 }
 
-// client gives a client that is not logged in, and asks all processes in turn.
+// client returns a client that is not logged in, and asks all processes in turn.
 func (r *replicas) client(t *testing.T) *matrixtest.Client {
 	t.Helper()
 	return matrixtest.At(t, r.proxy.URL, &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}})

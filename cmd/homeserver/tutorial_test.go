@@ -26,7 +26,7 @@ func newcomer(t *testing.T, environ ...string) (*daemon, string) {
 	return d, dir
 }
 
-// at gives the steps for a server that is not at its usual addresses.
+// at returns the steps for a server that is not at its usual addresses.
 func at(all []step, plain, secure string) []step {
 	addresses := strings.NewReplacer("http://localhost:8008", plain, "https://localhost:8448", secure)
 	moved := make([]step, len(all))

@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// pair is two users in a public room of the first.
+// pair returns two users in a public room of the first.
 func pair(t *testing.T) (alice, bob *matrixtest.Client, room string) {
 	t.Helper()
 	anyone := newServer(t)
@@ -21,7 +21,7 @@ func pair(t *testing.T) (alice, bob *matrixtest.Client, room string) {
 	return alice, bob, room
 }
 
-// dataPath is the path of a piece of account data; room "" stands for the account.
+// dataPath returns the path of a piece of account data; with room "", of account data of the account.
 func dataPath(userID, room, typ string) string {
 	if room == "" {
 		return matrixtest.Path("user", userID, "account_data", typ)

@@ -8,7 +8,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// passwordOf is the auth object of somebody who knows a password.
+// passwordOf returns an auth object with a password.
 func passwordOf(user, password string) map[string]any {
 	return map[string]any{
 		"type": "m.login.password", "password": password,

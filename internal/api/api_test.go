@@ -43,7 +43,7 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 // sharedSecret is the one of the servers that newServer makes.
 const sharedSecret = "correct horse"
 
-// services are real ones on a database of the test's own.
+// services returns real ones on a database of the test's own.
 func services(t testing.TB) server.APIOptions { return servicesOn(t, postgrestest.New(t)) }
 
 // servicesOn wires the services together like the server does. They stop with the
@@ -143,5 +143,5 @@ func newAPI(t testing.TB, opts server.APIOptions) *server.API {
 	return a
 }
 
-// routes is the route table of the server.
+// routes returns the route table of the server.
 func routes() []httpapi.Route { return server.Routes(server.APIOptions{}) }

@@ -30,7 +30,7 @@ func shared(t testing.TB) (alice, bob *matrixtest.Client, room string) {
 	return alice, bob, room
 }
 
-// history gives all that somebody can read of a room, oldest first.
+// history returns all that somebody can read of a room, oldest first.
 func history(c *matrixtest.Client, room string) []matrixtest.Event {
 	c.T.Helper()
 	return c.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=f&limit=1000", nil).OK().Events("chunk")

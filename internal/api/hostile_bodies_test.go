@@ -15,7 +15,7 @@ import (
 // in the form of the protocol, without a 5xx, and before the patience of the test's
 // HTTP client is over.
 
-// hugeBodies are bodies near the greatest size that are cheap to send and may be
+// hugeBodies returns bodies near the greatest size that are cheap to send and may be
 // expensive to read.
 func hugeBodies() map[string]string {
 	const size = 1 << 20

@@ -90,7 +90,7 @@ func TestNastyPatternsInFilters(t *testing.T) {
 	}
 }
 
-// escaped is a value for a query string.
+// escaped returns a value for a query string.
 func escaped(s string) string {
 	return strings.NewReplacer("%", "%25", `"`, "%22", "&", "%26", "#", "%23", "+", "%2B", `\`, "%5C", "?", "%3F", " ", "%20").Replace(s)
 }

@@ -10,20 +10,20 @@ import (
 	"homeserver/internal/httpapi"
 )
 
-// chunk is a part of a PNG.
+// chunk returns a part of a PNG.
 func chunk(kind, data string) string {
 	body := kind + data
 	out := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
 	return string(binary.BigEndian.AppendUint32(append(out, body...), crc32.ChecksumIEEE([]byte(body))))
 }
 
-// pngOf is a PNG that says it is so large, and holds nearly nothing.
+// pngOf returns a PNG that says it is so large, and holds nearly nothing.
 func pngOf(width, height uint32) string {
 	header := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, width), height)
 	return "\x89PNG\r\n\x1a\n" + chunk("IHDR", string(header)+"\x08\x06\x00\x00\x00") + chunk("IDAT", "x\x9c\x03\x00\x00\x00\x00\x01") + chunk("IEND", "")
 }
 
-// gifOf is an animation of as many pictures of one pixel on so large a screen.
+// gifOf returns an animation of as many pictures of one pixel on so large a screen.
 func gifOf(side uint16, frames int) string {
 	size := string(binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(nil, side), side))
 	const frame = "\x21\xf9\x04\x08\x00\x00\x00\x00" + "\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00" + "\x02\x02\x44\x01\x00"

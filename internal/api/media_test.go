@@ -54,7 +54,7 @@ func sendFile(c *matrixtest.Client, method, path, contentType, content string) *
 	return c.Send(request)
 }
 
-// upload gives server and ID of a new file, as they stand in paths.
+// upload returns server and ID of a new file, as they stand in paths.
 func upload(c *matrixtest.Client, contentType, filename, content string) string {
 	c.T.Helper()
 	path := mediaV3 + "/upload"
@@ -80,7 +80,7 @@ func wantHeader(t testing.TB, r *matrixtest.Response, name, want string) {
 	}
 }
 
-// picture is a PNG file of one colour.
+// picture returns a PNG file of one colour.
 func picture(t testing.TB, width, height int) string {
 	t.Helper()
 	m := image.NewGray(image.Rect(0, 0, width, height))

@@ -16,7 +16,7 @@ func change(c *matrixtest.Client, room, what string, body any) *matrixtest.Respo
 	return c.Do("POST", matrixtest.Path("rooms", room, what), body)
 }
 
-// whom is the body that names a user.
+// whom returns the body that names a user.
 func whom(c *matrixtest.Client) map[string]any { return map[string]any{"user_id": c.UserID} }
 
 // stands fails the test unless a user has the membership in the room, as another

@@ -33,7 +33,7 @@ var oddValues = []string{
 	strings.Repeat(`[`, 20_000) + strings.Repeat(`]`, 20_000),
 }
 
-// oddBodies are whole bodies.
+// oddBodies returns whole bodies.
 func oddBodies() []string {
 	bodies := slices.Clone(oddValues)
 	bodies = append(bodies, "", " ", "a=b", `{"a":1}x`, `{"a":1}{}`, `{"a":`, "\x00", "\xef\xbb\xbf{}",

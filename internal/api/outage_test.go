@@ -242,7 +242,7 @@ func killPostmaster(t *testing.T, cluster *cluster.Cluster) {
 	kill(t, parentOf(t, backend))
 }
 
-// parentOf is the process that has started another.
+// parentOf returns the process that has started another.
 func parentOf(t *testing.T, pid int) int {
 	t.Helper()
 	output, err := exec.CommandContext(t.Context(), "ps", "-o", "ppid=", "-p", strconv.Itoa(pid)).Output()

@@ -13,7 +13,7 @@ import (
 
 func statusPath(userID string) string { return matrixtest.Path("presence", userID, "status") }
 
-// presenceOf gives how a user is shown in an answer of /sync; "": it is not told.
+// presenceOf returns the presence of a user in an answer of /sync; "" if it has none.
 func presenceOf(answer *matrixtest.Response, userID string) string {
 	list, _ := answer.At("presence", "events").([]any)
 	for _, e := range list {

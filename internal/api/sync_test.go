@@ -259,7 +259,7 @@ func until(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// inFlight is how many requests are being answered.
+// inFlight returns how many requests are being answered.
 func inFlight(t testing.TB, a *server.API) int {
 	t.Helper()
 	return measure(t, a, "homeserver_http_requests_in_flight")

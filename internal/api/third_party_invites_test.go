@@ -66,7 +66,7 @@ func TestJoinByAnInvitationToAnAddress(t *testing.T) {
 	change(bob, room, "join", signed).OK()
 }
 
-// bound is what an identity server tells of an address that has an invitation.
+// bound returns the request by which an identity server reports an invited address.
 func bound(userID, sender, room string, signed any) map[string]any {
 	return map[string]any{"medium": "email", "address": "new@example.com", "mxid": userID, "invites": []any{map[string]any{
 		"medium": "email", "address": "new@example.com", "mxid": userID, "room_id": room, "sender": sender, "signed": signed,

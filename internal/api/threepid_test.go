@@ -67,7 +67,7 @@ func (p *mailroom) askEmail(path, address string, more ...string) string {
 	return answer.String("sid")
 }
 
-// page is the path and the query of the link in the last mail with one.
+// page returns the path and the query of the link in the last mail with one.
 func (p *mailroom) page() string {
 	p.T.Helper()
 	link := p.mail.LastLink(p.T)

@@ -9,7 +9,7 @@ import (
 
 func typingPath(room, userID string) string { return matrixtest.Path("rooms", room, "typing", userID) }
 
-// typists gives who is typing as an answer of /sync tells; "": it tells nothing.
+// typists returns the users who are typing by an answer of /sync; "": it has no such event.
 func typists(answer *matrixtest.Response, room string) string {
 	list, _ := answer.At("rooms", "join", room, "ephemeral", "events").([]any)
 	for _, e := range list {

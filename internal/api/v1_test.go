@@ -13,12 +13,12 @@ import (
 
 const prefixV1 = "/_matrix/client/api/v1"
 
-// v1Body is what a registration or a login was in the first generation.
+// v1Body returns the body of a registration or a login of the first generation.
 func v1Body(user string) string {
 	return `{"user":"` + user + `","password":"wordpass","type":"m.login.password"}`
 }
 
-// newV1 gives clients of api/v1 for a server: two who are registered.
+// newV1 returns clients of api/v1 for a server: two who are registered.
 func newV1(t *testing.T) (alice, bob *matrixtest.Client) {
 	t.Helper()
 	anyone := newServer(t)

@@ -13,8 +13,8 @@ import (
 
 const prefixV2Alpha = "/_matrix/client/v2_alpha"
 
-// newV2Alpha gives two users whose clients speak v2_alpha; it had no way to make
-// rooms of its own, which they do by api/v1.
+// newV2Alpha returns two users with clients of v2_alpha. That generation had no endpoint
+// to create rooms, so they use the one of api/v1.
 func newV2Alpha(t *testing.T) (alice, bob, aliceV1, bobV1 *matrixtest.Client) {
 	t.Helper()
 	anyone := newServer(t)

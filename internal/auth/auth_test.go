@@ -62,11 +62,11 @@ func newTestService(t testing.TB, options ...func(*Options)) (*Service, *matrixt
 	return New(postgrestest.New(t), o), c
 }
 
-// sibling is another process on the same database.
+// sibling returns another process on the same database.
 func sibling(s *Service) *Service { return New(s.pool, s.o) }
 
-// serverOn is another process on the same database, with a journal, that does what
-// follows from changes: what the hooks say.
+// serverOn returns another process on the same database, with a journal, that calls the
+// hooks for changes.
 func serverOn(t testing.TB, s *Service, hooks func(server *Service)) *Service {
 	t.Helper()
 	o := s.o
@@ -149,7 +149,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// passwordAuth is an auth object with a password, and with a session unless empty.
+// passwordAuth returns an auth object with a password, and with a session unless empty.
 func passwordAuth(t testing.TB, name, password, session string) json.RawMessage {
 	t.Helper()
 	object := map[string]any{
@@ -206,7 +206,7 @@ func count(t testing.TB, s *Service, sql string, args ...any) int {
 	return n
 }
 
-// canceled is a context that has ended.
+// canceled returns a context that has ended.
 func canceled(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

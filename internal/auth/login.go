@@ -175,7 +175,7 @@ func addressOrNobody(a threepid.Address, err error) userName {
 	return userName{address: a}
 }
 
-// accountKey is the key by which a user name is counted, in whichever case it was
+// accountKey returns the key by which a user name is counted, in whichever case it was
 // typed.
 func accountKey(userID string) string { return strings.ToLower(userID) }
 

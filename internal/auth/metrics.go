@@ -6,7 +6,7 @@ import (
 	"homeserver/internal/cache"
 )
 
-// Collectors are the metrics of passwords, to be registered once.
+// Collectors returns the metrics of passwords, to be registered once.
 func (s *Service) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{

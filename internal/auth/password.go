@@ -51,7 +51,7 @@ func (s *Service) checkNewPassword(password string) error {
 	return nil
 }
 
-// errLogin is the one answer to a wrong user, a wrong password, and a user who has no
+// errLogin returns the same error for a wrong user, a wrong password, and a user who has no
 // password, so that it does not show which users exist.
 func errLogin() *matrix.Error {
 	return matrix.Errorf(matrix.Forbidden, "Invalid username or password")
@@ -103,7 +103,7 @@ func (s *Service) verify(ctx context.Context, password, phc string) (ok, outdate
 	return ok, true, err
 }
 
-// checkPasswordStage is the stage m.login.password: "Password-based".
+// checkPasswordStage returns the stage m.login.password: "Password-based".
 func (s *Service) checkPasswordStage(ctx context.Context, a uia.Attempt) (uia.Evidence, error) {
 	var sent struct {
 		Identifier *Identifier `json:"identifier"`

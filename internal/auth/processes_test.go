@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// processes gives two services on one database that hear of each other.
+// processes returns two services on one database that hear of each other.
 func processes(t *testing.T) (a, b *Service) {
 	t.Helper()
 	first, _ := newTestService(t)

@@ -162,5 +162,5 @@ func (s *Service) logFailure(err error) {
 	}
 }
 
-// nowMS is the present in milliseconds since the epoch.
+// nowMS returns the present in milliseconds since the epoch.
 func (s *Service) nowMS() int64 { return s.o.Now().UnixMilli() }

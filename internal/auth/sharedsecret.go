@@ -103,7 +103,7 @@ func (r SharedSecretRequest) authentic(secret string) bool {
 	return hmac.Equal(mac.Sum(nil), given)
 }
 
-// errNoSharedSecret is the answer that the tools for this know.
+// errNoSharedSecret returns the answer that the tools for this know.
 func errNoSharedSecret() *matrix.Error {
 	return matrix.Errorf(matrix.Unknown, "Shared secret registration is not enabled")
 }

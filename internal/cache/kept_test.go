@@ -11,7 +11,7 @@ import (
 // weightless counts entries alone.
 func weightless(string, *int) int { return 0 }
 
-// roomFor is the share that has room for so many of these entries.
+// roomFor returns the share that has room for so many of these entries.
 func roomFor(entries int) int {
 	return entries * (New[string, int](1, weightless).slots.fixed + 8)
 }

@@ -155,7 +155,7 @@ func (c *LRU[K, V]) Each(see func(K, V)) {
 	}
 }
 
-// Share is how many bytes all entries may have together.
+// Share returns how many bytes all entries may have together.
 func (c *LRU[K, V]) Share() int { return c.o.Share }
 
 // Stats reports the use of the cache.

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// lengths is a cache of texts that has room for so many bytes beside its entries.
+// lengths returns a cache of texts that has room for so many bytes beside its entries.
 func lengths(entries, bytes int, o Options[string, string]) *LRU[string, string] {
 	o.Weigh = func(_, value string) int { return len(value) }
 	o.Share = entries*NewLRU(o).fixed + bytes

@@ -39,7 +39,7 @@ func exec(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
 	}
 }
 
-// legs is a check of the number of legs.
+// legs returns a check of the number of legs.
 func legs(repair ...string) doctor.Check {
 	return doctor.Rows{
 		Title:  "Pets: legs",

@@ -90,7 +90,7 @@ func clean(line string) string {
 // Summary is the outcome of all checks.
 type Summary struct{ Wrong, Repaired int }
 
-// Remaining is how many things are wrong now.
+// Remaining returns how many things are wrong now.
 func (s Summary) Remaining() int { return s.Wrong - s.Repaired }
 
 // Run makes the checks one after the other. It writes the findings to out, and shows how

@@ -38,7 +38,7 @@ func TestBuildMessage(t *testing.T) {
 	}
 }
 
-// roundTripProtos are events of all shapes.
+// roundTripProtos returns events of all shapes.
 func roundTripProtos(r *testRoom) map[string]Proto {
 	prev := []string{r.last.ID}
 	protos := map[string]Proto{

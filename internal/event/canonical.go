@@ -93,7 +93,7 @@ func canonicalize(raw []byte, n numbers, depth int) ([]byte, error) {
 	return raw, nil
 }
 
-// canonicalObject is canonicalize for a value that has to be an object.
+// canonicalObject returns canonicalize for a value that has to be an object.
 func canonicalObject(raw []byte, n numbers, depth int) ([]byte, error) {
 	canonical, err := canonicalize(raw, n, depth)
 	if err != nil {

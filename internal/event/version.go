@@ -126,7 +126,7 @@ func Versions() []string {
 	return ids
 }
 
-// maxDepth is the greatest depth that an event may have: a room that has reached it
+// maxDepth returns the greatest depth that an event may have: a room that has reached it
 // stays there. "Event format" of each version.
 func (v *Version) maxDepth() int64 {
 	if v.StrictJSON {

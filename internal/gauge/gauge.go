@@ -128,14 +128,14 @@ func (g *Gauge) Held() int64 {
 	return g.held
 }
 
-// Waiting is how many wait for their turn.
+// Waiting returns how many wait for their turn.
 func (g *Gauge) Waiting() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.waiting
 }
 
-// Callers is how many callers are remembered.
+// Callers returns how many callers are remembered.
 func (g *Gauge) Callers() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -21,7 +21,7 @@ func (e *Engine) trusted(addr netip.Addr) bool {
 	return slices.ContainsFunc(e.trustedProxies, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// forwardedFor is the client's address by X-Forwarded-For, which each proxy appends to:
+// forwardedFor returns the client's address by X-Forwarded-For, which each proxy appends to:
 // the last one that isn't a proxy of ours. Addresses further left were sent by the
 // client and prove nothing.
 func (e *Engine) forwardedFor(r *http.Request, peer netip.Addr) netip.Addr {

@@ -87,7 +87,7 @@ func bodyError(err error) error {
 	return errBodyIncomplete
 }
 
-// Stream is the body of a request to an endpoint that is [Streaming]. How many
+// Stream returns the body of a request to an endpoint that is [Streaming]. How many
 // bytes there may be is for the reader to limit. A sender must keep up
 // slowestBytesPerSecond once the time for a body is over; else reading returns
 // errBodyIncomplete, as it does when the connection breaks.

@@ -49,12 +49,12 @@ func newBench(t testing.TB, opts Options) bench {
 	return b
 }
 
-// get is a route that answers GET at a path.
+// get returns a route that answers GET at a path.
 func get(path string, h func(*Request) (any, error)) Route {
 	return Route{Method: http.MethodGet, Path: path, Handler: Public(h)}
 }
 
-// post is a route that answers POST at a path.
+// post returns a route that answers POST at a path.
 func post(path string, h func(*Request) (any, error)) Route {
 	return Route{Method: http.MethodPost, Path: path, Handler: Public(h)}
 }

@@ -110,10 +110,10 @@ func (x *exchange) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap is how http.ResponseController finds the connection.
+// Unwrap returns the writer below; http.ResponseController finds the connection by it.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
-// observe is the outermost stage: whatever happens inside, the answer has its headers,
+// observe returns the outermost stage: whatever happens inside, the answer has its headers,
 // a line in the log and its place in the metrics.
 func (e *Engine) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

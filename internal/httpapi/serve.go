@@ -98,7 +98,7 @@ func (e *Engine) authenticate(r *http.Request, x *exchange, needed Access) (matr
 	return who, nil
 }
 
-// accessToken is the token of the Authorization header, or else that of the
+// accessToken returns the token of the Authorization header, or else that of the
 // query parameter access_token, which the newest specification has dropped and
 // every tutorial uses.
 func accessToken(r *http.Request, x *exchange) string {

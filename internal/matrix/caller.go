@@ -5,13 +5,13 @@ import "context"
 // CallerKey is the key of the caller in contexts, for a context that knows it anyway.
 type CallerKey struct{}
 
-// WithCaller returns a context with the caller on whose account work is done: the user,
-// or the address of an unknown client.
+// WithCaller returns a context with the caller for whom work is done: the user, or the
+// address of an unknown client.
 func WithCaller(ctx context.Context, caller string) context.Context {
 	return context.WithValue(ctx, CallerKey{}, caller)
 }
 
-// Caller is on whose account work is done. Empty: it is the server's own.
+// Caller returns the caller for whom work is done; "" for the server's own work.
 func Caller(ctx context.Context) string {
 	caller, _ := ctx.Value(CallerKey{}).(string)
 	return caller

@@ -96,7 +96,7 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// TooMany is the M_LIMIT_EXCEEDED that says when to come back.
+// TooMany returns the M_LIMIT_EXCEEDED that says when to come back.
 func TooMany(wait time.Duration) *Error {
 	err := Errorf(LimitExceeded, "Too many requests: try again later")
 	err.RetryAfter = min(wait, math.MaxInt32*time.Millisecond)
@@ -106,7 +106,7 @@ func TooMany(wait time.Duration) *Error {
 // Error returns the code and the message.
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 
-// HTTPStatus is the status that the error is answered with.
+// HTTPStatus returns the status that the error is answered with.
 func (e *Error) HTTPStatus() int {
 	if e.Status != 0 {
 		return e.Status

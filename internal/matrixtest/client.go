@@ -16,15 +16,15 @@ import (
 type Client struct {
 	T        testing.TB
 	BaseURL  string       // of the server, without a slash at the end
-	Prefix   string       // of the paths that Do is given; /_matrix/client/v3 at first
+	Prefix   string       // of the paths in calls of Do; /_matrix/client/v3 at first
 	HTTP     *http.Client // never follows redirects
 	UserID   string
 	DeviceID string
 	Token    string // sent as Bearer unless empty
 }
 
-// New starts a server with the handler for the time of the test, and gives a
-// client for it that isn't logged in.
+// New starts a server with the handler, which ends with the test, and returns a client
+// for it that is not logged in.
 func New(t testing.TB, handler http.Handler) *Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -32,14 +32,14 @@ func New(t testing.TB, handler http.Handler) *Client {
 	return At(t, server.URL, server.Client())
 }
 
-// At returns a client, not logged in, for a server that runs already.
+// At returns a client, not logged in, for a running server.
 func At(t testing.TB, baseURL string, using *http.Client) *Client {
 	own := *using
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{T: t, BaseURL: strings.TrimSuffix(baseURL, "/"), Prefix: "/_matrix/client/v3", HTTP: &own}
 }
 
-// Register makes an account, and gives a client that is logged in to it.
+// Register makes an account, and returns a client that is logged in to it.
 func (c *Client) Register(username, password string) *Client {
 	c.T.Helper()
 	return c.session(c.Do("POST", "/register", map[string]any{
@@ -47,7 +47,7 @@ func (c *Client) Register(username, password string) *Client {
 	}))
 }
 
-// Login logs in to an account on a new device, and gives a client for that.
+// Login logs in to an account on a new device, and returns a client for it.
 func (c *Client) Login(user, password string) *Client {
 	c.T.Helper()
 	return c.session(c.Do("POST", "/login", map[string]any{
@@ -73,8 +73,8 @@ func (c *Client) As(t testing.TB) *Client {
 
 // Do sends a request and returns the whole answer. The path is below the
 // client's prefix unless it begins with /_ or /. ; it may have a query string, and
-// is sent as it stands. The body may be nil for none, a string, bytes or raw JSON
-// to be sent as they are, or anything else that becomes JSON.
+// is sent unchanged. The body may be nil for none, a string, bytes or raw JSON, which
+// are sent unchanged, or any other value, which is encoded as JSON.
 func (c *Client) Do(method, path string, body any) *Response {
 	c.T.Helper()
 	return c.Send(c.Request(method, path, body))
@@ -96,8 +96,8 @@ func (c *Client) Send(request *http.Request) *Response {
 	return &Response{t: c.T, what: what, Status: answer.StatusCode, Header: answer.Header, Body: content}
 }
 
-// Request makes the request that Do would send, for tests that want to change it
-// before they hand it to Send.
+// Request makes the request that Do would send, for tests that change it before they
+// pass it to Send.
 func (c *Client) Request(method, path string, body any) *http.Request {
 	c.T.Helper()
 	if !strings.HasPrefix(path, "/_") && !strings.HasPrefix(path, "/.") {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// echo answers with what it was asked, as JSON.
+// echo answers with the request, as JSON.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	w.WriteHeader(map[bool]int{true: 200, false: 401}[r.Header.Get("Authorization") != ""])

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Clock is a clock that stands still until it is moved. The zero value shows a time in 2023.
+// Clock is a clock that stands still until it is moved. The zero value begins at a time in 2023.
 type Clock struct{ passed atomic.Int64 }
 
 // Now returns the time that the clock shows.

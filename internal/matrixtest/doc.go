@@ -1,6 +1,6 @@
-// Package matrixtest is what tests share that speak Matrix: a small client, which speaks
-// to a server over real HTTP and fails the test where something that must work doesn't;
-// checks of errors; and waiting for what happens elsewhere.
+// Package matrixtest has helpers for all tests of Matrix: a small client, which speaks to a
+// server over real HTTP and fails the test where something that must work does not; checks
+// of errors; and functions that wait.
 //
 //	anyone := matrixtest.New(t, handler)
 //	alice := anyone.Register("alice", "wordpass")
@@ -12,5 +12,5 @@
 //	refused := anyone.Do("GET", "/account/whoami", nil)
 //	refused.Refused(401, "M_MISSING_TOKEN")
 //
-// Of the server it knows the identifiers and errors alone, so that every test can use it.
+// It imports only the identifiers and errors of the server, so that every test can use it.
 package matrixtest

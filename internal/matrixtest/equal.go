@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Equal checks that a list of texts is the one that is wanted. What it is about stands
-// before the complaint.
+// Equal fails the test unless two lists of texts are equal. The failure begins with the
+// text what.
 func Equal(t testing.TB, what string, got, want []string) {
 	t.Helper()
 	if !slices.Equal(got, want) {

@@ -10,7 +10,7 @@ import (
 
 // WantCode checks that an error is one that a client sees, with the errcode, and returns it
 // for further checks; it never returns nil. An empty code means that there must be no error.
-// What the error is about stands before the complaint.
+// The failure begins with about.
 func WantCode(t testing.TB, err error, code matrix.Code, about ...any) *matrix.Error {
 	t.Helper()
 	e, ok := errors.AsType[*matrix.Error](err)
@@ -26,7 +26,7 @@ func WantCode(t testing.TB, err error, code matrix.Code, about ...any) *matrix.E
 	return e
 }
 
-// WantStatus does the same, and checks the status of the answer too.
+// WantStatus is WantCode that checks the status of the answer, too.
 func WantStatus(t testing.TB, err error, code matrix.Code, status int, about ...any) *matrix.Error {
 	t.Helper()
 	e := WantCode(t, err, code, about...)

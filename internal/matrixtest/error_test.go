@@ -9,7 +9,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// complaints is a test that goes on, and gathers what it complains about.
+// complaints is a test that goes on after failures, and collects them.
 type complaints struct {
 	testing.TB
 	list []string

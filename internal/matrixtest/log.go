@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Log keeps what is logged: [NewLog].
+// Log keeps the lines of a log. It is made by [NewLog].
 type Log struct {
 	mu      sync.Mutex
 	text    bytes.Buffer
@@ -27,8 +27,8 @@ func (l *Log) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// Wait waits until the text stands in the log, and returns all of the log. The
-// access log is written after the answer, so a client has its answer first.
+// Wait waits until the log has the text, and returns all of the log. A request is logged
+// after the answer, so a client has its answer first.
 func (l *Log) Wait(t testing.TB, text string) string {
 	t.Helper()
 	late := time.After(Patience)

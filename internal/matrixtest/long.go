@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Long lets a test run only where there is time for it: `make test-long` sets
-// HOMESERVER_LONG_TESTS. Elsewhere the test is skipped, which it says.
+// Long skips a test that takes long, unless HOMESERVER_LONG_TESTS is set, as by
+// `make test-long`.
 func Long(t testing.TB) {
 	t.Helper()
 	if os.Getenv("HOMESERVER_LONG_TESTS") == "" {

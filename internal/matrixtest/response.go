@@ -13,7 +13,7 @@ type Response struct {
 	Body   []byte
 
 	t    testing.TB
-	what string // method and path, for messages
+	what string // method and path, for failures
 }
 
 // OK fails the test unless the status is 200, and returns the response.
@@ -38,7 +38,7 @@ func (r *Response) Refused(status int, errcode string) *Response {
 	return r
 }
 
-// Errcode is the errcode of an answer; empty if it has none.
+// Errcode returns the errcode of an answer, and "" if it has none.
 func (r *Response) Errcode() string {
 	var body struct {
 		Errcode string `json:"errcode"`
@@ -69,8 +69,8 @@ func (r *Response) into(value, v any) {
 	}
 }
 
-// At is the JSON value at a place: names of members and indexes of elements from
-// the top. It is nil where there is nothing, and whole numbers are float64.
+// At returns the JSON value at a place: names of members and indexes of elements from
+// the top. It returns nil where there is nothing; whole numbers are float64.
 func (r *Response) At(place ...any) any {
 	r.t.Helper()
 	var value any
@@ -93,7 +93,7 @@ func (r *Response) At(place ...any) any {
 	return value
 }
 
-// String is the string at a place; empty where there is none.
+// String returns the string at a place, and "" where there is none.
 func (r *Response) String(place ...any) string {
 	r.t.Helper()
 	text, _ := r.At(place...).(string)

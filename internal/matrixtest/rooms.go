@@ -2,7 +2,7 @@ package matrixtest
 
 import "crypto/rand"
 
-// Event is an event as clients get it. StateKey is nil where it is no state.
+// Event is an event as clients get it. StateKey is nil where it is no state event.
 type Event struct {
 	ID             string         `json:"event_id"`
 	RoomID         string         `json:"room_id"`
@@ -15,7 +15,7 @@ type Event struct {
 	Unsigned       map[string]any `json:"unsigned"`
 }
 
-// Body is the text of a message; empty if it has none.
+// Body returns the text of a message, and "" if it has none.
 func (e Event) Body() string {
 	text, _ := e.Content["body"].(string)
 	return text
@@ -41,7 +41,7 @@ func (c *Client) SendText(roomID, text string) (eventID string) {
 	return c.SendEvent(roomID, "m.room.message", map[string]any{"msgtype": "m.text", "body": text})
 }
 
-// SendEvent does the same with any message event.
+// SendEvent is SendText for any message event.
 func (c *Client) SendEvent(roomID, eventType string, content any) (eventID string) {
 	c.T.Helper()
 	return c.Do("PUT", Path("rooms", roomID, "send", eventType, rand.Text()), content).OK().String("event_id")
@@ -53,8 +53,8 @@ func (c *Client) SetState(roomID, eventType, stateKey string, content any) (even
 	return c.Do("PUT", Path("rooms", roomID, "state", eventType, stateKey), content).OK().String("event_id")
 }
 
-// Events decodes the list of events at a place of the answer; none where there is
-// nothing.
+// Events decodes the list of events at a place of the answer. It is empty where there is
+// no list.
 func (r *Response) Events(place ...any) []Event {
 	r.t.Helper()
 	var events []Event

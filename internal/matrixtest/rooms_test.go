@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// fakeRooms answers with what it was asked in the members that are looked for.
+// fakeRooms answers with the request, in the members that the client reads.
 func fakeRooms(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	asked := r.Method + " " + r.RequestURI + " " + string(body)

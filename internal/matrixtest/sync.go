@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Sync asks once for what is new since a token, which may be empty. What else
-// the query shall hold follows as names and values, such as "timeout", "30000".
+// Sync asks once for news since a token, which may be empty. The other parameters of the
+// query follow as names and values, such as "timeout", "30000".
 func (c *Client) Sync(since string, query ...string) *Response {
 	c.T.Helper()
 	return c.Do("GET", SyncPath(since, query...), nil).OK()
 }
 
-// SyncPath is the path that Sync asks for.
+// SyncPath returns the path that Sync asks for.
 func SyncPath(since string, query ...string) string {
 	values := url.Values{}
 	if since != "" {
@@ -32,10 +32,9 @@ const (
 	poll     = 30 * time.Second
 )
 
-// SyncUntil goes on asking for what is new, in long polls that each continue the
-// one before, until an answer meets the condition, and returns that. The condition
-// sees every answer once, in order, so that it may gather what it looks for. It
-// fails the test after a minute.
+// SyncUntil asks for news, in long polls that each continue the one before, until an
+// answer meets the condition, and returns that answer. The condition sees every answer
+// once, in order, so that it may collect from several. The test fails after a minute.
 func (c *Client) SyncUntil(since string, condition func(*Response) bool) *Response {
 	c.T.Helper()
 	for late := time.Now().Add(patience); time.Now().Before(late); {
@@ -49,7 +48,7 @@ func (c *Client) SyncUntil(since string, condition func(*Response) bool) *Respon
 	return nil
 }
 
-// NextBatch is the token of an answer of /sync.
+// NextBatch returns the token of an answer of /sync.
 func (r *Response) NextBatch() string {
 	r.t.Helper()
 	return r.String("next_batch")
@@ -61,7 +60,7 @@ func (r *Response) Timeline(roomID string) []Event {
 	return r.Events("rooms", "join", roomID, "timeline", "events")
 }
 
-// Shows is the condition that the timeline of a joined room has an event.
+// Shows returns the condition that the timeline of a joined room has an event.
 func Shows(roomID, eventID string) func(*Response) bool {
 	return func(r *Response) bool {
 		return slices.ContainsFunc(r.Timeline(roomID), func(e Event) bool { return e.ID == eventID })

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// fakeSync answers with one message for each position, and has nothing to tell at
-// position 2.
+// fakeSync answers with one message for each position, and with none at position 2.
 func fakeSync(w http.ResponseWriter, r *http.Request) {
 	since := 0
 	_, _ = fmt.Sscanf(r.URL.Query().Get("since"), "s%d", &since) // none is 0

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// Patience turns what would hang into a failure. Two cores with a load of 30 are well below it.
+// Patience is how long tests wait before they fail. Two cores with a load of 30 are well
+// below it.
 const Patience = 3 * time.Minute
 
-// pause leaves the processor to those who are waited for.
+// pause leaves the processor to the work that the test waits for.
 const pause = 2 * time.Millisecond
 
-// Until is how tests wait for what happens elsewhere and sends them no signal: a server that
-// comes back, another process that has heard. It asks again and again, and ends the test if
-// the answer is not yes within [Patience]. It never asks a certain number of times: how much
-// happens between two attempts depends on the machine.
+// Until waits for an event that sends tests no signal: a server comes back, another process
+// has received a message. It calls yes again and again, and ends the test unless yes reports
+// true within [Patience]. The number of calls is not bounded: how much happens between two
+// of them depends on the machine.
 func Until(t testing.TB, what string, yes func() bool) {
 	t.Helper()
 	for late := time.After(Patience); !yes(); {

@@ -20,7 +20,7 @@ import (
 	"homeserver/internal/media/picture/picturetest"
 )
 
-// newBucketEnv is one with a bucket, whichever way the test is run.
+// newBucketEnv returns one with a bucket, whichever way the test is run.
 func newBucketEnv(t *testing.T, change func(*Options)) *env {
 	t.Helper()
 	h := newEnv(t, nil)

@@ -153,5 +153,5 @@ func (a *arrivals) announce(mediaID string) {
 // hash is the SHA-256 of a file's content, and makes its key.
 type hash [32]byte
 
-// String is the hash in hexadecimal.
+// String returns the hash in hexadecimal.
 func (h hash) String() string { return hex.EncodeToString(h[:]) }

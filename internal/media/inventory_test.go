@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/media/picture/picturetest"
 )
 
-// stored are the keys of what lies in the storage, with their sizes.
+// stored returns the keys of all objects in the storage, with their sizes.
 func (h *env) stored(t *testing.T) []string {
 	t.Helper()
 	var all []string

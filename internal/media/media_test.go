@@ -115,12 +115,12 @@ func idOf(t testing.TB, uri string) string {
 	return id
 }
 
-// text is an upload of plain text, of announced length.
+// text returns an upload of plain text, of announced length.
 func text(content string) Upload {
 	return Upload{Body: strings.NewReader(content), Bytes: int64(len(content)), ContentType: "text/plain"}
 }
 
-// download gives the content of a file, and the file, closed.
+// download returns the content of a file, and the file, closed.
 func (h *env) download(t testing.TB, id string) (string, *File) {
 	t.Helper()
 	file, err := h.Open(t.Context(), "localhost", id, 0)
@@ -139,8 +139,8 @@ func contentOf(t testing.TB, file *File) string {
 	return string(content)
 }
 
-// files are the keys of all that lies in the storage, and the paths of what is being
-// received.
+// files returns the keys of all objects in the storage, and the paths of the files that are
+// being received.
 func (h *env) files(t testing.TB) []string {
 	t.Helper()
 	var all []string
@@ -196,7 +196,7 @@ func (h *env) overwrite(t testing.TB, key, content string) {
 	}
 }
 
-// within gives a context that ends before the test is given up.
+// within returns a context that ends before the test is given up.
 func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
@@ -218,7 +218,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// broken is a body that breaks off after its text.
+// broken returns a body that breaks off after its text.
 func broken(text string) io.Reader {
 	return io.MultiReader(strings.NewReader(text), failing{})
 }

@@ -8,5 +8,5 @@ func newReceived() prometheus.Counter {
 	})
 }
 
-// Collectors are the metrics of media, to be registered once.
+// Collectors returns the metrics of media, to be registered once.
 func (s *Service) Collectors() []prometheus.Collector { return []prometheus.Collector{s.received} }

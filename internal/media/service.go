@@ -160,7 +160,7 @@ func (s *Service) Stop() {
 	s.cleaning.Wait()
 }
 
-// MaxUploadBytes is the size of the largest file that may be uploaded.
+// MaxUploadBytes returns the size of the largest file that may be uploaded.
 func (s *Service) MaxUploadBytes() int64 { return s.o.MaxUploadBytes }
 
 // Upload is a file that a client sends.
@@ -363,10 +363,10 @@ func (m *media) describe(in *incoming, u Upload) {
 	}
 }
 
-// uri is the mxc:// URI of a file here.
+// uri returns the mxc:// URI of a file here.
 func (s *Service) uri(mediaID string) string { return "mxc://" + s.o.ServerName + "/" + mediaID }
 
-// nowMS is the present in milliseconds since the epoch.
+// nowMS returns the present in milliseconds since the epoch.
 func (s *Service) nowMS() int64 { return s.o.Now().UnixMilli() }
 
 // cleanContentType returns the client's type, or the default if it isn't one.

@@ -42,13 +42,13 @@ const (
 	thumbnailPrefix = "thumbnails/"
 )
 
-// contentKey is the key of the file with that hash.
+// contentKey returns the key of the file with that hash.
 func contentKey(h hash) string { return contentPrefix + h.path() }
 
-// thumbnailKey is the key of a thumbnail of the file with that hash.
+// thumbnailKey returns the key of a thumbnail of the file with that hash.
 func thumbnailKey(h hash, name string) string { return thumbnailPrefix + h.path() + "/" + name }
 
-// path is the hash as a part of keys.
+// path returns the hash as a part of keys.
 func (h hash) path() string {
 	name := h.String()
 	return name[:2] + "/" + name[2:]

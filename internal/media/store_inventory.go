@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// FilesAsOf is a page of [Service.Files] as a transaction sees the database, for a
+// FilesAsOf returns a page of [Service.Files] as a transaction sees the database, for a
 // backup of one moment: at most that many, from the one after that key on.
 func FilesAsOf(ctx context.Context, tx pgx.Tx, after string, most int) ([]StoredFile, error) {
 	from := []byte{}

@@ -44,7 +44,7 @@ func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// KnownSchema is the version of the schema that this program works with.
+// KnownSchema returns the version of the schema that this program works with.
 func KnownSchema() (newest int64, err error) {
 	files, err := fs.Glob(migrations.FS, "*.sql")
 	if err != nil {

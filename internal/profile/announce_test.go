@@ -16,7 +16,7 @@ import (
 // patience turns what would hang into a failure.
 const patience = time.Minute
 
-// told is a process whose hook passes on what it is called with.
+// told returns a process whose hook passes on its arguments.
 func told(t *testing.T, pool *pgxpool.Pool) (*Service, <-chan string) {
 	t.Helper()
 	names := make(chan string, 100)
@@ -37,7 +37,7 @@ func next(t *testing.T, names <-chan string) string {
 	}
 }
 
-// untold is how many changes are not told yet.
+// untold returns the number of changes that have not been passed on.
 func untold(t *testing.T, s *Service) int {
 	t.Helper()
 	rows, _ := s.pool.Query(t.Context(), `SELECT count(*) FROM outbox`)

@@ -23,13 +23,13 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 var alice = matrix.Session{UserID: "@alice:localhost", DeviceID: "PHONE"}
 
-// newService is a service on a database of its own, with the user alice.
+// newService returns a service on a database of its own, with the user alice.
 func newService(t *testing.T) *Service {
 	t.Helper()
 	return processOn(t, newDatabase(t))
 }
 
-// processOn is the service of one more process on a database, with the hooks that it has
+// processOn returns the service of one more process on a database, with the hooks that it has
 // before it starts.
 func processOn(t *testing.T, pool *pgxpool.Pool, hooks ...func(context.Context, string, Profile) error) *Service {
 	t.Helper()
@@ -53,7 +53,7 @@ func stop(t *testing.T, s *Service) {
 	}
 }
 
-// newDatabase is a database with the user alice.
+// newDatabase returns a database with the user alice.
 func newDatabase(t *testing.T) *pgxpool.Pool {
 	t.Helper()
 	pool := postgrestest.New(t)
@@ -71,7 +71,7 @@ func set(t *testing.T, s *Service, name, value string) {
 	}
 }
 
-// whole is alice's profile as JSON.
+// whole returns alice's profile as JSON.
 func whole(t *testing.T, s *Service) string {
 	t.Helper()
 	p, err := s.Get(t.Context(), alice.UserID)

@@ -91,7 +91,7 @@ func (b *Bar) end(last func() string) {
 	b.print(last())
 }
 
-// share is how much of the work is done, less than 1 as long as Done was not called.
+// share returns how much of the work is done, less than 1 as long as Done was not called.
 func (b *Bar) share() float64 {
 	if b.total <= 0 {
 		return 0

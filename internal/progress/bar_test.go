@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// newDrawn gives a bar that draws as on a terminal, and what it has written.
+// newDrawn returns a bar that draws as on a terminal, and what it has written.
 func newDrawn(label string, total int64) (*Bar, *strings.Builder) {
 	var out strings.Builder
 	b := New(&out, label, total)
@@ -15,7 +15,7 @@ func newDrawn(label string, total int64) (*Bar, *strings.Builder) {
 	return b, &out
 }
 
-// last is what stands on the line of a terminal in the end, without what came before.
+// last returns the text that is left on the line of a terminal, without the texts before it.
 func last(out *strings.Builder) string {
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\r")
 	return lines[len(lines)-1]

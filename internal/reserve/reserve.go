@@ -48,7 +48,7 @@ func New(total int64, refused prometheus.Counter) *Memory {
 	return &Memory{each: each, gauge: gauge.New(gauge.Options{Total: total, Each: each, Refused: refused})}
 }
 
-// Held is how many bytes are reserved at the moment.
+// Held returns how many bytes are reserved at the moment.
 func (m *Memory) Held() int64 { return m.gauge.Held() }
 
 // Account is the memory that one request holds. It may be used concurrently.
@@ -147,7 +147,7 @@ func of(ctx context.Context) *Account {
 	return a
 }
 
-// Used is how many bytes the request of a context has in use.
+// Used returns how many bytes the request of a context has in use.
 func Used(ctx context.Context) int64 {
 	a := of(ctx)
 	if a == nil {

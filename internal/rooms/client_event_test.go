@@ -16,7 +16,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// unsignedOf is unsigned of an event as a user reads it.
+// unsignedOf returns the member unsigned of an event as a user reads it.
 func (h *env) unsignedOf(user, room, id string) roomstest.Object {
 	h.T.Helper()
 	e, access, err := h.Rooms.Timeline.For(user).Event(h.T.Context(), room, id)
@@ -223,7 +223,7 @@ func TestEventsInMemoryLookLikeThoseInTheDatabase(t *testing.T) {
 	}
 }
 
-// roomWindow is what stands in memory of a room, oldest first.
+// roomWindow returns the events of a room in memory, oldest first.
 func (h *env) roomWindow(room journal.RoomNID) (events []*timeline.Event) {
 	h.T.Helper()
 	var entries []*journal.Entry

@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// old gives an event in the format of api/v1.
+// old returns an event in the format of api/v1.
 func (h *env) old(f timeline.Format, e *timeline.Event) (whole roomstest.Object) {
 	h.T.Helper()
 	f.V1, f.WithRoomID, f.Now = true, true, time.UnixMilli(e.OriginServerTS+7)

@@ -239,7 +239,7 @@ type refused struct {
 	code matrix.Code
 }
 
-// badValues are requests with a value that does not exist.
+// badValues returns requests with a value that does not exist.
 func badValues() map[string]refused {
 	long := strings.Repeat("x", 256)
 	return map[string]refused{
@@ -261,7 +261,7 @@ func badValues() map[string]refused {
 	}
 }
 
-// badStates are requests for state that a room cannot have.
+// badStates returns requests for state that a room cannot have.
 func badStates() map[string]refused {
 	state := func(typ, key, content string) []rooms.InitialState {
 		return []rooms.InitialState{{Type: typ, StateKey: key, Content: json.RawMessage(content)}}

@@ -39,7 +39,7 @@ func envWith(t *testing.T, o roomstest.Options) *env {
 	return &env{roomstest.Open(t, o).Run()}
 }
 
-// all gives the events of a cursor.
+// all returns the events of a cursor.
 func (h *env) all(c *timeline.Cursor) []*timeline.Event {
 	h.T.Helper()
 	events := []*timeline.Event{}
@@ -52,7 +52,7 @@ func (h *env) all(c *timeline.Cursor) []*timeline.Event {
 
 func unmarshal(text []byte, into any) error { return json.Unmarshal(text, into) }
 
-// shown is an event as a reader gets it.
+// shown returns an event as a reader gets it.
 func shown(t testing.TB, f *timeline.Format, e *timeline.Event) (whole, unsigned roomstest.Object) {
 	t.Helper()
 	f.Now = time.UnixMilli(e.OriginServerTS + 1)
@@ -75,7 +75,7 @@ func forClient(t testing.TB, what string, err error) {
 	}
 }
 
-// window is what stands in memory of all events, as alice gets it.
+// window returns all events in memory, as alice gets them.
 func (h *env) window() (texts []string) {
 	h.T.Helper()
 	var entries []*journal.Entry

@@ -37,7 +37,7 @@ func (b *bulk) event(evType, stateKey, content string) *timeline.Event {
 	return &timeline.Event{Event: e}
 }
 
-// manyLevels is the largest content of power levels.
+// manyLevels returns the largest content of power levels.
 func manyLevels() string {
 	var events []string
 	for i := range 5800 {

@@ -83,7 +83,7 @@ type JoinRequest struct {
 	Guest bool
 }
 
-// Join is JoinWith for no more than a reason.
+// Join is JoinWith with nothing but a reason.
 func (s *Service) Join(ctx context.Context, userID, roomID, reason string) error {
 	return s.JoinWith(ctx, JoinRequest{UserID: userID, RoomID: roomID, Reason: reason})
 }

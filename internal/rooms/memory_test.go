@@ -11,14 +11,14 @@ import (
 	"homeserver/internal/rooms/roomstest"
 )
 
-// tightEnv is a server that keeps the state of rooms in so many bytes.
+// tightEnv returns a server that keeps the state of rooms in so many bytes.
 func tightEnv(t *testing.T, stateBytes int) *env {
 	t.Helper()
 	t.Parallel()
 	return envWith(t, roomstest.Options{Rooms: func(o *rooms.Options) { o.Shares.State = stateBytes }})
 }
 
-// inMemory is what the caches of rooms hold.
+// inMemory returns the use of the caches of rooms.
 func (h *env) inMemory() (rooms, state cache.Stats) {
 	return h.Rooms.Caches()["rooms"](), h.Rooms.Caches()["room_state"]()
 }

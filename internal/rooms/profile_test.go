@@ -15,7 +15,7 @@ import (
 	"homeserver/internal/rooms/roomstest"
 )
 
-// telling is a harness in which rooms are told of new profiles, with bob's account.
+// telling returns a harness in which rooms learn of new profiles, with bob's account.
 func telling(t *testing.T) (*env, matrix.Session) {
 	t.Helper()
 	h := newEnv(t)

@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/rooms/roomstest"
 )
 
-// allowing is the content of join rules that let in the members of other rooms.
+// allowing returns the content of join rules that let in the members of other rooms.
 func allowing(rule string, others ...string) string {
 	allow := make([]map[string]string, len(others))
 	for i, room := range others {

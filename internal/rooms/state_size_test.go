@@ -32,7 +32,7 @@ func TestStateOfARoomHadNoBoundInBytes(t *testing.T) {
 	matrixtest.WantCode(t, set("more", large), "", "as much as has become free")
 }
 
-// sizes gives the sizes of the states of rooms as they are counted, and as they are.
+// sizes returns the stored sizes of the states of all rooms, and the true ones, in total.
 func (h *env) sizes() (counted, sum int64) {
 	h.T.Helper()
 	h.OK(h.Pool.QueryRow(h.T.Context(), `SELECT sum(state_bytes) FROM rooms`).Scan(&counted))

@@ -15,7 +15,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// readings are the ways to read the state of a room.
+// readings returns the ways to read the state of a room.
 func (h *env) readings(user, room string) map[string]error {
 	h.T.Helper()
 	ctx := h.T.Context()

@@ -13,7 +13,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// large is a content of 60 KB.
+// large returns a content of 60 KB.
 func large(n int) string { return fmt.Sprintf(`{"n":%d,"a":%q}`, n, strings.Repeat("a", 60_000)) }
 
 func TestPagesOfLargeEventsWereBoundedByNumberOnly(t *testing.T) {

@@ -25,7 +25,7 @@ func stateAt(history []*timeline.Event, at timeline.Place) map[event.StateKey]*t
 	return state
 }
 
-// sortedIDs gives the IDs of events that pass, in the order of places.
+// sortedIDs returns the IDs of events that pass, in the order of places.
 func sortedIDs(state map[event.StateKey]*timeline.Event, pass func(e *timeline.Event) bool) []string {
 	var list []*timeline.Event
 	for _, e := range state {
@@ -39,7 +39,7 @@ func sortedIDs(state map[event.StateKey]*timeline.Event, pass func(e *timeline.E
 
 func everything(*timeline.Event) bool { return true }
 
-// described is a room with much history, and that history as its creator sees it.
+// described returns a room with much history, and that history as its creator sees it.
 func (h *env) described(seed uint64) (nid journal.RoomNID, history []*timeline.Event) {
 	h.T.Helper()
 	history = h.History(alice, h.long(rand.New(rand.NewPCG(seed, 17))))

@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/rooms/roomstest"
 )
 
-// by is a request of alice's device A with a transaction ID.
+// by returns a request of alice's device A with a transaction ID.
 func by(room, txn string) rooms.Request {
 	return rooms.Request{UserID: alice, DeviceID: "A", RoomID: room, TxnID: txn}
 }

@@ -77,7 +77,7 @@ func New(o Options) *Client {
 	}
 }
 
-// redirects is the rule of following them, up to a number.
+// redirects returns the rule of following them, up to a number.
 func redirects(most int) func(*http.Request, []*http.Request) error {
 	return func(next *http.Request, via []*http.Request) error {
 		switch {

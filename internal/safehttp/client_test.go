@@ -39,13 +39,13 @@ func site(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	return server
 }
 
-// local is a client that may connect to this machine.
+// local returns a client that may connect to this machine.
 func local(o Options) *Client {
 	o.AllowedRanges = prefixes("127.0.0.0/8")
 	return New(o)
 }
 
-// get gives status and body of an answer, or the first error.
+// get returns status and body of an answer, or the first error.
 func get(t *testing.T, c *Client, url string) (int, string, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// guardOn is the guard of a machine with those addresses, each with its network.
+// guardOn returns the guard of a machine with those addresses, each with its network.
 func guardOn(allowed []netip.Prefix, own ...string) guard {
 	return guard{allowed, func() ([]net.Addr, error) {
 		var addresses []net.Addr

@@ -83,7 +83,7 @@ func (c *connections) count() float64 {
 	return float64(c.open)
 }
 
-// Collectors are the metrics.
+// Collectors returns the metrics.
 func (c *connections) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{c.gauge, c.refused}
 }

@@ -29,7 +29,7 @@ type patient struct {
 	conn *pgx.Conn
 }
 
-// newPatient gives the data of a server that has had visitors of every kind and is down now.
+// newPatient returns the data of a server that has had visitors of every kind and is down now.
 func newPatient(t *testing.T) *patient {
 	t.Helper()
 	cfg := testConfig(t)
@@ -73,7 +73,7 @@ func liveIn(t *testing.T, s *Server) {
 	alice.Do("POST", "/search", `{"search_categories":{"room_events":{"search_term":"findable"}}}`).OK()
 }
 
-// cloned gives a copy of the patient, as the database has it and with the same files.
+// cloned returns a copy of the patient, as the database has it and with the same files.
 func (p *patient) cloned(t *testing.T) *patient {
 	t.Helper()
 	address, err := url.Parse(string(p.cfg.Database.URL))
@@ -123,7 +123,7 @@ func (p *patient) spoil(statements ...string) {
 	}
 }
 
-// examined gives what the doctor finds, and does.
+// examined returns the doctor's findings and repairs.
 func (p *patient) examined(repair bool) (doctor.Summary, string) {
 	p.t.Helper()
 	var out strings.Builder
@@ -134,7 +134,7 @@ func (p *patient) examined(repair bool) (doctor.Summary, string) {
 	return s, out.String()
 }
 
-// messages is all that was ever said.
+// messages returns all that was ever said.
 func (p *patient) messages() (text string) {
 	p.t.Helper()
 	err := p.conn.QueryRow(p.t.Context(), `SELECT string_agg(event_nid || event_id || encode(json, 'hex'), ' ' ORDER BY event_nid) FROM events`).Scan(&text)

@@ -52,7 +52,7 @@ func NewAPI(o APIOptions) (*API, error) {
 	return &API{engine, handler}, nil
 }
 
-// Routes is the route table: every endpoint of the server, once.
+// Routes returns the route table: every endpoint of the server, once.
 func Routes(o APIOptions) []httpapi.Route {
 	return slices.Concat(
 		client.Routes(o.Services),
@@ -62,7 +62,7 @@ func Routes(o APIOptions) []httpapi.Route {
 	)
 }
 
-// Handler is the whole client-server API. It is to be served as [httpapi.Engine.Handler] says.
+// Handler returns the whole client-server API. It is to be served as [httpapi.Engine.Handler] says.
 func (a *API) Handler() http.Handler { return a.handler }
 
 // MetricsHandler serves the metrics of the server in Prometheus' format. It is

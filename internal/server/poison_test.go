@@ -168,7 +168,7 @@ func reads(c *matrixtest.Client, room, event, since string) {
 	}
 }
 
-// found is how many messages the search finds.
+// found returns how many messages the search finds.
 func found(c *matrixtest.Client, word string) float64 {
 	c.T.Helper()
 	answer := c.Do("POST", "/search", map[string]any{"search_categories": map[string]any{"room_events": map[string]any{"search_term": word}}})

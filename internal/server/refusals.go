@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// wireError is a standard error response as it goes over the wire, for requests that
+// wireError returns a standard error response as it goes over the wire, for requests that
 // reach no handler. The connection ends with it. Client-server API, "Standard error
 // response".
 func wireError(status int, code matrix.Code, message string, header http.Header) []byte {
@@ -23,7 +23,7 @@ func wireError(status int, code matrix.Code, message string, header http.Header)
 	return wireAnswer(status, append(body, '\n'), header)
 }
 
-// wireAnswer is any answer as it goes over the wire. A nil body is none.
+// wireAnswer returns any answer as it goes over the wire. A nil body is none.
 func wireAnswer(status int, body []byte, header http.Header) []byte {
 	h := header.Clone()
 	if h == nil {

@@ -92,7 +92,7 @@ func replay(t *testing.T, folder string) {
 	}
 }
 
-// upgradeConfig is the configuration that the recordings are made with.
+// upgradeConfig returns the configuration that the recordings are made with.
 func upgradeConfig(t *testing.T) *config.Config {
 	t.Helper()
 	cfg := testConfig(t)
@@ -118,7 +118,7 @@ var (
 	token   = regexp.MustCompile(`"s(\d+)(_[^"]*)?"`)
 )
 
-// lasting is the answer without what passes: ages, and tokens of the present.
+// lasting returns the answer without ages and without tokens of the present.
 func (a answer) lasting(position int64) string {
 	text := passing.ReplaceAllString(a.Answer, `"$1":0`)
 	return token.ReplaceAllStringFunc(text, func(s string) string {

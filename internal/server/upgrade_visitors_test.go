@@ -156,7 +156,7 @@ func (v *visitors) personal() {
 	v.put(alice, `{"room_id":"`+v.rooms[1]+`"}`, "directory", "room", "#other:localhost")
 }
 
-// questions are those that everything left can be asked by.
+// questions returns the requests that read everything that the visitors left.
 func (v *visitors) questions(c *matrixtest.Client) []answer {
 	var all []answer
 	add := func(body, path string) {

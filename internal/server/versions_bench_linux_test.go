@@ -91,7 +91,7 @@ const (
 	batch   = 500 * clients
 )
 
-// processorTime is what a batch of requests costs this process, without its clients,
+// processorTime returns the processor time of this process for a batch of requests, without its clients,
 // whose threads do nothing else.
 func processorTime(b *testing.B, address string, request, body []byte) time.Duration {
 	to, err := net.ResolveTCPAddr("tcp4", address)
@@ -142,7 +142,7 @@ func askOften(to *net.TCPAddr, request, body []byte, times int) error {
 	return nil
 }
 
-// used is the processor time that a thread, or the whole process, has had.
+// used returns the processor time that a thread, or the whole process, has had.
 func used(who int) time.Duration {
 	var usage unix.Rusage
 	_ = unix.Getrusage(who, &usage) // it has no way to fail

@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// format is how events are written for the reader.
+// format returns how events are written for the reader.
 func (a *api) format(r *httpapi.Request, who matrix.Session, access *timeline.Access) timeline.Format {
 	return timeline.Format{
 		WithRoomID: true, V1: r.Generation() == httpapi.APIV1, Now: time.Now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,

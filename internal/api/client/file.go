@@ -72,7 +72,7 @@ func (f fileAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.request.Refuse(w, content.refusal())
 }
 
-// withKnownRange is the request with its Range as http.ServeContent understands it,
+// withKnownRange returns the request with its Range as http.ServeContent understands it,
 // or with none. Ranges are defined for GET alone: RFC 9110, section 14.2.
 func (f fileAnswer) withKnownRange(r *http.Request) (*http.Request, error) {
 	header := r.Header.Get("Range")

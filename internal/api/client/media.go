@@ -85,7 +85,7 @@ func (a *api) download(r *httpapi.Request) (any, error) {
 // errMediaClosed is how files look to strangers where media are for users only.
 var errMediaClosed = &matrix.Error{Code: matrix.NotFound, Message: "There is no such file here for those who are not logged in: use /_matrix/client/v1/media"}
 
-// unlessClosed is the handler of an endpoint that returns files to anybody. M_NOT_FOUND
+// unlessClosed returns the handler of an endpoint that returns files to anybody. M_NOT_FOUND
 // for all of them where the operator has closed it: section "Content repository",
 // freezing unauthenticated media.
 func (a *api) unlessClosed(h func(*httpapi.Request) (any, error)) func(*httpapi.Request) (any, error) {

@@ -65,7 +65,7 @@ func (j joinedMembersAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) e
 	return nil
 }
 
-// contentText is a text of an event's content; empty if there is none by that name.
+// contentText returns a text of an event's content; empty if there is none by that name.
 func contentText(content []byte, name string) matrix.Nullable {
 	text, _ := event.StringField(content, name)
 	return matrix.Nullable(text)

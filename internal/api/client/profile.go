@@ -8,13 +8,13 @@ import (
 	"homeserver/internal/profile"
 )
 
-// getProfile is a user's whole profile. Anybody may ask. Section "Profiles",
+// getProfile returns a user's whole profile. Anybody may ask. Section "Profiles",
 // GET /profile/{userId}.
 func (a *api) getProfile(r *httpapi.Request) (any, error) {
 	return a.Profile.Get(r.Context(), r.Param("userId"))
 }
 
-// getProfileField is one field of a profile. Anybody may ask. Section "Profiles",
+// getProfileField returns one field of a profile. Anybody may ask. Section "Profiles",
 // GET /profile/{userId}/{keyName}.
 func (a *api) getProfileField(r *httpapi.Request) (any, error) {
 	name := r.Param("keyName")

@@ -7,7 +7,7 @@ import (
 	"homeserver/internal/httpapi"
 )
 
-// Routes is the table of the endpoints of this package.
+// Routes returns the table of the endpoints of this package.
 func Routes(services Services) []httpapi.Route {
 	a := &api{services}
 	return slices.Concat(a.serverRoutes(), a.accountRoutes(), a.profileRoutes(), a.threepidRoutes(), a.discoveryRoutes(), a.roomRoutes(),

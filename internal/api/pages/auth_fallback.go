@@ -30,7 +30,7 @@ type stagePage struct {
 	Sent             threepid.Credentials // of the message; zero before there is one
 }
 
-// authFallback is the page to complete a stage of interactive authentication with.
+// authFallback returns the page to complete a stage of interactive authentication with.
 // Section "Fallback", GET /auth/{authType}/fallback/web.
 func (a *api) authFallback(r *httpapi.Request) (any, error) {
 	stage, err := a.fallbackStage(r)

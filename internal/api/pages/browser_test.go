@@ -19,7 +19,7 @@ import (
 // browserTimeout bounds everything that a test does in a browser, its start included.
 const browserTimeout = 2 * time.Minute
 
-// findChromium gives the program to run. A test without one is skipped, but fails
+// findChromium returns the program to run. A test without one is skipped, but fails
 // where CI=true promises that there is one.
 func findChromium(t *testing.T) string {
 	t.Helper()
@@ -148,7 +148,7 @@ func script(text string) chromedp.Action[chromedp.Void] {
 	return chromedp.Evaluate[chromedp.Void](text)
 }
 
-// eval gives the value of an expression in the page.
+// eval returns the value of an expression in the page.
 func eval[T any](b *tab, expression string) T {
 	b.t.Helper()
 	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
@@ -189,7 +189,7 @@ func (b *tab) prefer(scheme string) {
 	}
 }
 
-// popup gives the tab that the click opens. The click is made by a script, because
+// popup returns the tab that the click opens. The click is made by a script, because
 // the browser confirms one with the mouse only after the tab has come up.
 func (b *tab) popup(selector string) *tab {
 	b.t.Helper()

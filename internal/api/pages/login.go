@@ -25,7 +25,7 @@ type loginPage struct {
 	Forwarded               []hiddenField
 }
 
-// loginFallback is the page to log in with. Section "Login Fallback",
+// loginFallback returns the page to log in with. Section "Login Fallback",
 // GET /_matrix/static/client/login/, and GET /login/fallback of older clients.
 func (a *api) loginFallback(r *httpapi.Request) (any, error) {
 	return a.loginPage(http.StatusOK, "", r.QueryValues())

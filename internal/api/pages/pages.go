@@ -153,10 +153,10 @@ var templates = sync.OnceValues(func() (map[string]*template.Template, error) {
 	return pages, nil
 })
 
-// tutorial is the page that a newcomer meets first. GET /.
+// tutorial returns the page that a newcomer meets first. GET /.
 func (a *api) tutorial(*httpapi.Request) (any, error) { return Tutorial() }
 
-// webFile is a script, a style or a picture of the pages.
+// webFile returns a script, a style or a picture of the pages.
 func (a *api) webFile(r *httpapi.Request) (any, error) {
 	if file, ok := Named(r.Param("fileName")); ok {
 		return file, nil

@@ -13,7 +13,7 @@ type confirmPage struct {
 	threepid.Pending
 }
 
-// threepidPage is where the link in a mail leads. It shows a button and changes
+// threepidPage returns where the link in a mail leads. It shows a button and changes
 // nothing, since more than people open the links in mails.
 func (a *api) threepidPage(r *httpapi.Request) (any, error) {
 	sid, token := r.Query("sid"), r.Query("token")

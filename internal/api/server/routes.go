@@ -24,7 +24,7 @@ type Services struct {
 // api has the endpoints as its methods.
 type api struct{ Services }
 
-// Routes is the table of the endpoints of this package.
+// Routes returns the table of the endpoints of this package.
 func Routes(services Services) []httpapi.Route {
 	a := &api{services}
 	return []httpapi.Route{

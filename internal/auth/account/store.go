@@ -184,7 +184,7 @@ func ErrDeactivated() error {
 	return matrix.Errorf(matrix.UserDeactivated, "This account has been deactivated")
 }
 
-// ErrInUse is the answer to a name that is taken.
+// ErrInUse returns the answer to a name that is taken.
 func ErrInUse() *matrix.Error {
 	return matrix.Errorf(matrix.UserInUse, "This user ID is already taken")
 }

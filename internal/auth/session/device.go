@@ -234,7 +234,7 @@ func (s *Service) AddWithoutTokens(ctx context.Context, tx pgx.Tx, userID string
 	return err
 }
 
-// errNoDevice is the answer where the user has no such device.
+// errNoDevice returns the answer where the user has no such device.
 func errNoDevice() *matrix.Error {
 	return matrix.Errorf(matrix.NotFound, "You have no device with this ID")
 }

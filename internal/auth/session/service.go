@@ -115,5 +115,5 @@ func (s *Service) Caches() cache.Caches {
 	return cache.Caches{"access_tokens": s.cache.stats, "sightings": s.seen.stats}
 }
 
-// nowMS is the present in milliseconds since the epoch.
+// nowMS returns the present in milliseconds since the epoch.
 func (s *Service) nowMS() int64 { return s.o.Now().UnixMilli() }

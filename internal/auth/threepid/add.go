@@ -69,7 +69,7 @@ func (s *Service) AddOrBind(ctx context.Context, session matrix.Session, r AddOr
 	return nil
 }
 
-// addOperation is the operation that adds addresses to an account.
+// addOperation returns the operation that adds addresses to an account.
 func addOperation(name string, session matrix.Session, proved ...Validated) uia.Operation {
 	addresses := make([]string, len(proved))
 	for i, v := range proved {

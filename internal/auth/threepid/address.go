@@ -112,7 +112,7 @@ func (a Address) domain() string {
 	return a.Address[strings.LastIndexByte(a.Address, '@')+1:]
 }
 
-// country is the ISO 3166-1 code of a phone number's country; "" where it has none,
+// country returns the ISO 3166-1 code of a phone number's country; "" where it has none,
 // such as a satellite phone.
 func (a Address) country() string {
 	parsed, err := phonenumbers.Parse("+"+a.Address, "")

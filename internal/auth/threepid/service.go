@@ -301,7 +301,7 @@ func isSecret(text string) bool {
 	return text != "" && len(text) <= 255
 }
 
-// errUseless says why an address can't be used for a purpose.
+// errUseless returns why an address can't be used for a purpose.
 func errUseless(purpose Purpose) *matrix.Error {
 	if purpose == ForPassword {
 		return matrix.Errorf(matrix.ThreepidNotFound, "No account has this address")

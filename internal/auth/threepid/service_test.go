@@ -103,7 +103,7 @@ func (h *env) user(t testing.TB, name string) string {
 	return id
 }
 
-// attempt is a number for send_attempt.
+// attempt returns a number for send_attempt.
 func attempt(n int64) *int64 { return &n }
 
 func email(address string, n int64) threepid.EmailRequest {

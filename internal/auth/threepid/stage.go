@@ -9,7 +9,7 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// stage is the stages m.login.email.identity and m.login.msisdn. It is offered for
+// stage returns the stages m.login.email.identity and m.login.msisdn. It is offered for
 // an operation as far as the server can send messages. Where it is about the password
 // of an account, it also finds out whose address it is. Some old clients send the
 // credentials under another name, or as a list. Client-server API, "Email-based" and

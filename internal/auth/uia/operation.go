@@ -33,7 +33,7 @@ type Operation struct {
 	parameters []any
 }
 
-// ByPassword is an operation that needs the password of the user.
+// ByPassword returns an operation that needs the password of the user.
 func ByPassword(name string, session matrix.Session) Operation {
 	return Operation{Name: name, UserID: session.UserID, Flows: [][]string{{StagePassword}}}
 }

@@ -111,7 +111,7 @@ func (s *Service) DeleteExpired(ctx context.Context) error {
 	return deleteSessionsBefore(ctx, s.pool, s.oldest())
 }
 
-// oldest is when the oldest session was begun that is good.
+// oldest returns when the oldest session was begun that is good.
 func (s *Service) oldest() int64 { return s.now().Add(-sessionLifetime).UnixMilli() }
 
 // retriable reports whether an error of a stage is about the authentication. The

@@ -1,5 +1,5 @@
-// Package cachetest helps to test that what is kept in memory takes no more of it than
-// it says.
+// Package cachetest has a helper for tests that a cache takes no more memory than it
+// reports.
 package cachetest
 
 import (
@@ -9,9 +9,9 @@ import (
 	"homeserver/internal/cache"
 )
 
-// Fill fills a cache with more than it may hold, and fails the test where it says that it
-// holds more than its share or hardly anything, or where more is live after it than that,
-// but for a tenth. Tests that call it must not be parallel: it looks at all that is live.
+// Fill fills a cache with more than its share. The test fails if the cache then reports more
+// than its share or hardly anything, or if the heap has grown by more than the share and a
+// tenth. Tests that call it must not be parallel: it measures the whole heap.
 func Fill(t *testing.T, share int, stats func() cache.Stats, fill func()) {
 	t.Helper()
 	before := liveHeap()
@@ -27,10 +27,10 @@ func Fill(t *testing.T, share int, stats func() cache.Stats, fill func()) {
 	}
 }
 
-// liveHeap is how many bytes are live.
+// liveHeap returns how many bytes are live.
 func liveHeap() int {
 	runtime.GC()
-	runtime.GC() // what has a finalizer, or is pooled, goes the second time
+	runtime.GC() // only the second run frees objects with finalizers and those in pools
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)

@@ -71,7 +71,7 @@ const (
 	Previews Kind = "previews"
 )
 
-// Kinds are all of them.
+// Kinds returns all kinds.
 func Kinds() []Kind {
 	return []Kind{
 		Requests, Messages, RoomCreation, Joins, Invites, InvitesToUser, Profile, WrittenBytes, Changes, Searches,

@@ -163,7 +163,7 @@ func (f *Folder) Clean(ctx context.Context, age time.Duration) (removed int, err
 	return removed, nil
 }
 
-// now is the time by the clock of the file system, which may be another machine's.
+// now returns the time by the clock of the file system, which may be another machine's.
 func (f *Folder) now() (time.Time, error) {
 	file, err := f.Scratch()
 	if err != nil {

@@ -85,7 +85,7 @@ func get(t testing.TB, s store, key string) string {
 	return string(content)
 }
 
-// keys are those of all objects that begin with a prefix, with their sizes.
+// keys returns those of all objects that begin with a prefix, with their sizes.
 func keys(t testing.TB, s store, prefix string) []string {
 	t.Helper()
 	var all []string

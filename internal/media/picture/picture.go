@@ -114,7 +114,7 @@ func Inspect(file io.ReaderAt, size int64) (Picture, error) {
 	return p, nil
 }
 
-// lying is the size of the picture as it lies in the file, before it is turned upright.
+// lying returns the size of the picture in the file, before it is turned upright.
 func (p Picture) lying() image.Point {
 	if p.Orientation > 4 {
 		return image.Pt(p.Height, p.Width)

@@ -34,7 +34,7 @@ type Target struct {
 	orientation   int // from which it is turned upright
 }
 
-// Name is the last part of the thumbnail's key.
+// Name returns the last part of the thumbnail's key.
 func (t Target) Name() string {
 	name := fmt.Sprintf("%dx%d", t.width, t.height)
 	if t.cropped {
@@ -70,7 +70,7 @@ var ladder = []image.Point{{X: 32, Y: 32}, {X: 96, Y: 96}, {X: 320, Y: 240}, {X:
 // aspects are those of cropped thumbnails, whose longer side is one of the ladder.
 var aspects = []image.Point{{X: 1, Y: 2}, {X: 3, Y: 4}, {X: 1, Y: 1}, {X: 4, Y: 3}, {X: 2, Y: 1}}
 
-// rung is the least size of the ladder that has a box in it, or the largest.
+// rung returns the least size of the ladder that has a box in it, or the largest.
 func rung(box image.Point, crop bool) (size image.Point) {
 	aspect := nearestAspect(box)
 	for _, step := range ladder {
@@ -85,7 +85,7 @@ func rung(box image.Point, crop bool) (size image.Point) {
 	return size
 }
 
-// nearestAspect is that of the aspects which is most like that of a box.
+// nearestAspect returns that of the aspects which is most like that of a box.
 func nearestAspect(box image.Point) (nearest image.Point) {
 	least := math.Inf(1)
 	for _, a := range aspects {
@@ -139,7 +139,7 @@ func fit(box, size image.Point) image.Point {
 	return box
 }
 
-// cover is the largest part of the size that has the box's aspect; it is as large as
+// cover returns the largest part of the size that has the box's aspect; it is as large as
 // the box at least.
 func cover(box, size image.Point) image.Point {
 	if size.X*box.Y > size.Y*box.X {
@@ -148,7 +148,7 @@ func cover(box, size image.Point) image.Point {
 	return image.Pt(size.X, max(box.Y, size.X*box.Y/box.X))
 }
 
-// enclose is the least size of the same aspect that has a box in it.
+// enclose returns the least size of the same aspect that has a box in it.
 func enclose(box, size image.Point) image.Point {
 	if box.X*size.Y > box.Y*size.X {
 		return image.Pt(box.X, (size.Y*box.X+size.X-1)/size.X)

@@ -29,7 +29,7 @@ func scale(ctx context.Context, src image.Image, part image.Rectangle, width, he
 	return dst, nil
 }
 
-// squareOf is the side of the squares of pixels that are averaged, and so the height of
+// squareOf returns the side of the squares of pixels that are averaged, and so the height of
 // a strip.
 func squareOf(part image.Rectangle, width, height int) int {
 	return max(1, min(part.Dx()/width, part.Dy()/height))

@@ -77,7 +77,7 @@ func (h *env) files(t testing.TB, storage media.Storage) *media.Service {
 	return files
 }
 
-// newPreviews is a service that makes previews of pages on this machine.
+// newPreviews returns a service that makes previews of pages on this machine.
 func newPreviews(t testing.TB) *env {
 	t.Helper()
 	return newEnv(t, func(o *Options) {
@@ -138,7 +138,7 @@ func (h *env) wantFiles(t testing.TB, want int) {
 	}
 }
 
-// breakingOff is a body that breaks off after its text.
+// breakingOff returns a body that breaks off after its text.
 func breakingOff(text string) io.Reader {
 	return io.MultiReader(strings.NewReader(text), iotest.ErrReader(errors.New("connection lost")))
 }

@@ -43,7 +43,7 @@ func (h *env) set(user, room, typ, content string) {
 	h.OK(h.Set(h.T.Context(), user, room, typ, json.RawMessage(content)))
 }
 
-// get gives an item, or the errcode.
+// get returns an item, or the errcode.
 func (h *env) get(user, room, typ string) string {
 	h.T.Helper()
 	content, err := h.Get(h.T.Context(), user, room, typ)

@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/postgres/postgrestest"
 )
 
-// tags gives the tags of a room as text.
+// tags returns the tags of a room as text.
 func (h *env) tags(user, room string) string {
 	h.T.Helper()
 	tags, err := h.Tags(h.T.Context(), user, room)

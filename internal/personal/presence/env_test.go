@@ -86,7 +86,7 @@ func (h *env) poll(user, device, shown string) (done func()) {
 	return done
 }
 
-// show gives what a user sees of another.
+// show returns the state of a user as another one sees it.
 func (h *env) show(asker, user string) string {
 	h.T.Helper()
 	state, err := h.Get(h.T.Context(), asker, user)
@@ -101,7 +101,7 @@ func (h *env) want(user, want string) {
 	}
 }
 
-// presence gives the state of a user in a word.
+// presence returns the state of a user in a word.
 func (h *env) presence(user string) string {
 	h.T.Helper()
 	state, err := h.Get(h.T.Context(), user, user)

@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/postgres/postgrestest"
 )
 
-// processes gives two processes on one database that hear of each other.
+// processes returns two processes on one database that hear of each other.
 func processes(t *testing.T) (a, b *env) {
 	t.Helper()
 	t.Parallel()

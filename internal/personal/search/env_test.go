@@ -68,7 +68,7 @@ func (h *env) search(user string, c search.Criteria) *search.Results {
 	return r
 }
 
-// find gives the texts that a user finds by a term, the newest first.
+// find returns the texts that a user finds by a term, the newest first.
 func (h *env) find(user, term string) []string {
 	h.T.Helper()
 	r := h.search(user, search.Criteria{Term: term, Order: search.OrderRecent})
@@ -78,7 +78,7 @@ func (h *env) find(user, term string) []string {
 	return texts(r)
 }
 
-// texts gives what makes the results known, in their order.
+// texts returns the texts of the results, in their order.
 func texts(r *search.Results) []string {
 	list := []string{}
 	for _, result := range r.Results {

@@ -56,8 +56,8 @@ func FuzzTerms(f *testing.F) {
 	})
 }
 
-// afterLexeme gives what follows on the quote that ends a lexeme, read as PostgreSQL
-// reads it.
+// afterLexeme returns the text after the quote that ends a lexeme, by the rules of
+// PostgreSQL.
 func afterLexeme(t *testing.T, s string) string {
 	t.Helper()
 	for i := 0; i < len(s); i++ {

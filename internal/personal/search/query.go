@@ -123,7 +123,7 @@ func (c *cursor) token() string {
 	return base64.RawURLEncoding.EncodeToString(text)
 }
 
-// place is that of the result.
+// place returns that of the result.
 func (c *cursor) place() timeline.Place {
 	return timeline.PlaceOf(c.Position) - timeline.Place(c.Below)
 }

@@ -52,7 +52,7 @@ func (h *env) email(address string) thirdpartyinvite.Address {
 	return thirdpartyinvite.Address{IDServer: h.identity.Name(), IDAccessToken: identitytest.Token, Medium: "email", Address: address}
 }
 
-// content gives the content of a state event as alice sees it; nil if there is none.
+// content returns the content of a state event as alice sees it; nil if there is none.
 func (h *env) content(room, evType, key string) (content map[string]any) {
 	h.T.Helper()
 	e, _, err := h.Rooms.Timeline.For(alice).StateEvent(h.T.Context(), room, evType, key)

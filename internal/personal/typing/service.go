@@ -72,7 +72,7 @@ func New(r *timeline.Store, j *journal.Journal, clock *journal.Ticks, others *re
 	return s
 }
 
-// Set tells that a user is typing in a room, for a time (0: the default; two minutes
+// Set notes that a user is typing in a room, for a time (0: the default; two minutes
 // at most), or has stopped. M_INVALID_PARAM for a time below 0, M_FORBIDDEN for who
 // is not in the room. Client-server API, PUT /rooms/{roomId}/typing/{userId}.
 func (s *Service) Set(ctx context.Context, userID, roomID string, typing bool, timeout time.Duration) error {
@@ -157,7 +157,7 @@ func (s *Service) makeRoom(r *room, more int) bool {
 	return true
 }
 
-// Caches tells in how many rooms it is known who is typing.
+// Caches reports the use of the memory for users who are typing.
 func (s *Service) Caches() cache.Caches {
 	return cache.Caches{"typing": func() cache.Stats {
 		s.mu.Lock()
@@ -230,7 +230,7 @@ func (s *Service) Changed(since journal.Tick, in func(journal.RoomNID) bool) []T
 	return changed
 }
 
-// Now tells who is typing in a room.
+// Now returns the users who are typing in a room.
 func (s *Service) Now(nid journal.RoomNID) Typing {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -60,7 +60,7 @@ func (h *env) name(userID, displayName string) {
 	h.OK(h.Profiles.Set(h.T.Context(), matrix.Session{UserID: userID}, userID, profile.DisplayName, fmt.Appendf(nil, "%q", displayName)))
 }
 
-// finds gives the names of those whom a user finds, in order.
+// finds returns the names of those whom a user finds, in order.
 func (h *env) finds(asker, term string) []string {
 	h.T.Helper()
 	most := 50

@@ -131,7 +131,7 @@ func chooseBinaries(installed []binaries, data string) (binaries, error) {
 		"or move the data to a newer one with pg_upgrade", data, version)
 }
 
-// installHint says how to get PostgreSQL on this system.
+// installHint returns how to get PostgreSQL on this system.
 func installHint() string {
 	const otherwise = ", or set database.url"
 	if runtime.GOOS == "darwin" {

@@ -184,7 +184,7 @@ func RunningURL(dir, database string) (string, error) {
 	return socketURL(postmaster.socketDir, clusterRole, database), nil
 }
 
-// socketURL is the address of a database behind the socket in a folder.
+// socketURL returns the address of a database behind the socket in a folder.
 func socketURL(socketDir, user, database string) string {
 	u := url.URL{
 		Scheme:   "postgres",

@@ -133,7 +133,7 @@ func (c *Cluster) launch(onReady func()) (*child, error) {
 	return running, nil
 }
 
-// postmasterCommand is the command that runs PostgreSQL. Settings on the command line
+// postmasterCommand returns the command that runs PostgreSQL. Settings on the command line
 // cannot be changed by ALTER SYSTEM.
 func (c *Cluster) postmasterCommand() *exec.Cmd {
 	return c.place.owner.command(context.Background(), c.place.data(), c.binaries.path("postgres"),

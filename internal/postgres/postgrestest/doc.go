@@ -1,4 +1,4 @@
-// Package postgrestest gives tests a real PostgreSQL: one private cluster for
+// Package postgrestest runs a real PostgreSQL for tests: one private cluster for
 // each test process, and in it a database of its own for each test, cloned from
 // a migrated template.
 //
@@ -6,8 +6,8 @@
 //
 //	func TestMain(m *testing.M) { postgrestest.Main(m) }
 //
-// The cluster is not durable. It starts with the first test that asks for a
-// database and goes with the process. With HOMESERVER_TEST_DATABASE_URL set to
+// The cluster is not durable. It starts with the first test that needs a
+// database and ends with the process. With HOMESERVER_TEST_DATABASE_URL set to
 // the URL of a role that may create databases (postgres://…), that server is
 // used in its place.
 package postgrestest

@@ -23,7 +23,7 @@ import (
 const (
 	// maxConns bounds the pool of one test; many tests run beside each other.
 	maxConns = 8
-	// startTimeout and dropTimeout turn what would hang into a failure.
+	// startTimeout and dropTimeout are how long tests wait before they fail.
 	startTimeout = 2 * time.Minute
 	dropTimeout  = 30 * time.Second
 )
@@ -55,8 +55,8 @@ func Main(m *testing.M) {
 }
 
 // New returns a pool of up to 8 connections on a migrated database that belongs
-// to this test. Both are gone when the test ends; a connection that the test
-// still holds then is an error of the test.
+// to this test. Both are removed when the test ends; the test fails if it still uses a
+// connection then.
 func New(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	address := URL(t)
@@ -69,8 +69,8 @@ func New(t testing.TB) *pgxpool.Pool {
 }
 
 // URL returns the address of a migrated database that belongs to this test, for
-// tests that start whole servers or several pools. It is dropped, whoever is
-// still connected, when the test ends.
+// tests that start whole servers or several pools. It is dropped when the test ends,
+// also if there still are connections.
 func URL(t testing.TB) string {
 	t.Helper()
 	shared.start.Do(func() {
@@ -107,8 +107,7 @@ func (s *server) drop(ctx context.Context, name string) error {
 	return err
 }
 
-// closePool closes the pool, and fails the test if it never gave back a
-// connection.
+// closePool closes the pool. The test fails if it has not released a connection.
 func closePool(t testing.TB, pool *pgxpool.Pool) {
 	closed := make(chan struct{})
 	go func() {

@@ -52,8 +52,8 @@ func TestDatabaseGoesWithTheTest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Whoever is still connected, such as a server that the test has killed, does
-		// not keep it.
+		// Open connections, such as those of a server that the test has killed, do not
+		// prevent it.
 		t.Cleanup(func() { _ = conn.PgConn().Conn().Close() })
 		name = conn.Config().Database
 	})
@@ -71,8 +71,7 @@ func TestPoolIsSmall(t *testing.T) {
 	}
 }
 
-// The tests of this package again, in a process that is given a server: this
-// process's own.
+// The tests of this package run again, in a process that uses the server of this one.
 func TestGivenServerIsUsed(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)

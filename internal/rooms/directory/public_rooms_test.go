@@ -306,7 +306,7 @@ func TestDirectoryOfRoomsFromBeforeItsTime(t *testing.T) {
 	}
 }
 
-// migration gives the first statement of a migration, which fills what is new.
+// migration returns the first statement of a migration, which fills a new column.
 func migration(t *testing.T, name string) string {
 	t.Helper()
 	text, err := migrations.FS.ReadFile(name)

@@ -46,7 +46,7 @@ const (
 // Signer signs for the server localhost.
 var Signer = &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}
 
-// Env is the services of one server process that rooms need.
+// Env has the services of one server process that rooms need.
 type Env struct {
 	T        testing.TB
 	Pool     *pgxpool.Pool
@@ -56,7 +56,7 @@ type Env struct {
 	Rooms    *rooms.Service
 }
 
-// Options has the deviations from the usual set-up.
+// Options changes the usual set-up.
 type Options struct {
 	Pool    *pgxpool.Pool // of the database; nil: a new one
 	Journal journal.Options

@@ -9,7 +9,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// NID is the number of a room.
+// NID returns the number of a room.
 func (env *Env) NID(room string) journal.RoomNID {
 	env.T.Helper()
 	nid, err := env.Rooms.Timeline.Number(env.T.Context(), room)
@@ -17,7 +17,7 @@ func (env *Env) NID(room string) journal.RoomNID {
 	return nid
 }
 
-// Event is an event as a user sees it.
+// Event returns an event as a user reads it.
 func (env *Env) Event(user, room, id string) *timeline.Event {
 	env.T.Helper()
 	e, _, err := env.Rooms.Timeline.For(user).Event(env.T.Context(), room, id)
@@ -25,7 +25,7 @@ func (env *Env) Event(user, room, id string) *timeline.Event {
 	return e
 }
 
-// Content is the content of a state entry as a user sees it; "" if there is none.
+// Content returns the content of a state entry as a user reads it, and "" if there is none.
 func (env *Env) Content(user, room, evType, key string) string {
 	env.T.Helper()
 	e, _, err := env.Rooms.Timeline.For(user).StateEvent(env.T.Context(), room, evType, key)
@@ -53,7 +53,7 @@ func SameJSON(a, b string) bool {
 	return errA == nil && errB == nil && string(ca) == string(cb)
 }
 
-// Membership is a user's membership of a room that Alice is in; "" if there is none.
+// Membership returns a user's membership of a room that Alice is in, and "" if there is none.
 func (env *Env) Membership(room, user string) string {
 	env.T.Helper()
 	membership, _ := event.StringField([]byte(env.Content(Alice, room, event.TypeMember, user)), "membership")
@@ -68,7 +68,7 @@ func (env *Env) WantMembership(room, user, want string) {
 	}
 }
 
-// History is all that a user sees of a room, oldest first.
+// History returns all events of a room that a user can read, oldest first.
 func (env *Env) History(user, room string) []*timeline.Event {
 	env.T.Helper()
 	st, err := env.Rooms.Timeline.For(user).Messages(env.T.Context(), room, timeline.Page{Limit: timeline.MaxLimit})
@@ -78,7 +78,7 @@ func (env *Env) History(user, room string) []*timeline.Event {
 	return st.Events
 }
 
-// Bodies lists the bodies of the messages that a user sees in a room, oldest first.
+// Bodies lists the bodies of the messages of a room that a user can read, oldest first.
 func (env *Env) Bodies(user, room string) []string {
 	env.T.Helper()
 	list := []string{}

@@ -8,10 +8,10 @@ import (
 	"homeserver/internal/rooms"
 )
 
-// As is a request of a user about a room.
+// As returns a request of a user about a room.
 func As(user, room string) rooms.Request { return rooms.Request{UserID: user, RoomID: room} }
 
-// Raw is the JSON of a value.
+// Raw returns the JSON of a value.
 func Raw(v any) json.RawMessage {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -20,10 +20,10 @@ func Raw(v any) json.RawMessage {
 	return text
 }
 
-// Object is the fields of a JSON object.
+// Object has the members of a JSON object.
 type Object = map[string]json.RawMessage
 
-// Message is the content of a text message.
+// Message returns the content of a text message.
 func Message(body string) json.RawMessage {
 	return Raw(map[string]string{"msgtype": "m.text", "body": body})
 }
@@ -87,7 +87,7 @@ func (env *Env) Send(user, room, body string) (eventID string) {
 	return env.SendEvent(user, room, "m.room.message", string(Message(body)))
 }
 
-// SendEvent does the same with any message event.
+// SendEvent is Send for any message event.
 func (env *Env) SendEvent(user, room, evType, content string) (eventID string) {
 	env.T.Helper()
 	id, err := env.Rooms.Send(env.T.Context(), As(user, room), evType, json.RawMessage(content))
@@ -107,13 +107,14 @@ func (env *Env) SetState(user, room, evType, key, content string) (eventID strin
 	return id
 }
 
-// TrySetState does the same where it may be refused.
+// TrySetState is SetState for state that may be refused.
 func (env *Env) TrySetState(user, room, evType, key, content string) error {
 	_, err := env.Rooms.SetState(env.T.Context(), As(user, room), evType, key, json.RawMessage(content))
 	return err
 }
 
-// SetPower sets the power levels of users of a room of Alice's, and leaves the rest as it was.
+// SetPower sets the levels of users in m.room.power_levels of a room of Alice's, and does not
+// change the rest.
 func (env *Env) SetPower(room string, users map[string]int) {
 	env.T.Helper()
 	content := Object{}

@@ -42,7 +42,7 @@ func (s story) isResolved(event int) bool {
 	return strings.HasPrefix(s[event], "V") || strings.HasPrefix(s[event], "M")
 }
 
-// at gives the visibility and the membership after the first n events.
+// at returns the visibility and the membership after the first n events.
 func (s story) at(n int) (visibility, membership string) {
 	visibility, membership = "shared", "leave"
 	for _, what := range s[:n] {
@@ -248,7 +248,7 @@ func (h *env) change(room, change string) {
 	}[change]())
 }
 
-// tale is what has happened in a new room.
+// tale returns the story of a new room.
 func (h *env) tale(room string) story {
 	var told story
 	for _, e := range h.History(alice, room) {

@@ -29,7 +29,7 @@ func envOn(t *testing.T, pool *pgxpool.Pool) *env {
 	return &env{roomstest.Open(t, roomstest.Options{Pool: pool}).Run()}
 }
 
-// eventOfType is an event that has a type and nothing else.
+// eventOfType returns an event that has a type and nothing else.
 func eventOfType(evType string) *timeline.Event {
 	return &timeline.Event{Event: &event.Event{Type: evType, Content: []byte(`{}`)}}
 }

@@ -102,7 +102,7 @@ func (a *Access) shown(e *Event) (*event.Event, *Event) {
 	return redactedCopy(shown), nil
 }
 
-// ContentOf is the content of an event as the reader is to see it, a JSON object.
+// ContentOf returns the content of an event as the reader is to see it, a JSON object.
 func (a *Access) ContentOf(e *Event) []byte {
 	shown, _ := a.shown(e)
 	return shown.Content
@@ -157,7 +157,7 @@ func (a *Access) Hidden(userID string) []Range {
 	return hidden
 }
 
-// redactedCopy is the redacted form of an event that has not been redacted.
+// redactedCopy returns the redacted form of an event that has not been redacted.
 func redactedCopy(e *event.Event) *event.Event {
 	raw, err := event.Redact(e.Version, e.JSON)
 	if err == nil {

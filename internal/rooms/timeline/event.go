@@ -77,7 +77,7 @@ func (e *Event) Redact(redacted *event.Event, because *Event) {
 	e.redaction.CompareAndSwap(nil, &redaction{redacted: redacted, because: because})
 }
 
-// Content is the content that may be shown, a JSON object.
+// Content returns the content that may be shown, a JSON object.
 func (r *Replaced) Content() []byte { return *r.content.Load() }
 
 func (r *Replaced) show(content []byte) { r.content.Store(&content) }
@@ -112,13 +112,13 @@ func (e *Event) Seen() (*event.Event, *Event) {
 // Redacted reports whether the event has been redacted.
 func (e *Event) Redacted() bool { return e.redaction.Load() != nil }
 
-// Content is the content that may be shown, a JSON object.
+// Content returns the content that may be shown, a JSON object.
 func (e *Event) Content() []byte {
 	shown, _ := e.Seen()
 	return shown.Content
 }
 
-// MembershipBefore is the membership that a member event has replaced; "" where there
+// MembershipBefore returns the membership that a member event has replaced; "" where there
 // was none.
 func (e *Event) MembershipBefore() string {
 	if e.Replaces == nil {
@@ -128,7 +128,7 @@ func (e *Event) MembershipBefore() string {
 	return membership
 }
 
-// Relation is how the event is related to another one, by the content that may be shown.
+// Relation returns how the event is related to another one, by the content that may be shown.
 func (e *Event) Relation() event.Relation { return event.RelationOf(e.Content()) }
 
 // Staged has what is written with an event, beside the event itself.

@@ -47,7 +47,7 @@ func (h *lineEnv) committed(_ journal.View, entries []*journal.Entry) {
 	}
 }
 
-// describe is all that a change says.
+// describe returns all that a change says.
 func describe(c timeline.RoomChange) string {
 	id := func(e *timeline.Event) string {
 		if e == nil {

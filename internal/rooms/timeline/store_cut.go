@@ -100,7 +100,7 @@ func (o order) selectFrom(events string) string {
 
 const heldFrom = `, held.place AS held_from`
 
-// fromEvents is such a part: the table of events, restricted by clauses.
+// fromEvents returns such a part: the table of events, restricted by clauses.
 func fromEvents(clauses string) string { return `(SELECT * FROM events e ` + clauses + `) e` }
 
 // selectCut is selectFrom for as many events as have room in the bytes that an argument

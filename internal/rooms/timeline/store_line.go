@@ -15,15 +15,15 @@ import (
 
 // begunInJournal selects the intervals s that begin at the places of events e in the
 // journal, after position $1 and up to $2. State events can change the line, and of others
-// those whose state is not that of the line: these have a base. OFFSET 0 has the intervals
-// of each event found by its place.
+// those whose state is not that of the line: these have a base. With OFFSET 0 PostgreSQL
+// looks the intervals of each event up by its place.
 var begunInJournal = `
 	FROM events e CROSS JOIN LATERAL (
 		SELECT type, state_key, event_nid FROM room_state WHERE room_nid = e.room_nid AND place = e.place OFFSET 0) s
 	WHERE ` + inJournal("e") + ` AND (e.state_key IS NOT NULL OR e.base IS NOT NULL)`
 
-// readLines reads how the lines of rooms changed in (after, upTo], by places. The events of
-// that range are known, and taken from there.
+// readLines reads how the lines of rooms changed in (after, upTo], by places. known has the
+// events of that range, which are not read again.
 func readLines(
 	ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, known []*Event, most int,
 ) (map[RoomAt][]Interval, error) {
@@ -66,8 +66,8 @@ func readLines(
 	return lines, nil
 }
 
-// StateBetween reads the events that began to hold in (after, upTo] as state of a type, as
-// they are to be shown now, in parts.
+// StateBetween reads the events that began to hold in (after, upTo] as state of a type, in
+// the form in which they are shown now, in parts.
 func (s *Store) StateBetween(ctx context.Context, after, upTo journal.Position, evType string) (*Cursor, error) {
 	var events []*Event
 	if s.inWindow(after, upTo, func(c RoomChange) {
@@ -82,23 +82,23 @@ func (s *Store) StateBetween(ctx context.Context, after, upTo journal.Position, 
 	return s.cursor(ctx, `SELECT s.event_nid`+begunInJournal+` AND s.type = $3`, after, upTo, evType)
 }
 
-// Delta asks how the state of a room changed after Since: to what it was just
-// before Start, and to what it is at UpTo.
+// Delta asks how the state of a room changed after Since: to the state just before Start,
+// and to the state at UpTo.
 type Delta struct {
 	Room               journal.RoomNID
 	Since, Start, UpTo Place
 }
 
-// LineChange is how the state of a room has changed: the intervals that were asked for and
-// name an event, in the order of their places.
+// LineChange is how the state of a room has changed: the intervals that a Delta asks for and
+// that name an event, in the order of their places.
 type LineChange struct {
 	Intervals []Interval
-	// Cut: there are more, which one read could not bring.
+	// Cut: there are more, for which one read was too small.
 	Cut bool
 }
 
-// StateChanges reads the intervals that begin after Since, and held just before Start or
-// hold at UpTo.
+// StateChanges reads, for each Delta, the intervals that begin after Since, and that held
+// just before Start or hold at UpTo.
 func (s *Store) StateChanges(ctx context.Context, deltas []Delta) (map[journal.RoomNID]LineChange, error) {
 	n := len(deltas)
 	room, since := make([]int64, n), make([]int64, n)
@@ -106,7 +106,8 @@ func (s *Store) StateChanges(ctx context.Context, deltas []Delta) (map[journal.R
 	for i, d := range deltas {
 		room[i], since[i], start[i], upTo[i] = int64(d.Room), int64(d.Since), int64(d.Start), int64(d.UpTo)
 	}
-	// LIMIT has each event found by its number. For the subqueries see eachWindow.
+	// With LIMIT PostgreSQL looks each event up by its number. For the subqueries see
+	// eachWindow.
 	read, err := s.cut(ctx, byBeginning, reserve.Bytes(ctx), `
 		unnest((SELECT $1::bigint[]), (SELECT $2::bigint[]), (SELECT $3::bigint[]), (SELECT $4::bigint[])) AS w(room_nid, since, start, up_to)
 		CROSS JOIN LATERAL (

@@ -73,7 +73,7 @@ func (b *borrowed) ScanBytes(v []byte) error {
 	return nil
 }
 
-// columns is where the columns of selectEvents go, which are one more where intervals are
+// columns returns where the columns of selectEvents go, which are one more where intervals are
 // read.
 func (row *eventRow) columns(rows pgx.Rows) []any {
 	all := []any{
@@ -239,7 +239,7 @@ func (s *Store) events(ctx context.Context, sql string, args ...any) ([]*Event, 
 	return f.Events, err
 }
 
-// soundEvents is events for callers that must not go on without one: damage is an
+// soundEvents returns events for callers that must not go on without one: damage is an
 // error.
 func (s *Store) soundEvents(ctx context.Context, sql string, args ...any) (events []*Event, err error) {
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {

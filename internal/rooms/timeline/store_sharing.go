@@ -17,9 +17,9 @@ type UserAt struct {
 	At   Place
 }
 
-// SharedRooms calls do for each room that one of the users is in at their place, with
-// others. Where that is more than so many times, the error is [journal.ErrTooMuch]. It is
-// for the journal, on its connection.
+// SharedRooms calls do for each of the users and each room that the user has joined, at the
+// place of UserAt, with others in it. For more than most calls the error is
+// [journal.ErrTooMuch]. The journal calls it, on its connection.
 func SharedRooms(ctx context.Context, conn *pgx.Conn, users []UserAt, most int, do func(userID string, room journal.RoomNID)) error {
 	user, at := make([]string, len(users)), make([]Place, len(users))
 	for i, u := range users {

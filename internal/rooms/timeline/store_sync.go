@@ -359,7 +359,7 @@ func (s *Store) Visibilities(ctx context.Context, room journal.RoomNID) (Changes
 	return changes[room].Visibilities, nil
 }
 
-// Inviters says who sent the member events of a user that are among those left.
+// Inviters returns the senders of those member events of a user that are left.
 func (s *Store) Inviters(ctx context.Context, left []Left, userID string) (map[journal.RoomNID]string, error) {
 	numbers := make([]int64, len(left))
 	for i := range left {

@@ -147,7 +147,7 @@ func (h *env) upload(t *testing.T, content string) media.StoredFile {
 	return f
 }
 
-// read gives the content of a file; "" if it is not there.
+// read returns the content of a file; "" if it is not there.
 func (h *env) read(t *testing.T, f media.StoredFile) string {
 	t.Helper()
 	r, err := h.Media.OpenStored(t.Context(), f.Key)
@@ -162,7 +162,7 @@ func (h *env) read(t *testing.T, f media.StoredFile) string {
 	return string(content)
 }
 
-// tables gives a text of all rows of each table.
+// tables returns a text of all rows of each table.
 func (h *env) tables(t *testing.T) map[string]string {
 	t.Helper()
 	tables, err := postgres.Tables(t.Context(), h.conn)

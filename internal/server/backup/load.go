@@ -113,7 +113,7 @@ func analyze(ctx context.Context, conn *pgx.Conn, m *manifest) error {
 // a server with 10,000 entries a second writes in three years.
 const farBeyond journal.Position = 1e12
 
-// resumeAt is the position after which a restored journal goes on: the present in
+// resumeAt returns the position after which a restored journal goes on: the present in
 // microseconds since 1970. A journal that has begun at 0, or at such a position, and
 // writes less than a million entries a second, is never beyond that; so every token
 // that any server has issued since the backup, including this one if it was restored

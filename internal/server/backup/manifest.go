@@ -68,7 +68,7 @@ type mediaFiles struct {
 	Missing []string `json:"missing"`
 }
 
-// bytes is how much there is to read of a backup.
+// bytes returns how much there is to read of a backup.
 func (m *manifest) bytes() int64 {
 	n := m.Media.List.Bytes + m.Media.Bytes + m.SigningKey.Bytes
 	for _, t := range m.Tables {

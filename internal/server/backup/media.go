@@ -36,7 +36,7 @@ func eachMedia(list io.Reader, do func(media.StoredFile) error) error {
 	return lines.Err()
 }
 
-// mediaPath is the path of a file in the backup.
+// mediaPath returns the path of a file in the backup.
 func mediaPath(key string) string { return mediaFolder + "/" + key }
 
 // writeMedia copies the files of the list.

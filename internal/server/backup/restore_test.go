@@ -55,7 +55,7 @@ func TestDamagedBackupIsRefusedBeforeAnythingIsChanged(t *testing.T) {
 	}
 }
 
-// backupIn is backup for subtests that run beside each other.
+// backupIn returns backup for subtests that run beside each other.
 func (h *env) backupIn(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "backup")

@@ -350,7 +350,7 @@ func (c *Config) FileText() string {
 	return "the configuration file " + c.File
 }
 
-// TLSDir is where certificates and keys that the server makes or is given are kept.
+// TLSDir returns the folder of the certificates and keys that the server makes or obtains.
 func (c *Config) TLSDir() string { return filepath.Join(c.DataDir, "tls") }
 
 // SlogLevel returns Level for log/slog.

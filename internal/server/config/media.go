@@ -24,7 +24,7 @@ type S3 struct {
 	SecretKey Secret `yaml:"secret_key"`
 }
 
-// MediaDir is the local folder for files: where they are stored, or, if an S3 service
+// MediaDir returns the local folder for files: where they are stored, or, if an S3 service
 // stores them, where they are received.
 func (c *Config) MediaDir() string {
 	if c.Media.Storage == "folder" && c.Media.Folder != "" {

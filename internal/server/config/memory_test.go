@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// machine is the files of a Linux machine of 8 GB that tell of memory, and some more.
+// machine returns the files of a Linux machine of 8 GB that tell of memory, and some more.
 func machine(more map[string]string) fstest.MapFS {
 	root := fstest.MapFS{"proc/meminfo": {Data: []byte("MemTotal:        8388608 kB\nMemFree:          100 kB\n")}}
 	for name, content := range more {

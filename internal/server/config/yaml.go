@@ -58,7 +58,7 @@ func isIndentedByTab(content []byte, line int) bool {
 	return bytes.ContainsRune(text[:len(text)-len(bytes.TrimLeft(text, " \t"))], '\t')
 }
 
-// unsupported says which part of YAML a node is that has no place in a configuration; "" if it is another.
+// unsupported returns which part of YAML a node is that has no place in a configuration; "" if it is another.
 func unsupported(n ast.Node) string {
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:

@@ -32,7 +32,7 @@ func same(a, b string) bool {
 	return syscall.Stat(existing(a), &first) == nil && syscall.Stat(existing(b), &second) == nil && first.Dev == second.Dev
 }
 
-// existing is the folder, or the nearest one above it that is there.
+// existing returns the folder, or the nearest one above it that is there.
 func existing(folder string) string {
 	for {
 		_, err := os.Stat(folder)

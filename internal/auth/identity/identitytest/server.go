@@ -1,5 +1,5 @@
-// Package identitytest runs a small identity server for tests: it knows bindings,
-// keeps invitations and signs for them, as the Identity service API has it.
+// Package identitytest runs a small identity server for tests: it looks up bindings,
+// stores invitations and signs for them, by the Identity service API.
 package identitytest
 
 import (
@@ -38,7 +38,7 @@ type Server struct {
 	requests []string
 }
 
-// New runs a server for the time of the test.
+// New runs a server, which ends with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{t: t, pepper: "matrixrocks", bound: map[string]string{}}
@@ -62,7 +62,7 @@ func (s *Server) Client() *identity.Client {
 	})
 }
 
-// Name is what clients call the server.
+// Name returns the name by which clients reach the server.
 func (s *Server) Name() string { return s.Listener.Addr().String() }
 
 // Bind binds an address to a user.
@@ -86,22 +86,21 @@ func (s *Server) Revoke() {
 	s.revoked = true
 }
 
-// Invites lists the invitations that were stored. That at i has the token "token-i".
+// Invites lists the stored invitations. The one at index i has the token "token-i".
 func (s *Server) Invites() []identity.Invite {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.invites
 }
 
-// Requests lists the paths that were asked for.
+// Requests lists the paths of all requests.
 func (s *Server) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.requests
 }
 
-// Sign returns the proof that the user owns the address of the invitation with the
-// token.
+// Sign returns the proof that the user owns the address of the invitation with the token.
 func (s *Server) Sign(token, userID, sender string) json.RawMessage {
 	s.t.Helper()
 	signed, err := s.signer.SignJSON(fmt.Appendf(nil, `{"mxid":%q,"sender":%q,"token":%q}`, userID, sender, token))
@@ -111,7 +110,7 @@ func (s *Server) Sign(token, userID, sender string) json.RawMessage {
 	return signed
 }
 
-// SignByAnother does so with a key that is not the server's.
+// SignByAnother is Sign with a key that is not the server's.
 func (s *Server) SignByAnother(token, userID, sender string) json.RawMessage {
 	s.t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)

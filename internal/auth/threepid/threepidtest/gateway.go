@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Gateway takes text messages by POST, as {"to","text"}.
+// Gateway receives text messages by POST, as {"to","text"}.
 type Gateway struct {
 	URL string
 
@@ -46,21 +46,21 @@ func NewGateway(t testing.TB) *Gateway {
 	return g
 }
 
-// Answer sets the status that the gateway answers with. From 300 it sends nothing.
+// Answer sets the status of the gateway's answers. From 300 on it sends no messages.
 func (g *Gateway) Answer(status int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.status = status
 }
 
-// Messages lists what was sent.
+// Messages lists the messages that were sent.
 func (g *Gateway) Messages() []Text {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return append([]Text(nil), g.messages...)
 }
 
-// Last is the message that was sent last; the test fails where there is none.
+// Last returns the message that was sent last; the test fails where there is none.
 func (g *Gateway) Last(t testing.TB) Text {
 	t.Helper()
 	all := g.Messages()
@@ -72,5 +72,5 @@ func (g *Gateway) Last(t testing.TB) Text {
 
 var code = regexp.MustCompile(`\b\d{6}\b`)
 
-// Code is the code in a message; "" where there is none.
+// Code returns the code in a message, and "" where there is none.
 func (m Text) Code() string { return code.FindString(m.Text) }

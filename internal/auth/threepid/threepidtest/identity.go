@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// AccessToken is the one that an IdentityServer knows.
+// AccessToken is the only access token of an IdentityServer.
 const AccessToken = "id-token"
 
-// IdentityServer keeps bindings, and believes the sessions that it is told of.
+// IdentityServer stores bindings, and accepts the sessions that Validate has made.
 type IdentityServer struct {
 	URL  string // http://host:port
 	Name string // host:port
@@ -24,7 +24,7 @@ type IdentityServer struct {
 	answer   func(w http.ResponseWriter) bool
 }
 
-// IdentityRequest is what an IdentityServer was asked.
+// IdentityRequest is a request to an IdentityServer.
 type IdentityRequest struct {
 	Path, Authorization string
 	Body                json.RawMessage
@@ -40,29 +40,28 @@ func NewIdentityServer(t testing.TB) *IdentityServer {
 	return s
 }
 
-// Validate makes a session by which somebody has proved an address to the identity
-// server.
+// Validate makes a session with which a user has proved an address to the identity server.
 func (s *IdentityServer) Validate(sid, clientSecret, medium, address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions[sid] = map[string]string{"client_secret": clientSecret, "medium": medium, "address": address}
 }
 
-// Bound is the user whom an address is bound to; "" for nobody.
+// Bound returns the user that an address is bound to, and "" for none.
 func (s *IdentityServer) Bound(medium, address string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.bound[medium+":"+address]
 }
 
-// Requests lists what was asked.
+// Requests lists all requests.
 func (s *IdentityServer) Requests() []IdentityRequest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]IdentityRequest(nil), s.requests...)
 }
 
-// Answer makes the server answer everything in the same way; status 0: as usual.
+// Answer sets one answer to all requests; with status 0 the server answers as usual.
 func (s *IdentityServer) Answer(status int, body string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,13 +22,13 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// User and Password are what a MailServer lets log in.
+// User and Password are those with which clients log in to a MailServer.
 const (
 	User     = "matrix"
 	Password = "wordpass"
 )
 
-// MailServer is an SMTP server that keeps the mails it gets.
+// MailServer is an SMTP server that stores the mails it receives.
 type MailServer struct {
 	Host string
 	Port int
@@ -85,21 +85,21 @@ func NewMailServer(t testing.TB, certificate *tls.Certificate, implicit bool) *M
 	return m
 }
 
-// Refuse makes the server refuse mails from now on; nil: accept them again.
+// Refuse makes the server refuse mails with an error; with nil it accepts them again.
 func (m *MailServer) Refuse(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.refuse = err
 }
 
-// Mails lists what has arrived.
+// Mails lists the mails that have arrived.
 func (m *MailServer) Mails() []Mail {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return append([]Mail(nil), m.mails...)
 }
 
-// Last is the mail that has arrived last; the test fails where there is none.
+// Last returns the mail that has arrived last; the test fails where there is none.
 func (m *MailServer) Last(t testing.TB) Mail {
 	t.Helper()
 	all := m.Mails()
@@ -109,7 +109,7 @@ func (m *MailServer) Last(t testing.TB) Mail {
 	return all[len(all)-1]
 }
 
-// LastLink is the link of the last mail that has one; the test fails where there is none.
+// LastLink returns the link of the last mail that has one; the test fails where there is none.
 // A notice that the server sends on its own, at any time, has no link.
 func (m *MailServer) LastLink(t testing.TB) *url.URL {
 	t.Helper()
@@ -124,7 +124,7 @@ func (m *MailServer) LastLink(t testing.TB) *url.URL {
 
 var link = regexp.MustCompile(`https?://\S+`)
 
-// Link is the first link of a mail's text; nil where there is none.
+// Link returns the first link in a mail's text, and nil where there is none.
 func (m Mail) Link() *url.URL {
 	u, err := url.Parse(link.FindString(m.Plain))
 	if err != nil || u.Host == "" {
@@ -162,7 +162,7 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	return nil
 }
 
-// Rcpt takes the recipient.
+// Rcpt sets the recipient.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
@@ -170,7 +170,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return s.server.refuse
 }
 
-// Data takes the content.
+// Data reads the content.
 func (s *session) Data(r io.Reader) error {
 	content, err := io.ReadAll(r)
 	if err != nil {
@@ -185,7 +185,7 @@ func (s *session) Data(r io.Reader) error {
 	return nil
 }
 
-// Reset forgets the mail that was begun.
+// Reset drops the mail that was begun.
 func (s *session) Reset() { s.mail = Mail{} }
 
 // Logout ends the connection.

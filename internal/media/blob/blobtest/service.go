@@ -20,7 +20,7 @@ import (
 	"homeserver/internal/media/blob"
 )
 
-// What a service is reached with.
+// The access to a service.
 const (
 	Bucket    = "media"
 	Region    = "eu-test-1"
@@ -30,7 +30,7 @@ const (
 
 // Service is an S3 service with one empty bucket.
 type Service struct {
-	// URL is its endpoint.
+	// URL is the endpoint.
 	URL string
 
 	handler  http.Handler
@@ -75,15 +75,15 @@ func (s *Service) OpenAt(t testing.TB, localDir string) *blob.Bucket {
 	return bucket
 }
 
-// Intercept has a function see each request first, which reports whether it has dealt
-// with it; nil ends that.
+// Intercept sets a function that is called for each request first, and reports whether it
+// has answered it; nil: none.
 func (s *Service) Intercept(f func(http.ResponseWriter, *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.intercept = f
 }
 
-// Down has the service break off every connection, until Up.
+// Down makes the service close every connection without an answer, until Up.
 func (s *Service) Down() {
 	s.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
 		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
@@ -93,10 +93,10 @@ func (s *Service) Down() {
 	})
 }
 
-// Up ends what Down or Intercept has begun.
+// Up ends Down and Intercept.
 func (s *Service) Up() { s.Intercept(nil) }
 
-// Requests is the number of requests so far.
+// Requests returns the number of requests so far.
 func (s *Service) Requests() int64 { return s.requests.Load() }
 
 func (s *Service) serve(w http.ResponseWriter, r *http.Request) {
@@ -109,7 +109,7 @@ func (s *Service) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Serve answers a request, also one that was intercepted.
+// Serve answers a request, even if a function intercepts it.
 func (s *Service) Serve(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 Credential="+AccessKey+"/") {
 		refuse(w, http.StatusForbidden, "InvalidAccessKeyId")

@@ -21,8 +21,8 @@ const (
 	EXIFLong  = 4
 )
 
-// The colours of test pictures: one for each quarter, so that it can be told which
-// part was taken, and how it was turned.
+// The colours of test pictures: one for each quarter, so that tests can see which part was
+// cut out, and how it was turned.
 var (
 	Red    = color.RGBA{0xe0, 0x10, 0x10, 0xff} // top left
 	Green  = color.RGBA{0x10, 0xc0, 0x10, 0xff} // top right
@@ -30,7 +30,7 @@ var (
 	Yellow = color.RGBA{0xe0, 0xe0, 0x10, 0xff} // bottom right
 )
 
-// Quarters is a picture of four colours.
+// Quarters returns a picture of four colours.
 func Quarters(width, height int) *image.RGBA {
 	m := image.NewRGBA(image.Rect(0, 0, width, height))
 	for y := range height {
@@ -41,7 +41,7 @@ func Quarters(width, height int) *image.RGBA {
 	return m
 }
 
-// QuarterOf is the colour of a pixel of [Quarters].
+// QuarterOf returns the colour of a pixel of [Quarters].
 func QuarterOf(x, y, width, height int) color.RGBA {
 	switch {
 	case x < width/2 && y < height/2:
@@ -77,19 +77,19 @@ func encode(t testing.TB, write func(io.Writer) error) string {
 	return b.String()
 }
 
-// PNG is a PNG file.
+// PNG returns a PNG file.
 func PNG(t testing.TB, m image.Image) string {
 	t.Helper()
 	return encode(t, func(w io.Writer) error { return png.Encode(w, m) })
 }
 
-// JPEG is a JPEG file.
+// JPEG returns a JPEG file.
 func JPEG(t testing.TB, m image.Image) string {
 	t.Helper()
 	return encode(t, func(w io.Writer) error { return jpeg.Encode(w, m, &jpeg.Options{Quality: 95}) })
 }
 
-// Turned is a JPEG file that says by EXIF how it is to be turned.
+// Turned returns a JPEG file that says by EXIF how it is to be turned.
 func Turned(t testing.TB, m image.Image, orientation int, order binary.AppendByteOrder) string {
 	t.Helper()
 	segment := "Exif\x00\x00" + exifIn(order, orientation, EXIFShort)
@@ -98,7 +98,7 @@ func Turned(t testing.TB, m image.Image, orientation int, order binary.AppendByt
 	return plain[:2] + string(app1) + segment + plain[2:]
 }
 
-// EXIF is EXIF data with an orientation of a type.
+// EXIF returns EXIF data with an orientation of a type.
 func EXIF(orientation int, kind uint16) string { return exifIn(binary.BigEndian, orientation, kind) }
 
 func exifIn(order binary.AppendByteOrder, orientation int, kind uint16) string {
@@ -122,14 +122,14 @@ func exifIn(order binary.AppendByteOrder, orientation int, kind uint16) string {
 	return string(tiff)
 }
 
-// Chunk is a chunk of a PNG file.
+// Chunk returns a chunk of a PNG file.
 func Chunk(kind string, data []byte) string {
 	b := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
 	b = append(append(b, kind...), data...)
 	return string(binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[4:])))
 }
 
-// PNGHeader is the beginning of a PNG file of any size.
+// PNGHeader returns the beginning of a PNG file of any size.
 func PNGHeader(width, height uint32, depth, colours, interlaced byte) string {
 	header := binary.BigEndian.AppendUint32(nil, width)
 	header = binary.BigEndian.AppendUint32(header, height)
@@ -137,8 +137,8 @@ func PNGHeader(width, height uint32, depth, colours, interlaced byte) string {
 	return "\x89PNG\r\n\x1a\n" + Chunk("IHDR", header)
 }
 
-// PNGBomb is a whole and valid PNG file of zeros, which unpacks to very much more
-// than it is.
+// PNGBomb returns a whole and valid PNG file of zeros, which unpacks to many times its
+// size.
 func PNGBomb(t testing.TB, width, height uint32) string {
 	t.Helper()
 	var packed bytes.Buffer
@@ -155,7 +155,7 @@ func PNGBomb(t testing.TB, width, height uint32) string {
 	return PNGHeader(width, height, 1, 0, 0) + Chunk("IDAT", packed.Bytes()) + Chunk("IEND", nil)
 }
 
-// MovingPNG is a PNG file that moves.
+// MovingPNG returns a PNG file that moves.
 func MovingPNG(t testing.TB, m image.Image) string {
 	t.Helper()
 	plain := PNG(t, m)
@@ -163,7 +163,7 @@ func MovingPNG(t testing.TB, m image.Image) string {
 	return plain[:afterHeader] + Chunk("acTL", []byte{0, 0, 0, 1, 0, 0, 0, 0}) + plain[afterHeader:]
 }
 
-// MovingGIF is a GIF file with one frame of each colour.
+// MovingGIF returns a GIF file with one frame of each colour.
 func MovingGIF(t testing.TB, width, height int, colours ...color.Color) string {
 	t.Helper()
 	g := &gif.GIF{LoopCount: 5}
@@ -178,13 +178,13 @@ func MovingGIF(t testing.TB, width, height int, colours ...color.Color) string {
 	return GIF(t, g)
 }
 
-// GIF is a GIF file.
+// GIF returns a GIF file.
 func GIF(t testing.TB, g *gif.GIF) string {
 	t.Helper()
 	return encode(t, func(w io.Writer) error { return gif.EncodeAll(w, g) })
 }
 
-// bits is written to from the lowest bit.
+// bits collects bits, the lowest of each byte first.
 type bits struct {
 	bytes []byte
 	n     int
@@ -200,7 +200,7 @@ func (b *bits) put(value, width int) {
 	}
 }
 
-// LosslessWebP is the picture chunk of a WebP file of one colour, of any size: each
+// LosslessWebP returns the picture chunk of a WebP file of one colour, of any size: each
 // of the five codes has a single symbol, so that pixels take no bits at all.
 func LosslessWebP(width, height int, c color.RGBA) string {
 	b := &bits{}
@@ -219,7 +219,7 @@ func LosslessWebP(width, height int, c color.RGBA) string {
 	return RIFFChunk("VP8L", string(b.bytes))
 }
 
-// RIFFChunk is a chunk of a WebP file.
+// RIFFChunk returns a chunk of a WebP file.
 func RIFFChunk(kind, data string) string {
 	size := binary.LittleEndian.AppendUint32(nil, uint32(len(data)))
 	if len(data)%2 == 1 {
@@ -228,10 +228,10 @@ func RIFFChunk(kind, data string) string {
 	return kind + string(size) + data
 }
 
-// WebP is a WebP file.
+// WebP returns a WebP file.
 func WebP(chunks string) string { return RIFFChunk("RIFF", "WEBP"+chunks) }
 
-// ExtendedWebP is the header of a WebP file with more than a picture.
+// ExtendedWebP returns the header of a WebP file with more than a picture.
 func ExtendedWebP(flags byte, width, height int) string {
 	b := &bits{}
 	b.put(int(flags), 32)
@@ -240,7 +240,7 @@ func ExtendedWebP(flags byte, width, height int) string {
 	return RIFFChunk("VP8X", string(b.bytes))
 }
 
-// WebPFrame is a frame of a WebP file that moves, with its picture chunk.
+// WebPFrame returns a frame of a WebP file that moves, with its picture chunk.
 func WebPFrame(x, y, width, height int, chunk string) string {
 	b := &bits{}
 	for _, v := range []int{x / 2, y / 2, width - 1, height - 1, 100} {
@@ -250,7 +250,7 @@ func WebPFrame(x, y, width, height int, chunk string) string {
 	return RIFFChunk("ANMF", string(b.bytes)+chunk)
 }
 
-// AnimatedWebP is a WebP file of two frames, of which the first is a part of the whole.
+// AnimatedWebP returns a WebP file of two frames, of which the first is a part of the whole.
 func AnimatedWebP() string {
 	return WebP(ExtendedWebP(0x12, 40, 20) + RIFFChunk("ANIM", "\x00\x00\x00\x00\x00\x00") +
 		WebPFrame(20, 0, 20, 20, LosslessWebP(20, 20, Red)) + WebPFrame(0, 0, 40, 20, LosslessWebP(40, 20, Blue)))

@@ -2,6 +2,9 @@ package devicekeys
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
+	"slices"
 
 	"homeserver/internal/event"
 	"homeserver/internal/matrix"
@@ -54,7 +57,8 @@ func (s *Service) Claim(ctx context.Context, q ClaimRequest) (*ClaimAnswer, erro
 	if q.OneTimeKeys == nil {
 		return nil, matrix.Errorf(matrix.MissingParam, "one_time_keys is missing")
 	}
-	if err := checkTimeout(q.Timeout); err != nil {
+	timeout, err := parseTimeout(q.Timeout)
+	if err != nil {
 		return nil, err
 	}
 	local, others, err := split(q.OneTimeKeys, s.o.ServerName)
@@ -70,45 +74,72 @@ func (s *Service) Claim(ctx context.Context, q ClaimRequest) (*ClaimAnswer, erro
 	if len(wanted) > maxClaims {
 		return nil, matrix.Errorf(matrix.InvalidParam, "keys of at most %d devices may be claimed at once", maxClaims)
 	}
-	a := &ClaimAnswer{failures: unreachable(others)}
+	a := &ClaimAnswer{}
 	if len(wanted) > 0 {
-		a.keys, err = s.claim(ctx, wanted)
+		if a.keys, err = s.claim(ctx, wanted); err != nil {
+			return nil, err
+		}
 	}
-	return a, err
+	if len(others) > 0 {
+		a.remote, a.failures = s.o.Remote.Claim(ctx, others, timeout)
+	}
+	return a, nil
 }
 
 // ClaimAnswer is the answer to POST /keys/claim, which writes itself.
 type ClaimAnswer struct {
-	keys     []*claimed // in the order of users, and of their devices
-	failures map[string]failure
+	keys     []*claimed                                       // in the order of users, and of their devices
+	remote   map[string]map[string]map[string]json.RawMessage // by user, device and name
+	failures Failures
 }
 
 // WriteJSON writes the answer.
 func (a *ClaimAnswer) WriteJSON(_ context.Context, w *reserve.Writer) error {
 	w.B = appendFailures(append(w.B, `{"failures":`...), a.failures)
 	w.B = append(w.B, `,"one_time_keys":{`...)
-	for i, k := range a.keys {
-		switch {
-		case i == 0:
-		case a.keys[i-1].UserID == k.UserID:
-			w.B = append(w.B, ',')
-		default:
-			w.B = append(w.B, `},`...)
+	users := members{w: w}
+	for keys := a.keys; len(keys) > 0; {
+		n := 1
+		for n < len(keys) && keys[n].UserID == keys[0].UserID {
+			n++
 		}
-		if i == 0 || a.keys[i-1].UserID != k.UserID {
-			w.B = append(event.AppendString(w.B, k.UserID), `:{`...)
+		users.begin(keys[0].UserID)
+		if err := writeClaimed(w, keys[:n]); err != nil {
+			return err
 		}
-		w.B = append(event.AppendString(w.B, k.DeviceID), `:{`...)
-		w.B = append(event.AppendString(w.B, k.Algorithm+":"+k.KeyID), ':')
+		keys = keys[n:]
+	}
+	for _, userID := range slices.Sorted(maps.Keys(a.remote)) {
+		users.begin(userID)
+		w.B = append(w.B, '{')
+		devices := members{w: w}
+		for _, deviceID := range slices.Sorted(maps.Keys(a.remote[userID])) {
+			devices.begin(deviceID)
+			w.B = append(w.B, '{')
+			if err := (&members{w: w}).addRaw(a.remote[userID][deviceID]); err != nil {
+				return err
+			}
+			w.B = append(w.B, '}')
+		}
+		w.B = append(w.B, '}')
+	}
+	w.B = append(w.B, `}}`...)
+	return nil
+}
+
+// writeClaimed writes the keys of one user, by device.
+func writeClaimed(w *reserve.Writer, keys []*claimed) error {
+	w.B = append(w.B, '{')
+	devices := members{w: w}
+	for _, k := range keys {
+		devices.begin(k.DeviceID)
+		w.B = append(event.AppendString(append(w.B, '{'), k.Algorithm+":"+k.KeyID), ':')
 		w.B = append(append(w.B, k.Key...), '}')
 		if err := w.Pass(); err != nil {
 			return err
 		}
 	}
-	if len(a.keys) > 0 {
-		w.B = append(w.B, '}')
-	}
-	w.B = append(w.B, `}}`...)
+	w.B = append(w.B, '}')
 	return nil
 }
 

@@ -29,14 +29,22 @@ type env struct {
 // envOn starts a process on a database; nil: a new one.
 func envOn(t testing.TB, pool *pgxpool.Pool) *env {
 	t.Helper()
+	return envWith(t, pool, func(*devicekeys.Options) {})
+}
+
+// envWith does the same with other options than usual.
+func envWith(t testing.TB, pool *pgxpool.Pool, change func(*devicekeys.Options)) *env {
+	t.Helper()
 	if pool == nil {
 		pool = postgrestest.New(t)
 	}
 	h := &env{channel: replica.New(pool, slog.New(slog.DiscardHandler))}
 	h.Env = roomstest.Open(t, roomstest.Options{Pool: pool, Journal: journal.Options{Channel: h.channel, Watch: time.Hour}})
-	h.Service = devicekeys.New(devicekeys.Options{
+	o := devicekeys.Options{
 		Pool: pool, Journal: h.Journal, Rooms: h.Rooms.Timeline, Stages: uia.New(pool, nil), Channel: h.channel, ServerName: "localhost",
-	})
+	}
+	change(&o)
+	h.Service = devicekeys.New(o)
 	h.OK(h.channel.Start(t.Context()))
 	t.Cleanup(h.channel.Stop)
 	h.Run()
@@ -56,10 +64,13 @@ func together(t testing.TB) (one, other *env) {
 func oneTimeKeys(from, n int) map[string]json.RawMessage {
 	keys := map[string]json.RawMessage{}
 	for i := range n {
-		keys[fmt.Sprintf("curve25519:%06d", from+i)] = json.RawMessage(fmt.Sprintf(`"%042dA"`, from+i))
+		keys[fmt.Sprintf("curve25519:%06d", from+i)] = json.RawMessage(`"` + keyText(from+i) + `"`)
 	}
 	return keys
 }
+
+// keyText is the key with a number.
+func keyText(n int) string { return fmt.Sprintf("%042dA", n) }
 
 // give uploads one-time keys.
 func (h *env) give(who matrix.Session, from, n int) {

@@ -24,14 +24,15 @@ func (s *Service) Query(ctx context.Context, who matrix.Session, q QueryRequest)
 	if q.DeviceKeys == nil {
 		return nil, matrix.Errorf(matrix.MissingParam, "device_keys is missing")
 	}
-	if err := checkTimeout(q.Timeout); err != nil {
+	timeout, err := parseTimeout(q.Timeout)
+	if err != nil {
 		return nil, err
 	}
 	local, others, err := split(q.DeviceKeys, s.o.ServerName)
 	if err != nil {
 		return nil, err
 	}
-	a := &QueryAnswer{viewer: who.UserID, devicesOf: q.DeviceKeys, failures: unreachable(others)}
+	a := &QueryAnswer{viewer: who.UserID, devicesOf: q.DeviceKeys}
 	if a.users, err = account.Existing(ctx, s.pool, local); err != nil {
 		return nil, err
 	}
@@ -46,33 +47,12 @@ func (s *Service) Query(ctx context.Context, who matrix.Session, q QueryRequest)
 		return nil, err
 	}
 	if _, own := q.DeviceKeys[who.UserID]; own {
-		a.userSigning, err = s.readSigningKeys(ctx, []string{who.UserID}, UserSigning, who.UserID)
-	}
-	return a, err
-}
-
-// checkTimeout refuses a time that cannot be waited for: M_INVALID_PARAM.
-func checkTimeout(timeout *int64) error {
-	if timeout != nil && *timeout < 0 {
-		return matrix.Errorf(matrix.InvalidParam, "timeout must not be negative")
-	}
-	return nil
-}
-
-// split parts users into those of this server and the others, by their servers.
-// M_INVALID_PARAM for what is no user ID.
-func split[V any](users map[string]V, here string) (local []string, others map[string][]string, err error) {
-	others = map[string][]string{}
-	for userID := range users {
-		_, server, err := matrix.ParseUserID(userID)
-		if err != nil {
-			return nil, nil, err
-		}
-		if server == here {
-			local = append(local, userID)
-		} else {
-			others[server] = append(others[server], userID)
+		if a.userSigning, err = s.readSigningKeys(ctx, []string{who.UserID}, UserSigning, who.UserID); err != nil {
+			return nil, err
 		}
 	}
-	return local, others, nil
+	if len(others) > 0 {
+		a.remote, a.failures = s.o.Remote.Query(ctx, others, timeout)
+	}
+	return a, nil
 }

@@ -2,8 +2,10 @@ package devicekeys
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 
 	"homeserver/internal/event"
 	"homeserver/internal/reserve"
@@ -18,7 +20,8 @@ type QueryAnswer struct {
 	masters     *byUser[*shownKey]
 	selfSigning *byUser[*shownKey]
 	userSigning *byUser[*shownKey]
-	failures    map[string]failure
+	remote      RemoteKeys
+	failures    Failures
 }
 
 // shownDevice is a device as it is read for others.
@@ -63,11 +66,15 @@ func (a *QueryAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	w.B = append(w.B, `},"failures":`...)
 	w.B = appendFailures(w.B, a.failures)
 	for _, member := range []struct {
-		name string
-		keys *byUser[*shownKey]
-	}{{"master_keys", a.masters}, {"self_signing_keys", a.selfSigning}, {"user_signing_keys", a.userSigning}} {
+		name   string
+		keys   *byUser[*shownKey]
+		remote map[string]json.RawMessage
+	}{
+		{"master_keys", a.masters, a.remote.Masters}, {"self_signing_keys", a.selfSigning, a.remote.SelfSigning},
+		{"user_signing_keys", a.userSigning, nil},
+	} {
 		w.B = append(w.B, `,"`+member.name+`":{`...)
-		if err := a.writeKeys(ctx, w, member.keys); err != nil {
+		if err := a.writeKeys(ctx, w, member.keys, member.remote); err != nil {
 			return err
 		}
 		w.B = append(w.B, '}')
@@ -77,38 +84,48 @@ func (a *QueryAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 }
 
 func (a *QueryAnswer) writeDevices(ctx context.Context, w *reserve.Writer) error {
-	for i, userID := range a.users {
-		if i > 0 {
-			w.B = append(w.B, ',')
+	users := members{w: w}
+	for _, userID := range a.users {
+		users.begin(userID)
+		w.B = append(w.B, '{')
+		if err := a.writeDevicesOf(ctx, w, userID); err != nil {
+			return err
 		}
-		w.B = append(event.AppendString(w.B, userID), `:{`...)
-		wanted, first := a.devicesOf[userID], true
-		for devices, err := range a.devices.of(ctx, userID) {
-			if err != nil {
-				return err
-			}
-			for _, d := range devices {
-				if len(wanted) > 0 && !slices.Contains(wanted, d.DeviceID) {
-					continue
-				}
-				if !first {
-					w.B = append(w.B, ',')
-				}
-				first = false
-				w.B = d.appendJSON(w.B)
-				if err := w.Pass(); err != nil {
-					return err
-				}
-			}
+		w.B = append(w.B, '}')
+	}
+	for _, userID := range slices.Sorted(maps.Keys(a.remote.Devices)) {
+		users.begin(userID)
+		w.B = append(w.B, '{')
+		if err := (&members{w: w}).addRaw(a.remote.Devices[userID]); err != nil {
+			return err
 		}
 		w.B = append(w.B, '}')
 	}
 	return nil
 }
 
-// appendJSON appends the device by its ID.
+// writeDevicesOf writes the devices of a user of this server that were asked for.
+func (a *QueryAnswer) writeDevicesOf(ctx context.Context, w *reserve.Writer, userID string) error {
+	list, wanted := members{w: w}, a.devicesOf[userID]
+	for devices, err := range a.devices.of(ctx, userID) {
+		if err != nil {
+			return err
+		}
+		for _, d := range devices {
+			if len(wanted) > 0 && !slices.Contains(wanted, d.DeviceID) {
+				continue
+			}
+			list.begin(d.DeviceID)
+			w.B = d.appendJSON(w.B)
+			if err := w.Pass(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (d *shownDevice) appendJSON(dst []byte) []byte {
-	dst = append(event.AppendString(dst, d.DeviceID), ':')
 	own := signatures{userID: d.UserID}
 	own.add(d.DeviceID, d.Signature)
 	own.add(d.SignedBy, d.SelfSignature)
@@ -119,19 +136,15 @@ func (d *shownDevice) appendJSON(dst []byte) []byte {
 	return append(dst, `}}`...)
 }
 
-func (a *QueryAnswer) writeKeys(ctx context.Context, w *reserve.Writer, list *byUser[*shownKey]) error {
-	first := true
+func (a *QueryAnswer) writeKeys(ctx context.Context, w *reserve.Writer, list *byUser[*shownKey], remote map[string]json.RawMessage) error {
+	users := members{w: w}
 	for _, userID := range a.users {
 		for keys, err := range list.of(ctx, userID) {
 			if err != nil {
 				return err
 			}
 			for _, k := range keys {
-				if !first {
-					w.B = append(w.B, ',')
-				}
-				first = false
-				w.B = append(event.AppendString(w.B, userID), ':')
+				users.begin(userID)
 				w.B = k.appendJSON(w.B, a.viewer)
 				if err := w.Pass(); err != nil {
 					return err
@@ -139,7 +152,7 @@ func (a *QueryAnswer) writeKeys(ctx context.Context, w *reserve.Writer, list *by
 			}
 		}
 	}
-	return nil
+	return users.addRaw(remote)
 }
 
 func (k *shownKey) appendJSON(dst []byte, viewer string) []byte {
@@ -155,30 +168,43 @@ func (k *shownKey) appendJSON(dst []byte, viewer string) []byte {
 	return append(appendSignatures(dst, k.Key, []signatures{own, viewers}), '}')
 }
 
-// failure says why a server did not answer.
-type failure struct {
-	Status  int    `json:"status"`
-	Message string `json:"message"`
-}
-
 // appendFailures appends the servers that did not answer, in order.
-func appendFailures(dst []byte, failures map[string]failure) []byte {
+func appendFailures(dst []byte, failures Failures) []byte {
 	dst = append(dst, '{')
 	for i, server := range slices.Sorted(maps.Keys(failures)) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(event.AppendString(dst, server), `:{"status":503,"message":`...)
-		dst = append(event.AppendString(dst, failures[server].Message), '}')
+		dst = append(event.AppendString(dst, server), `:{"status":`...)
+		dst = strconv.AppendInt(dst, int64(failures[server].Status), 10)
+		dst = append(event.AppendString(append(dst, `,"message":`...), failures[server].Message), '}')
 	}
 	return append(dst, '}')
 }
 
-// unreachable are the failures of servers that cannot be asked.
-func unreachable(servers map[string][]string) map[string]failure {
-	failures := make(map[string]failure, len(servers))
-	for server := range servers {
-		failures[server] = failure{503, "This server does not reach others"}
+// members writes the members of a JSON object, separated by commas.
+type members struct {
+	w     *reserve.Writer
+	begun bool
+}
+
+// begin writes the name of one, after which its value is to be written.
+func (m *members) begin(name string) {
+	if m.begun {
+		m.w.B = append(m.w.B, ',')
 	}
-	return failures
+	m.begun = true
+	m.w.B = append(event.AppendString(m.w.B, name), ':')
+}
+
+// addRaw writes members that are JSON already, in order.
+func (m *members) addRaw(raw map[string]json.RawMessage) error {
+	for _, name := range slices.Sorted(maps.Keys(raw)) {
+		m.begin(name)
+		m.w.B = append(m.w.B, raw[name]...)
+		if err := m.w.Pass(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

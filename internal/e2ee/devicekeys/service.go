@@ -40,6 +40,8 @@ type Options struct {
 	Channel *replica.Channel
 	// ServerName is the part of user IDs after the colon.
 	ServerName string
+	// Remote asks other servers; nil: none is reached.
+	Remote Remote
 	// CountBytes is what the counts of one-time keys may take in memory; 0:
 	// [cache.UsualShare].
 	CountBytes int
@@ -59,6 +61,9 @@ type device struct{ UserID, DeviceID string }
 // New makes the service on a migrated database. Call it before the journal and the
 // channel are started.
 func New(o Options) *Service {
+	if o.Remote == nil {
+		o.Remote = unreachable{}
+	}
 	s := &Service{o: o, pool: o.Pool, counts: cache.NewLRU(cache.Options[string, *userCounts]{Share: o.CountBytes, Weigh: weighCounts})}
 	s.changes = &journal.Table{
 		Name: listTable, Queue: queueChanges, Read: s.readChanges, Decode: decodeChange, AddTopics: addRooms,

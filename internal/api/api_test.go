@@ -99,18 +99,21 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	users.OnDeactivate(keys.RemoveAll)
 	users.Sessions.OnRemove(accountdata.DeleteOfDevices)
 	users.Sessions.OnRemove(todevice.DeleteOfDevices)
+	users.Sessions.OnRemove(messages.Leaving)
 	devicekeys.FollowDevices(users.Sessions)
 	for _, erase := range []func(context.Context, string) error{
-		store.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase,
+		store.Erase, profiles.Erase, data.Erase, read.Erase, pushes.Erase, stream.Erase, online.Erase, messages.Erase,
 	} {
 		users.OnErase(erase)
 	}
 	env.Run()
 	found.Start(t.Context())
 	people.Start(t.Context())
+	messages.Start(t.Context())
 	t.Cleanup(func() {
 		found.Stop()
 		people.Stop()
+		messages.Stop()
 		stream.Release()
 		files.Stop()
 	})

@@ -84,9 +84,10 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 		CountBytes: int(budget.Caches.KeyCounts),
 	})
 	s.toDevice = todevice.New(todevice.Options{
-		Pool: pool, Journal: s.journal, ServerName: cfg.ServerName, QueueBytes: int(budget.Caches.ToDevice),
+		Pool: pool, Journal: s.journal, Channel: s.others, ServerName: cfg.ServerName, CacheBytes: int(budget.Caches.ToDevice), Log: log,
 	})
 	s.auth.OnDeactivate(s.keys.RemoveAll)
+	s.auth.Sessions.OnRemove(s.toDevice.Leaving)
 	s.stream = newStream(pool, s.journal, s.others, s.rooms.Timeline, s.profiles, s.threepids, s.keys, s.toDevice, &budget.Caches, log)
 	s.found = newDiscovery(cfg, pool, s.journal, s.rooms, s.profiles, s.limits, s.stream.data.Ignored)
 	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, log); err != nil {

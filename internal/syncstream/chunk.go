@@ -42,6 +42,10 @@ func (s *Service) chunk(ctx context.Context, f *following, choose roomChoice, ig
 		userID: f.UserID, deviceID: f.DeviceID, filter: &Filter{}, now: s.Now(),
 		since: f.since, tick: f.tick, tickUpTo: s.Ticks.Now(),
 	}
+	queue, err := s.ToDevice.Queue(ctx, f.UserID, f.DeviceID)
+	if err != nil {
+		return nil, err
+	}
 	known := false
 	s.Journal.Read(func(view journal.View) {
 		p.upTo = max(view.Position, p.since)
@@ -54,6 +58,7 @@ func (s *Service) chunk(ctx context.Context, f *following, choose roomChoice, ig
 			}
 			p.own = view.About(journal.Topic{User: p.userID}, p.since)
 		}
+		p.waiting = queue.Look(view, f.toDevice)
 	})
 	if !known {
 		return nil, nil
@@ -62,8 +67,8 @@ func (s *Service) chunk(ctx context.Context, f *following, choose roomChoice, ig
 	if err := s.fillChunk(ctx, c, f.RoomID != ""); err != nil {
 		return nil, fmt.Errorf("events for %s: %w", f.UserID, err)
 	}
-	c.Start = s.token(&plan{upTo: p.since, toDeviceUpTo: p.since, tickUpTo: p.tick}, f.From)
-	p.toDeviceUpTo = p.upTo
+	p.skipToDevice(f.toDevice)
+	c.Start = s.token(&plan{upTo: p.since, toDeviceUpTo: p.toDeviceUpTo, tickUpTo: p.tick}, f.From)
 	c.End = s.token(p, f.From)
 	return c, nil
 }

@@ -69,6 +69,8 @@ type following struct {
 	EventsQuery
 	since journal.Position
 	tick  journal.Tick
+	// toDevice is how far messages to the device were given, by /sync before; 0: none were.
+	toDevice journal.Position
 }
 
 // begin reads the token, and waits until this process has come as far.
@@ -82,6 +84,7 @@ func (s *Service) begin(ctx context.Context, f *following) error {
 		return err
 	}
 	f.tick = s.Ticks.Parse(tickOf(f.From))
+	f.toDevice = toDeviceOf(f.From, f.since)
 	return s.Journal.CatchUp(ctx, f.since)
 }
 

@@ -52,7 +52,7 @@ func (s *Service) snapshot(ctx context.Context, q InitialQuery, only *[]string) 
 		return nil, err
 	}
 	return s.sync(ctx, &request{
-		Query: Query{UserID: q.UserID, DeviceID: q.DeviceID, UseStateAfter: true}, filter: f, initial: true,
+		Query: Query{UserID: q.UserID, DeviceID: q.DeviceID, UseStateAfter: true}, filter: f, initial: true, noToDevice: true,
 	})
 }
 

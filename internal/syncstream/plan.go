@@ -43,9 +43,10 @@ type plan struct {
 	// Content that concerns no room.
 	accountData []accountEvent
 	presence    []presence.State
-	// waiting is what waits for the device, as of upTo; nil: it is not shown. toDevice is what
-	// the answer has of it, and toDeviceUpTo how far that goes.
+	// waiting is what waits for the device, as of upTo. toDevice is what the answer has of it,
+	// and toDeviceUpTo how far the device has got messages then. noToDevice: it has none.
 	waiting      *todevice.Waiting
+	noToDevice   bool
 	toDevice     []*todevice.Message
 	toDeviceUpTo journal.Position
 	// keyCounts is which one-time keys of the device are left, and keyCountsBefore which
@@ -135,6 +136,7 @@ func newPlan(view journal.View, v *viewer, r *request) *plan {
 		userID: r.UserID, deviceID: r.DeviceID, ignored: v.ignored, filter: r.filter, timelineFilter: r.filter.Room.Timeline,
 		initial: r.initial, fullState: r.FullState, stateAfter: r.UseStateAfter,
 		since: r.since, upTo: view.Position, tick: r.tick, viewer: v, keyCountsBefore: r.keyCounts,
+		noToDevice: r.noToDevice,
 	}
 	if len(v.ignored) > 0 {
 		p.timelineFilter = p.timelineFilter.WithoutMessagesOf(v.ignored)

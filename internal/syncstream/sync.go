@@ -126,8 +126,10 @@ type request struct {
 	waited  bool             // there was nothing new at first
 	since   journal.Position // 0 if initial
 	tick    journal.Tick     // ticks are known up to here; 0: none
-	// toDevice is how far messages to the device are known: 0 if initial.
-	toDevice journal.Position
+	// toDevice is how far messages to the device are known: 0 if initial. noToDevice: the answer
+	// shows none.
+	toDevice   journal.Position
+	noToDevice bool
 	// keyCounts is which one-time keys the device had when the request came; nil: not known yet.
 	keyCounts *devicekeys.Counts
 }
@@ -160,6 +162,9 @@ func (s *Service) answer(ctx context.Context, v *viewer, r *request) (*Answer, e
 	s.Journal.Read(func(view journal.View) {
 		if !v.gone.Load() {
 			p = newPlan(view, v, r)
+			if !r.noToDevice {
+				s.ToDevice.Acknowledge(queue, view, r.toDevice)
+			}
 			p.waiting = queue.Look(view, r.toDevice)
 		}
 	})

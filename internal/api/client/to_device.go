@@ -1,7 +1,8 @@
 package client
 
 import (
-	"homeserver/internal/event"
+	"encoding/json"
+
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
@@ -9,10 +10,11 @@ import (
 // sendToDevice sends messages to devices. Section "Send-to-Device messaging", PUT
 // /sendToDevice/{eventType}/{txnId}.
 func (a *api) sendToDevice(r *httpapi.Request, who matrix.Session) (any, error) {
-	body, err := r.RawObject()
-	if err != nil {
+	var body struct {
+		Messages map[string]map[string]json.RawMessage `json:"messages"`
+	}
+	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	messages := event.Field(body, "messages")
-	return httpapi.Empty{}, a.ToDevice.Send(r.Context(), who, r.Param("eventType"), r.Param("txnId"), messages)
+	return httpapi.Empty{}, a.ToDevice.Send(r.Context(), who, r.Param("eventType"), r.Param("txnId"), body.Messages)
 }

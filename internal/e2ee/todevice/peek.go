@@ -26,9 +26,9 @@ func (s *Service) Peek(
 // firstOf returns the first messages, at most so many, and as many as one answer may hold. Of
 // messages that are larger than that it is one.
 func firstOf(list []*Message, limit int) []*Message {
-	bytes := 0
+	p := &page{limit: min(limit, maxMessages)}
 	for i, m := range list {
-		if bytes += m.size(); i > 0 && (i >= min(limit, maxMessages) || bytes > maxBytes) {
+		if !p.add(m) {
 			return list[:i:i]
 		}
 	}

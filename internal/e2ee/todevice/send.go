@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"slices"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -16,7 +15,7 @@ const (
 	// maxRecipients bounds the devices that one request reaches, and maxRequestBytes the
 	// bytes of their messages together.
 	maxRecipients   = 10_000
-	maxRequestBytes = 16 << 20
+	maxRequestBytes = 4 << 20
 	// rowBytes estimates what a message takes beside its content.
 	rowBytes = 250
 )
@@ -28,14 +27,13 @@ const allDevices = "*"
 // API, "Transaction identifiers".
 type transaction struct{ userID, deviceID, typ, txnID string }
 
-// Send sends messages of a type to devices: a map of user IDs to maps of device IDs to
-// contents, in canonical form but for numbers; nil: it is missing. The device ID * stands
-// for all devices of a user. Users and devices that there are not are passed over. A
-// request that repeats a transaction does nothing. M_MISSING_PARAM; M_BAD_JSON for what is
-// no object; M_INVALID_PARAM for what is no user ID, and for a type or transaction ID that
-// cannot be; M_TOO_LARGE for too many devices. Client-server API, PUT
-// /sendToDevice/{eventType}/{txnId}.
-func (s *Service) Send(ctx context.Context, who matrix.Session, typ, txnID string, messages json.RawMessage) error {
+// Send sends messages of a type to devices: by users and device IDs, where * stands for all
+// devices of the user. Users and devices that there are not are passed over. A request that
+// repeats a transaction does nothing. M_MISSING_PARAM without messages; M_BAD_JSON for a
+// message that is no object; M_INVALID_PARAM for what is no user ID, and for a type or
+// transaction ID that cannot be; M_TOO_LARGE for too many devices, or a message that is larger
+// than an event may be. Client-server API, PUT /sendToDevice/{eventType}/{txnId}.
+func (s *Service) Send(ctx context.Context, who matrix.Session, typ, txnID string, messages map[string]map[string]json.RawMessage) error {
 	t := transaction{who.UserID, who.DeviceID, typ, txnID}
 	if err := t.check(); err != nil {
 		return err
@@ -49,16 +47,23 @@ func (s *Service) Send(ctx context.Context, who matrix.Session, typ, txnID strin
 		return err
 	}
 	defer end()
+	if _, repeated := s.recent.Get(t); repeated {
+		return nil
+	}
 	contents, err := s.expand(ctx, wanted)
 	if err != nil || len(contents) == 0 {
 		return err
 	}
 	m := &Messages{Sender: who.UserID, Type: typ, contents: contents, transaction: &t}
 	err = s.o.Journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{s.entry(m)}})
-	if isRepeated(err) {
-		return nil
+	switch {
+	case err == nil:
+		s.janitor.sent(m)
+	case !isRepeated(err):
+		return err
 	}
-	return err
+	s.recent.Put(t, struct{}{})
+	return nil
 }
 
 // check refuses a type or an ID that cannot be stored: M_INVALID_PARAM.
@@ -71,35 +76,27 @@ func (t *transaction) check() error {
 	return nil
 }
 
-// parse reads the messages for users of this server. Those for users of other servers go
-// nowhere yet.
-func (s *Service) parse(messages json.RawMessage) (map[device]json.RawMessage, error) {
-	if messages == nil || string(messages) == "null" {
+// parse checks messages and returns those for users of this server. Those for users of other
+// servers go nowhere yet.
+func (s *Service) parse(messages map[string]map[string]json.RawMessage) (map[device]json.RawMessage, error) {
+	if messages == nil {
 		return nil, matrix.Errorf(matrix.MissingParam, "messages is missing")
 	}
-	if messages[0] != '{' {
-		return nil, matrix.Errorf(matrix.BadJSON, "messages must be an object")
-	}
 	wanted := map[device]json.RawMessage{}
-	for name, devices := range event.Members(messages) {
-		userID, ok := event.Unquote(slices.Concat([]byte{'"'}, name, []byte{'"'}))
-		if !ok {
-			return nil, matrix.Errorf(matrix.BadJSON, "messages has a name that cannot be read")
-		}
+	for userID, byDevice := range messages {
 		_, server, err := matrix.ParseUserID(userID)
 		if err != nil {
 			return nil, err
 		}
-		if devices[0] != '{' {
-			return nil, matrix.Errorf(matrix.BadJSON, "the messages for %s must be an object", userID)
-		}
-		for name, content := range event.Members(devices) {
+		for deviceID, content := range byDevice {
 			if content[0] != '{' {
 				return nil, matrix.Errorf(matrix.BadJSON, "a message for %s must be an object", userID)
 			}
-			deviceID, ok := event.Unquote(slices.Concat([]byte{'"'}, name, []byte{'"'}))
-			if ok && server == s.o.ServerName && deviceID != "" && len(deviceID) <= matrix.MaxIDBytes && matrix.IsText(deviceID) {
-				wanted[device{userID, deviceID}] = json.RawMessage(content)
+			if content, err = event.Canonical(content, false); err != nil {
+				return nil, err
+			}
+			if server == s.o.ServerName && len(deviceID) <= matrix.MaxIDBytes && matrix.IsText(deviceID) {
+				wanted[device{userID, deviceID}] = content
 			}
 		}
 	}

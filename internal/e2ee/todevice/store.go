@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -78,11 +77,10 @@ func (s *Service) loadGone(ctx context.Context, d device) (gone journal.Position
 	return gone, nil
 }
 
-// readQueue reads the messages that wait for a device in (after, upTo], in order, one more
-// than an answer may hold.
+// readQueue reads the first messages that wait for a device, one more than an answer may hold.
 func (s *Service) readQueue(ctx context.Context, d device, after, upTo journal.Position) ([]*Message, error) {
 	const beside = 300
-	list, _, err := reserve.CollectSome(ctx, math.MaxInt64, func() pgx.Rows {
+	list, err := reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.o.Pool.Query(ctx, `
 			SELECT position, sender, type, content FROM (
 				SELECT m.position, m.sender, m.type, m.content,
@@ -128,16 +126,4 @@ func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo jo
 		entries[i].Position = at[i]
 	}
 	return entries, rows.Err()
-}
-
-// DeleteOfDevices deletes the messages to devices that are being removed, and what is known
-// of their requests, in the same transaction.
-func DeleteOfDevices(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) error {
-	for _, table := range []string{"to_device", "to_device_transactions"} {
-		_, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE user_id = $1 AND device_id = ANY($2)`, userID, deviceIDs)
-		if err != nil {
-			return fmt.Errorf("delete messages to devices of %s: %w", userID, err)
-		}
-	}
-	return nil
 }

@@ -42,6 +42,9 @@ func Canonical(raw []byte, strict bool) ([]byte, error) {
 	return canonical, checkSize(canonical)
 }
 
+// CanonicalOfAnySize is [Canonical], not strict, of JSON that is larger than an event may be.
+func CanonicalOfAnySize(raw []byte) ([]byte, error) { return canonicalize(raw, anyNumber, 0) }
+
 func checkSize(canonical []byte) error {
 	if len(canonical) > MaxBytes {
 		return matrix.Errorf(matrix.TooLarge, "the JSON has %d bytes, more than the %d of an event", len(canonical), MaxBytes)

@@ -40,7 +40,7 @@ func (r *Request) Decode(into any) error {
 	err := unmarshal(body, into)
 	if wrongType, ok := errors.AsType[*json.SemanticError](err); ok && wrongType.JSONKind == '0' && jsonName(wrongType.GoType) == wholeNumber {
 		// Perhaps an integer in another form than the one that is read.
-		if canonical, failed := event.Canonical(body, false); failed == nil {
+		if canonical, failed := event.CanonicalOfAnySize(body); failed == nil {
 			err = unmarshal(canonical, into)
 		}
 	}

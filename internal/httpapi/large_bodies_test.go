@@ -36,6 +36,9 @@ func TestLargeBodies(t *testing.T) {
 			t.Errorf("of a body of %d bytes %v are counted once more", len(body), answer.At("used"))
 		}
 	}
+	if got := c.Do("POST", "/large", strings.ReplaceAll(list(50_000), "1", "1.0")).OK().At("length"); got != 50_000.0 {
+		t.Errorf("of integers that are written as fractions %v have come", got)
+	}
 	c.Do("POST", "/usual", list(60_000)).Refused(413, "M_TOO_LARGE")                                  // bytes
 	c.Do("POST", "/large", list(200_001)).Refused(413, "M_TOO_LARGE")                                 // values
 	c.Do("POST", "/large", `{"text":"`+strings.Repeat("x", 16<<20)+`"}`).Refused(413, "M_TOO_LARGE")  // bytes

@@ -57,6 +57,13 @@ func TestDehydratedDevice(t *testing.T) {
 		}
 	}
 	alice.Do("GET", matrixtest.Path("devices", first.DeviceID), nil).Refused(404, "M_NOT_FOUND")
+	claim := map[string]any{"one_time_keys": map[string]any{alice.UserID: map[string]any{second.DeviceID: "signed_curve25519"}}}
+	for _, want := range []string{"000001", "000002", "f", "f"} { // the last two are the fallback key
+		claimed, _ := bob.Do("POST", "/keys/claim", claim).OK().At("one_time_keys", alice.UserID, second.DeviceID).(map[string]any)
+		if claimed["signed_curve25519:"+want] == nil || len(claimed) != 1 {
+			t.Errorf("claimed %v, want the key %s", claimed, want)
+		}
+	}
 	bob.Do("GET", dehydratedPath, nil).Refused(404, "M_NOT_FOUND")
 	bob.Do("DELETE", dehydratedPath, nil).Refused(404, "M_NOT_FOUND")
 

@@ -53,11 +53,15 @@ type Follower struct {
 // Follower adds a follower of that name, which runs between Start and Stop. Call
 // it before the journal is started.
 func (j *Journal) Follower(name string, step Step) *Follower {
-	f := &Follower{
-		step: step,
-		more: make(chan struct{}, 1), hurry: make(chan struct{}, 1), moved: make(chan struct{}),
-	}
+	f := j.addFollower()
+	f.step = step
 	f.leader = newLeader(j, name, f.follow)
+	return f
+}
+
+// addFollower adds a follower that has no work yet.
+func (j *Journal) addFollower() *Follower {
+	f := &Follower{more: make(chan struct{}, 1), hurry: make(chan struct{}, 1), moved: make(chan struct{})}
 	j.Observe(Observer{
 		Committed: func(View, []*Entry) { signal(f.more) },
 		Reset:     func(Position) { signal(f.more) },

@@ -33,8 +33,13 @@ func TestPushers(t *testing.T) {
 	if got := pushers(); len(got) > 0 {
 		t.Errorf("at first there is %v", got)
 	}
+	const deviceID, enabled = "org.matrix.msc3881.device_id", "org.matrix.msc3881.enabled"
 	alice.Do("POST", "/pushers/set", pusher(map[string]any{"append": false})).OK()
-	if diff := cmp.Diff([]any{pusher(nil)}, pushers()); diff != "" {
+	if diff := cmp.Diff([]any{pusher(map[string]any{deviceID: alice.DeviceID, enabled: true})}, pushers()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	alice.Do("POST", "/pushers/set", pusher(map[string]any{enabled: false})).OK()
+	if diff := cmp.Diff([]any{pusher(map[string]any{deviceID: alice.DeviceID, enabled: false})}, pushers()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	alice.Do("POST", "/pushers/set", pusher(map[string]any{"kind": nil})).OK()
@@ -61,7 +66,9 @@ func TestPushersOfFreeFormatAndWithoutATag(t *testing.T) {
 	alice := newServer(t).Register("alice", "wordpass")
 	for _, format := range []any{"full", "", "org.example.format", nil} {
 		data := map[string]any{"url": "https://push.example.org/_matrix/push/v1/notify", "format": format, "default_payload": map[string]any{"aps": 1.0}}
-		want := pusher(map[string]any{"data": data, "profile_tag": ""})
+		want := pusher(map[string]any{
+			"data": data, "profile_tag": "", "org.matrix.msc3881.device_id": alice.DeviceID, "org.matrix.msc3881.enabled": true,
+		})
 		body := maps.Clone(want)
 		body["profile_tag"], body["append"] = nil, nil
 		alice.Do("POST", "/pushers/set", body).OK()
@@ -85,6 +92,7 @@ func TestPusherRefusals(t *testing.T) {
 		{pusher(map[string]any{"kind": "smoke"}), "M_INVALID_PARAM"},
 		{pusher(map[string]any{"kind": true}), "M_BAD_JSON"},
 		{pusher(map[string]any{"append": "yes"}), "M_BAD_JSON"},
+		{pusher(map[string]any{"org.matrix.msc3881.enabled": "yes"}), "M_BAD_JSON"},
 		{pusher(map[string]any{"data": "x"}), "M_BAD_JSON"},
 		{pusher(map[string]any{"data": map[string]any{"url": "http://example.org/_matrix/push/v1/notify"}}), "M_INVALID_PARAM"},
 		{pusher(map[string]any{"lang": "\x00"}), "M_BAD_JSON"},

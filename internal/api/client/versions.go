@@ -27,6 +27,7 @@ var unstableFeatures = map[string]bool{
 	"org.matrix.msc3771":                      true, // read receipts in threads
 	"org.matrix.msc3773":                      true, // unread counts by thread
 	"org.matrix.msc3827.stable":               true, // the directory of rooms by type
+	"org.matrix.msc3881":                      true, // pushers can be disabled
 	"org.matrix.msc3916.stable":               true, // media for users only
 	"org.matrix.msc3952_intentional_mentions": true, // push rules for m.mentions
 	"org.matrix.msc4222":                      true, // state_after in /sync

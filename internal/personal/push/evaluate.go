@@ -31,6 +31,8 @@ type RoomContext struct {
 	// Create and Levels are the room's m.room.create and m.room.power_levels; nil:
 	// there is none.
 	Create, Levels *event.Event
+	// Name and Alias are the name and the canonical alias of the room; "": it has none.
+	Name, Alias string
 }
 
 // Event makes RoomContext an event.State, which has the events that power depends on.

@@ -34,6 +34,9 @@ type Pusher struct {
 	Lang              string          `json:"lang"`
 	ProfileTag        string          `json:"profile_tag"`
 	Pushkey           string          `json:"pushkey"`
+	// DeviceID is the device that has set it, and Enabled whether anything is sent: MSC3881.
+	DeviceID string `json:"org.matrix.msc3881.device_id"`
+	Enabled  bool   `json:"org.matrix.msc3881.enabled"`
 }
 
 // PusherRequest is the body of POST /pushers/set. Members that were not sent are nil.
@@ -44,6 +47,7 @@ type PusherRequest struct {
 	Append            bool            `json:"append"`
 	Data              json.RawMessage `json:"data"`
 	DeviceDisplayName *string         `json:"device_display_name"`
+	Enabled           *bool           `json:"org.matrix.msc3881.enabled"`
 	Kind              json.RawMessage `json:"kind"`
 	Lang              *string         `json:"lang"`
 	ProfileTag        *string         `json:"profile_tag"`
@@ -60,7 +64,8 @@ func (s *Service) Pushers(ctx context.Context, userID string) ([]Pusher, error) 
 // users with the same app and key are deleted. To delete one that does not exist is no
 // error. M_MISSING_PARAM names the missing members; M_INVALID_PARAM and M_BAD_JSON for
 // invalid values; M_THREEPID_NOT_FOUND for an e-mail address that is not the user's;
-// M_UNKNOWN for too many pushers; M_UNKNOWN_TOKEN if the device is gone meanwhile.
+// M_UNKNOWN for too many pushers; M_UNKNOWN_TOKEN if the device is gone meanwhile. A pusher
+// that is not enabled is sent nothing, also later, for that time (MSC3881).
 // Client-server API, POST /pushers/set.
 func (s *Service) SetPusher(ctx context.Context, userID, deviceID string, q PusherRequest) error {
 	if err := q.checkComplete(); err != nil {
@@ -79,7 +84,12 @@ func (s *Service) SetPusher(ctx context.Context, userID, deviceID string, q Push
 	if err := s.checkTarget(ctx, userID, p); err != nil {
 		return err
 	}
-	return s.storePusher(ctx, userID, deviceID, p, q.Append)
+	p.DeviceID = deviceID
+	if err := s.storePusher(ctx, userID, p, q.Append); err != nil {
+		return err
+	}
+	s.pusherSet(userID)
+	return nil
 }
 
 func (q *PusherRequest) deletes() bool { return string(q.Kind) == "null" }
@@ -122,6 +132,7 @@ func (q *PusherRequest) pusher() (*Pusher, error) {
 	p := &Pusher{
 		AppID: *q.AppID, Pushkey: *q.Pushkey, Lang: *q.Lang,
 		AppDisplayName: *q.AppDisplayName, DeviceDisplayName: *q.DeviceDisplayName,
+		Enabled: q.Enabled == nil || *q.Enabled,
 	}
 	if q.ProfileTag != nil {
 		p.ProfileTag = *q.ProfileTag
@@ -152,7 +163,7 @@ func (q *PusherRequest) pusher() (*Pusher, error) {
 func (s *Service) checkTarget(ctx context.Context, userID string, p *Pusher) error {
 	switch p.Kind {
 	case "http":
-		return checkGateway(p.Data)
+		return s.checkGateway(p.Data)
 	case "email":
 		return s.checkEmail(ctx, userID, p)
 	}
@@ -164,7 +175,7 @@ const gatewayPath = "/_matrix/push/v1/notify"
 
 // checkGateway refuses data of an HTTP pusher without a valid URL. Its format is free
 // text: an unknown one is the same as none.
-func checkGateway(data json.RawMessage) error {
+func (s *Service) checkGateway(data json.RawMessage) error {
 	raw := event.Field(data, "url")
 	if matrix.IsNull(raw) {
 		return matrix.Errorf(matrix.MissingParam, "Missing parameters: data.url")
@@ -175,7 +186,7 @@ func checkGateway(data json.RawMessage) error {
 		return matrix.Errorf(matrix.BadJSON, "data.url and data.format must be strings")
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.EscapedPath() != gatewayPath || u.Fragment != "" {
+	if err != nil || u.Scheme != "https" && !(s.o.PlainHTTP && u.Scheme == "http") || u.Hostname() == "" || u.User != nil || u.EscapedPath() != gatewayPath || u.Fragment != "" {
 		return matrix.Errorf(matrix.InvalidParam, "data.url must be an HTTPS URL with the path %s", gatewayPath)
 	}
 	return nil

@@ -95,7 +95,7 @@ func TestPushers(t *testing.T) {
 	h.OK(err)
 	want := `[{"app_display_name":"App","app_id":"org.example.app","data":{"format":"event_id_only",` +
 		`"url":"https://push.example.org:8443/_matrix/push/v1/notify","x":[1]},"device_display_name":"Phone","kind":"http",` +
-		`"lang":"en","profile_tag":"tag","pushkey":"key"}]`
+		`"lang":"en","profile_tag":"tag","pushkey":"key","org.matrix.msc3881.device_id":"PHONE","org.matrix.msc3881.enabled":true}]`
 	if string(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // contextTypes are the state events that RoomContext has.
-var contextTypes = []string{event.TypeCreate, event.TypePowerLevels}
+var contextTypes = []string{event.TypeCreate, event.TypePowerLevels, event.TypeName, event.TypeCanonicalAlias}
 
 // roomContexts returns the contexts of rooms, as of now, and reads those that are not
 // in memory in bulk. The display names are left out.
@@ -77,6 +77,10 @@ func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*Ro
 			read[e.Room].Create = e.Event
 		case e.Type == event.TypePowerLevels:
 			read[e.Room].Levels = e.Event
+		case e.Type == event.TypeName:
+			read[e.Room].Name, _ = event.StringField(e.Content(), "name")
+		case e.Type == event.TypeCanonicalAlias:
+			read[e.Room].Alias, _ = event.StringField(e.Content(), "alias")
 		}
 	}
 	return nil
@@ -85,43 +89,59 @@ func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*Ro
 // addNames fills the display names of a user in rooms in, as of now, reading those that
 // are not in memory in bulk.
 func (s *Service) addNames(ctx context.Context, userID string, in map[journal.RoomNID]RoomContext) error {
-	missing := map[journal.RoomNID]cache.Place[tallyKey, string]{}
-	for nid, c := range in {
-		place := s.names.Place(tallyKey{userID, nid})
-		if name := place.Load(); name != nil {
-			c.DisplayName = *name
-			in[nid] = c
-			continue
-		}
-		missing[nid] = place
+	members := make([]tallyKey, 0, len(in))
+	for nid := range in {
+		members = append(members, tallyKey{userID, nid})
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	now := timeline.PlaceOf(s.journal.Position())
-	members := make([]timeline.MemberAt, 0, len(missing))
-	for nid := range missing {
-		members = append(members, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: nid, At: now}, User: userID})
-	}
-	events, err := s.rooms.MemberEvents(ctx, members, nil)
+	names, err := s.memberNames(ctx, members)
 	if err != nil {
 		return err
 	}
-	for e, err := range s.rooms.Cursor(events).All(ctx) {
-		if err != nil {
-			return err
-		}
-		c := in[e.Room]
-		if name, _ := event.StringField(e.Content(), "displayname"); len(name) <= maxPatternBytes {
-			c.DisplayName = name
-		}
-		in[e.Room] = c
-	}
-	for nid, place := range missing {
-		name := in[nid].DisplayName
-		place.Store(&name)
+	for nid, c := range in {
+		c.DisplayName = names[tallyKey{userID, nid}]
+		in[nid] = c
 	}
 	return nil
+}
+
+// memberNames returns the display names of members of rooms, as of now, reading those that
+// are not in memory in bulk. Those that are too long to be looked for are left out.
+func (s *Service) memberNames(ctx context.Context, members []tallyKey) (map[tallyKey]string, error) {
+	names := make(map[tallyKey]string, len(members))
+	missing := map[tallyKey]cache.Place[tallyKey, string]{}
+	for _, key := range members {
+		place := s.names.Place(key)
+		if name := place.Load(); name != nil {
+			names[key] = *name
+			continue
+		}
+		missing[key] = place
+	}
+	if len(missing) == 0 {
+		return names, nil
+	}
+	now := timeline.PlaceOf(s.journal.Position())
+	at := make([]timeline.MemberAt, 0, len(missing))
+	for key := range missing {
+		at = append(at, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: key.room, At: now}, User: key.user})
+	}
+	events, err := s.rooms.MemberEvents(ctx, at, nil)
+	if err != nil {
+		return nil, err
+	}
+	for e, err := range s.rooms.Cursor(events).All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if name, _ := event.StringField(e.Content(), "displayname"); len(name) <= maxPatternBytes {
+			names[tallyKey{*e.StateKey, e.Room}] = name
+		}
+	}
+	for key, place := range missing {
+		name := names[key]
+		place.Store(&name)
+	}
+	return names, nil
 }
 
 // weighContext estimates the bytes of the context of a room in memory.
@@ -133,6 +153,9 @@ func weighContext(_ journal.RoomNID, c *RoomContext) int {
 	}
 	if c != nil && c.Levels != nil {
 		bytes += c.Levels.Size()
+	}
+	if c != nil {
+		bytes += cache.Text(c.Name, c.Alias)
 	}
 	return bytes
 }
@@ -160,13 +183,18 @@ type evaluation struct {
 }
 
 // enter makes an evaluation ready for events, reading their rooms.
-func (s *Service) enter(ctx context.Context, v *evaluation, events []*timeline.Event) (err error) {
+func (s *Service) enter(ctx context.Context, v *evaluation, events []*timeline.Event) error {
 	var nids []journal.RoomNID
 	for _, e := range events {
 		nids = append(nids, e.Room)
 	}
 	slices.Sort(nids)
-	if v.rooms, err = s.roomContexts(ctx, slices.Compact(nids)); err != nil {
+	return s.enterRooms(ctx, v, slices.Compact(nids))
+}
+
+// enterRooms makes an evaluation ready for events of rooms.
+func (s *Service) enterRooms(ctx context.Context, v *evaluation, nids []journal.RoomNID) (err error) {
+	if v.rooms, err = s.roomContexts(ctx, nids); err != nil {
 		return err
 	}
 	if v.rules.needsName {

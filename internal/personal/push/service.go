@@ -11,6 +11,7 @@ import (
 	"homeserver/internal/cache"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/journal/replica"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -26,13 +27,18 @@ type Options struct {
 	// OwnsEmail tells whether an e-mail address belongs to a user's account; nil:
 	// none does.
 	OwnsEmail func(ctx context.Context, userID, address string) (bool, error)
+	// PlainHTTP allows push gateways without TLS.
+	PlainHTTP bool
+	// Channel tells other processes who has set a pusher; nil: there are none.
+	Channel *replica.Channel
 	// Shares is what caches may hold.
 	Shares Shares
 }
 
 // Shares is how many bytes the rules of users, what rules ask about rooms, the names of
-// members, budgets of rules, and what is unread may take in memory; 0: [cache.UsualShare].
-type Shares struct{ Rules, Rooms, Names, Budgets, Unread int }
+// members, budgets of rules, what is unread, and how much of it there is in all rooms, may
+// take in memory; 0: [cache.UsualShare].
+type Shares struct{ Rules, Rooms, Names, Budgets, Unread, Badges int }
 
 // Service holds push rules, unread counts and pushers. Its methods may be called
 // concurrently; they serve the user whom the caller has authenticated.
@@ -44,6 +50,7 @@ type Service struct {
 	table   *journal.Table
 	turns   cache.Turns // of those who change rules
 	reads   cache.Turns // of those who read tables to count
+	pushes  cache.Turns // of those who work out what is to be pushed to a user
 	now     func() time.Time
 
 	rulesets *cache.Cache[string, Ruleset]
@@ -51,6 +58,10 @@ type Service struct {
 	names    *cache.Cache[tallyKey, string] // display names of users in rooms
 	budgets  *cache.Cache[string, budget]
 	tallies  *tallies
+	badges   *cache.LRU[string, *badge]
+
+	// onPusher is called with a user who may have set a pusher; "": all may have.
+	onPusher []func(userID string)
 }
 
 // New makes the service on a migrated database. Call it before the journal is
@@ -59,6 +70,10 @@ func New(o Options) *Service {
 	s := newService(o)
 	o.Journal.Add(s.table)
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: s.reset})
+	if o.Channel != nil {
+		o.Channel.Handle(kindPusher, s.pusherSet)
+		o.Channel.OnMissed(func() { s.pusherSet("") })
+	}
 	return s
 }
 
@@ -71,6 +86,7 @@ func newService(o Options) *Service {
 		names:    cache.New(o.Shares.Names, weighName),
 		budgets:  cache.New(o.Shares.Budgets, weighBudget),
 		tallies:  newTallies(o.Shares.Unread),
+		badges:   cache.NewLRU(cache.Options[string, *badge]{Share: o.Shares.Badges, Weigh: weighBadge}),
 	}
 	s.table = &journal.Table{Name: "push_rules", Queue: queueRules, Read: s.readOthers}
 	return s
@@ -80,7 +96,7 @@ func newService(o Options) *Service {
 func (s *Service) Caches() cache.Caches {
 	return cache.Caches{
 		"push_rules": s.rulesets.Stats, "push_rooms": s.contexts.Stats, "push_names": s.names.Stats, "push_budgets": s.budgets.Stats,
-		"unread_counts": s.tallies.stats,
+		"unread_counts": s.tallies.stats, "badges": s.badges.Stats,
 	}
 }
 
@@ -97,7 +113,7 @@ func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
 			case event.TypeMember:
 				s.names.Forget(tallyKey{at.Key, c.Room})
 				s.contexts.Forget(c.Room)
-			case event.TypePowerLevels, event.TypeCreate:
+			case event.TypePowerLevels, event.TypeCreate, event.TypeName, event.TypeCanonicalAlias:
 				s.contexts.Forget(c.Room)
 			}
 		}

@@ -16,10 +16,11 @@ import (
 
 func (s *Service) listPushers(ctx context.Context, userID string) ([]Pusher, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT app_display_name, app_id, data, device_display_name, kind, lang, profile_tag, pushkey
+		SELECT app_display_name, app_id, data, device_display_name, kind, lang, profile_tag, pushkey, device_id, enabled
 		FROM pushers WHERE user_id = $1 ORDER BY since, app_id, pushkey`, userID)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p Pusher, err error) {
-		err = row.Scan(&p.AppDisplayName, &p.AppID, (*[]byte)(&p.Data), &p.DeviceDisplayName, &p.Kind, &p.Lang, &p.ProfileTag, &p.Pushkey)
+		err = row.Scan(&p.AppDisplayName, &p.AppID, (*[]byte)(&p.Data), &p.DeviceDisplayName, &p.Kind, &p.Lang, &p.ProfileTag, &p.Pushkey,
+			&p.DeviceID, &p.Enabled)
 		return p, err
 	})
 	if err != nil {
@@ -45,7 +46,7 @@ func deletePusher(ctx context.Context, pool *pgxpool.Pool, userID, appID, pushke
 // storePusher makes or changes a pusher, and deletes those of others unless they
 // are to stay. The locks are taken in one order by all: for the key, on which users
 // meet, and for the user, whose pushers are counted.
-func (s *Service) storePusher(ctx context.Context, userID, deviceID string, p *Pusher, keepOthers bool) error {
+func (s *Service) storePusher(ctx context.Context, userID string, p *Pusher, keepOthers bool) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			SELECT pg_advisory_xact_lock(hashtextextended('pusher ' || $1 || ' ' || $2, 0)),
@@ -59,7 +60,10 @@ func (s *Service) storePusher(ctx context.Context, userID, deviceID string, p *P
 				return err
 			}
 		}
-		return s.upsertPusher(ctx, tx, userID, deviceID, p)
+		if err := s.upsertPusher(ctx, tx, userID, p); err != nil || s.o.Channel == nil {
+			return err
+		}
+		return s.o.Channel.Tell(ctx, tx, kindPusher, userID)
 	})
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == foreignKeyViolation {
 		return matrix.Errorf(matrix.UnknownToken, "this device has been logged out")
@@ -73,17 +77,21 @@ func (s *Service) storePusher(ctx context.Context, userID, deviceID string, p *P
 // foreignKeyViolation is the SQLSTATE for a pusher whose device is gone.
 const foreignKeyViolation = "23503"
 
-func (s *Service) upsertPusher(ctx context.Context, tx pgx.Tx, userID, deviceID string, p *Pusher) error {
+// upsertPusher writes a pusher. It is owed what comes from now on, or, if it was enabled
+// before, what it was owed then; and a gateway that has failed is tried again at once.
+func (s *Service) upsertPusher(ctx context.Context, tx pgx.Tx, userID string, p *Pusher) error {
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO pushers (app_id, pushkey, user_id, device_id, kind, app_display_name, device_display_name,
-			profile_tag, lang, data, since)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+		INSERT INTO pushers AS p (app_id, pushkey, user_id, device_id, kind, app_display_name, device_display_name,
+			profile_tag, lang, data, since, enabled, sent_up_to, due)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $11, $14
 		WHERE (SELECT count(*) FROM pushers WHERE user_id = $3 AND NOT (app_id = $1 AND pushkey = $2)) < $12
 		ON CONFLICT (app_id, pushkey, user_id) DO UPDATE SET device_id = excluded.device_id, kind = excluded.kind,
 			app_display_name = excluded.app_display_name, device_display_name = excluded.device_display_name,
-			profile_tag = excluded.profile_tag, lang = excluded.lang, data = excluded.data`,
-		p.AppID, p.Pushkey, userID, deviceID, p.Kind, p.AppDisplayName, p.DeviceDisplayName,
-		p.ProfileTag, p.Lang, []byte(p.Data), s.journal.Position(), MaxPushers)
+			profile_tag = excluded.profile_tag, lang = excluded.lang, data = excluded.data, enabled = excluded.enabled,
+			set_at = excluded.set_at, due = excluded.due, attempts = 0, failing_since = NULL,
+			sent_up_to = CASE WHEN p.enabled AND p.kind = excluded.kind THEN p.sent_up_to ELSE excluded.sent_up_to END`,
+		p.AppID, p.Pushkey, userID, p.DeviceID, p.Kind, p.AppDisplayName, p.DeviceDisplayName,
+		p.ProfileTag, p.Lang, []byte(p.Data), s.journal.Position(), MaxPushers, p.Enabled, s.now())
 	if err != nil {
 		return err
 	}
@@ -92,5 +100,8 @@ func (s *Service) upsertPusher(ctx context.Context, tx pgx.Tx, userID, deviceID 
 	}
 	return nil
 }
+
+// kindPusher is the message that a user has set a pusher.
+const kindPusher = "pusher"
 
 var errNoJSON = errors.New("its data is no JSON")

@@ -15,19 +15,19 @@ import (
 // The methods in this file are for followers of the journal in the background, and for
 // search. They check no access.
 
-// EventsBetween reads the events of some types in (after, upTo], as they are to be
-// shown now, in parts. Those of each room come oldest first.
+// EventsBetween reads the events of some types in (after, upTo], nil: of all, as they are
+// to be shown now, in parts. Those of each room come oldest first.
 func (s *Store) EventsBetween(ctx context.Context, after, upTo journal.Position, types []string) (*Cursor, error) {
 	if events, ok := s.eventsInWindow(after, upTo, types); ok {
 		return s.Cursor(List{Events: events}), nil
 	}
-	return s.cursor(ctx, `SELECT e.event_nid FROM events e WHERE `+inJournal("e")+` AND e.type = ANY($3)`, after, upTo, types)
+	return s.cursor(ctx, `SELECT e.event_nid FROM events e WHERE `+inJournal("e")+` AND ($3::text[] IS NULL OR e.type = ANY($3))`, after, upTo, types)
 }
 
 // eventsInWindow returns the same out of memory, if everything is there.
 func (s *Store) eventsInWindow(after, upTo journal.Position, types []string) (events []*Event, ok bool) {
 	ok = s.inWindow(after, upTo, func(c RoomChange) {
-		if c.Event != nil && slices.Contains(types, c.Event.Type) {
+		if c.Event != nil && (types == nil || slices.Contains(types, c.Event.Type)) {
 			events = append(events, c.Event)
 		}
 	})

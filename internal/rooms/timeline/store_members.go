@@ -73,6 +73,23 @@ func (s *Store) UsersWith(ctx context.Context, room journal.RoomNID, membership,
 	return users, nil
 }
 
+// JoinedAmong calls do for each of some users who is in one of some rooms now.
+func (s *Store) JoinedAmong(ctx context.Context, rooms []journal.RoomNID, users []string, do func(room journal.RoomNID, userID string)) error {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT room_nid, state_key FROM room_state
+		WHERE room_nid = ANY($1) AND type = 'm.room.member' AND state_key = ANY($2) AND value = 'join' AND replaced_at IS NULL`, rooms, users)
+	var room journal.RoomNID
+	var user string
+	_, err := pgx.ForEachRow(rows, []any{&room, &user}, func() error {
+		do(room, user)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look who is in rooms: %w", err)
+	}
+	return nil
+}
+
 // Visible returns those of the users whom the asker may know of: who are joined to a
 // room that anybody may join or read, or to one that the asker is joined to. The asker
 // counts like any other user, except in rooms of the asker alone. Client-server API,

@@ -88,7 +88,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	})
 	s.auth.OnDeactivate(s.keys.RemoveAll)
 	s.auth.Sessions.OnRemove(s.toDevice.Leaving)
-	s.stream = newStream(pool, s.journal, s.others, s.rooms.Timeline, s.profiles, s.threepids, s.keys, s.toDevice, &budget.Caches, log)
+	s.stream = newStream(pool, s.journal, s.others, s.rooms.Timeline, s.profiles, s.threepids, s.keys, s.toDevice, cfg, log)
 	s.found = newDiscovery(cfg, pool, s.journal, s.rooms, s.profiles, s.limits, s.stream.data.Ignored)
 	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, log); err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, log)
 	s.parts = parts{
 		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.rooms, s.rooms.Timeline, s.profiles,
-		s.keys, s.toDevice, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.presence, s.stream.sync,
+		s.keys, s.toDevice, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.stream.presence, s.stream.sync,
 		s.found.search, s.found.users, s.media, s.backups,
 	}
 	s.parts.eraseWith(s.auth)

@@ -12,12 +12,14 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/httppusher"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/personal/typing"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms/timeline"
+	"homeserver/internal/safehttp"
 	"homeserver/internal/server/config"
 	"homeserver/internal/syncstream"
 )
@@ -30,14 +32,16 @@ type stream struct {
 	typing   *typing.Service
 	presence *presence.Service
 	push     *push.Service
+	pushers  *httppusher.Service
 }
 
 // newStream makes the services on a journal that is not started yet.
 func newStream(
 	pool *pgxpool.Pool, entries *journal.Journal, others *replica.Channel,
 	r *timeline.Store, profiles *profile.Service, threepids *threepid.Service, keys *devicekeys.Service, messages *todevice.Service,
-	shares *config.Caches, log *slog.Logger,
+	cfg *config.Config, log *slog.Logger,
 ) *stream {
+	shares := cfg.Budget().Caches
 	ticks := journal.NewTicks()
 	data := accountdata.New(pool, entries, r, int(shares.IgnoredUsers))
 	s := &stream{
@@ -52,8 +56,9 @@ func newStream(
 	s.push = push.New(push.Options{
 		Shares: push.Shares{
 			Rules: int(shares.PushRules), Rooms: int(shares.PushRooms), Names: int(shares.PushNames), Budgets: int(shares.PushBudgets),
-			Unread: int(shares.UnreadCounts),
+			Unread: int(shares.UnreadCounts), Badges: int(shares.PushBadges),
 		},
+		Channel: others, PlainHTTP: cfg.Push.AllowHTTP,
 		Pool: pool, Journal: entries, Rooms: r, ReadUpTo: s.receipts.Marks, Ignored: data.Ignored,
 		OwnsEmail: func(ctx context.Context, userID, address string) (bool, error) {
 			email, err := threepid.CanonicalEmail(address)
@@ -64,10 +69,31 @@ func newStream(
 			return owner == userID, err
 		},
 	})
+	s.pushers = httppusher.New(httppusher.Options{
+		Journal: entries, Rooms: r, Push: s.push, ReadBy: readBy, Log: log,
+		Client:      safehttp.New(safehttp.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
+		MemberBytes: int(shares.PushMembers), CountBytes: int(shares.PushedCounts),
+	})
 	s.sync = syncstream.New(syncstream.Options{
 		Pool: pool, Journal: entries, Rooms: r, Data: data, Receipts: s.receipts, Push: s.push, Typing: s.typing,
 		Presence: s.presence, Keys: keys, ToDevice: messages, Ticks: ticks,
 		Shares: syncstream.Shares{Viewers: int(shares.Viewers), Members: int(shares.LazyMembers), Filters: int(shares.Filters)},
 	})
 	return s
+}
+
+// readBy returns the user for whom less may be unread after a journal entry that is no
+// event, and in which room, 0: in any; "": nobody.
+func readBy(entry *journal.Entry) (userID string, room journal.RoomNID) {
+	switch v := entry.Value.(type) {
+	case *receipts.Receipt:
+		return v.UserID, v.Room
+	case *push.Changed:
+		return v.UserID, 0
+	case *accountdata.Item:
+		if v.Type == accountdata.TypeIgnoredUsers && v.Room == 0 {
+			return v.UserID, 0
+		}
+	}
+	return "", 0
 }

@@ -56,6 +56,8 @@ type Config struct {
 	URLPreviews URLPreviews `yaml:"url_previews"`
 	// Outgoing says where the server may connect to for its users.
 	Outgoing Outgoing `yaml:"outgoing"`
+	// Push says where notifications may be sent to.
+	Push Push `yaml:"push"`
 	// Turn says which TURN servers relay calls.
 	Turn Turn `yaml:"turn"`
 	// ShutdownDelay is for how many seconds a server that is to stop still answers while /ready says 503.
@@ -251,6 +253,12 @@ type URLPreviews struct {
 type Outgoing struct {
 	// AllowedRanges may be connected to although they are not on the public internet, or this machine's.
 	AllowedRanges []netip.Prefix `yaml:"allowed_ranges"`
+}
+
+// Push says where notifications may be sent to.
+type Push struct {
+	// AllowHTTP allows push gateways that are not reached by TLS.
+	AllowHTTP bool `yaml:"allow_http"`
 }
 
 // Turn says which TURN servers relay calls.

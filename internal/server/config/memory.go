@@ -76,6 +76,7 @@ type Caches struct {
 	Viewers, LazyMembers, Filters                Size // internal/syncstream
 	PushRules, PushRooms, PushNames, PushBudgets Size // internal/personal/push
 	UnreadCounts, ReadMarks                      Size // internal/personal/push, internal/personal/receipts
+	PushBadges, PushMembers, PushedCounts        Size // internal/personal/push, internal/personal/httppusher
 	IgnoredUsers                                 Size // internal/personal/accountdata
 	Presence, Typing                             Size
 	AccessTokens, Sightings, Familiar            Size // internal/auth
@@ -90,8 +91,9 @@ func newCaches(all Size) Caches {
 	return Caches{
 		RoomState: share(25), Transactions: share(5),
 		Viewers: share(12), LazyMembers: share(5), Filters: share(2),
-		PushRules: share(12), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
+		PushRules: share(9), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
 		UnreadCounts: share(5), ReadMarks: share(2),
+		PushBadges: share(1), PushMembers: share(1), PushedCounts: share(1),
 		IgnoredUsers: share(2),
 		Presence:     share(8), Typing: share(1),
 		AccessTokens: share(3), Sightings: share(1), Familiar: share(2),

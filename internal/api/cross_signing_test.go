@@ -253,3 +253,45 @@ func TestKeysEndWithTheirAccount(t *testing.T) {
 		sameJSON(t, member, answer.At(member), map[string]any{})
 	}
 }
+
+// Who has verified whom is news for the other devices of the one, and for nobody else. What
+// others see is news for everybody.
+func TestSignaturesAreNewsForWhomTheyAreShownTo(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	phone := encrypting(anyone.Register("alice", "wordpass"))
+	laptop := anyone.Login("alice", "wordpass")
+	alice, bob := newCrossSigning(phone.Client), newCrossSigning(anyone.Register("bob", "wordpass"))
+	alice.upload(alice.all()).OK()
+	bob.upload(bob.all()).OK()
+	room := alice.CreateRoom(openRoom)
+	bob.Join(room)
+	since := map[*matrixtest.Client]string{}
+	look := func(what string, want map[*matrixtest.Client][]any) {
+		t.Helper()
+		for _, c := range []*matrixtest.Client{laptop, bob.Client} {
+			answer := c.Sync(since[c])
+			if since[c] != "" {
+				list := want[c]
+				if list == nil {
+					list = []any{}
+				}
+				sameJSON(t, what+", to "+c.UserID, answer.At("device_lists", "changed"), list)
+			}
+			since[c] = answer.NextBatch()
+		}
+	}
+	look("at first", nil)
+	other := map[string]any{bob.UserID: map[string]any{publicOf(bob.master): alice.by(alice.user, bob.masterKey())}}
+	for _, want := range []map[*matrixtest.Client][]any{{laptop: {bob.UserID}}, {}} { // the second time it is no news
+		phone.Do("POST", "/keys/signatures/upload", other).OK()
+		look("verified", want)
+	}
+	everybody := map[*matrixtest.Client][]any{laptop: {alice.UserID}, bob.Client: {alice.UserID}}
+	uploadSignature(phone.Client, alice.UserID, phone.DeviceID, alice.by(alice.self, phone.unsignedKeys()))
+	look("a signed device", everybody)
+	uploadSignature(phone.Client, alice.UserID, publicOf(alice.master), phone.sign(alice.masterKey()))
+	look("a signed master key", everybody)
+	phone.upload(map[string]any{"device_keys": phone.identity(), "one_time_keys": phone.oneTime(3)}).OK()
+	look("the same keys", nil)
+}

@@ -55,6 +55,9 @@ func (p *plan) noteOwnLists() {
 			if value.UserID == p.userID {
 				p.lists.Changed = append(p.lists.Changed, value.UserID)
 			}
+		case *devicekeys.Signed:
+			// Only if they share a room, which has to be looked up like a move.
+			p.lists.Changed, p.lists.Moved = append(p.lists.Changed, value.UserIDs...), append(p.lists.Moved, value.UserIDs...)
 		case *timeline.Forgotten:
 			p.lists.OwnMoved = true
 		}

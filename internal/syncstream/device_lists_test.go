@@ -196,7 +196,8 @@ func TestDeviceListsCostAStatementWhereSomebodyComesOrGoes(t *testing.T) {
 	}{
 		{"nothing", func() {}, 0},
 		{"a message", func() { h.say(alice, room, "hello") }, 0},
-		{"keys", func() { h.changeKeys(alice); h.changeKeys(bob); h.changeKeys(carol) }, 0},
+		{"keys of others", func() { h.changeKeys(alice); h.changeKeys(carol) }, 0},
+		{"own keys, of which the one-time keys are counted anew", func() { h.changeKeys(bob) }, 1},
 		{"another name", func() { h.rename(alice, room, "A.") }, 0},
 		{"an invitation", func() { h.invite(carol, room) }, 0},
 		{"its rejection", func() { h.Leave(carol, room) }, 0},

@@ -64,7 +64,3 @@ func addRooms(ctx context.Context, conn *pgx.Conn, entries []*journal.Entry, mos
 		last[userID].Topics = append(last[userID].Topics, journal.Topic{Room: room})
 	})
 }
-
-// postSignatures makes it part of a transaction that the devices of a user, and nobody else,
-// are told to look at the keys of others again, whose master keys the user has signed.
-func postSignatures(_ context.Context, _ pgx.Tx, _ string, _ []string) error { return nil }

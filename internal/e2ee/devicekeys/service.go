@@ -52,6 +52,7 @@ type Service struct {
 	o       Options
 	pool    *pgxpool.Pool
 	changes *journal.Table
+	signed  *journal.Table
 	counts  *cache.LRU[string, *userCounts] // by user ID
 }
 
@@ -68,7 +69,9 @@ func New(o Options) *Service {
 	s.changes = &journal.Table{
 		Name: listTable, Queue: queueChanges, Read: s.readChanges, Decode: decodeChange, AddTopics: addRooms,
 	}
+	s.signed = &journal.Table{Name: signedTable, Queue: queueSigned, Read: s.readSigned, Decode: decodeSigned}
 	o.Journal.Add(s.changes)
+	o.Journal.Add(s.signed)
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.forgetAllCounts() }})
 	if o.Channel != nil {
 		o.Channel.Handle(kindCounts, func(users string) { s.forgetCounts(strings.Fields(users)...) })

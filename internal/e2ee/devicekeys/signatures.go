@@ -309,7 +309,7 @@ func (u *signing) keep(ctx context.Context, tx pgx.Tx) (changed bool, err error)
 		}
 	}
 	if len(signed) > 0 {
-		err = postSignatures(ctx, tx, u.userID, signed)
+		err = postSigned(ctx, tx, u.userID, signed)
 	}
 	return onDevices+len(news) > 0, err
 }

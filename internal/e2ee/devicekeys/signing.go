@@ -305,6 +305,9 @@ func (s *Service) RemoveAll(ctx context.Context, userID string) error {
 		if err := storeSigningKeys(ctx, tx, userID, own, signingKeys{}, usages); err != nil {
 			return err
 		}
+		if err := forgetSigned(ctx, tx, userID); err != nil {
+			return err
+		}
 		return postChange(ctx, tx, userID)
 	})
 	if err != nil {

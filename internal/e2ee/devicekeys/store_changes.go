@@ -25,8 +25,11 @@ func queueChanges(b *pgx.Batch, entries []*journal.Entry) error {
 	return nil
 }
 
-// changedAfter is a query for the users whose device lists have changed after the position $8.
-const changedAfter = `SELECT user_id FROM device_lists WHERE position > $8`
+// changedAfter is a query for the users whose device lists have changed after the position
+// $8, and those whose master keys the user $1 has signed.
+const changedAfter = `
+	SELECT user_id FROM device_lists WHERE position > $8
+	UNION ALL SELECT user_id FROM signed_users WHERE signer_id = $1 AND position > $8`
 
 // hasKeys reports whether one of some devices of a user has keys.
 func hasKeys(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) (has bool, err error) {

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -226,6 +228,44 @@ func TestABatchOfTenThousandKeys(t *testing.T) {
 	many := strings.Repeat(`"!a:x":{},`, 200_001)
 	alice.Do("PUT", keysPath(version), `{"rooms":{`+many[:len(many)-1]+`}}`).Refused(413, "M_TOO_LARGE")
 	alice.Do("PUT", keysPath(version, "!a:x", "s"), `{"session_data":"`+strings.Repeat("x", 1<<20)+`"}`).Refused(413, "M_TOO_LARGE")
+}
+
+// TestALargeBackupIsReadWithLittleMemory reads a backup several times at once, on a server whose memory
+// for answers is a fraction of it.
+func TestALargeBackupIsReadWithLittleMemory(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	opts := servicesOn(t, pool)
+	opts.HTTP.Bounds.AnswerBytes = 16 << 20 // of which one user has a quarter
+	alice := matrixtest.New(t, newAPI(t, opts).Handler()).Register("alice", "wordpass")
+	version := newBackup(alice)
+	const keys = 15_000
+	_, err := pool.Exec(t.Context(), `
+		INSERT INTO room_keys SELECT backup_id, '!room' || n % 300, 'session ' || n, 0, 0, false, convert_to('{"x":"' || repeat('x', 1000) || '"}', 'UTF8')
+		FROM key_backups, generate_series(1, $1::int) n`, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			answer := alice.Do("GET", keysPath(version), nil)
+			var backup struct {
+				Rooms map[string]struct{ Sessions map[string]any }
+			}
+			if err := json.Unmarshal(answer.Body, &backup); err != nil {
+				t.Errorf("status %d, %d bytes: %v", answer.Status, len(answer.Body), err)
+			}
+			n := 0
+			for _, room := range backup.Rooms {
+				n += len(room.Sessions)
+			}
+			if n != keys || len(backup.Rooms) != 300 {
+				t.Errorf("%d keys of %d rooms are read", n, len(backup.Rooms))
+			}
+		})
+	}
+	readers.Wait()
 }
 
 func TestDeactivationDeletesKeyBackups(t *testing.T) {

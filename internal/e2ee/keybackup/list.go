@@ -48,8 +48,9 @@ func (s *Service) Keys(ctx context.Context, userID, version, roomID string) (*Li
 		return nil, err
 	}
 	if l.next.more {
-		// So that it need not wait for memory once the answer has begun.
-		err = reserve.Ahead(ctx, partCost)
+		// So that it need not wait for memory once the answer has begun. The next part takes the place
+		// of this one.
+		err = reserve.Ahead(ctx, max(0, partCost-l.held))
 	}
 	return l, err
 }

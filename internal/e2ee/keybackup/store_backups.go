@@ -18,7 +18,7 @@ import (
 // newest asks for the newest backup in place of a version.
 const newest = 0
 
-const ofVersion = ` FROM key_backups WHERE user_id = $1 AND NOT deleted AND ($2 = 0 OR version = $2) ORDER BY version DESC LIMIT 1`
+const ofVersion = ` FROM key_backups b WHERE user_id = $1 AND NOT deleted AND ($2 = 0 OR version = $2) ORDER BY version DESC LIMIT 1`
 
 func (s *Service) findBackup(ctx context.Context, userID string, version int64) (*Backup, error) {
 	b, number := &Backup{}, int64(0)

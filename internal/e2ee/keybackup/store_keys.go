@@ -18,12 +18,18 @@ type locked struct {
 	id, version int64
 	keys, bytes int64
 	etag        string
+	// otherKeys and otherBytes are those of the other backups of the user.
+	otherKeys, otherBytes int64
 }
 
 // lock locks a backup, or with newest the newest one.
 func lock(ctx context.Context, tx pgx.Tx, userID string, version int64) (b locked, err error) {
-	err = tx.QueryRow(ctx, `SELECT backup_id, version, keys, bytes, etag`+ofVersion+` FOR NO KEY UPDATE`, userID, version).
-		Scan(&b.id, &b.version, &b.keys, &b.bytes, &b.etag)
+	err = tx.QueryRow(ctx, `
+		SELECT backup_id, version, keys, bytes, etag,
+			(SELECT coalesce(sum(o.keys), 0)::bigint FROM key_backups o WHERE o.user_id = $1 AND o.backup_id <> b.backup_id),
+			(SELECT coalesce(sum(o.bytes), 0)::bigint FROM key_backups o WHERE o.user_id = $1 AND o.backup_id <> b.backup_id)`+
+		ofVersion+` FOR NO KEY UPDATE`, userID, version).
+		Scan(&b.id, &b.version, &b.keys, &b.bytes, &b.etag, &b.otherKeys, &b.otherBytes)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = errUnknownVersion()
 	}
@@ -56,7 +62,7 @@ func (s *Service) storeKeys(ctx context.Context, userID, version string, keys []
 		better, added, bytes := choose(keys, there)
 		if len(better) > 0 {
 			b.keys, b.bytes = b.keys+added, b.bytes+bytes
-			err = b.store(ctx, tx, userID, better)
+			err = b.store(ctx, tx, better)
 		}
 		state = b.state()
 		return err
@@ -67,10 +73,11 @@ func (s *Service) storeKeys(ctx context.Context, userID, version string, keys []
 	return state, nil
 }
 
-// store writes keys, by which the numbers of the backup have grown already.
-func (b *locked) store(ctx context.Context, tx pgx.Tx, userID string, keys []*Key) error {
-	if err := b.checkSpace(ctx, tx, userID); err != nil {
-		return err
+// store writes keys, by which the numbers of the backup have grown already. M_TOO_LARGE where
+// that is too much together with the other backups of the user.
+func (b *locked) store(ctx context.Context, tx pgx.Tx, keys []*Key) error {
+	if b.keys+b.otherKeys > MaxKeys || b.bytes+b.otherBytes > MaxBytes {
+		return matrix.Errorf(matrix.TooLarge, "a user backs up at most %d keys of together %d bytes", MaxKeys, MaxBytes)
 	}
 	if err := upsertKeys(ctx, tx, b.id, keys); err != nil {
 		return err
@@ -117,18 +124,6 @@ func findStored(ctx context.Context, tx pgx.Tx, backup int64, keys []*Key) ([]st
 		k.size += besideData
 		return k, err
 	})
-}
-
-// checkSpace refuses what would be too much together with the other backups of the user.
-func (b *locked) checkSpace(ctx context.Context, tx pgx.Tx, userID string) error {
-	var keys, bytes int64
-	err := tx.QueryRow(ctx, `
-		SELECT coalesce(sum(keys), 0)::bigint, coalesce(sum(bytes), 0)::bigint FROM key_backups WHERE user_id = $1 AND backup_id <> $2`,
-		userID, b.id).Scan(&keys, &bytes)
-	if err == nil && (keys+b.keys > MaxKeys || bytes+b.bytes > MaxBytes) {
-		err = matrix.Errorf(matrix.TooLarge, "a user backs up at most %d keys of together %d bytes", MaxKeys, MaxBytes)
-	}
-	return err
 }
 
 func upsertKeys(ctx context.Context, tx pgx.Tx, backup int64, keys []*Key) error {

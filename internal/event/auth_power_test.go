@@ -31,7 +31,6 @@ func TestAuthorizePowerLevelForm(t *testing.T) {
 		{"users of text", "1-9", everybody, of(`{"users":{"@a:b.c":"1"}}`), ""},
 		{"users of floats", "1-5", everybody, of(`{"users":{"@a:b.c":1.5}}`), ""},
 		{"users that are none", "1-12", everybody, of(`{"users":{"alice":1}}`), "is not a user ID"},
-		{"float beyond a double", "1-5", everybody, of(`{"users":{"@a:b.c":1e400}}`), "is not a power level"},
 	})
 }
 

@@ -29,7 +29,9 @@ const (
 // An integer within ±(2^53-1) is written in its only canonical form: as in the
 // examples of the specification, 1e10 becomes 10000000000 and -0 becomes 0; 1.0
 // becomes 1 likewise, since JSON has but one kind of numbers. Strict is for room
-// version 6 and later, and refuses all other numbers; else they are not changed.
+// version 6 and later, and refuses all other numbers; else they are not changed, but
+// refused where they are so large that no float64 holds them: some clients cannot read
+// an answer at all that has such a number somewhere in it.
 //
 // M_NOT_JSON for bytes that are not JSON in UTF-8; M_BAD_JSON for numbers as above,
 // duplicate keys, lone surrogates and nesting deeper than 128; M_TOO_LARGE where
@@ -58,7 +60,8 @@ type numbers int
 const (
 	// integersOnly: it is rewritten if it is an integer, and refused otherwise.
 	integersOnly numbers = iota
-	// anyNumber: it is rewritten if it is an integer, and not changed otherwise.
+	// anyNumber: it is rewritten if it is an integer, and not changed otherwise. One
+	// that is beyond the range of float64 is refused.
 	anyNumber
 	// asWritten: it is not changed, since a signature or a hash of another server may
 	// cover it.
@@ -476,6 +479,8 @@ func (t *transcoder) number() error {
 	switch {
 	case small && !n.plain && t.numbers != asWritten:
 		t.replace(len(n.text), strconv.AppendInt(nil, value, 10)...)
+	case t.numbers == anyNumber && !small && !n.isFloat64():
+		return matrix.Errorf(matrix.BadJSON, "the JSON has the number %s, which is too large to be read by all clients", clip(n.text))
 	case small || t.numbers != integersOnly:
 		t.keep(len(n.text))
 	default:
@@ -493,6 +498,12 @@ type number struct {
 	negative bool
 	fraction []byte // the digits after the point; nil where there is none
 	plain    bool   // an integer in canonical form
+}
+
+// isFloat64 reports whether the number is within the range of float64.
+func (n *number) isFloat64() bool {
+	_, err := strconv.ParseFloat(string(n.text), 64)
+	return err == nil
 }
 
 // scanNumber reads the number at the start of s, by the grammar of JSON, and reports

@@ -199,9 +199,9 @@ func TestCanonicalRefuses(t *testing.T) {
 func TestCanonicalNumbers(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{
-		`1.5`, `1e-1`, `105e-1`, `1.55e1`, `0.01e1`, `9007199254740992`, `-9007199254740992`, `1e16`, `1E400`, `9007199254740992.0`,
-		`123456789012345678901234567890`, `99999999999999999`, `9007199254740991e1`, `1e9999999999999999999`,
-		`1e9223372036854775807`, `1e-9223372036854775808`, `1.0e-9999999999999999999`,
+		`1.5`, `1e-1`, `105e-1`, `1.55e1`, `0.01e1`, `9007199254740992`, `-9007199254740992`, `1e16`, `1E308`, `9007199254740992.0`,
+		`123456789012345678901234567890`, `99999999999999999`, `9007199254740991e1`,
+		`1e-9223372036854775808`, `1.0e-9999999999999999999`,
 	} {
 		document := `{"n":` + in + `}`
 		_, err := Canonical([]byte(document), true)
@@ -210,6 +210,21 @@ func TestCanonicalNumbers(t *testing.T) {
 		if err != nil || string(got) != document {
 			t.Errorf("Canonical(%s, false) = %s, %v; want it as it is", document, got, err)
 		}
+	}
+}
+
+// A number that many JSON libraries fail to read, and with it the whole answer that it is
+// in, was taken from one user and sent to others.
+func TestCanonicalRefusesNumbersThatClientsFailToRead(t *testing.T) {
+	t.Parallel()
+	for _, in := range []string{
+		`1E400`, `-1e309`, `1.8e308`, `1e9999999999999999999`, `1e9223372036854775807`, strings.Repeat("9", 400), strings.Repeat("9", 400) + ".5",
+	} {
+		document := []byte(`{"n":` + in + `}`)
+		_, err := Canonical(document, false)
+		wantError(t, err, matrix.BadJSON, "too large")
+		_, err = CanonicalOfAnySize(document)
+		wantError(t, err, matrix.BadJSON, "too large")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth/account"
+	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
@@ -163,7 +164,7 @@ func (s *Service) Set(ctx context.Context, who matrix.Session, userID, name stri
 	if err := mayChange(who, userID, name); err != nil {
 		return err
 	}
-	value, err := compact(value)
+	value, err := event.CanonicalOfAnySize(value)
 	if err != nil {
 		return err
 	}
@@ -298,14 +299,6 @@ func checkName(name string) error {
 var errName = &matrix.Error{
 	Code:    matrix.InvalidParam,
 	Message: "The name of a field must be displayname, avatar_url or of the form com.example.name",
-}
-
-func compact(value json.RawMessage) (json.RawMessage, error) {
-	var buf bytes.Buffer
-	if err := json.Compact(&buf, value); err != nil {
-		return nil, matrix.Errorf(matrix.BadJSON, "The value is not valid JSON")
-	}
-	return buf.Bytes(), nil
 }
 
 // textField checks the value of a field that the specification knows. The URI of an

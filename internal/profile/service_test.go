@@ -193,8 +193,9 @@ func TestValuesThatCannotBe(t *testing.T) {
 		{AvatarURL, `"mxc://localhost/` + strings.Repeat("x", MaxAvatarURLBytes) + `"`, matrix.InvalidParam},
 		{TimeZone, `5`, matrix.BadJSON},
 		{TimeZone, `"` + strings.Repeat("x", 256) + `"`, matrix.InvalidParam},
-		{"org.example.x", `{`, matrix.BadJSON},
-		{"org.example.x", ``, matrix.BadJSON},
+		{"org.example.x", `{`, matrix.NotJSON},
+		{"org.example.x", ``, matrix.NotJSON},
+		{"org.example.x", `{"n":1e400}`, matrix.BadJSON},
 	} {
 		err := s.Set(t.Context(), alice, alice.UserID, test.name, json.RawMessage(test.value))
 		matrixtest.WantCode(t, err, test.code, fmt.Sprintf("%s %.40s", test.name, test.value))

@@ -51,6 +51,12 @@ func services(t testing.TB) server.APIOptions { return servicesOn(t, postgrestes
 // says how.
 func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Options)) server.APIOptions {
 	t.Helper()
+	return servicesWithWindow(t, pool, 0, changes...)
+}
+
+// servicesWithWindow does the same with a live window of so many bytes; 0: the usual one.
+func servicesWithWindow(t testing.TB, pool *pgxpool.Pool, window int, changes ...func(*threepid.Options)) server.APIOptions {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	addresses := threepid.Options{
 		Pool: pool, ServerName: "localhost", BaseURL: "http://localhost:8008", Registration: true,
@@ -65,7 +71,7 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 	t.Cleanup(threepids.Stop)
 	limits := addresses.Limits
 	env := roomstest.Open(t, roomstest.Options{
-		Pool: pool, Journal: journal.Options{Limits: limits, Log: log},
+		Pool: pool, Journal: journal.Options{WindowBytes: window, Limits: limits, Log: log},
 		Users: func(o *auth.Options) {
 			o.RegistrationEnabled, o.SharedSecret = true, sharedSecret
 			o.Stages, o.Threepids, o.Logger = stages, threepids, log

@@ -1,5 +1,7 @@
 package event
 
+import "homeserver/internal/matrix"
+
 // RelThread is the type of the relation of an event to the root of its thread:
 // client-server API, "Threading".
 const RelThread = "m.thread"
@@ -17,14 +19,17 @@ type Relation struct {
 }
 
 // RelationOf reads the relation from the content of an event, a JSON object in
-// canonical form. An m.relates_to that lacks rel_type or event_id, has them empty, in
-// another case, or not as strings, is no relation; neither is m.in_reply_to.
+// canonical form. An m.relates_to that lacks rel_type or event_id, has them empty, longer
+// than IDs are, in another case, or not as strings, is no relation; neither is
+// m.in_reply_to.
 func RelationOf(content []byte) Relation {
 	relates := Field(content, "m.relates_to")
 	relType, _ := StringField(relates, "rel_type")
 	target, _ := StringField(relates, "event_id")
-	if relType == "" || target == "" {
+	if !isRelationText(relType) || !isRelationText(target) {
 		return Relation{}
 	}
 	return Relation{relType, target}
 }
+
+func isRelationText(s string) bool { return s != "" && len(s) <= matrix.MaxIDBytes && matrix.IsText(s) }

@@ -161,6 +161,24 @@ func TestRedactedEventsDoNotCount(t *testing.T) {
 	h.wantUnread(bob, room, mainTimeline(1, 0))
 }
 
+// TestRedactionMovesNothingBetweenThreads: not what one has read by one's own word, nor what
+// was related to a redacted event, whether the count is kept or worked out anew.
+func TestRedactionMovesNothingBetweenThreads(t *testing.T) {
+	h := newEnv(t)
+	room := h.Public(bob)
+	root := h.Send(alice, room, "root")
+	reply := h.inThread(alice, room, root)
+	own := h.inThread(bob, room, root)
+	between := h.inThread(alice, room, root)
+	h.SendEvent(alice, room, "m.room.message", `{"body":"x","m.relates_to":{"rel_type":"m.reference","event_id":"`+between+`"}}`)
+	h.wantUnread(bob, room, Unread{Main: Count{1, 0}, Threads: map[string]Count{root: {2, 0}}})
+	for _, id := range []string{reply, own, between} {
+		_, err := h.Rooms.Redact(t.Context(), roomstest.As(alice, room), id, "")
+		h.OK(err)
+	}
+	h.wantUnread(bob, room, Unread{Main: Count{1, 0}, Threads: map[string]Count{root: {1, 0}}})
+}
+
 func TestIgnoredUsersDoNotCount(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public(bob, carol)

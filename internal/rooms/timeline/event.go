@@ -30,6 +30,8 @@ type Event struct {
 	Staged *Staged
 
 	redaction atomic.Pointer[redaction]
+	// relation is that of an event whose redacted form alone is known.
+	relation event.Relation
 }
 
 // Replaced describes the state event that an event replaced.
@@ -128,8 +130,15 @@ func (e *Event) MembershipBefore() string {
 	return membership
 }
 
-// Relation returns how the event is related to another one, by the content that may be shown.
-func (e *Event) Relation() event.Relation { return event.RelationOf(e.Content()) }
+// Relation returns how the event was related to another one when it was sent. A redaction does
+// not change it, or what is unread would be counted otherwise after it: by it events are
+// in threads, and it is not to be shown.
+func (e *Event) Relation() event.Relation {
+	if e.relation != (event.Relation{}) {
+		return e.relation
+	}
+	return event.RelationOf(e.Event.Content)
+}
 
 // Staged has what is written with an event, beside the event itself.
 type Staged struct {

@@ -116,7 +116,7 @@ func (o order) selectCut(events, bytes string) string {
 	}
 	return `
 	SELECT c.event_nid, c.position, c.place, c.room_nid, c.version, c.event_id, c.type, c.state_key, c.sender, ` + fits("json") + `,
-		c.device_id, c.txn_id, c.prev_nid, c.prev_place, c.prev_id, c.prev_sender, ` + fits("prev_json") + `,
+		c.device_id, c.txn_id, c.relation_type, c.relation_event_id, c.prev_nid, c.prev_place, c.prev_id, c.prev_sender, ` + fits("prev_json") + `,
 		c.redaction_nid, c.redaction_place, c.redaction_id, ` + fits("redaction_json") + from + `
 	FROM (
 		SELECT *, sum(weight) OVER (ORDER BY ` + o.cut + ` ROWS UNBOUNDED PRECEDING) - weight AS before

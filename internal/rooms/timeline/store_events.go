@@ -191,15 +191,19 @@ func queueState(b *pgx.Batch, events []*Event) {
 }
 
 // queueRedactions replaces the bytes of redacted events by their redacted form, and
-// their values in the table of state: redacted text is gone.
+// their values in the table of state: redacted text is gone. What an event was related to
+// stays.
 func queueRedactions(b *pgx.Batch, events []*Event) {
 	for _, e := range events {
 		if e.Staged.Redacted == nil {
 			continue
 		}
 		target, redacted := e.Staged.Target, e.Staged.Redacted
-		b.Queue(`UPDATE events SET json = $2, has_url = $3, redacted_by = $4 WHERE event_id = $1 AND redacted_by IS NULL`,
-			target.ID, redacted.JSON, hasURL(redacted.Content), e.NID)
+		relation := target.Relation()
+		b.Queue(`
+			UPDATE events SET json = $2, has_url = $3, redacted_by = $4, relation_type = $5, relation_event_id = $6
+			WHERE event_id = $1 AND redacted_by IS NULL`,
+			target.ID, redacted.JSON, hasURL(redacted.Content), e.NID, nonEmpty(relation.Type), nonEmpty(relation.EventID))
 		if target.StateKey != nil {
 			b.Queue(`UPDATE room_state SET value = $5 WHERE room_nid = $1 AND type = $2 AND state_key = $3 AND event_nid = $4`,
 				target.Room, target.Type, *target.StateKey, target.NID, valueOfState(redacted))

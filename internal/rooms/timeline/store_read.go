@@ -25,6 +25,7 @@ const selectEvents = `SELECT ` + eventColumns + ` FROM events e` + besideEvents
 
 const eventColumns = `
 	e.event_nid, e.position, e.place, e.room_nid, r.version, e.event_id, e.type, e.state_key, e.sender, e.json, e.device_id, e.txn_id,
+	e.relation_type, e.relation_event_id,
 	p.event_nid AS prev_nid, p.place AS prev_place, p.event_id AS prev_id, p.sender AS prev_sender, p.json AS prev_json,
 	d.event_nid AS redaction_nid, d.place AS redaction_place, d.event_id AS redaction_id, d.json AS redaction_json`
 
@@ -44,6 +45,8 @@ type eventRow struct {
 	typ, stateKey, sender borrowed
 	json                  []byte
 	deviceID, txnID       borrowed
+	relationType          borrowed
+	relationEventID       borrowed
 	prevNID, prevPlace    number
 	prevID, prevSender    borrowed
 	prevJSON              borrowed
@@ -78,7 +81,7 @@ func (b *borrowed) ScanBytes(v []byte) error {
 func (row *eventRow) columns(rows pgx.Rows) []any {
 	all := []any{
 		&row.nid, &row.position, &row.place, &row.room, &row.version, &row.eventID, &row.typ, &row.stateKey, &row.sender, &row.json,
-		&row.deviceID, &row.txnID, &row.prevNID, &row.prevPlace, &row.prevID, &row.prevSender, &row.prevJSON,
+		&row.deviceID, &row.txnID, &row.relationType, &row.relationEventID, &row.prevNID, &row.prevPlace, &row.prevID, &row.prevSender, &row.prevJSON,
 		&row.redactionNID, &row.redactionPlace, &row.redactionID, &row.redactionJSON, &row.from,
 	}
 	return all[:len(rows.FieldDescriptions())]
@@ -109,6 +112,7 @@ func (row *eventRow) event() (*Event, error) {
 		Event: parsed, Room: journal.RoomNID(row.room),
 		NID: EventNID(row.nid), Position: journal.Position(row.position), Place: Place(row.place),
 		DeviceID: string(row.deviceID), TxnID: string(row.txnID),
+		relation: event.Relation{Type: string(row.relationType), EventID: string(row.relationEventID)},
 	}
 	if row.prevNID != 0 {
 		e.Replaces = &Replaced{

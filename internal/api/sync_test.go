@@ -5,13 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -245,18 +243,8 @@ func waiting(ctx context.Context, c *matrixtest.Client, a *server.API, since str
 			code, err = response.StatusCode, response.Body.Close()
 		}
 	}()
-	until(c.T, "the long poll waits", func() bool { return inFlight(c.T, a) > before })
+	matrixtest.Until(c.T, "the long poll waits", func() bool { return inFlight(c.T, a) > before })
 	return func() (int, error) { <-done; return code, err }
-}
-
-// until yields to other goroutines until a condition holds.
-func until(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for late := time.Now().Add(30 * time.Second); !holds(); runtime.Gosched() {
-		if time.Now().After(late) {
-			t.Fatalf("it never came to be that %s", what)
-		}
-	}
 }
 
 // inFlight returns how many requests are being answered.
@@ -296,7 +284,7 @@ func TestClientThatGoesAwayFreesEverything(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	until(t, "all requests have ended", func() bool { return inFlight(t, a) == 0 })
+	matrixtest.Until(t, "all requests have ended", func() bool { return inFlight(t, a) == 0 })
 	alice.Sync(since)
 }
 
@@ -355,7 +343,7 @@ func TestAPollOutlivedItsToken(t *testing.T) {
 				waiting.Prefix = ""
 				answered <- waiting.Do("GET", path+since, nil)
 			}()
-			until(t, "the poll waits", func() bool { return measure(t, a, "homeserver_sync_waiting") > 0 })
+			matrixtest.Until(t, "the poll waits", func() bool { return measure(t, a, "homeserver_sync_waiting") > 0 })
 			bob.Do("POST", "/logout", nil).OK()
 			alice.SendText(room, "sent after the logout")
 			answer := (<-answered).Refused(401, "M_UNKNOWN_TOKEN")

@@ -34,14 +34,9 @@ func (p Power) String() string {
 // that of a room without that event. Levels that the event does not set have the
 // defaults of the client-server API, "m.room.power_levels".
 type PowerLevels struct {
-	// single holds the levels of [singleLevels], by name.
+	// single holds the levels that are members of the content themselves, by name.
 	single                       map[string]Power
 	users, events, notifications map[string]Power
-}
-
-// singleLevels names the levels that are members of m.room.power_levels themselves.
-var singleLevels = [...]string{
-	"users_default", "events_default", "state_default", "ban", "redact", "kick", "invite",
 }
 
 // User returns the level of a user. It disregards the room's creators, whose power
@@ -131,8 +126,9 @@ func userPower(v *Version, create *Event, levels *PowerLevels, userID string) Po
 // that is no level in the room version: from version 10 on by rules 9.1 to 9.3; before
 // that the rules name users only, but other levels have to be comparable, too.
 func parsePowerLevels(v *Version, content []byte) (*PowerLevels, error) {
-	p := &PowerLevels{single: make(map[string]Power, len(singleLevels))}
-	for _, name := range singleLevels {
+	names := [...]string{"users_default", "events_default", "state_default", "ban", "redact", "kick", "invite"}
+	p := &PowerLevels{single: make(map[string]Power, len(names))}
+	for _, name := range names {
 		value := Field(content, name)
 		if value == nil {
 			continue

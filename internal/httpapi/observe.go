@@ -133,7 +133,7 @@ func (e *Engine) observe(next http.Handler) http.Handler {
 		defer e.finish(x, r)
 
 		if r.Method == http.MethodOptions {
-			x.Header()["Access-Control-Max-Age"] = corsMaxAge
+			x.Header().Set("Access-Control-Max-Age", PreflightMaxAge)
 			x.WriteHeader(http.StatusNoContent)
 			return
 		}
@@ -141,16 +141,24 @@ func (e *Engine) observe(next http.Handler) http.Handler {
 	})
 }
 
-// The values of headers that never change; shared, so never appended to.
+// The headers that never change; their values are shared, so never appended to.
 var (
-	corsOrigin  = []string{"*"}
-	corsMethods = []string{"GET, POST, PUT, DELETE, OPTIONS"}
-	corsHeaders = []string{"X-Requested-With, Content-Type, Authorization"}
-	corsExposed = []string{"Retry-After, Content-Disposition, Content-Range, ETag"}
-	corsMaxAge  = []string{PreflightMaxAge}
-	noStore     = []string{"no-store"}
-	nosniff     = []string{"nosniff"}
+	corsHeaders = []header{
+		{"Access-Control-Allow-Origin", []string{"*"}},
+		{"Access-Control-Allow-Methods", []string{"GET, POST, PUT, DELETE, OPTIONS"}},
+		{"Access-Control-Allow-Headers", []string{"X-Requested-With, Content-Type, Authorization"}},
+		{"Access-Control-Expose-Headers", []string{"Retry-After, Content-Disposition, Content-Range, ETag"}},
+	}
+	privateHeaders = []header{
+		{"Cache-Control", []string{"no-store"}},
+		{"X-Content-Type-Options", []string{"nosniff"}},
+	}
 )
+
+type header struct {
+	name  string
+	value []string
+}
 
 // PreflightMaxAge is the value of Access-Control-Max-Age: for how many seconds a browser that
 // has asked for permission, by OPTIONS, need not ask again.
@@ -159,10 +167,9 @@ const PreflightMaxAge = "86400"
 // SetCORSHeaders sets the headers of section "Web Browser Clients", and allows scripts
 // to read those headers of answers whose information the body does not have.
 func SetCORSHeaders(h http.Header) {
-	h["Access-Control-Allow-Origin"] = corsOrigin
-	h["Access-Control-Allow-Methods"] = corsMethods
-	h["Access-Control-Allow-Headers"] = corsHeaders
-	h["Access-Control-Expose-Headers"] = corsExposed
+	for _, c := range corsHeaders {
+		h[c.name] = c.value
+	}
 }
 
 // setCommonHeaders sets the headers of every answer: those for browsers, and those that
@@ -172,8 +179,9 @@ func SetCORSHeaders(h http.Header) {
 // (BenchmarkVersions).
 func setCommonHeaders(h http.Header, requestID []string) {
 	SetCORSHeaders(h)
-	h["Cache-Control"] = noStore
-	h["X-Content-Type-Options"] = nosniff
+	for _, p := range privateHeaders {
+		h[p.name] = p.value
+	}
 	h["X-Request-Id"] = requestID
 }
 

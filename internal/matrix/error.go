@@ -55,25 +55,6 @@ const (
 	WrongRoomKeysVersion       Code = "M_WRONG_ROOM_KEYS_VERSION"
 )
 
-// statuses has the HTTP status of each code that is not answered with 400.
-var statuses = map[Code]int{
-	CannotLeaveServerNotice: http.StatusForbidden,
-	Forbidden:               http.StatusForbidden,
-	GuestAccessForbidden:    http.StatusForbidden,
-	LimitExceeded:           http.StatusTooManyRequests,
-	MissingToken:            http.StatusUnauthorized,
-	NotFound:                http.StatusNotFound,
-	NoValidSession:          http.StatusNotFound,
-	ThreepidAuthFailed:      http.StatusForbidden,
-	ThreepidDenied:          http.StatusForbidden,
-	TooLarge:                http.StatusRequestEntityTooLarge,
-	Unauthorized:            http.StatusUnauthorized,
-	UnknownToken:            http.StatusUnauthorized,
-	Unrecognized:            http.StatusNotFound,
-	UserDeactivated:         http.StatusForbidden,
-	WrongRoomKeysVersion:    http.StatusForbidden,
-}
-
 // Error is an error that may be shown to a client. Any other error is internal:
 // it is logged, and its text never leaves the server.
 type Error struct {
@@ -111,8 +92,17 @@ func (e *Error) HTTPStatus() int {
 	if e.Status != 0 {
 		return e.Status
 	}
-	if status, ok := statuses[e.Code]; ok {
-		return status
+	switch e.Code {
+	case MissingToken, Unauthorized, UnknownToken:
+		return http.StatusUnauthorized
+	case CannotLeaveServerNotice, Forbidden, GuestAccessForbidden, ThreepidAuthFailed, ThreepidDenied, UserDeactivated, WrongRoomKeysVersion:
+		return http.StatusForbidden
+	case NotFound, NoValidSession, Unrecognized:
+		return http.StatusNotFound
+	case TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case LimitExceeded:
+		return http.StatusTooManyRequests
 	}
 	return http.StatusBadRequest
 }

@@ -216,7 +216,11 @@ func (s *Service) Create(ctx context.Context, who matrix.Session) (uri string, e
 			return err
 		}
 		if awaited >= s.o.MaxAwaited {
-			return errTooManyAwaited
+			return &matrix.Error{
+				Code:       matrix.LimitExceeded,
+				Message:    "Too many uploads have been announced that have not come yet",
+				RetryAfter: time.Minute,
+			}
 		}
 		return insert(ctx, tx, m)
 	})
@@ -224,12 +228,6 @@ func (s *Service) Create(ctx context.Context, who matrix.Session) (uri string, e
 		return "", 0, fmt.Errorf("create media of %s: %w", who.UserID, err)
 	}
 	return s.uri(m.ID), expiresAt, nil
-}
-
-var errTooManyAwaited = &matrix.Error{
-	Code:       matrix.LimitExceeded,
-	Message:    "Too many uploads have been announced that have not come yet",
-	RetryAfter: time.Minute,
 }
 
 // UploadTo stores the content for a URI of Create, and wakes the downloads that wait

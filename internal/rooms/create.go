@@ -57,10 +57,17 @@ type preset struct {
 	trusted                           bool
 }
 
-var presets = map[string]preset{
-	"private_chat":         {event.JoinRuleInvite, event.VisibilityShared, event.GuestsCanJoin, false},
-	"trusted_private_chat": {event.JoinRuleInvite, event.VisibilityShared, event.GuestsCanJoin, true},
-	"public_chat":          {event.JoinRulePublic, event.VisibilityShared, "forbidden", false},
+// presetOf returns the preset with a name, and false if there is none.
+func presetOf(name string) (preset, bool) {
+	switch name {
+	case "private_chat":
+		return preset{event.JoinRuleInvite, event.VisibilityShared, event.GuestsCanJoin, false}, true
+	case "trusted_private_chat":
+		return preset{event.JoinRuleInvite, event.VisibilityShared, event.GuestsCanJoin, true}, true
+	case "public_chat":
+		return preset{event.JoinRulePublic, event.VisibilityShared, "forbidden", false}, true
+	}
+	return preset{}, false
 }
 
 // Create makes a room: the events in the order of the specification, the alias
@@ -185,7 +192,7 @@ func (s *Service) newCreation(creator string, q CreateRequest) (*creation, error
 			c.Preset = "public_chat"
 		}
 	}
-	if c.preset, ok = presets[c.Preset]; !ok {
+	if c.preset, ok = presetOf(c.Preset); !ok {
 		return nil, matrix.Errorf(matrix.InvalidParam, "there is no preset %q", c.Preset)
 	}
 	if len(c.Invite3PID) > 0 {

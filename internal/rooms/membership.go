@@ -114,10 +114,6 @@ func (s *Service) JoinWith(ctx context.Context, q JoinRequest) error {
 	return s.settleProfile(ctx, q.RoomID, q.UserID, c)
 }
 
-// serversWord are the members of a member event that the server alone says, or that
-// are of the request and not of the event.
-var serversWord = []string{"membership", "reason", authorisedBy, "third_party_invite", "third_party_signed"}
-
 // draft drafts the join, with the client's additions. A name or an avatar there
 // replaces the profile's in this room, as it does when members set their own member
 // event.
@@ -132,7 +128,10 @@ func (q *JoinRequest) draft(c memberContent) (draft, error) {
 		return draft{}, fmt.Errorf("decode a membership: %w", err)
 	}
 	for key, value := range q.Content {
-		if !slices.Contains(serversWord, key) {
+		switch key {
+		case "membership", authorisedBy, "third_party_invite": // the server alone sets these
+		case "reason", "third_party_signed": // of the request, and not of the event
+		default:
 			content[key] = value
 		}
 	}

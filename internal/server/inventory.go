@@ -34,6 +34,8 @@ type inventory struct {
 	media    *media.Service
 	log      *slog.Logger
 
+	accountsDesc, roomsDesc, mediaDesc *prometheus.Desc
+
 	mu      sync.Mutex // guards the rest, and keeps two from counting at once
 	counted time.Time
 	known   bool // false until all was counted once
@@ -42,15 +44,18 @@ type inventory struct {
 	bytes   int64
 }
 
-var (
-	accountsDesc = prometheus.NewDesc("homeserver_accounts", "Accounts, by kind.", []string{"kind"}, nil)
-	roomsDesc    = prometheus.NewDesc("homeserver_rooms", "Rooms that there are.", nil, nil)
-	mediaDesc    = prometheus.NewDesc("homeserver_media_stored_bytes", "Bytes of all files that are kept, without thumbnails.", nil, nil)
-)
+func newInventory(accounts *auth.Service, rooms *timeline.Store, files *media.Service, log *slog.Logger) *inventory {
+	return &inventory{
+		accounts: accounts, rooms: rooms, media: files, log: log,
+		accountsDesc: prometheus.NewDesc("homeserver_accounts", "Accounts, by kind.", []string{"kind"}, nil),
+		roomsDesc:    prometheus.NewDesc("homeserver_rooms", "Rooms that there are.", nil, nil),
+		mediaDesc:    prometheus.NewDesc("homeserver_media_stored_bytes", "Bytes of all files that are kept, without thumbnails.", nil, nil),
+	}
+}
 
 // Describe implements prometheus.Collector.
 func (i *inventory) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{accountsDesc, roomsDesc, mediaDesc} {
+	for _, d := range []*prometheus.Desc{i.accountsDesc, i.roomsDesc, i.mediaDesc} {
 		descriptions <- d
 	}
 }
@@ -69,11 +74,11 @@ func (i *inventory) Collect(metrics chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value int64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
 	}
-	gauge(accountsDesc, i.people.Users, "user")
-	gauge(accountsDesc, i.people.Guests, "guest")
-	gauge(accountsDesc, i.people.Deactivated, "deactivated")
-	gauge(roomsDesc, i.roomsN)
-	gauge(mediaDesc, i.bytes)
+	gauge(i.accountsDesc, i.people.Users, "user")
+	gauge(i.accountsDesc, i.people.Guests, "guest")
+	gauge(i.accountsDesc, i.people.Deactivated, "deactivated")
+	gauge(i.roomsDesc, i.roomsN)
+	gauge(i.mediaDesc, i.bytes)
 }
 
 // count counts everything; the caller holds the lock. A failed count is not tried again

@@ -22,7 +22,7 @@ func (s *Server) newRegistry(pool *pgxpool.Pool) (*prometheus.Registry, error) {
 			newPoolCollector(pool),
 			newCacheCollector(on.parts.caches()),
 			newBuildInfo(),
-			&inventory{accounts: on.auth, rooms: on.rooms.Timeline, media: on.media, log: s.log},
+			newInventory(on.auth, on.rooms.Timeline, on.media, s.log),
 		},
 		newFreeDisk(s.cfg), s.connections.Collectors(), on.parts.collectors(),
 	)

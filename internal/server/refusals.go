@@ -69,7 +69,7 @@ func refuseInJSON(server *http.Server) {
 type plainConnKey struct{}
 
 // preflight begins the requests by which browsers ask for permission.
-var preflight = []byte("OPTIONS ")
+const preflight = "OPTIONS "
 
 // plainConn is a connection of HTTP/1 without TLS.
 type plainConn struct {
@@ -103,7 +103,7 @@ func (c *plainConn) Read(p []byte) (int, error) {
 		if early := c.early.Swap(nil); early != nil {
 			start = append([]byte{*early}, start[:min(n, len(preflight))]...)
 		}
-		c.preflight.Store(bytes.HasPrefix(start, preflight))
+		c.preflight.Store(bytes.HasPrefix(start, []byte(preflight)))
 	}
 	return n, err
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"slices"
 
 	"github.com/klauspost/compress/gzhttp"
 
@@ -21,24 +20,8 @@ type fileAnswer struct {
 	request *httpapi.Request
 }
 
-// inlineTypes are the types that browsers may show, not only save: section "Serving
-// inline content".
-var inlineTypes = []string{
-	"text/css", "text/plain", "text/csv", "application/json", "application/ld+json",
-	"image/jpeg", "image/gif", "image/png", "image/apng", "image/webp", "image/avif",
-	"video/mp4", "video/webm", "video/ogg", "video/quicktime",
-	"audio/mp4", "audio/webm", "audio/aac", "audio/mpeg", "audio/ogg", "audio/wave", "audio/wav",
-	"audio/x-wav", "audio/x-pn-wav", "audio/flac", "audio/x-flac",
-}
-
 // contentSecurityPolicy is the one that section "Content repository" recommends.
 const contentSecurityPolicy = "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; style-src 'unsafe-inline'; object-src 'self';"
-
-// The refusals of HTTP itself. RFC 9110, sections 15.5.13 and 15.5.17.
-var (
-	errPrecondition = &matrix.Error{Code: matrix.InvalidParam, Message: "The file is not as the conditions of the request demand", Status: http.StatusPreconditionFailed}
-	errRange        = &matrix.Error{Code: matrix.InvalidParam, Message: "The file does not reach as far as the range that was asked for", Status: http.StatusRequestedRangeNotSatisfiable}
-)
 
 // ServeHTTP sends the file, or the parts of it that are wanted, or only that it has not
 // changed, and closes it. Content is never compressed on the way: its length and its
@@ -115,13 +98,14 @@ func (c *contentWriter) Write(p []byte) (int, error) {
 	return c.ResponseWriter.Write(p)
 }
 
-// refusal returns the standard error for an intercepted refusal.
+// refusal returns the standard error for an intercepted refusal of HTTP itself. RFC 9110,
+// sections 15.5.13 and 15.5.17.
 func (c *contentWriter) refusal() error {
 	switch c.refused {
 	case http.StatusPreconditionFailed:
-		return errPrecondition
+		return &matrix.Error{Code: matrix.InvalidParam, Message: "The file is not as the conditions of the request demand", Status: c.refused}
 	case http.StatusRequestedRangeNotSatisfiable:
-		return errRange
+		return &matrix.Error{Code: matrix.InvalidParam, Message: "The file does not reach as far as the range that was asked for", Status: c.refused}
 	default:
 		return fmt.Errorf("send a file: %s", http.StatusText(c.refused))
 	}
@@ -131,11 +115,25 @@ func (c *contentWriter) refusal() error {
 // Names that are not plain ASCII are encoded by RFC 8187.
 func disposition(contentType, filename string) string {
 	kind := "attachment"
-	if mediaType, _, err := mime.ParseMediaType(contentType); err == nil && slices.Contains(inlineTypes, mediaType) {
+	if mediaType, _, err := mime.ParseMediaType(contentType); err == nil && isInline(mediaType) {
 		kind = "inline"
 	}
 	if filename == "" {
 		return kind
 	}
 	return mime.FormatMediaType(kind, map[string]string{"filename": filename})
+}
+
+// isInline reports whether browsers may show files of a type, and not only save them:
+// section "Serving inline content".
+func isInline(mediaType string) bool {
+	switch mediaType {
+	case "text/css", "text/plain", "text/csv", "application/json", "application/ld+json",
+		"image/jpeg", "image/gif", "image/png", "image/apng", "image/webp", "image/avif",
+		"video/mp4", "video/webm", "video/ogg", "video/quicktime",
+		"audio/mp4", "audio/webm", "audio/aac", "audio/mpeg", "audio/ogg", "audio/wave", "audio/wav",
+		"audio/x-wav", "audio/x-pn-wav", "audio/flac", "audio/x-flac":
+		return true
+	}
+	return false
 }

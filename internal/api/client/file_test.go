@@ -2,7 +2,6 @@ package client
 
 import (
 	"mime"
-	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -27,7 +26,7 @@ func FuzzDisposition(f *testing.F) {
 			t.Errorf("%q is called %q", name, params["filename"])
 		}
 		mediaType, _, err := mime.ParseMediaType(contentType)
-		if shown := err == nil && slices.Contains(inlineTypes, mediaType); shown != (kind == "inline") {
+		if shown := err == nil && isInline(mediaType); shown != (kind == "inline") {
 			t.Errorf("%q: %q", contentType, got)
 		}
 	})

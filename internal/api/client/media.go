@@ -82,16 +82,13 @@ func (a *api) download(r *httpapi.Request) (any, error) {
 	return fileAnswer{file, "public", r}, nil
 }
 
-// errMediaClosed is how files look to strangers where media are for users only.
-var errMediaClosed = &matrix.Error{Code: matrix.NotFound, Message: "There is no such file here for those who are not logged in: use /_matrix/client/v1/media"}
-
 // unlessClosed returns the handler of an endpoint that returns files to anybody. M_NOT_FOUND
 // for all of them where the operator has closed it: section "Content repository",
 // freezing unauthenticated media.
 func (a *api) unlessClosed(h func(*httpapi.Request) (any, error)) func(*httpapi.Request) (any, error) {
 	return func(r *httpapi.Request) (any, error) {
 		if a.MediaClosed {
-			return nil, errMediaClosed
+			return nil, matrix.Errorf(matrix.NotFound, "There is no such file here for those who are not logged in: use /_matrix/client/v1/media")
 		}
 		return h(r)
 	}
@@ -131,7 +128,7 @@ func (a *api) thumbnail(r *httpapi.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	file.Filename = thumbnailNames[file.ContentType]
+	file.Filename = thumbnailName(file.ContentType)
 	return fileAnswer{file, "public", r}, nil
 }
 
@@ -148,10 +145,19 @@ func (a *api) authedThumbnail(r *httpapi.Request, _ matrix.Session) (any, error)
 	return onlyForUsers(a.thumbnail(r))
 }
 
-// thumbnailNames are the file names of thumbnails that are saved.
-var thumbnailNames = map[string]string{
-	"image/jpeg": "thumbnail.jpg", "image/png": "thumbnail.png",
-	"image/gif": "thumbnail.gif", "image/webp": "thumbnail.webp",
+// thumbnailName returns the file name of a thumbnail that is saved.
+func thumbnailName(contentType string) string {
+	switch contentType {
+	case "image/jpeg":
+		return "thumbnail.jpg"
+	case "image/png":
+		return "thumbnail.png"
+	case "image/gif":
+		return "thumbnail.gif"
+	case "image/webp":
+		return "thumbnail.webp"
+	}
+	return ""
 }
 
 func mediaWait(r *httpapi.Request) (time.Duration, error) {

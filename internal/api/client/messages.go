@@ -11,11 +11,6 @@ import (
 	"homeserver/internal/syncstream"
 )
 
-var (
-	errMissingDir = matrix.Errorf(matrix.MissingParam, "dir is missing")
-	errInvalidDir = matrix.Errorf(matrix.InvalidParam, `dir must be "f" or "b"`)
-)
-
 // messagesAnswer is a page of history.
 type messagesAnswer struct {
 	timeline.Format
@@ -74,10 +69,10 @@ func (a *api) page(r *httpapi.Request, who matrix.Session) (*timeline.Page, erro
 	case "f":
 	case "":
 		if r.Generation() == httpapi.V3 {
-			return nil, errMissingDir
+			return nil, matrix.Errorf(matrix.MissingParam, "dir is missing")
 		}
 	default:
-		return nil, errInvalidDir
+		return nil, matrix.Errorf(matrix.InvalidParam, `dir must be "f" or "b"`)
 	}
 	var err error
 	if p.From, err = a.queryToken(r, "from"); err != nil {

@@ -7,34 +7,6 @@ import (
 	"homeserver/internal/httpapi"
 )
 
-// specVersions are the versions of the specification whose endpoints are served,
-// in the shapes that they have there. A later one joins the list together with
-// what it has made mandatory.
-var specVersions = []string{
-	"r0.0.1", "r0.1.0", "r0.2.0", "r0.3.0", "r0.4.0", "r0.5.0", "r0.6.0", "r0.6.1",
-	"v1.1",
-}
-
-// unstableFeatures are the served parts of later versions and of proposals, by the
-// flags that clients in use look for. A flag joins the list together with its
-// endpoints: a test calls those of each.
-var unstableFeatures = map[string]bool{
-	"com.beeper.msc4169":                      true, // m.room.redaction is sent like any other event
-	"fi.mau.msc2246.stable":                   true, // a file comes after its URI
-	"org.matrix.e2e_cross_signing":            true, // keys to verify devices and people by
-	"org.matrix.msc2285.stable":               true, // private read receipts
-	"org.matrix.msc2432":                      true, // a room's local aliases
-	"org.matrix.msc3771":                      true, // read receipts in threads
-	"org.matrix.msc3773":                      true, // unread counts by thread
-	"org.matrix.msc3827.stable":               true, // the directory of rooms by type
-	"org.matrix.msc3881":                      true, // pushers can be disabled
-	"org.matrix.msc3916.stable":               true, // media for users only
-	"org.matrix.msc3952_intentional_mentions": true, // push rules for m.mentions
-	"org.matrix.msc4222":                      true, // state_after in /sync
-	"uk.tcpip.msc4133":                        true, // any profile field, by its name as a proposal
-	"uk.tcpip.msc4133.stable":                 true, // and by that of the specification
-}
-
 type versionsAnswer struct {
 	Versions         []string        `json:"versions"`
 	UnstableFeatures map[string]bool `json:"unstable_features"`
@@ -47,8 +19,33 @@ func (a *api) versions(*httpapi.Request) (any, error) {
 	return encodedVersions()
 }
 
-// encodedVersions is the answer, which is always the same.
+// encodedVersions returns the answer, which is always the same. The versions are those
+// whose endpoints are served, in the shapes that they have there; a later one joins the
+// list together with what it has made mandatory. The features are the served parts of
+// later versions and of proposals, by the flags that clients in use look for; a flag
+// joins the list together with its endpoints: a test calls those of each.
 var encodedVersions = sync.OnceValues(func() (any, error) {
-	answer, err := json.Marshal(versionsAnswer{specVersions, unstableFeatures})
+	answer, err := json.Marshal(versionsAnswer{
+		Versions: []string{
+			"r0.0.1", "r0.1.0", "r0.2.0", "r0.3.0", "r0.4.0", "r0.5.0", "r0.6.0", "r0.6.1",
+			"v1.1",
+		},
+		UnstableFeatures: map[string]bool{
+			"com.beeper.msc4169":                      true, // m.room.redaction is sent like any other event
+			"fi.mau.msc2246.stable":                   true, // a file comes after its URI
+			"org.matrix.e2e_cross_signing":            true, // keys to verify devices and people by
+			"org.matrix.msc2285.stable":               true, // private read receipts
+			"org.matrix.msc2432":                      true, // a room's local aliases
+			"org.matrix.msc3771":                      true, // read receipts in threads
+			"org.matrix.msc3773":                      true, // unread counts by thread
+			"org.matrix.msc3827.stable":               true, // the directory of rooms by type
+			"org.matrix.msc3881":                      true, // pushers can be disabled
+			"org.matrix.msc3916.stable":               true, // media for users only
+			"org.matrix.msc3952_intentional_mentions": true, // push rules for m.mentions
+			"org.matrix.msc4222":                      true, // state_after in /sync
+			"uk.tcpip.msc4133":                        true, // any profile field, by its name as a proposal
+			"uk.tcpip.msc4133.stable":                 true, // and by that of the specification
+		},
+	})
 	return json.RawMessage(answer), err
 })

@@ -62,15 +62,14 @@ func (a *api) localName(name string) (string, error) {
 	return local, nil
 }
 
-// errNoTokenRefresh answers clients that never heard of POST /refresh.
-var errNoTokenRefresh = &matrix.Error{
-	Code: matrix.Unknown, Status: http.StatusForbidden,
-	Message: "Tokens are not refreshed here: log in again, or use POST /_matrix/client/v3/refresh",
-}
-
 // tokenRefresh refuses to refresh a token in the way of api/v1: no token of that
 // kind was ever handed out. "Login", POST /tokenrefresh.
-func (a *api) tokenRefresh(*httpapi.Request) (any, error) { return nil, errNoTokenRefresh }
+func (a *api) tokenRefresh(*httpapi.Request) (any, error) {
+	return nil, &matrix.Error{
+		Code: matrix.Unknown, Status: http.StatusForbidden,
+		Message: "Tokens are not refreshed here: log in again, or use POST /_matrix/client/v3/refresh",
+	}
+}
 
 // publicRoomsV1 lists the published rooms as getPublicRooms does, and calls the
 // tokens of pages by their old names. "Listing rooms", GET /publicRooms.

@@ -7,12 +7,11 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// errNoStream answers clients that would rather have a WebSocket.
-var errNoStream = &matrix.Error{
-	Code: matrix.Unknown, Status: http.StatusForbidden,
-	Message: "Events over WebSockets have never left their draft: ask GET /sync again and again",
-}
-
 // noStream refuses the WebSocket that a draft of November 2015 wanted to have.
 // Clients were to use /sync then.
-func (a *api) noStream(*httpapi.Request) (any, error) { return nil, errNoStream }
+func (a *api) noStream(*httpapi.Request) (any, error) {
+	return nil, &matrix.Error{
+		Code: matrix.Unknown, Status: http.StatusForbidden,
+		Message: "Events over WebSockets have never left their draft: ask GET /sync again and again",
+	}
+}

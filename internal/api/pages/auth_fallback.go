@@ -15,9 +15,6 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// fallbackStages are the stages that people can complete by a page.
-var fallbackStages = []string{uia.StageDummy, uia.StagePassword, uia.StageEmail, uia.StagePhone}
-
 // stagePage has the content of a stage's page.
 type stagePage struct {
 	ServerName, Stage, Error string
@@ -45,7 +42,7 @@ func (a *api) authFallback(r *httpapi.Request) (any, error) {
 
 // fallbackStage finds the stage of a fallback, if there is a page for it.
 func (a *api) fallbackStage(r *httpapi.Request) (uia.FallbackStage, error) {
-	if !slices.Contains(fallbackStages, r.Param("authType")) {
+	if !slices.Contains([]string{uia.StageDummy, uia.StagePassword, uia.StageEmail, uia.StagePhone}, r.Param("authType")) {
 		return uia.FallbackStage{}, matrix.Errorf(matrix.Unrecognized, "This server has no page for this kind of authentication")
 	}
 	session := r.Query("session")

@@ -16,10 +16,6 @@ import (
 // hiddenField is a field of a form that people don't see.
 type hiddenField struct{ Name, Value string }
 
-// forwarded are the parameters of the login fallback that it hands to the login:
-// all that are not credentials. Section "Login Fallback".
-var forwarded = []string{"device_id", "initial_device_display_name", "refresh_token"}
-
 type loginPage struct {
 	ServerName, User, Error string
 	Forwarded               []hiddenField
@@ -33,7 +29,8 @@ func (a *api) loginFallback(r *httpapi.Request) (any, error) {
 
 func (a *api) loginPage(status int, failure string, known url.Values) (any, error) {
 	page := loginPage{ServerName: a.ServerName, User: known.Get("user"), Error: failure}
-	for _, name := range forwarded {
+	// The page passes the parameters that are not credentials on to the login.
+	for _, name := range []string{"device_id", "initial_device_display_name", "refresh_token"} {
 		if value := known.Get(name); value != "" {
 			page.Forwarded = append(page.Forwarded, hiddenField{name, value})
 		}

@@ -30,13 +30,6 @@ var files embed.FS
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// contentTypes are the types of the files that are served by name.
-var contentTypes = map[string]string{
-	".css": "text/css; charset=utf-8",
-	".js":  "text/javascript; charset=utf-8",
-	".svg": "image/svg+xml",
-}
-
 // Page is a page made for one request. It is a http.Handler that writes itself.
 type Page struct {
 	status int
@@ -92,8 +85,15 @@ type File struct {
 
 // Named returns the script, style or picture with that name; false if there is none.
 func Named(name string) (*File, bool) {
-	contentType := contentTypes[path.Ext(name)]
-	if contentType == "" {
+	var contentType string
+	switch path.Ext(name) {
+	case ".css":
+		contentType = "text/css; charset=utf-8"
+	case ".js":
+		contentType = "text/javascript; charset=utf-8"
+	case ".svg":
+		contentType = "image/svg+xml"
+	default:
 		return nil, false
 	}
 	body, err := fs.ReadFile(files, name)

@@ -25,14 +25,12 @@ func (a *api) health(r *httpapi.Request) (any, error) {
 	return healthAnswer{"ok"}, nil
 }
 
-var errNotReady = &matrix.Error{Code: matrix.Unknown, Message: "The server is stopping", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
-
 // ready answers 200 while the server wants to be sent requests, and 503 from the moment
 // at which it begins to stop. It does not ask the database, without which no other
 // server could do better. It is for load balancers.
 func (a *api) ready(*httpapi.Request) (any, error) {
 	if a.Ready != nil && !a.Ready() {
-		return nil, errNotReady
+		return nil, &matrix.Error{Code: matrix.Unknown, Message: "The server is stopping", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
 	}
 	return healthAnswer{"ready"}, nil
 }

@@ -117,6 +117,8 @@ func refusal(server identity.Place, status int, body []byte) error {
 		Code    matrix.Code `json:"errcode"`
 		Message string      `json:"error"`
 	}
+	// On these codes clients would forget their access token for this server.
+	aboutTokens := []matrix.Code{matrix.UnknownToken, matrix.MissingToken, matrix.UserDeactivated}
 	known := json.Unmarshal(body, &said) == nil && said.Code != "" && len(said.Code) <= maxSaidBytes
 	switch {
 	case status == http.StatusUnauthorized, known && slices.Contains(aboutTokens, said.Code):
@@ -129,6 +131,3 @@ func refusal(server identity.Place, status int, body []byte) error {
 		return server.Unreachable("it answered " + strconv.Itoa(status))
 	}
 }
-
-// aboutTokens are the codes on which clients forget their access token.
-var aboutTokens = []matrix.Code{matrix.UnknownToken, matrix.MissingToken, matrix.UserDeactivated}

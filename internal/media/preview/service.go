@@ -41,7 +41,6 @@ const (
 
 // The errors of previews, for which the specification has no codes of its own.
 var (
-	errOff   = &matrix.Error{Code: matrix.Forbidden, Message: "This server makes no previews of URLs"}
 	errBusy  = &matrix.Error{Code: matrix.LimitExceeded, Message: "Too many previews are being made", RetryAfter: 5 * time.Second}
 	errFetch = &matrix.Error{Code: matrix.Unknown, Message: "The page could not be loaded", Status: http.StatusBadGateway}
 )
@@ -96,7 +95,7 @@ func New(o Options) *Service {
 // once. GET /preview_url.
 func (s *Service) Preview(ctx context.Context, link string) (json.RawMessage, error) {
 	if s.o.Client == nil {
-		return nil, errOff
+		return nil, matrix.Errorf(matrix.Forbidden, "This server makes no previews of URLs")
 	}
 	page, err := parseLink(link)
 	if err != nil {

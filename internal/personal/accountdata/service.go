@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -33,10 +32,6 @@ const (
 	TypePushRules    = "m.push_rules"
 	TypeTag          = "m.tag"
 )
-
-// managed are the types that clients may not set: client-server API, "Client
-// Config", Server Behaviour.
-var managed = []string{TypeFullyRead, TypePushRules}
 
 // Item is one piece of account data. It is the value of its journal entry, and
 // does not change.
@@ -103,11 +98,12 @@ func (s *Service) Get(ctx context.Context, userID, roomID, typ string) (json.Raw
 	return content, err
 }
 
-// Set stores an item. M_BAD_JSON with 405 for a type that the server manages,
+// Set stores an item. M_BAD_JSON with 405 for a type that the server manages
+// (client-server API, "Client Config", Server Behaviour),
 // M_BAD_JSON or M_NOT_JSON if the content is no object, M_NOT_FOUND if there is no such
 // room, M_TOO_LARGE if the user has stored too much.
 func (s *Service) Set(ctx context.Context, userID, roomID, typ string, content json.RawMessage) error {
-	if slices.Contains(managed, typ) {
+	if typ == TypeFullyRead || typ == TypePushRules {
 		return &matrix.Error{
 			Code: matrix.BadJSON, Status: http.StatusMethodNotAllowed, Message: typ + " is set by the server itself",
 		}

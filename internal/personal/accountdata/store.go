@@ -83,15 +83,12 @@ func (s *Service) load(
 	return content, at, nil
 }
 
-// localNotifications are what the types begin with under which clients keep the settings of
-// the notifications that a device makes itself; behind it stands the device's ID. MSC3890.
-var localNotifications = []string{"m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings."}
-
 // DeleteOfDevices deletes the settings of devices that are being removed, in the same
-// transaction.
+// transaction: those of the notifications that a device makes itself, whose types end with
+// the device's ID. MSC3890.
 func DeleteOfDevices(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) error {
 	var types []string
-	for _, prefix := range localNotifications {
+	for _, prefix := range []string{"m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings."} {
 		for _, id := range deviceIDs {
 			types = append(types, prefix+id)
 		}

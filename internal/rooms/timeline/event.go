@@ -206,16 +206,26 @@ func (e *Event) stateValue() *string {
 	return valueOfState(shown)
 }
 
-// stateFields are the fields of state events that are kept as they are, where
-// they are text.
-var stateFields = map[string]string{
-	event.TypeCreate:         "type",
-	event.TypeJoinRules:      "join_rule",
-	event.TypeAvatar:         "url",
-	event.TypeCanonicalAlias: "alias",
-	event.TypeEncryption:     "algorithm",
-	event.TypeGuestAccess:    "guest_access",
-	event.TypeName:           "name",
+// stateField returns the field of state events of a type that is stored unchanged, where
+// it is a text; "" if there is none.
+func stateField(evType string) string {
+	switch evType {
+	case event.TypeCreate:
+		return "type"
+	case event.TypeJoinRules:
+		return "join_rule"
+	case event.TypeAvatar:
+		return "url"
+	case event.TypeCanonicalAlias:
+		return "alias"
+	case event.TypeEncryption:
+		return "algorithm"
+	case event.TypeGuestAccess:
+		return "guest_access"
+	case event.TypeName:
+		return "name"
+	}
+	return ""
 }
 
 func valueOfState(e *event.Event) *string {
@@ -231,7 +241,7 @@ func valueOfState(e *event.Event) *string {
 		}
 		return nil
 	}
-	if field, ok := stateFields[e.Type]; ok {
+	if field := stateField(e.Type); field != "" {
 		if text, _ := event.StringField(e.Content, field); matrix.IsText(text) {
 			return nonEmpty(text)
 		}

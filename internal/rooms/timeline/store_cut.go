@@ -53,31 +53,27 @@ func (l List) ByRoom() map[journal.RoomNID]List {
 
 // order is the order in which events take up the bytes of a read. They are returned by
 // their places, or by room and then by their places.
-type order struct {
-	cut    string
-	byRoom bool
-	// held: intervals are read, with the place held.place at which each begins. They are
-	// returned in no order.
-	held bool
-}
+type order string
 
-var (
-	byRoom      = order{cut: `room_nid, place`, byRoom: true}
-	oldestFirst = order{cut: `place`}
-	newestFirst = order{cut: `place DESC`}
+const (
+	byRoom      order = `room_nid, place`
+	oldestFirst order = `place`
+	newestFirst order = `place DESC`
 	// evenly orders the newest events of all rooms before the second newest, and so on.
-	evenly      = order{cut: `nth, room_nid`}
-	byBeginning = order{cut: `room_nid, held_from`, held: true}
+	evenly order = `nth, room_nid`
+	// byBeginning is for intervals, with the place held.place at which each begins. They
+	// are returned in no order.
+	byBeginning order = `room_nid, held_from`
 )
 
 // sort orders what was read. Here that takes less time than in PostgreSQL, which cannot
 // return the first row before it has all.
 func (o order) sort(l List) {
-	if o.held {
+	if o == byBeginning {
 		return
 	}
 	compare := func(a, b Left) int {
-		if o.byRoom && a.Room != b.Room {
+		if o == byRoom && a.Room != b.Room {
 			return cmp.Compare(a.Room, b.Room)
 		}
 		return cmp.Compare(a.Place, b.Place)
@@ -92,7 +88,7 @@ func (o order) sort(l List) {
 // has all columns of events.
 func (o order) selectFrom(events string) string {
 	columns := eventColumns
-	if o.held {
+	if o == byBeginning {
 		columns += heldFrom
 	}
 	return `SELECT ` + columns + ` FROM ` + events + besideEvents
@@ -111,7 +107,7 @@ func (o order) selectCut(events, bytes string) string {
 	switch {
 	case o == evenly:
 		column = `, row_number() OVER (PARTITION BY e.room_nid ORDER BY e.place DESC) AS nth`
-	case o.held:
+	case o == byBeginning:
 		column, from = heldFrom, `, c.held_from`
 	}
 	return `
@@ -119,7 +115,7 @@ func (o order) selectCut(events, bytes string) string {
 		c.device_id, c.txn_id, c.relation_type, c.relation_event_id, c.prev_nid, c.prev_place, c.prev_id, c.prev_sender, ` + fits("prev_json") + `,
 		c.redaction_nid, c.redaction_place, c.redaction_id, ` + fits("redaction_json") + from + `
 	FROM (
-		SELECT *, sum(weight) OVER (ORDER BY ` + o.cut + ` ROWS UNBOUNDED PRECEDING) - weight AS before
+		SELECT *, sum(weight) OVER (ORDER BY ` + string(o) + ` ROWS UNBOUNDED PRECEDING) - weight AS before
 		FROM (SELECT ` + eventColumns + `,
 			octet_length(e.json) + coalesce(octet_length(p.json), 0) + coalesce(octet_length(d.json), 0) + ` + strconv.Itoa(weightBesideJSON) + ` AS weight` + column +
 		` FROM ` + events + besideEvents + `) w) c`

@@ -67,7 +67,7 @@ func (s *Store) RedactedBetween(ctx context.Context, after, upTo journal.Positio
 // EventsOf reads the events of some numbers, as many of the first as one read may
 // bring, in no order.
 func (s *Store) EventsOf(ctx context.Context, numbers []EventNID) (List, error) {
-	asListed := order{cut: `array_position($1::bigint[], event_nid)`}
+	const asListed order = `array_position($1::bigint[], event_nid)`
 	read, err := s.cut(ctx, asListed, reserve.Bytes(ctx), fromEvents(`WHERE e.event_nid = ANY($1)`), numbers)
 	return read.List, err
 }

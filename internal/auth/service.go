@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
+	"homeserver/internal/cache"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
@@ -164,3 +166,22 @@ func (s *Service) logFailure(err error) {
 
 // nowMS returns the present in milliseconds since the epoch.
 func (s *Service) nowMS() int64 { return s.o.Now().UnixMilli() }
+
+// Collectors returns the metrics of passwords, to be registered once.
+func (s *Service) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "homeserver_password_hashes_running", Help: "Passwords being hashed at the moment.",
+		}, func() float64 { return float64(s.hasher.all.Held()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "homeserver_password_hashes_waiting", Help: "Passwords that wait to be hashed.",
+		}, func() float64 { return float64(s.hasher.networks.Held() - s.hasher.all.Held()) }),
+	}
+}
+
+// Caches returns how the caches are used.
+func (s *Service) Caches() cache.Caches {
+	all := s.Sessions.Caches()
+	all["familiar_addresses"] = s.hasher.familiar.known.Stats
+	return all
+}

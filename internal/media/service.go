@@ -126,7 +126,9 @@ func New(o Options) (*Service, error) {
 			Total: int64(max(1, runtime.GOMAXPROCS(0)/2)), Waiting: maxWaitingPainters, EachWaiting: maxWaitingPaintersEach,
 		}),
 		pictures: gauge.New(gauge.Options{Total: o.ThumbnailMemory}),
-		received: newReceived(),
+		received: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "homeserver_media_received_bytes_total", Help: "Bytes of the files that users have uploaded.",
+		}),
 		stopping: make(chan struct{}),
 	}, nil
 }
@@ -382,3 +384,6 @@ func cleanContentType(contentType string) string {
 	}
 	return contentType
 }
+
+// Collectors returns the metrics of media, to be registered once.
+func (s *Service) Collectors() []prometheus.Collector { return []prometheus.Collector{s.received} }

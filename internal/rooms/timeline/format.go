@@ -1,10 +1,12 @@
 package timeline
 
 import (
+	"context"
 	"strconv"
 	"time"
 
 	"homeserver/internal/event"
+	"homeserver/internal/reserve"
 )
 
 // Format is how events are written for one reader: client-server API, "Room
@@ -178,4 +180,47 @@ func AppendStrippedEvents(dst []byte, state []*Event) []byte {
 		dst = AppendStripped(dst, e)
 	}
 	return append(dst, ']')
+}
+
+// appendV1 appends the event in the format of api/v1: members of today's unsigned are
+// in the event itself, the sender is called user_id, too, and a member event has its
+// membership also outside of the content. The text of that time is "Events", "Event
+// formats", in the specification of November 2015.
+func (f *Format) appendV1(dst []byte, shown *Shown) []byte {
+	e := shown.Stored
+	dst = f.appendFields(dst, shown)
+	dst = f.appendAge(append(dst, ','), e)
+	if e.StateKey != nil && e.Type == event.TypeMember {
+		dst = append(dst, `,"membership":`...)
+		dst = event.AppendString(dst, shown.Membership())
+	}
+	dst = f.appendBeside(dst, shown)
+	dst = append(dst, `,"user_id":`...)
+	return append(event.AppendString(dst, e.Sender), '}')
+}
+
+// WriteEvents writes a JSON array of the events of a cursor.
+func (f *Format) WriteEvents(ctx context.Context, w *reserve.Writer, c *Cursor) error {
+	return WriteList(ctx, w, c, f.AppendJSON)
+}
+
+// WriteList writes a JSON array of the events of a cursor, each written by appendJSON.
+func WriteList(ctx context.Context, w *reserve.Writer, c *Cursor, appendJSON func([]byte, *Event) []byte) error {
+	w.B = append(w.B, '[')
+	first := true
+	for e, err := range c.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if !first {
+			w.B = append(w.B, ',')
+		}
+		first = false
+		w.B = appendJSON(w.B, e)
+		if err := w.Pass(); err != nil {
+			return err //nolint:wrapcheck // it is the connection's own
+		}
+	}
+	w.B = append(w.B, ']')
+	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"homeserver/internal/doctor"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -79,4 +81,18 @@ func retire(ctx context.Context, tx pgx.Tx, id Identity, now time.Time) error {
 		return fmt.Errorf("keep the signing key before: %w", err)
 	}
 	return nil
+}
+
+// Checks returns the checks of the server's name and key, for the operator's doctor:
+// that the database is the one of this configuration and this data folder.
+func Checks(id Identity, look Look) []doctor.Check {
+	return []doctor.Check{{
+		Title: "Server: name and signing key",
+		Look: func(ctx context.Context, e *doctor.Exam) error {
+			if err := Verify(ctx, e.Conn, id, look); err != nil {
+				e.Found("%v", err)
+			}
+			return nil
+		},
+	}}
 }

@@ -183,7 +183,7 @@ func (s *Service) ChangePassword(ctx context.Context, session matrix.Session, r 
 	if err := s.changePassword(ctx, change, proof); err != nil {
 		return err
 	}
-	s.o.Threepids.TellNewPassword(ctx, proof.UserID)
+	s.o.Threepids.NotifyNewPassword(ctx, proof.UserID)
 	return nil
 }
 

@@ -45,7 +45,7 @@ func (s *Service) RegistrationNonce() (string, error) {
 	if s.o.SharedSecret == "" {
 		return "", errNoSharedSecret()
 	}
-	return s.nonces.give(s.o.Now()), nil
+	return s.nonces.issue(s.o.Now()), nil
 }
 
 // RegisterWithSharedSecret makes an account for a caller who knows the shared secret,
@@ -128,7 +128,7 @@ func newNonces(secret string) *nonces {
 	})}
 }
 
-func (n *nonces) give(now time.Time) string {
+func (n *nonces) issue(now time.Time) string {
 	nonce := binary.BigEndian.AppendUint64(secret.Bytes(nonceRandom), uint64(now.Add(nonceLifetime).UnixMilli()))
 	return hex.EncodeToString(n.seal(nonce))
 }

@@ -121,8 +121,8 @@ func TestNonces(t *testing.T) {
 	t.Parallel()
 	n, now := newNonces("secret"), time.UnixMilli(1_000_000)
 
-	nonce := n.give(now)
-	if nonce == n.give(now) {
+	nonce := n.issue(now)
+	if nonce == n.issue(now) {
 		t.Errorf("got %q twice", nonce)
 	}
 	if !n.use(nonce, now.Add(nonceLifetime-time.Millisecond)) {
@@ -131,26 +131,26 @@ func TestNonces(t *testing.T) {
 	if n.use(nonce, now) {
 		t.Error("a nonce can be used twice")
 	}
-	if n.use(n.give(now), now.Add(nonceLifetime)) {
+	if n.use(n.issue(now), now.Add(nonceLifetime)) {
 		t.Error("a nonce does not expire")
 	}
-	if !newNonces("secret").use(n.give(now), now) {
+	if !newNonces("secret").use(n.issue(now), now) {
 		t.Error("another process refuses a nonce")
 	}
-	if newNonces("other").use(n.give(now), now) {
+	if newNonces("other").use(n.issue(now), now) {
 		t.Error("a nonce is good for another secret")
 	}
 	for i := range nonce {
-		changed := []byte(n.give(now))
+		changed := []byte(n.issue(now))
 		if changed[i]++; n.use(string(changed), now) {
 			t.Errorf("a nonce with another character %d is good", i)
 		}
 	}
-	if n.use(n.give(now)+"00", now) || n.use(nonce[2:], now) {
+	if n.use(n.issue(now)+"00", now) || n.use(nonce[2:], now) {
 		t.Error("a nonce of another length is good")
 	}
 	for range 2000 {
-		n.use(n.give(now), now)
+		n.use(n.issue(now), now)
 	}
 	if got := n.used.Stats(); got.Entries < 800 || got.Entries == 2000 {
 		t.Errorf("%d used nonces are remembered", got.Entries)

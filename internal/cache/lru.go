@@ -89,7 +89,7 @@ func (c *LRU[K, V]) Put(key K, value V) {
 	c.mu.Lock()
 	gone := c.settle(c.put(key, value))
 	c.mu.Unlock()
-	c.tell(gone)
+	c.callGone(gone)
 }
 
 // PutNew sets the value of a key that has none, and returns the value that it has then.
@@ -101,7 +101,7 @@ func (c *LRU[K, V]) PutNew(key K, value V) (now V, isNew bool) {
 	}
 	gone := c.settle(c.put(key, value))
 	c.mu.Unlock()
-	c.tell(gone)
+	c.callGone(gone)
 	return value, true
 }
 
@@ -113,7 +113,7 @@ func (c *LRU[K, V]) Reweigh(key K) {
 		gone = c.settle(at)
 	}
 	c.mu.Unlock()
-	c.tell(gone)
+	c.callGone(gone)
 }
 
 // Remove removes a key, and reports whether it was there.
@@ -184,11 +184,11 @@ func (c *LRU[K, V]) settle(changed *list.Element) (gone []*entry[K, V]) {
 	e.bytes = c.fixed + c.o.Weigh(e.key, e.value)
 	c.bytes += e.bytes
 	if e.bytes > c.o.Share {
-		return c.letGo(changed, nil)
+		return c.forget(changed, nil)
 	}
 	for at := c.order.Back(); at != nil && c.bytes > c.o.Share; {
 		newer := at.Prev()
-		gone = c.letGo(at, gone)
+		gone = c.forget(at, gone)
 		at = newer
 	}
 	return gone
@@ -200,7 +200,7 @@ func (c *LRU[K, V]) remove(at *list.Element) {
 	c.bytes -= e.bytes
 }
 
-func (c *LRU[K, V]) letGo(at *list.Element, gone []*entry[K, V]) []*entry[K, V] {
+func (c *LRU[K, V]) forget(at *list.Element, gone []*entry[K, V]) []*entry[K, V] {
 	e := at.Value.(*entry[K, V])
 	if c.o.Spare != nil && c.o.Spare(e.key, e.value) {
 		return gone
@@ -212,7 +212,7 @@ func (c *LRU[K, V]) letGo(at *list.Element, gone []*entry[K, V]) []*entry[K, V] 
 	return append(gone, e)
 }
 
-func (c *LRU[K, V]) tell(gone []*entry[K, V]) {
+func (c *LRU[K, V]) callGone(gone []*entry[K, V]) {
 	for _, e := range gone {
 		c.o.Gone(e.key, e.value)
 	}

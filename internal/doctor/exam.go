@@ -60,17 +60,17 @@ func (e *Exam) Step(steps int64) {
 // Found reports something that is wrong and stays so.
 func (e *Exam) Found(format string, args ...any) {
 	e.wrong++
-	e.tell(fmt.Sprintf(format, args...))
+	e.addLine(fmt.Sprintf(format, args...))
 }
 
 // Repaired reports something that was wrong and is repaired.
 func (e *Exam) Repaired(format string, args ...any) {
 	e.wrong++
 	e.repaired++
-	e.tell(fmt.Sprintf(format, args...) + " (repaired)")
+	e.addLine(fmt.Sprintf(format, args...) + " (repaired)")
 }
 
-func (e *Exam) tell(line string) {
+func (e *Exam) addLine(line string) {
 	if len(e.lines) < told {
 		e.lines = append(e.lines, clean(line))
 	}

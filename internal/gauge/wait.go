@@ -60,7 +60,7 @@ func (g *Gauge) join(key string, n int64) (*waiter, error) {
 	switch {
 	case fits:
 		c.next = max(c.next, g.now)
-		g.give(c, n)
+		g.grant(c, n)
 		return nil, nil
 	case g.waiting >= g.o.Waiting:
 		g.forget(key, c)
@@ -90,8 +90,8 @@ func (g *Gauge) line(c *caller) {
 	}
 }
 
-// give counts n for a caller whose turn it is.
-func (g *Gauge) give(c *caller, n int64) {
+// grant counts n for a caller whose turn it is.
+func (g *Gauge) grant(c *caller, n int64) {
 	g.now = c.next
 	c.next += n
 	g.held += n
@@ -109,7 +109,7 @@ func (g *Gauge) admit() {
 			return
 		}
 		heap.Pop(&g.turns)
-		g.give(c, w.n)
+		g.grant(c, w.n)
 		c.waiting = c.waiting[1:]
 		g.waiting--
 		g.line(c)

@@ -202,7 +202,7 @@ func (e *Engine) finish(x *exchange, r *http.Request) {
 			e.writeError(x, r, errInternal)
 		}
 	}
-	x.givePlace()
+	x.freePlace()
 	e.dropBody(x)
 	if x.account != nil {
 		x.account.Close()

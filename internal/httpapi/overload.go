@@ -51,9 +51,9 @@ func newBounds(o Bounds, registry *prometheus.Registry) (*bounds, error) {
 
 func half(n int64) int64 { return (n + 1) / 2 }
 
-// takePlace reserves the request's place among those of its load, which givePlace
+// reservePlace reserves the request's place among those of its load, which freePlace
 // frees.
-func (e *Engine) takePlace(x *exchange) error {
+func (e *Engine) reservePlace(x *exchange) error {
 	var in *gauge.Gauge
 	switch load := x.route.Work.load; {
 	case load == nothing:
@@ -81,8 +81,8 @@ func (x *exchange) waits() bool {
 	return x.query.Has("since") || x.query.Has("from") || x.route.Path != "/sync"
 }
 
-// givePlace frees the request's place, if it still has one.
-func (x *exchange) givePlace() {
+// freePlace frees the request's place, if it still has one.
+func (x *exchange) freePlace() {
 	if x.place != nil {
 		x.place.Leave(x.caller(), 1)
 		x.place = nil

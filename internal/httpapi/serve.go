@@ -15,7 +15,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, rt *Route, genera
 	x.route, x.generation = rt, generation
 	answer, err := e.call(r, x, rt)
 	if rt.Work.load != transferring {
-		x.givePlace() // a client that reads an answer slowly occupies a connection only
+		x.freePlace() // a client that reads an answer slowly occupies a connection only
 		e.dropBody(x)
 	}
 	if err != nil {
@@ -53,7 +53,7 @@ func (e *Engine) call(r *http.Request, x *exchange, rt *Route) (any, error) {
 	if err := e.chargeBody(x, rt); err != nil {
 		return nil, err
 	}
-	if err := e.takePlace(x); err != nil {
+	if err := e.reservePlace(x); err != nil {
 		return nil, err
 	}
 	x.account = e.bounds.answers.Open(x.caller())

@@ -39,9 +39,9 @@ type incoming struct {
 	bytes int64
 }
 
-// takeIn receives a body of most bytes at most: errTooMuch otherwise. The caller calls
-// discard in the end, also after keep.
-func (s *Service) takeIn(body io.Reader, most int64) (*incoming, error) {
+// readBody receives a body of most bytes at most: errTooMuch otherwise. The caller calls
+// discard in the end, also after storeFile.
+func (s *Service) readBody(body io.Reader, most int64) (*incoming, error) {
 	return s.scratch(func(w io.Writer) error {
 		n, err := io.Copy(w, io.LimitReader(body, most+1))
 		if err == nil && n > most {
@@ -81,11 +81,11 @@ func (in *incoming) discard() {
 	_ = os.Remove(in.file.Name())
 }
 
-// keep stores a received file, and records it. No connection to the database is held
+// storeFile stores a received file, and records it. No connection to the database is held
 // while the storage works. A row in media_storing protects the file from all processes
 // until the record is there; if it never comes, the file is removed: now, or when the
 // row is old.
-func (s *Service) keep(ctx context.Context, in *incoming, record func(pgx.Tx) error) error {
+func (s *Service) storeFile(ctx context.Context, in *incoming, record func(pgx.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTime)
 	defer cancel()
 	if err := hold(ctx, s.pool, in.hash); err != nil {
@@ -103,7 +103,7 @@ func (s *Service) keep(ctx context.Context, in *incoming, record func(pgx.Tx) er
 		})
 	}
 	if err != nil {
-		s.letGo(ctx, in.hash, stored)
+		s.undoStore(ctx, in.hash, stored)
 		return fmt.Errorf("keep an uploaded file: %w", err)
 	}
 	return nil
@@ -127,9 +127,9 @@ func (s *Service) store(ctx context.Context, in *incoming) error {
 	return away("store "+key, s.storage.Put(ctx, key, in.file, in.hash))
 }
 
-// letGo undoes what keep has begun, also for a client that has gone. A storage that has
+// undoStore undoes what storeFile has begun, also for a client that has gone. A storage that has
 // just failed is left alone.
-func (s *Service) letGo(ctx context.Context, h hash, stored bool) {
+func (s *Service) undoStore(ctx context.Context, h hash, stored bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
 	defer cancel()
 	err := unhold(ctx, s.pool, h)
@@ -219,7 +219,7 @@ type Picture struct {
 // however often it comes. It returns nil for what is no picture that clients can be
 // expected to show, or breaks off.
 func (s *Service) KeepPicture(ctx context.Context, body io.Reader, most int64) (*Picture, error) {
-	in, err := s.takeIn(body, min(most, s.o.MaxUploadBytes))
+	in, err := s.readBody(body, min(most, s.o.MaxUploadBytes))
 	if errors.Is(err, ErrAway) {
 		return nil, fmt.Errorf("receive a picture: %w", err)
 	}
@@ -234,8 +234,8 @@ func (s *Service) KeepPicture(ctx context.Context, body io.Reader, most int64) (
 	}
 	contentType := string(p.Format)
 	m := media{ID: rand.Text(), CreatedAt: s.nowMS(), Hash: in.hash[:], Bytes: &in.bytes, ContentType: &contentType}
-	err = s.keep(ctx, in, func(tx pgx.Tx) error {
-		known, err := serversOwn(ctx, tx, in.hash)
+	err = s.storeFile(ctx, in, func(tx pgx.Tx) error {
+		known, err := findFetched(ctx, tx, in.hash)
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ const receiveForEver = "HOMESERVER_TEST_RECEIVE_MEDIA"
 func receiveUntilKilled(dir string) {
 	s, err := New(Options{Dir: dir})
 	if err == nil {
-		_, err = s.takeIn(io.MultiReader(strings.NewReader("half of it"), tell{}, os.Stdin), 1<<20)
+		_, err = s.readBody(io.MultiReader(strings.NewReader("half of it"), tell{}, os.Stdin), 1<<20)
 	}
 	fmt.Println(err)
 	os.Exit(1)
@@ -107,7 +107,7 @@ func TestKilledWhileReceiving(t *testing.T) {
 // isn't committed, or is, and stops there.
 func (h *env) killed(t *testing.T, content, id string) {
 	t.Helper()
-	in, err := h.takeIn(strings.NewReader(content), 100)
+	in, err := h.readBody(strings.NewReader(content), 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,18 +247,18 @@ func (s cleaningStorage) Put(ctx context.Context, key string, content *os.File, 
 func TestFailedUploadLeavesTheSameOfOthers(t *testing.T) {
 	t.Parallel()
 	h := newEnv(t, nil)
-	in, err := h.takeIn(strings.NewReader("same"), 100)
+	in, err := h.readBody(strings.NewReader("same"), 100)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer in.discard()
-	err = h.keep(t.Context(), in, func(tx pgx.Tx) error {
-		refused, err := h.takeIn(strings.NewReader("same"), 100)
+	err = h.storeFile(t.Context(), in, func(tx pgx.Tx) error {
+		refused, err := h.readBody(strings.NewReader("same"), 100)
 		if err != nil {
 			return err
 		}
 		defer refused.discard()
-		if err := h.keep(t.Context(), refused, func(pgx.Tx) error { return errQuota }); !errors.Is(err, errQuota) {
+		if err := h.storeFile(t.Context(), refused, func(pgx.Tx) error { return errQuota }); !errors.Is(err, errQuota) {
 			t.Errorf("got %v", err)
 		}
 		return insert(t.Context(), tx, media{ID: "kept", UserID: &alice.UserID, Hash: in.hash[:], Bytes: &in.bytes})
@@ -333,7 +333,7 @@ func TestReceivingTakesConstantMemory(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	in, err := s.takeIn(&repeated{64 << 20}, 64<<20)
+	in, err := s.readBody(&repeated{64 << 20}, 64<<20)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -186,7 +186,7 @@ func (h *env) wantFiles(t testing.TB, contents int) {
 // overwrite replaces an object, as nothing in the service does.
 func (h *env) overwrite(t testing.TB, key, content string) {
 	t.Helper()
-	in, err := h.takeIn(strings.NewReader(content), 1<<20)
+	in, err := h.readBody(strings.NewReader(content), 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -187,7 +187,7 @@ func (s *Service) Upload(ctx context.Context, who matrix.Session, u Upload) (str
 	defer in.discard()
 	m := media{ID: rand.Text(), UserID: &who.UserID, CreatedAt: s.nowMS()}
 	m.describe(in, u)
-	err = s.keep(ctx, in, func(tx pgx.Tx) error {
+	err = s.storeFile(ctx, in, func(tx pgx.Tx) error {
 		if err := s.charge(ctx, tx, who.UserID, in.bytes); err != nil {
 			return err
 		}
@@ -250,11 +250,11 @@ func (s *Service) UploadTo(ctx context.Context, who matrix.Session, server, medi
 	}
 	m := media{ID: mediaID, UserID: &who.UserID}
 	m.describe(in, u)
-	err = s.keep(ctx, in, func(tx pgx.Tx) error {
+	err = s.storeFile(ctx, in, func(tx pgx.Tx) error {
 		if err := s.charge(ctx, tx, who.UserID, in.bytes); err != nil {
 			return err
 		}
-		filled, err := fill(ctx, tx, m, s.nowMS())
+		filled, err := recordContent(ctx, tx, m, s.nowMS())
 		if err == nil && !filled {
 			return errFilledMeanwhile
 		}
@@ -305,7 +305,7 @@ func (s *Service) receive(ctx context.Context, who matrix.Session, u *Upload) (*
 	if err := s.mayKeep(ctx, who.UserID, u.Bytes); err != nil {
 		return nil, err
 	}
-	in, err := s.takeIn(u.Body, s.o.MaxUploadBytes)
+	in, err := s.readBody(u.Body, s.o.MaxUploadBytes)
 	if errors.Is(err, errTooMuch) {
 		return nil, s.errTooLarge()
 	}

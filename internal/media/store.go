@@ -53,9 +53,9 @@ func insert(ctx context.Context, tx pgx.Tx, m media) error {
 	return nil
 }
 
-// fill records the content of an ID that waits for it; false where none waits any
+// recordContent records the content of an ID that waits for it; false where none waits any
 // more.
-func fill(ctx context.Context, tx pgx.Tx, m media, now int64) (bool, error) {
+func recordContent(ctx context.Context, tx pgx.Tx, m media, now int64) (bool, error) {
 	tag, err := tx.Exec(ctx, `
 		UPDATE media SET expires_at = NULL, hash = $3, bytes = $4, content_type = $5, filename = $6
 		WHERE media_id = $1 AND user_id = $2 AND hash IS NULL AND expires_at > $7`,
@@ -111,9 +111,9 @@ func lockUsage(ctx context.Context, tx pgx.Tx, userID string) error {
 	return err
 }
 
-// serversOwn returns the ID of a file that the server fetched itself, by its content;
+// findFetched returns the ID of a file that the server fetched itself, by its content;
 // "" if there is none.
-func serversOwn(ctx context.Context, tx pgx.Tx, h hash) (string, error) {
+func findFetched(ctx context.Context, tx pgx.Tx, h hash) (string, error) {
 	var mediaID string
 	err := tx.QueryRow(ctx, `SELECT media_id FROM media WHERE hash = $1 AND user_id IS NULL LIMIT 1`, h[:]).Scan(&mediaID)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {

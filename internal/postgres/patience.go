@@ -87,7 +87,7 @@ func (p *patience) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.Trace
 // TraceQueryEnd makes patience a pgx.QueryTracer.
 func (p *patience) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
 	release(ctx)
-	p.look(conn, data.Err)
+	p.check(conn, data.Err)
 }
 
 // TraceBatchStart makes patience a pgx.BatchTracer.
@@ -101,13 +101,13 @@ func (p *patience) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQue
 // TraceBatchEnd makes patience a pgx.BatchTracer.
 func (p *patience) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchEndData) {
 	release(ctx)
-	p.look(conn, data.Err)
+	p.check(conn, data.Err)
 }
 
-// look checks how a statement has ended. If PostgreSQL has closed the connection, it
+// check checks how a statement has ended. If PostgreSQL has closed the connection, it
 // has most likely closed all: those of the pool are made anew, instead of failing one
 // request after the other.
-func (p *patience) look(conn *pgx.Conn, err error) {
+func (p *patience) check(conn *pgx.Conn, err error) {
 	if err == nil || !conn.IsClosed() || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || !Unavailable(err) {
 		return
 	}

@@ -112,14 +112,14 @@ func TestFullQueueIsSaidSo(t *testing.T) {
 	t.Parallel()
 	h := envWith(t, roomstest.Options{Journal: journal.Options{QueueWrites: 2, GroupWrites: 2}})
 	room := h.Public()
-	letGo := h.holdWriter()
+	release := h.holdWriter()
 	const many = 20
 	results := make(chan error, many)
 	for range many {
 		go func() { results <- h.trySend(alice, room) }()
 	}
 	matrixtest.WantCode(t, <-results, matrix.LimitExceeded, "the first answer while nothing moves")
-	letGo()
+	release()
 	sent := 0
 	for range many - 1 {
 		if err := <-results; err == nil {

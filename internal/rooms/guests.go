@@ -21,14 +21,15 @@ func (b *builder) admit(d *draft) error {
 	if membership, _ := event.StringField(d.content, "membership"); membership != event.Join {
 		return nil
 	}
-	if !letsGuestsIn(b.o.get(event.StateKey{Type: event.TypeGuestAccess})) {
+	if !allowsGuests(b.o.get(event.StateKey{Type: event.TypeGuestAccess})) {
 		return matrix.Errorf(matrix.GuestAccessForbidden, "this room does not let guests in")
 	}
 	return nil
 }
 
-// letsGuestsIn reads the state m.room.guest_access, or none.
-func letsGuestsIn(e *timeline.Event) bool {
+// allowsGuests reports whether guests may join a room with this m.room.guest_access, or
+// with none.
+func allowsGuests(e *timeline.Event) bool {
 	if e == nil {
 		return false
 	}
@@ -47,7 +48,7 @@ func (s *Service) turnGuestsOut(ctx context.Context, roomID string) error {
 	}
 	key := event.StateKey{Type: event.TypeGuestAccess}
 	state, err := s.Timeline.CurrentState(ctx, room, []event.StateKey{key})
-	if err != nil || letsGuestsIn(state[key]) {
+	if err != nil || allowsGuests(state[key]) {
 		return err
 	}
 	for after := ""; ; {

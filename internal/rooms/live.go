@@ -80,7 +80,7 @@ func (s *Service) room(ctx context.Context, roomID string) (*live, error) {
 		if !r.isBroken() {
 			return r, nil
 		}
-		s.letGo(r)
+		s.removeBroken(r)
 	}
 	row, err := s.Timeline.Room(ctx, roomID)
 	if err != nil {
@@ -149,9 +149,9 @@ func (r *live) stale(overtaken int) bool {
 	return r.broken || r.overtaken != overtaken
 }
 
-// letGo removes a broken room from memory once all that was queued for it is answered.
+// removeBroken removes a broken room from memory once all that was queued for it is answered.
 // Loaded before that, it would be built on heads that are about to move.
-func (s *Service) letGo(r *live) {
+func (s *Service) removeBroken(r *live) {
 	if last := r.last.Load(); last != nil {
 		_ = last.Wait() // its own caller hears of the error
 	}
@@ -171,13 +171,13 @@ func (s *Service) prefetch(ctx context.Context, r *live, keys []event.StateKey) 
 	if err != nil {
 		return err
 	}
-	r.learn(missing, found, round)
+	r.addEntries(missing, found, round)
 	return nil
 }
 
-// learn adds the state entries that were read in a round. After its end entries written
+// addEntries adds the state entries that were read in a round. After its end entries written
 // meanwhile may have been forgotten again.
-func (r *live) learn(keys []event.StateKey, found map[event.StateKey]*timeline.Event, round int) {
+func (r *live) addEntries(keys []event.StateKey, found map[event.StateKey]*timeline.Event, round int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.state.round != round {

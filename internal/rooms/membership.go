@@ -148,11 +148,11 @@ func (s *Service) settleProfile(ctx context.Context, roomID, userID string, join
 	if err != nil || now == joined {
 		return err
 	}
-	return s.tellProfile(ctx, roomID, userID, profile.Profile{DisplayName: now.DisplayName, AvatarURL: now.AvatarURL})
+	return s.setMemberProfile(ctx, roomID, userID, profile.Profile{DisplayName: now.DisplayName, AvatarURL: now.AvatarURL})
 }
 
-// tellProfile puts a new profile into the member event of a user who is in a room.
-func (s *Service) tellProfile(ctx context.Context, roomID, userID string, p profile.Profile) error {
+// setMemberProfile sends a member event with a new profile for a user who is in a room.
+func (s *Service) setMemberProfile(ctx context.Context, roomID, userID string, p profile.Profile) error {
 	d, err := member(userID, userID, memberContent{Membership: event.Join}, showProfile(p))
 	if err != nil {
 		return err
@@ -340,7 +340,7 @@ func (s *Service) CountProfile(ctx context.Context, userID string) (ratelimit.Cl
 // that the user is in. Client-server API, "Events on Change of Profile Information".
 func (s *Service) UpdateProfile(ctx context.Context, userID string, p profile.Profile) error {
 	return s.inEachRoom(ctx, userID, []string{event.Join}, func(ctx context.Context, roomID string) error {
-		err := s.tellProfile(ctx, roomID, userID, p)
+		err := s.setMemberProfile(ctx, roomID, userID, p)
 		if matrix.IsCode(err, matrix.Forbidden) {
 			return nil // a join rule that lets nobody in keeps members from saying anything new of themselves
 		}

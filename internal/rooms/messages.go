@@ -179,7 +179,7 @@ func (s *Service) completeMember(ctx context.Context, roomID string, d *draft) e
 		return matrix.Errorf(matrix.BadJSON, "membership must be a string")
 	}
 	delete(content, authorisedBy)
-	known, err := s.knownOf(ctx, roomID, d, *membership)
+	known, err := s.addedContent(ctx, roomID, d, *membership)
 	if err != nil {
 		return err
 	}
@@ -198,9 +198,9 @@ func (s *Service) completeMember(ctx context.Context, roomID string, d *draft) e
 // join of a restricted room.
 const authorisedBy = "join_authorised_via_users_server"
 
-// knownOf returns the content that the server adds to a membership that is set as
+// addedContent returns the content that the server adds to a membership that is set as
 // state.
-func (s *Service) knownOf(ctx context.Context, roomID string, d *draft, membership string) (map[string]string, error) {
+func (s *Service) addedContent(ctx context.Context, roomID string, d *draft, membership string) (map[string]string, error) {
 	var c memberContent
 	var err error
 	switch membership {

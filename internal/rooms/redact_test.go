@@ -252,7 +252,7 @@ func TestContentThatIsRedactedWhileItIsReplacedDoesNotComeBack(t *testing.T) {
 		if restarted {
 			h = envWith(t, roomstest.Options{Pool: h.Pool, Journal: journal.Options{GroupWrites: 1}})
 		}
-		letGo := h.holdWriter()
+		release := h.holdWriter()
 		var wg sync.WaitGroup
 		wg.Go(func() { h.Redact(alice, room, old, "") })
 		h.untilWriterWaits()
@@ -260,7 +260,7 @@ func TestContentThatIsRedactedWhileItIsReplacedDoesNotComeBack(t *testing.T) {
 			wg.Go(func() { h.SetState(alice, room, "m.room.topic", "", `{"topic":"`+topic+`"}`) })
 		}
 		h.untilWriterWaits() // by now these are queued, too, most likely
-		letGo()
+		release()
 		wg.Wait()
 		h.checkWindow(name, "secret")
 		if !h.Event(alice, room, old).Redacted() {
@@ -269,8 +269,8 @@ func TestContentThatIsRedactedWhileItIsReplacedDoesNotComeBack(t *testing.T) {
 	}
 }
 
-// holdWriter keeps the journal from committing anything until the answer is called.
-func (h *env) holdWriter() (letGo func()) {
+// holdWriter keeps the journal from committing anything until release is called.
+func (h *env) holdWriter() (release func()) {
 	h.T.Helper()
 	tx, err := h.Pool.Begin(h.T.Context())
 	h.OK(err)

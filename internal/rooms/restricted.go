@@ -43,7 +43,7 @@ func (s *Service) authoriseRestricted(ctx context.Context, roomID, userID string
 	if !met {
 		return "", matrix.Errorf(matrix.Forbidden, "you are in none of the rooms whose members may join this one")
 	}
-	return s.whoMayInvite(ctx, r, state)
+	return s.findInviter(ctx, r, state)
 }
 
 func (s *Service) meetsCondition(ctx context.Context, rules *event.Event, userID string) (met bool, err error) {
@@ -62,10 +62,10 @@ func (s *Service) meetsCondition(ctx context.Context, rules *event.Event, userID
 	return s.Timeline.IsJoinedToAny(ctx, userID, allowed)
 }
 
-// whoMayInvite returns the member of this server with the power to invite who has been
+// findInviter returns the member of this server with the power to invite who has been
 // joined for the longest. Members whose power is set are checked one by one; of all
 // others, who have the same power, one is.
-func (s *Service) whoMayInvite(ctx context.Context, r *live, state timeline.Snapshot) (userID string, err error) {
+func (s *Service) findInviter(ctx context.Context, r *live, state timeline.Snapshot) (userID string, err error) {
 	levels, err := state.Event(event.TypePowerLevels, "").PowerLevels()
 	if err != nil {
 		return "", err

@@ -149,7 +149,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 func (l *countingListener) refuse(conn net.Conn) {
 	tell := func() {}
 	if l.plain {
-		tell = func() { tellRefused(conn) }
+		tell = func() { sendRefusal(conn) }
 	}
 	select {
 	case l.refusing <- struct{}{}:
@@ -163,8 +163,8 @@ func (l *countingListener) refuse(conn net.Conn) {
 	}
 }
 
-// tellRefused waits for the beginning of the request, since an answer before it would be lost.
-func tellRefused(conn net.Conn) {
+// sendRefusal waits for the beginning of the request, since an answer before it would be lost.
+func sendRefusal(conn net.Conn) {
 	if err := conn.SetDeadline(time.Now().Add(refusalTimeout)); err != nil {
 		return
 	}

@@ -133,7 +133,7 @@ func (s *Service) Delete(ctx context.Context, userID string, r Removal) (string,
 		return "", err
 	}
 	if had {
-		s.tell(ctx, removedNotice(userID, address))
+		s.notify(ctx, removedNotice(userID, address))
 	}
 	bound, err := s.boundAt(ctx, userID, address, r.IDServer)
 	if err != nil {

@@ -104,7 +104,7 @@ func (s *Service) claimAll(ctx context.Context, op uia.Operation, auth json.RawM
 		return fmt.Errorf("add an address to %s: %w", op.UserID, err)
 	}
 	for _, v := range proved {
-		s.tellAdded(ctx, op.UserID, v.Address)
+		s.notifyAdded(ctx, op.UserID, v.Address)
 	}
 	return nil
 }

@@ -27,19 +27,19 @@ type notice struct {
 	what    string
 }
 
-// TellNewPassword sends a message to all addresses of an account that it has a new
+// NotifyNewPassword sends a message to all addresses of an account that it has a new
 // password. It does not wait until the messages are sent; errors are logged.
-func (s *Service) TellNewPassword(ctx context.Context, userID string) {
-	s.tell(ctx, notice{
+func (s *Service) NotifyNewPassword(ctx context.Context, userID string) {
+	s.notify(ctx, notice{
 		userID: userID, subject: "The password of your account on " + s.o.ServerName + " was changed",
 		what: fmt.Sprintf("The password of %s was changed.", userID),
 	})
 }
 
-// tellAdded sends a message about a new address to those that an account had before, as
-// TellNewPassword does.
-func (s *Service) tellAdded(ctx context.Context, userID string, added Address) {
-	s.tell(ctx, notice{
+// notifyAdded sends a message about a new address to those that an account had before, as
+// NotifyNewPassword does.
+func (s *Service) notifyAdded(ctx context.Context, userID string, added Address) {
+	s.notify(ctx, notice{
 		userID: userID, about: added, subject: "Your account on " + s.o.ServerName + " has a new address",
 		what: fmt.Sprintf("The address %s was added to %s. With it a new password can be set.", added.Address, userID),
 	})
@@ -56,8 +56,8 @@ func removedNotice(userID string, removed Address) notice {
 // served any more.
 func (s *Service) Stop() { s.sending.Wait() }
 
-// tell sends a notice in the background.
-func (s *Service) tell(ctx context.Context, n notice) {
+// notify sends a notice in the background.
+func (s *Service) notify(ctx context.Context, n notice) {
 	select {
 	case s.notices <- struct{}{}:
 	default:

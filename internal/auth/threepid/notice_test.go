@@ -16,7 +16,7 @@ func TestNoticeGoesByTextMessageWhereThereIsNoMail(t *testing.T) {
 	must(t, err)
 	must(t, h.Submit(t.Context(), threepid.Submission{SID: s.SID, ClientSecret: secret, Token: h.gateway.Last(t).Code()}))
 	must(t, h.claim(t, h.ClaimNew, s.SID, alice))
-	h.TellNewPassword(t.Context(), alice)
+	h.NotifyNewPassword(t.Context(), alice)
 	h.Stop()
 	if got := h.gateway.Last(t); got.To != "+447700900001" || !strings.Contains(got.Text, "password of "+alice+" was changed") {
 		t.Errorf("got %+v", got)
@@ -24,7 +24,7 @@ func TestNoticeGoesByTextMessageWhereThereIsNoMail(t *testing.T) {
 
 	h.give(t, alice, "a@example.org")
 	sent := len(h.gateway.Messages())
-	h.TellNewPassword(t.Context(), alice)
+	h.NotifyNewPassword(t.Context(), alice)
 	h.Stop()
 	if got := h.mail.Last(t); !strings.Contains(got.Plain, "password of "+alice) || got.Link() != nil {
 		t.Errorf("got the mail %s", got.Plain)
@@ -44,7 +44,7 @@ func TestNoticeComesAfterManyMailsThatStrangersAskedFor(t *testing.T) {
 	_, err := h.RequestEmail(t.Context(), threepid.ForPassword, email("a@example.org", 2))
 	matrixtest.WantCode(t, err, "M_LIMIT_EXCEEDED")
 	for range 3 {
-		h.TellNewPassword(t.Context(), alice)
+		h.NotifyNewPassword(t.Context(), alice)
 		h.Stop()
 	}
 	if n := len(h.mail.Mails()); n != 2+2 {

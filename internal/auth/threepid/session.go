@@ -265,7 +265,7 @@ func (s *Service) Validated(ctx context.Context, purpose Purpose, c Credentials)
 }
 
 // ClaimNew uses a validated session up, and adds its address to a user's account, in
-// the transaction of the operation; for an account that has others, tellAdded follows.
+// the transaction of the operation; for an account that has others, notifyAdded follows.
 // M_THREEPID_AUTH_FAILED if another request has used it, M_THREEPID_IN_USE if another
 // account has got the address meanwhile, M_THREEPID_DENIED if the user has too many.
 func (s *Service) ClaimNew(ctx context.Context, tx pgx.Tx, sid, userID string) error {

@@ -40,7 +40,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	var err error
 	for range attempts {
 		if s.body == nil {
-			if s.body, err = s.ask(); err != nil {
+			if s.body, err = s.request(); err != nil {
 				return 0, err // after attempts of its own
 			}
 		}
@@ -63,8 +63,8 @@ func (s *stream) Read(p []byte) (int, error) {
 	return 0, named("read", s.key, err)
 }
 
-// ask requests the rest of the object.
-func (s *stream) ask() (io.ReadCloser, error) {
+// request requests the rest of the object.
+func (s *stream) request() (io.ReadCloser, error) {
 	var o minio.GetObjectOptions
 	if s.offset > 0 {
 		if err := o.SetRange(s.offset, 0); err != nil {

@@ -40,7 +40,7 @@ func readPage(r io.Reader) (graph, error) {
 			case string(name) == "meta" && attributes:
 				readMeta(tags, found)
 			case string(name) == "title" && tags.Next() == html.TextToken:
-				note(found, "title", string(tags.Text()))
+				addProperty(found, "title", string(tags.Text()))
 			}
 		}
 	}
@@ -64,12 +64,12 @@ func readMeta(tags *html.Tokenizer, found map[string]string) {
 	switch {
 	case strings.HasPrefix(name, "og:") && len(name) <= maxNameBytes,
 		name == "description", name == "twitter:title", name == "twitter:description", name == "twitter:image":
-		note(found, name, content)
+		addProperty(found, name, content)
 	}
 }
 
-// note records a text: the first one of a name counts.
-func note(found map[string]string, name, text string) {
+// addProperty records a text: the first one of a name counts.
+func addProperty(found map[string]string, name, text string) {
 	text = cleanText(text)
 	if _, known := found[name]; !known && text != "" && len(found) < maxProperties {
 		found[name] = text

@@ -136,7 +136,7 @@ func (s *Service) make(ctx context.Context, page *url.URL) (json.RawMessage, err
 		return nil, gauge.RefuseTurn(err, errBusy)
 	}
 	defer s.fetches.Leave(caller, 1)
-	properties, err := s.lookAt(ctx, page)
+	properties, err := s.describe(ctx, page)
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +152,8 @@ func (s *Service) make(ctx context.Context, page *url.URL) (json.RawMessage, err
 	return made, err
 }
 
-// lookAt loads the content of a URL, and returns the properties of its preview.
-func (s *Service) lookAt(ctx context.Context, page *url.URL) (map[string]any, error) {
+// describe loads the content of a URL, and returns the properties of its preview.
+func (s *Service) describe(ctx context.Context, page *url.URL) (map[string]any, error) {
 	answer, err := s.fetch(ctx, page.String(), "text/html, application/xhtml+xml;q=0.9, image/*;q=0.8, */*;q=0.5")
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func (s *Service) List(ctx context.Context, userID string) ([]State, error) {
 	defer s.mu.Unlock()
 	states := make([]State, len(listed))
 	for i, other := range listed {
-		states[i], _ = s.seen(userID, other)
+		states[i], _ = s.stateFor(userID, other)
 	}
 	return states, nil
 }

@@ -11,9 +11,9 @@ import (
 const (
 	// kindPresence is the kind of messages with the JSON of a message below.
 	kindPresence = "presence"
-	// tellEvery is how often other processes get a message that a device goes on asking
+	// sendEvery is how often other processes get a message that a device goes on asking
 	// for news here. It is well below goneAfter.
-	tellEvery = 10 * time.Second
+	sendEvery = 10 * time.Second
 	// maxNews bounds the received messages that wait; beyond it they are dropped, and
 	// come again with the next sign of the user.
 	maxNews = 1024
@@ -31,7 +31,7 @@ type message struct {
 	Renamed   bool   `json:"renamed,omitzero"`
 }
 
-func (s *Service) tell(m message) {
+func (s *Service) send(m message) {
 	if s.Others == nil || s.Others.Alone() {
 		return
 	}
@@ -39,30 +39,30 @@ func (s *Service) tell(m message) {
 	s.Others.Send(kindPresence, string(data))
 }
 
-// tellPolling sends, not too often unless there is news, that a device asks for news.
+// sendPolling sends, not too often unless there is news, that a device asks for news.
 // The lock is held.
-func (s *Service) tellPolling(u *user, deviceID string, d *device, news bool) {
-	if now := s.Now(); news || now.Sub(d.told) >= tellEvery {
+func (s *Service) sendPolling(u *user, deviceID string, d *device, news bool) {
+	if now := s.Now(); news || now.Sub(d.told) >= sendEvery {
 		d.told = now
-		s.tell(message{User: u.UserID, Device: deviceID, Away: d.away})
+		s.send(message{User: u.UserID, Device: deviceID, Away: d.away})
 	}
 }
 
-// tellAll sends the state of all users to a new process.
-func (s *Service) tellAll() {
+// sendAll sends the state of all users to a new process.
+func (s *Service) sendAll() {
 	s.each(func(u *user) []journal.Topic {
 		if u.wasSet.User != "" {
-			s.tell(u.wasSet)
+			s.send(u.wasSet)
 		}
 		for id, d := range u.devices {
-			s.tellPolling(u, id, d, d.requests > 0)
+			s.sendPolling(u, id, d, d.requests > 0)
 		}
 		return nil
 	})
 }
 
-// heard is called for the messages of other processes.
-func (s *Service) heard(data string) {
+// receive is called for the messages of other processes.
+func (s *Service) receive(data string) {
 	var m message
 	if json.Unmarshal([]byte(data), &m) != nil || m.User == "" {
 		return // of another version
@@ -73,12 +73,12 @@ func (s *Service) heard(data string) {
 	}
 }
 
-// takeIn handles the messages of other processes, which may need the database.
-func (s *Service) takeIn(ctx context.Context) {
+// handleReceived handles the messages of other processes, which may need the database.
+func (s *Service) handleReceived(ctx context.Context) {
 	for {
 		select {
 		case m := <-s.news:
-			if err := s.learn(ctx, m); err != nil && ctx.Err() == nil {
+			if err := s.handle(ctx, m); err != nil && ctx.Err() == nil {
 				s.Log.DebugContext(ctx, "presence from another process is lost", "user", m.User, "error", err)
 			}
 		case <-ctx.Done():
@@ -87,7 +87,7 @@ func (s *Service) takeIn(ctx context.Context) {
 	}
 }
 
-func (s *Service) learn(ctx context.Context, m message) error {
+func (s *Service) handle(ctx context.Context, m message) error {
 	if m.Renamed {
 		p, err := s.Profiles.Get(ctx, m.User)
 		if err == nil {

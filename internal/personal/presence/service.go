@@ -101,8 +101,8 @@ func New(o Options) *Service {
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: s.reset})
 	o.Profiles.OnChange(s.profileChanged)
 	if o.Others != nil {
-		o.Others.Handle(kindPresence, s.heard)
-		o.Others.OnJoined(s.tellAll)
+		o.Others.Handle(kindPresence, s.receive)
+		o.Others.OnJoined(s.sendAll)
 	}
 	return s
 }
@@ -124,7 +124,7 @@ func (s *Service) Start(ctx context.Context) {
 			}
 		}
 	})
-	s.running.Go(func() { s.takeIn(ctx) })
+	s.running.Go(func() { s.handleReceived(ctx) })
 }
 
 // Stop ends what Start has begun, and waits for its end.
@@ -146,7 +146,7 @@ func (s *Service) Set(ctx context.Context, userID, presence, statusMsg string) e
 		return matrix.Errorf(matrix.InvalidParam, "a status message has at most %d bytes", maxStatusBytes)
 	}
 	now := s.Now()
-	s.tell(message{User: userID, Presence: presence, StatusMsg: statusMsg, At: now.UnixMilli()})
+	s.send(message{User: userID, Presence: presence, StatusMsg: statusMsg, At: now.UnixMilli()})
 	return s.update(ctx, userID, func(u *user) { u.set(presence, statusMsg, now) })
 }
 
@@ -164,7 +164,7 @@ func (s *Service) Polling(ctx context.Context, userID, deviceID, shown string) (
 		d.requests++
 		news := d.away != (shown == Unavailable)
 		u.polls(d, shown == Unavailable, s.Now())
-		s.tellPolling(u, deviceID, d, news)
+		s.sendPolling(u, deviceID, d, news)
 	})
 	if err != nil || d == nil {
 		return func() {}, err
@@ -330,7 +330,7 @@ func (s *Service) watch(u *user, now time.Time) []journal.Topic {
 	u.sweep(now)
 	for id, d := range u.devices {
 		if d.requests > 0 {
-			s.tellPolling(u, id, d, false)
+			s.sendPolling(u, id, d, false)
 		}
 	}
 	switch {
@@ -395,7 +395,7 @@ func (s *Service) reset(journal.Position) {
 // Change of Profile Information".
 func (s *Service) profileChanged(_ context.Context, userID string, p profile.Profile) error {
 	s.rename(userID, p)
-	s.tell(message{User: userID, Renamed: true})
+	s.send(message{User: userID, Renamed: true})
 	return nil
 }
 
@@ -425,16 +425,16 @@ func (s *Service) Get(ctx context.Context, asker, userID string) (State, error) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state, ok := s.seen(asker, userID)
+	state, ok := s.stateFor(asker, userID)
 	if !ok {
 		return State{}, matrix.Errorf(matrix.Forbidden, "you share no room with this user")
 	}
 	return state, nil
 }
 
-// seen returns the state of a user as the asker may see it, and reports whether the
+// stateFor returns the state of a user as the asker may see it, and reports whether the
 // asker may. The lock is held.
-func (s *Service) seen(asker, userID string) (State, bool) {
+func (s *Service) stateFor(asker, userID string) (State, bool) {
 	u, a := s.users[userID], s.users[asker]
 	switch {
 	case u != nil && (asker == userID || a != nil && a.shares(u)):

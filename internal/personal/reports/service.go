@@ -72,7 +72,7 @@ func (s *Service) Event(ctx context.Context, reporter, roomID, eventID, reason s
 	if err != nil {
 		return err
 	}
-	return s.take(ctx, report{
+	return s.add(ctx, report{
 		reporter: reporter, roomID: roomID, eventID: eventID, userID: e.Sender, reason: reason, score: score,
 	})
 }
@@ -87,7 +87,7 @@ func (s *Service) Room(ctx context.Context, reporter, roomID, reason string) err
 	if _, err := s.rooms.Number(ctx, roomID); err != nil {
 		return err
 	}
-	return s.take(ctx, report{reporter: reporter, roomID: roomID, reason: reason})
+	return s.add(ctx, report{reporter: reporter, roomID: roomID, reason: reason})
 }
 
 // User reports a user, with whom the reporter need not have a room in common. The
@@ -102,7 +102,7 @@ func (s *Service) User(ctx context.Context, reporter, userID, reason string) err
 	if err != nil || !exists {
 		return err
 	}
-	return s.take(ctx, report{reporter: reporter, userID: userID, reason: reason})
+	return s.add(ctx, report{reporter: reporter, userID: userID, reason: reason})
 }
 
 // checkReason checks the reason of any report.
@@ -113,8 +113,8 @@ func checkReason(reason string) error {
 	return nil
 }
 
-// take stores a report and logs it for the operator.
-func (s *Service) take(ctx context.Context, r report) error {
+// add stores a report and logs it for the operator.
+func (s *Service) add(ctx context.Context, r report) error {
 	id, err := insertReport(ctx, s.pool, r, s.now().UnixMilli())
 	if err != nil {
 		return err

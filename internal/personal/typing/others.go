@@ -13,28 +13,28 @@ import (
 // 0 for a user who has stopped: "room milliseconds user".
 const kindTyping = "typing"
 
-// tell sends a message to the other processes.
-func (s *Service) tell(nid journal.RoomNID, userID string, timeout time.Duration) {
+// send sends a message to the other processes.
+func (s *Service) send(nid journal.RoomNID, userID string, timeout time.Duration) {
 	if s.others != nil {
 		s.others.Send(kindTyping, fmt.Sprintf("%d %d %s", nid, timeout.Milliseconds(), userID))
 	}
 }
 
-// tellAll sends all that was set here to a new process.
-func (s *Service) tellAll() {
+// sendAll sends all that was set here to a new process.
+func (s *Service) sendAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for nid, r := range s.byRoom {
 		for userID, t := range r.typists {
 			if left := time.Until(t.until); left > 0 {
-				s.tell(nid, userID, left)
+				s.send(nid, userID, left)
 			}
 		}
 	}
 }
 
-// heard is called for the messages of other processes.
-func (s *Service) heard(data string) {
+// receive is called for the messages of other processes.
+func (s *Service) receive(data string) {
 	room, rest, _ := strings.Cut(data, " ")
 	milliseconds, userID, _ := strings.Cut(rest, " ")
 	nid, errRoom := strconv.ParseInt(room, 10, 64)

@@ -66,8 +66,8 @@ func New(r *timeline.Store, j *journal.Journal, clock *journal.Ticks, others *re
 	}
 	j.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) {}})
 	if others != nil {
-		others.Handle(kindTyping, s.heard)
-		others.OnJoined(s.tellAll)
+		others.Handle(kindTyping, s.receive)
+		others.OnJoined(s.sendAll)
 	}
 	return s
 }
@@ -92,10 +92,10 @@ func (s *Service) Set(ctx context.Context, userID, roomID string, typing bool, t
 	if typing {
 		timeout = min(timeout, maxTimeout)
 		s.start(nid, userID, timeout, time.Now().Add(timeout))
-		s.tell(nid, userID, timeout)
+		s.send(nid, userID, timeout)
 	} else {
 		s.end(nid, userID, nil)
-		s.tell(nid, userID, 0)
+		s.send(nid, userID, 0)
 	}
 	return nil
 }

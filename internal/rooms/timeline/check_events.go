@@ -75,7 +75,7 @@ func (c *eventCheck) look(ctx context.Context, e *doctor.Exam) error {
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
-		if err := c.lookAtPage(ctx, e, page); err != nil {
+		if err := c.checkPage(ctx, e, page); err != nil {
 			return err
 		}
 		e.Step(int64(len(page)))
@@ -86,14 +86,14 @@ func (c *eventCheck) look(ctx context.Context, e *doctor.Exam) error {
 	}
 }
 
-func (c *eventCheck) lookAtPage(ctx context.Context, e *doctor.Exam, page []*checkedEvent) error {
+func (c *eventCheck) checkPage(ctx context.Context, e *doctor.Exam, page []*checkedEvent) error {
 	links := &links{}
 	repairs := &pgx.Batch{}
 	for _, row := range page {
-		parsed := c.lookAt(e, row)
+		parsed := c.checkEvent(e, row)
 		if parsed != nil {
 			links.add(row, parsed)
-			row.lookBeside(e, parsed, repairs)
+			row.checkColumns(e, parsed, repairs)
 		}
 	}
 	if repairs.Len() > 0 {
@@ -104,8 +104,8 @@ func (c *eventCheck) lookAtPage(ctx context.Context, e *doctor.Exam, page []*che
 	return links.look(ctx, e)
 }
 
-// lookAt checks the event itself. It returns the event as far as it can be read.
-func (c *eventCheck) lookAt(e *doctor.Exam, row *checkedEvent) *event.Event {
+// checkEvent checks the event itself. It returns the event as far as it can be read.
+func (c *eventCheck) checkEvent(e *doctor.Exam, row *checkedEvent) *event.Event {
 	wrong := func(format string, args ...any) { e.Found("%s %s", row, fmt.Sprintf(format, args...)) }
 	if row.RoomID == nil {
 		wrong("is of a room that there is not")
@@ -139,9 +139,9 @@ func (c *eventCheck) lookAt(e *doctor.Exam, row *checkedEvent) *event.Event {
 			wrong("is changed: its content does not have the hash that it states")
 		}
 	} else {
-		row.lookAtRedaction(version, wrong)
+		row.checkRedaction(version, wrong)
 	}
-	c.lookAtSignature(whole, wrong)
+	c.checkSignature(whole, wrong)
 	return parsed
 }
 
@@ -165,8 +165,8 @@ func (row *checkedEvent) differsFrom(e *event.Event) string {
 	return ""
 }
 
-// lookAtRedaction checks whether redacted content is gone, and by which event.
-func (row *checkedEvent) lookAtRedaction(version *event.Version, wrong func(string, ...any)) {
+// checkRedaction checks whether redacted content is gone, and by which event.
+func (row *checkedEvent) checkRedaction(version *event.Version, wrong func(string, ...any)) {
 	if row.Redacts == nil || *row.Redacts != row.EventID {
 		wrong("is redacted by number %d, where no redaction of it stands", *row.RedactedBy)
 	}
@@ -175,8 +175,8 @@ func (row *checkedEvent) lookAtRedaction(version *event.Version, wrong func(stri
 	}
 }
 
-// lookAtSignature checks that an event that was sent here has this server's signature.
-func (c *eventCheck) lookAtSignature(e *event.Event, wrong func(string, ...any)) {
+// checkSignature checks that an event that was sent here has this server's signature.
+func (c *eventCheck) checkSignature(e *event.Event, wrong func(string, ...any)) {
 	if !strings.HasSuffix(e.Sender, ":"+c.serverName) {
 		return
 	}
@@ -189,8 +189,8 @@ func (c *eventCheck) lookAtSignature(e *event.Event, wrong func(string, ...any))
 	wrong("is not signed as this server signs: %v", err)
 }
 
-// lookBeside compares the columns for searching with the event.
-func (row *checkedEvent) lookBeside(e *doctor.Exam, parsed *event.Event, repairs *pgx.Batch) {
+// checkColumns compares the columns for searching with the event.
+func (row *checkedEvent) checkColumns(e *doctor.Exam, parsed *event.Event, repairs *pgx.Batch) {
 	tell := e.Found
 	if e.Repair {
 		tell = e.Repaired

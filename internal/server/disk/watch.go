@@ -83,7 +83,7 @@ func (w *Watch) Start() {
 		return
 	}
 	for _, s := range w.spaces {
-		w.look(s)
+		w.measure(s)
 		go w.watch(s)
 	}
 }
@@ -98,15 +98,15 @@ func (w *Watch) watch(s *Space) {
 	for {
 		select {
 		case <-next.C:
-			w.look(s)
+			w.measure(s)
 		case <-w.stopping:
 			return
 		}
 	}
 }
 
-// look measures a disk. The state of one that can't be measured stays.
-func (w *Watch) look(s *Space) {
+// measure measures a disk. The state of one that can't be measured stays.
+func (w *Watch) measure(s *Space) {
 	free, err := w.o.Free(s.folder)
 	if err != nil {
 		return

@@ -1,7 +1,6 @@
 package syncstream_test
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"testing"
@@ -112,8 +111,7 @@ func (y *sharing) step() {
 	case kind < 80:
 		err = y.move(kind%26, user, room, other)
 	case kind < 84:
-		_, err = y.env.Rooms.SetState(y.T.Context(), rooms.Request{UserID: user, RoomID: room}, "m.room.encryption", "",
-			json.RawMessage(`{"algorithm":"m.megolm.v1.aes-sha2"}`))
+		err = y.tryToEncrypt(rooms.Request{UserID: user, RoomID: room})
 	case kind < 90:
 		err = y.change(12, rooms.Request{UserID: user, RoomID: room}) // another name
 	default:

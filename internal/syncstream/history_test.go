@@ -109,7 +109,12 @@ func (y *history) act() error {
 	y.elsewhere()
 	room, user := y.pick(y.rooms...), y.pick(everybody...)
 	q := rooms.Request{UserID: user, DeviceID: "PHONE", RoomID: room}
-	switch kind := y.IntN(140); {
+	switch kind := y.IntN(145); {
+	case kind >= 141:
+		y.changeKeys(user)
+		return nil
+	case kind == 140:
+		return y.tryToEncrypt(q)
 	case kind < 50:
 		return y.speak(q)
 	case kind < 80:
@@ -119,6 +124,12 @@ func (y *history) act() error {
 	default:
 		return y.personal(kind-106, user, room)
 	}
+}
+
+// tryToEncrypt lets a user turn on encryption.
+func (y *history) tryToEncrypt(q rooms.Request) error {
+	_, err := y.env.Rooms.SetState(y.T.Context(), q, "m.room.encryption", "", json.RawMessage(`{"algorithm":"m.megolm.v1.aes-sha2"}`))
+	return err
 }
 
 // keep remembers an event that may be redacted.

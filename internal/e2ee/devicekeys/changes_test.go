@@ -1,8 +1,11 @@
 package devicekeys
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,10 +119,32 @@ func TestAnotherProcessLearnsOfChangesWithTheirRooms(t *testing.T) {
 	there.want(journal.Topic{User: alice}, before, alice)
 }
 
-func TestAChangeOfAUserInManyRoomsIsOneStatementAndIsCounted(t *testing.T) {
-	h := newEnv(t)
+// topicReads counts the statements that read the rooms of users.
+type topicReads struct{ atomic.Int64 }
+
+func (r *topicReads) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	if strings.Contains(q.SQL, "joined_members > 1") {
+		r.Add(1)
+	}
+	return ctx
+}
+
+func (r *topicReads) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func TestTheManyRoomsOfUsersAreReadInOneStatement(t *testing.T) {
+	t.Parallel()
+	config := postgrestest.New(t).Config().Copy()
+	reads := &topicReads{}
+	config.ConnConfig.Tracer = reads
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	h := envOn(t, pool, journal.Options{Watch: time.Hour})
+	h.show() // it looks into the outbox when it starts
 	const rooms = 3000
-	_, err := h.Pool.Exec(t.Context(), `
+	_, err = h.Pool.Exec(t.Context(), `
 		WITH r AS (
 			INSERT INTO rooms (room_nid, room_id, version, heads, depth, joined_members, invited_members)
 			SELECT 1000000 + n, '!many' || n || ':localhost', '11', '{}', 1, 2, 0 FROM generate_series(1, $2) n RETURNING room_nid)
@@ -129,6 +154,9 @@ func TestAChangeOfAUserInManyRoomsIsOneStatementAndIsCounted(t *testing.T) {
 	h.post(bob)
 	h.post(alice, bob)
 	h.show()
+	if n := reads.Load(); n != 1 {
+		t.Errorf("there are %d statements", n)
+	}
 	h.want(journal.Topic{Room: 1_000_000 + rooms}, 0, alice, bob)
 	h.want(journal.Topic{Room: 1_000_001}, 0, alice, bob)
 	h.want(journal.Topic{User: bob}, 0, bob, bob)

@@ -93,7 +93,8 @@ const (
 	touchesGap = `s.place <= $3 AND (s.replaced_at IS NULL OR s.replaced_at > $2)`
 
 	// Of a room that was joined or left between, the members now and those who have left since
-	// are read by the indexes for each.
+	// are read by the indexes for each. In others a change of a membership counts if one of
+	// both is a join: most are of profiles.
 	candidates = `
 		candidates AS (
 			SELECT user_id FROM unnest($4::text[]) AS u(user_id)
@@ -105,7 +106,11 @@ const (
 			UNION SELECT s.state_key FROM own JOIN room_state s USING (room_nid)
 				WHERE NOT own.held AND s.type = 'm.room.member' AND s.value = 'join' AND s.replaced_at > $2 AND s.place <= $3
 			UNION SELECT s.state_key FROM own JOIN room_state s USING (room_nid)
-				WHERE $6 AND own.held AND s.type = 'm.room.member' AND s.place > $2 AND s.place <= $3), `
+				WHERE $6 AND own.held AND s.type = 'm.room.member' AND s.place > $2 AND s.place <= $3
+					AND coalesce(s.value = 'join', false) <> EXISTS (
+						SELECT FROM room_state before
+						WHERE before.room_nid = s.room_nid AND before.type = s.type AND before.state_key = s.state_key
+							AND before.replaced_at = s.place AND before.value = 'join')), `
 	sharing = `
 		page AS MATERIALIZED (
 			SELECT user_id FROM candidates WHERE user_id COLLATE "C" > $9 ORDER BY user_id COLLATE "C" LIMIT $10),

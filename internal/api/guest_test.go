@@ -51,6 +51,7 @@ var forGuests = map[string]bool{
 	"PUT /devices/{deviceId}":                               true,
 	"GET /account/whoami":                                   true,
 	"POST /keys/upload":                                     true,
+	"POST /keys/upload/{deviceId}":                          true,
 	"POST /keys/query":                                      true,
 	"POST /publicRooms":                                     true,
 	"GET /voip/turnServer":                                  true,

@@ -51,7 +51,10 @@ func TestSyncAsInTheTutorial(t *testing.T) {
 		place []any
 		want  []string
 	}{
-		{nil, []string{"account_data", "next_batch", "presence", "rooms"}},
+		{nil, []string{
+			"account_data", "device_one_time_keys_count", "device_unused_fallback_key_types", "next_batch",
+			"org.matrix.msc2732.device_unused_fallback_key_types", "presence", "rooms", "to_device",
+		}},
 		{[]any{"account_data"}, []string{"events"}},
 		{[]any{"presence"}, []string{"events"}},
 		{[]any{"rooms"}, []string{"invite", "join", "knock", "leave"}},

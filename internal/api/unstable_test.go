@@ -170,6 +170,7 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"POST " + unstable + "keys/upload/{deviceId}":                                             "keys/upload/{deviceId}",
 		"POST " + unstable + "keys/query":                                                         "keys/query",
 		"POST " + unstable + "keys/claim":                                                         "keys/claim",
+		"PUT " + unstable + "sendToDevice/{eventType}/{txnId}":                                    "sendToDevice/{eventType}/{txnId}",
 		"POST " + unstable + "keys/device_signing/upload":                                         "keys/device_signing/upload",
 		"POST " + unstable + "keys/signatures/upload":                                             "keys/signatures/upload",
 		"POST " + unstable + "account/3pid/msisdn/requestToken":                                   "account/3pid/msisdn/requestToken",

@@ -70,7 +70,7 @@ func (r Rows) find(ctx context.Context, conn *pgx.Conn) (findings, error) {
 		return nil
 	})
 	if err != nil {
-		return f, fmt.Errorf("look: %w", err)
+		return f, fmt.Errorf("query: %w", err)
 	}
 	return f, nil
 }

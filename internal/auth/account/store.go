@@ -66,7 +66,7 @@ func Exists(ctx context.Context, q Querier, userID string) (bool, error) {
 func Existing(ctx context.Context, q Querier, userIDs []string) ([]string, error) {
 	rows, err := q.Query(ctx, `SELECT user_id FROM accounts WHERE user_id = ANY ($1)`, userIDs)
 	if err != nil {
-		return nil, fmt.Errorf("query which accounts there are: %w", err)
+		return nil, fmt.Errorf("query accounts: %w", err)
 	}
 	existing, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {

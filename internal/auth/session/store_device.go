@@ -65,7 +65,7 @@ func findDevice(ctx context.Context, q account.Querier, userID, deviceID string)
 func HasAny(ctx context.Context, q account.Querier, userID string, deviceIDs []string) (found bool, err error) {
 	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM devices WHERE user_id = $1 AND device_id = ANY ($2))`, userID, deviceIDs).Scan(&found)
 	if err != nil {
-		return false, fmt.Errorf("look for devices of %s: %w", userID, err)
+		return false, fmt.Errorf("find devices of %s: %w", userID, err)
 	}
 	return found, nil
 }

@@ -153,7 +153,7 @@ func voidLost(ctx context.Context, tx pgx.Tx, session matrix.Session, generation
 		WHERE user_id = $1 AND device_id = $2 AND generation > $3 AND issued_at < $4 AND NOT revoked`,
 		session.UserID, session.DeviceID, generation, before, longAgo)
 	if err != nil {
-		return nil, fmt.Errorf("revoke refresh tokens that nobody has got: %w", err)
+		return nil, fmt.Errorf("revoke refresh tokens that were not delivered: %w", err)
 	}
 	_, err = tx.Exec(ctx, `
 		DELETE FROM refresh_tokens WHERE token_hash IN (
@@ -161,7 +161,7 @@ func voidLost(ctx context.Context, tx pgx.Tx, session matrix.Session, generation
 			ORDER BY issued_at DESC OFFSET $4)`,
 		session.UserID, session.DeviceID, generation, rememberedTokens)
 	if err != nil {
-		return nil, fmt.Errorf("forget refresh tokens that nobody has got: %w", err)
+		return nil, fmt.Errorf("delete refresh tokens that were not delivered: %w", err)
 	}
 	return accessTokens(ctx, tx, `
 		UPDATE access_tokens SET void_at = $5
@@ -199,7 +199,7 @@ func voidAccessTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, ge
 			ORDER BY void_at DESC, generation DESC OFFSET $3)`,
 		session.UserID, session.DeviceID, rememberedTokens)
 	if err != nil {
-		return nil, fmt.Errorf("forget access tokens that are void: %w", err)
+		return nil, fmt.Errorf("delete void access tokens: %w", err)
 	}
 	return hashes, nil
 }

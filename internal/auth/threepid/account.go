@@ -93,7 +93,7 @@ func (s *Service) Bind(ctx context.Context, userID string, c Credentials) error 
 		return insertBinding(ctx, tx, userID, Binding{address, server.Name}, s.nowMS())
 	})
 	if err != nil {
-		return fmt.Errorf("remember a binding: %w", err)
+		return fmt.Errorf("store a binding: %w", err)
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func insertBinding(ctx context.Context, tx pgx.Tx, userID string, b Binding, now
 			SELECT medium, address, id_server FROM threepid_bindings WHERE user_id = $1
 			ORDER BY bound_at DESC, medium, address, id_server OFFSET $2)`, userID, maxAddresses)
 	if err != nil {
-		return fmt.Errorf("forget old bindings of %s: %w", userID, err)
+		return fmt.Errorf("delete old bindings of %s: %w", userID, err)
 	}
 	return nil
 }

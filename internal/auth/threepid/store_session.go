@@ -76,7 +76,7 @@ func forgetAttempt(ctx context.Context, q querier, sid string, attempt int64) er
 	_, err := q.Exec(ctx, `
 		UPDATE threepid_sessions SET send_attempt = -1 WHERE sid = $1 AND send_attempt = $2`, sid, attempt)
 	if err != nil {
-		return fmt.Errorf("forget that a message was to be sent: %w", err)
+		return fmt.Errorf("delete an attempt to send a message: %w", err)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ func textsSent(ctx context.Context, tx pgx.Tx, hour int64) (inHour, inDay int, e
 		return 0, 0, fmt.Errorf("lock the count of text messages: %w", err)
 	}
 	if _, err := tx.Exec(ctx, `DELETE FROM text_messages_sent WHERE hour <= $1`, hour-hoursOfDay); err != nil {
-		return 0, 0, fmt.Errorf("forget old text messages: %w", err)
+		return 0, 0, fmt.Errorf("delete old counts of text messages: %w", err)
 	}
 	err = tx.QueryRow(ctx, `
 		SELECT coalesce(sum(sent) FILTER (WHERE hour = $1), 0), coalesce(sum(sent), 0) FROM text_messages_sent`, hour).Scan(&inHour, &inDay)

@@ -94,7 +94,7 @@ func (o *owner) canEnter(ctx context.Context, dir string) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look whether %s can enter %s: %w", o.name, dir, err)
+		return false, fmt.Errorf("check whether %s can enter %s: %w", o.name, dir, err)
 	}
 	return true, nil
 }
@@ -105,7 +105,7 @@ func (o *owner) makeFolder(dir string) error {
 	err := os.Mkdir(dir, 0o700)
 	if err == nil {
 		if err := os.Lchown(dir, o.uid, o.gid); err != nil {
-			return fmt.Errorf("give a folder to %s: %w", o.name, err)
+			return fmt.Errorf("change the owner of a folder to %s: %w", o.name, err)
 		}
 		return nil
 	}
@@ -138,7 +138,7 @@ func (o *owner) takeOver(data string) error {
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("give the data to %s: %w", o.name, err)
+		return fmt.Errorf("change the owner of the data to %s: %w", o.name, err)
 	}
 	return nil
 }

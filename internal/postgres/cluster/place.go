@@ -64,7 +64,7 @@ func prepareDir(dir string) (string, error) {
 	}
 	if os.Geteuid() == 0 {
 		if err := os.Chmod(path, mode); err != nil {
-			return "", fmt.Errorf("let PostgreSQL's user pass: %w", err)
+			return "", fmt.Errorf("open a folder to PostgreSQL's user: %w", err)
 		}
 	}
 	return path, nil

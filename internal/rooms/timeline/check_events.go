@@ -98,7 +98,7 @@ func (c *eventCheck) checkPage(ctx context.Context, e *doctor.Exam, page []*chec
 	}
 	if repairs.Len() > 0 {
 		if err := e.Conn.SendBatch(ctx, repairs).Close(); err != nil {
-			return fmt.Errorf("repair what is kept of events: %w", err)
+			return fmt.Errorf("repair the columns of events: %w", err)
 		}
 	}
 	return links.look(ctx, e)

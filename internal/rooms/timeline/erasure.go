@@ -26,7 +26,7 @@ func (s *Store) Erase(ctx context.Context, userID string) error {
 		SELECT EXISTS (SELECT FROM room_state WHERE type = 'm.room.member' AND state_key = $1)
 			AND NOT EXISTS (SELECT FROM erased_users WHERE user_id = $1)`, userID).Scan(&wasInRooms)
 	if err != nil {
-		return fmt.Errorf("look for what %s has said: %w", userID, err)
+		return fmt.Errorf("find the events of %s: %w", userID, err)
 	}
 	if !wasInRooms {
 		return nil

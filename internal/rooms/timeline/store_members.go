@@ -111,7 +111,7 @@ func (s *Store) Visible(ctx context.Context, asker string, users []string) (map[
 						OR p.type = 'm.room.history_visibility' AND p.value = 'world_readable'))))`, asker, users)
 	visible, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("find whom %s may know of: %w", asker, err)
+		return nil, fmt.Errorf("find the users who %s may know of: %w", asker, err)
 	}
 	set := make(map[string]bool, len(visible))
 	for _, userID := range visible {
@@ -128,7 +128,7 @@ func (s *Store) IsJoinedToAny(ctx context.Context, userID string, roomIDs []stri
 			WHERE r.room_id = ANY($1) AND s.type = 'm.room.member' AND s.state_key = $2
 				AND s.replaced_at IS NULL AND s.value = 'join')`, roomIDs, userID).Scan(&is)
 	if err != nil {
-		return false, fmt.Errorf("look whether %s is in one of some rooms: %w", userID, err)
+		return false, fmt.Errorf("check whether %s is in one of some rooms: %w", userID, err)
 	}
 	return is, nil
 }

@@ -143,7 +143,7 @@ func (s *Store) Sharing(ctx context.Context, q SharingQuery) ([]Sharing, error) 
 		return rows
 	}, pgx.RowToStructByPos[Sharing], func(Sharing) int { return SharingCost })
 	if err != nil {
-		return nil, fmt.Errorf("look with whom %s shares rooms: %w", q.UserID, err)
+		return nil, fmt.Errorf("find users who share rooms with %s: %w", q.UserID, err)
 	}
 	return list, nil
 }

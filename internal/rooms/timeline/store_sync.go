@@ -376,7 +376,7 @@ func (s *Store) Inviters(ctx context.Context, left []Left, userID string) (map[j
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look who invites %s: %w", userID, err)
+		return nil, fmt.Errorf("find the inviters of %s: %w", userID, err)
 	}
 	return senders, nil
 }

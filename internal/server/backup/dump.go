@@ -39,7 +39,7 @@ func newDump(ctx context.Context, conn *pgx.Conn, f *folder, m *manifest) (*dump
 	}
 	// The text of some types depends on settings.
 	if _, err := tx.Exec(ctx, `SET LOCAL datestyle = 'ISO'; SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 3`); err != nil {
-		return nil, fmt.Errorf("settle how values are written: %w", err)
+		return nil, fmt.Errorf("set the formats of values: %w", err)
 	}
 	if d.tables, err = postgres.Tables(ctx, conn); err != nil {
 		return nil, err

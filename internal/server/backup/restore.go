@@ -116,7 +116,7 @@ func (m *manifest) checkDatabase(ctx context.Context, conn *pgx.Conn) error {
 		}
 		var rows bool
 		if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+quote(t.Name)+`)`).Scan(&rows); err != nil {
-			return fmt.Errorf("look into the table %s: %w", t.Name, err)
+			return fmt.Errorf("read the table %s: %w", t.Name, err)
 		}
 		if rows {
 			return fmt.Errorf("the database is not empty: there are %s in it. A backup is restored into a new database, and never over another", t.Name)

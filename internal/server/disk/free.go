@@ -11,7 +11,7 @@ import (
 
 // errUnmeasured is the error of a file system that reports no size at all, as some do
 // that are services on the network.
-var errUnmeasured = errors.New("the file system does not tell how large it is")
+var errUnmeasured = errors.New("the file system does not report its size")
 
 // Free returns how many bytes an ordinary user may still write into a folder.
 func Free(folder string) (int64, error) {

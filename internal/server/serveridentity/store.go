@@ -78,7 +78,7 @@ func retire(ctx context.Context, tx pgx.Tx, id Identity, now time.Time) error {
 		ON CONFLICT (key_id) DO UPDATE SET public_key = $2, replaced_at = $3`,
 		id.KeyID, []byte(id.PublicKey), now.UnixMilli())
 	if err != nil {
-		return fmt.Errorf("keep the signing key before: %w", err)
+		return fmt.Errorf("store the former signing key: %w", err)
 	}
 	return nil
 }

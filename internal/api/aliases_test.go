@@ -96,14 +96,14 @@ func TestDeletedAliasIsNoLongerPublished(t *testing.T) {
 		bob.Do("PUT", aliasPath(alias), map[string]any{"room_id": room}).OK()
 	}
 	alice.SetState(room, "m.room.canonical_alias", "", `{"alias":"#main:localhost","alt_aliases":["#alt:localhost","#bobs:localhost"]}`)
-	// A moderator may delete what others have made, and it vanishes from the state.
+	// A moderator may delete an alias of another user, and it vanishes from the state.
 	alice.Do("DELETE", aliasPath("#alt:localhost"), nil).OK()
 	alice.Do("DELETE", aliasPath("#main:localhost"), nil).OK()
 	want := map[string]any{"alt_aliases": []any{"#bobs:localhost"}}
 	if diff := cmp.Diff(any(want), bob.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.canonical_alias"), nil).OK().At()); diff != "" {
 		t.Error(diff)
 	}
-	// Who made it may delete it without that power.
+	// The user who made it may delete it without that power.
 	bob.Do("DELETE", aliasPath("#bobs:localhost"), nil).OK()
 	bob.Do("GET", aliasPath("#bobs:localhost"), nil).Refused(404, "M_NOT_FOUND")
 }

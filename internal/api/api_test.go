@@ -137,7 +137,7 @@ func servicesWithWindow(t testing.TB, pool *pgxpool.Pool, window int, changes ..
 	}
 }
 
-// newServer runs the whole API and gives a client for it.
+// newServer runs the whole API and returns a client for it.
 func newServer(t testing.TB) *matrixtest.Client {
 	t.Helper()
 	return matrixtest.New(t, newAPI(t, services(t)).Handler())

@@ -30,7 +30,7 @@ func (p *mailroom) fallbackOf(stage string) (b *browser, register func() *matrix
 
 var hiddenInput = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
 
-// submit sends the form of the page, with what it hides and what is typed.
+// submit sends the form of the page, with its hidden fields and the typed ones.
 func (b *browser) submit(typed url.Values) *matrixtest.Response {
 	b.T.Helper()
 	form := url.Values{}
@@ -100,7 +100,7 @@ func TestFallbackOfPhone(t *testing.T) {
 	register().OK()
 }
 
-// TestFallbackOfAForgottenPassword proves who one is by an address, and nobody else.
+// TestFallbackOfAForgottenPassword identifies the user by an address alone.
 func TestFallbackOfAForgottenPassword(t *testing.T) {
 	t.Parallel()
 	p := newMailroom(t)

@@ -10,7 +10,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// eventsFrom asks for what has happened after a token, without waiting.
+// eventsFrom asks for the events after a token, without waiting.
 func eventsFrom(c *matrixtest.Client, from string) *matrixtest.Response {
 	c.T.Helper()
 	return c.Do("GET", "/events?timeout=0&from="+from, nil).OK()

@@ -71,7 +71,7 @@ func TestFilterRefusals(t *testing.T) {
 		if answer.Status != test.status || answer.Errcode() != test.code {
 			t.Errorf("%.80s: got %d %s, want %d %s", test.definition, answer.Status, answer.Body, test.status, test.code)
 		}
-		// What can't be stored can't be used as it is either.
+		// A filter that cannot be stored cannot be used in the query either.
 		if inline := alice.Do("GET", matrixtest.SyncPath("", "filter", test.definition), nil); inline.Status != test.status || inline.Errcode() != test.code {
 			t.Errorf("%.80s in the query: got %d %s, want %d %s", test.definition, inline.Status, inline.Body, test.status, test.code)
 		}

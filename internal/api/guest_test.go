@@ -9,7 +9,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// newGuest makes a guest account, and gives a client for it.
+// newGuest makes a guest account, and returns a client for it.
 func newGuest(c *matrixtest.Client) *matrixtest.Client {
 	c.T.Helper()
 	answer := c.Do("POST", "/register?kind=guest", nil).OK()

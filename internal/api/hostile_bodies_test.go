@@ -56,7 +56,7 @@ func manyNames(size int) string {
 	return b.String() + "}"
 }
 
-// TestNoRouteFailsOnHugeBodies sends each of them to each endpoint that takes bodies.
+// TestNoRouteFailsOnHugeBodies sends each of them to each endpoint with a body.
 func TestNoRouteFailsOnHugeBodies(t *testing.T) {
 	nonsense(t, func(rt httpapi.Route, p *place) {
 		if rt.Method == http.MethodGet || rt.Handler.Streams {

@@ -85,7 +85,7 @@ func TestRangesByTheThousand(t *testing.T) {
 	}
 }
 
-// What is not HTTP, or only nearly, gets a 4xx or no answer at all.
+// Bytes that are not HTTP, or not quite, get a 4xx or no answer.
 func TestBrokenRequests(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(newAPI(t, services(t)).Handler())

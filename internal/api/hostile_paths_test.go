@@ -37,7 +37,7 @@ func TestMediaIDsLeadToNoOtherFile(t *testing.T) {
 		if answer.Status < 400 || answer.Status >= 500 {
 			t.Errorf("uploaded to %s: %d %s", climb, answer.Status, answer.Body)
 		}
-		// The name of a file is only what it is called.
+		// The name of a file is no path.
 		answer = alice.Do("GET", "/_matrix/media/v3/download/localhost/"+id+"/"+climb, nil)
 		if answer.Status == 200 && string(answer.Body) != "some content" || answer.Status >= 500 {
 			t.Errorf("called %s: %d %s", climb, answer.Status, httpapi.Clip(string(answer.Body), 200))

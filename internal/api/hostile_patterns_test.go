@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// nastyPatterns take for ever wherever patterns are tried by going back.
+// nastyPatterns take for ever in an implementation that backtracks.
 var nastyPatterns = []string{
 	strings.Repeat("*a", 250) + "b", strings.Repeat("*?", 250) + "b", strings.Repeat("a*", 250) + "b", strings.Repeat("?", 500) + "b",
 	strings.Repeat("*", 500) + "b", "(a+)+$", "(a|a)*b", strings.Repeat("[a-", 150), strings.Repeat(`\`, 500), strings.Repeat("%_", 250) + "b",
@@ -60,7 +60,7 @@ func TestNastyPatternsInFilters(t *testing.T) {
 		alice.Do("POST", matrixtest.Path("user", alice.UserID, "filter"), filter).Refused(400, "M_INVALID_PARAM")
 	}
 	for name, types := range map[string][]string{"nasty": nastyPatterns, "many": many, "long": long} {
-		for _, field := range []string{"senders", "not_senders", "rooms", "not_rooms"} { // which take no patterns
+		for _, field := range []string{"senders", "not_senders", "rooms", "not_rooms"} { // which have no patterns
 			filter := map[string]any{"room": map[string]any{"timeline": map[string]any{field: types}}}
 			alice.Do("POST", matrixtest.Path("user", alice.UserID, "filter"), filter).Refused(400, "M_INVALID_PARAM")
 		}
@@ -95,7 +95,7 @@ func escaped(s string) string {
 	return strings.NewReplacer("%", "%25", `"`, "%22", "&", "%26", "#", "%23", "+", "%2B", `\`, "%5C", "?", "%3F", " ", "%20").Replace(s)
 }
 
-// Searches take patterns for the text that they are.
+// Searches read patterns as plain text.
 func TestNastyPatternsInSearches(t *testing.T) {
 	t.Parallel()
 	alice := newServer(t).Register("alice", "wordpass")
@@ -123,7 +123,7 @@ func TestNastyPatternsInSearches(t *testing.T) {
 	}
 }
 
-// What looks like a list of servers with patterns is state like any other.
+// State that looks like a list of servers with patterns is state like any other.
 func TestNastyServerLists(t *testing.T) {
 	t.Parallel()
 	alice := newServer(t).Register("alice", "wordpass")

@@ -56,7 +56,7 @@ func TestPictureBombs(t *testing.T) {
 				t.Errorf("%s%s: %d %s", name, query, answer.Status, httpapi.Clip(string(answer.Body), 200))
 			}
 		}
-		// Nothing is made larger: whoever wants that gets the file as it is.
+		// No picture is enlarged: the answer is the file itself.
 		if answer := alice.Do("GET", path+"?width=2147483647&height=2147483647", nil); answer.Status >= 500 || answer.Status == 200 && string(answer.Body) != file {
 			t.Errorf("%s, larger: %d, %d bytes", name, answer.Status, len(answer.Body))
 		}

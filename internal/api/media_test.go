@@ -44,7 +44,7 @@ func newMediaServer(t testing.TB, change func(*media.Options)) *matrixtest.Clien
 	return matrixtest.New(t, newAPI(t, opts).Handler())
 }
 
-// sendFile sends a file as it is, with its type.
+// sendFile sends a file, with its type.
 func sendFile(c *matrixtest.Client, method, path, contentType, content string) *matrixtest.Response {
 	c.T.Helper()
 	request := c.Request(method, path, content)
@@ -54,7 +54,7 @@ func sendFile(c *matrixtest.Client, method, path, contentType, content string) *
 	return c.Send(request)
 }
 
-// upload returns server and ID of a new file, as they stand in paths.
+// upload returns server and ID of a new file, as in paths.
 func upload(c *matrixtest.Client, contentType, filename, content string) string {
 	c.T.Helper()
 	path := mediaV3 + "/upload"

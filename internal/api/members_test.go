@@ -89,7 +89,7 @@ func TestMembersAtAToken(t *testing.T) {
 	}
 }
 
-// The prev_batch of a timeline that begins with the creation of the room stands for a
+// The prev_batch of a timeline that begins with the creation of the room is a
 // time when there was no room.
 func TestMembersBeforeTheCreationAreNobody(t *testing.T) {
 	t.Parallel()

@@ -78,7 +78,7 @@ func TestJoinInAllForms(t *testing.T) {
 	}
 }
 
-// Bots and games mark their members by what they add to the body of /join.
+// Bots and games mark their members by additional members of the body of /join.
 func TestWhatABodyOfJoinAddsIsLost(t *testing.T) {
 	t.Parallel()
 	alice, bob := newPair(t)

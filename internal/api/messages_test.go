@@ -77,7 +77,7 @@ func TestMessagesContinueSync(t *testing.T) {
 	if diff := cmp.Diff(texts, append(matrixtest.Bodies(older), newer...)); diff != "" || len(newer) != 3 {
 		t.Error(diff)
 	}
-	// From next_batch forward there is what comes later, and nothing else.
+	// From next_batch forward there are only later events.
 	alice.SendText(room, "later")
 	later, _ := pagesOf(bob, room, answer.NextBatch(), "dir=f")
 	if diff := cmp.Diff([]string{"later"}, matrixtest.Bodies(later)); diff != "" || len(later) != 1 {

@@ -24,7 +24,7 @@ var oddParts = []string{
 	"m.room.create", "m.room.member", "m.room.redaction", "m.room.canonical_alias",
 }
 
-// oddValues are JSON values that are not what a field should be, or hardly.
+// oddValues are JSON values that are wrong for most fields.
 var oddValues = []string{
 	`null`, `true`, `0`, `-1`, `1.5`, `1e400`, `9007199254740992`, `99999999999999999999`, `""`, `" "`, `"x"`, `"\u0000"`, `"\ud800"`, "\"\xff\"",
 	`"@x"`, `"@bob:localhost"`, `"@bob:elsewhere.example"`, `"!x:localhost"`, `"#x:localhost"`, `"` + strings.Repeat("ü", 200) + `"`,

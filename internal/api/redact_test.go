@@ -114,7 +114,7 @@ func TestRedactStateEvent(t *testing.T) {
 	if got := alice.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.name"), nil).OK().At(); len(got.(map[string]any)) != 0 {
 		t.Errorf("the name is still %v", got)
 	}
-	// What has replaced it doesn't show it either.
+	// The event that has replaced it does not show it either.
 	alice.SetState(room, "m.room.name", "", map[string]any{"name": "Better"})
 	e := alice.Do("GET", matrixtest.Path("rooms", room, "state", "m.room.name")+"?format=event", nil).OK().Event()
 	if previous, _ := e.Unsigned["prev_content"].(map[string]any); len(previous) != 0 || e.Content["name"] != "Better" {

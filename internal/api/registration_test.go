@@ -96,7 +96,7 @@ func TestRegisterAvailable(t *testing.T) {
 	c.Do("GET", "/register/available", nil).Refused(400, "M_MISSING_PARAM")
 }
 
-// proof shows that one knows the shared secret.
+// proof returns the proof of knowing the shared secret.
 func proof(parts ...string) string {
 	mac := hmac.New(sha1.New, []byte(sharedSecret))
 	mac.Write([]byte(strings.Join(parts, "\x00")))

@@ -73,7 +73,7 @@ var bodiless = map[string]bool{
 	"DELETE /room_keys/keys/{roomId}/{sessionId}":     true,
 }
 
-// forms are what browsers send from the pages for people.
+// forms are the forms that browsers send from the pages for people.
 var forms = map[string]bool{
 	"POST /_matrix/static/client/login":   true,
 	"POST /_matrix/static/threepid/email": true,

@@ -95,7 +95,7 @@ func indentedJSON(text string) string {
 	return out.String()
 }
 
-// idNames names what is another in each run: IDs by the order in which they come up.
+// idNames replaces IDs, which differ in each run, by names in the order of their appearance.
 type idNames struct{ known map[string]string }
 
 var (
@@ -121,7 +121,7 @@ func (n *idNames) replace(text string) string {
 	return tick.ReplaceAllString(text, "")
 }
 
-// recordedHistory is what has happened to bob, and the tokens that he got meanwhile.
+// recordedHistory is a history with bob, and the tokens that he got meanwhile.
 type recordedHistory struct {
 	bob                                          *matrixtest.Client
 	kitchen, office, cellar, attic, garden, fair string

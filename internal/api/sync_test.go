@@ -29,7 +29,7 @@ func keysAt(r *matrixtest.Response, place ...any) []string {
 	return names
 }
 
-// withToken asks as the tutorial does: the access token stands in the query.
+// withToken asks as the tutorial does, with the access token in the query.
 func withToken(c *matrixtest.Client, path string) *matrixtest.Response {
 	c.T.Helper()
 	request := c.Request("GET", path+"access_token="+c.Token, nil)
@@ -133,7 +133,7 @@ func TestLongPollWakesOnCommit(t *testing.T) {
 	alice.SendText(room, "not yet")
 	alice.SendText(room, "wake up")
 	all.Wait()
-	// An invite wakes whom it is for.
+	// An invite wakes the invited user.
 	since = bob.Sync("").NextBatch()
 	private := alice.CreateRoom(nil)
 	all.Go(func() {
@@ -312,7 +312,7 @@ func TestSyncIsCompressed(t *testing.T) {
 	alice, _, room := shared(t)
 	alice.SendText(room, strings.Repeat("again and ", 200))
 	request := alice.Request("GET", "/sync", nil)
-	request.Header.Set("Accept-Encoding", "gzip") // so that the client leaves it as it is
+	request.Header.Set("Accept-Encoding", "gzip") // so that the client does not change it
 	answer := alice.Send(request).OK()
 	if got := answer.Header.Get("Content-Encoding"); got != "gzip" || len(answer.Body) > 3000 {
 		t.Errorf("Content-Encoding %q, %d bytes", got, len(answer.Body))

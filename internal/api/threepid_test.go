@@ -16,7 +16,7 @@ import (
 	"homeserver/internal/safehttp"
 )
 
-// mailroom is a server that can send messages, and what it talks to.
+// mailroom is a server that can send messages, and the services that it uses.
 type mailroom struct {
 	*matrixtest.Client
 	mail     *threepidtest.MailServer
@@ -175,7 +175,7 @@ func TestForgottenPasswordByMail(t *testing.T) {
 	p.Do("POST", "/account/password", body).Refused(401, "M_THREEPID_AUTH_FAILED")
 }
 
-// giveEmail gives an account an address.
+// giveEmail adds an address to an account.
 func (p *mailroom) giveEmail(c *matrixtest.Client, address string) {
 	p.T.Helper()
 	sid := p.askEmail("/account/3pid", address)
@@ -184,7 +184,7 @@ func (p *mailroom) giveEmail(c *matrixtest.Client, address string) {
 	p.service.Stop()
 }
 
-// sent lists to whom mails about a subject went, in the order in which they came in.
+// sent lists the recipients of mails about a subject, in the order of arrival.
 func (p *mailroom) sent(about string) []string {
 	p.service.Stop()
 	var to []string

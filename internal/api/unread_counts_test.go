@@ -42,7 +42,7 @@ type unreadHistory struct {
 	log       []string
 }
 
-// unreadView is what a client knows that goes on from one answer of /sync to the next.
+// unreadView is the state of a client that goes on from one answer of /sync to the next.
 type unreadView struct {
 	since  string
 	counts map[string]map[string]modelCount // by room and thread
@@ -152,7 +152,7 @@ func (h *unreadHistory) note(format string, args ...any) {
 	h.log = append(h.log, fmt.Sprintf(format, args...))
 }
 
-// catchUp waits until a process has seen what the others have written.
+// catchUp waits until a process has seen the writes of the others.
 func (h *unreadHistory) catchUp(at int) {
 	h.t.Helper()
 	for _, other := range h.processes {
@@ -189,7 +189,7 @@ func (h *unreadHistory) say(c *matrixtest.Client, room string) {
 	h.note("%s says %s", c.UserID, e.id)
 }
 
-// fill decides what a message says, and who is mentioned.
+// fill chooses the text of a message, and the users whom it mentions.
 func (h *unreadHistory) fill(e *modelEvent, content map[string]any) {
 	switch h.r.IntN(8) {
 	case 0:
@@ -279,7 +279,7 @@ func (h *unreadHistory) leave(c *matrixtest.Client, room string) {
 	h.note("%s leaves", c.UserID)
 }
 
-// forget drops what clients of a user know of a room.
+// forget drops the state of a user's clients of a room.
 func (h *unreadHistory) forget(user, room string) {
 	for c, view := range h.views {
 		if c.UserID == user {

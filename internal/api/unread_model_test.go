@@ -23,10 +23,10 @@ type modelEvent struct {
 	mentionsRoom    bool
 	notice, edit    bool
 	redacted        bool
-	begins          string // who joins with it
+	begins          string // the user who joins with it
 }
 
-// modelUser is what a user has set.
+// modelUser has the settings of a user.
 type modelUser struct {
 	ignored map[string]bool
 	// read is how far receipts reach in rooms: by room and thread, where "" is that of the
@@ -75,7 +75,7 @@ func (m *unreadModel) receipt(user, room, thread, id string) {
 // modelCount is a count as /sync has it.
 type modelCount struct{ Notifications, Highlights int }
 
-// counts counts what a user has not read in a room, by thread; the main timeline is "".
+// counts counts the unread events of a user in a room, by thread; the main timeline is "".
 func (m *unreadModel) counts(user, room string) map[string]modelCount {
 	u, events := m.users[user], m.rooms[room]
 	counts := map[string]modelCount{"": {}}
@@ -156,7 +156,7 @@ func (e *modelEvent) namesInText(user string) bool {
 
 func (e *modelEvent) has(word string) bool { return slices.Contains(strings.Fields(e.body), word) }
 
-// String shows a room for those who look for an error.
+// String returns a room as text, for failures.
 func (m *unreadModel) String() string {
 	var s strings.Builder
 	for room, events := range m.rooms {

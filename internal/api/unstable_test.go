@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// promises are what the flags of unstable_features stand for. Each is called as the
+// promises are the endpoints that the flags of unstable_features promise. Each is called as the
 // clients that look for the flag do.
 var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room string){
 	"com.beeper.msc4169": func(t *testing.T, _, bob *matrixtest.Client, room string) {

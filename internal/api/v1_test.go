@@ -18,7 +18,7 @@ func v1Body(user string) string {
 	return `{"user":"` + user + `","password":"wordpass","type":"m.login.password"}`
 }
 
-// newV1 returns clients of api/v1 for a server: two who are registered.
+// newV1 returns clients of api/v1 of two registered users of a server.
 func newV1(t *testing.T) (alice, bob *matrixtest.Client) {
 	t.Helper()
 	anyone := newServer(t)

@@ -51,7 +51,7 @@ func TestEveryRouteSaysWhatWorkItIs(t *testing.T) {
 		if !slices.Contains(kinds, rt.Work.Kind) {
 			t.Errorf("%s %s is work of the kind %q, for which there is no limit", rt.Method, rt.Path, rt.Work.Kind)
 		}
-		// What only reads does not count as anything else, but for what costs more.
+		// Requests that only read count as nothing else, but for those that cost more.
 		reads := rt.Method == http.MethodGet
 		changes := !slices.Contains([]string{"/tokenrefresh", "/keys/query", "/dehydrated_device/{deviceId}/events"}, rt.Path)
 		if !reads && rt.Work == httpapi.Reading && changes {
@@ -166,7 +166,7 @@ func TestRegistrationIsLimitedByAddress(t *testing.T) {
 	one.Do("GET", "/account/whoami", nil).OK()
 }
 
-// Nobody can be buried under invitations, whoever sends them.
+// No user can be buried under invitations, however many users send them.
 func TestInvitationsToAUserAreLimited(t *testing.T) {
 	t.Parallel()
 	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
@@ -176,7 +176,7 @@ func TestInvitationsToAUserAreLimited(t *testing.T) {
 	bob := server.Register("bob", "wordpass")
 	invite := map[string]string{"user_id": bob.UserID}
 
-	// What comes to nothing does not count: else anybody could keep others from being invited.
+	// Failed invitations do not count: else any user could prevent others from being invited.
 	for range 3 {
 		eve.Do("POST", matrixtest.Path("rooms", "!nowhere:localhost", "invite"), invite).Refused(403, "M_FORBIDDEN")
 	}
@@ -233,7 +233,7 @@ func TestARoomMadeOfManyEventsCountsAsMany(t *testing.T) {
 	}
 	alice, bob := server.Register("alice", "wordpass"), server.Register("bob", "wordpass")
 	for range 3 {
-		alice.CreateRoom(nil) // what every room has is the making of the room
+		alice.CreateRoom(nil) // the events that every room has count as its creation
 	}
 	room := alice.CreateRoom(state(90, 1))
 	wantLimited(t, alice.Do("POST", "/createRoom", state(90, 1)))
@@ -271,7 +271,7 @@ func TestANewNameCountsForEachRoom(t *testing.T) {
 	wantLimited(t, alice.Do("POST", matrixtest.Path("rooms", rooms[0], "send", "m.room.message"), `{"body":"x"}`))
 }
 
-// Invitations in initial_state were not counted, neither for who sends nor for who is invited.
+// Invitations in initial_state were not counted, neither for the sender nor for the invited.
 func TestInvitationsInInitialStateCount(t *testing.T) {
 	t.Parallel()
 	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
@@ -297,7 +297,7 @@ func TestInvitationsInInitialStateCount(t *testing.T) {
 	}
 }
 
-// What is refused, or is so already, costs no message.
+// A request that is refused, or changes nothing, counts as no message.
 func TestWhatComesToNothingIsNotCounted(t *testing.T) {
 	t.Parallel()
 	server := newLimitedServer(t, ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{
@@ -317,7 +317,7 @@ func TestWhatComesToNothingIsNotCounted(t *testing.T) {
 	bob.Do("POST", matrixtest.Path("join", room), nil).OK()
 }
 
-// Whatever is kept of what a user sends is counted in bytes.
+// All stored data that a user sends counts in bytes.
 func TestWrittenBytesAreLimited(t *testing.T) {
 	t.Parallel()
 	const most = 20_000
@@ -371,7 +371,7 @@ func TestStrangersShareTheLimitOfTheirAddress(t *testing.T) {
 		}
 	}
 	wantLimited(t, server.Do("GET", "/login", nil))
-	bob.Do("GET", "/account/whoami", nil).OK() // who was here before still gets in
+	bob.Do("GET", "/account/whoami", nil).OK() // a known user still gets in
 	wantLimited(t, alice.Do("GET", "/account/whoami", nil))
 	stranger.Prefix = ""
 	wantLimited(t, stranger.Do("GET", "/_matrix/client/versions", nil))

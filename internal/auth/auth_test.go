@@ -28,7 +28,7 @@ const (
 	testPassword = "correct horse"
 )
 
-// What the package session promises.
+// The limits of the package session.
 const (
 	maxDevices           = 1000
 	maxOpenIDTokens      = 100
@@ -127,7 +127,7 @@ func mustAuthenticate(t testing.TB, s *Service, token string) matrix.Session {
 	return got
 }
 
-// wantUnknown checks that a token is refused, and how softly.
+// wantUnknown checks that a token is refused, and whether softly.
 func wantUnknown(t testing.TB, s *Service, token string, soft bool) {
 	t.Helper()
 	_, err := s.Sessions.Authenticate(t.Context(), token)
@@ -179,7 +179,7 @@ type flow struct {
 }
 
 // wantChallenge checks that an error asks for interactive authentication, with the
-// errcode given ("" for none).
+// errcode ("" for none).
 func wantChallenge(t testing.TB, err error, code matrix.Code) challenge {
 	t.Helper()
 	e, ok := errors.AsType[*matrix.Error](err)
@@ -196,7 +196,7 @@ func wantChallenge(t testing.TB, err error, code matrix.Code) challenge {
 	return got
 }
 
-// count returns the number that a query gives.
+// count returns the number that a query returns.
 func count(t testing.TB, s *Service, sql string, args ...any) int {
 	t.Helper()
 	rows, err := s.pool.Query(t.Context(), sql, args...)

@@ -15,7 +15,7 @@ func TestTokensWhenTheClockJumps(t *testing.T) {
 		for _, process := range []*Service{s, sibling(s)} {
 			mustAuthenticate(t, process, lasting.AccessToken)
 		}
-		// Whoever was logged in may go on, be it with a new token, ...
+		// Users who were logged in may go on, if need be with a new token, ...
 		tokens := mustRefresh(t, s, short.RefreshToken)
 		if tokens.ExpiresInMS != (5 * time.Minute).Milliseconds() {
 			t.Errorf("after a jump by %v the new token lasts %d ms", jump, tokens.ExpiresInMS)
@@ -24,7 +24,7 @@ func TestTokensWhenTheClockJumps(t *testing.T) {
 		short.RefreshToken = tokens.RefreshToken
 		clock.Pass(5 * time.Minute)
 		wantUnknown(t, s, tokens.AccessToken, true)
-		// ... and others may come.
+		// ... and others may log in.
 		mustAuthenticate(t, s, mustLogin(t, s, "short").AccessToken)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// recordLeaving returns a server that notes whose deactivation it finishes.
+// recordLeaving returns a server that records the users whose deactivation it finishes.
 func recordLeaving(t *testing.T, s *Service) (*Service, *[]string) {
 	t.Helper()
 	var left []string

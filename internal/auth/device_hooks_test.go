@@ -12,8 +12,8 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// followed lets a service write down in its database, in the transaction that changes
-// devices, what becomes of them. It returns what is written down since it was called last.
+// followed makes a service record the changes of devices in its database, in their
+// transaction. The returned function returns the records since its last call.
 func followed(t *testing.T, s *Service) func() string {
 	t.Helper()
 	_, err := s.pool.Exec(t.Context(), `CREATE TABLE followed (n bigserial, what text)`)

@@ -78,7 +78,7 @@ func TestFallbackThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-// TestFallbackDecidesTypeAndSession makes sure that a form can't name others.
+// TestFallbackDecidesTypeAndSession checks that a form cannot name others.
 func TestFallbackDecidesTypeAndSession(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
@@ -151,8 +151,8 @@ func TestFallbackOfPasswordIsForTheOwnerOfTheRequest(t *testing.T) {
 	}
 }
 
-// Whoever is sent the address of a page must not type a password there for what a
-// stranger has begun.
+// A user who follows a link to a page must not type a password there for an operation that
+// a stranger has begun.
 func TestAPageAskedForAPasswordForAStranger(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
@@ -182,7 +182,7 @@ func TestAPageDidNotSayThatAllWouldBeErased(t *testing.T) {
 	}
 }
 
-// What was approved on a page is what is done.
+// The operation has the parameters that were approved on the page.
 func TestAnApprovalOnAPageHeldForOtherParameters(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)

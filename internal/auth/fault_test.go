@@ -13,8 +13,8 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// operations lists everything that a Service does with the database, for an account
-// "example" with the session and the tokens given.
+// operations lists all operations of a Service on the database, for an account "example"
+// with a session and its tokens.
 func operations(t *testing.T, s *Service, own session.Credentials) map[string]func(context.Context) error {
 	t.Helper()
 	session := matrix.Session{UserID: own.UserID, DeviceID: own.DeviceID}
@@ -109,7 +109,7 @@ func TestEveryOperationIsAtomic(t *testing.T) {
 	s, own := faultService(t)
 	session := matrix.Session{UserID: own.UserID, DeviceID: own.DeviceID}
 	mustAuthenticate(t, s, own.AccessToken)
-	// The very last thing that each of these does to the database goes wrong.
+	// The last statement of each of these fails.
 	_, err := s.pool.Exec(t.Context(), `
 		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no more'; END $$;
 		CREATE CONSTRAINT TRIGGER refuse AFTER DELETE ON devices

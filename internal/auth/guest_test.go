@@ -23,7 +23,7 @@ func mustGuest(t testing.TB, s *Service) session.Credentials {
 	return got
 }
 
-// To be a guest needs no password, but made the address one that has proved to know one.
+// A guest needs no password, but an address of a guest counted as one that had proved one.
 func TestGuestsMadeTheirAddressFamiliar(t *testing.T) {
 	t.Parallel()
 	s, c := newTestService(t, withGuests)
@@ -47,7 +47,7 @@ func TestGuestsMadeTheirAddressFamiliar(t *testing.T) {
 func TestGuestNeedsNothing(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t, withGuests)
-	// All of this is to be ignored, but for the name of the device.
+	// All of this must be ignored, but for the name of the device.
 	got, err := s.Register(t.Context(), RegisterRequest{
 		Kind: "guest", Username: "no good", Password: "x", DeviceID: "a\x00b", InhibitLogin: true, RefreshToken: true,
 		InitialDeviceDisplayName: "Kiosk", Auth: json.RawMessage(`1`),

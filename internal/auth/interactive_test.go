@@ -27,8 +27,8 @@ var twoFlows = uia.Operation{
 	Flows: [][]string{{"example.type.foo", "example.type.bar"}, {"example.type.foo", "example.type.baz"}},
 }
 
-// withStages adds the stages of the example. Each wants a credential that is the
-// last part of its name, and bar tells who the client is.
+// withStages adds the stages of the example. The credential of each is the last part of its
+// name, and bar also identifies the user.
 func withStages(s *Service) *Service {
 	for _, name := range []string{"foo", "bar", "baz"} {
 		stage := uia.Stage{Check: func(_ context.Context, a uia.Attempt) (uia.Evidence, error) {
@@ -248,7 +248,7 @@ func TestInteractionExpires(t *testing.T) {
 	}
 }
 
-// What the package uia promises.
+// The limits of the package uia.
 const mostOfUser, mostOfNobody = 20, 5000
 
 func TestInteractionsOfAUserAreBounded(t *testing.T) {

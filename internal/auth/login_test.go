@@ -248,7 +248,7 @@ func TestLoginHashesAnewAfterAChangeOfParameters(t *testing.T) {
 }
 
 // Where the hash of a password was outdated, one of several logins at once replaced it,
-// and the others were told that the password was wrong.
+// and the others failed as with a wrong password.
 func TestLoginsAtOnceWithAnOutdatedHash(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
@@ -304,7 +304,7 @@ func TestLoginFailuresAreLimitedByAccountAndAddress(t *testing.T) {
 	must(t, err)
 }
 
-// Whoever knew a user name could keep its owner out by guessing all the time.
+// A stranger who knew a user name could lock the owner out by guessing all the time.
 func TestGuessesOfOthersLockedOutTheOwner(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t, func(o *Options) {
@@ -330,7 +330,7 @@ func TestGuessesOfOthersLockedOutTheOwner(t *testing.T) {
 	must(t, s.Sessions.DeleteDevice(by(t, session.UserID), session, "x", passwordAuth(t, "example", testPassword, "")))
 }
 
-// Whoever had stolen an access token could guess the password for as long as he liked.
+// A thief of an access token could guess the password without a limit.
 func TestAStolenTokenAllowedEndlessGuesses(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t, limitFailedLogins(ratelimit.Limit{PerSecond: 0.1, Burst: 3}))
@@ -344,7 +344,7 @@ func TestAStolenTokenAllowedEndlessGuesses(t *testing.T) {
 	must(t, err)
 }
 
-// Whoever had an account and a network of addresses pushed out the addresses of others.
+// A user with a network of addresses displaced the addresses of others from memory.
 func TestOneUserFilledTheMemoryForAddresses(t *testing.T) {
 	t.Parallel()
 	f := newFamiliar(20_000)

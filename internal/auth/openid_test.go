@@ -16,7 +16,7 @@ func mustOpenIDToken(t testing.TB, s *Service, userID string) session.OpenIDToke
 	return made
 }
 
-// wantOpenIDUser checks whose a token is; "" for nobody's.
+// wantOpenIDUser checks the user of a token; "": the token is not valid.
 func wantOpenIDUser(t testing.TB, s *Service, token, want string) {
 	t.Helper()
 	got, err := s.Sessions.OpenIDUser(t.Context(), token)

@@ -121,7 +121,7 @@ func TestHashingIsBounded(t *testing.T) {
 	if _, err := h.all.Enter(t.Context(), "others", hashersAtOnce); err != nil {
 		t.Fatal(err)
 	}
-	// All places are taken: whoever waits gives up with its request.
+	// All places are taken: a request that ends no longer waits.
 	if _, err := h.hash(canceled(t), "secret"); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want the end of the request", err)
 	}
@@ -133,8 +133,7 @@ func TestHashingIsBounded(t *testing.T) {
 	must(t, err)
 }
 
-// One network could hold every place in the queue, and people who were here before
-// waited behind it.
+// One network could occupy every place in the queue, and known users waited behind it.
 func TestOneNetworkHeldAllPlacesForPasswords(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

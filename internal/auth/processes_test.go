@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// processes returns two services on one database that hear of each other.
+// processes returns two services on one database that receive each other's messages.
 func processes(t *testing.T) (a, b *Service) {
 	t.Helper()
 	first, _ := newTestService(t)
@@ -27,8 +27,7 @@ func processes(t *testing.T) (a, b *Service) {
 	return start(), start()
 }
 
-// awaitRefused waits until a token is not good any more. No clock moves: it is not
-// its age that ends it.
+// awaitRefused waits until a token is refused. No clock moves: the token does not expire.
 func awaitRefused(t *testing.T, s *Service, token string) {
 	t.Helper()
 	matrixtest.Until(t, "the token is refused here", func() bool {

@@ -127,13 +127,13 @@ func TestARepeatedRefreshVoidedWhatWasJustGiven(t *testing.T) {
 				mustAuthenticate(t, s, one.AccessToken)
 				mustRefresh(t, s, one.RefreshToken)
 			}
-			// What one tab has refreshed is news for the other, which can follow at once.
+			// The other tab has an old token now, and can refresh at once, too.
 			mustAuthenticate(t, s, mustRefresh(t, s, other.RefreshToken).AccessToken)
 		})
 	}
 }
 
-// Whoever repeats a refresh for ever does not fill the database.
+// Endless repetitions of a refresh do not fill the database.
 func TestRepeatedRefreshesAreBounded(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)
@@ -165,7 +165,7 @@ func TestRefreshKeepsFewTokens(t *testing.T) {
 	}
 }
 
-// A refresh that could have been repeated gave good tokens after a new login.
+// A repeated refresh returned valid tokens after a new login.
 func TestARefreshWasRepeatedAfterANewLogin(t *testing.T) {
 	t.Parallel()
 	s, c := newTestService(t)
@@ -178,8 +178,8 @@ func TestARefreshWasRepeatedAfterANewLogin(t *testing.T) {
 	wantNoRefresh(t, s, first.RefreshToken, true)
 }
 
-// A client that slept before it used what it had got was told, when another of the same
-// device had refreshed meanwhile, that its device was gone, and threw away its keys.
+// A client that slept before it used its new tokens, while another one of the same device
+// refreshed, got the error for a device that is gone, and threw away its keys.
 func TestTokensThatCountedAsLostLoggedOutHard(t *testing.T) {
 	t.Parallel()
 	s, c := newTestService(t)
@@ -267,7 +267,7 @@ func TestRefreshWhileTheNewTokenIsTakenIntoUse(t *testing.T) {
 	}
 }
 
-// A client that is told that its device is gone throws away its keys.
+// A client that gets the error for a device that is gone throws away its keys.
 func TestSoftLogoutWasFalseForSupersededTokensOfADeviceThatLives(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)

@@ -15,7 +15,7 @@ import (
 
 func withSharedSecret(o *Options) { o.SharedSecret, o.RegistrationEnabled = "shared", false }
 
-// sign makes the MAC as a tool does it.
+// sign returns the MAC that a tool would send.
 func sign(r SharedSecretRequest, secret string) string {
 	mac := hmac.New(sha1.New, []byte(secret))
 	role := "notadmin"

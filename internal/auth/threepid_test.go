@@ -109,14 +109,14 @@ func (p *post) provePhone(t testing.TB, purpose threepid.Purpose, number string)
 	return s.SID
 }
 
-// give gives a user an address.
+// give adds an address to a user.
 func (p *post) give(t testing.TB, userID, address string) {
 	t.Helper()
 	sid := p.prove(t, threepid.ForAccount, address)
 	p.claim(t, userID, sid)
 }
 
-// claim gives a user the address of a session.
+// claim adds the address of a session to a user.
 func (p *post) claim(t testing.TB, userID, sid string) {
 	t.Helper()
 	must(t, pgx.BeginFunc(t.Context(), p.pool, func(tx pgx.Tx) error { return p.threepids.ClaimNew(t.Context(), tx, sid, userID) }))
@@ -385,7 +385,7 @@ func TestLoginByThirdPartyIdentifier(t *testing.T) {
 	must(t, err)
 }
 
-// What is counted must not tell whether anybody has an address.
+// The counts must not show whether any user has an address.
 func TestWrongPasswordsAreCountedForUnknownAddressesToo(t *testing.T) {
 	t.Parallel()
 	p := newPost(t, limitFailedLogins(ratelimit.Limit{PerSecond: 0.001, Burst: 2}))
@@ -399,7 +399,7 @@ func TestWrongPasswordsAreCountedForUnknownAddressesToo(t *testing.T) {
 		_, err := p.Login(t.Context(), r, testClient)
 		matrixtest.WantCode(t, err, matrix.LimitExceeded)
 	}
-	// The account is the same by whatever name.
+	// Both names are of the same account.
 	_, err := p.Login(t.Context(), loginRequest("alice", testPassword), testClient)
 	matrixtest.WantCode(t, err, matrix.LimitExceeded)
 }
@@ -456,7 +456,7 @@ func TestEraseIsDoneAfterLeaving(t *testing.T) {
 	if !slices.Equal(done, want) {
 		t.Errorf("got %q, want %q", done, want)
 	}
-	// What was left undone is known after a restart.
+	// The unfinished work is known after a restart.
 	must(t, server.o.Journal.Stop(t.Context()))
 	must(t, s.DeactivateAccount(t.Context(), "bob", false))
 	done = nil

@@ -14,10 +14,10 @@ import (
 	"homeserver/internal/rooms/roomstest"
 )
 
-// benchRooms is how many rooms "many rooms" are.
+// benchRooms is the number of rooms of the benchmarks with many rooms.
 const benchRooms = 64
 
-// bench is a server's rooms on a durable database.
+// bench has the rooms of a server on a durable database.
 type bench struct {
 	*rooms.Service
 	pool *pgxpool.Pool
@@ -32,7 +32,7 @@ func newBench(b *testing.B) *bench {
 
 func benchUser(i int) string { return fmt.Sprintf("@user%d:localhost", i) }
 
-// room makes a room with so many members, of whom user 0 is the first.
+// room makes a room with a number of members, of which user 0 is the first.
 func (h *bench) room(b *testing.B, members int) string {
 	b.Helper()
 	created, err := h.Create(b.Context(), benchUser(0), rooms.CreateRequest{Preset: "public_chat"})

@@ -178,7 +178,7 @@ func TestListsOfEvents(t *testing.T) {
 	}
 }
 
-// busy makes a room in which everything happens that an event can show.
+// busy makes a room with events of all kinds that clients can see.
 func (h *env) busy(random *rand.Rand, version int) string {
 	h.T.Helper()
 	room := h.Create(alice, rooms.CreateRequest{Preset: "public_chat", RoomVersion: fmt.Sprint(version)})

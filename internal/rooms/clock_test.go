@@ -13,7 +13,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// The clock is told to people and orders nothing.
+// Times of the clock are only for people to read: they order nothing.
 func TestRoomsWhenTheClockJumps(t *testing.T) {
 	t.Parallel()
 	clock := &matrixtest.Clock{}

@@ -104,7 +104,7 @@ func TestInitialStateOverridesThePreset(t *testing.T) {
 	}
 }
 
-// powerLevels is what the tests look at in m.room.power_levels.
+// powerLevels has the members of m.room.power_levels that the tests check.
 type powerLevels struct {
 	Users         map[string]int `json:"users"`
 	Events        map[string]int `json:"events"`
@@ -184,7 +184,7 @@ func TestAdditionalCreators(t *testing.T) {
 			if string(got) != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
-			if strings.Contains(c.want, bob) { // a creator may all, as soon as in the room
+			if strings.Contains(c.want, bob) { // a creator may do everything once in the room
 				h.Join(bob, room)
 				h.SetState(bob, room, event.TypePowerLevels, "", `{"state_default":75}`)
 			}
@@ -233,7 +233,7 @@ func TestInvitesOfANewRoom(t *testing.T) {
 	h.WantContent(alice, other, event.TypeMember, bob, `{"membership":"invite","displayname":"Bob"}`)
 }
 
-// refused is a request that cannot be, and how it is answered.
+// refused is a request that is refused, and the error.
 type refused struct {
 	q    rooms.CreateRequest
 	code matrix.Code
@@ -312,7 +312,7 @@ func TestCreationThatIsRefusedLeavesNothing(t *testing.T) {
 	}
 	_, err = h.Rooms.Directory.ResolveAlias(t.Context(), "#free:localhost")
 	matrixtest.WantCode(t, err, matrix.NotFound, "the alias of a refused room")
-	h.Create(alice, rooms.CreateRequest{AliasName: "free"}) // and nothing stands in the way now
+	h.Create(alice, rooms.CreateRequest{AliasName: "free"}) // the alias is free again
 }
 
 func TestOneOfManyGetsTheAlias(t *testing.T) {

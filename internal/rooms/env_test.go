@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 const alice, bob, carol, dave = roomstest.Alice, roomstest.Bob, roomstest.Carol, roomstest.Dave
 
-// env is the harness with what only the tests of this package look at.
+// env is the harness, with helpers for the tests of this package alone.
 type env struct{ *roomstest.Env }
 
 func newEnv(t *testing.T) *env {
@@ -28,7 +28,7 @@ func newEnv(t *testing.T) *env {
 	return &env{roomstest.New(t)}
 }
 
-// envOn starts another server process, as it were, on a database.
+// envOn starts the services of another server process on a database.
 func envOn(t *testing.T, pool *pgxpool.Pool) *env {
 	t.Helper()
 	return envWith(t, roomstest.Options{Pool: pool})
@@ -92,7 +92,7 @@ func (h *env) window() (texts []string) {
 	return texts
 }
 
-// checkWindow checks that a word is gone from all events in memory.
+// checkWindow checks that no event in memory contains a word.
 func (h *env) checkWindow(what, word string) {
 	h.T.Helper()
 	for _, text := range h.window() {

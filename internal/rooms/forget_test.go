@@ -8,7 +8,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// lists reports whether a user's memberships have a room.
+// lists reports whether a user's memberships include a room.
 func (h *env) lists(user, room string) bool {
 	h.T.Helper()
 	list, err := h.Rooms.Timeline.Memberships(h.T.Context(), user)

@@ -49,7 +49,7 @@ func TestGuestsJoinOnlyWhereTheyMay(t *testing.T) {
 func TestGuestsNeedMoreThanAnInvite(t *testing.T) {
 	h := newEnv(t)
 	guest := h.guest()
-	room := h.Create(alice, rooms.CreateRequest{Preset: "private_chat"}) // lets guests in
+	room := h.Create(alice, rooms.CreateRequest{Preset: "private_chat"}) // has guest_access of can_join
 	matrixtest.WantCode(h.T, h.joinAsGuest(guest, room), matrix.Forbidden)
 	h.OK(h.Rooms.Invite(t.Context(), alice, room, guest, ""))
 	h.SetState(alice, room, guestAccess, "", forbidden)

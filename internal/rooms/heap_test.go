@@ -21,7 +21,7 @@ func newBulk(t *testing.T) *bulk {
 	return &bulk{t, &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}}
 }
 
-// event makes an event as it is after somebody has authorised by it.
+// event makes an event as it is in memory after another was authorised by it.
 func (b *bulk) event(evType, stateKey, content string) *timeline.Event {
 	b.t.Helper()
 	v, _ := event.LookupVersion("11")

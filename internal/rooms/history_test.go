@@ -15,7 +15,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// long makes a room with a history of all sorts that bob does not see whole.
+// long makes a room with a history of all kinds of events, of which bob sees a part.
 func (h *env) long(random *rand.Rand) string {
 	h.T.Helper()
 	room, other := h.Public(carol), h.Public()
@@ -77,7 +77,7 @@ func TestPagingVisitsEveryEventOnce(t *testing.T) {
 		for _, user := range []string{alice, bob} {
 			all, err := h.Rooms.Timeline.For(user).Messages(t.Context(), room, timeline.Page{Limit: timeline.MaxLimit})
 			if matrix.IsCode(err, matrix.Forbidden) {
-				continue // bob never was let in
+				continue // bob never joined
 			}
 			h.OK(err)
 			for _, f := range []*timeline.EventFilter{nil, {Types: &[]string{"m.room.message"}}, {NotSenders: []string{carol}}, {ContainsURL: new(bool)}} {

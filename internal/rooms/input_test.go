@@ -14,7 +14,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// hostile are texts that somebody may send in the place of anything.
+// hostile are texts that a client may send as any value.
 var hostile = []string{
 	"", "\x00", "a\x00b", "\xff", "\xed\xa0\x80", "%", "_", `\`, "'", `"`, "\u2028", "🙂", "*", "$", "!", "@", "#", "$1",
 	"@a:b", "#a:b", "!a:b", "@a\x00:localhost", "#\x00:localhost", strings.Repeat("x", 256), "@" + strings.Repeat("ä", 200) + ":localhost",
@@ -43,7 +43,7 @@ func errorsOf(calls map[string]func() error) map[string]error {
 	return answers
 }
 
-// sendHostile uses a text wherever events are sent.
+// sendHostile uses a text in all requests that send events.
 func (h *env) sendHostile(room, id, x string) map[string]error {
 	ctx := h.T.Context()
 	return errorsOf(map[string]func() error{
@@ -89,7 +89,7 @@ func (h *env) sendHostile(room, id, x string) map[string]error {
 	})
 }
 
-// changeHostile uses a text wherever memberships and aliases are changed.
+// changeHostile uses a text in all requests that change memberships and aliases.
 func (h *env) changeHostile(room, x string) map[string]error {
 	ctx := h.T.Context()
 	return errorsOf(map[string]func() error{
@@ -112,7 +112,7 @@ func (h *env) changeHostile(room, x string) map[string]error {
 	})
 }
 
-// readHostile uses a text wherever rooms are read.
+// readHostile uses a text in all requests that read rooms.
 func (h *env) readHostile(room, id, x string) map[string]error {
 	ctx := h.T.Context()
 	return errorsOf(map[string]func() error{

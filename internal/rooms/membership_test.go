@@ -13,7 +13,7 @@ import (
 	"homeserver/internal/rooms/roomstest"
 )
 
-// before brings bob into a membership in a room of alice's.
+// before has the steps that give bob a membership of a room of alice's.
 var before = map[string]func(h *env, room string){
 	"stranger": func(*env, string) {},
 	"invited":  func(h *env, room string) { h.Invite(alice, room, bob) },
@@ -24,7 +24,7 @@ var before = map[string]func(h *env, room string){
 	"knocking": func(h *env, room string) { h.OK(h.Rooms.Knock(h.T.Context(), bob, room, "")) },
 }
 
-// acts are what somebody may try to do about bob's membership.
+// acts are the ways in which a user may try to change bob's membership.
 var acts = map[string]func(h *env, who, room string) error{
 	"join":   func(h *env, who, room string) error { return h.Rooms.Join(h.T.Context(), who, room, "") },
 	"leave":  func(h *env, who, room string) error { return h.Rooms.Leave(h.T.Context(), who, room, "") },
@@ -35,12 +35,11 @@ var acts = map[string]func(h *env, who, room string) error{
 	"unban":  func(h *env, who, room string) error { return h.Rooms.Unban(h.T.Context(), who, room, bob, "") },
 }
 
-// transitions says what each act makes of bob's membership; "" means that it is
-// forbidden. Client-server API, "Room membership".
+// transitions has bob's membership after each act, by the membership before; "" means that
+// the act is forbidden. Client-server API, "Room membership".
 type transitions map[string]map[string]string
 
-// public is under the join rule public, byKnock under knock. What alice does is
-// as the creator.
+// public is for the join rule public, byKnock for knock. Alice is the creator.
 var (
 	public = transitions{
 		"stranger": {"join": "join", "leave": "", "knock": "", "invite": "invite", "kick": "", "ban": "ban", "unban": ""},
@@ -102,7 +101,7 @@ func TestStateEventsChangeMembershipByTheSameRules(t *testing.T) {
 	}
 	for from, outcomes := range byKnock {
 		for act, want := range outcomes {
-			if act == "kick" || act == "unban" { // one and the same as state
+			if act == "kick" || act == "unban" { // as state they are the same
 				if byKnock[from]["kick"] == "" && byKnock[from]["unban"] == "" {
 					continue // setting to leave who has left is no change, and so is refused or not
 				}

@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/rooms/roomstest"
 )
 
-// tightEnv returns a server that keeps the state of rooms in so many bytes.
+// tightEnv returns a server with a bound of bytes for the state of rooms in memory.
 func tightEnv(t *testing.T, stateBytes int) *env {
 	t.Helper()
 	t.Parallel()
@@ -103,8 +103,8 @@ func TestRoomThatIsTooLargeForMemoryCanBeUsed(t *testing.T) {
 	}
 }
 
-// State is forgotten while others write it: whatever is built then is built on what
-// there is, and each entry is replaced by the one that came after it.
+// State is forgotten while others write it: later events are built on the stored state, and
+// each entry is replaced by the one after it.
 func TestStateIsForgottenWhileOthersWriteIt(t *testing.T) {
 	h := tightEnv(t, 100<<10)
 	room := h.Create(alice, rooms.CreateRequest{Preset: "public_chat"})

@@ -61,7 +61,7 @@ func TestRedactedBytesAreGoneFromTheDatabase(t *testing.T) {
 	if left != 0 {
 		t.Errorf("%d events still have it", left)
 	}
-	h.Event(alice, room, id) // and what is left can be read
+	h.Event(alice, room, id) // the redacted form can be read
 }
 
 func TestWhoMayRedact(t *testing.T) {
@@ -78,7 +78,7 @@ func TestWhoMayRedact(t *testing.T) {
 		want(bob, bob, "")
 		want(bob, carol, matrix.Forbidden)
 		want(bob, alice, matrix.Forbidden)
-		want(dave, carol, matrix.NotFound) // and is not told that there is one
+		want(dave, carol, matrix.NotFound) // the answer does not show that there is one
 		want(alice, carol, "")
 		want(alice, carol, "") // again
 		h.Leave(carol, room)
@@ -279,8 +279,8 @@ func (h *env) holdWriter() (release func()) {
 	return func() { h.OK(tx.Rollback(h.T.Context())) }
 }
 
-// untilWriterWaits returns when the journal's writer is seen to be held, a
-// number of times.
+// untilWriterWaits returns when the database has reported several times that the journal's
+// writer waits for a lock.
 func (h *env) untilWriterWaits() {
 	h.T.Helper()
 	for seen := 0; seen < 20; {

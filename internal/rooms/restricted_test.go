@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/rooms/roomstest"
 )
 
-// allowing returns the content of join rules that let in the members of other rooms.
+// allowing returns the content of join rules that allow the members of other rooms to join.
 func allowing(rule string, others ...string) string {
 	allow := make([]map[string]string, len(others))
 	for i, room := range others {
@@ -68,7 +68,7 @@ func TestRestrictedJoinNamesWhoAllowsIt(t *testing.T) {
 		h.SetState(bob, room, event.TypeMember, bob, `{"membership":"join"}`) // as state it is the same
 		h.WantContent(alice, room, event.TypeMember, bob, `{"membership":"join","join_authorised_via_users_server":"`+alice+`"}`)
 		h.Invite(alice, room, carol)
-		h.Join(carol, room) // an invite needs nobody's word
+		h.Join(carol, room) // an invite needs no authorising member
 		h.WantContent(alice, room, event.TypeMember, carol, `{"membership":"join"}`)
 	}
 }

@@ -102,7 +102,7 @@ func TestTwoProcessesWriteToOneRoom(t *testing.T) {
 		for n := range each {
 			wg.Go(func() {
 				q := rooms.Request{UserID: []string{alice, bob}[i], RoomID: room}
-				for { // a process may lose the race for the head often enough to be told to come back
+				for { // a process that loses the race for the head too often answers that the client may retry
 					_, err := h.Rooms.Send(t.Context(), q, "m.room.message", roomstest.Message(fmt.Sprint(i, n)))
 					if err == nil {
 						return

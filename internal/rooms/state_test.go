@@ -283,8 +283,8 @@ func TestStateNeedsPower(t *testing.T) {
 	h.WantContent(alice, room, "m.room.name", "", `{"name":"mine"}`)
 }
 
-// The rules of old room versions take text, fractions and numbers of any size for
-// power levels; programs disagree on what those are.
+// The rules of old room versions accept text, fractions and numbers of any size as power
+// levels; programs disagree on what they mean.
 func TestOwnClientsSetPowerLevelsThatAreNone(t *testing.T) {
 	h := newEnv(t)
 	for _, version := range event.Versions() {
@@ -308,7 +308,7 @@ func TestOwnClientsSetPowerLevelsThatAreNone(t *testing.T) {
 		}
 		h.WantContent(alice, room, event.TypePowerLevels, "", before)
 	}
-	// Who asks about a room that is not there learns nothing by it.
+	// A room that does not exist is answered the same.
 	matrixtest.WantCode(t, h.TrySetState(alice, "!none:localhost", event.TypePowerLevels, "", `{"ban":"50"}`), matrix.BadJSON, "levels of no room")
 }
 

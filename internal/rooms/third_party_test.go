@@ -48,8 +48,8 @@ func TestPendingInviteIsThatOfItsToken(t *testing.T) {
 	}
 }
 
-// TestRedeemIsAuthorised is about what the rules of rooms themselves refuse, whoever
-// has looked at the signature before.
+// TestRedeemIsAuthorised tests the authorisation rules alone, without the earlier check of
+// the signature.
 func TestRedeemIsAuthorised(t *testing.T) {
 	h := newEnv(t)
 	room := h.Create(alice, rooms.CreateRequest{})
@@ -106,7 +106,7 @@ func TestWhatFollowersRead(t *testing.T) {
 	}
 }
 
-// TestManyLargeEventsAreReadByFollowersInParts measures what one step holds of them.
+// TestManyLargeEventsAreReadByFollowersInParts measures the memory of one step.
 func TestManyLargeEventsAreReadByFollowersInParts(t *testing.T) {
 	h := newEnv(t)
 	const events, bytes = 60, 60_000

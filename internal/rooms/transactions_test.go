@@ -201,7 +201,7 @@ func TestTwoProcessesChangeMembershipsOfOneRoom(t *testing.T) {
 				func() error { return h.Rooms.Join(t.Context(), user, room, "") },
 			} {
 				err := act()
-				for matrix.IsCode(err, matrix.Unknown) { // told to come back
+				for matrix.IsCode(err, matrix.Unknown) { // the client may retry
 					err = act()
 				}
 				matrixtest.WantCode(t, err, "", user)

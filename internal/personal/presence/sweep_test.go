@@ -27,7 +27,7 @@ func TestTheSweepLetsCommitsThrough(t *testing.T) {
 			}()
 		}
 		if seen++; seen%usersAtOnce == 0 {
-			<-time.After(2 * time.Millisecond) // after one of those, the lock goes to who waits
+			<-time.After(2 * time.Millisecond) // a mutex goes to a goroutine that has waited for 1 ms
 		}
 		if seen == users && len(through) == 0 {
 			t.Error("a commit waits for the end of the sweep")

@@ -54,7 +54,7 @@ func TestAliasesPointToRooms(t *testing.T) {
 	}
 }
 
-// badAliases are texts that are no alias at all.
+// badAliases are texts that are no aliases.
 var badAliases = []string{
 	"", "a", "#", "#a", "#:localhost", "#a:", "a:localhost", "!a:localhost", "#a\x00b:localhost", "#a\xff:localhost",
 	"#a:local host", "#" + strings.Repeat("x", 250) + ":localhost",

@@ -11,7 +11,7 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 const alice, bob, carol, dave = roomstest.Alice, roomstest.Bob, roomstest.Carol, roomstest.Dave
 
-// env is the harness with what only the tests of this package look at.
+// env is the harness, with helpers for the tests of this package alone.
 type env struct{ *roomstest.Env }
 
 func newEnv(t *testing.T) *env {

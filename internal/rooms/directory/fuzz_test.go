@@ -2,8 +2,8 @@ package directory
 
 import "testing"
 
-// FuzzParsePlace makes sure that a token of the directory says the same when it is
-// read and written again.
+// FuzzParsePlace checks that a token of the directory is the same after it was parsed and
+// written again.
 func FuzzParsePlace(f *testing.F) {
 	for _, seed := range []string{"", "n1_2", "p0_0", "n-1_-2", "n_", "p", "n1_2_3", "n9223372036854775807_1", "n01_1", "x1_2", "\x00"} {
 		f.Add(seed)

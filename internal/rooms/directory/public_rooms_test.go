@@ -140,7 +140,7 @@ func TestDirectoryIsPagedBothWays(t *testing.T) {
 	}
 }
 
-// TestDirectoryOfLargeTopicsIsPagedByBytes lets a page have fewer rooms than are asked for.
+// TestDirectoryOfLargeTopicsIsPagedByBytes allows pages with fewer rooms than the limit.
 func TestDirectoryOfLargeTopicsIsPagedByBytes(t *testing.T) {
 	h := newEnv(t)
 	var all []string
@@ -297,7 +297,7 @@ func TestDirectoryOfRoomsFromBeforeItsTime(t *testing.T) {
 	if got := names(h.directory(directory.PublicQuery{})); strings.Join(got, "") != "" {
 		t.Fatalf("the values are still there: %q", got)
 	}
-	// What the migration calls a position has become the number of the event.
+	// The column that the migration calls a position is now the number of the event.
 	_, err = h.Pool.Exec(ctx, strings.ReplaceAll(migration(t, "00013_directories.sql"), ".position", ".event_nid"))
 	h.OK(err)
 	after := h.directory(directory.PublicQuery{})

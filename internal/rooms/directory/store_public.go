@@ -114,7 +114,7 @@ func (s *Service) Listed(ctx context.Context, roomID string) (listed bool, err e
 		return false, matrix.Errorf(matrix.NotFound, "there is no such room")
 	}
 	if err != nil {
-		return false, fmt.Errorf("look whether a room is published: %w", err)
+		return false, fmt.Errorf("check whether a room is published: %w", err)
 	}
 	return listed, nil
 }

@@ -21,7 +21,7 @@ var (
 
 // story is what happened in a room, event by event: "v:" and a history
 // visibility, "m:" and the reader's membership, or "" for anything else. With a capital
-// letter the state is resolved so, whatever the event is. The first event has place 1.
+// letter the state is resolved so, for any event. The first event has place 1.
 type story []string
 
 func (s story) changes() (visibilities, memberships timeline.Changes) {
@@ -87,7 +87,7 @@ func (s story) sees(event int) bool {
 	case strings.HasPrefix(s[event], "v:"):
 		return s.allows(wasVisible, membership, event)
 	case strings.HasPrefix(s[event], "m:"):
-		return true // more than the rule asks for: everybody sees the own membership
+		return true // more than the rule allows: users always see their own membership
 	}
 	return s.allows(wasVisible, wasMember, event) && visibility == wasVisible && membership == wasMember
 }
@@ -163,7 +163,7 @@ func TestAccessAgreesWithTheRuleForLongStories(t *testing.T) {
 	}
 }
 
-// checkRanges compares what is said of ranges with what is said of places.
+// checkRanges compares the access to ranges with the access to their places.
 func checkRanges(t *testing.T, s story) bool {
 	t.Helper()
 	access := timeline.NewAccess(s.changes())
@@ -204,8 +204,8 @@ func TestStrangerSeesNothing(t *testing.T) {
 	}
 }
 
-// act out a story of bob's in a room of alice's, with a message after each
-// change; the answer is what bob is to see of the messages.
+// act plays a story of bob's in a room of alice's, with a message after each change, and
+// returns the messages that bob must see.
 func (h *env) actOut(room string, changes []string) (want []string) {
 	h.T.Helper()
 	told := h.tale(room)
@@ -284,7 +284,7 @@ func TestHistoryOfEachVisibilityAndMembership(t *testing.T) {
 	}
 }
 
-// checkBodies compares what bob reads with what bob is to read.
+// checkBodies compares the messages that bob reads with those that bob must see.
 func (h *env) checkBodies(room, what string, want []string) {
 	h.T.Helper()
 	st, err := h.Rooms.Timeline.For(bob).Messages(h.T.Context(), room, timeline.Page{Limit: 100})

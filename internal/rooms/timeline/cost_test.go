@@ -86,7 +86,7 @@ func TestIndexesOfEventsAndState(t *testing.T) {
 		h.OK(err)
 		matrixtest.Equal(t, table, got, want)
 	}
-	// The one index more is for what was here before it was new to clients.
+	// The additional index is for events that were here before they were new to clients.
 	var held int
 	h.OK(h.Pool.QueryRow(t.Context(), `SELECT count(*) FROM events WHERE position <> event_nid`).Scan(&held))
 	if held != 0 {
@@ -94,7 +94,7 @@ func TestIndexesOfEventsAndState(t *testing.T) {
 	}
 }
 
-// statements notes what a pool sends.
+// statements records the statements of a pool.
 type statements struct {
 	mu   sync.Mutex
 	list []statement
@@ -111,7 +111,7 @@ func (s *statements) add(sql string, args []any) {
 	s.list = append(s.list, statement{sql, args})
 }
 
-// take returns what was sent since it was called last.
+// take returns the statements since its last call.
 func (s *statements) take() []statement {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,7 +136,7 @@ func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEnd
 func (s *statements) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 func (s *statements) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
 
-// traced returns another pool of the test's database, and what it sends.
+// traced returns another pool of the test's database, and its statements.
 func (h *env) traced() (*pgxpool.Pool, *statements) {
 	h.T.Helper()
 	s := &statements{}

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 const alice, bob, carol, dave = roomstest.Alice, roomstest.Bob, roomstest.Carol, roomstest.Dave
 
-// env is the harness with what only the tests of this package look at.
+// env is the harness, with helpers for the tests of this package alone.
 type env struct{ *roomstest.Env }
 
 func newEnv(t *testing.T) *env {
@@ -23,7 +23,7 @@ func newEnv(t *testing.T) *env {
 	return &env{roomstest.New(t)}
 }
 
-// envOn starts another server process, as it were, on a database.
+// envOn starts the services of another server process on a database.
 func envOn(t *testing.T, pool *pgxpool.Pool) *env {
 	t.Helper()
 	return &env{roomstest.Open(t, roomstest.Options{Pool: pool}).Run()}

@@ -7,7 +7,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// shows reports whether a reader sees what a message says.
+// shows reports whether a reader sees the text of a message.
 func (h *env) shows(reader, room, id, text string) bool {
 	h.T.Helper()
 	e, access, err := h.Rooms.Timeline.For(reader).Event(h.T.Context(), room, id)
@@ -21,8 +21,8 @@ func (h *env) shows(reader, room, id, text string) bool {
 	return false
 }
 
-// A process that has read who is erased before learns of it from the journal, one that
-// starts later from the database.
+// A running process learns of an erasure from the journal, one that starts later from the
+// database.
 func TestErasureReachesOtherProcesses(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()

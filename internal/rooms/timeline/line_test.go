@@ -18,7 +18,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// lineEnv is a server process that notes what changes of rooms its journal hands out.
+// lineEnv is a server process that records the changes of rooms in its journal's entries.
 type lineEnv struct {
 	*env
 	mu      sync.Mutex
@@ -47,7 +47,7 @@ func (h *lineEnv) committed(_ journal.View, entries []*journal.Entry) {
 	}
 }
 
-// describe returns all that a change says.
+// describe returns a change as text.
 func describe(c timeline.RoomChange) string {
 	id := func(e *timeline.Event) string {
 		if e == nil {
@@ -62,7 +62,7 @@ func describe(c timeline.RoomChange) string {
 	return text
 }
 
-// heard returns what was handed out up to now.
+// heard returns the changes up to now.
 func (h *lineEnv) heard(upTo journal.Position) map[journal.Position]string {
 	h.T.Helper()
 	h.OK(h.Journal.CatchUp(h.T.Context(), upTo))
@@ -101,8 +101,8 @@ func (h *lineEnv) happen(random *rand.Rand, list []string) {
 	}
 }
 
-// What another process reads of a commit is what the commit has handed out, and takes no
-// more memory.
+// Another process reads the same change from the database that the commit has yielded, and
+// needs no more memory for it.
 func TestLineIsReadAsItWasHandedOut(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
@@ -127,8 +127,8 @@ func TestLineIsReadAsItWasHandedOut(t *testing.T) {
 	}
 }
 
-// forks has an event that is no state set the topic back and take the name away, as after
-// a fork.
+// forks makes an event that is no state event restore the old topic and remove the name, as
+// after a fork.
 const forks = `
 	CREATE FUNCTION fork() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN

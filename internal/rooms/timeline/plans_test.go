@@ -59,7 +59,7 @@ func (h *env) manyRooms() (room string) {
 	return room
 }
 
-// readers returns what reads events and state of many rooms at once, and of one.
+// readers returns the functions that read events and state of many rooms at once, and of one.
 func (h *env) readers(room string) map[string]func() error {
 	ctx, store, now := h.T.Context(), h.Rooms.Timeline, h.Journal.Position()
 	end := timeline.PlaceOf(now)
@@ -149,7 +149,7 @@ func (h *env) readers(room string) map[string]func() error {
 	return reads
 }
 
-// sentByReaders returns the statements by which another server process reads, by what reads.
+// sentByReaders returns the statements of another server process, by reader.
 func (h *env) sentByReaders(room string) map[string]statement {
 	h.T.Helper()
 	pool, sent := h.traced()
@@ -239,8 +239,8 @@ func (n node) uses(index string) bool {
 	return n.Index == index || slices.ContainsFunc(n.Plans, func(part node) bool { return part.uses(index) })
 }
 
-// readingAll returns what in a plan reads a table of events or of state as a whole, or an
-// index of them.
+// readingAll returns the nodes of a plan that read a whole table of events or of state, or a
+// whole index of one.
 func (n node) readingAll() (all []node) {
 	whole := n.Type == "Seq Scan" || n.Index != "" && n.Cond == ""
 	if whole && (strings.HasPrefix(n.Table+n.Index, "events") || strings.HasPrefix(n.Table+n.Index, "room_state")) {

@@ -61,11 +61,13 @@ func (l *LogWriter) flush() {
 // are written at once: what ends the process badly is often said just before.
 func (l *LogWriter) Handler(writes slog.Handler) slog.Handler { return &urgentHandler{writes, l} }
 
+// urgentHandler has the lines of warnings and errors written at once.
 type urgentHandler struct {
 	slog.Handler
 	lines *LogWriter
 }
 
+// Handle implements slog.Handler.
 func (h *urgentHandler) Handle(ctx context.Context, r slog.Record) error {
 	err := h.Handler.Handle(ctx, r)
 	if r.Level >= slog.LevelWarn {
@@ -74,10 +76,12 @@ func (h *urgentHandler) Handle(ctx context.Context, r slog.Record) error {
 	return err
 }
 
+// WithAttrs implements slog.Handler.
 func (h *urgentHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return h.lines.Handler(h.Handler.WithAttrs(attrs))
 }
 
+// WithGroup implements slog.Handler.
 func (h *urgentHandler) WithGroup(name string) slog.Handler {
 	return h.lines.Handler(h.Handler.WithGroup(name))
 }

@@ -158,8 +158,8 @@ var errNoField = &matrix.Error{Code: matrix.NotFound, Message: "The profile has 
 // Set sets a field of one's own profile to a value, which is any JSON for the fields
 // that the specification doesn't know. An empty display name or avatar is the same as
 // none. M_FORBIDDEN for anybody else's profile; M_INVALID_PARAM for a name or a value
-// that can't be; M_BAD_JSON for a value of the wrong type; M_KEY_TOO_LARGE and
-// M_PROFILE_TOO_LARGE beyond the limits. PUT /profile/{userId}/{keyName}.
+// that can't be; M_BAD_JSON for a value of the wrong type, and the other errors of
+// [event.CanonicalOfAnySize]; M_KEY_TOO_LARGE and M_PROFILE_TOO_LARGE beyond the limits. PUT /profile/{userId}/{keyName}.
 func (s *Service) Set(ctx context.Context, who matrix.Session, userID, name string, value json.RawMessage) error {
 	if err := mayChange(who, userID, name); err != nil {
 		return err

@@ -73,9 +73,7 @@ func TestCrossSigningKeysAreShown(t *testing.T) {
 	alice.upload(alice.all()).OK()
 	for _, viewer := range []*matrixtest.Client{alice.Client, bob} {
 		answer := query(viewer, alice.UserID, bob.UserID)
-		master := alice.masterKey()
-		master["signatures"] = map[string]any{}
-		sameJSON(t, "master keys", answer.At("master_keys"), map[string]any{alice.UserID: master})
+		sameJSON(t, "master keys", answer.At("master_keys"), map[string]any{alice.UserID: alice.masterKey()})
 		sameJSON(t, "self-signing keys", answer.At("self_signing_keys"), map[string]any{alice.UserID: alice.selfKey()})
 		own := map[string]any{}
 		if viewer == alice.Client {
@@ -136,9 +134,7 @@ func TestNewMasterKeyEndsWhatTheFormerOneHasSigned(t *testing.T) {
 	next.upload(next.authenticated(map[string]any{"master_key": next.masterKey()})).OK()
 	for _, viewer := range []*matrixtest.Client{phone.Client, bob.Client} {
 		answer := query(viewer, alice.UserID)
-		master := next.masterKey()
-		master["signatures"] = map[string]any{}
-		sameJSON(t, "master key", answer.At("master_keys", alice.UserID), master)
+		sameJSON(t, "master key", answer.At("master_keys", alice.UserID), next.masterKey())
 		sameJSON(t, "self-signing keys", answer.At("self_signing_keys"), map[string]any{})
 		sameJSON(t, "user-signing keys", answer.At("user_signing_keys"), map[string]any{})
 		device := phone.identity()
@@ -148,7 +144,7 @@ func TestNewMasterKeyEndsWhatTheFormerOneHasSigned(t *testing.T) {
 
 	// It does not come back with the former key.
 	former.upload(former.authenticated(former.all())).OK()
-	sameJSON(t, "signatures", query(bob.Client, alice.UserID).At("master_keys", alice.UserID, "signatures"), map[string]any{})
+	sameJSON(t, "signatures", query(bob.Client, alice.UserID).At("master_keys", alice.UserID, "signatures"), nil)
 }
 
 func TestSignaturesAreShownToWhomTheyMayBe(t *testing.T) {
@@ -222,20 +218,25 @@ func TestDeviceAndCrossSigningKeyMayNotHaveOneID(t *testing.T) {
 	t.Parallel()
 	anyone := newServer(t)
 	alice := newCrossSigning(anyone.Register("alice", "wordpass"))
-	login := func(id string) *matrixtest.Client {
-		in := *alice.Client
-		answer := anyone.Do("POST", "/login", map[string]any{
+	login := func(id string) *matrixtest.Response {
+		return anyone.Do("POST", "/login", map[string]any{
 			"type": "m.login.password", "password": "wordpass", "device_id": id, "identifier": map[string]any{"type": "m.id.user", "user": "alice"},
-		}).OK()
-		in.DeviceID, in.Token = id, answer.String("access_token")
-		return &in
+		})
 	}
-	login(publicOf(alice.self))
+	login(publicOf(alice.self)).OK()
 	alice.upload(alice.all()).Refused(403, "M_FORBIDDEN")
 	other := newCrossSigning(alice.Client)
 	other.upload(other.all()).OK()
-	late := newCrypto(login(publicOf(other.user)))
-	late.upload(map[string]any{"device_keys": late.identity()}).Refused(403, "M_FORBIDDEN")
+	for _, key := range []ed25519.PrivateKey{other.master, other.self, other.user} {
+		login(publicOf(key)).Refused(403, "M_FORBIDDEN")
+		late := *alice.Client
+		late.DeviceID = publicOf(key)
+		alice.Do("PUT", dehydratedPath, newCrypto(&late).dehydration(nil)).Refused(403, "M_FORBIDDEN")
+	}
+	login(publicOf(alice.self)).OK()
+	if devices, _ := alice.Do("GET", "/devices", nil).OK().At("devices").([]any); len(devices) != 2 {
+		t.Errorf("alice has the devices %v, want two", devices)
+	}
 }
 
 func TestKeysEndWithTheirAccount(t *testing.T) {

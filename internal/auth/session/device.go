@@ -200,15 +200,22 @@ func isText(text string) bool {
 }
 
 // Begin logs a device in to an account that is locked. It returns the access
-// tokens that are void now, for Revoke once that has been committed.
+// tokens that are void now, for Revoke once that has been committed. The errors of the hooks
+// of OnAdd.
 func (s *Service) Begin(ctx context.Context, tx pgx.Tx, userID string, d NewDevice, client matrix.Client) (Credentials, []secret.Hash, error) {
-	if d.ID == "" {
+	chosen := d.ID != ""
+	if !chosen {
 		d.ID = rand.Text()[:generatedDeviceIDLength]
 	}
 	session := matrix.Session{UserID: userID, DeviceID: d.ID}
 	created, err := upsertDevice(ctx, tx, session, d.DisplayName, sightingOf(client, s.nowMS()))
 	if err != nil {
 		return Credentials{}, nil, err
+	}
+	if created && chosen {
+		if err := s.added(ctx, tx, userID, d.ID); err != nil {
+			return Credentials{}, nil, err
+		}
 	}
 	generation := int64(1)
 	var revoked []secret.Hash
@@ -231,7 +238,20 @@ func (s *Service) AddWithoutTokens(ctx context.Context, tx pgx.Tx, userID string
 	if err == nil && !added {
 		err = matrix.Errorf(matrix.InvalidParam, "You have a device with this ID")
 	}
+	if err == nil {
+		err = s.added(ctx, tx, userID, d.ID)
+	}
 	return err
+}
+
+// added calls the hooks of OnAdd.
+func (s *Service) added(ctx context.Context, tx pgx.Tx, userID, deviceID string) error {
+	for _, follow := range s.onAdd {
+		if err := follow(ctx, tx, userID, deviceID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // errNoDevice returns the answer where the user has no such device.

@@ -44,13 +44,14 @@ type Options struct {
 	Now    func() time.Time
 }
 
-// Service holds the rules of devices and tokens. It may be used concurrently once OnRemove
-// and OnRename have been called for the last time.
+// Service holds the rules of devices and tokens. It may be used concurrently once OnAdd,
+// OnRemove and OnRename have been called for the last time.
 type Service struct {
 	o        Options
 	cache    *tokenCache
 	watches  *watches
 	seen     *lastSeen
+	onAdd    []func(ctx context.Context, tx pgx.Tx, userID, deviceID string) error
 	onRemove []func(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) error
 	onRename []func(ctx context.Context, tx pgx.Tx, userID, deviceID string) error
 }
@@ -73,6 +74,13 @@ func New(o Options) *Service {
 		})
 	}
 	return s
+}
+
+// OnAdd adds a hook that is called when a user gets a device whose ID a client has chosen, in
+// the transaction that adds it. Its error refuses the device. It is meant for wiring, before
+// the first request.
+func (s *Service) OnAdd(follow func(ctx context.Context, tx pgx.Tx, userID, deviceID string) error) {
+	s.onAdd = append(s.onAdd, follow)
 }
 
 // OnRemove adds a hook that is called whenever devices of a user are removed, in the

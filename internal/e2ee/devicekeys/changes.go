@@ -28,8 +28,10 @@ func postChange(ctx context.Context, tx pgx.Tx, userID string) error {
 	return nil
 }
 
-// FollowDevices has the removal of a device that has keys, and a new name of it, announced
-// as a change of its user's device list, in the same transaction.
+// FollowDevices refuses a device that would have the ID of a cross-signing key of its user:
+// M_FORBIDDEN, client-server API, "Key and signature security". It has the removal of a
+// device that has keys, and a new name of it, announced as a change of its user's device
+// list, in the same transaction.
 func FollowDevices(devices *session.Service) {
 	post := func(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) error {
 		if has, err := hasKeys(ctx, tx, userID, deviceIDs); err != nil || !has {
@@ -37,6 +39,13 @@ func FollowDevices(devices *session.Service) {
 		}
 		return postChange(ctx, tx, userID)
 	}
+	devices.OnAdd(func(ctx context.Context, tx pgx.Tx, userID, deviceID string) error {
+		own, err := loadSigningKeys(ctx, tx, userID)
+		if err == nil && own.has(deviceID) {
+			err = errKeyIDInUse()
+		}
+		return err
+	})
 	devices.OnRemove(post)
 	devices.OnRename(func(ctx context.Context, tx pgx.Tx, userID, deviceID string) error {
 		return post(ctx, tx, userID, []string{deviceID})

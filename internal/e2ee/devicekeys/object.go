@@ -87,19 +87,17 @@ func parseKey(name, text string) ([]byte, error) {
 }
 
 // appendSignatures appends an object that was stored without its signatures, and leaves it
-// open, so that more members may follow. Empty signatures are not there.
+// open, so that more members may follow. Empty signatures are not there, and without any the
+// member is not.
 func appendSignatures(dst, signed []byte, by []signatures) []byte {
-	dst = append(append(dst, signed[:len(signed)-1]...), `,"signatures":{`...)
-	first := true
+	dst = append(dst, signed[:len(signed)-1]...)
+	before := `,"signatures":{`
 	for _, of := range by {
 		if len(of.keyIDs) == 0 {
 			continue
 		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = append(event.AppendString(dst, of.userID), `:{`...)
+		dst = append(event.AppendString(append(dst, before...), of.userID), `:{`...)
+		before = `,`
 		for i, keyID := range of.keyIDs {
 			if i > 0 {
 				dst = append(dst, ',')
@@ -109,7 +107,10 @@ func appendSignatures(dst, signed []byte, by []signatures) []byte {
 		}
 		dst = append(dst, '}')
 	}
-	return append(dst, '}')
+	if before == `,` {
+		dst = append(dst, '}')
+	}
+	return dst
 }
 
 // signatures are those of one user: key IDs without their algorithm, and beside each the

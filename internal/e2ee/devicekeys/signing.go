@@ -177,8 +177,12 @@ func (s *Service) replaceSigningKeys(ctx context.Context, userID string, sent si
 		if len(replaced) == 0 {
 			return nil
 		}
-		if taken, err := session.HasAny(ctx, tx, userID, next.publicKeys()); err != nil || taken {
-			return errors.Join(err, errKeyIDInUse())
+		taken, err := session.HasAny(ctx, tx, userID, next.publicKeys())
+		if err != nil {
+			return err
+		}
+		if taken {
+			return errKeyIDInUse()
 		}
 		if before[Master] != nil {
 			if proof == nil {

@@ -35,9 +35,8 @@ type upload struct {
 
 // Upload stores keys of the device of the session, and returns how many one-time keys it
 // has now. M_MISSING_PARAM, M_BAD_JSON, M_INVALID_PARAM, M_TOO_LARGE and
-// M_INVALID_SIGNATURE for what cannot be; M_FORBIDDEN for a device whose ID is that of a
-// cross-signing key; M_UNKNOWN_TOKEN if the device is gone meanwhile. Client-server API,
-// POST /keys/upload.
+// M_INVALID_SIGNATURE for what cannot be; M_UNKNOWN_TOKEN if the device is gone meanwhile.
+// Client-server API, POST /keys/upload.
 func (s *Service) Upload(ctx context.Context, who matrix.Session, q UploadRequest) (UploadAnswer, error) {
 	u, err := q.parse(device{who.UserID, who.DeviceID})
 	if err != nil {
@@ -178,9 +177,6 @@ func (s *Service) storeDevice(ctx context.Context, tx pgx.Tx, u *upload, stored 
 	own, err := loadSigningKeys(ctx, tx, u.who.UserID)
 	if err != nil {
 		return false, err
-	}
-	if own.has(u.who.DeviceID) {
-		return false, errKeyIDInUse()
 	}
 	next := &storedDevice{keys: u.keys.signed, signature: u.keys.signature}
 	if self := own[SelfSigning]; self != nil {

@@ -56,6 +56,7 @@ type env struct {
 	typing   *typing.Service
 	presence *presence.Service
 	keys     *devicekeys.Service
+	messages *todevice.Service
 	clock    matrixtest.Clock
 }
 
@@ -81,11 +82,11 @@ func envOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *env {
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored,
 	})
 	h.keys = devicekeys.New(devicekeys.Options{Pool: h.Pool, Journal: h.Journal, Rooms: store, ServerName: "localhost"})
+	h.messages = todevice.New(todevice.Options{Pool: h.Pool, Journal: h.Journal, ServerName: "localhost"})
 	h.Service = syncstream.New(syncstream.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, Data: h.data, Receipts: h.receipts, Push: h.push,
 		Typing: h.typing, Presence: h.presence, Keys: h.keys,
-		ToDevice: todevice.New(todevice.Options{Pool: h.Pool, Journal: h.Journal, ServerName: "localhost"}),
-		Ticks:    ticks, Now: h.clock.Now,
+		ToDevice: h.messages, Ticks: ticks, Now: h.clock.Now,
 	})
 	h.Run()
 	return h

@@ -1,6 +1,9 @@
 package syncstream_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -11,16 +14,23 @@ import (
 	"homeserver/internal/syncstream"
 )
 
+// counted opens a pool on a database that counts the statements.
+func counted(h *env) (*pgxpool.Pool, *counter) {
+	h.T.Helper()
+	config := h.Pool.Config().Copy()
+	count := &counter{}
+	config.ConnConfig.Tracer = count
+	pool, err := pgxpool.NewWithConfig(h.T.Context(), config)
+	h.OK(err)
+	h.T.Cleanup(pool.Close)
+	return pool, count
+}
+
 // An answer reads what it needs of all rooms at once: it costs as many statements
 // however many rooms there are, and none where nothing is new.
 func TestStatementsOfAnswers(t *testing.T) {
 	h := newEnv(t)
-	config := h.Pool.Config().Copy()
-	count := &counter{}
-	config.ConnConfig.Tracer = count
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	h.OK(err)
-	t.Cleanup(pool.Close)
+	pool, count := counted(h)
 	begin := syncstream.FormatToken(h.newest())
 	var list []string
 	for range 3 {
@@ -61,6 +71,33 @@ func TestStatementsOfAnswers(t *testing.T) {
 		readers.sync(test.q)
 		if n := count.statements.Load() - before; n != test.want {
 			t.Errorf("%s: %d statements instead of %d", name, n, test.want)
+		}
+	}
+}
+
+// Messages to a device that are in the live window are read from there. Of each device it is
+// looked once, after a restart, what waits for it.
+func TestStatementsOfMessagesToDevices(t *testing.T) {
+	first := newEnv(t)
+	pool, count := counted(first)
+	phone := first.Device("erin", "PHONE")
+	for name, window := range map[string]int{"at once": 0, "after a restart": 1} {
+		h := envOn(t, pool, journal.Options{WindowBytes: window, Watch: time.Hour})
+		q := syncstream.Query{UserID: phone.UserID, DeviceID: phone.DeviceID, Since: syncstream.FormatToken(h.newest())}
+		for i, sent := range []int{1, 0, 1, 5, 0} {
+			for n := range sent {
+				h.OK(h.messages.Send(t.Context(), phone, "m.x", fmt.Sprint(name, i, n), map[string]map[string]json.RawMessage{
+					phone.UserID: {"*": json.RawMessage(`{}`)},
+				}))
+			}
+			before := count.statements.Load()
+			a := h.sync(q)
+			n := count.statements.Load() - before
+			// The first answer looks at all there is.
+			if fromTables := window != 0 && sent > 0; i > 0 && n > 0 && !fromTables || bytes.Count(a.raw, []byte(`"m.x"`)) != sent {
+				t.Errorf("%s, answer %d: %d statements: %s", name, i, n, a.raw)
+			}
+			q.Since = a.NextBatch
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"maps"
 
+	"github.com/jackc/pgx/v5"
+
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
@@ -38,7 +40,7 @@ func (s *Service) Send(ctx context.Context, who matrix.Session, typ, txnID strin
 	if err := t.check(); err != nil {
 		return err
 	}
-	wanted, err := s.parse(messages)
+	wanted, remote, err := s.parse(messages)
 	if err != nil {
 		return err
 	}
@@ -51,18 +53,31 @@ func (s *Service) Send(ctx context.Context, who matrix.Session, typ, txnID strin
 		return nil
 	}
 	contents, err := s.expand(ctx, wanted)
-	if err != nil || len(contents) == 0 {
+	if err != nil || len(contents)+len(remote) == 0 {
 		return err
 	}
 	m := &Messages{Sender: who.UserID, Type: typ, contents: contents, transaction: &t}
-	err = s.o.Journal.Commit(ctx, &journal.Write{Entries: []*journal.Entry{s.entry(m)}})
-	switch {
-	case err == nil:
-		s.janitor.sent(m)
-	case !isRepeated(err):
+	err = s.commit(ctx, m, remote)
+	if err != nil && !isRepeated(err) {
 		return err
 	}
 	s.recent.Put(t, struct{}{})
+	return nil
+}
+
+// commit writes messages, and hands those to users of other servers on in the same commit.
+func (s *Service) commit(ctx context.Context, m *Messages, remote map[string]map[string]json.RawMessage) error {
+	e := s.entry(m)
+	w := &journal.Write{Entries: []*journal.Entry{e}}
+	if len(remote) > 0 {
+		r := RemoteMessages{Sender: m.Sender, Type: m.Type, Contents: remote}
+		e.Size += r.size()
+		w.Also = func(b *pgx.Batch) { s.o.Remote.Queue(b, r) }
+	}
+	if err := s.o.Journal.Commit(ctx, w); err != nil {
+		return err
+	}
+	s.janitor.sent(m)
 	return nil
 }
 
@@ -76,31 +91,36 @@ func (t *transaction) check() error {
 	return nil
 }
 
-// parse checks messages and returns those for users of this server. Those for users of other
-// servers go nowhere yet.
-func (s *Service) parse(messages map[string]map[string]json.RawMessage) (map[device]json.RawMessage, error) {
+// parse checks messages, and returns those to users of this server, and those to others if they
+// go anywhere.
+func (s *Service) parse(messages map[string]map[string]json.RawMessage) (
+	local map[device]json.RawMessage, remote map[string]map[string]json.RawMessage, err error,
+) {
 	if messages == nil {
-		return nil, matrix.Errorf(matrix.MissingParam, "messages is missing")
+		return nil, nil, matrix.Errorf(matrix.MissingParam, "messages is missing")
 	}
-	wanted := map[device]json.RawMessage{}
+	local, remote = map[device]json.RawMessage{}, map[string]map[string]json.RawMessage{}
 	for userID, byDevice := range messages {
 		_, server, err := matrix.ParseUserID(userID)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for deviceID, content := range byDevice {
 			if content[0] != '{' {
-				return nil, matrix.Errorf(matrix.BadJSON, "a message for %s must be an object", userID)
+				return nil, nil, matrix.Errorf(matrix.BadJSON, "a message for %s must be an object", userID)
 			}
-			if content, err = event.Canonical(content, false); err != nil {
-				return nil, err
+			if byDevice[deviceID], err = event.Canonical(content, false); err != nil {
+				return nil, nil, err
 			}
 			if server == s.o.ServerName && len(deviceID) <= matrix.MaxIDBytes && matrix.IsText(deviceID) {
-				wanted[device{userID, deviceID}] = content
+				local[device{userID, deviceID}] = byDevice[deviceID]
 			}
 		}
+		if server != s.o.ServerName && s.o.Remote != nil && len(byDevice) > 0 {
+			remote[userID] = byDevice
+		}
 	}
-	return wanted, nil
+	return local, remote, nil
 }
 
 // expand replaces messages for all devices of users by one for each. A device that is named

@@ -24,6 +24,8 @@ type Options struct {
 	Channel *replica.Channel
 	// ServerName is the part of user IDs after the colon.
 	ServerName string
+	// Remote takes messages to users of other servers; nil: these go nowhere.
+	Remote Remote
 	// MaxMessages and MaxBytes bound, roughly, the messages that wait for one device; 0: 50,000,
 	// and 64 MiB.
 	MaxMessages, MaxBytes int

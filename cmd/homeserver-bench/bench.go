@@ -55,6 +55,7 @@ func (h *house) families() []*family {
 		newDelivering(h),
 		newSyncing(h),
 		newJoining(h),
+		newEncrypting(h),
 		newLoggingIn(h),
 		newRemembering(h),
 		newKeeping(h),

@@ -17,6 +17,8 @@ type sizes struct {
 	// joins is how many users join one room, of whom the first and the last are
 	// compared.
 	joins, joinsCompared int
+	// devices are those of an encrypted room.
+	devices int
 	// waiting is how many requests wait while memory is looked at, and quiet the time
 	// without requests before that.
 	waiting int
@@ -37,6 +39,7 @@ var full = sizes{
 	listeners: 200, rounds: 60, burst: 400,
 	readRooms: 100,
 	joins:     1000, joinsCompared: 100,
+	devices: 500,
 	waiting: 1000, quiet: 3 * time.Second,
 	members: []int{10, 1000, 10_000}, events: []int{1000, 200_000},
 	history: 100_000, kept: 10_000, starts: 3,
@@ -52,6 +55,7 @@ var quick = sizes{
 	listeners: 12, rounds: 2, burst: 24,
 	readRooms: 10,
 	joins:     20, joinsCompared: 5,
+	devices: 20,
 	waiting: 200, quiet: 10 * time.Millisecond,
 	members: []int{10, 20, 40}, events: []int{20, 300},
 	history: 200, kept: 100, starts: 1,

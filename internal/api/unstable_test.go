@@ -168,6 +168,7 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"POST " + unstable + "account/3pid/email/requestToken":                                    "account/3pid/email/requestToken",
 		"POST " + unstable + "keys/upload":                                                        "keys/upload",
 		"POST " + unstable + "keys/upload/{deviceId}":                                             "keys/upload/{deviceId}",
+		"GET " + unstable + "keys/changes":                                                        "keys/changes",
 		"POST " + unstable + "keys/query":                                                         "keys/query",
 		"POST " + unstable + "keys/claim":                                                         "keys/claim",
 		"PUT " + unstable + "sendToDevice/{eventType}/{txnId}":                                    "sendToDevice/{eventType}/{txnId}",

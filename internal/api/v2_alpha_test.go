@@ -54,7 +54,10 @@ func TestV2AlphaSync(t *testing.T) {
 		place []any
 		want  []string
 	}{
-		{nil, []string{"account_data", "next_batch", "presence", "rooms"}},
+		{nil, []string{
+			"account_data", "device_one_time_keys_count", "device_unused_fallback_key_types", "next_batch",
+			"org.matrix.msc2732.device_unused_fallback_key_types", "presence", "rooms", "to_device",
+		}},
 		{[]any{"rooms"}, []string{"archived", "invited", "joined"}},
 		{[]any{"rooms", "invited", private}, []string{"invite_state"}},
 		{[]any{"rooms", "joined", room}, []string{"account_data", "ephemeral", "event_map", "state", "timeline"}},

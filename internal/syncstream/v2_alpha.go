@@ -25,7 +25,8 @@ func (v V2Alpha) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 	if err := v.writeDeviceLists(ctx, w); err != nil {
 		return err
 	}
-	w.B = append(w.B, `"next_batch":`...)
+	w.B = v.plan.keyCounts.AppendMembers(w.B)
+	w.B = append(w.B, `,"next_batch":`...)
 	w.B = event.AppendString(w.B, v.NextBatch)
 	w.B = append(w.B, `,"presence":{"events":`...)
 	w.B = presence.AppendOldList(w.B, v.plan.presence, v.plan.now)

@@ -37,5 +37,8 @@
 //
 // Of a device 200 one-time keys are kept, beyond which the oldest go, and the IDs of 200
 // that were claimed; each key has a bound in bytes. All of that goes with the device, of
-// which a user has 1,000.
+// which a user has 1,000. Of a user's list it is kept where it has changed last, also after
+// the end of the account: others may not have heard of it. An entry of the journal has a
+// topic for each room that its user shares with others, which counts as written bytes of the
+// user. Lists names very many users in parts, within the memory that the request reserves.
 package devicekeys

@@ -21,6 +21,7 @@ import (
 	"homeserver/internal/media"
 	"homeserver/internal/media/preview"
 	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/emailpusher"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
@@ -133,7 +134,8 @@ func servicesWithWindow(t testing.TB, pool *pgxpool.Pool, window int, changes ..
 			Invitations: thirdpartyinvite.New(book, env.Rooms, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),
 			ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/",
 		},
-		HTTP: httpapi.Options{Limits: limits, Logger: log},
+		Mails: emailpusher.New(emailpusher.Options{Signer: roomstest.Signer}),
+		HTTP:  httpapi.Options{Limits: limits, Logger: log},
 	}
 }
 

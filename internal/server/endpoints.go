@@ -14,12 +14,15 @@ import (
 	"homeserver/internal/api/pages"
 	apiserver "homeserver/internal/api/server"
 	"homeserver/internal/httpapi"
+	"homeserver/internal/personal/emailpusher"
 	"homeserver/internal/personal/reports"
 )
 
 // APIOptions has all that an API needs.
 type APIOptions struct {
 	client.Services
+	// Mails are those about what users have not read.
+	Mails *emailpusher.Service
 
 	// Healthy, if set, says for /health whether the server can do its work.
 	Healthy func(context.Context) error
@@ -58,7 +61,7 @@ func Routes(o APIOptions) []httpapi.Route {
 		client.Routes(o.Services),
 		legacy.Routes(legacy.Services{Auth: o.Auth, Rooms: o.Rooms, Stream: o.Stream, Presence: o.Presence, ServerName: o.ServerName}),
 		apiserver.Routes(apiserver.Services{Auth: o.Auth, Invitations: o.Invitations, Healthy: o.Healthy, Ready: o.Ready}),
-		pages.Routes(pages.Services{Auth: o.Auth, Stages: o.Stages, Threepids: o.Threepids, ServerName: o.ServerName}),
+		pages.Routes(pages.Services{Auth: o.Auth, Stages: o.Stages, Threepids: o.Threepids, Mails: o.Mails, ServerName: o.ServerName}),
 	)
 }
 
@@ -76,6 +79,7 @@ const healthTimeout = 2 * time.Second
 func (s *Server) newAPI(pool *pgxpool.Pool, registry *prometheus.Registry) (*API, error) {
 	cfg, on := s.cfg, s.services
 	return NewAPI(APIOptions{
+		Mails: on.mails,
 		Services: client.Services{
 			Auth: on.auth, Stages: on.stages, Threepids: on.threepids, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Media: on.media, Previews: on.previews,
 			Stream: on.stream.sync, Data: on.stream.data, Receipts: on.stream.receipts, Typing: on.stream.typing, Presence: on.stream.presence, Push: on.stream.push,

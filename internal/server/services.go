@@ -22,6 +22,7 @@ import (
 	"homeserver/internal/media/blob"
 	"homeserver/internal/media/preview"
 	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/emailpusher"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
 	"homeserver/internal/safehttp"
@@ -43,6 +44,7 @@ type services struct {
 	keys      *devicekeys.Service
 	toDevice  *todevice.Service
 	stream    *stream
+	mails     *emailpusher.Service
 	found     *discovery
 	backups   *keybackup.Service
 	media     *media.Service
@@ -89,6 +91,10 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	s.auth.OnDeactivate(s.keys.RemoveAll)
 	s.auth.Sessions.OnRemove(s.toDevice.Leaving)
 	s.stream = newStream(pool, s.journal, s.others, s.rooms.Timeline, s.profiles, s.threepids, s.keys, s.toDevice, cfg, log)
+	s.mails = emailpusher.New(emailpusher.Options{
+		Journal: s.journal, Rooms: s.rooms.Timeline, Push: s.stream.push, Mail: s.threepids.Mailer(), Signer: signer,
+		ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL, RoomURL: cfg.Email.RoomURL, Log: log,
+	})
 	s.found = newDiscovery(cfg, pool, s.journal, s.rooms, s.profiles, s.limits, s.stream.data.Ignored)
 	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, log); err != nil {
 		return nil, err
@@ -96,7 +102,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, log)
 	s.parts = parts{
 		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.rooms, s.rooms.Timeline, s.profiles,
-		s.keys, s.toDevice, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.stream.presence, s.stream.sync,
+		s.keys, s.toDevice, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.mails, s.stream.presence, s.stream.sync,
 		s.found.search, s.found.users, s.media, s.backups,
 	}
 	s.parts.eraseWith(s.auth)

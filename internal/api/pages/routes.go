@@ -5,6 +5,7 @@ import (
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi"
+	"homeserver/internal/personal/emailpusher"
 )
 
 // Services are the services that the endpoints call.
@@ -12,6 +13,7 @@ type Services struct {
 	Auth       *auth.Service
 	Stages     *uia.Service
 	Threepids  *threepid.Service
+	Mails      *emailpusher.Service
 	ServerName string
 }
 
@@ -32,5 +34,7 @@ func Routes(services Services) []httpapi.Route {
 		httpapi.SinceV2Alpha.Post(stage, httpapi.LoggingIn, httpapi.Public(a.submitAuthFallback)),
 		httpapi.Root.Get(threepid.ConfirmPath, httpapi.Reading, httpapi.Public(a.threepidPage)),
 		httpapi.Root.Post(threepid.ConfirmPath, httpapi.EnteringCodes, httpapi.Public(a.confirmThreepid)),
+		httpapi.Root.Get(emailpusher.UnsubscribePath, httpapi.Reading, httpapi.Public(a.unsubscribePage)),
+		httpapi.Root.Post(emailpusher.UnsubscribePath, httpapi.EnteringCodes, httpapi.Public(a.unsubscribe)),
 	}
 }

@@ -100,6 +100,9 @@ func NewMailer(o MailOptions) (*Mailer, error) {
 	return m, nil
 }
 
+// Mailer returns what sends mail; nil: nothing does.
+func (s *Service) Mailer() *Mailer { return s.o.Mail }
+
 // errNotSent is the answer to clients if a message could not be sent; the reason is for
 // the log.
 var errNotSent = &matrix.Error{
@@ -108,15 +111,42 @@ var errNotSent = &matrix.Error{
 
 // send delivers a letter to the mail server.
 func (m *Mailer) send(ctx context.Context, to Address, l letter) error {
+	msg, err := m.compose(to, l)
+	if err != nil {
+		return err
+	}
+	return m.deliver(ctx, msg)
+}
+
+// Mail is a mail about anything else than an address, in both of its forms.
+type Mail struct {
+	To, Subject, Plain, HTML string
+	// Unsubscribe is the address of a page at which the receiver ends such mails, and to
+	// which a POST ends them at once: RFC 8058.
+	Unsubscribe string
+}
+
+// Send delivers a mail to the mail server.
+func (m *Mailer) Send(ctx context.Context, one Mail) error {
+	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
+	if err := errors.Join(msg.From(m.from), msg.To(one.To)); err != nil {
+		return fmt.Errorf("compose a mail: %w", err)
+	}
+	msg.SetBodyString(mail.TypeTextPlain, one.Plain)
+	msg.AddAlternativeString(mail.TypeTextHTML, one.HTML)
+	msg.SetGenHeader(mail.HeaderListUnsubscribe, "<"+one.Unsubscribe+">")
+	msg.SetGenHeader(mail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click")
+	setUsualHeaders(msg, one.Subject)
+	return m.deliver(ctx, msg)
+}
+
+// deliver sends a mail to the mail server.
+func (m *Mailer) deliver(ctx context.Context, msg *mail.Msg) error {
 	select {
 	case m.slots <- struct{}{}:
 		defer func() { <-m.slots }()
 	case <-ctx.Done():
 		return fmt.Errorf("wait to send a mail: %w", ctx.Err())
-	}
-	msg, err := m.compose(to, l)
-	if err != nil {
-		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, mailTimeout)
 	defer cancel()
@@ -142,10 +172,15 @@ func (m *Mailer) compose(to Address, l letter) (*mail.Msg, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compose a mail: %w", err)
 	}
-	msg.Subject(l.Subject)
+	setUsualHeaders(msg, l.Subject)
+	return msg, nil
+}
+
+// setUsualHeaders sets the headers that all mails have.
+func setUsualHeaders(msg *mail.Msg, subject string) {
+	msg.Subject(subject)
 	msg.SetDate()
 	msg.SetMessageID()
 	// RFC 3834: nobody's autoresponder need answer.
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
-	return msg, nil
 }

@@ -200,12 +200,9 @@ func (s *Service) checkEmail(ctx context.Context, userID string, p *Pusher) erro
 	if address, err := mail.ParseAddress(p.Pushkey); err != nil || address.Address != p.Pushkey {
 		return matrix.Errorf(matrix.InvalidParam, "pushkey of an e-mail pusher must be an e-mail address")
 	}
-	owns := false
-	if s.o.OwnsEmail != nil {
-		var err error
-		if owns, err = s.o.OwnsEmail(ctx, userID, p.Pushkey); err != nil {
-			return err
-		}
+	owns, err := s.OwnsEmail(ctx, userID, p.Pushkey)
+	if err != nil {
+		return err
 	}
 	if !owns {
 		return matrix.Errorf(threepidNotFound, "this e-mail address does not belong to your account")

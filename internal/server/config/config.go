@@ -148,6 +148,9 @@ type Email struct {
 	From string `yaml:"from"`
 	// AllowedDomains are the only ones whose addresses are taken; empty: all.
 	AllowedDomains []string `yaml:"allowed_domains"`
+	// RoomURL is what the links to rooms in mails about notifications begin with; the ID of
+	// the room follows.
+	RoomURL string `yaml:"room_url"`
 }
 
 // SMS says how text messages are sent.
@@ -289,7 +292,7 @@ func Default() *Config {
 		},
 		TLS:        TLS{ACME: ACME{Directory: acme.LetsEncryptURL}},
 		Database:   Database{MaxConnections: 20},
-		Email:      Email{TLS: "starttls"},
+		Email:      Email{TLS: "starttls", RoomURL: "https://matrix.to/#/"},
 		SMS:        SMS{Body: `{"to": "{to}", "text": "{text}"}`, MaxPerHour: 100, MaxPerDay: 500},
 		RateLimits: defaultRateLimits(),
 		Log:        Log{Level: "info", Format: "text", Requests: true},

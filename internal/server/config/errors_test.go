@@ -82,6 +82,7 @@ func TestFileErrorsNameLineKeyAndWhatIsAllowed(t *testing.T) {
 		"mail user":                {"email:\n  user: a", ":2: email.password: must be set together with email.user"},
 		"mail port":                {"email:\n  port: 70000", ":2: email.port: must be from 0 to 65535"},
 		"mail protection":          {"email:\n  tls: maybe", ":2: email.tls: must be one of starttls, tls, none"},
+		"mail links":               {"email:\n  room_url: app.example.org", ":2: email.room_url: must be an http or https URL"},
 		"gateway":                  {"public_base_url: http://a\nsms:\n  url: ftp://a", ":3: sms.url: must be an http or https URL"},
 		"gateway without base URL": {"sms:\n  url: http://a", ":2: sms.url: needs public_base_url"},
 		"gateway body":             {"sms:\n  body: '{\"to\": \"{to}\"}'", ":2: sms.body: must be JSON with {to} and {text}"},

@@ -92,6 +92,7 @@ email:
   password: hunter2
   from: Example <matrix@example.org>
   allowed_domains: [example.org]
+  room_url: https://app.example.org/#/room/
 sms:
   url: https://sms.example.org/send?account=1
   authorization: Bearer hunter2
@@ -202,6 +203,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Email: Email{
 			Host: "mail.example.org", Port: 2525, TLS: "tls", User: "matrix", Password: "hunter2",
 			From: "Example <matrix@example.org>", AllowedDomains: []string{"example.org"},
+			RoomURL: "https://app.example.org/#/room/",
 		},
 		SMS: SMS{
 			URL: "https://sms.example.org/send?account=1", Authorization: "Bearer hunter2",
@@ -297,6 +299,7 @@ var everyVariable = []string{
 	"HOMESERVER_EMAIL_PASSWORD=hunter2",
 	"HOMESERVER_EMAIL_FROM=Example <matrix@example.org>",
 	"HOMESERVER_EMAIL_ALLOWED_DOMAINS=example.org",
+	"HOMESERVER_EMAIL_ROOM_URL=https://app.example.org/#/room/",
 	"HOMESERVER_SMS_URL=https://sms.example.org/send?account=1",
 	"HOMESERVER_SMS_AUTHORIZATION=Bearer hunter2",
 	`HOMESERVER_SMS_BODY=[{"to": "{to}", "text": "{text}"}]`,

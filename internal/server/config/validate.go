@@ -154,6 +154,8 @@ func (v *validator) threepids(c *Config) {
 		v.check(err == nil, "email.from", "must be an e-mail address, such as Example <matrix@example.org>")
 		v.check(c.PublicBaseURL != "", "email.host", "needs public_base_url, for the links in mails")
 	}
+	v.check(strings.HasPrefix(c.Email.RoomURL, "https://") || strings.HasPrefix(c.Email.RoomURL, "http://"),
+		"email.room_url", "must be an http or https URL, such as https://matrix.to/#/")
 	v.check(c.Email.User == "" || c.Email.Password != "", "email.password", "must be set together with email.user")
 	if c.SMS.URL != "" {
 		v.check(isGatewayURL(string(c.SMS.URL)), "sms.url", "must be an http or https URL")

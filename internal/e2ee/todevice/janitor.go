@@ -160,14 +160,14 @@ func (j *janitor) report(ctx context.Context, err error) {
 // work deletes what was acknowledged, and shortens the queues that are too long.
 func (j *janitor) work(ctx context.Context) error {
 	for {
-		list := j.takeAcknowledged()
+		list := j.someAcknowledged()
 		if len(list) == 0 {
 			break
 		}
 		if err := j.s.deleteAcknowledged(ctx, list); err != nil {
-			j.putBack(list)
 			return err
 		}
+		j.deleted(list)
 	}
 	for {
 		list := j.takeSuspected()
@@ -184,7 +184,15 @@ func (j *janitor) work(ctx context.Context) error {
 	}
 }
 
-func (j *janitor) takeAcknowledged() (list []acknowledgement) {
+// acknowledgedUpTo returns up to where messages to a device are still to be deleted; 0: none are.
+func (j *janitor) acknowledgedUpTo(d device) journal.Position {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.acknowledged[d]
+}
+
+// someAcknowledged returns some of what is to be deleted.
+func (j *janitor) someAcknowledged() (list []acknowledgement) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for d, upTo := range j.acknowledged {
@@ -192,17 +200,18 @@ func (j *janitor) takeAcknowledged() (list []acknowledgement) {
 			break
 		}
 		list = append(list, acknowledgement{d.UserID, d.DeviceID, upTo})
-		delete(j.acknowledged, d)
 	}
 	return list
 }
 
-func (j *janitor) putBack(list []acknowledgement) {
+// deleted notes what was deleted, unless more was acknowledged meanwhile.
+func (j *janitor) deleted(list []acknowledgement) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, a := range list {
-		d := device{a.UserID, a.DeviceID}
-		j.acknowledged[d] = max(j.acknowledged[d], a.UpTo)
+		if d := (device{a.UserID, a.DeviceID}); j.acknowledged[d] == a.UpTo {
+			delete(j.acknowledged, d)
+		}
 	}
 }
 

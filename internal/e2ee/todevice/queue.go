@@ -40,12 +40,13 @@ func (s *Service) Queue(ctx context.Context, userID, deviceID string) (*Queue, e
 	if known != nil && known.leaving.IsZero() {
 		return known, nil
 	}
+	acknowledged := s.janitor.acknowledgedUpTo(d) // before it is read what there is
 	gone, err := s.loadGone(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	q := &Queue{device: d}
-	q.gone.Store(int64(gone))
+	q.gone.Store(int64(max(gone, acknowledged)))
 	switch {
 	case known == nil:
 		place.Store(q)

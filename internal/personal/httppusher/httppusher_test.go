@@ -33,3 +33,19 @@ func TestMessagesReachTheGateway(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// A server that finds nothing to send when it starts is woken by the first message.
+func TestMessagesAfterAStartWithNothingToSend(t *testing.T) {
+	h := newEnv(t)
+	g := newGateway(t)
+	room := h.Create(alice, rooms.CreateRequest{Preset: "public_chat"})
+	h.Join(bob, room)
+	h.pusher(bob, "key", g, nil)
+	g.want(h.Send(alice, room, "first"), 1)
+	h.handled()
+	h.pushers.Stop()
+	again := envOn(t, h.Pool)
+	again.handled()
+	g.want(again.Send(alice, room, "second"), 2)
+	again.handled()
+}

@@ -106,7 +106,7 @@ func (w *work) wait(ctx context.Context) error {
 	at := time.NewTimer(w.untilNext())
 	defer at.Stop()
 	more := w.trail.More()
-	if w.s.now().Before(w.nextLook) {
+	if w.trail.Taken() < w.s.o.Journal.Position() && w.s.now().Before(w.nextLook) {
 		more = nil // it is looked at then anyway
 	}
 	select {

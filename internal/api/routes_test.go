@@ -21,6 +21,8 @@ func concrete(rt httpapi.Route) string {
 			return "@alice:localhost"
 		case "{keyName}":
 			return "displayname"
+		case "{scope}":
+			return "global"
 		case "{kind}":
 			return "override"
 		default:
@@ -65,7 +67,7 @@ var bodiless = map[string]bool{
 	"POST /tokenrefresh":                              true,
 	"DELETE /directory/room/{roomAlias}":              true,
 	"DELETE /user/{userId}/rooms/{roomId}/tags/{tag}": true,
-	"DELETE /pushrules/global/{kind}/{ruleId}":        true,
+	"DELETE /pushrules/{scope}/{kind}/{ruleId}":       true,
 	"DELETE /room_keys/version/{version}":             true,
 	"DELETE /room_keys/keys":                          true,
 	"DELETE /dehydrated_device":                       true,
@@ -75,9 +77,10 @@ var bodiless = map[string]bool{
 
 // forms are the forms that browsers send from the pages for people.
 var forms = map[string]bool{
-	"POST /_matrix/static/client/login":   true,
-	"POST /_matrix/static/threepid/email": true,
-	"POST /auth/{authType}/fallback/web":  true,
+	"POST /_matrix/static/client/login":       true,
+	"POST /_matrix/static/client/unsubscribe": true,
+	"POST /_matrix/static/threepid/email":     true,
+	"POST /auth/{authType}/fallback/web":      true,
 }
 
 // TestEveryRouteWithABodyThatIsNoJSON, the same for bodies.

@@ -92,6 +92,13 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 			t.Errorf("state after the timeline: %q", typesOf(events))
 		}
 	},
+	"org.matrix.msc3881": func(t *testing.T, alice, _ *matrixtest.Client, _ string) {
+		alice.Do("POST", "/pushers/set", pusher(map[string]any{"org.matrix.msc3881.enabled": false})).OK()
+		list := alice.Do("GET", "/pushers", nil).OK()
+		if on, of := list.At("pushers", 0, "org.matrix.msc3881.enabled"), list.At("pushers", 0, "org.matrix.msc3881.device_id"); on != false || of != alice.DeviceID {
+			t.Errorf("enabled: %v, of %v", on, of)
+		}
+	},
 	"uk.tcpip.msc4133": func(t *testing.T, alice, bob *matrixtest.Client, _ string) {
 		ownField(t, "/_matrix/client/unstable/uk.tcpip.msc4133", alice, bob)
 	},

@@ -116,9 +116,12 @@ func (a answer) ask(c *matrixtest.Client) answer {
 var (
 	passing = regexp.MustCompile(`"(age|last_active_ago|last_seen_ts|last_seen_ip|expires_in|age_ts)":("[^"]*"|\d+)`)
 	token   = regexp.MustCompile(`"s(\d+)(_[^"]*)?"`)
-	// added are members of answers that came with end-to-end encryption.
+	// added are members of answers that came with end-to-end encryption …
 	added = regexp.MustCompile(`,"(device_lists|device_one_time_keys_count|(org\.matrix\.msc2732\.)?device_unused_fallback_key_types|to_device)":` +
-		`({"events":\[]}|{[^{}]*}|\[[^]]*])`)
+		`({"events":\[]}|{[^{}]*}|\[[^]]*])` +
+		// … and those of pushers, and predefined rules, that came with notifications.
+		`|,"org\.matrix\.msc3881\.\w+":("[^"]*"|true)` +
+		`|,{"actions":([^{}]|{[^{}]*})*"rule_id":"\.org\.matrix\.msc3930\.rule\.\w+"}`)
 )
 
 // lasting returns the answer without ages, without tokens of the present, and without the

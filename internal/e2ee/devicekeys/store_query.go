@@ -2,6 +2,7 @@ package devicekeys
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/event"
 	"homeserver/internal/postgres"
 	"homeserver/internal/reserve"
 )
@@ -96,7 +96,7 @@ func group[T shown](ctx context.Context, damage *postgres.Damage, list []T) map[
 var errNoObject = errors.New("it is no JSON object")
 
 // isObject reports whether a text from the database is a JSON object with members.
-func isObject(text []byte) bool { return len(text) > 2 && text[0] == '{' && event.IsJSON(text) }
+func isObject(text []byte) bool { return len(text) > 2 && text[0] == '{' && json.Valid(text) }
 
 const (
 	// Beside its keys a device takes so much for IDs, signatures and a name.
@@ -139,7 +139,11 @@ func (s *Service) readDevices(ctx context.Context, users []string) (*byUser[*sho
 				JOIN device_keys d ON d.user_id = w.user_id AND d.number > w.after AND d.number <= w.up_to`+names+order, user, after, upTo)
 			return rows
 		},
-	}, pgx.RowToAddrOfStructByPos[shownDevice])
+	}, func(row pgx.CollectableRow) (*shownDevice, error) {
+		d := &shownDevice{}
+		err := row.Scan(&d.UserID, &d.DeviceID, &d.Keys, &d.Signature, &d.SignedBy, &d.SelfSignature, &d.DisplayName)
+		return d, err
+	})
 }
 
 // readSigningKeys reads the cross-signing keys of users for a usage, with the signatures
@@ -153,7 +157,7 @@ func (s *Service) readSigningKeys(ctx context.Context, users []string, usage Usa
 			CROSS JOIN LATERAL (
 				SELECT array_agg(signer_id) signers, array_agg(key_id) key_ids, array_agg(signature) signatures FROM (
 					SELECT signer_id, key_id, signature FROM master_key_signatures
-					WHERE user_id = k.user_id AND master_key = k.public_key AND signer_id IN (k.user_id, $3)
+					WHERE k.usage = 'master' AND user_id = k.user_id AND master_key = k.public_key AND signer_id IN (k.user_id, $3)
 					ORDER BY signer_id, key_id) l) g
 			WHERE k.user_id = ANY($1) AND k.usage = $2 ORDER BY k.user_id COLLATE "C" `
 	)
@@ -175,5 +179,9 @@ func (s *Service) readSigningKeys(ctx context.Context, users []string, usage Usa
 			rows, _ := s.pool.Query(ctx, columns, user, usage, viewer)
 			return rows
 		},
-	}, pgx.RowToAddrOfStructByPos[shownKey])
+	}, func(row pgx.CollectableRow) (*shownKey, error) {
+		k := &shownKey{}
+		err := row.Scan(&k.UserID, &k.PublicKey, &k.Key, &k.SignedBy, &k.Signature, &k.Signers, &k.KeyIDs, &k.Signatures)
+		return k, err
+	})
 }

@@ -163,6 +163,8 @@ media:
   user_quota: 6MiB
   open: false
   thumbnail_memory: 7MiB
+push:
+  allow_http: true
 url_previews:
   enabled: true
 outgoing:
@@ -237,6 +239,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		},
 		Log:     Log{Level: "debug", Format: "json"}, // no requests
 		Metrics: Metrics{Listen: "localhost:9000"},
+		Push:    Push{AllowHTTP: true},
 		Memory:  Memory{Limit: 512 << 20},
 		Limits: Limits{
 			RequestBody: 2 << 20, RequestMemory: 8 << 20, Requests: 11, Polls: 12, PollsPerUser: 13, Transfers: 14,
@@ -292,6 +295,7 @@ var everyVariable = []string{
 	"HOMESERVER_THREEPIDS_CONCEAL_REGISTERED=true",
 	"HOMESERVER_THREEPIDS_NEXT_LINK_HOSTS=app.example.org",
 	"HOMESERVER_THREEPIDS_IDENTITY_SERVERS=id.example.org,http://localhost:8090",
+	"HOMESERVER_PUSH_ALLOW_HTTP=true",
 	"HOMESERVER_EMAIL_HOST=mail.example.org",
 	"HOMESERVER_EMAIL_PORT=2525",
 	"HOMESERVER_EMAIL_TLS=tls",

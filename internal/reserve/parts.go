@@ -32,6 +32,7 @@ func Columns[K cmp.Ordered](part []Stretch[K]) (key []K, after, upTo []int64) {
 type Parts[K cmp.Ordered, T any] struct {
 	stretches []Stretch[K]
 	read      func(ctx context.Context, part []Stretch[K]) (map[K][]T, error)
+	most      int64 // what one part needs at most
 
 	from, to int // the stretches that were read last
 	found    map[K][]T
@@ -50,7 +51,28 @@ func NewParts[K cmp.Ordered, T any](
 	for _, st := range stretches {
 		most = max(most, st.Cost)
 	}
-	return &Parts[K, T]{stretches: stretches, read: read}, Ahead(ctx, most)
+	p := &Parts[K, T]{stretches: stretches, read: read, most: most}
+	return p, p.Ahead(ctx)
+}
+
+// Ahead waits for the memory of a part. A list for which more was read after it was made is
+// to be waited for again, so that the answer need not wait once it has begun. Errors of
+// [Read].
+func (p *Parts[K, T]) Ahead(ctx context.Context) error {
+	if p == nil {
+		return nil
+	}
+	return Ahead(ctx, p.most)
+}
+
+// Done lets go of the part that was read last, so that its memory serves the next list. If
+// the list is gone through again, it is read again.
+func (p *Parts[K, T]) Done(ctx context.Context) {
+	if p == nil {
+		return
+	}
+	Drop(ctx, p.held)
+	p.found, p.held, p.from, p.to = nil, 0, 0, 0
 }
 
 // Keys returns the keys for which there is something. There are none in nil.
@@ -93,8 +115,7 @@ func (p *Parts[K, T]) Of(ctx context.Context, key K) iter.Seq2[[]T, error] {
 
 // next reads the part that begins with a stretch.
 func (p *Parts[K, T]) next(ctx context.Context, from int) (err error) {
-	Drop(ctx, p.held)
-	p.found, p.held = nil, 0
+	p.Done(ctx)
 	to, cost := from+1, p.stretches[from].Cost
 	for to < len(p.stretches) && cost+p.stretches[to].Cost <= PartCost {
 		cost += p.stretches[to].Cost

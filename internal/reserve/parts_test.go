@@ -54,6 +54,12 @@ func TestPartsAreReadTogetherAndLetGo(t *testing.T) {
 			t.Errorf("key %d: got %v after %d reads, want %v after %d", test.key, got, reads, test.want, test.reads)
 		}
 	}
+	if parts.Done(ctx); Used(ctx) != 0 {
+		t.Errorf("%d bytes are in use of a list that is done", Used(ctx))
+	}
+	if got := of(1); !slices.Equal(got, []int64{1}) {
+		t.Errorf("a list that was done has %v", got)
+	}
 }
 
 // TestNoPartsAreNothing lets who writes a list take it for granted that there are parts.
@@ -62,6 +68,10 @@ func TestNoPartsAreNothing(t *testing.T) {
 	parts, err := NewParts[int, int](t.Context(), nil, nil)
 	if parts != nil || err != nil {
 		t.Errorf("got %v, %v", parts, err)
+	}
+	parts.Done(t.Context())
+	if err := parts.Ahead(t.Context()); err != nil {
+		t.Errorf("waited for nothing: %v", err)
 	}
 	for list, err := range parts.Of(t.Context(), 1) {
 		t.Errorf("there is something in nothing: %v, %v", list, err)

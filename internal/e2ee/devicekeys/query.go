@@ -54,5 +54,32 @@ func (s *Service) Query(ctx context.Context, who matrix.Session, q QueryRequest)
 	if len(others) > 0 {
 		a.remote, a.failures = s.o.Remote.Query(ctx, others, timeout)
 	}
-	return a, nil
+	return a, a.ahead(ctx)
+}
+
+// ahead waits for the memory of what is read while the answer is written, now that all else is
+// in memory.
+func (a *QueryAnswer) ahead(ctx context.Context) error {
+	err := a.devices.ahead(ctx)
+	for _, keys := range []*byUser[*shownKey]{a.masters, a.selfSigning, a.userSigning} {
+		if err == nil {
+			err = keys.ahead(ctx)
+		}
+	}
+	return err
+}
+
+// ahead waits for the memory of a part of the list.
+func (b *byUser[T]) ahead(ctx context.Context) error {
+	if b == nil {
+		return nil
+	}
+	return b.parts.Ahead(ctx) //nolint:wrapcheck // it becomes the answer
+}
+
+// done lets go of what was read last of a list that has been written.
+func (b *byUser[T]) done(ctx context.Context) {
+	if b != nil {
+		b.parts.Done(ctx)
+	}
 }

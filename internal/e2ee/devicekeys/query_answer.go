@@ -84,6 +84,7 @@ func (a *QueryAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 }
 
 func (a *QueryAnswer) writeDevices(ctx context.Context, w *reserve.Writer) error {
+	defer a.devices.done(ctx)
 	users := members{w: w}
 	for _, userID := range a.users {
 		users.begin(userID)
@@ -137,6 +138,7 @@ func (d *shownDevice) appendJSON(dst []byte) []byte {
 }
 
 func (a *QueryAnswer) writeKeys(ctx context.Context, w *reserve.Writer, list *byUser[*shownKey], remote map[string]json.RawMessage) error {
+	defer list.done(ctx)
 	users := members{w: w}
 	for _, userID := range a.users {
 		for keys, err := range list.of(ctx, userID) {

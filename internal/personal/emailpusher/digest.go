@@ -124,7 +124,7 @@ func describe(p *push.Push) string {
 	}
 	switch p.Event.Type {
 	case event.TypeMember:
-		return "invites you"
+		return "an invitation"
 	case "m.room.encrypted":
 		return "an encrypted message"
 	case "m.room.message":

@@ -229,6 +229,43 @@ func TestAMailServerThatFailsIsTriedAgain(t *testing.T) {
 	h.wantMails(1)
 }
 
+// TestAMailThatIsNeverTakenIsGivenUp: later ones are not.
+func TestAMailThatIsNeverTakenIsGivenUp(t *testing.T) {
+	h := newEnv(t)
+	h.subscribe()
+	h.settle()
+	room := h.Public(bob)
+	h.server.Refuse(errors.New("never"))
+	h.Send(alice, room, "lost")
+	for range maxAttempts {
+		h.pass(firstRetry << maxAttempts)
+	}
+	h.server.Refuse(nil)
+	h.pass(longestPause)
+	h.wantMails(0)
+	h.Send(alice, room, "one more")
+	h.pass(quiet + time.Minute)
+	h.wantMails(1)
+	if plain := h.server.Last(t).Plain; strings.Contains(plain, "lost") {
+		t.Errorf("the mail is\n%s", plain)
+	}
+}
+
+// TestOneProcessSends: of two, each with its own connections.
+func TestOneProcessSends(t *testing.T) {
+	h := newEnv(t)
+	h.subscribe()
+	h.settle()
+	other := envOn(t, h.Pool, h.server, h.clock)
+	room := h.Public(bob)
+	h.OK(other.Journal.CatchUp(t.Context(), h.Journal.Position()))
+	other.Send(alice, room, "one")
+	h.OK(h.Journal.CatchUp(t.Context(), other.Journal.Position()))
+	h.pass(quiet + time.Minute)
+	other.settle()
+	h.wantMails(1)
+}
+
 func TestAnAddressOfNobodyGetsNoMail(t *testing.T) {
 	h := newEnv(t)
 	h.subscribe()

@@ -3,17 +3,37 @@ package emailpusher
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
+	"homeserver/internal/journal"
 	"homeserver/internal/personal/push"
+	"homeserver/internal/postgres"
 )
 
 // looked is how many notifications, the newest, are looked at for a mail.
 const looked = 50
 
+// tryReview reviews a pusher that is due and returns its new progress. One that fails is
+// tried again later and holds up no other. The error is that of a database that is away, or
+// of the context's end.
+func (s *Service) tryReview(ctx context.Context, p *push.EmailPusher, now time.Time) (next push.MailProgress, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.o.Log.ErrorContext(ctx, "a mail about notifications panicked", "user_id", p.UserID, "panic", r, "stack", string(debug.Stack()))
+			next, err = s.failed(p.MailProgress, p.SentUpTo, now), nil
+		}
+	}()
+	next, err = s.review(ctx, p, now)
+	if err == nil || ctx.Err() != nil || postgres.Unavailable(err) {
+		return next, err
+	}
+	s.o.Log.ErrorContext(ctx, "a mail about notifications failed", "user_id", p.UserID, "error", err)
+	return s.failed(p.MailProgress, p.SentUpTo, now), nil
+}
+
 // review sends the mail of a pusher that is due, if there is anything to say, and returns
-// its new progress. The error is one of this server, after which all wait; that a mail could
-// not be sent is none.
+// its new progress. That the mail server does not take a mail is no error.
 func (s *Service) review(ctx context.Context, p *push.EmailPusher, now time.Time) (push.MailProgress, error) {
 	next := p.MailProgress
 	next.Due = nil
@@ -77,17 +97,22 @@ func pauseAfter(mails int) time.Duration {
 func (s *Service) send(
 	ctx context.Context, p *push.EmailPusher, fresh []push.Push, page *push.PushPage, next push.MailProgress, now time.Time,
 ) push.MailProgress {
-	err := s.mail(ctx, p, fresh, page.Unread)
-	switch {
-	case err == nil:
-		next.MailedAt, next.Mails, next.Attempts, next.SentUpTo = &now, next.Mails+1, 0, page.UpTo
-	case next.Attempts+1 >= maxAttempts:
-		s.o.Log.WarnContext(ctx, "a mail about notifications is given up", "user_id", p.UserID, "error", err)
-		next.Attempts, next.SentUpTo = 0, page.UpTo
-	default:
-		s.o.Log.InfoContext(ctx, "a mail about notifications could not be sent", "user_id", p.UserID, "error", err)
-		again := now.Add(firstRetry << next.Attempts)
-		next.Attempts, next.Due = next.Attempts+1, &again
+	if err := s.mail(ctx, p, fresh, page.Unread); err != nil {
+		s.o.Log.WarnContext(ctx, "a mail about notifications could not be sent", "user_id", p.UserID, "attempt", next.Attempts+1, "error", err)
+		return s.failed(next, page.UpTo, now)
 	}
+	next.MailedAt, next.Mails, next.Attempts, next.SentUpTo = &now, next.Mails+1, 0, page.UpTo
 	return next
+}
+
+// failed returns the progress of a pusher after an attempt that has failed: it is tried again
+// later, or, after the last attempt, what came up to a position is given up.
+func (s *Service) failed(p push.MailProgress, upTo journal.Position, now time.Time) push.MailProgress {
+	if p.Attempts+1 >= maxAttempts {
+		p.Attempts, p.SentUpTo, p.Due = 0, upTo, nil
+		return p
+	}
+	again := now.Add(firstRetry << p.Attempts)
+	p.Attempts, p.Due = p.Attempts+1, &again
+	return p
 }

@@ -148,7 +148,7 @@ func (w *work) sendDue(ctx context.Context, now time.Time) error {
 	again := make([]time.Time, len(due))
 	for i := range due {
 		group.Go(func() error {
-			progress, err := w.s.review(ctx, &due[i], now)
+			progress, err := w.s.tryReview(ctx, &due[i], now)
 			if err != nil {
 				return err
 			}

@@ -54,6 +54,9 @@ func (t *Trail) Take() (after, upTo Position) {
 	return after, t.taken
 }
 
+// PutBack has the entries after a position, which were taken last, be taken again.
+func (t *Trail) PutBack(after Position) { t.taken = after }
+
 // Taken returns the position up to which entries were taken.
 func (t *Trail) Taken() Position { return t.taken }
 

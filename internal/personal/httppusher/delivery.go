@@ -41,7 +41,8 @@ type delivery struct {
 	rooms   map[journal.RoomNID]string
 	mayFall bool // the number of unread notifications
 
-	running bool
+	// It waits for its turn, or runs, or what is to be done has been done.
+	waiting, running bool
 	// stranger: while it runs, its gateway counts as one that has not answered well.
 	stranger bool
 	stored   bool // the table has a position for it
@@ -59,14 +60,16 @@ func newDelivery(p *push.HTTPPusher, now time.Time) *delivery {
 }
 
 // isFailing reports whether it is left alone until it is due.
-func (d *delivery) isFailing() bool { return !d.running && d.Attempts > 0 && d.Due != nil }
+func (d *delivery) isFailing() bool { return d.Due != nil }
 
-func (d *delivery) isDone() bool { return !d.running && d.Due == nil && d.got >= d.upTo }
+// isDone reports whether nothing is left to be sent.
+func (d *delivery) isDone() bool { return !d.running && !d.waiting && d.Due == nil }
 
-// concern adds what concerns its user.
-func (d *delivery) concern(c *concern, upTo journal.Position) {
-	d.upTo = upTo
-	d.mayFall = d.mayFall || c.mayFall
+// concern adds what concerns its user in (after, upTo]. A pusher that was set in between
+// has no number that could fall.
+func (d *delivery) concern(c *concern, after, upTo journal.Position) {
+	d.upTo = max(d.upTo, upTo)
+	d.mayFall = d.mayFall || c.mayFall && after >= d.got
 	if d.rooms != nil {
 		maps.Copy(d.rooms, c.rooms)
 	}

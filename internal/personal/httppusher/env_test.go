@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"strconv"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/account"
 	"homeserver/internal/journal"
+	"homeserver/internal/journal/replica"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/accountdata"
@@ -40,27 +40,37 @@ type env struct {
 	data     *accountdata.Service
 }
 
-func newEnv(t *testing.T) *env {
+func newEnv(t *testing.T, change ...func(*Service)) *env {
 	t.Helper()
 	t.Parallel()
-	return envOn(t, nil)
+	return envOn(t, nil, change...)
 }
 
 // envOn starts another server process, as it were, on a database; nil: a new one.
-func envOn(t *testing.T, pool *pgxpool.Pool) *env {
+func envOn(t *testing.T, pool *pgxpool.Pool, change ...func(*Service)) *env {
 	t.Helper()
-	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool})}
+	if pool == nil {
+		pool = postgrestest.New(t)
+	}
+	others := replica.New(pool, slog.New(slog.DiscardHandler))
+	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool, Journal: journal.Options{Channel: others}})}
 	store := h.Rooms.Timeline
 	h.data = accountdata.New(h.Pool, h.Journal, store, 0)
 	h.receipts = receipts.New(h.Pool, h.Journal, store, h.data.SetFullyRead, 0)
 	h.push = push.New(push.Options{
-		Pool: h.Pool, Journal: h.Journal, Rooms: store, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored, PlainHTTP: true,
+		Pool: h.Pool, Journal: h.Journal, Rooms: store, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored, PlainHTTP: true, Channel: others,
 	})
 	h.pushers = New(Options{
-		Journal: h.Journal, Rooms: store, Push: h.push, ReadBy: readBy, Log: slog.New(slog.DiscardHandler),
+		Journal: h.Journal, Rooms: store, Push: h.push, ReadBy: readBy, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Client: safehttp.New(safehttp.Options{AllowedRanges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 	})
+	h.pushers.saveEach = 10 * time.Millisecond
 	h.pushers.backoff = backoff{first: time.Millisecond, most: 20 * time.Millisecond, patience: time.Hour}
+	for _, s := range change {
+		s(h.pushers)
+	}
+	h.OK(others.Start(t.Context()))
+	t.Cleanup(others.Stop)
 	h.Run()
 	h.pushers.Start(t.Context())
 	t.Cleanup(h.pushers.Stop)
@@ -87,6 +97,8 @@ type gateway struct {
 	t   testing.TB
 	url string
 	got chan received
+	// asked receives the ID of the event of each request, whatever is answered.
+	asked chan string
 	// answers are how it answers requests, one after the other; with none left all is well.
 	answers chan answer
 }
@@ -125,7 +137,7 @@ type answer struct {
 
 func newGateway(t testing.TB) *gateway {
 	t.Helper()
-	g := &gateway{t: t, got: make(chan received, 1000), answers: make(chan answer, 1000)}
+	g := &gateway{t: t, got: make(chan received, 1000), asked: make(chan string, 10_000), answers: make(chan answer, 1000)}
 	server := httptest.NewServer(http.HandlerFunc(g.serve))
 	t.Cleanup(server.Close)
 	g.url = server.URL + "/_matrix/push/v1/notify"
@@ -137,7 +149,7 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) {
 	var one struct{ Notification json.RawMessage }
 	var got received
 	if err != nil || json.Unmarshal(body, &one) != nil || json.Unmarshal(one.Notification, &got) != nil ||
-		json.Unmarshal(one.Notification, &got.raw) != nil || r.Method != "POST" || r.Header.Get("Content-Type") != "application/json" {
+		json.Unmarshal(one.Notification, &got.raw) != nil || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" {
 		g.t.Errorf("the gateway got %s %v %s, %v", r.Method, r.Header, body, err)
 	}
 	said := answer{status: 200, body: `{"rejected":[]}`}
@@ -145,6 +157,7 @@ func (g *gateway) serve(w http.ResponseWriter, r *http.Request) {
 	case said = <-g.answers:
 	default:
 	}
+	g.asked <- got.EventID
 	if said.until != nil {
 		select {
 		case <-said.until:
@@ -179,6 +192,16 @@ func (g *gateway) want(eventID string, unread int) received {
 		g.t.Fatalf("got %v, want %s with %d unread", got.raw, eventID, unread)
 	}
 	return got
+}
+
+// nextEvent is the next notification of an event: numbers alone before it are passed over.
+func (g *gateway) nextEvent() received {
+	g.t.Helper()
+	for {
+		if got := g.next(); got.EventID != "" {
+			return got
+		}
+	}
 }
 
 // wantBadge expects that the next notification is a number alone.
@@ -237,20 +260,26 @@ func (h *env) read(user, roomID, eventID string) {
 	h.OK(h.receipts.Send(h.T.Context(), user, roomID, receipts.Read, eventID, nil))
 }
 
-// sendMany sends messages, and returns their IDs.
-func (h *env) sendMany(user, roomID string, n int) []string {
+// group makes a room of alice's, bob's and carol's, whose messages have no sound.
+func (h *env) group() (roomID string) {
 	h.T.Helper()
-	ids := make([]string, n)
-	for i := range ids {
-		ids[i] = h.Send(user, roomID, strconv.Itoa(i))
-	}
-	return ids
+	return h.Public(bob, carol)
 }
 
-// handled returns when everything committed has been looked at and what came of it saved.
+// handled returns when all that is committed has been looked at.
 func (h *env) handled() {
 	h.T.Helper()
 	ctx, cancel := context.WithTimeout(h.T.Context(), matrixtest.Patience)
 	defer cancel()
 	h.OK(h.pushers.follower.Await(ctx, h.Journal.Position()))
+}
+
+// settled returns when all pushers of a user keep up with the journal.
+func (h *env) settled(user string) {
+	h.T.Helper()
+	matrixtest.Until(h.T, "the pushers of "+user+" keep up", func() bool {
+		up := true
+		h.OK(h.push.HTTPPushersOf(h.T.Context(), []string{user}, func(p *push.HTTPPusher) { up = up && p.Got == nil }))
+		return up
+	})
 }

@@ -108,12 +108,8 @@ func (n *news) addMember(userID string, room journal.RoomNID) {
 	}
 }
 
-// look finds the pushers that the next entries of the journal concern.
-func (w *work) look(ctx context.Context) error {
-	after, upTo := w.trail.Take()
-	if after == upTo {
-		return nil
-	}
+// look finds the pushers that the entries in (after, upTo] concern.
+func (w *work) look(ctx context.Context, after, upTo journal.Position) error {
 	n := &news{users: w.users, rooms: map[journal.RoomNID]*roomNews{}, by: map[string]*concern{}}
 	if len(w.users) > 0 {
 		if err := w.readNews(ctx, n, after, upTo); err != nil {

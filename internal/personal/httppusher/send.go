@@ -89,14 +89,12 @@ func (w *work) begin(ctx, sending context.Context, now time.Time) error {
 		if !w.running.enter(d) {
 			return false
 		}
+		d.waiting = false
 		next = append(next, d)
 		return true
 	})
 	if err := w.refresh(ctx, next, now); err != nil {
-		for _, d := range next {
-			w.running.leave(d)
-		}
-		return err
+		return err // and all begin anew
 	}
 	for _, d := range next {
 		if w.byKey[d.PusherKey] != d { // it is gone
@@ -237,7 +235,7 @@ func (w *work) finish(ctx context.Context, r result) {
 	case r.gone:
 		delete(w.byKey, d.PusherKey)
 	case r.err != nil && w.ending:
-		d.rooms, d.dirty = nil, true
+		d.rooms, d.waiting, d.dirty = nil, true, true
 	case r.err != nil:
 		w.s.metrics.failed.Inc()
 		if !r.asked {
@@ -259,9 +257,9 @@ func (w *work) succeed(d *delivery, r result, now time.Time) {
 		d.mayFall = false
 	}
 	switch {
-	case !d.isDone():
+	case d.got < d.upTo:
 		d.since = now
-		w.waiting = append(w.waiting, d)
+		w.queue(d)
 	case d.stored:
 		d.dirty = true
 	default:

@@ -38,6 +38,8 @@ type Service struct {
 	now      func() time.Time
 	backoff  backoff
 	saveEach time.Duration
+	// maxInMemory is deliveriesInMemory but in tests.
+	maxInMemory int
 	// members are the users with pushers who are in a room.
 	members *cache.Cache[journal.RoomNID, []string]
 	// told is the number of unread notifications that a pusher was sent last.
@@ -56,7 +58,7 @@ const reviewsAtOnce = 4
 // New makes the service. Call it before the journal is started.
 func New(o Options) *Service {
 	s := &Service{
-		o: o, metrics: newMetrics(), now: time.Now, backoff: usualBackoff, saveEach: time.Second,
+		o: o, metrics: newMetrics(), now: time.Now, backoff: usualBackoff, saveEach: time.Second, maxInMemory: deliveriesInMemory,
 		members: cache.New(o.MemberBytes, weighMembers),
 		told:    cache.NewLRU(cache.Options[push.PusherKey, int]{Share: o.CountBytes, Weigh: weighTold}),
 		reviews: make(chan struct{}, reviewsAtOnce),

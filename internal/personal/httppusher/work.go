@@ -15,10 +15,12 @@ const (
 	// gather is how long after a look at the journal the next one is, so that many entries
 	// are looked at together.
 	gather = 50 * time.Millisecond
-	// maxInMemory is how many deliveries there may be. More wait in the table.
-	maxInMemory = 2000
+	// deliveriesInMemory is how many there may be. More wait in the table.
+	deliveriesInMemory = 2000
 	// grace is how long requests may go on when the work is to end.
 	grace = 2 * time.Second
+	// savePatience is how long the database may take to store how far all have come.
+	savePatience = 10 * time.Second
 	// freshFor is how long a row that was read counts as up to date.
 	freshFor = time.Second
 )
@@ -38,9 +40,8 @@ type work struct {
 	ended   chan result
 
 	saved journal.Position
-	// looking reports that what was taken last has not been looked at, ending that the work
-	// ends, so that errors are nobody's fault.
-	looking, ending bool
+	// ending reports that the work ends, so that errors are nobody's fault.
+	ending bool
 
 	nextLook, nextDue, nextSave time.Time // zero of the last two: there is nothing to do
 }
@@ -76,12 +77,13 @@ func (s *Service) lead(ctx context.Context, t *journal.Trail) error {
 // round does what there is to do, and waits for more.
 func (w *work) round(ctx, sending context.Context) error {
 	now := w.s.now()
-	if !now.Before(w.nextLook) {
-		w.looking = true
-		if err := w.look(ctx); err != nil {
+	if !now.Before(w.nextLook) && w.trail.Taken() < w.s.o.Journal.Position() {
+		after, upTo := w.trail.Take()
+		if err := w.look(ctx, after, upTo); err != nil {
+			w.trail.PutBack(after)
 			return err
 		}
-		w.looking, w.nextLook = false, now.Add(gather)
+		w.nextLook = now.Add(gather)
 	}
 	if err := w.addDue(ctx, now); err != nil {
 		return err
@@ -106,8 +108,8 @@ func (w *work) wait(ctx context.Context) error {
 	at := time.NewTimer(w.untilNext())
 	defer at.Stop()
 	more := w.trail.More()
-	if w.trail.Taken() < w.s.o.Journal.Position() && w.s.now().Before(w.nextLook) {
-		more = nil // it is looked at then anyway
+	if w.s.now().Before(w.nextLook) {
+		more = nil // the timer ends by then
 	}
 	select {
 	case <-more:
@@ -129,14 +131,17 @@ func (w *work) untilNext() time.Duration {
 			next = t
 		}
 	}
-	earlier(w.nextDue)
-	if w.trail.Taken() < w.s.o.Journal.Position() {
+	if len(w.byKey) < w.s.maxInMemory {
+		earlier(w.nextDue)
+	}
+	now := w.s.now()
+	if now.Before(w.nextLook) || w.trail.Taken() < w.s.o.Journal.Position() {
 		earlier(w.nextLook)
 	}
 	if next.IsZero() {
 		return time.Hour
 	}
-	return max(next.Sub(w.s.now()), time.Millisecond)
+	return max(next.Sub(now), time.Millisecond)
 }
 
 func (w *work) addUsers(users []string) {
@@ -171,34 +176,42 @@ func (w *work) addSetters(ctx context.Context) error {
 // owe adds a pusher that entries in (after, upTo] concern.
 func (w *work) owe(p *push.HTTPPusher, c *concern, after, upTo journal.Position) {
 	now := w.s.now()
+	from := max(after, p.Since)
 	switch d := w.byKey[p.PusherKey]; {
 	case d != nil:
+		d.concern(c, after, upTo)
 		if d.isDone() {
-			w.waiting = append(w.waiting, d)
+			w.queue(d)
 		}
-		d.concern(c, upTo)
+	case from >= upTo: // it was set later
 	case p.Got != nil: // the table has it, and it is looked at when it is due
-	case len(w.byKey) >= maxInMemory:
+	case len(w.byKey) >= w.s.maxInMemory:
 		if _, known := w.spilled[p.PusherKey]; !known {
-			w.spilled[p.PusherKey] = push.Progress{Got: &after, Due: &now}
+			w.spilled[p.PusherKey] = push.Progress{Got: &from, Due: &now}
 		}
 	default:
 		d = newDelivery(p, now)
-		d.got, d.rooms = after, map[journal.RoomNID]string{}
-		d.concern(c, upTo)
+		d.got, d.rooms = from, map[journal.RoomNID]string{}
+		d.concern(c, after, upTo)
 		w.add(d)
 	}
 }
 
 func (w *work) add(d *delivery) {
 	w.byKey[d.PusherKey] = d
-	w.waiting = append(w.waiting, d)
 	d.dirty = true
+	w.queue(d)
+}
+
+// queue has a pusher wait for its turn.
+func (w *work) queue(d *delivery) {
+	d.waiting = true
+	w.waiting = append(w.waiting, d)
 }
 
 // addDue adds pushers of the table that are due.
 func (w *work) addDue(ctx context.Context, now time.Time) error {
-	room := maxInMemory - len(w.byKey)
+	room := w.s.maxInMemory - len(w.byKey)
 	if w.nextDue.IsZero() || now.Before(w.nextDue) || room <= 0 {
 		return nil
 	}
@@ -250,6 +263,9 @@ func (w *work) save(ctx context.Context, now time.Time) error {
 			keys, progress = append(keys, key), append(progress, d.progress(now))
 		}
 	}
+	// It must not be broken off, as nobody would know then how far it came.
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), savePatience)
+	defer stop()
 	err := w.trail.Save(ctx, func(tx pgx.Tx) error {
 		if len(keys) == 0 {
 			return nil
@@ -273,7 +289,7 @@ func (w *work) save(ctx context.Context, now time.Time) error {
 			}
 		case d.isDone():
 			delete(w.byKey, key)
-		default:
+		case d.dirty:
 			d.stored, d.dirty = true, false
 		}
 	}
@@ -287,12 +303,7 @@ func (w *work) end(ctx context.Context, cancel func()) error {
 	for w.running.total > 0 {
 		w.finish(ctx, <-w.ended)
 	}
-	if w.looking {
-		return nil // to be looked at again by the next one who leads
-	}
-	short, stop := context.WithTimeout(ctx, grace)
-	defer stop()
-	return w.save(short, w.s.now())
+	return w.save(ctx, w.s.now())
 }
 
 // await waits for the requests that are under way, whose results are lost.

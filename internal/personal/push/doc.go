@@ -35,7 +35,8 @@
 //	       ─▶ the events since, from the live window or in bulk by SQL
 //	       ─▶ Ruleset.Evaluate ─▶ threads ─▶ tallies ─▶ less what is read by now
 //
-// Pushers are stored, and nothing is sent to them yet: that is for a follower of the
-// journal, which finds in the table the position from which on each one is owed
-// notifications.
+//	Pushes ─▶ tallies of the rooms that something happened in ─▶ what to push, and the badge
+//
+// Pushers are stored here, and so is how far those have come that do not keep up;
+// internal/personal/httppusher sends what Pushes returns.
 package push

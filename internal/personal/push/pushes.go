@@ -27,7 +27,7 @@ type PushQuery struct {
 	Rooms map[journal.RoomNID]string
 	// Most is how many notifications are returned.
 	Most int
-	// Late asks for the newest maxLatePushes only.
+	// Late asks for the newest maxLatePushes of all that is unread by now only.
 	Late bool
 	// Names asks for the display names of senders.
 	Names bool
@@ -94,7 +94,7 @@ type pushing struct {
 	q      PushQuery
 	now    journal.Position
 	counts map[journal.RoomNID]int
-	due    []item // notifications between the positions, in no order
+	due    []item // notifications after the position, in no order
 	page   PushPage
 }
 
@@ -149,7 +149,7 @@ func (p *pushing) addUnread(nid journal.RoomNID, items []item) {
 }
 
 func (p *pushing) addDue(i item) {
-	if at, _ := i.at.Live(); at > p.q.After && at <= p.q.UpTo {
+	if at, _ := i.at.Live(); at > p.q.After {
 		p.due = append(p.due, i)
 	}
 }
@@ -191,6 +191,10 @@ func (p *pushing) list(ctx context.Context) error {
 	if more := len(p.due) - maxLatePushes; p.q.Late && more > 0 {
 		p.due = p.due[more:]
 	}
+	p.due = slices.DeleteFunc(p.due, func(i item) bool {
+		at, _ := i.at.Live()
+		return at > p.q.UpTo
+	})
 	if len(p.due) > p.q.Most {
 		p.due = p.due[:p.q.Most]
 		p.page.UpTo, _ = p.due[len(p.due)-1].at.Live()

@@ -24,6 +24,8 @@ type HTTPPusher struct {
 	Data json.RawMessage
 	// SetAt is when a client has set it last, in seconds since the epoch.
 	SetAt int64
+	// Since is the position from which on it is sent anything.
+	Since journal.Position
 	Progress
 }
 
@@ -51,7 +53,7 @@ func (s *Service) pusherSet(userID string) {
 const (
 	isSentTo         = ` kind = 'http' AND enabled `
 	selectHTTPPusher = `
-		SELECT app_id, pushkey, user_id, data, set_at, sent_up_to, due, failing_since, attempts FROM pushers WHERE` + isSentTo
+		SELECT app_id, pushkey, user_id, data, set_at, since, sent_up_to, due, failing_since, attempts FROM pushers WHERE` + isSentTo
 )
 
 // UsersWithHTTPPushers lists the users who have pushers that anything is sent to: all, or
@@ -94,7 +96,7 @@ func (s *Service) DueHTTPPushers(ctx context.Context, now time.Time, most int, d
 func (s *Service) eachHTTPPusher(ctx context.Context, rows pgx.Rows, do func(*HTTPPusher)) error {
 	var p HTTPPusher
 	_, err := pgx.ForEachRow(rows, []any{
-		&p.AppID, &p.Pushkey, &p.UserID, (*[]byte)(&p.Data), &p.SetAt, &p.Got, &p.Due, &p.FailingSince, &p.Attempts,
+		&p.AppID, &p.Pushkey, &p.UserID, (*[]byte)(&p.Data), &p.SetAt, &p.Since, &p.Got, &p.Due, &p.FailingSince, &p.Attempts,
 	}, func() error {
 		if !event.IsJSON(p.Data) {
 			s.rooms.Damage().Found(ctx, fmt.Sprintf("pusher %s of %s", p.AppID, p.UserID), errNoJSON)

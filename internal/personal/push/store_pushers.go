@@ -89,6 +89,7 @@ func (s *Service) upsertPusher(ctx context.Context, tx pgx.Tx, userID string, p 
 			app_display_name = excluded.app_display_name, device_display_name = excluded.device_display_name,
 			profile_tag = excluded.profile_tag, lang = excluded.lang, data = excluded.data, enabled = excluded.enabled,
 			set_at = excluded.set_at, due = excluded.due, attempts = 0, failing_since = NULL,
+			since = CASE WHEN p.enabled AND p.kind = excluded.kind THEN p.since ELSE excluded.since END,
 			sent_up_to = CASE WHEN p.enabled AND p.kind = excluded.kind THEN p.sent_up_to ELSE excluded.sent_up_to END`,
 		p.AppID, p.Pushkey, userID, p.DeviceID, p.Kind, p.AppDisplayName, p.DeviceDisplayName,
 		p.ProfileTag, p.Lang, []byte(p.Data), s.journal.Position(), MaxPushers, p.Enabled, s.now())

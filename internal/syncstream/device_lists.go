@@ -72,9 +72,35 @@ func (s *Service) fillDeviceLists(ctx context.Context, p *plan) (err error) {
 	q := devicekeys.ListQuery{UserID: p.userID, Since: p.since, UpTo: p.upTo, Lost: s.Journal.Lost(p.since)}
 	if p.covered {
 		q.Seen = &p.lists
+	} else {
+		q.Rooms = p.roomsThatMayMove()
 	}
 	p.deviceLists, err = s.Keys.Lists(ctx, q)
 	return err
+}
+
+// roomsThatMayMove returns the rooms in which others may have come or gone since the last
+// answer, as far as the timelines have shown: all but those in which nothing has happened. It
+// returns nil where the user has come or gone.
+func (p *plan) roomsThatMayMove() []journal.RoomNID {
+	since, upTo := p.gaps()
+	rooms := []journal.RoomNID{}
+	for _, st := range p.viewer.rooms {
+		memberships := st.Memberships.UpTo(upTo)
+		was, is := memberships.UpTo(since).Last().Value == event.Join, memberships.Last().Value == event.Join
+		switch {
+		case (was || is) && !(was && is && memberships.HeldSince() <= since):
+			return nil
+		case is && !p.isUnchanged(st.Room):
+			rooms = append(rooms, st.Room)
+		}
+	}
+	return rooms
+}
+
+func (p *plan) isUnchanged(nid journal.RoomNID) bool {
+	r := p.planned(nid)
+	return r != nil && r.unchanged
 }
 
 func (p *plan) deviceListsChanged() bool { return p.deviceLists != nil && !p.deviceLists.Empty() }

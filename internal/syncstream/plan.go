@@ -159,7 +159,7 @@ func (p *plan) chooseRooms(view journal.View) {
 		var live []*journal.Entry
 		if covered {
 			live = view.About(journal.Topic{Room: st.Room}, p.since)
-			if !p.noteLists(st, live) && !p.fullState {
+			if (len(live) == 0 || !p.noteLists(st, live)) && !p.fullState {
 				continue // the membership is as it was, too
 			}
 		}

@@ -19,6 +19,9 @@ type ListQuery struct {
 	Since, UpTo journal.Position
 	// Seen is what has happened between, where that is known; nil: it is read.
 	Seen *Seen
+	// Rooms are those in which others may have come or gone, where that is known and the user
+	// was in the same rooms all the time; nil: it is not known.
+	Rooms []journal.RoomNID
 	// Lost: what the user knows may never have been, so that all is to be fetched anew.
 	Lost bool
 }
@@ -54,8 +57,8 @@ type rest struct {
 }
 
 // Lists looks whose device lists a user has to fetch anew, and whose to forget. There is no
-// statement where what has happened is known and nobody has joined or left, else one. Where
-// there are very many users the rest is read, by further ones, when the answer is written.
+// statement where what has happened is known and nobody has joined or left, else one, and a
+// short one before it where it may find nobody. Where there are very many users the rest is read, by further ones, when the answer is written.
 func (s *Service) Lists(ctx context.Context, q ListQuery) (*Lists, error) {
 	if q.Seen != nil && len(q.Seen.Moved) == 0 && !q.Seen.OwnMoved && !q.Lost {
 		changed := slices.Clone(q.Seen.Changed)
@@ -68,6 +71,15 @@ func (s *Service) Lists(ctx context.Context, q ListQuery) (*Lists, error) {
 	}}
 	if q.Seen != nil {
 		all.q.Listed, all.q.Users, all.q.Moved, all.q.ListedAfter = q.Seen.Changed, q.Seen.Moved, false, math.MaxInt64
+	}
+	if q.Seen == nil && q.Rooms != nil && !q.Lost {
+		may, err := s.o.Rooms.MaySharingChange(ctx, all.q, q.Rooms)
+		if err != nil {
+			return nil, fmt.Errorf("look whether device lists have changed for %s: %w", q.UserID, err)
+		}
+		if !may {
+			return &Lists{}, nil
+		}
 	}
 	if q.Lost {
 		all.q.Listed = append(slices.Clone(all.q.Listed), q.UserID)

@@ -26,10 +26,10 @@ func queueChanges(b *pgx.Batch, entries []*journal.Entry) error {
 }
 
 // changedAfter is a query for the users whose device lists have changed after the position
-// $8, and those whose master keys the user $1 has signed.
+// $4, and those whose master keys the user $1 has signed.
 const changedAfter = `
-	SELECT user_id FROM device_lists WHERE position > $8
-	UNION ALL SELECT user_id FROM signed_users WHERE signer_id = $1 AND position > $8`
+	SELECT user_id FROM device_lists WHERE position > $4
+	UNION ALL SELECT user_id FROM signed_users WHERE signer_id = $1 AND position > $4`
 
 // hasKeys reports whether one of some devices of a user has keys.
 func hasKeys(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) (has bool, err error) {

@@ -108,10 +108,19 @@ func (h *env) readers(room string) map[string]func() error {
 			return err
 		},
 		"StateBetween": func() error { _, err := store.StateBetween(ctx, 500, 900, "m.room.member"); return err },
+		"MaySharingChange": func() error {
+			may, err := store.MaySharingChange(ctx, timeline.SharingQuery{
+				UserID: bob, UpTo: end, ListedBy: `SELECT WHERE $4::bigint > 0`,
+			}, nids)
+			if err == nil && !may {
+				h.T.Error("MaySharingChange finds no change of a membership")
+			}
+			return err
+		},
 		"Sharing": func() error {
 			list, err := store.Sharing(ctx, timeline.SharingQuery{
 				UserID: bob, Since: timeline.PlaceOf(500), UpTo: end, Moved: true, Users: []string{alice}, Most: 100,
-				ListedBy: `SELECT '@nobody:localhost' WHERE $8::bigint > 0`,
+				ListedBy: `SELECT '@nobody:localhost' WHERE $4::bigint > 0`,
 			})
 			if err == nil && len(list) == 0 {
 				h.T.Error("Sharing finds nobody")

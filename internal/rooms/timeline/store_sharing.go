@@ -55,7 +55,8 @@ type SharingQuery struct {
 	Users       []string
 	Moved       bool
 	// Listed are marked. ListedBy is a query for more of them: one column of user IDs, of rows
-	// after the position $8, which is ListedAfter. Users who share no room are left out.
+	// after the position $4, which is ListedAfter, for the user $1. Users who share no room
+	// are left out.
 	Listed      []string
 	ListedBy    string
 	ListedAfter journal.Position
@@ -97,7 +98,7 @@ const (
 	// both is a join: most are of profiles.
 	candidates = `
 		candidates AS (
-			SELECT user_id FROM unnest($4::text[]) AS u(user_id)
+			SELECT user_id FROM unnest($8::text[]) AS u(user_id)
 			UNION SELECT user_id FROM listed WHERE user_id = $1 OR EXISTS (
 				SELECT FROM room_state s JOIN own USING (room_nid)
 				WHERE s.type = 'm.room.member' AND s.state_key = listed.user_id AND s.value = 'join' AND ` + touchesGap + `)
@@ -139,13 +140,29 @@ func (s *Store) Sharing(ctx context.Context, q SharingQuery) ([]Sharing, error) 
 	listed := `listed AS MATERIALIZED (SELECT user_id FROM unnest($5::text[]) AS l(user_id) UNION ` + q.ListedBy + `), `
 	list, err := reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.pool.Query(ctx, ownRooms+listed+candidates+sharing,
-			q.UserID, q.Since, q.UpTo, q.Users, q.Listed, q.Moved, q.Anew, q.ListedAfter, q.After, q.Most)
+			q.UserID, q.Since, q.UpTo, q.ListedAfter, q.Listed, q.Moved, q.Anew, q.Users, q.After, q.Most)
 		return rows
 	}, pgx.RowToStructByPos[Sharing], func(Sharing) int { return SharingCost })
 	if err != nil {
 		return nil, fmt.Errorf("find users who share rooms with %s: %w", q.UserID, err)
 	}
 	return list, nil
+}
+
+// MaySharingChange reports whether [Store.Sharing] may have anybody to name, where the user was
+// in the same rooms all the time, but for forgotten ones, and nobody has come or gone in others
+// than these. It is quick to plan and to run.
+func (s *Store) MaySharingChange(ctx context.Context, q SharingQuery, rooms []journal.RoomNID) (may bool, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT EXISTS (`+q.ListedBy+`) OR EXISTS (SELECT FROM forgotten_rooms f WHERE f.user_id = $1 AND f.position > $4) OR EXISTS (
+			SELECT FROM unnest($5::bigint[]) AS r(room_nid) CROSS JOIN LATERAL (
+				SELECT FROM room_state s
+				WHERE s.room_nid = r.room_nid AND s.place > $2 AND s.place <= $3 AND s.type || '' = 'm.room.member' LIMIT 1) m)`,
+		q.UserID, q.Since, q.UpTo, q.ListedAfter, rooms).Scan(&may)
+	if err != nil {
+		return false, fmt.Errorf("look whether users share other rooms with %s: %w", q.UserID, err)
+	}
+	return may, nil
 }
 
 // SharingCost is how much memory a Sharing takes at most, and once more as it is written.

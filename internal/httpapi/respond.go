@@ -222,6 +222,7 @@ const pieceBytes = 64 << 10
 // for all encodings that the client accepts.
 func (e *Engine) write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	if len(body) < minCompressed {
+		delete(w.Header(), "Vary") // of an answer of which that was not known before
 		e.send(w, r, status, body)
 		return
 	}

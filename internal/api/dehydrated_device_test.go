@@ -81,6 +81,23 @@ func TestDehydratedDevice(t *testing.T) {
 	anyone.Login("alice", "wordpass").Do("GET", dehydratedPath, nil).Refused(404, "M_NOT_FOUND")
 }
 
+// Somebody who logs in to a dehydrated device stays logged in to it.
+func TestLoginEndsDehydration(t *testing.T) {
+	t.Parallel()
+	anyone := newServer(t)
+	alice := anyone.Register("alice", "wordpass")
+	d := dehydrated(alice)
+	alice.Do("PUT", dehydratedPath, d.dehydration(nil)).OK()
+	in := *alice
+	in.Token = anyone.Do("POST", "/login", map[string]any{
+		"type": "m.login.password", "user": "alice", "password": "wordpass", "device_id": d.DeviceID,
+	}).OK().String("access_token")
+	in.Do("DELETE", dehydratedPath, nil).Refused(404, "M_NOT_FOUND")
+	in.Do("PUT", dehydratedPath, d.dehydration(nil)).Refused(400, "M_INVALID_PARAM")
+	in.Do("PUT", dehydratedPath, dehydrated(alice).dehydration(nil)).OK()
+	in.Do("GET", "/account/whoami", nil).OK()
+}
+
 func TestDehydratedDeviceRefusals(t *testing.T) {
 	t.Parallel()
 	alice := newServer(t).Register("alice", "wordpass")

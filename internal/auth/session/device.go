@@ -212,7 +212,7 @@ func (s *Service) Begin(ctx context.Context, tx pgx.Tx, userID string, d NewDevi
 	if err != nil {
 		return Credentials{}, nil, err
 	}
-	if created && chosen {
+	if chosen {
 		if err := s.added(ctx, tx, userID, d.ID); err != nil {
 			return Credentials{}, nil, err
 		}

@@ -76,9 +76,9 @@ func New(o Options) *Service {
 	return s
 }
 
-// OnAdd adds a hook that is called when a user gets a device whose ID a client has chosen, in
-// the transaction that adds it. Its error refuses the device. It is meant for wiring, before
-// the first request.
+// OnAdd adds a hook that is called when a client logs in to, or adds, a device whose ID it has
+// chosen, which may be there already: in that transaction. Its error refuses the device. It is
+// meant for wiring, before the first request.
 func (s *Service) OnAdd(follow func(ctx context.Context, tx pgx.Tx, userID, deviceID string) error) {
 	s.onAdd = append(s.onAdd, follow)
 }

@@ -29,9 +29,9 @@ func postChange(ctx context.Context, tx pgx.Tx, userID string) error {
 }
 
 // FollowDevices refuses a device that would have the ID of a cross-signing key of its user:
-// M_FORBIDDEN, client-server API, "Key and signature security". It has the removal of a
-// device that has keys, and a new name of it, announced as a change of its user's device
-// list, in the same transaction.
+// M_FORBIDDEN, client-server API, "Key and signature security". A device that somebody logs in
+// to is no dehydrated one any longer. The removal of a device that has keys, and a new name of
+// it, are announced as a change of its user's device list, in the same transaction.
 func FollowDevices(devices *session.Service) {
 	post := func(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) error {
 		if has, err := hasKeys(ctx, tx, userID, deviceIDs); err != nil || !has {
@@ -44,7 +44,10 @@ func FollowDevices(devices *session.Service) {
 		if err == nil && own.has(deviceID) {
 			err = errKeyIDInUse()
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return endDehydration(ctx, tx, device{userID, deviceID})
 	})
 	devices.OnRemove(post)
 	devices.OnRename(func(ctx context.Context, tx pgx.Tx, userID, deviceID string) error {

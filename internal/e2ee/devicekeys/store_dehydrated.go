@@ -37,3 +37,12 @@ func insertDehydrated(ctx context.Context, tx pgx.Tx, who device, data []byte) e
 	}
 	return nil
 }
+
+// endDehydration makes a device an ordinary one.
+func endDehydration(ctx context.Context, tx pgx.Tx, who device) error {
+	_, err := tx.Exec(ctx, `DELETE FROM dehydrated_devices WHERE user_id = $1 AND device_id = $2`, who.UserID, who.DeviceID)
+	if err != nil {
+		return fmt.Errorf("end the dehydration of a device of %s: %w", who.UserID, err)
+	}
+	return nil
+}

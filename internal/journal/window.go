@@ -92,7 +92,7 @@ func (e *Entry) cost() int { return e.Size + entryOverhead + topicOverhead*len(e
 
 // between returns the part with positions in (after, upTo].
 func (l *list) between(after, upTo Position) []*Entry {
-	if l == nil || l.entries[len(l.entries)-1].Position <= after {
+	if l == nil || len(l.entries) == 0 || l.entries[len(l.entries)-1].Position <= after {
 		return nil
 	}
 	from, to := l.search(after+1), l.search(upTo+1)
@@ -120,6 +120,12 @@ func (v View) Covers(after Position) bool { return after >= v.w.floor }
 // view covers after. An entry about several topics is returned for each.
 func (v View) About(t Topic, after Position) []*Entry {
 	return v.w.byTopic[t].between(after, v.Position)
+}
+
+// Between returns the entries in (after, upTo], which are all if the view covers after and
+// has come as far.
+func (v View) Between(after, upTo Position) []*Entry {
+	return v.w.all.between(after, min(upTo, v.Position))
 }
 
 // At returns the entry at a position, or nil where the window does not reach.

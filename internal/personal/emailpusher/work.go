@@ -103,11 +103,7 @@ func (w *work) concerned(ctx context.Context, after, upTo journal.Position) ([]s
 		if live = v.Covers(after); !live {
 			return
 		}
-		for p := after + 1; p <= upTo; p++ {
-			entry := v.At(p)
-			if entry == nil {
-				continue // a position of no entry
-			}
+		for _, entry := range v.Between(after, upTo) {
 			c := timeline.ChangeOf(entry)
 			if c.Event != nil {
 				rooms[c.Room] = true

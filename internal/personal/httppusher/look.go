@@ -131,11 +131,7 @@ func (w *work) readNews(ctx context.Context, n *news, after, upTo journal.Positi
 		if live = v.Covers(after); !live {
 			return
 		}
-		for p := after + 1; p <= upTo; p++ {
-			entry := v.At(p)
-			if entry == nil {
-				continue // a position of no entry
-			}
+		for _, entry := range v.Between(after, upTo) {
 			n.addChange(timeline.ChangeOf(entry))
 			if userID, room := w.s.o.ReadBy(entry); userID != "" {
 				n.addRead(userID, room)

@@ -41,8 +41,8 @@ func (s *Store) inWindow(after, upTo journal.Position, look func(RoomChange)) (o
 		if ok = v.Covers(after) && v.Position >= upTo; !ok {
 			return
 		}
-		for p := after + 1; p <= upTo; p++ {
-			look(ChangeOf(v.At(p)))
+		for _, entry := range v.Between(after, upTo) {
+			look(ChangeOf(entry))
 		}
 	})
 	return ok

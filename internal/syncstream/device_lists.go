@@ -15,13 +15,8 @@ import (
 // filter of rooms concerns. It reports whether there are others among them. It runs inside
 // the journal.
 func (p *plan) noteLists(st *standing, live []*journal.Entry) (others bool) {
-	since, upTo := p.gaps()
-	memberships := st.Memberships.UpTo(upTo)
-	was, is := memberships.UpTo(since).Last().Value == event.Join, memberships.Last().Value == event.Join
-	held := was && is && memberships.HeldSince() <= since
-	if (was || is) && !held {
-		p.lists.OwnMoved = true
-	}
+	held, moved := p.wasJoined(st)
+	p.lists.OwnMoved = p.lists.OwnMoved || moved
 	for _, entry := range live {
 		if changed, ok := entry.Value.(*devicekeys.Changed); ok {
 			if held {
@@ -37,6 +32,16 @@ func (p *plan) noteLists(st *standing, live []*journal.Entry) (others bool) {
 		}
 	}
 	return others
+}
+
+// wasJoined reports whether the user was in the room all the time since the last answer, held,
+// or only at its beginning, at its end, or at both with a leave between, moved.
+func (p *plan) wasJoined(st *standing) (held, moved bool) {
+	since, upTo := p.gaps()
+	memberships := st.Memberships.UpTo(upTo)
+	was, is := memberships.UpTo(since).Last().Value == event.Join, memberships.Last().Value == event.Join
+	held = was && is && memberships.HeldSince() <= since
+	return held, (was || is) && !held
 }
 
 // comesOrGoes reports whether somebody may have joined or left a room by a change of the
@@ -83,24 +88,17 @@ func (s *Service) fillDeviceLists(ctx context.Context, p *plan) (err error) {
 // answer, as far as the timelines have shown: all but those in which nothing has happened. It
 // returns nil where the user has come or gone.
 func (p *plan) roomsThatMayMove() []journal.RoomNID {
-	since, upTo := p.gaps()
 	rooms := []journal.RoomNID{}
 	for _, st := range p.viewer.rooms {
-		memberships := st.Memberships.UpTo(upTo)
-		was, is := memberships.UpTo(since).Last().Value == event.Join, memberships.Last().Value == event.Join
-		switch {
-		case (was || is) && !(was && is && memberships.HeldSince() <= since):
+		held, moved := p.wasJoined(st)
+		if moved {
 			return nil
-		case is && !p.isUnchanged(st.Room):
+		}
+		if r := p.planned(st.Room); held && (r == nil || !r.unchanged) {
 			rooms = append(rooms, st.Room)
 		}
 	}
 	return rooms
-}
-
-func (p *plan) isUnchanged(nid journal.RoomNID) bool {
-	r := p.planned(nid)
-	return r != nil && r.unchanged
 }
 
 func (p *plan) deviceListsChanged() bool { return p.deviceLists != nil && !p.deviceLists.Empty() }

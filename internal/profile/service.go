@@ -60,17 +60,7 @@ func (p Profile) MarshalJSON() ([]byte, error) {
 	if p.AvatarURL != "" {
 		all[AvatarURL] = p.AvatarURL
 	}
-	return encode(all)
-}
-
-// encode writes JSON with the names in order, and without the escapes for HTML
-// pages that the standard library puts in by default.
-func encode(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	encoder := json.NewEncoder(&buf)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(v)
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
+	return matrix.EncodeJSON(all)
 }
 
 // Service holds the rules of profiles. It is safe for concurrent use once
@@ -150,7 +140,7 @@ func (s *Service) Field(ctx context.Context, userID, name string) (json.RawMessa
 	if text == "" {
 		return nil, errNoField
 	}
-	return encode(text)
+	return matrix.EncodeJSON(text)
 }
 
 var errNoField = &matrix.Error{Code: matrix.NotFound, Message: "The profile has no such field"}
@@ -250,12 +240,12 @@ func (s *Service) apply(ctx context.Context, tx pgx.Tx, userID string, apply fun
 	if err != nil {
 		return false, err
 	}
-	before, err := encode(p)
+	before, err := matrix.EncodeJSON(p)
 	if err != nil {
 		return false, err
 	}
 	apply(&p)
-	after, err := encode(p)
+	after, err := matrix.EncodeJSON(p)
 	if err != nil {
 		return false, err
 	}

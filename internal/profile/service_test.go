@@ -78,7 +78,7 @@ func whole(t *testing.T, s *Service) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := encode(p)
+	text, err := matrix.EncodeJSON(p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/matrix"
 	"homeserver/internal/postgres"
 )
 
@@ -93,7 +94,7 @@ func (s *Service) lock(ctx context.Context, tx pgx.Tx, userID string) (Profile, 
 
 // store writes a profile whose row is locked.
 func store(ctx context.Context, tx pgx.Tx, userID string, p Profile) error {
-	fields, err := encode(p.Fields)
+	fields, err := matrix.EncodeJSON(p.Fields)
 	if err != nil {
 		return fmt.Errorf("store the profile of %s: %w", userID, err)
 	}

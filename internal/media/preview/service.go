@@ -1,7 +1,6 @@
 package preview
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -140,13 +139,10 @@ func (s *Service) make(ctx context.Context, page *url.URL) (json.RawMessage, err
 	if err != nil {
 		return nil, err
 	}
-	var answer bytes.Buffer
-	encoder := json.NewEncoder(&answer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(properties); err != nil {
+	made, err := matrix.EncodeJSON(properties)
+	if err != nil {
 		return nil, fmt.Errorf("encode a preview: %w", err)
 	}
-	made := bytes.TrimSpace(answer.Bytes())
 	now := s.o.Now().UnixMilli()
 	err = store(ctx, s.o.Pool, page.String(), string(made), now, now+s.o.Lifetime.Milliseconds())
 	return made, err

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"slices"
+
+	"homeserver/internal/matrix"
 )
 
 // maxAnswerBytes is how much of a gateway's answer is read.
@@ -16,7 +18,7 @@ const maxAnswerBytes = 64 << 10
 // post sends a notification to a gateway. It reports whether the gateway has rejected the
 // pusher, which is deleted then. Push gateway API, POST /_matrix/push/v1/notify.
 func (s *Service) post(ctx context.Context, to *target, n *notification) (rejected bool, err error) {
-	body, err := encode(map[string]*notification{"notification": n})
+	body, err := matrix.EncodeJSON(map[string]*notification{"notification": n})
 	if err != nil {
 		return false, fmt.Errorf("encode a notification: %w", err)
 	}
@@ -52,13 +54,4 @@ func (s *Service) post(ctx context.Context, to *target, n *notification) (reject
 	s.metrics.rejected.Inc()
 	s.o.Log.InfoContext(ctx, "a push gateway has rejected a pusher, which is deleted", "app", to.device.AppID, "users", users)
 	return true, nil
-}
-
-// encode writes JSON without the escapes for HTML pages.
-func encode(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	encoder := json.NewEncoder(&buf)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(v)
-	return buf.Bytes(), err //nolint:wrapcheck // its caller says what it is
 }

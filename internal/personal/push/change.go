@@ -94,7 +94,7 @@ func (n *NewRule) rule(k Kind, id string) (rule Rule, err error) {
 	if err := n.setPattern(k, &rule); err != nil {
 		return rule, err
 	}
-	encoded, err := encode(rule)
+	encoded, err := matrix.EncodeJSON(rule)
 	if err != nil {
 		return rule, fmt.Errorf("encode a push rule: %w", err)
 	}
@@ -270,14 +270,14 @@ func (s *Service) change(ctx context.Context, userID string, apply func(*ownRule
 		if err != nil {
 			return err
 		}
-		was, err := encode(own)
+		was, err := matrix.EncodeJSON(own)
 		if err != nil {
 			return fmt.Errorf("encode the push rules of %s: %w", userID, err)
 		}
 		if err := apply(own); err != nil {
 			return err
 		}
-		becomes, err := encode(own)
+		becomes, err := matrix.EncodeJSON(own)
 		if err != nil {
 			return fmt.Errorf("encode the push rules of %s: %w", userID, err)
 		}

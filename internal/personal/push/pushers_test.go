@@ -91,7 +91,7 @@ func TestPushers(t *testing.T) {
 	}))
 	list, err := h.Pushers(t.Context(), alice)
 	h.OK(err)
-	got, err := encode(list)
+	got, err := matrix.EncodeJSON(list)
 	h.OK(err)
 	want := `[{"app_display_name":"App","app_id":"org.example.app","data":{"format":"event_id_only",` +
 		`"url":"https://push.example.org:8443/_matrix/push/v1/notify","x":[1]},"device_display_name":"Phone","kind":"http",` +

@@ -1,13 +1,13 @@
 package push
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 	"sync"
 
 	"homeserver/internal/cache"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrix"
 )
 
 // Kind is a kind of push rule. The kinds are checked in their order.
@@ -89,7 +89,7 @@ func newRuleset(userID string, own *ownRules, changed journal.Position) *Ruleset
 	}
 	r.compile()
 	r.quietMembers = quietMembers(r.rules[Override])
-	r.content = sync.OnceValues(func() ([]byte, error) { return encode(map[string]*Ruleset{"global": r}) })
+	r.content = sync.OnceValues(func() ([]byte, error) { return matrix.EncodeJSON(map[string]*Ruleset{"global": r}) })
 	return r
 }
 
@@ -174,17 +174,7 @@ func (r *Ruleset) MarshalJSON() ([]byte, error) {
 	for k := range Kind(kinds) {
 		byKind[k.String()] = r.OfKind(k)
 	}
-	return encode(byKind)
-}
-
-// encode writes JSON without the escapes for HTML pages that the standard library
-// puts in by default.
-func encode(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	encoder := json.NewEncoder(&buf)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(v)
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
+	return matrix.EncodeJSON(byKind)
 }
 
 func indexRule(rules []Rule, id string) int {

@@ -72,7 +72,7 @@ func TestPredefinedRuleAsJSON(t *testing.T) {
 			`"default":true,"enabled":true,"rule_id":".m.rule.is_user_mention"}`,
 	} {
 		rule, ok := rules.Rule(Override, id)
-		got, err := encode(rule)
+		got, err := matrix.EncodeJSON(rule)
 		if !ok || err != nil || string(got) != want {
 			t.Errorf("got %s, %v, want %s", got, err, want)
 		}
@@ -98,7 +98,7 @@ func TestRulesOfOnesOwn(t *testing.T) {
 		rules, err := h.another().Ruleset(t.Context(), alice)
 		h.OK(err)
 		rule, _ := rules.Rule(test.kind, test.id)
-		if got, err := encode(rule); err != nil || string(got) != test.want {
+		if got, err := matrix.EncodeJSON(rule); err != nil || string(got) != test.want {
 			t.Errorf("got %s, %v, want %s", got, err, test.want)
 		}
 	}
@@ -229,7 +229,7 @@ func TestRulesAreBounded(t *testing.T) {
 	for i := range MaxRules {
 		own.Rules[i%kinds] = append(own.Rules[i%kinds], Rule{ID: fmt.Sprint(i), Actions: rawList(nothing), Pattern: new("x")})
 	}
-	raw, err := encode(own)
+	raw, err := matrix.EncodeJSON(own)
 	h.OK(err)
 	_, err = h.Pool.Exec(t.Context(), `INSERT INTO push_rules VALUES ($1, 1, $2)`, alice, raw)
 	h.OK(err)

@@ -15,11 +15,16 @@ func (n Nullable) MarshalJSON() ([]byte, error) {
 	if n == "" {
 		return []byte("null"), nil
 	}
-	// HTML is not escaped, as nowhere in answers.
+	return EncodeJSON(string(n))
+}
+
+// EncodeJSON returns a value as JSON, the names of maps in order, without the escapes for
+// HTML pages that the standard library puts in by default.
+func EncodeJSON(v any) ([]byte, error) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
-	err := e.Encode(string(n))
+	err := e.Encode(v)
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), err
 }
 

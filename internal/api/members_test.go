@@ -89,6 +89,32 @@ func TestMembersAtAToken(t *testing.T) {
 	}
 }
 
+// Clients ask with the tokens of /sync, of its timelines and of /messages, and for some
+// memberships or for all but some.
+func TestMembersAtATokenOfMessages(t *testing.T) {
+	t.Parallel()
+	users, room := crowd(t) // who came after these three: bob, dan, then carol's invite, dan's end, eve's ban
+	bob := users["bob"]
+	page := bob.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=b&limit=3", nil).OK()
+	between := page.String("end")
+	path := matrixtest.Path("rooms", room, "members")
+	for query, want := range map[string][]string{
+		"?at=" + between:                                                   {"alice", "bob", "dan"},
+		"?at=" + between + "&membership=join":                              {"alice", "bob", "dan"},
+		"?at=" + between + "&not_membership=join":                          {},
+		"?at=" + between + "&membership=leave":                             {},
+		"?at=" + page.String("start"):                                      {"alice", "bob", "carol", "dan", "eve"},
+		"?at=" + page.String("start") + "&not_membership=leave":            {"alice", "bob", "carol", "eve"},
+		"?at=" + page.String("start") + "&membership=invite":               {"carol"},
+		"?membership=leave&not_membership=join&at=" + page.String("start"): {"carol", "dan", "eve"},
+		"?membership=ban&not_membership=leave&at=" + page.String("start"):  {"alice", "bob", "carol", "eve"},
+	} {
+		if diff := cmp.Diff(want, namesIn(bob.Do("GET", path+query, nil).OK().Events("chunk"))); diff != "" {
+			t.Errorf("%s: %s", query, diff)
+		}
+	}
+}
+
 // The prev_batch of a timeline that begins with the creation of the room is a
 // time when there was no room.
 func TestMembersBeforeTheCreationAreNobody(t *testing.T) {

@@ -64,6 +64,45 @@ func TestTransactionIDMakesOneEvent(t *testing.T) {
 	}
 }
 
+// A transaction ID belongs to the device, and not to the access token that the device
+// happens to have.
+func TestTransactionIDOutlivesARefreshedToken(t *testing.T) {
+	t.Parallel()
+	alice, _, room := shared(t)
+	session := alice.Do("POST", "/login", `{"type":"m.login.password","user":"alice","password":"wordpass","refresh_token":true}`).OK()
+	phone := *alice
+	phone.Token, phone.DeviceID = session.String("access_token"), session.String("device_id")
+	send := func() string {
+		return phone.Do("PUT", matrixtest.Path("rooms", room, "send", "m.room.message", "t"), hello).OK().String("event_id")
+	}
+	redact := func(id string) string {
+		return phone.Do("PUT", matrixtest.Path("rooms", room, "redact", id, "t"), `{}`).OK().String("event_id")
+	}
+	first, gone := send(), alice.SendText(room, "gone")
+	redaction := redact(gone)
+	for refresh := session.String("refresh_token"); ; {
+		answer := phone.Do("POST", "/refresh", map[string]string{"refresh_token": refresh}).OK()
+		if answer.String("access_token") == phone.Token {
+			t.Fatal("the token is the same")
+		}
+		phone.Token = answer.String("access_token")
+		if again := send(); again != first {
+			t.Errorf("sent again with another token: %s, want %s", again, first)
+		}
+		if again := redact(gone); again != redaction {
+			t.Errorf("redacted again with another token: %s, want %s", again, redaction)
+		}
+		if refresh == answer.String("refresh_token") || refresh != session.String("refresh_token") {
+			break
+		}
+		refresh = answer.String("refresh_token")
+	}
+	e := phone.Do("GET", matrixtest.Path("rooms", room, "event", first), nil).OK().Event()
+	if e.Unsigned["transaction_id"] != "t" {
+		t.Errorf("the device that has sent the event no longer gets its transaction ID: %v", e.Unsigned)
+	}
+}
+
 func TestTransactionIDAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	alice, _, room := shared(t)

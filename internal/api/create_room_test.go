@@ -2,6 +2,7 @@ package api
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -239,4 +240,37 @@ func TestCreateRoomIsInTheNextSync(t *testing.T) {
 	}
 	bob.Join(room)
 	bob.SetState(room, "m.room.name", "", map[string]any{"name": "as trusted as she"})
+}
+
+// The creator's next answer of /sync has what createRoom has made, in the order of the
+// specification, and /messages goes on from there.
+func TestOwnCreationIsEchoedInOrder(t *testing.T) {
+	t.Parallel()
+	alice, bob := newPair(t)
+	since := alice.Sync("").NextBatch()
+	room := alice.CreateRoom(map[string]any{
+		"room_alias_name": "club", "preset": "private_chat", "name": "The Club", "topic": "Secrets", "invite": []string{bob.UserID},
+		"initial_state": []any{map[string]any{"type": "org.example", "content": map[string]any{}}},
+	})
+	want := []string{
+		"m.room.create", "m.room.member @alice:localhost", "m.room.power_levels", "m.room.canonical_alias",
+		"m.room.join_rules", "m.room.history_visibility", "m.room.guest_access", "org.example",
+		"m.room.name", "m.room.topic", "m.room.member @bob:localhost",
+	}
+	whole := alice.Sync(since, "filter", `{"room":{"timeline":{"limit":50}}}`)
+	if diff := cmp.Diff(want, typesOf(whole.Timeline(room))); diff != "" {
+		t.Errorf("/sync (-want +got):\n%s", diff)
+	}
+	if got := whole.Events("rooms", "join", room, "state", "events"); len(got) != 0 {
+		t.Errorf("state stands beside the timeline: %q", typesOf(got))
+	}
+	short := alice.Sync(since, "filter", `{"room":{"timeline":{"limit":4}}}`)
+	older, _ := pagesOf(alice, room, short.String("rooms", "join", room, "timeline", "prev_batch"), "dir=b&limit=3")
+	slices.Reverse(older)
+	if diff := cmp.Diff(want, typesOf(append(older, short.Timeline(room)...))); diff != "" {
+		t.Errorf("/messages, then /sync (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, typesOf(history(alice, room))); diff != "" {
+		t.Errorf("/messages (-want +got):\n%s", diff)
+	}
 }

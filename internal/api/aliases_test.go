@@ -108,6 +108,40 @@ func TestDeletedAliasIsNoLongerPublished(t *testing.T) {
 	bob.Do("GET", aliasPath("#bobs:localhost"), nil).Refused(404, "M_NOT_FOUND")
 }
 
+// Clients learn by /sync that an alias is no longer published; what else
+// m.room.canonical_alias says stays. A user who may not set it deletes the alias
+// nevertheless: client-server API, DELETE /directory/room/{roomAlias}.
+func TestDeletedAliasLeavesTheCanonicalAlias(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	for _, alias := range []string{"#main:localhost", "#alt:localhost", "#bobs:localhost"} {
+		bob.Do("PUT", aliasPath(alias), map[string]any{"room_id": room}).OK()
+	}
+	alice.SetState(room, "m.room.canonical_alias", "", `{"alias":"#main:localhost","alt_aliases":["#alt:localhost","#bobs:localhost"],"org.example":1}`)
+	since := bob.Sync("").NextBatch()
+	for _, step := range []struct {
+		who   *matrixtest.Client
+		alias string
+		want  map[string]any // nil: the state stays as it is
+	}{
+		{alice, "#alt:localhost", map[string]any{"alias": "#main:localhost", "alt_aliases": []any{"#bobs:localhost"}, "org.example": 1.0}},
+		{bob, "#bobs:localhost", nil},
+		{alice, "#main:localhost", map[string]any{"alt_aliases": []any{"#bobs:localhost"}, "org.example": 1.0}},
+	} {
+		step.who.Do("DELETE", aliasPath(step.alias), nil).OK()
+		bob.Do("GET", aliasPath(step.alias), nil).Refused(404, "M_NOT_FOUND")
+		answer := bob.Sync(since)
+		since = answer.NextBatch()
+		var got map[string]any
+		if events := answer.Timeline(room); len(events) == 1 && events[0].Type == "m.room.canonical_alias" {
+			got = events[0].Content
+		}
+		if diff := cmp.Diff(step.want, got); diff != "" {
+			t.Errorf("%s deletes %s, and /sync shows (-want +got):\n%s", step.who.UserID, step.alias, diff)
+		}
+	}
+}
+
 func TestAdministratorDeletesAliases(t *testing.T) {
 	t.Parallel()
 	anyone := newServer(t)

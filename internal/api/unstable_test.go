@@ -85,6 +85,13 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 			t.Errorf("highlights: %v", got)
 		}
 	},
+	"org.matrix.msc3981": func(t *testing.T, alice, _ *matrixtest.Client, room string) {
+		root := alice.SendText(room, "root")
+		reply := sendRelated(alice, room, "m.thread", root, "reply")
+		reaction := react(alice, room, reply, "a")
+		got := relationIDs(alice, relationsPath(room, root)+"?org.matrix.msc3981.recurse=true")
+		matrixtest.Equal(t, "related", got, []string{reaction, reply})
+	},
 	"org.matrix.msc4222": func(t *testing.T, alice, _ *matrixtest.Client, room string) {
 		alice.SetState(room, "m.room.topic", "", map[string]any{"topic": "now"})
 		events := alice.Sync("", "use_state_after", "true").Events("rooms", "join", room, "state_after", "events")
@@ -189,6 +196,9 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"POST /_matrix/media/unstable/fi.mau.msc2246/create":                                      "create",
 		"PUT /_matrix/media/unstable/fi.mau.msc2246/upload/{serverName}/{mediaId}":                "upload/{serverName}/{mediaId}",
 		"GET " + unstable + "org.matrix.msc3916/media/download/{serverName}/{mediaId}/{fileName}": "download/{serverName}/{mediaId}/{fileName}",
+	}
+	for _, path := range []string{"{eventId}", "{eventId}/{relType}", "{eventId}/{relType}/{eventType}"} {
+		served["GET "+unstable+"rooms/{roomId}/relations/"+path] = "rooms/{roomId}/relations/" + path
 	}
 	for path, methods := range map[string]string{
 		"room_keys/version": "GET POST", "room_keys/version/{version}": "GET PUT DELETE", "room_keys/keys": "GET PUT DELETE",

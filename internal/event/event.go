@@ -10,6 +10,7 @@ const (
 	TypeAvatar            = "m.room.avatar"
 	TypeCanonicalAlias    = "m.room.canonical_alias"
 	TypeCreate            = "m.room.create"
+	TypeEncrypted         = "m.room.encrypted"
 	TypeEncryption        = "m.room.encryption"
 	TypeGuestAccess       = "m.room.guest_access"
 	TypeHistoryVisibility = "m.room.history_visibility"

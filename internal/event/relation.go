@@ -2,9 +2,17 @@ package event
 
 import "homeserver/internal/matrix"
 
-// RelThread is the type of the relation of an event to the root of its thread:
-// client-server API, "Threading".
-const RelThread = "m.thread"
+// The types of relations that the server knows: client-server API, "Relationship types".
+const (
+	// RelAnnotation is that of a reaction.
+	RelAnnotation = "m.annotation"
+	// RelReference is any other that no more is said about.
+	RelReference = "m.reference"
+	// RelReplace is that of an edit.
+	RelReplace = "m.replace"
+	// RelThread is that of an event to the root of its thread.
+	RelThread = "m.thread"
+)
 
 // MaxThreadHops is how many relations are followed to find the thread that an event is
 // in: client-server API, "Threaded read receipts".
@@ -33,3 +41,21 @@ func RelationOf(content []byte) Relation {
 }
 
 func isRelationText(s string) bool { return s != "" && len(s) <= matrix.MaxIDBytes && matrix.IsText(s) }
+
+// AnnotationKey returns what an m.annotation annotates its event with, from its content, and
+// whether it does: client-server API, "Event annotations and reactions".
+func AnnotationKey(content []byte) (string, bool) {
+	return StringField(Field(content, "m.relates_to"), "key")
+}
+
+// ReplacesContent reports whether an event may replace the content of the one that it is
+// related to by m.replace, as far as it says itself: it is no state event, and has new
+// content, or may have within what is encrypted. Client-server API, "Validity of replacement
+// events".
+func (e *Event) ReplacesContent() bool {
+	if e.StateKey != nil {
+		return false
+	}
+	content := Field(e.Content, "m.new_content")
+	return e.Type == TypeEncrypted || len(content) > 0 && content[0] == '{'
+}

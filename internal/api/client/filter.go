@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"maps"
 	"slices"
 
@@ -44,7 +45,12 @@ func (a *api) queryFilter(r *httpapi.Request, who matrix.Session) (filter *timel
 			return nil, err
 		}
 	}
-	ignored, err := a.Data.Ignored(r.Context(), who.UserID)
+	return a.ignoring(r.Context(), who, filter)
+}
+
+// ignoring returns the filter that also excludes events of users whom the reader ignores.
+func (a *api) ignoring(ctx context.Context, who matrix.Session, filter *timeline.EventFilter) (*timeline.EventFilter, error) {
+	ignored, err := a.Data.Ignored(ctx, who.UserID)
 	if err != nil || len(ignored) == 0 {
 		return filter, err
 	}

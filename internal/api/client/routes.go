@@ -85,6 +85,8 @@ func (a *api) profileRoutes() []httpapi.Route {
 
 // roomRoutes: "Events", "Rooms".
 func (a *api) roomRoutes() []httpapi.Route {
+	const relations = "/rooms/{roomId}/relations/{eventId}"
+	related := httpapi.ClientV1.OrUnstable("")
 	return []httpapi.Route{
 		httpapi.SinceV1.Post("/createRoom", httpapi.CreatingRooms, httpapi.User(a.createRoom)),
 
@@ -104,6 +106,9 @@ func (a *api) roomRoutes() []httpapi.Route {
 		httpapi.SinceV1.Get("/rooms/{roomId}/messages", httpapi.Reading, httpapi.Guest(a.messages)),
 		httpapi.Client.Get("/rooms/{roomId}/event/{eventId}", httpapi.Reading, httpapi.Guest(a.getEvent)),
 		httpapi.SinceV1.Get("/rooms/{roomId}/context/{eventId}", httpapi.Reading, httpapi.Guest(a.eventContext)),
+		related.Get(relations, httpapi.Reading, httpapi.User(a.relations)),
+		related.Get(relations+"/{relType}", httpapi.Reading, httpapi.User(a.relations)),
+		related.Get(relations+"/{relType}/{eventType}", httpapi.Reading, httpapi.User(a.relations)),
 
 		// As one version of the specification misprinted them.
 		httpapi.MisprintedR0.Get("/rooms/{roomId}/context/{eventId}", httpapi.Reading, httpapi.Guest(a.eventContext)),

@@ -43,6 +43,7 @@ var encodedVersions = sync.OnceValues(func() (any, error) {
 			"org.matrix.msc3916.stable":               true, // media for users only
 			"org.matrix.msc3952_intentional_mentions": true, // push rules for m.mentions
 			"org.matrix.msc4222":                      true, // state_after in /sync
+			"org.matrix.msc3981":                      true, // relations of relations
 			"uk.tcpip.msc4133":                        true, // any profile field, by its name as a proposal
 			"uk.tcpip.msc4133.stable":                 true, // and by that of the specification
 		},

@@ -1,8 +1,8 @@
 // Package timeline reads rooms: events, their order, the state at any place, the
 // members at any place, and the parts that one user may read. It owns the tables
-// events, room_state, rooms, forgotten_rooms and erased_users, with all SQL for them,
-// also the statements that package rooms has the journal write. Package rooms decides
-// what is written.
+// events, relations, threads, room_state, rooms, forgotten_rooms and erased_users, with
+// all SQL for them, also the statements that package rooms has the journal write. Package
+// rooms decides what is written.
 //
 // Promises:
 //
@@ -23,6 +23,11 @@
 //
 // A new event of this server has its position as its identity, and PlaceOf its
 // position as its place. That costs its row no more than 40 bytes, and no index.
+//
+// What an event relates to stands in its content. An event with a relation that is not
+// redacted also has a row of relations, by which it is found from the other, and which is
+// written and removed by the same commits. A row of threads has what follows from those of
+// m.thread: how many replies a root has, and the place of the latest.
 //
 // State is kept as intervals of places, each of which names the event that holds, so
 // that the state at any place, and what changed between two, are single range queries.

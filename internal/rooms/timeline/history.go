@@ -48,14 +48,9 @@ func (r Reader) Messages(ctx context.Context, roomID string, p Page) (*Stretch, 
 
 // stretch reads a page of a room: the events on it that the reader may see.
 func (s *Store) stretch(ctx context.Context, v *view, p Page) (st *Stretch, err error) {
-	st = &Stretch{Access: v.access}
 	p.Limit = max(0, min(p.Limit, MaxLimit))
 	low, high := p.bounds(v.now)
-	st.Start = high
-	if !p.Backward {
-		st.Start = low
-	}
-	st.End = st.Start
+	st = p.begin(v, low, high)
 	if ranges := v.access.Ranges(low, high); len(ranges) > 0 && p.Filter.WantsRoom(v.roomID) {
 		if err := s.read(ctx, st, v.room, ranges, &p); err != nil {
 			return nil, err
@@ -67,6 +62,15 @@ func (s *Store) stretch(ctx context.Context, v *view, p Page) (st *Stretch, err 
 		st.Members, err = s.membersOf(ctx, v.room, st.Events, newest)
 	}
 	return st, err
+}
+
+// begin returns the page without events.
+func (p *Page) begin(v *view, low, high Place) *Stretch {
+	start := high
+	if !p.Backward {
+		start = low
+	}
+	return &Stretch{Start: start, End: start, Access: v.access}
 }
 
 // bounds returns the places that the page lies in, as (low, high].
@@ -87,19 +91,12 @@ func (p *Page) bounds(now Place) (low, high Place) {
 
 // read fills a stretch with the events in the ranges.
 func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ranges []Range, p *Page) error {
-	from, to := make([]Place, len(ranges)), make([]Place, len(ranges))
-	for i, r := range ranges {
-		from[i], to[i] = r.From, r.To
-	}
+	from, to := columnsOfRanges(ranges)
 	order := ` ORDER BY e.place`
 	if p.Backward {
 		order += ` DESC`
 	}
-	o := oldestFirst
-	if p.Backward {
-		o = newestFirst
-	}
-	list, err := s.page(ctx, o, p.Filter, func(f *EventFilter) (string, []any) {
+	return s.fill(ctx, st, p, func(f *EventFilter) (string, []any) {
 		q := &query{}
 		sql := `WHERE e.room_nid = ` + q.arg(nid) +
 			` AND e.place BETWEEN ` + q.arg(from[0]) + ` AND ` + q.arg(to[len(to)-1]) +
@@ -108,19 +105,38 @@ func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, rang
 			` LIMIT ` + q.arg(p.Limit+1) // one more than wanted tells whether there is more
 		return fromEvents(sql), q.args
 	})
+}
+
+// columnsOfRanges returns where ranges begin and end.
+func columnsOfRanges(ranges []Range) (from, to []Place) {
+	from, to = make([]Place, len(ranges)), make([]Place, len(ranges))
+	for i, r := range ranges {
+		from[i], to[i] = r.From, r.To
+	}
+	return from, to
+}
+
+// fill fills a stretch with the events that are selected for a filter, as page has them: those
+// of the page, and one more if there is one.
+func (s *Store) fill(ctx context.Context, st *Stretch, p *Page, events func(f *EventFilter) (sql string, args []any)) error {
+	o := oldestFirst
+	if p.Backward {
+		o = newestFirst
+	}
+	list, err := s.page(ctx, o, p.Filter, events)
 	if err != nil {
 		return err
 	}
-	events := list.Events
+	found := list.Events
 	if p.Backward {
-		slices.Reverse(events)
+		slices.Reverse(found)
 	}
-	if st.More = len(events) > p.Limit || len(list.Left) > 0; len(events) > p.Limit {
-		events = events[:p.Limit]
+	if st.More = len(found) > p.Limit || len(list.Left) > 0; len(found) > p.Limit {
+		found = found[:p.Limit]
 	}
-	st.Events = events
-	if n := len(events); n > 0 {
-		st.End = events[n-1].Place
+	st.Events = found
+	if n := len(found); n > 0 {
+		st.End = found[n-1].Place
 		if p.Backward {
 			st.End--
 		}

@@ -25,8 +25,8 @@ func Repeated(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "events_transaction"
 }
 
-// queueEvents writes the events of a group: new rooms, heads, events, state and
-// redactions, each with one statement. Positions are known by now.
+// queueEvents writes the events of a group: new rooms, heads, events with their relations,
+// state and redactions, each with one statement. Positions are known by now.
 func queueEvents(b *pgx.Batch, entries []*journal.Entry) error {
 	events := make([]*Event, len(entries))
 	for i, entry := range entries {
@@ -116,7 +116,9 @@ func queueInsertEvents(b *pgx.Batch, events []*Event) {
 	stateKey, redacts := make([]*string, n), make([]*string, n)
 	device, txn := make([]*string, n), make([]*string, n)
 	replaces, withURL := make([]*EventNID, n), make([]bool, n)
+	relations := &relationColumns{}
 	for i, e := range events {
+		relations.add(e)
 		position[i], place[i], room[i], id[i], typ[i], sender[i], raw[i] = e.Position, e.Place, e.Room, e.ID, e.Type, e.Sender, e.JSON
 		stateKey[i], withURL[i] = e.StateKey, hasURL(e.Event.Content)
 		if e.Staged.Target != nil {
@@ -129,12 +131,16 @@ func queueInsertEvents(b *pgx.Batch, events []*Event) {
 			device[i], txn[i] = &e.DeviceID, &e.TxnID
 		}
 	}
-	b.Queue(`
-		INSERT INTO events (event_nid, position, place, room_nid, event_id, type, state_key, sender, json, has_url, redacts, replaces, device_id, txn_id)
-		SELECT n.position, n.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[],
-			$9::boolean[], $10::text[], $11::bigint[], $12::text[], $13::text[]) AS n(position)`,
-		position, place, room, id, typ, stateKey, sender, raw, withURL, redacts, replaces, device, txn)
+	sql, args := relations.into(insertEvents, []any{
+		position, place, room, id, typ, stateKey, sender, raw, withURL, redacts, replaces, device, txn,
+	})
+	b.Queue(sql, args...)
 }
+
+const insertEvents = `
+	INSERT INTO events (event_nid, position, place, room_nid, event_id, type, state_key, sender, json, has_url, redacts, replaces, device_id, txn_id)
+	SELECT n.position, n.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[],
+		$9::boolean[], $10::text[], $11::bigint[], $12::text[], $13::text[]) AS n(position)`
 
 func nonEmpty(s string) *string {
 	if s == "" {
@@ -192,7 +198,7 @@ func queueState(b *pgx.Batch, events []*Event) {
 
 // queueRedactions replaces the bytes of redacted events by their redacted form, and
 // their values in the table of state: redacted text is gone. What an event was related to
-// stays.
+// stays beside it, but it is no longer found by that.
 func queueRedactions(b *pgx.Batch, events []*Event) {
 	for _, e := range events {
 		if e.Staged.Redacted == nil {
@@ -204,6 +210,7 @@ func queueRedactions(b *pgx.Batch, events []*Event) {
 			UPDATE events SET json = $2, has_url = $3, redacted_by = $4, relation_type = $5, relation_event_id = $6
 			WHERE event_id = $1 AND redacted_by IS NULL`,
 			target.ID, redacted.JSON, hasURL(redacted.Content), e.NID, nonEmpty(relation.Type), nonEmpty(relation.EventID))
+		queueUnrelate(b, target, relation)
 		if target.StateKey != nil {
 			b.Queue(`UPDATE room_state SET value = $5 WHERE room_nid = $1 AND type = $2 AND state_key = $3 AND event_nid = $4`,
 				target.Room, target.Type, *target.StateKey, target.NID, valueOfState(redacted))

@@ -1,0 +1,53 @@
+package timeline
+
+import (
+	"crypto/sha256"
+	"slices"
+
+	"homeserver/internal/event"
+)
+
+// relationRow is a row of the table of relations: how an event is related to another.
+type relationRow struct {
+	event.Relation
+	e *Event
+	// editedAt is the time of an event that can replace the content of the other; nil: it
+	// cannot.
+	editedAt *int64
+	// annotation stands for what nobody annotates an event with twice; nil: this is no
+	// annotation.
+	annotation []byte
+}
+
+// relationOf returns the row of an event, and false for an event that has none.
+func relationOf(e *Event) (relationRow, bool) {
+	row := relationRow{Relation: event.RelationOf(e.Event.Content), e: e}
+	switch row.Type {
+	case "":
+		return row, false
+	case event.RelReplace:
+		if e.ReplacesContent() {
+			row.editedAt = &e.OriginServerTS
+		}
+	case event.RelAnnotation:
+		if key, ok := event.AnnotationKey(e.Event.Content); ok {
+			row.annotation = annotation(e.Sender, e.Type, key)
+		}
+	}
+	return row, true
+}
+
+// annotationBytes is how much of a hash stands for an annotation.
+const annotationBytes = 16
+
+// annotation returns what stands for an annotation in the table, where it takes the same
+// space whatever the length of its key. The migration that made the table does the same.
+func annotation(sender, evType, key string) []byte {
+	var all []byte
+	for _, part := range []string{sender, evType, key} {
+		hash := sha256.Sum256([]byte(part))
+		all = append(all, hash[:]...)
+	}
+	hash := sha256.Sum256(all)
+	return slices.Clone(hash[:annotationBytes])
+}

@@ -3,8 +3,10 @@ package api
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -43,6 +45,12 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 		if diff := cmp.Diff(any([]any{"#local:localhost"}), got); diff != "" {
 			t.Error(diff)
 		}
+	},
+	"org.matrix.msc3030": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
+		atTime(t, "/_matrix/client/unstable/org.matrix.msc3030", alice, bob, room)
+	},
+	"org.matrix.msc3030.stable": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
+		atTime(t, "/_matrix/client/v1", alice, bob, room)
 	},
 	"org.matrix.msc3771": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		root := thread(alice, room)
@@ -127,6 +135,15 @@ func ownField(t *testing.T, prefix string, alice, bob *matrixtest.Client) {
 	bob.Do("GET", field, nil).Refused(404, "M_NOT_FOUND")
 }
 
+func atTime(t *testing.T, prefix string, alice, bob *matrixtest.Client, room string) {
+	t.Helper()
+	id := alice.SendText(room, "the newest")
+	now := strconv.FormatInt(time.Now().Add(time.Minute).UnixMilli(), 10)
+	if got := bob.Do("GET", prefix+matrixtest.Path("rooms", room, "timestamp_to_event")+"?dir=b&ts="+now, nil).OK().String("event_id"); got != id {
+		t.Errorf("got %s, want %s", got, id)
+	}
+}
+
 // thread starts one with a reply, and returns the event at its root.
 func thread(c *matrixtest.Client, room string) (root string) {
 	root = c.SendText(room, "root")
@@ -189,6 +206,7 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"POST " + unstable + "keys/device_signing/upload":                                         "keys/device_signing/upload",
 		"POST " + unstable + "keys/signatures/upload":                                             "keys/signatures/upload",
 		"POST " + unstable + "account/3pid/msisdn/requestToken":                                   "account/3pid/msisdn/requestToken",
+		"GET " + unstable + "org.matrix.msc3030/rooms/{roomId}/timestamp_to_event":                "rooms/{roomId}/timestamp_to_event",
 		"GET " + unstable + "org.matrix.msc3916/media/config":                                     "config",
 		"GET " + unstable + "org.matrix.msc3916/media/preview_url":                                "preview_url",
 		"GET " + unstable + "org.matrix.msc3916/media/download/{serverName}/{mediaId}":            "download/{serverName}/{mediaId}",

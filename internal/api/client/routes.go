@@ -110,6 +110,8 @@ func (a *api) roomRoutes() []httpapi.Route {
 		related.Get(relations+"/{relType}", httpapi.Reading, httpapi.User(a.relations)),
 		related.Get(relations+"/{relType}/{eventType}", httpapi.Reading, httpapi.User(a.relations)),
 
+		httpapi.ClientV1.OrUnstable("org.matrix.msc3030").Get("/rooms/{roomId}/timestamp_to_event", httpapi.Reading, httpapi.User(a.timestampToEvent)),
+
 		// As one version of the specification misprinted them.
 		httpapi.MisprintedR0.Get("/rooms/{roomId}/context/{eventId}", httpapi.Reading, httpapi.Guest(a.eventContext)),
 		httpapi.MisprintedR0.Put("/rooms/{roomId}/redact/{eventId}/{txnId}", httpapi.Redacting, httpapi.User(a.redact)),

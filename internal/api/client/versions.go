@@ -36,6 +36,8 @@ var encodedVersions = sync.OnceValues(func() (any, error) {
 			"org.matrix.e2e_cross_signing":            true, // keys to verify devices and people by
 			"org.matrix.msc2285.stable":               true, // private read receipts
 			"org.matrix.msc2432":                      true, // a room's local aliases
+			"org.matrix.msc3030":                      true, // an event by its time, by the name of the proposal
+			"org.matrix.msc3030.stable":               true, // and by that of the specification
 			"org.matrix.msc3771":                      true, // read receipts in threads
 			"org.matrix.msc3773":                      true, // unread counts by thread
 			"org.matrix.msc3827.stable":               true, // the directory of rooms by type

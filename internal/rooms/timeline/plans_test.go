@@ -2,6 +2,7 @@ package timeline_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -27,9 +28,9 @@ const copyRoom = `
 		SELECT room_nid + 1000 * k, room_id || k, version, heads, depth, joined_members, invited_members, state_bytes, turn
 		FROM rooms, generate_series(1, $1::int) k)
 	, copied_events AS (
-		INSERT INTO events (event_nid, position, place, room_nid, event_id, type, state_key, sender, json, has_url, redacts, replaces, redacted_by)
+		INSERT INTO events (event_nid, position, place, room_nid, event_id, type, state_key, sender, json, has_url, redacts, replaces, redacted_by, origin_server_ts)
 		SELECT event_nid + k * step, position + k * step, place + k * step * 1024, room_nid + 1000 * k, event_id || k, type, state_key,
-			sender, json, has_url, redacts || k, replaces + k * step, redacted_by + k * step
+			sender, json, has_url, redacts || k, replaces + k * step, redacted_by + k * step, CASE WHEN k > 5 THEN origin_server_ts END
 		FROM generate_series(1, $1::int) k, events, j ORDER BY k, event_nid)
 	, copied_state AS (
 		INSERT INTO room_state (room_nid, type, state_key, event_nid, place, replaced_at, value)
@@ -136,6 +137,14 @@ func (h *env) readers(room string) map[string]func() error {
 			_, _, err := store.For(bob).Members(ctx, room, timeline.MemberFilter{At: &at[0].At})
 			return err
 		},
+		"EventAtTime": func() error {
+			_, err := store.For(bob).EventAtTime(ctx, room, 1, false)
+			return err
+		},
+		"EventAtTime, backward": func() error {
+			_, err := store.For(bob).EventAtTime(ctx, room, math.MaxInt64, true)
+			return err
+		},
 		"Messages": func() error {
 			_, err := store.For(bob).Messages(ctx, room, timeline.Page{Limit: 20})
 			return err
@@ -203,6 +212,9 @@ func TestReadersFindEventsAndStateByIndexes(t *testing.T) {
 		}
 		if strings.Contains(what, "MemberEvents") && plans[0].Plan.uses("room_state_of_user") {
 			t.Errorf("%s looks for a member in all rooms:\n%s", what, sql)
+		}
+		if strings.Contains(sql, "AS nth FROM") && !plans[0].Plan.uses("events_time") {
+			t.Errorf("%s looks at all events of a room:\n%s", what, sql)
 		}
 	}
 	analyze := func(rooms int) {

@@ -115,12 +115,12 @@ func queueInsertEvents(b *pgx.Batch, events []*Event) {
 	id, typ, sender, raw := make([]string, n), make([]string, n), make([]string, n), make([][]byte, n)
 	stateKey, redacts := make([]*string, n), make([]*string, n)
 	device, txn := make([]*string, n), make([]*string, n)
-	replaces, withURL := make([]*EventNID, n), make([]bool, n)
+	replaces, withURL, madeAt := make([]*EventNID, n), make([]bool, n), make([]int64, n)
 	relations := &relationColumns{}
 	for i, e := range events {
 		relations.add(e)
 		position[i], place[i], room[i], id[i], typ[i], sender[i], raw[i] = e.Position, e.Place, e.Room, e.ID, e.Type, e.Sender, e.JSON
-		stateKey[i], withURL[i] = e.StateKey, hasURL(e.Event.Content)
+		stateKey[i], withURL[i], madeAt[i] = e.StateKey, hasURL(e.Event.Content), e.OriginServerTS
 		if e.Staged.Target != nil {
 			redacts[i] = &e.Staged.Target.ID
 		}
@@ -132,15 +132,16 @@ func queueInsertEvents(b *pgx.Batch, events []*Event) {
 		}
 	}
 	sql, args := relations.into(insertEvents, []any{
-		position, place, room, id, typ, stateKey, sender, raw, withURL, redacts, replaces, device, txn,
+		position, place, room, id, typ, stateKey, sender, raw, withURL, redacts, replaces, device, txn, madeAt,
 	})
 	b.Queue(sql, args...)
 }
 
 const insertEvents = `
-	INSERT INTO events (event_nid, position, place, room_nid, event_id, type, state_key, sender, json, has_url, redacts, replaces, device_id, txn_id)
+	INSERT INTO events (event_nid, position, place, room_nid, event_id, type, state_key, sender, json, has_url, redacts, replaces, device_id, txn_id,
+		origin_server_ts)
 	SELECT n.position, n.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[],
-		$9::boolean[], $10::text[], $11::bigint[], $12::text[], $13::text[]) AS n(position)`
+		$9::boolean[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::bigint[]) AS n(position)`
 
 func nonEmpty(s string) *string {
 	if s == "" {

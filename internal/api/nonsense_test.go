@@ -58,6 +58,7 @@ var (
 			"visibility", "room_alias_name", "name", "topic", "invite", "invite_3pid", "room_version", "creation_content",
 			"initial_state", "preset", "is_direct", "power_level_content_override",
 		},
+		"POST /rooms/{roomId}/upgrade":                 {"new_version", "additional_creators"},
 		"POST /rooms/{roomId}/redact/{eventId}":        {"reason"},
 		"PUT /rooms/{roomId}/redact/{eventId}/{txnId}": {"reason"},
 		"PUT /directory/room/{roomAlias}":              {"room_id"},

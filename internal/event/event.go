@@ -172,6 +172,8 @@ type CreateContent struct {
 	RoomVersion string
 	// RoomType is type, such as "m.space"; "" for an ordinary room.
 	RoomType string
+	// Predecessor is the ID of the room that this one replaces; "" for none.
+	Predecessor string
 }
 
 // CreateContent returns the content of an m.room.create event, parsed once. Values of the
@@ -200,6 +202,8 @@ func parseCreate(e *Event) *CreateContent {
 			if version, ok := Unquote(m.value); ok {
 				c.RoomVersion = version
 			}
+		case "predecessor":
+			c.Predecessor, _ = StringField(m.value, "room_id")
 		case "type":
 			c.RoomType, _ = Unquote(m.value)
 		}

@@ -277,6 +277,9 @@ func appendEscaped(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
 }
 
+// With returns a JSON object in canonical form with one member added or replaced.
+func With(object []byte, key string, value []byte) []byte { return setMember(object, key, value) }
+
 // Without returns a JSON object in canonical form without some members.
 func Without(object []byte, keys ...string) []byte {
 	return appendWithout(make([]byte, 0, len(object)), object, keys...)

@@ -63,6 +63,9 @@ func weight(drafts []draft) int {
 	n := 0
 	for i := range drafts {
 		n += 2 * (eventBytes + len(drafts[i].content)) // as JSON, and parsed
+		if u := drafts[i].upgrade; u != nil {
+			n += weight(u.many)
+		}
 	}
 	return n
 }

@@ -29,6 +29,9 @@ type draft struct {
 	guest    bool // the sender is a guest
 	counted  bool // what it costs was counted before: see charge
 	added    bool // an event was made of it
+	optional bool // it is left out where the sender may not send it
+	// upgrade, unless it is nil, builds the room that the draft, a tombstone, names.
+	upgrade *upgrade
 
 	// prepare, where it is not nil, is shown the state entry that the draft would
 	// replace (nil: there is none) before anything is built. It may refuse, set
@@ -178,6 +181,9 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 		if len(b.o.missed) > 0 {
 			return nil, b.o.missed, nil
 		}
+		if drafts[i].optional && matrix.IsCode(err, matrix.Forbidden) {
+			continue
+		}
 		if err != nil {
 			return nil, nil, err
 		}
@@ -185,7 +191,7 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 	if len(b.fresh) > 0 {
 		overtaken := r.overtaken
 		pending, err := s.journal.Enqueue(&journal.Write{
-			Entries: s.entries(b.fresh), Also: b.also(), Stale: func() bool { return r.stale(overtaken) },
+			Entries: s.entries(slices.Concat(b.beside, b.fresh)), Also: b.also(), Stale: func() bool { return r.stale(overtaken) },
 		})
 		if err != nil {
 			return nil, nil, err
@@ -226,6 +232,8 @@ type builder struct {
 	ts    int64             // of the events, in milliseconds since the epoch
 	ids   []string          // one for each draft; "" where nothing was done and nothing is there
 	fresh []*timeline.Event // those that are to be committed
+	// beside are those of another room that are to be committed before them.
+	beside []*timeline.Event
 	// stateBytes is by how much they make the state of the room larger.
 	stateBytes int64
 	with       []func(*pgx.Batch) // queue statements that are committed with them
@@ -253,6 +261,11 @@ func (b *builder) build(d *draft) error {
 	}
 	if err := b.admit(d); err != nil {
 		return err
+	}
+	if d.upgrade != nil {
+		if err := d.upgrade.begin(d); err != nil {
+			return err
+		}
 	}
 	v := b.o.r.version
 	p := event.Proto{
@@ -297,6 +310,9 @@ func (b *builder) build(d *draft) error {
 	d.added = true
 	if d.also != nil {
 		b.with = append(b.with, d.also)
+	}
+	if d.upgrade != nil {
+		return d.upgrade.finish(b, e)
 	}
 	return nil
 }

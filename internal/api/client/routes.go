@@ -90,6 +90,8 @@ func (a *api) roomRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		httpapi.SinceV1.Post("/createRoom", httpapi.CreatingRooms, httpapi.User(a.createRoom)),
 
+		httpapi.Client.Post("/rooms/{roomId}/upgrade", httpapi.CreatingRooms, httpapi.User(a.upgradeRoom)),
+
 		httpapi.SinceV1.Post("/rooms/{roomId}/send/{eventType}", httpapi.Sending, httpapi.User(a.send)),
 		httpapi.SinceV1.Put("/rooms/{roomId}/send/{eventType}/{txnId}", httpapi.Sending, httpapi.Guest(a.send)),
 		httpapi.SinceV1.Post("/rooms/{roomId}/redact/{eventId}", httpapi.Redacting, httpapi.User(a.redact)),

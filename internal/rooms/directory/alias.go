@@ -99,6 +99,60 @@ func WithoutAlias(content []byte, alias string) (without []byte, found bool) {
 	return without, err == nil
 }
 
+// PublishedHere returns those aliases in a content of m.room.canonical_alias that point to
+// a room of this server.
+func (s *Service) PublishedHere(ctx context.Context, room journal.RoomNID, content []byte) ([]string, error) {
+	published, err := publishedAliases(content)
+	if err != nil || len(published.all()) == 0 {
+		return nil, nil // a content of another form publishes nothing
+	}
+	return s.pointing(ctx, room, published.all())
+}
+
+// Divide divides a content of m.room.canonical_alias, by some of its aliases that move to
+// another room: into what stays, and what is published there.
+func Divide(content []byte, moved []string) (rest, there []byte, err error) {
+	fields := map[string]json.RawMessage{}
+	published, err := publishedAliases(content)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := json.Unmarshal(content, &fields); err != nil {
+		return nil, nil, err
+	}
+	isMoved := func(alias string) bool { return slices.Contains(moved, alias) }
+	stays := publishedAs(published, func(alias string) bool { return !isMoved(alias) })
+	for _, name := range []string{"alias", "alt_aliases"} {
+		delete(fields, name)
+		if stays[name] != nil {
+			fields[name], _ = json.Marshal(stays[name]) // texts always can be encoded
+		}
+	}
+	if rest, err = json.Marshal(fields); err != nil {
+		return nil, nil, err
+	}
+	there, err = json.Marshal(publishedAs(published, isMoved))
+	return rest, there, err
+}
+
+// publishedAs returns the content of m.room.canonical_alias with some of the aliases.
+func publishedAs(p *published, keep func(alias string) bool) map[string]any {
+	content := map[string]any{}
+	if p.Alias != "" && keep(p.Alias) {
+		content["alias"] = p.Alias
+	}
+	var others []string
+	for _, alias := range p.AltAliases {
+		if keep(alias) {
+			others = append(others, alias)
+		}
+	}
+	if len(others) > 0 {
+		content["alt_aliases"] = others
+	}
+	return content
+}
+
 // DeleteAlias deletes an alias for the user who made it, or for anybody if any is true.
 // M_FORBIDDEN otherwise.
 func (s *Service) DeleteAlias(ctx context.Context, userID, alias string, any bool) error {

@@ -129,5 +129,13 @@ func (s *Service) SetListed(ctx context.Context, room journal.RoomNID, listed bo
 	return nil
 }
 
+// QueueMove queues that all aliases of a room, and its place in the published directory, go
+// over to another room.
+func QueueMove(b *pgx.Batch, from, to journal.RoomNID) {
+	b.Queue(`UPDATE room_aliases SET room_nid = $2 WHERE room_nid = $1`, from, to)
+	b.Queue(`UPDATE rooms SET listed = (SELECT listed FROM rooms WHERE room_nid = $1) WHERE room_nid = $2`, from, to)
+	b.Queue(updateListed, from, false)
+}
+
 // QueueListed queues that a room is published.
 func QueueListed(b *pgx.Batch, room journal.RoomNID) { b.Queue(updateListed, room, true) }

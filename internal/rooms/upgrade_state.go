@@ -1,0 +1,244 @@
+package rooms
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"homeserver/internal/event"
+	"homeserver/internal/matrix"
+	"homeserver/internal/rooms/directory"
+	"homeserver/internal/rooms/timeline"
+)
+
+// carriedTypes are the types of state, with an empty key, that a new room takes over as it
+// is. Client-server API, "Room Upgrades", Server behaviour. What refers to events of the
+// old room, such as m.room.pinned_events, has no meaning in the new one, and what depends
+// on its sender, such as m.space.parent, would change it.
+var carriedTypes = []string{
+	event.TypeJoinRules, event.TypeHistoryVisibility, event.TypeGuestAccess, event.TypeEncryption, "m.room.server_acl",
+	event.TypeName, event.TypeTopic, event.TypeAvatar,
+}
+
+// carriedKeys are the keys of all state that the new room's is made of, but for that of
+// which there may be much.
+func carriedKeys() []event.StateKey {
+	keys := []event.StateKey{{Type: event.TypeCanonicalAlias}, {Type: event.TypePowerLevels}, {Type: event.TypeTombstone}}
+	for _, typ := range carriedTypes {
+		keys = append(keys, event.StateKey{Type: typ})
+	}
+	return keys
+}
+
+// manyBytes bounds the bans and the rooms of a space that are read for an upgrade, beside
+// their number, maxInitialEvents.
+const manyBytes = 1 << 20
+
+// manyDrafts drafts the bans, and the rooms of a space, in the new room.
+func (u *upgrade) manyDrafts(ctx context.Context) ([]draft, error) {
+	isSpace := u.create.CreateContent().RoomType == "m.space"
+	events, err := u.s.Timeline.StateToCarry(ctx, u.nid, isSpace, maxInitialEvents)
+	if err != nil {
+		return nil, err
+	}
+	var drafts []draft
+	bytes := 0
+	for e, err := range events.All(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		d, ok := carry(u.userID, e)
+		if !ok {
+			continue
+		}
+		if bytes += len(d.content); bytes > manyBytes {
+			break
+		}
+		drafts = append(drafts, d)
+	}
+	return drafts, nil
+}
+
+// carry drafts the same state in a new room, for another sender. Of a ban it is the reason
+// alone that the new room needs to know. A child of a space without via is none, and there
+// is nothing to do.
+func carry(sender string, e *timeline.Event) (d draft, ok bool) {
+	key, content := *e.StateKey, e.Content()
+	switch {
+	case e.Type == event.TypeMember:
+		reason, _ := event.StringField(content, "reason")
+		content, _ = json.Marshal(memberContent{Membership: event.Ban, Reason: reason}) // two texts always can be encoded
+	case event.Field(content, "via") == nil:
+		return draft{}, false
+	}
+	return draft{sender: sender, typ: e.Type, stateKey: &key, content: content}, true
+}
+
+// begin makes the new room's ID, without which there is no tombstone. From version 12 on
+// it comes from the first event.
+func (u *upgrade) begin(d *draft) error {
+	r := &live{nid: u.newNID, version: u.version, state: newLiveState(true)}
+	u.next = &builder{s: u.s, o: &overlay{r: r, added: map[event.StateKey]*timeline.Event{}}, ts: u.s.creationTime()}
+	if u.version.HashRoomID {
+		if err := u.add(event.TypeCreate, "", u.createContent("")); err != nil {
+			return err
+		}
+	} else {
+		r.id = event.NewRoomID(u.s.serverName)
+	}
+	var err error
+	d.content, err = json.Marshal(map[string]string{"body": "This room has been replaced", "replacement_room": r.id})
+	return err
+}
+
+// finish builds the rest of the new room, once the tombstone is built, and adds it to what
+// is committed with that. It may find that state of the old room must be loaded first.
+func (u *upgrade) finish(old *builder, tombstone *timeline.Event) error {
+	state := map[string]*timeline.Event{}
+	for _, key := range carriedKeys() {
+		state[key.Type] = old.o.get(key)
+	}
+	if len(old.o.missed) > 0 {
+		return nil
+	}
+	if !u.version.HashRoomID {
+		if err := u.add(event.TypeCreate, "", u.createContent(tombstone.ID)); err != nil {
+			return err
+		}
+	}
+	if err := u.add(event.TypeMember, u.userID, json.RawMessage(u.join)); err != nil {
+		return err
+	}
+	if err := u.carryAll(state); err != nil {
+		return err
+	}
+	u.next.fresh[0].Staged.NewRoom = true
+	u.next.o.r.advance(u.next, nil)
+	old.beside = append(old.beside, u.next.fresh...)
+	return nil
+}
+
+// carryAll adds the state that the new room takes over. The power levels come last: until
+// then whoever makes a room may do everything.
+func (u *upgrade) carryAll(state map[string]*timeline.Event) error {
+	for _, typ := range carriedTypes {
+		if e := state[typ]; e != nil {
+			if err := u.add(typ, "", u.carried(e)); err != nil {
+				return err
+			}
+		}
+	}
+	if e := state[event.TypeCanonicalAlias]; e != nil && len(u.local) > 0 {
+		_, content, err := directory.Divide(e.Content(), u.local)
+		if err != nil {
+			return err
+		}
+		if err := u.add(event.TypeCanonicalAlias, "", json.RawMessage(content)); err != nil {
+			return err
+		}
+	}
+	for i := range u.many {
+		if u.isCreator(&u.many[i]) {
+			continue
+		}
+		if err := u.build(&u.many[i]); err != nil {
+			return err
+		}
+	}
+	levels, err := u.powerLevels(state[event.TypePowerLevels])
+	if err != nil {
+		return err
+	}
+	return u.add(event.TypePowerLevels, "", levels)
+}
+
+// carried returns the content of an entry of the old room's state in the new one. A join
+// rule that the new version does not have becomes the nearest one that it has.
+func (u *upgrade) carried(e *timeline.Event) json.RawMessage {
+	shown, _ := e.Seen()
+	if e.Type != event.TypeJoinRules {
+		return shown.Content
+	}
+	rule := nearestJoinRule(u.version, shown.JoinRule())
+	if rule == shown.JoinRule() {
+		return shown.Content
+	}
+	return event.With(shown.Content, "join_rule", event.AppendString(nil, rule))
+}
+
+// nearestJoinRule returns the rule, or a stricter one in a version that does not have it:
+// there an unknown rule would let nobody in, invited or not.
+func nearestJoinRule(v *event.Version, rule string) string {
+	if rule == event.JoinRuleKnockRestricted && !v.KnockRestricted {
+		rule = event.JoinRuleRestricted
+	}
+	if rule == event.JoinRuleRestricted && !v.Restricted || rule == event.JoinRuleKnock && !v.Knock {
+		return event.JoinRuleInvite
+	}
+	return rule
+}
+
+// isCreator reports whether a draft bans somebody who has made the new room.
+func (u *upgrade) isCreator(d *draft) bool {
+	for _, creator := range u.next.o.Event(event.TypeCreate, "").CreateContent().Creators {
+		if d.typ == event.TypeMember && *d.stateKey == creator {
+			return true
+		}
+	}
+	return false
+}
+
+func (u *upgrade) createContent(tombstoneID string) map[string]any {
+	predecessor := map[string]string{"room_id": u.oldID}
+	if tombstoneID != "" {
+		predecessor["event_id"] = tombstoneID
+	}
+	content := map[string]any{"room_version": u.version.ID, "predecessor": predecessor}
+	if !u.version.SenderIsCreator {
+		content["creator"] = u.userID
+	}
+	if len(u.creators) > 0 {
+		content["additional_creators"] = u.creators
+	}
+	for _, name := range []string{"type", "m.federate"} {
+		if value := event.Field(u.create.Content(), name); value != nil {
+			content[name] = json.RawMessage(value)
+		}
+	}
+	return content
+}
+
+// powerLevels returns those of the new room: see [event.UpgradePowerLevels]. A room without
+// any gets those of a room that is made without naming any.
+func (u *upgrade) powerLevels(e *timeline.Event) (any, error) {
+	if e != nil {
+		shown, _ := e.Seen()
+		if levels, err := shown.PowerLevels(); err == nil {
+			creators := u.next.o.Event(event.TypeCreate, "").CreateContent().Creators
+			content, err := event.UpgradePowerLevels(u.version, levels, u.create.Event, creators)
+			return json.RawMessage(content), err
+		}
+	}
+	c := &creation{creator: u.userID, version: u.version}
+	return c.powerLevels(), nil
+}
+
+// add adds an event to the new room.
+func (u *upgrade) add(typ, stateKey string, content any) error {
+	raw, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	return u.build(&draft{sender: u.userID, typ: typ, stateKey: &stateKey, content: raw})
+}
+
+// build adds the event of a draft. M_INVALID_ROOM_STATE for one that the new version does
+// not allow: the old room has to be changed before.
+func (u *upgrade) build(d *draft) error {
+	err := u.next.build(d)
+	var refused *matrix.Error
+	if errors.As(err, &refused) {
+		return matrix.Errorf(matrix.InvalidRoomState, "%s of this room is not possible in a room of version %s: %s", d.typ, u.version.ID, refused.Message)
+	}
+	return err
+}

@@ -34,6 +34,7 @@ import (
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/roomstest"
+	"homeserver/internal/rooms/spaces"
 	"homeserver/internal/safehttp"
 	"homeserver/internal/server"
 	"homeserver/internal/syncstream"
@@ -126,7 +127,7 @@ func servicesWithWindow(t testing.TB, pool *pgxpool.Pool, window int, changes ..
 	})
 	return server.APIOptions{
 		Services: client.Services{
-			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
+			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys, ToDevice: messages,
 			KeyBackups: backups,
 			Searches:   found, Directory: people, Turn: turn.New(turn.Options{}),

@@ -31,6 +31,7 @@ var forGuests = map[string]bool{
 	"GET /rooms/{roomId}/messages":                          true,
 	"GET /rooms/{roomId}/members":                           true,
 	"GET /rooms/{roomId}/initialSync":                       true,
+	"GET /rooms/{roomId}/hierarchy":                         true,
 	"GET /sync":                                             true,
 	"GET /events":                                           true,
 	"GET /media/download/{serverName}/{mediaId}":            true,

@@ -20,6 +20,7 @@ const (
 	TypeName              = "m.room.name"
 	TypePowerLevels       = "m.room.power_levels"
 	TypeRedaction         = "m.room.redaction"
+	TypeSpaceChild        = "m.space.child"
 	TypeThirdPartyInvite  = "m.room.third_party_invite"
 	TypeTombstone         = "m.room.tombstone"
 	TypeTopic             = "m.room.topic"

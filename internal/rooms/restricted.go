@@ -47,18 +47,7 @@ func (s *Service) authoriseRestricted(ctx context.Context, roomID, userID string
 }
 
 func (s *Service) meetsCondition(ctx context.Context, rules *event.Event, userID string) (met bool, err error) {
-	var conditions []json.RawMessage
-	if json.Unmarshal(event.Field(rules.Content, "allow"), &conditions) != nil {
-		return false, nil // rules that cannot be read let nobody in
-	}
-	var allowed []string
-	for _, c := range conditions {
-		kind, _ := event.StringField(c, "type")
-		roomID, _ := event.StringField(c, "room_id")
-		if kind == "m.room_membership" && matrix.IsRoomID(roomID) {
-			allowed = append(allowed, roomID)
-		}
-	}
+	allowed := slices.DeleteFunc(rules.AllowedRooms(), func(roomID string) bool { return !matrix.IsRoomID(roomID) })
 	return s.Timeline.IsJoinedToAny(ctx, userID, allowed)
 }
 

@@ -15,14 +15,16 @@ import (
 	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/spaces"
 	"homeserver/internal/safehttp"
 	"homeserver/internal/server/config"
 )
 
-// discovery has the services that find events and people, and invite people.
+// discovery has the services that find events, people and rooms, and invite people.
 type discovery struct {
 	search      *search.Service
 	users       *userdirectory.Service
+	spaces      *spaces.Service
 	invitations *thirdpartyinvite.Service
 }
 
@@ -38,6 +40,7 @@ func newDiscovery(
 	return &discovery{
 		search:      search.New(search.Options{Pool: pool, Journal: entries, Rooms: r.Timeline, Ignored: ignored}),
 		users:       userdirectory.New(pool, entries, r.Timeline, profiles),
+		spaces:      spaces.New(r.Timeline, r.Directory),
 		invitations: thirdpartyinvite.New(entries, r, identities, limits),
 	}
 }

@@ -125,7 +125,7 @@ func (a *api) roomRoutes() []httpapi.Route {
 	}
 }
 
-// discoveryRoutes: "Published room directory", "User Directory", "Server Side
+// discoveryRoutes: "Published room directory", "Spaces", "User Directory", "Server Side
 // Search", "Voice over IP".
 func (a *api) discoveryRoutes() []httpapi.Route {
 	return []httpapi.Route{
@@ -133,6 +133,7 @@ func (a *api) discoveryRoutes() []httpapi.Route {
 		httpapi.Client.Post("/publicRooms", httpapi.Searching, httpapi.Guest(a.postPublicRooms)),
 		httpapi.Client.Get("/directory/list/room/{roomId}", httpapi.Reading, httpapi.Public(a.getVisibility)),
 		httpapi.Client.Put("/directory/list/room/{roomId}", httpapi.Changing, httpapi.User(a.putVisibility)),
+		httpapi.ClientV1.Get("/rooms/{roomId}/hierarchy", httpapi.Reading, httpapi.Guest(a.hierarchy)),
 		httpapi.Client.Post("/user_directory/search", httpapi.Searching, httpapi.User(a.searchUsers)),
 		httpapi.SinceV1.Post("/search", httpapi.Searching, httpapi.User(a.search)),
 		httpapi.SinceV1.Get("/voip/turnServer", httpapi.Reading, httpapi.Guest(a.turnServer)),

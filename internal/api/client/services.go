@@ -22,6 +22,7 @@ import (
 	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/spaces"
 	"homeserver/internal/syncstream"
 )
 
@@ -32,6 +33,7 @@ type Services struct {
 	Profile   *profile.Service
 	Journal   *journal.Journal
 	Rooms     *rooms.Service
+	Spaces    *spaces.Service
 	Stream    *syncstream.Service
 	Data      *accountdata.Service
 	Receipts  *receipts.Service

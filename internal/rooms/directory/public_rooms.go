@@ -28,19 +28,8 @@ const maxFilteredRooms = 10_000
 // "Published room directory", PublishedRoomsChunk. Aliases is for clients of the
 // time before canonical aliases.
 type PublicRoom struct {
-	RoomID         string   `json:"room_id"`
-	Joined         int64    `json:"num_joined_members"`
-	Name           string   `json:"name,omitempty"`
-	Topic          string   `json:"topic,omitempty"`
-	AvatarURL      string   `json:"avatar_url,omitempty"`
-	CanonicalAlias string   `json:"canonical_alias,omitempty"`
-	Aliases        []string `json:"aliases,omitempty"`
-	JoinRule       string   `json:"join_rule"`
-	RoomType       string   `json:"room_type,omitempty"`
-	WorldReadable  bool     `json:"world_readable"`
-	GuestCanJoin   bool     `json:"guest_can_join"`
-
-	nid journal.RoomNID
+	RoomSummary
+	Aliases []string `json:"aliases,omitempty"`
 }
 
 // PublicQuery asks for a page of the directory.
@@ -146,12 +135,12 @@ func (f *found) add(r *PublicRoom) error {
 
 // cost estimates the memory of a room, once as a value and once as it is encoded.
 func (r *PublicRoom) cost() int {
-	const structs, each = 600, 32
-	bytes := len(r.RoomID) + len(r.Name) + len(r.Topic) + len(r.AvatarURL) + len(r.CanonicalAlias) + len(r.JoinRule) + len(r.RoomType)
+	const each = 32
+	bytes := 0
 	for _, alias := range r.Aliases {
 		bytes += each + len(alias)
 	}
-	return 2*bytes + structs
+	return 2*bytes + r.RoomSummary.Cost()
 }
 
 // matches reports whether a room passes the filter.

@@ -61,13 +61,15 @@ func TestDirectoryShowsWhatThereIsToKnow(t *testing.T) {
 	page := h.directory(directory.PublicQuery{})
 	want := []*directory.PublicRoom{
 		{
-			RoomID: full, Joined: 2, Name: "Full", Topic: "of things", AvatarURL: "mxc://localhost/abc",
-			CanonicalAlias: "#full:localhost", Aliases: []string{"#full:localhost", "#another:localhost"},
-			JoinRule: "public", RoomType: "m.space", WorldReadable: true, GuestCanJoin: true,
+			RoomSummary: directory.RoomSummary{
+				RoomID: full, Joined: 2, Name: "Full", Topic: "of things", AvatarURL: "mxc://localhost/abc", CanonicalAlias: "#full:localhost",
+				JoinRule: "public", RoomType: "m.space", WorldReadable: true, GuestCanJoin: true, RoomVersion: "11",
+			},
+			Aliases: []string{"#full:localhost", "#another:localhost"},
 		},
-		{RoomID: bare, Joined: 1, JoinRule: "invite", GuestCanJoin: true},
+		{RoomSummary: directory.RoomSummary{RoomID: bare, Joined: 1, JoinRule: "invite", GuestCanJoin: true, RoomVersion: "11"}},
 	}
-	if diff := cmp.Diff(want, page.Chunk, cmpopts.IgnoreUnexported(directory.PublicRoom{}), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, page.Chunk, cmpopts.IgnoreUnexported(directory.RoomSummary{}), cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)
 	}
 	if page.Total != 2 || page.NextBatch != "" || page.PrevBatch != "" {
@@ -301,7 +303,7 @@ func TestDirectoryOfRoomsFromBeforeItsTime(t *testing.T) {
 	_, err = h.Pool.Exec(ctx, strings.ReplaceAll(migration(t, "00013_directories.sql"), ".position", ".event_nid"))
 	h.OK(err)
 	after := h.directory(directory.PublicQuery{})
-	if diff := cmp.Diff(before, after, cmpopts.IgnoreUnexported(directory.PublicRoom{})); diff != "" {
+	if diff := cmp.Diff(before, after, cmpopts.IgnoreUnexported(directory.RoomSummary{})); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -8,30 +8,23 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 )
 
-// publicTypes are the types of state events that the directory shows.
-var publicTypes = []string{
-	event.TypeCreate, event.TypeJoinRules, event.TypeAvatar, event.TypeCanonicalAlias, event.TypeGuestAccess, event.TypeHistoryVisibility, event.TypeName, event.TypeTopic,
-}
-
-// The parts of the statement that reads the directory: from $1 rooms with fewer
-// members, or with as many and a higher number, than $2 and $3 say, or the other
+// The parts of the statement that reads the directory: from $2 rooms with fewer
+// members, or with as many and a higher number, than $3 and $4 say, or the other
 // way round.
 const (
-	listedForward  = `(r.joined_members < $2 OR r.joined_members = $2 AND r.room_nid > $3) ORDER BY r.joined_members DESC, r.room_nid LIMIT $1`
-	listedBackward = `(r.joined_members > $2 OR r.joined_members = $2 AND r.room_nid < $3) ORDER BY r.joined_members, r.room_nid DESC LIMIT $1`
+	listedForward  = `(r.joined_members < $3 OR r.joined_members = $3 AND r.room_nid > $4) ORDER BY r.joined_members DESC, r.room_nid LIMIT $2`
+	listedBackward = `(r.joined_members > $3 OR r.joined_members = $3 AND r.room_nid < $4) ORDER BY r.joined_members, r.room_nid DESC LIMIT $2`
 	selectListed   = `
 		WITH page AS (
-			SELECT r.room_nid, r.room_id, r.joined_members FROM rooms r WHERE r.listed AND r.joined_members > 0 AND `
+			SELECT r.room_nid, r.room_id, r.version, r.joined_members FROM rooms r WHERE r.listed AND r.joined_members > 0 AND `
 	listedDetails = `)
-		SELECT p.room_nid, p.room_id, p.joined_members,
+		SELECT p.room_nid, p.room_id, p.version, p.joined_members,
 			ARRAY(SELECT a.alias FROM room_aliases a WHERE a.room_nid = p.room_nid ORDER BY a.created_at, a.alias LIMIT 1000),
-			ARRAY(SELECT ARRAY[s.type, s.value] FROM room_state s
-				WHERE s.room_nid = p.room_nid AND s.type = ANY($4) AND s.state_key = '' AND s.replaced_at IS NULL AND s.value IS NOT NULL),
+			` + shownState + `,
 			(SELECT count(*) FROM rooms r WHERE r.listed AND r.joined_members > 0)
 		FROM page p ORDER BY `
 )
@@ -46,49 +39,23 @@ func (s *Service) listedRooms(ctx context.Context, from *place, limit int, take 
 	if from.backward {
 		sql = selectListed + listedBackward + listedDetails + `p.joined_members, p.room_nid DESC`
 	}
-	rows, err := s.pool.Query(ctx, sql, limit, from.joined, from.nid, publicTypes)
+	rows, err := s.pool.Query(ctx, sql, shownTypes, limit, from.joined, from.nid)
 	if err != nil {
 		return fmt.Errorf("list the published rooms: %w", err)
 	}
-	var nid journal.RoomNID
-	var roomID string
-	var joined, total int64
+	var row summaryRow
+	var total int64
 	var aliases []string
-	var state [][]string
-	_, err = pgx.ForEachRow(rows, []any{&nid, &roomID, &joined, &aliases, &state, &total}, func() error {
-		r := &PublicRoom{nid: nid, RoomID: roomID, Joined: joined, Aliases: aliases, JoinRule: event.JoinRuleInvite}
-		for _, s := range state {
-			r.show(s[0], s[1])
-		}
-		aliases, state = nil, nil
+	columns := []any{&row.nid, &row.roomID, &row.version, &row.joined, &aliases, &row.state, &total}
+	_, err = pgx.ForEachRow(rows, columns, func() error {
+		r := &PublicRoom{row.summary(), aliases}
+		aliases = nil
 		return take(r, total)
 	})
 	if err != nil {
 		return fmt.Errorf("list the published rooms: %w", err)
 	}
 	return nil
-}
-
-// show sets the field that a state event of the room has the value for.
-func (r *PublicRoom) show(evType, value string) {
-	switch evType {
-	case event.TypeCreate:
-		r.RoomType = value
-	case event.TypeJoinRules:
-		r.JoinRule = value
-	case event.TypeAvatar:
-		r.AvatarURL = value
-	case event.TypeCanonicalAlias:
-		r.CanonicalAlias = value
-	case event.TypeGuestAccess:
-		r.GuestCanJoin = value == event.GuestsCanJoin
-	case event.TypeHistoryVisibility:
-		r.WorldReadable = value == event.VisibilityWorldReadable
-	case event.TypeName:
-		r.Name = value
-	case event.TypeTopic:
-		r.Topic = value
-	}
 }
 
 // ListedAmong returns which of some rooms are in the published directory.

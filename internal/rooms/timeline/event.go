@@ -240,6 +240,8 @@ func valueOfState(e *event.Event) *string {
 			return &visibility
 		}
 		return nil
+	case event.TypeSpaceChild:
+		return spaceChildValue(e)
 	}
 	if field := stateField(e.Type); field != "" {
 		if text, _ := event.StringField(e.Content, field); matrix.IsText(text) {

@@ -213,23 +213,21 @@ func (h *unreadHistory) fill(e *modelEvent, content map[string]any) {
 }
 
 // relate puts a message into a thread, or makes it an edit, a reaction or something else
-// that is related to another. What has one of the latter relations has no more: threads are
-// found over three of them.
+// that is related to another, which may be related to others itself.
 func (h *unreadHistory) relate(room string, e *modelEvent, content map[string]any) {
-	isWord := func(to *modelEvent) bool { return !to.edit && to.typ != "m.reaction" }
 	relType := []string{"", "", "m.thread", "m.thread", "m.reference", "m.replace"}[h.r.IntN(6)]
-	to := h.target(room, func(to *modelEvent) bool { return isWord(to) && (relType != "m.thread" || to.thread == "") })
+	to := h.target(room, func(to *modelEvent) bool { return relType != "m.thread" || to.parent == nil })
 	if relType == "" || to == nil {
 		return
 	}
-	e.thread = to.thread
+	e.parent = to
 	switch relType {
 	case "m.thread":
 		e.thread = to.id
 	case "m.replace":
-		e.edit = true
+		e.edit, e.thread = true, threadOf(to)
 	default:
-		e.typ = "m.reaction"
+		e.typ, e.thread = "m.reaction", threadOf(to)
 	}
 	content["m.relates_to"] = map[string]any{"rel_type": relType, "event_id": to.id}
 }
@@ -257,9 +255,8 @@ func (h *unreadHistory) read(c *matrixtest.Client, room string) {
 	typ := []string{"m.read", "m.read.private"}[h.r.IntN(2)]
 	thread, body := "", `{}`
 	if h.r.IntN(3) > 0 {
-		if thread = e.thread; thread == "" {
-			thread = "main"
-		}
+		threads := e.mayBeReadAs()
+		thread = threads[h.r.IntN(len(threads))]
 		body = `{"thread_id":"` + thread + `"}`
 	}
 	c.Do("POST", receiptPath(room, typ, e.id), body).OK()

@@ -17,13 +17,47 @@ type unreadModel struct {
 // modelEvent is an event of a room. Of a membership only that of whom it changes is known.
 type modelEvent struct {
 	id, sender, typ string
-	thread          string // "": the main timeline
+	thread          string      // "": the main timeline
+	parent          *modelEvent // that it is related to; nil: none
 	body            string
 	mentions        []string // m.mentions; nil: the event has none
 	mentionsRoom    bool
 	notice, edit    bool
 	redacted        bool
 	begins          string // the user who joins with it
+}
+
+// threadOf is the thread of an event with a parent: that of the parent, if the way to an event
+// that is in the thread by its own is no longer than three others.
+func threadOf(parent *modelEvent) string {
+	thread := parent.thread
+	for range 3 {
+		if parent.parent == nil || parent.parent.id == thread {
+			return thread
+		}
+		parent = parent.parent
+	}
+	return ""
+}
+
+// mayBeReadAs lists the threads that a receipt at an event fits: that of the event, where "main"
+// is that of the main timeline; the main timeline, too, once a relation is gone; and the
+// thread of the event that others of the main timeline are related to.
+func (e *modelEvent) mayBeReadAs() []string {
+	at, loose := e, false
+	for hops := 0; at.parent != nil && at.parent.id != e.thread; hops++ {
+		if loose = loose || at.redacted; hops == 3 {
+			break
+		}
+		at = at.parent
+	}
+	switch loose = loose || at.redacted; {
+	case e.thread == "":
+		return []string{"main", at.id}
+	case loose:
+		return []string{"main", e.thread}
+	}
+	return []string{e.thread}
 }
 
 // modelUser has the settings of a user.

@@ -14,8 +14,8 @@ const (
 	RelThread = "m.thread"
 )
 
-// MaxThreadHops is how many relations are followed to find the thread that an event is
-// in: client-server API, "Threaded read receipts".
+// MaxThreadHops is how many relations are followed from an event to one that is in a
+// thread by its own: client-server API, "Threaded read receipts".
 const MaxThreadHops = 3
 
 // Relation is how an event is related to another: client-server API, "Forming

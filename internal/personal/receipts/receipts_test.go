@@ -104,7 +104,13 @@ func TestReceiptsOfThreads(t *testing.T) {
 	plain := h.say(alice, room, "", "")
 	toRoot := h.say(alice, room, "m.annotation", root)
 	ofThat := h.say(alice, room, "m.reference", toRoot)
+	third := h.say(alice, room, "m.reference", ofReaction)
+	tooFar := h.say(alice, room, "m.reference", third)
 	gone := h.say(alice, room, "m.annotation", "$unknown")
+	removed := h.say(alice, room, "m.thread", root)
+	ofRemoved := h.say(alice, room, "m.annotation", removed)
+	_, err := h.Rooms.Redact(t.Context(), rooms.Request{UserID: alice, RoomID: room}, removed, "")
+	h.OK(err)
 	for _, test := range []struct {
 		what, event, thread string
 		fits                bool
@@ -112,11 +118,22 @@ func TestReceiptsOfThreads(t *testing.T) {
 		{"in the thread", inThread, root, true},
 		{"a relation to it", reaction, root, true},
 		{"a relation to that", ofReaction, root, true},
+		{"a relation over three others", third, root, true},
+		{"a relation over three others, in the main timeline", third, "main", false},
+		{"a relation over four others", tooFar, root, false},
+		{"a relation over four others, in the main timeline", tooFar, "main", true},
+		{"a relation to it, in a thread of that", reaction, inThread, false},
 		{"the root, in its thread", root, root, true},
 		{"the root", root, "main", true},
 		{"a relation to the root", toRoot, "main", true},
 		{"a message", plain, "main", true},
 		{"a relation to what is not there", gone, "main", true},
+		{"a relation to what is not there, in a thread of that", gone, "$unknown", false},
+		{"what was redacted, in the thread", removed, root, true},
+		{"what was redacted, in the main timeline", removed, "main", true},
+		{"a relation to that, in the thread", ofRemoved, root, true},
+		{"a relation to that, in the main timeline", ofRemoved, "main", true},
+		{"a relation to that, in a thread of that", ofRemoved, removed, false},
 		{"a message, in a thread", plain, root, false},
 		{"in the thread, in the main timeline", inThread, "main", false},
 		{"a relation to it, in the main timeline", reaction, "main", false},

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/cache"
-	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/timeline"
@@ -112,7 +111,7 @@ func (s *Service) Send(ctx context.Context, userID, roomID, typ, eventID string,
 	}
 	if threadID != nil {
 		r.ThreadID = *threadID
-		if err := s.checkThread(ctx, userID, e, *threadID); err != nil {
+		if err := s.checkThread(ctx, e, *threadID); err != nil {
 			return err
 		}
 	}
@@ -173,32 +172,18 @@ func (s *Service) SetMarkers(ctx context.Context, userID, roomID string, m Marke
 	return nil
 }
 
-// checkThread refuses a receipt for a thread that the event has nothing to do with:
-// M_INVALID_PARAM. An event fits if it is the root of the thread, in the thread, or
-// related to one of these in any way. An event in no thread fits [MainThread]; so one
-// that is related to a root fits both.
-func (s *Service) checkThread(ctx context.Context, userID string, e *timeline.Event, threadID string) error {
-	thread, fits := MainThread, e.ID == threadID
-	for range event.MaxThreadHops {
-		relation := e.Relation()
-		if relation.Type == "" {
-			break
-		}
-		fits = fits || relation.EventID == threadID
-		if relation.Type == event.RelThread {
-			thread = relation.EventID
-			break
-		}
-		parent, _, err := s.rooms.For(userID).Event(ctx, e.RoomID, relation.EventID)
-		if matrix.IsCode(err, matrix.NotFound) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		e = parent
+// checkThread refuses a receipt for a thread that the event has nothing to do with, as
+// [timeline.Thread] has it: M_INVALID_PARAM.
+func (s *Service) checkThread(ctx context.Context, e *timeline.Event, threadID string) error {
+	threads, err := s.rooms.ThreadsOf(ctx, []*timeline.Event{e})
+	if err != nil {
+		return err
 	}
-	if !fits && thread != threadID {
+	root := threadID
+	if root == MainThread {
+		root = ""
+	}
+	if !threads[0].Has(root) {
 		return matrix.Errorf(matrix.InvalidParam, "the event is not in this thread")
 	}
 	return nil

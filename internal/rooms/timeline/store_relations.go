@@ -13,8 +13,8 @@ import (
 // withRelations makes the statement that inserts events insert their relations, too. Its
 // arguments follow those of the events.
 const withRelations = `
-	, related AS (SELECT * FROM unnest($14::bigint[], $15::text[], $16::bigint[], $17::bigint[], $18::text[], $19::text[], $20::text[],
-		$21::text[], $22::boolean[], $23::bigint[], $24::bytea[])
+	, related AS (SELECT * FROM unnest($15::bigint[], $16::text[], $17::bigint[], $18::bigint[], $19::text[], $20::text[], $21::text[],
+		$22::text[], $23::boolean[], $24::bigint[], $25::bytea[])
 		AS n(room_nid, target_id, place, event_nid, event_id, rel_type, type, sender, is_state, edited_at, annotation))
 	, stored AS (INSERT INTO relations SELECT * FROM related)
 	INSERT INTO threads (room_nid, root_id, last_place, replies)

@@ -50,6 +50,11 @@ func (s *Service) Accounts(ctx context.Context, after string, limit int) ([]acco
 	return account.List(ctx, s.pool, after, max(1, min(limit, maxAccountsListed)))
 }
 
+// Admins returns those of the user IDs that belong to administrators of this server.
+func (s *Service) Admins(ctx context.Context, userIDs []string) ([]string, error) {
+	return account.Admins(ctx, s.pool, userIDs)
+}
+
 // Count counts the accounts, by reading all of them.
 func (s *Service) Count(ctx context.Context) (account.Counts, error) {
 	return account.Count(ctx, s.pool)

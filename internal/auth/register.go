@@ -92,7 +92,7 @@ func (s *Service) checkRegistration(ctx context.Context, r RegisterRequest) (reg
 	if wanted.upgrade {
 		wanted.account.UserID, err = s.checkUpgrade(ctx, r)
 	} else {
-		wanted.account.UserID, err = s.availableUserID(ctx, cmp.Or(r.Username, generatedName()))
+		wanted.account.UserID, err = s.registrable(ctx, cmp.Or(r.Username, generatedName()))
 	}
 	return wanted, err
 }
@@ -114,6 +114,23 @@ func (s *Service) availableUserID(ctx context.Context, username string) (string,
 	return userID, nil
 }
 
+// registrable is availableUserID for those who register themselves: M_FORBIDDEN, too, for a
+// name that RegisterBy refuses.
+func (s *Service) registrable(ctx context.Context, username string) (string, error) {
+	userID, err := s.availableUserID(ctx, username)
+	if err == nil && s.mayRegister != nil {
+		err = s.mayRegister(ctx, userID)
+	}
+	return userID, err
+}
+
+// RegisterBy sets a check of the user IDs of those who register themselves. Accounts that the
+// operator makes, or who knows the shared secret, are not checked. Call it before the service
+// is used.
+func (s *Service) RegisterBy(check func(ctx context.Context, userID string) error) {
+	s.mayRegister = check
+}
+
 // CheckAvailable returns nil for a user name that can be registered. M_USER_IN_USE,
 // also for the name of a deactivated account, M_INVALID_USERNAME, M_MISSING_PARAM,
 // and M_FORBIDDEN where registration is disabled.
@@ -125,7 +142,7 @@ func (s *Service) CheckAvailable(ctx context.Context, username string) error {
 	if username == "" {
 		return matrix.Errorf(matrix.MissingParam, "username is missing")
 	}
-	_, err := s.availableUserID(ctx, username)
+	_, err := s.registrable(ctx, username)
 	return err
 }
 

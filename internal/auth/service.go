@@ -79,8 +79,10 @@ type Service struct {
 	o      Options
 	hasher *hasher
 	nonces *nonces
-	leave  []func(ctx context.Context, userID string) error
-	erase  []func(ctx context.Context, userID string) error
+	// mayRegister refuses names, where it is not nil.
+	mayRegister func(ctx context.Context, userID string) error
+	leave       []func(ctx context.Context, userID string) error
+	erase       []func(ctx context.Context, userID string) error
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup

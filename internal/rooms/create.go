@@ -82,6 +82,9 @@ func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (
 	if err != nil {
 		return nil, err
 	}
+	if err := c.screen(ctx); err != nil {
+		return nil, err
+	}
 	drafts, err := c.drafts(ctx)
 	if err != nil {
 		return nil, err

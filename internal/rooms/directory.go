@@ -29,6 +29,9 @@ func (s *Service) CreateAlias(ctx context.Context, userID, alias, roomID string)
 	if err := access.MustBeJoined(); err != nil {
 		return err
 	}
+	if err := s.screenOne(ctx, Act{Kind: ToAlias, UserID: userID, RoomID: roomID, Alias: alias}); err != nil {
+		return err
+	}
 	return s.Directory.CreateAlias(ctx, userID, alias, nid)
 }
 
@@ -130,6 +133,11 @@ func (s *Service) SetListed(ctx context.Context, userID, roomID string, admin, l
 		}
 		if !rights.MaySetState(event.TypeCanonicalAlias) {
 			return matrix.Errorf(matrix.Forbidden, "you need the power to set the room's canonical alias")
+		}
+	}
+	if listed {
+		if err := s.screenOne(ctx, Act{Kind: ToPublish, UserID: userID, RoomID: roomID}); err != nil {
+			return err
 		}
 	}
 	return s.Directory.SetListed(ctx, nid, listed)

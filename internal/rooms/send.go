@@ -30,6 +30,9 @@ type draft struct {
 	counted  bool // what it costs was counted before: see charge
 	added    bool // an event was made of it
 	optional bool // it is left out where the sender may not send it
+	asked    bool // the target of the invite has asked for it
+	// refusal is the answer if the rules of the room allow the event: see ScreenBy.
+	refusal error
 	// upgrade, unless it is nil, builds the room that the draft, a tombstone, names.
 	upgrade *upgrade
 
@@ -63,6 +66,9 @@ var errBroken = errors.New("the room in memory is broken")
 // are not sent. Guests leave a room that no longer admits them; where that fails, so
 // does submit, and the client asks again.
 func (s *Service) submit(ctx context.Context, roomID string, drafts ...draft) (eventID string, err error) {
+	if err := s.screenDrafts(ctx, roomID, drafts); err != nil {
+		return "", err
+	}
 	claims, err := s.charge(ctx, drafts, 0)
 	if err != nil {
 		return "", err
@@ -280,6 +286,9 @@ func (b *builder) build(d *draft) error {
 		return err
 	}
 	if err := event.Authorize(v, built, b.o); err != nil {
+		return err
+	}
+	if err := b.screen(d); err != nil {
 		return err
 	}
 	if d.target != nil && !b.mayRedact(d) {

@@ -65,6 +65,7 @@ type Service struct {
 	live      *cache.LRU[string, *live]
 	stateUses cache.Uses
 	recent    *transactions
+	screens   []Screen
 	// lastCreation is when the newest room was created here.
 	lastCreation atomic.Int64
 }

@@ -75,6 +75,7 @@ func (s *Service) Redeem(ctx context.Context, q JoinRequest, signed json.RawMess
 		return err
 	}
 	c.Membership, c.Reason, c.ThirdParty = event.Join, q.Reason, nil
+	invite.asked = true
 	join, err := q.draft(c)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ import (
 	"homeserver/internal/personal/emailpusher"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/policy"
 	"homeserver/internal/safehttp"
 	"homeserver/internal/server/config"
 	"homeserver/internal/server/serveridentity"
@@ -41,6 +42,7 @@ type services struct {
 	auth      *auth.Service
 	profiles  *profile.Service
 	rooms     *rooms.Service
+	policies  *policy.Service
 	keys      *devicekeys.Service
 	toDevice  *todevice.Service
 	stream    *stream
@@ -75,6 +77,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 		},
 		Shares: rooms.Shares{State: int(budget.Caches.RoomState), Transactions: int(budget.Caches.Transactions)},
 	})
+	s.policies = newPolicies(cfg, pool, s.journal, s.rooms, s.auth, log)
 	s.profiles.ReportTo(s.rooms.Timeline.Damage())
 	s.profiles.OnChange(s.rooms.UpdateProfile)
 	s.profiles.CountBy(s.rooms.CountProfile)
@@ -101,7 +104,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	}
 	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, log)
 	s.parts = parts{
-		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.rooms, s.rooms.Timeline, s.profiles,
+		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
 		s.keys, s.toDevice, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.mails, s.stream.presence, s.stream.sync,
 		s.found.search, s.found.users, s.media, s.backups,
 	}

@@ -75,6 +75,19 @@ func Existing(ctx context.Context, q Querier, userIDs []string) ([]string, error
 	return existing, nil
 }
 
+// Admins returns those of the user IDs that belong to administrators, in no order.
+func Admins(ctx context.Context, q Querier, userIDs []string) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT user_id FROM accounts WHERE user_id = ANY ($1) AND admin AND deactivated_at IS NULL`, userIDs)
+	if err != nil {
+		return nil, fmt.Errorf("query accounts: %w", err)
+	}
+	admins, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read which accounts are those of administrators: %w", err)
+	}
+	return admins, nil
+}
+
 // LockLive locks an account that must be in use; M_USER_DEACTIVATED if it is not.
 func LockLive(ctx context.Context, tx pgx.Tx, userID string) error {
 	a, err := Lock(ctx, tx, userID)

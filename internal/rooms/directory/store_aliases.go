@@ -34,6 +34,34 @@ func (s *Service) Aliases(ctx context.Context, room journal.RoomNID) ([]string, 
 	return aliases, nil
 }
 
+// AliasesOf lists some aliases of this server that point to the room of an ID: as many as are
+// looked at for the server's own purposes.
+func (s *Service) AliasesOf(ctx context.Context, roomID string) ([]string, error) {
+	const most = 1000
+	rows, _ := s.pool.Query(ctx, `
+		SELECT alias FROM room_aliases JOIN rooms USING (room_nid) WHERE room_id = $1 ORDER BY created_at, alias LIMIT $2`, roomID, most)
+	aliases, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list the aliases of %s: %w", roomID, err)
+	}
+	return aliases, nil
+}
+
+// RoomsOf returns the IDs of the rooms that some aliases point to, by alias.
+func (s *Service) RoomsOf(ctx context.Context, aliases []string) (map[string]string, error) {
+	found := make(map[string]string, len(aliases))
+	rows, _ := s.pool.Query(ctx, `SELECT alias, room_id FROM room_aliases JOIN rooms USING (room_nid) WHERE alias = ANY($1)`, aliases)
+	var alias, roomID string
+	_, err := pgx.ForEachRow(rows, []any{&alias, &roomID}, func() error {
+		found[alias] = roomID
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("resolve %d aliases: %w", len(aliases), err)
+	}
+	return found, nil
+}
+
 // pointing lists those of some aliases that point to a room.
 func (s *Service) pointing(ctx context.Context, room journal.RoomNID, aliases []string) ([]string, error) {
 	rows, _ := s.pool.Query(ctx, `SELECT alias FROM room_aliases WHERE alias = ANY($1) AND room_nid = $2`, aliases, room)

@@ -60,6 +60,8 @@ type Config struct {
 	Push Push `yaml:"push"`
 	// Turn says which TURN servers relay calls.
 	Turn Turn `yaml:"turn"`
+	// PolicyLists says which moderation policy lists are applied.
+	PolicyLists PolicyLists `yaml:"policy_lists"`
 	// ShutdownDelay is for how many seconds a server that is to stop still answers while /ready says 503.
 	ShutdownDelay int `yaml:"shutdown_delay"`
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
@@ -262,6 +264,14 @@ type Outgoing struct {
 type Push struct {
 	// AllowHTTP allows push gateways that are not reached by TLS.
 	AllowHTTP bool `yaml:"allow_http"`
+}
+
+// PolicyLists says which moderation policy lists are applied.
+type PolicyLists struct {
+	// Rooms are the IDs or aliases of the rooms with the rules; empty: there are none.
+	Rooms []string `yaml:"rooms"`
+	// DryRun refuses nothing, and logs what would be refused.
+	DryRun bool `yaml:"dry_run"`
 }
 
 // Turn says which TURN servers relay calls.

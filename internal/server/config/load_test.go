@@ -176,6 +176,9 @@ turn:
   password: hunter2
   ttl: 3600
   allow_guests: false
+policy_lists:
+  rooms: ["#bans:example.org", "!abc:example.org"]
+  dry_run: true
 shutdown_delay: 10
 trusted_proxies: [127.0.0.1, 10.1.2.3/8, "fd00::/8"]
 `
@@ -259,6 +262,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			URIs:         []string{"turn:turn.example.org?transport=udp", "turns:turn.example.org"},
 			SharedSecret: "hunter2", Username: "matrix", Password: "hunter2", TTL: 3600,
 		},
+		PolicyLists:    PolicyLists{Rooms: []string{"#bans:example.org", "!abc:example.org"}, DryRun: true},
 		ShutdownDelay:  10,
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 	}

@@ -71,6 +71,7 @@ func (c *Config) validate() []problem {
 		"password.min_length", "must be from 0 to %d", maxPasswordMinimum)
 	v.threepids(c)
 	v.turn(c.Turn)
+	v.policyLists(c.PolicyLists)
 	for name, rate := range c.RateLimits.All() {
 		v.rate("rate_limits."+name, rate)
 	}
@@ -96,6 +97,18 @@ func (c *Config) validate() []problem {
 		"must be 0 for none, or media.max_upload at least")
 	v.memory("media.thumbnail_memory", c.Media.ThumbnailMemory)
 	return v.problems
+}
+
+// maxPolicyLists is more than anybody has to trust.
+const maxPolicyLists = 100
+
+func (v *validator) policyLists(p PolicyLists) {
+	v.check(len(p.Rooms) <= maxPolicyLists, "policy_lists.rooms", "must be %d rooms at most", maxPolicyLists)
+	for i, room := range p.Rooms {
+		_, _, err := matrix.ParseRoomAlias(room)
+		v.check(err == nil || matrix.IsRoomID(room), fmt.Sprintf("policy_lists.rooms[%d]", i),
+			"must be the ID or an alias of a room, such as #bans:example.org")
+	}
 }
 
 // maxAtOnce is more than one machine has connections for.

@@ -18,7 +18,7 @@ type Act struct {
 	Invitee string
 	// Asked: the invitee has asked for the invite.
 	Asked bool
-	// RoomID is the room; empty: a new one.
+	// RoomID is the room; of one that is made it is the room that it replaces, or empty.
 	RoomID string
 	// Alias is the new name of the room; empty for other acts.
 	Alias string

@@ -100,6 +100,9 @@ func (s *Service) newUpgrade(ctx context.Context, userID, roomID string, q Upgra
 	case !rights.MaySetState(event.TypeTombstone):
 		return nil, matrix.Errorf(matrix.Forbidden, "you may not upgrade this room")
 	}
+	if err := s.screenOne(ctx, Act{Kind: ToCreate, UserID: userID, RoomID: roomID}); err != nil {
+		return nil, err
+	}
 	u := &upgrade{s: s, userID: userID, oldID: roomID, nid: nid}
 	if err := u.check(q); err != nil {
 		return nil, err

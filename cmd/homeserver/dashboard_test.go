@@ -89,7 +89,7 @@ func TestDashboardCanBeImported(t *testing.T) {
 // Every metric that the dashboard asks for exists, with the labels that it picks or groups by.
 func TestDashboardAsksForMetricsThatExist(t *testing.T) {
 	t.Parallel()
-	r := serveFrom(t, t.TempDir(), append(environment(t), "HOMESERVER_METRICS_LISTEN=localhost:0")...)
+	r := serveFrom(t, t.TempDir(), append(environment(t), "HOMESERVER_METRICS_LISTEN=localhost:0", oneBridge(t))...)
 	defer r.end(syscall.SIGTERM)
 	get(t, r.http+"/health")
 	_, page := get(t, regexp.MustCompile(`http://\S+/metrics`).FindString(r.stdout.String()))

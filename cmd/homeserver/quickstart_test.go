@@ -164,9 +164,20 @@ func TestCommandsOfOperationsWork(t *testing.T) {
 	d.end(syscall.SIGTERM)
 }
 
+// oneBridge returns the setting of a server with an application service, whose metrics exist
+// by that.
+func oneBridge(t *testing.T) string {
+	t.Helper()
+	file, err := filepath.Abs("testdata/bridge.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "HOMESERVER_APP_SERVICE_FILES=" + file
+}
+
 func TestMetricsInDocumentsAreThoseThatExist(t *testing.T) {
 	t.Parallel()
-	d := serveFrom(t, t.TempDir(), append(environment(t), "HOMESERVER_METRICS_LISTEN=localhost:0")...)
+	d := serveFrom(t, t.TempDir(), append(environment(t), "HOMESERVER_METRICS_LISTEN=localhost:0", oneBridge(t))...)
 	get(t, d.http+"/health")
 	_, page := get(t, regexp.MustCompile(`http://\S+/metrics`).FindString(d.stdout.String()))
 	names := func(pattern, text string) []string {

@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/api/client"
+	"homeserver/internal/appservice"
+	"homeserver/internal/appservice/registration"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/identity"
 	"homeserver/internal/auth/threepid"
@@ -59,6 +61,12 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 // servicesWithWindow does the same with a live window of so many bytes; 0: the usual one.
 func servicesWithWindow(t testing.TB, pool *pgxpool.Pool, window int, changes ...func(*threepid.Options)) server.APIOptions {
 	t.Helper()
+	return servicesBeside(t, pool, nil, window, changes...)
+}
+
+// servicesBeside does the same with application services.
+func servicesBeside(t testing.TB, pool *pgxpool.Pool, bridges registration.List, window int, changes ...func(*threepid.Options)) server.APIOptions {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	addresses := threepid.Options{
 		Pool: pool, ServerName: "localhost", BaseURL: "http://localhost:8008", Registration: true,
@@ -76,9 +84,9 @@ func servicesWithWindow(t testing.TB, pool *pgxpool.Pool, window int, changes ..
 		Pool: pool, Journal: journal.Options{WindowBytes: window, Limits: limits, Log: log},
 		Users: func(o *auth.Options) {
 			o.RegistrationEnabled, o.SharedSecret = true, sharedSecret
-			o.Stages, o.Threepids, o.Logger = stages, threepids, log
+			o.Stages, o.Threepids, o.Logger, o.MayMake = stages, threepids, log, bridges.CheckUser
 		},
-		Rooms: func(o *rooms.Options) { o.Limits, o.Log = limits, log },
+		Rooms: func(o *rooms.Options) { o.Limits, o.Log, o.MayName = limits, log, bridges.CheckAlias },
 	})
 	users, profiles, book, store := env.Users, env.Profiles, env.Journal, env.Rooms.Timeline
 	data := accountdata.New(pool, book, store, 0)
@@ -115,6 +123,8 @@ func servicesWithWindow(t testing.TB, pool *pgxpool.Pool, window int, changes ..
 		users.OnErase(erase)
 	}
 	env.Run()
+	services := appservice.New(appservice.Options{Registrations: bridges, ActAs: users.Sessions.ActAs, MakeUser: users.EnsureAccount})
+	env.OK(services.Start(t.Context()))
 	found.Start(t.Context())
 	people.Start(t.Context())
 	messages.Start(t.Context())
@@ -129,8 +139,8 @@ func servicesWithWindow(t testing.TB, pool *pgxpool.Pool, window int, changes ..
 		Services: client.Services{
 			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys, ToDevice: messages,
-			KeyBackups: backups,
-			Searches:   found, Directory: people, Turn: turn.New(turn.Options{}),
+			KeyBackups: backups, AppServices: services,
+			Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
 			Reports:     reports.New(reports.Options{Pool: pool, Rooms: store, Log: log}),
 			Invitations: thirdpartyinvite.New(book, env.Rooms, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),
 			ServerName:  "localhost", PublicBaseURL: "http://localhost:8008/",

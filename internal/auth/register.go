@@ -25,6 +25,7 @@ const generatedNameLength = 16
 // means "user".
 type RegisterRequest struct {
 	Kind                     string          `json:"-"`
+	Type                     string          `json:"type"` // of application services: ByAppService
 	Username                 string          `json:"username"`
 	Password                 string          `json:"password"`
 	DeviceID                 string          `json:"device_id"`
@@ -43,7 +44,7 @@ type RegisterRequest struct {
 // POST /register, and "Guest Access".
 //
 // M_FORBIDDEN where registration is disabled, M_USER_IN_USE, M_INVALID_USERNAME,
-// M_WEAK_PASSWORD, M_INVALID_PARAM, M_THREEPID_IN_USE, M_GUEST_ACCESS_FORBIDDEN for a
+// M_EXCLUSIVE for a name of an application service, M_WEAK_PASSWORD, M_INVALID_PARAM, M_THREEPID_IN_USE, M_GUEST_ACCESS_FORBIDDEN for a
 // guest account where there are none, and for guest_access_token M_MISSING_PARAM and
 // M_UNKNOWN_TOKEN. As the specification demands, everything that can be is checked
 // before authentication is asked for.
@@ -98,20 +99,25 @@ func (s *Service) checkRegistration(ctx context.Context, r RegisterRequest) (reg
 }
 
 // availableUserID makes the user ID for a name that nobody has; M_USER_IN_USE,
-// M_INVALID_USERNAME.
+// M_INVALID_USERNAME, M_EXCLUSIVE for one of an application service.
 func (s *Service) availableUserID(ctx context.Context, username string) (string, error) {
 	userID, err := s.newUserID(username)
 	if err != nil {
 		return "", err
 	}
-	a, err := account.Find(ctx, s.pool, []string{userID})
-	if err != nil {
+	if err := s.mayMake("", userID); err != nil {
 		return "", err
 	}
-	if a.UserID != "" {
-		return "", account.ErrInUse()
+	return userID, s.checkFree(ctx, userID)
+}
+
+// checkFree returns M_USER_IN_USE where there is an account.
+func (s *Service) checkFree(ctx context.Context, userID string) error {
+	a, err := account.Find(ctx, s.pool, []string{userID})
+	if err == nil && a.UserID != "" {
+		err = account.ErrInUse()
 	}
-	return userID, nil
+	return err
 }
 
 // registrable is availableUserID for those who register themselves: M_FORBIDDEN, too, for a
@@ -132,7 +138,7 @@ func (s *Service) RegisterBy(check func(ctx context.Context, userID string) erro
 }
 
 // CheckAvailable returns nil for a user name that can be registered. M_USER_IN_USE,
-// also for the name of a deactivated account, M_INVALID_USERNAME, M_MISSING_PARAM,
+// also for the name of a deactivated account, M_INVALID_USERNAME, M_EXCLUSIVE, M_MISSING_PARAM,
 // and M_FORBIDDEN where registration is disabled.
 // Client-server API, GET /register/available.
 func (s *Service) CheckAvailable(ctx context.Context, username string) error {

@@ -39,6 +39,9 @@ type Options struct {
 	RegistrationEnabled bool
 	// SharedSecret allows registration to everybody who knows it; empty: to nobody.
 	SharedSecret string
+	// MayMake returns whether a user may be made by an application service, "": by anybody
+	// else; nil: any may.
+	MayMake func(service, userID string) error
 	// GuestsEnabled allows anybody to make a guest account.
 	GuestsEnabled bool
 	// Stages is interactive authentication; nil: one with the stages of this package

@@ -30,9 +30,20 @@ type Sessions interface {
 	WhileGood(ctx context.Context, token string, do func(context.Context) error) error
 }
 
+// AppServices knows application services. Package appservice has those that are registered.
+type AppServices interface {
+	// ByToken returns the service whose as_token it is, from memory; the zero value if it is
+	// nobody's.
+	ByToken(token string) matrix.AppService
+	// ActAs returns the session of a user and a device of the service; "" for the user: its
+	// sender, "" for the device: none. M_FORBIDDEN for other users, M_UNKNOWN_DEVICE.
+	ActAs(ctx context.Context, service matrix.AppService, userID, deviceID string) (matrix.Session, error)
+}
+
 // Options has all that an Engine needs.
 type Options struct {
 	Sessions       Sessions       // nil: there are only endpoints that look at no access token
+	AppServices    AppServices    // nil: there are none
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Request-Id are believed
 
 	// Room, if set, returns the error for requests that ask for more to be kept in the
@@ -55,6 +66,7 @@ type Options struct {
 // Engine answers requests over HTTP by the endpoints of a table.
 type Engine struct {
 	sessions       Sessions
+	appServices    AppServices
 	trustedProxies []netip.Prefix
 	room           func() error
 	limits         *ratelimit.Limits
@@ -78,6 +90,7 @@ type Engine struct {
 func New(o Options) (*Engine, error) {
 	e := &Engine{
 		sessions:       o.Sessions,
+		appServices:    o.AppServices,
 		trustedProxies: o.TrustedProxies,
 		room:           o.Room,
 		limits:         o.Limits,

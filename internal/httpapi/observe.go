@@ -38,8 +38,9 @@ type exchange struct {
 	client  netip.Addr // the real client's, behind trusted proxies too
 	address string     // the same as text
 	started time.Time
-	route   *Route // nil: no such endpoint
-	user    string // empty: nobody, or not yet known
+	route   *Route            // nil: no such endpoint
+	user    string            // empty: nobody, or not yet known
+	service matrix.AppService // whose as_token was sent
 	query   url.Values
 	body    []byte
 
@@ -47,6 +48,7 @@ type exchange struct {
 
 	counted  *ratelimit.Claim // for the kind of work
 	place    *gauge.Gauge     // where the request counts at the moment; nil: nowhere
+	holder   string           // for whom it counts there
 	bodyHeld int64            // how much of the memory for bodies is its
 	account  *reserve.Account // of what is read and answered; nil: not yet
 
@@ -75,6 +77,10 @@ func (c *requestContext) Value(key any) any {
 	case matrix.CallerKey{}:
 		if c.x.account != nil {
 			return c.x.caller()
+		}
+	case matrix.AppServiceKey{}:
+		if c.x.service.ID != "" {
+			return c.x.service
 		}
 	case reserve.AccountKey{}:
 		return c.x.account
@@ -245,6 +251,9 @@ func (e *Engine) logAccess(x *exchange, r *http.Request, as *outcome, duration t
 	line.AddAttrs(slog.Int64("bytes", x.bytes), slog.Duration("duration", duration), slog.String("client", x.address), slog.String("request_id", x.id))
 	if x.user != "" {
 		line.AddAttrs(slog.String("user", x.user))
+	}
+	if x.service.ID != "" {
+		line.AddAttrs(slog.String("app_service", x.service.ID))
 	}
 	_ = as.log.Handle(r.Context(), line) // an error of logging cannot be logged either
 }

@@ -65,10 +65,14 @@ func (e *Engine) reservePlace(x *exchange) error {
 	default:
 		in = e.bounds.requests
 	}
-	if err := in.TryEnter(x.caller(), 1); err != nil {
+	holder := x.caller()
+	if in == e.bounds.polls && x.user != "" {
+		holder = x.user // one service may wait for many users
+	}
+	if err := in.TryEnter(holder, 1); err != nil {
 		return err
 	}
-	x.place = in
+	x.place, x.holder = in, holder
 	return nil
 }
 
@@ -84,7 +88,7 @@ func (x *exchange) waits() bool {
 // freePlace frees the request's place, if it still has one.
 func (x *exchange) freePlace() {
 	if x.place != nil {
-		x.place.Leave(x.caller(), 1)
+		x.place.Leave(x.holder, 1)
 		x.place = nil
 	}
 }

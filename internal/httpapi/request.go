@@ -31,6 +31,20 @@ func clientOf(r *http.Request, x *exchange) matrix.Client {
 	return matrix.Client{Address: x.client, UserAgent: r.UserAgent()}
 }
 
+// AppService returns the application service whose token the request has, for endpoints that
+// look at no access token else. M_MISSING_TOKEN, M_UNKNOWN_TOKEN. Application Service API,
+// "Server admin style permissions".
+func (r *Request) AppService() (matrix.AppService, error) {
+	switch {
+	case r.x.service.ID != "":
+		return r.x.service, nil
+	case accessToken(r.Request, r.x) == "":
+		return matrix.AppService{}, ErrMissingToken
+	default:
+		return matrix.AppService{}, errNoAppService
+	}
+}
+
 // CheckOwn refuses to serve a user at the path of another: M_FORBIDDEN.
 func (r *Request) CheckOwn(who matrix.Session) error {
 	if r.Param("userId") != who.UserID {
@@ -41,7 +55,7 @@ func (r *Request) CheckOwn(who matrix.Session) error {
 
 // Charge counts the request as n more of a kind. M_LIMIT_EXCEEDED.
 func (r *Request) Charge(kind ratelimit.Kind, n int) error {
-	_, err := r.x.engine.limits.TakeN(kind, r.x.caller(), n)
+	_, err := r.x.engine.take(r.x, kind, n)
 	return err
 }
 

@@ -21,6 +21,7 @@ var (
 	errWrongMethod    = &matrix.Error{Code: matrix.Unrecognized, Message: "This endpoint does not have that method", Status: http.StatusMethodNotAllowed}
 	ErrMissingToken   = &matrix.Error{Code: matrix.MissingToken, Message: "An access token is needed: send it as \"Authorization: Bearer …\""}
 	ErrGuest          = &matrix.Error{Code: matrix.GuestAccessForbidden, Message: "This is not for guests: register first"}
+	errNoAppService   = &matrix.Error{Code: matrix.UnknownToken, Message: "This is not the access token of an application service"}
 	errOtherUser      = matrix.Errorf(matrix.Forbidden, "This belongs to another user")
 	errBodyTooLarge   = &matrix.Error{Code: matrix.TooLarge, Message: "The body of the request is too large"}
 	errBodyIncomplete = &matrix.Error{Code: matrix.Unknown, Message: "The body of the request did not arrive in time", Status: http.StatusRequestTimeout}

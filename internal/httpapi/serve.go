@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -57,7 +58,7 @@ func (e *Engine) call(r *http.Request, x *exchange, rt *Route) (any, error) {
 		return nil, err
 	}
 	x.account = e.bounds.answers.Open(x.caller())
-	if rt.Work.load == awaiting && x.user != "" && x.waits() {
+	if rt.Work.load == awaiting && x.user != "" && x.service.ID == "" && x.waits() {
 		return e.poll(r, x, rt, who)
 	}
 	return rt.Handler.answer(&Request{r, x}, who)
@@ -86,16 +87,32 @@ func (e *Engine) authenticate(r *http.Request, x *exchange, needed Access) (matr
 	if token == "" {
 		return matrix.Session{}, ErrMissingToken
 	}
-	who, err := e.sessions.Authenticate(r.Context(), token)
+	who, err := e.session(r, x, token)
 	if err != nil {
 		return matrix.Session{}, err
 	}
-	e.sessions.Seen(who, clientOf(r, x))
 	x.user = who.UserID
 	if who.Guest && needed != AccessGuest {
 		return matrix.Session{}, ErrGuest
 	}
 	return who, nil
+}
+
+// session returns the session of a token: that of a user, or the one that an application
+// service asks for by the parameters user_id and device_id. Application Service API,
+// "Identity assertion".
+func (e *Engine) session(r *http.Request, x *exchange, token string) (matrix.Session, error) {
+	if x.service.ID == "" {
+		who, err := e.sessions.Authenticate(r.Context(), token)
+		if err == nil {
+			e.sessions.Seen(who, clientOf(r, x))
+		}
+		return who, err
+	}
+	deviceID := cmp.Or(x.query.Get("device_id"), x.query.Get("org.matrix.msc3202.device_id"))
+	who, err := e.appServices.ActAs(r.Context(), x.service, x.query.Get("user_id"), deviceID)
+	x.service.Unlimited = x.service.Unlimited || err == nil && who.UserID == x.service.Sender
+	return who, err
 }
 
 // accessToken returns the token of the Authorization header, or else that of the

@@ -81,8 +81,12 @@ var (
 )
 
 // caller returns the key that a request counts for: the user, or the address without a
-// session.
+// session. An application service that has no limits is one caller, whoever it acts as, so
+// that its many users take no more turns than one.
 func (x *exchange) caller() string {
+	if x.service.Unlimited {
+		return "appservice " + x.service.ID
+	}
 	if x.user != "" {
 		return x.user
 	}
@@ -96,16 +100,19 @@ func (x *exchange) caller() string {
 // alone, so that people behind one address don't affect each other. Strangers are
 // counted by their address, and so are tokens that are not valid: once an address is
 // over its limit, a token from there is looked up in memory only, since a flood of
-// guesses must not reach the database. M_LIMIT_EXCEEDED, and the errors of
+// guesses must not reach the database. Users of an application service are counted like
+// others, unless the service has no limits. M_LIMIT_EXCEEDED, and the errors of
 // [Engine.authenticate]. Section "Rate limiting".
 func (e *Engine) admit(r *http.Request, x *exchange, rt *Route) (matrix.Session, error) {
-	if rt.Handler.Access != AccessPublic && e.limits.Spent(ratelimit.Requests, x.caller()) && !e.sessions.Knows(accessToken(r, x)) {
+	e.recognize(r, x, rt.Handler.Access)
+	known := x.service.ID != "" || rt.Handler.Access == AccessPublic
+	if !known && e.limits.Spent(ratelimit.Requests, x.caller()) && !e.sessions.Knows(accessToken(r, x)) {
 		if _, err := e.limits.Take(ratelimit.Requests, x.caller()); err != nil {
 			return matrix.Session{}, err
 		}
 	}
 	who, refusal := e.authenticate(r, x, rt.Handler.Access)
-	if _, err := e.limits.Take(ratelimit.Requests, x.caller()); err != nil {
+	if _, err := e.take(x, ratelimit.Requests, 1); err != nil {
 		return matrix.Session{}, err
 	}
 	if refusal != nil {
@@ -115,8 +122,28 @@ func (e *Engine) admit(r *http.Request, x *exchange, rt *Route) (matrix.Session,
 		return who, nil
 	}
 	var err error
-	x.counted, err = e.limits.Take(rt.Work.Kind, x.caller())
+	x.counted, err = e.take(x, rt.Work.Kind, 1)
 	return who, err
+}
+
+// recognize notes the application service whose token the request has. Where tokens are not
+// looked at, it is the service itself that asks, which has no limits.
+func (e *Engine) recognize(r *http.Request, x *exchange, needed Access) {
+	if e.appServices == nil {
+		return
+	}
+	if token := accessToken(r, x); token != "" {
+		x.service = e.appServices.ByToken(token)
+		x.service.Unlimited = x.service.Unlimited || x.service.ID != "" && needed == AccessPublic
+	}
+}
+
+// take counts n of a kind of work, unless no limits hold.
+func (e *Engine) take(x *exchange, kind ratelimit.Kind, n int) (*ratelimit.Claim, error) {
+	if x.service.Unlimited {
+		return nil, nil
+	}
+	return e.limits.TakeN(kind, x.caller(), n)
 }
 
 // chargeBody counts the body of a request that is stored.
@@ -124,7 +151,7 @@ func (e *Engine) chargeBody(x *exchange, rt *Route) error {
 	if rt.Work.charged != withBody || len(x.body) == 0 {
 		return nil
 	}
-	_, err := e.limits.TakeN(ratelimit.WrittenBytes, x.caller(), len(x.body))
+	_, err := e.take(x, ratelimit.WrittenBytes, len(x.body))
 	return err
 }
 

@@ -84,7 +84,7 @@ func (j *Journal) Commit(ctx context.Context, w *Write) error {
 
 // charge counts the bytes of a write.
 func (j *Journal) charge(ctx context.Context, w *Write) (ratelimit.Claims, error) {
-	return j.o.Limits.TakeAll([]ratelimit.Cost{{Kind: ratelimit.WrittenBytes, Key: matrix.Caller(ctx), N: w.size()}})
+	return j.o.Limits.TakeAll([]ratelimit.Cost{{Kind: ratelimit.WrittenBytes, Key: matrix.Payer(ctx), N: w.size()}})
 }
 
 func (j *Journal) commit(ctx context.Context, w *Write) error {

@@ -17,7 +17,10 @@ const (
 	BadAlias                   Code = "M_BAD_ALIAS"
 	BadJSON                    Code = "M_BAD_JSON"
 	BadState                   Code = "M_BAD_STATE"
+	BadStatus                  Code = "M_BAD_STATUS"
 	CannotLeaveServerNotice    Code = "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM"
+	ConnectionFailed           Code = "M_CONNECTION_FAILED"
+	ConnectionTimeout          Code = "M_CONNECTION_TIMEOUT"
 	Exclusive                  Code = "M_EXCLUSIVE"
 	Forbidden                  Code = "M_FORBIDDEN"
 	GuestAccessForbidden       Code = "M_GUEST_ACCESS_FORBIDDEN"
@@ -46,9 +49,11 @@ const (
 	UnableToAuthoriseJoin      Code = "M_UNABLE_TO_AUTHORISE_JOIN"
 	UnableToGrantJoin          Code = "M_UNABLE_TO_GRANT_JOIN"
 	Unknown                    Code = "M_UNKNOWN"
+	UnknownDevice              Code = "M_UNKNOWN_DEVICE"
 	UnknownToken               Code = "M_UNKNOWN_TOKEN"
 	Unrecognized               Code = "M_UNRECOGNIZED"
 	UnsupportedRoomVersion     Code = "M_UNSUPPORTED_ROOM_VERSION"
+	URLNotSet                  Code = "M_URL_NOT_SET"
 	UserDeactivated            Code = "M_USER_DEACTIVATED"
 	UserInUse                  Code = "M_USER_IN_USE"
 	WeakPassword               Code = "M_WEAK_PASSWORD"
@@ -99,6 +104,10 @@ func (e *Error) HTTPStatus() int {
 		return http.StatusForbidden
 	case NotFound, NoValidSession, Unrecognized:
 		return http.StatusNotFound
+	case BadStatus, ConnectionFailed:
+		return http.StatusBadGateway
+	case ConnectionTimeout:
+		return http.StatusGatewayTimeout
 	case TooLarge:
 		return http.StatusRequestEntityTooLarge
 	case LimitExceeded:

@@ -15,11 +15,15 @@ const eventBytes = 600
 // context's caller, who may be the server itself: then nobody's limits are touched. An
 // event counts as a message or, by its membership, as an invitation or a join; a knock
 // counts as a join. All of them count as bytes written. An invitation counts for its
-// target as well, whoever the sender is, so that nobody can be buried under them. The
+// target as well, whoever the sender is, so that nobody can be buried under them, unless an
+// application service without limits sends it, for which nothing is counted. The
 // first messages, free in number, cost nothing: they were counted before.
 // M_LIMIT_EXCEEDED with RetryAfter. The caller gives back the claims of what is not
 // done after all.
 func (s *Service) charge(ctx context.Context, drafts []draft, free int) (ratelimit.Claims, error) {
+	if matrix.AppServiceOf(ctx).Unlimited {
+		return nil, nil
+	}
 	caller := matrix.Caller(ctx)
 	var costs []ratelimit.Cost
 	counts := map[ratelimit.Kind]int{ratelimit.Messages: -free}

@@ -85,6 +85,11 @@ func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (
 	if err := c.screen(ctx); err != nil {
 		return nil, err
 	}
+	if c.alias != "" {
+		if err := s.mayNameRoom(ctx, c.alias); err != nil {
+			return nil, err
+		}
+	}
 	drafts, err := c.drafts(ctx)
 	if err != nil {
 		return nil, err

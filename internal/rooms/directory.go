@@ -13,9 +13,13 @@ import (
 
 // CreateAlias makes an alias of this server point to a room. M_INVALID_PARAM if
 // it is none, M_UNKNOWN with 409 if it is taken, M_NOT_FOUND if there is no such
-// room, M_FORBIDDEN if the user is not in it.
+// room, M_FORBIDDEN if the user is not in it, M_EXCLUSIVE if it is reserved by an application
+// service.
 func (s *Service) CreateAlias(ctx context.Context, userID, alias, roomID string) error {
 	if err := s.Directory.CheckLocalAlias(alias); err != nil {
+		return err
+	}
+	if err := s.mayNameRoom(ctx, alias); err != nil {
 		return err
 	}
 	nid, err := s.Timeline.Number(ctx, roomID)
@@ -35,6 +39,16 @@ func (s *Service) CreateAlias(ctx context.Context, userID, alias, roomID string)
 	return s.Directory.CreateAlias(ctx, userID, alias, nid)
 }
 
+// mayNameRoom returns whether an alias may be made or deleted by the one who asks:
+// M_EXCLUSIVE for an application service's, and for one that is not in the namespaces of the
+// service that asks.
+func (s *Service) mayNameRoom(ctx context.Context, alias string) error {
+	if s.mayName == nil {
+		return nil
+	}
+	return s.mayName(matrix.AppServiceOf(ctx).ID, alias)
+}
+
 // Aliases lists the aliases of this server that point to a room. M_FORBIDDEN
 // unless the user is in the room, or it is world_readable. Client-server API,
 // GET /rooms/{roomId}/aliases.
@@ -51,9 +65,14 @@ func (s *Service) Aliases(ctx context.Context, userID, roomID string) ([]string,
 
 // DeleteAlias deletes an alias. Its creator, a moderator who may set the room's
 // canonical alias, and an administrator of the server may do so; M_FORBIDDEN for
-// others, M_NOT_FOUND if there is none. A moderator's deletion also removes it from the
+// others, M_NOT_FOUND if there is none, M_EXCLUSIVE for one of an application service, which
+// may delete all of its own. A moderator's deletion also removes it from the
 // room's published aliases. Client-server API, DELETE /directory/room/{roomAlias}.
 func (s *Service) DeleteAlias(ctx context.Context, userID, alias string, admin bool) error {
+	if err := s.mayNameRoom(ctx, alias); err != nil && !admin {
+		return err
+	}
+	admin = admin || matrix.AppServiceOf(ctx).ID != "" // whose alias it is
 	roomID, err := s.Directory.ResolveAlias(ctx, alias)
 	if err != nil {
 		return err

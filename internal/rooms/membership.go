@@ -330,7 +330,7 @@ func (s *Service) CountProfile(ctx context.Context, userID string) (ratelimit.Cl
 	if joined == 0 {
 		return nil, nil
 	}
-	caller := matrix.Caller(ctx)
+	caller := matrix.Payer(ctx)
 	return s.limits.TakeAll([]ratelimit.Cost{
 		{Kind: ratelimit.Messages, Key: caller, N: joined}, {Kind: ratelimit.WrittenBytes, Key: caller, N: joined * eventBytes},
 	})

@@ -34,6 +34,9 @@ type Options struct {
 	Limits *ratelimit.Limits
 	// Guests picks the guests out of a list of users; nil: there are none.
 	Guests func(ctx context.Context, userIDs []string) ([]string, error)
+	// MayName returns whether a room alias may be made or deleted by an application service,
+	// "": by anybody else; nil: any may.
+	MayName func(service, alias string) error
 	// Shares bounds the caches.
 	Shares Shares
 	// Now is the clock; nil: the real one.
@@ -55,6 +58,7 @@ type Service struct {
 	serverName string
 	limits     *ratelimit.Limits
 	guests     func(ctx context.Context, userIDs []string) ([]string, error)
+	mayName    func(service, alias string) error
 	now        func() time.Time
 
 	// Timeline reads rooms.
@@ -74,7 +78,7 @@ type Service struct {
 func New(o Options) *Service {
 	s := &Service{
 		pool: o.Pool, journal: o.Journal, profiles: o.Profiles, signer: o.Signer,
-		serverName: o.Signer.ServerName, limits: o.Limits, guests: o.Guests, now: o.Now,
+		serverName: o.Signer.ServerName, limits: o.Limits, guests: o.Guests, mayName: o.MayName, now: o.Now,
 	}
 	if s.now == nil {
 		s.now = time.Now

@@ -44,6 +44,9 @@ func NewAPI(o APIOptions) (*API, error) {
 	if o.Auth != nil { // tests without services have none
 		o.HTTP.Sessions = o.Auth.Sessions
 	}
+	if o.AppServices != nil {
+		o.HTTP.AppServices = o.AppServices
+	}
 	engine, err := httpapi.New(o.HTTP)
 	if err != nil {
 		return nil, err
@@ -83,7 +86,7 @@ func (s *Server) newAPI(pool *pgxpool.Pool, registry *prometheus.Registry) (*API
 		Services: client.Services{
 			Auth: on.auth, Stages: on.stages, Threepids: on.threepids, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Spaces: on.found.spaces, Media: on.media, Previews: on.previews,
 			Stream: on.stream.sync, Data: on.stream.data, Receipts: on.stream.receipts, Typing: on.stream.typing, Presence: on.stream.presence, Push: on.stream.push,
-			Keys: on.keys, ToDevice: on.toDevice, KeyBackups: on.backups,
+			Keys: on.keys, ToDevice: on.toDevice, KeyBackups: on.backups, AppServices: on.bridges,
 			Searches: on.found.search, Directory: on.found.users, Invitations: on.found.invitations, Turn: newTurn(cfg),
 			Reports:    reports.New(reports.Options{Pool: pool, Rooms: on.rooms.Timeline, Log: s.log}),
 			ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, MediaClosed: !cfg.Media.Open,

@@ -110,7 +110,7 @@ func examine(ctx context.Context, cfg *config.Config, db *database, log *slog.Lo
 	if _, err := db.open(ctx, cfg, nil, log); err != nil {
 		return s, err
 	}
-	services, err := newServices(cfg, db, signer, log)
+	services, err := newServices(cfg, nil, db, signer, log)
 	if err != nil {
 		return s, err
 	}

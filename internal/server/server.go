@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"homeserver/internal/appservice/registration"
 	"homeserver/internal/auth"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/server/certs"
@@ -58,13 +59,17 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 	if err := makeDataDir(s.cfg.DataDir); err != nil {
 		return err
 	}
-	// The key and the certificates come early, so that a mistake in them is reported
+	// The key, the certificates and the application services come early, so that a mistake in them is reported
 	// before PostgreSQL starts.
 	_, err := loadSigner(s.cfg)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if s.certs, err = certs.Load(s.cfg, s.log); err != nil {
+		return err
+	}
+	bridges, err := registration.Load(s.cfg.AppServiceFiles, s.cfg.ServerName)
+	if err != nil {
 		return err
 	}
 	// So do the addresses, which another program may use. Clients that connect already
@@ -85,7 +90,7 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 		return err
 	}
 	s.onStop(db.close)
-	if s.services, err = newServices(s.cfg, db, owner.signer, s.log); err != nil {
+	if s.services, err = newServices(s.cfg, bridges, db, owner.signer, s.log); err != nil {
 		return err
 	}
 	if s.registry, err = s.newRegistry(db.pool); err != nil {

@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/appservice"
+	"homeserver/internal/appservice/registration"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
@@ -40,6 +42,7 @@ type services struct {
 	stages    *uia.Service
 	threepids *threepid.Service
 	auth      *auth.Service
+	bridges   *appservice.Service
 	profiles  *profile.Service
 	rooms     *rooms.Service
 	policies  *policy.Service
@@ -56,7 +59,7 @@ type services struct {
 }
 
 // newServices makes the services on a migrated database. It starts none of them.
-func newServices(cfg *config.Config, db *database, signer *event.Signer, log *slog.Logger) (*services, error) {
+func newServices(cfg *config.Config, bridges registration.List, db *database, signer *event.Signer, log *slog.Logger) (*services, error) {
 	pool, budget := db.pool, cfg.Budget()
 	s := &services{others: replica.New(pool, log), stages: uia.New(pool, nil), limits: newLimits(cfg.RateLimits, &budget.Caches), disks: newDisks(cfg, db.cluster, log)}
 	s.journal = journal.New(pool, journal.Options{
@@ -67,11 +70,12 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	if s.threepids, err = newThreepids(cfg, pool, s.stages, signer, s.limits, log); err != nil {
 		return nil, err
 	}
-	s.auth = newAuth(cfg, pool, s.stages, s.threepids, s.limits, s.others, s.journal, log)
+	s.auth = newAuth(cfg, pool, bridges, s.stages, s.threepids, s.limits, s.others, s.journal, log)
 	followDevices(s.auth)
+	s.bridges = appservice.New(appservice.Options{Registrations: bridges, ActAs: s.auth.Sessions.ActAs, MakeUser: s.auth.EnsureAccount})
 	s.profiles = profile.New(pool, s.journal)
 	s.rooms = rooms.New(rooms.Options{
-		Pool: pool, Journal: s.journal, Profiles: s.profiles, Signer: signer, Limits: s.limits, Guests: s.auth.Guests, Log: log,
+		Pool: pool, Journal: s.journal, Profiles: s.profiles, Signer: signer, Limits: s.limits, Guests: s.auth.Guests, MayName: bridges.CheckAlias, Log: log,
 		Keys: func(ctx context.Context, conn *pgx.Conn) (map[string]ed25519.PublicKey, error) {
 			return serveridentity.PublicKeys(ctx, conn, serveridentity.Of(signer))
 		},
@@ -104,7 +108,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 	}
 	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, log)
 	s.parts = parts{
-		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
+		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.bridges, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
 		s.keys, s.toDevice, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.mails, s.stream.presence, s.stream.sync,
 		s.found.search, s.found.users, s.media, s.backups,
 	}
@@ -114,7 +118,7 @@ func newServices(cfg *config.Config, db *database, signer *event.Signer, log *sl
 
 // newAuth makes the service of accounts, which commands use without the others.
 func newAuth(
-	cfg *config.Config, pool *pgxpool.Pool, stages *uia.Service, threepids *threepid.Service, limits *ratelimit.Limits, others *replica.Channel,
+	cfg *config.Config, pool *pgxpool.Pool, bridges registration.List, stages *uia.Service, threepids *threepid.Service, limits *ratelimit.Limits, others *replica.Channel,
 	entries *journal.Journal, log *slog.Logger,
 ) *auth.Service {
 	shares := cfg.Budget().Caches
@@ -126,6 +130,7 @@ func newAuth(
 		Stages:              stages,
 		Threepids:           threepids,
 		SharedSecret:        string(cfg.Registration.SharedSecret),
+		MayMake:             bridges.CheckUser,
 		Limits:              limits,
 		Channel:             others,
 		Journal:             entries,

@@ -22,16 +22,27 @@ func (a *api) loginFlows(*httpapi.Request) (any, error) {
 	for _, name := range a.Auth.LoginTypes() {
 		answer.Flows = append(answer.Flows, loginFlow{name, name == auth.LoginByToken})
 	}
+	if len(a.AppServices.Registrations()) > 0 {
+		answer.Flows = append(answer.Flows, loginFlow{Type: auth.ByAppService})
+	}
 	return answer, nil
 }
 
-// login logs a device in. Section "Login", POST /login.
+// login logs a device in, for an application service if it says so. Section "Login", POST
+// /login.
 func (a *api) login(r *httpapi.Request) (any, error) {
 	var body auth.LoginRequest
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return a.Auth.Login(r.Context(), body, r.Client())
+	if body.Type != auth.ByAppService {
+		return a.Auth.Login(r.Context(), body, r.Client())
+	}
+	service, err := r.AppService()
+	if err != nil {
+		return nil, err
+	}
+	return a.Auth.LoginByAppService(r.Context(), service.ID, body, r.Client())
 }
 
 // logout ends the session of the access token, and its device. Its body, which

@@ -5,14 +5,22 @@ import (
 	"homeserver/internal/httpapi"
 )
 
-// register makes an account. Section "Account registration", POST /register.
+// register makes an account, for an application service if it says so. Section "Account
+// registration", POST /register.
 func (a *api) register(r *httpapi.Request) (any, error) {
 	var body auth.RegisterRequest
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
 	body.Kind = r.Query("kind")
-	return a.Auth.Register(r.Context(), body, r.Client())
+	if body.Type != auth.ByAppService {
+		return a.Auth.Register(r.Context(), body, r.Client())
+	}
+	service, err := r.AppService()
+	if err != nil {
+		return nil, err
+	}
+	return a.Auth.RegisterByAppService(r.Context(), service.ID, body, r.Client())
 }
 
 type availableAnswer struct {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"homeserver/internal/appservice"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
@@ -47,6 +48,9 @@ type Services struct {
 	ToDevice  *todevice.Service
 
 	KeyBackups *keybackup.Service
+
+	// AppServices are the bridges and bots that are registered; nil: there are none.
+	AppServices *appservice.Service
 
 	Searches    *search.Service
 	Directory   *userdirectory.Service

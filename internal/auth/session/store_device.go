@@ -118,8 +118,8 @@ func insertDevice(ctx context.Context, tx pgx.Tx, session matrix.Session, displa
 	return tag.RowsAffected() > 0, nil
 }
 
-// Remove deletes devices and their tokens, and returns the access tokens
-// among them.
+// Remove deletes devices and their tokens, and returns what the cache has of them: the access
+// tokens, and that application services act on these devices.
 func (s *Service) Remove(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) (Revoked, error) {
 	return s.lockAndRemove(ctx, tx, userID, `
 		SELECT device_id FROM devices WHERE user_id = $1 AND device_id = ANY ($2)
@@ -156,8 +156,9 @@ func (s *Service) lockAndRemove(ctx context.Context, tx pgx.Tx, userID, query st
 	if err != nil {
 		return nil, fmt.Errorf("lock devices of %s: %w", userID, err)
 	}
+	actors := actorHashes(userID, deviceIDs)
 	if len(deviceIDs) == 0 {
-		return nil, nil
+		return actors, nil
 	}
 	for _, follow := range s.onRemove {
 		if err := follow(ctx, tx, userID, deviceIDs); err != nil {
@@ -172,7 +173,7 @@ func (s *Service) lockAndRemove(ctx context.Context, tx pgx.Tx, userID, query st
 	if err != nil {
 		return nil, fmt.Errorf("delete devices of %s: %w", userID, err)
 	}
-	return hashes, nil
+	return append(hashes, actors...), nil
 }
 
 // storeSightings writes when devices were last seen, with one statement. It passes

@@ -62,6 +62,8 @@ type Config struct {
 	Turn Turn `yaml:"turn"`
 	// PolicyLists says which moderation policy lists are applied.
 	PolicyLists PolicyLists `yaml:"policy_lists"`
+	// AppServiceFiles are the registrations of application services.
+	AppServiceFiles []string `yaml:"app_service_files"`
 	// ShutdownDelay is for how many seconds a server that is to stop still answers while /ready says 503.
 	ShutdownDelay int `yaml:"shutdown_delay"`
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.

@@ -25,7 +25,7 @@ func TestFileErrorsNameLineKeyAndWhatIsAllowed(t *testing.T) {
 		"merge key":                {"<<: {data_dir: x}", ":1: <<: anchors (&name), aliases (*name) and merge keys (<<) are not supported: write the value out at each place"},
 		"duplicate key":            {"data_dir: a\nserver_name: b\ndata_dir: c", `:3: mapping key "data_dir" already defined at [1:1]`},
 		"no YAML":                  {"listen: [", ":1: sequence end token ']' not found"},
-		"no mapping":               {"hello", ":1: configuration: must be a mapping of keys to values: data_dir, database"},
+		"no mapping":               {"hello", ":1: configuration: must be a mapping of keys to values: app_service_files, data_dir, database"},
 		"section is a value":       {"log: debug", ":1: log: must be a mapping of keys to values: format, level"},
 		"value is a section":       {"data_dir:\n  x: y", ":2: data_dir: must be a single plain value"},
 		"alias":                    {"server_name: *d", ":1: server_name: anchors (&name), aliases (*name) and merge keys"},

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"homeserver/internal/yamlfile"
 )
 
 // readFile reads the settings of a YAML file.
@@ -24,7 +26,7 @@ func (l *loader) readFile(path string) {
 
 // parse reads the settings from the content of the YAML file at path.
 func (l *loader) parse(path string, content []byte) {
-	file, err := parseYAML(path, content)
+	file, err := yamlfile.Parse(path, content)
 	if err != nil {
 		l.problems = append(l.problems, err)
 		return
@@ -59,7 +61,7 @@ func (f *fileReader) section(n ast.Node, v reflect.Value, name string) {
 	if key == "" {
 		key = "configuration"
 	}
-	if text := unsupported(n); text != "" {
+	if text := yamlfile.Unsupported(n); text != "" {
 		f.reportNode(n, key, text)
 		return
 	}
@@ -72,7 +74,7 @@ func (f *fileReader) section(n ast.Node, v reflect.Value, name string) {
 	for it := mapping.MapRange(); it.Next(); {
 		keyNode, value := it.Key(), it.Value()
 		key := keyNode.GetToken().Value
-		if text := unsupported(keyNode); text != "" {
+		if text := yamlfile.Unsupported(keyNode); text != "" {
 			f.reportNode(keyNode, join(name, key), text)
 			continue
 		}
@@ -91,7 +93,7 @@ func (f *fileReader) value(n ast.Node, v reflect.Value, name, oneof string) {
 	if _, null := n.(*ast.NullNode); null {
 		return
 	}
-	if text := unsupported(n); text != "" {
+	if text := yamlfile.Unsupported(n); text != "" {
 		f.reportNode(n, name, text)
 		return
 	}
@@ -124,7 +126,7 @@ func (f *fileReader) list(n ast.Node, v reflect.Value, name, oneof string) {
 }
 
 func (f *fileReader) scalar(n ast.Node, v reflect.Value, name, oneof string) {
-	text, ok := scalarText(n)
+	text, ok := yamlfile.Scalar(n)
 	if !ok {
 		f.reportNode(n, name, "must be a single plain value")
 		return
@@ -132,19 +134,6 @@ func (f *fileReader) scalar(n ast.Node, v reflect.Value, name, oneof string) {
 	if err := setText(v, text, oneof); err != nil {
 		f.reportNode(n, name, err.Error())
 	}
-}
-
-// scalarText returns the text of a value as it is written, so that 012 stays 012 where text is wanted.
-func scalarText(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return strings.TrimRight(n.Value.Value, "\n"), true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		return n.GetToken().Value, true
-	}
-	return "", false
 }
 
 func (f *fileReader) unknownKey(n ast.Node, key, section string, t reflect.Type) {

@@ -180,6 +180,7 @@ policy_lists:
   rooms: ["#bans:example.org", "!abc:example.org"]
   dry_run: true
 shutdown_delay: 10
+app_service_files: [/etc/irc.yaml, slack.yaml]
 trusted_proxies: [127.0.0.1, 10.1.2.3/8, "fd00::/8"]
 `
 
@@ -262,9 +263,10 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			URIs:         []string{"turn:turn.example.org?transport=udp", "turns:turn.example.org"},
 			SharedSecret: "hunter2", Username: "matrix", Password: "hunter2", TTL: 3600,
 		},
-		PolicyLists:    PolicyLists{Rooms: []string{"#bans:example.org", "!abc:example.org"}, DryRun: true},
-		ShutdownDelay:  10,
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
+		PolicyLists:     PolicyLists{Rooms: []string{"#bans:example.org", "!abc:example.org"}, DryRun: true},
+		ShutdownDelay:   10,
+		AppServiceFiles: []string{"/etc/irc.yaml", "slack.yaml"},
+		TrustedProxies:  []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
 	}
 	if diff := cmp.Diff(want, load(t, everything), equal); diff != "" {
 		t.Error(diff)
@@ -368,6 +370,7 @@ var everyVariable = []string{
 	"HOMESERVER_METRICS_LISTEN=localhost:9000",
 	"HOMESERVER_MEMORY_LIMIT=512MiB",
 	"HOMESERVER_SHUTDOWN_DELAY=10",
+	"HOMESERVER_APP_SERVICE_FILES=/etc/irc.yaml,slack.yaml",
 	"HOMESERVER_LIMITS_REQUEST_BODY=2MiB",
 	"HOMESERVER_LIMITS_REQUEST_MEMORY=8MiB",
 	"HOMESERVER_LIMITS_REQUESTS=11",

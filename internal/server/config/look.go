@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
+
+	"homeserver/internal/appservice/registration"
 )
 
 // checkFiles returns the problems of the files and folders that the configuration
@@ -17,6 +20,7 @@ func (c *Config) checkFiles(now time.Time) []problem {
 		v.folder("media.folder", c.Media.Folder)
 	}
 	v.certificate(c.TLS, now)
+	v.appServices(c)
 	return v.problems
 }
 
@@ -61,4 +65,16 @@ func (v *validator) certificate(t TLS, now time.Time) {
 	day := func(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 	v.check(!now.After(pair.Leaf.NotAfter), "tls.certificate", "%s has expired on %s", t.Certificate, day(pair.Leaf.NotAfter))
 	v.check(!now.Before(pair.Leaf.NotBefore), "tls.certificate", "%s is not valid before %s", t.Certificate, day(pair.Leaf.NotBefore))
+}
+
+// appServices checks the registrations of application services. Its problems name the file
+// and the line of each.
+func (v *validator) appServices(c *Config) {
+	_, err := registration.Load(c.AppServiceFiles, c.ServerName)
+	if err == nil {
+		return
+	}
+	for text := range strings.SplitSeq(err.Error(), "\n") {
+		v.check(false, "app_service_files", "%s", text)
+	}
 }

@@ -1,9 +1,13 @@
-package config
+// Package yamlfile parses the YAML files that operators write: the configuration, and the
+// registrations of application services. Errors name the file and the line, say in plain
+// words what is wrong, and never quote the line: secrets may be there.
+package yamlfile
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -11,9 +15,9 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// parseYAML parses the content of the YAML file at path. The error names the line, and
+// Parse parses the content of the YAML file at path. The error names the line, and
 // never quotes it: secrets may be there.
-func parseYAML(path string, content []byte) (*ast.File, error) {
+func Parse(path string, content []byte) (*ast.File, error) {
 	content, err := plainText(path, content)
 	if err != nil {
 		return nil, err
@@ -58,8 +62,8 @@ func isIndentedByTab(content []byte, line int) bool {
 	return bytes.ContainsRune(text[:len(text)-len(bytes.TrimLeft(text, " \t"))], '\t')
 }
 
-// unsupported returns which part of YAML a node is that has no place in a configuration; "" if it is another.
-func unsupported(n ast.Node) string {
+// Unsupported returns which part of YAML a node is that has no place in such a file; "" if it is another.
+func Unsupported(n ast.Node) string {
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
 		return "anchors (&name), aliases (*name) and merge keys (<<) are not supported: write the value out at each place"
@@ -71,4 +75,17 @@ func unsupported(n ast.Node) string {
 		return "keys after a question mark are not supported: write key: value"
 	}
 	return ""
+}
+
+// Scalar returns the text of a value as it is written, so that 012 stays 012 where text is wanted.
+func Scalar(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return strings.TrimRight(n.Value.Value, "\n"), true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
 }

@@ -1,0 +1,99 @@
+package appservice
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"homeserver/internal/appservice/registration"
+	"homeserver/internal/auth/secret"
+	"homeserver/internal/matrix"
+)
+
+// Options has all that a Service needs.
+type Options struct {
+	// Registrations are the services that there are.
+	Registrations registration.List
+	// ActAs returns the session of a user, who must exist, and of a device, if one is named.
+	ActAs func(ctx context.Context, service, userID, deviceID string) (matrix.Session, error)
+	// MakeUser makes an account without a password, unless there is one already.
+	MakeUser func(ctx context.Context, userID string) error
+}
+
+// Service knows the application services. It may be used concurrently.
+type Service struct {
+	o        Options
+	byToken  map[secret.Hash]*registration.Registration
+	byID     map[string]*registration.Registration
+	requests *prometheus.CounterVec
+}
+
+// New makes a Service of services that go together: see [registration.Load].
+func New(o Options) *Service {
+	s := &Service{
+		o: o, byToken: map[secret.Hash]*registration.Registration{}, byID: map[string]*registration.Registration{},
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "homeserver_app_service_requests_total",
+			Help: "Requests that came with the token of an application service, by its ID.",
+		}, []string{"app_service"}),
+	}
+	for _, r := range o.Registrations {
+		s.byToken[secret.HashOf(string(r.ASToken))] = r
+		s.byID[r.ID] = r
+		s.requests.WithLabelValues(r.ID)
+	}
+	return s
+}
+
+// Start makes the users of the services that are not there yet.
+func (s *Service) Start(ctx context.Context) error {
+	for _, r := range s.o.Registrations {
+		if err := s.o.MakeUser(ctx, r.Sender); err != nil {
+			return fmt.Errorf("make the user of the application service %s: %w", r.ID, err)
+		}
+	}
+	return nil
+}
+
+// Collectors returns the metrics, to be registered once.
+func (s *Service) Collectors() []prometheus.Collector { return []prometheus.Collector{s.requests} }
+
+// Registrations returns all services, in the order of the configuration. A nil Service has none.
+func (s *Service) Registrations() registration.List {
+	if s == nil {
+		return nil
+	}
+	return s.o.Registrations
+}
+
+// ByID returns the service with an ID; nil if there is none.
+func (s *Service) ByID(id string) *registration.Registration { return s.byID[id] }
+
+// ByToken returns the service whose as_token it is; the zero value if it is nobody's. The
+// hash of the token is looked up, whose bytes say nothing about those of the token.
+func (s *Service) ByToken(token string) matrix.AppService {
+	if len(s.byToken) == 0 {
+		return matrix.AppService{}
+	}
+	r := s.byToken[secret.HashOf(token)]
+	if r == nil {
+		return matrix.AppService{}
+	}
+	s.requests.WithLabelValues(r.ID).Inc()
+	return matrix.AppService{ID: r.ID, Sender: r.Sender, Unlimited: !r.RateLimited}
+}
+
+// ActAs returns the session of a user and a device of a service; "" for the user: its sender;
+// "" for the device: none. M_FORBIDDEN for a user who is not the service's, or does not exist;
+// M_USER_DEACTIVATED, M_UNKNOWN_DEVICE. Application Service API, "Identity assertion".
+func (s *Service) ActAs(ctx context.Context, service matrix.AppService, userID, deviceID string) (matrix.Session, error) {
+	r := s.byID[service.ID]
+	if userID == "" {
+		userID = r.Sender
+	}
+	if !r.OwnsUser(userID) {
+		return matrix.Session{}, matrix.Errorf(matrix.Forbidden, "The application service can't act as this user, who is not in its namespaces")
+	}
+	return s.o.ActAs(ctx, r.ID, userID, deviceID)
+}

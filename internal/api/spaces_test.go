@@ -88,3 +88,47 @@ func TestHierarchyOfASpace(t *testing.T) {
 		t.Errorf("children_state of an ordinary room: %v", got)
 	}
 }
+
+func TestHierarchyRefusals(t *testing.T) {
+	t.Parallel()
+	alice, bob := newPair(t)
+	space, other := newSpace(alice, "Club"), newSpace(alice, "Other")
+	for _, room := range []string{alice.CreateRoom(nil), alice.CreateRoom(nil), other} {
+		addChild(alice, space, room, nil)
+		addChild(alice, other, room, nil)
+	}
+	next := alice.Do("GET", hierarchyPath(space, "limit", "2", "max_depth", "1"), nil).OK().String("next_batch")
+	alice.Do("GET", hierarchyPath(space, "from", next, "max_depth", "1", "limit", "7"), nil).OK() // which may differ
+	for name, parameters := range map[string][]string{
+		"limit of 0":              {"limit", "0"},
+		"limit below 0":           {"limit", "-1"},
+		"limit that is a word":    {"limit", "all"},
+		"limit with a fraction":   {"limit", "1.5"},
+		"depth below 0":           {"max_depth", "-1"},
+		"depth that is a word":    {"max_depth", "deep"},
+		"flag that is a number":   {"suggested_only", "1"},
+		"another depth":           {"from", next, "max_depth", "2"},
+		"no depth":                {"from", next},
+		"another flag":            {"from", next, "max_depth", "1", "suggested_only", "true"},
+		"token of another server": {"from", "x", "max_depth", "1"},
+		"token of a sync":         {"from", "s1", "max_depth", "1"},
+		"token without rooms":     {"from", "1a1_1", "max_depth", "1"},
+		"token with a tail":       {"from", next + "_", "max_depth", "1"},
+		"token with many rooms":   {"from", next + "_1_1_1_1_1_1_1_1_1_1", "max_depth", "1"},
+		"token with a sign":       {"from", "-" + next, "max_depth", "1"},
+		"token of the far future": {"from", "9223372036854775807a1_1_1", "max_depth", "1"},
+	} {
+		if got := alice.Do("GET", hierarchyPath(space, parameters...), nil); got.Status != 400 || got.Errcode() != "M_INVALID_PARAM" {
+			t.Errorf("%s: %d %s", name, got.Status, got.Body)
+		}
+	}
+	alice.Do("GET", hierarchyPath(other, "from", next, "max_depth", "1"), nil).Refused(403, "M_FORBIDDEN")
+	alice.SetState(space, "m.room.join_rules", "", map[string]any{"join_rule": "invite"})
+	bob.Do("GET", hierarchyPath(space, "from", next, "max_depth", "1"), nil).Refused(403, "M_FORBIDDEN") // by what he has been told
+	if got := tree(alice, space, "max_depth", "0"); len(got) != 1 {
+		t.Errorf("the space alone: %q", got)
+	}
+	if got := tree(alice, space, "max_depth", "99999999999999999999", "limit", "99999999999999999999"); len(got) != 4 {
+		t.Errorf("with large numbers: %q", got)
+	}
+}

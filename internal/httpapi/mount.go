@@ -42,6 +42,7 @@ const (
 	AccessOptional               // a token need not be there, but must be valid
 	AccessUser                   // a valid token, not of a guest
 	AccessGuest                  // a valid token, also of a guest
+	AccessAnyone                 // a token need not be there, but must be valid, and may be of a guest
 )
 
 // Public is for endpoints that look at no access token.
@@ -53,6 +54,11 @@ func Public(h func(*Request) (any, error)) Handler {
 // without one, the session is the zero value.
 func Optional(h func(*Request, matrix.Session) (any, error)) Handler {
 	return Handler{Access: AccessOptional, answer: h}
+}
+
+// Anyone is Optional for endpoints that guests may call with their tokens, too.
+func Anyone(h func(*Request, matrix.Session) (any, error)) Handler {
+	return Handler{Access: AccessAnyone, answer: h}
 }
 
 // User is for endpoints that need a valid access token, and are not for guests.

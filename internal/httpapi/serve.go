@@ -81,7 +81,7 @@ func (e *Engine) authenticate(r *http.Request, x *exchange, needed Access) (matr
 		return matrix.Session{}, nil
 	}
 	token := accessToken(r, x)
-	if token == "" && needed == AccessOptional {
+	if token == "" && (needed == AccessOptional || needed == AccessAnyone) {
 		return matrix.Session{}, nil
 	}
 	if token == "" {
@@ -92,7 +92,7 @@ func (e *Engine) authenticate(r *http.Request, x *exchange, needed Access) (matr
 		return matrix.Session{}, err
 	}
 	x.user = who.UserID
-	if who.Guest && needed != AccessGuest {
+	if who.Guest && needed != AccessGuest && needed != AccessAnyone {
 		return matrix.Session{}, ErrGuest
 	}
 	return who, nil

@@ -125,15 +125,19 @@ func (a *api) roomRoutes() []httpapi.Route {
 	}
 }
 
-// discoveryRoutes: "Published room directory", "Spaces", "User Directory", "Server Side
+// discoveryRoutes: "Published room directory", "Spaces", "Room Summaries", "User Directory", "Server Side
 // Search", "Voice over IP".
 func (a *api) discoveryRoutes() []httpapi.Route {
+	summaries := httpapi.Prefixes{}.OrUnstable("im.nheko.summary")
 	return []httpapi.Route{
 		httpapi.Client.Get("/publicRooms", httpapi.Searching, httpapi.Public(a.getPublicRooms)),
 		httpapi.Client.Post("/publicRooms", httpapi.Searching, httpapi.Guest(a.postPublicRooms)),
 		httpapi.Client.Get("/directory/list/room/{roomId}", httpapi.Reading, httpapi.Public(a.getVisibility)),
 		httpapi.Client.Put("/directory/list/room/{roomId}", httpapi.Changing, httpapi.User(a.putVisibility)),
 		httpapi.ClientV1.Get("/rooms/{roomId}/hierarchy", httpapi.Reading, httpapi.Guest(a.hierarchy)),
+		httpapi.ClientV1.Get("/room_summary/{roomIdOrAlias}", httpapi.Reading, httpapi.Anyone(a.roomSummary)),
+		summaries.Get("/summary/{roomIdOrAlias}", httpapi.Reading, httpapi.Anyone(a.proposedRoomSummary)),
+		summaries.Get("/rooms/{roomIdOrAlias}/summary", httpapi.Reading, httpapi.Anyone(a.proposedRoomSummary)),
 		httpapi.Client.Post("/user_directory/search", httpapi.Searching, httpapi.User(a.searchUsers)),
 		httpapi.SinceV1.Post("/search", httpapi.Searching, httpapi.User(a.search)),
 		httpapi.SinceV1.Get("/voip/turnServer", httpapi.Reading, httpapi.Guest(a.turnServer)),

@@ -25,8 +25,7 @@ type Page struct {
 
 // pageRoom is a room on a page.
 type pageRoom struct {
-	directory.RoomSummary
-	Allowed  []string `json:"allowed_room_ids,omitempty"`
+	summary
 	children []timeline.SpaceChild
 }
 
@@ -60,7 +59,7 @@ func (p *Page) add(ctx context.Context, s *Service, nodes []*node, now map[journ
 				break
 			}
 			if read {
-				p.rooms = append(p.rooms, pageRoom{r, now[n.Room].Allowed, n.children})
+				p.rooms = append(p.rooms, pageRoom{summary{r, now[n.Room].Allowed}, n.children})
 				delete(byNumber, n.Room)
 			}
 		}
@@ -146,7 +145,7 @@ func (p *Page) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 }
 
 func (p *Page) writeRoom(ctx context.Context, w *reserve.Writer, i int) error {
-	summary, err := json.Marshal(p.rooms[i])
+	summary, err := json.Marshal(p.rooms[i].summary)
 	if err != nil {
 		return fmt.Errorf("encode the summary of a room: %w", err)
 	}

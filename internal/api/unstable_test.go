@@ -114,6 +114,12 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 			t.Errorf("enabled: %v, of %v", on, of)
 		}
 	},
+	"uk.half-shot.msc2666.query_mutual_rooms": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
+		wantMutual(t, alice.Do("GET", "/_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms?user_id="+bob.UserID, nil).OK(), room)
+	},
+	"uk.half-shot.msc2666.query_mutual_rooms.stable": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
+		wantMutual(t, alice.Do("GET", "/_matrix/client/v1/mutual_rooms?user_id="+bob.UserID, nil).OK(), room)
+	},
 	"uk.tcpip.msc4133": func(t *testing.T, alice, bob *matrixtest.Client, _ string) {
 		ownField(t, "/_matrix/client/unstable/uk.tcpip.msc4133", alice, bob)
 	},
@@ -207,6 +213,7 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"POST " + unstable + "keys/signatures/upload":                                             "keys/signatures/upload",
 		"POST " + unstable + "account/3pid/msisdn/requestToken":                                   "account/3pid/msisdn/requestToken",
 		"GET " + unstable + "org.matrix.msc3030/rooms/{roomId}/timestamp_to_event":                "rooms/{roomId}/timestamp_to_event",
+		"GET " + unstable + "uk.half-shot.msc2666/user/mutual_rooms":                              "user/mutual_rooms",
 		"GET " + unstable + "org.matrix.msc3916/media/config":                                     "config",
 		"GET " + unstable + "org.matrix.msc3916/media/preview_url":                                "preview_url",
 		"GET " + unstable + "org.matrix.msc3916/media/download/{serverName}/{mediaId}":            "download/{serverName}/{mediaId}",

@@ -149,6 +149,8 @@ func (a *api) discoveryRoutes() []httpapi.Route {
 func (a *api) membershipRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		httpapi.Client.Get("/joined_rooms", httpapi.Reading, httpapi.User(a.joinedRooms)),
+		httpapi.ClientV1.Get("/mutual_rooms", httpapi.Reading, httpapi.User(a.mutualRooms)),
+		httpapi.Prefixes{}.OrUnstable("uk.half-shot.msc2666").Get("/user/mutual_rooms", httpapi.Reading, httpapi.User(a.mutualRoomsAsProposed)),
 		httpapi.SinceV1.Post("/join/{roomIdOrAlias}", httpapi.Joining, httpapi.Guest(a.joinRoomOrAlias)),
 		httpapi.Client.OrUnstable("xyz.amorgan.knock").Post("/knock/{roomIdOrAlias}", httpapi.Joining, httpapi.User(a.knock)),
 		httpapi.SinceV1.Post("/rooms/{roomId}/join", httpapi.Joining, httpapi.Guest(a.joinRoom)),

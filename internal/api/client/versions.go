@@ -31,23 +31,25 @@ var encodedVersions = sync.OnceValues(func() (any, error) {
 			"v1.1",
 		},
 		UnstableFeatures: map[string]bool{
-			"com.beeper.msc4169":                      true, // m.room.redaction is sent like any other event
-			"fi.mau.msc2246.stable":                   true, // a file comes after its URI
-			"org.matrix.e2e_cross_signing":            true, // keys to verify devices and people by
-			"org.matrix.msc2285.stable":               true, // private read receipts
-			"org.matrix.msc2432":                      true, // a room's local aliases
-			"org.matrix.msc3030":                      true, // an event by its time, by the name of the proposal
-			"org.matrix.msc3030.stable":               true, // and by that of the specification
-			"org.matrix.msc3771":                      true, // read receipts in threads
-			"org.matrix.msc3773":                      true, // unread counts by thread
-			"org.matrix.msc3827.stable":               true, // the directory of rooms by type
-			"org.matrix.msc3881":                      true, // pushers can be disabled
-			"org.matrix.msc3916.stable":               true, // media for users only
-			"org.matrix.msc3952_intentional_mentions": true, // push rules for m.mentions
-			"org.matrix.msc4222":                      true, // state_after in /sync
-			"org.matrix.msc3981":                      true, // relations of relations
-			"uk.tcpip.msc4133":                        true, // any profile field, by its name as a proposal
-			"uk.tcpip.msc4133.stable":                 true, // and by that of the specification
+			"com.beeper.msc4169":                             true, // m.room.redaction is sent like any other event
+			"fi.mau.msc2246.stable":                          true, // a file comes after its URI
+			"org.matrix.e2e_cross_signing":                   true, // keys to verify devices and people by
+			"org.matrix.msc2285.stable":                      true, // private read receipts
+			"org.matrix.msc2432":                             true, // a room's local aliases
+			"org.matrix.msc3030":                             true, // an event by its time, by the name of the proposal
+			"org.matrix.msc3030.stable":                      true, // and by that of the specification
+			"org.matrix.msc3771":                             true, // read receipts in threads
+			"org.matrix.msc3773":                             true, // unread counts by thread
+			"org.matrix.msc3827.stable":                      true, // the directory of rooms by type
+			"org.matrix.msc3881":                             true, // pushers can be disabled
+			"org.matrix.msc3916.stable":                      true, // media for users only
+			"org.matrix.msc3952_intentional_mentions":        true, // push rules for m.mentions
+			"org.matrix.msc4222":                             true, // state_after in /sync
+			"org.matrix.msc3981":                             true, // relations of relations
+			"uk.half-shot.msc2666.query_mutual_rooms":        true, // the rooms that two users are in, by the name of the proposal
+			"uk.half-shot.msc2666.query_mutual_rooms.stable": true, // and by that of the specification
+			"uk.tcpip.msc4133":                               true, // any profile field, by its name as a proposal
+			"uk.tcpip.msc4133.stable":                        true, // and by that of the specification
 		},
 	})
 	return json.RawMessage(answer), err

@@ -137,6 +137,13 @@ func (h *env) readers(room string) map[string]func() error {
 			_, _, err := store.For(bob).Members(ctx, room, timeline.MemberFilter{At: &at[0].At})
 			return err
 		},
+		"MutualRooms": func() error {
+			list, count, err := store.MutualRooms(ctx, bob, alice, 0, 20)
+			if err == nil && (len(list) != 20 || count <= copies) {
+				h.T.Errorf("MutualRooms finds %d of %d", len(list), count)
+			}
+			return err
+		},
 		"EventAtTime": func() error {
 			_, err := store.For(bob).EventAtTime(ctx, room, 1, false)
 			return err

@@ -27,6 +27,7 @@ type Service struct {
 	byToken  map[secret.Hash]*registration.Registration
 	byID     map[string]*registration.Registration
 	requests *prometheus.CounterVec
+	onCall   func(id string)
 }
 
 // New makes a Service of services that go together: see [registration.Load].
@@ -37,6 +38,7 @@ func New(o Options) *Service {
 			Name: "homeserver_app_service_requests_total",
 			Help: "Requests that came with the token of an application service, by its ID.",
 		}, []string{"app_service"}),
+		onCall: func(string) {},
 	}
 	for _, r := range o.Registrations {
 		s.byToken[secret.HashOf(string(r.ASToken))] = r
@@ -45,6 +47,10 @@ func New(o Options) *Service {
 	}
 	return s
 }
+
+// OnCall sets the function that is called, with the ID of a service, when that has called this
+// server. It must be quick. Call OnCall before requests are served.
+func (s *Service) OnCall(f func(id string)) { s.onCall = f }
 
 // Start makes the users of the services that are not there yet.
 func (s *Service) Start(ctx context.Context) error {
@@ -81,6 +87,7 @@ func (s *Service) ByToken(token string) matrix.AppService {
 		return matrix.AppService{}
 	}
 	s.requests.WithLabelValues(r.ID).Inc()
+	s.onCall(r.ID)
 	return matrix.AppService{ID: r.ID, Sender: r.Sender, Unlimited: !r.RateLimited}
 }
 

@@ -238,6 +238,12 @@ func surrogatePair(first rune, s []byte) (rune, bool) {
 
 const hexDigits = "0123456789abcdef"
 
+// AddRoomID adds room_id to the event that was written last: a JSON object with members.
+func AddRoomID(dst []byte, roomID string) []byte {
+	dst = append(dst[:len(dst)-1], `,"room_id":`...)
+	return append(AppendString(dst, roomID), '}')
+}
+
 // AppendString appends a text as a JSON string in canonical form. Bytes that are not
 // UTF-8 become U+FFFD.
 func AppendString(dst []byte, s string) []byte {

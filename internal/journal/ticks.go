@@ -26,6 +26,7 @@ const Elsewhere Tick = -1
 type Ticks struct {
 	instance string
 	tick     atomic.Int64
+	onNext   []func()
 }
 
 // NewTicks makes a count that no other process has.
@@ -36,8 +37,18 @@ func NewTicks() *Ticks {
 	return c
 }
 
+// OnNext adds a function that is called at each change. It must be quick, and must not ask
+// what has changed. Call OnNext before anything can change.
+func (c *Ticks) OnNext(f func()) { c.onNext = append(c.onNext, f) }
+
 // Next returns the tick of a change.
-func (c *Ticks) Next() Tick { return Tick(c.tick.Add(1)) }
+func (c *Ticks) Next() Tick {
+	tick := Tick(c.tick.Add(1))
+	for _, f := range c.onNext {
+		f()
+	}
+	return tick
+}
 
 // Now returns the tick of the newest change.
 func (c *Ticks) Now() Tick { return Tick(c.tick.Load()) }

@@ -47,10 +47,7 @@ func (t *Trail) More() <-chan struct{} { return t.f.more }
 // Take returns the next entries, those in (after, upTo], of which there may be up to 1,000.
 // If both are the same there are none yet.
 func (t *Trail) Take() (after, upTo Position) {
-	after = t.taken
-	if now := t.f.j.Position(); after < now {
-		t.taken = t.unused.past(min(now, after+followerBatch))
-	}
+	after, t.taken = t.taken, t.Next(t.taken)
 	return after, t.taken
 }
 
@@ -76,4 +73,14 @@ func (t *Trail) Save(ctx context.Context, also func(tx pgx.Tx) error) error {
 	t.f.advance(t.taken)
 	t.well()
 	return nil
+}
+
+// Next returns where the entries after a position end that are looked at together, for work
+// that has several positions of its own: the position itself if there are none yet. It may be
+// called concurrently.
+func (t *Trail) Next(after Position) (upTo Position) {
+	if now := t.f.j.Position(); after < now {
+		return t.unused.past(min(now, after+followerBatch))
+	}
+	return after
 }

@@ -10,6 +10,7 @@ import (
 
 	"homeserver/internal/appservice"
 	"homeserver/internal/appservice/registration"
+	"homeserver/internal/appservice/transactions"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
@@ -51,9 +52,11 @@ type services struct {
 	stream    *stream
 	mails     *emailpusher.Service
 	found     *discovery
-	backups   *keybackup.Service
-	media     *media.Service
-	previews  *preview.Service
+	// sending sends events to application services.
+	sending  *transactions.Service
+	backups  *keybackup.Service
+	media    *media.Service
+	previews *preview.Service
 	// parts are those of them of which the server asks anything: see [parts].
 	parts parts
 }
@@ -102,6 +105,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 		Journal: s.journal, Rooms: s.rooms.Timeline, Push: s.stream.push, Mail: s.threepids.Mailer(), Signer: signer,
 		ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL, RoomURL: cfg.Email.RoomURL, Log: log,
 	})
+	s.sending = newTransactions(cfg, pool, bridges, s, log)
 	s.found = newDiscovery(cfg, pool, s.journal, s.rooms, s.profiles, s.limits, s.stream.data.Ignored)
 	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, log); err != nil {
 		return nil, err
@@ -110,7 +114,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 	s.parts = parts{
 		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.bridges, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
 		s.keys, s.toDevice, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.mails, s.stream.presence, s.stream.sync,
-		s.found.search, s.found.users, s.media, s.backups,
+		s.sending, s.found.search, s.found.users, s.media, s.backups,
 	}
 	s.parts.eraseWith(s.auth)
 	return s, nil

@@ -26,6 +26,7 @@ import (
 
 // stream is /sync and the services of all that it shows beside rooms.
 type stream struct {
+	ticks    *journal.Ticks
 	sync     *syncstream.Service
 	data     *accountdata.Service
 	receipts *receipts.Service
@@ -45,6 +46,7 @@ func newStream(
 	ticks := journal.NewTicks()
 	data := accountdata.New(pool, entries, r, int(shares.IgnoredUsers))
 	s := &stream{
+		ticks:    ticks,
 		data:     data,
 		receipts: receipts.New(pool, entries, r, data.SetFullyRead, int(shares.ReadMarks)),
 		typing:   typing.New(r, entries, ticks, others, int(shares.Typing)),

@@ -219,12 +219,6 @@ func appendSummary(dst []byte, s *timeline.Summary) []byte {
 	return append(dst, `},`...)
 }
 
-// appendRoomID adds room_id to the event that was written last.
-func appendRoomID(dst []byte, roomID string) []byte {
-	dst = append(dst[:len(dst)-1], `,"room_id":`...)
-	return append(event.AppendString(dst, roomID), '}')
-}
-
 // format is how the answer writes the events of a room, but for the filter's
 // event_fields.
 func (a *Answer) format(r *room) timeline.Format {

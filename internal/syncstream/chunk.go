@@ -229,7 +229,7 @@ func (c *Chunk) writeAccountData(ctx context.Context, l *list) error {
 		for _, i := range items {
 			err := l.add(func(dst []byte) []byte {
 				if dst = i.AppendJSON(dst); i.Room != 0 {
-					dst = appendRoomID(dst, c.plan.planned(i.Room).id)
+					dst = event.AddRoomID(dst, c.plan.planned(i.Room).id)
 				}
 				return dst
 			})

@@ -2,7 +2,6 @@ package syncstream
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"homeserver/internal/journal"
@@ -99,18 +98,6 @@ func (p *plan) writeReceipts(ctx context.Context, l *list, r *room, appendEvents
 // writeReceiptsIn adds them with their room_id, as the generations before r0 have it.
 func (p *plan) writeReceiptsIn(ctx context.Context, l *list, r *room) error {
 	return p.writeReceipts(ctx, l, r, func(dst []byte, some []*receipts.Receipt) []byte {
-		return appendReceiptsIn(dst, r.id, some)
+		return receipts.AppendEventsIn(dst, r.id, some)
 	})
-}
-
-// appendReceiptsIn writes one event for each thread, as [receipts.AppendEvents] does.
-func appendReceiptsIn(dst []byte, roomID string, list []*receipts.Receipt) []byte {
-	byThread := map[string][]*receipts.Receipt{}
-	for _, r := range list {
-		byThread[r.ThreadID] = append(byThread[r.ThreadID], r)
-	}
-	for i, thread := range slices.Sorted(maps.Keys(byThread)) {
-		dst = appendRoomID(receipts.AppendEvents(comma(dst, i), byThread[thread]), roomID)
-	}
-	return dst
 }

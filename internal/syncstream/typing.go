@@ -2,6 +2,7 @@ package syncstream
 
 import (
 	"context"
+	"homeserver/internal/event"
 	"slices"
 
 	"homeserver/internal/personal/typing"
@@ -53,7 +54,7 @@ func (p *plan) addTyping(r *room, users []string, evenNobody bool) {
 }
 
 func appendTypingIn(dst []byte, roomID string, users []string) []byte {
-	return appendRoomID(typing.AppendJSON(dst, users), roomID)
+	return event.AddRoomID(typing.AppendJSON(dst, users), roomID)
 }
 
 // writeEphemeralIn adds the receipts of a room and the users typing in it to a list,

@@ -110,6 +110,7 @@ func (r *reader) registration(n ast.Node, serverName string) *Registration {
 		Protocols:        r.protocols(f),
 		serverName:       serverName, file: r.path, lines: map[string]int{},
 	}
+	reg.OldEphemeral = reg.ReceiveEphemeral && f.get("receive_ephemeral") == nil
 	r.flag(f, false, "io.element.msc4190") // devices can be made in any case
 	r.namespaces(f, reg)
 	for key, value := range f.values {

@@ -29,6 +29,9 @@ type Registration struct {
 	// ReceiveEphemeral says whether the service is sent typing notifications, receipts,
 	// presence and messages to devices.
 	ReceiveEphemeral bool
+	// OldEphemeral says that it asks for that by the names of MSC2409 alone, and so expects
+	// typing notifications, receipts and presence under the name of that time.
+	OldEphemeral bool
 	// DeviceChanges says whether the service is told of changes of devices and of the one-time
 	// keys of its users: org.matrix.msc3202.
 	DeviceChanges bool

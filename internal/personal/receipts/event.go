@@ -2,6 +2,7 @@ package receipts
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -26,6 +27,21 @@ func AppendEvents(dst []byte, list []*Receipt) []byte {
 		}
 		dst = appendThread(dst, list[:n])
 		list = list[n:]
+	}
+	return dst
+}
+
+// AppendEventsIn writes the same with the ID of the room in each event.
+func AppendEventsIn(dst []byte, roomID string, list []*Receipt) []byte {
+	byThread := map[string][]*Receipt{}
+	for _, r := range list {
+		byThread[r.ThreadID] = append(byThread[r.ThreadID], r)
+	}
+	for i, thread := range slices.Sorted(maps.Keys(byThread)) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = event.AddRoomID(AppendEvents(dst, byThread[thread]), roomID)
 	}
 	return dst
 }

@@ -190,6 +190,31 @@ func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.
 	return found, nil
 }
 
+// Between returns the receipts that were set in (after, upTo], in no order, but for those that
+// have moved on since. It is for followers of the journal, and checks no access.
+func (s *Service) Between(ctx context.Context, after, upTo journal.Position) (list []*Receipt, err error) {
+	live := false
+	s.journal.Read(func(v journal.View) {
+		if live = v.Covers(after) && v.Position >= upTo; !live {
+			return
+		}
+		for _, entry := range v.Between(after, upTo) {
+			if r, ok := entry.Value.(*Receipt); ok {
+				list = append(list, r)
+			}
+		}
+	})
+	if live {
+		return list, nil
+	}
+	rows, _ := s.pool.Query(ctx, selectReceipts+`FROM receipts r WHERE r.position > $1 AND r.position <= $2`, after, upTo)
+	list, err = pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[Receipt])
+	if err != nil {
+		return nil, fmt.Errorf("read receipts: %w", err)
+	}
+	return list, nil
+}
+
 // readOthers reads the receipts that other processes have written in (after, upTo].
 func (s *Service) readOthers(ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, most int) ([]*journal.Entry, error) {
 	rows, _ := conn.Query(ctx, `

@@ -70,6 +70,7 @@ func (s *Service) CreateAlias(ctx context.Context, creator, alias string, room j
 	err := s.pool.SendBatch(ctx, b).Close()
 	switch {
 	case err == nil:
+		s.onAlias(room)
 		return nil
 	case isTaken(err):
 		return &matrix.Error{Code: matrix.Unknown, Status: http.StatusConflict, Message: messageTaken}

@@ -1,13 +1,25 @@
 package directory
 
-import "github.com/jackc/pgx/v5/pgxpool"
+import (
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/journal"
+)
 
 // Service holds the rules of aliases and of published rooms. Its methods may be called
 // concurrently.
 type Service struct {
 	pool       *pgxpool.Pool
 	serverName string
+	onAlias    func(room journal.RoomNID)
 }
 
 // New makes the service of a server with a name.
-func New(pool *pgxpool.Pool, serverName string) *Service { return &Service{pool, serverName} }
+func New(pool *pgxpool.Pool, serverName string) *Service {
+	return &Service{pool: pool, serverName: serverName, onAlias: func(journal.RoomNID) {}}
+}
+
+// OnAlias sets the function that is called when a room has got a further alias, before
+// whoever made it is answered; the database tells all processes of every change. Call it
+// before the service is used.
+func (s *Service) OnAlias(f func(room journal.RoomNID)) { s.onAlias = f }

@@ -34,6 +34,22 @@ func (s *Service) Aliases(ctx context.Context, room journal.RoomNID) ([]string, 
 	return aliases, nil
 }
 
+// AliasesOfRooms returns the aliases of this server that point to rooms.
+func (s *Service) AliasesOfRooms(ctx context.Context, rooms []journal.RoomNID) (map[journal.RoomNID][]string, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT room_nid, alias FROM room_aliases WHERE room_nid = ANY($1)`, rooms)
+	found := map[journal.RoomNID][]string{}
+	var room journal.RoomNID
+	var alias string
+	_, err := pgx.ForEachRow(rows, []any{&room, &alias}, func() error {
+		found[room] = append(found[room], alias)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the aliases of rooms: %w", err)
+	}
+	return found, nil
+}
+
 // AliasesOf lists some aliases of this server that point to the room of an ID: as many as are
 // looked at for the server's own purposes.
 func (s *Service) AliasesOf(ctx context.Context, roomID string) ([]string, error) {

@@ -250,6 +250,43 @@ func (s *Store) Stripped(ctx context.Context, rooms []RoomAt, userID string) (Li
 		"", room, at, strippedTypes, userID)
 }
 
+// StrippedAt reads the stripped state that goes with invitations, by their numbers: that of
+// the room at the last of them, the member event of the sender, and the invitation.
+func (s *Store) StrippedAt(ctx context.Context, invites []*Event) (map[EventNID][]*Event, error) {
+	last := map[journal.RoomNID]Place{}
+	members := make([]MemberAt, len(invites))
+	for i, e := range invites {
+		last[e.Room] = max(last[e.Room], e.Place)
+		members[i] = MemberAt{RoomAt{e.Room, e.Place}, e.Sender}
+	}
+	rooms := make([]RoomAt, 0, len(last))
+	for nid, at := range last {
+		rooms = append(rooms, RoomAt{nid, at})
+	}
+	room, at := columnsOf(rooms)
+	state, err := s.list(ctx, stateAt+`WHERE s.type = ANY($3) AND s.state_key = ''`, "", room, at, strippedTypes)
+	if err != nil {
+		return nil, err
+	}
+	inviters, err := s.MemberEvents(ctx, members, nil)
+	if err != nil {
+		return nil, err
+	}
+	states, senders := state.ByRoom(), inviters.ByRoom()
+	found := make(map[EventNID][]*Event, len(invites))
+	for _, e := range invites {
+		list := slices.Clone(states[e.Room].Events)
+		for _, m := range senders[e.Room].Events {
+			if m.IsState(event.TypeMember, e.Sender) {
+				list = append(list, m)
+				break
+			}
+		}
+		found[e.NID] = append(list, e)
+	}
+	return found, nil
+}
+
 // Summary is what a client needs to name a room: client-server API, GET /sync,
 // RoomSummary.
 type Summary struct {

@@ -82,6 +82,7 @@ type Caches struct {
 	AccessTokens, Sightings, Familiar            Size // internal/auth
 	RateLimits                                   Size
 	KeyCounts, ToDevice                          Size // internal/e2ee
+	AppServiceRooms                              Size // internal/appservice/transactions
 }
 
 // newCaches divides the memory for caches. Values that each request needs, and that are
@@ -89,7 +90,7 @@ type Caches struct {
 func newCaches(all Size) Caches {
 	share := func(percent Size) Size { return all * percent / 100 }
 	return Caches{
-		RoomState: share(25), Transactions: share(5),
+		RoomState: share(25), Transactions: share(4),
 		Viewers: share(12), LazyMembers: share(5), Filters: share(2),
 		PushRules: share(9), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
 		UnreadCounts: share(5), ReadMarks: share(2),
@@ -99,6 +100,7 @@ func newCaches(all Size) Caches {
 		AccessTokens: share(3), Sightings: share(1), Familiar: share(2),
 		RateLimits: share(5),
 		KeyCounts:  share(1), ToDevice: share(1),
+		AppServiceRooms: share(1),
 	}
 }
 

@@ -193,6 +193,7 @@ func (a *Answer) writeState(ctx context.Context, w *reserve.Writer, r *room) err
 // event_fields.
 func (a *Answer) eventFormat(r *room) func(dst []byte, e *timeline.Event) []byte {
 	f := a.format(r)
+	f.Aggregations = a.plan.aggregations
 	if a.plan.filter.fields == nil {
 		return f.AppendJSON
 	}

@@ -35,6 +35,9 @@ var parts = []part{
 		isNewIn: func(r *room) bool { return r.fullState || len(r.state.Events) > 0 },
 	},
 	{
+		name: "aggregations", after: []string{"timelines"}, fill: (*Service).fillAggregations,
+	},
+	{
 		name: "summaries", after: []string{"state"}, fill: (*Service).fillSummaries,
 		isNewIn: func(r *room) bool { return r.summary != nil },
 	},

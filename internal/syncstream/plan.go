@@ -40,6 +40,9 @@ type plan struct {
 	rooms  []*room
 	byNID  map[journal.RoomNID]*room // of rooms, as soon as it is asked for
 
+	// aggregations are what is bundled with the events of limited timelines.
+	aggregations timeline.Aggregations
+
 	// Content that concerns no room.
 	accountData []accountEvent
 	presence    []presence.State

@@ -54,12 +54,12 @@ func TestStatementsOfAnswers(t *testing.T) {
 		q    syncstream.Query
 		want int64
 	}{
-		"initial":                    {syncstream.Query{}, 12},
-		"initial, lazy":              {syncstream.Query{Filter: lazy}, 13},
-		"initial, state after":       {syncstream.Query{UseStateAfter: true}, 12},
-		"everything since":           {syncstream.Query{Since: begin}, 13},
+		"initial":                    {syncstream.Query{}, 13},
+		"initial, lazy":              {syncstream.Query{Filter: lazy}, 14},
+		"initial, state after":       {syncstream.Query{UseStateAfter: true}, 13},
+		"everything since":           {syncstream.Query{Since: begin}, 14},
 		"incremental":                {syncstream.Query{Since: middle}, 12},
-		"incremental, lazy":          {syncstream.Query{Since: middle, Filter: lazy}, 13},
+		"incremental, lazy":          {syncstream.Query{Since: middle, Filter: lazy}, 14},
 		"incremental and full state": {syncstream.Query{Since: middle, FullState: true}, 14},
 		"nothing new":                {syncstream.Query{Since: syncstream.FormatToken(h.newest())}, 0},
 	} {
@@ -72,6 +72,56 @@ func TestStatementsOfAnswers(t *testing.T) {
 		if n := count.statements.Load() - before; n != test.want {
 			t.Errorf("%s: %d statements instead of %d", name, n, test.want)
 		}
+	}
+}
+
+// To find what is bundled costs one statement, and one more where something is, however much; in
+// the live window it costs none. In the format of the federation nothing is bundled.
+func TestStatementsOfAggregations(t *testing.T) {
+	for name, test := range map[string]struct {
+		window          int
+		nothing, bundle int64
+	}{"in the window": {0, 0, 0}, "by SQL": {1, 1, 2}} {
+		t.Run(name, func(t *testing.T) {
+			first := newEnv(t)
+			pool, count := counted(first)
+			h := envOn(t, pool, journal.Options{WindowBytes: test.window, Watch: time.Hour})
+			room, elsewhere := h.create(rooms.CreateRequest{}), h.create(rooms.CreateRequest{})
+			const messages = 10
+			statements := func(relTypes ...string) int64 {
+				since := syncstream.FormatToken(h.newest())
+				for i := range messages {
+					root := h.send(alice, room, "root")
+					for n := range 3 {
+						content := `{"body":"x","m.new_content":{}`
+						if len(relTypes) > 0 {
+							content += fmt.Sprintf(`,"m.relates_to":{"rel_type":%q,"event_id":%q}`, relTypes[(i+n)%len(relTypes)], root)
+						}
+						h.SendEvent(alice, room, "m.room.message", content+`}`)
+					}
+				}
+				// Before the first event that is related to another it is known that there is none.
+				h.SendEvent(alice, elsewhere, "m.room.message", `{"m.relates_to":{"event_id":"$nowhere","rel_type":"m.reference"}}`)
+				syncs := func(format string) int64 {
+					q := syncstream.Query{UserID: alice, Since: since}
+					q.Filter = fmt.Sprintf(`{"event_format":%q,"room":{"timeline":{"limit":%d}}}`, format, 3*messages)
+					h.sync(q) // so that counts of what is unread are known
+					before := count.statements.Load()
+					bundled := bytes.Contains(h.sync(q).raw, []byte(`"m.relations"`))
+					if want := len(relTypes) > 0 && format == "client"; bundled != want {
+						t.Errorf("something is bundled: %v", bundled)
+					}
+					return count.statements.Load() - before
+				}
+				return syncs("client") - syncs("federation")
+			}
+			if n := statements(); n != test.nothing {
+				t.Errorf("%d statements where nothing is bundled", n)
+			}
+			if n := statements("m.thread", "m.replace", "m.reference", "m.thread"); n != test.bundle {
+				t.Errorf("%d statements where something is bundled", n)
+			}
+		})
 	}
 }
 

@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"homeserver/internal/httpapi"
@@ -15,6 +17,29 @@ func (a *api) format(r *httpapi.Request, who matrix.Session, access *timeline.Ac
 	return timeline.Format{
 		WithRoomID: true, V1: r.Generation() == httpapi.APIV1, Now: time.Now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
 	}
+}
+
+// bundling returns the same with what is bundled with some events of a room: "Aggregations of
+// child events". Clients of api/v1 know nothing of that.
+func (a *api) bundling(
+	r *httpapi.Request, who matrix.Session, access *timeline.Access, events []*timeline.Event,
+) (f timeline.Format, err error) {
+	f = a.format(r, who, access)
+	if f.V1 {
+		return f, nil
+	}
+	now := timeline.PlaceOf(a.Journal.Position())
+	f.Aggregations, err = a.aggregations(r.Context(), who, timeline.Aggregated{Access: access, UpTo: now, Events: events})
+	return f, err
+}
+
+// aggregations returns what is bundled with events for a reader.
+func (a *api) aggregations(ctx context.Context, who matrix.Session, lists ...timeline.Aggregated) (timeline.Aggregations, error) {
+	ignored, err := a.Data.Ignored(ctx, who.UserID)
+	if err != nil {
+		return nil, err
+	}
+	return a.Rooms.Timeline.For(who.UserID).Aggregations(ctx, slices.Collect(maps.Keys(ignored)), lists...)
 }
 
 // eventAnswer is one event.
@@ -52,5 +77,6 @@ func (a *api) getEvent(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return eventAnswer{a.format(r, who, access), e}, nil
+	format, err := a.bundling(r, who, access, []*timeline.Event{e})
+	return eventAnswer{format, e}, err
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi"
@@ -51,5 +52,6 @@ func (a *api) eventContext(r *httpapi.Request, who matrix.Session) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	return contextAnswer{a.format(r, who, c.Access), c, a.Rooms.Timeline.Cursor(c.State)}, nil
+	format, err := a.bundling(r, who, c.Access, slices.Concat(c.Before.Events, []*timeline.Event{c.Event}, c.After.Events))
+	return contextAnswer{format, c, a.Rooms.Timeline.Cursor(c.State)}, err
 }

@@ -54,11 +54,15 @@ func (a *api) messages(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	format, err := a.bundling(r, who, st.Access, st.Events)
+	if err != nil {
+		return nil, err
+	}
 	start := syncstream.FormatPlace(st.Start)
 	if given := r.Query("from"); page.From != nil {
 		start = given
 	}
-	return messagesAnswer{a.format(r, who, st.Access), st, start, r.Generation() != httpapi.V3, a.Rooms.Timeline.Cursor(st.Members)}, nil
+	return messagesAnswer{format, st, start, r.Generation() != httpapi.V3, a.Rooms.Timeline.Cursor(st.Members)}, nil
 }
 
 func (a *api) page(r *httpapi.Request, who matrix.Session) (*timeline.Page, error) {

@@ -53,14 +53,15 @@ func (a *api) relations(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := relationsAnswer{Format: a.format(r, who, st.Access), Stretch: st, from: r.Query("from")}
+	answer := relationsAnswer{Stretch: st, from: r.Query("from")}
 	switch {
 	case p.Recurse:
 		answer.depth = timeline.RecursionDepth
 	case r.Query("recurse") != "":
 		answer.depth = 1
 	}
-	return answer, nil
+	answer.Format, err = a.bundling(r, who, st.Access, st.Events)
+	return answer, err
 }
 
 func (a *api) relationsPage(r *httpapi.Request, who matrix.Session) (*timeline.RelationsPage, error) {

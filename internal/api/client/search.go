@@ -71,7 +71,21 @@ func (a *api) search(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return searchAnswer{a.format(r, who, nil), results, a.Rooms.Timeline}, nil
+	answer := searchAnswer{a.format(r, who, nil), results, a.Rooms.Timeline}
+	if !answer.format.V1 {
+		answer.format.Aggregations, err = a.aggregations(r.Context(), who, a.found(results)...)
+	}
+	return answer, err
+}
+
+// found returns the events that were found, each as it is now.
+func (a *api) found(results *search.Results) []timeline.Aggregated {
+	now := timeline.PlaceOf(a.Journal.Position())
+	list := make([]timeline.Aggregated, len(results.Results))
+	for i, r := range results.Results {
+		list[i] = timeline.Aggregated{Access: results.Access[r.Event.Room], UpTo: now, Events: []*timeline.Event{r.Event}}
+	}
+	return list
 }
 
 // searchAnswer is the answer in the category room_events.

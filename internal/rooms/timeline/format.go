@@ -27,6 +27,8 @@ type Format struct {
 	// UserID and DeviceID are the reader's: the device that sent an event gets
 	// its transaction ID back.
 	UserID, DeviceID string
+	// Aggregations are bundled with the events; nil: nothing is. Not in the format of api/v1.
+	Aggregations Aggregations
 	// Access decides which membership the reader had at an event, whether the event is
 	// shown redacted, and whether the content of a replaced event may be shown.
 	Access *Access
@@ -34,6 +36,11 @@ type Format struct {
 
 // AppendJSON appends the event in the format for clients.
 func (f *Format) AppendJSON(dst []byte, e *Event) []byte {
+	return f.appendWith(dst, e, f.Aggregations[e.NID])
+}
+
+// appendWith appends the event with what is bundled with it; nil: nothing is.
+func (f *Format) appendWith(dst []byte, e *Event, a *Aggregation) []byte {
 	shown := f.show(e)
 	switch {
 	case f.Federation:
@@ -44,6 +51,9 @@ func (f *Format) AppendJSON(dst []byte, e *Event) []byte {
 	dst = f.appendFields(dst, &shown)
 	dst = f.appendTimes(append(dst, `,"unsigned":{`...), &shown)
 	dst = f.appendBeside(dst, &shown)
+	if a != nil {
+		dst = f.appendAggregation(dst, &shown, a)
+	}
 	return append(dst, "}}"...)
 }
 

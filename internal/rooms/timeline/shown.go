@@ -20,6 +20,9 @@ type Shown struct {
 	TxnID string
 }
 
+// isRedacted reports whether the event was redacted or is hidden.
+func (s *Shown) isRedacted() bool { return s.Stored.Redacted() || s.Event != s.Stored.Event }
+
 // show returns an event as the reader of the format is to see it.
 func (f *Format) show(e *Event) Shown {
 	s := Shown{Stored: e}

@@ -39,13 +39,14 @@ type Store struct {
 
 	table, forgottenTable, erasureTable *journal.Table
 
-	erased *erasures
+	erased    *erasures
+	relatives *relatives
 }
 
 // New makes the store, and adds its tables to the journal. Call it before the journal is
 // started.
 func New(o Options) *Store {
-	s := &Store{pool: o.Pool, journal: o.Journal, o: o, damage: postgres.NewDamage(o.Log), erased: newErasures()}
+	s := &Store{pool: o.Pool, journal: o.Journal, o: o, damage: postgres.NewDamage(o.Log), erased: newErasures(), relatives: newRelatives()}
 	s.table = &journal.Table{Name: "events", Queue: queueEvents, Read: s.readOthers}
 	o.Journal.Add(s.table)
 	s.forgottenTable = &journal.Table{Name: "forgotten_rooms", Queue: queueForgotten, Read: s.readForgotten}
@@ -54,13 +55,20 @@ func New(o Options) *Store {
 	o.Journal.Add(s.erasureTable)
 	// All else that is missed here is found by the heads of rooms, which each commit
 	// checks.
-	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.erased.loaded.Store(false) }})
+	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: s.reset})
 	return s
+}
+
+// reset is called where entries were missed: what is kept by them is read anew.
+func (s *Store) reset(p journal.Position) {
+	s.erased.loaded.Store(false)
+	s.relatives.reset(p)
 }
 
 // committed finishes the events of a group: it drops what was needed for writing them,
 // and applies redactions to events that are in memory.
 func (s *Store) committed(v journal.View, entries []*journal.Entry) {
+	s.relatives.add(v, entries)
 	for _, entry := range entries {
 		if erasure, ok := entry.Value.(*Erasure); ok {
 			s.erased.add(erasure.UserID, PlaceOf(entry.Position))

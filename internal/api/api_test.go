@@ -61,11 +61,19 @@ func servicesOn(t testing.TB, pool *pgxpool.Pool, changes ...func(*threepid.Opti
 // servicesWithWindow does the same with a live window of so many bytes; 0: the usual one.
 func servicesWithWindow(t testing.TB, pool *pgxpool.Pool, window int, changes ...func(*threepid.Options)) server.APIOptions {
 	t.Helper()
-	return servicesBeside(t, pool, nil, window, changes...)
+	return wired(t, pool, window, changes, nil, nil)
 }
 
 // servicesBeside does the same with application services.
-func servicesBeside(t testing.TB, pool *pgxpool.Pool, bridges registration.List, window int, changes ...func(*threepid.Options)) server.APIOptions {
+func servicesBeside(t testing.TB, pool *pgxpool.Pool, bridges registration.List, window int, changes ...func(*appservice.Options)) server.APIOptions {
+	t.Helper()
+	return wired(t, pool, window, nil, bridges, changes)
+}
+
+// wired wires them.
+func wired(
+	t testing.TB, pool *pgxpool.Pool, window int, changes []func(*threepid.Options), bridges registration.List, bridgeChanges []func(*appservice.Options),
+) server.APIOptions {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	addresses := threepid.Options{
@@ -123,7 +131,11 @@ func servicesBeside(t testing.TB, pool *pgxpool.Pool, bridges registration.List,
 		users.OnErase(erase)
 	}
 	env.Run()
-	services := appservice.New(appservice.Options{Registrations: bridges, ActAs: users.Sessions.ActAs, MakeUser: users.EnsureAccount})
+	bridging := appservice.Options{Registrations: bridges, ActAs: users.Sessions.ActAs, MakeUser: users.EnsureAccount, Log: log}
+	for _, change := range bridgeChanges {
+		change(&bridging)
+	}
+	services := appservice.New(bridging)
 	env.OK(services.Start(t.Context()))
 	found.Start(t.Context())
 	people.Start(t.Context())

@@ -25,6 +25,9 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 		uri := alice.Do("POST", "/_matrix/media/v1/create", nil).OK().String("content_uri")
 		alice.Do("PUT", "/_matrix/media/v3/upload/"+strings.TrimPrefix(uri, "mxc://"), "later").OK()
 	},
+	"fi.mau.msc2659.stable": func(_ *testing.T, alice, _ *matrixtest.Client, _ string) {
+		alice.Do("POST", "/_matrix/client/v1/appservice/bridge/ping", `{}`).Refused(403, "M_FORBIDDEN")
+	},
 	"org.matrix.e2e_cross_signing": func(t *testing.T, alice, bob *matrixtest.Client, _ string) {
 		keys := newCrossSigning(alice)
 		alice.Do("POST", "/_matrix/client/unstable/keys/device_signing/upload", keys.all()).OK()
@@ -207,6 +210,7 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"POST " + unstable + "keys/upload/{deviceId}":                                             "keys/upload/{deviceId}",
 		"GET " + unstable + "keys/changes":                                                        "keys/changes",
 		"POST " + unstable + "keys/query":                                                         "keys/query",
+		"POST " + unstable + "fi.mau.msc2659/appservice/{appserviceId}/ping":                      "appservice/{appserviceId}/ping",
 		"POST " + unstable + "keys/claim":                                                         "keys/claim",
 		"PUT " + unstable + "sendToDevice/{eventType}/{txnId}":                                    "sendToDevice/{eventType}/{txnId}",
 		"POST " + unstable + "keys/device_signing/upload":                                         "keys/device_signing/upload",

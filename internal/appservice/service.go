@@ -1,8 +1,11 @@
 package appservice
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,21 +22,34 @@ type Options struct {
 	ActAs func(ctx context.Context, service, userID, deviceID string) (matrix.Session, error)
 	// MakeUser makes an account without a password, unless there is one already.
 	MakeUser func(ctx context.Context, userID string) error
+	// Patience is how long a service may take to answer what somebody waits for; 0: as long as
+	// is usual for each call.
+	Patience time.Duration
+	Log      *slog.Logger // nil: the default one
 }
+
+// patience returns how long a call may take that may usually take so long.
+func (o *Options) patience(usual time.Duration) time.Duration { return cmp.Or(o.Patience, usual) }
 
 // Service knows the application services. It may be used concurrently.
 type Service struct {
 	o        Options
 	byToken  map[secret.Hash]*registration.Registration
 	byID     map[string]*registration.Registration
+	peers    map[string]*peer // by the IDs of services
 	requests *prometheus.CounterVec
 	onCall   func(id string)
+	calls    *calls
 }
 
 // New makes a Service of services that go together: see [registration.Load].
 func New(o Options) *Service {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
 	s := &Service{
 		o: o, byToken: map[secret.Hash]*registration.Registration{}, byID: map[string]*registration.Registration{},
+		peers: map[string]*peer{}, calls: newCalls(o.Registrations),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "homeserver_app_service_requests_total",
 			Help: "Requests that came with the token of an application service, by its ID.",
@@ -43,6 +59,7 @@ func New(o Options) *Service {
 	for _, r := range o.Registrations {
 		s.byToken[secret.HashOf(string(r.ASToken))] = r
 		s.byID[r.ID] = r
+		s.peers[r.ID] = newPeer(r.URL)
 		s.requests.WithLabelValues(r.ID)
 	}
 	return s
@@ -63,7 +80,9 @@ func (s *Service) Start(ctx context.Context) error {
 }
 
 // Collectors returns the metrics, to be registered once.
-func (s *Service) Collectors() []prometheus.Collector { return []prometheus.Collector{s.requests} }
+func (s *Service) Collectors() []prometheus.Collector {
+	return []prometheus.Collector{s.requests, s.calls.total, s.calls.seconds}
+}
 
 // Registrations returns all services, in the order of the configuration. A nil Service has none.
 func (s *Service) Registrations() registration.List {

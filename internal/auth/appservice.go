@@ -121,3 +121,8 @@ func (s *Service) mayMake(service, userID string) error {
 	}
 	return s.o.MayMake(service, userID)
 }
+
+// belongsTo reports whether a user is one that only this application service may make.
+func (s *Service) belongsTo(service, userID string) bool {
+	return service != "" && s.mayMake("", userID) != nil && s.mayMake(service, userID) == nil
+}

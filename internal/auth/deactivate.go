@@ -54,7 +54,8 @@ func (s *Service) OnErase(do func(ctx context.Context, userID string) error) {
 	s.erase = append(s.erase, do)
 }
 
-// Deactivate ends an account for good after interactive authentication: nobody can log
+// Deactivate ends an account for good after interactive authentication, which an application
+// service need not for users that it alone may make: nobody can log
 // in any more, and nobody gets the user ID again. The password hash stays, so that only
 // a person with the password learns that the account has been deactivated. Others may
 // use the addresses of the account from then on, and identity servers are asked to
@@ -68,6 +69,9 @@ func (s *Service) Deactivate(ctx context.Context, session matrix.Session, r Deac
 		effect += ", and erase what you have written"
 	}
 	op := uia.ByPassword("POST /account/deactivate", session).About(effect, r.Erase)
+	if s.belongsTo(session.AppService, session.UserID) {
+		op = op.FreeForAppServices(session)
+	}
 	proof, err := s.o.Stages.Interact(ctx, op, r.Auth)
 	if err != nil {
 		return Deactivation{}, err

@@ -48,6 +48,9 @@ type writer interface {
 // Empty is the answer {}.
 type Empty struct{}
 
+// Created is the same with the status 201: something has been made.
+type Created struct{}
+
 // encoder is an answer being put together, with everything needed for that.
 // Encoders are pooled.
 type encoder struct {
@@ -117,7 +120,11 @@ func (e *Engine) respond(w http.ResponseWriter, r *http.Request, answer any) {
 		e.refuse(w, r, err)
 		return
 	}
-	e.write(w, r, http.StatusOK, enc.bytes)
+	status := http.StatusOK
+	if _, created := answer.(Created); created {
+		status = http.StatusCreated
+	}
+	e.write(w, r, status, enc.bytes)
 }
 
 // respondInPieces sends an answer while it is being written.

@@ -68,6 +68,7 @@ var (
 	Telling           = Work{ratelimit.Changes, working, asOne, steady}    // changes of memory only
 	Claiming          = Work{ratelimit.Changes, working, asOne, steady}    // one-time keys of others
 	Searching         = Work{ratelimit.Searches, working, asOne, steady}
+	AskingServices    = Work{ratelimit.Searches, transferring, asOne, steady} // application services
 	LoggingIn         = Work{ratelimit.Login, working, asOne, steady}
 	MakingLoginTokens = Work{ratelimit.LoginTokens, working, asOne, steady}
 	Registering       = Work{ratelimit.Registration, working, asOne, growing}

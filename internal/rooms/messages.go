@@ -21,6 +21,9 @@ type Request struct {
 	Guest bool
 	// Counted is true if the cost of the event was counted before.
 	Counted bool
+	// Timestamp is the event's, in milliseconds since the epoch; nil: the present. Application
+	// Service API, "Timestamp massaging".
+	Timestamp *int64
 }
 
 // Send adds a message event, with any JSON object as content, and returns its ID.
@@ -80,7 +83,7 @@ func (q *Request) draft(evType string) (draft, error) {
 	if !matrix.IsText(evType) || !matrix.IsText(q.TxnID) || !matrix.IsText(q.DeviceID) {
 		return draft{}, matrix.Errorf(matrix.InvalidParam, "types and transaction IDs are UTF-8 without the character NUL")
 	}
-	return draft{sender: q.UserID, typ: evType, device: q.DeviceID, txn: q.TxnID, guest: q.Guest, counted: q.Counted}, nil
+	return draft{sender: q.UserID, typ: evType, device: q.DeviceID, txn: q.TxnID, guest: q.Guest, counted: q.Counted, ts: q.Timestamp}, nil
 }
 
 // Redact strips an event of all that is not needed to keep the room together, and

@@ -26,11 +26,12 @@ type draft struct {
 	target   *timeline.Event // of a redaction
 	device   string          // of the request, with txn
 	txn      string
-	guest    bool // the sender is a guest
-	counted  bool // what it costs was counted before: see charge
-	added    bool // an event was made of it
-	optional bool // it is left out where the sender may not send it
-	asked    bool // the target of the invite has asked for it
+	guest    bool   // the sender is a guest
+	counted  bool   // what it costs was counted before: see charge
+	ts       *int64 // in milliseconds since the epoch; nil: the present
+	added    bool   // an event was made of it
+	optional bool   // it is left out where the sender may not send it
+	asked    bool   // the target of the invite has asked for it
 	// refusal is the answer if the rules of the room allow the event: see ScreenBy.
 	refusal error
 	// upgrade, unless it is nil, builds the room that the draft, a tombstone, names.
@@ -277,6 +278,9 @@ func (b *builder) build(d *draft) error {
 	p := event.Proto{
 		RoomID: b.o.r.id, Type: d.typ, Sender: d.sender, StateKey: d.stateKey, Content: d.content,
 		Redacts: d.redacts(), OriginServerTS: b.ts, Depth: b.heads.Depth + 1,
+	}
+	if d.ts != nil {
+		p.OriginServerTS = *d.ts
 	}
 	if err := b.references(v, &p); err != nil {
 		return err

@@ -28,11 +28,19 @@ type deviceRequest struct {
 	DisplayName *string `json:"display_name"`
 }
 
-// putDevice renames a device of the user who asks. PUT /devices/{deviceId}.
+// putDevice renames a device of the user who asks; an application service makes it as well, if
+// there is none: 201. PUT /devices/{deviceId}.
 func (a *api) putDevice(r *httpapi.Request, who matrix.Session) (any, error) {
 	var body deviceRequest
 	if err := r.Decode(&body); err != nil {
 		return nil, err
+	}
+	if who.AppService != "" {
+		created, err := a.Auth.Sessions.PutDevice(r.Context(), who.UserID, r.Param("deviceId"), body.DisplayName)
+		if created {
+			return httpapi.Created{}, err
+		}
+		return httpapi.Empty{}, err
 	}
 	return httpapi.Empty{}, a.Auth.Sessions.RenameDevice(r.Context(), who.UserID, r.Param("deviceId"), body.DisplayName)
 }

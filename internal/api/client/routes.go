@@ -12,7 +12,7 @@ func Routes(services Services) []httpapi.Route {
 	a := &api{services}
 	return slices.Concat(a.serverRoutes(), a.accountRoutes(), a.profileRoutes(), a.threepidRoutes(), a.discoveryRoutes(), a.roomRoutes(),
 		a.membershipRoutes(), a.syncRoutes(), a.keyRoutes(), a.toDeviceRoutes(), a.personalRoutes(), a.mediaRoutes(), a.pushRoutes(),
-		a.keyBackupRoutes(), a.dehydratedDeviceRoutes(), a.reportRoutes())
+		a.keyBackupRoutes(), a.dehydratedDeviceRoutes(), a.appServiceRoutes(), a.reportRoutes())
 }
 
 // serverRoutes: "Server Discovery", "Capabilities negotiation".
@@ -169,6 +169,13 @@ func (a *api) syncRoutes() []httpapi.Route {
 		httpapi.SinceV2Alpha.Get("/sync", httpapi.Polling, httpapi.Guest(a.sync)),
 		httpapi.SinceV2Alpha.Post("/user/{userId}/filter", httpapi.Filtering, httpapi.User(a.postFilter)),
 		httpapi.SinceV2Alpha.Get("/user/{userId}/filter/{filterId}", httpapi.Reading, httpapi.User(a.getFilter)),
+	}
+}
+
+// appServiceRoutes: Application Service API, "Client-Server API Extensions".
+func (a *api) appServiceRoutes() []httpapi.Route {
+	return []httpapi.Route{
+		httpapi.ClientV1.OrUnstable("fi.mau.msc2659").Post("/appservice/{appserviceId}/ping", httpapi.AskingServices, httpapi.User(a.pingAppService)),
 	}
 }
 

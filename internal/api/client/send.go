@@ -1,6 +1,9 @@
 package client
 
 import (
+	"cmp"
+	"strconv"
+
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
@@ -17,7 +20,11 @@ func (a *api) send(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := a.Rooms.Send(r.Context(), roomRequest(r, who), r.Param("eventType"), content)
+	q := roomRequest(r, who)
+	if q.Timestamp, err = timestamp(r, who); err != nil {
+		return nil, err
+	}
+	id, err := a.Rooms.Send(r.Context(), q, r.Param("eventType"), content)
 	return eventIDAnswer{id}, err
 }
 
@@ -26,4 +33,22 @@ func roomRequest(r *httpapi.Request, who matrix.Session) rooms.Request {
 	return rooms.Request{
 		UserID: who.UserID, DeviceID: who.DeviceID, RoomID: r.Param("roomId"), TxnID: r.Param("txnId"), Guest: who.Guest,
 	}
+}
+
+// maxTimestamp is the greatest integer that events may have.
+const maxTimestamp = 1<<53 - 1
+
+// timestamp returns the time that an application service gives an event; nil if it gives none,
+// and for users, who can't. M_INVALID_PARAM for what can be no origin_server_ts. Application
+// Service API, "Timestamp massaging".
+func timestamp(r *httpapi.Request, who matrix.Session) (*int64, error) {
+	text := cmp.Or(r.Query("ts"), r.Query("org.matrix.msc3316.ts"))
+	if who.AppService == "" || text == "" {
+		return nil, nil
+	}
+	ts, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ts < 0 || ts > maxTimestamp {
+		return nil, matrix.Errorf(matrix.InvalidParam, "ts must be a whole number of milliseconds since 1970, from 0 to %d", int64(maxTimestamp))
+	}
+	return &ts, nil
 }

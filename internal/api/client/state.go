@@ -15,7 +15,11 @@ func (a *api) setState(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := a.Rooms.SetState(r.Context(), roomRequest(r, who), r.Param("eventType"), r.Param("stateKey"), content)
+	q := roomRequest(r, who)
+	if q.Timestamp, err = timestamp(r, who); err != nil {
+		return nil, err
+	}
+	id, err := a.Rooms.SetState(r.Context(), q, r.Param("eventType"), r.Param("stateKey"), content)
 	return eventIDAnswer{id}, err
 }
 

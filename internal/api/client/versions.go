@@ -33,6 +33,7 @@ var encodedVersions = sync.OnceValues(func() (any, error) {
 		UnstableFeatures: map[string]bool{
 			"com.beeper.msc4169":                             true, // m.room.redaction is sent like any other event
 			"fi.mau.msc2246.stable":                          true, // a file comes after its URI
+			"fi.mau.msc2659.stable":                          true, // application services have themselves called
 			"org.matrix.e2e_cross_signing":                   true, // keys to verify devices and people by
 			"org.matrix.msc2285.stable":                      true, // private read receipts
 			"org.matrix.msc2432":                             true, // a room's local aliases

@@ -80,8 +80,44 @@ func (s *Service) RenameDevice(ctx context.Context, userID, deviceID string, dis
 	return nil
 }
 
+// PutDevice sets the display name of a device for an application service that acts as the user,
+// and makes the device if there is none, which it reports. M_INVALID_PARAM, M_USER_DEACTIVATED.
+// Application Service API, "Creating devices".
+func (s *Service) PutDevice(ctx context.Context, userID, deviceID string, displayName *string) (created bool, err error) {
+	device := NewDevice{ID: deviceID}
+	if displayName != nil {
+		device.DisplayName = *displayName
+	}
+	if err := device.Check(); err != nil {
+		return false, err
+	}
+	var revoked Revoked
+	err = pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
+		if err := account.LockLive(ctx, tx, userID); err != nil {
+			return err
+		}
+		session := matrix.Session{UserID: userID, DeviceID: deviceID}
+		if created, err = insertDevice(ctx, tx, session, device.DisplayName, s.nowMS()); err != nil || !created {
+			return err
+		}
+		if err := s.added(ctx, tx, userID, deviceID); err != nil {
+			return err
+		}
+		revoked, err = s.removeSilentDevices(ctx, tx, session, maxDevices)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("make the device %s of %s: %w", deviceID, userID, err)
+	}
+	if !created {
+		return false, s.RenameDevice(ctx, userID, deviceID, displayName)
+	}
+	s.Removed(ctx, revoked)
+	return true, nil
+}
+
 // DeleteDevice deletes a device of the user who asks, and its tokens, after interactive
-// authentication. To delete an unknown one is fine. M_INVALID_PARAM for a text that
+// authentication, which application services need not. To delete an unknown one is fine. M_INVALID_PARAM for a text that
 // can't be the ID of a device. Client-server API, DELETE /devices/{deviceId}.
 func (s *Service) DeleteDevice(ctx context.Context, session matrix.Session, deviceID string, auth json.RawMessage) error {
 	if !isText(deviceID) {
@@ -104,7 +140,7 @@ func (s *Service) DeleteDevices(ctx context.Context, session matrix.Session, dev
 
 func (s *Service) deleteDevices(ctx context.Context, name string, session matrix.Session, ids []string, auth json.RawMessage) error {
 	slices.Sort(ids)
-	op := uia.ByPassword(name, session).About(describeDevices(ids), ids)
+	op := uia.ByPassword(name, session).About(describeDevices(ids), ids).FreeForAppServices(session)
 	proof, err := s.o.Stages.Interact(ctx, op, auth)
 	if err != nil {
 		return err

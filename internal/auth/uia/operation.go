@@ -31,11 +31,21 @@ type Operation struct {
 	// parameters are those of the request for which an approval on a page is valid;
 	// nil: for any.
 	parameters []any
+	// free is true if nothing needs to be proved.
+	free bool
 }
 
 // ByPassword returns an operation that needs the password of the user.
 func ByPassword(name string, session matrix.Session) Operation {
 	return Operation{Name: name, UserID: session.UserID, Flows: [][]string{{StagePassword}}}
+}
+
+// FreeForAppServices returns the operation as one for which an application service that acts as
+// the user need not authenticate. Application Service API, "Device management" and
+// "Cross-signing".
+func (op Operation) FreeForAppServices(session matrix.Session) Operation {
+	op.free = session.AppService != ""
+	return op
 }
 
 // About sets the description of what the operation would do, and its parameters.

@@ -38,6 +38,9 @@ type upload struct {
 // M_INVALID_SIGNATURE for what cannot be; M_UNKNOWN_TOKEN if the device is gone meanwhile.
 // Client-server API, POST /keys/upload.
 func (s *Service) Upload(ctx context.Context, who matrix.Session, q UploadRequest) (UploadAnswer, error) {
+	if who.DeviceID == "" {
+		return UploadAnswer{}, matrix.Errorf(matrix.MissingParam, "keys are those of a device: an application service names it by device_id in the query")
+	}
 	u, err := q.parse(device{who.UserID, who.DeviceID})
 	if err != nil {
 		return UploadAnswer{}, err

@@ -59,6 +59,10 @@ func liveIn(t *testing.T, s *Server) {
 		topic := alice.SetState(room, "m.room.topic", "", map[string]any{"topic": "taken back, too"})
 		alice.Do("PUT", matrixtest.Path("rooms", room, "redact", topic, rand.Text()), `{}`).OK()
 		alice.SetState(room, "m.room.name", "", map[string]any{"name": "There"})
+		for _, relType := range []string{"m.thread", "m.reference", "m.replace", "m.annotation"} {
+			relates := map[string]any{"rel_type": relType, "event_id": taken, "key": "key"}
+			alice.SendEvent(room, "org.example.related", map[string]any{"m.relates_to": relates, "m.new_content": map[string]any{}})
+		}
 		bob.Do("POST", matrixtest.Path("rooms", room, "receipt", "m.read", taken), `{}`).OK()
 		bob.Do("PUT", matrixtest.Path("user", bob.UserID, "rooms", room, "account_data", "org.example.x"), `{}`).OK()
 	}
@@ -190,6 +194,9 @@ func TestDoctorFindsNothingInAServerThatIsBusy(t *testing.T) {
 			for n := 0; ctx.Err() == nil; n++ {
 				alice.SetState(room, "org.example.state", fmt.Sprint(i, n%3), map[string]any{"n": n})
 				alice.SendText(room, "findable")
+				relates := map[string]any{"rel_type": "m.thread", "event_id": "$root"}
+				reply := alice.SendEvent(room, "m.room.message", map[string]any{"m.relates_to": relates})
+				alice.Do("PUT", matrixtest.Path("rooms", room, "redact", reply, rand.Text()), `{}`).OK()
 				alice.Do("POST", "/_matrix/media/v3/upload", fmt.Sprint("picture ", i, n)).OK()
 				alice.CreateRoom(nil)
 			}
@@ -265,6 +272,39 @@ var illnesses = map[string]illness{
 		spoil: []string{`UPDATE events e SET redacted_by = r.event_nid FROM events r
 			WHERE r.redacts IS NOT NULL AND e.event_nid = (SELECT max(event_nid) FROM events WHERE type = 'm.room.message' AND redacted_by IS NULL)`},
 		check: "Events: bytes, hashes and signatures", says: "still has more than its redacted form", forGood: true,
+	},
+	"a relation that is missing": {
+		spoil: []string{`DELETE FROM relations WHERE rel_type = 'm.reference'`},
+		check: "Relations: events behind them", says: "is not in the table of relations as it should be",
+	},
+	"a relation of another sender": {
+		spoil: []string{`UPDATE relations SET sender = '@eve:localhost' WHERE rel_type = 'm.thread'`},
+		check: "Relations: events behind them", says: "is not in the table of relations as it should be",
+	},
+	"an edit of another time": {
+		spoil: []string{`UPDATE relations SET edited_at = edited_at + 1 WHERE edited_at IS NOT NULL`},
+		check: "Relations: events behind them", says: "is not in the table of relations as it should be",
+	},
+	"a relation to another event": {
+		spoil: []string{`UPDATE relations SET target_id = '$other' WHERE rel_type = 'm.annotation'`},
+		check: "Relations: events behind them", says: "and the event has none, or another",
+	},
+	"a relation of a redacted event": {
+		spoil: []string{`INSERT INTO relations (room_nid, target_id, place, event_nid, event_id, rel_type, type, sender, is_state)
+			SELECT room_nid, '$other', place, event_nid, event_id, 'm.other', type, sender, false FROM events WHERE redacted_by IS NOT NULL`},
+		check: "Relations: events behind them", says: "and the event has none, or another",
+	},
+	"a thread with other replies": {
+		spoil: []string{`UPDATE threads SET replies = replies + 1`},
+		check: "Threads: replies", says: "has 1 replies up to place",
+	},
+	"a thread that is missing": {
+		spoil: []string{`DELETE FROM threads`},
+		check: "Threads: replies", says: "and counts 0 up to 0",
+	},
+	"a thread that there is not": {
+		spoil: []string{`INSERT INTO threads (room_nid, root_id, last_place, replies) VALUES (1, '$other', 5, 5)`},
+		check: "Threads: replies", says: "has 0 replies up to place 0",
 	},
 	"a wrong mark of URLs": {
 		spoil: []string{`UPDATE events SET has_url = NOT has_url WHERE type = 'm.room.message'`},

@@ -12,6 +12,8 @@ func (s *Store) Checks() []doctor.Check {
 		{Title: "Rooms: heads", Look: checkHeads},
 		checkMembers(),
 		checkStateSize(),
+		{Title: "Relations: events behind them", Look: checkRelations},
+		checkThreads(),
 	}
 }
 

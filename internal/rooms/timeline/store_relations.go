@@ -10,11 +10,10 @@ import (
 	"homeserver/internal/journal"
 )
 
-// withRelations makes the statement that inserts events insert their relations, too. Its
-// arguments follow those of the events.
+// withRelations makes the statement that inserts events insert their relations, too.
 const withRelations = `
-	, related AS (SELECT * FROM unnest($15::bigint[], $16::text[], $17::bigint[], $18::bigint[], $19::text[], $20::text[], $21::text[],
-		$22::text[], $23::boolean[], $24::bigint[], $25::bytea[])
+	, related AS (SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[],
+		%s::text[], %s::boolean[], %s::bigint[], %s::bytea[])
 		AS n(room_nid, target_id, place, event_nid, event_id, rel_type, type, sender, is_state, edited_at, annotation))
 	, stored AS (INSERT INTO relations SELECT * FROM related)
 	INSERT INTO threads (room_nid, root_id, last_place, replies)
@@ -50,8 +49,14 @@ func (c *relationColumns) into(insert string, args []any) (string, []any) {
 	if len(c.room) == 0 {
 		return insert, args
 	}
-	return `WITH written AS (` + insert + `)` + withRelations, append(args, c.room, c.target, c.place, c.nid, c.id, c.relType, c.evType,
-		c.sender, c.isState, c.editedAt, c.annotation)
+	q := &query{args}
+	var names []any
+	for _, column := range []any{
+		c.room, c.target, c.place, c.nid, c.id, c.relType, c.evType, c.sender, c.isState, c.editedAt, c.annotation,
+	} {
+		names = append(names, q.arg(column))
+	}
+	return `WITH written AS (` + insert + `)` + fmt.Sprintf(withRelations, names...), q.args
 }
 
 // queueUnrelate removes the relation of an event that is redacted. What is unread goes on

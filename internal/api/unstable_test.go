@@ -96,6 +96,11 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 			t.Errorf("highlights: %v", got)
 		}
 	},
+	"org.matrix.msc3856": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
+		root := threadsOf(alice, room, 1)[0]
+		answer := bob.Do("GET", "/_matrix/client/unstable/org.matrix.msc3856"+matrixtest.Path("rooms", room, "threads"), nil).OK()
+		matrixtest.Equal(t, "threads", idsOf(answer.Events("chunk")), []string{root})
+	},
 	"org.matrix.msc3981": func(t *testing.T, alice, _ *matrixtest.Client, room string) {
 		root := alice.SendText(room, "root")
 		reply := sendRelated(alice, room, "m.thread", root, "reply")
@@ -218,6 +223,7 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"POST " + unstable + "account/3pid/msisdn/requestToken":                                   "account/3pid/msisdn/requestToken",
 		"GET " + unstable + "org.matrix.msc3030/rooms/{roomId}/timestamp_to_event":                "rooms/{roomId}/timestamp_to_event",
 		"GET " + unstable + "uk.half-shot.msc2666/user/mutual_rooms":                              "user/mutual_rooms",
+		"GET " + unstable + "org.matrix.msc3856/rooms/{roomId}/threads":                           "rooms/{roomId}/threads",
 		"GET " + unstable + "org.matrix.msc3916/media/config":                                     "config",
 		"GET " + unstable + "org.matrix.msc3916/media/preview_url":                                "preview_url",
 		"GET " + unstable + "org.matrix.msc3916/media/download/{serverName}/{mediaId}":            "download/{serverName}/{mediaId}",

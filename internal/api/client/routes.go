@@ -112,6 +112,7 @@ func (a *api) roomRoutes() []httpapi.Route {
 		related.Get(relations+"/{relType}", httpapi.Reading, httpapi.User(a.relations)),
 		related.Get(relations+"/{relType}/{eventType}", httpapi.Reading, httpapi.User(a.relations)),
 
+		httpapi.ClientV1.OrUnstable("org.matrix.msc3856").Get("/rooms/{roomId}/threads", httpapi.Reading, httpapi.User(a.threads)),
 		httpapi.ClientV1.OrUnstable("org.matrix.msc3030").Get("/rooms/{roomId}/timestamp_to_event", httpapi.Reading, httpapi.User(a.timestampToEvent)),
 
 		// As one version of the specification misprinted them.

@@ -42,6 +42,7 @@ var encodedVersions = sync.OnceValues(func() (any, error) {
 			"org.matrix.msc3771":                             true, // read receipts in threads
 			"org.matrix.msc3773":                             true, // unread counts by thread
 			"org.matrix.msc3827.stable":                      true, // the directory of rooms by type
+			"org.matrix.msc3856":                             true, // the threads of a room
 			"org.matrix.msc3881":                             true, // pushers can be disabled
 			"org.matrix.msc3916.stable":                      true, // media for users only
 			"org.matrix.msc3952_intentional_mentions":        true, // push rules for m.mentions

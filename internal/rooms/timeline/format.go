@@ -29,6 +29,8 @@ type Format struct {
 	UserID, DeviceID string
 	// Aggregations are bundled with the events; nil: nothing is. Not in the format of api/v1.
 	Aggregations Aggregations
+	// Hidden are users whose messages are shown redacted.
+	Hidden map[string]bool
 	// Access decides which membership the reader had at an event, whether the event is
 	// shown redacted, and whether the content of a replaced event may be shown.
 	Access *Access

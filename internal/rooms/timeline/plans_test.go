@@ -36,6 +36,14 @@ const copyRoom = `
 		INSERT INTO room_state (room_nid, type, state_key, event_nid, place, replaced_at, value)
 		SELECT room_nid + 1000 * k, type, CASE WHEN state_key LIKE '@member%' THEN state_key || k ELSE state_key END, event_nid + k * step, place + k * step * 1024, replaced_at + k * step * 1024, value
 		FROM generate_series(1, $1::int) k, room_state, j ORDER BY k, place)
+	, copied_relations AS (
+		INSERT INTO relations (room_nid, target_id, place, event_nid, event_id, rel_type, type, sender, is_state)
+		SELECT room_nid + 1000 * k, target_id || k, place + k * step * 1024, event_nid + k * step, event_id || k, rel_type, type, sender, is_state
+		FROM generate_series(1, $1::int) k, relations, j ORDER BY k, place)
+	, copied_threads AS (
+		INSERT INTO threads (room_nid, root_id, last_place, replies, root_nid, root_place, root_sender)
+		SELECT room_nid + 1000 * k, root_id || k, last_place + k * step * 1024, replies, root_nid + k * step, root_place + k * step * 1024, root_sender
+		FROM generate_series(1, $1::int) k, threads, j ORDER BY k, last_place)
 	UPDATE journal SET position = step * ($1::int + 1) FROM j`
 
 // manyRooms fills the database, and returns one of the rooms.
@@ -47,9 +55,10 @@ func (h *env) manyRooms() (room string) {
 	}
 	for i := range 30 {
 		id := h.Send(alice, room, fmt.Sprint("first ", i))
-		for n := range 8 {
+		for n := range 7 {
 			h.Send(bob, room, fmt.Sprint("and ", n))
 		}
+		h.SendEvent(bob, room, "m.room.message", relates("m.thread", id, ""))
 		h.SetState(alice, room, "m.room.topic", "", fmt.Sprintf(`{"topic":"Number %d"}`, i))
 		if i%10 == 0 {
 			h.Redact(alice, room, id, "")
@@ -152,6 +161,12 @@ func (h *env) readers(room string) map[string]func() error {
 			_, err := store.For(bob).EventAtTime(ctx, room, math.MaxInt64, true)
 			return err
 		},
+		"Threads": func() error { return h.readThreads(room, timeline.ThreadsPage{Limit: 20}) },
+		"Threads, a later page": func() error {
+			from := &timeline.ThreadsToken{UpTo: at[0].At, AsOf: at[0].At}
+			return h.readThreads(room, timeline.ThreadsPage{Limit: 20, From: from, Ignored: []string{carol}})
+		},
+		"Threads, participated": func() error { return h.readThreads(room, timeline.ThreadsPage{Limit: 20, Participated: true}) },
 		"Messages": func() error {
 			_, err := store.For(bob).Messages(ctx, room, timeline.Page{Limit: 20})
 			return err
@@ -174,6 +189,15 @@ func (h *env) readers(room string) map[string]func() error {
 	return reads
 }
 
+// readThreads reads a page of threads, on which there is one.
+func (h *env) readThreads(room string, p timeline.ThreadsPage) error {
+	page, err := h.Rooms.Timeline.For(bob).Threads(h.T.Context(), room, p)
+	if err == nil && len(page.Roots) == 0 {
+		h.T.Error("Threads finds none")
+	}
+	return err
+}
+
 // sentByReaders returns the statements of another server process, by reader.
 func (h *env) sentByReaders(room string) map[string]statement {
 	h.T.Helper()
@@ -185,7 +209,7 @@ func (h *env) sentByReaders(room string) map[string]statement {
 	sent.take()
 	take := func(reader string) {
 		for i, q := range sent.take() {
-			if sql := strings.TrimSpace(q.sql); strings.HasPrefix(sql, "SELECT") || strings.HasPrefix(sql, "WITH own") {
+			if sql := strings.TrimSpace(q.sql); strings.HasPrefix(sql, "SELECT") || strings.HasPrefix(sql, "WITH own") || strings.HasPrefix(sql, "WITH RECURSIVE") {
 				statements[fmt.Sprintf("%s, statement %d", reader, i)] = q
 			}
 		}
@@ -220,15 +244,18 @@ func TestReadersFindEventsAndStateByIndexes(t *testing.T) {
 		if strings.Contains(what, "MemberEvents") && plans[0].Plan.uses("room_state_of_user") {
 			t.Errorf("%s looks for a member in all rooms:\n%s", what, sql)
 		}
+		if strings.Contains(what, "Threads") && plans[0].Plan.uses("threads_pkey") && !strings.Contains(what, "participated") {
+			t.Errorf("%s does not read threads in their order:\n%s", what, sql)
+		}
 		if strings.Contains(sql, "AS nth FROM") && !plans[0].Plan.uses("events_time") {
 			t.Errorf("%s looks at all events of a room:\n%s", what, sql)
 		}
 	}
 	analyze := func(rooms int) {
-		for _, table := range []string{"events", "room_state"} {
+		for _, table := range []string{"events", "room_state", "relations", "threads"} {
 			exec(fmt.Sprintf(`ALTER TABLE %s ALTER COLUMN room_nid SET (n_distinct = %d)`, table, rooms))
 		}
-		exec(`ANALYZE events, room_state, rooms, forgotten_rooms`)
+		exec(`ANALYZE events, room_state, rooms, forgotten_rooms, relations, threads`)
 	}
 	exec(`SET plan_cache_mode = force_generic_plan`)
 	for _, believe := range []struct {
@@ -267,12 +294,14 @@ func (n node) uses(index string) bool {
 	return n.Index == index || slices.ContainsFunc(n.Plans, func(part node) bool { return part.uses(index) })
 }
 
-// readingAll returns the nodes of a plan that read a whole table of events or of state, or a
-// whole index of one.
+// readingAll returns the nodes of a plan that read a whole table of events, of state, of
+// relations or of threads, or a whole index of one.
 func (n node) readingAll() (all []node) {
 	whole := n.Type == "Seq Scan" || n.Index != "" && n.Cond == ""
-	if whole && (strings.HasPrefix(n.Table+n.Index, "events") || strings.HasPrefix(n.Table+n.Index, "room_state")) {
-		all = append(all, n)
+	for _, table := range []string{"events", "room_state", "relations", "threads"} {
+		if whole && strings.HasPrefix(n.Table+n.Index, table) {
+			all = append(all, n)
+		}
 	}
 	for _, part := range n.Plans {
 		all = append(all, part.readingAll()...)

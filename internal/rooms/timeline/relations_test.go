@@ -81,6 +81,17 @@ func TestRelationsAndThreadsAreStored(t *testing.T) {
 	}
 }
 
+// relationsMigration returns the migrations that make the tables.
+func (h *env) relationsMigration() (text string) {
+	h.T.Helper()
+	for _, name := range []string{"00051_relations.sql", "00052_thread_roots.sql"} {
+		part, err := migrations.FS.ReadFile(name)
+		h.OK(err)
+		text += string(part)
+	}
+	return text
+}
+
 func TestMigrationFindsTheRelationsOfEvents(t *testing.T) {
 	h := newEnv(t)
 	h.EachVersion(rooms.CreateRequest{}, func(_ int, room string) {
@@ -92,9 +103,7 @@ func TestMigrationFindsTheRelationsOfEvents(t *testing.T) {
 	damaged := h.Send(alice, h.Public(), "m.relates_to")
 	_, err := h.Pool.Exec(t.Context(), `UPDATE events SET json = '{"m.relates_to":'::bytea WHERE event_id = $1`, damaged)
 	h.OK(err)
-	text, err := migrations.FS.ReadFile("00051_relations.sql")
-	h.OK(err)
-	_, err = h.Pool.Exec(t.Context(), `DROP TABLE relations, threads; `+string(text), pgx.QueryExecModeSimpleProtocol)
+	_, err = h.Pool.Exec(t.Context(), `DROP TABLE relations, threads; `+h.relationsMigration(), pgx.QueryExecModeSimpleProtocol)
 	h.OK(err)
 	matrixtest.Equal(t, "rows", h.relationRows(), want)
 }
@@ -106,12 +115,10 @@ func TestMigrationKeepsOneOfEqualAnnotations(t *testing.T) {
 	for _, user := range []string{alice, bob} {
 		h.SendEvent(user, room, "m.reaction", fmt.Sprintf(`{"m.relates_to":{"event_id":%q,"key":"a","rel_type":"m.annotation"}}`, root))
 	}
-	text, err := migrations.FS.ReadFile("00051_relations.sql")
-	h.OK(err)
-	_, err = h.Pool.Exec(t.Context(), `
+	_, err := h.Pool.Exec(t.Context(), `
 		INSERT INTO events (event_nid, position, place, room_nid, event_id, type, sender, json, has_url)
 		SELECT -event_nid, NULL, place + 1, room_nid, event_id || 'again', type, sender, json, has_url FROM events WHERE type = 'm.reaction';
-		DROP TABLE relations, threads; `+string(text), pgx.QueryExecModeSimpleProtocol)
+		DROP TABLE relations, threads; `+h.relationsMigration(), pgx.QueryExecModeSimpleProtocol)
 	h.OK(err)
 	rows, _ := h.Pool.Query(t.Context(), `SELECT sender || ' ' || (annotation IS NOT NULL)::text FROM relations ORDER BY place`)
 	got, err := pgx.CollectRows(rows, pgx.RowTo[string])

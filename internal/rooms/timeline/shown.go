@@ -27,6 +27,9 @@ func (s *Shown) isRedacted() bool { return s.Stored.Redacted() || s.Event != s.S
 func (f *Format) show(e *Event) Shown {
 	s := Shown{Stored: e}
 	s.Event, s.Because = f.Access.shown(e)
+	if f.Hidden[e.Sender] && e.StateKey == nil && s.Event == e.Event {
+		s.Event = redactedCopy(e.Event)
+	}
 	if f.Access != nil {
 		s.ReaderIs = f.Access.MembershipAt(e.Place)
 	}

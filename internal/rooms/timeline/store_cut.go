@@ -64,12 +64,18 @@ const (
 	// byBeginning is for intervals, with the place held.place at which each begins. They
 	// are returned in no order.
 	byBeginning order = `room_nid, held_from`
+	// byLatestReply is for the roots of threads, with the places held.place of the latest
+	// replies. They are returned in no order.
+	byLatestReply order = `held_from DESC`
 )
+
+// hasHeld reports whether a place is read beside each event.
+func (o order) hasHeld() bool { return o == byBeginning || o == byLatestReply }
 
 // sort orders what was read. Here that takes less time than in PostgreSQL, which cannot
 // return the first row before it has all.
 func (o order) sort(l List) {
-	if o == byBeginning {
+	if o.hasHeld() {
 		return
 	}
 	compare := func(a, b Left) int {
@@ -88,7 +94,7 @@ func (o order) sort(l List) {
 // has all columns of events.
 func (o order) selectFrom(events string) string {
 	columns := eventColumns
-	if o == byBeginning {
+	if o.hasHeld() {
 		columns += heldFrom
 	}
 	return `SELECT ` + columns + ` FROM ` + events + besideEvents
@@ -107,7 +113,7 @@ func (o order) selectCut(events, bytes string) string {
 	switch {
 	case o == evenly:
 		column = `, row_number() OVER (PARTITION BY e.room_nid ORDER BY e.place DESC) AS nth`
-	case o == byBeginning:
+	case o.hasHeld():
 		column, from = heldFrom, `, c.held_from`
 	}
 	return `

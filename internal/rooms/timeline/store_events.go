@@ -135,6 +135,7 @@ func queueInsertEvents(b *pgx.Batch, events []*Event) {
 		position, place, room, id, typ, stateKey, sender, raw, withURL, redacts, replaces, device, txn, madeAt,
 	})
 	b.Queue(sql, args...)
+	relations.queueThreadRoots(b)
 }
 
 const insertEvents = `

@@ -113,7 +113,7 @@ func wired(
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := search.New(search.Options{Pool: pool, Journal: book, Rooms: store, Ignored: data.Ignored})
+	found := search.New(search.Options{Pool: pool, Journal: book, Rooms: store, Ignored: data.Ignored, Log: log})
 	people := userdirectory.New(pool, book, store, profiles)
 	profiles.OnChange(env.Rooms.UpdateProfile)
 	profiles.CountBy(env.Rooms.CountProfile)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -31,14 +32,14 @@ type discovery struct {
 // newDiscovery makes these services. ignored returns the users that a user ignores.
 func newDiscovery(
 	cfg *config.Config, pool *pgxpool.Pool, entries *journal.Journal, r *rooms.Service, profiles *profile.Service, limits *ratelimit.Limits,
-	ignored func(ctx context.Context, userID string) (map[string]bool, error),
+	ignored func(ctx context.Context, userID string) (map[string]bool, error), log *slog.Logger,
 ) *discovery {
 	identities := identity.New(identity.Options{
 		Servers:  cfg.Threepids.IdentityServers,
 		Outgoing: safehttp.New(safehttp.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
 	})
 	return &discovery{
-		search:      search.New(search.Options{Pool: pool, Journal: entries, Rooms: r.Timeline, Ignored: ignored}),
+		search:      search.New(search.Options{Pool: pool, Journal: entries, Rooms: r.Timeline, Ignored: ignored, Log: log}),
 		users:       userdirectory.New(pool, entries, r.Timeline, profiles),
 		spaces:      spaces.New(r.Timeline, r.Directory),
 		invitations: thirdpartyinvite.New(entries, r, identities, limits),

@@ -5,5 +5,5 @@
 //
 //   - Folding is a pure function, idempotent, and the same for all languages.
 //   - Words of a text are runs of letters, digits and marks. In scripts without
-//     spaces between words, each character is a word of its own.
+//     spaces between words, and in Korean, each character is a word of its own.
 package text

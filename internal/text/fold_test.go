@@ -27,6 +27,9 @@ func TestFold(t *testing.T) {
 		"ｆｕｌｌ ＷＩＤＴＨ":    "full width",
 		"ﬁne":           "fine",
 		"日本語":           "日本語",
+		"กินข้าว":       "กินข้าว",
+		"नमस्ते":        "नमस्ते",
+		"שָׁלוֹם":       "שלום",
 		"ﾊﾝｶｸ":          "ハンカク",
 		"x\xff":         "x\ufffd",
 	} {
@@ -39,18 +42,25 @@ func TestFold(t *testing.T) {
 func TestWords(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"":                         "",
-		" \t\n.,;!?'\"()[]{}-_\\/": "",
-		"Hello, World!":            "hello world",
-		"don't stop":               "don t stop",
-		"https://example.org/a_b?": "https example org a b",
-		"3.14 x2":                  "3 14 x2",
-		"Café-Bar":                 "cafe bar",
-		"日本 語a b":                  "日+本 語+a b",
-		"go日go":                    "go+日+go",
-		"ไทย":                      "ไ+ท+ย",
-		"नमस्ते दुनिया":            "",
-		"👍👍 ok":                    "👍+👍 ok",
+		"":                                     "",
+		" \t\n.,;!?'\"()[]{}-_\\/":             "",
+		"Hello, World!":                        "hello world",
+		"don't stop":                           "don t stop",
+		"https://example.org/a_b?":             "https example org a b",
+		"3.14 x2":                              "3 14 x2",
+		"Café-Bar":                             "cafe bar",
+		"日本 語a b":                              "日+本 語+a b",
+		"go日go":                                "go+日+go",
+		"ไทย":                                  "ไ+ท+ย",
+		"กิน":                                  "กิ+น",
+		"한국어 abc":                              "한+국+어 abc",
+		"\u1112\u1161\u11ab\u1100\u116e\u11a8": "한+국",
+		"ラーメン":                                 "ラ+ー+メ+ン",
+		"ﾗｰﾒﾝ":                                 "ラ+ー+メ+ン",
+		"ﾊﾞｽ":                                  "ハ+ス",
+		"Ｗｉｄｅ１２":                               "wide12",
+		"नमस्ते दुनिया":                        "",
+		"👍👍 ok":                                "👍+👍 ok",
 	} {
 		var b strings.Builder
 		for _, w := range Words(text) {
@@ -73,7 +83,9 @@ func TestWords(t *testing.T) {
 
 func TestWordsKeepHowTheyWereWritten(t *testing.T) {
 	t.Parallel()
-	want := []Word{{Text: "Café", Folded: "cafe"}, {Text: "日", Folded: "日"}, {Text: "本", Folded: "本", Adjoins: true}}
+	want := []Word{
+		{Text: "Café", Folded: "cafe"}, {Text: "日", Folded: "日", IsCharacter: true}, {Text: "本", Folded: "本", Adjoins: true, IsCharacter: true},
+	}
 	if diff := cmp.Diff(want, Words("Café 日本")); diff != "" {
 		t.Error(diff)
 	}

@@ -47,7 +47,7 @@ func TestContext(t *testing.T) {
 }
 
 // Clients put what comes before a result into its place as they do for /context.
-func TestContextOfAResultIsInAnotherOrderThanThatOfAnEvent(t *testing.T) {
+func TestContextOfAResultIsInTheOrderOfThatOfAnEvent(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()
 	for _, body := range []string{"1", "2", "word", "3", "4"} {

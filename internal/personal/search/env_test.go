@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -39,7 +40,7 @@ func envOn(t *testing.T, pool *pgxpool.Pool) *env {
 	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool}), ignored: map[string]bool{}}
 	h.Profiles.OnChange(h.Rooms.UpdateProfile)
 	h.Service = search.New(search.Options{
-		Pool: h.Pool, Journal: h.Journal, Rooms: h.Rooms.Timeline,
+		Pool: h.Pool, Journal: h.Journal, Rooms: h.Rooms.Timeline, Log: slog.New(slog.DiscardHandler),
 		Ignored: func(_ context.Context, userID string) (map[string]bool, error) {
 			if userID == alice {
 				return h.ignored, nil

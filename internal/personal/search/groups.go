@@ -1,25 +1,38 @@
 package search
 
-import "homeserver/internal/rooms/timeline"
+import (
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms/timeline"
+)
 
-// group sets the token of the next page, and the groups with theirs. In each group the
-// results come in the order of the whole, so that all results of a group before the end
-// of this page are on it. A full page has tokens, even if there may be nothing after
-// it: other servers do so, and clients go on until an empty page.
+// group sets the token of the next page, and the groups with theirs, where there is more. In
+// each group the results come in the order of the whole, so that all results of a group
+// before the end of this page are on it.
 func (q *query) group(r *Results, hits []hit, more bool) {
 	r.Groups = groupsOf(r.Results, q.groupBy)
-	if len(hits) == 0 || !more {
+	if len(hits) == 0 {
 		return
 	}
 	last := hits[len(hits)-1]
-	next := q.after(last, "", "")
-	if q.from != nil {
-		next.Key, next.Value = q.from.Key, q.from.Value
+	if more {
+		next := q.after(last, "", "")
+		if q.from != nil {
+			next.Key, next.Value = q.from.Key, q.from.Value
+		}
+		r.NextBatch = next.token()
 	}
-	r.NextBatch = next.token()
-	for key, groups := range r.Groups {
-		for value, g := range groups {
-			g.NextBatch = q.after(last, key, value).token()
+	rooms, senders := map[journal.RoomNID]bool{}, map[string]bool{}
+	for _, h := range hits {
+		rooms[h.Room], senders[h.Sender] = h.RoomMore, h.SenderMore
+	}
+	for value, g := range r.Groups[GroupRoom] {
+		if rooms[g.room] {
+			g.NextBatch = q.after(last, GroupRoom, value).token()
+		}
+	}
+	for value, g := range r.Groups[GroupSender] {
+		if senders[value] {
+			g.NextBatch = q.after(last, GroupSender, value).token()
 		}
 	}
 }
@@ -44,7 +57,7 @@ func groupsOf(results []*Result, keys []string) map[string]map[string]*Group {
 			value := valueOf(result.Event, key)
 			g := groups[value]
 			if g == nil {
-				g = &Group{Order: len(groups) + 1}
+				g = &Group{Order: len(groups) + 1, room: result.Event.Room}
 				groups[value] = g
 			}
 			g.EventIDs = append(g.EventIDs, result.Event.ID)

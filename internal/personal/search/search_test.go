@@ -36,6 +36,10 @@ func TestFindsByWords(t *testing.T) {
 		"path":           "meet me at https://example.org/path",
 		"天气":             "今天天气很好",
 		"气天":             "",
+		"今":              "今天天气很好",
+		"好":              "今天天气很好",
+		"今天 很好":          "今天天气很好",
+		`"天气很"`:          "今天天气很好",
 		"елка":           "Привет, Ёлка",
 		"o'neil":         "it's O'Neil's \\ file",
 		`the one`:        "first the one then the other",
@@ -53,6 +57,70 @@ func TestFindsByWords(t *testing.T) {
 			t.Errorf("%q finds %q, want %q", term, got, want)
 		}
 	}
+}
+
+func TestFindsPartsOfTextsWithoutSpaces(t *testing.T) {
+	h := newEnv(t)
+	room := h.Public()
+	for _, body := range []string{
+		"東京都に住んでいます", "京都の寺", "ﾗｰﾒﾝを食べたい", "학교에서 만나요", "서울대학교", "ฉันกินข้าว", "ข้าวกัน", "use Go言語 today", "ＡＢＣ社の資料",
+	} {
+		h.Send(alice, room, body)
+	}
+	for term, want := range map[string]string{
+		"東京":                             "東京都に住んでいます",
+		"京都":                             "京都の寺|東京都に住んでいます",
+		"都":                              "京都の寺|東京都に住んでいます",
+		"住んでいます":                         "東京都に住んでいます",
+		"寺京":                             "",
+		"ラーメン":                           "ﾗｰﾒﾝを食べたい",
+		"ー":                              "ﾗｰﾒﾝを食べたい",
+		"학교":                             "서울대학교|학교에서 만나요",
+		"교":                              "서울대학교|학교에서 만나요",
+		"대학":                             "서울대학교",
+		"에서 만나":                          "학교에서 만나요",
+		"\u1112\u1161\u11a8\u1100\u116d": "서울대학교|학교에서 만나요",
+		"กิน":                            "ฉันกินข้าว",
+		"ข้าว":                           "ข้าวกัน|ฉันกินข้าว",
+		"go言語":                           "use Go言語 today",
+		"言語 today":                       "use Go言語 today",
+		`"言語 today"`:                     "use Go言語 today",
+		`"use go言語"`:                     "use Go言語 today",
+		"言語t":                            "use Go言語 today",
+		"abc社":                           "ＡＢＣ社の資料",
+		"社の資":                            "ＡＢＣ社の資料",
+	} {
+		if got := strings.Join(h.find(alice, term), "|"); got != want {
+			t.Errorf("%q finds %q, want %q", term, got, want)
+		}
+	}
+	r := h.search(alice, search.Criteria{Term: "ラーメン 食べ"})
+	matrixtest.Equal(t, "highlights", r.Highlights, []string{"ﾗｰﾒﾝ", "食べ"})
+	r = h.search(alice, search.Criteria{Term: `"use go言"`})
+	matrixtest.Equal(t, "highlights of a phrase", r.Highlights, []string{"use", "go言"})
+}
+
+// An edit is found by its new text, and the message that was edited by what it said.
+func TestEditsAreFoundByTheirNewText(t *testing.T) {
+	h := newEnv(t)
+	room := h.Public()
+	id := h.Send(alice, room, "the old word")
+	edit := h.SendEvent(alice, room, "m.room.message", `{"msgtype":"m.text","body":" * fallback",
+		"m.new_content":{"msgtype":"m.text","body":"the new word"},"m.relates_to":{"rel_type":"m.replace","event_id":"`+id+`"}}`)
+	bare := h.SendEvent(alice, room, "m.room.message", `{"msgtype":"m.text","body":"bare","m.new_content":{},"m.relates_to":{"rel_type":"m.replace","event_id":"`+id+`"}}`)
+	found := func(term string) (ids []string) {
+		for _, r := range h.search(alice, search.Criteria{Term: term, Order: search.OrderRecent}).Results {
+			ids = append(ids, r.Event.ID)
+		}
+		return ids
+	}
+	matrixtest.Equal(t, "by both", found("word"), []string{edit, id})
+	matrixtest.Equal(t, "by the new text", found("new"), []string{edit})
+	matrixtest.Equal(t, "by the old text", found("old"), []string{id})
+	matrixtest.Equal(t, "by the fallback", found("fallback"), nil)
+	matrixtest.Equal(t, "without new text", found("bare"), []string{bare})
+	h.Redact(alice, room, edit, "")
+	matrixtest.Equal(t, "by the text of a redacted edit", found("new"), nil)
 }
 
 // TestFindsWhatIsIndexedInSeveralParts indexes in one step what is too much to be written
@@ -342,20 +410,41 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// Clients and suites take a full page without next_batch for an error, and the empty
-// page after it for the end, as they know it from other servers.
-func TestFullPageWithoutNextBatch(t *testing.T) {
+func TestNextBatchOnlyWhereThereIsMore(t *testing.T) {
 	h := newEnv(t)
-	h.numbered(alice, h.Public(), "word", 4)
-	limit := 2
+	one, two := h.Public(bob), h.Public()
+	for i := range 2 {
+		h.Send(alice, one, fmt.Sprint("word ", i))
+		h.Send(bob, one, fmt.Sprint("word ", i))
+	}
+	for i := range 4 {
+		h.Send(alice, two, fmt.Sprint("word ", i))
+	}
 	for _, order := range []string{search.OrderRank, search.OrderRecent} {
-		c := search.Criteria{Term: "word", Order: order, Filter: &timeline.EventFilter{Limit: &limit}}
-		for page, want := range []int{2, 2, 0} {
-			r := h.search(alice, c)
-			if full := want == limit; len(r.Results) != want || r.Count != 4 || (r.NextBatch != "") != full {
-				t.Errorf("%s, page %d: %d results of %d, next_batch %q", order, page, len(r.Results), r.Count, r.NextBatch)
+		for limit := 1; limit < 10; limit++ {
+			c := search.Criteria{
+				Term: "word", Order: order, Filter: &timeline.EventFilter{Limit: &limit}, GroupBy: []string{search.GroupRoom, search.GroupSender},
 			}
-			c.NextBatch = r.NextBatch
+			left := map[string]int{one: 4, two: 4, alice: 6, bob: 2}
+			for found := 0; found < 8; {
+				r := h.search(alice, c)
+				if len(r.Results) == 0 || r.Count != 8 {
+					t.Fatalf("%s by %d: an empty page, or %d in all", order, limit, r.Count)
+				}
+				found += len(r.Results)
+				if more := found < 8; (r.NextBatch != "") != more {
+					t.Errorf("%s by %d: next_batch %q, and there is more: %v", order, limit, r.NextBatch, more)
+				}
+				for _, groups := range r.Groups {
+					for value, g := range groups {
+						left[value] -= len(g.EventIDs)
+						if more := left[value] > 0; (g.NextBatch != "") != more {
+							t.Errorf("%s by %d: next_batch %q of %s, and there is more: %v", order, limit, g.NextBatch, value, more)
+						}
+					}
+				}
+				c.NextBatch = r.NextBatch
+			}
 		}
 	}
 }

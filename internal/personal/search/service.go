@@ -3,6 +3,7 @@ package search
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -21,6 +22,10 @@ const (
 	maxContext     = 20
 	defaultContext = 5
 	maxTermBytes   = 1000
+	// maxMatches is how many matches one search considers: the newest.
+	maxMatches = 10_000
+	// maxTime is how long PostgreSQL may search.
+	maxTime = "5s"
 	// patience is how long a search waits for the index.
 	patience = 5 * time.Second
 )
@@ -44,6 +49,7 @@ type Options struct {
 	Rooms   *timeline.Store
 	// Ignored returns the users that a user ignores; nil: none.
 	Ignored func(ctx context.Context, userID string) (map[string]bool, error)
+	Log     *slog.Logger
 }
 
 // Service holds the index and searches it. Its methods may be called concurrently.
@@ -53,6 +59,7 @@ type Service struct {
 	rooms    *timeline.Store
 	ignored  func(ctx context.Context, userID string) (map[string]bool, error)
 	follower *journal.Follower
+	older    *rewriting
 }
 
 // New makes the service on a migrated database. Call it before the journal is
@@ -60,15 +67,22 @@ type Service struct {
 func New(o Options) *Service {
 	s := &Service{pool: o.Pool, journal: o.Journal, rooms: o.Rooms, ignored: o.Ignored}
 	s.follower = o.Journal.Follower("search", s.index)
+	s.older = &rewriting{s: s, log: o.Log}
 	return s
 }
 
 // Start begins to keep the index, until Stop. Call it after the journal has been
 // started.
-func (s *Service) Start(ctx context.Context) { s.follower.Start(ctx) }
+func (s *Service) Start(ctx context.Context) {
+	s.follower.Start(ctx)
+	s.older.start(ctx)
+}
 
 // Stop ends the work on the index.
-func (s *Service) Stop() { s.follower.Stop() }
+func (s *Service) Stop() {
+	s.older.stop()
+	s.follower.Stop()
+}
 
 // Criteria has the terms and conditions of a search: client-server API, POST /search,
 // Room Events Criteria.
@@ -98,11 +112,11 @@ type Context struct {
 	WithProfiles bool
 }
 
-// Results is a page of results.
+// Results is a page of results. Count is that of all pages, 10,000 at most.
 type Results struct {
 	Count   int64
 	Results []*Result
-	// NextBatch is the token of the next page, which may be empty; "": that was all.
+	// NextBatch is the token of the next page; "": that was all.
 	NextBatch string
 	// Highlights are the words that were found, as they were written but in lower
 	// case.
@@ -120,6 +134,8 @@ type Group struct {
 	Order     int // 1 for the one with the first result
 	EventIDs  []string
 	NextBatch string // as of Results, for this group
+
+	room journal.RoomNID // of its first result
 }
 
 // Result is one event that was found.
@@ -167,7 +183,7 @@ func (s *Service) Search(ctx context.Context, userID string, c Criteria) (*Resul
 	if err != nil {
 		return nil, err
 	}
-	q.group(r, found.hits[:read], len(found.hits) >= q.limit || read < len(found.hits))
+	q.group(r, found.hits[:read], found.more || read < len(found.hits))
 	if c.Context != nil {
 		if err := s.surround(ctx, r, c.Context); err != nil {
 			return nil, err
@@ -186,7 +202,11 @@ func (s *Service) restrict(ctx context.Context, q *query, r *Results, userID str
 	if err != nil {
 		return err
 	}
-	standings = slices.DeleteFunc(standings, func(st *timeline.Standing) bool { return st.Forgotten || !q.filter.WantsRoom(st.RoomID) })
+	standings = slices.DeleteFunc(standings, func(st *timeline.Standing) bool { return st.Forgotten })
+	if q.filter, err = s.withPredecessors(ctx, q.filter, standings); err != nil {
+		return err
+	}
+	standings = slices.DeleteFunc(standings, func(st *timeline.Standing) bool { return !q.filter.WantsRoom(st.RoomID) })
 	nids := make([]journal.RoomNID, len(standings))
 	for i, st := range standings {
 		nids[i] = st.Room
@@ -313,6 +333,8 @@ func isFindable(e *timeline.Event) bool {
 }
 
 // textOf returns the text by which an event is found, and its key; "" if there is none.
+// That of an edit is the new text: the edit is found by it, and the message that was edited
+// by what it said at first.
 func textOf(e *timeline.Event) (key, text string) {
 	key = types[e.Type]
 	if key == "" || !isFindable(e) {
@@ -320,11 +342,22 @@ func textOf(e *timeline.Event) (key, text string) {
 	}
 	switch e.Type {
 	case "m.room.message":
-		text, _ = event.StringField(e.Content(), "body")
+		if text, _ = event.StringField(newContent(e), "body"); text == "" {
+			text, _ = event.StringField(e.Content(), "body")
+		}
 	case "m.room.name":
 		text, _ = event.StringField(e.Content(), "name")
 	default:
 		text = topicText(e.Content())
 	}
 	return key, text
+}
+
+// newContent returns the content that an edit puts into the place of another, or the content
+// of any other event.
+func newContent(e *timeline.Event) []byte {
+	if event.RelationOf(e.Content()).Type != event.RelReplace || !e.ReplacesContent() {
+		return e.Content()
+	}
+	return event.Field(e.Content(), "m.new_content")
 }

@@ -3,6 +3,7 @@ package search
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -96,15 +97,21 @@ func (r *rows) queue(b *pgx.Batch) {
 
 // hit is an entry of the index that a query has found.
 type hit struct {
-	NID   timeline.EventNID
-	Place timeline.Place
-	Rank  float64
+	NID    timeline.EventNID
+	Place  timeline.Place
+	Room   journal.RoomNID
+	Sender string
+	Rank   float64
+	// RoomMore and SenderMore report that there is another one after it in the same room,
+	// or of the same sender.
+	RoomMore, SenderMore bool
 }
 
-// findings is a page of hits, and the number of all hits.
+// findings is a page of hits, the number of all, and whether there are more after the page.
 type findings struct {
 	hits  []hit
 	count int64
+	more  bool
 }
 
 // arguments gathers the arguments of a statement.
@@ -115,8 +122,9 @@ func (a *arguments) add(v any) string {
 	return fmt.Sprintf("$%d", len(*a))
 }
 
-// found returns the common table of all that matches, with its rank.
-func (q *query) found(a *arguments) string {
+// matches returns the common table of what matches, without its rank: the newest of it, if
+// it is more than one search considers.
+func (q *query) matches(a *arguments) string {
 	n := len(q.windows)
 	room, low, high := make([]journal.RoomNID, n), make([]timeline.Place, n), make([]timeline.Place, n)
 	for i, w := range q.windows {
@@ -124,14 +132,15 @@ func (q *query) found(a *arguments) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `
-		WITH found AS MATERIALIZED (
-			SELECT i.event_nid, i.place, i.room_nid, i.sender,
-				10 * ts_rank(i.words, %s::text::tsquery, 1)::float8 + ts_rank(i.words, %s::text::tsquery, 1)::float8 AS rank
-			FROM search_index i
-			WHERE i.words @@ %[2]s::text::tsquery AND i.key = ANY(%s)
+		WITH matches AS MATERIALIZED (
+			SELECT i.event_nid, i.place, i.room_nid, i.sender FROM search_index i
+			WHERE i.words @@ %s::text::tsquery AND i.key = ANY(%s)
 				AND EXISTS (SELECT FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS w(room_nid, low, high)
 					WHERE w.room_nid = i.room_nid AND i.place BETWEEN w.low AND w.high)`,
-		a.add(q.whole), a.add(q.tsquery), a.add(q.keys), a.add(room), a.add(low), a.add(high))
+		a.add(q.tsquery), a.add(q.keys), a.add(room), a.add(low), a.add(high))
+	if few := slices.Compact(slices.Sorted(slices.Values(room))); len(few) <= fewRooms {
+		b.WriteString(` AND i.room_nid = ANY(` + a.add(few) + `::bigint[])`)
+	}
 	q.exceptHidden(&b, a)
 	notSenders := q.notSenders
 	if f := q.filter; f != nil {
@@ -149,7 +158,46 @@ func (q *query) found(a *arguments) string {
 	if q.from != nil && q.from.Key == GroupSender {
 		b.WriteString(` AND i.sender = ` + a.add(q.from.Value))
 	}
-	return b.String() + `)`
+	return b.String() + ` ORDER BY i.place DESC LIMIT ` + a.add(maxMatches) + `)`
+}
+
+// fewRooms is in how many rooms messages are found by an index of rooms, too.
+const fewRooms = 20
+
+// rank returns the rank of words. Whole words count for more than beginnings of words.
+func (q *query) rank(a *arguments) string {
+	return fmt.Sprintf(`10 * ts_rank(w.words, %s::text::tsquery, 1)::float8 + ts_rank(w.words, %s::text::tsquery, 1)::float8`,
+		a.add(q.whole), a.add(q.tsquery))
+}
+
+// wordsOf reads the words of a row of another table, one by one: joined in one go,
+// PostgreSQL may choose to read all words.
+const wordsOf = ` CROSS JOIN LATERAL (SELECT words FROM search_index WHERE event_nid = %s.event_nid LIMIT 1) w`
+
+// page returns the statement that reads a page: the hits, one more than wanted, and the
+// number of all beside each. Only the order by rank needs the ranks of all.
+func (q *query) page(a *arguments) string {
+	matches, rank, order := q.matches(a), q.rank(a), `rank DESC, place DESC`
+	found, inPage, ofPage := `SELECT m.*, `+rank+` AS rank FROM matches m`+fmt.Sprintf(wordsOf, "m"), `p.rank`, ``
+	if q.recent {
+		found, inPage, ofPage = `SELECT m.*, 0::float8 AS rank FROM matches m`, rank, fmt.Sprintf(wordsOf, "p")
+		order = `place DESC`
+	}
+	roomMore, senderMore := `false`, `false`
+	if slices.Contains(q.groupBy, GroupRoom) {
+		roomMore = `row_number() OVER (PARTITION BY room_nid ORDER BY rank, place) > 1`
+	}
+	if slices.Contains(q.groupBy, GroupSender) {
+		senderMore = `row_number() OVER (PARTITION BY sender ORDER BY rank, place) > 1`
+	}
+	return matches + `, found AS MATERIALIZED (` + found + `), page AS (
+			SELECT * FROM (SELECT *, ` + roomMore + ` AS room_more, ` + senderMore + ` AS sender_more FROM found) f
+			WHERE ` + q.from.behind(a) + ` ORDER BY ` + order + ` LIMIT ` + a.add(q.limit+1) + `)
+		SELECT coalesce(p.event_nid, 0), coalesce(p.place, 0), coalesce(p.room_nid, 0), coalesce(p.sender, ''), coalesce(p.rank, 0),
+			coalesce(p.room_more, false), coalesce(p.sender_more, false), c.count
+		FROM (SELECT count(*) FROM matches) c LEFT JOIN (
+			SELECT p.event_nid, p.place, p.room_nid, p.sender, ` + inPage + ` AS rank, p.room_more, p.sender_more FROM page p` + ofPage + `) p ON true
+		ORDER BY ` + strings.ReplaceAll(order, "place", "p.place")
 }
 
 // hiddenFrom is a stretch of a room in which the messages of a sender are not found.
@@ -188,25 +236,30 @@ func (c *cursor) behind(a *arguments) string {
 	}
 }
 
-// find reads a page of the index. The number of all hits comes with an empty page, too.
+// find reads a page of the index. The number of all hits comes with an empty page, too. A
+// search that takes PostgreSQL too long is broken off.
 func (s *Service) find(ctx context.Context, q *query) (*findings, error) {
 	var a arguments
-	order := `f.rank DESC, f.place DESC`
-	if q.recent {
-		order = `f.place DESC`
+	var b pgx.Batch
+	b.Queue(`SELECT set_config('statement_timeout', $1, true)`, maxTime)
+	b.Queue(q.page(&a), a...)
+	sent := s.pool.SendBatch(ctx, &b)
+	defer sent.Close() //nolint:errcheck // the statements before have said it
+	if _, err := sent.Exec(); err != nil {
+		return nil, fmt.Errorf("search: %w", err)
 	}
-	sql := q.found(&a) + `
-		SELECT coalesce(f.event_nid, 0), coalesce(f.place, 0), coalesce(f.rank, 0), c.count
-		FROM (SELECT count(*) FROM found) c LEFT JOIN found f ON ` + q.from.behind(&a) + `
-		ORDER BY ` + order + ` LIMIT ` + a.add(max(q.limit, 1))
-	rows, err := s.pool.Query(ctx, sql, a...)
+	rows, err := sent.Query()
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
 	}
 	found := &findings{}
 	var h hit
-	_, err = pgx.ForEachRow(rows, []any{&h.NID, &h.Place, &h.Rank, &found.count}, func() error {
-		if h.NID > 0 && len(found.hits) < q.limit {
+	_, err = pgx.ForEachRow(rows, []any{&h.NID, &h.Place, &h.Room, &h.Sender, &h.Rank, &h.RoomMore, &h.SenderMore, &found.count}, func() error {
+		switch {
+		case h.NID == 0:
+		case len(found.hits) == q.limit:
+			found.more = true
+		default:
 			found.hits = append(found.hits, h)
 		}
 		return nil

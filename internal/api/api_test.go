@@ -32,6 +32,7 @@ import (
 	"homeserver/internal/personal/thirdpartyinvite"
 	"homeserver/internal/personal/turn"
 	"homeserver/internal/personal/typing"
+	"homeserver/internal/personal/upgradedrooms"
 	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
@@ -100,6 +101,9 @@ func wired(
 	data := accountdata.New(pool, book, store, 0)
 	read := receipts.New(pool, book, store, data.SetFullyRead, 0)
 	pushes := push.New(push.Options{Pool: pool, Journal: book, Rooms: store, ReadUpTo: read.Marks, Ignored: data.Ignored})
+	upgraded := upgradedrooms.New(upgradedrooms.Options{
+		Journal: book, Rooms: store, Data: data, Push: pushes, CarryState: env.Rooms.CarryState, ServerName: "localhost", Log: log,
+	})
 	ticks := journal.NewTicks()
 	typists := typing.New(store, book, ticks, nil, 0)
 	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: store, Profiles: profiles, Ticks: ticks})
@@ -140,7 +144,9 @@ func wired(
 	found.Start(t.Context())
 	people.Start(t.Context())
 	messages.Start(t.Context())
+	upgraded.Start(t.Context())
 	t.Cleanup(func() {
+		upgraded.Stop()
 		found.Stop()
 		people.Stop()
 		messages.Stop()

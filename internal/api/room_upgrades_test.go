@@ -73,3 +73,23 @@ func TestUpgradeRoomRefusals(t *testing.T) {
 		t.Errorf("a refused upgrade has left %v", types)
 	}
 }
+
+func TestTagsFollowIntoTheUpgradedRoom(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	tag := func(room string) string {
+		return matrixtest.Path("user", bob.UserID, "rooms", room, "tags", "m.favourite")
+	}
+	bob.Do("PUT", tag(room), `{"order":0.5}`).OK()
+	next := alice.Do("POST", upgradePath(room), map[string]any{"new_version": "12"}).OK().String("replacement_room")
+	since := bob.Sync("").NextBatch()
+	bob.Join(next)
+	bob.SyncUntil(since, func(r *matrixtest.Response) bool {
+		for _, item := range r.Events("rooms", "join", next, "account_data", "events") {
+			if item.Type == "m.tag" {
+				return true
+			}
+		}
+		return false
+	})
+}

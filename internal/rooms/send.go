@@ -189,6 +189,7 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 			return nil, b.o.missed, nil
 		}
 		if drafts[i].optional && matrix.IsCode(err, matrix.Forbidden) {
+			b.skip(nil)
 			continue
 		}
 		if err != nil {

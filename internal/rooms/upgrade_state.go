@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi/ratelimit"
+	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/directory"
 	"homeserver/internal/rooms/timeline"
@@ -36,8 +39,13 @@ const manyBytes = 1 << 20
 
 // manyDrafts drafts the bans, and the rooms of a space, in the new room.
 func (u *upgrade) manyDrafts(ctx context.Context) ([]draft, error) {
-	isSpace := u.create.CreateContent().RoomType == "m.space"
-	events, err := u.s.Timeline.StateToCarry(ctx, u.nid, isSpace, maxInitialEvents)
+	return u.s.stateToCarry(ctx, u.userID, u.nid, 0, append(u.creators, u.userID))
+}
+
+// stateToCarry drafts bans, and rooms of a space, in the room that replaces it: as many as
+// one commit brings.
+func (s *Service) stateToCarry(ctx context.Context, sender string, from, to journal.RoomNID, creators []string) ([]draft, error) {
+	events, err := s.Timeline.StateToCarry(ctx, from, to, creators, maxInitialEvents)
 	if err != nil {
 		return nil, err
 	}
@@ -47,11 +55,8 @@ func (u *upgrade) manyDrafts(ctx context.Context) ([]draft, error) {
 		if err != nil {
 			return nil, err
 		}
-		d, ok := carry(u.userID, e)
-		if !ok {
-			continue
-		}
-		if bytes += len(d.content); bytes > manyBytes {
+		d := carry(sender, e)
+		if bytes += len(d.content); bytes > manyBytes && len(drafts) > 0 {
 			break
 		}
 		drafts = append(drafts, d)
@@ -59,19 +64,41 @@ func (u *upgrade) manyDrafts(ctx context.Context) ([]draft, error) {
 	return drafts, nil
 }
 
+// CarryState adds to a room that has replaced another one what its upgrade has left: more
+// bans, and rooms of a space, than one commit brings. It is called after the upgrade, at
+// least once, and does nothing for other rooms, and for what the room's creator may not do
+// any more. Their bytes are charged to the creator.
+func (s *Service) CarryState(ctx context.Context, create *timeline.Event) error {
+	replaced, err := s.Timeline.Replaced(ctx, []journal.RoomNID{create.Room})
+	if err != nil || len(replaced) == 0 || !s.isLocal(create.Sender) {
+		return err
+	}
+	for more := true; more; {
+		drafts, err := s.stateToCarry(ctx, create.Sender, replaced[0].Old, create.Room, create.CreateContent().Creators)
+		if err != nil || len(drafts) == 0 {
+			return err
+		}
+		for i := range drafts {
+			drafts[i].optional = true
+		}
+		if _, err := s.submit(ctx, create.RoomID, drafts...); err != nil {
+			return err
+		}
+		s.limits.Charge(ratelimit.WrittenBytes, create.Sender, weight(drafts)/2)
+		more = slices.ContainsFunc(drafts, func(d draft) bool { return d.added })
+	}
+	return nil
+}
+
 // carry drafts the same state in a new room, for another sender. Of a ban it is the reason
-// alone that the new room needs to know. A child of a space without via is none, and there
-// is nothing to do.
-func carry(sender string, e *timeline.Event) (d draft, ok bool) {
+// alone that the new room needs to know.
+func carry(sender string, e *timeline.Event) draft {
 	key, content := *e.StateKey, e.Content()
-	switch {
-	case e.Type == event.TypeMember:
+	if e.Type == event.TypeMember {
 		reason, _ := event.StringField(content, "reason")
 		content, _ = json.Marshal(memberContent{Membership: event.Ban, Reason: reason}) // two texts always can be encoded
-	case event.Field(content, "via") == nil:
-		return draft{}, false
 	}
-	return draft{sender: sender, typ: e.Type, stateKey: &key, content: content}, true
+	return draft{sender: sender, typ: e.Type, stateKey: &key, content: content}
 }
 
 // begin makes the new room's ID, without which there is no tombstone. From version 12 on
@@ -138,9 +165,6 @@ func (u *upgrade) carryAll(state map[string]*timeline.Event) error {
 		}
 	}
 	for i := range u.many {
-		if u.isCreator(&u.many[i]) {
-			continue
-		}
 		if err := u.build(&u.many[i]); err != nil {
 			return err
 		}
@@ -176,16 +200,6 @@ func nearestJoinRule(v *event.Version, rule string) string {
 		return event.JoinRuleInvite
 	}
 	return rule
-}
-
-// isCreator reports whether a draft bans somebody who has made the new room.
-func (u *upgrade) isCreator(d *draft) bool {
-	for _, creator := range u.next.o.Event(event.TypeCreate, "").CreateContent().Creators {
-		if d.typ == event.TypeMember && *d.stateKey == creator {
-			return true
-		}
-	}
-	return false
 }
 
 func (u *upgrade) createContent(tombstoneID string) map[string]any {

@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
@@ -144,4 +147,175 @@ func TestUpgradeIsForThoseWithThePower(t *testing.T) {
 	if create := h.fields(next, event.TypeCreate); create["additional_creators"] != nil {
 		t.Errorf("m.room.create is %s", create)
 	}
+}
+
+func TestUpgradeKeepsThePowerOfCreators(t *testing.T) {
+	h := newEnv(t)
+	room := h.Create(alice, rooms.CreateRequest{RoomVersion: "12", Preset: "public_chat", CreationContent: roomstest.Object{"additional_creators": roomstest.Raw([]string{bob})}})
+	h.Join(bob, room)
+	older := h.upgrade(bob, room, "11")
+	h.Join(alice, older)
+	matrixtest.Equal(t, "users", []string{fmt.Sprint(h.levels(older).Users)}, []string{fmt.Sprint(map[string]int{alice: 150, bob: 150})})
+
+	// Additional creators are those of the request, and not those of the old room.
+	next := h.upgrade(alice, room, "12", carol, carol, alice)
+	if got := string(h.fields(next, event.TypeCreate)["additional_creators"]); got != `["`+carol+`"]` {
+		t.Errorf("additional_creators is %s", got)
+	}
+	h.Join(bob, next)
+	matrixtest.WantCode(t, h.TrySetState(bob, next, event.TypeName, "", `{"name":"bob's"}`), matrix.Forbidden)
+}
+
+func TestUpgradeByOneWhoMayDoNothingElse(t *testing.T) {
+	h := newEnv(t)
+	room := h.Create(alice, rooms.CreateRequest{
+		RoomVersion: "10", Preset: "public_chat", AliasName: "pub",
+		PowerLevels: roomstest.Object{"users": roomstest.Raw(map[string]int{alice: 100, bob: 10}), "events": roomstest.Raw(map[string]int{event.TypeTombstone: 10})},
+	})
+	h.Join(bob, room)
+	next := h.upgrade(bob, room, "11")
+	h.Join(alice, next)
+	// The alias points to the new room; what the old room says of it bob may not change.
+	h.WantContent(alice, next, event.TypeCanonicalAlias, "", `{"alias":"#pub:localhost"}`)
+	h.WantContent(alice, room, event.TypeCanonicalAlias, "", `{"alias":"#pub:localhost"}`)
+	if h.levels(room).EventsDefault != 0 {
+		t.Error("bob has changed the power levels of the old room")
+	}
+	matrixtest.WantCode(t, h.TrySetState(bob, next, event.TypeName, "", `{"name":"bob's"}`), matrix.Forbidden)
+	h.SetState(alice, next, event.TypeName, "", `{"name":"alice's"}`)
+}
+
+func TestUpgradeDividesAliases(t *testing.T) {
+	h := newEnv(t)
+	room := h.Public()
+	for _, alias := range []string{"#a:localhost", "#b:localhost", "#c:localhost"} {
+		h.OK(h.Rooms.CreateAlias(t.Context(), alice, alias, room))
+	}
+	h.SetState(alice, room, event.TypeCanonicalAlias, "", `{"alias":"#a:localhost","alt_aliases":["#b:localhost"],"org.example":1}`)
+	// An alias of another server, as federation would bring it.
+	_, err := h.Pool.Exec(t.Context(), `INSERT INTO room_aliases (alias, room_nid, creator) VALUES ('#a:elsewhere.example', $1, '')`, h.NID(room))
+	h.OK(err)
+	h.SetState(alice, room, event.TypeCanonicalAlias, "", `{"alias":"#a:localhost","alt_aliases":["#a:elsewhere.example","#b:localhost"],"org.example":1}`)
+	_, err = h.Pool.Exec(t.Context(), `DELETE FROM room_aliases WHERE alias = '#a:elsewhere.example'`)
+	h.OK(err)
+	next := h.upgrade(alice, room, "12")
+	h.WantContent(alice, next, event.TypeCanonicalAlias, "", `{"alias":"#a:localhost","alt_aliases":["#b:localhost"]}`)
+	h.WantContent(alice, room, event.TypeCanonicalAlias, "", `{"alt_aliases":["#a:elsewhere.example"],"org.example":1}`)
+	aliases, err := h.Rooms.Aliases(t.Context(), alice, next)
+	h.OK(err)
+	matrixtest.Equal(t, "aliases", aliases, []string{"#a:localhost", "#b:localhost", "#c:localhost"})
+}
+
+func TestUpgradeToAVersionWithoutTheJoinRule(t *testing.T) {
+	h := newEnv(t)
+	for _, test := range []struct{ from, to, rule, want string }{
+		{"12", "10", "knock_restricted", "knock_restricted"},
+		{"12", "9", "knock_restricted", "restricted"},
+		{"12", "7", "knock_restricted", "invite"},
+		{"12", "7", "restricted", "invite"},
+		{"12", "7", "knock", "knock"},
+		{"12", "6", "knock", "invite"},
+		{"12", "1", "public", "public"},
+		{"12", "1", "private", "private"},
+	} {
+		room := h.Create(alice, rooms.CreateRequest{RoomVersion: test.from, InitialState: []rooms.InitialState{
+			{Type: event.TypeJoinRules, Content: roomstest.Raw(map[string]any{"join_rule": test.rule, "allow": []any{}})},
+		}})
+		h.WantContent(alice, h.upgrade(alice, room, test.to), event.TypeJoinRules, "", `{"allow":[],"join_rule":"`+test.want+`"}`)
+	}
+}
+
+func TestUpgradeWithStateThatTheNewVersionCannotHave(t *testing.T) {
+	h := newEnv(t)
+	room := h.Create(alice, rooms.CreateRequest{RoomVersion: "5", InitialState: []rooms.InitialState{
+		{Type: "m.room.avatar", Content: json.RawMessage(`{"info":{"w":1.5}}`)},
+	}})
+	_, err := h.Rooms.Upgrade(t.Context(), alice, room, rooms.UpgradeRequest{NewVersion: "12"})
+	matrixtest.WantCode(t, err, matrix.InvalidRoomState)
+	if h.Content(alice, room, event.TypeTombstone, "") != "" {
+		t.Error("the room has a tombstone")
+	}
+	h.SetState(alice, room, "m.room.avatar", "", `{}`)
+	h.upgrade(alice, room, "12")
+}
+
+// A room without power levels is one whose creator may do everything.
+func TestUpgradeOfARoomWithoutPowerLevels(t *testing.T) {
+	h := newEnv(t)
+	room := h.Create(alice, rooms.CreateRequest{RoomVersion: "10"})
+	_, err := h.Pool.Exec(t.Context(), `UPDATE room_state SET replaced_at = place + 1 WHERE type = 'm.room.power_levels'`)
+	h.OK(err)
+	other := envOn(t, h.Pool)
+	levels := other.levels(other.upgrade(alice, room, "11"))
+	if levels.Users[alice] != 100 || levels.StateDefault != 50 {
+		t.Errorf("the power levels are %v", levels)
+	}
+}
+
+func TestUpgradeThatTheDatabaseRefusesLeavesNothing(t *testing.T) {
+	h := newEnv(t)
+	room := h.Public(bob)
+	h.OK(h.Rooms.CreateAlias(t.Context(), alice, "#a:localhost", room))
+	h.OK(h.Rooms.SetListed(t.Context(), alice, room, false, true))
+	_, err := h.Pool.Exec(t.Context(), `
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+		CREATE TRIGGER keep BEFORE UPDATE ON room_aliases FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	h.OK(err)
+	before := len(h.History(alice, room))
+	if _, err := h.Rooms.Upgrade(t.Context(), alice, room, rooms.UpgradeRequest{NewVersion: "12"}); err == nil {
+		t.Fatal("the room was upgraded")
+	}
+	if after := len(h.History(alice, room)); after != before {
+		t.Errorf("%d events are new", after-before)
+	}
+	listed, err := h.Rooms.Directory.Listed(t.Context(), room)
+	h.OK(err)
+	var number int
+	h.OK(h.Pool.QueryRow(t.Context(), `SELECT count(*) FROM rooms`).Scan(&number))
+	if !listed || number != 1 {
+		t.Errorf("listed: %v; there are %d rooms", listed, number)
+	}
+	_, err = h.Pool.Exec(t.Context(), `DROP TRIGGER keep ON room_aliases`)
+	h.OK(err)
+	h.Send(bob, room, "still works")
+	h.upgrade(alice, room, "12")
+	checkChain(t, h, room)
+}
+
+func TestUpgradeWhileOtherProcessesWrite(t *testing.T) {
+	h := newEnv(t)
+	other := envOn(t, h.Pool)
+	room := h.Public(bob)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for other.trySend(bob, room) == nil {
+			}
+		})
+	}
+	for range 20 {
+		h.Send(alice, room, "busy")
+	}
+	next := h.upgrade(alice, room, "12")
+	wg.Wait() // bob may not send any more
+	checkChain(t, h, room)
+	checkChain(t, h, next)
+	other.Send(alice, next, "hello")
+}
+
+func TestUpgradeIsCounted(t *testing.T) {
+	t.Parallel()
+	limits := ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.WrittenBytes: {PerSecond: 1, Burst: 20_000}}, time.Now, 0)
+	h := envWith(t, roomstest.Options{Rooms: func(o *rooms.Options) { o.Limits = limits }})
+	room := h.Create(alice, rooms.CreateRequest{})
+	reason := strings.Repeat("x", 3000)
+	for i := range 10 {
+		h.OK(h.Rooms.Ban(t.Context(), alice, room, fmt.Sprintf("@spam%d:localhost", i), reason))
+	}
+	ctx := matrix.WithCaller(t.Context(), alice)
+	if _, err := h.Rooms.Upgrade(ctx, alice, room, rooms.UpgradeRequest{NewVersion: "12"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.Rooms.Upgrade(ctx, alice, room, rooms.UpgradeRequest{NewVersion: "11"})
+	matrixtest.WantCode(t, err, matrix.LimitExceeded)
 }

@@ -17,8 +17,9 @@ import (
 	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
 	"homeserver/internal/personal/typing"
+	"homeserver/internal/personal/upgradedrooms"
 	"homeserver/internal/profile"
-	"homeserver/internal/rooms/timeline"
+	"homeserver/internal/rooms"
 	"homeserver/internal/safehttp"
 	"homeserver/internal/server/config"
 	"homeserver/internal/syncstream"
@@ -34,14 +35,16 @@ type stream struct {
 	presence *presence.Service
 	push     *push.Service
 	pushers  *httppusher.Service
+	upgraded *upgradedrooms.Service
 }
 
 // newStream makes the services on a journal that is not started yet.
 func newStream(
 	pool *pgxpool.Pool, entries *journal.Journal, others *replica.Channel,
-	r *timeline.Store, profiles *profile.Service, threepids *threepid.Service, keys *devicekeys.Service, messages *todevice.Service,
+	commands *rooms.Service, profiles *profile.Service, threepids *threepid.Service, keys *devicekeys.Service, messages *todevice.Service,
 	cfg *config.Config, log *slog.Logger,
 ) *stream {
+	r := commands.Timeline
 	shares := cfg.Budget().Caches
 	ticks := journal.NewTicks()
 	data := accountdata.New(pool, entries, r, int(shares.IgnoredUsers))
@@ -75,6 +78,9 @@ func newStream(
 		Journal: entries, Rooms: r, Push: s.push, ReadBy: readBy, Log: log,
 		Client:      safehttp.New(safehttp.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
 		MemberBytes: int(shares.PushMembers), CountBytes: int(shares.PushedCounts),
+	})
+	s.upgraded = upgradedrooms.New(upgradedrooms.Options{
+		Journal: entries, Rooms: r, Data: data, Push: s.push, CarryState: commands.CarryState, ServerName: cfg.ServerName, Log: log,
 	})
 	s.sync = syncstream.New(syncstream.Options{
 		Pool: pool, Journal: entries, Rooms: r, Data: data, Receipts: s.receipts, Push: s.push, Typing: s.typing,

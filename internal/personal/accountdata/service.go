@@ -27,6 +27,7 @@ const (
 
 // The types of account data that the server knows by name.
 const (
+	TypeDirect       = "m.direct"
 	TypeFullyRead    = "m.fully_read"
 	TypeIgnoredUsers = "m.ignored_user_list"
 	TypePushRules    = "m.push_rules"

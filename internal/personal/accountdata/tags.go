@@ -21,8 +21,11 @@ func (s *Service) Tags(ctx context.Context, userID, roomID string) (map[string]j
 	if err != nil {
 		return nil, err
 	}
-	tags, _, err := s.tags(ctx, userID, room)
-	return tags, err
+	content, _, err := s.load(ctx, userID, room, TypeTag)
+	if err != nil {
+		return nil, err
+	}
+	return tagsIn(content), nil
 }
 
 // SetTag sets a tag of a room. M_INVALID_PARAM for a name that is too long,
@@ -57,37 +60,50 @@ func (s *Service) DeleteTag(ctx context.Context, userID, roomID, tag string) err
 // errChanged is the error of an item made from one that has changed meanwhile.
 const errChanged = "HS002"
 
-// patience is how long tags are made again because another process has changed them.
+// patience is how long an item is made again because another process has changed it.
 const patience = 10 * time.Second
 
-// changeTags makes new tags of the old. Another process may change them at the same
-// time: then it makes them again.
+// changeTags makes new tags of the old.
 func (s *Service) changeTags(ctx context.Context, userID, roomID string, change func(map[string]json.RawMessage) bool) error {
 	room, err := s.room(ctx, roomID)
 	if err != nil {
 		return err
 	}
+	return s.change(ctx, userID, room, TypeTag, func(content json.RawMessage) (json.RawMessage, error) {
+		tags := tagsIn(content)
+		if !change(tags) {
+			return nil, nil
+		}
+		content, err := json.Marshal(map[string]any{"tags": tags})
+		if err != nil {
+			return nil, fmt.Errorf("encode tags: %w", err)
+		}
+		if len(content) > maxTagsBytes {
+			return nil, matrix.Errorf(matrix.TooLarge, "the tags of a room have at most %d bytes", maxTagsBytes)
+		}
+		return content, nil
+	})
+}
+
+// change makes a new item of the old one; nil: there is none, or nothing to do. Another
+// process may change it at the same time: then it is made again.
+func (s *Service) change(
+	ctx context.Context, userID string, room journal.RoomNID, typ string, make func(content json.RawMessage) (json.RawMessage, error),
+) error {
 	end, err := s.turns.Take(ctx, userID)
 	if err != nil {
 		return err
 	}
 	defer end()
 	for start := time.Now(); time.Since(start) < patience; {
-		tags, at, err := s.tags(ctx, userID, room)
+		content, at, err := s.load(ctx, userID, room, typ)
 		if err != nil {
 			return err
 		}
-		if !change(tags) {
-			return nil
+		if content, err = make(content); content == nil || err != nil {
+			return err
 		}
-		content, err := json.Marshal(map[string]any{"tags": tags})
-		if err != nil {
-			return fmt.Errorf("encode tags: %w", err)
-		}
-		if len(content) > maxTagsBytes {
-			return matrix.Errorf(matrix.TooLarge, "the tags of a room have at most %d bytes", maxTagsBytes)
-		}
-		i := &Item{UserID: userID, Room: room, Type: TypeTag, Content: content, replaces: &at}
+		i := &Item{UserID: userID, Room: room, Type: typ, Content: content, replaces: &at}
 		if err := s.checkSpace(ctx, i); err != nil {
 			return err
 		}
@@ -97,26 +113,19 @@ func (s *Service) changeTags(ctx context.Context, userID, roomID string, change 
 		}
 	}
 	return &matrix.Error{
-		Code: matrix.Unknown, Message: "Too many are changing these tags at once",
+		Code: matrix.Unknown, Message: "Too many are changing this account data at once",
 		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 	}
 }
 
-// tags reads the tags of a room, and the position of the item that has them; 0: there
-// is none.
-func (s *Service) tags(ctx context.Context, userID string, room journal.RoomNID) (map[string]json.RawMessage, journal.Position, error) {
-	content, at, err := s.load(ctx, userID, room, TypeTag)
-	tags := map[string]json.RawMessage{}
-	if err != nil || content == nil {
-		return tags, at, err
-	}
+// tagsIn returns the tags in a content of m.tag, or in none. A client may have stored that
+// as it likes: what has not the form has no tags.
+func tagsIn(content json.RawMessage) map[string]json.RawMessage {
 	var stored struct {
 		Tags map[string]json.RawMessage `json:"tags"`
 	}
-	// A client may have stored m.tag as it likes; content that has not the form is
-	// replaced.
-	if json.Unmarshal(content, &stored) == nil && stored.Tags != nil {
-		tags = stored.Tags
+	if content == nil || json.Unmarshal(content, &stored) != nil || stored.Tags == nil {
+		return map[string]json.RawMessage{}
 	}
-	return tags, at, nil
+	return stored.Tags
 }

@@ -242,6 +242,11 @@ func valueOfState(e *event.Event) *string {
 		return nil
 	case event.TypeSpaceChild:
 		return spaceChildValue(e)
+	case event.TypeTombstone:
+		if replacement, _ := event.StringField(e.Content, "replacement_room"); matrix.IsRoomID(replacement) {
+			return &replacement
+		}
+		return nil
 	}
 	if field := stateField(e.Type); field != "" {
 		if text, _ := event.StringField(e.Content, field); matrix.IsText(text) {

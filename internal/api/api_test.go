@@ -89,13 +89,17 @@ func wired(
 	threepids := threepid.New(addresses)
 	t.Cleanup(threepids.Stop)
 	limits := addresses.Limits
+	var services *appservice.Service
 	env := roomstest.Open(t, roomstest.Options{
 		Pool: pool, Journal: journal.Options{WindowBytes: window, Limits: limits, Log: log},
 		Users: func(o *auth.Options) {
 			o.RegistrationEnabled, o.SharedSecret = true, sharedSecret
 			o.Stages, o.Threepids, o.Logger, o.MayMake = stages, threepids, log, bridges.CheckUser
 		},
-		Rooms: func(o *rooms.Options) { o.Limits, o.Log, o.MayName = limits, log, bridges.CheckAlias },
+		Rooms: func(o *rooms.Options) {
+			o.Limits, o.Log, o.MayName = limits, log, bridges.CheckAlias
+			o.BeforeInvites = func(ctx context.Context, userIDs []string) { services.AskInvited(ctx, userIDs) }
+		},
 	})
 	users, profiles, book, store := env.Users, env.Profiles, env.Journal, env.Rooms.Timeline
 	data := accountdata.New(pool, book, store, 0)
@@ -135,11 +139,15 @@ func wired(
 		users.OnErase(erase)
 	}
 	env.Run()
-	bridging := appservice.Options{Registrations: bridges, ActAs: users.Sessions.ActAs, MakeUser: users.EnsureAccount, Log: log}
+	bridging := appservice.Options{
+		Registrations: bridges, ActAs: users.Sessions.ActAs, MakeUser: users.EnsureAccount, Existing: users.Existing, Limits: limits, Log: log,
+	}
 	for _, change := range bridgeChanges {
 		change(&bridging)
 	}
-	services := appservice.New(bridging)
+	services = appservice.New(bridging)
+	profiles.OnMissing(services.AskUser)
+	env.Rooms.Directory.OnMissing(services.AskAlias)
 	env.OK(services.Start(t.Context()))
 	found.Start(t.Context())
 	people.Start(t.Context())

@@ -11,6 +11,8 @@ import (
 
 	"homeserver/internal/appservice/registration"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/gauge"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
 
@@ -22,6 +24,10 @@ type Options struct {
 	ActAs func(ctx context.Context, service, userID, deviceID string) (matrix.Session, error)
 	// MakeUser makes an account without a password, unless there is one already.
 	MakeUser func(ctx context.Context, userID string) error
+	// Existing returns those of the users who exist.
+	Existing func(ctx context.Context, userIDs []string) ([]string, error)
+	// Limits bounds how often services are asked for callers; nil: there are no limits.
+	Limits *ratelimit.Limits
 	// Patience is how long a service may take to answer what somebody waits for; 0: as long as
 	// is usual for each call.
 	Patience time.Duration
@@ -40,6 +46,7 @@ type Service struct {
 	requests *prometheus.CounterVec
 	onCall   func(id string)
 	calls    *calls
+	queries  *gauge.Gauge // that wait for services
 }
 
 // New makes a Service of services that go together: see [registration.Load].
@@ -49,7 +56,8 @@ func New(o Options) *Service {
 	}
 	s := &Service{
 		o: o, byToken: map[secret.Hash]*registration.Registration{}, byID: map[string]*registration.Registration{},
-		peers: map[string]*peer{}, calls: newCalls(o.Registrations),
+		queries: gauge.New(gauge.Options{Total: maxQueries, Each: maxQueriesEach}),
+		peers:   map[string]*peer{}, calls: newCalls(o.Registrations),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "homeserver_app_service_requests_total",
 			Help: "Requests that came with the token of an application service, by its ID.",

@@ -64,6 +64,11 @@ func upgrade(ctx context.Context, tx pgx.Tx, a account.Account) ([]secret.Hash, 
 	return session.AccessTokens(ctx, tx, a.UserID)
 }
 
+// Existing picks those out of a list of users who have an account, be it deactivated or not.
+func (s *Service) Existing(ctx context.Context, userIDs []string) ([]string, error) {
+	return account.Existing(ctx, s.pool, userIDs)
+}
+
 // Guests picks the guests out of a list of users.
 func (s *Service) Guests(ctx context.Context, userIDs []string) ([]string, error) {
 	return account.Guests(ctx, s.pool, userIDs)

@@ -69,6 +69,7 @@ type Service struct {
 	pool     *pgxpool.Pool
 	journal  *journal.Journal
 	damage   *postgres.Damage
+	ask      func(ctx context.Context, userID string) (exists bool, err error)
 	onChange []func(ctx context.Context, userID string, p Profile) error
 	count    func(ctx context.Context, userID string) (ratelimit.Claims, error)
 }
@@ -87,6 +88,12 @@ func New(pool *pgxpool.Pool, j *journal.Journal) *Service {
 // before the first request.
 func (s *Service) ReportTo(damage *postgres.Damage) { s.damage = damage }
 
+// OnMissing sets the function that is asked for a user who does not exist, and reports whether
+// the user does now. It is meant for wiring, before the first request.
+func (s *Service) OnMissing(ask func(ctx context.Context, userID string) (exists bool, err error)) {
+	s.ask = ask
+}
+
 // Get returns a user's whole profile, which may be empty. M_NOT_FOUND for a user who
 // doesn't exist here. Anybody may ask. GET /profile/{userId}.
 func (s *Service) Get(ctx context.Context, userID string) (Profile, error) {
@@ -100,6 +107,15 @@ func (s *Service) Get(ctx context.Context, userID string) (Profile, error) {
 	exists, err := account.Exists(ctx, s.pool, userID)
 	if err != nil {
 		return Profile{}, err
+	}
+	if !exists && s.ask != nil {
+		if exists, err = s.ask(ctx, userID); err != nil {
+			return Profile{}, err
+		}
+		if exists {
+			p, _, err = s.load(ctx, userID)
+			return p, err
+		}
 	}
 	if !exists {
 		return Profile{}, matrix.Errorf(matrix.NotFound, "There is no such user")

@@ -220,6 +220,9 @@ func (s *Service) newCreation(creator string, q CreateRequest) (*creation, error
 
 // drafts lists the room's first events in the order of the specification.
 func (c *creation) drafts(ctx context.Context) ([]draft, error) {
+	if invited := c.invitees(); len(invited) > 0 {
+		c.s.beforeInvites(ctx, invited)
+	}
 	profiles, err := c.s.profiles.Many(ctx, append(c.invitees(), c.creator))
 	if err != nil {
 		return nil, fmt.Errorf("read the profiles of who is in a new room: %w", err)

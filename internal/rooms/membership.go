@@ -193,6 +193,7 @@ func (s *Service) invitation(ctx context.Context, userID string) (memberContent,
 	if err := s.mayBeInvited(userID); err != nil {
 		return memberContent{}, err
 	}
+	s.beforeInvites(ctx, []string{userID})
 	return s.withProfile(ctx, memberContent{Membership: event.Invite}, userID)
 }
 

@@ -34,6 +34,8 @@ type Options struct {
 	Limits *ratelimit.Limits
 	// Guests picks the guests out of a list of users; nil: there are none.
 	Guests func(ctx context.Context, userIDs []string) ([]string, error)
+	// BeforeInvites is called with users who are about to be invited; nil: nothing is.
+	BeforeInvites func(ctx context.Context, userIDs []string)
 	// MayName returns whether a room alias may be made or deleted by an application service,
 	// "": by anybody else; nil: any may.
 	MayName func(service, alias string) error
@@ -59,7 +61,9 @@ type Service struct {
 	limits     *ratelimit.Limits
 	guests     func(ctx context.Context, userIDs []string) ([]string, error)
 	mayName    func(service, alias string) error
-	now        func() time.Time
+	// beforeInvites is called with users who are about to be invited.
+	beforeInvites func(ctx context.Context, userIDs []string)
+	now           func() time.Time
 
 	// Timeline reads rooms.
 	Timeline *timeline.Store
@@ -78,10 +82,13 @@ type Service struct {
 func New(o Options) *Service {
 	s := &Service{
 		pool: o.Pool, journal: o.Journal, profiles: o.Profiles, signer: o.Signer,
-		serverName: o.Signer.ServerName, limits: o.Limits, guests: o.Guests, mayName: o.MayName, now: o.Now,
+		serverName: o.Signer.ServerName, limits: o.Limits, guests: o.Guests, mayName: o.MayName, beforeInvites: o.BeforeInvites, now: o.Now,
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.beforeInvites == nil {
+		s.beforeInvites = func(context.Context, []string) {}
 	}
 	s.live = newLiveRooms(o.Shares.State)
 	s.recent = newTransactions(o.Shares.Transactions)

@@ -75,16 +75,21 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 	}
 	s.auth = newAuth(cfg, pool, bridges, s.stages, s.threepids, s.limits, s.others, s.journal, log)
 	followDevices(s.auth)
-	s.bridges = appservice.New(appservice.Options{Registrations: bridges, ActAs: s.auth.Sessions.ActAs, MakeUser: s.auth.EnsureAccount})
+	s.bridges = appservice.New(appservice.Options{
+		Registrations: bridges, ActAs: s.auth.Sessions.ActAs, MakeUser: s.auth.EnsureAccount, Existing: s.auth.Existing, Limits: s.limits, Log: log,
+	})
 	s.profiles = profile.New(pool, s.journal)
+	s.profiles.OnMissing(s.bridges.AskUser)
 	s.rooms = rooms.New(rooms.Options{
-		Pool: pool, Journal: s.journal, Profiles: s.profiles, Signer: signer, Limits: s.limits, Guests: s.auth.Guests, MayName: bridges.CheckAlias, Log: log,
+		Pool: pool, Journal: s.journal, Profiles: s.profiles, Signer: signer, Limits: s.limits, Guests: s.auth.Guests, Log: log,
+		MayName: bridges.CheckAlias, BeforeInvites: s.bridges.AskInvited,
 		Keys: func(ctx context.Context, conn *pgx.Conn) (map[string]ed25519.PublicKey, error) {
 			return serveridentity.PublicKeys(ctx, conn, serveridentity.Of(signer))
 		},
 		Shares: rooms.Shares{State: int(budget.Caches.RoomState), Transactions: int(budget.Caches.Transactions)},
 	})
 	s.policies = newPolicies(cfg, pool, s.journal, s.rooms, s.auth, log)
+	s.rooms.Directory.OnMissing(s.bridges.AskAlias)
 	s.profiles.ReportTo(s.rooms.Timeline.Damage())
 	s.profiles.OnChange(s.rooms.UpdateProfile)
 	s.profiles.CountBy(s.rooms.CountProfile)

@@ -25,7 +25,8 @@ func (s *Service) CheckLocalAlias(alias string) error {
 	return nil
 }
 
-// ResolveAlias returns the ID of the room that an alias points to. M_NOT_FOUND if there
+// ResolveAlias returns the ID of the room that an alias points to, which an application service
+// may make meanwhile. M_NOT_FOUND if there
 // is none, M_INVALID_PARAM if it is no alias. Anybody may ask. Client-server API, "Room
 // aliases".
 func (s *Service) ResolveAlias(ctx context.Context, alias string) (roomID string, err error) {
@@ -33,6 +34,12 @@ func (s *Service) ResolveAlias(ctx context.Context, alias string) (roomID string
 		return "", err
 	}
 	roomID, err = s.aliased(ctx, alias)
+	if err == nil && roomID == "" && s.ask != nil {
+		var exists bool
+		if exists, err = s.ask(ctx, alias); exists {
+			roomID, err = s.aliased(ctx, alias)
+		}
+	}
 	if err == nil && roomID == "" {
 		err = matrix.Errorf(matrix.NotFound, "there is no room with the alias %s", alias)
 	}

@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"context"
+
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/journal"
@@ -12,11 +14,18 @@ type Service struct {
 	pool       *pgxpool.Pool
 	serverName string
 	onAlias    func(room journal.RoomNID)
+	ask        func(ctx context.Context, alias string) (exists bool, err error)
 }
 
 // New makes the service of a server with a name.
 func New(pool *pgxpool.Pool, serverName string) *Service {
 	return &Service{pool: pool, serverName: serverName, onAlias: func(journal.RoomNID) {}}
+}
+
+// OnMissing sets the function that is asked for a room alias that does not exist, and reports
+// whether it does now. Call it before the service is used.
+func (s *Service) OnMissing(ask func(ctx context.Context, alias string) (exists bool, err error)) {
+	s.ask = ask
 }
 
 // OnAlias sets the function that is called when a room has got a further alias, before

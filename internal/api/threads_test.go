@@ -155,3 +155,34 @@ func TestRedactedRootKeepsItsThread(t *testing.T) {
 		t.Errorf("got %+v", events)
 	}
 }
+
+// A thread has one root, and what is related to another event is none: "Validation of
+// m.thread relationships".
+func TestThreadOfWhatIsRelatedIsRefused(t *testing.T) {
+	t.Parallel()
+	withWindows(t, func(t *testing.T, anyone *matrixtest.Client) {
+		alice := anyone.Register("alice", "wordpass")
+		room := alice.CreateRoom(nil)
+		root := alice.SendText(room, "root")
+		reply := sendRelated(alice, room, "m.thread", root, "reply")
+		answer := alice.SendEvent(room, "m.room.message", map[string]any{
+			"msgtype": "m.text", "body": "a rich reply", "m.relates_to": map[string]any{"m.in_reply_to": map[string]any{"event_id": root}},
+		})
+		for _, related := range []string{reply, react(alice, room, root, "a"), sendRelated(alice, room, "m.replace", root, "edit")} {
+			path := matrixtest.Path("rooms", room, "send", "m.room.message")
+			for _, content := range []string{
+				`{"m.relates_to":{"event_id":"` + related + `","rel_type":"m.thread"}}`,
+				` { "m.relates_to" : { "rel_type" : "m.thread", "event_id" : "` + related + `", "is_falling_back": true } }`,
+			} {
+				alice.Do("POST", path, content).Refused(400, "M_UNKNOWN")
+			}
+			sendRelated(alice, room, "m.reference", related, "any other relation")
+		}
+		for _, good := range []string{root, answer, "$elsewhere"} {
+			sendRelated(alice, room, "m.thread", good, "reply")
+		}
+		matrixtest.Equal(t, "threads", threadIDs(alice, room), []string{answer, root})
+		alice.Register("bob", "wordpass").Do("PUT", matrixtest.Path("rooms", room, "send", "m.room.message", "t"),
+			related("m.thread", reply, "of a stranger")).Refused(403, "M_FORBIDDEN")
+	})
+}

@@ -29,7 +29,8 @@ type Request struct {
 // Send adds a message event, with any JSON object as content, and returns its ID.
 // M_FORBIDDEN if the user may not, M_TOO_LARGE for an event over 64 KiB, M_BAD_JSON for
 // a content that canonical JSON cannot hold; m.room.create and m.room.power_levels are
-// checked as by SetState. A redaction is treated as one, whatever the room version.
+// checked as by SetState, and M_UNKNOWN for a thread of an event that is no root. A
+// redaction is treated as one, whatever the room version.
 // Client-server API, "Sending events to a room".
 func (s *Service) Send(ctx context.Context, q Request, evType string, content json.RawMessage) (eventID string, err error) {
 	d, err := q.draft(evType)
@@ -44,6 +45,9 @@ func (s *Service) Send(ctx context.Context, q Request, evType string, content js
 		if err := s.aimRedaction(ctx, q, &d); err != nil {
 			return "", err
 		}
+	}
+	if err := s.checkThread(ctx, q, content); err != nil {
+		return "", err
 	}
 	return s.submit(ctx, q.RoomID, d)
 }

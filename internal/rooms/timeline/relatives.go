@@ -56,6 +56,16 @@ func (r *relatives) of(e *Event) (children []*child, known bool) {
 	return r.byTarget[e.ID], true
 }
 
+// HasReplies reports whether the live window has a reply in the thread of an event, which
+// therefore is a root. Where it reports false, there may be older ones.
+func (s *Store) HasReplies(roomID, eventID string) bool {
+	s.relatives.mu.RLock()
+	defer s.relatives.mu.RUnlock()
+	return slices.ContainsFunc(s.relatives.byTarget[eventID], func(c *child) bool {
+		return c.relType == event.RelThread && c.RoomID == roomID
+	})
+}
+
 // reset forgets all. What comes after a position will be here.
 func (r *relatives) reset(p journal.Position) {
 	r.mu.Lock()

@@ -306,6 +306,10 @@ var illnesses = map[string]illness{
 		spoil: []string{`INSERT INTO threads (room_nid, root_id, last_place, replies) VALUES (1, '$other', 5, 5)`},
 		check: "Threads: replies", says: "has 0 replies up to place 0",
 	},
+	"a thread that does not know its root": {
+		spoil: []string{`UPDATE threads SET root_sender = NULL`},
+		check: "Threads: roots", says: "does not know its root",
+	},
 	"a wrong mark of URLs": {
 		spoil: []string{`UPDATE events SET has_url = NOT has_url WHERE type = 'm.room.message'`},
 		check: "Events: bytes, hashes and signatures", says: "is said to have a URL",

@@ -14,6 +14,7 @@ func (s *Store) Checks() []doctor.Check {
 		checkStateSize(),
 		{Title: "Relations: events behind them", Look: checkRelations},
 		checkThreads(),
+		checkThreadRoots(),
 	}
 }
 

@@ -245,3 +245,17 @@ func checkThreads() doctor.Check {
 		},
 	}.Check()
 }
+
+// wrongRoots joins the roots to threads t that do not know them.
+const wrongRoots = `events e
+	WHERE e.event_id = t.root_id AND e.room_nid = t.room_nid
+		AND (t.root_nid, t.root_place, t.root_sender) IS DISTINCT FROM (e.event_nid, e.place, e.sender)`
+
+// checkThreadRoots finds threads whose roots are here, and that do not know them.
+func checkThreadRoots() doctor.Check {
+	return doctor.Rows{
+		Title:  "Threads: roots",
+		Find:   `SELECT format('the thread of %s does not know its root', t.root_id) FROM threads t, ` + wrongRoots,
+		Repair: []string{`UPDATE threads t SET root_nid = e.event_nid, root_place = e.place, root_sender = e.sender FROM ` + wrongRoots},
+	}.Check()
+}

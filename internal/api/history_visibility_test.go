@@ -162,6 +162,44 @@ var readers = map[string]func(p *past){
 			}
 		}
 	},
+	"relations": func(p *past) {
+		p.readsOne("what is related", func(id string) *matrixtest.Response {
+			return p.reader.As(p.T).Do("GET", relationsPath(p.room, id, "m.annotation"), nil)
+		})
+		for i, id := range p.ids {
+			if p.may[i] && len(relationIDs(p.reader.As(p.T), relationsPath(p.room, id, "m.annotation"))) != 1 {
+				p.Errorf("the reaction of phase %d is missing", i)
+			}
+		}
+	},
+	"threads": func(p *past) {
+		answer := p.reader.As(p.T).Do("GET", threadsPath(p.room, "limit", "100"), nil)
+		p.leaksNothing("/threads", answer)
+		want := []string{}
+		for i := range p.ids {
+			if p.may[i] {
+				want = append([]string{phaseText(i)}, want...)
+			}
+		}
+		if p.may[0] && p.may[phases-1] { // which have a reply in common
+			want = slices.Concat(want[len(want)-1:], want[:len(want)-1])
+		}
+		if diff := cmp.Diff(want, matrixtest.Bodies(answer.Events("chunk"))); diff != "" {
+			p.Errorf("/threads (-want +got):\n%s", diff)
+		}
+	},
+	"timestamp_to_event": func(p *past) {
+		events := p.get("?limit=100&dir=f", "messages").Events("chunk")
+		for query, at := range map[string]int{"?dir=f&ts=0": 0, "?dir=b&ts=9000000000000": len(events) - 1} {
+			answer := p.reader.As(p.T).Do("GET", "/_matrix/client/v1"+matrixtest.Path("rooms", p.room, "timestamp_to_event")+query, nil)
+			switch {
+			case len(events) > 0 && answer.String("event_id") != events[at].ID:
+				p.Errorf("%s: %s, want %s", query, answer.Body, events[at].ID)
+			case len(events) == 0 && answer.Status == http.StatusOK:
+				p.Errorf("%s: %s, and there is nothing to read", query, answer.Body)
+			}
+		}
+	},
 	"search": func(p *past) {
 		answer := searchFor(p.reader.As(p.T), "", map[string]any{
 			"search_term": "message phase", "order_by": "recent", "filter": map[string]any{"rooms": []string{p.room}},
@@ -208,7 +246,8 @@ func TestAllReadersOfHistoryAgreeOnVisibility(t *testing.T) {
 	}
 }
 
-// live lets a room go through its phases, with a message in each.
+// live lets a room go through its phases, with a message in each that has a reaction and a
+// reply in its thread. The first has another reply at the end.
 func live(alice *matrixtest.Client, users map[string]*matrixtest.Client, room string, visibility [phases]string) (ids [phases]string) {
 	alice.T.Helper()
 	for phase := range phases {
@@ -230,6 +269,9 @@ func live(alice *matrixtest.Client, users map[string]*matrixtest.Client, room st
 			}
 		}
 		ids[phase] = alice.SendText(room, phaseText(phase))
+		react(alice, room, ids[phase], "a")
+		alice.SendEvent(room, "org.example.reply", related("m.thread", ids[phase], "reply"))
 	}
+	alice.SendEvent(room, "org.example.reply", related("m.thread", ids[0], "late reply"))
 	return ids
 }

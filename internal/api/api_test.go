@@ -24,6 +24,7 @@ import (
 	"homeserver/internal/media/preview"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/emailpusher"
+	"homeserver/internal/personal/invitepermission"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
@@ -103,8 +104,10 @@ func wired(
 	})
 	users, profiles, book, store := env.Users, env.Profiles, env.Journal, env.Rooms.Timeline
 	data := accountdata.New(pool, book, store, 0)
+	permissions := invitepermission.New(data, book, 0)
+	env.Rooms.ScreenBy(server.ScreenInvites(permissions))
 	read := receipts.New(pool, book, store, data.SetFullyRead, 0)
-	pushes := push.New(push.Options{Pool: pool, Journal: book, Rooms: store, ReadUpTo: read.Marks, Ignored: data.Ignored})
+	pushes := push.New(push.Options{Pool: pool, Journal: book, Rooms: store, ReadUpTo: read.Marks, Ignored: data.Ignored, HiddenInvites: permissions.Hidden})
 	upgraded := upgradedrooms.New(upgradedrooms.Options{
 		Journal: book, Rooms: store, Data: data, Push: pushes, CarryState: env.Rooms.CarryState, ServerName: "localhost", Log: log,
 	})
@@ -114,7 +117,7 @@ func wired(
 	keys := devicekeys.New(devicekeys.Options{Pool: pool, Journal: book, Rooms: store, Sessions: users.Sessions, Stages: stages, ServerName: "localhost"})
 	messages := todevice.New(todevice.Options{Pool: pool, Journal: book, ServerName: "localhost"})
 	stream := syncstream.New(syncstream.Options{
-		Pool: pool, Journal: book, Rooms: store, Data: data, Receipts: read, Push: pushes, Typing: typists,
+		Pool: pool, Journal: book, Rooms: store, Data: data, HiddenInvites: permissions.Hidden, Receipts: read, Push: pushes, Typing: typists,
 		Presence: online, Keys: keys, ToDevice: messages, Ticks: ticks,
 	})
 	files, err := media.New(media.Options{Pool: pool, Dir: t.TempDir(), ServerName: "localhost", Log: log})

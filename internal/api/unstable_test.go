@@ -55,6 +55,14 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 	"org.matrix.msc3030.stable": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		atTime(t, "/_matrix/client/v1", alice, bob, room)
 	},
+	"org.matrix.msc4155": func(_ *testing.T, alice, bob *matrixtest.Client, _ string) {
+		bob.Do("PUT", dataPath(bob.UserID, "", "org.matrix.msc4155.invite_permission_config"), `{"blocked_servers":["*"]}`).OK()
+		change(alice, alice.CreateRoom(nil), "invite", map[string]any{"user_id": bob.UserID}).Refused(403, "M_INVITE_BLOCKED")
+	},
+	"org.matrix.msc4380.stable": func(_ *testing.T, alice, bob *matrixtest.Client, _ string) {
+		bob.Do("PUT", dataPath(bob.UserID, "", "m.invite_permission_config"), `{"default_action":"block"}`).OK()
+		change(alice, alice.CreateRoom(nil), "invite", map[string]any{"user_id": bob.UserID}).Refused(403, "M_INVITE_BLOCKED")
+	},
 	"org.matrix.msc3771": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		root := thread(alice, room)
 		bob.Do("POST", receiptPath(room, "m.read", root), `{"thread_id":"main"}`).OK()

@@ -29,6 +29,7 @@ const (
 	InvalidRoomState           Code = "M_INVALID_ROOM_STATE"
 	InvalidSignature           Code = "M_INVALID_SIGNATURE"
 	InvalidUsername            Code = "M_INVALID_USERNAME"
+	InviteBlocked              Code = "M_INVITE_BLOCKED"
 	LimitExceeded              Code = "M_LIMIT_EXCEEDED"
 	MissingParam               Code = "M_MISSING_PARAM"
 	MissingToken               Code = "M_MISSING_TOKEN"
@@ -100,7 +101,7 @@ func (e *Error) HTTPStatus() int {
 	switch e.Code {
 	case MissingToken, Unauthorized, UnknownToken:
 		return http.StatusUnauthorized
-	case CannotLeaveServerNotice, Forbidden, GuestAccessForbidden, ThreepidAuthFailed, ThreepidDenied, UserDeactivated, WrongRoomKeysVersion:
+	case CannotLeaveServerNotice, Forbidden, GuestAccessForbidden, InviteBlocked, ThreepidAuthFailed, ThreepidDenied, UserDeactivated, WrongRoomKeysVersion:
 		return http.StatusForbidden
 	case NotFound, NoValidSession, Unrecognized:
 		return http.StatusNotFound

@@ -1,16 +1,43 @@
 package server
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth"
 	"homeserver/internal/journal"
+	"homeserver/internal/personal/invitepermission"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/policy"
 	"homeserver/internal/server/config"
 )
+
+// ScreenInvites returns the check of rooms by which users are not invited who do not want to be.
+func ScreenInvites(permissions *invitepermission.Service) rooms.Screen {
+	return func(ctx context.Context, acts []rooms.Act) ([]error, error) {
+		var pairs [][2]string
+		var of []int
+		for i, act := range acts {
+			if act.Kind == rooms.ToInvite && !act.Asked {
+				pairs, of = append(pairs, [2]string{act.UserID, act.Invitee}), append(of, i)
+			}
+		}
+		if len(pairs) == 0 {
+			return nil, nil
+		}
+		found, err := permissions.MayInvite(ctx, pairs)
+		if len(found) == 0 {
+			return nil, err
+		}
+		refusals := make([]error, len(acts))
+		for n, i := range of {
+			refusals[i] = found[n]
+		}
+		return refusals, err
+	}
+}
 
 // newPolicies makes the service of policy lists, by which others let users do things.
 func newPolicies(cfg *config.Config, pool *pgxpool.Pool, entries *journal.Journal, r *rooms.Service, accounts *auth.Service, log *slog.Logger) *policy.Service {

@@ -106,6 +106,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 	s.auth.OnDeactivate(s.keys.RemoveAll)
 	s.auth.Sessions.OnRemove(s.toDevice.Leaving)
 	s.stream = newStream(pool, s.journal, s.others, s.rooms, s.profiles, s.threepids, s.keys, s.toDevice, cfg, log)
+	s.rooms.ScreenBy(ScreenInvites(s.stream.invites))
 	s.mails = emailpusher.New(emailpusher.Options{
 		Journal: s.journal, Rooms: s.rooms.Timeline, Push: s.stream.push, Mail: s.threepids.Mailer(), Signer: signer,
 		ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL, RoomURL: cfg.Email.RoomURL, Log: log,
@@ -118,7 +119,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, log)
 	s.parts = parts{
 		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.bridges, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
-		s.keys, s.toDevice, s.stream.data, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.stream.upgraded, s.mails, s.stream.presence, s.stream.sync,
+		s.keys, s.toDevice, s.stream.data, s.stream.invites, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.stream.upgraded, s.mails, s.stream.presence, s.stream.sync,
 		s.sending, s.found.search, s.found.users, s.media, s.backups,
 	}
 	s.parts.eraseWith(s.auth)

@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/httppusher"
+	"homeserver/internal/personal/invitepermission"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/personal/push"
 	"homeserver/internal/personal/receipts"
@@ -30,6 +31,7 @@ type stream struct {
 	ticks    *journal.Ticks
 	sync     *syncstream.Service
 	data     *accountdata.Service
+	invites  *invitepermission.Service
 	receipts *receipts.Service
 	typing   *typing.Service
 	presence *presence.Service
@@ -48,9 +50,11 @@ func newStream(
 	shares := cfg.Budget().Caches
 	ticks := journal.NewTicks()
 	data := accountdata.New(pool, entries, r, int(shares.IgnoredUsers))
+	invites := invitepermission.New(data, entries, int(shares.InvitePermissions))
 	s := &stream{
 		ticks:    ticks,
 		data:     data,
+		invites:  invites,
 		receipts: receipts.New(pool, entries, r, data.SetFullyRead, int(shares.ReadMarks)),
 		typing:   typing.New(r, entries, ticks, others, int(shares.Typing)),
 		presence: presence.New(presence.Options{
@@ -64,7 +68,7 @@ func newStream(
 			Unread: int(shares.UnreadCounts), Badges: int(shares.PushBadges),
 		},
 		Channel: others, PlainHTTP: cfg.Push.AllowHTTP,
-		Pool: pool, Journal: entries, Rooms: r, ReadUpTo: s.receipts.Marks, Ignored: data.Ignored,
+		Pool: pool, Journal: entries, Rooms: r, ReadUpTo: s.receipts.Marks, Ignored: data.Ignored, HiddenInvites: invites.Hidden,
 		OwnsEmail: func(ctx context.Context, userID, address string) (bool, error) {
 			email, err := threepid.CanonicalEmail(address)
 			if err != nil {
@@ -83,7 +87,7 @@ func newStream(
 		Journal: entries, Rooms: r, Data: data, Push: s.push, CarryState: commands.CarryState, ServerName: cfg.ServerName, Log: log,
 	})
 	s.sync = syncstream.New(syncstream.Options{
-		Pool: pool, Journal: entries, Rooms: r, Data: data, Receipts: s.receipts, Push: s.push, Typing: s.typing,
+		Pool: pool, Journal: entries, Rooms: r, Data: data, HiddenInvites: invites.Hidden, Receipts: s.receipts, Push: s.push, Typing: s.typing,
 		Presence: s.presence, Keys: keys, ToDevice: messages, Ticks: ticks,
 		Shares: syncstream.Shares{Viewers: int(shares.Viewers), Members: int(shares.LazyMembers), Filters: int(shares.Filters)},
 	})
@@ -99,7 +103,7 @@ func readBy(entry *journal.Entry) (userID string, room journal.RoomNID) {
 	case *push.Changed:
 		return v.UserID, 0
 	case *accountdata.Item:
-		if v.Type == accountdata.TypeIgnoredUsers && v.Room == 0 {
+		if v.Type == accountdata.TypeIgnoredUsers && v.Room == 0 || v.IsInvitePermission() {
 			return v.UserID, 0
 		}
 	}

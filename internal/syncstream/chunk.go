@@ -123,8 +123,12 @@ func (s *Service) readEvents(ctx context.Context, c *Chunk) error {
 	if c.cut {
 		c.plan.upTo, c.plan.tickUpTo = c.events[len(c.events)-1].Position, c.plan.tick
 	}
-	c.events = slices.DeleteFunc(c.events, c.isIgnoredInvite)
-	return nil
+	if !slices.ContainsFunc(c.events, c.isInvite) {
+		return nil
+	}
+	hides, err := s.hiddenInvites(ctx, c.plan.userID, c.ignored)
+	c.events = slices.DeleteFunc(c.events, func(e *timeline.Event) bool { return err == nil && c.isInvite(e) && hides(e.Sender) })
+	return err
 }
 
 func (c *Chunk) liveEvents(filter *timeline.EventFilter) []*timeline.Event {
@@ -161,12 +165,6 @@ func (r *room) showsAt(p timeline.Place) bool {
 // isInvite reports whether an event invites the user.
 func (c *Chunk) isInvite(e *timeline.Event) bool {
 	return e.IsState(event.TypeMember, c.plan.userID) && e.Membership() == event.Invite
-}
-
-// isIgnoredInvite reports whether an event invites the user in the name of somebody
-// whom the user ignores: client-server API, "Ignoring Users".
-func (c *Chunk) isIgnoredInvite(e *timeline.Event) bool {
-	return c.isInvite(e) && slices.Contains(c.ignored, e.Sender)
 }
 
 // readInvites reads the stripped state that is added to invites, as far as one read can

@@ -1,6 +1,7 @@
 package syncstream
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -20,16 +21,19 @@ import (
 
 // Options has all that a Service needs. Only the last two may be missing.
 type Options struct {
-	Pool     *pgxpool.Pool
-	Journal  *journal.Journal
-	Rooms    *timeline.Store
-	Data     *accountdata.Service
-	Receipts *receipts.Service
-	Push     *push.Service
-	Typing   *typing.Service
-	Presence *presence.Service
-	Keys     *devicekeys.Service
-	ToDevice *todevice.Service
+	Pool    *pgxpool.Pool
+	Journal *journal.Journal
+	Rooms   *timeline.Store
+	Data    *accountdata.Service
+	// HiddenInvites returns whether invites by another user are not shown to a user; nil: all
+	// are, as where HiddenInvites is nil. The stamp changes with the answers.
+	HiddenInvites func(ctx context.Context, userID string) (hides func(sender string) bool, stamp uint64, err error)
+	Receipts      *receipts.Service
+	Push          *push.Service
+	Typing        *typing.Service
+	Presence      *presence.Service
+	Keys          *devicekeys.Service
+	ToDevice      *todevice.Service
 	// Ticks is the clock that typing and presence go by.
 	Ticks *journal.Ticks
 	// Shares bounds the caches.

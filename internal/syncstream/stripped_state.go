@@ -34,17 +34,34 @@ func (s *Service) fillStripped(ctx context.Context, p *plan) error {
 			r.inviter = inviters[r.nid]
 		}
 	}
-	p.rooms = slices.DeleteFunc(p.rooms, p.isIgnoredInvite)
+	hides, err := s.hiddenInvites(ctx, p.userID, p.ignored)
+	if err != nil {
+		return err
+	}
+	p.rooms = slices.DeleteFunc(p.rooms, func(r *room) bool { return r.isInviteBy(p.userID, hides) })
 	return nil
 }
 
-// isIgnoredInvite reports whether the user is invited to a room by an ignored user:
-// client-server API, "Ignoring Users".
-func (p *plan) isIgnoredInvite(r *room) bool {
+// hiddenInvites returns whether invites by another user are not shown to a user who ignores
+// some: client-server API, "Ignoring Users" and "Invite permission".
+func (s *Service) hiddenInvites(ctx context.Context, userID string, ignored []string) (hides func(sender string) bool, err error) {
+	var unwanted func(sender string) bool
+	if s.HiddenInvites != nil {
+		if unwanted, _, err = s.HiddenInvites(ctx, userID); err != nil {
+			return nil, err
+		}
+	}
+	return func(sender string) bool {
+		return slices.Contains(ignored, sender) || unwanted != nil && unwanted(sender)
+	}, nil
+}
+
+// isInviteBy reports whether the user is invited to the room by one of some users.
+func (r *room) isInviteBy(userID string, some func(sender string) bool) bool {
 	if r.section != invited {
 		return false
 	}
-	return p.ignores(r.inviter) || slices.ContainsFunc(r.state.Events, func(e *timeline.Event) bool {
-		return e.IsState(event.TypeMember, p.userID) && p.ignores(e.Sender)
+	return r.inviter != "" && some(r.inviter) || slices.ContainsFunc(r.state.Events, func(e *timeline.Event) bool {
+		return e.IsState(event.TypeMember, userID) && some(e.Sender)
 	})
 }

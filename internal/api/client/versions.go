@@ -46,6 +46,8 @@ var encodedVersions = sync.OnceValues(func() (any, error) {
 			"org.matrix.msc3881":                             true, // pushers can be disabled
 			"org.matrix.msc3916.stable":                      true, // media for users only
 			"org.matrix.msc3952_intentional_mentions":        true, // push rules for m.mentions
+			"org.matrix.msc4155":                             true, // invites by users and servers
+			"org.matrix.msc4380.stable":                      true, // no invites at all
 			"org.matrix.msc4222":                             true, // state_after in /sync
 			"org.matrix.msc3981":                             true, // relations of relations
 			"uk.half-shot.msc2666.query_mutual_rooms":        true, // the rooms that two users are in, by the name of the proposal

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -32,7 +33,17 @@ const (
 	TypeIgnoredUsers = "m.ignored_user_list"
 	TypePushRules    = "m.push_rules"
 	TypeTag          = "m.tag"
+	// Which invites a user wants: by the specification, by the name that this had as a
+	// proposal (MSC4380), and by a proposal with lists of users and servers (MSC4155).
+	TypeInvitePermission         = "m.invite_permission_config"
+	typeInvitePermissionUnstable = "org.matrix.msc4380.invite_permission_config"
+	TypeInviteFilter             = "org.matrix.msc4155.invite_permission_config"
 )
+
+// InvitePermissionTypes lists the types that say which invites a user wants.
+func InvitePermissionTypes() []string {
+	return []string{TypeInvitePermission, typeInvitePermissionUnstable, TypeInviteFilter}
+}
 
 // Item is one piece of account data. It is the value of its journal entry, and
 // does not change.
@@ -45,6 +56,11 @@ type Item struct {
 	// replaces is the position of the item that this one was made from, and must
 	// replace; nil: it replaces any.
 	replaces *journal.Position
+}
+
+// IsInvitePermission reports whether the item says which invites its user wants.
+func (i *Item) IsInvitePermission() bool {
+	return i.Room == 0 && slices.Contains(InvitePermissionTypes(), i.Type)
 }
 
 // Service holds the rules of account data. Its methods may be called concurrently. The

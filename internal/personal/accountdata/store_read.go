@@ -65,6 +65,20 @@ func (q *Query) condition() (where string, args []any) {
 	return "", nil
 }
 
+// OfUsers reads the items of some types that some users have for their whole accounts, without
+// damaged ones.
+func (s *Service) OfUsers(ctx context.Context, userIDs, types []string) ([]*Item, error) {
+	items, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, selectItems+`
+			WHERE i.user_id = ANY($1) AND i.room_nid = 0 AND i.type = ANY($2)`, userIDs, types)
+		return rows
+	}, scanItem, (*Item).cost)
+	if err != nil {
+		return nil, fmt.Errorf("read account data of %d users: %w", len(userIDs), err)
+	}
+	return slices.DeleteFunc(items, func(i *Item) bool { return s.isDamaged(ctx, i) }), nil
+}
+
 const selectItems = `SELECT i.user_id, i.room_nid, i.type, i.content FROM account_data i `
 
 func scanItem(row pgx.CollectableRow) (*Item, error) {

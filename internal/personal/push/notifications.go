@@ -172,7 +172,7 @@ func knownSince(events []*timeline.Event, each int) (since timeline.Place) {
 // add adds the events that the rules notify of, until there are enough.
 func (l *listing) add(events []*timeline.Event) {
 	for _, e := range events {
-		if l.ignored[e.Sender] {
+		if l.isUnwanted(e, l.q.UserID) {
 			continue
 		}
 		outcome := l.outcome(e)

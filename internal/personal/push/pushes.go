@@ -175,7 +175,7 @@ func (p *pushing) addInvites(ctx context.Context, rooms []journal.RoomNID) error
 			if err != nil {
 				return err
 			}
-			if e.Membership() == event.Invite && !p.ignored[e.Sender] && p.outcome(e).Notify {
+			if e.Membership() == event.Invite && !p.isUnwanted(e, p.q.UserID) && p.outcome(e).Notify {
 				p.counts[e.Room] = 1
 				p.addDue(item{at: e.Place, eventID: e.ID})
 			}
@@ -286,5 +286,5 @@ func (s *Service) MayNotify(ctx context.Context, userID string, events []*timeli
 	if err := s.enter(ctx, v, events); err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(events, func(e *timeline.Event) bool { return !v.ignored[e.Sender] && v.outcome(e).Notify }), nil
+	return slices.ContainsFunc(events, func(e *timeline.Event) bool { return !v.isUnwanted(e, userID) && v.outcome(e).Notify }), nil
 }

@@ -175,9 +175,11 @@ func weighName(of tallyKey, name *string) int {
 type evaluation struct {
 	rules   *Ruleset
 	ignored map[string]bool
-	basis   basis // of both
-	rooms   map[journal.RoomNID]RoomContext
-	look    look
+	// hidesInvite reports whether invites by a user are not shown; nil: all are.
+	hidesInvite func(sender string) bool
+	basis       basis // of all of them
+	rooms       map[journal.RoomNID]RoomContext
+	look        look
 	// cut has the rooms of the events for which the user's budget did not suffice.
 	cut map[journal.RoomNID]bool
 }
@@ -226,10 +228,24 @@ func (s *Service) newEvaluation(ctx context.Context, userID string) (*evaluation
 	v := &evaluation{rules: rules}
 	v.look.now, v.look.budget = s.now, func() *budget { return s.budgetOf(userID) }
 	if s.o.Ignored != nil {
-		v.ignored, err = s.o.Ignored(ctx, userID)
+		if v.ignored, err = s.o.Ignored(ctx, userID); err != nil {
+			return nil, err
+		}
 	}
 	v.basis = newBasis(rules.Changed, v.ignored)
+	if s.o.HiddenInvites != nil {
+		v.hidesInvite, v.basis.invites, err = s.o.HiddenInvites(ctx, userID)
+	}
 	return v, err
+}
+
+// isUnwanted reports whether an event is by an ignored user, or invites the user although such
+// invites are not wanted.
+func (v *evaluation) isUnwanted(e *timeline.Event, userID string) bool {
+	if v.ignored[e.Sender] {
+		return true
+	}
+	return v.hidesInvite != nil && e.IsState(event.TypeMember, userID) && e.Membership() == event.Invite && v.hidesInvite(e.Sender)
 }
 
 func (s *Service) budgetOf(userID string) *budget {

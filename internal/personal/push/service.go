@@ -24,6 +24,9 @@ type Options struct {
 	ReadUpTo func(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]timeline.ReadMarks, error)
 	// Ignored tells whom a user ignores; nil: nobody.
 	Ignored func(ctx context.Context, userID string) (map[string]bool, error)
+	// HiddenInvites tells whether invites by another user are not shown to a user; nil: all
+	// are. The stamp changes with the answers. HiddenInvites is nil where all want all.
+	HiddenInvites func(ctx context.Context, userID string) (hides func(sender string) bool, stamp uint64, err error)
 	// OwnsEmail tells whether an e-mail address belongs to a user's account; nil:
 	// none does.
 	OwnsEmail func(ctx context.Context, userID, address string) (bool, error)

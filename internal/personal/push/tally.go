@@ -50,6 +50,7 @@ type tally struct {
 type basis struct {
 	rules   journal.Position
 	ignored uint64 // stands for the list of ignored users
+	invites uint64 // stands for which invites are hidden
 }
 
 // seed makes the numbers that stand for lists of ignored users, so that nobody can make

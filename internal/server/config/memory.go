@@ -77,7 +77,7 @@ type Caches struct {
 	PushRules, PushRooms, PushNames, PushBudgets Size // internal/personal/push
 	UnreadCounts, ReadMarks                      Size // internal/personal/push, internal/personal/receipts
 	PushBadges, PushMembers, PushedCounts        Size // internal/personal/push, internal/personal/httppusher
-	IgnoredUsers                                 Size // internal/personal/accountdata
+	IgnoredUsers, InvitePermissions              Size // internal/personal/accountdata
 	Presence, Typing                             Size
 	AccessTokens, Sightings, Familiar            Size // internal/auth
 	RateLimits                                   Size
@@ -95,8 +95,8 @@ func newCaches(all Size) Caches {
 		PushRules: share(9), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
 		UnreadCounts: share(5), ReadMarks: share(2),
 		PushBadges: share(1), PushMembers: share(1), PushedCounts: share(1),
-		IgnoredUsers: share(2),
-		Presence:     share(8), Typing: share(1),
+		IgnoredUsers: share(1), InvitePermissions: share(1),
+		Presence: share(8), Typing: share(1),
 		AccessTokens: share(3), Sightings: share(1), Familiar: share(2),
 		RateLimits: share(5),
 		KeyCounts:  share(1), ToDevice: share(1),

@@ -135,7 +135,7 @@ func (a *api) discoveryRoutes() []httpapi.Route {
 		httpapi.Client.Post("/publicRooms", httpapi.Searching, httpapi.Guest(a.postPublicRooms)),
 		httpapi.Client.Get("/directory/list/room/{roomId}", httpapi.Reading, httpapi.Public(a.getVisibility)),
 		httpapi.Client.Put("/directory/list/room/{roomId}", httpapi.Changing, httpapi.User(a.putVisibility)),
-		httpapi.ClientV1.Get("/rooms/{roomId}/hierarchy", httpapi.Reading, httpapi.Guest(a.hierarchy)),
+		httpapi.ClientV1.Get("/rooms/{roomId}/hierarchy", httpapi.Searching, httpapi.Guest(a.hierarchy)),
 		httpapi.ClientV1.Get("/room_summary/{roomIdOrAlias}", httpapi.Reading, httpapi.Anyone(a.roomSummary)),
 		summaries.Get("/summary/{roomIdOrAlias}", httpapi.Reading, httpapi.Anyone(a.proposedRoomSummary)),
 		summaries.Get("/rooms/{roomIdOrAlias}/summary", httpapi.Reading, httpapi.Anyone(a.proposedRoomSummary)),

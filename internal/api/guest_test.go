@@ -60,6 +60,7 @@ var forGuests = map[string]bool{
 	"POST /publicRooms":                                     true,
 	"GET /voip/turnServer":                                  true,
 	"GET /turnServer":                                       true,
+	"GET /rtc/transports":                                   true,
 	"POST /keys/claim":                                      true,
 }
 

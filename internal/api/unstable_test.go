@@ -116,6 +116,12 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 		got := relationIDs(alice, relationsPath(room, root)+"?org.matrix.msc3981.recurse=true")
 		matrixtest.Equal(t, "related", got, []string{reaction, reply})
 	},
+	"org.matrix.msc4143": func(t *testing.T, alice, _ *matrixtest.Client, _ string) {
+		got := alice.Do("GET", "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports", nil).OK().At("rtc_transports")
+		if diff := cmp.Diff(any([]any{}), got); diff != "" {
+			t.Error(diff)
+		}
+	},
 	"org.matrix.msc4222": func(t *testing.T, alice, _ *matrixtest.Client, room string) {
 		alice.SetState(room, "m.room.topic", "", map[string]any{"topic": "now"})
 		events := alice.Sync("", "use_state_after", "true").Events("rooms", "join", room, "state_after", "events")
@@ -232,6 +238,9 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"GET " + unstable + "org.matrix.msc3030/rooms/{roomId}/timestamp_to_event":                "rooms/{roomId}/timestamp_to_event",
 		"GET " + unstable + "uk.half-shot.msc2666/user/mutual_rooms":                              "user/mutual_rooms",
 		"GET " + unstable + "org.matrix.msc3856/rooms/{roomId}/threads":                           "rooms/{roomId}/threads",
+		"GET " + unstable + "im.nheko.summary/summary/{roomIdOrAlias}":                            "summary/{roomIdOrAlias}",
+		"GET " + unstable + "im.nheko.summary/rooms/{roomIdOrAlias}/summary":                      "rooms/{roomIdOrAlias}/summary",
+		"GET " + unstable + "org.matrix.msc4143/rtc/transports":                                   "rtc/transports",
 		"GET " + unstable + "org.matrix.msc3916/media/config":                                     "config",
 		"GET " + unstable + "org.matrix.msc3916/media/preview_url":                                "preview_url",
 		"GET " + unstable + "org.matrix.msc3916/media/download/{serverName}/{mediaId}":            "download/{serverName}/{mediaId}",

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"homeserver/internal/api/client"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/server"
@@ -38,6 +39,24 @@ func TestWellKnown(t *testing.T) {
 	}
 	none := matrixtest.New(t, newAPI(t, server.APIOptions{}).Handler())
 	none.Do("GET", path, nil).Refused(404, "M_NOT_FOUND")
+}
+
+func TestSupport(t *testing.T) {
+	t.Parallel()
+	const path = "/.well-known/matrix/support"
+	newServer(t).Do("GET", path, nil).Refused(404, "M_NOT_FOUND")
+	opts := server.APIOptions{}
+	opts.Support = client.Support{
+		Page:     "https://example.org/help",
+		Contacts: []client.Contact{{UserID: "@admin:example.org", Role: "m.role.admin"}, {Email: "security@example.org", Role: "m.role.security"}},
+	}
+	want := map[string]any{"support_page": "https://example.org/help", "contacts": []any{
+		map[string]any{"matrix_id": "@admin:example.org", "role": "m.role.admin"},
+		map[string]any{"email_address": "security@example.org", "role": "m.role.security"},
+	}}
+	if diff := cmp.Diff(any(want), matrixtest.New(t, newAPI(t, opts).Handler()).Do("GET", path, nil).OK().At()); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestCapabilities(t *testing.T) {

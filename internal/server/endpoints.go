@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,6 +17,7 @@ import (
 	"homeserver/internal/httpapi"
 	"homeserver/internal/personal/emailpusher"
 	"homeserver/internal/personal/reports"
+	"homeserver/internal/server/config"
 )
 
 // APIOptions has all that an API needs.
@@ -75,6 +77,26 @@ func (a *API) Handler() http.Handler { return a.handler }
 // meant for a listener of its own, since it has no access control.
 func (a *API) MetricsHandler() http.Handler { return a.engine.MetricsHandler() }
 
+// supportOf returns whom people turn to about the server. User IDs begin with an @, as no
+// e-mail address does.
+func supportOf(cfg config.Support) client.Support {
+	s := client.Support{Page: cfg.Page}
+	add := func(contacts []string, role string) {
+		for _, contact := range contacts {
+			c := client.Contact{Role: role}
+			if strings.HasPrefix(contact, "@") {
+				c.UserID = contact
+			} else {
+				c.Email = contact
+			}
+			s.Contacts = append(s.Contacts, c)
+		}
+	}
+	add(cfg.Admins, "m.role.admin")
+	add(cfg.Security, "m.role.security")
+	return s
+}
+
 // healthTimeout bounds the question of /health to the database.
 const healthTimeout = 2 * time.Second
 
@@ -90,6 +112,7 @@ func (s *Server) newAPI(pool *pgxpool.Pool, registry *prometheus.Registry) (*API
 			Searches: on.found.search, Directory: on.found.users, Invitations: on.found.invitations, Turn: newTurn(cfg),
 			Reports:    reports.New(reports.Options{Pool: pool, Rooms: on.rooms.Timeline, Log: s.log}),
 			ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, MediaClosed: !cfg.Media.Open,
+			LiveKitURLs: cfg.Calls.LiveKitURLs, Support: supportOf(cfg.Support),
 		},
 		Healthy: healthy(pool), Ready: s.ready.Load,
 		HTTP: httpapi.Options{

@@ -126,14 +126,21 @@ func TestConfigurationReachesTheServices(t *testing.T) {
 	cfg.Registration.Enabled = &closed
 	cfg.Registration.SharedSecret = "s3cret"
 	cfg.PublicBaseURL = "https://matrix.example.org"
+	cfg.Support.Admins, cfg.Support.Security = []string{"@admin:example.org"}, []string{"security@example.org"}
+	cfg.Calls.LiveKitURLs = []string{"https://livekit.example.org"}
 	s := mustStart(t, cfg)
 	c := clientAt(t, s, 0)
 	c.Do(http.MethodPost, "/register", map[string]any{
 		"username": "bob", "auth": map[string]string{"type": "m.login.dummy"},
 	}).Refused(http.StatusForbidden, "M_FORBIDDEN")
 	c.Do(http.MethodGet, "/_synapse/admin/v1/register", nil).OK()
-	if got := c.Do(http.MethodGet, "/.well-known/matrix/client", nil).OK().Body; !strings.Contains(string(got), cfg.PublicBaseURL) {
+	if got := string(c.Do(http.MethodGet, "/.well-known/matrix/client", nil).OK().Body); !strings.Contains(got, cfg.PublicBaseURL) ||
+		!strings.Contains(got, cfg.Calls.LiveKitURLs[0]) {
 		t.Errorf("got %s", got)
+	}
+	support := c.Do(http.MethodGet, "/.well-known/matrix/support", nil).OK()
+	if support.At("contacts", 0, "matrix_id") != "@admin:example.org" || support.At("contacts", 1, "email_address") != "security@example.org" {
+		t.Errorf("got %s", support.Body)
 	}
 }
 

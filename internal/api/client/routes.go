@@ -19,6 +19,7 @@ func Routes(services Services) []httpapi.Route {
 func (a *api) serverRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		httpapi.Root.Get("/.well-known/matrix/client", httpapi.Reading, httpapi.Public(a.wellKnown)),
+		httpapi.Root.Get("/.well-known/matrix/support", httpapi.Reading, httpapi.Public(a.support)),
 		httpapi.Root.Get("/_matrix/client/versions", httpapi.Reading, httpapi.Public(a.versions)),
 		httpapi.Client.Get("/capabilities", httpapi.Reading, httpapi.User(a.capabilities)),
 	}
@@ -143,6 +144,7 @@ func (a *api) discoveryRoutes() []httpapi.Route {
 		httpapi.SinceV1.Post("/search", httpapi.Searching, httpapi.User(a.search)),
 		httpapi.SinceV1.Get("/voip/turnServer", httpapi.Reading, httpapi.Guest(a.turnServer)),
 		httpapi.OnlyV1.Get("/turnServer", httpapi.Reading, httpapi.Guest(a.turnServer)),
+		httpapi.ClientV1.OrUnstable("org.matrix.msc4143").Get("/rtc/transports", httpapi.Reading, httpapi.Guest(a.rtcTransports)),
 	}
 }
 

@@ -60,6 +60,10 @@ type Services struct {
 
 	ServerName    string // the part of user IDs after the colon
 	PublicBaseURL string // where clients reach the server; empty: /.well-known/matrix/client is 404
+	// LiveKitURLs are the services through which clients reach LiveKit servers, for calls.
+	LiveKitURLs []string
+	// Support says whom people turn to about the server.
+	Support Support
 	// MediaClosed answers downloads without a token as if there were no files.
 	MediaClosed bool
 }

@@ -60,6 +60,10 @@ type Config struct {
 	Push Push `yaml:"push"`
 	// Turn says which TURN servers relay calls.
 	Turn Turn `yaml:"turn"`
+	// Calls says through which servers group calls go.
+	Calls Calls `yaml:"calls"`
+	// Support says whom people turn to about the server.
+	Support Support `yaml:"support"`
 	// PolicyLists says which moderation policy lists are applied.
 	PolicyLists PolicyLists `yaml:"policy_lists"`
 	// AppServiceFiles are the registrations of application services.
@@ -266,6 +270,23 @@ type Outgoing struct {
 type Push struct {
 	// AllowHTTP allows push gateways that are not reached by TLS.
 	AllowHTTP bool `yaml:"allow_http"`
+}
+
+// Calls says through which servers group calls go.
+type Calls struct {
+	// LiveKitURLs are the addresses of the authorisation services of LiveKit servers, the one to prefer
+	// first; empty: clients are told of none.
+	LiveKitURLs []string `yaml:"livekit_urls"`
+}
+
+// Support says whom people turn to about the server, in /.well-known/matrix/support.
+type Support struct {
+	// Page is the address of a web page with help; empty: there is none.
+	Page string `yaml:"page"`
+	// Admins are user IDs and e-mail addresses for questions of all kinds.
+	Admins []string `yaml:"admins"`
+	// Security are those for confidential reports of security problems.
+	Security []string `yaml:"security"`
 }
 
 // PolicyLists says which moderation policy lists are applied.

@@ -176,6 +176,12 @@ turn:
   password: hunter2
   ttl: 3600
   allow_guests: false
+calls:
+  livekit_urls: ["https://livekit.example.org/jwt", "http://localhost:8090"]
+support:
+  page: https://example.org/help?from=matrix
+  admins: ["@admin:example.org", admin@example.org]
+  security: [security@example.org]
 policy_lists:
   rooms: ["#bans:example.org", "!abc:example.org"]
   dry_run: true
@@ -262,6 +268,10 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Turn: Turn{
 			URIs:         []string{"turn:turn.example.org?transport=udp", "turns:turn.example.org"},
 			SharedSecret: "hunter2", Username: "matrix", Password: "hunter2", TTL: 3600,
+		},
+		Calls: Calls{LiveKitURLs: []string{"https://livekit.example.org/jwt", "http://localhost:8090"}},
+		Support: Support{
+			Page: "https://example.org/help?from=matrix", Admins: []string{"@admin:example.org", "admin@example.org"}, Security: []string{"security@example.org"},
 		},
 		PolicyLists:     PolicyLists{Rooms: []string{"#bans:example.org", "!abc:example.org"}, DryRun: true},
 		ShutdownDelay:   10,
@@ -403,6 +413,10 @@ var everyVariable = []string{
 	"HOMESERVER_TURN_PASSWORD=hunter2",
 	"HOMESERVER_TURN_TTL=3600",
 	"HOMESERVER_TURN_ALLOW_GUESTS=false",
+	"HOMESERVER_CALLS_LIVEKIT_URLS=https://livekit.example.org/jwt,http://localhost:8090",
+	"HOMESERVER_SUPPORT_PAGE=https://example.org/help?from=matrix",
+	"HOMESERVER_SUPPORT_ADMINS=@admin:example.org,admin@example.org",
+	"HOMESERVER_SUPPORT_SECURITY=security@example.org",
 	"HOMESERVER_TRUSTED_PROXIES=127.0.0.1,10.1.2.3/8,fd00::/8",
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -71,6 +72,8 @@ func (c *Config) validate() []problem {
 		"password.min_length", "must be from 0 to %d", maxPasswordMinimum)
 	v.threepids(c)
 	v.turn(c.Turn)
+	v.calls(c.Calls)
+	v.support(c.Support)
 	v.policyLists(c.PolicyLists)
 	for name, rate := range c.RateLimits.All() {
 		v.rate("rate_limits."+name, rate)
@@ -196,6 +199,42 @@ func (v *validator) turn(t Turn) {
 	v.check(len(t.URIs) == 0 || t.SharedSecret != "" || t.Username != "" && t.Password != "", "turn.shared_secret",
 		"must be set, or turn.username and turn.password, where there are turn.uris")
 	v.check(t.TTL >= minTurnTTL, "turn.ttl", "must be %d seconds or more", minTurnTTL)
+}
+
+// maxLiveKitURLs is more than any client looks at.
+const maxLiveKitURLs = 10
+
+func (v *validator) calls(c Calls) {
+	v.check(len(c.LiveKitURLs) <= maxLiveKitURLs, "calls.livekit_urls", "must be %d at most", maxLiveKitURLs)
+	for i, address := range c.LiveKitURLs {
+		key := fmt.Sprintf("calls.livekit_urls[%d]", i)
+		v.check(isBaseURL(address), key, "must be an http or https URL without a query, such as https://livekit.example.org/jwt")
+		v.check(!slices.Contains(c.LiveKitURLs[:i], address), key, "is listed twice")
+	}
+}
+
+// maxContacts is more than anybody reads.
+const maxContacts = 100
+
+func (v *validator) support(s Support) {
+	v.check(s.Page == "" || isGatewayURL(s.Page), "support.page", "must be an http or https URL, such as https://example.org/help")
+	for key, contacts := range map[string][]string{"support.admins": s.Admins, "support.security": s.Security} {
+		v.check(len(contacts) <= maxContacts, key, "must be %d at most", maxContacts)
+		for i, contact := range contacts {
+			v.check(isContact(contact), fmt.Sprintf("%s[%d]", key, i),
+				"must be a user ID such as @admin:example.org, or an e-mail address such as admin@example.org")
+		}
+	}
+}
+
+// isContact allows user IDs, and e-mail addresses without a name.
+func isContact(s string) bool {
+	if strings.HasPrefix(s, "@") {
+		_, _, err := matrix.ParseUserID(s)
+		return err == nil
+	}
+	address, err := mail.ParseAddress(s)
+	return err == nil && address.Address == s
 }
 
 // isGatewayURL allows a query, unlike isBaseURL.

@@ -413,6 +413,8 @@ var everyVariable = []string{
 	"HOMESERVER_TURN_PASSWORD=hunter2",
 	"HOMESERVER_TURN_TTL=3600",
 	"HOMESERVER_TURN_ALLOW_GUESTS=false",
+	"HOMESERVER_POLICY_LISTS_ROOMS=#bans:example.org,!abc:example.org",
+	"HOMESERVER_POLICY_LISTS_DRY_RUN=true",
 	"HOMESERVER_CALLS_LIVEKIT_URLS=https://livekit.example.org/jwt,http://localhost:8090",
 	"HOMESERVER_SUPPORT_PAGE=https://example.org/help?from=matrix",
 	"HOMESERVER_SUPPORT_ADMINS=@admin:example.org,admin@example.org",

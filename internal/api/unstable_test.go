@@ -252,6 +252,9 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 	for _, path := range []string{"{eventId}", "{eventId}/{relType}", "{eventId}/{relType}/{eventType}"} {
 		served["GET "+unstable+"rooms/{roomId}/relations/"+path] = "rooms/{roomId}/relations/" + path
 	}
+	for _, path := range []string{"protocols", "protocol/{protocol}", "location", "location/{protocol}", "user", "user/{protocol}"} {
+		served["GET "+unstable+"thirdparty/"+path] = "thirdparty/" + path
+	}
 	for path, methods := range map[string]string{
 		"room_keys/version": "GET POST", "room_keys/version/{version}": "GET PUT DELETE", "room_keys/keys": "GET PUT DELETE",
 		"room_keys/keys/{roomId}": "GET PUT DELETE", "room_keys/keys/{roomId}/{sessionId}": "GET PUT DELETE",

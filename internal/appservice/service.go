@@ -46,7 +46,9 @@ type Service struct {
 	requests *prometheus.CounterVec
 	onCall   func(id string)
 	calls    *calls
-	queries  *gauge.Gauge // that wait for services
+	// protocols are the descriptions of third-party networks.
+	protocols *protocols
+	queries   *gauge.Gauge // that wait for services
 }
 
 // New makes a Service of services that go together: see [registration.Load].
@@ -56,8 +58,9 @@ func New(o Options) *Service {
 	}
 	s := &Service{
 		o: o, byToken: map[secret.Hash]*registration.Registration{}, byID: map[string]*registration.Registration{},
-		queries: gauge.New(gauge.Options{Total: maxQueries, Each: maxQueriesEach}),
-		peers:   map[string]*peer{}, calls: newCalls(o.Registrations),
+		protocols: &protocols{known: map[protocolKey]description{}},
+		queries:   gauge.New(gauge.Options{Total: maxQueries, Each: maxQueriesEach}),
+		peers:     map[string]*peer{}, calls: newCalls(o.Registrations),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "homeserver_app_service_requests_total",
 			Help: "Requests that came with the token of an application service, by its ID.",

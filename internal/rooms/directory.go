@@ -133,6 +133,31 @@ func (s *Service) checkPublished(ctx context.Context, userID, roomID, stateKey s
 	return s.Directory.CheckPublished(ctx, nid, current, content)
 }
 
+// SetNetworkListed adds a room to the directory of a third-party network, or removes it, for the
+// network's application service, whose user must be in the room: M_FORBIDDEN. M_NOT_FOUND if
+// there is no such room, M_INVALID_PARAM. Application Service API, PUT
+// /directory/list/appservice/{networkId}/{roomId}.
+func (s *Service) SetNetworkListed(ctx context.Context, userID, roomID string, in directory.Network, listed bool) error {
+	if in.ID == "" || len(in.ID) > matrix.MaxIDBytes {
+		return matrix.Errorf(matrix.InvalidParam, "the ID of a network has from 1 to %d bytes", matrix.MaxIDBytes)
+	}
+	if !matrix.IsRoomID(roomID) {
+		return matrix.Errorf(matrix.NotFound, "there is no such room")
+	}
+	nid, err := s.Timeline.Number(ctx, roomID)
+	if err != nil {
+		return err
+	}
+	access, err := s.Timeline.AccessIn(ctx, nid, userID)
+	if err != nil {
+		return err
+	}
+	if err := access.MustBeJoined(); err != nil {
+		return err
+	}
+	return s.Directory.SetNetworkListed(ctx, in, nid, listed)
+}
+
 // SetListed adds a room to the published directory or removes it. A user who may set
 // the canonical alias of the room may do so, and an administrator of the server;
 // M_FORBIDDEN for others, M_NOT_FOUND if there is no such room. Client-server API, PUT

@@ -38,15 +38,19 @@ func (a *api) postPublicRooms(r *httpapi.Request, _ matrix.Session) (any, error)
 	if err := a.ownDirectory(r); err != nil {
 		return nil, err
 	}
+	q := directory.PublicQuery{
+		Limit: body.Limit, Since: body.Since, Term: body.Filter.Term, RoomTypes: body.Filter.RoomTypes, AllNetworks: body.AllNetworks,
+	}
 	switch {
 	case body.Network != "" && body.AllNetworks:
 		return nil, matrix.Errorf(matrix.InvalidParam, "third_party_instance_id cannot be used with include_all_networks")
 	case body.Network != "":
-		return &directory.PublicPage{Chunk: []*directory.PublicRoom{}}, nil // there are no third-party networks here
+		q.Network.Service, q.Network.ID = a.AppServices.Network(body.Network)
+		if q.Network == (directory.Network{}) {
+			return &directory.PublicPage{Chunk: []*directory.PublicRoom{}}, nil // there is no such network
+		}
 	}
-	return a.Rooms.Directory.PublicRooms(r.Context(), directory.PublicQuery{
-		Limit: body.Limit, Since: body.Since, Term: body.Filter.Term, RoomTypes: body.Filter.RoomTypes,
-	})
+	return a.Rooms.Directory.PublicRooms(r.Context(), q)
 }
 
 // ownDirectory refuses to ask other servers for their directories: M_FORBIDDEN.
@@ -90,14 +94,24 @@ func (a *api) putVisibility(r *httpapi.Request, who matrix.Session) (any, error)
 	return httpapi.Empty{}, a.Rooms.SetListed(r.Context(), who.UserID, r.Param("roomId"), who.Admin, body.Visibility == visibilityPublic)
 }
 
-// putNetworkVisibility refuses to publish a room in the directory of a network, which
-// belongs to its application service: users have no say in it. Application service
-// API, "Application service room directory management",
-// PUT /directory/list/appservice/{networkId}/{roomId}.
-func (a *api) putNetworkVisibility(r *httpapi.Request, _ matrix.Session) (any, error) {
-	var body visibilityAnswer
+// putNetworkVisibility publishes a room in the directory of a third-party network, or removes it,
+// for the network's application service. M_FORBIDDEN for users, who have no say in it. Application
+// Service API, "Published room directories", PUT /directory/list/appservice/{networkId}/{roomId}.
+func (a *api) putNetworkVisibility(r *httpapi.Request, who matrix.Session) (any, error) {
+	var body struct {
+		Visibility *string `json:"visibility"`
+	}
 	if err := r.Decode(&body); err != nil {
 		return nil, err
 	}
-	return nil, matrix.Errorf(matrix.Forbidden, "only application services may do that")
+	switch {
+	case who.AppService == "":
+		return nil, matrix.Errorf(matrix.Forbidden, "only application services may do that")
+	case body.Visibility == nil:
+		return nil, matrix.Errorf(matrix.MissingParam, "visibility is missing")
+	case *body.Visibility != visibilityPublic && *body.Visibility != visibilityPrivate:
+		return nil, matrix.Errorf(matrix.InvalidParam, `visibility must be "public" or "private"`)
+	}
+	in := directory.Network{Service: who.AppService, ID: r.Param("networkId")}
+	return httpapi.Empty{}, a.Rooms.SetNetworkListed(r.Context(), who.UserID, r.Param("roomId"), in, *body.Visibility == visibilityPublic)
 }

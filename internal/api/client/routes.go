@@ -3,6 +3,7 @@ package client
 import (
 	"slices"
 
+	"homeserver/internal/appservice"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/httpapi"
 )
@@ -175,10 +176,18 @@ func (a *api) syncRoutes() []httpapi.Route {
 	}
 }
 
-// appServiceRoutes: Application Service API, "Client-Server API Extensions".
+// appServiceRoutes: Application Service API, "Client-Server API Extensions", and "Third-party
+// Networks".
 func (a *api) appServiceRoutes() []httpapi.Route {
+	networks := httpapi.Client.OrUnstable("")
 	return []httpapi.Route{
 		httpapi.ClientV1.OrUnstable("fi.mau.msc2659").Post("/appservice/{appserviceId}/ping", httpapi.AskingServices, httpapi.User(a.pingAppService)),
+		networks.Get("/thirdparty/protocols", httpapi.AskingServices, httpapi.User(a.protocols)),
+		networks.Get("/thirdparty/protocol/{protocol}", httpapi.AskingServices, httpapi.User(a.protocol)),
+		networks.Get("/thirdparty/location/{protocol}", httpapi.AskingServices, httpapi.User(a.findInNetwork(appservice.Location))),
+		networks.Get("/thirdparty/user/{protocol}", httpapi.AskingServices, httpapi.User(a.findInNetwork(appservice.User))),
+		networks.Get("/thirdparty/location", httpapi.AskingServices, httpapi.User(a.findByAlias)),
+		networks.Get("/thirdparty/user", httpapi.AskingServices, httpapi.User(a.findByUser)),
 	}
 }
 

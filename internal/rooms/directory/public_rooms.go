@@ -44,6 +44,10 @@ type PublicQuery struct {
 	// RoomTypes are the only types of rooms that are wanted, nil or "" for those
 	// that have none; a nil slice: all.
 	RoomTypes []*string
+	// Network asks for the rooms of one third-party network; the zero value: for those of
+	// this server. AllNetworks asks for all rooms of both kinds.
+	Network     Network
+	AllNetworks bool
 }
 
 // PublicPage is a page of the directory. The tokens are "" where there is no
@@ -74,13 +78,13 @@ func (s *Service) PublicRooms(ctx context.Context, q PublicQuery) (*PublicPage, 
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
 		f = &found{counter: c, limit: q.Limit, room: reserve.Bytes(ctx)}
 		if strings.TrimSpace(q.Term) == "" && text.Folded(q.Term) == "" && q.RoomTypes == nil {
-			return s.listedRooms(ctx, from, q.Limit+1, func(r *PublicRoom, total int64) error {
+			return s.listedRooms(ctx, q, from, q.Limit+1, func(r *PublicRoom, total int64) error {
 				f.total = total
 				return f.add(r)
 			})
 		}
 		f.keepsLast = from != nil && from.backward
-		return s.listedRooms(ctx, nil, maxFilteredRooms, func(r *PublicRoom, _ int64) error {
+		return s.listedRooms(ctx, q, nil, maxFilteredRooms, func(r *PublicRoom, _ int64) error {
 			if !q.matches(r) {
 				return nil
 			}

@@ -20,37 +20,59 @@ const (
 	listedBackward = `(r.joined_members > $3 OR r.joined_members = $3 AND r.room_nid < $4) ORDER BY r.joined_members, r.room_nid DESC LIMIT $2`
 	selectListed   = `
 		WITH page AS (
-			SELECT r.room_nid, r.room_id, r.version, r.joined_members FROM rooms r WHERE r.listed AND r.joined_members > 0 AND `
+			SELECT r.room_nid, r.room_id, r.version, r.joined_members FROM rooms r WHERE r.joined_members > 0 AND `
 	listedDetails = `)
 		SELECT p.room_nid, p.room_id, p.version, p.joined_members,
 			ARRAY(SELECT a.alias FROM room_aliases a WHERE a.room_nid = p.room_nid ORDER BY a.created_at, a.alias LIMIT 1000),
 			` + shownState + `,
-			(SELECT count(*) FROM rooms r WHERE r.listed AND r.joined_members > 0)
-		FROM page p ORDER BY `
+			(SELECT count(*) FROM rooms r WHERE r.joined_members > 0 AND `
+	listedOrder = `) FROM page p ORDER BY `
 )
+
+// The rooms of a directory: those that are published on this server, those of one network ($5,
+// $6), or all of both.
+const (
+	ofServer  = `r.listed AND `
+	ofNetwork = `r.room_nid IN (SELECT n.room_nid FROM network_rooms n WHERE n.service = $5 AND n.network = $6) AND `
+	ofAll     = `r.room_nid IN (SELECT l.room_nid FROM rooms l WHERE l.listed AND l.joined_members > 0 UNION SELECT n.room_nid FROM network_rooms n) AND `
+)
+
+// in returns the condition of the rooms that a query is about, and its arguments.
+func (q *PublicQuery) in() (condition string, args []any) {
+	switch {
+	case q.AllNetworks:
+		return ofAll, nil
+	case q.Network != Network{}:
+		return ofNetwork, []any{q.Network.Service, q.Network.ID}
+	default:
+		return ofServer, nil
+	}
+}
 
 // listedRooms reads the published rooms behind a place, in its direction; nil is the
 // beginning. It calls take with each, and with the number of all.
-func (s *Service) listedRooms(ctx context.Context, from *place, limit int, take func(r *PublicRoom, total int64) error) error {
+func (s *Service) listedRooms(ctx context.Context, q PublicQuery, from *place, limit int, take func(r *PublicRoom, total int64) error) error {
 	if from == nil {
 		from = &place{joined: math.MaxInt64}
 	}
-	sql := selectListed + listedForward + listedDetails + `p.joined_members DESC, p.room_nid`
+	in, more := q.in()
+	total := listedDetails + in + `true` + listedOrder
+	sql := selectListed + in + listedForward + total + `p.joined_members DESC, p.room_nid`
 	if from.backward {
-		sql = selectListed + listedBackward + listedDetails + `p.joined_members, p.room_nid DESC`
+		sql = selectListed + in + listedBackward + total + `p.joined_members, p.room_nid DESC`
 	}
-	rows, err := s.pool.Query(ctx, sql, shownTypes, limit, from.joined, from.nid)
+	rows, err := s.pool.Query(ctx, sql, append([]any{shownTypes, limit, from.joined, from.nid}, more...)...)
 	if err != nil {
 		return fmt.Errorf("list the published rooms: %w", err)
 	}
 	var row summaryRow
-	var total int64
+	var count int64
 	var aliases []string
-	columns := []any{&row.nid, &row.roomID, &row.version, &row.joined, &aliases, &row.state, &total}
+	columns := []any{&row.nid, &row.roomID, &row.version, &row.joined, &aliases, &row.state, &count}
 	_, err = pgx.ForEachRow(rows, columns, func() error {
 		r := &PublicRoom{row.summary(), aliases}
 		aliases = nil
-		return take(r, total)
+		return take(r, count)
 	})
 	if err != nil {
 		return fmt.Errorf("list the published rooms: %w", err)
@@ -96,12 +118,13 @@ func (s *Service) SetListed(ctx context.Context, room journal.RoomNID, listed bo
 	return nil
 }
 
-// QueueMove queues that all aliases of a room, and its place in the published directory, go
+// QueueMove queues that all aliases of a room, and its places in the published directories, go
 // over to another room.
 func QueueMove(b *pgx.Batch, from, to journal.RoomNID) {
 	b.Queue(`UPDATE room_aliases SET room_nid = $2 WHERE room_nid = $1`, from, to)
 	b.Queue(`UPDATE rooms SET listed = (SELECT listed FROM rooms WHERE room_nid = $1) WHERE room_nid = $2`, from, to)
 	b.Queue(updateListed, from, false)
+	b.Queue(`UPDATE network_rooms SET room_nid = $2 WHERE room_nid = $1`, from, to)
 }
 
 // QueueListed queues that a room is published.

@@ -32,8 +32,9 @@ type batch struct {
 	receipts    map[journal.RoomNID][]*receipts.Receipt
 	typing      []typing.Typing
 	presence    []presence.State
-	changed     []string // users whose device lists have changed
-	left        []string // users who share no room with the service any more
+	entered     []journal.RoomNID // rooms that did not concern the service before
+	changed     []string          // users whose device lists have changed
+	left        []string          // users who share no room with the service any more
 }
 
 func (b *batch) isEmpty() bool {
@@ -103,7 +104,13 @@ func (l *lane) lookForEvents(ctx context.Context, b *batch) error {
 			traces = traces[:i]
 			break
 		}
-		if l.follow(b.rooms[t.Room], t) && t.NID != 0 {
+		r := b.rooms[t.Room]
+		was := r.concerns()
+		concerned := l.follow(r, t)
+		if r.concerns() && !was {
+			b.entered = append(b.entered, t.Room)
+		}
+		if concerned && t.NID != 0 {
 			b.picked = append(b.picked, *t)
 			bytes += t.Size + besideJSON
 		}

@@ -26,18 +26,9 @@ func (l *lane) lookForDevices(ctx context.Context, b *batch) error {
 	if !l.r.DeviceChanges {
 		return nil
 	}
-	changed, left := map[string]bool{}, map[string]bool{}
-	for i := range b.traces {
-		if t := &b.traces[i]; b.rooms[t.Room].concerns() {
-			for _, c := range t.Members {
-				switch {
-				case c.Joins():
-					changed[c.UserID] = true
-				case c.Leaves():
-					left[c.UserID] = true
-				}
-			}
-		}
+	changed, left := l.comeAndGone(b)
+	if err := l.addMembers(ctx, b, changed); err != nil {
+		return err
 	}
 	list, err := l.s.o.Keys.ChangesBetween(ctx, b.after, b.upTo)
 	if err != nil {
@@ -47,18 +38,8 @@ func (l *lane) lookForDevices(ctx context.Context, b *batch) error {
 	for _, c := range list {
 		shared[c.UserID] = append(shared[c.UserID], c.Rooms...)
 	}
-	if len(left) > 0 {
-		err := l.s.o.Keys.RoomsOf(ctx, slices.Collect(maps.Keys(left)), b.upTo, func(userID string, room journal.RoomNID) {
-			shared[userID] = append(shared[userID], room)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for _, rooms := range shared {
-		if err := l.know(ctx, b.rooms, rooms, b.upTo); err != nil {
-			return err
-		}
+	if err := l.addRoomsOf(ctx, b, left, shared); err != nil {
+		return err
 	}
 	shares := func(userID string) bool {
 		return l.r.OwnsUser(userID) || slices.ContainsFunc(shared[userID], func(nid journal.RoomNID) bool { return b.rooms[nid].concerns() })
@@ -77,6 +58,59 @@ func (l *lane) lookForDevices(ctx context.Context, b *batch) error {
 	b.changed = slices.Sorted(maps.Keys(changed))
 	slices.Sort(b.left)
 	return nil
+}
+
+// comeAndGone returns the users of others who have joined the service's rooms, and who have
+// left them.
+func (l *lane) comeAndGone(b *batch) (come, gone map[string]bool) {
+	come, gone = map[string]bool{}, map[string]bool{}
+	for i := range b.traces {
+		t := &b.traces[i]
+		if len(t.Members) == 0 || !b.rooms[t.Room].concerns() {
+			continue
+		}
+		for _, c := range t.Members {
+			switch {
+			case l.r.OwnsUser(c.UserID):
+			case c.Joins():
+				come[c.UserID] = true
+			case c.Leaves():
+				gone[c.UserID] = true
+			}
+		}
+	}
+	return come, gone
+}
+
+// addMembers adds those who are in encrypted rooms that the service has entered: it has not
+// heard of them while it was not there.
+func (l *lane) addMembers(ctx context.Context, b *batch, changed map[string]bool) error {
+	if len(b.entered) == 0 {
+		return nil
+	}
+	encrypted, err := l.s.o.Rooms.Encrypted(ctx, b.entered)
+	if err != nil || len(encrypted) == 0 {
+		return err
+	}
+	return l.s.o.Rooms.JoinedUpTo(ctx, slices.Collect(maps.Keys(encrypted)), b.upTo, func(_ journal.RoomNID, userID string) {
+		if !l.r.OwnsUser(userID) {
+			changed[userID] = true
+		}
+	})
+}
+
+// addRoomsOf adds in which rooms users are now who have left one, and has all these rooms
+// known.
+func (l *lane) addRoomsOf(ctx context.Context, b *batch, left map[string]bool, shared map[string][]journal.RoomNID) error {
+	if len(left) > 0 {
+		err := l.s.o.Keys.RoomsOf(ctx, slices.Collect(maps.Keys(left)), b.upTo, func(userID string, room journal.RoomNID) {
+			shared[userID] = append(shared[userID], room)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return l.know(ctx, b.rooms, slices.Concat(slices.Collect(maps.Values(shared))...), b.upTo)
 }
 
 // devicesOf returns the devices with messages in a transaction. For one that was stored by

@@ -103,6 +103,13 @@ func (h *env) leads() {
 	})
 }
 
+// looked returns when a service was shown all that is committed.
+func (h *env) looked(id string) {
+	h.T.Helper()
+	now := h.Journal.Position()
+	matrixtest.Until(h.T, "the service is up to date", func() bool { return journal.Position(h.sending.byID[id].reached.Load()) >= now })
+}
+
 // register makes a registration; lines are added to it.
 func register(t testing.TB, id, url string, lines ...string) *registration.Registration {
 	t.Helper()

@@ -60,5 +60,6 @@ func (s *Service) Ping(ctx context.Context, asking, id, transactionID string) (P
 		refused.Fields = map[string]any{"status": answer.Status, "body": strings.ToValidUTF8(string(answer.Body), "\uFFFD")}
 		return Pong{}, refused
 	}
+	s.onReach(id)
 	return Pong{time.Since(began).Milliseconds()}, nil
 }

@@ -45,6 +45,7 @@ type Service struct {
 	peers    map[string]*peer // by the IDs of services
 	requests *prometheus.CounterVec
 	onCall   func(id string)
+	onReach  func(id string)
 	calls    *calls
 	// protocols are the descriptions of third-party networks.
 	protocols *protocols
@@ -65,7 +66,7 @@ func New(o Options) *Service {
 			Name: "homeserver_app_service_requests_total",
 			Help: "Requests that came with the token of an application service, by its ID.",
 		}, []string{"app_service"}),
-		onCall: func(string) {},
+		onCall: func(string) {}, onReach: func(string) {},
 	}
 	for _, r := range o.Registrations {
 		s.byToken[secret.HashOf(string(r.ASToken))] = r
@@ -79,6 +80,10 @@ func New(o Options) *Service {
 // OnCall sets the function that is called, with the ID of a service, when that has called this
 // server. It must be quick. Call OnCall before requests are served.
 func (s *Service) OnCall(f func(id string)) { s.onCall = f }
+
+// OnReach sets the function that is called, with the ID of a service, when that has answered a
+// ping. It must be quick. Call OnReach before requests are served.
+func (s *Service) OnReach(f func(id string)) { s.onReach = f }
 
 // Start makes the users of the services that are not there yet.
 func (s *Service) Start(ctx context.Context) error {

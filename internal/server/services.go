@@ -111,7 +111,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 		Journal: s.journal, Rooms: s.rooms.Timeline, Push: s.stream.push, Mail: s.threepids.Mailer(), Signer: signer,
 		ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL, RoomURL: cfg.Email.RoomURL, Log: log,
 	})
-	s.sending = newTransactions(cfg, pool, bridges, s, log)
+	s.sending = newTransactions(cfg, pool, s, log)
 	s.found = newDiscovery(cfg, pool, s.journal, s.rooms, s.profiles, s.limits, s.stream.data.Ignored, log)
 	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, log); err != nil {
 		return nil, err

@@ -25,6 +25,7 @@ const (
 // batch is what concerns a service in a part of the journal, and what is not durable.
 type batch struct {
 	after, upTo journal.Position
+	newest      journal.Position // of the journal then
 	rooms       map[journal.RoomNID]*room
 	picked      []timeline.Trace
 	traces      []timeline.Trace // all that was looked at
@@ -46,7 +47,8 @@ func (b *batch) isEmpty() bool {
 func (l *lane) next(ctx context.Context) (*transaction, error) {
 	for {
 		l.forgetOutdated()
-		b := &batch{after: l.position, upTo: l.trail.Next(l.position), rooms: map[journal.RoomNID]*room{}}
+		b := &batch{after: l.position, newest: l.s.o.Journal.Position(), rooms: map[journal.RoomNID]*room{}}
+		b.upTo = l.trail.Next(b.after)
 		if err := l.look(ctx, b); err != nil {
 			return nil, err
 		}
@@ -76,7 +78,7 @@ func (l *lane) look(ctx context.Context, b *batch) error {
 			return err
 		}
 	}
-	if b.upTo < l.s.o.Journal.Position() {
+	if b.upTo < b.newest {
 		return nil
 	}
 	return l.lookForEphemeral(ctx, b)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/appservice"
 	"homeserver/internal/appservice/registration"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/e2ee/devicekeys"
@@ -71,7 +72,7 @@ func start(t testing.TB, pool *pgxpool.Pool, services []*registration.Registrati
 	h.sending = New(Options{
 		Pool: pool, Journal: h.Journal, Channel: h.channel, Rooms: store, Aliases: h.Rooms.Directory.AliasesOfRooms,
 		Receipts: h.receipts, Typing: h.typing, Presence: h.presence, ToDevice: h.toDevice, Keys: h.keys, Ticks: ticks,
-		Registrations: services, Log: slog.New(slog.NewTextHandler(io.MultiWriter(h.log, t.Output()), nil)),
+		Services: appservice.New(appservice.Options{Registrations: services}), Log: slog.New(slog.NewTextHandler(io.MultiWriter(h.log, t.Output()), nil)),
 	})
 	h.Rooms.Directory.OnAlias(h.sending.AliasChanged)
 	h.sending.saveEach = 20 * time.Millisecond

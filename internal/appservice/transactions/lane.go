@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -40,9 +39,6 @@ type lane struct {
 	failing     atomic.Bool
 	reached     atomic.Int64 // the position
 
-	client *http.Client
-	base   string // of the URLs
-
 	trail  *journal.Trail
 	leader string
 	progress
@@ -50,8 +46,7 @@ type lane struct {
 	savedAt  time.Time
 	nextLook time.Time
 	lastTry  time.Time
-	legacy   time.Time // until when the old path is used
-	broken   bool      // the database fails, which was logged
+	broken   bool // the database fails, which was logged
 	tick     journal.Tick
 	rooms    *cache.LRU[journal.RoomNID, *room]
 
@@ -75,30 +70,22 @@ type progress struct {
 }
 
 func newLane(s *Service, r *registration.Registration, share int) *lane {
-	l := &lane{
+	return &lane{
 		s: s, r: r, more: make(chan struct{}, 1), alive: make(chan struct{}, 1), rooms: newRooms(share),
 		outdated: map[journal.RoomNID]bool{},
 	}
-	l.client, l.base = newClient(r.URL)
-	return l
 }
 
 // lead sends for as long as this process leads. It returns an error where it does not any
 // more.
-func (l *lane) lead(ctx context.Context, t *journal.Trail, leader string, stored progress) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			l.s.o.Log.ErrorContext(ctx, "sending to an application service panicked", "app_service", l.r.ID, "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("sending to the application service %s panicked: %v", l.r.ID, p)
-		}
-	}()
+func (l *lane) lead(ctx context.Context, t *journal.Trail, leader string, stored progress) error {
 	l.trail, l.leader, l.progress = t, leader, stored
 	l.saved, l.savedAt, l.nextLook, l.tick, l.broken = stored.position, l.s.now(), time.Time{}, journal.Elsewhere, false
 	l.reached.Store(int64(stored.position))
 	l.failing.Store(stored.attempts > 0)
 	l.rooms.RemoveAll(nil)
 	for ctx.Err() == nil {
-		if err := l.round(ctx); errors.Is(err, errDeposed) {
+		if err := l.guarded(ctx); errors.Is(err, errDeposed) {
 			return err
 		} else if err != nil && ctx.Err() == nil {
 			l.database(ctx, err)
@@ -107,6 +94,17 @@ func (l *lane) lead(ctx context.Context, t *journal.Trail, leader string, stored
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), savePatience)
 	defer cancel()
 	return l.save(last)
+}
+
+// guarded is a round whose panic is an error: one service must not end the work for others.
+func (l *lane) guarded(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			l.rooms.RemoveAll(nil)
+		}
+	}()
+	return l.round(ctx)
 }
 
 // round does what there is to do, and waits for more.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/appservice"
 	"homeserver/internal/appservice/registration"
 	"homeserver/internal/cache"
 	"homeserver/internal/e2ee/devicekeys"
@@ -41,12 +42,11 @@ type Options struct {
 	Keys     *devicekeys.Service
 	// Ticks is the clock of typing and presence.
 	Ticks *journal.Ticks
-	// Registrations are the services that there are.
-	Registrations []*registration.Registration
+	// Services are those that there are.
+	Services *appservice.Service
 	// RoomBytes is what may be kept in memory of which rooms concern services; 0:
 	// [cache.UsualShare].
 	RoomBytes int
-	UserAgent string
 	Log       *slog.Logger
 }
 
@@ -80,7 +80,7 @@ func New(o Options) *Service {
 		o: o, byID: map[string]*lane{}, metrics: newMetrics(), now: time.Now, backoff: usualBackoff, saveEach: 5 * time.Second,
 		reading: make(chan struct{}, readingAtOnce), signed: map[string]time.Time{},
 	}
-	called := slices.DeleteFunc(slices.Clone(o.Registrations), func(r *registration.Registration) bool { return r.URL == "" })
+	called := slices.DeleteFunc(slices.Clone(o.Services.Registrations()), func(r *registration.Registration) bool { return r.URL == "" })
 	if len(called) == 0 {
 		return s
 	}
@@ -91,6 +91,14 @@ func New(o Options) *Service {
 		s.byID[r.ID] = l
 	}
 	s.follower = o.Journal.FollowerOutside("app_services", s.lead)
+	o.Journal.Observe(journal.Observer{
+		Committed: func(journal.View, []*journal.Entry) {},
+		Reset: func(journal.Position) { // which may be because the database was set back
+			for _, l := range s.lanes {
+				l.outdate(0)
+			}
+		},
+	})
 	o.Ticks.OnNext(func() { s.wake((*lane).getsEphemeral) })
 	if o.Channel != nil {
 		o.Channel.Handle(kindAlive, func(id string) { s.live(id, false) })

@@ -209,3 +209,17 @@ func TestRelationsRefusals(t *testing.T) {
 	bob.Do("GET", relationsPath(room, root)+"?limit=0", nil).OK()
 	bob.Do("GET", relationsPath(room, root)+"?limit=99999999999999999999", nil).OK()
 }
+
+func TestSameReactionTwice(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	root := alice.SendText(room, "root")
+	reaction := react(bob, room, root, "👍")
+	content := map[string]any{"m.relates_to": map[string]any{"rel_type": "m.annotation", "event_id": root, "key": "👍"}}
+	again := matrixtest.Path("rooms", room, "send", "m.reaction", "again")
+	bob.Do("PUT", again, content).Refused(400, "M_DUPLICATE_ANNOTATION")
+	react(alice, room, root, "👍")
+	bob.Do("POST", matrixtest.Path("rooms", room, "redact", reaction), `{}`).OK()
+	bob.Do("PUT", again, content).OK()
+	bob.Do("PUT", matrixtest.Path("rooms", room, "send", "m.reaction", "more"), content).Refused(400, "M_DUPLICATE_ANNOTATION")
+}

@@ -21,6 +21,7 @@ const (
 	CannotLeaveServerNotice    Code = "M_CANNOT_LEAVE_SERVER_NOTICE_ROOM"
 	ConnectionFailed           Code = "M_CONNECTION_FAILED"
 	ConnectionTimeout          Code = "M_CONNECTION_TIMEOUT"
+	DuplicateAnnotation        Code = "M_DUPLICATE_ANNOTATION"
 	Exclusive                  Code = "M_EXCLUSIVE"
 	Forbidden                  Code = "M_FORBIDDEN"
 	GuestAccessForbidden       Code = "M_GUEST_ACCESS_FORBIDDEN"

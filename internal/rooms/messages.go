@@ -29,8 +29,9 @@ type Request struct {
 // Send adds a message event, with any JSON object as content, and returns its ID.
 // M_FORBIDDEN if the user may not, M_TOO_LARGE for an event over 64 KiB, M_BAD_JSON for
 // a content that canonical JSON cannot hold; m.room.create and m.room.power_levels are
-// checked as by SetState, and M_UNKNOWN for a thread of an event that is no root. A
-// redaction is treated as one, whatever the room version.
+// checked as by SetState, M_UNKNOWN for a thread of an event that is no root, and
+// M_DUPLICATE_ANNOTATION for an annotation that the user has made before. A redaction is
+// treated as one, whatever the room version.
 // Client-server API, "Sending events to a room".
 func (s *Service) Send(ctx context.Context, q Request, evType string, content json.RawMessage) (eventID string, err error) {
 	d, err := q.draft(evType)
@@ -49,6 +50,11 @@ func (s *Service) Send(ctx context.Context, q Request, evType string, content js
 	if err := s.checkThread(ctx, q, content); err != nil {
 		return "", err
 	}
+	release, err := s.claimAnnotation(ctx, q.RoomID, &d)
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	return s.submit(ctx, q.RoomID, d)
 }
 

@@ -116,6 +116,9 @@ func (b *builder) screen(d *draft) error {
 	if d.refusal == nil {
 		return nil
 	}
+	if d.stateKey == nil {
+		return d.refusal
+	}
 	stays := membershipOf(b.o.get(event.StateKey{Type: d.typ, Key: *d.stateKey})) == event.Join
 	if membership, _ := event.StringField(d.content, "membership"); stays && membership == event.Join {
 		return nil

@@ -32,7 +32,8 @@ type draft struct {
 	added    bool   // an event was made of it
 	optional bool   // it is left out where the sender may not send it
 	asked    bool   // the target of the invite has asked for it
-	// refusal is the answer if the rules of the room allow the event: see ScreenBy.
+	// refusal is the answer if the rules of the room allow the event: see ScreenBy, and
+	// claimAnnotation.
 	refusal error
 	// upgrade, unless it is nil, builds the room that the draft, a tombstone, names.
 	upgrade *upgrade
@@ -118,7 +119,10 @@ func (s *Service) commit(ctx context.Context, roomID string, drafts []draft) (ev
 		}
 		r.markBrokenUnlessRefused(err)
 		switch {
-		case timeline.Repeated(err), matrix.IsCode(err, matrix.Forbidden) && drafts[0].txn != "":
+		case timeline.Annotated(err): // by another process at the same time
+			err = errAnnotated()
+			fallthrough
+		case timeline.Repeated(err), isRefusedNow(err) && drafts[0].txn != "":
 			// A repeated request gets its first answer, even if the user may no longer
 			// send.
 			return s.byTransaction(ctx, r.nid, &drafts[0], err)
@@ -127,6 +131,11 @@ func (s *Service) commit(ctx context.Context, roomID string, drafts []draft) (ev
 		}
 	}
 	return "", errTooManyWriters()
+}
+
+// isRefusedNow reports whether what was refused may have been allowed at another time.
+func isRefusedNow(err error) bool {
+	return matrix.IsCode(err, matrix.Forbidden) || matrix.IsCode(err, matrix.DuplicateAnnotation)
 }
 
 func errTooManyWriters() error {

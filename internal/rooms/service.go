@@ -74,6 +74,8 @@ type Service struct {
 	stateUses cache.Uses
 	recent    *transactions
 	screens   []Screen
+	// annotating are the annotations that are being sent.
+	annotating claims
 	// lastCreation is when the newest room was created here.
 	lastCreation atomic.Int64
 }

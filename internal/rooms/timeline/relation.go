@@ -30,21 +30,33 @@ func relationOf(e *Event) (relationRow, bool) {
 			row.editedAt = &e.OriginServerTS
 		}
 	case event.RelAnnotation:
-		if key, ok := event.AnnotationKey(e.Event.Content); ok {
-			row.annotation = annotation(e.Sender, e.Type, key)
+		if a, ok := AnnotationOf(e.Event.Content, e.Sender, e.Type); ok && e.StateKey == nil {
+			row.annotation = a.hash()
 		}
 	}
 	return row, true
 }
 
+// Annotation is what nobody annotates an event with twice: client-server API, "Avoiding
+// duplicate annotations".
+type Annotation struct{ Target, Sender, Type, Key string }
+
+// AnnotationOf returns the annotation that an event is by its content, a JSON object in
+// canonical form, and whether it is one.
+func AnnotationOf(content []byte, sender, evType string) (Annotation, bool) {
+	relation := event.RelationOf(content)
+	key, ok := event.AnnotationKey(content)
+	return Annotation{relation.EventID, sender, evType, key}, ok && relation.Type == event.RelAnnotation
+}
+
 // annotationBytes is how much of a hash stands for an annotation.
 const annotationBytes = 16
 
-// annotation returns what stands for an annotation in the table, where it takes the same
+// hash returns what stands for an annotation of an event in the table, where it takes the same
 // space whatever the length of its key. The migration that made the table does the same.
-func annotation(sender, evType, key string) []byte {
+func (a Annotation) hash() []byte {
 	var all []byte
-	for _, part := range []string{sender, evType, key} {
+	for _, part := range []string{a.Sender, a.Type, a.Key} {
 		hash := sha256.Sum256([]byte(part))
 		all = append(all, hash[:]...)
 	}

@@ -25,6 +25,13 @@ func Repeated(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "events_transaction"
 }
 
+// Annotated reports whether a commit failed because the sender has annotated the event so
+// before.
+func Annotated(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "relations_annotations"
+}
+
 // queueEvents writes the events of a group: new rooms, heads, events with their relations,
 // state and redactions, each with one statement. Positions are known by now.
 func queueEvents(b *pgx.Batch, entries []*journal.Entry) error {

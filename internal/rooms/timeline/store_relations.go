@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 
@@ -75,6 +76,19 @@ func queueUnrelate(b *pgx.Batch, e *Event, relation event.Relation) {
 	default:
 		b.Queue(`DELETE FROM relations WHERE room_nid = $1 AND target_id = $2 AND place = $3`, e.Room, relation.EventID, e.Place)
 	}
+}
+
+// IsAnnotated reports whether an event of a room is annotated so.
+func (s *Store) IsAnnotated(ctx context.Context, roomID string, a Annotation) (is bool, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT EXISTS (
+			SELECT FROM relations
+			WHERE room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND target_id = $2 AND annotation = $3 AND annotation IS NOT NULL)`,
+		roomID, a.Target, a.hash()).Scan(&is)
+	if err != nil {
+		return false, fmt.Errorf("look for an annotation: %w", err)
+	}
+	return is, nil
 }
 
 // The depth to which relations are followed, which the specification suggests, and how many

@@ -79,7 +79,7 @@ func TestIndexesOfEventsAndState(t *testing.T) {
 	h.sendMany(h.Create(alice, rooms.CreateRequest{}), 3)
 	for table, want := range map[string][]string{
 		"events":     {"events_event_id_key", "events_pkey", "events_place", "events_position", "events_time", "events_transaction"},
-		"room_state": {"room_state_changes", "room_state_current", "room_state_members", "room_state_of_user", "room_state_pkey", "room_state_replaced"},
+		"room_state": {"room_state_changes", "room_state_current", "room_state_members", "room_state_of_user", "room_state_pkey", "room_state_replaced", "room_state_tombstones"},
 	} {
 		rows, _ := h.Pool.Query(t.Context(), `SELECT indexname FROM pg_indexes WHERE tablename = $1 ORDER BY 1`, table)
 		got, err := pgx.CollectRows(rows, pgx.RowTo[string])

@@ -135,8 +135,8 @@ func newRecordedHistory(t *testing.T, anyone *matrixtest.Client) *recordedHistor
 	h := &recordedHistory{bob: bob}
 	token := func() string { return bob.Sync("", "set_presence", "offline").NextBatch() }
 
-	h.kitchen = alice.CreateRoom(`{"preset":"public_chat","name":"Kitchen","visibility":"public"}`)
-	h.office = alice.CreateRoom(`{"preset":"public_chat"}`)
+	h.kitchen = alice.CreateRoom(`{"room_version":"11","preset":"public_chat","name":"Kitchen","visibility":"public"}`)
+	h.office = alice.CreateRoom(`{"room_version":"11","preset":"public_chat"}`)
 	bob.Join(h.kitchen)
 	bob.Join(h.office)
 	h.start = token()
@@ -163,13 +163,13 @@ func newRecordedHistory(t *testing.T, anyone *matrixtest.Client) *recordedHistor
 	bob.Join(h.office)
 	alice.SendText(h.office, "welcome back")
 
-	h.cellar = alice.CreateRoom(`{"name":"Cellar"}`)
+	h.cellar = alice.CreateRoom(`{"room_version":"11","name":"Cellar"}`)
 	change(alice, h.cellar, "invite", whom(bob)).OK()
-	unwanted := dave.CreateRoom(`{"name":"Trap"}`)
-	h.attic = alice.CreateRoom(`{"name":"Attic","initial_state":[{"type":"m.room.join_rules","content":{"join_rule":"knock"}}]}`)
+	unwanted := dave.CreateRoom(`{"room_version":"11","name":"Trap"}`)
+	h.attic = alice.CreateRoom(`{"room_version":"11","name":"Attic","initial_state":[{"type":"m.room.join_rules","content":{"join_rule":"knock"}}]}`)
 	bob.Do("POST", matrixtest.Path("knock", h.attic), `{}`).OK()
-	h.garden = alice.CreateRoom(openRoom)
-	gone := alice.CreateRoom(openRoom)
+	h.garden = alice.CreateRoom(`{"room_version":"11","preset":"public_chat"}`)
+	gone := alice.CreateRoom(`{"room_version":"11","preset":"public_chat"}`)
 	for _, room := range []string{h.garden, gone} {
 		bob.Join(room)
 		alice.SendText(room, "stay")
@@ -177,7 +177,7 @@ func newRecordedHistory(t *testing.T, anyone *matrixtest.Client) *recordedHistor
 		alice.SendText(room, "bob is gone")
 	}
 	change(bob, gone, "forget", `{}`).OK()
-	h.fair = alice.CreateRoom(openRoom)
+	h.fair = alice.CreateRoom(`{"room_version":"11","preset":"public_chat"}`)
 	alice.SetState(h.fair, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
 	numbered(alice, h.fair, 3)
 	h.late = token()

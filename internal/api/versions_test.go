@@ -69,7 +69,7 @@ func TestCapabilities(t *testing.T) {
 	}
 	want := map[string]any{"capabilities": map[string]any{
 		"m.change_password": map[string]any{"enabled": true},
-		"m.room_versions":   map[string]any{"default": "11", "available": stable},
+		"m.room_versions":   map[string]any{"default": "12", "available": stable},
 		"m.profile_fields":  map[string]any{"enabled": true},
 		"m.set_displayname": map[string]any{"enabled": true},
 		"m.set_avatar_url":  map[string]any{"enabled": true},

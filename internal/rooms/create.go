@@ -17,7 +17,7 @@ import (
 )
 
 // DefaultVersion is the version of rooms that are created without naming one.
-const DefaultVersion = "11"
+const DefaultVersion = "12"
 
 // maxInitialEvents bounds how many events one request may create a room with.
 const maxInitialEvents = 1000
@@ -99,6 +99,9 @@ func (s *Service) Create(ctx context.Context, creator string, q CreateRequest) (
 		return nil, err
 	}
 	r, err := s.makeRoom(ctx, c, drafts)
+	for again := 0; timeline.Doubled(err) && again < attempts; again++ {
+		r, err = s.makeRoom(ctx, c, drafts) // at another time, and so with another ID
+	}
 	if err != nil {
 		claims.GiveBack()
 		return nil, err
@@ -176,14 +179,16 @@ type creation struct {
 	s       *Service
 	creator string
 	version *event.Version
-	preset  preset
-	alias   string
+	// isDefault says that the request named no version.
+	isDefault bool
+	preset    preset
+	alias     string
 }
 
 func (s *Service) newCreation(creator string, q CreateRequest) (*creation, error) {
 	c := &creation{CreateRequest: q, s: s, creator: creator}
 	if c.RoomVersion == "" {
-		c.RoomVersion = DefaultVersion
+		c.RoomVersion, c.isDefault = DefaultVersion, true
 	}
 	var ok bool
 	if c.version, ok = event.LookupVersion(c.RoomVersion); !ok {
@@ -378,7 +383,21 @@ func (c *creation) powerLevels() map[string]any {
 	for key, value := range c.PowerLevels {
 		content[key] = value
 	}
+	if users, ok := c.PowerLevels["users"]; ok && c.isDefault && c.version.PrivilegedCreators {
+		content["users"] = c.withoutCreator(users)
+	}
 	return content
+}
+
+// withoutCreator removes the creator's level from those of the request. Clients that know
+// nothing of creators whose power is infinite, and name no version, set one.
+func (c *creation) withoutCreator(users json.RawMessage) any {
+	levels := map[string]json.RawMessage{}
+	if json.Unmarshal(users, &levels) != nil {
+		return users // which the check of power levels refuses
+	}
+	delete(levels, c.creator)
+	return levels
 }
 
 // presetState returns the events of the preset, without those that initial_state sets

@@ -194,12 +194,17 @@ func TestAdditionalCreators(t *testing.T) {
 
 func TestPowerLevelOverrideReplacesWholeKeys(t *testing.T) {
 	h := newEnv(t)
-	room := h.Create(alice, rooms.CreateRequest{PowerLevels: roomstest.Object{
+	room := h.Create(alice, rooms.CreateRequest{RoomVersion: "11", PowerLevels: roomstest.Object{
 		"events_default": roomstest.Raw(10), "users": roomstest.Raw(map[string]int{alice: 90, bob: 50}), "events": roomstest.Raw(map[string]int{"m.room.name": 20}),
 	}})
 	levels := h.levels(room)
 	if levels.EventsDefault != 10 || levels.Users[alice] != 90 || levels.Users[bob] != 50 || len(levels.Events) != 1 || levels.StateDefault != 50 {
 		t.Errorf("got %+v", levels)
+	}
+	// Clients that name no version may not know that creators have no level any more.
+	room = h.Create(alice, rooms.CreateRequest{PowerLevels: roomstest.Object{"users": roomstest.Raw(map[string]int{alice: 90, bob: 50})}})
+	if levels := h.levels(room); len(levels.Users) != 1 || levels.Users[bob] != 50 {
+		t.Errorf("without a version: got %+v", levels)
 	}
 }
 
@@ -281,7 +286,7 @@ func badStates() map[string]refused {
 		"member elsewhere":        {rooms.CreateRequest{InitialState: state(event.TypeMember, "@b:else.example", `{"membership":"invite"}`)}, matrix.Forbidden},
 		"redaction as state":      {rooms.CreateRequest{InitialState: state(event.TypeRedaction, "", `{"redacts":"$x\u0000"}`)}, matrix.InvalidParam},
 		"name too large":          {rooms.CreateRequest{Name: strings.Repeat("n", 70000)}, matrix.TooLarge},
-		"levels without creator":  {rooms.CreateRequest{Name: "x", PowerLevels: roomstest.Object{"users": roomstest.Raw(map[string]int{bob: 100})}}, matrix.InvalidRoomState},
+		"levels without creator":  {rooms.CreateRequest{RoomVersion: "11", Name: "x", PowerLevels: roomstest.Object{"users": roomstest.Raw(map[string]int{bob: 100})}}, matrix.InvalidRoomState},
 		"levels that are none":    {rooms.CreateRequest{PowerLevels: roomstest.Object{"ban": roomstest.Raw("a lot")}}, matrix.BadJSON},
 		"levels with a float":     {rooms.CreateRequest{PowerLevels: roomstest.Object{"ban": roomstest.Raw(1.5)}}, matrix.BadJSON},
 		"creator's level in v12":  {rooms.CreateRequest{RoomVersion: "12", PowerLevels: roomstest.Object{"users": roomstest.Raw(map[string]int{alice: 100})}}, matrix.BadJSON},

@@ -90,7 +90,7 @@ func TestRedactionNeedsItsOwnPower(t *testing.T) {
 	h := newEnv(t)
 	room := h.Create(alice, rooms.CreateRequest{Preset: "public_chat", PowerLevels: roomstest.Object{
 		"events": roomstest.Raw(map[string]int{event.TypeRedaction: 20}), "redact": roomstest.Raw(10),
-		"users": roomstest.Raw(map[string]int{alice: 100, bob: 20, carol: 10}),
+		"users": roomstest.Raw(map[string]int{bob: 20, carol: 10}),
 	}})
 	h.Join(bob, room)
 	h.Join(carol, room)
@@ -147,7 +147,7 @@ func TestRedactionAsStateRedactsByTheSameRules(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public(bob)
 	h.SetPower(room, map[string]int{alice: 100, bob: 50})
-	h.SetState(alice, room, event.TypePowerLevels, "", string(roomstest.Raw(map[string]any{"users": map[string]int{alice: 100, bob: 50}, "redact": 75})))
+	h.SetState(alice, room, event.TypePowerLevels, "", string(roomstest.Raw(map[string]any{"users": map[string]int{bob: 50}, "redact": 75})))
 	id := h.Send(alice, room, "of alice")
 	content := `{"redacts":"` + id + `"}`
 	matrixtest.WantCode(t, h.TrySetState(bob, room, event.TypeRedaction, "", content), matrix.Forbidden, "bob")

@@ -126,7 +126,7 @@ func (s *Service) commit(ctx context.Context, roomID string, drafts []draft) (ev
 			// A repeated request gets its first answer, even if the user may no longer
 			// send.
 			return s.byTransaction(ctx, r.nid, &drafts[0], err)
-		case !errors.Is(err, errBroken) && !timeline.Moved(err):
+		case !errors.Is(err, errBroken) && !timeline.Moved(err) && !timeline.Doubled(err):
 			return "", err
 		}
 	}

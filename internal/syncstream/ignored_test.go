@@ -27,7 +27,7 @@ func (h *env) ignore(user string, others ...string) {
 func TestIgnoredMessagesAreNotTold(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public(bob, carol)
-	h.SetState(alice, room, "m.room.power_levels", "", `{"state_default":0,"users":{"@alice:localhost":100}}`)
+	h.SetState(alice, room, "m.room.power_levels", "", `{"state_default":0}`)
 	c := h.synced(alice, "")
 	h.say(bob, room, "before")
 	h.ignore(alice, bob)

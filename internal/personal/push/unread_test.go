@@ -231,7 +231,7 @@ func TestRulesSeeTheRoom(t *testing.T) {
 	h.wantUnread(bob, room, mainTimeline(2, 1))
 	clear()
 	_, err := h.Rooms.SetState(t.Context(), roomstest.As(alice, room), "m.room.power_levels", "",
-		json.RawMessage(`{"users":{"@alice:localhost":100},"notifications":{"room":0}}`))
+		json.RawMessage(`{"notifications":{"room":0}}`))
 	h.OK(err)
 	clear()
 	h.Send(carol, room, "with power")

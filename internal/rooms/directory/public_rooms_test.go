@@ -63,11 +63,11 @@ func TestDirectoryShowsWhatThereIsToKnow(t *testing.T) {
 		{
 			RoomSummary: directory.RoomSummary{
 				RoomID: full, Joined: 2, Name: "Full", Topic: "of things", AvatarURL: "mxc://localhost/abc", CanonicalAlias: "#full:localhost",
-				JoinRule: "public", RoomType: "m.space", WorldReadable: true, GuestCanJoin: true, RoomVersion: "11",
+				JoinRule: "public", RoomType: "m.space", WorldReadable: true, GuestCanJoin: true, RoomVersion: "12",
 			},
 			Aliases: []string{"#full:localhost", "#another:localhost"},
 		},
-		{RoomSummary: directory.RoomSummary{RoomID: bare, Joined: 1, JoinRule: "invite", GuestCanJoin: true, RoomVersion: "11"}},
+		{RoomSummary: directory.RoomSummary{RoomID: bare, Joined: 1, JoinRule: "invite", GuestCanJoin: true, RoomVersion: "12"}},
 	}
 	if diff := cmp.Diff(want, page.Chunk, cmpopts.IgnoreUnexported(directory.RoomSummary{}), cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)

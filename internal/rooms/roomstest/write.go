@@ -3,6 +3,7 @@ package roomstest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"homeserver/internal/event"
 	"homeserver/internal/rooms"
@@ -114,13 +115,27 @@ func (env *Env) TrySetState(user, room, evType, key, content string) error {
 }
 
 // SetPower sets the levels of users in m.room.power_levels of a room of Alice's, and does not
-// change the rest.
+// change the rest. From version 12 on Alice's power is infinite, and a level for her is left
+// out.
 func (env *Env) SetPower(room string, users map[string]int) {
 	env.T.Helper()
+	if env.version(room).PrivilegedCreators {
+		users = maps.Clone(users)
+		delete(users, Alice)
+	}
 	content := Object{}
 	env.OK(json.Unmarshal([]byte(env.Content(Alice, room, event.TypePowerLevels, "")), &content))
 	content["users"] = Raw(users)
 	env.SetState(Alice, room, event.TypePowerLevels, "", string(Raw(content)))
+}
+
+// version returns the version of a room.
+func (env *Env) version(room string) *event.Version {
+	env.T.Helper()
+	row, err := env.Rooms.Timeline.Room(env.T.Context(), room)
+	env.OK(err)
+	version, _ := event.LookupVersion(row.Version)
+	return version
 }
 
 // Redact redacts an event, and returns the ID of the redaction.

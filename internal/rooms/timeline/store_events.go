@@ -19,6 +19,14 @@ func Moved(err error) bool {
 	return errors.As(err, &pg) && pg.Code == errMoved
 }
 
+// Doubled reports whether a commit failed because there is a room of the ID already: from
+// version 12 on that comes from the first event, and another process may have made the same
+// one in the same millisecond.
+func Doubled(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "rooms_room_id_key"
+}
+
 // Repeated reports whether a commit failed because the transaction ID is used.
 func Repeated(err error) bool {
 	var pg *pgconn.PgError

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"testing"
@@ -71,4 +72,74 @@ func TestContextLimitsAndFilters(t *testing.T) {
 		get(query).Refused(400, "M_INVALID_PARAM")
 	}
 	get("filter=garbage").Refused(400, "M_NOT_JSON")
+}
+
+// The events next to the ends of the room have fewer around them, and the tokens lead on
+// from there.
+func TestContextAtTheEndsOfARoom(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	numbered(alice, room, 3)
+	all := idsOf(history(bob, room))
+	for i, id := range all {
+		for limit := range 5 {
+			answer := bob.Do("GET", matrixtest.Path("rooms", room, "context", id)+fmt.Sprint("?limit=", limit), nil).OK()
+			before := min(limit/2, i)
+			after := min(limit-limit/2, len(all)-1-i)
+			around := answer.Events("events_before")
+			slices.Reverse(around)
+			got := idsOf(slices.Concat(around, []matrixtest.Event{answer.Event("event")}, answer.Events("events_after")))
+			if diff := cmp.Diff(all[i-before:i+after+1], got); diff != "" {
+				t.Errorf("event %d, limit %d (-want +got): %s", i, limit, diff)
+			}
+			older, _ := pagesOf(bob, room, answer.String("start"), "dir=b&limit=100")
+			slices.Reverse(older)
+			newer, _ := pagesOf(bob, room, answer.String("end"), "dir=f&limit=100")
+			if diff := cmp.Diff(all, slices.Concat(idsOf(older), got, idsOf(newer))); diff != "" {
+				t.Errorf("event %d, limit %d, with the pages before and after: %s", i, limit, diff)
+			}
+		}
+	}
+}
+
+// The state is that after the last event, with the members who have sent what is shown.
+func TestContextLoadsMembersLazily(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	carol := bob.Register("carol", "wordpass")
+	carol.Join(room)
+	dave := bob.Register("dave", "wordpass")
+	dave.Join(room)
+	bob.SendText(room, "before")
+	id := alice.SendText(room, "the event")
+	carol.SendText(room, "after")
+	alice.SetState(room, "m.room.topic", "", map[string]any{"topic": "later"})
+	dave.SendText(room, "later")
+	carol.Do("PUT", matrixtest.Path("profile", carol.UserID, "displayname"), `{"displayname":"Later"}`).OK()
+	path := matrixtest.Path("rooms", room, "context", id) + "?filter=" + url.QueryEscape(`{"lazy_load_members":true}`)
+	members := func(limit int) (list []string) {
+		for _, e := range bob.Do("GET", path+fmt.Sprint("&limit=", limit), nil).OK().Events("state") {
+			switch {
+			case e.Type == "m.room.member":
+				list = append(list, *e.StateKey)
+			case e.Type == "m.room.topic":
+				list = append(list, "topic")
+			}
+		}
+		slices.Sort(list)
+		return list
+	}
+	for limit, want := range map[int][]string{
+		0: {alice.UserID}, 1: {alice.UserID, carol.UserID}, 2: {alice.UserID, bob.UserID, carol.UserID},
+		6: {alice.UserID, bob.UserID, carol.UserID, dave.UserID, "topic"},
+	} {
+		if diff := cmp.Diff(want, members(limit)); diff != "" {
+			t.Errorf("limit %d (-want +got): %s", limit, diff)
+		}
+	}
+	for _, e := range bob.Do("GET", path+"&limit=2", nil).OK().Events("state") {
+		if e.Type == "m.room.member" && *e.StateKey == carol.UserID && e.Content["displayname"] == "Later" {
+			t.Errorf("carol as of later: %v", e.Content)
+		}
+	}
 }

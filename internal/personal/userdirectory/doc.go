@@ -10,6 +10,8 @@
 //     the directory has reached the journal's position, for a few seconds at most.
 //   - Case, accents and the forms of letters make no difference, nor do apostrophes and
 //     dots in a word: obrien finds O'Brien.
+//   - Any part of a word is enough, in any script, and is found by an index of pairs of
+//     characters; a search does not look at all people.
 //   - The best matches come first: whole name or ID, then its beginning, the beginning of a
 //     word of it, and any other part.
 //

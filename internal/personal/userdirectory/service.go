@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,6 +39,7 @@ type Service struct {
 	rooms    *timeline.Store
 	profiles *profile.Service
 	follower *journal.Follower
+	allNew   atomic.Bool // no entry is of an older version of the server
 }
 
 // New makes the service on a migrated database. Call it before the journal is
@@ -98,7 +100,7 @@ func (s *Service) Search(ctx context.Context, asker, term string, limit *int) (*
 		return nil, err
 	}
 	known := slices.DeleteFunc(candidates, func(userID string) bool { return !visible[userID] })
-	return s.show(ctx, known[:min(len(known), most)], len(known) > most)
+	return s.show(ctx, known[:min(len(known), most)], len(known) > most || len(candidates) == maxCandidates)
 }
 
 // show returns people with their names and avatars as they are now.
@@ -117,25 +119,33 @@ func (s *Service) show(ctx context.Context, userIDs []string, limited bool) (*Fo
 
 // query has the texts that a name or ID is compared with.
 type query struct {
-	// whole is the folded term, and words its words.
+	// whole is the folded term, and words its words, with characters that have nothing
+	// between them as one.
 	whole string
 	words []string
-	// userID is the beginning of a user ID with its server, where the term may be one.
-	userID string
+	// userID is the beginning of a user ID with its server, where the term may be one, and
+	// localpart its local part.
+	userID, localpart string
 }
 
 func newQuery(term string) query {
 	term, isID := strings.CutPrefix(strings.TrimSpace(term), "@")
 	q := query{whole: foldedName(term)}
-	if strings.Contains(term, ":") { // without the sigil, a name may have a colon, too
-		q.userID = "@" + strings.ToLower(term)
+	if localpart, _, found := strings.Cut(strings.ToLower(term), ":"); found { // without the sigil, a name may have a colon, too
+		q.userID, q.localpart = "@"+strings.ToLower(term), localpart
 	}
 	if isID && q.userID != "" {
 		return q
 	}
 	for _, w := range text.Words(term) {
-		if len(q.words) < maxTermWords {
-			q.words = append(q.words, w.Folded)
+		folded := strings.ReplaceAll(text.Fold(w.Text), " ", "")
+		switch n := len(q.words); {
+		case w.Adjoins && n > 0: // as in Japanese
+			q.words[n-1] += folded
+		case n < maxTermWords:
+			q.words = append(q.words, folded)
+		default:
+			return q
 		}
 	}
 	return q
@@ -145,7 +155,8 @@ func newQuery(term string) query {
 func foldedName(name string) string { return strings.Join(strings.Fields(text.Fold(name)), " ") }
 
 // update brings the directory up to a position: users who have joined a room, or got a
-// new name in one, are entered anew. It is a journal.Step.
+// new name in one, are entered anew, and with them some of those whom an older version of
+// the server has entered. It is a journal.Step.
 func (s *Service) update(ctx context.Context, tx pgx.Tx, after, upTo journal.Position) error {
 	events, err := s.rooms.StateBetween(ctx, after, upTo, event.TypeMember)
 	if err != nil {
@@ -159,6 +170,14 @@ func (s *Service) update(ctx context.Context, tx pgx.Tx, after, upTo journal.Pos
 		if e.Membership() == event.Join {
 			userIDs = append(userIDs, *e.StateKey)
 		}
+	}
+	if !s.allNew.Load() {
+		old, err := older(ctx, tx)
+		if err != nil {
+			return err
+		}
+		s.allNew.Store(len(old) == 0)
+		userIDs = append(userIDs, old...)
 	}
 	slices.Sort(userIDs)
 	userIDs = slices.Compact(userIDs)

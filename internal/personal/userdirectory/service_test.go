@@ -88,10 +88,13 @@ func TestFindsByNameAndID(t *testing.T) {
 	h.user("zz1", "Élodie Øster")
 	h.user("zz2", "Straßenbahn")
 	h.user("zz3", "日本 太郎")
+	h.user("zz5", "홍길동")
+	h.user("zz6", "ชอบกินข้าว")
 	h.user("grace_hopper", "")
 	h.user("zz4", `100% _real_ \o/`)
 	for term, want := range map[string]string{
 		"ada": "ada", "ADA": "ada", "love": "ada", "lovelace ada": "ada", "ada l": "ada", "ada x": "",
+		"太": "zz3", "郎太": "", "日本太": "", "本 太": "zz3", "velac": "ada", "홍길": "zz5", "길동": "zz5", "ก": "zz6", "กัน": "", "กิน": "zz6",
 		"elodie": "zz1", "É": "zz1 ada grace_hopper zz2 zz4", "oster": "zz1", "STRASSEN": "zz2", "太郎": "zz3", "郎": "zz3",
 		"hopper": "grace_hopper", "grace_hopper": "grace_hopper", "@grace": "grace_hopper", "@grace_hopper:localhost": "grace_hopper",
 		"@GRACE_hopper:loc": "grace_hopper", "@grace_hopper:elsewhere": "", "@ada:": "ada", "localhost": "", "%": "", "_": "", `\`: "",
@@ -235,5 +238,28 @@ func TestLimits(t *testing.T) {
 	}
 	if got := h.finds(asker, strings.Repeat("a ", 127)); len(got) != 50 { // of many words only the first count
 		t.Errorf("many words: %d results", len(got))
+	}
+}
+
+// Entries of an older version of the server had Korean names in the parts of their letters,
+// and Thai names without vowels.
+func TestEntriesOfOlderVersionsAreMadeAnew(t *testing.T) {
+	h := newEnv(t)
+	asker := h.user("asker", "")
+	h.user("zz1", "ชอบกิน")
+	h.wantFinds(asker, "กิน", "zz1")
+	_, err := h.Pool.Exec(t.Context(), `UPDATE user_directory SET name = 'ชอบกน', words = ' ช อ บ ก น zz1', is_old = true WHERE localpart = 'zz1'`)
+	h.OK(err)
+	other := userdirectory.New(h.Pool, h.Journal, h.Rooms.Timeline, h.Profiles)
+	h.Stop()
+	other.Start(t.Context())
+	t.Cleanup(other.Stop)
+	h.Service = other
+	h.Send(asker, h.open, "so that there is something to follow")
+	h.wantFinds(asker, "กิน", "zz1")
+	var old int
+	h.OK(h.Pool.QueryRow(t.Context(), `SELECT count(*) FROM user_directory WHERE is_old`).Scan(&old))
+	if old != 0 {
+		t.Errorf("%d entries are still old", old)
 	}
 }

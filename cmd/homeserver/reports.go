@@ -69,19 +69,26 @@ func reportsCloseCommand() command {
 		args:    "NUMBER",
 		summary: "Note that a report has been dealt with",
 		details: "It is not listed any more, except by reports list --all. The user who has reported is not told.",
-		prepare: onReport(func(ctx context.Context, a *app, book *server.ReportBook, id int64) error {
-			closed, err := book.Close(ctx, id)
-			if err != nil {
-				return err
-			}
-			if closed {
-				a.print(a.stdout, fmt.Sprintf("Closed report %d.\n", id))
-			} else {
-				a.print(a.stdout, fmt.Sprintf("Report %d was closed already.\n", id))
-			}
-			return nil
-		}),
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			note := flags.String("note", "", "what to note beside the report, for you alone: `TEXT`")
+			return onReport(func(ctx context.Context, a *app, book *server.ReportBook, id int64) error {
+				return a.closeReport(ctx, book, id, *note)
+			})(a, flags)
+		},
 	}
+}
+
+func (a *app) closeReport(ctx context.Context, book *server.ReportBook, id int64, note string) error {
+	closed, err := book.Close(ctx, id, note)
+	if err != nil {
+		return err
+	}
+	if closed {
+		a.print(a.stdout, fmt.Sprintf("Closed report %d.\n", id))
+	} else {
+		a.print(a.stdout, fmt.Sprintf("Report %d was closed already.\n", id))
+	}
+	return nil
 }
 
 // onReport makes a command of one that works on the report of a number.
@@ -126,9 +133,17 @@ func (a *app) listReports(ctx context.Context, book *server.ReportBook, all bool
 			last = r.ID
 		}
 		if len(page) < reportsPage {
-			return table.Flush()
+			break
 		}
 	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("write the reports: %w", err)
+	}
+	counts, err := book.Count(ctx)
+	if err == nil {
+		a.print(a.stdout, fmt.Sprintf("%d open, %d closed\n", counts.Open, counts.Closed))
+	}
+	return err
 }
 
 // about returns in a few words what is reported.
@@ -181,6 +196,7 @@ func (a *app) showReport(ctx context.Context, book *server.ReportBook, r *report
 	// The table is written to memory, which never fails.
 	_ = table.Flush()
 	section(&text, "Reason", r.Reason)
+	section(&text, "Note", r.Note)
 	if r.EventID != "" {
 		if err := showEvent(ctx, &text, book, r); err != nil {
 			return err

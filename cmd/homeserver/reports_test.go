@@ -44,7 +44,7 @@ func TestReportsAreReadableByTheOperator(t *testing.T) {
 	matches(run("reports list"), `^REPORT +RECEIVED +BY +ABOUT +REASON\n`+
 		`1`+by+`event by @alice:localhost +it is (very )+.*…\n`+
 		`2`+by+`room `+regexp.QuoteMeta(room)+` +no good\n`+
-		`3`+by+`user @alice:localhost *\n$`)
+		`3`+by+`user @alice:localhost *\n3 open, 0 closed\n$`)
 
 	show := run("reports show 1")
 	for _, part := range []string{
@@ -60,13 +60,17 @@ func TestReportsAreReadableByTheOperator(t *testing.T) {
 		t.Errorf("got %s", show)
 	}
 
-	matches(run("reports close 2"), `^Closed report 2\.\n$`)
+	matches(run("reports close --note=warned 2"), `^Closed report 2\.\n$`)
 	matches(run("reports close 2"), `^Report 2 was closed already\.\n$`)
 	matches(run("reports show 2"), `(?m)^Closed: +20`)
-	if got := run("reports list"); strings.Contains(got, "no good") || strings.Count(got, "\n") != 3 {
+	matches(run("reports show 2"), `(?m)^Note:\n\n  warned$`)
+	if got := run("reports list"); strings.Contains(got, "no good") || strings.Count(got, "\n") != 4 || !strings.HasSuffix(got, "\n2 open, 1 closed\n") {
 		t.Errorf("got %s", got)
 	}
 	matches(run("reports list --all"), `(?m)^2 \(closed\)`+by+`room .* no good$`)
+	if got := runWith(t, nil, environ, "reports", "close", "--note", strings.Repeat("x", 2001), "1"); got.code != exitFailure || !strings.Contains(got.stderr, "2000 bytes") {
+		t.Errorf("got %+v", got)
+	}
 
 	for _, args := range []string{"reports show 9", "reports close 9"} {
 		if got := runWith(t, nil, environ, strings.Fields(args)...); got.code != exitFailure || !strings.Contains(got.stderr, "there is no report 9") {

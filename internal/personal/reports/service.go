@@ -139,10 +139,20 @@ func (s *Service) Find(ctx context.Context, id int64) (*Report, error) {
 	return r, err
 }
 
-// Close notes that the operator has dealt with a report, and returns false if that was
-// noted before. M_NOT_FOUND if there is no report of the number.
-func (s *Service) Close(ctx context.Context, id int64) (closed bool, err error) {
-	closed, err = closeReport(ctx, s.pool, id, s.now().UnixMilli())
+// Counts is how many reports there are.
+type Counts struct{ Open, Closed int64 }
+
+// Count counts the reports, by reading all of them.
+func (s *Service) Count(ctx context.Context) (Counts, error) { return countReports(ctx, s.pool) }
+
+// Close notes that the operator has dealt with a report, with a text of the operator's own
+// that may be empty, and returns false if that was noted before. M_NOT_FOUND if there is no
+// report of the number, M_INVALID_PARAM for a text that cannot be stored.
+func (s *Service) Close(ctx context.Context, id int64, note string) (closed bool, err error) {
+	if len(note) > maxReasonBytes || !matrix.IsText(note) {
+		return false, matrix.Errorf(matrix.InvalidParam, "a note is UTF-8 of %d bytes at most", maxReasonBytes)
+	}
+	closed, err = closeReport(ctx, s.pool, id, note, s.now().UnixMilli())
 	if err != nil || closed {
 		return closed, err
 	}

@@ -55,10 +55,12 @@ type Report struct {
 	// ReceivedAt and ClosedAt are milliseconds since the epoch; ClosedAt is nil while the report is open.
 	ReceivedAt int64
 	ClosedAt   *int64
+	// Note is what the operator has noted when closing it.
+	Note string
 }
 
 const selectReports = `
-	SELECT id, reporter, coalesce(room_id, ''), coalesce(event_id, ''), coalesce(user_id, ''), reason, score, received_at, closed_at
+	SELECT id, reporter, coalesce(room_id, ''), coalesce(event_id, ''), coalesce(user_id, ''), reason, score, received_at, closed_at, coalesce(note, '')
 	FROM reports `
 
 // listReports reads reports after one of them, in the order in which they came.
@@ -88,9 +90,18 @@ func findReport(ctx context.Context, pool *pgxpool.Pool, id int64) (*Report, err
 	return r, nil
 }
 
+// countReports counts the reports.
+func countReports(ctx context.Context, pool *pgxpool.Pool) (c Counts, err error) {
+	err = pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE closed_at IS NULL), count(closed_at) FROM reports`).Scan(&c.Open, &c.Closed)
+	if err != nil {
+		return Counts{}, fmt.Errorf("count reports: %w", err)
+	}
+	return c, nil
+}
+
 // closeReport marks an open report, and reports whether there was one of the number.
-func closeReport(ctx context.Context, pool *pgxpool.Pool, id, now int64) (closed bool, err error) {
-	tag, err := pool.Exec(ctx, `UPDATE reports SET closed_at = $2 WHERE id = $1 AND closed_at IS NULL`, id, now)
+func closeReport(ctx context.Context, pool *pgxpool.Pool, id int64, note string, now int64) (closed bool, err error) {
+	tag, err := pool.Exec(ctx, `UPDATE reports SET closed_at = $2, note = nullif($3, '') WHERE id = $1 AND closed_at IS NULL`, id, now, note)
 	if err != nil {
 		return false, fmt.Errorf("close report %d: %w", id, err)
 	}

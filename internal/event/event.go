@@ -22,6 +22,7 @@ const (
 	TypeRedaction         = "m.room.redaction"
 	TypeSpaceChild        = "m.space.child"
 	TypeThirdPartyInvite  = "m.room.third_party_invite"
+	TypeServerACL         = "m.room.server_acl"
 	TypeTombstone         = "m.room.tombstone"
 	TypeTopic             = "m.room.topic"
 )

@@ -87,6 +87,15 @@ func IsServerName(name string) bool {
 	return strings.HasPrefix(name, "[") || isHostname(host)
 }
 
+// HostOf returns a server name without its port, and an IPv6 address without its brackets.
+// Appendices, "Server Name".
+func HostOf(serverName string) string {
+	if host, _, err := net.SplitHostPort(serverName); err == nil {
+		return host
+	}
+	return strings.Trim(serverName, "[]")
+}
+
 func isHostname(host string) bool {
 	if host == "" || len(host) > 230 {
 		return false

@@ -279,7 +279,7 @@ func (l *draftList) add(typ, stateKey string, content any) {
 }
 
 // check refuses an entry that initial_state cannot have: M_MISSING_PARAM,
-// M_INVALID_PARAM, M_FORBIDDEN.
+// M_INVALID_PARAM, M_FORBIDDEN, M_BAD_JSON.
 func (i *InitialState) check(s *Service) error {
 	switch {
 	case i.Type == "" || len(i.Content) == 0:
@@ -288,6 +288,8 @@ func (i *InitialState) check(s *Service) error {
 		return matrix.Errorf(matrix.InvalidParam, "a new room has nothing to redact")
 	case i.Type == event.TypeMember:
 		return s.mayBeInvited(i.StateKey)
+	case isServerACL(i.Type, i.StateKey):
+		return s.checkServerACL(i.Content)
 	}
 	return nil
 }
@@ -374,7 +376,7 @@ func (c *creation) powerLevels() map[string]any {
 		"events": map[string]int{
 			event.TypeName: 50, event.TypeAvatar: 50, event.TypeCanonicalAlias: 50,
 			event.TypePowerLevels: 100, event.TypeHistoryVisibility: 100,
-			event.TypeEncryption: 100, "m.room.server_acl": 100, event.TypeTombstone: tombstone,
+			event.TypeEncryption: 100, event.TypeServerACL: 100, event.TypeTombstone: tombstone,
 		},
 		"events_default": 0, "state_default": 50,
 		"invite": 0, "kick": 50, "ban": 50, "redact": 50,

@@ -19,7 +19,7 @@ import (
 // old room, such as m.room.pinned_events, has no meaning in the new one, and what depends
 // on its sender, such as m.space.parent, would change it.
 var carriedTypes = []string{
-	event.TypeJoinRules, event.TypeHistoryVisibility, event.TypeGuestAccess, event.TypeEncryption, "m.room.server_acl",
+	event.TypeJoinRules, event.TypeHistoryVisibility, event.TypeGuestAccess, event.TypeEncryption, event.TypeServerACL,
 	event.TypeName, event.TypeTopic, event.TypeAvatar,
 }
 

@@ -3,11 +3,11 @@ package policy
 import (
 	"crypto/sha256"
 	"iter"
-	"net"
 	"slices"
 	"strings"
 
 	"homeserver/internal/glob"
+	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -116,7 +116,7 @@ func (t *table) spared(r *Rule) string {
 	const one, another = "zzzzzzzz", "0000000000000" // nobody is called so
 	at := ":" + t.serverName
 	switch {
-	case kind(r.Kind) == ofServers && hits(host(t.serverName)):
+	case kind(r.Kind) == ofServers && hits(matrix.HostOf(t.serverName)):
 		return hitsServer
 	case kind(r.Kind) == ofUsers && hits("@"+one+at, "@"+another+at),
 		kind(r.Kind) == ofRooms && (hits("!"+one+at, "!"+another+at) || hits("#"+one+at, "#"+another+at) || hits("!"+one, "!"+another)):
@@ -144,14 +144,16 @@ func (t *table) match(k kind, id string) iter.Seq[*Rule] {
 	}
 }
 
-// ofUser returns a rule that hits a user or the user's server; nil: none does.
-func (t *table) ofUser(userID string) *Rule {
-	for r := range t.match(ofUsers, userID) {
-		return r
-	}
+// allOfUser returns the rules that hit a user or the user's server.
+func (t *table) allOfUser(userID string) []*Rule {
 	_, server, _ := strings.Cut(userID, ":")
-	for r := range t.match(ofServers, host(server)) {
-		return r
+	return slices.AppendSeq(slices.Collect(t.match(ofUsers, userID)), t.match(ofServers, matrix.HostOf(server)))
+}
+
+// ofUser returns one of them; nil: there is none.
+func (t *table) ofUser(userID string) *Rule {
+	if all := t.allOfUser(userID); len(all) > 0 {
+		return all[0]
 	}
 	return nil
 }
@@ -164,12 +166,4 @@ func (t *table) ofRoom(names []string) *Rule {
 		}
 	}
 	return nil
-}
-
-// host returns a server name without its port.
-func host(serverName string) string {
-	if name, _, err := net.SplitHostPort(serverName); err == nil {
-		return name
-	}
-	return strings.Trim(serverName, "[]")
 }

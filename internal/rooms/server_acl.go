@@ -1,0 +1,65 @@
+package rooms
+
+import (
+	"encoding/json"
+	"net/netip"
+
+	"homeserver/internal/event"
+	"homeserver/internal/glob"
+	"homeserver/internal/matrix"
+)
+
+// serverACL is the content of m.room.server_acl.
+type serverACL struct {
+	Allow           []string `json:"allow"`
+	Deny            []string `json:"deny"`
+	AllowIPLiterals *bool    `json:"allow_ip_literals"`
+}
+
+// allows reports whether a server may take part in the room. m.room.server_acl, in the order
+// of its description.
+func (a *serverACL) allows(serverName string) bool {
+	host := matrix.HostOf(serverName)
+	if _, err := netip.ParseAddr(host); err == nil && a.AllowIPLiterals != nil && !*a.AllowIPLiterals {
+		return false
+	}
+	return !matchesAny(a.Deny, host) && matchesAny(a.Allow, host)
+}
+
+func matchesAny(patterns []string, host string) bool {
+	for _, pattern := range patterns {
+		if glob.Compile(pattern, true).Match(host) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkServerACL refuses an m.room.server_acl that is none, with M_BAD_JSON, and one by which
+// this server would have no part in the room any more, with M_INVALID_PARAM: nobody here could
+// take that back. Client-server API, "Server Access Control Lists (ACLs) for rooms".
+func (s *Service) checkServerACL(content json.RawMessage) error {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(content, &fields) != nil {
+		return matrix.Errorf(matrix.BadJSON, "the content must be an object")
+	}
+	var acl serverACL
+	for name, value := range map[string]any{"allow": &acl.Allow, "deny": &acl.Deny} {
+		if raw, ok := fields[name]; ok && json.Unmarshal(raw, value) != nil {
+			return matrix.Errorf(matrix.BadJSON, "%s must be a list of strings", name)
+		}
+	}
+	if raw, ok := fields["allow_ip_literals"]; ok && json.Unmarshal(raw, &acl.AllowIPLiterals) != nil {
+		return matrix.Errorf(matrix.BadJSON, "allow_ip_literals must be true or false")
+	}
+	if !acl.allows(s.serverName) {
+		return matrix.Errorf(matrix.InvalidParam, "these rules would exclude this server, %s, from the room: "+
+			"allow must have a pattern that it matches, such as *, and deny none", s.serverName)
+	}
+	return nil
+}
+
+// isServerACL reports whether state is the room's access control list.
+func isServerACL(evType, stateKey string) bool {
+	return evType == event.TypeServerACL && stateKey == ""
+}

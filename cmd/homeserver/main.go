@@ -77,6 +77,7 @@ func commands() []command {
 		reportsListCommand(),
 		reportsShowCommand(),
 		reportsCloseCommand(),
+		policiesCommand(),
 		backupCommand(),
 		restoreCommand(),
 		doctorCommand(),

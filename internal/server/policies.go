@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/invitepermission"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/directory"
 	"homeserver/internal/rooms/policy"
 	"homeserver/internal/server/config"
 )
@@ -37,6 +38,37 @@ func ScreenInvites(permissions *invitepermission.Service) rooms.Screen {
 		}
 		return refusals, err
 	}
+}
+
+// PolicyEffects returns the rules of the configured lists, with what each would hit among the
+// users and rooms of the server, for the operator's commands.
+func PolicyEffects(ctx context.Context, cfg *config.Config, log *slog.Logger) (effects *policy.Effects, err error) {
+	err = withDatabase(ctx, cfg, log, func(pool *pgxpool.Pool) error {
+		accounts := newAuth(cfg, pool, nil, nil, nil, nil, nil, nil, log)
+		lists := policy.New(policy.Options{
+			Pool: pool, Directory: directory.New(pool, cfg.ServerName), ServerName: cfg.ServerName, Lists: cfg.PolicyLists.Rooms, Log: log,
+		})
+		if effects, err = lists.Effects(ctx); err != nil {
+			return err //nolint:wrapcheck // it says what was attempted
+		}
+		const page = 1000
+		for after := ""; ; {
+			users, err := accounts.Accounts(ctx, after, page)
+			if err != nil {
+				return err //nolint:wrapcheck // the same
+			}
+			for _, user := range users {
+				after = user.UserID
+				if !user.Deactivated && !user.Admin {
+					effects.AddUser(user.UserID)
+				}
+			}
+			if len(users) < page {
+				return directory.EachName(ctx, pool, effects.AddRoom) //nolint:wrapcheck // the same
+			}
+		}
+	})
+	return effects, err
 }
 
 // newPolicies makes the service of policy lists, by which others let users do things.

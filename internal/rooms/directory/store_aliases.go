@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/journal"
 	"homeserver/internal/reserve"
@@ -61,6 +62,16 @@ func (s *Service) AliasesOf(ctx context.Context, roomID string) ([]string, error
 		return nil, fmt.Errorf("list the aliases of %s: %w", roomID, err)
 	}
 	return aliases, nil
+}
+
+// EachName calls do with the ID of each room and with each alias of this server.
+func EachName(ctx context.Context, pool *pgxpool.Pool, do func(name string)) error {
+	rows, _ := pool.Query(ctx, `SELECT room_id FROM rooms UNION ALL SELECT alias FROM room_aliases`)
+	var name string
+	if _, err := pgx.ForEachRow(rows, []any{&name}, func() error { do(name); return nil }); err != nil {
+		return fmt.Errorf("list the names of rooms: %w", err)
+	}
+	return nil
 }
 
 // RoomsOf returns the IDs of the rooms that some aliases point to, by alias.

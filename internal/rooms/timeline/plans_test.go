@@ -286,7 +286,11 @@ type node struct {
 	Table string `json:"Relation Name"`
 	Index string `json:"Index Name"`
 	Cond  string `json:"Index Cond"`
-	Plans []node `json:"Plans"`
+	// What it has done, where the statement was executed.
+	Rows    float64 `json:"Actual Rows"`
+	Removed float64 `json:"Rows Removed by Filter"`
+	Loops   float64 `json:"Actual Loops"`
+	Plans   []node  `json:"Plans"`
 }
 
 // uses reports whether a plan uses an index.

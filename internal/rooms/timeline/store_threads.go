@@ -56,12 +56,14 @@ func newThreadsQuery(v *view, userID string, p *ThreadsPage, ranges []Range) *th
 	q.room, q.most, q.low, q.upTo = q.arg(v.room), q.arg(p.Limit+1), q.arg(from[0]), q.arg(p.From.UpTo)
 	q.from, q.to = q.arg(from)+`::bigint[]`, q.arg(to)+`::bigint[]`
 	replies := `SELECT FROM relations r WHERE r.room_nid = ` + q.room + ` AND r.target_id = t.root_id AND r.rel_type = '` + event.RelThread + `'`
+	// With OFFSET PostgreSQL looks for one reply in each thread, and does not gather all of
+	// the room, or all that the user has sent.
 	if q.shown = q.sees(`t.root_place`); len(p.Ignored) > 0 {
-		q.shown += ` AND EXISTS (` + replies + ` AND r.sender <> ALL(` + q.arg(p.Ignored) + `::text[]) AND ` + q.sees(`r.place`) + `)`
+		q.shown += ` AND EXISTS (` + replies + ` AND r.sender <> ALL(` + q.arg(p.Ignored) + `::text[]) AND ` + q.sees(`r.place`) + ` OFFSET 0)`
 	}
 	if p.Participated {
 		q.user = q.arg(userID)
-		q.own = `(t.root_sender = ` + q.user + ` OR EXISTS (` + replies + ` AND r.sender = ` + q.user + `))`
+		q.own = `(t.root_sender = ` + q.user + ` OR EXISTS (` + replies + ` AND r.sender = ` + q.user + ` OFFSET 0))`
 	}
 	return q
 }

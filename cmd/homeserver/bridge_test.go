@@ -191,8 +191,8 @@ func (b *bridge) ghost(name string) *appservice.IntentAPI {
 // says has a user of the network say something that was said at some time.
 func (b *bridge) says(name string, room id.RoomID, text string, at time.Time) id.EventID {
 	b.t.Helper()
-	sent, err := b.ghost(name).SendMassagedMessageEvent(b.t.Context(), room, event.EventMessage,
-		&event.MessageEventContent{MsgType: event.MsgText, Body: text}, at.UnixMilli())
+	sent, err := b.ghost(name).SendMessageEvent(b.t.Context(), room, event.EventMessage,
+		&event.MessageEventContent{MsgType: event.MsgText, Body: text}, mautrix.ReqSendEvent{Timestamp: at.UnixMilli()})
 	b.ok(err)
 	return sent.EventID
 }

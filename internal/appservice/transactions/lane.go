@@ -123,7 +123,6 @@ func (l *lane) round(ctx context.Context) error {
 		}
 	}
 	l.broken = false
-	l.report()
 	return l.wait(ctx)
 }
 
@@ -146,6 +145,9 @@ func (l *lane) prepare(ctx context.Context) error {
 			return err
 		}
 		l.pending, l.saved, l.savedAt = next, l.position, l.s.now()
+		if next.more {
+			l.nextLook = l.savedAt // there is nothing to wait for
+		}
 		return nil
 	}
 	if l.acknowledged || l.position != l.saved && l.s.now().Sub(l.savedAt) >= l.s.saveEach {
@@ -269,9 +271,4 @@ func (l *lane) comeForward() {
 	if soon.Before(*l.due) {
 		l.due = &soon
 	}
-}
-
-// report sets the metrics of how the service stands.
-func (l *lane) report() {
-	l.s.metrics.stands(l.r.ID, l.s.o.Journal.Position()-l.position, l.failing.Load())
 }

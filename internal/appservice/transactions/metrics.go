@@ -22,7 +22,7 @@ func newMetrics() *metrics {
 			Name: "homeserver_app_service_events_total", Help: "Events in transactions that application services have acknowledged.",
 		}, []string{service}),
 		behind: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "homeserver_app_service_behind_entries", Help: "Entries of the journal that an application service has not got yet, if they concern it.",
+			Name: "homeserver_app_service_behind_entries", Help: "How far an application service is behind the journal, in entries, of which most may not concern it.",
 		}, []string{service}),
 		failing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "homeserver_app_service_failing", Help: "1 while an application service does not take what it is sent.",

@@ -170,7 +170,12 @@ func (s *Service) lead(ctx context.Context, t *journal.Trail) error {
 		return err
 	}
 	s.leading.Store(true)
-	defer s.leading.Store(false)
+	defer func() {
+		s.leading.Store(false)
+		for _, l := range s.lanes {
+			s.metrics.stands(l.r.ID, 0, false) // another process knows
+		}
+	}()
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, len(s.lanes))
@@ -197,11 +202,15 @@ func (s *Service) lead(ctx context.Context, t *journal.Trail) error {
 	return errors.Join(err, s.save(context.WithoutCancel(ctx), t))
 }
 
-// save stores for the operator how far the slowest service has come.
+// save stores how far the slowest service has come, and reports how all stand: that is for
+// the operator.
 func (s *Service) save(ctx context.Context, t *journal.Trail) error {
-	slowest := s.o.Journal.Position()
+	now := s.o.Journal.Position()
+	slowest := now
 	for _, l := range s.lanes {
-		slowest = min(slowest, journal.Position(l.reached.Load()))
+		reached := journal.Position(l.reached.Load())
+		slowest = min(slowest, reached)
+		s.metrics.stands(l.r.ID, now-reached, l.failing.Load())
 	}
 	if slowest == t.Taken() {
 		return nil

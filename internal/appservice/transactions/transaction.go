@@ -22,6 +22,8 @@ type transaction struct {
 	upTo   journal.Position
 	body   []byte
 	events int
+	// more: there was more than it has room for.
+	more bool
 	// devices are those with messages in it. restored: they are not known.
 	devices  todevice.Devices
 	restored bool
@@ -54,7 +56,7 @@ func (l *lane) encode(ctx context.Context, b *batch) (*transaction, error) {
 	if w, err = l.appendDevices(ctx, w, b); err != nil {
 		return nil, err
 	}
-	t := &transaction{id: newID(b.upTo), upTo: b.upTo, body: append(w, '}'), events: len(events)}
+	t := &transaction{id: newID(b.upTo), upTo: b.upTo, body: append(w, '}'), events: len(events), more: b.upTo < b.newest}
 	t.devices = todevice.DevicesOf(b.messages)
 	return t, nil
 }

@@ -121,3 +121,55 @@ func TestSearchRefusals(t *testing.T) {
 	searchFor(alice, "?next_batch=x", map[string]any{"search_term": "a"}).Refused(400, "M_INVALID_PARAM")
 	searchFor(matrixtest.At(t, alice.BaseURL, alice.HTTP), "", map[string]any{"search_term": "a"}).Refused(401, "M_MISSING_TOKEN")
 }
+
+func TestSearchFindsPartsOfChineseTexts(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	id := alice.SendText(room, "明天去东京看樱花 together")
+	alice.SendText(room, "东西都在南京")
+	edit := alice.SendEvent(room, "m.room.message", map[string]any{
+		"msgtype": "m.text", "body": "* fallback", "m.new_content": map[string]any{"msgtype": "m.text", "body": "后天去东京"},
+		"m.relates_to": map[string]any{"rel_type": "m.replace", "event_id": id},
+	})
+	answer := searchFor(bob, "", map[string]any{"search_term": "东京", "order_by": "recent"}).OK()
+	for i, want := range []string{edit, id} {
+		if got := answer.String("search_categories", "room_events", "results", i, "result", "event_id"); got != want {
+			t.Errorf("result %d is %s, want %s: %s", i, got, want, answer.Body)
+		}
+	}
+	if diff := cmp.Diff(any([]any{"东京"}), answer.At("search_categories", "room_events", "highlights")); diff != "" {
+		t.Error(diff)
+	}
+	if n := searchFor(bob, "", map[string]any{"search_term": "京东"}).OK().At("search_categories", "room_events", "count"); n != 0.0 {
+		t.Errorf("%v results for what stands nowhere", n)
+	}
+}
+
+func TestSearchOfAnUpgradedRoomGoesAcross(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	old := bob.SendText(room, "a word of before")
+	next := alice.Do("POST", matrixtest.Path("rooms", room, "upgrade"), map[string]any{"new_version": "11"}).OK().String("replacement_room")
+	bob.Join(next)
+	recent := bob.SendText(next, "a word of now")
+	find := func(filter map[string]any) (ids []string) {
+		answer := searchFor(bob, "", map[string]any{"search_term": "word", "order_by": "recent", "filter": filter}).OK()
+		results, _ := answer.At("search_categories", "room_events", "results").([]any)
+		for i := range results {
+			ids = append(ids, answer.String("search_categories", "room_events", "results", i, "result", "event_id"))
+		}
+		return ids
+	}
+	for _, test := range []struct {
+		filter map[string]any
+		want   []string
+	}{
+		{map[string]any{"rooms": []string{next}}, []string{recent, old}},
+		{map[string]any{"rooms": []string{room}}, []string{old}},
+		{map[string]any{"rooms": []string{next}, "not_rooms": []string{room}}, []string{recent}},
+	} {
+		if diff := cmp.Diff(test.want, find(test.filter)); diff != "" {
+			t.Errorf("%v (-want +got): %s", test.filter, diff)
+		}
+	}
+}

@@ -41,3 +41,27 @@ func TestTimestampToEvent(t *testing.T) {
 	}
 	bob.Do("GET", "/_matrix/client/v1/rooms/nonsense/timestamp_to_event?dir=f&ts=1", nil).Refused(400, "M_INVALID_PARAM")
 }
+
+// Application services say when events were made, as they bring in history of elsewhere.
+func TestTimestampToEventOfApplicationServices(t *testing.T) {
+	t.Parallel()
+	c := newServerWith(t, ircFile)
+	irc, alice := asService(c, "irc-as-token"), c.Register("alice", "wordpass")
+	carl := ghost(irc, "irc_carl")
+	room := irc.Do("POST", as("/createRoom", carl), `{"preset":"public_chat"}`).OK().String("room_id")
+	alice.Join(room)
+	made := map[int]string{}
+	for i, ts := range []int{5000, 3000, 4000, 9_007_199_254_740_991} {
+		path := as(matrixtest.Path("rooms", room, "send", "m.room.message", fmt.Sprint("t", i)), carl)
+		made[ts] = irc.Do("PUT", path+fmt.Sprint("&ts=", ts), `{"msgtype":"m.text","body":"old"}`).OK().String("event_id")
+	}
+	for query, want := range map[string]int{
+		"dir=f&ts=0": 3000, "dir=f&ts=3001": 4000, "dir=f&ts=4000": 4000, "dir=b&ts=4999": 4000, "dir=b&ts=5001": 5000,
+		"dir=b&ts=9007199254740992": 9_007_199_254_740_991,
+	} {
+		answer := alice.Do("GET", "/_matrix/client/v1"+matrixtest.Path("rooms", room, "timestamp_to_event")+"?"+query, nil).OK()
+		if answer.String("event_id") != made[want] || answer.At("origin_server_ts") != float64(want) {
+			t.Errorf("%s: got %s, want the event of %d", query, answer.Body, want)
+		}
+	}
+}

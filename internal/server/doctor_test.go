@@ -314,6 +314,10 @@ var illnesses = map[string]illness{
 		spoil: []string{`UPDATE events SET has_url = NOT has_url WHERE type = 'm.room.message'`},
 		check: "Events: bytes, hashes and signatures", says: "is said to have a URL",
 	},
+	"a wrong time": {
+		spoil: []string{`UPDATE events SET origin_server_ts = origin_server_ts - 1 WHERE type = 'm.room.message'`},
+		check: "Events: bytes, hashes and signatures", says: "is found by another time than its own",
+	},
 	"state with another value": {
 		spoil: []string{`UPDATE room_state SET value = 'leave' WHERE event_nid = (SELECT max(event_nid) FROM room_state WHERE value = 'join')`},
 		check: "Events: bytes, hashes and signatures", says: "with another value than it has",

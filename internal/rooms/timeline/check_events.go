@@ -38,6 +38,8 @@ type checkedEvent struct {
 	Sender   string
 	JSON     []byte
 	HasURL   bool
+	// MadeAt is its time; NULL: that in the JSON.
+	MadeAt *int64
 	// RedactedBy is the redaction; Redacts what that redacts.
 	RedactedBy *EventNID
 	Redacts    *string
@@ -65,7 +67,7 @@ func (c *eventCheck) look(ctx context.Context, e *doctor.Exam) error {
 	for {
 		rows, _ := e.Conn.Query(ctx, `
 			SELECT e.event_nid, e.place, e.room_nid, r.room_id, r.version, e.event_id, e.type, e.state_key, e.sender, e.json, e.has_url,
-				e.redacted_by, d.redacts, s.place IS NOT NULL, s.value
+				e.origin_server_ts, e.redacted_by, d.redacts, s.place IS NOT NULL, s.value
 			FROM (SELECT * FROM events WHERE event_nid > $1 ORDER BY event_nid LIMIT $2) e
 			LEFT JOIN rooms r ON r.room_nid = e.room_nid
 			LEFT JOIN events d ON d.event_nid = e.redacted_by
@@ -203,6 +205,10 @@ func (row *checkedEvent) checkColumns(e *doctor.Exam, parsed *event.Event, repai
 	if withURL := hasURL(parsed.Content); withURL != row.HasURL {
 		tell("%s is said to have a URL, or to have none, and that is not so", row)
 		repair(`UPDATE events SET has_url = $2 WHERE event_nid = $1`, row.NID, withURL)
+	}
+	if row.MadeAt != nil && *row.MadeAt != parsed.OriginServerTS {
+		tell("%s is found by another time than its own", row)
+		repair(`UPDATE events SET origin_server_ts = $2 WHERE event_nid = $1`, row.NID, parsed.OriginServerTS)
 	}
 	if row.StateKey == nil || row.differsFrom(parsed) != "" {
 		return

@@ -78,6 +78,8 @@ func commands() []command {
 		reportsShowCommand(),
 		reportsCloseCommand(),
 		policiesCommand(),
+		appServiceNewCommand(),
+		appServiceCheckCommand(),
 		backupCommand(),
 		restoreCommand(),
 		doctorCommand(),

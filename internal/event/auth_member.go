@@ -58,7 +58,7 @@ func (a *authorizer) join(target string) error {
 		return forbidden("%s is banned from the room", target)
 	}
 	expected := membership == Join || membership == Invite
-	switch rule := a.joinRule(); rule {
+	switch a.joinRule() {
 	case JoinRulePublic:
 		return nil
 	case JoinRuleInvite, JoinRuleKnock:
@@ -72,7 +72,7 @@ func (a *authorizer) join(target string) error {
 		}
 		return a.restrictedJoin()
 	default:
-		return forbidden("the room can't be joined under its join rule %s", quote(rule))
+		return forbidden("the room can't be joined under its join rule %s", quote(a.state.Event(TypeJoinRules, "").JoinRule()))
 	}
 }
 
@@ -87,10 +87,7 @@ func (a *authorizer) firstJoin(target string) bool {
 // have.
 func (a *authorizer) joinRule() string {
 	rule := a.state.Event(TypeJoinRules, "").JoinRule()
-	switch {
-	case rule == JoinRuleKnock && !a.version.Knock,
-		rule == JoinRuleRestricted && !a.version.Restricted,
-		rule == JoinRuleKnockRestricted && !a.version.KnockRestricted:
+	if !a.version.KnowsJoinRule(rule) {
 		return ""
 	}
 	return rule

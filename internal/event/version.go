@@ -66,6 +66,22 @@ type Version struct {
 	redaction *redactionTable
 }
 
+// KnowsJoinRule reports whether the version has a join rule. Nobody joins by another one,
+// nor knocks.
+func (v *Version) KnowsJoinRule(rule string) bool {
+	switch rule {
+	case JoinRulePublic, JoinRuleInvite:
+		return true
+	case JoinRuleKnock:
+		return v.Knock
+	case JoinRuleRestricted:
+		return v.Restricted
+	case JoinRuleKnockRestricted:
+		return v.KnockRestricted
+	}
+	return false
+}
+
 // versions holds every room version, oldest first. Each is made from the one before it
 // by the changes that its page in "Room Versions" lists.
 var versions = makeVersions()

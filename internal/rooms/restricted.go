@@ -33,7 +33,8 @@ func (s *Service) authoriseRestricted(ctx context.Context, roomID, userID string
 		return "", nil
 	}
 	rules := state.Event(event.TypeJoinRules, "")
-	if rule := rules.JoinRule(); rule != event.JoinRuleRestricted && rule != event.JoinRuleKnockRestricted {
+	rule := rules.JoinRule()
+	if rule != event.JoinRuleRestricted && rule != event.JoinRuleKnockRestricted || !r.version.KnowsJoinRule(rule) {
 		return "", nil
 	}
 	met, err := s.meetsCondition(ctx, rules, userID)

@@ -58,18 +58,10 @@ func (v *view) mayKnow(p *timeline.Preview) bool {
 	switch {
 	case p.Membership == event.Join, p.Membership == event.Invite, p.Visibility == event.VisibilityWorldReadable:
 		return true
-	case p.Membership == event.Ban:
+	case p.Membership == event.Ban, !p.Version.KnowsJoinRule(p.JoinRule):
 		return false
+	case p.JoinRule == event.JoinRuleRestricted:
+		return slices.ContainsFunc(p.Allowed, func(roomID string) bool { return v.joined[roomID] })
 	}
-	switch p.JoinRule {
-	case event.JoinRulePublic:
-		return true
-	case event.JoinRuleKnock:
-		return p.Version.Knock
-	case event.JoinRuleKnockRestricted:
-		return p.Version.KnockRestricted
-	case event.JoinRuleRestricted:
-		return p.Version.Restricted && slices.ContainsFunc(p.Allowed, func(roomID string) bool { return v.joined[roomID] })
-	}
-	return false
+	return p.JoinRule != event.JoinRuleInvite
 }

@@ -167,12 +167,17 @@ func (c *Chunk) isInvite(e *timeline.Event) bool {
 	return e.IsState(event.TypeMember, c.plan.userID) && e.Membership() == event.Invite
 }
 
-// readInvites reads the stripped state that is added to invites, as far as one read can
-// bring it.
+// isKnock reports whether by an event the user asks for an invite.
+func (c *Chunk) isKnock(e *timeline.Event) bool {
+	return e.IsState(event.TypeMember, c.plan.userID) && e.Membership() == event.Knock
+}
+
+// readInvites reads the stripped state that is added to invites and knocks, as far as one
+// read can bring it.
 func (s *Service) readInvites(ctx context.Context, c *Chunk) error {
 	at := map[journal.RoomNID]timeline.Place{}
 	for _, e := range c.events {
-		if c.isInvite(e) {
+		if c.isInvite(e) || c.isKnock(e) {
 			at[e.Room] = e.Place
 		}
 	}

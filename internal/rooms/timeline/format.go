@@ -20,7 +20,7 @@ type Format struct {
 	V1 bool
 	// WithoutID leaves out event_id.
 	WithoutID bool
-	// InviteState is the stripped state that is added to the reader's invites.
+	// InviteState is the stripped state that is added to the reader's invites and knocks.
 	InviteState []*Event
 	// Now is the time from which unsigned.age is counted.
 	Now time.Time
@@ -135,8 +135,13 @@ func (f *Format) appendBeside(dst []byte, shown *Shown) []byte {
 	if shown.Because != nil {
 		dst = f.appendBecause(append(dst, `,"redacted_because":`...), shown.Because)
 	}
-	if len(f.InviteState) > 0 && e.IsState(event.TypeMember, f.UserID) && e.Membership() == event.Invite {
-		dst = AppendStrippedEvents(append(dst, `,"invite_room_state":`...), f.InviteState)
+	if len(f.InviteState) > 0 && e.IsState(event.TypeMember, f.UserID) {
+		switch membership := e.Membership(); {
+		case membership == event.Invite:
+			dst = AppendStrippedEvents(append(dst, `,"invite_room_state":`...), f.InviteState)
+		case membership == event.Knock && !f.V1: // which is older than knocks
+			dst = AppendStrippedEvents(append(dst, `,"knock_room_state":`...), f.InviteState)
+		}
 	}
 	if shown.TxnID != "" {
 		dst = append(dst, `,"transaction_id":`...)

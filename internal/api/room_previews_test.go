@@ -24,33 +24,7 @@ func TestRoomPreviews(t *testing.T) {
 	for name, who := range map[string]*matrixtest.Client{"user": bob, "guest": guest} {
 		for _, prefix := range []string{"/_matrix/client/r0", "/_matrix/client/v3"} {
 			who.Prefix = prefix
-			whole := who.Do("GET", at("initialSync")+"?limit=10", nil).OK()
-			if diff := cmp.Diff([]string{"first", "second"}, matrixtest.Bodies(whole.Events("messages", "chunk"))); diff != "" {
-				t.Errorf("%s: initialSync: %s", name, diff)
-			}
-			if len(whole.Events("state")) == 0 || whole.At("membership") != nil || whole.String("visibility") != "private" {
-				t.Errorf("%s: initialSync: %s", name, whole.Body)
-			}
-			older := who.Do("GET", at("messages")+"?dir=b&limit=50", nil).OK()
-			if diff := cmp.Diff([]string{"second", "first"}, matrixtest.Bodies(older.Events("chunk"))); diff != "" {
-				t.Errorf("%s: messages: %s", name, diff)
-			}
-			around := who.Do("GET", at("context", first)+"?limit=10", nil).OK()
-			if diff := cmp.Diff([]string{"second"}, matrixtest.Bodies(around.Events("events_after"))); diff != "" {
-				t.Errorf("%s: context: %s", name, diff)
-			}
-			if got := who.Do("GET", at("event", second), nil).OK().Event().Body(); got != "second" {
-				t.Errorf("%s: event: %q", name, got)
-			}
-			who.Do("GET", at("event", before), nil).Refused(404, "M_NOT_FOUND")
-			who.Do("GET", at("context", before), nil).Refused(404, "M_NOT_FOUND")
-			if got := who.Do("GET", at("state", "m.room.name"), nil).OK().String("name"); got != "Window" {
-				t.Errorf("%s: state: %q", name, got)
-			}
-			who.Do("GET", at("state"), nil).OK()
-			if got := who.Do("GET", at("members"), nil).OK().Events("chunk"); len(got) != 1 || got[0].Sender != alice.UserID {
-				t.Errorf("%s: members: %v", name, got)
-			}
+			whole := previewed(t, name, who, room, before, first, second)
 			from := whole.String("messages", "end")
 			alice.SendEvent(room, "org.example.live", map[string]any{})
 			live := who.Do("GET", "/events?timeout=10000&room_id="+room+"&from="+from, nil).OK()
@@ -78,4 +52,38 @@ func TestRoomPreviews(t *testing.T) {
 			t.Errorf("%s: what was for everybody is not any more: %q", name, got)
 		}
 	}
+}
+
+// previewed reads the room at all places where it can be read, and returns its initialSync.
+func previewed(t *testing.T, name string, who *matrixtest.Client, room, before, first, second string) (whole *matrixtest.Response) {
+	t.Helper()
+	at := func(parts ...string) string { return matrixtest.Path(append([]string{"rooms", room}, parts...)...) }
+	whole = who.Do("GET", at("initialSync")+"?limit=10", nil).OK()
+	if diff := cmp.Diff([]string{"first", "second"}, matrixtest.Bodies(whole.Events("messages", "chunk"))); diff != "" {
+		t.Errorf("%s: initialSync: %s", name, diff)
+	}
+	if len(whole.Events("state")) == 0 || whole.At("membership") != nil || whole.String("visibility") != "private" {
+		t.Errorf("%s: initialSync: %s", name, whole.Body)
+	}
+	older := who.Do("GET", at("messages")+"?dir=b&limit=50", nil).OK()
+	if diff := cmp.Diff([]string{"second", "first"}, matrixtest.Bodies(older.Events("chunk"))); diff != "" {
+		t.Errorf("%s: messages: %s", name, diff)
+	}
+	around := who.Do("GET", at("context", first)+"?limit=10", nil).OK()
+	if diff := cmp.Diff([]string{"second"}, matrixtest.Bodies(around.Events("events_after"))); diff != "" {
+		t.Errorf("%s: context: %s", name, diff)
+	}
+	if got := who.Do("GET", at("event", second), nil).OK().Event().Body(); got != "second" {
+		t.Errorf("%s: event: %q", name, got)
+	}
+	who.Do("GET", at("event", before), nil).Refused(404, "M_NOT_FOUND")
+	who.Do("GET", at("context", before), nil).Refused(404, "M_NOT_FOUND")
+	if got := who.Do("GET", at("state", "m.room.name"), nil).OK().String("name"); got != "Window" {
+		t.Errorf("%s: state: %q", name, got)
+	}
+	who.Do("GET", at("state"), nil).OK()
+	if got := who.Do("GET", at("members"), nil).OK().Events("chunk"); len(got) != 1 || got[0].Sender != "@alice:localhost" {
+		t.Errorf("%s: members: %v", name, got)
+	}
+	return whole
 }

@@ -122,7 +122,9 @@ var (
 		`({"events":\[]}|{[^{}]*}|\[[^]]*])` +
 		// … and those of pushers, and predefined rules, that came with notifications.
 		`|,"org\.matrix\.msc3881\.\w+":("[^"]*"|true)` +
-		`|,{"actions":([^{}]|{[^{}]*})*"rule_id":"\.org\.matrix\.msc3930\.rule\.\w+"}`)
+		`|,{"actions":([^{}]|{[^{}]*})*"rule_id":"\.org\.matrix\.msc3930\.rule\.\w+"}` +
+		// … and what a room is, beside a knock on it.
+		`|,"knock_room_state":\[[^]]*]`)
 )
 
 // lasting returns the answer without ages, without tokens of the present, and without the

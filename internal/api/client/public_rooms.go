@@ -47,7 +47,7 @@ func (a *api) postPublicRooms(r *httpapi.Request, _ matrix.Session) (any, error)
 	case body.Network != "":
 		q.Network.Service, q.Network.ID = a.AppServices.Network(body.Network)
 		if q.Network == (directory.Network{}) {
-			return &directory.PublicPage{Chunk: []*directory.PublicRoom{}}, nil // there is no such network
+			return &directory.PublicPage{Chunk: []*directory.RoomSummary{}}, nil // there is no such network
 		}
 	}
 	return a.Rooms.Directory.PublicRooms(r.Context(), q)

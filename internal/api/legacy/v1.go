@@ -90,7 +90,7 @@ func (a *api) publicRoomsV1(r *httpapi.Request) (any, error) {
 }
 
 type publicRoomsV1Answer struct {
-	Chunk []*directory.PublicRoom `json:"chunk"`
-	Start string                  `json:"start"`
-	End   string                  `json:"end"`
+	Chunk []*directory.RoomSummary `json:"chunk"`
+	Start string                   `json:"start"`
+	End   string                   `json:"end"`
 }

@@ -24,14 +24,6 @@ const (
 // searches.
 const maxFilteredRooms = 10_000
 
-// PublicRoom is a room in the published directory: client-server API,
-// "Published room directory", PublishedRoomsChunk. Aliases is for clients of the
-// time before canonical aliases.
-type PublicRoom struct {
-	RoomSummary
-	Aliases []string `json:"aliases,omitempty"`
-}
-
 // PublicQuery asks for a page of the directory.
 type PublicQuery struct {
 	// Limit is how many rooms are wanted, 500 at most; 0: 100.
@@ -53,10 +45,10 @@ type PublicQuery struct {
 // PublicPage is a page of the directory. The tokens are "" where there is no
 // further page.
 type PublicPage struct {
-	Chunk     []*PublicRoom `json:"chunk"`
-	NextBatch string        `json:"next_batch,omitempty"`
-	PrevBatch string        `json:"prev_batch,omitempty"`
-	Total     int64         `json:"total_room_count_estimate"`
+	Chunk     []*RoomSummary `json:"chunk"`
+	NextBatch string         `json:"next_batch,omitempty"`
+	PrevBatch string         `json:"prev_batch,omitempty"`
+	Total     int64          `json:"total_room_count_estimate"`
 }
 
 // PublicRooms lists the published rooms in which there is anybody, the largest
@@ -78,13 +70,13 @@ func (s *Service) PublicRooms(ctx context.Context, q PublicQuery) (*PublicPage, 
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
 		f = &found{counter: c, limit: q.Limit, room: reserve.Bytes(ctx)}
 		if strings.TrimSpace(q.Term) == "" && text.Folded(q.Term) == "" && q.RoomTypes == nil {
-			return s.listedRooms(ctx, q, from, q.Limit+1, func(r *PublicRoom, total int64) error {
+			return s.listedRooms(ctx, q, from, q.Limit+1, func(r *RoomSummary, total int64) error {
 				f.total = total
 				return f.add(r)
 			})
 		}
 		f.keepsLast = from != nil && from.backward
-		return s.listedRooms(ctx, q, nil, maxFilteredRooms, func(r *PublicRoom, _ int64) error {
+		return s.listedRooms(ctx, q, nil, maxFilteredRooms, func(r *RoomSummary, _ int64) error {
 			if !q.matches(r) {
 				return nil
 			}
@@ -106,7 +98,7 @@ func (s *Service) PublicRooms(ctx context.Context, q PublicQuery) (*PublicPage, 
 // found is the rooms of a page as they are read: as many as it may have, and as have room
 // in memory; one in any case.
 type found struct {
-	rooms     []*PublicRoom
+	rooms     []*RoomSummary
 	total     int64
 	more      bool // than the rooms
 	keepsLast bool // and not the first
@@ -116,8 +108,8 @@ type found struct {
 	room    int64 // bytes that are left
 }
 
-func (f *found) add(r *PublicRoom) error {
-	cost := r.cost()
+func (f *found) add(r *RoomSummary) error {
+	cost := r.Cost()
 	if !f.keepsLast {
 		if f.more = f.more || len(f.rooms) == f.limit || len(f.rooms) > 0 && f.room < int64(cost); f.more {
 			return nil
@@ -128,7 +120,7 @@ func (f *found) add(r *PublicRoom) error {
 		return err
 	}
 	for len(f.rooms) > f.limit || len(f.rooms) > 1 && f.room < 0 {
-		first := f.rooms[0].cost()
+		first := f.rooms[0].Cost()
 		f.rooms, f.room, f.more = f.rooms[1:], f.room+int64(first), true
 		if err := f.counter.Add(-first); err != nil {
 			return err
@@ -137,18 +129,8 @@ func (f *found) add(r *PublicRoom) error {
 	return nil
 }
 
-// cost estimates the memory of a room, once as a value and once as it is encoded.
-func (r *PublicRoom) cost() int {
-	const each = 32
-	bytes := 0
-	for _, alias := range r.Aliases {
-		bytes += each + len(alias)
-	}
-	return 2*bytes + r.RoomSummary.Cost()
-}
-
 // matches reports whether a room passes the filter.
-func (q *PublicQuery) matches(r *PublicRoom) bool {
+func (q *PublicQuery) matches(r *RoomSummary) bool {
 	if q.RoomTypes != nil && !slices.ContainsFunc(q.RoomTypes, func(t *string) bool {
 		return t == nil && r.RoomType == "" || t != nil && *t == r.RoomType
 	}) {
@@ -193,12 +175,12 @@ func (p *place) String() string {
 	return fmt.Sprintf("%s%d_%d", direction, p.joined, p.nid)
 }
 
-func placeOf(r *PublicRoom, backward bool) string {
+func placeOf(r *RoomSummary, backward bool) string {
 	return (&place{backward, r.Joined, r.nid}).String()
 }
 
 // beyond reports whether a room lies behind the place, in its direction.
-func (p *place) beyond(r *PublicRoom) bool {
+func (p *place) beyond(r *RoomSummary) bool {
 	if r.Joined == p.joined {
 		return r.nid != p.nid && (r.nid < p.nid) == p.backward
 	}
@@ -213,7 +195,7 @@ func (p *place) page(f *found) *PublicPage {
 		slices.Reverse(page.Chunk)
 	}
 	if len(page.Chunk) == 0 {
-		page.Chunk = []*PublicRoom{}
+		page.Chunk = []*RoomSummary{}
 		return page
 	}
 	if f.more || backward {

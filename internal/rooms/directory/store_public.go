@@ -51,7 +51,7 @@ func (q *PublicQuery) in() (condition string, args []any) {
 
 // listedRooms reads the published rooms behind a place, in its direction; nil is the
 // beginning. It calls take with each, and with the number of all.
-func (s *Service) listedRooms(ctx context.Context, q PublicQuery, from *place, limit int, take func(r *PublicRoom, total int64) error) error {
+func (s *Service) listedRooms(ctx context.Context, q PublicQuery, from *place, limit int, take func(r *RoomSummary, total int64) error) error {
 	if from == nil {
 		from = &place{joined: math.MaxInt64}
 	}
@@ -70,9 +70,10 @@ func (s *Service) listedRooms(ctx context.Context, q PublicQuery, from *place, l
 	var aliases []string
 	columns := []any{&row.nid, &row.roomID, &row.version, &row.joined, &aliases, &row.state, &count}
 	_, err = pgx.ForEachRow(rows, columns, func() error {
-		r := &PublicRoom{row.summary(), aliases}
-		aliases = nil
-		return take(r, count)
+		r := row.summary()
+		r.Aliases, aliases = aliases, nil
+		r.Encryption, r.RoomVersion = "", "" // which PublishedRoomsChunk does not have
+		return take(&r, count)
 	})
 	if err != nil {
 		return fmt.Errorf("list the published rooms: %w", err)

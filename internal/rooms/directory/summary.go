@@ -12,20 +12,22 @@ import (
 )
 
 // RoomSummary is what is shown of a room to users who are not in it: in the published
-// directory, in the tree of a space and by itself. Client-server API, RoomSummary.
+// directory, in the tree of a space and by itself. Client-server API, RoomSummary. Aliases
+// is for clients of the time before canonical aliases, in the directory alone.
 type RoomSummary struct {
-	RoomID         string `json:"room_id"`
-	Joined         int64  `json:"num_joined_members"`
-	Name           string `json:"name,omitempty"`
-	Topic          string `json:"topic,omitempty"`
-	AvatarURL      string `json:"avatar_url,omitempty"`
-	CanonicalAlias string `json:"canonical_alias,omitempty"`
-	JoinRule       string `json:"join_rule"`
-	RoomType       string `json:"room_type,omitempty"`
-	WorldReadable  bool   `json:"world_readable"`
-	GuestCanJoin   bool   `json:"guest_can_join"`
-	Encryption     string `json:"encryption,omitempty"`
-	RoomVersion    string `json:"room_version,omitempty"`
+	RoomID         string   `json:"room_id"`
+	Joined         int64    `json:"num_joined_members"`
+	Name           string   `json:"name,omitempty"`
+	Topic          string   `json:"topic,omitempty"`
+	AvatarURL      string   `json:"avatar_url,omitempty"`
+	CanonicalAlias string   `json:"canonical_alias,omitempty"`
+	Aliases        []string `json:"aliases,omitempty"`
+	JoinRule       string   `json:"join_rule"`
+	RoomType       string   `json:"room_type,omitempty"`
+	WorldReadable  bool     `json:"world_readable"`
+	GuestCanJoin   bool     `json:"guest_can_join"`
+	Encryption     string   `json:"encryption,omitempty"`
+	RoomVersion    string   `json:"room_version,omitempty"`
 
 	nid journal.RoomNID
 }
@@ -35,8 +37,12 @@ func (r *RoomSummary) Number() journal.RoomNID { return r.nid }
 
 // Cost estimates the memory of a summary, once as a value and once as it is encoded.
 func (r *RoomSummary) Cost() int {
-	const structs = 600
-	return structs + 2*(len(r.RoomID)+len(r.Name)+len(r.Topic)+len(r.AvatarURL)+len(r.CanonicalAlias)+
+	const structs, each = 600, 32
+	aliases := 0
+	for _, alias := range r.Aliases {
+		aliases += each + len(alias)
+	}
+	return structs + 2*(aliases+len(r.RoomID)+len(r.Name)+len(r.Topic)+len(r.AvatarURL)+len(r.CanonicalAlias)+
 		len(r.JoinRule)+len(r.RoomType)+len(r.Encryption)+len(r.RoomVersion))
 }
 

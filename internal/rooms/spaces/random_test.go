@@ -129,10 +129,11 @@ func (m *model) changeChild(space string) {
 		room = "nothing"
 	}
 	c := modelContent{valid: true}
-	via, order, suggestion := `"via":["localhost"],`, "", ""
+	via := `"via":["localhost"],`
 	if m.IntN(3) == 0 {
 		via, c.valid = pick(m.Rand, modelVias)
 	}
+	var order, suggestion string
 	order, c.order = pick(m.Rand, modelOrders)
 	suggestion, c.suggested = pick(m.Rand, modelSuggestions)
 	c.json = `{` + via + order + suggestion + `"x":1}`

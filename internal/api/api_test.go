@@ -37,6 +37,7 @@ import (
 	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/delayedevents"
 	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/spaces"
 	"homeserver/internal/safehttp"
@@ -111,6 +112,7 @@ func wired(
 	upgraded := upgradedrooms.New(upgradedrooms.Options{
 		Journal: book, Rooms: store, Data: data, Push: pushes, CarryState: env.Rooms.CarryState, ServerName: "localhost", Log: log,
 	})
+	delayed := delayedevents.New(delayedevents.Options{Pool: pool, Journal: book, Rooms: env.Rooms, Log: log})
 	ticks := journal.NewTicks()
 	typists := typing.New(store, book, ticks, nil, 0)
 	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: store, Profiles: profiles, Ticks: ticks})
@@ -156,8 +158,10 @@ func wired(
 	people.Start(t.Context())
 	messages.Start(t.Context())
 	upgraded.Start(t.Context())
+	delayed.Start(t.Context())
 	t.Cleanup(func() {
 		upgraded.Stop()
+		delayed.Stop()
 		found.Stop()
 		people.Stop()
 		messages.Stop()
@@ -166,7 +170,7 @@ func wired(
 	})
 	return server.APIOptions{
 		Services: client.Services{
-			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
+			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Delayed: delayed, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys, ToDevice: messages,
 			KeyBackups: backups, AppServices: services,
 			Searches: found, Directory: people, Turn: turn.New(turn.Options{}),

@@ -62,6 +62,13 @@ var forGuests = map[string]bool{
 	"GET /turnServer":                                       true,
 	"GET /rtc/transports":                                   true,
 	"POST /keys/claim":                                      true,
+
+	// MSC4140, "Guest accounts".
+	"PUT /rooms/{roomId}/delayed_event/{eventType}/{txnId}": true,
+	"GET /delayed_events":                     true,
+	"GET /delayed_events/{delayId}":           true,
+	"POST /delayed_events/{delayId}":          true,
+	"POST /delayed_events/{delayId}/{action}": true,
 }
 
 func TestGuestsReachWhatTheSpecificationListsAndNothingElse(t *testing.T) {

@@ -104,6 +104,14 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 			t.Errorf("highlights: %v", got)
 		}
 	},
+	"org.matrix.msc4140": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
+		id := schedule(alice, room, "later", "later", 60_000).OK().String("delay_id")
+		alice.Do("POST", delayedEvents+"/"+id+"/send", nil).OK()
+		events := history(bob, room)
+		if got := events[len(events)-1].Body(); got != "later" {
+			t.Errorf("the last message is %q", got)
+		}
+	},
 	"org.matrix.msc3856": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		root := threadsOf(alice, room, 1)[0]
 		answer := bob.Do("GET", "/_matrix/client/unstable/org.matrix.msc3856"+matrixtest.Path("rooms", room, "threads"), nil).OK()
@@ -266,6 +274,14 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 	for path, methods := range map[string]string{"dehydrated_device": "GET PUT DELETE", "dehydrated_device/{deviceId}/events": "GET POST"} {
 		for method := range strings.FieldsSeq(methods) {
 			served[method+" "+unstable+"org.matrix.msc3814.v1/"+path] = path
+		}
+	}
+	for path, methods := range map[string]string{
+		"rooms/{roomId}/delayed_event/{eventType}/{txnId}": "PUT",
+		"delayed_events": "GET", "delayed_events/{delayId}": "GET POST", "delayed_events/{delayId}/{action}": "POST",
+	} {
+		for method := range strings.FieldsSeq(methods) {
+			served[method+" "+unstable+"org.matrix.msc4140/"+path] = path
 		}
 	}
 	found := map[string]string{}

@@ -73,8 +73,10 @@ func TestCapabilities(t *testing.T) {
 		"m.profile_fields":  map[string]any{"enabled": true},
 		"m.set_displayname": map[string]any{"enabled": true},
 		"m.set_avatar_url":  map[string]any{"enabled": true},
-		"m.3pid_changes":    map[string]any{"enabled": false},
-		"m.get_login_token": map[string]any{"enabled": true},
+
+		"org.matrix.msc4140.delayed_events": map[string]any{"max_delay_ms": 2592000000.0, "max_scheduled": 100.0},
+		"m.3pid_changes":                    map[string]any{"enabled": false},
+		"m.get_login_token":                 map[string]any{"enabled": true},
 
 		"uk.tcpip.msc4133.profile_fields": map[string]any{"enabled": true},
 	}}

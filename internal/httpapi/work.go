@@ -63,6 +63,7 @@ var (
 	Changing          = Work{ratelimit.Changes, working, asOne, growing}
 	Storing           = Work{ratelimit.Changes, working, withBody, growing}
 	Removing          = Work{ratelimit.Changes, working, asOne, steady}    // also tokens, by logging out
+	PuttingOff        = Work{ratelimit.Changes, working, asOne, steady}    // delayed events
 	Renewing          = Work{ratelimit.Changes, working, asOne, steady}    // tokens
 	Filtering         = Work{ratelimit.Changes, working, withBody, steady} // few filters, and reading begins with one
 	Telling           = Work{ratelimit.Changes, working, asOne, steady}    // changes of memory only

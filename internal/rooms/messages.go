@@ -80,6 +80,20 @@ func (s *Service) aimRedaction(ctx context.Context, q Request, d *draft) (err er
 	return nil
 }
 
+// Check refuses what Send, or SetState for a state key, would refuse in any room: the errors
+// of these. It is for events that are sent later.
+func (q *Request) Check(evType string, stateKey *string, content json.RawMessage) error {
+	if _, err := q.draft(evType); err != nil {
+		return err
+	}
+	if stateKey != nil {
+		if err := checkStateKey(*stateKey); err != nil {
+			return err
+		}
+	}
+	return checkContent(evType, content)
+}
+
 func (q *Request) draft(evType string) (draft, error) {
 	if evType == "" {
 		return draft{}, matrix.Errorf(matrix.InvalidParam, "an event needs a type")

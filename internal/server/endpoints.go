@@ -106,7 +106,7 @@ func (s *Server) newAPI(pool *pgxpool.Pool, registry *prometheus.Registry) (*API
 	return NewAPI(APIOptions{
 		Mails: on.mails,
 		Services: client.Services{
-			Auth: on.auth, Stages: on.stages, Threepids: on.threepids, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Spaces: on.found.spaces, Media: on.media, Previews: on.previews,
+			Auth: on.auth, Stages: on.stages, Threepids: on.threepids, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Delayed: on.delayed, Spaces: on.found.spaces, Media: on.media, Previews: on.previews,
 			Stream: on.stream.sync, Data: on.stream.data, Receipts: on.stream.receipts, Typing: on.stream.typing, Presence: on.stream.presence, Push: on.stream.push,
 			Keys: on.keys, ToDevice: on.toDevice, KeyBackups: on.backups, AppServices: on.bridges,
 			Searches: on.found.search, Directory: on.found.users, Invitations: on.found.invitations, Turn: newTurn(cfg),

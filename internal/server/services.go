@@ -28,6 +28,7 @@ import (
 	"homeserver/internal/personal/emailpusher"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/delayedevents"
 	"homeserver/internal/rooms/policy"
 	"homeserver/internal/safehttp"
 	"homeserver/internal/server/config"
@@ -46,6 +47,7 @@ type services struct {
 	bridges   *appservice.Service
 	profiles  *profile.Service
 	rooms     *rooms.Service
+	delayed   *delayedevents.Service
 	policies  *policy.Service
 	keys      *devicekeys.Service
 	toDevice  *todevice.Service
@@ -90,6 +92,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 	})
 	s.policies = newPolicies(cfg, pool, s.journal, s.rooms, s.auth, log)
 	s.rooms.Directory.OnMissing(s.bridges.AskAlias)
+	s.delayed = delayedevents.New(delayedevents.Options{Pool: pool, Journal: s.journal, Rooms: s.rooms, Channel: s.others, Log: log})
 	s.profiles.ReportTo(s.rooms.Timeline.Damage())
 	s.profiles.OnChange(s.rooms.UpdateProfile)
 	s.profiles.CountBy(s.rooms.CountProfile)
@@ -119,7 +122,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, log)
 	s.parts = parts{
 		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.bridges, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
-		s.keys, s.toDevice, s.stream.data, s.stream.invites, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.stream.upgraded, s.mails, s.stream.presence, s.stream.sync,
+		s.keys, s.toDevice, s.stream.data, s.stream.invites, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.stream.upgraded, s.delayed, s.mails, s.stream.presence, s.stream.sync,
 		s.sending, s.found.search, s.found.users, s.media, s.backups,
 	}
 	s.parts.eraseWith(s.auth)

@@ -121,6 +121,7 @@ var (
 	added = regexp.MustCompile(`,"(device_lists|device_one_time_keys_count|(org\.matrix\.msc2732\.)?device_unused_fallback_key_types|to_device)":` +
 		`({"events":\[]}|{[^{}]*}|\[[^]]*])` +
 		// … and those of pushers, and predefined rules, that came with notifications.
+		`|,"org\.matrix\.msc4140\.delayed_events":{[^{}]*}` +
 		`|,"org\.matrix\.msc3881\.\w+":("[^"]*"|true)` +
 		`|,{"actions":([^{}]|{[^{}]*})*"rule_id":"\.org\.matrix\.msc3930\.rule\.\w+"}` +
 		// … and what a room is, beside a knock on it.

@@ -6,6 +6,7 @@ import (
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/delayedevents"
 )
 
 type capability struct {
@@ -15,6 +16,11 @@ type capability struct {
 type roomVersionsCapability struct {
 	Default   string            `json:"default"`
 	Available map[string]string `json:"available"`
+}
+
+type delayedEventsCapability struct {
+	MaxDelayMS   int64 `json:"max_delay_ms"`
+	MaxScheduled int   `json:"max_scheduled"`
 }
 
 type capabilitiesAnswer struct {
@@ -36,6 +42,8 @@ func (a *api) capabilities(*httpapi.Request, matrix.Session) (any, error) {
 		"m.set_avatar_url":  capability{true},
 		"m.3pid_changes":    capability{a.Threepids.Proves(threepid.Email) || a.Threepids.Proves(threepid.Phone)},
 		"m.get_login_token": capability{true},
+
+		"org.matrix.msc4140.delayed_events": delayedEventsCapability{delayedevents.MaxDelay.Milliseconds(), delayedevents.MaxScheduled},
 
 		"uk.tcpip.msc4133.profile_fields": capability{true}, // m.profile_fields to clients that know the proposal
 	}}, nil

@@ -13,7 +13,7 @@ func Routes(services Services) []httpapi.Route {
 	a := &api{services}
 	return slices.Concat(a.serverRoutes(), a.accountRoutes(), a.profileRoutes(), a.threepidRoutes(), a.discoveryRoutes(), a.roomRoutes(),
 		a.membershipRoutes(), a.syncRoutes(), a.keyRoutes(), a.toDeviceRoutes(), a.personalRoutes(), a.mediaRoutes(), a.pushRoutes(),
-		a.keyBackupRoutes(), a.dehydratedDeviceRoutes(), a.appServiceRoutes(), a.reportRoutes())
+		a.keyBackupRoutes(), a.delayedEventRoutes(), a.dehydratedDeviceRoutes(), a.appServiceRoutes(), a.reportRoutes())
 }
 
 // serverRoutes: "Server Discovery", "Capabilities negotiation".
@@ -270,6 +270,18 @@ func (a *api) pushRoutes() []httpapi.Route {
 		httpapi.SinceV1.Get("/pushers", httpapi.Reading, httpapi.User(a.getPushers)),
 		httpapi.SinceV1.Post("/pushers/set", httpapi.Storing, httpapi.User(a.setPusher)),
 		httpapi.Client.Get("/notifications", httpapi.Reading, httpapi.User(a.notifications)),
+	}
+}
+
+// delayedEventRoutes: MSC4140.
+func (a *api) delayedEventRoutes() []httpapi.Route {
+	delayed := httpapi.Prefixes{}.OrUnstable("org.matrix.msc4140")
+	return []httpapi.Route{
+		delayed.Put("/rooms/{roomId}/delayed_event/{eventType}/{txnId}", httpapi.Storing, httpapi.Guest(a.putDelayedEvent)),
+		delayed.Get("/delayed_events", httpapi.Reading, httpapi.Guest(a.delayedEvents)),
+		delayed.Get("/delayed_events/{delayId}", httpapi.Reading, httpapi.Guest(a.delayedEvent)),
+		delayed.Post("/delayed_events/{delayId}", httpapi.PuttingOff, httpapi.Anyone(a.updateDelayedEvent)),
+		delayed.Post("/delayed_events/{delayId}/{action}", httpapi.PuttingOff, httpapi.Anyone(a.actOnDelayedEvent)),
 	}
 }
 

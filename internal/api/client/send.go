@@ -24,6 +24,9 @@ func (a *api) send(r *httpapi.Request, who matrix.Session) (any, error) {
 	if q.Timestamp, err = timestamp(r, who); err != nil {
 		return nil, err
 	}
+	if isDelayed(r) {
+		return a.schedule(r, q, r.Param("eventType"), nil, content)
+	}
 	id, err := a.Rooms.Send(r.Context(), q, r.Param("eventType"), content)
 	return eventIDAnswer{id}, err
 }

@@ -23,6 +23,7 @@ import (
 	"homeserver/internal/personal/userdirectory"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/delayedevents"
 	"homeserver/internal/rooms/spaces"
 	"homeserver/internal/syncstream"
 )
@@ -34,6 +35,7 @@ type Services struct {
 	Profile   *profile.Service
 	Journal   *journal.Journal
 	Rooms     *rooms.Service
+	Delayed   *delayedevents.Service
 	Spaces    *spaces.Service
 	Stream    *syncstream.Service
 	Data      *accountdata.Service

@@ -19,7 +19,11 @@ func (a *api) setState(r *httpapi.Request, who matrix.Session) (any, error) {
 	if q.Timestamp, err = timestamp(r, who); err != nil {
 		return nil, err
 	}
-	id, err := a.Rooms.SetState(r.Context(), q, r.Param("eventType"), r.Param("stateKey"), content)
+	stateKey := r.Param("stateKey")
+	if isDelayed(r) {
+		return a.schedule(r, q, r.Param("eventType"), &stateKey, content)
+	}
+	id, err := a.Rooms.SetState(r.Context(), q, r.Param("eventType"), stateKey, content)
 	return eventIDAnswer{id}, err
 }
 

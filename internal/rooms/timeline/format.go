@@ -143,6 +143,10 @@ func (f *Format) appendBeside(dst []byte, shown *Shown) []byte {
 			dst = AppendStrippedEvents(append(dst, `,"knock_room_state":`...), f.InviteState)
 		}
 	}
+	if shown.DelayID != "" {
+		dst = append(dst, `,"org.matrix.msc4140.delay_id":`...)
+		dst = event.AppendString(dst, shown.DelayID)
+	}
 	if shown.TxnID != "" {
 		dst = append(dst, `,"transaction_id":`...)
 		dst = event.AppendString(dst, shown.TxnID)

@@ -1,6 +1,14 @@
 package timeline
 
-import "homeserver/internal/event"
+import (
+	"strings"
+
+	"homeserver/internal/event"
+)
+
+// DelayedTransaction is the beginning of the transaction ID of an event that was scheduled
+// before it was sent; the delay ID follows. MSC4140.
+const DelayedTransaction = "delayed "
 
 // Shown is a stored event as one reader is to see it. Answers are written from this
 // type alone, so that nothing of an [Event] reaches a reader for whom it is not meant.
@@ -18,6 +26,8 @@ type Shown struct {
 	PrevContent []byte
 	// TxnID is that of the request, for the device that has sent the event.
 	TxnID string
+	// DelayID is that of an event that was scheduled before it was sent, for its sender.
+	DelayID string
 }
 
 // isRedacted reports whether the event was redacted or is hidden.
@@ -39,7 +49,12 @@ func (f *Format) show(e *Event) Shown {
 			s.PrevContent = r.Content()
 		}
 	}
-	if e.DeviceID == f.DeviceID && e.Sender == f.UserID {
+	if e.TxnID == "" || e.Sender != f.UserID {
+		return s
+	}
+	if delayID, ok := strings.CutPrefix(e.TxnID, DelayedTransaction); ok {
+		s.DelayID = delayID
+	} else if e.DeviceID == f.DeviceID {
 		s.TxnID = e.TxnID
 	}
 	return s

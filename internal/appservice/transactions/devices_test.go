@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/personal/receipts"
 )
 
 // sendTo sends a message to all devices of a user.
@@ -71,6 +72,22 @@ func TestMessagesToDevicesOfAService(t *testing.T) {
 		t.Errorf("after a restart got %q, want %q", got, want)
 	}
 	matrixtest.Until(t, "what was acknowledged is deleted", func() bool { return again.waiting() == 1 })
+}
+
+// What is beyond the live window is read in the database.
+func TestDataForDevicesBeyondTheLiveWindow(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	h := startWithWindow(t, 1, nil, []*registration.Registration{register(t, "irc", p.url, "receive_ephemeral: true", "org.matrix.msc3202: true")})
+	from, user := h.Device("alice", "PHONE"), h.Device("bob", "BOB")
+	h.Device("_irc_ghost", "GHOST")
+	room := h.Public(ghost, bob)
+	h.key(user)
+	p.lists(bob)
+	h.sendTo(from, ghost, "one")
+	p.messages(ghost + " GHOST " + alice + " m.x one")
+	h.OK(h.receipts.Send(t.Context(), bob, room, receipts.Read, h.newest(bob, room), nil))
+	p.ephemeral("receipt " + room + " " + h.newest(bob, room) + " m.read " + bob)
 }
 
 // A service that does not take part in encryption may have devices that ask by /sync.

@@ -53,11 +53,17 @@ type env struct {
 // start starts a process on a database, nil: a new one, with services.
 func start(t testing.TB, pool *pgxpool.Pool, services []*registration.Registration, change ...func(*env)) *env {
 	t.Helper()
+	return startWithWindow(t, 0, pool, services, change...)
+}
+
+// startWithWindow does the same with a live window of so many bytes.
+func startWithWindow(t testing.TB, window int, pool *pgxpool.Pool, services []*registration.Registration, change ...func(*env)) *env {
+	t.Helper()
 	if pool == nil {
 		pool = postgrestest.New(t)
 	}
 	h := &env{channel: replica.New(pool, slog.New(slog.DiscardHandler)), log: matrixtest.NewLog()}
-	h.Env = roomstest.Open(t, roomstest.Options{Pool: pool, Journal: journal.Options{Channel: h.channel, Watch: time.Hour}})
+	h.Env = roomstest.Open(t, roomstest.Options{Pool: pool, Journal: journal.Options{Channel: h.channel, Watch: time.Hour, WindowBytes: window}})
 	store, ticks := h.Rooms.Timeline, journal.NewTicks()
 	data := accountdata.New(pool, h.Journal, store, 0)
 	h.receipts = receipts.New(pool, h.Journal, store, data.SetFullyRead, 0)

@@ -268,3 +268,18 @@ func TestServiceThatFailsForTooLongLosesWhatItIsOwed(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// A process that leads no more stores nothing, and goes on when it leads again.
+func TestLeaderThatWasDeposedGoesOnAnew(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	h := start(t, nil, []*registration.Registration{register(t, "irc", p.url)})
+	room := h.Public(ghost)
+	p.until(h.newest(alice, room))
+	_, err := h.Pool.Exec(t.Context(), `UPDATE app_service_progress SET leader = 'another'`)
+	h.OK(err)
+	id := h.Send(alice, room, "one")
+	if got := p.until(id); got[len(got)-1] != id {
+		t.Errorf("got %s", got)
+	}
+}

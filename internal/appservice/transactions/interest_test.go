@@ -242,13 +242,14 @@ func (h *env) model(r *registration.Registration, list []string) (want []string)
 // model says, each event once and in order.
 func TestRandomHistoriesAsAModelHasThem(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
+	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // the same each time
 			p := newPeer(t)
 			services := []*registration.Registration{register(t, "irc", p.url)}
-			h := start(t, nil, services)
+			window := []int{0, 1, 4000}[seed%3]
+			h := startWithWindow(t, window, nil, services)
 			list := []string{h.Public(), h.Public(bob), h.Public(ghost)}
 			for round := range 4 {
 				for range 25 {
@@ -259,7 +260,7 @@ func TestRandomHistoriesAsAModelHasThem(t *testing.T) {
 					for range random.IntN(30) {
 						h.step(random, list)
 					}
-					h = start(t, h.Pool, services)
+					h = startWithWindow(t, window, h.Pool, services)
 				}
 			}
 			h.Join(ghost, list[0])

@@ -73,9 +73,11 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 	},
 	"org.matrix.msc3773": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		root := thread(alice, room)
-		answer := bob.Sync("", "filter", `{"room":{"timeline":{"unread_thread_notifications":true}}}`)
-		if got := answer.At("rooms", "join", room, "unread_thread_notifications", root, "notification_count"); got != 1.0 {
-			t.Errorf("unread in the thread: %v", got)
+		for _, name := range []string{"unread_thread_notifications", "org.matrix.msc3773.unread_thread_notifications"} {
+			answer := bob.Sync("", "filter", `{"room":{"timeline":{"`+name+`":true}}}`)
+			if got := answer.At("rooms", "join", room, "unread_thread_notifications", root, "notification_count"); got != 1.0 {
+				t.Errorf("%s: unread in the thread: %v", name, got)
+			}
 		}
 	},
 	"org.matrix.msc3827.stable": func(t *testing.T, alice, _ *matrixtest.Client, _ string) {

@@ -36,7 +36,7 @@ func (s *Service) fillUnread(ctx context.Context, p *plan) error {
 // the client asks for that and there are any, else of all together.
 func (p *plan) appendUnread(dst []byte, u *push.Unread) []byte {
 	dst = append(dst, `,"unread_notifications":`...)
-	if f := p.filter.Room.Timeline; f == nil || !f.ThreadNotifications {
+	if !p.filter.Room.Timeline.CountsThreads() {
 		return appendCount(dst, u.Total())
 	}
 	dst = appendCount(dst, u.Main)

@@ -23,6 +23,9 @@ type EventFilter struct {
 	LazyLoadMembers         bool      `json:"lazy_load_members"`
 	IncludeRedundantMembers bool      `json:"include_redundant_members"`
 	ThreadNotifications     bool      `json:"unread_thread_notifications"`
+	// ThreadNotificationsUnstable is the same by the name of the proposal, for clients that
+	// look for its flag.
+	ThreadNotificationsUnstable bool `json:"org.matrix.msc3773.unread_thread_notifications"`
 
 	// ignored are users whose messages, but not their state events, are kept out.
 	ignored []string
@@ -106,6 +109,11 @@ func (f *EventFilter) LimitOr(otherwise int) int {
 		return otherwise
 	}
 	return min(*f.Limit, MaxLimit)
+}
+
+// CountsThreads reports whether unread notifications are to be counted by threads.
+func (f *EventFilter) CountsThreads() bool {
+	return f != nil && (f.ThreadNotifications || f.ThreadNotificationsUnstable)
 }
 
 // WantsRoom reports whether events of the room may pass at all.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"homeserver/internal/matrixtest"
 )
 
@@ -143,6 +145,39 @@ func TestThreadsOfIgnoredUsers(t *testing.T) {
 		t.Errorf("got %s", page.Body)
 	}
 	matrixtest.Equal(t, "for who ignores nobody", threadIDs(alice, room), []string{only, hers, his})
+}
+
+// What is bundled with the roots is what the reader may know of their threads.
+func TestThreadsHaveTheirSummaries(t *testing.T) {
+	t.Parallel()
+	withWindows(t, func(t *testing.T, anyone *matrixtest.Client) {
+		alice, bob, carol := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass"), anyone.Register("carol", "wordpass")
+		room := alice.CreateRoom(openRoom)
+		bob.Join(room)
+		carol.Join(room)
+		hers, gone, plain := carol.SendText(room, "carol's"), alice.SendText(room, "to be redacted"), alice.SendText(room, "alice's")
+		latest := map[string]string{}
+		for _, root := range []string{hers, gone, plain} {
+			sendRelated(alice, room, "m.thread", root, "a reply")
+			latest[root] = sendRelated(bob, room, "m.thread", root, "bob's reply")
+			sendRelated(carol, room, "m.thread", root, "carol's reply")
+		}
+		edit := sendRelated(bob, room, "m.replace", latest[plain], "edited")
+		alice.Do("PUT", matrixtest.Path("rooms", room, "redact", gone, "t"), `{}`).OK()
+		bob.Do("PUT", dataPath(bob.UserID, "", "m.ignored_user_list"), map[string]any{"ignored_users": map[string]any{carol.UserID: map[string]any{}}}).OK()
+		events := bob.Do("GET", threadsPath(room), nil).OK().Events("chunk")
+		matrixtest.Equal(t, "threads", idsOf(events), []string{plain, gone, hers})
+		for _, e := range events {
+			bundled := map[string]any{}
+			if e.ID == plain {
+				bundled["m.replace"] = edit
+			}
+			want := map[string]any{"m.thread": fmt.Sprint("2 true ", latest[e.ID], " ", bundled)}
+			if diff := cmp.Diff(want, relationsOf(e)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", e.ID, diff)
+			}
+		}
+	})
 }
 
 func TestRedactedRootKeepsItsThread(t *testing.T) {

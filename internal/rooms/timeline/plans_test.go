@@ -161,7 +161,13 @@ func (h *env) readers(room string) map[string]func() error {
 			_, err := store.For(bob).EventAtTime(ctx, room, math.MaxInt64, true)
 			return err
 		},
-		"Threads": func() error { return h.readThreads(room, timeline.ThreadsPage{Limit: 20}) },
+		"Relations": func() error { return h.readRelations(room, timeline.RelationsPage{}) },
+		"Relations, by type": func() error {
+			return h.readRelations(room, timeline.RelationsPage{RelType: "m.thread", EventType: "m.room.message"})
+		},
+		"Relations, recursive": func() error { return h.readRelations(room, timeline.RelationsPage{Recurse: true}) },
+		"Aggregations":         func() error { return h.readAggregations(room) },
+		"Threads":              func() error { return h.readThreads(room, timeline.ThreadsPage{Limit: 20}) },
 		"Threads, a later page": func() error {
 			from := &timeline.ThreadsToken{UpTo: at[0].At, AsOf: at[0].At}
 			return h.readThreads(room, timeline.ThreadsPage{Limit: 20, From: from, Ignored: []string{carol}})
@@ -189,6 +195,37 @@ func (h *env) readers(room string) map[string]func() error {
 	return reads
 }
 
+// roots returns events of a room that have replies.
+func (h *env) roots(room string) (events []*timeline.Event) {
+	h.T.Helper()
+	for _, e := range h.History(bob, room) {
+		if content := string(e.Content()); strings.Contains(content, "first ") {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+func (h *env) readRelations(room string, p timeline.RelationsPage) error {
+	p.Backward, p.Limit = true, 20
+	found, err := h.Rooms.Timeline.For(bob).Relations(h.T.Context(), room, h.roots(room)[0].ID, p)
+	if err == nil && len(found.Events) == 0 {
+		h.T.Error("Relations finds nothing")
+	}
+	return err
+}
+
+func (h *env) readAggregations(room string) error {
+	reader, now := h.Rooms.Timeline.For(bob), timeline.PlaceOf(h.Journal.Position())
+	_, access, err := reader.Access(h.T.Context(), room)
+	h.OK(err)
+	found, err := reader.Aggregations(h.T.Context(), []string{carol}, timeline.Aggregated{Access: access, UpTo: now, Events: h.roots(room)})
+	if err == nil && len(found) == 0 {
+		h.T.Error("Aggregations finds nothing")
+	}
+	return err
+}
+
 // readThreads reads a page of threads, on which there is one.
 func (h *env) readThreads(room string, p timeline.ThreadsPage) error {
 	page, err := h.Rooms.Timeline.For(bob).Threads(h.T.Context(), room, p)
@@ -209,7 +246,7 @@ func (h *env) sentByReaders(room string) map[string]statement {
 	sent.take()
 	take := func(reader string) {
 		for i, q := range sent.take() {
-			if sql := strings.TrimSpace(q.sql); strings.HasPrefix(sql, "SELECT") || strings.HasPrefix(sql, "WITH own") || strings.HasPrefix(sql, "WITH RECURSIVE") {
+			if sql := strings.TrimSpace(q.sql); strings.HasPrefix(sql, "SELECT") || strings.HasPrefix(sql, "WITH own") || strings.HasPrefix(sql, "WITH parents") || strings.HasPrefix(sql, "WITH RECURSIVE") {
 				statements[fmt.Sprintf("%s, statement %d", reader, i)] = q
 			}
 		}
@@ -246,6 +283,9 @@ func TestReadersFindEventsAndStateByIndexes(t *testing.T) {
 		}
 		if strings.Contains(what, "Threads") && plans[0].Plan.uses("threads_pkey") && !strings.Contains(what, "participated") {
 			t.Errorf("%s does not read threads in their order:\n%s", what, sql)
+		}
+		if strings.Contains(what, "Aggregations") && strings.Contains(sql, "WITH parents") && !plans[0].Plan.uses("relations_type") {
+			t.Errorf("%s looks at all that is related to an event:\n%s", what, sql)
 		}
 		if strings.Contains(sql, "AS nth FROM") && !plans[0].Plan.uses("events_time") {
 			t.Errorf("%s looks at all events of a room:\n%s", what, sql)

@@ -61,6 +61,7 @@ func (h *house) families() []*family {
 		newKeeping(h),
 		newSizing(h),
 		newReading(h),
+		newRelating(h),
 		newStarting(h),
 	}
 }

@@ -28,6 +28,8 @@ type sizes struct {
 	// history is how many events are read back, kept how many messages, and how many
 	// members, are looked at on the disk, and starts how often the server starts.
 	history, kept, starts int
+	// related is how many events are in a room in which each second one is related to another.
+	related int
 }
 
 // full is for measuring: some minutes in all.
@@ -42,7 +44,7 @@ var full = sizes{
 	devices: 500,
 	waiting: 1000, quiet: 3 * time.Second,
 	members: []int{10, 1000, 10_000}, events: []int{1000, 200_000},
-	history: 100_000, kept: 10_000, starts: 3,
+	history: 100_000, kept: 10_000, starts: 3, related: 1000,
 }
 
 // quick is for trying the benchmark out: seconds in all, and figures that mean
@@ -58,5 +60,5 @@ var quick = sizes{
 	devices: 20,
 	waiting: 200, quiet: 10 * time.Millisecond,
 	members: []int{10, 20, 40}, events: []int{20, 300},
-	history: 200, kept: 100, starts: 1,
+	history: 200, kept: 100, starts: 1, related: 60,
 }

@@ -50,13 +50,12 @@ type Aggregated struct {
 }
 
 // Aggregations returns what is bundled with events for the reader, who ignores some users. It
-// costs two statements at most, one if nothing is bundled, and none for events in the live
-// window, for which it is known in memory. What would be too much to be held at once is left
-// out.
+// costs one statement, and another for what is not among the events themselves; and none for
+// events in the live window, for which it is known in memory. What would be too much to be
+// read at once is left out.
 func (r Reader) Aggregations(ctx context.Context, ignored []string, lists ...Aggregated) (Aggregations, error) {
 	all := Aggregations{}
 	q := &aggregationsQuery{userID: r.userID, ignored: ignored}
-	cost := 0
 	for _, list := range lists {
 		q.begin(&list)
 		for _, e := range list.Events {
@@ -68,16 +67,28 @@ func (r Reader) Aggregations(ctx context.Context, ignored []string, lists ...Agg
 				q.add(p)
 			} else if a := p.aggregate(r, ignored, children); a != nil {
 				all[e.NID] = a
-				cost += a.cost()
 			}
 		}
 	}
-	if cost > 0 {
-		if err := reserve.Read(ctx, func(c *reserve.Counter) error { return c.Add(cost) }); err != nil {
-			return nil, fmt.Errorf("bundle events: %w", err)
-		}
+	if err := r.store.readAggregations(ctx, q, all); err != nil {
+		return nil, err
 	}
-	return all, r.store.readAggregations(ctx, q, all)
+	return all, all.reserve(ctx)
+}
+
+// reserve counts the memory of what is bundled, once it is written.
+func (all Aggregations) reserve(ctx context.Context) error {
+	cost := 0
+	for _, a := range all {
+		cost += a.cost()
+	}
+	if cost == 0 {
+		return nil
+	}
+	if err := reserve.Read(ctx, func(c *reserve.Counter) error { return c.Add(cost) }); err != nil {
+		return fmt.Errorf("bundle events: %w", err)
+	}
+	return nil
 }
 
 // parent is an event that something may be bundled with.

@@ -4,11 +4,15 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/journal"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
+	"homeserver/internal/rooms/timeline"
 	"homeserver/migrations"
 )
 
@@ -142,5 +146,57 @@ func TestRedactedReplyLeavesItsThread(t *testing.T) {
 	h.Redact(alice, room, id, "")
 	if got := h.relationRows(); len(got) != 0 {
 		t.Errorf("still there: %q", got)
+	}
+}
+
+// What is bundled with a popular event is bounded, and is the newest.
+func TestReferencesToAPopularEvent(t *testing.T) {
+	h := newEnv(t)
+	room := h.Public()
+	root := h.Send(alice, room, "root")
+	var want []string
+	for range timeline.MaxReferences + 5 {
+		want = append(want, h.SendEvent(alice, room, "m.room.message", relates("m.reference", root, "")))
+	}
+	want = want[5:]
+	tables := &env{roomstest.Open(t, roomstest.Options{Pool: h.Pool, Journal: journal.Options{WindowBytes: 1}}).Run()}
+	for name, process := range map[string]*env{"from memory": h, "from the tables": tables} {
+		now := timeline.PlaceOf(process.Journal.Position())
+		e, access, err := process.Rooms.Timeline.For(alice).Event(t.Context(), room, root)
+		h.OK(err)
+		all, err := process.Rooms.Timeline.For(alice).Aggregations(t.Context(), nil, timeline.Aggregated{
+			Access: access, UpTo: now, Events: []*timeline.Event{e},
+		})
+		h.OK(err)
+		matrixtest.Equal(t, name, all[e.NID].References, want)
+	}
+}
+
+// A page costs two statements at most, whatever is bundled with its events.
+func TestStatementsOfAPageOfAggregations(t *testing.T) {
+	h := newEnv(t)
+	room := h.Public(bob)
+	var events []*timeline.Event
+	for i := range 20 {
+		id := h.Send(alice, room, "root")
+		for n := range 5 {
+			relType := []string{"m.thread", "m.replace", "m.reference", "m.annotation"}[(i+n)%4]
+			reply := h.SendEvent(alice, room, "m.room.message", relates(relType, id, fmt.Sprintf(`,"m.new_content":{"n":%d}`, n)))
+			h.SendEvent(alice, room, "m.room.message", relates("m.replace", reply, `,"m.new_content":{}`))
+		}
+		events = append(events, h.Event(bob, room, id))
+	}
+	pool, sent := h.traced()
+	reader := &env{roomstest.Open(t, roomstest.Options{Pool: pool, Journal: journal.Options{WindowBytes: 1, Watch: time.Hour}}).Run()}
+	h.OK(reader.Journal.CatchUp(t.Context(), h.Journal.Position()))
+	_, access, err := reader.Rooms.Timeline.For(bob).Access(t.Context(), room)
+	h.OK(err)
+	sent.take()
+	all, err := reader.Rooms.Timeline.For(bob).Aggregations(t.Context(), []string{carol}, timeline.Aggregated{
+		Access: access, UpTo: timeline.PlaceOf(h.Journal.Position()), Events: events,
+	})
+	h.OK(err)
+	if n := len(sent.take()); n != 2 || len(all) != len(events) {
+		t.Errorf("%d statements for %d events, with %d of which something is bundled", n, len(events), len(all))
 	}
 }

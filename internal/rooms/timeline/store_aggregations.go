@@ -76,16 +76,17 @@ func references(id string) string {
 }
 
 // selectAggregations reads what is bundled with events, a row for each that has children of
-// such a type. How many replies there are is known, where the reader sees all of them but
+// such a type, which one look into an index tells. The subqueries are for the reason that
+// eachWindow states. How many replies there are is known, where the reader sees all of them but
 // those of ignored users and later ones.
 var selectAggregations = `
 	WITH parents AS (
 		SELECT p.room_nid, p.id, p.sender, p.type, p.up_to, p.seen::int8multirange AS seen, p.whole, p.editable, p.is_root, p.n
-		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::boolean[], $8::boolean[], $9::boolean[])
-			WITH ORDINALITY AS p(room_nid, id, sender, type, up_to, seen, whole, editable, is_root, n)
+		FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::bigint[]),
+			(SELECT $6::text[]), (SELECT $7::boolean[]), (SELECT $8::boolean[]), (SELECT $9::boolean[])) WITH ORDINALITY AS p(room_nid, id, sender, type, up_to, seen, whole, editable, is_root, n)
 		WHERE EXISTS (
 			SELECT FROM relations r WHERE r.room_nid = p.room_nid AND r.target_id = p.id
-				AND r.rel_type IN ('` + event.RelReference + `', '` + event.RelReplace + `', '` + event.RelThread + `')))
+				AND r.rel_type BETWEEN '` + event.RelReference + `' AND '` + event.RelThread + `'))
 	SELECT p.n, edit.event_nid, refs.ids, latest.event_nid, CASE
 			WHEN latest.event_nid IS NULL THEN 0
 			WHEN p.whole THEN (SELECT t.replies FROM threads t WHERE t.room_nid = p.room_nid AND t.root_id = p.id)
@@ -128,7 +129,7 @@ func (s *Store) readAggregations(ctx context.Context, q *aggregationsQuery, all 
 	if err != nil {
 		return fmt.Errorf("read what is bundled with events: %w", err)
 	}
-	events, err := s.bundledEvents(ctx, found)
+	events, err := s.bundledEvents(ctx, q, found)
 	if err != nil {
 		return err
 	}
@@ -140,21 +141,27 @@ func (s *Store) readAggregations(ctx context.Context, q *aggregationsQuery, all 
 	return nil
 }
 
-// bundledEvents reads the events that are bundled, as many as one read may bring.
-func (s *Store) bundledEvents(ctx context.Context, found []aggregationRow) (map[EventNID]*Event, error) {
+// bundledEvents returns the events that are bundled. Often they are among those that they are
+// bundled with; of others it reads as many as one read may bring.
+func (s *Store) bundledEvents(ctx context.Context, q *aggregationsQuery, found []aggregationRow) (map[EventNID]*Event, error) {
+	events := map[EventNID]*Event{}
+	if len(found) > 0 {
+		for _, p := range q.parents {
+			events[p.NID] = p.Event
+		}
+	}
 	var numbers []EventNID
 	for _, row := range found {
 		for _, nid := range []*EventNID{row.edit, row.latest, row.latestEdit} {
-			if nid != nil {
+			if nid != nil && events[*nid] == nil {
 				numbers = append(numbers, *nid)
 			}
 		}
 	}
 	if len(numbers) == 0 {
-		return nil, nil
+		return events, nil
 	}
 	list, err := s.EventsOf(ctx, numbers)
-	events := make(map[EventNID]*Event, len(list.Events))
 	for _, e := range list.Events {
 		events[e.NID] = e
 	}

@@ -160,6 +160,15 @@ func TestWhoseWordCounts(t *testing.T) {
 	}
 }
 
+// A rule that the version does not have is no reason to look for somebody who vouches.
+func TestNobodyVouchesByARuleThatTheVersionDoesNotHave(t *testing.T) {
+	h := newEnv(t)
+	room := h.restricted(9, "knock_restricted", h.Public(bob))
+	h.SetState(alice, room, "m.room.history_visibility", "", `{"history_visibility":"world_readable"}`)
+	h.Leave(alice, room)
+	matrixtest.WantCode(t, h.Rooms.Join(t.Context(), bob, room, ""), matrix.Forbidden, "join")
+}
+
 func TestEverybodyMayVouchWhereEverybodyMayInvite(t *testing.T) {
 	h := newEnv(t)
 	hall := h.Public(bob, carol, dave)

@@ -63,6 +63,9 @@ func (h *env) manyRooms() (room string) {
 		if i%10 == 0 {
 			h.Redact(alice, room, id, "")
 		}
+		if i%3 == 0 {
+			h.SetState(alice, room, "m.space.child", "!child:localhost", fmt.Sprintf(`{"via":["localhost"],"order":"%d"}`, i))
+		}
 	}
 	_, err := h.Pool.Exec(h.T.Context(), copyRoom, copies)
 	h.OK(err)
@@ -79,8 +82,10 @@ func (h *env) readers(room string) map[string]func() error {
 	var deltas []timeline.Delta
 	var members []timeline.MemberAt
 	var nids []journal.RoomNID
+	var ids []string
 	first := h.NID(room)
 	for k := range 50 {
+		ids = append(ids, fmt.Sprint(room, k+1))
 		nid, middle := first+journal.RoomNID(1000*k), timeline.PlaceOf(now*journal.Position(2*k+1)/(2*(copies+1)))
 		nids = append(nids, nid)
 		windows = append(windows, timeline.Window{Room: nid, Range: timeline.Range{From: middle, To: end}})
@@ -144,6 +149,31 @@ func (h *env) readers(room string) map[string]func() error {
 		"StateEvent":      func() error { _, _, err := store.For(bob).StateEvent(ctx, room, "m.room.topic", ""); return err },
 		"Members": func() error {
 			_, _, err := store.For(bob).Members(ctx, room, timeline.MemberFilter{At: &at[0].At})
+			return err
+		},
+		"Previews": func() error {
+			list, err := store.Previews(ctx, ids, bob, end)
+			if err == nil && (len(list) != len(ids) || list[0].Membership != "join") {
+				h.T.Errorf("Previews finds %d of %d rooms", len(list), len(ids))
+			}
+			return err
+		},
+		"JoinedAt": func() error {
+			joined, err := store.JoinedAt(ctx, bob, ids, end)
+			if err == nil && len(joined) != len(ids) {
+				h.T.Errorf("JoinedAt finds %d of %d rooms", len(joined), len(ids))
+			}
+			return err
+		},
+		"SpaceChildren": func() error {
+			children, err := store.SpaceChildren(ctx, nids, end, 1000)
+			if err == nil && len(children) != len(nids) {
+				h.T.Errorf("SpaceChildren finds %d children of %d", len(children), len(nids))
+			}
+			return err
+		},
+		"SpaceChildren, before": func() error {
+			_, err := store.SpaceChildren(ctx, nids[:1], timeline.PlaceOf(200), 1000)
 			return err
 		},
 		"MutualRooms": func() error {

@@ -102,3 +102,18 @@ func TestInvitesByUsersAndServers(t *testing.T) {
 	setData(bob, invitePermission, `{"default_action":"block"}`)
 	change(alice, alice.CreateRoom(nil), "invite", invite).Refused(403, "M_INVITE_BLOCKED")
 }
+
+func TestInvitePermissionOfOwnersOfAddresses(t *testing.T) {
+	t.Parallel()
+	alice, bob, identity := withIdentity(t)
+	room := alice.CreateRoom(map[string]any{"invite_3pid": []any{addressOf(identity, "new@example.com")}})
+	setData(bob, invitePermission, `{"default_action":"block"}`)
+	identity.Bind("email", "bob@example.com", bob.UserID)
+	change(alice, room, "invite", addressOf(identity, "bob@example.com")).Refused(403, "M_INVITE_BLOCKED")
+	alice.Do("POST", "/createRoom", map[string]any{"invite_3pid": []any{addressOf(identity, "bob@example.com")}}).Refused(403, "M_INVITE_BLOCKED")
+	bound := bound(bob.UserID, alice.UserID, room, identity.Sign("token-0", bob.UserID, alice.UserID))
+	alice.Do("PUT", "/_matrix/federation/v1/3pid/onbind", bound).Refused(403, "M_INVITE_BLOCKED")
+	// bob may still accept by himself.
+	change(bob, room, "join", map[string]any{"third_party_signed": identity.Sign("token-0", bob.UserID, alice.UserID)}).OK()
+	stands(alice, room, bob.UserID, "join")
+}

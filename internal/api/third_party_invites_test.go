@@ -1,12 +1,15 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 
 	"homeserver/internal/auth/identity/identitytest"
+	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/thirdpartyinvite"
+	"homeserver/internal/rooms"
 )
 
 // withIdentity runs a server, and an identity server that it may ask.
@@ -136,4 +139,29 @@ func TestStrangersCannotRedeemInvitations(t *testing.T) {
 	server.Do("PUT", "/3pid/onbind", many).Refused(400, "M_INVALID_PARAM")
 	identity.Revoke()
 	server.Do("PUT", "/3pid/onbind", bound(bob.UserID, alice.UserID, room, good)).Refused(403, "M_FORBIDDEN")
+}
+
+// Whoever may not invite users may not invite addresses either.
+func TestInvitesOfAddressesAreScreened(t *testing.T) {
+	t.Parallel()
+	identity := identitytest.New(t)
+	opts := services(t)
+	opts.Invitations = thirdpartyinvite.New(opts.Journal, opts.Rooms, identity.Client(), nil)
+	opts.Rooms.ScreenBy(func(_ context.Context, acts []rooms.Act) ([]error, error) {
+		refusals := make([]error, len(acts))
+		for i, act := range acts {
+			if act.Kind == rooms.ToInvite && act.UserID == "@alice:localhost" {
+				refusals[i] = matrix.Errorf(matrix.Forbidden, "no invites by alice")
+			}
+		}
+		return refusals, nil
+	})
+	anyone := matrixtest.New(t, newAPI(t, opts).Handler())
+	alice, bob := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")
+	room := alice.CreateRoom(map[string]any{"preset": "public_chat", "power_level_content_override": map[string]any{"state_default": 0}})
+	bob.Join(room)
+	change(alice, room, "invite", addressOf(identity, "new@example.com")).Refused(403, "M_FORBIDDEN")
+	third := map[string]any{"display_name": "n…", "key_validity_url": "https://id.example.org/key", "public_key": "AAAA"}
+	alice.Do("PUT", matrixtest.Path("rooms", room, "state", "m.room.third_party_invite", "token"), third).Refused(403, "M_FORBIDDEN")
+	change(bob, room, "invite", addressOf(identity, "new@example.com")).OK()
 }

@@ -14,7 +14,7 @@ type Act struct {
 	Kind ActKind
 	// UserID is who does it.
 	UserID string
-	// Invitee is who is invited; empty for other acts.
+	// Invitee is who is invited; empty for other acts, and where only an address is known.
 	Invitee string
 	// Asked: the invitee has asked for the invite.
 	Asked bool
@@ -77,10 +77,16 @@ func (s *Service) screenOne(ctx context.Context, act Act) error {
 
 // act returns what the event of a draft is; false: nothing that is screened.
 func (d *draft) act(roomID string) (act Act, ok bool) {
-	if d.typ != event.TypeMember || d.stateKey == nil {
+	act = Act{UserID: d.sender, RoomID: roomID, Asked: d.asked}
+	switch {
+	case d.stateKey == nil:
+		return Act{}, false
+	case d.typ == event.TypeThirdPartyInvite:
+		act.Kind = ToInvite
+		return act, true
+	case d.typ != event.TypeMember:
 		return Act{}, false
 	}
-	act = Act{UserID: d.sender, RoomID: roomID, Asked: d.asked}
 	switch membership, _ := event.StringField(d.content, "membership"); membership {
 	case event.Join:
 		act.Kind = ToJoin

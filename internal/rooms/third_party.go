@@ -28,7 +28,7 @@ func (s *Service) MayInvite(ctx context.Context, userID, roomID string) error {
 	case !rights.MayInvite():
 		return matrix.Errorf(matrix.Forbidden, "you may not invite anybody to this room")
 	}
-	return nil
+	return s.screenOne(ctx, Act{Kind: ToInvite, UserID: userID, RoomID: roomID})
 }
 
 // PendingInvite returns the m.room.third_party_invite event of a token. M_FORBIDDEN if

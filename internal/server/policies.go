@@ -21,7 +21,7 @@ func ScreenInvites(permissions *invitepermission.Service) rooms.Screen {
 		var pairs [][2]string
 		var of []int
 		for i, act := range acts {
-			if act.Kind == rooms.ToInvite && !act.Asked {
+			if act.Kind == rooms.ToInvite && act.Invitee != "" && !act.Asked {
 				pairs, of = append(pairs, [2]string{act.UserID, act.Invitee}), append(of, i)
 			}
 		}

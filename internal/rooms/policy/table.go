@@ -11,8 +11,8 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// maxRules bounds the rules in memory.
-const maxRules = 500_000
+// maxRules bounds the rules in memory, of about 500 bytes each.
+const maxRules = 200_000
 
 // The reasons for which rules are not applied.
 const (

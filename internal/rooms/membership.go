@@ -157,7 +157,7 @@ func (s *Service) setMemberProfile(ctx context.Context, roomID, userID string, p
 	if err != nil {
 		return err
 	}
-	d.counted = true // with the change of the profile, or the join
+	d.counted, d.profile = true, true // counted with the change of the profile, or the join
 	_, err = s.submit(ctx, roomID, d)
 	return err
 }

@@ -79,7 +79,7 @@ func (s *Service) screenOne(ctx context.Context, act Act) error {
 func (d *draft) act(roomID string) (act Act, ok bool) {
 	act = Act{UserID: d.sender, RoomID: roomID, Asked: d.asked}
 	switch {
-	case d.stateKey == nil:
+	case d.stateKey == nil, d.profile:
 		return Act{}, false
 	case d.typ == event.TypeThirdPartyInvite:
 		act.Kind = ToInvite

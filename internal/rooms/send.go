@@ -32,6 +32,7 @@ type draft struct {
 	added    bool   // an event was made of it
 	optional bool   // it is left out where the sender may not send it
 	asked    bool   // the target of the invite has asked for it
+	profile  bool   // it changes nothing but what the room sees of a member
 	// refusal is the answer if the rules of the room allow the event: see ScreenBy, and
 	// claimAnnotation.
 	refusal error

@@ -55,7 +55,16 @@ func TestAppServiceCommands(t *testing.T) {
 			t.Errorf("%s: got %+v", args, got)
 		}
 	}
+}
 
+func TestAppServiceCheck(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file, second := filepath.Join(dir, "bot.yaml"), filepath.Join(dir, "second.yaml")
+	environ := []string{"HOMESERVER_SERVER_NAME=example.org", "HOMESERVER_DATA_DIR=" + dir}
+	if got := runWith(t, nil, environ, "appservice", "new", "bot", "--out", file, "--users", "@bot_.*", "--user", "botty"); got.code != exitOK {
+		t.Fatalf("got %+v", got)
+	}
 	check := runWith(t, nil, environ, "appservice", "check", file)
 	for _, part := range []string{
 		"The application service bot is the user @botty:example.org.", "It is not called", "Users that match @bot_.* are its own.",
@@ -72,7 +81,6 @@ func TestAppServiceCommands(t *testing.T) {
 	if got := runWith(t, nil, listed, "config", "check"); got.code != exitOK || !strings.Contains(got.stdout, file) {
 		t.Errorf("got %+v", got)
 	}
-	second := filepath.Join(dir, "second.yaml")
 	if err := os.WriteFile(second, []byte(readFile(t, file)), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -21,13 +21,13 @@ func (b *bridge) makes(c *matrixtest.Client, old bool) {
 		if at, today := strings.CutPrefix(path, "/_matrix/app/v1"); today && !old {
 			path = at
 		} else if today {
-			w.WriteHeader(404)
+			w.WriteHeader(http.StatusNotFound)
 			_, _ = io.WriteString(w, `{"errcode":"M_UNRECOGNIZED"}`)
 			return
 		}
 		switch name := path[strings.LastIndex(path, "/")+1:]; {
 		case strings.Contains(name, "nobody"):
-			w.WriteHeader(404)
+			w.WriteHeader(http.StatusNotFound)
 			_, _ = io.WriteString(w, `{"errcode":"M_NOT_FOUND"}`)
 			return
 		case strings.HasPrefix(path, "/users/"):

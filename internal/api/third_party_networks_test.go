@@ -30,7 +30,7 @@ func (b *bridge) says(answers map[string]string) {
 	b.answers(func(w http.ResponseWriter, r *http.Request) {
 		body, ok := answers[r.URL.Path]
 		if !ok {
-			w.WriteHeader(404)
+			w.WriteHeader(http.StatusNotFound)
 			body = `{"errcode":"M_NOT_FOUND"}`
 		}
 		_, _ = io.WriteString(w, body)

@@ -179,12 +179,13 @@ func instancesOf(service string, said Protocol) []json.RawMessage {
 const instanceSeparator = "|"
 
 // Network returns the service and the network of an instance_id that this server has given out;
-// "" for another. IDs of services may have the separator in them.
+// "" for another. IDs of services may have the separator in them: the longest that fits counts.
 func (s *Service) Network(instanceID string) (service, network string) {
 	for _, r := range s.Registrations() {
-		if name, ok := strings.CutPrefix(instanceID, r.ID+instanceSeparator); ok && name != "" {
-			return r.ID, name
+		name, ok := strings.CutPrefix(instanceID, r.ID+instanceSeparator)
+		if ok && name != "" && len(r.ID) > len(service) {
+			service, network = r.ID, name
 		}
 	}
-	return "", ""
+	return service, network
 }

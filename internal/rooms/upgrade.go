@@ -188,7 +188,7 @@ func (u *upgrade) run(ctx context.Context) error {
 	if err := u.gather(ctx); err != nil {
 		return err
 	}
-	claims, err := u.s.limits.TakeAll([]ratelimit.Cost{{Kind: ratelimit.WrittenBytes, Key: matrix.Caller(ctx), N: weight(u.many) / 2}})
+	claims, err := u.s.limits.TakeAll([]ratelimit.Cost{{Kind: ratelimit.WrittenBytes, Key: matrix.Payer(ctx), N: weight(u.many) / 2}})
 	if err != nil {
 		return err
 	}

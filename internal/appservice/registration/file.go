@@ -164,12 +164,12 @@ func (r *reader) token(f *fields, key string) string {
 
 // url returns the address of the service, of which null and nothing mean that there is none.
 func (r *reader) url(f *fields) string {
-	n, there := f.values["url"]
-	if !there {
+	if _, there := f.values["url"]; !there {
 		r.report(f.of, "url", "is missing: write null if the service is not to be called")
 		return ""
 	}
-	if n = f.get("url"); n == nil {
+	n := f.get("url")
+	if n == nil {
 		return ""
 	}
 	text := strings.TrimRight(r.text(n, "url", 2048), "/")

@@ -206,7 +206,7 @@ func readAddresses(list []json.RawMessage) ([]Address, error) {
 // known as a mail to it: the identity server will send one. Invitations of users are
 // counted by package rooms.
 func (s *Service) lookup(ctx context.Context, addresses []Address) ([]string, error) {
-	asked, err := s.limits.TakeAll(slices.Repeat([]ratelimit.Cost{{Kind: ratelimit.Invites, Key: matrix.Caller(ctx), N: 1}}, len(addresses)))
+	asked, err := s.limits.TakeAll(slices.Repeat([]ratelimit.Cost{{Kind: ratelimit.Invites, Key: matrix.Payer(ctx), N: 1}}, len(addresses)))
 	if err != nil {
 		return nil, err
 	}

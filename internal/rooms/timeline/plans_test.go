@@ -2,6 +2,7 @@ package timeline_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -151,31 +152,6 @@ func (h *env) readers(room string) map[string]func() error {
 			_, _, err := store.For(bob).Members(ctx, room, timeline.MemberFilter{At: &at[0].At})
 			return err
 		},
-		"Previews": func() error {
-			list, err := store.Previews(ctx, ids, bob, end)
-			if err == nil && (len(list) != len(ids) || list[0].Membership != "join") {
-				h.T.Errorf("Previews finds %d of %d rooms", len(list), len(ids))
-			}
-			return err
-		},
-		"JoinedAt": func() error {
-			joined, err := store.JoinedAt(ctx, bob, ids, end)
-			if err == nil && len(joined) != len(ids) {
-				h.T.Errorf("JoinedAt finds %d of %d rooms", len(joined), len(ids))
-			}
-			return err
-		},
-		"SpaceChildren": func() error {
-			children, err := store.SpaceChildren(ctx, nids, end, 1000)
-			if err == nil && len(children) != len(nids) {
-				h.T.Errorf("SpaceChildren finds %d children of %d", len(children), len(nids))
-			}
-			return err
-		},
-		"SpaceChildren, before": func() error {
-			_, err := store.SpaceChildren(ctx, nids[:1], timeline.PlaceOf(200), 1000)
-			return err
-		},
 		"MutualRooms": func() error {
 			list, count, err := store.MutualRooms(ctx, bob, alice, 0, 20)
 			if err == nil && (len(list) != 20 || count <= copies) {
@@ -213,6 +189,7 @@ func (h *env) readers(room string) map[string]func() error {
 			return err
 		},
 	}
+	maps.Copy(reads, h.spaceReaders(ids, nids, end))
 	for name, list := range lists {
 		reads[name] = func() error {
 			l, err := list()
@@ -254,6 +231,38 @@ func (h *env) readAggregations(room string) error {
 		h.T.Error("Aggregations finds nothing")
 	}
 	return err
+}
+
+// spaceReaders returns the functions that read the trees of spaces.
+func (h *env) spaceReaders(ids []string, nids []journal.RoomNID, end timeline.Place) map[string]func() error {
+	ctx, store := h.T.Context(), h.Rooms.Timeline
+	return map[string]func() error{
+		"Previews": func() error {
+			list, err := store.Previews(ctx, ids, bob, end)
+			if err == nil && (len(list) != len(ids) || list[0].Membership != "join") {
+				h.T.Errorf("Previews finds %d of %d rooms", len(list), len(ids))
+			}
+			return err
+		},
+		"JoinedAt": func() error {
+			joined, err := store.JoinedAt(ctx, bob, ids, end)
+			if err == nil && len(joined) != len(ids) {
+				h.T.Errorf("JoinedAt finds %d of %d rooms", len(joined), len(ids))
+			}
+			return err
+		},
+		"SpaceChildren": func() error {
+			children, err := store.SpaceChildren(ctx, nids, end, 1000)
+			if err == nil && len(children) != len(nids) {
+				h.T.Errorf("SpaceChildren finds %d children of %d", len(children), len(nids))
+			}
+			return err
+		},
+		"SpaceChildren, before": func() error {
+			_, err := store.SpaceChildren(ctx, nids[:1], timeline.PlaceOf(200), 1000)
+			return err
+		},
+	}
 }
 
 // readThreads reads a page of threads, on which there is one.

@@ -161,6 +161,29 @@ func TestRulesThatChangeWhileTheyAreLoaded(t *testing.T) {
 	h.want("redacted")
 }
 
+// Rules are never forgotten for the moment in which they are loaded again.
+func TestRulesCountWhileTheyAreLoadedAgain(t *testing.T) {
+	t.Parallel()
+	h := newEnv(t, nil)
+	h.rule(h.list("one"), "a", bob)
+	h.clock.Pass(time.Minute)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 200 {
+			policy.Reset(h.Service)
+		}
+	}()
+	for checking := true; checking; {
+		select {
+		case <-done:
+			checking = false
+		default:
+		}
+		h.want("meanwhile", bob)
+	}
+}
+
 func TestNoDatabaseNoDecision(t *testing.T) {
 	t.Parallel()
 	h := newEnv(t, nil)

@@ -50,11 +50,15 @@ type hits struct{ actor, invitee, room *Rule }
 
 // screen returns the refusal of an act; nil: it may be done.
 func (s *Service) screen(ctx context.Context, act rooms.Act) (refusal, err error) {
-	names, err := s.names(ctx, act)
+	found, ok, err := s.find(ctx, act)
+	for ; !ok && err == nil; found, ok, err = s.find(ctx, act) { // entries were missed just now
+		if err := s.ready(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	found := s.find(act, names)
 	if found == (hits{}) {
 		return nil, nil
 	}
@@ -75,41 +79,37 @@ func (s *Service) screen(ctx context.Context, act rooms.Act) (refusal, err error
 	return refused, nil
 }
 
-// names returns the names of the room that rules may be about. Its aliases are looked up only
-// if there is a rule about any.
-func (s *Service) names(ctx context.Context, act rooms.Act) ([]string, error) {
-	var names []string
-	for _, name := range []string{act.RoomID, act.Alias} {
-		if name != "" {
-			names = append(names, name)
-		}
-	}
+// find finds the rules that are against an act; false: the rules have to be loaded.
+func (s *Service) find(ctx context.Context, act rooms.Act) (found hits, ok bool, err error) {
+	names := slices.DeleteFunc([]string{act.RoomID, act.Alias}, func(name string) bool { return name == "" })
 	s.mu.RLock()
-	aliases := s.table != nil && s.table.aboutAliases > 0
+	ok = s.table != nil
+	aliases := ok && s.table.aboutAliases > 0
 	s.mu.RUnlock()
-	if act.RoomID == "" || !aliases {
-		return names, nil
+	if !ok {
+		return hits{}, false, nil
 	}
-	more, err := s.o.Directory.AliasesOf(ctx, act.RoomID)
-	return append(names, more...), err
-}
-
-// find finds the rules that are against an act.
-func (s *Service) find(act rooms.Act, names []string) (found hits) {
+	if aliases && act.RoomID != "" { // looked up only if there is a rule about any
+		more, err := s.o.Directory.AliasesOf(ctx, act.RoomID)
+		if err != nil {
+			return hits{}, false, err //nolint:wrapcheck // it says what was attempted
+		}
+		names = append(names, more...)
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.table == nil { // entries were missed just now: what is committed later is later than this act
-		return hits{}
+	if s.table == nil {
+		return hits{}, false, nil
 	}
 	found.room = s.table.ofRoom(names)
 	if act.Kind == rooms.ToAlias || act.Kind == rooms.ToPublish {
-		return found
+		return found, true, nil
 	}
 	found.actor = s.table.ofUser(act.UserID)
 	if act.Invitee != "" {
 		found.invitee = s.table.ofUser(act.Invitee)
 	}
-	return found
+	return found, true, nil
 }
 
 // spareAdmins leaves out what is not for administrators.

@@ -111,7 +111,7 @@ func (s *Service) prepare(ctx context.Context) error {
 	s.lookAgain = s.o.Now().Add(aliasesFor)
 	known := s.table != nil && slices.Equal(lists, s.lists)
 	if !known {
-		s.lists, s.loading, s.changed, s.missed = lists, true, nil, false
+		s.table, s.lists, s.loading, s.changed, s.missed = nil, lists, true, nil, false
 	}
 	s.mu.Unlock()
 	if known {

@@ -178,9 +178,13 @@ func (e *Event) MemorySize() int {
 }
 
 // Entry makes the journal entry of an event. It has room for a redacted form, which may
-// come later.
+// come later, and for its place among the relatives.
 func (s *Store) Entry(e *Event) *journal.Entry {
-	return &journal.Entry{Table: s.table, Topics: []journal.Topic{{Room: e.Room}}, Value: e, Size: e.MemorySize() + len(e.JSON)}
+	size := e.MemorySize() + len(e.JSON)
+	if c := childOf(e); c != nil {
+		size += c.memorySize()
+	}
+	return &journal.Entry{Table: s.table, Topics: []journal.Topic{{Room: e.Room}}, Value: e, Size: size}
 }
 
 // entryOf makes the journal entry of a change that brings an event. Mostly that is all.

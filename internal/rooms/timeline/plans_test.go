@@ -320,6 +320,9 @@ func TestReadersFindEventsAndStateByIndexes(t *testing.T) {
 		if strings.Contains(what, "MemberEvents") && plans[0].Plan.uses("room_state_of_user") {
 			t.Errorf("%s looks for a member in all rooms:\n%s", what, sql)
 		}
+		if !strings.Contains(what, "Threads") && plans[0].Plan.readsAllReplies() {
+			t.Errorf("%s reads all replies in a thread:\n%s", what, sql)
+		}
 		if strings.Contains(what, "Threads") && plans[0].Plan.uses("threads_pkey") && !strings.Contains(what, "participated") {
 			t.Errorf("%s does not read threads in their order:\n%s", what, sql)
 		}
@@ -375,6 +378,13 @@ type node struct {
 // uses reports whether a plan uses an index.
 func (n node) uses(index string) bool {
 	return n.Index == index || slices.ContainsFunc(n.Plans, func(part node) bool { return part.uses(index) })
+}
+
+// readsAllReplies reports whether a plan goes over those who take part in a thread for what does
+// not depend on them.
+func (n node) readsAllReplies() bool {
+	return n.Index == "relations_participants" && !strings.Contains(n.Cond, "sender") ||
+		slices.ContainsFunc(n.Plans, func(part node) bool { return part.readsAllReplies() })
 }
 
 // readingAll returns the nodes of a plan that read a whole table of events, of state, of

@@ -53,10 +53,12 @@ func (q *aggregationsQuery) add(p *parent) {
 	q.editable, q.isRoot = append(q.editable, p.isEditable()), append(q.isRoot, p.isRoot())
 }
 
-// Parts of the statement. Relations r are those that the reader p may see as of then.
+// Parts of the statement. Relations r are those that the reader p may see as of then. Replies are
+// found by their places, or by their sender.
 const (
 	seenRelation = ` r.place <= p.up_to AND r.place <@ p.seen AND r.sender <> ALL($10::text[]) `
-	replies      = ` FROM relations r WHERE r.room_nid = p.room_nid AND r.target_id = p.id AND r.rel_type = '` + event.RelThread + `' `
+	replies      = ` FROM relations r WHERE r.room_nid = p.room_nid AND r.target_id = p.id AND r.rel_type = ` + threadByPlace + ` `
+	repliesBy    = ` FROM relations r WHERE r.room_nid = p.room_nid AND r.target_id = p.id AND r.rel_type = '` + event.RelThread + `' AND r.sender = `
 )
 
 // latestEdit selects the latest edit of an event with some columns.
@@ -91,9 +93,10 @@ var selectAggregations = `
 			WHEN latest.event_nid IS NULL THEN 0
 			WHEN p.whole THEN (SELECT t.replies FROM threads t WHERE t.room_nid = p.room_nid AND t.root_id = p.id)
 				- (SELECT count(*)` + replies + `AND r.place > p.up_to)
-				- CASE WHEN cardinality($10::text[]) = 0 THEN 0 ELSE (SELECT count(*)` + replies + `AND r.sender = ANY($10) AND r.place <= p.up_to) END
+				- (SELECT coalesce(sum(by.replies), 0)::bigint FROM unnest($10::text[]) AS ignored(sender)
+					CROSS JOIN LATERAL (SELECT count(*) AS replies` + repliesBy + `ignored.sender AND r.place <= p.up_to) by)
 			ELSE (SELECT count(*) FROM (SELECT` + replies + `AND` + seenRelation + `LIMIT ` + strconv.Itoa(MaxCounted) + `) r) END,
-		latest.event_nid IS NOT NULL AND (p.sender = $11 OR EXISTS (SELECT` + replies + `AND r.sender = $11 AND` + seenRelation + `)),
+		latest.event_nid IS NOT NULL AND (p.sender = $11 OR EXISTS (SELECT` + repliesBy + `$11 AND` + seenRelation + `)),
 		latest_edit.event_nid, latest_refs.ids
 	FROM parents p
 	LEFT JOIN LATERAL ` + latestEdit("p.room_nid", "p.id", "p.sender", "p.type") + ` edit ON p.editable

@@ -60,6 +60,11 @@ func (c *relationColumns) into(insert string, args []any) (string, []any) {
 	return `WITH written AS (` + insert + `)` + fmt.Sprintf(withRelations, names...), q.args
 }
 
+// threadByPlace is the type of relations in a thread for queries that go by places. Where
+// PostgreSQL sees the constant, it may choose the index of who takes part in threads, which is
+// smaller, and read all replies of one.
+const threadByPlace = `(SELECT '` + event.RelThread + `'::text)`
+
 // queueUnrelate removes the relation of an event that is redacted. What is unread goes on
 // being counted by the columns of the event.
 func queueUnrelate(b *pgx.Batch, e *Event, relation event.Relation) {
@@ -70,7 +75,7 @@ func queueUnrelate(b *pgx.Batch, e *Event, relation event.Relation) {
 			WITH gone AS (DELETE FROM relations WHERE room_nid = $1 AND target_id = $2 AND place = $3 RETURNING 1)
 			UPDATE threads SET replies = replies - 1, last_place = coalesce((
 				SELECT max(place) FROM relations
-				WHERE room_nid = $1 AND target_id = $2 AND rel_type = '`+event.RelThread+`' AND place <> $3), 0)
+				WHERE room_nid = $1 AND target_id = $2 AND rel_type = `+threadByPlace+` AND place <> $3), 0)
 			WHERE room_nid = $1 AND root_id = $2 AND EXISTS (SELECT FROM gone)`, e.Room, relation.EventID, e.Place)
 		b.Queue(`DELETE FROM threads WHERE room_nid = $1 AND root_id = $2 AND replies = 0`, e.Room, relation.EventID)
 	default:
@@ -119,7 +124,7 @@ func newRelationsQuery(room journal.RoomNID, p *RelationsPage, f *EventFilter, r
 		` AND EXISTS (SELECT FROM unnest(` + q.arg(from) + `::bigint[], ` + q.arg(to) + `::bigint[]) AS w(low, high)
 		WHERE r.place BETWEEN w.low AND w.high)`
 	if p.RelType != "" {
-		q.match += ` AND r.rel_type = ` + q.arg(p.RelType)
+		q.match += ` AND r.rel_type = (SELECT ` + q.arg(p.RelType) + `::text)` // as with threadByPlace
 	}
 	if p.EventType != "" {
 		q.match += ` AND r.type = ` + q.arg(p.EventType)

@@ -79,7 +79,7 @@ func (q *threadsQuery) lastSeen() string {
 	return `SELECT max(l.place) AS place FROM unnest(` + q.from + `, ` + q.to + `) AS w(low, high)
 		CROSS JOIN LATERAL (
 			SELECT r.place FROM relations r
-			WHERE r.room_nid = ` + q.room + ` AND r.target_id = t.root_id AND r.rel_type = '` + event.RelThread + `' AND r.place BETWEEN w.low AND w.high
+			WHERE r.room_nid = ` + q.room + ` AND r.target_id = t.root_id AND r.rel_type = ` + threadByPlace + ` AND r.place BETWEEN w.low AND w.high
 			ORDER BY r.place DESC LIMIT 1) l`
 }
 

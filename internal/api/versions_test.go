@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,15 +17,47 @@ import (
 	"homeserver/internal/server"
 )
 
+// newIn are the endpoints that versions of the specification have brought, of those that
+// are announced.
+var newIn = map[string][]string{
+	"v1.1": {
+		"POST /keys/device_signing/upload", "POST /keys/signatures/upload", "POST /knock/{}", "GET /room_keys/version", "POST /room_keys/version",
+		"GET /room_keys/version/{}", "PUT /room_keys/version/{}", "DELETE /room_keys/version/{}", "GET /room_keys/keys", "PUT /room_keys/keys",
+		"DELETE /room_keys/keys", "GET /room_keys/keys/{}", "PUT /room_keys/keys/{}", "DELETE /room_keys/keys/{}", "GET /room_keys/keys/{}/{}",
+		"PUT /room_keys/keys/{}/{}", "DELETE /room_keys/keys/{}/{}",
+	},
+	"v1.2":  {"GET /_matrix/client/v1/rooms/{}/hierarchy"},
+	"v1.3":  {"POST /refresh", "GET /_matrix/client/v1/rooms/{}/relations/{}", "GET /_matrix/client/v1/rooms/{}/relations/{}/{}", "GET /_matrix/client/v1/rooms/{}/relations/{}/{}/{}"},
+	"v1.4":  {"GET /_matrix/client/v1/rooms/{}/threads"},
+	"v1.6":  {"GET /_matrix/client/v1/rooms/{}/timestamp_to_event"},
+	"v1.7":  {"POST /_matrix/client/v1/appservice/{}/ping", "POST /_matrix/client/v1/login/get_token", "POST /_matrix/media/v1/create", "PUT /_matrix/media/v3/upload/{}/{}"},
+	"v1.11": {"GET /_matrix/client/v1/media/config", "GET /_matrix/client/v1/media/download/{}/{}", "GET /_matrix/client/v1/media/download/{}/{}/{}", "GET /_matrix/client/v1/media/preview_url", "GET /_matrix/client/v1/media/thumbnail/{}/{}"},
+	"v1.13": {"POST /rooms/{}/report"},
+	"v1.14": {"POST /users/{}/report"},
+	"v1.15": {"GET /_matrix/client/v1/room_summary/{}"},
+	"v1.16": {"DELETE /profile/{}/{}"},
+}
+
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	var answer struct {
 		Versions []string `json:"versions"`
 	}
-	newServer(t).Do("GET", "/_matrix/client/versions", nil).OK().Into(&answer)
-	for _, version := range []string{"r0.0.1", "r0.6.1", "v1.1"} {
-		if !slices.Contains(answer.Versions, version) {
-			t.Errorf("%s is missing: %v", version, answer.Versions)
+	c := newServer(t)
+	c.Do("GET", "/_matrix/client/versions", nil).OK().Into(&answer)
+	want := []string{"r0.0.1", "r0.1.0", "r0.2.0", "r0.3.0", "r0.4.0", "r0.5.0", "r0.6.0", "r0.6.1"}
+	for minor := range 17 {
+		want = append(want, "v1."+strconv.Itoa(minor+1))
+	}
+	if diff := cmp.Diff(want, answer.Versions); diff != "" {
+		t.Error(diff)
+	}
+	for version, endpoints := range newIn {
+		for _, endpoint := range endpoints {
+			method, path, _ := strings.Cut(strings.ReplaceAll(endpoint, "{}", "x"), " ")
+			if answer := c.Do(method, path, nil); answer.Errcode() == "M_UNRECOGNIZED" {
+				t.Errorf("%s has %s, which is not served", version, endpoint)
+			}
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/event"
+	"homeserver/internal/journal/replica"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
@@ -42,8 +43,16 @@ func newEnv(t *testing.T) *env {
 // envOn starts another server process, as it were, on a database; nil: a new one.
 func envOn(t *testing.T, pool *pgxpool.Pool, clock *matrixtest.Clock) *env {
 	t.Helper()
+	return envWith(t, pool, clock, nil)
+}
+
+// envWith is envOn for a process that hears of others by a channel.
+func envWith(t *testing.T, pool *pgxpool.Pool, clock *matrixtest.Clock, channel *replica.Channel) *env {
+	t.Helper()
 	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool}), clock: clock}
-	h.Service = New(Options{Pool: h.Pool, Journal: h.Journal, Rooms: h.Rooms, Now: clock.Now, Log: slog.New(slog.DiscardHandler)})
+	h.Service = New(Options{
+		Pool: h.Pool, Journal: h.Journal, Rooms: h.Rooms, Channel: channel, Now: clock.Now, Log: slog.New(slog.DiscardHandler),
+	})
 	h.Run()
 	return h
 }
@@ -452,6 +461,37 @@ func TestWhatCannotBeScheduled(t *testing.T) {
 	}
 	if scheduled, _ := h.list(bob); len(scheduled) != 0 {
 		t.Errorf("what was refused is scheduled: %v", scheduled)
+	}
+}
+
+func TestWorkerHearsOfWhatOtherProcessesSchedule(t *testing.T) {
+	t.Parallel()
+	pool, clock := postgrestest.New(t), &matrixtest.Clock{}
+	channels := []*replica.Channel{replica.New(pool, slog.New(slog.DiscardHandler)), replica.New(pool, slog.New(slog.DiscardHandler))}
+	leader, other := envWith(t, pool, clock, channels[0]), envWith(t, pool, clock, channels[1])
+	for _, channel := range channels {
+		leader.OK(channel.Start(t.Context()))
+		t.Cleanup(channel.Stop)
+	}
+	alarms := make(chan time.Time, 100)
+	leader.alarm = func(at time.Time) (<-chan time.Time, func()) {
+		alarms <- at
+		return nil, func() {}
+	}
+	leader.Start(t.Context())
+	t.Cleanup(leader.Stop)
+	<-alarms // it waits
+	other.schedule(other.message(alice, other.Public(), "soon", time.Second))
+	patience := time.After(matrixtest.Patience)
+	for {
+		select {
+		case at := <-alarms:
+			if at.Equal(clock.Now().Add(time.Second)) {
+				return
+			}
+		case <-patience:
+			t.Fatal("the worker has not heard of it")
+		}
 	}
 }
 

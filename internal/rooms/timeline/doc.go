@@ -27,7 +27,7 @@
 // What an event relates to stands in its content. An event with a relation that is not
 // redacted also has a row of relations, by which it is found from the other, and which is
 // written and removed by the same commits. A row of threads has what follows from those of
-// m.thread: how many replies a root has, and the place of the latest.
+// m.thread: how many replies a root has, and the place of the latest; and its root.
 //
 // State is kept as intervals of places, each of which names the event that holds, so
 // that the state at any place, and what changed between two, are single range queries.

@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 
-	"homeserver/internal/appservice/registration"
+	"homeserver/internal/server"
 )
 
 func appServiceNewCommand() command {
@@ -26,7 +25,7 @@ func appServiceNewCommand() command {
 		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
 			var s settings
 			s.declare(flags)
-			var d registration.Draft
+			var d server.AppServiceDraft
 			flags.StringVar(&d.URL, "url", "", "the service listens at `URL` (http, https or unix:///path/to/socket)")
 			flags.StringVar(&d.Localpart, "user", "", "its own user is called `NAME` (else as its ID)")
 			flags.StringVar(&d.Users, "users", "", "the users that match `REGEX` are its own, such as @irc_.*")
@@ -86,13 +85,12 @@ func appServiceCheckCommand() command {
 				if err != nil {
 					return err
 				}
-				others := slices.DeleteFunc(slices.Clone(cfg.AppServiceFiles), func(path string) bool { return sameFile(path, args[0]) })
-				all, err := registration.Load(append(others, args[0]), cfg.ServerName)
+				r, listed, err := server.CheckAppService(cfg, args[0])
 				if err != nil {
 					return err
 				}
-				a.print(a.stdout, describeAppService(all[len(all)-1]))
-				if len(others) == len(cfg.AppServiceFiles) {
+				a.print(a.stdout, describeAppService(r))
+				if !listed {
 					a.print(a.stdout, "It is not listed in app_service_files yet.\n")
 				}
 				return nil
@@ -101,15 +99,8 @@ func appServiceCheckCommand() command {
 	}
 }
 
-// sameFile reports whether two paths lead to the same file, which need not exist.
-func sameFile(one, other string) bool {
-	a, errA := os.Stat(one)
-	b, errB := os.Stat(other)
-	return errA == nil && errB == nil && os.SameFile(a, b)
-}
-
 // describeAppService says what an application service is to the server, without its tokens.
-func describeAppService(r *registration.Registration) string {
+func describeAppService(r *server.AppService) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "The application service %s is the user %s.\n", r.ID, r.Sender)
 	if r.URL == "" {
@@ -119,7 +110,7 @@ func describeAppService(r *registration.Registration) string {
 	}
 	for _, kind := range []struct {
 		name string
-		all  registration.Namespaces
+		all  server.Namespaces
 	}{{"Users", r.Users}, {"Aliases", r.Aliases}, {"Rooms", r.Rooms}} {
 		for _, n := range kind.all {
 			owner := "shared with others"

@@ -18,7 +18,8 @@ type timedEvent struct {
 
 // nearest returns the event that is nearest to a time in one direction, and if the reader
 // may not see that, then the nearest of the next ones that the reader may see, if there
-// is one among them.
+// is one among them. Those of one time are in the order of their places, but no more of them
+// are sorted than are looked at: a service may say the same time always.
 func (s *Store) nearest(ctx context.Context, v *view, ts int64, backward bool) ([]timedEvent, error) {
 	compare, order := `>=`, ``
 	if backward {
@@ -31,12 +32,12 @@ func (s *Store) nearest(ctx context.Context, v *view, ts int64, backward bool) (
 	}
 	rows, _ := s.pool.Query(ctx, `
 		SELECT event_id, at, place FROM (
-			SELECT c.*, row_number() OVER () AS nth FROM (
+			SELECT c.*, row_number() OVER (ORDER BY at`+order+`, place`+order+`) AS nth FROM (
 				SELECT e.event_id, e.place, `+timeOf+` AS at FROM events e
 				WHERE e.room_nid = $1 AND `+timeOf+` `+compare+` $2 AND e.place <= $3
-				ORDER BY at`+order+`, e.place`+order+` LIMIT $4) c) c
+				ORDER BY at`+order+` LIMIT $4) c) c
 		WHERE nth = 1 OR EXISTS (SELECT FROM unnest($5::bigint[], $6::bigint[]) AS w(low, high) WHERE place BETWEEN w.low AND w.high)
-		LIMIT 2`, v.room, ts, v.now, nearestTried, from, to)
+		ORDER BY nth LIMIT 2`, v.room, ts, v.now, nearestTried, from, to)
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e timedEvent, err error) {
 		err = row.Scan(&e.EventID, &e.OriginServerTS, &e.place)
 		return e, err //nolint:wrapcheck // it is wrapped below

@@ -22,9 +22,9 @@ const (
 
 // EventAtTime returns the event nearest to a time, at it or later, or for backward at it
 // or earlier, of those that the reader may see: by origin_server_ts, whatever their order
-// in the room, and of several with the same one the first, or the last. M_NOT_FOUND if
-// there is none. M_FORBIDDEN for a user who may see nothing of the room. Client-server
-// API, GET /rooms/{roomId}/timestamp_to_event.
+// in the room, and of several with the same one the first, or the last.
+// M_NOT_FOUND if there is none. M_FORBIDDEN for a user who may see nothing of the room.
+// Client-server API, GET /rooms/{roomId}/timestamp_to_event.
 //
 // Where the reader may see none of the 5,000 nearest, it is one of the next events of the
 // room that the reader may see: in that order they have the order of their times, but for

@@ -22,7 +22,6 @@ const (
 // wide are the packages that may import more than maxImports, up to so many.
 var wide = map[string]int{
 	"cmd/homeserver":                   10,          // the commands: each asks the part that does its work
-	"internal/rooms":                   9,           // what may be done in rooms: events, members, aliases, patterns of access
 	"internal/server":                  math.MaxInt, // the wiring: all parts
 	"internal/api/client":              math.MaxInt, // the endpoints: all services
 	"internal/api/legacy":              math.MaxInt, // the same

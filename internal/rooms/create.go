@@ -288,8 +288,8 @@ func (i *InitialState) check(s *Service) error {
 		return matrix.Errorf(matrix.InvalidParam, "a new room has nothing to redact")
 	case i.Type == event.TypeMember:
 		return s.mayBeInvited(i.StateKey)
-	case isServerACL(i.Type, i.StateKey):
-		return s.checkServerACL(i.Content)
+	case i.Type == event.TypeServerACL && i.StateKey == "":
+		return event.CheckServerACL(i.Content, s.serverName)
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func (s *Service) redactable(ctx context.Context, q Request, eventID string) (*t
 // M_INVALID_PARAM and M_BAD_ALIAS for aliases that do not point to the room;
 // M_INVALID_PARAM for m.room.create, as a room has one only; M_BAD_JSON for power
 // levels that are no integers, or, in version 12, are a creator's; M_BAD_JSON and
-// M_INVALID_PARAM for access control lists as by checkServerACL. Client-server API,
+// M_INVALID_PARAM for access control lists as by event.CheckServerACL. Client-server API,
 // PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey string, content json.RawMessage) (eventID string, err error) {
 	d, err := q.draft(evType)
@@ -160,8 +160,8 @@ func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey stri
 	case event.TypeMember:
 		err = s.completeMember(ctx, q.RoomID, &d)
 	case event.TypeServerACL:
-		if isServerACL(evType, stateKey) {
-			err = s.checkServerACL(content)
+		if stateKey == "" { // else it is no access control list
+			err = event.CheckServerACL(content, s.serverName)
 		}
 	case event.TypeRedaction:
 		err = s.aimRedaction(ctx, q, &d)

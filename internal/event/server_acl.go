@@ -1,10 +1,9 @@
-package rooms
+package event
 
 import (
 	"encoding/json"
 	"net/netip"
 
-	"homeserver/internal/event"
 	"homeserver/internal/glob"
 	"homeserver/internal/matrix"
 )
@@ -35,10 +34,10 @@ func matchesAny(patterns []string, host string) bool {
 	return false
 }
 
-// checkServerACL refuses an m.room.server_acl that is none, with M_BAD_JSON, and one by which
-// this server would have no part in the room any more, with M_INVALID_PARAM: nobody here could
-// take that back. Client-server API, "Server Access Control Lists (ACLs) for rooms".
-func (s *Service) checkServerACL(content json.RawMessage) error {
+// CheckServerACL refuses an m.room.server_acl that is none, with M_BAD_JSON, and one by which
+// the server of its sender would have no part in the room any more, with M_INVALID_PARAM: nobody
+// there could take that back. Client-server API, "Server Access Control Lists (ACLs) for rooms".
+func CheckServerACL(content []byte, serverName string) error {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(content, &fields) != nil {
 		return matrix.Errorf(matrix.BadJSON, "the content must be an object")
@@ -52,14 +51,9 @@ func (s *Service) checkServerACL(content json.RawMessage) error {
 	if raw, ok := fields["allow_ip_literals"]; ok && json.Unmarshal(raw, &acl.AllowIPLiterals) != nil {
 		return matrix.Errorf(matrix.BadJSON, "allow_ip_literals must be true or false")
 	}
-	if !acl.allows(s.serverName) {
+	if !acl.allows(serverName) {
 		return matrix.Errorf(matrix.InvalidParam, "these rules would exclude this server, %s, from the room: "+
-			"allow must have a pattern that it matches, such as *, and deny none", s.serverName)
+			"allow must have a pattern that it matches, such as *, and deny none", serverName)
 	}
 	return nil
-}
-
-// isServerACL reports whether state is the room's access control list.
-func isServerACL(evType, stateKey string) bool {
-	return evType == event.TypeServerACL && stateKey == ""
 }

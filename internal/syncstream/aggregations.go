@@ -10,7 +10,7 @@ import (
 // others clients have the events that would be bundled: client-server API, "Aggregations of
 // child events". What is federated has nothing beside it.
 func (s *Service) fillAggregations(ctx context.Context, p *plan) error {
-	if p.filter.EventFormat == "federation" {
+	if !p.bundled || p.filter.EventFormat == "federation" {
 		return nil
 	}
 	var lists []timeline.Aggregated

@@ -40,7 +40,9 @@ type plan struct {
 	rooms  []*room
 	byNID  map[journal.RoomNID]*room // of rooms, as soon as it is asked for
 
-	// aggregations are what is bundled with the events of limited timelines.
+	// aggregations are what is bundled with the events of limited timelines, if the answer shows
+	// that.
+	bundled      bool
 	aggregations timeline.Aggregations
 
 	// Content that concerns no room.
@@ -139,7 +141,7 @@ func newPlan(view journal.View, v *viewer, r *request) *plan {
 		userID: r.UserID, deviceID: r.DeviceID, ignored: v.ignored, filter: r.filter, timelineFilter: r.filter.Room.Timeline,
 		initial: r.initial, fullState: r.FullState, stateAfter: r.UseStateAfter,
 		since: r.since, upTo: view.Position, tick: r.tick, viewer: v, keyCountsBefore: r.keyCounts,
-		noToDevice: r.noToDevice,
+		noToDevice: r.noToDevice, bundled: r.bundled,
 	}
 	if len(v.ignored) > 0 {
 		p.timelineFilter = p.timelineFilter.WithoutMessagesOf(v.ignored)

@@ -36,7 +36,7 @@ type Query struct {
 // nothing. M_INVALID_PARAM for a token or a filter that does not exist, M_BAD_JSON
 // or M_NOT_JSON for a filter that cannot be read.
 func (s *Service) Sync(ctx context.Context, q Query) (*Answer, error) {
-	r := &request{Query: q}
+	r := &request{Query: q, bundled: true}
 	var err error
 	if r.filter, err = s.filter(ctx, q.UserID, q.Filter); err != nil {
 		return nil, err
@@ -130,6 +130,8 @@ type request struct {
 	// shows none.
 	toDevice   journal.Position
 	noToDevice bool
+	// bundled: the answer shows what is bundled with events.
+	bundled bool
 	// keyCounts is which one-time keys the device had when the request came; nil: not known yet.
 	keyCounts *devicekeys.Counts
 }

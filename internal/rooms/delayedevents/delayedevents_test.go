@@ -13,10 +13,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/event"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal/replica"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
@@ -348,6 +350,31 @@ func TestDelayedEventThatTheServerCannotSendIsTriedAgain(t *testing.T) {
 	}
 	if scheduled, finalised := h.list(alice); len(scheduled) > 0 || finalised[lost] == nil || finalised[lost].Reason != "error" {
 		t.Errorf("scheduled %v, finalised %v", scheduled, finalised[lost])
+	}
+}
+
+// What the user's limits refuse is sent once they allow it, and can be cancelled meanwhile.
+func TestDelayedEventWaitsForTheLimitsOfItsUser(t *testing.T) {
+	t.Parallel()
+	clock := &matrixtest.Clock{}
+	limits := ratelimit.NewLimits(map[ratelimit.Kind]ratelimit.Limit{ratelimit.Messages: {PerSecond: 0.1, Burst: 2}}, clock.Now, 0)
+	h := &env{Env: roomstest.Open(t, roomstest.Options{Rooms: func(o *rooms.Options) { o.Limits = limits }}), clock: clock}
+	h.Service = New(Options{Pool: h.Pool, Journal: h.Journal, Rooms: h.Rooms, Now: clock.Now, Log: slog.New(slog.DiscardHandler)})
+	h.Run()
+	room := h.Public(bob)
+	var unwanted string
+	for i, body := range []string{"1", "2", "3", "unwanted"} {
+		unwanted = h.schedule(h.message(bob, room, body, time.Duration(i+1)*time.Millisecond))
+	}
+	h.pass(time.Second)
+	matrixtest.Equal(t, "at once", h.Bodies(alice, room), []string{"1", "2"})
+	h.OK(h.act(unwanted, ActionCancel))
+	h.pass(9 * time.Second)
+	matrixtest.Equal(t, "too early", h.Bodies(alice, room), []string{"1", "2"})
+	h.pass(time.Second)
+	matrixtest.Equal(t, "once the limits allow it", h.Bodies(alice, room), []string{"1", "2", "3"})
+	if scheduled, _ := h.list(bob); len(scheduled) > 0 {
+		t.Errorf("scheduled: %v", scheduled)
 	}
 }
 

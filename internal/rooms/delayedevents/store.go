@@ -139,6 +139,13 @@ func (s *Service) putOff(ctx context.Context, delayID string, due int64) error {
 	return err
 }
 
+// postpone has an event that certainly was not sent be sent at a later time. Until then it is
+// scheduled like others.
+func (s *Service) postpone(ctx context.Context, delayID string, due int64) error {
+	_, err := s.update(ctx, `due = $2, failed = failed + 1, sending = false WHERE delay_id = $1 AND due IS NOT NULL`, delayID, due)
+	return err
+}
+
 func (s *Service) update(ctx context.Context, set string, args ...any) (done bool, err error) {
 	tag, err := s.o.Pool.Exec(ctx, `UPDATE delayed_events SET `+set, args...)
 	if err != nil {

@@ -17,8 +17,8 @@ const (
 	// longestWait is how long the worker waits without looking at the clock, which may be
 	// set.
 	longestWait = time.Minute
-	// firstRetry is the time after which an event is sent again that the server could not
-	// send. It doubles each time, maxFailed times; then the event is finalised.
+	// firstRetry is the time after which an event is sent again that could not be sent, by a
+	// fault of the server or by limits. It doubles each time, maxFailed times; then the event is finalised.
 	firstRetry = time.Second
 	maxFailed  = 10
 	// pruneEach is how often finalised events are removed.
@@ -105,8 +105,12 @@ func (s *Service) sendAll(ctx context.Context, due []*delayed) error {
 	return g.Wait()
 }
 
+// retryAfter returns after which time an event is sent again that could not be.
+func retryAfter(d *delayed) time.Duration { return firstRetry << d.Failed }
+
 // deliver sends an event whose time has come. One that is refused is finalised with the
-// error. The error that it returns is that of the database, or of a server that stops.
+// error, unless it is the user's limits that refuse it: those pass, and the end of a call
+// must not be lost to what its user has sent meanwhile. The error that it returns is that of the database, or of a server that stops.
 func (s *Service) deliver(ctx context.Context, d *delayed) error {
 	o := outcome{}
 	overtaken, err := s.isOvertaken(ctx, d)
@@ -122,11 +126,13 @@ func (s *Service) deliver(ctx context.Context, d *delayed) error {
 	var refused *matrix.Error
 	switch {
 	case err == nil:
+	case errors.As(err, &refused) && refused.Code == matrix.LimitExceeded && d.Failed+1 < maxFailed:
+		return s.postpone(ctx, d.ID, o.at+max(refused.RetryAfter, retryAfter(d)).Milliseconds())
 	case errors.As(err, &refused) && !isOurs(refused):
 		o.err = encodeError(refused)
 	case d.Failed+1 < maxFailed:
 		s.o.Log.ErrorContext(ctx, "a delayed event cannot be sent and is tried again", "delay_id", d.ID, "error", err)
-		return s.putOff(ctx, d.ID, o.at+(firstRetry<<d.Failed).Milliseconds())
+		return s.putOff(ctx, d.ID, o.at+retryAfter(d).Milliseconds())
 	default:
 		s.o.Log.ErrorContext(ctx, "a delayed event cannot be sent", "delay_id", d.ID, "error", err)
 		o.err = encodeError(matrix.Errorf(matrix.Unknown, "Internal server error"))

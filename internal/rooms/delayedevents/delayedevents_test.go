@@ -1,6 +1,7 @@
 package delayedevents
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -328,6 +329,8 @@ func TestDelayedEventThatIsRefusedThen(t *testing.T) {
 
 func TestDelayedEventThatTheServerCannotSendIsTriedAgain(t *testing.T) {
 	h := newEnv(t)
+	var log bytes.Buffer
+	h.o.Log = slog.New(slog.NewTextHandler(&log, nil))
 	room := h.Public()
 	_, err := h.Pool.Exec(t.Context(), `
 		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poisoned'; END $$;
@@ -350,6 +353,10 @@ func TestDelayedEventThatTheServerCannotSendIsTriedAgain(t *testing.T) {
 	}
 	if scheduled, finalised := h.list(alice); len(scheduled) > 0 || finalised[lost] == nil || finalised[lost].Reason != "error" {
 		t.Errorf("scheduled %v, finalised %v", scheduled, finalised[lost])
+	}
+	// Whoever knows the ID may send the event.
+	if !strings.Contains(log.String(), "cannot be sent") || strings.Contains(log.String(), lost) {
+		t.Errorf("the log says %s", log.String())
 	}
 }
 

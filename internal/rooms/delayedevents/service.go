@@ -237,7 +237,7 @@ func (s *Service) sendNow(ctx context.Context, delayID string) error {
 	if err != nil {
 		// It may have been sent after all: the worker finds out.
 		if err := s.putOff(context.WithoutCancel(ctx), delayID, now); err != nil {
-			s.o.Log.ErrorContext(ctx, "a delayed event is left marked as being sent", "delay_id", delayID, "error", err)
+			s.o.Log.ErrorContext(ctx, "a delayed event is left marked as being sent", "user_id", d.UserID, "room_id", d.RoomID, "error", err)
 		}
 		s.wake()
 		return err

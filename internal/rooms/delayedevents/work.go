@@ -131,10 +131,10 @@ func (s *Service) deliver(ctx context.Context, d *delayed) error {
 	case errors.As(err, &refused) && !isOurs(refused):
 		o.err = encodeError(refused)
 	case d.Failed+1 < maxFailed:
-		s.o.Log.ErrorContext(ctx, "a delayed event cannot be sent and is tried again", "delay_id", d.ID, "error", err)
+		s.o.Log.ErrorContext(ctx, "a delayed event cannot be sent and is tried again", "user_id", d.UserID, "room_id", d.RoomID, "error", err)
 		return s.putOff(ctx, d.ID, o.at+retryAfter(d).Milliseconds())
 	default:
-		s.o.Log.ErrorContext(ctx, "a delayed event cannot be sent", "delay_id", d.ID, "error", err)
+		s.o.Log.ErrorContext(ctx, "a delayed event cannot be sent", "user_id", d.UserID, "room_id", d.RoomID, "error", err)
 		o.err = encodeError(matrix.Errorf(matrix.Unknown, "Internal server error"))
 	}
 	return s.finalise(ctx, d, o)

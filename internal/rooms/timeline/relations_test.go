@@ -200,3 +200,27 @@ func TestStatementsOfAPageOfAggregations(t *testing.T) {
 		t.Errorf("%d statements for %d events, with %d of which something is bundled", n, len(events), len(all))
 	}
 }
+
+// However long a thread is, clients page to its end.
+func TestRelationsForwardThroughALongThread(t *testing.T) {
+	h := newEnv(t)
+	room := h.Public()
+	root := h.Send(alice, room, "root")
+	_, err := h.Pool.Exec(t.Context(), `
+		WITH replies AS (
+			INSERT INTO relations (room_nid, target_id, place, event_nid, event_id, rel_type, type, sender, is_state)
+			SELECT room_nid, event_id, place + n * 1024, -n, '$reply' || n, 'm.thread', 'm.room.message', sender, false
+			FROM events, generate_series(1, 6000) n WHERE event_id = $1)
+		UPDATE journal SET position = position + 6000`, root)
+	h.OK(err)
+	reader := &env{roomstest.Open(t, roomstest.Options{Pool: h.Pool, Journal: journal.Options{Watch: time.Hour}}).Run()}
+	last := reader.SendEvent(alice, room, "m.room.message", relates("m.thread", root, ""))
+	from := timeline.PlaceOf(reader.Journal.Position())
+	newest := reader.SendEvent(alice, room, "m.room.message", relates("m.thread", root, ""))
+	reaction := reader.SendEvent(alice, room, "m.reaction", relates("m.annotation", last, ""))
+	page, err := reader.Rooms.Timeline.For(alice).Relations(t.Context(), room, root, timeline.RelationsPage{
+		Page: timeline.Page{From: &from, Limit: 10}, Recurse: true,
+	})
+	h.OK(err)
+	matrixtest.Equal(t, "the end of the thread", roomstest.IDs(page.Events), []string{newest, reaction})
+}

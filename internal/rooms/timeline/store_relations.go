@@ -147,14 +147,26 @@ func (q *relationsQuery) numbers(target string, after Place) string {
 		return `SELECT r.event_nid FROM relations r WHERE` + q.match + ` AND r.target_id = ` + parent + onPage + limit
 	}
 	// One after the other, since what is recursive in SQL has no bound of its own.
-	children := `SELECT r.event_nid, r.event_id, r.place FROM relations r WHERE` + q.match + ` AND r.target_id = `
 	most := ` LIMIT ` + strconv.Itoa(maxRecursed)
-	with := `WITH depth1 AS (` + children + parent + q.order + most + `)`
+	with := `WITH depth1 AS (` + q.nearest(parent, after) + `)`
 	all := `SELECT * FROM depth1`
 	for depth := 2; depth <= RecursionDepth; depth++ {
 		before, this := fmt.Sprint("depth", depth-1), fmt.Sprint("depth", depth)
-		with += `, ` + this + ` AS (SELECT c.* FROM ` + before + ` p CROSS JOIN LATERAL (` + children + `p.event_id` + q.order + most + `) c` + most + `)`
+		with += `, ` + this + ` AS (SELECT c.* FROM ` + before + ` p CROSS JOIN LATERAL (` + q.nearest(`p.event_id`, after) + `) c` + most + `)`
 		all += ` UNION SELECT * FROM ` + this
 	}
 	return with + ` SELECT r.event_nid FROM (` + all + `) r WHERE true` + onPage + limit
+}
+
+// nearest returns the query of what is related to a target, those nearest to the beginning of
+// the page: of a page forward they lie on both sides of it, since what is related to those
+// before it may be on the page.
+func (q *relationsQuery) nearest(target string, after Place) string {
+	children := `SELECT r.event_nid, r.event_id, r.place FROM relations r WHERE` + q.match + ` AND r.target_id = ` + target
+	if q.Backward {
+		return children + q.order + ` LIMIT ` + strconv.Itoa(maxRecursed)
+	}
+	begin, half := q.arg(after), ` LIMIT `+strconv.Itoa(maxRecursed/2)
+	return `(` + children + ` AND r.place > ` + begin + ` ORDER BY r.place` + half + `)
+		UNION ALL (` + children + ` AND r.place <= ` + begin + ` ORDER BY r.place DESC` + half + `)`
 }

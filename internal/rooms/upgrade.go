@@ -32,25 +32,29 @@ type Upgraded struct {
 // Upgrade replaces a room by a new one of another version: the new room with the state
 // that it takes over, the tombstone, the aliases and the place in the directory, all in
 // one commit. A room that the user may upgrade again, and that was upgraded in the same way
-// already, keeps its replacement, so that a repeated request does no harm.
+// already, keeps its replacement, so that a repeated request does no harm. Of two upgrades
+// at the same moment, by whomever, the first counts for both, or members and aliases would
+// go to different rooms.
 //
 // M_FORBIDDEN unless the user may send the tombstone, M_MISSING_PARAM,
 // M_UNSUPPORTED_ROOM_VERSION, M_INVALID_PARAM for a creator who is none,
-// M_INVALID_ROOM_STATE for state that the new version cannot have; M_LIMIT_EXCEEDED, as of
-// charge. Client-server API, POST /rooms/{roomId}/upgrade.
+// M_INVALID_ROOM_STATE for state that the new version cannot have; M_UNKNOWN if the room
+// has meanwhile been upgraded in another way; M_LIMIT_EXCEEDED, as of charge. Client-server API, POST /rooms/{roomId}/upgrade.
 func (s *Service) Upgrade(ctx context.Context, userID, roomID string, q UpgradeRequest) (*Upgraded, error) {
+	late := false
 	for range attempts {
 		u, err := s.newUpgrade(ctx, userID, roomID, q)
 		if err != nil {
 			return nil, err
 		}
-		done, err := u.replacement(ctx)
+		done, err := u.replacement(ctx, late)
 		if done != "" || err != nil {
 			return &Upgraded{done}, err
 		}
 		if err := u.run(ctx); !errors.Is(err, errUpgradedMeanwhile) {
 			return &Upgraded{u.roomID()}, err
 		}
+		late = true
 	}
 	return nil, errTooManyWriters()
 }
@@ -140,8 +144,10 @@ func (u *upgrade) check(q UpgradeRequest) error {
 }
 
 // replacement returns the room that has replaced the old one already, if it is what was
-// asked for: of the version, and with all of the creators.
-func (u *upgrade) replacement(ctx context.Context) (roomID string, err error) {
+// asked for: of the version, and with all of the creators. After an upgrade that came too late
+// the user need not be one of them, but then a room that is not what was asked for is an
+// error.
+func (u *upgrade) replacement(ctx context.Context, late bool) (roomID string, err error) {
 	if u.tombstone == nil {
 		return "", nil
 	}
@@ -151,17 +157,25 @@ func (u *upgrade) replacement(ctx context.Context) (roomID string, err error) {
 		return "", err
 	}
 	made := create.CreateContent()
-	if made.Predecessor != u.oldID || create.Version != u.version || create.Sender != u.tombstone.Sender {
+	switch {
+	case made.Predecessor != u.oldID || create.Sender != u.tombstone.Sender:
 		return "", nil
+	case create.Version == u.version && u.hasCreators(made.Creators, late):
+		return roomID, nil
+	case late:
+		return "", errUpgradedMeanwhile
 	}
-	if u.version.PrivilegedCreators {
-		for _, creator := range append(u.creators, u.userID) {
-			if !slices.Contains(made.Creators, creator) {
-				return "", nil
-			}
-		}
+	return "", nil
+}
+
+// hasCreators reports whether creators of a room are those that were asked for: the user, too,
+// unless the upgrade came too late.
+func (u *upgrade) hasCreators(creators []string, late bool) bool {
+	if !u.version.PrivilegedCreators {
+		return true
 	}
-	return roomID, nil
+	missing := func(userID string) bool { return !slices.Contains(creators, userID) }
+	return !slices.ContainsFunc(u.creators, missing) && (late || !missing(u.userID))
 }
 
 // createOf returns the m.room.create event of a room; nil if there is no such room.

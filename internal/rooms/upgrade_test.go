@@ -1,13 +1,19 @@
 package rooms_test
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi/ratelimit"
@@ -122,6 +128,73 @@ func TestUpgradeOfAnUpgradedRoom(t *testing.T) {
 	if h.upgrade(alice, room, "12", bob) == h.upgrade(alice, room, "12", bob, carol) {
 		t.Error("an upgrade with more creators has made no room")
 	}
+}
+
+// meeting has so many statements with a text wait for each other.
+type meeting struct {
+	text    string
+	missing atomic.Int32
+	all     chan struct{}
+}
+
+func (m *meeting) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	if strings.Contains(q.SQL, m.text) {
+		if m.missing.Add(-1) == 0 {
+			close(m.all)
+		}
+		<-m.all
+	}
+	return ctx
+}
+
+func (*meeting) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// upgradeTogether has alice and bob upgrade a room at the same moment, by whose power both may.
+func upgradeTogether(t *testing.T, byAlice, byBob rooms.UpgradeRequest) (made []string, errs []error) {
+	t.Helper()
+	before := newEnv(t)
+	room := before.Create(alice, rooms.CreateRequest{
+		Preset: "public_chat", RoomVersion: "11", PowerLevels: map[string]json.RawMessage{"users": json.RawMessage(`{"` + alice + `":100,"` + bob + `":100}`)},
+	})
+	before.Join(bob, room)
+	m := &meeting{text: "nextval('room_nids')", all: make(chan struct{})}
+	m.missing.Store(2)
+	config := before.Pool.Config().Copy()
+	config.ConnConfig.Tracer = m
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	before.OK(err)
+	t.Cleanup(pool.Close)
+	h := envOn(t, pool)
+	made, errs = make([]string, 2), make([]error, 2)
+	var wg sync.WaitGroup
+	for i, q := range []rooms.UpgradeRequest{byAlice, byBob} {
+		wg.Go(func() {
+			done, err := h.Rooms.Upgrade(t.Context(), []string{alice, bob}[i], room, q)
+			if errs[i] = err; err == nil {
+				made[i] = done.ReplacementRoom
+			}
+		})
+	}
+	wg.Wait()
+	return made, errs
+}
+
+func TestUpgradesAtTheSameMomentMakeOneRoom(t *testing.T) {
+	for _, version := range []string{"11", "12"} {
+		t.Run("both to "+version, func(t *testing.T) {
+			q := rooms.UpgradeRequest{NewVersion: version}
+			made, errs := upgradeTogether(t, q, q)
+			if errs[0] != nil || errs[1] != nil || made[0] != made[1] {
+				t.Errorf("the rooms are %q, the errors %v", made, errs)
+			}
+		})
+	}
+	t.Run("to different versions", func(t *testing.T) {
+		made, errs := upgradeTogether(t, rooms.UpgradeRequest{NewVersion: "10"}, rooms.UpgradeRequest{NewVersion: "12"})
+		if (errs[0] == nil) == (errs[1] == nil) || !matrix.IsCode(cmp.Or(errs[0], errs[1]), matrix.Unknown) {
+			t.Errorf("the rooms are %q, the errors %v", made, errs)
+		}
+	})
 }
 
 func TestUpgradeIsForThoseWithThePower(t *testing.T) {

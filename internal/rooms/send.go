@@ -285,6 +285,15 @@ func (b *builder) build(d *draft) error {
 			return err
 		}
 	}
+	built, err := b.compose(d)
+	if err != nil {
+		return err
+	}
+	return b.add(d, built)
+}
+
+// compose makes the event of a draft on the heads of the room, and checks that it is allowed.
+func (b *builder) compose(d *draft) (*event.Event, error) {
 	v := b.o.r.version
 	p := event.Proto{
 		RoomID: b.o.r.id, Type: d.typ, Sender: d.sender, StateKey: d.stateKey, Content: d.content,
@@ -294,21 +303,27 @@ func (b *builder) build(d *draft) error {
 		p.OriginServerTS = *d.ts
 	}
 	if err := b.references(v, &p); err != nil {
-		return err
+		return nil, err
 	}
 	built, err := event.Build(v, p, b.s.signer)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := event.Authorize(v, built, b.o); err != nil {
-		return err
+		return nil, err
 	}
 	if err := b.screen(d); err != nil {
-		return err
+		return nil, err
 	}
 	if d.target != nil && !b.mayRedact(d) {
-		return matrix.Errorf(matrix.Forbidden, "you may redact your own events only")
+		return nil, matrix.Errorf(matrix.Forbidden, "you may redact your own events only")
 	}
+	return built, nil
+}
+
+// add adds an event to the room and to what is committed, unless it is state that is so
+// already.
+func (b *builder) add(d *draft, built *event.Event) (err error) {
 	if b.o.r.id == "" { // version 12: the first event gives the room its ID
 		b.o.r.id = built.RoomID
 	}

@@ -223,4 +223,12 @@ func TestRelationsForwardThroughALongThread(t *testing.T) {
 	})
 	h.OK(err)
 	matrixtest.Equal(t, "the end of the thread", roomstest.IDs(page.Events), []string{newest, reaction})
+
+	// Up to what was said long before the page it is seen that something is related to it.
+	old := reader.SendEvent(alice, room, "m.reaction", relates("m.annotation", "$reply1500", ""))
+	page, err = reader.Rooms.Timeline.For(alice).Relations(t.Context(), room, root, timeline.RelationsPage{
+		Page: timeline.Page{From: &from, Limit: 10}, Recurse: true,
+	})
+	h.OK(err)
+	matrixtest.Equal(t, "with a reaction to an old reply", roomstest.IDs(page.Events), []string{newest, reaction, old})
 }

@@ -158,15 +158,16 @@ func (q *relationsQuery) numbers(target string, after Place) string {
 	return with + ` SELECT r.event_nid FROM (` + all + `) r WHERE true` + onPage + limit
 }
 
-// nearest returns the query of what is related to a target, those nearest to the beginning of
-// the page: of a page forward they lie on both sides of it, since what is related to those
-// before it may be on the page.
+// nearest returns the query of what is related to a target, as far as it may be on the page, or
+// something that is related to it: what comes later than its parent. Of a page forward that is
+// as much as the page has, and what is before the page, the newest first.
 func (q *relationsQuery) nearest(target string, after Place) string {
 	children := `SELECT r.event_nid, r.event_id, r.place FROM relations r WHERE` + q.match + ` AND r.target_id = ` + target
+	most := ` LIMIT ` + strconv.Itoa(maxRecursed)
 	if q.Backward {
-		return children + q.order + ` LIMIT ` + strconv.Itoa(maxRecursed)
+		return children + q.order + most
 	}
-	begin, half := q.arg(after), ` LIMIT `+strconv.Itoa(maxRecursed/2)
-	return `(` + children + ` AND r.place > ` + begin + ` ORDER BY r.place` + half + `)
-		UNION ALL (` + children + ` AND r.place <= ` + begin + ` ORDER BY r.place DESC` + half + `)`
+	begin := q.arg(after)
+	return `(` + children + ` AND r.place > ` + begin + q.order + ` LIMIT ` + q.arg(q.Limit+1) + `)
+		UNION ALL (` + children + ` AND r.place <= ` + begin + ` ORDER BY r.place DESC` + most + `)`
 }

@@ -15,7 +15,3 @@ FROM (
 WHERE s.type = 'm.space.child' AND s.event_nid = child.event_nid AND child.ts ~ '^[0-9]+$'
     AND CASE WHEN jsonb_typeof(child.content->'via') = 'array' THEN jsonb_array_length(child.content->'via') > 0
         AND NOT EXISTS (SELECT FROM jsonb_array_elements(child.content->'via') v WHERE jsonb_typeof(v) <> 'string') END;
-
--- +goose Down
-
-UPDATE room_state SET value = NULL WHERE type = 'm.space.child';

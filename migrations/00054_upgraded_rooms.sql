@@ -18,9 +18,3 @@ CREATE INDEX room_state_tombstones ON room_state (value)
 
 -- Who joined before keeps the settings as they are.
 INSERT INTO followers (name, position) SELECT 'upgraded_rooms', position FROM journal;
-
--- +goose Down
-
-DELETE FROM followers WHERE name = 'upgraded_rooms';
-DROP INDEX room_state_tombstones;
-UPDATE room_state SET value = NULL WHERE type = 'm.room.tombstone';

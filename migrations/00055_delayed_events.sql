@@ -34,7 +34,3 @@ CREATE INDEX delayed_events_of_user ON delayed_events (user_id, finalised_at, du
 CREATE INDEX delayed_events_finalised ON delayed_events (finalised_at) WHERE finalised_at IS NOT NULL;
 -- A request that is repeated schedules nothing.
 CREATE UNIQUE INDEX delayed_events_transaction ON delayed_events (user_id, device_id, room_id, type, txn_id) WHERE txn_id IS NOT NULL;
-
--- +goose Down
-
-DROP TABLE delayed_events;

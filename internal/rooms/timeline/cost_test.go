@@ -159,8 +159,8 @@ func TestStatementsOfALocalMessage(t *testing.T) {
 	writer.sendMany(room, messages)
 	var got []string
 	for _, q := range sent.take() {
-		if strings.Contains(q.sql, "wait_to_lead") {
-			continue // what works in the background asks once, when it has begun
+		if strings.Contains(q.sql, "wait_to_lead") || strings.Contains(q.sql, "FROM outbox") {
+			continue // what works in the background asks once when it begins
 		}
 		words := strings.Fields(q.sql)
 		got = append(got, strings.Join(words[:min(len(words), 2)], " "))

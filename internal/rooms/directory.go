@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/event"
+	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/directory"
 	"homeserver/internal/rooms/timeline"
@@ -22,21 +23,28 @@ func (s *Service) CreateAlias(ctx context.Context, userID, alias, roomID string)
 	if err := s.mayNameRoom(ctx, alias); err != nil {
 		return err
 	}
-	nid, err := s.Timeline.Number(ctx, roomID)
+	nid, err := s.joinedRoom(ctx, userID, roomID)
 	if err != nil {
-		return err
-	}
-	access, err := s.Timeline.AccessIn(ctx, nid, userID)
-	if err != nil {
-		return err
-	}
-	if err := access.MustBeJoined(); err != nil {
 		return err
 	}
 	if err := s.screenOne(ctx, Act{Kind: ToAlias, UserID: userID, RoomID: roomID, Alias: alias}); err != nil {
 		return err
 	}
 	return s.Directory.CreateAlias(ctx, userID, alias, nid)
+}
+
+// joinedRoom returns the number of a room that a user is in. M_NOT_FOUND if there is no such
+// room, M_FORBIDDEN for a user who is not in it.
+func (s *Service) joinedRoom(ctx context.Context, userID, roomID string) (journal.RoomNID, error) {
+	nid, err := s.Timeline.Number(ctx, roomID)
+	if err != nil {
+		return 0, err
+	}
+	access, err := s.Timeline.AccessIn(ctx, nid, userID)
+	if err != nil {
+		return 0, err
+	}
+	return nid, access.MustBeJoined()
 }
 
 // mayNameRoom returns whether an alias may be made or deleted by the one who asks:
@@ -144,15 +152,8 @@ func (s *Service) SetNetworkListed(ctx context.Context, userID, roomID string, i
 	if !matrix.IsRoomID(roomID) {
 		return matrix.Errorf(matrix.NotFound, "there is no such room")
 	}
-	nid, err := s.Timeline.Number(ctx, roomID)
+	nid, err := s.joinedRoom(ctx, userID, roomID)
 	if err != nil {
-		return err
-	}
-	access, err := s.Timeline.AccessIn(ctx, nid, userID)
-	if err != nil {
-		return err
-	}
-	if err := access.MustBeJoined(); err != nil {
 		return err
 	}
 	return s.Directory.SetNetworkListed(ctx, in, nid, listed)

@@ -77,7 +77,7 @@ func TestStatementsOfAnswers(t *testing.T) {
 
 // To find what is bundled costs one statement, however much it is: the newest events, which a
 // timeline has, have their children among them. In the live window it costs none. In the format
-// of the federation nothing is bundled.
+// of the federation nothing is bundled, and in v2_alpha.
 func TestStatementsOfAggregations(t *testing.T) {
 	for name, test := range map[string]struct {
 		window int
@@ -103,18 +103,22 @@ func TestStatementsOfAggregations(t *testing.T) {
 				}
 				// Before the first event that is related to another it is known that there is none.
 				h.SendEvent(alice, elsewhere, "m.room.message", `{"m.relates_to":{"event_id":"$nowhere","rel_type":"m.reference"}}`)
-				syncs := func(format string) int64 {
-					q := syncstream.Query{UserID: alice, Since: since}
+				syncs := func(format string, v2Alpha bool) int64 {
+					q := syncstream.Query{UserID: alice, Since: since, V2Alpha: v2Alpha}
 					q.Filter = fmt.Sprintf(`{"event_format":%q,"room":{"timeline":{"limit":%d}}}`, format, 3*messages)
 					h.sync(q) // so that counts of what is unread are known
 					before := count.statements.Load()
 					bundled := bytes.Contains(h.sync(q).raw, []byte(`"m.relations"`))
-					if want := len(relTypes) > 0 && format == "client"; bundled != want {
+					if want := len(relTypes) > 0 && format == "client" && !v2Alpha; bundled != want {
 						t.Errorf("something is bundled: %v", bundled)
 					}
 					return count.statements.Load() - before
 				}
-				return syncs("client") - syncs("federation")
+				none := syncs("federation", false)
+				if n := syncs("client", true); n != none {
+					t.Errorf("%d statements for v2_alpha, which shows nothing of it, and %d without", n, none)
+				}
+				return syncs("client", false) - none
 			}
 			if n := statements(); n != test.want {
 				t.Errorf("%d statements where nothing is bundled", n)

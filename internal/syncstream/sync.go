@@ -21,6 +21,8 @@ type Query struct {
 	Timeout time.Duration
 	// Filter is JSON, or the ID of a stored filter; "": none.
 	Filter string
+	// V2Alpha: the answer is to be written as a [V2Alpha], which shows nothing bundled with events.
+	V2Alpha bool
 	// FullState asks for the whole state of each room, at once.
 	FullState bool
 	// UseStateAfter asks for the state at the end of the timeline, in a member that is
@@ -36,7 +38,7 @@ type Query struct {
 // nothing. M_INVALID_PARAM for a token or a filter that does not exist, M_BAD_JSON
 // or M_NOT_JSON for a filter that cannot be read.
 func (s *Service) Sync(ctx context.Context, q Query) (*Answer, error) {
-	r := &request{Query: q, bundled: true}
+	r := &request{Query: q, bundled: !q.V2Alpha}
 	var err error
 	if r.filter, err = s.filter(ctx, q.UserID, q.Filter); err != nil {
 		return nil, err

@@ -16,8 +16,9 @@ func (a *api) sync(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.V2Alpha = r.Generation() == httpapi.V2Alpha
 	answer, err := a.Stream.Sync(r.Context(), q)
-	if err != nil || r.Generation() != httpapi.V2Alpha {
+	if err != nil || !q.V2Alpha {
 		return answer, err
 	}
 	return syncstream.V2Alpha{Answer: answer}, nil

@@ -78,16 +78,21 @@ func (s *Store) JoinedAmong(ctx context.Context, rooms []journal.RoomNID, users 
 	rows, _ := s.pool.Query(ctx, `
 		SELECT room_nid, state_key FROM room_state
 		WHERE room_nid = ANY($1) AND type = 'm.room.member' AND state_key = ANY($2) AND value = 'join' AND replaced_at IS NULL`, rooms, users)
+	if err := forEachMember(rows, do); err != nil {
+		return fmt.Errorf("look who is in rooms: %w", err)
+	}
+	return nil
+}
+
+// forEachMember calls do for each row of a room and a user in it.
+func forEachMember(rows pgx.Rows, do func(room journal.RoomNID, userID string)) error {
 	var room journal.RoomNID
 	var user string
 	_, err := pgx.ForEachRow(rows, []any{&room, &user}, func() error {
 		do(room, user)
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("look who is in rooms: %w", err)
-	}
-	return nil
+	return err //nolint:wrapcheck // the callers say what they read
 }
 
 // Visible returns those of the users whom the asker may know of: who are joined to a

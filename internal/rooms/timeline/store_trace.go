@@ -140,13 +140,7 @@ func (s *Store) JoinedUpTo(ctx context.Context, rooms []journal.RoomNID, at jour
 		SELECT room_nid, state_key FROM room_state
 		WHERE room_nid = ANY($1) AND replaced_at > $2 AND place <= $2 AND type = 'm.room.member' AND value = 'join'`,
 		rooms, PlaceOf(at))
-	var room journal.RoomNID
-	var user string
-	_, err := pgx.ForEachRow(rows, []any{&room, &user}, func() error {
-		do(room, user)
-		return nil
-	})
-	if err != nil {
+	if err := forEachMember(rows, do); err != nil {
 		return fmt.Errorf("look who was in rooms: %w", err)
 	}
 	return nil

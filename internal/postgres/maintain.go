@@ -18,6 +18,7 @@ import (
 // whole tables.
 var unbounded = map[string]string{
 	"enable_seqscan":                      "on",
+	"plan_cache_mode":                     "auto",
 	"statement_timeout":                   "0",
 	"lock_timeout":                        "0",
 	"idle_in_transaction_session_timeout": "0",

@@ -35,6 +35,9 @@ var sessionDefaults = map[string]string{
 	// in a young database, the planner would rather read whole tables, and keep to
 	// that plan while they grow.
 	"enable_seqscan": "off",
+	// Their plans do not depend on their arguments, and planning one anew costs more
+	// than to run it. PostgreSQL alone would do so for those where it hopes to gain.
+	"plan_cache_mode": "force_generic_plan",
 	// Nothing may hang for ever. The slowest honest statement is far below this.
 	"statement_timeout":                   "30s",
 	"lock_timeout":                        "10s",

@@ -23,6 +23,7 @@ func TestOpenBoundsEverythingThatCouldHang(t *testing.T) {
 		"statement_timeout":                   "30s",
 		"lock_timeout":                        "10s",
 		"idle_in_transaction_session_timeout": "1min",
+		"plan_cache_mode":                     "force_generic_plan",
 	} {
 		var got string
 		err := pool.QueryRow(t.Context(), "SELECT current_setting($1)", setting).Scan(&got)
@@ -34,17 +35,17 @@ func TestOpenBoundsEverythingThatCouldHang(t *testing.T) {
 
 func TestOpenHonoursTheURL(t *testing.T) {
 	t.Parallel()
-	address := postgrestest.URL(t) + "&application_name=mine&statement_timeout=5000&pool_max_conns=3"
+	address := postgrestest.URL(t) + "&application_name=mine&statement_timeout=5000&plan_cache_mode=auto&pool_max_conns=3"
 	pool, err := postgres.Open(t.Context(), postgres.Options{URL: address})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	var name, timeout string
-	err = pool.QueryRow(t.Context(), "SELECT current_setting('application_name'), current_setting('statement_timeout')").
-		Scan(&name, &timeout)
-	if err != nil || name != "mine" || timeout != "5s" {
-		t.Errorf("application_name = %q, statement_timeout = %q, %v", name, timeout, err)
+	var name, timeout, plans string
+	err = pool.QueryRow(t.Context(), "SELECT current_setting('application_name'), current_setting('statement_timeout'), current_setting('plan_cache_mode')").
+		Scan(&name, &timeout, &plans)
+	if err != nil || name != "mine" || timeout != "5s" || plans != "auto" {
+		t.Errorf("application_name = %q, statement_timeout = %q, plan_cache_mode = %q, %v", name, timeout, plans, err)
 	}
 	if got := pool.Config().MaxConns; got != 3 {
 		t.Errorf("the pool has up to %d connections, want 3", got)

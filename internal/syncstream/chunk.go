@@ -39,7 +39,7 @@ func (c *Chunk) empty() bool {
 // chunk works out the answer as of now, or returns nil if the viewer is gone.
 func (s *Service) chunk(ctx context.Context, f *following, choose roomChoice, ignored []string) (*Chunk, error) {
 	p := &plan{
-		userID: f.UserID, deviceID: f.DeviceID, filter: &Filter{}, now: s.Now(),
+		userID: f.UserID, deviceID: f.DeviceID, filter: noFilter, now: s.Now(),
 		since: f.since, tick: f.tick, tickUpTo: s.Ticks.Now(),
 	}
 	queue, err := s.ToDevice.Queue(ctx, f.UserID, f.DeviceID)

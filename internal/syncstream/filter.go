@@ -29,7 +29,8 @@ type Filter struct {
 		Timeline     *timeline.EventFilter `json:"timeline"`
 	} `json:"room"`
 
-	fields *fields // of EventFields; nil: all
+	fields *fields               // of EventFields; nil: all
+	rooms  *timeline.EventFilter // of Room.Rooms and Room.NotRooms; nil: all
 }
 
 // maxFilterBytes bounds a filter, and maxFilters how many of them a user can store.
@@ -49,31 +50,33 @@ func parseFilter(definition []byte) (*Filter, error) {
 	default:
 		return nil, matrix.Errorf(matrix.InvalidParam, `event_format must be "client" or "federation"`)
 	}
-	for _, part := range []*timeline.EventFilter{
-		f.AccountData, f.Presence, f.Room.AccountData, f.Room.Ephemeral, f.Room.State, f.Room.Timeline, f.ofRooms(),
+	f.rooms = &timeline.EventFilter{Rooms: f.Room.Rooms, NotRooms: f.Room.NotRooms}
+	for _, part := range []**timeline.EventFilter{
+		&f.AccountData, &f.Presence, &f.Room.AccountData, &f.Room.Ephemeral, &f.Room.State, &f.Room.Timeline, &f.rooms,
 	} {
-		if part == nil {
+		if *part == nil {
 			continue
 		}
-		if err := part.Check(); err != nil {
+		if err := (*part).Check(); err != nil {
 			return nil, err
 		}
+		*part = (*part).Effective()
 	}
 	f.fields = newFields(f.EventFields)
 	return &f, nil
 }
 
-// ParseEventFilter reads a filter for the events of a room, as /messages and
-// /context take it. Errors as for a filter of /sync.
-func ParseEventFilter(definition string) (*timeline.EventFilter, error) {
+// parseEventFilter reads a filter for the events of a room; nil if it has no effect. Errors
+// as for a filter of /sync.
+func parseEventFilter(definition []byte) (*timeline.EventFilter, error) {
 	var f timeline.EventFilter
-	if err := decodeFilter([]byte(definition), &f); err != nil {
+	if err := decodeFilter(definition, &f); err != nil {
 		return nil, err
 	}
 	if err := f.Check(); err != nil {
 		return nil, err
 	}
-	return &f, nil
+	return f.Effective(), nil
 }
 
 // decodeFilter goes by way of canonical JSON, which knows no duplicate keys and
@@ -104,14 +107,7 @@ func canonicalFilter(definition []byte) ([]byte, error) {
 }
 
 // wants reports whether a room may be in the answer at all.
-func (f *Filter) wants(roomID string) bool {
-	return f.ofRooms().WantsRoom(roomID)
-}
-
-// ofRooms is the part of the filter that chooses rooms.
-func (f *Filter) ofRooms() *timeline.EventFilter {
-	return &timeline.EventFilter{Rooms: f.Room.Rooms, NotRooms: f.Room.NotRooms}
-}
+func (f *Filter) wants(roomID string) bool { return f.rooms.WantsRoom(roomID) }
 
 // lazy reports whether members come as they are needed.
 func (f *Filter) lazy() bool { return f.Room.State != nil && f.Room.State.LazyLoadMembers }
@@ -122,11 +118,17 @@ func (f *Filter) redundant() bool { return f.Room.State != nil && f.Room.State.I
 // storedFilter is the key of a stored filter. The filter of a key never changes.
 type storedFilter struct{ user, id string }
 
-// weighFilter estimates the bytes of a parsed filter in memory.
-func weighFilter(of storedFilter, f *keptFilter) int {
+// weighDefinition estimates the bytes in memory of a filter that is parsed from so many,
+// without its event_fields.
+func weighDefinition(bytes int) int {
 	// A string has 16 bytes beside its own, and three in JSON.
 	const structs, perByte = 1000, 8
-	return structs + cache.Text(of.user, of.id) + perByte*f.definition + f.fields.weigh()
+	return structs + perByte*bytes
+}
+
+// weighStored estimates the bytes of a stored filter in memory.
+func weighStored(of storedFilter, f *keptFilter) int {
+	return cache.Text(of.user, of.id) + weighDefinition(f.definition) + f.fields.weigh()
 }
 
 // keptFilter is a filter beside the length of its definition.
@@ -135,14 +137,17 @@ type keptFilter struct {
 	definition int
 }
 
-// filter reads the filter of a request: JSON, the ID of a stored one, or none.
+// noFilter is that of requests without one. Filters do not change.
+var noFilter = &Filter{}
+
+// filter returns the filter of a request: JSON, the ID of a stored one, or none.
 // M_INVALID_PARAM if there is no such filter.
 func (s *Service) filter(ctx context.Context, userID, given string) (*Filter, error) {
 	switch {
 	case given == "":
-		return &Filter{}, nil
+		return noFilter, nil
 	case strings.HasPrefix(given, "{"):
-		return parseFilter([]byte(given))
+		return s.inline.get(given)
 	}
 	key := storedFilter{userID, given}
 	if known, ok := s.filters.Get(key); ok {

@@ -201,7 +201,7 @@ func TestFilterNamesRoomsAndUsersThatCannotBe(t *testing.T) {
 				_, err = h.Sync(t.Context(), syncstream.Query{UserID: bob, Filter: definition})
 				matrixtest.WantCode(t, err, matrix.InvalidParam, "inline: "+definition)
 			}
-			_, err := syncstream.ParseEventFilter(part)
+			_, err := h.EventFilter(part)
 			matrixtest.WantCode(t, err, matrix.InvalidParam, "of /messages: "+part)
 		}
 	}
@@ -224,16 +224,16 @@ func TestFiltersThatAreFine(t *testing.T) {
 	}
 }
 
-func TestParseEventFilter(t *testing.T) {
-	t.Parallel()
-	f, err := syncstream.ParseEventFilter(`{"types":["a"],"limit":5,"lazy_load_members":true}`)
+func TestEventFilter(t *testing.T) {
+	h := newEnv(t)
+	f, err := h.EventFilter(`{"types":["a"],"limit":5,"lazy_load_members":true}`)
 	if err != nil || (*f.Types)[0] != "a" || *f.Limit != 5 || !f.LazyLoadMembers {
 		t.Errorf("got %+v, %v", f, err)
 	}
 	for definition, code := range map[string]matrix.Code{
 		"": matrix.NotJSON, "x": matrix.NotJSON, "[]": matrix.BadJSON, `{"types":1}`: matrix.BadJSON, `{"limit":-1}`: matrix.InvalidParam,
 	} {
-		if f, err := syncstream.ParseEventFilter(definition); f != nil || !matrix.IsCode(err, code) {
+		if f, err := h.EventFilter(definition); f != nil || !matrix.IsCode(err, code) {
 			t.Errorf("%q: got %v, %v, want %s", definition, f, err, code)
 		}
 	}

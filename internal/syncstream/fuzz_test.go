@@ -55,7 +55,7 @@ func FuzzParseEventFilter(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, definition string) {
-		parsed, err := ParseEventFilter(definition)
+		parsed, err := parseEventFilter([]byte(definition))
 		switch {
 		case err != nil:
 			wantClientError(t, err)

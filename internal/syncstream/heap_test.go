@@ -74,7 +74,7 @@ func TestFiltersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 		}() + `"x"]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			filters := cache.NewLRU(cache.Options[storedFilter, *keptFilter]{Share: share, Weigh: weighFilter})
+			filters := cache.NewLRU(cache.Options[storedFilter, *keptFilter]{Share: share, Weigh: weighStored})
 			cachetest.Fill(t, share, filters.Stats, func() {
 				for i, put := 0, 0; put < 2*share; i++ {
 					f, err := parseFilter([]byte(definition))
@@ -83,7 +83,7 @@ func TestFiltersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 					}
 					kept, key := &keptFilter{f, len(definition)}, storedFilter{fmt.Sprint("@user", i), "1"}
 					filters.Put(key, kept)
-					put += weighFilter(key, kept)
+					put += weighStored(key, kept)
 				}
 			})
 		})

@@ -45,10 +45,10 @@ func (s *Service) InitialSync(ctx context.Context, q InitialQuery) (*InitialSync
 }
 
 func (s *Service) snapshot(ctx context.Context, q InitialQuery, only *[]string) (*Answer, error) {
-	f := &Filter{}
-	f.Room.Rooms, f.Room.IncludeLeave = only, q.Archived
+	f := &Filter{rooms: &timeline.EventFilter{Rooms: only}}
+	f.Room.IncludeLeave = q.Archived
 	f.Room.Timeline = &timeline.EventFilter{Limit: &q.Limit}
-	if err := f.ofRooms().Check(); err != nil {
+	if err := f.rooms.Check(); err != nil {
 		return nil, err
 	}
 	return s.sync(ctx, &request{

@@ -75,7 +75,7 @@ func (s *Service) Collectors() []prometheus.Collector {
 func (s *Service) Caches() cache.Caches {
 	return cache.Caches{
 		"viewers": s.viewers.stats,
-		"filters": s.filters.Stats,
+		"filters": s.filters.Stats, "inline_filters": s.inline.parsed.Stats, "inline_event_filters": s.inlineEvents.parsed.Stats,
 		"members": s.lazy.sent.Stats,
 	}
 }

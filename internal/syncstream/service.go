@@ -1,6 +1,7 @@
 package syncstream
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -53,7 +54,10 @@ type Service struct {
 	viewers *viewers
 	lazy    *lazyMembers
 	filters *cache.LRU[storedFilter, *keptFilter]
-	metrics *metrics
+	// inline are the filters of requests for /sync, and inlineEvents those of others.
+	inline       *inlineFilters[Filter]
+	inlineEvents *inlineFilters[timeline.EventFilter]
+	metrics      *metrics
 
 	stopOnce sync.Once
 	stopping chan struct{}
@@ -67,7 +71,10 @@ func New(o Options) *Service {
 	}
 	s.viewers = newViewers(o.Rooms, o.Data, o.Journal, o.Shares.Viewers)
 	s.lazy = newLazyMembers(o.Shares.Members)
-	s.filters = cache.NewLRU(cache.Options[storedFilter, *keptFilter]{Share: o.Shares.Filters, Weigh: weighFilter})
+	filters := cmp.Or(o.Shares.Filters, cache.UsualShare)
+	s.filters = cache.NewLRU(cache.Options[storedFilter, *keptFilter]{Share: filters / 2, Weigh: weighStored})
+	s.inline = newInlineFilters(filters/4, parseFilter, func(f *Filter) int { return f.fields.weigh() })
+	s.inlineEvents = newInlineFilters(filters/4, parseEventFilter, func(*timeline.EventFilter) int { return 0 })
 	o.Journal.Observe(journal.Observer{Committed: s.viewers.committed, Reset: s.viewers.reset})
 	return s
 }

@@ -8,7 +8,6 @@ import (
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms/timeline"
-	"homeserver/internal/syncstream"
 )
 
 type filterIDAnswer struct {
@@ -41,7 +40,7 @@ func (a *api) getFilter(r *httpapi.Request, who matrix.Session) (any, error) {
 // events of users whom the reader ignores. Section "Ignoring Users".
 func (a *api) queryFilter(r *httpapi.Request, who matrix.Session) (filter *timeline.EventFilter, err error) {
 	if text := r.Query("filter"); text != "" {
-		if filter, err = syncstream.ParseEventFilter(text); err != nil {
+		if filter, err = a.Stream.EventFilter(text); err != nil {
 			return nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -67,6 +68,20 @@ func (f *EventFilter) Check() error {
 		}
 	}
 	return f.checkRooms()
+}
+
+// Effective returns the filter; nil, which selects every event, if it has no effect.
+func (f *EventFilter) Effective() *EventFilter {
+	bare := *f
+	for _, list := range []*[]string{&bare.NotTypes, &bare.NotSenders, &bare.NotRooms, &bare.ignored} {
+		if len(*list) == 0 {
+			*list = nil
+		}
+	}
+	if reflect.DeepEqual(bare, EventFilter{}) {
+		return nil
+	}
+	return f
 }
 
 // checkRooms refuses room IDs that are none.

@@ -57,6 +57,27 @@ func anyFilter(random *rand.Rand) *timeline.EventFilter {
 	return f
 }
 
+func TestEffectiveFilters(t *testing.T) {
+	t.Parallel()
+	for definition, effective := range map[string]bool{
+		`{}`: false, `{"not_types":[],"not_senders":[],"not_rooms":[]}`: false, `{"unread_thread_notifications":false}`: false,
+		`{"types":[]}`: true, `{"senders":[]}`: true, `{"rooms":[]}`: true, `{"limit":0}`: true, `{"contains_url":false}`: true,
+		`{"not_types":["a"]}`: true, `{"not_senders":["@a:b"]}`: true, `{"not_rooms":["!a:b"]}`: true,
+		`{"lazy_load_members":true}`: true, `{"include_redundant_members":true}`: true, `{"unread_thread_notifications":true}`: true,
+	} {
+		var f timeline.EventFilter
+		if err := json.Unmarshal([]byte(definition), &f); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Effective(); got != nil && got != &f || (got != nil) != effective {
+			t.Errorf("%s: got %+v", definition, got)
+		}
+	}
+	if f := (*timeline.EventFilter)(nil).WithoutMessagesOf([]string{alice}); f.Effective() != f {
+		t.Error("a filter without the messages of some users has no effect")
+	}
+}
+
 func TestFilterInMemoryAgreesWithTheOneInSQL(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public(bob)

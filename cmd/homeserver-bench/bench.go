@@ -53,6 +53,7 @@ func (h *house) families() []*family {
 	return []*family{
 		newSending(h),
 		newDelivering(h),
+		newTrivial(h),
 		newSyncing(h),
 		newJoining(h),
 		newEncrypting(h),
@@ -60,6 +61,7 @@ func (h *house) families() []*family {
 		newRemembering(h),
 		newKeeping(h),
 		newSizing(h),
+		newLooking(h),
 		newReading(h),
 		newRelating(h),
 		newStarting(h),

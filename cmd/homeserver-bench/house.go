@@ -30,6 +30,7 @@ type house struct {
 	version    string // of PostgreSQL
 
 	server *process
+	beside int            // the process of another server that this one is compared with; 0: none
 	bare   *bare.Messages // nil until it is asked for
 	large  *large         // the same
 }

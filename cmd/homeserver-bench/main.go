@@ -51,6 +51,9 @@ func main() {
 
 // execute measures what the arguments ask for, and returns the exit code.
 func execute(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	if len(args) == 2 && args[0] == bareHandlerArg {
+		return serveBareHandler(ctx, args[1], stdout, stderr)
+	}
 	b := benchmark{Options: Options{Environ: withoutSettings(environ), Progress: stderr}}
 	flags := b.flags(stderr)
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {

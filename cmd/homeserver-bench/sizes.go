@@ -14,6 +14,9 @@ type sizes struct {
 	listeners, rounds, burst int
 	// readRooms is how many rooms somebody is in who reads.
 	readRooms int
+	// crowd is how many members are in a room that somebody looks into, and talk how many
+	// messages in another one.
+	crowd, talk int
 	// joins is how many users join one room, of whom the first and the last are
 	// compared.
 	joins, joinsCompared int
@@ -40,7 +43,8 @@ var full = sizes{
 
 	listeners: 200, rounds: 60, burst: 400,
 	readRooms: 100,
-	joins:     1000, joinsCompared: 100,
+	crowd:     1000, talk: 5000,
+	joins: 1000, joinsCompared: 100,
 	devices: 500,
 	waiting: 1000, quiet: 3 * time.Second,
 	members: []int{10, 1000, 10_000}, events: []int{1000, 200_000},
@@ -56,7 +60,8 @@ var quick = sizes{
 
 	listeners: 12, rounds: 2, burst: 24,
 	readRooms: 10,
-	joins:     20, joinsCompared: 5,
+	crowd:     30, talk: 200,
+	joins: 20, joinsCompared: 5,
 	devices: 20,
 	waiting: 200, quiet: 10 * time.Millisecond,
 	members: []int{10, 20, 40}, events: []int{20, 300},

@@ -32,10 +32,10 @@ func newSyncing(h *house) *family {
 			{name: "nothing new", run: s.nothing},
 			{name: "one event", run: s.one},
 			{name: "everything", run: func(ctx context.Context) ([]Figure, error) {
-				return s.beside(ctx, syncPath("", "", 0), allState, s.users[0].id)
+				return h.besideQuery(ctx, s.users[0], syncPath("", "", 0), allState, s.users[0].id)
 			}},
 			{name: "everything, members lazily", run: func(ctx context.Context) ([]Figure, error) {
-				return s.beside(ctx, syncPath("", lazyMembers, 0), stateWithoutMembers, s.users[0].id)
+				return h.besideQuery(ctx, s.users[0], syncPath("", lazyMembers, 0), stateWithoutMembers, s.users[0].id)
 			}},
 			{name: "one event, older than the live window", run: s.old, restart: true},
 		},
@@ -124,18 +124,18 @@ func (s *syncing) old(ctx context.Context) ([]Figure, error) {
 	if _, err := fmt.Sscanf(s.before, "s%d", &position); err != nil {
 		return nil, fmt.Errorf("read the position of %s: %w", s.before, err)
 	}
-	return s.beside(ctx, syncPath(s.before, "", 0), laterEvents, s.users[0].id, position)
+	return s.h.besideQuery(ctx, s.users[0], syncPath(s.before, "", 0), laterEvents, s.users[0].id, position)
 }
 
-// beside makes one request again and again, by turns with a query for the same
-// events.
-func (s *syncing) beside(ctx context.Context, path, query string, args ...any) ([]Figure, error) {
-	c, err := dial(ctx, s.h.server.address, s.users[0].token)
+// besideQuery makes one request of a user again and again, by turns with a query for the
+// same events.
+func (h *house) besideQuery(ctx context.Context, u user, path, query string, args ...any) ([]Figure, error) {
+	c, err := dial(ctx, h.server.address, u.token)
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
-	m, y, err := s.h.race(ctx, 1, repeat(c, path), func(int) error { return s.h.read(ctx, query, args...) })
+	m, y, err := h.race(ctx, 1, repeat(c, path), func(int) error { return h.read(ctx, query, args...) })
 	return answering(&m, &y, y.used.here), err
 }
 
@@ -155,11 +155,13 @@ func answering(m, y *run, ceiling time.Duration) []Figure {
 	if postgres < noise {
 		postgres = 0
 	}
+	inAll := func(r *run, own time.Duration) float64 { return r.each(own + r.used.postgres) }
 	return []Figure{
 		{"p50", Micros, m.percentile(50), y.percentile(50)},
 		{"p99", Micros, m.percentile(99), y.percentile(99)},
 		{"CPU of the server", Micros, m.each(m.used.server), y.each(ceiling)},
 		{"of PostgreSQL", Micros, m.each(m.used.postgres), postgres},
+		{"of both", Micros, inAll(m, m.used.server), inAll(y, ceiling)},
 	}
 }
 

@@ -1,6 +1,7 @@
 package bare
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net/http"
@@ -150,5 +151,38 @@ func untilWaiting(t *testing.T, c *Chime, n int) {
 		if time.Now().After(late) {
 			t.Fatalf("%d wait instead of %d", c.Waiting(), n)
 		}
+	}
+}
+
+func TestBareHandlerAnswersUntilItsInputEnds(t *testing.T) {
+	t.Parallel()
+	input, end := io.Pipe()
+	output, address := io.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- ServeAnswer(t.Context(), `{"a":1}`, input, address) }()
+	line, err := bufio.NewReader(output).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/", "/any/other"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+strings.TrimSpace(line)+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || string(body) != `{"a":1}` || response.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %q %v (%v)", path, body, response.Header, err)
+		}
+	}
+	if err := end.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// looking measures what clients ask of one room when somebody opens it: its newest events,
+// those around an old one, its members and its state.
+type looking struct {
+	h       *house
+	talk    string // a room of some members with a history
+	deep    string // an event in the middle of that
+	end     string // the token just before that, for going back
+	recent  string // an event that the server has seen since it started
+	crowd   string // a room of many members
+	talkers []user
+	members []user
+}
+
+// talkers is how many users are in the room with a history.
+const talkers = 10
+
+func newLooking(h *house) *family {
+	l := &looking{h: h}
+	many := fmt.Sprintf("of %d members", h.size.crowd)
+	f := &family{
+		key: "look", name: "Looking into a room", prepare: l.prepare,
+		ceiling: "one query that reads the same events, and of those who wrote them their members where these come lazily, " +
+			"from PostgreSQL, without a network between",
+		cases: []testCase{
+			{name: "/state " + many, run: l.ofCrowd("/state", currentState)},
+			{name: "/state/m.room.name " + many, run: l.ofCrowd("/state/m.room.name", currentState+` AND s.type = 'm.room.name'`)},
+			{name: "/members " + many, run: l.ofCrowd("/members", currentMembers)},
+			{name: "/joined_members " + many, run: l.ofCrowd("/joined_members", currentMembers+` AND s.value = 'join'`)},
+			{name: "/sync of a room " + many, run: l.sync(false, currentState+newestOfRoom, 10)},
+			{name: "/sync of a room " + many + ", members lazily", run: l.sync(true, currentState+notMembers+newestOfRoom, 10)},
+		},
+	}
+	for _, place := range []string{"deep in history", "at the end"} {
+		at := func() string { return l.deep }
+		from := func() string { return l.end }
+		if place == "at the end" {
+			at, from = func() string { return l.recent }, func() string { return "" }
+		}
+		f.cases = append(f.cases,
+			testCase{name: "/context " + place, run: l.context(at, "", aroundEvent+stateAtEvent)},
+			testCase{name: "/context " + place + ", members lazily", run: l.context(at, `{"lazy_load_members":true}`, aroundEvent+stateAtEvent+notMembers+sendersAround)},
+		)
+		for _, n := range []int{20, 100} {
+			f.cases = append(f.cases, testCase{name: fmt.Sprintf("/messages %s, %d events", place, n), run: l.messages(from, at, n)})
+		}
+	}
+	return f
+}
+
+// prepare makes both rooms, and starts the server anew between the history and what is
+// recent.
+func (l *looking) prepare(ctx context.Context) (err error) {
+	if l.members, err = l.h.accounts(ctx, "looker", l.h.size.crowd); err != nil {
+		return err
+	}
+	l.talkers = l.members[:talkers]
+	if l.crowd, err = l.h.roomOf(ctx, l.members); err != nil {
+		return err
+	}
+	if l.talk, err = l.h.roomOf(ctx, l.talkers); err != nil {
+		return err
+	}
+	if _, err = l.say(ctx, "older", l.h.size.talk/2); err != nil {
+		return err
+	}
+	if l.deep, err = l.say(ctx, "deep", 1); err != nil {
+		return err
+	}
+	if _, err = l.say(ctx, "newer", l.h.size.talk/2); err != nil {
+		return err
+	}
+	l.h.stop()
+	if err := l.h.start(ctx); err != nil {
+		return err
+	}
+	if l.recent, err = l.say(ctx, "recent", pageEvents); err != nil {
+		return err
+	}
+	return l.findEnd(ctx)
+}
+
+// say lets all talkers send messages, at once, and returns the last event of the first one.
+func (l *looking) say(ctx context.Context, what string, n int) (last string, err error) {
+	clients, err := l.h.connections(ctx, l.talkers)
+	if err != nil {
+		return "", err
+	}
+	defer closeAll(clients)
+	var g errgroup.Group
+	for i, c := range clients {
+		g.Go(func() error {
+			for m := i; m < n; m += len(clients) {
+				id, err := c.say(l.talk, fmt.Sprint(what, m))
+				if err != nil {
+					return err
+				}
+				if i == 0 {
+					last = id
+				}
+			}
+			return nil
+		})
+	}
+	err = g.Wait()
+	return last, err
+}
+
+// findEnd finds the token from which pages go back from the event that is deep in history.
+func (l *looking) findEnd(ctx context.Context) error {
+	c, err := dial(ctx, l.h.server.address, l.talkers[0].token)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	var answer struct {
+		End string `json:"end"`
+	}
+	err = c.into(&answer, http.MethodGet, l.contextPath(l.deep, "")+"&limit=0", "")
+	l.end = answer.End
+	return err
+}
+
+func (l *looking) contextPath(event, filter string) string {
+	return fmt.Sprintf("%s/rooms/%s/context/%s?filter=%s", api, url.PathEscape(l.talk), url.PathEscape(event), url.QueryEscape(filter))
+}
+
+// ofCrowd asks for something of the room of many members.
+func (l *looking) ofCrowd(path, query string) func(ctx context.Context) ([]Figure, error) {
+	return func(ctx context.Context) ([]Figure, error) {
+		return l.h.besideQuery(ctx, l.members[1], api+"/rooms/"+url.PathEscape(l.crowd)+path, query, l.crowd)
+	}
+}
+
+// sync asks for all of the room of many members.
+func (l *looking) sync(lazy bool, query string, limit int) func(ctx context.Context) ([]Figure, error) {
+	return func(ctx context.Context) ([]Figure, error) {
+		filter := fmt.Sprintf(`{"room":{"rooms":[%q],"state":{"lazy_load_members":%t}}}`, l.crowd, lazy)
+		return l.h.besideQuery(ctx, l.members[1], syncPath("", filter, 0), query, l.crowd, limit)
+	}
+}
+
+// context asks for what stands around an event.
+func (l *looking) context(event func() string, filter, query string) func(ctx context.Context) ([]Figure, error) {
+	return func(ctx context.Context) ([]Figure, error) {
+		return l.h.besideQuery(ctx, l.talkers[1], l.contextPath(event(), filter), query, event())
+	}
+}
+
+// messages asks for one page, back from a token, which is empty at the end.
+func (l *looking) messages(from, event func() string, limit int) func(ctx context.Context) ([]Figure, error) {
+	return func(ctx context.Context) ([]Figure, error) {
+		path := fmt.Sprintf("%s/rooms/%s/messages?dir=b&limit=%d", api, url.PathEscape(l.talk), limit)
+		if from() != "" {
+			path += "&from=" + url.QueryEscape(from())
+			return l.h.besideQuery(ctx, l.talkers[1], path, pageUpTo, event(), limit)
+		}
+		return l.h.besideQuery(ctx, l.talkers[1], path, newestPage, l.talk, limit)
+	}
+}
+
+// The rows that answers are made of.
+const (
+	ofRoom       = ` (SELECT room_nid FROM rooms WHERE room_id = $1) `
+	currentState = `
+		SELECT e.json FROM room_state s JOIN events e USING (event_nid)
+		WHERE s.replaced_at IS NULL AND s.room_nid =` + ofRoom
+	notMembers     = ` AND s.type <> 'm.room.member'`
+	currentMembers = currentState + ` AND s.type = 'm.room.member'`
+	newestPage     = `
+		SELECT json FROM events WHERE place IS NOT NULL AND room_nid =` + ofRoom + `ORDER BY place DESC LIMIT $2`
+	newestOfRoom = ` UNION ALL (` + newestPage + `)`
+	pageUpTo     = `
+		SELECT e.json FROM events t JOIN events e ON e.room_nid = t.room_nid AND e.place <= t.place
+		WHERE t.event_id = $1 ORDER BY e.place DESC LIMIT $2`
+	aroundEvent = `
+		WITH target AS MATERIALIZED (SELECT room_nid, place FROM events WHERE event_id = $1),
+		around AS MATERIALIZED (
+			(SELECT e.json, e.sender, e.place FROM target t JOIN events e ON e.room_nid = t.room_nid AND e.place <= t.place ORDER BY e.place DESC LIMIT 6)
+			UNION ALL
+			(SELECT e.json, e.sender, e.place FROM target t JOIN events e ON e.room_nid = t.room_nid AND e.place > t.place ORDER BY e.place LIMIT 5))
+		SELECT json FROM around`
+	stateAtEvent = `
+		UNION ALL
+		SELECT e.json FROM target t JOIN room_state s ON s.room_nid = t.room_nid AND s.place <= t.place AND coalesce(s.replaced_at > t.place, true)
+		JOIN events e USING (event_nid) WHERE true`
+	sendersAround = `
+		UNION ALL
+		SELECT e.json FROM target t JOIN room_state s ON s.room_nid = t.room_nid AND s.place <= t.place AND coalesce(s.replaced_at > t.place, true)
+		JOIN events e USING (event_nid)
+		WHERE s.type = 'm.room.member' AND s.state_key IN (SELECT sender FROM around)`
+)

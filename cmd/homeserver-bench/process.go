@@ -117,23 +117,57 @@ func (p *process) lastWords() string {
 }
 
 // waiting tells how many requests the server is answering, by its own figures.
-func (p *process) waiting(ctx context.Context) (n int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.metrics, nil)
+func (p *process) waiting(ctx context.Context) (int, error) {
+	n, err := p.figures(ctx, "homeserver_http_requests_in_flight")
+	return int(n), err
+}
+
+// inUse collects the server's garbage, and tells how much memory its Go runtime uses then.
+func (p *process) inUse(ctx context.Context) (float64, error) {
+	for range collections {
+		if _, err := get(ctx, p.profiles()+"heap?gc=1"); err != nil {
+			return 0, fmt.Errorf("collect the garbage of the server: %w", err)
+		}
+	}
+	return p.figures(ctx, "go_memstats_heap_inuse_bytes", "go_memstats_stack_inuse_bytes")
+}
+
+// profiles is the URL of the folder of profiles.
+func (p *process) profiles() string {
+	return strings.TrimSuffix(p.metrics, "/metrics") + "/debug/pprof/"
+}
+
+// figures returns the sum of some figures of the server.
+func (p *process) figures(ctx context.Context, names ...string) (sum float64, err error) {
+	page, err := get(ctx, p.metrics)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("read the figures of the server: %w", err)
+	}
+	for _, name := range names {
+		var n float64
+		_, rest, _ := strings.Cut(string(page), "\n"+name+" ")
+		if _, err := fmt.Sscan(rest, &n); err != nil {
+			return 0, fmt.Errorf("the server does not tell its %s: %w", name, err)
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+// get returns what a URL of the operator's listener has.
+func get(ctx context.Context, url string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return 0, fmt.Errorf("read the figures of the server: %w", err)
+		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	page, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, fmt.Errorf("read the figures of the server: %w", err)
+	content, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", url, response.Status)
 	}
-	_, rest, _ := strings.Cut(string(page), "\nhomeserver_http_requests_in_flight ")
-	if _, err := fmt.Sscan(rest, &n); err != nil {
-		return 0, fmt.Errorf("the server does not tell how many requests it is answering: %w", err)
-	}
-	return n, nil
+	return content, err
 }

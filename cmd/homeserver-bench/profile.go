@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +18,7 @@ func (h *house) profile(ctx context.Context, name string) (finish func() error) 
 		return func() error { return nil }
 	}
 	ended := make(chan error, 1)
-	url := fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", strings.TrimSuffix(h.server.metrics, "/metrics"), profileSeconds)
+	url := fmt.Sprintf("%sprofile?seconds=%d", h.server.profiles(), profileSeconds)
 	file := filepath.Join(h.o.Profile, strings.NewReplacer("/", "-", " ", "-", ",", "").Replace(name)+".pprof")
 	go func() { ended <- fetch(ctx, url, file) }()
 	return func() error {
@@ -33,21 +31,9 @@ func (h *house) profile(ctx context.Context, name string) (finish func() error) 
 
 // fetch writes what a URL gives into a file.
 func fetch(ctx context.Context, url, file string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	content, err := get(ctx, url)
 	if err != nil {
 		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, response.Status)
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // nothing secret
 		return err

@@ -101,7 +101,7 @@ func newAuthorizer(v *Version, e *Event, s State) (*authorizer, error) {
 
 // authorizeCreate applies rule 1: m.room.create.
 func authorizeCreate(v *Version, e *Event) error {
-	if len(e.PrevEvents) > 0 {
+	if len(e.PrevEvents()) > 0 {
 		return forbidden("m.room.create has to be the first event of its room")
 	}
 	switch {

@@ -1,5 +1,7 @@
 package event
 
+import "slices"
+
 // member applies rule 4: m.room.member.
 func (a *authorizer) member() error {
 	if a.event.StateKey == nil {
@@ -79,8 +81,7 @@ func (a *authorizer) join(target string) error {
 // firstJoin reports whether rule 4.3.1 allows the join: the creator joins right after
 // m.room.create.
 func (a *authorizer) firstJoin(target string) bool {
-	return len(a.event.PrevEvents) == 1 && a.event.PrevEvents[0] == a.create.ID &&
-		a.create.CreateContent().Creators[0] == target
+	return slices.Equal(a.event.PrevEvents(), []string{a.create.ID}) && a.create.CreateContent().Creators[0] == target
 }
 
 // joinRule returns the room's join rule, and "" for one that the room version does not

@@ -113,6 +113,17 @@ func BenchmarkParse(b *testing.B) {
 	})
 }
 
+func BenchmarkIsJSON(b *testing.B) {
+	r := newTestRoom(b, mustVersion(b, "11"))
+	e := r.build(benchProto(r))
+	b.SetBytes(int64(len(e.JSON)))
+	for b.Loop() {
+		if !IsJSON(e.JSON) {
+			b.Fatal("it is JSON")
+		}
+	}
+}
+
 func BenchmarkRedact(b *testing.B) {
 	r := newTestRoom(b, mustVersion(b, "11"))
 	e := r.build(benchProto(r))

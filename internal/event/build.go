@@ -230,9 +230,7 @@ func (d *draft) event(text []byte) *Event {
 	e := &Event{
 		ID: d.id, RoomID: d.RoomID, Type: d.Type, Sender: d.Sender,
 		Content: Field(text, "content"), Redacts: d.redacts,
-		OriginServerTS: d.OriginServerTS, Depth: d.depth,
-		PrevEvents: slices.Clone(d.PrevEvents), AuthEvents: slices.Clone(d.AuthEvents),
-		JSON: text, Version: d.version,
+		OriginServerTS: d.OriginServerTS, Depth: d.depth, JSON: text, Version: d.version,
 	}
 	if d.StateKey != nil {
 		stateKey := *d.StateKey

@@ -242,8 +242,8 @@ func TestReferencePairs(t *testing.T) {
 			t.Errorf("prev_events are %s, want %s", got, want)
 		}
 		parsed, err := Parse(v, e.JSON)
-		if err != nil || !sameStrings(parsed.PrevEvents, p.PrevEvents) || !sameStrings(parsed.AuthEvents, p.AuthEvents) {
-			t.Errorf("parsed to %v and %v, %v", parsed.PrevEvents, parsed.AuthEvents, err)
+		if err != nil || !sameStrings(parsed.PrevEvents(), p.PrevEvents) || !sameStrings(parsed.AuthEvents(), p.AuthEvents) {
+			t.Errorf("parsed to %v and %v, %v", parsed.PrevEvents(), parsed.AuthEvents(), err)
 		}
 		p.PrevEvents = []string{"$unknown:x"}
 		_, err = Build(v, p, r.signers[serverA])
@@ -397,7 +397,7 @@ func TestBuildCopies(t *testing.T) {
 	}
 	key, p.PrevEvents[0], p.AuthEvents[0] = "other", "$other", "$other"
 	copy(p.Content, `{"c":"d"}`)
-	if *e.StateKey != "key" || e.PrevEvents[0] != "$p" || e.AuthEvents[0] != "$a" || string(e.Content) != `{"a":"b"}` {
+	if *e.StateKey != "key" || e.PrevEvents()[0] != "$p" || e.AuthEvents()[0] != "$a" || string(e.Content) != `{"a":"b"}` {
 		t.Errorf("the event became %+v", e)
 	}
 	wantError(t, e.VerifyHash(), "", "")

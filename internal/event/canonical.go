@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"unicode/utf16"
@@ -402,22 +403,37 @@ func (t *transcoder) text() error {
 // is not UTF-8.
 func plainRun(s []byte) int {
 	i := 0
-	for i < len(s) {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRune(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				return i
-			}
-			i += size
-			continue
+	for {
+		for len(s)-i >= 8 && isPlain(binary.LittleEndian.Uint64(s[i:])) {
+			i += 8
 		}
-		if c < 0x20 || c == '"' || c == '\\' {
+		end := min(i+8, len(s))
+		if i == end {
 			return i
 		}
-		i++
+		for i < end {
+			c := s[i]
+			if c < 0x20 || c == '"' || c == '\\' {
+				return i
+			}
+			size := 1
+			if c >= utf8.RuneSelf {
+				var r rune
+				if r, size = utf8.DecodeRune(s[i:]); r == utf8.RuneError && size == 1 {
+					return i
+				}
+			}
+			i += size
+		}
 	}
-	return i
+}
+
+// isPlain reports whether eight bytes are ASCII that needs no escapes: none has its highest
+// bit, nor is below a space, nor a quote, nor a backslash, as the highest bits of these
+// differences show.
+func isPlain(eight uint64) bool {
+	const each = 0x0101010101010101
+	return (eight|(eight-each*' ')|((eight^each*'"')-each)|((eight^each*'\\')-each))&(each*0x80) == 0
 }
 
 // escape reads one escape and writes the character in canonical form.

@@ -11,7 +11,7 @@
 //
 //	Proto  → Build        → *Event   made here: hashed, signed, ID worked out
 //	bytes  → Parse        → *Event   from another server: checked, ID worked out
-//	bytes  → ParseTrusted → *Event   from our own database: only decoded
+//	bytes  → ParseTrusted → *Event   from our own database: whole, and decoded
 //
 // and is then authorised by [Authorize] against a [State]. An [Event] never changes
 // after that and may be used by any number of goroutines at once.

@@ -81,9 +81,7 @@ type Event struct {
 	// in milliseconds since the epoch. It may be wrong.
 	OriginServerTS int64
 	// Depth is one more than the greatest depth of the previous events.
-	Depth      int64
-	PrevEvents []string
-	AuthEvents []string
+	Depth int64
 	// JSON is the event as it is federated, to the byte: canonical, with hashes
 	// and signatures, without unsigned and, from version 3 on, without event_id.
 	JSON    []byte
@@ -118,6 +116,19 @@ func (e *Event) Size() int {
 // IsState reports whether this is the state event of the type and state key.
 func (e *Event) IsState(evType, stateKey string) bool {
 	return e.StateKey != nil && *e.StateKey == stateKey && e.Type == evType
+}
+
+// PrevEvents returns the IDs of the events that come just before it. Like AuthEvents it
+// decodes them each time: events are mostly read to be shown, and show neither.
+func (e *Event) PrevEvents() []string {
+	ids, _ := decodeReferences(e.Version, Field(e.JSON, "prev_events"))
+	return ids
+}
+
+// AuthEvents returns the IDs of the events by which it was allowed when it was made.
+func (e *Event) AuthEvents() []string {
+	ids, _ := decodeReferences(e.Version, Field(e.JSON, "auth_events"))
+	return ids
 }
 
 // Membership returns the membership of an m.room.member event, and "" for any other event,

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"homeserver/internal/matrix"
 )
@@ -72,6 +75,55 @@ func sameMeaning(t *testing.T, a, b []byte) {
 	y, err2 := json.Marshal(second)
 	if err1 != nil || err2 != nil || !bytes.Equal(bytes.ReplaceAll(x, []byte("-0"), []byte("0")), bytes.ReplaceAll(y, []byte("-0"), []byte("0"))) {
 		t.Fatalf("%q means %s, %q means %s", a, x, b, y)
+	}
+}
+
+// FuzzIsJSON compares the check of JSON, and that of a stored event, with another reader.
+func FuzzIsJSON(f *testing.F) {
+	for _, c := range canonicalVectors {
+		f.Add([]byte(c.in))
+	}
+	for _, seed := range []string{
+		``, `{}`, `{`, `}`, `,"a":1}`, `{,"a":1}`, `{"a":1,}`, `{"a":1}}`, `{"a":1}{`, `{"a":[1,{"b":[]}],"a":{}}`, `{"a"}`, `{"a":}`, `{"a":1 }`, `{"a":"b c"}`,
+		`[1,]`, `[,1]`, `[tru]`, `[true,false,null]`, `nulls`, `-`, `-0`, `01`, `1.`, `1.5e+3`, `1e`, ` 1 `, `"`, `"\"`, `"\`, `"\x"`, `"\u00"`, `"\u001f\/\b"`,
+		`"\ud800"`, `"\udc00"`, `"\ud83d\ude00"`, `"\ud83d\n"`, "\"\x1f\"", "\"\x7f\"", "\"\xff\"", "\"1234567\xc3\xa4 12345678\"", "\"12345678\xc3\"", `"12345678\"12345678"`,
+		strings.Repeat(`{"a":`, 128) + `1` + strings.Repeat(`}`, 128), strings.Repeat(`{"a":`, 129) + `1` + strings.Repeat(`}`, 129),
+		strings.Repeat(`[`, 10_000) + strings.Repeat(`]`, 10_000), strings.Repeat(`[`, 10_001) + strings.Repeat(`]`, 10_001),
+	} {
+		f.Add([]byte(seed))
+	}
+	duplicates := jsontext.AllowDuplicateNames(true)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		valid := jsontext.Value(raw).IsValid(duplicates)
+		if got := IsJSON(raw); got != valid {
+			t.Fatalf("%q is JSON: %v, want %v", raw, got, valid)
+		}
+		compact := jsontext.Value(bytes.Clone(raw))
+		stored := valid && raw[0] == '{' && compact.Compact(duplicates) == nil && bytes.Equal(compact, raw) && nesting(raw) <= maxNesting
+		names, m := 0, checkedMembersOf(raw)
+		for m.next() {
+			names++
+		}
+		if m.whole != stored {
+			t.Fatalf("%q may be stored: %v, want %v", raw, m.whole, stored)
+		}
+		for range Members(raw) {
+			names--
+		}
+		if stored && names != 0 {
+			t.Fatalf("%q has %d members more or fewer", raw, names)
+		}
+	})
+}
+
+// nesting returns how deep JSON is nested.
+func nesting(raw []byte) (deepest int) {
+	d := jsontext.NewDecoder(bytes.NewReader(raw), jsontext.AllowDuplicateNames(true))
+	for {
+		if _, err := d.ReadToken(); err != nil {
+			return deepest
+		}
+		deepest = max(deepest, d.StackDepth())
 	}
 }
 

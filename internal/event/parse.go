@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"homeserver/internal/matrix"
 )
 
@@ -53,13 +51,12 @@ func Parse(v *Version, raw []byte) (*Event, error) {
 
 // ParseTrusted reads an event that [Build] or [Parse] made before, from its ID and
 // its JSON in our own database. It neither hashes nor authorises it. But it does check
-// that the JSON is whole, since parts of it are sent to clients unchanged. The event
-// shares the memory of raw. An error means that the bytes are damaged, and is no
+// that the JSON is whole, since parts of it are sent to clients unchanged: that it is an
+// object in UTF-8, without white space as canonical JSON is, and nested no deeper than
+// that. It does not look at the order of names, nor for those that are there twice. The
+// event shares the memory of raw. An error means that the bytes are damaged, and is no
 // [matrix.Error].
 func ParseTrusted(v *Version, id string, raw []byte) (*Event, error) {
-	if !IsJSON(raw) {
-		return nil, fmt.Errorf("read event %s: it is not JSON", id)
-	}
 	e, err := decode(v, raw)
 	if err != nil {
 		return nil, fmt.Errorf("read event %s: %v", id, err) //nolint:errorlint // not for clients: they have sent nothing wrong
@@ -74,21 +71,17 @@ func ParseTrusted(v *Version, id string, raw []byte) (*Event, error) {
 	return e, nil
 }
 
-// IsJSON reports whether the bytes are one JSON value in UTF-8, whatever its form.
-func IsJSON(raw []byte) bool {
-	return jsontext.Value(raw).IsValid(jsontext.AllowDuplicateNames(true))
-}
-
-// decode reads the members of an event in canonical JSON, of which all but content may
-// be missing. M_BAD_JSON for a member that is not of the right kind.
+// decode reads an event in canonical JSON, of whose members all but content may be
+// missing: in one pass, which also checks that it is JSON. M_BAD_JSON for a member that is
+// not of the right kind, M_NOT_JSON where the text is not as [ParseTrusted] needs it.
 func decode(v *Version, text []byte) (*Event, error) {
 	e := &Event{JSON: text, Version: v, Depth: -1}
-	redacts := ""
-	for m := membersOf(text); m.next(); {
+	var redacts string
+	var sender, stateKey []byte
+	m := checkedMembersOf(text)
+	for m.next() {
 		ok := true
 		switch string(m.key) {
-		case "auth_events":
-			e.AuthEvents, ok = decodeReferences(v, m.value)
 		case "content":
 			e.Content, ok = m.value, m.value[0] == '{'
 		case "depth":
@@ -99,28 +92,37 @@ func decode(v *Version, text []byte) (*Event, error) {
 			}
 		case "origin_server_ts":
 			e.OriginServerTS, ok = parseInt(m.value)
-		case "prev_events":
-			e.PrevEvents, ok = decodeReferences(v, m.value)
 		case "redacts":
 			redacts, ok = Unquote(m.value)
 			ok = ok || v.RedactsInContent
 		case "room_id":
 			e.RoomID, ok = Unquote(m.value)
 		case "sender":
-			e.Sender, ok = Unquote(m.value)
+			sender = m.value
+			e.Sender, ok = Unquote(sender)
 		case "state_key":
-			var stateKey string
-			stateKey, ok = Unquote(m.value)
-			e.StateKey = &stateKey
+			stateKey = m.value
+			ok = stateKey[0] == '"'
 		case "type":
-			e.Type, ok = Unquote(m.value)
+			e.Type, ok = unquoteType(m.value)
 		}
 		if !ok {
 			return nil, matrix.Errorf(matrix.BadJSON, "the event's %s is not of the right kind", m.key)
 		}
 	}
+	if !m.whole {
+		return nil, matrix.Errorf(matrix.NotJSON, "the event is damaged JSON: it is wrong from byte %d on", m.c.pos)
+	}
 	if e.Content == nil {
 		return nil, missing("content")
+	}
+	switch {
+	case stateKey == nil:
+	case bytes.Equal(stateKey, sender): // as members have it mostly: they need one text only
+		e.StateKey = &e.Sender
+	default:
+		text, _ := Unquote(stateKey)
+		e.StateKey = &text
 	}
 	if e.Type == TypeRedaction {
 		if v.RedactsInContent {
@@ -135,10 +137,33 @@ func missing(member string) error {
 	return matrix.Errorf(matrix.BadJSON, "the event has no %s", member)
 }
 
+// unquoteType is Unquote for the type of an event, of which there are few.
+func unquoteType(value []byte) (string, bool) {
+	if len(value) > 2 && value[0] == '"' {
+		if known, ok := knownTypes[string(value[1:len(value)-1])]; ok {
+			return known, true
+		}
+	}
+	return Unquote(value)
+}
+
+// knownTypes has the types that most events have, so that each is in memory once.
+var knownTypes = func() map[string]string {
+	known := map[string]string{}
+	for _, t := range []string{
+		TypeAliases, TypeAvatar, TypeCanonicalAlias, TypeCreate, TypeEncrypted, TypeEncryption, TypeGuestAccess, TypeHistoryVisibility,
+		TypeJoinRules, TypeMember, TypeMessage, TypeName, TypePowerLevels, TypeRedaction, TypeSpaceChild, TypeThirdPartyInvite,
+		TypeServerACL, TypeTombstone, TypeTopic, "m.reaction", "m.room.pinned_events", "m.sticker",
+	} {
+		known[t] = t
+	}
+	return known
+}()
+
 // decodeReferences reads prev_events or auth_events: event IDs, or in versions 1
 // and 2 pairs of an event ID and hashes.
 func decodeReferences(v *Version, array []byte) ([]string, bool) {
-	if array[0] != '[' {
+	if len(array) == 0 || array[0] != '[' {
 		return nil, false
 	}
 	ids := make([]string, 0, bytes.Count(array, []byte(","))+1)
@@ -170,10 +195,10 @@ func (e *Event) checkFormat() error {
 		return missing("depth that is an integer from 0 on")
 	case Field(e.JSON, "origin_server_ts") == nil:
 		return missing("origin_server_ts")
-	case e.PrevEvents == nil || len(e.PrevEvents) > maxPrevEvents:
-		return matrix.Errorf(matrix.BadJSON, "the event has no prev_events or more than %d", maxPrevEvents)
-	case e.AuthEvents == nil || len(e.AuthEvents) > maxAuthEvents:
-		return matrix.Errorf(matrix.BadJSON, "the event has no auth_events or more than %d", maxAuthEvents)
+	case !e.hasReferences("prev_events", maxPrevEvents):
+		return matrix.Errorf(matrix.BadJSON, "the event has no prev_events that are a list of events, or more than %d", maxPrevEvents)
+	case !e.hasReferences("auth_events", maxAuthEvents):
+		return matrix.Errorf(matrix.BadJSON, "the event has no auth_events that are a list of events, or more than %d", maxAuthEvents)
 	case e.Version.pairs() && !matrix.IsEventID(e.ID):
 		return missing("event_id that is an event ID")
 	}
@@ -190,6 +215,12 @@ func (e *Event) checkFormat() error {
 		return nil
 	}
 	return badFormat(checkRoomID(e.RoomID))
+}
+
+// hasReferences reports whether a member is a list of that many events at most.
+func (e *Event) hasReferences(member string, most int) bool {
+	ids, ok := decodeReferences(e.Version, Field(e.JSON, member))
+	return ok && len(ids) <= most
 }
 
 // badFormat turns M_INVALID_PARAM into M_BAD_JSON: the parameters of a client are

@@ -60,8 +60,8 @@ func TestParse(t *testing.T) {
 			e.Depth != 3 || e.OriginServerTS != 1000 || string(e.Content) != `{"body":"x"}` || e.Version != v {
 			t.Errorf("the event is %+v", e)
 		}
-		if !sameStrings(e.AuthEvents, []string{"$a", "$b"}) || !sameStrings(e.PrevEvents, []string{"$p"}) {
-			t.Errorf("auth_events %v, prev_events %v", e.AuthEvents, e.PrevEvents)
+		if !sameStrings(e.AuthEvents(), []string{"$a", "$b"}) || !sameStrings(e.PrevEvents(), []string{"$p"}) {
+			t.Errorf("auth_events %v, prev_events %v", e.AuthEvents(), e.PrevEvents())
 		}
 		if !e.IsState("m.room.message", "key") || e.IsState("m.room.message", "") || e.IsState("m.room.name", "key") {
 			t.Error("IsState is wrong")
@@ -199,8 +199,8 @@ func TestParsePairs(t *testing.T) {
 		if err != nil || e.ID != "$id:a.example" {
 			t.Fatalf("%+v, %v", e, err)
 		}
-		if !sameStrings(e.AuthEvents, []string{"$a:x"}) || !sameStrings(e.PrevEvents, []string{"$p:x", "$q:x"}) {
-			t.Errorf("auth_events %v, prev_events %v", e.AuthEvents, e.PrevEvents)
+		if !sameStrings(e.AuthEvents(), []string{"$a:x"}) || !sameStrings(e.PrevEvents(), []string{"$p:x", "$q:x"}) {
+			t.Errorf("auth_events %v, prev_events %v", e.AuthEvents(), e.PrevEvents())
 		}
 		for key, value := range map[string]string{
 			"event_id": `""`, "auth_events": `["$a"]`, "prev_events": `[[]]`,
@@ -231,7 +231,7 @@ func TestParseTrustedRefusesDamage(t *testing.T) {
 	const rest = `"depth":1,"room_id":"!r:x","sender":"@a:x","type":"m.x"`
 	for _, raw := range []string{
 		``, `{`, `[]`, `null`, `{"content":[]}`, `{"content":{},"depth":"x"}`, "{\"content\":{\"a\":\"\xff\"}," + rest + `}`,
-		`{"content":{},` + rest, `{"content":{"a":b},` + rest + `}`, `{"content":{},` + rest + `}}`,
+		`{"content":{},` + rest, `{"content": {},` + rest + `}`, `{"content":{"a":b},` + rest + `}`, `{"content":{},` + rest + `}}`,
 		`{` + rest + `}`, `{"content":{},` + strings.Replace(rest, "sender", "render", 1) + `}`,
 		`{"content":{},` + strings.Replace(rest, "room_id", "room", 1) + `}`, `{"content":{},` + strings.Replace(rest, "depth", "dept", 1) + `}`,
 	} {

@@ -130,10 +130,10 @@ func checkChain(t *testing.T, h *env, room string) {
 	h.OK(err)
 	for i, e := range st.Events {
 		switch {
-		case i == 0 && len(e.PrevEvents) != 0:
-			t.Errorf("the first event names %v before it", e.PrevEvents)
-		case i > 0 && !slices.Equal(e.PrevEvents, []string{st.Events[i-1].ID}):
-			t.Errorf("event %d names %v before it, not %s", i, e.PrevEvents, st.Events[i-1].ID)
+		case i == 0 && len(e.PrevEvents()) != 0:
+			t.Errorf("the first event names %v before it", e.PrevEvents())
+		case i > 0 && !slices.Equal(e.PrevEvents(), []string{st.Events[i-1].ID}):
+			t.Errorf("event %d names %v before it, not %s", i, e.PrevEvents(), st.Events[i-1].ID)
 		}
 		if e.Depth != int64(i+1) {
 			t.Errorf("event %d has depth %d", i, e.Depth)

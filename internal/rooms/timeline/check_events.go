@@ -239,7 +239,7 @@ type link struct {
 }
 
 func (l *links) add(row *checkedEvent, e *event.Event) {
-	for _, id := range slices.Concat(e.PrevEvents, e.AuthEvents) {
+	for _, id := range slices.Concat(e.PrevEvents(), e.AuthEvents()) {
 		l.from = append(l.from, link{row, id})
 		l.ids = append(l.ids, id)
 	}

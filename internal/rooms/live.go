@@ -268,9 +268,12 @@ func (s *Service) weigh(r *live) {
 }
 
 // Caches reports the use of the caches: rooms that can be added to, with the state that
-// this needs, and transactions. The bytes of the state are among those of the rooms.
+// this needs, transactions, and those for reading. The bytes of the state are among those of
+// the rooms.
 func (s *Service) Caches() cache.Caches {
-	return cache.Caches{"rooms": s.live.Stats, "room_state": s.stateStats, "transactions": s.recent.recent.Stats}
+	all := s.Timeline.Caches()
+	all["rooms"], all["room_state"], all["transactions"] = s.live.Stats, s.stateStats, s.recent.recent.Stats
+	return all
 }
 
 func (s *Service) stateStats() cache.Stats {

@@ -88,7 +88,9 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 		Keys: func(ctx context.Context, conn *pgx.Conn) (map[string]ed25519.PublicKey, error) {
 			return serveridentity.PublicKeys(ctx, conn, serveridentity.Of(signer))
 		},
-		Shares: rooms.Shares{State: int(budget.Caches.RoomState), Transactions: int(budget.Caches.Transactions)},
+		Shares: rooms.Shares{
+			State: int(budget.Caches.RoomState), Transactions: int(budget.Caches.Transactions), Access: int(budget.Caches.Access),
+		},
 	})
 	s.policies = newPolicies(cfg, pool, s.journal, s.rooms, s.auth, log)
 	s.rooms.Directory.OnMissing(s.bridges.AskAlias)

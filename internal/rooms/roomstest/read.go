@@ -81,8 +81,13 @@ func (env *Env) History(user, room string) []*timeline.Event {
 // Bodies lists the bodies of the messages of a room that a user can read, oldest first.
 func (env *Env) Bodies(user, room string) []string {
 	env.T.Helper()
+	return Bodies(env.History(user, room))
+}
+
+// Bodies lists the bodies of the messages among events.
+func Bodies(events []*timeline.Event) []string {
 	list := []string{}
-	for _, e := range env.History(user, room) {
+	for _, e := range events {
 		if e.Type == "m.room.message" {
 			body, _ := event.StringField(e.Content(), "body")
 			list = append(list, body)

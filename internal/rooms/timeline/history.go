@@ -190,10 +190,27 @@ func (s *Store) visible(ctx context.Context, v *view, eventID string) (*Event, e
 	if err != nil {
 		return nil, err
 	}
+	if e.Place > v.now { // another process has written it
+		if err := s.renew(ctx, v); err != nil {
+			return nil, err
+		}
+	}
 	if !v.access.Sees(e.Place) {
 		return nil, errNoEvent()
 	}
 	return e, nil
+}
+
+// renew reads the access of a view again, for what was read from the database after its moment.
+func (s *Store) renew(ctx context.Context, v *view) error {
+	latest, err := s.readRoomAccess(ctx, v.accessKey)
+	if err == nil && latest == nil {
+		err = errNoEvent()
+	}
+	if err == nil {
+		v.access = latest.access
+	}
+	return err
 }
 
 // EventContext has the events around an event.

@@ -25,14 +25,14 @@ func (r Reader) Access(ctx context.Context, roomID string) (journal.RoomNID, *Ac
 	if !matrix.IsRoomID(roomID) {
 		return 0, nil, matrix.Errorf(matrix.InvalidParam, "this is not a room ID")
 	}
-	changes, err := r.store.readAccess(ctx, `r.room_id = $1`, roomID, r.userID)
+	known, err := r.store.accessTo(ctx, accessKey{roomID, r.userID})
+	if err == nil && known == nil {
+		err = ErrNotInRoom()
+	}
 	if err != nil {
 		return 0, nil, err
 	}
-	for nid, c := range changes {
-		return nid, c.Access(), nil
-	}
-	return 0, nil, ErrNotInRoom()
+	return known.room, known.access, nil
 }
 
 // Peek returns the user's access to a room that the user may watch. M_FORBIDDEN for
@@ -57,8 +57,9 @@ func (r Reader) MustBeJoined(ctx context.Context, roomID string) error {
 
 // view is a room as a user may read it, at one moment.
 type view struct {
-	room   journal.RoomNID
-	roomID string
+	accessKey
+	room journal.RoomNID
+	// access is that of now, or later. It says nothing of places after now.
 	access *Access
 	now    Place
 }
@@ -67,7 +68,7 @@ type view struct {
 func (r Reader) view(ctx context.Context, roomID string) (*view, error) {
 	now := PlaceOf(r.store.journal.Position())
 	nid, access, err := r.Access(ctx, roomID)
-	return &view{room: nid, roomID: roomID, access: access, now: now}, err
+	return &view{accessKey: accessKey{roomID, r.userID}, room: nid, access: access, now: now}, err
 }
 
 // stateView returns a room and the place at which the user may read its state: now for

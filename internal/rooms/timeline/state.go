@@ -76,11 +76,16 @@ func (r Reader) Members(ctx context.Context, roomID string, f MemberFilter) (*Cu
 		}
 		at = min(at, max(created, *f.At))
 	}
-	events, err := r.store.cursor(ctx, stateAt+`
+	events, err := r.store.membersAt(ctx, v.room, at, f)
+	return events, v.access, err
+}
+
+// membersAt lists the member events of a room at a place that a filter chooses.
+func (s *Store) membersAt(ctx context.Context, nid journal.RoomNID, at Place, f MemberFilter) (*Cursor, error) {
+	return s.cursor(ctx, stateAt+`
 		WHERE s.type = 'm.room.member'
 			AND ($3 = '' AND $4 = '' OR $3 <> '' AND s.value = $3 OR $4 <> '' AND s.value <> $4)`,
-		[]journal.RoomNID{v.room}, []Place{at}, f.Membership, f.NotMembership)
-	return events, v.access, err
+		[]journal.RoomNID{nid}, []Place{at}, f.Membership, f.NotMembership)
 }
 
 // creatorJoined returns the place at which a room got its first member.
@@ -98,14 +103,12 @@ func (s *Store) creatorJoined(ctx context.Context, nid journal.RoomNID) (at Plac
 // JoinedMembers lists the member events of the users in a room now. M_FORBIDDEN unless
 // the asker is one of them. Client-server API, GET /rooms/{roomId}/joined_members.
 func (r Reader) JoinedMembers(ctx context.Context, roomID string) (*Cursor, error) {
-	nid, access, err := r.Access(ctx, roomID)
+	v, err := r.view(ctx, roomID)
 	if err != nil {
 		return nil, err
 	}
-	if err := access.MustBeJoined(); err != nil {
+	if err := v.access.MustBeJoined(); err != nil {
 		return nil, err
 	}
-	return r.store.cursor(ctx, `
-		SELECT event_nid FROM room_state
-		WHERE room_nid = $1 AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL`, nid)
+	return r.store.membersAt(ctx, v.room, v.now, MemberFilter{Membership: event.Join})
 }

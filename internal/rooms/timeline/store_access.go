@@ -59,6 +59,16 @@ func (s *Store) accessChanges(ctx context.Context, rooms []journal.RoomNID, user
 	return s.readAccess(ctx, `r.room_nid = ANY($1)`, rooms, userID)
 }
 
+// readRoomAccess reads the number of a room and a user's access to it; nil if there is no
+// such room.
+func (s *Store) readRoomAccess(ctx context.Context, key accessKey) (*roomAccess, error) {
+	changes, err := s.readAccess(ctx, `r.room_id = $1`, key.roomID, key.userID)
+	for nid, c := range changes {
+		return &roomAccess{nid, c.Access()}, err
+	}
+	return nil, err
+}
+
 // readAccess reads the changes in the rooms that a condition chooses by $1.
 func (s *Store) readAccess(ctx context.Context, condition string, rooms any, userID string) (map[journal.RoomNID]*AccessChanges, error) {
 	if err := s.erased.load(ctx, s.pool); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/cache"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
 	"homeserver/internal/postgres"
@@ -27,8 +28,14 @@ type Options struct {
 	// with, by their IDs. They are for the operator's doctor.
 	ServerName string
 	Keys       func(ctx context.Context, conn *pgx.Conn) (map[string]ed25519.PublicKey, error)
-	Log        *slog.Logger
+	// Shares bounds the caches.
+	Shares Shares
+	Log    *slog.Logger
 }
+
+// Shares is how many bytes may be used in memory for what users may read; 0:
+// [cache.UsualShare].
+type Shares struct{ Access int }
 
 // Store reads and writes rooms. Its methods may be called concurrently.
 type Store struct {
@@ -41,12 +48,16 @@ type Store struct {
 
 	erased    *erasures
 	relatives *relatives
+	accesses  *knownAccess
 }
 
 // New makes the store, and adds its tables to the journal. Call it before the journal is
 // started.
 func New(o Options) *Store {
-	s := &Store{pool: o.Pool, journal: o.Journal, o: o, damage: postgres.NewDamage(o.Log), erased: newErasures(), relatives: newRelatives()}
+	s := &Store{
+		pool: o.Pool, journal: o.Journal, o: o, damage: postgres.NewDamage(o.Log),
+		erased: newErasures(), relatives: newRelatives(), accesses: newKnownAccess(o.Shares.Access),
+	}
 	s.table = &journal.Table{Name: "events", Queue: queueEvents, Read: s.readOthers}
 	o.Journal.Add(s.table)
 	s.forgottenTable = &journal.Table{Name: "forgotten_rooms", Queue: queueForgotten, Read: s.readForgotten}
@@ -63,12 +74,17 @@ func New(o Options) *Store {
 func (s *Store) reset(p journal.Position) {
 	s.erased.loaded.Store(false)
 	s.relatives.reset(p)
+	s.accesses.reset()
 }
+
+// Caches reports the use of the caches.
+func (s *Store) Caches() cache.Caches { return cache.Caches{"access": s.accesses.kept.Stats} }
 
 // committed finishes the events of a group: it drops what was needed for writing them,
 // and applies redactions to events that are in memory.
 func (s *Store) committed(v journal.View, entries []*journal.Entry) {
 	s.relatives.add(v, entries)
+	s.accesses.committed(entries)
 	for _, entry := range entries {
 		if erasure, ok := entry.Value.(*Erasure); ok {
 			s.erased.add(erasure.UserID, PlaceOf(entry.Position))

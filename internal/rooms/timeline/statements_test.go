@@ -1,0 +1,128 @@
+package timeline_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/rooms/roomstest"
+	"homeserver/internal/rooms/timeline"
+)
+
+// reads are the ways to read a room, each with all that its endpoint reads of rooms.
+func reads(r timeline.Reader, room, id string) map[string]func(ctx context.Context) error {
+	bundled := func(ctx context.Context, access *timeline.Access, events []*timeline.Event) error {
+		_, err := r.Aggregations(ctx, nil, timeline.Aggregated{Access: access, UpTo: 1 << 60, Events: events})
+		return err
+	}
+	messages := func(f *timeline.EventFilter) func(context.Context) error {
+		return func(ctx context.Context) error {
+			st, err := r.Messages(ctx, room, timeline.Page{Backward: true, Limit: 10, Filter: f})
+			if err != nil {
+				return err
+			}
+			return bundled(ctx, st.Access, st.Events)
+		}
+	}
+	around := func(f *timeline.EventFilter) func(context.Context) error {
+		return func(ctx context.Context) error {
+			c, err := r.Context(ctx, room, id, 10, f)
+			if err != nil {
+				return err
+			}
+			return bundled(ctx, c.Access, append(append([]*timeline.Event{c.Event}, c.Before.Events...), c.After.Events...))
+		}
+	}
+	lazy := &timeline.EventFilter{LazyLoadMembers: true}
+	at := timeline.Place(1 << 40)
+	return map[string]func(ctx context.Context) error{
+		"messages":       messages(nil),
+		"messages, lazy": messages(lazy),
+		"context":        around(nil),
+		"context, lazy":  around(lazy),
+		"state": func(ctx context.Context) error {
+			_, _, err := r.State(ctx, room)
+			return err
+		},
+		"state event": func(ctx context.Context) error {
+			_, _, err := r.StateEvent(ctx, room, "m.room.name", "")
+			return err
+		},
+		"members": func(ctx context.Context) error {
+			_, _, err := r.Members(ctx, room, timeline.MemberFilter{Membership: "join"})
+			return err
+		},
+		"members at": func(ctx context.Context) error {
+			_, _, err := r.Members(ctx, room, timeline.MemberFilter{At: &at})
+			return err
+		},
+		"joined members": func(ctx context.Context) error {
+			_, err := r.JoinedMembers(ctx, room)
+			return err
+		},
+		"event": func(ctx context.Context) error {
+			e, access, err := r.Event(ctx, room, id)
+			if err != nil {
+				return err
+			}
+			return bundled(ctx, access, []*timeline.Event{e})
+		},
+		"relations": func(ctx context.Context) error {
+			st, err := r.Relations(ctx, room, id, timeline.RelationsPage{Page: timeline.Page{Backward: true, Limit: 10}})
+			if err != nil {
+				return err
+			}
+			return bundled(ctx, st.Access, st.Events)
+		},
+		"threads": func(ctx context.Context) error {
+			page, err := r.Threads(ctx, room, timeline.ThreadsPage{Limit: 10})
+			if err != nil {
+				return err
+			}
+			return bundled(ctx, page.Access, page.Roots)
+		},
+	}
+}
+
+// What it costs to read a room, in statements: the first time in a process, and again. The
+// first read of all asks in one more who is erased.
+func TestStatementsOfReads(t *testing.T) {
+	h := newEnv(t)
+	room := h.Public(bob, carol, dave)
+	h.SetState(alice, room, "m.room.name", "", `{"name":"Kitchen"}`)
+	for range 20 {
+		h.Send(bob, room, "before")
+	}
+	id := h.Send(carol, room, "here")
+	h.SendEvent(carol, room, "m.room.message", `{"m.relates_to":{"rel_type":"m.thread","event_id":"`+id+`"}}`)
+	for range 20 {
+		h.Send(dave, room, "after")
+	}
+	pool, sent := h.traced()
+	for name, want := range map[string]struct{ cold, warm int }{
+		"messages":       {3, 2},
+		"messages, lazy": {4, 3},
+		"context":        {6, 5},
+		"context, lazy":  {9, 8},
+		"state":          {2, 1},
+		"state event":    {2, 1},
+		"members":        {2, 1},
+		"members at":     {3, 2},
+		"joined members": {2, 1},
+		"event":          {4, 3},
+		"relations":      {4, 3},
+		"threads":        {4, 3},
+	} {
+		started := &env{roomstest.Open(t, roomstest.Options{Pool: pool, Journal: journal.Options{Watch: time.Hour}}).Run()}
+		_, _, _ = started.Rooms.Timeline.For(dave).Access(t.Context(), "!nowhere:localhost") // reads who is erased
+		read := reads(started.Rooms.Timeline.For(bob), room, id)[name]
+		for i, want := range []int{want.cold, want.warm} {
+			sent.take()
+			h.OK(read(t.Context()))
+			if got := sent.take(); len(got) != want {
+				t.Errorf("%s, time %d: %d statements instead of %d: %s", name, i+1, len(got), want, got)
+			}
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Exit codes: a command line that cannot be understood differs from work that failed.
@@ -35,14 +36,27 @@ func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		<-signals
-		cancel()
-		// A second signal means that the operator does not wait for an orderly end.
-		<-signals
+		awaitSignals(signals, cancel)
 		os.Exit(exitFailure)
 	}()
 	a := &app{environ: os.Environ(), configFile: configFile, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	os.Exit(a.run(ctx, os.Args[1:]))
+}
+
+// signalEcho is how long after a signal another one is taken for the same: make, for one, passes
+// on the SIGTERM that was sent to all processes of its group.
+const signalEcho = 500 * time.Millisecond
+
+// awaitSignals calls stop at the first signal, and returns at a later one: the operator does
+// not wait for an orderly end.
+func awaitSignals(signals <-chan os.Signal, stop func()) {
+	<-signals
+	stop()
+	for first := time.Now(); ; {
+		if <-signals; time.Since(first) >= signalEcho {
+			return
+		}
+	}
 }
 
 // app is one run of the program, and all that it knows of the world.

@@ -37,8 +37,8 @@ func serveCommand() command {
 			"is for this machine alone. The file is the one of --config, else of HOMESERVER_CONFIG, else",
 			"/etc/homeserver/config.yaml if that exists. What is printed at the start names it.",
 			"",
-			"It stops in an orderly way at Ctrl-C or SIGTERM, at once at the second. SIGHUP reads the files of the",
-			"TLS certificate again.",
+			"It stops in an orderly way at Ctrl-C or SIGTERM, at once at a second one half a second later or more.",
+			"SIGHUP reads the files of the TLS certificate again.",
 		),
 		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
 			var s settings
@@ -69,6 +69,8 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.Ne
 	signal.Notify(pipes, syscall.SIGPIPE)
 	defer signal.Stop(pipes)
 	defer lines.Flush() // before SIGPIPE ends the process again
+	// A second signal, or the one who runs the process, may cut the end short.
+	defer context.AfterFunc(ctx, lines.Hurry)()
 
 	s, err := a.start(ctx, cfg, log, accounts)
 	if err != nil {

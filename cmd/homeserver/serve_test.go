@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"homeserver/internal/matrixtest"
@@ -269,12 +270,44 @@ func TestSecondSignalEndsTheProcessAtOnce(t *testing.T) {
 	if !p.stderr.waitFor("shutting down") {
 		t.Fatalf("the signal was not heard: %s", p.stderr)
 	}
-	started := time.Now()
-	p.signal(t, os.Interrupt)
-	p.stdout.waitFor("the end of output")
-	if code, took := p.ProcessState.ExitCode(), time.Since(started); code != exitFailure || took > 14*time.Second {
+	if code, took := p.endByMore(t, os.Interrupt); code != exitFailure || took > 14*time.Second {
 		t.Errorf("code %d after %v: %s", code, took, p.stderr)
 	}
+}
+
+// endByMore signals a process, which has been signalled before, until it ends. It returns the exit code, and how
+// long that took.
+func (p *process) endByMore(t *testing.T, sig os.Signal) (code int, took time.Duration) {
+	t.Helper()
+	started := time.Now()
+	matrixtest.Until(t, "the process ends", func() bool { return p.Process.Signal(sig) != nil })
+	p.stdout.waitFor("the end of output")
+	return p.ProcessState.ExitCode(), time.Since(started)
+}
+
+// make once passed on a SIGTERM that the server had been sent too, which ended it like a second one: without a word, and
+// without the last lines of the log.
+func TestSignalThatComesTwiceIsOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		signals := make(chan os.Signal, 2)
+		started := time.Now()
+		var stopped, gone time.Duration
+		go func() {
+			awaitSignals(signals, func() { stopped = time.Since(started) })
+			gone = time.Since(started)
+		}()
+		for _, at := range []time.Duration{time.Second, time.Second, time.Second + signalEcho/2, 5 * time.Second} {
+			<-time.After(at - time.Since(started))
+			if signals <- syscall.SIGTERM; gone != 0 {
+				t.Errorf("gone before the signal at %v", at)
+			}
+			synctest.Wait()
+		}
+		if stopped != time.Second || gone != 5*time.Second {
+			t.Errorf("stops at %v, gone at %v", stopped, gone)
+		}
+	})
 }
 
 func TestHangUpReloadsTheCertificate(t *testing.T) {

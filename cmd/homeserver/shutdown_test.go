@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"syscall"
 	"testing"
-	"time"
 
 	"homeserver/internal/matrixtest"
 )
@@ -27,10 +26,7 @@ func TestLoadBalancersHaveTimeToNotice(t *testing.T) {
 	if code, body := get(t, address+"/_matrix/client/versions"); code != http.StatusOK {
 		t.Errorf("requests are not answered any more: %d %s", code, body)
 	}
-	started := time.Now()
-	p.signal(t, syscall.SIGTERM)
-	p.stdout.waitFor("the end of output")
-	if code, took := p.ProcessState.ExitCode(), time.Since(started); code != exitFailure || took > matrixtest.Patience {
+	if code, took := p.endByMore(t, syscall.SIGTERM); code != exitFailure || took > matrixtest.Patience {
 		t.Errorf("code %d after %v: %s", code, took, p.stderr)
 	}
 }

@@ -18,12 +18,14 @@ const (
 // LogWriter writes the lines of a log a moment later, together with those logged
 // meanwhile and in the same order: a system call for each costs more than to make the
 // line. Lines logged in the moment before the process is killed are lost, but for
-// warnings and errors: see Handler. It may be used concurrently.
+// warnings and errors, see Handler, and for what is logged after Hurry. It may be used
+// concurrently.
 type LogWriter struct {
 	to io.Writer
 
 	mu      sync.Mutex
 	waiting []byte
+	hurried bool
 }
 
 // NewLogWriter makes a LogWriter. Its user calls Flush at the end.
@@ -33,14 +35,23 @@ func NewLogWriter(to io.Writer) *LogWriter { return &LogWriter{to: to} }
 func (l *LogWriter) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting) == 0 {
+	if len(l.waiting) == 0 && !l.hurried {
 		time.AfterFunc(logDelay, l.Flush)
 	}
 	l.waiting = append(l.waiting, line...)
-	if len(l.waiting) >= maxLogBytes {
+	if len(l.waiting) >= maxLogBytes || l.hurried {
 		l.flush()
 	}
 	return len(line), nil
+}
+
+// Hurry writes the waiting lines at once, and each later one when it comes: for the end of
+// a process, which may be cut short.
+func (l *LogWriter) Hurry() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hurried = true
+	l.flush()
 }
 
 // Flush writes the waiting lines at once.

@@ -50,6 +50,26 @@ func TestLinesOfTheLogAreWrittenTogetherInTheirOrder(t *testing.T) {
 	})
 }
 
+func TestNoLineWaitsOnceTheEndHasCome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var got writes
+		log := NewLogWriter(&got)
+		for _, line := range []string{"one\n", "two\n"} {
+			if _, err := log.Write([]byte(line)); err != nil {
+				t.Fatal(err)
+			}
+			log.Hurry()
+		}
+		if want := []string{"one\n", "two\n"}; !slices.Equal(got, want) {
+			t.Errorf("written: %q", got)
+		}
+		if _, _ = log.Write([]byte("three\n")); len(got) != 3 {
+			t.Errorf("written: %q", got)
+		}
+	})
+}
+
 func TestWarningsAreWrittenAtOnceWithWhatCameBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/cmd/homeserver-bench/bare"
@@ -33,6 +34,7 @@ type house struct {
 	beside int            // the process of another server that this one is compared with; 0: none
 	bare   *bare.Messages // nil until it is asked for
 	large  *large         // the same
+	some   *readers       // the same
 }
 
 // open makes a temporary folder with a durable PostgreSQL in it. The caller calls
@@ -160,7 +162,16 @@ func (h *house) stop() {
 // read runs a query and reads its rows, which must be some: the least that a
 // request for them can cost.
 func (h *house) read(ctx context.Context, query string, args ...any) error {
-	rows, err := h.pool.Query(ctx, query, args...)
+	return read(ctx, h.pool, query, args...)
+}
+
+// querier is a pool or one connection.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func read(ctx context.Context, from querier, query string, args ...any) error {
+	rows, err := from.Query(ctx, query, args...)
 	if err != nil {
 		return fmt.Errorf("query: %w", err)
 	}

@@ -33,12 +33,12 @@ func newLooking(h *house) *family {
 		ceiling: "one query that reads the same events, and of those who wrote them their members where these come lazily, " +
 			"from PostgreSQL, without a network between",
 		cases: []testCase{
-			{name: "/state " + many, run: l.ofCrowd("/state", currentState)},
-			{name: "/state/m.room.name " + many, run: l.ofCrowd("/state/m.room.name", currentState+` AND s.type = 'm.room.name'`)},
-			{name: "/members " + many, run: l.ofCrowd("/members", currentMembers)},
-			{name: "/joined_members " + many, run: l.ofCrowd("/joined_members", currentMembers+` AND s.value = 'join'`)},
-			{name: "/sync of a room " + many, run: l.sync(false, currentState+newestOfRoom, 10)},
-			{name: "/sync of a room " + many + ", members lazily", run: l.sync(true, currentState+notMembers+newestOfRoom, 10)},
+			{name: "/state " + many, run: l.ofCrowd("/state", oneRoom+currentState)},
+			{name: "/state/m.room.name " + many, run: l.ofCrowd("/state/m.room.name", oneRoom+currentState+` AND s.type = 'm.room.name'`)},
+			{name: "/members " + many, run: l.ofCrowd("/members", oneRoom+currentState+onlyMembers)},
+			{name: "/joined_members " + many, run: l.ofCrowd("/joined_members", oneRoom+currentState+onlyMembers+` AND s.value = 'join'`)},
+			{name: "/sync of a room " + many, run: l.sync(false, oneRoom+everything)},
+			{name: "/sync of a room " + many + ", members lazily", run: l.sync(true, oneRoom+everythingLazily)},
 		},
 	}
 	for _, place := range []string{"deep in history", "at the end"} {
@@ -48,8 +48,8 @@ func newLooking(h *house) *family {
 			at, from = func() string { return l.recent }, func() string { return "" }
 		}
 		f.cases = append(f.cases,
-			testCase{name: "/context " + place, run: l.context(at, "", aroundEvent+stateAtEvent)},
-			testCase{name: "/context " + place + ", members lazily", run: l.context(at, `{"lazy_load_members":true}`, aroundEvent+stateAtEvent+notMembers+sendersAround)},
+			testCase{name: "/context " + place, run: l.context(at, "", around+stateAround)},
+			testCase{name: "/context " + place + ", members lazily", run: l.context(at, `{"lazy_load_members":true}`, around+stateAround+notMembers+writersAround)},
 		)
 		for _, n := range []int{20, 100} {
 			f.cases = append(f.cases, testCase{name: fmt.Sprintf("/messages %s, %d events", place, n), run: l.messages(from, at, n)})
@@ -143,10 +143,10 @@ func (l *looking) ofCrowd(path, query string) func(ctx context.Context) ([]Figur
 }
 
 // sync asks for all of the room of many members.
-func (l *looking) sync(lazy bool, query string, limit int) func(ctx context.Context) ([]Figure, error) {
+func (l *looking) sync(lazy bool, query string) func(ctx context.Context) ([]Figure, error) {
 	return func(ctx context.Context) ([]Figure, error) {
 		filter := fmt.Sprintf(`{"room":{"rooms":[%q],"state":{"lazy_load_members":%t}}}`, l.crowd, lazy)
-		return l.h.besideQuery(ctx, l.members[1], syncPath("", filter, 0), query, l.crowd, limit)
+		return l.h.besideQuery(ctx, l.members[1], syncPath("", filter, 0), query, l.crowd)
 	}
 }
 
@@ -163,40 +163,8 @@ func (l *looking) messages(from, event func() string, limit int) func(ctx contex
 		path := fmt.Sprintf("%s/rooms/%s/messages?dir=b&limit=%d", api, url.PathEscape(l.talk), limit)
 		if from() != "" {
 			path += "&from=" + url.QueryEscape(from())
-			return l.h.besideQuery(ctx, l.talkers[1], path, pageUpTo, event(), limit)
+			return l.h.besideQuery(ctx, l.talkers[1], path, pageFrom, event(), limit)
 		}
 		return l.h.besideQuery(ctx, l.talkers[1], path, newestPage, l.talk, limit)
 	}
 }
-
-// The rows that answers are made of.
-const (
-	ofRoom       = ` (SELECT room_nid FROM rooms WHERE room_id = $1) `
-	currentState = `
-		SELECT e.json FROM room_state s JOIN events e USING (event_nid)
-		WHERE s.replaced_at IS NULL AND s.room_nid =` + ofRoom
-	notMembers     = ` AND s.type <> 'm.room.member'`
-	currentMembers = currentState + ` AND s.type = 'm.room.member'`
-	newestPage     = `
-		SELECT json FROM events WHERE place IS NOT NULL AND room_nid =` + ofRoom + `ORDER BY place DESC LIMIT $2`
-	newestOfRoom = ` UNION ALL (` + newestPage + `)`
-	pageUpTo     = `
-		SELECT e.json FROM events t JOIN events e ON e.room_nid = t.room_nid AND e.place <= t.place
-		WHERE t.event_id = $1 ORDER BY e.place DESC LIMIT $2`
-	aroundEvent = `
-		WITH target AS MATERIALIZED (SELECT room_nid, place FROM events WHERE event_id = $1),
-		around AS MATERIALIZED (
-			(SELECT e.json, e.sender, e.place FROM target t JOIN events e ON e.room_nid = t.room_nid AND e.place <= t.place ORDER BY e.place DESC LIMIT 6)
-			UNION ALL
-			(SELECT e.json, e.sender, e.place FROM target t JOIN events e ON e.room_nid = t.room_nid AND e.place > t.place ORDER BY e.place LIMIT 5))
-		SELECT json FROM around`
-	stateAtEvent = `
-		UNION ALL
-		SELECT e.json FROM target t JOIN room_state s ON s.room_nid = t.room_nid AND s.place <= t.place AND coalesce(s.replaced_at > t.place, true)
-		JOIN events e USING (event_nid) WHERE true`
-	sendersAround = `
-		UNION ALL
-		SELECT e.json FROM target t JOIN room_state s ON s.room_nid = t.room_nid AND s.place <= t.place AND coalesce(s.replaced_at > t.place, true)
-		JOIN events e USING (event_nid)
-		WHERE s.type = 'm.room.member' AND s.state_key IN (SELECT sender FROM around)`
-)

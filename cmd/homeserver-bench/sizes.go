@@ -12,8 +12,8 @@ type sizes struct {
 	// listeners wait for messages, of which they get one in each of the rounds, and
 	// then a burst.
 	listeners, rounds, burst int
-	// readRooms is how many rooms somebody is in who reads.
-	readRooms int
+	// readRooms is how many rooms somebody is in who reads, and manyRooms somebody else.
+	readRooms, manyRooms int
 	// crowd is how many members are in a room that somebody looks into, and talk how many
 	// messages in another one.
 	crowd, talk int
@@ -42,8 +42,8 @@ var full = sizes{
 	rooms: 64,
 
 	listeners: 200, rounds: 60, burst: 400,
-	readRooms: 100,
-	crowd:     1000, talk: 5000,
+	readRooms: 100, manyRooms: 1000,
+	crowd: 1000, talk: 5000,
 	joins: 1000, joinsCompared: 100,
 	devices: 500,
 	waiting: 1000, quiet: 3 * time.Second,
@@ -59,8 +59,8 @@ var quick = sizes{
 	rooms: 8,
 
 	listeners: 12, rounds: 2, burst: 24,
-	readRooms: 10,
-	crowd:     30, talk: 200,
+	readRooms: 10, manyRooms: 20,
+	crowd: 30, talk: 200,
 	joins: 20, joinsCompared: 5,
 	devices: 20,
 	waiting: 200, quiet: 10 * time.Millisecond,

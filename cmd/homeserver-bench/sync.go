@@ -5,15 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // syncing measures /sync of somebody in many rooms.
 type syncing struct {
-	h      *house
-	users  []user // the first one reads
-	rooms  []string
+	h *house
+	*readers
 	before string // a token with one event after it
 	txn    int
 }
@@ -32,54 +29,22 @@ func newSyncing(h *house) *family {
 			{name: "nothing new", run: s.nothing},
 			{name: "one event", run: s.one},
 			{name: "everything", run: func(ctx context.Context) ([]Figure, error) {
-				return h.besideQuery(ctx, s.users[0], syncPath("", "", 0), allState, s.users[0].id)
+				return h.besideQuery(ctx, s.users[0], syncPath("", "", 0), roomsOfUser+everything, s.users[0].id)
 			}},
 			{name: "everything, members lazily", run: func(ctx context.Context) ([]Figure, error) {
-				return h.besideQuery(ctx, s.users[0], syncPath("", lazyMembers, 0), stateWithoutMembers, s.users[0].id)
+				return h.besideQuery(ctx, s.users[0], syncPath("", lazyMembers, 0), roomsOfUser+everythingLazily, s.users[0].id)
 			}},
 			{name: "one event, older than the live window", run: s.old, restart: true},
 		},
 	}
 }
 
-// prepare makes rooms of some members with some messages, and one event that is new.
+// prepare makes the rooms, and one event that is new.
 func (s *syncing) prepare(ctx context.Context) (err error) {
-	const members, messages = 10, 10
-	if s.users, err = s.h.accounts(ctx, "reader", members); err != nil {
-		return err
-	}
-	g, making := errgroup.WithContext(ctx)
-	s.rooms = make([]string, s.h.size.readRooms)
-	for worker := range members {
-		g.Go(func() error { return s.makeRooms(making, worker, messages) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	if err := s.h.fill(ctx, s.users, func(int) []string { return s.rooms }); err != nil {
+	if s.readers, err = s.h.someRooms(ctx); err != nil {
 		return err
 	}
 	return s.newEvent(ctx)
-}
-
-// makeRooms makes the rooms of one of the members, each with messages.
-func (s *syncing) makeRooms(ctx context.Context, worker, messages int) error {
-	c, err := dial(ctx, s.h.server.address, s.users[worker].token)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	for i := worker; i < len(s.rooms); i += len(s.users) {
-		if s.rooms[i], err = c.createRoom(); err != nil {
-			return err
-		}
-		for m := range messages {
-			if _, err := c.say(s.rooms[i], fmt.Sprint(m)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // newEvent sends one message, and remembers the token before it.
@@ -93,6 +58,29 @@ func (s *syncing) newEvent(ctx context.Context) error {
 	s.txn++
 	_, err = list[0].say(s.rooms[0], fmt.Sprint("new", s.txn))
 	return err
+}
+
+// newManyRooms measures /sync of somebody in very many rooms.
+func newManyRooms(h *house) *family {
+	var r *readers
+	all := func(filter, query string) func(ctx context.Context) ([]Figure, error) {
+		return func(ctx context.Context) ([]Figure, error) {
+			return h.besideQuery(ctx, r.users[0], syncPath("", filter, 0), query, r.users[0].id)
+		}
+	}
+	return &family{
+		key: "many", name: fmt.Sprintf("Reading everything in %d rooms", h.size.manyRooms),
+		ceiling: "one query that reads the same events from PostgreSQL, without a network between",
+		prepare: func(ctx context.Context) (err error) {
+			const members = 5
+			r, err = h.makeReaders(ctx, "many", h.size.manyRooms, members)
+			return err
+		},
+		cases: []testCase{
+			{name: "all rooms", run: all("", roomsOfUser+everything)},
+			{name: "all rooms, members lazily", run: all(lazyMembers, roomsOfUser+everythingLazily)},
+		},
+	}
 }
 
 // nothing asks again and again when nothing is new.
@@ -120,11 +108,19 @@ func (s *syncing) besideWhoami(ctx context.Context, since string) ([]Figure, err
 
 // old asks from before an event that was sent to another life of the server.
 func (s *syncing) old(ctx context.Context) ([]Figure, error) {
-	var position int64
-	if _, err := fmt.Sscanf(s.before, "s%d", &position); err != nil {
-		return nil, fmt.Errorf("read the position of %s: %w", s.before, err)
+	position, err := positionOf(s.before)
+	if err != nil {
+		return nil, err
 	}
 	return s.h.besideQuery(ctx, s.users[0], syncPath(s.before, "", 0), laterEvents, s.users[0].id, position)
+}
+
+// positionOf returns the position for which a token of /sync stands.
+func positionOf(token string) (position int64, err error) {
+	if _, err := fmt.Sscanf(token, "s%d", &position); err != nil {
+		return 0, fmt.Errorf("read the position of %s: %w", token, err)
+	}
+	return position, nil
 }
 
 // besideQuery makes one request of a user again and again, by turns with a query for the
@@ -164,24 +160,3 @@ func answering(m, y *run, ceiling time.Duration) []Figure {
 		{"of both", Micros, inAll(m, m.used.server), inAll(y, ceiling)},
 	}
 }
-
-// The rooms of a user, and what of their events an answer shows.
-const (
-	roomsOfUser = `
-		WITH mine AS MATERIALIZED (
-			SELECT room_nid FROM room_state
-			WHERE type = 'm.room.member' AND state_key = $1 AND value = 'join' AND replaced_at IS NULL)`
-	allState = roomsOfUser + `
-		SELECT e.json FROM mine JOIN room_state s USING (room_nid) JOIN events e USING (event_nid)
-		WHERE s.replaced_at IS NULL` + newestEvents
-	stateWithoutMembers = roomsOfUser + `
-		SELECT e.json FROM mine JOIN room_state s USING (room_nid) JOIN events e USING (event_nid)
-		WHERE s.replaced_at IS NULL AND s.type <> 'm.room.member'` + newestEvents
-	newestEvents = `
-		UNION ALL
-		SELECT e.json FROM mine
-		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid AND place IS NOT NULL ORDER BY place DESC LIMIT 10) e`
-	laterEvents = roomsOfUser + `
-		SELECT e.json FROM mine
-		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid AND place > $2 * 1024 ORDER BY place DESC LIMIT 10) e`
-)

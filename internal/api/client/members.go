@@ -2,8 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi"
@@ -29,14 +27,6 @@ func (a *api) members(r *httpapi.Request, who matrix.Session) (any, error) {
 	return eventsAnswer{a.format(r, who, access), "chunk", events}, nil
 }
 
-// joinedMember is a member in the answer of /joined_members. Its field names are those
-// of the specification, which differ from the member event's. A client may have put
-// anything into that; a value that is no text is null.
-type joinedMember struct {
-	DisplayName matrix.Nullable `json:"display_name"`
-	AvatarURL   matrix.Nullable `json:"avatar_url"`
-}
-
 // joinedMembersAnswer has the members of a room.
 type joinedMembersAnswer struct{ events *timeline.Cursor }
 
@@ -48,15 +38,11 @@ func (j joinedMembersAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) e
 		if err != nil {
 			return err //nolint:wrapcheck // it becomes the answer
 		}
-		member, err := json.Marshal(joinedMember{contentText(e.Content(), "displayname"), contentText(e.Content(), "avatar_url")})
-		if err != nil {
-			return fmt.Errorf("encode a member: %w", err)
-		}
 		if !first {
 			w.B = append(w.B, ',')
 		}
 		first = false
-		w.B = append(append(event.AppendString(w.B, *e.StateKey), ':'), member...)
+		w.B = appendJoinedMember(w.B, *e.StateKey, e.Content())
 		if err := w.Pass(); err != nil {
 			return err //nolint:wrapcheck // it is the connection's own
 		}
@@ -65,10 +51,22 @@ func (j joinedMembersAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) e
 	return nil
 }
 
-// contentText returns a text of an event's content; empty if there is none by that name.
-func contentText(content []byte, name string) matrix.Nullable {
-	text, _ := event.StringField(content, name)
-	return matrix.Nullable(text)
+// appendJoinedMember appends a member with the name and the avatar of the member event, whose
+// names differ here. A client may have put anything into that: what is no text, or empty, is
+// null.
+func appendJoinedMember(dst []byte, userID string, content []byte) []byte {
+	dst = append(event.AppendString(dst, userID), `:{"display_name":`...)
+	dst = appendText(dst, event.Field(content, "displayname"))
+	dst = append(dst, `,"avatar_url":`...)
+	return append(appendText(dst, event.Field(content, "avatar_url")), '}')
+}
+
+// appendText appends JSON if it is a text, and else null.
+func appendText(dst, value []byte) []byte {
+	if len(value) <= len(`""`) || value[0] != '"' {
+		return append(dst, "null"...)
+	}
+	return append(dst, value...)
 }
 
 // joinedMembers returns the members of a room. Section "Getting events for a room", GET

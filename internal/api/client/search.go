@@ -195,6 +195,12 @@ func profilesOf(access *timeline.Access, members []*timeline.Event) map[string]s
 	return profiles
 }
 
+// contentText returns a text of an event's content; empty if there is none by that name.
+func contentText(content []byte, name string) matrix.Nullable {
+	text, _ := event.StringField(content, name)
+	return matrix.Nullable(text)
+}
+
 // writeStates writes the state of the rooms, by their IDs.
 func (s searchAnswer) writeStates(ctx context.Context, w *reserve.Writer) error {
 	for i, roomID := range slices.Sorted(maps.Keys(s.State)) {

@@ -181,7 +181,8 @@ func checkedMembersOf(object []byte) checkedMembers {
 }
 
 func (m *checkedMembers) next() bool {
-	c, more := &m.c, false
+	c := &m.c
+	var more bool
 	if c.pos == 0 {
 		more = c.take('{') && c.peek() != '}'
 	} else {

@@ -48,6 +48,38 @@ func TestPagesOfLargeEventsWereBoundedByNumberOnly(t *testing.T) {
 	}
 }
 
+// What an event has replaced counts like the event.
+func TestPagesOfEventsThatReplacedLargeOnesAreBounded(t *testing.T) {
+	h := newEnv(t)
+	room := h.Public()
+	const pairs = 60
+	want := []string{}
+	for n := range pairs {
+		pair := []string{fmt.Sprintf(`{"a":%q,"n":%d}`, strings.Repeat("a", 60_000), n), fmt.Sprintf(`{"n":%d}`, n)}
+		for _, content := range pair {
+			h.SetState(alice, room, "org.example.large", "", content)
+		}
+		want = append(want, pair...)
+	}
+	var got []string
+	p := timeline.Page{Limit: 1000, Filter: &timeline.EventFilter{Types: &[]string{"org.example.large"}}}
+	for more := true; more; {
+		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, p)
+		h.OK(err)
+		if n := len(st.Events); n > 80 || n == 0 {
+			t.Fatalf("a page has %d events", n)
+		}
+		for _, e := range st.Events {
+			if len(got) == 0 != (e.Replaces == nil) || e.Replaces != nil && string(e.Replaces.Content()) != got[len(got)-1] {
+				t.Fatalf("event %d has replaced something else", len(got))
+			}
+			got = append(got, string(e.Content()))
+		}
+		more, p.From = st.More, &st.End
+	}
+	matrixtest.Equal(t, "events", got, want)
+}
+
 func TestStateThatIsReadInPartsIsWhole(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public(bob, carol)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +12,7 @@ import (
 	"homeserver/internal/doctor"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/reserve"
 )
 
 // storedRelation is a row of the table of relations, without what stands for an annotation.
@@ -63,29 +65,23 @@ func checkRelations(ctx context.Context, e *doctor.Exam) error {
 
 // checkRelationsOfEvents finds events whose relation is missing, or is there otherwise.
 func checkRelationsOfEvents(ctx context.Context, e *doctor.Exam) error {
-	after := EventNID(-1 << 63)
+	after, versions := EventNID(-1<<63), newRoomVersions()
 	for {
-		rows, _ := e.Conn.Query(ctx, selectEvents+`
+		page, err := readRows(ctx, e.Conn, versions, &reserve.Counter{}, math.MaxInt64, selectEvents+`
 			WHERE e.event_nid = ANY(ARRAY(
 				SELECT r.event_nid FROM events r
 				WHERE r.event_nid > $1 AND position('"m.relates_to"'::bytea IN r.json) > 0 AND r.redacted_by IS NULL AND r.place IS NOT NULL
-				ORDER BY r.event_nid LIMIT $2))
-			ORDER BY e.event_nid`, after, eventPage)
-		seen := 0
-		events := []*Event{}
-		var row eventRow
-		_, err := pgx.ForEachRow(rows, row.columns(rows), func() error {
-			seen++
-			after = EventNID(row.nid)
-			if parsed, err := row.event(); err == nil { // the check of events tells of others
-				events = append(events, parsed)
-			}
-			return nil
-		})
+				ORDER BY r.event_nid LIMIT $2))`, after, eventPage)
 		if err != nil {
 			return fmt.Errorf("read events with relations: %w", err)
 		}
-		if err := compareRelations(ctx, e, events); err != nil || seen < eventPage {
+		for _, of := range page.Events {
+			after = max(after, of.NID)
+		}
+		for _, bad := range page.bad { // the check of events tells of them
+			after = max(after, bad.nid)
+		}
+		if err := compareRelations(ctx, e, page.Events); err != nil || len(page.Events)+len(page.bad) < eventPage {
 			return err
 		}
 	}

@@ -76,7 +76,7 @@ func (e *Event) Settle() *Staged {
 // Redact shows the event in its redacted form from now on, and the event that has redacted
 // it. The first redaction counts.
 func (e *Event) Redact(redacted *event.Event, because *Event) {
-	e.redaction.CompareAndSwap(nil, &redaction{redacted: redacted, because: because})
+	e.redaction.CompareAndSwap(nil, &redaction{redacted: redacted, because: because, by: because.NID})
 }
 
 // Content returns the content that may be shown, a JSON object.
@@ -99,7 +99,8 @@ func (r *Replaced) settle() {
 // redaction is the result of an event's redaction.
 type redaction struct {
 	redacted *event.Event
-	because  *Event
+	because  *Event // nil: it is damaged
+	by       EventNID
 }
 
 // Seen returns the event as it is to be shown: if it was redacted, its redacted form

@@ -91,20 +91,27 @@ func (p *Page) bounds(now Place) (low, high Place) {
 
 // read fills a stretch with the events in the ranges.
 func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ranges []Range, p *Page) error {
-	from, to := columnsOfRanges(ranges)
 	order := ` ORDER BY e.place`
 	if p.Backward {
 		order += ` DESC`
 	}
 	return s.fill(ctx, st, p, func(f *EventFilter) (string, []any) {
 		q := &query{}
-		sql := `WHERE e.room_nid = ` + q.arg(nid) +
-			` AND e.place BETWEEN ` + q.arg(from[0]) + ` AND ` + q.arg(to[len(to)-1]) +
-			` AND EXISTS (SELECT FROM unnest(` + q.arg(from) + `::bigint[], ` + q.arg(to) + `::bigint[]) AS w(low, high)
-			WHERE e.place BETWEEN w.low AND w.high)` + f.where(q) + order +
+		sql := `WHERE e.room_nid = ` + q.arg(nid) + ` AND ` + within(q, ranges) + f.where(q) + order +
 			` LIMIT ` + q.arg(p.Limit+1) // one more than wanted tells whether there is more
 		return fromEvents(sql), q.args
 	})
+}
+
+// within is the condition that e stands in one of the ranges, of which there is mostly one.
+func within(q *query, ranges []Range) string {
+	from, to := columnsOfRanges(ranges)
+	condition := `e.place BETWEEN ` + q.arg(from[0]) + ` AND ` + q.arg(to[len(to)-1])
+	if len(ranges) > 1 {
+		condition += ` AND EXISTS (SELECT FROM unnest(` + q.arg(from) + `::bigint[], ` + q.arg(to) + `::bigint[]) AS w(low, high)
+			WHERE e.place BETWEEN w.low AND w.high)`
+	}
+	return condition
 }
 
 // columnsOfRanges returns where ranges begin and end.

@@ -40,7 +40,7 @@ func (c *AccessChanges) Access() *Access {
 // as one does that has the number of its position. A room without any has one row.
 // Conditions are on r.
 const selectAccess = `
-	SELECT r.room_nid, coalesce(s.type, ''), coalesce(s.place, 0), coalesce(s.value, ''),
+	SELECT r.room_nid, r.version, coalesce(s.type, ''), coalesce(s.place, 0), coalesce(s.value, ''),
 		CASE WHEN s.place = s.event_nid * ` + placesEachSQL + ` THEN false
 		ELSE (SELECT e.place FROM events e WHERE e.event_nid = s.event_nid) IS DISTINCT FROM s.place END
 	FROM rooms r LEFT JOIN LATERAL (
@@ -80,11 +80,12 @@ func (s *Store) readAccess(ctx context.Context, condition string, rooms any, use
 	}
 	found := map[journal.RoomNID]*AccessChanges{}
 	var room journal.RoomNID
-	var typ string
+	var version, typ string
 	var c Change
-	_, err = pgx.ForEachRow(rows, []any{&room, &typ, &c.From, &c.Value, &c.Resolved}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&room, &version, &typ, &c.From, &c.Value, &c.Resolved}, func() error {
 		if found[room] == nil {
 			found[room] = &AccessChanges{erased: s.erased}
+			s.versions.add(room, version)
 		}
 		switch typ {
 		case event.TypeMember:

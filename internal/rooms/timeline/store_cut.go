@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
@@ -97,7 +98,7 @@ func (o order) selectFrom(events string) string {
 	if o.hasHeld() {
 		columns += heldFrom
 	}
-	return `SELECT ` + columns + ` FROM ` + events + besideEvents
+	return `SELECT ` + columns + ` FROM ` + events
 }
 
 const heldFrom = `, held.place AS held_from`
@@ -106,9 +107,8 @@ const heldFrom = `, held.place AS held_from`
 func fromEvents(clauses string) string { return `(SELECT * FROM events e ` + clauses + `) e` }
 
 // selectCut is selectFrom for as many events as have room in the bytes that an argument
-// holds: later rows have no JSON. The first has it in any case.
+// holds, with what is read beside them: later rows have no JSON. The first has it in any case.
 func (o order) selectCut(events, bytes string) string {
-	fits := func(column string) string { return `CASE WHEN c.before < ` + bytes + ` THEN c.` + column + ` END` }
 	column, from := ``, ``
 	switch {
 	case o == evenly:
@@ -116,15 +116,17 @@ func (o order) selectCut(events, bytes string) string {
 	case o.hasHeld():
 		column, from = heldFrom, `, c.held_from`
 	}
+	beside := func(number string) string {
+		return ` + coalesce((SELECT octet_length(json) FROM events WHERE event_nid = ` + number + `), 0)`
+	}
+	columns := strings.ReplaceAll(eventColumns, `e.json`, `CASE WHEN e.before < `+bytes+` THEN e.json END`)
 	return `
-	SELECT c.event_nid, c.position, c.place, c.room_nid, c.version, c.event_id, c.type, c.state_key, c.sender, ` + fits("json") + `,
-		c.device_id, c.txn_id, c.relation_type, c.relation_event_id, c.prev_nid, c.prev_place, c.prev_id, c.prev_sender, ` + fits("prev_json") + `,
-		c.redaction_nid, c.redaction_place, c.redaction_id, ` + fits("redaction_json") + from + `
+	SELECT ` + strings.ReplaceAll(columns, `e.`, `c.`) + from + `
 	FROM (
 		SELECT *, sum(weight) OVER (ORDER BY ` + string(o) + ` ROWS UNBOUNDED PRECEDING) - weight AS before
-		FROM (SELECT ` + eventColumns + `,
-			octet_length(e.json) + coalesce(octet_length(p.json), 0) + coalesce(octet_length(d.json), 0) + ` + strconv.Itoa(weightBesideJSON) + ` AS weight` + column +
-		` FROM ` + events + besideEvents + `) w) c`
+		FROM (SELECT ` + eventColumns + column + `,
+			` + strconv.Itoa(weightBesideJSON) + ` + octet_length(e.json)` + beside(`e.replaces`) + beside(`e.redacted_by`) + ` AS weight
+			FROM ` + events + `) w) c`
 }
 
 // cut reads events as selectFrom has them, in an order, as many as one read may bring, and

@@ -24,7 +24,7 @@ var begunInJournal = `
 
 // readLines reads how the lines of rooms changed in (after, upTo], by places. known has the
 // events of that range, which are not read again.
-func readLines(
+func (s *Store) readLines(
 	ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, known []*Event, most int,
 ) (map[RoomAt][]Interval, error) {
 	type begun struct {
@@ -50,8 +50,7 @@ func readLines(
 		}
 	}
 	if len(older) > 0 {
-		rows, _ := conn.Query(ctx, selectEvents+`WHERE e.event_nid = ANY($1)`, older)
-		events, err := collectSound(rows, &reserve.Counter{}, int64(most))
+		events, err := readSound(ctx, conn, s.versions, &reserve.Counter{}, int64(most), selectEvents+`WHERE e.event_nid = ANY($1)`, older)
 		if err != nil {
 			return nil, err
 		}

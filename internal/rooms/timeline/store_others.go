@@ -16,16 +16,15 @@ import (
 func (s *Store) readOthers(
 	ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, most int,
 ) ([]*journal.Entry, error) {
-	rows, _ := conn.Query(ctx, selectEvents+`WHERE `+inJournal("e"), after, upTo)
-	events, err := collectSound(rows, &reserve.Counter{}, int64(most))
+	events, err := readSound(ctx, conn, s.versions, &reserve.Counter{}, int64(most), selectEvents+`WHERE `+inJournal("e"), after, upTo)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := readLines(ctx, conn, after, upTo, events, most)
+	lines, err := s.readLines(ctx, conn, after, upTo, events, most)
 	if err != nil {
 		return nil, err
 	}
-	redacted, err := readRedacted(ctx, conn, after, upTo, events, most)
+	redacted, err := s.readRedacted(ctx, conn, after, upTo, events, most)
 	if err != nil {
 		return nil, err
 	}
@@ -43,23 +42,22 @@ func (s *Store) readOthers(
 
 // readRedacted reads the events that others have redacted in (after, upTo], by the
 // redaction: they may be in memory here as they were before.
-func readRedacted(
+func (s *Store) readRedacted(
 	ctx context.Context, conn *pgx.Conn, after, upTo journal.Position, events []*Event, most int,
 ) (map[EventNID]*Event, error) {
 	if !slices.ContainsFunc(events, func(e *Event) bool { return e.Type == event.TypeRedaction }) {
 		return nil, nil
 	}
-	rows, _ := conn.Query(ctx, selectEvents+`
+	targets, err := readSound(ctx, conn, s.versions, &reserve.Counter{}, int64(most), selectEvents+`
 		WHERE e.event_nid = ANY(ARRAY(
 			SELECT t.event_nid FROM events b JOIN events t ON t.redacted_by = b.event_nid AND t.event_id = b.redacts
 			WHERE `+inJournal("b")+` AND b.redacts IS NOT NULL))`, after, upTo)
-	targets, err := collectSound(rows, &reserve.Counter{}, int64(most))
 	if err != nil {
 		return nil, err
 	}
 	redacted := make(map[EventNID]*Event, len(targets))
 	for _, t := range targets {
-		redacted[t.redaction.Load().because.NID] = t
+		redacted[t.redaction.Load().by] = t
 	}
 	return redacted, nil
 }

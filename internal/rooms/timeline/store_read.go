@@ -19,41 +19,30 @@ import (
 	"homeserver/internal/reserve"
 )
 
-// selectEvents reads events with two others that clients get beside them: the state
-// event that they replaced, and the redaction. Conditions are on e.
-const selectEvents = `SELECT ` + eventColumns + ` FROM events e` + besideEvents
+// selectEvents reads events. Conditions are on e. What clients get beside an event of other
+// events is read by [found.readBeside], and the version of its room is mostly in memory.
+const selectEvents = `SELECT ` + eventColumns + ` FROM events e `
 
 const eventColumns = `
-	e.event_nid, e.position, e.place, e.room_nid, r.version, e.event_id, e.type, e.state_key, e.sender, e.json, e.device_id, e.txn_id,
-	e.relation_type, e.relation_event_id,
-	p.event_nid AS prev_nid, p.place AS prev_place, p.event_id AS prev_id, p.sender AS prev_sender, p.json AS prev_json,
-	d.event_nid AS redaction_nid, d.place AS redaction_place, d.event_id AS redaction_id, d.json AS redaction_json`
+	e.event_nid, e.position, e.place, e.room_nid, e.event_id, e.type, e.state_key, e.sender, e.json, e.device_id, e.txn_id,
+	e.relation_type, e.relation_event_id, e.replaces, e.redacted_by`
 
-// besideEvents joins the rows that are read beside events e. LIMIT has it looked up for
-// each event: joined in one go, PostgreSQL may choose to read the whole table.
-const besideEvents = `
-	JOIN LATERAL (SELECT version FROM rooms WHERE room_nid = e.room_nid LIMIT 1) r ON true
-	LEFT JOIN LATERAL (SELECT event_nid, place, event_id, sender, json FROM events WHERE event_nid = e.replaces LIMIT 1) p ON true
-	LEFT JOIN LATERAL (SELECT event_nid, place, event_id, json FROM events WHERE event_nid = e.redacted_by LIMIT 1) d ON true `
+// querier is the pool, or one of its connections.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
 
 // eventRow is a row of selectEvents. One is used for all rows of a query.
 type eventRow struct {
 	nid, position, place  number
 	room                  number
-	version               borrowed
 	eventID               string
 	typ, stateKey, sender borrowed
 	json                  []byte
 	deviceID, txnID       borrowed
 	relationType          borrowed
 	relationEventID       borrowed
-	prevNID, prevPlace    number
-	prevID, prevSender    borrowed
-	prevJSON              borrowed
-	redactionNID          number
-	redactionPlace        number
-	redactionID           borrowed
-	redactionJSON         []byte
+	replaces, redactedBy  number
 	from                  number // where an interval is read: its beginning
 }
 
@@ -80,26 +69,17 @@ func (b *borrowed) ScanBytes(v []byte) error {
 // read.
 func (row *eventRow) columns(rows pgx.Rows) []any {
 	all := []any{
-		&row.nid, &row.position, &row.place, &row.room, &row.version, &row.eventID, &row.typ, &row.stateKey, &row.sender, &row.json,
-		&row.deviceID, &row.txnID, &row.relationType, &row.relationEventID, &row.prevNID, &row.prevPlace, &row.prevID, &row.prevSender, &row.prevJSON,
-		&row.redactionNID, &row.redactionPlace, &row.redactionID, &row.redactionJSON, &row.from,
+		&row.nid, &row.position, &row.place, &row.room, &row.eventID, &row.typ, &row.stateKey, &row.sender, &row.json, &row.deviceID, &row.txnID,
+		&row.relationType, &row.relationEventID, &row.replaces, &row.redactedBy, &row.from,
 	}
 	return all[:len(rows.FieldDescriptions())]
 }
 
-// cost estimates the memory of the event of a row, once as a value and once as it is
-// encoded.
-func (row *eventRow) cost() int {
-	const besideJSON = 1 << 10
-	return 2*(len(row.json)+len(row.prevJSON)+len(row.redactionJSON)) + besideJSON
-}
-
-// event returns the event of a row, or an error if the row is damaged. Damaged data of
-// the events beside it is left out.
-func (row *eventRow) event() (*Event, error) {
-	v, ok := event.LookupVersion(string(row.version))
-	if !ok {
-		return nil, fmt.Errorf("its room is of unknown version %q", row.version)
+// event returns the event of a row without what is beside it, or an error if the row is
+// damaged.
+func (row *eventRow) event(v *event.Version) (*Event, error) {
+	if v == nil {
+		return nil, errors.New("its room is of no version that there is")
 	}
 	parsed, err := event.ParseTrusted(v, row.eventID, row.json)
 	if err != nil {
@@ -114,18 +94,11 @@ func (row *eventRow) event() (*Event, error) {
 		DeviceID: string(row.deviceID), TxnID: string(row.txnID),
 		relation: event.Relation{Type: string(row.relationType), EventID: string(row.relationEventID)},
 	}
-	if row.prevNID != 0 {
-		e.Replaces = &Replaced{
-			EventID: string(row.prevID), Sender: string(row.prevSender), NID: EventNID(row.prevNID), Place: Place(row.prevPlace),
-		}
-		e.Replaces.show(bytes.Clone(contentIn(row.prevJSON)))
+	if row.replaces != 0 {
+		e.Replaces = &Replaced{NID: EventNID(row.replaces)}
 	}
-	if row.redactionNID != 0 {
-		r := &redaction{redacted: parsed}
-		if because, err := event.ParseTrusted(v, string(row.redactionID), row.redactionJSON); err == nil {
-			r.because = &Event{Event: because, Room: e.Room, NID: EventNID(row.redactionNID), Place: Place(row.redactionPlace)}
-		}
-		e.redaction.Store(r)
+	if row.redactedBy != 0 {
+		e.redaction.Store(&redaction{redacted: parsed, by: EventNID(row.redactedBy)})
 	}
 	return e, nil
 }
@@ -136,16 +109,6 @@ func (row *eventRow) describes(e *event.Event) bool {
 		return false
 	}
 	return e.Type == string(row.typ) && e.Sender == string(row.sender)
-}
-
-// contentIn returns the content in the JSON of an event; an empty one if that is
-// damaged.
-func contentIn(raw []byte) []byte {
-	content := event.Field(raw, "content")
-	if len(content) == 0 || content[0] != '{' || !event.IsJSON(content) {
-		return []byte(`{}`)
-	}
-	return content
 }
 
 // damaged is a row of selectEvents that is of no use.
@@ -161,38 +124,81 @@ func (d *damaged) err() error {
 	return fmt.Errorf("%s is %w: %w", d.name(), postgres.ErrDamaged, d.why)
 }
 
-// weight returns how much of the bytes of one read an event uses, as in selectCut.
-func (row *eventRow) weight() int64 {
-	return int64(len(row.json) + len(row.prevJSON) + len(row.redactionJSON) + weightBesideJSON)
-}
-
-const weightBesideJSON = 512
-
 // found is the result of a query.
 type found struct {
 	List
 	from []Place // of each of the events, where intervals are read
 	bad  []damaged
+	// unknown are the rooms whose versions have to be read first.
+	unknown []journal.RoomNID
+	// weight is how many of the bytes of one read the rows take, as in selectCut, and cost
+	// how many are counted for them.
+	weight int64
+	cost   int
 }
 
-// sortEvents collects rows of selectEvents, and counts their weight: journal.ErrTooMuch
-// if there is another after so many bytes.
-func sortEvents(rows pgx.Rows, c *reserve.Counter, most int64) (found, error) {
+// weightBesideJSON and costBesideJSON are what an event weighs and costs beside its JSON.
+const (
+	weightBesideJSON = 512
+	costBesideJSON   = 1 << 10
+)
+
+// count counts JSON, and what is beside it: once as a value and once as it is encoded.
+func (f *found) count(c *reserve.Counter, json, weight, cost int) error {
+	f.weight += int64(json + weight)
+	cost += 2 * json
+	f.cost += cost
+	return c.Add(cost) //nolint:wrapcheck // it is the counter's own
+}
+
+// readRows reads the events of a query with the rows of selectEvents, and what is beside
+// them: journal.ErrTooMuch if there is another after so many bytes.
+func readRows(ctx context.Context, db querier, vs *roomVersions, c *reserve.Counter, most int64, sql string, args ...any) (found, error) {
+	rows, _ := db.Query(ctx, sql, args...)
+	f, err := sortRows(rows, vs, c, most)
+	if err == nil && len(f.unknown) > 0 {
+		if err := vs.read(ctx, db, f.unknown); err != nil {
+			return found{}, err
+		}
+		_ = c.Add(-f.cost) // nothing fails by needing less
+		rows, _ = db.Query(ctx, sql, args...)
+		f, err = sortRows(rows, vs, c, most)
+	}
+	if err != nil {
+		return found{}, err
+	}
+	return f, f.readBeside(ctx, db, c, most)
+}
+
+// sortRows collects rows of selectEvents.
+func sortRows(rows pgx.Rows, vs *roomVersions, c *reserve.Counter, most int64) (found, error) {
 	var row eventRow
+	var last number
+	var version *event.Version
 	f := found{List: List{Events: []*Event{}}}
 	_, err := pgx.ForEachRow(rows, row.columns(rows), func() error {
-		if most <= 0 {
+		if f.weight >= most {
 			return journal.ErrTooMuch
 		}
-		most -= row.weight()
 		if row.json == nil {
 			f.Left = append(f.Left, Left{journal.RoomNID(row.room), EventNID(row.nid), Place(row.place)})
-			return c.Add(int(unsafe.Sizeof(Left{})))
+			return f.count(c, 0, weightBesideJSON, int(unsafe.Sizeof(Left{})))
 		}
-		if err := c.Add(row.cost()); err != nil {
-			return err //nolint:wrapcheck // it is the counter's own
+		if err := f.count(c, len(row.json), weightBesideJSON, costBesideJSON); err != nil {
+			return err
 		}
-		if e, err := row.event(); err == nil {
+		if row.room != last || version == nil {
+			room := journal.RoomNID(row.room)
+			v, known := vs.of(room)
+			if !known {
+				if n := len(f.unknown); n == 0 || f.unknown[n-1] != room {
+					f.unknown = append(f.unknown, room)
+				}
+				return nil
+			}
+			version, last = v, row.room
+		}
+		if e, err := row.event(version); err == nil {
 			f.Events = append(f.Events, e)
 			if row.from != 0 {
 				f.from = append(f.from, Place(row.from))
@@ -208,10 +214,9 @@ func sortEvents(rows pgx.Rows, c *reserve.Counter, most int64) (found, error) {
 	return f, nil
 }
 
-// collectSound collects rows of selectEvents. A damaged one is an error, and journal.ErrTooMuch
-// where there is another after so many bytes.
-func collectSound(rows pgx.Rows, c *reserve.Counter, most int64) ([]*Event, error) {
-	f, err := sortEvents(rows, c, most)
+// readSound does the same as readRows where a damaged row is an error.
+func readSound(ctx context.Context, db querier, vs *roomVersions, c *reserve.Counter, most int64, sql string, args ...any) ([]*Event, error) {
+	f, err := readRows(ctx, db, vs, c, most, sql, args...)
 	if err == nil && len(f.bad) > 0 {
 		err = f.bad[0].err()
 	}
@@ -223,8 +228,7 @@ func collectSound(rows pgx.Rows, c *reserve.Counter, most int64) ([]*Event, erro
 // Damaged ones are logged.
 func (s *Store) readEvents(ctx context.Context, most int64, sql string, args ...any) (f found, err error) {
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
-		rows, _ := s.pool.Query(ctx, sql, args...)
-		f, err = sortEvents(rows, c, most)
+		f, err = readRows(ctx, s.pool, s.versions, c, most, sql, args...)
 		return err
 	})
 	for i := range f.bad {
@@ -247,8 +251,7 @@ func (s *Store) events(ctx context.Context, sql string, args ...any) ([]*Event, 
 // error.
 func (s *Store) soundEvents(ctx context.Context, sql string, args ...any) (events []*Event, err error) {
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
-		rows, _ := s.pool.Query(ctx, sql, args...)
-		events, err = collectSound(rows, c, math.MaxInt64)
+		events, err = readSound(ctx, s.pool, s.versions, c, math.MaxInt64, sql, args...)
 		return err
 	})
 	return events, err

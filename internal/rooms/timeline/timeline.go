@@ -49,6 +49,7 @@ type Store struct {
 	erased    *erasures
 	relatives *relatives
 	accesses  *knownAccess
+	versions  *roomVersions
 }
 
 // New makes the store, and adds its tables to the journal. Call it before the journal is
@@ -56,7 +57,7 @@ type Store struct {
 func New(o Options) *Store {
 	s := &Store{
 		pool: o.Pool, journal: o.Journal, o: o, damage: postgres.NewDamage(o.Log),
-		erased: newErasures(), relatives: newRelatives(), accesses: newKnownAccess(o.Shares.Access),
+		erased: newErasures(), relatives: newRelatives(), accesses: newKnownAccess(o.Shares.Access), versions: newRoomVersions(),
 	}
 	s.table = &journal.Table{Name: "events", Queue: queueEvents, Read: s.readOthers}
 	o.Journal.Add(s.table)

@@ -3,6 +3,7 @@ package text
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -66,8 +67,9 @@ type Word struct {
 
 // Words parts a text into words. Of a very long word only the beginning counts.
 func Words(text string) []Word {
-	var words []Word
-	for _, run := range strings.FieldsFunc(text, isSeparator) {
+	runs := strings.FieldsFunc(text, isSeparator)
+	words := make([]Word, 0, len(runs))
+	for _, run := range runs {
 		words = appendRun(words, run)
 	}
 	return words
@@ -84,6 +86,9 @@ func Folded(text string) string {
 }
 
 func isSeparator(r rune) bool {
+	if r < utf8.RuneSelf {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9')
+	}
 	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !unicode.IsNumber(r) && !unicode.Is(unicode.So, r)
 }
 

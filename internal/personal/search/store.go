@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"homeserver/internal/doctor"
 	"homeserver/internal/event"
@@ -61,25 +62,29 @@ const maxRowBytes = 1 << 20
 
 // rows are rows of the index that are to be written.
 type rows struct {
-	number             []timeline.EventNID
-	place              []timeline.Place
-	room               []journal.RoomNID
-	sender, key, words []string
-	hasURL             []bool
-	bytes              int // of the words
+	number      []timeline.EventNID
+	place       []timeline.Place
+	room        []journal.RoomNID
+	sender, key []string
+	words       []pgtype.TSVector
+	hasURL      []bool
+	bytes       int // of the words
 }
 
 // add adds the row of an event, if that has words.
 func (r *rows) add(e *timeline.Event) {
 	key, text := textOf(e)
-	vector := tsvector(text)
-	if e.Redacted() || vector == "" {
+	if e.Redacted() || text == "" {
+		return
+	}
+	vector := vectorOf(text)
+	if len(vector.Lexemes) == 0 {
 		return
 	}
 	r.number, r.place, r.room = append(r.number, e.NID), append(r.place, e.Place), append(r.room, e.Room)
 	r.sender, r.key, r.words = append(r.sender, e.Sender), append(r.key, key), append(r.words, vector)
 	r.hasURL = append(r.hasURL, event.Field(e.Content(), "url") != nil)
-	r.bytes += len(vector)
+	r.bytes += bytesOf(vector)
 }
 
 // queue writes the rows.
@@ -89,9 +94,7 @@ func (r *rows) queue(b *pgx.Batch) {
 	}
 	b.Queue(`
 		INSERT INTO search_index (event_nid, place, room_nid, sender, key, has_url, words)
-		SELECT event_nid, place, room_nid, sender, key, has_url, words::tsvector
-		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::text[])
-			AS n(event_nid, place, room_nid, sender, key, has_url, words)
+		SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::boolean[], $7::tsvector[])
 		ON CONFLICT (event_nid) DO NOTHING`, r.number, r.place, r.room, r.sender, r.key, r.hasURL, r.words)
 }
 

@@ -36,7 +36,7 @@ func (s *Service) rewrite(ctx context.Context, before timeline.EventNID, done []
 		}
 		_, err = tx.Exec(ctx, `
 			UPDATE search_index i SET words = n.words
-			FROM (SELECT event_nid, words::tsvector AS words FROM unnest($1::bigint[], $2::text[]) AS n(event_nid, words)) n
+			FROM unnest($1::bigint[], $2::tsvector[]) AS n(event_nid, words)
 			WHERE i.event_nid = n.event_nid AND i.words IS DISTINCT FROM n.words`, r.number, r.words)
 		return err //nolint:wrapcheck // it is wrapped below
 	})

@@ -3,7 +3,6 @@ package search
 import (
 	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
 
 	"homeserver/internal/event"
@@ -144,20 +143,6 @@ func appendShown(highlights []string, words []text.Word) []string {
 		}
 	}
 	return highlights
-}
-
-// tsvector returns the words of a text, with their places, in PostgreSQL's text form of
-// a tsvector; "" if there are none.
-func tsvector(body string) string {
-	var b strings.Builder
-	words := text.Words(body)
-	for i := range words {
-		b.WriteString(lexeme(lexemeAt(words, i)))
-		b.WriteByte(':')
-		b.WriteString(strconv.Itoa(i + 1))
-		b.WriteByte(' ')
-	}
-	return b.String()
 }
 
 // topicText returns the texts of m.room.topic: topic, and the representations in

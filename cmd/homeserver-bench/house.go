@@ -189,8 +189,8 @@ func read(ctx context.Context, from querier, query string, args ...any) error {
 	return nil
 }
 
-// settlePause is the time between two looks.
-const settlePause = 5 * time.Millisecond
+// settlePause is the time between two looks, which themselves take processor time.
+const settlePause = 50 * time.Millisecond
 
 // settle returns when everything that is done in the background for what has been
 // written is done. Pushers, of which there are none, store how far they are now and then.

@@ -19,8 +19,9 @@ const (
 	// while a caller waits for it.
 	followerLook = 50 * time.Millisecond
 	// followerGather is how long a follower waits for more entries after a step, unless
-	// a caller here waits for it: many small steps would cost more than they are worth.
-	followerGather = 200 * time.Millisecond
+	// a caller waits for it: many small steps would cost more than they are worth, and
+	// what they write is in the way of the commits of senders.
+	followerGather = time.Second
 	// followerAttempts is how often a follower tries an entry by itself before it goes
 	// on without it.
 	followerAttempts = 3

@@ -6,7 +6,7 @@
 //   - A user finds a message once its request is answered: a search first waits until
 //     the index has reached the journal's position, for a few seconds at most.
 //   - Sending does not wait for the index, which follows the journal in the
-//     background.
+//     background: once a second where much is sent, and at once for a search that waits.
 //   - Only events that the user may read by timeline.NewAccess are found, in rooms that
 //     the user is or was in, and none of encrypted rooms.
 //   - Redacted text is found no more, nor stored.

@@ -1,7 +1,6 @@
 package syncstream
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -160,7 +159,11 @@ func newPlan(view journal.View, v *viewer, r *request) *plan {
 // chooseRooms plans the rooms in which something has happened, or may have.
 func (p *plan) chooseRooms(view journal.View) {
 	covered := p.covered && p.since > 0
-	for _, st := range p.viewer.rooms {
+	rooms := p.viewer.rooms
+	if covered && !p.fullState {
+		rooms = p.viewer.touchedBy(view.Between(p.since, p.upTo))
+	}
+	for _, st := range rooms {
 		var live []*journal.Entry
 		if covered {
 			live = view.About(journal.Topic{Room: st.Room}, p.since)
@@ -298,13 +301,11 @@ func (p *plan) joinedRoom(nid journal.RoomNID) *standing {
 	if p.viewer == nil {
 		return nil
 	}
-	i, ok := slices.BinarySearchFunc(p.viewer.rooms, nid, func(st *standing, nid journal.RoomNID) int {
-		return cmp.Compare(st.Room, nid)
-	})
-	if !ok || p.viewer.rooms[i].Memberships.UpTo(timeline.PlaceOf(p.upTo)).Last().Value != event.Join {
+	st := p.viewer.standing(nid)
+	if st == nil || st.Memberships.UpTo(timeline.PlaceOf(p.upTo)).Last().Value != event.Join {
 		return nil
 	}
-	return p.viewer.rooms[i]
+	return st
 }
 
 // which returns the rooms of the plan for which a condition is true.

@@ -54,6 +54,40 @@ func (st *standing) accessAt(p timeline.Place) *timeline.Access {
 	return then.Access()
 }
 
+// standing returns the user's standing in a room; nil if there is none.
+func (v *viewer) standing(room journal.RoomNID) *standing {
+	i, ok := slices.BinarySearchFunc(v.rooms, room, func(st *standing, room journal.RoomNID) int {
+		return cmp.Compare(st.Room, room)
+	})
+	if !ok {
+		return nil
+	}
+	return v.rooms[i]
+}
+
+// touchedBy returns the rooms that any of some entries are about, and may return others: a
+// user in many rooms does not pay for each of them at each message, nor for more entries
+// than there are rooms.
+func (v *viewer) touchedBy(entries []*journal.Entry) []*standing {
+	var touched []*standing
+	topics := 0
+	for _, entry := range entries {
+		if topics += len(entry.Topics); topics > len(v.rooms) {
+			return v.rooms
+		}
+		for _, t := range entry.Topics {
+			if st := v.standing(t.Room); st != nil {
+				touched = append(touched, st)
+			}
+		}
+	}
+	if len(touched) > 1 {
+		slices.SortFunc(touched, func(a, b *standing) int { return cmp.Compare(a.Room, b.Room) })
+		touched = slices.Compact(touched)
+	}
+	return touched
+}
+
 // weigh estimates the bytes of the viewer in memory.
 func (v *viewer) weigh() int {
 	const structs, perRoom, perChange = 1100, 450, 48
@@ -329,13 +363,11 @@ func (vs *viewers) observe(c timeline.RoomChange) {
 // but the profile. A viewer that was loaded from a database which was ahead knows it
 // already, and goes all the same, so that requests that wait on it are woken.
 func (v *viewer) staysJoined(room journal.RoomNID, at timeline.Interval) bool {
-	i, ok := slices.BinarySearchFunc(v.rooms, room, func(st *standing, room journal.RoomNID) int {
-		return cmp.Compare(st.Room, room)
-	})
-	if !ok || at.Membership() != event.Join {
+	st := v.standing(room)
+	if st == nil || at.Membership() != event.Join {
 		return false
 	}
-	before := v.rooms[i].Memberships.Last()
+	before := st.Memberships.Last()
 	return before.Value == event.Join && before.From < at.From
 }
 

@@ -68,6 +68,7 @@ func (h *house) families() []*family {
 		newLooking(h),
 		newReading(h),
 		newRelating(h),
+		newPlanning(h),
 		newStarting(h),
 	}
 }

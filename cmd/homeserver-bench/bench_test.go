@@ -20,7 +20,7 @@ func TestNamesAreDifferentAndSayWhatTheyAre(t *testing.T) {
 	for _, want := range []string{
 		"send/64 into one room", "deliver/one message to 200 waiting", "sync/nothing new", "join/the last 100 of 1000", "encrypt/keys/query for 500 users",
 		"size/send, 10000 members", "trivial//versions", "look//members of 1000 members",
-		"many/all rooms, members lazily", "first/new events, with an old token", "history//messages over 100000 events, in pages of 100", "relations//messages", "memory/idle", "start/on a full database",
+		"many/all rooms, members lazily", "first/new events, with an old token", "statistics//messages in old history", "history//messages over 100000 events, in pages of 100", "relations//messages", "memory/idle", "start/on a full database",
 	} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%q is not among %q", want, names)

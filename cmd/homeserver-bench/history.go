@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 )
@@ -75,12 +74,8 @@ func (r *reading) page(c *client, room string, latencies *[]time.Duration) error
 				ID string `json:"event_id"`
 			} `json:"chunk"`
 		}
-		query := url.Values{"dir": {"b"}, "limit": {fmt.Sprint(pageEvents)}}
-		if from != "" {
-			query.Set("from", from)
-		}
 		begun := time.Now()
-		answer, err := c.do(http.MethodGet, api+"/rooms/"+url.PathEscape(room)+"/messages?"+query.Encode(), "")
+		answer, err := c.do(http.MethodGet, messagesPath(room, from, pageEvents), "")
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type house struct {
 	dir  string
 
 	cluster    *cluster.Cluster
+	database   string        // its name; empty: the usual one
 	made       time.Duration // how long it took to make the cluster and the database
 	pool       *pgxpool.Pool
 	postmaster int
@@ -35,6 +37,7 @@ type house struct {
 	bare   *bare.Messages // nil until it is asked for
 	large  *large         // the same
 	some   *readers       // the same
+	wings  []*house
 }
 
 // open makes a temporary folder with a durable PostgreSQL in it. The caller calls
@@ -71,7 +74,7 @@ func (h *house) startCluster(ctx context.Context) (err error) {
 // connect opens the database, and looks who runs it.
 func (h *house) connect(ctx context.Context) (err error) {
 	const connections = 20
-	h.pool, err = postgres.Open(ctx, postgres.Options{URL: h.cluster.URL("homeserver"), MaxConns: connections})
+	h.pool, err = postgres.Open(ctx, postgres.Options{URL: h.url(), MaxConns: connections})
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}
@@ -84,6 +87,24 @@ func (h *house) connect(ctx context.Context) (err error) {
 	return nil
 }
 
+// url is that of the database.
+func (h *house) url() string { return h.cluster.URL(cmp.Or(h.database, "homeserver")) }
+
+// wing makes a house with another database in the same PostgreSQL, which is made unless
+// it is there. It ends with this one, and its server when it is stopped.
+func (h *house) wing(ctx context.Context, database string) (*house, error) {
+	w := &house{o: h.o, size: h.size, dir: h.dir, cluster: h.cluster, database: database}
+	err := h.pool.QueryRow(ctx, `SELECT FROM pg_database WHERE datname = $1`, database).Scan()
+	if errors.Is(err, pgx.ErrNoRows) {
+		_, err = h.pool.Exec(ctx, "CREATE DATABASE "+database)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make another database: %w", err)
+	}
+	h.wings = append(h.wings, w)
+	return w, w.connect(ctx)
+}
+
 // bareMessages returns the ceiling of what writes messages. There is a message already.
 func (h *house) bareMessages(ctx context.Context) (_ *bare.Messages, err error) {
 	if h.bare == nil {
@@ -94,6 +115,13 @@ func (h *house) bareMessages(ctx context.Context) (_ *bare.Messages, err error) 
 
 // disconnect stops PostgreSQL, and leaves its data.
 func (h *house) disconnect(ctx context.Context) error {
+	for _, w := range h.wings {
+		w.stop()
+		if w.pool != nil {
+			w.pool.Close()
+		}
+	}
+	h.wings = nil
 	if h.bare != nil {
 		h.bare.Stop()
 		h.bare = nil
@@ -147,7 +175,7 @@ func (h *house) start(ctx context.Context) (err error) {
 	if h.server != nil {
 		return nil
 	}
-	h.server, err = launch(ctx, h.o, filepath.Join(h.dir, "server.log"), h.settings(h.cluster.URL("homeserver")))
+	h.server, err = launch(ctx, h.o, filepath.Join(h.dir, "server.log"), h.settings(h.url()))
 	return err
 }
 

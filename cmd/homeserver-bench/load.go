@@ -83,12 +83,13 @@ func (h *house) fillLarge(ctx context.Context, in *insider, l *large) error {
 type insider struct {
 	handler http.Handler
 	bar     *progress.Bar
+	txns    atomic.Int64 // of transactions, which are never repeated
 }
 
 // inside starts a server in this process, in the place of the other one.
 func (h *house) inside(ctx context.Context, do func(in *insider) error) (err error) {
 	cfg := config.Default()
-	cfg.Database.URL = config.Secret(h.cluster.URL("homeserver"))
+	cfg.Database.URL = config.Secret(h.url())
 	cfg.DataDir = h.dataDir()
 	cfg.Listen = []config.Listener{{Address: "127.0.0.1:0"}}
 	cfg.RateLimits.Enabled = false
@@ -152,7 +153,7 @@ func (in *insider) talk(ctx context.Context, users []user, roomID string, n int)
 	body := fmt.Sprintf(`{"algorithm":"m.megolm.v1.aes-sha2","ciphertext":%q}`, strings.Repeat("x", 200))
 	path := api + "/rooms/" + url.PathEscape(roomID) + "/send/m.room.encrypted/"
 	return in.all(ctx, n, func(ctx context.Context, i int) error {
-		return in.do(ctx, users[i%len(users)], http.MethodPut, path+fmt.Sprint(i), body, &struct{}{})
+		return in.do(ctx, users[i%len(users)], http.MethodPut, path+fmt.Sprint(in.txns.Add(1)), body, &struct{}{})
 	})
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 
 	"golang.org/x/sync/errgroup"
@@ -87,7 +86,13 @@ func (l *looking) prepare(ctx context.Context) (err error) {
 	if l.recent, err = l.say(ctx, "recent", pageEvents); err != nil {
 		return err
 	}
-	return l.findEnd(ctx)
+	c, err := dial(ctx, l.h.server.address, l.talkers[0].token)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	l.end, err = c.tokenAfter(l.talk, l.deep)
+	return err
 }
 
 // say lets all talkers send messages, at once, and returns the last event of the first one.
@@ -116,25 +121,6 @@ func (l *looking) say(ctx context.Context, what string, n int) (last string, err
 	return last, err
 }
 
-// findEnd finds the token from which pages go back from the event that is deep in history.
-func (l *looking) findEnd(ctx context.Context) error {
-	c, err := dial(ctx, l.h.server.address, l.talkers[0].token)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	var answer struct {
-		End string `json:"end"`
-	}
-	err = c.into(&answer, http.MethodGet, l.contextPath(l.deep, "")+"&limit=0", "")
-	l.end = answer.End
-	return err
-}
-
-func (l *looking) contextPath(event, filter string) string {
-	return fmt.Sprintf("%s/rooms/%s/context/%s?filter=%s", api, url.PathEscape(l.talk), url.PathEscape(event), url.QueryEscape(filter))
-}
-
 // ofCrowd asks for something of the room of many members.
 func (l *looking) ofCrowd(path, query string) func(ctx context.Context) ([]Figure, error) {
 	return func(ctx context.Context) ([]Figure, error) {
@@ -153,18 +139,17 @@ func (l *looking) sync(lazy bool, query string) func(ctx context.Context) ([]Fig
 // context asks for what stands around an event.
 func (l *looking) context(event func() string, filter, query string) func(ctx context.Context) ([]Figure, error) {
 	return func(ctx context.Context) ([]Figure, error) {
-		return l.h.besideQuery(ctx, l.talkers[1], l.contextPath(event(), filter), query, event())
+		return l.h.besideQuery(ctx, l.talkers[1], contextPath(l.talk, event(), filter), query, event())
 	}
 }
 
 // messages asks for one page, back from a token, which is empty at the end.
 func (l *looking) messages(from, event func() string, limit int) func(ctx context.Context) ([]Figure, error) {
 	return func(ctx context.Context) ([]Figure, error) {
-		path := fmt.Sprintf("%s/rooms/%s/messages?dir=b&limit=%d", api, url.PathEscape(l.talk), limit)
-		if from() != "" {
-			path += "&from=" + url.QueryEscape(from())
-			return l.h.besideQuery(ctx, l.talkers[1], path, pageFrom, event(), limit)
+		path := messagesPath(l.talk, from(), limit)
+		if from() == "" {
+			return l.h.besideQuery(ctx, l.talkers[1], path, newestPage, l.talk, limit)
 		}
-		return l.h.besideQuery(ctx, l.talkers[1], path, newestPage, l.talk, limit)
+		return l.h.besideQuery(ctx, l.talkers[1], path, pageFrom, event(), limit)
 	}
 }

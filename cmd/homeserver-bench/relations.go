@@ -108,11 +108,7 @@ func (c *client) sendEvent(roomID, evType, txn, content string) error {
 }
 
 func (r *relating) messages(ctx context.Context) ([]Figure, error) {
-	return r.beside(ctx, r.messagesPath(r.related), r.messagesPath(r.plain))
-}
-
-func (r *relating) messagesPath(room string) string {
-	return fmt.Sprintf("%s/rooms/%s/messages?dir=b&limit=%d", api, url.PathEscape(room), pageEvents)
+	return r.beside(ctx, messagesPath(r.related, "", pageEvents), messagesPath(r.plain, "", pageEvents))
 }
 
 // sync asks for one room, whose timeline is limited.
@@ -124,7 +120,7 @@ func (r *relating) sync(ctx context.Context) ([]Figure, error) {
 }
 
 func (r *relating) relations(ctx context.Context) ([]Figure, error) {
-	return r.beside(ctx, fmt.Sprintf("%s?limit=%d", r.popular, pageEvents), r.messagesPath(r.plain))
+	return r.beside(ctx, fmt.Sprintf("%s?limit=%d", r.popular, pageEvents), messagesPath(r.plain, "", pageEvents))
 }
 
 // beside makes two requests again and again, by turns.

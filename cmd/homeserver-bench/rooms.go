@@ -66,6 +66,29 @@ func sendPath(roomID, txn string) string {
 	return api + "/rooms/" + url.PathEscape(roomID) + "/send/m.room.message/" + txn
 }
 
+// messagesPath asks for a page of a room, back from a token, which is empty at the end.
+func messagesPath(roomID, from string, limit int) string {
+	query := url.Values{"dir": {"b"}, "limit": {fmt.Sprint(limit)}}
+	if from != "" {
+		query.Set("from", from)
+	}
+	return api + "/rooms/" + url.PathEscape(roomID) + "/messages?" + query.Encode()
+}
+
+// contextPath asks for an event and for what stands around it.
+func contextPath(roomID, eventID, filter string) string {
+	return api + "/rooms/" + url.PathEscape(roomID) + "/context/" + url.PathEscape(eventID) + "?" + url.Values{"filter": {filter}}.Encode()
+}
+
+// tokenAfter returns the token from which pages go back beginning with an event.
+func (c *client) tokenAfter(roomID, eventID string) (string, error) {
+	var answer struct {
+		End string `json:"end"`
+	}
+	err := c.into(&answer, http.MethodGet, contextPath(roomID, eventID, "")+"&limit=0", "")
+	return answer.End, err
+}
+
 // joiners is how many users join rooms at once where that is not what is measured.
 const joiners = 32
 

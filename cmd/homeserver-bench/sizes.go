@@ -17,6 +17,9 @@ type sizes struct {
 	// crowd is how many members are in a room that somebody looks into, and talk how many
 	// messages in another one.
 	crowd, talk int
+	// planned is how many messages are in the database whose statistics are old, in
+	// plannedRooms.
+	planned, plannedRooms int
 	// joins is how many users join one room, of whom the first and the last are
 	// compared.
 	joins, joinsCompared int
@@ -44,6 +47,7 @@ var full = sizes{
 	listeners: 200, rounds: 60, burst: 400,
 	readRooms: 100, manyRooms: 1000,
 	crowd: 1000, talk: 5000,
+	planned: 100_000, plannedRooms: 20,
 	joins: 1000, joinsCompared: 100,
 	devices: 500,
 	waiting: 1000, quiet: 3 * time.Second,
@@ -61,6 +65,7 @@ var quick = sizes{
 	listeners: 12, rounds: 2, burst: 24,
 	readRooms: 10, manyRooms: 20,
 	crowd: 30, talk: 200,
+	planned: 300, plannedRooms: 5,
 	joins: 20, joinsCompared: 5,
 	devices: 20,
 	waiting: 200, quiet: 10 * time.Millisecond,

@@ -112,7 +112,7 @@ func (s *starting) freshDatabase(ctx context.Context) (string, error) {
 
 // full starts on the database with everything that was measured before.
 func (s *starting) full(ctx context.Context) ([]Figure, error) {
-	url := s.h.cluster.URL("homeserver")
+	url := s.h.url()
 	return s.compare(
 		func() (time.Duration, error) { return s.launch(ctx, url, s.h.dataDir()) },
 		func() (time.Duration, error) { return open(ctx, url) })

@@ -46,9 +46,9 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Shares is how many bytes the state of rooms, transactions, and what users may read, may
-// take in memory; 0: [cache.UsualShare].
-type Shares struct{ State, Transactions, Access int }
+// Shares is how many bytes the state of rooms, transactions, what users may read, and the recent
+// parts of rooms may take in memory; 0: [cache.UsualShare].
+type Shares struct{ State, Transactions, Access, Recent int }
 
 // Service holds the rules of rooms. Its methods may be called concurrently. The user ID
 // that they are given is that of the user who asks, authenticated by the caller.
@@ -96,7 +96,7 @@ func New(o Options) *Service {
 	s.recent = newTransactions(o.Shares.Transactions)
 	s.Timeline = timeline.New(timeline.Options{
 		Pool: o.Pool, Journal: o.Journal, Committed: s.committed, Known: s.known, ServerName: s.serverName, Keys: o.Keys,
-		Shares: timeline.Shares{Access: o.Shares.Access}, Log: o.Log,
+		Shares: timeline.Shares{Access: o.Shares.Access, Recent: o.Shares.Recent}, Log: o.Log,
 	})
 	s.Directory = directory.New(o.Pool, s.serverName)
 	return s

@@ -109,7 +109,8 @@ func TestLargeTimelinesOfOneRoomLeaveThoseOfOthersTheirNewest(t *testing.T) {
 		windows[i].Room = h.History(alice, room)[0].Room
 		windows[i].To = timeline.PlaceOf(h.Journal.Position())
 	}
-	list, err := h.Rooms.Timeline.Timelines(t.Context(), windows, 100, nil)
+	lists, err := h.Rooms.Timeline.Timelines(t.Context(), windows, 100, nil)
+	list := lists.All()
 	h.OK(err)
 	read, left := map[journal.RoomNID]int{}, map[journal.RoomNID]timeline.Place{}
 	for _, l := range list.Left {

@@ -39,11 +39,21 @@ func sortedIDs(state map[event.StateKey]*timeline.Event, pass func(e *timeline.E
 
 func everything(*timeline.Event) bool { return true }
 
-// described returns a room with much history, and that history as its creator sees it.
+// described returns a room with much history, of which the recent part is in memory, and that
+// history as its creator sees it.
 func (h *env) described(seed uint64) (nid journal.RoomNID, history []*timeline.Event) {
 	h.T.Helper()
 	history = h.History(alice, h.long(rand.New(rand.NewPCG(seed, 17))))
+	h.OK(h.Rooms.Timeline.Recall(h.T.Context(), []journal.RoomNID{history[0].Room}))
 	return history[0].Room, history
+}
+
+// either returns the store, or the one that reads from the database alone.
+func (h *env) either(random *rand.Rand) *timeline.Store {
+	if random.IntN(2) == 0 {
+		return h.Rooms.Timeline
+	}
+	return h.Rooms.Timeline.Stored()
 }
 
 func TestStateOfManyRoomsAtAnyTime(t *testing.T) {
@@ -55,17 +65,17 @@ func TestStateOfManyRoomsAtAnyTime(t *testing.T) {
 	for range 40 {
 		a, b := timeline.PlaceOf(journal.Position(random.IntN(end+2))), timeline.PlaceOf(journal.Position(random.IntN(end+2)))
 		f := &timeline.EventFilter{Types: &[]string{"m.room.*"}, NotTypes: []string{"m.room.name"}}
-		got, err := h.Rooms.Timeline.States(t.Context(), []timeline.RoomAt{{Room: one, At: a}, {Room: two, At: b}}, f, false)
+		got, err := h.either(random).States(t.Context(), []timeline.RoomAt{{Room: one, At: a}, {Room: two, At: b}}, f, false)
 		h.OK(err)
 		pass := func(e *timeline.Event) bool { return e.Type != event.TypeMember && f.Match(e) }
 		want := append(sortedIDs(stateAt(first, a), pass), sortedIDs(stateAt(second, b), pass)...)
 		slices.Sort(want)
-		sorted := roomstest.IDs(got.Events)
+		sorted := roomstest.IDs(got.All().Events)
 		slices.Sort(sorted)
 		matrixtest.Equal(t, fmt.Sprintf("state at %d and %d", a, b), sorted, want)
-		got, err = h.Rooms.Timeline.States(t.Context(), []timeline.RoomAt{{Room: one, At: a}}, nil, true)
+		got, err = h.either(random).States(t.Context(), []timeline.RoomAt{{Room: one, At: a}}, nil, true)
 		h.OK(err)
-		matrixtest.Equal(t, fmt.Sprintf("state at %d", a), roomstest.IDs(got.Events), sortedIDs(stateAt(first, a), everything))
+		matrixtest.Equal(t, fmt.Sprintf("state at %d", a), roomstest.IDs(got[one].Events), sortedIDs(stateAt(first, a), everything))
 	}
 }
 
@@ -86,7 +96,7 @@ func TestStateChangesBetweenTwoTimes(t *testing.T) {
 				}
 			}
 		}
-		got, err := h.Rooms.Timeline.StateChanges(t.Context(), []timeline.Delta{{Room: nid, Since: since, Start: start, UpTo: upTo}})
+		got, err := h.either(random).StateChanges(t.Context(), []timeline.Delta{{Room: nid, Since: since, Start: start, UpTo: upTo}})
 		h.OK(err)
 		for _, at := range got[nid].Intervals {
 			if !want[at.Event.ID] || !at.IsByEvent() {
@@ -120,23 +130,26 @@ func TestNewestEventsOfManyRooms(t *testing.T) {
 			want = append(want, within[max(0, len(within)-limit-1):]...)
 		}
 		slices.SortFunc(want, func(a, b *timeline.Event) int { return int(b.Place - a.Place) })
-		got, err := h.Rooms.Timeline.Timelines(t.Context(), windows, limit, f)
+		got, err := h.either(random).Timelines(t.Context(), windows, limit, f)
 		h.OK(err)
-		matrixtest.Equal(t, fmt.Sprintf("%+v", windows), roomstest.IDs(got.Events), roomstest.IDs(want))
+		list := got.All().Events
+		slices.SortFunc(list, func(a, b *timeline.Event) int { return int(b.Place - a.Place) })
+		matrixtest.Equal(t, fmt.Sprintf("%+v", windows), roomstest.IDs(list), roomstest.IDs(want))
 	}
 }
 
 func TestMemberEventsAtAnyTime(t *testing.T) {
 	h := newEnv(t)
 	nid, history := h.described(12)
+	random := rand.New(rand.NewPCG(13, 14))
 	for at := timeline.Place(0); at <= timeline.PlaceOf(h.Journal.Position()); at += timeline.PlaceOf(7) {
 		var places []timeline.MemberAt
 		for _, user := range []string{alice, bob, "@nobody:localhost"} {
 			places = append(places, timeline.MemberAt{RoomAt: timeline.RoomAt{Room: nid, At: at}, User: user})
 		}
-		got, err := h.Rooms.Timeline.MemberEvents(t.Context(), places, nil)
+		got, err := h.either(random).MemberEvents(t.Context(), places, nil)
 		h.OK(err)
-		matrixtest.Equal(t, fmt.Sprintf("members at %d", at), roomstest.IDs(got.Events), sortedIDs(stateAt(history, at), func(e *timeline.Event) bool {
+		matrixtest.Equal(t, fmt.Sprintf("members at %d", at), roomstest.IDs(got[nid].Events), sortedIDs(stateAt(history, at), func(e *timeline.Event) bool {
 			return e.IsState(event.TypeMember, alice) || e.IsState(event.TypeMember, bob)
 		}))
 	}
@@ -165,8 +178,12 @@ func TestSummaries(t *testing.T) {
 	nid := h.History(alice, room)[0].Room
 	summary := func() timeline.Summary {
 		t.Helper()
+		h.OK(h.Rooms.Timeline.Recall(t.Context(), []journal.RoomNID{nid}))
 		list, err := h.Rooms.Timeline.Summaries(t.Context(), []journal.RoomNID{nid}, alice)
 		h.OK(err)
+		stored, err := h.Rooms.Timeline.Stored().Summaries(t.Context(), []journal.RoomNID{nid}, alice)
+		h.OK(err)
+		matrixtest.Equal(t, "from the database", []string{fmt.Sprintf("%+v", stored)}, []string{fmt.Sprintf("%+v", list)})
 		if len(list) != 1 || list[0].Room != nid {
 			t.Fatalf("got %+v", list)
 		}

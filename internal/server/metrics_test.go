@@ -80,7 +80,7 @@ func TestMetricsTellOfTheDatabaseAndOfCaches(t *testing.T) {
 	}
 	for _, cache := range []string{
 		"access", "access_tokens", "familiar_addresses", "filters", "sightings", "ignored_users", "invite_permissions", "members", "push_names", "push_rooms", "push_rules", "read_marks",
-		"push_budgets", "push_names", "presence", "room_state", "rooms", "transactions", "typing", "unread_counts", "viewers",
+		"push_budgets", "push_names", "presence", "recent_rooms", "room_state", "rooms", "transactions", "typing", "unread_counts", "viewers",
 	} {
 		if _, ok := after["homeserver_cache_entries "+cache]; !ok {
 			t.Errorf("nothing tells of the cache %s", cache)

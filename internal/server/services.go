@@ -90,6 +90,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 		},
 		Shares: rooms.Shares{
 			State: int(budget.Caches.RoomState), Transactions: int(budget.Caches.Transactions), Access: int(budget.Caches.Access),
+			Recent: int(budget.Caches.RecentRooms),
 		},
 	})
 	s.policies = newPolicies(cfg, pool, s.journal, s.rooms, s.auth, log)

@@ -51,11 +51,10 @@ func (s *Service) fillLazyMembers(ctx context.Context, p *plan) error {
 		}
 	}
 	if len(missing) > 0 {
-		list, err := s.Rooms.MemberEvents(ctx, missing, p.filter.Room.State)
+		found, err := s.roomsFor(p).MemberEvents(ctx, missing, p.filter.Room.State)
 		if err != nil {
 			return err
 		}
-		found := list.ByRoom()
 		for _, r := range rs {
 			r.state = r.state.And(found[r.nid])
 		}

@@ -58,14 +58,13 @@ func (s *Service) readFullState(ctx context.Context, p *plan, full []*room) erro
 			}
 		}
 	}
-	var list timeline.List
+	var found timeline.Lists
 	var err error
 	if changes {
-		list, err = s.Rooms.StatesAround(ctx, around, shown, p.filter.Room.State, !p.filter.lazy())
+		found, err = s.roomsFor(p).StatesAround(ctx, around, shown, p.filter.Room.State, !p.filter.lazy())
 	} else {
-		list, err = s.Rooms.States(ctx, at, p.filter.Room.State, !p.filter.lazy())
+		found, err = s.roomsFor(p).States(ctx, at, p.filter.Room.State, !p.filter.lazy())
 	}
-	found := list.ByRoom()
 	for _, r := range full {
 		r.state = found[r.nid]
 	}
@@ -88,7 +87,7 @@ func (s *Service) fillStateChanges(ctx context.Context, p *plan) error {
 		deltas = append(deltas, timeline.Delta{Room: r.nid, Since: r.since, Start: p.stateAt(r) + 1, UpTo: r.stateUpTo})
 	}
 	if len(deltas) > 0 {
-		stored, err := s.Rooms.StateChanges(ctx, deltas)
+		stored, err := s.roomsFor(p).StateChanges(ctx, deltas)
 		if err != nil {
 			return err
 		}

@@ -63,11 +63,13 @@ func (s *Service) fillMembersChanged(ctx context.Context, changed []*room, lines
 		if err != nil {
 			return err
 		}
-		for e, err := range s.Rooms.Cursor(known).All(ctx) {
-			if err != nil {
-				return err
+		for _, list := range known {
+			for e, err := range s.Rooms.Cursor(list).All(ctx) {
+				if err != nil {
+					return err
+				}
+				before[member{e.Room, *e.StateKey}] = e.Membership()
 			}
-			before[member{e.Room, *e.StateKey}] = e.Membership()
 		}
 	}
 	moved := map[journal.RoomNID]bool{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"homeserver/internal/journal"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -35,11 +36,13 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 		}
 	}
 	if len(stored) > 0 {
-		events, err := s.Rooms.Timelines(ctx, windows, limit, filter)
+		if err := s.recall(ctx, p); err != nil {
+			return err
+		}
+		found, err := s.roomsFor(p).Timelines(ctx, windows, limit, filter)
 		if err != nil {
 			return err
 		}
-		found := events.ByRoom()
 		for _, r := range stored {
 			none := len(found[r.nid].Events)+len(found[r.nid].Left) == 0
 			r.unchanged = filter == nil && none && r.access.SeesAll(r.since, r.upTo)
@@ -47,6 +50,25 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 		}
 	}
 	return s.cutOutdated(ctx, outdated, limit)
+}
+
+// recall has the rooms read into memory of which the answer shows all that is recent.
+func (s *Service) recall(ctx context.Context, p *plan) error {
+	var nids []journal.RoomNID
+	for _, r := range p.rooms {
+		if r.fullState && r.hasTimeline() {
+			nids = append(nids, r.nid)
+		}
+	}
+	return s.roomsFor(p).Recall(ctx, nids)
+}
+
+// roomsFor returns the rooms with the form of events that the answer shows.
+func (s *Service) roomsFor(p *plan) *timeline.Store {
+	if p.filter.EventFormat == "federation" {
+		return s.Rooms.Stored()
+	}
+	return s.Rooms
 }
 
 // newest returns the newest events of the window that may be shown, newest first.

@@ -171,7 +171,7 @@ func (p *pushing) addInvites(ctx context.Context, rooms []journal.RoomNID) error
 		if err != nil {
 			return err
 		}
-		for e, err := range p.s.rooms.Cursor(list).All(ctx) {
+		for e, err := range p.s.rooms.Cursor(list.All()).All(ctx) {
 			if err != nil {
 				return err
 			}

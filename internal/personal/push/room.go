@@ -68,7 +68,7 @@ func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*Ro
 	if err != nil {
 		return err
 	}
-	for e, err := range s.rooms.Cursor(state).All(ctx) {
+	for e, err := range s.rooms.Cursor(state.All()).All(ctx) {
 		switch {
 		case err != nil:
 			return err
@@ -129,7 +129,7 @@ func (s *Service) memberNames(ctx context.Context, members []tallyKey) (map[tall
 	if err != nil {
 		return nil, err
 	}
-	for e, err := range s.rooms.Cursor(events).All(ctx) {
+	for e, err := range s.rooms.Cursor(events.All()).All(ctx) {
 		if err != nil {
 			return nil, err
 		}

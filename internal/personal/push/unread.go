@@ -201,7 +201,8 @@ func (c *counting) timelines(ctx context.Context, windows []timeline.Window, lim
 	if c.rules.quietMembers {
 		return c.s.rooms.TimelinesButMembers(ctx, windows, limit, c.userID)
 	}
-	return c.s.rooms.Timelines(ctx, windows, limit, nil)
+	found, err := c.s.rooms.Timelines(ctx, windows, limit, nil)
+	return found.All(), err
 }
 
 // page is how much is read at once: a first page is enough for most rooms.

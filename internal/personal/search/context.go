@@ -123,7 +123,7 @@ func (s *Service) profiles(ctx context.Context, r *Results) error {
 		return err
 	}
 	byPlace := map[member][]*timeline.Event{}
-	for _, e := range members.Events {
+	for _, e := range members.All().Events {
 		p := member{e.Room, *e.StateKey}
 		byPlace[p] = append(byPlace[p], e)
 	}

@@ -57,7 +57,7 @@ func (s *Service) predecessors(ctx context.Context, rooms []string, byID map[str
 		return nil, err //nolint:wrapcheck // it says what was read
 	}
 	var replaced []string
-	for _, e := range creates.Events {
+	for _, e := range creates.All().Events {
 		if roomID := e.CreateContent().Predecessor; roomID != "" {
 			replaced = append(replaced, roomID)
 		}

@@ -303,11 +303,11 @@ func (s *Service) states(ctx context.Context, r *Results) error {
 			places = append(places, timeline.RoomAt{Room: e.Room, At: at})
 		}
 	}
-	list, err := s.rooms.States(ctx, places, nil, true)
+	states, err := s.rooms.States(ctx, places, nil, true)
 	if err != nil {
 		return err
 	}
-	for nid, state := range list.ByRoom() {
+	for nid, state := range states {
 		r.State[ids[nid]] = state
 	}
 	return nil

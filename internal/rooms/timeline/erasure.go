@@ -159,6 +159,16 @@ func (a *Access) Hidden(userID string) []Range {
 
 // redactedCopy returns the redacted form of an event that has not been redacted.
 func redactedCopy(e *event.Event) *event.Event {
+	if e.JSON == nil { // it is kept as clients get it
+		redacted := &event.Event{
+			ID: e.ID, RoomID: e.RoomID, Type: e.Type, Sender: e.Sender, StateKey: e.StateKey, OriginServerTS: e.OriginServerTS, Version: e.Version,
+			Content: event.RedactContent(e.Version, e.Type, e.Content),
+		}
+		if e.Version.RedactsInContent {
+			redacted.Redacts = e.Redacts
+		}
+		return redacted
+	}
 	raw, err := event.Redact(e.Version, e.JSON)
 	if err == nil {
 		if redacted, err := event.ParseTrusted(e.Version, e.ID, raw); err == nil {

@@ -29,6 +29,11 @@ type Event struct {
 	// Staged has what is to be written with the event; nil once it is committed.
 	Staged *Staged
 
+	// ready is how the event begins for clients, where it is kept in that form and not as it is
+	// federated; tail is where the members after room_id are.
+	ready []byte
+	tail  int
+
 	redaction atomic.Pointer[redaction]
 	// relation is that of an event whose redacted form alone is known.
 	relation event.Relation

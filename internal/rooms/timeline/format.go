@@ -62,9 +62,28 @@ func (f *Format) appendWith(dst []byte, e *Event, a *Aggregation) []byte {
 // appendFields begins the event with all members outside of unsigned.
 func (f *Format) appendFields(dst []byte, shown *Shown) []byte {
 	e := shown.Stored
+	ready := e.ready != nil && shown.Event == e.Event && !f.WithoutID
+	if ready {
+		dst = append(dst, e.ready[:e.tail]...)
+	} else {
+		dst = appendHead(dst, shown, !f.WithoutID)
+	}
+	if f.WithRoomID {
+		dst = append(dst, `,"room_id":`...)
+		dst = event.AppendString(dst, e.RoomID)
+	}
+	if ready {
+		return append(dst, e.ready[e.tail:]...)
+	}
+	return appendTail(dst, shown)
+}
+
+// appendHead appends the members before room_id.
+func appendHead(dst []byte, shown *Shown, withID bool) []byte {
+	e := shown.Stored
 	dst = append(dst, `{"content":`...)
 	dst = appendContent(dst, shown.Event)
-	if !f.WithoutID {
+	if withID {
 		dst = append(dst, `,"event_id":`...)
 		dst = event.AppendString(dst, e.ID)
 	}
@@ -74,10 +93,12 @@ func (f *Format) appendFields(dst []byte, shown *Shown) []byte {
 		dst = append(dst, `,"redacts":`...)
 		dst = event.AppendString(dst, shown.Redacts)
 	}
-	if f.WithRoomID {
-		dst = append(dst, `,"room_id":`...)
-		dst = event.AppendString(dst, e.RoomID)
-	}
+	return dst
+}
+
+// appendTail appends the members after room_id.
+func appendTail(dst []byte, shown *Shown) []byte {
+	e := shown.Stored
 	dst = append(dst, `,"sender":`...)
 	dst = event.AppendString(dst, e.Sender)
 	if e.StateKey != nil {

@@ -162,7 +162,8 @@ func (s *Store) membersOf(ctx context.Context, nid journal.RoomNID, events []*Ev
 	for _, user := range slices.Compact(senders) {
 		members = append(members, MemberAt{RoomAt{nid, at}, user})
 	}
-	return s.MemberEvents(ctx, members, nil)
+	found, err := s.MemberEvents(ctx, members, nil)
+	return found[nid], err
 }
 
 // Event returns one event of a room. M_NOT_FOUND if there is none that the user may
@@ -266,7 +267,8 @@ func (s *Store) contextState(ctx context.Context, v *view, c *EventContext, f *E
 	}
 	last = min(last, upTo)
 	lazy := f != nil && f.LazyLoadMembers
-	state, err := s.States(ctx, []RoomAt{{v.room, last}}, f, !lazy)
+	states, err := s.States(ctx, []RoomAt{{v.room, last}}, f, !lazy)
+	state := states[v.room]
 	if err != nil || !lazy {
 		return state, err
 	}

@@ -16,6 +16,9 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
+// all returns lists as one.
+func all(lists timeline.Lists, err error) (timeline.List, error) { return lists.All(), err }
+
 // copies of a room of 330 events or so.
 const copies = 300
 
@@ -97,21 +100,21 @@ func (h *env) readers(room string) map[string]func() error {
 	}
 	topics := &timeline.EventFilter{Types: &[]string{"m.room.topic"}}
 	lists := map[string]func() (timeline.List, error){
-		"Timelines":           func() (timeline.List, error) { return store.Timelines(ctx, windows, 20, nil) },
-		"Timelines, filtered": func() (timeline.List, error) { return store.Timelines(ctx, windows, 20, topics) },
+		"Timelines":           func() (timeline.List, error) { return all(store.Timelines(ctx, windows, 20, nil)) },
+		"Timelines, filtered": func() (timeline.List, error) { return all(store.Timelines(ctx, windows, 20, topics)) },
 		"TimelinesButMembers": func() (timeline.List, error) { return store.TimelinesButMembers(ctx, windows, 20, bob) },
 		"Newest":              func() (timeline.List, error) { return store.Newest(ctx, windows, 20) },
 		"Oldest":              func() (timeline.List, error) { return store.Oldest(ctx, windows, 20, nil) },
 		"Neighbours":          func() (timeline.List, error) { return store.Neighbours(ctx, windows, true, 5) },
-		"States":              func() (timeline.List, error) { return store.States(ctx, at, nil, true) },
-		"States, no members":  func() (timeline.List, error) { return store.States(ctx, at, nil, false) },
+		"States":              func() (timeline.List, error) { return all(store.States(ctx, at, nil, true)) },
+		"States, no members":  func() (timeline.List, error) { return all(store.States(ctx, at, nil, false)) },
 		"StatesAround": func() (timeline.List, error) {
-			return store.StatesAround(ctx, around, []timeline.EventNID{9}, nil, true)
+			return all(store.StatesAround(ctx, around, []timeline.EventNID{9}, nil, true))
 		},
 		"StatesAround, no members": func() (timeline.List, error) {
-			return store.StatesAround(ctx, around, []timeline.EventNID{9}, nil, false)
+			return all(store.StatesAround(ctx, around, []timeline.EventNID{9}, nil, false))
 		},
-		"MemberEvents": func() (timeline.List, error) { return store.MemberEvents(ctx, members, nil) },
+		"MemberEvents": func() (timeline.List, error) { return all(store.MemberEvents(ctx, members, nil)) },
 		"Stripped":     func() (timeline.List, error) { return store.Stripped(ctx, at, bob) },
 	}
 	reads := map[string]func() error{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -36,9 +37,32 @@ func (l List) And(more List) List {
 	return List{slices.Concat(l.Events, more.Events), slices.Concat(l.Left, more.Left)}
 }
 
+// Lists are lists by rooms.
+type Lists map[journal.RoomNID]List
+
+// and adds lists that are in the order of places, and returns all.
+func (l Lists) and(more Lists) Lists {
+	for room, list := range more {
+		if known, ok := l[room]; ok {
+			list.Events = byPlace(slices.Concat(known.Events, list.Events))
+		}
+		l[room] = list
+	}
+	return l
+}
+
+// All returns all lists as one, by rooms.
+func (l Lists) All() (all List) {
+	for _, room := range slices.Sorted(maps.Keys(l)) {
+		all.Events = append(all.Events, l[room].Events...)
+		all.Left = append(all.Left, l[room].Left...)
+	}
+	return all
+}
+
 // ByRoom splits a list by rooms.
-func (l List) ByRoom() map[journal.RoomNID]List {
-	byRoom := map[journal.RoomNID]List{}
+func (l List) ByRoom() Lists {
+	byRoom := Lists{}
 	for _, e := range l.Events {
 		list := byRoom[e.Room]
 		list.Events = append(list.Events, e)

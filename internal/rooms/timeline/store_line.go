@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -99,6 +100,30 @@ type LineChange struct {
 // StateChanges reads, for each Delta, the intervals that begin after Since, and that held
 // just before Start or hold at UpTo.
 func (s *Store) StateChanges(ctx context.Context, deltas []Delta) (map[journal.RoomNID]LineChange, error) {
+	changes, rest := map[journal.RoomNID]LineChange{}, []Delta(nil)
+	for _, d := range deltas {
+		known := false
+		if r := s.recents.of(d.Room); r != nil {
+			var intervals []Interval
+			intervals, known = r.changes(d)
+			r.mu.RUnlock()
+			if len(intervals) > 0 {
+				changes[d.Room] = LineChange{Intervals: intervals}
+			}
+		}
+		if !known {
+			rest = append(rest, d)
+		}
+	}
+	if len(rest) == 0 {
+		return changes, nil
+	}
+	stored, err := s.storedStateChanges(ctx, rest)
+	maps.Copy(changes, stored)
+	return changes, err
+}
+
+func (s *Store) storedStateChanges(ctx context.Context, deltas []Delta) (map[journal.RoomNID]LineChange, error) {
 	n := len(deltas)
 	room, since := make([]int64, n), make([]int64, n)
 	start, upTo := make([]int64, n), make([]int64, n)

@@ -44,6 +44,7 @@ type eventRow struct {
 	relationEventID       borrowed
 	replaces, redactedBy  number
 	from                  number // where an interval is read: its beginning
+	until, floor          number // where the recent part of a room is read: its end, and the floor
 }
 
 // number is a column of integers. NULL is 0.
@@ -71,6 +72,7 @@ func (row *eventRow) columns(rows pgx.Rows) []any {
 	all := []any{
 		&row.nid, &row.position, &row.place, &row.room, &row.eventID, &row.typ, &row.stateKey, &row.sender, &row.json, &row.deviceID, &row.txnID,
 		&row.relationType, &row.relationEventID, &row.replaces, &row.redactedBy, &row.from,
+		&row.until, &row.floor,
 	}
 	return all[:len(rows.FieldDescriptions())]
 }
@@ -113,9 +115,10 @@ func (row *eventRow) describes(e *event.Event) bool {
 
 // damaged is a row of selectEvents that is of no use.
 type damaged struct {
-	id  string
-	nid EventNID
-	why error
+	id   string
+	nid  EventNID
+	room journal.RoomNID
+	why  error
 }
 
 func (d *damaged) name() string { return fmt.Sprintf("event %s at position %d", d.id, d.nid) }
@@ -128,7 +131,9 @@ func (d *damaged) err() error {
 type found struct {
 	List
 	from []Place // of each of the events, where intervals are read
-	bad  []damaged
+	// until and floor are of each of the events, too, where the recent parts of rooms are read.
+	until, floor []Place
+	bad          []damaged
 	// unknown are the rooms whose versions have to be read first.
 	unknown []journal.RoomNID
 	// weight is how many of the bytes of one read the rows take, as in selectCut, and cost
@@ -152,7 +157,7 @@ func (f *found) count(c *reserve.Counter, json, weight, cost int) error {
 }
 
 // readRows reads the events of a query with the rows of selectEvents, and what is beside
-// them: journal.ErrTooMuch if there is another after so many bytes.
+// them: journal.ErrTooMuch, and what came before, if there is another after so many bytes.
 func readRows(ctx context.Context, db querier, vs *roomVersions, c *reserve.Counter, most int64, sql string, args ...any) (found, error) {
 	rows, _ := db.Query(ctx, sql, args...)
 	f, err := sortRows(rows, vs, c, most)
@@ -165,7 +170,7 @@ func readRows(ctx context.Context, db querier, vs *roomVersions, c *reserve.Coun
 		f, err = sortRows(rows, vs, c, most)
 	}
 	if err != nil {
-		return found{}, err
+		return f, err
 	}
 	return f, f.readBeside(ctx, db, c, most)
 }
@@ -203,13 +208,16 @@ func sortRows(rows pgx.Rows, vs *roomVersions, c *reserve.Counter, most int64) (
 			if row.from != 0 {
 				f.from = append(f.from, Place(row.from))
 			}
+			if row.until != 0 {
+				f.until, f.floor = append(f.until, Place(row.until)), append(f.floor, Place(row.floor))
+			}
 		} else {
-			f.bad = append(f.bad, damaged{row.eventID, EventNID(row.nid), err})
+			f.bad = append(f.bad, damaged{row.eventID, EventNID(row.nid), journal.RoomNID(row.room), err})
 		}
 		return nil
 	})
 	if err != nil {
-		return found{}, fmt.Errorf("read events: %w", err)
+		return f, fmt.Errorf("read events: %w", err)
 	}
 	return f, nil
 }

@@ -40,8 +40,13 @@ const eachWindow = `unnest((SELECT $1::bigint[]), (SELECT $2::bigint[]), (SELECT
 // Timelines reads the newest events in each window, at most limit+1 of each that the
 // filter allows, newest first. If that is too much for one read, each room has its
 // newest.
-func (s *Store) Timelines(ctx context.Context, windows []Window, limit int, f *EventFilter) (List, error) {
-	return s.timelines(ctx, evenly, windows, limit, f)
+func (s *Store) Timelines(ctx context.Context, windows []Window, limit int, f *EventFilter) (Lists, error) {
+	found, rest := s.recents.timelines(windows, limit+1, f)
+	if len(rest) == 0 {
+		return found, nil
+	}
+	stored, err := s.timelines(ctx, evenly, rest, limit, f)
+	return found.and(stored.ByRoom()), err
 }
 
 // Newest does the same without a filter; if that is too much for one read, it returns
@@ -112,6 +117,8 @@ type RoomAt struct {
 	At   Place
 }
 
+func (r RoomAt) room() journal.RoomNID { return r.Room }
+
 // stateAt selects the numbers of the state of each room $1 at its place $2. Entries
 // that hold now and those replaced since are found by an index each.
 const stateAt = `
@@ -147,7 +154,18 @@ func columnsOf(rooms []RoomAt) (room, at []int64) {
 
 // States reads the state of each room at its place, as far as the filter allows;
 // without the members if withMembers is false. Events beyond one read are left.
-func (s *Store) States(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) (List, error) {
+func (s *Store) States(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) (Lists, error) {
+	found, rest := fromRecent(s.recents, rooms, RoomAt.room, func(r *recent, q RoomAt) ([]*Event, bool) {
+		return r.stateAt(q.At, f, withMembers)
+	})
+	if len(rest) == 0 {
+		return found, nil
+	}
+	stored, err := s.storedStates(ctx, rest, f, withMembers)
+	return found.and(stored.ByRoom()), err
+}
+
+func (s *Store) storedStates(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) (List, error) {
 	room, at := columnsOf(rooms)
 	q := &query{args: []any{room, at}}
 	return s.list(ctx, stateNumbers(withMembers), f.where(q), q.args...)
@@ -167,8 +185,23 @@ type Around struct {
 	Start, Until Place
 }
 
+func (a Around) room() journal.RoomNID { return a.Room }
+
 // StatesAround is States for timelines that show some state events.
 func (s *Store) StatesAround(
+	ctx context.Context, rooms []Around, shown []EventNID, f *EventFilter, withMembers bool,
+) (Lists, error) {
+	found, rest := fromRecent(s.recents, rooms, Around.room, func(r *recent, a Around) ([]*Event, bool) {
+		return r.stateAround(a, shown, f, withMembers)
+	})
+	if len(rest) == 0 {
+		return found, nil
+	}
+	stored, err := s.storedStatesAround(ctx, rest, shown, f, withMembers)
+	return found.and(stored.ByRoom()), err
+}
+
+func (s *Store) storedStatesAround(
 	ctx context.Context, rooms []Around, shown []EventNID, f *EventFilter, withMembers bool,
 ) (List, error) {
 	n := len(rooms)
@@ -207,7 +240,16 @@ type MemberAt struct {
 
 // MemberEvents reads their member events, as far as the filter allows. Events beyond
 // one read are left.
-func (s *Store) MemberEvents(ctx context.Context, members []MemberAt, f *EventFilter) (List, error) {
+func (s *Store) MemberEvents(ctx context.Context, members []MemberAt, f *EventFilter) (Lists, error) {
+	found, rest := s.recents.members(members, f)
+	if len(rest) == 0 {
+		return found, nil
+	}
+	stored, err := s.storedMembers(ctx, rest, f)
+	return found.and(stored.ByRoom()), err
+}
+
+func (s *Store) storedMembers(ctx context.Context, members []MemberAt, f *EventFilter) (List, error) {
 	n := len(members)
 	room, at, user := make([]int64, n), make([]int64, n), make([]string, n)
 	for i, m := range members {
@@ -239,8 +281,18 @@ var strippedTypes = []string{
 // that of the sender, from which clients show the sender's name and picture. Events
 // beyond one read are left.
 func (s *Store) Stripped(ctx context.Context, rooms []RoomAt, userID string) (List, error) {
-	room, at := columnsOf(rooms)
-	return s.list(ctx, stateAt+`
+	found, rest := fromRecent(s.recents, rooms, RoomAt.room, func(r *recent, q RoomAt) ([]*Event, bool) {
+		return r.strippedAt(q.At, userID)
+	})
+	var list List
+	for _, of := range found {
+		list = list.And(of)
+	}
+	if len(rest) == 0 {
+		return list, nil
+	}
+	room, at := columnsOf(rest)
+	stored, err := s.list(ctx, stateAt+`
 		WHERE s.type = ANY($3) AND s.state_key = '' OR s.type = 'm.room.member' AND s.state_key = $4
 		UNION ALL
 		SELECT inviter.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
@@ -248,6 +300,7 @@ func (s *Store) Stripped(ctx context.Context, rooms []RoomAt, userID string) (Li
 		JOIN events e ON e.event_nid = own.event_nid
 		CROSS JOIN LATERAL (`+memberAt("e.sender")+`) inviter`,
 		"", room, at, strippedTypes, userID)
+	return list.And(stored), err
 }
 
 // StrippedAt reads the stripped state that goes with invitations, by their numbers: that of
@@ -272,11 +325,11 @@ func (s *Store) StrippedAt(ctx context.Context, invites []*Event) (map[EventNID]
 	if err != nil {
 		return nil, err
 	}
-	states, senders := state.ByRoom(), inviters.ByRoom()
+	states := state.ByRoom()
 	found := make(map[EventNID][]*Event, len(invites))
 	for _, e := range invites {
 		list := slices.Clone(states[e.Room].Events)
-		for _, m := range senders[e.Room].Events {
+		for _, m := range inviters[e.Room].Events {
 			if m.IsState(event.TypeMember, e.Sender) {
 				list = append(list, m)
 				break
@@ -300,6 +353,24 @@ const heroes = 5
 
 // Summaries reads the summaries of rooms for one user, as of now.
 func (s *Store) Summaries(ctx context.Context, rooms []journal.RoomNID, userID string) ([]Summary, error) {
+	list := make([]Summary, 0, len(rooms))
+	var rest []journal.RoomNID
+	for _, nid := range rooms {
+		if r := s.recents.of(nid); r != nil {
+			list = append(list, r.summary(userID))
+			r.mu.RUnlock()
+		} else {
+			rest = append(rest, nid)
+		}
+	}
+	if len(rest) == 0 {
+		return list, nil
+	}
+	stored, err := s.storedSummaries(ctx, rest, userID)
+	return append(list, stored...), err
+}
+
+func (s *Store) storedSummaries(ctx context.Context, rooms []journal.RoomNID, userID string) ([]Summary, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT r.room_nid, r.joined_members, r.invited_members,
 			CASE WHEN cardinality(present.users) > 0 THEN present.users ELSE ARRAY(

@@ -33,9 +33,9 @@ type Options struct {
 	Log    *slog.Logger
 }
 
-// Shares is how many bytes may be used in memory for what users may read; 0:
-// [cache.UsualShare].
-type Shares struct{ Access int }
+// Shares is how many bytes may be used in memory for what users may read, and for the recent parts
+// of rooms; 0: [cache.UsualShare].
+type Shares struct{ Access, Recent int }
 
 // Store reads and writes rooms. Its methods may be called concurrently.
 type Store struct {
@@ -50,6 +50,15 @@ type Store struct {
 	relatives *relatives
 	accesses  *knownAccess
 	versions  *roomVersions
+	recents   *recents
+}
+
+// Stored returns a Store that reads from the database alone: its events have the bytes that are
+// federated.
+func (s *Store) Stored() *Store {
+	stored := *s
+	stored.recents = nil
+	return &stored
 }
 
 // New makes the store, and adds its tables to the journal. Call it before the journal is
@@ -58,6 +67,7 @@ func New(o Options) *Store {
 	s := &Store{
 		pool: o.Pool, journal: o.Journal, o: o, damage: postgres.NewDamage(o.Log),
 		erased: newErasures(), relatives: newRelatives(), accesses: newKnownAccess(o.Shares.Access), versions: newRoomVersions(),
+		recents: newRecents(o.Shares.Recent),
 	}
 	s.table = &journal.Table{Name: "events", Queue: queueEvents, Read: s.readOthers}
 	o.Journal.Add(s.table)
@@ -76,10 +86,13 @@ func (s *Store) reset(p journal.Position) {
 	s.erased.loaded.Store(false)
 	s.relatives.reset(p)
 	s.accesses.reset()
+	s.recents.reset()
 }
 
 // Caches reports the use of the caches.
-func (s *Store) Caches() cache.Caches { return cache.Caches{"access": s.accesses.kept.Stats} }
+func (s *Store) Caches() cache.Caches {
+	return cache.Caches{"access": s.accesses.kept.Stats, "recent_rooms": s.recents.stats}
+}
 
 // committed finishes the events of a group: it drops what was needed for writing them,
 // and applies redactions to events that are in memory.
@@ -96,6 +109,9 @@ func (s *Store) committed(v journal.View, entries []*journal.Entry) {
 			if was.Redacted != nil {
 				showRedaction(v, was, c.Event)
 			}
+		}
+		if c.RoomID != "" {
+			s.recents.committed(c, was)
 		}
 		if s.o.Committed != nil && c.RoomID != "" {
 			s.o.Committed(c, was)

@@ -44,6 +44,20 @@ func (vs *roomVersions) add(room journal.RoomNID, version string) {
 	vs.known[room] = v
 }
 
+// ensure reads the versions of those of some rooms that are not known.
+func (vs *roomVersions) ensure(ctx context.Context, db querier, rooms []journal.RoomNID) error {
+	var unknown []journal.RoomNID
+	for _, room := range rooms {
+		if _, known := vs.of(room); !known {
+			unknown = append(unknown, room)
+		}
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	return vs.read(ctx, db, unknown)
+}
+
 // read reads the versions of some rooms.
 func (vs *roomVersions) read(ctx context.Context, db querier, rooms []journal.RoomNID) error {
 	rows, _ := db.Query(ctx, `SELECT room_nid, coalesce(version, '') FROM unnest($1::bigint[]) AS w(room_nid) LEFT JOIN rooms USING (room_nid)`, rooms)

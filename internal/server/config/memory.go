@@ -73,7 +73,7 @@ func (c *Config) budget(root fs.FS) Budget {
 // Caches is how many bytes each cache may hold.
 type Caches struct {
 	RoomState, Transactions                      Size // internal/rooms
-	Access                                       Size // internal/rooms/timeline
+	Access, RecentRooms                          Size // internal/rooms/timeline
 	Viewers, LazyMembers, Filters                Size // internal/syncstream
 	PushRules, PushRooms, PushNames, PushBudgets Size // internal/personal/push
 	UnreadCounts, ReadMarks                      Size // internal/personal/push, internal/personal/receipts
@@ -91,16 +91,16 @@ type Caches struct {
 func newCaches(all Size) Caches {
 	share := func(percent Size) Size { return all * percent / 100 }
 	return Caches{
-		RoomState: share(25), Transactions: share(4),
-		Access:  share(2),
-		Viewers: share(11), LazyMembers: share(5), Filters: share(2),
-		PushRules: share(9), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
+		RoomState: share(15), Transactions: share(3),
+		Access: share(2), RecentRooms: share(20),
+		Viewers: share(8), LazyMembers: share(4), Filters: share(2),
+		PushRules: share(7), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
 		UnreadCounts: share(5), ReadMarks: share(2),
 		PushBadges: share(1), PushMembers: share(1), PushedCounts: share(1),
 		IgnoredUsers: share(1), InvitePermissions: share(1),
-		Presence: share(7), Typing: share(1),
+		Presence: share(5), Typing: share(1),
 		AccessTokens: share(3), Sightings: share(1), Familiar: share(2),
-		RateLimits: share(5),
+		RateLimits: share(4),
 		KeyCounts:  share(1), ToDevice: share(1),
 		AppServiceRooms: share(1),
 	}

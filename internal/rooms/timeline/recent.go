@@ -1,0 +1,273 @@
+package timeline
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// recent is the recent part of a room in memory: all events after a place, the floor, and all
+// intervals of the line that hold anywhere from there on. What is asked of places from the
+// floor on is answered without SQL, and with the same result: timelines, the state, its
+// changes, members, and who has come and gone. It is kept as far as the journal has come: a
+// reader leaves out what is beyond its own place.
+type recent struct {
+	room journal.RoomNID
+	// loaded is closed once it is known whether the room is kept, and whether reading it has
+	// failed.
+	loaded chan struct{}
+	failed bool
+	bytes  atomic.Int64
+
+	mu     sync.RWMutex
+	status recentStatus
+	// missed are the changes since the loading began; refusedAt is for how many bytes the room
+	// was too large.
+	missed    []missedChange
+	refusedAt int64
+
+	floor      Place
+	events     []*Event // in the order of places
+	eventBytes int
+	line       []*held // in the order of their beginnings
+	// latest has the last interval of each state key. The earlier ones hang on it.
+	latest          map[event.StateKey]*held
+	joined, invited int64 // how many members there are now
+	// changed is the place at which the line changed last, and state the state since then;
+	// nil: nobody has asked for it.
+	changed Place
+	state   atomic.Pointer[[]*Event]
+}
+
+// recentStatus says whether the recent part of a room is in memory.
+type recentStatus int
+
+// A recent part is being read; is here; or is too large.
+const (
+	recentLoading recentStatus = iota
+	recentKept
+	recentRefused
+)
+
+// held is an interval of the line with its end.
+type held struct {
+	*Event
+	// It holds from a place until just before another; unbounded: it holds now.
+	from, until Place
+	// membership is that of a member event.
+	membership string
+	before     *held // of the same state key; nil: none that is kept
+}
+
+// holdsAt reports whether the interval holds at a place.
+func (h *held) holdsAt(p Place) bool { return h.from <= p && p < h.until }
+
+// at returns the interval that holds at a place among this one and those before it; nil: none.
+func (h *held) at(p Place) *held {
+	for ; h != nil; h = h.before {
+		if h.holdsAt(p) {
+			return h
+		}
+	}
+	return nil
+}
+
+// upTo returns how many of the events stand up to a place.
+func (r *recent) upTo(p Place) int {
+	n, _ := slices.BinarySearchFunc(r.events, p+1, func(e *Event, p Place) int { return cmp.Compare(e.Place, p) })
+	return n
+}
+
+// begunUpTo returns how many of the intervals begin up to a place.
+func (r *recent) begunUpTo(p Place) int {
+	n, _ := slices.BinarySearchFunc(r.line, p+1, func(h *held, p Place) int { return cmp.Compare(h.from, p) })
+	return n
+}
+
+// newestIn returns the newest events in ranges of places that a filter allows, newest first. It
+// reports false where there may be more of them at places that are not in memory.
+func (r *recent) newestIn(windows []Window, most int, f *EventFilter) (events []*Event, ok bool) {
+	events = make([]*Event, 0, min(most, len(r.events)))
+	for _, w := range slices.Backward(windows) {
+		for i := r.upTo(w.To) - 1; i >= 0 && r.events[i].Place >= w.From && len(events) < most; i-- {
+			if f.Match(r.events[i]) {
+				events = append(events, r.events[i])
+			}
+		}
+		if len(events) < most && w.From <= r.floor {
+			return nil, false
+		}
+	}
+	return events, true
+}
+
+// stateAt returns the state at a place that a filter allows, in the order of the events'
+// places; without the members if withMembers is false. The list must not be changed. It reports
+// false where the place is not in memory.
+func (r *recent) stateAt(at Place, f *EventFilter, withMembers bool) (events []*Event, ok bool) {
+	if at < r.floor {
+		return nil, false
+	}
+	all := r.wholeStateAt(at)
+	if f == nil && withMembers {
+		return all, true
+	}
+	for _, e := range all {
+		if (withMembers || e.Type != event.TypeMember) && f.Match(e) {
+			events = append(events, e)
+		}
+	}
+	return events, true
+}
+
+// wholeStateAt returns the whole state at a place from the floor on. That of now is worked out
+// once.
+func (r *recent) wholeStateAt(at Place) []*Event {
+	if at < r.changed {
+		return r.collectState(at)
+	}
+	state := r.state.Load()
+	if state == nil {
+		now := r.collectState(at)
+		state = &now
+		r.state.Store(state)
+	}
+	return (*state)[:len(*state):len(*state)]
+}
+
+func (r *recent) collectState(at Place) []*Event {
+	state := make([]*Event, 0, len(r.latest))
+	for _, h := range r.line[:r.begunUpTo(at)] {
+		if at < h.until {
+			state = append(state, h.Event)
+		}
+	}
+	return byPlace(state)
+}
+
+// byPlace sorts events by their places, and leaves out repeated ones. Mostly there is nothing
+// to do: an interval begins at the place of its event.
+func byPlace(events []*Event) []*Event {
+	compare := func(a, b *Event) int { return cmp.Compare(a.Place, b.Place) }
+	if !slices.IsSortedFunc(events, compare) {
+		slices.SortStableFunc(events, compare)
+	}
+	return slices.CompactFunc(events, func(a, b *Event) bool { return a.NID == b.NID })
+}
+
+// stateAround is stateAt for a timeline that shows some state events: see [Around].
+func (r *recent) stateAround(a Around, shown []EventNID, f *EventFilter, withMembers bool) (events []*Event, ok bool) {
+	if a.Start < r.floor {
+		return nil, false
+	}
+	changedBy := map[event.StateKey]bool{} // the keys whose change is shown
+	between := r.line[r.begunUpTo(a.Start):r.begunUpTo(a.Until)]
+	for _, h := range between {
+		if slices.Contains(shown, h.NID) {
+			changedBy[h.key()] = true
+		}
+	}
+	until, _ := r.stateAt(a.Until, f, true)
+	for _, e := range until {
+		if !slices.Contains(shown, e.NID) && (withMembers || e.Type != event.TypeMember) {
+			events = append(events, e)
+		}
+	}
+	for key := range changedBy {
+		h := r.latest[key].at(a.Start)
+		if h != nil && h.until <= a.Until && (withMembers || h.Type != event.TypeMember) && f.Match(h.Event) {
+			events = append(events, h.Event)
+		}
+	}
+	for _, h := range between {
+		if !withMembers && h.Type == event.TypeMember && h.until > a.Until && !slices.Contains(shown, h.NID) && f.Match(h.Event) {
+			events = append(events, h.Event)
+		}
+	}
+	return byPlace(events), true
+}
+
+func (h *held) key() event.StateKey { return event.StateKey{Type: h.Type, Key: *h.StateKey} }
+
+// changes returns the intervals that a Delta asks for. It reports false where they are not all
+// in memory.
+func (r *recent) changes(d Delta) (changes []Interval, ok bool) {
+	if d.Since < r.floor {
+		return nil, false
+	}
+	for _, h := range r.line[r.begunUpTo(d.Since):r.begunUpTo(d.UpTo)] {
+		if h.from < d.Start && h.until >= d.Start || h.until > d.UpTo {
+			changes = append(changes, Interval{h.key(), h.from, h.Event})
+		}
+	}
+	return changes, true
+}
+
+// memberAt returns the member event of a user at a place; nil: there is none. It reports false
+// where the place is not in memory.
+func (r *recent) memberAt(at Place, userID string) (e *Event, ok bool) {
+	return r.entryAt(at, event.StateKey{Type: event.TypeMember, Key: userID})
+}
+
+// entryAt returns the event that holds as an entry of the state at a place; nil: none does. It
+// reports false where the place is not in memory.
+func (r *recent) entryAt(at Place, key event.StateKey) (e *Event, ok bool) {
+	if at < r.floor {
+		return nil, false
+	}
+	if h := r.latest[key].at(at); h != nil {
+		return h.Event, true
+	}
+	return nil, true
+}
+
+// strippedAt returns the state that a user sees who is invited or knocks: see [Store.Stripped]. It
+// reports false where the place is not in memory.
+func (r *recent) strippedAt(at Place, userID string) (events []*Event, ok bool) {
+	if at < r.floor {
+		return nil, false
+	}
+	add := func(evType, stateKey string) *Event {
+		e, _ := r.entryAt(at, event.StateKey{Type: evType, Key: stateKey})
+		if e != nil {
+			events = append(events, e)
+		}
+		return e
+	}
+	for _, evType := range strippedTypes {
+		add(evType, "")
+	}
+	if own := add(event.TypeMember, userID); own != nil {
+		add(event.TypeMember, own.Sender)
+	}
+	return byPlace(events), true
+}
+
+// summary returns the summary of the room for a user, as of now.
+func (r *recent) summary(userID string) Summary {
+	sum := Summary{Room: r.room, Joined: r.joined, Invited: r.invited, Heroes: make([]string, 0, heroes)}
+	var gone []string
+	for _, h := range r.line {
+		if h.membership == "" || h.until != unbounded || *h.StateKey == userID {
+			continue
+		}
+		switch h.membership {
+		case event.Join, event.Invite:
+			if sum.Heroes = append(sum.Heroes, *h.StateKey); len(sum.Heroes) == heroes {
+				return sum
+			}
+		case event.Leave, event.Ban:
+			if len(gone) < heroes {
+				gone = append(gone, *h.StateKey)
+			}
+		}
+	}
+	if len(sum.Heroes) == 0 {
+		sum.Heroes = append(sum.Heroes, gone...)
+	}
+	return sum
+}

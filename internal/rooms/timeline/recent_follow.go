@@ -1,0 +1,193 @@
+package timeline
+
+import (
+	"slices"
+
+	"homeserver/internal/event"
+)
+
+// The recent part of a room grows with the commits, up to twice of what is kept; then its
+// floor moves up.
+const (
+	// recentEvents is how many events are kept: those of a timeline and of a page.
+	recentEvents = 50
+	// recentEventBytes bounds the bytes of the events.
+	recentEventBytes = 256 << 10
+)
+
+// missedChange is a committed change of a room, with what was staged for it.
+type missedChange struct {
+	RoomChange
+	was *Staged
+}
+
+// follow brings the recent part up to a committed change, which it may know already. It reports
+// false where it can't: then the room is to be read anew.
+func (r *recent) follow(c RoomChange, was *Staged) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch r.status {
+	case recentLoading:
+		r.missed = append(r.missed, missedChange{c, was})
+		return true
+	case recentKept:
+		return r.apply(c, was)
+	}
+	return true
+}
+
+// apply adds a change. The lock is held.
+func (r *recent) apply(c RoomChange, was *Staged) bool {
+	if c.Event == nil || c.Event.Position == 0 || c.Place != PlaceOf(c.Event.Position) {
+		return false // it is not the newest event of the room
+	}
+	if c.Place > r.floor {
+		if n := r.upTo(c.Place); n < len(r.events) || n > 0 && r.events[n-1].Place == c.Place {
+			if n == 0 || r.events[n-1].Place != c.Place {
+				return false
+			}
+		} else {
+			r.events = append(r.events, c.Event)
+			r.grow(c.Event)
+		}
+	}
+	for at := range c.Line {
+		r.begin(at)
+	}
+	if was != nil && was.Redacted != nil {
+		r.redact(was, c.Event)
+	}
+	r.trim()
+	return true
+}
+
+// begin adds an interval, unless it is known.
+func (r *recent) begin(at Interval) {
+	last := r.latest[at.StateKey]
+	if at.From <= r.floor || last != nil && last.from >= at.From {
+		return
+	}
+	if last != nil && last.until == unbounded {
+		last.until = at.From
+		r.count(last, -1)
+	}
+	r.changed = max(r.changed, at.From)
+	r.state.Store(nil)
+	if at.Event != nil {
+		r.hold(&held{Event: at.Event, from: at.From, until: unbounded, before: last})
+	}
+}
+
+// hold adds an interval to the line.
+func (r *recent) hold(h *held) {
+	if h.Type == event.TypeMember {
+		h.membership = h.Event.Event.Membership()
+	}
+	r.latest[h.key()] = h
+	r.line = slices.Insert(r.line, r.begunUpTo(h.from), h)
+	if h.until == unbounded {
+		r.count(h, 1)
+	}
+	r.bytes.Add(int64(r.sizeOf(h)))
+}
+
+// count counts a member who has come or gone.
+func (r *recent) count(h *held, by int64) {
+	switch h.membership {
+	case event.Join:
+		r.joined += by
+	case event.Invite:
+		r.invited += by
+	}
+}
+
+// redact shows an event redacted, wherever it is: in the timeline, in the state, and as what
+// another has replaced.
+func (r *recent) redact(was *Staged, because *Event) {
+	target := was.Target
+	if n := r.upTo(target.Place); n > 0 && r.events[n-1].ID == target.ID {
+		r.events[n-1].Redact(was.Redacted, because)
+		r.grow(because)
+	}
+	if target.StateKey == nil {
+		return
+	}
+	for h := r.latest[event.StateKey{Type: target.Type, Key: *target.StateKey}]; h != nil; h = h.before {
+		if h.ID == target.ID {
+			h.Redact(was.Redacted, because)
+		}
+	}
+	for _, e := range r.events {
+		e.Replaces.redact(was)
+	}
+	for _, h := range r.line {
+		h.Replaces.redact(was)
+	}
+}
+
+// redact shows the replaced event redacted, if it is the target of a redaction.
+func (r *Replaced) redact(was *Staged) {
+	if r != nil && r.EventID == was.Target.ID {
+		r.show(was.Redacted.Content)
+	}
+}
+
+// trim moves the floor up once there are many events, and drops what ended below it.
+func (r *recent) trim() {
+	if len(r.events) <= 2*recentEvents && r.eventBytes <= 2*recentEventBytes {
+		return
+	}
+	keep, bytes := 0, 0
+	for _, e := range slices.Backward(r.events) {
+		if bytes += sizeInMemory(e); keep == recentEvents || bytes > recentEventBytes {
+			break
+		}
+		keep++
+	}
+	drop := len(r.events) - keep
+	r.floor = r.events[drop-1].Place
+	r.events = slices.Clone(r.events[drop:])
+	r.line = slices.Clone(slices.DeleteFunc(r.line, func(h *held) bool { return h.until <= r.floor }))
+	for _, h := range r.line {
+		if h.before != nil && h.before.until <= r.floor {
+			h.before = nil
+		}
+	}
+	for key, h := range r.latest {
+		if h.until <= r.floor {
+			delete(r.latest, key)
+		}
+	}
+	r.weigh()
+}
+
+// weigh counts the bytes of all that is kept anew.
+func (r *recent) weigh() {
+	const structs = 400
+	r.eventBytes = 0
+	for _, e := range r.events {
+		r.eventBytes += sizeInMemory(e)
+	}
+	rest := structs
+	for _, h := range r.line {
+		rest += r.sizeOf(h)
+	}
+	r.bytes.Store(int64(r.eventBytes + rest))
+}
+
+// sizeOf estimates how many bytes an interval occupies: with its event, unless that is in the
+// timeline.
+func (r *recent) sizeOf(h *held) int {
+	// beside is that of its elements in the lists and in the map, too.
+	const beside = 190
+	if h.Place == h.from && h.Place > r.floor {
+		return beside
+	}
+	return beside + sizeInMemory(h.Event)
+}
+
+// grow counts the bytes of an event of the timeline.
+func (r *recent) grow(e *Event) {
+	r.eventBytes += sizeInMemory(e)
+	r.bytes.Add(int64(sizeInMemory(e)))
+}

@@ -1,0 +1,136 @@
+package timeline
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+
+	"homeserver/internal/event"
+	"homeserver/internal/journal"
+)
+
+// Recall reads the recent parts of rooms into memory, for a caller that is about to read much of
+// them: as many as have room there, in one statement. Where others are reading some of them, it
+// waits for that. All else stays in the database, and is read from there as it is asked for.
+func (s *Store) Recall(ctx context.Context, rooms []journal.RoomNID) error {
+	for s.recents != nil && len(rooms) > 0 {
+		mine, others, room := s.recents.claim(rooms)
+		if err := s.load(ctx, mine, room); err != nil {
+			return err
+		}
+		rooms = nil
+		for _, r := range others {
+			select {
+			case <-r.loaded:
+			case <-ctx.Done():
+				return ctx.Err() //nolint:wrapcheck // the request is gone
+			}
+			if r.failed { // the request that was reading it is gone
+				rooms = append(rooms, r.room)
+			}
+		}
+	}
+	return nil
+}
+
+// claim returns those of the rooms that the caller is to load, and those that others are
+// loading; and how many bytes the caller's may take, so that none of the other rooms has to go
+// for them.
+func (rs *recents) claim(rooms []journal.RoomNID) (mine, others []*recent, room int64) {
+	room = int64(rs.rooms.Share())
+	var refused []*recent
+	for _, nid := range rooms {
+		r, ok := rs.rooms.Get(nid)
+		if !ok {
+			if r, ok = rs.rooms.PutNew(nid, newRecent(nid)); ok {
+				mine = append(mine, r)
+				continue
+			}
+		}
+		r.mu.RLock()
+		switch r.status {
+		case recentLoading:
+			others = append(others, r)
+		case recentRefused:
+			refused = append(refused, r)
+		}
+		r.mu.RUnlock()
+		room -= r.bytes.Load()
+	}
+	for _, r := range refused {
+		if again := newRecent(r.room); r.refusedAt < room && rs.rooms.RemoveIf(r.room, func(now *recent) bool { return now == r }) {
+			rs.rooms.Put(r.room, again)
+			mine = append(mine, again)
+		}
+	}
+	return mine, others, room
+}
+
+func newRecent(nid journal.RoomNID) *recent {
+	r := &recent{room: nid, loaded: make(chan struct{}), latest: map[event.StateKey]*held{}}
+	r.weigh()
+	return r
+}
+
+// load loads the rooms that the caller has claimed.
+func (s *Store) load(ctx context.Context, claimed []*recent, room int64) error {
+	if len(claimed) == 0 {
+		return nil
+	}
+	found, tooLarge, err := s.readRecent(ctx, claimed, room)
+	for _, rows := range found {
+		room -= rows.bytes
+	}
+	for _, r := range claimed {
+		rows := found[r.room]
+		switch {
+		case err != nil || rows == nil && tooLarge != 0 && r.room != tooLarge:
+			r.failed = true
+			s.recents.rooms.RemoveIf(r.room, func(now *recent) bool { return now == r })
+		case rows == nil && r.room != tooLarge:
+			r.refuse(room)
+		case rows == nil || rows.damaged || !r.fill(rows) || r.bytes.Load() > s.recents.most():
+			r.refuse(math.MaxInt64)
+		}
+		close(r.loaded)
+		s.recents.rooms.Reweigh(r.room)
+	}
+	return err
+}
+
+// refuse notes that the room is too large where so many bytes are left.
+func (r *recent) refuse(room int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status, r.refusedAt = recentRefused, room
+	r.floor, r.events, r.line, r.latest, r.missed = 0, nil, nil, nil, nil
+	r.weigh()
+}
+
+// fill begins the recent part with what was read, and adds what has happened meanwhile. It
+// reports false where that can't be.
+func (r *recent) fill(rows *recentRows) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.floor, r.events = rows.floor, rows.events
+	slices.SortFunc(r.events, func(a, b *Event) int { return cmp.Compare(a.Place, b.Place) })
+	slices.SortFunc(rows.line, func(a, b *held) int { return cmp.Compare(a.from, b.from) })
+	r.line = make([]*held, 0, len(rows.line))
+	for _, h := range rows.line {
+		h.before = r.latest[h.key()]
+		r.hold(h)
+		if r.changed = max(r.changed, h.from); h.until != unbounded {
+			r.changed = max(r.changed, h.until)
+		}
+	}
+	r.weigh()
+	for _, c := range r.missed {
+		if !r.apply(c.RoomChange, c.was) {
+			return false
+		}
+	}
+	r.status, r.missed = recentKept, nil
+	r.trim()
+	return true
+}

@@ -1,0 +1,118 @@
+package timeline
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"homeserver/internal/journal"
+	"homeserver/internal/reserve"
+)
+
+// selectRecent reads the recent parts of rooms $1: for each entry of the line that holds at the
+// floor or later, and for each event above the floor that is none, with the end -1, a row. It reads the first
+// rooms of an estimated weight of $3 together, without those above $2.
+var selectRecent = `
+	SELECT ` + eventColumns + `, h.place, h.until, f.floor
+	FROM (
+		SELECT n.room_nid, r.cost, sum(r.cost) FILTER (WHERE r.cost <= $2) OVER (ORDER BY n.ordinality) AS total
+		FROM unnest((SELECT $1::bigint[])) WITH ORDINALITY AS n(room_nid)
+		CROSS JOIN LATERAL (
+			SELECT state_bytes + ` + strconv.Itoa(costOfMember) + ` * (joined_members + invited_members) + ` + strconv.Itoa(costOfTimeline) + ` AS cost
+			FROM rooms WHERE room_nid = n.room_nid LIMIT 1) r) w
+	CROSS JOIN LATERAL (
+		SELECT coalesce((
+			SELECT place FROM events WHERE room_nid = w.room_nid AND place > 0
+			ORDER BY place DESC OFFSET ` + strconv.Itoa(recentEvents) + ` LIMIT 1), 0) AS floor) f
+	CROSS JOIN LATERAL (
+		SELECT event_nid, place, ` + strconv.FormatInt(int64(unbounded), 10) + ` AS until FROM room_state
+		WHERE room_nid = w.room_nid AND replaced_at IS NULL AND event_nid IS NOT NULL
+		UNION ALL
+		SELECT event_nid, place, replaced_at FROM room_state
+		WHERE room_nid = w.room_nid AND replaced_at > f.floor AND event_nid IS NOT NULL
+		UNION ALL
+		SELECT n.event_nid, n.place, -1 FROM events n
+		WHERE n.room_nid = w.room_nid AND n.place > f.floor AND (n.state_key IS NULL OR NOT EXISTS (
+			SELECT FROM room_state s WHERE s.room_nid = n.room_nid AND s.place = n.place AND s.event_nid = n.event_nid))
+		OFFSET 0) h
+	CROSS JOIN LATERAL (SELECT * FROM events WHERE event_nid = h.event_nid LIMIT 1) e
+	WHERE w.cost <= $2 AND w.total <= $3`
+
+// The estimated weight of a member, and of a timeline.
+const (
+	costOfMember   = 1000
+	costOfTimeline = 30_000
+)
+
+// recentRows is what was read of the recent part of a room.
+type recentRows struct {
+	floor   Place
+	events  []*Event
+	line    []*held
+	bytes   int64
+	damaged bool
+}
+
+// readRecent reads the recent parts of those rooms that fit into so many bytes. If they turn out to
+// be larger, it returns none of them, and the largest.
+func (s *Store) readRecent(
+	ctx context.Context, rooms []*recent, bytes int64,
+) (read map[journal.RoomNID]*recentRows, tooLarge journal.RoomNID, err error) {
+	numbers, columns := make([]journal.RoomNID, len(rooms)), make([]int64, len(rooms))
+	for i, r := range rooms {
+		numbers[i], columns[i] = r.room, int64(r.room)
+	}
+	if err := s.versions.ensure(ctx, s.pool, numbers); err != nil {
+		return nil, 0, err
+	}
+	var f found
+	before := reserve.Used(ctx)
+	err = reserve.Read(ctx, func(c *reserve.Counter) error {
+		f, err = readRows(ctx, s.pool, s.versions, c, bytes, selectRecent, columns, s.recents.most(), bytes)
+		return err
+	})
+	reserve.Drop(ctx, reserve.Used(ctx)-before) // it is the cache's from now on
+	switch read = f.byRecent(); {
+	case err == nil:
+		return read, 0, nil
+	case !errors.Is(err, journal.ErrTooMuch):
+		return nil, 0, err
+	}
+	for nid, rows := range read {
+		if tooLarge == 0 || rows.bytes > read[tooLarge].bytes {
+			tooLarge = nid
+		}
+	}
+	return nil, tooLarge, nil
+}
+
+// byRecent sorts the rows of selectRecent by rooms, in compact form. Damaged rows are read, and
+// reported, by whoever asks for them.
+func (f *found) byRecent() map[journal.RoomNID]*recentRows {
+	read, texts, known := map[journal.RoomNID]*recentRows{}, compactor{}, map[EventNID]*Event{}
+	for i, whole := range f.Events {
+		of := read[whole.Room]
+		if of == nil {
+			of = &recentRows{floor: f.floor[i]}
+			read[whole.Room] = of
+		}
+		of.bytes += int64(len(whole.JSON) + weightBesideJSON)
+		e := known[whole.NID]
+		if e == nil {
+			e = texts.compact(whole)
+			known[e.NID] = e
+			if e.Place > of.floor {
+				of.events = append(of.events, e)
+			}
+		}
+		if f.until[i] > 0 {
+			of.line = append(of.line, &held{Event: e, from: f.from[i], until: f.until[i]})
+		}
+	}
+	for _, bad := range f.bad {
+		if of := read[bad.room]; of != nil {
+			of.damaged = true
+		}
+	}
+	return read
+}

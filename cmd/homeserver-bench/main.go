@@ -77,6 +77,9 @@ type benchmark struct {
 	Options
 	list                   bool
 	server, json, document string
+	// before and after are the files of reports that are compared. Without after the run
+	// itself is compared.
+	before, after, comparison string
 }
 
 func (b *benchmark) flags(stderr io.Writer) *flag.FlagSet {
@@ -91,6 +94,9 @@ func (b *benchmark) flags(stderr io.Writer) *flag.FlagSet {
 	flags.BoolVar(&b.list, "list", false, "list the names of the cases")
 	flags.StringVar(&b.json, "json", "", "write the figures to a `FILE` as JSON, too")
 	flags.StringVar(&b.document, "document", "", "put the table into a Markdown `FILE`, too, between its markers")
+	flags.StringVar(&b.before, "before", "", "compare with an earlier run, whose --json is `FILE`")
+	flags.StringVar(&b.after, "after", "", "compare the run of this `FILE` with that of --before, and measure nothing")
+	flags.StringVar(&b.comparison, "comparison", "", "write the comparison to a Markdown `FILE`, too")
 	flags.StringVar(&b.Dir, "dir", "", "make the temporary folder in `FOLDER`, on the disk that is to be measured")
 	flags.StringVar(&b.Profile, "profile", "", "write a processor profile of the server for each case to `FOLDER`")
 	return flags
@@ -101,28 +107,64 @@ func (b *benchmark) run(ctx context.Context, stdout io.Writer) (err error) {
 		_, err := fmt.Fprintln(stdout, strings.Join(caseNames(b.Quick), "\n"))
 		return err
 	}
-	if b.server == "" {
-		dir, err := os.MkdirTemp("", "homeserver-bench-program-")
-		if err != nil {
-			return fmt.Errorf("make a folder for the server's program: %w", err)
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		b.server = filepath.Join(dir, "homeserver")
-		if err := build(ctx, b.server); err != nil {
+	if b.before == "" && b.after+b.comparison != "" {
+		return errors.New("a comparison needs --before")
+	}
+	var before *Report
+	if b.before != "" {
+		if before, err = readReport(b.before); err != nil {
 			return err
 		}
 	}
-	program, err := filepath.Abs(b.server)
-	if err != nil {
-		return fmt.Errorf("find the server's program: %w", err)
+	if b.after != "" {
+		after, err := readReport(b.after)
+		if err != nil {
+			return err
+		}
+		return b.compare(before, after, stdout)
 	}
-	b.Program = []string{program}
-	report, err := measure(ctx, b.Options)
+	report, err := b.measure(ctx)
 	if err != nil {
 		return err
 	}
 	_, err = io.WriteString(stdout, report.Markdown())
-	return errors.Join(err, b.write(report))
+	err = errors.Join(err, b.write(report))
+	if before == nil || err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintln(stdout) // an error shows at the next writing
+	return b.compare(before, report, stdout)
+}
+
+// compare writes the comparison of two runs.
+func (b *benchmark) compare(before, after *Report, stdout io.Writer) error {
+	text := comparison(before, after)
+	_, err := io.WriteString(stdout, text)
+	if b.comparison != "" {
+		err = errors.Join(err, os.WriteFile(b.comparison, []byte(text), 0o644)) //nolint:gosec // nothing secret
+	}
+	return err
+}
+
+// measure measures the server's program, which is built unless there is one.
+func (b *benchmark) measure(ctx context.Context) (*Report, error) {
+	if b.server == "" {
+		dir, err := os.MkdirTemp("", "homeserver-bench-program-")
+		if err != nil {
+			return nil, fmt.Errorf("make a folder for the server's program: %w", err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		b.server = filepath.Join(dir, "homeserver")
+		if err := build(ctx, b.server); err != nil {
+			return nil, err
+		}
+	}
+	program, err := filepath.Abs(b.server)
+	if err != nil {
+		return nil, fmt.Errorf("find the server's program: %w", err)
+	}
+	b.Program = []string{program}
+	return measure(ctx, b.Options)
 }
 
 // build builds the server's program from the source, in which this one must be run for that.

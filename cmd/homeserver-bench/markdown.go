@@ -12,8 +12,7 @@ import (
 // be read as it stands.
 func (r *Report) Markdown() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s, %d processors with a load of %.1f before the run, PostgreSQL %s, %s.\n",
-		r.Machine.System, r.Machine.Processors, r.Machine.Load, r.Machine.PostgreSQL, r.Machine.Go)
+	text.WriteString(r.Machine.line())
 	text.WriteString("Each cell: measured ÷ ceiling = ratio.\n")
 	if r.Machine.Quick {
 		text.WriteString("The sizes are those of a test: these figures mean nothing.\n")
@@ -23,6 +22,12 @@ func (r *Report) Markdown() string {
 		writeTable(&text, f.table())
 	}
 	return text.String()
+}
+
+// line describes the machine.
+func (m *Machine) line() string {
+	return fmt.Sprintf("%s, %d processors with a load of %.1f before the run, PostgreSQL %s, %s.\n",
+		m.System, m.Processors, m.Load, m.PostgreSQL, m.Go)
 }
 
 // The markers between which a document has the tables.

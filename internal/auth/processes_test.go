@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -73,15 +72,15 @@ func TestOtherProcessesForgetRevokedTokens(t *testing.T) {
 // that it ends with.
 func poll(t *testing.T, s *Service, token string) <-chan error {
 	t.Helper()
-	began, ended := make(chan struct{}), make(chan error, 1)
+	waiting, end, err := s.Sessions.Watch(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
 	go func() {
-		ended <- s.Sessions.WhileGood(t.Context(), token, func(ctx context.Context) error {
-			close(began)
-			<-ctx.Done()
-			return ctx.Err()
-		})
+		<-waiting.Done()
+		ended <- end()
 	}()
-	<-began
 	return ended
 }
 

@@ -7,13 +7,17 @@ import (
 	"strings"
 )
 
-// peerAddress returns the address of the other end of the connection.
-func peerAddress(r *http.Request) netip.Addr {
+// peerAddress returns the address of the other end of the connection, and its text.
+func peerAddress(r *http.Request) (netip.Addr, string) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return netip.Addr{} // a Unix socket has none
+		return netip.Addr{}, netip.Addr{}.String() // a Unix socket has none
 	}
-	return peer.Addr().Unmap()
+	address := peer.Addr().Unmap()
+	if host, _, _ := strings.Cut(r.RemoteAddr, ":"); address == peer.Addr() && address.Is4() {
+		return address, host // no text has to be made
+	}
+	return address, address.String()
 }
 
 // trusted reports whether the address is one of our own proxies.

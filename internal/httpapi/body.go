@@ -14,7 +14,8 @@ import (
 // readBody reads the whole body before the handler runs, so that a long poll afterwards
 // notices when its client goes away, and so that slow senders are cut off in one place.
 // 413 M_TOO_LARGE beyond the limit.
-func (e *Engine) readBody(x *exchange, r *http.Request) error {
+func (e *Engine) readBody(x *exchange) error {
+	r := x.request
 	if r.ContentLength == 0 {
 		return nil
 	}

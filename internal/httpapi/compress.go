@@ -29,12 +29,11 @@ func newCompress() (func(http.Handler) http.HandlerFunc, error) {
 // compressed sends an answer by a writer that compresses it, if it turns out long
 // enough and the client accepts that. Answers that are known to be short are not
 // compressed.
-func (e *Engine) compressed(w http.ResponseWriter, r *http.Request, send func(http.ResponseWriter)) {
-	x := exchangeOf(r)
+func (e *Engine) compressed(w http.ResponseWriter, x *exchange, send func(http.ResponseWriter)) {
 	if x.compressed {
 		send(w)
 		return
 	}
 	x.compressed = true
-	e.compress(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { send(w) })).ServeHTTP(w, r)
+	e.compress(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { send(w) })).ServeHTTP(w, x.request)
 }

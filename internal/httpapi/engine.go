@@ -26,8 +26,9 @@ type Sessions interface {
 	Knows(token string) bool
 	// Seen is called with each request of a session.
 	Seen(matrix.Session, matrix.Client)
-	// WhileGood calls the function with a context that ends together with the token.
-	WhileGood(ctx context.Context, token string, do func(context.Context) error) error
+	// Watch watches the token of a request that may wait for long: the context ends with it,
+	// and end, which is to be called, returns the error of Authenticate if it has ended.
+	Watch(ctx context.Context, token string) (waiting context.Context, end func() error, err error)
 }
 
 // AppServices knows application services. Package appservice has those that are registered.
@@ -120,11 +121,11 @@ func New(o Options) (*Engine, error) {
 // a ReadHeaderTimeout and an IdleTimeout, but no ReadTimeout and no WriteTimeout,
 // which would end long polls. The error names a route that is there twice.
 func (e *Engine) Handler(table []Route) (http.Handler, error) {
-	router, err := e.mount(table)
+	m, err := e.mount(table)
 	if err != nil {
 		return nil, err
 	}
-	return e.observe(router), nil
+	return m, nil
 }
 
 func orDefault[T comparable](value, fallback T) T {

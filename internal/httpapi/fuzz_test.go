@@ -17,9 +17,9 @@ func FuzzQuery(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		r := &http.Request{URL: &url.URL{Path: "/", RawQuery: query}, Header: http.Header{}}
-		x := &exchange{route: &Route{Path: "/sync"}}
-		request := &Request{r, x}
-		if err := x.readQuery(r); err != nil {
+		x := &exchange{request: r, route: &Route{Path: "/sync"}}
+		request := &Request{Request: r, x: x}
+		if err := x.readQuery(); err != nil {
 			if !utf8.ValidString(err.Error()) {
 				t.Errorf("%q: %q", query, err)
 			}
@@ -37,7 +37,7 @@ func FuzzQuery(f *testing.F) {
 			_, _ = request.QueryBool(name)
 		}
 		_ = x.waits()
-		_ = accessToken(r, x)
+		_ = x.accessToken()
 	})
 }
 

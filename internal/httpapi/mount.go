@@ -96,23 +96,30 @@ func (x *exchange) large() bool { return x.route != nil && x.route.Handler.Large
 
 // resource is everything that is served at one path, by method.
 type resource struct {
-	engine     *Engine
 	generation Generation
 	routes     map[string]*Route
 	allow      string
 }
 
+// mounted is the route table as it is served.
+type mounted struct {
+	engine    *Engine
+	patterns  *chi.Mux // finds the pattern of a path; its handlers are not used
+	resources map[string]*resource
+}
+
 // mount builds the router of the table. The error names a row that is there twice.
-func (e *Engine) mount(table []Route) (http.Handler, error) {
-	resources := map[string]*resource{}
+func (e *Engine) mount(table []Route) (*mounted, error) {
+	m := &mounted{engine: e, patterns: chi.NewMux(), resources: map[string]*resource{}}
 	for i := range table {
 		rt := &table[i]
 		for _, prefix := range rt.Prefixes {
 			pattern := prefix.Path + rt.Path
-			res := resources[pattern]
+			res := m.resources[pattern]
 			if res == nil {
-				res = &resource{engine: e, generation: prefix.Generation, routes: map[string]*Route{}}
-				resources[pattern] = res
+				res = &resource{generation: prefix.Generation, routes: map[string]*Route{}}
+				m.resources[pattern] = res
+				m.patterns.Handle(pattern, http.NotFoundHandler())
 			}
 			if res.routes[rt.Method] != nil {
 				return nil, fmt.Errorf("route %s %s is there twice", rt.Method, pattern)
@@ -120,51 +127,43 @@ func (e *Engine) mount(table []Route) (http.Handler, error) {
 			res.routes[rt.Method] = rt
 		}
 	}
-	mux := chi.NewMux()
-	mux.Use(routeAsSent)
-	mux.NotFound(e.unknownPath)
-	for pattern, res := range resources {
+	for _, res := range m.resources {
 		res.allow = res.allowed()
-		mux.Handle(pattern, res)
 	}
-	return mux, nil
+	return m, nil
 }
 
-// routeAsSent makes chi route the path with its escapes still in place, so that an
-// encoded slash inside an identifier doesn't split it, and so that each parameter can
-// be decoded exactly once. It accepts doubled slashes in front and one slash at the
-// end: no two endpoints differ by that, and the empty state key may be written either
-// way. The method is the resource's business, not the router's.
-func routeAsSent(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path := r.URL.EscapedPath()
-		for strings.HasPrefix(path, "//") {
-			path = path[1:]
-		}
-		if len(path) > 1 {
-			path = strings.TrimSuffix(path, "/")
-		}
-		x := exchangeOf(r)
-		x.params.RoutePath = path
-		x.params.RouteMethod = http.MethodGet
-		next.ServeHTTP(w, r)
-	})
-}
-
-// ServeHTTP picks the endpoint by method. HEAD is GET without its body, which
-// net/http leaves out. 405 M_UNRECOGNIZED with Allow for any other method.
-func (res *resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	method := r.Method
+// answer finds the endpoint, and runs it. The path is looked up with its escapes still in
+// place, so that an encoded slash inside an identifier doesn't split it, and so that each
+// parameter can be decoded exactly once. It may have doubled slashes in front and one slash
+// at the end: no two endpoints differ by that, and the empty state key may be written either
+// way. The endpoint is picked by the method here, and not by chi. HEAD is GET without its
+// body, which net/http leaves out. 404 and 405 M_UNRECOGNIZED, the latter with Allow.
+func (m *mounted) answer(x *exchange) {
+	path := x.request.URL.EscapedPath()
+	for strings.HasPrefix(path, "//") {
+		path = path[1:]
+	}
+	if len(path) > 1 {
+		path = strings.TrimSuffix(path, "/")
+	}
+	res := m.resources[m.patterns.Find(x.params, http.MethodGet, path)]
+	if res == nil {
+		m.engine.refuse(x, x, ErrUnknownPath)
+		return
+	}
+	method := x.request.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	rt := res.routes[method]
 	if rt == nil {
-		w.Header().Set("Allow", res.allow)
-		res.engine.refuse(w, r, errWrongMethod)
+		x.Header().Set("Allow", res.allow)
+		m.engine.refuse(x, x, errWrongMethod)
 		return
 	}
-	res.engine.serve(w, r, rt, res.generation)
+	x.route, x.generation = rt, res.generation
+	m.engine.serve(x, rt)
 }
 
 func (res *resource) allowed() string {
@@ -175,8 +174,4 @@ func (res *resource) allowed() string {
 	methods = append(methods, http.MethodOptions)
 	slices.Sort(methods)
 	return strings.Join(methods, ", ")
-}
-
-func (e *Engine) unknownPath(w http.ResponseWriter, r *http.Request) {
-	e.refuse(w, r, ErrUnknownPath)
 }

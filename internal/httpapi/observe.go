@@ -30,8 +30,9 @@ const statusClientGone = 499
 type exchange struct {
 	http.ResponseWriter
 	engine  *Engine
-	context requestContext
-	params  *chi.Context // the route that chi has found, and the parts of its path
+	request *http.Request
+	context requestContext // of the request, for all below
+	params  *chi.Context   // the route that chi has found, and the parts of its path
 
 	id      string
 	ids     [1]string  // room for the header's list of it
@@ -39,6 +40,7 @@ type exchange struct {
 	address string     // the same as text
 	started time.Time
 	route   *Route            // nil: no such endpoint
+	token   string            // the access token; empty: none, or not yet known
 	user    string            // empty: nobody, or not yet known
 	service matrix.AppService // whose as_token was sent
 	query   url.Values
@@ -60,8 +62,8 @@ type exchange struct {
 }
 
 // requestContext is the context of a request. It is made once for each, and has the
-// values that have become known meanwhile: a layer for each value would copy the
-// request every time.
+// values that have become known meanwhile: a layer for each value would be an object of
+// its own, and each lookup would go through all of them.
 type requestContext struct {
 	context.Context
 	x *exchange
@@ -72,8 +74,6 @@ func (c *requestContext) Value(key any) any {
 	switch key {
 	case exchangeKey{}:
 		return c.x
-	case chi.RouteCtxKey:
-		return c.x.params
 	case matrix.CallerKey{}:
 		if c.x.account != nil {
 			return c.x.caller()
@@ -92,11 +92,6 @@ func (c *requestContext) Value(key any) any {
 var routings = sync.Pool{New: func() any { return chi.NewRouteContext() }}
 
 type exchangeKey struct{}
-
-func exchangeOf(r *http.Request) *exchange {
-	x, _ := r.Context().Value(exchangeKey{}).(*exchange)
-	return x
-}
 
 // WriteHeader passes the status on and remembers it.
 func (x *exchange) WriteHeader(status int) {
@@ -119,32 +114,38 @@ func (x *exchange) Write(p []byte) (int, error) {
 // Unwrap returns the writer below; http.ResponseController finds the connection by it.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
-// observe returns the outermost stage: whatever happens inside, the answer has its headers,
+// ServeHTTP is the outermost stage: whatever happens inside, the answer has its headers,
 // a line in the log and its place in the metrics.
-func (e *Engine) observe(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		peer := peerAddress(r)
-		x := &exchange{ResponseWriter: w, engine: e, started: time.Now(), client: peer, params: routings.Get().(*chi.Context)}
-		x.context = requestContext{r.Context(), x}
-		x.id = e.newRequestID()
-		if e.trusted(peer) {
-			x.client = e.forwardedFor(r, peer)
-			if id := r.Header.Get("X-Request-Id"); isRequestID(id) {
-				x.id = id
-			}
-		}
-		x.address, x.ids[0] = x.client.String(), x.id
-		setCommonHeaders(w.Header(), x.ids[:])
-		e.metrics.inFlight.Inc()
-		defer e.finish(x, r)
+func (m *mounted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := m.engine.newExchange(w, r)
+	defer x.finish()
+	if r.Method == http.MethodOptions {
+		x.Header().Set("Access-Control-Max-Age", PreflightMaxAge)
+		x.WriteHeader(http.StatusNoContent)
+		return
+	}
+	m.answer(x)
+}
 
-		if r.Method == http.MethodOptions {
-			x.Header().Set("Access-Control-Max-Age", PreflightMaxAge)
-			x.WriteHeader(http.StatusNoContent)
-			return
+// newExchange begins to observe a request, until finish.
+func (e *Engine) newExchange(w http.ResponseWriter, r *http.Request) *exchange {
+	peer, address := peerAddress(r)
+	x := &exchange{
+		ResponseWriter: w, engine: e, request: r, started: time.Now(), id: e.newRequestID(),
+		client: peer, address: address, params: routings.Get().(*chi.Context),
+	}
+	x.context = requestContext{r.Context(), x}
+	if e.trusted(peer) {
+		x.client = e.forwardedFor(r, peer)
+		x.address = x.client.String()
+		if id := r.Header.Get("X-Request-Id"); isRequestID(id) {
+			x.id = id
 		}
-		next.ServeHTTP(x, r.WithContext(&x.context))
-	})
+	}
+	x.ids[0] = x.id
+	setCommonHeaders(w.Header(), x.ids[:])
+	e.metrics.inFlight.Inc()
+	return x
 }
 
 // The headers that never change; their values are shared, so never appended to.
@@ -194,18 +195,18 @@ func setCommonHeaders(h http.Header, requestID []string) {
 // finish is deferred: it turns a panic into a 500, and writes the line in the access
 // log. A panic after the answer has begun ends the connection, so that no client
 // believes half an answer to be a whole one.
-func (e *Engine) finish(x *exchange, r *http.Request) {
-	abort := false
+func (x *exchange) finish() {
+	e, abort := x.engine, false
 	if cause := recover(); cause != nil {
 		err, _ := cause.(error)
 		wanted := errors.Is(err, http.ErrAbortHandler)
 		abort = wanted || x.status != 0
 		if !wanted {
-			e.log.ErrorContext(r.Context(), "panic while answering",
+			e.log.ErrorContext(x.context.Context, "panic while answering",
 				"request_id", x.id, "panic", cause, "stack", string(debug.Stack()))
 		}
 		if !abort {
-			e.writeError(x, r, errInternal)
+			e.writeError(x, x, errInternal)
 		}
 	}
 	x.freePlace()
@@ -218,9 +219,9 @@ func (e *Engine) finish(x *exchange, r *http.Request) {
 	e.metrics.inFlight.Dec()
 	status := x.finalStatus()
 	duration := time.Since(x.started)
-	as := e.outcomes.of(x.route, r.Method, status)
+	as := e.outcomes.of(x.route, x.request.Method, status)
 	as.count(x.bytes, duration)
-	e.logAccess(x, r, as, duration)
+	e.logAccess(x, as, duration)
 	if abort {
 		panic(http.ErrAbortHandler) //nolint:forbidigo // how net/http is told to end the connection
 	}
@@ -239,14 +240,15 @@ func (x *exchange) finalStatus() int {
 
 // logAccess writes one line for each request: never the query, which may hold
 // an access token, and the path itself only where there is no endpoint to name.
-func (e *Engine) logAccess(x *exchange, r *http.Request, as *outcome, duration time.Duration) {
-	if e.quiet || !e.log.Enabled(r.Context(), slog.LevelInfo) {
+func (e *Engine) logAccess(x *exchange, as *outcome, duration time.Duration) {
+	ctx := x.context.Context // without the ID of the request, which the line has anyway
+	if e.quiet || !e.log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}
 	// Not by a method of the logger, which would look for the place in the program.
 	line := slog.NewRecord(x.started.Add(duration), slog.LevelInfo, "request", 0)
 	if x.route == nil {
-		line.AddAttrs(slog.String("method", Clip(r.Method, 16)), slog.String("path", Clip(r.URL.Path, 128)), slog.Int("status", as.status))
+		line.AddAttrs(slog.String("method", Clip(x.request.Method, 16)), slog.String("path", Clip(x.request.URL.Path, 128)), slog.Int("status", as.status))
 	}
 	line.AddAttrs(slog.Int64("bytes", x.bytes), slog.Duration("duration", duration), slog.String("client", x.address), slog.String("request_id", x.id))
 	if x.user != "" {
@@ -255,7 +257,7 @@ func (e *Engine) logAccess(x *exchange, r *http.Request, as *outcome, duration t
 	if x.service.ID != "" {
 		line.AddAttrs(slog.String("app_service", x.service.ID))
 	}
-	_ = as.log.Handle(r.Context(), line) // an error of logging cannot be logged either
+	_ = as.log.Handle(ctx, line) // an error of logging cannot be logged either
 }
 
 // newRequestID returns an ID that is unique for this server's run and, by its random

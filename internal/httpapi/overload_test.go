@@ -143,8 +143,8 @@ func TestWhichPollsWait(t *testing.T) {
 		"/events?from=s1&timeout=0":   false,
 	} {
 		r := httptest.NewRequest(http.MethodGet, request, nil)
-		x := &exchange{route: &Route{Path: r.URL.Path}}
-		if err := x.readQuery(r); err != nil {
+		x := &exchange{request: r, route: &Route{Path: r.URL.Path}}
+		if err := x.readQuery(); err != nil {
 			t.Fatal(err)
 		}
 		if got := x.waits(); got != want {

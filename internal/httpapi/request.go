@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -15,8 +16,13 @@ import (
 // Request is a request as an endpoint sees it: with its parts checked and decoded.
 type Request struct {
 	*http.Request
-	x *exchange
+	x   *exchange
+	ctx context.Context
 }
+
+// Context returns the context of the request, which ends when its client goes away, and, of one
+// that waits, with its token.
+func (r *Request) Context() context.Context { return r.ctx }
 
 // Param returns a part of the path, decoded; empty if the route has no such part.
 func (r *Request) Param(name string) string { return r.x.params.URLParam(name) }
@@ -25,10 +31,11 @@ func (r *Request) Param(name string) string { return r.x.params.URLParam(name) }
 func (r *Request) Generation() Generation { return r.x.generation }
 
 // Client returns the client's properties known from the connection.
-func (r *Request) Client() matrix.Client { return clientOf(r.Request, r.x) }
+func (r *Request) Client() matrix.Client { return r.x.known() }
 
-func clientOf(r *http.Request, x *exchange) matrix.Client {
-	return matrix.Client{Address: x.client, UserAgent: r.UserAgent()}
+// known returns what is known of the client from the connection.
+func (x *exchange) known() matrix.Client {
+	return matrix.Client{Address: x.client, UserAgent: x.request.UserAgent()}
 }
 
 // AppService returns the application service whose token the request has, for endpoints that
@@ -38,7 +45,7 @@ func (r *Request) AppService() (matrix.AppService, error) {
 	switch {
 	case r.x.service.ID != "":
 		return r.x.service, nil
-	case accessToken(r.Request, r.x) == "":
+	case r.x.token == "":
 		return matrix.AppService{}, ErrMissingToken
 	default:
 		return matrix.AppService{}, errNoAppService
@@ -60,7 +67,7 @@ func (r *Request) Charge(kind ratelimit.Kind, n int) error {
 }
 
 // Refuse answers with an error, for an answer that writes itself.
-func (r *Request) Refuse(w http.ResponseWriter, err error) { r.x.engine.refuse(w, r.Request, err) }
+func (r *Request) Refuse(w http.ResponseWriter, err error) { r.x.engine.refuse(w, r.x, err) }
 
 // QueryValues returns all parameters of the query string.
 func (r *Request) QueryValues() url.Values { return r.x.query }
@@ -112,11 +119,12 @@ func (x *exchange) decodeParams() error {
 
 // readQuery parses the query string. A semicolon is an ordinary character in it,
 // as the URL standard has it, and raw quotes and braces are too.
-func (x *exchange) readQuery(r *http.Request) error {
-	if r.URL.RawQuery == "" {
+func (x *exchange) readQuery() error {
+	raw := x.request.URL.RawQuery
+	if raw == "" {
 		return nil
 	}
-	query, err := url.ParseQuery(strings.ReplaceAll(r.URL.RawQuery, ";", "%3B"))
+	query, err := url.ParseQuery(strings.ReplaceAll(raw, ";", "%3B"))
 	if err != nil {
 		return matrix.Errorf(matrix.InvalidParam, "the query string has an escape that is not valid")
 	}

@@ -98,37 +98,37 @@ func (e *encoder) encode(answer any) error {
 
 // respond answers 200 with the value as JSON. An answer that is a http.Handler
 // writes itself, status and headers included: files and pages.
-func (e *Engine) respond(w http.ResponseWriter, r *http.Request, answer any) {
+func (e *Engine) respond(x *exchange, answer any) {
 	if self, ok := answer.(http.Handler); ok {
-		e.compressed(w, r, func(w http.ResponseWriter) {
-			self.ServeHTTP(&patientWriter{w, http.NewResponseController(w), e.answerTimeout}, r)
+		e.compressed(x, x, func(w http.ResponseWriter) {
+			self.ServeHTTP(&patientWriter{w, http.NewResponseController(w), e.answerTimeout}, x.request.WithContext(&x.context))
 		})
 		return
 	}
 	enc := encoders.Get().(*encoder)
 	defer enc.release()
 	if long, ok := answer.(writer); ok {
-		e.compressed(w, r, func(w http.ResponseWriter) { e.respondInPieces(w, r, enc, long) })
+		e.compressed(x, x, func(w http.ResponseWriter) { e.respondInPieces(w, x, enc, long) })
 		return
 	}
 	err := enc.encode(answer)
-	if account := exchangeOf(r).account; err == nil && account != nil {
+	if err == nil && x.account != nil {
 		// The rows that were read are in the answer now, which stays until it is sent.
-		err = account.Settle(r.Context(), int64(cap(enc.bytes)))
+		err = x.account.Settle(&x.context, int64(cap(enc.bytes)))
 	}
 	if err != nil {
-		e.refuse(w, r, err)
+		e.refuse(x, x, err)
 		return
 	}
 	status := http.StatusOK
 	if _, created := answer.(Created); created {
 		status = http.StatusCreated
 	}
-	e.write(w, r, status, enc.bytes)
+	e.write(x, x, status, enc.bytes)
 }
 
 // respondInPieces sends an answer while it is being written.
-func (e *Engine) respondInPieces(w http.ResponseWriter, r *http.Request, enc *encoder, answer writer) {
+func (e *Engine) respondInPieces(w http.ResponseWriter, x *exchange, enc *encoder, answer writer) {
 	out := e.newSender(w)
 	pieces := reserve.NewWriter(enc.bytes, func(piece []byte) error {
 		if !out.begun {
@@ -136,21 +136,21 @@ func (e *Engine) respondInPieces(w http.ResponseWriter, r *http.Request, enc *en
 		}
 		return out.send(piece)
 	})
-	err := answer.WriteJSON(r.Context(), pieces)
+	err := answer.WriteJSON(&x.context, pieces)
 	enc.bytes = append(pieces.B, '\n')
 	switch {
 	case err == nil && !pieces.Begun():
-		e.write(w, r, http.StatusOK, enc.bytes)
+		e.write(w, x, http.StatusOK, enc.bytes)
 	case err == nil:
 		if err := out.send(enc.bytes); err != nil {
-			e.log.DebugContext(r.Context(), "answer not sent", "error", err)
+			e.log.DebugContext(&x.context, "answer not sent", "error", err)
 		}
 	case !pieces.Begun():
 		enc.bytes = enc.bytes[:0]
-		e.refuse(w, r, err)
+		e.refuse(w, x, err)
 	default:
-		if !out.failed && r.Context().Err() == nil {
-			e.log.WarnContext(r.Context(), "answer broken off", "error", err)
+		if !out.failed && x.context.Err() == nil {
+			e.log.WarnContext(&x.context, "answer broken off", "error", err)
 		}
 		panic(http.ErrAbortHandler) //nolint:forbidigo // so that nobody takes it for whole
 	}
@@ -158,29 +158,28 @@ func (e *Engine) respondInPieces(w http.ResponseWriter, r *http.Request, enc *en
 
 // refuse is the one place where an error becomes an answer. Section "Standard
 // error response".
-func (e *Engine) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	x := exchangeOf(r)
+func (e *Engine) refuse(w http.ResponseWriter, x *exchange, err error) {
 	public, ok := errors.AsType[*matrix.Error](err)
 	switch {
 	case ok:
 		switch {
 		case isOurFault(public):
-			e.log.ErrorContext(r.Context(), "request refused", "error", err)
+			e.log.ErrorContext(&x.context, "request refused", "error", err)
 		case public.HTTPStatus() == http.StatusServiceUnavailable && err != error(public): //nolint:errorlint // with a cause
-			e.log.WarnContext(r.Context(), "request refused for now", "error", err)
+			e.log.WarnContext(&x.context, "request refused for now", "error", err)
 		}
-	case r.Context().Err() != nil:
+	case x.context.Err() != nil:
 		// Most likely no client is left to read this; but if the server broke the
 		// request off, the client learns that it may try again.
 		x.gone, public = true, errStopping
 	case postgres.Unavailable(err):
-		e.log.WarnContext(r.Context(), "database unavailable", "error", err)
+		e.log.WarnContext(&x.context, "database unavailable", "error", err)
 		public = errUnavailable
 	default:
-		e.log.ErrorContext(r.Context(), "request failed", "error", err)
+		e.log.ErrorContext(&x.context, "request failed", "error", err)
 		public = errInternal
 	}
-	e.writeError(w, r, public)
+	e.writeError(w, x, public)
 }
 
 // isOurFault reports whether the cause of an error is here: not in a server that this
@@ -191,7 +190,7 @@ func isOurFault(err *matrix.Error) bool {
 		err.RetryAfter == 0
 }
 
-func (e *Engine) writeError(w http.ResponseWriter, r *http.Request, err *matrix.Error) {
+func (e *Engine) writeError(w http.ResponseWriter, x *exchange, err *matrix.Error) {
 	body := maps.Clone(err.Fields)
 	if body == nil {
 		body = map[string]any{}
@@ -209,10 +208,10 @@ func (e *Engine) writeError(w http.ResponseWriter, r *http.Request, err *matrix.
 	enc := encoders.Get().(*encoder)
 	defer enc.release()
 	if err := enc.encode(body); err != nil {
-		e.log.ErrorContext(r.Context(), "encode an error", "error", err)
+		e.log.ErrorContext(&x.context, "encode an error", "error", err)
 		enc.bytes = append(enc.bytes[:0], `{"errcode":"M_UNKNOWN","error":"Internal server error"}`...)
 	}
-	e.write(w, r, err.HTTPStatus(), enc.bytes)
+	e.write(w, x, err.HTTPStatus(), enc.bytes)
 }
 
 // slowestBytesPerSecond is the slowest rate of a client's reading, once the answer's
@@ -228,21 +227,21 @@ const pieceBytes = 64 << 10
 // write sends a whole answer, within a time that allows for a bad line but not for a
 // reader that has stalled. net/http sets the length of a short one, which is the same
 // for all encodings that the client accepts.
-func (e *Engine) write(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+func (e *Engine) write(w http.ResponseWriter, x *exchange, status int, body []byte) {
 	if len(body) < minCompressed {
 		delete(w.Header(), "Vary") // of an answer of which that was not known before
-		e.send(w, r, status, body)
+		e.send(w, x, status, body)
 		return
 	}
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
-	e.compressed(w, r, func(w http.ResponseWriter) { e.send(w, r, status, body) })
+	e.compressed(w, x, func(w http.ResponseWriter) { e.send(w, x, status, body) })
 }
 
-func (e *Engine) send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+func (e *Engine) send(w http.ResponseWriter, x *exchange, status int, body []byte) {
 	out := e.newSender(w)
 	out.begin(status)
 	if err := out.send(body); err != nil {
-		e.log.DebugContext(r.Context(), "answer not sent", "error", err)
+		e.log.DebugContext(&x.context, "answer not sent", "error", err)
 	}
 }
 

@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"net/http"
-
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
@@ -105,15 +103,16 @@ func (x *exchange) caller() string {
 // guesses must not reach the database. Users of an application service are counted like
 // others, unless the service has no limits. M_LIMIT_EXCEEDED, and the errors of
 // [Engine.authenticate]. Section "Rate limiting".
-func (e *Engine) admit(r *http.Request, x *exchange, rt *Route) (matrix.Session, error) {
-	e.recognize(r, x, rt.Handler.Access)
+func (e *Engine) admit(x *exchange, rt *Route) (matrix.Session, error) {
+	x.token = x.accessToken()
+	e.recognize(x, rt.Handler.Access)
 	known := x.service.ID != "" || rt.Handler.Access == AccessPublic
-	if !known && e.limits.Spent(ratelimit.Requests, x.caller()) && !e.sessions.Knows(accessToken(r, x)) {
+	if !known && e.limits.Spent(ratelimit.Requests, x.caller()) && !e.sessions.Knows(x.token) {
 		if _, err := e.limits.Take(ratelimit.Requests, x.caller()); err != nil {
 			return matrix.Session{}, err
 		}
 	}
-	who, refusal := e.authenticate(r, x, rt.Handler.Access)
+	who, refusal := e.authenticate(x, rt.Handler.Access)
 	if _, err := e.take(x, ratelimit.Requests, 1); err != nil {
 		return matrix.Session{}, err
 	}
@@ -130,12 +129,9 @@ func (e *Engine) admit(r *http.Request, x *exchange, rt *Route) (matrix.Session,
 
 // recognize notes the application service whose token the request has. Where tokens are not
 // looked at, it is the service itself that asks, which has no limits.
-func (e *Engine) recognize(r *http.Request, x *exchange, needed Access) {
-	if e.appServices == nil {
-		return
-	}
-	if token := accessToken(r, x); token != "" {
-		x.service = e.appServices.ByToken(token)
+func (e *Engine) recognize(x *exchange, needed Access) {
+	if e.appServices != nil && x.token != "" {
+		x.service = e.appServices.ByToken(x.token)
 		x.service.Unlimited = x.service.Unlimited || x.service.ID != "" && needed == AccessPublic
 	}
 }

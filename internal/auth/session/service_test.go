@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -62,10 +61,17 @@ func TestAuthenticateRefusesATokenThatWasRevokedWhileItWasRead(t *testing.T) {
 func TestAnAnswerCameAfterItsTokenHadEnded(t *testing.T) {
 	t.Parallel()
 	s, got := newService(t)
-	err := s.WhileGood(t.Context(), got.AccessToken, func(context.Context) error {
-		return s.LogoutAll(t.Context(), got.UserID)
-	})
-	if !matrix.IsCode(err, matrix.UnknownToken) {
+	waiting, end, err := s.Watch(t.Context(), got.AccessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.LogoutAll(t.Context(), got.UserID); err != nil {
+		t.Fatal(err)
+	}
+	if <-waiting.Done(); !matrix.IsCode(end(), matrix.UnknownToken) {
+		t.Error("the answer is for somebody")
+	}
+	if _, _, err := s.Watch(t.Context(), got.AccessToken); !matrix.IsCode(err, matrix.UnknownToken) {
 		t.Errorf("got %v", err)
 	}
 	if len(s.watches.waiting) != 0 || len(s.watches.byToken) != 0 {

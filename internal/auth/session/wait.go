@@ -20,33 +20,39 @@ const recheckPause = time.Second
 // errTokenEnded ends the waiting of a request whose token may not be good any more.
 var errTokenEnded = errors.New("the access token has ended")
 
-// WhileGood runs a request that may wait for long, for as long as its access token is
-// good: the context that it gets ends with the token, at once where this process ends
-// it, and as soon as a message of another process arrives. The client no longer gets
-// the result of the request then: M_UNKNOWN_TOKEN, as of [Service.Authenticate].
-func (s *Service) WhileGood(ctx context.Context, token string, do func(ctx context.Context) error) error {
-	waiting, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	w := &watch{hash: secret.HashOf(token), end: end}
+// Watch watches the access token of a request that may wait for long: the context that it
+// returns ends with the token, at once where this process ends it, and as soon as a message
+// of another process arrives. end is to be called when the request has been done. It returns
+// M_UNKNOWN_TOKEN, as of [Service.Authenticate], if the client is not to get the result.
+func (s *Service) Watch(ctx context.Context, token string) (waiting context.Context, end func() error, err error) {
+	waiting, cancel := context.WithCancelCause(ctx)
+	w := &watch{hash: secret.HashOf(token), end: cancel}
 	s.watches.add(w)
-	defer s.watches.remove(w)
 	known, err := s.authenticate(ctx, token) // once more, so that it cannot have ended between looking and listening
 	if err != nil {
-		return err
+		s.watches.remove(w)
+		cancel(nil)
+		return nil, nil, err
 	}
 	s.watches.belongsTo(w, known.session.UserID)
 	if known.expiresAt != 0 {
-		expiry := time.AfterFunc(time.UnixMilli(known.expiresAt).Sub(s.o.Now()), func() { end(errTokenEnded) })
-		defer expiry.Stop()
+		w.expiry = time.AfterFunc(time.UnixMilli(known.expiresAt).Sub(s.o.Now()), func() { cancel(errTokenEnded) })
 	}
-	done := do(waiting)
-	if _, err := s.authenticate(ctx, token); err != nil {
-		return err
+	return waiting, func() error { return s.unwatch(ctx, waiting, w, token) }, nil
+}
+
+// unwatch ends a watch, and returns the error if the token has ended.
+func (s *Service) unwatch(ctx, waiting context.Context, w *watch, token string) error {
+	s.watches.remove(w)
+	if w.expiry != nil {
+		w.expiry.Stop()
 	}
-	if errors.Is(context.Cause(waiting), errTokenEnded) {
-		return unknownToken(true) // a moment before the clock says so
+	_, err := s.authenticate(ctx, token)
+	if err == nil && errors.Is(context.Cause(waiting), errTokenEnded) {
+		err = unknownToken(true) // a moment before the clock says so
 	}
-	return done
+	w.end(nil)
+	return err
 }
 
 // watch is a request that waits, by the token that it came with.
@@ -54,6 +60,7 @@ type watch struct {
 	hash   secret.Hash
 	userID string // empty until it is known
 	end    context.CancelCauseFunc
+	expiry *time.Timer // nil: the token has none
 }
 
 // watches are all requests that wait, and those of them whose token is to be looked up.

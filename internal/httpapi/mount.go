@@ -133,13 +133,13 @@ func (e *Engine) mount(table []Route) (*mounted, error) {
 	return m, nil
 }
 
-// answer finds the endpoint, and runs it. The path is looked up with its escapes still in
-// place, so that an encoded slash inside an identifier doesn't split it, and so that each
-// parameter can be decoded exactly once. It may have doubled slashes in front and one slash
-// at the end: no two endpoints differ by that, and the empty state key may be written either
-// way. The endpoint is picked by the method here, and not by chi. HEAD is GET without its
-// body, which net/http leaves out. 404 and 405 M_UNRECOGNIZED, the latter with Allow.
-func (m *mounted) answer(x *exchange) {
+// route finds the endpoint, and reports whether there is one. The path is looked up with its
+// escapes still in place, so that an encoded slash inside an identifier doesn't split it, and
+// so that each parameter can be decoded exactly once. It may have doubled slashes in front and
+// one slash at the end: no two endpoints differ by that, and the empty state key may be written
+// either way. The endpoint is picked by the method here, and not by chi. HEAD is GET without
+// its body, which net/http leaves out. 404 and 405 M_UNRECOGNIZED, the latter with Allow.
+func (m *mounted) route(x *exchange) bool {
 	path := x.request.URL.EscapedPath()
 	for strings.HasPrefix(path, "//") {
 		path = path[1:]
@@ -150,7 +150,7 @@ func (m *mounted) answer(x *exchange) {
 	res := m.resources[m.patterns.Find(x.params, http.MethodGet, path)]
 	if res == nil {
 		m.engine.refuse(x, x, ErrUnknownPath)
-		return
+		return false
 	}
 	method := x.request.Method
 	if method == http.MethodHead {
@@ -160,10 +160,10 @@ func (m *mounted) answer(x *exchange) {
 	if rt == nil {
 		x.Header().Set("Allow", res.allow)
 		m.engine.refuse(x, x, errWrongMethod)
-		return
+		return false
 	}
 	x.route, x.generation = rt, res.generation
-	m.engine.serve(x, rt)
+	return true
 }
 
 func (res *resource) allowed() string {

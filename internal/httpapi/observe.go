@@ -124,7 +124,9 @@ func (m *mounted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.WriteHeader(http.StatusNoContent)
 		return
 	}
-	m.answer(x)
+	if m.route(x) {
+		m.engine.serve(x)
+	}
 }
 
 // newExchange begins to observe a request, until finish.

@@ -9,9 +9,9 @@ import (
 
 // serve runs one endpoint: it checks the parts of the request, once and for all
 // handlers, calls the handler, and answers.
-func (e *Engine) serve(x *exchange, rt *Route) {
-	answer, err := e.call(x, rt)
-	if rt.Work.load != transferring {
+func (e *Engine) serve(x *exchange) {
+	answer, err := e.call(x)
+	if x.route.Work.load != transferring {
 		x.freePlace() // a client that reads an answer slowly occupies a connection only
 		e.dropBody(x)
 	}
@@ -26,13 +26,14 @@ func (e *Engine) serve(x *exchange, rt *Route) {
 // call checks path and query before the token, since the token may be in the query, and
 // reads the body only if the caller is allowed. The request gets its place among others
 // once its body is there: a slow sender delays nobody.
-func (e *Engine) call(x *exchange, rt *Route) (any, error) {
+func (e *Engine) call(x *exchange) (any, error) {
+	rt := x.route
 	who, err := e.prepare(x, rt)
 	if err != nil {
 		return nil, err
 	}
 	if rt.Work.load == awaiting && x.user != "" && x.service.ID == "" && x.waits() {
-		return e.poll(x, rt, who)
+		return e.poll(x, who)
 	}
 	return rt.Handler.answer(&Request{x.request, x, &x.context}, who)
 }
@@ -69,7 +70,7 @@ func (e *Engine) prepare(x *exchange, rt *Route) (who matrix.Session, err error)
 }
 
 // poll answers a request that may wait for long, unless its token ends meanwhile.
-func (e *Engine) poll(x *exchange, rt *Route, who matrix.Session) (answer any, err error) {
+func (e *Engine) poll(x *exchange, who matrix.Session) (answer any, err error) {
 	waiting, end, err := e.sessions.Watch(&x.context, x.token)
 	if err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func (e *Engine) poll(x *exchange, rt *Route, who matrix.Session) (answer any, e
 			answer, err = nil, ended
 		}
 	}()
-	return rt.Handler.answer(&Request{x.request, x, waiting}, who)
+	return x.route.Handler.answer(&Request{x.request, x, waiting}, who)
 }
 
 // authenticate returns the session of the request's access token, if the endpoint needs

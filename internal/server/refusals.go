@@ -49,13 +49,7 @@ func wireAnswer(status int, body []byte, header http.Header) []byte {
 // on the connections of plainConn. On those with TLS nothing can be put between
 // net/http and the client without losing HTTP/2.
 func refuseInJSON(server *http.Server) {
-	handler := server.Handler
-	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if conn, ok := r.Context().Value(plainConnKey{}).(*plainConn); ok {
-			conn.answering.Store(true)
-		}
-		handler.ServeHTTP(w, r)
-	})
+	server.Handler = &answeringHandler{server.Handler}
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, plainConnKey{}, conn)
 	}
@@ -67,6 +61,17 @@ func refuseInJSON(server *http.Server) {
 }
 
 type plainConnKey struct{}
+
+// answeringHandler is a handler of which its connection knows that it answers.
+type answeringHandler struct{ http.Handler }
+
+// ServeHTTP implements http.Handler.
+func (h *answeringHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if conn, ok := r.Context().Value(plainConnKey{}).(*plainConn); ok {
+		conn.answering.Store(true)
+	}
+	h.Handler.ServeHTTP(w, r)
+}
 
 // preflight begins the requests by which browsers ask for permission.
 const preflight = "OPTIONS "

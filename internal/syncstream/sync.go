@@ -38,15 +38,20 @@ type Query struct {
 // nothing. M_INVALID_PARAM for a token or a filter that does not exist, M_BAD_JSON
 // or M_NOT_JSON for a filter that cannot be read.
 func (s *Service) Sync(ctx context.Context, q Query) (*Answer, error) {
-	r := &request{Query: q, bundled: !q.V2Alpha}
-	var err error
-	if r.filter, err = s.filter(ctx, q.UserID, q.Filter); err != nil {
-		return nil, err
-	}
-	if err := s.resume(ctx, r); err != nil {
+	r, err := s.read(ctx, &q)
+	if err != nil {
 		return nil, err
 	}
 	return s.sync(ctx, r)
+}
+
+// read reads the filter and the token of a query.
+func (s *Service) read(ctx context.Context, q *Query) (r *request, err error) {
+	r = &request{Query: *q, bundled: !q.V2Alpha}
+	if r.filter, err = s.filter(ctx, q.UserID, q.Filter); err != nil {
+		return nil, err
+	}
+	return r, s.resume(ctx, r)
 }
 
 // sync answers a request whose token has been read.

@@ -16,8 +16,7 @@ func (a *api) sync(r *httpapi.Request, who matrix.Session) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.V2Alpha = r.Generation() == httpapi.V2Alpha
-	answer, err := a.Stream.Sync(r.Context(), q)
+	answer, err := a.Stream.Sync(r.Context(), *q)
 	if err != nil || !q.V2Alpha {
 		return answer, err
 	}
@@ -25,9 +24,10 @@ func (a *api) sync(r *httpapi.Request, who matrix.Session) (any, error) {
 }
 
 // syncQuery reads the parameters of /sync. M_INVALID_PARAM for invalid ones.
-func syncQuery(r *httpapi.Request, who matrix.Session) (syncstream.Query, error) {
-	q := syncstream.Query{
+func syncQuery(r *httpapi.Request, who matrix.Session) (*syncstream.Query, error) {
+	q := &syncstream.Query{
 		UserID: who.UserID, DeviceID: who.DeviceID, Since: r.Query("since"), Filter: r.Query("filter"),
+		V2Alpha: r.Generation() == httpapi.V2Alpha,
 	}
 	switch q.SetPresence = r.Query("set_presence"); q.SetPresence {
 	case "", presence.Online, presence.Offline, presence.Unavailable:
@@ -38,7 +38,7 @@ func syncQuery(r *httpapi.Request, who matrix.Session) (syncstream.Query, error)
 	if q.FullState, err = r.QueryBool("full_state"); err != nil {
 		return q, err
 	}
-	if err = stateAfter(r, &q); err != nil {
+	if err = stateAfter(r, q); err != nil {
 		return q, err
 	}
 	timeout, err := r.QueryInt("timeout", 0)

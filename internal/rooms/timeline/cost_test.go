@@ -1,11 +1,9 @@
 package timeline_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/postgres/plantest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/roomstest"
 )
@@ -94,62 +93,8 @@ func TestIndexesOfEventsAndState(t *testing.T) {
 	}
 }
 
-// statements records the statements of a pool.
-type statements struct {
-	mu   sync.Mutex
-	list []statement
-}
-
-type statement struct {
-	sql  string
-	args []any
-}
-
-func (s *statements) add(sql string, args []any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.list = append(s.list, statement{sql, args})
-}
-
-// take returns the statements since its last call, but for those of the background, which
-// asks once when it begins.
-func (s *statements) take() []statement {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := s.list
-	s.list = nil
-	return slices.DeleteFunc(list, func(q statement) bool {
-		return strings.Contains(q.sql, "wait_to_lead") || strings.Contains(q.sql, "FROM outbox")
-	})
-}
-
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
-	s.add(q.SQL, q.Args)
-	return ctx
-}
-
-func (s *statements) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	for _, q := range data.Batch.QueuedQueries {
-		s.add(q.SQL, q.Arguments)
-	}
-	return ctx
-}
-
-func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData)     {}
-func (s *statements) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
-func (s *statements) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
-
 // traced returns another pool of the test's database, and its statements.
-func (h *env) traced() (*pgxpool.Pool, *statements) {
-	h.T.Helper()
-	s := &statements{}
-	config := h.Pool.Config().Copy()
-	config.ConnConfig.Tracer = s
-	pool, err := pgxpool.NewWithConfig(h.T.Context(), config)
-	h.OK(err)
-	h.T.Cleanup(pool.Close)
-	return pool, s
-}
+func (h *env) traced() (*pgxpool.Pool, *plantest.Recorder) { return plantest.Record(h.T, h.Pool) }
 
 func TestStatementsOfALocalMessage(t *testing.T) {
 	h := newEnv(t)
@@ -157,12 +102,12 @@ func TestStatementsOfALocalMessage(t *testing.T) {
 	pool, sent := h.traced()
 	writer := &env{roomstest.Open(t, roomstest.Options{Pool: pool, Journal: journal.Options{Watch: time.Hour}}).Run()}
 	writer.Send(alice, room, "so that the room is in memory")
-	sent.take()
+	sent.Take()
 	const messages = 10
 	writer.sendMany(room, messages)
 	var got []string
-	for _, q := range sent.take() {
-		words := strings.Fields(q.sql)
+	for _, q := range sent.Take() {
+		words := strings.Fields(q.SQL)
 		got = append(got, strings.Join(words[:min(len(words), 2)], " "))
 	}
 	each := []string{"BEGIN", "UPDATE journal", "WITH moved", "INSERT INTO", "COMMIT"}

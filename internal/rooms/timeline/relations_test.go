@@ -191,12 +191,12 @@ func TestStatementsOfAPageOfAggregations(t *testing.T) {
 	h.OK(reader.Journal.CatchUp(t.Context(), h.Journal.Position()))
 	_, access, err := reader.Rooms.Timeline.For(bob).Access(t.Context(), room)
 	h.OK(err)
-	sent.take()
+	sent.Take()
 	all, err := reader.Rooms.Timeline.For(bob).Aggregations(t.Context(), []string{carol}, timeline.Aggregated{
 		Access: access, UpTo: timeline.PlaceOf(h.Journal.Position()), Events: events,
 	})
 	h.OK(err)
-	if n := len(sent.take()); n != 2 || len(all) != len(events) {
+	if n := len(sent.Take()); n != 2 || len(all) != len(events) {
 		t.Errorf("%d statements for %d events, with %d of which something is bundled", n, len(events), len(all))
 	}
 }

@@ -88,11 +88,12 @@ func (s *Store) membersAt(ctx context.Context, nid journal.RoomNID, at Place, f 
 		[]journal.RoomNID{nid}, []Place{at}, f.Membership, f.NotMembership)
 }
 
-// creatorJoined returns the place at which a room got its first member.
+// creatorJoined returns the place at which a room got its first member. PostgreSQL is to go by the
+// order of places, and not to look at all members, of which it does not see here that there are any.
 func (s *Store) creatorJoined(ctx context.Context, nid journal.RoomNID) (at Place, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT coalesce(min(place), 0) FROM (
-			SELECT place FROM room_state WHERE room_nid = $1 AND type = 'm.room.member' ORDER BY place LIMIT 1) m`,
+			SELECT place FROM room_state WHERE room_nid = $1 AND type || '' = 'm.room.member' ORDER BY place LIMIT 1) m`,
 		nid).Scan(&at)
 	if err != nil {
 		return 0, fmt.Errorf("find the first member of a room: %w", err)

@@ -51,7 +51,7 @@ func queueStateSizes(b *pgx.Batch, events []*Event) {
 		b.Queue(`
 			UPDATE rooms r SET state_bytes = r.state_bytes + n.bytes
 			FROM (SELECT e.room_nid, sum(w.sign * `+sizeOfState("e.json")+`) AS bytes
-				FROM unnest($1::bigint[], $2::bigint[]) AS w(event_nid, sign) JOIN events e ON e.event_nid = w.event_nid
+				FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[])`+ofFew+`) AS w(event_nid, sign) JOIN events e ON e.event_nid = w.event_nid
 				GROUP BY e.room_nid) n
 			WHERE r.room_nid = n.room_nid`, number, sign)
 	}

@@ -118,9 +118,9 @@ func TestStatementsOfReads(t *testing.T) {
 		_, _, _ = started.Rooms.Timeline.For(dave).Access(t.Context(), "!nowhere:localhost") // reads who is erased
 		read := reads(started.Rooms.Timeline.For(bob), room, id)[name]
 		for i, want := range []int{want.cold, want.warm} {
-			sent.take()
+			sent.Take()
 			h.OK(read(t.Context()))
-			if got := sent.take(); len(got) != want {
+			if got := sent.Take(); len(got) != want {
 				t.Errorf("%s, time %d: %d statements instead of %d: %s", name, i+1, len(got), want, got)
 			}
 		}

@@ -48,7 +48,7 @@ const selectAccess = `
 		WHERE room_nid = r.room_nid AND type = 'm.room.history_visibility' AND state_key = ''
 		UNION ALL
 		SELECT type, place, event_nid, value FROM room_state m
-		WHERE room_nid = r.room_nid AND type = 'm.room.member' AND state_key = $2 AND NOT EXISTS (
+		WHERE room_nid = r.room_nid AND type = ` + memberType + ` AND state_key = $2 AND NOT EXISTS (
 			SELECT FROM forgotten_rooms f
 			WHERE f.user_id = $2 AND f.room_nid = m.room_nid AND f.position * ` + placesEachSQL + ` >= m.place)) s ON true
 	WHERE %s ORDER BY s.place`

@@ -101,6 +101,10 @@ func (h *heads) add(e *Event) {
 	h.invited[i] += int64(e.Staged.Invited)
 }
 
+// ofFew bounds the rows of a group, the first of whose columns is $1, by their number. PostgreSQL,
+// which does not know the number, expects few then, and looks each up by an index.
+const ofFew = ` LIMIT cardinality($1::bigint[])`
+
 // queueHeads moves each room's heads to the last event, if the room is still in the turn in
 // which the events were built; else it fails the group with errMoved.
 func queueHeads(b *pgx.Batch, events []*Event) {
@@ -116,7 +120,7 @@ func queueHeads(b *pgx.Batch, events []*Event) {
 		WITH moved AS (
 			UPDATE rooms r SET heads = ARRAY[n.head], depth = n.depth, turn = n.turn + n.turns,
 				joined_members = r.joined_members + n.joined, invited_members = r.invited_members + n.invited
-			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
+			FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])`+ofFew+`)
 				AS n(room_nid, turn, turns, head, depth, joined, invited)
 			WHERE r.room_nid = n.room_nid AND r.turn = n.turn
 			RETURNING 1)
@@ -201,7 +205,7 @@ func queueState(b *pgx.Batch, events []*Event) {
 	if len(endRoom) > 0 {
 		b.Queue(`
 			UPDATE room_state s SET replaced_at = n.place
-			FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[]) AS n(room_nid, type, state_key, place)
+			FROM (SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])`+ofFew+`) AS n(room_nid, type, state_key, place)
 			WHERE s.room_nid = n.room_nid AND s.type = n.type AND s.state_key = n.state_key AND s.replaced_at IS NULL`,
 			endRoom, endType, endKey, endAt)
 	}

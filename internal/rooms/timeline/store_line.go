@@ -130,15 +130,15 @@ func (s *Store) storedStateChanges(ctx context.Context, deltas []Delta) (map[jou
 	for i, d := range deltas {
 		room[i], since[i], start[i], upTo[i] = int64(d.Room), int64(d.Since), int64(d.Start), int64(d.UpTo)
 	}
-	// With LIMIT PostgreSQL looks each event up by its number. For the subqueries see
-	// eachWindow.
+	// With LIMIT PostgreSQL looks each event up by its number, and with OFFSET 0 the intervals of
+	// each room. For the subqueries see eachWindow.
 	read, err := s.cut(ctx, byBeginning, reserve.Bytes(ctx), `
 		unnest((SELECT $1::bigint[]), (SELECT $2::bigint[]), (SELECT $3::bigint[]), (SELECT $4::bigint[])) AS w(room_nid, since, start, up_to)
 		CROSS JOIN LATERAL (
 			SELECT event_nid, place FROM room_state
 			WHERE room_nid = w.room_nid AND place > w.since AND place <= w.up_to
 				AND (place < w.start AND (replaced_at IS NULL OR replaced_at >= w.start)
-					OR replaced_at IS NULL OR replaced_at > w.up_to)) held
+					OR replaced_at IS NULL OR replaced_at > w.up_to) OFFSET 0) held
 		CROSS JOIN LATERAL (SELECT * FROM events WHERE event_nid = held.event_nid LIMIT 1) e`, room, since, start, upTo)
 	if err == nil && len(read.Left) > 0 {
 		err = reserve.Ahead(ctx, partCost)

@@ -21,18 +21,23 @@ type Membership struct {
 	Since  Place           `db:"place"`
 }
 
+// memberType is m.room.member, written so that PostgreSQL does not see it when it plans: it finds
+// a member by the room and the user then. Else it may look at all rooms of the user, or at all
+// members.
+const memberType = `(SELECT '` + event.TypeMember + `')`
+
 // Memberships lists a user's memberships, one a room, without rooms that were
 // forgotten, and not joined, invited to or knocked on since.
 func (s *Store) Memberships(ctx context.Context, userID string) ([]Membership, error) {
 	list, err := reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.pool.Query(ctx, `
 			SELECT s.room_nid, r.room_id, s.value, s.place
-			FROM room_state s JOIN rooms r USING (room_nid)
+			FROM room_state s CROSS JOIN LATERAL (SELECT room_id FROM rooms WHERE room_nid = s.room_nid LIMIT 1) r
 			WHERE s.type = 'm.room.member' AND s.state_key = $1 AND s.replaced_at IS NULL AND s.event_nid IS NOT NULL
 				AND NOT EXISTS (SELECT FROM forgotten_rooms f
 					WHERE f.user_id = $1 AND f.room_nid = s.room_nid AND NOT EXISTS (
 						SELECT FROM room_state back
-						WHERE back.room_nid = s.room_nid AND back.type = s.type AND back.state_key = s.state_key
+						WHERE back.room_nid = s.room_nid AND back.type = `+memberType+` AND back.state_key = s.state_key
 							AND back.place > f.position * `+placesEachSQL+` AND back.value IN ('join', 'invite', 'knock')))
 			ORDER BY s.place`, userID)
 		return rows
@@ -77,7 +82,7 @@ func (s *Store) UsersWith(ctx context.Context, room journal.RoomNID, membership,
 func (s *Store) JoinedAmong(ctx context.Context, rooms []journal.RoomNID, users []string, do func(room journal.RoomNID, userID string)) error {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT room_nid, state_key FROM room_state
-		WHERE room_nid = ANY($1) AND type = 'm.room.member' AND state_key = ANY($2) AND value = 'join' AND replaced_at IS NULL`, rooms, users)
+		WHERE room_nid = ANY($1) AND type = `+memberType+` AND state_key = ANY($2) AND value = 'join' AND replaced_at IS NULL`, rooms, users)
 	if err := forEachMember(rows, do); err != nil {
 		return fmt.Errorf("look who is in rooms: %w", err)
 	}
@@ -107,13 +112,12 @@ func (s *Store) Visible(ctx context.Context, asker string, users []string) (map[
 			WHERE m.state_key = u.user_id AND m.type = 'm.room.member' AND m.replaced_at IS NULL AND m.value = 'join' AND (
 				u.user_id <> $1 AND EXISTS (
 					SELECT FROM room_state own
-					WHERE own.room_nid = m.room_nid AND own.type = 'm.room.member' AND own.state_key = $1
-						AND own.replaced_at IS NULL AND own.value = 'join')
+					WHERE own.room_nid = m.room_nid AND own.type = `+memberType+` AND own.state_key = $1
+						AND own.replaced_at IS NULL AND own.value = 'join' OFFSET 0)
 				OR EXISTS (
 					SELECT FROM room_state p
-					WHERE p.room_nid = m.room_nid AND p.state_key = '' AND p.replaced_at IS NULL AND (
-						p.type = 'm.room.join_rules' AND p.value = 'public'
-						OR p.type = 'm.room.history_visibility' AND p.value = 'world_readable'))))`, asker, users)
+					WHERE p.room_nid = m.room_nid AND p.type IN ('m.room.join_rules', 'm.room.history_visibility') AND p.state_key = ''
+						AND p.replaced_at IS NULL AND p.value = CASE p.type WHEN 'm.room.join_rules' THEN 'public' ELSE 'world_readable' END OFFSET 0)))`, asker, users)
 	visible, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("find the users who %s may know of: %w", asker, err)
@@ -129,9 +133,10 @@ func (s *Store) Visible(ctx context.Context, asker string, users []string) (map[
 func (s *Store) IsJoinedToAny(ctx context.Context, userID string, roomIDs []string) (is bool, err error) {
 	err = s.pool.QueryRow(ctx, `
 		SELECT EXISTS (
-			SELECT FROM room_state s JOIN rooms r USING (room_nid)
-			WHERE r.room_id = ANY($1) AND s.type = 'm.room.member' AND s.state_key = $2
-				AND s.replaced_at IS NULL AND s.value = 'join')`, roomIDs, userID).Scan(&is)
+			SELECT FROM rooms r CROSS JOIN LATERAL (
+				SELECT FROM room_state
+				WHERE room_nid = r.room_nid AND type = `+memberType+` AND state_key = $2 AND replaced_at IS NULL AND value = 'join' LIMIT 1) s
+			WHERE r.room_id = ANY($1))`, roomIDs, userID).Scan(&is)
 	if err != nil {
 		return false, fmt.Errorf("check whether %s is in one of some rooms: %w", userID, err)
 	}

@@ -23,10 +23,12 @@ func (s *Store) MutualRooms(ctx context.Context, userID, other string, after jou
 	list, err = reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.pool.Query(ctx, `
 			WITH mutual AS MATERIALIZED (
-				SELECT own.room_nid FROM room_state own CROSS JOIN LATERAL (
+				SELECT own.room_nid FROM (
+					SELECT room_nid, replaced_at, value FROM room_state WHERE type = 'm.room.member' AND state_key = $1 OFFSET 0) own
+				CROSS JOIN LATERAL (
 					SELECT value FROM room_state o
-					WHERE o.room_nid = own.room_nid AND o.type = 'm.room.member' AND o.state_key = $2 AND o.replaced_at IS NULL LIMIT 1) o
-				WHERE own.type = 'm.room.member' AND own.state_key = $1 AND own.replaced_at IS NULL AND own.value = 'join' AND o.value = 'join')
+					WHERE o.room_nid = own.room_nid AND o.type = `+memberType+` AND o.state_key = $2 AND o.replaced_at IS NULL LIMIT 1) o
+				WHERE own.replaced_at IS NULL AND own.value = 'join' AND o.value = 'join')
 			SELECT coalesce(m.room_nid, 0), coalesce(r.room_id, ''), c.count
 			FROM (SELECT count(*) FROM mutual) c
 			LEFT JOIN (SELECT * FROM mutual WHERE room_nid > $3 ORDER BY room_nid LIMIT $4) m ON true

@@ -11,7 +11,8 @@ import (
 
 // selectRecent reads the recent parts of rooms $1: for each entry of the line that holds at the
 // floor or later, and for each event above the floor that is none, with the end -1, a row. It reads the first
-// rooms of an estimated weight of $3 together, without those above $2.
+// rooms of an estimated weight of $3 together, without those above $2. OFFSET 0 keeps PostgreSQL from
+// working out a floor anew wherever it is named.
 var selectRecent = `
 	SELECT ` + eventColumns + `, h.place, h.until, f.floor
 	FROM (
@@ -23,7 +24,7 @@ var selectRecent = `
 	CROSS JOIN LATERAL (
 		SELECT coalesce((
 			SELECT place FROM events WHERE room_nid = w.room_nid AND place > 0
-			ORDER BY place DESC OFFSET ` + strconv.Itoa(recentEvents) + ` LIMIT 1), 0) AS floor) f
+			ORDER BY place DESC OFFSET ` + strconv.Itoa(recentEvents) + ` LIMIT 1), 0) AS floor OFFSET 0) f
 	CROSS JOIN LATERAL (
 		SELECT event_nid, place, ` + strconv.FormatInt(int64(unbounded), 10) + ` AS until FROM room_state
 		WHERE room_nid = w.room_nid AND replaced_at IS NULL AND event_nid IS NOT NULL

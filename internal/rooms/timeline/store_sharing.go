@@ -28,9 +28,11 @@ func SharedRooms(ctx context.Context, conn *pgx.Conn, users []UserAt, most int, 
 	rows, _ := conn.Query(ctx, `
 		SELECT u.user_id, s.room_nid
 		FROM unnest($1::text[], $2::bigint[]) AS u(user_id, at)
-		JOIN room_state s ON s.type = 'm.room.member' AND s.state_key = u.user_id AND s.value = 'join'
-			AND s.place <= u.at AND (s.replaced_at IS NULL OR s.replaced_at > u.at)
-		JOIN rooms r ON r.room_nid = s.room_nid AND r.joined_members > 1`, user, at)
+		CROSS JOIN LATERAL (
+			SELECT room_nid FROM room_state
+			WHERE type = 'm.room.member' AND state_key = u.user_id AND value = 'join'
+				AND place <= u.at AND (replaced_at IS NULL OR replaced_at > u.at) OFFSET 0) s
+		CROSS JOIN LATERAL (SELECT FROM rooms WHERE room_nid = s.room_nid AND joined_members > 1 LIMIT 1) r`, user, at)
 	var userID string
 	var room journal.RoomNID
 	_, err := pgx.ForEachRow(rows, []any{&userID, &room}, func() error {
@@ -95,43 +97,55 @@ const (
 
 	// Of a room that was joined or left between, the members now and those who have left since
 	// are read by the indexes for each. In others a change of a membership counts if one of
-	// both is a join: most are of profiles.
+	// both is a join: most are of profiles. With OFFSET 0 an index serves what stands before it,
+	// for each room or user alone.
 	candidates = `
 		candidates AS (
 			SELECT user_id FROM unnest($8::text[]) AS u(user_id)
 			UNION SELECT user_id FROM listed WHERE user_id = $1 OR EXISTS (
-				SELECT FROM room_state s JOIN own USING (room_nid)
-				WHERE s.type = 'm.room.member' AND s.state_key = listed.user_id AND s.value = 'join' AND ` + touchesGap + `)
-			UNION SELECT s.state_key FROM own JOIN room_state s USING (room_nid)
-				WHERE NOT own.held AND s.type = 'm.room.member' AND s.value = 'join' AND s.replaced_at IS NULL AND s.place <= $3
-			UNION SELECT s.state_key FROM own JOIN room_state s USING (room_nid)
-				WHERE NOT own.held AND s.type = 'm.room.member' AND s.value = 'join' AND s.replaced_at > $2 AND s.place <= $3
-			UNION SELECT s.state_key FROM own JOIN room_state s USING (room_nid)
-				WHERE $6 AND own.held AND s.type = 'm.room.member' AND s.place > $2 AND s.place <= $3
+				SELECT FROM (
+					SELECT room_nid, value, place, replaced_at FROM room_state
+					WHERE type = 'm.room.member' AND state_key = listed.user_id OFFSET 0) s
+				WHERE s.value = 'join' AND ` + touchesGap + ` AND (s.room_nid IN (SELECT room_nid FROM own)) IS TRUE)
+			UNION SELECT s.state_key FROM own CROSS JOIN LATERAL (
+					SELECT state_key FROM room_state
+					WHERE room_nid = own.room_nid AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL AND place <= $3 OFFSET 0) s
+				WHERE NOT own.held
+			UNION SELECT s.state_key FROM own CROSS JOIN LATERAL (
+					SELECT type, state_key, value, place FROM room_state WHERE room_nid = own.room_nid AND replaced_at > $2 OFFSET 0) s
+				WHERE NOT own.held AND s.type = 'm.room.member' AND s.value = 'join' AND s.place <= $3
+			UNION SELECT s.state_key FROM own CROSS JOIN LATERAL (
+					SELECT type, state_key, value, place FROM room_state
+					WHERE room_nid = own.room_nid AND place > $2 AND place <= $3 OFFSET 0) s
+				WHERE $6 AND own.held AND s.type = 'm.room.member'
 					AND coalesce(s.value = 'join', false) <> EXISTS (
 						SELECT FROM room_state before
-						WHERE before.room_nid = s.room_nid AND before.type = s.type AND before.state_key = s.state_key
+						WHERE before.room_nid = own.room_nid AND before.type = ` + memberType + ` AND before.state_key = s.state_key
 							AND before.replaced_at = s.place AND before.value = 'join')), `
+	// What each user and room have in common is looked up in tables of hashes: where PostgreSQL
+	// joins, it may compare all with all.
 	sharing = `
 		page AS MATERIALIZED (
 			SELECT user_id FROM candidates WHERE user_id COLLATE "C" > $9 ORDER BY user_id COLLATE "C" LIMIT $10),
-		shared AS MATERIALIZED (
-			SELECT page.user_id, own.room_nid, own.was AND m.was AS was, own.is_now AND m.is_now AS is_now,
-				own.held AND m.was AND m.always AS always
-			FROM page CROSS JOIN LATERAL (
+		memberships AS MATERIALIZED (
+			SELECT page.user_id, m.* FROM page CROSS JOIN LATERAL (
 				SELECT s.room_nid, ` + heldBetween + ` FROM room_state s
 				WHERE s.type = 'm.room.member' AND s.state_key = page.user_id AND ` + touchesGap + ` GROUP BY s.room_nid) m
-			JOIN own ON own.room_nid = m.room_nid
 			WHERE page.user_id <> $1),
+		shared AS MATERIALIZED (
+			SELECT user_id, room_nid, was AND room_nid IN (SELECT room_nid FROM own WHERE own.was) AS was,
+				is_now AND room_nid IN (SELECT room_nid FROM own WHERE own.is_now) AS is_now,
+				was AND always AND room_nid IN (SELECT room_nid FROM own WHERE own.held) AS always
+			FROM memberships),
 		encrypted AS MATERIALIZED (
-			SELECT s.room_nid, bool_or(s.place <= $2) AS was, bool_or(s.replaced_at IS NULL OR s.replaced_at > $3) AS is_now
-			FROM (SELECT DISTINCT room_nid FROM shared) r JOIN room_state s USING (room_nid)
-			WHERE s.type = 'm.room.encryption' AND s.state_key = '' AND s.event_nid IS NOT NULL AND ` + touchesGap + ` GROUP BY s.room_nid)
-		SELECT page.user_id, page.user_id IN (SELECT user_id FROM listed),
-			coalesce(bool_or(s.was), false), coalesce(bool_or(s.is_now), false), coalesce(bool_or(s.always), false),
-			coalesce(bool_or(s.was AND e.was), false), coalesce(bool_or(s.is_now AND e.is_now), false)
-		FROM page LEFT JOIN shared s USING (user_id) LEFT JOIN encrypted e USING (room_nid)
-		GROUP BY page.user_id ORDER BY page.user_id COLLATE "C"`
+			SELECT r.room_nid, e.* FROM (SELECT DISTINCT room_nid FROM shared WHERE was OR is_now) r CROSS JOIN LATERAL (
+				SELECT bool_or(s.place <= $2) AS was, bool_or(s.replaced_at IS NULL OR s.replaced_at > $3) AS is_now FROM room_state s
+				WHERE s.room_nid = r.room_nid AND s.type = 'm.room.encryption' AND s.state_key = '' AND s.event_nid IS NOT NULL AND ` + touchesGap + `) e)
+		SELECT user_id, user_id IN (SELECT user_id FROM listed), bool_or(was), bool_or(is_now), bool_or(always),
+			bool_or(was AND room_nid IN (SELECT room_nid FROM encrypted e WHERE e.was)),
+			bool_or(is_now AND room_nid IN (SELECT room_nid FROM encrypted e WHERE e.is_now))
+		FROM (SELECT * FROM shared UNION ALL SELECT user_id, 0, false, false, false FROM page) s
+		GROUP BY user_id ORDER BY user_id COLLATE "C"`
 )
 
 // Sharing reads how users share rooms with one user, in the order of their IDs. As many as

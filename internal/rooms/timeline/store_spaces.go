@@ -69,12 +69,12 @@ func (s *Store) SpaceChildren(ctx context.Context, spaces []journal.RoomNID, at 
 		rows, _ := s.pool.Query(ctx, `
 			SELECT w.room_nid, s.state_key, s.event_nid, s.value FROM unnest($1::bigint[]) AS w(room_nid)
 			CROSS JOIN LATERAL (
-				SELECT state_key, event_nid, value FROM room_state
-				WHERE room_nid = w.room_nid AND type = 'm.space.child' AND replaced_at IS NULL AND place <= $2
+				(SELECT type, state_key, event_nid, value, place FROM room_state
+				WHERE room_nid = w.room_nid AND type = 'm.space.child' AND replaced_at IS NULL OFFSET 0)
 				UNION ALL
-				SELECT state_key, event_nid, value FROM room_state
-				WHERE room_nid = w.room_nid AND type = 'm.space.child' AND replaced_at > $2 AND place <= $2) s
-			WHERE s.value IS NOT NULL
+				(SELECT type, state_key, event_nid, value, place FROM room_state
+				WHERE room_nid = w.room_nid AND replaced_at > $2 OFFSET 0)) s
+			WHERE s.type = 'm.space.child' AND s.place <= $2 AND s.value IS NOT NULL
 			ORDER BY w.room_nid, s.state_key LIMIT $3`, spaces, at, most)
 		return rows
 	}, func(row pgx.CollectableRow) (c SpaceChild, err error) {
@@ -106,18 +106,18 @@ type Preview struct {
 // if userID is "", at a place.
 func (s *Store) Previews(ctx context.Context, roomIDs []string, userID string, at Place) ([]Preview, error) {
 	value := func(column, evType, key string) string {
-		return `(SELECT ` + column + ` FROM room_state WHERE room_nid = r.room_nid AND type = '` + evType + `' AND state_key = ` + key +
+		return `(SELECT ` + column + ` FROM room_state WHERE room_nid = r.room_nid AND type = ` + evType + ` AND state_key = ` + key +
 			` AND place <= $2 ORDER BY place DESC LIMIT 1)`
 	}
 	previews, err := reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.pool.Query(ctx, `
 			SELECT r.room_nid, r.room_id, r.version,
-				coalesce(`+value("value", event.TypeCreate, "''")+`, ''),
+				coalesce(`+value("value", `'`+event.TypeCreate+`'`, "''")+`, ''),
 				coalesce(rule.value, 'invite'),
-				coalesce(`+value("value", event.TypeHistoryVisibility, "''")+`, 'shared'),
-				coalesce(`+value("value", event.TypeMember, "$3")+`, 'leave'),
+				coalesce(`+value("value", `'`+event.TypeHistoryVisibility+`'`, "''")+`, 'shared'),
+				coalesce(`+value("value", memberType, "$3")+`, 'leave'),
 				(SELECT json FROM events WHERE event_nid = rule.event_nid AND rule.value IN ('restricted', 'knock_restricted'))
-			FROM rooms r LEFT JOIN LATERAL `+value("value, event_nid", event.TypeJoinRules, "''")+` rule ON true
+			FROM rooms r LEFT JOIN LATERAL `+value("value, event_nid", `'`+event.TypeJoinRules+`'`, "''")+` rule ON true
 			WHERE r.room_id = ANY($1)`, roomIDs, at, userID)
 		return rows
 	}, scanPreview, func(p Preview) int {
@@ -156,7 +156,7 @@ func (s *Store) JoinedAt(ctx context.Context, userID string, roomIDs []string, a
 	rows, _ := s.pool.Query(ctx, `
 		SELECT r.room_id FROM rooms r CROSS JOIN LATERAL (
 			SELECT value FROM room_state
-			WHERE room_nid = r.room_nid AND type = 'm.room.member' AND state_key = $2 AND place <= $3
+			WHERE room_nid = r.room_nid AND type = `+memberType+` AND state_key = $2 AND place <= $3
 			ORDER BY place DESC LIMIT 1) m
 		WHERE r.room_id = ANY($1) AND m.value = 'join'`, roomIDs, userID, at)
 	joined := map[string]bool{}

@@ -120,29 +120,33 @@ type RoomAt struct {
 func (r RoomAt) room() journal.RoomNID { return r.Room }
 
 // stateAt selects the numbers of the state of each room $1 at its place $2. Entries
-// that hold now and those replaced since are found by an index each.
+// that hold now and those replaced since are found by an index each: with OFFSET 0
+// PostgreSQL sees no other condition.
 const stateAt = `
 	SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
 	CROSS JOIN LATERAL (
-		SELECT event_nid, type, state_key, value FROM room_state
-		WHERE room_nid = w.room_nid AND replaced_at IS NULL AND place <= w.at
-		UNION ALL
-		SELECT event_nid, type, state_key, value FROM room_state
-		WHERE room_nid = w.room_nid AND replaced_at > w.at AND place <= w.at) s `
+		SELECT * FROM (
+			(SELECT event_nid, type, state_key, value, place FROM room_state
+			WHERE room_nid = w.room_nid AND replaced_at IS NULL OFFSET 0)
+			UNION ALL
+			(SELECT event_nid, type, state_key, value, place FROM room_state
+			WHERE room_nid = w.room_nid AND replaced_at > w.at OFFSET 0)) held
+		WHERE place <= w.at) s `
 
 // stateButMembersAt is stateAt without the members, however many there are: of the
 // entries that hold now, the index has those before them and those after them.
 const stateButMembersAt = `
 	SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
 	CROSS JOIN LATERAL (
-		SELECT event_nid FROM room_state
-		WHERE room_nid = w.room_nid AND type < 'm.room.member' AND replaced_at IS NULL AND place <= w.at
+		(SELECT event_nid, type, place FROM room_state
+		WHERE room_nid = w.room_nid AND type < 'm.room.member' AND replaced_at IS NULL OFFSET 0)
 		UNION ALL
-		SELECT event_nid FROM room_state
-		WHERE room_nid = w.room_nid AND type > 'm.room.member' AND replaced_at IS NULL AND place <= w.at
+		(SELECT event_nid, type, place FROM room_state
+		WHERE room_nid = w.room_nid AND type > 'm.room.member' AND replaced_at IS NULL OFFSET 0)
 		UNION ALL
-		SELECT event_nid FROM room_state
-		WHERE room_nid = w.room_nid AND type <> 'm.room.member' AND replaced_at > w.at AND place <= w.at) s`
+		(SELECT event_nid, type, place FROM room_state
+		WHERE room_nid = w.room_nid AND replaced_at > w.at OFFSET 0)) s
+	WHERE s.place <= w.at AND s.type <> 'm.room.member'`
 
 func columnsOf(rooms []RoomAt) (room, at []int64) {
 	room, at = make([]int64, len(rooms)), make([]int64, len(rooms))
@@ -226,9 +230,12 @@ func (s *Store) storedStatesAround(
 	SELECT held.event_nid FROM (` + stateNumbers(withMembers) + `) held WHERE held.event_nid <> ALL($4::bigint[])
 	UNION ALL
 	SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, until, start)
-	JOIN room_state s ON s.room_nid = w.room_nid AND s.place <= w.start AND s.replaced_at > w.start AND s.replaced_at <= w.until
-	WHERE EXISTS (SELECT FROM room_state n WHERE n.room_nid = s.room_nid AND n.type = s.type AND n.state_key = s.state_key
-		AND n.place > w.start AND n.place <= w.until AND n.event_nid = ANY($4))` + but
+	CROSS JOIN LATERAL (
+		SELECT event_nid, type, state_key, place FROM room_state
+		WHERE room_nid = w.room_nid AND replaced_at > w.start AND replaced_at <= w.until OFFSET 0) s
+	WHERE s.place <= w.start AND EXISTS (
+		SELECT FROM room_state n WHERE n.room_nid = w.room_nid AND n.type = s.type AND n.state_key = s.state_key
+			AND n.place > w.start AND n.place <= w.until AND n.event_nid = ANY($4) OFFSET 0)` + but
 	return s.list(ctx, numbers, f.where(q), q.args...)
 }
 
@@ -261,13 +268,11 @@ func (s *Store) storedMembers(ctx context.Context, members []MemberAt, f *EventF
 		CROSS JOIN LATERAL (`+memberAt("w.user_id")+`) s`, f.where(q), q.args...)
 }
 
-// memberAt selects the member event of a user in room w.room_nid at place w.at. The type
-// is not written as a constant, so that the index of a user's memberships cannot serve it,
-// by which those in all rooms might be looked at.
+// memberAt selects the member event of a user in room w.room_nid at place w.at.
 func memberAt(user string) string {
 	return `
 			SELECT event_nid FROM room_state
-			WHERE room_nid = w.room_nid AND type = (SELECT 'm.room.member') AND state_key = ` + user + `
+			WHERE room_nid = w.room_nid AND type = ` + memberType + ` AND state_key = ` + user + `
 				AND place <= w.at AND (replaced_at IS NULL OR replaced_at > w.at) LIMIT 1`
 }
 
@@ -275,6 +280,14 @@ func memberAt(user string) string {
 var strippedTypes = []string{
 	event.TypeCreate, event.TypeName, event.TypeAvatar, event.TypeTopic, event.TypeJoinRules, event.TypeCanonicalAlias, event.TypeEncryption,
 }
+
+// strippedAt selects the state of types $3 of each room $1 at its place $2, one by one, however
+// much other state there is.
+const strippedAt = `
+	SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at) CROSS JOIN unnest($3::text[]) AS t(type)
+	CROSS JOIN LATERAL (
+		SELECT event_nid FROM room_state
+		WHERE room_nid = w.room_nid AND type = t.type AND state_key = '' AND place <= w.at AND (replaced_at IS NULL OR replaced_at > w.at) LIMIT 1) s`
 
 // Stripped reads the state of rooms that users see who are invited to them or knock:
 // the stripped state at a place, the user's own member event and, beside an invitation,
@@ -292,12 +305,13 @@ func (s *Store) Stripped(ctx context.Context, rooms []RoomAt, userID string) (Li
 		return list, nil
 	}
 	room, at := columnsOf(rest)
-	stored, err := s.list(ctx, stateAt+`
-		WHERE s.type = ANY($3) AND s.state_key = '' OR s.type = 'm.room.member' AND s.state_key = $4
+	stored, err := s.list(ctx, strippedAt+`
+		UNION ALL
+		SELECT own.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at) CROSS JOIN LATERAL (`+memberAt("$4")+`) own
 		UNION ALL
 		SELECT inviter.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
 		CROSS JOIN LATERAL (`+memberAt("$4")+`) own
-		JOIN events e ON e.event_nid = own.event_nid
+		CROSS JOIN LATERAL (SELECT sender FROM events WHERE event_nid = own.event_nid LIMIT 1) e
 		CROSS JOIN LATERAL (`+memberAt("e.sender")+`) inviter`,
 		"", room, at, strippedTypes, userID)
 	return list.And(stored), err
@@ -317,7 +331,7 @@ func (s *Store) StrippedAt(ctx context.Context, invites []*Event) (map[EventNID]
 		rooms = append(rooms, RoomAt{nid, at})
 	}
 	room, at := columnsOf(rooms)
-	state, err := s.list(ctx, stateAt+`WHERE s.type = ANY($3) AND s.state_key = ''`, "", room, at, strippedTypes)
+	state, err := s.list(ctx, strippedAt, "", room, at, strippedTypes)
 	if err != nil {
 		return nil, err
 	}
@@ -448,8 +462,8 @@ func (s *Store) forgotten(ctx context.Context, userID string, but []journal.Room
 		FROM forgotten_rooms f
 		CROSS JOIN LATERAL (
 			SELECT room_nid, value, place FROM room_state
-			WHERE room_nid = f.room_nid AND type = 'm.room.member' AND state_key = f.user_id AND replaced_at IS NULL AND event_nid IS NOT NULL LIMIT 1) s
-		JOIN rooms r ON r.room_nid = f.room_nid
+			WHERE room_nid = f.room_nid AND type = `+memberType+` AND state_key = f.user_id AND replaced_at IS NULL AND event_nid IS NOT NULL LIMIT 1) s
+		CROSS JOIN LATERAL (SELECT room_id FROM rooms WHERE room_nid = f.room_nid LIMIT 1) r
 		WHERE f.user_id = $1 AND f.room_nid <> ALL($2) AND s.place <= f.position * `+placesEachSQL, userID, but)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Membership])
 	if err != nil {

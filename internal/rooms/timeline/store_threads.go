@@ -112,20 +112,24 @@ func (q *threadsQuery) text(gaps []Range) string {
 // finds those threads, as long as they are few, and the part of it that reads them then.
 func (q *threadsQuery) few() (with, part string) {
 	most := strconv.Itoa(fewThreads)
+	// Both orders are those of an index that begins with the senders: else PostgreSQL might look at all
+	// that others have sent. Where it sees that there is one sender, it takes no notice of that order.
 	next := func(after string) string {
-		return `SELECT r.target_id FROM relations r
-			WHERE r.room_nid = ` + q.room + ` AND r.sender = ` + q.user + ` AND r.rel_type = '` + event.RelThread + `'` + after + `
-			ORDER BY r.target_id LIMIT 1`
+		return `SELECT n.target_id FROM (
+				SELECT r.sender, r.target_id FROM relations r
+				WHERE r.room_nid = ` + q.room + ` AND r.rel_type = '` + event.RelThread + `' AND (r.sender, r.target_id) > (` + q.user + `, ` + after + `)
+				ORDER BY r.sender, r.target_id LIMIT 1) n WHERE n.sender = ` + q.user
 	}
 	// From one thread to the next, however many replies the user has sent in one.
 	with = `WITH RECURSIVE replied (root_id, n) AS (
-			SELECT (` + next(``) + `), 1
+			SELECT (` + next(`''`) + `), 1
 			UNION ALL
-			SELECT (` + next(` AND r.target_id > p.root_id`) + `), p.n + 1 FROM replied p WHERE p.root_id IS NOT NULL AND p.n <= ` + most + `),
+			SELECT (` + next(`p.root_id`) + `), p.n + 1 FROM replied p WHERE p.root_id IS NOT NULL AND p.n <= ` + most + `),
 		mine AS MATERIALIZED (
 			SELECT root_id FROM replied WHERE root_id IS NOT NULL
 			UNION
-			(SELECT root_id FROM threads WHERE room_nid = ` + q.room + ` AND root_sender = ` + q.user + ` LIMIT ` + most + ` + 1)),
+			(SELECT root_id FROM threads WHERE room_nid = ` + q.room + ` AND root_sender BETWEEN ` + q.user + ` AND ` + q.user + `
+			ORDER BY root_sender, last_place LIMIT ` + most + ` + 1)),
 		few AS MATERIALIZED (SELECT count(*) <= ` + most + ` AS yes FROM mine)
 		`
 	part = `(SELECT t.root_nid, h.place FROM mine m

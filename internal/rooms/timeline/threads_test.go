@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/postgres/plantest"
 	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
@@ -29,21 +30,12 @@ func (h *env) manyThreads(room string, number int) {
 	h.OK(err)
 }
 
-// work returns how many rows the nodes of a plan have read, those that were thrown away
-// included, as PostgreSQL has counted them.
-func (n node) work() float64 {
-	rows := (n.Rows + n.Removed) * n.Loops
-	for _, part := range n.Plans {
-		rows += part.work()
-	}
-	return rows
-}
-
 // A page of threads costs as much in a room with very many of them as in one with few.
 func TestPageOfManyThreadsReadsFewRows(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public(bob, carol)
 	h.manyThreads(room, 20_000)
+	plans := plantest.NewSession(t, h.Pool)
 	pool, sent := h.traced()
 	reader := &env{roomstest.Open(t, roomstest.Options{Pool: pool, Journal: journal.Options{Watch: time.Hour}}).Run()}
 	mine := reader.Send(carol, room, "root")
@@ -65,21 +57,20 @@ func TestPageOfManyThreadsReadsFewRows(t *testing.T) {
 		"having begun all of them":    {alice, timeline.ThreadsPage{Participated: true, From: middle}, 20},
 	} {
 		read.page.Limit = 20
-		sent.take()
+		sent.Take()
 		page, err := reader.Rooms.Timeline.For(read.user).Threads(t.Context(), room, read.page)
 		h.OK(err)
 		if len(page.Roots) != read.threads {
 			t.Errorf("%s: %d threads, want %d", name, len(page.Roots), read.threads)
 		}
-		statements := sent.take()
+		statements := sent.Take()
 		if len(statements) > 2 {
 			t.Errorf("%s: %d statements", name, len(statements))
 		}
 		for _, q := range statements {
-			var plans []struct{ Plan node }
-			h.OK(h.Pool.QueryRow(t.Context(), `EXPLAIN (ANALYZE, FORMAT JSON) `+q.sql, q.args...).Scan(&plans))
-			if rows := plans[0].Plan.work(); rows > 10_000 {
-				t.Errorf("%s: %v rows are read by\n%s", name, rows, q.sql)
+			plan := plans.Run(q)
+			if rows := plan.Looked(); rows > 10_000 {
+				t.Errorf("%s: %d rows are read by\n%s\n%s", name, rows, q.SQL, plan)
 			}
 		}
 	}

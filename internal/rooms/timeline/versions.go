@@ -60,7 +60,9 @@ func (vs *roomVersions) ensure(ctx context.Context, db querier, rooms []journal.
 
 // read reads the versions of some rooms.
 func (vs *roomVersions) read(ctx context.Context, db querier, rooms []journal.RoomNID) error {
-	rows, _ := db.Query(ctx, `SELECT room_nid, coalesce(version, '') FROM unnest($1::bigint[]) AS w(room_nid) LEFT JOIN rooms USING (room_nid)`, rooms)
+	rows, _ := db.Query(ctx, `
+		SELECT w.room_nid, coalesce(r.version, '') FROM unnest($1::bigint[]) AS w(room_nid)
+		LEFT JOIN LATERAL (SELECT version FROM rooms WHERE room_nid = w.room_nid LIMIT 1) r ON true`, rooms)
 	var room journal.RoomNID
 	var version string
 	_, err := pgx.ForEachRow(rows, []any{&room, &version}, func() error {

@@ -25,7 +25,7 @@
 //
 // Data flow:
 //
-//	service: Turn ─▶ Enqueue ─▶ queue ─▶ writer: gather a group ─▶ one transaction
+//	service: Turn ─▶ Enqueue ─▶ queue ─▶ writer: gather a group ─▶ one transaction, in one round trip
 //	                                        │ committed
 //	                                        ▼
 //	    Wait returns ◀─ wake the listeners ◀─ observers ◀─ live window

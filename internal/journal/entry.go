@@ -70,9 +70,9 @@ type Write struct {
 	// after those of the tables.
 	Also func(b *pgx.Batch)
 	// Stale, unless it is nil, is called just before the write is sent to the database,
-	// when everything that other processes have committed is known here. If it returns
-	// true the write fails with ErrStale, and its author may build it anew. It must be
-	// quick and do no I/O.
+	// perhaps more than once, at last when everything that other processes have committed
+	// is known here. If it returns true then, the write fails with ErrStale, and its author
+	// may build it anew. It must be quick and do no I/O.
 	Stale func() bool
 }
 

@@ -67,10 +67,14 @@ func (w *writer) advance(ctx context.Context, upTo Position) error {
 	after, first := w.j.Position(), w.first
 	w.first = false
 	if upTo == after {
+		w.cautious = max(0, w.cautious-1)
 		return nil
 	}
 	if upTo < after {
 		return errSetBack()
+	}
+	if !first {
+		w.cautious = cautiousGroups
 	}
 	if first || upTo-after > readAtOnce {
 		w.j.reset(upTo)

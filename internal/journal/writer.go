@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,6 +30,9 @@ type writer struct {
 	conn  *pgx.Conn // nil: there is none at the moment
 	away  bool      // it was logged that there is no connection
 	first bool      // the journal's position has not been read yet
+	// cautious is how many groups are still to be written in two steps, because another
+	// process has written, too.
+	cautious int
 }
 
 func (w *writer) run(ctx context.Context) {
@@ -154,151 +156,15 @@ type queueError struct{ err error }
 func (e *queueError) Error() string { return e.err.Error() }
 func (e *queueError) Unwrap() error { return e.err }
 
-func entriesOf(group []*Pending) []*Entry {
-	if len(group) == 1 {
-		return group[0].w.Entries
-	}
-	var entries []*Entry
-	for _, p := range group {
-		entries = append(entries, p.w.Entries...)
-	}
-	return entries
-}
-
-// transact writes a group in one transaction, and returns the writes that the outcome
-// is for and the entries that are committed: without stale writes, which were answered,
-// and with those that replaced them. A first round trip reserves the positions, which
-// locks the journal's row, and a second one writes everything and commits.
-func (w *writer) transact(ctx context.Context, group []*Pending) (_ []*Pending, _ []*Entry, err error) {
-	ctx, cancel := context.WithTimeout(ctx, w.j.timeout)
-	defer cancel()
-	if err := w.ready(ctx); err != nil {
-		return group, nil, err
-	}
-	defer func() {
-		if err != nil {
-			w.abandon(ctx, err)
-		}
-	}()
-	entries := entriesOf(group)
-	before, err := w.reserve(ctx, len(entries))
-	if err != nil {
-		return group, nil, err
-	}
-	b := &pgx.Batch{}
-	if fresh, changed := w.replaceStale(group); changed {
-		group, entries = fresh, entriesOf(fresh)
-		b.Queue(setPosition, before+Position(len(entries)))
-	}
-	if len(group) == 0 {
-		_, err := w.conn.Exec(ctx, "ROLLBACK")
-		return nil, nil, err
-	}
-	return group, entries, w.commit(ctx, b, group, entries, before)
-}
-
-// setPosition moves the journal, whose row is locked, to a position.
-const setPosition = "UPDATE journal SET position = $1"
-
-// commit writes the entries, whose positions follow on the one before them, and ends the
-// transaction.
-func (w *writer) commit(ctx context.Context, b *pgx.Batch, group []*Pending, entries []*Entry, before Position) error {
-	for i, e := range entries {
-		e.Position = before + 1 + Position(i)
-	}
-	err := w.j.guard("a journal table", func() error { return w.j.queueGroup(b, group, entries) })
-	if err != nil {
-		return &queueError{err}
-	}
-	w.j.notifyPosition(b, before+Position(len(entries)))
-	b.Queue("COMMIT")
-	if err := w.conn.SendBatch(ctx, b).Close(); err != nil {
-		return fmt.Errorf("commit %d journal entries: %w", len(entries), err)
-	}
-	return nil
-}
-
-// reserve begins a transaction, moves the journal on by n positions, and returns the
-// one before them, up to which everything is known here then.
-func (w *writer) reserve(ctx context.Context, n int) (before Position, err error) {
-	b := &pgx.Batch{}
-	b.Queue("BEGIN")
-	b.Queue("UPDATE journal SET position = position + $1 RETURNING position - $1", n).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&before) })
-	if err := w.conn.SendBatch(ctx, b).Close(); err != nil {
-		return 0, fmt.Errorf("move the journal's position: %w", err)
-	}
-	return before, w.advance(ctx, before)
-}
-
-// queueGroup queues the rows of each table, tables in the order in which they first
-// appear, and the other statements of the writes.
-func (j *Journal) queueGroup(b *pgx.Batch, group []*Pending, entries []*Entry) error {
-	tables, byTable := splitByTable(entries)
-	for _, t := range tables {
-		if !slices.Contains(j.tables, t) {
-			return fmt.Errorf("write %s: the journal does not know this table, so others could not read it", t.Name)
-		}
-		if err := t.Queue(b, byTable[t]); err != nil {
-			return fmt.Errorf("write %s: %w", t.Name, err)
-		}
-	}
-	for _, p := range group {
-		if p.w.Also != nil {
-			p.w.Also(b)
-		}
-	}
-	return nil
-}
-
-// splitByTable lists the tables of entries in the order in which they first appear, and the
-// entries of each.
-func splitByTable(entries []*Entry) (tables []*Table, byTable map[*Table][]*Entry) {
-	byTable = map[*Table][]*Entry{}
-	for _, e := range entries {
-		if byTable[e.Table] == nil {
-			tables = append(tables, e.Table)
-		}
-		byTable[e.Table] = append(byTable[e.Table], e)
-	}
-	return tables, byTable
-}
-
-// rebuildPatience is how long a transaction waits for writes that were stale to come
-// back, built anew.
-const rebuildPatience = 5 * time.Millisecond
-
-// replaceStale removes the stale writes from a group and answers them. Writes that are
-// enqueued within a short time replace them: while this transaction is open no other
-// process writes, so a write that is built anew now is not overtaken again.
-func (w *writer) replaceStale(group []*Pending) (fresh []*Pending, changed bool) {
-	fresh = w.j.dropStale(group)
-	stale := len(group) - len(fresh)
-	if stale == 0 {
-		return group, false
-	}
-	w.j.queue.await(stale, rebuildPatience)
-	more := w.j.queue.takeGroup(w.j.o.GroupWrites-len(fresh), w.j.o.GroupBytes)
-	return append(fresh, w.j.dropStale(more)...), true
-}
-
-// dropStale answers the stale writes and returns the others.
-func (j *Journal) dropStale(group []*Pending) []*Pending {
-	fresh := make([]*Pending, 0, len(group))
-	for _, p := range group {
-		if p.w.Stale != nil && p.w.Stale() {
-			j.metrics.stale.Inc()
-			p.answer(ErrStale)
-			continue
-		}
-		fresh = append(fresh, p)
-	}
-	return fresh
-}
+// outsideTransaction is the state of a connection in PostgreSQL's protocol.
+const outsideTransaction = 'I'
 
 // abandon leaves the connection fit for the next group, or leaves it for a new one.
 func (w *writer) abandon(ctx context.Context, cause error) {
 	if isRefusal(cause) && !w.conn.IsClosed() {
+		if w.conn.PgConn().TxStatus() == outsideTransaction {
+			return
+		}
 		if _, err := w.conn.Exec(ctx, "ROLLBACK"); err == nil {
 			return
 		}

@@ -248,7 +248,7 @@ func (s *Service) changeRule(ctx context.Context, userID string, k Kind, id stri
 	})
 }
 
-func isPredefined(k Kind, id string) bool { return indexRule(predefinedRules("")[k], id) >= 0 }
+func isPredefined(k Kind, id string) bool { return indexRule(predefinedRules()[k], id) >= 0 }
 
 // ErrNoRule is M_NOT_FOUND for a rule that is not there.
 func ErrNoRule() error { return matrix.Errorf(matrix.NotFound, "The push rule was not found.") }

@@ -43,9 +43,41 @@ type condition struct {
 	value []byte // canonical JSON
 	// text is the room or the sender, the key of senderMayNotify, or the text of value.
 	text   string
-	isText bool   // value is a string
-	op     string // of memberCount
-	count  int64
+	isText bool // value is a string
+	// ofOwner: the glob or the value is that of the rules' owner, and not here.
+	ofOwner ownerPart
+	op      string // of memberCount
+	count   int64
+}
+
+// ownerPart is what of the owner of rules a condition looks for.
+type ownerPart int
+
+const (
+	noOwner ownerPart = iota
+	ownerID
+	ownerLocalpart
+)
+
+// nameOwner makes a condition in which a placeholder stands one about the rules' owner.
+func (c *condition) nameOwner() {
+	switch {
+	case c.isText && c.text == theOwner, c.glob != nil && string(c.glob.literal) == theOwner:
+		c.ofOwner = ownerID
+	case c.glob != nil && string(c.glob.literal) == theLocalpart:
+		c.ofOwner = ownerLocalpart
+	}
+}
+
+// pattern returns the glob that a property is matched with.
+func (c *condition) pattern(o *owner) *glob {
+	switch c.ofOwner {
+	case ownerID:
+		return o.id
+	case ownerLocalpart:
+		return o.localpart
+	}
+	return c.glob
 }
 
 // conditionJSON is a condition as clients write it: the schema PushCondition.
@@ -167,7 +199,10 @@ func (c *condition) holds(l *look) bool {
 		return c.is(l)
 	case propertyContains:
 		array := l.value(&c.path)
-		return l.spend(len(array)) && c.contains(array)
+		if c.ofOwner == ownerID {
+			return l.spend(len(array)) && contains(array, l.rules.owner.quoted)
+		}
+		return l.spend(len(array)) && contains(array, c.value)
 	case containsName:
 		return c.findsName(l)
 	case memberCount:
@@ -185,15 +220,16 @@ func (c *condition) holds(l *look) bool {
 }
 
 func (c *condition) matches(l *look) bool {
+	pattern := c.pattern(&l.rules.owner)
 	if c.path.body {
 		text, ok := l.words()
-		return ok && c.glob.matchesWords(text, &l.effort)
+		return ok && pattern.matchesWords(text, &l.effort)
 	}
-	if c.path.isInContent() && c.glob.literal != nil {
-		return c.glob.isJSON(l.value(&c.path), &l.effort)
+	if c.path.isInContent() && pattern.literal != nil {
+		return pattern.isJSON(l.value(&c.path), &l.effort)
 	}
 	text, ok := l.text(&c.path)
-	return ok && c.glob.matches(text, &l.effort)
+	return ok && pattern.matches(text, &l.effort)
 }
 
 func (c *condition) is(l *look) bool {
@@ -207,15 +243,15 @@ func (c *condition) is(l *look) bool {
 	return ok && c.isText && text == c.text
 }
 
-// contains reports whether the value is an element of a JSON array, and not only inside
+// contains reports whether a value is an element of a JSON array, and not only inside
 // of one.
-func (c *condition) contains(array []byte) bool {
+func contains(array, value []byte) bool {
 	if len(array) == 0 || array[0] != '[' {
 		return false
 	}
 	for rest := array[1:]; len(rest) > 0; {
 		end := elementEnd(rest)
-		if bytes.Equal(rest[:end], c.value) {
+		if bytes.Equal(rest[:end], value) {
 			return true
 		}
 		rest = rest[min(end+1, len(rest)):]

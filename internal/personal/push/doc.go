@@ -30,7 +30,8 @@
 //
 // Data flow:
 //
-//	PutRule, … ─▶ journal ─▶ table push_rules ─▶ Ruleset, compiled and kept
+//	PutRule, … ─▶ journal ─▶ table push_rules ─▶ Ruleset, compiled and kept; users who have
+//	       changed nothing share the predefined rules
 //	Counts ─▶ tallies (what is unread, up to a position)
 //	       ─▶ the events since, from the live window or in bulk by SQL
 //	       ─▶ Ruleset.Evaluate ─▶ threads ─▶ tallies ─▶ less what is read by now

@@ -59,19 +59,19 @@ const (
 	mentionsSlot
 )
 
-// compile makes the rules ready. It runs once, when the ruleset is made.
-func (r *Ruleset) compile() {
-	r.slots = map[string]int{"body": bodySlot, "m.mentions": mentionsSlot}
-	for k, list := range r.rules {
+// compile makes the rules ready. It runs once, when the list is made.
+func (l *ruleList) compile() {
+	l.slots = map[string]int{"body": bodySlot, "m.mentions": mentionsSlot}
+	for k, list := range l.rules {
 		for i := range list {
 			if list[i].Enabled {
-				r.compiled = append(r.compiled, r.compileRule(Kind(k), &list[i]))
+				l.compiled = append(l.compiled, l.compileRule(Kind(k), &list[i]))
 			}
 		}
 	}
 }
 
-func (r *Ruleset) compileRule(k Kind, rule *Rule) compiledRule {
+func (l *ruleList) compileRule(k Kind, rule *Rule) compiledRule {
 	c := compiledRule{outcome: outcomeOf(rule.Actions)}
 	if isLegacyMention(rule.ID) {
 		c.conditions = append(c.conditions, condition{test: isAbsent, path: newPath(`content.m\.mentions`)})
@@ -88,24 +88,25 @@ func (r *Ruleset) compileRule(k Kind, rule *Rule) compiledRule {
 		for _, raw := range rule.Conditions {
 			// Stored conditions have been checked; the zero value never holds.
 			parsed, _ := parseCondition(raw)
-			r.needsName = r.needsName || parsed.test == containsName
+			l.needsName = l.needsName || parsed.test == containsName
 			c.conditions = append(c.conditions, parsed)
 		}
 	}
 	for i := range c.conditions {
-		r.giveSlot(&c.conditions[i].path)
+		c.conditions[i].nameOwner()
+		l.giveSlot(&c.conditions[i].path)
 	}
 	return c
 }
 
-func (r *Ruleset) giveSlot(p *path) {
+func (l *ruleList) giveSlot(p *path) {
 	if !p.isInContent() {
 		return
 	}
-	slot, ok := r.slots[p.inside[0]]
+	slot, ok := l.slots[p.inside[0]]
 	if !ok {
-		slot = len(r.slots)
-		r.slots[p.inside[0]] = slot
+		slot = len(l.slots)
+		l.slots[p.inside[0]] = slot
 	}
 	p.slot = slot
 }
@@ -176,7 +177,7 @@ func checkActions(actions []stdjson.RawMessage) error {
 func (r *Ruleset) evaluate(e *timeline.Event, in *RoomContext, l *look) Outcome {
 	l.begin(r, e, in)
 	defer l.end()
-	if e.Sender == r.userID || e.Redacted() {
+	if e.Sender == r.owner.userID || e.Redacted() {
 		return Outcome{}
 	}
 	for i := range r.compiled {

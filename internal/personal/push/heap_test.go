@@ -79,7 +79,7 @@ func TestRulesTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 				for i, put := 0, 0; put < 2*share; i++ {
 					user := fmt.Sprintf("@user%d:localhost", i)
 					r := newRuleset(user, own(), 1)
-					_, _ = r.content()
+					_, _ = r.json()
 					s.rulesets.Place(user).Store(r)
 					put += weighRuleset(user, r)
 				}

@@ -3,6 +3,7 @@ package push
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"homeserver/internal/journal"
@@ -86,20 +87,48 @@ func TestQuietMembers(t *testing.T) {
 	}
 }
 
-// TestRulesEventIsMadeOnce: it is new after a change, and the same until then.
-func TestRulesEventIsMadeOnce(t *testing.T) {
+// TestRulesEvent: it is new after a change, and the same until then; each user finds their
+// own name in it, and nothing that stands for it.
+func TestRulesEvent(t *testing.T) {
 	h := newEnv(t)
-	get := func() json.RawMessage {
-		content, _, err := h.RulesEvent(t.Context(), bob)
+	get := func(user string) string {
+		content, _, err := h.RulesEvent(t.Context(), user)
 		h.OK(err)
-		return content
+		for _, wanted := range []string{`"value":"` + user + `"`, `"pattern":"` + user + `"`, `"pattern":"` + user[1:len(user)-len(":localhost")] + `"`} {
+			if !strings.Contains(string(content), wanted) {
+				t.Errorf("%s is not in %s", wanted, content)
+			}
+		}
+		for _, placeholder := range []string{theOwner, theLocalpart} {
+			if strings.Contains(string(content), placeholder) {
+				t.Errorf("%s shows %s", content, placeholder)
+			}
+		}
+		return string(content)
 	}
-	first := get()
-	if again := get(); &first[0] != &again[0] {
-		t.Error("the same rules are encoded again")
+	first := get(bob)
+	if again := get(bob); first != again {
+		t.Error("the same rules look otherwise the second time")
+	}
+	if others := strings.ReplaceAll(get(alice), "alice", "bob"); others != first {
+		t.Errorf("those of another user: %s, want %s", others, first)
 	}
 	h.OK(h.SetEnabled(t.Context(), bob, Override, ".m.rule.master", true))
-	if changed := get(); string(changed) == string(first) {
+	if changed := get(bob); changed == first {
 		t.Errorf("a change does not show: %s", changed)
+	}
+}
+
+// TestUsersWithoutRulesOfTheirOwnShareThem: they take next to no memory.
+func TestUsersWithoutRulesOfTheirOwnShareThem(t *testing.T) {
+	t.Parallel()
+	first, second := newRuleset(alice, &ownRules{}, 0), newRuleset(bob, &ownRules{Predefined: map[string]changedRule{}}, 3)
+	if first.ruleList != second.ruleList {
+		t.Error("each has a list")
+	}
+	no := false
+	changed := newRuleset(alice, &ownRules{Predefined: map[string]changedRule{predefinedKey(Override, ruleUserMention): {Enabled: &no}}}, 4)
+	if changed.ruleList == first.ruleList || weighRuleset(alice, changed) < 5*weighRuleset(alice, first) {
+		t.Errorf("a list that was changed weighs %d, and the one that is shared %d", weighRuleset(alice, changed), weighRuleset(alice, first))
 	}
 }

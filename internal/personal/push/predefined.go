@@ -2,50 +2,27 @@ package push
 
 import (
 	"encoding/json"
-	"slices"
 	"sync"
-
-	"homeserver/internal/event"
-	"homeserver/internal/matrix"
 )
 
 // predefinedRules returns the rules that every user has: client-server API, "Predefined
 // Rules", in the order of the text of version 1.16, which still had those for mentions
-// as clients made them before m.mentions, and those of MSC3930 for polls. Most are the
-// same for all users, who share them in memory: they must not be written to.
-func predefinedRules(userID string) [kinds][]Rule {
-	me := string(event.AppendString(nil, userID))
-	localpart, _, _ := matrix.ParseUserID(userID) // an account's ID is one
-	rules := sharedRules()
-	for k := range rules {
-		rules[k] = slices.Clone(rules[k])
-		for i := range rules[k] {
-			switch rule := &rules[k][i]; rule.ID {
-			case ruleContainsUserName:
-				rule.Pattern = &localpart
-			case ruleInviteForMe:
-				rule.Conditions = append(slices.Clone(rule.Conditions), json.RawMessage(`{"kind":"event_match","key":"state_key","pattern":`+me+`}`))
-			case ruleUserMention:
-				rule.Conditions = rawList([]string{`{"kind":"event_property_contains","key":"content.m\\.mentions.user_ids","value":` + me + `}`})
-			}
-		}
-	}
-	return rules
-}
-
-// sharedRules are the predefined rules, without those that name the user.
-var sharedRules = sync.OnceValue(func() [kinds][]Rule {
+// as clients made them before m.mentions, and those of MSC3930 for polls. All users share
+// them in memory: they must not be written to. Some have placeholders: see [owner].
+var predefinedRules = sync.OnceValue(func() [kinds][]Rule {
 	name := predefined(ruleContainsUserName, mentioned)
-	name.Conditions = nil
+	name.Conditions, name.Pattern = nil, &theLocalpart
 	master := predefined(".m.rule.master", nothing)
 	master.Enabled = false
 	return [kinds][]Rule{
 		Override: {
 			master,
 			predefined(".m.rule.suppress_notices", nothing, match("content.msgtype", "m.notice")),
-			predefined(ruleInviteForMe, withSound("default"), match("type", "m.room.member"), match("content.membership", "invite")),
+			predefined(ruleInviteForMe, withSound("default"), match("type", "m.room.member"), match("content.membership", "invite"),
+				match("state_key", theOwner)),
 			predefined(ruleMemberEvent, nothing, match("type", "m.room.member")),
-			predefined(ruleUserMention, mentioned),
+			predefined(ruleUserMention, mentioned,
+				`{"kind":"event_property_contains","key":"content.m\\.mentions.user_ids","value":"`+theOwner+`"}`),
 			predefined(ruleContainsDisplayName, mentioned, `{"kind":"contains_display_name"}`),
 			predefined(".m.rule.is_room_mention", highlighted, `{"kind":"event_property_is","key":"content.m\\.mentions.room","value":true}`,
 				`{"kind":"sender_notification_permission","key":"room"}`),

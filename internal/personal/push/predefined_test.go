@@ -43,10 +43,12 @@ func TestPredefinedRulesAreThoseOfTheSpecification(t *testing.T) {
 // a client could have sent, and is kept in canonical form.
 func TestPredefinedRulesAreRulesThatOneCouldSet(t *testing.T) {
 	t.Parallel()
-	for k, list := range predefinedRules(`@quo"te\:localhost`) {
+	rules := newRuleset(`@quo"te\:localhost`, &ownRules{}, 0)
+	for k := range Kind(kinds) {
+		list := rules.OfKind(k)
 		for _, rule := range list {
 			n := NewRule{Actions: rule.Actions, Conditions: rule.Conditions, Pattern: rule.Pattern}
-			again, err := n.rule(Kind(k), "mine")
+			again, err := n.rule(k, "mine")
 			if err != nil {
 				t.Errorf("%s: %v", rule.ID, err)
 			}

@@ -200,7 +200,7 @@ func (s *Service) enterRooms(ctx context.Context, v *evaluation, nids []journal.
 		return err
 	}
 	if v.rules.needsName {
-		return s.addNames(ctx, v.rules.userID, v.rooms)
+		return s.addNames(ctx, v.rules.owner.userID, v.rooms)
 	}
 	return nil
 }

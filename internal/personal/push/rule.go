@@ -54,7 +54,12 @@ type Ruleset struct {
 	// Changed is the position of the last change; 0: there was none.
 	Changed journal.Position
 
-	userID   string
+	*ruleList // all users who have changed nothing share one
+	owner     owner
+}
+
+// ruleList is rules as they are for any owner.
+type ruleList struct {
 	rules    [kinds][]Rule // the most important first
 	compiled []compiledRule
 	// slots numbers the members of the content that the rules examine, by their names
@@ -65,14 +70,25 @@ type Ruleset struct {
 	// quietMembers reports that no rule notifies of changes that others make to the
 	// membership of others: then these events need not even be read.
 	quietMembers bool
-	// content returns the content of m.push_rules, which is made at the first call.
-	content func() ([]byte, error)
+	// json returns the rules by kind, the schema Ruleset, which is made at the first call.
+	json func() ([]byte, error)
 }
 
 // newRuleset puts the predefined rules and the user's own together.
 func newRuleset(userID string, own *ownRules, changed journal.Position) *Ruleset {
-	r := &Ruleset{Changed: changed, userID: userID}
-	predefined := predefinedRules(userID)
+	r := &Ruleset{Changed: changed, ruleList: predefinedList(), owner: newOwner(userID)}
+	if own.count() > 0 || len(own.Predefined) > 0 {
+		r.ruleList = newRuleList(own)
+	}
+	return r
+}
+
+// predefinedList is the rules of users who have none of their own, and have changed none.
+var predefinedList = sync.OnceValue(func() *ruleList { return newRuleList(&ownRules{}) })
+
+func newRuleList(own *ownRules) *ruleList {
+	l := &ruleList{}
+	predefined := predefinedRules()
 	for k := range Kind(kinds) {
 		list := slices.Clone(predefined[k])
 		for i := range list {
@@ -85,12 +101,20 @@ func newRuleset(userID string, own *ownRules, changed journal.Position) *Ruleset
 		if k == Override {
 			first = 1
 		}
-		r.rules[k] = slices.Insert(list, first, own.Rules[k]...)
+		l.rules[k] = slices.Insert(list, first, own.Rules[k]...)
 	}
-	r.compile()
-	r.quietMembers = quietMembers(r.rules[Override])
-	r.content = sync.OnceValues(func() ([]byte, error) { return matrix.EncodeJSON(map[string]*Ruleset{"global": r}) })
-	return r
+	l.compile()
+	l.quietMembers = quietMembers(l.rules[Override])
+	l.json = sync.OnceValues(l.encode)
+	return l
+}
+
+func (l *ruleList) encode() ([]byte, error) {
+	byKind := make(map[string][]Rule, kinds)
+	for k, list := range l.rules {
+		byKind[Kind(k).String()] = append([]Rule{}, list...)
+	}
+	return matrix.EncodeJSON(byKind)
 }
 
 // quietMembers reports whether the predefined rule about members is in force, and no
@@ -108,15 +132,22 @@ func quietMembers(override []Rule) bool {
 	return false
 }
 
-// weighRuleset is about how many bytes the rules of a user take: as they are, compiled, and
-// as the content of m.push_rules.
+// weighRuleset is about how many bytes the rules of a user take, without those that all
+// users share.
 func weighRuleset(userID string, r *Ruleset) int {
-	const structs, perRule, perCondition, perPart, perTweak, perRaw = 400, 280, 180, 40, 150, 40
-	bytes := structs + cache.Text(userID)
-	if r == nil {
-		return bytes
+	const structs = 500 // the owner with it
+	bytes := structs + 6*cache.Text(userID)
+	if r != nil && r.ruleList != predefinedList() {
+		bytes += r.weigh()
 	}
-	for _, list := range r.rules {
+	return bytes
+}
+
+// weigh is about how many bytes rules take: as they are, compiled, and in JSON.
+func (l *ruleList) weigh() int {
+	const structs, perRule, perCondition, perPart, perTweak, perRaw = 400, 280, 180, 40, 150, 40
+	bytes := structs
+	for _, list := range l.rules {
 		for i := range list {
 			rule := &list[i]
 			text := len(rule.ID)
@@ -134,13 +165,13 @@ func weighRuleset(userID string, r *Ruleset) int {
 			}
 		}
 	}
-	for name := range r.slots {
+	for name := range l.slots {
 		bytes += perTweak + cache.Text(name)
 	}
-	for i := range r.compiled {
-		bytes += perTweak * len(r.compiled[i].outcome.Tweaks)
-		bytes += perCondition * cap(r.compiled[i].conditions)
-		for _, c := range r.compiled[i].conditions {
+	for i := range l.compiled {
+		bytes += perTweak * len(l.compiled[i].outcome.Tweaks)
+		bytes += perCondition * cap(l.compiled[i].conditions)
+		for _, c := range l.compiled[i].conditions {
 			bytes += cache.Text(c.text, c.path.top) + cache.Text(c.value) + 2*cache.Text(c.path.inside...) + 16*len(c.path.inside)
 			if c.glob != nil {
 				bytes += perPart*len(c.glob.parts) + 2*len(c.glob.literal)
@@ -156,25 +187,23 @@ func (r *Ruleset) Rule(k Kind, id string) (Rule, bool) {
 	if i < 0 {
 		return Rule{}, false
 	}
-	return r.rules[k][i], true
+	return r.owner.rule(r.rules[k][i]), true
 }
 
-// OfKind lists the rules of a kind, the most important first. The list must not be
-// written to, and is never nil.
+// OfKind lists the rules of a kind, the most important first. The list is never nil, and
+// what it points to must not be written to.
 func (r *Ruleset) OfKind(k Kind) []Rule {
-	if r.rules[k] == nil {
-		return []Rule{}
+	list := append([]Rule{}, r.rules[k]...)
+	for i := range list {
+		list[i] = r.owner.rule(list[i])
 	}
-	return r.rules[k]
+	return list
 }
 
 // MarshalJSON writes the rules by kind: client-server API, the schema Ruleset.
 func (r *Ruleset) MarshalJSON() ([]byte, error) {
-	byKind := make(map[string][]Rule, kinds)
-	for k := range Kind(kinds) {
-		byKind[k.String()] = r.OfKind(k)
-	}
-	return matrix.EncodeJSON(byKind)
+	text, err := r.json()
+	return r.owner.fillIn(text), err
 }
 
 func indexRule(rules []Rule, id string) int {

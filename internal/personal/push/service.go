@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -147,16 +148,16 @@ func (s *Service) Ruleset(ctx context.Context, userID string) (*Ruleset, error) 
 }
 
 // RulesEvent returns the content of the account data m.push_rules of a user, and the
-// position of its last change; 0: there was none. The content must not be written to.
+// position of its last change; 0: there was none.
 // Client-server API, "Push Rules: Events".
 func (s *Service) RulesEvent(ctx context.Context, userID string) (json.RawMessage, journal.Position, error) {
 	r, err := s.Ruleset(ctx, userID)
 	if err != nil {
 		return nil, 0, err
 	}
-	content, err := r.content()
+	rules, err := r.MarshalJSON()
 	if err != nil {
 		return nil, 0, fmt.Errorf("encode the push rules of %s: %w", userID, err)
 	}
-	return content, r.Changed, nil
+	return slices.Concat([]byte(`{"global":`), rules, []byte{'}'}), r.Changed, nil
 }

@@ -144,6 +144,10 @@ func (h *house) measure(ctx context.Context, f *family) (*Family, error) {
 	if err := f.prepare(ctx); err != nil {
 		return nil, err
 	}
+	// What is compared has the same plans at each run, whenever autovacuum comes.
+	if _, err := h.pool.Exec(ctx, "ANALYZE"); err != nil {
+		return nil, fmt.Errorf("gather statistics: %w", err)
+	}
 	bar.Add(1)
 	measured := &Family{Name: f.name, Ceiling: f.ceiling}
 	for _, c := range f.cases {

@@ -29,8 +29,7 @@ func newLooking(h *house) *family {
 	many := fmt.Sprintf("of %d members", h.size.crowd)
 	f := &family{
 		key: "look", name: "Looking into a room", prepare: l.prepare,
-		ceiling: "one query that reads the same events, and of those who wrote them their members where these come lazily, " +
-			"from PostgreSQL, without a network between",
+		ceiling: "one query that reads the same events from PostgreSQL, without a network between",
 		cases: []testCase{
 			{name: "/state " + many, run: l.ofCrowd("/state", oneRoom+currentState)},
 			{name: "/state/m.room.name " + many, run: l.ofCrowd("/state/m.room.name", oneRoom+currentState+` AND s.type = 'm.room.name'`)},
@@ -148,8 +147,8 @@ func (l *looking) messages(from, event func() string, limit int) func(ctx contex
 	return func(ctx context.Context) ([]Figure, error) {
 		path := messagesPath(l.talk, from(), limit)
 		if from() == "" {
-			return l.h.besideQuery(ctx, l.talkers[1], path, newestPage, l.talk, limit)
+			return l.h.besideQuery(ctx, l.talkers[1], path, fmt.Sprintf(newestPage, limit), l.talk)
 		}
-		return l.h.besideQuery(ctx, l.talkers[1], path, pageFrom, event(), limit)
+		return l.h.besideQuery(ctx, l.talkers[1], path, fmt.Sprintf(pageFrom, limit), event())
 	}
 }

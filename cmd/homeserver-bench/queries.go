@@ -24,38 +24,49 @@ const (
 		WHERE s.replaced_at IS NULL`
 	onlyMembers = ` AND s.type = 'm.room.member'`
 	notMembers  = ` AND s.type <> 'm.room.member'`
-	// writers are the members who wrote the newest events.
-	writers = `
+	// shownMembers are the members who wrote the newest events, and those after whom a room
+	// may be named, who are the first ones.
+	shownMembers = `
 		UNION ALL
-		SELECT e.json FROM (SELECT DISTINCT room_nid, sender FROM newest) n
-		JOIN room_state s ON s.room_nid = n.room_nid AND s.type = 'm.room.member' AND s.state_key = n.sender AND s.replaced_at IS NULL
+		SELECT e.json FROM (
+			SELECT room_nid, sender FROM newest
+			UNION
+			SELECT mine.room_nid, h.state_key FROM mine
+			CROSS JOIN LATERAL (
+				SELECT state_key FROM room_state s
+				WHERE s.room_nid = mine.room_nid AND type = 'm.room.member' AND value = 'join' AND replaced_at IS NULL
+				ORDER BY place LIMIT 6) h) n
+		CROSS JOIN LATERAL (
+			SELECT event_nid FROM room_state s
+			WHERE s.room_nid = n.room_nid AND s.type = 'm.room.member' AND s.state_key = n.sender AND s.replaced_at IS NULL
+			LIMIT 1) s
 		JOIN events e USING (event_nid)`
 
 	everything       = newest + currentState
-	everythingLazily = newest + currentState + notMembers + writers
+	everythingLazily = newest + currentState + notMembers + shownMembers
 	// laterEvents are those after a position.
 	laterEvents = roomsOfUser + `
 		SELECT e.json FROM mine
 		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = mine.room_nid AND place > $2 * 1024 ORDER BY place DESC LIMIT 10) e`
 
-	// newestPage is the first page of a room, $2 its length, and pageFrom that which ends
-	// with the event $1.
-	newestPage = oneRoom + `
-		SELECT e.json FROM mine JOIN events e USING (room_nid) WHERE e.place IS NOT NULL ORDER BY e.place DESC LIMIT $2`
+	// newestPage is the newest events of a room, and pageFrom those up to the event $1. A number
+	// of events follows.
+	newestPage = `
+		SELECT e.json FROM (SELECT room_nid FROM rooms WHERE room_id = $1) t
+		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = t.room_nid AND place IS NOT NULL ORDER BY place DESC LIMIT %d) e`
 	pageFrom = `
-		SELECT e.json FROM events t JOIN events e ON e.room_nid = t.room_nid AND e.place <= t.place
-		WHERE t.event_id = $1 ORDER BY e.place DESC LIMIT $2`
+		SELECT e.json FROM (SELECT room_nid, place FROM events WHERE event_id = $1) t
+		CROSS JOIN LATERAL (SELECT json FROM events WHERE room_nid = t.room_nid AND place <= t.place ORDER BY place DESC LIMIT %d) e`
 
 	// around are the event $1 and those that stand around it, and stateAround the state
 	// after the last of them, to be followed by conditions on s.
 	around = `
-		WITH target AS MATERIALIZED (SELECT room_nid, place FROM events WHERE event_id = $1),
-		around AS MATERIALIZED (
-			(SELECT e.room_nid, e.place, e.json, e.sender FROM target t
-				JOIN events e ON e.room_nid = t.room_nid AND e.place <= t.place ORDER BY e.place DESC LIMIT 6)
-			UNION ALL
-			(SELECT e.room_nid, e.place, e.json, e.sender FROM target t
-				JOIN events e ON e.room_nid = t.room_nid AND e.place > t.place ORDER BY e.place LIMIT 5)),
+		WITH around AS MATERIALIZED (
+			SELECT e.* FROM (SELECT room_nid, place FROM events WHERE event_id = $1) t
+			CROSS JOIN LATERAL (
+				(SELECT room_nid, place, json, sender FROM events WHERE room_nid = t.room_nid AND place <= t.place ORDER BY place DESC LIMIT 6)
+				UNION ALL
+				(SELECT room_nid, place, json, sender FROM events WHERE room_nid = t.room_nid AND place > t.place ORDER BY place LIMIT 5)) e),
 		last AS MATERIALIZED (SELECT room_nid, max(place) AS place FROM around GROUP BY room_nid)
 		SELECT json FROM around
 		UNION ALL`
@@ -64,5 +75,11 @@ const (
 			AND (s.replaced_at IS NULL OR s.replaced_at > t.place)
 		JOIN events e USING (event_nid) WHERE true`
 	writersAround = `
-		UNION ALL` + stateAround + onlyMembers + ` AND s.state_key IN (SELECT sender FROM around)`
+		UNION ALL
+		SELECT e.json FROM (SELECT DISTINCT sender FROM around) w CROSS JOIN last t
+		CROSS JOIN LATERAL (
+			SELECT event_nid FROM room_state s
+			WHERE s.room_nid = t.room_nid AND s.type = 'm.room.member' AND s.state_key = w.sender AND s.place <= t.place
+			ORDER BY s.place DESC LIMIT 1) s
+		JOIN events e USING (event_nid)`
 )

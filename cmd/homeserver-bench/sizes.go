@@ -40,7 +40,7 @@ type sizes struct {
 
 // full is for measuring: some minutes in all.
 var full = sizes{
-	turn:  time.Second,
+	turn:  700 * time.Millisecond,
 	turns: 3,
 	rooms: 64,
 

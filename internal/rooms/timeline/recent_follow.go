@@ -101,34 +101,36 @@ func (r *recent) count(h *held, by int64) {
 	}
 }
 
-// redact shows an event redacted, wherever it is: in the timeline, in the state, and as what
-// another has replaced.
+// redact shows an event redacted, wherever it is: in the timeline, in the state, and beside
+// others.
 func (r *recent) redact(was *Staged, because *Event) {
 	target := was.Target
 	if n := r.upTo(target.Place); n > 0 && r.events[n-1].ID == target.ID {
 		r.events[n-1].Redact(was.Redacted, because)
 		r.grow(because)
 	}
-	if target.StateKey == nil {
-		return
+	if target.StateKey == nil && target.Type != event.TypeRedaction {
+		return // it is beside no other
 	}
-	for h := r.latest[event.StateKey{Type: target.Type, Key: *target.StateKey}]; h != nil; h = h.before {
+	for _, h := range r.line {
 		if h.ID == target.ID {
 			h.Redact(was.Redacted, because)
 		}
+		h.redactBeside(was, because)
 	}
 	for _, e := range r.events {
-		e.Replaces.redact(was)
-	}
-	for _, h := range r.line {
-		h.Replaces.redact(was)
+		e.redactBeside(was, because)
 	}
 }
 
-// redact shows the replaced event redacted, if it is the target of a redaction.
-func (r *Replaced) redact(was *Staged) {
-	if r != nil && r.EventID == was.Target.ID {
+// redactBeside shows the event that this one has replaced redacted, or the one that has redacted
+// it, if that is the target of a redaction.
+func (e *Event) redactBeside(was *Staged, because *Event) {
+	if r := e.Replaces; r != nil && r.EventID == was.Target.ID {
 		r.show(was.Redacted.Content)
+	}
+	if r := e.redaction.Load(); r != nil && r.because != nil && r.because.ID == was.Target.ID {
+		r.because.Redact(was.Redacted, because)
 	}
 }
 

@@ -211,35 +211,50 @@ func (s *Store) list(ctx context.Context, numbers, conditions string, args ...an
 // Cursor reads a list of events in parts, so that there need not be room for all of
 // them.
 type Cursor struct {
-	s    *Store
-	next List
-	held int64 // what the last part takes
-	wide int   // how many events are looked at for the next part
+	s     *Store
+	next  List
+	held  int64 // what the last part takes
+	wide  int   // how many events are looked at for the next part
+	large bool  // whether the last part was not all of them
 }
 
-// partBytes and partEvents bound a part: enough for most lists. How many events it has
-// is known from the one before; fewEvents are looked at in any case.
+// partBytes and partEvents bound a part: enough for most lists. A list of up to usualEvents is
+// read with one statement. How many events a part has is known from the one before; fewEvents are
+// looked at in any case.
 const (
-	partBytes  = 256 << 10
-	partEvents = 1000
-	fewEvents  = 16
+	partBytes   = 256 << 10
+	partEvents  = 1000
+	usualEvents = 200
+	fewEvents   = 16
 	// partCost is the largest cost of a part: the last of its events may go beyond
 	// partBytes, with what it has replaced and its redaction.
 	partCost = 2 * (partBytes + 3*event.MaxBytes + 1<<10)
 )
 
 // cursor reads the events of the numbers that a query returns in parts, of which it reads the
-// first.
+// first, unless there are so many that only their numbers are read.
 func (s *Store) cursor(ctx context.Context, numbers string, args ...any) (*Cursor, error) {
 	before := reserve.Used(ctx)
-	read, err := s.cut(ctx, byRoom, partBytes, fromEvents(whereNumber(numbers)), args...)
+	read, err := s.cut(ctx, byRoom, partBytes, fromUsual(numbers), args...)
 	if err == nil && len(read.Left) > 0 {
 		err = reserve.Ahead(ctx, partCost)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &Cursor{s: s, next: read.List, held: reserve.Used(ctx) - before}, nil
+	c := &Cursor{s: s, next: read.List, held: reserve.Used(ctx) - before, large: len(read.Events) > 0 && len(read.Left) > 0}
+	if !c.large {
+		c.wide = usualEvents
+	}
+	return c, nil
+}
+
+// fromUsual is fromEvents for the events with the numbers of a query, without their JSON if there
+// are more of them than usual.
+func fromUsual(numbers string) string {
+	few := `CASE WHEN (SELECT count(*) <= ` + strconv.Itoa(usualEvents) + ` FROM n) THEN e.json END AS json`
+	return `(WITH n (event_nid) AS MATERIALIZED (` + numbers + `)
+	SELECT ` + strings.Replace(eventColumns, `e.json`, few, 1) + ` FROM events e ` + whereNumber(`SELECT event_nid FROM n`) + `) e`
 }
 
 // Cursor returns a cursor over a list of one room, or by rooms, which also reads the
@@ -289,12 +304,20 @@ func (c *Cursor) read(ctx context.Context) error {
 		numbers[i] = int64(part[i].NID)
 	}
 	before := reserve.Used(ctx)
-	read, err := c.s.cutLarge(ctx, byRoom, partBytes, fromEvents(`WHERE e.event_nid = ANY($1)`), numbers)
+	cut := c.s.cut
+	if c.large {
+		cut = c.s.cutLarge
+	}
+	read, err := cut(ctx, byRoom, partBytes, fromEvents(`WHERE e.event_nid = ANY($1)`), numbers)
 	if err != nil {
 		return err
 	}
 	c.held = reserve.Used(ctx) - before
 	c.next = List{read.Events, c.next.Left[len(part)-len(read.Left):]}
-	c.wide = 2 * (len(part) - len(read.Left))
+	c.large = len(read.Left) > 0
+	c.wide = partEvents
+	if read.weight > 0 {
+		c.wide = int(int64(len(part)-len(read.Left)) * partBytes * 3 / 4 / read.weight)
+	}
 	return nil
 }

@@ -187,7 +187,7 @@ func sortRows(rows pgx.Rows, vs *roomVersions, c *reserve.Counter, most int64) (
 		}
 		if row.json == nil {
 			f.Left = append(f.Left, Left{journal.RoomNID(row.room), EventNID(row.nid), Place(row.place)})
-			return f.count(c, 0, weightBesideJSON, int(unsafe.Sizeof(Left{})))
+			return f.count(c, 0, 0, int(unsafe.Sizeof(Left{})))
 		}
 		if err := f.count(c, len(row.json), weightBesideJSON, costBesideJSON); err != nil {
 			return err

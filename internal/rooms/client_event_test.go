@@ -210,7 +210,7 @@ func TestEventsInMemoryLookLikeThoseInTheDatabase(t *testing.T) {
 	random := rand.New(rand.NewPCG(11, 13))
 	for version := 1; version <= 12; version++ {
 		room := h.busy(random, version)
-		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: timeline.MaxLimit})
+		st, err := h.Rooms.Timeline.Stored().For(alice).Messages(t.Context(), room, timeline.Page{Limit: timeline.MaxLimit})
 		h.OK(err)
 		inMemory := h.roomWindow(st.Events[0].Room)
 		matrixtest.Equal(t, "the events", roomstest.IDs(inMemory), roomstest.IDs(st.Events))

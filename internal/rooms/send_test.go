@@ -126,7 +126,7 @@ func TestTwoProcessesWriteToOneRoom(t *testing.T) {
 // checkChain checks that each event of a room is built on the one before it.
 func checkChain(t *testing.T, h *env, room string) {
 	t.Helper()
-	st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: 1000})
+	st, err := h.Rooms.Timeline.Stored().For(alice).Messages(t.Context(), room, timeline.Page{Limit: 1000})
 	h.OK(err)
 	for i, e := range st.Events {
 		switch {

@@ -135,9 +135,12 @@ func (a *Access) SeesAll(after, upTo Place) bool {
 func (a *Access) SeesAny() bool { return a.any }
 
 // Ranges returns the places in (after, upTo] that may be read, as closed ranges.
-func (a *Access) Ranges(after, upTo Place) []Range {
+func (a *Access) Ranges(after, upTo Place) []Range { return cutRanges(a.ranges, after, upTo) }
+
+// cutRanges returns the places of ranges that are in (after, upTo].
+func cutRanges(ranges []Range, after, upTo Place) []Range {
 	var within []Range
-	for _, r := range a.ranges {
+	for _, r := range ranges {
 		if cut := (Range{max(r.From, after+1), min(r.To, upTo)}); cut.From <= cut.To {
 			within = append(within, cut)
 		}

@@ -51,8 +51,8 @@ type Aggregated struct {
 
 // Aggregations returns what is bundled with events for the reader, who ignores some users. It
 // costs one statement, and another for what is not among the events themselves; and none for
-// events in the live window, for which it is known in memory. What would be too much to be
-// read at once is left out.
+// events in the live window or in the recent part of a room, for which it is known in memory.
+// What would be too much to be read at once is left out.
 func (r Reader) Aggregations(ctx context.Context, ignored []string, lists ...Aggregated) (Aggregations, error) {
 	all := Aggregations{}
 	q := &aggregationsQuery{userID: r.userID, ignored: ignored}
@@ -63,7 +63,7 @@ func (r Reader) Aggregations(ctx context.Context, ignored []string, lists ...Agg
 				continue
 			}
 			p := &parent{Event: e, access: list.Access, upTo: list.UpTo}
-			if children, known := r.store.relatives.of(e); !known {
+			if children, known := r.store.childrenOf(e); !known {
 				q.add(p)
 			} else if a := p.aggregate(r, ignored, children); a != nil {
 				all[e.NID] = a
@@ -74,6 +74,15 @@ func (r Reader) Aggregations(ctx context.Context, ignored []string, lists ...Agg
 		return nil, err
 	}
 	return all, all.reserve(ctx)
+}
+
+// childrenOf returns the events that are aggregated with an event, the oldest first, and whether
+// they are known in memory. Some may be redacted, or in another room.
+func (s *Store) childrenOf(e *Event) (children []*child, known bool) {
+	if children, known := s.relatives.of(e); known {
+		return children, true
+	}
+	return s.recents.children(e)
 }
 
 // reserve counts the memory of what is bundled, once it is written.
@@ -119,7 +128,7 @@ func (p *parent) aggregate(r Reader, ignored []string, children []*child) *Aggre
 	slices.Reverse(a.References)
 	if a.Thread != nil {
 		latest := &parent{Event: a.Thread.Latest, access: p.access, upTo: p.upTo}
-		if children, _ := r.store.relatives.of(latest.Event); latest.StateKey == nil && len(children) > 0 {
+		if children, _ := r.store.childrenOf(latest.Event); latest.StateKey == nil && len(children) > 0 {
 			if of := latest.aggregate(r, ignored, children); of != nil {
 				a.Thread.latest = *of
 			}

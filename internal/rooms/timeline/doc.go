@@ -35,4 +35,10 @@
 // that begin at its place, which other processes and followers read back from there. A room
 // that changes without an event, as yet none does, will have a row of its own kind that
 // says at which place.
+//
+// What is read most is in memory: of the rooms used last the recent part, with the state and
+// the newest events; of users what they may read of the rooms that they are in; of the live
+// window what is aggregated with its events. All of it follows the commits. A method of the
+// Store that reads looks there first and reads the rest by SQL, with the same result; [Store.Stored]
+// reads by SQL alone.
 package timeline

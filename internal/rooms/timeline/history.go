@@ -91,6 +91,10 @@ func (p *Page) bounds(now Place) (low, high Place) {
 
 // read fills a stretch with the events in the ranges.
 func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ranges []Range, p *Page) error {
+	if events, ok := s.recents.page(nid, ranges, p); ok {
+		st.take(events, false, p)
+		return nil
+	}
 	order := ` ORDER BY e.place`
 	if p.Backward {
 		order += ` DESC`
@@ -134,11 +138,17 @@ func (s *Store) fill(ctx context.Context, st *Stretch, p *Page, events func(f *E
 	if err != nil {
 		return err
 	}
-	found := list.Events
 	if p.Backward {
-		slices.Reverse(found)
+		slices.Reverse(list.Events)
 	}
-	if st.More = len(found) > p.Limit || len(list.Left) > 0; len(found) > p.Limit {
+	st.take(list.Events, len(list.Left) > 0, p)
+	return nil
+}
+
+// take fills a stretch with the events that were found, in the direction of the page: those of
+// the page and one more, unless there is none. left reports that more were found.
+func (st *Stretch) take(found []*Event, left bool, p *Page) {
+	if st.More = len(found) > p.Limit || left; len(found) > p.Limit {
 		found = found[:p.Limit]
 	}
 	st.Events = found
@@ -148,33 +158,44 @@ func (s *Store) fill(ctx context.Context, st *Stretch, p *Page, events func(f *E
 			st.End--
 		}
 	}
-	return nil
 }
 
 // membersOf reads the member events of the senders of events, at a place.
 func (s *Store) membersOf(ctx context.Context, nid journal.RoomNID, events []*Event, at Place) (List, error) {
-	var senders []string
-	for _, e := range events {
-		senders = append(senders, e.Sender)
-	}
-	slices.Sort(senders)
-	members := make([]MemberAt, 0, len(senders))
-	for _, user := range slices.Compact(senders) {
-		members = append(members, MemberAt{RoomAt{nid, at}, user})
+	senders := sendersOf(events)
+	members := make([]MemberAt, len(senders))
+	for i, user := range senders {
+		members[i] = MemberAt{RoomAt{nid, at}, user}
 	}
 	found, err := s.MemberEvents(ctx, members, nil)
 	return found[nid], err
 }
 
+// sendersOf returns the senders of events, each once.
+func sendersOf(events []*Event) []string {
+	senders := make([]string, len(events))
+	for i, e := range events {
+		senders[i] = e.Sender
+	}
+	slices.Sort(senders)
+	return slices.Compact(senders)
+}
+
 // Event returns one event of a room. M_NOT_FOUND if there is none that the user may
 // see. Client-server API, GET /rooms/{roomId}/event/{eventId}.
 func (r Reader) Event(ctx context.Context, roomID, eventID string) (*Event, *Access, error) {
-	e, access, err := r.SeenEvent(ctx, roomID, eventID)
-	return e, access, hideRoom(err)
+	v, err := r.view(ctx, roomID)
+	if err != nil {
+		return nil, nil, hideRoom(err)
+	}
+	e, err := r.store.visible(ctx, v, eventID)
+	return e, v.access, err
 }
 
-// SeenEvent is Event for endpoints that return M_FORBIDDEN if there is no such room.
+// SeenEvent is Event for endpoints that return M_FORBIDDEN if there is no such room, and that
+// need the bytes that are federated.
 func (r Reader) SeenEvent(ctx context.Context, roomID, eventID string) (*Event, *Access, error) {
+	r.store = r.store.Stored()
 	v, err := r.view(ctx, roomID)
 	if err != nil {
 		return nil, nil, err
@@ -194,19 +215,27 @@ func hideRoom(err error) error {
 
 // visible reads an event that the reader may see; M_NOT_FOUND if there is none.
 func (s *Store) visible(ctx context.Context, v *view, eventID string) (*Event, error) {
-	e, err := s.EventByID(ctx, v.room, eventID)
-	if err != nil {
-		return nil, err
-	}
-	if e.Place > v.now { // another process has written it
-		if err := s.renew(ctx, v); err != nil {
+	e := s.recents.event(v.room, eventID)
+	if e == nil {
+		var err error
+		if e, err = s.EventByID(ctx, v.room, eventID); err != nil {
 			return nil, err
 		}
 	}
-	if !v.access.Sees(e.Place) {
-		return nil, errNoEvent()
+	return e, s.checkVisible(ctx, v, e)
+}
+
+// checkVisible returns M_NOT_FOUND for an event that the reader may not see.
+func (s *Store) checkVisible(ctx context.Context, v *view, e *Event) error {
+	if e.Place > v.now { // it has just been written
+		if err := s.renew(ctx, v); err != nil {
+			return err
+		}
 	}
-	return e, nil
+	if !v.access.Sees(e.Place) {
+		return errNoEvent()
+	}
+	return nil
 }
 
 // renew reads the access of a view again, for what was read from the database after its moment.
@@ -219,60 +248,4 @@ func (s *Store) renew(ctx context.Context, v *view) error {
 		v.access = latest.access
 	}
 	return err
-}
-
-// EventContext has the events around an event.
-type EventContext struct {
-	Event         *Event
-	Before, After *Stretch
-	// State is the state after the last event; empty if the reader may not know it.
-	State  List
-	Access *Access
-}
-
-// Context returns the events around an event, at most limit of them, and the state
-// after the last. M_NOT_FOUND as for Event. Client-server API, GET
-// /rooms/{roomId}/context/{eventId}.
-func (r Reader) Context(ctx context.Context, roomID, eventID string, limit int, f *EventFilter) (*EventContext, error) {
-	v, err := r.view(ctx, roomID)
-	if err != nil {
-		return nil, hideRoom(err)
-	}
-	e, err := r.store.visible(ctx, v, eventID)
-	if err != nil {
-		return nil, err
-	}
-	limit = max(0, min(limit, MaxLimit))
-	before, at := e.Place-1, e.Place
-	c := &EventContext{Event: e, Access: v.access}
-	c.Before, err = r.store.stretch(ctx, v, Page{Backward: true, From: &before, Limit: limit / 2, Filter: f})
-	if err != nil {
-		return nil, err
-	}
-	c.After, err = r.store.stretch(ctx, v, Page{From: &at, Limit: limit - limit/2, Filter: f})
-	if err != nil {
-		return nil, err
-	}
-	c.State, err = r.store.contextState(ctx, v, c, f)
-	return c, err
-}
-
-// contextState reads the state at the last event of a context; with lazily
-// loaded members, only those of the senders.
-func (s *Store) contextState(ctx context.Context, v *view, c *EventContext, f *EventFilter) (List, error) {
-	last := max(c.After.End, c.Event.Place)
-	upTo, ok := v.access.StateUpTo(last)
-	if !ok || !f.WantsRoom(v.roomID) {
-		return List{}, nil
-	}
-	last = min(last, upTo)
-	lazy := f != nil && f.LazyLoadMembers
-	states, err := s.States(ctx, []RoomAt{{v.room, last}}, f, !lazy)
-	state := states[v.room]
-	if err != nil || !lazy {
-		return state, err
-	}
-	all := slices.Concat(c.Before.Events, []*Event{c.Event}, c.After.Events)
-	members, err := s.membersOf(ctx, v.room, all, last)
-	return state.And(members), err
 }

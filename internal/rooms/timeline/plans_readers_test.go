@@ -137,6 +137,8 @@ func (h *planned) readers() map[string]func() error {
 			_, err := store.For(bob).Messages(ctx, room, timeline.Page{Backward: true, Limit: 20, Filter: lazy})
 			return err
 		},
+		"Context":       func() error { return h.readContext(room, nil) },
+		"Context, lazy": func() error { return h.readContext(room, &timeline.EventFilter{LazyLoadMembers: true}) },
 	}
 	maps.Copy(reads, h.spaceReaders(ids, nids, end))
 	for name, list := range lists {
@@ -149,6 +151,17 @@ func (h *planned) readers() map[string]func() error {
 		}
 	}
 	return reads
+}
+
+// readContext reads what is around an event in the middle of a room.
+func (h *planned) readContext(room string, f *timeline.EventFilter) error {
+	h.T.Helper()
+	history := h.History(bob, room)
+	c, err := h.Rooms.Timeline.Stored().For(bob).Context(h.T.Context(), room, history[len(history)/2].ID, 20, f)
+	if err == nil && (len(c.Before.Events) != 10 || len(c.After.Events) != 10 || len(c.State.Events) == 0) {
+		h.T.Errorf("Context finds %d events before, %d after, and %d of the state", len(c.Before.Events), len(c.After.Events), len(c.State.Events))
+	}
+	return err
 }
 
 // roots returns events of a room that have replies.

@@ -64,10 +64,14 @@ type view struct {
 	now    Place
 }
 
-// view returns a room with the user's access to it: errors of Access.
+// view returns a room with the user's access to it: errors of Access. The recent part of a room
+// that is read again is read into memory.
 func (r Reader) view(ctx context.Context, roomID string) (*view, error) {
 	now := PlaceOf(r.store.journal.Position())
 	nid, access, err := r.Access(ctx, roomID)
+	if err == nil && access.SeesAny() && r.store.recents.missesAgain(nid) {
+		err = r.store.Recall(ctx, []journal.RoomNID{nid})
+	}
 	return &view{accessKey: accessKey{roomID, r.userID}, room: nid, access: access, now: now}, err
 }
 

@@ -33,7 +33,9 @@ type recent struct {
 	floor      Place
 	events     []*Event // in the order of places
 	eventBytes int
-	line       []*held // in the order of their beginnings
+	// children are those of the events that are aggregated with others, by the ID of that other.
+	children map[string][]*child
+	line     []*held // in the order of their beginnings
 	// latest has the last interval of each state key. The earlier ones hang on it.
 	latest          map[event.StateKey]*held
 	joined, invited int64 // how many members there are now
@@ -103,6 +105,60 @@ func (r *recent) newestIn(windows []Window, most int, f *EventFilter) (events []
 		}
 	}
 	return events, true
+}
+
+// oldestIn returns the first events in ranges of places that a filter allows, oldest first. It
+// reports false where some of the places are not in memory.
+func (r *recent) oldestIn(ranges []Range, most int, f *EventFilter) (events []*Event, ok bool) {
+	if len(ranges) > 0 && ranges[0].From <= r.floor {
+		return nil, false
+	}
+	for _, w := range ranges {
+		for i := r.upTo(w.From - 1); i < len(r.events) && r.events[i].Place <= w.To && len(events) < most; i++ {
+			if f.Match(r.events[i]) {
+				events = append(events, r.events[i])
+			}
+		}
+	}
+	return events, true
+}
+
+// event returns the event of an ID; nil: it is not in memory.
+func (r *recent) event(id string) *Event {
+	for _, e := range slices.Backward(r.events) {
+		if e.ID == id {
+			return e
+		}
+	}
+	return nil
+}
+
+// around returns an event and those around it; nil where they are not all in memory.
+func (r *recent) around(q *aroundQuery) *surroundings {
+	e := r.event(q.id)
+	if e == nil {
+		return nil
+	}
+	before, okBefore := r.newestIn(windowsOf(r.room, cutRanges(q.ranges, 0, e.Place-1)), q.before, q.filter)
+	after, okAfter := r.oldestIn(cutRanges(q.ranges, e.Place, unbounded), q.after, q.filter)
+	if !okBefore || !okAfter {
+		return nil
+	}
+	return &surroundings{event: e, before: List{Events: before}, after: List{Events: after}}
+}
+
+// lazyState returns the state at a place that a filter allows, and of the members some, whatever
+// the filter. It reports false where the place is not in memory.
+func (r *recent) lazyState(at Place, f *EventFilter, members []string) (events []*Event, ok bool) {
+	if events, ok = r.stateAt(at, f, false); !ok {
+		return nil, false
+	}
+	for _, userID := range members {
+		if e, _ := r.memberAt(at, userID); e != nil {
+			events = append(events, e)
+		}
+	}
+	return byPlace(events), true
 }
 
 // stateAt returns the state at a place that a filter allows, in the order of the events'
@@ -205,6 +261,34 @@ func (r *recent) changes(d Delta) (changes []Interval, ok bool) {
 		}
 	}
 	return changes, true
+}
+
+// membersAt returns the member events at a place that a filter chooses, in the order of their
+// places. It reports false where the place is not in memory.
+func (r *recent) membersAt(at Place, f MemberFilter) (events []*Event, ok bool) {
+	if at < r.floor {
+		return nil, false
+	}
+	for _, h := range r.line[:r.begunUpTo(at)] {
+		if at < h.until && h.Type == event.TypeMember && f.match(h.membership) {
+			events = append(events, h.Event)
+		}
+	}
+	return byPlace(events), true
+}
+
+// firstMember returns the place at which the room got its first member, or any up to a place
+// where it had one. It reports false where the place is not in memory.
+func (r *recent) firstMember(at Place) (since Place, ok bool) {
+	if at < r.floor {
+		return 0, false
+	}
+	for _, h := range r.line {
+		if h.Type == event.TypeMember {
+			return h.from, true
+		}
+	}
+	return 0, true
 }
 
 // memberAt returns the member event of a user at a place; nil: there is none. It reports false

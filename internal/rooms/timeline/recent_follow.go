@@ -49,6 +49,7 @@ func (r *recent) apply(c RoomChange, was *Staged) bool {
 		} else {
 			r.events = append(r.events, c.Event)
 			r.grow(c.Event)
+			r.relate(c.Event)
 		}
 	}
 	for at := range c.Line {
@@ -160,7 +161,24 @@ func (r *recent) trim() {
 			delete(r.latest, key)
 		}
 	}
+	r.relateAll()
 	r.weigh()
+}
+
+// relateAll finds anew which events are aggregated with which.
+func (r *recent) relateAll() {
+	r.children = map[string][]*child{}
+	for _, e := range r.events {
+		r.relate(e)
+	}
+}
+
+// relate adds an event of the timeline to those that are aggregated with another, if it is one.
+func (r *recent) relate(e *Event) {
+	if c := childOf(e); c != nil {
+		r.children[c.target] = append(r.children[c.target], c)
+		r.bytes.Add(int64(c.memorySize()))
+	}
 }
 
 // weigh counts the bytes of all that is kept anew.
@@ -173,6 +191,11 @@ func (r *recent) weigh() {
 	rest := structs
 	for _, h := range r.line {
 		rest += r.sizeOf(h)
+	}
+	for _, of := range r.children {
+		for _, c := range of {
+			rest += c.memorySize()
+		}
 	}
 	r.bytes.Store(int64(r.eventBytes + rest))
 }

@@ -104,7 +104,7 @@ func (r *recent) refuse(room int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.status, r.refusedAt = recentRefused, room
-	r.floor, r.events, r.line, r.latest, r.missed = 0, nil, nil, nil, nil
+	r.floor, r.events, r.children, r.line, r.latest, r.missed = 0, nil, nil, nil, nil, nil
 	r.weigh()
 }
 
@@ -124,6 +124,7 @@ func (r *recent) fill(rows *recentRows) bool {
 			r.changed = max(r.changed, h.until)
 		}
 	}
+	r.relateAll()
 	r.weigh()
 	for _, c := range r.missed {
 		if !r.apply(c.RoomChange, c.was) {

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"slices"
+	"sync"
 
 	"homeserver/internal/cache"
 	"homeserver/internal/journal"
@@ -12,13 +13,16 @@ import (
 type recents struct {
 	rooms *cache.LRU[journal.RoomNID, *recent]
 	uses  cache.Uses
+
+	mu     sync.Mutex
+	missed map[journal.RoomNID]struct{} // the rooms of which something was read from the database
 }
 
 // The part of all recent parts that one room may take.
 const recentShare = 8
 
 func newRecents(share int) *recents {
-	return &recents{rooms: cache.NewLRU(cache.Options[journal.RoomNID, *recent]{
+	return &recents{missed: map[journal.RoomNID]struct{}{}, rooms: cache.NewLRU(cache.Options[journal.RoomNID, *recent]{
 		Share: share, Weigh: func(_ journal.RoomNID, r *recent) int { return int(r.bytes.Load()) },
 	})}
 }
@@ -46,6 +50,32 @@ func (rs *recents) of(room journal.RoomNID) *recent {
 	}
 	rs.uses.Count(false)
 	return nil
+}
+
+// mostMissed is how many rooms are remembered that something was read of. Then all are forgotten.
+const mostMissed = 1000
+
+// missesAgain reports whether a room is not in memory of which something was read before: then it
+// is worth more to read its recent part than the little that is asked for. Where more rooms are
+// read by turns than there is memory for, hardly any is read again so soon.
+func (rs *recents) missesAgain(room journal.RoomNID) bool {
+	if rs == nil {
+		return false
+	}
+	if _, ok := rs.rooms.Peek(room); ok {
+		return false
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if _, again := rs.missed[room]; again {
+		delete(rs.missed, room)
+		return true
+	}
+	if len(rs.missed) >= mostMissed {
+		clear(rs.missed)
+	}
+	rs.missed[room] = struct{}{}
+	return false
 }
 
 // fromRecent reads what is asked of rooms, each once, as far as their recent parts have it, and
@@ -91,6 +121,70 @@ func (rs *recents) timelines(windows []Window, most int, f *EventFilter) (found 
 		}
 	}
 	return found, rest
+}
+
+// page returns the events on a page of a room, in its direction, and one more if there is one. It
+// reports false where they are not all in memory.
+func (rs *recents) page(room journal.RoomNID, ranges []Range, p *Page) (events []*Event, ok bool) {
+	r := rs.of(room)
+	if r == nil {
+		return nil, false
+	}
+	defer r.mu.RUnlock()
+	if p.Backward {
+		return r.newestIn(windowsOf(room, ranges), p.Limit+1, p.Filter)
+	}
+	return r.oldestIn(ranges, p.Limit+1, p.Filter)
+}
+
+func windowsOf(room journal.RoomNID, ranges []Range) []Window {
+	windows := make([]Window, len(ranges))
+	for i, of := range ranges {
+		windows[i] = Window{room, of}
+	}
+	return windows
+}
+
+// around returns an event of a room and those around it; nil where they are not all in memory.
+func (rs *recents) around(q *aroundQuery) *surroundings {
+	r := rs.of(q.room)
+	if r == nil {
+		return nil
+	}
+	defer r.mu.RUnlock()
+	return r.around(q)
+}
+
+// lazyState returns the state of a room at a place that a filter allows, and of the members some,
+// whatever the filter. It reports false where the place is not in memory.
+func (rs *recents) lazyState(at RoomAt, f *EventFilter, members []string) (events []*Event, ok bool) {
+	r := rs.of(at.Room)
+	if r == nil {
+		return nil, false
+	}
+	defer r.mu.RUnlock()
+	return r.lazyState(at.At, f, members)
+}
+
+// event returns an event of a room; nil: it is not in memory.
+func (rs *recents) event(room journal.RoomNID, id string) *Event {
+	r := rs.of(room)
+	if r == nil {
+		return nil
+	}
+	defer r.mu.RUnlock()
+	return r.event(id)
+}
+
+// children returns the events that are aggregated with another, the oldest first, and whether they
+// are known: those of an event in memory are, since a child comes after its parent.
+func (rs *recents) children(of *Event) (children []*child, known bool) {
+	r := rs.of(of.Room)
+	if r == nil {
+		return nil, false
+	}
+	defer r.mu.RUnlock()
+	return r.children[of.ID], of.Place > r.floor
 }
 
 // members reads member events as far as recent parts have them, and returns the others.

@@ -17,8 +17,28 @@ func (r Reader) State(ctx context.Context, roomID string) (*Cursor, *Access, err
 	if err != nil {
 		return nil, nil, err
 	}
-	events, err := r.store.cursor(ctx, stateAt, []journal.RoomNID{v.room}, []Place{at})
+	events, err := r.store.wholeState(ctx, v.room, func(of *recent) ([]*Event, bool) {
+		return of.stateAt(at, nil, true)
+	}, stateAt, []journal.RoomNID{v.room}, []Place{at})
 	return events, v.access, err
+}
+
+// wholeState lists the state of a room, or its members: from its recent part, which is read if
+// it is not in memory, and else the events with the numbers of a query.
+func (s *Store) wholeState(
+	ctx context.Context, room journal.RoomNID, read func(of *recent) ([]*Event, bool), numbers string, args ...any,
+) (*Cursor, error) {
+	if err := s.Recall(ctx, []journal.RoomNID{room}); err != nil {
+		return nil, err
+	}
+	if of := s.recents.of(room); of != nil {
+		events, ok := read(of)
+		of.mu.RUnlock()
+		if ok {
+			return s.Cursor(List{Events: events}), nil
+		}
+	}
+	return s.cursor(ctx, numbers, args...)
 }
 
 // StateEvent returns one entry of a room's state as the user may know it. M_NOT_FOUND
@@ -29,17 +49,30 @@ func (r Reader) StateEvent(ctx context.Context, roomID, evType, stateKey string)
 	if err != nil {
 		return nil, nil, err
 	}
-	var events []*Event
-	if matrix.IsText(evType) && matrix.IsText(stateKey) {
-		events, err = r.store.events(ctx, byNumbers(stateAt+`WHERE s.type = $3 AND s.state_key = $4`), []journal.RoomNID{v.room}, []Place{at}, evType, stateKey)
+	e, err := r.store.stateEntry(ctx, v.room, at, event.StateKey{Type: evType, Key: stateKey})
+	if err == nil && e == nil {
+		err = matrix.Errorf(matrix.NotFound, "the room has no such state")
 	}
-	if err != nil {
-		return nil, nil, err
+	return e, v.access, err
+}
+
+// stateEntry returns an entry of the state of a room at a place; nil: there is none.
+func (s *Store) stateEntry(ctx context.Context, room journal.RoomNID, at Place, key event.StateKey) (*Event, error) {
+	if of := s.recents.of(room); of != nil {
+		e, ok := of.entryAt(at, key)
+		of.mu.RUnlock()
+		if ok {
+			return e, nil
+		}
 	}
-	if len(events) == 0 {
-		return nil, nil, matrix.Errorf(matrix.NotFound, "the room has no such state")
+	if !matrix.IsText(key.Type) || !matrix.IsText(key.Key) {
+		return nil, nil
 	}
-	return events[0], v.access, nil
+	events, err := s.events(ctx, byNumbers(stateAt+`WHERE s.type = $3 AND s.state_key = $4`), []journal.RoomNID{room}, []Place{at}, key.Type, key.Key)
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	return events[0], nil
 }
 
 // MemberFilter chooses members: those with Membership, or those without NotMembership;
@@ -59,6 +92,17 @@ func (f *MemberFilter) check() error {
 	return nil
 }
 
+// match reports whether the filter chooses a membership. It agrees with the SQL of membersAt.
+func (f *MemberFilter) match(membership string) bool {
+	switch {
+	case f.Membership == "" && f.NotMembership == "":
+		return true
+	case membership == "":
+		return false
+	}
+	return membership == f.Membership || f.NotMembership != "" && membership != f.NotMembership
+}
+
 // Members lists the member events of a room. M_INVALID_PARAM for a membership
 // that does not exist. Client-server API, GET /rooms/{roomId}/members.
 func (r Reader) Members(ctx context.Context, roomID string, f MemberFilter) (*Cursor, *Access, error) {
@@ -70,31 +114,39 @@ func (r Reader) Members(ctx context.Context, roomID string, f MemberFilter) (*Cu
 		return nil, nil, err
 	}
 	if f.At != nil {
-		created, err := r.store.creatorJoined(ctx, v.room)
+		since, err := r.store.sinceCreation(ctx, v.room, *f.At)
 		if err != nil {
 			return nil, nil, err
 		}
-		at = min(at, max(created, *f.At))
+		at = min(at, since)
 	}
 	events, err := r.store.membersAt(ctx, v.room, at, f)
 	return events, v.access, err
 }
 
 // membersAt lists the member events of a room at a place that a filter chooses.
-func (s *Store) membersAt(ctx context.Context, nid journal.RoomNID, at Place, f MemberFilter) (*Cursor, error) {
-	return s.cursor(ctx, stateAt+`
+func (s *Store) membersAt(ctx context.Context, room journal.RoomNID, at Place, f MemberFilter) (*Cursor, error) {
+	return s.wholeState(ctx, room, func(of *recent) ([]*Event, bool) { return of.membersAt(at, f) }, stateAt+`
 		WHERE s.type = 'm.room.member'
 			AND ($3 = '' AND $4 = '' OR $3 <> '' AND s.value = $3 OR $4 <> '' AND s.value <> $4)`,
-		[]journal.RoomNID{nid}, []Place{at}, f.Membership, f.NotMembership)
+		[]journal.RoomNID{room}, []Place{at}, f.Membership, f.NotMembership)
 }
 
-// creatorJoined returns the place at which a room got its first member. PostgreSQL is to go by the
-// order of places, and not to look at all members, of which it does not see here that there are any.
-func (s *Store) creatorJoined(ctx context.Context, nid journal.RoomNID) (at Place, err error) {
-	err = s.pool.QueryRow(ctx, `
-		SELECT coalesce(min(place), 0) FROM (
-			SELECT place FROM room_state WHERE room_nid = $1 AND type || '' = 'm.room.member' ORDER BY place LIMIT 1) m`,
-		nid).Scan(&at)
+// sinceCreation returns a place, or that at which the room got its first member, if it is later.
+// PostgreSQL is to go by the order of places, and not to look at all members, of which it does not
+// see here that there are any.
+func (s *Store) sinceCreation(ctx context.Context, room journal.RoomNID, at Place) (Place, error) {
+	if of := s.recents.of(room); of != nil {
+		created, ok := of.firstMember(at)
+		of.mu.RUnlock()
+		if ok {
+			return max(created, at), nil
+		}
+	}
+	err := s.pool.QueryRow(ctx, `
+		SELECT greatest($2, (
+			SELECT place FROM room_state WHERE room_nid = $1 AND type || '' = 'm.room.member' ORDER BY place LIMIT 1))`,
+		room, at).Scan(&at)
 	if err != nil {
 		return 0, fmt.Errorf("find the first member of a room: %w", err)
 	}

@@ -92,15 +92,17 @@ const (
 	// byLatestReply is for the roots of threads, with the places held.place of the latest
 	// replies. They are returned in no order.
 	byLatestReply order = `held_from DESC`
+	// byDistance is for the events around one, which stands at the place held.place.
+	byDistance order = `abs(place - held_from)`
 )
 
 // hasHeld reports whether a place is read beside each event.
-func (o order) hasHeld() bool { return o == byBeginning || o == byLatestReply }
+func (o order) hasHeld() bool { return o == byBeginning || o == byLatestReply || o == byDistance }
 
 // sort orders what was read. Here that takes less time than in PostgreSQL, which cannot
 // return the first row before it has all.
 func (o order) sort(l List) {
-	if o.hasHeld() {
+	if o == byBeginning || o == byLatestReply {
 		return
 	}
 	compare := func(a, b Left) int {

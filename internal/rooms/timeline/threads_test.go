@@ -58,7 +58,7 @@ func TestPageOfManyThreadsReadsFewRows(t *testing.T) {
 	} {
 		read.page.Limit = 20
 		sent.Take()
-		page, err := reader.Rooms.Timeline.For(read.user).Threads(t.Context(), room, read.page)
+		page, err := reader.Rooms.Timeline.Stored().For(read.user).Threads(t.Context(), room, read.page)
 		h.OK(err)
 		if len(page.Roots) != read.threads {
 			t.Errorf("%s: %d threads, want %d", name, len(page.Roots), read.threads)

@@ -193,7 +193,7 @@ func revokedAmong(ctx context.Context, q account.Querier, hashes []secret.Hash) 
 		SELECT asked.hash FROM unnest($1::bytea[]) AS asked (hash)
 		WHERE NOT EXISTS (
 			SELECT FROM access_tokens t JOIN accounts a USING (user_id)
-			WHERE t.token_hash = asked.hash AND t.void_at IS NULL AND a.deactivated_at IS NULL)`, hashBytes(hashes))
+			WHERE t.token_hash = asked.hash AND t.void_at IS NULL AND a.deactivated_at IS NULL OFFSET 0)`, hashBytes(hashes))
 	if err != nil {
 		return nil, fmt.Errorf("look up the tokens of waiting requests: %w", err)
 	}

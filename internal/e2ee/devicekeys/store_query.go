@@ -115,7 +115,7 @@ func (s *Service) readDevices(ctx context.Context, users []string) (*byUser[*sho
 		columns = `
 			SELECT d.user_id, d.device_id, d.keys, d.signature, coalesce(d.signed_by, ''), coalesce(d.self_signature, ''),
 				coalesce(n.display_name, '')`
-		names = ` JOIN devices n ON n.user_id = d.user_id AND n.device_id = d.device_id `
+		names = ` CROSS JOIN LATERAL (SELECT display_name FROM devices WHERE user_id = d.user_id AND device_id = d.device_id LIMIT 1) n `
 		order = ` ORDER BY d.user_id COLLATE "C", d.number `
 	)
 	return read(ctx, "the keys of devices", s.o.Rooms.Damage(), queries{

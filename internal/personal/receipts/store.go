@@ -93,10 +93,13 @@ func (s *Service) Changes(
 const (
 	selectReceipts = `SELECT r.room_nid, r.user_id, r.type, r.thread_id, r.event_id, r.event_place, r.ts `
 	// fromRooms finds the receipts in rooms ($1), each after a position ($2) up to
-	// another one ($3), that a user ($4) may know.
+	// another one ($3), that a user ($4) may know. Written so, they are a range of one
+	// index for each room, and PostgreSQL cannot look through all receipts in the order of
+	// positions.
 	fromRooms = `
 		FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, after)
-		JOIN receipts r ON r.room_nid = w.room_nid AND r.position > w.after AND r.position <= $3
+		CROSS JOIN LATERAL (
+			SELECT * FROM receipts WHERE (room_nid, position) > (w.room_nid, w.after) AND (room_nid, position) <= (w.room_nid, $3) OFFSET 0) r
 		WHERE (r.type = 'm.read' OR r.user_id = $4)`
 )
 
@@ -142,7 +145,8 @@ func (s *Service) part(
 	list, err := reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.pool.Query(ctx, selectReceipts+`
 			FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS w(room_nid, after, up_to)
-			JOIN receipts r ON r.room_nid = w.room_nid AND r.position > w.after AND r.position <= w.up_to
+			CROSS JOIN LATERAL (
+				SELECT * FROM receipts WHERE (room_nid, position) > (w.room_nid, w.after) AND (room_nid, position) <= (w.room_nid, w.up_to) OFFSET 0) r
 			WHERE r.type = 'm.read' OR r.user_id = $4`, room, after, upTo, userID)
 		return rows
 	}, pgx.RowToAddrOfStructByPos[Receipt], (*Receipt).cost)
@@ -164,8 +168,9 @@ func (s *Service) loadMarks(ctx context.Context, userID string, rooms []journal.
 	}
 	list, err := reserve.Collect(ctx, func() pgx.Rows {
 		rows, _ := s.pool.Query(ctx, `
-			SELECT room_nid, thread_id, max(event_place) FROM receipts
-			WHERE user_id = $1 AND room_nid = ANY($2) GROUP BY room_nid, thread_id`, userID, rooms)
+			SELECT w.room_nid, r.thread_id, max(r.event_place) FROM unnest($2::bigint[]) AS w(room_nid) CROSS JOIN LATERAL (
+				SELECT thread_id, event_place FROM receipts WHERE room_nid = w.room_nid AND user_id = $1 OFFSET 0) r
+			GROUP BY w.room_nid, r.thread_id`, userID, rooms)
 		return rows
 	}, pgx.RowToStructByPos[mark], func(m mark) int { return reserve.CostOfText(m.Thread) + 2*int(unsafe.Sizeof(m)) })
 	if err != nil {

@@ -244,7 +244,8 @@ func (c *cursor) behind(a *arguments) string {
 func (s *Service) find(ctx context.Context, q *query) (*findings, error) {
 	var a arguments
 	var b pgx.Batch
-	b.Queue(`SELECT set_config('statement_timeout', $1, true)`, maxTime)
+	// The best plan depends on how common the words are.
+	b.Queue(`SELECT set_config('statement_timeout', $1, true), set_config('plan_cache_mode', 'force_custom_plan', true)`, maxTime)
 	b.Queue(q.page(&a), a...)
 	sent := s.pool.SendBatch(ctx, &b)
 	defer sent.Close() //nolint:errcheck // the statements before have said it

@@ -52,8 +52,8 @@ func loadErasures(ctx context.Context, pool *pgxpool.Pool) (map[string]journal.P
 
 func (s *Store) erasedMembers(ctx context.Context, rooms []journal.RoomNID) (map[journal.RoomNID][]string, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT DISTINCT m.room_nid, m.state_key FROM erased_users u
-		JOIN room_state m ON m.type = 'm.room.member' AND m.state_key = u.user_id
+		SELECT DISTINCT m.room_nid, u.user_id FROM erased_users u
+		CROSS JOIN LATERAL (SELECT room_nid FROM room_state WHERE type = 'm.room.member' AND state_key = u.user_id OFFSET 0) m
 		WHERE m.room_nid = ANY($1)`, rooms)
 	found := map[journal.RoomNID][]string{}
 	var room journal.RoomNID

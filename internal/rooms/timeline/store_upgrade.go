@@ -39,9 +39,11 @@ func (s *Store) Replaced(ctx context.Context, rooms []journal.RoomNID) ([]Replac
 		return nil, nil
 	}
 	creations, err := s.soundEvents(ctx, byNumbers(`
-		SELECT c.event_nid FROM rooms r JOIN room_state c
-			ON c.room_nid = r.room_nid AND c.type = 'm.room.create' AND c.state_key = '' AND c.replaced_at IS NULL
-		WHERE r.room_nid = ANY($1) AND EXISTS (SELECT FROM room_state t WHERE `+isTombstone+` AND t.value = r.room_id)`), rooms)
+		SELECT c.event_nid FROM rooms r CROSS JOIN LATERAL (
+			SELECT event_nid FROM room_state
+			WHERE room_nid = r.room_nid AND type = 'm.room.create' AND state_key = '' AND replaced_at IS NULL LIMIT 1) c
+		WHERE r.room_nid = ANY($1) AND EXISTS (
+			SELECT FROM room_state t WHERE `+isTombstone+` AND t.value = r.room_id OFFSET 0)`), rooms)
 	if err != nil || len(creations) == 0 {
 		return nil, err
 	}
@@ -55,8 +57,9 @@ func (s *Store) Replaced(ctx context.Context, rooms []journal.RoomNID) ([]Replac
 	rows, _ := s.pool.Query(ctx, `
 		SELECT o.room_nid, n.room_nid, o.room_id, n.room_id
 		FROM unnest($1::bigint[], $2::text[], $3::text[]) AS n(room_nid, room_id, old_id)
-		JOIN rooms o ON o.room_id = n.old_id
-		JOIN room_state t ON t.room_nid = o.room_nid AND `+isTombstone+` AND t.value = n.room_id`, number, newID, oldID)
+		CROSS JOIN LATERAL (SELECT room_nid, room_id FROM rooms WHERE room_id = n.old_id LIMIT 1) o
+		CROSS JOIN LATERAL (SELECT FROM room_state t WHERE t.room_nid = o.room_nid AND `+isTombstone+` AND t.value = n.room_id LIMIT 1) t`,
+		number, newID, oldID)
 	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Replacement])
 	if err != nil {
 		return nil, fmt.Errorf("look which rooms others have replaced: %w", err)

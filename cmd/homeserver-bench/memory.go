@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"homeserver/cmd/homeserver-bench/bare"
@@ -35,11 +37,12 @@ func newRemembering(h *house) *family {
 	r := &remembering{h: h}
 	return &family{
 		key: "memory", name: "Memory", prepare: r.prepare,
-		ceiling: "of the idle server: the 64 MiB that it is to stay below; of a request that waits, with its connection: " +
+		ceiling: "of the idle server: the 64 MiB that it is to stay below; of what is left of a load: what is in use of it; of a request that waits, with its connection: " +
 			"the same on a bare server of net/http. In use is what the Go runtime says, without garbage",
 		cases: []testCase{
 			{name: "idle", run: r.idle, restart: true},
 			{name: fmt.Sprintf("%d waiting /sync", h.size.waiting), run: r.waiting, restart: true},
+			{name: "after a load", run: r.loaded, restart: true},
 		},
 	}
 }
@@ -61,10 +64,10 @@ func (r *remembering) prepare(ctx context.Context) error {
 	return nil
 }
 
-// quiet waits for a time without requests.
-func (r *remembering) quiet(ctx context.Context) error {
+// wait waits for a time without requests.
+func wait(ctx context.Context, d time.Duration) error {
 	select {
-	case <-time.After(r.h.size.quiet):
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -82,11 +85,51 @@ func (r *remembering) resident() (float64, error) {
 
 // idle measures a server that was started and is left alone.
 func (r *remembering) idle(ctx context.Context) ([]Figure, error) {
-	if err := r.quiet(ctx); err != nil {
+	if err := wait(ctx, r.h.size.quiet); err != nil {
 		return nil, err
 	}
 	bytes, err := r.resident()
 	return []Figure{{"resident", Bytes, bytes, idleLimit}}, err
+}
+
+// loaded measures what the server keeps of a load, in which all read everything and speak, again
+// and again: when that is over, and once the server has had time to notice.
+func (r *remembering) loaded(ctx context.Context) ([]Figure, error) {
+	var clients []*client
+	var rooms []string
+	defer func() { closeAll(clients) }()
+	for _, c := range r.rooms {
+		some, err := r.h.connections(ctx, c.users)
+		if err != nil {
+			return nil, err
+		}
+		clients = append(clients, some...)
+		rooms = append(rooms, slices.Repeat([]string{c.room}, len(some))...)
+	}
+	begin, txns := syncPath("", "", 0), atomic.Int64{}
+	_, err := goOn(ctx, len(clients), r.h.size.load, func(worker int) error {
+		if _, err := clients[worker].do(http.MethodGet, begin, ""); err != nil {
+			return err
+		}
+		_, err := clients[worker].say(rooms[worker], fmt.Sprint("load", txns.Add(1)))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	most, err := r.resident()
+	if err != nil {
+		return nil, err
+	}
+	if err := wait(ctx, r.h.size.rest); err != nil {
+		return nil, err
+	}
+	rest, err := r.resident()
+	if err != nil {
+		return nil, err
+	}
+	used, err := r.h.server.inUse(ctx)
+	return []Figure{{"resident", Bytes, most, 0}, {"a minute later", Bytes, rest, used}}, err
 }
 
 // waiting measures what users take who have asked before, and then requests that wait, one
@@ -112,7 +155,7 @@ func (r *remembering) waiting(ctx context.Context) ([]Figure, error) {
 	if err := waitAgain(ctx, server, list); err != nil {
 		return nil, err
 	}
-	if err := r.quiet(ctx); err != nil {
+	if err := wait(ctx, r.h.size.quiet); err != nil {
 		return nil, err
 	}
 	total, err := r.resident()

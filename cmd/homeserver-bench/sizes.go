@@ -26,9 +26,9 @@ type sizes struct {
 	// devices are those of an encrypted room.
 	devices int
 	// waiting is how many requests wait while memory is looked at, and quiet the time
-	// without requests before that.
-	waiting int
-	quiet   time.Duration
+	// without requests before that; load is how long there are many, and rest the time after it.
+	waiting           int
+	quiet, load, rest time.Duration
 	// members and events are those of rooms that are compared, the smallest first.
 	members, events []int
 	// history is how many events are read back, kept how many messages, and how many
@@ -50,7 +50,7 @@ var full = sizes{
 	planned: 100_000, plannedRooms: 20,
 	joins: 1000, joinsCompared: 100,
 	devices: 500,
-	waiting: 1000, quiet: 3 * time.Second,
+	waiting: 1000, quiet: 3 * time.Second, load: 15 * time.Second, rest: time.Minute,
 	members: []int{10, 1000, 10_000}, events: []int{1000, 200_000},
 	history: 100_000, kept: 10_000, starts: 3, related: 1000,
 }
@@ -68,7 +68,7 @@ var quick = sizes{
 	planned: 300, plannedRooms: 5,
 	joins: 20, joinsCompared: 5,
 	devices: 20,
-	waiting: 200, quiet: 10 * time.Millisecond,
+	waiting: 200, quiet: 10 * time.Millisecond, load: 20 * time.Millisecond, rest: 10 * time.Millisecond,
 	members: []int{10, 20, 40}, events: []int{20, 300},
 	history: 200, kept: 100, starts: 1, related: 60,
 }

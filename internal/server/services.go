@@ -126,7 +126,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 	s.parts = parts{
 		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.bridges, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
 		s.keys, s.toDevice, s.stream.data, s.stream.invites, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.stream.upgraded, s.delayed, s.mails, s.stream.presence, s.stream.sync,
-		s.sending, s.found.search, s.found.users, s.media, s.backups,
+		s.sending, s.found.search, s.found.users, s.media, s.backups, newSpareMemory(),
 	}
 	s.parts.eraseWith(s.auth)
 	return s, nil

@@ -248,7 +248,7 @@ func (e *Engine) send(w http.ResponseWriter, x *exchange, status int, body []byt
 // sender sends an answer piece by piece.
 type sender struct {
 	http.ResponseWriter
-	control  *http.ResponseController
+	control  http.ResponseController
 	patience time.Duration
 	end      time.Time // by when all that was given to it must have been taken
 	begun    bool
@@ -256,7 +256,7 @@ type sender struct {
 }
 
 func (e *Engine) newSender(w http.ResponseWriter) sender {
-	return sender{ResponseWriter: w, control: http.NewResponseController(w), patience: e.answerTimeout}
+	return sender{ResponseWriter: w, control: *http.NewResponseController(w), patience: e.answerTimeout}
 }
 
 // begin sets the status, which is sent with the first part of the answer.
@@ -274,7 +274,7 @@ func (s *sender) send(part []byte) error {
 		s.end = now.Add(s.patience)
 	}
 	s.end = s.end.Add(time.Duration(len(part)/slowestBytesPerSecond) * time.Second)
-	for ; len(part) > 0; now = time.Now() {
+	for len(part) > 0 {
 		deadline := now.Add(s.patience + pieceBytes/slowestBytesPerSecond*time.Second)
 		if deadline.After(s.end) {
 			deadline = s.end
@@ -288,7 +288,9 @@ func (s *sender) send(part []byte) error {
 			s.failed = true
 			return err
 		}
-		part = part[n:]
+		if part = part[n:]; len(part) > 0 {
+			now = time.Now()
+		}
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func (a *api) sync(r *httpapi.Request, who matrix.Session) (any, error) {
 		return nil, err
 	}
 	answer, err := a.Stream.Sync(r.Context(), *q)
-	if err != nil || !q.V2Alpha {
+	if err != nil || r.Generation() != httpapi.V2Alpha {
 		return answer, err
 	}
 	return syncstream.V2Alpha{Answer: answer}, nil

@@ -46,7 +46,7 @@ func TestWhatIsKeptOfSessionsTakesNoMoreMemoryThanItsShare(t *testing.T) {
 			cachetest.Fill(t, share, seen.stats, func() {
 				for i := range 60_000 {
 					n := fmt.Sprint(i)
-					seen.note(deviceKey{n + text, n + text}, sighting{ip: n, userAgent: n + text})
+					seen.note(deviceKey{n + text, n + text}, sighting{userAgent: n + text})
 				}
 			})
 		})

@@ -3,6 +3,7 @@ package session
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"strings"
 	"sync"
 
@@ -12,20 +13,25 @@ import (
 
 // sighting is when, and from where, a device was seen.
 type sighting struct {
-	at            int64 // milliseconds since the epoch
-	ip, userAgent string
-	guest         bool
+	at        int64      // milliseconds since the epoch
+	address   netip.Addr // the zero value: not known
+	userAgent string
+	guest     bool
+}
+
+// ip returns the text of the address; "" if it is not known.
+func (s *sighting) ip() string {
+	if !s.address.IsValid() {
+		return ""
+	}
+	return s.address.String()
 }
 
 // sightingOf shortens a client's description of itself to the limits.
 func sightingOf(client matrix.Client, at int64) sighting {
 	agent := strings.ReplaceAll(client.UserAgent, "\x00", "")
 	agent = strings.ToValidUTF8(agent[:min(len(agent), maxDeviceText)], "")
-	seen := sighting{at: at, userAgent: agent}
-	if client.Address.IsValid() {
-		seen.ip = client.Address.Unmap().WithZone("").String()
-	}
-	return seen
+	return sighting{at: at, address: client.Address.Unmap().WithZone(""), userAgent: agent}
 }
 
 // lastSeen gathers sightings until they are written, as many as there is memory for.
@@ -47,7 +53,7 @@ func newLastSeen(share int) *lastSeen {
 // weigh estimates the bytes of a sighting in memory.
 func (s *sighting) weigh(key deviceKey) int {
 	const structs = 200
-	return structs + cache.Text(key.userID, key.deviceID, s.ip, s.userAgent)
+	return structs + cache.Text(key.userID, key.deviceID, s.userAgent)
 }
 
 // Seen notes that a device has made a request. It only touches memory; the
@@ -97,7 +103,7 @@ func (s *Service) WriteSeen(ctx context.Context) error {
 	}
 	for key, seen := range taken {
 		if s.o.OnSeen != nil && !seen.guest { // anybody gets that without a password
-			s.o.OnSeen(key.userID, seen.ip)
+			s.o.OnSeen(key.userID, seen.ip())
 		}
 	}
 	err := storeSightings(ctx, s.o.Pool, taken)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,10 +15,10 @@ func TestSeenNeverGoesBack(t *testing.T) {
 	s, got := newService(t)
 	key := deviceKey{got.UserID, got.DeviceID}
 
-	s.seen.note(key, sighting{at: s.o.Now().UnixMilli() - 1, ip: "192.0.2.99"})
+	s.seen.note(key, sighting{at: s.o.Now().UnixMilli() - 1, address: netip.MustParseAddr("192.0.2.99")})
 	ok(t, s.WriteSeen(t.Context()))
-	s.seen.note(key, sighting{at: s.o.Now().UnixMilli() + 2, ip: "192.0.2.2"})
-	s.seen.note(key, sighting{at: s.o.Now().UnixMilli() + 1, ip: "192.0.2.1"})
+	s.seen.note(key, sighting{at: s.o.Now().UnixMilli() + 2, address: netip.MustParseAddr("192.0.2.2")})
+	s.seen.note(key, sighting{at: s.o.Now().UnixMilli() + 1, address: netip.MustParseAddr("192.0.2.1")})
 	ok(t, s.WriteSeen(t.Context()))
 
 	device, err := s.Device(t.Context(), got.UserID, got.DeviceID)
@@ -54,8 +55,8 @@ func TestSightingsAreCutDownToSize(t *testing.T) {
 		if len(got.userAgent) > maxDeviceText || !utf8.ValidString(got.userAgent) || strings.ContainsRune(got.userAgent, 0) {
 			t.Errorf("%q: got %q", agent, got.userAgent)
 		}
-		if got.ip != "" {
-			t.Errorf("got the address %q of nobody", got.ip)
+		if got.ip() != "" {
+			t.Errorf("got the address %q of nobody", got.ip())
 		}
 	}
 }

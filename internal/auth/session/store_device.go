@@ -95,7 +95,7 @@ func upsertDevice(ctx context.Context, tx pgx.Tx, session matrix.Session, displa
 		ON CONFLICT (user_id, device_id) DO UPDATE
 		SET last_seen_ts = excluded.last_seen_ts, last_seen_ip = excluded.last_seen_ip, user_agent = excluded.user_agent
 		RETURNING xmax = 0`, // an inserted row has not been replaced by anyone
-		session.UserID, session.DeviceID, displayName, seen.at, seen.ip, seen.userAgent)
+		session.UserID, session.DeviceID, displayName, seen.at, seen.ip(), seen.userAgent)
 	if err != nil {
 		return false, fmt.Errorf("insert a device of %s: %w", session.UserID, err)
 	}
@@ -186,7 +186,7 @@ func storeSightings(ctx context.Context, q account.Querier, sightings map[device
 		userIDs = append(userIDs, key.userID)
 		deviceIDs = append(deviceIDs, key.deviceID)
 		times = append(times, seen.at)
-		ips = append(ips, seen.ip)
+		ips = append(ips, seen.ip())
 		agents = append(agents, seen.userAgent)
 	}
 	_, err := q.Exec(ctx, `

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,7 +68,7 @@ type watch struct {
 type watches struct {
 	mu       sync.Mutex
 	waiting  map[*watch]struct{}
-	byToken  map[secret.Hash]map[*watch]struct{}
+	byToken  map[secret.Hash][]*watch
 	suspects map[secret.Hash]struct{}
 	// suspected signals to the worker that there are suspects.
 	suspected chan struct{}
@@ -76,7 +77,7 @@ type watches struct {
 func newWatches() *watches {
 	return &watches{
 		waiting:   map[*watch]struct{}{},
-		byToken:   map[secret.Hash]map[*watch]struct{}{},
+		byToken:   map[secret.Hash][]*watch{},
 		suspects:  map[secret.Hash]struct{}{},
 		suspected: make(chan struct{}, 1),
 	}
@@ -86,17 +87,15 @@ func (ws *watches) add(w *watch) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	ws.waiting[w] = struct{}{}
-	if ws.byToken[w.hash] == nil {
-		ws.byToken[w.hash] = map[*watch]struct{}{}
-	}
-	ws.byToken[w.hash][w] = struct{}{}
+	ws.byToken[w.hash] = append(ws.byToken[w.hash], w)
 }
 
 func (ws *watches) remove(w *watch) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	delete(ws.waiting, w)
-	if delete(ws.byToken[w.hash], w); len(ws.byToken[w.hash]) == 0 {
+	others := slices.DeleteFunc(ws.byToken[w.hash], func(other *watch) bool { return other == w })
+	if ws.byToken[w.hash] = others; len(others) == 0 {
 		delete(ws.byToken, w.hash)
 	}
 }
@@ -112,7 +111,7 @@ func (ws *watches) end(hashes []secret.Hash) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for _, hash := range hashes {
-		for w := range ws.byToken[hash] {
+		for _, w := range ws.byToken[hash] {
 			w.end(errTokenEnded)
 		}
 	}

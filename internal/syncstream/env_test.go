@@ -69,7 +69,13 @@ func newEnv(t *testing.T) *env {
 // envOn starts another server process, as it were, on a database; nil: a new one.
 func envOn(t testing.TB, pool *pgxpool.Pool, o journal.Options) *env {
 	t.Helper()
-	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool, Journal: o, Rooms: func(o *rooms.Options) { o.Now = sending }})}
+	return envWith(t, pool, o, rooms.Shares{})
+}
+
+// envWith is envOn with so much memory for caches.
+func envWith(t testing.TB, pool *pgxpool.Pool, o journal.Options, shares rooms.Shares) *env {
+	t.Helper()
+	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool, Journal: o, Rooms: func(o *rooms.Options) { o.Now, o.Shares = sending, shares }})}
 	h.clock.Pass(time.Hour)
 	ticks, store := journal.NewTicks(), h.Rooms.Timeline
 	h.data = accountdata.New(h.Pool, h.Journal, store, 0)

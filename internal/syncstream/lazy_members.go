@@ -3,6 +3,7 @@ package syncstream
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 
 	"homeserver/internal/cache"
 	"homeserver/internal/event"
@@ -43,14 +44,23 @@ func (s *Service) fillLazyMembers(ctx context.Context, p *plan) error {
 		return nil
 	}
 	rs := p.which(p.showsState)
+	var needing []*room
 	var missing []timeline.MemberAt
+	var users []string
 	for _, r := range rs {
 		at := timeline.RoomAt{Room: r.nid, At: p.stateAt(r)}
-		for member := range s.lazy.wanted(p, r) {
-			missing = append(missing, timeline.MemberAt{RoomAt: at, User: member})
+		if users = s.lazy.wanted(users[:0], p, r); len(users) > 0 {
+			needing = append(needing, r)
+		}
+		for _, user := range users {
+			missing = append(missing, timeline.MemberAt{RoomAt: at, User: user})
 		}
 	}
 	if len(missing) > 0 {
+		// Others, whom the same event has woken, need the same members.
+		if err := s.recall(ctx, p, needing, func(r *room) bool { return r.inWindow }); err != nil {
+			return err
+		}
 		found, err := s.roomsFor(p).MemberEvents(ctx, missing, p.filter.Room.State)
 		if err != nil {
 			return err
@@ -66,35 +76,33 @@ func (s *Service) fillLazyMembers(ctx context.Context, p *plan) error {
 	return nil
 }
 
-// wanted lists the members that the device needs for a room, and may not know.
-func (l *lazyMembers) wanted(p *plan, r *room) map[string]struct{} {
-	wanted := map[string]struct{}{}
+// wanted appends the members that the device needs for a room, and may not know, each once.
+func (l *lazyMembers) wanted(users []string, p *plan, r *room) []string {
 	for _, e := range r.timeline {
-		wanted[e.Sender] = struct{}{}
+		users = append(users, e.Sender)
 	}
 	if r.fullState {
-		wanted[p.userID] = struct{}{}
+		users = append(users, p.userID)
 	}
 	if r.summary != nil {
-		for _, hero := range r.summary.Heroes {
-			wanted[hero] = struct{}{}
-		}
+		users = append(users, r.summary.Heroes...)
 	}
+	slices.Sort(users)
+	users = slices.Compact(users)
 	for _, e := range r.state.Events {
 		if e.Type == event.TypeMember {
-			delete(wanted, *e.StateKey)
+			if i, ok := slices.BinarySearch(users, *e.StateKey); ok {
+				users = slices.Delete(users, i, i+1)
+			}
 		}
 	}
 	if r.fullState || p.filter.redundant() {
-		return wanted
+		return users
 	}
-	for member := range wanted {
+	return slices.DeleteFunc(users, func(member string) bool {
 		at, ok := l.sent.Get(l.key(p, r, member))
-		if ok && at <= p.since {
-			delete(wanted, member)
-		}
-	}
-	return wanted
+		return ok && at <= p.since
+	})
 }
 
 // remember notes the members among events of the answer.
@@ -104,8 +112,11 @@ func (l *lazyMembers) remember(p *plan, r *room, events []*timeline.Event) {
 			continue
 		}
 		key := l.key(p, r, *e.StateKey)
-		if at, ok := l.sent.Peek(key); !ok || at > p.since {
-			l.sent.Put(key, p.upTo)
+		if p.since > 0 {
+			if at, ok := l.sent.Peek(key); ok && at <= p.since {
+				continue // that the device knows it is known
+			}
 		}
+		l.sent.Put(key, p.upTo)
 	}
 }

@@ -3,10 +3,13 @@ package syncstream_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"homeserver/internal/journal"
 	"homeserver/internal/rooms"
+	"homeserver/internal/syncstream"
 )
 
 const (
@@ -305,4 +308,39 @@ func TestSummary(t *testing.T) {
 	want("nobody is there", 1, 0, users[0], users[1], users[2], users[3], users[4])
 	c.Since = ""
 	want("initial", 1, 0, users[0], users[1], users[2], users[3], users[4])
+}
+
+// A message of somebody whom many waiting clients don't know wakes all of them, and the member is
+// read once, also in a room that is too large to be in memory.
+func TestMemberIsReadOnceForAllWhoWait(t *testing.T) {
+	h := newEnv(t)
+	pool, count := counted(h)
+	const many = 50
+	user := func(i int) string { return fmt.Sprintf("@member%d:localhost", i) }
+	room := h.Public(carol, dave)
+	for i := range many {
+		h.Join(user(i), room)
+	}
+	for name, share := range map[string]int{"in memory": 0, "too large": 100_000} {
+		readers := envWith(t, pool, journal.Options{Watch: time.Hour}, rooms.Shares{Recent: share})
+		since := syncstream.FormatToken(h.newest())
+		for _, sender := range []string{alice, carol, dave} {
+			var polls []*waiting
+			for i := range many {
+				polls = append(polls, readers.await(syncstream.Query{UserID: user(i), DeviceID: fmt.Sprint(name, sender, since), Filter: lazy, Since: since}))
+			}
+			count.mention()
+			h.say(sender, room, "hello")
+			readers.catchUp()
+			for _, w := range polls {
+				a := w.get()
+				since = a.NextBatch
+				equal(t, "members", a.in(t, room).members(), strings.TrimSuffix(sender, ":localhost")[1:])
+			}
+			// With the first message the members' own names are read, by which they may be mentioned.
+			if n := count.mention("(SELECT 'm.room.member') AND state_key"); sender != alice && (n > 1 || n > 0 && share == 0) {
+				t.Errorf("%s: %d statements read members", name, n)
+			}
+		}
+	}
 }

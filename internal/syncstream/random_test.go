@@ -13,25 +13,28 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/postgres/postgrestest"
+	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/timeline"
 	"homeserver/internal/syncstream"
 )
 
-// An answer from the live window is the same, byte for byte, as one from SQL, however
-// little the window holds.
+// An answer from the live window, or from the recent parts of rooms, is the same, byte for
+// byte, as one from SQL, however little of them is in memory.
 func TestWindowAndSQLAgree(t *testing.T) {
 	eachHistory(t, 3, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
 		window := envOn(t, pool, journal.Options{WindowBytes: []int{0, 100_000, 20_000}[seed%3]})
-		sql := envOn(t, pool, journal.Options{WindowBytes: 1})
+		sql := envWith(t, pool, journal.Options{WindowBytes: 1}, rooms.Shares{Recent: 1})
+		recent := envWith(t, pool, journal.Options{WindowBytes: 1}, rooms.Shares{Recent: []int{0, 500_000, 200_000}[seed%3]})
 		y := window.history(seed)
 		y.ignore = true
 		told := 0
 		for range 8 {
 			y.happen(30)
 			sql.catchUp()
+			recent.catchUp()
 			for range 25 {
-				told += y.compare(map[string]*env{"window": window, "SQL": sql})
+				told += y.compare(map[string]*env{"window": window, "recent": recent, "SQL": sql})
 			}
 		}
 		if told < 50 {

@@ -76,6 +76,37 @@ func TestStatementsOfAnswers(t *testing.T) {
 	}
 }
 
+// Once rooms are in memory, an initial /sync costs as many statements however many there are, and none
+// for their timelines, state, members and summaries.
+func TestStatementsOfRoomsInMemory(t *testing.T) {
+	first := newEnv(t)
+	pool, count := counted(first)
+	statements := map[string]int64{}
+	for _, number := range []int{3, 30} {
+		for range number {
+			room := first.Public(bob, carol)
+			first.say(alice, room, "1", "2", "3")
+			first.topic(alice, room, "new")
+			first.say(carol, room, "4")
+		}
+		h := envOn(t, pool, journal.Options{WindowBytes: 1, Watch: time.Hour})
+		h.sync(syncstream.Query{UserID: bob, DeviceID: "PHONE"})
+		for name, filter := range map[string]string{"all": "", "lazy": `{"room":{"timeline":{"limit":2},"state":{"lazy_load_members":true}}}`} {
+			count.mention()
+			before := count.statements.Load()
+			a := h.sync(syncstream.Query{UserID: bob, DeviceID: "PHONE", Filter: filter})
+			n := count.statements.Load() - before
+			if of, ok := statements[name]; ok && of != n || len(a.Rooms.Join) < number {
+				t.Errorf("%s: %d statements for %d rooms, and %d for fewer", name, n, number, of)
+			}
+			statements[name] = n
+			if n := count.mention("room_state", "FROM events", "FROM relations"); n > 0 {
+				t.Errorf("%s: %d statements read rooms", name, n)
+			}
+		}
+	}
+}
+
 // To find what is bundled costs one statement, however much it is: the newest events, which a
 // timeline has, have their children among them. In the live window it costs none. In the format
 // of the federation nothing is bundled, and in v2_alpha.

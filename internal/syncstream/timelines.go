@@ -36,7 +36,7 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 		}
 	}
 	if len(stored) > 0 {
-		if err := s.recall(ctx, p); err != nil {
+		if err := s.recall(ctx, p, stored, func(r *room) bool { return r.fullState }); err != nil {
 			return err
 		}
 		found, err := s.roomsFor(p).Timelines(ctx, windows, limit, filter)
@@ -52,11 +52,11 @@ func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 	return s.cutOutdated(ctx, outdated, limit)
 }
 
-// recall has the rooms read into memory of which the answer shows all that is recent.
-func (s *Service) recall(ctx context.Context, p *plan) error {
+// recall has those of some rooms read into memory for which a condition is true.
+func (s *Service) recall(ctx context.Context, p *plan, rs []*room, holds func(r *room) bool) error {
 	var nids []journal.RoomNID
-	for _, r := range p.rooms {
-		if r.fullState && r.hasTimeline() {
+	for _, r := range rs {
+		if holds(r) {
 			nids = append(nids, r.nid)
 		}
 	}

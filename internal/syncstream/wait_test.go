@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -142,12 +143,32 @@ func TestRenameThatIsFilteredOutEndsAWait(t *testing.T) {
 }
 
 // counter counts the statements of a pool.
-type counter struct{ statements atomic.Int64 }
+type counter struct {
+	statements atomic.Int64
+	mu         sync.Mutex
+	texts      []string
+}
+
+// mention returns how many statements since its last call had one of some words.
+func (c *counter) mention(words ...string) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, text := range c.texts {
+		if slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) }) {
+			n++
+		}
+	}
+	c.texts = nil
+	return n
+}
 
 func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
 	// What the journal does by itself, whatever is asked for, is not counted.
 	if !strings.Contains(q.SQL, "wait_to_lead") && !strings.Contains(q.SQL, "outbox") {
 		c.statements.Add(1)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.texts = append(c.texts, q.SQL)
 	}
 	return ctx
 }

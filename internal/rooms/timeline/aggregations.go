@@ -116,7 +116,7 @@ func (p *parent) isEditable() bool {
 // isRoot reports whether the event may be the root of a thread: it is in no relation itself.
 func (p *parent) isRoot() bool { return p.Relation().Type == "" }
 
-// aggregate returns what is bundled with an event of the live window, by its children in the
+// aggregate returns what is bundled with an event, by its children in the
 // order of places; nil: nothing is.
 func (p *parent) aggregate(r Reader, ignored []string, children []*child) *Aggregation {
 	a := &Aggregation{}

@@ -29,6 +29,10 @@
 // written and removed by the same commits. A row of threads has what follows from those of
 // m.thread: how many replies a root has, and the place of the latest; and its root.
 //
+// The recent part of a room, all above a place that is called its floor, is kept in memory as
+// far as there is room: see [Store.Recall]. Methods that read many rooms take from there what they
+// can, and the rest from the database, with the same result.
+//
 // State is kept as intervals of places, each of which names the event that holds, so
 // that the state at any place, and what changed between two, are single range queries.
 // All intervals of a room are its line. A commit yields a RoomChange, with the intervals

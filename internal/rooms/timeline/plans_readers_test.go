@@ -89,7 +89,8 @@ func (h *planned) readers() map[string]func() error {
 			}
 			return err
 		},
-		"Summaries": func() error { _, err := store.Summaries(ctx, nids, bob); return err },
+		"Summaries":    func() error { _, err := store.Summaries(ctx, nids, bob); return err },
+		"recent parts": func() error { return store.Recall(ctx, nids) }, // after what would be read from them then
 		"EventsBetween": func() error {
 			_, err := store.EventsBetween(ctx, step/2, step-10, []string{"m.room.message"})
 			return err

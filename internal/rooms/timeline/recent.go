@@ -29,13 +29,17 @@ type recent struct {
 	// was too large.
 	missed    []missedChange
 	refusedAt int64
+	// redactions counts those in a room that is too large. Of such a room latest has the members that
+	// were asked for since the last one, and nothing else is here.
+	redactions int
 
 	floor      Place
 	events     []*Event // in the order of places
 	eventBytes int
-	// children are those of the events that are aggregated with others, by the ID of that other.
+	line       []*held // in the order of their beginnings
+	// children are the events that are aggregated with others, by the ID of that other. All
+	// children of an event above the floor are here, since they come after it.
 	children map[string][]*child
-	line     []*held // in the order of their beginnings
 	// latest has the last interval of each state key. The earlier ones hang on it.
 	latest          map[event.StateKey]*held
 	joined, invited int64 // how many members there are now
@@ -172,6 +176,7 @@ func (r *recent) stateAt(at Place, f *EventFilter, withMembers bool) (events []*
 	if f == nil && withMembers {
 		return all, true
 	}
+	events = make([]*Event, 0, len(all))
 	for _, e := range all {
 		if (withMembers || e.Type != event.TypeMember) && f.Match(e) {
 			events = append(events, e)

@@ -32,6 +32,12 @@ func (r *recent) follow(c RoomChange, was *Staged) bool {
 		return true
 	case recentKept:
 		return r.apply(c, was)
+	case recentRefused:
+		if was != nil && was.Redacted != nil {
+			r.redactions++
+			r.latest = nil
+			r.weigh()
+		}
 	}
 	return true
 }
@@ -53,7 +59,7 @@ func (r *recent) apply(c RoomChange, was *Staged) bool {
 		}
 	}
 	for at := range c.Line {
-		r.begin(at)
+		r.replace(at)
 	}
 	if was != nil && was.Redacted != nil {
 		r.redact(was, c.Event)
@@ -62,8 +68,16 @@ func (r *recent) apply(c RoomChange, was *Staged) bool {
 	return true
 }
 
-// begin adds an interval, unless it is known.
-func (r *recent) begin(at Interval) {
+// relate notes an event of the timeline that is aggregated with another.
+func (r *recent) relate(e *Event) {
+	if c := childOf(e); c != nil {
+		r.children[c.target] = append(r.children[c.target], c)
+		r.bytes.Add(int64(c.memorySize()))
+	}
+}
+
+// replace begins an interval, and ends the one before it, unless it is known.
+func (r *recent) replace(at Interval) {
 	last := r.latest[at.StateKey]
 	if at.From <= r.floor || last != nil && last.from >= at.From {
 		return
@@ -165,19 +179,12 @@ func (r *recent) trim() {
 	r.weigh()
 }
 
-// relateAll finds anew which events are aggregated with which.
+// relateAll finds out anew which events of the timeline are aggregated with others. The lists
+// of before may be in use.
 func (r *recent) relateAll() {
 	r.children = map[string][]*child{}
 	for _, e := range r.events {
 		r.relate(e)
-	}
-}
-
-// relate adds an event of the timeline to those that are aggregated with another, if it is one.
-func (r *recent) relate(e *Event) {
-	if c := childOf(e); c != nil {
-		r.children[c.target] = append(r.children[c.target], c)
-		r.bytes.Add(int64(c.memorySize()))
 	}
 }
 
@@ -189,12 +196,17 @@ func (r *recent) weigh() {
 		r.eventBytes += sizeInMemory(e)
 	}
 	rest := structs
+	for _, children := range r.children {
+		for _, c := range children {
+			rest += c.memorySize()
+		}
+	}
 	for _, h := range r.line {
 		rest += r.sizeOf(h)
 	}
-	for _, of := range r.children {
-		for _, c := range of {
-			rest += c.memorySize()
+	if r.status == recentRefused {
+		for _, h := range r.latest {
+			rest += r.sizeOf(h)
 		}
 	}
 	r.bytes.Store(int64(r.eventBytes + rest))

@@ -68,51 +68,85 @@ func (rs *recents) claim(rooms []journal.RoomNID) (mine, others []*recent, room 
 }
 
 func newRecent(nid journal.RoomNID) *recent {
-	r := &recent{room: nid, loaded: make(chan struct{}), latest: map[event.StateKey]*held{}}
+	r := &recent{room: nid, loaded: make(chan struct{}), latest: map[event.StateKey]*held{}, children: map[string][]*child{}}
 	r.weigh()
 	return r
 }
 
-// load loads the rooms that the caller has claimed.
+// loadBytes is how much one statement reads, where no room takes more.
+const loadBytes = 8 << 20
+
+// load loads the rooms that the caller has claimed, as many at once as the memory for answers
+// allows.
 func (s *Store) load(ctx context.Context, claimed []*recent, room int64) error {
-	if len(claimed) == 0 {
-		return nil
-	}
-	found, tooLarge, err := s.readRecent(ctx, claimed, room)
-	for _, rows := range found {
-		room -= rows.bytes
-	}
-	for _, r := range claimed {
-		rows := found[r.room]
-		switch {
-		case err != nil || rows == nil && tooLarge != 0 && r.room != tooLarge:
-			r.failed = true
-			s.recents.rooms.RemoveIf(r.room, func(now *recent) bool { return now == r })
-		case rows == nil && r.room != tooLarge:
-			r.refuse(room)
-		case rows == nil || rows.damaged || !r.fill(rows) || r.bytes.Load() > s.recents.most():
-			r.refuse(math.MaxInt64)
+	for len(claimed) > 0 {
+		bytes := min(room, max(loadBytes, s.recents.most()))
+		found, tooLarge, err := s.readRecent(ctx, claimed, bytes)
+		var left []*recent
+		for _, r := range claimed {
+			switch rows := found[r.room]; {
+			case err != nil:
+				s.recents.rooms.RemoveIf(r.room, func(now *recent) bool { return now == r })
+				r.failed = true
+			case rows == nil && r.room == tooLarge && bytes >= s.recents.most():
+				r.refuse(math.MaxInt64)
+			case rows == nil:
+				left = append(left, r)
+				continue
+			case rows.damaged || !r.fill(rows) || r.bytes.Load() > s.recents.most():
+				r.refuse(math.MaxInt64)
+			}
+			s.loaded(r)
+			room -= r.bytes.Load()
 		}
-		close(r.loaded)
-		s.recents.rooms.Reweigh(r.room)
+		if err != nil {
+			return err
+		}
+		if len(left) == len(claimed) {
+			for _, r := range left {
+				r.refuse(room + room/8) // the weights of rooms are estimates
+				s.loaded(r)
+			}
+			return nil
+		}
+		claimed = left
 	}
-	return err
+	return nil
 }
 
-// refuse notes that the room is too large where so many bytes are left.
+// loaded ends the loading of a room.
+func (s *Store) loaded(r *recent) {
+	close(r.loaded)
+	s.recents.rooms.Reweigh(r.room)
+}
+
+// refuse notes that the room is too large where no more than so many bytes are left.
 func (r *recent) refuse(room int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.status, r.refusedAt = recentRefused, room
-	r.floor, r.events, r.children, r.line, r.latest, r.missed = 0, nil, nil, nil, nil, nil
+	r.floor, r.events, r.line, r.latest, r.children, r.missed = 0, nil, nil, nil, nil, nil
 	r.weigh()
 }
 
 // fill begins the recent part with what was read, and adds what has happened meanwhile. It
 // reports false where that can't be.
 func (r *recent) fill(rows *recentRows) bool {
+	r.begin(rows) // without the lock, which those who commit would wait for
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, c := range r.missed {
+		if !r.apply(c.RoomChange, c.was) {
+			return false
+		}
+	}
+	r.status, r.missed = recentKept, nil
+	r.trim()
+	return true
+}
+
+// begin sets what was read, while nobody else looks at it.
+func (r *recent) begin(rows *recentRows) {
 	r.floor, r.events = rows.floor, rows.events
 	slices.SortFunc(r.events, func(a, b *Event) int { return cmp.Compare(a.Place, b.Place) })
 	slices.SortFunc(rows.line, func(a, b *held) int { return cmp.Compare(a.from, b.from) })
@@ -126,12 +160,4 @@ func (r *recent) fill(rows *recentRows) bool {
 	}
 	r.relateAll()
 	r.weigh()
-	for _, c := range r.missed {
-		if !r.apply(c.RoomChange, c.was) {
-			return false
-		}
-	}
-	r.status, r.missed = recentKept, nil
-	r.trim()
-	return true
 }

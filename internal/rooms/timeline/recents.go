@@ -13,6 +13,8 @@ import (
 type recents struct {
 	rooms *cache.LRU[journal.RoomNID, *recent]
 	uses  cache.Uses
+	// asking has whose turn it is to ask for members of rooms that are too large to be kept.
+	asking cache.Turns
 
 	mu     sync.Mutex
 	missed map[journal.RoomNID]struct{} // the rooms of which something was read from the database

@@ -3,6 +3,7 @@ package timeline
 import (
 	"context"
 	"errors"
+	"math"
 	"strconv"
 
 	"homeserver/internal/journal"
@@ -16,7 +17,7 @@ import (
 var selectRecent = `
 	SELECT ` + eventColumns + `, h.place, h.until, f.floor
 	FROM (
-		SELECT n.room_nid, r.cost, sum(r.cost) FILTER (WHERE r.cost <= $2) OVER (ORDER BY n.ordinality) AS total
+		SELECT n.room_nid, n.ordinality, r.cost, sum(r.cost) FILTER (WHERE r.cost <= $2) OVER (ORDER BY n.ordinality) AS total
 		FROM unnest((SELECT $1::bigint[])) WITH ORDINALITY AS n(room_nid)
 		CROSS JOIN LATERAL (
 			SELECT state_bytes + ` + strconv.Itoa(costOfMember) + ` * (joined_members + invited_members) + ` + strconv.Itoa(costOfTimeline) + ` AS cost
@@ -37,7 +38,8 @@ var selectRecent = `
 			SELECT FROM room_state s WHERE s.room_nid = n.room_nid AND s.place = n.place AND s.event_nid = n.event_nid))
 		OFFSET 0) h
 	CROSS JOIN LATERAL (SELECT * FROM events WHERE event_nid = h.event_nid LIMIT 1) e
-	WHERE w.cost <= $2 AND w.total <= $3`
+	WHERE w.cost <= $2 AND w.total <= $3
+	ORDER BY w.ordinality`
 
 // The estimated weight of a member, and of a timeline.
 const (
@@ -54,8 +56,8 @@ type recentRows struct {
 	damaged bool
 }
 
-// readRecent reads the recent parts of those rooms that fit into so many bytes. If they turn out to
-// be larger, it returns none of them, and the largest.
+// readRecent reads the recent parts of the first rooms that fit into so many bytes. If there is none, it
+// returns the one that did not fit alone.
 func (s *Store) readRecent(
 	ctx context.Context, rooms []*recent, bytes int64,
 ) (read map[journal.RoomNID]*recentRows, tooLarge journal.RoomNID, err error) {
@@ -70,21 +72,29 @@ func (s *Store) readRecent(
 	before := reserve.Used(ctx)
 	err = reserve.Read(ctx, func(c *reserve.Counter) error {
 		f, err = readRows(ctx, s.pool, s.versions, c, bytes, selectRecent, columns, s.recents.most(), bytes)
+		if errors.Is(err, journal.ErrTooMuch) { // estimates were too low
+			if last := f.dropLastRoom(); len(f.Events) == 0 {
+				tooLarge = last
+			}
+			err = f.readBeside(ctx, s.pool, c, math.MaxInt64)
+		}
 		return err
 	})
 	reserve.Drop(ctx, reserve.Used(ctx)-before) // it is the cache's from now on
-	switch read = f.byRecent(); {
-	case err == nil:
-		return read, 0, nil
-	case !errors.Is(err, journal.ErrTooMuch):
-		return nil, 0, err
+	return f.byRecent(), tooLarge, err
+}
+
+// dropLastRoom drops the events of the last room, of which there are more, and returns that.
+func (f *found) dropLastRoom() (last journal.RoomNID) {
+	n := len(f.Events)
+	if n > 0 {
+		last = f.Events[n-1].Room
 	}
-	for nid, rows := range read {
-		if tooLarge == 0 || rows.bytes > read[tooLarge].bytes {
-			tooLarge = nid
-		}
+	for n > 0 && f.Events[n-1].Room == last {
+		n--
 	}
-	return nil, tooLarge, nil
+	f.Events, f.from, f.until, f.floor = f.Events[:n], f.from[:n], f.until[:n], f.floor[:n]
+	return last
 }
 
 // byRecent sorts the rows of selectRecent by rooms, in compact form. Damaged rows are read, and

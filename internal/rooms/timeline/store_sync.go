@@ -252,7 +252,13 @@ func (s *Store) MemberEvents(ctx context.Context, members []MemberAt, f *EventFi
 	if len(rest) == 0 {
 		return found, nil
 	}
-	stored, err := s.storedMembers(ctx, rest, f)
+	read := s.storedMembers
+	if r := s.recents.large(rest); r != nil {
+		read = func(ctx context.Context, members []MemberAt, f *EventFilter) (List, error) {
+			return s.membersOfLarge(ctx, r, members, f)
+		}
+	}
+	stored, err := read(ctx, rest, f)
 	return found.and(stored.ByRoom()), err
 }
 

@@ -69,3 +69,35 @@ func BenchmarkCounts(b *testing.B) {
 	b.Run("20 rooms, known", func(b *testing.B) { run(b, func() *Service { return h.Service }) })
 	b.Run("20 rooms with 30 unread, anew", func(b *testing.B) { run(b, h.another) })
 }
+
+// A message in a room whose members all wait: it is counted for each of them.
+func BenchmarkCountsOfOneMessage(b *testing.B) {
+	h := envOn(b, nil, journal.Options{})
+	const members = 200
+	var users []string
+	for i := range members {
+		users = append(users, fmt.Sprintf("@user%d:localhost", i))
+	}
+	room := h.Public(users...)
+	nids := []journal.RoomNID{h.NID(room)}
+	count := func() {
+		at := h.Journal.Position()
+		for _, user := range users {
+			if _, err := h.Counts(b.Context(), user, nids, at); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	count()
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		for _, user := range users {
+			h.mark(user, room, func(m *timeline.ReadMarks) { m.Unthreaded = timeline.PlaceOf(h.Journal.Position()) })
+		}
+		h.Send(alice, room, "a message of the usual length, which is not very long")
+		b.StartTimer()
+		count()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*members), "ns/count")
+}

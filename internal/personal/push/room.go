@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"homeserver/internal/cache"
@@ -14,15 +15,15 @@ import (
 var contextTypes = []string{event.TypeCreate, event.TypePowerLevels, event.TypeName, event.TypeCanonicalAlias}
 
 // roomContexts returns the contexts of rooms, as of now, and reads those that are not
-// in memory in bulk. The display names are left out.
-func (s *Service) roomContexts(ctx context.Context, nids []journal.RoomNID) (map[journal.RoomNID]RoomContext, error) {
-	found := make(map[journal.RoomNID]RoomContext, len(nids))
+// in memory in bulk. The display names are left out. The contexts must not be written to.
+func (s *Service) roomContexts(ctx context.Context, nids []journal.RoomNID) (map[journal.RoomNID]*RoomContext, error) {
+	found := make(map[journal.RoomNID]*RoomContext, len(nids))
 	var read map[journal.RoomNID]*RoomContext
 	var places []func()
 	for _, nid := range nids {
 		place := s.contexts.Place(nid)
 		if known := place.Load(); known != nil {
-			found[nid] = *known
+			found[nid] = known
 			continue
 		}
 		if read == nil {
@@ -41,9 +42,7 @@ func (s *Service) roomContexts(ctx context.Context, nids []journal.RoomNID) (map
 	for _, store := range places {
 		store()
 	}
-	for nid, c := range read {
-		found[nid] = *c
-	}
+	maps.Copy(found, read)
 	return found, nil
 }
 
@@ -86,9 +85,9 @@ func (s *Service) readContexts(ctx context.Context, read map[journal.RoomNID]*Ro
 	return nil
 }
 
-// addNames fills the display names of a user in rooms in, as of now, reading those that
-// are not in memory in bulk.
-func (s *Service) addNames(ctx context.Context, userID string, in map[journal.RoomNID]RoomContext) error {
+// addNames puts contexts with the display names of a user in place of those without, as of
+// now, reading those that are not in memory in bulk.
+func (s *Service) addNames(ctx context.Context, userID string, in map[journal.RoomNID]*RoomContext) error {
 	members := make([]tallyKey, 0, len(in))
 	for nid := range in {
 		members = append(members, tallyKey{userID, nid})
@@ -98,8 +97,11 @@ func (s *Service) addNames(ctx context.Context, userID string, in map[journal.Ro
 		return err
 	}
 	for nid, c := range in {
-		c.DisplayName = names[tallyKey{userID, nid}]
-		in[nid] = c
+		if name := names[tallyKey{userID, nid}]; name != "" {
+			named := *c
+			named.DisplayName = name
+			in[nid] = &named
+		}
 	}
 	return nil
 }
@@ -108,12 +110,15 @@ func (s *Service) addNames(ctx context.Context, userID string, in map[journal.Ro
 // are not in memory in bulk. Those that are too long to be looked for are left out.
 func (s *Service) memberNames(ctx context.Context, members []tallyKey) (map[tallyKey]string, error) {
 	names := make(map[tallyKey]string, len(members))
-	missing := map[tallyKey]cache.Place[tallyKey, string]{}
+	var missing map[tallyKey]cache.Place[tallyKey, string]
 	for _, key := range members {
 		place := s.names.Place(key)
 		if name := place.Load(); name != nil {
 			names[key] = *name
 			continue
+		}
+		if missing == nil {
+			missing = map[tallyKey]cache.Place[tallyKey, string]{}
 		}
 		missing[key] = place
 	}
@@ -178,7 +183,7 @@ type evaluation struct {
 	// hidesInvite reports whether invites by a user are not shown; nil: all are.
 	hidesInvite func(sender string) bool
 	basis       basis // of all of them
-	rooms       map[journal.RoomNID]RoomContext
+	rooms       map[journal.RoomNID]*RoomContext
 	look        look
 	// cut has the rooms of the events for which the user's budget did not suffice.
 	cut map[journal.RoomNID]bool
@@ -187,8 +192,10 @@ type evaluation struct {
 // enter makes an evaluation ready for events, reading their rooms.
 func (s *Service) enter(ctx context.Context, v *evaluation, events []*timeline.Event) error {
 	var nids []journal.RoomNID
-	for _, e := range events {
-		nids = append(nids, e.Room)
+	for i, e := range events {
+		if i == 0 || e.Room != events[i-1].Room {
+			nids = append(nids, e.Room)
+		}
 	}
 	slices.Sort(nids)
 	return s.enterRooms(ctx, v, slices.Compact(nids))
@@ -207,8 +214,7 @@ func (s *Service) enterRooms(ctx context.Context, v *evaluation, nids []journal.
 
 // outcome applies the rules to an event.
 func (v *evaluation) outcome(e *timeline.Event) Outcome {
-	room := v.rooms[e.Room]
-	outcome := v.rules.evaluate(e, &room, &v.look)
+	outcome := v.rules.evaluate(e, v.rooms[e.Room], &v.look)
 	if v.look.cut {
 		if v.cut == nil {
 			v.cut = map[journal.RoomNID]bool{}

@@ -197,12 +197,11 @@ func (c *counting) isQuiet(e *timeline.Event) bool {
 
 // timelines reads the newest events in windows, but for those of which it is known
 // that they change nothing.
-func (c *counting) timelines(ctx context.Context, windows []timeline.Window, limit int) (timeline.List, error) {
+func (c *counting) timelines(ctx context.Context, windows []timeline.Window, limit int) (timeline.Lists, error) {
 	if c.rules.quietMembers {
 		return c.s.rooms.TimelinesButMembers(ctx, windows, limit, c.userID)
 	}
-	found, err := c.s.rooms.Timelines(ctx, windows, limit, nil)
-	return found.All(), err
+	return c.s.rooms.Timelines(ctx, windows, limit, nil)
 }
 
 // page is how much is read at once: a first page is enough for most rooms.
@@ -285,20 +284,13 @@ func (c *counting) readPage(ctx context.Context, scans []*scan, limit int) error
 	for i, sc := range scans {
 		windows[i] = timeline.Window{Room: sc.room, Range: timeline.Range{From: sc.from + 1, To: sc.high}}
 	}
-	events, err := c.timelines(ctx, windows, limit-1)
+	found, err := c.timelines(ctx, windows, limit-1)
 	if err != nil {
 		return err
 	}
-	byRoom := map[journal.RoomNID][]*timeline.Event{}
-	for _, e := range events.Events {
-		byRoom[e.Room] = append(byRoom[e.Room], e)
-	}
-	cut := map[journal.RoomNID]bool{}
-	for _, left := range events.Left {
-		cut[left.Room] = true
-	}
 	for _, sc := range scans {
-		sc.take(byRoom[sc.room], limit, cut[sc.room], c.userID)
+		of := found[sc.room]
+		sc.take(of.Events, limit, len(of.Left) > 0, c.userID)
 	}
 	return nil
 }
@@ -334,17 +326,17 @@ func (c *counting) finish(ctx context.Context, scans []*scan) error {
 	if err := c.s.enter(ctx, c.evaluation, all); err != nil {
 		return err
 	}
-	byRoom := make(map[journal.RoomNID][]step, len(scans))
 	steps := c.steps(all)
 	if err := c.s.findThreads(ctx, steps); err != nil {
 		return err
 	}
-	for i := range steps {
-		room := steps[i].event.Room
-		byRoom[room] = append(byRoom[room], steps[i])
-	}
-	for _, sc := range scans {
-		c.settle(sc, byRoom[sc.room])
+	for _, sc := range scans { // the steps are in their order
+		n := 0
+		for n < len(steps) && steps[n].event.Room == sc.room {
+			n++
+		}
+		c.settle(sc, steps[:n])
+		steps = steps[n:]
 	}
 	return nil
 }

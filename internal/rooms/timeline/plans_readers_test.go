@@ -44,7 +44,7 @@ func (h *planned) readers() map[string]func() error {
 	lists := map[string]func() (timeline.List, error){
 		"Timelines":           func() (timeline.List, error) { return all(store.Timelines(ctx, windows, 20, nil)) },
 		"Timelines, filtered": func() (timeline.List, error) { return all(store.Timelines(ctx, windows, 20, messages)) },
-		"TimelinesButMembers": func() (timeline.List, error) { return store.TimelinesButMembers(ctx, windows, 20, bob) },
+		"TimelinesButMembers": func() (timeline.List, error) { return all(store.TimelinesButMembers(ctx, windows, 20, bob)) },
 		"Newest":              func() (timeline.List, error) { return store.Newest(ctx, windows, 20) },
 		"Oldest":              func() (timeline.List, error) { return store.Oldest(ctx, windows, 20, nil) },
 		"Neighbours":          func() (timeline.List, error) { return store.Neighbours(ctx, windows, true, 5) },

@@ -94,13 +94,13 @@ func (r *recent) begunUpTo(p Place) int {
 	return n
 }
 
-// newestIn returns the newest events in ranges of places that a filter allows, newest first. It
-// reports false where there may be more of them at places that are not in memory.
-func (r *recent) newestIn(windows []Window, most int, f *EventFilter) (events []*Event, ok bool) {
+// newestIn returns the newest events in ranges of places for which a condition is true, newest
+// first. It reports false where there may be more of them at places that are not in memory.
+func (r *recent) newestIn(windows []Window, most int, match func(*Event) bool) (events []*Event, ok bool) {
 	events = make([]*Event, 0, min(most, len(r.events)))
 	for _, w := range slices.Backward(windows) {
 		for i := r.upTo(w.To) - 1; i >= 0 && r.events[i].Place >= w.From && len(events) < most; i-- {
-			if f.Match(r.events[i]) {
+			if match(r.events[i]) {
 				events = append(events, r.events[i])
 			}
 		}
@@ -143,7 +143,7 @@ func (r *recent) around(q *aroundQuery) *surroundings {
 	if e == nil {
 		return nil
 	}
-	before, okBefore := r.newestIn(windowsOf(r.room, cutRanges(q.ranges, 0, e.Place-1)), q.before, q.filter)
+	before, okBefore := r.newestIn(windowsOf(r.room, cutRanges(q.ranges, 0, e.Place-1)), q.before, q.filter.Match)
 	after, okAfter := r.oldestIn(cutRanges(q.ranges, e.Place, unbounded), q.after, q.filter)
 	if !okBefore || !okAfter {
 		return nil

@@ -102,10 +102,10 @@ func fromRecent[Q any](
 	return found, rest
 }
 
-// timelines reads the newest events in windows as far as recent parts have them, at most so many of
-// each room, newest first, and returns the other windows. Those of a room follow each other, in
-// the order of places.
-func (rs *recents) timelines(windows []Window, most int, f *EventFilter) (found Lists, rest []Window) {
+// timelines reads the newest events in windows for which a condition is true as far as recent parts
+// have them, at most so many of each room, newest first, and returns the other windows. Those of a
+// room follow each other, in the order of places.
+func (rs *recents) timelines(windows []Window, most int, match func(*Event) bool) (found Lists, rest []Window) {
 	found = Lists{}
 	for len(windows) > 0 {
 		of := sameRoom(windows, func(w Window) journal.RoomNID { return w.Room })
@@ -113,7 +113,7 @@ func (rs *recents) timelines(windows []Window, most int, f *EventFilter) (found 
 		known := false
 		if r := rs.of(of[0].Room); r != nil {
 			var events []*Event
-			if events, known = r.newestIn(of, most, f); len(events) > 0 {
+			if events, known = r.newestIn(of, most, match); len(events) > 0 {
 				found[r.room] = List{Events: events}
 			}
 			r.mu.RUnlock()
@@ -134,7 +134,7 @@ func (rs *recents) page(room journal.RoomNID, ranges []Range, p *Page) (events [
 	}
 	defer r.mu.RUnlock()
 	if p.Backward {
-		return r.newestIn(windowsOf(room, ranges), p.Limit+1, p.Filter)
+		return r.newestIn(windowsOf(room, ranges), p.Limit+1, p.Filter.Match)
 	}
 	return r.oldestIn(ranges, p.Limit+1, p.Filter)
 }

@@ -41,7 +41,7 @@ const eachWindow = `unnest((SELECT $1::bigint[]), (SELECT $2::bigint[]), (SELECT
 // filter allows, newest first. If that is too much for one read, each room has its
 // newest.
 func (s *Store) Timelines(ctx context.Context, windows []Window, limit int, f *EventFilter) (Lists, error) {
-	found, rest := s.recents.timelines(windows, limit+1, f)
+	found, rest := s.recents.timelines(windows, limit+1, f.Match)
 	if len(rest) == 0 {
 		return found, nil
 	}
@@ -76,8 +76,14 @@ const maxLooked = 10_000
 // TimelinesButMembers is Timelines without a filter, without changes that others made
 // to the membership of others. Rooms with many members have little else that is new to
 // a user who was away. No more than maxLooked events of a window are read.
-func (s *Store) TimelinesButMembers(ctx context.Context, windows []Window, limit int, userID string) (List, error) {
-	room, low, high := columnsOfWindows(windows)
+func (s *Store) TimelinesButMembers(ctx context.Context, windows []Window, limit int, userID string) (Lists, error) {
+	found, rest := s.recents.timelines(windows, limit+1, func(e *Event) bool {
+		return e.Type != event.TypeMember || e.StateKey == nil || *e.StateKey == userID || e.Sender == userID
+	})
+	if len(rest) == 0 {
+		return found, nil
+	}
+	room, low, high := columnsOfWindows(rest)
 	list, err := s.page(ctx, evenly, nil, func(f *EventFilter) (string, []any) {
 		q := &query{args: []any{room, low, high, limit + 1, userID, maxLooked}}
 		sql := eachWindow + `
@@ -91,7 +97,7 @@ func (s *Store) TimelinesButMembers(ctx context.Context, windows []Window, limit
 		return sql, q.args
 	})
 	slices.Reverse(list.Events)
-	return list, err
+	return found.and(list.ByRoom()), err
 }
 
 // Oldest reads the first events in all of the windows together, at most limit+1 that

@@ -41,7 +41,7 @@ func TestChosenCases(t *testing.T) {
 			names = append(names, f.key+"/"+c.name)
 		}
 	}
-	if want := []string{"send/1 into 8 rooms", "send/1 into one room", "memory/idle", "memory/200 waiting /sync"}; !slices.Equal(names, want) {
+	if want := []string{"send/1 into 8 rooms", "send/1 into one room", "memory/idle", "memory/200 waiting /sync", "memory/after a load"}; !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}
 }

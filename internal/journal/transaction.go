@@ -26,8 +26,8 @@ const (
 const (
 	// moveFrom moves the journal from one position to another, or fails.
 	moveFrom = `
-		WITH moved AS (UPDATE journal SET position = $2 WHERE position = $1 RETURNING 1)
-		SELECT expect_rows(count(*), 1, '` + errOvertaken + `') FROM moved`
+		UPDATE journal SET position = CASE WHEN position = $1 THEN $2
+			ELSE expect_rows(0, 1, '` + errOvertaken + `')::text::bigint END`
 	// moveBy moves the journal on, from wherever it is.
 	moveBy = `UPDATE journal SET position = position + $1 RETURNING position - $1`
 	// setPosition moves the journal, whose row is locked, to a position.

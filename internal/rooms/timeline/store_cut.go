@@ -124,7 +124,16 @@ func (o order) selectFrom(events string) string {
 	if o.hasHeld() {
 		columns += heldFrom
 	}
+	if o.isOfHistory() {
+		columns += childless
+	}
 	return `SELECT ` + columns + ` FROM ` + events
+}
+
+// isOfHistory reports whether the order is one of pages and timelines, whose events are shown with
+// what is aggregated with them.
+func (o order) isOfHistory() bool {
+	return o == oldestFirst || o == newestFirst || o == evenly || o == byDistance
 }
 
 const heldFrom = `, held.place AS held_from`

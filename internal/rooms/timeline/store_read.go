@@ -45,6 +45,7 @@ type eventRow struct {
 	replaces, redactedBy  number
 	from                  number // where an interval is read: its beginning
 	until, floor          number // where the recent part of a room is read: its end, and the floor
+	childless             bool   // where a page is read: nothing is aggregated with the event
 }
 
 // number is a column of integers. NULL is 0.
@@ -66,15 +67,26 @@ func (b *borrowed) ScanBytes(v []byte) error {
 	return nil
 }
 
-// columns returns where the columns of selectEvents go, which are one more where intervals are
-// read.
+// columns returns where the columns of selectEvents go, and those that are read beside them.
 func (row *eventRow) columns(rows pgx.Rows) []any {
 	all := []any{
 		&row.nid, &row.position, &row.place, &row.room, &row.eventID, &row.typ, &row.stateKey, &row.sender, &row.json, &row.deviceID, &row.txnID,
-		&row.relationType, &row.relationEventID, &row.replaces, &row.redactedBy, &row.from,
-		&row.until, &row.floor,
+		&row.relationType, &row.relationEventID, &row.replaces, &row.redactedBy,
 	}
-	return all[:len(rows.FieldDescriptions())]
+	columns := rows.FieldDescriptions() // none where the statement has failed
+	for _, column := range columns[min(len(all), len(columns)):] {
+		switch column.Name {
+		case "held_from":
+			all = append(all, &row.from)
+		case "until":
+			all = append(all, &row.until)
+		case "floor":
+			all = append(all, &row.floor)
+		case "childless":
+			all = append(all, &row.childless)
+		}
+	}
+	return all
 }
 
 // event returns the event of a row without what is beside it, or an error if the row is
@@ -94,7 +106,7 @@ func (row *eventRow) event(v *event.Version) (*Event, error) {
 		Event: parsed, Room: journal.RoomNID(row.room),
 		NID: EventNID(row.nid), Position: journal.Position(row.position), Place: Place(row.place),
 		DeviceID: string(row.deviceID), TxnID: string(row.txnID),
-		relation: event.Relation{Type: string(row.relationType), EventID: string(row.relationEventID)},
+		relation: event.Relation{Type: string(row.relationType), EventID: string(row.relationEventID)}, childless: row.childless,
 	}
 	if row.replaces != 0 {
 		e.Replaces = &Replaced{NID: EventNID(row.replaces)}

@@ -15,7 +15,7 @@ import (
 // rooms of an estimated weight of $3 together, without those above $2. OFFSET 0 keeps PostgreSQL from
 // working out a floor anew wherever it is named.
 var selectRecent = `
-	SELECT ` + eventColumns + `, h.place, h.until, f.floor
+	SELECT ` + eventColumns + `, h.place AS held_from, h.until, f.floor
 	FROM (
 		SELECT n.room_nid, n.ordinality, r.cost, sum(r.cost) FILTER (WHERE r.cost <= $2) OVER (ORDER BY n.ordinality) AS total
 		FROM unnest((SELECT $1::bigint[])) WITH ORDINALITY AS n(room_nid)

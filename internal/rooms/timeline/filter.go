@@ -104,6 +104,9 @@ func listed(list *[]string) []string {
 	return *list
 }
 
+// isEmpty reports whether there is a list, and nothing on it.
+func isEmpty(list *[]string) bool { return list != nil && len(*list) == 0 }
+
 func countPatterns(types []string) int {
 	n := 0
 	for _, t := range types {
@@ -133,7 +136,8 @@ func (f *EventFilter) CountsThreads() bool {
 
 // WantsRoom reports whether events of the room may pass at all.
 func (f *EventFilter) WantsRoom(roomID string) bool {
-	return f == nil || (f.Rooms == nil || slices.Contains(*f.Rooms, roomID)) && !slices.Contains(f.NotRooms, roomID)
+	return f == nil || !isEmpty(f.Types) && !isEmpty(f.Senders) &&
+		(f.Rooms == nil || slices.Contains(*f.Rooms, roomID)) && !slices.Contains(f.NotRooms, roomID)
 }
 
 // WithoutMessagesOf returns the filter that also excludes events that some users sent,

@@ -232,3 +232,19 @@ func FuzzPatternMatchesItself(f *testing.F) {
 		}
 	})
 }
+
+func TestFiltersThatLetNothingThroughWantNoRoom(t *testing.T) {
+	t.Parallel()
+	for definition, wants := range map[string]bool{
+		`{}`: true, `{"types":["a"],"senders":["@a:b"]}`: true, `{"not_types":[],"not_senders":[]}`: true,
+		`{"types":[]}`: false, `{"senders":[]}`: false, `{"rooms":[]}`: false,
+	} {
+		var f timeline.EventFilter
+		if err := json.Unmarshal([]byte(definition), &f); err != nil {
+			t.Fatal(err)
+		}
+		if f.WantsRoom("!a:b") != wants {
+			t.Errorf("%s: got %t", definition, !wants)
+		}
+	}
+}

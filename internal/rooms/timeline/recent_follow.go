@@ -11,6 +11,8 @@ import (
 const (
 	// recentEvents is how many events are kept: those of a timeline and of a page.
 	recentEvents = 50
+	// recentRead is how many are read at first, of many rooms at once.
+	recentRead = 30
 	// recentEventBytes bounds the bytes of the events.
 	recentEventBytes = 256 << 10
 )

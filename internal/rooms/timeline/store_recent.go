@@ -25,7 +25,7 @@ var selectRecent = `
 	CROSS JOIN LATERAL (
 		SELECT coalesce((
 			SELECT place FROM events WHERE room_nid = w.room_nid AND place > 0
-			ORDER BY place DESC OFFSET ` + strconv.Itoa(recentEvents) + ` LIMIT 1), 0) AS floor OFFSET 0) f
+			ORDER BY place DESC OFFSET ` + strconv.Itoa(recentRead) + ` LIMIT 1), 0) AS floor OFFSET 0) f
 	CROSS JOIN LATERAL (
 		SELECT event_nid, place, ` + strconv.FormatInt(int64(unbounded), 10) + ` AS until FROM room_state
 		WHERE room_nid = w.room_nid AND replaced_at IS NULL AND event_nid IS NOT NULL

@@ -94,7 +94,12 @@ func (w *work) begin(ctx, sending context.Context, now time.Time) error {
 		return true
 	})
 	if err := w.refresh(ctx, next, now); err != nil {
-		return err // and all begin anew
+		for _, d := range next { // nobody would end them
+			w.running.leave(d)
+			d.waiting = true
+		}
+		w.waiting = append(w.waiting, next...)
+		return err
 	}
 	for _, d := range next {
 		if w.byKey[d.PusherKey] != d { // it is gone

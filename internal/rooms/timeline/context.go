@@ -64,8 +64,8 @@ func (s *Store) around(ctx context.Context, v *view, q *aroundQuery) (*surroundi
 		e, err := s.visible(ctx, v, q.id)
 		return &surroundings{event: e}, err
 	}
-	found := s.recents.around(q)
-	if found == nil {
+	found, ok := inRecent(s.recents, q.room, func(r *recent) (*surroundings, bool) { return r.around(q) })
+	if !ok {
 		var err error
 		if found, err = s.storedAround(ctx, q); err != nil {
 			return nil, err
@@ -88,7 +88,8 @@ func (s *Store) contextState(ctx context.Context, v *view, c *EventContext, f *E
 		return states[v.room], err
 	}
 	senders := sendersOf(slices.Concat(c.Before.Events, []*Event{c.Event}, c.After.Events))
-	if events, ok := s.recents.lazyState(at[0], f, senders); ok {
+	events, ok := inRecent(s.recents, v.room, func(r *recent) ([]*Event, bool) { return r.lazyState(at[0].At, f, senders) })
+	if ok {
 		return List{Events: events}, nil
 	}
 	return s.storedLazyState(ctx, at[0], f, senders)

@@ -215,8 +215,8 @@ func hideRoom(err error) error {
 
 // visible reads an event that the reader may see; M_NOT_FOUND if there is none.
 func (s *Store) visible(ctx context.Context, v *view, eventID string) (*Event, error) {
-	e := s.recents.event(v.room, eventID)
-	if e == nil {
+	e, ok := inRecent(s.recents, v.room, func(r *recent) (*Event, bool) { return r.event(eventID) })
+	if !ok {
 		var err error
 		if e, err = s.EventByID(ctx, v.room, eventID); err != nil {
 			return nil, err

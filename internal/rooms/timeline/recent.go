@@ -127,28 +127,25 @@ func (r *recent) oldestIn(ranges []Range, most int, f *EventFilter) (events []*E
 	return events, true
 }
 
-// event returns the event of an ID; nil: it is not in memory.
-func (r *recent) event(id string) *Event {
+// event returns the event of an ID. It reports false where that is not in memory.
+func (r *recent) event(id string) (e *Event, ok bool) {
 	for _, e := range slices.Backward(r.events) {
 		if e.ID == id {
-			return e
+			return e, true
 		}
 	}
-	return nil
+	return nil, false
 }
 
-// around returns an event and those around it; nil where they are not all in memory.
-func (r *recent) around(q *aroundQuery) *surroundings {
-	e := r.event(q.id)
-	if e == nil {
-		return nil
+// around returns an event and those around it. It reports false where they are not all in memory.
+func (r *recent) around(q *aroundQuery) (found *surroundings, ok bool) {
+	e, ok := r.event(q.id)
+	if !ok {
+		return nil, false
 	}
 	before, okBefore := r.newestIn(windowsOf(r.room, cutRanges(q.ranges, 0, e.Place-1)), q.before, q.filter.Match)
 	after, okAfter := r.oldestIn(cutRanges(q.ranges, e.Place, unbounded), q.after, q.filter)
-	if !okBefore || !okAfter {
-		return nil
-	}
-	return &surroundings{event: e, before: List{Events: before}, after: List{Events: after}}
+	return &surroundings{event: e, before: List{Events: before}, after: List{Events: after}}, okBefore && okAfter
 }
 
 // lazyState returns the state at a place that a filter allows, and of the members some, whatever

@@ -37,7 +37,19 @@ func (rs *recents) stats() cache.Stats {
 	return rs.uses.Stats(all.Entries, all.Bytes)
 }
 
-// of returns the recent part of a room, locked for reading; nil: it is not in memory.
+// inRecent returns what a function reads from the recent part of a room. It reports false where
+// the room is not in memory, and where the function does.
+func inRecent[A any](rs *recents, room journal.RoomNID, read func(r *recent) (A, bool)) (answer A, ok bool) {
+	r := rs.of(room)
+	if r == nil {
+		return answer, false
+	}
+	defer r.mu.RUnlock() // after a panic, too, or commits would wait for ever
+	return read(r)
+}
+
+// of returns the recent part of a room, locked for reading; nil: it is not in memory. It is for
+// inRecent.
 func (rs *recents) of(room journal.RoomNID) *recent {
 	if rs == nil {
 		return nil
@@ -87,19 +99,24 @@ func fromRecent[Q any](
 ) (found Lists, rest []Q) {
 	found = make(Lists, len(asked))
 	for _, q := range asked {
-		if r := rs.of(room(q)); r != nil {
-			events, ok := read(r, q)
-			r.mu.RUnlock()
-			if ok {
-				if len(events) > 0 {
-					found[r.room] = List{Events: events}
-				}
-				continue
-			}
+		events, ok := inRecent(rs, room(q), func(r *recent) ([]*Event, bool) { return read(r, q) })
+		switch {
+		case !ok:
+			rest = append(rest, q)
+		case len(events) > 0:
+			found[room(q)] = List{Events: events}
 		}
-		rest = append(rest, q)
 	}
 	return found, rest
+}
+
+// withStored adds to lists what a function reads of the rest, if there is any.
+func withStored[Q any](found Lists, rest []Q, read func(rest []Q) (List, error)) (Lists, error) {
+	if len(rest) == 0 {
+		return found, nil
+	}
+	stored, err := read(rest)
+	return found.and(stored.ByRoom()), err
 }
 
 // timelines reads the newest events in windows for which a condition is true as far as recent parts
@@ -110,16 +127,12 @@ func (rs *recents) timelines(windows []Window, most int, match func(*Event) bool
 	for len(windows) > 0 {
 		of := sameRoom(windows, func(w Window) journal.RoomNID { return w.Room })
 		windows = windows[len(of):]
-		known := false
-		if r := rs.of(of[0].Room); r != nil {
-			var events []*Event
-			if events, known = r.newestIn(of, most, match); len(events) > 0 {
-				found[r.room] = List{Events: events}
-			}
-			r.mu.RUnlock()
-		}
-		if !known {
+		events, ok := inRecent(rs, of[0].Room, func(r *recent) ([]*Event, bool) { return r.newestIn(of, most, match) })
+		switch {
+		case !ok:
 			rest = append(rest, of...)
+		case len(events) > 0:
+			found[of[0].Room] = List{Events: events}
 		}
 	}
 	return found, rest
@@ -128,15 +141,12 @@ func (rs *recents) timelines(windows []Window, most int, match func(*Event) bool
 // page returns the events on a page of a room, in its direction, and one more if there is one. It
 // reports false where they are not all in memory.
 func (rs *recents) page(room journal.RoomNID, ranges []Range, p *Page) (events []*Event, ok bool) {
-	r := rs.of(room)
-	if r == nil {
-		return nil, false
-	}
-	defer r.mu.RUnlock()
-	if p.Backward {
-		return r.newestIn(windowsOf(room, ranges), p.Limit+1, p.Filter.Match)
-	}
-	return r.oldestIn(ranges, p.Limit+1, p.Filter)
+	return inRecent(rs, room, func(r *recent) ([]*Event, bool) {
+		if p.Backward {
+			return r.newestIn(windowsOf(room, ranges), p.Limit+1, p.Filter.Match)
+		}
+		return r.oldestIn(ranges, p.Limit+1, p.Filter)
+	})
 }
 
 func windowsOf(room journal.RoomNID, ranges []Range) []Window {
@@ -147,46 +157,10 @@ func windowsOf(room journal.RoomNID, ranges []Range) []Window {
 	return windows
 }
 
-// around returns an event of a room and those around it; nil where they are not all in memory.
-func (rs *recents) around(q *aroundQuery) *surroundings {
-	r := rs.of(q.room)
-	if r == nil {
-		return nil
-	}
-	defer r.mu.RUnlock()
-	return r.around(q)
-}
-
-// lazyState returns the state of a room at a place that a filter allows, and of the members some,
-// whatever the filter. It reports false where the place is not in memory.
-func (rs *recents) lazyState(at RoomAt, f *EventFilter, members []string) (events []*Event, ok bool) {
-	r := rs.of(at.Room)
-	if r == nil {
-		return nil, false
-	}
-	defer r.mu.RUnlock()
-	return r.lazyState(at.At, f, members)
-}
-
-// event returns an event of a room; nil: it is not in memory.
-func (rs *recents) event(room journal.RoomNID, id string) *Event {
-	r := rs.of(room)
-	if r == nil {
-		return nil
-	}
-	defer r.mu.RUnlock()
-	return r.event(id)
-}
-
 // children returns the events that are aggregated with another, the oldest first, and whether they
 // are known: those of an event in memory are, since a child comes after its parent.
 func (rs *recents) children(of *Event) (children []*child, known bool) {
-	r := rs.of(of.Room)
-	if r == nil {
-		return nil, false
-	}
-	defer r.mu.RUnlock()
-	return r.children[of.ID], of.Place > r.floor
+	return inRecent(rs, of.Room, func(r *recent) ([]*child, bool) { return r.children[of.ID], of.Place > r.floor })
 }
 
 // members reads member events as far as recent parts have them, and returns the others.
@@ -195,22 +169,24 @@ func (rs *recents) members(members []MemberAt, f *EventFilter) (found Lists, res
 	for len(members) > 0 {
 		of := sameRoom(members, MemberAt.room)
 		members = members[len(of):]
-		r := rs.of(of[0].Room)
-		if r == nil {
+		room := of[0].Room
+		events, ok := inRecent(rs, room, func(r *recent) ([]*Event, bool) {
+			events := slices.Grow(found[room].Events, len(of))
+			for _, m := range of {
+				switch e, ok := r.memberAt(m.At, m.User); {
+				case !ok:
+					rest = append(rest, m)
+				case e != nil && f.Match(e):
+					events = append(events, e)
+				}
+			}
+			return events, true
+		})
+		if !ok {
 			rest = append(rest, of...)
 			continue
 		}
-		events := slices.Grow(found[r.room].Events, len(of))
-		for _, m := range of {
-			switch e, ok := r.memberAt(m.At, m.User); {
-			case !ok:
-				rest = append(rest, m)
-			case e != nil && f.Match(e):
-				events = append(events, e)
-			}
-		}
-		r.mu.RUnlock()
-		found[r.room] = List{Events: byPlace(events)}
+		found[room] = List{Events: byPlace(events)}
 	}
 	return found, rest
 }

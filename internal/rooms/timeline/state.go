@@ -31,12 +31,8 @@ func (s *Store) wholeState(
 	if err := s.Recall(ctx, []journal.RoomNID{room}); err != nil {
 		return nil, err
 	}
-	if of := s.recents.of(room); of != nil {
-		events, ok := read(of)
-		of.mu.RUnlock()
-		if ok {
-			return s.Cursor(List{Events: events}), nil
-		}
+	if events, ok := inRecent(s.recents, room, read); ok {
+		return s.Cursor(List{Events: events}), nil
 	}
 	return s.cursor(ctx, numbers, args...)
 }
@@ -58,12 +54,8 @@ func (r Reader) StateEvent(ctx context.Context, roomID, evType, stateKey string)
 
 // stateEntry returns an entry of the state of a room at a place; nil: there is none.
 func (s *Store) stateEntry(ctx context.Context, room journal.RoomNID, at Place, key event.StateKey) (*Event, error) {
-	if of := s.recents.of(room); of != nil {
-		e, ok := of.entryAt(at, key)
-		of.mu.RUnlock()
-		if ok {
-			return e, nil
-		}
+	if e, ok := inRecent(s.recents, room, func(of *recent) (*Event, bool) { return of.entryAt(at, key) }); ok {
+		return e, nil
 	}
 	if !matrix.IsText(key.Type) || !matrix.IsText(key.Key) {
 		return nil, nil
@@ -136,12 +128,8 @@ func (s *Store) membersAt(ctx context.Context, room journal.RoomNID, at Place, f
 // PostgreSQL is to go by the order of places, and not to look at all members, of which it does not
 // see here that there are any.
 func (s *Store) sinceCreation(ctx context.Context, room journal.RoomNID, at Place) (Place, error) {
-	if of := s.recents.of(room); of != nil {
-		created, ok := of.firstMember(at)
-		of.mu.RUnlock()
-		if ok {
-			return max(created, at), nil
-		}
+	if created, ok := inRecent(s.recents, room, func(of *recent) (Place, bool) { return of.firstMember(at) }); ok {
+		return max(created, at), nil
 	}
 	err := s.pool.QueryRow(ctx, `
 		SELECT greatest($2, (

@@ -102,17 +102,12 @@ type LineChange struct {
 func (s *Store) StateChanges(ctx context.Context, deltas []Delta) (map[journal.RoomNID]LineChange, error) {
 	changes, rest := map[journal.RoomNID]LineChange{}, []Delta(nil)
 	for _, d := range deltas {
-		known := false
-		if r := s.recents.of(d.Room); r != nil {
-			var intervals []Interval
-			intervals, known = r.changes(d)
-			r.mu.RUnlock()
-			if len(intervals) > 0 {
-				changes[d.Room] = LineChange{Intervals: intervals}
-			}
-		}
-		if !known {
+		intervals, ok := inRecent(s.recents, d.Room, func(r *recent) ([]Interval, bool) { return r.changes(d) })
+		switch {
+		case !ok:
 			rest = append(rest, d)
+		case len(intervals) > 0:
+			changes[d.Room] = LineChange{Intervals: intervals}
 		}
 	}
 	if len(rest) == 0 {

@@ -42,11 +42,7 @@ const eachWindow = `unnest((SELECT $1::bigint[]), (SELECT $2::bigint[]), (SELECT
 // newest.
 func (s *Store) Timelines(ctx context.Context, windows []Window, limit int, f *EventFilter) (Lists, error) {
 	found, rest := s.recents.timelines(windows, limit+1, f.Match)
-	if len(rest) == 0 {
-		return found, nil
-	}
-	stored, err := s.timelines(ctx, evenly, rest, limit, f)
-	return found.and(stored.ByRoom()), err
+	return withStored(found, rest, func(rest []Window) (List, error) { return s.timelines(ctx, evenly, rest, limit, f) })
 }
 
 // Newest does the same without a filter; if that is too much for one read, it returns
@@ -168,11 +164,7 @@ func (s *Store) States(ctx context.Context, rooms []RoomAt, f *EventFilter, with
 	found, rest := fromRecent(s.recents, rooms, RoomAt.room, func(r *recent, q RoomAt) ([]*Event, bool) {
 		return r.stateAt(q.At, f, withMembers)
 	})
-	if len(rest) == 0 {
-		return found, nil
-	}
-	stored, err := s.storedStates(ctx, rest, f, withMembers)
-	return found.and(stored.ByRoom()), err
+	return withStored(found, rest, func(rest []RoomAt) (List, error) { return s.storedStates(ctx, rest, f, withMembers) })
 }
 
 func (s *Store) storedStates(ctx context.Context, rooms []RoomAt, f *EventFilter, withMembers bool) (List, error) {
@@ -204,11 +196,7 @@ func (s *Store) StatesAround(
 	found, rest := fromRecent(s.recents, rooms, Around.room, func(r *recent, a Around) ([]*Event, bool) {
 		return r.stateAround(a, shown, f, withMembers)
 	})
-	if len(rest) == 0 {
-		return found, nil
-	}
-	stored, err := s.storedStatesAround(ctx, rest, shown, f, withMembers)
-	return found.and(stored.ByRoom()), err
+	return withStored(found, rest, func(rest []Around) (List, error) { return s.storedStatesAround(ctx, rest, shown, f, withMembers) })
 }
 
 func (s *Store) storedStatesAround(
@@ -255,17 +243,12 @@ type MemberAt struct {
 // one read are left.
 func (s *Store) MemberEvents(ctx context.Context, members []MemberAt, f *EventFilter) (Lists, error) {
 	found, rest := s.recents.members(members, f)
-	if len(rest) == 0 {
-		return found, nil
-	}
-	read := s.storedMembers
-	if r := s.recents.large(rest); r != nil {
-		read = func(ctx context.Context, members []MemberAt, f *EventFilter) (List, error) {
-			return s.membersOfLarge(ctx, r, members, f)
+	return withStored(found, rest, func(rest []MemberAt) (List, error) {
+		if r := s.recents.large(rest); r != nil {
+			return s.membersOfLarge(ctx, r, rest, f)
 		}
-	}
-	stored, err := read(ctx, rest, f)
-	return found.and(stored.ByRoom()), err
+		return s.storedMembers(ctx, rest, f)
+	})
 }
 
 func (s *Store) storedMembers(ctx context.Context, members []MemberAt, f *EventFilter) (List, error) {
@@ -382,9 +365,9 @@ func (s *Store) Summaries(ctx context.Context, rooms []journal.RoomNID, userID s
 	list := make([]Summary, 0, len(rooms))
 	var rest []journal.RoomNID
 	for _, nid := range rooms {
-		if r := s.recents.of(nid); r != nil {
-			list = append(list, r.summary(userID))
-			r.mu.RUnlock()
+		sum, ok := inRecent(s.recents, nid, func(r *recent) (Summary, bool) { return r.summary(userID), true })
+		if ok {
+			list = append(list, sum)
 		} else {
 			rest = append(rest, nid)
 		}

@@ -166,6 +166,9 @@ type Staged struct {
 
 // MemorySize estimates how many bytes the event occupies in memory now, at most.
 func (e *Event) MemorySize() int {
+	if e.ready != nil {
+		return e.compactSize()
+	}
 	const (
 		structs = 150
 		// rest is the size of the replaced event without its content, all of which

@@ -72,11 +72,8 @@ func (e *Event) prepare() {
 	}
 }
 
-// sizeInMemory estimates how many bytes an event occupies in memory, by what it has.
-func sizeInMemory(e *Event) int {
-	if e.ready == nil {
-		return e.MemorySize()
-	}
+// compactSize is MemorySize of an event in compact form.
+func (e *Event) compactSize() int {
 	const structs, replaced = 480, 200
 	text := func(n int) int { return n + n/8 }
 	n := structs + text(cap(e.ready)) + text(len(e.ID)+len(e.TxnID))
@@ -91,7 +88,7 @@ func sizeInMemory(e *Event) int {
 			n += r.redacted.Size()
 		}
 		if r.because != nil {
-			n += sizeInMemory(r.because)
+			n += r.because.MemorySize()
 		}
 	}
 	return n

@@ -158,7 +158,7 @@ func (r *recent) trim() {
 	}
 	keep, bytes := 0, 0
 	for _, e := range slices.Backward(r.events) {
-		if bytes += sizeInMemory(e); keep == recentEvents || bytes > recentEventBytes {
+		if bytes += e.MemorySize(); keep == recentEvents || bytes > recentEventBytes {
 			break
 		}
 		keep++
@@ -195,7 +195,7 @@ func (r *recent) weigh() {
 	const structs = 400
 	r.eventBytes = 0
 	for _, e := range r.events {
-		r.eventBytes += sizeInMemory(e)
+		r.eventBytes += e.MemorySize()
 	}
 	rest := structs
 	for _, children := range r.children {
@@ -222,11 +222,11 @@ func (r *recent) sizeOf(h *held) int {
 	if h.Place == h.from && h.Place > r.floor {
 		return beside
 	}
-	return beside + sizeInMemory(h.Event)
+	return beside + h.Event.MemorySize()
 }
 
 // grow counts the bytes of an event of the timeline.
 func (r *recent) grow(e *Event) {
-	r.eventBytes += sizeInMemory(e)
-	r.bytes.Add(int64(sizeInMemory(e)))
+	r.eventBytes += e.MemorySize()
+	r.bytes.Add(int64(e.MemorySize()))
 }

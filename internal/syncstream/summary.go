@@ -63,13 +63,11 @@ func (s *Service) fillMembersChanged(ctx context.Context, changed []*room, lines
 		if err != nil {
 			return err
 		}
-		for _, list := range known {
-			for e, err := range s.Rooms.Cursor(list).All(ctx) {
-				if err != nil {
-					return err
-				}
-				before[member{e.Room, *e.StateKey}] = e.Membership()
+		for e, err := range s.Rooms.Cursor(known.All()).All(ctx) {
+			if err != nil {
+				return err
 			}
+			before[member{e.Room, *e.StateKey}] = e.Membership()
 		}
 	}
 	moved := map[journal.RoomNID]bool{}

@@ -29,10 +29,6 @@
 // written and removed by the same commits. A row of threads has what follows from those of
 // m.thread: how many replies a root has, and the place of the latest; and its root.
 //
-// The recent part of a room, all above a place that is called its floor, is kept in memory as
-// far as there is room: see [Store.Recall]. Methods that read many rooms take from there what they
-// can, and the rest from the database, with the same result.
-//
 // State is kept as intervals of places, each of which names the event that holds, so
 // that the state at any place, and what changed between two, are single range queries.
 // All intervals of a room are its line. A commit yields a RoomChange, with the intervals
@@ -40,8 +36,8 @@
 // that changes without an event, as yet none does, will have a row of its own kind that
 // says at which place.
 //
-// What is read most is in memory: of the rooms used last the recent part, with the state and
-// the newest events; of users what they may read of the rooms that they are in; of the live
+// What is read most is in memory: of the rooms used last the recent part, with the newest events
+// and the state from a place on that is called its floor, see [Store.Recall]; of users what they may read of the rooms that they are in; of the live
 // window what is aggregated with its events. All of it follows the commits. A method of the
 // Store that reads looks there first and reads the rest by SQL, with the same result; [Store.Stored]
 // reads by SQL alone.

@@ -11,7 +11,7 @@ import (
 )
 
 // Recall reads the recent parts of rooms into memory, for a caller that is about to read much of
-// them: as many as have room there, in one statement. Where others are reading some of them, it
+// them: as many as have room there, many at once. Where others are reading some of them, it
 // waits for that. All else stays in the database, and is read from there as it is asked for.
 func (s *Store) Recall(ctx context.Context, rooms []journal.RoomNID) error {
 	for s.recents != nil && len(rooms) > 0 {

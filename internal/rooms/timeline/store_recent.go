@@ -11,9 +11,9 @@ import (
 )
 
 // selectRecent reads the recent parts of rooms $1: for each entry of the line that holds at the
-// floor or later, and for each event above the floor that is none, with the end -1, a row. It reads the first
-// rooms of an estimated weight of $3 together, without those above $2. OFFSET 0 keeps PostgreSQL from
-// working out a floor anew wherever it is named.
+// floor or later, and for each event above the floor that is none, with the end -1, a row. It
+// reads the first rooms of an estimated weight of $3 together, without those above $2. OFFSET 0
+// keeps PostgreSQL from working out a floor anew wherever it is named.
 var selectRecent = `
 	SELECT ` + eventColumns + `, h.place AS held_from, h.until, f.floor
 	FROM (

@@ -54,8 +54,14 @@ func (d *draft) redacts() string {
 	return d.target.ID
 }
 
-// attempts is how often an event is built anew because its room has moved on.
+// attempts is how often events are built anew in one turn, each time with more of the
+// room's state loaded, and how often a room or its replacement is.
 const attempts = 100
+
+// patience is how long events are built anew because another process has moved the room
+// on. It is a time, and no number of attempts: where the machine is slow, or the other
+// process fast, all of many attempts come too late within a second.
+const patience = 20 * time.Second
 
 // errBroken makes the loop below load the room again.
 var errBroken = errors.New("the room in memory is broken")
@@ -92,11 +98,11 @@ func (d draft) changesGuestAccess() bool {
 	return d.typ == event.TypeGuestAccess || d.target != nil && d.target.Type == event.TypeGuestAccess
 }
 
-// commit stages drafts whose cost is counted and waits until they are durable, as often
-// as the room has moved on meanwhile. The staging waits for the caller's turn in the
-// journal.
+// commit stages drafts whose cost is counted and waits until they are durable, again and
+// again while the room moves on, as long as patience lasts. The staging waits for the
+// caller's turn in the journal.
 func (s *Service) commit(ctx context.Context, roomID string, drafts []draft) (eventID string, err error) {
-	for range attempts {
+	for until := time.Now().Add(patience); time.Now().Before(until); {
 		r, err := s.room(ctx, roomID)
 		if matrix.IsCode(err, matrix.NotFound) {
 			return "", timeline.ErrNotInRoom()

@@ -11,6 +11,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/postgres/cluster"
+	"homeserver/internal/server"
 	"homeserver/internal/server/config"
 )
 
@@ -75,5 +76,5 @@ func (a *app) devIn(ctx context.Context, dir string, s *settings, users []auth.N
 		return err
 	}
 	cfg.ThrowawayCluster = dir
-	return a.serve(ctx, cfg, users...)
+	return a.serve(ctx, cfg, server.Accounts(users...))
 }

@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"homeserver/internal/auth"
 	"homeserver/internal/server"
 	"homeserver/internal/server/buildinfo"
 	"homeserver/internal/server/config"
@@ -55,8 +54,8 @@ func serveCommand() command {
 	}
 }
 
-// serve runs a server, with some accounts made before it answers, until the context ends.
-func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.NewAccount) (err error) {
+// serve runs a server until the context ends.
+func (a *app) serve(ctx context.Context, cfg *config.Config, options ...server.Option) (err error) {
 	lines := server.NewLogWriter(a.stderr)
 	log := slog.New(lines.Handler(newLog(lines, cfg.Log).Handler()))
 	log.Info("starting", "version", buildinfo.Version(), "configuration", cfg.FileText(), "data_dir", cfg.DataDir)
@@ -72,7 +71,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.Ne
 	// A second signal, or the one who runs the process, may cut the end short.
 	defer context.AfterFunc(ctx, lines.Hurry)()
 
-	s, err := a.start(ctx, cfg, log, accounts)
+	s, err := a.start(ctx, cfg, log, options)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("stopped before it was ready")
@@ -94,14 +93,14 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, accounts ...auth.Ne
 }
 
 // start starts the server, and prints for a person who waits why it lasts long.
-func (a *app) start(ctx context.Context, cfg *config.Config, log *slog.Logger, accounts []auth.NewAccount) (*server.Server, error) {
+func (a *app) start(ctx context.Context, cfg *config.Config, log *slog.Logger, options []server.Option) (*server.Server, error) {
 	if isTerminal(a.stderr) && cfg.Database.URL == "" {
 		explain := time.AfterFunc(patience, func() {
 			a.print(a.stderr, "Starting PostgreSQL; the first time, that takes some seconds …\n")
 		})
 		defer explain.Stop()
 	}
-	return server.Start(ctx, cfg, log, accounts...)
+	return server.Start(ctx, cfg, log, options...)
 }
 
 // wait returns when the server is to stop, with the reason if that is an error.

@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/auth/account"
+	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/session"
 	"homeserver/internal/matrix"
 )
 
@@ -41,6 +43,29 @@ func (s *Service) CreateAccount(ctx context.Context, n NewAccount) (string, erro
 		return "", fmt.Errorf("create the account %s: %w", userID, err)
 	}
 	return userID, nil
+}
+
+// LogIn logs a device in to an account, with no password: for the operator, who may also choose the
+// device's access token. M_NOT_FOUND, M_USER_DEACTIVATED, M_INVALID_PARAM for a device that cannot be,
+// or a token that another device has.
+func (s *Service) LogIn(ctx context.Context, userID string, device session.NewDevice) (session.Credentials, error) {
+	if err := device.Check(); err != nil {
+		return session.Credentials{}, err
+	}
+	var credentials session.Credentials
+	var revoked []secret.Hash
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		err := account.LockLive(ctx, tx, userID)
+		if err == nil {
+			credentials, revoked, err = s.Sessions.Begin(ctx, tx, userID, device, matrix.Client{})
+		}
+		return err
+	})
+	if err != nil {
+		return session.Credentials{}, fmt.Errorf("log in %s: %w", userID, err)
+	}
+	s.Sessions.Revoke(revoked)
+	return credentials, nil
 }
 
 // Accounts lists the accounts whose user ID comes after the one given ("" for the

@@ -18,7 +18,7 @@ import (
 func withPolicyList(t *testing.T, log *slog.Logger, change func(*config.Config)) (cfg *config.Config, s *Server, admin *matrixtest.Client, list string) {
 	t.Helper()
 	cfg = testConfig(t)
-	first, err := Start(t.Context(), cfg, slog.New(slog.DiscardHandler), auth.NewAccount{Username: "root", Password: "wordpass", Admin: true})
+	first, err := Start(t.Context(), cfg, slog.New(slog.DiscardHandler), Accounts(auth.NewAccount{Username: "root", Password: "wordpass", Admin: true}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/appservice/registration"
-	"homeserver/internal/auth"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/server/certs"
 	"homeserver/internal/server/config"
@@ -30,6 +29,8 @@ type Server struct {
 	registry *prometheus.Registry
 	certs    *certs.Source
 
+	// prepare is called before the server answers.
+	prepare   []func(context.Context, *Services) error
 	addresses []config.Listener
 	// connections counts those of clients.
 	connections *connections
@@ -43,19 +44,21 @@ type Server struct {
 	stopMetrics func() error
 }
 
-// Start brings up a server and returns once it answers. The accounts are made before it
-// does. The context is for the start alone; the server runs until Shutdown, or until
-// Failed reports that it cannot.
-func Start(ctx context.Context, cfg *config.Config, log *slog.Logger, accounts ...auth.NewAccount) (*Server, error) {
+// Start brings up a server and returns once it answers. The context is for the start
+// alone; the server runs until Shutdown, or until Failed reports that it cannot.
+func Start(ctx context.Context, cfg *config.Config, log *slog.Logger, options ...Option) (*Server, error) {
 	log = slog.New(httpapi.LogRequestIDs(log.Handler()))
 	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1), connections: newConnections(cfg, log)}
-	if err := s.start(ctx, accounts); err != nil {
+	for _, option := range options {
+		option(s)
+	}
+	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Shutdown(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
 
-func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
+func (s *Server) start(ctx context.Context) error {
 	if err := makeDataDir(s.cfg.DataDir); err != nil {
 		return err
 	}
@@ -106,9 +109,9 @@ func (s *Server) start(ctx context.Context, accounts []auth.NewAccount) error {
 		return err
 	}
 	s.onStop(s.services.parts.stop)
-	for _, account := range accounts {
-		if _, err := s.services.auth.CreateAccount(ctx, account); err != nil {
-			return fmt.Errorf("make the account %s: %w", account.Username, err)
+	for _, prepare := range s.prepare {
+		if err := prepare(ctx, s.services.shared(s.cfg.ServerName)); err != nil {
+			return err
 		}
 	}
 	s.ready.Store(true)

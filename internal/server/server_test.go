@@ -149,11 +149,11 @@ func TestAccountsAreThereOnceTheServerAnswers(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Password.MinLength = 5
 	quiet := slog.New(slog.DiscardHandler)
-	if _, err := Start(t.Context(), cfg, quiet, auth.NewAccount{Username: "carol", Password: "1234"}); err == nil {
+	if _, err := Start(t.Context(), cfg, quiet, Accounts(auth.NewAccount{Username: "carol", Password: "1234"})); err == nil {
 		t.Fatal("a password of four characters is accepted where five are the least")
 	}
 	cfg = testConfig(t)
-	s, err := Start(t.Context(), cfg, quiet, auth.NewAccount{Username: "carol", Password: "12345"})
+	s, err := Start(t.Context(), cfg, quiet, Accounts(auth.NewAccount{Username: "carol", Password: "12345"}))
 	if err != nil {
 		t.Fatal(err)
 	}

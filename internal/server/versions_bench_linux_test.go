@@ -47,7 +47,7 @@ func startForBenchmark(b *testing.B, accounts ...auth.NewAccount) *Server {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := Start(b.Context(), cfg, slog.New(slog.NewTextHandler(NewLogWriter(file), nil)), accounts...)
+	s, err := Start(b.Context(), cfg, slog.New(slog.NewTextHandler(NewLogWriter(file), nil)), Accounts(accounts...))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -211,13 +211,18 @@ func (s *Service) Removed(ctx context.Context, revoked []secret.Hash) {
 type NewDevice struct {
 	ID, DisplayName string
 	Refreshable     bool
+	// AccessToken is the token that the operator gives the device; "": a new one.
+	AccessToken string
 }
 
-// Check refuses an ID or a name that is too long or can't be stored:
+// Check refuses an ID, a name or a token that is too long or can't be stored:
 // M_INVALID_PARAM.
 func (d NewDevice) Check() error {
 	if d.ID != "" && !isText(d.ID) {
 		return matrix.Errorf(matrix.InvalidParam, "A device ID must be text of at most %d bytes", maxDeviceText)
+	}
+	if d.AccessToken != "" && !isText(d.AccessToken) {
+		return matrix.Errorf(matrix.InvalidParam, "An access token must be text of at most %d bytes", maxDeviceText)
 	}
 	return checkDisplayName(d.DisplayName)
 }
@@ -263,7 +268,7 @@ func (s *Service) Begin(ctx context.Context, tx pgx.Tx, userID string, d NewDevi
 	if err != nil {
 		return Credentials{}, nil, err
 	}
-	tokens, err := s.issueTokens(ctx, tx, session, generation, d.Refreshable)
+	tokens, err := s.issueTokens(ctx, tx, session, generation, d)
 	return Credentials{UserID: userID, HomeServer: s.o.ServerName, DeviceID: d.ID, Tokens: tokens}, revoked, err
 }
 

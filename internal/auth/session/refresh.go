@@ -65,7 +65,7 @@ func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash secret.Hash) (tok
 	if n >= maxRepeatedRefreshes {
 		return Tokens{}, nil, unknownToken(true)
 	}
-	tokens, err = s.issueTokens(ctx, tx, session, row.Generation+1, true)
+	tokens, err = s.issueTokens(ctx, tx, session, row.Generation+1, NewDevice{Refreshable: true})
 	return tokens, revoked, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
@@ -262,6 +263,9 @@ func insertAccessToken(ctx context.Context, tx pgx.Tx, session matrix.Session, h
 	_, err := tx.Exec(ctx, `
 		INSERT INTO access_tokens (token_hash, user_id, device_id, generation, expires_at) VALUES ($1, $2, $3, $4, $5)`,
 		hash[:], session.UserID, session.DeviceID, generation, expiresAt)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "23505" && pg.ConstraintName == "access_tokens_pkey" {
+		return matrix.Errorf(matrix.InvalidParam, "Another device has this access token")
+	}
 	if err != nil {
 		return fmt.Errorf("insert an access token: %w", err)
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -109,12 +110,12 @@ func unknownToken(soft bool) *matrix.Error {
 	return err
 }
 
-// issueTokens makes the tokens of a generation. An access token expires only if
-// its client can refresh it.
-func (s *Service) issueTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, generation int64, refreshable bool) (Tokens, error) {
-	tokens := Tokens{AccessToken: secret.New("hs_")}
+// issueTokens makes the tokens of a generation, for a device that wants them so. An
+// access token expires only if its client can refresh it.
+func (s *Service) issueTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, generation int64, d NewDevice) (Tokens, error) {
+	tokens := Tokens{AccessToken: cmp.Or(d.AccessToken, secret.New("hs_"))}
 	var expiresAt *int64
-	if refreshable {
+	if d.Refreshable {
 		tokens.RefreshToken = secret.New("hsr_")
 		tokens.ExpiresInMS = s.o.AccessTokenLifetime.Milliseconds()
 		at := s.nowMS() + tokens.ExpiresInMS

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/media"
+	"homeserver/internal/personal/accountdata"
+	"homeserver/internal/personal/receipts"
+	"homeserver/internal/profile"
+	"homeserver/internal/rooms"
+)
+
+// Option is something that a program adds to a server, beside its configuration.
+type Option func(*Server)
+
+// Accounts makes accounts before the server answers.
+func Accounts(accounts ...auth.NewAccount) Option {
+	return Prepare(func(ctx context.Context, s *Services) error {
+		for _, account := range accounts {
+			if _, err := s.Accounts.CreateAccount(ctx, account); err != nil {
+				return fmt.Errorf("make the account %s: %w", account.Username, err)
+			}
+		}
+		return nil
+	})
+}
+
+// Prepare has a function called once all services run, and before anybody is answered. Its error ends the
+// start. Functions of several options are called in the order of the options.
+func Prepare(do func(ctx context.Context, s *Services) error) Option {
+	return func(s *Server) { s.prepare = append(s.prepare, do) }
+}
+
+// Services are the capabilities that a program may use to prepare a server.
+type Services struct {
+	ServerName  string
+	Accounts    *auth.Service
+	Profiles    *profile.Service
+	Rooms       *rooms.Service
+	Media       *media.Service
+	Receipts    *receipts.Service
+	AccountData *accountdata.Service
+}
+
+// shared returns those of the services that a program may use.
+func (s *services) shared(serverName string) *Services {
+	return &Services{
+		ServerName: serverName, Accounts: s.auth, Profiles: s.profiles, Rooms: s.rooms, Media: s.media,
+		Receipts: s.stream.receipts, AccountData: s.stream.data,
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/devkit"
 	"homeserver/internal/postgres/cluster"
 	"homeserver/internal/server"
 	"homeserver/internal/server/config"
@@ -17,6 +18,15 @@ import (
 
 // throwawayPrefix begins the names of the folders of development servers.
 const throwawayPrefix = "homeserver-dev-"
+
+// dev is what the command line asks of a development server.
+type dev struct {
+	settings
+	users     []auth.NewAccount
+	readyFile string
+	json      bool
+	ends      ends
+}
 
 func devCommand() command {
 	return command{
@@ -26,26 +36,41 @@ func devCommand() command {
 			"It is the real server, but its data is temporary, PostgreSQL does not wait for the disk, everybody may",
 			"register, and there are no rate limits. It reads no configuration file; environment variables count,",
 			"except where they contradict that. Its data goes when it ends, even if it is killed.",
+			"",
+			"With port 0, as in --listen 127.0.0.1:0, it finds a free port. Tests read which from the file of",
+			"--ready-file, or from the line of --json: a JSON object with base_url, tls_url, ca_file, server_name,",
+			"control_url, pid and users, each with user_id, device_id, access_token, password and admin.",
 		),
 		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
-			var s settings
-			var users []auth.NewAccount
-			s.declareServer(flags)
-			flags.Func("user", "make an account `NAME:PASSWORD`; may be repeated", func(value string) error {
-				name, password, found := strings.Cut(value, ":")
-				if !found || name == "" || password == "" {
-					return errors.New("must be NAME:PASSWORD")
-				}
-				users = append(users, auth.NewAccount{Username: name, Password: password})
-				return nil
-			})
-			return func(ctx context.Context, _ []string) error { return a.dev(ctx, &s, users) }
+			d := &dev{}
+			d.declareServer(flags)
+			flags.Func("user", "make an account `NAME:PASSWORD[:admin]`, logged in; may be repeated", d.addUser)
+			flags.StringVar(&d.readyFile, "ready-file", "", "write to `FILE`, as JSON, where the server is, once it answers")
+			flags.BoolVar(&d.json, "json", false, "print the same on standard output as one line, and nothing else")
+			d.ends.declare(flags)
+			return func(ctx context.Context, _ []string) error { return a.dev(ctx, d) }
 		},
 	}
 }
 
+// administrator ends the description of a user who is one.
+const administrator = ":admin"
+
+// addUser reads a user's name and password. The password may have colons.
+func (d *dev) addUser(text string) error {
+	name, password, _ := strings.Cut(text, ":")
+	password, admin := strings.CutSuffix(password, administrator)
+	if name == "" || password == "" {
+		return errors.New("must be NAME:PASSWORD or NAME:PASSWORD:admin")
+	}
+	d.users = append(d.users, auth.NewAccount{Username: name, Password: password, Admin: admin})
+	return nil
+}
+
 // dev runs a server in a temporary folder.
-func (a *app) dev(ctx context.Context, s *settings, users []auth.NewAccount) error {
+func (a *app) dev(ctx context.Context, d *dev) error {
+	ctx, stop := d.ends.watch(ctx, a.stdin)
+	defer stop()
 	dir, err := cluster.MakeThrowawayDir(throwawayPrefix)
 	if err != nil {
 		return err
@@ -54,27 +79,79 @@ func (a *app) dev(ctx context.Context, s *settings, users []auth.NewAccount) err
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	err = a.devIn(ctx, dir, s, users)
+	err = a.devIn(ctx, dir, d)
 	if removal := remove(); removal != nil {
 		err = errors.Join(err, fmt.Errorf("remove the temporary data: %w", removal))
 	}
 	return err
 }
 
-func (a *app) devIn(ctx context.Context, dir string, s *settings, users []auth.NewAccount) error {
+// devIn runs a server in a folder of its own.
+func (a *app) devIn(ctx context.Context, dir string, d *dev) (err error) {
+	cfg, err := d.load(a, dir)
+	if err != nil {
+		return err
+	}
+	if err := d.removeOldReadyFile(); err != nil {
+		return err
+	}
+	var users []devkit.User
+	makeUsers := server.Prepare(func(ctx context.Context, s *server.Services) (err error) {
+		users, err = devkit.MakeUsers(ctx, s.Accounts, d.users)
+		return err
+	})
+	var document *devkit.Document
+	defer func() {
+		if document != nil && d.readyFile != "" {
+			err = errors.Join(err, document.RemoveFile(d.readyFile))
+		}
+	}()
+	return a.serve(ctx, cfg, func(s *server.Server) error {
+		document = devkit.NewDocument(cfg.ServerName, s.CAFile(), s.Addresses(), users)
+		return a.announceDev(d, cfg, s, document)
+	}, makeUsers)
+}
+
+// load returns the configuration of a server in a folder.
+func (d *dev) load(a *app, dir string) (*config.Config, error) {
 	const origin = "dev"
-	s.settings = append(s.settings,
+	d.settings.settings = append(d.settings.settings,
 		config.Flag{Name: origin, Key: "data_dir", Value: filepath.Join(dir, "server")},
 		config.Flag{Name: origin, Key: "database.url", Value: ""},
 		config.Flag{Name: origin, Key: "registration.enabled", Value: "true"},
 		config.Flag{Name: origin, Key: "rate_limits.enabled", Value: "false"},
 		config.Flag{Name: origin, Key: "limits.free_disk", Value: "0"},
 	)
-	s.noFile = true
-	cfg, err := s.load(a)
+	d.noFile = true
+	cfg, err := d.settings.load(a)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cfg.ThrowawayCluster = dir
-	return a.serve(ctx, cfg, server.Accounts(users...))
+	return cfg, nil
+}
+
+// removeOldReadyFile removes the file of an earlier server, which nobody must take for this one's.
+func (d *dev) removeOldReadyFile() error {
+	if d.readyFile == "" {
+		return nil
+	}
+	if err := os.Remove(d.readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the ready file of an earlier server: %w", err)
+	}
+	return nil
+}
+
+// announceDev says to people and programs that the server answers.
+func (a *app) announceDev(d *dev, cfg *config.Config, s *server.Server, document *devkit.Document) error {
+	if d.readyFile != "" {
+		if err := document.WriteFile(d.readyFile); err != nil {
+			return err
+		}
+	}
+	if d.json {
+		return document.Print(a.stdout)
+	}
+	a.print(a.stdout, announcement(cfg, s))
+	return nil
 }

@@ -48,14 +48,18 @@ func serveCommand() command {
 				if err != nil {
 					return err
 				}
-				return a.serve(ctx, cfg)
+				return a.serve(ctx, cfg, func(s *server.Server) error {
+					a.print(a.stdout, announcement(cfg, s))
+					return nil
+				})
 			}
 		},
 	}
 }
 
-// serve runs a server until the context ends.
-func (a *app) serve(ctx context.Context, cfg *config.Config, options ...server.Option) (err error) {
+// serve runs a server until the context ends. Once it answers announce is called, which says so to those who wait
+// for it; its error ends the server.
+func (a *app) serve(ctx context.Context, cfg *config.Config, announce func(*server.Server) error, options ...server.Option) (err error) {
 	lines := server.NewLogWriter(a.stderr)
 	log := slog.New(lines.Handler(newLog(lines, cfg.Log).Handler()))
 	log.Info("starting", "version", buildinfo.Version(), "configuration", cfg.FileText(), "data_dir", cfg.DataDir)
@@ -87,7 +91,9 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, options ...server.O
 		err = errors.Join(err, s.Shutdown(stopping))
 		log.Info("stopped")
 	}()
-	a.print(a.stdout, announcement(cfg, s))
+	if err := announce(s); err != nil {
+		return err
+	}
 	a.notify(log, notifyReady)
 	return a.wait(ctx, s, log, hangups)
 }

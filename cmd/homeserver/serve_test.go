@@ -149,62 +149,6 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-func TestDevIsSeededAndLeavesNothing(t *testing.T) {
-	t.Parallel()
-	r := start(t, []string{"HOMESERVER_DATABASE_URL=postgres://localhost:1/of-somebody-else"},
-		"dev", "--listen", "localhost:0", "--listen", "tls://localhost:0",
-		"--user", "alice:wordpass", "--user", "bob:with:colon", "--server-name", "example.org")
-	c := matrixtest.At(t, r.url(t, "http"), http.DefaultClient)
-	if got := c.Login("alice", "wordpass").UserID; got != "@alice:example.org" {
-		t.Errorf("got %s", got)
-	}
-	c.Login("bob", "with:colon")
-	for i := range 40 { // more than any limit allows at once
-		c.Register("user"+strings.Repeat("x", i), "wordpass")
-	}
-	authority := regexp.MustCompile(`--cacert (\S+)/server/tls/ca.pem`).FindStringSubmatch(r.stdout.String())
-	if authority == nil {
-		t.Fatalf("no authority in %s", r.stdout)
-	}
-	if _, err := os.Stat(authority[1]); err != nil {
-		t.Error(err)
-	}
-	if code := r.end(t); code != exitOK {
-		t.Errorf("code %d: %s", code, r.stderr)
-	}
-	if _, err := os.Stat(authority[1]); !os.IsNotExist(err) {
-		t.Errorf("%s is still there: %v", authority[1], err)
-	}
-}
-
-func TestKilledDevFillsTheMemory(t *testing.T) {
-	t.Parallel()
-	p := launchCommand(t, nil, "dev")
-	if !p.stdout.waitFor(" is ready:") {
-		t.Fatalf("did not start: %s", p.stderr)
-	}
-	dir := regexp.MustCompile(`--cacert (\S+)/server/tls/ca.pem`).FindStringSubmatch(p.stdout.String())[1]
-	postmaster := postmasterOf(t, filepath.Join(dir, "data"))
-	if code := p.end(syscall.SIGKILL); code != -1 {
-		t.Errorf("it was not killed: %d", code)
-	}
-	matrixtest.Until(t, "the data is gone", func() bool {
-		_, err := os.Stat(dir)
-		return os.IsNotExist(err)
-	})
-	if err := syscall.Kill(postmaster, 0); err == nil {
-		t.Error("its PostgreSQL still runs")
-	}
-}
-
-func TestDevWithAUserThatCannotBeMade(t *testing.T) {
-	t.Parallel()
-	got := runArgs(t, "dev", "--listen", "localhost:0", "--user", "Not Allowed:x")
-	if got.code != exitFailure || !strings.Contains(got.stderr, "make the account Not Allowed: M_INVALID_USERNAME") {
-		t.Errorf("got %+v", got)
-	}
-}
-
 // process is the program in a process of its own.
 type process struct {
 	*exec.Cmd

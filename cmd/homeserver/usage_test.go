@@ -37,7 +37,7 @@ func TestHelpOfEachCommandNamesItsFlags(t *testing.T) {
 	}
 	for command, flags := range map[string]string{
 		"serve":           "--config FILE,--data-dir FOLDER,--listen ADDRESS,--server-name NAME",
-		"dev":             "--user NAME:PASSWORD,--listen ADDRESS",
+		"dev":             "--user NAME:PASSWORD[:admin],--listen ADDRESS,--ready-file FILE,--json,--exit-with-parent,--exit-at-eof",
 		"user create":     "--admin,--password-file FILE,--config FILE",
 		"user password":   "--logout,--password-file FILE",
 		"user deactivate": "--erase,--yes",
@@ -71,6 +71,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"user create alice --bake":    "user create: flag provided but not defined: -bake",
 		"dev --user alice":            `must be NAME:PASSWORD`,
 		"dev --user :secret":          `must be NAME:PASSWORD`,
+		"dev --user :secret:admin":    `must be NAME:PASSWORD or NAME:PASSWORD:admin`,
 		"user deactivate alice":       "add --yes",
 		"config check --listen a b":   `config check: takes no argument "b"`,
 		"version --config x":          "version: flag provided but not defined: -config",

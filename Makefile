@@ -67,6 +67,10 @@ vuln: ## Look for known weaknesses in what the server uses; asks vuln.go.dev
 fmt: ## Format the code
 	gofmt -w $(GO_DIRS)
 
+.PHONY: api-docs
+api-docs: ## Write docs/api.md and the counts in README.md anew, from the route table
+	go test ./internal/api -run '^(TestEndpointsDocument|TestReadmeCountsEndpoints)$$' -update
+
 .PHONY: bench
 bench: postgres build ## Measure the server beside its ceilings, for minutes; ARGS="--only send" chooses cases
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o $(BIN)-bench ./cmd/homeserver-bench

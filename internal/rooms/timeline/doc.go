@@ -37,8 +37,8 @@
 // says at which place.
 //
 // What is read most is in memory: of the rooms used last the recent part, with the newest events
-// and the state from a place on that is called its floor, see [Store.Recall]; of users what they may read of the rooms that they are in; of the live
-// window what is aggregated with its events. All of it follows the commits. A method of the
-// Store that reads looks there first and reads the rest by SQL, with the same result; [Store.Stored]
-// reads by SQL alone.
+// from a place on that is called its floor, and the state since it last changed below that, see
+// [Store.Recall]; of users what they may read of the rooms that they are in; of the live window what
+// is aggregated with its events. All of it follows the commits. A method of the Store that reads
+// looks there first and reads the rest by SQL, with the same result; [Store.Stored] reads by SQL alone.
 package timeline

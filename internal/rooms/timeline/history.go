@@ -89,9 +89,11 @@ func (p *Page) bounds(now Place) (low, high Place) {
 	return low, high
 }
 
-// read fills a stretch with the events in the ranges.
+// read fills a stretch with the events in the ranges: those that are in memory, and the rest of the
+// page by SQL.
 func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, ranges []Range, p *Page) error {
-	if events, ok := s.recents.page(nid, ranges, p); ok {
+	events, ranges := s.recents.page(nid, ranges, p)
+	if len(ranges) == 0 {
 		st.take(events, false, p)
 		return nil
 	}
@@ -99,12 +101,17 @@ func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, rang
 	if p.Backward {
 		order += ` DESC`
 	}
-	return s.fill(ctx, st, p, func(f *EventFilter) (string, []any) {
+	stored, err := s.storedPage(ctx, p, func(f *EventFilter) (string, []any) {
 		q := &query{}
 		sql := `WHERE e.room_nid = ` + q.arg(nid) + ` AND ` + within(q, ranges) + f.where(q) + order +
-			` LIMIT ` + q.arg(p.Limit+1) // one more than wanted tells whether there is more
+			` LIMIT ` + q.arg(p.Limit-len(events)+1) // one more than wanted tells whether there is more
 		return fromEvents(sql), q.args
 	})
+	if err != nil {
+		return err
+	}
+	st.take(append(events, stored.Events...), len(stored.Left) > 0, p)
+	return nil
 }
 
 // within is the condition that e stands in one of the ranges, of which there is mostly one.
@@ -127,22 +134,18 @@ func columnsOfRanges(ranges []Range) (from, to []Place) {
 	return from, to
 }
 
-// fill fills a stretch with the events that are selected for a filter, as page has them: those
-// of the page, and one more if there is one.
-func (s *Store) fill(ctx context.Context, st *Stretch, p *Page, events func(f *EventFilter) (sql string, args []any)) error {
+// storedPage reads the events that are selected for a filter, as page has them, in the direction of
+// a page.
+func (s *Store) storedPage(ctx context.Context, p *Page, events func(f *EventFilter) (sql string, args []any)) (List, error) {
 	o := oldestFirst
 	if p.Backward {
 		o = newestFirst
 	}
 	list, err := s.page(ctx, o, p.Filter, events)
-	if err != nil {
-		return err
-	}
 	if p.Backward {
 		slices.Reverse(list.Events)
 	}
-	st.take(list.Events, len(list.Left) > 0, p)
-	return nil
+	return list, err
 }
 
 // take fills a stretch with the events that were found, in the direction of the page: those of

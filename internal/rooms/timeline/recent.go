@@ -11,8 +11,8 @@ import (
 )
 
 // recent is the recent part of a room in memory: all events after a place, the floor, and all
-// intervals of the line that hold anywhere from there on. What is asked of places from the
-// floor on is answered without SQL, and with the same result: timelines, the state, its
+// intervals of the line that hold anywhere from another on, the state's floor. What is asked of
+// later places is answered without SQL, and with the same result: timelines, the state, its
 // changes, members, and who has come and gone. It is kept as far as the journal has come: a
 // reader leaves out what is beyond its own place.
 type recent struct {
@@ -33,7 +33,10 @@ type recent struct {
 	// were asked for since the last one, and nothing else is here.
 	redactions int
 
-	floor      Place
+	floor Place
+	// stateFloor is the last place up to the floor at which the line changed: in most rooms it
+	// lies far below, since they talk more than they change.
+	stateFloor Place
 	events     []*Event // in the order of places
 	eventBytes int
 	line       []*held // in the order of their beginnings
@@ -95,7 +98,7 @@ func (r *recent) begunUpTo(p Place) int {
 }
 
 // newestIn returns the newest events in ranges of places for which a condition is true, newest
-// first. It reports false where there may be more of them at places that are not in memory.
+// first. It reports false, with those in memory, where there may be more of them at places that are not.
 func (r *recent) newestIn(windows []Window, most int, match func(*Event) bool) (events []*Event, ok bool) {
 	events = make([]*Event, 0, min(most, len(r.events)))
 	for _, w := range slices.Backward(windows) {
@@ -105,7 +108,7 @@ func (r *recent) newestIn(windows []Window, most int, match func(*Event) bool) (
 			}
 		}
 		if len(events) < most && w.From <= r.floor {
-			return nil, false
+			return events, false
 		}
 	}
 	return events, true
@@ -166,7 +169,7 @@ func (r *recent) lazyState(at Place, f *EventFilter, members []string) (events [
 // places; without the members if withMembers is false. The list must not be changed. It reports
 // false where the place is not in memory.
 func (r *recent) stateAt(at Place, f *EventFilter, withMembers bool) (events []*Event, ok bool) {
-	if at < r.floor {
+	if at < r.stateFloor {
 		return nil, false
 	}
 	all := r.wholeStateAt(at)
@@ -182,7 +185,7 @@ func (r *recent) stateAt(at Place, f *EventFilter, withMembers bool) (events []*
 	return events, true
 }
 
-// wholeStateAt returns the whole state at a place from the floor on. That of now is worked out
+// wholeStateAt returns the whole state at a place from the state's floor on. That of now is worked out
 // once.
 func (r *recent) wholeStateAt(at Place) []*Event {
 	if at < r.changed {
@@ -219,7 +222,7 @@ func byPlace(events []*Event) []*Event {
 
 // stateAround is stateAt for a timeline that shows some state events: see [Around].
 func (r *recent) stateAround(a Around, shown []EventNID, f *EventFilter, withMembers bool) (events []*Event, ok bool) {
-	if a.Start < r.floor {
+	if a.Start < r.stateFloor {
 		return nil, false
 	}
 	changedBy := map[event.StateKey]bool{} // the keys whose change is shown
@@ -254,7 +257,7 @@ func (h *held) key() event.StateKey { return event.StateKey{Type: h.Type, Key: *
 // changes returns the intervals that a Delta asks for. It reports false where they are not all
 // in memory.
 func (r *recent) changes(d Delta) (changes []Interval, ok bool) {
-	if d.Since < r.floor {
+	if d.Since < r.stateFloor {
 		return nil, false
 	}
 	for _, h := range r.line[r.begunUpTo(d.Since):r.begunUpTo(d.UpTo)] {
@@ -268,7 +271,7 @@ func (r *recent) changes(d Delta) (changes []Interval, ok bool) {
 // membersAt returns the member events at a place that a filter chooses, in the order of their
 // places. It reports false where the place is not in memory.
 func (r *recent) membersAt(at Place, f MemberFilter) (events []*Event, ok bool) {
-	if at < r.floor {
+	if at < r.stateFloor {
 		return nil, false
 	}
 	for _, h := range r.line[:r.begunUpTo(at)] {
@@ -282,7 +285,7 @@ func (r *recent) membersAt(at Place, f MemberFilter) (events []*Event, ok bool) 
 // firstMember returns the place at which the room got its first member, or any up to a place
 // where it had one. It reports false where the place is not in memory.
 func (r *recent) firstMember(at Place) (since Place, ok bool) {
-	if at < r.floor {
+	if at < r.stateFloor {
 		return 0, false
 	}
 	for _, h := range r.line {
@@ -302,7 +305,7 @@ func (r *recent) memberAt(at Place, userID string) (e *Event, ok bool) {
 // entryAt returns the event that holds as an entry of the state at a place; nil: none does. It
 // reports false where the place is not in memory.
 func (r *recent) entryAt(at Place, key event.StateKey) (e *Event, ok bool) {
-	if at < r.floor {
+	if at < r.stateFloor {
 		return nil, false
 	}
 	if h := r.latest[key].at(at); h != nil {
@@ -314,7 +317,7 @@ func (r *recent) entryAt(at Place, key event.StateKey) (e *Event, ok bool) {
 // strippedAt returns the state that a user sees who is invited or knocks: see [Store.Stripped]. It
 // reports false where the place is not in memory.
 func (r *recent) strippedAt(at Place, userID string) (events []*Event, ok bool) {
-	if at < r.floor {
+	if at < r.stateFloor {
 		return nil, false
 	}
 	add := func(evType, stateKey string) *Event {

@@ -166,6 +166,13 @@ func (r *recent) trim() {
 	drop := len(r.events) - keep
 	r.floor = r.events[drop-1].Place
 	r.events = slices.Clone(r.events[drop:])
+	for _, h := range r.line {
+		for _, change := range [...]Place{h.from, h.until} {
+			if change <= r.floor {
+				r.stateFloor = max(r.stateFloor, change)
+			}
+		}
+	}
 	r.line = slices.Clone(slices.DeleteFunc(r.line, func(h *held) bool { return h.until <= r.floor }))
 	for _, h := range r.line {
 		if h.before != nil && h.before.until <= r.floor {

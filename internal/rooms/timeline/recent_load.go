@@ -125,7 +125,7 @@ func (r *recent) refuse(room int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.status, r.refusedAt = recentRefused, room
-	r.floor, r.events, r.line, r.latest, r.children, r.missed = 0, nil, nil, nil, nil, nil
+	r.floor, r.stateFloor, r.events, r.line, r.latest, r.children, r.missed = 0, 0, nil, nil, nil, nil, nil
 	r.weigh()
 }
 
@@ -147,7 +147,7 @@ func (r *recent) fill(rows *recentRows) bool {
 
 // begin sets what was read, while nobody else looks at it.
 func (r *recent) begin(rows *recentRows) {
-	r.floor, r.events = rows.floor, rows.events
+	r.floor, r.stateFloor, r.events = rows.floor, rows.stateFloor, rows.events
 	slices.SortFunc(r.events, func(a, b *Event) int { return cmp.Compare(a.Place, b.Place) })
 	slices.SortFunc(rows.line, func(a, b *held) int { return cmp.Compare(a.from, b.from) })
 	r.line = make([]*held, 0, len(rows.line))

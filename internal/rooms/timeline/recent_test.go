@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/postgres/plantest"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
+	"homeserver/internal/rooms/roomstest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -305,5 +306,62 @@ func TestRecentPartsKnowWhatIsBundled(t *testing.T) {
 	matrixtest.Equal(t, "in memory", texts[:1], texts[1:])
 	if !strings.Contains(texts[0], `"count":4`) || strings.Count(texts[0], `"m.relations"`) < 4 {
 		t.Errorf("bundled: %s", texts[0])
+	}
+}
+
+// The state of long ago is known in memory where it has not changed since, however much was said.
+func TestStateThatHasNotChanged(t *testing.T) {
+	first := newEnv(t)
+	room := first.Public(bob)
+	before := timeline.PlaceOf(first.Journal.Position())
+	first.SetState(alice, room, "m.room.topic", "", `{"topic":"t"}`)
+	changed := timeline.PlaceOf(first.Journal.Position())
+	for range 120 {
+		first.Send(bob, room, "hello")
+	}
+	late, sent := first.another(0)
+	numbers := late.numbers([]string{room})
+	first.OK(first.Rooms.Timeline.Recall(t.Context(), numbers))
+	late.OK(late.Rooms.Timeline.Recall(t.Context(), numbers))
+	for range 120 { // so that the floor moves up
+		late.Send(bob, room, "hello again")
+	}
+	for at, want := range map[timeline.Place]int{before: 1, changed: 0, changed + 1024: 0} {
+		asked := []timeline.RoomAt{{Room: numbers[0], At: at}}
+		stored, err := late.Rooms.Timeline.Stored().States(t.Context(), asked, nil, true)
+		late.OK(err)
+		sent.Take()
+		known, err := late.Rooms.Timeline.States(t.Context(), asked, nil, true)
+		late.OK(err)
+		if n := readsOf(sent.Take()); (n > 0) != (want > 0) {
+			t.Errorf("%d statements for the state at %d, where it changed at %d", n, at, changed)
+		}
+		matrixtest.Equal(t, "state", roomstest.IDs(known[numbers[0]].Events), roomstest.IDs(stored[numbers[0]].Events))
+	}
+}
+
+// Of a page that begins in memory only the rest is read from the database.
+func TestPageThatBeginsInMemory(t *testing.T) {
+	first := newEnv(t)
+	room := first.Public(bob)
+	for range 60 {
+		first.Send(bob, room, "hello")
+	}
+	h, sent := first.another(0)
+	h.OK(h.Rooms.Timeline.Recall(t.Context(), h.numbers([]string{room})))
+	page := timeline.Page{Backward: true, Limit: 50}
+	want, err := h.Rooms.Timeline.Stored().For(bob).Messages(t.Context(), room, page)
+	h.OK(err)
+	sent.Take()
+	got, err := h.Rooms.Timeline.For(bob).Messages(t.Context(), room, page)
+	h.OK(err)
+	ends := func(st *timeline.Stretch) []string {
+		return append(roomstest.IDs(st.Events), fmt.Sprint(st.End, st.More))
+	}
+	matrixtest.Equal(t, "page", ends(got), ends(want))
+	for _, s := range sent.Take() {
+		if limit := s.Args[len(s.Args)-1]; limit != 50+1-30 {
+			t.Errorf("%v events are read: %s", limit, s.SQL)
+		}
 	}
 }

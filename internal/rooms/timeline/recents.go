@@ -138,15 +138,23 @@ func (rs *recents) timelines(windows []Window, most int, match func(*Event) bool
 	return found, rest
 }
 
-// page returns the events on a page of a room, in its direction, and one more if there is one. It
-// reports false where they are not all in memory.
-func (rs *recents) page(room journal.RoomNID, ranges []Range, p *Page) (events []*Event, ok bool) {
-	return inRecent(rs, room, func(r *recent) ([]*Event, bool) {
-		if p.Backward {
-			return r.newestIn(windowsOf(room, ranges), p.Limit+1, p.Filter.Match)
+// page returns the events on a page of a room, in its direction, and one more if there is one, as
+// far as they are in memory, and the ranges of those that follow and are not.
+func (rs *recents) page(room journal.RoomNID, ranges []Range, p *Page) (events []*Event, rest []Range) {
+	rest, ok := inRecent(rs, room, func(r *recent) (rest []Range, ok bool) {
+		if !p.Backward {
+			events, ok = r.oldestIn(ranges, p.Limit+1, p.Filter)
+			return nil, ok
 		}
-		return r.oldestIn(ranges, p.Limit+1, p.Filter)
+		if events, ok = r.newestIn(windowsOf(room, ranges), p.Limit+1, p.Filter.Match); !ok {
+			rest = cutRanges(ranges, 0, r.floor)
+		}
+		return rest, true
 	})
+	if !ok {
+		return nil, ranges
+	}
+	return events, rest
 }
 
 func windowsOf(room journal.RoomNID, ranges []Range) []Window {

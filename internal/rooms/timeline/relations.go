@@ -31,9 +31,10 @@ func (r Reader) Relations(ctx context.Context, roomID, eventID string, p Relatio
 		return st, nil
 	}
 	ranges := v.access.Ranges(0, high)
-	err = r.store.fill(ctx, st, &p.Page, func(f *EventFilter) (string, []any) {
+	list, err := r.store.storedPage(ctx, &p.Page, func(f *EventFilter) (string, []any) {
 		q := newRelationsQuery(v.room, &p, f, ranges)
 		return fromEvents(whereNumber(q.numbers(parent.ID, low))), q.args
 	})
+	st.take(list.Events, len(list.Left) > 0, &p.Page)
 	return st, err
 }

@@ -44,9 +44,13 @@ type eventRow struct {
 	relationEventID       borrowed
 	replaces, redactedBy  number
 	from                  number // where an interval is read: its beginning
-	until, floor          number // where the recent part of a room is read: its end, and the floor
-	childless             bool   // where a page is read: nothing is aggregated with the event
+	recent                recentPlaces
+	childless             bool // where a page is read: nothing is aggregated with the event
 }
+
+// recentPlaces are read beside each event of the recent part of a room: the end of its interval,
+// and both floors of the part.
+type recentPlaces struct{ until, floor, stateFloor number }
 
 // number is a column of integers. NULL is 0.
 type number int64
@@ -79,9 +83,11 @@ func (row *eventRow) columns(rows pgx.Rows) []any {
 		case "held_from":
 			all = append(all, &row.from)
 		case "until":
-			all = append(all, &row.until)
+			all = append(all, &row.recent.until)
 		case "floor":
-			all = append(all, &row.floor)
+			all = append(all, &row.recent.floor)
+		case "state_floor":
+			all = append(all, &row.recent.stateFloor)
 		case "childless":
 			all = append(all, &row.childless)
 		}
@@ -143,9 +149,9 @@ func (d *damaged) err() error {
 type found struct {
 	List
 	from []Place // of each of the events, where intervals are read
-	// until and floor are of each of the events, too, where the recent parts of rooms are read.
-	until, floor []Place
-	bad          []damaged
+	// recent is of each of the events, too, where the recent parts of rooms are read.
+	recent []recentPlaces
+	bad    []damaged
 	// unknown are the rooms whose versions have to be read first.
 	unknown []journal.RoomNID
 	// weight is how many of the bytes of one read the rows take, as in selectCut, and cost
@@ -220,8 +226,8 @@ func sortRows(rows pgx.Rows, vs *roomVersions, c *reserve.Counter, most int64) (
 			if row.from != 0 {
 				f.from = append(f.from, Place(row.from))
 			}
-			if row.until != 0 {
-				f.until, f.floor = append(f.until, Place(row.until)), append(f.floor, Place(row.floor))
+			if row.recent.until != 0 {
+				f.recent = append(f.recent, row.recent)
 			}
 		} else {
 			f.bad = append(f.bad, damaged{row.eventID, EventNID(row.nid), journal.RoomNID(row.room), err})

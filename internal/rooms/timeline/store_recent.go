@@ -13,9 +13,10 @@ import (
 // selectRecent reads the recent parts of rooms $1: for each entry of the line that holds at the
 // floor or later, and for each event above the floor that is none, with the end -1, a row. It
 // reads the first rooms of an estimated weight of $3 together, without those above $2. OFFSET 0
-// keeps PostgreSQL from working out a floor anew wherever it is named.
+// keeps PostgreSQL from working out a floor anew wherever it is named. Where an interval ends,
+// another begins, which names nothing if nothing holds then.
 var selectRecent = `
-	SELECT ` + eventColumns + `, h.place AS held_from, h.until, f.floor
+	SELECT ` + eventColumns + `, h.place AS held_from, h.until, f.floor, c.state_floor
 	FROM (
 		SELECT n.room_nid, n.ordinality, r.cost, sum(r.cost) FILTER (WHERE r.cost <= $2) OVER (ORDER BY n.ordinality) AS total
 		FROM unnest((SELECT $1::bigint[])) WITH ORDINALITY AS n(room_nid)
@@ -26,6 +27,9 @@ var selectRecent = `
 		SELECT coalesce((
 			SELECT place FROM events WHERE room_nid = w.room_nid AND place > 0
 			ORDER BY place DESC OFFSET ` + strconv.Itoa(recentRead) + ` LIMIT 1), 0) AS floor OFFSET 0) f
+	CROSS JOIN LATERAL (
+		SELECT coalesce((
+			SELECT place FROM room_state WHERE room_nid = w.room_nid AND place <= f.floor ORDER BY place DESC LIMIT 1), 0) AS state_floor OFFSET 0) c
 	CROSS JOIN LATERAL (
 		SELECT event_nid, place, ` + strconv.FormatInt(int64(unbounded), 10) + ` AS until FROM room_state
 		WHERE room_nid = w.room_nid AND replaced_at IS NULL AND event_nid IS NOT NULL
@@ -49,11 +53,11 @@ const (
 
 // recentRows is what was read of the recent part of a room.
 type recentRows struct {
-	floor   Place
-	events  []*Event
-	line    []*held
-	bytes   int64
-	damaged bool
+	floor, stateFloor Place
+	events            []*Event
+	line              []*held
+	bytes             int64
+	damaged           bool
 }
 
 // readRecent reads the recent parts of the first rooms that fit into so many bytes. If there is none, it
@@ -93,7 +97,7 @@ func (f *found) dropLastRoom() (last journal.RoomNID) {
 	for n > 0 && f.Events[n-1].Room == last {
 		n--
 	}
-	f.Events, f.from, f.until, f.floor = f.Events[:n], f.from[:n], f.until[:n], f.floor[:n]
+	f.Events, f.from, f.recent = f.Events[:n], f.from[:n], f.recent[:n]
 	return last
 }
 
@@ -102,9 +106,9 @@ func (f *found) dropLastRoom() (last journal.RoomNID) {
 func (f *found) byRecent() map[journal.RoomNID]*recentRows {
 	read, texts, known := map[journal.RoomNID]*recentRows{}, compactor{}, map[EventNID]*Event{}
 	for i, whole := range f.Events {
-		of := read[whole.Room]
+		beside, of := f.recent[i], read[whole.Room]
 		if of == nil {
-			of = &recentRows{floor: f.floor[i]}
+			of = &recentRows{floor: Place(beside.floor), stateFloor: Place(beside.stateFloor)}
 			read[whole.Room] = of
 		}
 		of.bytes += int64(len(whole.JSON) + weightBesideJSON)
@@ -116,8 +120,8 @@ func (f *found) byRecent() map[journal.RoomNID]*recentRows {
 				of.events = append(of.events, e)
 			}
 		}
-		if f.until[i] > 0 {
-			of.line = append(of.line, &held{Event: e, from: f.from[i], until: f.until[i]})
+		if beside.until > 0 {
+			of.line = append(of.line, &held{Event: e, from: f.from[i], until: Place(beside.until)})
 		}
 	}
 	for _, bad := range f.bad {

@@ -36,6 +36,9 @@ type CreateRequest struct {
 	Preset          string                     `json:"preset"`
 	IsDirect        bool                       `json:"is_direct"`
 	PowerLevels     map[string]json.RawMessage `json:"power_level_content_override"`
+	// Timestamp is that of the first events, in milliseconds since the epoch; nil: the present. No client can
+	// set it.
+	Timestamp *int64 `json:"-"`
 }
 
 // InitialState is one entry of initial_state.
@@ -133,7 +136,7 @@ func (s *Service) makeRoom(ctx context.Context, c *creation, drafts []draft) (*l
 	if !c.version.HashRoomID {
 		r.id = event.NewRoomID(s.serverName)
 	}
-	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*timeline.Event{}}, ts: s.creationTime()}
+	b := &builder{s: s, o: &overlay{r: r, added: map[event.StateKey]*timeline.Event{}}, ts: c.time()}
 	for i := range drafts {
 		if err := b.build(&drafts[i]); err != nil {
 			return nil, invalidState(err)
@@ -150,6 +153,15 @@ func (s *Service) makeRoom(ctx context.Context, c *creation, drafts []draft) (*l
 		return nil, fmt.Errorf("commit a new room: %w", directory.ErrTaken(err))
 	}
 	return r, nil
+}
+
+// time returns the timestamp of the room's first events: at each attempt another one.
+func (c *creation) time() int64 {
+	if c.Timestamp == nil {
+		return c.s.creationTime()
+	}
+	c.attempt++
+	return *c.Timestamp + c.attempt - 1
 }
 
 // creationTime returns the time in milliseconds, and no time twice: from version 12 on
@@ -183,6 +195,7 @@ type creation struct {
 	isDefault bool
 	preset    preset
 	alias     string
+	attempt   int64 // how often the room has been built
 }
 
 func (s *Service) newCreation(creator string, q CreateRequest) (*creation, error) {

@@ -34,20 +34,8 @@ type Request struct {
 // treated as one, whatever the room version.
 // Client-server API, "Sending events to a room".
 func (s *Service) Send(ctx context.Context, q Request, evType string, content json.RawMessage) (eventID string, err error) {
-	d, err := q.draft(evType)
+	d, err := s.messageDraft(ctx, q, evType, content)
 	if err != nil {
-		return "", err
-	}
-	if err := checkContent(evType, content); err != nil {
-		return "", err
-	}
-	d.content = content
-	if evType == event.TypeRedaction {
-		if err := s.aimRedaction(ctx, q, &d); err != nil {
-			return "", err
-		}
-	}
-	if err := s.checkThread(ctx, q, content); err != nil {
 		return "", err
 	}
 	release, err := s.claimAnnotation(ctx, q.RoomID, &d)
@@ -56,6 +44,24 @@ func (s *Service) Send(ctx context.Context, q Request, evType string, content js
 	}
 	defer release()
 	return s.submit(ctx, q.RoomID, d)
+}
+
+// messageDraft drafts a message event, with the errors of Send for its content.
+func (s *Service) messageDraft(ctx context.Context, q Request, evType string, content json.RawMessage) (draft, error) {
+	d, err := q.draft(evType)
+	if err != nil {
+		return draft{}, err
+	}
+	if err := checkContent(evType, content); err != nil {
+		return draft{}, err
+	}
+	d.content = content
+	if evType == event.TypeRedaction {
+		if err := s.aimRedaction(ctx, q, &d); err != nil {
+			return draft{}, err
+		}
+	}
+	return d, s.checkThread(ctx, q, content)
 }
 
 // aimRedaction finds the target of a redaction that is sent like any other event, and
@@ -143,15 +149,24 @@ func (s *Service) redactable(ctx context.Context, q Request, eventID string) (*t
 // M_INVALID_PARAM for access control lists as by event.CheckServerACL. Client-server API,
 // PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey string, content json.RawMessage) (eventID string, err error) {
-	d, err := q.draft(evType)
+	d, err := s.stateDraft(ctx, q, evType, stateKey, content)
 	if err != nil {
 		return "", err
 	}
+	return s.submit(ctx, q.RoomID, d)
+}
+
+// stateDraft drafts a state event, with the errors of SetState for its content.
+func (s *Service) stateDraft(ctx context.Context, q Request, evType, stateKey string, content json.RawMessage) (draft, error) {
+	d, err := q.draft(evType)
+	if err != nil {
+		return draft{}, err
+	}
 	if err := checkStateKey(stateKey); err != nil {
-		return "", err
+		return draft{}, err
 	}
 	if err := checkContent(evType, content); err != nil {
-		return "", err
+		return draft{}, err
 	}
 	d.stateKey, d.content = &stateKey, content
 	switch evType {
@@ -166,10 +181,7 @@ func (s *Service) SetState(ctx context.Context, q Request, evType, stateKey stri
 	case event.TypeRedaction:
 		err = s.aimRedaction(ctx, q, &d)
 	}
-	if err != nil {
-		return "", err
-	}
-	return s.submit(ctx, q.RoomID, d)
+	return d, err
 }
 
 // checkContent refuses content that no user may put into an existing room: a second

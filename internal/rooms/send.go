@@ -30,6 +30,7 @@ type draft struct {
 	counted  bool   // what it costs was counted before: see charge
 	ts       *int64 // in milliseconds since the epoch; nil: the present
 	added    bool   // an event was made of it
+	eventID  string // of the event that was made of it, or is there already; "": there is none
 	optional bool   // it is left out where the sender may not send it
 	asked    bool   // the target of the invite has asked for it
 	profile  bool   // it changes nothing but what the room sees of a member
@@ -211,6 +212,7 @@ func (s *Service) stage(r *live, drafts []draft) (done *sent, missed []event.Sta
 		if err != nil {
 			return nil, nil, err
 		}
+		drafts[i].eventID = b.ids[i]
 	}
 	if len(b.fresh) > 0 {
 		overtaken := r.overtaken

@@ -23,6 +23,7 @@ const throwawayPrefix = "homeserver-dev-"
 type dev struct {
 	settings
 	users     []auth.NewAccount
+	seed      seeding
 	readyFile string
 	json      bool
 	ends      ends
@@ -45,6 +46,7 @@ func devCommand() command {
 			d := &dev{}
 			d.declareServer(flags)
 			flags.Func("user", "make an account `NAME:PASSWORD[:admin]`, logged in; may be repeated", d.addUser)
+			d.seed.declare(flags)
 			flags.StringVar(&d.readyFile, "ready-file", "", "write to `FILE`, as JSON, where the server is, once it answers")
 			flags.BoolVar(&d.json, "json", false, "print the same on standard output as one line, and nothing else")
 			d.ends.declare(flags)
@@ -95,10 +97,15 @@ func (a *app) devIn(ctx context.Context, dir string, d *dev) (err error) {
 	if err := d.removeOldReadyFile(); err != nil {
 		return err
 	}
-	var users []devkit.User
-	makeUsers := server.Prepare(func(ctx context.Context, s *server.Services) (err error) {
-		users, err = devkit.MakeUsers(ctx, s.Accounts, d.users)
+	if err := d.seed.read(cfg.ServerName, d.users); err != nil {
 		return err
+	}
+	var there devkit.Contents
+	fill := server.Prepare(func(ctx context.Context, s *server.Services) (err error) {
+		if there.Users, err = devkit.MakeUsers(ctx, s.Accounts, d.users); err != nil {
+			return err
+		}
+		return d.seed.load(ctx, s, a.stderr, &there)
 	})
 	var document *devkit.Document
 	defer func() {
@@ -107,9 +114,9 @@ func (a *app) devIn(ctx context.Context, dir string, d *dev) (err error) {
 		}
 	}()
 	return a.serve(ctx, cfg, func(s *server.Server) error {
-		document = devkit.NewDocument(cfg.ServerName, s.CAFile(), s.Addresses(), users)
+		document = devkit.NewDocument(cfg.ServerName, s.CAFile(), s.Addresses(), there)
 		return a.announceDev(d, cfg, s, document)
-	}, makeUsers)
+	}, fill)
 }
 
 // load returns the configuration of a server in a folder.

@@ -30,8 +30,15 @@ type Document struct {
 	ControlURL string `json:"control_url"`
 	// PID is the process of the server.
 	PID int `json:"pid"`
-	// Users are those that were made before the server answered, in the order in which they were asked for.
+	Contents
+}
+
+// Contents are what a server has before it answers.
+type Contents struct {
+	// Users are in the order in which they were asked for, each once for each device that is logged in.
 	Users []User `json:"users"`
+	// Rooms are those of a seed, in its order.
+	Rooms []Room `json:"rooms,omitempty"`
 }
 
 // User is a user of a [Document], with a device that is logged in.
@@ -43,9 +50,21 @@ type User struct {
 	Admin       bool   `json:"admin"`
 }
 
+// Room is a room of a [Document].
+type Room struct {
+	// ID is the name that the room has in the seed file alone.
+	ID     string `json:"id,omitempty"`
+	RoomID string `json:"room_id"`
+	Alias  string `json:"alias,omitempty"`
+	Name   string `json:"name,omitempty"`
+}
+
 // NewDocument describes the server of this process, which listens there.
-func NewDocument(serverName, caFile string, listeners []config.Listener, users []User) *Document {
-	d := &Document{ServerName: serverName, PID: os.Getpid(), Users: append([]User{}, users...)}
+func NewDocument(serverName, caFile string, listeners []config.Listener, there Contents) *Document {
+	d := &Document{ServerName: serverName, PID: os.Getpid(), Contents: there}
+	if d.Users == nil {
+		d.Users = []User{}
+	}
 	for _, l := range listeners {
 		switch {
 		case l.TLS && d.TLSURL == "":

@@ -23,7 +23,7 @@ func TestDocumentNamesTheListenersForClients(t *testing.T) {
 		{[]config.Listener{{Address: ":5"}}, "http://127.0.0.1:5", "", ""},
 		{[]config.Listener{{Address: "10.0.0.1:5"}}, "http://10.0.0.1:5", "", ""},
 	} {
-		d := NewDocument("example.org", "ca.pem", test.listeners, nil)
+		d := NewDocument("example.org", "ca.pem", test.listeners, Contents{})
 		if d.BaseURL != test.base || d.TLSURL != test.tls || d.CAFile != test.caFile || d.ControlURL != test.base+"/_homeserver/dev" {
 			t.Errorf("%v: got %+v", test.listeners, d)
 		}
@@ -34,8 +34,8 @@ func TestDocumentNamesTheListenersForClients(t *testing.T) {
 func TestReadyFileOfAnotherServerStays(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ready.json")
-	old := NewDocument("example.org", "", []config.Listener{{Address: "localhost:1"}}, nil)
-	next := NewDocument("example.org", "", []config.Listener{{Address: "localhost:2"}}, nil)
+	old := NewDocument("example.org", "", []config.Listener{{Address: "localhost:1"}}, Contents{})
+	next := NewDocument("example.org", "", []config.Listener{{Address: "localhost:2"}}, Contents{})
 	for _, d := range []*Document{old, next} {
 		if err := d.WriteFile(file); err != nil {
 			t.Fatal(err)

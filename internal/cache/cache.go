@@ -41,6 +41,20 @@ func (c *Cache[K, V]) Place(key K) Place[K, V] {
 	return Place[K, V]{slot: at, key: key, cache: c}
 }
 
+// Known returns the value of a key; nil: it is not in memory. Unlike Place it makes no room for
+// one, so that keys which there are not take none.
+func (c *Cache[K, V]) Known(key K) *V {
+	at, ok := c.slots.Get(key)
+	if !ok {
+		return nil
+	}
+	value := at.value.Load()
+	if value != nil {
+		c.uses.Count(true)
+	}
+	return value
+}
+
 // Stats reports the use of the cache.
 func (c *Cache[K, V]) Stats() Stats {
 	all := c.slots.Stats()

@@ -67,6 +67,22 @@ func TestCacheWeighsWhatIsStoredAndChanged(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotKnownTakesNoRoom(t *testing.T) {
+	t.Parallel()
+	c := New(roomFor(2), weightless)
+	if v := c.Known("a"); v != nil || c.Stats().Entries != 0 {
+		t.Errorf("found %d in %+v", v, c.Stats())
+	}
+	c.Place("a")
+	if v := c.Known("a"); v != nil {
+		t.Errorf("found %d, which nobody has read", *v)
+	}
+	c.Place("a").Store(new(1))
+	if v := c.Known("a"); v == nil || *v != 1 || c.Stats().Hits != 1 {
+		t.Errorf("found %v in %+v", v, c.Stats())
+	}
+}
+
 func TestCacheTellsHowItIsUsed(t *testing.T) {
 	t.Parallel()
 	c := New(roomFor(2), weightless)

@@ -104,7 +104,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 	s.auth.OnDeactivate(s.backups.RemoveAll)
 	s.keys = devicekeys.New(devicekeys.Options{
 		Pool: pool, Journal: s.journal, Rooms: s.rooms.Timeline, Sessions: s.auth.Sessions, Stages: s.stages, Channel: s.others, ServerName: cfg.ServerName,
-		CountBytes: int(budget.Caches.KeyCounts),
+		CountBytes: int(budget.Caches.KeyCounts), KeyBytes: int(budget.Caches.PublicKeys),
 	})
 	s.toDevice = todevice.New(todevice.Options{
 		Pool: pool, Journal: s.journal, Channel: s.others, ServerName: cfg.ServerName, CacheBytes: int(budget.Caches.ToDevice), Log: log,

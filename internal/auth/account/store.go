@@ -64,7 +64,7 @@ func Exists(ctx context.Context, q Querier, userID string) (bool, error) {
 // Existing returns those of the user IDs that belong to accounts of this server, be they
 // deactivated or not, in no order.
 func Existing(ctx context.Context, q Querier, userIDs []string) ([]string, error) {
-	rows, err := q.Query(ctx, `SELECT user_id FROM accounts WHERE user_id = ANY ($1)`, userIDs)
+	rows, err := q.Query(ctx, `SELECT user_id FROM accounts WHERE user_id IN (SELECT unnest($1::text[]))`, userIDs)
 	if err != nil {
 		return nil, fmt.Errorf("query accounts: %w", err)
 	}

@@ -152,15 +152,3 @@ func (s *Service) forgetCounts(users ...string) {
 	}
 	s.o.Journal.Wake(topics...)
 }
-
-// committed gives up the counts of users whose devices have changed: a device that was
-// removed, by whatever process, has no keys if it comes back. It runs inside the journal.
-func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
-	for _, e := range entries {
-		if c, ok := e.Value.(*Changed); ok {
-			s.counts.Remove(c.UserID)
-		}
-	}
-}
-
-func (s *Service) forgetAllCounts() { s.counts.RemoveAll(nil) }

@@ -15,6 +15,9 @@
 //     the owner of a key, and their own.
 //   - How many one-time keys a device has left is known in memory, so that /sync reads
 //     nothing; a claim in any process wakes the device's /sync.
+//   - The keys that everybody is shown of a user are read once, and are in memory until a
+//     change of the user's device list is shown, whichever process made it. What only the
+//     viewer sees is read each time.
 //   - The keys of a device go with the device, in the same commit.
 //   - A user has one dehydrated device at most, which is a device without tokens, and which
 //     others see only with its keys: MSC3814.
@@ -30,7 +33,7 @@
 //	    the change that others learn of by their device lists (postChange)
 //	postChange ─▶ outbox ─▶ journal (addRooms) ─▶ table device_lists ─▶ /sync, keys/changes
 //	Claim ─▶ one statement ─▶ answer
-//	Query ─▶ answer, which reads in parts while it is written, where it is long
+//	Query ─▶ memory, else the tables ─▶ answer, which reads in parts while it is written, where it is long
 //	Counts ◀─ /sync
 //
 // # Bounds

@@ -2,6 +2,7 @@ package devicekeys
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"homeserver/internal/cache"
@@ -28,6 +29,31 @@ func TestCountsTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 						counts.Reweigh(userID)
 					}
 					put += weighCounts(userID, u)
+				}
+			})
+		})
+	}
+}
+
+func TestKeysTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	const share = 16 << 20
+	for name, devices := range map[string]int{"no device": 0, "one device": 1, "many devices": 300} {
+		t.Run(name, func(t *testing.T) {
+			known := cache.New(share, weighPublicKeys)
+			cachetest.Fill(t, share, known.Stats, func() {
+				for i, put := 0, 0; put < 2*share; i++ {
+					userID, keys := fmt.Sprintf("@user%d:localhost", i), &publicKeys{}
+					for d := range devices {
+						keys.devices = append(keys.devices, &shownDevice{
+							UserID: strings.Clone(userID), DeviceID: fmt.Sprintf("DEVICE%d", d), json: make([]byte, 500),
+						})
+					}
+					if devices > 0 {
+						keys.masters = []*shownKey{{UserID: strings.Clone(userID), PublicKey: fmt.Sprint("key of ", userID), json: make([]byte, 300)}}
+						keys.selfSigning = []*shownKey{{UserID: strings.Clone(userID), PublicKey: fmt.Sprint("other of ", userID), json: make([]byte, 300)}}
+					}
+					known.Place(userID).Store(keys)
+					put += weighPublicKeys(userID, keys) + 100
 				}
 			})
 		})

@@ -86,31 +86,14 @@ func parseKey(name, text string) ([]byte, error) {
 	return key, nil
 }
 
-// appendSignatures appends an object that was stored without its signatures, and leaves it
-// open, so that more members may follow. Empty signatures are not there, and without any the
-// member is not.
-func appendSignatures(dst, signed []byte, by []signatures) []byte {
+// appendSigned appends an object that was stored without its signatures, with those of one user,
+// and leaves it open, so that more members may follow. Without any the member is not there.
+func appendSigned(dst, signed []byte, by *signatures) []byte {
 	dst = append(dst, signed[:len(signed)-1]...)
-	before := `,"signatures":{`
-	for _, of := range by {
-		if len(of.keyIDs) == 0 {
-			continue
-		}
-		dst = append(event.AppendString(append(dst, before...), of.userID), `:{`...)
-		before = `,`
-		for i, keyID := range of.keyIDs {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = append(event.AppendString(dst, ed25519Prefix+keyID), ':')
-			dst = event.AppendString(dst, of.values[i])
-		}
-		dst = append(dst, '}')
+	if len(by.keyIDs) == 0 {
+		return dst
 	}
-	if before == `,` {
-		dst = append(dst, '}')
-	}
-	return dst
+	return append(by.appendMember(append(dst, `,"signatures":{`...)), '}')
 }
 
 // signatures are those of one user: key IDs without their algorithm, and beside each the
@@ -125,6 +108,19 @@ func (s *signatures) add(keyID, signature string) {
 	if signature != "" {
 		s.keyIDs, s.values = append(s.keyIDs, keyID), append(s.values, signature)
 	}
+}
+
+// appendMember appends the signatures as the member of an object, whose name is the user.
+func (s *signatures) appendMember(dst []byte) []byte {
+	dst = append(event.AppendString(dst, s.userID), `:{`...)
+	for i, keyID := range s.keyIDs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(event.AppendString(dst, ed25519Prefix+keyID), ':')
+		dst = event.AppendString(dst, s.values[i])
+	}
+	return append(dst, '}')
 }
 
 // clip keeps what a stranger sent from filling an error message.

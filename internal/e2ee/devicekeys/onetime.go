@@ -105,7 +105,7 @@ func (k *oneTimeKey) sign(who device, key ed25519.PublicKey) error {
 	}
 	own := signatures{userID: who.UserID}
 	own.add(who.DeviceID, signature)
-	k.json = append(appendSignatures(nil, k.object.signed, []signatures{own}), '}')
+	k.json = append(appendSigned(nil, k.object.signed, &own), '}')
 	return nil
 }
 

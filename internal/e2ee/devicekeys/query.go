@@ -2,9 +2,7 @@ package devicekeys
 
 import (
 	"context"
-	"slices"
 
-	"homeserver/internal/auth/account"
 	"homeserver/internal/matrix"
 )
 
@@ -33,21 +31,14 @@ func (s *Service) Query(ctx context.Context, who matrix.Session, q QueryRequest)
 		return nil, err
 	}
 	a := &QueryAnswer{viewer: who.UserID, devicesOf: q.DeviceKeys}
-	if a.users, err = account.Existing(ctx, s.pool, local); err != nil {
+	if err := s.findPublic(ctx, a, local); err != nil {
 		return nil, err
 	}
-	slices.Sort(a.users)
-	if a.devices, err = s.readDevices(ctx, a.users); err != nil {
-		return nil, err
-	}
-	if a.masters, err = s.readSigningKeys(ctx, a.users, Master, who.UserID); err != nil {
-		return nil, err
-	}
-	if a.selfSigning, err = s.readSigningKeys(ctx, a.users, SelfSigning, who.UserID); err != nil {
+	if a.signed, err = s.readSignedBy(ctx, who.UserID, a.users); err != nil {
 		return nil, err
 	}
 	if _, own := q.DeviceKeys[who.UserID]; own {
-		if a.userSigning, err = s.readSigningKeys(ctx, []string{who.UserID}, UserSigning, who.UserID); err != nil {
+		if a.userSigning, err = s.readSigningKeys(ctx, []string{who.UserID}, UserSigning); err != nil {
 			return nil, err
 		}
 	}

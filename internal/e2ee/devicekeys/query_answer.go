@@ -14,8 +14,9 @@ import (
 // QueryAnswer is the answer to POST /keys/query, which writes itself.
 type QueryAnswer struct {
 	viewer      string
-	users       []string            // those that there are on this server, in order
-	devicesOf   map[string][]string // the devices that were asked for; none: all
+	signed      map[masterKey]*signatures // of the viewer, on master keys of others
+	users       []string                  // those that there are on this server, in order
+	devicesOf   map[string][]string       // the devices that were asked for; none: all
 	devices     *byUser[*shownDevice]
 	masters     *byUser[*shownKey]
 	selfSigning *byUser[*shownKey]
@@ -24,38 +25,36 @@ type QueryAnswer struct {
 	failures    Failures
 }
 
-// shownDevice is a device as it is read for others.
+// shownDevice is a device as others are shown it.
 type shownDevice struct {
-	UserID, DeviceID        string
-	Keys                    []byte
-	Signature               string
-	SignedBy, SelfSignature string
-	DisplayName             string
+	UserID, DeviceID string
+	json             []byte // nil: its row is damaged
+	stored           int    // the bytes of its keys in the database
 }
 
-func (d *shownDevice) user() string { return d.UserID }
-func (d *shownDevice) text() []byte { return d.Keys }
-func (d *shownDevice) row() string  { return "keys of the device " + d.DeviceID + " of " + d.UserID }
+func (d *shownDevice) user() string  { return d.UserID }
+func (d *shownDevice) damaged() bool { return d.json == nil }
+func (d *shownDevice) row() string   { return "keys of the device " + d.DeviceID + " of " + d.UserID }
 
 // cost is about how much memory a device takes, once as it is and once as it is written.
-func (d *shownDevice) cost() int { return 2*len(d.Keys) + besideDevice }
+func (d *shownDevice) cost() int { return 2*d.stored + besideDevice }
 
-// shownKey is a cross-signing key as it is read for others, with the signatures that the
-// viewer may see.
+// shownKey is a cross-signing key as others are shown it, with the signatures of its owner.
 type shownKey struct {
 	UserID, PublicKey string
-	Key               []byte
-	SignedBy          string // the master key
-	Signature         string
-	// The signatures of devices of the owner, and of the viewer's user-signing key.
-	Signers, KeyIDs, Signatures []string
+	json              []byte // nil: its row is damaged
+	isSigned          bool   // json has signatures, as its last member
+	stored            int    // the bytes of the key in the database, and of signatures of devices
 }
 
-func (k *shownKey) user() string { return k.UserID }
-func (k *shownKey) text() []byte { return k.Key }
-func (k *shownKey) row() string  { return "cross-signing key " + k.PublicKey + " of " + k.UserID }
+func (k *shownKey) user() string  { return k.UserID }
+func (k *shownKey) damaged() bool { return k.json == nil }
+func (k *shownKey) row() string   { return "cross-signing key " + k.PublicKey + " of " + k.UserID }
 
-func (k *shownKey) cost() int { return 2*len(k.Key) + besideKey + len(k.Signers)*besideSignature }
+func (k *shownKey) cost() int { return k.stored + besideKey }
+
+// masterKey names a master key.
+type masterKey struct{ UserID, PublicKey string }
 
 // WriteJSON writes the answer.
 func (a *QueryAnswer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
@@ -117,24 +116,13 @@ func (a *QueryAnswer) writeDevicesOf(ctx context.Context, w *reserve.Writer, use
 				continue
 			}
 			list.begin(d.DeviceID)
-			w.B = d.appendJSON(w.B)
+			w.B = append(w.B, d.json...)
 			if err := w.Pass(); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-func (d *shownDevice) appendJSON(dst []byte) []byte {
-	own := signatures{userID: d.UserID}
-	own.add(d.DeviceID, d.Signature)
-	own.add(d.SignedBy, d.SelfSignature)
-	dst = append(appendSignatures(dst, d.Keys, []signatures{own}), `,"unsigned":{`...)
-	if d.DisplayName != "" {
-		dst = event.AppendString(append(dst, `"device_display_name":`...), d.DisplayName)
-	}
-	return append(dst, `}}`...)
 }
 
 func (a *QueryAnswer) writeKeys(ctx context.Context, w *reserve.Writer, list *byUser[*shownKey], remote map[string]json.RawMessage) error {
@@ -147,7 +135,7 @@ func (a *QueryAnswer) writeKeys(ctx context.Context, w *reserve.Writer, list *by
 			}
 			for _, k := range keys {
 				users.begin(userID)
-				w.B = k.appendJSON(w.B, a.viewer)
+				w.B = a.appendKey(w.B, k)
 				if err := w.Pass(); err != nil {
 					return err
 				}
@@ -157,17 +145,18 @@ func (a *QueryAnswer) writeKeys(ctx context.Context, w *reserve.Writer, list *by
 	return users.addRaw(remote)
 }
 
-func (k *shownKey) appendJSON(dst []byte, viewer string) []byte {
-	own, viewers := signatures{userID: k.UserID}, signatures{userID: viewer}
-	own.add(k.SignedBy, k.Signature)
-	for i, signer := range k.Signers {
-		if signer == k.UserID {
-			own.add(k.KeyIDs[i], k.Signatures[i])
-		} else {
-			viewers.add(k.KeyIDs[i], k.Signatures[i])
-		}
+// appendKey appends a key, with the signatures of the viewer on it if there are any.
+func (a *QueryAnswer) appendKey(dst []byte, k *shownKey) []byte {
+	by := a.signed[masterKey{k.UserID, k.PublicKey}]
+	if by == nil {
+		return append(dst, k.json...)
 	}
-	return append(appendSignatures(dst, k.Key, []signatures{own, viewers}), '}')
+	if k.isSigned {
+		dst = append(append(dst, k.json[:len(k.json)-len(`}}`)]...), ',')
+	} else {
+		dst = append(append(dst, k.json[:len(k.json)-len(`}`)]...), `,"signatures":{`...)
+	}
+	return append(by.appendMember(dst), `}}`...)
 }
 
 // appendFailures appends the servers that did not answer, in order.

@@ -13,6 +13,7 @@ import (
 
 	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/matrix"
+	"homeserver/internal/postgres/plantest"
 	"homeserver/internal/reserve"
 )
 
@@ -85,6 +86,10 @@ func TestKeysOfManyUsersAreReadInParts(t *testing.T) {
 	if n := len(want.Masters[users[7]]["signatures"].(map[string]any)[users[7]].(map[string]any)); n != 13 {
 		t.Errorf("a master key has %d signatures", n)
 	}
+	for _, user := range users[10:13] { // whose keys are in memory then
+		_, _, err := h.query(t.Context(), users[0], user)
+		h.OK(err)
+	}
 	const total = 8 << 20 // below the 9 MiB of the answer
 	memory := reserve.New(total, nil)
 	var at errgroup.Group
@@ -136,4 +141,79 @@ func TestDamagedKeysAreLeftOut(t *testing.T) {
 	if len(got.Devices[users[0]]) != 0 || len(got.Devices[users[1]]) != 2 || len(got.Masters) != 1 || len(got.Self) != 1 || len(got.User) != 0 {
 		t.Errorf("shown: %v", got)
 	}
+}
+
+// Keys are read once, whoever asks for them, but for what only the viewer sees. Users who there
+// are not take no memory.
+func TestKeysAreReadOnce(t *testing.T) {
+	t.Parallel()
+	first := envOn(t, nil)
+	users := first.crowd(3, 2, 10)
+	pool, sent := plantest.Record(t, first.Pool)
+	h := envOn(t, pool)
+	h.OK(h.Journal.ShowPosted(t.Context())) // it looks into the outbox when it starts
+	ask := func(viewer string, statements int, users ...string) queried {
+		t.Helper()
+		sent.Take()
+		got, _, err := h.query(t.Context(), viewer, users...)
+		h.OK(err)
+		if list := sent.Take(); len(list) != statements {
+			t.Errorf("%s asks with %d statements, want %d: %v", viewer, len(list), statements, list)
+		}
+		return got
+	}
+	want := ask("@viewer:localhost", 5, users[:2]...)
+	if got := ask(users[2], 1, users[:2]...); !reflect.DeepEqual(got, want) {
+		t.Errorf("another is shown %v, want %v", got, want)
+	}
+	if got := ask(users[0], 2, users[:2]...); len(got.Devices) != 2 || len(got.User) != 1 {
+		t.Errorf("one of them is shown %v", got)
+	}
+	if got := ask(users[0], 5, users[1:]...); len(got.Devices) != 2 || len(got.Masters) != 2 {
+		t.Errorf("of one who is known and one who is not are shown %v", got)
+	}
+	ask(users[0], 1, "@nobody:localhost")
+	if n := h.Caches()["public_keys"]().Entries; n != 3 {
+		t.Errorf("%d users are in memory", n)
+	}
+}
+
+// The keys of some users are read by looks at theirs, and never by one through all keys: by plans
+// that were kept from when there were none, and by later ones.
+func TestPlansOfReadingKeys(t *testing.T) {
+	t.Parallel()
+	const asked, all = 10, 2000
+	first := envOn(t, nil)
+	pool, sent := plantest.Record(t, first.Pool)
+	h := envOn(t, pool)
+	h.OK(h.Journal.ShowPosted(t.Context()))
+	session := plantest.NewSession(t, h.Pool)
+	for _, table := range []string{"accounts", "devices", "device_keys", "cross_signing_keys", "master_key_signatures"} {
+		session.Exec(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = off)`)
+	}
+	users := first.crowd(asked, 1, 10)
+	sent.Take()
+	_, _, err := h.query(t.Context(), users[0], users...)
+	h.OK(err)
+	statements := sent.Take()
+	if len(statements) != 6 {
+		t.Fatalf("%d statements: %v", len(statements), statements)
+	}
+	for _, q := range statements {
+		session.Plan(q)
+	}
+	_, err = h.Pool.Exec(t.Context(), `DELETE FROM accounts; DELETE FROM cross_signing_keys; DELETE FROM master_key_signatures`)
+	h.OK(err)
+	first.crowd(all, 1, 10)
+	check := func(statistics string) {
+		t.Helper()
+		for _, q := range statements {
+			if plan := session.Run(q); plan.Looked() > 5*asked {
+				t.Errorf("%s, %d rows are looked at:\n%s\n%s", statistics, plan.Looked(), q.SQL, plan)
+			}
+		}
+	}
+	check("planned for few keys")
+	session.Exec(`ANALYZE accounts, devices, device_keys, cross_signing_keys, master_key_signatures`)
+	check("with statistics")
 }

@@ -45,6 +45,8 @@ type Options struct {
 	// CountBytes is what the counts of one-time keys may take in memory; 0:
 	// [cache.UsualShare].
 	CountBytes int
+	// KeyBytes is what the keys that others are shown may take in memory; 0: [cache.UsualShare].
+	KeyBytes int
 }
 
 // Service holds the rules of keys. Its methods may be called concurrently.
@@ -53,7 +55,8 @@ type Service struct {
 	pool    *pgxpool.Pool
 	changes *journal.Table
 	signed  *journal.Table
-	counts  *cache.LRU[string, *userCounts] // by user ID
+	counts  *cache.LRU[string, *userCounts]  // by user ID
+	public  *cache.Cache[string, publicKeys] // by user ID
 }
 
 // device names a device.
@@ -65,20 +68,41 @@ func New(o Options) *Service {
 	if o.Remote == nil {
 		o.Remote = unreachable{}
 	}
-	s := &Service{o: o, pool: o.Pool, counts: cache.NewLRU(cache.Options[string, *userCounts]{Share: o.CountBytes, Weigh: weighCounts})}
+	s := &Service{
+		o: o, pool: o.Pool, public: cache.New(o.KeyBytes, weighPublicKeys),
+		counts: cache.NewLRU(cache.Options[string, *userCounts]{Share: o.CountBytes, Weigh: weighCounts}),
+	}
 	s.changes = &journal.Table{
 		Name: listTable, Queue: queueChanges, Read: s.readChanges, Decode: decodeChange, AddTopics: addRooms,
 	}
 	s.signed = &journal.Table{Name: signedTable, Queue: queueSigned, Read: s.readSigned, Decode: decodeSigned}
 	o.Journal.Add(s.changes)
 	o.Journal.Add(s.signed)
-	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.forgetAllCounts() }})
+	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) { s.forgetAll() }})
 	if o.Channel != nil {
 		o.Channel.Handle(kindCounts, func(users string) { s.forgetCounts(strings.Fields(users)...) })
-		o.Channel.OnMissed(s.forgetAllCounts)
+		o.Channel.OnMissed(s.forgetAll)
 	}
 	return s
 }
 
 // Caches returns how the caches are used.
-func (s *Service) Caches() cache.Caches { return cache.Caches{"key_counts": s.counts.Stats} }
+func (s *Service) Caches() cache.Caches {
+	return cache.Caches{"key_counts": s.counts.Stats, "public_keys": s.public.Stats}
+}
+
+// committed forgets the keys and counts of users whose devices have changed: a device that was
+// removed, by whatever process, has no keys if it comes back. It runs inside the journal.
+func (s *Service) committed(_ journal.View, entries []*journal.Entry) {
+	for _, e := range entries {
+		if c, ok := e.Value.(*Changed); ok {
+			s.counts.Remove(c.UserID)
+			s.public.Forget(c.UserID)
+		}
+	}
+}
+
+func (s *Service) forgetAll() {
+	s.counts.RemoveAll(nil)
+	s.public.ForgetAll()
+}

@@ -2,14 +2,15 @@ package devicekeys
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"unsafe"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
+	"homeserver/internal/event"
 	"homeserver/internal/postgres"
 	"homeserver/internal/reserve"
 )
@@ -18,13 +19,13 @@ import (
 type shown interface {
 	user() string
 	cost() int
-	// row names the row that it was read from, and text is the JSON in it.
+	// row names the row that it was read from, and damaged reports whether that is no JSON object.
 	row() string
-	text() []byte
+	damaged() bool
 }
 
-// byUser is a list by user: held as a whole or, where that is too much, read in parts. There
-// is nothing in nil.
+// byUser is a list by user: held or, where that is too much, read in parts. There is nothing in
+// nil.
 type byUser[T shown] struct {
 	held  map[string][]T
 	parts *reserve.Parts[string, T]
@@ -32,14 +33,22 @@ type byUser[T shown] struct {
 
 // of returns what there is of a user, part by part.
 func (b *byUser[T]) of(ctx context.Context, userID string) iter.Seq2[[]T, error] {
-	if b != nil && b.held == nil {
+	if b == nil {
+		return func(func([]T, error) bool) {}
+	}
+	list, held := b.held[userID]
+	if !held {
 		return b.parts.Of(ctx, userID)
 	}
-	return func(yield func([]T, error) bool) {
-		if b != nil && b.held[userID] != nil {
-			yield(b.held[userID], nil)
-		}
+	return func(yield func([]T, error) bool) { yield(list, nil) }
+}
+
+// add adds what is held of another user.
+func (b *byUser[T]) add(userID string, list []T) {
+	if b.held == nil {
+		b.held = map[string][]T{}
 	}
+	b.held[userID] = list
 }
 
 // queries read a list by user.
@@ -84,7 +93,7 @@ func read[T shown](ctx context.Context, what string, damage *postgres.Damage, q 
 func group[T shown](ctx context.Context, damage *postgres.Damage, list []T) map[string][]T {
 	found := map[string][]T{}
 	for _, one := range list {
-		if !isObject(one.text()) {
+		if one.damaged() {
 			damage.Found(ctx, one.row(), errNoObject)
 			continue
 		}
@@ -96,7 +105,7 @@ func group[T shown](ctx context.Context, damage *postgres.Damage, list []T) map[
 var errNoObject = errors.New("it is no JSON object")
 
 // isObject reports whether a text from the database is a JSON object with members.
-func isObject(text []byte) bool { return len(text) > 2 && text[0] == '{' && json.Valid(text) }
+func isObject(text []byte) bool { return len(text) > 2 && text[0] == '{' && event.IsJSON(text) }
 
 const (
 	// Beside its keys a device takes so much for IDs, signatures and a name.
@@ -120,7 +129,8 @@ func (s *Service) readDevices(ctx context.Context, users []string) (*byUser[*sho
 	)
 	return read(ctx, "the keys of devices", s.o.Rooms.Damage(), queries{
 		first: func(limit int64) pgx.Rows {
-			rows, _ := s.pool.Query(ctx, columns+` FROM device_keys d `+names+`WHERE d.user_id = ANY($1)`+order+`LIMIT $2`, users, limit)
+			rows, _ := s.pool.Query(ctx, columns+`
+				FROM unnest($1::text[]) w (user_id) JOIN device_keys d USING (user_id)`+names+order+`LIMIT $2`, users, limit)
 			return rows
 		},
 		measure: func() pgx.Rows {
@@ -129,7 +139,7 @@ func (s *Service) readDevices(ctx context.Context, users []string) (*byUser[*sho
 				FROM (
 					SELECT user_id, number, 2 * octet_length(keys) AS cost,
 						(row_number() OVER (PARTITION BY user_id ORDER BY number) - 1) / $3 AS part
-					FROM device_keys WHERE user_id = ANY($1)) p
+					FROM unnest($1::text[]) w (user_id) JOIN device_keys USING (user_id)) p
 				GROUP BY user_id, part ORDER BY user_id COLLATE "C", part`, users, besideDevice, together)
 			return rows
 		},
@@ -139,49 +149,116 @@ func (s *Service) readDevices(ctx context.Context, users []string) (*byUser[*sho
 				JOIN device_keys d ON d.user_id = w.user_id AND d.number > w.after AND d.number <= w.up_to`+names+order, user, after, upTo)
 			return rows
 		},
-	}, func(row pgx.CollectableRow) (*shownDevice, error) {
-		d := &shownDevice{}
-		err := row.Scan(&d.UserID, &d.DeviceID, &d.Keys, &d.Signature, &d.SignedBy, &d.SelfSignature, &d.DisplayName)
-		return d, err
-	})
+	}, scanDevice)
 }
 
-// readSigningKeys reads the cross-signing keys of users for a usage, with the signatures
-// that a viewer may see.
-func (s *Service) readSigningKeys(ctx context.Context, users []string, usage Usage, viewer string) (*byUser[*shownKey], error) {
+// scanDevice reads a device, and writes it as it is shown.
+func scanDevice(row pgx.CollectableRow) (*shownDevice, error) {
+	var d shownDevice
+	var keys pgtype.DriverBytes
+	var signature, signedBy, selfSignature, name string
+	if err := row.Scan(&d.UserID, &d.DeviceID, &keys, &signature, &signedBy, &selfSignature, &name); err != nil {
+		return nil, err
+	}
+	if d.stored = len(keys); !isObject(keys) {
+		return &d, nil
+	}
+	own := signatures{userID: d.UserID}
+	own.add(d.DeviceID, signature)
+	own.add(signedBy, selfSignature)
+	const besideSigned = 400 // mostly
+	shown := append(appendSigned(make([]byte, 0, len(keys)+besideSigned), keys, &own), `,"unsigned":{`...)
+	if name != "" {
+		shown = event.AppendString(append(shown, `"device_display_name":`...), name)
+	}
+	d.json = append(shown, `}}`...)
+	return &d, nil
+}
+
+// readSigningKeys reads the cross-signing keys of users for a usage, with the signatures of their
+// owners.
+func (s *Service) readSigningKeys(ctx context.Context, users []string, usage Usage) (*byUser[*shownKey], error) {
 	const (
 		columns = `
-			SELECT k.user_id, k.public_key, k.key, m.public_key, coalesce(k.signature, ''), g.signers, g.key_ids, g.signatures
-			FROM cross_signing_keys k
-			JOIN cross_signing_keys m ON m.user_id = k.user_id AND m.usage = 'master'
+			SELECT k.user_id, k.public_key, k.key, m.public_key, coalesce(k.signature, ''), g.key_ids, g.signatures
+			FROM unnest($1::text[]) w (user_id)
+			CROSS JOIN LATERAL (SELECT * FROM cross_signing_keys WHERE user_id = w.user_id AND usage = $2 LIMIT 1) k
+			CROSS JOIN LATERAL (SELECT public_key FROM cross_signing_keys WHERE user_id = w.user_id AND usage = 'master' LIMIT 1) m
 			CROSS JOIN LATERAL (
-				SELECT array_agg(signer_id) signers, array_agg(key_id) key_ids, array_agg(signature) signatures FROM (
-					SELECT signer_id, key_id, signature FROM master_key_signatures
-					WHERE k.usage = 'master' AND user_id = k.user_id AND master_key = k.public_key AND signer_id IN (k.user_id, $3)
-					ORDER BY signer_id, key_id) l) g
-			WHERE k.user_id = ANY($1) AND k.usage = $2 ORDER BY k.user_id COLLATE "C" `
+				SELECT array_agg(key_id) key_ids, array_agg(signature) signatures FROM (
+					SELECT key_id, signature FROM master_key_signatures
+					WHERE k.usage = 'master' AND user_id = k.user_id AND master_key = k.public_key AND signer_id = k.user_id
+					ORDER BY key_id) l) g
+			ORDER BY k.user_id COLLATE "C" `
 	)
 	return read(ctx, "cross-signing keys", s.o.Rooms.Damage(), queries{
 		first: func(limit int64) pgx.Rows {
-			rows, _ := s.pool.Query(ctx, columns+`LIMIT $4`, users, usage, viewer, limit)
+			rows, _ := s.pool.Query(ctx, columns+`LIMIT $3`, users, usage, limit)
 			return rows
 		},
 		measure: func() pgx.Rows {
 			rows, _ := s.pool.Query(ctx, `
-				SELECT user_id, 0::bigint, 0::bigint, (2 * octet_length(key) + $4 + $5 * (
+				SELECT k.user_id, 0::bigint, 0::bigint, (2 * octet_length(k.key) + $3 + $4 * (
 					SELECT count(*) FROM master_key_signatures
-					WHERE user_id = k.user_id AND master_key = k.public_key AND signer_id IN (k.user_id, $3)))::bigint
-				FROM cross_signing_keys k WHERE user_id = ANY($1) AND usage = $2 ORDER BY user_id COLLATE "C"`,
-				users, usage, viewer, besideKey, besideSignature)
+					WHERE user_id = k.user_id AND master_key = k.public_key AND signer_id = k.user_id))::bigint
+				FROM unnest($1::text[]) w (user_id)
+				CROSS JOIN LATERAL (SELECT * FROM cross_signing_keys WHERE user_id = w.user_id AND usage = $2 LIMIT 1) k
+				ORDER BY k.user_id COLLATE "C"`, users, usage, besideKey, besideSignature)
 			return rows
 		},
 		part: func(ctx context.Context, user []string, _, _ []int64) pgx.Rows {
-			rows, _ := s.pool.Query(ctx, columns, user, usage, viewer)
+			rows, _ := s.pool.Query(ctx, columns, user, usage)
 			return rows
 		},
-	}, func(row pgx.CollectableRow) (*shownKey, error) {
-		k := &shownKey{}
-		err := row.Scan(&k.UserID, &k.PublicKey, &k.Key, &k.SignedBy, &k.Signature, &k.Signers, &k.KeyIDs, &k.Signatures)
-		return k, err
-	})
+	}, scanKey)
+}
+
+// scanKey reads a cross-signing key, and writes it as it is shown.
+func scanKey(row pgx.CollectableRow) (*shownKey, error) {
+	var k shownKey
+	var key pgtype.DriverBytes
+	var signedBy, signature string
+	var keyIDs, values []string
+	if err := row.Scan(&k.UserID, &k.PublicKey, &key, &signedBy, &signature, &keyIDs, &values); err != nil {
+		return nil, err
+	}
+	if k.stored = 2*len(key) + besideSignature*len(keyIDs); !isObject(key) {
+		return &k, nil
+	}
+	own := signatures{userID: k.UserID}
+	own.add(signedBy, signature)
+	for i, keyID := range keyIDs {
+		own.add(keyID, values[i])
+	}
+	k.isSigned = len(own.keyIDs) > 0
+	const besideSigned, eachSigned = 200, 150 // mostly
+	shown := make([]byte, 0, len(key)+besideSigned+eachSigned*len(keyIDs))
+	k.json = append(appendSigned(shown, key, &own), '}')
+	return &k, nil
+}
+
+// readSignedBy reads the signatures that a user has made on the master keys of others.
+func (s *Service) readSignedBy(ctx context.Context, signer string, users []string) (map[masterKey]*signatures, error) {
+	found := map[masterKey]*signatures{}
+	if len(users) == 0 {
+		return found, nil
+	}
+	type signature struct{ UserID, MasterKey, KeyID, Signature string }
+	list, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, `
+			SELECT user_id, master_key, key_id, signature FROM master_key_signatures
+			WHERE signer_id = $1 AND device_id IS NULL AND user_id = ANY($2) AND user_id <> $1`, signer, users)
+		return rows
+	}, pgx.RowToStructByPos[signature], func(signature) int { return besideSignature })
+	if err != nil {
+		return nil, fmt.Errorf("read what %s has signed: %w", signer, err)
+	}
+	for _, one := range list {
+		on := masterKey{one.UserID, one.MasterKey}
+		if found[on] == nil {
+			found[on] = &signatures{userID: signer}
+		}
+		found[on].add(one.KeyID, one.Signature)
+	}
+	return found, nil
 }

@@ -83,7 +83,7 @@ func forgetSigningKey(ctx context.Context, tx pgx.Tx, userID, publicKey string) 
 	for _, sql := range []string{
 		`UPDATE device_keys SET signed_by = NULL, self_signature = NULL WHERE user_id = $1 AND signed_by = $2`,
 		`DELETE FROM master_key_signatures WHERE user_id = $1 AND master_key = $2`,
-		`DELETE FROM master_key_signatures WHERE signer_id = $1 AND key_id = $2`,
+		`DELETE FROM master_key_signatures WHERE signer_id = $1 AND key_id = $2 AND device_id IS NULL`,
 	} {
 		if _, err := tx.Exec(ctx, sql, userID, publicKey); err != nil {
 			return fmt.Errorf("delete the signatures of a cross-signing key: %w", err)

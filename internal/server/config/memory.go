@@ -82,7 +82,7 @@ type Caches struct {
 	Presence, Typing                             Size
 	AccessTokens, Sightings, Familiar            Size // internal/auth
 	RateLimits                                   Size
-	KeyCounts, ToDevice                          Size // internal/e2ee
+	KeyCounts, PublicKeys, ToDevice              Size // internal/e2ee
 	AppServiceRooms                              Size // internal/appservice/transactions
 }
 
@@ -91,17 +91,17 @@ type Caches struct {
 func newCaches(all Size) Caches {
 	share := func(percent Size) Size { return all * percent / 100 }
 	return Caches{
-		RoomState: share(15), Transactions: share(3),
+		RoomState: share(14), Transactions: share(3),
 		Access: share(2), RecentRooms: share(20),
-		Viewers: share(8), LazyMembers: share(4), Filters: share(2),
+		Viewers: share(7), LazyMembers: share(4), Filters: share(2),
 		PushRules: share(7), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
 		UnreadCounts: share(5), ReadMarks: share(2),
 		PushBadges: share(1), PushMembers: share(1), PushedCounts: share(1),
 		IgnoredUsers: share(1), InvitePermissions: share(1),
-		Presence: share(5), Typing: share(1),
+		Presence: share(4), Typing: share(1),
 		AccessTokens: share(3), Sightings: share(1), Familiar: share(2),
 		RateLimits: share(4),
-		KeyCounts:  share(1), ToDevice: share(1),
+		KeyCounts:  share(1), PublicKeys: share(3), ToDevice: share(1),
 		AppServiceRooms: share(1),
 	}
 }

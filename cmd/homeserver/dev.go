@@ -11,6 +11,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/devkit"
+	"homeserver/internal/devkit/control"
 	"homeserver/internal/postgres/cluster"
 	"homeserver/internal/server"
 	"homeserver/internal/server/config"
@@ -116,7 +117,7 @@ func (a *app) devIn(ctx context.Context, dir string, d *dev) (err error) {
 	return a.serve(ctx, cfg, func(s *server.Server) error {
 		document = devkit.NewDocument(cfg.ServerName, s.CAFile(), s.Addresses(), there)
 		return a.announceDev(d, cfg, s, document)
-	}, fill)
+	}, fill, server.Around(control.New(control.Options{}).Around))
 }
 
 // load returns the configuration of a server in a folder.

@@ -26,7 +26,15 @@ import (
 // message names the field; M_TOO_LARGE if it has more than [event.MaxValues] values, or more than
 // may be in a [LargeBody].
 // Strings may not hold a NUL; inside raw JSON they may.
-func (r *Request) Decode(into any) error {
+func (r *Request) Decode(into any) error { return r.decode(into) }
+
+// DecodeStrictly is Decode for endpoints that are not the specification's: M_BAD_JSON also for a
+// name that is not known, which the message has.
+func (r *Request) DecodeStrictly(into any) error {
+	return r.decode(into, json.RejectUnknownMembers(true))
+}
+
+func (r *Request) decode(into any, options ...json.Options) error {
 	body := r.RawJSON()
 	if len(body) == 0 {
 		body = []byte("{}")
@@ -37,11 +45,11 @@ func (r *Request) Decode(into any) error {
 	if err := r.reserveDecoded(body); err != nil {
 		return err
 	}
-	err := unmarshal(body, into)
+	err := unmarshal(body, into, options)
 	if wrongType, ok := errors.AsType[*json.SemanticError](err); ok && wrongType.JSONKind == '0' && jsonName(wrongType.GoType) == wholeNumber {
 		// Perhaps an integer in another form than the one that is read.
 		if canonical, failed := event.CanonicalOfAnySize(body); failed == nil {
-			err = unmarshal(canonical, into)
+			err = unmarshal(canonical, into, options)
 		}
 	}
 	if err == nil && jsontext.Value(body).Kind() == '{' {
@@ -57,11 +65,11 @@ func (r *Request) RawJSON() []byte {
 	return bytes.TrimLeft(body, " \t\r\n")
 }
 
-func unmarshal(body []byte, into any) error {
+func unmarshal(body []byte, into any, options []json.Options) error {
 	if bytes.Contains(body, []byte(`\u0000`)) {
-		return json.Unmarshal(body, into, noNULs)
+		options = append(options, noNULs)
 	}
-	return json.Unmarshal(body, into)
+	return json.Unmarshal(body, into, options...)
 }
 
 // RawObject returns the request's JSON object as a whole, for objects that are stored
@@ -154,6 +162,9 @@ func decodeError(body []byte, err error) error {
 		return matrix.Errorf(matrix.BadJSON, "the body must be a JSON object")
 	}
 	if wrongType, ok := errors.AsType[*json.SemanticError](err); ok {
+		if errors.Is(err, json.ErrUnknownName) {
+			return matrix.Errorf(matrix.BadJSON, "%s is not known here", field(wrongType.JSONPointer))
+		}
 		if errors.Is(err, errNUL) {
 			return matrix.Errorf(matrix.BadJSON, "%s must not hold a NUL character", field(wrongType.JSONPointer))
 		}

@@ -67,6 +67,23 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+func TestDecodeStrictlyNamesWhatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	c := newBench(t, Options{}).serve(t, post("/decode", func(r *Request) (any, error) {
+		var body everything
+		err := r.DecodeStrictly(&body)
+		return body, err
+	}))
+	c.Do("POST", "/decode", `{"number":1e3,"object":{"name":"a"}}`).OK()
+	for body, name := range map[string]string{`{"Text":""}`: `"Text"`, `{"object":{"other":1}}`: `"object.other"`, `{"number":"1","text":1}`: `"number"`} {
+		refused := c.Do("POST", "/decode", body)
+		refused.Refused(400, "M_BAD_JSON")
+		if !strings.Contains(refused.String("error"), name) {
+			t.Errorf("%s: %s", body, refused.Body)
+		}
+	}
+}
+
 func TestRawObject(t *testing.T) {
 	t.Parallel()
 	c := newBench(t, Options{}).serve(t, post("/", func(r *Request) (any, error) { return r.RawObject() }))

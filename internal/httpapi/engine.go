@@ -120,13 +120,7 @@ func New(o Options) (*Engine, error) {
 // Handler serves the endpoints of the table. It is to be served by a http.Server with
 // a ReadHeaderTimeout and an IdleTimeout, but no ReadTimeout and no WriteTimeout,
 // which would end long polls. The error names a route that is there twice.
-func (e *Engine) Handler(table []Route) (http.Handler, error) {
-	m, err := e.mount(table)
-	if err != nil {
-		return nil, err
-	}
-	return m, nil
-}
+func (e *Engine) Handler(table []Route) (*Endpoints, error) { return e.mount(table) }
 
 func orDefault[T comparable](value, fallback T) T {
 	var zero T

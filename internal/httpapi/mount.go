@@ -101,16 +101,16 @@ type resource struct {
 	allow      string
 }
 
-// mounted is the route table as it is served.
-type mounted struct {
+// Endpoints is the route table as it is served.
+type Endpoints struct {
 	engine    *Engine
 	patterns  *chi.Mux // finds the pattern of a path; its handlers are not used
 	resources map[string]*resource
 }
 
 // mount builds the router of the table. The error names a row that is there twice.
-func (e *Engine) mount(table []Route) (*mounted, error) {
-	m := &mounted{engine: e, patterns: chi.NewMux(), resources: map[string]*resource{}}
+func (e *Engine) mount(table []Route) (*Endpoints, error) {
+	m := &Endpoints{engine: e, patterns: chi.NewMux(), resources: map[string]*resource{}}
 	for i := range table {
 		rt := &table[i]
 		for _, prefix := range rt.Prefixes {
@@ -133,30 +133,14 @@ func (e *Engine) mount(table []Route) (*mounted, error) {
 	return m, nil
 }
 
-// route finds the endpoint, and reports whether there is one. The path is looked up with its
-// escapes still in place, so that an encoded slash inside an identifier doesn't split it, and
-// so that each parameter can be decoded exactly once. It may have doubled slashes in front and
-// one slash at the end: no two endpoints differ by that, and the empty state key may be written
-// either way. The endpoint is picked by the method here, and not by chi. HEAD is GET without
-// its body, which net/http leaves out. 404 and 405 M_UNRECOGNIZED, the latter with Allow.
-func (m *mounted) route(x *exchange) bool {
-	path := x.request.URL.EscapedPath()
-	for strings.HasPrefix(path, "//") {
-		path = path[1:]
-	}
-	if len(path) > 1 {
-		path = strings.TrimSuffix(path, "/")
-	}
-	res := m.resources[m.patterns.Find(x.params, http.MethodGet, path)]
+// route finds the endpoint, and reports whether there is one. 404 and 405 M_UNRECOGNIZED, the
+// latter with Allow.
+func (m *Endpoints) route(x *exchange) bool {
+	_, res, rt := m.find(x)
 	if res == nil {
 		m.engine.refuse(x, x, ErrUnknownPath)
 		return false
 	}
-	method := x.request.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	rt := res.routes[method]
 	if rt == nil {
 		x.Header().Set("Allow", res.allow)
 		m.engine.refuse(x, x, errWrongMethod)
@@ -164,6 +148,31 @@ func (m *mounted) route(x *exchange) bool {
 	}
 	x.route, x.generation = rt, res.generation
 	return true
+}
+
+// find returns the pattern of the path with what is there, if anything is, and the row of the
+// method. The path is looked up with its escapes still in place, so that an encoded slash inside
+// an identifier doesn't split it, and so that each parameter can be decoded exactly once. It may
+// have doubled slashes in front and one slash at the end: no two endpoints differ by that, and
+// the empty state key may be written either way. The endpoint is picked by the method here, and
+// not by chi. HEAD is GET without its body, which net/http leaves out.
+func (m *Endpoints) find(x *exchange) (pattern string, res *resource, rt *Route) {
+	path := x.request.URL.EscapedPath()
+	for strings.HasPrefix(path, "//") {
+		path = path[1:]
+	}
+	if len(path) > 1 {
+		path = strings.TrimSuffix(path, "/")
+	}
+	pattern = m.patterns.Find(x.params, http.MethodGet, path)
+	if res = m.resources[pattern]; res == nil {
+		return "", nil, nil
+	}
+	method := x.request.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	return pattern, res, res.routes[method]
 }
 
 func (res *resource) allowed() string {

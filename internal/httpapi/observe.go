@@ -116,7 +116,7 @@ func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // ServeHTTP is the outermost stage: whatever happens inside, the answer has its headers,
 // a line in the log and its place in the metrics.
-func (m *mounted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (m *Endpoints) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := m.engine.newExchange(w, r)
 	defer x.finish()
 	if r.Method == http.MethodOptions {

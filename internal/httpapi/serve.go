@@ -107,21 +107,28 @@ func (e *Engine) authenticate(x *exchange, needed Access) (matrix.Session, error
 	return who, nil
 }
 
-// session returns the session of a token: that of a user, or the one that an application
-// service asks for by the parameters user_id and device_id. Application Service API,
-// "Identity assertion".
+// session returns the session of a token, and has noted that it was used.
 func (e *Engine) session(x *exchange) (matrix.Session, error) {
+	who, err := e.whose(x)
 	if x.service.ID == "" {
-		who, err := e.sessions.Authenticate(&x.context, x.token)
 		if err == nil {
 			e.sessions.Seen(who, x.known())
 		}
 		return who, err
 	}
-	deviceID := cmp.Or(x.query.Get("device_id"), x.query.Get("org.matrix.msc3202.device_id"))
-	who, err := e.appServices.ActAs(&x.context, x.service, x.query.Get("user_id"), deviceID)
 	x.service.Unlimited = x.service.Unlimited || err == nil && who.UserID == x.service.Sender
 	return who, err
+}
+
+// whose returns the session of a token: that of a user, or the one that an application
+// service asks for by the parameters user_id and device_id. Application Service API,
+// "Identity assertion".
+func (e *Engine) whose(x *exchange) (matrix.Session, error) {
+	if x.service.ID == "" {
+		return e.sessions.Authenticate(&x.context, x.token)
+	}
+	deviceID := cmp.Or(x.query.Get("device_id"), x.query.Get("org.matrix.msc3202.device_id"))
+	return e.appServices.ActAs(&x.context, x.service, x.query.Get("user_id"), deviceID)
 }
 
 // accessToken returns the token of the Authorization header, or else that of the

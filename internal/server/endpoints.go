@@ -37,7 +37,7 @@ type APIOptions struct {
 // API answers requests by all endpoints there are.
 type API struct {
 	engine  *httpapi.Engine
-	handler http.Handler
+	handler *httpapi.Endpoints
 }
 
 // NewAPI makes the API with all its routes. The error is one of wiring: metrics

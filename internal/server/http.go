@@ -25,11 +25,11 @@ const (
 	drainTimeout = 15 * time.Second
 )
 
-// serve answers on all listeners until Shutdown.
-func (s *Server) serve(on *listeners) {
-	plain := s.newHTTPServer(s.certs.HTTPHandler(s.Handler()))
+// serve answers clients on all their listeners until Shutdown.
+func (s *Server) serve(on *listeners, clients http.Handler) {
+	plain := s.newHTTPServer(s.certs.HTTPHandler(clients))
 	refuseInJSON(plain)
-	secure := s.newHTTPServer(s.Handler())
+	secure := s.newHTTPServer(clients)
 	for _, server := range []*http.Server{plain, secure} {
 		server.RegisterOnShutdown(s.services.parts.release)
 	}

@@ -3,8 +3,10 @@ package server
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/httpapi"
 	"homeserver/internal/media"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/receipts"
@@ -31,6 +33,12 @@ func Accounts(accounts ...auth.NewAccount) Option {
 // start. Functions of several options are called in the order of the options.
 func Prepare(do func(ctx context.Context, s *Services) error) Option {
 	return func(s *Server) { s.prepare = append(s.prepare, do) }
+}
+
+// Around has clients served by a handler around the one of the endpoints. The listener for the
+// operator is not changed.
+func Around(wrap func(*httpapi.Endpoints) (http.Handler, error)) Option {
+	return func(s *Server) { s.wrap = wrap }
 }
 
 // Services are the capabilities that a program may use to prepare a server.

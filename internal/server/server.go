@@ -30,7 +30,9 @@ type Server struct {
 	certs    *certs.Source
 
 	// prepare is called before the server answers.
-	prepare   []func(context.Context, *Services) error
+	prepare []func(context.Context, *Services) error
+	// wrap makes the handler for clients; nil: it is that of the API.
+	wrap      func(*httpapi.Endpoints) (http.Handler, error)
 	addresses []config.Listener
 	// connections counts those of clients.
 	connections *connections
@@ -114,9 +116,15 @@ func (s *Server) start(ctx context.Context) error {
 			return err
 		}
 	}
+	clients := s.Handler()
+	if s.wrap != nil {
+		if clients, err = s.wrap(s.api.handler); err != nil {
+			return err
+		}
+	}
 	s.ready.Store(true)
 	s.serveMetrics(listeners.metrics)
-	s.serve(listeners)
+	s.serve(listeners, clients)
 	s.onStop(s.stepBack)
 	return nil
 }

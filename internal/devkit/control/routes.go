@@ -1,0 +1,119 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"homeserver/internal/devkit/faults"
+	"homeserver/internal/devkit/filter"
+	"homeserver/internal/devkit/recorder"
+	"homeserver/internal/httpapi"
+	"homeserver/internal/matrix"
+)
+
+// endpoints has the handlers of the kit's endpoints.
+type endpoints struct {
+	*Kit
+	server *httpapi.Endpoints // that the kit is around
+}
+
+func (k *Kit) newEndpoints(server *httpapi.Endpoints) (*httpapi.Endpoints, error) {
+	engine, err := httpapi.New(httpapi.Options{Logger: server.Log(), NoRequestLines: true})
+	if err != nil {
+		return nil, err
+	}
+	e := &endpoints{k, server}
+	at := httpapi.Prefixes{{Path: Prefix, Generation: httpapi.NoGeneration}}
+	routes := []httpapi.Route{
+		at.Post("/faults", httpapi.Probing, httpapi.Public(e.addFault)),
+		at.Get("/faults", httpapi.Probing, httpapi.Public(e.listFaults)),
+		at.Delete("/faults", httpapi.Probing, httpapi.Public(e.clearFaults)),
+		at.Delete("/faults/{faultId}", httpapi.Probing, httpapi.Public(e.removeFault)),
+		at.Get("/requests", httpapi.Probing, httpapi.Public(e.findRequests)),
+		at.Delete("/requests", httpapi.Probing, httpapi.Public(e.clearRequests)),
+	}
+	if k.o.Reset != nil {
+		routes = append(routes, at.Post("/reset", httpapi.Probing, httpapi.Public(e.reset)))
+	}
+	return engine.Handler(routes)
+}
+
+func (e *endpoints) reset(r *httpapi.Request) (any, error) {
+	return httpapi.Empty{}, e.o.Reset(r.Context())
+}
+
+func (e *endpoints) addFault(r *httpapi.Request) (any, error) {
+	var rule faults.Rule
+	if err := r.DecodeStrictly(&rule); err != nil {
+		return nil, err
+	}
+	if err := rule.Check(e.server); err != nil {
+		return nil, err
+	}
+	id, ok := e.Faults.Add(rule)
+	if !ok {
+		return nil, matrix.Errorf(matrix.LimitExceeded, "there are %d faults, which is the most: take some back", faults.MaxRules)
+	}
+	return map[string]string{"fault_id": id}, nil
+}
+
+func (e *endpoints) listFaults(*httpapi.Request) (any, error) {
+	return map[string][]faults.Fault{"faults": e.Faults.List()}, nil
+}
+
+func (e *endpoints) clearFaults(*httpapi.Request) (any, error) {
+	e.Faults.Clear()
+	return httpapi.Empty{}, nil
+}
+
+func (e *endpoints) removeFault(r *httpapi.Request) (any, error) {
+	if !e.Faults.Remove(r.Param("faultId")) {
+		return nil, matrix.Errorf(matrix.NotFound, "there is no such fault")
+	}
+	return httpapi.Empty{}, nil
+}
+
+// How long a test waits for requests.
+const (
+	usualWait = 30 * time.Second
+	maxWait   = 10 * time.Minute
+	// maxWaitFor is how many may be waited for.
+	maxWaitFor = 100_000
+)
+
+// found is the answer with requests.
+type found struct {
+	Requests []recorder.Request `json:"requests"`
+	Next     int64              `json:"next"`
+}
+
+func (e *endpoints) findRequests(r *httpapi.Request) (any, error) {
+	f := filter.Filter{Method: r.Query("method"), Route: r.Query("route"), UserID: r.Query("user_id"), DeviceID: r.Query("device_id")}
+	if err := f.Check(e.server); err != nil {
+		return nil, err
+	}
+	since, err := r.QueryInt("since", 0)
+	if err != nil {
+		return nil, err
+	}
+	count, err := r.QueryInt("wait_for", 0)
+	if err != nil {
+		return nil, err
+	}
+	timeout, err := r.QueryInt("timeout_ms", int(usualWait.Milliseconds()))
+	if err != nil {
+		return nil, err
+	}
+	if count > maxWaitFor || timeout > int(maxWait.Milliseconds()) {
+		return nil, matrix.Errorf(matrix.InvalidParam, "wait_for must be at most %d, and timeout_ms at most %d", maxWaitFor, maxWait.Milliseconds())
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(timeout)*time.Millisecond)
+	defer cancel()
+	requests, newest := e.Requests.Wait(ctx, &f, int64(since), count)
+	return found{requests, newest}, nil
+}
+
+func (e *endpoints) clearRequests(*httpapi.Request) (any, error) {
+	e.Requests.Clear()
+	return httpapi.Empty{}, nil
+}

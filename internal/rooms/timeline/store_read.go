@@ -23,9 +23,11 @@ import (
 // events is read by [found.readBeside], and the version of its room is mostly in memory.
 const selectEvents = `SELECT ` + eventColumns + ` FROM events e `
 
-const eventColumns = `
-	e.event_nid, e.position, e.place, e.room_nid, e.event_id, e.type, e.state_key, e.sender, e.json, e.device_id, e.txn_id,
+const (
+	eventColumns   = `e.event_nid, e.position, e.place, e.room_nid, ` + columnsInEvent
+	columnsInEvent = `e.event_id, e.type, e.state_key, e.sender, e.json, e.device_id, e.txn_id,
 	e.relation_type, e.relation_event_id, e.replaces, e.redacted_by`
+)
 
 // querier is the pool, or one of its connections.
 type querier interface {
@@ -36,7 +38,7 @@ type querier interface {
 type eventRow struct {
 	nid, position, place  number
 	room                  number
-	eventID               string
+	eventID               borrowed
 	typ, stateKey, sender borrowed
 	json                  []byte
 	deviceID, txnID       borrowed
@@ -48,8 +50,8 @@ type eventRow struct {
 	childless             bool // where a page is read: nothing is aggregated with the event
 }
 
-// recentPlaces are read beside each event of the recent part of a room: the end of its interval,
-// and both floors of the part.
+// recentPlaces are read in each row of the recent part of a room: the end of an interval, or -1, and
+// both floors of the part.
 type recentPlaces struct{ until, floor, stateFloor number }
 
 // number is a column of integers. NULL is 0.
@@ -101,7 +103,7 @@ func (row *eventRow) event(v *event.Version) (*Event, error) {
 	if v == nil {
 		return nil, errors.New("its room is of no version that there is")
 	}
-	parsed, err := event.ParseTrusted(v, row.eventID, row.json)
+	parsed, err := event.ParseTrusted(v, string(row.eventID), row.json)
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +150,8 @@ func (d *damaged) err() error {
 // found is the result of a query.
 type found struct {
 	List
-	from []Place // of each of the events, where intervals are read
-	// recent is of each of the events, too, where the recent parts of rooms are read.
-	recent []recentPlaces
+	from   []Place     // of each of the events, where intervals are read
+	recent []recentRow // where the recent parts of rooms are read
 	bad    []damaged
 	// unknown are the rooms whose versions have to be read first.
 	unknown []journal.RoomNID
@@ -203,6 +204,12 @@ func sortRows(rows pgx.Rows, vs *roomVersions, c *reserve.Counter, most int64) (
 		if f.weight >= most {
 			return journal.ErrTooMuch
 		}
+		if row.recent.until != 0 {
+			f.recent = append(f.recent, recentRow{journal.RoomNID(row.room), EventNID(row.nid), Place(row.from), row.recent})
+			if err := f.count(c, 0, 0, int(unsafe.Sizeof(recentRow{}))); err != nil || row.json == nil {
+				return err
+			}
+		}
 		if row.json == nil {
 			f.Left = append(f.Left, Left{journal.RoomNID(row.room), EventNID(row.nid), Place(row.place)})
 			return f.count(c, 0, 0, int(unsafe.Sizeof(Left{})))
@@ -223,14 +230,11 @@ func sortRows(rows pgx.Rows, vs *roomVersions, c *reserve.Counter, most int64) (
 		}
 		if e, err := row.event(version); err == nil {
 			f.Events = append(f.Events, e)
-			if row.from != 0 {
+			if row.from != 0 && row.recent.until == 0 {
 				f.from = append(f.from, Place(row.from))
 			}
-			if row.recent.until != 0 {
-				f.recent = append(f.recent, row.recent)
-			}
 		} else {
-			f.bad = append(f.bad, damaged{row.eventID, EventNID(row.nid), journal.RoomNID(row.room), err})
+			f.bad = append(f.bad, damaged{string(row.eventID), EventNID(row.nid), journal.RoomNID(row.room), err})
 		}
 		return nil
 	})

@@ -211,9 +211,9 @@ func TestTransactionThatHangsFailsInTime(t *testing.T) {
 	wantUnavailable(t, j.Commit(t.Context(), note(1, "stuck")))
 	untilGivenUp(t, pool)
 	release()
-	j.timeout = patience // the writer is idle: it has answered
-	commit(t, j, note(1, "free"))
-	if got := bodies(written(t, pool, 0)); !slices.Equal(got, []string{"free"}) {
+	matrixtest.Until(t, "a note is written", func() bool { return j.Commit(t.Context(), note(1, "free")) == nil })
+	// On a slow machine there may be more than one, as one may be written too late for its answer.
+	if got := slices.Compact(bodies(written(t, pool, 0))); !slices.Equal(got, []string{"free"}) {
 		t.Errorf("written are %q", got)
 	}
 }

@@ -26,11 +26,12 @@ func pair(t *testing.T) (a, b *Journal, pool *pgxpool.Pool) {
 	for i := range journals {
 		channel := replica.New(pool, slog.New(slog.DiscardHandler))
 		channel.OnJoined(func() { joined <- struct{}{} })
+		journals[i] = New(pool, Options{Watch: never, Channel: channel}) // which listens to the channel
 		if err := channel.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(channel.Stop)
-		journals[i] = started(t, pool, Options{Watch: never, Channel: channel})
+		start(t, journals[i])
 	}
 	<-joined
 	return journals[0], journals[1], pool

@@ -225,7 +225,12 @@ func TestRecentPartsAreReadWhileRoomsChange(t *testing.T) {
 			check(random)
 		}
 	}
-	if stats := reader.Rooms.Caches()["recent_rooms"](); stats.Hits < 20 {
-		t.Errorf("%+v", stats)
+	const hits, most = 20, 200 // on a slow machine all may have changed before it was read so often
+	stats := reader.Rooms.Caches()["recent_rooms"]
+	for n := 0; stats().Hits < hits && n < most; n++ {
+		check(random)
+	}
+	if got := stats(); got.Hits < hits {
+		t.Errorf("%+v", got)
 	}
 }

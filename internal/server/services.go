@@ -138,7 +138,12 @@ func newAuth(
 	entries *journal.Journal, log *slog.Logger,
 ) *auth.Service {
 	shares := cfg.Budget().Caches
+	var argon auth.ArgonParams // the default
+	if cfg.ThrowawayCluster != "" {
+		argon = auth.ArgonParams{MemoryKiB: 64, Passes: 1, Threads: 1} // there is nothing to protect, and many log in
+	}
 	return auth.New(pool, auth.Options{
+		Argon:               argon,
 		ServerName:          cfg.ServerName,
 		MinPasswordLength:   cfg.Password.MinLength,
 		RegistrationEnabled: cfg.RegistrationOpen(),

@@ -14,6 +14,8 @@ type Seed struct {
 
 	// path is the file that it was read from; "": it was made by the generator.
 	path string
+	// made are the files that the generator has made, by name.
+	made map[string][]byte
 }
 
 // Text is a text of the file with its line, for errors that are found out later.

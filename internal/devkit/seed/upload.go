@@ -47,6 +47,9 @@ func (l *loader) upload(ctx context.Context, userID, name string) (uploaded, err
 
 // content returns the content of a file that the seed names.
 func (s *Seed) content(name string) ([]byte, error) {
+	if made, ok := s.made[name]; ok {
+		return made, nil
+	}
 	content, err := os.ReadFile(s.fileAt(name))
 	if err != nil {
 		return nil, fmt.Errorf("read a file of the seed: %w", err)

@@ -1,7 +1,7 @@
 # `make help` lists the targets. Everything works from a clean checkout with Go alone.
 
 BIN     := bin/homeserver
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+VERSION := $(shell git describe --tags --long --always --dirty 2>/dev/null)
 LDFLAGS := -X homeserver/internal/server/buildinfo.version=$(VERSION)
 GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Like golangci-lint these are not tools of go.mod, where their dependencies would choose the server's versions.
@@ -10,6 +10,13 @@ GOVULNCHECK_VERSION := v1.3.0
 GO_DIRS := cmd internal migrations
 # One of the tests has a real crypto client, whose Olm is in Go by this tag, and else in C.
 TEST_TAGS := -tags goolm
+
+# $(call announce,ENVIRONMENT,FLAGS) says it where Go would be silent for long: with them, it has not compiled the
+# modules yet.
+define announce
+@if [ -n "$$($(1) go list $(2) -deps -f '{{if .Stale}}{{.ImportPath}}{{end}}' github.com/jackc/pgx/v5 2>&1)" ]; then \
+	echo "Go fetches and compiles all modules first, which takes one to five minutes, once." >&2; fi
+endef
 
 .DEFAULT_GOAL := help
 
@@ -23,6 +30,7 @@ run: postgres build ## Build and start the server; ARGS="--listen localhost:9000
 
 .PHONY: build
 build: ## Build the server: bin/homeserver
+	$(call announce,CGO_ENABLED=0,-trimpath)
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/homeserver
 
 .PHONY: postgres
@@ -36,23 +44,31 @@ browser: # Say it where the tests of the pages will be skipped
 	done; \
 	echo "There is no Chromium: the tests of the pages in a browser are skipped. Debian's package is chromium." >&2
 
-.PHONY: test
-test: postgres browser ## Run all tests
-	go test $(TEST_TAGS) -timeout 30m ./...
+# The most that the tests of one package may take, on a slow machine with much else to do. A test that
+# waits gives up long before that, and says for what it has waited.
+TEST_TIMEOUT := 45m
 
-.PHONY: test-long
-test-long: postgres browser ## Run all tests, those that take long too
-	HOMESERVER_LONG_TESTS=1 go test $(TEST_TAGS) -timeout 30m ./...
+.PHONY: test
+test: postgres browser ## Run the tests that a change needs: two minutes on two processors
+	$(call announce,,)
+	go test $(TEST_TAGS) -short -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: test-all
+test-all: postgres browser ## Run all tests, as CI does: ten minutes
+	$(call announce,,)
+	go test $(TEST_TAGS) -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: race
 race: postgres browser ## Run all tests with the race detector
-	go test $(TEST_TAGS) -race ./...
+	$(call announce,,-race)
+	go test $(TEST_TAGS) -race -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: lint
 lint: ## Check format, run go vet and golangci-lint
 	@unformatted=$$(gofmt -l $(GO_DIRS)); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	go vet $(TEST_TAGS) ./...
+	@echo "golangci-lint: the first run compiles it and looks at all modules, which takes up to ten minutes" >&2
 	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
 
 .PHONY: staticcheck

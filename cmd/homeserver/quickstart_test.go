@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/goccy/go-yaml"
+
 	"homeserver/internal/server/config"
 )
 
@@ -24,7 +26,7 @@ func documents(t *testing.T) []string {
 	if err != nil || len(found) == 0 {
 		t.Fatalf("%v: no documents: %v", found, err)
 	}
-	files := []string{"README.md"}
+	files := []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"}
 	for _, file := range found {
 		files = append(files, strings.TrimPrefix(file, repository))
 	}
@@ -81,6 +83,41 @@ func TestLinksInDocumentsResolve(t *testing.T) {
 			headings := regexp.MustCompile(`(?m)^#+ .*$`).FindAllString(readFile(t, path), -1)
 			if !slices.ContainsFunc(headings, func(h string) bool { return anchor(h) == fragment }) {
 				t.Errorf("%s: %s has no such heading", file, match[1])
+			}
+		}
+	}
+}
+
+// The forms of the repository are read by nobody before somebody wants to report a mistake.
+func TestIssueFormsAreValid(t *testing.T) {
+	t.Parallel()
+	forms, err := filepath.Glob(repository + ".github/ISSUE_TEMPLATE/*.yml")
+	if err != nil || len(forms) == 0 {
+		t.Fatalf("%v: no forms: %v", err, forms)
+	}
+	for _, file := range forms {
+		if filepath.Base(file) == "config.yml" {
+			continue
+		}
+		var form struct {
+			Name, Description string
+			Labels            []string
+			Body              []struct {
+				Type, ID    string
+				Attributes  map[string]any
+				Validations map[string]bool
+			}
+		}
+		if err := yaml.UnmarshalWithOptions([]byte(readFile(t, file)), &form, yaml.Strict()); err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if form.Name == "" || form.Description == "" || len(form.Body) == 0 {
+			t.Errorf("%s: no name, description or body", file)
+		}
+		for i, field := range form.Body {
+			if field.Type != "markdown" && (field.ID == "" || field.Attributes["label"] == nil) {
+				t.Errorf("%s: field %d has no id or no label", file, i+1)
 			}
 		}
 	}

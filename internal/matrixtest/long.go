@@ -1,15 +1,12 @@
 package matrixtest
 
-import (
-	"os"
-	"testing"
-)
+import "testing"
 
-// Long skips a test that takes long, unless HOMESERVER_LONG_TESTS is set, as by
-// `make test-long`.
+// Long skips a test that costs much where only the short ones are asked for: go test -short,
+// as by `make test`. `make test-all` runs it.
 func Long(t testing.TB) {
 	t.Helper()
-	if os.Getenv("HOMESERVER_LONG_TESTS") == "" {
-		t.Skip("takes long: make test-long runs it")
+	if testing.Short() {
+		t.Skip("costs much: make test-all runs it")
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"homeserver/internal/matrixtest"
 )
 
 func TestNamesAreDifferentAndSayWhatTheyAre(t *testing.T) {
@@ -81,6 +83,7 @@ func TestAProgramThatIsNotThere(t *testing.T) {
 }
 
 func TestNothingIsLeftOfARunThatFails(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := t.TempDir()
 	for folder := dir; len(folder) > len(os.TempDir()); folder = filepath.Dir(folder) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"homeserver/internal/matrixtest"
 )
 
 // result is what came of a run of the program.
@@ -34,6 +36,7 @@ func readFile(t *testing.T, name string) string {
 // The whole of it, in small: every case runs, against a server in a process of its own, and the run fails
 // where a message is lost, doubled or out of order.
 func TestBenchMeasuresEverything(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := t.TempDir()
 	figures, document := filepath.Join(dir, "figures.json"), filepath.Join(dir, "document.md")
@@ -102,6 +105,7 @@ func TestBenchListsItsCases(t *testing.T) {
 }
 
 func TestMistakesInCallingBench(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	for arg, want := range map[string]result{
 		"--only=(":          {code: exitUsage, stderr: "-only: "},

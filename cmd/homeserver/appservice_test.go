@@ -5,12 +5,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"homeserver/internal/matrixtest"
 )
 
 const applicationServices = "docs/application-services.md"
 
 // The document starts a server itself, beside one registration.
 func TestCommandsOfApplicationServicesWork(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	address := freeAddress(t)
 	all := at(steps(t, applicationServices), "http://"+address, "https://"+address)

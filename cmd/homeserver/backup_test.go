@@ -55,6 +55,7 @@ func moved(t *testing.T, c *matrixtest.Client, r *running) *matrixtest.Client {
 // The server burns down after a backup. On the restored one clients go on with the tokens that they have,
 // also those that the lost server gave them after the backup.
 func TestClientsGoOnAfterARestore(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	environ := environment(t)
 	r := start(t, environ)
@@ -167,6 +168,7 @@ func checkSearch(t *testing.T, alice, bob *matrixtest.Client) {
 }
 
 func TestRestoreIsRefusedWhereAServerIs(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	environ := environment(t)
 	r := start(t, environ)
@@ -197,6 +199,7 @@ func TestWrongDataFolderIsToldOf(t *testing.T) {
 }
 
 func TestBackupNamesMediaThatIsMissing(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	environ := environment(t)
 	r := start(t, environ)
@@ -237,6 +240,7 @@ func restoredFromDamaged(t *testing.T, made result) []string {
 }
 
 func TestDoctorRepairs(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	environ := environment(t)
 	r := start(t, environ)

@@ -198,6 +198,7 @@ func (b *bridge) says(name string, room id.RoomID, text string, at time.Time) id
 }
 
 func TestBridgeOfASmallNetwork(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	b := newBridge(t)
 	dir, environ := dataFolder(t), []string{

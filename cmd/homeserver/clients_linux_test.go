@@ -130,6 +130,7 @@ func (c *crowd) ask(method, path string, headers ...string) string {
 }
 
 func TestAnswersThatNobodyReads(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	c := newCrowd(t)
 	const messages, readers = 200, 20
@@ -149,6 +150,7 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 }
 
 func TestLongPollsThatNobodyReads(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	c := newCrowd(t)
 	const polls = 100
@@ -164,6 +166,7 @@ func TestLongPollsThatNobodyReads(t *testing.T) {
 }
 
 func TestBodiesThatStopHalfway(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	c := newCrowd(t)
 	const bodies = 1000
@@ -181,6 +184,7 @@ func TestBodiesThatStopHalfway(t *testing.T) {
 }
 
 func TestFiveThousandConnections(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	const connections, files = 5000, 5500
 	var limit syscall.Rlimit

@@ -56,6 +56,7 @@ func (s *claims) claim(t *testing.T, c *matrixtest.Client, owner string, devices
 // devices upload the same keys again after that; and none gets lost but by claims that nobody
 // has got an answer to.
 func TestServerKilledInTheMiddleOfClaimsGivesNoKeyTwice(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	const devices, keysOfEach, claimers = 4, 150, 6
 	dir := dataFolder(t)

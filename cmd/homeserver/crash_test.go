@@ -279,6 +279,7 @@ func historyBy(
 }
 
 func TestKilledUnderLoadLosesNothingAndRepeatsNothing(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	for name, test := range map[string]struct {
 		kill     func(*testing.T, *daemon)

@@ -37,6 +37,7 @@ func poll(c *matrixtest.Client, since string) <-chan *matrixtest.Response {
 }
 
 func TestDatabaseThatGoesAwayComesBack(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	folder := dataFolder(t)
 	database := startDatabase(t, folder)
@@ -111,6 +112,7 @@ func TestEndIsOrderlyAndTheNextStartGoesOn(t *testing.T) {
 }
 
 func TestSecondServerOnTheSameDataIsRefused(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := dataFolder(t)
 	d := serveFrom(t, dir)

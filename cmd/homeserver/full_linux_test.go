@@ -100,6 +100,7 @@ func (s *starved) wantKept(ids []string) {
 }
 
 func TestDiskOfPostgreSQLIsFull(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	folder := dataFolder(t)
 	smallDisk(t, folder, "224m")
@@ -139,6 +140,7 @@ func TestDiskOfPostgreSQLIsFull(t *testing.T) {
 
 // Without space for its own log PostgreSQL ends, and cannot even start again.
 func TestDiskOfPostgreSQLIsFullForItsLog(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	folder := dataFolder(t)
 	smallDisk(t, folder, "224m")
@@ -168,6 +170,7 @@ func TestDiskOfPostgreSQLIsFullForItsLog(t *testing.T) {
 // TestDiskIsNearlyFull has the server stop taking things while PostgreSQL still can
 // delete.
 func TestDiskIsNearlyFull(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := dataFolder(t)
 	smallDisk(t, dir, "224m")
@@ -204,6 +207,7 @@ func TestDiskIsNearlyFull(t *testing.T) {
 }
 
 func TestDiskOfMediaIsFull(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := dataFolder(t)
 	media := filepath.Join(dir, "media")

@@ -64,6 +64,7 @@ func (d *daemon) read(t *testing.T, c *matrixtest.Client, path string) (status, 
 // TestManyReadersOfALargeRoomTookMemoryWithoutBound asks for all of a large room from
 // many connections at once, in all ways. Who is not refused for the moment gets all.
 func TestManyReadersOfALargeRoomTookMemoryWithoutBound(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	const entries, readers = 250, 20
 	d := serveFrom(t, dataFolder(t), "HOMESERVER_RATE_LIMITS_ENABLED=false", "HOMESERVER_LOG_LEVEL=error", "HOMESERVER_MEMORY_LIMIT=192MiB")

@@ -70,6 +70,7 @@ func s3Environ(t *testing.T, s *blobtest.Service) []string {
 // TestMediaOfSeveralServers uses the servers as a proxy does that hands each request to
 // another one, and kills one in the middle of an upload.
 func TestMediaOfSeveralServers(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	for name, environ := range map[string]func(*testing.T) []string{
 		"folder": func(t *testing.T) []string {
@@ -134,6 +135,7 @@ func TestMediaOfSeveralServers(t *testing.T) {
 // TestS3ServiceThatIsAway starts a server while its S3 service is down. It serves all
 // but files, and files too once the service is up.
 func TestS3ServiceThatIsAway(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	s := blobtest.New(t)
 	s.Down()

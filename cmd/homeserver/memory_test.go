@@ -10,9 +10,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"homeserver/internal/matrixtest"
 )
 
 func TestMemoryLimitIsKeptByTheCollector(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	d := serveFrom(t, t.TempDir(), append(environment(t), "HOMESERVER_METRICS_LISTEN=localhost:0", "HOMESERVER_MEMORY_LIMIT=256MiB")...)
 	_, page := get(t, regexp.MustCompile(`http://\S+/metrics`).FindString(d.stdout.String()))

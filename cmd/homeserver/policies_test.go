@@ -9,6 +9,7 @@ import (
 )
 
 func TestRulesOfPolicyListsAreShownToTheOperator(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	environ := environment(t)
 	r := start(t, environ)

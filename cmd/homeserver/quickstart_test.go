@@ -14,6 +14,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/server/config"
 )
 
@@ -174,6 +175,7 @@ func commandFolder(t *testing.T) string {
 }
 
 func TestCommandsOfOperationsWork(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	const secret = "HOMESERVER_REGISTRATION_SHARED_SECRET=as secret as it gets"
 	d, dir := newcomer(t, secret)

@@ -165,6 +165,7 @@ func (r *replicas) load(t *testing.T, c *crash, halfway func()) {
 }
 
 func TestThreeProcessesActAsOne(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	r := startReplicas(t, 3)
 	front := &daemon{http: r.proxy.URL}
@@ -191,6 +192,7 @@ func TestThreeProcessesActAsOne(t *testing.T) {
 }
 
 func TestWhatOneProcessIsToldTheOthersKnow(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	r := startReplicas(t, 3)
 	alice, bob := r.client(t).Register("alice", "wordpass"), r.client(t).Register("bob", "wordpass")

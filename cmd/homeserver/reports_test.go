@@ -10,6 +10,7 @@ import (
 )
 
 func TestReportsAreReadableByTheOperator(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	environ := environment(t)
 	r := start(t, environ)

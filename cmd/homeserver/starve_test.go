@@ -160,6 +160,7 @@ func (s *starved) wantRecovery() {
 }
 
 func TestTableThatIsLocked(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	s := starve(t, "&lock_timeout=300")
 	for _, table := range []string{"events", "journal, events, room_state, rooms, account_data, receipts"} {
@@ -209,6 +210,7 @@ func (s *starved) banish(t *testing.T, admin *pgx.Conn) {
 }
 
 func TestOutOfConnections(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	for name, take := range map[string]func(t *testing.T, s *starved) (release func()){
 		"of the role": func(t *testing.T, s *starved) func() {

@@ -173,6 +173,7 @@ func total(by map[string][]int) (n int) {
 }
 
 func TestKilledInTheMiddleOfMessagesToDevices(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	for name, kill := range map[string]func(*testing.T, *daemon){
 		"server": func(_ *testing.T, d *daemon) { d.end(syscall.SIGKILL) },
@@ -196,6 +197,7 @@ func TestKilledInTheMiddleOfMessagesToDevices(t *testing.T) {
 }
 
 func TestMessagesToDevicesThroughThreeProcesses(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	r := startReplicas(t, 3)
 	p := newPost(r.client(t))

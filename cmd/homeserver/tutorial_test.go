@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"homeserver/internal/matrixtest"
 )
 
 const tutorial = "docs/tutorial.md"
@@ -52,6 +54,7 @@ func follow(t *testing.T, dir string, all []step) {
 }
 
 func TestLessonsWorkAsTheyAreWritten(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	for _, lesson := range lessons {
 		t.Run(lesson, func(t *testing.T) {
@@ -74,6 +77,7 @@ func TestLessonsWorkOneAfterTheOther(t *testing.T) {
 }
 
 func TestTutorialWorksWithTLS(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	d, dir := newcomer(t)
 	all := at(steps(t, tutorial), d.https, d.https)
@@ -100,6 +104,7 @@ func TestLessonsAreSafeToPaste(t *testing.T) {
 
 // Whoever has tried the README's command first has the tutorial's first account already, as the tutorial says.
 func TestTutorialGoesOnAfterTheREADME(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	const first = `"username":"example","password":"wordpass","auth"`
 	var requests []step

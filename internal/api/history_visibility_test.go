@@ -220,6 +220,7 @@ var readers = map[string]func(p *past){
 // All endpoints that read history agree on what a user may read, for each visibility and
 // for each way of having been in the room.
 func TestAllReadersOfHistoryAgreeOnVisibility(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	anyone := newServer(t)
 	alice := anyone.Register("alice", "wordpass")

@@ -58,6 +58,7 @@ func manyNames(size int) string {
 
 // TestNoRouteFailsOnHugeBodies sends each of them to each endpoint with a body.
 func TestNoRouteFailsOnHugeBodies(t *testing.T) {
+	matrixtest.Long(t)
 	nonsense(t, func(rt httpapi.Route, p *place) {
 		if rt.Method == http.MethodGet || rt.Handler.Streams {
 			return
@@ -71,6 +72,7 @@ func TestNoRouteFailsOnHugeBodies(t *testing.T) {
 // TestNoRouteFailsOnGiantLists puts a list of as many IDs as fit into each field of
 // each endpoint.
 func TestNoRouteFailsOnGiantLists(t *testing.T) {
+	matrixtest.Long(t)
 	lists := []string{
 		`["@a:localhost"` + strings.Repeat(`,"@a:localhost"`, 50_000) + `]`,
 		`["!a:localhost"` + strings.Repeat(`,"*"`, 100_000) + `]`,
@@ -87,6 +89,7 @@ func TestNoRouteFailsOnGiantLists(t *testing.T) {
 
 // A body that is said to be compressed is not unpacked, so that no bomb goes off.
 func TestCompressedBodiesAreNotUnpacked(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	var bomb bytes.Buffer
 	w, err := gzip.NewWriterLevel(&bomb, gzip.BestCompression)

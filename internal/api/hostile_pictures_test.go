@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"homeserver/internal/httpapi"
+	"homeserver/internal/matrixtest"
 )
 
 // chunk returns a part of a PNG.
@@ -33,6 +34,7 @@ func gifOf(side uint16, frames int) string {
 // TestPictureBombs uploads files that are small until they are unpacked, or that go
 // on for ever.
 func TestPictureBombs(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	alice := newServer(t).Register("alice", "wordpass")
 	for name, file := range map[string]string{

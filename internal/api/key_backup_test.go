@@ -203,6 +203,7 @@ func TestTheBetterRoomKeyIsKept(t *testing.T) {
 // TestABatchOfTenThousandKeys sends as many keys as clients make of them, in one body, which is larger
 // than others may be.
 func TestABatchOfTenThousandKeys(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	alice := newServer(t).Register("alice", "wordpass")
 	version := newBackup(alice)
@@ -233,6 +234,7 @@ func TestABatchOfTenThousandKeys(t *testing.T) {
 // TestALargeBackupIsReadWithLittleMemory reads a backup several times at once, on a server whose memory
 // for answers is a fraction of it.
 func TestALargeBackupIsReadWithLittleMemory(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	pool := postgrestest.New(t)
 	opts := servicesOn(t, pool)

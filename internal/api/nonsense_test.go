@@ -181,6 +181,7 @@ func nonsense(t *testing.T, test func(rt httpapi.Route, p *place)) {
 
 // TestNoRouteFailsOnOddPaths makes each part of each path odd, one at a time.
 func TestNoRouteFailsOnOddPaths(t *testing.T) {
+	matrixtest.Long(t)
 	nonsense(t, func(rt httpapi.Route, p *place) {
 		for _, param := range pathParam.FindAllStringSubmatch(rt.Path, -1) {
 			for _, part := range oddParts {
@@ -192,6 +193,7 @@ func TestNoRouteFailsOnOddPaths(t *testing.T) {
 
 // TestNoRouteFailsOnOddBodies sends odd bodies, and bodies with one odd field.
 func TestNoRouteFailsOnOddBodies(t *testing.T) {
+	matrixtest.Long(t)
 	nonsense(t, func(rt httpapi.Route, p *place) {
 		if rt.Method == http.MethodGet {
 			return
@@ -210,6 +212,7 @@ func TestNoRouteFailsOnOddBodies(t *testing.T) {
 
 // TestNoRouteFailsOnOddQueries, the same for query strings.
 func TestNoRouteFailsOnOddQueries(t *testing.T) {
+	matrixtest.Long(t)
 	nonsense(t, func(rt httpapi.Route, p *place) {
 		if rt.Method != http.MethodGet {
 			return
@@ -228,6 +231,7 @@ func TestNoRouteFailsOnOddQueries(t *testing.T) {
 // TestNoEventFailsTheServer puts odd content into events of the types that the
 // server itself reads, and then reads it all again.
 func TestNoEventFailsTheServer(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	anyone := newServer(t)
 	for _, test := range []struct {

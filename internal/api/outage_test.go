@@ -90,6 +90,7 @@ func unavailable(answer *matrixtest.Response) {
 }
 
 func TestPostgreSQLAwayAndBack(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	cluster, dir := ownCluster(t)
 	a, anyone := serverOn(t, cluster)
@@ -136,6 +137,7 @@ func TestPostgreSQLAwayAndBack(t *testing.T) {
 }
 
 func TestPostgreSQLKilled(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	cluster, _ := ownCluster(t)
 	_, anyone := serverOn(t, cluster)
@@ -158,6 +160,7 @@ func TestPostgreSQLKilled(t *testing.T) {
 // acknowledged, with the same transaction ID. Whatever the moment of the crash,
 // everything is there once, in one order for everybody.
 func TestKilledUnderLoad(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	const senders, each = 6, 25
 	cluster, _ := ownCluster(t)

@@ -80,7 +80,9 @@ func TestReadmeNamesVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	golang := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)[1]
+	mautrix := regexp.MustCompile(`maunium.net/go/mautrix v(\d+\.\d+)`).FindSubmatch(module)[1]
 	for _, text := range []string{
+		fmt.Sprintf("mautrix-go %s ", mautrix),
 		fmt.Sprintf("Versions %s to %s of the specification", answer.Versions[0], answer.Versions[len(answer.Versions)-1]),
 		fmt.Sprintf("Go %s or newer", golang),
 		fmt.Sprintf("PostgreSQL (%d or newer)", postgres.MinVersion/10000),

@@ -140,6 +140,7 @@ func TestPlacesAndPeopleAreFound(t *testing.T) {
 }
 
 func TestAServiceThatHangsIsLeftOutOfLookUps(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	irc, slack, files := withNetworks(t)
 	c := newServerPatient(t, 300*time.Millisecond, files...)

@@ -83,6 +83,7 @@ func via(server, c *matrixtest.Client) *matrixtest.Client {
 }
 
 func TestToDeviceRefusesWhatItCannotRead(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	alice := newServer(t).Register("alice", "wordpass")
 	before := alice.Sync("").NextBatch()
@@ -176,6 +177,7 @@ func TestWaitingSyncGetsMessagesAtOnce(t *testing.T) {
 }
 
 func TestManyMessagesComeInSeveralAnswers(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	pool := postgrestest.New(t)
 	anyone := processOn(t, pool)
@@ -208,6 +210,7 @@ func TestManyMessagesComeInSeveralAnswers(t *testing.T) {
 }
 
 func TestLargeMessagesComeInSeveralAnswers(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	anyone := newServer(t)
 	alice, bob := anyone.Register("alice", "wordpass"), anyone.Register("bob", "wordpass")

@@ -44,6 +44,7 @@ func TestCreateAccount(t *testing.T) {
 }
 
 func TestAccountsAreListedInPages(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	s, _ := newTestService(t)
 	for _, name := range []string{"c", "a", "d", "b"} {

@@ -102,6 +102,7 @@ func TestDeactivateWithoutAccessTokenAndErase(t *testing.T) {
 }
 
 func TestDeactivationIsFinishedLaterWhenItGoesWrong(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	s, _ := newTestService(t)
 	broken := errors.New("the room is out of reach")

@@ -6,9 +6,11 @@ import (
 	"testing"
 
 	"homeserver/internal/cache/cachetest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestWhatIsKeptOfAddressesTakesNoMoreMemoryThanItsShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 8 << 20
 	for name, text := range map[string]string{"short": "", "long": strings.Repeat("x", 240)} {
 		t.Run(name, func(t *testing.T) {

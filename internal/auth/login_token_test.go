@@ -62,6 +62,7 @@ func TestLoginTokenAsksForAuthenticationEachTime(t *testing.T) {
 }
 
 func TestLoginTokensThatAreNotGood(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	s, c := newTestService(t)
 	alice := mustRegister(t, s, "alice")

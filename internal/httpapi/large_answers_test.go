@@ -15,6 +15,7 @@ import (
 // TestLargeAnswersThatNobodyReadsAreBounded asks for large answers without reading
 // them, from several addresses, until there are too many.
 func TestLargeAnswersThatNobodyReadsAreBounded(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	const size = 8 << 20 // more than what the system takes on the way
 	const most = 100 << 20

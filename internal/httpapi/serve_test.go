@@ -253,6 +253,7 @@ func TestReaderThatStalls(t *testing.T) {
 // TestReaderThatStallsInALongAnswer makes sure that the time for a long answer is none
 // in which nothing need happen.
 func TestReaderThatStallsInALongAnswer(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	b := newBench(t, Options{AnswerTimeout: 50 * time.Millisecond})
 	huge := json.RawMessage(`"` + strings.Repeat("a", 64<<20) + `"`) // an hour at the slowest

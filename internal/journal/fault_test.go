@@ -293,6 +293,7 @@ func (l *load) end() {
 }
 
 func TestConnectionKilledUnderLoad(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	pool := notesPool(t)
 	j := started(t, pool, Options{GroupWrites: 4})
@@ -354,6 +355,7 @@ func stopCluster(t testing.TB, cluster *cluster.Cluster) {
 }
 
 func TestPostgreSQLStoppedAndStartedUnderLoad(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := clusterFolder(t)
 	cluster := startCluster(t, dir, true)

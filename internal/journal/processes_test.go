@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestCatchUpSeesWhatAnotherProcessHasWritten(t *testing.T) {
@@ -281,6 +282,7 @@ func TestWriterProcess(t *testing.T) {
 }
 
 func TestTwoProcessesOnOneDatabase(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	pool := notesPool(t)
 	idle := started(t, openPool(t, pool.Config().ConnString()), Options{Watch: time.Millisecond})
@@ -305,6 +307,7 @@ func TestTwoProcessesOnOneDatabase(t *testing.T) {
 
 // TestKilledWriterLeavesNoHalfGroup kills a process in the middle of its load.
 func TestKilledWriterLeavesNoHalfGroup(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	pool := notesPool(t)
 	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWriterProcess$")

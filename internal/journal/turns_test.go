@@ -15,6 +15,7 @@ import (
 
 // One caller with a thousand writes kept everybody else's at the end of the queue.
 func TestWhoFloodsTheQueueWaitsForHimself(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	pool := notesPool(t)
 	j := started(t, pool, Options{Watch: never})

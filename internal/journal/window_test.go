@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"homeserver/internal/matrixtest"
 )
 
 // model is the window as one would first think of it: all entries ever, and a
@@ -189,6 +191,7 @@ func TestEntryLargerThanTheWindowLeavesItEmpty(t *testing.T) {
 }
 
 func TestWindowIsBoundedInBytes(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	const limit = 20 * (entryOverhead + topicOverhead + 3)
 	j := started(t, notesPool(t), Options{WindowBytes: limit})

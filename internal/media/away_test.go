@@ -43,6 +43,7 @@ func wantAway(t *testing.T, what string, err error) {
 // TestStorageThatIsAway asks for everything while the service is down, and again once it
 // is back.
 func TestStorageThatIsAway(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	h := newBucketEnv(t, nil)
 	file := picturetest.JPEG(t, picturetest.Quarters(300, 300))
@@ -103,6 +104,7 @@ func TestStorageThatIsAway(t *testing.T) {
 // TestDownloadThatBreaksOff has the service fail when a download has begun already: the
 // log tells.
 func TestDownloadThatBreaksOff(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	var log bytes.Buffer
 	h := newBucketEnv(t, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })

@@ -55,6 +55,7 @@ func TestUploadOfUnknownLength(t *testing.T) {
 }
 
 func TestSameContentIsKeptOnce(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	h := newEnv(t, nil)
 	first, second := h.upload(t, alice, "same"), h.upload(t, bob, "same")

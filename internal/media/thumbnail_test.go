@@ -257,6 +257,7 @@ func TestFramesThatBuildOnEachOther(t *testing.T) {
 }
 
 func TestGIFWithManyFramesBecomesAStill(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	h := newEnv(t, nil)
 	one := picturetest.MovingGIF(t, 2000, 2000, picturetest.Red, picturetest.Blue)
@@ -273,6 +274,7 @@ func TestGIFWithManyFramesBecomesAStill(t *testing.T) {
 }
 
 func TestNoThumbnailOfBombs(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	h := newEnv(t, nil)
 	bigJPEG := []byte(picturetest.JPEG(t, picturetest.Quarters(8, 8)))
@@ -392,6 +394,7 @@ func TestThumbnailIsMadeOnce(t *testing.T) {
 
 // Whoever asked for ever new sizes had ever new thumbnails made.
 func TestEverNewSizesMadeEverNewThumbnails(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	all := map[string]bool{}
 	p := picture.Picture{Format: "image/gif", Width: 2000, Height: 2000, Orientation: 1, Animated: true, Frames: 2}

@@ -206,6 +206,7 @@ func (h *env) busy(random *rand.Rand, version int) string {
 }
 
 func TestEventsInMemoryLookLikeThoseInTheDatabase(t *testing.T) {
+	matrixtest.Long(t)
 	h := newEnv(t)
 	random := rand.New(rand.NewPCG(11, 13))
 	for version := 1; version <= 12; version++ {

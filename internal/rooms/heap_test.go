@@ -8,6 +8,7 @@ import (
 
 	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/event"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -47,6 +48,7 @@ func manyLevels() string {
 }
 
 func TestStateTakesNoMoreMemoryThanItsShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 32 << 20
 	b := newBulk(t)
 	long, levels := strings.Repeat("x", 250), manyLevels()
@@ -93,6 +95,7 @@ func TestStateTakesNoMoreMemoryThanItsShare(t *testing.T) {
 }
 
 func TestTransactionsTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	long := strings.Repeat("x", 240)
 	for name, text := range map[string]string{"short": "", "long": long} {

@@ -48,6 +48,7 @@ func TestNewNameIsToldToAllJoinedRooms(t *testing.T) {
 
 // A crash between the commit of a new name and the last room's lost it for that room.
 func TestNewNameReachesAllRoomsAfterACrash(t *testing.T) {
+	matrixtest.Long(t)
 	h := newEnv(t)
 	who := h.Account("bob")
 	told, untold := h.Public(bob), h.Public(bob)

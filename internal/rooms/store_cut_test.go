@@ -98,6 +98,7 @@ func TestStateThatIsReadInPartsIsWhole(t *testing.T) {
 }
 
 func TestLargeTimelinesOfOneRoomLeaveThoseOfOthersTheirNewest(t *testing.T) {
+	matrixtest.Long(t)
 	h := newEnv(t)
 	windows := make([]timeline.Window, 2)
 	for i := range windows {

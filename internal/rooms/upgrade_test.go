@@ -42,6 +42,7 @@ func (h *env) fields(room, typ string) roomstest.Object {
 }
 
 func TestUpgradeBetweenAllVersions(t *testing.T) {
+	matrixtest.Long(t)
 	h := newEnv(t)
 	from := []string{"1", "3", "6", "9", "11", "12"}
 	for _, old := range from {

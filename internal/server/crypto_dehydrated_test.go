@@ -24,6 +24,7 @@ const dehydratedPath = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrate
 // TestDehydratedDeviceWithARealClient sends messages to a user who is logged in nowhere, and reads them on
 // the next device, with the keys that the dehydrated one was sent meanwhile.
 func TestDehydratedDeviceWithARealClient(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	cfg := testConfig(t)
 	s := mustStart(t, cfg)

@@ -181,6 +181,7 @@ func findsNothing(t *testing.T, healthy *patient) {
 
 // A server that is in the middle of its work must not look ill.
 func TestDoctorFindsNothingInAServerThatIsBusy(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	cfg := testConfig(t)
 	s := mustStart(t, cfg)

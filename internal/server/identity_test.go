@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/server/config"
 )
 
@@ -124,6 +125,7 @@ func TestNameAndKeyMayChangeBeforeAnybodyUsesThem(t *testing.T) {
 
 // Each makes a key of its own where the folders differ, and only one of them can be the server's.
 func TestProcessesWithDifferentKeysStartOnANewDatabase(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	cfg := testConfig(t)
 	mustStart(t, cfg)
@@ -149,6 +151,7 @@ func TestDatabaseOfAnOlderVersionTakesItsNamesOver(t *testing.T) {
 }
 
 func TestAdoptedSigningKey(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	cfg := inhabited(t, true)

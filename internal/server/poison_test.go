@@ -177,6 +177,7 @@ func found(c *matrixtest.Client, word string) float64 {
 }
 
 func TestDamagedMessagesFailAlone(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	p := newPoisoned(t)
 	alice, bob := clientAt(t, p.server, 0).Register("alice", "wordpass"), clientAt(t, p.server, 0).Register("bob", "wordpass")
@@ -236,6 +237,7 @@ func TestDamagedMessagesFailAlone(t *testing.T) {
 // Of damaged state, what depends on it is refused: without its power levels, a room
 // would allow too much. All else goes on.
 func TestDamagedStateFailsAlone(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	p := newPoisoned(t)
 	anyone := clientAt(t, p.server, 0)
@@ -293,6 +295,7 @@ func TestDamagedStateFailsAlone(t *testing.T) {
 
 // What users keep for themselves is nobody else's trouble, nor their own for long.
 func TestDamagedPersonalRowsFailAlone(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	p := newPoisoned(t)
 	anyone := clientAt(t, p.server, 0)

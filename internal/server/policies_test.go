@@ -201,6 +201,7 @@ func TestPolicyListSparesAdministrators(t *testing.T) {
 }
 
 func TestPolicyListIsTheSameAfterARestartAndInAllProcesses(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	cfg, s, admin, list := withPolicyList(t, quiet, func(cfg *config.Config) { cfg.PolicyLists.Rooms = []string{"#bans:localhost"} })
 	both := people(t, s, "alice", "mallory")

@@ -276,6 +276,7 @@ func TestSecondShutdownDoesNothing(t *testing.T) {
 }
 
 func TestPrivateClusterKeepsWhatWasWritten(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir, err := cluster.MakeThrowawayDir("homeserver-test-server-")
 	if err != nil {

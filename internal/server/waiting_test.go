@@ -17,6 +17,7 @@ import (
 // It looks at the memory of the whole process, so no other test runs beside it. A stack is halved by the garbage collector
 // only while less than a quarter of it is used: the frames beneath the wait once needed 16 KiB, and now 8.
 func TestAWaitingSyncTakesLittleMemory(t *testing.T) {
+	matrixtest.Long(t)
 	if info, _ := debug.ReadBuildInfo(); info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		t.Skip("the race detector takes many times the memory")
 	}

@@ -149,7 +149,7 @@ func (y *sharing) compareLists(processes map[string]*env) (told bool) {
 // Whatever happens, and wherever the answer comes from, clients hear of exactly those
 // changes of device lists that concern them.
 func TestDeviceListsAreThoseOfAPlainModel(t *testing.T) {
-	eachHistory(t, 3, func(t *testing.T, seed uint64) {
+	eachHistory(t, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
 		start := func(window int) *env { return envOn(t, pool, journal.Options{WindowBytes: window, Watch: time.Hour}) }
 		one, other, forgetful, sql := start(0), start(0), start(20_000), start(1)

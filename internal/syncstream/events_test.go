@@ -326,7 +326,7 @@ func TestStreamOfALongAbsenceComesInPieces(t *testing.T) {
 // same as who asks once, from the window and from SQL: each event that happened while
 // one was in, and each change of one's own membership, once and in order.
 func TestStreamLosesAndRepeatsNothing(t *testing.T) {
-	eachHistory(t, 3, func(t *testing.T, seed uint64) {
+	eachHistory(t, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
 		window, sql := envOn(t, pool, journal.Options{}), envOn(t, pool, journal.Options{WindowBytes: 1})
 		other := envOn(t, pool, journal.Options{Watch: time.Hour})

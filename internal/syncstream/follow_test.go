@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/rooms"
 	"homeserver/internal/rooms/timeline"
@@ -155,7 +156,7 @@ func (f *follower) wholeHistory() bool {
 // server does: from a window that holds much, little or nothing, and from processes
 // that have not heard of everything yet.
 func TestFollowersKnowStateAndHistory(t *testing.T) {
-	eachHistory(t, 6, func(t *testing.T, seed uint64) {
+	eachHistory(t, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
 		o := journal.Options{WindowBytes: []int{1, 20_000, 1 << 20}[seed%3], Watch: time.Hour}
 		h := envOn(t, pool, o)
@@ -201,6 +202,7 @@ func (y *history) followers() (list []*follower) {
 // Several loops on two processes follow a storm of writes: each sees every
 // message once and in order.
 func TestLoopsUnderLoadMissNothing(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	pool := postgrestest.New(t)
 	one, two := envOn(t, pool, journal.Options{}), envOn(t, pool, journal.Options{WindowBytes: 50_000})

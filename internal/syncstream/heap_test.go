@@ -9,10 +9,12 @@ import (
 	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms/timeline"
 )
 
 func TestViewersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	for name, size := range map[string]struct{ rooms, changes, ignored int }{
 		"nothing": {}, "few rooms": {rooms: 5, changes: 1}, "many rooms": {rooms: 1000, changes: 1},
@@ -60,6 +62,7 @@ func manyChanges(nid, changes int) *standing {
 }
 
 func TestFiltersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	list := func(text string, n int) string { return strings.Repeat(`"`+text+`",`, n) + `"x"` }
 	for name, definition := range map[string]string{
@@ -91,6 +94,7 @@ func TestFiltersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 }
 
 func TestLazyMembersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 8 << 20
 	l := newLazyMembers(share)
 	cachetest.Fill(t, share, l.sent.Stats, func() {

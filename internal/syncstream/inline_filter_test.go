@@ -10,6 +10,7 @@ import (
 
 	"homeserver/internal/cache"
 	"homeserver/internal/cache/cachetest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -46,6 +47,7 @@ func TestInlineFilterIsParsedOnce(t *testing.T) {
 }
 
 func TestInlineFiltersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	for name, definition := range map[string]string{
 		"smallest": `{"n":%d}`,

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/postgres/postgrestest"
 	"homeserver/internal/reserve"
@@ -153,6 +154,7 @@ func TestReceiptsOfOneRoomThatAreTooManyForOneReadAreTold(t *testing.T) {
 // TestManyUsersWithTheMostAccountDataAreAllAnswered lets them ask at once, with memory
 // that does not hold what one of them has stored.
 func TestManyUsersWithTheMostAccountDataAreAllAnswered(t *testing.T) {
+	matrixtest.Long(t)
 	const users, items, total = 8, 32, 16 << 20
 	h := envWithPast(t)
 	h.mustExec(`

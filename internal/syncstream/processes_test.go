@@ -18,7 +18,7 @@ import (
 // read into the live window now and then, however much has happened meanwhile, and
 // been overwritten or redacted.
 func TestProcessesAgree(t *testing.T) {
-	eachHistory(t, 2, func(t *testing.T, seed uint64) {
+	eachHistory(t, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
 		start := func(window int) *env {
 			return envOn(t, pool, journal.Options{WindowBytes: window, Watch: time.Hour})

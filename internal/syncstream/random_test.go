@@ -21,7 +21,7 @@ import (
 // An answer from the live window, or from the recent parts of rooms, is the same, byte for
 // byte, as one from SQL, however little of them is in memory.
 func TestWindowAndSQLAgree(t *testing.T) {
-	eachHistory(t, 3, func(t *testing.T, seed uint64) {
+	eachHistory(t, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
 		window := envOn(t, pool, journal.Options{WindowBytes: []int{0, 100_000, 20_000}[seed%3]})
 		sql := envWith(t, pool, journal.Options{WindowBytes: 1}, rooms.Shares{Recent: 1})
@@ -89,7 +89,7 @@ func durable(token string) string {
 // What /sync gives and what /messages gives from prev_batch on is everything
 // that there is, once.
 func TestPrevBatchLeavesNoGap(t *testing.T) {
-	eachHistory(t, 3, func(t *testing.T, seed uint64) {
+	eachHistory(t, func(t *testing.T, seed uint64) {
 		h := envOn(t, nil, journal.Options{})
 		y := h.history(seed)
 		for range 6 {

@@ -14,6 +14,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
+
+	"homeserver/internal/matrixtest"
 )
 
 // browserTimeout bounds everything that a test does in a browser, its start included.
@@ -51,6 +53,7 @@ type tab struct {
 // error is none.
 func openTab(t *testing.T) *tab {
 	t.Helper()
+	matrixtest.Long(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(findChromium(t)),
 		chromedp.DisableGPU,

@@ -6,9 +6,11 @@ import (
 
 	"homeserver/internal/appservice/registration"
 	"homeserver/internal/doctor"
+	"homeserver/internal/matrixtest"
 )
 
 func TestDoctorFindsServicesBeyondTheJournal(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	p := newPeer(t)
 	services := []*registration.Registration{register(t, "irc", p.url)}

@@ -51,6 +51,7 @@ func TestServiceThatWasAwayCatchesUpInBatches(t *testing.T) {
 
 // A transaction has no more than its bytes, but for one large event.
 func TestTransactionsAreBoundedInBytes(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	p := newPeer(t)
 	services := []*registration.Registration{register(t, "irc", p.url)}
@@ -207,6 +208,7 @@ func TestServiceOfOldIsFoundAtItsPath(t *testing.T) {
 
 // A service that calls this server, or is reached by it, is tried again soon.
 func TestSignOfLifeEndsTheWaiting(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	p := newPeer(t)
 	h := start(t, nil, []*registration.Registration{register(t, "irc", p.url)}, func(h *env) {
@@ -271,6 +273,7 @@ func TestServiceThatFailsForTooLongLosesWhatItIsOwed(t *testing.T) {
 
 // A process that leads no more stores nothing, and goes on when it leads again.
 func TestLeaderThatWasDeposedGoesOnAnew(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	p := newPeer(t)
 	h := start(t, nil, []*registration.Registration{register(t, "irc", p.url)})

@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 )
 
 func TestCacheIsBounded(t *testing.T) {
@@ -30,6 +31,7 @@ func TestCacheIsBounded(t *testing.T) {
 }
 
 func TestWhatIsKeptOfSessionsTakesNoMoreMemoryThanItsShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 8 << 20
 	for name, text := range map[string]string{"short": "", "long": strings.Repeat("x", 240)} {
 		t.Run(name, func(t *testing.T) {

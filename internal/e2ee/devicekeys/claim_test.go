@@ -127,6 +127,7 @@ func TestCountsOfManyDevicesFollowOtherProcesses(t *testing.T) {
 
 // The oldest keys of too many go: their device may have discarded them.
 func TestOneTimeKeysAreBounded(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	h := envOn(t, nil)
 	who := h.Device("alice", "PHONE")

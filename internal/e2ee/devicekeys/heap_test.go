@@ -7,9 +7,11 @@ import (
 
 	"homeserver/internal/cache"
 	"homeserver/internal/cache/cachetest"
+	"homeserver/internal/matrixtest"
 )
 
 func TestCountsTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	for name, size := range map[string]struct{ devices, algorithms int }{
 		"one device": {1, 1}, "many devices": {1000, 1}, "many algorithms": {1, 200},
@@ -36,6 +38,7 @@ func TestCountsTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 }
 
 func TestKeysTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	for name, devices := range map[string]int{"no device": 0, "one device": 1, "many devices": 300} {
 		t.Run(name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 
 	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/matrix"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/plantest"
 	"homeserver/internal/reserve"
 )
@@ -112,6 +113,7 @@ func TestKeysOfManyUsersAreReadInParts(t *testing.T) {
 
 // A user may have very many devices, and each may have signed the master key.
 func TestKeysOfOneUserWithManyDevices(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	h := envOn(t, nil)
 	users := h.crowd(1, 1000, 5000)

@@ -6,10 +6,12 @@ import (
 
 	"homeserver/internal/cache"
 	"homeserver/internal/cache/cachetest"
+	"homeserver/internal/matrixtest"
 )
 
 // Long lists once were not kept at all, and all others counted alike.
 func TestIgnoredUsersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	for name, ignored := range map[string]int{"nobody": 0, "few": 3, "many": 20_000} {
 		t.Run(name, func(t *testing.T) {

@@ -11,11 +11,13 @@ import (
 	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/profile"
 	"homeserver/internal/rooms/timeline"
 )
 
 func TestPresenceTakesNoMoreMemoryThanItsShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	for name, size := range map[string]struct{ text, rooms, devices int }{
 		"nothing": {}, "few rooms": {text: 10, rooms: 5, devices: 1}, "long texts": {text: 1000},

@@ -10,6 +10,7 @@ import (
 	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -32,6 +33,7 @@ func manyRules(k Kind, next func(i int) Rule) *ownRules {
 }
 
 func TestRulesTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	override := func(condition string, times int) func(int) Rule {
 		return func(i int) Rule {
@@ -89,6 +91,7 @@ func TestRulesTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 }
 
 func TestWhatRulesAskAboutRoomsTakesNoMoreMemoryThanItsShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	signer := &event.Signer{ServerName: "localhost", KeyID: "ed25519:test", Key: ed25519.NewKeyFromSeed(make([]byte, 32))}
 	v, _ := event.LookupVersion("11")
@@ -117,6 +120,7 @@ func TestWhatRulesAskAboutRoomsTakesNoMoreMemoryThanItsShare(t *testing.T) {
 }
 
 func TestNamesTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 8 << 20
 	for name, display := range map[string]string{"none": "", "long": strings.Repeat("ä", 256)} {
 		t.Run(name, func(t *testing.T) {
@@ -138,6 +142,7 @@ func TestNamesTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 }
 
 func TestTalliesTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	for name, items := range map[string]int{"empty": 0, "few": 3, "many": MaxUnread} {
 		t.Run(name, func(t *testing.T) {

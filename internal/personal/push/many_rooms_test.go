@@ -59,6 +59,7 @@ func TestCountsOfManyRooms(t *testing.T) {
 
 // TestLargeMessagesWereNotCounted: what one read could not bring was left out for ever.
 func TestLargeMessagesWereNotCounted(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	h := envOn(t, nil, journal.Options{WindowBytes: 1})
 	large, small := h.Public(bob), h.Public(bob)

@@ -9,11 +9,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms/timeline"
 )
 
 // TestCountsAreBounded fills a room with more than is counted.
 func TestCountsAreBounded(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	// Next to nothing stays in the live window, so that the tables are read.
 	h := envOn(t, nil, journal.Options{WindowBytes: 1})

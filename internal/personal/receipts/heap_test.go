@@ -6,10 +6,12 @@ import (
 
 	"homeserver/internal/cache"
 	"homeserver/internal/cache/cachetest"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms/timeline"
 )
 
 func TestReadMarksTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	for name, threads := range map[string]int{"no threads": 0, "one thread": 1, "many threads": keptThreads} {
 		t.Run(name, func(t *testing.T) {

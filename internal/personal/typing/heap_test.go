@@ -7,9 +7,11 @@ import (
 
 	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 )
 
 func TestTypingTakesNoMoreMemoryThanItsShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 8 << 20
 	for name, rooms := range map[string]int{"one room": 1, "some rooms": 100, "many rooms": 40_000} {
 		t.Run(name, func(t *testing.T) {

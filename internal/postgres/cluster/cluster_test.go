@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres"
 )
 
@@ -167,6 +168,7 @@ func TestThrowawayClusterDoesNotWaitForTheDisk(t *testing.T) {
 // The settings in files can be changed for good by an administrator; what the
 // server depends on cannot.
 func TestAdministratorCanTuneTheCluster(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	opts := Options{Dir: folder(t)}
 	cluster := start(t, opts)
@@ -187,6 +189,7 @@ func TestAdministratorCanTuneTheCluster(t *testing.T) {
 }
 
 func TestClusterBelongsToOneServer(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := folder(t)
 	if _, err := RunningURL(dir, "homeserver"); err == nil {
@@ -211,6 +214,7 @@ func TestClusterBelongsToOneServer(t *testing.T) {
 }
 
 func TestOpenSessionsDoNotHoldUpStop(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	cluster := start(t, Options{Dir: folder(t)})
 	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver")})
@@ -233,6 +237,7 @@ func TestOpenSessionsDoNotHoldUpStop(t *testing.T) {
 }
 
 func TestOpenWaitsForTheCluster(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	opts := Options{Dir: folder(t)}
 	cluster := start(t, opts)
@@ -261,6 +266,7 @@ type writerFunc func()
 func (f writerFunc) Write(p []byte) (int, error) { f(); return len(p), nil }
 
 func TestStopDoesNotWaitForEver(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	opts := Options{Dir: folder(t), Durable: true}
 	cluster := start(t, opts)
@@ -277,6 +283,7 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 }
 
 func TestInterruptedStartLeavesTheFolderFree(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	opts := Options{Dir: folder(t)}
 	for _, patience := range []time.Duration{0, 100 * time.Millisecond, 500 * time.Millisecond} {
@@ -294,6 +301,7 @@ func TestInterruptedStartLeavesTheFolderFree(t *testing.T) {
 }
 
 func TestLongPathGetsAShortSocket(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := filepath.Join(folder(t), strings.Repeat("long/", 30))
 	cluster := start(t, Options{Dir: dir})
@@ -314,6 +322,7 @@ func TestLongPathGetsAShortSocket(t *testing.T) {
 }
 
 func TestUnusableDataIsToldInOneLine(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	var log logBuffer
 	opts := Options{Dir: folder(t), Log: log.logger()}
@@ -336,6 +345,7 @@ func TestUnusableDataIsToldInOneLine(t *testing.T) {
 }
 
 func TestUnfinishedClusterIsMadeAgain(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := folder(t)
 	unfinished := filepath.Join(dir, dataFolder+".new", "base")

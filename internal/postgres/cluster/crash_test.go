@@ -81,6 +81,7 @@ func kill(t *testing.T, pid int) {
 }
 
 func TestKilledServerLosesNothing(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := folder(t)
 	server, _, url := serverProcess(t, dir)
@@ -95,6 +96,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 }
 
 func TestServerAndPostgreSQLKilledTogether(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := folder(t)
 	server, postmaster, url := serverProcess(t, dir)
@@ -157,6 +159,7 @@ func TestServiceResumesWhenPostgreSQLDies(t *testing.T) {
 // A session that crashes takes all sessions with it; PostgreSQL recovers by
 // itself.
 func TestServiceResumesWhenASessionCrashes(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	cluster := start(t, Options{Dir: folder(t), Durable: true})
 	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver")})
@@ -199,6 +202,7 @@ func orphan(t *testing.T, cluster *Cluster) *exec.Cmd {
 }
 
 func TestOrphanIsTakenOver(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	var log logBuffer
 	opts := Options{Dir: folder(t), Durable: true, Log: log.logger()}
@@ -225,6 +229,7 @@ func TestOrphanIsTakenOver(t *testing.T) {
 // In a container process numbers are few: after a crash the number in the file
 // that PostgreSQL left is soon that of somebody else.
 func TestReusedProcessNumberIsNoPostmaster(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	other := start(t, Options{Dir: folder(t)})
 	opts := Options{Dir: folder(t)}
@@ -261,6 +266,7 @@ func TestReusedProcessNumberIsNoPostmaster(t *testing.T) {
 // What was acknowledged before PostgreSQL was killed is there afterwards, and
 // nothing is there twice.
 func TestAcknowledgedIsDurable(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	cluster := start(t, Options{Dir: folder(t), Durable: true})
 	pool, err := postgres.Open(t.Context(), postgres.Options{URL: cluster.URL("homeserver")})
@@ -304,6 +310,7 @@ func TestAcknowledgedIsDurable(t *testing.T) {
 // PostgreSQL that cannot start is tried again, so that service resumes when the
 // cause is gone.
 func TestServiceResumesWhenTheCauseIsGone(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	tried := make(chan struct{}, 100)
 	log := slog.New(slog.NewTextHandler(writerFunc(func() {
@@ -336,6 +343,7 @@ func TestServiceResumesWhenTheCauseIsGone(t *testing.T) {
 }
 
 func TestStopEndsAPostgreSQLThatDoesNotStart(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	cluster := start(t, Options{Dir: folder(t)})
 	before := running(cluster)
@@ -350,6 +358,7 @@ func TestStopEndsAPostgreSQLThatDoesNotStart(t *testing.T) {
 // Ctrl-C at a terminal goes to the whole foreground process group. PostgreSQL
 // must outlive it until the server has finished its work.
 func TestPostgreSQLHasItsOwnProcessGroup(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	cluster := start(t, Options{Dir: folder(t)})
 	group, err := syscall.Getpgid(running(cluster).cmd.Process.Pid)
@@ -378,6 +387,7 @@ func TestRunningClusterIsReachedFromAnotherProcess(t *testing.T) {
 // After a restart each connection of the pool is dead. Only who finds that out first
 // must pay for it.
 func TestPoolLetsGoOfConnectionsThatDiedWithPostgreSQL(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	const most = 8
 	cluster := start(t, Options{Dir: folder(t), Durable: true})

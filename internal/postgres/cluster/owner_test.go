@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"homeserver/internal/matrixtest"
 )
 
 // asRoot skips a test of what only a server that is root does.
@@ -57,6 +59,7 @@ func TestDataStaysWithItsOwner(t *testing.T) {
 
 // A backup that root has copied back belongs to root.
 func TestDataOfRootIsGivenToTheOwner(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	asRoot(t)
 	opts := Options{Dir: folder(t)}
@@ -77,6 +80,7 @@ func TestDataOfRootIsGivenToTheOwner(t *testing.T) {
 
 // Root's home is closed to others, and so is a temporary folder of a test.
 func TestClosedFolderPutsTheClusterElsewhere(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	asRoot(t)
 	closed := t.TempDir()
@@ -117,6 +121,7 @@ func TestClosedFolderPutsTheClusterElsewhere(t *testing.T) {
 }
 
 func TestExistingDataIsNeverLeftBehind(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	asRoot(t)
 	parent := folder(t)

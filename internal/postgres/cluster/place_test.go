@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"homeserver/internal/matrixtest"
 )
 
 func TestReadPostmasterPID(t *testing.T) {
@@ -82,6 +84,7 @@ func TestFolderThatCannotBe(t *testing.T) {
 
 // Two names of one folder are one cluster.
 func TestLinkedFolderIsTheSameCluster(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := folder(t)
 	link := filepath.Join(t.TempDir(), "link")
@@ -98,6 +101,7 @@ func TestLinkedFolderIsTheSameCluster(t *testing.T) {
 }
 
 func TestOthersCannotReachTheSocket(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	asRoot(t)
 	cluster := start(t, Options{Dir: folder(t)})

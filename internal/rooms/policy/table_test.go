@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"homeserver/internal/event"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -47,6 +48,7 @@ func TestRulesThatAreTooManyAreLeftOut(t *testing.T) {
 
 // The rules of all lists have a bound in bytes.
 func TestRulesTakeNoMoreMemoryThanIsSaid(t *testing.T) {
+	matrixtest.Long(t)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)

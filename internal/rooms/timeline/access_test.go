@@ -262,6 +262,7 @@ func (h *env) tale(room string) story {
 }
 
 func TestHistoryOfEachVisibilityAndMembership(t *testing.T) {
+	matrixtest.Long(t)
 	h := newEnv(t)
 	memberships := [][]string{
 		{},

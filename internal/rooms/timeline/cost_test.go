@@ -53,6 +53,7 @@ func (h *env) sendMany(room string, number int) {
 }
 
 func TestBytesOfALocalMessage(t *testing.T) {
+	matrixtest.Long(t)
 	h := newEnv(t)
 	const messages, most, mostIndexed = 2000, 40, 64 // bytes more of each
 	h.sendMany(h.Create(alice, rooms.CreateRequest{}), messages)

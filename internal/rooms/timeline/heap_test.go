@@ -8,9 +8,11 @@ import (
 	"homeserver/internal/cache/cachetest"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 )
 
 func TestKnownAccessTakesNoMoreMemoryThanItsShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share, entries = 8 << 20, 40_000
 	for name, rooms := range map[string]int{"one room": 1, "some rooms": 100, "many rooms": entries} {
 		t.Run(name, func(t *testing.T) {
@@ -51,6 +53,7 @@ func storedEvent(t *testing.T, room, n int, evType, more, content string) *Event
 }
 
 func TestRecentPartsTakeNoMoreMemoryThanTheirShare(t *testing.T) {
+	matrixtest.Long(t)
 	const share = 16 << 20
 	for name, size := range map[string]struct{ members, messages, length int }{
 		"small rooms": {10, 10, 50}, "many members": {1000, 10, 50}, "many messages": {2, 60, 50}, "long messages": {2, 30, 5000},

@@ -269,6 +269,7 @@ func TestKnownAccessIsThatOfTheDatabase(t *testing.T) {
 
 // However reads and changes meet, whoever asks after a change finds it.
 func TestAccessUnderLoad(t *testing.T) {
+	matrixtest.Long(t)
 	h := newEnv(t)
 	room := h.Public(bob)
 	var announced atomic.Int64

@@ -104,6 +104,7 @@ func (h *lineEnv) happen(random *rand.Rand, list []string) {
 // Another process reads the same change from the database that the commit has yielded, and
 // needs no more memory for it.
 func TestLineIsReadAsItWasHandedOut(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	pool := postgrestest.New(t)
 	one, other := newLineEnv(t, pool), newLineEnv(t, pool)

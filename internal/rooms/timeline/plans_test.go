@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres/plantest"
 	"homeserver/internal/rooms/roomstest"
 )
@@ -87,6 +88,7 @@ func check(t *testing.T, how string, s *plantest.Session, statements map[string]
 // until PostgreSQL looks at the table again, after a minute or so. For so long it may look at all of a
 // room, which seemed to be small, but never at all of it for each of something.
 func TestPlansOfAYoungDatabase(t *testing.T) {
+	matrixtest.Long(t)
 	h := oneRoom(t)
 	s := plantest.NewSession(t, h.Pool)
 	h.each(s, `ALTER TABLE %s SET (autovacuum_enabled = off)`)
@@ -99,6 +101,7 @@ func TestPlansOfAYoungDatabase(t *testing.T) {
 
 // Whatever PostgreSQL believes of rooms, each statement reads what it needs.
 func TestPlansByStatistics(t *testing.T) {
+	matrixtest.Long(t)
 	h := oneRoom(t)
 	early, s := plantest.NewSession(t, h.Pool), plantest.NewSession(t, h.Pool)
 	h.each(s, `ALTER TABLE %s SET (autovacuum_enabled = off)`)

@@ -174,6 +174,7 @@ func written(lists timeline.Lists) string {
 // While others write to rooms, they are read into memory and dropped again all the time: what is
 // read of a moment is what the database has of it.
 func TestRecentPartsAreReadWhileRoomsChange(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	pool := postgrestest.New(t)
 	writer, reader := recentEnv(t, pool, 0), recentEnv(t, pool, 600_000) // for one of the rooms

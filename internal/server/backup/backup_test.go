@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/journal"
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres"
 	"homeserver/internal/postgres/postgrestest"
 )
@@ -147,6 +148,7 @@ func TestARestoreBroughtRevokedTokensBack(t *testing.T) {
 }
 
 func TestBackupOfABackup(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	first := restored(t, furnished(t).backup(t))
 	was, position := first.tables(t), first.number(t, `SELECT position FROM journal`)
@@ -187,6 +189,7 @@ func TestEachRestoreGoesOnBeyondTheOneBefore(t *testing.T) {
 
 // The schema is that of the backup while it is loaded, and this program's after that.
 func TestBackupOfAnOlderSchema(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	known, err := postgres.KnownSchema()
 	if err != nil {
@@ -292,6 +295,7 @@ func TestBackupIsNeverWrittenOverAnything(t *testing.T) {
 }
 
 func TestBackupThatWasKilledIsInNobodysWay(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	h := furnished(t)
 	dir := filepath.Join(t.TempDir(), "backup")
@@ -322,6 +326,7 @@ func TestBackupThatWasKilledIsInNobodysWay(t *testing.T) {
 }
 
 func TestMediaThatIsMissingOrDamagedIsNamed(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	h := furnished(t)
 	good, lost, changed, cut := h.upload(t, "good"), h.upload(t, "lost"), h.upload(t, "changed"), h.upload(t, "cut off")

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/matrixtest"
 	"homeserver/internal/postgres"
 	"homeserver/internal/postgres/postgrestest"
 )
@@ -116,6 +117,7 @@ func TestBackupThatDoesNotFitIsRefused(t *testing.T) {
 }
 
 func TestDatabaseWithAnythingInItIsNotTouched(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := furnished(t).backup(t)
 	target := newEnv(t, postgrestest.URL(t))
@@ -131,6 +133,7 @@ func TestDatabaseWithAnythingInItIsNotTouched(t *testing.T) {
 }
 
 func TestDatabaseInUseIsNotTouched(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	dir := furnished(t).backup(t)
 	target := newEnv(t, postgrestest.URL(t))
@@ -173,6 +176,7 @@ func TestDatabaseThatIsNewerThanTheBackup(t *testing.T) {
 // A restore that breaks off can be tried again: what it has done before the rows is
 // in nobody's way.
 func TestRestoreIsTriedAgain(t *testing.T) {
+	matrixtest.Long(t)
 	t.Parallel()
 	h := furnished(t)
 	fox := h.upload(t, "a fox")

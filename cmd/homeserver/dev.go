@@ -135,7 +135,10 @@ func (d *dev) load(a *app, dir string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.ThrowawayCluster = dir
+	cfg.ThrowawayCluster, cfg.CheapPasswords = dir, true
+	if cache, err := os.UserCacheDir(); err == nil { // else there is none
+		cfg.ClusterTemplates = filepath.Join(cache, "homeserver")
+	}
 	return cfg, nil
 }
 

@@ -36,6 +36,14 @@ func devFlags(readyFile string, more ...string) []string {
 // outputs close when the server has ended.
 func startDev(t *testing.T, script string, flags ...string) *devProcess {
 	t.Helper()
+	d := launchDev(t, script, flags...)
+	d.await(t)
+	return d
+}
+
+// launchDev does the same and returns at once.
+func launchDev(t *testing.T, script string, flags ...string) *devProcess {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "ready.json")
 	args := append([]string{"-c", script, os.Args[0]}, devFlags(file, flags...)...)
 	d := &devProcess{process: &process{exec.Command("/bin/sh", args...), newWatched(), newWatched()}, file: file} //nolint:gosec,noctx // a script of the test
@@ -58,13 +66,18 @@ func startDev(t *testing.T, script string, flags ...string) *devProcess {
 		_ = input.Close()
 		_ = d.Process.Signal(syscall.SIGTERM) // it may have ended
 	})
+	return d
+}
+
+// await waits for the ready file.
+func (d *devProcess) await(t *testing.T) {
+	t.Helper()
 	matrixtest.Until(t, "the ready file is there", func() bool {
-		_, err := os.Stat(file)
+		_, err := os.Stat(d.file)
 		return err == nil
 	})
-	d.Document = readDocument(t, readFile(t, file))
+	d.Document = readDocument(t, readFile(t, d.file))
 	t.Cleanup(func() { _ = syscall.Kill(d.PID, syscall.SIGTERM) })
-	return d
 }
 
 // readDocument decodes what --ready-file and --json write.
@@ -272,5 +285,40 @@ func TestTestingClientsWorksAsItIsWritten(t *testing.T) {
 	environ := []string{"PATH=" + commandFolder(t) + ":" + os.Getenv("PATH")}
 	for i, o := range runSteps(t, t.TempDir(), environ, all) {
 		all[i].judge(t, o)
+	}
+}
+
+func TestManyDevsAtOnce(t *testing.T) {
+	t.Parallel()
+	t.Run("five", func(t *testing.T) { devsAtOnce(t, 5) })
+	t.Run("twenty", func(t *testing.T) {
+		matrixtest.Long(t)
+		devsAtOnce(t, 20)
+	})
+}
+
+// devsAtOnce starts development servers at the same time, for the first time on a machine: one makes the template, and
+// the others copy it.
+func devsAtOnce(t *testing.T, n int) {
+	t.Helper()
+	cache := t.TempDir()
+	servers := make([]*devProcess, n)
+	for i := range servers {
+		servers[i] = launchDev(t, `XDG_CACHE_HOME=`+cache+` exec "$0" "$@"`, "--user", "alice:wordpass")
+	}
+	for _, d := range servers {
+		d.await(t)
+		d.client(t, 0).Do("POST", "/_matrix/client/v3/createRoom", map[string]any{"room_alias_name": "lobby"}).OK()
+	}
+	made := 0
+	for _, d := range servers {
+		d.end(syscall.SIGTERM)
+		if !strings.Contains(d.stderr.String(), "copied a PostgreSQL cluster") {
+			t.Errorf("one did not copy the template: %s", d.stderr)
+		}
+		made += strings.Count(d.stderr.String(), "made a PostgreSQL cluster")
+	}
+	if made != 1 {
+		t.Errorf("the template was made %d times", made)
 	}
 }

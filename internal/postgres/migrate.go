@@ -2,12 +2,15 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -69,6 +72,50 @@ func migrate(ctx context.Context, config *pgx.ConnConfig, version int64) (from, 
 		return 0, 0, fmt.Errorf("wait for other migrations: %w", err)
 	}
 	return migrateUp(ctx, db, migrations.FS, version)
+}
+
+// Fingerprint identifies the schema of this binary: that which all migrations together make.
+func Fingerprint() string {
+	sum := sha256.New()
+	for _, file := range migrationFiles() {
+		content, err := migrations.FS.ReadFile(file)
+		if err != nil {
+			content = []byte(err.Error()) // the files are in the binary, so that there is none
+		}
+		_, _ = fmt.Fprintf(sum, "%s %d\n%s", file, len(content), content)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// migrationFiles lists the embedded migrations in their order.
+func migrationFiles() []string {
+	files, _ := fs.Glob(migrations.FS, "*.sql") // the only error is one of the pattern
+	return files
+}
+
+// isMigrated reports whether exactly the migrations of this binary have been applied to a database, so that there is
+// nothing to do and nobody to wait for.
+func isMigrated(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	if version, err := Schema(ctx, conn); err != nil || version == 0 {
+		return false, err
+	}
+	rows, err := conn.Query(ctx, `SELECT version_id FROM `+SchemaTable+` WHERE is_applied AND version_id > 0 ORDER BY version_id`)
+	if err != nil {
+		return false, fmt.Errorf("read the migrations of the database: %w", err)
+	}
+	applied, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return false, fmt.Errorf("read the migrations of the database: %w", err)
+	}
+	var ours []int64
+	for _, file := range migrationFiles() {
+		version, err := goose.NumericComponent(file)
+		if err != nil {
+			return false, fmt.Errorf("read the migrations: %w", err)
+		}
+		ours = append(ours, version)
+	}
+	return slices.Equal(applied, ours), nil
 }
 
 // migrateUp applies the files up to a version that the database has not seen. The

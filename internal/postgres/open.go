@@ -95,12 +95,18 @@ func prepare(ctx context.Context, conn *pgx.Conn, opts Options, log *slog.Logger
 	if err := checkDatabase(ctx, conn); err != nil {
 		return err
 	}
-	from, to, err := migrate(ctx, conn.Config(), newest)
+	migrated, err := isMigrated(ctx, conn)
 	if err != nil {
 		return err
 	}
-	if from != to {
-		log.InfoContext(ctx, "migrated the database", "from", from, "to", to)
+	if !migrated {
+		from, to, err := migrate(ctx, conn.Config(), newest)
+		if err != nil {
+			return err
+		}
+		if from != to {
+			log.InfoContext(ctx, "migrated the database", "from", from, "to", to)
+		}
 	}
 	if opts.Admit == nil {
 		return nil

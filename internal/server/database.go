@@ -73,12 +73,27 @@ func findDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*d
 		return &database{url: string(cfg.Database.URL)}, nil
 	}
 	cluster, err := cluster.Start(ctx, cluster.Options{
-		Dir: clusterDir(cfg), Durable: cfg.ThrowawayCluster == "", Log: log,
+		Dir: clusterDir(cfg), Durable: cfg.ThrowawayCluster == "", Template: templateOf(cfg), Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &database{url: cluster.URL(databaseName), cluster: cluster}, nil
+}
+
+// templateOf returns the template of a throwaway cluster: an empty database with the schema of this program; nil if
+// there is none.
+func templateOf(cfg *config.Config) *cluster.Template {
+	if cfg.ThrowawayCluster == "" || cfg.ClusterTemplates == "" {
+		return nil
+	}
+	return &cluster.Template{
+		Dir: cfg.ClusterTemplates, Version: postgres.Fingerprint(),
+		Prepare: func(ctx context.Context, url string) error {
+			_, _, err := postgres.Migrate(ctx, url)
+			return err
+		},
+	}
 }
 
 // open opens the pool. If that fails, the cluster is stopped.

@@ -138,13 +138,9 @@ func newAuth(
 	entries *journal.Journal, log *slog.Logger,
 ) *auth.Service {
 	shares := cfg.Budget().Caches
-	var argon auth.ArgonParams // the default
-	if cfg.ThrowawayCluster != "" {
-		argon = auth.ArgonParams{MemoryKiB: 64, Passes: 1, Threads: 1} // there is nothing to protect, and many log in
-	}
 	return auth.New(pool, auth.Options{
-		Argon:               argon,
 		ServerName:          cfg.ServerName,
+		Argon:               passwordCost(cfg),
 		MinPasswordLength:   cfg.Password.MinLength,
 		RegistrationEnabled: cfg.RegistrationOpen(),
 		GuestsEnabled:       cfg.GuestsAllowed(),
@@ -158,6 +154,14 @@ func newAuth(
 		Shares:              auth.Shares{Tokens: int(shares.AccessTokens), Sightings: int(shares.Sightings), Familiar: int(shares.Familiar)},
 		Logger:              log,
 	})
+}
+
+// passwordCost returns the cost of a password's hash; the zero value is the usual one.
+func passwordCost(cfg *config.Config) auth.ArgonParams {
+	if cfg.CheapPasswords {
+		return auth.ArgonParams{MemoryKiB: 64, Passes: 1, Threads: 1}
+	}
+	return auth.ArgonParams{}
 }
 
 // followDevices has all that belongs to devices removed with them. It is for commands, too.

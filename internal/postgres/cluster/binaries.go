@@ -34,8 +34,9 @@ var binaryPlaces = []string{
 
 // binaries are the programs of one installed version of PostgreSQL.
 type binaries struct {
-	dir   string
-	major int
+	dir     string
+	major   int
+	version string // what it says of itself
 }
 
 func (b binaries) path(program string) string { return filepath.Join(b.dir, program) }
@@ -86,7 +87,7 @@ func installedBinaries(ctx context.Context, folders []string, runner *owner) []b
 			continue
 		}
 		if major, ok := parseVersion(string(output)); ok {
-			installed = append(installed, binaries{dir: dir, major: major})
+			installed = append(installed, binaries{dir: dir, major: major, version: strings.TrimSpace(string(output))})
 		}
 	}
 	return installed

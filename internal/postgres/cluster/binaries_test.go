@@ -25,7 +25,7 @@ func TestParseVersion(t *testing.T) {
 
 func TestChooseBinaries(t *testing.T) {
 	t.Parallel()
-	old, v14, v15, v17 := binaries{"/13", 13}, binaries{"/14", 14}, binaries{"/15", 15}, binaries{"/17", 17}
+	old, v14, v15, v17 := binaries{"/13", 13, ""}, binaries{"/14", 14, ""}, binaries{"/15", 15, ""}, binaries{"/17", 17, ""}
 	for _, test := range []struct {
 		name      string
 		installed []binaries

@@ -39,8 +39,13 @@ type Options struct {
 	// Durable is false only for data that may be lost with the machine: tests and
 	// the development server. It must be the same for the life of the folder.
 	Durable bool
+	// Template is what a new cluster is copied from; nil: it is made by initdb. Only for clusters that are not durable.
+	Template *Template
 	// Log logs messages of the cluster and of PostgreSQL; nil: none are logged.
 	Log *slog.Logger
+
+	// compact keeps the data small, for a template.
+	compact bool
 }
 
 // Cluster is a PostgreSQL server of our own. It is made by [Start]; its
@@ -49,6 +54,9 @@ type Cluster struct {
 	place    place
 	binaries binaries
 	durable  bool
+	compact  bool
+	template *Template // nil: none
+	copied   bool      // of the template
 	log      *slog.Logger
 	lock     *os.File
 
@@ -84,14 +92,34 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{
-		durable: opts.Durable, log: log, lock: lock,
-		stopping: make(chan struct{}), done: make(chan struct{}),
+	c := newCluster(opts, log, lock)
+	err = c.start(ctx, dir)
+	if err != nil && c.copied && ctx.Err() == nil {
+		c, err = c.startAnew(ctx, opts, dir, err)
 	}
-	if err := c.start(ctx, dir); err != nil {
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start PostgreSQL in %s: %w", dir, err), unlock(lock))
 	}
 	return c, nil
+}
+
+func newCluster(opts Options, log *slog.Logger, lock *os.File) *Cluster {
+	return &Cluster{
+		durable: opts.Durable, compact: opts.compact, template: opts.Template, log: log, lock: lock,
+		stopping: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// startAnew starts a cluster that is no copy in the place of one that does not start, whose template is of no use.
+func (c *Cluster) startAnew(ctx context.Context, opts Options, dir string, reason error) (*Cluster, error) {
+	c.log.WarnContext(ctx, "a copied PostgreSQL cluster does not start: making one without the template", "error", reason)
+	err := errors.Join(os.Remove(c.template.file(c.binaries)), os.RemoveAll(c.place.data()))
+	if err != nil {
+		return nil, errors.Join(reason, err)
+	}
+	opts.Template = nil
+	anew := newCluster(opts, c.log, c.lock)
+	return anew, anew.start(ctx, dir)
 }
 
 // start brings the cluster up in dir, whose lock is held.
@@ -119,7 +147,7 @@ func (c *Cluster) start(ctx context.Context, dir string) error {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	if err == nil {
+	if err == nil && !c.copied { // a copy has it
 		err = c.createDatabase(ctx)
 	}
 	if err != nil {

@@ -16,6 +16,34 @@ func (c *Cluster) initialise(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(data, versionFile)); err == nil {
 		return nil
 	}
+	if c.template != nil {
+		err := c.copyTemplate(ctx)
+		if err == nil {
+			c.copied = true
+			c.log.InfoContext(ctx, "copied a PostgreSQL cluster", "folder", data, "version", c.binaries.major)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		c.log.WarnContext(ctx, "no template of a PostgreSQL cluster can be used: making a cluster without", "error", err)
+	}
+	return c.initDB(ctx)
+}
+
+// initArguments returns the arguments of initdb that change what it makes.
+func initArguments(durable bool) []string {
+	args := []string{"--username=" + superuser, "--auth=peer", "--encoding=UTF8", "--locale=C"}
+	if durable {
+		return append(args, "--data-checksums")
+	}
+	// The smallest segments of the log: less to copy.
+	return append(args, "--wal-segsize=1")
+}
+
+// initDB makes the cluster's files by PostgreSQL's own program.
+func (c *Cluster) initDB(ctx context.Context) error {
+	data := c.place.data()
 	unfinished := data + ".new"
 	if err := os.RemoveAll(unfinished); err != nil {
 		return fmt.Errorf("remove an unfinished cluster: %w", err)
@@ -23,13 +51,8 @@ func (c *Cluster) initialise(ctx context.Context) error {
 	if err := c.place.owner.makeFolder(unfinished); err != nil {
 		return err
 	}
-	args := []string{
-		"--pgdata=" + unfinished, "--username=" + superuser, "--auth=peer",
-		"--encoding=UTF8", "--locale=C", "--no-instructions",
-	}
-	if c.durable {
-		args = append(args, "--data-checksums")
-	} else {
+	args := append(initArguments(c.durable), "--pgdata="+unfinished, "--no-instructions")
+	if !c.durable {
 		args = append(args, "--no-sync")
 	}
 	cmd := c.place.owner.command(ctx, unfinished, c.binaries.path("initdb"), args...)

@@ -28,6 +28,7 @@ const (
 
 	versionFile    = "PG_VERSION"
 	postmasterFile = "postmaster.pid"
+	optionsFile    = "postmaster.opts" // how it was started
 
 	// socketPort is only the last part of the socket's name.
 	socketPort = "5432"

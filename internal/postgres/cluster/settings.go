@@ -49,6 +49,11 @@ max_wal_senders = 0
 dynamic_shared_memory_type = mmap
 `
 
+// compactSettings are those of data that is to be copied often: as little log of changes as there can be.
+const compactSettings = `min_wal_size = 2MB
+max_wal_size = 2MB
+`
+
 // access admits only local users, by their identity from the kernel.
 const access = `# Written by homeserver at each start.
 local all all peer map=homeserver
@@ -59,6 +64,9 @@ func (c *Cluster) writeSettings() error {
 	kind := throwawaySettings
 	if c.durable {
 		kind = durableSettings
+	}
+	if c.compact {
+		kind += compactSettings
 	}
 	users, err := userMap(c.place.owner)
 	if err != nil {

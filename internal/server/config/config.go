@@ -80,6 +80,11 @@ type Config struct {
 	// durability for speed; empty: the cluster is durable and in DataDir. It is for
 	// `homeserver dev` and tests, and cannot be configured.
 	ThrowawayCluster string `yaml:"-"`
+	// ClusterTemplates is the folder of prepared clusters that a ThrowawayCluster is copied from; empty: it is
+	// made by itself.
+	ClusterTemplates string `yaml:"-"`
+	// CheapPasswords has passwords hashed at next to no cost, which protects nobody: for `homeserver dev`.
+	CheapPasswords bool `yaml:"-"`
 }
 
 // TLS says where the certificate comes from: from files, by ACME, or, if neither is set, from a

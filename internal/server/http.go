@@ -32,6 +32,9 @@ func (s *Server) serve(on *listeners, clients http.Handler) {
 	secure := s.newHTTPServer(clients)
 	for _, server := range []*http.Server{plain, secure} {
 		server.RegisterOnShutdown(s.services.parts.release)
+		if around, ok := clients.(releaser); ok {
+			server.RegisterOnShutdown(around.Release)
+		}
 	}
 
 	var running sync.WaitGroup

@@ -36,7 +36,7 @@ func Prepare(do func(ctx context.Context, s *Services) error) Option {
 }
 
 // Around has clients served by a handler around the one of the endpoints. The listener for the
-// operator is not changed.
+// operator is not changed. If the handler has a method Release, that is called when the server stops.
 func Around(wrap func(*httpapi.Endpoints) (http.Handler, error)) Option {
 	return func(s *Server) { s.wrap = wrap }
 }

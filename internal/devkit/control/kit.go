@@ -35,11 +35,13 @@ func New(o Options) *Kit {
 
 // Around returns the handler around the one of a server.
 func (k *Kit) Around(server *httpapi.Endpoints) (http.Handler, error) {
-	control, err := k.newEndpoints(server)
+	stopping, stop := context.WithCancel(context.Background())
+	control, err := k.newEndpoints(stopping, server)
 	if err != nil {
+		stop()
 		return nil, err
 	}
-	return &handler{kit: k, server: server, control: control}, nil
+	return &handler{kit: k, server: server, control: control, stopping: stopping.Done(), stop: stop}, nil
 }
 
 // handler is the kit around a server.
@@ -47,7 +49,13 @@ type handler struct {
 	kit     *Kit
 	server  *httpapi.Endpoints
 	control *httpapi.Endpoints // the kit's own
+	// stopping is closed when the server stops.
+	stopping <-chan struct{}
+	stop     func()
 }
+
+// Release ends what waits here. The server calls it when it stops.
+func (h *handler) Release() { h.stop() }
 
 // ServeHTTP serves a request for the kit, or one for the server.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +91,7 @@ func (h *handler) observe(w http.ResponseWriter, r *http.Request) {
 	defer answer.begin(0) // unless there is one
 	if fault := h.kit.Faults.Take(&asked); fault != nil {
 		record.FaultID = fault.ID
-		fault.Serve(answer, r, h.server)
+		fault.Serve(answer, r, h.server, body.readAhead, h.stopping)
 	} else {
 		h.server.ServeHTTP(answer, r)
 	}

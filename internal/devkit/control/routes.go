@@ -14,15 +14,16 @@ import (
 // endpoints has the handlers of the kit's endpoints.
 type endpoints struct {
 	*Kit
-	server *httpapi.Endpoints // that the kit is around
+	server   *httpapi.Endpoints // that the kit is around
+	stopping context.Context    // ends when the server stops
 }
 
-func (k *Kit) newEndpoints(server *httpapi.Endpoints) (*httpapi.Endpoints, error) {
+func (k *Kit) newEndpoints(stopping context.Context, server *httpapi.Endpoints) (*httpapi.Endpoints, error) {
 	engine, err := httpapi.New(httpapi.Options{Logger: server.Log(), NoRequestLines: true})
 	if err != nil {
 		return nil, err
 	}
-	e := &endpoints{k, server}
+	e := &endpoints{k, server, stopping}
 	at := httpapi.Prefixes{{Path: Prefix, Generation: httpapi.NoGeneration}}
 	routes := []httpapi.Route{
 		at.Post("/faults", httpapi.Probing, httpapi.Public(e.addFault)),
@@ -109,6 +110,7 @@ func (e *endpoints) findRequests(r *httpapi.Request) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), time.Duration(timeout)*time.Millisecond)
 	defer cancel()
+	defer context.AfterFunc(e.stopping, cancel)()
 	requests, newest := e.Requests.Wait(ctx, &f, int64(since), count)
 	return found{requests, newest}, nil
 }

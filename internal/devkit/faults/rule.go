@@ -1,17 +1,14 @@
 package faults
 
 import (
-	"cmp"
-	"net/http"
-	"time"
+	"slices"
 
 	"homeserver/internal/devkit/filter"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
-// Rule is a fault as it is asked for: the requests that it meets, and one thing that happens to
-// them.
+// Rule is a fault as it is asked for: the requests that it meets, and one [Effect].
 type Rule struct {
 	filter.Filter
 	// Times is how many requests it meets; 0: until it is taken back. Skip is how many pass
@@ -20,20 +17,11 @@ type Rule struct {
 	Skip  int `json:"skip,omitempty"`
 	// After has the request served first: only its answer is lost.
 	After bool `json:"after,omitempty"`
-
-	// Status is that of an error, with the code and the text of its body, and the time to try
-	// again.
-	Status       int         `json:"status,omitempty"`
-	Errcode      matrix.Code `json:"errcode,omitempty"`
-	Error        string      `json:"error,omitempty"`
-	RetryAfterMS int64       `json:"retry_after_ms,omitempty"`
+	Effect
 }
 
-// The most that a rule may ask for.
-const (
-	maxTimes      = 1_000_000
-	maxRetryAfter = 24 * time.Hour
-)
+// maxTimes is the most requests that a rule may count.
+const maxTimes = 1_000_000
 
 // Check refuses a rule that makes no sense: M_INVALID_PARAM, M_MISSING_PARAM.
 func (r *Rule) Check(endpoints *httpapi.Endpoints) error {
@@ -42,27 +30,25 @@ func (r *Rule) Check(endpoints *httpapi.Endpoints) error {
 	}
 	switch {
 	case r.Times < 0 || r.Times > maxTimes:
-		return matrix.Errorf(matrix.InvalidParam, "times must be a number of requests, 0 for all until the fault is taken back, at most %d", maxTimes)
+		return matrix.Errorf(matrix.InvalidParam, "times must be a number of requests, at most %d; 0: all until the fault is taken back", maxTimes)
 	case r.Skip < 0 || r.Skip > maxTimes:
 		return matrix.Errorf(matrix.InvalidParam, "skip must be a number of requests, at most %d", maxTimes)
-	case r.Status == 0:
-		return matrix.Errorf(matrix.MissingParam, "status is missing: what is to happen to the requests")
-	case r.Status < http.StatusBadRequest || r.Status > 599:
-		return matrix.Errorf(matrix.InvalidParam, "status must be that of an error, 400 to 599")
-	case r.RetryAfterMS < 0 || r.RetryAfterMS > maxRetryAfter.Milliseconds():
-		return matrix.Errorf(matrix.InvalidParam, "retry_after_ms must be from 0 to %d", maxRetryAfter.Milliseconds())
+	case r.ofSync() && r.Route != "" && !slices.Contains(syncRoutes, r.Route):
+		return matrix.Errorf(matrix.InvalidParam, "route must be %s, or missing: there are no other answers with next_batch", syncPath)
 	}
-	return nil
+	return r.Effect.check()
 }
 
-// refusal returns the error that the rule asks for.
-func (r *Rule) refusal() *matrix.Error {
-	code := matrix.Unknown
-	if r.Status == http.StatusTooManyRequests {
-		code = matrix.LimitExceeded
+// picks reports whether the rule is for the request.
+func (r *Rule) picks(request *filter.Request) bool {
+	if r.ofSync() && (request.Identity.Path != syncPath || r.RepeatSync && request.Since == "") {
+		return false
 	}
-	return &matrix.Error{
-		Code: cmp.Or(r.Errcode, code), Message: cmp.Or(r.Error, "A fault that the test has asked for"), Status: r.Status,
-		RetryAfter: time.Duration(r.RetryAfterMS) * time.Millisecond,
-	}
+	return r.Filter.Picks(request)
 }
+
+// syncPath is the endpoint that has since and next_batch.
+const syncPath = "/sync"
+
+// syncRoutes are the routes by which it is named.
+var syncRoutes = []string{"*", syncPath, "/_matrix/client/v3/sync", "/_matrix/client/r0/sync", "/_matrix/client/v2_alpha/sync", "/_matrix/client/api/v2_alpha/sync"}

@@ -18,6 +18,7 @@ type Fault struct {
 	Hits int `json:"hits"`
 	Rule
 	picked int
+	gone   chan struct{} // closed when it is taken back
 }
 
 // spent reports whether it meets no more requests.
@@ -39,10 +40,10 @@ func (s *Rules) Add(r Rule) (id string, ok bool) {
 		if oldest < 0 {
 			return "", false
 		}
-		s.rules = slices.Delete(s.rules, oldest, oldest+1)
+		s.remove(s.rules[oldest].ID)
 	}
 	s.last++
-	f := &Fault{ID: strconv.Itoa(s.last), Rule: r}
+	f := &Fault{ID: strconv.Itoa(s.last), Rule: r, gone: make(chan struct{})}
 	s.rules = append(s.rules, f)
 	return f.ID, true
 }
@@ -58,20 +59,31 @@ func (s *Rules) List() []Fault {
 	return list
 }
 
-// Remove takes back a fault, and reports whether there was one with the ID.
+// Remove takes back a fault, and reports whether there was one with the ID. Requests that it holds
+// back go on.
 func (s *Rules) Remove(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := len(s.rules)
-	s.rules = slices.DeleteFunc(s.rules, func(f *Fault) bool { return f.ID == id })
-	return len(s.rules) < before
+	return s.remove(id)
+}
+
+func (s *Rules) remove(id string) bool {
+	at := slices.IndexFunc(s.rules, func(f *Fault) bool { return f.ID == id })
+	if at < 0 {
+		return false
+	}
+	close(s.rules[at].gone)
+	s.rules = slices.Delete(s.rules, at, at+1)
+	return true
 }
 
 // Clear takes back all faults.
 func (s *Rules) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rules = nil
+	for len(s.rules) > 0 {
+		s.remove(s.rules[0].ID)
+	}
 }
 
 // Take returns the fault that a request meets, which counts it; nil if it meets none.
@@ -79,7 +91,7 @@ func (s *Rules) Take(r *filter.Request) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.rules {
-		if f.spent() || !f.Picks(r) {
+		if f.spent() || !f.picks(r) {
 			continue
 		}
 		if f.picked++; f.picked <= f.Skip {

@@ -26,8 +26,10 @@ type dev struct {
 	users     []auth.NewAccount
 	seed      seeding
 	readyFile string
-	json      bool
-	ends      ends
+	// databaseURL is a PostgreSQL in which the server makes a database of its own; empty: it runs one.
+	databaseURL string
+	json        bool
+	ends        ends
 }
 
 func devCommand() command {
@@ -50,6 +52,8 @@ func devCommand() command {
 			d.seed.declare(flags)
 			flags.StringVar(&d.readyFile, "ready-file", "", "write to `FILE`, as JSON, where the server is, once it answers")
 			flags.BoolVar(&d.json, "json", false, "print the same on standard output as one line, and nothing else")
+			flags.StringVar(&d.databaseURL, "database-url", "",
+				"use the PostgreSQL at `URL`: make a database there, and drop it at the end")
 			d.ends.declare(flags)
 			return func(ctx context.Context, _ []string) error { return a.dev(ctx, d) }
 		},
@@ -82,11 +86,29 @@ func (a *app) dev(ctx context.Context, d *dev) error {
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	err = a.devIn(ctx, dir, d)
+	err = a.devOn(ctx, dir, d)
 	if removal := remove(); removal != nil {
 		err = errors.Join(err, fmt.Errorf("remove the temporary data: %w", removal))
 	}
 	return err
+}
+
+// devOn runs a server in a folder, on a database of its own if there is a PostgreSQL for that.
+func (a *app) devOn(ctx context.Context, dir string, d *dev) (err error) {
+	if d.databaseURL == "" {
+		return a.devIn(ctx, dir, d)
+	}
+	database, err := devkit.MakeDatabase(ctx, d.databaseURL)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		err = errors.Join(err, database.Drop(stopping))
+	}()
+	d.databaseURL = database.URL
+	return a.devIn(ctx, dir, d)
 }
 
 // devIn runs a server in a folder of its own.
@@ -125,7 +147,7 @@ func (d *dev) load(a *app, dir string) (*config.Config, error) {
 	const origin = "dev"
 	d.settings.settings = append(d.settings.settings,
 		config.Flag{Name: origin, Key: "data_dir", Value: filepath.Join(dir, "server")},
-		config.Flag{Name: origin, Key: "database.url", Value: ""},
+		config.Flag{Name: origin, Key: "database.url", Value: d.databaseURL},
 		config.Flag{Name: origin, Key: "registration.enabled", Value: "true"},
 		config.Flag{Name: origin, Key: "rate_limits.enabled", Value: "false"},
 		config.Flag{Name: origin, Key: "limits.free_disk", Value: "0"},
@@ -135,7 +157,11 @@ func (d *dev) load(a *app, dir string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.ThrowawayCluster, cfg.CheapPasswords = dir, true
+	cfg.CheapPasswords = true
+	if d.databaseURL != "" {
+		return cfg, nil
+	}
+	cfg.ThrowawayCluster = dir
 	if cache, err := os.UserCacheDir(); err == nil { // else there is none
 		cfg.ClusterTemplates = filepath.Join(cache, "homeserver")
 	}

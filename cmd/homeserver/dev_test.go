@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -15,8 +16,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"homeserver/internal/devkit"
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/postgres/postgrestest"
 )
 
 // devProcess is a development server as tests of clients have it.
@@ -285,6 +289,62 @@ func TestTestingClientsWorksAsItIsWritten(t *testing.T) {
 	environ := []string{"PATH=" + commandFolder(t) + ":" + os.Getenv("PATH")}
 	for i, o := range runSteps(t, t.TempDir(), environ, all) {
 		all[i].judge(t, o)
+	}
+}
+
+func TestDevOnAGivenPostgreSQLDropsItsDatabase(t *testing.T) {
+	t.Parallel()
+	given := postgrestest.URL(t)
+	conn, err := pgx.Connect(t.Context(), given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	databases := func() (names []string) {
+		rows, err := conn.Query(t.Context(), `SELECT datname FROM pg_database WHERE datname LIKE 'homeserver\_dev\_%'`)
+		if err == nil {
+			names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	run := func() *devProcess {
+		d := startDev(t, `exec "$0" "$@"`, "--user", "alice:wordpass", "--database-url", given)
+		d.client(t, 0).Do("POST", "/_matrix/client/v3/createRoom", nil).OK()
+		return d
+	}
+	killed, second := run(), run()
+	if all := databases(); len(all) != 2 {
+		t.Errorf("two servers have the databases %q", all)
+	}
+	killed.end(syscall.SIGKILL)
+	// The session of one that was killed may last a moment longer.
+	matrixtest.Until(t, "the next server drops what a killed one has left", func() bool {
+		third := run()
+		defer third.end(syscall.SIGTERM)
+		return len(databases()) == 2
+	})
+	second.client(t, 0).Do("GET", "/_matrix/client/v3/account/whoami", nil).OK()
+	if code := second.end(syscall.SIGTERM); code != exitOK {
+		t.Errorf("code %d: %s", code, second.stderr)
+	}
+	if all := databases(); len(all) != 0 {
+		t.Errorf("%q are left", all)
+	}
+	var users int
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM accounts`).Scan(&users); err != nil || users != 0 {
+		t.Errorf("the given database has %d users (%v)", users, err)
+	}
+}
+
+func TestDevWithAPostgreSQLThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "ready.json")
+	got := runArgs(t, devFlags(file, "--database-url", "postgres://me:secret@localhost:1/x?connect_timeout=2")...)
+	if got.code != exitFailure || !strings.Contains(got.stderr, "--database-url: ") || strings.Contains(got.stderr, "secret") {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -74,6 +74,7 @@ func (a *Answer) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 		return err
 	}
 	w.B = append(w.B, '}')
+	a.service.lazy.keep(a.plan)
 	return nil
 }
 
@@ -156,14 +157,16 @@ func (a *Answer) writeRoom(ctx context.Context, w *reserve.Writer, r *room) erro
 		w.B = appendSummary(w.B, r.summary)
 	}
 	w.B = append(w.B, `"`+a.stateName+`":{"events":`...)
-	if err := a.writeState(ctx, w, r); err != nil {
+	format := a.eventFormat(r)
+	if err := timeline.WriteList(ctx, w, a.state(r), format); err != nil {
 		return err
 	}
 	w.B = append(w.B, `},"timeline":{"events":`...)
 	shown := a.service.Rooms.Cursor(timeline.List{Events: r.timeline})
-	if err := timeline.WriteList(ctx, w, shown, a.eventFormat(r)); err != nil {
+	if err := timeline.WriteList(ctx, w, shown, format); err != nil {
 		return err
 	}
+	a.plan.rememberMembers(r)
 	w.B = append(w.B, `,"limited":`...)
 	w.B = strconv.AppendBool(w.B, r.limited)
 	w.B = append(w.B, `,"prev_batch":`...)
@@ -176,32 +179,26 @@ func (a *Answer) writeRoom(ctx context.Context, w *reserve.Writer, r *room) erro
 	return w.Pass()
 }
 
-// writeState writes the state of a room, and notes the members that were not read
-// before.
-func (a *Answer) writeState(ctx context.Context, w *reserve.Writer, r *room) error {
-	format := a.eventFormat(r)
-	if !a.plan.filter.lazy() || len(r.state.Left) == 0 {
-		return timeline.WriteList(ctx, w, a.state(r), format)
-	}
-	return timeline.WriteList(ctx, w, a.state(r), func(dst []byte, e *timeline.Event) []byte {
-		a.service.lazy.remember(a.plan, r, []*timeline.Event{e})
-		return format(dst, e)
-	})
-}
-
 // eventFormat is how the events of a room are written, cut down to the filter's
-// event_fields.
+// event_fields, and noted where members are loaded lazily.
 func (a *Answer) eventFormat(r *room) func(dst []byte, e *timeline.Event) []byte {
 	f := a.format(r)
 	f.Aggregations = a.plan.aggregations
-	if a.plan.filter.fields == nil {
-		return f.AppendJSON
+	format := f.AppendJSON
+	if a.plan.filter.fields != nil {
+		var whole []byte
+		format = func(dst []byte, e *timeline.Event) []byte {
+			whole = f.AppendJSON(whole[:0], e)
+			dst, _ = a.plan.filter.fields.appendObject(dst, whole)
+			return dst
+		}
 	}
-	var whole []byte
+	if a.plan.known == nil {
+		return format
+	}
 	return func(dst []byte, e *timeline.Event) []byte {
-		whole = f.AppendJSON(whole[:0], e)
-		dst, _ = a.plan.filter.fields.appendObject(dst, whole)
-		return dst
+		a.plan.noteMember(e)
+		return format(dst, e)
 	}
 }
 

@@ -96,12 +96,25 @@ func TestFiltersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 func TestLazyMembersTakeNoMoreMemoryThanTheirShare(t *testing.T) {
 	matrixtest.Long(t)
 	const share = 8 << 20
-	l := newLazyMembers(share)
-	cachetest.Fill(t, share, l.sent.Stats, func() {
-		r := &room{nid: 1}
-		for i := range 200_000 {
-			p := &plan{userID: strings.Repeat("u", 255), deviceID: "D"}
-			l.sent.Put(l.key(p, r, fmt.Sprint("@member", i)), 1)
-		}
-	})
+	for name, size := range map[string]struct{ rooms, members int }{
+		"a room": {1, 2}, "many rooms": {1000, 5}, "large rooms": {10, 3000}, "nobody": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLazyMembers(share)
+			cachetest.Fill(t, share, l.devices.Stats, func() {
+				for i, put := 0, 0; put < 2*share; i++ {
+					p := &plan{userID: fmt.Sprint("@user", i, strings.Repeat("u", 200)), deviceID: "D"}
+					p.known = l.of(p)
+					for nid := range size.rooms {
+						for n := range size.members {
+							p.noteMember(&timeline.Event{Event: &event.Event{Type: event.TypeMember, StateKey: new(fmt.Sprint("@member", n))}})
+						}
+						p.rememberMembers(&room{nid: journal.RoomNID(nid), fullState: nid%2 == 0})
+					}
+					l.keep(p)
+					put += weighKnown(device{p.userID, p.deviceID}, p.known)
+				}
+			})
+		})
+	}
 }

@@ -1,9 +1,12 @@
 package syncstream
 
 import (
+	"cmp"
 	"context"
 	"hash/maphash"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"homeserver/internal/cache"
 	"homeserver/internal/event"
@@ -11,82 +14,179 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// lazyMembers remembers which devices know which members of rooms: client-server
-// API, "Lazy-loading room members". A member that was forgotten is merely sent again.
-type lazyMembers struct {
-	sent *cache.LRU[knownMember, journal.Position]
-	seed maphash.Seed
-}
-
-// knownMember stands for a member that was sent to a device; the four texts would need
-// many times the memory. Its value is the token of that answer: a device that comes
-// back with an older one has not received it.
-type knownMember uint64
-
-func newLazyMembers(share int) *lazyMembers {
-	return &lazyMembers{
-		sent: cache.NewLRU(cache.Options[knownMember, journal.Position]{Share: share}), seed: maphash.MakeSeed(),
-	}
-}
-
-func (l *lazyMembers) key(p *plan, r *room, member string) knownMember {
-	type sent struct {
-		user, device, member string
-		room                 journal.RoomNID
-	}
-	return knownMember(maphash.Comparable(l.seed, sent{p.userID, p.deviceID, member, r.nid}))
-}
-
-// fillLazyMembers adds the member events of the senders in a timeline, of the heroes,
-// and, with a full state, of the reader; except members that the device knows.
+// fillLazyMembers reads the states that come with no more members than are needed, and adds to
+// other states the members who are: the senders in a timeline, the heroes, and, with a full state,
+// the reader; except members that the device knows.
 func (s *Service) fillLazyMembers(ctx context.Context, p *plan) error {
 	if !p.filter.lazy() {
 		return nil
 	}
 	rs := p.which(p.showsState)
+	if len(rs) == 0 {
+		return nil
+	}
+	p.known = s.lazy.of(p)
 	var needing []*room
+	var states []timeline.LazyState
 	var missing []timeline.MemberAt
-	var users []string
-	for _, r := range rs {
+	for i, users := range p.known.wanted(p, rs) {
+		r := rs[i]
 		at := timeline.RoomAt{Room: r.nid, At: p.stateAt(r)}
-		if users = s.lazy.wanted(users[:0], p, r); len(users) > 0 {
+		if r.stateIsLazy {
+			states = append(states, timeline.LazyState{RoomAt: at, Members: users})
+			continue
+		}
+		if len(users) > 0 {
 			needing = append(needing, r)
 		}
 		for _, user := range users {
 			missing = append(missing, timeline.MemberAt{RoomAt: at, User: user})
 		}
 	}
-	if len(missing) > 0 {
-		// Others, whom the same event has woken, need the same members.
-		if err := s.recall(ctx, p, needing, func(r *room) bool { return r.inWindow }); err != nil {
-			return err
-		}
-		found, err := s.roomsFor(p).MemberEvents(ctx, missing, p.filter.Room.State)
-		if err != nil {
-			return err
-		}
-		for _, r := range rs {
-			r.state = r.state.And(found[r.nid])
-		}
+	if err := s.readLazyStates(ctx, p, rs, states); err != nil {
+		return err
 	}
-	for _, r := range rs {
-		s.lazy.remember(p, r, r.timeline)
-		s.lazy.remember(p, r, r.state.Events)
-	}
-	return nil
+	return s.addMembers(ctx, p, needing, missing)
 }
 
-// wanted appends the members that the device needs for a room, and may not know, each once.
-func (l *lazyMembers) wanted(users []string, p *plan, r *room) []string {
+// readLazyStates reads the states that are read together with their members.
+func (s *Service) readLazyStates(ctx context.Context, p *plan, rs []*room, states []timeline.LazyState) error {
+	if len(states) == 0 {
+		return nil
+	}
+	found, err := s.roomsFor(p).LazyStates(ctx, states, p.filter.Room.State, p.filter.Room.State)
+	for _, r := range rs {
+		if r.stateIsLazy {
+			r.state = found[r.nid]
+		}
+	}
+	return err
+}
+
+// addMembers adds members to the states of the rooms that need some.
+func (s *Service) addMembers(ctx context.Context, p *plan, needing []*room, missing []timeline.MemberAt) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	// Others, whom the same event has woken, need the same members.
+	if err := s.recall(ctx, p, needing, func(r *room) bool { return r.inWindow }); err != nil {
+		return err
+	}
+	found, err := s.roomsFor(p).MemberEvents(ctx, missing, p.filter.Room.State)
+	for _, r := range needing {
+		r.state = r.state.And(found[r.nid])
+	}
+	return err
+}
+
+// lazyMembers remembers which devices know which members of rooms: client-server
+// API, "Lazy-loading room members". A member that was forgotten is merely sent again.
+type lazyMembers struct {
+	devices *cache.LRU[device, *knownMembers]
+	seed    maphash.Seed
+}
+
+// device is a device of a user.
+type device struct{ user, id string }
+
+func newLazyMembers(share int) *lazyMembers {
+	return &lazyMembers{
+		devices: cache.NewLRU(cache.Options[device, *knownMembers]{Share: share, Weigh: weighKnown}), seed: maphash.MakeSeed(),
+	}
+}
+
+// of returns the members that the device of a plan knows: none if it asks for everything.
+func (l *lazyMembers) of(p *plan) *knownMembers {
+	if !p.initial {
+		if known, ok := l.devices.Get(device{p.userID, p.deviceID}); ok {
+			return known
+		}
+	}
+	return &knownMembers{seed: l.seed, rooms: make(map[journal.RoomNID][]knownMember, len(p.rooms))}
+}
+
+// keep is called when an answer has been written, and keeps what the device knows by it.
+func (l *lazyMembers) keep(p *plan) {
+	if p.known != nil {
+		l.devices.Put(device{p.userID, p.deviceID}, p.known)
+	}
+}
+
+// knownMembers are the members of rooms that a device knows.
+type knownMembers struct {
+	seed  maphash.Seed
+	bytes atomic.Int64 // of the lists
+
+	mu    sync.Mutex
+	rooms map[journal.RoomNID][]knownMember // each in the order of members
+}
+
+// knownMember stands for a member who was sent to a device with the answer of a token: a device
+// that comes back with an older one has not received it.
+type knownMember struct {
+	member uint64 // a hash: the text would need many times the memory
+	token  journal.Position
+}
+
+// What a device takes that knows no member, a room in addition, and a member in it.
+const (
+	emptyKnown  = 450
+	roomKnown   = 100
+	memberKnown = 16
+)
+
+func weighKnown(d device, known *knownMembers) int {
+	return emptyKnown + cache.Text(d.user, d.id) + int(known.bytes.Load())
+}
+
+// wanted returns for each room the members that the device needs, and may not know, each once.
+func (k *knownMembers) wanted(p *plan, rs []*room) [][]string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	lists := make([][]string, len(rs))
+	const usual = 8
+	all := make([]string, 0, usual*len(rs))
+	for i, r := range rs {
+		begin := len(all)
+		all = r.appendNeeded(all, p)
+		if known := k.rooms[r.nid]; len(known) > 0 && !r.fullState && !p.filter.redundant() {
+			all = all[:begin+len(k.without(known, all[begin:], p.since))]
+		}
+		lists[i] = all[begin:len(all):len(all)]
+	}
+	return lists
+}
+
+// without returns the members who were not sent up to a token.
+func (k *knownMembers) without(known []knownMember, users []string, since journal.Position) []string {
+	return slices.DeleteFunc(users, func(user string) bool {
+		i, ok := find(known, maphash.String(k.seed, user))
+		return ok && known[i].token <= since
+	})
+}
+
+// appendNeeded appends the members that a device needs for a room and that its state does not have,
+// each once.
+func (r *room) appendNeeded(all []string, p *plan) []string {
+	begin := len(all)
+	add := func(user string) {
+		const few = 8 // to look at: the rest is found when they are sorted
+		if !slices.Contains(all[max(begin, len(all)-few):], user) {
+			all = append(all, user)
+		}
+	}
 	for _, e := range r.timeline {
-		users = append(users, e.Sender)
+		add(e.Sender)
 	}
 	if r.fullState {
-		users = append(users, p.userID)
+		add(p.userID)
 	}
 	if r.summary != nil {
-		users = append(users, r.summary.Heroes...)
+		for _, hero := range r.summary.Heroes {
+			add(hero)
+		}
 	}
+	users := all[begin:]
 	slices.Sort(users)
 	users = slices.Compact(users)
 	for _, e := range r.state.Events {
@@ -96,27 +196,60 @@ func (l *lazyMembers) wanted(users []string, p *plan, r *room) []string {
 			}
 		}
 	}
-	if r.fullState || p.filter.redundant() {
-		return users
-	}
-	return slices.DeleteFunc(users, func(member string) bool {
-		at, ok := l.sent.Get(l.key(p, r, member))
-		return ok && at <= p.since
-	})
+	return all[:begin+len(users)]
 }
 
-// remember notes the members among events of the answer.
-func (l *lazyMembers) remember(p *plan, r *room, events []*timeline.Event) {
-	for _, e := range events {
-		if e.Type != event.TypeMember || e.StateKey == nil {
-			continue
-		}
-		key := l.key(p, r, *e.StateKey)
-		if p.since > 0 {
-			if at, ok := l.sent.Peek(key); ok && at <= p.since {
-				continue // that the device knows it is known
-			}
-		}
-		l.sent.Put(key, p.upTo)
+// noteMember notes that the answer shows an event of the room that is being written, be it a member.
+func (p *plan) noteMember(e *timeline.Event) {
+	if e.Type == event.TypeMember && e.StateKey != nil {
+		p.shown = append(p.shown, knownMember{maphash.String(p.known.seed, *e.StateKey), p.upTo})
 	}
+}
+
+// rememberMembers is called when a room has been written, and remembers the members that were shown.
+func (p *plan) rememberMembers(r *room) {
+	if p.known != nil {
+		p.known.add(r, p.shown, p.since)
+		p.shown = p.shown[:0]
+	}
+}
+
+// add adds members whom an answer shows that begins at a token. With the whole state of a room a
+// device begins anew: it is not told what has become of all others meanwhile.
+func (k *knownMembers) add(r *room, shown []knownMember, since journal.Position) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if r.fullState {
+		slices.SortFunc(shown, func(a, b knownMember) int { return cmp.Compare(a.member, b.member) })
+		k.set(r.nid, slices.Clone(slices.Compact(shown)))
+		return
+	}
+	known := k.rooms[r.nid]
+	for _, m := range shown {
+		switch i, ok := find(known, m.member); {
+		case !ok:
+			known = slices.Insert(known, i, m)
+		case since == 0 || known[i].token > since:
+			known[i] = m
+		}
+	}
+	k.set(r.nid, known)
+}
+
+// set sets the known members of a room. The lock is held.
+func (k *knownMembers) set(room journal.RoomNID, known []knownMember) {
+	before, ok := k.rooms[room]
+	if len(known) == 0 && !ok {
+		return
+	}
+	grown := (cap(known) - cap(before)) * memberKnown
+	if !ok {
+		grown += roomKnown
+	}
+	k.bytes.Add(int64(grown))
+	k.rooms[room] = known
+}
+
+func find(known []knownMember, member uint64) (at int, ok bool) {
+	return slices.BinarySearchFunc(known, member, func(k knownMember, member uint64) int { return cmp.Compare(k.member, member) })
 }

@@ -122,6 +122,41 @@ func TestAnswerThatGotLostIsRepeatedWithItsMembers(t *testing.T) {
 	equal(t, "from the start", besidesHeroes(c.sync().in(t, room)), "alice", "bob", "carol")
 }
 
+// A client that asks from the start has forgotten everybody, also those whom it is not told of then.
+func TestDeviceThatBeginsAnewKnowsNobody(t *testing.T) {
+	h := newEnv(t)
+	room := h.crowd(bob, carol)
+	h.say(bob, room, "1", "2")
+	c := h.synced(bob, lazy)
+	h.say(carol, room, "3")
+	equal(t, "before", c.sync().in(t, room).members(), "carol")
+	h.say(bob, room, "4", "5")
+	c.Since = ""
+	equal(t, "from the start", besidesHeroes(c.sync().in(t, room)), "alice", "bob")
+	h.say(carol, room, "6")
+	equal(t, "after", c.sync().in(t, room).members(), "carol")
+}
+
+// A user who was away is not told how others have changed meanwhile, until they write.
+func TestMemberWhoChangedWhileOneWasAwayIsSentAgain(t *testing.T) {
+	h := newEnv(t)
+	room := h.crowd(bob, carol)
+	h.say(carol, room, "1", "2")
+	c := h.synced(bob, lazy)
+	h.Leave(bob, room)
+	c.sync()
+	h.rename(carol, room, "Caroline")
+	h.Join(bob, room)
+	h.say(bob, room, "3", "4")
+	equal(t, "back again", besidesHeroes(c.sync().in(t, room)), "alice", "bob")
+	h.say(carol, room, "5")
+	r := c.sync().in(t, room)
+	equal(t, "the other writes", r.members(), "carol")
+	if name := r.State.Events[0].Content["displayname"]; name != "Caroline" {
+		t.Errorf("she has the name %v", name)
+	}
+}
+
 func TestMembersOfTheGapAlwaysCome(t *testing.T) {
 	h := newEnv(t)
 	room := h.crowd(bob, carol)

@@ -76,6 +76,6 @@ func (s *Service) Caches() cache.Caches {
 	return cache.Caches{
 		"viewers": s.viewers.stats,
 		"filters": s.filters.Stats, "inline_filters": s.inline.parsed.Stats, "inline_event_filters": s.inlineEvents.parsed.Stats,
-		"members": s.lazy.sent.Stats,
+		"members": s.lazy.devices.Stats,
 	}
 }

@@ -39,6 +39,11 @@ type plan struct {
 	rooms  []*room
 	byNID  map[journal.RoomNID]*room // of rooms, as soon as it is asked for
 
+	// known is what the device knows, if members are loaded lazily, and shown the members of the room
+	// that is being written.
+	known *knownMembers
+	shown []knownMember
+
 	// aggregations are what is bundled with the events of limited timelines, if the answer shows
 	// that.
 	bundled      bool
@@ -114,6 +119,8 @@ type room struct {
 	// at, the stripped state. Events of it that are too many to be held at once are
 	// read when the answer is written.
 	state timeline.List
+	// stateIsLazy: the state is read together with the members who are needed.
+	stateIsLazy bool
 	// inviter is the sender of the member event of a user who is invited, where that is
 	// not in state yet.
 	inviter string

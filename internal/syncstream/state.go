@@ -60,10 +60,16 @@ func (s *Service) readFullState(ctx context.Context, p *plan, full []*room) erro
 	}
 	var found timeline.Lists
 	var err error
-	if changes {
+	switch {
+	case changes:
 		found, err = s.roomsFor(p).StatesAround(ctx, around, shown, p.filter.Room.State, !p.filter.lazy())
-	} else {
-		found, err = s.roomsFor(p).States(ctx, at, p.filter.Room.State, !p.filter.lazy())
+	case p.filter.lazy():
+		for _, r := range full {
+			r.stateIsLazy = true
+		}
+		return nil
+	default:
+		found, err = s.roomsFor(p).States(ctx, at, p.filter.Room.State, true)
 	}
 	for _, r := range full {
 		r.state = found[r.nid]

@@ -47,6 +47,7 @@ func (v V2Alpha) WriteJSON(ctx context.Context, w *reserve.Writer) error {
 		return err
 	}
 	w.B = append(w.B, '}')
+	v.service.lazy.keep(v.plan)
 	return nil
 }
 
@@ -102,6 +103,7 @@ func (v V2Alpha) writeRoom(ctx context.Context, w *reserve.Writer, r *room) erro
 	w.B = strconv.AppendBool(append(w.B, `,"limited":`...), r.limited)
 	w.B = event.AppendString(append(w.B, `,"prev_batch":`...), FormatPlace(r.prevBatch))
 	w.B = append(w.B, `}}`...)
+	v.plan.rememberMembers(r)
 	return w.Pass()
 }
 
@@ -115,6 +117,9 @@ func (v V2Alpha) writeEventMap(ctx context.Context, w *reserve.Writer, r *room) 
 		}
 		first = false
 		w.B = append(event.AppendString(w.B, e.ID), ':')
+		if v.plan.known != nil {
+			v.plan.noteMember(e)
+		}
 		w.B = v.appendEvent(w.B, r, e)
 		return w.Pass()
 	}

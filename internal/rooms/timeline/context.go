@@ -82,15 +82,14 @@ func (s *Store) contextState(ctx context.Context, v *view, c *EventContext, f *E
 	if !ok || !f.WantsRoom(v.roomID) {
 		return List{}, nil
 	}
-	at := []RoomAt{{v.room, min(last, upTo)}}
+	at := RoomAt{v.room, min(last, upTo)}
 	if f == nil || !f.LazyLoadMembers {
-		states, err := s.States(ctx, at, f, true)
+		states, err := s.States(ctx, []RoomAt{at}, f, true)
 		return states[v.room], err
 	}
 	senders := sendersOf(slices.Concat(c.Before.Events, []*Event{c.Event}, c.After.Events))
-	events, ok := inRecent(s.recents, v.room, func(r *recent) ([]*Event, bool) { return r.lazyState(at[0].At, f, senders) })
-	if ok {
-		return List{Events: events}, nil
-	}
-	return s.storedLazyState(ctx, at[0], f, senders)
+	states, err := s.LazyStates(ctx, []LazyState{{at, senders}}, f, nil)
+	list := states[v.room]
+	list.Events = byPlace(slices.Clone(list.Events))
+	return list, err
 }

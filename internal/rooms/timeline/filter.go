@@ -179,6 +179,21 @@ func (f *EventFilter) Match(e *Event) bool {
 		(e.StateKey != nil || !slices.Contains(f.ignored, e.Sender))
 }
 
+// allowsAll reports whether every state event passes.
+func (f *EventFilter) allowsAll() bool {
+	return f == nil || f.Types == nil && len(f.NotTypes) == 0 && f.Senders == nil && len(f.NotSenders) == 0 && f.ContainsURL == nil
+}
+
+// appendMatching appends those of some events that pass.
+func (f *EventFilter) appendMatching(dst, events []*Event) []*Event {
+	for _, e := range events {
+		if f.Match(e) {
+			dst = append(dst, e)
+		}
+	}
+	return dst
+}
+
 // hasURL reports whether a content has a key url, for contains_url.
 func hasURL(content []byte) bool { return event.Field(content, "url") != nil }
 

@@ -56,6 +56,13 @@ func (h *planned) readers() map[string]func() error {
 		"StatesAround, no members": func() (timeline.List, error) {
 			return all(store.StatesAround(ctx, around, []timeline.EventNID{9}, nil, false))
 		},
+		"LazyStates": func() (timeline.List, error) {
+			lazy := make([]timeline.LazyState, len(at))
+			for i := range at {
+				lazy[i] = timeline.LazyState{RoomAt: at[i], Members: []string{bob, alice}}
+			}
+			return all(store.LazyStates(ctx, lazy, nil, messages))
+		},
 		"MemberEvents": func() (timeline.List, error) { return all(store.MemberEvents(ctx, members, nil)) },
 		"Stripped":     func() (timeline.List, error) { return store.Stripped(ctx, at, bob) },
 	}

@@ -49,7 +49,7 @@ type recent struct {
 	// changed is the place at which the line changed last, and state the state since then;
 	// nil: nobody has asked for it.
 	changed Place
-	state   atomic.Pointer[[]*Event]
+	state   atomic.Pointer[wholeState]
 }
 
 // recentStatus says whether the recent part of a room is in memory.
@@ -151,18 +151,26 @@ func (r *recent) around(q *aroundQuery) (found *surroundings, ok bool) {
 	return &surroundings{event: e, before: List{Events: before}, after: List{Events: after}}, okBefore && okAfter
 }
 
-// lazyState returns the state at a place that a filter allows, and of the members some, whatever
-// the filter. It reports false where the place is not in memory.
-func (r *recent) lazyState(at Place, f *EventFilter, members []string) (events []*Event, ok bool) {
-	if events, ok = r.stateAt(at, f, false); !ok {
+// lazyState returns the state that is asked for, its members last. The list must not be changed. It
+// reports false where the place is not in memory.
+func (r *recent) lazyState(q LazyState, f *EventFilter, ofMembers *EventFilter) (events []*Event, ok bool) {
+	if q.At < r.stateFloor {
 		return nil, false
 	}
-	for _, userID := range members {
-		if e, _ := r.memberAt(at, userID); e != nil {
+	state := r.wholeStateAt(q.At)
+	others := state.butMembers()
+	all := len(others) + len(q.Members)
+	if q.At >= r.changed && all == len(state.events) && f.allowsAll() && ofMembers.allowsAll() {
+		return state.membersLast, true // all members are asked for
+	}
+	events = f.appendMatching(make([]*Event, 0, all), others)
+	begin := len(events)
+	for _, userID := range q.Members {
+		if e, _ := r.memberAt(q.At, userID); e != nil && ofMembers.Match(e) {
 			events = append(events, e)
 		}
 	}
-	return byPlace(events), true
+	return events[:begin+len(byPlace(events[begin:]))], true
 }
 
 // stateAt returns the state at a place that a filter allows, in the order of the events'
@@ -172,42 +180,66 @@ func (r *recent) stateAt(at Place, f *EventFilter, withMembers bool) (events []*
 	if at < r.stateFloor {
 		return nil, false
 	}
-	all := r.wholeStateAt(at)
-	if f == nil && withMembers {
-		return all, true
+	state := r.wholeStateAt(at)
+	events = state.events
+	if !withMembers {
+		events = state.butMembers()
 	}
-	events = make([]*Event, 0, len(all))
-	for _, e := range all {
-		if (withMembers || e.Type != event.TypeMember) && f.Match(e) {
-			events = append(events, e)
-		}
+	if f.allowsAll() {
+		return events, true
 	}
-	return events, true
+	return f.appendMatching(make([]*Event, 0, len(events)), events), true
 }
+
+// wholeState is the state of a room at a place: by the places of the events, and with those of the
+// members last, before which there are some others.
+type wholeState struct {
+	events, membersLast []*Event
+	others              int
+}
+
+func (s *wholeState) butMembers() []*Event { return s.membersLast[:s.others:s.others] }
 
 // wholeStateAt returns the whole state at a place from the state's floor on. That of now is worked out
 // once.
-func (r *recent) wholeStateAt(at Place) []*Event {
+func (r *recent) wholeStateAt(at Place) *wholeState {
 	if at < r.changed {
 		return r.collectState(at)
 	}
 	state := r.state.Load()
 	if state == nil {
-		now := r.collectState(at)
-		state = &now
+		state = r.collectState(at)
 		r.state.Store(state)
 	}
-	return (*state)[:len(*state):len(*state)]
+	return state
 }
 
-func (r *recent) collectState(at Place) []*Event {
-	state := make([]*Event, 0, len(r.latest))
+func (r *recent) collectState(at Place) *wholeState {
+	events := make([]*Event, 0, len(r.latest))
 	for _, h := range r.line[:r.begunUpTo(at)] {
 		if at < h.until {
-			state = append(state, h.Event)
+			events = append(events, h.Event)
 		}
 	}
-	return byPlace(state)
+	state := &wholeState{events: slices.Clip(byPlace(events))}
+	state.membersLast = slices.Clone(state.events)
+	slices.SortStableFunc(state.membersLast, membersLast)
+	state.others = slices.IndexFunc(state.membersLast, func(e *Event) bool { return e.Type == event.TypeMember })
+	if state.others < 0 {
+		state.others = len(state.events)
+	}
+	return state
+}
+
+// membersLast orders member events after others.
+func membersLast(a, b *Event) int {
+	switch isMember := b.Type == event.TypeMember; {
+	case (a.Type == event.TypeMember) == isMember:
+		return 0
+	case isMember:
+		return -1
+	}
+	return 1
 }
 
 // byPlace sorts events by their places, and leaves out repeated ones. Mostly there is nothing

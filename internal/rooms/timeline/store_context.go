@@ -44,15 +44,3 @@ func (s *Store) storedAround(ctx context.Context, of *aroundQuery) (*surrounding
 	}
 	return found, nil
 }
-
-// storedLazyState reads the state of a room at a place, as far as the filter allows, and of the
-// members some, whatever the filter.
-func (s *Store) storedLazyState(ctx context.Context, at RoomAt, f *EventFilter, members []string) (List, error) {
-	room, places := columnsOf([]RoomAt{at})
-	q := &query{args: []any{room, places, members}}
-	return s.list(ctx, stateButMembersAt+`
-	UNION ALL
-	SELECT m.event_nid FROM unnest($1::bigint[], $2::bigint[]) AS w(room_nid, at)
-	CROSS JOIN unnest($3::text[]) AS u(user_id)
-	CROSS JOIN LATERAL (`+memberAt("u.user_id")+`) m`, ` AND (e.type = 'm.room.member' OR true`+f.where(q)+`)`, q.args...)
-}

@@ -180,6 +180,43 @@ func stateNumbers(withMembers bool) string {
 	return stateButMembersAt
 }
 
+// LazyState asks for the state of a room at a place with no more than some of its members. Each is
+// named once, and has a member event, be it a later one.
+type LazyState struct {
+	RoomAt
+	Members []string
+}
+
+// LazyStates reads the state of rooms, as far as the filter allows, and of their members as far as
+// another filter does: in the order of places, but members last. Events beyond one read are left.
+func (s *Store) LazyStates(ctx context.Context, rooms []LazyState, f, ofMembers *EventFilter) (Lists, error) {
+	found, rest := fromRecent(s.recents, rooms, LazyState.room, func(r *recent, q LazyState) ([]*Event, bool) {
+		return r.lazyState(q, f, ofMembers)
+	})
+	return withStored(found, rest, func(rest []LazyState) (List, error) { return s.storedLazyStates(ctx, rest, f, ofMembers) })
+}
+
+func (s *Store) storedLazyStates(ctx context.Context, rooms []LazyState, f, ofMembers *EventFilter) (List, error) {
+	at := make([]RoomAt, len(rooms))
+	var members []MemberAt
+	for i, r := range rooms {
+		at[i] = r.RoomAt
+		for _, user := range r.Members {
+			members = append(members, MemberAt{r.RoomAt, user})
+		}
+	}
+	room, place := columnsOf(at)
+	roomOf, placeOf, user := columnsOfMembers(members)
+	q := &query{args: []any{room, place, roomOf, placeOf, user}}
+	list, err := s.list(ctx, stateButMembersAt+`
+		UNION ALL
+		SELECT m.event_nid FROM unnest($3::bigint[], $4::bigint[], $5::text[]) AS w(room_nid, at, user_id)
+		CROSS JOIN LATERAL (`+memberAt("w.user_id")+`) m`,
+		` AND CASE e.type WHEN 'm.room.member' THEN true`+ofMembers.where(q)+` ELSE true`+f.where(q)+` END`, q.args...)
+	slices.SortStableFunc(list.Events, membersLast)
+	return list, err
+}
+
 // Around asks for the state of a room around a part of its timeline: as it is at Until,
 // but as it was at Start where the timeline shows the change.
 type Around struct {
@@ -252,15 +289,20 @@ func (s *Store) MemberEvents(ctx context.Context, members []MemberAt, f *EventFi
 }
 
 func (s *Store) storedMembers(ctx context.Context, members []MemberAt, f *EventFilter) (List, error) {
-	n := len(members)
-	room, at, user := make([]int64, n), make([]int64, n), make([]string, n)
-	for i, m := range members {
-		room[i], at[i], user[i] = int64(m.Room), int64(m.At), m.User
-	}
+	room, at, user := columnsOfMembers(members)
 	q := &query{args: []any{room, at, user}}
 	return s.list(ctx, `
 		SELECT s.event_nid FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w(room_nid, at, user_id)
 		CROSS JOIN LATERAL (`+memberAt("w.user_id")+`) s`, f.where(q), q.args...)
+}
+
+func columnsOfMembers(members []MemberAt) (room, at []int64, user []string) {
+	n := len(members)
+	room, at, user = make([]int64, n), make([]int64, n), make([]string, n)
+	for i, m := range members {
+		room[i], at[i], user[i] = int64(m.Room), int64(m.At), m.User
+	}
+	return room, at, user
 }
 
 // memberAt selects the member event of a user in room w.room_nid at place w.at.

@@ -49,7 +49,7 @@ browser: # Say it where the tests of the pages will be skipped
 TEST_TIMEOUT := 45m
 
 .PHONY: test
-test: postgres browser ## Run the tests that a change needs: two minutes on two processors
+test: postgres browser ## Run the tests that a change needs: three minutes on two processors
 	$(call announce,,)
 	go test $(TEST_TAGS) -short -timeout $(TEST_TIMEOUT) ./...
 

@@ -11,7 +11,6 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/devkit"
-	"homeserver/internal/devkit/control"
 	"homeserver/internal/postgres/cluster"
 	"homeserver/internal/server"
 	"homeserver/internal/server/config"
@@ -125,11 +124,13 @@ func (a *app) devIn(ctx context.Context, dir string, d *dev) (err error) {
 	}
 	var there devkit.Contents
 	fill := server.Prepare(func(ctx context.Context, s *server.Services) (err error) {
-		if there.Users, err = devkit.MakeUsers(ctx, s.Accounts, d.users); err != nil {
+		// At a reset users get their tokens again.
+		if there.Users, err = devkit.MakeUsers(ctx, s.Accounts, d.users, there.Users); err != nil {
 			return err
 		}
 		return d.seed.load(ctx, s, a.stderr, &there)
 	})
+	reset := newReset()
 	var document *devkit.Document
 	defer func() {
 		if document != nil && d.readyFile != "" {
@@ -137,9 +138,10 @@ func (a *app) devIn(ctx context.Context, dir string, d *dev) (err error) {
 		}
 	}()
 	return a.serve(ctx, cfg, func(s *server.Server) error {
+		reset.started <- s
 		document = devkit.NewDocument(cfg.ServerName, s.CAFile(), s.Addresses(), there)
 		return a.announceDev(d, cfg, s, document)
-	}, fill, server.Around(control.New(control.Options{}).Around))
+	}, fill, server.Renewable(d.seed.seed != nil), server.Around(reset.kit().Around))
 }
 
 // load returns the configuration of a server in a folder.

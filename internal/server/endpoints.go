@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/api/client"
 	"homeserver/internal/api/legacy"
@@ -100,9 +99,9 @@ func supportOf(cfg config.Support) client.Support {
 // healthTimeout bounds the question of /health to the database.
 const healthTimeout = 2 * time.Second
 
-// newAPI makes the API on the services.
-func (s *Server) newAPI(pool *pgxpool.Pool, registry *prometheus.Registry) (*API, error) {
-	cfg, on := s.cfg, s.services
+// newAPI makes the API on the services of a core.
+func (s *Server) newAPI(c *core) (*API, error) {
+	cfg, on, pool := c.cfg, c.services, c.pool
 	return NewAPI(APIOptions{
 		Mails: on.mails,
 		Services: client.Services{
@@ -118,7 +117,7 @@ func (s *Server) newAPI(pool *pgxpool.Pool, registry *prometheus.Registry) (*API
 		HTTP: httpapi.Options{
 			TrustedProxies: cfg.TrustedProxies, Room: on.disks.database.Check,
 			MaxBodyBytes: int64(cfg.Limits.RequestBody), Limits: on.limits, Bounds: newBounds(cfg.Limits, cfg.Budget()),
-			Logger: s.log, NoRequestLines: !cfg.Log.Requests, Metrics: registry,
+			Logger: s.log, NoRequestLines: !cfg.Log.Requests, Metrics: c.registry,
 		},
 	})
 }

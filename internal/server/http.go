@@ -26,15 +26,13 @@ const (
 )
 
 // serve answers clients on all their listeners until Shutdown.
-func (s *Server) serve(on *listeners, clients http.Handler) {
+func (s *Server) serve(on *listeners) {
+	clients := http.HandlerFunc(s.serveClient)
 	plain := s.newHTTPServer(s.certs.HTTPHandler(clients))
 	refuseInJSON(plain)
 	secure := s.newHTTPServer(clients)
 	for _, server := range []*http.Server{plain, secure} {
-		server.RegisterOnShutdown(s.services.parts.release)
-		if around, ok := clients.(releaser); ok {
-			server.RegisterOnShutdown(around.Release)
-		}
+		server.RegisterOnShutdown(s.release)
 	}
 
 	var running sync.WaitGroup
@@ -112,9 +110,10 @@ func (s *Server) serveMetrics(sockets []net.Listener) {
 // profiles of net/http/pprof.
 func (s *Server) metricsHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", s.api.MetricsHandler())
-	mux.Handle("GET /health", s.Handler())
-	mux.Handle("GET /ready", s.Handler())
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) { s.current().api.MetricsHandler().ServeHTTP(w, r) })
+	for _, path := range []string{"/health", "/ready"} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { s.Handler().ServeHTTP(w, r) })
+	}
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

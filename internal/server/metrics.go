@@ -13,18 +13,18 @@ import (
 
 // newRegistry returns a registry with the metrics of the process, of the connections to
 // the database and of the parts of the server, and the inventory.
-func (s *Server) newRegistry(pool *pgxpool.Pool) (*prometheus.Registry, error) {
-	on := s.services
+func (s *Server) newRegistry(c *core) (*prometheus.Registry, error) {
+	on := c.services
 	all := slices.Concat(
 		[]prometheus.Collector{
 			collectors.NewGoCollector(),
 			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-			newPoolCollector(pool),
+			newPoolCollector(c.pool),
 			newCacheCollector(on.parts.caches()),
 			newBuildInfo(),
 			newInventory(on.auth, on.rooms.Timeline, on.media, s.log),
 		},
-		newFreeDisk(s.cfg), s.connections.Collectors(), on.parts.collectors(),
+		newFreeDisk(c.cfg), s.connections.Collectors(), on.parts.collectors(),
 	)
 	registry := prometheus.NewRegistry()
 	for _, c := range all {

@@ -29,9 +29,12 @@ func Accounts(accounts ...auth.NewAccount) Option {
 	})
 }
 
+// preparation prepares a server by its services.
+type preparation = func(ctx context.Context, s *Services) error
+
 // Prepare has a function called once all services run, and before anybody is answered. Its error ends the
 // start. Functions of several options are called in the order of the options.
-func Prepare(do func(ctx context.Context, s *Services) error) Option {
+func Prepare(do preparation) Option {
 	return func(s *Server) { s.prepare = append(s.prepare, do) }
 }
 

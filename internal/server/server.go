@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"homeserver/internal/appservice/registration"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/server/certs"
@@ -22,15 +20,17 @@ import (
 
 // Server is a running homeserver.
 type Server struct {
-	cfg      *config.Config
-	log      *slog.Logger
-	services *services
-	api      *API
-	registry *prometheus.Registry
-	certs    *certs.Source
+	cfg     *config.Config
+	log     *slog.Logger
+	bridges registration.List
+	certs   *certs.Source
+	// core has the services. See current.
+	*core
+	// renewal, unless nil, replaces the core.
+	renewal *renewal
 
 	// prepare is called before the server answers.
-	prepare []func(context.Context, *Services) error
+	prepare []preparation
 	// wrap makes the handler for clients; nil: it is that of the API.
 	wrap      func(*httpapi.Endpoints) (http.Handler, error)
 	addresses []config.Listener
@@ -73,7 +73,7 @@ func (s *Server) start(ctx context.Context) error {
 	if s.certs, err = certs.Load(s.cfg, s.log); err != nil {
 		return err
 	}
-	bridges, err := registration.Load(s.cfg.AppServiceFiles, s.cfg.ServerName)
+	s.bridges, err = registration.Load(s.cfg.AppServiceFiles, s.cfg.ServerName)
 	if err != nil {
 		return err
 	}
@@ -95,36 +95,25 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.onStop(db.close)
-	if s.services, err = newServices(s.cfg, bridges, db, owner.signer, s.log); err != nil {
-		return err
-	}
-	if s.registry, err = s.newRegistry(db.pool); err != nil {
-		return err
-	}
-	if s.api, err = s.newAPI(db.pool, s.registry); err != nil {
-		return err
-	}
 	if _, err := net.InterfaceAddrs(); err != nil {
 		s.log.WarnContext(ctx, "no previews are made and no identity servers asked: the addresses of this machine cannot be looked up", "error", err)
 	}
-	if err := s.services.parts.start(ctx); err != nil {
+	if s.core, err = s.newCore(ctx, s.cfg, db, owner.signer, s.prepare); err != nil {
 		return err
 	}
-	s.onStop(s.services.parts.stop)
-	for _, prepare := range s.prepare {
-		if err := prepare(ctx, s.services.shared(s.cfg.ServerName)); err != nil {
-			return err
-		}
-	}
-	clients := s.Handler()
-	if s.wrap != nil {
-		if clients, err = s.wrap(s.api.handler); err != nil {
-			return err
+	s.onStop(func(ctx context.Context) error { return s.current().stop(ctx) })
+	if s.renewal != nil && db.cluster != nil {
+		s.renewal.cluster, s.renewal.signer = db.cluster, owner.signer
+		s.onStop(s.renewal.stop)
+		if s.renewal.early {
+			if err := s.keepBase(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	s.ready.Store(true)
 	s.serveMetrics(listeners.metrics)
-	s.serve(listeners, clients)
+	s.serve(listeners)
 	s.onStop(s.stepBack)
 	return nil
 }
@@ -189,4 +178,4 @@ func (s *Server) CAFile() string { return s.certs.CAFile() }
 func (s *Server) ReloadCertificates() (certs.Reloaded, error) { return s.certs.Reload() }
 
 // Handler returns the client-server API without the network.
-func (s *Server) Handler() http.Handler { return s.api.Handler() }
+func (s *Server) Handler() http.Handler { return s.current().api.Handler() }

@@ -40,12 +40,6 @@ func (s *Server) newCore(ctx context.Context, cfg *config.Config, db *database, 
 	if c.api, err = s.newAPI(c); err != nil {
 		return nil, err
 	}
-	c.clients = c.api.Handler()
-	if s.wrap != nil {
-		if c.clients, err = s.wrap(c.api.handler); err != nil {
-			return nil, err
-		}
-	}
 	if err := c.services.parts.start(ctx); err != nil {
 		return nil, err
 	}
@@ -57,12 +51,25 @@ func (s *Server) newCore(ctx context.Context, cfg *config.Config, db *database, 
 	return c, nil
 }
 
+// open makes the handler for clients, who are served by the core from then on.
+func (s *Server) open(c *core) (err error) {
+	c.clients = c.api.Handler()
+	if s.wrap != nil {
+		c.clients, err = s.wrap(c.api.handler)
+	}
+	return err
+}
+
 // stop stops the services and closes the pool.
-func (c *core) stop(ctx context.Context) (err error) {
-	c.stopped.Do(func() {
-		err = c.services.parts.stop(ctx)
-		c.pool.Close()
-	})
+func (c *core) stop(ctx context.Context) error {
+	err := c.stopServices(ctx)
+	c.pool.Close()
+	return err
+}
+
+// stopServices stops the services.
+func (c *core) stopServices(ctx context.Context) (err error) {
+	c.stopped.Do(func() { err = c.services.parts.stop(ctx) })
 	return err
 }
 

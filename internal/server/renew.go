@@ -38,23 +38,25 @@ type renewal struct {
 	signer   *event.Signer
 	// base is the configuration of the base; nil: it has not been made.
 	base *config.Config
-	// next receives the clone that the next core is on.
-	next chan clone
+	// next receives the core that comes next.
+	next chan successor
 	// clones is how many have been made.
 	clones int
-	// working are clones that are being made, and cores that end.
+	// working are cores that are being made, or end.
 	working sync.WaitGroup
 }
 
-// clone is a copy of the base, by its configuration.
-type clone struct {
-	cfg *config.Config
+// successor is a core on a copy of the base, which runs and serves nobody yet.
+type successor struct {
+	*core
 	err error
 }
 
 const (
-	// renewalMargin is how far positions are moved on: further than the core that ends can come until it has ended.
-	renewalMargin journal.Position = 1_000_000
+	// renewalMargin is how far the positions of a successor are ahead when it is made, and endMargin what must be left
+	// of that when it takes over: more than the core that ends writes until it has ended.
+	renewalMargin journal.Position = 2_000_000
+	endMargin     journal.Position = 100_000
 	// baseDatabase is the base that is made late. One that is made early is the first database.
 	baseDatabase = "homeserver_base"
 )
@@ -72,36 +74,46 @@ func (s *Server) Renew(ctx context.Context) error {
 	if err := s.makeBase(ctx); err != nil {
 		return fmt.Errorf("make the database to begin with: %w", err)
 	}
-	var cfg *config.Config
-	select {
-	case made := <-r.next:
-		s.cloneAhead()
-		if made.err != nil {
-			return made.err
-		}
-		cfg = made.cfg
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	before := s.current()
-	if err := skip(ctx, cfg, before.services.journal.Position()+renewalMargin); err != nil {
-		return err
-	}
-	next, err := s.coreOn(ctx, cfg, nil)
+	next, err := s.takeSuccessor(ctx)
 	if err != nil {
 		return err
 	}
-	s.swap(next)
+	if err := s.open(next); err != nil {
+		return errors.Join(err, next.stop(context.WithoutCancel(ctx)))
+	}
+	before := s.swap(next)
+	s.makeSuccessor()
 	before.services.parts.release()
 	r.working.Go(func() { s.retire(context.WithoutCancel(ctx), before) })
 	return nil
 }
 
-// swap puts a core in the place of the one before.
-func (s *Server) swap(next *core) {
+// takeSuccessor returns the core that comes next, whose positions are ahead of those of the one before.
+func (s *Server) takeSuccessor(ctx context.Context) (*core, error) {
+	for {
+		select {
+		case next := <-s.renewal.next:
+			switch {
+			case next.err != nil:
+				s.makeSuccessor() // for another try
+				return nil, next.err
+			case next.services.journal.Position()-s.current().services.journal.Position() > endMargin:
+				return next.core, nil
+			}
+			s.renewal.working.Go(func() { s.retire(context.WithoutCancel(ctx), next.core) })
+			s.makeSuccessor()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// swap puts a core in the place of the one before, and returns that.
+func (s *Server) swap(next *core) (before *core) {
 	s.renewal.swapping.Lock()
 	defer s.renewal.swapping.Unlock()
-	s.core = next
+	before, s.core = s.core, next
+	return before
 }
 
 // keepBase makes the first database, which is prepared, the base, and puts a core on a clone in its place. It is called
@@ -114,16 +126,12 @@ func (s *Server) keepBase(ctx context.Context) error {
 	base := *s.core.cfg
 	base.Database.URL = config.Secret(r.cluster.URL(databaseName))
 	r.setBase(&base)
-	cfg, err := s.clone(ctx)
-	if err != nil {
-		return err
-	}
-	next, err := s.coreOn(ctx, cfg, nil)
+	next, err := s.newSuccessor(ctx)
 	if err != nil {
 		return err
 	}
 	s.swap(next)
-	s.cloneAhead()
+	s.makeSuccessor()
 	return nil
 }
 
@@ -148,16 +156,23 @@ func (s *Server) makeBase(ctx context.Context) error {
 		return err
 	}
 	r.setBase(base)
-	s.cloneAhead()
+	s.makeSuccessor()
 	return nil
 }
 
-func (r *renewal) setBase(base *config.Config) { r.base, r.next = base, make(chan clone, 1) }
+func (r *renewal) setBase(base *config.Config) { r.base, r.next = base, make(chan successor, 1) }
 
-// stop returns when the work in the background has ended.
-func (r *renewal) stop(context.Context) error {
+// stop returns when the work in the background has ended, and the core that would have come next.
+func (r *renewal) stop(ctx context.Context) error {
 	r.renewing.Lock() // no other one begins any more
 	r.working.Wait()
+	select {
+	case next := <-r.next:
+		if next.err == nil {
+			return next.stop(ctx)
+		}
+	default:
+	}
 	return nil
 }
 
@@ -169,17 +184,17 @@ func (s *Server) renewalConfig(database string) *config.Config {
 	return &cfg
 }
 
-// cloneAhead makes the next clone in the background.
-func (s *Server) cloneAhead() {
+// makeSuccessor makes the next core in the background. Only one is made at a time.
+func (s *Server) makeSuccessor() {
 	r := s.renewal
 	r.working.Go(func() {
-		cfg, err := s.clone(context.Background())
-		r.next <- clone{cfg, err}
+		next, err := s.newSuccessor(context.Background())
+		r.next <- successor{next, err}
 	})
 }
 
-// clone copies the base. Only one is made at a time.
-func (s *Server) clone(ctx context.Context) (*config.Config, error) {
+// newSuccessor copies the base, with positions ahead of those of now, and starts a core on the copy.
+func (s *Server) newSuccessor(ctx context.Context) (*core, error) {
 	r := s.renewal
 	r.clones++
 	name := fmt.Sprintf("homeserver_%d", r.clones)
@@ -190,7 +205,13 @@ func (s *Server) clone(ctx context.Context) (*config.Config, error) {
 	if err == nil {
 		err = linkAll(r.base.MediaDir(), cfg.MediaDir())
 	}
-	return cfg, err
+	if err == nil {
+		err = skip(ctx, cfg, s.current().services.journal.Position()+renewalMargin)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.coreOn(ctx, cfg, nil)
 }
 
 // databaseOf returns the name of the database of a configuration.
@@ -270,7 +291,7 @@ func linkAll(from, to string) error {
 		if entry.IsDir() {
 			return os.MkdirAll(filepath.Join(to, name), 0o700)
 		}
-		return os.Link(path, filepath.Join(to, name))
+		return os.Link(path, filepath.Join(to, name)) //nolint:gosec // G122: nobody else writes to the server's folder
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("copy the files: %w", err)

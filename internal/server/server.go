@@ -94,14 +94,19 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.onStop(db.close)
+	s.onStop(func(ctx context.Context) error {
+		if s.core != nil {
+			s.current().pool.Close() // on a database of the same cluster, if another core has taken over
+		}
+		return db.close(ctx)
+	})
 	if _, err := net.InterfaceAddrs(); err != nil {
 		s.log.WarnContext(ctx, "no previews are made and no identity servers asked: the addresses of this machine cannot be looked up", "error", err)
 	}
 	if s.core, err = s.newCore(ctx, s.cfg, db, owner.signer, s.prepare); err != nil {
 		return err
 	}
-	s.onStop(func(ctx context.Context) error { return s.current().stop(ctx) })
+	s.onStop(func(ctx context.Context) error { return s.current().stopServices(ctx) })
 	if s.renewal != nil && db.cluster != nil {
 		s.renewal.cluster, s.renewal.signer = db.cluster, owner.signer
 		s.onStop(s.renewal.stop)
@@ -110,6 +115,9 @@ func (s *Server) start(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if err := s.open(s.core); err != nil {
+		return err
 	}
 	s.ready.Store(true)
 	s.serveMetrics(listeners.metrics)

@@ -60,9 +60,9 @@ func (c *checker) value() bool {
 	case '"':
 		return c.text()
 	case '{':
-		return c.nested('}', (*checker).member)
+		return c.nested('}')
 	case '[':
-		return c.nested(']', (*checker).value)
+		return c.nested(']')
 	case 't':
 		return c.word("true")
 	case 'f':
@@ -88,8 +88,8 @@ func (c *checker) number() bool {
 	return ok
 }
 
-// nested skips an object or an array, which has parts of one kind.
-func (c *checker) nested(end byte, part func(*checker) bool) bool {
+// nested skips an object or an array, by its last byte.
+func (c *checker) nested(end byte) bool {
 	if c.deeper == 0 {
 		return false
 	}
@@ -103,13 +103,22 @@ func (c *checker) nested(end byte, part func(*checker) bool) bool {
 			}
 			c.space()
 		}
-		if !part(c) {
+		if !c.part(end) {
 			return false
 		}
 		c.space()
 	}
 	c.deeper++
 	return true
+}
+
+// part skips a part of an object or an array, by its last byte. A function as an argument would
+// bring each checker into the heap.
+func (c *checker) part(end byte) bool {
+	if end == '}' {
+		return c.member()
+	}
+	return c.value()
 }
 
 // member skips a member of an object.

@@ -137,11 +137,12 @@ func (a *app) devIn(ctx context.Context, dir string, d *dev) (err error) {
 			err = errors.Join(err, document.RemoveFile(d.readyFile))
 		}
 	}()
+	kit := reset.kit()
 	return a.serve(ctx, cfg, func(s *server.Server) error {
 		reset.started <- s
 		document = devkit.NewDocument(cfg.ServerName, s.CAFile(), s.Addresses(), there)
 		return a.announceDev(d, cfg, s, document)
-	}, fill, server.Renewable(d.seed.seed != nil), server.Around(reset.kit().Around))
+	}, fill, server.Renewable(d.seed.seed != nil), server.Around(kit.Around), server.Clock(kit.Clock))
 }
 
 // load returns the configuration of a server in a folder.

@@ -114,7 +114,7 @@ func wired(
 	})
 	delayed := delayedevents.New(delayedevents.Options{Pool: pool, Journal: book, Rooms: env.Rooms, Log: log})
 	ticks := journal.NewTicks()
-	typists := typing.New(store, book, ticks, nil, 0)
+	typists := typing.New(store, book, ticks, nil, 0, nil)
 	online := presence.New(presence.Options{Pool: pool, Journal: book, Rooms: store, Profiles: profiles, Ticks: ticks})
 	keys := devicekeys.New(devicekeys.Options{Pool: pool, Journal: book, Rooms: store, Sessions: users.Sessions, Stages: stages, ServerName: "localhost"})
 	messages := todevice.New(todevice.Options{Pool: pool, Journal: book, ServerName: "localhost"})

@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/cache"
+	"homeserver/internal/clock"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
@@ -64,8 +65,9 @@ type Options struct {
 	Shares Shares
 	// Logger logs errors in the background; nil means slog.Default.
 	Logger *slog.Logger
-	// Now is the clock; nil means time.Now.
-	Now func() time.Time
+	// Now is the clock; nil means time.Now. Clock is what the end of tokens is waited by; nil: the real time.
+	Now   func() time.Time
+	Clock *clock.Clock
 }
 
 // Shares is how many bytes access tokens, when devices were seen last, and from where users
@@ -108,7 +110,7 @@ func New(pool *pgxpool.Pool, o Options) *Service {
 	s := &Service{pool: pool, o: o, hasher: newHasher(o.Argon, o.Shares.Familiar), nonces: newNonces(o.SharedSecret)}
 	s.Sessions = session.New(session.Options{
 		Pool: pool, ServerName: o.ServerName, Stages: o.Stages, AccessTokenLifetime: o.AccessTokenLifetime, Channel: o.Channel, Journal: o.Journal,
-		TokenBytes: o.Shares.Tokens, SeenBytes: o.Shares.Sightings, OnSeen: s.hasher.familiar.addSeen, Log: o.Logger, Now: o.Now,
+		TokenBytes: o.Shares.Tokens, SeenBytes: o.Shares.Sightings, OnSeen: s.hasher.familiar.addSeen, Log: o.Logger, Now: o.Now, Clock: o.Clock,
 	})
 	if o.Journal != nil {
 		o.Journal.Handle(kindDeactivation, s.finishDeactivation)

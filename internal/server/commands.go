@@ -48,7 +48,7 @@ func noServer(cfg *config.Config, lacks string) error {
 // may not be running on the same database meanwhile. Where none ever has, it is refused.
 func WithAccounts(ctx context.Context, cfg *config.Config, log *slog.Logger, do func(*auth.Service) error) error {
 	return withDatabase(ctx, cfg, log, func(pool *pgxpool.Pool) error {
-		accounts := newAuth(cfg, pool, nil, nil, nil, nil, nil, nil, log)
+		accounts := newAuth(cfg, pool, nil, nil, nil, nil, nil, nil, nil, log)
 		followDevices(accounts)
 		return do(accounts)
 	})

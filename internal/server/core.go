@@ -31,7 +31,7 @@ type core struct {
 // newCore makes the services on an open database, starts them, and has them prepared.
 func (s *Server) newCore(ctx context.Context, cfg *config.Config, db *database, signer *event.Signer, prepare []preparation) (c *core, err error) {
 	c = &core{cfg: cfg, pool: db.pool}
-	if c.services, err = newServices(cfg, s.bridges, db, signer, s.log); err != nil {
+	if c.services, err = newServices(cfg, s.hooks, s.bridges, db, signer, s.log); err != nil {
 		return nil, err
 	}
 	if c.registry, err = s.newRegistry(c); err != nil {
@@ -54,8 +54,8 @@ func (s *Server) newCore(ctx context.Context, cfg *config.Config, db *database, 
 // open makes the handler for clients, who are served by the core from then on.
 func (s *Server) open(c *core) (err error) {
 	c.clients = c.api.Handler()
-	if s.wrap != nil {
-		c.clients, err = s.wrap(c.api.handler)
+	if s.hooks.wrap != nil {
+		c.clients, err = s.hooks.wrap(c.api.handler, c.services.limits)
 	}
 	return err
 }

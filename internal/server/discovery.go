@@ -47,10 +47,10 @@ func newDiscovery(
 }
 
 // newTurn makes the service of TURN servers.
-func newTurn(cfg *config.Config) *turn.Service {
+func newTurn(cfg *config.Config, now func() time.Time) *turn.Service {
 	t := cfg.Turn
 	return turn.New(turn.Options{
 		URIs: t.URIs, SharedSecret: string(t.SharedSecret), Username: t.Username, Password: string(t.Password),
-		Lifetime: time.Duration(t.TTL) * time.Second, AllowGuests: t.AllowGuests,
+		Lifetime: time.Duration(t.TTL) * time.Second, AllowGuests: t.AllowGuests, Now: now,
 	})
 }

@@ -1,23 +1,24 @@
 package server
 
 import (
-	"time"
-
 	"homeserver/internal/httpapi"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/server/config"
 )
 
-// newLimits makes the limits of how often callers may do what; nil: they are switched off.
-func newLimits(c config.RateLimits, shares *config.Caches) *ratelimit.Limits {
-	if !c.Enabled {
+// newLimits makes the limits of how often callers may do what. Where the configuration has them
+// switched off there are none: nil, or, if that may change, some that are off.
+func newLimits(c config.RateLimits, shares *config.Caches, hooks hooks) *ratelimit.Limits {
+	if !c.Enabled && hooks.wrap == nil {
 		return nil
 	}
 	limits := map[ratelimit.Kind]ratelimit.Limit{}
 	for name, rate := range c.All() {
 		limits[ratelimit.Kind(name)] = ratelimit.Limit(rate)
 	}
-	return ratelimit.NewLimits(limits, time.Now, int(shares.RateLimits))
+	made := ratelimit.NewLimits(limits, hooks.clock.Now, int(shares.RateLimits))
+	made.Switch(c.Enabled)
+	return made
 }
 
 // newBounds returns the bounds of what may go on at once.

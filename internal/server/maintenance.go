@@ -59,7 +59,7 @@ func Restore(ctx context.Context, cfg *config.Config, log *slog.Logger, dir stri
 }
 
 func backupServer(cfg *config.Config, db *database, log *slog.Logger, progress io.Writer) (backup.Server, error) {
-	files, err := newMedia(cfg, cfg.Budget(), nil, nil, nil, log)
+	files, err := newMedia(cfg, cfg.Budget(), nil, nil, nil, nil, log)
 	return backup.Server{
 		Name: cfg.ServerName, DatabaseURL: db.url, Media: files,
 		SigningKey: signingKeyPath(cfg), Progress: progress,
@@ -110,7 +110,7 @@ func examine(ctx context.Context, cfg *config.Config, db *database, log *slog.Lo
 	if _, err := db.open(ctx, cfg, nil, log); err != nil {
 		return s, err
 	}
-	services, err := newServices(cfg, nil, db, signer, log)
+	services, err := newServices(cfg, hooks{}, nil, db, signer, log)
 	if err != nil {
 		return s, err
 	}

@@ -6,7 +6,9 @@ import (
 	"net/http"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/clock"
 	"homeserver/internal/httpapi"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/media"
 	"homeserver/internal/personal/accountdata"
 	"homeserver/internal/personal/receipts"
@@ -38,10 +40,25 @@ func Prepare(do preparation) Option {
 	return func(s *Server) { s.prepare = append(s.prepare, do) }
 }
 
-// Around has clients served by a handler around the one of the endpoints. The listener for the
+// hooks are what options change in a server.
+type hooks struct {
+	// wrap makes the handler for clients; nil: it is that of the API.
+	wrap func(*httpapi.Endpoints, *ratelimit.Limits) (http.Handler, error)
+	// clock is the time; nil: the real one.
+	clock *clock.Clock
+}
+
+// Clock has the server judge by a clock that the program can move: what expires, ends or is due.
+// The waits of connections, and for PostgreSQL, stay real, and so does the time of certificates.
+func Clock(c *clock.Clock) Option {
+	return func(s *Server) { s.hooks.clock = c }
+}
+
+// Around has clients served by a handler around the one of the endpoints, which may also switch the
+// rate limits on and off. The listener for the
 // operator is not changed. If the handler has a method Release, that is called when the server stops.
-func Around(wrap func(*httpapi.Endpoints) (http.Handler, error)) Option {
-	return func(s *Server) { s.wrap = wrap }
+func Around(wrap func(*httpapi.Endpoints, *ratelimit.Limits) (http.Handler, error)) Option {
+	return func(s *Server) { s.hooks.wrap = wrap }
 }
 
 // Services are the capabilities that a program may use to prepare a server.

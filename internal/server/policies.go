@@ -44,7 +44,7 @@ func ScreenInvites(permissions *invitepermission.Service) rooms.Screen {
 // users and rooms of the server, for the operator's commands.
 func PolicyEffects(ctx context.Context, cfg *config.Config, log *slog.Logger) (effects *policy.Effects, err error) {
 	err = withDatabase(ctx, cfg, log, func(pool *pgxpool.Pool) error {
-		accounts := newAuth(cfg, pool, nil, nil, nil, nil, nil, nil, log)
+		accounts := newAuth(cfg, pool, nil, nil, nil, nil, nil, nil, nil, log)
 		lists := policy.New(policy.Options{
 			Pool: pool, Directory: directory.New(pool, cfg.ServerName), ServerName: cfg.ServerName, Lists: cfg.PolicyLists.Rooms, Log: log,
 		})

@@ -30,9 +30,8 @@ type Server struct {
 	renewal *renewal
 
 	// prepare is called before the server answers.
-	prepare []preparation
-	// wrap makes the handler for clients; nil: it is that of the API.
-	wrap      func(*httpapi.Endpoints) (http.Handler, error)
+	prepare   []preparation
+	hooks     hooks
 	addresses []config.Listener
 	// connections counts those of clients.
 	connections *connections

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,6 +15,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
+	"homeserver/internal/clock"
 	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/e2ee/keybackup"
 	"homeserver/internal/e2ee/todevice"
@@ -64,18 +66,18 @@ type services struct {
 }
 
 // newServices makes the services on a migrated database. It starts none of them.
-func newServices(cfg *config.Config, bridges registration.List, db *database, signer *event.Signer, log *slog.Logger) (*services, error) {
-	pool, budget := db.pool, cfg.Budget()
-	s := &services{others: replica.New(pool, log), stages: uia.New(pool, nil), limits: newLimits(cfg.RateLimits, &budget.Caches), disks: newDisks(cfg, db.cluster, log)}
+func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db *database, signer *event.Signer, log *slog.Logger) (*services, error) {
+	pool, budget, now := db.pool, cfg.Budget(), hooks.clock.Now
+	s := &services{others: replica.New(pool, log), stages: uia.New(pool, now), limits: newLimits(cfg.RateLimits, &budget.Caches, hooks), disks: newDisks(cfg, db.cluster, log)}
 	s.journal = journal.New(pool, journal.Options{
 		Channel:     s.others,
 		WindowBytes: int(budget.LiveWindow), QueueBytes: int(budget.WriteQueue), Limits: s.limits, Log: log,
 	})
 	var err error
-	if s.threepids, err = newThreepids(cfg, pool, s.stages, signer, s.limits, log); err != nil {
+	if s.threepids, err = newThreepids(cfg, pool, s.stages, signer, s.limits, now, log); err != nil {
 		return nil, err
 	}
-	s.auth = newAuth(cfg, pool, bridges, s.stages, s.threepids, s.limits, s.others, s.journal, log)
+	s.auth = newAuth(cfg, pool, bridges, s.stages, s.threepids, s.limits, s.others, s.journal, hooks.clock, log)
 	followDevices(s.auth)
 	s.bridges = appservice.New(appservice.Options{
 		Registrations: bridges, ActAs: s.auth.Sessions.ActAs, MakeUser: s.auth.EnsureAccount, Existing: s.auth.Existing, Limits: s.limits, Log: log,
@@ -83,7 +85,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 	s.profiles = profile.New(pool, s.journal)
 	s.profiles.OnMissing(s.bridges.AskUser)
 	s.rooms = rooms.New(rooms.Options{
-		Pool: pool, Journal: s.journal, Profiles: s.profiles, Signer: signer, Limits: s.limits, Guests: s.auth.Guests, Log: log,
+		Pool: pool, Journal: s.journal, Profiles: s.profiles, Signer: signer, Limits: s.limits, Guests: s.auth.Guests, Log: log, Now: now,
 		MayName: bridges.CheckAlias, BeforeInvites: s.bridges.AskInvited,
 		Keys: func(ctx context.Context, conn *pgx.Conn) (map[string]ed25519.PublicKey, error) {
 			return serveridentity.PublicKeys(ctx, conn, serveridentity.Of(signer))
@@ -95,7 +97,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 	})
 	s.policies = newPolicies(cfg, pool, s.journal, s.rooms, s.auth, log)
 	s.rooms.Directory.OnMissing(s.bridges.AskAlias)
-	s.delayed = delayedevents.New(delayedevents.Options{Pool: pool, Journal: s.journal, Rooms: s.rooms, Channel: s.others, Log: log})
+	s.delayed = delayedevents.New(delayedevents.Options{Pool: pool, Journal: s.journal, Rooms: s.rooms, Channel: s.others, Clock: hooks.clock, Log: log})
 	s.profiles.ReportTo(s.rooms.Timeline.Damage())
 	s.profiles.OnChange(s.rooms.UpdateProfile)
 	s.profiles.CountBy(s.rooms.CountProfile)
@@ -107,11 +109,11 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 		CountBytes: int(budget.Caches.KeyCounts), KeyBytes: int(budget.Caches.PublicKeys),
 	})
 	s.toDevice = todevice.New(todevice.Options{
-		Pool: pool, Journal: s.journal, Channel: s.others, ServerName: cfg.ServerName, CacheBytes: int(budget.Caches.ToDevice), Log: log,
+		Pool: pool, Journal: s.journal, Channel: s.others, ServerName: cfg.ServerName, CacheBytes: int(budget.Caches.ToDevice), Now: now, Log: log,
 	})
 	s.auth.OnDeactivate(s.keys.RemoveAll)
 	s.auth.Sessions.OnRemove(s.toDevice.Leaving)
-	s.stream = newStream(pool, s.journal, s.others, s.rooms, s.profiles, s.threepids, s.keys, s.toDevice, cfg, log)
+	s.stream = newStream(pool, s.journal, s.others, s.rooms, s.profiles, s.threepids, s.keys, s.toDevice, cfg, hooks.clock, log)
 	s.rooms.ScreenBy(ScreenInvites(s.stream.invites))
 	s.mails = emailpusher.New(emailpusher.Options{
 		Journal: s.journal, Rooms: s.rooms.Timeline, Push: s.stream.push, Mail: s.threepids.Mailer(), Signer: signer,
@@ -119,7 +121,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 	})
 	s.sending = newTransactions(cfg, pool, s, log)
 	s.found = newDiscovery(cfg, pool, s.journal, s.rooms, s.profiles, s.limits, s.stream.data.Ignored, log)
-	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, log); err != nil {
+	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, now, log); err != nil {
 		return nil, err
 	}
 	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, log)
@@ -135,7 +137,7 @@ func newServices(cfg *config.Config, bridges registration.List, db *database, si
 // newAuth makes the service of accounts, which commands use without the others.
 func newAuth(
 	cfg *config.Config, pool *pgxpool.Pool, bridges registration.List, stages *uia.Service, threepids *threepid.Service, limits *ratelimit.Limits, others *replica.Channel,
-	entries *journal.Journal, log *slog.Logger,
+	entries *journal.Journal, time *clock.Clock, log *slog.Logger,
 ) *auth.Service {
 	shares := cfg.Budget().Caches
 	return auth.New(pool, auth.Options{
@@ -153,6 +155,8 @@ func newAuth(
 		Journal:             entries,
 		Shares:              auth.Shares{Tokens: int(shares.AccessTokens), Sightings: int(shares.Sightings), Familiar: int(shares.Familiar)},
 		Logger:              log,
+		Now:                 time.Now,
+		Clock:               time,
 	})
 }
 
@@ -172,7 +176,7 @@ func followDevices(accounts *auth.Service) {
 }
 
 // newMedia makes the service of files.
-func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, limits *ratelimit.Limits, room func() error, log *slog.Logger) (*media.Service, error) {
+func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, limits *ratelimit.Limits, room func() error, now func() time.Time, log *slog.Logger) (*media.Service, error) {
 	o := media.Options{
 		Pool: pool, Dir: cfg.MediaDir(), ServerName: cfg.ServerName,
 		MaxUploadBytes:  int64(cfg.Media.MaxUpload),
@@ -180,6 +184,7 @@ func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, limi
 		ThumbnailMemory: int64(budget.ThumbnailMemory),
 		Room:            room,
 		Limits:          limits,
+		Now:             now,
 		Log:             log,
 	}
 	if cfg.Media.Storage == "s3" {

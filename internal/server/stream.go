@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/clock"
 	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/e2ee/todevice"
 	"homeserver/internal/journal"
@@ -44,7 +45,7 @@ type stream struct {
 func newStream(
 	pool *pgxpool.Pool, entries *journal.Journal, others *replica.Channel,
 	commands *rooms.Service, profiles *profile.Service, threepids *threepid.Service, keys *devicekeys.Service, messages *todevice.Service,
-	cfg *config.Config, log *slog.Logger,
+	cfg *config.Config, time *clock.Clock, log *slog.Logger,
 ) *stream {
 	r := commands.Timeline
 	shares := cfg.Budget().Caches
@@ -56,10 +57,10 @@ func newStream(
 		data:     data,
 		invites:  invites,
 		receipts: receipts.New(pool, entries, r, data.SetFullyRead, int(shares.ReadMarks)),
-		typing:   typing.New(r, entries, ticks, others, int(shares.Typing)),
+		typing:   typing.New(r, entries, ticks, others, int(shares.Typing), time),
 		presence: presence.New(presence.Options{
 			Pool: pool, Journal: entries, Rooms: r, Profiles: profiles, Ticks: ticks, Others: others, Log: log,
-			Share: int(shares.Presence),
+			Share: int(shares.Presence), Clock: time,
 		}),
 	}
 	s.push = push.New(push.Options{
@@ -88,7 +89,7 @@ func newStream(
 	})
 	s.sync = syncstream.New(syncstream.Options{
 		Pool: pool, Journal: entries, Rooms: r, Data: data, HiddenInvites: invites.Hidden, Receipts: s.receipts, Push: s.push, Typing: s.typing,
-		Presence: s.presence, Keys: keys, ToDevice: messages, Ticks: ticks,
+		Presence: s.presence, Keys: keys, ToDevice: messages, Ticks: ticks, Now: time.Now,
 		Shares: syncstream.Shares{Viewers: int(shares.Viewers), Members: int(shares.LazyMembers), Filters: int(shares.Filters)},
 	})
 	return s

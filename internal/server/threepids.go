@@ -2,6 +2,7 @@ package server
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // newThreepids makes the service of e-mail addresses and phone numbers.
-func newThreepids(cfg *config.Config, pool *pgxpool.Pool, stages *uia.Service, signer *event.Signer, limits *ratelimit.Limits, log *slog.Logger) (*threepid.Service, error) {
+func newThreepids(cfg *config.Config, pool *pgxpool.Pool, stages *uia.Service, signer *event.Signer, limits *ratelimit.Limits, now func() time.Time, log *slog.Logger) (*threepid.Service, error) {
 	o := threepid.Options{
 		Pool: pool, Stages: stages, ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL,
 		Registration:      cfg.RegistrationOpen(),
@@ -27,6 +28,7 @@ func newThreepids(cfg *config.Config, pool *pgxpool.Pool, stages *uia.Service, s
 		Outgoing:          safehttp.New(safehttp.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
 		Signer:            signer,
 		Limits:            limits,
+		Now:               now,
 		Log:               log,
 	}
 	var err error

@@ -11,7 +11,7 @@ import (
 func TestThreepidsAreProvedAsConfigured(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default()
-	service, err := newThreepids(cfg, nil, uia.New(nil, nil), nil, nil, nil)
+	service, err := newThreepids(cfg, nil, uia.New(nil, nil), nil, nil, nil, nil)
 	if err != nil || service.Proves(threepid.Email) || service.Proves(threepid.Phone) {
 		t.Errorf("by default: %v", err)
 	}
@@ -19,7 +19,7 @@ func TestThreepidsAreProvedAsConfigured(t *testing.T) {
 	cfg.Email.Host, cfg.Email.From = "mail.example.org", "Example <matrix@example.org>"
 	cfg.Email.User, cfg.Email.Password = "matrix", "wordpass"
 	cfg.SMS.URL = "https://sms.example.org"
-	service, err = newThreepids(cfg, nil, uia.New(nil, nil), nil, nil, nil)
+	service, err = newThreepids(cfg, nil, uia.New(nil, nil), nil, nil, nil, nil)
 	if err != nil || !service.Proves(threepid.Email) || !service.Proves(threepid.Phone) {
 		t.Errorf("configured: %v", err)
 	}
@@ -33,7 +33,7 @@ func TestThreepidsOfABadConfiguration(t *testing.T) {
 	} {
 		cfg := config.Default()
 		change(cfg)
-		if _, err := newThreepids(cfg, nil, uia.New(nil, nil), nil, nil, nil); err == nil {
+		if _, err := newThreepids(cfg, nil, uia.New(nil, nil), nil, nil, nil, nil); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/cache"
+	"homeserver/internal/clock"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
 )
@@ -42,6 +43,8 @@ type Options struct {
 	OnSeen func(userID, ip string)
 	Log    *slog.Logger
 	Now    func() time.Time
+	// Clock is what the end of tokens is waited by; nil: the real time.
+	Clock *clock.Clock
 }
 
 // Service holds the rules of devices and tokens. It may be used concurrently once OnAdd,

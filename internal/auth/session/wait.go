@@ -12,6 +12,7 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/clock"
 )
 
 // recheckPause is the pause before tokens are looked up again where the database was
@@ -37,7 +38,7 @@ func (s *Service) Watch(ctx context.Context, token string) (waiting context.Cont
 	}
 	s.watches.belongsTo(w, known.session.UserID)
 	if known.expiresAt != 0 {
-		w.expiry = time.AfterFunc(time.UnixMilli(known.expiresAt).Sub(s.o.Now()), func() { cancel(errTokenEnded) })
+		w.expiry = s.o.Clock.AfterFunc(time.UnixMilli(known.expiresAt).Sub(s.o.Now()), func() { cancel(errTokenEnded) })
 	}
 	return waiting, func() error { return s.unwatch(ctx, waiting, w, token) }, nil
 }
@@ -61,7 +62,7 @@ type watch struct {
 	hash   secret.Hash
 	userID string // empty until it is known
 	end    context.CancelCauseFunc
-	expiry *time.Timer // nil: the token has none
+	expiry *clock.Timer // nil: the token has none
 }
 
 // watches are all requests that wait, and those of them whose token is to be looked up.

@@ -4,12 +4,15 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"homeserver/internal/clock"
 	"homeserver/internal/devkit/faults"
 	"homeserver/internal/devkit/filter"
 	"homeserver/internal/devkit/recorder"
 	"homeserver/internal/httpapi"
+	"homeserver/internal/httpapi/ratelimit"
 )
 
 // Prefix is where the endpoints are by which tests control the server.
@@ -25,22 +28,25 @@ type Options struct {
 type Kit struct {
 	Faults   *faults.Rules
 	Requests *recorder.Recorder
+	Clock    *clock.Clock
 	o        Options
+	limited  atomic.Bool // rate limits hold
 }
 
 // New makes a Kit with no faults and no requests.
 func New(o Options) *Kit {
-	return &Kit{Faults: &faults.Rules{}, Requests: recorder.NewRecorder(), o: o}
+	return &Kit{Faults: &faults.Rules{}, Requests: recorder.NewRecorder(), Clock: &clock.Clock{}, o: o}
 }
 
 // Around returns the handler around the one of a server.
-func (k *Kit) Around(server *httpapi.Endpoints) (http.Handler, error) {
+func (k *Kit) Around(server *httpapi.Endpoints, limits *ratelimit.Limits) (http.Handler, error) {
 	stopping, stop := context.WithCancel(context.Background())
-	control, err := k.newEndpoints(stopping, server)
+	control, err := k.newEndpoints(stopping, server, limits)
 	if err != nil {
 		stop()
 		return nil, err
 	}
+	limits.Switch(k.limited.Load())
 	return &handler{kit: k, server: server, control: control, stopping: stopping.Done(), stop: stop}, nil
 }
 
@@ -78,7 +84,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) observe(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	asked := filter.Of(r, h.server)
-	record := recorder.New(&asked, started)
+	record := recorder.New(&asked, h.kit.Clock.Now())
 	body := newBody(w, r)
 	r = r.WithContext(r.Context()) // a copy
 	r.Body = body

@@ -8,6 +8,7 @@ import (
 	"homeserver/internal/devkit/filter"
 	"homeserver/internal/devkit/recorder"
 	"homeserver/internal/httpapi"
+	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
 )
 
@@ -15,15 +16,16 @@ import (
 type endpoints struct {
 	*Kit
 	server   *httpapi.Endpoints // that the kit is around
-	stopping context.Context    // ends when the server stops
+	limits   *ratelimit.Limits
+	stopping context.Context // ends when the server stops
 }
 
-func (k *Kit) newEndpoints(stopping context.Context, server *httpapi.Endpoints) (*httpapi.Endpoints, error) {
+func (k *Kit) newEndpoints(stopping context.Context, server *httpapi.Endpoints, limits *ratelimit.Limits) (*httpapi.Endpoints, error) {
 	engine, err := httpapi.New(httpapi.Options{Logger: server.Log(), NoRequestLines: true})
 	if err != nil {
 		return nil, err
 	}
-	e := &endpoints{k, server, stopping}
+	e := &endpoints{k, server, limits, stopping}
 	at := httpapi.Prefixes{{Path: Prefix, Generation: httpapi.NoGeneration}}
 	routes := []httpapi.Route{
 		at.Post("/faults", httpapi.Probing, httpapi.Public(e.addFault)),
@@ -32,6 +34,10 @@ func (k *Kit) newEndpoints(stopping context.Context, server *httpapi.Endpoints) 
 		at.Delete("/faults/{faultId}", httpapi.Probing, httpapi.Public(e.removeFault)),
 		at.Get("/requests", httpapi.Probing, httpapi.Public(e.findRequests)),
 		at.Delete("/requests", httpapi.Probing, httpapi.Public(e.clearRequests)),
+		at.Get("/clock", httpapi.Probing, httpapi.Public(e.showClock)),
+		at.Post("/clock", httpapi.Probing, httpapi.Public(e.moveClock)),
+		at.Get("/rate-limits", httpapi.Probing, httpapi.Public(e.showLimits)),
+		at.Put("/rate-limits", httpapi.Probing, httpapi.Public(e.switchLimits)),
 	}
 	if k.o.Reset != nil {
 		routes = append(routes, at.Post("/reset", httpapi.Probing, httpapi.Public(e.reset)))

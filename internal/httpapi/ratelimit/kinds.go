@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -86,6 +87,7 @@ type Limits struct {
 	limiters map[Kind]*Limiter
 	buckets  *buckets
 	refused  *prometheus.CounterVec
+	off      atomic.Bool
 }
 
 // NewLimits makes Limits with a clock. A kind without a limit is not limited. share
@@ -105,9 +107,16 @@ func NewLimits(limits map[Kind]Limit, now func() time.Time, share int) *Limits {
 	return l
 }
 
+// Switch switches the limits on or off, while they are in use. Made, they are on. What was counted
+// before stays.
+func (l *Limits) Switch(on bool) { l.off.Store(!on) }
+
+// On reports whether the limits hold.
+func (l *Limits) On() bool { return l != nil && !l.off.Load() }
+
 // Spent reports whether Take would refuse the key now.
 func (l *Limits) Spent(kind Kind, key string) bool {
-	return l != nil && l.limiters[kind].Spent(key)
+	return l.On() && l.limiters[kind].Spent(key)
 }
 
 // Take takes one token of a key for a kind of work: see [Limiter.Take].
@@ -115,7 +124,7 @@ func (l *Limits) Take(kind Kind, key string) (*Claim, error) { return l.TakeN(ki
 
 // TakeN takes several tokens of a key for a kind of work at once: see [Limiter.TakeN].
 func (l *Limits) TakeN(kind Kind, key string, n int) (*Claim, error) {
-	if l == nil {
+	if !l.On() {
 		return nil, nil
 	}
 	claim, err := l.limiters[kind].TakeN(key, n)
@@ -128,7 +137,7 @@ func (l *Limits) TakeN(kind Kind, key string, n int) (*Claim, error) {
 // Charge takes tokens of a key for work that has been done already, also those that are
 // not there: see [Limiter.Charge].
 func (l *Limits) Charge(kind Kind, key string, n int) {
-	if l != nil {
+	if l.On() {
 		l.limiters[kind].Charge(key, n)
 	}
 }
@@ -152,7 +161,7 @@ type Cost struct {
 // without a key is the server's own, and is not counted. It returns a claim for each
 // cost, or nil if there are no limits.
 func (l *Limits) TakeAll(costs []Cost) (Claims, error) {
-	if l == nil {
+	if !l.On() {
 		return nil, nil
 	}
 	claims := make(Claims, 0, len(costs))

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/cache"
+	"homeserver/internal/clock"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
@@ -68,8 +69,9 @@ type Options struct {
 	// Share bounds the bytes of users in memory; 0: [cache.UsualShare]. Beyond it the
 	// user who has not changed for the longest time is forgotten.
 	Share int
-	// Now is the clock; nil: the real one.
-	Now func() time.Time
+	// Now is the time, and Clock what it is looked at by; nil: that of Clock, and the real one.
+	Now   func() time.Time
+	Clock *clock.Clock
 }
 
 // Service holds the presence of users. Its methods may be called concurrently.
@@ -95,7 +97,7 @@ func New(o Options) *Service {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
 	if s.Now == nil {
-		s.Now = time.Now
+		s.Now = o.Clock.Now
 	}
 	s.Share = cmp.Or(s.Share, cache.UsualShare)
 	o.Journal.Observe(journal.Observer{Committed: s.committed, Reset: s.reset})
@@ -113,12 +115,13 @@ func New(o Options) *Service {
 func (s *Service) Start(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.running.Go(func() {
-		ticker := time.NewTicker(watchEvery)
-		defer ticker.Stop()
+		next := s.Clock.NewTimer(watchEvery)
+		defer next.Stop()
 		for {
 			select {
-			case <-ticker.C:
+			case <-next.C:
 				s.Watch()
+				next.Reset(watchEvery)
 			case <-ctx.Done():
 				return
 			}

@@ -16,7 +16,7 @@ func TestTypingTakesNoMoreMemoryThanItsShare(t *testing.T) {
 	for name, rooms := range map[string]int{"one room": 1, "some rooms": 100, "many rooms": 40_000} {
 		t.Run(name, func(t *testing.T) {
 			j := journal.New(nil, journal.Options{})
-			s := New(nil, j, journal.NewTicks(), nil, share)
+			s := New(nil, j, journal.NewTicks(), nil, share, nil)
 			cachetest.Fill(t, share, s.Caches()["typing"], func() {
 				for i := range 40_000 {
 					s.start(journal.RoomNID(i%rooms), fmt.Sprintf("@user%d:localhost", i), time.Hour, time.Time{})

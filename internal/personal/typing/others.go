@@ -26,7 +26,7 @@ func (s *Service) sendAll() {
 	defer s.mu.Unlock()
 	for nid, r := range s.byRoom {
 		for userID, t := range r.typists {
-			if left := time.Until(t.until); left > 0 {
+			if left := t.until.Sub(s.time.Now()); left > 0 {
 				s.send(nid, userID, left)
 			}
 		}

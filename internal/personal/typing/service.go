@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"homeserver/internal/cache"
+	"homeserver/internal/clock"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
@@ -32,6 +33,7 @@ type Service struct {
 	journal *journal.Journal
 	clock   *journal.Ticks
 	others  *replica.Channel // nil: there are none
+	time    *clock.Clock
 	share   int
 
 	mu     sync.Mutex
@@ -52,16 +54,17 @@ type room struct {
 
 // typist is one user's typing, from its beginning to its end.
 type typist struct {
-	stop  *time.Timer
+	stop  *clock.Timer
 	until time.Time // as was last said here; zero: another process was told
 }
 
 // New makes the service. It sends messages to other processes by the channel, if that
-// is not nil. share bounds the bytes in memory; 0: [cache.UsualShare]. Call it before
+// is not nil. share bounds the bytes in memory; 0: [cache.UsualShare]. time says when typing ends;
+// nil: the real time. Call it before
 // the journal and the channel are started.
-func New(r *timeline.Store, j *journal.Journal, clock *journal.Ticks, others *replica.Channel, share int) *Service {
+func New(r *timeline.Store, j *journal.Journal, clock *journal.Ticks, others *replica.Channel, share int, time *clock.Clock) *Service {
 	s := &Service{
-		rooms: r, journal: j, clock: clock, others: others, share: cmp.Or(share, cache.UsualShare),
+		rooms: r, journal: j, clock: clock, others: others, share: cmp.Or(share, cache.UsualShare), time: time,
 		byRoom: map[journal.RoomNID]*room{}, order: list.New(),
 	}
 	j.Observe(journal.Observer{Committed: s.committed, Reset: func(journal.Position) {}})
@@ -91,7 +94,7 @@ func (s *Service) Set(ctx context.Context, userID, roomID string, typing bool, t
 	}
 	if typing {
 		timeout = min(timeout, maxTimeout)
-		s.start(nid, userID, timeout, time.Now().Add(timeout))
+		s.start(nid, userID, timeout, s.time.Now().Add(timeout))
 		s.send(nid, userID, timeout)
 	} else {
 		s.end(nid, userID, nil)
@@ -119,7 +122,7 @@ func (s *Service) start(nid journal.RoomNID, userID string, timeout time.Duratio
 		return
 	}
 	t := &typist{until: until}
-	t.stop = time.AfterFunc(timeout, func() { s.end(nid, userID, t) })
+	t.stop = s.time.AfterFunc(timeout, func() { s.end(nid, userID, t) })
 	r.typists[userID] = t
 	if before == nil {
 		r.users = append(r.users, userID)

@@ -28,7 +28,7 @@ func newEnv(t *testing.T) *env {
 	t.Helper()
 	t.Parallel()
 	h := &env{Env: roomstest.Open(t, roomstest.Options{})}
-	h.Service = New(h.Rooms.Timeline, h.Journal, journal.NewTicks(), nil, 0)
+	h.Service = New(h.Rooms.Timeline, h.Journal, journal.NewTicks(), nil, 0, nil)
 	h.Run()
 	return h
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/clock"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
@@ -47,9 +48,10 @@ type Options struct {
 	// Channel tells the process that sends of what is scheduled elsewhere; nil: there is one
 	// process.
 	Channel *replica.Channel
-	// Now is the clock; nil: the real one.
-	Now func() time.Time
-	Log *slog.Logger
+	// Now is the time, and Clock what is waited by; nil: that of Clock, and the real one.
+	Now   func() time.Time
+	Clock *clock.Clock
+	Log   *slog.Logger
 }
 
 // Service holds the rules of delayed events. Its methods may be called concurrently.
@@ -68,11 +70,11 @@ const kindScheduled = "delayed_event"
 // New makes the service. Call it before the journal is started.
 func New(o Options) *Service {
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = o.Clock.Now
 	}
 	s := &Service{o: o, earlier: make(chan struct{}, 1)}
 	s.alarm = func(at time.Time) (<-chan time.Time, func()) {
-		t := time.NewTimer(at.Sub(o.Now()))
+		t := o.Clock.NewTimer(at.Sub(o.Now()))
 		return t.C, func() { t.Stop() }
 	}
 	s.worker = o.Journal.Worker("delayed_events", s.work)

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"testing"
+
+	"homeserver/internal/matrixtest"
+)
+
+func TestDevMovesItsClock(t *testing.T) {
+	t.Parallel()
+	const clock = "/_homeserver/dev/clock"
+	c := controlledDev(t)
+	alice, bob := c.Login("alice", "wordpass"), c.Login("bob", "wordpass")
+	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
+	bob.Join(room)
+
+	answer := c.Do("POST", "/login", map[string]any{
+		"type": "m.login.password", "user": "alice", "password": "wordpass", "refresh_token": true,
+	}).OK()
+	short := *alice
+	short.Token = answer.String("access_token")
+	short.Do("GET", "/account/whoami", nil).OK()
+	alice.Do("PUT", "/rooms/"+room+"/typing/"+alice.UserID, `{"typing":true,"timeout":100000}`).OK()
+	alice.Do("PUT", "/_matrix/client/v3/rooms/"+room+"/send/m.room.message/1?org.matrix.msc4140.delay=3000000", `{"body":"later"}`).OK()
+	since := bob.SyncUntil("", func(r *matrixtest.Response) bool {
+		return r.At("rooms", "join", room, "ephemeral", "events", 0, "content", "user_ids", 0) == alice.UserID
+	}).NextBatch()
+
+	c.Do("POST", clock, `{"advance_ms":3600000}`).OK()
+	later := false
+	bob.SyncUntil(since, func(r *matrixtest.Response) bool {
+		for _, e := range r.Timeline(room) {
+			later = later || e.Body() == "later"
+		}
+		return later
+	})
+	if got := bob.Sync("").OK(); got.At("rooms", "join", room, "ephemeral", "events", 0, "content", "user_ids", 0) == alice.UserID {
+		t.Errorf("alice is still typing: %s", got.Body)
+	}
+	refused := short.Do("GET", "/account/whoami", nil)
+	if refused.Refused(401, "M_UNKNOWN_TOKEN"); refused.At("soft_logout") != true {
+		t.Errorf("got %s", refused.Body)
+	}
+	c.Do("POST", clock, `{"set":"2035-01-31T12:00:00Z"}`).OK()
+	for body, errcode := range map[string]string{
+		`{}`:                             "M_MISSING_PARAM",
+		`{"advance_ms":1,"set":"x"}`:     "M_MISSING_PARAM",
+		`{"advance_ms":-1}`:              "M_INVALID_PARAM",
+		`{"advance_ms":1e15}`:            "M_INVALID_PARAM",
+		`{"advance_ms":"1"}`:             "M_BAD_JSON",
+		`{"set":"tomorrow"}`:             "M_INVALID_PARAM",
+		`{"set":"2020-01-01T00:00:00Z"}`: "M_INVALID_PARAM",
+		`{"ahead":1}`:                    "M_BAD_JSON",
+	} {
+		c.Do("POST", clock, body).Refused(400, errcode)
+	}
+}
+
+func TestDevSwitchesRateLimits(t *testing.T) {
+	t.Parallel()
+	const limits = "/_homeserver/dev/rate-limits"
+	c := controlledDev(t)
+	guess := func() (status int) {
+		for range 15 { // more than failed_login allows
+			status = c.Do("POST", "/login", `{"type":"m.login.password","user":"alice","password":"wrong"}`).Status
+		}
+		return status
+	}
+	c.Do("PUT", limits, `{"enabled":true}`).OK()
+	if got := guess(); got != 429 || c.Do("GET", limits, nil).OK().At("enabled") != true {
+		t.Errorf("there are no limits: %d", got)
+	}
+	c.Do("POST", "/_homeserver/dev/clock", `{"advance_ms":3600000}`).OK()
+	c.Login("alice", "wordpass")
+	c.Do("PUT", limits, `{"enabled":false}`).OK()
+	if got := guess(); got != 403 {
+		t.Errorf("there are still limits: %d", got)
+	}
+	c.Do("PUT", limits, `{}`).Refused(400, "M_MISSING_PARAM")
+	c.Do("PUT", limits, `{"enabled":1}`).Refused(400, "M_BAD_JSON")
+}

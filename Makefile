@@ -7,7 +7,7 @@ GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v
 # Like golangci-lint these are not tools of go.mod, where their dependencies would choose the server's versions.
 STATICCHECK_VERSION := v0.7.0
 GOVULNCHECK_VERSION := v1.3.0
-GO_DIRS := cmd internal migrations
+GO_DIRS := cmd internal migrations testserver
 # One of the tests has a real crypto client, whose Olm is in Go by this tag, and else in C.
 TEST_TAGS := -tags goolm
 

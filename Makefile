@@ -64,10 +64,12 @@ race: postgres browser ## Run all tests with the race detector
 	go test $(TEST_TAGS) -race -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: lint
-lint: ## Check format, run go vet and golangci-lint
+lint: ## Check format, run go vet, for macOS too, and golangci-lint
 	@unformatted=$$(gofmt -l $(GO_DIRS)); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	go vet $(TEST_TAGS) ./...
+	@echo "go vet for macOS: the first run compiles all modules for it, which takes a minute or two" >&2
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go vet $(TEST_TAGS) ./...
 	@echo "golangci-lint: the first run compiles it and looks at all modules, which takes up to ten minutes" >&2
 	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
 
@@ -100,6 +102,14 @@ gobench: postgres ## Run the benchmarks of single functions; BENCH=Commit choose
 fuzz: ## Run each fuzz target for FUZZTIME (1m)
 	scripts/fuzz $(or $(FUZZTIME),1m)
 
+.PHONY: release
+release: ## Build what is published of a version: archives, Debian packages and checksums in dist/
+	@scripts/release
+
+.PHONY: test-deb
+test-deb: postgres ## Install, run and remove the Debian package of this machine, as root; leaves nothing behind
+	@scripts/test-deb
+
 .PHONY: image
 image: ## Build the container image homeserver:latest
 	docker build --build-arg VERSION=$(VERSION) -t homeserver:latest .
@@ -110,4 +120,4 @@ compose-check: ## Check docker-compose.yml with Docker's own parser
 
 .PHONY: clean
 clean: ## Remove what was built; the data stays
-	rm -rf bin
+	rm -rf bin dist

@@ -152,7 +152,7 @@ func TestImageRunsCommandsThatExist(t *testing.T) {
 // The version is given to the linker by its name, which a renaming would break without a word.
 func TestBuildsSetAVariableThatExists(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{dockerfile, "../../Makefile"} {
+	for _, file := range []string{dockerfile, repository + "Makefile", repository + "scripts/release"} {
 		if !strings.Contains(readFile(t, file), "-X homeserver/internal/server/buildinfo.version=") {
 			t.Errorf("%s does not set the version", file)
 		}

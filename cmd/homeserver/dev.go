@@ -161,6 +161,9 @@ func (d *dev) load(a *app, dir string) (*config.Config, error) {
 		return nil, err
 	}
 	cfg.CheapPasswords = true
+	if cfg.FrontPage == config.FrontPageAuto { // also if the server is called otherwise than localhost
+		cfg.FrontPage = config.FrontPageTutorial
+	}
 	if d.databaseURL != "" {
 		return cfg, nil
 	}

@@ -149,6 +149,11 @@ func TestReadyFileSaysWhatProgramsNeed(t *testing.T) {
 		t.Errorf("it is at %s and %s", d.BaseURL, d.TLSURL)
 	}
 	matrixtest.At(t, d.TLSURL, trusting(t, d.CAFile)).Do("GET", "/_matrix/client/versions", nil).OK()
+	root := d.client(t, -1)
+	root.Prefix = ""
+	if page := root.Do("GET", "/", nil); page.Status != http.StatusOK || !strings.Contains(string(page.Body), "Learn the Matrix API") {
+		t.Errorf("the tutorial is not at /: %d %s", page.Status, page.Body)
+	}
 	if info, err := os.Stat(d.file); err != nil || info.Mode() != 0o600 {
 		t.Errorf("the file with the tokens has mode %v (%v)", info.Mode(), err)
 	}

@@ -25,6 +25,9 @@ type APIOptions struct {
 	// Mails are those about what users have not read.
 	Mails *emailpusher.Service
 
+	// Front says what people find at /.
+	Front pages.Front
+
 	// Healthy, if set, says for /health whether the server can do its work.
 	Healthy func(context.Context) error
 	// Ready, if set, says for /ready whether the server wants to be sent requests.
@@ -65,7 +68,7 @@ func Routes(o APIOptions) []httpapi.Route {
 		client.Routes(o.Services),
 		legacy.Routes(legacy.Services{Auth: o.Auth, Rooms: o.Rooms, Stream: o.Stream, Presence: o.Presence, ServerName: o.ServerName}),
 		apiserver.Routes(apiserver.Services{Auth: o.Auth, Invitations: o.Invitations, Healthy: o.Healthy, Ready: o.Ready}),
-		pages.Routes(pages.Services{Auth: o.Auth, Stages: o.Stages, Threepids: o.Threepids, Mails: o.Mails, ServerName: o.ServerName}),
+		pages.Routes(pages.Services{Auth: o.Auth, Stages: o.Stages, Threepids: o.Threepids, Mails: o.Mails, ServerName: o.ServerName, Front: o.Front}),
 	)
 }
 
@@ -96,6 +99,19 @@ func supportOf(cfg config.Support) client.Support {
 	return s
 }
 
+// frontOf returns what people find at /.
+func frontOf(cfg *config.Config) pages.Front {
+	front := pages.Front{Address: cfg.PublicBaseURL, Help: cfg.Support.Page}
+	switch shown := cfg.FrontPageShown(); shown {
+	case config.FrontPageTutorial:
+	case config.FrontPagePlain:
+		front.Plain = true
+	default:
+		front.Redirect = shown
+	}
+	return front
+}
+
 // healthTimeout bounds the question of /health to the database.
 const healthTimeout = 2 * time.Second
 
@@ -104,6 +120,7 @@ func (s *Server) newAPI(c *core) (*API, error) {
 	cfg, on, pool := c.cfg, c.services, c.pool
 	return NewAPI(APIOptions{
 		Mails: on.mails,
+		Front: frontOf(cfg),
 		Services: client.Services{
 			Auth: on.auth, Stages: on.stages, Threepids: on.threepids, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Delayed: on.delayed, Spaces: on.found.spaces, Media: on.media, Previews: on.previews,
 			Stream: on.stream.sync, Data: on.stream.data, Receipts: on.stream.receipts, Typing: on.stream.typing, Presence: on.stream.presence, Push: on.stream.push,

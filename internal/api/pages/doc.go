@@ -1,5 +1,5 @@
-// Package pages has the pages for people: the login fallback, the fallback of
-// interactive authentication, and the interactive tutorial. Everything is
+// Package pages has the pages for people: what stands at the root, such as the interactive
+// tutorial, the login fallback, and the fallback of interactive authentication. Everything is
 // embedded, and served as it is in this folder: there is no build step.
 //
 // # Promises

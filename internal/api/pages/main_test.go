@@ -15,11 +15,14 @@ import (
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
 
-// startServer runs a whole server for the time of the test, and gives a client for
-// it whose paths begin at the root.
-func startServer(t *testing.T) *matrixtest.Client {
+// startServer runs a whole server for the time of the test, and returns a client for
+// it whose paths begin at the root. The functions change its configuration.
+func startServer(t *testing.T, configure ...func(*config.Config)) *matrixtest.Client {
 	t.Helper()
 	cfg := config.Default()
+	for _, change := range configure {
+		change(cfg)
+	}
 	cfg.DataDir = t.TempDir()
 	cfg.Database.URL = config.Secret(postgrestest.URL(t))
 	cfg.Listen = []config.Listener{{Address: "localhost:0"}}

@@ -121,15 +121,6 @@ func (f *File) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.body))
 }
 
-// Tutorial returns the page of the interactive tutorial.
-func Tutorial() (*File, error) {
-	page, err := Render("tutorial.html", http.StatusOK, nil)
-	if err != nil {
-		return nil, err
-	}
-	return newFile("text/html; charset=utf-8", page.body), nil
-}
-
 // templates parses each page with a copy of the layout, once.
 var templates = sync.OnceValues(func() (map[string]*template.Template, error) {
 	layout, err := template.ParseFS(files, "layout.html")
@@ -152,9 +143,6 @@ var templates = sync.OnceValues(func() (map[string]*template.Template, error) {
 	}
 	return pages, nil
 })
-
-// tutorial returns the page that a newcomer meets first. GET /.
-func (a *api) tutorial(*httpapi.Request) (any, error) { return Tutorial() }
 
 // webFile returns a script, a style or a picture of the pages.
 func (a *api) webFile(r *httpapi.Request) (any, error) {

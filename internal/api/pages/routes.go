@@ -15,6 +15,7 @@ type Services struct {
 	Threepids  *threepid.Service
 	Mails      *emailpusher.Service
 	ServerName string
+	Front      Front
 }
 
 // api has the endpoints as its methods.
@@ -25,7 +26,7 @@ func Routes(services Services) []httpapi.Route {
 	const stage = "/auth/{authType}/fallback/web"
 	a := &api{services}
 	return []httpapi.Route{
-		httpapi.Root.Get("/", httpapi.Reading, httpapi.Public(a.tutorial)),
+		httpapi.Root.Get("/", httpapi.Reading, httpapi.Public(a.frontPage)),
 		httpapi.Root.Get(FilesPath+"{fileName}", httpapi.Reading, httpapi.Public(a.webFile)),
 		httpapi.Root.Get("/_matrix/static/client/login", httpapi.Reading, httpapi.Public(a.loginFallback)),
 		httpapi.Root.Post("/_matrix/static/client/login", httpapi.LoggingIn, httpapi.Public(a.submitLogin)),

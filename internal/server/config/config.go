@@ -24,6 +24,9 @@ type Config struct {
 	// PublicBaseURL is the address for clients in /.well-known/matrix/client; empty: it
 	// is not served.
 	PublicBaseURL string `yaml:"public_base_url"`
+	// FrontPage is what people find at /: auto, tutorial, plain, or the URL that they are sent on to. See
+	// [Config.FrontPageShown].
+	FrontPage string `yaml:"front_page"`
 	// TLS says where the certificate of the TLS listeners comes from.
 	TLS TLS `yaml:"tls"`
 	// Database says which PostgreSQL is used.
@@ -324,6 +327,7 @@ func Default() *Config {
 	return &Config{
 		ServerName: "localhost",
 		DataDir:    "./data",
+		FrontPage:  FrontPageAuto,
 		Listen: []Listener{
 			{Address: "localhost:8008"},
 			{Address: "localhost:8448", TLS: true},

@@ -112,6 +112,28 @@ func TestGuestsAreAllowedOnlyOnLoopbackByDefault(t *testing.T) {
 	}
 }
 
+func TestTheTutorialStandsInFrontWhereTheNameIsLocalhost(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		environ []string
+		want    string
+	}{
+		{nil, FrontPageTutorial},
+		{[]string{"HOMESERVER_SERVER_NAME=localhost:8448"}, FrontPageTutorial},
+		{[]string{"HOMESERVER_SERVER_NAME=example.org"}, FrontPagePlain},
+		{[]string{"HOMESERVER_SERVER_NAME=localhost.example.org"}, FrontPagePlain},
+		{[]string{"HOMESERVER_SERVER_NAME=127.0.0.1"}, FrontPagePlain},
+		{[]string{"HOMESERVER_FRONT_PAGE=auto"}, FrontPageTutorial},
+		{[]string{"HOMESERVER_FRONT_PAGE=plain"}, FrontPagePlain},
+		{[]string{"HOMESERVER_FRONT_PAGE=tutorial", "HOMESERVER_SERVER_NAME=example.org"}, FrontPageTutorial},
+		{[]string{"HOMESERVER_FRONT_PAGE=https://app.example.org/"}, "https://app.example.org/"},
+	} {
+		if got := load(t, "", test.environ...).FrontPageShown(); got != test.want {
+			t.Errorf("%v: got %v, want %v", test.environ, got, test.want)
+		}
+	}
+}
+
 func TestPrintMasksSecretsAndCanBeReadAgain(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, strings.ReplaceAll(everything, `"012"`, "hunter2"))

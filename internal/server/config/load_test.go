@@ -63,6 +63,7 @@ listen:
   - tls://[::]:8448
   - {address: ":443", tls: true}
 public_base_url: https://matrix.example.org
+front_page: https://app.example.org/?from=matrix#/welcome
 tls:
   certificate: /etc/cert.pem
   key: /etc/key.pem
@@ -198,6 +199,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		DataDir:       "/var/lib/homeserver",
 		Listen:        []Listener{{"0.0.0.0:8008", false}, {"[::]:8448", true}, {":443", true}},
 		PublicBaseURL: "https://matrix.example.org",
+		FrontPage:     "https://app.example.org/?from=matrix#/welcome",
 		TLS: TLS{Certificate: "/etc/cert.pem", Key: "/etc/key.pem", ACME: ACME{
 			Email:     "admin@example.org",
 			Hosts:     []string{"example.org", "matrix.example.org"},

@@ -63,6 +63,7 @@ func (c *Config) validate() []problem {
 	v.listeners(c.Listen)
 	v.check(c.PublicBaseURL == "" || isBaseURL(c.PublicBaseURL), "public_base_url",
 		"must be an http or https URL without a query, such as https://matrix.example.org")
+	v.frontPage(c)
 	v.tls(c)
 	v.check(c.Database.URL == "" || isDatabaseURL(string(c.Database.URL)), "database.url",
 		"must be a URL such as postgres://user:password@host:5432/database?sslmode=require")
@@ -241,6 +242,12 @@ func isContact(s string) bool {
 func isGatewayURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// isPageURL allows a query and a fragment, unlike isBaseURL, but no password.
+func isPageURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && isGatewayURL(s) && u.User == nil
 }
 
 func (v *validator) rate(key string, r Rate) {

@@ -51,6 +51,9 @@ type Options struct {
 	// database, while there is too little room for it.
 	Room func() error
 
+	// UnknownPage, if set, is the answer to a browser at a path that nothing is served at, outside of /_matrix.
+	UnknownPage http.Handler
+
 	Limits *ratelimit.Limits // how often callers may do what; nil: as often as they like
 	Bounds Bounds            // how much may go on at once
 
@@ -70,6 +73,7 @@ type Engine struct {
 	appServices    AppServices
 	trustedProxies []netip.Prefix
 	room           func() error
+	unknownPage    http.Handler
 	limits         *ratelimit.Limits
 	bounds         *bounds
 	maxBodyBytes   int64
@@ -94,6 +98,7 @@ func New(o Options) (*Engine, error) {
 		appServices:    o.AppServices,
 		trustedProxies: o.TrustedProxies,
 		room:           o.Room,
+		unknownPage:    o.UnknownPage,
 		limits:         o.Limits,
 		maxBodyBytes:   orDefault(o.MaxBodyBytes, 1<<20),
 		bodyTimeout:    orDefault(o.BodyTimeout, 30*time.Second),

@@ -138,7 +138,7 @@ func (e *Engine) mount(table []Route) (*Endpoints, error) {
 func (m *Endpoints) route(x *exchange) bool {
 	_, res, rt := m.find(x)
 	if res == nil {
-		m.engine.refuse(x, x, ErrUnknownPath)
+		m.engine.refuseUnknown(x)
 		return false
 	}
 	if rt == nil {

@@ -51,6 +51,10 @@ func NewAPI(o APIOptions) (*API, error) {
 	if o.AppServices != nil {
 		o.HTTP.AppServices = o.AppServices
 	}
+	var err error
+	if o.HTTP.UnknownPage, err = pages.Unknown(o.ServerName); err != nil {
+		return nil, err
+	}
 	engine, err := httpapi.New(o.HTTP)
 	if err != nil {
 		return nil, err

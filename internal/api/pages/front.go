@@ -51,3 +51,8 @@ func (to redirect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setPageHeaders(w.Header())
 	http.Redirect(w, r, string(to), http.StatusFound)
 }
+
+// Unknown returns the page for a path that nothing is served at.
+func Unknown(serverName string) (*Page, error) {
+	return Render("unknown.html", http.StatusNotFound, serverName)
+}

@@ -71,4 +71,23 @@ func TestFrontPagesInABrowser(t *testing.T) {
 	b.open(c.BaseURL + "/")
 	b.waitForText("h1", "chat.example.org")
 	b.readable()
+	b.open(c.BaseURL + "/index.php?x=1")
+	b.waitForText("h1", "There is nothing here")
+	b.readable()
+	b.click("main a")
+	b.waitForText("h1", "chat.example.org")
+}
+
+func TestAnUnknownAddressIsAPageWithALink(t *testing.T) {
+	t.Parallel()
+	c := startServer(t)
+	page := visit(c, "/no/such/page")
+	if page.Status != http.StatusNotFound || page.Header.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(string(page.Body), `href="/"`) {
+		t.Errorf("got %d %s", page.Status, page.Body)
+	}
+	if got := page.Header.Get("Content-Security-Policy"); !strings.Contains(got, "default-src 'none'") || strings.Contains(got, "unsafe") {
+		t.Errorf("the policy is %q", got)
+	}
+	visit(c, "/_matrix/no/such/thing").Refused(http.StatusNotFound, "M_UNRECOGNIZED")
+	c.Do(http.MethodGet, "/no/such/page", nil).Refused(http.StatusNotFound, "M_UNRECOGNIZED")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"os"
 	"path"
@@ -64,31 +65,91 @@ func readFile(t *testing.T, file string) string {
 
 type compose struct {
 	Services map[string]struct {
-		Build       string
+		Build       struct{ Args map[string]string }
 		Image       string
+		Profiles    []string
 		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 		Environment map[string]string
 		Ports       []string
 		Volumes     []string
 		Healthcheck struct{ Test []string }
 	}
+	Networks map[string]struct {
+		IPAM struct {
+			Config []struct{ Subnet string }
+		}
+	}
 	Volumes map[string]any
+	// The anchor has to be read for others to point to it.
+	Password string `yaml:"x-database-password"`
 }
 
-func readCompose(t *testing.T) compose {
+// readCompose reads the file as compose does with the variables, each NAME=VALUE.
+func readCompose(t *testing.T, variables ...string) compose {
 	t.Helper()
+	text, err := interpolate(readFile(t, composeFile), variables)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var c compose
-	if err := yaml.Unmarshal([]byte(readFile(t, composeFile)), &c); err != nil {
+	if err := yaml.Unmarshal([]byte(text), &c); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// containerConfig returns the configuration in the container that compose starts.
-func containerConfig(t *testing.T) *config.Config {
+// interpolate replaces what compose replaces: ${NAME:-else}, ${NAME:+if set}, ${NAME:?error}, one in another too.
+func interpolate(text string, variables []string) (string, error) {
+	before, rest, found := strings.Cut(text, "${")
+	if !found {
+		return text, nil
+	}
+	end, depth := 0, 1
+	for ; depth > 0 && end < len(rest); end++ {
+		switch {
+		case rest[end] == '}':
+			depth--
+		case strings.HasPrefix(rest[end:], "${"):
+			depth++
+		}
+	}
+	value, err := substitute(rest[:end-1], variables)
+	if err != nil {
+		return "", err
+	}
+	after, err := interpolate(rest[end:], variables)
+	return before + value + after, err
+}
+
+// substitute returns what stands for one ${expression}.
+func substitute(expression string, variables []string) (string, error) {
+	name, operation, found := strings.Cut(expression, ":")
+	if !found || operation == "" {
+		return "", fmt.Errorf("${%s} says nothing of a variable that is not set", expression)
+	}
+	value := ""
+	for _, v := range variables {
+		if is, ok := strings.CutPrefix(v, name+"="); ok {
+			value = is
+		}
+	}
+	operator, other := operation[0], operation[1:]
+	switch {
+	case operator == '-' && value == "", operator == '+' && value != "":
+		return interpolate(other, variables)
+	case operator == '+':
+		return "", nil
+	case operator == '?' && value == "":
+		return "", fmt.Errorf("%s: %s", name, other)
+	}
+	return value, nil
+}
+
+// containerConfig returns the configuration in the container that compose starts with the variables.
+func containerConfig(t *testing.T, variables ...string) *config.Config {
 	t.Helper()
 	environ := only(image(t), "ENV")
-	for name, value := range readCompose(t).Services["homeserver"].Environment {
+	for name, value := range readCompose(t, variables...).Services["homeserver"].Environment {
 		environ = append(environ, name+"="+value)
 	}
 	cfg, err := config.Load(config.Sources{Environ: environ})
@@ -221,10 +282,12 @@ func TestComposeDatabaseIsTheOneThatIsConfigured(t *testing.T) {
 	if !found {
 		t.Fatalf("there is no service %s", address.Hostname())
 	}
-	password, _ := address.User.Password()
+	if _, set := address.User.Password(); set {
+		t.Error("the password is in the URL, too")
+	}
 	for name, want := range map[string]string{
 		"POSTGRES_USER":        address.User.Username(),
-		"POSTGRES_PASSWORD":    password,
+		"POSTGRES_PASSWORD":    c.Services["homeserver"].Environment["PGPASSWORD"],
 		"POSTGRES_DB":          strings.TrimPrefix(address.Path, "/"),
 		"POSTGRES_INITDB_ARGS": "--encoding=UTF8 --locale=C",
 	} {

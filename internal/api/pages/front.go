@@ -54,5 +54,5 @@ func (to redirect) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Unknown returns the page for a path that nothing is served at.
 func Unknown(serverName string) (*Page, error) {
-	return Render("unknown.html", http.StatusNotFound, serverName)
+	return Render("not_found.html", http.StatusNotFound, serverName)
 }

@@ -50,6 +50,25 @@ func TestLoginFallbackInABrowser(t *testing.T) {
 		t.Error("the token is shown though an app has it")
 	}
 	b.waitForText("#result", "go back to your app")
+	b.loggedIn()
+	if text := eval[string](b, "document.body.innerText"); strings.Contains(text, "No app has taken") {
+		t.Errorf("the page says two things: %s", text)
+	}
+}
+
+// loggedIn fails the test unless the whole page says that the login is done, and the keyboard is there.
+func (b *tab) loggedIn() {
+	b.t.Helper()
+	const all = "[document.title, document.querySelector('h1').innerText, document.activeElement.id, " +
+		"document.querySelector('#about').checkVisibility(), document.querySelector('#login').checkVisibility()].join()"
+	if got := eval[string](b, all); got != "Logged in,Logged in,result,false,false" {
+		b.t.Errorf("title, heading, keyboard, introduction and form after the login: %s", got)
+	}
+	const gap = "(() => { const [a, b] = [...document.querySelectorAll('#result > *')].filter((e) => e.checkVisibility()); " +
+		"return b.getBoundingClientRect().top - a.getBoundingClientRect().bottom })()"
+	if got := eval[float64](b, gap); got < 8 {
+		b.t.Errorf("the text is %g pixels below the notice", got)
+	}
 }
 
 func TestLoginFallbackWithoutAnApp(t *testing.T) {
@@ -60,8 +79,12 @@ func TestLoginFallbackWithoutAnApp(t *testing.T) {
 	b.fill("#user", "alice")
 	b.fill("#password", "wordpass\r") // Enter sends the form
 	b.waitForText("#who", "@alice:localhost")
-	if eval[bool](b, "document.querySelector('#by-hand').open") {
+	if eval[bool](b, "document.querySelector('#by-hand details').open") {
 		t.Error("the token can be seen by whoever looks over a shoulder")
+	}
+	b.loggedIn()
+	if text := eval[string](b, "document.body.innerText"); strings.Contains(text, "go back to your app") || !strings.Contains(text, "No app has taken this login over") {
+		t.Errorf("the page says: %s", text)
 	}
 	b.click("#by-hand summary")
 	b.wait("JSON.parse(document.querySelector('#response').innerText).access_token")

@@ -35,6 +35,8 @@ window.matrixLogin = window.matrixLogin || {};
   function show(response) {
     const taken = typeof window.matrixLogin.onLogin === 'function';
     form.hidden = true;
+    document.getElementById('about').hidden = true;
+    document.title = document.querySelector('h1').textContent = 'Logged in';
     document.getElementById('who').textContent = response.user_id;
     document.getElementById('result').hidden = false;
     document.getElementById('result').focus();
@@ -44,6 +46,7 @@ window.matrixLogin = window.matrixLogin || {};
     }
     document.getElementById('handed-over').hidden = true;
     document.getElementById('by-hand').hidden = false;
+    document.getElementById('device').textContent = response.device_id;
     document.getElementById('response').textContent = JSON.stringify(response, null, 2);
   }
 

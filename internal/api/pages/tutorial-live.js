@@ -23,6 +23,11 @@ function say(event) {
   return about ?? `${sender} set ${type}`;
 }
 
+// headline says in one line what an event is.
+export function headline(event) {
+  return event.type === 'm.room.message' ? `“${event.content.body ?? ''}”` : say(event);
+}
+
 // news lists what a sync tells, in order.
 function* news(answer) {
   const { join = {}, invite = {}, leave = {} } = answer.rooms ?? {};
@@ -44,22 +49,27 @@ function pause(ms, signal) {
 }
 
 // Live runs the loop of one person, and shows it in the part of the page given. It calls onStatus(text, kind) when its state
-// changes, where kind is off, on or bad; onEnded(failure) when it can't go on.
+// changes, where kind is off, on or bad; onNews(event) with the newest event that has arrived; onEnded(failure) when it can't
+// go on.
 export class Live {
   #window; // what scrolls
   #list;
   #nothing;
   #onStatus;
+  #onNews;
   #onEnded;
   #running = null; // the AbortController of the loop
 
-  constructor(root, onStatus, onEnded) {
+  constructor(root, { onStatus, onNews, onEnded }) {
     this.#window = root.querySelector('.events');
     this.#list = this.#window.firstElementChild;
     this.#nothing = root.querySelector('.nothing');
     this.#onStatus = onStatus;
+    this.#onNews = onNews;
     this.#onEnded = onEnded;
   }
+
+  get running() { return this.#running !== null; }
 
   // start begins anew, from the newest events of each room. It returns the first answer.
   async start(person) {
@@ -97,11 +107,13 @@ export class Live {
         const answer = await ask({ method: 'GET', url, token: person.token }, signal);
         since = answer.next_batch;
         wait = 1000;
-        this.#show(person, answer);
+        const newest = this.#show(person, answer);
+        if (newest) this.#onNews(newest);
       } catch (failure) {
         if (signal.aborted) return;
         if (failure instanceof Refused && failure.status === 401) {
           this.stop();
+          this.#onStatus('token has ended', 'bad');
           this.#onEnded(failure);
           return;
         }
@@ -112,14 +124,20 @@ export class Live {
     }
   }
 
+  // #show adds what a sync tells to the list, and returns the last event of it.
   #show(person, answer) {
+    let newest;
     const { scrollHeight, scrollTop, clientHeight } = this.#window;
     const atEnd = scrollHeight - scrollTop - clientHeight < 40;
-    for (const { room, event } of news(answer)) this.#list.append(entry(person, room, event));
+    for (const { room, event } of news(answer)) {
+      this.#list.append(entry(person, room, event));
+      newest = event;
+    }
     while (this.#list.children.length > maxShown) this.#list.firstElementChild.remove();
     this.#nothing.hidden = this.#list.children.length > 0;
     this.#nothing.textContent = 'Listening. Nothing has happened yet.';
     if (atEnd) this.#window.scrollTop = this.#window.scrollHeight;
+    return newest;
   }
 }
 

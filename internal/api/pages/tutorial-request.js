@@ -53,29 +53,3 @@ export async function ask(request, signal) {
   if (status !== 200) throw new Refused(status, answer);
   return answer;
 }
-
-const advice = {
-  M_USER_IN_USE: 'Somebody has this name already. If it is you, log in; otherwise choose another.',
-  M_INVALID_USERNAME: 'A user name has lower-case letters, digits, and . _ - = / + only.',
-  M_WEAK_PASSWORD: 'Choose a longer password.',
-  M_UNKNOWN_TOKEN: 'This token has ended. Log in again to get another.',
-  M_MISSING_TOKEN: 'Register or log in first: every other request needs an access token.',
-  M_NOT_FOUND: 'Look whether the room is right: a room ID begins with an exclamation mark.',
-  M_LIMIT_EXCEEDED: 'That was too often in a short time. Wait a moment.',
-};
-
-// explain says in words what to do about a failure of a step.
-export function explain(failure, step) {
-  if (!(failure instanceof Refused)) return failure.message;
-  if (failure.status === 401 && failure.answer?.flows) {
-    return 'This server wants more proof than the dummy stage: “flows” in the answer lists it. Use an account that you have, and log in.';
-  }
-  let tip = advice[failure.code] ?? '';
-  if (failure.code === 'M_FORBIDDEN') {
-    tip = {
-      register: 'Strangers cannot register on this server. Use accounts that its operator makes for you, and log in.',
-      login: 'Look whether name and password are right, and whether the account is registered.',
-    }[step] ?? 'Only members may do that here. Has this person been invited, and joined?';
-  }
-  return `${failure.message}. ${tip}`.replace(/([.!?])\.\s/, '$1 ').trim();
-}

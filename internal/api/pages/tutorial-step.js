@@ -1,6 +1,7 @@
 // One step of one person: its form, its request as a command, and its answer.
 
-import { curl, explain, Refused, send } from './tutorial-request.js';
+import { explain, whatIsMissing } from './tutorial-advice.js';
+import { curl, Refused, send } from './tutorial-request.js';
 import { save, state } from './tutorial-state.js';
 import { announce, copy, fromTemplate, showJSON } from './tutorial-view.js';
 
@@ -86,41 +87,59 @@ export class StepView {
     showJSON(this.find('.json'), kept.text);
   }
 
+  // While a step is being taken its button does nothing, but keeps the keyboard, which a disabled one would lose.
+  get #busy() { return this.button.getAttribute('aria-disabled') === 'true'; }
+
+  set #busy(busy) { this.button.setAttribute('aria-disabled', busy); }
+
   async #run() {
+    if (this.#busy) return;
     this.#hint('', '');
     const empty = this.inputs.find(({ input }) => input.required && !input.value.trim());
     if (empty) {
-      this.#hint('hint', `“${empty.field.label}” is empty.`);
-      empty.input.focus();
+      this.#hint('hint', whatIsMissing(this.person, empty.field));
+      if (this.person.token || !empty.field.comesFrom) empty.input.focus();
       return;
     }
-    this.button.disabled = true;
+    this.#busy = true;
     try {
       await (this.step.name === 'listen' ? this.#listen() : this.#send());
     } catch (failure) {
-      this.#hint('hint', explain(failure, this.step.name));
+      this.#hint('hint', explain(failure, this.step.name, this.person));
     } finally {
-      this.button.disabled = false;
+      this.#busy = false;
       save();
       this.context.changed();
     }
   }
 
   async #send() {
+    const { live } = this.context;
     const input = this.#input();
     const request = this.step.request(this.person, input);
-    const { status, answer } = await send(request);
-    this.#keep(request, status, answer);
-    if (status !== 200) {
-      if (answer.errcode === 'M_UNKNOWN_TOKEN') this.person.token = '';
-      throw new Refused(status, answer);
+    if (this.step.endsListening) live.stop(); // or else the list would tell of it, too
+    try {
+      const { status, answer } = await send(request);
+      this.#keep(request, status, answer);
+      if (status !== 200) throw new Refused(status, answer);
+      const said = this.step.accept(this.person, answer, input);
+      this.#finish();
+      if (this.step.name === 'send') delete this.person.inputs.send?.body;
+      this.#hint('hint-good', said);
+    } catch (failure) {
+      if (failure.code === 'M_UNKNOWN_TOKEN') Object.assign(this.person, { token: '', listening: false });
+      throw failure;
+    } finally {
+      await this.#goOnListening(request.token);
     }
-    const said = this.step.accept(this.person, answer, input);
-    this.#finish();
-    if (this.person.token !== request.token && this.person.listening) await this.context.live.start(this.person);
-    if (!this.person.token) this.context.live.stop();
-    if (this.step.name === 'send') delete this.person.inputs.send?.body;
-    this.#hint('hint-good', said);
+  }
+
+  // #goOnListening lets the list follow the token, after a request that may have changed or ended it.
+  async #goOnListening(before) {
+    const { live } = this.context;
+    const { token, listening } = this.person;
+    if (!token) live.stop();
+    else if (listening && (token !== before || !live.running)) await live.start(this.person);
   }
 
   async #listen() {

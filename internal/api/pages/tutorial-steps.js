@@ -3,9 +3,9 @@
 import { path } from './tutorial-request.js';
 import { nextTransaction, state } from './tutorial-state.js';
 
-const room = { name: 'room', label: 'Room', initial: () => state.room, placeholder: '!…' };
+const room = { name: 'room', label: 'Room', initial: () => state.room, placeholder: '!…', comesFrom: 'create' };
 
-function other(person) {
+export function other(person) {
   return state.people.find((p) => p !== person);
 }
 
@@ -29,7 +29,7 @@ function members(answer) {
 }
 
 // Each step has a name, a title, a sentence or two on why, and the text of its
-// button; fields(person); request(person, input), which must be the same each time
+// button; fields(person), of which each may name the step that its value comes from; request(person, input), which must be the same each time
 // until the step is done; and accept(person, answer, input), which takes the answer
 // over and may return a sentence about it.
 export const steps = [
@@ -93,7 +93,7 @@ export const steps = [
     title: 'Invite somebody',
     why: 'Members of the room may invite others. Whoever is invited learns of it by sync.',
     button: 'Send the invite',
-    fields: (person) => [room, { name: 'user', label: 'Whom', initial: () => other(person).userId, placeholder: '@…' }],
+    fields: (person) => [room, { name: 'user', label: 'Whom', initial: () => other(person).userId, placeholder: '@…', comesFrom: 'register' }],
     request: (person, input) => ({
       method: 'POST', url: path`/rooms/${input.room}/invite`, token: person.token, body: { user_id: input.user },
     }),
@@ -127,7 +127,9 @@ export const steps = [
     },
     accept(person) {
       person.transaction = '';
-      return 'Sent. Everybody who listens has it by now; look at both lists above.';
+      return state.people.some((p) => p.listening)
+        ? 'Sent. Everybody who listens has it by now: look at what Alice and Bob see.'
+        : 'Sent. Nobody listens yet: let somebody listen, in step 3, to see messages arrive.';
     },
   },
   {
@@ -172,6 +174,7 @@ export const steps = [
     title: 'Log out',
     why: 'This ends the device, and its token is worth nothing any more. The account stays.',
     button: 'Log out',
+    endsListening: true,
     fields: () => [],
     request: (person) => ({ method: 'POST', url: path`/logout`, token: person.token, body: {} }),
     accept(person) {

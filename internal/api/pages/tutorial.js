@@ -1,7 +1,8 @@
 // The interactive tutorial: two people with the same steps, and a guide through them.
 
-import { Live } from './tutorial-live.js';
-import { explain, path, send } from './tutorial-request.js';
+import { explain } from './tutorial-advice.js';
+import { headline, Live } from './tutorial-live.js';
+import { path, send } from './tutorial-request.js';
 import { forget, save, state } from './tutorial-state.js';
 import { StepView } from './tutorial-step.js';
 import { steps, tour } from './tutorial-steps.js';
@@ -22,19 +23,19 @@ class PersonView {
     this.find('.avatar').textContent = person.name[0];
     this.find('.live-title').textContent = `What ${person.name} sees`;
     this.find('.events').setAttribute('aria-label', `What ${person.name} sees`);
-    this.live = new Live(
-      this.find('.live'),
-      (text, kind) => {
+    this.live = new Live(this.find('.live'), {
+      onStatus: (text, kind) => {
         this.find('.pill').textContent = text;
         this.find('.pill').dataset.kind = kind;
       },
-      (failure) => {
+      onNews: (event) => showNews(person, event),
+      onEnded: (failure) => {
         Object.assign(person, { listening: false, token: '' });
         save();
-        announce(`${person.name}: ${explain(failure, 'listen')}`);
+        announce(`${person.name}: ${explain(failure, 'listen', person)}`);
         changed();
       },
-    );
+    });
     this.steps = steps.map((step, i) => new StepView(person, step, i + 1, { live: this.live, changed }));
     this.find('.steps').append(...this.steps.map((s) => s.root));
     this.live.stop();
@@ -58,7 +59,7 @@ class PersonView {
     } catch (failure) {
       this.person.listening = false;
       save();
-      announce(explain(failure, 'listen'));
+      announce(`${this.person.name}: ${explain(failure, 'listen', this.person)}`);
       refresh();
     }
   }
@@ -79,12 +80,12 @@ function refresh() {
       step.find('.badge').textContent = step.done ? 'done' : '';
     }
   }
-  document.getElementById('guide-go').hidden = next < 0;
   document.getElementById('guide-count').textContent = next < 0 ? 'All done' : `${next + 1} of ${tour.length}`;
   if (next < 0) {
-    setGuide('That was the tour. Every step can be taken again, in any order, by both.');
+    finish();
     return;
   }
+  document.getElementById('guide-go').hidden = false;
   const [who, name] = tour[next];
   const step = people[who].step(name);
   step.root.classList.add('next');
@@ -95,6 +96,30 @@ function refresh() {
 function setGuide(text) {
   const place = document.getElementById('guide-text');
   if (place.textContent !== text) place.textContent = text;
+}
+
+// finish shows that the tour is over. The keyboard goes there from the last step, and is left alone
+// when a step is taken again, or after a reload; who hears the text by that is not told it twice.
+function finish() {
+  const go = document.getElementById('guide-go');
+  if (go.hidden) return;
+  go.hidden = true;
+  const taken = document.activeElement.closest('.step') !== null;
+  document.getElementById('guide-text').setAttribute('aria-live', taken ? 'off' : 'polite');
+  setGuide('That was the tour. Every step can be taken again, in any order, by both.');
+  if (taken) document.getElementById('guide-place').focus({ preventScroll: true });
+}
+
+// showNews writes the newest event into the guide, which stays in sight where the lists of events do not, and for whom it has
+// arrived. Those who listen instead of looking hear of it from the lists.
+let news = { id: '', names: [] };
+
+function showNews(person, event) {
+  if (!event.event_id || event.event_id !== news.id) news = { id: event.event_id, names: [] };
+  news.names.push(person.name);
+  const place = document.getElementById('guide-news');
+  place.textContent = `${news.names.length > 1 ? 'Both see' : `${person.name} sees`} ${headline(event)}`;
+  place.hidden = false;
 }
 
 // show opens the next step, and puts the keyboard where it begins.

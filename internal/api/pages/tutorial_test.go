@@ -27,7 +27,7 @@ func (b *tab) take(step string) {
 		b.click("#" + step + " summary")
 	}
 	b.click("#" + step + " form button")
-	b.wait(fmt.Sprintf("!document.querySelector('#%s form button').disabled", step))
+	b.wait(fmt.Sprintf("document.querySelector('#%s form button').ariaDisabled !== 'true'", step))
 }
 
 // succeed takes a step, and gives the JSON that the page shows as its answer.
@@ -100,6 +100,14 @@ func TestTutorialFromTheFirstStepToTheLast(t *testing.T) {
 	}
 	b.waitForText("#guide-count", "All done")
 	b.waitForText(".alice .who", "logged out")
+	if got := eval[string](b, "document.activeElement.id"); got != "guide-place" {
+		t.Errorf("after the last step the keyboard is at %q, not where that is said", got)
+	}
+	if got := eval[string](b, "document.querySelector('#announcer').textContent"); got != "" {
+		t.Errorf("logging out was also told as an error: %q", got)
+	}
+	b.phone()
+	b.box("All done")
 	b.readable()
 }
 
@@ -165,24 +173,141 @@ func TestTutorialExplainsErrors(t *testing.T) {
 	t.Parallel()
 	b := openTutorial(t)
 	b.take("alice-create")
-	b.waitForText("#alice-create .hint", "Register or log in first")
+	b.waitForText("#alice-create .hint", "Alice has no account yet: take step 1, “Register”, first.")
+	if got := eval[string](b, "document.activeElement.textContent"); got != "Create the room" {
+		t.Errorf("the keyboard is at %q, not at the button that was pressed", got)
+	}
 	if got := b.text("alice-create", ".status"); got != "401" {
 		t.Errorf("the page shows status %s", got)
 	}
 	if b.answer("alice-create")["errcode"] != "M_MISSING_TOKEN" {
 		t.Errorf("the page shows %v", b.answer("alice-create"))
 	}
+	b.take("alice-send")
+	b.waitForText("#alice-send .hint", "Alice has no account yet: take step 1, “Register”, first.")
+	b.toldOnce("alice-send")
+	b.take("alice-login")
+	b.waitForText("#alice-login .hint", "whether the account is registered")
+	b.toldOnce("alice-login")
+	b.succeed("alice-register")
+	b.take("alice-invite")
+	b.waitForText("#alice-invite .hint", "“Room” is empty: take step 4, “Create a room”, first.")
 	b.take("alice-join")
 	b.waitForText("#alice-join .hint", "“Room” is empty")
 	if got := eval[string](b, "document.activeElement.id"); got != "alice-join-room" {
 		t.Errorf("the keyboard is at %q, not at the empty field", got)
 	}
-	b.take("alice-login")
-	b.waitForText("#alice-login .hint", "whether the account is registered")
-	b.succeed("alice-register")
 	b.take("alice-register")
 	b.waitForText("#alice-register .hint", "otherwise choose another")
+	b.toldOnce("alice-register")
+	b.succeed("alice-create")
+	b.take("alice-invite")
+	b.waitForText("#alice-invite .hint", "“Whom” is empty: let Bob take step 1, “Register”, first.")
+	b.toldOnce("alice-invite")
 	b.readable()
+}
+
+// toldOnce fails the test if what went wrong with a step is said in more than one sentence, or place.
+func (b *tab) toldOnce(step string) {
+	b.t.Helper()
+	if got := eval[string](b, "document.querySelector('#announcer').textContent"); got != "" {
+		b.t.Errorf("%s: announced, too: %q", step, got)
+	}
+	alerts := eval[[]string](b, "[...document.querySelectorAll('#"+step+" .notice')].filter((e) => e.checkVisibility()).map((e) => e.textContent)")
+	if len(alerts) != 1 {
+		b.t.Errorf("%s: told %d times: %q", step, len(alerts), alerts)
+	}
+	message := eval[string](b, "(() => { try { return JSON.parse(document.querySelector('#"+step+" .json').textContent).error } catch { return '' } })()")
+	if message != "" && strings.Contains(alerts[0], message) {
+		b.t.Errorf("%s: the message of the server and the same in other words: %q", step, alerts[0])
+	}
+}
+
+func TestTutorialTellsOfAnEndedTokenOnce(t *testing.T) {
+	t.Parallel()
+	b := openTutorial(t)
+	b.both()
+	b.do(script("fetch('/_matrix/client/v3/logout', { method: 'POST', headers: { Authorization: " +
+		"document.querySelector('#alice-create .curl').textContent.match(/Bearer [^']+/)[0].replace('Authorization: ', '') } })"))
+	b.waitForText("#announcer", "Alice: This token has ended: take step 2, “Log in”, to get another.")
+	b.waitForText(".alice .pill", "token has ended")
+	b.waitForText(".alice .who", "logged out")
+	b.take("alice-create")
+	b.waitForText("#alice-create .hint", "Alice is logged out: take step 2, “Log in”, first.")
+	b.succeed("alice-login")
+	b.succeed("alice-listen")
+	b.waitForText(".alice .pill", "listening")
+}
+
+// phone has the screen of a phone.
+func (b *tab) phone() {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(390, 844))
+}
+
+// inSight is JavaScript for whether an element is on the screen, with nothing lying over it.
+const inSight = `(() => {
+	const e = document.querySelector(%q), { left, right, top, bottom } = e.getBoundingClientRect();
+	return top >= 0 && bottom <= innerHeight && e.contains(document.elementFromPoint((left + right) / 2, (top + bottom) / 2));
+})()`
+
+func TestTutorialShowsAMessageArriveOnAPhone(t *testing.T) {
+	t.Parallel()
+	b := openTutorial(t)
+	b.phone()
+	b.both()
+	for _, step := range []string{"alice-create", "alice-invite", "bob-join", "alice-send"} {
+		b.succeed(step)
+	}
+	b.waitForText("#guide-news", "Both see “Hello Bob! Can you see this?”")
+	if !eval[bool](b, fmt.Sprintf(inSight, "#guide-news")) {
+		t.Error("the message is out of sight")
+	}
+	b.box("Hello Bob!")
+	if got := eval[string](b, "document.activeElement.closest('.step').id"); got != "alice-send" {
+		t.Errorf("the keyboard has gone to %s", got)
+	}
+	b.readable()
+	b.do(chromedp.EmulateViewport(1280, 800))
+	for _, person := range []string{".alice", ".bob"} {
+		if !eval[bool](b, fmt.Sprintf(inSight, person+" .events li:last-child summary")) {
+			t.Errorf("on a wide screen the list of %s is out of sight", person)
+		}
+	}
+}
+
+// box fails the test unless the guide's box lies around its text with room on each side, and has its corners.
+func (b *tab) box(state string) {
+	b.t.Helper()
+	problems := eval[[]string](b, `(() => {
+		const found = [], card = document.querySelector('.guide .card'), box = card.getBoundingClientRect();
+		for (const e of card.querySelectorAll('p, button')) {
+			if (!e.checkVisibility()) continue;
+			const { left, right, top, bottom } = e.getBoundingClientRect();
+			if (left - box.left < 10 || box.right - right < 10 || top - box.top < 8 || box.bottom - bottom < 8) found.push('no room around ' + e.id);
+			if (e.scrollHeight > e.clientHeight + 1) found.push('cut off: ' + e.id);
+		}
+		const style = getComputedStyle(card);
+		for (const corner of ['TopLeft', 'TopRight', 'BottomLeft', 'BottomRight']) {
+			if (style['border' + corner + 'Radius'] !== '14px') found.push('corner ' + corner);
+		}
+		if (document.querySelector('.guide').getBoundingClientRect().top < 0) found.push('it has scrolled away');
+		return found;
+	})()`)
+	for _, problem := range problems {
+		b.t.Errorf("the guide, with %q: %s", state, problem)
+	}
+}
+
+func TestTutorialKeepsTheBoxOfItsGuide(t *testing.T) {
+	t.Parallel()
+	b := openTutorial(t)
+	for _, width := range []int64{320, 390, 1280} {
+		b.do(chromedp.EmulateViewport(width, 844), script("scrollTo(0, 0)"))
+		b.box("the top of the page")
+		b.do(script("scrollTo(0, 9999)"))
+		b.box("the end of the page")
+	}
 }
 
 func TestTutorialGoesOnAfterAReload(t *testing.T) {
@@ -234,7 +359,7 @@ func TestTutorialListensAgainAfterATokenHasEnded(t *testing.T) {
 	b.succeed("alice-logout")
 	b.waitForText(".alice .pill", "not listening")
 	b.take("alice-listen")
-	b.waitForText("#alice-listen .hint", "Register or log in first")
+	b.waitForText("#alice-listen .hint", "Alice is logged out: take step 2, “Log in”, first.")
 	b.succeed("alice-login")
 	b.succeed("alice-listen")
 	b.waitForText(".alice .pill", "listening")

@@ -298,6 +298,7 @@ var everyVariable = []string{
 	"HOMESERVER_DATA_DIR=/var/lib/homeserver",
 	"HOMESERVER_LISTEN=0.0.0.0:8008, tls://[::]:8448,tls://:443",
 	"HOMESERVER_PUBLIC_BASE_URL=https://matrix.example.org",
+	"HOMESERVER_FRONT_PAGE=https://app.example.org/?from=matrix#/welcome",
 	"HOMESERVER_TLS_CERTIFICATE=/etc/cert.pem",
 	"HOMESERVER_TLS_KEY=/etc/key.pem",
 	"HOMESERVER_TLS_ACME_ENABLED=false",

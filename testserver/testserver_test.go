@@ -178,6 +178,36 @@ func TestRequestsAreWhatClientsHaveSent(t *testing.T) {
 	}
 }
 
+func TestServerIsSetBackAndItsClockAndLimitsMove(t *testing.T) {
+	t.Parallel()
+	s := testserver.Start(t, testserver.User("alice", "wordpass"))
+	alice := s.User("alice")
+	room := s.Call(alice, "POST", "/createRoom", map[string]any{})["room_id"].(string)
+	s.Advance(48 * time.Hour)
+	sent := s.Call(alice, "PUT", "/rooms/"+room+"/send/m.room.message/1", map[string]any{"msgtype": "m.text", "body": "later"})["event_id"].(string)
+	at := s.Call(alice, "GET", "/rooms/"+room+"/event/"+sent, nil)["origin_server_ts"].(float64)
+	if ahead := time.Until(time.UnixMilli(int64(at))); ahead < 47*time.Hour {
+		t.Errorf("the event is only %s ahead", ahead)
+	}
+	s.Reset()
+	if rooms := s.Call(alice, "GET", "/joined_rooms", nil)["joined_rooms"].([]any); len(rooms) != 0 {
+		t.Errorf("there are still the rooms %v", rooms)
+	}
+	s.LimitRates(true)
+	limited := attempt(t, func(t testing.TB) {
+		for range 1000 {
+			s.For(t).Call(testserver.Account{}, "POST", "/login", map[string]any{
+				"type": "m.login.password", "identifier": map[string]any{"type": "m.id.user", "user": "alice"}, "password": "wordpass",
+			})
+		}
+	})
+	if !strings.Contains(limited.failed, "M_LIMIT_EXCEEDED") {
+		t.Errorf("1000 logins in a row: %q", limited.failed)
+	}
+	s.LimitRates(false)
+	s.Call(alice, "GET", "/account/whoami", nil)
+}
+
 func TestServerEndsWithItsTest(t *testing.T) {
 	t.Parallel()
 	var url string

@@ -7,7 +7,7 @@ GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v
 # Like golangci-lint these are not tools of go.mod, where their dependencies would choose the server's versions.
 STATICCHECK_VERSION := v0.7.0
 GOVULNCHECK_VERSION := v1.3.0
-GO_DIRS := cmd internal migrations testserver
+GO_DIRS := cmd examples internal migrations testserver
 # One of the tests has a real crypto client, whose Olm is in Go by this tag, and else in C.
 TEST_TAGS := -tags goolm
 
@@ -57,6 +57,13 @@ test: postgres browser ## Run the tests that a change needs: three minutes on tw
 test-all: postgres browser ## Run all tests, as CI does: ten minutes
 	$(call announce,,)
 	go test $(TEST_TAGS) -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: test-clients
+test-clients: postgres build ## Test what clients/ and examples/ have in Python and JavaScript, with the server that was built
+	cd clients/python && HOMESERVER_BIN=$(CURDIR)/$(BIN) python3 -m unittest
+	cd examples/python-bot && HOMESERVER_BIN=$(CURDIR)/$(BIN) python3 -m unittest
+	cd clients/javascript && HOMESERVER_BIN=$(CURDIR)/$(BIN) node --test
+	cd examples/javascript-client && HOMESERVER_BIN=$(CURDIR)/$(BIN) node --test
 
 .PHONY: race
 race: postgres browser ## Run all tests with the race detector

@@ -60,40 +60,51 @@ func (c *conversation) answers() (n int) {
 	return n
 }
 
+// wantAnswers waits until the room has so many answers, and complains if it has more.
+func (c *conversation) wantAnswers(t *testing.T, want int) {
+	t.Helper()
+	n := c.answers()
+	for sent := want; n < want; sent++ {
+		c.WaitForRequests(testserver.Filter{Route: sendRoute, UserID: c.bot.UserID}, sent)
+		n = c.answers()
+	}
+	if n != want {
+		t.Errorf("the room has %d answers, want %d", n, want)
+	}
+}
+
 func TestBotAnswersOnceWhateverHappens(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		fault testserver.Fault
-		// How often the bot sends its answer to the first question, at least, and in all.
-		first, all int
-		pause      time.Duration
+		sent  int // how often the bot sends its answer to the first question, at least
+		pause time.Duration
 	}{
-		"rate limit":     {testserver.Fault{Route: sendRoute, Effect: testserver.RateLimit(time.Second)}, 2, 3, time.Second},
-		"broken proxy":   {testserver.Fault{Route: sendRoute, Effect: testserver.Refuse(502, "M_UNKNOWN")}, 2, 3, 0},
-		"lost request":   {testserver.Fault{Route: sendRoute, Effect: testserver.Drop()}, 2, 3, 0},
-		"lost answer":    {testserver.Fault{Route: sendRoute, After: true, Effect: testserver.Drop()}, 2, 3, 0},
-		"half an answer": {testserver.Fault{Route: sendRoute, Effect: testserver.Truncate(5)}, 2, 3, 0},
+		"rate limit":     {testserver.Fault{Route: sendRoute, Effect: testserver.RateLimit(time.Second)}, 2, time.Second},
+		"broken proxy":   {testserver.Fault{Route: sendRoute, Effect: testserver.Refuse(502, "M_UNKNOWN")}, 2, 0},
+		"lost request":   {testserver.Fault{Route: sendRoute, Effect: testserver.Drop()}, 2, 0},
+		"lost answer":    {testserver.Fault{Route: sendRoute, After: true, Effect: testserver.Drop()}, 2, 0},
+		"half an answer": {testserver.Fault{Route: sendRoute, Effect: testserver.Truncate(5)}, 2, 0},
 		// These meet the /sync with the first question, or that with the second one.
-		"half a /sync":         {testserver.Fault{Route: "/sync", Effect: testserver.Truncate(100)}, 1, 2, 0},
-		"the same /sync twice": {testserver.Fault{Route: "/sync", Effect: testserver.RepeatSync()}, 1, 3, 0},
+		"half a /sync":         {testserver.Fault{Route: "/sync", Effect: testserver.Truncate(100)}, 1, 0},
+		"the same /sync twice": {testserver.Fault{Route: "/sync", Effect: testserver.RepeatSync()}, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := converse(t)
 			test.fault.UserID, test.fault.Times = c.bot.UserID, 1
-			c.Fail(test.fault)
+			fault := c.Fail(test.fault)
 			c.ask()
-			sent := c.WaitForRequests(testserver.Filter{Route: sendRoute, UserID: c.bot.UserID}, test.first)
+			sent := c.WaitForRequests(testserver.Filter{Route: sendRoute, UserID: c.bot.UserID}, test.sent)
 			if last := sent[len(sent)-1]; last.Status != 200 || len(sent) > 1 && last.At.Sub(sent[0].At) < test.pause {
 				t.Errorf("the bot has sent %+v", sent)
 			}
-			if n := c.answers(); n != 1 {
-				t.Errorf("the room has %d answers", n)
-			}
+			c.wantAnswers(t, 1)
 			c.ask()
-			c.WaitForRequests(testserver.Filter{Route: sendRoute, UserID: c.bot.UserID}, test.all)
-			if n := c.answers(); n != 2 {
-				t.Errorf("after another question the room has %d answers", n)
+			c.WaitForRequests(testserver.Filter{Route: sendRoute, UserID: c.bot.UserID}, test.sent+1)
+			c.wantAnswers(t, 2)
+			if hits := c.Hits(fault); hits != 1 {
+				t.Errorf("the fault has met %d requests", hits)
 			}
 		})
 	}

@@ -121,6 +121,10 @@ test-deb: postgres ## Install, run and remove the Debian package of this machine
 image: ## Build the container image homeserver:latest
 	docker build --build-arg VERSION=$(VERSION) -t homeserver:latest .
 
+.PHONY: image-dev
+image-dev: ## Build the container image homeserver-dev:latest, for tests of clients and bots
+	docker build --target dev --build-arg VERSION=$(VERSION) -t homeserver-dev:latest .
+
 .PHONY: compose-check
 compose-check: ## Check docker-compose.yml with Docker's own parser
 	docker compose config --quiet

@@ -28,7 +28,13 @@ type instruction struct{ name, args string }
 // image returns the instructions of the last stage of the Dockerfile, which is the image.
 func image(t *testing.T) []instruction {
 	t.Helper()
-	var stage []instruction
+	all := stages(t)
+	return all[len(all)-1]
+}
+
+// stages returns the instructions of each stage of the Dockerfile.
+func stages(t *testing.T) (all [][]instruction) {
+	t.Helper()
 	for line := range strings.Lines(readFile(t, dockerfile)) {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -36,11 +42,16 @@ func image(t *testing.T) []instruction {
 		}
 		name, args, _ := strings.Cut(line, " ")
 		if name == "FROM" {
-			stage = nil
+			all = append(all, nil)
 		}
-		stage = append(stage, instruction{name, args})
+		if len(all) > 0 {
+			all[len(all)-1] = append(all[len(all)-1], instruction{name, args})
+		}
 	}
-	return stage
+	if len(all) == 0 {
+		t.Fatalf("%s has no stages", dockerfile)
+	}
+	return all
 }
 
 // only returns the arguments of the instructions with the name.

@@ -28,6 +28,8 @@ type dev struct {
 	// databaseURL is a PostgreSQL in which the server makes a database of its own; empty: it runs one.
 	databaseURL string
 	json        bool
+	// fromNetwork has the endpoints of tests answer other machines, too.
+	fromNetwork bool
 	ends        ends
 }
 
@@ -53,6 +55,7 @@ func devCommand() command {
 			flags.BoolVar(&d.json, "json", false, "print the same on standard output as one line, and nothing else")
 			flags.StringVar(&d.databaseURL, "database-url", "",
 				"use the PostgreSQL at `URL`: make a database there, and drop it at the end")
+			flags.BoolVar(&d.fromNetwork, "control-from-network", false, "have /_homeserver/dev answer other machines, too: for containers")
 			d.ends.declare(flags)
 			return func(ctx context.Context, _ []string) error { return a.dev(ctx, d) }
 		},
@@ -137,7 +140,7 @@ func (a *app) devIn(ctx context.Context, dir string, d *dev) (err error) {
 			err = errors.Join(err, document.RemoveFile(d.readyFile))
 		}
 	}()
-	kit := reset.kit()
+	kit := reset.kit(d.fromNetwork)
 	return a.serve(ctx, cfg, func(s *server.Server) error {
 		reset.started <- s
 		document = devkit.NewDocument(cfg.ServerName, s.CAFile(), s.Addresses(), there)

@@ -16,9 +16,9 @@ type reset struct {
 func newReset() *reset { return &reset{make(chan *server.Server, 1)} }
 
 // kit returns the endpoints by which tests control the server. A reset takes faults back, too.
-func (r *reset) kit() *control.Kit {
+func (r *reset) kit(fromNetwork bool) *control.Kit {
 	var kit *control.Kit
-	kit = control.New(control.Options{Reset: func(ctx context.Context) error {
+	kit = control.New(control.Options{FromNetwork: fromNetwork, Reset: func(ctx context.Context) error {
 		select {
 		case s := <-r.started:
 			r.started <- s // for the next reset

@@ -37,7 +37,7 @@ func TestHelpOfEachCommandNamesItsFlags(t *testing.T) {
 	}
 	for command, flags := range map[string]string{
 		"serve":           "--config FILE,--data-dir FOLDER,--listen ADDRESS,--server-name NAME",
-		"dev":             "--user NAME:PASSWORD[:admin],--listen ADDRESS,--ready-file FILE,--database-url URL,--json,--exit-with-parent,--exit-at-eof",
+		"dev":             "--user NAME:PASSWORD[:admin],--listen ADDRESS,--ready-file FILE,--database-url URL,--json,--control-from-network,--exit-with-parent,--exit-at-eof",
 		"user create":     "--admin,--password-file FILE,--config FILE",
 		"user password":   "--logout,--password-file FILE",
 		"user deactivate": "--erase,--yes",

@@ -5,7 +5,7 @@
 // # The way of a request
 //
 //	Kit.Around    the handler around the server's own
-//	  /_homeserver/dev/…  → checkLocal: only from this machine → the endpoints in routes.go
+//	  /_homeserver/dev/…  → checkCaller: only from this machine → the endpoints in routes.go
 //	  anything else       → filter.Of: endpoint and caller → faults: the fault that it meets, if any
 //	                      → the server, or the fault → recorder: what was sent
 //
@@ -13,7 +13,8 @@
 //
 //   - What clients see is changed only where a test has asked for it.
 //   - The endpoints answer requests from this machine to a loopback address of it, by a name that
-//     only this machine has, so that no web page of others reaches them.
+//     only this machine has, so that no web page of others reaches them. With Options.FromNetwork
+//     they answer other machines, too, still by names that lead nowhere else.
 //   - What is kept is bounded: 16 MiB of requests, 64 KiB of the body of each, 1000 faults.
 //   - A Kit may outlive a server: Around may be called for another, with the same faults and
 //     requests.

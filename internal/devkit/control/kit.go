@@ -22,6 +22,9 @@ const Prefix = "/_homeserver/dev"
 type Options struct {
 	// Reset, if set, makes the server as new; else there is no endpoint for it.
 	Reset func(context.Context) error
+	// FromNetwork has the endpoints answer other machines as well, and not only this one: in a
+	// container, everybody else is another one.
+	FromNetwork bool
 }
 
 // Kit is the state of the kit, which may be around one server after the other.
@@ -67,7 +70,7 @@ func (h *handler) Release() { h.stop() }
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == Prefix || strings.HasPrefix(r.URL.Path, Prefix+"/"):
-		if err := checkLocal(r); err != nil {
+		if err := h.kit.o.checkCaller(r); err != nil {
 			h.control.Refuse(w, r, err)
 			return
 		}

@@ -55,3 +55,36 @@ func TestOnlyThisMachineReachesTheControlEndpoints(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyTheNetworkReachesTheControlEndpointsOfAContainer(t *testing.T) {
+	t.Parallel()
+	o := &Options{FromNetwork: true}
+	for _, test := range []struct {
+		host, origin string
+		allowed      bool
+	}{
+		{"localhost:8008", "", true},
+		{"127.0.0.1:8008", "http://localhost:3000", true},
+		{"192.0.2.1:8008", "http://192.0.2.1:3000", true},
+		{"[2001:db8::1]:8008", "", true},
+		{"homeserver:8008", "http://tests", true},
+		{"Homeserver.", "", true},
+		{"host.docker.internal:8008", "", true},
+
+		{"evil.example:8008", "", false},
+		{"internal.evil.example", "", false},
+		{"", "", false},
+		{"homeserver:8008", "http://evil.example", false},
+		{"192.0.2.1:8008", "null", false},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+		r.RemoteAddr, r.Host = "192.0.2.7:40000", test.host
+		if test.origin != "" {
+			r.Header.Set("Origin", test.origin)
+		}
+		err := o.checkCaller(r)
+		if allowed := err == nil; allowed != test.allowed || !allowed && !matrix.IsCode(err, matrix.Forbidden) {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}

@@ -161,12 +161,13 @@ func eval[T any](b *tab, expression string) T {
 	return value
 }
 
-// wait waits until an expression is true in the page. It looks whenever the page is
-// drawn. (chromedp.Poll can't, since the pages' policy forbids to make functions of text.)
+// wait waits until an expression is true in the page. It looks again and again, and not
+// whenever the page is drawn, which is never while another tab is in front. (chromedp.Poll
+// can't, since the pages' policy forbids to make functions of text.)
 func (b *tab) wait(expression string) {
 	b.t.Helper()
 	script := `new Promise((done) => {
-		const look = () => ((` + expression + `) ? done(true) : requestAnimationFrame(look));
+		const look = () => ((` + expression + `) ? done(true) : setTimeout(look, 16));
 		look();
 	})`
 	if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](script, chromedp.EvalAwaitPromise)); err != nil {

@@ -24,7 +24,7 @@ const (
 	maxTimeout     = 2 * time.Minute
 	// roomBytes estimates the bytes of a room in memory, and typistBytes those of a
 	// user who types.
-	roomBytes, typistBytes = 500, 400
+	roomBytes, typistBytes = 500, 500
 )
 
 // Service has the users who are typing. Its methods may be called concurrently.

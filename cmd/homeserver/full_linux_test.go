@@ -158,7 +158,7 @@ func TestDiskOfPostgreSQLIsFullForItsLog(t *testing.T) {
 	}
 	// Its sessions end one after the other: the server's may still be there.
 	matrixtest.Until(t, "refusals while the disk is full", func() bool {
-		return s.alice.Do(http.MethodGet, matrixtest.Path("rooms", s.room, "messages")+"?dir=b", nil).Status == http.StatusServiceUnavailable
+		return s.lookBack().Status == http.StatusServiceUnavailable
 	})
 	s.wantTrouble()
 	if err := os.Remove(ballast); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/journal/replica"
+	"homeserver/internal/matrixtest"
 )
 
 // pair gives the journals of two processes that hear of each other, and look by
@@ -21,19 +22,22 @@ import (
 func pair(t *testing.T) (a, b *Journal, pool *pgxpool.Pool) {
 	t.Helper()
 	pool = notesPool(t)
-	journals := make([]*Journal, 2)
+	journals, channels := make([]*Journal, 2), make([]*replica.Channel, 2)
 	joined := make(chan struct{}, 10)
 	for i := range journals {
-		channel := replica.New(pool, slog.New(slog.DiscardHandler))
-		channel.OnJoined(func() { joined <- struct{}{} })
-		journals[i] = New(pool, Options{Watch: never, Channel: channel}) // which listens to the channel
-		if err := channel.Start(t.Context()); err != nil {
+		channels[i] = replica.New(pool, slog.New(slog.DiscardHandler))
+		if i == 0 {
+			channels[i].OnJoined(func() { joined <- struct{}{} })
+		}
+		journals[i] = New(pool, Options{Watch: never, Channel: channels[i]}) // which listens to the channel
+		if err := channels[i].Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(channel.Stop)
+		t.Cleanup(channels[i].Stop)
 		start(t, journals[i])
 	}
-	<-joined
+	<-joined // the first knows of the second
+	matrixtest.Until(t, "the second process knows of the first", func() bool { return !channels[1].Alone() })
 	return journals[0], journals[1], pool
 }
 

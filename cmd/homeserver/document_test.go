@@ -22,6 +22,7 @@ const repository = "../../"
 // block is a fenced block of a document.
 type block struct {
 	language string
+	reason   string // why its commands are not run, in brackets after the language
 	text     string
 	line     int
 }
@@ -37,7 +38,8 @@ func blocks(t *testing.T, file string) []block {
 		language, fence := strings.CutPrefix(text, "```")
 		switch {
 		case fence && open == nil:
-			open = &block{language: strings.TrimSpace(language), line: line}
+			language, reason, _ := strings.Cut(strings.TrimSpace(language), " ")
+			open = &block{language: language, reason: strings.Trim(reason, "()"), line: line}
 		case fence:
 			all = append(all, *open)
 			open = nil

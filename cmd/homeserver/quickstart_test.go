@@ -18,7 +18,11 @@ import (
 	"homeserver/internal/server/config"
 )
 
-const operations = "docs/operations.md"
+// guides are the documents for operators, in the order in which their commands are run. The
+// metrics are in that of the daily work.
+var guides = []string{"docs/install.md", operate, "docs/scale.md", "docs/faq.md"}
+
+const operate = "docs/operate.md"
 
 // documents lists the documents of the repository.
 func documents(t *testing.T) []string {
@@ -52,6 +56,34 @@ func TestTargetsInDocumentsExist(t *testing.T) {
 			t.Errorf("the README does not tell of make %s", target)
 		}
 	}
+}
+
+// Commands that no test can run say why.
+func TestCommandsInDocumentsAreRun(t *testing.T) {
+	t.Parallel()
+	run := append([]string{"README.md", "docs/application-services.md", "docs/testing-clients.md"}, guides...)
+	run = append(run, lessons...)
+	for _, file := range documents(t) {
+		for _, b := range blocks(t, file) {
+			switch {
+			case b.language == "sh" && !slices.Contains(run, file) && !onlyMakes(b.text):
+				t.Errorf("%s:%d: no test runs these commands", file, b.line)
+			case b.language == "console" && b.reason == "":
+				t.Errorf("%s:%d: there is no reason, in brackets after \"console\", why no test runs these commands", file, b.line)
+			}
+		}
+	}
+}
+
+// onlyMakes reports whether all of the commands make something by the Makefile, whose targets
+// another test looks for.
+func onlyMakes(commands string) bool {
+	for line := range strings.Lines(commands) {
+		if !strings.HasPrefix(line, "make ") {
+			return false
+		}
+	}
+	return true
 }
 
 // anchor makes the link target of a heading, as the pages of a repository have it.
@@ -127,18 +159,20 @@ func TestIssueFormsAreValid(t *testing.T) {
 func TestConfigurationsInDocumentsAreValid(t *testing.T) {
 	t.Parallel()
 	checked := 0
-	for _, b := range blocks(t, operations) {
-		if b.language != "yaml" {
-			continue
+	for _, guide := range guides {
+		for _, b := range blocks(t, guide) {
+			if b.language != "yaml" {
+				continue
+			}
+			file := filepath.Join(t.TempDir(), "config.yaml")
+			if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := config.Load(config.Sources{File: file}); err != nil {
+				t.Errorf("%s:%d: %v", guide, b.line, err)
+			}
+			checked++
 		}
-		file := filepath.Join(t.TempDir(), "config.yaml")
-		if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := config.Load(config.Sources{File: file}); err != nil {
-			t.Errorf("%s:%d: %v", operations, b.line, err)
-		}
-		checked++
 	}
 	if checked == 0 {
 		t.Error("there are none")
@@ -174,12 +208,15 @@ func commandFolder(t *testing.T) string {
 	return dir
 }
 
-func TestCommandsOfOperationsWork(t *testing.T) {
+func TestCommandsOfGuidesWork(t *testing.T) {
 	matrixtest.Long(t)
 	t.Parallel()
 	const secret = "HOMESERVER_REGISTRATION_SHARED_SECRET=as secret as it gets"
 	d, dir := newcomer(t, secret)
-	all := at(steps(t, operations), d.http, d.https)
+	var all []step
+	for _, guide := range guides {
+		all = append(all, at(steps(t, guide), d.http, d.https)...)
+	}
 	environ := []string{
 		secret, "PATH=" + commandFolder(t) + ":" + os.Getenv("PATH"),
 		"HOMESERVER_LISTEN=" + strings.TrimPrefix(d.http, "http://"),
@@ -223,7 +260,7 @@ func TestMetricsInDocumentsAreThoseThatExist(t *testing.T) {
 		return slices.Sorted(maps.Keys(set))
 	}
 	exist := names(`# TYPE (homeserver_\w+)`, page)
-	told := names("(?m)^\\| `(homeserver_\\w+)`", readFile(t, repository+operations))
+	told := names("(?m)^\\| `(homeserver_\\w+)`", readFile(t, repository+operate))
 	if !slices.Equal(exist, told) {
 		t.Errorf("there are %q, and the document tells of %q", exist, told)
 	}

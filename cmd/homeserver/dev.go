@@ -140,7 +140,7 @@ func (a *app) devIn(ctx context.Context, dir string, d *dev) (err error) {
 			err = errors.Join(err, document.RemoveFile(d.readyFile))
 		}
 	}()
-	kit := reset.kit(d.fromNetwork)
+	kit := reset.kit(d.fromNetwork, d.databaseURL == "")
 	return a.serve(ctx, cfg, func(s *server.Server) error {
 		reset.started <- s
 		document = devkit.NewDocument(cfg.ServerName, s.CAFile(), s.Addresses(), there)

@@ -26,7 +26,11 @@ func TestDevMovesItsClock(t *testing.T) {
 		return r.At("rooms", "join", room, "ephemeral", "events", 0, "content", "user_ids", 0) == alice.UserID
 	}).NextBatch()
 
+	spoken := alice.SendText(room, "before")
 	c.Do("POST", clock, `{"advance_ms":3600000}`).OK()
+	if age, _ := alice.Do("GET", "/rooms/"+room+"/event/"+spoken, nil).OK().At("unsigned", "age").(float64); age < 3_600_000 {
+		t.Errorf("an event of an hour ago has the age %v", age)
+	}
 	later := false
 	bob.SyncUntil(since, func(r *matrixtest.Response) bool {
 		for _, e := range r.Timeline(room) {

@@ -332,6 +332,7 @@ func TestDevOnAGivenPostgreSQLDropsItsDatabase(t *testing.T) {
 		return len(databases()) == 2
 	})
 	second.client(t, 0).Do("GET", "/_matrix/client/v3/account/whoami", nil).OK()
+	second.client(t, 0).Do("POST", "/_homeserver/dev/reset", nil).Refused(404, "M_UNRECOGNIZED")
 	if code := second.end(syscall.SIGTERM); code != exitOK {
 		t.Errorf("code %d: %s", code, second.stderr)
 	}

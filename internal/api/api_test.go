@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -107,7 +108,7 @@ func wired(
 	data := accountdata.New(pool, book, store, 0)
 	permissions := invitepermission.New(data, book, 0)
 	env.Rooms.ScreenBy(server.ScreenInvites(permissions))
-	read := receipts.New(pool, book, store, data.SetFullyRead, 0)
+	read := receipts.New(pool, book, store, data.SetFullyRead, 0, time.Now)
 	pushes := push.New(push.Options{Pool: pool, Journal: book, Rooms: store, ReadUpTo: read.Marks, Ignored: data.Ignored, HiddenInvites: permissions.Hidden})
 	upgraded := upgradedrooms.New(upgradedrooms.Options{
 		Journal: book, Rooms: store, Data: data, Push: pushes, CarryState: env.Rooms.CarryState, ServerName: "localhost", Log: log,
@@ -170,6 +171,7 @@ func wired(
 	})
 	return server.APIOptions{
 		Services: client.Services{
+			Now:  time.Now,
 			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Delayed: delayed, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys, ToDevice: messages,
 			KeyBackups: backups, AppServices: services,

@@ -70,7 +70,7 @@ func NewAPI(o APIOptions) (*API, error) {
 func Routes(o APIOptions) []httpapi.Route {
 	return slices.Concat(
 		client.Routes(o.Services),
-		legacy.Routes(legacy.Services{Auth: o.Auth, Rooms: o.Rooms, Stream: o.Stream, Presence: o.Presence, ServerName: o.ServerName}),
+		legacy.Routes(legacy.Services{Auth: o.Auth, Rooms: o.Rooms, Stream: o.Stream, Presence: o.Presence, ServerName: o.ServerName, Now: o.Now}),
 		apiserver.Routes(apiserver.Services{Auth: o.Auth, Invitations: o.Invitations, Healthy: o.Healthy, Ready: o.Ready}),
 		pages.Routes(pages.Services{Auth: o.Auth, Stages: o.Stages, Threepids: o.Threepids, Mails: o.Mails, ServerName: o.ServerName, Front: o.Front}),
 	)
@@ -131,6 +131,7 @@ func (s *Server) newAPI(c *core) (*API, error) {
 			Keys: on.keys, ToDevice: on.toDevice, KeyBackups: on.backups, AppServices: on.bridges,
 			Searches: on.found.search, Directory: on.found.users, Invitations: on.found.invitations, Turn: newTurn(cfg, s.hooks.clock.Now),
 			Reports:    reports.New(reports.Options{Pool: pool, Rooms: on.rooms.Timeline, Now: s.hooks.clock.Now, Log: s.log}),
+			Now:        s.hooks.clock.Now,
 			ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, MediaClosed: !cfg.Media.Open,
 			LiveKitURLs: cfg.Calls.LiveKitURLs, Support: supportOf(cfg.Support),
 		},

@@ -56,7 +56,7 @@ func newStream(
 		ticks:    ticks,
 		data:     data,
 		invites:  invites,
-		receipts: receipts.New(pool, entries, r, data.SetFullyRead, int(shares.ReadMarks)),
+		receipts: receipts.New(pool, entries, r, data.SetFullyRead, int(shares.ReadMarks), time.Now),
 		typing:   typing.New(r, entries, ticks, others, int(shares.Typing), time),
 		presence: presence.New(presence.Options{
 			Pool: pool, Journal: entries, Rooms: r, Profiles: profiles, Ticks: ticks, Others: others, Log: log,

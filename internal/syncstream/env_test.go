@@ -79,7 +79,7 @@ func envWith(t testing.TB, pool *pgxpool.Pool, o journal.Options, shares rooms.S
 	h.clock.Pass(time.Hour)
 	ticks, store := journal.NewTicks(), h.Rooms.Timeline
 	h.data = accountdata.New(h.Pool, h.Journal, store, 0)
-	h.receipts = receipts.New(h.Pool, h.Journal, store, h.data.SetFullyRead, 0)
+	h.receipts = receipts.New(h.Pool, h.Journal, store, h.data.SetFullyRead, 0, time.Now)
 	h.typing = typing.New(store, h.Journal, ticks, nil, 0, nil)
 	h.presence = presence.New(presence.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, Profiles: h.Profiles, Ticks: ticks, Now: h.clock.Now,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
@@ -15,7 +14,7 @@ import (
 // format returns how events are written for the reader.
 func (a *api) format(r *httpapi.Request, who matrix.Session, access *timeline.Access) timeline.Format {
 	return timeline.Format{
-		WithRoomID: true, V1: r.Generation() == httpapi.APIV1, Now: time.Now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
+		WithRoomID: true, V1: r.Generation() == httpapi.APIV1, Now: a.Now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
 	}
 }
 

@@ -2,7 +2,6 @@ package client
 
 import (
 	"strconv"
-	"time"
 
 	"homeserver/internal/event"
 	"homeserver/internal/httpapi"
@@ -73,6 +72,6 @@ func (a *api) notifications(r *httpapi.Request, who matrix.Session) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	format := timeline.Format{Now: time.Now(), UserID: who.UserID, DeviceID: who.DeviceID}
+	format := timeline.Format{Now: a.Now(), UserID: who.UserID, DeviceID: who.DeviceID}
 	return notificationsAnswer{format, page}, nil
 }

@@ -21,7 +21,7 @@ func (p presenceAnswer) AppendJSON(dst []byte) []byte { return p.AppendContent(d
 // /presence/{userId}/status.
 func (a *api) getPresence(r *httpapi.Request, who matrix.Session) (any, error) {
 	state, err := a.Presence.Get(r.Context(), who.UserID, r.Param("userId"))
-	return presenceAnswer{state, time.Now()}, err
+	return presenceAnswer{state, a.Now()}, err
 }
 
 // putPresence sets one's own presence. Section "Presence",

@@ -26,6 +26,7 @@ import (
 	"homeserver/internal/rooms/delayedevents"
 	"homeserver/internal/rooms/spaces"
 	"homeserver/internal/syncstream"
+	"time"
 )
 
 // Services are the services that the endpoints call.
@@ -59,6 +60,9 @@ type Services struct {
 	Invitations *thirdpartyinvite.Service
 	Turn        *turn.Service
 	Reports     *reports.Service
+
+	// Now is the time by which the age of what is answered counts.
+	Now func() time.Time
 
 	ServerName    string // the part of user IDs after the colon
 	PublicBaseURL string // where clients reach the server; empty: /.well-known/matrix/client is 404

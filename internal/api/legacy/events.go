@@ -56,7 +56,7 @@ func (a *api) oneEvent(r *httpapi.Request, who matrix.Session) (any, error) {
 		return nil, err
 	}
 	format := timeline.Format{
-		WithRoomID: true, V1: r.Generation() == httpapi.APIV1, Now: time.Now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
+		WithRoomID: true, V1: r.Generation() == httpapi.APIV1, Now: a.Now(), UserID: who.UserID, DeviceID: who.DeviceID, Access: access,
 	}
 	return json.RawMessage(format.AppendJSON(nil, e)), nil
 }

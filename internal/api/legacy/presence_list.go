@@ -26,7 +26,7 @@ func (a *api) getPresenceList(r *httpapi.Request, who matrix.Session) (any, erro
 		return nil, err
 	}
 	states, err := a.Presence.List(r.Context(), who.UserID)
-	return presenceList{states, time.Now()}, err
+	return presenceList{states, a.Now()}, err
 }
 
 // postPresenceList adds users to one's own presence list, and removes others from it.

@@ -9,6 +9,7 @@ import (
 	"homeserver/internal/personal/presence"
 	"homeserver/internal/rooms"
 	"homeserver/internal/syncstream"
+	"time"
 )
 
 // Services are the services that the endpoints call.
@@ -18,6 +19,7 @@ type Services struct {
 	Stream     *syncstream.Service
 	Presence   *presence.Service
 	ServerName string
+	Now        func() time.Time // as of client.Services
 }
 
 // api has the endpoints as its methods.

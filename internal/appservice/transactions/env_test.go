@@ -66,7 +66,7 @@ func startWithWindow(t testing.TB, window int, pool *pgxpool.Pool, services []*r
 	h.Env = roomstest.Open(t, roomstest.Options{Pool: pool, Journal: journal.Options{Channel: h.channel, Watch: time.Hour, WindowBytes: window}})
 	store, ticks := h.Rooms.Timeline, journal.NewTicks()
 	data := accountdata.New(pool, h.Journal, store, 0)
-	h.receipts = receipts.New(pool, h.Journal, store, data.SetFullyRead, 0)
+	h.receipts = receipts.New(pool, h.Journal, store, data.SetFullyRead, 0, time.Now)
 	h.typing = typing.New(store, h.Journal, ticks, h.channel, 0, nil)
 	h.presence = presence.New(presence.Options{Pool: pool, Journal: h.Journal, Rooms: store, Profiles: h.Profiles, Ticks: ticks, Others: h.channel})
 	h.toDevice = todevice.New(todevice.Options{Pool: pool, Journal: h.Journal, Channel: h.channel, ServerName: "localhost"})

@@ -55,7 +55,7 @@ func envOn(t *testing.T, pool *pgxpool.Pool, server *threepidtest.MailServer, cl
 	t.Helper()
 	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool}), server: server, clock: clock}
 	store := h.Rooms.Timeline
-	h.receipts = receipts.New(h.Pool, h.Journal, store, nil, 0)
+	h.receipts = receipts.New(h.Pool, h.Journal, store, nil, 0, time.Now)
 	h.push = push.New(push.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, ReadUpTo: h.receipts.Marks,
 		OwnsEmail: func(_ context.Context, userID, a string) (bool, error) {

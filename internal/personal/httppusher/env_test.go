@@ -56,7 +56,7 @@ func envOn(t *testing.T, pool *pgxpool.Pool, change ...func(*Service)) *env {
 	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool, Journal: journal.Options{Channel: others}})}
 	store := h.Rooms.Timeline
 	h.data = accountdata.New(h.Pool, h.Journal, store, 0)
-	h.receipts = receipts.New(h.Pool, h.Journal, store, h.data.SetFullyRead, 0)
+	h.receipts = receipts.New(h.Pool, h.Journal, store, h.data.SetFullyRead, 0, time.Now)
 	h.push = push.New(push.Options{
 		Pool: h.Pool, Journal: h.Journal, Rooms: store, ReadUpTo: h.receipts.Marks, Ignored: h.data.Ignored, PlainHTTP: true, Channel: others,
 	})

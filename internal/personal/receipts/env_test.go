@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -38,7 +39,7 @@ func envOn(t testing.TB, pool *pgxpool.Pool) *env {
 	t.Helper()
 	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool})}
 	h.data = accountdata.New(h.Pool, h.Journal, h.Rooms.Timeline, 0)
-	h.Service = receipts.New(h.Pool, h.Journal, h.Rooms.Timeline, h.data.SetFullyRead, 0)
+	h.Service = receipts.New(h.Pool, h.Journal, h.Rooms.Timeline, h.data.SetFullyRead, 0, time.Now)
 	h.Run()
 	return h
 }

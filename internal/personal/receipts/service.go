@@ -63,14 +63,14 @@ const keptThreads = 100
 
 // New makes the service on a migrated database. setFullyRead moves the fully read marker
 // of a user in a room, which is account data, to an event. How far users have read is
-// kept in memory, so many bytes of it; 0: [cache.UsualShare]. Call it before the journal
-// is started.
+// kept in memory, so many bytes of it; 0: [cache.UsualShare]. now is the time of receipts.
+// Call it before the journal is started.
 func New(
 	pool *pgxpool.Pool, j *journal.Journal, r *timeline.Store,
-	setFullyRead func(ctx context.Context, userID, roomID, eventID string) error, markBytes int,
+	setFullyRead func(ctx context.Context, userID, roomID, eventID string) error, markBytes int, now func() time.Time,
 ) *Service {
 	s := &Service{
-		pool: pool, journal: j, rooms: r, setFullyRead: setFullyRead, now: time.Now,
+		pool: pool, journal: j, rooms: r, setFullyRead: setFullyRead, now: now,
 		marks: cache.New(markBytes, weighMarks),
 	}
 	s.table = &journal.Table{Name: "receipts", Queue: queueReceipts, Read: s.readOthers}

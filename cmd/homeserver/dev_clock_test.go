@@ -1,7 +1,14 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"homeserver/internal/matrixtest"
 )
@@ -57,6 +64,59 @@ func TestDevMovesItsClock(t *testing.T) {
 		`{"ahead":1}`:                    "M_BAD_JSON",
 	} {
 		c.Do("POST", clock, body).Refused(400, errcode)
+	}
+}
+
+// A push gateway and an application service that fail are tried after two seconds, four, eight and so
+// on: without the clock this test would take hours.
+func TestDevTriesOthersAgainWhenItsClockIsMoved(t *testing.T) {
+	t.Parallel()
+	const attempts = 12
+	asked := map[string]chan struct{}{"/_matrix/push/v1/notify": make(chan struct{}, 100), "/_matrix/app/v1/transactions": make(chan struct{}, 100)}
+	others := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		for prefix, request := range asked {
+			if strings.HasPrefix(r.URL.Path, prefix) {
+				request <- struct{}{}
+			}
+		}
+	}))
+	t.Cleanup(others.Close)
+	registration := filepath.Join(t.TempDir(), "irc.yaml")
+	err := os.WriteFile(registration, fmt.Appendf(nil, `
+id: irc
+url: %s
+as_token: as_irc
+hs_token: hs_irc
+sender_localpart: ircbot
+namespaces: {users: [{exclusive: false, regex: "@alice:.*"}]}
+`, others.URL), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := startDev(t, "HOMESERVER_PUSH_ALLOW_HTTP=true HOMESERVER_OUTGOING_ALLOWED_RANGES=127.0.0.0/8 HOMESERVER_APP_SERVICE_FILES="+registration+
+		` exec "$0" "$@"`, "--user", "alice:wordpass", "--user", "bob:wordpass")
+	c := matrixtest.At(t, d.BaseURL, &http.Client{Timeout: time.Minute, Transport: &http.Transport{}})
+	alice, bob := c.Login("alice", "wordpass"), c.Login("bob", "wordpass")
+	bob.Do("POST", "/pushers/set", map[string]any{
+		"kind": "http", "app_id": "org.example.app", "pushkey": "key", "app_display_name": "App", "device_display_name": "Phone", "lang": "en",
+		"data": map[string]any{"url": others.URL + "/_matrix/push/v1/notify"},
+	}).OK()
+	room := alice.CreateRoom(map[string]any{"preset": "public_chat"})
+	bob.Join(room)
+	alice.SendText(room, "hello")
+	for path, request := range asked {
+		for n := range attempts {
+			matrixtest.Until(t, fmt.Sprintf("%s was asked %d times", path, n+1), func() bool {
+				select {
+				case <-request:
+					return true
+				default:
+					c.Do("POST", "/_homeserver/dev/clock", `{"advance_ms":60000}`).OK()
+					return false
+				}
+			})
+		}
 	}
 }
 

@@ -109,13 +109,14 @@ func (s *Service) callOrLegacy(ctx context.Context, r *registration.Registration
 type peer struct {
 	base string // what paths are appended to
 	http http.Client
+	now  func() time.Time
 
 	mu     sync.Mutex
 	legacy map[string]time.Time // by the names of calls, until when they go to the old path
 }
 
 // newPeer makes the client of one service, which connects to nothing but its address.
-func newPeer(address string) *peer {
+func newPeer(address string, now func() time.Time) *peer {
 	dialer := &net.Dialer{Timeout: connectTimeout}
 	dial, base := dialer.DialContext, address
 	if u, err := url.Parse(address); err == nil && u.Scheme == "unix" {
@@ -125,7 +126,7 @@ func newPeer(address string) *peer {
 		}
 	}
 	return &peer{
-		base: base, legacy: map[string]time.Time{},
+		base: base, now: now, legacy: map[string]time.Time{},
 		http: http.Client{
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: &http.Transport{
@@ -139,13 +140,13 @@ func newPeer(address string) *peer {
 func (p *peer) isLegacy(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Now().Before(p.legacy[name])
+	return p.now().Before(p.legacy[name])
 }
 
 func (p *peer) noteLegacy(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.legacy[name] = time.Now().Add(legacyTime)
+	p.legacy[name] = p.now().Add(legacyTime)
 }
 
 // send sends the request to one path. Services of old find the token in the query only.

@@ -106,7 +106,7 @@ func (s *Service) refresh(ctx context.Context, wanted func(protocol string) bool
 	s.protocols.mu.Lock()
 	for _, r := range s.o.Registrations {
 		for _, name := range r.Protocols {
-			if r.URL != "" && wanted(name) && time.Now().After(s.protocols.known[protocolKey{r.ID, name}].until) {
+			if r.URL != "" && wanted(name) && s.o.Now().After(s.protocols.known[protocolKey{r.ID, name}].until) {
 				old = append(old, question{r, name})
 			}
 		}
@@ -143,9 +143,9 @@ func (s *Service) learn(ctx context.Context, r *registration.Registration, name 
 	s.protocols.mu.Lock()
 	defer s.protocols.mu.Unlock()
 	key := protocolKey{r.ID, name}
-	now := description{said, time.Now().Add(protocolTime)}
+	now := description{said, s.o.Now().Add(protocolTime)}
 	if said == nil {
-		now = description{s.protocols.known[key].Protocol, time.Now().Add(missingTime)}
+		now = description{s.protocols.known[key].Protocol, s.o.Now().Add(missingTime)}
 	}
 	s.protocols.known[key] = now
 }

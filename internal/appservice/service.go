@@ -31,7 +31,8 @@ type Options struct {
 	// Patience is how long a service may take to answer what somebody waits for; 0: as long as
 	// is usual for each call.
 	Patience time.Duration
-	Log      *slog.Logger // nil: the default one
+	Log      *slog.Logger     // nil: the default one
+	Now      func() time.Time // nil: time.Now
 }
 
 // patience returns how long a call may take that may usually take so long.
@@ -57,6 +58,9 @@ func New(o Options) *Service {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	s := &Service{
 		o: o, byToken: map[secret.Hash]*registration.Registration{}, byID: map[string]*registration.Registration{},
 		protocols: &protocols{known: map[protocolKey]description{}},
@@ -71,7 +75,7 @@ func New(o Options) *Service {
 	for _, r := range o.Registrations {
 		s.byToken[secret.HashOf(string(r.ASToken))] = r
 		s.byID[r.ID] = r
-		s.peers[r.ID] = newPeer(r.URL)
+		s.peers[r.ID] = newPeer(r.URL, o.Now)
 		s.requests.WithLabelValues(r.ID)
 	}
 	return s

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"homeserver/internal/auth/session"
+	"homeserver/internal/clock"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 )
@@ -50,6 +51,17 @@ func TestOpenIDTokenTellsItsUserForAnHour(t *testing.T) {
 	if n := count(t, s, `SELECT count(*) FROM openid_tokens`); n != 0 {
 		t.Errorf("%d expired tokens are kept", n)
 	}
+}
+
+func TestExpiredTokensAreDeletedOnceTheClockIsMoved(t *testing.T) {
+	t.Parallel()
+	c := &clock.Clock{}
+	s, _ := newTestService(t, func(o *Options) { o.Now, o.Clock = c.Now, c })
+	s.Start(t.Context())
+	defer s.Stop()
+	mustOpenIDToken(t, s, mustRegister(t, s, "alice").UserID)
+	c.Advance(2 * time.Hour)
+	matrixtest.Until(t, "the token is deleted", func() bool { return count(t, s, `SELECT count(*) FROM openid_tokens`) == 0 })
 }
 
 func TestOpenIDTokenIsGoodForNothingElse(t *testing.T) {

@@ -65,7 +65,8 @@ type Options struct {
 	Shares Shares
 	// Logger logs errors in the background; nil means slog.Default.
 	Logger *slog.Logger
-	// Now is the clock; nil means time.Now. Clock is what the end of tokens is waited by; nil: the real time.
+	// Now is the clock; nil means time.Now. Clock is what is waited by, for the end of tokens and to
+	// tidy up; nil: the real time.
 	Now   func() time.Time
 	Clock *clock.Clock
 }
@@ -129,7 +130,7 @@ func (s *Service) Start(ctx context.Context) {
 		s.Sessions.Recheck(ctx)
 	})
 	s.workers.Go(func() {
-		ticker := time.NewTicker(tidyInterval)
+		ticker := s.o.Clock.NewTicker(tidyInterval)
 		defer ticker.Stop()
 		for {
 			s.logFailure(s.tidy(ctx))

@@ -42,6 +42,7 @@ type Timer struct {
 	clock *Clock           // nil: the real time
 	timer *time.Timer
 	at    time.Time
+	every time.Duration // above 0: it fires again and again
 }
 
 // NewTimer returns a timer that sends on its channel once, when so much time has passed.
@@ -51,9 +52,32 @@ func (c *Clock) NewTimer(d time.Duration) *Timer {
 		return &Timer{C: timer.C, timer: timer}
 	}
 	fired := make(chan time.Time, 1)
-	t := c.AfterFunc(d, func() { fired <- c.Now() })
+	t := c.afterFunc(d, 0, func() { fired <- c.Now() })
 	t.C = fired
 	return t
+}
+
+// NewTicker returns a timer that sends on its channel each time that so much time has passed. It
+// drops what nobody receives, and a clock that is moved by many of these times makes it fire once.
+// Reset must not be called.
+func (c *Clock) NewTicker(every time.Duration) *Timer {
+	fired := make(chan time.Time, 1)
+	t := c.orReal().afterFunc(every, every, func() {
+		select {
+		case fired <- c.Now():
+		default:
+		}
+	})
+	t.C = fired
+	return t
+}
+
+// orReal returns the clock; for none, one that nobody moves.
+func (c *Clock) orReal() *Clock {
+	if c == nil {
+		return &Clock{}
+	}
+	return c
 }
 
 // AfterFunc returns a timer that calls the function once, in a goroutine of its own, when so much
@@ -62,9 +86,13 @@ func (c *Clock) AfterFunc(d time.Duration, f func()) *Timer {
 	if c == nil {
 		return &Timer{timer: time.AfterFunc(d, f)}
 	}
+	return c.afterFunc(d, 0, f)
+}
+
+func (c *Clock) afterFunc(d, every time.Duration, f func()) *Timer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := &Timer{clock: c, at: c.Now().Add(d)}
+	t := &Timer{clock: c, at: c.Now().Add(d), every: every}
 	t.timer = time.AfterFunc(d, func() {
 		if t.due() {
 			f()
@@ -81,15 +109,21 @@ func (c *Clock) add(t *Timer) {
 	c.waits[t] = struct{}{}
 }
 
-// due reports whether the timer fires, and ends its waiting then. It does not if it was stopped,
-// or set to a later time, meanwhile.
+// due reports whether the timer fires, and ends its waiting then, unless it fires again. It does
+// not if it was stopped, or set to a later time, meanwhile.
 func (t *Timer) due() bool {
 	t.clock.mu.Lock()
 	defer t.clock.mu.Unlock()
-	if _, waits := t.clock.waits[t]; !waits || t.at.After(t.clock.Now()) {
+	now := t.clock.Now()
+	if _, waits := t.clock.waits[t]; !waits || t.at.After(now) {
 		return false
 	}
-	delete(t.clock.waits, t)
+	if t.every > 0 {
+		t.at = now.Add(t.every)
+		t.timer.Reset(t.every)
+	} else {
+		delete(t.clock.waits, t)
+	}
 	return true
 }
 

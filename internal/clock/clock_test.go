@@ -51,6 +51,41 @@ func TestTimersFireWhenTheClockIsMovedBeyondThem(t *testing.T) {
 	})
 }
 
+func TestTickerFiresAgainAndAgainAndOnceForALongMove(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]*Clock{"a clock": {}, "the real time": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ticks, begun := c.NewTicker(time.Hour), time.Now()
+				for range 3 {
+					<-ticks.C
+				}
+				if waited := time.Since(begun); waited != 3*time.Hour {
+					t.Errorf("three times took %v", waited)
+				}
+				if c != nil {
+					c.Advance(10 * time.Hour)
+					<-ticks.C
+				}
+				<-time.After(30 * time.Minute)
+				select {
+				case <-ticks.C:
+					t.Error("it fires before its time")
+				default:
+				}
+				if !ticks.Stop() {
+					t.Error("it was not waiting")
+				}
+				<-time.After(10 * time.Hour)
+				if len(ticks.C) != 0 {
+					t.Error("it fires after it was stopped")
+				}
+			})
+		})
+	}
+}
+
 func TestNoClockIsTheRealTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

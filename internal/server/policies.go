@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -72,10 +73,10 @@ func PolicyEffects(ctx context.Context, cfg *config.Config, log *slog.Logger) (e
 }
 
 // newPolicies makes the service of policy lists, by which others let users do things.
-func newPolicies(cfg *config.Config, pool *pgxpool.Pool, entries *journal.Journal, r *rooms.Service, accounts *auth.Service, log *slog.Logger) *policy.Service {
+func newPolicies(cfg *config.Config, pool *pgxpool.Pool, entries *journal.Journal, r *rooms.Service, accounts *auth.Service, now func() time.Time, log *slog.Logger) *policy.Service {
 	s := policy.New(policy.Options{
 		Pool: pool, Journal: entries, Directory: r.Directory, ServerName: cfg.ServerName,
-		Lists: cfg.PolicyLists.Rooms, DryRun: cfg.PolicyLists.DryRun, Admins: accounts.Admins, Log: log,
+		Lists: cfg.PolicyLists.Rooms, DryRun: cfg.PolicyLists.DryRun, Admins: accounts.Admins, Now: now, Log: log,
 	})
 	r.ScreenBy(s.Screen)
 	accounts.RegisterBy(s.MayRegister)

@@ -80,7 +80,7 @@ func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db 
 	s.auth = newAuth(cfg, pool, bridges, s.stages, s.threepids, s.limits, s.others, s.journal, hooks.clock, log)
 	followDevices(s.auth)
 	s.bridges = appservice.New(appservice.Options{
-		Registrations: bridges, ActAs: s.auth.Sessions.ActAs, MakeUser: s.auth.EnsureAccount, Existing: s.auth.Existing, Limits: s.limits, Log: log,
+		Registrations: bridges, ActAs: s.auth.Sessions.ActAs, MakeUser: s.auth.EnsureAccount, Existing: s.auth.Existing, Limits: s.limits, Now: now, Log: log,
 	})
 	s.profiles = profile.New(pool, s.journal)
 	s.profiles.OnMissing(s.bridges.AskUser)
@@ -95,7 +95,7 @@ func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db 
 			Recent: int(budget.Caches.RecentRooms),
 		},
 	})
-	s.policies = newPolicies(cfg, pool, s.journal, s.rooms, s.auth, log)
+	s.policies = newPolicies(cfg, pool, s.journal, s.rooms, s.auth, now, log)
 	s.rooms.Directory.OnMissing(s.bridges.AskAlias)
 	s.delayed = delayedevents.New(delayedevents.Options{Pool: pool, Journal: s.journal, Rooms: s.rooms, Channel: s.others, Clock: hooks.clock, Log: log})
 	s.profiles.ReportTo(s.rooms.Timeline.Damage())
@@ -109,7 +109,7 @@ func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db 
 		CountBytes: int(budget.Caches.KeyCounts), KeyBytes: int(budget.Caches.PublicKeys),
 	})
 	s.toDevice = todevice.New(todevice.Options{
-		Pool: pool, Journal: s.journal, Channel: s.others, ServerName: cfg.ServerName, CacheBytes: int(budget.Caches.ToDevice), Now: now, Log: log,
+		Pool: pool, Journal: s.journal, Channel: s.others, ServerName: cfg.ServerName, CacheBytes: int(budget.Caches.ToDevice), Clock: hooks.clock, Log: log,
 	})
 	s.auth.OnDeactivate(s.keys.RemoveAll)
 	s.auth.Sessions.OnRemove(s.toDevice.Leaving)
@@ -117,14 +117,14 @@ func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db 
 	s.rooms.ScreenBy(ScreenInvites(s.stream.invites))
 	s.mails = emailpusher.New(emailpusher.Options{
 		Journal: s.journal, Rooms: s.rooms.Timeline, Push: s.stream.push, Mail: s.threepids.Mailer(), Signer: signer,
-		ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL, RoomURL: cfg.Email.RoomURL, Log: log,
+		ServerName: cfg.ServerName, BaseURL: cfg.PublicBaseURL, RoomURL: cfg.Email.RoomURL, Log: log, Clock: hooks.clock,
 	})
-	s.sending = newTransactions(cfg, pool, s, log)
+	s.sending = newTransactions(cfg, pool, s, hooks.clock, log)
 	s.found = newDiscovery(cfg, pool, s.journal, s.rooms, s.profiles, s.limits, s.stream.data.Ignored, log)
 	if s.media, err = newMedia(cfg, budget, pool, s.limits, s.disks.roomForFiles, now, log); err != nil {
 		return nil, err
 	}
-	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, log)
+	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, now, log)
 	s.parts = parts{
 		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.bridges, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
 		s.keys, s.toDevice, s.stream.data, s.stream.invites, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.stream.upgraded, s.delayed, s.mails, s.stream.presence, s.stream.sync,
@@ -202,8 +202,8 @@ func newMedia(cfg *config.Config, budget config.Budget, pool *pgxpool.Pool, limi
 const previewPictureBytes = 10 << 20
 
 // newPreviews makes the service of previews of web pages.
-func newPreviews(cfg *config.Config, pool *pgxpool.Pool, files *media.Service, room func() error, log *slog.Logger) *preview.Service {
-	o := preview.Options{Pool: pool, Files: files, Room: room, Log: log}
+func newPreviews(cfg *config.Config, pool *pgxpool.Pool, files *media.Service, room func() error, now func() time.Time, log *slog.Logger) *preview.Service {
+	o := preview.Options{Pool: pool, Files: files, Room: room, Now: now, Log: log}
 	if cfg.URLPreviews.Enabled {
 		o.Client = safehttp.New(safehttp.Options{
 			AllowedRanges: cfg.Outgoing.AllowedRanges,

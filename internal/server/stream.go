@@ -68,7 +68,7 @@ func newStream(
 			Rules: int(shares.PushRules), Rooms: int(shares.PushRooms), Names: int(shares.PushNames), Budgets: int(shares.PushBudgets),
 			Unread: int(shares.UnreadCounts), Badges: int(shares.PushBadges),
 		},
-		Channel: others, PlainHTTP: cfg.Push.AllowHTTP,
+		Channel: others, PlainHTTP: cfg.Push.AllowHTTP, Now: time.Now,
 		Pool: pool, Journal: entries, Rooms: r, ReadUpTo: s.receipts.Marks, Ignored: data.Ignored, HiddenInvites: invites.Hidden,
 		OwnsEmail: func(ctx context.Context, userID, address string) (bool, error) {
 			email, err := threepid.CanonicalEmail(address)
@@ -82,7 +82,7 @@ func newStream(
 	s.pushers = httppusher.New(httppusher.Options{
 		Journal: entries, Rooms: r, Push: s.push, ReadBy: readBy, Log: log,
 		Client:      safehttp.New(safehttp.Options{AllowedRanges: cfg.Outgoing.AllowedRanges, UserAgent: "homeserver " + cfg.ServerName}),
-		MemberBytes: int(shares.PushMembers), CountBytes: int(shares.PushedCounts),
+		MemberBytes: int(shares.PushMembers), CountBytes: int(shares.PushedCounts), Clock: time,
 	})
 	s.upgraded = upgradedrooms.New(upgradedrooms.Options{
 		Journal: entries, Rooms: r, Data: data, Push: s.push, CarryState: commands.CarryState, ServerName: cfg.ServerName, Log: log,

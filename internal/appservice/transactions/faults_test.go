@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"homeserver/internal/appservice/registration"
+	"homeserver/internal/clock"
 	"homeserver/internal/matrixtest"
 )
 
@@ -227,6 +228,21 @@ func TestSignOfLifeEndsTheWaiting(t *testing.T) {
 	})
 	h.sending.Alive("nobody")
 	h.sending.Reached("irc")
+	p.until(h.newest(alice, room))
+}
+
+func TestServiceIsTriedAgainAsSoonAsTheClockIsMoved(t *testing.T) {
+	t.Parallel()
+	p, c := newPeer(t), &clock.Clock{}
+	h := start(t, nil, []*registration.Registration{register(t, "irc", p.url)}, func(h *env) {
+		h.sending.o.Clock, h.sending.now = c, c.Now
+		h.sending.backoff = backoff{first: time.Hour, most: time.Hour, sign: time.Millisecond, patience: 24 * time.Hour}
+	})
+	p.refuses(500, 1)
+	room := h.Public(ghost)
+	p.nextAsked()
+	matrixtest.Until(t, "the failure is noted", func() bool { return h.sending.byID["irc"].failing.Load() })
+	c.Advance(2 * time.Hour)
 	p.until(h.newest(alice, room))
 }
 

@@ -244,7 +244,7 @@ func (l *lane) wait(ctx context.Context) error {
 	default:
 		until = time.Hour
 	}
-	at := time.NewTimer(until)
+	at := l.s.o.Clock.NewTimer(until)
 	defer at.Stop()
 	select {
 	case <-more:

@@ -16,6 +16,7 @@ import (
 	"homeserver/internal/appservice"
 	"homeserver/internal/appservice/registration"
 	"homeserver/internal/cache"
+	"homeserver/internal/clock"
 	"homeserver/internal/e2ee/devicekeys"
 	"homeserver/internal/e2ee/todevice"
 	"homeserver/internal/journal"
@@ -48,6 +49,8 @@ type Options struct {
 	// [cache.UsualShare].
 	RoomBytes int
 	Log       *slog.Logger
+	// Clock is the time; nil: the real one.
+	Clock *clock.Clock
 }
 
 // Service sends transactions. Of all processes on a database one does.
@@ -77,7 +80,7 @@ func New(o Options) *Service {
 		o.RoomBytes = cache.UsualShare
 	}
 	s := &Service{
-		o: o, byID: map[string]*lane{}, metrics: newMetrics(), now: time.Now, backoff: usualBackoff, saveEach: 5 * time.Second,
+		o: o, byID: map[string]*lane{}, metrics: newMetrics(), now: o.Clock.Now, backoff: usualBackoff, saveEach: 5 * time.Second,
 		reading: make(chan struct{}, readingAtOnce), signed: map[string]time.Time{},
 	}
 	called := slices.DeleteFunc(slices.Clone(o.Services.Registrations()), func(r *registration.Registration) bool { return r.URL == "" })

@@ -111,7 +111,7 @@ func (j *janitor) stop() {
 }
 
 func (j *janitor) run(ctx context.Context) {
-	tidy, sweep := time.NewTicker(tidyEvery), time.NewTicker(sweepEvery)
+	tidy, sweep := j.s.o.Clock.NewTicker(tidyEvery), j.s.o.Clock.NewTicker(sweepEvery)
 	defer tidy.Stop()
 	defer sweep.Stop()
 	for {
@@ -238,7 +238,7 @@ type dropped struct {
 func (j *janitor) logDropped(ctx context.Context, d dropped) {
 	j.s.dropped.Add(float64(d.Number))
 	const remembered = 1000
-	now, key := j.s.o.Now(), device{d.UserID, d.DeviceID}
+	now, key := j.s.o.Clock.Now(), device{d.UserID, d.DeviceID}
 	if last, said := j.said[key]; said && now.Sub(last) < sayAgain {
 		return
 	}

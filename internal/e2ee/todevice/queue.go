@@ -50,7 +50,7 @@ func (s *Service) Queue(ctx context.Context, userID, deviceID string) (*Queue, e
 	switch {
 	case known == nil:
 		place.Store(q)
-	case s.o.Now().After(known.leaving): // it was removed, or was not after all
+	case s.o.Clock.Now().After(known.leaving): // it was removed, or was not after all
 		s.queues.Forget(d)
 	}
 	return q, nil
@@ -182,7 +182,7 @@ func (s *Service) Leaving(_ context.Context, _ pgx.Tx, userID string, deviceIDs 
 	for _, id := range deviceIDs {
 		d := device{userID, id}
 		s.queues.Forget(d)
-		s.queues.Place(d).Store(&Queue{device: d, leaving: s.o.Now().Add(leavingTime)})
+		s.queues.Place(d).Store(&Queue{device: d, leaving: s.o.Clock.Now().Add(leavingTime)})
 	}
 	return nil
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"homeserver/internal/cache"
+	"homeserver/internal/clock"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/journal/replica"
@@ -33,8 +33,8 @@ type Options struct {
 	// memory; 0: twice [cache.UsualShare].
 	CacheBytes int
 	Log        *slog.Logger
-	// Now is the clock; nil: the real one.
-	Now func() time.Time
+	// Clock is the time; nil: the real one.
+	Clock *clock.Clock
 }
 
 // Service holds the rules of to-device messages. Its methods may be called concurrently.
@@ -63,9 +63,6 @@ func New(o Options) *Service {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	s := &Service{o: o, queues: cache.New(o.CacheBytes/2, weighQueue)}
 	s.recent = cache.NewLRU(cache.Options[transaction, struct{}]{Share: o.CacheBytes / 2, Weigh: func(t transaction, _ struct{}) int {
 		return cache.Text(t.userID, t.deviceID, t.typ, t.txnID)
@@ -75,7 +72,7 @@ func New(o Options) *Service {
 		Name: "homeserver_to_device_dropped_total",
 		Help: "Messages to devices that were dropped because too many waited for the device.",
 	})
-	s.table = &journal.Table{Name: "to_device", Queue: queueMessages, Read: s.readOthers}
+	s.table = &journal.Table{Name: "to_device", Queue: s.queueMessages, Read: s.readOthers}
 	o.Journal.Add(s.table)
 	o.Journal.Observe(journal.Observer{
 		Committed: func(journal.View, []*journal.Entry) {},

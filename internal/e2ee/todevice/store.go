@@ -15,7 +15,7 @@ import (
 
 // queueMessages writes the messages of a group, as far as their devices exist, and the
 // transactions that they were sent in.
-func queueMessages(b *pgx.Batch, entries []*journal.Entry) error {
+func (s *Service) queueMessages(b *pgx.Batch, entries []*journal.Entry) error {
 	n := len(entries)
 	user, sending, typ, txn := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	var position []journal.Position
@@ -30,8 +30,8 @@ func queueMessages(b *pgx.Batch, entries []*journal.Entry) error {
 		}
 	}
 	b.Queue(`
-		INSERT INTO to_device_transactions (user_id, device_id, type, txn_id)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])`, user, sending, typ, txn)
+		INSERT INTO to_device_transactions (user_id, device_id, type, txn_id, sent_at)
+		SELECT *, $5::timestamptz FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])`, user, sending, typ, txn, s.o.Clock.Now())
 	b.Queue(`
 		INSERT INTO to_device (user_id, device_id, position, device_created_at, sender, type, content)
 		SELECT d.user_id, d.device_id, m.position, d.created_at, m.sender, m.type, m.content

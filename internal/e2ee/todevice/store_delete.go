@@ -134,7 +134,7 @@ func (s *Service) deleteOldTransactions(ctx context.Context) error {
 	err := s.deleteSome(ctx, `
 		DELETE FROM to_device_transactions WHERE (user_id, device_id, type, txn_id) IN (
 			SELECT user_id, device_id, type, txn_id FROM to_device_transactions
-			WHERE sent_at < now() - $2::interval LIMIT $1 FOR UPDATE SKIP LOCKED)`, transactionsKept)
+			WHERE sent_at < $2 LIMIT $1 FOR UPDATE SKIP LOCKED)`, s.o.Clock.Now().Add(-transactionsKept))
 	if err != nil {
 		return fmt.Errorf("delete old transactions: %w", err)
 	}

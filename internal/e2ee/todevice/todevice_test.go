@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/clock"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/journal"
 	"homeserver/internal/matrix"
@@ -134,16 +135,14 @@ func TestMessagesThatSlippedInAreNobodys(t *testing.T) {
 
 func TestOldTransactionsAreForgotten(t *testing.T) {
 	t.Parallel()
-	h := envOn(t, nil)
+	c := &clock.Clock{}
+	h := envOn(t, nil, func(o *Options, _ *journal.Options) { o.Clock = c })
 	alice := h.Device("alice", "A")
 	h.send(alice, "a", alice)
-	_, err := h.Pool.Exec(t.Context(), `UPDATE to_device_transactions SET sent_at = sent_at - interval '25 hours'`)
-	h.OK(err)
+	c.Advance(transactionsKept - time.Minute)
 	h.send(alice, "b", alice)
-	h.OK(h.deleteOldTransactions(t.Context()))
-	if n := h.stored("to_device_transactions"); n != 1 {
-		t.Errorf("%d transactions are left, want that of today", n)
-	}
+	c.Advance(tidyEvery) // by which the work is due that deletes
+	matrixtest.Until(t, "that of today is left", func() bool { return h.stored("to_device_transactions") == 1 })
 }
 
 func TestRequestReachesABoundedNumberOfDevices(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/threepid/threepidtest"
+	"homeserver/internal/clock"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
 	"homeserver/internal/personal/push"
@@ -38,22 +39,20 @@ type env struct {
 	push     *push.Service
 	receipts *receipts.Service
 	server   *threepidtest.MailServer
-	clock    *matrixtest.Clock
+	clock    *clock.Clock
 	disowned bool // bob has the address no more
 }
 
 func newEnv(t *testing.T) *env {
 	t.Helper()
 	t.Parallel()
-	clock := &matrixtest.Clock{}
-	clock.Pass(time.Since(clock.Now())) // the events are of now
-	return envOn(t, nil, threepidtest.NewMailServer(t, nil, false), clock)
+	return envOn(t, nil, threepidtest.NewMailServer(t, nil, false), &clock.Clock{})
 }
 
 // envOn starts another server process, as it were, on a database; nil: a new one.
-func envOn(t *testing.T, pool *pgxpool.Pool, server *threepidtest.MailServer, clock *matrixtest.Clock) *env {
+func envOn(t *testing.T, pool *pgxpool.Pool, server *threepidtest.MailServer, time *clock.Clock) *env {
 	t.Helper()
-	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool}), server: server, clock: clock}
+	h := &env{Env: roomstest.Open(t, roomstest.Options{Pool: pool}), server: server, clock: time}
 	store := h.Rooms.Timeline
 	h.receipts = receipts.New(h.Pool, h.Journal, store, nil, 0, time.Now)
 	h.push = push.New(push.Options{
@@ -70,9 +69,9 @@ func envOn(t *testing.T, pool *pgxpool.Pool, server *threepidtest.MailServer, cl
 	}
 	h.mails = New(Options{
 		Journal: h.Journal, Rooms: store, Push: h.push, Mail: mailer, Signer: roomstest.Signer, ServerName: "example.org",
-		BaseURL: "https://matrix.example.org", RoomURL: "https://matrix.to/#/", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		BaseURL: "https://matrix.example.org", RoomURL: "https://matrix.to/#/", Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Clock: time,
 	})
-	h.mails.now, h.mails.gather = clock.Now, 0
+	h.mails.gather = 0
 	h.Run()
 	h.mails.Start(t.Context())
 	t.Cleanup(h.mails.Stop)
@@ -97,7 +96,7 @@ func (h *env) subscribe() {
 func (h *env) pass(d time.Duration) {
 	h.T.Helper()
 	h.settle()
-	h.clock.Pass(d)
+	h.clock.Advance(d)
 	h.settle()
 }
 
@@ -108,9 +107,6 @@ func (h *env) settle() {
 	matrixtest.Until(h.T, "the work is done", func() bool {
 		var waiting int
 		h.OK(h.Pool.QueryRow(h.T.Context(), `SELECT count(*) FROM pushers WHERE kind = 'email' AND due <= $1`, h.clock.Now()).Scan(&waiting))
-		if waiting > 0 {
-			h.mails.wake() // by its own clock it would wait
-		}
 		return waiting == 0
 	})
 }
@@ -207,7 +203,7 @@ func TestARestartLosesNoMail(t *testing.T) {
 	h.Send(alice, room, "before")
 	h.settle()
 	h.mails.Stop()
-	h.clock.Pass(quiet + time.Minute)
+	h.clock.Advance(quiet + time.Minute)
 	again := envOn(t, h.Pool, h.server, h.clock)
 	again.settle()
 	again.wantMails(1)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"homeserver/internal/auth/threepid"
+	"homeserver/internal/clock"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/push"
@@ -39,6 +40,8 @@ type Options struct {
 	// what the address of a room begins with.
 	ServerName, BaseURL, RoomURL string
 	Log                          *slog.Logger
+	// Clock is the time; nil: the real one.
+	Clock *clock.Clock
 }
 
 // Service sends mails. Of all processes on a database one does.
@@ -54,7 +57,7 @@ type Service struct {
 
 // New makes the service. Call it before the journal is started.
 func New(o Options) *Service {
-	s := &Service{o: o, linkKey: newLinkKey(o.Signer), now: time.Now, gather: gather, changed: make(chan struct{}, 1)}
+	s := &Service{o: o, linkKey: newLinkKey(o.Signer), now: o.Clock.Now, gather: gather, changed: make(chan struct{}, 1)}
 	if o.Mail != nil {
 		s.follower = o.Journal.FollowerOutside("email_pushers", s.lead)
 		o.Push.OnPusherSet(func(string) { s.wake() })

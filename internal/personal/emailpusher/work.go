@@ -177,7 +177,7 @@ func (w *work) wait(ctx context.Context) error {
 	if !w.nextDue.IsZero() {
 		until = min(until, w.nextDue.Sub(now))
 	}
-	at := time.NewTimer(max(until, 0))
+	at := w.s.o.Clock.NewTimer(max(until, 0))
 	defer at.Stop()
 	select {
 	case <-more:

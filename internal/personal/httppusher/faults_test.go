@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"homeserver/internal/clock"
 	"homeserver/internal/matrixtest"
+	"homeserver/internal/personal/push"
 	"homeserver/internal/rooms"
 )
 
@@ -51,6 +53,27 @@ func TestGatewayThatFailsIsAskedAgain(t *testing.T) {
 	g.want(first, 2)
 	g.want(second, 2)
 	g.want(h.Send(alice, room, "three"), 3)
+}
+
+func TestGatewayIsAskedAgainAsSoonAsTheClockIsMoved(t *testing.T) {
+	c := &clock.Clock{}
+	h := newEnv(t, func(s *Service) {
+		s.o.Clock, s.now = c, c.Now
+		s.backoff = backoff{first: time.Hour, most: time.Hour, patience: 24 * time.Hour}
+	})
+	g := newGateway(t)
+	room := h.group()
+	h.pusher(bob, "key", g, nil)
+	g.refuse(1)
+	h.Send(alice, room, "one")
+	g.asks(1)
+	matrixtest.Until(t, "the failure is noted", func() bool {
+		failing := false
+		h.OK(h.push.HTTPPushersOf(t.Context(), []string{bob}, func(p *push.HTTPPusher) { failing = p.Attempts > 0 }))
+		return failing
+	})
+	c.Advance(2 * time.Hour)
+	g.asks(1)
 }
 
 func TestWhatIsReadWhileAGatewayFailsIsNotPushed(t *testing.T) {

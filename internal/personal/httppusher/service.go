@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"homeserver/internal/cache"
+	"homeserver/internal/clock"
 	"homeserver/internal/event"
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/push"
@@ -28,6 +29,8 @@ type Options struct {
 	// pushers, and of the counts that pushers were sent; 0: [cache.UsualShare].
 	MemberBytes, CountBytes int
 	Log                     *slog.Logger
+	// Clock is the time; nil: the real one.
+	Clock *clock.Clock
 }
 
 // Service sends notifications. Of all processes on a database one does.
@@ -58,7 +61,7 @@ const reviewsAtOnce = 4
 // New makes the service. Call it before the journal is started.
 func New(o Options) *Service {
 	s := &Service{
-		o: o, metrics: newMetrics(), now: time.Now, backoff: usualBackoff, saveEach: time.Second, maxInMemory: deliveriesInMemory,
+		o: o, metrics: newMetrics(), now: o.Clock.Now, backoff: usualBackoff, saveEach: time.Second, maxInMemory: deliveriesInMemory,
 		members: cache.New(o.MemberBytes, weighMembers),
 		told:    cache.NewLRU(cache.Options[push.PusherKey, int]{Share: o.CountBytes, Weigh: weighTold}),
 		reviews: make(chan struct{}, reviewsAtOnce),

@@ -105,7 +105,7 @@ func (w *work) round(ctx, sending context.Context) error {
 
 // wait returns when there may be something to do.
 func (w *work) wait(ctx context.Context) error {
-	at := time.NewTimer(w.untilNext())
+	at := w.s.o.Clock.NewTimer(w.untilNext())
 	defer at.Stop()
 	more := w.trail.More()
 	if w.s.now().Before(w.nextLook) {

@@ -35,6 +35,8 @@ type Options struct {
 	PlainHTTP bool
 	// Channel tells other processes who has set a pusher; nil: there are none.
 	Channel *replica.Channel
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
 	// Shares is what caches may hold.
 	Shares Shares
 }
@@ -83,8 +85,11 @@ func New(o Options) *Service {
 
 // newService makes a service that does not hear of what is committed.
 func newService(o Options) *Service {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	s := &Service{
-		o: o, pool: o.Pool, journal: o.Journal, rooms: o.Rooms, now: time.Now,
+		o: o, pool: o.Pool, journal: o.Journal, rooms: o.Rooms, now: o.Now,
 		rulesets: cache.New(o.Shares.Rules, weighRuleset),
 		contexts: cache.New(o.Shares.Rooms, weighContext),
 		names:    cache.New(o.Shares.Names, weighName),

@@ -183,12 +183,12 @@ func FuzzUserNames(f *testing.F) {
 		if id, err := s.newUserID(name); err == nil {
 			localpart, server, err := matrix.ParseUserID(id)
 			if err != nil || server != testServer || !matrix.IsUserLocalpart(localpart) {
-				t.Errorf("%q gives the user ID %q", name, id)
+				t.Errorf("for %q the user ID is %q", name, id)
 			}
 		}
 		candidates, err := s.localUserIDs(name)
 		if err != nil && !matrix.IsCode(err, matrix.Forbidden) {
-			t.Errorf("%q gives %v", name, err)
+			t.Errorf("%q is refused with %v, not M_FORBIDDEN", name, err)
 		}
 		for _, id := range candidates {
 			if _, _, err := matrix.ParseUserID(id); id != "" && err != nil {

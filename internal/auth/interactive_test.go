@@ -449,7 +449,7 @@ func FuzzInteractionAuth(f *testing.F) {
 			t.Errorf("%q names nobody without an error", auth)
 		}
 		if _, ok := errors.AsType[*matrix.Error](err); err != nil && !ok {
-			t.Errorf("%q gives the internal error %v", auth, err)
+			t.Errorf("%q is answered with the internal error %v", auth, err)
 		}
 	})
 }

@@ -132,11 +132,11 @@ func (as attempts) giveBack() {
 	}
 }
 
-// countAttempt counts a password that may be wrong: for the caller at the account, and
-// for the account by all callers together, of whom there may be many. The second does
+// countAttempt counts a password that may be wrong, against two limits: that of the caller
+// at this account, and that of the account for all callers together. The second limit does
 // not apply to a user who is logged in to the account, nor to addresses from which the
-// user was, so that the guesses of others lock out nobody. The first applies to them,
-// too: an access token may be stolen. M_LIMIT_EXCEEDED.
+// user was logged in before, so that the guesses of others do not lock the user out. The
+// first applies to them, too: an access token may be stolen. M_LIMIT_EXCEEDED.
 func (s *Service) countAttempt(caller, key string, candidates []string) (attempts, error) {
 	own, err := s.o.Limits.Take(ratelimit.FailedLogin, key+" "+caller)
 	loggedIn := caller != "" && slices.Contains(candidates, caller)

@@ -137,7 +137,7 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 		status int
 		body   string
 		code   matrix.Code
-		gives  int
+		want   int
 	}{
 		"no JSON":       {200, "hello", matrix.Unknown, 502},
 		"no algorithm":  {200, `{"lookup_pepper":"x","algorithms":["none"]}`, matrix.Unknown, 502},
@@ -159,8 +159,8 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 		})
 		_, err := c.Lookup(t.Context(), identity.Server{Name: site.URL, Token: "x"}, "email", "x")
 		e, ok := err.(*matrix.Error) //nolint:errorlint // it is given as it is
-		if !ok || e.Code != test.code || e.HTTPStatus() != test.gives {
-			t.Errorf("%s: got %v, want %s with %d", name, err, test.code, test.gives)
+		if !ok || e.Code != test.code || e.HTTPStatus() != test.want {
+			t.Errorf("%s: got %v, want %s with %d", name, err, test.code, test.want)
 		}
 	}
 }

@@ -211,7 +211,7 @@ func (s *Service) Removed(ctx context.Context, revoked []secret.Hash) {
 type NewDevice struct {
 	ID, DisplayName string
 	Refreshable     bool
-	// AccessToken is the token that the operator gives the device; "": a new one.
+	// AccessToken is the token that the operator has chosen for the device; "": a new one is made.
 	AccessToken string
 }
 

@@ -99,8 +99,8 @@ func (s *Service) Knows(token string) bool {
 // Forget has tokens read again that remain good, whose account has changed.
 func (s *Service) Forget(hashes []secret.Hash) { s.cache.remove(hashes) }
 
-// unknownToken returns the answer to a token that is not, or no longer, good. A soft
-// logout tells the client that its device still exists.
+// unknownToken returns the error for a token that is unknown or no longer valid. With soft
+// the client learns that its device still exists.
 func unknownToken(soft bool) *matrix.Error {
 	err := matrix.Errorf(matrix.UnknownToken, "The access token is unknown or no longer valid")
 	if soft {

@@ -139,7 +139,7 @@ func (ws *watches) signal() {
 	}
 }
 
-// take returns the suspects, which are none from now on.
+// take returns the suspects, and empties their list.
 func (ws *watches) take() []secret.Hash {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()

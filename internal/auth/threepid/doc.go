@@ -1,7 +1,7 @@
-// Package threepid has the e-mail addresses and phone numbers of users: it lets
-// their owners prove them, stores them with the accounts, and binds them at identity
-// servers. Client-server API, "Adding Account Administrative Contact Information";
-// appendices, "3PID Types".
+// Package threepid has the e-mail addresses and phone numbers of users. It checks that a
+// user owns an address, stores it with the account, and binds it at an identity server.
+// Client-server API, "Adding Account Administrative Contact Information"; appendices,
+// "3PID Types".
 //
 // # Promises
 //

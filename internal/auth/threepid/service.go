@@ -247,7 +247,7 @@ func (s *Service) check(ctx context.Context, r tokenRequest) (Address, error) {
 	case *r.sendAttempt < 0:
 		return Address{}, matrix.Errorf(matrix.InvalidParam, "send_attempt must not be negative")
 	case !s.mayLinkTo(r.nextLink):
-		return Address{}, matrix.Errorf(matrix.InvalidParam, "next_link must be an http or https URL that this server lets users be sent to")
+		return Address{}, matrix.Errorf(matrix.InvalidParam, "next_link must be an http or https URL, on a host that this server allows")
 	}
 	address, err := r.parse()
 	if err != nil {

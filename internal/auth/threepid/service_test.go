@@ -142,7 +142,7 @@ func (h *env) prove(t testing.TB, purpose threepid.Purpose, address string) stri
 	return sid
 }
 
-// give gives a user an address.
+// give proves an address for a user, and adds it to the account.
 func (h *env) give(t testing.TB, userID, address string) {
 	t.Helper()
 	sid := h.prove(t, threepid.ForAccount, address)

@@ -123,7 +123,7 @@ func (s *Service) open(ctx context.Context, r tokenRequest, address Address, use
 }
 
 // unsent notes that a message was not sent, so that the client may repeat the
-// attempt, and gives the reason back.
+// attempt, and returns the reason.
 func (s *Service) unsent(ctx context.Context, sid string, attempt int64, reason error) error {
 	// The client may have gone away meanwhile; it will come again.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTimeout)

@@ -60,7 +60,7 @@ func TestCodesCannotBeGuessed(t *testing.T) {
 	r.Token = h.gateway.Last(t).Code()
 	matrixtest.WantCode(t, h.Submit(t.Context(), r), matrix.SessionExpired)
 
-	// A new code for the same session gives no new guesses.
+	// After a new code for the same session the user has no more guesses than before.
 	_, err = h.RequestPhone(t.Context(), threepid.ForAccount, phone("07700 900001", 2))
 	must(t, err)
 	r.Token = h.gateway.Last(t).Code()

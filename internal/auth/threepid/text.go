@@ -11,9 +11,9 @@ import (
 	"homeserver/internal/matrix"
 )
 
-// Caps bounds the text messages of the whole server, whoever asked for them: each
-// costs the operator money, and numbers that earn by them are there for the taking.
-// 0 is no bound.
+// Caps bounds the text messages of the whole server, for all users together. Each message
+// costs the operator money, and strangers can rent numbers that earn by each message they
+// get. 0 is no bound.
 type Caps struct {
 	// PerHour is for an hour by the clock, PerDay for 24 of them, the current one
 	// included.
@@ -35,7 +35,7 @@ func (s *Service) sendText(ctx context.Context, to Address, text string) error {
 		return err
 	}
 	if reached != "" {
-		// One line tells the operator of an hour's refusals.
+		// The refusals of an hour are logged once.
 		if s.cappedIn.Swap(hour) != hour {
 			s.o.Log.WarnContext(ctx, "text messages are refused: the server has sent as many as it may", "limit", reached)
 		}
@@ -47,7 +47,8 @@ func (s *Service) sendText(ctx context.Context, to Address, text string) error {
 	return nil
 }
 
-// countText counts a message, and gives the key of the cap that is reached instead.
+// countText counts a message. If a cap is reached, it counts nothing, and returns the key
+// of the cap.
 func (s *Service) countText(ctx context.Context, hour int64) (reached string, err error) {
 	if s.o.TextCaps == (Caps{}) {
 		return "", nil

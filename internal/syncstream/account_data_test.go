@@ -88,7 +88,7 @@ func TestAccountDataWakesPolls(t *testing.T) {
 	}
 }
 
-// Who comes into a room gets what they had stored for it before.
+// A user who joins a room gets the account data that the user had stored for it before.
 func TestAccountDataOfARoomThatIsJoined(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()

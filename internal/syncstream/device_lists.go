@@ -52,7 +52,7 @@ func comesOrGoes(at timeline.Interval) bool {
 }
 
 // noteOwnLists does the same with the user's own entries. A room that was forgotten was left
-// before, and nothing else tells when.
+// before, and this entry is all that says so.
 func (p *plan) noteOwnLists() {
 	for _, entry := range p.own {
 		switch value := entry.Value.(type) {

@@ -16,7 +16,7 @@ import (
 
 const erin = "@erin:localhost"
 
-// sharers are the users whose device lists change, most of whom come and go.
+// sharers are the users whose device lists change. Most of them join and leave rooms.
 var sharers = []string{alice, bob, carol, dave, erin}
 
 // moment is how users stood to rooms at a position.
@@ -97,7 +97,7 @@ func (y *sharing) note() {
 	y.model.moments = append(y.model.moments, m)
 }
 
-// step lets one thing happen, which may be forbidden.
+// step tries one thing, which may be forbidden.
 func (y *sharing) step() {
 	y.T.Helper()
 	y.n++

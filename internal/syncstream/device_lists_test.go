@@ -132,7 +132,7 @@ func TestAPollWakesForDeviceLists(t *testing.T) {
 	}
 }
 
-// Whoever asks knows the keys of a time that may never have been.
+// After a restore the keys that a client knows may be keys that the database never had.
 func TestAllDeviceListsAreFetchedAnewAfterARestore(t *testing.T) {
 	h := newEnv(t)
 	h.Public(bob, carol)
@@ -171,7 +171,7 @@ func TestTokensOfKeyChanges(t *testing.T) {
 	}
 }
 
-// counting lets a process run on the database whose statements are counted.
+// counting starts a process on the database, and counts its statements.
 func (h *env) counting(o journal.Options) (*env, *counter) {
 	h.T.Helper()
 	config := h.Pool.Config().Copy()
@@ -213,7 +213,7 @@ func TestDeviceListsCostAStatementWhereSomebodyComesOrGoes(t *testing.T) {
 	}
 }
 
-// settle lets so many users be in rooms since a position; they have joined by no event.
+// settle makes so many users members of rooms since a position, without events of their joins.
 func (h *env) settle(users int, at journal.Position, rooms ...string) {
 	h.T.Helper()
 	nids := make([]journal.RoomNID, len(rooms))

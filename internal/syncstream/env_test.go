@@ -158,7 +158,7 @@ func (h *env) visibility(room, visibility string) {
 	h.SetState(alice, room, "m.room.history_visibility", "", fmt.Sprintf(`{"history_visibility":%q}`, visibility))
 }
 
-// rename gives a user another display name in a room.
+// rename changes a user's display name in a room.
 func (h *env) rename(user, room, name string) {
 	h.T.Helper()
 	h.SetState(user, room, "m.room.member", user, fmt.Sprintf(`{"membership":"join","displayname":%q}`, name))
@@ -174,7 +174,7 @@ func (h *env) client(user, filter string) *client {
 	return &client{h: h, Query: syncstream.Query{UserID: user, DeviceID: "PHONE", Filter: filter}}
 }
 
-// synced gives a client that knows all there is by now.
+// synced returns a client that has synced all there is by now.
 func (h *env) synced(user, filter string) *client {
 	h.T.Helper()
 	c := h.client(user, filter)
@@ -357,7 +357,7 @@ func (r *room) members() []string {
 	return list
 }
 
-// in gives a joined room of the answer.
+// in returns a joined room of the answer.
 func (a *answer) in(t testing.TB, id string) *room {
 	t.Helper()
 	if a.Rooms.Join[id] == nil {
@@ -366,7 +366,7 @@ func (a *answer) in(t testing.TB, id string) *room {
 	return a.Rooms.Join[id]
 }
 
-// of gives the content of the event of a type in a list; nil: there is none. There
+// of returns the content of the event of a type in a list; nil: there is none. There
 // must not be two.
 func (l *stateList) of(t testing.TB, typ string) (content map[string]any) {
 	t.Helper()
@@ -391,7 +391,7 @@ func (l *stateList) types() []string {
 	return list
 }
 
-// out gives a left room of the answer.
+// out returns a left room of the answer.
 func (a *answer) out(t testing.TB, id string) *room {
 	t.Helper()
 	if a.Rooms.Leave[id] == nil {
@@ -458,7 +458,7 @@ func (h *env) startFor(q syncstream.Query) *waiting {
 	return w
 }
 
-// waitContext tells when a poll waits: that is when it asks for Done itself.
+// waitContext reports that a poll waits: wait calls Done just before.
 type waitContext struct {
 	context.Context
 	waits chan<- struct{}
@@ -483,7 +483,7 @@ func (w *waiting) waitsAgain() {
 	}
 }
 
-// get gives the answer, which must come now.
+// get returns the answer, which must come now.
 func (w *waiting) get() *answer {
 	w.t.Helper()
 	w.end()

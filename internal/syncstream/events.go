@@ -19,7 +19,7 @@ const maxChunk = 1000
 // GET /events.
 type EventsQuery struct {
 	UserID, DeviceID string
-	// From is a token of any answer; "": from now on.
+	// From is a token of any answer; "": the events after this request.
 	From string
 	// RoomID asks for one room alone, which the user need not be in if anybody may
 	// read it; "": for all that the user is in.

@@ -25,7 +25,7 @@ type listener struct {
 	syncstream.EventsQuery
 }
 
-// listening gives a client that hears of what happens from now on.
+// listening returns a client whose next request has what happens after this call.
 func (h *env) listening(user string) *listener {
 	h.T.Helper()
 	l := &listener{h, syncstream.EventsQuery{UserID: user, DeviceID: "PHONE"}}
@@ -62,14 +62,14 @@ func (l *listener) next() *chunk {
 	return c
 }
 
-// hear names what next gives.
+// hear names the events that next returns.
 func (l *listener) hear() []string {
 	l.h.T.Helper()
 	return words(l.next().Chunk)
 }
 
-// wait starts to wait for the next thing, and returns when it waits; the function
-// that it gives waits for the answer.
+// wait sends a request for the next event, and returns once the request waits. The
+// function that it returns waits for the answer.
 func (l *listener) wait() func() *chunk {
 	l.h.T.Helper()
 	l.Timeout = 10 * patience
@@ -322,9 +322,9 @@ func TestStreamOfALongAbsenceComesInPieces(t *testing.T) {
 	}
 }
 
-// In random histories, whoever asks now and then, any of two processes, is told the
-// same as who asks once, from the window and from SQL: each event that happened while
-// one was in, and each change of one's own membership, once and in order.
+// In random histories a client that asks now and then, any of two processes, gets the same
+// as a client that asks once, from the window and from SQL: each event that happened while
+// the user was in the room, and each change of the user's membership, once and in order.
 func TestStreamLosesAndRepeatsNothing(t *testing.T) {
 	eachHistory(t, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
@@ -367,8 +367,8 @@ func TestStreamLosesAndRepeatsNothing(t *testing.T) {
 	})
 }
 
-// remembered names the events in rooms that a user has never forgotten: whoever forgets
-// a room hears no more of it, be it old or new.
+// remembered names the events in rooms that a user has never forgotten: a user who forgets
+// a room gets no event of it any more, old or new.
 func (y *history) remembered(user string, events []*ev) []string {
 	ids := []string{}
 	for _, e := range events {

@@ -177,8 +177,8 @@ func TestBadFilters(t *testing.T) {
 	}
 }
 
-// A filter that names a room by its alias, or a user by a name, lets nothing through
-// and leaves the client wondering.
+// A filter that names a room by its alias, or a user by a display name, would match nothing,
+// and the client would not learn why.
 func TestFilterNamesRoomsAndUsersThatCannotBe(t *testing.T) {
 	h := newEnv(t)
 	long := "!" + strings.Repeat("a", 255)

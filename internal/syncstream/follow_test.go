@@ -42,7 +42,7 @@ func (f *follower) step() {
 		f.take(id, r, before, false)
 	}
 	for id, k := range f.rooms {
-		// Who left and is invited again is not told of the leaving.
+		// A user who left and is invited again does not get the event of the leaving.
 		if a.Rooms.Invite[id] != nil || a.Rooms.Knock[id] != nil {
 			k.joined = false
 		}
@@ -101,8 +101,8 @@ func (f *follower) gap(id, from, before string) []*timeline.Event {
 	return f.h.backward(f.UserID, id, from, before, nil)
 }
 
-// lags reports whether the process has not heard of everything. What it reads from
-// the tables, and whom it lets read, may then be newer than its answers.
+// lags reports whether the process has not heard of everything. What it reads from the
+// tables, and what a user may read, may then be newer than the position of its answers.
 func (h *env) lags() bool {
 	h.T.Helper()
 	return h.Journal.Position() < h.newest()
@@ -152,7 +152,7 @@ func (f *follower) wholeHistory() bool {
 	return filter.Room.Timeline.Types == nil && filter.Room.Timeline.Senders == nil
 }
 
-// Who follows the stream, however rarely, knows the state and the history as the
+// A client that follows the stream, however rarely, knows the state and the history as the
 // server does: from a window that holds much, little or nothing, and from processes
 // that have not heard of everything yet.
 func TestFollowersKnowStateAndHistory(t *testing.T) {

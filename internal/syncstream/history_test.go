@@ -51,7 +51,7 @@ func (h *env) history(seed uint64) *history {
 	return y
 }
 
-// powers lets everybody do everything, but for what the room version forbids.
+// powers returns power levels that allow everybody everything that the room version allows.
 func (h *env) powers(room string) string {
 	h.T.Helper()
 	e, _, err := h.Rooms.Timeline.For(alice).StateEvent(h.T.Context(), room, "m.room.create", "")
@@ -67,7 +67,7 @@ func (h *env) powers(room string) string {
 
 func (y *history) pick(list ...string) string { return list[y.IntN(len(list))] }
 
-// happen lets n things be tried; what is forbidden does not happen.
+// happen tries n things at random. What is forbidden does not happen.
 func (y *history) happen(n int) {
 	y.T.Helper()
 	for range n {
@@ -77,8 +77,8 @@ func (y *history) happen(n int) {
 	}
 }
 
-// elsewhere lets what comes next happen in any of the processes, which may have heard
-// of the rest by then.
+// elsewhere chooses the process in which the next thing happens. That process may or may
+// not have heard of the rest by then.
 func (y *history) elsewhere() {
 	if len(y.others) == 0 {
 		return
@@ -98,7 +98,7 @@ func (h *env) newest() (p journal.Position) {
 	return p
 }
 
-// catchUp lets a process hear of all that has happened.
+// catchUp waits until a process has heard of all that has happened.
 func (h *env) catchUp() {
 	h.T.Helper()
 	h.OK(h.Journal.CatchUp(h.T.Context(), h.newest()))
@@ -126,7 +126,7 @@ func (y *history) act() error {
 	}
 }
 
-// tryToEncrypt lets a user turn on encryption.
+// tryToEncrypt turns on encryption as a user.
 func (y *history) tryToEncrypt(q rooms.Request) error {
 	_, err := y.env.Rooms.SetState(y.T.Context(), q, "m.room.encryption", "", json.RawMessage(`{"algorithm":"m.megolm.v1.aes-sha2"}`))
 	return err
@@ -140,7 +140,7 @@ func (y *history) keep(room, id string, err error) error {
 	return err
 }
 
-// speak lets a user send an event that is no state.
+// speak sends an event that is no state.
 func (y *history) speak(q rooms.Request) error {
 	content := fmt.Sprintf(`{"body":"%d"}`, y.n)
 	switch n := y.IntN(8); {
@@ -160,7 +160,7 @@ func (y *history) speak(q rooms.Request) error {
 	return y.keep(q.RoomID, id, err)
 }
 
-// change lets a user set state, or redact something.
+// change sets state, or redacts something.
 func (y *history) change(kind int, q rooms.Request) error {
 	ctx := y.T.Context()
 	set := func(evType, key, content string) error {
@@ -209,7 +209,7 @@ func (y *history) move(kind int, user, room, other string) error {
 	return y.forget(other)
 }
 
-// forget lets a user forget a room, if there is one that the user is out of.
+// forget forgets a room for a user, if there is a room that the user is not in.
 func (y *history) forget(user string) error {
 	for _, i := range y.Perm(len(y.rooms)) {
 		room, before := y.rooms[i], y.newest()
@@ -224,7 +224,7 @@ func (y *history) forget(user string) error {
 	return nil
 }
 
-// personal lets a user do what is no event of a room.
+// personal changes something of a user that is no event of a room.
 func (y *history) personal(kind int, user, room string) error {
 	ctx := y.T.Context()
 	switch {

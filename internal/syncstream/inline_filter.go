@@ -9,15 +9,15 @@ import (
 
 // inlineFilters has filters that requests write out as JSON. Each text is parsed once: the
 // clients of a kind all write the same. They have a share of memory of their own, so that
-// whoever writes many and large ones keeps no stored filter out of memory. A text that is
-// refused is not kept.
+// a user who writes many and large ones does not push stored filters out of memory. A text
+// that is refused is not kept.
 type inlineFilters[F any] struct {
 	parse  func(definition []byte) (*F, error)
 	parsed *cache.LRU[string, *F]
 }
 
-// newInlineFilters keeps filters in so many bytes. weigh returns the bytes of one beside
-// those that the length of its text tells.
+// newInlineFilters keeps filters in so many bytes. weigh returns the bytes that a filter takes
+// beside its text.
 func newInlineFilters[F any](share int, parse func(definition []byte) (*F, error), weigh func(*F) int) *inlineFilters[F] {
 	return &inlineFilters[F]{parse: parse, parsed: cache.NewLRU(cache.Options[string, *F]{
 		Share: share,

@@ -39,7 +39,7 @@ func (h *env) mustExec(sql string, args ...any) {
 	h.OK(err)
 }
 
-// number gives the number of a room.
+// number returns the number of a room.
 func (h *env) number(room string) journal.RoomNID {
 	h.T.Helper()
 	nid, err := h.Rooms.Timeline.Number(h.T.Context(), room)
@@ -47,7 +47,7 @@ func (h *env) number(room string) journal.RoomNID {
 	return nid
 }
 
-// readIn lets many users have read a room, by receipts at the positions after one.
+// readIn stores receipts of many users in a room, at the positions after the given one.
 func (h *env) readIn(room string, after, users int) {
 	h.T.Helper()
 	h.mustExec(`
@@ -151,7 +151,7 @@ func TestReceiptsOfOneRoomThatAreTooManyForOneReadAreTold(t *testing.T) {
 	}
 }
 
-// TestManyUsersWithTheMostAccountDataAreAllAnswered lets them ask at once, with memory
+// In TestManyUsersWithTheMostAccountDataAreAllAnswered all of them ask at once, with memory
 // that does not hold what one of them has stored.
 func TestManyUsersWithTheMostAccountDataAreAllAnswered(t *testing.T) {
 	matrixtest.Long(t)

@@ -29,9 +29,9 @@ func largeKeys(list *stateList) []string {
 	return keys
 }
 
-// TestStateThatIsTooMuchForOneReadIsTold lets a room have more state than one read
-// brings: with a whole state, in a gap, with lazily loaded members, and where the filter
-// hides state from the timeline.
+// In TestStateThatIsTooMuchForOneReadIsTold a room has more state than one read brings:
+// with a whole state, in a gap, with lazily loaded members, and where the filter hides
+// state from the timeline.
 func TestStateThatIsTooMuchForOneReadIsTold(t *testing.T) {
 	const entries = 120
 	h := envOn(t, nil, journal.Options{WindowBytes: 1}) // all is read from the tables

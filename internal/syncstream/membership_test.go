@@ -133,8 +133,8 @@ func TestRejectedInviteIsTold(t *testing.T) {
 	wantEmpty(t, late.sync())
 }
 
-// Whoever never was in a room is told how the own membership has changed, but not of
-// older events: /messages refuses them.
+// A user who never was in a room learns how the user's own membership has changed, but gets
+// no older events: /messages refuses them, too.
 func TestWhoNeverWasInARoomIsNotToldOfMore(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()
@@ -195,7 +195,7 @@ func TestStateAfterLeavingIsNotTold(t *testing.T) {
 	for what, a := range map[string]*answer{"incremental": c.sync(), "state after": after.sync(), "initial": initial.sync()} {
 		r := a.out(t, room)
 		if strings.Contains(string(a.raw), "secret") {
-			t.Errorf("%s: who was kicked hears what came later: %s", what, a.raw)
+			t.Errorf("%s: the user who was kicked sees what came later: %s", what, a.raw)
 		}
 		if got := r.timeline(); got[len(got)-1] != "bob ban" || !slices.Contains(got, "bob leave") {
 			t.Errorf("%s: timeline %v", what, got)

@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/syncstream"
 )
 
-// measured gives how often answers of each kind and source were worked out, and how many requests wait.
+// measured returns how often answers of each kind and source were worked out, and how many requests wait.
 func (h *env) measured() (counts map[string]uint64, waiting float64) {
 	h.T.Helper()
 	registry := prometheus.NewRegistry()

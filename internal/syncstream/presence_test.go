@@ -18,13 +18,13 @@ func (h *env) status(user, presence, message string) {
 	h.OK(h.presence.Set(h.T.Context(), user, presence, message))
 }
 
-// watch lets time pass and the watch for who is idle or away run.
+// watch moves the clock by d, and then looks which users are idle or away.
 func (h *env) watch(d time.Duration) {
 	h.clock.Pass(d)
 	h.presence.Watch()
 }
 
-// present names those whose presence the answer tells, and how they are.
+// present lists the presence events of the answer: the users, and how they are.
 func (a *answer) present() []string {
 	list := []string{}
 	for _, e := range a.Presence.Events {

@@ -14,9 +14,9 @@ import (
 	"homeserver/internal/syncstream"
 )
 
-// What one process has written another tells as the first does, and as SQL does: it is
-// read into the live window now and then, however much has happened meanwhile, and
-// been overwritten or redacted.
+// All processes answer the same about what one of them has written, and the same as from
+// SQL. The others read it into the live window only now and then: by that time much may
+// have happened, and some of it may be overwritten or redacted.
 func TestProcessesAgree(t *testing.T) {
 	eachHistory(t, func(t *testing.T, seed uint64) {
 		pool := postgrestest.New(t)
@@ -69,8 +69,8 @@ func (y *history) compareStreams(processes map[string]*env) {
 	}
 }
 
-// news gives the chunk without presence, and of account data the last of each kind:
-// whether what was overwritten is told, too, is a matter of memory.
+// news returns the chunk without presence, and with only the last account data of each kind:
+// whether older ones that were overwritten are in the answer depends on what is in memory.
 func (l *listener) news() []string {
 	l.h.T.Helper()
 	answer, err := l.h.Stream(l.h.T.Context(), l.EventsQuery)

@@ -43,8 +43,8 @@ func TestWindowAndSQLAgree(t *testing.T) {
 	})
 }
 
-// compare asks all processes the same at random, which have heard of everything. It
-// gives 1 if the answers tell of a room.
+// compare sends the same random request to all processes, which must have heard of
+// everything, and compares the answers. It returns 1 if there is a room in them.
 func (y *history) compare(processes map[string]*env) (told int) {
 	y.T.Helper()
 	q := syncstream.Query{
@@ -80,14 +80,14 @@ func indented(text string) string {
 	return b.String()
 }
 
-// durable gives the part of a token that is the same in all processes.
+// durable returns the part of a token that is the same in all processes.
 func durable(token string) string {
 	position, _, _ := strings.Cut(token, "_")
 	return position
 }
 
-// What /sync gives and what /messages gives from prev_batch on is everything
-// that there is, once.
+// The timeline of /sync and the events of /messages from prev_batch are together all events
+// that there are, each once.
 func TestPrevBatchLeavesNoGap(t *testing.T) {
 	eachHistory(t, func(t *testing.T, seed uint64) {
 		h := envOn(t, nil, journal.Options{})

@@ -300,6 +300,6 @@ func TestRedactedEventsAreShownSo(t *testing.T) {
 	r := c.sync().in(t, room)
 	equal(t, "timeline", r.timeline(), "<nil>", "redaction")
 	if r.Timeline.Events[0].Unsigned["redacted_because"] == nil {
-		t.Errorf("nothing tells why the event is empty: %v", r.Timeline.Events[0])
+		t.Errorf("the redacted event has no redacted_because: %v", r.Timeline.Events[0])
 	}
 }

@@ -165,12 +165,12 @@ func TestTimelineFilters(t *testing.T) {
 			for _, r := range a.Rooms.Join {
 				for _, word := range r.timeline() {
 					if got++; !wanted[word] {
-						t.Errorf("%s lets through %q", c2.timeline, word)
+						t.Errorf("the filter %s does not hide %q", c2.timeline, word)
 					}
 				}
 			}
 			if got != len(c2.want) {
-				t.Errorf("%s lets through %d events, want %d: %s", q.Filter, got, len(c2.want), a.raw)
+				t.Errorf("the filter %s leaves %d events, want %d: %s", q.Filter, got, len(c2.want), a.raw)
 			}
 		}
 	}

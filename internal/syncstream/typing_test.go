@@ -18,7 +18,7 @@ func (h *env) stops(user, room string) {
 	h.OK(h.typing.Set(h.T.Context(), user, room, false, 0))
 }
 
-// typists names who is typing as the answer tells; nil: it tells nothing.
+// typists names the users who type in a room, by its m.typing event; nil: there is none.
 func (a *answer) typists(t testing.TB, id string) []string {
 	t.Helper()
 	if a.Rooms.Join[id] == nil {

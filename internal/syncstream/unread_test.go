@@ -11,7 +11,7 @@ import (
 	"homeserver/internal/rooms"
 )
 
-// unread gives the counts of a room in an answer.
+// unread returns the counts of a room in an answer.
 func (a *answer) unread(t testing.TB, id string) count {
 	t.Helper()
 	r := a.in(t, id)

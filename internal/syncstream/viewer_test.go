@@ -49,8 +49,8 @@ func (vs *viewers) mustUse(t *testing.T, user string) *viewer {
 	return v
 }
 
-// count gives how many viewers are known, how many of them idle, and how many
-// rooms they are noted with.
+// count returns how many viewers are known, how many of them are idle, and how many rooms
+// are noted for them in all.
 func (vs *viewers) count() (known, idle, inRooms int) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
@@ -60,7 +60,7 @@ func (vs *viewers) count() (known, idle, inRooms int) {
 	return len(vs.byUser), vs.idle.Stats().Entries, inRooms
 }
 
-// fill lets users come and go who stand to so many rooms each.
+// fill loads and releases the viewers of so many users, each with a standing in so many rooms.
 func (vs *viewers) fill(first, users, roomsEach int) {
 	for i := range users {
 		v, _ := vs.take(fmt.Sprintf("@user%d:localhost", first+i))
@@ -103,7 +103,7 @@ func TestIdleViewersAreBounded(t *testing.T) {
 	}
 }
 
-// isWoken reports whether whoever waits on a viewer is woken.
+// isWoken reports whether requests that wait on a viewer are woken.
 func isWoken(v *viewer) bool {
 	select {
 	case <-v.listener.Woken():
@@ -113,7 +113,7 @@ func isWoken(v *viewer) bool {
 	}
 }
 
-// Who waits with a large account once kept all of it in memory for as long as that took.
+// A request of a large account once kept all of the account in memory for as long as it waited.
 func TestLargeViewersOfWaitingRequestsMakeRoom(t *testing.T) {
 	vs, r, room := viewersEnv(t)
 	small := vs.mustUse(t, "@alice:localhost")

@@ -362,7 +362,7 @@ func TestDatabaseThatIsAwayIsAnErrorAndComesBack(t *testing.T) {
 	pool.Close()
 	room := h.Public(bob)
 	if _, err := away.Sync(t.Context(), syncstream.Query{UserID: bob}); err == nil || refused(err) {
-		t.Errorf("without a database a first sync gives %v", err)
+		t.Errorf("without a database a first sync returns %v", err)
 	}
 	h.client(bob, "").sync().in(t, room)
 }

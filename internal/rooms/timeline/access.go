@@ -22,7 +22,7 @@ type Access struct {
 	erased *erasures
 	ranges []Range
 	any    bool
-	// world reports that anybody may read what happens from now on.
+	// world reports that anybody may read what happens after the last change.
 	world bool
 }
 

@@ -115,7 +115,7 @@ func (c *eventCheck) checkEvent(e *doctor.Exam, row *checkedEvent) *event.Event 
 	}
 	version, ok := event.LookupVersion(*row.Version)
 	if !ok {
-		return nil // the check of heads tells of it
+		return nil // the check of heads reports it
 	}
 	parsed, err := event.ParseTrusted(version, row.EventID, row.JSON)
 	if err != nil {

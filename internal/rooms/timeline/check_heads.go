@@ -78,7 +78,7 @@ func (r *headRow) isWrong(e *doctor.Exam) bool {
 	}
 	newest, err := event.ParseTrusted(version, *r.NewestEventID, r.JSON)
 	if err != nil {
-		return false // the check of events tells of it
+		return false // the check of events reports it
 	}
 	if slices.Equal(r.Heads, []string{newest.ID}) && r.Depth == newest.Depth {
 		return false

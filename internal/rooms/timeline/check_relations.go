@@ -78,7 +78,7 @@ func checkRelationsOfEvents(ctx context.Context, e *doctor.Exam) error {
 		for _, of := range page.Events {
 			after = max(after, of.NID)
 		}
-		for _, bad := range page.bad { // the check of events tells of them
+		for _, bad := range page.bad { // the check of events reports them
 			after = max(after, bad.nid)
 		}
 		if err := compareRelations(ctx, e, page.Events); err != nil || len(page.Events)+len(page.bad) < eventPage {
@@ -193,8 +193,8 @@ func checkEventsOfRelations(ctx context.Context, e *doctor.Exam) error {
 	}
 }
 
-// isRelated reports whether the bytes of an event say what a relation does. Of an event that
-// cannot be read another check tells.
+// isRelated reports whether the bytes of an event say what a relation does. It is true for an
+// event that cannot be read, which another check reports.
 func isRelated(version string, raw []byte, row *storedRelation) bool {
 	v, ok := event.LookupVersion(version)
 	if !ok {

@@ -80,8 +80,8 @@ func (e *Event) Settle() *Staged {
 	return was
 }
 
-// Redact shows the event in its redacted form from now on, and the event that has redacted
-// it. The first redaction counts.
+// Redact turns the event into its redacted form, and notes the event that has redacted it.
+// The first redaction counts.
 func (e *Event) Redact(redacted *event.Event, because *Event) {
 	e.redaction.CompareAndSwap(nil, &redaction{redacted: redacted, because: because, by: because.NID})
 }

@@ -104,7 +104,7 @@ func (s *Store) read(ctx context.Context, st *Stretch, nid journal.RoomNID, rang
 	stored, err := s.storedPage(ctx, p, func(f *EventFilter) (string, []any) {
 		q := &query{}
 		sql := `WHERE e.room_nid = ` + q.arg(nid) + ` AND ` + within(q, ranges) + f.where(q) + order +
-			` LIMIT ` + q.arg(p.Limit-len(events)+1) // one more than wanted tells whether there is more
+			` LIMIT ` + q.arg(p.Limit-len(events)+1) // if there is one more than wanted, there is more
 		return fromEvents(sql), q.args
 	})
 	if err != nil {

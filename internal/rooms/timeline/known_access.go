@@ -22,7 +22,7 @@ type knownAccess struct {
 	kept *cache.LRU[accessKey, *roomAccess]
 
 	mu sync.Mutex
-	// users are those of whom something is kept, by room.
+	// users are the users for whom an access is kept, by room.
 	users map[string]map[string]struct{}
 	loads map[*accessLoad]struct{}
 }

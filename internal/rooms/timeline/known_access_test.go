@@ -267,7 +267,7 @@ func TestKnownAccessIsThatOfTheDatabase(t *testing.T) {
 	}
 }
 
-// However reads and changes meet, whoever asks after a change finds it.
+// However reads and changes meet, a read that begins after a change sees it.
 func TestAccessUnderLoad(t *testing.T) {
 	matrixtest.Long(t)
 	h := newEnv(t)

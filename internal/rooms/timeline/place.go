@@ -34,7 +34,7 @@ func (p Place) Live() (at journal.Position, below int64) {
 // placesEachSQL is placesEach in SQL.
 const placesEachSQL = `1024`
 
-// ReadMarks tells how far a user has read a room, by receipts public or private:
+// ReadMarks says how far a user has read a room, by receipts public or private:
 // everything up to a place is read. Marks never move back. 0: nothing.
 type ReadMarks struct {
 	// Unthreaded is for the room as a whole, Main for what is in no thread.

@@ -61,7 +61,7 @@ const growRooms = `
 		RETURNING 1)
 	UPDATE journal SET position = journal.position + (SELECT count(*) FROM sent)`
 
-// crowdRoom lets as many members join a room.
+// crowdRoom adds as many members to a room.
 const crowdRoom = `
 	WITH j AS (SELECT position FROM journal)
 	, joined AS (

@@ -235,7 +235,8 @@ func TestRecentPartsFollowForks(t *testing.T) {
 	}
 }
 
-// Who comes after a user was erased sees the redacted form of messages, and of members the membership.
+// A user who joins after another was erased sees the redacted form of that user's messages, and only the
+// membership of that user's member events.
 func TestRecentPartsOfErasedUsers(t *testing.T) {
 	for version, create := range map[string]rooms.CreateRequest{"old": {RoomVersion: "10"}, "new": {RoomVersion: "11"}} {
 		t.Run(version, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 
 // relatives are the events of the live window that are aggregated with others, by the ID of
 // that other. A child comes after its parent: all children of an event in the window are in
-// it, too, until the event leaves it. Whoever brings events of other servers must take care
-// that it stays so.
+// it, too, until the event leaves it. Code that adds events of other servers must keep this
+// order.
 type relatives struct {
 	mu sync.RWMutex
 	// since is the position after which all children are here.

@@ -90,10 +90,10 @@ func hasChildren(room, id string) string {
 // relations.
 var childless = `, e.state_key IS NOT NULL OR NOT ` + hasChildren("e.room_nid", "e.event_id") + ` AS childless`
 
-// selectAggregations reads what is bundled with events, a row for each that has children of
-// such a type, which one look into an index tells. The subqueries are for the reason that
-// eachWindow states. How many replies there are is known, where the reader sees all of them but
-// those of ignored users and later ones.
+// selectAggregations reads what is bundled with events: a row for each event that has children
+// of such a type, which is found by one look into an index. The subqueries are there for the
+// reason that eachWindow states. The number of replies is known where the reader sees all of
+// them but those of ignored users and later ones.
 var selectAggregations = `
 	WITH parents AS (
 		SELECT p.room_nid, p.id, p.sender, p.type, p.up_to, p.seen::int8multirange AS seen, p.whole, p.editable, p.is_root, p.n

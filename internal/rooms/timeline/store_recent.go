@@ -96,7 +96,7 @@ func (s *Store) readRecent(
 		}
 		return err
 	})
-	reserve.Drop(ctx, reserve.Used(ctx)-before) // it is the cache's from now on
+	reserve.Drop(ctx, reserve.Used(ctx)-before) // the cache counts it
 	return f.byRecent(), tooLarge, err
 }
 
@@ -111,8 +111,8 @@ func (f *found) dropLastRoom() (last journal.RoomNID) {
 	return last
 }
 
-// byRecent sorts the rows of selectRecent by rooms, in compact form. Damaged rows are read, and
-// reported, by whoever asks for them.
+// byRecent sorts the rows of selectRecent by rooms, in compact form. A damaged row is reported
+// when a request for it reads it.
 func (f *found) byRecent() map[journal.RoomNID]*recentRows {
 	read, texts, known := map[journal.RoomNID]*recentRows{}, compactor{}, make(map[EventNID]*Event, len(f.Events))
 	for _, row := range f.recent {

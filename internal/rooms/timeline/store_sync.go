@@ -452,8 +452,8 @@ func (s *Store) storedSummaries(ctx context.Context, rooms []journal.RoomNID, us
 type Standing struct {
 	Room   journal.RoomNID
 	RoomID string
-	// Forgotten tells that the user wants to hear of the room no more. All that is
-	// known then is the last membership: other devices may not have heard of it yet.
+	// Forgotten reports that the user has forgotten the room, and gets nothing more of it.
+	// Only the last membership is known then: other devices may not have seen it yet.
 	Forgotten bool
 	AccessChanges
 }

@@ -11,8 +11,8 @@ import (
 	"homeserver/internal/journal"
 )
 
-// Trace is what a commit has changed in a room, as far as it tells whom that concerns. It is
-// for followers that read much more than they need.
+// Trace is the part of a change in a room that says which users it concerns. It is for
+// followers that read much more than they need.
 type Trace struct {
 	Position journal.Position
 	Room     journal.RoomNID

@@ -31,8 +31,8 @@ func (t *Thread) Has(root string) bool {
 	return root == t.Root || t.Root == "" && root == t.Top
 }
 
-// ThreadsOf works out which threads events are in, whoever may read them, in as many
-// statements as relations are followed at most.
+// ThreadsOf works out which threads events are in. It does not check who may read them. It
+// takes as many statements as relations are followed at most.
 func (s *Store) ThreadsOf(ctx context.Context, events []*Event) ([]Thread, error) {
 	threads := make([]Thread, len(events))
 	open := map[int]string{} // the event to look at next

@@ -22,8 +22,8 @@ type ThreadsPage struct {
 	Ignored []string
 }
 
-// ThreadsToken is a point in a listing of threads. Whoever goes on from it sees the order
-// in which the listing began: threads with newer replies neither come again nor are
+// ThreadsToken is a point in a listing of threads. A page that begins there is in the order
+// that the listing began with: threads with newer replies neither come again nor are
 // passed over.
 type ThreadsToken struct {
 	// UpTo is the last place at which the latest reply of the next thread may stand.

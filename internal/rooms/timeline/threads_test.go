@@ -10,8 +10,8 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// manyThreads gives a room so many threads, of one reply each by bob, between the events of the
-// room and what comes next. They share a root, of which alice is said to be the sender.
+// manyThreads adds so many threads to a room, each with one reply by bob, between the events
+// of the room and what comes next. They share a root, and the rows say that alice sent it.
 func (h *env) manyThreads(room string, number int) {
 	h.T.Helper()
 	root := h.Send(alice, room, "root")

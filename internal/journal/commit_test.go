@@ -376,7 +376,7 @@ func TestStopEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := j.Stop(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Stop gives %v", err)
+		t.Errorf("Stop returns %v", err)
 	}
 	for _, p := range pending {
 		wantStopping(t, p.Wait())

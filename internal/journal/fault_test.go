@@ -25,7 +25,8 @@ type faults struct {
 	// writes counts down what is sent; the connection breaks with the one that
 	// makes it zero.
 	writes atomic.Int64
-	// answered lets that one through, and breaks when its answer has come.
+	// answered means that this write is still sent: the connection breaks when its answer
+	// has come.
 	answered bool
 	refuse   atomic.Bool // no new connections
 }
@@ -55,8 +56,7 @@ func (c *faultyConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// faultyPool gives a pool on the database of another whose connections break as
-// told.
+// faultyPool returns a pool on the database at the address. Its connections break as f says.
 func faultyPool(t *testing.T, address string, f *faults) *pgxpool.Pool {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(address)
@@ -308,7 +308,7 @@ func TestConnectionKilledUnderLoad(t *testing.T) {
 	checkOnce(t, admin, l.acknowledged, l.failed)
 }
 
-// openPool gives a pool on a database.
+// openPool returns a pool on a database.
 func openPool(t testing.TB, address string) *pgxpool.Pool {
 	t.Helper()
 	pool, err := postgres.Open(t.Context(), postgres.Options{URL: address, MaxConns: 4})
@@ -319,7 +319,7 @@ func openPool(t testing.TB, address string) *pgxpool.Pool {
 	return pool
 }
 
-// clusterFolder gives a folder that PostgreSQL's own user can enter.
+// clusterFolder returns a folder that PostgreSQL's own user can enter.
 func clusterFolder(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "homeserver-journal-")
@@ -398,8 +398,8 @@ func TestStopWhilePostgreSQLIsDown(t *testing.T) {
 	}
 }
 
-// Whoever waits behind a transaction that hangs must not wait for as many timeouts
-// as there are groups before.
+// When a transaction hangs, the writes that wait behind it must not wait for one more
+// timeout for each group before them.
 func TestQueueBehindAHangingTransactionFailsWithIt(t *testing.T) {
 	t.Parallel()
 	pool := notesPool(t)

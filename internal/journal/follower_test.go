@@ -58,7 +58,7 @@ func (c *copies) count() int {
 	return len(c.steps)
 }
 
-// following gives a journal with a follower that is started.
+// following returns a journal and its follower, both started.
 func following(t testing.TB, pool *pgxpool.Pool, c *copies) (*Journal, *Follower) {
 	t.Helper()
 	j := New(pool, Options{})
@@ -102,7 +102,7 @@ func TestFollowerSeesEverythingOnceAndInOrder(t *testing.T) {
 	j, f := following(t, pool, c)
 	for i := range 50 {
 		commit(t, j, note(1, fmt.Sprint(i)))
-		if i%10 == 0 { // whoever waits sees what was written before
+		if i%10 == 0 { // after Await the copies have all that was written before
 			if err := f.Await(within(t), j.Position()); err != nil {
 				t.Fatal(err)
 			}

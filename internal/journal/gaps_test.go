@@ -109,8 +109,8 @@ func TestFollowerStepsOverAGap(t *testing.T) {
 	}
 }
 
-// Who begins at the beginning, long after the database was restored, goes through
-// all that there ever was.
+// A new follower reads the journal from its beginning, also long after the database was
+// restored.
 func TestNewFollowerOfAnOldJournal(t *testing.T) {
 	t.Parallel()
 	pool := copiesPool(t)

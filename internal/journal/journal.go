@@ -31,8 +31,8 @@ type Options struct {
 	// Watch is how often an idle writer reads the commits of other processes; default
 	// one second.
 	Watch time.Duration
-	// Channel tells other processes at once of commits here, and the reverse; nil: they
-	// read them when they look.
+	// Channel brings the commits of this process to the others at once, and theirs to this
+	// one; nil: each process reads them when it looks.
 	Channel *replica.Channel
 	// Limits is how many bytes callers may write by Commit; nil: as many as they like.
 	Limits *ratelimit.Limits

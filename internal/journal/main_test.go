@@ -96,7 +96,7 @@ func privateNote(user, body string) *Write {
 	return &Write{Entries: []*Entry{{Table: notes, Topics: []Topic{{User: user}}, Value: body, Size: len(body)}}}
 }
 
-// notesPool gives a database with the table of notes.
+// notesPool returns a pool on a new database with the table of notes.
 func notesPool(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	pool := postgrestest.New(t)
@@ -106,7 +106,7 @@ func notesPool(t testing.TB) *pgxpool.Pool {
 	return pool
 }
 
-// started gives a journal that runs until the test ends.
+// started returns a journal that runs until the test ends.
 func started(t testing.TB, pool *pgxpool.Pool, o Options) *Journal {
 	t.Helper()
 	j := New(pool, o)
@@ -136,7 +136,7 @@ func commit(t testing.TB, j *Journal, w *Write) {
 	}
 }
 
-// within gives a context that ends long after the test should have.
+// within returns a context that ends long after the test should have ended.
 func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// gathered gives the journal's counters and gauges.
+// gathered returns the journal's counters and gauges.
 func gathered(t *testing.T, j *Journal) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()

@@ -61,7 +61,7 @@ func TestListenersAreWokenWhenConcerned(t *testing.T) {
 			want[name] = true
 		}
 		for name, ch := range channels {
-			if isWoken(ch) != want[name] { // whoever is woken is so before the write is answered
+			if isWoken(ch) != want[name] { // listeners are woken before the write is answered
 				t.Errorf("note %s: %s is woken: %t", body, name, isWoken(ch))
 			}
 			if isWoken(listeners[name].Woken()) {
@@ -82,7 +82,7 @@ func TestClosedListenerWakesItsWaitersAndFollowsNothing(t *testing.T) {
 	l.Close()
 	l.Follow(Topic{Room: 2})
 	if !isWoken(woken) || !isWoken(l.Woken()) {
-		t.Error("whoever waits would wait for ever")
+		t.Error("a reader of a closed listener would wait for ever")
 	}
 	j.publish([]*Entry{{Position: 1, Topics: []Topic{{Room: 1}}}, {Position: 2, Topics: []Topic{{Room: 2}}}})
 	if n := len(j.notifier.listeners); n != 0 {
@@ -105,8 +105,8 @@ func TestResetWakesEverybody(t *testing.T) {
 	}
 }
 
-// TestNoWakeUpIsLost lets many wait in the order that Woken asks for, while
-// many write, and others come and go.
+// In TestNoWakeUpIsLost many listeners wait, each in the order of calls that Woken
+// requires, while many write, and other listeners come and go.
 func TestNoWakeUpIsLost(t *testing.T) {
 	t.Parallel()
 	j := started(t, notesPool(t), Options{GroupWrites: 5, Watch: never})

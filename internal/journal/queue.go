@@ -19,9 +19,9 @@ type queue struct {
 	mu     sync.Mutex
 	writes []*Pending
 	bytes  int
-	looks  []chan<- error // who wants to know what others have committed
+	looks  []chan<- error // callers that wait until the commits of other processes are read
 	outbox bool           // there may be something in the outbox
-	closed bool           // refuses writes from now on
+	closed bool           // no more writes are accepted
 }
 
 // Pending is a write on its way.
@@ -63,7 +63,7 @@ func (p *Pending) Answered() bool {
 // answer ends the waiting.
 func (p *Pending) answer(err error) {
 	p.err = err
-	p.w = nil // whoever remembers the outcome need not keep the entries
+	p.w = nil // a caller that keeps p for its outcome does not keep the entries
 	close(p.done)
 }
 
@@ -195,7 +195,7 @@ func (q *queue) waiting() int {
 	return len(q.writes)
 }
 
-// close refuses writes from now on.
+// close has all further writes refused.
 func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true

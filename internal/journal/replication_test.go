@@ -17,8 +17,8 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// pair gives the journals of two processes that hear of each other, and look by
-// themselves never.
+// pair returns the journals of two processes. They learn of each other's commits only by
+// messages, and never look by themselves.
 func pair(t *testing.T) (a, b *Journal, pool *pgxpool.Pool) {
 	t.Helper()
 	pool = notesPool(t)
@@ -156,10 +156,8 @@ func TestWhoIsFarBehindReadsNothing(t *testing.T) {
 	})
 }
 
-// Two processes write to one thing, each from what it has seen of it: whoever comes
-// second builds anew, in time for the same transaction.
-// TestMoreBytesThanOneReadBringsAreNotRead lets another process write few entries, of
-// which each is large.
+// In TestMoreBytesThanOneReadBringsAreNotRead another process writes few entries, and each
+// is large.
 func TestMoreBytesThanOneReadBringsAreNotRead(t *testing.T) {
 	t.Parallel()
 	pool := notesPool(t)
@@ -187,6 +185,8 @@ func TestMoreBytesThanOneReadBringsAreNotRead(t *testing.T) {
 	})
 }
 
+// Two processes write to the same thing, each from what it has seen of it. The second write
+// is built anew, in the same transaction.
 func TestStaleWritesAreBuiltAnew(t *testing.T) {
 	t.Parallel()
 	pool := notesPool(t)

@@ -90,8 +90,8 @@ func isOvertaken(err error) bool {
 	return errors.As(err, &pg) && pg.Code == errOvertaken
 }
 
-// writeInTwoSteps reserves the positions of the entries, which locks the journal's row and
-// lets what others have written be learned, and then writes and commits.
+// writeInTwoSteps first reserves the positions of the entries. That locks the journal's row,
+// so that this process can read all that others have committed. Then it writes and commits.
 func (w *writer) writeInTwoSteps(ctx context.Context, group []*Pending, entries []*Entry) ([]*Pending, []*Entry, error) {
 	before, err := w.reserve(ctx, len(entries))
 	if err != nil {
@@ -138,7 +138,7 @@ func (w *writer) send(ctx context.Context, b *pgx.Batch, entries int) error {
 	return nil
 }
 
-// queueGroup gives the entries the positions after the one before them, and queues their
+// queueGroup numbers the entries, beginning after the position before, and queues their
 // rows, the other statements of the writes, and the message to other processes.
 func (j *Journal) queueGroup(b *pgx.Batch, group []*Pending, entries []*Entry, before Position) error {
 	for i, e := range entries {

@@ -40,9 +40,9 @@ func (m *model) about(t Topic, after Position) []*Entry {
 // handedOut is a slice that a reader keeps.
 type handedOut struct{ got, want []*Entry }
 
-// FuzzWindow compares the window with the model. The first byte gives the limit;
-// each further one an entry: what it is about, how large it is, and whether the
-// group ends with it.
+// FuzzWindow compares the window with the model. The first byte is the limit; each further
+// byte describes an entry: what it is about, how large it is, and whether the group ends
+// with it.
 func FuzzWindow(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16})

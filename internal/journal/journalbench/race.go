@@ -54,9 +54,9 @@ type Runner func(sender, i int) error
 // laps is how often the two take turns, so that neither has the better moment.
 const laps = 4
 
-// Race lets so many senders do b.N parts each of two things by turns, and reports the
+// Race runs two things by turns, b.N parts of each, with so many senders. It reports the
 // rates of both in parts per second, and their ratio; also the ratio of the median
-// latencies, which is more telling for a lone sender. The benchmark's own time is that
+// latencies, which says more where there is one sender. The benchmark's own time is that
 // of the first.
 func Race(b *testing.B, senders int, measured, yardstick Runner) {
 	b.Helper()

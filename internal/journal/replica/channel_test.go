@@ -27,7 +27,7 @@ type process struct {
 	heard, joined, missed chan string
 }
 
-// started gives the channel of one more process.
+// started returns the channel of one more process.
 func started(t *testing.T, pool *pgxpool.Pool) *process {
 	t.Helper()
 	const room = 10_000
@@ -42,7 +42,7 @@ func started(t *testing.T, pool *pgxpool.Pool) *process {
 	return p
 }
 
-// together gives two processes that know of each other.
+// together returns two processes that know of each other.
 func together(t *testing.T, pool *pgxpool.Pool) (a, b *process) {
 	t.Helper()
 	a = started(t, pool)

@@ -167,6 +167,9 @@ func (d *dev) load(a *app, dir string) (*config.Config, error) {
 	if cfg.FrontPage == config.FrontPageAuto { // also if the server is called otherwise than localhost
 		cfg.FrontPage = config.FrontPageTutorial
 	}
+	if on := true; cfg.OAuth.Enabled == nil { // whatever the scheme of its address
+		cfg.OAuth.Enabled = &on
+	}
 	if d.databaseURL != "" {
 		return cfg, nil
 	}

@@ -25,6 +25,7 @@ var wide = map[string]int{
 	"internal/server":                  math.MaxInt, // the wiring: all parts
 	"internal/api/client":              math.MaxInt, // the endpoints: all services
 	"internal/api/legacy":              math.MaxInt, // the same
+	"internal/api/pages":               math.MaxInt, // the same, for people
 	"internal/syncstream":              14,          // the parts of /sync, each with what is stored of it
 	"internal/appservice/transactions": 13,          // all that is sent, each with what is stored of it
 	"internal/devkit/seed":             11,          // all that a seed has, each by its own service

@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/appservice/registration"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/identity"
+	"homeserver/internal/auth/oauth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/e2ee/devicekeys"
@@ -144,6 +145,7 @@ func wired(
 	} {
 		users.OnErase(erase)
 	}
+	signIns := oauth.New(oauth.Options{Pool: pool, Accounts: users, BaseURL: "http://localhost:8008", ServerName: "localhost", Log: log})
 	env.Run()
 	bridging := appservice.Options{
 		Registrations: bridges, ActAs: users.Sessions.ActAs, MakeUser: users.EnsureAccount, Existing: users.Existing, Limits: limits, Log: log,
@@ -172,7 +174,7 @@ func wired(
 	return server.APIOptions{
 		Services: client.Services{
 			Now:  time.Now,
-			Auth: users, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Delayed: delayed, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
+			Auth: users, OAuth: signIns, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Delayed: delayed, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys, ToDevice: messages,
 			KeyBackups: backups, AppServices: services,
 			Searches: found, Directory: people, Turn: turn.New(turn.Options{}),

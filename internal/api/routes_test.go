@@ -76,8 +76,16 @@ var bodiless = map[string]bool{
 	"DELETE /room_keys/keys/{roomId}/{sessionId}":     true,
 }
 
-// forms are the forms that browsers send from the pages for people.
+// forms are the forms that browsers send from the pages for people, and what has the errors of
+// OAuth.
 var forms = map[string]bool{
+	"POST /_matrix/oauth/clients":   true,
+	"POST /_matrix/oauth/token":     true,
+	"POST /_matrix/oauth/revoke":    true,
+	"POST /_matrix/oauth/authorize": true,
+	"POST /_matrix/oauth/login":     true,
+	"POST /_matrix/oauth/logout":    true,
+
 	"POST /_matrix/static/client/login":       true,
 	"POST /_matrix/static/client/unsubscribe": true,
 	"POST /_matrix/static/threepid/email":     true,

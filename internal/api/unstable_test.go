@@ -220,6 +220,7 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 	served := map[string]string{ // and the part of the specification's name that follows its generation
 		"POST " + unstable + "org.matrix.msc3882/login/get_token":                                 "login/get_token",
 		"POST " + unstable + "org.matrix.msc2918/refresh":                                         "refresh",
+		"GET " + unstable + "org.matrix.msc2965/auth_metadata":                                    "auth_metadata",
 		"GET " + unstable + "org.matrix.msc2432/rooms/{roomId}/aliases":                           "rooms/{roomId}/aliases",
 		"POST " + unstable + "xyz.amorgan.knock/knock/{roomIdOrAlias}":                            "knock/{roomIdOrAlias}",
 		"POST " + unstable + "org.matrix.msc4151/rooms/{roomId}/report":                           "rooms/{roomId}/report",

@@ -65,7 +65,10 @@ func TestVersions(t *testing.T) {
 func TestWellKnown(t *testing.T) {
 	t.Parallel()
 	const path = "/.well-known/matrix/client"
-	want := map[string]any{"m.homeserver": map[string]any{"base_url": "http://localhost:8008"}}
+	want := map[string]any{
+		"m.homeserver":                      map[string]any{"base_url": "http://localhost:8008"},
+		"org.matrix.msc2965.authentication": map[string]any{"issuer": "http://localhost:8008/"},
+	}
 	if diff := cmp.Diff(any(want), newServer(t).Do("GET", path, nil).OK().At()); diff != "" {
 		t.Error(diff)
 	}

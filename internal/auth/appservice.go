@@ -95,7 +95,7 @@ func (s *Service) LoginByAppService(ctx context.Context, service string, r Login
 	case found.Deactivated:
 		return session.Credentials{}, account.ErrDeactivated()
 	}
-	return s.logIn(ctx, found, "", device, client)
+	return s.logIn(ctx, found, device, client)
 }
 
 // EnsureAccount makes an account without a password, unless there is one. It is for the users

@@ -54,6 +54,23 @@ func (s *Service) OnErase(do func(ctx context.Context, userID string) error) {
 	s.erase = append(s.erase, do)
 }
 
+// OnNewPassword adds a function that deletes what a user has begun with an earlier password. It is
+// called, with the account locked, when an account gets a new password or is deactivated, in
+// that transaction. To be called while the server is being wired, not later.
+func (s *Service) OnNewPassword(forget func(ctx context.Context, tx pgx.Tx, userID string) error) {
+	s.forget = append(s.forget, forget)
+}
+
+// deletePending deletes what a user has begun with an earlier password.
+func (s *Service) deletePending(ctx context.Context, tx pgx.Tx, userID string) error {
+	for _, forget := range s.forget {
+		if err := forget(ctx, tx, userID); err != nil {
+			return err
+		}
+	}
+	return session.DeletePending(ctx, tx, userID)
+}
+
 // Deactivate ends an account for good after interactive authentication, which an application
 // service need not for users that it alone may make: nobody can log
 // in any more, and nobody gets the user ID again. The password hash stays, so that only
@@ -112,7 +129,7 @@ func (s *Service) deactivate(ctx context.Context, userID string, erase bool, pro
 		if err != nil {
 			return err
 		}
-		if err := session.DeletePending(ctx, tx, userID); err != nil {
+		if err := s.deletePending(ctx, tx, userID); err != nil {
 			return err
 		}
 		if bound, err = s.o.Threepids.RemoveAll(ctx, tx, userID); err != nil {

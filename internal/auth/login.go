@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/auth/account"
-	"homeserver/internal/auth/secret"
 	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
@@ -81,36 +80,83 @@ func (s *Service) loginByPassword(ctx context.Context, r LoginRequest, device se
 	if err := device.Check(); err != nil {
 		return session.Credentials{}, err
 	}
-	credentials, err := s.checkAndLogIn(ctx, name, r.Password, device, client)
-	if errors.Is(err, errHashChanged) {
-		// By another login, most often, which has hashed the same password anew.
-		return s.checkAndLogIn(ctx, name, r.Password, device, client)
+	var made login
+	if _, err := s.withPassword(ctx, name, r.Password, s.begin(ctx, &made, device, client)); err != nil {
+		return session.Credentials{}, err
 	}
-	return credentials, err
+	s.Sessions.Revoke(made.revoked)
+	return made.Credentials, nil
 }
 
-func (s *Service) checkAndLogIn(ctx context.Context, name userName, password string, device session.NewDevice, client matrix.Client) (session.Credentials, error) {
+// login is what a login has made, and which access tokens are void by it.
+type login struct {
+	session.Credentials
+	revoked session.Revoked
+}
+
+// begin returns the function that logs a device in to a locked account.
+func (s *Service) begin(ctx context.Context, made *login, device session.NewDevice, client matrix.Client) func(pgx.Tx, string) error {
+	return func(tx pgx.Tx, userID string) (err error) {
+		made.Credentials, made.revoked, err = s.Sessions.Begin(ctx, tx, userID, device, client)
+		return err
+	}
+}
+
+// logIn logs a device in to an account that was read, unless that has changed since then.
+func (s *Service) logIn(ctx context.Context, a account.Account, device session.NewDevice, client matrix.Client) (session.Credentials, error) {
+	var made login
+	if err := s.inAccount(ctx, a, "", s.begin(ctx, &made, device, client)); err != nil {
+		return session.Credentials{}, err
+	}
+	s.Sessions.Revoke(made.revoked)
+	return made.Credentials, nil
+}
+
+// WithPassword checks a password as POST /login does, for a user named by user ID, by the local
+// part of one, or by an e-mail address, and calls a function in a transaction in which the
+// account is locked. It returns the user ID. M_FORBIDDEN for a wrong user or password,
+// M_USER_DEACTIVATED, M_LIMIT_EXCEEDED, M_MISSING_PARAM, and the errors of the function.
+func (s *Service) WithPassword(ctx context.Context, user, password string, do func(tx pgx.Tx, userID string) error) (string, error) {
+	id := &Identifier{Type: "m.id.user", User: user}
+	if strings.IndexByte(user, '@') > 0 {
+		id = &Identifier{Type: "m.id.thirdparty", Medium: "email", Address: user}
+	}
+	name, err := readName(id, "", "", "")
+	if err != nil {
+		return "", err
+	}
+	return s.withPassword(ctx, name, password, do)
+}
+
+func (s *Service) withPassword(ctx context.Context, name userName, password string, do func(tx pgx.Tx, userID string) error) (string, error) {
+	userID, err := s.checkAndDo(ctx, name, password, do)
+	if errors.Is(err, errHashChanged) {
+		// By another login, most often, which has hashed the same password anew.
+		return s.checkAndDo(ctx, name, password, do)
+	}
+	return userID, err
+}
+
+func (s *Service) checkAndDo(ctx context.Context, name userName, password string, do func(tx pgx.Tx, userID string) error) (string, error) {
 	a, outdated, err := s.checkPassword(ctx, name, password)
 	if err != nil {
-		return session.Credentials{}, err
+		return "", err
 	}
 	rehashed := ""
 	if outdated {
 		if rehashed, err = s.hasher.hash(ctx, preparePassword(password)); err != nil {
-			return session.Credentials{}, err
+			return "", err
 		}
 	}
-	return s.logIn(ctx, a, rehashed, device, client)
+	return a.UserID, s.inAccount(ctx, a, rehashed, do)
 }
 
 // errHashChanged is the answer where the password is not known to be right any more.
 var errHashChanged = errLogin()
 
-// logIn starts a session on an account whose password has been checked; errHashChanged
+// inAccount calls a function with the account locked whose password has been checked; errHashChanged
 // if the hash that it was checked by has changed since then.
-func (s *Service) logIn(ctx context.Context, checked account.Account, rehashed string, device session.NewDevice, client matrix.Client) (session.Credentials, error) {
-	var credentials session.Credentials
-	var revoked []secret.Hash
+func (s *Service) inAccount(ctx context.Context, checked account.Account, rehashed string, do func(tx pgx.Tx, userID string) error) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		now, err := account.Lock(ctx, tx, checked.UserID)
 		if err != nil {
@@ -124,14 +170,12 @@ func (s *Service) logIn(ctx context.Context, checked account.Account, rehashed s
 				return err
 			}
 		}
-		credentials, revoked, err = s.Sessions.Begin(ctx, tx, checked.UserID, device, client)
-		return err
+		return do(tx, checked.UserID)
 	})
 	if err != nil {
-		return session.Credentials{}, fmt.Errorf("log in %s: %w", checked.UserID, err)
+		return fmt.Errorf("log in %s: %w", checked.UserID, err)
 	}
-	s.Sessions.Revoke(revoked)
-	return credentials, nil
+	return nil
 }
 
 // userName is how somebody names a user: by user ID or the local part of one, or by

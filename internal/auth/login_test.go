@@ -276,7 +276,7 @@ func TestLoginWithAPasswordThatWasChangedMeanwhile(t *testing.T) {
 
 	must(t, s.SetPassword(t.Context(), "example", "another", true))
 
-	_, err = s.logIn(t.Context(), checked, "", session.NewDevice{}, testClient)
+	_, err = s.logIn(t.Context(), checked, session.NewDevice{}, testClient)
 	matrixtest.WantCode(t, err, matrix.Forbidden)
 }
 

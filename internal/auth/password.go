@@ -14,7 +14,6 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
-	"homeserver/internal/auth/session"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi/ratelimit"
 	"homeserver/internal/matrix"
@@ -228,7 +227,7 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ui
 		if err := account.SetPassword(ctx, tx, c.userID, hash); err != nil {
 			return err
 		}
-		if err := session.DeletePending(ctx, tx, c.userID); err != nil {
+		if err := s.deletePending(ctx, tx, c.userID); err != nil {
 			return err
 		}
 		if !c.logout {

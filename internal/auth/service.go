@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -89,6 +90,7 @@ type Service struct {
 	mayRegister func(ctx context.Context, userID string) error
 	leave       []func(ctx context.Context, userID string) error
 	erase       []func(ctx context.Context, userID string) error
+	forget      []func(ctx context.Context, tx pgx.Tx, userID string) error
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup

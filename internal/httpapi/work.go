@@ -33,6 +33,7 @@ const (
 	asOne     charged = iota // as one, before it is looked at
 	withBody                 // as one, and its body as ratelimit.WrittenBytes
 	forEvents                // not here: package rooms counts the events that it makes
+	bySelf                   // not here: the handler counts it, by Request.Charge
 )
 
 // growth is whether a request adds data to the database for good. Such requests are
@@ -63,6 +64,7 @@ var (
 	Removing          = Work{ratelimit.Changes, working, asOne, steady}    // also tokens, by logging out
 	PuttingOff        = Work{ratelimit.Changes, working, asOne, steady}    // delayed events
 	Renewing          = Work{ratelimit.Changes, working, asOne, steady}    // tokens
+	Exchanging        = Work{ratelimit.Requests, working, bySelf, steady}  // grants for tokens
 	Filtering         = Work{ratelimit.Changes, working, withBody, steady} // few filters, and reading begins with one
 	Telling           = Work{ratelimit.Changes, working, asOne, steady}    // changes of memory only
 	Claiming          = Work{ratelimit.Changes, working, asOne, steady}    // one-time keys of others
@@ -113,6 +115,9 @@ func (e *Engine) admit(x *exchange, rt *Route) (matrix.Session, error) {
 		}
 	}
 	who, refusal := e.authenticate(x, rt.Handler.Access)
+	if rt.Work.charged == bySelf {
+		return who, refusal
+	}
 	if _, err := e.take(x, ratelimit.Requests, 1); err != nil {
 		return matrix.Session{}, err
 	}

@@ -44,6 +44,8 @@ func Prepare(do preparation) Option {
 type hooks struct {
 	// wrap makes the handler for clients; nil: it is that of the API.
 	wrap func(*httpapi.Endpoints, *ratelimit.Limits) (http.Handler, error)
+	// oauthURL is where apps find the OAuth 2.0 API; empty: it is off.
+	oauthURL string
 	// clock is the time; nil: the real one.
 	clock *clock.Clock
 }

@@ -88,6 +88,7 @@ func (s *Server) start(ctx context.Context) error {
 		}
 		return s.stopMetrics()
 	})
+	s.hooks.oauthURL = s.cfg.OAuthURL(s.addresses)
 	owner := &owner{cfg: s.cfg, mayMakeKey: true}
 	db, err := openDatabase(ctx, s.cfg, owner.claim, s.log)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/appservice/registration"
 	"homeserver/internal/appservice/transactions"
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/oauth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/clock"
@@ -46,6 +47,7 @@ type services struct {
 	stages    *uia.Service
 	threepids *threepid.Service
 	auth      *auth.Service
+	oauth     *oauth.Service
 	bridges   *appservice.Service
 	profiles  *profile.Service
 	rooms     *rooms.Service
@@ -79,6 +81,9 @@ func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db 
 	}
 	s.auth = newAuth(cfg, pool, bridges, s.stages, s.threepids, s.limits, s.others, s.journal, hooks.clock, log)
 	followDevices(s.auth)
+	s.oauth = oauth.New(oauth.Options{
+		Pool: pool, Accounts: s.auth, BaseURL: hooks.oauthURL, ServerName: cfg.ServerName, AccessTokenLifetime: cfg.OAuth.Lifetime(), Now: now, Log: log,
+	})
 	s.bridges = appservice.New(appservice.Options{
 		Registrations: bridges, ActAs: s.auth.Sessions.ActAs, MakeUser: s.auth.EnsureAccount, Existing: s.auth.Existing, Limits: s.limits, Now: now, Log: log,
 	})
@@ -126,7 +131,7 @@ func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db 
 	}
 	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, now, log)
 	s.parts = parts{
-		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.bridges, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
+		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.oauth, s.bridges, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
 		s.keys, s.toDevice, s.stream.data, s.stream.invites, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.stream.upgraded, s.delayed, s.mails, s.stream.presence, s.stream.sync,
 		s.sending, s.found.search, s.found.users, s.media, s.backups, newSpareMemory(),
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"homeserver/internal/appservice"
+	"homeserver/internal/auth/oauth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/httpapi"
 )
@@ -13,7 +14,7 @@ func Routes(services Services) []httpapi.Route {
 	a := &api{services}
 	return slices.Concat(a.serverRoutes(), a.accountRoutes(), a.profileRoutes(), a.threepidRoutes(), a.discoveryRoutes(), a.roomRoutes(),
 		a.membershipRoutes(), a.syncRoutes(), a.keyRoutes(), a.toDeviceRoutes(), a.personalRoutes(), a.mediaRoutes(), a.pushRoutes(),
-		a.keyBackupRoutes(), a.delayedEventRoutes(), a.dehydratedDeviceRoutes(), a.appServiceRoutes(), a.reportRoutes())
+		a.keyBackupRoutes(), a.delayedEventRoutes(), a.dehydratedDeviceRoutes(), a.appServiceRoutes(), a.reportRoutes(), a.oauthRoutes())
 }
 
 // serverRoutes: "Server Discovery", "Capabilities negotiation".
@@ -48,6 +49,28 @@ func (a *api) accountRoutes() []httpapi.Route {
 		httpapi.Client.Delete("/devices/{deviceId}", httpapi.LoggingIn, httpapi.User(a.deleteDevice)),
 		httpapi.Client.Post("/delete_devices", httpapi.LoggingIn, httpapi.User(a.deleteDevices)),
 	}
+}
+
+// oauthRoutes: "OAuth 2.0 API". The pages for people are in the package pages.
+func (a *api) oauthRoutes() []httpapi.Route {
+	return []httpapi.Route{
+		httpapi.ClientV1.OrUnstable("org.matrix.msc2965").Get("/auth_metadata", httpapi.Reading, a.oauth(a.authMetadata)),
+		httpapi.Root.Get("/.well-known/openid-configuration", httpapi.Reading, a.oauth(a.authMetadata)),
+		httpapi.Root.Get("/.well-known/oauth-authorization-server", httpapi.Reading, a.oauth(a.authMetadata)),
+		httpapi.Root.Post(oauth.Path+"/clients", httpapi.LoggingIn, a.oauth(a.registerOAuthClient)),
+		httpapi.Root.Post(oauth.Path+"/token", httpapi.Exchanging, a.oauth(a.oauthToken)),
+		httpapi.Root.Post(oauth.Path+"/revoke", httpapi.Removing, a.oauth(a.oauthRevoke)),
+	}
+}
+
+// oauth returns the handler of an endpoint that is there while the OAuth 2.0 API is on.
+func (a *api) oauth(h func(*httpapi.Request) (any, error)) httpapi.Handler {
+	return httpapi.Public(func(r *httpapi.Request) (any, error) {
+		if !a.OAuth.Enabled() {
+			return nil, httpapi.ErrUnknownPath
+		}
+		return h(r)
+	})
 }
 
 // threepidRoutes: "Adding Account Administrative Contact Information", and the requests

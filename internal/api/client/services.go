@@ -3,6 +3,7 @@ package client
 import (
 	"homeserver/internal/appservice"
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/oauth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/e2ee/devicekeys"
@@ -32,6 +33,7 @@ import (
 // Services are the services that the endpoints call.
 type Services struct {
 	Auth      *auth.Service
+	OAuth     *oauth.Service
 	Stages    *uia.Service
 	Profile   *profile.Service
 	Journal   *journal.Journal

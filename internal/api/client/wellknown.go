@@ -13,6 +13,14 @@ type discovery struct {
 	} `json:"m.homeserver"`
 	// Foci is for clients that do not ask for the transports of calls: MSC4143 as it was before.
 	Foci []rtcTransport `json:"org.matrix.msc4143.rtc_foci,omitempty"`
+	// Authentication is for clients that look here for the pages of the account: MSC2965 as it
+	// was before.
+	Authentication *authenticationLinks `json:"org.matrix.msc2965.authentication,omitempty"`
+}
+
+type authenticationLinks struct {
+	Issuer  string `json:"issuer"`
+	Account string `json:"account,omitempty"`
 }
 
 // wellKnown returns the address of the server, for clients that only know its name, and
@@ -25,6 +33,9 @@ func (a *api) wellKnown(*httpapi.Request) (any, error) {
 	var answer discovery
 	answer.Homeserver.BaseURL = strings.TrimSuffix(a.PublicBaseURL, "/")
 	answer.Foci = a.transports()
+	if a.OAuth.Enabled() {
+		answer.Authentication = &authenticationLinks{Issuer: a.OAuth.Issuer()}
+	}
 	return answer, nil
 }
 

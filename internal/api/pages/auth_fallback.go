@@ -32,7 +32,7 @@ type stagePage struct {
 func (a *api) authFallback(r *httpapi.Request) (any, error) {
 	stage, err := a.fallbackStage(r)
 	if err != nil {
-		return errorPage(err)
+		return ErrorPage(err)
 	}
 	if stage.Completed {
 		return Render("auth_done.html", http.StatusOK, nil)
@@ -71,11 +71,11 @@ func (a *api) newStagePage(r *httpapi.Request, stage uia.FallbackStage, form url
 func (a *api) submitAuthFallback(r *httpapi.Request) (any, error) {
 	stage, err := a.fallbackStage(r)
 	if err != nil {
-		return errorPage(err)
+		return ErrorPage(err)
 	}
 	form, err := r.DecodeForm()
 	if err != nil {
-		return errorPage(err)
+		return ErrorPage(err)
 	}
 	if stage.Completed {
 		return a.authFallback(r)

@@ -44,7 +44,7 @@ type loggedInPage struct{ UserID, DeviceID, Response string }
 func (a *api) submitLogin(r *httpapi.Request) (any, error) {
 	form, err := r.DecodeForm()
 	if err != nil {
-		return errorPage(err)
+		return ErrorPage(err)
 	}
 	credentials, err := a.Auth.Login(r.Context(), auth.LoginRequest{
 		Type:                     uia.StagePassword,

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"path"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 type Page struct {
 	status int
 	body   []byte
+	policy string
 }
 
 // Render makes a page of the template with that name, inside of layout.html. The
@@ -52,13 +54,22 @@ func Render(name string, status int, data any) (*Page, error) {
 	if err := page.ExecuteTemplate(&body, "layout.html", data); err != nil {
 		return nil, fmt.Errorf("render %s: %w", name, err)
 	}
-	return &Page{status, body.Bytes()}, nil
+	return &Page{status, body.Bytes(), contentSecurityPolicy}, nil
+}
+
+// LeavingByForm returns the page with forms whose answer may send the browser to an app: browsers
+// hold form-action against where forms are redirected to, too, which may be a scheme or a
+// chain of sites that nobody knows beforehand.
+func (p *Page) LeavingByForm() *Page {
+	policy := strings.Replace(p.policy, "form-action 'self'; ", "", 1)
+	return &Page{p.status, p.body, policy}
 }
 
 // ServeHTTP sends the page.
 func (p *Page) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	h := w.Header()
 	setPageHeaders(h)
+	h.Set("Content-Security-Policy", p.policy)
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(p.body)))
 	w.WriteHeader(p.status)
@@ -152,8 +163,8 @@ func (a *api) webFile(r *httpapi.Request) (any, error) {
 	return nil, httpapi.ErrUnknownPath
 }
 
-// errorPage shows an error for clients to a person.
-func errorPage(err error) (any, error) {
+// ErrorPage shows an error for clients to a person. Others remain errors.
+func ErrorPage(err error) (any, error) {
 	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
 		return Render("error.html", refusal.HTTPStatus(), refusal.Message)
 	}

@@ -1,7 +1,10 @@
 package pages
 
 import (
+	"slices"
+
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/oauth"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi"
@@ -11,6 +14,7 @@ import (
 // Services are the services that the endpoints call.
 type Services struct {
 	Auth       *auth.Service
+	OAuth      *oauth.Service
 	Stages     *uia.Service
 	Threepids  *threepid.Service
 	Mails      *emailpusher.Service
@@ -25,7 +29,7 @@ type api struct{ Services }
 func Routes(services Services) []httpapi.Route {
 	const stage = "/auth/{authType}/fallback/web"
 	a := &api{services}
-	return []httpapi.Route{
+	return slices.Concat(a.oauthRoutes(), []httpapi.Route{
 		httpapi.Root.Get("/", httpapi.Reading, httpapi.Public(a.frontPage)),
 		httpapi.Root.Get(FilesPath+"{fileName}", httpapi.Reading, httpapi.Public(a.webFile)),
 		httpapi.Root.Get("/_matrix/static/client/login", httpapi.Reading, httpapi.Public(a.loginFallback)),
@@ -37,5 +41,33 @@ func Routes(services Services) []httpapi.Route {
 		httpapi.Root.Post(threepid.ConfirmPath, httpapi.EnteringCodes, httpapi.Public(a.confirmThreepid)),
 		httpapi.Root.Get(emailpusher.UnsubscribePath, httpapi.Reading, httpapi.Public(a.unsubscribePage)),
 		httpapi.Root.Post(emailpusher.UnsubscribePath, httpapi.EnteringCodes, httpapi.Public(a.unsubscribe)),
+	})
+}
+
+// The pages of the OAuth 2.0 API.
+const (
+	signInPath  = oauth.Path + "/login"
+	signOutPath = oauth.Path + "/logout"
+	accountPath = oauth.Path + "/account"
+)
+
+// oauthRoutes: "OAuth 2.0 API".
+func (a *api) oauthRoutes() []httpapi.Route {
+	return []httpapi.Route{
+		httpapi.Root.Get(oauth.Path+"/authorize", httpapi.Reading, a.oauth(a.authorize)),
+		httpapi.Root.Post(oauth.Path+"/authorize", httpapi.Telling, a.oauth(a.decide)),
+		httpapi.Root.Get(signInPath, httpapi.Reading, a.oauth(a.signInForm)),
+		httpapi.Root.Post(signInPath, httpapi.LoggingIn, a.oauth(a.signIn)),
+		httpapi.Root.Post(signOutPath, httpapi.Removing, a.oauth(a.signOut)),
 	}
+}
+
+// oauth returns the handler of a page that is there while the OAuth 2.0 API is on.
+func (a *api) oauth(h func(*httpapi.Request) (any, error)) httpapi.Handler {
+	return httpapi.Public(func(r *httpapi.Request) (any, error) {
+		if !a.OAuth.Enabled() {
+			return nil, httpapi.ErrUnknownPath
+		}
+		return h(r)
+	})
 }

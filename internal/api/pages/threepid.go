@@ -19,7 +19,7 @@ func (a *api) threepidPage(r *httpapi.Request) (any, error) {
 	sid, token := r.Query("sid"), r.Query("token")
 	found, err := a.Threepids.Pending(r.Context(), sid, token)
 	if err != nil {
-		return errorPage(err)
+		return ErrorPage(err)
 	}
 	if found.Validated {
 		return a.confirmedPage(found)
@@ -31,11 +31,11 @@ func (a *api) threepidPage(r *httpapi.Request) (any, error) {
 func (a *api) confirmThreepid(r *httpapi.Request) (any, error) {
 	form, err := r.DecodeForm()
 	if err != nil {
-		return errorPage(err)
+		return ErrorPage(err)
 	}
 	found, err := a.Threepids.Confirm(r.Context(), form.Get("sid"), form.Get("token"))
 	if err != nil {
-		return errorPage(err)
+		return ErrorPage(err)
 	}
 	return a.confirmedPage(found)
 }

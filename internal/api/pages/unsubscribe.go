@@ -14,7 +14,7 @@ type unsubscribed struct{ ServerName, UserID, Address string }
 func (a *api) unsubscribePage(r *httpapi.Request) (any, error) {
 	of := unsubscribed{a.ServerName, r.Query("user_id"), r.Query("address")}
 	if err := a.Mails.CheckLink(of.UserID, of.Address, r.Query("token")); err != nil {
-		return errorPage(err)
+		return ErrorPage(err)
 	}
 	return Render("unsubscribe.html", http.StatusOK, of)
 }
@@ -23,7 +23,7 @@ func (a *api) unsubscribePage(r *httpapi.Request) (any, error) {
 func (a *api) unsubscribe(r *httpapi.Request) (any, error) {
 	of := unsubscribed{a.ServerName, r.Query("user_id"), r.Query("address")}
 	if err := a.Mails.Unsubscribe(r.Context(), of.UserID, of.Address, r.Query("token")); err != nil {
-		return errorPage(err)
+		return ErrorPage(err)
 	}
 	return Render("unsubscribe_done.html", http.StatusOK, of)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -213,6 +214,12 @@ type NewDevice struct {
 	Refreshable     bool
 	// AccessToken is the token that the operator has chosen for the device; "": a new one is made.
 	AccessToken string
+	// AccessTokenLifetime is how long its access tokens live where they can be refreshed; 0:
+	// as long as those of others.
+	AccessTokenLifetime time.Duration
+	// OAuthClient is the client of the OAuth 2.0 API that signs the device in; "": the legacy
+	// API does.
+	OAuthClient string
 }
 
 // Check refuses an ID, a name or a token that is too long or can't be stored:
@@ -249,7 +256,7 @@ func (s *Service) Begin(ctx context.Context, tx pgx.Tx, userID string, d NewDevi
 		d.ID = rand.Text()[:generatedDeviceIDLength]
 	}
 	session := matrix.Session{UserID: userID, DeviceID: d.ID}
-	created, err := upsertDevice(ctx, tx, session, d.DisplayName, sightingOf(client, s.nowMS()))
+	created, err := upsertDevice(ctx, tx, session, d, sightingOf(client, s.nowMS()))
 	if err != nil {
 		return Credentials{}, nil, err
 	}

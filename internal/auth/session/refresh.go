@@ -36,7 +36,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (Tokens, err
 	var tokens Tokens
 	var revoked []secret.Hash
 	err := pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) (err error) {
-		tokens, revoked, err = s.refresh(ctx, tx, secret.HashOf(refreshToken))
+		tokens, revoked, err = s.refresh(ctx, tx, secret.HashOf(refreshToken), NewDevice{Refreshable: true})
 		return err
 	})
 	if err != nil {
@@ -46,7 +46,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (Tokens, err
 	return tokens, nil
 }
 
-func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash secret.Hash) (tokens Tokens, revoked []secret.Hash, err error) {
+func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash secret.Hash, d NewDevice) (tokens Tokens, revoked []secret.Hash, err error) {
 	session, err := lockDeviceOfRefreshToken(ctx, tx, hash)
 	if err != nil {
 		return Tokens{}, nil, err
@@ -55,7 +55,7 @@ func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash secret.Hash) (tok
 	if err != nil {
 		return Tokens{}, nil, err
 	}
-	if revoked, err = s.settleBefore(ctx, tx, session, row); err != nil {
+	if revoked, err = s.settleBefore(ctx, tx, session, row, s.lifetime(d)); err != nil {
 		return Tokens{}, nil, err
 	}
 	n, err := countNewer(ctx, tx, session, row.Generation)
@@ -65,14 +65,14 @@ func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash secret.Hash) (tok
 	if n >= maxRepeatedRefreshes {
 		return Tokens{}, nil, unknownToken(true)
 	}
-	tokens, err = s.issueTokens(ctx, tx, session, row.Generation+1, NewDevice{Refreshable: true})
+	tokens, err = s.issueTokens(ctx, tx, session, row.Generation+1, d)
 	return tokens, revoked, err
 }
 
 // settleBefore decides whether a refresh token is good. It makes void the tokens before
 // it, and those that it was exchanged for but that nobody has used, and returns the
 // access tokens among them.
-func (s *Service) settleBefore(ctx context.Context, tx pgx.Tx, session matrix.Session, row refreshTokenRow) ([]secret.Hash, error) {
+func (s *Service) settleBefore(ctx context.Context, tx pgx.Tx, session matrix.Session, row refreshTokenRow, lifetime time.Duration) ([]secret.Hash, error) {
 	now := s.nowMS()
 	before := now - repeatWindow.Milliseconds()
 	if row.Revoked {
@@ -85,6 +85,6 @@ func (s *Service) settleBefore(ctx context.Context, tx pgx.Tx, session matrix.Se
 	if err != nil {
 		return nil, err
 	}
-	lost, err := voidLost(ctx, tx, session, row.Generation, before, s.o.AccessTokenLifetime.Milliseconds(), now)
+	lost, err := voidLost(ctx, tx, session, row.Generation, before, lifetime.Milliseconds(), now)
 	return append(older, lost...), err
 }

@@ -88,14 +88,14 @@ func renameDevice(ctx context.Context, tx pgx.Tx, userID, deviceID, displayName 
 
 // upsertDevice makes a device, or notes that a known one was seen, and reports
 // which. A known device keeps its name.
-func upsertDevice(ctx context.Context, tx pgx.Tx, session matrix.Session, displayName string, seen sighting) (created bool, err error) {
+func upsertDevice(ctx context.Context, tx pgx.Tx, session matrix.Session, d NewDevice, seen sighting) (created bool, err error) {
 	rows, err := tx.Query(ctx, `
-		INSERT INTO devices (user_id, device_id, display_name, created_at, last_seen_ts, last_seen_ip, user_agent)
-		VALUES ($1, $2, nullif($3, ''), $4, $4, $5, $6)
+		INSERT INTO devices (user_id, device_id, display_name, created_at, last_seen_ts, last_seen_ip, user_agent, oauth_client)
+		VALUES ($1, $2, nullif($3, ''), $4, $4, $5, $6, nullif($7, ''))
 		ON CONFLICT (user_id, device_id) DO UPDATE
-		SET last_seen_ts = excluded.last_seen_ts, last_seen_ip = excluded.last_seen_ip, user_agent = excluded.user_agent
+		SET oauth_client = excluded.oauth_client, last_seen_ts = excluded.last_seen_ts, last_seen_ip = excluded.last_seen_ip, user_agent = excluded.user_agent
 		RETURNING xmax = 0`, // an inserted row has not been replaced by anyone
-		session.UserID, session.DeviceID, displayName, seen.at, seen.ip(), seen.userAgent)
+		session.UserID, session.DeviceID, d.DisplayName, seen.at, seen.ip(), seen.userAgent, d.OAuthClient)
 	if err != nil {
 		return false, fmt.Errorf("insert a device of %s: %w", session.UserID, err)
 	}

@@ -25,11 +25,11 @@ type accessTokenRow struct {
 // good, with soft_logout true where another has taken its place on its device.
 func findAccessToken(ctx context.Context, q account.Querier, hash secret.Hash) (accessTokenRow, error) {
 	rows, err := q.Query(ctx, `
-		SELECT t.user_id, t.device_id, a.admin, a.guest, coalesce(t.expires_at, 0), t.generation, t.void_at IS NOT NULL,
+		SELECT t.user_id, t.device_id, a.admin, a.guest, coalesce(t.expires_at, 0), t.generation, t.void_at IS NOT NULL, d.oauth_client IS NOT NULL,
 		       EXISTS (SELECT FROM refresh_tokens r
 		               WHERE r.user_id = t.user_id AND r.device_id = t.device_id
 		                 AND r.generation < t.generation AND NOT r.revoked)
-		FROM access_tokens t JOIN accounts a USING (user_id)
+		FROM access_tokens t JOIN accounts a USING (user_id) JOIN devices d USING (user_id, device_id)
 		WHERE t.token_hash = $1 AND a.deactivated_at IS NULL`, hash[:])
 	if err != nil {
 		return accessTokenRow{}, fmt.Errorf("query an access token: %w", err)
@@ -37,7 +37,7 @@ func findAccessToken(ctx context.Context, q account.Querier, hash secret.Hash) (
 	row, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (accessTokenRow, error) {
 		var t accessTokenRow
 		err := row.Scan(&t.session.UserID, &t.session.DeviceID, &t.session.Admin, &t.session.Guest,
-			&t.expiresAt, &t.generation, &t.void, &t.hasPredecessor)
+			&t.expiresAt, &t.generation, &t.void, &t.session.OAuth, &t.hasPredecessor)
 		return t, err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -110,6 +111,11 @@ func unknownToken(soft bool) *matrix.Error {
 	return err
 }
 
+// lifetime returns how long an access token of a device lives that can be refreshed.
+func (s *Service) lifetime(d NewDevice) time.Duration {
+	return cmp.Or(d.AccessTokenLifetime, s.o.AccessTokenLifetime)
+}
+
 // issueTokens makes the tokens of a generation, for a device that wants them so. An
 // access token expires only if its client can refresh it.
 func (s *Service) issueTokens(ctx context.Context, tx pgx.Tx, session matrix.Session, generation int64, d NewDevice) (Tokens, error) {
@@ -117,7 +123,7 @@ func (s *Service) issueTokens(ctx context.Context, tx pgx.Tx, session matrix.Ses
 	var expiresAt *int64
 	if d.Refreshable {
 		tokens.RefreshToken = secret.New("hsr_")
-		tokens.ExpiresInMS = s.o.AccessTokenLifetime.Milliseconds()
+		tokens.ExpiresInMS = s.lifetime(d).Milliseconds()
 		at := s.nowMS() + tokens.ExpiresInMS
 		expiresAt = &at
 		if err := insertRefreshToken(ctx, tx, session, secret.HashOf(tokens.RefreshToken), generation, s.nowMS()); err != nil {

@@ -33,6 +33,8 @@ type Config struct {
 	Database Database `yaml:"database"`
 	// Registration has the rules of who may make an account.
 	Registration Registration `yaml:"registration"`
+	// OAuth says how apps sign in by the OAuth 2.0 API.
+	OAuth OAuth `yaml:"oauth"`
 	// Guests says whether there are guest accounts.
 	Guests Guests `yaml:"guests"`
 	// Password has the rules about new passwords.
@@ -336,6 +338,7 @@ func Default() *Config {
 		Database:   Database{MaxConnections: 20},
 		Email:      Email{TLS: "starttls", RoomURL: "https://matrix.to/#/"},
 		SMS:        SMS{Body: `{"to": "{to}", "text": "{text}"}`, MaxPerHour: 100, MaxPerDay: 500},
+		OAuth:      OAuth{AccessTokenLifetime: 300},
 		RateLimits: defaultRateLimits(),
 		Log:        Log{Level: "info", Format: "text", Requests: true},
 		Limits: Limits{

@@ -77,6 +77,9 @@ database:
 registration:
   enabled: false
   shared_secret: "012"
+oauth:
+  enabled: true
+  access_token_lifetime: 600
 guests:
   enabled: true
 password:
@@ -207,6 +210,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		}},
 		Database:     Database{URL: "postgres://u:hunter2@db/homeserver", MaxConnections: 7},
 		Registration: Registration{Enabled: &closed, SharedSecret: "012"},
+		OAuth:        OAuth{Enabled: &open, AccessTokenLifetime: 600},
 		Guests:       Guests{Enabled: &open},
 		Password:     Password{MinLength: 8},
 		Threepids: Threepids{
@@ -397,6 +401,8 @@ var everyVariable = []string{
 	"HOMESERVER_LIMITS_FREE_DISK=9MiB",
 	"HOMESERVER_MEDIA_STORAGE=s3",
 	"HOMESERVER_MEDIA_FOLDER=/srv/media",
+	"HOMESERVER_OAUTH_ENABLED=true",
+	"HOMESERVER_OAUTH_ACCESS_TOKEN_LIFETIME=600",
 	"HOMESERVER_MEDIA_S3_ENDPOINT=https://s3.example.org:9000",
 	"HOMESERVER_MEDIA_S3_REGION=eu-west-3",
 	"HOMESERVER_MEDIA_S3_BUCKET=chat-files",

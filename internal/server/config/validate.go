@@ -71,6 +71,7 @@ func (c *Config) validate() []problem {
 		"database.max_connections", "must be from 2 to 1000")
 	v.check(c.Password.MinLength >= 0 && c.Password.MinLength <= maxPasswordMinimum,
 		"password.min_length", "must be from 0 to %d", maxPasswordMinimum)
+	v.oauth(c.OAuth)
 	v.threepids(c)
 	v.turn(c.Turn)
 	v.calls(c.Calls)

@@ -1,0 +1,76 @@
+package oauth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/auth/secret"
+)
+
+const (
+	// browserLifetime is how long a browser stays signed in.
+	browserLifetime = time.Hour
+	// maxBrowsersOfUser bounds the browsers of a user.
+	maxBrowsersOfUser = 50
+)
+
+// Browser is a browser in which a person uses the pages of this server. The zero value of UserID
+// means that nobody is signed in.
+type Browser struct {
+	UserID     string
+	SignedInAt time.Time
+
+	secret string
+	hash   secret.Hash
+}
+
+// NewBrowser returns a browser in which nobody is signed in, with the secret that is its cookie.
+func NewBrowser() (Browser, string) {
+	made := secret.New("hsb_")
+	return Browser{secret: made, hash: secret.HashOf(made)}, made
+}
+
+// Browser returns the browser of a cookie.
+func (s *Service) Browser(ctx context.Context, cookie string) (Browser, error) {
+	hash := secret.HashOf(cookie)
+	found, err := findBrowser(ctx, s.o.Pool, hash, s.nowMS()-browserLifetime.Milliseconds())
+	if errors.Is(err, ErrSignedOut) {
+		err = nil
+	}
+	found.secret, found.hash = cookie, hash
+	return found, err
+}
+
+// FormToken returns the value that each form of a page of the browser has, so that no other
+// site can send one.
+func (b Browser) FormToken() string {
+	mac := hmac.New(sha256.New, []byte(b.secret))
+	mac.Write([]byte("form"))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// HasSent reports whether a form with the token is one of a page of the browser.
+func (b Browser) HasSent(token string) bool {
+	return b.secret != "" && hmac.Equal([]byte(token), []byte(b.FormToken()))
+}
+
+// SignIn checks a password as POST /login does, and returns the cookie of a browser that is
+// signed in then. Errors of [auth.Service.WithPassword].
+func (s *Service) SignIn(ctx context.Context, user, password string) (cookie string, err error) {
+	browser, cookie := NewBrowser()
+	_, err = s.o.Accounts.WithPassword(ctx, user, password, func(tx pgx.Tx, userID string) error {
+		return insertBrowser(ctx, tx, browser.hash, userID, s.nowMS())
+	})
+	return cookie, err
+}
+
+// SignOut ends the sign-in of a browser.
+func (s *Service) SignOut(ctx context.Context, b Browser) error {
+	return deleteBrowser(ctx, s.o.Pool, b.hash)
+}

@@ -1,0 +1,47 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// OAuth says how apps sign in by the OAuth 2.0 API.
+type OAuth struct {
+	// Enabled switches the API; nil leaves it to [Config.OAuthURL].
+	Enabled *bool `yaml:"enabled"`
+	// AccessTokenLifetime is for how many seconds an access token is good, until the app renews it.
+	AccessTokenLifetime int `yaml:"access_token_lifetime"`
+}
+
+// Lifetime returns for how long an access token is good.
+func (o OAuth) Lifetime() time.Duration { return time.Duration(o.AccessTokenLifetime) * time.Second }
+
+// OAuthURL returns where apps and browsers find the OAuth 2.0 API, on a server that serves clients at the addresses;
+// empty: it is off. Unless it is configured, it is on where public_base_url is https, which apps insist on.
+func (c *Config) OAuthURL(addresses []Listener) string {
+	on := strings.HasPrefix(c.PublicBaseURL, "https://")
+	if c.OAuth.Enabled != nil {
+		on = *c.OAuth.Enabled
+	}
+	switch {
+	case !on:
+		return ""
+	case c.PublicBaseURL != "":
+		return strings.TrimSuffix(c.PublicBaseURL, "/")
+	case len(addresses) > 0:
+		return addresses[0].URL()
+	default:
+		return ""
+	}
+}
+
+// The bounds of the lifetime of an access token, in seconds.
+const (
+	minTokenLifetime = 60
+	maxTokenLifetime = 86400
+)
+
+func (v *validator) oauth(o OAuth) {
+	v.check(o.AccessTokenLifetime >= minTokenLifetime && o.AccessTokenLifetime <= maxTokenLifetime, "oauth.access_token_lifetime",
+		"must be from %d to %d seconds", minTokenLifetime, maxTokenLifetime)
+}

@@ -81,19 +81,12 @@ func findDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*d
 	return &database{url: cluster.URL(databaseName), cluster: cluster}, nil
 }
 
-// templateOf returns the template of a throwaway cluster: an empty database with the schema of this program; nil if
-// there is none.
+// templateOf returns the template of a throwaway cluster; nil: there is none.
 func templateOf(cfg *config.Config) *cluster.Template {
 	if cfg.ThrowawayCluster == "" || cfg.ClusterTemplates == "" {
 		return nil
 	}
-	return &cluster.Template{
-		Dir: cfg.ClusterTemplates, Version: postgres.Fingerprint(),
-		Prepare: func(ctx context.Context, url string) error {
-			_, _, err := postgres.Migrate(ctx, url)
-			return err
-		},
-	}
+	return cluster.MigratedTemplate(cfg.ClusterTemplates)
 }
 
 // open opens the pool. If that fails, the cluster is stopped.

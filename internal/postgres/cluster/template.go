@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"homeserver/internal/postgres"
 )
 
 const (
@@ -37,6 +39,14 @@ type Template struct {
 	Version string
 	// Prepare fills the database "homeserver" of the cluster that becomes the template.
 	Prepare func(ctx context.Context, url string) error
+}
+
+// MigratedTemplate returns the template whose database "homeserver" is empty and has the schema of this program.
+func MigratedTemplate(dir string) *Template {
+	return &Template{Dir: dir, Version: postgres.Fingerprint(), Prepare: func(ctx context.Context, url string) error {
+		_, _, err := postgres.Migrate(ctx, url)
+		return err
+	}}
 }
 
 // file returns the file of the template for these programs.

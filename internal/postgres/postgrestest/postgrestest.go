@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -37,8 +38,8 @@ type server struct {
 	remove   func() error // removes dir
 	admin    *pgxpool.Pool
 	base     *url.URL // of any database; only its path changes
-	template string
-	clone    string // the end of CREATE DATABASE: from what and how
+	template string   // the migrated database
+	clone    string   // the end of CREATE DATABASE: from what and how
 }
 
 var shared server
@@ -121,8 +122,8 @@ func closePool(t testing.TB, pool *pgxpool.Pool) {
 	}
 }
 
-// open starts the cluster, or connects to the server that the environment names,
-// and makes the template.
+// open starts the cluster, or connects to the server that the environment names
+// and makes a template there.
 func (s *server) open(ctx context.Context) error {
 	address := os.Getenv("HOMESERVER_TEST_DATABASE_URL")
 	if address == "" {
@@ -138,12 +139,15 @@ func (s *server) open(ctx context.Context) error {
 	if s.admin, err = pgxpool.New(ctx, address); err != nil {
 		return fmt.Errorf("connect as administrator: %w", err)
 	}
-	template := "template_" + strings.ToLower(rand.Text())
-	_, err = s.admin.Exec(ctx, "CREATE DATABASE "+template+" ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0")
-	if err != nil {
-		return fmt.Errorf("make the template: %w", err)
+	if s.cluster == nil {
+		name := "template_" + strings.ToLower(rand.Text())
+		_, err = s.admin.Exec(ctx, "CREATE DATABASE "+name+" ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0")
+		if err != nil {
+			return fmt.Errorf("make the template: %w", err)
+		}
+		s.template = name
 	}
-	s.template, s.clone = template, " TEMPLATE "+template
+	s.clone = " TEMPLATE " + s.template
 	var canChoose bool
 	err = s.admin.QueryRow(ctx, "SELECT current_setting('server_version_num')::int >= 150000").Scan(&canChoose)
 	if err != nil {
@@ -153,7 +157,8 @@ func (s *server) open(ctx context.Context) error {
 		// The default writes every page to the log, which is slower without fsync.
 		s.clone += " STRATEGY file_copy"
 	}
-	_, _, err = postgres.Migrate(ctx, s.url(template))
+	// There is nothing to do in a cluster that is a copy.
+	_, _, err = postgres.Migrate(ctx, s.url(s.template))
 	return err
 }
 
@@ -166,10 +171,14 @@ func (s *server) startCluster(ctx context.Context) (address string, err error) {
 		return "", err
 	}
 	warnings := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s.cluster, err = cluster.Start(ctx, cluster.Options{Dir: s.dir, Log: warnings})
-	if err != nil {
+	opts := cluster.Options{Dir: s.dir, Log: warnings}
+	if cache, err := os.UserCacheDir(); err == nil { // else the cluster is made by initdb
+		opts.Template = cluster.MigratedTemplate(filepath.Join(cache, "homeserver"))
+	}
+	if s.cluster, err = cluster.Start(ctx, opts); err != nil {
 		return "", err
 	}
+	s.template = "homeserver" // empty in each cluster, and nobody but us connects to it
 	return s.cluster.URL("postgres"), nil
 }
 

@@ -79,12 +79,23 @@ func TestResetBringsTheUsersBack(t *testing.T) {
 func TestResetBringsTheSeedBack(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "seed.yaml")
-	seed := "users: [{name: bob}]\nrooms: [{id: lobby, preset: public_chat, creator: bob, members: [alice], messages: [{sender: bob, body: hello}]}]\n"
+	seed := "users: [{name: bob}]\nrooms: [{id: lobby, preset: public_chat, creator: bob, members: [alice], messages: [{sender: bob, body: hello}, {sender: bob, body: \"searched {n}\", repeat: 2000}]}]\n"
 	if err := os.WriteFile(file, []byte(seed), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d := startDev(t, `exec "$0" "$@"`, "--user", "alice:wordpass", "--seed", file)
 	testReset(t, d, d.Rooms[0].RoomID)
+	for range 3 { // at once after a reset
+		d.client(t, -1).Do(http.MethodPost, "/_homeserver/dev/reset", nil).OK()
+		found := d.client(t, 0).Do(http.MethodPost, "/search", `{"search_categories":{"room_events":{"search_term":"searched"}}}`).OK()
+		if n := found.At("search_categories", "room_events", "count"); n != 2000.0 {
+			t.Errorf("%v of 2000 messages are found", n)
+		}
+		people := d.client(t, 0).Do(http.MethodPost, "/user_directory/search", `{"search_term":"bob"}`).OK()
+		if people.At("results", 0, "user_id") != "@bob:localhost" {
+			t.Errorf("bob is not found: %s", people.Body)
+		}
+	}
 	picture := []byte("\x89PNG\r\n\x1a\n")
 	uri := d.client(t, 0).Do(http.MethodPost, "/_matrix/media/v3/upload", picture).OK().String("content_uri")
 	d.client(t, -1).Do(http.MethodPost, "/_homeserver/dev/reset", nil).OK()

@@ -118,6 +118,21 @@ func (f *Follower) AwaitNewest(ctx context.Context, patience time.Duration) erro
 	return err
 }
 
+// AwaitFollowers returns when all followers of the database have handled everything that is
+// committed now: what they keep there is then whole. It does not wait for those that send to others.
+func (j *Journal) AwaitFollowers(ctx context.Context) error {
+	upTo := j.Position()
+	for _, f := range j.followers {
+		if f.step == nil {
+			continue
+		}
+		if err := f.Await(ctx, upTo); err != nil {
+			return fmt.Errorf("wait for the follower %s: %w", f.name, err)
+		}
+	}
+	return nil
+}
+
 // look reads how far the follower has come, here or elsewhere.
 func (f *Follower) look(ctx context.Context) error {
 	var p Position

@@ -117,6 +117,30 @@ func TestFollowerSeesEverythingOnceAndInOrder(t *testing.T) {
 	}
 }
 
+func TestFollowersAreAwaitedAllTogether(t *testing.T) {
+	t.Parallel()
+	pool := copiesPool(t)
+	c := &copies{blocked: make(chan struct{})}
+	j, f := following(t, pool, c)
+	commit(t, j, note(1, "one"))
+	last := j.Position()
+	done := make(chan error, 1)
+	go func() { done <- j.AwaitFollowers(t.Context()) }()
+	matrixtest.Until(t, "the follower is at work", func() bool { return c.count() > 0 })
+	select {
+	case err := <-done:
+		t.Fatalf("it was not waited for (%v)", err)
+	default:
+	}
+	close(c.blocked)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if reached, _ := f.progress(); reached < last {
+		t.Errorf("the follower is at %d of %d", reached, last)
+	}
+}
+
 func TestFollowerGoesOnWhereItEnded(t *testing.T) {
 	t.Parallel()
 	pool := copiesPool(t)

@@ -120,7 +120,7 @@ func (s *Server) swap(next *core) (before *core) {
 // before the server answers.
 func (s *Server) keepBase(ctx context.Context) error {
 	r := s.renewal
-	if err := s.core.stop(ctx); err != nil {
+	if err := s.core.finish(ctx); err != nil {
 		return err
 	}
 	base := *s.core.cfg
@@ -152,12 +152,18 @@ func (s *Server) makeBase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.stop(ctx); err != nil {
+	if err := c.finish(ctx); err != nil {
 		return err
 	}
 	r.setBase(base)
 	s.makeSuccessor()
 	return nil
+}
+
+// finish stops a core whose database becomes the base, once the search index and all else that follows
+// the events is there: else each clone would have to make up for it, and be searched in vain until then.
+func (c *core) finish(ctx context.Context) error {
+	return errors.Join(c.services.journal.AwaitFollowers(ctx), c.stop(ctx))
 }
 
 func (r *renewal) setBase(base *config.Config) { r.base, r.next = base, make(chan successor, 1) }

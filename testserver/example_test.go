@@ -1,12 +1,10 @@
-package testserver_test
+package testserver
 
 import (
 	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"homeserver/testserver"
 )
 
 // greet is what the test below is about: a client that should send its greeting in spite of a rate limit, and does.
@@ -38,18 +36,18 @@ func greet(baseURL, token, room string) error {
 
 func TestGreetingIsSentInSpiteOfARateLimit(t *testing.T) {
 	t.Parallel()
-	server := testserver.Start(t, testserver.User("alice", "wordpass"), testserver.User("bot", "wordpass"))
+	server := Start(t, User("alice", "wordpass"), User("bot", "wordpass"))
 	alice, bot := server.User("alice"), server.User("bot")
 	room := server.Call(bot, "POST", "/createRoom", map[string]any{"preset": "public_chat"})["room_id"].(string)
 	server.Call(alice, "POST", "/join/"+room, nil)
 
 	const send = "/rooms/{roomId}/send/{eventType}/{txnId}"
-	server.Fail(testserver.Fault{Route: send, UserID: bot.UserID, Times: 1, Effect: testserver.RateLimit(time.Second)})
+	server.Fail(Fault{Route: send, UserID: bot.UserID, Times: 1, Effect: RateLimit(time.Second)})
 	if err := greet(server.BaseURL, bot.AccessToken, room); err != nil {
 		t.Fatal(err)
 	}
 
-	sent := server.WaitForRequests(testserver.Filter{Route: send}, 2)
+	sent := server.WaitForRequests(Filter{Route: send}, 2)
 	if sent[0].Status != 429 || sent[1].Status != 200 || sent[1].At.Sub(sent[0].At) < time.Second {
 		t.Errorf("the bot has sent %+v", sent)
 	}

@@ -1,4 +1,4 @@
-package testserver_test
+package testserver
 
 import (
 	"crypto/tls"
@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"homeserver/testserver"
 )
 
 // fake is a test that another one looks at.
@@ -50,8 +48,8 @@ func TestServerHasWhatTheOptionsSay(t *testing.T) {
 	if err := os.WriteFile(seed, []byte("users: [{name: carol, devices: [{id: PHONE}]}]\nrooms: [{id: lobby, creator: carol, members: [alice]}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := testserver.Start(t, testserver.User("alice", "word:pass"), testserver.Admin("root", "wordpass"), testserver.Seed(seed), testserver.ServerName("example.org"))
-	for name, want := range map[string]testserver.Account{
+	s := Start(t, User("alice", "word:pass"), Admin("root", "wordpass"), Seed(seed), ServerName("example.org"))
+	for name, want := range map[string]Account{
 		"alice":              {UserID: "@alice:example.org", Password: "word:pass"},
 		"@root:example.org":  {UserID: "@root:example.org", Password: "wordpass", Admin: true},
 		"@carol:example.org": {UserID: "@carol:example.org", DeviceID: "PHONE"},
@@ -87,10 +85,10 @@ func TestServerHasWhatTheOptionsSay(t *testing.T) {
 
 func TestFaultsMeetTheRequestsThatTheyPick(t *testing.T) {
 	t.Parallel()
-	s := testserver.Start(t, testserver.User("alice", "wordpass"), testserver.User("bob", "wordpass"))
+	s := Start(t, User("alice", "wordpass"), User("bob", "wordpass"))
 	alice, bob := s.User("alice"), s.User("bob")
 	const whoami = "/account/whoami"
-	fault := s.Fail(testserver.Fault{Method: "GET", Route: whoami, UserID: alice.UserID, Skip: 1, Times: 1, Effect: testserver.Refuse(502, "M_UNKNOWN")})
+	fault := s.Fail(Fault{Method: "GET", Route: whoami, UserID: alice.UserID, Skip: 1, Times: 1, Effect: Refuse(502, "M_UNKNOWN")})
 	s.Call(alice, "GET", whoami, nil)
 	s.Call(bob, "GET", whoami, nil)
 	if hits := s.Hits(fault); hits != 0 {
@@ -102,20 +100,20 @@ func TestFaultsMeetTheRequestsThatTheyPick(t *testing.T) {
 	}
 	s.Call(alice, "GET", whoami, nil)
 
-	limit := s.Fail(testserver.Fault{Route: "*", Effect: testserver.RateLimit(1500 * time.Millisecond)})
+	limit := s.Fail(Fault{Route: "*", Effect: RateLimit(1500 * time.Millisecond)})
 	met = attempt(t, func(t testing.TB) { s.For(t).Call(bob, "GET", whoami, nil) })
 	if !strings.Contains(met.failed, `"retry_after_ms":1500`) {
 		t.Errorf("the request was answered %q", met.failed)
 	}
 	s.TakeBack(limit)
 	s.Call(bob, "GET", whoami, nil)
-	s.Fail(testserver.Fault{Effect: testserver.Refuse(500, "M_UNKNOWN")})
+	s.Fail(Fault{Effect: Refuse(500, "M_UNKNOWN")})
 	s.TakeBackAll()
 	s.Call(bob, "GET", whoami, nil)
 	if met = attempt(t, func(t testing.TB) { s.For(t).Hits(limit) }); !strings.Contains(met.failed, "there is no fault") {
 		t.Errorf("an unknown fault: %q", met.failed)
 	}
-	if met = attempt(t, func(t testing.TB) { s.For(t).Fail(testserver.Fault{Route: "/wohami"}) }); !strings.Contains(met.failed, "M_INVALID_PARAM") {
+	if met = attempt(t, func(t testing.TB) { s.For(t).Fail(Fault{Route: "/wohami"}) }); !strings.Contains(met.failed, "M_INVALID_PARAM") {
 		t.Errorf("a misspelt route: %q", met.failed)
 	}
 }
@@ -123,20 +121,20 @@ func TestFaultsMeetTheRequestsThatTheyPick(t *testing.T) {
 // Each effect is one that the server knows.
 func TestEffectsHappen(t *testing.T) {
 	t.Parallel()
-	s := testserver.Start(t, testserver.User("alice", "wordpass"))
+	s := Start(t, User("alice", "wordpass"))
 	alice := s.User("alice")
 	for name, test := range map[string]struct {
-		effect testserver.Effect
+		effect Effect
 		want   string // in what the client learns
 	}{
-		"truncate":    {testserver.Truncate(10), "unexpected EOF"},
-		"soft logout": {testserver.SoftLogout(), `"soft_logout":true`},
-		"repeat":      {testserver.RepeatSync(), ""},
-		"stale":       {testserver.StaleSince(""), ""},
-		"delay":       {testserver.Delay(time.Millisecond), ""},
+		"truncate":    {Truncate(10), "unexpected EOF"},
+		"soft logout": {SoftLogout(), `"soft_logout":true`},
+		"repeat":      {RepeatSync(), ""},
+		"stale":       {StaleSince(""), ""},
+		"delay":       {Delay(time.Millisecond), ""},
 	} {
 		since := s.Call(alice, "GET", "/sync", nil)["next_batch"].(string)
-		fault := s.Fail(testserver.Fault{Method: "GET", Route: "/sync", Times: 1, Effect: test.effect})
+		fault := s.Fail(Fault{Method: "GET", Route: "/sync", Times: 1, Effect: test.effect})
 		met := attempt(t, func(t testing.TB) { s.For(t).Call(alice, "GET", "/sync?since="+since, nil) })
 		if !strings.Contains(met.failed, test.want) || test.want == "" && met.failed != "" {
 			t.Errorf("%s: the client has %q", name, met.failed)
@@ -145,7 +143,7 @@ func TestEffectsHappen(t *testing.T) {
 			t.Errorf("%s: it has met %d requests", name, hits)
 		}
 	}
-	s.Fail(testserver.Fault{Route: "/createRoom", Times: 1, After: true, Effect: testserver.Drop()})
+	s.Fail(Fault{Route: "/createRoom", Times: 1, After: true, Effect: Drop()})
 	if met := attempt(t, func(t testing.TB) { s.For(t).Call(alice, "POST", "/createRoom", map[string]any{}) }); !strings.Contains(met.failed, "EOF") {
 		t.Errorf("the client has %q", met.failed)
 	}
@@ -156,9 +154,9 @@ func TestEffectsHappen(t *testing.T) {
 
 func TestRequestsAreWhatClientsHaveSent(t *testing.T) {
 	t.Parallel()
-	s := testserver.Start(t, testserver.User("alice", "wordpass"))
+	s := Start(t, User("alice", "wordpass"))
 	alice := s.User("alice")
-	put := testserver.Filter{Method: "PUT", Route: "/profile/{userId}/{keyName}"}
+	put := Filter{Method: "PUT", Route: "/profile/{userId}/{keyName}"}
 	if got := s.Requests(put); len(got) != 0 {
 		t.Errorf("there are already %+v", got)
 	}
@@ -173,14 +171,14 @@ func TestRequestsAreWhatClientsHaveSent(t *testing.T) {
 		t.Errorf("after it there are %+v", later)
 	}
 	s.Forget()
-	if left := s.Requests(testserver.Filter{}); len(left) != 0 {
+	if left := s.Requests(Filter{}); len(left) != 0 {
 		t.Errorf("there are still %+v", left)
 	}
 }
 
 func TestServerIsSetBackAndItsClockAndLimitsMove(t *testing.T) {
 	t.Parallel()
-	s := testserver.Start(t, testserver.User("alice", "wordpass"))
+	s := Start(t, User("alice", "wordpass"))
 	alice := s.User("alice")
 	room := s.Call(alice, "POST", "/createRoom", map[string]any{})["room_id"].(string)
 	s.Advance(48 * time.Hour)
@@ -196,7 +194,7 @@ func TestServerIsSetBackAndItsClockAndLimitsMove(t *testing.T) {
 	s.LimitRates(true)
 	limited := attempt(t, func(t testing.TB) {
 		for range 1000 {
-			s.For(t).Call(testserver.Account{}, "POST", "/login", map[string]any{
+			s.For(t).Call(Account{}, "POST", "/login", map[string]any{
 				"type": "m.login.password", "identifier": map[string]any{"type": "m.id.user", "user": "alice"}, "password": "wordpass",
 			})
 		}
@@ -211,7 +209,7 @@ func TestServerIsSetBackAndItsClockAndLimitsMove(t *testing.T) {
 func TestServerEndsWithItsTest(t *testing.T) {
 	t.Parallel()
 	var url string
-	t.Run("test", func(t *testing.T) { url = testserver.Start(t).BaseURL })
+	t.Run("test", func(t *testing.T) { url = Start(t).BaseURL })
 	if answer, err := http.Get(url + "/_matrix/client/versions"); err == nil {
 		_ = answer.Body.Close()
 		t.Errorf("it still answers: %s", answer.Status)
@@ -221,10 +219,10 @@ func TestServerEndsWithItsTest(t *testing.T) {
 func TestWrongUseEndsTheTestWithTheReason(t *testing.T) {
 	t.Parallel()
 	for want, test := range map[string]func(testing.TB){
-		"flag provided but not defined: -nonsense": func(t testing.TB) { testserver.Start(t, testserver.Flags("--nonsense")) },
-		"the program homeserver: exec: ":           func(t testing.TB) { testserver.Start(t, testserver.Program("no-such-program")) },
-		"not started with a user @bob:":            func(t testing.TB) { (&testserver.Server{}).For(t).User("bob") },
-		"there is no room lobby":                   func(t testing.TB) { (&testserver.Server{}).For(t).Room("lobby") },
+		"flag provided but not defined: -nonsense": func(t testing.TB) { Start(t, Flags("--nonsense")) },
+		"the program homeserver: exec: ":           func(t testing.TB) { Start(t, Program("no-such-program")) },
+		"not started with a user @bob:":            func(t testing.TB) { (&Server{}).For(t).User("bob") },
+		"there is no room lobby":                   func(t testing.TB) { (&Server{}).For(t).Room("lobby") },
 	} {
 		if got := attempt(t, test); !strings.Contains(got.failed, want) {
 			t.Errorf("want %q, got %q", want, got.failed)
@@ -239,17 +237,19 @@ func TestWhereSomethingIsMissingTheTestIsSkippedButOnBuildServers(t *testing.T) 
 	if err := os.WriteFile(without, []byte("#!/bin/sh\necho '"+hint+"' >&2\nexit 1\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("../internal/postgres/cluster/binaries.go")
-	if err != nil || !strings.Contains(string(source), `"no PostgreSQL 14 or newer is installed: "`) {
-		t.Errorf("the server says it otherwise (%v)", err)
+	if root := sourceTree(); root != "" { // else this is a copy of the package
+		source, err := os.ReadFile(filepath.Join(root, "internal/postgres/cluster/binaries.go"))
+		if err != nil || !strings.Contains(string(source), `"no PostgreSQL 14 or newer is installed: "`) {
+			t.Errorf("the server says it otherwise (%v)", err)
+		}
 	}
 	t.Chdir(dir) // away from the source tree
 	t.Setenv("HOMESERVER_BIN", "")
-	for want, options := range map[string][]testserver.Option{
+	for want, options := range map[string][]Option{
 		"put it in PATH":                         nil,
-		"no PostgreSQL 14 or newer is installed": {testserver.Program(without)},
+		"no PostgreSQL 14 or newer is installed": {Program(without)},
 	} {
-		start := func(t testing.TB) { testserver.Start(t, options...) }
+		start := func(t testing.TB) { Start(t, options...) }
 		t.Setenv("PATH", "/nowhere")
 		if options != nil {
 			t.Setenv("PATH", "/bin:/usr/bin")

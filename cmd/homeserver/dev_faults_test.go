@@ -175,7 +175,7 @@ func TestDevRefusesFaultsThatMakeNoSense(t *testing.T) {
 		`{"method":1,"status":429}`:             "M_BAD_JSON",
 		`{}`:                                    "M_MISSING_PARAM",
 		`{"times":1}`:                           "M_MISSING_PARAM",
-		`{"delay_ms":0}`:                        "M_MISSING_PARAM",
+		`{"delay_ms":0}`:                        "M_INVALID_PARAM",
 		`{"status":429,"drop":true}`:            "M_INVALID_PARAM",
 		`{"status":200}`:                        "M_INVALID_PARAM",
 		`{"status":600}`:                        "M_INVALID_PARAM",
@@ -187,6 +187,7 @@ func TestDevRefusesFaultsThatMakeNoSense(t *testing.T) {
 		`{"drop":true,"times":-1}`:              "M_INVALID_PARAM",
 		`{"drop":true,"skip":-1}`:               "M_INVALID_PARAM",
 		`{"drop":true,"method":"put"}`:          "M_INVALID_PARAM",
+		`{"drop":true,"method":"GETT"}`:         "M_INVALID_PARAM",
 		`{"drop":true,"method":"OPTIONS"}`:      "M_INVALID_PARAM",
 		`{"drop":true,"user_id":"alice"}`:       "M_INVALID_PARAM",
 		`{"drop":true,"route":"/rooms"}`:        "M_INVALID_PARAM",
@@ -197,9 +198,13 @@ func TestDevRefusesFaultsThatMakeNoSense(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %s", body, got.Status, got.Body, errcode)
 		}
 	}
-	for _, query := range []string{"since=x", "wait_for=-1", "wait_for=1000000", "timeout_ms=1000000", "route=/nothing", "method=get"} {
+	for _, query := range []string{"since=x", "wait_for=-1", "wait_for=1000000", "timeout_ms=1000000", "route=/nothing", "method=get", "user=@alice:localhost"} {
 		c.Do("GET", controlRequests+"?"+query, nil).Refused(400, "M_INVALID_PARAM")
 	}
+	for range 1000 {
+		c.Do("POST", controlFaults, `{"user_id":"@nobody:localhost","drop":true}`).OK()
+	}
+	c.Do("POST", controlFaults, `{"drop":true}`).Refused(429, "M_LIMIT_EXCEEDED")
 	c.Do("GET", "/_homeserver/dev/nothing", nil).Refused(404, "M_UNRECOGNIZED")
 	request := c.Request("GET", controlFaults, nil)
 	request.Host = "evil.example"

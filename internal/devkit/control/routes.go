@@ -2,6 +2,8 @@ package control
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"homeserver/internal/devkit/faults"
@@ -94,7 +96,15 @@ type found struct {
 	Next     int64              `json:"next"`
 }
 
+// requestParams are the parameters of the query for requests.
+var requestParams = []string{"method", "route", "user_id", "device_id", "since", "wait_for", "timeout_ms"}
+
 func (e *endpoints) findRequests(r *httpapi.Request) (any, error) {
+	for name := range r.QueryValues() {
+		if !slices.Contains(requestParams, name) { // misspelt, it would pick all
+			return nil, matrix.Errorf(matrix.InvalidParam, "%q is not known here: known are %s", httpapi.Clip(name, 256), strings.Join(requestParams, ", "))
+		}
+	}
 	f := filter.Filter{Method: r.Query("method"), Route: r.Query("route"), UserID: r.Query("user_id"), DeviceID: r.Query("device_id")}
 	if err := f.Check(e.server); err != nil {
 		return nil, err

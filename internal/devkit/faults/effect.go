@@ -17,7 +17,7 @@ type Effect struct {
 	Error        string      `json:"error,omitempty"`
 	RetryAfterMS int64       `json:"retry_after_ms,omitempty"`
 	// DelayMS is for how long the request, or with After its answer, is held back.
-	DelayMS int64 `json:"delay_ms,omitempty"`
+	DelayMS *int64 `json:"delay_ms,omitempty"`
 	// Drop closes the connection without an answer.
 	Drop bool `json:"drop,omitempty"`
 	// Truncate is how many bytes of the answer's body arrive before the connection is closed. The
@@ -44,7 +44,7 @@ func (e *Effect) ofSync() bool { return e.StaleSince != nil || e.RepeatSync }
 // count returns how many effects are asked for.
 func (e *Effect) count() (n int) {
 	for _, there := range []bool{
-		e.Status != 0, e.DelayMS != 0, e.Drop, e.Truncate != nil, e.StaleSince != nil, e.RepeatSync, e.SoftLogout,
+		e.Status != 0, e.DelayMS != nil, e.Drop, e.Truncate != nil, e.StaleSince != nil, e.RepeatSync, e.SoftLogout,
 	} {
 		if there {
 			n++
@@ -67,7 +67,7 @@ func (e *Effect) check() error {
 		return matrix.Errorf(matrix.InvalidParam, "errcode, error and retry_after_ms belong to a status, which is missing")
 	case e.RetryAfterMS < 0 || e.RetryAfterMS > maxRetryAfter.Milliseconds():
 		return matrix.Errorf(matrix.InvalidParam, "retry_after_ms must be from 0 to %d", maxRetryAfter.Milliseconds())
-	case e.DelayMS < 0 || e.DelayMS > maxDelay.Milliseconds():
+	case e.DelayMS != nil && (*e.DelayMS < 1 || *e.DelayMS > maxDelay.Milliseconds()):
 		return matrix.Errorf(matrix.InvalidParam, "delay_ms must be from 1 to %d", maxDelay.Milliseconds())
 	case e.Truncate != nil && *e.Truncate < 0:
 		return matrix.Errorf(matrix.InvalidParam, "truncate must be a number of bytes, 0 or more")

@@ -12,10 +12,10 @@ import (
 // made to wait or ended, and reads its body.
 func (f *Fault) Serve(w http.ResponseWriter, r *http.Request, endpoints *httpapi.Endpoints, read func(), stop <-chan struct{}) {
 	switch {
-	case f.DelayMS > 0 && f.After:
+	case f.DelayMS != nil && f.After:
 		endpoints.ServeHTTP(&late{ResponseWriter: w, wait: func() { f.wait(r, stop) }}, r)
 		return
-	case f.DelayMS > 0:
+	case f.DelayMS != nil:
 		read() // else it would not be noticed that the client goes away
 		if f.wait(r, stop) {
 			endpoints.ServeHTTP(w, r)
@@ -47,7 +47,7 @@ func (f *Fault) Serve(w http.ResponseWriter, r *http.Request, endpoints *httpapi
 
 // wait returns when the delay is over, and reports whether the client is still there.
 func (f *Fault) wait(r *http.Request, stop <-chan struct{}) bool {
-	over := time.NewTimer(time.Duration(f.DelayMS) * time.Millisecond)
+	over := time.NewTimer(time.Duration(*f.DelayMS) * time.Millisecond)
 	defer over.Stop()
 	select {
 	case <-over.C:

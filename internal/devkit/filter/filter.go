@@ -3,6 +3,7 @@ package filter
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"homeserver/internal/httpapi"
@@ -69,6 +70,9 @@ func (f *Filter) picksRoute(r *Request) bool {
 	return r.Pattern != "" && (wanted == httpapi.WithoutNames(r.Identity.Path) || wanted == httpapi.WithoutNames(r.Pattern))
 }
 
+// methods are those that clients may use, which a filter can pick.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
 // Check refuses a filter that can pick nothing, since it is misspelt: M_INVALID_PARAM.
 func (f *Filter) Check(endpoints *httpapi.Endpoints) error {
 	switch {
@@ -76,6 +80,8 @@ func (f *Filter) Check(endpoints *httpapi.Endpoints) error {
 		return matrix.Errorf(matrix.InvalidParam, "method must be in capitals, such as %s", strings.ToUpper(f.Method))
 	case f.Method == http.MethodOptions:
 		return matrix.Errorf(matrix.InvalidParam, "method must be another: OPTIONS is what browsers ask by themselves, and is always answered")
+	case f.Method != "" && f.Method != all && !slices.Contains(methods, f.Method):
+		return matrix.Errorf(matrix.InvalidParam, "method must be one of %s, or *", strings.Join(methods, ", "))
 	case f.UserID != "" && f.UserID != all && (f.UserID[0] != '@' || !strings.Contains(f.UserID, ":")):
 		return matrix.Errorf(matrix.InvalidParam, "user_id must be a user ID, such as @alice:localhost")
 	case f.Route == "" || f.Route == all || endpoints.Has(f.Route):

@@ -208,7 +208,7 @@ func TestRedacts(t *testing.T) {
 
 		redaction.Redacts, redaction.Content = "", []byte(`{"redacts":"$inner"}`)
 		if e = r.build(redaction); (e.Redacts == "$inner") != v.RedactsInContent {
-			t.Errorf("content.redacts alone gives %q", e.Redacts)
+			t.Errorf("with content.redacts alone the event redacts %q", e.Redacts)
 		}
 		redaction.Redacts = target
 		if e = r.build(redaction); e.Redacts != target {
@@ -216,7 +216,7 @@ func TestRedacts(t *testing.T) {
 		}
 		redaction.Redacts, redaction.Content = "", []byte(`{"redacts":5}`)
 		if e = r.build(redaction); e.Redacts != "" {
-			t.Errorf("a number gives %q", e.Redacts)
+			t.Errorf("with a number the event redacts %q", e.Redacts)
 		}
 		other := message(alice)
 		other.Redacts, other.Content = target, []byte(`{"redacts":"$x"}`)

@@ -238,7 +238,7 @@ func TestParseTrustedRefusesDamage(t *testing.T) {
 		_, err := ParseTrusted(mustVersion(t, "11"), "$id", []byte(raw))
 		var public *matrix.Error
 		if err == nil || !strings.Contains(err.Error(), "$id") || errors.As(err, &public) {
-			t.Errorf("ParseTrusted(%s) gives %v", raw, err)
+			t.Errorf("ParseTrusted(%s) returns %v", raw, err)
 		}
 	}
 	if _, err := ParseTrusted(mustVersion(t, "11"), "$id", []byte(`{"content":{},`+rest+`}`)); err != nil {

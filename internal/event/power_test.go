@@ -135,10 +135,10 @@ func TestPowerLevelForms(t *testing.T) {
 					continue
 				}
 				if (err == nil) != takes[id] {
-					t.Errorf("version %s: %s gives %v", id, content, err)
+					t.Errorf("version %s: for %s the error is %v", id, content, err)
 				}
 				if err != nil && !matrix.IsCode(err, matrix.Forbidden) {
-					t.Errorf("version %s: %s gives %v, want M_FORBIDDEN", id, content, err)
+					t.Errorf("version %s: for %s the error is %v, want M_FORBIDDEN", id, content, err)
 				}
 			}
 			if level, ok := parsePower(v, []byte(c.value)); takes[id] && (!ok || level != c.want) {
@@ -172,7 +172,7 @@ func TestPowerLevelsOfTheWrongKind(t *testing.T) {
 		} {
 			_, err := parsePowerLevels(v, []byte(content))
 			if !matrix.IsCode(err, matrix.Forbidden) {
-				t.Errorf("%s gives %v, want M_FORBIDDEN", content, err)
+				t.Errorf("for %s the error is %v, want M_FORBIDDEN", content, err)
 			}
 		}
 		if _, err := parsePowerLevels(v, []byte(`{"notifications":[]}`)); (err != nil) != v.NotificationLevels {

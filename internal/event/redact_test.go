@@ -96,15 +96,15 @@ func TestRedactContent(t *testing.T) {
 			for _, id := range versionSpan(t, c.versions) {
 				v := mustVersion(t, id)
 				if got := RedactContent(v, c.evType, []byte(c.content)); string(got) != c.want {
-					t.Errorf("version %s: RedactContent gives %s, want %s", id, got, c.want)
+					t.Errorf("version %s: RedactContent returns %s, want %s", id, got, c.want)
 				}
 				redacted, err := Redact(v, []byte(fullEventOf(c.evType, c.content)))
 				if err != nil || string(Field(redacted, "content")) != c.want {
-					t.Errorf("version %s: Redact gives %s, %v; want content %s", id, redacted, err, c.want)
+					t.Errorf("version %s: Redact returns %s, %v; want content %s", id, redacted, err, c.want)
 				}
 				again, err := Redact(v, redacted)
 				if err != nil || !bytes.Equal(again, redacted) {
-					t.Errorf("version %s: redacting twice gives %s, %v", id, again, err)
+					t.Errorf("version %s: redacted twice the event is %s, %v", id, again, err)
 				}
 			}
 		})

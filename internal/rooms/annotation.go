@@ -10,10 +10,10 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// claimAnnotation claims an annotation until release is called: whoever sends the same waits,
-// and finds it. The draft of one that the sender has made before is refused, if the rules of
-// the room allow it. Other events cost nothing. Client-server API, "Avoiding duplicate
-// annotations".
+// claimAnnotation claims an annotation until release is called: another request with the same
+// annotation waits, and then finds it. The draft of one that the sender has made before is
+// refused, if the rules of the room allow it. Other events cost nothing. Client-server API,
+// "Avoiding duplicate annotations".
 func (s *Service) claimAnnotation(ctx context.Context, roomID string, d *draft) (release func(), err error) {
 	a, ok := timeline.AnnotationOf(relatedContent(d.content), d.sender, d.typ)
 	if !ok {

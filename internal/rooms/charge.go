@@ -12,14 +12,13 @@ import (
 const eventBytes = 600
 
 // charge counts, before anything is done, what the events of some drafts cost the
-// context's caller, who may be the server itself: then nobody's limits are touched. An
-// event counts as a message or, by its membership, as an invitation or a join; a knock
-// counts as a join. All of them count as bytes written. An invitation counts for its
-// target as well, whoever the sender is, so that nobody can be buried under them, unless an
-// application service without limits sends it, for which nothing is counted. The
-// first messages, free in number, cost nothing: they were counted before.
-// M_LIMIT_EXCEEDED with RetryAfter. The caller gives back the claims of what is not
-// done after all.
+// context's caller. If that is the server itself, nobody's limits are touched; nothing is
+// counted for an application service without limits either. An event counts as a message
+// or, by its membership, as an invitation or a join; a knock counts as a join. All of them
+// count as bytes written. An invitation counts for its target as well, so that many senders
+// together cannot send a user any number of them. The first messages, free in number, cost
+// nothing: they were counted before. M_LIMIT_EXCEEDED with RetryAfter. The caller returns the
+// claims of what is not done after all.
 func (s *Service) charge(ctx context.Context, drafts []draft, free int) (ratelimit.Claims, error) {
 	if matrix.AppServiceOf(ctx).Unlimited {
 		return nil, nil

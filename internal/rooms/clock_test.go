@@ -35,7 +35,7 @@ func TestRoomsWhenTheClockJumps(t *testing.T) {
 		h.Send(alice, other, "works")
 	}
 	if got := h.Bodies(alice, room); !slices.Equal(got, want) {
-		t.Errorf("the room tells %q, want %q", got, want)
+		t.Errorf("the messages of the room are %q, want %q", got, want)
 	}
 	h.WantContent(bob, room, "m.room.topic", "", `{"topic":"4"}`)
 	f := &timeline.Format{Now: clock.Now()}

@@ -167,18 +167,18 @@ func TestLimits(t *testing.T) {
 		st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: limit})
 		h.OK(err)
 		if len(st.Events) != 0 || !st.More {
-			t.Errorf("limit %d gives %d events", limit, len(st.Events))
+			t.Errorf("with limit %d there are %d events", limit, len(st.Events))
 		}
 		c, err := h.Rooms.Timeline.For(alice).Context(t.Context(), room, id, limit, nil)
 		h.OK(err)
 		if c.Event.ID != id || len(c.Before.Events)+len(c.After.Events) != 0 {
-			t.Errorf("limit %d gives %d events around", limit, len(c.Before.Events)+len(c.After.Events))
+			t.Errorf("with limit %d there are %d events around", limit, len(c.Before.Events)+len(c.After.Events))
 		}
 	}
 	st, err := h.Rooms.Timeline.For(alice).Messages(t.Context(), room, timeline.Page{Limit: 1 << 62})
 	h.OK(err)
 	if len(st.Events) != 7 || st.More {
-		t.Errorf("an enormous limit gives %d events", len(st.Events))
+		t.Errorf("with an enormous limit there are %d events", len(st.Events))
 	}
 }
 

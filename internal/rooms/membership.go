@@ -343,7 +343,7 @@ func (s *Service) UpdateProfile(ctx context.Context, userID string, p profile.Pr
 	return s.inEachRoom(ctx, userID, []string{event.Join}, func(ctx context.Context, roomID string) error {
 		err := s.setMemberProfile(ctx, roomID, userID, p)
 		if matrix.IsCode(err, matrix.Forbidden) {
-			return nil // a join rule that lets nobody in keeps members from saying anything new of themselves
+			return nil // the authorization rules check the join rule also when a member changes the profile
 		}
 		return err
 	})

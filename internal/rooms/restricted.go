@@ -64,7 +64,7 @@ func (s *Service) findInviter(ctx context.Context, r *live, state timeline.Snaps
 	powerful := slices.DeleteFunc(slices.Clone(named), func(userID string) bool {
 		return event.UserPower(r.version, state, userID) < levels.Invite()
 	})
-	const nobody = "" // has the power of whoever is not named
+	const nobody = "" // has the power of all users that are not named
 	userID, err = s.Timeline.LongestJoined(ctx, r.nid, s.serverName, powerful, levels.User(nobody) >= levels.Invite(), named)
 	if err == nil && userID == "" {
 		err = &matrix.Error{

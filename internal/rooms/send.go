@@ -332,7 +332,7 @@ func (b *builder) compose(d *draft) (*event.Event, error) {
 // add adds an event to the room and to what is committed, unless it is state that is so
 // already.
 func (b *builder) add(d *draft, built *event.Event) (err error) {
-	if b.o.r.id == "" { // version 12: the first event gives the room its ID
+	if b.o.r.id == "" { // version 12: the room's ID is made of its first event
 		b.o.r.id = built.RoomID
 	}
 	e := &timeline.Event{Event: built, Room: b.o.r.nid, DeviceID: d.device, TxnID: d.txn}

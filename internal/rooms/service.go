@@ -102,8 +102,8 @@ func New(o Options) *Service {
 	return s
 }
 
-// committed brings a committed change to the room in memory: it applies redactions of
-// state there, and lets the room follow what was not staged here.
+// committed brings a committed change to the room in memory: it applies redactions of state
+// there, and changes that were not staged in this process.
 func (s *Service) committed(c timeline.RoomChange, was *timeline.Staged) {
 	r, ok := s.live.Peek(c.RoomID)
 	if !ok {

@@ -33,8 +33,8 @@ type Upgraded struct {
 // that it takes over, the tombstone, the aliases and the place in the directory, all in
 // one commit. A room that the user may upgrade again, and that was upgraded in the same way
 // already, keeps its replacement, so that a repeated request does no harm. Of two upgrades
-// at the same moment, by whomever, the first counts for both, or members and aliases would
-// go to different rooms.
+// at the same moment, by any users, the first counts for both. Otherwise members and aliases
+// would go to different rooms.
 //
 // M_FORBIDDEN unless the user may send the tombstone, M_MISSING_PARAM,
 // M_UNSUPPORTED_ROOM_VERSION, M_INVALID_PARAM for a creator who is none,

@@ -146,7 +146,7 @@ func (u *upgrade) finish(old *builder, tombstone *timeline.Event) error {
 }
 
 // carryAll adds the state that the new room takes over. The power levels come last: until
-// then whoever makes a room may do everything.
+// then the creator of the room may do everything.
 func (u *upgrade) carryAll(state map[string]*timeline.Event) error {
 	for _, typ := range carriedTypes {
 		if e := state[typ]; e != nil {

@@ -119,7 +119,7 @@ func TestUpgradeOfAnUpgradedRoom(t *testing.T) {
 		if len(slices.Compact(made)) != 1 {
 			t.Fatalf("version %s: the same upgrade has made the rooms %q", version, made)
 		}
-		// Whoever asks for something else gets another room.
+		// A request for another version makes another room.
 		if other := h.upgrade(alice, room, "10"); other == made[0] {
 			t.Error("an upgrade to another version has made no room")
 		}

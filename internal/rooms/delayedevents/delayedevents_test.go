@@ -79,7 +79,7 @@ func (h *env) schedule(q Request) (delayID string) {
 	return id
 }
 
-// pass lets time pass, and sends what is due then.
+// pass moves the clock, and sends what is due then.
 func (h *env) pass(d time.Duration) {
 	h.T.Helper()
 	h.clock.Pass(d)
@@ -354,7 +354,7 @@ func TestDelayedEventThatTheServerCannotSendIsTriedAgain(t *testing.T) {
 	if scheduled, finalised := h.list(alice); len(scheduled) > 0 || finalised[lost] == nil || finalised[lost].Reason != "error" {
 		t.Errorf("scheduled %v, finalised %v", scheduled, finalised[lost])
 	}
-	// Whoever knows the ID may send the event.
+	// The log must not have the ID: anybody who knows it may send the event.
 	if !strings.Contains(log.String(), "cannot be sent") || strings.Contains(log.String(), lost) {
 		t.Errorf("the log says %s", log.String())
 	}

@@ -45,8 +45,8 @@ type Options struct {
 	Pool    *pgxpool.Pool
 	Journal *journal.Journal
 	Rooms   *rooms.Service
-	// Channel tells the process that sends of what is scheduled elsewhere; nil: there is one
-	// process.
+	// Channel brings the process that sends the news of what others have scheduled; nil: there
+	// is one process.
 	Channel *replica.Channel
 	// Now is the time, and Clock what is waited by; nil: that of Clock, and the real one.
 	Now   func() time.Time

@@ -28,7 +28,7 @@ func (s *Service) OnMissing(ask func(ctx context.Context, alias string) (exists 
 	s.ask = ask
 }
 
-// OnAlias sets the function that is called when a room has got a further alias, before
-// whoever made it is answered; the database tells all processes of every change. Call it
-// before the service is used.
+// OnAlias sets the function that is called when a request to this process has made a further
+// alias for a room, before the request is answered. All processes learn of each change from
+// the database, later. Call OnAlias before the service is used.
 func (s *Service) OnAlias(f func(room journal.RoomNID)) { s.onAlias = f }

@@ -104,7 +104,7 @@ func QueueAlias(b *pgx.Batch, alias string, room journal.RoomNID, creator string
 	b.Queue(`INSERT INTO room_aliases (alias, room_nid, creator) VALUES ($1, $2, $3)`, alias, room, creator)
 }
 
-// QueueDeleteAlias queues the deletion of an alias, whoever made it.
+// QueueDeleteAlias queues the deletion of an alias. It does not check who made the alias.
 func QueueDeleteAlias(b *pgx.Batch, alias string) {
 	b.Queue(`DELETE FROM room_aliases WHERE alias = $1`, alias)
 }

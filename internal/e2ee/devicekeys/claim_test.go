@@ -71,7 +71,8 @@ func TestNoKeyIsClaimedTwice(t *testing.T) {
 	}
 }
 
-// What another process gives out is known here soon, and whoever waits looks again.
+// When another process hands out a key, this one soon learns of it, and requests that wait
+// look again.
 func TestCountsFollowOtherProcesses(t *testing.T) {
 	t.Parallel()
 	one, other := together(t)

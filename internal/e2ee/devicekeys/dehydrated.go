@@ -146,8 +146,8 @@ func (s *Service) DeleteDehydrated(ctx context.Context, userID string) (deviceID
 	return deviceID, nil
 }
 
-// errNotDehydrated tells a client that there is no dehydrated device, and that the server knows
-// what that is.
+// errNotDehydrated returns the error for a user without a dehydrated device: M_NOT_FOUND, and
+// not M_UNRECOGNIZED, by which a client would learn that the server has no dehydrated devices.
 func errNotDehydrated() error {
 	return matrix.Errorf(matrix.NotFound, "There is no dehydrated device")
 }

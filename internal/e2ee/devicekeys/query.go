@@ -68,7 +68,7 @@ func (b *byUser[T]) ahead(ctx context.Context) error {
 	return b.parts.Ahead(ctx) //nolint:wrapcheck // it becomes the answer
 }
 
-// done lets go of what was read last of a list that has been written.
+// done frees the memory of what was read last, once the list has been written.
 func (b *byUser[T]) done(ctx context.Context) {
 	if b != nil {
 		b.parts.Done(ctx)

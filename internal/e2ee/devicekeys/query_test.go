@@ -145,8 +145,8 @@ func TestDamagedKeysAreLeftOut(t *testing.T) {
 	}
 }
 
-// Keys are read once, whoever asks for them, but for what only the viewer sees. Users who there
-// are not take no memory.
+// Keys are read once for all viewers, but for what only one viewer sees. Users who do not exist
+// take no memory.
 func TestKeysAreReadOnce(t *testing.T) {
 	t.Parallel()
 	first := envOn(t, nil)

@@ -24,7 +24,7 @@ type storedDevice struct {
 	signedBy, selfSignature string
 }
 
-// hash tells keys from others.
+// hash returns a hash of the keys, by which they are compared with others.
 func (d *storedDevice) hash() []byte {
 	sum := sha256.Sum256(d.keys)
 	return sum[:]
@@ -35,7 +35,7 @@ func (d *storedDevice) equal(other *storedDevice) bool {
 		d.signedBy == other.signedBy && d.selfSignature == other.selfSignature
 }
 
-// signingKey returns the key by which the device signs. An error tells of a row that
+// signingKey returns the key by which the device signs. It returns an error if the row
 // cannot be read.
 func (d *storedDevice) signingKey(who device) (ed25519.PublicKey, error) {
 	name := event.AppendString(nil, ed25519Prefix+who.DeviceID)

@@ -173,7 +173,7 @@ func TestDamagedKeysAreLeftOut(t *testing.T) {
 			matrixtest.WantCode(t, err, matrix.NotFound)
 		}
 		if n := strings.Count(h.log.String(), "is damaged"); n != i+1 {
-			t.Errorf("the log tells of it %d times: %s", n, h.log.String())
+			t.Errorf("the log has it %d times, want %d: %s", n, i+1, h.log.String())
 		}
 	}
 	h.exec(`UPDATE key_backups SET auth_data = 'x'`)

@@ -106,8 +106,8 @@ func (s *Service) deleteBackup(ctx context.Context, userID string, version int64
 	return nil
 }
 
-// deleteAll deletes all backups of a user. Whoever adds keys meanwhile holds a lock of the
-// backup's row, and is waited for.
+// deleteAll deletes all backups of a user. A request that adds keys meanwhile holds a lock of
+// the backup's row, and deleteAll waits for it.
 func (s *Service) deleteAll(ctx context.Context, userID string) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `DELETE FROM key_backups WHERE user_id = $1 RETURNING backup_id`, userID)

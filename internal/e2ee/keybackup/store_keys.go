@@ -85,7 +85,7 @@ func (b *locked) store(ctx context.Context, tx pgx.Tx, keys []*Key) error {
 	return b.update(ctx, tx)
 }
 
-// errWrongVersion tells a client which backup is the newest one.
+// errWrongVersion returns the error that names the newest backup.
 func errWrongVersion(current string) error {
 	return &matrix.Error{
 		Code: matrix.WrongRoomKeysVersion, Message: "This is not the version of the newest backup",

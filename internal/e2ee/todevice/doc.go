@@ -9,7 +9,7 @@
 //     token; until then the same token brings the same messages.
 //   - A request with a transaction ID is carried out once, however often and to whichever
 //     process it is sent.
-//   - A request is one entry of the journal and one commit, whoever it is for.
+//   - A request is one entry of the journal and one commit, for any number of devices.
 //   - Messages go with their device, in the same commit. A device that is made anew under
 //     the same ID gets none of them.
 //

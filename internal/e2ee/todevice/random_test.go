@@ -121,7 +121,7 @@ func (m *model) acknowledge(d matrix.Session) {
 	m.acked[d] = max(m.acked[d], upTo)
 }
 
-// replace removes a device, lets something be sent, and makes it anew under the same ID.
+// replace removes a device, sends something, and makes the device anew under the same ID.
 func (m *model) replace(d matrix.Session) {
 	m.h.OK(m.h.Users.Sessions.Logout(m.h.T.Context(), d))
 	delete(m.waiting, d)

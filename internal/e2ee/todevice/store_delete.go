@@ -25,8 +25,8 @@ func DeleteOfDevices(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []
 	return nil
 }
 
-// Erase deletes the messages to a user who is deactivated and is to be erased. Those that the
-// user has sent belong to whoever they were sent to.
+// Erase deletes the messages to a user who is deactivated and is to be erased. Messages that
+// the user has sent stay, since they belong to their receivers.
 func (s *Service) Erase(ctx context.Context, userID string) error {
 	for _, table := range []string{"to_device", "to_device_transactions"} {
 		if _, err := s.o.Pool.Exec(ctx, `DELETE FROM `+table+` WHERE user_id = $1`, userID); err != nil {

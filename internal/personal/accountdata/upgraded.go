@@ -8,7 +8,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// CarryOver gives a room what a user has set for the room that it replaced: the tags,
+// CarryOver copies to a room what a user has set for the room that it replaced: the tags,
 // unless the new room ever had some, and the place among direct chats. It does no harm to
 // call it again. M_TOO_LARGE if the user has stored too much. Client-server API, "Room
 // Upgrades", Server behaviour.

@@ -98,7 +98,7 @@ func (d *delivery) progress(now time.Time) push.Progress {
 	}
 	p := push.Progress{Got: &d.got, Due: &now, FailingSince: d.FailingSince, Attempts: d.Attempts}
 	if d.mayFall {
-		p.Attempts = max(1, p.Attempts) // so that whoever goes on with it looks at the number
+		p.Attempts = max(1, p.Attempts) // so that the process that goes on with it checks the number of unread
 	}
 	return p
 }

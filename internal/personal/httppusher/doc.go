@@ -12,7 +12,8 @@
 //     with growing delays, also after a restart: after an hour at most, and only what is still
 //     unread, only the newest. After a day it is given up, but not the pusher.
 //   - A pusher that a gateway rejects is deleted.
-//   - No commit waits for any of this, and sending a message costs the same, whoever listens.
+//   - No commit waits for any of this, and sending a message costs the same for any number of
+//     pushers.
 //
 // What is bounded: the requests at the same time, in all, to one gateway and for one user; of
 // them a part for gateways that have not answered well before; the time and the answer of a

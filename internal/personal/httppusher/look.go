@@ -74,7 +74,7 @@ func (n *news) addChange(c timeline.RoomChange) {
 	in.events = append(in.events, e)
 	in.redacts = in.redacts || e.Redacts != ""
 	if by := n.of(e.Sender); by != nil && e.StateKey == nil {
-		by.mayFall, by.surely = true, true // who writes has read what was there
+		by.mayFall, by.surely = true, true // a user who writes has read what was there
 	}
 }
 

@@ -263,7 +263,7 @@ func TestActivityIsToldOnce(t *testing.T) {
 	}
 }
 
-// Who comes into a room becomes known there.
+// The members of a room get the presence of a user who joins.
 func TestWhoJoinsIsToldOf(t *testing.T) {
 	h := newEnv(t)
 	room := h.Public()

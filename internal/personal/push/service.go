@@ -21,19 +21,21 @@ type Options struct {
 	Pool    *pgxpool.Pool
 	Journal *journal.Journal
 	Rooms   *timeline.Store
-	// ReadUpTo tells how far a user has read rooms; nil: nobody sends receipts.
+	// ReadUpTo returns how far a user has read rooms; nil: nobody sends receipts.
 	ReadUpTo func(ctx context.Context, userID string, rooms []journal.RoomNID) (map[journal.RoomNID]timeline.ReadMarks, error)
-	// Ignored tells whom a user ignores; nil: nobody.
+	// Ignored returns the users that a user ignores; nil: nobody ignores others.
 	Ignored func(ctx context.Context, userID string) (map[string]bool, error)
-	// HiddenInvites tells whether invites by another user are not shown to a user; nil: all
-	// are. The stamp changes with the answers. HiddenInvites is nil where all want all.
+	// HiddenInvites returns a function that reports whether invites by a sender are hidden from
+	// the user; nil: none are. The stamp changes when the function does. HiddenInvites itself
+	// is nil where no user hides invites.
 	HiddenInvites func(ctx context.Context, userID string) (hides func(sender string) bool, stamp uint64, err error)
-	// OwnsEmail tells whether an e-mail address belongs to a user's account; nil:
+	// OwnsEmail reports whether an e-mail address belongs to a user's account; nil:
 	// none does.
 	OwnsEmail func(ctx context.Context, userID, address string) (bool, error)
 	// PlainHTTP allows push gateways without TLS.
 	PlainHTTP bool
-	// Channel tells other processes who has set a pusher; nil: there are none.
+	// Channel brings other processes the news that a user has set a pusher; nil: there are
+	// no other processes.
 	Channel *replica.Channel
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
@@ -101,7 +103,7 @@ func newService(o Options) *Service {
 	return s
 }
 
-// Caches tells how the caches are used.
+// Caches returns how the caches are used.
 func (s *Service) Caches() cache.Caches {
 	return cache.Caches{
 		"push_rules": s.rulesets.Stats, "push_rooms": s.contexts.Stats, "push_names": s.names.Stats, "push_budgets": s.budgets.Stats,

@@ -77,8 +77,9 @@ func (s *Service) storePusher(ctx context.Context, userID string, p *Pusher, kee
 // foreignKeyViolation is the SQLSTATE for a pusher whose device is gone.
 const foreignKeyViolation = "23503"
 
-// upsertPusher writes a pusher. It is owed what comes from now on, or, if it was enabled
-// before, what it was owed then; and a gateway that has failed is tried again at once.
+// upsertPusher writes a pusher. A new pusher, or one that was not enabled, gets what comes
+// after this; one that was enabled also still gets what it had not got yet. A gateway that has
+// failed is tried again at once.
 func (s *Service) upsertPusher(ctx context.Context, tx pgx.Tx, userID string, p *Pusher) error {
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO pushers AS p (app_id, pushkey, user_id, device_id, kind, app_display_name, device_display_name,

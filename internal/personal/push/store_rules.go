@@ -16,8 +16,8 @@ import (
 // errRulesMoved says that a user's rules are not those that new ones were made from.
 const errRulesMoved = "HS003"
 
-// queueRules writes the rules of the users in a group, each of whom is in it once,
-// unless another process has changed them meanwhile.
+// queueRules writes the rules of the users in a group, unless another process has changed
+// them meanwhile. Each user is in the group once.
 func queueRules(b *pgx.Batch, entries []*journal.Entry) error {
 	n := len(entries)
 	user, rules := make([]string, n), make([][]byte, n)

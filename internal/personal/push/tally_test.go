@@ -83,7 +83,7 @@ func TestReadMarks(t *testing.T) {
 	}
 }
 
-// settled settles a tally and gives what is left.
+// settled settles a tally and returns the items that are left.
 func (ts *tallies) settled(key tallyKey, t *tally, steps []step, upTo timeline.Place, m timeline.ReadMarks) (left []item) {
 	ts.settle(key, t, progress{steps: steps, upTo: upTo, marks: m}, func(items []item) { left = slices.Clone(items) })
 	return left

@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/rooms/timeline"
 )
 
-// CarryOver gives a room the user's own rules for the room that it replaced: the one for
+// CarryOver copies to a room the user's own rules for the room that it replaced: the one for
 // the room, and those of the kind override whose ID has the room's, by which clients mute a
 // room. A rule that is there already stays as it is, so it does no harm to call it again.
 // M_UNKNOWN and M_TOO_LARGE if there are too many rules. Client-server API, "Room

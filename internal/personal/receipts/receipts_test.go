@@ -229,8 +229,8 @@ func TestMarkersAreSetTogether(t *testing.T) {
 	matrixtest.WantCode(t, h.SetMarkers(t.Context(), bob, room, receipts.Markers{Read: "$unknown"}), matrix.NotFound, "an unknown event")
 }
 
-// The marks that are kept in memory are those of the database, whoever sends, at
-// whatever time they are read first.
+// The marks in memory are those of the database, whichever process took the receipts, and
+// at whatever time the marks are read first.
 func TestMarksStayInStep(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
@@ -292,7 +292,7 @@ func TestMarksTakeNoSQLInTheUsualCase(t *testing.T) {
 	}
 }
 
-// Whoever has read very many threads is not kept in memory.
+// The marks of a user who has read very many threads are not kept in memory.
 func TestMarksOfManyThreads(t *testing.T) {
 	h := newEnv(t)
 	room := h.room()

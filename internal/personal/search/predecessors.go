@@ -11,9 +11,9 @@ import (
 // maxPredecessors is how many replacements of a room are followed back.
 const maxPredecessors = 10
 
-// withPredecessors returns the filter that also lets the rooms pass that those of the filter
-// have replaced, as far as the user is or was in them: for the user they are one room.
-// Client-server API, "Room Upgrades".
+// withPredecessors adds to the rooms of a filter the rooms that they have replaced, as far as
+// the user is or was in them: for the user they are one room. Client-server API, "Room
+// Upgrades".
 func (s *Service) withPredecessors(ctx context.Context, f *timeline.EventFilter, standings []*timeline.Standing) (*timeline.EventFilter, error) {
 	if f == nil || f.Rooms == nil {
 		return f, nil

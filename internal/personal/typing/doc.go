@@ -2,6 +2,6 @@
 // Notifications". It keeps that in memory only; the processes on one database tell
 // each other.
 //
-// Promises: a change wakes the /sync requests of the room; who stops asking to
-// be shown as typing is shown so until the timeout and no longer.
+// Promises: a change wakes the /sync requests of the room; a user whose client sends
+// nothing more is shown as typing until the timeout and no longer.
 package typing

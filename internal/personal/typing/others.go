@@ -9,8 +9,8 @@ import (
 	"homeserver/internal/journal"
 )
 
-// kindTyping is the message that a user is typing for so many milliseconds from now on,
-// 0 for a user who has stopped: "room milliseconds user".
+// kindTyping is the message that a user is typing for so many more milliseconds, 0 for a
+// user who has stopped: "room milliseconds user".
 const kindTyping = "typing"
 
 // send sends a message to the other processes.

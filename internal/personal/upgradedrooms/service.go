@@ -110,8 +110,8 @@ func (s *Service) carryState(ctx context.Context, after, upTo journal.Position) 
 	return nil
 }
 
-// carryOver gives a room the settings of a user for the rooms that it replaced, those for
-// the newest first. Settings for which the user has no space left do not follow.
+// carryOver copies to a room the settings of a user for the rooms that it replaced, those for
+// the newest first. Settings for which the user has no space left are not copied.
 func (s *Service) carryOver(ctx context.Context, userID string, room journal.RoomNID, olds []timeline.Replacement) error {
 	for _, r := range olds {
 		r.New, r.NewID = room, olds[0].NewID

@@ -70,7 +70,7 @@ func (h *env) upgrade(room, version string) (roomID string) {
 	return done.ReplacementRoom
 }
 
-// set gives bob settings for a room of every kind.
+// set stores one setting of each kind for bob and a room.
 func (h *env) set(room string) {
 	h.T.Helper()
 	ctx := h.T.Context()

@@ -53,7 +53,7 @@ func newBridge(t testing.TB, name string) *bridge {
 	return b
 }
 
-// answers sets how the service answers from now on.
+// answers sets how the service answers the next requests.
 func (b *bridge) answers(answer func(w http.ResponseWriter, r *http.Request)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

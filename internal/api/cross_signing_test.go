@@ -255,8 +255,8 @@ func TestKeysEndWithTheirAccount(t *testing.T) {
 	}
 }
 
-// Who has verified whom is news for the other devices of the one, and for nobody else. What
-// others see is news for everybody.
+// When a user verifies another, only the user's own devices learn of it. Signatures that others
+// can see are news for everybody.
 func TestSignaturesAreNewsForWhomTheyAreShownTo(t *testing.T) {
 	t.Parallel()
 	anyone := newServer(t)

@@ -61,7 +61,7 @@ func TestDelayedEvents(t *testing.T) {
 	}
 	bob.Do("GET", delayedEvents+"/"+newer, nil).Refused(404, "M_NOT_FOUND")
 
-	// Whoever knows the ID may act, by each form of the calls.
+	// Anybody who knows the ID may act, by each form of the calls.
 	service := *alice
 	service.Token = ""
 	service.Do("POST", delayedEvents+"/"+left+"/restart", nil).OK()

@@ -247,8 +247,8 @@ func TestAllReadersOfHistoryAgreeOnVisibility(t *testing.T) {
 	}
 }
 
-// live lets a room go through its phases, with a message in each that has a reaction and a
-// reply in its thread. The first has another reply at the end.
+// live takes a room through its phases. In each phase there is a message with a reaction and a
+// reply in its thread. The first message gets another reply at the end.
 func live(alice *matrixtest.Client, users map[string]*matrixtest.Client, room string, visibility [phases]string) (ids [phases]string) {
 	alice.T.Helper()
 	for phase := range phases {

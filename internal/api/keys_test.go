@@ -99,7 +99,7 @@ func (d *cryptoDevice) upload(body map[string]any) *matrixtest.Response {
 	return d.Do("POST", "/keys/upload", body)
 }
 
-// encrypting gives a client that has uploaded its keys.
+// encrypting returns a client that has uploaded its keys.
 func encrypting(c *matrixtest.Client) *cryptoDevice {
 	c.T.Helper()
 	d := newCrypto(c)

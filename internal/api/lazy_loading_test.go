@@ -13,9 +13,9 @@ import (
 // lazyFilter is the filter of clients that load members lazily.
 const lazyFilter = `{"room":{"state":{"lazy_load_members":true},"timeline":{"limit":2}}}`
 
-// Whoever comes, goes or takes another name in the gap of a limited answer stands in its
-// state, whether or not the client knows the member, and whether or not the member has
-// sent anything that is shown: client-server API, GET /sync.
+// The state of a limited answer has all members who joined, left or took another name in the
+// gap, whether or not the client knows the member, and whether or not the member has sent
+// anything that is shown: client-server API, GET /sync.
 func TestLimitedLazySyncHasTheMembersOfTheGap(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)
@@ -46,7 +46,7 @@ func TestLimitedLazySyncHasTheMembersOfTheGap(t *testing.T) {
 			got[*e.StateKey] = fmt.Sprint(e.Content["membership"], " ", e.Content["displayname"])
 		}
 	}
-	delete(got, alice.UserID) // who has spoken
+	delete(got, alice.UserID) // there as the sender of the message
 	want := map[string]string{
 		"@carol:localhost": "join Caroline", "@dan:localhost": "join Daniel", "@eve:localhost": "join <nil>",
 		"@frank:localhost": "leave <nil>", "@grace:localhost": "ban <nil>",

@@ -54,8 +54,8 @@ func lastOf(answer *matrixtest.Response, room string) string {
 }
 
 // The timeline of a room that was left ends with the event that ended the membership,
-// in the answer that tells of it and in the archive, also where anybody may read what
-// comes after. Nothing that happened later stands in any part of either.
+// in the answer that has the event and in the archive, also where anybody may read what
+// comes after. Nothing that happened later is in any part of either.
 func TestLeftRoomEndsWithTheLeaving(t *testing.T) {
 	t.Parallel()
 	for how, end := range endings {

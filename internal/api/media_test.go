@@ -158,7 +158,7 @@ func TestDownloadHeaders(t *testing.T) {
 	head := anyone.Do("HEAD", mediaV3+"/download"+path, nil).OK()
 	wantHeader(t, head, "Content-Length", "5")
 	if len(head.Body) != 0 {
-		t.Errorf("HEAD gives a body: %q", head.Body)
+		t.Errorf("the answer to HEAD has a body: %q", head.Body)
 	}
 }
 
@@ -268,8 +268,8 @@ func TestRangesThatAreNoneOfOurs(t *testing.T) {
 	ask("GET", "If-Match", `"another"`).Refused(412, "M_INVALID_PARAM")
 }
 
-// TestMediaCanBeClosedToStrangers: whoever knew the address of a file got it, whatever
-// the operator wanted. Section "Content repository", freezing unauthenticated media.
+// Before there was a setting, anybody who knew the address of a file got it. Section "Content
+// repository", freezing unauthenticated media.
 func TestMediaCanBeClosedToStrangers(t *testing.T) {
 	t.Parallel()
 	opts := services(t)

@@ -156,7 +156,7 @@ func TestPostgreSQLKilled(t *testing.T) {
 	alice.SyncUntil(since, matrixtest.Shows(room, after))
 }
 
-// TestKilledUnderLoad lets senders do what clients do: repeat what was not
+// In TestKilledUnderLoad senders do what clients do: they repeat what was not
 // acknowledged, with the same transaction ID. Whatever the moment of the crash,
 // everything is there once, in one order for everybody.
 func TestKilledUnderLoad(t *testing.T) {

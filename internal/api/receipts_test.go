@@ -12,8 +12,8 @@ func receiptPath(room, typ, id string) string {
 	return matrixtest.Path("rooms", room, "receipt", typ, id)
 }
 
-// receiptsOf lists who has a receipt of a type at an event, as an answer of /sync
-// tells, with its thread.
+// receiptsOf lists the users who have a receipt of a type at an event, and its thread, by an
+// answer of /sync.
 func receiptsOf(t *testing.T, answer *matrixtest.Response, room, typ, id string) map[string]string {
 	t.Helper()
 	found := map[string]string{}

@@ -17,7 +17,7 @@ import (
 // What stands in this file is how clients of all ages bend the rules of HTTP and of
 // the specification. They must be served all the same.
 
-// wire sends a request as it is written, but for the host and the token, and gives the
+// wire sends a request as it is written, but for the host and the token, and returns the
 // answer.
 func wire(c *matrixtest.Client, request string) (status int, body string) {
 	c.T.Helper()

@@ -141,7 +141,7 @@ func TestStrangersCannotRedeemInvitations(t *testing.T) {
 	server.Do("PUT", "/3pid/onbind", bound(bob.UserID, alice.UserID, room, good)).Refused(403, "M_FORBIDDEN")
 }
 
-// Whoever may not invite users may not invite addresses either.
+// A member who may not invite users may not invite addresses either.
 func TestInvitesOfAddressesAreScreened(t *testing.T) {
 	t.Parallel()
 	identity := identitytest.New(t)

@@ -151,7 +151,7 @@ func (h *threadHistory) redact(c *matrixtest.Client) {
 	h.note("%s redacts %s", c.UserID, e.id)
 }
 
-// ignore lets a user ignore one other, or nobody.
+// ignore sets whom a user ignores: one other user, or nobody.
 func (h *threadHistory) ignore(c *matrixtest.Client) {
 	list := map[string]any{}
 	if h.ignored[c.UserID] = h.users[h.r.IntN(len(h.users))].UserID; h.ignored[c.UserID] != c.UserID {

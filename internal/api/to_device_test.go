@@ -75,7 +75,7 @@ func processOn(t *testing.T, pool *pgxpool.Pool) *matrixtest.Client {
 	return matrixtest.New(t, newAPI(t, servicesOn(t, pool)).Handler())
 }
 
-// via gives the same client of another process.
+// via returns the same client, at another process.
 func via(server, c *matrixtest.Client) *matrixtest.Client {
 	other := *c
 	other.BaseURL, other.HTTP = server.BaseURL, server.HTTP

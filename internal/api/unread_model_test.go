@@ -14,7 +14,7 @@ type unreadModel struct {
 	users map[string]*modelUser
 }
 
-// modelEvent is an event of a room. Of a membership only that of whom it changes is known.
+// modelEvent is an event of a room. Of a membership it only says who joins.
 type modelEvent struct {
 	id, sender, typ string
 	thread          string      // "": the main timeline

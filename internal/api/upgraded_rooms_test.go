@@ -19,9 +19,9 @@ func replacement(events []matrixtest.Event) string {
 	return ""
 }
 
-// Whoever is in a room learns that it was replaced, by what: a client that waits at once, one
-// that comes later out of the state, also if its filter shows messages only; and the new
-// room leads back.
+// The members of a room learn that it was replaced, and by which room: a client that waits
+// learns it at once, and one that comes later from the state, also if its filter shows messages
+// only. The new room names the old one.
 func TestUpgradedRoomTellsItsClients(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)

@@ -42,8 +42,8 @@ func wantLimited(t *testing.T, answer *matrixtest.Response) {
 	}
 }
 
-// Whoever adds an endpoint must say what kind of work it is, which is what this test
-// and the type of the table are for.
+// A developer who adds an endpoint must say what kind of work it is: this test and the type of
+// the table see to that.
 func TestEveryRouteSaysWhatWorkItIs(t *testing.T) {
 	t.Parallel()
 	kinds := ratelimit.Kinds()
@@ -350,8 +350,8 @@ func TestWrittenBytesAreLimited(t *testing.T) {
 	}
 }
 
-// The requests of strangers are limited by address, before their tokens are looked at;
-// who has a token counts for himself, wherever he is.
+// The requests of strangers are limited by address, before their tokens are looked at. The
+// requests of a user who is logged in count for the user, from any address.
 func TestStrangersShareTheLimitOfTheirAddress(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
@@ -376,7 +376,7 @@ func TestStrangersShareTheLimitOfTheirAddress(t *testing.T) {
 	stranger.Prefix = ""
 	wantLimited(t, stranger.Do("GET", "/_matrix/client/versions", nil))
 
-	now = now.Add(1100 * time.Second) // one token for the address, which whoever has a token leaves alone
+	now = now.Add(1100 * time.Second) // one request for the address, which users who are logged in do not take
 	for range 20 {                    // the first of them is looked up
 		alice.Do("GET", "/account/whoami", nil).OK()
 	}

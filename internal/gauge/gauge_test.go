@@ -47,8 +47,8 @@ func TestTryEnter(t *testing.T) {
 	}
 }
 
-// order lets work of one processor be asked for in an order and records in which it
-// was done.
+// order asks for work of one processor in the given order, and returns the order in which
+// it was done.
 func order(t *testing.T, o gauge.Options, asked ...string) []string {
 	t.Helper()
 	var done []string
@@ -120,7 +120,7 @@ func TestWorkCountsByItsWeight(t *testing.T) {
 	})
 }
 
-// Who has all that one may have does not stand in the way of others.
+// A caller that has all that one caller may have does not stand in the way of others.
 func TestTheBoundOfOneHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -150,8 +150,8 @@ func TestTheBoundOfOneHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// Who had waited for himself took the turn of long ago, and those who came after that
-// went ahead of those who waited.
+// A caller that had waited for its own bound once took a turn of long ago, and callers that
+// came after it went ahead of callers that waited.
 func TestWhoWaitedForHimselfTurnedTheTimeBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

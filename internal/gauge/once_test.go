@@ -10,7 +10,8 @@ import (
 	"homeserver/internal/gauge"
 )
 
-// Who asked for the same thumbnail as somebody whose turn did not come was refused, too.
+// A caller that asked for the same thumbnail as another, whose turn did not come, was once
+// refused as well.
 func TestTheRefusalOfOneWasThatOfAllWhoWaitedWithHim(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -59,7 +59,7 @@ func (r *Request) decode(into any, options ...json.Options) error {
 }
 
 // RawJSON returns the body of a request without white space and a byte order mark in
-// front: some editors and languages write the mark, and RFC 8259 lets readers skip it.
+// front: some editors and languages write the mark, and by RFC 8259 readers may skip it.
 func (r *Request) RawJSON() []byte {
 	body := bytes.TrimPrefix(r.x.body, []byte("\ufeff"))
 	return bytes.TrimLeft(body, " \t\r\n")

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzQuery makes sure that no query gives a handler text that PostgreSQL would not
+// FuzzQuery makes sure that a handler never gets text from a query that PostgreSQL would not
 // take, and that errors can be shown.
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{"", "a=b&c", "filter={\"a\":1}", "a=%00", "a=%ff", "a=%zz", ";;&&==", "timeout=99999999999999999999", "full_state=TRUE&limit=-1", "a=1;b=2"} {
@@ -61,8 +61,8 @@ func FuzzForm(f *testing.F) {
 	})
 }
 
-// FuzzForwardedFor makes sure that a client's address is one, and never one of our
-// own proxies where the header tells of another.
+// FuzzForwardedFor makes sure that a client's address is valid, and never that of one of our
+// own proxies where the header names another.
 func FuzzForwardedFor(f *testing.F) {
 	for _, seed := range []string{"", "192.0.2.1", "10.0.0.1, 192.0.2.1", "[2001:db8::1]:80, 10.0.0.2", "unknown", "1.2.3.4:x", ",,,", "::ffff:10.0.0.1", "fe80::1%eth0"} {
 		f.Add(seed)
@@ -73,7 +73,7 @@ func FuzzForwardedFor(f *testing.F) {
 		r := &http.Request{Header: http.Header{"X-Forwarded-For": {header}}}
 		client := a.forwardedFor(r, peer)
 		if !client.IsValid() {
-			t.Errorf("%q gives no address", header)
+			t.Errorf("for %q there is no address", header)
 		}
 		hops := strings.Split(header, ",")
 		if last, ok := parseHop(strings.TrimSpace(hops[len(hops)-1])); ok && !a.trusted(last) && client != last {

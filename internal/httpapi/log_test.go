@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Whatever is logged while a request is answered tells which request that was.
+// All lines that are logged while a request is answered have the ID of the request.
 func TestLinesOfARequestCarryItsID(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Options{})

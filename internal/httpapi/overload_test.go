@@ -51,7 +51,7 @@ func (g *gate) fill(c *matrixtest.Client, path, address string) {
 	}
 }
 
-// open lets all requests go, and waits for their answers.
+// open ends the waiting of all requests, and returns when they are answered.
 func (g *gate) open() {
 	close(g.opened)
 	g.sent.Wait()

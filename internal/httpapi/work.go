@@ -83,8 +83,8 @@ var (
 )
 
 // caller returns the key that a request counts for: the user, or the address without a
-// session. An application service that has no limits is one caller, whoever it acts as, so
-// that its many users take no more turns than one.
+// session. An application service that has no limits is one caller, also when it acts as its
+// users, so that they all take no more turns than one.
 func (x *exchange) caller() string {
 	if x.service.Unlimited {
 		return "appservice " + x.service.ID

@@ -58,7 +58,7 @@ func waitUntilTold(t *testing.T, s *Service) {
 func TestAChangeIsToldAfterACrash(t *testing.T) {
 	t.Parallel()
 	pool := newDatabase(t)
-	set(t, New(pool, nil), DisplayName, `"Alice"`) // and nobody tells
+	set(t, New(pool, nil), DisplayName, `"Alice"`) // this process never announces it
 	s, names := told(t, pool)
 	if name := next(t, names); name != "Alice" {
 		t.Errorf("told is %q", name)

@@ -65,8 +65,8 @@ func (p *Parts[K, T]) Ahead(ctx context.Context) error {
 	return Ahead(ctx, p.most)
 }
 
-// Done lets go of the part that was read last, so that its memory serves the next list. If
-// the list is gone through again, it is read again.
+// Done frees the memory of the part that was read last, so that the next list can use it. A
+// list that is gone through again is read again.
 func (p *Parts[K, T]) Done(ctx context.Context) {
 	if p == nil {
 		return

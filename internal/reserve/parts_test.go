@@ -62,7 +62,7 @@ func TestPartsAreReadTogetherAndLetGo(t *testing.T) {
 	}
 }
 
-// TestNoPartsAreNothing lets who writes a list take it for granted that there are parts.
+// A caller that writes a list need not check whether there are parts.
 func TestNoPartsAreNothing(t *testing.T) {
 	t.Parallel()
 	parts, err := NewParts[int, int](t.Context(), nil, nil)

@@ -46,8 +46,8 @@ func TestNoSpellingOfAnAddressGetsThrough(t *testing.T) {
 	}
 }
 
-// TestRedirectsToThisMachineAreRefused lets a site that may be reached send the
-// client on to where it may not go.
+// In TestRedirectsToThisMachineAreRefused a site that may be reached redirects the client to
+// addresses that may not be reached.
 func TestRedirectsToThisMachineAreRefused(t *testing.T) {
 	t.Parallel()
 	var visits atomic.Int32

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// maxRanges is how many parts of a file one request gets. RFC 9110, section 14.2,
-// lets a server ignore more.
+// maxRanges is how many parts of a file one request gets. By RFC 9110, section 14.2, a server
+// may ignore requests for more.
 const maxRanges = 32
 
 // byteRanges reads the header Range of a request for a file of so many bytes, and

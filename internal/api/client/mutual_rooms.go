@@ -52,7 +52,7 @@ func (a *api) mutualRoomsFrom(r *httpapi.Request, who matrix.Session, token stri
 	if err != nil {
 		return nil, err
 	}
-	// One more tells whether there is more.
+	// One more than a page, to know whether there are more.
 	list, count, err := a.Rooms.Timeline.MutualRooms(r.Context(), who.UserID, other, after, mutualRoomsPage+1)
 	if err != nil {
 		return nil, err

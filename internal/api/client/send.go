@@ -41,9 +41,9 @@ func roomRequest(r *httpapi.Request, who matrix.Session) rooms.Request {
 // maxTimestamp is the greatest integer that events may have.
 const maxTimestamp = 1<<53 - 1
 
-// timestamp returns the time that an application service gives an event; nil if it gives none,
-// and for users, who can't. M_INVALID_PARAM for what can be no origin_server_ts. Application
-// Service API, "Timestamp massaging".
+// timestamp returns the time that an application service has set for an event. It returns nil
+// if there is none, and for users, who can't set one. M_INVALID_PARAM for what can be no
+// origin_server_ts. Application Service API, "Timestamp massaging".
 func timestamp(r *httpapi.Request, who matrix.Session) (*int64, error) {
 	text := cmp.Or(r.Query("ts"), r.Query("org.matrix.msc3316.ts"))
 	if who.AppService == "" || text == "" {

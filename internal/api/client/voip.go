@@ -18,8 +18,8 @@ func (a *api) turnServer(_ *httpapi.Request, who matrix.Session) (any, error) {
 	return credentials, nil
 }
 
-// rtcTransport is a way for group calls: a LiveKit server, by the service that lets users
-// of Matrix into it.
+// rtcTransport is a way for group calls: a LiveKit server, named by the service that admits
+// users of Matrix to it.
 type rtcTransport struct {
 	Type string `json:"type"`
 	URL  string `json:"livekit_service_url"`

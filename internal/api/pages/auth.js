@@ -1,5 +1,5 @@
 // The fallback of interactive authentication: sends the form without leaving the
-// page, so that what the app has set on this window stays, and tells the app when
+// page, so that what the app has set on this window stays, and calls the app when
 // the stage is done. Client-server API, "Fallback".
 'use strict';
 

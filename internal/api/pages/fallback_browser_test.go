@@ -80,7 +80,7 @@ func TestLoginFallbackWithoutAnApp(t *testing.T) {
 	b.fill("#password", "wordpass\r") // Enter sends the form
 	b.waitForText("#who", "@alice:localhost")
 	if eval[bool](b, "document.querySelector('#by-hand details').open") {
-		t.Error("the token can be seen by whoever looks over a shoulder")
+		t.Error("the token can be seen by a person who looks over the user's shoulder")
 	}
 	b.loggedIn()
 	if text := eval[string](b, "document.body.innerText"); strings.Contains(text, "go back to your app") || !strings.Contains(text, "No app has taken this login over") {

@@ -99,8 +99,8 @@ func TestLoginFallbackForwardsParameters(t *testing.T) {
 	contains(t, answer, http.StatusOK, `"refresh_token": "`)
 }
 
-// dummySession begins a registration and gives the address of the fallback of its
-// stage.
+// dummySession begins a registration and returns its session, and the address of the fallback
+// of its stage.
 func dummySession(c *matrixtest.Client) (session, address string) {
 	c.T.Helper()
 	answer := c.Do(http.MethodPost, "/_matrix/client/v3/register", map[string]any{"username": "bob", "password": "wordpass"})

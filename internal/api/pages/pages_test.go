@@ -22,7 +22,7 @@ var addresses = []string{
 	"/_matrix/client/v3/auth/m.login.password/fallback/web?session=unknown",
 }
 
-// record lets something write itself.
+// record calls the handler and returns what it has written.
 func record(handler http.Handler) *httptest.ResponseRecorder {
 	recorder := httptest.NewRecorder()
 	handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))

@@ -28,7 +28,7 @@ export function headline(event) {
   return event.type === 'm.room.message' ? `“${event.content.body ?? ''}”` : say(event);
 }
 
-// news lists what a sync tells, in order.
+// news lists what is new in the answer of a sync, in order.
 function* news(answer) {
   const { join = {}, invite = {}, leave = {} } = answer.rooms ?? {};
   for (const [room, { invite_state: shown }] of Object.entries(invite)) {
@@ -124,7 +124,7 @@ export class Live {
     }
   }
 
-  // #show adds what a sync tells to the list, and returns the last event of it.
+  // #show adds what is new in the answer of a sync to the list, and returns its last event.
   #show(person, answer) {
     let newest;
     const { scrollHeight, scrollTop, clientHeight } = this.#window;

@@ -33,7 +33,7 @@ export class Refused extends Error {
 // Unreachable is no answer at all.
 export class Unreachable extends Error {}
 
-// send sends a request and gives status and JSON of the answer, whatever they are.
+// send sends a request and returns status and JSON of the answer, whatever they are.
 export async function send({ method, url, token, body }, signal) {
   const headers = {};
   if (token) headers.Authorization = `Bearer ${token}`;
@@ -47,7 +47,7 @@ export async function send({ method, url, token, body }, signal) {
   }
 }
 
-// ask sends a request and gives the JSON of a good answer.
+// ask sends a request and returns the JSON of a good answer.
 export async function ask(request, signal) {
   const { status, answer } = await send(request, signal);
   if (status !== 200) throw new Refused(status, answer);

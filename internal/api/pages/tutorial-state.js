@@ -60,7 +60,7 @@ export function forget() {
   }
 }
 
-// nextTransaction gives an ID that this tab has not used yet.
+// nextTransaction returns an ID that this tab has not used yet.
 export function nextTransaction() {
   state.transactions += 1;
   save();

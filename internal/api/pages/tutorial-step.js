@@ -5,7 +5,7 @@ import { curl, Refused, send } from './tutorial-request.js';
 import { save, state } from './tutorial-state.js';
 import { announce, copy, fromTemplate, showJSON } from './tutorial-view.js';
 
-// StepView shows a step. context gives live, the Live of the person, and
+// StepView shows a step. context has live, the Live of the person, and
 // changed(), to be called when a step has done something.
 export class StepView {
   constructor(person, step, number, context) {
@@ -134,7 +134,7 @@ export class StepView {
     }
   }
 
-  // #goOnListening lets the list follow the token, after a request that may have changed or ended it.
+  // #goOnListening listens with the newest token, after a request that may have changed or ended it.
   async #goOnListening(before) {
     const { live } = this.context;
     const { token, listening } = this.person;
@@ -153,7 +153,7 @@ export class StepView {
     this.person.listening = true;
     this.#keep(this.step.request(this.person), 200, answer);
     this.#finish();
-    this.#hint('hint-good', 'What happens from now on appears in the list above. Send “next_batch” as “since” to go on where this answer ended.');
+    this.#hint('hint-good', 'New events appear in the list above. Send “next_batch” as “since” to go on where this answer ended.');
   }
 
   #keep(request, status, answer) {

@@ -68,7 +68,7 @@ export const steps = [
   {
     name: 'listen',
     title: 'Listen for events',
-    why: 'A sync gives what is new. With a timeout the server holds the answer back until something happens: do that in a loop, and you are live.',
+    why: 'A sync returns what is new. With a timeout the server holds the answer back until something happens: do that in a loop, and you are live.',
     button: 'Start listening',
     buttonAgain: 'Stop listening',
     fields: () => [],
@@ -77,7 +77,7 @@ export const steps = [
   {
     name: 'create',
     title: 'Create a room',
-    why: 'Whoever creates a room is its first member. The preset says who may come in: to a private chat, only those who are invited.',
+    why: 'The user who creates a room is its first member. The preset says who may come in: to a private chat, only those who are invited.',
     button: 'Create the room',
     fields: () => [{ name: 'title', label: 'Name of the room', initial: () => 'Tea at four' }],
     request: (person, { title }) => ({
@@ -91,7 +91,7 @@ export const steps = [
   {
     name: 'invite',
     title: 'Invite somebody',
-    why: 'Members of the room may invite others. Whoever is invited learns of it by sync.',
+    why: 'Members of the room may invite others. The client of the invited user gets the invite by sync.',
     button: 'Send the invite',
     fields: (person) => [room, { name: 'user', label: 'Whom', initial: () => other(person).userId, placeholder: '@…', comesFrom: 'register' }],
     request: (person, input) => ({
@@ -163,7 +163,7 @@ export const steps = [
   {
     name: 'leave',
     title: 'Leave the room',
-    why: 'Whoever leaves gets no further events of the room, and can still read what was there before.',
+    why: 'A user who leaves gets no further events of the room, and can still read what was there before.',
     button: 'Leave',
     fields: () => [room],
     request: (person, input) => ({ method: 'POST', url: path`/rooms/${input.room}/leave`, token: person.token, body: {} }),

@@ -22,7 +22,7 @@ export function showJSON(element, text) {
   element.append(text.slice(end));
 }
 
-// announce tells those who listen instead of looking.
+// announce has a screen reader read the text.
 export function announce(text) {
   const place = document.getElementById('announcer');
   place.textContent = '';

@@ -99,7 +99,8 @@ function setGuide(text) {
 }
 
 // finish shows that the tour is over. The keyboard goes there from the last step, and is left alone
-// when a step is taken again, or after a reload; who hears the text by that is not told it twice.
+// when a step is taken again, or after a reload. The focus has a screen reader read the text, so it is
+// not announced as well.
 function finish() {
   const go = document.getElementById('guide-go');
   if (go.hidden) return;

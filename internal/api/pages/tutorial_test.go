@@ -30,7 +30,7 @@ func (b *tab) take(step string) {
 	b.wait(fmt.Sprintf("document.querySelector('#%s form button').ariaDisabled !== 'true'", step))
 }
 
-// succeed takes a step, and gives the JSON that the page shows as its answer.
+// succeed takes a step, and returns the JSON that the page shows as its answer.
 func (b *tab) succeed(step string) map[string]any {
 	b.t.Helper()
 	b.take(step)
@@ -55,7 +55,7 @@ func (b *tab) answer(step string) map[string]any {
 	return answer
 }
 
-// both registers both people and lets them listen.
+// both registers both people and starts listening for them.
 func (b *tab) both() {
 	b.t.Helper()
 	for _, step := range []string{"alice-register", "bob-register", "alice-listen", "bob-listen"} {

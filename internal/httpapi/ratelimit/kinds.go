@@ -44,7 +44,7 @@ const (
 	// whether it exists or not.
 	FailedLogin Kind = "failed_login"
 	// FailedLoginAccount is a wrong password from an address that is new to the
-	// account: it is counted for the account, whoever tries.
+	// account: it is counted for the account, for all callers together.
 	FailedLoginAccount Kind = "failed_login_account"
 	// LoginTokens are tokens made to log in another device.
 	LoginTokens Kind = "login_tokens"

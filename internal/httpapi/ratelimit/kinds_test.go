@@ -40,7 +40,7 @@ func TestLimitsKeepKindsApart(t *testing.T) {
 		refused[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
 	}
 	if want := map[string]float64{"messages": 1, "joins": 1}; !maps.Equal(refused, want) {
-		t.Errorf("the metric tells of %v, want %v", refused, want)
+		t.Errorf("the metric has %v, want %v", refused, want)
 	}
 }
 

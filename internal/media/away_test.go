@@ -36,7 +36,7 @@ func wantAway(t *testing.T, what string, err error) {
 		t.Errorf("%s: clients are not told when to come again", what)
 	}
 	if strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("%s: the error tells the secret: %v", what, err)
+		t.Errorf("%s: the error has the secret: %v", what, err)
 	}
 }
 
@@ -101,8 +101,8 @@ func TestStorageThatIsAway(t *testing.T) {
 	}
 }
 
-// TestDownloadThatBreaksOff has the service fail when a download has begun already: the
-// log tells.
+// In TestDownloadThatBreaksOff the service fails when a download has begun already. The
+// failure is logged.
 func TestDownloadThatBreaksOff(t *testing.T) {
 	matrixtest.Long(t)
 	t.Parallel()

@@ -242,8 +242,8 @@ func (s cleaningStorage) Put(ctx context.Context, key string, content *os.File, 
 	return err
 }
 
-// TestFailedUploadLeavesTheSameOfOthers has two upload the same file, of whom one is
-// refused in the end.
+// In TestFailedUploadLeavesTheSameOfOthers two users upload the same file, and one of them
+// is refused in the end.
 func TestFailedUploadLeavesTheSameOfOthers(t *testing.T) {
 	t.Parallel()
 	h := newEnv(t, nil)

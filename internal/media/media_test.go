@@ -87,7 +87,7 @@ func (h *env) another(t testing.TB, change func(*Options)) *Service {
 	return s
 }
 
-// upload keeps content for a user and gives its ID.
+// upload uploads content for a user and returns its ID.
 func (h *env) upload(t testing.TB, who matrix.Session, content string) string {
 	t.Helper()
 	uri, err := h.Upload(t.Context(), who, text(content))

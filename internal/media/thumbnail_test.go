@@ -22,7 +22,7 @@ import (
 	"homeserver/internal/media/picture/picturetest"
 )
 
-// thumb asks for a thumbnail of a file that is uploaded for it, and gives it
+// thumb asks for a thumbnail of a file that is uploaded for it, and returns it
 // decoded, with its type and its bytes.
 func (h *env) thumb(t testing.TB, file string, q ThumbnailQuery) (image.Image, string, string) {
 	t.Helper()
@@ -392,7 +392,7 @@ func TestThumbnailIsMadeOnce(t *testing.T) {
 	}
 }
 
-// Whoever asked for ever new sizes had ever new thumbnails made.
+// A user who asked for ever new sizes once had ever new thumbnails made.
 func TestEverNewSizesMadeEverNewThumbnails(t *testing.T) {
 	matrixtest.Long(t)
 	t.Parallel()
@@ -460,7 +460,7 @@ func TestOneCallerHeldAllPlacesForThumbnails(t *testing.T) {
 	}
 }
 
-// Whoever has used up their time gets what is there, and nothing new.
+// A user whose time for thumbnails is used up gets those that are there, and no new ones.
 func TestThumbnailsCostTheirTime(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)

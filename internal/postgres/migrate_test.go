@@ -49,7 +49,7 @@ func TestProcessesThatStartTogetherMigrateOnce(t *testing.T) {
 	}
 }
 
-// A lock_timeout is for requests: whoever waits for another's long migration
+// A lock_timeout is for requests: a process that waits for the long migration of another
 // must not give up.
 func TestMigrateWaitsLongerThanARequest(t *testing.T) {
 	t.Parallel()

@@ -147,7 +147,7 @@ func (b *cryptoBridge) say(room id.RoomID, text string) id.EventID {
 	return sent.EventID
 }
 
-// TestEncryptedRoomWithABridge lets a user and a bridge talk in an encrypted room. All that the bridge learns
+// In TestEncryptedRoomWithABridge a user and a bridge talk in an encrypted room. All that the bridge learns
 // of keys and devices comes by transactions, also what happens while one of both is away.
 func TestEncryptedRoomWithABridge(t *testing.T) {
 	matrixtest.Long(t)

@@ -12,7 +12,7 @@ import (
 	"maunium.net/go/mautrix/id"
 )
 
-// TestEncryptedRoomWithARealClient lets two users with a real crypto client verify each other, talk in an
+// In TestEncryptedRoomWithARealClient two users with a real crypto client verify each other, talk in an
 // encrypted room, add a device and restore keys from a backup. The server is stopped and started at each
 // step, while messages are on their way.
 func TestEncryptedRoomWithARealClient(t *testing.T) {
@@ -107,7 +107,7 @@ func encryptedRoom(alice, bob *device) id.RoomID {
 	return made.RoomID
 }
 
-// verify lets two users compare emoji, until each has signed the other's master key.
+// verify has two users verify each other by emoji, until each has signed the other's master key.
 func verify(alice, bob *device) {
 	t, ctx := alice.t, alice.t.Context()
 	t.Helper()

@@ -76,7 +76,7 @@ func mustOwn(ctx context.Context, cfg *config.Config, url string) (err error) {
 
 // Adopted is the result of [AdoptSigningKey].
 type Adopted struct {
-	// KeyID is the key that the server signs with from now on, Before the one before; empty: not known.
+	// KeyID is the key that the server signs with, Before the one before; empty: not known.
 	KeyID, Before string
 	// Made reports that the key was made, because there was none in the data folder.
 	Made bool

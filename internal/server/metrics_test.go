@@ -75,7 +75,7 @@ func TestMetricsTellOfTheDatabaseAndOfCaches(t *testing.T) {
 	}
 	for _, state := range []string{"in_use", "idle", "connecting"} {
 		if _, ok := after["homeserver_database_connections "+state]; !ok {
-			t.Errorf("nothing tells of connections %s", state)
+			t.Errorf("there is no metric of connections %s", state)
 		}
 	}
 	for _, cache := range []string{
@@ -83,7 +83,7 @@ func TestMetricsTellOfTheDatabaseAndOfCaches(t *testing.T) {
 		"push_budgets", "push_names", "presence", "recent_rooms", "room_state", "rooms", "transactions", "typing", "unread_counts", "viewers",
 	} {
 		if _, ok := after["homeserver_cache_entries "+cache]; !ok {
-			t.Errorf("nothing tells of the cache %s", cache)
+			t.Errorf("there is no metric of the cache %s", cache)
 		}
 	}
 }
@@ -113,7 +113,7 @@ func TestMetricsTellWhatTheServerHas(t *testing.T) {
 		}
 	}
 	if first["homeserver_build_info "+runtime.Version()+" "+buildinfo.Version()] != 1 {
-		t.Error("nothing tells which version runs")
+		t.Error("there is no metric of the version that runs")
 	}
 	for _, folder := range []string{"data_dir", "media.folder"} {
 		if first["homeserver_disk_free_bytes "+folder] <= 0 {

@@ -280,7 +280,7 @@ func TestDamagedStateFailsAlone(t *testing.T) {
 		bob.Do("PUT", matrixtest.Path("rooms", other, "send", "m.room.message", "1"), map[string]any{"body": "no"}).Refused(500, "M_UNKNOWN")
 	}
 	bob.Do("PUT", matrixtest.Path("rooms", unknown, "send", "m.room.message", "1"), map[string]any{"body": "no"}).Refused(500, "M_UNKNOWN")
-	// Who sends must be in the room, which nobody can tell of carol.
+	// A sender must be in the room, and the server cannot know that of carol.
 	carol.Do("PUT", matrixtest.Path("rooms", room, "send", "m.room.message", "1"), map[string]any{"body": "no"}).Refused(500, "M_UNKNOWN")
 	next := bob.SendText(room, "still works")
 	for _, c := range []*matrixtest.Client{alice, bob, carol} {

@@ -91,7 +91,7 @@ func TestShutdownGoesInOrder(t *testing.T) {
 	shutDown(t, s)
 }
 
-// A load balancer has time to notice, and no more than the caller gives.
+// A load balancer has time to notice, until the caller's context ends at the latest.
 func TestShutdownDelay(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig(t)

@@ -15,9 +15,9 @@ const (
 	leastSpare = 8 << 20
 )
 
-// spareMemory returns memory to the system that a load has left behind. The collector lets
-// the heap grow to twice of what is in use, and runs again when as much has been allocated
-// once more: an idle server would keep all of that for hours.
+// spareMemory returns memory to the system that a load has left behind. The collector runs
+// when the heap has grown to twice of what is in use, and then not before as much has been
+// allocated once more: an idle server would keep all of that for hours.
 type spareMemory struct {
 	stopping chan struct{}
 	stopped  sync.WaitGroup

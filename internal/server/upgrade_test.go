@@ -144,7 +144,7 @@ func (a answer) lasting(position int64) string {
 	})
 }
 
-// record lets users do everything, and writes down what they are answered then.
+// record has users do everything, and writes down what they are answered then.
 func record(t *testing.T) {
 	t.Helper()
 	cfg := upgradeConfig(t)

@@ -43,7 +43,7 @@ func (v *visitors) mark() {
 	v.since = append(v.since, v.alice.Sync("", "set_presence", "offline").NextBatch())
 }
 
-// says lets a user say something that is asked for later.
+// says sends a message of a user, and notes it to ask for it later.
 func (v *visitors) says(c *matrixtest.Client, room, text string) {
 	v.remember(room, c.SendText(room, text))
 }

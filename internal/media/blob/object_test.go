@@ -23,8 +23,8 @@ func TestConnectionThatStandsStill(t *testing.T) {
 	}
 }
 
-// TestReadingIsGivenTimeWhileWriting has the answer come long after reading began, as
-// it does when a large file is sent: each write gives it time.
+// In TestReadingIsGivenTimeWhileWriting the answer comes long after reading began, as it does
+// when a large file is sent: each write moves the deadline of reading.
 func TestReadingIsGivenTimeWhileWriting(t *testing.T) {
 	t.Parallel()
 	here, there := net.Pipe()

@@ -67,7 +67,7 @@ func TestGIFThatHidesFrames(t *testing.T) {
 }
 
 // TestScalingAverages makes sure that fine patterns become gray and not noise, and
-// that what can't be seen gives no colour.
+// that transparent pixels add no colour.
 func TestScalingAverages(t *testing.T) {
 	t.Parallel()
 	board := image.NewNRGBA(image.Rect(0, 0, 64, 64))

@@ -1,6 +1,6 @@
-// Package preview says what is behind a link: what a page tells of itself by OpenGraph,
-// with its picture as a file of the server's own. Client-server API, section "Content
-// repository", GET /preview_url. It owns the table url_previews.
+// Package preview makes previews of links: what a page says of itself by OpenGraph, with its
+// picture as a file of the server's own. Client-server API, section "Content repository",
+// GET /preview_url. It owns the table url_previews.
 //
 // Promises:
 //

@@ -347,7 +347,7 @@ func TestPreviewForManyIsMadeOnce(t *testing.T) {
 		asking.Go(func() { wantProperties(t, "one", h.preview(t, s.URL), map[string]any{"og:title": "One"}) })
 	}
 	asking.Wait()
-	// Whoever asked when it was just stored may have made it a second time.
+	// A request that came just when it was stored may have made it a second time.
 	if n := s.visits.Load(); n > 2 {
 		t.Errorf("%d visits", n)
 	}
@@ -511,8 +511,8 @@ func TestPageThatBreaksOff(t *testing.T) {
 	}
 }
 
-// FuzzReadPage makes sure that no page makes the reader panic, and that what it
-// gives can be kept and sent.
+// FuzzReadPage makes sure that no page makes the reader panic, and that what the reader
+// returns can be stored and sent.
 func FuzzReadPage(f *testing.F) {
 	f.Add(`<title>A</title><meta property="og:title" content="B"><meta name="twitter:image" content="c">`)
 	f.Add("<meta property=og:\x00 content=\xff><title>\x00</title>")

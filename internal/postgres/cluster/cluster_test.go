@@ -233,7 +233,7 @@ func TestOpenSessionsDoNotHoldUpStop(t *testing.T) {
 	if _, err := pool.Exec(t.Context(), "SELECT 1"); !postgres.Unavailable(err) {
 		t.Errorf("the pool got %v", err)
 	}
-	_ = tx.Rollback(t.Context()) // gives the dead connection back
+	_ = tx.Rollback(t.Context()) // returns the dead connection to the pool
 }
 
 func TestOpenWaitsForTheCluster(t *testing.T) {

@@ -428,7 +428,7 @@ func TestPoolLetsGoOfConnectionsThatDiedWithPostgreSQL(t *testing.T) {
 	}
 }
 
-// eventualConn connects as soon as PostgreSQL lets it.
+// eventualConn connects as soon as PostgreSQL accepts connections.
 func eventualConn(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -62,7 +62,7 @@ func parseLogLine(line string) (level slog.Level, message string, begins bool) {
 		return slog.LevelError, message, true
 	case "FATAL", "ERROR":
 		if source == "client backend" {
-			return slog.LevelDebug, rest, true // whoever is at the other end deals with it
+			return slog.LevelDebug, rest, true // the client gets the error as well, and handles it
 		}
 		return slog.LevelError, message, true
 	case "WARNING":

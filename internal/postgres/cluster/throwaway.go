@@ -30,8 +30,8 @@ func MakeThrowawayDir(prefix string) (string, error) {
 	return dir, nil
 }
 
-// heir waits for the end of its input, which is the end of the process that started it, and then for that of
-// the PostgreSQL in the folder, which the kernel tells to stop. Then it removes the folder.
+// heir waits for the end of its input, which is the end of the process that started it. Then it waits until the
+// PostgreSQL in the folder, which the kernel signals to stop, has ended, and removes the folder.
 const heir = `
 cat >/dev/null
 read -r postmaster <"$1/data/postmaster.pid" && {

@@ -139,7 +139,7 @@ func load(ctx context.Context, root *os.Root, tx pgx.Tx, m *manifest, bar *progr
 	if _, err := tx.Exec(ctx, `TRUNCATE `+strings.Join(names, ", ")); err != nil {
 		return fmt.Errorf("empty the tables: %w", err)
 	}
-	// The tables are locked from now on. Has anybody used them before?
+	// TRUNCATE has locked the tables. Has anybody used them before?
 	if err := postgres.MustBeAlone(ctx, tx.Conn()); err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func TestAuthorityIsRenewedUnderItsOldKey(t *testing.T) {
 		t.Error("the authority is not renewed")
 	}
 	mustHandshake(t, later, later.CAFile(), "localhost")
-	// Who trusts the old certificate trusts the server still, as long as that one lasts.
+	// A client that trusts the old certificate still trusts the server, until that certificate expires.
 	leaf := mustHandshake(t, later, trusted, "localhost")
 	if leaf.NotAfter.Before(c.now().Add(serverLifetime - day)) {
 		t.Errorf("the server's certificate ends %v", leaf.NotAfter)

@@ -11,8 +11,8 @@ import (
 // checkInterval is how long a new certificate may go unnoticed. Looking costs next to nothing.
 const checkInterval = time.Second
 
-// refreshFunc returns the certificate to use from now on: current (nil at first), or a newer one. It
-// is not called concurrently.
+// refreshFunc returns the certificate to use next: current (nil at first), or a newer one. It is not
+// called concurrently.
 type refreshFunc func(current *tls.Certificate) (*tls.Certificate, error)
 
 // rotation keeps a certificate up to date. It checks during handshakes, at most once

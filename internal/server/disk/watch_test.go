@@ -53,7 +53,7 @@ func (m *measured) lines() string {
 	return m.log.String()
 }
 
-// becomes changes the free space, and lets the watch see it.
+// becomes changes the free space, and has the watch look at it.
 func (m *measured) becomes(free int64, err error) {
 	m.mu.Lock()
 	m.free, m.err = free, err

@@ -67,7 +67,7 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(members)
 }
 
-// Fail has requests fail from now on, and returns the ID of the fault. Of several faults that a request could meet it meets the
+// Fail has the next requests fail, and returns the ID of the fault. Of several faults that a request could meet it meets the
 // oldest.
 func (s *Server) Fail(f Fault) (faultID string) {
 	s.t.Helper()

@@ -150,7 +150,7 @@ class Homeserver:
         return _request(method, self.base_url + path, body, token)
 
     def fail(self, **fault):
-        """Has requests fail from now on, and returns the ID of the fault.
+        """Has the next requests fail, and returns the ID of the fault.
 
         Which requests: method, route, user_id, device_id, times, skip. What happens: one of status (with errcode, error,
         retry_after_ms), delay_ms, drop, truncate, stale_since, repeat_sync, soft_logout. With after=True the request is served

@@ -98,9 +98,9 @@ func (d *delivering) single(ctx context.Context) ([]Figure, error) {
 	}, nil
 }
 
-// round lets all wait, sends a message, and notes when each has heard it. The
-// commit is taken for as late as its answer has come. It returns the processor time
-// of the server and one of the answers.
+// round sends a message while all listeners wait, and notes when each has got it. The time
+// of the commit is taken to be that of its answer. It returns the processor time of the
+// server and one of the answers.
 func (d *delivering) round(ctx context.Context, list []*listener, speaker *client, m *lateness) (time.Duration, []byte, error) {
 	for _, l := range list {
 		if err := l.ask(patience); err != nil {
@@ -140,7 +140,7 @@ func (d *delivering) round(ctx context.Context, list []*listener, speaker *clien
 // speakers is how many send at once in a flood.
 const speakers = 8
 
-// flood lets some send as fast as they can while all listen, and checks what the
+// flood sends from some users as fast as they can while all listen, and checks what the
 // listeners have seen.
 func (d *delivering) flood(ctx context.Context) ([]Figure, error) {
 	list, err := d.h.listeners(ctx, d.users, d.room)
@@ -237,8 +237,8 @@ func (y *chimes) close() {
 	_ = y.chime.Stop() // all of it has been seen
 }
 
-// round lets all wait, commits a message, wakes them with the answer, and notes
-// when each has heard it.
+// round commits a message while all wait, wakes them with the answer, and notes when each
+// has got it.
 func (y *chimes) round(ctx context.Context, answer []byte, late *lateness) error {
 	for _, l := range y.list {
 		if err := l.send(http.MethodGet, "/", ""); err != nil {

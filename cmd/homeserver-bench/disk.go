@@ -119,7 +119,7 @@ func (k *keeping) message(ctx context.Context) ([]Figure, error) {
 	})
 }
 
-// member lets users join.
+// member measures joins.
 func (k *keeping) member(ctx context.Context) ([]Figure, error) {
 	return k.measure(ctx, func(ctx context.Context) error {
 		return k.h.fill(ctx, k.users[keepers:], func(int) []string { return []string{k.room} })

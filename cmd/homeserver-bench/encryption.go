@@ -82,7 +82,7 @@ func (e *encryption) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// send lets so many send a message to each device, again and again.
+// send measures how n users at once send a message to each device, again and again.
 func (e *encryption) send(ctx context.Context, n int) ([]Figure, error) {
 	clients, err := e.h.connections(ctx, e.users[:n])
 	if err != nil {

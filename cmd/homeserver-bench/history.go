@@ -52,7 +52,8 @@ func (r *reading) run(ctx context.Context) ([]Figure, error) {
 	return append(figures, answering(&m, &y, y.used.here)...), nil
 }
 
-// timed lets something note how long its pages took.
+// timed calls do, which notes how long each page took, and returns these times with what
+// the server used meanwhile.
 func (r *reading) timed(do func(latencies *[]time.Duration) error) (run, error) {
 	var m run
 	before, started := r.h.usage(), time.Now()
@@ -85,7 +86,7 @@ func (r *reading) page(c *client, room string, latencies *[]time.Duration) error
 		}
 		for _, e := range page.Chunk {
 			if _, twice := seen[e.ID]; twice {
-				return fmt.Errorf("/messages gives %s twice", e.ID)
+				return fmt.Errorf("the pages of /messages have the event %s twice", e.ID)
 			}
 			seen[e.ID] = struct{}{}
 		}

@@ -34,7 +34,7 @@ func (j *joining) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// run lets one after the other join, and compares the first and the last of them.
+// run has the users join one after the other, and compares the first and the last joins.
 func (j *joining) run(ctx context.Context) ([]Figure, error) {
 	compared, all := j.h.size.joinsCompared, j.users[1:]
 	first, err := j.joinAll(ctx, all[:compared])
@@ -48,7 +48,7 @@ func (j *joining) run(ctx context.Context) ([]Figure, error) {
 	return answering(&last, &first, first.used.server), err
 }
 
-// joinAll lets users join one after the other, each on a connection that it has.
+// joinAll has users join one after the other, each on a connection of its own.
 func (j *joining) joinAll(ctx context.Context, users []user) (run, error) {
 	r := run{}
 	before, started := j.h.usage(), time.Now()

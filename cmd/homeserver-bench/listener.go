@@ -115,7 +115,7 @@ func (l *listener) catchUp() error {
 	return err
 }
 
-// listeners lets users follow a room, beginning now.
+// listeners returns clients of users who follow a room, beginning now.
 func (h *house) listeners(ctx context.Context, users []user, room string) ([]*listener, error) {
 	list := make([]*listener, 0, len(users))
 	for _, u := range users {

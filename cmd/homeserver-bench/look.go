@@ -94,7 +94,7 @@ func (l *looking) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// say lets all talkers send messages, at once, and returns the last event of the first one.
+// say sends n messages from each talker, at once, and returns the last event of the first one.
 func (l *looking) say(ctx context.Context, what string, n int) (last string, err error) {
 	clients, err := l.h.connections(ctx, l.talkers)
 	if err != nil {

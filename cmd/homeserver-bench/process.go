@@ -116,13 +116,13 @@ func (p *process) lastWords() string {
 	return string(bytes.TrimSpace(content[max(0, len(content)-most):]))
 }
 
-// waiting tells how many requests the server is answering, by its own figures.
+// waiting returns how many requests the server is answering, by its own figures.
 func (p *process) waiting(ctx context.Context) (int, error) {
 	n, err := p.figures(ctx, "homeserver_http_requests_in_flight")
 	return int(n), err
 }
 
-// inUse collects the server's garbage, and tells how much memory its Go runtime uses then.
+// inUse collects the server's garbage, and returns how much memory its Go runtime uses then.
 func (p *process) inUse(ctx context.Context) (float64, error) {
 	for range collections {
 		if _, err := get(ctx, p.profiles()+"heap?gc=1"); err != nil {

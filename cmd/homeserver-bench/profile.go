@@ -29,7 +29,7 @@ func (h *house) profile(ctx context.Context, name string) (finish func() error) 
 	}
 }
 
-// fetch writes what a URL gives into a file.
+// fetch downloads a URL into a file.
 func fetch(ctx context.Context, url, file string) error {
 	content, err := get(ctx, url)
 	if err != nil {

@@ -57,8 +57,8 @@ func (r *run) each(d time.Duration) float64 {
 	return micros(d) / float64(len(r.latencies))
 }
 
-// goOn lets so many workers do their part again and again, each for as long as d,
-// but once at least.
+// goOn runs so many workers. Each does its part again and again for as long as d, but once
+// at least.
 func goOn(ctx context.Context, workers int, d time.Duration, do part) (run, error) {
 	var mu sync.Mutex
 	var all []time.Duration
@@ -85,9 +85,9 @@ func goOn(ctx context.Context, workers int, d time.Duration, do part) (run, erro
 	return run{took: time.Since(started), latencies: all}, err
 }
 
-// race lets workers do two things by turns, so that neither has the better moment.
-// What the server does afterwards is finished before the other's turn, and its
-// processor time counted.
+// race has workers do two things by turns, so that neither has the better moment. Before
+// the turn of the other, race waits until the server has finished its background work, and
+// counts the processor time of that, too.
 func (h *house) race(ctx context.Context, workers int, measured, yardstick part) (m, y run, err error) {
 	for range h.size.turns {
 		for _, side := range []struct {

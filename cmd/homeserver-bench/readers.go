@@ -42,7 +42,7 @@ func (h *house) makeReaders(ctx context.Context, prefix string, rooms, members i
 	return r, r.each(ctx, h, func(c *client, worker int) error { return r.talk(c, worker) })
 }
 
-// talk lets a member write into its own rooms and those of the next one.
+// talk sends a member's messages to its own rooms and those of the next member.
 func (r *readers) talk(c *client, worker int) error {
 	for i, room := range r.rooms {
 		if maker := i % len(r.users); maker != worker && maker != (worker+1)%len(r.users) {
@@ -57,7 +57,7 @@ func (r *readers) talk(c *client, worker int) error {
 	return nil
 }
 
-// each lets all users do something at once, on a connection each.
+// each calls do for all users at once, with a connection each.
 func (r *readers) each(ctx context.Context, h *house, do func(c *client, worker int) error) error {
 	clients, err := h.connections(ctx, r.users)
 	if err != nil {

@@ -92,7 +92,7 @@ func (c *client) tokenAfter(roomID, eventID string) (string, error) {
 // joiners is how many users join rooms at once where that is not what is measured.
 const joiners = 32
 
-// fill lets users join rooms: each those that it is given.
+// fill has users join rooms. rooms returns those of a user.
 func (h *house) fill(ctx context.Context, users []user, rooms func(i int) []string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for worker := range joiners {

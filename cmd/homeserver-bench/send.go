@@ -69,7 +69,7 @@ func (s *sending) prepare(ctx context.Context) error {
 	return err
 }
 
-// race lets senders send to so many rooms.
+// race measures n senders who send to so many rooms.
 func (s *sending) race(ctx context.Context, n, rooms int) ([]Figure, error) {
 	clients, err := s.h.connections(ctx, s.users[:n])
 	if err != nil {

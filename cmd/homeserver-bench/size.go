@@ -44,7 +44,7 @@ func (s *sizing) prepare(ctx context.Context) (err error) {
 // small is the room that others are compared with.
 func (s *sizing) small() string { return s.large.byMember[s.h.size.members[0]] }
 
-// send lets some send to the room by turns with the small one.
+// send measures some users who send to the room, by turns with the small one.
 func (s *sizing) send(ctx context.Context, room string) ([]Figure, error) {
 	const several = 8
 	clients, err := s.h.connections(ctx, s.large.users[:several])
@@ -81,7 +81,7 @@ func (s *sizing) sync(ctx context.Context, room string) ([]Figure, error) {
 	return answering(&m, &y, y.used.server), err
 }
 
-// oneEvent sends a message, and gives the path of a /sync that has it alone.
+// oneEvent sends a message, and returns the path of a /sync that has it alone.
 func (s *sizing) oneEvent(ctx context.Context, room string) (path string, err error) {
 	c, err := dial(ctx, s.h.server.address, s.large.users[0].token)
 	if err != nil {

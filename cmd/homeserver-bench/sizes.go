@@ -20,8 +20,8 @@ type sizes struct {
 	// planned is how many messages are in the database whose statistics are old, in
 	// plannedRooms.
 	planned, plannedRooms int
-	// joins is how many users join one room, of whom the first and the last are
-	// compared.
+	// joins is how many users join one room. The first and the last joinsCompared of them
+	// are compared.
 	joins, joinsCompared int
 	// devices are those of an encrypted room.
 	devices int

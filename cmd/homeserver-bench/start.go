@@ -118,7 +118,7 @@ func (s *starting) full(ctx context.Context) ([]Figure, error) {
 		func() (time.Duration, error) { return open(ctx, url) })
 }
 
-// own lets the server run the PostgreSQL of this run.
+// own measures a server that starts its own PostgreSQL, with the data of this run.
 func (s *starting) own(ctx context.Context) (figures []Figure, err error) {
 	if err := s.h.disconnect(ctx); err != nil {
 		return nil, err
@@ -150,8 +150,8 @@ func (s *starting) cluster(ctx context.Context, dataDir string) (time.Duration, 
 	return took, err
 }
 
-// first lets the server make everything that it needs, once; the ceiling is how
-// long the same took for this run.
+// first measures the first start of a server, which makes everything that it needs. The
+// ceiling is how long the same took for this run.
 func (s *starting) first(ctx context.Context) ([]Figure, error) {
 	dir := filepath.Join(s.h.dir, "first")
 	if err := os.Mkdir(dir, 0o711); err != nil { //nolint:gosec // PostgreSQL's own user enters it

@@ -169,7 +169,7 @@ func repeat(c *client, path string) part {
 // answering returns the figures of requests that read, beside a ceiling with its
 // processor time.
 func answering(m, y *run, ceiling time.Duration) []Figure {
-	const noise = 5 // microseconds: who takes less of PostgreSQL does not ask it at all
+	const noise = 5 // microseconds: a request that takes less of PostgreSQL does not use it at all
 	postgres := y.each(y.used.postgres)
 	if postgres < noise {
 		postgres = 0

@@ -44,7 +44,7 @@ const (
 	statEndedChildren = 13 // their time as users, and after it that of the system
 )
 
-// stat reads one number of what the kernel tells of a process; 0 where that has
+// stat reads one number of the kernel's statistics of a process; 0 if the process has
 // ended.
 func stat(pid, place int) int {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -4,7 +4,7 @@ package main
 
 import "time"
 
-// Elsewhere nobody tells; the figures of processor time and memory are left out.
+// On other systems than Linux the figures of processor time and memory are left out.
 
 func processorTime(int) time.Duration { return 0 }
 

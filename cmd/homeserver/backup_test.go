@@ -12,7 +12,7 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// backupOf makes a backup with the command, beside whoever runs, and returns its folder.
+// backupOf makes a backup with the command, also while a server runs, and returns its folder.
 func backupOf(t *testing.T, environ []string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "backup")

@@ -40,8 +40,8 @@ type bridge struct {
 	stopped      chan struct{}
 
 	mu sync.Mutex
-	// said is what real users have said, as it came to the network, by user; typing and read are users of whom
-	// it has learnt that they type, and up to which events they have read.
+	// said is what real users have said, as it came to the network, by user; typing are the users who type, and
+	// read the events up to which users have read, as far as the bridge has learnt it.
 	said   map[string][]string
 	typing map[string]bool
 	read   map[string]id.EventID
@@ -273,7 +273,7 @@ func (b *bridge) channel(alice *matrixtest.Client) id.RoomID {
 	return created.RoomID
 }
 
-// talk lets everybody talk until, after some random number of messages, kill was called.
+// talk has everybody talk. It calls kill after some random number of messages, and returns then.
 func (b *bridge) talk(users []*sender, baseURL string, kill func()) {
 	var talking sync.WaitGroup
 	over := make(chan struct{})

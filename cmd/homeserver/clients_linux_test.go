@@ -23,7 +23,7 @@ import (
 func (d *daemon) resident(t *testing.T) int64     { return d.memory(t, "VmRSS:") }
 func (d *daemon) mostResident(t *testing.T) int64 { return d.memory(t, "VmHWM:") }
 
-// memory reads a line of what the system tells of the server's memory.
+// memory reads a line of the system's figures of the server's memory.
 func (d *daemon) memory(t *testing.T, line string) int64 {
 	t.Helper()
 	file, err := os.Open(fmt.Sprintf("/proc/%d/status", d.Process.Pid))

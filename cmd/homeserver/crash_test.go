@@ -164,8 +164,8 @@ func newCrash(t *testing.T, d *daemon) *crash {
 	return c
 }
 
-// load lets everybody send and read until, after some random number of messages, kill was called and the
-// last of them knows how its request has ended.
+// load has everybody send and read. It calls kill after some random number of messages, and returns when all
+// know how their last requests have ended.
 func (c *crash) load(t *testing.T, d *daemon, kill func()) {
 	t.Helper()
 	var all sync.WaitGroup

@@ -129,7 +129,7 @@ func postmasterOf(t *testing.T, data string) int {
 func (d *daemon) anySession(t *testing.T) (pid int) {
 	t.Helper()
 	var err error
-	matrixtest.Until(t, "PostgreSQL tells of its sessions", func() bool {
+	matrixtest.Until(t, "PostgreSQL lists its sessions", func() bool {
 		pid, err = d.askSession(t.Context())
 		return err == nil
 	})

@@ -133,7 +133,7 @@ func runSteps(t *testing.T, dir string, environ []string, all []step) []outcome 
 	// Commands in the background end with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	// No settings of whoever runs the tests, and no proxy on the way to this machine.
+	// No settings of the user who runs the tests, and no proxy on the way to this machine.
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + notes, "NO_PROXY=*", "LC_ALL=C.UTF-8"}, environ...)
 	if out, err := cmd.CombinedOutput(); len(out) > 0 {
 		t.Errorf("bash: %v: %s", err, out)

@@ -17,7 +17,7 @@ Usage: homeserver [command] [flags]
 `
 
 const conclusion = `
-homeserver help COMMAND tells more about one of them. Every key of the configuration file is also an
+homeserver help COMMAND says more about one of them. Every key of the configuration file is also an
 environment variable: homeserver config check lists them all.
 `
 
@@ -65,7 +65,7 @@ func findGroup(word string) []command {
 // groupUsage returns the output of `homeserver help user`.
 func groupUsage(word string, group []command) string {
 	return "Usage: homeserver " + word + " COMMAND [flags]\n\n" + tableOf(group) +
-		"\nhomeserver help " + word + " COMMAND tells more about one of them.\n"
+		"\nhomeserver help " + word + " COMMAND says more about one of them.\n"
 }
 
 // runGroup answers a command line that names a group, and none of its commands.

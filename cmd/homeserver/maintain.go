@@ -79,7 +79,7 @@ func healthCommand() command {
 	return command{
 		name:    "health",
 		summary: "Ask the server on this machine whether it is well",
-		details: "It is found by the same configuration. For containers and supervisors: the exit code tells.",
+		details: "The server is found by the same configuration. For containers and supervisors: the exit code is 0 if it is well.",
 		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
 			var s settings
 			s.declare(flags)
@@ -105,8 +105,8 @@ func (a *app) health(ctx context.Context, cfg *config.Config) error {
 		return fmt.Errorf("ask %s: %w", listener.URL(), err)
 	}
 	client := &http.Client{Transport: &http.Transport{
-		// No proxy: the server is here. No verification either: whoever else could answer on our own
-		// port has the machine already. With ACME there is a certificate for its names only.
+		// No proxy: the server is here. No verification either: another program that could answer on
+		// our own port controls the machine already. With ACME there is a certificate for its names only.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: cfg.ACMEHosts()[0]}, //nolint:gosec // see above
 	}}
 	response, err := client.Do(request)

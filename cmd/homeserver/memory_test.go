@@ -25,7 +25,7 @@ func TestMemoryLimitIsKeptByTheCollector(t *testing.T) {
 	d.end(syscall.SIGTERM)
 }
 
-// residentBytes reads how much memory a process takes; Linux alone tells.
+// residentBytes reads how much memory a process takes, which only Linux reports.
 func residentBytes(t *testing.T, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

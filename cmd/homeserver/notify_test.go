@@ -52,7 +52,7 @@ func TestServiceManagerThatIsAway(t *testing.T) {
 	t.Parallel()
 	r := start(t, environment(t, "NOTIFY_SOCKET="+filepath.Join(t.TempDir(), "nobody")))
 	if !r.stderr.waitFor("tell the service manager") || !strings.Contains(r.stderr.String(), "READY=1") {
-		t.Errorf("nothing tells of it: %s", r.stderr)
+		t.Errorf("it is not logged: %s", r.stderr)
 	}
 	if code := r.end(t); code != exitOK {
 		t.Errorf("code %d: %s", code, r.stderr)

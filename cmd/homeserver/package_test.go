@@ -49,7 +49,7 @@ func TestPackagedConfigurationIsForOthers(t *testing.T) {
 		}
 	}
 	if want := "/var/lib/" + unit(t)["Service.StateDirectory"]; cfg.DataDir != want {
-		t.Errorf("the data is in %s, and the unit lets it be in %s", cfg.DataDir, want)
+		t.Errorf("the data is in %s, and the unit allows %s", cfg.DataDir, want)
 	}
 	for _, script := range []string{"postinst", "postrm"} {
 		if !strings.Contains(readFile(t, debian+script), "\nhome="+cfg.DataDir+"\n") {

@@ -262,7 +262,7 @@ func TestMetricsInDocumentsAreThoseThatExist(t *testing.T) {
 	exist := names(`# TYPE (homeserver_\w+)`, page)
 	told := names("(?m)^\\| `(homeserver_\\w+)`", readFile(t, repository+operate))
 	if !slices.Equal(exist, told) {
-		t.Errorf("there are %q, and the document tells of %q", exist, told)
+		t.Errorf("there are %q, and the document has %q", exist, told)
 	}
 	d.end(syscall.SIGTERM)
 }

@@ -22,7 +22,7 @@ import (
 )
 
 // replicas are processes on one database and one data folder, behind a proxy that hands each request to
-// the next of them, whoever has sent it.
+// the next of them, so that requests of one user go to all.
 type replicas struct {
 	environ []string
 	dataDir string

@@ -9,8 +9,8 @@ import (
 	"homeserver/internal/matrixtest"
 )
 
-// With a delay a server that is to stop still answers, and says that it is about to go; whoever does not want to
-// wait signals again.
+// With a delay a server that is to stop still answers, and says that it is about to go. An operator who does not
+// want to wait sends the signal again.
 func TestLoadBalancersHaveTimeToNotice(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, environment(t, "HOMESERVER_SHUTDOWN_DELAY=300"))

@@ -56,7 +56,7 @@ func starveIn(t *testing.T, folder, parameters string, environ ...string) *starv
 	return s
 }
 
-// wait lets bob wait for what is new from now on.
+// wait starts a /sync of bob that waits for what is new after this.
 func (s *starved) wait() {
 	s.t.Helper()
 	s.since = s.bob.Sync("").NextBatch()
@@ -202,7 +202,7 @@ func TestPostgreSQLThatStandsStill(t *testing.T) {
 	s.wantRecovery()
 }
 
-// banish ends all of the server's sessions, and lets it have no others.
+// banish ends all of the server's sessions, and refuses it new ones.
 func (s *starved) banish(t *testing.T, admin *pgx.Conn) {
 	t.Helper()
 	execute(t, admin, `ALTER ROLE homeserver CONNECTION LIMIT 0`)
@@ -252,8 +252,8 @@ func TestOutOfConnections(t *testing.T) {
 	}
 }
 
-// All connections of the pool wait for a lock: whoever comes then is refused before
-// the lock is given up.
+// All connections of the pool wait for a lock: further requests are refused before the
+// waiting for the lock ends.
 func TestPoolThatIsExhausted(t *testing.T) {
 	t.Parallel()
 	matrixtest.Long(t)

@@ -109,7 +109,7 @@ func newPost(anyone *matrixtest.Client) *post {
 	return p
 }
 
-// load lets everybody send and read until, after some random number of messages, kill was called.
+// load has everybody send and read. It calls kill after some random number of messages, and returns then.
 func (p *post) load(t *testing.T, baseURL string, kill func()) {
 	t.Helper()
 	var sending, reading sync.WaitGroup

@@ -102,7 +102,7 @@ func TestLessonsAreSafeToPaste(t *testing.T) {
 	}
 }
 
-// Whoever has tried the README's command first has the tutorial's first account already, as the tutorial says.
+// A reader who has tried the README's command first has the tutorial's first account already, as the tutorial says.
 func TestTutorialGoesOnAfterTheREADME(t *testing.T) {
 	matrixtest.Long(t)
 	t.Parallel()

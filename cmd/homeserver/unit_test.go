@@ -65,7 +65,7 @@ func TestUnitFitsTheServer(t *testing.T) {
 	}
 }
 
-// Everybody who stops a server gives it the time that it may take.
+// Compose gives a container at least the time to stop that the server may take.
 func TestContainersAreGivenTimeToStop(t *testing.T) {
 	t.Parallel()
 	grace := regexp.MustCompile(`stop_grace_period: (\S+)`).FindStringSubmatch(readFile(t, composeFile))

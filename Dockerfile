@@ -10,7 +10,7 @@ RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X homeserver/internal/serv
 RUN mkdir /out/data
 
 # The server for tests of clients and bots, with PostgreSQL: docker build --target dev. Nothing of it outlives the
-# container. The endpoints by which tests control it answer whoever reaches the container.
+# container. The endpoints by which tests control it answer everybody who reaches the container.
 FROM postgres:17 AS dev
 COPY --from=build /out/homeserver /usr/local/bin/homeserver
 USER postgres

@@ -161,7 +161,7 @@ export class Homeserver {
   }
 
   /**
-   * Has requests fail from now on, and returns the ID of the fault.
+   * Has the next requests fail, and returns the ID of the fault.
    *
    * Which requests: method, route, user_id, device_id, times, skip. What happens: one of status (with errcode, error,
    * retry_after_ms), delay_ms, drop, truncate, stale_since, repeat_sync, soft_logout. With after: true the request is served first,

@@ -65,7 +65,7 @@ func TestUnitFitsTheServer(t *testing.T) {
 	}
 }
 
-// Compose gives a container at least the time to stop that the server may take.
+// Compose waits for a container to stop at least as long as the server may take.
 func TestContainersAreGivenTimeToStop(t *testing.T) {
 	t.Parallel()
 	grace := regexp.MustCompile(`stop_grace_period: (\S+)`).FindStringSubmatch(readFile(t, composeFile))

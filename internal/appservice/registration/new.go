@@ -33,7 +33,7 @@ func (d Draft) File(serverName string) (string, error) {
 		url = strconv.Quote(d.URL)
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, `# An application service of %s. Whoever has this file can act as each of its users: keep it secret.
+	fmt.Fprintf(&text, `# An application service of %s. Anybody who has this file can act as each of its users: keep it secret.
 id: %s
 url: %s
 as_token: %s

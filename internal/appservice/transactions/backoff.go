@@ -6,8 +6,8 @@ import (
 )
 
 // backoff is how long a service that fails is left alone: at first and at most, how long
-// after an attempt the next one is when it gives a sign of life, and after which time what it
-// was owed is given up.
+// after an attempt the next one comes if the service calls this server, and after which time
+// what it was owed is given up.
 type backoff struct{ first, most, sign, patience time.Duration }
 
 var usualBackoff = backoff{first: time.Second, most: 5 * time.Minute, sign: 5 * time.Second, patience: 30 * 24 * time.Hour}

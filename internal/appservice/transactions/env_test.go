@@ -97,7 +97,7 @@ func startWithWindow(t testing.TB, window int, pool *pgxpool.Pool, services []*r
 	return h
 }
 
-// leads returns when the services are sent what comes from now on.
+// leads returns once the services are sent everything that comes after it.
 func (h *env) leads() {
 	h.T.Helper()
 	if len(h.sending.lanes) == 0 {

@@ -6,7 +6,7 @@
 // # Promises
 //
 //   - A request meets one fault at most: the oldest of those that pick it.
-//   - A fault without After stops a request before it has had any effect; one with After lets
-//     it be served, and spoils the answer alone.
+//   - A fault without After stops a request before it has had any effect. With After the
+//     request is served, and only its answer is spoilt.
 //   - At most [MaxRules] are kept. Those that are used up make room first.
 package faults

@@ -93,7 +93,7 @@ func (c *conversation) recent() int {
 	return c.said[len(c.said)-1-c.rand.IntN(min(len(c.said), 25))]
 }
 
-// name gives a message a name, and returns it.
+// name returns the ID by which the file refers to a message, and sets it if there is none.
 func (c *conversation) name(i int) Text {
 	m := &c.room.Messages[i]
 	if m.ID.Value == "" {

@@ -82,7 +82,7 @@ func TestRandomDataIsLoaded(t *testing.T) {
 			}
 		}
 		if first != "" && told.String() != first {
-			t.Errorf("another server tells\n%s\nand the first told\n%s", told.String(), first)
+			t.Errorf("another server answers\n%s\nand the first answered\n%s", told.String(), first)
 		}
 		first = told.String()
 	}

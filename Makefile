@@ -71,9 +71,10 @@ race: postgres browser ## Run all tests with the race detector
 	go test $(TEST_TAGS) -race -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: lint
-lint: ## Check format, run go vet, for macOS too, and golangci-lint
+lint: ## Check format and words, run go vet, for macOS too, and golangci-lint
 	@unformatted=$$(gofmt -l $(GO_DIRS)); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
+	@scripts/words
 	go vet $(TEST_TAGS) ./...
 	@echo "go vet for macOS: the first run compiles all modules for it, which takes a minute or two" >&2
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go vet $(TEST_TAGS) ./...

@@ -32,7 +32,7 @@ type Pong struct {
 func (s *Service) Ping(ctx context.Context, asking, id, transactionID string) (Pong, error) {
 	r := s.byID[id]
 	if asking != id || r == nil {
-		return Pong{}, matrix.Errorf(matrix.Forbidden, "The access token is not that of this application service")
+		return Pong{}, matrix.Errorf(matrix.Forbidden, "the access token is not that of this application service")
 	}
 	body := map[string]string{}
 	if transactionID != "" {
@@ -50,13 +50,13 @@ func (s *Service) Ping(ctx context.Context, asking, id, transactionID string) (P
 	})
 	switch {
 	case errors.Is(err, ErrNoURL):
-		return Pong{}, matrix.Errorf(matrix.URLNotSet, "The registration of the application service has no URL")
+		return Pong{}, matrix.Errorf(matrix.URLNotSet, "the registration of the application service has no URL")
 	case timedOut(err):
-		return Pong{}, matrix.Errorf(matrix.ConnectionTimeout, "The application service did not answer in time")
+		return Pong{}, matrix.Errorf(matrix.ConnectionTimeout, "the application service did not answer in time")
 	case err != nil:
-		return Pong{}, matrix.Errorf(matrix.ConnectionFailed, "The application service can't be reached: %v", err)
+		return Pong{}, matrix.Errorf(matrix.ConnectionFailed, "the application service can't be reached: %v", err)
 	case !answer.OK():
-		refused := matrix.Errorf(matrix.BadStatus, "The application service answered with the status %d", answer.Status)
+		refused := matrix.Errorf(matrix.BadStatus, "the application service answered with the status %d", answer.Status)
 		refused.Fields = map[string]any{"status": answer.Status, "body": strings.ToValidUTF8(string(answer.Body), "\uFFFD")}
 		return Pong{}, refused
 	}

@@ -54,7 +54,7 @@ func (s *Service) Protocol(ctx context.Context, protocol string) (Protocol, erro
 		return nil, err
 	}
 	if all[protocol] == nil {
-		return nil, matrix.Errorf(matrix.NotFound, "There is no such third-party network")
+		return nil, matrix.Errorf(matrix.NotFound, "there is no such third-party network")
 	}
 	return all[protocol], nil
 }

@@ -98,7 +98,7 @@ func (s *Service) ask(ctx context.Context, name, path string, owns func(*registr
 		}
 	}
 	if silent {
-		return false, &matrix.Error{Code: matrix.Unknown, Status: http.StatusRequestTimeout, Message: "The application service that this belongs to did not answer in time"}
+		return false, &matrix.Error{Code: matrix.Unknown, Status: http.StatusRequestTimeout, Message: "the application service that this belongs to did not answer in time"}
 	}
 	return false, nil
 }

@@ -139,7 +139,7 @@ func (s *Service) ActAs(ctx context.Context, service matrix.AppService, userID, 
 		userID = r.Sender
 	}
 	if !r.OwnsUser(userID) {
-		return matrix.Session{}, matrix.Errorf(matrix.Forbidden, "The application service can't act as this user, who is not in its namespaces")
+		return matrix.Session{}, matrix.Errorf(matrix.Forbidden, "the application service can't act as this user, who is not in its namespaces")
 	}
 	return s.o.ActAs(ctx, r.ID, userID, deviceID)
 }

@@ -66,7 +66,7 @@ func New(o Options) *Gauge {
 // errOverloaded is the answer to work that would be too much at the moment.
 var errOverloaded = &matrix.Error{
 	Code: matrix.Unknown, Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
-	Message: "The server is too busy at the moment: try again in a second",
+	Message: "the server is too busy at the moment: try again in a second",
 }
 
 // TryEnter counts n more for a caller, until Leave subtracts them. It never waits: work

@@ -117,12 +117,12 @@ func (r *Request) reserveDecoded(body []byte) error {
 func (r *Request) DecodeForm() (url.Values, error) {
 	form, err := url.ParseQuery(string(r.x.body))
 	if err != nil {
-		return nil, matrix.Errorf(matrix.InvalidParam, "The form was not sent as browsers send forms")
+		return nil, matrix.Errorf(matrix.InvalidParam, "the form was not sent as browsers send forms")
 	}
 	for _, values := range form {
 		for _, value := range values {
 			if !isText(value) {
-				return nil, matrix.Errorf(matrix.InvalidParam, "A field of the form is not valid UTF-8 text")
+				return nil, matrix.Errorf(matrix.InvalidParam, "a field of the form is not valid UTF-8 text")
 			}
 		}
 	}

@@ -17,17 +17,17 @@ import (
 
 // The errors of HTTP itself. Section "Common error codes".
 var (
-	ErrUnknownPath    = &matrix.Error{Code: matrix.Unrecognized, Message: "There is no such endpoint here", Status: http.StatusNotFound}
-	errWrongMethod    = &matrix.Error{Code: matrix.Unrecognized, Message: "This endpoint does not have that method", Status: http.StatusMethodNotAllowed}
-	ErrMissingToken   = &matrix.Error{Code: matrix.MissingToken, Message: "An access token is needed: send it as \"Authorization: Bearer …\""}
-	ErrGuest          = &matrix.Error{Code: matrix.GuestAccessForbidden, Message: "This is not for guests: register first"}
-	errNoAppService   = &matrix.Error{Code: matrix.UnknownToken, Message: "This is not the access token of an application service"}
-	errOtherUser      = matrix.Errorf(matrix.Forbidden, "This belongs to another user")
-	errBodyTooLarge   = &matrix.Error{Code: matrix.TooLarge, Message: "The body of the request is too large"}
-	errBodyIncomplete = &matrix.Error{Code: matrix.Unknown, Message: "The body of the request did not arrive in time", Status: http.StatusRequestTimeout}
+	ErrUnknownPath    = &matrix.Error{Code: matrix.Unrecognized, Message: "there is no such endpoint here", Status: http.StatusNotFound}
+	errWrongMethod    = &matrix.Error{Code: matrix.Unrecognized, Message: "this endpoint does not have that method", Status: http.StatusMethodNotAllowed}
+	ErrMissingToken   = &matrix.Error{Code: matrix.MissingToken, Message: "an access token is needed: send it as \"Authorization: Bearer …\""}
+	ErrGuest          = &matrix.Error{Code: matrix.GuestAccessForbidden, Message: "this is not for guests: register first"}
+	errNoAppService   = &matrix.Error{Code: matrix.UnknownToken, Message: "this is not the access token of an application service"}
+	errOtherUser      = matrix.Errorf(matrix.Forbidden, "this belongs to another user")
+	errBodyTooLarge   = &matrix.Error{Code: matrix.TooLarge, Message: "the body of the request is too large"}
+	errBodyIncomplete = &matrix.Error{Code: matrix.Unknown, Message: "the body of the request did not arrive in time", Status: http.StatusRequestTimeout}
 	errInternal       = &matrix.Error{Code: matrix.Unknown, Message: "Internal server error", Status: http.StatusInternalServerError}
-	errUnavailable    = &matrix.Error{Code: matrix.Unknown, Message: "The server can't reach its database at the moment", Status: http.StatusServiceUnavailable, RetryAfter: 2 * time.Second}
-	errStopping       = &matrix.Error{Code: matrix.Unknown, Message: "The request was broken off", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
+	errUnavailable    = &matrix.Error{Code: matrix.Unknown, Message: "the server can't reach its database at the moment", Status: http.StatusServiceUnavailable, RetryAfter: 2 * time.Second}
+	errStopping       = &matrix.Error{Code: matrix.Unknown, Message: "the request was broken off", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
 )
 
 // appender is an answer that writes its own JSON, as those do whose parts lie

@@ -111,7 +111,7 @@ func (w *writer) skipLost(ctx context.Context) (to Position, err error) {
 // were lost.
 func errSetBack() error {
 	return &matrix.Error{
-		Code: matrix.Unknown, Message: "The database was set back to an earlier time; try again",
+		Code: matrix.Unknown, Message: "the database was set back to an earlier time; try again",
 		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 	}
 }

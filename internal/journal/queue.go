@@ -146,7 +146,7 @@ func (j *Journal) admit(p *Pending) error {
 	if len(q.writes) >= j.o.QueueWrites || q.bytes+p.size > j.o.QueueBytes {
 		j.metrics.refused.Inc()
 		return &matrix.Error{
-			Code: matrix.LimitExceeded, Message: "The server is writing as fast as it can", RetryAfter: time.Second,
+			Code: matrix.LimitExceeded, Message: "the server has too much to write at the moment: try again in a second", RetryAfter: time.Second,
 		}
 	}
 	q.writes = append(q.writes, p)
@@ -156,7 +156,7 @@ func (j *Journal) admit(p *Pending) error {
 
 func errStopping() error {
 	return &matrix.Error{
-		Code: matrix.Unknown, Message: "The server is shutting down",
+		Code: matrix.Unknown, Message: "the server is shutting down",
 		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 	}
 }

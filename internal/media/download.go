@@ -49,8 +49,8 @@ func (s *Service) openMedia(ctx context.Context, m media) (*File, error) {
 }
 
 var (
-	errNotFound       = &matrix.Error{Code: matrix.NotFound, Message: "There is no such file here"}
-	errNotYetUploaded = &matrix.Error{Code: notYetUploaded, Message: "The content has not been uploaded yet", Status: http.StatusGatewayTimeout}
+	errNotFound       = &matrix.Error{Code: matrix.NotFound, Message: "there is no such file here"}
+	errNotYetUploaded = &matrix.Error{Code: notYetUploaded, Message: "the content has not been uploaded yet", Status: http.StatusGatewayTimeout}
 )
 
 // load finds the record of a file: the one place where an ID comes in from

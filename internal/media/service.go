@@ -282,9 +282,9 @@ func (s *Service) mayFill(ctx context.Context, who matrix.Session, server, media
 	case err != nil:
 		return err
 	case m.UserID == nil || *m.UserID != who.UserID:
-		return matrix.Errorf(matrix.Forbidden, "Somebody else has created this media ID")
+		return matrix.Errorf(matrix.Forbidden, "somebody else has created this media ID")
 	case m.Hash != nil:
-		return &matrix.Error{Code: cannotOverwrite, Message: "The content of this media ID has been uploaded already", Status: http.StatusConflict}
+		return &matrix.Error{Code: cannotOverwrite, Message: "the content of this media ID has been uploaded already", Status: http.StatusConflict}
 	}
 	return nil
 }
@@ -296,7 +296,7 @@ func (s *Service) receive(ctx context.Context, who matrix.Session, u *Upload) (*
 		return nil, err
 	}
 	if len(u.Filename) > maxFilenameBytes {
-		return nil, matrix.Errorf(matrix.InvalidParam, "The name of a file may have %d bytes at most", maxFilenameBytes)
+		return nil, matrix.Errorf(matrix.InvalidParam, "the name of a file may have %d bytes at most", maxFilenameBytes)
 	}
 	if u.Bytes > s.o.MaxUploadBytes {
 		return nil, s.errTooLarge()
@@ -335,10 +335,10 @@ func (s *Service) mayKeep(ctx context.Context, userID string, bytes int64) error
 }
 
 func (s *Service) errTooLarge() error {
-	return matrix.Errorf(matrix.TooLarge, "A file may have %d bytes at most", s.o.MaxUploadBytes)
+	return matrix.Errorf(matrix.TooLarge, "a file may have %d bytes at most", s.o.MaxUploadBytes)
 }
 
-var errQuota = &matrix.Error{Code: matrix.Forbidden, Message: "The quota for uploaded files is used up"}
+var errQuota = &matrix.Error{Code: matrix.Forbidden, Message: "the quota for uploaded files is used up"}
 
 // charge adds a file to the user's usage; M_FORBIDDEN if that exceeds the quota.
 func (s *Service) charge(ctx context.Context, tx pgx.Tx, userID string, bytes int64) error {

@@ -38,9 +38,9 @@ type ThumbnailQuery struct {
 
 // The errors of files without thumbnails. GET /thumbnail, 400 and 413.
 var (
-	errNoThumbnail  = &matrix.Error{Code: matrix.Unknown, Message: "There are no thumbnails of this file: it is no picture that can be read"}
-	errTooBigToThin = &matrix.Error{Code: matrix.TooLarge, Message: "The picture is too large for thumbnails of it"}
-	errBusy         = &matrix.Error{Code: matrix.LimitExceeded, Message: "Too many thumbnails are being made", RetryAfter: 5 * time.Second}
+	errNoThumbnail  = &matrix.Error{Code: matrix.Unknown, Message: "there are no thumbnails of this file: it is no picture that can be read"}
+	errTooBigToThin = &matrix.Error{Code: matrix.TooLarge, Message: "the picture is too large for thumbnails of it"}
+	errBusy         = &matrix.Error{Code: matrix.LimitExceeded, Message: "too many thumbnails are being made", RetryAfter: 5 * time.Second}
 )
 
 // Thumbnail returns a thumbnail of a PNG, JPEG, GIF or WebP file, or the file itself if

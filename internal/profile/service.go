@@ -118,7 +118,7 @@ func (s *Service) Get(ctx context.Context, userID string) (Profile, error) {
 		}
 	}
 	if !exists {
-		return Profile{}, matrix.Errorf(matrix.NotFound, "There is no such user")
+		return Profile{}, matrix.Errorf(matrix.NotFound, "there is no such user")
 	}
 	return Profile{}, nil
 }
@@ -159,7 +159,7 @@ func (s *Service) Field(ctx context.Context, userID, name string) (json.RawMessa
 	return matrix.EncodeJSON(text)
 }
 
-var errNoField = &matrix.Error{Code: matrix.NotFound, Message: "The profile has no such field"}
+var errNoField = &matrix.Error{Code: matrix.NotFound, Message: "the profile has no such field"}
 
 // Set sets a field of one's own profile to a value, which is any JSON for the fields
 // that the specification doesn't know. An empty display name or avatar is the same as
@@ -275,7 +275,7 @@ func (s *Service) apply(ctx context.Context, tx pgx.Tx, userID string, apply fun
 // mayChange checks whose profile it is and the name of the field.
 func mayChange(who matrix.Session, userID, name string) error {
 	if userID != who.UserID {
-		return matrix.Errorf(matrix.Forbidden, "Only the owner of a profile may change it")
+		return matrix.Errorf(matrix.Forbidden, "only the owner of a profile may change it")
 	}
 	return checkName(name)
 }
@@ -304,7 +304,7 @@ func checkName(name string) error {
 
 var errName = &matrix.Error{
 	Code:    matrix.InvalidParam,
-	Message: "The name of a field must be displayname, avatar_url or of the form com.example.name",
+	Message: "the name of a field must be displayname, avatar_url or of the form com.example.name",
 }
 
 // textField checks the value of a field that the specification knows. The URI of an
@@ -319,11 +319,11 @@ func textField(name string, value json.RawMessage) (string, error) {
 	case strings.IndexByte(*text, 0) >= 0:
 		return "", matrix.Errorf(matrix.InvalidParam, "%s must not hold a NUL character", name)
 	case name == DisplayName && utf8.RuneCountInString(*text) > MaxDisplayNameRunes:
-		return "", matrix.Errorf(matrix.InvalidParam, "A display name may have %d characters at most", MaxDisplayNameRunes)
+		return "", matrix.Errorf(matrix.InvalidParam, "a display name may have %d characters at most", MaxDisplayNameRunes)
 	case name == AvatarURL && len(*text) > MaxAvatarURLBytes:
-		return "", matrix.Errorf(matrix.InvalidParam, "An avatar's URI may have %d bytes at most", MaxAvatarURLBytes)
+		return "", matrix.Errorf(matrix.InvalidParam, "an avatar's URI may have %d bytes at most", MaxAvatarURLBytes)
 	case name == TimeZone && len(*text) > maxTimeZoneBytes:
-		return "", matrix.Errorf(matrix.InvalidParam, "A time zone may have %d bytes at most", maxTimeZoneBytes)
+		return "", matrix.Errorf(matrix.InvalidParam, "a time zone may have %d bytes at most", maxTimeZoneBytes)
 	}
 	return *text, nil
 }

@@ -148,7 +148,7 @@ func isRefusedNow(err error) bool {
 
 func errTooManyWriters() error {
 	return &matrix.Error{
-		Code: matrix.Unknown, Message: "Too many are writing to this room at once",
+		Code: matrix.Unknown, Message: "too many requests write to this room at once: try again",
 		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 	}
 }

@@ -72,7 +72,7 @@ func (a *api) dehydratedEvents(r *httpapi.Request, who matrix.Session, from stri
 	if from != "" {
 		n, err := strconv.ParseInt(from, 10, 64)
 		if err != nil || n < 0 {
-			return nil, matrix.Errorf(matrix.InvalidParam, "This is no token of an answer from here")
+			return nil, matrix.Errorf(matrix.InvalidParam, "the token must be the next_batch of an earlier answer")
 		}
 		after = journal.Position(n)
 	}

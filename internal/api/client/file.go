@@ -103,9 +103,9 @@ func (c *contentWriter) Write(p []byte) (int, error) {
 func (c *contentWriter) refusal() error {
 	switch c.refused {
 	case http.StatusPreconditionFailed:
-		return &matrix.Error{Code: matrix.InvalidParam, Message: "The file is not as the conditions of the request demand", Status: c.refused}
+		return &matrix.Error{Code: matrix.InvalidParam, Message: "the file does not meet the conditions of the request", Status: c.refused}
 	case http.StatusRequestedRangeNotSatisfiable:
-		return &matrix.Error{Code: matrix.InvalidParam, Message: "The file does not reach as far as the range that was asked for", Status: c.refused}
+		return &matrix.Error{Code: matrix.InvalidParam, Message: "no part of the range is in the file", Status: c.refused}
 	default:
 		return fmt.Errorf("send a file: %s", http.StatusText(c.refused))
 	}

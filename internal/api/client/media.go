@@ -88,7 +88,7 @@ func (a *api) download(r *httpapi.Request) (any, error) {
 func (a *api) unlessClosed(h func(*httpapi.Request) (any, error)) func(*httpapi.Request) (any, error) {
 	return func(r *httpapi.Request) (any, error) {
 		if a.MediaClosed {
-			return nil, matrix.Errorf(matrix.NotFound, "There is no such file here for those who are not logged in: use /_matrix/client/v1/media")
+			return nil, matrix.Errorf(matrix.NotFound, "there is no such file here for those who are not logged in: use /_matrix/client/v1/media")
 		}
 		return h(r)
 	}

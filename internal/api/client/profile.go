@@ -35,7 +35,7 @@ func (a *api) putProfileField(r *httpapi.Request, who matrix.Session) (any, erro
 	}
 	value, ok := body[name]
 	if !ok {
-		return nil, matrix.Errorf(matrix.MissingParam, "The body must have %q", httpapi.Clip(name, 64))
+		return nil, matrix.Errorf(matrix.MissingParam, "the body must have %q", httpapi.Clip(name, 64))
 	}
 	return httpapi.Empty{}, a.Profile.Set(r.Context(), who, r.Param("userId"), name, value)
 }

@@ -28,7 +28,7 @@ type authenticationLinks struct {
 // Section "Well-known URIs", GET /.well-known/matrix/client.
 func (a *api) wellKnown(*httpapi.Request) (any, error) {
 	if a.PublicBaseURL == "" {
-		return nil, matrix.Errorf(matrix.NotFound, "This server has no public address configured")
+		return nil, matrix.Errorf(matrix.NotFound, "this server has no public address configured")
 	}
 	var answer discovery
 	answer.Homeserver.BaseURL = strings.TrimSuffix(a.PublicBaseURL, "/")
@@ -56,7 +56,7 @@ type Contact struct {
 // "Well-known URIs", GET /.well-known/matrix/support.
 func (a *api) support(*httpapi.Request) (any, error) {
 	if a.Support.Page == "" && len(a.Support.Contacts) == 0 {
-		return nil, matrix.Errorf(matrix.NotFound, "This server names nobody to turn to")
+		return nil, matrix.Errorf(matrix.NotFound, "this server names nobody to turn to")
 	}
 	return a.Support, nil
 }

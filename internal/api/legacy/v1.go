@@ -67,7 +67,7 @@ func (a *api) localName(name string) (string, error) {
 func (a *api) tokenRefresh(*httpapi.Request) (any, error) {
 	return nil, &matrix.Error{
 		Code: matrix.Unknown, Status: http.StatusForbidden,
-		Message: "Tokens are not refreshed here: log in again, or use POST /_matrix/client/v3/refresh",
+		Message: "tokens are not refreshed here: log in again, or use POST /_matrix/client/v3/refresh",
 	}
 }
 

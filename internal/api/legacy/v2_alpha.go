@@ -12,6 +12,6 @@ import (
 func (a *api) noStream(*httpapi.Request) (any, error) {
 	return nil, &matrix.Error{
 		Code: matrix.Unknown, Status: http.StatusForbidden,
-		Message: "Events over WebSockets have never left their draft: ask GET /sync again and again",
+		Message: "events over WebSockets have never left their draft: ask GET /sync again and again",
 	}
 }

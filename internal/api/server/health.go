@@ -30,7 +30,7 @@ func (a *api) health(r *httpapi.Request) (any, error) {
 // server could do better. It is for load balancers.
 func (a *api) ready(*httpapi.Request) (any, error) {
 	if a.Ready != nil && !a.Ready() {
-		return nil, &matrix.Error{Code: matrix.Unknown, Message: "The server is stopping", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
+		return nil, &matrix.Error{Code: matrix.Unknown, Message: "the server is stopping", Status: http.StatusServiceUnavailable, RetryAfter: time.Second}
 	}
 	return healthAnswer{"ready"}, nil
 }

@@ -26,10 +26,10 @@ func (l List) check(service, what string, of func(*Registration) (owned, alone b
 	for _, r := range l {
 		owned, alone := of(r)
 		if r.ID == service && !owned {
-			return matrix.Errorf(matrix.Exclusive, "This %s is not in the namespaces of the application service", what)
+			return matrix.Errorf(matrix.Exclusive, "this %s is not in the namespaces of the application service", what)
 		}
 		if r.ID != service && alone {
-			return matrix.Errorf(matrix.Exclusive, "This %s is reserved by an application service", what)
+			return matrix.Errorf(matrix.Exclusive, "this %s is reserved by an application service", what)
 		}
 	}
 	return nil

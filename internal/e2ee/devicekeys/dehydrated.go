@@ -121,7 +121,7 @@ func (s *Service) Dehydrated(ctx context.Context, userID string) (*DehydratedDev
 func (s *Service) CheckDehydrated(ctx context.Context, userID, deviceID string) error {
 	d, err := loadDehydrated(ctx, s.pool, userID)
 	if err == nil && (d == nil || d.ID != deviceID) {
-		err = matrix.Errorf(matrix.Forbidden, "This is not your dehydrated device")
+		err = matrix.Errorf(matrix.Forbidden, "this is not your dehydrated device")
 	}
 	return err
 }
@@ -149,5 +149,5 @@ func (s *Service) DeleteDehydrated(ctx context.Context, userID string) (deviceID
 // errNotDehydrated returns the error for a user without a dehydrated device: M_NOT_FOUND, and
 // not M_UNRECOGNIZED, by which a client would learn that the server has no dehydrated devices.
 func errNotDehydrated() error {
-	return matrix.Errorf(matrix.NotFound, "There is no dehydrated device")
+	return matrix.Errorf(matrix.NotFound, "there is no dehydrated device")
 }

@@ -191,7 +191,7 @@ func (s *Service) Key(ctx context.Context, userID, version, roomID, sessionID st
 	}
 	key, err := s.findKey(ctx, backup.id, roomID, sessionID)
 	if err == nil && key == nil {
-		err = matrix.Errorf(matrix.NotFound, "There is no key of this session in the backup")
+		err = matrix.Errorf(matrix.NotFound, "there is no key of this session in the backup")
 	}
 	return key, err
 }

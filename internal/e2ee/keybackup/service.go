@@ -150,7 +150,7 @@ func (s *Service) RemoveAll(ctx context.Context, userID string) error {
 // errUnknownVersion is for a version of which there is no backup. What clients make of it
 // is that the backup was deleted.
 func errUnknownVersion() error {
-	return matrix.Errorf(matrix.NotFound, "There is no backup of this version")
+	return matrix.Errorf(matrix.NotFound, "there is no backup of this version")
 }
 
 // parseVersion returns the number that is the version of a backup. M_NOT_FOUND for what is no

@@ -88,7 +88,7 @@ func (b *locked) store(ctx context.Context, tx pgx.Tx, keys []*Key) error {
 // errWrongVersion returns the error that names the newest backup.
 func errWrongVersion(current string) error {
 	return &matrix.Error{
-		Code: matrix.WrongRoomKeysVersion, Message: "This is not the version of the newest backup",
+		Code: matrix.WrongRoomKeysVersion, Message: "this is not the version of the newest backup",
 		Fields: map[string]any{"current_version": current},
 	}
 }

@@ -40,8 +40,8 @@ const (
 
 // The errors of previews, for which the specification has no codes of its own.
 var (
-	errBusy  = &matrix.Error{Code: matrix.LimitExceeded, Message: "Too many previews are being made", RetryAfter: 5 * time.Second}
-	errFetch = &matrix.Error{Code: matrix.Unknown, Message: "The page could not be loaded", Status: http.StatusBadGateway}
+	errBusy  = &matrix.Error{Code: matrix.LimitExceeded, Message: "too many previews are being made", RetryAfter: 5 * time.Second}
+	errFetch = &matrix.Error{Code: matrix.Unknown, Message: "the page could not be loaded", Status: http.StatusBadGateway}
 )
 
 // Options has all that a Service needs.
@@ -94,7 +94,7 @@ func New(o Options) *Service {
 // once. GET /preview_url.
 func (s *Service) Preview(ctx context.Context, link string) (json.RawMessage, error) {
 	if s.o.Client == nil {
-		return nil, matrix.Errorf(matrix.Forbidden, "This server makes no previews of URLs")
+		return nil, matrix.Errorf(matrix.Forbidden, "this server makes no previews of URLs")
 	}
 	page, err := parseLink(link)
 	if err != nil {

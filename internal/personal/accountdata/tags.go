@@ -113,7 +113,7 @@ func (s *Service) change(
 		}
 	}
 	return &matrix.Error{
-		Code: matrix.Unknown, Message: "Too many are changing this account data at once",
+		Code: matrix.Unknown, Message: "too many requests change this account data at once: try again",
 		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 	}
 }

@@ -293,7 +293,7 @@ func (s *Service) change(ctx context.Context, userID string, apply func(*ownRule
 		}
 	}
 	return &matrix.Error{
-		Code: matrix.Unknown, Message: "Too many are changing these rules at once",
+		Code: matrix.Unknown, Message: "too many requests change these rules at once: try again",
 		Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 	}
 }

@@ -79,6 +79,13 @@ func (s *Service) checkPassword(ctx context.Context, name userName, password str
 		attempt.giveBack()
 		return account.Account{}, false, err
 	}
+	if !ok && a.PasswordHash == "" {
+		if a, err = s.checkElsewhere(ctx, name, password); err != nil {
+			attempt.giveBack()
+			return account.Account{}, false, err
+		}
+		ok, outdated = a.UserID != "", false
+	}
 	if !ok {
 		return account.Account{}, false, errLogin()
 	}
@@ -173,6 +180,9 @@ func (s *Service) ChangePassword(ctx context.Context, session matrix.Session, r 
 	op.Flows = append(op.Flows, s.o.Stages.Alone(uia.ChangePassword)...)
 	proof, err := s.o.Stages.Interact(ctx, op, r.Auth)
 	if err != nil {
+		return err
+	}
+	if err := s.checkPasswordIsHere(ctx, proof.UserID); err != nil {
 		return err
 	}
 	change := passwordChange{

@@ -152,6 +152,26 @@ func (s *Service) CheckAvailable(ctx context.Context, username string) error {
 	return err
 }
 
+// RegisterElsewhere makes an account without a password for a person whom another service has registered, whether or
+// not people may register here, and calls a function in the same transaction. It returns the user ID. M_USER_IN_USE,
+// M_INVALID_USERNAME, M_EXCLUSIVE, M_FORBIDDEN for a name that RegisterBy refuses, and the errors of the function.
+func (s *Service) RegisterElsewhere(ctx context.Context, username string, then func(tx pgx.Tx, userID string) error) (string, error) {
+	userID, err := s.registrable(ctx, username)
+	if err != nil {
+		return "", err
+	}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := account.Insert(ctx, tx, account.Account{UserID: userID}, s.nowMS()); err != nil {
+			return err
+		}
+		return then(tx, userID)
+	})
+	if err != nil {
+		return "", fmt.Errorf("register %s: %w", userID, err)
+	}
+	return userID, nil
+}
+
 // registration is an account to be made, with the device to be logged in. With upgrade
 // the account is a guest's already.
 type registration struct {

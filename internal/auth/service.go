@@ -91,6 +91,7 @@ type Service struct {
 	leave       []func(ctx context.Context, userID string) error
 	erase       []func(ctx context.Context, userID string) error
 	forget      []func(ctx context.Context, tx pgx.Tx, userID string) error
+	directory   Directory // nil: there is none
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup

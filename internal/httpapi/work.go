@@ -71,6 +71,7 @@ var (
 	Searching         = Work{ratelimit.Searches, working, asOne, steady}
 	AskingServices    = Work{ratelimit.Searches, transferring, asOne, steady} // application services
 	LoggingIn         = Work{ratelimit.Login, working, asOne, steady}
+	AskingProviders   = Work{ratelimit.Login, transferring, asOne, steady} // identity providers
 	MakingLoginTokens = Work{ratelimit.LoginTokens, working, asOne, steady}
 	Registering       = Work{ratelimit.Registration, working, asOne, growing}
 	CheckingNames     = Work{ratelimit.NameChecks, working, asOne, steady}

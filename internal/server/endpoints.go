@@ -72,7 +72,7 @@ func Routes(o APIOptions) []httpapi.Route {
 		client.Routes(o.Services),
 		legacy.Routes(legacy.Services{Auth: o.Auth, Rooms: o.Rooms, Stream: o.Stream, Presence: o.Presence, ServerName: o.ServerName, Now: o.Now}),
 		apiserver.Routes(apiserver.Services{Auth: o.Auth, Invitations: o.Invitations, Healthy: o.Healthy, Ready: o.Ready}),
-		pages.Routes(pages.Services{Auth: o.Auth, OAuth: o.OAuth, Stages: o.Stages, Threepids: o.Threepids, Mails: o.Mails, ServerName: o.ServerName, Front: o.Front}),
+		pages.Routes(pages.Services{Auth: o.Auth, OAuth: o.OAuth, Stages: o.Stages, Threepids: o.Threepids, SSO: o.SSO, Mails: o.Mails, ServerName: o.ServerName, Front: o.Front}),
 	)
 }
 
@@ -126,7 +126,7 @@ func (s *Server) newAPI(c *core) (*API, error) {
 		Mails: on.mails,
 		Front: frontOf(cfg),
 		Services: client.Services{
-			Auth: on.auth, OAuth: on.oauth, Stages: on.stages, Threepids: on.threepids, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Delayed: on.delayed, Spaces: on.found.spaces, Media: on.media, Previews: on.previews,
+			Auth: on.auth, OAuth: on.oauth, Stages: on.stages, Threepids: on.threepids, SSO: on.sso, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Delayed: on.delayed, Spaces: on.found.spaces, Media: on.media, Previews: on.previews,
 			Stream: on.stream.sync, Data: on.stream.data, Receipts: on.stream.receipts, Typing: on.stream.typing, Presence: on.stream.presence, Push: on.stream.push,
 			Keys: on.keys, ToDevice: on.toDevice, KeyBackups: on.backups, AppServices: on.bridges,
 			Searches: on.found.search, Directory: on.found.users, Invitations: on.found.invitations, Turn: newTurn(cfg, s.hooks.clock.Now),

@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/appservice/transactions"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/oauth"
+	"homeserver/internal/auth/sso"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/clock"
@@ -48,6 +49,7 @@ type services struct {
 	threepids *threepid.Service
 	auth      *auth.Service
 	oauth     *oauth.Service
+	sso       *sso.Service
 	bridges   *appservice.Service
 	profiles  *profile.Service
 	rooms     *rooms.Service
@@ -89,6 +91,9 @@ func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db 
 	})
 	s.profiles = profile.New(pool, s.journal)
 	s.profiles.OnMissing(s.bridges.AskUser)
+	if s.sso, err = newSSO(cfg, pool, s, signer, now, log); err != nil {
+		return nil, err
+	}
 	s.rooms = rooms.New(rooms.Options{
 		Pool: pool, Journal: s.journal, Profiles: s.profiles, Signer: signer, Limits: s.limits, Guests: s.auth.Guests, Log: log, Now: now,
 		MayName: bridges.CheckAlias, BeforeInvites: s.bridges.AskInvited,
@@ -131,7 +136,7 @@ func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db 
 	}
 	s.previews = newPreviews(cfg, pool, s.media, s.disks.roomForFiles, now, log)
 	s.parts = parts{
-		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.oauth, s.bridges, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
+		s.others, s.journal, s.limits, s.disks, s.threepids, s.auth, s.oauth, s.sso, s.bridges, s.rooms, s.rooms.Timeline, s.policies, s.profiles,
 		s.keys, s.toDevice, s.stream.data, s.stream.invites, s.stream.receipts, s.stream.typing, s.stream.push, s.stream.pushers, s.stream.upgraded, s.delayed, s.mails, s.stream.presence, s.stream.sync,
 		s.sending, s.found.search, s.found.users, s.media, s.backups, newSpareMemory(),
 	}

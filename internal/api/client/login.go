@@ -2,13 +2,16 @@ package client
 
 import (
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/sso"
+	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 type loginFlow struct {
-	Type          string `json:"type"`
-	GetLoginToken bool   `json:"get_login_token,omitzero"`
+	Type              string         `json:"type"`
+	GetLoginToken     bool           `json:"get_login_token,omitzero"`
+	IdentityProviders []sso.Provider `json:"identity_providers,omitzero"`
 }
 
 type loginFlowsAnswer struct {
@@ -20,7 +23,10 @@ type loginFlowsAnswer struct {
 func (a *api) loginFlows(*httpapi.Request) (any, error) {
 	answer := loginFlowsAnswer{Flows: []loginFlow{}}
 	for _, name := range a.Auth.LoginTypes() {
-		answer.Flows = append(answer.Flows, loginFlow{name, name == auth.LoginByToken})
+		answer.Flows = append(answer.Flows, loginFlow{Type: name, GetLoginToken: name == auth.LoginByToken})
+	}
+	if providers := a.SSO.Providers(); len(providers) > 0 {
+		answer.Flows = append(answer.Flows, loginFlow{Type: uia.StageSSO, IdentityProviders: providers})
 	}
 	if len(a.AppServices.Registrations()) > 0 {
 		answer.Flows = append(answer.Flows, loginFlow{Type: auth.ByAppService})

@@ -4,6 +4,7 @@ import (
 	"homeserver/internal/appservice"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/oauth"
+	"homeserver/internal/auth/sso"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/e2ee/devicekeys"
@@ -48,6 +49,7 @@ type Services struct {
 	Media     *media.Service
 	Previews  *preview.Service
 	Threepids *threepid.Service
+	SSO       *sso.Service
 	Push      *push.Service
 	Keys      *devicekeys.Service
 	ToDevice  *todevice.Service

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/sso"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi"
@@ -25,6 +26,8 @@ type stagePage struct {
 
 	Country, Address string
 	Sent             threepid.Credentials // of the message; zero before there is one
+
+	Providers []sso.Provider // at which the user can confirm it
 }
 
 // authFallback returns the page to complete a stage of interactive authentication with.
@@ -42,7 +45,7 @@ func (a *api) authFallback(r *httpapi.Request) (any, error) {
 
 // fallbackStage finds the stage of a fallback, if there is a page for it.
 func (a *api) fallbackStage(r *httpapi.Request) (uia.FallbackStage, error) {
-	if !slices.Contains([]string{uia.StageDummy, uia.StagePassword, uia.StageEmail, uia.StagePhone}, r.Param("authType")) {
+	if !slices.Contains([]string{uia.StageDummy, uia.StagePassword, uia.StageEmail, uia.StagePhone, uia.StageSSO}, r.Param("authType")) {
 		return uia.FallbackStage{}, matrix.Errorf(matrix.Unrecognized, "This server has no page for this kind of authentication")
 	}
 	session := r.Query("session")
@@ -63,6 +66,9 @@ func (a *api) newStagePage(r *httpapi.Request, stage uia.FallbackStage, form url
 	if page.UserKnown {
 		page.User = stage.UserID
 	}
+	if page.Stage == uia.StageSSO {
+		page.Providers = a.SSO.Providers()
+	}
 	return page
 }
 
@@ -81,6 +87,9 @@ func (a *api) submitAuthFallback(r *httpapi.Request) (any, error) {
 		return a.authFallback(r)
 	}
 	page := a.newStagePage(r, stage, form)
+	if page.Stage == uia.StageSSO {
+		return a.confirmBySSO(r, form.Get("provider"))
+	}
 	aboutAddress := page.Stage == uia.StageEmail || page.Stage == uia.StagePhone
 	if aboutAddress && page.Sent.SID == "" {
 		page.Sent, err = a.sendProof(r, threepid.PurposeOf(stage.Operation), page)

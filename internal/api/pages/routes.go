@@ -5,6 +5,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/oauth"
+	"homeserver/internal/auth/sso"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi"
@@ -17,6 +18,7 @@ type Services struct {
 	OAuth      *oauth.Service
 	Stages     *uia.Service
 	Threepids  *threepid.Service
+	SSO        *sso.Service
 	Mails      *emailpusher.Service
 	ServerName string
 	Front      Front
@@ -37,6 +39,12 @@ func Routes(services Services) []httpapi.Route {
 		httpapi.SinceV1.Get("/login/fallback", httpapi.Reading, httpapi.Public(a.loginFallback)),
 		httpapi.SinceV2Alpha.Get(stage, httpapi.Reading, httpapi.Public(a.authFallback)),
 		httpapi.SinceV2Alpha.Post(stage, httpapi.LoggingIn, httpapi.Public(a.submitAuthFallback)),
+		httpapi.Client.Get("/login/sso/redirect", httpapi.AskingProviders, httpapi.Public(a.redirectToSSO)),
+		httpapi.SinceV3.Get("/login/sso/redirect/{idpId}", httpapi.AskingProviders, httpapi.Public(a.redirectToIdP)),
+		httpapi.Root.Get(sso.CallbackPath, httpapi.AskingProviders, httpapi.Public(a.ssoArrived)),
+		httpapi.Root.Post(sso.AccountPath, httpapi.LoggingIn, httpapi.Public(a.chooseAccount)),
+		httpapi.Root.Get(sso.FinishPath, httpapi.LoggingIn, httpapi.Public(a.finishSSO)),
+		httpapi.Root.Post(sso.LogoutPath, httpapi.AskingProviders, httpapi.Public(a.endSSO)),
 		httpapi.Root.Get(threepid.ConfirmPath, httpapi.Reading, httpapi.Public(a.threepidPage)),
 		httpapi.Root.Post(threepid.ConfirmPath, httpapi.EnteringCodes, httpapi.Public(a.confirmThreepid)),
 		httpapi.Root.Get(emailpusher.UnsubscribePath, httpapi.Reading, httpapi.Public(a.unsubscribePage)),
@@ -58,6 +66,7 @@ func (a *api) oauthRoutes() []httpapi.Route {
 		httpapi.Root.Post(oauth.Path+"/authorize", httpapi.Telling, a.oauth(a.decide)),
 		httpapi.Root.Get(signInPath, httpapi.Reading, a.oauth(a.signInForm)),
 		httpapi.Root.Post(signInPath, httpapi.LoggingIn, a.oauth(a.signIn)),
+		httpapi.Root.Get(sso.StartPath, httpapi.AskingProviders, a.oauth(a.startSSO)),
 		httpapi.Root.Post(signOutPath, httpapi.Removing, a.oauth(a.signOut)),
 	}
 }

@@ -13,6 +13,7 @@ import (
 // signInPage has the content of the page to sign in with.
 type signInPage struct {
 	ServerName, ClientName, User, Error, FormToken string
+	Providers                                      []ssoChoice
 }
 
 // signInForm shows the page to sign in with.
@@ -25,7 +26,7 @@ func (a *api) signInForm(r *httpapi.Request) (any, error) {
 }
 
 func (a *api) showSignIn(r *httpapi.Request, v visitor, status int, user, failure string) (any, error) {
-	return v.show("oauth_login.html", status, signInPage{a.ServerName, a.clientName(r), user, failure, v.FormToken()})
+	return v.show("oauth_login.html", status, signInPage{a.ServerName, a.clientName(r), user, failure, v.FormToken(), a.ssoChoices(r.Query("then"))})
 }
 
 // clientName returns the name of the app that a person signs in for; "" if there is none.

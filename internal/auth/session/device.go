@@ -171,6 +171,11 @@ func (s *Service) Logout(ctx context.Context, session matrix.Session) error {
 	})
 }
 
+// LogOutDevices deletes devices of a user with their tokens, for those who may do so without asking the user.
+func (s *Service) LogOutDevices(ctx context.Context, userID string, ids []string) error {
+	return s.logOut(ctx, userID, func(tx pgx.Tx) ([]secret.Hash, error) { return s.Remove(ctx, tx, userID, ids) })
+}
+
 // LogoutAll deletes all devices of a user with all their tokens.
 // Client-server API, POST /logout/all.
 func (s *Service) LogoutAll(ctx context.Context, userID string) error {

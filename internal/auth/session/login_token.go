@@ -48,6 +48,36 @@ func (s *Service) LoginToken(ctx context.Context, session matrix.Session, auth j
 	return made, nil
 }
 
+// IssueLoginToken makes a token by which somebody who has shown to be the user logs in, once, within a time. It
+// calls a function in the same transaction. M_USER_DEACTIVATED.
+func (s *Service) IssueLoginToken(ctx context.Context, userID string, lifetime time.Duration, then func(ctx context.Context, tx pgx.Tx, hash secret.Hash) error) (string, error) {
+	token := secret.New("hsl_")
+	err := pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
+		if err := account.LockLive(ctx, tx, userID); err != nil {
+			return err
+		}
+		hash := secret.HashOf(token)
+		if err := insertLoginToken(ctx, tx, hash, userID, s.nowMS()+lifetime.Milliseconds()); err != nil {
+			return err
+		}
+		return then(ctx, tx, hash)
+	})
+	if err != nil {
+		return "", fmt.Errorf("make a login token for %s: %w", userID, err)
+	}
+	return token, nil
+}
+
+// VoidLoginTokens makes tokens for one login worth nothing.
+func VoidLoginTokens(ctx context.Context, tx pgx.Tx, hashes []secret.Hash) error {
+	for _, hash := range hashes { // mostly none
+		if _, err := deleteLoginToken(ctx, tx, hash); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // LogIn logs a device in, and uses the token up in the same transaction.
 func (s *Service) LogIn(ctx context.Context, token string, device NewDevice, client matrix.Client) (Credentials, error) {
 	if token == "" {
@@ -68,14 +98,21 @@ func (s *Service) LogIn(ctx context.Context, token string, device NewDevice, cli
 		if err != nil {
 			return err
 		}
-		found, err := deleteLoginToken(ctx, tx, secret.HashOf(token))
-		if err != nil {
-			return err
-		}
-		if !found || a.Deactivated {
+		if a.Deactivated {
 			return errLoginToken()
 		}
-		credentials, revoked, err = s.Begin(ctx, tx, userID, device, client)
+		if credentials, revoked, err = s.Begin(ctx, tx, userID, device, client); err != nil {
+			return err
+		}
+		for _, follow := range s.onTokenLogin {
+			if err := follow(ctx, tx, secret.HashOf(token), userID, credentials.DeviceID); err != nil {
+				return err
+			}
+		}
+		found, err := deleteLoginToken(ctx, tx, secret.HashOf(token))
+		if err == nil && !found { // another login has used it, before this one could lock the account
+			err = errLoginToken()
+		}
 		return err
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"homeserver/internal/auth/secret"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/cache"
 	"homeserver/internal/clock"
@@ -57,6 +58,8 @@ type Service struct {
 	onAdd    []func(ctx context.Context, tx pgx.Tx, userID, deviceID string) error
 	onRemove []func(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) error
 	onRename []func(ctx context.Context, tx pgx.Tx, userID, deviceID string) error
+	// onTokenLogin follows logins by tokens.
+	onTokenLogin []func(ctx context.Context, tx pgx.Tx, token secret.Hash, userID, deviceID string) error
 }
 
 // New makes a Service on a migrated database. It starts nothing: internal/auth calls
@@ -92,6 +95,12 @@ func (s *Service) OnAdd(follow func(ctx context.Context, tx pgx.Tx, userID, devi
 // operator. Its error keeps the devices. It is meant for wiring, before the first request.
 func (s *Service) OnRemove(follow func(ctx context.Context, tx pgx.Tx, userID string, deviceIDs []string) error) {
 	s.onRemove = append(s.onRemove, follow)
+}
+
+// OnTokenLogin adds a hook that is called when a device has logged in by a token for one login, in that
+// transaction, after OnAdd, and while the token is still there. Its error refuses the login. It is meant for wiring, before the first request.
+func (s *Service) OnTokenLogin(follow func(ctx context.Context, tx pgx.Tx, token secret.Hash, userID, deviceID string) error) {
+	s.onTokenLogin = append(s.onTokenLogin, follow)
 }
 
 // OnRename adds a hook that is called when the display name of a device has changed, in the

@@ -89,7 +89,7 @@ func (s *Service) openSession(ctx context.Context, id, stage string) (Operation,
 	case err != nil:
 	case !current.stored:
 		err = matrix.Errorf(matrix.NotFound, "The session is unknown or has expired")
-	case stage == StagePassword && (op.UserID == "" || op.effect == ""):
+	case (stage == StagePassword || stage == StageSSO) && (op.UserID == "" || op.effect == ""):
 		err = matrix.Errorf(matrix.Unrecognized, "There is no page on which this request could be approved")
 	}
 	return op, current, err

@@ -27,6 +27,10 @@ func (s *Service) Interact(ctx context.Context, op Operation, auth json.RawMessa
 		Type    string `json:"type"`
 		Session string `json:"session"`
 	}
+	op, err := s.withAlternatives(ctx, op)
+	if err != nil {
+		return Approval{}, err
+	}
 	current := session{id: secret.New("")}
 	if len(auth) == 0 || bytes.Equal(auth, []byte("null")) {
 		return Approval{}, s.challenge(ctx, op, current, nil)

@@ -20,6 +20,7 @@ const (
 	StagePassword = "m.login.password"
 	StageEmail    = "m.login.email.identity"
 	StagePhone    = "m.login.msisdn"
+	StageSSO      = "m.login.sso"
 )
 
 // stagePhoneOld is the name of StagePhone in some clients.
@@ -67,6 +68,9 @@ type Stage struct {
 	// Alone are the names of the operations that the stage allows by itself, so that it
 	// is one of their flows.
 	Alone []string
+	// Instead reports whether a user may complete this stage in place of the password, and whether that is the
+	// only way, as of a user who has no password; nil: nobody may.
+	Instead func(ctx context.Context, userID string) (may, only bool, err error)
 	// Claim uses up the proof of an Evidence for the user of the operation, in its
 	// transaction; nil if the stage has none.
 	Claim func(ctx context.Context, tx pgx.Tx, operation, proof, userID string) error
@@ -77,6 +81,17 @@ type Attempt struct {
 	Operation string // the name of what is to be allowed
 	auth      json.RawMessage
 	byPage    bool // it was typed on a page of this server
+}
+
+// Session returns the ID of the session that the attempt is about; "": it is about none that is stored.
+func (a Attempt) Session() string {
+	var sent struct {
+		Session string `json:"session"`
+	}
+	if a.Decode(&sent) != nil {
+		return ""
+	}
+	return sent.Session
 }
 
 // Decode reads the auth object as it was sent. As in the rest of a body, names must
@@ -104,6 +119,49 @@ func (s *Service) Alone(operation string) [][]string {
 		}
 	}
 	return flows
+}
+
+// withAlternatives adds flows in which the user completes another stage in place of the password.
+func (s *Service) withAlternatives(ctx context.Context, op Operation) (Operation, error) {
+	asked := slices.ContainsFunc(op.Flows, func(stages []string) bool { return slices.Contains(stages, StagePassword) })
+	if !asked || op.UserID == "" {
+		return op, nil
+	}
+	for _, name := range s.names {
+		instead := s.stages[name].Instead
+		if instead == nil {
+			continue
+		}
+		may, only, err := instead(ctx, op.UserID)
+		if err != nil {
+			return op, err
+		}
+		if may {
+			op.Flows = replaceStage(op.Flows, StagePassword, name, only)
+		}
+	}
+	return op, nil
+}
+
+// replaceStage returns flows with another stage in place of one, behind those with that one unless only the other
+// is possible.
+func replaceStage(flows [][]string, old, other string, only bool) [][]string {
+	var replaced [][]string
+	if !only {
+		replaced = slices.Clone(flows)
+	}
+	for _, stages := range flows {
+		i := slices.Index(stages, old)
+		switch {
+		case i >= 0:
+			stages = slices.Clone(stages)
+			stages[i] = other
+			replaced = append(replaced, stages)
+		case only:
+			replaced = append(replaced, stages)
+		}
+	}
+	return replaced
 }
 
 // DeleteExpired deletes the sessions that took too long.

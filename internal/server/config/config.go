@@ -41,6 +41,10 @@ type Config struct {
 	Password Password `yaml:"password"`
 	// Threepids says how e-mail addresses and phone numbers are dealt with.
 	Threepids Threepids `yaml:"threepids"`
+	// SSO says where else users have accounts by which they can sign in here.
+	SSO SSO `yaml:"sso"`
+	// LDAP says which directory checks passwords.
+	LDAP LDAP `yaml:"ldap"`
 	// Email says how mail is sent.
 	Email Email `yaml:"email"`
 	// SMS says how text messages are sent.
@@ -337,6 +341,7 @@ func Default() *Config {
 		TLS:        TLS{ACME: ACME{Directory: acme.LetsEncryptURL}},
 		Database:   Database{MaxConnections: 20},
 		Email:      Email{TLS: "starttls", RoomURL: "https://matrix.to/#/"},
+		LDAP:       LDAP{Filter: "(&(objectClass=person)(uid={name}))", ID: "entryUUID", UserName: "{uid}", DisplayName: "{cn}"},
 		SMS:        SMS{Body: `{"to": "{to}", "text": "{text}"}`, MaxPerHour: 100, MaxPerDay: 500},
 		OAuth:      OAuth{AccessTokenLifetime: 300},
 		RateLimits: defaultRateLimits(),

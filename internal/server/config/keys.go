@@ -16,7 +16,7 @@ const fileSuffix = "_FILE"
 type Key struct {
 	// Name is its path in the file: "database.url".
 	Name string
-	// Env is its environment variable: "HOMESERVER_DATABASE_URL".
+	// Env is its environment variable: "HOMESERVER_DATABASE_URL"; empty: it can be set in the file only.
 	Env string
 	// Secret reports that it is never printed, and that Env+"_FILE" may name a file
 	// with it.
@@ -48,9 +48,13 @@ func keysOf(t reflect.Type, prefix string, index []int) []Key {
 			keys = append(keys, keysOf(f.Type, name, at)...)
 			continue
 		}
+		env := EnvPrefix + strings.ToUpper(strings.ReplaceAll(name, ".", "_"))
+		if f.Tag.Get("env") == "-" {
+			env = ""
+		}
 		keys = append(keys, Key{
 			Name:   name,
-			Env:    EnvPrefix + strings.ToUpper(strings.ReplaceAll(name, ".", "_")),
+			Env:    env,
 			Secret: f.Type == reflect.TypeFor[Secret](),
 			index:  at,
 			oneof:  f.Tag.Get("oneof"),

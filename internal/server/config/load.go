@@ -122,7 +122,9 @@ var notOurs = regexp.MustCompile(`^HOMESERVER_(TEST_.*|SERVICE_HOST|SERVICE_PORT
 func (l *loader) readEnviron(environ []string) {
 	byEnv := make(map[string]Key, len(l.keys))
 	for _, k := range l.keys {
-		byEnv[k.Env] = k
+		if k.Env != "" {
+			byEnv[k.Env] = k
+		}
 	}
 	given := map[string]string{}
 	for _, kv := range environ {
@@ -153,7 +155,9 @@ func (l *loader) readEnviron(environ []string) {
 func (l *loader) unknownVariable(name string) {
 	known := []string{FileVariable}
 	for _, k := range l.keys {
-		known = append(known, k.Env)
+		if k.Env != "" {
+			known = append(known, k.Env)
+		}
 		if k.Secret {
 			known = append(known, k.Env+fileSuffix)
 		}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"os"
@@ -20,8 +21,19 @@ func (c *Config) checkFiles(now time.Time) []problem {
 		v.folder("media.folder", c.Media.Folder)
 	}
 	v.certificate(c.TLS, now)
+	v.authorities("ldap.ca_file", c.LDAP.CAFile)
 	v.appServices(c)
 	return v.problems
+}
+
+// authorities checks that a file has certificates of authorities; an empty path is none.
+func (v *validator) authorities(key, path string) {
+	if path == "" {
+		return
+	}
+	content, err := os.ReadFile(path)
+	v.check(err == nil, key, "cannot be read: %v", err)
+	v.check(err != nil || x509.NewCertPool().AppendCertsFromPEM(content), key, "has no certificate in PEM form")
 }
 
 // folder checks that there is a folder, or nothing yet; an empty path is none.

@@ -73,6 +73,8 @@ func (c *Config) validate() []problem {
 		"password.min_length", "must be from 0 to %d", maxPasswordMinimum)
 	v.oauth(c.OAuth)
 	v.threepids(c)
+	v.sso(c)
+	v.ldap(c.LDAP)
 	v.turn(c.Turn)
 	v.calls(c.Calls)
 	v.support(c.Support)

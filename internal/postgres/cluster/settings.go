@@ -43,6 +43,7 @@ max_wal_size = 256MB
 fsync = off
 synchronous_commit = off
 full_page_writes = off
+wal_compression = off
 wal_level = minimal
 max_wal_senders = 0
 # Goes with the folder, even when PostgreSQL is killed.

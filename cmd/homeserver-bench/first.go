@@ -62,16 +62,18 @@ func (a *awaking) prepare(ctx context.Context) (err error) {
 }
 
 // compare makes a request of a server that has just started, some times, by turns with a
-// query of the user's.
+// query of the user's, who is in the rooms of the one who has written last: those the server has
+// read by itself, but not how this one stands to them, nor anything else of this one's.
 func (a *awaking) compare(ctx context.Context, path, query string, args ...any) ([]Figure, error) {
 	var m, y run
+	reader := a.users[1]
 	for range a.h.size.starts {
-		read, err := a.h.readAfresh(ctx, query, append([]any{a.users[0].id}, args...)...)
+		read, err := a.h.readAfresh(ctx, query, append([]any{reader.id}, args...)...)
 		if err != nil {
 			return nil, err
 		}
 		y.join(read)
-		asked, err := a.h.askAfresh(ctx, a.users[0], path)
+		asked, err := a.h.askAfresh(ctx, reader, path)
 		if err != nil {
 			return nil, err
 		}

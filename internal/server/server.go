@@ -43,13 +43,15 @@ type Server struct {
 	stops []func(context.Context) error
 	// stopMetrics stops serving the operator's listener; nil: there is none.
 	stopMetrics func() error
+	// endWarming ends what warm has begun.
+	endWarming func()
 }
 
 // Start brings up a server and returns once it answers. The context is for the start
 // alone; the server runs until Shutdown, or until Failed reports that it cannot.
 func Start(ctx context.Context, cfg *config.Config, log *slog.Logger, options ...Option) (*Server, error) {
 	log = slog.New(httpapi.LogRequestIDs(log.Handler()))
-	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1), connections: newConnections(cfg, log)}
+	s := &Server{cfg: cfg, log: log, failed: make(chan error, 1), connections: newConnections(cfg, log), endWarming: func() {}}
 	for _, option := range options {
 		option(s)
 	}
@@ -106,7 +108,10 @@ func (s *Server) start(ctx context.Context) error {
 	if s.core, err = s.newCore(ctx, s.cfg, db, owner.signer, s.prepare); err != nil {
 		return err
 	}
-	s.onStop(func(ctx context.Context) error { return s.current().stopServices(ctx) })
+	s.onStop(func(ctx context.Context) error {
+		s.endWarming()
+		return s.current().stopServices(ctx)
+	})
 	if s.renewal != nil && db.cluster != nil {
 		s.renewal.cluster, s.renewal.signer = db.cluster, owner.signer
 		s.onStop(s.renewal.stop)
@@ -123,7 +128,29 @@ func (s *Server) start(ctx context.Context) error {
 	s.serveMetrics(listeners.metrics)
 	s.serve(listeners)
 	s.onStop(s.stepBack)
+	if s.renewal == nil {
+		s.warm()
+	}
 	return nil
+}
+
+// warmTime bounds how long memory is filled after the start.
+const warmTime = 5 * time.Second
+
+// warm fills memory with what is probably asked for first, while the server answers.
+func (s *Server) warm() {
+	ctx, end := context.WithTimeout(context.Background(), warmTime)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := s.core.services.stream.sync.Warm(ctx); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "memory is not filled: what is asked for first takes longer", "error", err)
+		}
+	}()
+	s.endWarming = func() {
+		end()
+		<-ended
+	}
 }
 
 // makeDataDir makes the data folder. Other users may enter it: files that they must not

@@ -19,6 +19,8 @@
 //     receipts, typing or presence.
 //   - Typing and presence, which are not durable, are shown as they are at the time of
 //     the answer; to a token of another process, all that is current.
+//   - After a start, the rooms of those who have written last are read into memory before
+//     anybody asks, in bounded time and memory.
 //
 // Data flow:
 //

@@ -43,6 +43,9 @@ type standing struct {
 	access *timeline.Access
 }
 
+// isJoined reports whether the user is in the room now.
+func (st *standing) isJoined() bool { return st.Memberships.Last().Value == event.Join }
+
 // accessAt returns the user's access as of a place. The standing may have been loaded
 // when the database was ahead of this process.
 func (st *standing) accessAt(p timeline.Place) *timeline.Access {
@@ -283,7 +286,7 @@ func (vs *viewers) follow(v *viewer, st *standing) {
 		vs.byRoom[st.Room] = map[*viewer]struct{}{}
 	}
 	vs.byRoom[st.Room][v] = struct{}{}
-	if st.Memberships.Last().Value == event.Join {
+	if st.isJoined() {
 		v.listener.Follow(journal.Topic{Room: st.Room})
 	}
 }

@@ -34,6 +34,15 @@ func (s *Store) Recall(ctx context.Context, rooms []journal.RoomNID) error {
 	return nil
 }
 
+// Prefetch is Recall for rooms that nobody has asked for yet. It does nothing, and reports that, once
+// recent parts occupy so many bytes, or half of their memory.
+func (s *Store) Prefetch(ctx context.Context, rooms []journal.RoomNID, bytes int) (full bool, err error) {
+	if s.recents.rooms.Stats().Bytes >= min(bytes, s.recents.rooms.Share()/2) {
+		return true, nil
+	}
+	return false, s.Recall(ctx, rooms)
+}
+
 // claim returns those of the rooms that the caller is to load, and those that others are
 // loading; and how many bytes the caller's may take, so that none of the other rooms has to go
 // for them.

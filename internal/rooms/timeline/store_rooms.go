@@ -65,3 +65,15 @@ func (s *Store) Count(ctx context.Context) (number int64, err error) {
 	}
 	return number, nil
 }
+
+// LastSenders returns at most so many of the users who have sent the newest events, the last one first.
+func (s *Store) LastSenders(ctx context.Context, most int) (userIDs []string, err error) {
+	const newest = 500
+	rows, _ := s.pool.Query(ctx, `
+		SELECT sender FROM (SELECT sender, event_nid FROM events ORDER BY event_nid DESC LIMIT $1) e
+		GROUP BY sender ORDER BY max(event_nid) DESC LIMIT $2`, newest, most)
+	if userIDs, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+		return nil, fmt.Errorf("find who has written last: %w", err)
+	}
+	return userIDs, nil
+}

@@ -114,6 +114,9 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 			t.Errorf("the last message is %q", got)
 		}
 	},
+	"org.matrix.simplified_msc3575": func(t *testing.T, alice, _ *matrixtest.Client, room string) {
+		equalRooms(t, "sliding sync", roomList(alice, 19).next(), room)
+	},
 	"org.matrix.msc3856": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		root := threadsOf(alice, room, 1)[0]
 		answer := bob.Do("GET", "/_matrix/client/unstable/org.matrix.msc3856"+matrixtest.Path("rooms", room, "threads"), nil).OK()
@@ -219,6 +222,7 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 	const unstable = "/_matrix/client/unstable/"
 	served := map[string]string{ // and the part of the specification's name that follows its generation
 		"POST " + unstable + "org.matrix.msc3882/login/get_token":                                 "login/get_token",
+		"POST " + unstable + "org.matrix.simplified_msc3575/sync":                                 "sync",
 		"POST " + unstable + "org.matrix.msc2918/refresh":                                         "refresh",
 		"GET " + unstable + "org.matrix.msc2965/auth_metadata":                                    "auth_metadata",
 		"GET " + unstable + "org.matrix.msc2432/rooms/{roomId}/aliases":                           "rooms/{roomId}/aliases",

@@ -52,6 +52,7 @@ const (
 	UnableToGrantJoin          Code = "M_UNABLE_TO_GRANT_JOIN"
 	Unknown                    Code = "M_UNKNOWN"
 	UnknownDevice              Code = "M_UNKNOWN_DEVICE"
+	UnknownPos                 Code = "M_UNKNOWN_POS"
 	UnknownToken               Code = "M_UNKNOWN_TOKEN"
 	Unrecognized               Code = "M_UNRECOGNIZED"
 	UnsupportedRoomVersion     Code = "M_UNSUPPORTED_ROOM_VERSION"

@@ -37,6 +37,7 @@ import (
 	"homeserver/internal/safehttp"
 	"homeserver/internal/server/config"
 	"homeserver/internal/server/serveridentity"
+	"homeserver/internal/syncstream"
 )
 
 // services are the capabilities of the server, wired to each other.
@@ -182,6 +183,7 @@ func passwordCost(cfg *config.Config) auth.ArgonParams {
 func followDevices(accounts *auth.Service) {
 	accounts.Sessions.OnRemove(accountdata.DeleteOfDevices)
 	accounts.Sessions.OnRemove(todevice.DeleteOfDevices)
+	accounts.Sessions.OnRemove(syncstream.DeleteOfDevices)
 	devicekeys.FollowDevices(accounts.Sessions)
 }
 

@@ -90,7 +90,7 @@ func newStream(
 	s.sync = syncstream.New(syncstream.Options{
 		Pool: pool, Journal: entries, Rooms: r, Data: data, HiddenInvites: invites.Hidden, Receipts: s.receipts, Push: s.push, Typing: s.typing,
 		Presence: s.presence, Keys: keys, ToDevice: messages, Ticks: ticks, Now: time.Now,
-		Shares: syncstream.Shares{Viewers: int(shares.Viewers), Members: int(shares.LazyMembers), Filters: int(shares.Filters)},
+		Shares: syncstream.Shares{Viewers: int(shares.Viewers), Members: int(shares.LazyMembers), Filters: int(shares.Filters), Connections: int(shares.Connections)},
 	})
 	return s
 }

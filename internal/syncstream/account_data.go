@@ -29,10 +29,13 @@ func (e accountEvent) AppendJSON(dst []byte) []byte {
 // data of rooms that are new to the client.
 func (s *Service) fillAccountData(ctx context.Context, p *plan) error {
 	var isNew []journal.RoomNID
-	if !p.initial {
-		for _, r := range p.which(func(r *room) bool { return r.isNew }) {
+	if !p.initial || p.sliding != nil {
+		for _, r := range p.which(func(r *room) bool { return r.isBehind || p.isAnew(withAccountData, r) }) {
 			isNew = append(isNew, r.nid)
 		}
+	}
+	if p.dataAnew() {
+		isNew = append(isNew, 0)
 	}
 	items, err := s.readItems(ctx, p, isNew, p.wantsItem)
 	if err != nil {
@@ -53,7 +56,7 @@ func (s *Service) fillAccountData(ctx context.Context, p *plan) error {
 		_, ok := entry.Value.(*push.Changed)
 		return ok
 	})
-	if !p.covered || rulesChanged {
+	if !p.covered || rulesChanged || p.dataAnew() {
 		return s.fillPushRules(ctx, p, rulesChanged)
 	}
 	return nil
@@ -69,6 +72,9 @@ func (s *Service) readItems(
 	q := accountdata.Query{UserID: p.userID, After: p.since, UpTo: p.upTo, Rooms: before, Wants: wants}
 	if p.covered {
 		q.UpTo = q.After
+	}
+	if p.sliding != nil && p.initial { // of some rooms only
+		q.After = q.UpTo
 	}
 	if items, p.moreData, err = s.Data.Read(ctx, q); err != nil || !p.covered {
 		return items, err
@@ -103,7 +109,15 @@ func (p *plan) wantsItem(nid journal.RoomNID, typ string) bool {
 		return p.filter.AccountData.MatchOther(typ, "")
 	}
 	r := p.room(nid)
+	if r != nil && p.sliding != nil && !p.sliding.shows(withAccountData, r) {
+		return false
+	}
 	return r != nil && r.hasTimeline() && wantsOf(p.filter.Room.AccountData, r, typ)
+}
+
+// dataAnew reports whether an answer of sliding sync shows all account data of the whole account.
+func (p *plan) dataAnew() bool {
+	return p.sliding != nil && (p.initial || p.sliding.fresh&withAccountData != 0)
 }
 
 func (p *plan) addItem(i *accountdata.Item) {
@@ -128,7 +142,7 @@ func (s *Service) fillPushRules(ctx context.Context, p *plan, changed bool) erro
 	if err != nil {
 		return err
 	}
-	if p.initial || changed || at > p.since {
+	if p.initial || p.dataAnew() || changed || at > p.since {
 		p.accountData = append(p.accountData, accountEvent{accountdata.TypePushRules, content})
 	}
 	return nil

@@ -26,6 +26,10 @@ type Answer struct {
 
 // newAnswer makes the answer of the plan's rooms in which something is new.
 func (s *Service) newAnswer(p *plan, r *request) *Answer {
+	if p.sliding != nil {
+		p.finishSliding(s, r.Since)
+		return &Answer{plan: p, service: s}
+	}
 	p.rooms = p.which(func(r *room) bool { return r.shown })
 	if p.byNID != nil { // some may have been added at the end
 		slices.SortFunc(p.rooms, func(a, b *room) int { return cmp.Compare(a.nid, b.nid) })

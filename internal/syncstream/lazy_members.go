@@ -98,17 +98,25 @@ func newLazyMembers(share int) *lazyMembers {
 // of returns the members that the device of a plan knows: none if it asks for everything.
 func (l *lazyMembers) of(p *plan) *knownMembers {
 	if !p.initial {
-		if known, ok := l.devices.Get(device{p.userID, p.deviceID}); ok {
+		if known, ok := l.devices.Get(p.knownTo()); ok {
 			return known
 		}
 	}
 	return &knownMembers{seed: l.seed, rooms: make(map[journal.RoomNID][]knownMember, len(p.rooms))}
 }
 
+// knownTo is the device that knows the members: of sliding sync, each connection is one.
+func (p *plan) knownTo() device {
+	if p.sliding != nil {
+		return device{p.userID, p.deviceID + "\x00" + p.sliding.request.ConnID}
+	}
+	return device{p.userID, p.deviceID}
+}
+
 // keep is called when an answer has been written, and keeps what the device knows by it.
 func (l *lazyMembers) keep(p *plan) {
 	if p.known != nil {
-		l.devices.Put(device{p.userID, p.deviceID}, p.known)
+		l.devices.Put(p.knownTo(), p.known)
 	}
 }
 
@@ -219,7 +227,7 @@ func (p *plan) rememberMembers(r *room) {
 func (k *knownMembers) add(r *room, shown []knownMember, since journal.Position) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if r.fullState {
+	if r.beginsAnew() {
 		slices.SortFunc(shown, func(a, b knownMember) int { return cmp.Compare(a.member, b.member) })
 		k.set(r.nid, slices.Clone(slices.Compact(shown)))
 		return

@@ -76,6 +76,7 @@ func (s *Service) Caches() cache.Caches {
 	return cache.Caches{
 		"viewers": s.viewers.stats,
 		"filters": s.filters.Stats, "inline_filters": s.inline.parsed.Stats, "inline_event_filters": s.inlineEvents.parsed.Stats,
-		"members": s.lazy.devices.Stats,
+		"members":    s.lazy.devices.Stats,
+		"room_facts": s.facts.known.Stats, "room_labels": s.labels.known.Stats, "sliding_connections": s.connections.known.Stats,
 	}
 }

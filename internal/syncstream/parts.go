@@ -86,14 +86,15 @@ var parts = []part{
 // fill fills all parts, and notes in which rooms something is new.
 func (s *Service) fill(ctx context.Context, p *plan) error {
 	idle := p.covered && len(p.rooms)+len(p.own) == 0 && !p.ephemeralChanged()
-	for i := range parts {
-		if idle && !parts[i].always {
+	all := p.parts()
+	for i := range all {
+		if idle && !all[i].always {
 			continue
 		}
-		if err := parts[i].fill(s, ctx, p); err != nil {
+		if err := all[i].fill(s, ctx, p); err != nil {
 			return err
 		}
-		if isNewIn := parts[i].isNewIn; isNewIn != nil {
+		if isNewIn := all[i].isNewIn; isNewIn != nil {
 			for _, r := range p.rooms {
 				r.shown = r.shown || isNewIn(r)
 			}
@@ -102,8 +103,16 @@ func (s *Service) fill(ctx context.Context, p *plan) error {
 	return nil
 }
 
+// parts are the parts that the answer shows.
+func (p *plan) parts() []part {
+	if p.sliding != nil {
+		return slidingParts
+	}
+	return parts
+}
+
 // empty reports whether there is nothing worth answering a waiting client for.
 func (p *plan) empty() bool {
 	return !slices.ContainsFunc(p.rooms, func(r *room) bool { return r.shown }) &&
-		!slices.ContainsFunc(parts, func(of part) bool { return of.isNew != nil && of.isNew(p) })
+		!slices.ContainsFunc(p.parts(), func(of part) bool { return of.isNew != nil && of.isNew(p) })
 }

@@ -69,6 +69,9 @@ type plan struct {
 	// read when the answer is written. nil: nothing is.
 	moreData     *accountdata.Parts
 	moreReceipts *receipts.Parts
+
+	// sliding is set where the answer is one of sliding sync.
+	sliding *slidingPlan
 }
 
 // section is the part of the answer that a room is in.
@@ -139,10 +142,27 @@ type room struct {
 	typingChanged bool
 	// unread counts notifications; nil unless the user is in the room.
 	unread *push.Unread
+
+	// What follows is of sliding sync: the window that the room is in, and whether the client
+	// knows the room, but not up to the last answer.
+	window   *slidingRoom
+	isBehind bool
+	// expanded: the timeline has events from before the last answer, too. stateAnew: all state
+	// that is asked for is shown.
+	expanded, stateAnew bool
+	// needed are the members that the timeline needs, where members are loaded lazily.
+	needed map[string]bool
+	// name and avatar are those of the room where they may be new to the client, and heroes the
+	// members who make up its name.
+	name, avatar               *timeline.Event
+	nameChanged, avatarChanged bool
+	heroes                     []*timeline.Event
+	// bump is the place of the newest event that moves the room up; 0: it has not moved.
+	bump timeline.Place
 }
 
 // newPlan chooses the rooms. It runs inside the journal: no I/O.
-func newPlan(view journal.View, v *viewer, r *request) *plan {
+func newPlan(view journal.View, v *viewer, r *request, l *look) *plan {
 	p := &plan{
 		userID: r.UserID, deviceID: r.DeviceID, ignored: v.ignored, filter: r.filter, timelineFilter: r.filter.Room.Timeline,
 		initial: r.initial, fullState: r.FullState, stateAfter: r.UseStateAfter,
@@ -154,6 +174,11 @@ func newPlan(view journal.View, v *viewer, r *request) *plan {
 	}
 	if p.covered = !p.initial && (p.since >= p.upTo || p.since > 0 && view.Covers(p.since)); p.covered {
 		p.own = view.About(journal.Topic{User: v.userID}, p.since)
+	}
+	if l != nil {
+		p.noteOwnLists()
+		p.chooseWindow(view, r.sliding, l)
+		return p
 	}
 	if !p.initial && p.since >= p.upTo && !p.fullState {
 		return p
@@ -181,7 +206,7 @@ func (p *plan) chooseRooms(view journal.View) {
 		if !p.filter.wants(st.RoomID) {
 			continue
 		}
-		if r := p.newRoom(st); r != nil {
+		if r := p.newRoom(st, timeline.PlaceOf(p.since), p.initial); r != nil {
 			if covered && r.since > 0 {
 				r.inWindow, r.live = true, live
 			}
@@ -195,9 +220,10 @@ func (p *plan) gaps() (since, upTo timeline.Place) {
 	return timeline.PlaceOf(p.since), timeline.PlaceOf(p.upTo)
 }
 
-// newRoom plans the content of the answer for a room; nil: none.
-func (p *plan) newRoom(st *standing) *room {
-	since, upTo := p.gaps()
+// newRoom plans the content of the answer for a room, which the client knows up to a place, or
+// not at all; nil: none.
+func (p *plan) newRoom(st *standing, since timeline.Place, initial bool) *room {
+	_, upTo := p.gaps()
 	memberships := st.Memberships.UpTo(upTo)
 	if len(memberships) == 0 {
 		return nil
@@ -206,19 +232,19 @@ func (p *plan) newRoom(st *standing) *room {
 	now := memberships.Last()
 	switch now.Value {
 	case event.Join:
-		p.planJoined(r, memberships)
+		p.planJoined(r, memberships, initial)
 	case event.Invite, event.Knock:
 		r.section, r.upTo, r.shown = invited, now.From, true
 		if now.Value == event.Knock {
 			r.section = knocked
 		}
-		if !p.initial && !p.fullState && now.From <= since {
+		if !initial && !p.fullState && now.From <= since {
 			return nil
 		}
 	default:
 		r.section, r.upTo, r.shown = left, now.From, true
-		known := now.From <= since || p.initial
-		if known && !(p.filter.Room.IncludeLeave && !st.Forgotten && (p.initial || p.fullState)) {
+		known := now.From <= since || initial
+		if known && !(p.filter.Room.IncludeLeave && !st.Forgotten && (initial || p.fullState)) {
 			return nil
 		}
 		p.planLeft(r, memberships)
@@ -229,12 +255,12 @@ func (p *plan) newRoom(st *standing) *room {
 // planJoined plans a room that the user is in. A user who has joined since the last
 // answer gets the whole state; and, if not in the room at the time of the last answer,
 // history from before it.
-func (p *plan) planJoined(r *room, memberships timeline.Changes) {
+func (p *plan) planJoined(r *room, memberships timeline.Changes, initial bool) {
 	r.stateUpTo = r.upTo
 	r.fullState = p.fullState
 	if memberships.HeldSince() > r.since {
 		r.fullState, r.isNew = true, true
-		r.hasCome = r.reopen(memberships) && !p.initial
+		r.hasCome = r.reopen(memberships) && !initial
 	}
 	r.membersChanged = r.fullState
 }
@@ -281,13 +307,16 @@ func (p *plan) room(nid journal.RoomNID) *room {
 		return r
 	}
 	st := p.joinedRoom(nid)
-	if st == nil || !p.filter.wants(st.RoomID) {
+	if st == nil || !p.filter.wants(st.RoomID) || p.sliding != nil && !p.sliding.follows(nid) {
 		return nil
 	}
 	since, upTo := p.gaps()
 	r := &room{
 		id: st.RoomID, nid: nid, since: since, upTo: upTo, stateUpTo: upTo,
 		prevBatch: upTo, inWindow: true, access: st.accessAt(upTo),
+	}
+	if p.sliding != nil {
+		r.window = p.sliding.window[nid]
 	}
 	p.byNID[nid] = r
 	p.rooms = append(p.rooms, r)

@@ -6,6 +6,7 @@ import (
 
 	"homeserver/internal/journal"
 	"homeserver/internal/personal/receipts"
+	"homeserver/internal/reserve"
 	"homeserver/internal/rooms/timeline"
 )
 
@@ -19,9 +20,9 @@ func (s *Service) fillReceipts(ctx context.Context, p *plan) error {
 	for _, r := range p.rooms {
 		switch {
 		case r.section != joined:
-		case r.isNew:
+		case p.isAnew(withReceipts, r):
 			stored = append(stored, receipts.Since{Room: r.nid})
-		case r.inWindow:
+		case r.inWindow && !r.isBehind:
 			for _, entry := range r.live {
 				p.addLiveReceipt(r, entry)
 			}
@@ -31,7 +32,7 @@ func (s *Service) fillReceipts(ctx context.Context, p *plan) error {
 	}
 	for _, entry := range p.own {
 		if receipt, ok := entry.Value.(*receipts.Receipt); ok {
-			if r := p.room(receipt.Room); r != nil && r.section == joined && r.inWindow && !r.isNew {
+			if r := p.room(receipt.Room); r != nil && r.section == joined && r.inWindow && !r.isBehind && !p.isAnew(withReceipts, r) {
 				p.addLiveReceipt(r, entry)
 			}
 		}
@@ -70,7 +71,7 @@ func (p *plan) addReceipt(r *room, receipt *receipts.Receipt) {
 }
 
 func (p *plan) wantsReceipt(r *room, receipt *receipts.Receipt) bool {
-	return wantsOf(p.filter.Room.Ephemeral, r, typeReceipt) && !p.ignores(receipt.UserID)
+	return wantsOf(p.filter.Room.Ephemeral, r, typeReceipt) && !p.ignores(receipt.UserID) && (p.sliding == nil || p.sliding.shows(withReceipts, r))
 }
 
 // writeReceipts adds the m.receipt events of a room to a list, as a function appends them.
@@ -92,6 +93,27 @@ func (p *plan) writeReceipts(ctx context.Context, l *list, r *room, appendEvents
 			return err
 		}
 	}
+	return nil
+}
+
+// writeReceiptEvent writes all receipts of a room as one event. They are held at once.
+func (p *plan) writeReceiptEvent(ctx context.Context, w *reserve.Writer, r *room) error {
+	all := slices.Clone(r.receipts)
+	for some, err := range p.moreReceipts.Of(ctx, r.nid) {
+		if err != nil {
+			return err
+		}
+		const each = 400
+		if err := reserve.Read(ctx, func(c *reserve.Counter) error { return c.Add(each * len(some)) }); err != nil {
+			return err
+		}
+		for _, one := range some {
+			if p.wantsReceipt(r, one) {
+				all = append(all, one)
+			}
+		}
+	}
+	w.B = receipts.AppendEvent(w.B, all)
 	return nil
 }
 

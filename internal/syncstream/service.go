@@ -3,6 +3,7 @@ package syncstream
 import (
 	"cmp"
 	"context"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -44,16 +45,22 @@ type Options struct {
 }
 
 // Shares are the bytes that may be used in memory for the standing of users in rooms,
-// for the members that their devices know, and for their filters; 0:
+// for the members that their devices know, for their filters, and for connections of sliding sync
+// with what their lists need; 0:
 // [cache.UsualShare].
-type Shares struct{ Viewers, Members, Filters int }
+type Shares struct{ Viewers, Members, Filters, Connections int }
 
 // Service answers /sync. Its methods may be called concurrently.
 type Service struct {
 	Options
 	viewers *viewers
 	lazy    *lazyMembers
-	filters *cache.LRU[storedFilter, *keptFilter]
+	// What sliding sync needs beside the others.
+	facts       *roomFacts
+	labels      *roomLabels
+	connections *connections
+	seed        maphash.Seed
+	filters     *cache.LRU[storedFilter, *keptFilter]
 	// inline are the filters of requests for /sync, and inlineEvents those of others.
 	inline       *inlineFilters[Filter]
 	inlineEvents *inlineFilters[timeline.EventFilter]
@@ -75,7 +82,17 @@ func New(o Options) *Service {
 	s.filters = cache.NewLRU(cache.Options[storedFilter, *keptFilter]{Share: filters / 2, Weigh: weighStored})
 	s.inline = newInlineFilters(filters/4, parseFilter, func(f *Filter) int { return f.fields.weigh() })
 	s.inlineEvents = newInlineFilters(filters/4, parseEventFilter, func(*timeline.EventFilter) int { return 0 })
-	o.Journal.Observe(journal.Observer{Committed: s.viewers.committed, Reset: s.viewers.reset})
+	connections := cmp.Or(o.Shares.Connections, cache.UsualShare)
+	s.facts, s.labels = newRoomFacts(o.Rooms, connections/4), newRoomLabels(o.Data, connections/4)
+	s.connections = newConnections(&connectionStore{o.Pool}, connections/2, s.Now)
+	s.seed = maphash.MakeSeed()
+	for _, observer := range []journal.Observer{
+		{Committed: s.facts.committed, Reset: func(journal.Position) { s.facts.known.ForgetAll() }},
+		{Committed: s.labels.committed, Reset: func(journal.Position) { s.labels.known.ForgetAll() }},
+		{Committed: s.viewers.committed, Reset: s.viewers.reset},
+	} {
+		o.Journal.Observe(observer)
+	}
 	return s
 }
 

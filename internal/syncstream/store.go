@@ -49,10 +49,12 @@ func (s *Service) loadFilter(ctx context.Context, userID string, id int64) (defi
 	return definition, nil
 }
 
-// Erase deletes the filters of a user who is deactivated and is to be erased.
+// Erase deletes the filters and the connections of a user who is deactivated and is to be erased.
 func (s *Service) Erase(ctx context.Context, userID string) error {
-	if _, err := s.Pool.Exec(ctx, `DELETE FROM filters WHERE user_id = $1`, userID); err != nil {
-		return fmt.Errorf("erase the filters of %s: %w", userID, err)
+	for _, table := range []string{"filters", "sliding_sync_connections"} {
+		if _, err := s.Pool.Exec(ctx, `DELETE FROM `+table+` WHERE user_id = $1`, userID); err != nil {
+			return fmt.Errorf("erase the %s of %s: %w", table, userID, err)
+		}
 	}
 	return nil
 }

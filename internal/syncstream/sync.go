@@ -141,6 +141,8 @@ type request struct {
 	bundled bool
 	// keyCounts is which one-time keys the device had when the request came; nil: not known yet.
 	keyCounts *devicekeys.Counts
+	// sliding is the request, if it is one of sliding sync.
+	sliding *slidingRequest
 }
 
 func (r *request) immediate() bool { return r.initial || r.FullState || r.Timeout <= 0 }
@@ -166,11 +168,17 @@ func (s *Service) answer(ctx context.Context, v *viewer, r *request) (*Answer, e
 	if err != nil {
 		return nil, err
 	}
+	var l *look
+	if r.sliding != nil {
+		if l, err = s.lookAt(ctx, v, r.sliding); err != nil {
+			return nil, err
+		}
+	}
 	var p *plan
 	tick := s.Ticks.Now()
 	s.Journal.Read(func(view journal.View) {
 		if !v.gone.Load() {
-			p = newPlan(view, v, r)
+			p = newPlan(view, v, r, l)
 			if !r.noToDevice {
 				s.ToDevice.Acknowledge(queue, view, r.toDevice)
 			}

@@ -11,45 +11,89 @@ import (
 // fillTimelines reads the newest events of rooms.
 func (s *Service) fillTimelines(ctx context.Context, p *plan) error {
 	filter := p.timelineFilter
-	limit := filter.LimitOr(timeline.DefaultLimit)
-	var windows []timeline.Window
-	var stored []*room
+	usual := filter.LimitOr(timeline.DefaultLimit)
+	stored := map[int][]*room{} // by how many events are read
 	var outdated []mayBeOutdated
 	take := func(r *room, newest timeline.List) {
+		limit := r.limit(usual)
 		if p.mayShowOutdated(r, newest.Events[:min(limit, len(newest.Events))]) {
 			outdated = append(outdated, newMayBeOutdated(r, newest, limit))
 		} else {
-			r.setTimeline(newest, limit, r.since)
+			r.setTimeline(newest, limit, r.timelineSince())
 		}
 	}
 	for _, r := range p.which((*room).hasTimeline) {
 		switch {
 		case !filter.WantsRoom(r.id):
 			r.prevBatch = r.upTo
-		case r.inWindow:
-			take(r, timeline.List{Events: r.newest(filter, limit+1)})
+		case r.inWindow && !r.expanded:
+			take(r, timeline.List{Events: r.newest(filter, r.limit(usual)+1)})
 		default:
-			stored = append(stored, r)
-			for _, within := range r.access.Ranges(r.since, r.upTo) {
-				windows = append(windows, timeline.Window{Room: r.nid, Range: within})
-			}
+			limit := r.limitRead(usual)
+			stored[limit] = append(stored[limit], r)
 		}
 	}
-	if len(stored) > 0 {
-		if err := s.recall(ctx, p, stored, func(r *room) bool { return r.fullState }); err != nil {
+	for limit, rs := range stored {
+		if err := s.readTimelines(ctx, p, rs, limit, take); err != nil {
 			return err
-		}
-		found, err := s.roomsFor(p).Timelines(ctx, windows, limit, filter)
-		if err != nil {
-			return err
-		}
-		for _, r := range stored {
-			none := len(found[r.nid].Events)+len(found[r.nid].Left) == 0
-			r.unchanged = filter == nil && none && r.access.SeesAll(r.since, r.upTo)
-			take(r, found[r.nid])
 		}
 	}
-	return s.cutOutdated(ctx, outdated, limit)
+	return s.cutOutdated(ctx, outdated, usual)
+}
+
+// readTimelines reads the newest events of rooms that are not in the window.
+func (s *Service) readTimelines(ctx context.Context, p *plan, rs []*room, limit int, take func(*room, timeline.List)) error {
+	if err := s.recall(ctx, p, rs, func(r *room) bool { return r.fullState }); err != nil {
+		return err
+	}
+	var windows []timeline.Window
+	for _, r := range rs {
+		for _, within := range r.access.Ranges(r.timelineSince(), r.upTo) {
+			windows = append(windows, timeline.Window{Room: r.nid, Range: within})
+		}
+	}
+	found, err := s.roomsFor(p).Timelines(ctx, windows, limit, p.timelineFilter)
+	if err != nil {
+		return err
+	}
+	for _, r := range rs {
+		none := len(found[r.nid].Events)+len(found[r.nid].Left) == 0
+		r.unchanged = p.timelineFilter == nil && none && r.access.SeesAll(r.timelineSince(), r.upTo)
+		take(r, found[r.nid])
+	}
+	return nil
+}
+
+// timelineSince is the gap after which the timeline may begin.
+func (r *room) timelineSince() timeline.Place {
+	if r.expanded {
+		return 0
+	}
+	return r.since
+}
+
+// limit is how many events the timeline has at most; usual where it is the filter that says so.
+func (r *room) limit(usual int) int {
+	if r.window == nil {
+		return usual
+	}
+	return r.window.config.limit
+}
+
+// limitRead is how many events are read for the timeline: one of a few numbers, each of which is a
+// statement.
+func (r *room) limitRead(usual int) int {
+	const few, some = 1, 20
+	switch limit := r.limit(usual); {
+	case r.window == nil:
+		return usual
+	case limit > some:
+		return maxTimelineLimit
+	case limit > few:
+		return some
+	default:
+		return few
+	}
 }
 
 // recall has those of some rooms read into memory for which a condition is true.

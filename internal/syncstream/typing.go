@@ -22,8 +22,8 @@ func (s *Service) fillTyping(_ context.Context, p *plan) error {
 		p.addTyping(r, t.Users, p.tick != 0 && r != nil && !r.isNew)
 	}
 	for _, r := range p.rooms {
-		if r.isNew && r.section == joined {
-			p.addTyping(r, s.Typing.Now(r.nid).Users, false)
+		if (p.isAnew(withTyping, r) || r.isBehind) && r.section == joined {
+			p.addTyping(r, s.Typing.Now(r.nid).Users, r.isBehind && !r.isNew)
 		}
 	}
 	return nil
@@ -32,7 +32,7 @@ func (s *Service) fillTyping(_ context.Context, p *plan) error {
 // ephemeralChanged reports whether typing or presence may have changed since the last
 // answer, or be new to the client with a room.
 func (p *plan) ephemeralChanged() bool {
-	return p.tick <= 0 || p.tickUpTo > p.tick || p.hasNewRooms()
+	return p.tick <= 0 || p.tickUpTo > p.tick || p.hasNewRooms() || p.sliding != nil && len(p.rooms) > 0
 }
 
 // hasNewRooms reports whether the user has come into a room since the last answer.
@@ -48,7 +48,7 @@ func (p *plan) addTyping(r *room, users []string, evenNobody bool) {
 	if len(users) == 0 && !evenNobody {
 		return
 	}
-	if r != nil && wantsOf(p.filter.Room.Ephemeral, r, typeTyping) {
+	if r != nil && wantsOf(p.filter.Room.Ephemeral, r, typeTyping) && (p.sliding == nil || p.sliding.shows(withTyping, r)) {
 		r.typing, r.typingChanged = users, true
 	}
 }

@@ -29,24 +29,50 @@ func syncQuery(r *httpapi.Request, who matrix.Session) (*syncstream.Query, error
 		UserID: who.UserID, DeviceID: who.DeviceID, Since: r.Query("since"), Filter: r.Query("filter"),
 		V2Alpha: r.Generation() == httpapi.V2Alpha,
 	}
-	switch q.SetPresence = r.Query("set_presence"); q.SetPresence {
-	case "", presence.Online, presence.Offline, presence.Unavailable:
-	default:
-		return q, matrix.Errorf(matrix.InvalidParam, `set_presence must be "online", "offline" or "unavailable"`)
-	}
 	var err error
+	if q.SetPresence, err = presenceWhileAsking(r); err != nil {
+		return q, err
+	}
 	if q.FullState, err = r.QueryBool("full_state"); err != nil {
 		return q, err
 	}
 	if err = stateAfter(r, q); err != nil {
 		return q, err
 	}
-	timeout, err := r.QueryInt("timeout", 0)
-	if err != nil {
-		return q, err
+	q.Timeout, err = timeToWait(r)
+	return q, err
+}
+
+// presenceWhileAsking reads how the user is shown while asking.
+func presenceWhileAsking(r *httpapi.Request) (string, error) {
+	switch p := r.Query("set_presence"); p {
+	case "", presence.Online, presence.Offline, presence.Unavailable:
+		return p, nil
 	}
-	q.Timeout = time.Duration(min(timeout, 1<<31)) * time.Millisecond
-	return q, nil
+	return "", matrix.Errorf(matrix.InvalidParam, `set_presence must be "online", "offline" or "unavailable"`)
+}
+
+// timeToWait reads how long to wait if there is nothing new.
+func timeToWait(r *httpapi.Request) (time.Duration, error) {
+	timeout, err := r.QueryInt("timeout", 0)
+	return time.Duration(min(timeout, 1<<31)) * time.Millisecond, err
+}
+
+// slidingSync returns what is new on a connection, in the rooms that the client asks for. MSC4186,
+// by its unstable name.
+func (a *api) slidingSync(r *httpapi.Request, who matrix.Session) (any, error) {
+	q := syncstream.SlidingQuery{UserID: who.UserID, DeviceID: who.DeviceID, Pos: r.Query("pos")}
+	if err := r.Decode(&q.SlidingRequest); err != nil {
+		return nil, err
+	}
+	var err error
+	if q.SetPresence, err = presenceWhileAsking(r); err != nil {
+		return nil, err
+	}
+	if q.Timeout, err = timeToWait(r); err != nil {
+		return nil, err
+	}
+	return a.Stream.SlidingSync(r.Context(), q)
 }
 
 // stateAfter reads whether the state at the end of timelines is asked for. Clients

@@ -51,6 +51,7 @@ var encodedVersions = sync.OnceValues(func() (any, error) {
 			"org.matrix.msc4380.stable":                      true, // no invites at all
 			"org.matrix.msc4143":                             true, // the servers that calls go through
 			"org.matrix.msc4140":                             true, // events that are sent later
+			"org.matrix.simplified_msc3575":                  true, // sliding sync
 			"org.matrix.msc4222":                             true, // state_after in /sync
 			"org.matrix.msc3981":                             true, // relations of relations
 			"uk.half-shot.msc2666.query_mutual_rooms":        true, // the rooms that two users are in, by the name of the proposal

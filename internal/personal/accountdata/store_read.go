@@ -79,6 +79,19 @@ func (s *Service) OfUsers(ctx context.Context, userIDs, types []string) ([]*Item
 	return slices.DeleteFunc(items, func(i *Item) bool { return s.isDamaged(ctx, i) }), nil
 }
 
+// OfAllRooms reads the items of some types that a user has, for the whole account and for all rooms,
+// without damaged ones.
+func (s *Service) OfAllRooms(ctx context.Context, userID string, types []string) ([]*Item, error) {
+	items, err := reserve.Collect(ctx, func() pgx.Rows {
+		rows, _ := s.pool.Query(ctx, selectItems+`WHERE i.user_id = $1 AND i.type = ANY($2)`, userID, types)
+		return rows
+	}, scanItem, (*Item).cost)
+	if err != nil {
+		return nil, fmt.Errorf("read account data of %s: %w", userID, err)
+	}
+	return slices.DeleteFunc(items, func(i *Item) bool { return s.isDamaged(ctx, i) }), nil
+}
+
 const selectItems = `SELECT i.user_id, i.room_nid, i.type, i.content FROM account_data i `
 
 func scanItem(row pgx.CollectableRow) (*Item, error) {

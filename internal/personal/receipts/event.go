@@ -46,6 +46,22 @@ func AppendEventsIn(dst []byte, roomID string, list []*Receipt) []byte {
 	return dst
 }
 
+// AppendEvent writes receipts of one room as one event, as sliding sync has them: MSC3960. Where a
+// user has read several threads up to the same event, it shows the receipt of the room as a whole
+// or, if there is none, one of them. It sorts the list.
+func AppendEvent(dst []byte, list []*Receipt) []byte {
+	slices.SortFunc(list, func(a, b *Receipt) int {
+		return cmp.Or(a.compareKind(b), cmp.Compare(b.EventPlace, a.EventPlace))
+	})
+	list = slices.CompactFunc(list, func(a, b *Receipt) bool { return a.compareKind(b) == 0 })
+	compare := func(a, b *Receipt) int {
+		return cmp.Or(cmp.Compare(a.EventPlace, b.EventPlace), cmp.Compare(a.EventID, b.EventID), cmp.Compare(a.Type, b.Type), cmp.Compare(a.UserID, b.UserID))
+	}
+	slices.SortStableFunc(list, compare) // those of the whole room first
+	list = slices.CompactFunc(list, func(a, b *Receipt) bool { return compare(a, b) == 0 })
+	return appendThread(dst, list)
+}
+
 // compareKind compares the keys of receipts: a user has one of each.
 func (r *Receipt) compareKind(other *Receipt) int {
 	return cmp.Or(cmp.Compare(r.ThreadID, other.ThreadID), cmp.Compare(r.Type, other.Type), cmp.Compare(r.UserID, other.UserID))

@@ -74,7 +74,7 @@ func (c *Config) budget(root fs.FS) Budget {
 type Caches struct {
 	RoomState, Transactions                      Size // internal/rooms
 	Access, RecentRooms                          Size // internal/rooms/timeline
-	Viewers, LazyMembers, Filters                Size // internal/syncstream
+	Viewers, LazyMembers, Filters, Connections   Size // internal/syncstream
 	PushRules, PushRooms, PushNames, PushBudgets Size // internal/personal/push
 	UnreadCounts, ReadMarks                      Size // internal/personal/push, internal/personal/receipts
 	PushBadges, PushMembers, PushedCounts        Size // internal/personal/push, internal/personal/httppusher
@@ -91,9 +91,9 @@ type Caches struct {
 func newCaches(all Size) Caches {
 	share := func(percent Size) Size { return all * percent / 100 }
 	return Caches{
-		RoomState: share(14), Transactions: share(3),
+		RoomState: share(12), Transactions: share(3),
 		Access: share(2), RecentRooms: share(20),
-		Viewers: share(7), LazyMembers: share(4), Filters: share(2),
+		Viewers: share(7), LazyMembers: share(4), Filters: share(2), Connections: share(2),
 		PushRules: share(7), PushRooms: share(4), PushNames: share(3), PushBudgets: share(1),
 		UnreadCounts: share(5), ReadMarks: share(2),
 		PushBadges: share(1), PushMembers: share(1), PushedCounts: share(1),

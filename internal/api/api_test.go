@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/identity"
 	"homeserver/internal/auth/oauth"
+	"homeserver/internal/auth/sso"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/e2ee/devicekeys"
@@ -145,7 +146,9 @@ func wired(
 	} {
 		users.OnErase(erase)
 	}
-	signIns := oauth.New(oauth.Options{Pool: pool, Accounts: users, BaseURL: "http://localhost:8008", ServerName: "localhost", Log: log})
+	signIns := oauth.New(oauth.Options{Pool: pool, Accounts: users, Stages: stages, BaseURL: "http://localhost:8008", ServerName: "localhost", Log: log})
+	signOn, err := sso.New(sso.Options{Pool: pool, Accounts: users, Stages: stages, Secret: make([]byte, 32), Log: log, Now: time.Now})
+	env.OK(err)
 	env.Run()
 	bridging := appservice.Options{
 		Registrations: bridges, ActAs: users.Sessions.ActAs, MakeUser: users.EnsureAccount, Existing: users.Existing, Limits: limits, Log: log,
@@ -174,7 +177,7 @@ func wired(
 	return server.APIOptions{
 		Services: client.Services{
 			Now:  time.Now,
-			Auth: users, OAuth: signIns, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Delayed: delayed, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
+			Auth: users, OAuth: signIns, SSO: signOn, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Delayed: delayed, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys, ToDevice: messages,
 			KeyBackups: backups, AppServices: services,
 			Searches: found, Directory: people, Turn: turn.New(turn.Options{}),

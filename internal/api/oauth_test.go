@@ -217,6 +217,8 @@ func (a *app) exchanges(code string, changes ...string) *matrixtest.Response {
 func (a *app) in(tokens *matrixtest.Response) *matrixtest.Client {
 	in := *a.Client
 	in.Token = tokens.OK().String("access_token")
+	who := in.Do("GET", "/account/whoami", nil).OK()
+	in.UserID, in.DeviceID = who.String("user_id"), who.String("device_id")
 	return &in
 }
 
@@ -315,4 +317,33 @@ func wantOAuthError(t *testing.T, got *matrixtest.Response, code string, about .
 	if got.Status != http.StatusBadRequest || got.String("error") != code {
 		t.Errorf("%v: got %d %s, want %s", about, got.Status, got.Body, code)
 	}
+}
+
+func TestRefreshTokensOfAppsAreTheirs(t *testing.T) {
+	t.Parallel()
+	c := newServer(t)
+	c.Register("alice", "wordpass")
+	a := newApp(c)
+	first := a.signsIn("alice", "wordpass").String("refresh_token")
+	refresh := func(token string) *matrixtest.Response {
+		return a.post("/token", "grant_type", "refresh_token", "refresh_token", token, "client_id", a.id)
+	}
+	c.Do("POST", "/refresh", map[string]any{"refresh_token": first}).Refused(401, "M_UNKNOWN_TOKEN")
+
+	refresh(first).OK() // and the answer was lost
+	second := refresh(first).OK()
+	a.in(second)
+	refresh(second.String("refresh_token")).OK()
+
+	legacy := c.Do("POST", "/login", map[string]any{
+		"type": "m.login.password", "password": "wordpass", "identifier": map[string]any{"type": "m.id.user", "user": "alice"},
+		"device_id": "APPDEVICE1", "refresh_token": true,
+	}).OK()
+	wantOAuthError(t, refresh(legacy.String("refresh_token")), "invalid_grant")
+	wantOAuthError(t, refresh(second.String("refresh_token")), "invalid_grant")
+	c.Do("POST", "/refresh", map[string]any{"refresh_token": legacy.String("refresh_token")}).OK()
+	a.post("/revoke", "token", legacy.String("access_token")).OK()
+	in := *c
+	in.Token = legacy.String("access_token")
+	in.Do("GET", "/account/whoami", nil).OK() // it is none of a client of OAuth
 }

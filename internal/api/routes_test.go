@@ -79,12 +79,22 @@ var bodiless = map[string]bool{
 // forms are the forms that browsers send from the pages for people, and what has the errors of
 // OAuth.
 var forms = map[string]bool{
-	"POST /_matrix/oauth/clients":   true,
-	"POST /_matrix/oauth/token":     true,
-	"POST /_matrix/oauth/revoke":    true,
-	"POST /_matrix/oauth/authorize": true,
-	"POST /_matrix/oauth/login":     true,
-	"POST /_matrix/oauth/logout":    true,
+	"POST /_matrix/oauth/clients":                    true,
+	"POST /_matrix/oauth/token":                      true,
+	"POST /_matrix/oauth/revoke":                     true,
+	"POST /_matrix/oauth/authorize":                  true,
+	"POST /_matrix/oauth/login":                      true,
+	"POST /_matrix/oauth/logout":                     true,
+	"POST /_matrix/static/client/sso/account":        true,
+	"POST /_matrix/static/client/sso/finish":         true,
+	"POST /_matrix/static/client/sso/logout/{idpId}": true,
+	"POST /_matrix/oauth/register":                   true,
+
+	"POST /_matrix/oauth/account/profile":    true,
+	"POST /_matrix/oauth/account/device":     true,
+	"POST /_matrix/oauth/account/password":   true,
+	"POST /_matrix/oauth/account/deactivate": true,
+	"POST /_matrix/oauth/account/reset":      true,
 
 	"POST /_matrix/static/client/login":       true,
 	"POST /_matrix/static/client/unsubscribe": true,

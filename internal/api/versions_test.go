@@ -67,7 +67,7 @@ func TestWellKnown(t *testing.T) {
 	const path = "/.well-known/matrix/client"
 	want := map[string]any{
 		"m.homeserver":                      map[string]any{"base_url": "http://localhost:8008"},
-		"org.matrix.msc2965.authentication": map[string]any{"issuer": "http://localhost:8008/"},
+		"org.matrix.msc2965.authentication": map[string]any{"issuer": "http://localhost:8008/", "account": "http://localhost:8008/_matrix/oauth/account"},
 	}
 	if diff := cmp.Diff(any(want), newServer(t).Do("GET", path, nil).OK().At()); diff != "" {
 		t.Error(diff)

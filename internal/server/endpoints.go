@@ -72,7 +72,7 @@ func Routes(o APIOptions) []httpapi.Route {
 		client.Routes(o.Services),
 		legacy.Routes(legacy.Services{Auth: o.Auth, Rooms: o.Rooms, Stream: o.Stream, Presence: o.Presence, ServerName: o.ServerName, Now: o.Now}),
 		apiserver.Routes(apiserver.Services{Auth: o.Auth, Invitations: o.Invitations, Healthy: o.Healthy, Ready: o.Ready}),
-		pages.Routes(pages.Services{Auth: o.Auth, OAuth: o.OAuth, Stages: o.Stages, Threepids: o.Threepids, SSO: o.SSO, Mails: o.Mails, ServerName: o.ServerName, Front: o.Front}),
+		pages.Routes(pages.Services{Auth: o.Auth, OAuth: o.OAuth, Profile: o.Profile, Stages: o.Stages, Threepids: o.Threepids, SSO: o.SSO, Mails: o.Mails, ServerName: o.ServerName, Front: o.Front}),
 	)
 }
 

@@ -29,19 +29,21 @@ type capabilitiesAnswer struct {
 
 // capabilities lists what a user can and can't do here. Section "Capabilities
 // negotiation", GET /capabilities.
-func (a *api) capabilities(*httpapi.Request, matrix.Session) (any, error) {
+func (a *api) capabilities(_ *httpapi.Request, who matrix.Session) (any, error) {
+	// What needs interactive authentication is done on the page of the account by those who have signed in by OAuth.
+	legacy := !who.OAuth
 	available := map[string]string{}
 	for _, version := range event.Versions() {
 		available[version] = "stable"
 	}
 	return capabilitiesAnswer{map[string]any{
-		"m.change_password": capability{true},
+		"m.change_password": capability{legacy},
 		"m.room_versions":   roomVersionsCapability{rooms.DefaultVersion, available},
 		"m.profile_fields":  capability{true},
 		"m.set_displayname": capability{true},
 		"m.set_avatar_url":  capability{true},
-		"m.3pid_changes":    capability{a.Threepids.Proves(threepid.Email) || a.Threepids.Proves(threepid.Phone)},
-		"m.get_login_token": capability{true},
+		"m.3pid_changes":    capability{legacy && (a.Threepids.Proves(threepid.Email) || a.Threepids.Proves(threepid.Phone))},
+		"m.get_login_token": capability{legacy},
 
 		"org.matrix.msc4140.delayed_events": delayedEventsCapability{delayedevents.MaxDelay.Milliseconds(), delayedevents.MaxScheduled},
 

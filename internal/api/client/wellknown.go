@@ -34,7 +34,7 @@ func (a *api) wellKnown(*httpapi.Request) (any, error) {
 	answer.Homeserver.BaseURL = strings.TrimSuffix(a.PublicBaseURL, "/")
 	answer.Foci = a.transports()
 	if a.OAuth.Enabled() {
-		answer.Authentication = &authenticationLinks{Issuer: a.OAuth.Issuer()}
+		answer.Authentication = &authenticationLinks{Issuer: a.OAuth.Issuer(), Account: a.OAuth.AccountURL()}
 	}
 	return answer, nil
 }

@@ -36,6 +36,8 @@ func (a *api) authorize(r *httpapi.Request) (any, error) {
 		return seeOther(asked.Refused(oauth.LoginRequired())), nil
 	case asked.Asks(oauth.PromptNone):
 		return seeOther(asked.Refused(oauth.ConsentRequired())), nil
+	case asked.Asks(oauth.PromptCreate):
+		return v.with(seeOther(address(registerPath, here, "user", userOfHint(asked.Hint)))), nil
 	case v.UserID == "" || asked.Asks(oauth.PromptLogin):
 		return v.with(seeOther(address(signInPath, here, "user", userOfHint(asked.Hint)))), nil
 	default:

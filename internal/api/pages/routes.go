@@ -10,12 +10,14 @@ import (
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/personal/emailpusher"
+	"homeserver/internal/profile"
 )
 
 // Services are the services that the endpoints call.
 type Services struct {
 	Auth       *auth.Service
 	OAuth      *oauth.Service
+	Profile    *profile.Service
 	Stages     *uia.Service
 	Threepids  *threepid.Service
 	SSO        *sso.Service
@@ -54,9 +56,10 @@ func Routes(services Services) []httpapi.Route {
 
 // The pages of the OAuth 2.0 API.
 const (
-	signInPath  = oauth.Path + "/login"
-	signOutPath = oauth.Path + "/logout"
-	accountPath = oauth.Path + "/account"
+	signInPath   = oauth.Path + "/login"
+	signOutPath  = oauth.Path + "/logout"
+	registerPath = oauth.Path + "/register"
+	accountPath  = oauth.Path + "/account"
 )
 
 // oauthRoutes: "OAuth 2.0 API".
@@ -68,6 +71,14 @@ func (a *api) oauthRoutes() []httpapi.Route {
 		httpapi.Root.Post(signInPath, httpapi.LoggingIn, a.oauth(a.signIn)),
 		httpapi.Root.Get(sso.StartPath, httpapi.AskingProviders, a.oauth(a.startSSO)),
 		httpapi.Root.Post(signOutPath, httpapi.Removing, a.oauth(a.signOut)),
+		httpapi.Root.Get(registerPath, httpapi.Reading, a.oauth(a.registerForm)),
+		httpapi.Root.Post(registerPath, httpapi.Registering, a.oauth(a.registerOnPage)),
+		httpapi.Root.Get(accountPath, httpapi.Reading, a.oauth(a.account)),
+		httpapi.Root.Post(accountPath+"/profile", httpapi.ChangingProfile, a.oauth(a.inAccount(a.setName))),
+		httpapi.Root.Post(accountPath+"/device", httpapi.Removing, a.oauth(a.inAccount(a.endDevice))),
+		httpapi.Root.Post(accountPath+"/password", httpapi.LoggingIn, a.oauth(a.inAccount(a.setPassword))),
+		httpapi.Root.Post(accountPath+"/deactivate", httpapi.LoggingIn, a.oauth(a.inAccount(a.closeAccount))),
+		httpapi.Root.Post(accountPath+"/reset", httpapi.LoggingIn, a.oauth(a.inAccount(a.approveReset))),
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 type signInPage struct {
 	ServerName, ClientName, User, Error, FormToken string
 	Providers                                      []ssoChoice
+	Register                                       string // the page to make an account; empty: that is not possible
 }
 
 // signInForm shows the page to sign in with.
@@ -26,7 +27,11 @@ func (a *api) signInForm(r *httpapi.Request) (any, error) {
 }
 
 func (a *api) showSignIn(r *httpapi.Request, v visitor, status int, user, failure string) (any, error) {
-	return v.show("oauth_login.html", status, signInPage{a.ServerName, a.clientName(r), user, failure, v.FormToken(), a.ssoChoices(r.Query("then"))})
+	page := signInPage{ServerName: a.ServerName, ClientName: a.clientName(r), User: user, Error: failure, FormToken: v.FormToken(), Providers: a.ssoChoices(r.Query("then"))}
+	if a.Auth.RegistrationOpen() {
+		page.Register = address(registerPath, back(r.Query("then")))
+	}
+	return v.show("oauth_login.html", status, page)
 }
 
 // clientName returns the name of the app that a person signs in for; "" if there is none.

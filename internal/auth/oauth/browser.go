@@ -13,6 +13,8 @@ import (
 
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
+	"homeserver/internal/auth/uia"
+	"homeserver/internal/matrix"
 )
 
 const (
@@ -20,6 +22,8 @@ const (
 	browserLifetime = time.Hour
 	// maxBrowsersOfUser bounds the browsers of a user.
 	maxBrowsersOfUser = 50
+	// freshness is how long a person need not sign in again for what is dangerous.
+	freshness = 10 * time.Minute
 )
 
 // Browser is a browser in which a person uses the pages of this server. The zero value of UserID
@@ -72,6 +76,16 @@ func (s *Service) SignIn(ctx context.Context, user, password string) (cookie str
 	return cookie, err
 }
 
+// Register makes an account by the rules of POST /register, and returns the cookie of a browser that is
+// signed in to it then. Errors of [auth.Service.RegisterOnPage].
+func (s *Service) Register(ctx context.Context, username, password string, by matrix.Client) (cookie string, err error) {
+	userID, err := s.o.Accounts.RegisterOnPage(ctx, username, password, by)
+	if err != nil {
+		return "", err
+	}
+	return s.SignInAs(ctx, userID)
+}
+
 // SignInAs signs a new browser in for a person who has shown in another way to be the user, and returns its cookie.
 // M_USER_DEACTIVATED.
 func (s *Service) SignInAs(ctx context.Context, userID string) (cookie string, err error) {
@@ -86,6 +100,27 @@ func (s *Service) SignInAs(ctx context.Context, userID string) (cookie string, e
 		return "", fmt.Errorf("sign %s in: %w", userID, err)
 	}
 	return cookie, nil
+}
+
+// ReplacePassword sets a new password for the user of a browser who knows the old one, and returns the
+// new cookie of the browser. Errors of [auth.Service.ReplacePassword].
+func (s *Service) ReplacePassword(ctx context.Context, b Browser, old, password string, logout bool) (cookie string, err error) {
+	if err := s.o.Accounts.ReplacePassword(ctx, b.UserID, old, password, logout); err != nil {
+		return "", err
+	}
+	return s.SignInAs(ctx, b.UserID)
+}
+
+// IsFresh reports whether the person at a browser has signed in lately, as what is dangerous
+// needs.
+func (s *Service) IsFresh(b Browser) bool {
+	return b.UserID != "" && s.o.Now().Sub(b.SignedInAt) < freshness
+}
+
+// ApproveReset notes that the user of a browser approves that an app replaces the keys by which others know the
+// user, once, within ten minutes.
+func (s *Service) ApproveReset(ctx context.Context, b Browser) error {
+	return s.o.Stages.ApproveOnPage(ctx, b.UserID, uia.UploadSigningKeys)
 }
 
 // SignOut ends the sign-in of a browser.

@@ -16,6 +16,8 @@ type Metadata struct {
 	RevocationAuthMethods []string `json:"revocation_endpoint_auth_methods_supported"`
 	Prompts               []string `json:"prompt_values_supported"`
 	Scopes                []string `json:"scopes_supported"`
+	AccountURI            string   `json:"account_management_uri"`
+	AccountActions        []string `json:"account_management_actions_supported"`
 }
 
 // The grant types. Client-server API, "Grant types".
@@ -26,6 +28,38 @@ const (
 
 // grantTypes are all of them.
 var grantTypes = []string{GrantAuthorizationCode, GrantRefreshToken}
+
+// The actions of the page of an account. Client-server API, "Account management URL actions".
+const (
+	ActionProfile    = "org.matrix.profile"
+	ActionDevices    = "org.matrix.devices_list"
+	ActionDevice     = "org.matrix.device_view"
+	ActionEndDevice  = "org.matrix.device_delete"
+	ActionDeactivate = "org.matrix.account_deactivate"
+	ActionResetKeys  = "org.matrix.cross_signing_reset"
+
+	// As they were called as a proposal: MSC4191.
+	actionSessions   = "org.matrix.sessions_list"
+	actionSession    = "org.matrix.session_view"
+	actionEndSession = "org.matrix.session_end"
+)
+
+// Action returns the name of an action by any of its names.
+func Action(name string) string {
+	switch name {
+	case actionSessions:
+		return ActionDevices
+	case actionSession:
+		return ActionDevice
+	case actionEndSession:
+		return ActionEndDevice
+	default:
+		return name
+	}
+}
+
+// AccountURL returns where people manage their accounts.
+func (s *Service) AccountURL() string { return s.o.BaseURL + Path + "/account" }
 
 // Issuer returns the issuer identifier.
 func (s *Service) Issuer() string { return s.o.BaseURL + "/" }
@@ -47,5 +81,9 @@ func (s *Service) Metadata() Metadata {
 		RevocationAuthMethods: []string{"none"},
 		Prompts:               []string{PromptNone, PromptLogin, PromptConsent, PromptCreate},
 		Scopes:                []string{scopeAPI, unstableAPI},
+		AccountURI:            s.AccountURL(),
+		AccountActions: []string{
+			ActionProfile, ActionDevices, ActionDevice, ActionEndDevice, ActionDeactivate, ActionResetKeys, actionSessions, actionSession, actionEndSession,
+		},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/uia"
 )
 
 // Path is where all endpoints and pages of this API begin. It is below /_matrix, as
@@ -29,6 +30,8 @@ type Options struct {
 	Pool *pgxpool.Pool
 	// Accounts are whose sessions are made.
 	Accounts *auth.Service
+	// Stages is interactive authentication, of which users approve a request on the page of the account.
+	Stages *uia.Service
 	// BaseURL is where clients and browsers reach the server; empty: the API is off.
 	BaseURL string
 	// ServerName is the part of user IDs after the colon.
@@ -61,6 +64,9 @@ func New(o Options) *Service {
 	}
 	s := &Service{o: o}
 	o.Accounts.OnNewPassword(deletePending)
+	if s.Enabled() {
+		o.Stages.RegisterPage(s.AccountURL() + "?action=" + ActionResetKeys)
+	}
 	return s
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/matrix"
 )
@@ -24,16 +23,13 @@ func (s *Service) RefreshGrant(ctx context.Context, refreshToken, client string,
 	var stolen matrix.Session
 	err := pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) (err error) {
 		hash := secret.HashOf(refreshToken)
-		session, err := lockDeviceOfRefreshToken(ctx, tx, hash)
-		if err == nil {
-			err = checkClient(ctx, tx, session, client)
-		}
+		device, err := lockDeviceOfClient(ctx, tx, hash, client)
 		if err != nil {
 			return err
 		}
-		tokens, revoked, err = s.refresh(ctx, tx, hash, NewDevice{Refreshable: true, AccessTokenLifetime: lifetime})
+		tokens, revoked, err = s.refresh(ctx, tx, device, hash, NewDevice{Refreshable: true, AccessTokenLifetime: lifetime})
 		if matrix.IsCode(err, matrix.UnknownToken) {
-			stolen = session
+			stolen = device
 		}
 		return err
 	})
@@ -52,10 +48,8 @@ func (s *Service) RefreshGrant(ctx context.Context, refreshToken, client string,
 // EndGrant deletes a device with all its tokens, if it is signed in by the client.
 func (s *Service) EndGrant(ctx context.Context, userID, deviceID, client string) error {
 	return s.logOut(ctx, userID, func(tx pgx.Tx) ([]secret.Hash, error) {
-		session := matrix.Session{UserID: userID, DeviceID: deviceID}
-		if err := checkClient(ctx, tx, session, client); matrix.IsCode(err, matrix.UnknownToken) {
-			return nil, nil
-		} else if err != nil {
+		found, err := clientOf(ctx, tx, matrix.Session{UserID: userID, DeviceID: deviceID})
+		if err != nil || found != client {
 			return nil, err
 		}
 		return s.Remove(ctx, tx, userID, []string{deviceID})
@@ -72,11 +66,16 @@ func (s *Service) EndGrantOf(ctx context.Context, token string) error {
 	return s.EndGrant(ctx, owner.UserID, owner.DeviceID, client)
 }
 
-// checkClient returns M_UNKNOWN_TOKEN unless the device is signed in by the client.
-func checkClient(ctx context.Context, q account.Querier, device matrix.Session, client string) error {
-	found, err := clientOf(ctx, q, device)
-	if err == nil && (found == "" || found != client) {
+// lockDeviceOfClient locks the device that a refresh token belongs to. M_UNKNOWN_TOKEN unless it is signed in by the
+// client of OAuth; "" for the legacy API.
+func lockDeviceOfClient(ctx context.Context, tx pgx.Tx, hash secret.Hash, client string) (matrix.Session, error) {
+	device, err := lockDeviceOfRefreshToken(ctx, tx, hash)
+	if err != nil {
+		return matrix.Session{}, err
+	}
+	found, err := clientOf(ctx, tx, device)
+	if err == nil && found != client {
 		err = unknownToken(false)
 	}
-	return err
+	return device, err
 }

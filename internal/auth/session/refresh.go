@@ -36,7 +36,11 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (Tokens, err
 	var tokens Tokens
 	var revoked []secret.Hash
 	err := pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) (err error) {
-		tokens, revoked, err = s.refresh(ctx, tx, secret.HashOf(refreshToken), NewDevice{Refreshable: true})
+		hash := secret.HashOf(refreshToken)
+		device, err := lockDeviceOfClient(ctx, tx, hash, "")
+		if err == nil {
+			tokens, revoked, err = s.refresh(ctx, tx, device, hash, NewDevice{Refreshable: true})
+		}
 		return err
 	})
 	if err != nil {
@@ -46,11 +50,8 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (Tokens, err
 	return tokens, nil
 }
 
-func (s *Service) refresh(ctx context.Context, tx pgx.Tx, hash secret.Hash, d NewDevice) (tokens Tokens, revoked []secret.Hash, err error) {
-	session, err := lockDeviceOfRefreshToken(ctx, tx, hash)
-	if err != nil {
-		return Tokens{}, nil, err
-	}
+// refresh exchanges a refresh token of a device that is locked.
+func (s *Service) refresh(ctx context.Context, tx pgx.Tx, session matrix.Session, hash secret.Hash, d NewDevice) (tokens Tokens, revoked []secret.Hash, err error) {
 	row, err := findRefreshToken(ctx, tx, hash)
 	if err != nil {
 		return Tokens{}, nil, err

@@ -23,6 +23,11 @@ func (s *Service) Interact(ctx context.Context, op Operation, auth json.RawMessa
 	if op.free {
 		return Approval{UserID: op.UserID}, nil
 	}
+	if op.oauth {
+		if approved, err := s.approved(ctx, op); err != nil || approved.operation != "" {
+			return approved, err
+		}
+	}
 	var sent struct {
 		Type    string `json:"type"`
 		Session string `json:"session"`

@@ -14,6 +14,8 @@ import (
 const (
 	Register       = "POST /register"
 	ChangePassword = "POST /account/password" //nolint:gosec // G101: a path, not a secret
+	// UploadSigningKeys replaces the keys by which others know a user.
+	UploadSigningKeys = "POST /keys/device_signing/upload"
 )
 
 // Operation is what a session of interactive authentication allows: one endpoint, with
@@ -33,11 +35,14 @@ type Operation struct {
 	parameters []any
 	// free is true if nothing needs to be proved.
 	free bool
+	// oauth is true for a session that was signed in by the OAuth 2.0 API, which has no stages: the
+	// operation is not for it, unless it is approvable.
+	oauth, approvable bool
 }
 
 // ByPassword returns an operation that needs the password of the user.
 func ByPassword(name string, session matrix.Session) Operation {
-	return Operation{Name: name, UserID: session.UserID, Flows: [][]string{{StagePassword}}}
+	return Operation{Name: name, UserID: session.UserID, Flows: [][]string{{StagePassword}}, oauth: session.OAuth}
 }
 
 // FreeForAppServices returns the operation as one for which an application service that acts as
@@ -45,6 +50,16 @@ func ByPassword(name string, session matrix.Session) Operation {
 // "Cross-signing".
 func (op Operation) FreeForAppServices(session matrix.Session) Operation {
 	op.free = session.AppService != ""
+	return op
+}
+
+// ApprovedOnPage returns the operation as one that users approve on the page of their account, by
+// [Service.ApproveOnPage], for sessions that were signed in by the OAuth 2.0 API. "OAuth
+// authentication".
+func (op Operation) ApprovedOnPage() Operation {
+	if op.approvable = true; op.oauth {
+		op.Flows = [][]string{{StageOAuth}, {stageOAuthOld}}
+	}
 	return op
 }
 

@@ -3,6 +3,7 @@ package uia
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -21,7 +22,11 @@ const (
 	StageEmail    = "m.login.email.identity"
 	StagePhone    = "m.login.msisdn"
 	StageSSO      = "m.login.sso"
+	StageOAuth    = "m.oauth"
 )
+
+// stageOAuthOld is the name of StageOAuth as a proposal, MSC4312.
+const stageOAuthOld = "org.matrix.cross_signing_reset"
 
 // stagePhoneOld is the name of StagePhone in some clients.
 const stagePhoneOld = "m.login.msisdn.identity"
@@ -166,7 +171,7 @@ func replaceStage(flows [][]string, old, other string, only bool) [][]string {
 
 // DeleteExpired deletes the sessions that took too long.
 func (s *Service) DeleteExpired(ctx context.Context) error {
-	return deleteSessionsBefore(ctx, s.pool, s.oldest())
+	return errors.Join(deleteSessionsBefore(ctx, s.pool, s.oldest()), deleteApprovalsBefore(ctx, s.pool, s.now().UnixMilli()))
 }
 
 // oldest returns when the oldest session was begun that is good.

@@ -41,7 +41,10 @@ type Approval struct {
 	// UserID is the user of the operation; "" if no user has been proved.
 	UserID  string
 	session *session // nil where nothing was stored
-	claim   func(ctx context.Context, tx pgx.Tx, userID string) error
+	// operation is the one that the user has approved on a page; "": there is no such approval.
+	operation string
+	now       int64
+	claim     func(ctx context.Context, tx pgx.Tx, userID string) error
 }
 
 // approve makes the approval of a completed session.
@@ -64,6 +67,9 @@ func (s *Service) approve(op Operation, done session) Approval {
 // if that fails, the client need not authenticate again. M_FORBIDDEN where another
 // request has used it.
 func (p Approval) Consume(ctx context.Context, tx pgx.Tx) error {
+	if p.operation != "" {
+		return deleteApproval(ctx, tx, p.UserID, p.operation, p.now)
+	}
 	if p.session == nil {
 		return nil
 	}

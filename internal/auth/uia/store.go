@@ -87,13 +87,16 @@ func deleteSession(ctx context.Context, q account.Querier, hash secret.Hash) (bo
 	return tag.RowsAffected() > 0, nil
 }
 
-// DeleteOf deletes the sessions of a user, also those without a token in which the user
+// DeleteOf deletes the approvals and the sessions of a user, also those without a token in which the user
 // was proved.
 func DeleteOf(ctx context.Context, q account.Querier, userID string) error {
 	_, err := q.Exec(ctx, `
 		DELETE FROM interactive_sessions WHERE user_id = $1 OR user_id = '' AND proved_user_id = $1`, userID)
 	if err != nil {
 		return fmt.Errorf("delete the interactive sessions of %s: %w", userID, err)
+	}
+	if _, err := q.Exec(ctx, `DELETE FROM interactive_approvals WHERE user_id = $1`, userID); err != nil {
+		return fmt.Errorf("delete the approvals of %s: %w", userID, err)
 	}
 	return nil
 }

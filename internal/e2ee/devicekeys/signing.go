@@ -79,7 +79,8 @@ func errKeyIDInUse() error { return matrix.Errorf(matrix.Forbidden, "Key ID in u
 
 // UploadSigningKeys stores cross-signing keys of the user. It needs interactive
 // authentication unless the user has no master key yet, or all of the keys are there
-// already, which changes nothing, or an application service acts as the user. A new master key ends what the former one stood for: keys
+// already, which changes nothing, or an application service acts as the user; of a session that was
+// signed in by OAuth, the approval of the user on the page of the account. A new master key ends what the former one stood for: keys
 // that it has signed, and signatures on it. M_MISSING_PARAM where there is no master key,
 // M_INVALID_SIGNATURE where the master key has not signed the others, M_FORBIDDEN for a key
 // whose ID a device has, M_INVALID_PARAM, M_BAD_JSON and M_TOO_LARGE for what is no key.
@@ -91,7 +92,8 @@ func (s *Service) UploadSigningKeys(ctx context.Context, who matrix.Session, q S
 	}
 	changed, err := s.replaceSigningKeys(ctx, who.UserID, sent, nil)
 	if errors.Is(err, errNeedsAuthentication) {
-		op := uia.ByPassword("POST /keys/device_signing/upload", who).About("Replace the keys by which others know you", sent.publicKeys()).FreeForAppServices(who)
+		op := uia.ByPassword(uia.UploadSigningKeys, who).About("Replace the keys by which others know you", sent.publicKeys()).
+			FreeForAppServices(who).ApprovedOnPage()
 		proof, refusal := s.o.Stages.Interact(ctx, op, q.Auth)
 		if refusal != nil {
 			return refusal

@@ -1,0 +1,56 @@
+package pages
+
+import (
+	"errors"
+	"net/http"
+
+	"homeserver/internal/httpapi"
+	"homeserver/internal/matrix"
+)
+
+// registerPage has the content of the page to make an account.
+type registerPage struct {
+	ServerName, ClientName, User, Error, FormToken string
+	SignIn                                         string // the page for people who have an account
+	Open                                           bool
+}
+
+// registerForm shows the page to make an account. Section "User registration".
+func (a *api) registerForm(r *httpapi.Request) (any, error) {
+	v, err := a.visitor(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.showRegister(r, v, http.StatusOK, r.Query("user"), "")
+}
+
+func (a *api) showRegister(r *httpapi.Request, v visitor, status int, user, failure string) (any, error) {
+	return v.show("oauth_register.html", status, registerPage{
+		ServerName: a.ServerName, ClientName: a.clientName(r), User: user, Error: failure, FormToken: v.FormToken(),
+		SignIn: address(signInPath, back(r.Query("then"))), Open: a.Auth.RegistrationOpen(),
+	})
+}
+
+// registerOnPage makes an account and signs the browser in to it.
+func (a *api) registerOnPage(r *httpapi.Request) (any, error) {
+	v, err := a.visitor(r)
+	if err != nil {
+		return nil, err
+	}
+	form, ours, err := v.form(r)
+	if err != nil {
+		return ErrorPage(err)
+	}
+	if !ours {
+		return a.showRegister(r, v, http.StatusForbidden, form.Get("user"), stale)
+	}
+	cookie, err := a.OAuth.Register(r.Context(), form.Get("user"), form.Get("password"), r.Client())
+	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
+		return a.showRegister(r, v, refusal.HTTPStatus(), form.Get("user"), refusal.Message)
+	}
+	if err != nil {
+		return nil, err
+	}
+	v.cookie = cookie
+	return v.with(seeOther(back(r.Query("then")))), nil
+}

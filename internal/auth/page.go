@@ -1,0 +1,72 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/jackc/pgx/v5"
+
+	"homeserver/internal/auth/uia"
+	"homeserver/internal/matrix"
+)
+
+// The methods in this file are for the pages of this server on which people manage their
+// accounts. The browser has shown who they are; what cannot be undone needs the password again.
+
+// RegistrationOpen reports whether anybody may make an account.
+func (s *Service) RegistrationOpen() bool { return s.o.RegistrationEnabled }
+
+// RegisterOnPage makes an account by the rules of [Service.Register], logs nothing in, and
+// returns the user ID. M_MISSING_PARAM without a name or a password, and M_FORBIDDEN where the server asks for more.
+func (s *Service) RegisterOnPage(ctx context.Context, username, password string, by matrix.Client) (string, error) {
+	if username == "" || password == "" {
+		return "", matrix.Errorf(matrix.MissingParam, "A user name and a password are needed")
+	}
+	made, err := s.Register(ctx, RegisterRequest{
+		Username: username, Password: password, InhibitLogin: true, Auth: json.RawMessage(`{"type":"` + uia.StageDummy + `"}`),
+	}, by)
+	if matrix.IsCode(err, "") || matrix.IsCode(err, matrix.Unrecognized) {
+		err = matrix.Errorf(matrix.Forbidden, "This server asks for more than a password: register in an app")
+	}
+	return made.UserID, err
+}
+
+// ReplacePassword sets a new password for a user who knows the old one, and logs all devices out
+// if logout is set. The addresses of the account get a message. M_FORBIDDEN, M_WEAK_PASSWORD,
+// M_LIMIT_EXCEEDED.
+func (s *Service) ReplacePassword(ctx context.Context, userID, old, password string, logout bool) error {
+	if err := s.checkNewPassword(password); err != nil {
+		return err
+	}
+	if err := s.CheckPassword(ctx, userID, old); err != nil {
+		return err
+	}
+	if err := s.changePassword(ctx, passwordChange{userID: userID, password: password, logout: logout}, uia.Approval{}); err != nil {
+		return err
+	}
+	s.o.Threepids.NotifyNewPassword(ctx, userID)
+	return nil
+}
+
+// DeactivateOnPage ends the account of a user who knows its password, as [Service.Deactivate] does.
+func (s *Service) DeactivateOnPage(ctx context.Context, userID, password string, erase bool) error {
+	if err := s.CheckPassword(ctx, userID, password); err != nil {
+		return err
+	}
+	bound, err := s.deactivate(ctx, userID, erase, uia.Approval{})
+	if err != nil {
+		return err
+	}
+	// The browser may be closed now; nobody could ask for it again.
+	s.o.Threepids.UnbindAll(context.WithoutCancel(ctx), userID, bound, "")
+	return nil
+}
+
+// CheckPassword checks the password of a user. M_FORBIDDEN, M_LIMIT_EXCEEDED.
+func (s *Service) CheckPassword(ctx context.Context, userID, password string) error {
+	_, err := s.WithPassword(ctx, userID, password, func(pgx.Tx, string) error { return nil })
+	if matrix.IsCode(err, matrix.Forbidden) {
+		err = matrix.Errorf(matrix.Forbidden, "That is not the password")
+	}
+	return err
+}

@@ -62,10 +62,11 @@ func (a *awaking) prepare(ctx context.Context) (err error) {
 }
 
 // compare makes a request of a server that has just started, some times, by turns with a
-// query of the user's, who is in the rooms of the one who has written last: those the server has
-// read by itself, but not how this one stands to them, nor anything else of this one's.
+// query of the user's, who is in the rooms of those who have written last: the server has read them by
+// itself, but has never answered this user.
 func (a *awaking) compare(ctx context.Context, path, query string, args ...any) ([]Figure, error) {
 	var m, y run
+	var before time.Duration
 	reader := a.users[1]
 	for range a.h.size.starts {
 		read, err := a.h.readAfresh(ctx, query, append([]any{reader.id}, args...)...)
@@ -73,33 +74,38 @@ func (a *awaking) compare(ctx context.Context, path, query string, args ...any) 
 			return nil, err
 		}
 		y.join(read)
-		asked, err := a.h.askAfresh(ctx, reader, path)
+		asked, starting, err := a.h.askAfresh(ctx, reader, path)
 		if err != nil {
 			return nil, err
 		}
 		m.join(asked)
+		before += starting
 	}
-	return answering(&m, &y, y.used.here), nil
+	return append(answering(&m, &y, y.used.here), Figure{"before, to start", Micros, m.each(before), 0}), nil
 }
 
-// askAfresh starts the server anew, and makes one request.
-func (h *house) askAfresh(ctx context.Context, u user, path string) (run, error) {
+// askAfresh starts the server anew, and makes one request. starting is the processor time
+// that the server and PostgreSQL have taken before.
+func (h *house) askAfresh(ctx context.Context, u user, path string) (asked run, starting time.Duration, err error) {
 	h.stop()
+	stopped := h.usage()
 	if err := h.start(ctx); err != nil {
-		return run{}, err
+		return run{}, 0, err
 	}
 	c, err := dial(ctx, h.server.address, u.token)
 	if err != nil {
-		return run{}, err
+		return run{}, 0, err
 	}
 	defer c.close()
 	if err := h.idle(ctx); err != nil {
-		return run{}, err
+		return run{}, 0, err
 	}
-	return h.once(func() error {
+	used := h.usage().sub(stopped)
+	asked, err = h.once(func() error {
 		_, err := c.do(http.MethodGet, path, "")
 		return err
 	})
+	return asked, used.server + used.postgres, err
 }
 
 // idle waits until the server has done what it does by itself after a start, such as the

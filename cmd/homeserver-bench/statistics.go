@@ -136,7 +136,7 @@ func (p *planning) afresh(ctx context.Context, path string) ([]Figure, error) {
 			of  *house
 			sum *run
 		}{{p.true, &y}, {p.old, &m}} {
-			asked, err := side.of.askAfresh(ctx, p.users[0], path)
+			asked, _, err := side.of.askAfresh(ctx, p.users[0], path)
 			side.of.stop()
 			if err != nil {
 				return nil, err

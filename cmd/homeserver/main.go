@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -79,7 +80,7 @@ type command struct {
 
 // commands returns all of them, in the order of the usage text.
 func commands() []command {
-	return []command{
+	return slices.Concat([]command{
 		serveCommand(),
 		devCommand(),
 		configCheckCommand(),
@@ -87,6 +88,7 @@ func commands() []command {
 		userCreateCommand(),
 		userPasswordCommand(),
 		userListCommand(),
+	}, userModerateCommands(), []command{
 		userDeactivateCommand(),
 		reportsListCommand(),
 		reportsShowCommand(),
@@ -100,7 +102,7 @@ func commands() []command {
 		signingKeyAdoptCommand(),
 		healthCommand(),
 		versionCommand(),
-	}
+	})
 }
 
 // usageError is a mistake on the command line.

@@ -120,6 +120,51 @@ func userDeactivateCommand() command {
 	}
 }
 
+// userModerateCommand makes a command that changes what an account may do.
+func userModerateCommand(name, summary, details, done string, c auth.Change) command {
+	return command{
+		name:    "user " + name,
+		args:    "NAME",
+		summary: summary,
+		details: details,
+		prepare: func(a *app, flags *flag.FlagSet) func(context.Context, []string) error {
+			var s settings
+			s.declare(flags)
+			return func(ctx context.Context, args []string) error {
+				cfg, err := s.load(a)
+				if err != nil {
+					return err
+				}
+				return server.WithAccounts(ctx, cfg, quietLog(a.stderr, cfg.Log), func(accounts *auth.Service) error {
+					userID, err := accounts.ModerateAccount(ctx, args[0], c)
+					if err != nil {
+						return err
+					}
+					a.print(a.stdout, done+" "+userID+".\n")
+					return nil
+				})
+			}
+		},
+	}
+}
+
+// userModerateCommands are the commands that an operator can take back.
+func userModerateCommands() []command {
+	yes, no := true, false
+	return []command{
+		userModerateCommand("lock", "Lock an account, until it is unlocked", lines(
+			"Nobody can use the account or log in to it. Its devices stay logged in, and can go on when it is unlocked.",
+			"A running server acts by it at once.",
+		), "Locked", auth.Change{Locked: &yes}),
+		userModerateCommand("unlock", "Unlock an account", "Its devices go on where they were.", "Unlocked", auth.Change{Locked: &no}),
+		userModerateCommand("suspend", "Let an account read but not write", lines(
+			"The user can read, leave rooms, redact own messages and log out, but not send, join, invite or change the profile.",
+			"A running server acts by it at once.",
+		), "Suspended", auth.Change{Suspended: &yes}),
+		userModerateCommand("unsuspend", "End the suspension of an account", "", "No longer suspended:", auth.Change{Suspended: &no}),
+	}
+}
+
 func declarePasswordFile(flags *flag.FlagSet) *string {
 	return flags.String("password-file", "", "read the password from `FILE`; - is standard input")
 }
@@ -164,6 +209,12 @@ func kind(a account.Account) string {
 	var words []string
 	if a.Deactivated {
 		words = append(words, "deactivated")
+	}
+	if a.Locked {
+		words = append(words, "locked")
+	}
+	if a.Suspended {
+		words = append(words, "suspended")
 	}
 	if a.Guest {
 		words = append(words, "guest")

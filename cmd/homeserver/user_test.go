@@ -45,6 +45,21 @@ func TestUserCommandsBesideARunningServer(t *testing.T) {
 	bob.Do(http.MethodGet, "/account/whoami", nil).Refused(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
 
 	bob = c.Login("bob", "newer")
+	run("", "user", "suspend", "bob")
+	run("", "user", "lock", "bob")
+	matrixtest.Until(t, "the account is locked in the running server", func() bool {
+		return bob.Do(http.MethodGet, "/account/whoami", nil).Errcode() == "M_USER_LOCKED"
+	})
+	if list := run("", "user", "list"); !strings.Contains(list, "locked, suspended") {
+		t.Errorf("got\n%s", list)
+	}
+	run("", "user", "unlock", "bob")
+	matrixtest.Until(t, "the account is unlocked in the running server", func() bool {
+		return bob.Do(http.MethodGet, "/account/whoami", nil).Status == http.StatusOK
+	})
+	bob.Do(http.MethodPost, "/createRoom", `{}`).Refused(http.StatusForbidden, "M_USER_SUSPENDED")
+	run("", "user", "unsuspend", "bob")
+
 	run("", "user", "deactivate", "bob", "--yes")
 	bob.Do(http.MethodGet, "/account/whoami", nil).Refused(http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
 	list := run("", "user", "list")
@@ -67,6 +82,7 @@ func TestUserMistakes(t *testing.T) {
 		{"x", "user create bob --password-file /does/not/exist", "/does/not/exist"},
 		{"x", "user password nobody", "M_NOT_FOUND"},
 		{"", "user deactivate nobody --yes", "M_NOT_FOUND"},
+		{"", "user lock nobody", "M_NOT_FOUND"},
 	} {
 		got := runWith(t, strings.NewReader(test.stdin), environ, strings.Fields(test.args)...)
 		if got.code != exitFailure || !strings.Contains(got.stderr, test.want) || got.stdout != "" {
@@ -82,7 +98,7 @@ func TestCommandsMakeAServerWhereNoneIs(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "none")
 		environ := []string{"HOMESERVER_DATABASE_URL=" + database, "HOMESERVER_DATA_DIR=" + dir}
 		commands := []string{
-			"user create alice", "user password alice", "user list", "user deactivate alice --yes",
+			"user create alice", "user password alice", "user list", "user deactivate alice --yes", "user lock alice", "user unlock alice", "user suspend alice", "user unsuspend alice",
 			"reports list", "reports show 1", "reports close 1",
 			"backup " + filepath.Join(t.TempDir(), "backup"), "doctor", "doctor --repair",
 		}

@@ -94,6 +94,8 @@ func (s *Service) LoginByAppService(ctx context.Context, service string, r Login
 		return session.Credentials{}, matrix.Errorf(matrix.Forbidden, "There is no such user")
 	case found.Deactivated:
 		return session.Credentials{}, account.ErrDeactivated()
+	case found.Locked:
+		return session.Credentials{}, matrix.ErrLocked()
 	}
 	return s.logIn(ctx, found, device, client)
 }

@@ -41,6 +41,9 @@ func (s *Service) checkUpgrade(ctx context.Context, r RegisterRequest) (userID s
 	if err != nil {
 		return "", err
 	}
+	if session.Locked {
+		return "", matrix.ErrLocked()
+	}
 	if !session.Guest || session.UserID != userID {
 		return "", matrix.Errorf(matrix.InvalidParam, "guest_access_token is not that of the guest with this user name")
 	}

@@ -55,7 +55,7 @@ func (s *Service) LoginTypes() []string { return []string{uia.StagePassword, Log
 // by device_id, whose earlier tokens become void, or a new one. Client-server API,
 // POST /login.
 //
-// M_FORBIDDEN for a wrong user, password or token, M_USER_DEACTIVATED,
+// M_FORBIDDEN for a wrong user, password or token, M_USER_DEACTIVATED, M_USER_LOCKED,
 // M_LIMIT_EXCEEDED, M_UNKNOWN for another type of login, M_MISSING_PARAM,
 // M_INVALID_PARAM.
 func (s *Service) Login(ctx context.Context, r LoginRequest, client matrix.Client) (session.Credentials, error) {
@@ -164,6 +164,9 @@ func (s *Service) inAccount(ctx context.Context, checked account.Account, rehash
 		}
 		if now.Deactivated || now.PasswordHash != checked.PasswordHash {
 			return errHashChanged
+		}
+		if now.Locked {
+			return matrix.ErrLocked()
 		}
 		if rehashed != "" {
 			if err := account.SetPassword(ctx, tx, checked.UserID, rehashed); err != nil {

@@ -58,7 +58,7 @@ func errLogin() *matrix.Error {
 
 // checkPassword finds the account of a user name and checks its password.
 // M_FORBIDDEN for a wrong one, M_USER_DEACTIVATED for the right one of a
-// deactivated account, M_LIMIT_EXCEEDED after too many wrong ones. outdated says that
+// deactivated account, M_USER_LOCKED for that of a locked one, M_LIMIT_EXCEEDED after too many wrong ones. outdated says that
 // the right one should be hashed anew.
 func (s *Service) checkPassword(ctx context.Context, name userName, password string) (found account.Account, outdated bool, err error) {
 	candidates, key, err := s.candidates(ctx, name)
@@ -92,6 +92,9 @@ func (s *Service) checkPassword(ctx context.Context, name userName, password str
 	attempt.giveBack()
 	if a.Deactivated {
 		return account.Account{}, false, account.ErrDeactivated()
+	}
+	if a.Locked {
+		return account.Account{}, false, matrix.ErrLocked()
 	}
 	s.hasher.familiar.add(matrix.Caller(ctx), a.UserID)
 	return a, outdated, nil
@@ -187,7 +190,7 @@ func (s *Service) ChangePassword(ctx context.Context, session matrix.Session, r 
 	}
 	change := passwordChange{
 		userID: proof.UserID, password: r.NewPassword,
-		logout: r.LogoutDevices == nil || *r.LogoutDevices, keep: session.DeviceID,
+		logout: r.LogoutDevices == nil || *r.LogoutDevices, keep: session.DeviceID, byUser: true,
 	}
 	if err := s.changePassword(ctx, change, proof); err != nil {
 		return err
@@ -216,6 +219,7 @@ type passwordChange struct {
 	userID, password string
 	logout           bool
 	keep             string
+	byUser           bool // and not by the operator, who may change that of a locked account
 }
 
 func (s *Service) changePassword(ctx context.Context, c passwordChange, proof uia.Approval) error {
@@ -225,7 +229,11 @@ func (s *Service) changePassword(ctx context.Context, c passwordChange, proof ui
 	}
 	var revoked []secret.Hash
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := account.LockLive(ctx, tx, c.userID); err != nil {
+		lock := account.LockLive
+		if c.byUser {
+			lock = account.LockUsable
+		}
+		if err := lock(ctx, tx, c.userID); err != nil {
 			return err
 		}
 		if err := proof.Consume(ctx, tx); err != nil {

@@ -135,3 +135,36 @@ func TestARequestWentOnWaitingAfterItsTokenHadExpired(t *testing.T) {
 	got := mustLogin(t, s, "example", refreshable)
 	wantSoftLogout(t, <-poll(t, s, got.AccessToken), true)
 }
+
+func TestOtherProcessesHearOfLocksAndSuspensions(t *testing.T) {
+	t.Parallel()
+	a, b := processes(t)
+	b.Start(t.Context())
+	t.Cleanup(b.Stop)
+	got := mustRegister(t, a, "example")
+	mustAuthenticate(t, b, got.AccessToken)
+	there := poll(t, b, got.AccessToken)
+	await := func(what string, yes func(matrix.Session) bool) {
+		matrixtest.Until(t, what, func() bool {
+			who, err := b.Sessions.Authenticate(t.Context(), got.AccessToken)
+			return err == nil && yes(who)
+		})
+	}
+	yes, no := true, false
+	change := func(c Change) {
+		_, err := a.ModerateAccount(t.Context(), "example", c)
+		must(t, err)
+	}
+	change(Change{Suspended: &yes})
+	await("suspended there", func(who matrix.Session) bool { return who.Suspended && !who.Locked })
+	select {
+	case err := <-there:
+		t.Fatalf("a suspended user hears no more: %v", err)
+	default:
+	}
+	change(Change{Locked: &yes})
+	matrixtest.WantCode(t, <-there, matrix.UserLocked)
+	await("locked there", func(who matrix.Session) bool { return who.Locked })
+	change(Change{Locked: &no, Suspended: &no})
+	await("free there", func(who matrix.Session) bool { return !who.Locked && !who.Suspended })
+}

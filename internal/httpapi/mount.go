@@ -29,6 +29,10 @@ type Handler struct {
 	answer func(*Request, matrix.Session) (any, error)
 	// Streams says that the handler reads the body itself, by [Request.Stream].
 	Streams bool
+	// WhileLocked says that users may call it whose account is locked.
+	WhileLocked bool
+	// Active says that users may not call it whose account is suspended.
+	Active bool
 	// Large says that the body may be larger than others: see [LargeBody].
 	Large bool
 }
@@ -76,6 +80,19 @@ func Guest(h func(*Request, matrix.Session) (any, error)) Handler {
 // handler runs, and the limits of JSON bodies do not hold for it.
 func Streaming(h Handler) Handler {
 	h.Streams = true
+	return h
+}
+
+// WhileLocked is for endpoints that users may call whose account is locked: "Account locking".
+func WhileLocked(h Handler) Handler {
+	h.WhileLocked = true
+	return h
+}
+
+// Active is for endpoints that users may not call whose account is suspended: what others would see, or what would
+// change where the user takes part. "Account suspension".
+func Active(h Handler) Handler {
+	h.Active = true
 	return h
 }
 

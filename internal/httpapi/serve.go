@@ -84,7 +84,7 @@ func (e *Engine) poll(x *exchange, who matrix.Session) (answer any, err error) {
 }
 
 // authenticate returns the session of the request's access token, if the endpoint needs
-// it. M_MISSING_TOKEN, M_UNKNOWN_TOKEN; M_GUEST_ACCESS_FORBIDDEN for guests at
+// it. M_MISSING_TOKEN, M_UNKNOWN_TOKEN, M_USER_LOCKED, M_USER_SUSPENDED; M_GUEST_ACCESS_FORBIDDEN for guests at
 // endpoints that are not for them. Section "Using access tokens".
 func (e *Engine) authenticate(x *exchange, needed Access) (matrix.Session, error) {
 	if needed == AccessPublic {
@@ -101,6 +101,12 @@ func (e *Engine) authenticate(x *exchange, needed Access) (matrix.Session, error
 		return matrix.Session{}, err
 	}
 	x.user = who.UserID
+	if who.Locked && !x.route.Handler.WhileLocked {
+		return matrix.Session{}, matrix.ErrLocked()
+	}
+	if who.Suspended && x.route.Handler.Active {
+		return matrix.Session{}, matrix.ErrSuspended()
+	}
 	if who.Guest && needed != AccessGuest && needed != AccessAnyone {
 		return matrix.Session{}, ErrGuest
 	}

@@ -58,6 +58,8 @@ const (
 	UnsupportedRoomVersion     Code = "M_UNSUPPORTED_ROOM_VERSION"
 	URLNotSet                  Code = "M_URL_NOT_SET"
 	UserDeactivated            Code = "M_USER_DEACTIVATED"
+	UserLocked                 Code = "M_USER_LOCKED"
+	UserSuspended              Code = "M_USER_SUSPENDED"
 	UserInUse                  Code = "M_USER_IN_USE"
 	WeakPassword               Code = "M_WEAK_PASSWORD"
 	WrongRoomKeysVersion       Code = "M_WRONG_ROOM_KEYS_VERSION"
@@ -92,6 +94,19 @@ func TooMany(wait time.Duration) *Error {
 	return err
 }
 
+// ErrLocked returns the answer to a user whose account an administrator has locked. Client-server API, "Account locking".
+func ErrLocked() *Error {
+	err := Errorf(UserLocked, "This account has been locked")
+	err.Fields = map[string]any{"soft_logout": true}
+	return err
+}
+
+// ErrSuspended returns the answer to a user whose account is suspended, for what is not allowed then. Client-server API,
+// "Account suspension".
+func ErrSuspended() *Error {
+	return Errorf(UserSuspended, "You cannot perform this action while suspended")
+}
+
 // Error returns the code and the message.
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 
@@ -101,9 +116,9 @@ func (e *Error) HTTPStatus() int {
 		return e.Status
 	}
 	switch e.Code {
-	case MissingToken, Unauthorized, UnknownToken:
+	case MissingToken, Unauthorized, UnknownToken, UserLocked:
 		return http.StatusUnauthorized
-	case CannotLeaveServerNotice, Forbidden, GuestAccessForbidden, InviteBlocked, ThreepidAuthFailed, ThreepidDenied, UserDeactivated, WrongRoomKeysVersion:
+	case CannotLeaveServerNotice, Forbidden, GuestAccessForbidden, InviteBlocked, ThreepidAuthFailed, ThreepidDenied, UserDeactivated, UserSuspended, WrongRoomKeysVersion:
 		return http.StatusForbidden
 	case NotFound, NoValidSession, Unrecognized:
 		return http.StatusNotFound

@@ -10,6 +10,8 @@ import (
 type Session struct {
 	UserID, DeviceID string
 	Admin, Guest     bool
+	// Locked says that an administrator has locked the account, and Suspended that it is suspended.
+	Locked, Suspended bool
 	// OAuth says that the device is signed in by the OAuth 2.0 API.
 	OAuth bool
 	// AppService is the ID of the application service that acts as the user; "": the user acts.

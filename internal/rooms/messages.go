@@ -19,6 +19,8 @@ type Request struct {
 	TxnID string
 	// Guest says that the user is a guest.
 	Guest bool
+	// Suspended says that the account of the user is suspended: it may only redact its own events.
+	Suspended bool
 	// Counted is true if the cost of the event was counted before.
 	Counted bool
 	// Timestamp is the event's, in milliseconds since the epoch; nil: the present. Application
@@ -135,9 +137,13 @@ func (s *Service) Redact(ctx context.Context, q Request, eventID, reason string)
 	return s.submit(ctx, q.RoomID, d)
 }
 
-// redactable reads an event that a user wants to redact.
+// redactable reads an event that a user wants to redact. M_NOT_FOUND; M_USER_SUSPENDED for that of another, where the
+// user is suspended.
 func (s *Service) redactable(ctx context.Context, q Request, eventID string) (*timeline.Event, error) {
 	e, _, err := s.Timeline.For(q.UserID).SeenEvent(ctx, q.RoomID, eventID)
+	if err == nil && q.Suspended && e.Sender != q.UserID {
+		return nil, matrix.ErrSuspended()
+	}
 	return e, err
 }
 

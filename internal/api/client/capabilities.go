@@ -23,6 +23,11 @@ type delayedEventsCapability struct {
 	MaxScheduled int   `json:"max_scheduled"`
 }
 
+type accountModerationCapability struct {
+	Suspend bool `json:"suspend"`
+	Lock    bool `json:"lock"`
+}
+
 type capabilitiesAnswer struct {
 	Capabilities map[string]any `json:"capabilities"`
 }
@@ -36,7 +41,7 @@ func (a *api) capabilities(_ *httpapi.Request, who matrix.Session) (any, error) 
 	for _, version := range event.Versions() {
 		available[version] = "stable"
 	}
-	return capabilitiesAnswer{map[string]any{
+	can := map[string]any{
 		"m.change_password": capability{legacy},
 		"m.room_versions":   roomVersionsCapability{rooms.DefaultVersion, available},
 		"m.profile_fields":  capability{true},
@@ -48,5 +53,10 @@ func (a *api) capabilities(_ *httpapi.Request, who matrix.Session) (any, error) 
 		"org.matrix.msc4140.delayed_events": delayedEventsCapability{delayedevents.MaxDelay.Milliseconds(), delayedevents.MaxScheduled},
 
 		"uk.tcpip.msc4133.profile_fields": capability{true}, // m.profile_fields to clients that know the proposal
-	}}, nil
+	}
+	if who.Admin {
+		can["m.account_moderation"] = accountModerationCapability{true, true}
+		can["uk.timedout.msc4323"] = accountModerationCapability{true, true}
+	}
+	return capabilitiesAnswer{can}, nil
 }

@@ -33,8 +33,8 @@ func (a *api) accountRoutes() []httpapi.Route {
 		httpapi.SinceV1.Get("/login", httpapi.Reading, httpapi.Public(a.loginFlows)),
 		httpapi.SinceV1.Post("/login", httpapi.LoggingIn, httpapi.Public(a.login)),
 		httpapi.ClientV1.OrUnstable("org.matrix.msc3882").Post("/login/get_token", httpapi.MakingLoginTokens, httpapi.User(a.getLoginToken)),
-		httpapi.Client.Post("/logout", httpapi.Removing, httpapi.User(a.logout)),
-		httpapi.Client.Post("/logout/all", httpapi.Removing, httpapi.User(a.logoutAll)),
+		httpapi.Client.Post("/logout", httpapi.Removing, httpapi.WhileLocked(httpapi.User(a.logout))),
+		httpapi.Client.Post("/logout/all", httpapi.Removing, httpapi.WhileLocked(httpapi.User(a.logoutAll))),
 		httpapi.Client.OrUnstable("org.matrix.msc2918").Post("/refresh", httpapi.Renewing, httpapi.Public(a.refresh)),
 		httpapi.SinceV2Alpha.Post("/register", httpapi.Registering, httpapi.Public(a.register)),
 		httpapi.Client.Get("/register/available", httpapi.CheckingNames, httpapi.Public(a.registerAvailable)),
@@ -89,9 +89,9 @@ func (a *api) threepidRoutes() []httpapi.Route {
 		contacts.Get("/account/3pid", httpapi.Reading, httpapi.User(a.getThreepids)),
 		contacts.Post("/account/3pid", httpapi.LoggingIn, httpapi.User(a.postThreepid)),
 		contacts.Post("/account/3pid/add", httpapi.LoggingIn, httpapi.User(a.addThreepid)),
-		contacts.Post("/account/3pid/bind", httpapi.Changing, httpapi.User(a.bindThreepid)),
-		contacts.Post("/account/3pid/delete", httpapi.Removing, httpapi.User(a.deleteThreepid)),
-		contacts.Post("/account/3pid/unbind", httpapi.Removing, httpapi.User(a.unbindThreepid)),
+		contacts.Post("/account/3pid/bind", httpapi.Changing, httpapi.Active(httpapi.User(a.bindThreepid))),
+		contacts.Post("/account/3pid/delete", httpapi.Removing, httpapi.Active(httpapi.User(a.deleteThreepid))),
+		contacts.Post("/account/3pid/unbind", httpapi.Removing, httpapi.Active(httpapi.User(a.unbindThreepid))),
 
 		httpapi.Root.Post(threepid.SubmitPath, httpapi.EnteringCodes, httpapi.Public(a.submitToken)),
 	}
@@ -103,8 +103,8 @@ func (a *api) profileRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		fields.Get("/profile/{userId}", httpapi.Reading, httpapi.Public(a.getProfile)),
 		fields.Get("/profile/{userId}/{keyName}", httpapi.Reading, httpapi.Public(a.getProfileField)),
-		fields.Put("/profile/{userId}/{keyName}", httpapi.ChangingProfile, httpapi.Guest(a.putProfileField)),
-		fields.Delete("/profile/{userId}/{keyName}", httpapi.RemovingProfile, httpapi.Guest(a.deleteProfileField)),
+		fields.Put("/profile/{userId}/{keyName}", httpapi.ChangingProfile, httpapi.Active(httpapi.Guest(a.putProfileField))),
+		fields.Delete("/profile/{userId}/{keyName}", httpapi.RemovingProfile, httpapi.Active(httpapi.Guest(a.deleteProfileField))),
 	}
 }
 
@@ -113,9 +113,9 @@ func (a *api) roomRoutes() []httpapi.Route {
 	const relations = "/rooms/{roomId}/relations/{eventId}"
 	related := httpapi.ClientV1.OrUnstable("")
 	return []httpapi.Route{
-		httpapi.SinceV1.Post("/createRoom", httpapi.CreatingRooms, httpapi.User(a.createRoom)),
+		httpapi.SinceV1.Post("/createRoom", httpapi.CreatingRooms, httpapi.Active(httpapi.User(a.createRoom))),
 
-		httpapi.Client.Post("/rooms/{roomId}/upgrade", httpapi.CreatingRooms, httpapi.User(a.upgradeRoom)),
+		httpapi.Client.Post("/rooms/{roomId}/upgrade", httpapi.CreatingRooms, httpapi.Active(httpapi.User(a.upgradeRoom))),
 
 		httpapi.SinceV1.Post("/rooms/{roomId}/send/{eventType}", httpapi.Sending, httpapi.User(a.send)),
 		httpapi.SinceV1.Put("/rooms/{roomId}/send/{eventType}/{txnId}", httpapi.Sending, httpapi.Guest(a.send)),
@@ -146,8 +146,8 @@ func (a *api) roomRoutes() []httpapi.Route {
 
 		httpapi.Client.OrUnstable("org.matrix.msc2432").Get("/rooms/{roomId}/aliases", httpapi.Reading, httpapi.User(a.aliases)),
 		httpapi.SinceV1.Get("/directory/room/{roomAlias}", httpapi.Reading, httpapi.Public(a.getAlias)),
-		httpapi.SinceV1.Put("/directory/room/{roomAlias}", httpapi.Changing, httpapi.User(a.putAlias)),
-		httpapi.SinceV1.Delete("/directory/room/{roomAlias}", httpapi.Removing, httpapi.User(a.deleteAlias)),
+		httpapi.SinceV1.Put("/directory/room/{roomAlias}", httpapi.Changing, httpapi.Active(httpapi.User(a.putAlias))),
+		httpapi.SinceV1.Delete("/directory/room/{roomAlias}", httpapi.Removing, httpapi.Active(httpapi.User(a.deleteAlias))),
 	}
 }
 
@@ -159,7 +159,7 @@ func (a *api) discoveryRoutes() []httpapi.Route {
 		httpapi.Client.Get("/publicRooms", httpapi.Searching, httpapi.Public(a.getPublicRooms)),
 		httpapi.Client.Post("/publicRooms", httpapi.Searching, httpapi.Guest(a.postPublicRooms)),
 		httpapi.Client.Get("/directory/list/room/{roomId}", httpapi.Reading, httpapi.Public(a.getVisibility)),
-		httpapi.Client.Put("/directory/list/room/{roomId}", httpapi.Changing, httpapi.User(a.putVisibility)),
+		httpapi.Client.Put("/directory/list/room/{roomId}", httpapi.Changing, httpapi.Active(httpapi.User(a.putVisibility))),
 		httpapi.ClientV1.Get("/rooms/{roomId}/hierarchy", httpapi.Searching, httpapi.Guest(a.hierarchy)),
 		httpapi.ClientV1.Get("/room_summary/{roomIdOrAlias}", httpapi.Reading, httpapi.Anyone(a.roomSummary)),
 		summaries.Get("/summary/{roomIdOrAlias}", httpapi.Reading, httpapi.Anyone(a.proposedRoomSummary)),
@@ -178,15 +178,15 @@ func (a *api) membershipRoutes() []httpapi.Route {
 		httpapi.Client.Get("/joined_rooms", httpapi.Reading, httpapi.User(a.joinedRooms)),
 		httpapi.ClientV1.Get("/mutual_rooms", httpapi.Reading, httpapi.User(a.mutualRooms)),
 		httpapi.Prefixes{}.OrUnstable("uk.half-shot.msc2666").Get("/user/mutual_rooms", httpapi.Reading, httpapi.User(a.mutualRoomsAsProposed)),
-		httpapi.SinceV1.Post("/join/{roomIdOrAlias}", httpapi.Joining, httpapi.Guest(a.joinRoomOrAlias)),
-		httpapi.Client.OrUnstable("xyz.amorgan.knock").Post("/knock/{roomIdOrAlias}", httpapi.Joining, httpapi.User(a.knock)),
-		httpapi.SinceV1.Post("/rooms/{roomId}/join", httpapi.Joining, httpapi.Guest(a.joinRoom)),
+		httpapi.SinceV1.Post("/join/{roomIdOrAlias}", httpapi.Joining, httpapi.Active(httpapi.Guest(a.joinRoomOrAlias))),
+		httpapi.Client.OrUnstable("xyz.amorgan.knock").Post("/knock/{roomIdOrAlias}", httpapi.Joining, httpapi.Active(httpapi.User(a.knock))),
+		httpapi.SinceV1.Post("/rooms/{roomId}/join", httpapi.Joining, httpapi.Active(httpapi.Guest(a.joinRoom))),
 		httpapi.SinceV1.Post("/rooms/{roomId}/leave", httpapi.Sending, httpapi.Guest(a.leave)),
 		httpapi.SinceV1.Post("/rooms/{roomId}/forget", httpapi.Removing, httpapi.User(a.forget)),
-		httpapi.SinceV1.Post("/rooms/{roomId}/invite", httpapi.Inviting, httpapi.User(a.invite)),
-		httpapi.SinceV1.Post("/rooms/{roomId}/kick", httpapi.Sending, httpapi.User(a.kick)),
-		httpapi.SinceV1.Post("/rooms/{roomId}/ban", httpapi.Sending, httpapi.User(a.ban)),
-		httpapi.SinceV1.Post("/rooms/{roomId}/unban", httpapi.Sending, httpapi.User(a.unban)),
+		httpapi.SinceV1.Post("/rooms/{roomId}/invite", httpapi.Inviting, httpapi.Active(httpapi.User(a.invite))),
+		httpapi.SinceV1.Post("/rooms/{roomId}/kick", httpapi.Sending, httpapi.Active(httpapi.User(a.kick))),
+		httpapi.SinceV1.Post("/rooms/{roomId}/ban", httpapi.Sending, httpapi.Active(httpapi.User(a.ban))),
+		httpapi.SinceV1.Post("/rooms/{roomId}/unban", httpapi.Sending, httpapi.Active(httpapi.User(a.unban))),
 	}
 }
 
@@ -251,9 +251,9 @@ func (a *api) personalRoutes() []httpapi.Route {
 
 		httpapi.SinceV2Alpha.Post("/rooms/{roomId}/receipt/{receiptType}/{eventId}", httpapi.Changing, httpapi.User(a.postReceipt)),
 		httpapi.Client.Post("/rooms/{roomId}/read_markers", httpapi.Changing, httpapi.User(a.postReadMarkers)),
-		httpapi.SinceV1.Put("/rooms/{roomId}/typing/{userId}", httpapi.Telling, httpapi.User(a.putTyping)),
+		httpapi.SinceV1.Put("/rooms/{roomId}/typing/{userId}", httpapi.Telling, httpapi.Active(httpapi.User(a.putTyping))),
 		httpapi.SinceV1.Get("/presence/{userId}/status", httpapi.Reading, httpapi.User(a.getPresence)),
-		httpapi.SinceV1.Put("/presence/{userId}/status", httpapi.Telling, httpapi.User(a.putPresence)),
+		httpapi.SinceV1.Put("/presence/{userId}/status", httpapi.Telling, httpapi.Active(httpapi.User(a.putPresence))),
 	}
 }
 
@@ -261,9 +261,9 @@ func (a *api) personalRoutes() []httpapi.Route {
 func (a *api) mediaRoutes() []httpapi.Route {
 	both := slices.Concat(httpapi.OpenMedia, httpapi.AuthedMedia)
 	return []httpapi.Route{
-		httpapi.OpenMedia.Post("/upload", httpapi.Uploading, httpapi.Streaming(httpapi.User(a.upload))),
-		httpapi.LateMedia.Post("/create", httpapi.Uploading, httpapi.User(a.createMedia)),
-		httpapi.LateMedia.Put("/upload/{serverName}/{mediaId}", httpapi.Uploading, httpapi.Streaming(httpapi.User(a.uploadTo))),
+		httpapi.OpenMedia.Post("/upload", httpapi.Uploading, httpapi.Streaming(httpapi.Active(httpapi.User(a.upload)))),
+		httpapi.LateMedia.Post("/create", httpapi.Uploading, httpapi.Active(httpapi.User(a.createMedia))),
+		httpapi.LateMedia.Put("/upload/{serverName}/{mediaId}", httpapi.Uploading, httpapi.Streaming(httpapi.Active(httpapi.User(a.uploadTo)))),
 		both.Get("/config", httpapi.Reading, httpapi.User(a.mediaConfig)),
 		both.Get("/preview_url", httpapi.Previewing, httpapi.User(a.previewURL)),
 
@@ -301,7 +301,7 @@ func (a *api) pushRoutes() []httpapi.Route {
 func (a *api) delayedEventRoutes() []httpapi.Route {
 	delayed := httpapi.Prefixes{}.OrUnstable("org.matrix.msc4140")
 	return []httpapi.Route{
-		delayed.Put("/rooms/{roomId}/delayed_event/{eventType}/{txnId}", httpapi.Storing, httpapi.Guest(a.putDelayedEvent)),
+		delayed.Put("/rooms/{roomId}/delayed_event/{eventType}/{txnId}", httpapi.Storing, httpapi.Active(httpapi.Guest(a.putDelayedEvent))),
 		delayed.Get("/delayed_events", httpapi.Reading, httpapi.Guest(a.delayedEvents)),
 		delayed.Get("/delayed_events/{delayId}", httpapi.Reading, httpapi.Guest(a.delayedEvent)),
 		delayed.Post("/delayed_events/{delayId}", httpapi.PuttingOff, httpapi.Anyone(a.updateDelayedEvent)),
@@ -348,6 +348,7 @@ func (a *api) dehydratedDeviceRoutes() []httpapi.Route {
 // reportRoutes: "OpenID", "Reporting Content", "Server Administration", and the
 // directories of application services.
 func (a *api) reportRoutes() []httpapi.Route {
+	moderation := httpapi.ClientV1.OrUnstable("uk.timedout.msc4323")
 	return []httpapi.Route{
 		httpapi.Client.Post("/user/{userId}/openid/request_token", httpapi.Changing, httpapi.User(a.requestOpenIDToken)),
 		httpapi.Client.Post("/rooms/{roomId}/report/{eventId}", httpapi.Reporting, httpapi.User(a.reportEvent)),
@@ -355,6 +356,10 @@ func (a *api) reportRoutes() []httpapi.Route {
 		httpapi.SinceV3.OrUnstable("org.matrix.msc4260").Post("/users/{userId}/report", httpapi.Reporting, httpapi.User(a.reportUser)),
 
 		httpapi.Client.Get("/admin/whois/{userId}", httpapi.Reading, httpapi.User(a.whois)),
-		httpapi.Client.Put("/directory/list/appservice/{networkId}/{roomId}", httpapi.Changing, httpapi.User(a.putNetworkVisibility)),
+		moderation.Get("/admin/lock/{userId}", httpapi.Reading, httpapi.User(a.getLock)),
+		moderation.Put("/admin/lock/{userId}", httpapi.Changing, httpapi.User(a.putLock)),
+		moderation.Get("/admin/suspend/{userId}", httpapi.Reading, httpapi.User(a.getSuspension)),
+		moderation.Put("/admin/suspend/{userId}", httpapi.Changing, httpapi.User(a.putSuspension)),
+		httpapi.Client.Put("/directory/list/appservice/{networkId}/{roomId}", httpapi.Changing, httpapi.Active(httpapi.User(a.putNetworkVisibility))),
 	}
 }

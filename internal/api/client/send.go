@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strconv"
 
+	"homeserver/internal/event"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 	"homeserver/internal/rooms"
@@ -14,8 +15,11 @@ type eventIDAnswer struct {
 }
 
 // send adds a message event, with a transaction ID in the path or without.
-// Section "Sending events to a room", PUT /rooms/{roomId}/send/{eventType}/{txnId}.
+// A suspended user may redact own events only. Section "Sending events to a room", PUT /rooms/{roomId}/send/{eventType}/{txnId}.
 func (a *api) send(r *httpapi.Request, who matrix.Session) (any, error) {
+	if who.Suspended && (r.Param("eventType") != event.TypeRedaction || isDelayed(r)) {
+		return nil, matrix.ErrSuspended()
+	}
 	content, err := r.RawObject()
 	if err != nil {
 		return nil, err
@@ -34,7 +38,7 @@ func (a *api) send(r *httpapi.Request, who matrix.Session) (any, error) {
 // roomRequest returns the sender, the room and the transaction of a request.
 func roomRequest(r *httpapi.Request, who matrix.Session) rooms.Request {
 	return rooms.Request{
-		UserID: who.UserID, DeviceID: who.DeviceID, RoomID: r.Param("roomId"), TxnID: r.Param("txnId"), Guest: who.Guest,
+		UserID: who.UserID, DeviceID: who.DeviceID, RoomID: r.Param("roomId"), TxnID: r.Param("txnId"), Guest: who.Guest, Suspended: who.Suspended,
 	}
 }
 

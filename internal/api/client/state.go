@@ -3,17 +3,21 @@ package client
 import (
 	"encoding/json"
 
+	"homeserver/internal/event"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
 
 // setState sets an entry of a room's state; without a state key in the path, it
-// is the empty one. Section "Sending events to a room",
+// is the empty one. A suspended user may leave only. Section "Sending events to a room",
 // PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
 func (a *api) setState(r *httpapi.Request, who matrix.Session) (any, error) {
 	content, err := r.RawObject()
 	if err != nil {
 		return nil, err
+	}
+	if who.Suspended && !isLeaving(r, who, content) {
+		return nil, matrix.ErrSuspended()
 	}
 	q := roomRequest(r, who)
 	if q.Timestamp, err = timestamp(r, who); err != nil {
@@ -25,6 +29,13 @@ func (a *api) setState(r *httpapi.Request, who matrix.Session) (any, error) {
 	}
 	id, err := a.Rooms.SetState(r.Context(), q, r.Param("eventType"), stateKey, content)
 	return eventIDAnswer{id}, err
+}
+
+// isLeaving reports whether a change of state is that the user leaves the room, now.
+func isLeaving(r *httpapi.Request, who matrix.Session, content json.RawMessage) bool {
+	membership, _ := event.StringField(content, "membership")
+	return r.Param("eventType") == event.TypeMember && r.Param("stateKey") == who.UserID && !isDelayed(r) &&
+		membership == "leave"
 }
 
 // getState returns the content of an entry of a room's state, or with format=event the

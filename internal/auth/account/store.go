@@ -21,6 +21,9 @@ type Account struct {
 	PasswordHash              string // "": there is none
 	Admin, Guest, Deactivated bool
 	CreatedAt                 int64
+	// Locked accounts cannot be used until an administrator unlocks them, and users whose account is Suspended
+	// can read but not write.
+	Locked, Suspended bool
 }
 
 // Querier is a pool or a transaction of it.
@@ -30,7 +33,7 @@ type Querier interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-const columns = `user_id, coalesce(password_hash, ''), admin, guest, deactivated_at IS NOT NULL, created_at`
+const columns = `user_id, coalesce(password_hash, ''), admin, guest, deactivated_at IS NOT NULL, created_at, locked_at IS NOT NULL, suspended_at IS NOT NULL`
 
 // Find reads the first of the accounts that exists; the zero value where
 // none does.
@@ -97,6 +100,38 @@ func LockLive(ctx context.Context, tx pgx.Tx, userID string) error {
 	return err
 }
 
+// LockUsable locks an account that must be in use, and not locked by an administrator; M_USER_DEACTIVATED,
+// M_USER_LOCKED.
+func LockUsable(ctx context.Context, tx pgx.Tx, userID string) error {
+	a, err := Lock(ctx, tx, userID)
+	switch {
+	case err != nil:
+		return err
+	case a.Deactivated:
+		return ErrDeactivated()
+	case a.Locked:
+		return matrix.ErrLocked()
+	}
+	return nil
+}
+
+// SetLocked stores since when an account is locked; nil: it is not.
+func SetLocked(ctx context.Context, tx pgx.Tx, userID string, since *int64) error {
+	return setModeration(ctx, tx, `UPDATE accounts SET locked_at = $2 WHERE user_id = $1`, userID, since)
+}
+
+// SetSuspended stores since when an account is suspended; nil: it is not.
+func SetSuspended(ctx context.Context, tx pgx.Tx, userID string, since *int64) error {
+	return setModeration(ctx, tx, `UPDATE accounts SET suspended_at = $2 WHERE user_id = $1`, userID, since)
+}
+
+func setModeration(ctx context.Context, tx pgx.Tx, sql, userID string, since *int64) error {
+	if _, err := tx.Exec(ctx, sql, userID, since); err != nil {
+		return fmt.Errorf("change what %s may do: %w", userID, err)
+	}
+	return nil
+}
+
 // Lock reads an account and locks it against changes and logins by others until the end
 // of the transaction; M_NOT_FOUND.
 func Lock(ctx context.Context, tx pgx.Tx, userID string) (Account, error) {
@@ -157,7 +192,7 @@ func MarkDeactivated(ctx context.Context, tx pgx.Tx, userID string, erase bool, 
 // user IDs, without their passwords.
 func List(ctx context.Context, q Querier, after string, limit int) ([]Account, error) {
 	rows, err := q.Query(ctx, `
-		SELECT user_id, '', admin, guest, deactivated_at IS NOT NULL, created_at
+		SELECT user_id, '', admin, guest, deactivated_at IS NOT NULL, created_at, locked_at IS NOT NULL, suspended_at IS NOT NULL
 		FROM accounts WHERE user_id > $1 ORDER BY user_id LIMIT $2`, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("query accounts: %w", err)

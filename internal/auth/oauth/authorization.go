@@ -208,7 +208,7 @@ func (s *Service) Grant(ctx context.Context, browser Browser, a *Authorization) 
 
 // lockUserOf locks the account that a browser is signed in to. ErrSignedOut.
 func (s *Service) lockUserOf(ctx context.Context, tx pgx.Tx, browser Browser) error {
-	err := account.LockLive(ctx, tx, browser.UserID)
+	err := account.LockUsable(ctx, tx, browser.UserID)
 	if err == nil {
 		var known Browser
 		known, err = findBrowser(ctx, tx, browser.hash, s.nowMS()-browserLifetime.Milliseconds())

@@ -113,7 +113,7 @@ func (s *Service) logIn(ctx context.Context, g grant, by matrix.Client, use func
 	var made session.Credentials
 	var revoked session.Revoked
 	err := pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
-		err := account.LockLive(ctx, tx, g.userID)
+		err := account.LockUsable(ctx, tx, g.userID)
 		if err == nil {
 			err = use(tx)
 		}

@@ -56,9 +56,9 @@ func findActor(ctx context.Context, q account.Querier, userID, deviceID string) 
 	found := matrix.Session{UserID: userID, DeviceID: deviceID}
 	var deactivated, hasDevice bool
 	err := q.QueryRow(ctx, `
-		SELECT admin, guest, deactivated_at IS NOT NULL,
+		SELECT admin, guest, locked_at IS NOT NULL, suspended_at IS NOT NULL, deactivated_at IS NOT NULL,
 			$2 = '' OR EXISTS (SELECT FROM devices d WHERE d.user_id = $1 AND d.device_id = $2)
-		FROM accounts WHERE user_id = $1`, userID, deviceID).Scan(&found.Admin, &found.Guest, &deactivated, &hasDevice)
+		FROM accounts WHERE user_id = $1`, userID, deviceID).Scan(&found.Admin, &found.Guest, &found.Locked, &found.Suspended, &deactivated, &hasDevice)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return found, errNoUser()

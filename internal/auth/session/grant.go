@@ -16,7 +16,8 @@ import (
 // RefreshGrant is [Service.Refresh] for the device of a client of OAuth, whose new access token lives
 // for a time. M_UNKNOWN_TOKEN where the token is not one of the client's. A refresh token that is not good any more,
 // since one of those that it was exchanged for is in use for a minute, ends the session: two
-// have the tokens. Client-server API, "Refresh token grant".
+// have the tokens. In a locked account it goes on, since apps take a refusal for the end of their session; the new tokens
+// are refused like the old ones. Client-server API, "Refresh token grant".
 func (s *Service) RefreshGrant(ctx context.Context, refreshToken, client string, lifetime time.Duration) (Tokens, error) {
 	var tokens Tokens
 	var revoked []secret.Hash
@@ -27,7 +28,7 @@ func (s *Service) RefreshGrant(ctx context.Context, refreshToken, client string,
 		if err != nil {
 			return err
 		}
-		tokens, revoked, err = s.refresh(ctx, tx, device, hash, NewDevice{Refreshable: true, AccessTokenLifetime: lifetime})
+		tokens, revoked, err = s.refresh(ctx, tx, device, hash, NewDevice{Refreshable: true, AccessTokenLifetime: lifetime, OAuthClient: client})
 		if matrix.IsCode(err, matrix.UnknownToken) {
 			stolen = device
 		}

@@ -101,6 +101,9 @@ func (s *Service) LogIn(ctx context.Context, token string, device NewDevice, cli
 		if a.Deactivated {
 			return errLoginToken()
 		}
+		if a.Locked {
+			return matrix.ErrLocked()
+		}
 		if credentials, revoked, err = s.Begin(ctx, tx, userID, device, client); err != nil {
 			return err
 		}

@@ -27,7 +27,8 @@ const (
 // answer, or has asked twice at once, can ask again; each answer's tokens are good,
 // if they are used within a minute where there are several. M_UNKNOWN_TOKEN where the
 // token is not good, with soft_logout true where it was and the device still exists, as
-// long as that is remembered; M_MISSING_PARAM without a token.
+// long as that is remembered; M_USER_LOCKED in a locked account, where the token stays good; M_MISSING_PARAM without a
+// token.
 // Client-server API, POST /refresh and "Refreshing access tokens".
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (Tokens, error) {
 	if refreshToken == "" {
@@ -55,6 +56,9 @@ func (s *Service) refresh(ctx context.Context, tx pgx.Tx, session matrix.Session
 	row, err := findRefreshToken(ctx, tx, hash)
 	if err != nil {
 		return Tokens{}, nil, err
+	}
+	if row.Locked && d.OAuthClient == "" {
+		return Tokens{}, nil, matrix.ErrLocked()
 	}
 	if revoked, err = s.settleBefore(ctx, tx, session, row, s.lifetime(d)); err != nil {
 		return Tokens{}, nil, err

@@ -22,10 +22,12 @@ type accessTokenRow struct {
 }
 
 // findAccessToken reads an access token. M_UNKNOWN_TOKEN where there is none that is
-// good, with soft_logout true where another has taken its place on its device.
+// good, with soft_logout true where another has taken its place on its device; M_USER_LOCKED where that is so in a
+// locked account.
 func findAccessToken(ctx context.Context, q account.Querier, hash secret.Hash) (accessTokenRow, error) {
 	rows, err := q.Query(ctx, `
 		SELECT t.user_id, t.device_id, a.admin, a.guest, coalesce(t.expires_at, 0), t.generation, t.void_at IS NOT NULL, d.oauth_client IS NOT NULL,
+		       a.locked_at IS NOT NULL, a.suspended_at IS NOT NULL,
 		       EXISTS (SELECT FROM refresh_tokens r
 		               WHERE r.user_id = t.user_id AND r.device_id = t.device_id
 		                 AND r.generation < t.generation AND NOT r.revoked)
@@ -37,7 +39,7 @@ func findAccessToken(ctx context.Context, q account.Querier, hash secret.Hash) (
 	row, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (accessTokenRow, error) {
 		var t accessTokenRow
 		err := row.Scan(&t.session.UserID, &t.session.DeviceID, &t.session.Admin, &t.session.Guest,
-			&t.expiresAt, &t.generation, &t.void, &t.session.OAuth, &t.hasPredecessor)
+			&t.expiresAt, &t.generation, &t.void, &t.session.OAuth, &t.session.Locked, &t.session.Suspended, &t.hasPredecessor)
 		return t, err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -45,6 +47,9 @@ func findAccessToken(ctx context.Context, q account.Querier, hash secret.Hash) (
 	}
 	if err != nil {
 		return accessTokenRow{}, fmt.Errorf("read an access token: %w", err)
+	}
+	if row.void && row.session.Locked {
+		return accessTokenRow{}, matrix.ErrLocked()
 	}
 	if row.void {
 		return accessTokenRow{}, unknownToken(true)
@@ -57,11 +62,13 @@ type refreshTokenRow struct {
 	Generation int64
 	Revoked    bool
 	RevokedAt  int64
+	Locked     bool // the account is
 }
 
 // findRefreshToken reads a refresh token; M_UNKNOWN_TOKEN where there is none.
 func findRefreshToken(ctx context.Context, q account.Querier, hash secret.Hash) (refreshTokenRow, error) {
-	rows, err := q.Query(ctx, `SELECT generation, revoked, revoked_at FROM refresh_tokens WHERE token_hash = $1`, hash[:])
+	rows, err := q.Query(ctx, `
+		SELECT generation, revoked, revoked_at, locked_at IS NOT NULL FROM refresh_tokens JOIN accounts USING (user_id) WHERE token_hash = $1`, hash[:])
 	if err != nil {
 		return refreshTokenRow{}, fmt.Errorf("query a refresh token: %w", err)
 	}

@@ -30,7 +30,8 @@ type Credentials struct {
 
 // Authenticate returns the session of an access token, from memory in the usual case.
 // M_UNKNOWN_TOKEN for any other token, with soft_logout true if it has expired, or
-// another has taken its place, and the device still exists. Client-server API, "Using
+// another has taken its place, and the device still exists. The session of a locked account is returned as such: it can
+// be logged out, and no more. Client-server API, "Using
 // access tokens" and "Soft logout".
 func (s *Service) Authenticate(ctx context.Context, token string) (matrix.Session, error) {
 	known, err := s.authenticate(ctx, token)
@@ -47,10 +48,29 @@ func (s *Service) authenticate(ctx context.Context, token string) (knownToken, e
 		}
 		s.cache.put(hash, known, version, now)
 	}
+	if known.session.Locked {
+		return known, nil // expired or not: that is for later
+	}
 	if known.expiresAt != 0 && now.UnixMilli() >= known.expiresAt {
 		return knownToken{}, unknownToken(true)
 	}
 	return known, nil
+}
+
+// usable is authenticate for what is refused in a locked account: M_USER_LOCKED.
+func (s *Service) usable(ctx context.Context, token string) (knownToken, error) {
+	known, err := s.authenticate(ctx, token)
+	if err == nil && known.session.Locked {
+		return knownToken{}, matrix.ErrLocked()
+	}
+	return known, err
+}
+
+// Moderated is called once an account has been locked or suspended, or made free again, with the access tokens whose
+// waiting requests end.
+func (s *Service) Moderated(userID string, ended []secret.Hash) {
+	s.cache.forgetUser(userID)
+	s.watches.end(ended)
 }
 
 // Revoke forgets tokens that have been revoked, and ends the requests that wait with

@@ -25,12 +25,12 @@ var errTokenEnded = errors.New("the access token has ended")
 // Watch watches the access token of a request that may wait for long: the context that it
 // returns ends with the token, at once where this process ends it, and as soon as a message
 // of another process arrives. end is to be called when the request has been done. It returns
-// M_UNKNOWN_TOKEN, as of [Service.Authenticate], if the client is not to get the result.
+// M_UNKNOWN_TOKEN, as of [Service.Authenticate], or M_USER_LOCKED, if the client is not to get the result.
 func (s *Service) Watch(ctx context.Context, token string) (waiting context.Context, end func() error, err error) {
 	waiting, cancel := context.WithCancelCause(ctx)
 	w := &watch{hash: secret.HashOf(token), end: cancel}
 	s.watches.add(w)
-	known, err := s.authenticate(ctx, token) // once more, so that it cannot have ended between looking and listening
+	known, err := s.usable(ctx, token) // once more, so that it cannot have ended between looking and listening
 	if err != nil {
 		s.watches.remove(w)
 		cancel(nil)
@@ -49,7 +49,7 @@ func (s *Service) unwatch(ctx, waiting context.Context, w *watch, token string) 
 	if w.expiry != nil {
 		w.expiry.Stop()
 	}
-	_, err := s.authenticate(ctx, token)
+	_, err := s.usable(ctx, token)
 	if err == nil && errors.Is(context.Cause(waiting), errTokenEnded) {
 		err = unknownToken(true) // a moment before the clock says so
 	}
@@ -193,7 +193,7 @@ func revokedAmong(ctx context.Context, q account.Querier, hashes []secret.Hash) 
 		SELECT asked.hash FROM unnest($1::bytea[]) AS asked (hash)
 		WHERE NOT EXISTS (
 			SELECT FROM access_tokens t JOIN accounts a USING (user_id)
-			WHERE t.token_hash = asked.hash AND t.void_at IS NULL AND a.deactivated_at IS NULL OFFSET 0)`, hashBytes(hashes))
+			WHERE t.token_hash = asked.hash AND t.void_at IS NULL AND a.deactivated_at IS NULL AND a.locked_at IS NULL OFFSET 0)`, hashBytes(hashes))
 	if err != nil {
 		return nil, fmt.Errorf("look up the tokens of waiting requests: %w", err)
 	}

@@ -181,7 +181,7 @@ func (s *Service) oldest() int64 { return s.now().Add(-sessionLifetime).UnixMill
 // others are about the request, and are answered as they are.
 func retriable(err *matrix.Error) bool {
 	switch err.Code {
-	case matrix.LimitExceeded, matrix.BadJSON, matrix.MissingParam, matrix.InvalidParam:
+	case matrix.LimitExceeded, matrix.BadJSON, matrix.MissingParam, matrix.InvalidParam, matrix.UserLocked:
 		return false
 	default:
 		return true

@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/identity"
 	"homeserver/internal/auth/oauth"
+	"homeserver/internal/auth/rendezvous"
 	"homeserver/internal/auth/sso"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
@@ -177,7 +178,7 @@ func wired(
 	return server.APIOptions{
 		Services: client.Services{
 			Now:  time.Now,
-			Auth: users, OAuth: signIns, SSO: signOn, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Delayed: delayed, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
+			Auth: users, OAuth: signIns, Rendezvous: rendezvous.New(nil), SSO: signOn, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Delayed: delayed, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys, ToDevice: messages,
 			KeyBackups: backups, AppServices: services,
 			Searches: found, Directory: people, Turn: turn.New(turn.Options{}),

@@ -347,3 +347,40 @@ func TestRefreshTokensOfAppsAreTheirs(t *testing.T) {
 	in.Token = legacy.String("access_token")
 	in.Do("GET", "/account/whoami", nil).OK() // it is none of a client of OAuth
 }
+
+func TestADeviceWithoutABrowserSignsIn(t *testing.T) {
+	t.Parallel()
+	c := newServer(t)
+	alice := c.Register("alice", "wordpass")
+	a := newApp(c)
+	const kind = "urn:ietf:params:oauth:grant-type:device_code"
+	begin := func() *matrixtest.Response {
+		return a.post("/device_authorization", "client_id", a.id, "scope", "urn:matrix:client:api:* urn:matrix:client:device:NOBROWSER1").OK()
+	}
+	poll := func(begun *matrixtest.Response) *matrixtest.Response {
+		return a.post("/token", "grant_type", kind, "device_code", begun.String("device_code"), "client_id", a.id)
+	}
+	wantOAuthError(t, a.post("/device_authorization", "client_id", a.id, "scope", "openid"), "invalid_scope")
+	wantOAuthError(t, a.post("/token", "grant_type", kind, "client_id", a.id), "invalid_request")
+	wantOAuthError(t, a.post("/token", "grant_type", kind, "client_id", a.id, "device_code", "x"), "invalid_grant")
+
+	pending := begin()
+	wantOAuthError(t, poll(pending), "authorization_pending")
+	wantOAuthError(t, poll(pending), "slow_down")
+
+	refused := begin()
+	address := strings.TrimPrefix(refused.String("verification_uri_complete"), "http://localhost:8008")
+	a.opens(address).signs("alice", "wordpass").has("Example").has(refused.String("user_code")).
+		submits("user_code", refused.String("user_code"), "decision", "deny").has("refused")
+	wantOAuthError(t, poll(refused), "access_denied")
+
+	allowed := begin()
+	typed := strings.ToLower(strings.ReplaceAll(allowed.String("user_code"), "-", " "))
+	a.opens("/_matrix/oauth/link").has("The code that your device shows")
+	a.opens("/_matrix/oauth/link?user_code=BBBBBBBB").has("No device waits")
+	a.opens("/_matrix/oauth/link?user_code="+url.QueryEscape(typed)).submits("user_code", typed, "decision", "allow").has("signed in")
+	if in := a.in(poll(allowed)); in.UserID != alice.UserID || in.DeviceID != "NOBROWSER1" {
+		t.Errorf("the device is %s of %s", in.DeviceID, in.UserID)
+	}
+	wantOAuthError(t, poll(allowed), "invalid_grant")
+}

@@ -55,6 +55,11 @@ var promises = map[string]func(t *testing.T, alice, bob *matrixtest.Client, room
 	"org.matrix.msc3030.stable": func(t *testing.T, alice, bob *matrixtest.Client, room string) {
 		atTime(t, "/_matrix/client/v1", alice, bob, room)
 	},
+	"org.matrix.msc4108": func(t *testing.T, alice, _ *matrixtest.Client, _ string) {
+		if begun := alice.Do("POST", "/_matrix/client/unstable/org.matrix.msc4108/rendezvous", "hello"); begun.Status != 201 {
+			t.Errorf("got %d %s", begun.Status, begun.Body)
+		}
+	},
 	"org.matrix.msc4155": func(_ *testing.T, alice, bob *matrixtest.Client, _ string) {
 		bob.Do("PUT", dataPath(bob.UserID, "", "org.matrix.msc4155.invite_permission_config"), `{"blocked_servers":["*"]}`).OK()
 		change(alice, alice.CreateRoom(nil), "invite", map[string]any{"user_id": bob.UserID}).Refused(403, "M_INVITE_BLOCKED")
@@ -293,6 +298,11 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 	} {
 		for method := range strings.FieldsSeq(methods) {
 			served[method+" "+unstable+"org.matrix.msc4140/"+path] = path
+		}
+	}
+	for path, methods := range map[string]string{"rendezvous": "POST", "rendezvous/{rendezvousId}": "GET PUT DELETE"} {
+		for method := range strings.FieldsSeq(methods) {
+			served[method+" "+unstable+"org.matrix.msc4108/"+path] = path
 		}
 	}
 	found := map[string]string{}

@@ -58,6 +58,9 @@ func (r *Request) decode(into any, options ...json.Options) error {
 	return decodeError(body, err)
 }
 
+// RawBody returns the body as it was sent.
+func (r *Request) RawBody() []byte { return r.x.body }
+
 // RawJSON returns the body of a request without white space and a byte order mark in
 // front: some editors and languages write the mark, and by RFC 8259 readers may skip it.
 func (r *Request) RawJSON() []byte {

@@ -155,7 +155,7 @@ var (
 	corsHeaders = []header{
 		{"Access-Control-Allow-Origin", []string{"*"}},
 		{"Access-Control-Allow-Methods", []string{"GET, POST, PUT, DELETE, OPTIONS"}},
-		{"Access-Control-Allow-Headers", []string{"X-Requested-With, Content-Type, Authorization"}},
+		{"Access-Control-Allow-Headers", []string{"X-Requested-With, Content-Type, Authorization, If-Match, If-None-Match"}},
 		{"Access-Control-Expose-Headers", []string{"Retry-After, Content-Disposition, Content-Range, ETag"}},
 	}
 	privateHeaders = []header{

@@ -49,7 +49,7 @@ func TestEveryAnswerHasTheCommonHeaders(t *testing.T) {
 		for header, want := range map[string]string{
 			"Access-Control-Allow-Origin":   "*",
 			"Access-Control-Allow-Methods":  "GET, POST, PUT, DELETE, OPTIONS",
-			"Access-Control-Allow-Headers":  "X-Requested-With, Content-Type, Authorization",
+			"Access-Control-Allow-Headers":  "X-Requested-With, Content-Type, Authorization, If-Match, If-None-Match",
 			"Access-Control-Expose-Headers": "Retry-After, Content-Disposition, Content-Range, ETag",
 			"Cache-Control":                 "no-store",
 			"X-Content-Type-Options":        "nosniff",

@@ -13,6 +13,7 @@ import (
 	"homeserver/internal/api/legacy"
 	"homeserver/internal/api/pages"
 	apiserver "homeserver/internal/api/server"
+	"homeserver/internal/auth/rendezvous"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/personal/emailpusher"
 	"homeserver/internal/personal/reports"
@@ -126,7 +127,7 @@ func (s *Server) newAPI(c *core) (*API, error) {
 		Mails: on.mails,
 		Front: frontOf(cfg),
 		Services: client.Services{
-			Auth: on.auth, OAuth: on.oauth, Stages: on.stages, Threepids: on.threepids, SSO: on.sso, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Delayed: on.delayed, Spaces: on.found.spaces, Media: on.media, Previews: on.previews,
+			Auth: on.auth, OAuth: on.oauth, Rendezvous: rendezvous.New(s.hooks.clock.Now), Stages: on.stages, Threepids: on.threepids, SSO: on.sso, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Delayed: on.delayed, Spaces: on.found.spaces, Media: on.media, Previews: on.previews,
 			Stream: on.stream.sync, Data: on.stream.data, Receipts: on.stream.receipts, Typing: on.stream.typing, Presence: on.stream.presence, Push: on.stream.push,
 			Keys: on.keys, ToDevice: on.toDevice, KeyBackups: on.backups, AppServices: on.bridges,
 			Searches: on.found.search, Directory: on.found.users, Invitations: on.found.invitations, Turn: newTurn(cfg, s.hooks.clock.Now),

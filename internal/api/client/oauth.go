@@ -73,6 +73,16 @@ func chargeExchange(r *httpapi.Request, form url.Values) error {
 	return err
 }
 
+// authorizeDevice begins a sign-in that a person allows in a browser elsewhere. Section "Device
+// authorisation flow".
+func (a *api) authorizeDevice(r *httpapi.Request) (any, error) {
+	form, err := r.DecodeForm()
+	if err != nil {
+		return nil, oauth.BadForm(err)
+	}
+	return a.OAuth.AuthorizeDevice(r.Context(), form)
+}
+
 // oauthRevoke ends the session of a token. Section "Token revocation".
 func (a *api) oauthRevoke(r *httpapi.Request) (any, error) {
 	form, err := r.DecodeForm()

@@ -53,12 +53,18 @@ func (a *api) accountRoutes() []httpapi.Route {
 
 // oauthRoutes: "OAuth 2.0 API". The pages for people are in the package pages.
 func (a *api) oauthRoutes() []httpapi.Route {
+	meeting := httpapi.Prefixes{}.OrUnstable("org.matrix.msc4108")
 	return []httpapi.Route{
 		httpapi.ClientV1.OrUnstable("org.matrix.msc2965").Get("/auth_metadata", httpapi.Reading, a.oauth(a.authMetadata)),
 		httpapi.Root.Get("/.well-known/openid-configuration", httpapi.Reading, a.oauth(a.authMetadata)),
 		httpapi.Root.Get("/.well-known/oauth-authorization-server", httpapi.Reading, a.oauth(a.authMetadata)),
+		meeting.Post("/rendezvous", httpapi.LoggingIn, a.oauth(a.beginRendezvous)),
+		meeting.Get("/rendezvous/{rendezvousId}", httpapi.Reading, a.oauth(a.getRendezvous)),
+		meeting.Put("/rendezvous/{rendezvousId}", httpapi.Telling, a.oauth(a.putRendezvous)),
+		meeting.Delete("/rendezvous/{rendezvousId}", httpapi.Removing, a.oauth(a.deleteRendezvous)),
 		httpapi.Root.Post(oauth.Path+"/clients", httpapi.LoggingIn, a.oauth(a.registerOAuthClient)),
 		httpapi.Root.Post(oauth.Path+"/token", httpapi.Exchanging, a.oauth(a.oauthToken)),
+		httpapi.Root.Post(oauth.Path+"/device_authorization", httpapi.LoggingIn, a.oauth(a.authorizeDevice)),
 		httpapi.Root.Post(oauth.Path+"/revoke", httpapi.Removing, a.oauth(a.oauthRevoke)),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"homeserver/internal/appservice"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/oauth"
+	"homeserver/internal/auth/rendezvous"
 	"homeserver/internal/auth/sso"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
@@ -33,26 +34,28 @@ import (
 
 // Services are the services that the endpoints call.
 type Services struct {
-	Auth      *auth.Service
-	OAuth     *oauth.Service
-	Stages    *uia.Service
-	Profile   *profile.Service
-	Journal   *journal.Journal
-	Rooms     *rooms.Service
-	Delayed   *delayedevents.Service
-	Spaces    *spaces.Service
-	Stream    *syncstream.Service
-	Data      *accountdata.Service
-	Receipts  *receipts.Service
-	Typing    *typing.Service
-	Presence  *presence.Service
-	Media     *media.Service
-	Previews  *preview.Service
-	Threepids *threepid.Service
-	SSO       *sso.Service
-	Push      *push.Service
-	Keys      *devicekeys.Service
-	ToDevice  *todevice.Service
+	Auth  *auth.Service
+	OAuth *oauth.Service
+	// Rendezvous has the sessions over which devices meet.
+	Rendezvous *rendezvous.Service
+	Stages     *uia.Service
+	Profile    *profile.Service
+	Journal    *journal.Journal
+	Rooms      *rooms.Service
+	Delayed    *delayedevents.Service
+	Spaces     *spaces.Service
+	Stream     *syncstream.Service
+	Data       *accountdata.Service
+	Receipts   *receipts.Service
+	Typing     *typing.Service
+	Presence   *presence.Service
+	Media      *media.Service
+	Previews   *preview.Service
+	Threepids  *threepid.Service
+	SSO        *sso.Service
+	Push       *push.Service
+	Keys       *devicekeys.Service
+	ToDevice   *todevice.Service
 
 	KeyBackups *keybackup.Service
 

@@ -60,6 +60,7 @@ const (
 	signOutPath  = oauth.Path + "/logout"
 	registerPath = oauth.Path + "/register"
 	accountPath  = oauth.Path + "/account"
+	linkPath     = oauth.Path + "/link"
 )
 
 // oauthRoutes: "OAuth 2.0 API".
@@ -73,6 +74,8 @@ func (a *api) oauthRoutes() []httpapi.Route {
 		httpapi.Root.Post(signOutPath, httpapi.Removing, a.oauth(a.signOut)),
 		httpapi.Root.Get(registerPath, httpapi.Reading, a.oauth(a.registerForm)),
 		httpapi.Root.Post(registerPath, httpapi.Registering, a.oauth(a.registerOnPage)),
+		httpapi.Root.Get(linkPath, httpapi.EnteringCodes, a.oauth(a.link)),
+		httpapi.Root.Post(linkPath, httpapi.EnteringCodes, a.oauth(a.inAccount(a.decideLink))),
 		httpapi.Root.Get(accountPath, httpapi.Reading, a.oauth(a.account)),
 		httpapi.Root.Post(accountPath+"/profile", httpapi.ChangingProfile, a.oauth(a.inAccount(a.setName))),
 		httpapi.Root.Post(accountPath+"/device", httpapi.Removing, a.oauth(a.inAccount(a.endDevice))),

@@ -14,7 +14,7 @@
 //   - A new password, or the end of an account, ends what was begun with the old one: codes,
 //     and the sign-ins of browsers.
 //   - Bounded are clients (10,000; those without a device go first), codes (20 for each
-//     user), browsers (50 for each user), and the bytes of each.
+//     user), devices that wait for a code (10,000), browsers (50 for each user), and the bytes of each.
 //
 // # Flow of data
 //

@@ -8,6 +8,7 @@ type Metadata struct {
 	TokenEndpoint         string   `json:"token_endpoint"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	RegistrationEndpoint  string   `json:"registration_endpoint"`
+	DeviceEndpoint        string   `json:"device_authorization_endpoint"`
 	ResponseTypes         []string `json:"response_types_supported"`
 	ResponseModes         []string `json:"response_modes_supported"`
 	GrantTypes            []string `json:"grant_types_supported"`
@@ -27,7 +28,7 @@ const (
 )
 
 // grantTypes are all of them.
-var grantTypes = []string{GrantAuthorizationCode, GrantRefreshToken}
+var grantTypes = []string{GrantAuthorizationCode, GrantRefreshToken, GrantDeviceCode}
 
 // The actions of the page of an account. Client-server API, "Account management URL actions".
 const (
@@ -61,6 +62,9 @@ func Action(name string) string {
 // AccountURL returns where people manage their accounts.
 func (s *Service) AccountURL() string { return s.o.BaseURL + Path + "/account" }
 
+// BaseURL returns where clients and browsers reach the server.
+func (s *Service) BaseURL() string { return s.o.BaseURL }
+
 // Issuer returns the issuer identifier.
 func (s *Service) Issuer() string { return s.o.BaseURL + "/" }
 
@@ -73,6 +77,7 @@ func (s *Service) Metadata() Metadata {
 		TokenEndpoint:         at + "/token",
 		RevocationEndpoint:    at + "/revoke",
 		RegistrationEndpoint:  at + "/clients",
+		DeviceEndpoint:        at + "/device_authorization",
 		ResponseTypes:         []string{"code"},
 		ResponseModes:         []string{modeQuery, modeFragment},
 		GrantTypes:            grantTypes,

@@ -112,6 +112,7 @@ func (s *Service) Stop() {
 func (s *Service) tidy(ctx context.Context) error {
 	return errors.Join(
 		deleteCodesBefore(ctx, s.o.Pool, s.nowMS()-usedCodeMemory.Milliseconds()),
+		deleteDeviceCodesBefore(ctx, s.o.Pool, s.nowMS()-usedCodeMemory.Milliseconds()),
 		deleteBrowsersBefore(ctx, s.o.Pool, s.nowMS()-browserLifetime.Milliseconds()),
 		s.removeUnusedClients(ctx),
 	)

@@ -73,11 +73,12 @@ func deleteCodesBefore(ctx context.Context, q account.Querier, before int64) err
 }
 
 // deletePending deletes what was begun with an earlier password of a user, whose account is
-// locked: codes, and the sign-ins of browsers.
+// locked: codes, devices that were allowed, and the sign-ins of browsers.
 func deletePending(ctx context.Context, tx pgx.Tx, userID string) error {
 	for _, sql := range []string{
 		`DELETE FROM oauth_codes WHERE user_id = $1`,
 		`DELETE FROM oauth_browsers WHERE user_id = $1`,
+		`DELETE FROM oauth_device_codes WHERE user_id = $1`,
 	} {
 		if _, err := tx.Exec(ctx, sql, userID); err != nil {
 			return fmt.Errorf("delete what %s has begun: %w", userID, err)

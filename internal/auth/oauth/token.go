@@ -44,6 +44,8 @@ func (s *Service) Exchange(ctx context.Context, form url.Values, by matrix.Clien
 		return s.exchangeCode(ctx, form, by)
 	case GrantRefreshToken:
 		return s.refresh(ctx, form)
+	case GrantDeviceCode:
+		return s.exchangeDeviceCode(ctx, form, by)
 	case "":
 		return Tokens{}, refuse(errInvalidRequest, "grant_type is missing")
 	default:

@@ -28,6 +28,7 @@ func newSyncing(h *house) *family {
 			"else one query that reads the same events from PostgreSQL, without a network between",
 		cases: []testCase{
 			{name: "nothing new", run: s.nothing},
+			{name: "nothing new, by sliding sync", run: s.slideOverNothing},
 			{name: "one event", run: s.one},
 			{name: "everything", run: func(ctx context.Context) ([]Figure, error) {
 				return h.besideQuery(ctx, s.users[0], syncPath("", "", 0), roomsOfUser+everything, s.users[0].id)
@@ -80,6 +81,9 @@ func newManyRooms(h *house) *family {
 		cases: []testCase{
 			{name: "all rooms", run: all("", roomsOfUser+everything)},
 			{name: "all rooms, members lazily", run: all(lazyMembers, roomsOfUser+everythingLazily)},
+			{name: "the newest 20 by sliding sync, beside all rooms, members lazily, by /sync", run: func(ctx context.Context) ([]Figure, error) {
+				return h.firstSlide(ctx, r.users[0])
+			}},
 		},
 	}
 }

@@ -140,6 +140,7 @@ func wired(
 	users.OnDeactivate(keys.RemoveAll)
 	users.Sessions.OnRemove(accountdata.DeleteOfDevices)
 	users.Sessions.OnRemove(todevice.DeleteOfDevices)
+	users.Sessions.OnRemove(syncstream.DeleteOfDevices)
 	users.Sessions.OnRemove(messages.Leaving)
 	devicekeys.FollowDevices(users.Sessions)
 	for _, erase := range []func(context.Context, string) error{

@@ -148,7 +148,7 @@ func (cs *connections) find(ctx context.Context, key connectionKey, version int6
 		return nil, nil, err
 	}
 	if k == nil {
-		return nil, nil, matrix.Errorf(matrix.UnknownPos, "this pos is not known any more: begin anew")
+		return nil, nil, errUnknownPos()
 	}
 	c.add(nothingKnown, k)
 	cs.known.Reweigh(key)
@@ -208,9 +208,13 @@ func parsePos(pos string) (version int64, token string, err error) {
 	digits, ok := strings.CutPrefix(first, "c")
 	version, err = strconv.ParseInt(digits, 36, 64)
 	if _, bad := ParseToken(token); bad != nil || !ok || err != nil || version < 0 {
-		return 0, "", matrix.Errorf(matrix.UnknownPos, "this pos is not one of this server")
+		return 0, "", errUnknownPos()
 	}
 	return version, token, nil
+}
+
+func errUnknownPos() error {
+	return matrix.Errorf(matrix.UnknownPos, "this pos is not known, or not any more: begin without one")
 }
 
 // knowledge is what a client will know, while it is worked out: a copy of what it knows is made
@@ -267,7 +271,7 @@ func (k *knowledge) index(of *requiredState) uint16 {
 	bytes := len(of.text)
 	for i, r := range k.required {
 		if r.text == of.text {
-			return uint16(i) //nolint:gosec // G115: there are few
+			return uint16(i)
 		}
 		bytes += len(r.text)
 	}
@@ -281,8 +285,8 @@ func (k *knowledge) index(of *requiredState) uint16 {
 		k.required = nil
 	}
 	k.required = append(k.required, of)
-	return uint16(len(k.required) - 1) //nolint:gosec // G115: there are few
+	return uint16(len(k.required) - 1)
 }
 
 // limitOf is a limit of timelines as it is remembered.
-func limitOf(n int) uint16 { return uint16(min(n, timeline.MaxLimit)) } //nolint:gosec // G115: it is small
+func limitOf(n int) uint16 { return uint16(min(n, timeline.MaxLimit)) }

@@ -22,10 +22,10 @@ type listed struct {
 // sequence returns the rooms that lists choose from, those with the newest events first: all that
 // the user is in, is invited to, knocks at or is banned from after having been in, and of others those that the
 // client has got.
-func (p *plan) sequence(known *knownRooms, facts []*timeline.Facts) []listed {
-	upTo := timeline.PlaceOf(p.upTo)
-	list := make([]listed, 0, len(p.viewer.rooms))
-	for i, st := range p.viewer.rooms {
+func (sr *slidingRequest) sequence(rooms []*standing, facts []*timeline.Facts, since, now journal.Position) []listed {
+	upTo := timeline.PlaceOf(now)
+	list := make([]listed, 0, len(rooms))
+	for i, st := range rooms {
 		memberships := st.Memberships.UpTo(upTo)
 		if len(memberships) == 0 {
 			continue
@@ -37,7 +37,7 @@ func (p *plan) sequence(known *knownRooms, facts []*timeline.Facts) []listed {
 			l.at = max(now.From, facts[i].Newest)
 		case event.Invite, event.Knock:
 		default:
-			if !p.listsLeft(known, st, memberships) {
+			if !sr.known.listsLeft(st, memberships, since) {
 				continue
 			}
 		}
@@ -49,10 +49,10 @@ func (p *plan) sequence(known *knownRooms, facts []*timeline.Facts) []listed {
 
 // listsLeft reports whether a room that the user is no longer in is in lists. One that was
 // forgotten is until the client knows of that.
-func (p *plan) listsLeft(known *knownRooms, st *standing, memberships timeline.Changes) bool {
-	r, isKnown := known.rooms[st.Room]
+func (k *knownRooms) listsLeft(st *standing, memberships timeline.Changes, since journal.Position) bool {
+	r, isKnown := k.rooms[st.Room]
 	if isKnown && st.Forgotten {
-		return memberships.Last().From > timeline.PlaceOf(cmp.Or(r.behind, p.since))
+		return memberships.Last().From > timeline.PlaceOf(cmp.Or(r.behind, since))
 	}
 	return isKnown || !st.Forgotten && memberships.Last().Value == event.Ban && memberships.LeftAt() > 0
 }

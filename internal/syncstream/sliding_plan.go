@@ -29,22 +29,40 @@ type slidingPlan struct {
 	token string
 }
 
-// look is what has to be read before the rooms of a request can be chosen.
+// look is what is worked out before the journal is looked at: the rooms of the window, and how many
+// each list has.
 type look struct {
-	facts []*timeline.Facts // of the rooms of the viewer
-	chooser
+	window map[journal.RoomNID]*slidingRoom
+	counts map[string]int
+	labels *labels
 }
 
-// lookAt reads it. It takes no SQL where it is in memory, except for filters by spaces.
-func (s *Service) lookAt(ctx context.Context, v *viewer, sr *slidingRequest) (l *look, err error) {
-	l = &look{}
-	if l.facts, err = s.facts.of(ctx, v.rooms); err != nil {
+// lookAt works it out, as of a moment that may be a little earlier than the answer: a room that comes
+// into the window meanwhile falls behind, and is in the next answer. It takes no SQL where all is in
+// memory, except for filters by spaces.
+func (s *Service) lookAt(ctx context.Context, v *viewer, r *request) (*look, error) {
+	sr, now := r.sliding, s.Journal.Position()
+	if len(sr.Lists)+len(sr.Subscriptions) == 0 {
+		return &look{}, nil
+	}
+	facts, err := s.facts.of(ctx, v.rooms)
+	if err != nil {
 		return nil, err
 	}
-	if len(sr.Lists)+len(sr.Subscriptions) > 0 {
-		if l.labels, err = s.labels.of(ctx, v.userID); err != nil {
-			return nil, err
-		}
+	c, err := s.chooser(ctx, v, sr)
+	if err != nil {
+		return nil, err
+	}
+	l := &look{labels: c.labels}
+	l.window, l.counts = sr.window(sr.sequence(v.rooms, facts, r.since, now), c)
+	return l, nil
+}
+
+// chooser reads what the filters of a request look at.
+func (s *Service) chooser(ctx context.Context, v *viewer, sr *slidingRequest) (c *chooser, err error) {
+	c = &chooser{}
+	if c.labels, err = s.labels.of(ctx, v.userID); err != nil {
+		return nil, err
 	}
 	spaces := map[string]bool{}
 	for _, list := range sr.Lists {
@@ -56,9 +74,9 @@ func (s *Service) lookAt(ctx context.Context, v *viewer, sr *slidingRequest) (l 
 		}
 	}
 	if len(spaces) > 0 {
-		l.children, err = s.childrenOf(ctx, v, spaces)
+		c.children, err = s.childrenOf(ctx, v, spaces)
 	}
-	return l, err
+	return c, err
 }
 
 // maxChildren bounds the rooms that are looked at to filter by spaces.
@@ -94,13 +112,12 @@ func (s *Service) childrenOf(ctx context.Context, v *viewer, spaces map[string]b
 // which the client has not got what it asks for. Rooms outside of it in which something has happened
 // fall behind. It runs inside the journal.
 func (p *plan) chooseWindow(view journal.View, sr *slidingRequest, l *look) {
-	sp := &slidingPlan{request: sr, knowledge: newKnowledge(sr.known), labels: l.labels}
+	sp := &slidingPlan{request: sr, knowledge: newKnowledge(sr.known), window: l.window, counts: l.counts, labels: l.labels}
 	p.sliding = sp
 	if !p.initial {
 		sp.fresh = sr.enabled() &^ sr.known.extensions
 	}
 	sp.knowledge.setExtensions(sr.enabled())
-	sp.window, sp.counts = sr.window(p.sequence(sr.known, l.facts), &l.chooser)
 	touched := p.touched(view)
 	for nid, w := range sp.window {
 		w.known, w.isKnown = sr.known.rooms[nid]

@@ -229,10 +229,14 @@ func (s *Service) readSliding(ctx context.Context, r *request, q *SlidingQuery) 
 		return nil, err
 	}
 	r.Since = token
-	if err := s.resume(ctx, r); err != nil {
+	if err := s.resume(ctx, r); matrix.IsCode(err, matrix.InvalidParam) {
+		return nil, errUnknownPos()
+	} else if err != nil {
 		return nil, err
 	}
-	r.FullState = false
+	if r.FullState { // the database was set back behind what the client has
+		return nil, errUnknownPos()
+	}
 	if r.initial {
 		r.Timeout = 0
 	}
@@ -240,6 +244,9 @@ func (s *Service) readSliding(ctx context.Context, r *request, q *SlidingQuery) 
 	r.noToDevice, r.toDevice = !ext.ToDevice.Enabled, 0
 	if ext.ToDevice.Since != "" {
 		if r.toDevice, err = ParseToken(ext.ToDevice.Since); err != nil {
+			return nil, err
+		}
+		if err := s.Journal.CatchUp(ctx, r.toDevice); err != nil {
 			return nil, err
 		}
 	}

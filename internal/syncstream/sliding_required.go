@@ -104,7 +104,7 @@ func (r *requiredState) wants(typ, key string) bool {
 
 // isWithin reports whether another asks for all that this one asks for.
 func (r *requiredState) isWithin(other *requiredState) bool {
-	return !slices.ContainsFunc(r.pairs, func(p [2]string) bool { return !other.covers(p[0], p[1]) })
+	return r.text == other.text || !slices.ContainsFunc(r.pairs, func(p [2]string) bool { return !other.covers(p[0], p[1]) })
 }
 
 func (r *requiredState) covers(typ, key string) bool {

@@ -113,8 +113,8 @@ func (k *knownRooms) encode() []byte {
 	last := journal.RoomNID(0)
 	for _, nid := range slices.Sorted(maps.Keys(k.rooms)) {
 		r := k.rooms[nid]
-		b = binary.AppendUvarint(b, uint64(nid-last)) //nolint:gosec // G115: they grow
-		b = binary.AppendUvarint(b, uint64(r.behind)) //nolint:gosec // G115: positions are positive
+		b = binary.AppendUvarint(b, uint64(nid-last))
+		b = binary.AppendUvarint(b, uint64(r.behind))
 		b = binary.AppendUvarint(b, uint64(r.limit))
 		b = binary.AppendUvarint(b, uint64(r.required))
 		last = nid
@@ -143,8 +143,8 @@ func (k *knownRooms) decode(b []byte) bool {
 	k.rooms = map[journal.RoomNID]knownRoom{}
 	last := journal.RoomNID(0)
 	for len(d.b) > 0 && d.ok {
-		last += journal.RoomNID(d.number())                                                                                      //nolint:gosec // G115: as it was written
-		k.rooms[last] = knownRoom{behind: journal.Position(d.number()), limit: uint16(d.number()), required: uint16(d.number())} //nolint:gosec // G115: likewise
+		last += journal.RoomNID(d.number())
+		k.rooms[last] = knownRoom{behind: journal.Position(d.number()), limit: uint16(d.number()), required: uint16(d.number())}
 	}
 	return d.ok
 }

@@ -59,7 +59,10 @@ func (s *Service) Erase(ctx context.Context, userID string) error {
 	return nil
 }
 
-// Checks returns the checks of stored filters, for the operator's doctor.
+// Checks returns the checks of stored filters and connections, for the operator's doctor.
 func (*Service) Checks() []doctor.Check {
-	return []doctor.Check{doctor.Orphans("Filters: their users", "filters", "user_id", "accounts", "user_id").Check()}
+	return []doctor.Check{
+		doctor.Orphans("Filters: their users", "filters", "user_id", "accounts", "user_id").Check(),
+		doctor.Orphans("Sliding sync: the users of connections", "sliding_sync_connections", "user_id", "accounts", "user_id").Check(),
+	}
 }

@@ -170,7 +170,7 @@ func (s *Service) answer(ctx context.Context, v *viewer, r *request) (*Answer, e
 	}
 	var l *look
 	if r.sliding != nil {
-		if l, err = s.lookAt(ctx, v, r.sliding); err != nil {
+		if l, err = s.lookAt(ctx, v, r); err != nil {
 			return nil, err
 		}
 	}

@@ -80,6 +80,7 @@ func TestSupport(t *testing.T) {
 	t.Parallel()
 	const path = "/.well-known/matrix/support"
 	newServer(t).Do("GET", path, nil).Refused(404, "M_NOT_FOUND")
+	newServer(t).Do("GET", "/.well-known/matrix/policy_server", nil).Refused(404, "M_NOT_FOUND")
 	opts := server.APIOptions{}
 	opts.Support = client.Support{
 		Page:     "https://example.org/help",

@@ -134,7 +134,7 @@ func (s *Server) newAPI(c *core) (*API, error) {
 			Reports:    reports.New(reports.Options{Pool: pool, Rooms: on.rooms.Timeline, Now: s.hooks.clock.Now, Log: s.log}),
 			Now:        s.hooks.clock.Now,
 			ServerName: cfg.ServerName, PublicBaseURL: cfg.PublicBaseURL, MediaClosed: !cfg.Media.Open,
-			LiveKitURLs: cfg.Calls.LiveKitURLs, Support: supportOf(cfg.Support),
+			LiveKitURLs: cfg.Calls.LiveKitURLs, Support: supportOf(cfg.Support), PolicyServerKey: cfg.PolicyServer.Ed25519Key,
 		},
 		Healthy: healthy(pool), Ready: s.ready.Load,
 		HTTP: httpapi.Options{

@@ -128,6 +128,7 @@ func TestConfigurationReachesTheServices(t *testing.T) {
 	cfg.PublicBaseURL = "https://matrix.example.org"
 	cfg.Support.Admins, cfg.Support.Security = []string{"@admin:example.org"}, []string{"security@example.org"}
 	cfg.Calls.LiveKitURLs = []string{"https://livekit.example.org"}
+	cfg.PolicyServer.Ed25519Key = "6yhHGKhCiXTSEN2ksjV7kX_N6rBQZ3Xb-M7LlC6NS-s"
 	s := mustStart(t, cfg)
 	c := clientAt(t, s, 0)
 	c.Do(http.MethodPost, "/register", map[string]any{
@@ -137,6 +138,10 @@ func TestConfigurationReachesTheServices(t *testing.T) {
 	if got := string(c.Do(http.MethodGet, "/.well-known/matrix/client", nil).OK().Body); !strings.Contains(got, cfg.PublicBaseURL) ||
 		!strings.Contains(got, cfg.Calls.LiveKitURLs[0]) {
 		t.Errorf("got %s", got)
+	}
+	policy := c.Do(http.MethodGet, "/.well-known/matrix/policy_server", nil).OK()
+	if policy.At("public_keys", "ed25519") != cfg.PolicyServer.Ed25519Key {
+		t.Errorf("got %s", policy.Body)
 	}
 	support := c.Do(http.MethodGet, "/.well-known/matrix/support", nil).OK()
 	if support.At("contacts", 0, "matrix_id") != "@admin:example.org" || support.At("contacts", 1, "email_address") != "security@example.org" {

@@ -22,6 +22,7 @@ func (a *api) serverRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		httpapi.Root.Get("/.well-known/matrix/client", httpapi.Reading, httpapi.Public(a.wellKnown)),
 		httpapi.Root.Get("/.well-known/matrix/support", httpapi.Reading, httpapi.Public(a.support)),
+		httpapi.Root.Get("/.well-known/matrix/policy_server", httpapi.Reading, httpapi.Public(a.policyServer)),
 		httpapi.Root.Get("/_matrix/client/versions", httpapi.Reading, httpapi.Public(a.versions)),
 		httpapi.Client.Get("/capabilities", httpapi.Reading, httpapi.User(a.capabilities)),
 	}

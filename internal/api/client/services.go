@@ -77,6 +77,8 @@ type Services struct {
 	LiveKitURLs []string
 	// Support says whom people turn to about the server.
 	Support Support
+	// PolicyServerKey is the public key of the policy server with the name of this server; empty: there is none.
+	PolicyServerKey string
 	// MediaClosed answers downloads without a token as if there were no files.
 	MediaClosed bool
 }

@@ -60,3 +60,16 @@ func (a *api) support(*httpapi.Request) (any, error) {
 	}
 	return a.Support, nil
 }
+
+type policyServer struct {
+	PublicKeys map[string]string `json:"public_keys"`
+}
+
+// policyServer returns the key of the policy server with the name of this server. 404 M_NOT_FOUND if there is none. Section
+// "Policy servers", GET /.well-known/matrix/policy_server.
+func (a *api) policyServer(*httpapi.Request) (any, error) {
+	if a.PolicyServerKey == "" {
+		return nil, matrix.Errorf(matrix.NotFound, "there is no policy server of this name")
+	}
+	return policyServer{map[string]string{"ed25519": a.PolicyServerKey}}, nil
+}

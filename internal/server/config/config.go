@@ -75,6 +75,8 @@ type Config struct {
 	Support Support `yaml:"support"`
 	// PolicyLists says which moderation policy lists are applied.
 	PolicyLists PolicyLists `yaml:"policy_lists"`
+	// PolicyServer is the policy server that has the name of this server.
+	PolicyServer PolicyServer `yaml:"policy_server"`
 	// AppServiceFiles are the registrations of application services.
 	AppServiceFiles []string `yaml:"app_service_files"`
 	// ShutdownDelay is for how many seconds a server that is to stop still answers while /ready says 503.
@@ -309,6 +311,13 @@ type PolicyLists struct {
 	Rooms []string `yaml:"rooms"`
 	// DryRun refuses nothing, and logs what would be refused.
 	DryRun bool `yaml:"dry_run"`
+}
+
+// PolicyServer is a program that judges the events of rooms which ask it to, and which has the name of this server. It is
+// another program: this server says where its key is.
+type PolicyServer struct {
+	// Ed25519Key is its public key in unpadded Base64; empty: there is no policy server.
+	Ed25519Key string `yaml:"ed25519_key"`
 }
 
 // Turn says which TURN servers relay calls.

@@ -94,6 +94,7 @@ func TestFileErrorsNameLineKeyAndWhatIsAllowed(t *testing.T) {
 		"directory without a base":   {"ldap:\n  url: ldaps://a", ":2: ldap.base_dn: must be the entry below which people are, such as ou=people,dc=example,dc=org"},
 		"directory with half a name": {"ldap:\n  url: ldaps://a\n  base_dn: dc=a\n  bind_dn: cn=a", ":2: ldap.bind_password: must be set together with ldap.bind_dn"},
 		"filter of a directory":      {"ldap:\n  url: ldaps://a\n  base_dn: dc=a\n  filter: uid=a", ":4: ldap.filter: must be a filter with {name}, such as (uid={name})"},
+		"key of a policy server":     {"policy_server:\n  ed25519_key: abc", ":2: policy_server.ed25519_key: must be a public key in unpadded Base64, 43 characters"},
 		"mail without sender":        {"public_base_url: http://a\nemail:\n  host: a", ":3: email.from: must be an e-mail address"},
 		"mail without base URL":      {"email:\n  host: a\n  from: a@b", ":2: email.host: needs public_base_url"},
 		"mail user":                  {"email:\n  user: a", ":2: email.password: must be set together with email.user"},

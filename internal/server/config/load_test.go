@@ -217,6 +217,8 @@ policy_lists:
   rooms: ["#bans:example.org", "!abc:example.org"]
   dry_run: true
 shutdown_delay: 10
+policy_server:
+  ed25519_key: 6yhHGKhCiXTSEN2ksjV7kX_N6rBQZ3Xb-M7LlC6NS-s
 app_service_files: [/etc/irc.yaml, slack.yaml]
 trusted_proxies: [127.0.0.1, 10.1.2.3/8, "fd00::/8"]
 `
@@ -320,6 +322,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Page: "https://example.org/help?from=matrix", Admins: []string{"@admin:example.org", "admin@example.org"}, Security: []string{"security@example.org"},
 		},
 		PolicyLists:     PolicyLists{Rooms: []string{"#bans:example.org", "!abc:example.org"}, DryRun: true},
+		PolicyServer:    PolicyServer{Ed25519Key: "6yhHGKhCiXTSEN2ksjV7kX_N6rBQZ3Xb-M7LlC6NS-s"},
 		ShutdownDelay:   10,
 		AppServiceFiles: []string{"/etc/irc.yaml", "slack.yaml"},
 		TrustedProxies:  []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
@@ -464,6 +467,7 @@ var everyVariable = []string{
 	"HOMESERVER_TURN_ALLOW_GUESTS=false",
 	"HOMESERVER_POLICY_LISTS_ROOMS=#bans:example.org,!abc:example.org",
 	"HOMESERVER_POLICY_LISTS_DRY_RUN=true",
+	"HOMESERVER_POLICY_SERVER_ED25519_KEY=6yhHGKhCiXTSEN2ksjV7kX_N6rBQZ3Xb-M7LlC6NS-s",
 	"HOMESERVER_CALLS_LIVEKIT_URLS=https://livekit.example.org/jwt,http://localhost:8090",
 	"HOMESERVER_LDAP_URL=ldap://ldap.example.org",
 	"HOMESERVER_LDAP_START_TLS=true",

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -79,6 +81,8 @@ func (c *Config) validate() []problem {
 	v.calls(c.Calls)
 	v.support(c.Support)
 	v.policyLists(c.PolicyLists)
+	v.check(c.PolicyServer.Ed25519Key == "" || isEd25519Key(c.PolicyServer.Ed25519Key), "policy_server.ed25519_key",
+		"must be a public key in unpadded Base64, 43 characters")
 	for name, rate := range c.RateLimits.All() {
 		v.rate("rate_limits."+name, rate)
 	}
@@ -104,6 +108,12 @@ func (c *Config) validate() []problem {
 		"must be 0 for none, or media.max_upload at least")
 	v.memory("media.thumbnail_memory", c.Media.ThumbnailMemory)
 	return v.problems
+}
+
+// isEd25519Key reports whether a text is a public key in unpadded Base64, of either alphabet.
+func isEd25519Key(text string) bool {
+	key, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(text))
+	return err == nil && len(key) == ed25519.PublicKeySize
 }
 
 // maxPolicyLists is more than anybody has to trust.

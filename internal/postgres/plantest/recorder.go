@@ -54,14 +54,25 @@ func Record(t testing.TB, pool *pgxpool.Pool) (*pgxpool.Pool, *Recorder) {
 }
 
 // Take returns the statements since its last call, but for those with which the journal's work in
-// the background begins.
+// the background begins, and for those by which processes find each other, which are sent at any time.
 func (r *Recorder) Take() []Statement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	list := r.list
 	r.list = nil
 	return slices.DeleteFunc(list, func(q Statement) bool {
-		return strings.Contains(q.SQL, "wait_to_lead") || strings.Contains(q.SQL, "FROM outbox") || q.SQL == "SELECT position FROM journal"
+		return strings.Contains(q.SQL, "wait_to_lead") || strings.Contains(q.SQL, "FROM outbox") || q.SQL == "SELECT position FROM journal" || q.greets()
+	})
+}
+
+// greets reports whether the statement says to other processes no more than that this one is there.
+func (s Statement) greets() bool {
+	if !strings.Contains(s.SQL, "pg_notify") || len(s.Args) != 1 {
+		return false
+	}
+	messages, _ := s.Args[0].([]string)
+	return len(messages) > 0 && !slices.ContainsFunc(messages, func(m string) bool {
+		return !strings.HasSuffix(m, " hello ") && !strings.HasSuffix(m, " here ")
 	})
 }
 

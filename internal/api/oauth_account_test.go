@@ -165,3 +165,23 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 		t.Errorf("got %d", forged.status)
 	}
 }
+
+func TestThePageOfALockedOrSuspendedAccount(t *testing.T) {
+	t.Parallel()
+	anyone, admin, alice := moderated(t)
+	a := newApp(anyone)
+	in := a.in(a.signsIn("alice", "wordpass"))
+	const name = "/_matrix/oauth/account?action=org.matrix.profile"
+
+	admin.Do("PUT", suspendPath(alice.UserID), map[string]any{"suspended": true}).OK()
+	if got := a.opens(name).submits("displayname", "Other"); got.status != http.StatusForbidden {
+		t.Errorf("got %d", got.status)
+	}
+	consent := a.opens(a.request())
+	admin.Do("PUT", lockPath(alice.UserID), map[string]any{"locked": true}).OK()
+	a.opens(name).has("Sign in").submits("user", "alice", "password", "wordpass").has("locked")
+	if got := consent.submits("decision", "allow"); got.location != "" {
+		t.Error("an app got a code for a locked account")
+	}
+	isLocked(t, in.Do("GET", "/account/whoami", nil))
+}

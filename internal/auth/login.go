@@ -49,7 +49,12 @@ const LoginByToken = "m.login.token" //nolint:gosec // G101: the name of it, not
 
 // LoginTypes lists the values that the type of a LoginRequest may have, for
 // GET /login.
-func (s *Service) LoginTypes() []string { return []string{uia.StagePassword, LoginByToken} }
+func (s *Service) LoginTypes() []string {
+	if s.o.NoPasswordLogin {
+		return []string{LoginByToken}
+	}
+	return []string{uia.StagePassword, LoginByToken}
+}
 
 // Login checks a password, or a token for this, and logs a device in: the one named
 // by device_id, whose earlier tokens become void, or a new one. Client-server API,
@@ -62,6 +67,9 @@ func (s *Service) Login(ctx context.Context, r LoginRequest, client matrix.Clien
 	device := session.NewDevice{ID: r.DeviceID, DisplayName: r.InitialDeviceDisplayName, Refreshable: r.RefreshToken}
 	switch r.Type {
 	case uia.StagePassword:
+		if s.o.NoPasswordLogin {
+			return session.Credentials{}, matrix.Errorf(matrix.Forbidden, "Apps cannot log in by a password here: sign in in a browser")
+		}
 		return s.loginByPassword(ctx, r, device, client)
 	case LoginByToken:
 		return s.Sessions.LogIn(ctx, r.Token, device, client)

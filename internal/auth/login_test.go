@@ -390,6 +390,19 @@ func TestLoginSuccessesDoNotCountAsFailures(t *testing.T) {
 	}
 }
 
+func TestPasswordsOfAppsCanBeSwitchedOff(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestService(t, func(o *Options) { o.NoPasswordLogin = true })
+	mustRegister(t, s, "example")
+
+	if got := s.LoginTypes(); !slices.Equal(got, []string{LoginByToken}) {
+		t.Errorf("got %v", got)
+	}
+	_, err := s.Login(t.Context(), LoginRequest{Type: "m.login.password", User: "example", Password: testPassword}, testClient)
+	matrixtest.WantCode(t, err, matrix.Forbidden)
+	must(t, s.CheckPassword(t.Context(), "example", testPassword)) // of the pages
+}
+
 func TestLoginTypes(t *testing.T) {
 	t.Parallel()
 	s, _ := newTestService(t)

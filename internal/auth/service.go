@@ -37,6 +37,8 @@ type Options struct {
 	// MinPasswordLength is the least number of characters of a new password.
 	// With 0 every password but the empty one is accepted.
 	MinPasswordLength int
+	// NoPasswordLogin refuses POST /login with a password. The pages of this server take it still.
+	NoPasswordLogin bool
 	// RegistrationEnabled allows anybody to make an account.
 	RegistrationEnabled bool
 	// SharedSecret allows registration to everybody who knows it; empty: to nobody.

@@ -155,6 +155,7 @@ func newAuth(
 		ServerName:          cfg.ServerName,
 		Argon:               passwordCost(cfg),
 		MinPasswordLength:   cfg.Password.MinLength,
+		NoPasswordLogin:     !cfg.Login.Password,
 		RegistrationEnabled: cfg.RegistrationOpen(),
 		GuestsEnabled:       cfg.GuestsAllowed(),
 		Stages:              stages,

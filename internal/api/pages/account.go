@@ -134,6 +134,10 @@ func (a *api) inAccount(do func(r *httpapi.Request, v visitor, form url.Values) 
 
 // setName changes the display name.
 func (a *api) setName(r *httpapi.Request, v visitor, form url.Values) (any, error) {
+	if v.Suspended {
+		refusal := matrix.ErrSuspended()
+		return a.accountName(r, v, refusal.HTTPStatus(), refusal.Message)
+	}
 	name, err := json.Marshal(form.Get("displayname"))
 	if err != nil {
 		return nil, err

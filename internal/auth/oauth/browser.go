@@ -31,6 +31,8 @@ const (
 type Browser struct {
 	UserID     string
 	SignedInAt time.Time
+	// Suspended says that an administrator has suspended the account.
+	Suspended bool
 
 	secret string
 	hash   secret.Hash
@@ -91,7 +93,7 @@ func (s *Service) Register(ctx context.Context, username, password string, by ma
 func (s *Service) SignInAs(ctx context.Context, userID string) (cookie string, err error) {
 	browser, cookie := NewBrowser()
 	err = pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
-		if err := account.LockLive(ctx, tx, userID); err != nil {
+		if err := account.LockUsable(ctx, tx, userID); err != nil {
 			return err
 		}
 		return insertBrowser(ctx, tx, browser.hash, userID, s.nowMS())

@@ -27,12 +27,15 @@ func insertBrowser(ctx context.Context, tx pgx.Tx, hash secret.Hash, userID stri
 	return nil
 }
 
-// findBrowser reads who is signed in, since after a time; ErrSignedOut.
+// findBrowser reads who is signed in, since after a time; ErrSignedOut, also for an account that is
+// locked.
 func findBrowser(ctx context.Context, q account.Querier, hash secret.Hash, after int64) (Browser, error) {
 	b := Browser{hash: hash}
 	var at int64
-	err := q.QueryRow(ctx, `SELECT user_id, signed_in_at FROM oauth_browsers WHERE session_hash = $1 AND signed_in_at > $2`, hash[:], after).
-		Scan(&b.UserID, &at)
+	err := q.QueryRow(ctx, `
+		SELECT user_id, signed_in_at, suspended_at IS NOT NULL FROM oauth_browsers JOIN accounts USING (user_id)
+		WHERE session_hash = $1 AND signed_in_at > $2 AND locked_at IS NULL AND deactivated_at IS NULL`, hash[:], after).
+		Scan(&b.UserID, &at, &b.Suspended)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return b, ErrSignedOut
 	}

@@ -33,6 +33,8 @@ type Config struct {
 	Database Database `yaml:"database"`
 	// Registration has the rules of who may make an account.
 	Registration Registration `yaml:"registration"`
+	// Login says how people may log in.
+	Login Login `yaml:"login"`
 	// OAuth says how apps sign in by the OAuth 2.0 API.
 	OAuth OAuth `yaml:"oauth"`
 	// Guests says whether there are guest accounts.
@@ -352,6 +354,7 @@ func Default() *Config {
 		Email:      Email{TLS: "starttls", RoomURL: "https://matrix.to/#/"},
 		LDAP:       LDAP{Filter: "(&(objectClass=person)(uid={name}))", ID: "entryUUID", UserName: "{uid}", DisplayName: "{cn}"},
 		SMS:        SMS{Body: `{"to": "{to}", "text": "{text}"}`, MaxPerHour: 100, MaxPerDay: 500},
+		Login:      Login{Password: true},
 		OAuth:      OAuth{AccessTokenLifetime: 300},
 		RateLimits: defaultRateLimits(),
 		Log:        Log{Level: "info", Format: "text", Requests: true},

@@ -77,6 +77,8 @@ database:
 registration:
   enabled: false
   shared_secret: "012"
+login:
+  password: false
 oauth:
   enabled: true
   access_token_lifetime: 600
@@ -444,6 +446,7 @@ var everyVariable = []string{
 	"HOMESERVER_LIMITS_FREE_DISK=9MiB",
 	"HOMESERVER_MEDIA_STORAGE=s3",
 	"HOMESERVER_MEDIA_FOLDER=/srv/media",
+	"HOMESERVER_LOGIN_PASSWORD=false",
 	"HOMESERVER_OAUTH_ENABLED=true",
 	"HOMESERVER_OAUTH_ACCESS_TOKEN_LIFETIME=600",
 	"HOMESERVER_MEDIA_S3_ENDPOINT=https://s3.example.org:9000",

@@ -5,6 +5,13 @@ import (
 	"time"
 )
 
+// Login says how people may log in.
+type Login struct {
+	// Password allows apps to log in by a password that they ask for themselves; false: only on the pages of the OAuth 2.0
+	// API and of providers.
+	Password bool `yaml:"password"`
+}
+
 // OAuth says how apps sign in by the OAuth 2.0 API.
 type OAuth struct {
 	// Enabled switches the API; nil leaves it to [Config.OAuthURL].

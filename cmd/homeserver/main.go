@@ -90,6 +90,9 @@ func commands() []command {
 		userListCommand(),
 	}, userModerateCommands(), []command{
 		userDeactivateCommand(),
+		registrationTokenCreateCommand(),
+		registrationTokenListCommand(),
+		registrationTokenDeleteCommand(),
 		reportsListCommand(),
 		reportsShowCommand(),
 		reportsCloseCommand(),

@@ -69,6 +69,33 @@ func TestUserCommandsBesideARunningServer(t *testing.T) {
 	}
 }
 
+func TestRegistrationTokenCommands(t *testing.T) {
+	t.Parallel()
+	environ := append(served(t), "HOMESERVER_PUBLIC_BASE_URL=https://matrix.example.org", "HOMESERVER_REGISTRATION_ENABLED=true")
+	run := func(args ...string) string {
+		t.Helper()
+		got := runWith(t, strings.NewReader(""), environ, args...)
+		if got.code != exitOK || got.stderr != "" {
+			t.Fatalf("%v: %+v", args, got)
+		}
+		return got.stdout
+	}
+	made := run("registration-token", "create")
+	if !regexp.MustCompile(`^([a-z2-7]{20})\nhttps://matrix\.example\.org\S+/register\?token=([a-z2-7]{20})\n$`).MatchString(made) {
+		t.Errorf("got\n%s", made)
+	}
+	run("registration-token", "create", "--token", "family", "--uses", "0", "--expires", "0")
+	want := `^TOKEN +USED +EXPIRES\n[a-z2-7]{20} +0 of 1 +\d{4}-\S+ \S+\nfamily +0 +never\n$`
+	if list := run("registration-token", "list"); !regexp.MustCompile(want).MatchString(list) {
+		t.Errorf("got\n%s", list)
+	}
+	run("registration-token", "delete", "family")
+	again := runWith(t, strings.NewReader(""), environ, "registration-token", "delete", "family")
+	if again.code != exitFailure || !strings.Contains(again.stderr, "M_NOT_FOUND") {
+		t.Errorf("got %+v", again)
+	}
+}
+
 func TestUserMistakes(t *testing.T) {
 	t.Parallel()
 	environ := served(t)

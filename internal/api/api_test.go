@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/identity"
 	"homeserver/internal/auth/oauth"
+	"homeserver/internal/auth/registrationtoken"
 	"homeserver/internal/auth/rendezvous"
 	"homeserver/internal/auth/sso"
 	"homeserver/internal/auth/threepid"
@@ -181,7 +182,7 @@ func wired(
 			Now:  time.Now,
 			Auth: users, OAuth: signIns, Rendezvous: rendezvous.New(nil), SSO: signOn, Stages: stages, Threepids: threepids, Profile: profiles, Journal: book, Rooms: env.Rooms, Delayed: delayed, Spaces: spaces.New(store, env.Rooms.Directory), Stream: stream, Media: files, Previews: preview.New(preview.Options{Pool: pool, Files: files}), Push: pushes,
 			Data: data, Receipts: read, Typing: typists, Presence: online, Keys: keys, ToDevice: messages,
-			KeyBackups: backups, AppServices: services,
+			KeyBackups: backups, AppServices: services, RegistrationTokens: registrationtoken.New(pool, stages, nil),
 			Searches: found, Directory: people, Turn: turn.New(turn.Options{}),
 			Reports:     reports.New(reports.Options{Pool: pool, Rooms: store, Log: log}),
 			Invitations: thirdpartyinvite.New(book, env.Rooms, identity.New(identity.Options{Outgoing: safehttp.New(safehttp.Options{})}), limits),

@@ -234,6 +234,7 @@ func TestUnstableNamesOfServedEndpoints(t *testing.T) {
 		"POST " + unstable + "xyz.amorgan.knock/knock/{roomIdOrAlias}":                            "knock/{roomIdOrAlias}",
 		"POST " + unstable + "org.matrix.msc4151/rooms/{roomId}/report":                           "rooms/{roomId}/report",
 		"POST " + unstable + "org.matrix.msc4260/users/{userId}/report":                           "users/{userId}/report",
+		"GET " + unstable + "org.matrix.msc3231/register/m.login.registration_token/validity":     "register/m.login.registration_token/validity",
 		"GET " + unstable + "uk.timedout.msc4323/admin/lock/{userId}":                             "admin/lock/{userId}",
 		"PUT " + unstable + "uk.timedout.msc4323/admin/lock/{userId}":                             "admin/lock/{userId}",
 		"GET " + unstable + "uk.timedout.msc4323/admin/suspend/{userId}":                          "admin/suspend/{userId}",

@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,15 +18,34 @@ import (
 // RegistrationOpen reports whether anybody may make an account.
 func (s *Service) RegistrationOpen() bool { return s.o.RegistrationEnabled }
 
+// TokenNeeded reports whether those who register need a token that the operator has made.
+func (s *Service) TokenNeeded() bool {
+	return slices.Contains(s.o.Policy.Stages, uia.StageRegistrationToken)
+}
+
+// PageRegistration is what a person has typed on the page to make an account.
+type PageRegistration struct {
+	Username, Password string
+	// Token is the registration token; "": there is none.
+	Token string
+}
+
 // RegisterOnPage makes an account by the rules of [Service.Register], logs nothing in, and
-// returns the user ID. M_MISSING_PARAM without a name or a password, and M_FORBIDDEN where the server asks for more.
-func (s *Service) RegisterOnPage(ctx context.Context, username, password string, by matrix.Client) (string, error) {
-	if username == "" || password == "" {
+// returns the user ID. M_MISSING_PARAM without a name or a password, M_UNAUTHORIZED for a token that is not good, and M_FORBIDDEN
+// where the server asks for more.
+func (s *Service) RegisterOnPage(ctx context.Context, r PageRegistration, by matrix.Client) (string, error) {
+	if r.Username == "" || r.Password == "" {
 		return "", matrix.Errorf(matrix.MissingParam, "A user name and a password are needed")
 	}
-	made, err := s.Register(ctx, RegisterRequest{
-		Username: username, Password: password, InhibitLogin: true, Auth: json.RawMessage(`{"type":"` + uia.StageDummy + `"}`),
-	}, by)
+	proof := map[string]string{"type": uia.StageDummy}
+	if s.TokenNeeded() {
+		proof = map[string]string{"type": uia.StageRegistrationToken, "token": r.Token}
+	}
+	auth, err := json.Marshal(proof)
+	if err != nil {
+		return "", fmt.Errorf("encode the proof of a registration: %w", err)
+	}
+	made, err := s.Register(ctx, RegisterRequest{Username: r.Username, Password: r.Password, InhibitLogin: true, Auth: auth}, by)
 	if matrix.IsCode(err, "") || matrix.IsCode(err, matrix.Unrecognized) {
 		err = matrix.Errorf(matrix.Forbidden, "This server asks for more than a password: register in an app")
 	}

@@ -56,7 +56,7 @@ func (s *Service) Register(ctx context.Context, r RegisterRequest, client matrix
 	if wanted.account.Guest {
 		return s.register(ctx, wanted, "", client, uia.Approval{})
 	}
-	op := uia.Operation{Name: uia.Register, Flows: s.o.Stages.Alone(uia.Register)}
+	op := uia.Operation{Name: uia.Register, Flows: s.registrationFlows()}
 	proof, err := s.o.Stages.Interact(ctx, op, r.Auth)
 	if err != nil {
 		return session.Credentials{}, err
@@ -93,7 +93,12 @@ func (s *Service) checkRegistration(ctx context.Context, r RegisterRequest) (reg
 	if wanted.upgrade {
 		wanted.account.UserID, err = s.checkUpgrade(ctx, r)
 	} else {
-		wanted.account.UserID, err = s.registrable(ctx, cmp.Or(r.Username, generatedName()))
+		if r.Username != "" {
+			err = s.o.Policy.checkName(lowerASCII(r.Username))
+		}
+		if err == nil {
+			wanted.account.UserID, err = s.registrable(ctx, cmp.Or(r.Username, generatedName()))
+		}
 	}
 	return wanted, err
 }
@@ -147,6 +152,9 @@ func (s *Service) CheckAvailable(ctx context.Context, username string) error {
 	}
 	if username == "" {
 		return matrix.Errorf(matrix.MissingParam, "username is missing")
+	}
+	if err := s.o.Policy.checkName(lowerASCII(username)); err != nil {
+		return err
 	}
 	_, err := s.registrable(ctx, username)
 	return err

@@ -41,6 +41,8 @@ type Options struct {
 	NoPasswordLogin bool
 	// RegistrationEnabled allows anybody to make an account.
 	RegistrationEnabled bool
+	// Policy is what is asked of those who register.
+	Policy RegistrationPolicy
 	// SharedSecret allows registration to everybody who knows it; empty: to nobody.
 	SharedSecret string
 	// MayMake returns whether a user may be made by an application service, "": by anybody

@@ -129,7 +129,7 @@ func (s *Server) newAPI(c *core) (*API, error) {
 		Services: client.Services{
 			Auth: on.auth, OAuth: on.oauth, Rendezvous: rendezvous.New(s.hooks.clock.Now), Stages: on.stages, Threepids: on.threepids, SSO: on.sso, Profile: on.profiles, Journal: on.journal, Rooms: on.rooms, Delayed: on.delayed, Spaces: on.found.spaces, Media: on.media, Previews: on.previews,
 			Stream: on.stream.sync, Data: on.stream.data, Receipts: on.stream.receipts, Typing: on.stream.typing, Presence: on.stream.presence, Push: on.stream.push,
-			Keys: on.keys, ToDevice: on.toDevice, KeyBackups: on.backups, AppServices: on.bridges,
+			Keys: on.keys, ToDevice: on.toDevice, KeyBackups: on.backups, AppServices: on.bridges, RegistrationTokens: on.tokens,
 			Searches: on.found.search, Directory: on.found.users, Invitations: on.found.invitations, Turn: newTurn(cfg, s.hooks.clock.Now),
 			Reports:    reports.New(reports.Options{Pool: pool, Rooms: on.rooms.Timeline, Now: s.hooks.clock.Now, Log: s.log}),
 			Now:        s.hooks.clock.Now,

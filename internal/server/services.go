@@ -14,6 +14,7 @@ import (
 	"homeserver/internal/appservice/transactions"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/oauth"
+	"homeserver/internal/auth/registrationtoken"
 	"homeserver/internal/auth/sso"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
@@ -52,6 +53,7 @@ type services struct {
 	oauth     *oauth.Service
 	sso       *sso.Service
 	bridges   *appservice.Service
+	tokens    *registrationtoken.Service
 	profiles  *profile.Service
 	rooms     *rooms.Service
 	delayed   *delayedevents.Service
@@ -84,6 +86,7 @@ func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db 
 	}
 	s.auth = newAuth(cfg, pool, bridges, s.stages, s.threepids, s.limits, s.others, s.journal, hooks.clock, log)
 	followDevices(s.auth)
+	s.tokens = registrationtoken.New(pool, s.stages, now)
 	s.oauth = oauth.New(oauth.Options{
 		Pool: pool, Accounts: s.auth, Stages: s.stages, BaseURL: hooks.oauthURL, ServerName: cfg.ServerName, AccessTokenLifetime: cfg.OAuth.Lifetime(), Now: now, Log: log,
 	})
@@ -157,6 +160,7 @@ func newAuth(
 		MinPasswordLength:   cfg.Password.MinLength,
 		NoPasswordLogin:     !cfg.Login.Password,
 		RegistrationEnabled: cfg.RegistrationOpen(),
+		Policy:              registrationPolicy(cfg),
 		GuestsEnabled:       cfg.GuestsAllowed(),
 		Stages:              stages,
 		Threepids:           threepids,

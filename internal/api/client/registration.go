@@ -3,6 +3,7 @@ package client
 import (
 	"homeserver/internal/auth"
 	"homeserver/internal/httpapi"
+	"homeserver/internal/matrix"
 )
 
 // register makes an account, for an application service if it says so. Section "Account
@@ -31,4 +32,21 @@ type availableAnswer struct {
 // "Account registration", GET /register/available.
 func (a *api) registerAvailable(r *httpapi.Request) (any, error) {
 	return availableAnswer{true}, a.Auth.CheckAvailable(r.Context(), r.Query("username"))
+}
+
+type validityAnswer struct {
+	Valid bool `json:"valid"`
+}
+
+// registrationTokenValidity reports whether one can register with a token, now. Section "Account registration", GET
+// /register/m.login.registration_token/validity.
+func (a *api) registrationTokenValidity(r *httpapi.Request) (any, error) {
+	if !a.Auth.RegistrationOpen() {
+		return nil, matrix.Errorf(matrix.Forbidden, "Registration is disabled")
+	}
+	if r.Query("token") == "" {
+		return nil, matrix.Errorf(matrix.MissingParam, "token is missing")
+	}
+	valid, err := a.RegistrationTokens.Valid(r.Context(), r.Query("token"))
+	return validityAnswer{valid}, err
 }

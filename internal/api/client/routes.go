@@ -39,6 +39,7 @@ func (a *api) accountRoutes() []httpapi.Route {
 		httpapi.Client.OrUnstable("org.matrix.msc2918").Post("/refresh", httpapi.Renewing, httpapi.Public(a.refresh)),
 		httpapi.SinceV2Alpha.Post("/register", httpapi.Registering, httpapi.Public(a.register)),
 		httpapi.Client.Get("/register/available", httpapi.CheckingNames, httpapi.Public(a.registerAvailable)),
+		httpapi.ClientV1.OrUnstable("org.matrix.msc3231").Get("/register/m.login.registration_token/validity", httpapi.EnteringCodes, httpapi.Public(a.registrationTokenValidity)),
 
 		httpapi.Client.Get("/account/whoami", httpapi.Reading, httpapi.Guest(a.whoami)),
 		httpapi.SinceV2Alpha.Post("/account/password", httpapi.LoggingIn, httpapi.Optional(a.changePassword)),

@@ -4,6 +4,7 @@ import (
 	"homeserver/internal/appservice"
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/oauth"
+	"homeserver/internal/auth/registrationtoken"
 	"homeserver/internal/auth/rendezvous"
 	"homeserver/internal/auth/sso"
 	"homeserver/internal/auth/threepid"
@@ -61,6 +62,8 @@ type Services struct {
 
 	// AppServices are the bridges and bots that are registered; nil: there are none.
 	AppServices *appservice.Service
+	// RegistrationTokens are those by which people may register.
+	RegistrationTokens *registrationtoken.Service
 
 	Searches    *search.Service
 	Directory   *userdirectory.Service

@@ -3,7 +3,9 @@ package pages
 import (
 	"errors"
 	"net/http"
+	"net/url"
 
+	"homeserver/internal/auth"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
@@ -12,7 +14,8 @@ import (
 type registerPage struct {
 	ServerName, ClientName, User, Error, FormToken string
 	SignIn                                         string // the page for people who have an account
-	Open                                           bool
+	Open, TokenNeeded                              bool
+	Token                                          string
 }
 
 // registerForm shows the page to make an account. Section "User registration".
@@ -21,13 +24,14 @@ func (a *api) registerForm(r *httpapi.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.showRegister(r, v, http.StatusOK, r.Query("user"), "")
+	return a.showRegister(r, v, http.StatusOK, url.Values{"user": {r.Query("user")}, "token": {r.Query("token")}}, "")
 }
 
-func (a *api) showRegister(r *httpapi.Request, v visitor, status int, user, failure string) (any, error) {
+func (a *api) showRegister(r *httpapi.Request, v visitor, status int, typed url.Values, failure string) (any, error) {
 	return v.show("oauth_register.html", status, registerPage{
-		ServerName: a.ServerName, ClientName: a.clientName(r), User: user, Error: failure, FormToken: v.FormToken(),
+		ServerName: a.ServerName, ClientName: a.clientName(r), User: typed.Get("user"), Error: failure, FormToken: v.FormToken(),
 		SignIn: address(signInPath, back(r.Query("then"))), Open: a.Auth.RegistrationOpen(),
+		TokenNeeded: a.Auth.TokenNeeded(), Token: typed.Get("token"),
 	})
 }
 
@@ -42,11 +46,11 @@ func (a *api) registerOnPage(r *httpapi.Request) (any, error) {
 		return ErrorPage(err)
 	}
 	if !ours {
-		return a.showRegister(r, v, http.StatusForbidden, form.Get("user"), stale)
+		return a.showRegister(r, v, http.StatusForbidden, form, stale)
 	}
-	cookie, err := a.OAuth.Register(r.Context(), form.Get("user"), form.Get("password"), r.Client())
+	cookie, err := a.OAuth.Register(r.Context(), auth.PageRegistration{Username: form.Get("user"), Password: form.Get("password"), Token: form.Get("token")}, r.Client())
 	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
-		return a.showRegister(r, v, refusal.HTTPStatus(), form.Get("user"), refusal.Message)
+		return a.showRegister(r, v, refusal.HTTPStatus(), form, refusal.Message)
 	}
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth"
 	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/secret"
 	"homeserver/internal/auth/uia"
@@ -80,8 +81,8 @@ func (s *Service) SignIn(ctx context.Context, user, password string) (cookie str
 
 // Register makes an account by the rules of POST /register, and returns the cookie of a browser that is
 // signed in to it then. Errors of [auth.Service.RegisterOnPage].
-func (s *Service) Register(ctx context.Context, username, password string, by matrix.Client) (cookie string, err error) {
-	userID, err := s.o.Accounts.RegisterOnPage(ctx, username, password, by)
+func (s *Service) Register(ctx context.Context, r auth.PageRegistration, by matrix.Client) (cookie string, err error) {
+	userID, err := s.o.Accounts.RegisterOnPage(ctx, r, by)
 	if err != nil {
 		return "", err
 	}

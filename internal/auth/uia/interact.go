@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -110,7 +111,10 @@ func (s *Service) tryStage(ctx context.Context, op Operation, current session, n
 	next := current
 	next.completed = append(slices.Clone(current.completed), name)
 	next.provedUserID = cmp.Or(found.UserID, next.provedUserID)
-	next.proof = cmp.Or(found.Proof, next.proof)
+	if found.Proof != "" {
+		next.proofs = maps.Clone(proofsOf(current))
+		next.proofs[name] = found.Proof
+	}
 	next.byPage = current.byPage || a.byPage
 	if current.stored {
 		if err := storeProgress(ctx, s.pool, current, next); err != nil {

@@ -21,8 +21,12 @@ const (
 	StagePassword = "m.login.password"
 	StageEmail    = "m.login.email.identity"
 	StagePhone    = "m.login.msisdn"
-	StageSSO      = "m.login.sso"
-	StageOAuth    = "m.oauth"
+	StageTerms    = "m.login.terms"
+	StageCaptcha  = "m.login.recaptcha"
+
+	StageRegistrationToken = "m.login.registration_token" //nolint:gosec // G101: the name of a stage, not a secret
+	StageSSO               = "m.login.sso"
+	StageOAuth             = "m.oauth"
 )
 
 // stageOAuthOld is the name of StageOAuth as a proposal, MSC4312.

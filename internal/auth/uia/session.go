@@ -19,8 +19,8 @@ type session struct {
 	// provedUserID is the user that the client has proved to be in a stage; "" if in
 	// none.
 	provedUserID string
-	// proof is what a stage has to claim; "" if none has.
-	proof string
+	// proofs are what stages have to claim, by their names.
+	proofs map[string]string
 	// mac is that of the parameters of the request that began it, and byPage whether
 	// they were approved on a page.
 	mac    []byte
@@ -44,7 +44,7 @@ type Approval struct {
 	// operation is the one that the user has approved on a page; "": there is no such approval.
 	operation string
 	now       int64
-	claim     func(ctx context.Context, tx pgx.Tx, userID string) error
+	claims    []func(ctx context.Context, tx pgx.Tx, userID string) error
 }
 
 // approve makes the approval of a completed session.
@@ -54,10 +54,10 @@ func (s *Service) approve(op Operation, done session) Approval {
 		p.session = &done
 	}
 	for _, name := range done.completed {
-		if claim := s.stages[name].Claim; claim != nil && done.proof != "" {
-			p.claim = func(ctx context.Context, tx pgx.Tx, userID string) error {
-				return claim(ctx, tx, op.Name, done.proof, userID)
-			}
+		if claim := s.stages[name].Claim; claim != nil && done.proofs[name] != "" {
+			p.claims = append(p.claims, func(ctx context.Context, tx pgx.Tx, userID string) error {
+				return claim(ctx, tx, op.Name, done.proofs[name], userID)
+			})
 		}
 	}
 	return p
@@ -83,8 +83,10 @@ func (p Approval) Consume(ctx context.Context, tx pgx.Tx) error {
 // Claim uses up the proofs of the stages, such as of an address, for a user whose
 // account is locked. Errors are those of the stage.
 func (p Approval) Claim(ctx context.Context, tx pgx.Tx, userID string) error {
-	if p.claim == nil {
-		return nil
+	for _, claim := range p.claims {
+		if err := claim(ctx, tx, userID); err != nil {
+			return err
+		}
 	}
-	return p.claim(ctx, tx, userID)
+	return nil
 }

@@ -28,9 +28,9 @@ func insertSession(ctx context.Context, q account.Querier, op Operation, i sessi
 			DELETE FROM interactive_sessions WHERE session_hash IN (
 				SELECT session_hash FROM interactive_sessions WHERE user_id = $3
 				ORDER BY created_at DESC OFFSET $7 - 1))
-		INSERT INTO interactive_sessions (session_hash, operation, user_id, proved_user_id, completed, created_at, flows, threepid_sid, effect, parameters_mac)
+		INSERT INTO interactive_sessions (session_hash, operation, user_id, proved_user_id, completed, created_at, flows, proofs, effect, parameters_mac)
 		VALUES ($1, $2, $3, $4, $5, $6, $8, $9, $10, $11)`,
-		hash[:], op.Name, op.UserID, i.provedUserID, notNil(i.completed), now, most, op.Flows, i.proof, op.effect, mac)
+		hash[:], op.Name, op.UserID, i.provedUserID, notNil(i.completed), now, most, op.Flows, proofsOf(i), op.effect, mac)
 	if err != nil {
 		return fmt.Errorf("insert an interactive session: %w", err)
 	}
@@ -42,7 +42,7 @@ func insertSession(ctx context.Context, q account.Querier, op Operation, i sessi
 func findSession(ctx context.Context, q account.Querier, id string, oldest int64) (Operation, session, error) {
 	hash := secret.HashOf(id)
 	rows, err := q.Query(ctx, `
-		SELECT operation, user_id, flows, effect, completed, proved_user_id, threepid_sid, parameters_mac, by_page FROM interactive_sessions
+		SELECT operation, user_id, flows, effect, completed, proved_user_id, proofs, parameters_mac, by_page FROM interactive_sessions
 		WHERE session_hash = $1 AND created_at > $2`, hash[:], oldest)
 	if err != nil {
 		return Operation{}, session{}, fmt.Errorf("query an interactive session: %w", err)
@@ -50,7 +50,7 @@ func findSession(ctx context.Context, q account.Querier, id string, oldest int64
 	var op Operation
 	i, err := pgx.CollectOneRow(rows, func(row pgx.CollectableRow) (session, error) {
 		found := session{id: id, stored: true}
-		err := row.Scan(&op.Name, &op.UserID, &op.Flows, &op.effect, &found.completed, &found.provedUserID, &found.proof,
+		err := row.Scan(&op.Name, &op.UserID, &op.Flows, &op.effect, &found.completed, &found.provedUserID, &found.proofs,
 			&found.mac, &found.byPage)
 		return found, err
 	})
@@ -69,9 +69,9 @@ func findSession(ctx context.Context, q account.Querier, id string, oldest int64
 func storeProgress(ctx context.Context, q account.Querier, before, after session) error {
 	hash := before.hash()
 	_, err := q.Exec(ctx, `
-		UPDATE interactive_sessions SET completed = $2, proved_user_id = $3, threepid_sid = $5, by_page = $6
+		UPDATE interactive_sessions SET completed = $2, proved_user_id = $3, proofs = $5, by_page = $6
 		WHERE session_hash = $1 AND completed = $4`,
-		hash[:], after.completed, after.provedUserID, notNil(before.completed), after.proof, after.byPage)
+		hash[:], after.completed, after.provedUserID, notNil(before.completed), proofsOf(after), after.byPage)
 	if err != nil {
 		return fmt.Errorf("store the progress of an interactive session: %w", err)
 	}
@@ -107,6 +107,14 @@ func deleteSessionsBefore(ctx context.Context, q account.Querier, oldest int64) 
 		return fmt.Errorf("delete expired interactive sessions: %w", err)
 	}
 	return nil
+}
+
+// proofsOf returns an empty object instead of nil, which would be NULL.
+func proofsOf(i session) map[string]string {
+	if i.proofs == nil {
+		return map[string]string{}
+	}
+	return i.proofs
 }
 
 // notNil returns an empty array instead of nil, which would be NULL.

@@ -138,6 +138,14 @@ type Registration struct {
 	// SharedSecret allows those who know it to register accounts, administrators too;
 	// empty: nobody.
 	SharedSecret Secret `yaml:"shared_secret"`
+	// RequireToken says that only those can register who have a token that the operator has made.
+	RequireToken bool `yaml:"require_token"`
+	// RequireEmail says that only those can register who prove an e-mail address.
+	RequireEmail bool `yaml:"require_email"`
+	// UsernamePattern is a regular expression that the names must match which people choose; empty: all do.
+	UsernamePattern string `yaml:"username_pattern"`
+	// ReservedNames are local parts of user IDs that nobody gets by registration.
+	ReservedNames []string `yaml:"reserved_names"`
 }
 
 // Guests says whether there are guest accounts.

@@ -77,6 +77,10 @@ database:
 registration:
   enabled: false
   shared_secret: "012"
+  require_token: true
+  require_email: true
+  username_pattern: "[a-z]+"
+  reserved_names: [admin]
 login:
   password: false
 oauth:
@@ -239,11 +243,13 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Hosts:     []string{"example.org", "matrix.example.org"},
 			Directory: "https://acme.example.org/dir",
 		}},
-		Database:     Database{URL: "postgres://u:hunter2@db/homeserver", MaxConnections: 7},
-		Registration: Registration{Enabled: &closed, SharedSecret: "012"},
-		OAuth:        OAuth{Enabled: &open, AccessTokenLifetime: 600},
-		Guests:       Guests{Enabled: &open},
-		Password:     Password{MinLength: 8},
+		Database: Database{URL: "postgres://u:hunter2@db/homeserver", MaxConnections: 7},
+		Registration: Registration{
+			Enabled: &closed, SharedSecret: "012", RequireToken: true, RequireEmail: true, UsernamePattern: "[a-z]+", ReservedNames: []string{"admin"},
+		},
+		OAuth:    OAuth{Enabled: &open, AccessTokenLifetime: 600},
+		Guests:   Guests{Enabled: &open},
+		Password: Password{MinLength: 8},
 		Threepids: Threepids{
 			ConcealRegistered: true,
 			NextLinkHosts:     []string{"app.example.org"},
@@ -358,6 +364,10 @@ var everyVariable = []string{
 	"HOMESERVER_DATABASE_MAX_CONNECTIONS=7",
 	"HOMESERVER_REGISTRATION_ENABLED=false",
 	"HOMESERVER_REGISTRATION_SHARED_SECRET=012",
+	"HOMESERVER_REGISTRATION_REQUIRE_TOKEN=true",
+	"HOMESERVER_REGISTRATION_REQUIRE_EMAIL=true",
+	"HOMESERVER_REGISTRATION_USERNAME_PATTERN=[a-z]+",
+	"HOMESERVER_REGISTRATION_RESERVED_NAMES=admin",
 	"HOMESERVER_GUESTS_ENABLED=true",
 	"HOMESERVER_PASSWORD_MIN_LENGTH=8",
 	"HOMESERVER_THREEPIDS_CONCEAL_REGISTERED=true",

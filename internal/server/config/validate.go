@@ -73,6 +73,7 @@ func (c *Config) validate() []problem {
 		"database.max_connections", "must be from 2 to 1000")
 	v.check(c.Password.MinLength >= 0 && c.Password.MinLength <= maxPasswordMinimum,
 		"password.min_length", "must be from 0 to %d", maxPasswordMinimum)
+	v.registration(c)
 	v.oauth(c.OAuth)
 	v.threepids(c)
 	v.sso(c)

@@ -1,0 +1,49 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"regexp"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/auth/oauth"
+	"homeserver/internal/auth/registrationtoken"
+	"homeserver/internal/auth/uia"
+	"homeserver/internal/server/config"
+)
+
+// registrationPolicy returns what the configuration asks of those who register.
+func registrationPolicy(cfg *config.Config) auth.RegistrationPolicy {
+	p := auth.RegistrationPolicy{NeedEmail: cfg.Registration.RequireEmail, Reserved: cfg.Registration.ReservedNames}
+	if cfg.Registration.RequireToken {
+		p.Stages = append(p.Stages, uia.StageRegistrationToken)
+	}
+	if cfg.Registration.UsernamePattern != "" {
+		p.Names = regexp.MustCompile("^(?:" + cfg.Registration.UsernamePattern + ")$") // which the configuration has checked
+	}
+	return p
+}
+
+// WithRegistrationTokens does the same as [WithAccounts] with the tokens for registration.
+func WithRegistrationTokens(ctx context.Context, cfg *config.Config, log *slog.Logger, do func(*registrationtoken.Service) error) error {
+	return withDatabase(ctx, cfg, log, func(pool *pgxpool.Pool) error { return do(registrationtoken.New(pool, nil, nil)) })
+}
+
+// InvitationLink returns the address of a page on which people register with a token; "" where the server has no such
+// page, or browsers elsewhere could not find it.
+func InvitationLink(cfg *config.Config, token string) string {
+	base := cfg.OAuthURL(nil)
+	if base == "" || !cfg.RegistrationOpen() {
+		return ""
+	}
+	return base + oauth.Path + "/register?token=" + url.QueryEscape(token)
+}
+
+// RegistrationToken and RegistrationTokens are those of internal/auth/registrationtoken, for commands.
+type (
+	RegistrationToken  = registrationtoken.Token
+	RegistrationTokens = registrationtoken.Service
+)

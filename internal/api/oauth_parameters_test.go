@@ -105,7 +105,7 @@ func TestCodesAreForTheirClient(t *testing.T) {
 func TestClientsRegister(t *testing.T) {
 	t.Parallel()
 	a := newApp(newServer(t))
-	if again := a.register(map[string]any{"something": "else", "client_name#fr": "Exemple"}); again.String("client_id") != a.id {
+	if again := a.register(map[string]any{"something": "else", "client_name#fr": "Une application"}); again.String("client_id") != a.id {
 		t.Errorf("the same client has two IDs: %s", again.Body)
 	}
 	for _, uris := range []any{

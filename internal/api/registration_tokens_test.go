@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/oauth"
 	"homeserver/internal/auth/registrationtoken"
+	"homeserver/internal/auth/terms"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 	"homeserver/internal/matrixtest"
@@ -184,5 +186,59 @@ func TestRegistrationThatNeedsAnAddress(t *testing.T) {
 	asked := c.Do("POST", "/register", `{"username":"alice"}`)
 	if diff := cmp.Diff(any([]any{map[string]any{"stages": []any{uia.StageRegistrationToken, uia.StageEmail}}}), asked.At("flows")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestRegistrationAsksToAcceptDocuments(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.New(t)
+	opts := servicesOn(t, pool)
+	opts.Stages = uia.New(pool, nil)
+	terms.Register(opts.Stages, map[string]terms.Document{"privacy_policy": {Version: "1.2", Texts: []terms.Text{
+		{Language: "en", Name: "Privacy policy", URL: "https://example.org/en"}, {Language: "fr", Name: "Confidentialité", URL: "https://example.org/fr"},
+	}}}, time.Now)
+	opts.RegistrationTokens = registrationtoken.New(pool, opts.Stages, nil)
+	makeToken(t, opts.RegistrationTokens, "family", 0)
+	opts.Auth = auth.New(pool, auth.Options{
+		ServerName: "localhost", RegistrationEnabled: true, Stages: opts.Stages,
+		Policy: auth.RegistrationPolicy{Stages: []string{uia.StageRegistrationToken, uia.StageTerms}},
+	})
+	c := matrixtest.New(t, newAPI(t, opts).Handler())
+
+	asked := registerWith(c, "alice", "family")
+	want := map[string]any{"version": "1.2", "en": map[string]any{"name": "Privacy policy", "url": "https://example.org/en"},
+		"fr": map[string]any{"name": "Confidentialité", "url": "https://example.org/fr"}}
+	if diff := cmp.Diff(any(want), asked.At("params", uia.StageTerms, "policies", "privacy_policy")); asked.Status != 401 || diff != "" {
+		t.Errorf("%d: %s", asked.Status, diff)
+	}
+	session := map[string]any{"session": asked.String("session")}
+	page := "/_matrix/client/v3/auth/m.login.terms/fallback/web?session=" + asked.String("session")
+	if shown := c.Do("GET", page, nil); shown.Status != 200 || !strings.Contains(string(shown.Body), "https://example.org/fr") {
+		t.Errorf("the page does not link the documents: %d %s", shown.Status, shown.Body)
+	}
+	if refused := c.Do("POST", page, ""); refused.Status != 400 {
+		t.Errorf("accepted without a tick: %d", refused.Status)
+	}
+	if early := c.Do("POST", "/register", map[string]any{"username": "alice", "auth": session}); early.Status != 401 {
+		t.Errorf("registered without accepting: %d %s", early.Status, early.Body)
+	}
+	if done := c.Do("POST", page, "accept=yes"); done.Status != 200 {
+		t.Errorf("accepting on the page: %d %s", done.Status, done.Body)
+	}
+	c.Do("POST", "/register", map[string]any{"username": "alice", "auth": session}).OK()
+	made, err := opts.Auth.RegisterOnPage(t.Context(), auth.PageRegistration{Username: "bob", Password: "wordpass", Token: "family", Accepted: true}, matrix.Client{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = opts.Auth.RegisterOnPage(t.Context(), auth.PageRegistration{Username: "carol", Password: "wordpass", Token: "family"}, matrix.Client{})
+	matrixtest.WantCode(t, err, matrix.MissingParam)
+
+	rows, err := pool.Query(t.Context(), `SELECT user_id FROM accepted_terms WHERE document = 'privacy_policy' AND version = '1.2' AND accepted_at > 0 ORDER BY user_id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if diff := cmp.Diff([]string{"@alice:localhost", made}, accepted); err != nil || diff != "" {
+		t.Errorf("%v: %s", err, diff)
 	}
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -28,6 +29,8 @@ type PageRegistration struct {
 	Username, Password string
 	// Token is the registration token; "": there is none.
 	Token string
+	// Accepted says that the person has accepted the documents that were shown.
+	Accepted bool
 }
 
 // RegisterOnPage makes an account by the rules of [Service.Register], logs nothing in, and
@@ -37,19 +40,46 @@ func (s *Service) RegisterOnPage(ctx context.Context, r PageRegistration, by mat
 	if r.Username == "" || r.Password == "" {
 		return "", matrix.Errorf(matrix.MissingParam, "A user name and a password are needed")
 	}
-	proof := map[string]string{"type": uia.StageDummy}
-	if s.TokenNeeded() {
-		proof = map[string]string{"type": uia.StageRegistrationToken, "token": r.Token}
+	flow := s.registrationFlows()[0]
+	interactive := ""
+	for i, stage := range flow {
+		proof, err := r.proof(stage, interactive)
+		if err != nil {
+			return "", err
+		}
+		made, err := s.Register(ctx, RegisterRequest{Username: r.Username, Password: r.Password, InhibitLogin: true, Auth: proof}, by)
+		if challenge, ok := errors.AsType[*matrix.Error](err); ok && challenge.Code == "" && i < len(flow)-1 {
+			interactive, _ = challenge.Fields["session"].(string)
+			continue
+		}
+		return made.UserID, err
 	}
-	auth, err := json.Marshal(proof)
+	return "", errNotOnPage()
+}
+
+// proof returns what completes a stage of a session by what was typed; "": of a new session.
+func (r PageRegistration) proof(stage, interactive string) (json.RawMessage, error) {
+	fields := map[string]string{"type": stage}
+	switch {
+	case stage == uia.StageRegistrationToken:
+		fields["token"] = r.Token
+	case stage == uia.StageTerms && !r.Accepted:
+		return nil, matrix.Errorf(matrix.MissingParam, "To go on, accept the documents")
+	case stage != uia.StageDummy && stage != uia.StageTerms:
+		return nil, errNotOnPage()
+	}
+	if interactive != "" {
+		fields["session"] = interactive
+	}
+	proof, err := json.Marshal(fields)
 	if err != nil {
-		return "", fmt.Errorf("encode the proof of a registration: %w", err)
+		return nil, fmt.Errorf("encode the proof of a registration: %w", err)
 	}
-	made, err := s.Register(ctx, RegisterRequest{Username: r.Username, Password: r.Password, InhibitLogin: true, Auth: auth}, by)
-	if matrix.IsCode(err, "") || matrix.IsCode(err, matrix.Unrecognized) {
-		err = matrix.Errorf(matrix.Forbidden, "This server asks for more than a password: register in an app")
-	}
-	return made.UserID, err
+	return proof, nil
+}
+
+func errNotOnPage() *matrix.Error {
+	return matrix.Errorf(matrix.Forbidden, "This server asks for more than a password: register in an app")
 }
 
 // ReplacePassword sets a new password for a user who knows the old one, and logs all devices out

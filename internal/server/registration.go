@@ -5,12 +5,14 @@ import (
 	"log/slog"
 	"net/url"
 	"regexp"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/oauth"
 	"homeserver/internal/auth/registrationtoken"
+	"homeserver/internal/auth/terms"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/server/config"
 )
@@ -21,10 +23,25 @@ func registrationPolicy(cfg *config.Config) auth.RegistrationPolicy {
 	if cfg.Registration.RequireToken {
 		p.Stages = append(p.Stages, uia.StageRegistrationToken)
 	}
+	if len(cfg.Registration.Terms) > 0 {
+		p.Stages = append(p.Stages, uia.StageTerms)
+	}
 	if cfg.Registration.UsernamePattern != "" {
 		p.Names = regexp.MustCompile("^(?:" + cfg.Registration.UsernamePattern + ")$") // which the configuration has checked
 	}
 	return p
+}
+
+// registerTerms adds the stage for the documents that those who register must accept, if there are any.
+func registerTerms(cfg *config.Config, stages *uia.Service, now func() time.Time) {
+	documents := map[string]terms.Document{}
+	for _, t := range cfg.Registration.Terms {
+		texts := append(documents[t.Document].Texts, terms.Text{Language: t.Language, Name: t.Name, URL: t.URL})
+		documents[t.Document] = terms.Document{Version: t.Version, Texts: texts}
+	}
+	if len(documents) > 0 {
+		terms.Register(stages, documents, now)
+	}
 }
 
 // WithRegistrationTokens does the same as [WithAccounts] with the tokens for registration.

@@ -87,6 +87,7 @@ func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db 
 	s.auth = newAuth(cfg, pool, bridges, s.stages, s.threepids, s.limits, s.others, s.journal, hooks.clock, log)
 	followDevices(s.auth)
 	s.tokens = registrationtoken.New(pool, s.stages, now)
+	registerTerms(cfg, s.stages, now)
 	s.oauth = oauth.New(oauth.Options{
 		Pool: pool, Accounts: s.auth, Stages: s.stages, BaseURL: hooks.oauthURL, ServerName: cfg.ServerName, AccessTokenLifetime: cfg.OAuth.Lifetime(), Now: now, Log: log,
 	})

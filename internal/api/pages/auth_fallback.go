@@ -9,6 +9,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/sso"
+	"homeserver/internal/auth/terms"
 	"homeserver/internal/auth/threepid"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/httpapi"
@@ -26,6 +27,8 @@ type stagePage struct {
 
 	Country, Address string
 	Sent             threepid.Credentials // of the message; zero before there is one
+
+	Documents map[string]terms.Document // to be accepted
 
 	Providers []sso.Provider // at which the user can confirm it
 }
@@ -45,7 +48,7 @@ func (a *api) authFallback(r *httpapi.Request) (any, error) {
 
 // fallbackStage finds the stage of a fallback, if there is a page for it.
 func (a *api) fallbackStage(r *httpapi.Request) (uia.FallbackStage, error) {
-	if !slices.Contains([]string{uia.StageDummy, uia.StagePassword, uia.StageEmail, uia.StagePhone, uia.StageSSO}, r.Param("authType")) {
+	if !slices.Contains([]string{uia.StageDummy, uia.StagePassword, uia.StageEmail, uia.StagePhone, uia.StageSSO, uia.StageTerms}, r.Param("authType")) {
 		return uia.FallbackStage{}, matrix.Errorf(matrix.Unrecognized, "This server has no page for this kind of authentication")
 	}
 	session := r.Query("session")
@@ -65,6 +68,9 @@ func (a *api) newStagePage(r *httpapi.Request, stage uia.FallbackStage, form url
 	}
 	if page.UserKnown {
 		page.User = stage.UserID
+	}
+	if page.Stage == uia.StageTerms {
+		page.Documents = terms.Of(a.Stages)
 	}
 	if page.Stage == uia.StageSSO {
 		page.Providers = a.SSO.Providers()
@@ -138,6 +144,10 @@ func (a *api) completeStage(r *httpapi.Request, page stagePage, form url.Values)
 	case uia.StagePassword:
 		fields["identifier"] = auth.Identifier{Type: "m.id.user", User: page.User}
 		fields["password"] = form.Get("password")
+	case uia.StageTerms:
+		if form.Get("accept") == "" {
+			return matrix.Errorf(matrix.MissingParam, "To go on, accept the documents")
+		}
 	case uia.StageEmail:
 		fields["threepid_creds"] = page.Sent
 	case uia.StagePhone:

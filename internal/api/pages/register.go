@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"homeserver/internal/auth"
+	"homeserver/internal/auth/terms"
 	"homeserver/internal/httpapi"
 	"homeserver/internal/matrix"
 )
@@ -16,6 +17,7 @@ type registerPage struct {
 	SignIn                                         string // the page for people who have an account
 	Open, TokenNeeded                              bool
 	Token                                          string
+	Documents                                      map[string]terms.Document // to be accepted
 }
 
 // registerForm shows the page to make an account. Section "User registration".
@@ -31,7 +33,7 @@ func (a *api) showRegister(r *httpapi.Request, v visitor, status int, typed url.
 	return v.show("oauth_register.html", status, registerPage{
 		ServerName: a.ServerName, ClientName: a.clientName(r), User: typed.Get("user"), Error: failure, FormToken: v.FormToken(),
 		SignIn: address(signInPath, back(r.Query("then"))), Open: a.Auth.RegistrationOpen(),
-		TokenNeeded: a.Auth.TokenNeeded(), Token: typed.Get("token"),
+		TokenNeeded: a.Auth.TokenNeeded(), Token: typed.Get("token"), Documents: terms.Of(a.Stages),
 	})
 }
 
@@ -48,7 +50,7 @@ func (a *api) registerOnPage(r *httpapi.Request) (any, error) {
 	if !ours {
 		return a.showRegister(r, v, http.StatusForbidden, form, stale)
 	}
-	cookie, err := a.OAuth.Register(r.Context(), auth.PageRegistration{Username: form.Get("user"), Password: form.Get("password"), Token: form.Get("token")}, r.Client())
+	cookie, err := a.OAuth.Register(r.Context(), auth.PageRegistration{Username: form.Get("user"), Password: form.Get("password"), Token: form.Get("token"), Accepted: form.Get("accept") != ""}, r.Client())
 	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
 		return a.showRegister(r, v, refusal.HTTPStatus(), form, refusal.Message)
 	}

@@ -173,6 +173,9 @@ func replaceStage(flows [][]string, old, other string, only bool) [][]string {
 	return replaced
 }
 
+// Params returns the parameters of a stage in the challenge; nil for none, or if there is no such stage.
+func (s *Service) Params(name string) map[string]any { return s.stages[name].Params }
+
 // DeleteExpired deletes the sessions that took too long.
 func (s *Service) DeleteExpired(ctx context.Context) error {
 	return errors.Join(deleteSessionsBefore(ctx, s.pool, s.oldest()), deleteApprovalsBefore(ctx, s.pool, s.now().UnixMilli()))

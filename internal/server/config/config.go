@@ -146,6 +146,22 @@ type Registration struct {
 	UsernamePattern string `yaml:"username_pattern"`
 	// ReservedNames are local parts of user IDs that nobody gets by registration.
 	ReservedNames []string `yaml:"reserved_names"`
+	// Terms are the documents that those who register must accept.
+	Terms []Terms `yaml:"terms" env:"-"`
+}
+
+// Terms is a document in one language.
+type Terms struct {
+	// Document is the same for all languages of one document, such as privacy_policy.
+	Document string `yaml:"document"`
+	// Version of the document, the same in all languages.
+	Version string `yaml:"version"`
+	// Language is a tag, such as en or pt-BR.
+	Language string `yaml:"language"`
+	// Name is what people read.
+	Name string `yaml:"name"`
+	// URL is where the document is.
+	URL string `yaml:"url"`
 }
 
 // Guests says whether there are guest accounts.

@@ -81,6 +81,8 @@ registration:
   require_email: true
   username_pattern: "[a-z]+"
   reserved_names: [admin]
+  terms:
+    - {document: privacy_policy, version: "1.2", language: en, name: Privacy policy, url: "https://example.org/privacy"}
 login:
   password: false
 oauth:
@@ -246,6 +248,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 		Database: Database{URL: "postgres://u:hunter2@db/homeserver", MaxConnections: 7},
 		Registration: Registration{
 			Enabled: &closed, SharedSecret: "012", RequireToken: true, RequireEmail: true, UsernamePattern: "[a-z]+", ReservedNames: []string{"admin"},
+			Terms: []Terms{{Document: "privacy_policy", Version: "1.2", Language: "en", Name: "Privacy policy", URL: "https://example.org/privacy"}},
 		},
 		OAuth:    OAuth{Enabled: &open, AccessTokenLifetime: 600},
 		Guests:   Guests{Enabled: &open},

@@ -164,7 +164,7 @@ func (p *place) try(method, path, body string) {
 		// A page for people says it in their words.
 	case !json.Valid(answer.Body):
 		p.T.Errorf("%s: %d, which is no JSON: %q", what, answer.Status, httpapi.Clip(string(answer.Body), 500))
-	case answer.Status != http.StatusOK && answer.Errcode() == "" && answer.At("flows") == nil && answer.At("error_description") == nil:
+	case answer.Status >= http.StatusMultipleChoices && answer.Errcode() == "" && answer.At("flows") == nil && answer.At("error_description") == nil:
 		p.T.Errorf("%s: %d without errcode: %s", what, answer.Status, answer.Body)
 	}
 }

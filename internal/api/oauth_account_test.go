@@ -2,8 +2,12 @@ package api
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+
+	"homeserver/internal/auth"
+	"homeserver/internal/matrixtest"
 )
 
 // has fails the test unless the page has the text.
@@ -184,4 +188,25 @@ func TestThePageOfALockedOrSuspendedAccount(t *testing.T) {
 		t.Error("an app got a code for a locked account")
 	}
 	isLocked(t, in.Do("GET", "/account/whoami", nil))
+}
+
+// Who signs in at a provider has no password that could be asked for.
+func TestAnAccountWithoutAPasswordIsClosed(t *testing.T) {
+	t.Parallel()
+	opts := services(t)
+	a := newApp(matrixtest.New(t, newAPI(t, opts).Handler()))
+	userID, err := opts.Auth.CreateAccount(t.Context(), auth.NewAccount{Username: "employee"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie, err := opts.OAuth.SignInAs(t.Context(), userID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.browser.Jar.SetCookies(&url.URL{Scheme: "http", Host: "localhost:8008"}, []*http.Cookie{{Name: "homeserver", Value: cookie, Path: "/"}})
+	form := a.opens("/_matrix/oauth/account?action=org.matrix.account_deactivate")
+	if strings.Contains(form.body, "Your password") {
+		t.Errorf("a password is asked for: %s", form.body)
+	}
+	form.submits().has("Your account is closed")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"homeserver/internal/auth/account"
 	"homeserver/internal/auth/uia"
 	"homeserver/internal/matrix"
 )
@@ -99,10 +100,24 @@ func (s *Service) ReplacePassword(ctx context.Context, userID, old, password str
 	return nil
 }
 
-// DeactivateOnPage ends the account of a user who knows its password, as [Service.Deactivate] does.
-func (s *Service) DeactivateOnPage(ctx context.Context, userID, password string, erase bool) error {
-	if err := s.CheckPassword(ctx, userID, password); err != nil {
+// HasPassword reports whether an account has a password here. Others sign in at a provider, or by that of a
+// directory.
+func (s *Service) HasPassword(ctx context.Context, userID string) (bool, error) {
+	a, err := account.Find(ctx, s.pool, []string{userID})
+	return a.PasswordHash != "", err
+}
+
+// DeactivateOnPage ends the account of a user who knows its password, as [Service.Deactivate] does. One
+// that has none here needs a browser that was signed in lately: fresh.
+func (s *Service) DeactivateOnPage(ctx context.Context, userID, password string, erase, fresh bool) error {
+	known, err := s.HasPassword(ctx, userID)
+	if err != nil {
 		return err
+	}
+	if known || !fresh {
+		if err := s.CheckPassword(ctx, userID, password); err != nil {
+			return err
+		}
 	}
 	bound, err := s.deactivate(ctx, userID, erase, uia.Approval{})
 	if err != nil {

@@ -20,6 +20,7 @@ type accountPage struct {
 	ServerName, UserID, FormToken string
 	Error, Done                   string
 	Name                          string // of the user
+	HasPassword                   bool
 	Devices                       []accountDevice
 	Device                        accountDevice
 }
@@ -64,12 +65,24 @@ func (a *api) account(r *httpapi.Request) (any, error) {
 	case actionPassword:
 		return a.showAccount(v, "account_password.html", http.StatusOK, accountPage{})
 	case oauth.ActionDeactivate:
-		return a.showAccount(v, "account_deactivate.html", http.StatusOK, accountPage{})
+		return a.showDeactivation(r, v, http.StatusOK, "")
 	case oauth.ActionResetKeys:
 		return a.showAccount(v, "account_reset.html", http.StatusOK, accountPage{})
 	default:
 		return a.showAccount(v, "account.html", http.StatusOK, accountPage{})
 	}
+}
+
+// showDeactivation shows the page to close an account. Who has no password here signs in for it, unless that was lately.
+func (a *api) showDeactivation(r *httpapi.Request, v visitor, status int, failure string) (any, error) {
+	known, err := a.Auth.HasPassword(r.Context(), v.UserID)
+	if err != nil {
+		return nil, err
+	}
+	if !known && !a.OAuth.IsFresh(v.Browser) {
+		return v.with(seeOther(address(signInPath, accountPath+"?action="+oauth.ActionDeactivate, "user", v.UserID))), nil
+	}
+	return a.showAccount(v, "account_deactivate.html", status, accountPage{Error: failure, HasPassword: known})
 }
 
 // showAccount shows a page of an account.
@@ -179,9 +192,9 @@ func (a *api) setPassword(r *httpapi.Request, v visitor, form url.Values) (any, 
 
 // closeAccount closes the account for ever.
 func (a *api) closeAccount(r *httpapi.Request, v visitor, form url.Values) (any, error) {
-	err := a.Auth.DeactivateOnPage(r.Context(), v.UserID, form.Get("password"), form.Get("erase") == "true")
+	err := a.Auth.DeactivateOnPage(r.Context(), v.UserID, form.Get("password"), form.Get("erase") == "true", a.OAuth.IsFresh(v.Browser))
 	if refusal, ok := errors.AsType[*matrix.Error](err); ok {
-		return a.showAccount(v, "account_deactivate.html", refusal.HTTPStatus(), accountPage{Error: refusal.Message})
+		return a.showDeactivation(r, v, refusal.HTTPStatus(), refusal.Message)
 	}
 	if err != nil {
 		return nil, err

@@ -123,6 +123,8 @@ func TestSlidingSync(t *testing.T) {
 
 	nothing := list.next()
 	equalRooms(t, "nothing is new", nothing)
+	newest := alice.Do("GET", matrixtest.Path("rooms", room, "messages")+"?dir=b&limit=1&from="+list.pos, nil).OK()
+	matrixtest.Equal(t, "before the pos", bodiesOf(newest.Events("chunk")), []string{"hello"})
 
 	bob.SendText(room, "again")
 	again := list.await()

@@ -213,6 +213,15 @@ func parsePos(pos string) (version int64, token string, err error) {
 	return version, token, nil
 }
 
+// TokenOf returns the token in a pos, with which other endpoints go on from there, and any other text
+// as it is.
+func TokenOf(text string) string {
+	if _, token, err := parsePos(text); err == nil && token != "" {
+		return token
+	}
+	return text
+}
+
 func errUnknownPos() error {
 	return matrix.Errorf(matrix.UnknownPos, "this pos is not known, or not any more: begin without one")
 }

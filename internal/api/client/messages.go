@@ -105,7 +105,7 @@ func (a *api) queryToken(r *httpapi.Request, name string) (*timeline.Place, erro
 		now := timeline.PlaceOf(a.Journal.Position())
 		return &now, nil
 	}
-	p, err := syncstream.ParseToken(text)
+	p, err := syncstream.ParseToken(syncstream.TokenOf(text))
 	if err != nil {
 		return nil, err
 	}

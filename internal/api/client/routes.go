@@ -202,7 +202,7 @@ func (a *api) membershipRoutes() []httpapi.Route {
 func (a *api) syncRoutes() []httpapi.Route {
 	return []httpapi.Route{
 		httpapi.SinceV2Alpha.Get("/sync", httpapi.Polling, httpapi.Guest(a.sync)),
-		httpapi.Prefixes{}.OrUnstable("org.matrix.simplified_msc3575").Post("/sync", httpapi.Polling, httpapi.Guest(a.slidingSync)),
+		httpapi.Prefixes{}.OrUnstable("org.matrix.simplified_msc3575").Post("/sync", httpapi.Polling, httpapi.User(a.slidingSync)),
 		httpapi.SinceV2Alpha.Post("/user/{userId}/filter", httpapi.Filtering, httpapi.User(a.postFilter)),
 		httpapi.SinceV2Alpha.Get("/user/{userId}/filter/{filterId}", httpapi.Reading, httpapi.User(a.getFilter)),
 	}

@@ -162,6 +162,7 @@ func newAuth(
 		NoPasswordLogin:     !cfg.Login.Password,
 		RegistrationEnabled: cfg.RegistrationOpen(),
 		Policy:              registrationPolicy(cfg),
+		AccessTokenLifetime: cfg.Login.Lifetime(),
 		GuestsEnabled:       cfg.GuestsAllowed(),
 		Stages:              stages,
 		Threepids:           threepids,

@@ -378,7 +378,7 @@ func Default() *Config {
 		Email:      Email{TLS: "starttls", RoomURL: "https://matrix.to/#/"},
 		LDAP:       LDAP{Filter: "(&(objectClass=person)(uid={name}))", ID: "entryUUID", UserName: "{uid}", DisplayName: "{cn}"},
 		SMS:        SMS{Body: `{"to": "{to}", "text": "{text}"}`, MaxPerHour: 100, MaxPerDay: 500},
-		Login:      Login{Password: true},
+		Login:      Login{AccessTokenLifetime: 3600, Password: true},
 		OAuth:      OAuth{AccessTokenLifetime: 300},
 		RateLimits: defaultRateLimits(),
 		Log:        Log{Level: "info", Format: "text", Requests: true},

@@ -85,6 +85,7 @@ registration:
     - {document: privacy_policy, version: "1.2", language: en, name: Privacy policy, url: "https://example.org/privacy"}
 login:
   password: false
+  access_token_lifetime: 900
 oauth:
   enabled: true
   access_token_lifetime: 600
@@ -250,6 +251,7 @@ func TestLoadReadsEveryKey(t *testing.T) {
 			Enabled: &closed, SharedSecret: "012", RequireToken: true, RequireEmail: true, UsernamePattern: "[a-z]+", ReservedNames: []string{"admin"},
 			Terms: []Terms{{Document: "privacy_policy", Version: "1.2", Language: "en", Name: "Privacy policy", URL: "https://example.org/privacy"}},
 		},
+		Login:    Login{AccessTokenLifetime: 900},
 		OAuth:    OAuth{Enabled: &open, AccessTokenLifetime: 600},
 		Guests:   Guests{Enabled: &open},
 		Password: Password{MinLength: 8},
@@ -460,6 +462,7 @@ var everyVariable = []string{
 	"HOMESERVER_MEDIA_STORAGE=s3",
 	"HOMESERVER_MEDIA_FOLDER=/srv/media",
 	"HOMESERVER_LOGIN_PASSWORD=false",
+	"HOMESERVER_LOGIN_ACCESS_TOKEN_LIFETIME=900",
 	"HOMESERVER_OAUTH_ENABLED=true",
 	"HOMESERVER_OAUTH_ACCESS_TOKEN_LIFETIME=600",
 	"HOMESERVER_MEDIA_S3_ENDPOINT=https://s3.example.org:9000",

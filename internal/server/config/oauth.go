@@ -10,6 +10,9 @@ type Login struct {
 	// Password allows apps to log in by a password that they ask for themselves; false: only on the pages of the OAuth 2.0
 	// API and of providers.
 	Password bool `yaml:"password"`
+	// AccessTokenLifetime is for how many seconds the access token of an app is good that has logged in so, and has asked
+	// for a token to renew it by. Those of others do not expire.
+	AccessTokenLifetime int `yaml:"access_token_lifetime"`
 }
 
 // OAuth says how apps sign in by the OAuth 2.0 API.
@@ -19,6 +22,9 @@ type OAuth struct {
 	// AccessTokenLifetime is for how many seconds an access token is good, until the app renews it.
 	AccessTokenLifetime int `yaml:"access_token_lifetime"`
 }
+
+// Lifetime returns for how long an access token is good that can be renewed.
+func (l Login) Lifetime() time.Duration { return time.Duration(l.AccessTokenLifetime) * time.Second }
 
 // Lifetime returns for how long an access token is good.
 func (o OAuth) Lifetime() time.Duration { return time.Duration(o.AccessTokenLifetime) * time.Second }
@@ -48,7 +54,9 @@ const (
 	maxTokenLifetime = 86400
 )
 
-func (v *validator) oauth(o OAuth) {
+func (v *validator) oauth(l Login, o OAuth) {
+	v.check(l.AccessTokenLifetime >= minTokenLifetime && l.AccessTokenLifetime <= maxTokenLifetime, "login.access_token_lifetime",
+		"must be from %d to %d seconds", minTokenLifetime, maxTokenLifetime)
 	v.check(o.AccessTokenLifetime >= minTokenLifetime && o.AccessTokenLifetime <= maxTokenLifetime, "oauth.access_token_lifetime",
 		"must be from %d to %d seconds", minTokenLifetime, maxTokenLifetime)
 }

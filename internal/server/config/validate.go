@@ -74,7 +74,7 @@ func (c *Config) validate() []problem {
 	v.check(c.Password.MinLength >= 0 && c.Password.MinLength <= maxPasswordMinimum,
 		"password.min_length", "must be from 0 to %d", maxPasswordMinimum)
 	v.registration(c)
-	v.oauth(c.OAuth)
+	v.oauth(c.Login, c.OAuth)
 	v.threepids(c)
 	v.sso(c)
 	v.ldap(c.LDAP)

@@ -142,6 +142,24 @@ func TestSlidingSync(t *testing.T) {
 	}
 }
 
+func TestSlidingSyncMarksExpandedTimelinesAsLimited(t *testing.T) {
+	t.Parallel()
+	alice, bob, room := shared(t)
+	bob.SendText(room, "hello")
+	list := roomList(alice, 19)
+	list.next()
+	list.body["room_subscriptions"] = map[string]any{room: map[string]any{"timeline_limit": 50, "required_state": [][]string{}}}
+	all := list.next()
+	if events := typesOf(all.Events("rooms", room, "timeline")); len(events) < 2 || events[0] != "m.room.create" {
+		t.Errorf("got %q", events)
+	}
+	for place, want := range map[string]any{"initial": nil, "limited": true, "num_live": 0.0, "unstable_expanded_timeline": true} {
+		if got := all.At("rooms", room, place); got != want {
+			t.Errorf("%s is %v instead of %v", place, got, want)
+		}
+	}
+}
+
 func TestSlidingSyncRepeatsAPos(t *testing.T) {
 	t.Parallel()
 	alice, bob, room := shared(t)

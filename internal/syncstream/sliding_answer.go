@@ -153,7 +153,8 @@ func (a *SlidingAnswer) writeEvents(ctx context.Context, w *reserve.Writer, r *r
 		return err
 	}
 	p.rememberMembers(r)
-	w.B = strconv.AppendBool(append(w.B, `,"limited":`...), r.limited)
+	// matrix-js-sdk looks for older events than it has only where a timeline is limited: it takes others for new.
+	w.B = strconv.AppendBool(append(w.B, `,"limited":`...), r.limited || r.expanded)
 	w.B = strconv.AppendInt(append(w.B, `,"num_live":`...), int64(live), 10)
 	if len(r.timeline) > 0 || r.limited || r.fullState {
 		w.B = event.AppendString(append(w.B, `,"prev_batch":`...), FormatPlace(r.prevBatch))

@@ -7,7 +7,7 @@ GOLANGCI_LINT := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v
 # Like golangci-lint these are not tools of go.mod, where their dependencies would choose the server's versions.
 STATICCHECK_VERSION := v0.7.0
 GOVULNCHECK_VERSION := v1.3.0
-GO_DIRS := cmd examples internal migrations testserver
+GO_DIRS := clients cmd examples internal migrations testserver
 # One of the tests has a real crypto client, whose Olm is in Go by this tag, and else in C.
 TEST_TAGS := -tags goolm
 
@@ -65,6 +65,11 @@ test-clients: postgres build ## Test what clients/ and examples/ have in Python 
 	cd clients/javascript && HOMESERVER_BIN=$(CURDIR)/$(BIN) node --test
 	cd examples/javascript-client && HOMESERVER_BIN=$(CURDIR)/$(BIN) node --test
 
+.PHONY: test-js-sdk
+test-js-sdk: postgres browser build ## Test the server with matrix-js-sdk in Chromium: sign-in by OAuth, sliding sync
+	cd clients/matrix-js-sdk && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+	HOMESERVER_BIN=$(CURDIR)/$(BIN) go test $(TEST_TAGS),jssdk -timeout $(TEST_TIMEOUT) ./clients/matrix-js-sdk
+
 .PHONY: race
 race: postgres browser ## Run all tests with the race detector
 	$(call announce,,-race)
@@ -75,9 +80,9 @@ lint: ## Check format and words, run go vet, for macOS too, and golangci-lint
 	@unformatted=$$(gofmt -l $(GO_DIRS)); \
 	if [ -n "$$unformatted" ]; then echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	@scripts/words
-	go vet $(TEST_TAGS) ./...
+	go vet $(TEST_TAGS),jssdk ./...
 	@echo "go vet for macOS: the first run compiles all modules for it, which takes a minute or two" >&2
-	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go vet $(TEST_TAGS) ./...
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 go vet $(TEST_TAGS),jssdk ./...
 	@echo "golangci-lint: the first run compiles it and looks at all modules, which takes up to ten minutes" >&2
 	$(GOLANGCI_LINT) run --allow-parallel-runners ./...
 

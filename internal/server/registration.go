@@ -59,8 +59,8 @@ func InvitationLink(cfg *config.Config, token string) string {
 	return base + oauth.Path + "/register?token=" + url.QueryEscape(token)
 }
 
-// RegistrationToken and RegistrationTokens are those of internal/auth/registrationtoken, for commands.
-type (
-	RegistrationToken  = registrationtoken.Token
-	RegistrationTokens = registrationtoken.Service
-)
+// RegistrationToken is a token by which people may register, for commands.
+type RegistrationToken = registrationtoken.Token
+
+// RegistrationTokens makes, lists and deletes them.
+type RegistrationTokens = registrationtoken.Service

@@ -66,7 +66,7 @@ func (s *Service) ModerateAccount(ctx context.Context, name string, c Change) (u
 	})
 }
 
-// checkModerated checks who asks, and then of whom.
+// checkModerated checks that an administrator asks, and then that the user is of this server.
 func (s *Service) checkModerated(by matrix.Session, userID string) error {
 	if !by.Admin {
 		return ErrNotAdmin()
@@ -121,7 +121,7 @@ func (s *Service) moderate(ctx context.Context, userID string, c Change, check f
 	return nil
 }
 
-// since returns the present for something that holds from now on; nil for what does not hold any more.
+// since returns the present for what holds, and nil for what does not hold any more.
 func (s *Service) since(holds bool) *int64 {
 	if !holds {
 		return nil

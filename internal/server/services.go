@@ -89,7 +89,7 @@ func newServices(cfg *config.Config, hooks hooks, bridges registration.List, db 
 	s.tokens = registrationtoken.New(pool, s.stages, now)
 	registerTerms(cfg, s.stages, now)
 	s.oauth = oauth.New(oauth.Options{
-		Pool: pool, Accounts: s.auth, Stages: s.stages, BaseURL: hooks.oauthURL, ServerName: cfg.ServerName, AccessTokenLifetime: cfg.OAuth.Lifetime(), Now: now, Log: log,
+		Pool: pool, Accounts: s.auth, Stages: s.stages, BaseURL: hooks.oauthURL, ServerName: cfg.ServerName, AccessTokenLifetime: cfg.OAuth.Lifetime(), Now: now, Clock: hooks.clock, Log: log,
 	})
 	s.bridges = appservice.New(appservice.Options{
 		Registrations: bridges, ActAs: s.auth.Sessions.ActAs, MakeUser: s.auth.EnsureAccount, Existing: s.auth.Existing, Limits: s.limits, Now: now, Log: log,

@@ -13,6 +13,7 @@ import (
 
 	"homeserver/internal/auth"
 	"homeserver/internal/auth/uia"
+	"homeserver/internal/clock"
 )
 
 // Path is where all endpoints and pages of this API begin. It is below /_matrix, as
@@ -39,8 +40,9 @@ type Options struct {
 	// AccessTokenLifetime is how long an access token lives; 0 means five minutes.
 	AccessTokenLifetime time.Duration
 	Log                 *slog.Logger
-	// Now is the clock; nil means time.Now.
-	Now func() time.Time
+	// Now is the clock; nil means time.Now. Clock is what the removal of what has expired goes by; nil: the real time.
+	Now   func() time.Time
+	Clock *clock.Clock
 }
 
 // Service holds the rules of the API. It may be used concurrently.
@@ -84,7 +86,7 @@ func (s *Service) Secure() bool {
 func (s *Service) Start(ctx context.Context) {
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.workers.Go(func() {
-		ticker := time.NewTicker(tidyInterval)
+		ticker := s.o.Clock.NewTicker(tidyInterval)
 		defer ticker.Stop()
 		for {
 			if err := s.tidy(ctx); err != nil && !errors.Is(err, context.Canceled) {

@@ -249,7 +249,7 @@ func TestIdentityIsLinkedByThePasswordOnly(t *testing.T) {
 	}
 	alice.Do(http.MethodPost, "/account/password", map[string]any{
 		"new_password": "password of mine", "auth": map[string]any{"type": "m.login.password", "user": "alice", "password": "wordpass"},
-	}).OK() // whoever has a password goes on using it
+	}).OK() // a user who has a password goes on using it
 }
 
 func TestProviderMayOnlyLinkAccounts(t *testing.T) {

@@ -63,7 +63,7 @@ type chooser struct {
 	children map[string]map[string]bool // of spaces that the user is in, by room IDs
 }
 
-// chooses reports whether a filter lets a room pass.
+// chooses reports whether a filter takes a room.
 func (c *chooser) chooses(f *ListFilters, l *listed) bool {
 	if f == nil {
 		return true

@@ -51,7 +51,7 @@ type Options struct {
 	BaseURL string
 	// TrustedClients are the hosts of apps to which people are sent on without being asked.
 	TrustedClients []string
-	// SetDisplayName gives a new account the name that is shown.
+	// SetDisplayName sets the name of a new account that is shown.
 	SetDisplayName func(ctx context.Context, userID, name string) error
 	// Secret is known to all processes of this server and to nobody else.
 	Secret []byte

@@ -25,7 +25,7 @@ func (s *Service) mayConfirm(ctx context.Context, userID string) (may, only bool
 	return true, !hasPassword, err
 }
 
-// checkStage is the stage m.login.sso: it is completed by the page alone, for whoever has signed in there.
+// checkStage is the stage m.login.sso: it is completed by the page alone, for a person who has signed in there.
 // Client-server API, "SSO during User-Interactive Authentication".
 func (s *Service) checkStage(_ context.Context, attempt uia.Attempt) (uia.Evidence, error) {
 	var sent struct {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -143,6 +144,11 @@ func (s *Server) warm() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		defer func() {
+			if p := recover(); p != nil { // nobody waits for it
+				s.log.Error("filling memory panicked", "panic", p, "stack", string(debug.Stack()))
+			}
+		}()
 		if err := s.core.services.stream.sync.Warm(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "memory is not filled: what is asked for first takes longer", "error", err)
 		}

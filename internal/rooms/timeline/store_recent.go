@@ -97,7 +97,10 @@ func (s *Store) readRecent(
 		return err
 	})
 	reserve.Drop(ctx, reserve.Used(ctx)-before) // the cache counts it
-	return f.byRecent(), tooLarge, err
+	if err != nil {
+		return nil, 0, err // what was read is not whole
+	}
+	return f.byRecent(), tooLarge, nil
 }
 
 // dropLastRoom drops what was read of the last room, of which there is more, and returns that.

@@ -166,9 +166,7 @@ func describeDevices(ids []string) string {
 // Logout deletes the device of a session with all its tokens.
 // Client-server API, POST /logout.
 func (s *Service) Logout(ctx context.Context, session matrix.Session) error {
-	return s.logOut(ctx, session.UserID, func(tx pgx.Tx) ([]secret.Hash, error) {
-		return s.Remove(ctx, tx, session.UserID, []string{session.DeviceID})
-	})
+	return s.LogOutDevices(ctx, session.UserID, []string{session.DeviceID})
 }
 
 // LogOutDevices deletes devices of a user with their tokens, for those who may do so without asking the user.

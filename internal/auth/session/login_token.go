@@ -32,20 +32,13 @@ func (s *Service) LoginToken(ctx context.Context, session matrix.Session, auth j
 	if err != nil {
 		return NewLoginToken{}, err
 	}
-	made := NewLoginToken{Token: secret.New("hsl_"), ExpiresInMS: loginTokenLifetime.Milliseconds()}
-	err = pgx.BeginFunc(ctx, s.o.Pool, func(tx pgx.Tx) error {
-		if err := account.LockLive(ctx, tx, session.UserID); err != nil {
-			return err
-		}
-		if err := proof.Consume(ctx, tx); err != nil {
-			return err
-		}
-		return insertLoginToken(ctx, tx, secret.HashOf(made.Token), session.UserID, s.nowMS()+made.ExpiresInMS)
+	token, err := s.IssueLoginToken(ctx, session.UserID, loginTokenLifetime, func(ctx context.Context, tx pgx.Tx, _ secret.Hash) error {
+		return proof.Consume(ctx, tx)
 	})
 	if err != nil {
-		return NewLoginToken{}, fmt.Errorf("make a login token for %s: %w", session.UserID, err)
+		return NewLoginToken{}, err
 	}
-	return made, nil
+	return NewLoginToken{Token: token, ExpiresInMS: loginTokenLifetime.Milliseconds()}, nil
 }
 
 // IssueLoginToken makes a token by which somebody who has shown to be the user logs in, once, within a time. It
@@ -66,16 +59,6 @@ func (s *Service) IssueLoginToken(ctx context.Context, userID string, lifetime t
 		return "", fmt.Errorf("make a login token for %s: %w", userID, err)
 	}
 	return token, nil
-}
-
-// VoidLoginTokens makes tokens for one login worth nothing.
-func VoidLoginTokens(ctx context.Context, tx pgx.Tx, hashes []secret.Hash) error {
-	for _, hash := range hashes { // mostly none
-		if _, err := deleteLoginToken(ctx, tx, hash); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // LogIn logs a device in, and uses the token up in the same transaction.
@@ -112,8 +95,8 @@ func (s *Service) LogIn(ctx context.Context, token string, device NewDevice, cli
 				return err
 			}
 		}
-		found, err := deleteLoginToken(ctx, tx, secret.HashOf(token))
-		if err == nil && !found { // another login has used it, before this one could lock the account
+		deleted, err := DeleteLoginTokens(ctx, tx, []secret.Hash{secret.HashOf(token)})
+		if err == nil && deleted == 0 { // another login has used it, before this one could lock the account
 			err = errLoginToken()
 		}
 		return err

@@ -38,13 +38,17 @@ func findLoginToken(ctx context.Context, q account.Querier, hash secret.Hash, no
 	return userID, nil
 }
 
-// deleteLoginToken reports whether there was one.
-func deleteLoginToken(ctx context.Context, tx pgx.Tx, hash secret.Hash) (bool, error) {
-	tag, err := tx.Exec(ctx, `DELETE FROM login_tokens WHERE token_hash = $1`, hash[:])
-	if err != nil {
-		return false, fmt.Errorf("delete a login token: %w", err)
+// DeleteLoginTokens makes tokens for one login worth nothing, and returns how many of them were there.
+func DeleteLoginTokens(ctx context.Context, tx pgx.Tx, hashes []secret.Hash) (deleted int64, err error) {
+	bytes := make([][]byte, len(hashes))
+	for i := range hashes {
+		bytes[i] = hashes[i][:]
 	}
-	return tag.RowsAffected() > 0, nil
+	tag, err := tx.Exec(ctx, `DELETE FROM login_tokens WHERE token_hash = ANY ($1)`, bytes)
+	if err != nil {
+		return 0, fmt.Errorf("delete login tokens: %w", err)
+	}
+	return tag.RowsAffected(), nil
 }
 
 // deleteLoginTokensBefore deletes expired tokens.

@@ -94,7 +94,8 @@ func (s *Service) voidTokens(ctx context.Context, of identity, providerSession s
 		if err != nil {
 			return err
 		}
-		return session.VoidLoginTokens(ctx, tx, hashes)
+		_, err = session.DeleteLoginTokens(ctx, tx, hashes)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("void the login tokens of a session at %s: %w", of.Provider, err)

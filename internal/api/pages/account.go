@@ -130,11 +130,7 @@ func (a *api) accountDevice(r *httpapi.Request, v visitor) (any, error) {
 // more, or has sent a form of another page, is shown the page of the account.
 func (a *api) inAccount(do func(r *httpapi.Request, v visitor, form url.Values) (any, error)) func(*httpapi.Request) (any, error) {
 	return func(r *httpapi.Request) (any, error) {
-		v, err := a.visitor(r)
-		if err != nil {
-			return nil, err
-		}
-		form, ours, err := v.form(r)
+		v, form, ours, err := a.form(r)
 		if err != nil {
 			return ErrorPage(err)
 		}

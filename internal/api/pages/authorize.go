@@ -104,11 +104,7 @@ func (a *api) decide(r *httpapi.Request) (any, error) {
 	if answer != nil || err != nil {
 		return answer, err
 	}
-	v, err := a.visitor(r)
-	if err != nil {
-		return nil, err
-	}
-	form, ours, err := v.form(r)
+	v, form, ours, err := a.form(r)
 	if err != nil {
 		return ErrorPage(err)
 	}

@@ -39,11 +39,7 @@ func (a *api) showRegister(r *httpapi.Request, v visitor, status int, typed url.
 
 // registerOnPage makes an account and signs the browser in to it.
 func (a *api) registerOnPage(r *httpapi.Request) (any, error) {
-	v, err := a.visitor(r)
-	if err != nil {
-		return nil, err
-	}
-	form, ours, err := v.form(r)
+	v, form, ours, err := a.form(r)
 	if err != nil {
 		return ErrorPage(err)
 	}

@@ -49,11 +49,7 @@ func (a *api) clientName(r *httpapi.Request) string {
 
 // signIn signs a browser in.
 func (a *api) signIn(r *httpapi.Request) (any, error) {
-	v, err := a.visitor(r)
-	if err != nil {
-		return nil, err
-	}
-	form, ours, err := v.form(r)
+	v, form, ours, err := a.form(r)
 	if err != nil {
 		return ErrorPage(err)
 	}
@@ -72,11 +68,7 @@ func (a *api) signIn(r *httpapi.Request) (any, error) {
 
 // signOut signs a browser out, for another person or account.
 func (a *api) signOut(r *httpapi.Request) (any, error) {
-	v, err := a.visitor(r)
-	if err != nil {
-		return nil, err
-	}
-	_, ours, err := v.form(r)
+	v, _, ours, err := a.form(r)
 	if err != nil {
 		return ErrorPage(err)
 	}

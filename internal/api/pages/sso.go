@@ -65,12 +65,12 @@ func (a *api) goToProvider(r *httpapi.Request, idpID string, purpose sso.Purpose
 	if err != nil {
 		return ErrorPage(err)
 	}
-	return &sentOn{begun.URL, a.ssoCookie(begunCookie(begun.State), begun.Kept)}, nil
+	return withCookies(redirect(begun.URL), nil, a.ssoCookie(begunCookie(begun.State), begun.Kept))
 }
 
 // ssoArrived is where a provider sends a browser back to.
 func (a *api) ssoArrived(r *httpapi.Request) (any, error) {
-	answer := sso.Answer{State: r.Query("state"), Code: r.Query("code"), Error: r.Query("error")}
+	answer := sso.Answer{State: r.Query("state"), Code: r.Query("code")}
 	name := begunCookie(answer.State)
 	if cookie, err := r.Cookie(name); err == nil {
 		answer.Kept = cookie.Value
@@ -90,10 +90,11 @@ func (a *api) nextOfSSO(r *httpapi.Request, arrival *sso.Arrival, ended ...strin
 	}
 	if arrival.Purpose.Session != "" {
 		page, err := a.confirmedBySSO(r, arrival)
-		return withCookies(page, err, cookies)
+		return withCookies(page, err, cookies...)
 	}
 	if arrival.Purpose.Page != "" && arrival.UserID != "" {
-		return a.pageAfterSSO(r, arrival)
+		page, err := a.pageAfterSSO(r, arrival)
+		return withCookies(page, err, cookies...)
 	}
 	kept, err := a.SSO.Keep(arrival)
 	if err != nil {
@@ -102,18 +103,18 @@ func (a *api) nextOfSSO(r *httpapi.Request, arrival *sso.Arrival, ended ...strin
 	cookies = append(cookies, a.ssoCookie(arrivalCookie, kept))
 	if arrival.UserID == "" {
 		page, err := a.accountPage(arrival, http.StatusOK, ssoAccountPage{UserName: arrival.Proposed})
-		return withCookies(page, err, cookies)
+		return withCookies(page, err, cookies...)
 	}
 	to, err := a.SSO.Destination(arrival)
 	if err != nil {
 		return ErrorPage(err)
 	}
 	address := sso.FinishPath + "?key=" + url.QueryEscape(arrival.Key)
-	page, err := Render("sso_continue.html", http.StatusOK, ssoContinuePage{a.ServerName, arrival.UserID, to.Name, address})
-	if to.Trusted && err == nil {
-		return &sentOn{address, cookies[len(cookies)-1]}, nil
+	if to.Trusted {
+		return withCookies(redirect(address), nil, cookies...)
 	}
-	return withCookies(page, err, cookies)
+	page, err := Render("sso_continue.html", http.StatusOK, ssoContinuePage{a.ServerName, arrival.UserID, to.Name, address})
+	return withCookies(page, err, cookies...)
 }
 
 // startSSO begins a sign-in for a page of this server.
@@ -202,7 +203,7 @@ func (a *api) finishSSO(r *httpapi.Request) (any, error) {
 	if err != nil {
 		return ErrorPage(err)
 	}
-	return &sentOn{address, a.ssoCookie(arrivalCookie, "")}, nil
+	return withCookies(redirect(address), nil, a.ssoCookie(arrivalCookie, ""))
 }
 
 // endSSO is called by a provider when a session there has ended. OpenID Connect Back-Channel Logout 1.0, section 2.5.
@@ -223,7 +224,7 @@ func (a *api) confirmBySSO(r *httpapi.Request, idpID string) (any, error) {
 	}
 	// A page rather than a redirect, which browsers refuse as the answer to a form.
 	page, err := Render("sso_go.html", http.StatusOK, begun.URL)
-	return withCookies(page, err, []*http.Cookie{a.ssoCookie(begunCookie(begun.State), begun.Kept)})
+	return withCookies(page, err, a.ssoCookie(begunCookie(begun.State), begun.Kept))
 }
 
 // arrivalCookie has the person who has signed in.
@@ -251,42 +252,4 @@ func (a *api) ssoCookie(name, value string) *http.Cookie {
 		cookie.MaxAge = -1
 	}
 	return cookie
-}
-
-// sentOn redirects a browser, and has it keep something.
-type sentOn struct {
-	address string
-	cookie  *http.Cookie
-}
-
-// ServeHTTP implements [http.Handler].
-func (s *sentOn) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	http.SetCookie(w, s.cookie)
-	h := w.Header()
-	setPageHeaders(h)
-	h.Set("Cache-Control", "no-store")
-	h.Set("Location", s.address)
-	w.WriteHeader(http.StatusFound)
-}
-
-// cookiePage is a page with which a browser keeps something.
-type cookiePage struct {
-	http.Handler
-	cookies []*http.Cookie
-}
-
-// ServeHTTP implements [http.Handler].
-func (p *cookiePage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for _, cookie := range p.cookies {
-		http.SetCookie(w, cookie)
-	}
-	p.Handler.ServeHTTP(w, r)
-}
-
-func withCookies(page any, err error, cookies []*http.Cookie) (any, error) {
-	handler, ok := page.(http.Handler)
-	if err != nil || !ok {
-		return page, err
-	}
-	return &cookiePage{handler, cookies}, nil
 }

@@ -40,16 +40,27 @@ func (a *api) visitor(r *httpapi.Request) (visitor, error) {
 // maxCookie is more than the cookie has, in bytes.
 const maxCookie = 128
 
-// cookieAnswer is an answer to a browser that sets its cookie.
+// cookieAnswer is an answer to a browser that sets cookies.
 type cookieAnswer struct {
 	http.Handler
-	cookie *http.Cookie
+	cookies []*http.Cookie
 }
 
 // ServeHTTP sends the answer.
 func (a cookieAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, a.cookie)
+	for _, cookie := range a.cookies {
+		http.SetCookie(w, cookie)
+	}
 	a.Handler.ServeHTTP(w, r)
+}
+
+// withCookies returns an answer that sets cookies, unless there is an error.
+func withCookies(answer any, err error, cookies ...*http.Cookie) (any, error) {
+	handler, ok := answer.(http.Handler)
+	if err != nil || !ok || len(cookies) == 0 {
+		return answer, err
+	}
+	return cookieAnswer{handler, cookies}, nil
 }
 
 // with returns the answer, with the cookie of the browser if it has none yet.
@@ -57,9 +68,9 @@ func (v visitor) with(h http.Handler) http.Handler {
 	if v.cookie == "" {
 		return h
 	}
-	return cookieAnswer{h, &http.Cookie{ //nolint:gosec // G124: without https a secure cookie would not come back
+	return cookieAnswer{h, []*http.Cookie{{ //nolint:gosec // G124: without https a secure cookie would not come back
 		Name: cookieName(v.secure), Value: v.cookie, Path: "/", Secure: v.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	}}
+	}}}
 }
 
 // show answers with a page.
@@ -71,20 +82,22 @@ func (v visitor) show(name string, status int, data any) (any, error) {
 	return v.with(page), nil
 }
 
-// form returns the form that a browser has sent; false if it is not one of a page that this
+// form returns the browser of a request, and the form that it has sent; ours is false if that is not one of a page that this
 // browser was shown lately.
-func (v visitor) form(r *httpapi.Request) (url.Values, bool, error) {
-	form, err := r.DecodeForm()
-	if err != nil {
-		return nil, false, err
+func (a *api) form(r *httpapi.Request) (v visitor, form url.Values, ours bool, err error) {
+	if v, err = a.visitor(r); err != nil {
+		return v, nil, false, err
 	}
-	return form, v.HasSent(form.Get("form_token")), nil
+	if form, err = r.DecodeForm(); err != nil {
+		return v, nil, false, err
+	}
+	return v, form, v.HasSent(form.Get("form_token")), nil
 }
 
 // stale is what people read whose form is not one of a page that they were shown lately.
 const stale = "This page was open for too long, or your browser has sent no cookies. Try again."
 
-// seeOther sends a browser on to an address. It is a http.Handler that writes itself.
+// seeOther is a redirect after a form: the other page is asked for by GET. It is a http.Handler that writes itself.
 type seeOther string
 
 // ServeHTTP sends the answer.

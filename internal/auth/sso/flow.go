@@ -62,7 +62,8 @@ func (s *Service) Begin(ctx context.Context, providerID string, purpose Purpose)
 }
 
 // Answer is what a browser brings back from the provider, and what it has kept.
-type Answer struct{ State, Code, Error, Kept string }
+// Without a code the provider, or the person, has refused.
+type Answer struct{ State, Code, Kept string }
 
 // Arrival is a person who has signed in at a provider. The browser keeps it, sealed, until the end.
 type Arrival struct {
